@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_EVENT_H
+#define KTRAIL_EVENT_H
+
+/*
+ * The one contract between kernel and user space: what a ring record looks like.
+ * collector/wire.ts repeats these offsets; test/unit/collector/wire.test.ts compares both
+ * through the BTF of the built objects. Little endian, naturally aligned, no implicit padding.
+ *
+ *   struct event_header | body by type
+ *
+ *   EVENT_EXEC  struct exec_body  | filename | cwd | cgroup name | argv bytes
+ *   EVENT_FORK  struct fork_body
+ *   EVENT_EXIT  struct exit_body
+ *   EVENT_HOOK  nargs x (struct value | payload, padded to 8)
+ */
+
+enum event_type {
+	EVENT_EXEC = 1,
+	EVENT_FORK = 2,
+	EVENT_EXIT = 3,
+	EVENT_HOOK = 4,
+};
+
+struct event_header {
+	__u32 size;       /* whole record in bytes */
+	__u8 type;        /* enum event_type */
+	__u8 nargs;       /* EVENT_HOOK: values that follow */
+	__u16 cpu;
+	__u64 seq;        /* per CPU, from 0, taken also for a record the ring refuses */
+	__u32 time_sec;   /* CLOCK_BOOTTIME, seconds and nanoseconds apart so that user */
+	__u32 time_nsec;  /* space never needs 64-bit arithmetic per event */
+	__u32 tgid;
+	__u32 tid;
+	__u64 start_ns;   /* process key: boot time of the fork or exec that made this image; 0 = unknown */
+	__u32 hook_id;    /* EVENT_HOOK: number given by user space, never reused */
+	__u16 selector;   /* EVENT_HOOK: index of the selector that matched */
+	__u16 flags;      /* EVENT_HOOK: enum hook_flag */
+};
+
+enum hook_flag {
+	HOOK_HAS_RETURN = 1,  /* the last value is the return value */
+};
+
+/* What a value holds; the payload follows the 8-byte header. */
+enum value_kind {
+	VALUE_INT = 1,     /* __s64, sign-extended from the declared width */
+	VALUE_UINT = 2,    /* __u64 */
+	VALUE_STRING = 3,  /* struct text_key | bytes */
+	VALUE_FILE = 4,    /* struct file_info | struct text_key | bytes */
+	VALUE_ERROR = 5,   /* nothing: the argument could not be read */
+};
+
+struct value {
+	__u32 len;    /* bytes of text (STRING, FILE); 8 for integers; 0 for ERROR */
+	__u8 kind;    /* enum value_kind */
+	__u8 index;   /* position in the policy's args list; 255 for the return value */
+	__u16 flags;  /* enum value_flag */
+};
+
+enum value_flag {
+	VALUE_UNRESOLVED = 1,  /* path: leading components missing (too long, too deep, walk raced) */
+	VALUE_DELETED = 2,     /* path: unlinked; " (deleted)" is part of the text */
+	VALUE_TRUNCATED = 4,   /* string: longer than the buffer */
+};
+
+struct file_info {
+	__u64 ino;
+	__u32 dev;   /* super block's s_dev, kernel encoding (major << 20 | minor) */
+	__u32 mode;  /* i_mode */
+};
+
+/* Key head of the prefix tries, laid before each text so that the record is the key. */
+struct text_key {
+	__u32 bits;
+	__u32 filter;
+};
+
+/* EVENT_EXEC; also the shape of what a process is. Inode numbers of namespaces. */
+struct exec_body {
+	__u64 parent_start_ns;
+	__u32 parent_tgid;
+	__u32 euid;
+	__u32 auid;
+	__u32 flags;     /* enum process_flag */
+	__u32 nspid;     /* pid inside its namespace; 0 when it is the host's */
+	__u32 mnt_ns;
+	__u32 pid_ns;
+	__u32 user_ns;
+	__u64 cgroup_id;
+	__u32 argc;
+	__u16 filename_len;
+	__u16 cwd_len;
+	__u16 cgroup_len;
+	__u16 reserved;
+	__u32 argv_len;  /* bytes of argv[0..], each with its NUL, possibly cut */
+};
+
+/* Same bits as Tetragon prints (tetragon.md 3.3). */
+enum process_flag {
+	PROCESS_EXECVE = 0x1,
+	PROCESS_PROCFS = 0x4,
+	PROCESS_TRUNC_ARGS = 0x10,
+	PROCESS_MISS = 0x40,
+	PROCESS_ERROR_FILENAME = 0x100,
+	PROCESS_ERROR_ARGS = 0x200,
+	PROCESS_NO_CWD = 0x800,
+	PROCESS_ROOT_CWD = 0x1000,
+	PROCESS_ERROR_CWD = 0x2000,
+	PROCESS_CLONE = 0x4000,
+	PROCESS_ERROR_CGROUP_NAME = 0x10000,
+	PROCESS_ERROR_PATH_CWD = 0x400000,
+};
+
+struct fork_body {
+	__u64 parent_start_ns;
+	__u32 parent_tgid;
+	__u32 nspid;
+};
+
+struct exit_body {
+	__u32 code;  /* wait status: signal | 0x80 core | status << 8 */
+	__u32 reserved;
+};
+
+/* Every way for the kernel side to lose something or fall back; one per-CPU array, one enum. */
+enum counter {
+	COUNTER_RING_FULL_HOOK,     /* a hook's record the ring refused */
+	COUNTER_RING_FULL_PROCESS,  /* an exec, fork or exit record the ring refused */
+	COUNTER_JOIN_FULL,          /* entry matched, but the join map had no room */
+	COUNTER_RETURN_MISSED,      /* entry matched, its return was never seen */
+	COUNTER_PROCESS_MAP_FULL,   /* a process the table could not take */
+	COUNTER_PATH_RACED,         /* a path walked more than once because of a rename or mount */
+	COUNTER_PATH_UNSTABLE,      /* a path still racing after the last try: reported as it was */
+	COUNTER_MAX,
+};
+
+#endif

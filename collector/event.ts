@@ -1,0 +1,119 @@
+/**
+ * The normalised event: what every exporter and encoder sees. A leaf: imports nothing.
+ * Field names follow Tetragon's records (tetragon.md §4.3) in camelCase.
+ *
+ * Texts are JavaScript strings in which bytes that are not UTF-8 have become U+FFFD, as protobuf JSON demands;
+ * where that lost something the exact bytes stand beside in `raw`.
+ */
+
+/** A wall-clock instant, UTC, kept as two integers so that nanoseconds survive. */
+export interface Timestamp {
+  readonly sec: number
+  readonly nsec: number
+}
+
+/**
+ * One image of one process: made by a fork or an exec, never changed after, except `refcnt`.
+ * Encoders may cache their rendering of it under `rendered` (one slot each, see Rendered).
+ */
+export interface Process {
+  readonly execId: string
+  readonly parentExecId: string
+  readonly pid: number
+  /** Effective uid. */
+  readonly uid: number
+  /** Login uid; 4294967295 when unset. */
+  readonly auid: number
+  readonly cwd: string
+  readonly binary: string
+  readonly arguments: string
+  /** Space-separated words in Tetragon's order (tetragon.md §3.3). */
+  readonly flags: string
+  readonly startTime: Timestamp
+  /** First 31 characters of the container id; '' on the host. */
+  readonly docker: string
+  /** undefined: not known for this process (Tetragon omits the key then). */
+  readonly inInitTree: boolean | undefined
+  /** References now held: itself, each living child. Copied into an event when the event is made. */
+  refcnt: number
+  readonly rendered: Rendered
+}
+
+/** Bytes that encoders keep with a process. Slots are filled by the encoder that owns them and by nobody else. */
+export interface Rendered {
+  /** `exporters/encoding/json-line.ts` */
+  json: { head: Uint8Array; tail: Uint8Array } | undefined
+}
+
+export interface FileArgument {
+  readonly kind: 'file' | 'path'
+  /** '' for a pathless file (pipe, socket, the task's root): the JSON then has no `path` key. */
+  readonly path: string
+  /** Exact bytes, only when `path` could not hold them. */
+  readonly raw: Uint8Array | undefined
+  readonly mode: number
+  readonly inode: bigint | number
+  readonly device: number
+  /** Leading components are missing. */
+  readonly unresolved: boolean
+  /** The file is unlinked; `path` then ends in ` (deleted)`. */
+  readonly deleted: boolean
+}
+
+export type Argument =
+  | FileArgument
+  | { readonly kind: 'int'; readonly value: number }
+  | { readonly kind: 'uint'; readonly value: number }
+  | { readonly kind: 'long'; readonly value: bigint }
+  | { readonly kind: 'size'; readonly value: bigint }
+  | {
+      readonly kind: 'string'
+      readonly value: string
+      readonly raw: Uint8Array | undefined
+      readonly truncated: boolean
+    }
+  | { readonly kind: 'error'; readonly message: string }
+
+/** What is the same for every event of one hook; shared by reference. */
+export interface Hook {
+  readonly id: number
+  readonly policy: string
+  /** Kernel symbol, with the architecture's prefix for system calls. */
+  readonly functionName: string
+  readonly message: string
+  readonly tags: readonly string[]
+  /** By position in the policy's `args`: label, '' for none. */
+  readonly labels: readonly string[]
+}
+
+interface EventBase {
+  /** Position in this agent's gap-free sequence; with the epoch it names the event for ever. */
+  seq: number
+  readonly time: Timestamp
+  readonly process: Process
+  /** undefined when unknown: the key is then left out. */
+  readonly parent: Process | undefined
+  /** `process.refcnt` at this moment. */
+  readonly refcnt: number
+}
+
+export interface ExecEvent extends EventBase {
+  readonly type: 'process_exec'
+}
+
+export interface ExitEvent extends EventBase {
+  readonly type: 'process_exit'
+  /** `SIGKILL`; '' when it ended by itself. */
+  readonly signal: string
+  readonly status: number
+}
+
+export interface KprobeEvent extends EventBase {
+  readonly type: 'process_kprobe'
+  readonly tid: number
+  readonly hook: Hook
+  readonly args: readonly Argument[]
+  readonly returned: Argument | undefined
+}
+
+export type Event = ExecEvent | ExitEvent | KprobeEvent

@@ -1,0 +1,74 @@
+/**
+ * A validated policy: what `collector/plan.ts` turns into programs and maps. Made only by `parsePolicy`.
+ * Names follow Tetragon's TracingPolicy (tetragon.md §1, §2); defaults are filled in.
+ */
+
+export type ArgumentType = 'file' | 'path' | 'int' | 'uint32' | 'size_t' | 'uint64' | 'string' | 'nop'
+
+export type Operator =
+  | 'Equal'
+  | 'NotEqual'
+  | 'In'
+  | 'NotIn'
+  | 'Mask'
+  | 'Prefix'
+  | 'NotPrefix'
+  | 'Postfix'
+  | 'NotPostfix'
+
+/** Where something stands in its file, 1-based. */
+export interface Position {
+  readonly line: number
+  readonly col: number
+}
+
+export interface ArgumentSpec {
+  /** Position in the function's prototype, 0 to 4. */
+  readonly index: number
+  readonly type: ArgumentType
+  readonly label: string
+  readonly at: Position
+}
+
+export interface ArgumentFilter {
+  /** Position in the hook's `args` list (not in the prototype). */
+  readonly arg: number
+  readonly operator: Operator
+  /** Parsed for integer types; as written (trailing NULs cut) for texts. */
+  readonly values: readonly bigint[] | readonly string[]
+  readonly at: Position
+}
+
+export interface Selector {
+  readonly matchArgs: readonly ArgumentFilter[]
+}
+
+export interface KprobeSpec {
+  /** As written. */
+  readonly call: string
+  readonly syscall: boolean
+  readonly return: boolean
+  readonly returnArg: ArgumentSpec | undefined
+  readonly args: readonly ArgumentSpec[]
+  /** Tried in order, the first whose filters all match decides; none = every call matches. */
+  readonly selectors: readonly Selector[]
+  readonly message: string
+  readonly tags: readonly string[]
+  readonly at: Position
+}
+
+export interface Policy {
+  readonly name: string
+  /** As given to the parser; used in messages. */
+  readonly file: string
+  readonly kprobes: readonly KprobeSpec[]
+}
+
+/** One mistake in a file the user wrote. */
+export interface Problem {
+  readonly file: string
+  readonly line: number
+  readonly col: number
+  /** What is wrong, what was expected, what was found, and a hint; no trailing period. */
+  readonly message: string
+}

@@ -1,0 +1,94 @@
+/** What the addon offers, as types. No policy, no event: objects, maps, links, bytes. */
+
+/** How a program is bound to a kernel function. */
+export type AttachKind =
+  | 'kprobe.multi'
+  | 'kretprobe.multi'
+  | 'kprobe.session'
+  | 'kprobe'
+  | 'kretprobe'
+  | 'fexit'
+  | 'tp_btf'
+
+export interface MapInfo {
+  readonly name: string
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+  /** CPUs whose values a per-CPU map returns, 1 for other maps. */
+  readonly perCpu: number
+}
+
+/** A BPF map. Keys and values are exact-size Buffers; a per-CPU value is `perCpu` values each padded to 8 bytes. */
+export interface BpfMap {
+  readonly info: MapInfo
+  lookup(key: Uint8Array): Buffer | undefined
+  /** `exclusive` fails with EEXIST (returns false) instead of replacing. */
+  update(key: Uint8Array, value: Uint8Array, exclusive?: boolean): boolean
+  /** false when there was no such key. */
+  delete(key: Uint8Array): boolean
+  /** Every [key, value] now in the map; by batch calls where the kernel has them. */
+  entries(): Array<readonly [Buffer, Buffer]>
+  updateBatch(keys: Uint8Array, values: Uint8Array, count: number): void
+  close(): void
+}
+
+export interface LinkStats {
+  /** Times the kernel skipped this program (recursion or exhausted return instances), as far as this kernel tells. */
+  readonly missed: bigint
+  /** run_cnt and run_time_ns; 0 while kernel.bpf_stats_enabled is 0. */
+  readonly runs: bigint
+  readonly runNs: bigint
+}
+
+export interface Link extends Disposable {
+  readonly kind: AttachKind
+  stats(): LinkStats
+  /** Detaches. A second call does nothing. */
+  close(): void
+}
+
+export interface ProgramSpec {
+  readonly name: string
+  /** Kernel function for fexit and tp_btf programs; set before load. */
+  readonly target?: string
+  /** The kind it will be attached as; decides the expected attach type. */
+  readonly kind: AttachKind
+}
+
+export interface ObjectOptions {
+  /** Programs to load; every other program of the file is left out. */
+  readonly programs: readonly ProgramSpec[]
+  /** Initial bytes of `const volatile` variables, by name. Length must equal the variable's size. */
+  readonly constants?: Readonly<Record<string, Uint8Array>>
+  /** Maps taken from an object that is already loaded, by name. */
+  readonly sharedMaps?: Readonly<Record<string, BpfMap>>
+  /** max_entries by map name. */
+  readonly mapSizes?: Readonly<Record<string, number>>
+}
+
+export interface BpfObject extends Disposable {
+  map(name: string): BpfMap
+  /** Attaches a loaded program. `symbols` for the multi kinds, one symbol otherwise. Throws NativeError. */
+  attach(program: string, symbols?: readonly string[]): Link
+  /** Verifier log of a loaded program when it was asked for at load, else ''. */
+  close(): void
+}
+
+export interface RingReader extends Disposable {
+  /**
+   * Moves records now in the ring into `into`, back to back, each padded to 8 bytes (its first u32 is its size).
+   * Returns bytes written; 0 when the ring is empty. Never blocks. `into` stays the caller's.
+   * Stops early when the room left is smaller than a largest record (64 KiB).
+   */
+  read(into: Uint8Array): number
+  /** Bytes now waiting in the ring. */
+  available(): number
+  close(): void
+}
+
+export interface KernelFunction {
+  /** Return type, then parameters, as normalised C type text: `struct file *`, `int`, `unsigned long`, `void`. */
+  readonly returns: string
+  readonly params: ReadonlyArray<{ readonly name: string; readonly type: string }>
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_MAPS_H
+#define KTRAIL_MAPS_H
+
+/* Maps that every object of the agent shares: made by process.bpf.o, handed to the others by user space. */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 << 20);
+} ring SEC(".maps");
+
+/* What one CPU counts. The sequence moves also for a record that the ring refuses: the gap tells which were lost. */
+struct cpu_state {
+	__u64 seq;
+	__u64 counters[COUNTER_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cpu_state);
+} cpu_state SEC(".maps");
+
+/* Processes by host tgid. User space seeds it from /proc with BPF_NOEXIST, so a hook's entry always wins. */
+struct process {
+	__u64 start_ns;         /* boot time of the fork or exec that made the image: half of its key */
+	__u64 parent_start_ns;
+	__u32 parent_tgid;
+	__u32 forked;           /* 1 between a fork and the exec that may follow */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, __u32);
+	__type(value, struct process);
+} processes SEC(".maps");
+
+static __always_inline void count(enum counter which)
+{
+	__u32 zero = 0;
+	struct cpu_state *state = bpf_map_lookup_elem(&cpu_state, &zero);
+
+	if (state && which < COUNTER_MAX)
+		__sync_fetch_and_add(&state->counters[which], 1);
+}
+
+#endif

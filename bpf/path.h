@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_PATH_H
+#define KTRAIL_PATH_H
+
+/*
+ * Paths, in two passes.
+ *
+ * 1. walk_top: from the file upwards over parents and mounts to the task's root, by pointers only. It remembers the
+ *    dentries nearest to the root (a ring of TOP_MAX) and the length of the whole text. Cheap enough for every call;
+ *    enough to say "this can not match".
+ * 2. path_text: the same walk once more, copying names. Only for what passed the first, and for everything the
+ *    first could not decide (too deep, or a rename or mount went on meanwhile).
+ *
+ * Names hold no '/', so comparing components is comparing strings. Out of budget never means "no match".
+ */
+
+#define PATH_BYTES 4096            /* longest text, without the mark below */
+#define DELETED_BYTES 10           /* " (deleted)" */
+#define TOP_MAX 8                  /* dentries remembered: 7 components of a prefix and the one behind */
+#define TOP_HOPS 64                /* budget of the first pass */
+#define TEXT_HOPS 4096             /* budget of the second: a path of 4,096 bytes has at most 2,048 components */
+#define TEXT_TRIES 4
+
+/* Addresses of the kernel's sequence locks, 0 where kallsyms does not show them: then a race goes unnoticed. */
+const volatile __u64 rename_lock_address = 0;
+const volatile __u64 mount_lock_address = 0;
+
+/* Zero, but not to the verifier: a loop that starts from it is checked once and not once for each known index. */
+__u32 unknown_zero = 0;
+
+struct place {
+	__u64 dentry;
+	__u64 mnt;
+};
+
+struct path_locks {
+	__u32 rename;
+	__u32 mount;
+};
+
+static __always_inline struct path_locks locks_now(void)
+{
+	struct path_locks now = {};
+
+	if (rename_lock_address)
+		now.rename = LOAD(seqcount, rename_lock_address, sequence);
+	if (mount_lock_address)
+		now.mount = LOAD(seqcount, mount_lock_address, sequence);
+	return now;
+}
+
+/* An odd count is a writer at work; a moved one is a writer that was. */
+static __always_inline bool locks_moved(struct path_locks before)
+{
+	struct path_locks now = locks_now();
+
+	return (before.rename & 1) || (before.mount & 1) || now.rename != before.rename || now.mount != before.mount;
+}
+
+static __always_inline struct place place_of_path(__u64 path)
+{
+	struct place place = {};
+
+	if (path) {
+		place.mnt = (__u64)LOAD(path, path, mnt);
+		place.dentry = (__u64)LOAD(path, path, dentry);
+	}
+	return place;
+}
+
+static __always_inline struct place task_root(void)
+{
+	__u64 fs = (__u64)LOAD(task_struct, bpf_get_current_task(), fs);
+
+	/* An exiting task has no fs any more: its paths then end at the global root. */
+	return place_of_path(fs ? MEMBER(fs_struct, fs, root) : 0);
+}
+
+struct top {
+	__u32 depth;  /* components between the root and the file */
+	__u32 bytes;  /* sum of their lengths, one '/' each */
+	bool whole;   /* the root was reached inside the budget and nothing moved */
+};
+
+/* First pass. ring[(depth - 1 - i) % TOP_MAX] is then component i from the root. */
+static __always_inline struct top walk_top(struct place at, struct place root, __u64 *ring)
+{
+	struct path_locks locks = locks_now();
+	struct top top = {};
+	__u64 dentry = at.dentry, mnt = at.mnt;
+	__u64 mnt_root = (__u64)LOAD(vfsmount, mnt, mnt_root);
+	__u32 depth = 0, bytes = 0, hops = unknown_zero;
+
+	for (; hops < TOP_HOPS; hops++) {
+		__u64 parent;
+
+		if (dentry == root.dentry && mnt == root.mnt)
+			goto reached;
+		if (dentry == mnt_root) {
+			__u64 mount = CONTAINER(mount, mnt, mnt);
+			__u64 up = (__u64)LOAD(mount, mount, mnt_parent);
+
+			if (up == mount)
+				goto reached;
+			dentry = (__u64)LOAD(mount, mount, mnt_mountpoint);
+			mnt = MEMBER(mount, up, mnt);
+			mnt_root = (__u64)LOAD(vfsmount, mnt, mnt_root);
+			continue;
+		}
+		parent = (__u64)LOAD(dentry, dentry, d_parent);
+		if (parent == dentry)
+			goto reached;
+		ring[depth & (TOP_MAX - 1)] = dentry;
+		depth++;
+		bytes += LOAD(dentry, dentry, d_name.len) + 1;
+		dentry = parent;
+	}
+	top.depth = depth;
+	return top;
+reached:
+	top.depth = depth;
+	top.bytes = bytes;
+	top.whole = !locks_moved(locks);
+	return top;
+}
+
+/* State of one copying walk; the callback of bpf_loop may keep nothing but this. */
+struct text_walk {
+	struct place at, root;
+	__u64 mnt_root;
+	char *text;
+	__u32 budget;  /* bytes that the text is laid out for */
+	__u32 need;    /* bytes of the names met so far */
+	__u32 fit;     /* the largest need that was within the budget */
+	bool done;
+};
+
+static long text_step(__u32 index, struct text_walk *w)
+{
+	__u64 parent, mount, up;
+	__u32 len, from;
+	const void *name;
+
+	if (w->at.dentry == w->root.dentry && w->at.mnt == w->root.mnt)
+		goto done;
+	if (w->at.dentry == w->mnt_root) {
+		mount = CONTAINER(mount, w->at.mnt, mnt);
+		up = (__u64)LOAD(mount, mount, mnt_parent);
+		if (up == mount)
+			goto done;
+		w->at.dentry = (__u64)LOAD(mount, mount, mnt_mountpoint);
+		w->at.mnt = MEMBER(mount, up, mnt);
+		w->mnt_root = (__u64)LOAD(vfsmount, w->at.mnt, mnt_root);
+		return 0;
+	}
+	parent = (__u64)LOAD(dentry, w->at.dentry, d_parent);
+	if (parent == w->at.dentry)
+		goto done;
+	len = LOAD(dentry, w->at.dentry, d_name.len) & 0xff;
+	w->need += len + 1;
+	if (w->need <= w->budget) {
+		w->fit = w->need;
+		from = (w->budget - w->need) & (PATH_BYTES - 1);
+		w->text[from] = '/';
+		name = LOAD(dentry, w->at.dentry, d_name.name);
+		bpf_probe_read_kernel(w->text + from + 1, len, name);
+	}
+	w->at.dentry = parent;
+	return 0;
+done:
+	w->done = true;
+	return 1;
+}
+
+static __always_inline bool is_deleted(__u64 dentry)
+{
+	return !LOAD(dentry, dentry, d_hash.pprev) && (__u64)LOAD(dentry, dentry, d_parent) != dentry;
+}
+
+/*
+ * Second pass: writes the text of `at` as seen from `root` to `text`, which has room for PATH_BYTES + 256.
+ * `bytes` is the length that the first pass found, 0 when it did not finish. Returns the length; *flags as in value_flag.
+ *
+ * Names come leaf first, so the text is laid out from its end. When its length turns out to be another (no first pass,
+ * a rename, a path longer than the buffer) the walk is done again with the length now known.
+ */
+static __always_inline __u32 path_text(struct place at, struct place root, __u32 bytes, char *text, __u16 *flags)
+{
+	struct text_walk w = { .text = text };
+	struct path_locks locks;
+	__u32 try, len = 0;
+	bool settled = false;
+
+	if (bytes == 0 || bytes > PATH_BYTES - 1)
+		bytes = PATH_BYTES - 1;
+	for (try = 0; try < TEXT_TRIES; try++) {
+		locks = locks_now();
+		w.at = at;
+		w.root = root;
+		w.mnt_root = (__u64)LOAD(vfsmount, at.mnt, mnt_root);
+		w.budget = bytes;
+		w.need = 0;
+		w.fit = 0;
+		w.done = false;
+		bpf_loop(TEXT_HOPS, text_step, &w, 0);
+		len = w.fit;
+		if (w.fit == w.budget && !locks_moved(locks)) {
+			settled = true;
+			break;
+		}
+		if (locks_moved(locks))
+			count(COUNTER_PATH_RACED);
+		if (w.need == 0)
+			return 0;
+		/* Longer than the buffer: keep the tail that fits; else the length is known now. */
+		bytes = w.need > w.budget && w.budget < PATH_BYTES - 1 ? w.need : w.fit;
+		if (bytes > PATH_BYTES - 1)
+			bytes = PATH_BYTES - 1;
+	}
+	if (!settled)
+		count(COUNTER_PATH_UNSTABLE);
+	if (!settled || !w.done || w.need > len)
+		*flags |= VALUE_UNRESOLVED;
+	len &= PATH_BYTES - 1;
+	if (is_deleted(at.dentry)) {
+		__builtin_memcpy(text + len, " (deleted)", DELETED_BYTES);
+		len += DELETED_BYTES;
+		*flags |= VALUE_DELETED;
+	}
+	return len;
+}
+
+#endif

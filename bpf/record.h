@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_RECORD_H
+#define KTRAIL_RECORD_H
+
+/* Stamps a record and hands it to the ring. */
+
+/* Wake user space when this many bytes wait; its timer bounds the delay below that. */
+const volatile __u64 ring_watermark = 64 << 10;
+
+#define NSEC_PER_SEC 1000000000ull
+
+static __always_inline void stamp(struct event_header *h, enum event_type type, __u64 now)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	h->type = type;
+	h->time_sec = now / NSEC_PER_SEC;
+	h->time_nsec = now % NSEC_PER_SEC;
+	h->tgid = id >> 32;
+	h->tid = (__u32)id;
+}
+
+/*
+ * `size` bytes from `h` on go into the ring. The wakeup goes off once, when the fill passes the watermark:
+ * one for each record would halve the throughput (measured: targets.md §1).
+ */
+static __always_inline void submit(struct event_header *h, __u32 size, enum counter refused)
+{
+	__u32 zero = 0;
+	struct cpu_state *state = bpf_map_lookup_elem(&cpu_state, &zero);
+	__u64 waiting, flags;
+
+	if (!state)
+		return;
+	h->size = size;
+	h->cpu = bpf_get_smp_processor_id();
+	h->seq = __sync_fetch_and_add(&state->seq, 1);
+	waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	flags = waiting < ring_watermark && waiting + size >= ring_watermark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	if (bpf_ringbuf_output(&ring, h, size, flags))
+		__sync_fetch_and_add(&state->counters[refused], 1);
+}
+
+#endif

@@ -18,7 +18,9 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 	((struct type *)bpf_rdonly_cast((void *)(__u64)(address), bpf_core_type_id_kernel(struct type)))
 /* The field of the struct at an address held as a number. A load that faults gives 0. */
 #define LOAD(type, address, field) (TYPED(type, address)->field)
+#define CAST(type, address) ((__u64)TYPED(type, address))
 #else
+#define CAST(type, address) ((__u64)(address))
 #define LOAD(type, address, field)                                     \
 	({                                                             \
 		const struct type *typed = (void *)(__u64)(address);   \

@@ -56,7 +56,7 @@ struct selector {
 
 /* One path component to compare by its length and first bytes. */
 struct part {
-	__u64 bytes;  /* first 8 bytes, the rest zero */
+	__u64 word;  /* first 8 bytes, the rest zero */
 	__u64 mask;
 	__u32 len;
 	__u32 open;   /* 1: the name may go on */
@@ -72,7 +72,7 @@ struct head {
 
 /* The end of a wanted path: the last component, compared from its end. */
 struct tail {
-	__u64 bytes;  /* last 8 bytes, in the upper end of the word */
+	__u64 word;  /* last 8 bytes, in its upper end */
 	__u64 mask;
 	__u32 len;
 	__u32 exact;  /* 1: the component is exactly this long */
@@ -209,7 +209,7 @@ static __always_inline bool part_matches(const volatile struct part *part, __u64
 
 	if (part->open ? len < part->len : len != part->len)
 		return false;
-	return ((bytes_at(name) ^ part->bytes) & part->mask) == 0;
+	return ((bytes_at(name) ^ part->word) & part->mask) == 0;
 }
 
 static __always_inline bool head_matches(const volatile struct head *head, const struct top *top, const __u64 *ring)
@@ -237,7 +237,7 @@ static __always_inline bool tail_matches(const volatile struct tail *tail, __u64
 		return false;
 	/* A name shorter than the word is read from its start and moved up, never from before its start. */
 	bytes = len >= 8 ? bytes_at(name + len - 8) : len ? bytes_at(name) << (64 - 8 * len) : 0;
-	return ((bytes ^ tail->bytes) & tail->mask) == 0;
+	return ((bytes ^ tail->word) & tail->mask) == 0;
 }
 
 /*

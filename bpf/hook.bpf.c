@@ -41,6 +41,12 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
+/* By value: a variable whose address is taken is no constant to the verifier any more. */
+static __always_inline struct scratch *scratch_of(__u32 slot)
+{
+	return bpf_map_lookup_elem(&scratch, &slot);
+}
+
 /* A matched entry that waits for its return. The stack pointer tells nested calls apart. */
 struct join_key {
 	__u64 thread;
@@ -195,7 +201,7 @@ static __always_inline int first_selector(const volatile struct hook *hook, __u3
 static __noinline int hook_record(struct call *call, __u32 slot, __u32 alive, const struct top *top)
 {
 	const volatile struct hook *hook;
-	struct scratch *s = bpf_map_lookup_elem(&scratch, &slot);
+	struct scratch *s = scratch_of(slot);
 	struct event_header *h;
 	struct process *process;
 	__u32 at = sizeof(*h), used, i;
@@ -278,7 +284,7 @@ static __always_inline int hook_screen(struct call *call, __u32 slot, struct top
 	if (position < ARGS_MAX) {
 		struct place at = place_of(hook->arg_type[position], call->args[position]);
 
-		s = bpf_map_lookup_elem(&scratch, &slot);
+		s = scratch_of(slot);
 		if (!s || !at.dentry)
 			return -1;
 		if (!screen(hook, at, task_root(), s->ring, top))

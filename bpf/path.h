@@ -25,12 +25,17 @@
 const volatile __u64 rename_lock_address = 0;
 const volatile __u64 mount_lock_address = 0;
 
-/* Zero, but not to the verifier: a loop that starts from it is checked once and not once for each known index. */
-__u32 unknown_zero = 0;
+/*
+ * Zero, but not to the verifier: counters that start from it are "some number" in every round of a loop, so rounds look
+ * alike to it. From a known zero it would follow each combination of values (minutes, then "too large"). Volatile: each
+ * counter needs a load of its own, else a bound on one is a bound on all.
+ */
+volatile __u32 unknown_zero = 0;
 
+/* A dentry in a mount, as addresses. `mount` is the struct mount around the vfsmount that a struct path names. */
 struct place {
 	__u64 dentry;
-	__u64 mnt;
+	__u64 mount;
 };
 
 struct path_locks {
@@ -61,8 +66,11 @@ static __always_inline struct place place_of_path(__u64 path)
 {
 	struct place place = {};
 
+	__u64 mnt;
+
 	if (path) {
-		place.mnt = (__u64)LOAD(path, path, mnt);
+		mnt = (__u64)LOAD(path, path, mnt);
+		place.mount = CAST(mount, CONTAINER(mount, mnt, mnt));
 		place.dentry = (__u64)LOAD(path, path, dentry);
 	}
 	return place;
@@ -87,24 +95,23 @@ static __always_inline struct top walk_top(struct place at, struct place root, _
 {
 	struct path_locks locks = locks_now();
 	struct top top = {};
-	__u64 dentry = at.dentry, mnt = at.mnt;
-	__u64 mnt_root = (__u64)LOAD(vfsmount, mnt, mnt_root);
-	__u32 depth = 0, bytes = 0, hops = unknown_zero;
+	__u64 dentry = at.dentry, mount = at.mount;
+	__u64 mnt_root = (__u64)LOAD(mount, mount, mnt.mnt_root);
+	__u32 depth = unknown_zero, bytes = unknown_zero, hops = unknown_zero;
 
 	for (; hops < TOP_HOPS; hops++) {
 		__u64 parent;
 
-		if (dentry == root.dentry && mnt == root.mnt)
+		if (dentry == root.dentry && mount == root.mount)
 			goto reached;
 		if (dentry == mnt_root) {
-			__u64 mount = CONTAINER(mount, mnt, mnt);
 			__u64 up = (__u64)LOAD(mount, mount, mnt_parent);
 
 			if (up == mount)
 				goto reached;
 			dentry = (__u64)LOAD(mount, mount, mnt_mountpoint);
-			mnt = MEMBER(mount, up, mnt);
-			mnt_root = (__u64)LOAD(vfsmount, mnt, mnt_root);
+			mount = up;
+			mnt_root = (__u64)LOAD(mount, mount, mnt.mnt_root);
 			continue;
 		}
 		parent = (__u64)LOAD(dentry, dentry, d_parent);
@@ -137,20 +144,19 @@ struct text_walk {
 
 static long text_step(__u32 index, struct text_walk *w)
 {
-	__u64 parent, mount, up;
+	__u64 parent, up;
 	__u32 len, from;
 	const void *name;
 
-	if (w->at.dentry == w->root.dentry && w->at.mnt == w->root.mnt)
+	if (w->at.dentry == w->root.dentry && w->at.mount == w->root.mount)
 		goto done;
 	if (w->at.dentry == w->mnt_root) {
-		mount = CONTAINER(mount, w->at.mnt, mnt);
-		up = (__u64)LOAD(mount, mount, mnt_parent);
-		if (up == mount)
+		up = (__u64)LOAD(mount, w->at.mount, mnt_parent);
+		if (up == w->at.mount)
 			goto done;
-		w->at.dentry = (__u64)LOAD(mount, mount, mnt_mountpoint);
-		w->at.mnt = MEMBER(mount, up, mnt);
-		w->mnt_root = (__u64)LOAD(vfsmount, w->at.mnt, mnt_root);
+		w->at.dentry = (__u64)LOAD(mount, w->at.mount, mnt_mountpoint);
+		w->at.mount = up;
+		w->mnt_root = (__u64)LOAD(mount, up, mnt.mnt_root);
 		return 0;
 	}
 	parent = (__u64)LOAD(dentry, w->at.dentry, d_parent);
@@ -197,7 +203,7 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 		locks = locks_now();
 		w.at = at;
 		w.root = root;
-		w.mnt_root = (__u64)LOAD(vfsmount, at.mnt, mnt_root);
+		w.mnt_root = (__u64)LOAD(mount, at.mount, mnt.mnt_root);
 		w.budget = bytes;
 		w.need = 0;
 		w.fit = 0;

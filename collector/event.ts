@@ -41,8 +41,8 @@ export interface Process {
 
 /** Bytes that encoders keep with a process. Slots are filled by the encoder that owns them and by nobody else. */
 export interface Rendered {
-  /** `exporters/encoding/json-line.ts` */
-  json: { head: Uint8Array; tail: Uint8Array } | undefined
+  /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to where refcnt and tid go. */
+  json: Uint8Array | undefined
 }
 
 export interface FileArgument {

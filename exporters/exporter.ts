@@ -38,8 +38,11 @@ export type Outcome =
   | { readonly status: 'delivered' }
   /** `rejected` events of the batch were refused for good, the others taken. */
   | { readonly status: 'partial'; readonly rejected: number; readonly reason: string }
-  /** Not taken, worth trying again unchanged; `afterMs` when the sink named a time. */
-  | { readonly status: 'retryable'; readonly afterMs?: number; readonly error: Error }
+  /**
+   * Not taken, worth trying again; `afterMs` when the sink named a time. `taken` counts events at the head of the
+   * batch that the sink did take: they are delivered, only the rest is sent again.
+   */
+  | { readonly status: 'retryable'; readonly afterMs?: number; readonly taken?: number; readonly error: Error }
   /** Refused for good. */
   | { readonly status: 'rejected'; readonly reason: string; readonly error: Error }
   /** Not taken because of something a person must mend (credentials, address, rights): keep, try slowly, say so. */
@@ -59,6 +62,8 @@ export interface Exporter extends AsyncDisposable {
   reopen?(): Promise<void>
   /** Flushes and closes. A second call does nothing. */
   stop(): Promise<void>
+  /** What only this kind of sink can count (rotations, torn lines mended …), by name; always the current values. */
+  readonly counters?: Readonly<Record<string, number>>
 }
 
 /** Why events were dropped: a closed list, so that the books can balance. */

@@ -10,6 +10,11 @@ export type AttachKind =
   | 'fexit'
   | 'tp_btf'
 
+/** A resource with an end. A second `close` does nothing; unreferenced, it is closed by the garbage collector. */
+export interface Closable extends Disposable {
+  close(): void
+}
+
 export interface MapInfo {
   readonly name: string
   readonly keySize: number
@@ -20,7 +25,7 @@ export interface MapInfo {
 }
 
 /** A BPF map. Keys and values are exact-size Buffers; a per-CPU value is `perCpu` values each padded to 8 bytes. */
-export interface BpfMap {
+export interface BpfMap extends Closable {
   readonly info: MapInfo
   lookup(key: Uint8Array): Buffer | undefined
   /** `exclusive` fails with EEXIST (returns false) instead of replacing. */
@@ -30,7 +35,6 @@ export interface BpfMap {
   /** Every [key, value] now in the map; by batch calls where the kernel has them. */
   entries(): Array<readonly [Buffer, Buffer]>
   updateBatch(keys: Uint8Array, values: Uint8Array, count: number): void
-  close(): void
 }
 
 export interface LinkStats {
@@ -71,7 +75,7 @@ export interface BpfObject extends Disposable {
   map(name: string): BpfMap
   /** Attaches a loaded program. `symbols` for the multi kinds, one symbol otherwise. Throws NativeError. */
   attach(program: string, symbols?: readonly string[]): Link
-  /** Verifier log of a loaded program when it was asked for at load, else ''. */
+  /** Unloads; its maps and links, once taken, live on until they are closed. */
   close(): void
 }
 
@@ -84,11 +88,28 @@ export interface RingReader extends Disposable {
   read(into: Uint8Array): number
   /** Bytes now waiting in the ring. */
   available(): number
+  /** Records thrown away because their first u32 was no size within the record. */
+  malformed(): number
   close(): void
 }
 
+/**
+ * Types as normalised C text: `struct file *`, `const struct path *`, `char *const`, `unsigned long`, `size_t`, `void`;
+ * pointers to functions `int (*)(void *)`. Integers in clang's spelling (`unsigned long`, `long long`, `bool`) whatever
+ * the kernel's compiler was. A `base` is the same with every typedef resolved: `size_t` → `unsigned long`.
+ */
 export interface KernelFunction {
-  /** Return type, then parameters, as normalised C type text: `struct file *`, `int`, `unsigned long`, `void`. */
   readonly returns: string
-  readonly params: ReadonlyArray<{ readonly name: string; readonly type: string }>
+  readonly returnsBase: string
+  readonly params: readonly KernelParam[]
+}
+
+export interface KernelParam {
+  /** '' where BTF has none. */
+  readonly name: string
+  /** `...` for the variable part of a variadic function. */
+  readonly type: string
+  readonly base: string
+  /** 8 for pointers, 0 for void. */
+  readonly sizeBytes: number
 }

@@ -1,0 +1,29 @@
+# ktrail: what a person types. Each target installs what it needs and is quick when nothing changed.
+KERNEL ?= 6.12
+export KERNEL
+SETUP := deploy/setup
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: ## make ./ktrail work: packages, Node, BPF objects, addon
+	@$(SETUP)/build.sh
+
+run: build ## see it work: on this kernel if it can, else in a guest
+	@$(SETUP)/run.sh
+
+test: build ## checks, unit tests, and the rest on a real kernel (KERNEL=5.10|6.1|6.12|7.3)
+	@test/run.sh
+
+check: build ## format, lint, types, unit tests
+	@$(SETUP)/with-node.sh npm run --silent check
+
+bench: build ## measure, and print JSON
+	@$(SETUP)/bench.sh
+
+clean: ## remove what was built; fetched kernels and Node stay in the cache
+	rm -rf bpf/build native/build build node_modules
+
+.PHONY: help build run test check bench clean

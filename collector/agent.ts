@@ -1,0 +1,289 @@
+/**
+ * The agent: builds the line from sink to source, runs it, takes it down from source to sink. The only place that knows
+ * config, native and exporters together.
+ *
+ *   ring ─▶ source ─▶ decode ─▶ normalize ─▶ fan-out ─▶ senders
+ */
+import { hostname } from 'node:os'
+import type { Server } from 'node:http'
+import type { Config } from '../config/schema.ts'
+import { ringWatermarkBytes } from '../config/schema.ts'
+import type { FanOut } from '../exporters/index.ts'
+import { bootTime, clockOffset, hasBtf, kernelFunction, kernelFunctionNames, kernelSymbols } from '../native/index.ts'
+import { decodeChunk } from './decode.ts'
+import { CollectorError } from './errors.ts'
+import type { Event } from './event.ts'
+import { HookRegistry } from './hooks.ts'
+import { serve } from './http.ts'
+import { hasKprobes, readKernelFacts } from './kernel/facts.ts'
+import { KernelSide } from './kernel/kernel-side.ts'
+import type { LoadedPolicy } from './kernel/kernel-side.ts'
+import { SequenceTracker } from './kernel/sequence.ts'
+import { takeLock } from './lock.ts'
+import type { Log } from './log.ts'
+import { Losses } from './losses.ts'
+import { Metrics } from './metrics.ts'
+import { Normalizer } from './normalize.ts'
+import { createFanOut } from './outputs.ts'
+import { PolicyStore } from './policies.ts'
+import { WallClock } from './process/clock.ts'
+import { scanProcfs } from './process/procfs.ts'
+import { ProcessTable } from './process/table.ts'
+import { chunks } from './source.ts'
+import { version } from './version.ts'
+import { watchPlaces } from './watch.ts'
+
+/** Housekeeping: ended processes, losses for the log. */
+const TICK_MS = 2_000
+const NSEC = 1_000_000_000n
+
+export interface RunningAgent {
+  /** Settles when the agent has stopped by itself because something broke. */
+  readonly failed: Promise<never>
+  /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
+  stop(): Promise<{ readonly droppedAtStop: number }>
+  /** SIGHUP: reopens files, looks at the policies. */
+  reload(): Promise<void>
+}
+
+/** What must be true of the host; each failure says what to do. */
+function checkHost(): void {
+  if (process.geteuid?.() !== 0) {
+    throw new CollectorError(
+      'NO_ROOT',
+      `loading BPF programs needs root: expected uid 0, got ${process.geteuid?.()}; run it with sudo`,
+    )
+  }
+  if (!hasBtf()) {
+    throw new CollectorError(
+      'NO_BTF',
+      'this kernel has no type information: expected /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF=y)',
+    )
+  }
+  if (!hasKprobes()) {
+    throw new CollectorError(
+      'NO_KPROBES',
+      'this kernel can not attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
+    )
+  }
+}
+
+/**
+ * Starts everything; resolves when all hooks are attached and events flow. Throws CollectorError, ConfigError,
+ * ExportError or NativeError, and then nothing is left behind.
+ */
+export async function startAgent(config: Config, log: Log): Promise<RunningAgent> {
+  await using undo = new AsyncDisposableStack()
+  checkHost()
+  undo.use(await takeLock())
+  const nodeName = config.node_name || process.env['HUBBLE_NODE_NAME'] || process.env['NODE_NAME'] || hostname()
+  const fanout = createFanOut(config, nodeName, log)
+  undo.defer(() => fanout.stop(0))
+  await fanout.start()
+
+  const facts = readKernelFacts(kernelSymbols)
+  const kernel = undo.use(
+    new KernelSide({
+      facts,
+      symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
+      mode: config.attach.mode,
+      ringBytes: config.ring.size,
+      watermarkBytes: ringWatermarkBytes(config),
+      agentPid: process.pid,
+    }),
+  )
+  const clock = new WallClock(clockOffset)
+  const table = new ProcessTable(nodeName, clock)
+  const hooks = new HookRegistry()
+  const tracker = new SequenceTracker()
+  const normalizer = new Normalizer({
+    table,
+    clock,
+    hook: (id) => hooks.take(id),
+    nowMs: () => performance.now(),
+    firstSeq: 0,
+  })
+  const started = await scanned(config.procfs, kernel, table, normalizer)
+
+  let losses: Losses | undefined
+  const policies = undo.use(
+    new PolicyStore<LoadedPolicy>({
+      places: config.policies,
+      attach: (policy) => attachPolicy(policy, kernel, hooks, () => losses),
+      onChange: (change, file, detail) => logPolicy(log, change, file, detail),
+    }),
+  )
+  losses = new Losses({ kernel, policies: () => policies.attached(), tracker, log })
+  losses.orphaned = () => normalizer.orphaned
+  await policies.start()
+
+  const counts = { process_exec: 0, process_exit: 0 }
+  let ready = false
+  const metrics = new Metrics({
+    build: { version: version(), node: process.version, kernel: facts.release },
+    events: () => [
+      ...Object.entries(counts).map(([type, count]) => ({ type, policy: '', count })),
+      ...[...hooks.eventsByPolicy()].map(([policy, count]) => ({ type: 'process_kprobe', policy, count })),
+    ],
+    records: () => tracker.received,
+    losses: () => losses.list(),
+    fallbacks: () => {
+      const { path_raced, path_unstable } = kernel.state().counters
+      return { path_raced, path_unstable }
+    },
+    imbalance: () => losses.imbalance,
+    ringWaiting: () => kernel.ring.available(),
+    processes: () => table.size,
+    senders: () => fanout.senders,
+  })
+  const server = await serve(config.server.http, {
+    '/livez': () => ({ status: 200, body: 'ok\n' }),
+    '/readyz': () => readiness(ready, policies, fanout),
+    '/metrics': async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() }),
+  })
+  undo.defer(() => closeServer(server))
+  const look = (): void =>
+    void policies
+      .look()
+      .catch((error: unknown) => log.error({ error: String(error) }, 'looking at the policies failed'))
+  undo.use(watchPlaces(config.policies, look))
+  const tick = setInterval(() => {
+    table.sweep(performance.now())
+    losses.report()
+  }, TICK_MS)
+  undo.defer(() => clearInterval(tick))
+
+  const stopping = new AbortController()
+  const pump = async (): Promise<void> => {
+    await fanout.publish(started)
+    counts.process_exec += started.length
+    const source = chunks(
+      {
+        ring: kernel.ring,
+        watch: (wake) => kernel.watch(wake),
+        maxDelayMs: config.ring.max_delay,
+        onEmpty: () => losses.drained(),
+      },
+      stopping.signal,
+    )
+    for await (const chunk of source) {
+      clock.refresh()
+      const events: Event[] = []
+      losses.malformed += decodeChunk(chunk, (raw, bytes) => {
+        tracker.see(raw.cpu, raw.seq)
+        const event = normalizer.event(raw, bytes)
+        if (event === undefined) return
+        if (event.type !== 'process_kprobe') counts[event.type]++
+        events.push(event)
+      })
+      const wait = fanout.publish(events)
+      if (wait !== undefined) await wait
+    }
+  }
+  const pumping = pump()
+  const failed = new Promise<never>((_, reject) => pumping.catch(reject))
+  ready = true
+  log.info(
+    {
+      policies: policies.attached().length,
+      kernel: facts.release,
+      preemption: facts.preemption,
+      http: httpAddress(server),
+    },
+    'ready',
+  )
+
+  const rest = undo.move()
+  let ending: Promise<{ droppedAtStop: number }> | undefined
+  const stop = async (): Promise<{ droppedAtStop: number }> => {
+    ready = false
+    policies[Symbol.dispose]()
+    stopping.abort()
+    await pumping.catch(() => {})
+    losses.report()
+    await fanout.stop(config.shutdown.grace)
+    const droppedAtStop = fanout.senders.reduce((sum, sender) => sum + sender.books().dropped.shutdown, 0)
+    await rest.disposeAsync()
+    return { droppedAtStop }
+  }
+  return {
+    failed,
+    stop: () => (ending ??= stop()),
+    reload: async () => {
+      await fanout.reopen()
+      await policies.look()
+    },
+  }
+}
+
+/** The start-up scan: fills both tables and gives the events of what runs already. */
+async function scanned(
+  procfs: string,
+  kernel: KernelSide,
+  table: ProcessTable,
+  normalizer: Normalizer,
+): Promise<Event[]> {
+  const events: Event[] = []
+  const now = bootTime()
+  for (const process of await scanProcfs(procfs)) {
+    // Known to the hooks already: its own record comes up the ring.
+    if (!kernel.seedProcess(process.pid, process.startNs, process.parentPid)) continue
+    const image = table.addScanned(process)
+    if (!process.kernelThread) events.push(normalizer.exec(image, Number(now / NSEC), Number(now % NSEC)))
+  }
+  return events
+}
+
+function attachPolicy(
+  policy: LoadedPolicy['policy'],
+  kernel: KernelSide,
+  hooks: HookRegistry,
+  losses: () => Losses | undefined,
+): LoadedPolicy {
+  const loaded = kernel.loadPolicy(policy)
+  for (const { hook, spec } of loaded.hooks) hooks.add(hook, spec)
+  let detached = false
+  return {
+    policy,
+    hooks: loaded.hooks,
+    [Symbol.dispose]() {
+      if (detached) return
+      detached = true
+      losses()?.remember(loaded)
+      loaded[Symbol.dispose]()
+      hooks.retire(loaded.hooks.map(({ hook }) => hook.id))
+    },
+  }
+}
+
+function logPolicy(log: Log, change: string, file: string, detail: string): void {
+  if (change === 'refused') log.error({ file }, `policy refused, what was in force stays: ${detail}`)
+  else log.info({ file, policy: detail }, `policy ${change}`)
+}
+
+function readiness(
+  ready: boolean,
+  policies: PolicyStore<LoadedPolicy>,
+  fanout: FanOut,
+): { status: number; body: string } {
+  const held = fanout.senders.filter((sender) => sender.books().state === 'hold')
+  if (!ready) return { status: 503, body: 'starting or stopping\n' }
+  if (held.length > 0) {
+    return {
+      status: 503,
+      body: held.map((sender) => `exporter ${sender.name}: ${sender.books().lastError}\n`).join(''),
+    }
+  }
+  const hooks = policies.attached().reduce((sum, policy) => sum + policy.hooks.length, 0)
+  return { status: 200, body: `ready: ${policies.attached().length} policies, ${hooks} hooks\n` }
+}
+
+function httpAddress(server: Server): string {
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? `${address.address}:${address.port}` : String(address)
+}
+
+function closeServer(server: Server): Promise<void> {
+  server.closeAllConnections()
+  return new Promise((resolve) => server.close(() => resolve()))
+}

@@ -1,0 +1,75 @@
+/**
+ * What the running kernel is and can do: read once at start, passed on as plain data so that planning needs no kernel.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { release } from 'node:os'
+
+/** `unknown` is treated like `full`: the safe side (targets.md §1). */
+export type Preemption = 'none' | 'voluntary' | 'full' | 'lazy' | 'unknown'
+
+export interface KernelFacts {
+  readonly release: string
+  /** [6, 12] */
+  readonly version: readonly [number, number]
+  readonly arch: 'x64' | 'arm64'
+  readonly preemption: Preemption
+  /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
+  readonly renameLock: bigint
+  readonly mountLock: bigint
+}
+
+export const atLeast = (kernel: KernelFacts, major: number, minor: number): boolean =>
+  kernel.version[0] > major || (kernel.version[0] === major && kernel.version[1] >= minor)
+
+/** `6.12.95+deb12-amd64` → [6, 12]; [0, 0] when it is no such text. */
+export function parseRelease(text: string): readonly [number, number] {
+  const match = /^(\d+)\.(\d+)/.exec(text)
+  return match ? [Number(match[1]), Number(match[2])] : [0, 0]
+}
+
+const known = (word: string | undefined): Preemption | undefined =>
+  word === 'none' || word === 'voluntary' || word === 'full' || word === 'lazy' ? word : undefined
+
+/**
+ * Preemption model from, in order of trust: the scheduler's debugfs file (the mode in parentheses is the current one),
+ * the kernel command line, the kernel's build version.
+ */
+export function parsePreemption(debugfs: string | undefined, cmdline: string, version: string): Preemption {
+  const current = known(debugfs === undefined ? undefined : /\((\w+)\)/.exec(debugfs)?.[1])
+  if (current !== undefined) return current
+  const asked = known(/(?:^|\s)preempt=(\w+)/.exec(cmdline)?.[1])
+  if (asked !== undefined) return asked
+  if (/PREEMPT_RT|PREEMPT(?!_DYNAMIC)/.test(version)) return 'full'
+  return /PREEMPT_DYNAMIC/.test(version) ? 'unknown' : 'voluntary'
+}
+
+const readOr = (path: string): string | undefined => {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+/** Reads the facts; `symbols` looks addresses up (native `kernelSymbols`). */
+export function readKernelFacts(symbols: (names: string[]) => ReadonlyMap<string, bigint>): KernelFacts {
+  const addresses = symbols(['rename_lock', 'mount_lock'])
+  return {
+    release: release(),
+    version: parseRelease(release()),
+    arch: process.arch === 'arm64' ? 'arm64' : 'x64',
+    preemption: parsePreemption(
+      readOr('/sys/kernel/debug/sched/preempt'),
+      readOr('/proc/cmdline') ?? '',
+      readOr('/proc/version') ?? '',
+    ),
+    renameLock: addresses.get('rename_lock') ?? 0n,
+    mountLock: addresses.get('mount_lock') ?? 0n,
+  }
+}
+
+/** Whether this kernel was built with kprobes: their control file exists as soon as tracefs is mounted. */
+export function hasKprobes(): boolean {
+  const places = ['/sys/kernel/tracing/kprobe_events', '/sys/kernel/debug/tracing/kprobe_events']
+  return existsSync('/sys/bus/event_source/devices/kprobe/type') || places.some((path) => existsSync(path))
+}

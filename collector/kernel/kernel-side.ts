@@ -1,0 +1,243 @@
+/**
+ * Everything of ours that lives in the kernel: the process programs with the shared maps, and one set of objects for
+ * each loaded policy. All of it hangs on file descriptors of this process and is gone when it ends, however it ends.
+ */
+import { fileURLToPath } from 'node:url'
+import { NativeError, openObject, openRing, watchRing } from '../../native/index.ts'
+import type { BpfMap, BpfObject, Link, RingReader } from '../../native/types.ts'
+import type { Policy } from '../../config/policy.ts'
+import { CollectorError } from '../errors.ts'
+import { COUNTERS, CPU_STATE_BYTES, HOOK, LIMITS, PROCESS_VALUE } from '../wire.ts'
+import type { KernelFacts } from './facts.ts'
+import type { FilterSets } from './layout.ts'
+import { planPolicy } from './plan.ts'
+import type { AttachMode, PlannedHook, PlannedObject, Symbols } from './plan.ts'
+
+export type CounterName = (typeof COUNTERS)[number]
+
+export interface KernelOptions {
+  readonly facts: KernelFacts
+  readonly symbols: Symbols
+  readonly mode: AttachMode | 'auto'
+  readonly ringBytes: number
+  readonly watermarkBytes: number
+  /** Host pid of the agent: its own accesses are no events. */
+  readonly agentPid: number
+}
+
+export interface LoadedHook extends PlannedHook {
+  readonly links: readonly Link[]
+}
+
+export interface LoadedPolicy extends Disposable {
+  readonly policy: Policy
+  readonly hooks: readonly LoadedHook[]
+}
+
+const BUILD = new URL('../../bpf/build/', import.meta.url)
+const objectPath = (file: string): string => fileURLToPath(new URL(file, BUILD))
+
+const u64 = (value: bigint | number): Buffer => {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64LE(BigInt(value))
+  return bytes
+}
+
+const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value)
+  return bytes
+}
+
+/** Maps of process.bpf.o that the hook objects share; each takes those that its file has. */
+const SHARED = ['ring', 'cpu_state', 'processes'] as const
+
+export class KernelSide implements Disposable {
+  readonly ring: RingReader
+  readonly #options: KernelOptions
+  readonly #object: BpfObject
+  readonly #links: Link[] = []
+  readonly #maps: Record<(typeof SHARED)[number], BpfMap>
+  #nextHookId = 1
+  /** Calls that matched at entry and whose hook was detached before they returned. */
+  #cutReturns = 0
+
+  constructor(options: KernelOptions) {
+    this.#options = options
+    this.#object = openObject(objectPath('process.bpf.o'), {
+      programs: [
+        { name: 'process_fork', kind: 'tp_btf' },
+        { name: 'process_exec', kind: 'tp_btf' },
+        { name: 'process_exit', kind: 'tp_btf' },
+      ],
+      constants: this.#commonConstants(),
+      mapSizes: { ring: options.ringBytes },
+    })
+    try {
+      this.#maps = {
+        ring: this.#object.map('ring'),
+        cpu_state: this.#object.map('cpu_state'),
+        processes: this.#object.map('processes'),
+      }
+      this.ring = openRing(this.#maps.ring)
+      // Exit first and exec last: what is known must also be forgotten, what is reported must be known.
+      for (const name of ['process_exit', 'process_fork', 'process_exec']) this.#links.push(this.#object.attach(name))
+    } catch (error) {
+      this[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  watch(wake: () => void): Disposable {
+    return watchRing(this.#maps.ring, wake)
+  }
+
+  #commonConstants(): Record<string, Buffer> {
+    const { facts, watermarkBytes } = this.#options
+    return {
+      ring_watermark: u64(watermarkBytes),
+      rename_lock_address: u64(facts.renameLock),
+      mount_lock_address: u64(facts.mountLock),
+    }
+  }
+
+  /**
+   * Enters a process that ran before us; the hooks' own entry wins. False when it was known, or the table is full.
+   */
+  seedProcess(pid: number, startNs: bigint, parentPid: number): boolean {
+    const value = Buffer.alloc(PROCESS_VALUE.bytes)
+    value.writeBigUInt64LE(startNs, PROCESS_VALUE.startNs)
+    value.writeUInt32LE(parentPid, PROCESS_VALUE.parentTgid)
+    return this.#maps.processes.update(u32(pid), value, true)
+  }
+
+  forgetProcess(pid: number): void {
+    this.#maps.processes.delete(u32(pid))
+  }
+
+  /**
+   * Loads and attaches a policy, whole or not at all. Throws CollectorError POLICY_REFUSED with the position in the
+   * file for what this kernel does not have, or for what it refuses.
+   */
+  loadPolicy(policy: Policy): LoadedPolicy {
+    const { facts, symbols, mode } = this.#options
+    const planned = planPolicy(policy, facts, symbols, mode, () => this.#nextHookId++)
+    const objects: BpfObject[] = []
+    const hooks: LoadedHook[] = []
+    const close = (): void => {
+      for (const hook of hooks) for (const link of hook.links) link.close()
+      for (const object of objects) {
+        this.#cutReturns += waitingReturns(object)
+        object.close()
+      }
+      objects.length = 0
+    }
+    try {
+      const loaded = planned.map((plan) => {
+        const object = this.#openHooks(plan)
+        objects.push(object)
+        return { plan, object }
+      })
+      // Everything is loaded before anything is attached: a refusal by the verifier then never shows as half a policy.
+      for (const { plan, object } of loaded) {
+        for (const hook of plan.hooks) hooks.push({ ...hook, links: attachHook(object, hook) })
+      }
+    } catch (error) {
+      close()
+      if (!(error instanceof NativeError)) throw error
+      const at = policy.kprobes[hooks.length]?.at ?? { line: 1, col: 1 }
+      throw new CollectorError('POLICY_REFUSED', `${policy.file}:${at.line}:${at.col}: ${error.message}`, {
+        cause: error,
+      })
+    }
+    return { policy, hooks, [Symbol.dispose]: close }
+  }
+
+  #openHooks(plan: PlannedObject): BpfObject {
+    const constants = Buffer.alloc(LIMITS.hookSlots * HOOK.bytes)
+    plan.constants.copy(constants)
+    const object = openObject(objectPath(plan.file), {
+      programs: plan.hooks.flatMap((hook) => hook.programs),
+      constants: { ...this.#commonConstants(), hooks: constants, agent_tgid: u32(this.#options.agentPid) },
+      sharedMaps: this.#maps,
+      mapSizes: {
+        numbers: Math.max(1, plan.sets.numbers.length),
+        texts: Math.max(1, plan.sets.texts.length),
+        tails: Math.max(1, plan.sets.tails.length),
+        scratch: plan.hooks.length,
+      },
+    })
+    try {
+      fillSets(object, plan.sets)
+      return object
+    } catch (error) {
+      object.close()
+      throw error
+    }
+  }
+
+  /** Sequence numbers taken and counters so far, summed over CPUs; from one look, so that they fit together. */
+  state(): { readonly taken: number; readonly counters: Readonly<Record<CounterName, number>> } {
+    const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<CounterName, number>
+    counters.return_missed += this.#cutReturns
+    let taken = 0
+    for (const state of this.#cpuStates()) {
+      taken += Number(state.readBigUInt64LE(0))
+      COUNTERS.forEach((name, i) => (counters[name] += Number(state.readBigUInt64LE(8 + 8 * i))))
+    }
+    return { taken, counters }
+  }
+
+  #cpuStates(): Buffer[] {
+    const all = this.#maps.cpu_state.lookup(u32(0)) ?? Buffer.alloc(0)
+    const states: Buffer[] = []
+    for (let at = 0; at < all.length; at += CPU_STATE_BYTES) states.push(all.subarray(at, at + CPU_STATE_BYTES))
+    return states
+  }
+
+  [Symbol.dispose](): void {
+    for (const link of this.#links) link.close()
+    this.ring?.close()
+    this.#object.close()
+  }
+}
+
+function attachHook(object: BpfObject, hook: PlannedHook): Link[] {
+  const links: Link[] = []
+  try {
+    for (const { program, symbol } of hook.attach) links.push(object.attach(program, [symbol]))
+    return links
+  } catch (error) {
+    for (const link of links) link.close()
+    throw error
+  }
+}
+
+/** Matched entries that still wait for their return; the map is empty for hooks that join nothing. */
+function waitingReturns(object: BpfObject): number {
+  using join = object.map('join')
+  return join.entries().length
+}
+
+function fillSets(object: BpfObject, sets: FilterSets): void {
+  using numbers = object.map('numbers')
+  for (const { filter, number } of sets.numbers) {
+    const key = Buffer.alloc(16)
+    key.writeUInt32LE(filter, 0)
+    key.writeBigUInt64LE(number, 8)
+    numbers.update(key, Buffer.from([1]))
+  }
+  for (const [name, entries, capacity] of [
+    ['texts', sets.texts, LIMITS.textKeyBytes],
+    ['tails', sets.tails, LIMITS.tailKeyBytes],
+  ] as const) {
+    using map = object.map(name)
+    for (const { filter, bytes } of entries) {
+      const key = Buffer.alloc(8 + capacity)
+      key.writeUInt32LE(8 * (4 + bytes.length), 0)
+      key.writeUInt32LE(filter, 4)
+      bytes.copy(key, 8)
+      map.update(key, u32(bytes.length))
+    }
+  }
+}

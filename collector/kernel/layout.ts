@@ -1,0 +1,145 @@
+/** Writes one `struct hook` (bpf/filter.h): what a hook wants, as the constants that its program is specialised by. */
+import type { ArgumentFilter, ArgumentType, KprobeSpec, Operator } from '../../config/policy.ts'
+import { ARG_TYPES, FILTER, HEAD, HOOK, LIMITS, NO_ARG, OPS, PART, SELECTOR, TAIL } from '../wire.ts'
+import { screenOf } from './screen.ts'
+import type { Head, Tail } from './screen.ts'
+
+/** A number of a filter that has more of them than its constants hold. */
+export interface NumberEntry {
+  readonly filter: number
+  readonly number: bigint
+}
+
+/** A value of a text filter, for the map `texts`, or reversed for `tails`. */
+export interface TextEntry {
+  readonly filter: number
+  readonly bytes: Buffer
+}
+
+/** What a policy needs in its object's maps. */
+export interface FilterSets {
+  readonly numbers: NumberEntry[]
+  readonly texts: TextEntry[]
+  readonly tails: TextEntry[]
+  /** Number of the last filter; they count from 1. */
+  lastFilter: number
+}
+
+export const emptySets = (): FilterSets => ({ numbers: [], texts: [], tails: [], lastFilter: 0 })
+
+const kernelTypes: Readonly<Record<ArgumentType, number>> = {
+  nop: ARG_TYPES.nop,
+  file: ARG_TYPES.file,
+  path: ARG_TYPES.path,
+  int: ARG_TYPES.int,
+  uint32: ARG_TYPES.uint,
+  size_t: ARG_TYPES.ulong,
+  uint64: ARG_TYPES.ulong,
+  string: ARG_TYPES.string,
+}
+
+const kernelOps: Readonly<Record<Operator, number>> = {
+  Equal: OPS.equal,
+  In: OPS.equal,
+  NotEqual: OPS.notEqual,
+  NotIn: OPS.notEqual,
+  Mask: OPS.mask,
+  Prefix: OPS.prefix,
+  NotPrefix: OPS.notPrefix,
+  Postfix: OPS.postfix,
+  NotPostfix: OPS.notPostfix,
+}
+
+/**
+ * The struct's bytes. Values that live in maps are added to `sets`.
+ * The spec is valid (config/), so its counts fit; what can not be checked there is `numbers` of a Mask filter.
+ */
+export function hookBytes(id: number, spec: KprobeSpec, sets: FilterSets): Buffer {
+  const bytes = Buffer.alloc(HOOK.bytes)
+  bytes.writeUInt32LE(id, HOOK.id)
+  bytes[HOOK.nargs] = spec.args.length
+  bytes[HOOK.syscall] = spec.syscall ? 1 : 0
+  bytes[HOOK.returnType] =
+    spec.return && spec.returnArg !== undefined ? kernelTypes[spec.returnArg.type] : ARG_TYPES.nop
+  bytes[HOOK.nselectors] = spec.selectors.length
+  spec.args.forEach((arg, i) => {
+    bytes[HOOK.argIndex + i] = arg.index
+    bytes[HOOK.argType + i] = kernelTypes[arg.type]
+  })
+  spec.selectors.forEach((selector, s) => {
+    const at = HOOK.selectors + s * SELECTOR.bytes
+    bytes.writeUInt32LE(selector.matchArgs.length, at + SELECTOR.count)
+    selector.matchArgs.forEach((filter, f) =>
+      writeFilter(bytes, at + SELECTOR.filters + f * FILTER.bytes, filter, sets),
+    )
+  })
+  const screen = screenOf(spec)
+  bytes[HOOK.screenArg] = screen?.arg ?? NO_ARG
+  bytes[HOOK.nheads] = screen?.heads.length ?? 0
+  bytes[HOOK.ntails] = screen?.tails.length ?? 0
+  screen?.heads.forEach((head, i) => writeHead(bytes, HOOK.heads + i * HEAD.bytes, head))
+  screen?.tails.forEach((tail, i) => writeTail(bytes, HOOK.tails + i * TAIL.bytes, tail))
+  return bytes
+}
+
+function writeFilter(bytes: Buffer, at: number, filter: ArgumentFilter, sets: FilterSets): void {
+  const id = ++sets.lastFilter
+  bytes[at + FILTER.arg] = filter.arg
+  bytes[at + FILTER.op] = kernelOps[filter.operator]
+  bytes.writeUInt32LE(id, at + FILTER.id)
+  const numbers: bigint[] = []
+  for (const value of filter.values) {
+    if (typeof value === 'bigint') numbers.push(BigInt.asUintN(64, value))
+    else addText(id, filter.operator, value, sets)
+  }
+  // A Mask is the union of its bits: "any bit of any value".
+  const wanted = filter.operator === 'Mask' ? [numbers.reduce((all, one) => all | one, 0n)] : numbers
+  if (wanted.length > LIMITS.filterNumbers) {
+    for (const number of wanted) sets.numbers.push({ filter: id, number })
+    return
+  }
+  bytes[at + FILTER.count] = wanted.length
+  wanted.forEach((number, i) => bytes.writeBigUInt64LE(number, at + FILTER.numbers + 8 * i))
+}
+
+function addText(filter: number, operator: Operator, value: string, sets: FilterSets): void {
+  const bytes = Buffer.from(value)
+  if (operator === 'Postfix' || operator === 'NotPostfix')
+    sets.tails.push({ filter, bytes: Buffer.from(bytes.toReversed()) })
+  else sets.texts.push({ filter, bytes })
+}
+
+/** The first (or, for a tail, last) up to 8 bytes as a number, and which of its bits count. */
+function word(bytes: Buffer, fromEnd: boolean): { word: bigint; mask: bigint } {
+  const length = Math.min(bytes.length, 8)
+  const shift = fromEnd ? 8 - length : 0
+  const text = Buffer.alloc(8)
+  const mask = Buffer.alloc(8)
+  bytes.copy(text, shift, fromEnd ? bytes.length - length : 0, fromEnd ? bytes.length : length)
+  mask.fill(0xff, shift, shift + length)
+  return { word: text.readBigUInt64LE(), mask: mask.readBigUInt64LE() }
+}
+
+function writeHead(bytes: Buffer, at: number, head: Head): void {
+  // Components behind the seventh are left to the exact filter.
+  const parts = head.parts.slice(0, LIMITS.headParts)
+  bytes.writeUInt16LE(parts.length, at + HEAD.parts)
+  bytes.writeUInt16LE(head.depthMin, at + HEAD.depthMin)
+  bytes.writeUInt32LE(head.depthMax, at + HEAD.depthMax)
+  parts.forEach((part, i) => {
+    const to = at + HEAD.part + i * PART.bytes
+    const first = word(part.bytes, false)
+    bytes.writeBigUInt64LE(first.word, to + PART.word)
+    bytes.writeBigUInt64LE(first.mask, to + PART.mask)
+    bytes.writeUInt32LE(part.bytes.length, to + PART.len)
+    bytes.writeUInt32LE(part.open ? 1 : 0, to + PART.open)
+  })
+}
+
+function writeTail(bytes: Buffer, at: number, tail: Tail): void {
+  const last = word(tail.bytes, true)
+  bytes.writeBigUInt64LE(last.word, at + TAIL.word)
+  bytes.writeBigUInt64LE(last.mask, at + TAIL.mask)
+  bytes.writeUInt32LE(tail.bytes.length, at + TAIL.len)
+  bytes.writeUInt32LE(tail.exact ? 1 : 0, at + TAIL.exact)
+}

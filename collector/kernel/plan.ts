@@ -1,0 +1,200 @@
+/**
+ * A validated policy → what to load and attach on this kernel. Pure: needs no kernel, only facts about one.
+ */
+import type { ArgumentType, KprobeSpec, Policy } from '../../config/policy.ts'
+import { near } from '../../config/near.ts'
+import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'
+import { CollectorError } from '../errors.ts'
+import type { Hook } from '../event.ts'
+import { LIMITS } from '../wire.ts'
+import { atLeast } from './facts.ts'
+import type { KernelFacts } from './facts.ts'
+import { emptySets, hookBytes } from './layout.ts'
+import type { FilterSets } from './layout.ts'
+
+/** How a hook is bound; `auto` in the config lets `chooseMode` decide. */
+export type AttachMode = 'kprobe.multi' | 'fexit' | 'kprobe.session' | 'join' | 'kprobe'
+
+/** What planning asks of the kernel's type information. */
+export interface Symbols {
+  functionType(name: string): KernelFunction | undefined
+  functionNames(): readonly string[]
+}
+
+export interface PlannedAttach {
+  readonly program: string
+  readonly kind: AttachKind
+  readonly symbol: string
+}
+
+export interface PlannedHook {
+  readonly hook: Hook
+  readonly spec: KprobeSpec
+  readonly symbol: string
+  readonly mode: AttachMode
+  readonly programs: readonly ProgramSpec[]
+  /** Return side first: a return may only be seen when its entry was, never the other way round. */
+  readonly attach: readonly PlannedAttach[]
+}
+
+/** One object file to load: up to LIMITS.hookSlots hooks share it. */
+export interface PlannedObject {
+  readonly file: string
+  readonly hooks: readonly PlannedHook[]
+  /** The constant `hooks`. */
+  readonly constants: Buffer
+  readonly sets: FilterSets
+}
+
+const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
+
+/** Kernel symbol of a call (tetragon.md §1.3): a system call gets its architecture's prefix unless it has one. */
+export function symbolOf(spec: KprobeSpec, arch: KernelFacts['arch']): string {
+  return !spec.syscall || /^__(x64|arm64|ia32)_/.test(spec.call) ? spec.call : SYSCALL_PREFIX[arch] + spec.call
+}
+
+/** The object built for this kernel; why there are three: bpf/core_fixes.h. */
+export function objectFile(kernel: KernelFacts): string {
+  if (!atLeast(kernel, 6, 2)) return 'hook.probe.bpf.o'
+  return atLeast(kernel, 7, 0) ? 'hook.typed_ctx.bpf.o' : 'hook.typed.bpf.o'
+}
+
+/**
+ * The cheapest way that loses nothing on this kernel (design: "Attach by what the kernel is").
+ * Where tasks are preempted inside the kernel a held fexit program hides other tasks' calls, and session loses returns
+ * under load, so entry and return are joined there; a text in user memory may be gone by the return.
+ */
+export function chooseMode(spec: KprobeSpec, kernel: KernelFacts, wanted: AttachMode | 'auto'): AttachMode {
+  const multi = atLeast(kernel, 5, 18) && wanted !== 'kprobe'
+  if (!spec.return) return wanted === 'kprobe' || !multi ? 'kprobe' : 'kprobe.multi'
+  if (wanted !== 'auto' && wanted !== 'kprobe.multi') return wanted === 'kprobe' ? 'join' : wanted
+  const calm = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
+  const atReturn = !spec.syscall || spec.args.every((arg) => arg.type !== 'string')
+  if (calm && atReturn) return 'fexit'
+  // fprobe keeps returns on a shadow stack since 6.14 and no longer runs out of instances.
+  return atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
+}
+
+function programsOf(mode: AttachMode, slot: number, symbol: string, multi: boolean): PlannedHook['attach'] {
+  switch (mode) {
+    case 'kprobe.multi':
+      return [{ program: `hook_entry_${slot}`, kind: 'kprobe.multi', symbol }]
+    case 'kprobe':
+      return [{ program: `hook_entry_${slot}`, kind: 'kprobe', symbol }]
+    case 'fexit':
+      return [{ program: `hook_fexit_${slot}`, kind: 'fexit', symbol }]
+    case 'kprobe.session':
+      return [{ program: `hook_session_${slot}`, kind: 'kprobe.session', symbol }]
+    case 'join':
+      return [
+        { program: `hook_leave_${slot}`, kind: multi ? 'kretprobe.multi' : 'kretprobe', symbol },
+        { program: `hook_enter_${slot}`, kind: multi ? 'kprobe.multi' : 'kprobe', symbol },
+      ]
+  }
+}
+
+/**
+ * Whether a value of C type `base` (typedefs resolved, as native's KernelFunction has it) may be read as the policy's
+ * type (tetragon.md §1.3).
+ */
+export function typeFits(type: ArgumentType, base: string): boolean {
+  switch (type) {
+    case 'nop':
+      return true
+    case 'file':
+      return /^(?:const )?struct file \*(?:const)?$/.test(base)
+    case 'path':
+      return /^(?:const )?struct path \*(?:const)?$/.test(base)
+    case 'string':
+      return /^(?:const )?(?:unsigned |signed )?char \*(?:const)?$/.test(base)
+    case 'int':
+    case 'uint32':
+    case 'size_t':
+    case 'uint64':
+      return !/\*|^(?:const )?(?:struct|union|void|float|double)\b|^\.\.\.$/.test(base)
+  }
+}
+
+function refuse(policy: Policy, at: { line: number; col: number }, message: string): never {
+  throw new CollectorError('POLICY_REFUSED', `${policy.file}:${at.line}:${at.col}: ${message}`)
+}
+
+function checkTypes(policy: Policy, spec: KprobeSpec, symbol: string, symbols: Symbols): void {
+  const type = symbols.functionType(symbol)
+  if (type === undefined) {
+    const other = near(symbol, symbols.functionNames())
+    const hint =
+      other === undefined
+        ? 'see /proc/kallsyms for the names this kernel has'
+        : `did you mean ${spec.syscall && other.startsWith(SYSCALL_PREFIX.x64) ? other.slice(SYSCALL_PREFIX.x64.length) : other}?`
+    const meant =
+      symbol === spec.call ? '' : ` (looked for ${symbol}; a function that is no system call needs syscall: false)`
+    refuse(policy, spec.at, `no kernel function "${spec.call}"${meant}: ${hint}`)
+  }
+  // A system call's prototype names only the register frame; its arguments have no types to compare with.
+  if (spec.syscall) return
+  for (const arg of spec.args) {
+    const parameter = type.params[arg.index]
+    if (parameter === undefined) {
+      refuse(
+        policy,
+        arg.at,
+        `argument index ${arg.index} of ${symbol}: expected 0 to ${type.params.length - 1}, the function takes ${type.params.length} arguments`,
+      )
+    }
+    if (!typeFits(arg.type, parameter.base)) {
+      refuse(
+        policy,
+        arg.at,
+        `argument ${arg.index} of ${symbol}: type "${arg.type}" does not fit, the kernel's is "${parameter.type}"`,
+      )
+    }
+  }
+  if (spec.returnArg !== undefined && !typeFits(spec.returnArg.type, type.returnsBase)) {
+    refuse(
+      policy,
+      spec.returnArg.at,
+      `return value of ${symbol}: type "${spec.returnArg.type}" does not fit, the kernel's is "${type.returns}"`,
+    )
+  }
+}
+
+/**
+ * Plans all hooks of a policy; `nextHookId` numbers them and never repeats. Throws CollectorError POLICY_REFUSED with
+ * file:line:col for a function or type that this kernel does not have.
+ */
+export function planPolicy(
+  policy: Policy,
+  kernel: KernelFacts,
+  symbols: Symbols,
+  wanted: AttachMode | 'auto',
+  nextHookId: () => number,
+): PlannedObject[] {
+  const objects: PlannedObject[] = []
+  const multi = atLeast(kernel, 5, 18) && wanted !== 'kprobe'
+  for (let from = 0; from < policy.kprobes.length; from += LIMITS.hookSlots) {
+    const sets = emptySets()
+    const constants: Buffer[] = []
+    const hooks = policy.kprobes.slice(from, from + LIMITS.hookSlots).map((spec, slot): PlannedHook => {
+      const symbol = symbolOf(spec, kernel.arch)
+      checkTypes(policy, spec, symbol, symbols)
+      const hook: Hook = {
+        id: nextHookId(),
+        policy: policy.name,
+        functionName: symbol,
+        message: spec.message,
+        tags: spec.tags,
+        labels: spec.args.map((arg) => arg.label),
+      }
+      constants.push(hookBytes(hook.id, spec, sets))
+      const mode = chooseMode(spec, kernel, wanted)
+      const attach = programsOf(mode, slot, symbol, multi)
+      const programs = attach.map(({ program, kind }) =>
+        kind === 'fexit' ? { name: program, kind, target: symbol } : { name: program, kind },
+      )
+      return { hook, spec, symbol, mode, programs, attach }
+    })
+    objects.push({ file: objectFile(kernel), hooks, constants: Buffer.concat(constants), sets })
+  }
+  return objects
+}

@@ -1,0 +1,106 @@
+/**
+ * The start-up scan of /proc (tetragon.md §3.4): every process that runs already, parents before children.
+ * It runs after the process hooks are attached, so nothing falls between; what the hooks have seen meanwhile wins.
+ */
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { posix } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { PROCESS_FLAGS } from '../wire.ts'
+import type { ScannedProcess } from './table.ts'
+import { decodeText, joinArguments } from './text.ts'
+
+/** USER_HZ, the unit of start times in /proc/PID/stat: 100 on every Linux that Node runs on. */
+const NS_PER_TICK = 10_000_000n
+/** Processes read before the event loop gets its turn. */
+const SLICE = 50
+
+/** Start time (boot clock) and parent from /proc/PID/stat; the name may hold spaces and parentheses. */
+export function parseStat(stat: string): { parentPid: number; startNs: bigint; kernelThread: boolean } | undefined {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [, parent, , , , , flags] = fields
+  const ticks = fields[19]
+  if (parent === undefined || ticks === undefined || flags === undefined || !/^\d+$/.test(ticks)) return undefined
+  return {
+    parentPid: Number(parent),
+    startNs: BigInt(ticks) * NS_PER_TICK,
+    kernelThread: (Number(flags) & 0x0020_0000) !== 0, // PF_KTHREAD
+  }
+}
+
+const field = (status: string, name: string): string[] =>
+  new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]?.split(/\s+/) ?? []
+
+const tryRead = <T>(read: () => T): T | undefined => {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
+}
+
+/** undefined: it ended meanwhile. */
+export function readProcess(procfs: string, pid: number): ScannedProcess | undefined {
+  const at = (name: string): string => posix.join(procfs, String(pid), name)
+  const stat = tryRead(() => readFileSync(at('stat'), 'utf8'))
+  const status = tryRead(() => readFileSync(at('status'), 'utf8'))
+  const parsed = stat === undefined ? undefined : parseStat(stat)
+  if (stat === undefined || status === undefined || parsed === undefined) return undefined
+  const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+  const exe = tryRead(() => readlinkSync(at('exe')))
+  const cwd = tryRead(() => readlinkSync(at('cwd')))
+  const argv = tryRead(() => readFileSync(at('cmdline'))) ?? Buffer.alloc(0)
+  const cgroups = tryRead(() => readFileSync(at('cgroup'), 'utf8')) ?? ''
+  const auid = tryRead(() => readFileSync(at('loginuid'), 'utf8'))
+  const inner = field(status, 'NSpid')
+  let flags: number = PROCESS_FLAGS.procFS
+  if (cwd === '/') flags |= PROCESS_FLAGS.rootcwd
+  if (cwd === undefined) flags |= PROCESS_FLAGS.rootcwd | PROCESS_FLAGS.errorCWD
+  return {
+    pid,
+    parentPid: parsed.parentPid,
+    startNs: parsed.startNs,
+    uid: parsed.kernelThread ? 0 : Number(field(status, 'Uid')[1] ?? 0),
+    auid: Number(auid ?? 4294967295),
+    nspid: inner.length > 1 ? Number(inner.at(-1)) : 0,
+    flags,
+    binary: parsed.kernelThread ? `[${name}]` : decodeText(Buffer.from(exe ?? name)).text,
+    arguments: parsed.kernelThread ? '' : joinArguments(argv),
+    cwd: cwd ?? '/',
+    // The last line is cgroup v2's ("0::/path"); on v1 alone any controller's path names the container.
+    cgroup: cgroups.trimEnd().split('\n').at(-1) ?? '',
+    kernelThread: parsed.kernelThread,
+  }
+}
+
+/** All processes, by rising parent pid. Slices itself: no turn of the event loop is held longer than about 10 ms. */
+export async function scanProcfs(procfs: string): Promise<ScannedProcess[]> {
+  const found: ScannedProcess[] = []
+  let read = 0
+  for (const entry of readdirSync(procfs)) {
+    if (!/^\d+$/.test(entry)) continue
+    const process = readProcess(procfs, Number(entry))
+    if (process !== undefined) found.push(process)
+    if (++read % SLICE === 0) await setImmediate()
+  }
+  return inParentOrder(found)
+}
+
+/** By rising parent pid, but never a child before its parent (pids wrap around). */
+function inParentOrder(processes: ScannedProcess[]): ScannedProcess[] {
+  const children = new Map<number, ScannedProcess[]>()
+  const pids = new Set(processes.map((process) => process.pid))
+  for (const process of processes) {
+    const parent = pids.has(process.parentPid) ? process.parentPid : 0
+    const siblings = children.get(parent)
+    if (siblings === undefined) children.set(parent, [process])
+    else siblings.push(process)
+  }
+  const ordered: ScannedProcess[] = []
+  const parents = [0]
+  for (let parent = parents.shift(); parent !== undefined; parent = parents.shift()) {
+    const next = (children.get(parent) ?? []).toSorted((a, b) => a.pid - b.pid)
+    ordered.push(...next)
+    parents.push(...next.map((process) => process.pid))
+  }
+  return ordered
+}

@@ -1,0 +1,48 @@
+import { ConfigError } from './errors.ts'
+import { readTextFile } from './files.ts'
+import { loadConfig } from './load.ts'
+import type { ConfigResult, LoadedConfig } from './load.ts'
+import type { Environment } from './loading/substitute.ts'
+import { parsePolicy } from './parse-policy.ts'
+import type { PolicyResult } from './parse-policy.ts'
+import type { Policy, Problem } from './policy.ts'
+
+/** `parsePolicy` on a file; what stands in the way of reading it is a problem too. Never throws. */
+export async function parsePolicyFile(file: string): Promise<PolicyResult> {
+  const read = await readTextFile(file)
+  return 'problems' in read ? read : parsePolicy(read.text, file)
+}
+
+/** `loadConfig` on a file; what stands in the way of reading it is a problem too. Never throws. */
+export async function parseConfigFile(file: string, env: Environment): Promise<ConfigResult> {
+  const read = await readTextFile(file)
+  return 'problems' in read ? read : loadConfig(read.text, file, env)
+}
+
+/** The policy, or a ConfigError POLICY_INVALID. */
+export function policyOrThrow(result: PolicyResult): Policy {
+  if ('problems' in result) throw new ConfigError('POLICY_INVALID', result.problems)
+  return result.policy
+}
+
+/** The loaded config, or a ConfigError CONFIG_INVALID. */
+export function configOrThrow(result: ConfigResult): LoadedConfig {
+  if ('problems' in result) throw new ConfigError('CONFIG_INVALID', result.problems)
+  return result
+}
+
+/**
+ * Whether a text is meant as a policy rather than as a config: it has one of the keys every Kubernetes object has.
+ * Looks at lines, so that it has an answer for a text that is no YAML.
+ */
+export function looksLikePolicy(text: string): boolean {
+  return /^(?:[{ \t]*["']?(?:apiVersion|kind)["']?[ \t]*:|["']?(?:metadata|spec)["']?[ \t]*:)/m.test(text)
+}
+
+/** Every problem of one file, policy or config, without kernel or root: what `ktrail check` prints. Never throws. */
+export async function checkFile(file: string, env: Environment): Promise<readonly Problem[]> {
+  const read = await readTextFile(file)
+  if ('problems' in read) return read.problems
+  const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadConfig(read.text, file, env)
+  return 'problems' in result ? result.problems : []
+}

@@ -1,0 +1,66 @@
+/** The agent's config file: text in, a typed Config with defaults out, or every mistake with its place. */
+import type { z } from 'zod'
+import { describeValue, explain, pathText } from './loading/explain.ts'
+import { PlainValue } from './loading/plain.ts'
+import { knownKeys } from './loading/schema-walk.ts'
+import { readSecret } from './loading/substitute.ts'
+import type { Environment, ReadText } from './loading/substitute.ts'
+import type { Origin } from './loading/plain.ts'
+import { didYouMean } from './near.ts'
+import type { Position, Problem } from './policy.ts'
+import { Problems, show } from './problems.ts'
+import { NO_EXPORTER, configSchema } from './schema.ts'
+import type { Config } from './schema.ts'
+import { parseYaml } from './yaml.ts'
+
+export interface LoadedConfig {
+  readonly config: Config
+  /** What the user wrote, references replaced, units as texts: the input of the schema. */
+  readonly written: unknown
+  /** Where each value the user wrote came from, by path (`exporters.archive.path`); the others are defaults. */
+  readonly origins: ReadonlyMap<string, Origin>
+}
+
+export type ConfigResult = LoadedConfig | { readonly problems: readonly Problem[] }
+
+/**
+ * Parses and validates a config. `file` is only used in messages; `env` and `read` serve `${env:}` and `${file:}`.
+ * Relative paths in the config stay as written: they start at the directory the agent was started in.
+ * All problems are collected, at most 20 shown. Never throws, whatever the text.
+ */
+export function loadConfig(text: string, file: string, env: Environment, read: ReadText = readSecret): ConfigResult {
+  const problems = new Problems(file)
+  const root = parseYaml(text, 'config', problems)
+  if (root === undefined) return { problems: problems.list() }
+  const plain = new PlainValue(root, configSchema, env, read, problems)
+  const exporters = root.entries.get('exporters')?.value
+  if (exporters?.kind === 'map' && exporters.entries.size === 0) {
+    problems.add(exporters.at, `exporters: ${NO_EXPORTER}`)
+  }
+  const result = configSchema.safeParse(plain.value)
+  for (const issue of result.error?.issues ?? []) report(issue, plain, problems)
+  if (problems.count > 0 || !result.success) return { problems: problems.list() }
+  return { config: result.data, written: plain.value, origins: plain.origins }
+}
+
+function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems): void {
+  if (plain.isReported(issue.path)) return
+  if (issue.code === 'unrecognized_keys') {
+    for (const key of issue.keys) {
+      const path = [...issue.path, key]
+      const known = knownKeys(plain.schemaAt(issue.path), plain.typeAt(issue.path))
+      const hint = didYouMean(key, known) || `; expected one of ${known.join(', ')}`
+      problems.add(plain.keyPosition(path), `${pathText(path)}: unknown key ${show(key)}${hint}`)
+    }
+    return
+  }
+  const value = plain.valueAt(issue.path)
+  const isKey = issue.code === 'invalid_key'
+  const secret = plain.origins.get(pathText(issue.path))?.from === 'secret'
+  let got = secret ? 'a value from a file that is not shown' : describeValue(value)
+  if (value === undefined && issue.code === 'custom') got = 'the default'
+  if (isKey) got = show(String(issue.path.at(-1)))
+  const at: Position = isKey ? plain.keyPosition(issue.path) : plain.position(issue.path)
+  const where = pathText(issue.path)
+  problems.add(at, `${where === '' ? '' : `${where}: `}${explain(issue, isKey || secret ? '' : value, got)}`)
+}

@@ -1,0 +1,50 @@
+/** Keys and values that the design has and this version does not: refused by name, never taken for a typing slip. */
+
+interface KeyRow {
+  readonly path: readonly string[]
+  readonly key: string
+}
+
+interface ValueRow {
+  readonly path: readonly string[]
+  readonly value: string
+}
+
+const EXPORTER = ['exporters', '*']
+
+const KEYS: readonly KeyRow[] = [
+  { path: ['server'], key: 'grpc' },
+  { path: EXPORTER, key: 'filter' },
+  { path: EXPORTER, key: 'spool' },
+  { path: [...EXPORTER, 'rotate'], key: 'compress' },
+  { path: [...EXPORTER, 'rotate'], key: 'interval' },
+  { path: [...EXPORTER, 'rotate'], key: 'max_age' },
+]
+
+const VALUES: readonly ValueRow[] = [
+  { path: [...EXPORTER, 'type'], value: 'otlp' },
+  { path: [...EXPORTER, 'type'], value: 'kafka' },
+  { path: [...EXPORTER, 'queue', 'when_full'], value: 'spool' },
+  { path: [...EXPORTER, 'format'], value: 'extended' },
+]
+
+type Path = ReadonlyArray<string | number>
+
+function matches(pattern: readonly string[], path: Path): boolean {
+  return pattern.length === path.length && pattern.every((part, i) => part === '*' || part === path[i])
+}
+
+/** Known keys of the mapping at `path` that are not built yet. */
+export function keysNotBuilt(path: Path): string[] {
+  return KEYS.filter((row) => matches(row.path, path)).map((row) => row.key)
+}
+
+/** True when `value` is known for the key at `path` but not built yet. */
+export function valueNotBuilt(path: Path, value: string): boolean {
+  return valuesNotBuilt(path).includes(value)
+}
+
+/** Known values of the key at `path` that are not built yet. */
+export function valuesNotBuilt(path: Path): string[] {
+  return VALUES.filter((row) => matches(row.path, path)).map((row) => row.value)
+}

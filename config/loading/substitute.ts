@@ -1,0 +1,90 @@
+/**
+ * `${env:X}`, `${env:X:-default}`, `${env:X:?message}`, `${file:/path}` and `$$` inside one scalar of a config.
+ * Done after YAML is parsed and in values only, so what an environment holds can never become structure.
+ */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { didYouMean } from '../near.ts'
+import { show } from '../problems.ts'
+import { whyUnreadable } from './unreadable.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Reads a file whole; throws when it cannot. */
+export type ReadText = (path: string) => string
+
+export interface Substituted {
+  readonly text: string
+  /** Names of variables used. */
+  readonly variables: readonly string[]
+  /** True when some of the text came from a file: a secret, never printed. */
+  readonly secret: boolean
+}
+
+/** A secret is a line; more than this is the wrong file. */
+const MAX_SECRET_BYTES = 64 * 1024
+
+/** Reads a `${file:}` value; never more than its bound, whatever the path is. Throws when it cannot. */
+export const readSecret: ReadText = (path) => {
+  const descriptor = openSync(path, 'r')
+  try {
+    const buffer = Buffer.alloc(MAX_SECRET_BYTES + 1)
+    let used = 0
+    for (let got = 1; got > 0 && used < buffer.length; used += got)
+      got = readSync(descriptor, buffer, used, buffer.length - used, null)
+    if (used > MAX_SECRET_BYTES) throw new Error(`it is larger than ${MAX_SECRET_BYTES} bytes`)
+    return buffer.toString('utf8', 0, used)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** The text with every reference replaced, or the sentence that says which one could not be. */
+export function substitute(text: string, env: Environment, read: ReadText): Substituted | { readonly problem: string } {
+  const variables: string[] = []
+  let secret = false
+  let problem: string | undefined
+  const replaced = text.replace(/\$\$|\$\{([^}]*)(\}?)/g, (whole: string, body: string | undefined, close: string) => {
+    if (whole === '$$') return '$'
+    if (problem !== undefined || body === undefined) return ''
+    const found = close === '' ? { problem: `${show(whole)} has no closing brace` } : resolve(body, env, read)
+    if (typeof found !== 'string') {
+      problem = found.problem
+      return ''
+    }
+    if (body.startsWith('file:')) secret = true
+    else variables.push(body.slice(4).split(':', 1)[0] ?? '')
+    return found
+  })
+  return problem === undefined ? { text: replaced, variables, secret } : { problem }
+}
+
+function resolve(body: string, env: Environment, read: ReadText): string | { problem: string } {
+  if (body.startsWith('file:')) return resolveFile(body.slice(5), read)
+  const found = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?$/s.exec(body)
+  const name = found?.[1]
+  if (found === null || name === undefined) {
+    const hint = '; write $$ for a plain $'
+    return {
+      problem: `expected \${env:NAME}, \${env:NAME:-default} or \${file:/path}, got ${show(`\${${body}}`)}${hint}`,
+    }
+  }
+  // Own properties only: `constructor` is no variable. Empty counts as unset for a default, as in a shell.
+  const value = Object.hasOwn(env, name) ? env[name] : undefined
+  const [, , operator, rest = ''] = found
+  if (value !== undefined && (value !== '' || operator === undefined)) return value
+  if (operator === '-') return rest
+  if (operator === '?') return { problem: `environment variable ${name} is not set: ${rest || 'it is required'}` }
+  const known = Object.keys(env)
+  return {
+    problem: `environment variable ${name} is not set${didYouMean(name, known) || ` and has no default: set it or write \${env:${name}:-default}`}`,
+  }
+}
+
+function resolveFile(path: string, read: ReadText): string | { problem: string } {
+  if (path === '') return { problem: 'expected a path in ${file:/path}, got nothing' }
+  try {
+    return read(path).replace(/\r?\n$/, '')
+  } catch (error) {
+    return { problem: `cannot read ${show(path)}: ${whyUnreadable(error)}` }
+  }
+}

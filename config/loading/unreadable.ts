@@ -1,0 +1,16 @@
+const SENTENCES: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  EACCES: 'permission denied; let the user that runs ktrail read it',
+  EPERM: 'permission denied; let the user that runs ktrail read it',
+  EISDIR: 'it is a folder; expected a file',
+  ENOTDIR: 'a part of the path is not a folder',
+  ELOOP: 'too many symbolic links',
+  ENAMETOOLONG: 'the name is too long',
+}
+
+/** Why a file could not be read, in words; the system's own text for rare reasons. */
+export function whyUnreadable(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  return SENTENCES[code] ?? error.message
+}

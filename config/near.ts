@@ -1,0 +1,79 @@
+/**
+ * "Did you mean": the candidate with the fewest typing slips from a word.
+ * Used for keys (a dozen candidates) and for kernel functions (60,000 and more), so it rejects cheaply:
+ * by length first, then row by row in a band of 2 * limit + 1 cells.
+ */
+
+/** More slips than this and the guess is noise: one slip per three characters, at most three. */
+function limitFor(word: string): number {
+  return Math.min(3, Math.max(1, Math.floor(word.length / 3)))
+}
+
+/**
+ * Returns the candidate closest to `word`, or undefined when none is near enough. Insertions, deletions, changed
+ * characters and two swapped neighbours count one each; letter case counts nothing. Ties go to the first candidate.
+ * Words over 256 characters have no near name. Never throws.
+ */
+export function near(word: string, candidates: Iterable<string>): string | undefined {
+  if (word.length === 0 || word.length > 256) return undefined
+  const wanted = word.toLowerCase()
+  let limit = limitFor(word)
+  let best: string | undefined
+  for (const candidate of candidates) {
+    if (Math.abs(candidate.length - wanted.length) > limit) continue
+    const slips = distance(wanted, candidate.toLowerCase(), limit)
+    if (slips > limit) continue
+    best = candidate
+    if (slips === 0) break
+    limit = slips - 1
+  }
+  return best
+}
+
+/** ` (did you mean "x"?)`, or '' when nothing is near: to be put behind a message. */
+export function didYouMean(word: string, candidates: Iterable<string>): string {
+  const found = near(word, candidates)
+  return found === undefined ? '' : ` (did you mean "${found}"?)`
+}
+
+// Three rows are reused by every call: 60,000 candidates would otherwise allocate 180,000 of them.
+const ROW_CELLS = 512
+let before = new Uint16Array(ROW_CELLS)
+let previous = new Uint16Array(ROW_CELLS)
+let current = new Uint16Array(ROW_CELLS)
+
+/**
+ * Optimal string alignment distance of `a` and `b`, or limit + 1 as soon as it is sure to be over `limit`.
+ * Cells outside the band |i - j| <= limit cannot hold a distance <= limit and are never computed.
+ */
+function distance(a: string, b: string, limit: number): number {
+  const over = limit + 1
+  for (let j = 0; j <= Math.min(b.length, limit); j++) previous[j] = j
+  for (let i = 1; i <= a.length; i++) {
+    const from = Math.max(1, i - limit)
+    const to = Math.min(b.length, i + limit)
+    current[from - 1] = from === 1 ? i : over
+    let least = from === 1 ? i : over
+    const ca = a.charCodeAt(i - 1)
+    for (let j = from; j <= to; j++) {
+      const cb = b.charCodeAt(j - 1)
+      const above = j < i + limit ? cell(previous, j) + 1 : over
+      let slips = Math.min(above, cell(current, j - 1) + 1, cell(previous, j - 1) + (ca === cb ? 0 : 1))
+      if (i > 1 && j > 1 && ca === b.charCodeAt(j - 2) && a.charCodeAt(i - 2) === cb) {
+        slips = Math.min(slips, cell(before, j - 2) + 1)
+      }
+      current[j] = slips
+      if (slips < least) least = slips
+    }
+    if (least > limit) return over
+    const spare = before
+    before = previous
+    previous = current
+    current = spare
+  }
+  return Math.min(over, cell(previous, b.length))
+}
+
+function cell(row: Uint16Array, at: number): number {
+  return row[at] ?? 0
+}

@@ -1,0 +1,63 @@
+import { Document, isMap, isScalar, isSeq } from 'yaml'
+import { z } from 'zod'
+import { pathText } from './loading/explain.ts'
+import type { Origin } from './loading/plain.ts'
+import type { LoadedConfig } from './load.ts'
+import { configSchema } from './schema.ts'
+import type { Config } from './schema.ts'
+
+const REDACTED = '[redacted]'
+
+// What YAML does not allow raw, or what reads as a line end or a mark: the library writes some of these as they are.
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\ufeff]/u
+const LEFT_RAW = /[\u007f-\u009f\u2028\u2029\ufeff]/g
+
+export interface PrintOptions {
+  /** With every default, and behind each value where it came from; else only what the user wrote. */
+  readonly effective?: boolean
+}
+
+/**
+ * A loaded config as YAML, for `ktrail config print`. What came from a `${file:}` and values of keys that end in
+ * `_file` are shown as `[redacted]`; everything else parses back to the same Config.
+ */
+export function printConfig(loaded: LoadedConfig, { effective = false }: PrintOptions = {}): string {
+  const doc = new Document(effective ? writtenForm(loaded.config) : loaded.written)
+  annotate(doc.contents, [], loaded, effective)
+  // They only stand between double quotes, see annotate.
+  return doc
+    .toString({ lineWidth: 0 })
+    .replace(LEFT_RAW, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** The config as a user would write it: units as texts, every default there. */
+export function writtenForm(config: Config): z.input<typeof configSchema> {
+  // zod's type has no readonly; encode does not write into what it is given.
+  return z.encode(configSchema, config as z.output<typeof configSchema>)
+}
+
+function annotate(node: unknown, path: ReadonlyArray<string | number>, loaded: LoadedConfig, effective: boolean): void {
+  if (isMap(node)) {
+    for (const { key, value } of node.items) {
+      if (isScalar(key)) annotate(value, [...path, String(key.value)], loaded, effective)
+    }
+  } else if (isSeq(node)) {
+    node.items.forEach((item, i) => annotate(item, [...path, i], loaded, effective))
+  } else if (isScalar(node)) {
+    const origin = loaded.origins.get(pathText(path))
+    if (effective) node.comment = ` ${from(origin)}`
+    if (typeof node.value !== 'string') return
+    const secret = origin?.from === 'secret' || String(path.at(-1)).endsWith('_file')
+    // Doubled, so that reading it back does not take it for a reference.
+    const text = secret ? REDACTED : node.value.replaceAll('$', '$$$$')
+    node.value = text
+    if (UNPRINTABLE.test(text)) node.type = 'QUOTE_DOUBLE'
+  }
+}
+
+function from(origin: Origin | undefined): string {
+  if (origin === undefined) return 'default'
+  const line = `line ${origin.at.line}`
+  if (origin.from === 'env') return `${line}, ${origin.variables.join(', ')}`
+  return origin.from === 'secret' ? `${line}, a file` : line
+}

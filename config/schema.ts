@@ -1,0 +1,144 @@
+/**
+ * The agent's configuration: one zod schema from which the types, the defaults, the messages, the JSON Schema for
+ * editors and the effective print come. Durations are ms and sizes bytes once parsed.
+ */
+import { z } from 'zod'
+import { EXPORTER_NAME, exporterSchema } from './exporters.ts'
+import { duration, size } from './units.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** `host:port`, an IPv6 host in brackets; port 0 lets the kernel choose. */
+const address = z.codec(
+  z.string({ error: 'expected an address such as 127.0.0.1:2112' }),
+  z.object({ host: z.string(), port: z.int() }),
+  {
+    decode: (text, context) => {
+      const found = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})$/.exec(text)
+      const port = Number(found?.[3])
+      if (found !== null && port <= 65_535) return { host: found[1] ?? found[2] ?? '', port }
+      const message = 'expected an address such as 127.0.0.1:2112'
+      context.issues.push({ code: 'custom', input: text, message })
+      return z.NEVER
+    },
+    encode: ({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`),
+  },
+)
+
+const server = z
+  .strictObject({
+    http: address
+      .prefault('127.0.0.1:2112')
+      .describe('Address for /livez, /readyz and /metrics. Anyone who reaches it can read the metrics.'),
+  })
+  .prefault({})
+  .describe('What the agent listens on.')
+
+const ring = z
+  .strictObject({
+    size: size(64 * KIB, 1024 * MIB)
+      .prefault('16MiB')
+      .describe('Size of the one ring between kernel and agent; a power of two.'),
+    watermark: size(1)
+      .optional()
+      .describe('The kernel wakes the agent when this much waits; an eighth of ring.size when absent.'),
+    max_delay: duration(1, 1000)
+      .prefault('50ms')
+      .describe('Longest time a record waits in the ring before the agent looks.'),
+  })
+  .check((context) => {
+    const { size: bytes, watermark } = context.value
+    if (!Number.isInteger(Math.log2(bytes))) {
+      const message = 'expected a power of two such as 16MiB'
+      context.issues.push({ code: 'custom', input: context.value, path: ['size'], message })
+    }
+    if (watermark !== undefined && watermark > bytes / 2) {
+      const message = 'expected at most half of ring.size'
+      context.issues.push({ code: 'custom', input: context.value, path: ['watermark'], message })
+    }
+  })
+  .prefault({})
+  .describe('The ring buffer that all hooks write to.')
+
+const attach = z
+  .strictObject({
+    mode: z
+      .enum(['auto', 'kprobe.multi', 'fexit', 'kprobe.session', 'join', 'kprobe'])
+      .default('auto')
+      .describe(
+        'How programs are attached. auto picks by kernel and by what the hook needs; join is a kprobe and a return ' +
+          'probe joined in a map. Anything else is for tests and for kernels with a known fault.',
+      ),
+  })
+  .prefault({})
+  .describe('How hooks are bound to kernel functions.')
+
+const log = z
+  .strictObject({
+    level: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+      .default('info')
+      .describe("Least level that is written. The agent's own log goes to standard error."),
+    format: z.enum(['json', 'text']).default('json').describe('JSON lines, or lines for people.'),
+  })
+  .prefault({})
+  .describe("The agent's own log.")
+
+const shutdown = z
+  .strictObject({
+    grace: duration(0, 3_600_000)
+      .prefault('10s')
+      .describe('How long exporters may take to send what they hold once the agent is told to stop.'),
+  })
+  .prefault({})
+  .describe('What happens on SIGTERM and SIGINT.')
+
+/** Said when there is nothing to send events to: an agent that ships nothing is a mistake, not a choice. */
+export const NO_EXPORTER = 'expected at least one exporter, such as screen: {type: stdout, format: compact}'
+
+/** The whole file. */
+export const configSchema = z
+  .strictObject({
+    node_name: z.string().max(253).default('').describe('Name of this host in every record; the host name when empty.'),
+    policies: z
+      .array(z.string().min(1).describe('A policy file, or a folder of them.'))
+      .default([])
+      .describe(
+        'Policy files and folders of *.yaml files; watched while the agent runs. Relative paths start at the ' +
+          'directory the agent was started in.',
+      ),
+    server,
+    exporters: z
+      .record(
+        z.string().regex(EXPORTER_NAME, {
+          error: 'expected lower-case letters, digits, "-" and "_", at most 63, beginning with a letter or digit',
+        }),
+        exporterSchema,
+        { error: (issue) => (issue.input === undefined ? NO_EXPORTER : undefined) },
+      )
+      .describe('Where events go, by a name of your choice. At least one.')
+      .meta({ minProperties: 1 }),
+    ring,
+    attach,
+    procfs: z.string().min(1).default('/proc').describe('Where the proc file system of the host is mounted.'),
+    log,
+    shutdown,
+  })
+  .describe('Configuration of the ktrail agent.')
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+
+/** A valid configuration with every default filled in. */
+export type Config = DeepReadonly<z.output<typeof configSchema>>
+export type ExporterConfig = Config['exporters'][string]
+export type FileExporterConfig = Extract<ExporterConfig, { type: 'file' }>
+export type StdoutExporterConfig = Extract<ExporterConfig, { type: 'stdout' }>
+export type QueueConfig = ExporterConfig['queue']
+export type BatchConfig = ExporterConfig['batch']
+export type RetryConfig = ExporterConfig['retry']
+
+/** Bytes that must wait in the ring before the kernel wakes the agent. */
+export function ringWatermarkBytes(config: Config): number {
+  return config.ring.watermark ?? config.ring.size / 8
+}

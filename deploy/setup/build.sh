@@ -1,0 +1,53 @@
+#!/bin/bash
+# Makes the checkout one in which ./ktrail works. Each step is skipped when its inputs have not changed.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+# Ours may be called by make: its job server is not for the makes below.
+unset MAKEFLAGS MAKELEVEL MFLAGS
+
+# Two builds of one checkout would tear each other's files: the second waits. The Makefile is the lock.
+exec 8<Makefile
+if ! flock -n 8; then
+  say 'another build of this checkout is running, waiting for it'
+  flock 8
+fi
+
+debian_arch >/dev/null
+deploy/setup/packages.sh build
+node=$(deploy/setup/node.sh)
+export PATH=$node:$PATH
+
+digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
+
+want="$(digest package-lock.json) $node"
+if [ "$(cat "$FACTS/packages" 2>/dev/null)" != "$want" ]; then
+  command -v npm >/dev/null || deploy/setup/packages.sh npm
+  say 'installing npm packages'
+  npm ci --no-audit --no-fund --loglevel=error >&2 ||
+    die 'cannot install the npm packages of package-lock.json: npm said the above; check the network and the npm registry'
+  mkdir -p "$FACTS"
+  echo "$want" >"$FACTS/packages"
+fi
+
+if ! make -q -C bpf >/dev/null 2>&1; then
+  say 'building BPF objects'
+  make -s --no-print-directory -C bpf >&2 || die 'cannot build the BPF objects: the compiler said the above'
+fi
+
+# N-API is stable, but the compiler flags come from the Node that node-gyp is pointed at.
+want="$(digest native/binding.gyp native/*.cc native/*.h) $node"
+if [ "$(cat "$FACTS/addon" 2>/dev/null)" != "$want" ] || [ -z "$(find native/build/Release -maxdepth 1 -name '*.node' 2>/dev/null)" ]; then
+  say 'building the addon'
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  # From the environment, because a .npmrc may point at the headers of another Node.
+  if ! npm_config_nodedir=$(dirname "$node") node_modules/.bin/node-gyp rebuild --directory native >"$log" 2>&1; then
+    cat "$log" >&2
+    die 'cannot build the addon in native/: node-gyp said the above'
+  fi
+  echo "$want" >"$FACTS/addon"
+fi
+
+# Last: its presence tells the launcher that the build is whole.
+echo "$node" >"$FACTS/node"

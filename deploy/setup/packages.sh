@@ -1,0 +1,58 @@
+#!/bin/bash
+# packages.sh build|guest|npm: installs the Debian packages that are missing for that purpose.
+# Does nothing, fast, when all are there. Building never pulls QEMU in: that is `guest`.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+# The versions that bpf/Makefile looks for; Debian 12 has 16, later releases have later ones.
+compiler() {
+  local version
+  for version in 16 17 18 19; do
+    if command -v "clang-$version" >/dev/null && command -v "llvm-strip-$version" >/dev/null; then return 0; fi
+  done
+  return 1
+}
+
+case ${1:-} in
+  build)
+    # bpf/Makefile: clang, llvm-strip; addon: g++, make, python3 (node-gyp), libbpf and what it links to.
+    packages=(libbpf-dev libelf-dev zlib1g-dev g++ make python3 ca-certificates)
+    compiler || packages+=(clang-16 llvm-16)
+    ;;
+  guest)
+    packages=(qemu-system-x86 qemu-system-common busybox-static cpio kmod iproute2 procps util-linux)
+    # Tools that tests call inside the guest.
+    packages+=(bpftool)
+    ;;
+  npm) packages=(npm) ;;
+  *) die "packages.sh: expected build, guest or npm, got \"${1:-}\"" ;;
+esac
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+missing=()
+if ! command -v dpkg-query >/dev/null; then
+  die "this machine has no dpkg: install the equivalents of ${packages[*]} yourself, or use Debian 12"
+fi
+for package in "${packages[@]}"; do
+  installed "$package" || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+say "installing Debian packages: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+quietly() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >"$log" 2>&1
+}
+# Lists may be absent or stale, so they are read first; a foreign source that fails must not stop us.
+quietly update || say "apt-get update reported errors, going on: $(grep -m1 -E '^(E|Err|W):' "$log" || tail -n1 "$log")"
+# A release newer than Debian 12 has dropped clang-16.
+if [ "$1" = build ] && ! compiler && [ -z "$(apt-cache show clang-16 2>/dev/null)" ]; then
+  missing=("${missing[@]/clang-16/clang-19}")
+  missing=("${missing[@]/llvm-16/llvm-19}")
+fi
+if ! quietly install --no-install-recommends "${missing[@]}"; then
+  tail -n 20 "$log" >&2
+  die "cannot install ${missing[*]}: apt-get said the above; check the network and the machine's apt sources"
+fi

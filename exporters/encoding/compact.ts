@@ -1,0 +1,88 @@
+/**
+ * Encoding `compact`: one line an event for people, as Tetragon's client prints it.
+ * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; a missing detail still leaves its space.
+ * Source: tetragon.md §6.1, §6.2, §6.5.
+ */
+import type { Event } from '../../collector/event.ts'
+import type { Encoded, Encoder } from '../exporter.ts'
+import { ByteWriter } from './byte-writer.ts'
+import { describeKprobe } from './compact-kprobe.ts'
+import { printable } from './go-quote.ts'
+
+export interface CompactEncoderOptions {
+  /** The source of an event outside any pod. */
+  readonly nodeName: string
+  /** ANSI colours; default false. */
+  readonly color?: boolean
+  /** Each line begins with its time, UTC, nine digits; default false. */
+  readonly timestamps?: boolean
+}
+
+/** ANSI foreground colours. */
+const RED = 31
+const GREEN = 32
+const BLUE = 34
+const MAGENTA = 35
+const CYAN = 36
+
+/** Makes the encoder of compact lines (LF after each). */
+export function createCompactEncoder(options: CompactEncoderOptions): Encoder {
+  return new CompactEncoder(options)
+}
+
+class CompactEncoder implements Encoder {
+  readonly encoding = 'compact'
+  readonly #out = new ByteWriter()
+  readonly #color: boolean
+  readonly #timestamps: boolean
+  readonly #source: string
+
+  constructor(options: CompactEncoderOptions) {
+    this.#color = options.color ?? false
+    this.#timestamps = options.timestamps ?? false
+    this.#source = this.#paint(GREEN, printable(options.nodeName))
+  }
+
+  encode(events: readonly Event[]): Encoded {
+    const ends = new Uint32Array(events.length)
+    for (let i = 0; i < events.length; i++) {
+      const event = events[i]
+      if (event === undefined) continue
+      if (this.#timestamps) {
+        this.#out.timestamp(event.time, true)
+        this.#out.utf8(' ')
+      }
+      this.#out.utf8(`${this.#line(event)}\n`)
+      ends[i] = this.#out.length
+    }
+    return { encoding: 'compact', bytes: this.#out.take(), ends, count: events.length, firstSeq: events[0]?.seq ?? 0 }
+  }
+
+  #line(event: Event): string {
+    const { process } = event
+    switch (event.type) {
+      case 'process_exec':
+        return `${this.#head('🚀', 'process', process.binary)} ${this.#paint(CYAN, printable(process.arguments))}`
+      case 'process_exit': {
+        const end = event.signal === '' ? String(event.status) : event.signal
+        const head = this.#head('💥', 'exit', process.binary)
+        return `${head} ${this.#paint(CYAN, printable(process.arguments))} ${this.#paint(RED, end)}`
+      }
+      case 'process_kprobe': {
+        const { emoji, label, details } = describeKprobe(event)
+        let line = this.#head(emoji, label, process.binary)
+        for (const detail of details) line += ` ${this.#paint(CYAN, detail)}`
+        return line
+      }
+    }
+  }
+
+  #head(emoji: string, label: string, binary: string): string {
+    const event = this.#paint(BLUE, `${emoji} ${label.padEnd(7)}`)
+    return `${event} ${this.#source} ${this.#paint(MAGENTA, printable(binary))}`
+  }
+
+  #paint(color: number, text: string): string {
+    return this.#color ? `\x1b[${color}m${text}\x1b[0m` : text
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * Encoding `json`: one line an event in the protobuf JSON shape of Tetragon's GetEventsResponse.
+ * Key order, what is left out, integers and times: tetragon.md §4.1, §4.3, §4.4.
+ */
+import type { Argument, Event, ExitEvent, FileArgument, Hook, KprobeEvent } from '../../collector/event.ts'
+import type { Encoded, Encoder } from '../exporter.ts'
+import { ByteWriter } from './byte-writer.ts'
+import { writeOwn, writeParent } from './json-process.ts'
+import { permission } from './permission.ts'
+
+export interface JsonEncoderOptions {
+  /** `node_name` of each record; left out when ''. */
+  readonly nodeName: string
+}
+
+/** What is the same in every line of one hook. */
+interface HookBytes {
+  /** `,"function_name":…` */
+  readonly name: Uint8Array
+  /** From `,"action":` to the `}` of the event. */
+  readonly rest: Uint8Array
+  /** `,"label":"…"` by argument; empty for none. */
+  readonly labels: readonly Uint8Array[]
+}
+
+const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
+const EXEC = ascii('{"process_exec":{"process":')
+const EXIT = ascii('{"process_exit":{"process":')
+const KPROBE = ascii('{"process_kprobe":{"process":')
+const PARENT = ascii(',"parent":')
+const SIGNAL = ascii(',"signal":')
+const STATUS = ascii(',"status":')
+const TIME = ascii(',"time":"')
+const ARGS = ascii(',"args":[')
+const RETURN = ascii(',"return":')
+const FILE = ascii('{"file_arg":{')
+const PATH = ascii('{"path_arg":{')
+const PATH_KEY = ascii('"path":')
+const FLAGS = ascii('"flags":"unresolvedPathComponents",')
+const PERMISSION = ascii('"permission":"')
+const PERMISSION_END = ascii('"}')
+const INT = ascii('{"int_arg":')
+const UINT = ascii('{"uint_arg":')
+const LONG = ascii('{"long_arg":"')
+const SIZE = ascii('{"size_arg":"')
+const STRING = ascii('{"string_arg":')
+const ERROR = ascii('{"error_arg":{')
+const MESSAGE = ascii('"Message":')
+const LINE_END = ascii('"}\n')
+const NONE = new Uint8Array(0)
+const QUOTE = 0x22
+const COMMA = 0x2c
+const CLOSE = 0x7d
+const CLOSE_LIST = 0x5d
+
+/** Makes the encoder of Tetragon-shaped JSON lines (LF after each). */
+export function createJsonEncoder(options: JsonEncoderOptions): Encoder {
+  return new JsonEncoder(options.nodeName)
+}
+
+class JsonEncoder implements Encoder {
+  readonly encoding = 'json'
+  readonly #out = new ByteWriter()
+  readonly #hooks = new WeakMap<Hook, HookBytes>()
+  readonly #permissions = new Map<number, Uint8Array>()
+  /** From the `}` of the event to the opening quote of the time. */
+  readonly #trailer: Uint8Array
+
+  constructor(nodeName: string) {
+    const node = nodeName === '' ? '' : `,"node_name":${JSON.stringify(nodeName.toWellFormed())}`
+    this.#trailer = new Uint8Array(Buffer.from(`}${node},"time":"`))
+  }
+
+  encode(events: readonly Event[]): Encoded {
+    const ends = new Uint32Array(events.length)
+    for (let i = 0; i < events.length; i++) {
+      const event = events[i]
+      if (event === undefined) continue
+      this.#line(event)
+      ends[i] = this.#out.length
+    }
+    const firstSeq = events[0]?.seq ?? 0
+    return { encoding: 'json', bytes: this.#out.take(), ends, count: events.length, firstSeq }
+  }
+
+  #line(event: Event): void {
+    switch (event.type) {
+      case 'process_kprobe':
+        this.#kprobe(event)
+        break
+      case 'process_exec':
+        this.#processes(EXEC, event, event.process.pid)
+        break
+      case 'process_exit':
+        this.#exit(event)
+        break
+    }
+    const out = this.#out
+    out.bytes(this.#trailer)
+    out.timestamp(event.time)
+    out.bytes(LINE_END)
+  }
+
+  #processes(start: Uint8Array, event: Event, tid: number): void {
+    this.#out.bytes(start)
+    writeOwn(this.#out, event.process, event.refcnt, tid)
+    if (event.parent === undefined) return
+    this.#out.bytes(PARENT)
+    writeParent(this.#out, event.parent)
+  }
+
+  #exit(event: ExitEvent): void {
+    const out = this.#out
+    this.#processes(EXIT, event, event.process.pid)
+    if (event.signal !== '') {
+      out.bytes(SIGNAL)
+      out.json(event.signal)
+    }
+    if (event.status !== 0) {
+      out.bytes(STATUS)
+      out.integer(event.status)
+    }
+    out.bytes(TIME)
+    out.timestamp(event.time)
+    out.byte(QUOTE)
+  }
+
+  #kprobe(event: KprobeEvent): void {
+    const out = this.#out
+    let hook = this.#hooks.get(event.hook)
+    if (hook === undefined) this.#hooks.set(event.hook, (hook = hookBytes(event.hook)))
+    this.#processes(KPROBE, event, event.tid)
+    out.bytes(hook.name)
+    const { args, returned } = event
+    if (args.length > 0) {
+      out.bytes(ARGS)
+      for (let i = 0; i < args.length; i++) {
+        const argument = args[i]
+        if (argument === undefined) continue
+        if (i > 0) out.byte(COMMA)
+        this.#argument(argument, hook.labels[i] ?? NONE)
+      }
+      out.byte(CLOSE_LIST)
+    }
+    if (returned !== undefined) {
+      out.bytes(RETURN)
+      this.#argument(returned, NONE)
+    }
+    out.bytes(hook.rest)
+  }
+
+  #argument(argument: Argument, label: Uint8Array): void {
+    const out = this.#out
+    switch (argument.kind) {
+      case 'file':
+        out.bytes(FILE)
+        this.#file(argument)
+        break
+      case 'path':
+        out.bytes(PATH)
+        this.#file(argument)
+        break
+      case 'int':
+        out.bytes(INT)
+        out.integer(argument.value)
+        break
+      case 'uint':
+        out.bytes(UINT)
+        out.integer(argument.value)
+        break
+      case 'long':
+        this.#wide(LONG, argument.value)
+        break
+      case 'size':
+        this.#wide(SIZE, argument.value)
+        break
+      case 'string':
+        out.bytes(STRING)
+        out.json(argument.value)
+        break
+      case 'error':
+        out.bytes(ERROR)
+        if (argument.message !== '') {
+          out.bytes(MESSAGE)
+          out.json(argument.message)
+        }
+        out.byte(CLOSE)
+        break
+    }
+    if (label.length > 0) out.bytes(label)
+    out.byte(CLOSE)
+  }
+
+  #file(argument: FileArgument): void {
+    const out = this.#out
+    if (argument.path !== '') {
+      out.bytes(PATH_KEY)
+      out.json(argument.path)
+      out.byte(COMMA)
+    }
+    if (argument.unresolved) out.bytes(FLAGS)
+    const mode = argument.mode & 0xffff
+    let text = this.#permissions.get(mode)
+    if (text === undefined) {
+      text = Buffer.concat([PERMISSION, ascii(permission(mode)), PERMISSION_END])
+      this.#permissions.set(mode, text)
+    }
+    out.bytes(text)
+  }
+
+  #wide(start: Uint8Array, value: bigint): void {
+    this.#out.bytes(start)
+    this.#out.utf8(value.toString())
+    this.#out.byte(QUOTE)
+  }
+}
+
+function hookBytes(hook: Hook): HookBytes {
+  const text = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
+  const tags = hook.tags.length === 0 ? '' : `,"tags":[${hook.tags.map(quoted).join(',')}]`
+  const rest =
+    ',"action":"KPROBE_ACTION_POST"' +
+    text('policy_name', hook.policy) +
+    ',"return_action":"KPROBE_ACTION_POST"' +
+    text('message', hook.message) +
+    tags
+  return {
+    name: new Uint8Array(Buffer.from(text('function_name', hook.functionName))),
+    rest: new Uint8Array(Buffer.from(rest)),
+    labels: hook.labels.map((label) => new Uint8Array(Buffer.from(text('label', label)))),
+  }
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.toWellFormed())
+}

@@ -1,0 +1,69 @@
+/**
+ * `process` and `parent` of a JSON line. A process is rendered once and its bytes stay with it, because nearly every
+ * event repeats them and they are most of the line. Only refcnt and tid differ between events; they are written
+ * between the kept head and a constant tail, which costs less memory than keeping whole objects: one array a process.
+ * Key order and what is left out: tetragon.md §4.1, §4.3 (Process).
+ */
+import type { Process } from '../../collector/event.ts'
+import { ByteWriter } from './byte-writer.ts'
+
+const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
+const REFCNT = ascii(',"refcnt":')
+const TID = ascii(',"tid":')
+const END = ascii('}')
+const IN_INIT_TREE = ascii(',"in_init_tree":true}')
+const NOT_IN_INIT_TREE = ascii(',"in_init_tree":false}')
+/** Not the caller's writer: a process is rendered in the middle of its line. */
+const scratch = new ByteWriter()
+
+/** Writes the object as an event's `process`. */
+export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid: number): void {
+  out.bytes(headOf(process))
+  if (refcnt !== 0) {
+    out.bytes(REFCNT)
+    out.integer(refcnt)
+  }
+  writeTail(out, process, tid)
+}
+
+/** Writes the object as an event's `parent`: no refcnt, and its own pid as tid, as Tetragon's records show. */
+export function writeParent(out: ByteWriter, process: Process): void {
+  out.bytes(headOf(process))
+  writeTail(out, process, process.pid)
+}
+
+function writeTail(out: ByteWriter, process: Process, tid: number): void {
+  out.bytes(TID)
+  out.integer(tid)
+  const { inInitTree } = process
+  out.bytes(inInitTree === undefined ? END : inInitTree ? IN_INIT_TREE : NOT_IN_INIT_TREE)
+}
+
+function headOf(process: Process): Uint8Array {
+  return (process.rendered.json ??= render(process))
+}
+
+/** From `{` up to where refcnt and tid go. */
+function render(process: Process): Uint8Array {
+  let separator = '{'
+  const text = (key: string, value: string): void => {
+    if (value === '') return
+    scratch.utf8(`${separator}"${key}":`)
+    scratch.json(value)
+    separator = ','
+  }
+  text('exec_id', process.execId)
+  scratch.utf8(`${separator}"pid":${process.pid},"uid":${process.uid}`)
+  separator = ','
+  text('cwd', process.cwd)
+  text('binary', process.binary)
+  text('arguments', process.arguments)
+  text('flags', process.flags)
+  scratch.utf8(',"start_time":"')
+  scratch.timestamp(process.startTime)
+  scratch.utf8(`","auid":${process.auid}`)
+  text('docker', process.docker)
+  text('parent_exec_id', process.parentExecId)
+  // Out of Node's shared 8 KiB pool, which one long-lived slice would keep alive as a whole.
+  return new Uint8Array(scratch.take())
+}

@@ -1,0 +1,36 @@
+/** Every way in which an exporter or its sending chain can fail: a closed list. */
+export type ExportErrorCode =
+  /** The configuration can never work: wrong kind of file, no right, no folder. */
+  | 'UNUSABLE_PATH'
+  | 'NO_SPACE'
+  | 'IO'
+  | 'SYNC_FAILED'
+  | 'CLOSED'
+  | 'TIMEOUT'
+  | 'ABORTED'
+  /** The exporter broke its contract (threw, or claimed more than it was given). */
+  | 'CONTRACT'
+
+/**
+ * The one error of this room. `code` is for programs, the message is a sentence for people (what, on what, got,
+ * next step), `cause` keeps what the system said.
+ */
+export class ExportError extends Error {
+  override readonly name = 'ExportError'
+  readonly code: ExportErrorCode
+
+  constructor(code: ExportErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.code = code
+  }
+}
+
+/** `errno` name of a failed system call (`ENOSPC`), or '' when the error is of another kind. */
+export function errnoOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
+/** What an unknown thrown value says, as text. */
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,61 @@
+/** Cutting and joining of Encoded without copying: every piece is a view of the bytes it came from. */
+import type { Batch, Encoded } from '../exporter.ts'
+
+/**
+ * Largest piece that travels through a queue. Small enough that dropping one loses little and that one held piece
+ * keeps little memory alive, large enough that per-piece work does not count.
+ */
+export const MAX_PART_BYTES: number = 256 << 10
+export const MAX_PART_EVENTS = 1000
+
+/** Lines `from` up to `to` (exclusive) as an Encoded of their own. */
+export function slice(whole: Encoded, from: number, to: number): Encoded {
+  if (from === 0 && to === whole.count) return whole
+  const start = endOf(whole, from)
+  const ends = whole.ends.slice(from, to)
+  for (let i = 0; i < ends.length; i++) ends[i] = (ends[i] ?? 0) - start
+  const bytes = whole.bytes.subarray(start, endOf(whole, to))
+  return { encoding: whole.encoding, bytes, ends, count: to - from, firstSeq: whole.firstSeq + from }
+}
+
+/** Cuts at line ends into pieces within both bounds; a single line larger than `maxBytes` is a piece by itself. */
+export function split(whole: Encoded, maxBytes: number, maxEvents: number): readonly Encoded[] {
+  if (whole.count === 0) return []
+  if (whole.bytes.length <= maxBytes && whole.count <= maxEvents) return [whole]
+  const parts: Encoded[] = []
+  for (let from = 0; from < whole.count;) {
+    const to = Math.max(from + 1, fitting(whole, from, maxBytes, maxEvents))
+    parts.push(slice(whole, from, to))
+    from = to
+  }
+  return parts
+}
+
+/** The largest `to` such that lines `from`..`to` take at most `maxBytes` and `maxEvents`; `from` when none fits. */
+export function fitting(whole: Encoded, from: number, maxBytes: number, maxEvents: number): number {
+  const limit = endOf(whole, from) + maxBytes
+  let low = from
+  let high = Math.min(whole.count, from + maxEvents)
+  while (low < high) {
+    const middle = (low + high + 1) >>> 1
+    if (endOf(whole, middle) <= limit) low = middle
+    else high = middle - 1
+  }
+  return low
+}
+
+/** Where line `index` begins, which is where the one before ended. */
+export function endOf(whole: Encoded, index: number): number {
+  return index === 0 ? 0 : (whole.ends[index - 1] ?? 0)
+}
+
+/** Joins parts, in order, into what is sent in one call. */
+export function batchOf(parts: readonly Encoded[]): Batch {
+  let count = 0
+  let sizeBytes = 0
+  for (const part of parts) {
+    count += part.count
+    sizeBytes += part.bytes.length
+  }
+  return { parts, count, sizeBytes }
+}

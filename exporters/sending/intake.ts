@@ -1,0 +1,95 @@
+/**
+ * What happens to a part that is offered: into the queue, outside it (`block`), or dropped, by `whenFull`.
+ * Constraint: order is kept, so nothing passes a part that waits outside.
+ */
+import type { DropReason, Encoded } from '../exporter.ts'
+import type { BookKeeper } from './books.ts'
+import type { Clock } from './clock.ts'
+import { batchOf } from './encoded.ts'
+import type { WhenFull } from './options.ts'
+import type { Queue } from './queue.ts'
+
+export class Intake {
+  readonly #queue: Queue
+  readonly #whenFull: WhenFull
+  readonly #books: BookKeeper
+  readonly #clock: Clock
+  /** In the books and held, but not in the queue until there is room. At most what one publish offered. */
+  #outside: Encoded[] = []
+  #done: PromiseWithResolvers<void> | undefined
+
+  constructor(queue: Queue, whenFull: WhenFull, books: BookKeeper, clock: Clock) {
+    this.#queue = queue
+    this.#whenFull = whenFull
+    this.#books = books
+    this.#clock = clock
+  }
+
+  /** With `patient` false a `block` queue drops the newest instead: its sink waits for a person. */
+  put(part: Encoded, patient: boolean): void {
+    if (this.#outside.length > 0) {
+      this.#outside.push(part)
+      return
+    }
+    if (!this.#queue.admits(part)) return this.#books.drop('queue_full', part.count)
+    if (this.#push(part)) return
+    switch (this.#whenFull) {
+      case 'block':
+        if (patient) this.#outside.push(part)
+        else this.#books.drop('queue_full', part.count)
+        break
+      case 'drop_newest':
+        this.#books.drop('queue_full', part.count)
+        break
+      case 'drop_oldest':
+        this.#replaceOldest(part)
+        break
+    }
+  }
+
+  /** Settles when nothing is outside; undefined when nothing is. */
+  get wait(): Promise<void> | undefined {
+    if (this.#outside.length === 0) return undefined
+    this.#done ??= Promise.withResolvers<void>()
+    return this.#done.promise
+  }
+
+  /** Lets in what is outside, as far as there is room. */
+  admit(patient: boolean): void {
+    for (const part of this.#outside.splice(0)) this.put(part, patient)
+    this.#release()
+  }
+
+  /** Drops whatever waits, outside and in the queue. */
+  dropAll(reason: DropReason): void {
+    for (let part = this.#queue.dropOldest(); part !== undefined; part = this.#queue.dropOldest()) {
+      this.#books.drop(reason, part.count)
+    }
+    for (const part of this.#outside.splice(0)) this.#books.drop(reason, part.count)
+    this.#release()
+  }
+
+  /** Events and bytes outside the queue. */
+  outside(): { readonly count: number; readonly sizeBytes: number } {
+    return batchOf(this.#outside)
+  }
+
+  #push(part: Encoded): boolean {
+    return this.#queue.push({ part, acceptedMs: this.#clock.nowMs() })
+  }
+
+  #replaceOldest(part: Encoded): void {
+    while (!this.#push(part)) {
+      const oldest = this.#queue.dropOldest()
+      // All the room is taken by what is in flight: then the newest is what goes.
+      if (oldest === undefined) return this.#books.drop('queue_full', part.count)
+      this.#books.drop('queue_full', oldest.count)
+    }
+  }
+
+  #release(): void {
+    if (this.#outside.length > 0) return
+    this.#done?.resolve()
+    this.#done = undefined
+  }
+}

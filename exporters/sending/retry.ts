@@ -1,0 +1,21 @@
+import type { Random } from './clock.ts'
+import type { SenderOptions } from './options.ts'
+
+/** Doubling stops here: 2^30 times any start is past every limit, and further powers would lose precision. */
+const MAX_DOUBLINGS = 30
+
+/**
+ * How long to wait before try number `attempt` (from 1) is repeated: anywhere in [0, initial × 2^(attempt-1)],
+ * at most `maxMs` ("full jitter": the senders of a fleet spread over the whole time). A time that the sink named
+ * (`afterMs`) is kept as it is.
+ */
+export function retryDelayMs(
+  attempt: number,
+  retry: SenderOptions['retry'],
+  random: Random,
+  afterMs: number | undefined,
+): number {
+  if (afterMs !== undefined) return Math.max(0, afterMs)
+  const ceiling = Math.min(retry.maxMs, retry.initialMs * 2 ** Math.min(attempt - 1, MAX_DOUBLINGS))
+  return Math.round(random() * ceiling)
+}

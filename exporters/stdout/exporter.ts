@@ -1,0 +1,105 @@
+/**
+ * Writes lines to a stream, normally the process's standard output. Waits for the stream's callback, so a reader
+ * that is slow slows only this exporter. A reader that went away is a state, not a crash. Source: export.md §6.
+ */
+import type { Writable } from 'node:stream'
+import { errnoOf, ExportError, textOf } from '../errors.ts'
+import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../exporter.ts'
+
+export interface StdoutOptions {
+  readonly encoding: Encoding
+}
+
+export interface StdoutDeps {
+  /** Default process.stdout; never closed by this exporter. */
+  readonly stream?: Writable
+}
+
+export class StdoutExporter implements Exporter {
+  readonly type = 'stdout'
+  readonly encoding: Encoding
+  readonly #stream: Writable
+  /** Parts that the stream has been given: after an abort they must not be given to it again. */
+  readonly #given = new WeakSet<Encoded>()
+  /** Settles when the stream has passed on what it was given last. Never rejects. */
+  #passedOn: Promise<void> = Promise.resolve()
+  #broken: ExportError | undefined
+  #started = false
+
+  constructor(options: StdoutOptions, deps: StdoutDeps = {}) {
+    this.encoding = options.encoding
+    this.#stream = deps.stream ?? process.stdout
+  }
+
+  start(): Promise<void> {
+    // Without a listener an EPIPE would end the process.
+    if (!this.#started) this.#stream.on('error', this.#onError)
+    this.#started = true
+    return Promise.resolve()
+  }
+
+  async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    if (this.#broken !== undefined) return { status: 'hold', error: this.#broken }
+    if (!this.#started) return { status: 'retryable', error: new ExportError('CLOSED', 'standard output is not open') }
+    if (signal.aborted) return { status: 'retryable', error: new ExportError('ABORTED', 'stopped before writing') }
+    for (const part of batch.parts) {
+      if (!this.#given.has(part)) this.#write(part)
+    }
+    await aborted(signal, this.#passedOn)
+    if (this.#broken !== undefined) return { status: 'hold', error: this.#broken }
+    if (!signal.aborted) return { status: 'delivered' }
+    const message = 'the reader of standard output takes no more; the events wait until it does'
+    return { status: 'retryable', error: new ExportError('ABORTED', message) }
+  }
+
+  /** The stream is the process's: it is neither closed nor flushed beyond what send has waited for. */
+  stop(): Promise<void> {
+    if (this.#started) {
+      this.#started = false
+      this.#stream.off('error', this.#onError)
+      // What is still on its way may fail later, when nobody else listens.
+      this.#stream.on('error', ignore)
+    }
+    return Promise.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  #write(part: Encoded): void {
+    this.#given.add(part)
+    this.#passedOn = new Promise((resolve) => {
+      this.#stream.write(part.bytes, (error) => {
+        if (error) this.#onError(error)
+        resolve()
+      })
+    })
+  }
+
+  readonly #onError = (cause: unknown): void => {
+    const gone = errnoOf(cause) === 'EPIPE'
+    const what = gone ? 'its reader has gone (EPIPE)' : textOf(cause)
+    this.#broken ??= new ExportError(
+      'CLOSED',
+      `cannot write to standard output: ${what}; restart to use it again`,
+      cause,
+    )
+  }
+}
+
+function ignore(): void {
+  // Listening is the point.
+}
+
+/** Waits for `work` or for the abort, whichever comes first. */
+function aborted(signal: AbortSignal, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    signal.addEventListener('abort', done, { once: true })
+    void work.then(done)
+  })
+}

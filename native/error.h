@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+
+namespace ktrail {
+
+// What crosses to JavaScript when a call fails; native/errors.ts turns it into a NativeError.
+// `message` is the whole sentence, `log` everything libbpf and the verifier said meanwhile.
+struct Failure {
+  std::string code;
+  std::string op;
+  std::string target;
+  std::string message;
+  int err = 0;
+  std::string log = {};
+};
+
+// Throws; keeps an exception that is already pending.
+void Throw(Napi::Env env, const Failure& failure);
+
+// `errno` as words and name: `No such file or directory (ENOENT)`.
+std::string ErrnoText(int err);
+
+// `text` in double quotes.
+std::string Quoted(const std::string& text);
+
+// NOT_PERMITTED for EPERM and EACCES, `otherwise` for the rest.
+std::string CodeFor(int err, const char* otherwise);
+
+// Collects what libbpf prints on this thread while it lives, so that it goes into the error and not to stderr.
+class LogCapture {
+ public:
+  LogCapture();
+  ~LogCapture();
+  LogCapture(const LogCapture&) = delete;
+  LogCapture& operator=(const LogCapture&) = delete;
+  const std::string& text() const { return text_; }
+
+  static void Install();
+
+ private:
+  std::string text_;
+  std::string* previous_;
+};
+
+}  // namespace ktrail

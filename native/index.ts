@@ -1,0 +1,140 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+import { NativeError, toNativeError } from './errors.ts'
+import type { Failure } from './errors.ts'
+import type { BpfMap, BpfObject, Closable, KernelFunction, ObjectOptions, RingReader } from './types.ts'
+
+export { NativeError } from './errors.ts'
+export type { NativeErrorCode } from './errors.ts'
+
+/** What native/build/Release/ktrail.node exports. */
+interface Addon {
+  onFailure(make: (failure: Failure) => Error): void
+  openObject(path: string, options: ObjectOptions): BpfObject
+  openRing(map: BpfMap): RingReader
+  watchRing(map: BpfMap, callback: () => void): Closable
+  clockOffset(): bigint
+  bootTime(): bigint
+  kernelFunction(name: string): KernelFunction | undefined
+  kernelFunctionNames(): string[]
+  kernelSymbols(names: readonly string[]): Array<[string, bigint]>
+  enableStats(): Closable
+  hasBtf(): boolean
+}
+
+const EXPORTS: ReadonlyArray<keyof Addon> = [
+  'onFailure',
+  'openObject',
+  'openRing',
+  'watchRing',
+  'clockOffset',
+  'bootTime',
+  'kernelFunction',
+  'kernelFunctionNames',
+  'kernelSymbols',
+  'enableStats',
+  'hasBtf',
+]
+
+function isAddon(value: unknown): value is Addon {
+  if (typeof value !== 'object' || value === null) return false
+  const members = new Map(Object.entries(value))
+  return EXPORTS.every((name) => typeof members.get(name) === 'function')
+}
+
+let loaded: Addon | undefined
+
+/** Loads the addon at the first call, so that what never touches the kernel (check, help) needs no build. */
+function addon(): Addon {
+  if (loaded) return loaded
+  const file = fileURLToPath(new URL('build/Release/ktrail.node', import.meta.url))
+  if (!existsSync(file)) {
+    throw new NativeError('NOT_BUILT', `${file} is missing: run make build`, { op: 'load', target: file })
+  }
+  let found: unknown
+  try {
+    found = createRequire(import.meta.url)(file)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const message = `cannot load ${file}: ${why}; run make build`
+    throw new NativeError('NOT_BUILT', message, { op: 'load', target: file, log: why })
+  }
+  if (!isAddon(found)) {
+    const message = `${file} was built from other sources: run make build`
+    throw new NativeError('NOT_BUILT', message, { op: 'load', target: file })
+  }
+  found.onFailure(toNativeError)
+  loaded = found
+  return loaded
+}
+
+/**
+ * Opens a BPF object file, sets its constants, shares maps, loads the listed programs; all or nothing.
+ * Blocks while the verifier works. The caller closes it; maps and links taken from it live on by themselves.
+ * Throws NativeError OPEN_FAILED, NO_PROGRAM, NO_CONSTANT, NO_MAP, NO_SYMBOL, NO_BTF, LOAD_REFUSED (verifier log in
+ * `log`), LOAD_FAILED, MAP_FAILED, NOT_PERMITTED, BAD_ARGUMENT.
+ */
+export function openObject(path: string, options: ObjectOptions): BpfObject {
+  return addon().openObject(path, options)
+}
+
+/** Becomes the consumer of a ring buffer map; one reader a ring. Throws NativeError MAP_FAILED, BAD_ARGUMENT, CLOSED. */
+export function openRing(map: BpfMap): RingReader {
+  return addon().openRing(map)
+}
+
+/**
+ * Calls back on the event loop once for each wakeup of the kernel, and when it starts with records already waiting.
+ * The callback should read until the ring is empty: records that it leaves bring no new call by themselves, and
+ * neither do records submitted with BPF_RB_NO_WAKEUP. Keeps the process alive until closed.
+ * An exception of the callback is an uncaught exception. Throws NativeError MAP_FAILED, BAD_ARGUMENT, CLOSED.
+ */
+export function watchRing(map: BpfMap, callback: () => void): Closable {
+  return addon().watchRing(map, callback)
+}
+
+/**
+ * CLOCK_REALTIME − CLOCK_BOOTTIME now, in ns: add it to a record's boot time to get wall time. Changes when the wall
+ * clock is set; suspend does not change it.
+ */
+export function clockOffset(): bigint {
+  return addon().clockOffset()
+}
+
+/** CLOCK_BOOTTIME now, in ns; the clock of records, counting through suspend. */
+export function bootTime(): bigint {
+  return addon().bootTime()
+}
+
+/**
+ * Signature of a function of vmlinux by the kernel's BTF (modules are not looked at); undefined when there is none.
+ * Throws NativeError NO_BTF.
+ */
+export function kernelFunction(name: string): KernelFunction | undefined {
+  return addon().kernelFunction(name)
+}
+
+/** Names of all functions in vmlinux BTF, some 60,000: for near-name hints. Throws NativeError NO_BTF. */
+export function kernelFunctionNames(): string[] {
+  return addon().kernelFunctionNames()
+}
+
+/**
+ * Addresses of those names that /proc/kallsyms has, modules' too; one pass of some 10 MB. 0n where addresses are hidden
+ * (no root, kptr_restrict). Of several symbols of one name: the first function. Throws NativeError OPEN_FAILED.
+ */
+export function kernelSymbols(names: readonly string[]): Map<string, bigint> {
+  return new Map(addon().kernelSymbols(names))
+}
+
+/** Makes the kernel count run time of BPF programs until closed. Throws NativeError NOT_PERMITTED, UNSUPPORTED. */
+export function enableStats(): Closable {
+  return addon().enableStats()
+}
+
+/** Whether this kernel describes its types: CO-RE programs, fexit and tp_btf need it. */
+export function hasBtf(): boolean {
+  return addon().hasBtf()
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <napi.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+// Arguments at the border. Each returns nothing after throwing BAD_ARGUMENT with a sentence
+// (`<what>: expected <expected>, got <got>`), so a caller only returns.
+
+namespace ktrail {
+
+using Bytes = std::span<uint8_t>;
+
+void BadArgument(Napi::Env env, const std::string& op, const std::string& what, const std::string& expected,
+                 const std::string& got);
+
+// A value in few words, for messages: its type, and a short string or number as it is.
+std::string Describe(Napi::Value value);
+
+// A property; undefined when reading it threw (that exception stays pending).
+Napi::Value Property(Napi::Object object, const char* key);
+
+std::optional<std::string> StringOf(Napi::Value value, const char* op, const std::string& what);
+
+// A view into the caller's Uint8Array (Buffers are); valid for this call only.
+std::optional<Bytes> BytesOf(Napi::Value value, const char* op, const std::string& what);
+
+// The same, of exactly `size` bytes.
+std::optional<Bytes> BytesOf(Napi::Value value, const char* op, const std::string& what, size_t size);
+
+// A whole number in [low, high].
+std::optional<uint32_t> Uint32Of(Napi::Value value, const char* op, const std::string& what, uint32_t low,
+                                 uint32_t high);
+
+std::optional<std::vector<std::string>> StringsOf(Napi::Value value, const char* op, const std::string& what);
+
+// Symbol.dispose, under which each class repeats its `close`.
+Napi::Symbol DisposeSymbol(Napi::Env env);
+
+}  // namespace ktrail

@@ -1,0 +1,40 @@
+/**
+ * A process of its own for native.test.ts. Arguments: object file, what to do.
+ *   hold    attach, watch the ring, say `ready`, live until killed
+ *   exit    attach, watch, say `ready`, exit 0 with all of it open
+ *   close   watch and close: must end by itself
+ *   throw   a callback that throws: must end as by an uncaught exception
+ *   hit N   call the hooked function N times once told so on stdin
+ */
+import { once } from 'node:events'
+import { isMainThread } from 'node:worker_threads'
+
+import { watchRing } from '../../native/index.ts'
+import { SYMBOL, bytesOf, hit, noMulti, openFixture } from './native-fixture.ts'
+
+const [path = '', mode = '', times = '0'] = process.argv.slice(2)
+
+if (mode === 'hit') {
+  process.stdout.write('ready\n')
+  await once(process.stdin, 'data')
+  hit(Number(times))
+  process.exit(0)
+}
+
+const kind = noMulti(path) === false ? 'kprobe.multi' : 'kprobe'
+const object = openFixture(path, kind, { constants: { wakeup: bytesOf(0, 8) } })
+const ring = object.map('ring')
+const watch = watchRing(ring, () => {
+  if (mode === 'throw') throw new Error('thrown in the callback')
+})
+if (mode === 'close') {
+  watch.close()
+  watch.close()
+} else {
+  const link = object.attach(kind === 'kprobe' ? 'handle_kprobe' : 'handle_multi', [SYMBOL])
+  if (isMainThread) hit() // a worker may not set the mask; its test hits from outside
+  process.stdout.write('ready\n')
+  if (mode === 'exit') process.exit(0)
+  // Held from here on: an unreferenced link would go with a garbage collection.
+  process.once('exit', () => link.close())
+}

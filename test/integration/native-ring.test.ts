@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { describe, it } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+import { openRing, watchRing } from '../../native/index.ts'
+import type { BpfObject, RingReader } from '../../native/types.ts'
+import { SYMBOL, bytesOf, cannotAttach, compileFixture, hit, openFixture, sumOf, until } from './native-fixture.ts'
+
+const holder = fileURLToPath(new URL('native-holder.ts', import.meta.url))
+const skip = cannotAttach()
+if (skip !== false) console.log(`native-ring: skipped: ${skip}`)
+const path = skip === false ? compileFixture() : ''
+const RECORD = 32
+const LARGEST = 65_536
+
+/** Reads until the ring is empty; the `n` of each record. */
+function drain(ring: RingReader, into: Buffer = Buffer.alloc(1 << 20)): bigint[] {
+  const numbers: bigint[] = []
+  for (let got = ring.read(into); got > 0; got = ring.read(into)) {
+    for (let at = 0; at < got; at += RECORD) numbers.push(into.readBigUInt64LE(at + 24))
+  }
+  return numbers
+}
+
+/** An object whose program writes one record a hit of this process, with its ring. Closes what `use` leaves open. */
+async function withRing(
+  options: { constants?: Record<string, Uint8Array>; ringBytes?: number; tgid?: number },
+  use: (ring: RingReader, object: BpfObject) => void | Promise<void>,
+): Promise<void> {
+  using object = openFixture(path, 'kprobe', options)
+  using link = object.attach('handle_kprobe', [SYMBOL])
+  using map = object.map('ring')
+  using ring = openRing(map)
+  assert.equal(link.kind, 'kprobe')
+  await use(ring, object)
+}
+
+describe('native: ring reader', { skip }, () => {
+  it('hands over records in order, over many turns of the ring', () =>
+    withRing({ ringBytes: LARGEST }, (ring, object) => {
+      using counts = object.map('counts')
+      const numbers: bigint[] = []
+      for (let round = 0; round < 20; round++) {
+        hit(500)
+        numbers.push(...drain(ring))
+      }
+      assert.equal(numbers.length, sumOf(counts, 0))
+      assert.equal(numbers.length, 10_000)
+      assert.ok(numbers.every((n, index) => n === BigInt(index)))
+      assert.equal(ring.available(), 0)
+      assert.equal(ring.malformed(), 0)
+    }))
+
+  it('a full ring refuses records, which are counted, and takes new ones when read', () =>
+    withRing({ ringBytes: LARGEST }, (ring, object) => {
+      using counts = object.map('counts')
+      hit(3000)
+      const numbers = drain(ring)
+      assert.ok(sumOf(counts, 1) > 0, 'the ring refused some')
+      assert.equal(numbers.length + sumOf(counts, 1), sumOf(counts, 0))
+      const refused = sumOf(counts, 1)
+      hit(10)
+      assert.equal(drain(ring).length, 10)
+      assert.equal(sumOf(counts, 1), refused)
+    }))
+
+  it('skips records that were given back', () =>
+    withRing({ constants: { discard_every: bytesOf(3) } }, (ring) => {
+      hit(300)
+      const numbers = drain(ring)
+      assert.equal(numbers.length, 200)
+      assert.ok(numbers.every((n) => n % 3n !== 2n))
+    }))
+
+  it('stops when less than 64 KiB of room is left, and goes on there', () =>
+    withRing({}, (ring) => {
+      hit(100)
+      const waiting = ring.available()
+      const into = Buffer.alloc(LARGEST + 10 * RECORD)
+      assert.equal(ring.read(into), 11 * RECORD)
+      assert.equal(into.readBigUInt64LE(10 * RECORD + 24), 10n)
+      assert.equal(ring.available(), waiting - 11 * (RECORD + 8))
+      assert.equal(drain(ring)[0], 11n)
+    }))
+
+  it('refuses a buffer below 64 KiB, and loses nothing by it', () =>
+    withRing({}, (ring) => {
+      hit(1)
+      const waiting = ring.available()
+      for (const size of [0, RECORD, LARGEST - 1]) {
+        assert.throws(() => ring.read(Buffer.alloc(size)), {
+          code: 'BAD_ARGUMENT',
+          message: new RegExp(`got ${size}$`),
+        })
+      }
+      assert.throws(() => Reflect.apply(ring.read, ring, ['x']), {
+        code: 'BAD_ARGUMENT',
+        message: /Uint8Array, got "x"/,
+      })
+      assert.equal(ring.available(), waiting)
+      assert.ok(drain(ring).length > 0)
+    }))
+
+  it('keeps a record larger than the buffer until a larger buffer comes', () =>
+    withRing({ constants: { big: bytesOf(1) } }, (ring) => {
+      hit(1)
+      assert.throws(() => ring.read(Buffer.alloc(LARGEST)), {
+        code: 'BAD_ARGUMENT',
+        message: /record of 100000 bytes, got 65536/,
+      })
+      assert.equal(ring.read(Buffer.alloc(200_000)), 100_000)
+    }))
+
+  const claims = [
+    { name: 'a size below the length: cut and padded to 8', claim: 13, each: 16, malformed: false },
+    { name: 'a size of 4: the least', claim: 4, each: 8, malformed: false },
+    { name: 'a size below 4', claim: 3, each: 0, malformed: true },
+    { name: 'a size above the length', claim: 33, each: 0, malformed: true },
+    { name: 'a huge size', claim: 0xffff_ffff, each: 0, malformed: true },
+  ]
+  for (const { name, claim, each, malformed } of claims) {
+    it(`record with ${name}`, () =>
+      withRing({ constants: { claim: bytesOf(claim) } }, (ring, object) => {
+        using counts = object.map('counts')
+        hit(3)
+        const hits = 3
+        assert.equal(sumOf(counts, 0), hits)
+        const into = Buffer.alloc(LARGEST * 2, 0xff)
+        assert.equal(ring.read(into), each * hits)
+        assert.equal(ring.malformed(), malformed ? hits : 0)
+        assert.equal(ring.available(), 0)
+        if (claim === 13) assert.equal(into.readUIntBE(13, 3), 0, 'padding is zero')
+      }))
+  }
+
+  it('counts every record of a process that writes while it is read', async () => {
+    const child = spawn(process.execPath, [holder, path, 'hit', '20000'], { stdio: ['pipe', 'pipe', 'inherit'] })
+    await once(child.stdout, 'data')
+    await withRing({ tgid: child.pid ?? 0, ringBytes: LARGEST }, async (ring, object) => {
+      using counts = object.map('counts')
+      const ended = once(child, 'exit')
+      child.stdin.write('go')
+      const numbers: bigint[] = []
+      while (child.exitCode === null) {
+        numbers.push(...drain(ring))
+        await setImmediate()
+      }
+      await ended
+      numbers.push(...drain(ring))
+      assert.equal(sumOf(counts, 0), 20_000)
+      assert.equal(numbers.length + sumOf(counts, 1), sumOf(counts, 0))
+      assert.ok(
+        numbers.every((n, index) => index === 0 || n > (numbers[index - 1] ?? n)),
+        'in order',
+      )
+    })
+  })
+})
+
+/** Turns of the event loop, each with a look at its descriptors. */
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await setImmediate()
+}
+
+describe('native: ring watch', { skip }, () => {
+  const FORCE = { wakeup: bytesOf(2, 8) }
+  const SILENT = { wakeup: bytesOf(1, 8) }
+
+  it('calls back once for a wakeup, not again while nothing is read, and again for the next', () =>
+    withRing({ constants: FORCE }, async (ring, object) => {
+      using map = object.map('ring')
+      let calls = 0
+      using watch = watchRing(map, () => calls++)
+      assert.ok(watch)
+      hit(1)
+      await until('the first call', () => calls === 1)
+      await turns(50)
+      assert.equal(calls, 1)
+      hit(1)
+      await until('the second call', () => calls === 2)
+      await turns(50)
+      assert.equal(calls, 2)
+      assert.equal(drain(ring).length, 2)
+    }))
+
+  it('calls back at the start when records wait already', () =>
+    withRing({ constants: SILENT }, async (ring, object) => {
+      using map = object.map('ring')
+      hit(1)
+      let calls = 0
+      using watch = watchRing(map, () => calls++)
+      assert.ok(watch)
+      await until('the call', () => calls === 1)
+      assert.ok(drain(ring).length > 0)
+    }))
+
+  it('stays silent for records without wakeup, which can be read all the same', () =>
+    withRing({ constants: SILENT }, async (ring, object) => {
+      using map = object.map('ring')
+      let calls = 0
+      using watch = watchRing(map, () => calls++)
+      assert.ok(watch)
+      hit(5)
+      await turns(50)
+      assert.equal(calls, 0)
+      assert.equal(drain(ring).length, 5)
+    }))
+
+  it("with the kernel's own wakeups, a reader that empties the ring at each call misses nothing", async () => {
+    const child = spawn(process.execPath, [holder, path, 'hit', '5000'], { stdio: ['pipe', 'pipe', 'inherit'] })
+    await once(child.stdout, 'data')
+    await withRing({ tgid: child.pid ?? 0 }, async (ring, object) => {
+      using map = object.map('ring')
+      using counts = object.map('counts')
+      let records = 0
+      using watch = watchRing(map, () => {
+        records += drain(ring).length
+      })
+      assert.ok(watch)
+      child.stdin.write('go')
+      await once(child, 'exit')
+      await until('the last record', () => records === sumOf(counts, 0))
+      assert.equal(records, 5000)
+    })
+  })
+
+  it('calls no more after close, also when closed in the callback and when the map is closed first', () =>
+    withRing({ constants: FORCE }, async (ring, object) => {
+      const map = object.map('ring')
+      let calls = 0
+      const watch = watchRing(map, () => {
+        calls++
+        watch.close()
+      })
+      map.close()
+      hit(1)
+      await until('the call', () => calls === 1)
+      hit(1)
+      await turns(50)
+      assert.equal(calls, 1)
+      watch.close()
+      assert.ok(drain(ring).length > 0)
+    }))
+
+  it('refuses a map that is no ring, and what is no function', () =>
+    withRing({}, (_, object) => {
+      using table = object.map('table')
+      using map = object.map('ring')
+      assert.throws(() => watchRing(table, () => undefined), {
+        code: 'BAD_ARGUMENT',
+        message: /expected a ring buffer/,
+      })
+      assert.throws(() => Reflect.apply(watchRing, undefined, [map, 1]), {
+        code: 'BAD_ARGUMENT',
+        message: /a function, got 1/,
+      })
+    }))
+
+  it('lets the process end when closed', async () => {
+    const child = spawn(process.execPath, [holder, path, 'close'], { stdio: 'inherit' })
+    assert.deepEqual(await once(child, 'exit'), [0, null])
+  })
+
+  it('an exception in the callback is an uncaught exception', async () => {
+    const child = spawn(process.execPath, [holder, path, 'throw'], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const said: Buffer[] = []
+    child.stderr.on('data', (bytes: Buffer) => said.push(bytes))
+    const [code] = await once(child, 'close')
+    assert.equal(code, 1)
+    assert.match(Buffer.concat(said).toString(), /thrown in the callback/)
+  })
+})

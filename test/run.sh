@@ -1,0 +1,89 @@
+#!/bin/bash
+# make test: the checks, the unit tests here, and the others on a real kernel in a guest.
+#   KERNEL=6.12   kernel of the guest: 5.10, 6.1, 6.12 or 7.3
+#   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, integration, e2e, full
+#   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
+# Everything runs even when something fails; the last line is `N passed, N failed`, with `, N skipped` when some were.
+set -euo pipefail
+. "$(dirname "$0")/../deploy/setup/lib.sh"
+cd "$ROOT"
+use_node
+
+kernel=${KERNEL:-6.12}
+only=${ONLY:-}
+files=${FILES:-*}
+case $kernel in
+  5.10 | 6.1 | 6.12 | 7.3) ;;
+  *) die "KERNEL=$kernel: expected 5.10, 6.1, 6.12 or 7.3" ;;
+esac
+
+# Two tests of one checkout would write into each other's results: the second waits. This file is the lock.
+exec 8<test/run.sh
+if ! flock -n 8; then
+  say "another test of this checkout is running, waiting for it"
+  flock 8
+fi
+
+# Also read and written inside the guest, which sees this folder.
+results=$ROOT/build/test
+rm -rf "$results"
+mkdir -p "$results"
+
+wanted() { [[ $1 == *"$only"* ]]; }
+
+# run NAME COMMAND...: for test/support/tally.ts.
+run() {
+  local name=$1 code=0
+  shift
+  wanted "$name" || return 0
+  say "$name"
+  : >"$results/$name.started"
+  "$@" || code=$?
+  echo "$code" >"$results/$name.code"
+}
+
+# tests NAME [guest options] -- FOLDER...: one run of `node --test`, in one guest boot.
+tests() {
+  local name=$1 guest=() folder found=()
+  shift
+  wanted "$name" || return 0
+  while [ "$1" != -- ]; do
+    guest+=("$1")
+    shift
+  done
+  shift
+  for folder in "$@"; do
+    if [ -d "$folder" ]; then
+      mapfile -t -O ${#found[@]} found < <(find "$folder" -name '*.test.ts' -path "$files" | LC_ALL=C sort)
+    fi
+  done
+  if [ ${#found[@]} -eq 0 ]; then
+    say "$name: no test files in $*"
+    return 0
+  fi
+  # Made here, so that a guest that dies before node starts is a run without a summary.
+  : >"$results/$name.tally"
+  local command=(node --disable-warning=ExperimentalWarning --test
+    --test-reporter=spec --test-reporter-destination=stdout
+    --test-reporter=./test/support/tally-reporter.ts "--test-reporter-destination=build/test/$name.tally")
+  if [ ${#guest[@]} -gt 0 ]; then
+    # One kernel, one agent: these tests must not run side by side.
+    command+=(--test-concurrency=1)
+    run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}"
+  else
+    run "$name" "${command[@]}" "${found[@]}"
+  fi
+}
+
+run 1-format npm run --silent format:check
+run 2-lint npm run --silent lint
+run 3-types npm run --silent types
+tests 4-unit -- test/unit
+tests 5-integration-e2e --cpus 2 --timeout 1500 -- test/integration test/e2e
+# Full preemption is a choice at boot on kernels with PREEMPT_DYNAMIC; one kernel is enough to show it.
+if [ "$kernel" = 6.12 ]; then
+  tests 6-e2e-full --cpus 2 --timeout 600 --append preempt=full -- test/e2e-full
+fi
+
+say "results (kernel $kernel)"
+exec node test/support/tally.ts "$results"

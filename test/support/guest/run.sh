@@ -1,0 +1,154 @@
+#!/bin/bash
+# Runs a command on a real kernel in an emulated guest whose root is this machine's file system.
+#
+#   run.sh KERNEL [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--verbose] -- COMMAND ARGUMENT...
+#
+# KERNEL is 5.10, 6.1, 6.12 or 7.3. The command runs as root in the checkout; its output (stdout and stderr) is
+# streamed to stdout, its exit code becomes ours. 124: out of time. 125: the guest did not start or crashed.
+# At most two guests of one user run at a time; a third one waits.
+set -euo pipefail
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../deploy/setup/lib.sh"
+
+usage() {
+  printf 'run.sh: %s\n' "$1" >&2
+  printf 'usage: run.sh 5.10|6.1|6.12|7.3 [--cpus N] [--memory MB] [--timeout S] [--append TEXT] [--verbose] -- COMMAND...\n' >&2
+  exit 125
+}
+
+guest_fails() {
+  printf 'guest: %s\n' "$*" >&2
+  exit 125
+}
+
+kernel=${1:-}
+shift || true
+cpus=1 memory=4096 timeout=600 append='' verbose=no
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+  case $1 in
+    --cpus | --memory | --timeout)
+      [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage "$1: expected a positive number, got \"${2:-}\""
+      printf -v "${1#--}" '%s' "$2"
+      shift
+      ;;
+    --append)
+      [ $# -ge 2 ] || usage '--append: expected kernel parameters'
+      append=$2
+      shift
+      ;;
+    --verbose) verbose=yes ;;
+    *) usage "unknown option \"$1\"" ;;
+  esac
+  shift
+done
+[ "${1:-}" = -- ] || usage 'expected -- before the command'
+shift
+[ $# -gt 0 ] || usage 'expected a command after --'
+
+[ "$(uname -m)" = x86_64 ] || guest_fails "guests run on x86_64 only, this machine is $(uname -m): use a machine whose own kernel has kprobes"
+[ -z "${KTRAIL_GUEST:-}" ] || guest_fails 'this is a guest already: a guest inside a guest is not supported'
+[ -r "$FACTS/node" ] || guest_fails "$ROOT is not built: run \`make build\` there"
+"$ROOT/deploy/setup/packages.sh" guest || exit 125
+# Later QEMU packages leave virtiofsd to another package, with other options.
+[ -x /usr/lib/qemu/virtiofsd ] || guest_fails 'no /usr/lib/qemu/virtiofsd: expected the one of qemu-system-common (Debian 12)'
+files=$("$ROOT/deploy/setup/kernel.sh" "$kernel") || exit 125
+
+# One of two places. The lock is inherited by QEMU, so the place stays taken until the guest is really gone;
+# what an earlier guest left in it is removed by the next one.
+mkdir -p "$CACHE/guests"
+take_place() {
+  local place waiting=no
+  while :; do
+    for place in 0 1; do
+      exec 9>"$CACHE/guests/lock.$place"
+      if flock -n 9; then
+        guest=$CACHE/guests/$place
+        return
+      fi
+    done
+    if [ $waiting = no ]; then
+      say 'two guests are running already, waiting for one to end'
+      waiting=yes
+    fi
+    sleep 0.5
+  done
+}
+take_place
+rm -rf "$guest"
+mkdir -p "$guest"
+
+qemu='' virtiofsd='' stream=''
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+  local process
+  trap '' INT TERM HUP
+  for process in $qemu $virtiofsd; do
+    kill "$process" 2>/dev/null || as_root kill "$process" 2>/dev/null || true
+  done
+  [ -z "$stream" ] || kill "$stream" 2>/dev/null || true
+  wait 2>/dev/null || true
+  rm -rf "$guest"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+printf '%q ' "$@" >"$guest/command"
+{
+  printf 'ROOT=%q\nNODE=%q\nKERNEL=%q\nMODULES=%q\n' "$ROOT" "$(<"$FACTS/node")" "$kernel" "$files/root"
+  printf 'KEPT=(%q %q %q)\n' "$ROOT" "$CACHE" "$(dirname "$(<"$FACTS/node")")"
+} >"$guest/settings"
+cp "$ROOT/test/support/guest/init.sh" "$guest/init.sh"
+: >"$guest/output"
+
+# Here, where a password can still be asked for.
+as_root true || guest_fails 'need root to share the file system with the guest'
+# pdeathsig: when this script is killed without a chance to clean up, the guest still goes.
+# Root, because the guest's root reads and writes every file of this machine.
+as_root setpriv --pdeathsig KILL /usr/lib/qemu/virtiofsd "--socket-path=$guest/socket" "--socket-group=$(id -gn)" \
+  -o source=/ -o sandbox=chroot -o cache=always -o no_posix_lock >"$guest/virtiofsd.log" 2>&1 9>&- &
+virtiofsd=$!
+for _ in {1..100}; do
+  [ ! -S "$guest/socket" ] || break
+  kill -0 "$virtiofsd" 2>/dev/null || break
+  sleep 0.05
+done
+[ -S "$guest/socket" ] || guest_fails "virtiofsd did not start: $(tail -n 1 "$guest/virtiofsd.log")"
+
+# Emulation, not /dev/kvm: it exists on machines where it fails. One thread: with more, kernels crash now and then
+# while they patch themselves at boot.
+kernel_line="root=rootfs rootfstype=virtiofs rw console=ttyS0 panic=-1 quiet"
+kernel_line+=" lsm=landlock,lockdown,yama,integrity,apparmor,bpf init=$guest/init.sh $append"
+# shellcheck disable=SC2054 # commas are QEMU's
+machine=(-accel 'tcg,thread=single' -smp "$cpus" -cpu max -m "$memory"
+  -object "memory-backend-memfd,id=mem,size=${memory}M,share=on" -numa node,memdev=mem
+  -chardev "socket,id=fs,path=$guest/socket" -device vhost-user-fs-pci,chardev=fs,tag=rootfs
+  -display none -monitor none -serial "file:$guest/console" -nic none -no-reboot
+  -kernel "$files/vmlinuz" -append "$kernel_line")
+[ ! -e "$files/initrd" ] || machine+=(-initrd "$files/initrd")
+[ $verbose = no ] || say "kernel $(<"$files/release"), $cpus CPUs, $memory MB"
+setpriv --pdeathsig TERM timeout -k 5 "$timeout" setpriv --pdeathsig KILL \
+  qemu-system-x86_64 "${machine[@]}" </dev/null >"$guest/qemu.log" 2>&1 &
+qemu=$!
+
+# Ends by itself, after a last read, once QEMU is gone.
+tail -n +1 -s 0.1 -f "--pid=$qemu" "$guest/output" 2>/dev/null 9>&- &
+stream=$!
+
+ended=0
+wait "$qemu" || ended=$?
+qemu=''
+wait "$stream" || true
+stream=''
+
+if [ -s "$guest/code" ]; then
+  exit "$(<"$guest/code")"
+fi
+if [ "$ended" = 124 ] || [ "$ended" = 137 ]; then
+  printf 'guest: kernel %s was stopped after %s s: "%s" had not ended\n' "$kernel" "$timeout" "$*" >&2
+  exit 124
+fi
+{
+  tail -n 60 "$guest/console" "$guest/qemu.log" 2>/dev/null || true
+  printf 'guest: kernel %s ended before its command "%s" did (QEMU exit %s): the console said the above\n' "$kernel" "$*" "$ended"
+} >&2
+exit 125

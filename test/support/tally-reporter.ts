@@ -1,0 +1,46 @@
+/**
+ * A reporter for `node --test`: one JSON line a finding, for tally.ts. The last line is the whole run's summary,
+ * so a run that was cut off is told from one that passed.
+ */
+import type { TestEvent } from 'node:test/reporters'
+
+/** One line of the reporter's output. */
+export type TallyLine =
+  | { readonly kind: 'skipped'; readonly name: string; readonly file: string; readonly reason: string }
+  | { readonly kind: 'failed'; readonly name: string; readonly file: string }
+  | { readonly kind: 'summary'; readonly passed: number; readonly failed: number; readonly skipped: number }
+
+/** Turns one event of the runner into a line, or into nothing. */
+export function tallyLine(event: TestEvent): TallyLine | undefined {
+  switch (event.type) {
+    case 'test:pass': {
+      const { name, file = '', skip, todo } = event.data
+      const mark = skip ?? todo
+      if (mark === undefined || mark === false) return undefined
+      return { kind: 'skipped', name, file, reason: typeof mark === 'string' ? mark : 'no reason given' }
+    }
+    case 'test:fail': {
+      const { name, file = '', todo, details } = event.data
+      // A suite fails because of a test that stands in the list itself; a failing todo is not held against anybody.
+      if (details.type === 'suite' || (todo !== undefined && todo !== false)) return undefined
+      return { kind: 'failed', name, file }
+    }
+    case 'test:summary': {
+      // One per file, and at the end one without a file for all.
+      if (event.data.file !== undefined) return undefined
+      // The rest failed or was cancelled; the documented counts name no failures.
+      const { tests, passed, skipped, todo } = event.data.counts
+      return { kind: 'summary', passed, failed: tests - passed - skipped - todo, skipped: skipped + todo }
+    }
+    default:
+      return undefined
+  }
+}
+
+/** The reporter itself, as node:test wants it. */
+export default async function* tallyReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  for await (const event of source) {
+    const line = tallyLine(event)
+    if (line !== undefined) yield `${JSON.stringify(line)}\n`
+  }
+}

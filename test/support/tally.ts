@@ -1,0 +1,116 @@
+/**
+ * Adds up the runs of one `make test` and prints `N passed, N failed[, N skipped]` as the last line.
+ *
+ *   node test/support/tally.ts FOLDER
+ *
+ * FOLDER holds for each run NAME: `NAME.started` (empty), and when it ended `NAME.code` (exit code); a run of
+ * `node --test` also leaves `NAME.tally` (lines of tally-reporter.ts), while a plain check has none.
+ * A run that did not finish is one failure: silence never looks like success. Exits with 1 when anything failed.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import type { TallyLine } from './tally-reporter.ts'
+
+export interface Tally {
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+  /** What a person should see above the sum: skipped tests with their reasons, failures. */
+  readonly notes: readonly string[]
+}
+
+interface Run {
+  readonly name: string
+  /** undefined: the run never ended. */
+  readonly code: number | undefined
+  /** undefined: a plain check, passed or failed as a whole. */
+  readonly lines: readonly TallyLine[] | undefined
+}
+
+function at(file: string): string {
+  return file === '' ? '' : ` (${path.relative(process.cwd(), file)})`
+}
+
+/** What one run adds to the sum. */
+export function tallyRun({ name, code, lines }: Run): Tally {
+  if (lines === undefined) {
+    if (code === 0) return { passed: 1, failed: 0, skipped: 0, notes: [] }
+    const how = code === undefined ? 'did not finish' : `exit ${code}`
+    return { passed: 0, failed: 1, skipped: 0, notes: [`failed: ${name} (${how})`] }
+  }
+  const notes: string[] = []
+  let passed = 0
+  let failed = 0
+  let skipped = 0
+  let whole = false
+  for (const line of lines) {
+    switch (line.kind) {
+      case 'skipped':
+        notes.push(`skipped: ${name}: ${line.name}${at(line.file)}: ${line.reason}`)
+        break
+      case 'failed':
+        notes.push(`failed: ${name}: ${line.name}${at(line.file)}`)
+        break
+      case 'summary':
+        whole = true
+        passed += line.passed
+        failed += line.failed
+        skipped += line.skipped
+    }
+  }
+  if (!whole) {
+    // No summary, so no counts: what the lines tell is all there is.
+    const cause = code === undefined ? 'did not finish' : `ended with exit ${code} before its summary`
+    notes.push(`failed: ${name}: ${cause}`)
+    failed += 1
+  } else if (code !== 0 && failed === 0) {
+    notes.push(`failed: ${name}: every test passed, but the run ended with exit ${code ?? 'unknown'}`)
+    failed += 1
+  } else if (passed + failed + skipped === 0) {
+    notes.push(`failed: ${name}: not one test ran`)
+    failed += 1
+  }
+  return { passed, failed, skipped, notes }
+}
+
+/** Reads what the runs left in `folder`. A torn last line (a guest that crashed) is left out. */
+export function readRuns(folder: string): Run[] {
+  const names = readdirSync(folder).filter((file) => file.endsWith('.started'))
+  return names.toSorted().map((file) => {
+    const name = file.slice(0, -'.started'.length)
+    const codeFile = path.join(folder, `${name}.code`)
+    const code = existsSync(codeFile) ? Number(readFileSync(codeFile, 'utf8')) : undefined
+    const tallyFile = path.join(folder, `${name}.tally`)
+    if (!existsSync(tallyFile)) return { name, code, lines: undefined }
+    const text = readFileSync(tallyFile, 'utf8')
+    const whole = text.slice(0, text.lastIndexOf('\n') + 1)
+    const lines = whole
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as TallyLine)
+    return { name, code, lines }
+  })
+}
+
+/** Sum of all runs. No run at all is a failure. */
+export function sum(tallies: readonly Tally[]): Tally {
+  if (tallies.length === 0) return { passed: 0, failed: 1, skipped: 0, notes: ['failed: no run was started'] }
+  return {
+    passed: tallies.reduce((n, tally) => n + tally.passed, 0),
+    failed: tallies.reduce((n, tally) => n + tally.failed, 0),
+    skipped: tallies.reduce((n, tally) => n + tally.skipped, 0),
+    notes: tallies.flatMap((tally) => tally.notes),
+  }
+}
+
+/** The line that ends `make test`. */
+export function sumLine({ passed, failed, skipped }: Tally): string {
+  return `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`
+}
+
+if (import.meta.main) {
+  const total = sum(readRuns(process.argv[2] ?? '').map(tallyRun))
+  for (const note of total.notes) console.log(note)
+  console.log(sumLine(total))
+  process.exitCode = total.failed === 0 ? 0 : 1
+}

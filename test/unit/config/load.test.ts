@@ -1,0 +1,410 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { loadConfig } from '../../../config/load.ts'
+import { formatProblem } from '../../../config/problems.ts'
+import { ringWatermarkBytes } from '../../../config/schema.ts'
+import type { Config } from '../../../config/schema.ts'
+
+const ROOT = join(import.meta.dirname, '../../..')
+const MIB = 1024 * 1024
+
+type Env = Record<string, string>
+
+function load(text: string, env: Env = {}, files: Env = {}): Config {
+  const result = loadConfig(text, 'c.yaml', env, reader(files))
+  assert.ok('config' in result, problemsOf(text, env, files).join('\n'))
+  return result.config
+}
+
+function problemsOf(text: string, env: Env = {}, files: Env = {}): string[] {
+  const result = loadConfig(text, 'c.yaml', env, reader(files))
+  return 'problems' in result ? result.problems.map(formatProblem) : []
+}
+
+function reader(files: Env): (path: string) => string {
+  return (path) => {
+    const text = files[path]
+    if (text === undefined) throw Object.assign(new Error('gone'), { code: 'ENOENT' })
+    return text
+  }
+}
+
+/** A config whose only exporter is `exporter` (flow text without braces), beside `more`. */
+function withExporter(exporter: string, more = ''): string {
+  return `exporters: { a: { ${exporter} } }\n${more}`
+}
+
+describe('loadConfig', () => {
+  it('fills in every default', () => {
+    const chain = {
+      queue: { max_bytes: 32 * MIB, max_events: 20_000, when_full: 'drop_newest' },
+      batch: { max_events: 1000, max_bytes: MIB, max_wait: 200 },
+      retry: { initial: 1000, max: 30_000 },
+      timeout: 10_000,
+    }
+    assert.deepEqual(load('exporters:\n  f: { type: file, path: e.jsonl }\n  s: { type: stdout }\n'), {
+      node_name: '',
+      policies: [],
+      server: { http: { host: '127.0.0.1', port: 2112 } },
+      exporters: {
+        f: {
+          type: 'file',
+          path: 'e.jsonl',
+          format: 'tetragon',
+          mode: '0600',
+          fsync: 1000,
+          rotate: { max_size: 64 * MIB, max_files: 5 },
+          ...chain,
+        },
+        s: { type: 'stdout', format: 'json', color: 'auto', timestamps: false, ...chain },
+      },
+      ring: { size: 16 * MIB, max_delay: 50 },
+      attach: { mode: 'auto' },
+      procfs: '/proc',
+      log: { level: 'info', format: 'json' },
+      shutdown: { grace: 10_000 },
+    })
+  })
+
+  it('reads every key', () => {
+    const text = readFileSync(join(ROOT, 'test/fixtures/configs/good/every-key.yaml'), 'utf8')
+    assert.deepEqual(load(text), {
+      node_name: 'some-node',
+      policies: ['a.yaml', 'b$c'],
+      server: { http: { host: '::1', port: 0 } },
+      exporters: {
+        archive: {
+          type: 'file',
+          path: '/var/log/ktrail/events.jsonl',
+          format: 'tetragon',
+          mode: '0640',
+          fsync: 'batch',
+          rotate: { max_size: 1_000_000_000, max_files: 1 },
+          queue: { max_bytes: 1.5 * MIB, max_events: 10, when_full: 'block' },
+          batch: { max_events: 5, max_bytes: 65_536, max_wait: 0 },
+          retry: { initial: 200, max: 300_000, max_age: 518_400_000 },
+          timeout: 3_600_000,
+        },
+        screen_2: {
+          ...load('exporters: { s: { type: stdout } }').exporters['s'],
+          format: 'compact',
+          color: 'always',
+          timestamps: true,
+        },
+      },
+      ring: { size: 65_536, watermark: 8192, max_delay: 1 },
+      attach: { mode: 'kprobe.session' },
+      procfs: '/host/proc',
+      log: { level: 'debug', format: 'text' },
+      shutdown: { grace: 0 },
+    })
+  })
+
+  it('takes the default config as it is, with the node name from the environment', () => {
+    const text = readFileSync(join(ROOT, 'config/ktrail.yaml'), 'utf8')
+    assert.equal(load(text).node_name, '')
+    assert.equal(load(text, { NODE_NAME: 'node-7' }).node_name, 'node-7')
+  })
+
+  it('wakes at an eighth of the ring unless told otherwise', () => {
+    assert.equal(ringWatermarkBytes(load(withExporter('type: stdout', 'ring: { size: 64KiB }'))), 8192)
+    assert.equal(ringWatermarkBytes(load(withExporter('type: stdout', 'ring: { watermark: 1MiB }'))), MIB)
+  })
+
+  it('says where each value came from', () => {
+    const text = 'node_name: ${env:N}\nexporters:\n  a:\n    type: file\n    path: ${file:/p}\n'
+    const result = loadConfig(text, 'c.yaml', { N: 'n' }, reader({ '/p': 'x' }))
+    assert.ok('origins' in result)
+    assert.deepEqual(Object.fromEntries(result.origins), {
+      node_name: { from: 'env', at: { line: 1, col: 12 }, variables: ['N'] },
+      'exporters.a.type': { from: 'file', at: { line: 4, col: 11 }, variables: [] },
+      'exporters.a.path': { from: 'secret', at: { line: 5, col: 11 }, variables: [] },
+    })
+  })
+})
+
+/** node_name as written, and what it becomes. */
+const REFERENCES: Array<[name: string, written: string, want: string]> = [
+  ['a variable', '${env:A}', 'one'],
+  ['a variable inside text', 'x-${env:A}-${env:B}', 'x-one-two'],
+  ['a default that is not needed', '${env:A:-d}', 'one'],
+  ['a default', '${env:NO:-d}', 'd'],
+  ['a default for an empty variable', '${env:EMPTY:-d}', 'd'],
+  ['a default that is empty', '${env:NO:-}', ''],
+  ['a default with colons', '${env:NO:-a:-b:?c}', 'a:-b:?c'],
+  ['a default of two lines', '"${env:NO:-a\\nb}"', 'a\nb'],
+  ['an empty variable', '${env:EMPTY}', ''],
+  ['a message that is not needed', '${env:A:?set it}', 'one'],
+  ['a file without its last line end', '${file:/secret}', 'pass word'],
+  ['two dollars', '$$', '$'],
+  ['an escaped reference', '$${env:A}', '${env:A}'],
+  ['four dollars', '$$$$', '$$'],
+  ['a dollar alone', 'a$b', 'a$b'],
+  ['a variable that holds a reference, once only', '${env:TRICK}', '${env:A}'],
+  ['a variable that holds YAML, as text', '${env:YAML}', '{a: b}'],
+  ['a variable that looks like a number, as text', '${env:NUMBER}', '5'],
+]
+
+const BAD_REFERENCES: Array<[name: string, written: string, want: string]> = [
+  [
+    'a variable that is not set',
+    '${env:ZZZZZZ}',
+    'environment variable ZZZZZZ is not set and has no default: set it or write ${env:ZZZZZZ:-default}',
+  ],
+  ['a variable nearly set', '${env:NUMBR}', 'environment variable NUMBR is not set (did you mean "NUMBER"?)'],
+  ['a message', '${env:NO:?needed for x}', 'environment variable NO is not set: needed for x'],
+  ['a message without text', '${env:EMPTY:?}', 'environment variable EMPTY is not set: it is required'],
+  [
+    'a name that is none',
+    '${env:1A}',
+    'expected ${env:NAME}, ${env:NAME:-default} or ${file:/path}, got "${env:1A}"; write $$ for a plain $',
+  ],
+  [
+    'no scheme',
+    '${A}',
+    'expected ${env:NAME}, ${env:NAME:-default} or ${file:/path}, got "${A}"; write $$ for a plain $',
+  ],
+  ['nothing', '${}', 'expected ${env:NAME}, ${env:NAME:-default} or ${file:/path}, got "${}"; write $$ for a plain $'],
+  ['no closing brace', '${env:A', '"${env:A" has no closing brace'],
+  [
+    'a name of every object',
+    '${env:constructor}',
+    'environment variable constructor is not set and has no default: set it or write ${env:constructor:-default}',
+  ],
+  ['a file that is not there', '${file:/nope}', 'cannot read "/nope": no such file'],
+  ['a file without name', '${file:}', 'expected a path in ${file:/path}, got nothing'],
+]
+
+describe('loadConfig replaces', () => {
+  const env = { A: 'one', B: 'two', EMPTY: '', TRICK: '${env:A}', YAML: '{a: b}', NUMBER: '5' }
+  const files = { '/secret': 'pass word\n' }
+  for (const [name, written, want] of REFERENCES) {
+    it(name, () => {
+      const text = written.startsWith('"') ? written : `'${written}'`
+      assert.equal(load(withExporter('type: stdout', `node_name: ${text}\n`), env, files).node_name, want)
+    })
+  }
+
+  for (const [name, written, want] of BAD_REFERENCES) {
+    it(`nothing, but complains about ${name}`, () => {
+      const problems = problemsOf(withExporter('type: stdout', `node_name: '${written}'\n`), env, files)
+      assert.deepEqual(problems, [`c.yaml:2:12: node_name: ${want}`])
+    })
+  }
+
+  it('numbers and booleans where the schema wants them, and only there', () => {
+    const text = withExporter(
+      'type: stdout, timestamps: "${env:T}", queue: { max_events: "${env:N}" }',
+      'node_name: "${env:N}"\n',
+    )
+    const config = load(text, { T: 'true', N: '500' })
+    const exporter = config.exporters['a']
+    assert.ok(exporter?.type === 'stdout')
+    assert.deepEqual([exporter.timestamps, exporter.queue.max_events, config.node_name], [true, 500, '500'])
+    assert.deepEqual(problemsOf(text, { T: 'yes', N: '5x' }), [
+      'c.yaml:1:45: exporters.a.timestamps: expected true or false, got "yes"',
+      'c.yaml:1:78: exporters.a.queue.max_events: expected a number, got "5x"',
+    ])
+  })
+
+  it('no keys', () => {
+    assert.match(
+      problemsOf('"${env:A}": 1\nexporters: { a: { type: stdout } }\n', env)[0] ?? '',
+      /unknown key "\$\{env:A\}"/,
+    )
+  })
+
+  it('a secret, without showing it in a message', () => {
+    const problems = problemsOf(withExporter('type: "${file:/s}"'), {}, { '/s': 'stdoutt' })
+    assert.deepEqual(problems, [
+      'c.yaml:1:25: exporters.a.type: expected one of file, stdout, got a value from a file that is not shown',
+    ])
+  })
+})
+
+const BAD: Array<[name: string, text: string, ...want: string[]]> = [
+  [
+    'no exporter at all',
+    'node_name: x\n',
+    '1:1: exporters: missing; expected at least one exporter, such as screen: {type: stdout, format: compact}',
+  ],
+  ['exporters that are a list', 'exporters: [stdout]\n', '1:12: exporters: expected a mapping, got a list'],
+  [
+    'a name that is too long',
+    `exporters: { ${'a'.repeat(64)}: { type: stdout } }`,
+    `1:14: exporters.${'a'.repeat(64)}: expected lower-case letters, digits, "-" and "_", at most 63, beginning with a letter or digit, got "${'a'.repeat(57)}..."`,
+  ],
+  [
+    'an exporter without type',
+    withExporter('path: x'),
+    '1:17: exporters.a.type: missing; expected one of file, stdout',
+  ],
+  [
+    'an exporter of another type',
+    withExporter('type: splunk'),
+    '1:25: exporters.a.type: expected one of file, stdout, got "splunk"',
+  ],
+  [
+    'otlp',
+    withExporter('type: otlp, endpoint: x'),
+    '1:25: exporters.a.type: known value "otlp" is not built in this version of ktrail yet',
+  ],
+  [
+    'kafka',
+    withExporter('brokers: [x], type: kafka'),
+    '1:39: exporters.a.type: known value "kafka" is not built in this version of ktrail yet',
+  ],
+  [
+    'a key of another exporter',
+    withExporter('type: stdout, path: x'),
+    '1:33: exporters.a.path: unknown key "path"; expected one of type, format, color, timestamps, queue, batch, retry, timeout',
+  ],
+  [
+    'a key misspelt',
+    withExporter('type: stdout, colour: never'),
+    '1:33: exporters.a.colour: unknown key "colour" (did you mean "color"?)',
+  ],
+  [
+    'a word misspelt',
+    withExporter('type: stdout, color: allways'),
+    '1:40: exporters.a.color: expected one of auto, always, never, got "allways" (did you mean "always"?)',
+  ],
+  [
+    'format extended',
+    withExporter('type: file, path: x, format: extended'),
+    '1:48: exporters.a.format: known value "extended" is not built in this version of ktrail yet',
+  ],
+  [
+    'when_full spool',
+    withExporter('type: stdout, queue: { when_full: spool }'),
+    '1:53: exporters.a.queue.when_full: known value "spool" is not built in this version of ktrail yet',
+  ],
+  [
+    'a spool',
+    withExporter('type: stdout, spool: { dir: x }'),
+    '1:33: exporters.a.spool: known key "spool" is not built in this version of ktrail yet',
+  ],
+  [
+    'a filter',
+    withExporter('type: stdout, filter: { policies: [x] }'),
+    '1:33: exporters.a.filter: known key "filter" is not built in this version of ktrail yet',
+  ],
+  [
+    'rotation by time',
+    withExporter('type: file, path: x, rotate: { interval: 1d, max_age: 1d }'),
+    '1:50: exporters.a.rotate.interval: known key "interval" is not built in this version of ktrail yet',
+    '1:64: exporters.a.rotate.max_age: known key "max_age" is not built in this version of ktrail yet',
+  ],
+  ['a file without path', withExporter('type: file'), '1:17: exporters.a.path: missing; expected a text'],
+  [
+    'a mode of four words',
+    withExporter('type: file, path: x, mode: "rw-r"'),
+    '1:46: exporters.a.mode: expected an octal file mode in quotes, such as "0600", got "rw-r"',
+  ],
+  [
+    'a mode with an 8',
+    withExporter('type: file, path: x, mode: "0680"'),
+    '1:46: exporters.a.mode: expected an octal file mode in quotes, such as "0600", got "0680"',
+  ],
+  [
+    'an fsync of 0',
+    withExporter('type: file, path: x, fsync: 0s'),
+    '1:47: exporters.a.fsync: expected never, batch or a duration such as 1s, got "0s"',
+  ],
+  [
+    'a queue too small',
+    withExporter('type: stdout, queue: { max_bytes: 1KiB }'),
+    '1:53: exporters.a.queue.max_bytes: expected a size from 64KiB to 64GiB, got "1KiB"',
+  ],
+  [
+    'half an event',
+    withExporter('type: stdout, queue: { max_events: 1.5 }'),
+    '1:54: exporters.a.queue.max_events: expected a whole number, got the number 1.5',
+  ],
+  [
+    'a first wait over the longest',
+    withExporter('type: stdout, retry: { initial: 1m }'),
+    '1:51: exporters.a.retry.initial: expected at most retry.max, which is 30s, got "1m"',
+  ],
+  [
+    'a longest wait under the first',
+    withExporter('type: stdout, retry: { max: 10ms }'),
+    '1:40: exporters.a.retry.initial: expected at most retry.max, which is 10ms, got the default',
+  ],
+  [
+    'a timer that would overflow',
+    withExporter('type: stdout, timeout: 25d'),
+    '1:42: exporters.a.timeout: expected a duration from 1ms to 24d, got "25d"',
+  ],
+  [
+    'a ring that is no power of two',
+    withExporter('type: stdout', 'ring: { size: 96KiB }'),
+    '2:15: ring.size: expected a power of two such as 16MiB, got "96KiB"',
+  ],
+  [
+    'a ring too small',
+    withExporter('type: stdout', 'ring: { size: 32KiB }'),
+    '2:15: ring.size: expected a size from 64KiB to 1GiB, got "32KiB"',
+  ],
+  [
+    'a watermark over half',
+    withExporter('type: stdout', 'ring: { size: 64KiB, watermark: 33KiB }'),
+    '2:33: ring.watermark: expected at most half of ring.size, got "33KiB"',
+  ],
+  [
+    'grpc',
+    withExporter('type: stdout', 'server: { grpc: "unix:///x" }'),
+    '2:11: server.grpc: known key "grpc" is not built in this version of ktrail yet',
+  ],
+  [
+    'an address without port',
+    withExporter('type: stdout', 'server: { http: localhost }'),
+    '2:17: server.http: expected an address such as 127.0.0.1:2112, got "localhost"',
+  ],
+  [
+    'an address with a port too high',
+    withExporter('type: stdout', 'server: { http: "localhost:65536" }'),
+    '2:17: server.http: expected an address such as 127.0.0.1:2112, got "localhost:65536"',
+  ],
+  [
+    'an address that is a number',
+    withExporter('type: stdout', 'server: { http: 2112 }'),
+    '2:17: server.http: expected an address such as 127.0.0.1:2112, got the number 2112',
+  ],
+  [
+    'an attach mode misspelt',
+    withExporter('type: stdout', 'attach: { mode: kprobe.mutli }'),
+    '2:17: attach.mode: expected one of auto, kprobe.multi, fexit, kprobe.session, join, kprobe, got "kprobe.mutli" (did you mean "kprobe.multi"?)',
+  ],
+  ['policies that are a text', withExporter('type: stdout', 'policies: x'), '2:11: policies: expected a list, got "x"'],
+  [
+    'a policy without name',
+    withExporter('type: stdout', 'policies: ["", 5]'),
+    '2:12: policies[0]: expected a text that is not empty, got ""',
+    '2:16: policies[1]: expected a text, got the number 5',
+  ],
+  ['a section that is nothing', withExporter('type: stdout', 'log:\n'), '2:5: log: expected a mapping, got nothing'],
+  [
+    'a node name too long',
+    withExporter('type: stdout', `node_name: ${'a'.repeat(254)}`),
+    `2:12: node_name: expected at most 253 characters, got "${'a'.repeat(57)}..."`,
+  ],
+  [
+    'a key that every object has',
+    withExporter('type: stdout', 'constructor: 1'),
+    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, server, exporters, ring, attach, procfs, log, shutdown',
+  ],
+]
+
+describe('loadConfig refuses', () => {
+  for (const [name, text, ...want] of BAD) {
+    it(name, () =>
+      assert.deepEqual(
+        problemsOf(text),
+        want.map((problem) => `c.yaml:${problem}`),
+      ),
+    )
+  }
+})

@@ -1,0 +1,163 @@
+/** Whatever the text, both parsers come back with a value or with problems that have a place in it. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { stringify } from 'yaml'
+import { checkFile } from '../../../config/check.ts'
+import { loadConfig } from '../../../config/load.ts'
+import { parsePolicy } from '../../../config/parse-policy.ts'
+import type { Problem } from '../../../config/policy.ts'
+
+const ROOT = join(import.meta.dirname, '../../..')
+const SEEDS = [
+  'config/policies/file-monitoring.yaml',
+  'test/fixtures/policies/good/everything.yaml',
+  'test/fixtures/configs/good/every-key.yaml',
+].map((path) => readFileSync(join(ROOT, path), 'utf8'))
+
+function sound(problems: readonly Problem[], text: string): void {
+  assert.ok(problems.length >= 1 && problems.length <= 21)
+  const lines = text.split(/\r\n|\r|\n/)
+  let before = 0
+  for (const { file, line, col, message } of problems) {
+    assert.equal(file, 'f')
+    assert.ok(line >= 1 && line <= lines.length, `line ${line} of ${lines.length}`)
+    assert.ok(col >= 1)
+    assert.ok(line >= before)
+    before = line
+    assert.match(message, /^[^\n\r]*[^\n\r.]$/)
+  }
+}
+
+function bothAreSound(text: string): void {
+  const policy = parsePolicy(text, 'f')
+  if ('problems' in policy) sound(policy.problems, text)
+  const config = loadConfig(text, 'f', {}, () => '')
+  if ('problems' in config) sound(config.problems, text)
+}
+
+/** Keys and words of both languages, so that structures reach deep. */
+const word = fc.constantFrom(
+  ...'apiVersion kind metadata spec kprobes call syscall return returnArg args index type selectors matchArgs operator values message tags name labels'.split(
+    ' ',
+  ),
+  ...'exporters a queue batch retry rotate max_bytes max_events when_full type server http policies ring size log node_name fsync mode path'.split(
+    ' ',
+  ),
+  '__proto__',
+  'constructor',
+  'toString',
+  'TracingPolicy',
+  'cilium.io/v1alpha1',
+  'file',
+  'stdout',
+  'otlp',
+  'int',
+  'Equal',
+  'Prefix',
+  'Mask',
+  '16MiB',
+  '10s',
+  '$',
+  '${env:X}',
+  '${file:x}',
+  '',
+)
+
+const { tree } = fc.letrec((tie) => ({
+  tree: fc.oneof(
+    { depthSize: 'medium', withCrossShrink: true },
+    word,
+    fc.oneof(fc.integer(), fc.double(), fc.boolean(), fc.constant(null), fc.string()),
+    fc.array(tie('tree'), { maxLength: 6 }),
+    fc.dictionary(fc.oneof(word, fc.string({ maxLength: 8 })), tie('tree'), { maxKeys: 8 }),
+  ),
+}))
+
+describe('both parsers', () => {
+  it('survive any text', () => {
+    fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), bothAreSound), { numRuns: 1000 })
+  })
+
+  it('survive any text made of what YAML is made of', () => {
+    const piece = fc.oneof(
+      word,
+      fc.constantFrom(
+        ': ',
+        '- ',
+        '\n',
+        '\n  ',
+        '\t',
+        '{',
+        '}',
+        '[',
+        ']',
+        ',',
+        '"',
+        "'",
+        '&a ',
+        '*a',
+        '!!str ',
+        '|\n',
+        '>-\n',
+        '#',
+        '---\n',
+        '...\n',
+        '? ',
+        '%',
+        '\r\n',
+        '<<: ',
+      ),
+    )
+    fc.assert(
+      fc.property(
+        fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join('')),
+        bothAreSound,
+      ),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('survive any structure', () => {
+    fc.assert(
+      fc.property(tree, (value) => bothAreSound(stringify(value, { aliasDuplicateObjects: false }))),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('survive any structure in the place of any value of a good file', () => {
+    const spot = fc.tuple(fc.constantFrom(...SEEDS), fc.nat(), tree)
+    fc.assert(
+      fc.property(spot, ([text, at, value]) => {
+        const values = [...text.matchAll(/(?<=[:-] )[^\s{[#&*][^\n,}#]*/g)]
+        const found = values[at % values.length]
+        assert.ok(found !== undefined)
+        const json = JSON.stringify(value) ?? 'null'
+        bothAreSound(text.slice(0, found.index) + json + text.slice(found.index + found[0].length))
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('survive any change of a character in a good file', () => {
+    const change = fc.tuple(fc.constantFrom(...SEEDS), fc.nat(), fc.nat(3), fc.string({ unit: 'binary', maxLength: 3 }))
+    fc.assert(
+      fc.property(change, ([text, at, drop, put]) => {
+        const index = at % text.length
+        bothAreSound(text.slice(0, index) + put + text.slice(index + drop))
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('end no sentence with a period, whatever YAML quotes', () => {
+    bothAreSound('%...\n')
+    bothAreSound('a: !x... b\n')
+  })
+
+  it('refuse a file that is for somebody else', async () => {
+    assert.equal((await checkFile(join(ROOT, 'package.json'), {})).length > 0, true)
+  })
+})

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { configJsonSchema } from '../../../config/json-schema.ts'
+
+interface Node {
+  description?: string
+  default?: unknown
+  properties?: Record<string, Node>
+  additionalProperties?: Node | boolean
+  items?: Node
+  oneOf?: Node[]
+  anyOf?: Node[]
+}
+
+/** Every key of the schema with its path, in the order written. */
+function keys(node: Node, path: string): Array<[string, Node]> {
+  const found: Array<[string, Node]> = []
+  for (const [key, child] of Object.entries(node.properties ?? {})) {
+    found.push([`${path}.${key}`, child], ...keys(child, `${path}.${key}`))
+  }
+  if (typeof node.additionalProperties === 'object') found.push(...keys(node.additionalProperties, `${path}.*`))
+  if (node.items !== undefined) found.push(...keys(node.items, `${path}[]`))
+  for (const branch of [...(node.oneOf ?? []), ...(node.anyOf ?? [])]) found.push(...keys(branch, path))
+  return found
+}
+
+describe('the schema of the config', () => {
+  const schema: Node = configJsonSchema()
+  const all = keys(schema, '')
+
+  it('is what config/schema.json says (else: node config/write-schema.ts, npm run format)', () => {
+    const file = join(import.meta.dirname, '../../../config/schema.json')
+    assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), JSON.parse(JSON.stringify(configJsonSchema())))
+  })
+
+  it('has a sentence for every key', () => {
+    assert.ok(all.length > 40, `${all.length} keys`)
+    for (const [path, node] of all) assert.match(node.description ?? '', /^[^\n]{10,}\.$/, path)
+  })
+
+  it('has a default for every key but those a user must or need not give', () => {
+    const without = all.filter(([, node]) => node.default === undefined).map(([path]) => path)
+    assert.deepEqual(without, [
+      '.exporters',
+      '.exporters.*.type',
+      '.exporters.*.path',
+      '.exporters.*.retry.max_age',
+      '.exporters.*.type',
+      '.exporters.*.retry.max_age',
+      '.ring.watermark',
+    ])
+  })
+
+  it('gives defaults as a user would write them', () => {
+    const wanted = {
+      '.ring.size': '16MiB',
+      '.server.http': '127.0.0.1:2112',
+      '.shutdown.grace': '10s',
+      '.log.level': 'info',
+    }
+    for (const [path, value] of Object.entries(wanted))
+      assert.equal(all.find(([key]) => key === path)?.[1].default, value)
+  })
+})

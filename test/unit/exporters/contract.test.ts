@@ -1,0 +1,54 @@
+import { Writable } from 'node:stream'
+import { FileExporter } from '../../../exporters/file/exporter.ts'
+import { createExporter } from '../../../exporters/index.ts'
+import { contract } from './contract.ts'
+import { FaultyFiles } from './support/faulty-files.ts'
+import { Folder } from './support/folder.ts'
+import { idsOf } from './support/lines.ts'
+
+for (const maxSizeBytes of [1 << 20, 200]) {
+  contract('file', () => {
+    const folder = new Folder()
+    const files = new FaultyFiles()
+    let failures = 0
+    files.plan = (call, _path, bytes) => {
+      if (failures === 0 || call === 'open') return undefined
+      failures--
+      // A short write first, so that the failure after it finds a line begun.
+      return call === 'writev' && failures > 0 ? Math.ceil(bytes / 2) : 'ENOSPC'
+    }
+    const options = {
+      path: folder.at('events.jsonl'),
+      maxSizeBytes,
+      maxFiles: 1000,
+      mode: 0o600,
+      fsync: 'never' as const,
+    }
+    return {
+      exporter: new FileExporter(options, { files }),
+      ids: () => folder.ids(),
+      fail: (calls) => (failures = calls),
+      [Symbol.dispose]: () => folder[Symbol.dispose](),
+    }
+  })
+}
+
+contract('stdout', () => {
+  let text = ''
+  let slow = 0
+  // A pipe's only passing failure is a reader that takes its time.
+  const stream = new Writable({
+    highWaterMark: 16,
+    write(chunk: Buffer, _encoding, done) {
+      text += chunk.toString()
+      if (slow-- > 0) setImmediate(done)
+      else done()
+    },
+  })
+  return {
+    exporter: createExporter('stdout', { encoding: 'json' }, { stream }),
+    ids: () => idsOf(text),
+    fail: (calls) => (slow = calls),
+    [Symbol.dispose]: () => undefined,
+  }
+})

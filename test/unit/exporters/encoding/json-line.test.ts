@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { Argument, Event, Process } from '../../../../collector/event.ts'
+import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
+import { file, int, makeExec, makeExit, makeHook, makeKprobe, makeProcess, text } from '../support/events.ts'
+import { goldenEvents } from '../support/golden-events.ts'
+import { matchesGolden } from '../support/golden.ts'
+import { recordOf } from '../support/model.ts'
+
+const NODE = 'tetragon-dev-control-plane'
+const encoder = createJsonEncoder({ nodeName: NODE })
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+/** Every line, decoded strictly as UTF-8 and parsed by the engine's own parser. */
+function parsed(events: readonly Event[]): unknown[] {
+  const { bytes, ends, count } = encoder.encode(events)
+  assert.equal(count, events.length)
+  assert.equal(ends.at(-1) ?? 0, bytes.length)
+  return Array.from(ends, (end, i) => {
+    const line = decoder.decode(bytes.subarray(ends[i - 1] ?? 0, end))
+    assert.equal(line.indexOf('\n'), line.length - 1, 'one line feed, at the end')
+    return JSON.parse(line)
+  })
+}
+
+const at = (sec: number): Event => makeExec({ time: { sec, nsec: 0 } })
+const line = (event: Event): string => Buffer.from(encoder.encode([event]).bytes).toString()
+
+test('json: the golden records are what they were', () => {
+  matchesGolden('events.jsonl', Buffer.from(encoder.encode(goldenEvents()).bytes).toString())
+})
+
+test('json: the golden records equal an independently built object, key order included', () => {
+  const want = goldenEvents().map((event) => JSON.stringify(recordOf(event, NODE)))
+  assert.deepEqual(
+    parsed(goldenEvents()).map((record) => JSON.stringify(record)),
+    want,
+  )
+})
+
+test('json: the write event of the seed document comes out with its keys in its order', () => {
+  const want = {
+    process_kprobe: {
+      process: {
+        exec_id: 'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY4MTc3MDUwMTI1NDI6NjQ3NDY=',
+        pid: 64746,
+        uid: 0,
+        cwd: '/',
+        binary: '/bin/vi',
+        arguments: '/etc/passwd',
+        flags: 'execve rootcwd clone',
+        start_time: '2024-04-14T02:18:02.240856427Z',
+        auid: 4294967295,
+        docker: '6b742e38ee3a212239e6d48b2954435',
+        parent_exec_id: 'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY4MDE3MDQ3OTQyOTg6NjQ2MTU=',
+        refcnt: 1,
+        tid: 64746,
+      },
+      parent: {
+        exec_id: 'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY4MDE3MDQ3OTQyOTg6NjQ2MTU=',
+        pid: 64615,
+        uid: 0,
+        cwd: '/',
+        binary: '/bin/sh',
+        flags: 'execve rootcwd clone',
+        start_time: '2024-04-14T02:17:46.240638141Z',
+        auid: 4294967295,
+        docker: '6b742e38ee3a212239e6d48b2954435',
+        parent_exec_id: 'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY3OTgyOTA2MDc3NTc6NjQ1NjQ=',
+        tid: 64615,
+      },
+      function_name: 'security_file_permission',
+      args: [{ file_arg: { path: '/etc/passwd', permission: '-rw-r--r--' } }, { int_arg: 2 }],
+      return: { int_arg: 0 },
+      action: 'KPROBE_ACTION_POST',
+      policy_name: 'file-monitoring',
+      return_action: 'KPROBE_ACTION_POST',
+    },
+    node_name: 'tetragon-dev-control-plane',
+    time: '2024-04-14T02:18:14.376304204Z',
+  }
+  assert.equal(line(makeKprobe()), `${JSON.stringify(want)}\n`)
+})
+
+const TIMES = [
+  { nsec: 0, want: '2024-04-14T02:18:14Z' },
+  { nsec: 100_000_000, want: '2024-04-14T02:18:14.100Z' },
+  { nsec: 1_000_000, want: '2024-04-14T02:18:14.001Z' },
+  { nsec: 1_001_000, want: '2024-04-14T02:18:14.001001Z' },
+  { nsec: 1000, want: '2024-04-14T02:18:14.000001Z' },
+  { nsec: 1, want: '2024-04-14T02:18:14.000000001Z' },
+  { nsec: 999_999_999, want: '2024-04-14T02:18:14.999999999Z' },
+]
+for (const { nsec, want } of TIMES) {
+  test(`json: ${nsec} ns are printed as ${want}`, () => {
+    assert.ok(line(makeExec({ time: { sec: 1713061094, nsec } })).endsWith(`"time":"${want}"}\n`))
+  })
+}
+
+test('json: the second is printed anew when it changes and back again', () => {
+  const times = parsed([at(0), at(1713061094), at(1713061094), at(0)]).map((record) =>
+    JSON.stringify(record).slice(-25),
+  )
+  assert.deepEqual(
+    times.map((tail) => tail.replace(/.*"time":/, '').slice(-23, -2)),
+    ['1970-01-01T00:00:00Z', '2024-04-14T02:18:14Z', '2024-04-14T02:18:14Z', '1970-01-01T00:00:00Z'].map(
+      (t) => `"${t}`,
+    ),
+  )
+})
+
+test('json: a process rendered once shows the refcnt and tid of each event, and none of them as a parent', () => {
+  const process = makeProcess()
+  const events = [
+    makeKprobe({ process, tid: 1, refcnt: 1 }),
+    makeKprobe({ process, tid: 2, refcnt: 1 }),
+    makeKprobe({ process, tid: 2, refcnt: 0 }),
+    makeExec({ process: makeProcess({ pid: 9 }), parent: process }),
+    makeExit({ process, refcnt: 3 }),
+  ]
+  assert.deepEqual(
+    parsed(events),
+    events.map((event) => recordOf(event, NODE)),
+  )
+})
+
+test('json: an empty node name is left out', () => {
+  const bytes = createJsonEncoder({ nodeName: '' }).encode([makeExec()]).bytes
+  assert.ok(!Buffer.from(bytes).toString().includes('node_name'))
+})
+
+test('json: no events make no bytes', () => {
+  assert.deepEqual(parsed([]), [])
+})
+
+test('json: an Encoded stays as it is while the encoder makes the next', () => {
+  const first = encoder.encode([makeExec()])
+  const before = Buffer.from(first.bytes).toString()
+  encoder.encode([makeExit(), makeKprobe()])
+  assert.equal(Buffer.from(first.bytes).toString(), before)
+})
+
+test('json: lines far larger than the scratch are whole', () => {
+  const long = '/'.padEnd(700_000, 'é"')
+  assert.deepEqual(parsed([makeKprobe({ args: [file(long), int(2)] }), makeExec()])[1], recordOf(makeExec(), NODE))
+})
+
+test('json: both sides of the length where strings are copied in one go are escaped', () => {
+  for (const length of [0, 1, 47, 48, 49, 100]) {
+    for (const odd of ['', '"', '\\', '\x00', '\x1f', '\x7f', 'é', '\u2028', '\u{1f600}', '\ud800']) {
+      const event = makeKprobe({ args: [text('x'.repeat(length) + odd)] })
+      assert.deepEqual(parsed([event])[0], recordOf(event, NODE))
+    }
+  }
+})
+
+const word = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 80 }),
+  fc.string({ unit: 'grapheme', maxLength: 80 }),
+  fc.string({ maxLength: 80 }),
+  fc.constantFrom('', '\ud800', '"\\', '\n', '\u2028\u2029', '</script>', '\ufffd'),
+)
+const time = fc.record({
+  sec: fc.integer({ min: 0, max: 4_102_444_800 }),
+  nsec: fc.integer({ min: 0, max: 999_999_999 }),
+})
+const u32 = fc.integer({ min: 0, max: 0xffff_ffff })
+const process: fc.Arbitrary<Process> = fc.record({
+  execId: word,
+  parentExecId: word,
+  pid: u32,
+  uid: u32,
+  auid: u32,
+  cwd: word,
+  binary: word,
+  arguments: word,
+  flags: word,
+  startTime: time,
+  docker: word,
+  inInitTree: fc.constantFrom(true, false, undefined),
+  refcnt: u32,
+  rendered: fc.constant(undefined).map(() => ({ json: undefined })),
+})
+const raw = fc.constant(undefined)
+const argument: fc.Arbitrary<Argument> = fc.oneof(
+  fc.record({
+    kind: fc.constantFrom('file' as const, 'path' as const),
+    path: word,
+    raw,
+    mode: fc.integer({ min: 0, max: 0xffff }),
+    inode: u32,
+    device: u32,
+    unresolved: fc.boolean(),
+    deleted: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('int' as const), value: fc.integer() }),
+  fc.record({ kind: fc.constant('uint' as const), value: u32 }),
+  fc.record({ kind: fc.constant('long' as const), value: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) }),
+  fc.record({ kind: fc.constant('size' as const), value: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) }),
+  fc.record({ kind: fc.constant('string' as const), value: word, raw, truncated: fc.boolean() }),
+  fc.record({ kind: fc.constant('error' as const), message: word }),
+)
+const hook = fc.record({
+  policy: word,
+  functionName: word,
+  message: word,
+  tags: fc.array(word),
+  labels: fc.array(word),
+})
+const base = { seq: u32, time, process, parent: fc.option(process, { nil: undefined }), refcnt: u32 }
+const event: fc.Arbitrary<Event> = fc.oneof(
+  fc.record({ type: fc.constant('process_exec' as const), ...base }),
+  fc.record({
+    type: fc.constant('process_exit' as const),
+    ...base,
+    signal: word,
+    status: fc.integer({ min: 0, max: 255 }),
+  }),
+  fc.record({
+    type: fc.constant('process_kprobe' as const),
+    ...base,
+    tid: u32,
+    hook: hook.map(makeHook),
+    args: fc.array(argument, { maxLength: 5 }),
+    returned: fc.option(argument, { nil: undefined }),
+  }),
+)
+
+test('json: any events parse to the independently built objects, key order included', () => {
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 6 }), (events) => {
+      const want = events.map((one) => JSON.stringify(recordOf(one, NODE)))
+      assert.deepEqual(
+        parsed(events).map((record) => JSON.stringify(record)),
+        want,
+      )
+    }),
+    { numRuns: 400 },
+  )
+})

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Event } from '../../../collector/event.ts'
+import { createEncoder, EncoderPool } from '../../../exporters/index.ts'
+import type { Encoded, Encoder, Outcome } from '../../../exporters/exporter.ts'
+import { FanOut } from '../../../exporters/fanout.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../../../exporters/sending/options.ts'
+import type { WhenFull } from '../../../exporters/sending/options.ts'
+import { Sender } from '../../../exporters/sending/sender.ts'
+import { makeExec } from './support/events.ts'
+import { FakeClock, settle } from './support/fake-clock.ts'
+import { FakeExporter, gate, lines, numbers } from './support/lines.ts'
+
+const events = (from: number, count: number): Event[] => numbers(from, from + count).map((seq) => makeExec({ seq }))
+
+/** Encodes events as numbered lines and counts how often it is asked. */
+class Counting implements Encoder {
+  readonly encoding = 'json'
+  calls = 0
+  encode(all: readonly Event[]): Encoded {
+    this.calls++
+    return lines(all[0]?.seq ?? 0, all.length)
+  }
+}
+
+function makeSender(exporter: FakeExporter, maxEvents: number, whenFull: WhenFull): Sender {
+  const queue = { maxBytes: 1 << 20, maxEvents, whenFull }
+  const batch = { maxEvents: 100, maxBytes: 1 << 20, maxWaitMs: 0 }
+  return new Sender('test', exporter, { ...DEFAULT_SENDER_OPTIONS, queue, batch }, { clock: new FakeClock() })
+}
+
+test('fan-out: encodes once for all senders of one encoder, and in slices', async () => {
+  const encoder = new Counting()
+  const exporters = [new FakeExporter(), new FakeExporter()]
+  const fanOut = new FanOut(
+    exporters.map((exporter) => ({ encoder, sender: makeSender(exporter, 1000, 'drop_newest') })),
+  )
+  await fanOut.start()
+  assert.equal(fanOut.publish(events(0, 450)), undefined)
+  await settle()
+  assert.equal(encoder.calls, 3)
+  for (const { ids } of exporters) assert.deepEqual(ids, numbers(0, 450))
+})
+
+test('fan-out: no events are no work', () => {
+  const encoder = new Counting()
+  const fanOut = new FanOut([{ encoder, sender: makeSender(new FakeExporter(), 10, 'block') }])
+  assert.equal(fanOut.publish([]), undefined)
+  assert.equal(encoder.calls, 0)
+})
+
+test('fan-out: a stuck exporter that drops costs nobody else anything', async () => {
+  const encoder = new Counting()
+  const good = new FakeExporter()
+  const stuck = makeSender(new FakeExporter(gate().answer), 100, 'drop_newest')
+  const fanOut = new FanOut([
+    { encoder, sender: stuck },
+    { encoder, sender: makeSender(good, 1000, 'drop_newest') },
+  ])
+  await fanOut.start()
+  for (let i = 0; i < 10; i++) {
+    assert.equal(fanOut.publish(events(i * 50, 50)), undefined)
+    await settle()
+  }
+  assert.deepEqual(good.ids, numbers(0, 500))
+  assert.equal(stuck.books().dropped.queue_full, 400)
+  assert.equal(stuck.imbalance(), 0)
+})
+
+test('fan-out: a stuck exporter that blocks holds the caller until it has room again', async () => {
+  const encoder = new Counting()
+  const { answer, open } = gate()
+  const exporter = new FakeExporter(answer)
+  const fanOut = new FanOut([{ encoder, sender: makeSender(exporter, 100, 'block') }])
+  await fanOut.start()
+  assert.equal(fanOut.publish(events(0, 100)), undefined)
+  await settle()
+  const wait = fanOut.publish(events(100, 100))
+  assert.ok(wait instanceof Promise)
+  const delivered: Outcome = { status: 'delivered' }
+  open(delivered)
+  await wait
+  await settle()
+  open(delivered)
+  await settle()
+  assert.deepEqual(exporter.ids, numbers(0, 200))
+})
+
+test('fan-out: a sink that cannot work fails the start, and a stop closes the others', async () => {
+  class Broken extends FakeExporter {
+    override start(): Promise<void> {
+      return Promise.reject(new Error('no such folder'))
+    }
+  }
+  const encoder = new Counting()
+  const [broken, good] = [new Broken(), new FakeExporter()]
+  const fanOut = new FanOut([broken, good].map((exporter) => ({ encoder, sender: makeSender(exporter, 10, 'block') })))
+  await assert.rejects(fanOut.start(), /no such folder/)
+  await fanOut.stop(1000)
+  assert.deepEqual([broken.stops, good.stops], [1, 1])
+})
+
+test('encoders: the pool shares one object per look, and looks do not matter to json', () => {
+  const pool = new EncoderPool('node')
+  assert.equal(pool.get('json'), pool.get('json', { color: true }))
+  assert.equal(pool.get('compact'), pool.get('compact', { color: false }))
+  assert.notEqual(pool.get('compact'), pool.get('compact', { color: true }))
+  assert.equal(createEncoder('compact', { nodeName: 'n' }).encoding, 'compact')
+})

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Batcher } from '../../../../exporters/sending/batcher.ts'
+import { Queue } from '../../../../exporters/sending/queue.ts'
+import { FakeClock, settle } from '../support/fake-clock.ts'
+import { lines } from '../support/lines.ts'
+
+function make(): { clock: FakeClock; push: (seq: number, count: number) => void; batcher: Batcher; got: number[][] } {
+  const clock = new FakeClock()
+  const queue = new Queue(10_000, 100)
+  const batcher = new Batcher(queue, { maxEvents: 4, maxBytes: 1000, maxWaitMs: 200 }, clock)
+  const got: number[][] = []
+  const pull = async (): Promise<void> => {
+    for (let parts = await batcher.next(); parts.length > 0; parts = await batcher.next()) {
+      got.push(parts.map(({ part }) => part.firstSeq))
+    }
+    got.push([])
+  }
+  void pull()
+  const push = (seq: number, count: number): void => {
+    queue.push({ part: lines(seq, count, 10), acceptedMs: clock.nowMs() })
+    batcher.notify()
+  }
+  return { clock, push, batcher, got }
+}
+
+test('batcher: a full batch goes at once', async () => {
+  const { push, got } = make()
+  push(1, 2)
+  push(3, 2)
+  await settle()
+  assert.deepEqual(got, [[1, 3]])
+})
+
+test('batcher: a part that does not fit any more begins the next batch', async () => {
+  const { push, got, clock } = make()
+  push(1, 3)
+  push(4, 3)
+  await settle()
+  assert.deepEqual(got, [[1]])
+  await clock.turn(200)
+  assert.deepEqual(got, [[1], [4]])
+})
+
+test('batcher: a batch that is not full goes when its first event has waited, not later', async () => {
+  const { push, got, clock } = make()
+  push(1, 1)
+  await clock.turn(150)
+  push(2, 1)
+  await clock.turn(49)
+  assert.deepEqual(got, [])
+  await clock.turn(1)
+  assert.deepEqual(got, [[1, 2]])
+})
+
+test('batcher: no timer runs while nothing waits', async () => {
+  const { clock, push } = make()
+  await settle()
+  assert.deepEqual(clock.pending, [])
+  push(1, 1)
+  await settle()
+  assert.deepEqual(clock.pending, [200])
+})
+
+test('batcher: bytes fill a batch too', async () => {
+  const clock = new FakeClock()
+  const queue = new Queue(10_000, 100)
+  const batcher = new Batcher(queue, { maxEvents: 100, maxBytes: 25, maxWaitMs: 200 }, clock)
+  for (const seq of [1, 2, 3]) queue.push({ part: lines(seq, 1, 10), acceptedMs: 0 })
+  assert.equal((await batcher.next()).length, 2)
+})
+
+test('batcher: a flush sends what there is, once', async () => {
+  const { push, got, batcher } = make()
+  push(1, 1)
+  await settle()
+  batcher.flush()
+  await settle()
+  push(2, 1)
+  await settle()
+  assert.deepEqual(got, [[1]])
+})
+
+test('batcher: after the end it hands out the rest, then nothing', async () => {
+  const { push, got, batcher } = make()
+  push(1, 1)
+  batcher.end()
+  await settle()
+  assert.deepEqual(got, [[1], []])
+})

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { Flight } from '../../../../exporters/sending/flight.ts'
+import { batchOf, slice, split } from '../../../../exporters/sending/encoded.ts'
+import type { Encoded } from '../../../../exporters/exporter.ts'
+import { idsOf, lines, numbers } from '../support/lines.ts'
+
+const textOf = (part: Encoded): string => Buffer.from(part.bytes).toString()
+
+/** What must hold of any Encoded. */
+function sound(part: Encoded): void {
+  assert.equal(part.ends.length, part.count)
+  assert.equal(part.ends.at(-1) ?? 0, part.bytes.length)
+  assert.deepEqual(idsOf(textOf(part)), numbers(part.firstSeq, part.firstSeq + part.count))
+  for (const end of part.ends) assert.equal(part.bytes[end - 1], 0x0a)
+}
+
+test('split: what fits stays the same object, uncopied', () => {
+  const whole = lines(1, 3)
+  assert.deepEqual(split(whole, whole.bytes.length, 3), [whole])
+  assert.equal(split(whole, whole.bytes.length, 3)[0], whole)
+})
+
+test('split: pieces are views of the same memory', () => {
+  const whole = lines(1, 3)
+  assert.equal(split(whole, 1000, 1)[2]?.bytes.buffer, whole.bytes.buffer)
+})
+
+test('split: nothing gives no part', () => assert.deepEqual(split(lines(1, 0), 10, 10), []))
+
+test('split: a line larger than the bound is a piece by itself', () => {
+  const parts = split(lines(1, 3, 50), 10, 10)
+  assert.deepEqual(
+    parts.map(({ count }) => count),
+    [1, 1, 1],
+  )
+})
+
+test('split: pieces are within bounds, sound, and give the whole when joined', () => {
+  const input = fc.tuple(
+    fc.nat(40),
+    fc.integer({ min: 9, max: 60 }),
+    fc.integer({ min: 1, max: 400 }),
+    fc.integer({ min: 1, max: 20 }),
+  )
+  fc.assert(
+    fc.property(input, ([count, lineBytes, maxBytes, maxEvents]) => {
+      const whole = lines(7, count, lineBytes)
+      const parts = split(whole, maxBytes, maxEvents)
+      parts.forEach(sound)
+      for (const part of parts)
+        assert.ok(part.count <= maxEvents && (part.bytes.length <= maxBytes || part.count === 1))
+      assert.equal(parts.map(textOf).join(''), textOf(whole))
+      const { count: sum, sizeBytes } = batchOf(parts)
+      assert.deepEqual([sum, sizeBytes], [whole.count, whole.bytes.length])
+    }),
+  )
+})
+
+test('slice: any range is sound', () => {
+  fc.assert(
+    fc.property(fc.nat(20), fc.nat(20), (from, length) => {
+      const part = slice(lines(5, 40), from, from + length)
+      sound(part)
+      assert.equal(part.count, length)
+    }),
+  )
+})
+
+test('flight: taking the head in any steps removes exactly those events, in order', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 6 }),
+      fc.array(fc.nat(7)),
+      (counts, steps) => {
+        let seq = 0
+        const held = counts.map((count) => ({ part: lines((seq += count) - count, count), acceptedMs: 0 }))
+        const flight = new Flight(held)
+        let left = seq
+        for (const step of steps) {
+          const before = flight.batch().sizeBytes
+          const sum = flight.takeHead(step)
+          assert.equal(sum.events, Math.min(step, left))
+          left -= sum.events
+          assert.equal(flight.count, left)
+          assert.equal(flight.batch().sizeBytes, before - sum.bytes)
+          assert.deepEqual(
+            flight.batch().parts.flatMap((part) => idsOf(textOf(part))),
+            numbers(seq - left, seq),
+          )
+        }
+      },
+    ),
+  )
+})
+
+test('flight: only parts accepted before the limit are too old', () => {
+  const flight = new Flight([1, 2, 3].map((ms) => ({ part: lines(ms, 1), acceptedMs: ms })))
+  assert.equal(flight.takeOlder(1).events, 0)
+  assert.equal(flight.takeOlder(3).events, 2)
+  assert.equal(flight.takeOlder(4).events, 1)
+  assert.equal(flight.count, 0)
+})

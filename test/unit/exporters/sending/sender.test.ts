@@ -1,0 +1,415 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { Books, Outcome } from '../../../../exporters/exporter.ts'
+import type { SenderOptions, WhenFull } from '../../../../exporters/sending/options.ts'
+import { Sender } from '../../../../exporters/sending/sender.ts'
+import { FakeClock, settle } from '../support/fake-clock.ts'
+import { FakeExporter, gate, hold, lines, numbers, rejected, retryable } from '../support/lines.ts'
+
+const BASE: SenderOptions = {
+  queue: { maxBytes: 10_000, maxEvents: 10, whenFull: 'drop_newest' },
+  batch: { maxEvents: 4, maxBytes: 1000, maxWaitMs: 200 },
+  retry: { initialMs: 100, maxMs: 1000 },
+  timeoutMs: 60_000,
+}
+const whenFull = (how: WhenFull): SenderOptions => ({ ...BASE, queue: { ...BASE.queue, whenFull: how } })
+
+interface Rig {
+  readonly sender: Sender
+  readonly exporter: FakeExporter
+  readonly clock: FakeClock
+}
+
+async function rig(answer?: FakeExporter['answer'], options = BASE): Promise<Rig> {
+  const clock = new FakeClock()
+  const exporter = new FakeExporter(answer)
+  const sender = new Sender('test', exporter, options, { clock, random: () => 0.5 })
+  await sender.start()
+  return { sender, exporter, clock }
+}
+
+/** The part of the books that says what became of the events. */
+function sums(books: Books): Record<string, number> {
+  const { queue_full, expired, shutdown } = books.dropped
+  const rejects = Object.values(books.rejected).reduce((sum, n) => sum + n, 0)
+  const { accepted, delivered, heldEvents } = books
+  const all = { accepted, delivered, rejected: rejects, queue_full, expired, shutdown, held: heldEvents }
+  return Object.fromEntries(Object.entries(all).filter(([, n]) => n !== 0))
+}
+
+function balanced(sender: Sender): void {
+  assert.equal(sender.imbalance(), 0)
+  const { accepted = 0, ...rest } = sums(sender.books())
+  assert.equal(
+    accepted,
+    Object.values(rest).reduce((sum, n) => sum + n, 0),
+  )
+}
+
+test('sender: what is delivered is counted, in events and bytes', async () => {
+  const { sender, exporter } = await rig()
+  assert.equal(sender.offer(lines(0, 4, 10)), undefined)
+  assert.deepEqual(sums(sender.books()), { accepted: 4, held: 4 })
+  assert.equal(sender.books().heldBytes, 40)
+  await settle()
+  assert.deepEqual(exporter.ids, numbers(0, 4))
+  assert.deepEqual(sums(sender.books()), { accepted: 4, delivered: 4 })
+  assert.equal(sender.books().deliveredBytes, 40)
+  assert.equal(sender.books().heldBytes, 0)
+  assert.equal(sender.books().state, 'healthy')
+})
+
+test('sender: takes events before it is started and sends them after', async () => {
+  const exporter = new FakeExporter()
+  const sender = new Sender('test', exporter, BASE, { clock: new FakeClock() })
+  sender.offer(lines(0, 4))
+  assert.equal(sender.books().state, 'starting')
+  await sender.start()
+  await settle()
+  assert.deepEqual(exporter.ids, numbers(0, 4))
+})
+
+test('sender: a large Encoded is cut so that no batch passes its limits', async () => {
+  const sizes: number[] = []
+  const { sender, exporter } = await rig((sent) => {
+    sizes.push(sent.count)
+    return { status: 'delivered' }
+  })
+  sender.offer(lines(0, 10))
+  await settle()
+  assert.deepEqual(sizes, [4, 4])
+  assert.deepEqual(exporter.ids, numbers(0, 8))
+})
+
+test('sender: a full queue drops the newest and counts them', async () => {
+  const { sender } = await rig(gate().answer)
+  for (let i = 0; i < 5; i++) sender.offer(lines(i * 4, 4))
+  assert.deepEqual(sums(sender.books()), { accepted: 20, queue_full: 12, held: 8 })
+})
+
+test('sender: drop_oldest makes room from what waits and never touches what is in flight', async () => {
+  const { answer, open } = gate()
+  const { sender, exporter } = await rig(answer, whenFull('drop_oldest'))
+  sender.offer(lines(0, 4))
+  await settle()
+  sender.offer(lines(4, 4))
+  sender.offer(lines(8, 4))
+  assert.deepEqual(sums(sender.books()), { accepted: 12, queue_full: 4, held: 8 })
+  open({ status: 'delivered' })
+  await settle()
+  open({ status: 'delivered' })
+  await settle()
+  assert.deepEqual(exporter.ids, [...numbers(0, 4), ...numbers(8, 12)])
+  balanced(sender)
+})
+
+test('sender: drop_oldest drops the newest when all the room is in flight', async () => {
+  const options = whenFull('drop_oldest')
+  const { sender } = await rig(gate().answer, { ...options, queue: { ...options.queue, maxEvents: 4 } })
+  sender.offer(lines(0, 4))
+  await settle()
+  sender.offer(lines(4, 4))
+  assert.deepEqual(sums(sender.books()), { accepted: 8, queue_full: 4, held: 4 })
+})
+
+test('sender: block asks to wait, loses nothing, and lets go when there is room', async () => {
+  const { answer, open } = gate()
+  const { sender, exporter } = await rig(answer, whenFull('block'))
+  assert.equal(sender.offer(lines(0, 8)), undefined)
+  const wait = sender.offer(lines(8, 8))
+  assert.ok(wait instanceof Promise)
+  let released = false
+  void wait.then(() => (released = true))
+  await settle()
+  assert.equal(released, false)
+  assert.deepEqual(sums(sender.books()), { accepted: 16, held: 16 })
+  for (let i = 0; i < 4; i++) {
+    open({ status: 'delivered' })
+    await settle()
+    balanced(sender)
+  }
+  assert.equal(released, true)
+  assert.deepEqual(exporter.ids, numbers(0, 16))
+})
+
+test('sender: block does not wait for a batch to fill while somebody waits for room', async () => {
+  const options = whenFull('block')
+  const small = { ...options, queue: { ...options.queue, maxEvents: 3 } }
+  const { sender, exporter, clock } = await rig(undefined, small)
+  const wait = sender.offer(lines(0, 7))
+  await wait
+  assert.deepEqual(exporter.ids, numbers(0, 6))
+  await clock.turn(200)
+  assert.deepEqual(exporter.ids, numbers(0, 7))
+})
+
+test('sender: block does not block while the sink waits for a person; the loss is counted', async () => {
+  const { sender, clock, exporter } = await rig(
+    (_batch, call) => (call === 0 ? hold() : { status: 'delivered' }),
+    whenFull('block'),
+  )
+  sender.offer(lines(0, 8))
+  const wait = sender.offer(lines(8, 8))
+  assert.ok(wait)
+  await wait
+  assert.equal(sender.books().state, 'hold')
+  assert.equal(sender.books().lastError, 'mend me')
+  assert.equal(sender.offer(lines(16, 4)), undefined)
+  assert.deepEqual(sums(sender.books()), { accepted: 20, queue_full: 12, held: 8 })
+  await clock.turn(1000)
+  assert.deepEqual(exporter.ids, numbers(0, 8))
+  assert.equal(sender.books().state, 'healthy')
+})
+
+test('sender: a line that can never fit is dropped even by block, which would wait for ever', async () => {
+  const { sender } = await rig(undefined, whenFull('block'))
+  assert.equal(sender.offer(lines(0, 1, 10_001)), undefined)
+  assert.deepEqual(sums(sender.books()), { accepted: 1, queue_full: 1 })
+})
+
+test('sender: retries without limit, with doubling waits, and shows state and error meanwhile', async () => {
+  const { sender, exporter, clock } = await rig((_batch, call) => (call < 6 ? retryable() : { status: 'delivered' }))
+  sender.offer(lines(0, 4))
+  await settle()
+  assert.equal(sender.books().state, 'retrying')
+  assert.equal(sender.books().lastError, 'try again')
+  const waits: number[] = []
+  while (exporter.ids.length === 0) {
+    const [next] = clock.pending
+    assert.ok(next !== undefined)
+    waits.push(next)
+    await clock.turn(next)
+  }
+  assert.deepEqual(waits, [50, 100, 200, 400, 500, 500])
+  assert.equal(sender.books().retries, 6)
+  assert.equal(sender.books().lastError, '')
+  assert.equal(sender.books().state, 'healthy')
+})
+
+test('sender: waits as long as the sink asked', async () => {
+  const { sender, clock } = await rig(() => retryable({ afterMs: 12_345 }))
+  sender.offer(lines(0, 4))
+  await settle()
+  assert.deepEqual(clock.pending, [12_345])
+})
+
+test('sender: events that the sink took are not sent again', async () => {
+  const { sender, exporter, clock } = await rig((_batch, call) =>
+    call === 0 ? retryable({ taken: 3 }) : { status: 'delivered' },
+  )
+  sender.offer(lines(0, 2))
+  sender.offer(lines(2, 2))
+  await settle()
+  assert.deepEqual(sums(sender.books()), { accepted: 4, delivered: 3, held: 1 })
+  balanced(sender)
+  await clock.turn(50)
+  assert.deepEqual(exporter.ids, numbers(0, 4))
+})
+
+for (const claimed of [-1, 5, 1_000_000]) {
+  test(`sender: an exporter that claims ${claimed} of 4 events does not unbalance the books`, async () => {
+    const { sender } = await rig((_batch, call) =>
+      call === 0 ? retryable({ taken: claimed }) : { status: 'delivered' },
+    )
+    sender.offer(lines(0, 4))
+    await settle()
+    balanced(sender)
+    await sender.stop(0)
+    balanced(sender)
+  })
+  test(`sender: an exporter that rejects ${claimed} of 4 events does not unbalance the books`, async () => {
+    const { sender } = await rig(() => ({ status: 'partial', rejected: claimed, reason: 'odd' }))
+    sender.offer(lines(0, 4))
+    await settle()
+    balanced(sender)
+  })
+}
+
+test('sender: refused events are counted by reason', async () => {
+  const answers: Outcome[] = [
+    { status: 'partial', rejected: 1, reason: 'too_large' },
+    rejected('http_400'),
+    rejected('http_400'),
+  ]
+  const { sender } = await rig((_batch, call) => answers[call] ?? { status: 'delivered' })
+  for (let i = 0; i < 3; i++) {
+    sender.offer(lines(i * 4, 4))
+    await settle()
+  }
+  assert.deepEqual(sender.books().rejected, { too_large: 1, http_400: 8 })
+  assert.deepEqual(sums(sender.books()), { accepted: 12, delivered: 3, rejected: 9 })
+})
+
+test('sender: events older than the limit are dropped as expired, younger ones of the same batch are kept', async () => {
+  const options = { ...BASE, retry: { initialMs: 100, maxMs: 100, maxAgeMs: 250 } }
+  const { sender, clock, exporter } = await rig(
+    (_batch, call) => (call < 3 ? retryable() : { status: 'delivered' }),
+    options,
+  )
+  sender.offer(lines(0, 1))
+  await clock.turn(100)
+  sender.offer(lines(1, 1))
+  await clock.turn(100)
+  assert.deepEqual(sums(sender.books()), { accepted: 2, held: 2 })
+  await clock.turn(100)
+  assert.deepEqual(sums(sender.books()), { accepted: 2, expired: 1, held: 1 })
+  await clock.turn(50)
+  assert.deepEqual(exporter.ids, [1])
+  balanced(sender)
+})
+
+test('sender: an exporter that throws is tried again', async () => {
+  const { sender, exporter, clock } = await rig((_batch, call) => {
+    if (call === 0) throw new Error('oops')
+    return { status: 'delivered' }
+  })
+  sender.offer(lines(0, 4))
+  await settle()
+  assert.match(sender.books().lastError, /threw instead of returning an outcome: oops/)
+  await clock.turn(50)
+  assert.deepEqual(exporter.ids, numbers(0, 4))
+})
+
+test('sender: stop sends what waits at once, closes the exporter once and stays stopped', async () => {
+  const { sender, exporter } = await rig()
+  sender.offer(lines(0, 3))
+  const first = sender.stop(1000)
+  assert.equal(sender.books().state, 'draining')
+  assert.equal(sender.stop(1000), first)
+  await first
+  assert.deepEqual(exporter.ids, numbers(0, 3))
+  assert.equal(exporter.stops, 1)
+  assert.equal(sender.books().state, 'stopped')
+  sender.offer(lines(3, 2))
+  assert.deepEqual(sums(sender.books()), { accepted: 5, delivered: 3, shutdown: 2 })
+})
+
+test('sender: at the deadline of a stop the rest is dropped as shutdown and the books balance', async () => {
+  const { sender, clock } = await rig(gate().answer, whenFull('block'))
+  sender.offer(lines(0, 10))
+  const wait = sender.offer(lines(10, 10))
+  await settle()
+  const stopped = sender.stop(5000)
+  await clock.turn(4999)
+  assert.deepEqual(sums(sender.books()), { accepted: 20, held: 20 })
+  await clock.turn(1)
+  await Promise.all([stopped, wait])
+  assert.deepEqual(sums(sender.books()), { accepted: 20, shutdown: 20 })
+  assert.equal(sender.books().heldBytes, 0)
+  assert.deepEqual(clock.pending, [])
+  balanced(sender)
+})
+
+test('sender: an exporter that hangs does not keep a stop from ending', async () => {
+  const { sender, clock } = await rig(() => new Promise(() => undefined))
+  sender.offer(lines(0, 4))
+  await settle()
+  const stopped = sender.stop(100)
+  await clock.turn(1100)
+  await stopped
+  assert.deepEqual(sums(sender.books()), { accepted: 4, shutdown: 4 })
+})
+
+test('sender: stopping retries soon although a long wait was going on', async () => {
+  const { sender, clock, exporter } = await rig((_batch, call) =>
+    call === 0 ? retryable({ afterMs: 60_000 }) : { status: 'delivered' },
+  )
+  sender.offer(lines(0, 4))
+  await settle()
+  const stopped = sender.stop(5000)
+  await clock.turn(0)
+  await stopped
+  assert.deepEqual(exporter.ids, numbers(0, 4))
+})
+
+test('sender: stopping does not wait out the grace for a sink that needs a person', async () => {
+  const { sender, clock } = await rig(hold)
+  sender.offer(lines(0, 8))
+  await settle()
+  const stopped = sender.stop(60_000)
+  await clock.turn(0)
+  await stopped
+  assert.deepEqual(sums(sender.books()), { accepted: 8, shutdown: 8 })
+})
+
+test('sender: one that never started drops what it holds', async () => {
+  const sender = new Sender('test', new FakeExporter(), BASE, { clock: new FakeClock() })
+  sender.offer(lines(0, 4))
+  await sender.stop(1000)
+  assert.deepEqual(sums(sender.books()), { accepted: 4, shutdown: 4 })
+})
+
+test('sender: reopening ends the wait of a sink that needed a person', async () => {
+  const { sender, exporter } = await rig((_batch, call) => (call === 0 ? hold() : { status: 'delivered' }))
+  sender.offer(lines(0, 4))
+  await settle()
+  await sender.reopen()
+  await settle()
+  assert.deepEqual(exporter.ids, numbers(0, 4))
+})
+
+test('sender: an unbalanced book would be seen', async () => {
+  const { BookKeeper } = await import('../../../../exporters/sending/books.ts')
+  const books = new BookKeeper()
+  books.accept(3)
+  books.deliver(1, 10)
+  assert.equal(books.imbalance(2), 0)
+  assert.equal(books.imbalance(1), 1)
+})
+
+type Step = readonly ['offer' | 'turn' | 'answer', number]
+
+test('sender: whatever a sink answers and whenever, every event is delivered once, or stands in a counter', async () => {
+  const step: fc.Arbitrary<Step> = fc.tuple(fc.constantFrom('offer', 'turn', 'answer'), fc.nat(12))
+  const scenario = fc.record({
+    how: fc.constantFrom<WhenFull>('block', 'drop_newest', 'drop_oldest'),
+    steps: fc.array(step, { maxLength: 40 }),
+    answers: fc.infiniteStream(fc.nat(9)),
+    maxAgeMs: fc.constantFrom(undefined, 300),
+    grace: fc.constantFrom(0, 100, 5000),
+  })
+  await fc.assert(
+    fc.asyncProperty(scenario, async ({ how, steps, answers, maxAgeMs, grace }) => {
+      let refused = 0
+      const answer = (sent: { count: number }): Outcome => {
+        const kind = answers.next().value ?? 0
+        if (kind === 0) return hold()
+        if (kind <= 2) return retryable()
+        if (kind === 3) return retryable({ taken: Math.floor(sent.count / 2) })
+        if (kind === 4) {
+          refused += sent.count
+          return rejected('no')
+        }
+        return { status: 'delivered' }
+      }
+      const retry = maxAgeMs === undefined ? BASE.retry : { ...BASE.retry, maxAgeMs }
+      const { sender, exporter, clock } = await rig(answer, { ...whenFull(how), retry })
+      let seq = 0
+      let wait: Promise<void> | undefined
+      for (const [what, n] of steps) {
+        if (what === 'offer') {
+          wait = sender.offer(lines(seq, n, 12))
+          seq += n
+        } else await clock.turn(what === 'turn' ? n * 50 : 0)
+        balanced(sender)
+        const { heldEvents } = sender.books()
+        assert.ok(how === 'block' || heldEvents <= 10)
+      }
+      const stopped = sender.stop(grace)
+      await clock.turn(grace + 2000)
+      await Promise.all([stopped, wait])
+      balanced(sender)
+      const { accepted = 0, delivered = 0, rejected: no = 0, held = 0 } = sums(sender.books())
+      assert.deepEqual([accepted, delivered, no, held], [seq, exporter.ids.length, refused, 0])
+      assert.deepEqual(
+        exporter.ids,
+        exporter.ids.toSorted((a, b) => a - b),
+        'in order',
+      )
+      assert.equal(new Set(exporter.ids).size, exporter.ids.length, 'none twice')
+      assert.equal(exporter.stops, 1)
+    }),
+    { numRuns: 150 },
+  )
+})

@@ -1,0 +1,97 @@
+/** Events for tests and benches of this room: whole, but each part can be replaced. */
+import type {
+  Argument,
+  ExecEvent,
+  ExitEvent,
+  FileArgument,
+  Hook,
+  KprobeEvent,
+  Process,
+} from '../../../../collector/event.ts'
+
+export function makeProcess(change: Partial<Process> = {}): Process {
+  return {
+    execId: 'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY4MTc3MDUwMTI1NDI6NjQ3NDY=',
+    parentExecId: 'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY4MDE3MDQ3OTQyOTg6NjQ2MTU=',
+    pid: 64746,
+    uid: 0,
+    auid: 4294967295,
+    cwd: '/',
+    binary: '/bin/vi',
+    arguments: '/etc/passwd',
+    flags: 'execve rootcwd clone',
+    startTime: { sec: 1713061082, nsec: 240856427 },
+    docker: '6b742e38ee3a212239e6d48b2954435',
+    inInitTree: undefined,
+    refcnt: 1,
+    rendered: { json: undefined },
+    ...change,
+  }
+}
+
+export function makeParent(change: Partial<Process> = {}): Process {
+  return makeProcess({
+    execId: 'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY4MDE3MDQ3OTQyOTg6NjQ2MTU=',
+    parentExecId: 'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY3OTgyOTA2MDc3NTc6NjQ1NjQ=',
+    pid: 64615,
+    binary: '/bin/sh',
+    arguments: '',
+    startTime: { sec: 1713061066, nsec: 240638141 },
+    ...change,
+  })
+}
+
+export function makeHook(change: Partial<Hook> = {}): Hook {
+  return {
+    id: 1,
+    policy: 'file-monitoring',
+    functionName: 'security_file_permission',
+    message: '',
+    tags: [],
+    labels: [],
+    ...change,
+  }
+}
+
+export function file(path: string, change: Partial<FileArgument> = {}): FileArgument {
+  const plain = { raw: undefined, mode: 0o100644, inode: 7, device: 1, unresolved: false, deleted: false }
+  return { kind: 'file', path, ...plain, ...change }
+}
+
+export const int = (value: number): Argument => ({ kind: 'int', value })
+export const uint = (value: number): Argument => ({ kind: 'uint', value })
+export const long = (value: bigint): Argument => ({ kind: 'long', value })
+export const size = (value: bigint): Argument => ({ kind: 'size', value })
+export const text = (value: string): Argument => ({ kind: 'string', value, raw: undefined, truncated: false })
+
+const base = { seq: 1, time: { sec: 1713061094, nsec: 376304204 }, refcnt: 1 }
+
+export function makeExec(change: Partial<ExecEvent> = {}): ExecEvent {
+  return { type: 'process_exec', ...base, process: makeProcess(), parent: makeParent(), ...change }
+}
+
+export function makeExit(change: Partial<ExitEvent> = {}): ExitEvent {
+  return {
+    type: 'process_exit',
+    ...base,
+    process: makeProcess(),
+    parent: makeParent(),
+    signal: '',
+    status: 0,
+    ...change,
+  }
+}
+
+export function makeKprobe(change: Partial<KprobeEvent> = {}): KprobeEvent {
+  return {
+    type: 'process_kprobe',
+    ...base,
+    process: makeProcess(),
+    parent: makeParent(),
+    tid: 64746,
+    hook: makeHook(),
+    args: [file('/etc/passwd'), int(2)],
+    returned: int(0),
+    ...change,
+  }
+}

@@ -1,0 +1,57 @@
+import type { Clock } from '../../../../exporters/sending/clock.ts'
+
+/** A clock that stands still until it is turned. */
+export class FakeClock implements Clock {
+  #ms = 1000
+  #timers: Array<{ at: number; run: () => void }> = []
+
+  nowMs(): number {
+    return this.#ms
+  }
+
+  wallMs(): number {
+    return Date.UTC(2026, 10, 24, 14, 3, 9, 123) + this.#ms - 1000
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = { at: this.#ms + ms, run }
+    this.#timers.push(timer)
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer)
+    }
+  }
+
+  /** How long until each timer now set, soonest first. */
+  get pending(): readonly number[] {
+    return this.#timers.map(({ at }) => at - this.#ms).toSorted((a, b) => a - b)
+  }
+
+  /** Turns the clock, running what is due in order, and lets promises settle after each. */
+  async turn(ms: number): Promise<void> {
+    const end = this.#ms + ms
+    for (;;) {
+      const due = this.#timers.filter(({ at }) => at <= end).toSorted((a, b) => a.at - b.at)[0]
+      if (due === undefined) break
+      this.#timers = this.#timers.filter((timer) => timer !== due)
+      this.#ms = Math.max(this.#ms, due.at)
+      due.run()
+      await settle()
+    }
+    this.#ms = end
+    await settle()
+  }
+}
+
+/** Lets every promise that can settle without I/O do so. */
+export function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Waits for a condition that I/O brings about; fails after `deadlineMs`. */
+export async function until(what: string, condition: () => boolean, deadlineMs = 5000): Promise<void> {
+  const end = performance.now() + deadlineMs
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms in vain until ${what}`)
+    await settle()
+  }
+}

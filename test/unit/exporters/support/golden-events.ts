@@ -1,0 +1,69 @@
+/** The events of the golden files: each kind of record and of argument, in a fixed order. */
+import type { Event } from '../../../../collector/event.ts'
+import {
+  file,
+  int,
+  long,
+  makeExec,
+  makeExit,
+  makeHook,
+  makeKprobe,
+  makeParent,
+  makeProcess,
+  size,
+  text,
+  uint,
+} from './events.ts'
+
+const hook = (functionName: string, change = {}): ReturnType<typeof makeHook> => makeHook({ functionName, ...change })
+
+export function goldenEvents(): Event[] {
+  const events: Event[] = [
+    makeExec(),
+    makeExec({ parent: undefined, process: makeProcess({ pid: 0, binary: '<kernel>', parentExecId: '', cwd: '' }) }),
+    makeExec({ process: makeProcess({ docker: '', inInitTree: true, arguments: ' "two words" "" x' }) }),
+    makeExec({ process: makeProcess({ inInitTree: false, startTime: { sec: 1713061082, nsec: 0 } }), refcnt: 0 }),
+    makeExec({ time: { sec: 1713061094, nsec: 120_000_000 }, process: makeProcess({ auid: 1000, uid: 1000 }) }),
+    makeExec({ time: { sec: 1713061094, nsec: 1000 }, process: makeProcess({ flags: 'procFS', arguments: '' }) }),
+    makeExit(),
+    makeExit({ status: 1 }),
+    makeExit({ signal: 'SIGKILL', refcnt: 0 }),
+    makeKprobe(),
+    makeKprobe({ args: [file('/etc/passwd'), int(4)], tid: 64750, refcnt: 2 }),
+    makeKprobe({ args: [file('/etc/shadow', { mode: 0o100000 }), int(4)], returned: int(-13) }),
+    makeKprobe({ hook: hook('security_mmap_file'), args: [file('/etc/passwd'), uint(3)] }),
+    makeKprobe({ hook: hook('security_path_truncate'), args: [file('/etc/passwd', { kind: 'path' })] }),
+    makeKprobe({
+      hook: hook('__x64_sys_write'),
+      args: [file('/etc/passwd'), text(''), size(1234n)],
+      returned: long(-1n),
+    }),
+    makeKprobe({ hook: hook('fd_install'), args: [int(3), file('', { mode: 0o010600 })], returned: undefined }),
+    makeKprobe({ hook: hook('do_exit'), args: [], returned: undefined }),
+    makeKprobe({
+      hook: hook('vfs_thing', {
+        message: 'odd "things"',
+        tags: ['a.b', 'é'],
+        labels: ['', 'how', '', 'wide', 'wider'],
+      }),
+      args: [
+        uint(4294967295),
+        int(-2147483648),
+        text('tab\t\u2028 quote" \u0001 \u{1f600} \ufffd'),
+        long(-9007199254740993n),
+        size(2n ** 64n - 1n),
+      ],
+      returned: { kind: 'error', message: 'Bad address for basic type' },
+    }),
+    makeKprobe({
+      args: [
+        file('/long/tail', { unresolved: true, mode: 0o107755 }),
+        file('/tmp/x (deleted)', { deleted: true, mode: 0 }),
+        { kind: 'error', message: '' },
+      ],
+      parent: undefined,
+    }),
+    makeKprobe({ process: makeProcess({ pid: 7, binary: '/usr/bin/\x1b[31mx' }), parent: makeParent(), tid: 0 }),
+  ]
+  return events.map((event, i) => ({ ...event, seq: i + 1 }))
+}

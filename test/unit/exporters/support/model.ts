@@ -1,0 +1,113 @@
+/**
+ * What a JSON line must parse to, built as plain objects straight from the tables of tetragon.md §4.3: an
+ * independent second opinion on the encoder, slow and obvious. Key order is that of the tables.
+ */
+import type { Argument, Event, Process, Timestamp } from '../../../../collector/event.ts'
+import { permission } from '../../../../exporters/encoding/permission.ts'
+
+export type Json = string | number | boolean | readonly Json[] | { readonly [key: string]: Json | undefined }
+
+/** The record of an event; keys that protojson leaves out are absent. */
+export function recordOf(event: Event, nodeName: string): Json {
+  return prune({ [event.type]: bodyOf(event), node_name: word(nodeName), time: timeOf(event.time) })
+}
+
+function bodyOf(event: Event): Json {
+  const tid = event.type === 'process_kprobe' ? event.tid : event.process.pid
+  const process = processOf(event.process, event.refcnt, tid)
+  const parent = event.parent === undefined ? undefined : processOf(event.parent, 0, event.parent.pid)
+  switch (event.type) {
+    case 'process_exec':
+      return prune({ process, parent })
+    case 'process_exit':
+      return prune({
+        process,
+        parent,
+        signal: word(event.signal),
+        status: event.status || undefined,
+        time: timeOf(event.time),
+      })
+    case 'process_kprobe': {
+      const { hook } = event
+      const args = event.args.map((argument, i) => argumentOf(argument, hook.labels[i] ?? ''))
+      return prune({
+        process,
+        parent,
+        function_name: word(hook.functionName),
+        args: args.length > 0 ? args : undefined,
+        return: event.returned === undefined ? undefined : argumentOf(event.returned, ''),
+        action: 'KPROBE_ACTION_POST',
+        policy_name: word(hook.policy),
+        return_action: 'KPROBE_ACTION_POST',
+        message: word(hook.message),
+        tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
+      })
+    }
+  }
+}
+
+function processOf(process: Process, refcnt: number, tid: number): Json {
+  return prune({
+    exec_id: word(process.execId),
+    pid: process.pid,
+    uid: process.uid,
+    cwd: word(process.cwd),
+    binary: word(process.binary),
+    arguments: word(process.arguments),
+    flags: word(process.flags),
+    start_time: timeOf(process.startTime),
+    auid: process.auid,
+    docker: word(process.docker),
+    parent_exec_id: word(process.parentExecId),
+    refcnt: refcnt || undefined,
+    tid,
+    in_init_tree: process.inInitTree,
+  })
+}
+
+function argumentOf(argument: Argument, label: string): Json {
+  return prune({ ...valueOf(argument), label: word(label) })
+}
+
+function valueOf(argument: Argument): { readonly [key: string]: Json } {
+  switch (argument.kind) {
+    case 'file':
+    case 'path': {
+      const flags = argument.unresolved ? 'unresolvedPathComponents' : undefined
+      return {
+        [`${argument.kind}_arg`]: prune({
+          path: word(argument.path),
+          flags,
+          permission: permission(argument.mode & 0xffff),
+        }),
+      }
+    }
+    case 'int':
+    case 'uint':
+      return { [`${argument.kind}_arg`]: argument.value }
+    case 'long':
+    case 'size':
+      return { [`${argument.kind}_arg`]: argument.value.toString() }
+    case 'string':
+      return { string_arg: argument.value.toWellFormed() }
+    case 'error':
+      return { error_arg: prune({ Message: word(argument.message) }) }
+  }
+}
+
+/** RFC 3339, UTC, with as many groups of three digits as the nanoseconds need. */
+function timeOf({ sec, nsec }: Timestamp): string {
+  const seconds = new Date(sec * 1000).toISOString().replace('.000Z', '')
+  const digits = String(nsec)
+    .padStart(9, '0')
+    .replace(/(000)+$/, '')
+  return digits === '' ? `${seconds}Z` : `${seconds}.${digits}Z`
+}
+
+function word(text: string): string | undefined {
+  return text === '' ? undefined : text.toWellFormed()
+}
+
+function prune(object: { readonly [key: string]: Json | undefined }): Json {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined))
+}

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, test } from 'node:test'
+
+const ROOT = path.join(import.meta.dirname, '../../..')
+const scratch = mkdtempSync(path.join(tmpdir(), 'ktrail-setup-'))
+after(() => rmSync(scratch, { recursive: true }))
+
+/** What deploy/setup/apt-sources.awk finds in one file of that name. */
+function sources(name: string, text: string): string[] {
+  const file = path.join(scratch, name)
+  writeFileSync(file, text)
+  const script = path.join(ROOT, 'deploy/setup/apt-sources.awk')
+  const { stdout, stderr } = spawnSync('awk', ['-v', 'CODENAME=bookworm', '-f', script, file], { encoding: 'utf8' })
+  assert.equal(stderr, '')
+  return stdout.split('\n').filter((line) => line !== '')
+}
+
+test('setup: finds the Debian sources of a machine in both formats, and no others', () => {
+  const stanza = 'Types: deb\nURIs: http://a.example/debian\nSuites: bookworm\nComponents: main\n'
+  const rows = [
+    { name: 'plain.sources', text: stanza, want: ['http://a.example/debian|bookworm|'] },
+    {
+      name: 'two.sources',
+      text: `# a mirror\n${stanza}Signed-By: /k.gpg\n\nTypes: deb deb-src\nURIs: http://s.example/x\nSuites: bookworm-security\nComponents: main contrib\n`,
+      want: ['http://a.example/debian|bookworm|/k.gpg', 'http://s.example/x|bookworm-security|'],
+    },
+    {
+      name: 'suites.sources',
+      text: stanza.replace('bookworm', 'bookworm bookworm-updates bookworm-backports'),
+      want: ['http://a.example/debian|bookworm|', 'http://a.example/debian|bookworm-updates|'],
+    },
+    {
+      name: 'key.sources',
+      text: `${stanza}Signed-By:\n -----BEGIN\n abc\n`,
+      want: ['http://a.example/debian|bookworm|'],
+    },
+    { name: 'off.sources', text: `Enabled: no\n${stanza}`, want: [] },
+    { name: 'src.sources', text: stanza.replace('deb\n', 'deb-src\n'), want: [] },
+    { name: 'third.sources', text: stanza.replace('Components: main', 'Components: stable'), want: [] },
+    {
+      name: 'a.list',
+      text: 'deb http://a.example/debian bookworm main\n',
+      want: ['http://a.example/debian|bookworm|'],
+    },
+    {
+      name: 'b.list',
+      text: '# x\ndeb [arch=amd64 signed-by=/k.gpg] http://a.example/debian/ bookworm contrib main # y\n',
+      want: ['http://a.example/debian/|bookworm|/k.gpg'],
+    },
+    {
+      name: 'c.list',
+      text: 'deb-src http://a.example/debian bookworm main\n#deb http://a.example/d bookworm main\n',
+      want: [],
+    },
+    {
+      name: 'd.list',
+      text: 'deb https://c.example/apt cloud-sdk-bookworm main\ndeb http://d.example bookworm stable\n',
+      want: [],
+    },
+    { name: 'empty.list', text: '', want: [] },
+  ]
+  for (const { name, text, want } of rows) assert.deepEqual(sources(name, text), want, name)
+})
+
+/** A checkout with the launcher, a program that prints its arguments and pid, and as much of a build as asked for. */
+function checkout(name: string, parts: { packages?: boolean; bpf?: boolean; addon?: boolean; node?: string }): string {
+  const root = path.join(scratch, name)
+  mkdirSync(path.join(root, 'collector'), { recursive: true })
+  copyFileSync(path.join(ROOT, 'ktrail'), path.join(root, 'ktrail'))
+  chmodSync(path.join(root, 'ktrail'), 0o755)
+  writeFileSync(
+    path.join(root, 'collector/main.ts'),
+    'const all: unknown = [process.pid, process.cwd(), ...process.argv.slice(2)]\nconsole.log(JSON.stringify(all))\nprocess.exitCode = 7\n',
+  )
+  const put = (file: string, text = ''): void => {
+    mkdirSync(path.join(root, path.dirname(file)), { recursive: true })
+    writeFileSync(path.join(root, file), text)
+  }
+  if (parts.packages === true) put('node_modules/yaml/package.json')
+  if (parts.bpf === true) put('bpf/build/x.bpf.o')
+  if (parts.addon === true) put('native/build/Release/x.node')
+  if (parts.node !== undefined) put('node_modules/.ktrail/node', `${parts.node}\n`)
+  return root
+}
+
+const WHOLE = { packages: true, bpf: true, addon: true }
+const NODE = path.dirname(process.execPath)
+
+test('launcher: becomes the program, from any folder and through a link, with arguments and exit code kept', () => {
+  const root = checkout('whole checkout', { ...WHOLE, node: NODE })
+  const link = path.join(scratch, 'link')
+  symlinkSync(path.join(root, 'ktrail'), link)
+  for (const command of [path.join(root, 'ktrail'), link]) {
+    const run = spawnSync(command, ['run', '--config', 'a b'], {
+      cwd: '/',
+      encoding: 'utf8',
+      env: { PATH: '/usr/bin:/bin' },
+    })
+    // The same pid: no wrapper stays between a signal and the program.
+    assert.deepEqual(JSON.parse(run.stdout), [run.pid, '/', 'run', '--config', 'a b'])
+    assert.deepEqual([run.status, run.stderr], [7, ''])
+  }
+})
+
+test('launcher: says in one sentence what is missing', () => {
+  const old = path.join(scratch, 'old-node')
+  mkdirSync(old)
+  writeFileSync(path.join(old, 'node'), '#!/bin/sh\necho v20.1.0\n')
+  chmodSync(path.join(old, 'node'), 0o755)
+  const tools = path.join(scratch, 'tools')
+  mkdirSync(tools)
+  for (const tool of ['bash', 'dirname', 'readlink']) symlinkSync(`/usr/bin/${tool}`, path.join(tools, tool))
+  const rows = [
+    {
+      name: 'no packages',
+      parts: { bpf: true, addon: true },
+      search: NODE,
+      want: /is not built \(no npm packages\): run `make build` there/,
+    },
+    {
+      name: 'no objects',
+      parts: { packages: true, addon: true },
+      search: NODE,
+      want: /is not built \(no BPF objects\)/,
+    },
+    { name: 'no addon', parts: { packages: true, bpf: true }, search: NODE, want: /is not built \(no addon\)/ },
+    { name: 'old node', parts: WHOLE, search: old, want: /expected Node >= 24, got v20\.1\.0: run `make build` in/ },
+    { name: 'no node', parts: { ...WHOLE, node: '/nowhere' }, search: '', want: /no Node found: run `make build` in/ },
+  ]
+  for (const { name, parts, search, want } of rows) {
+    const root = checkout(name, parts)
+    const run = spawnSync(path.join(root, 'ktrail'), ['version'], {
+      encoding: 'utf8',
+      env: { PATH: `${search}:${tools}` },
+    })
+    assert.equal(run.status, 1, name)
+    assert.match(run.stderr, want)
+    assert.equal(run.stderr.trimEnd().split('\n').length, 1, run.stderr)
+  }
+})
+
+test('guest: refuses a wrong call before it starts anything', () => {
+  const script = path.join(ROOT, 'test/support/guest/run.sh')
+  const rows = [
+    { args: ['6.12'], want: /expected -- before the command/ },
+    { args: ['6.12', '--'], want: /expected a command after --/ },
+    { args: ['6.12', '--cpus', 'two', '--', 'true'], want: /--cpus: expected a positive number, got "two"/ },
+    { args: ['6.12', '--timeout', '0', '--', 'true'], want: /--timeout: expected a positive number, got "0"/ },
+    { args: ['6.12', '--fast', '--', 'true'], want: /unknown option "--fast"/ },
+  ]
+  for (const { args, want } of rows) {
+    const run = spawnSync(script, args, { encoding: 'utf8' })
+    assert.equal(run.status, 125)
+    assert.match(run.stderr, want)
+  }
+})
+
+test('make: every target of the help exists and names what it does', () => {
+  const { stdout, status } = spawnSync('make', ['-s', '--no-print-directory', 'help'], { cwd: ROOT, encoding: 'utf8' })
+  assert.equal(status, 0)
+  const named = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/)[1])
+  assert.deepEqual(named, ['help', 'build', 'run', 'test', 'check', 'bench', 'clean'])
+  const phony = /^\.PHONY: (.*)$/m.exec(readFileSync(path.join(ROOT, 'Makefile'), 'utf8'))
+  assert.deepEqual(phony?.[1]?.split(' '), named)
+})

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { TallyLine } from '../../support/tally-reporter.ts'
+import { sum, sumLine, tallyRun } from '../../support/tally.ts'
+
+const SUPPORT = path.join(import.meta.dirname, '../../support')
+
+const summary = (passed: number, failed: number, skipped = 0): TallyLine => ({
+  kind: 'summary',
+  passed,
+  failed,
+  skipped,
+})
+
+test('tally: counts a run by its summary, and a run that is not whole as a failure', () => {
+  const rows: Array<{
+    name: string
+    code: number | undefined
+    lines: TallyLine[] | undefined
+    want: string
+    note?: string
+  }> = [
+    { name: 'check that passed', code: 0, lines: undefined, want: '1 passed, 0 failed' },
+    { name: 'check that failed', code: 1, lines: undefined, want: '0 passed, 1 failed', note: 'exit 1' },
+    { name: 'check cut off', code: undefined, lines: undefined, want: '0 passed, 1 failed', note: 'did not finish' },
+    { name: 'tests that passed', code: 0, lines: [summary(3, 0)], want: '3 passed, 0 failed' },
+    { name: 'tests that failed', code: 1, lines: [summary(3, 2)], want: '3 passed, 2 failed' },
+    { name: 'only skipped tests', code: 0, lines: [summary(0, 0, 2)], want: '0 passed, 0 failed, 2 skipped' },
+    {
+      name: 'guest crashed at boot',
+      code: 125,
+      lines: [],
+      want: '0 passed, 1 failed',
+      note: 'exit 125 before its summary',
+    },
+    { name: 'run killed', code: undefined, lines: [], want: '0 passed, 1 failed', note: 'did not finish' },
+    { name: 'no test ran', code: 0, lines: [summary(0, 0)], want: '0 passed, 1 failed', note: 'not one test ran' },
+    {
+      name: 'guest crashed at the end',
+      code: 125,
+      lines: [summary(3, 0)],
+      want: '3 passed, 1 failed',
+      note: 'exit 125',
+    },
+  ]
+  for (const { name, code, lines, want, note } of rows) {
+    const tally = tallyRun({ name, code, lines })
+    assert.equal(sumLine(tally), want, name)
+    if (note !== undefined) assert.match(tally.notes.join('\n'), new RegExp(`${name}.*${note}`), name)
+  }
+})
+
+test('tally: adds runs up, and takes no run at all for a failure', () => {
+  const a = { passed: 1, failed: 2, skipped: 3, notes: ['a'] }
+  assert.deepEqual(sum([a, { passed: 10, failed: 20, skipped: 30, notes: ['b'] }]), {
+    passed: 11,
+    failed: 22,
+    skipped: 33,
+    notes: ['a', 'b'],
+  })
+  assert.equal(sum([]).failed, 1)
+})
+
+/** Runs `body` as a test file through the real runner and reporter, then tally.ts over the result. */
+function runAndTally(body: string): { status: number | null; lines: string[] } {
+  const folder = mkdtempSync(path.join(tmpdir(), 'ktrail-tally-'))
+  try {
+    const file = path.join(folder, 'case.test.mjs')
+    writeFileSync(file, `import { describe, test } from 'node:test'\n${body}`)
+    writeFileSync(path.join(folder, 'unit.started'), '')
+    const reporter = [`--test-reporter=${path.join(SUPPORT, 'tally-reporter.ts')}`]
+    reporter.push(`--test-reporter-destination=${path.join(folder, 'unit.tally')}`)
+    // Without it, the inner runner believes that it is a child of ours and reports nothing.
+    const env = { ...process.env, NODE_TEST_CONTEXT: undefined }
+    const run = spawnSync(process.execPath, ['--test', ...reporter, file], { env })
+    writeFileSync(path.join(folder, 'unit.code'), String(run.status))
+    const tally = spawnSync(process.execPath, [path.join(SUPPORT, 'tally.ts'), folder], { encoding: 'utf8' })
+    return { status: tally.status, lines: tally.stdout.trimEnd().split('\n') }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+test('tally: reads what the reporter makes of passed, skipped and failed tests of node:test', () => {
+  const passing = runAndTally(
+    `describe('s', () => { test('a', () => {}); test('b', { skip: 'no kernel' }, () => {}) })`,
+  )
+  assert.equal(passing.status, 0)
+  assert.match(passing.lines[0] ?? '', /^skipped: unit: b \(.*case\.test\.mjs\): no kernel$/)
+  assert.equal(passing.lines.at(-1), '1 passed, 0 failed, 1 skipped')
+
+  const failing = runAndTally(`describe('s', () => { test('a', () => {}); test('c', () => { throw new Error('x') }) })`)
+  assert.equal(failing.status, 1)
+  assert.match(failing.lines[0] ?? '', /^failed: unit: c \(.*case\.test\.mjs\)$/)
+  assert.equal(failing.lines.at(-1), '1 passed, 1 failed')
+})
+
+test('tally: a test file that dies is a failure', () => {
+  const { status, lines } = runAndTally(
+    `test('a', () => {}); test('b', () => { process.kill(process.pid, 'SIGKILL') })`,
+  )
+  assert.equal(status, 1)
+  assert.match(lines.at(-1) ?? '', /^\d+ passed, [1-9]\d* failed$/)
+})

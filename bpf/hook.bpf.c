@@ -23,15 +23,24 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Host pid of the agent: what it does itself is never an event. */
 const volatile __u32 agent_tgid = 0;
 
-#define RECORD_BYTES (16 << 10)
+#define RECORD_BYTES (16 << 10) /* a value begins within; the last may reach beyond */
 #define STRING_BYTES 4096
+
+/* What a call looks like, however it arrived. */
+struct call {
+	__u64 args[ARGS_MAX];  /* in the order of hook.args, already of the declared width */
+	__u64 returned;
+	__u64 time_ns;
+};
 
 /* Work space of one hook on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */
 struct scratch {
+	struct call call;  /* here and not on the stack, of which all functions of a program share 512 bytes */
+	struct top top;
 	__u64 ring[TOP_MAX];
 	struct tail_entry reversed;
 	__u32 offset[ARGS_MAX + 3];  /* of each value in the record */
-	char record[RECORD_BYTES + PATH_BYTES + 512];
+	char record[RECORD_BYTES + 2 * PATH_BYTES + 512];
 };
 
 struct {
@@ -66,13 +75,6 @@ struct {
 	__type(key, struct join_key);
 	__type(value, struct join_value);
 } join SEC(".maps");
-
-/* What a call looks like, however it arrived. */
-struct call {
-	__u64 args[ARGS_MAX];  /* in the order of hook.args, already of the declared width */
-	__u64 returned;
-	__u64 time_ns;
-};
 
 static __always_inline __u64 narrowed(__u8 type, __u64 raw)
 {
@@ -158,6 +160,16 @@ static __always_inline __u32 put_number(char *at, __u8 type, __u64 number)
 	return sizeof(*v) + sizeof(number);
 }
 
+/* The value at an offset of the record, if the largest one has room there: five paths of full length always have. */
+static __always_inline struct value *value_at(struct scratch *s, __u32 at)
+{
+	/* The verifier of 6.1 forgets the bound of a number that was put aside: it wants the test right here. */
+	barrier_var(at);
+	if (at > RECORD_BYTES)
+		return 0;
+	return (struct value *)(s->record + at);
+}
+
 /* First selector all of whose filters match, -1 if none. */
 static __always_inline int first_selector(const volatile struct hook *hook, __u32 alive, struct scratch *scratch)
 {
@@ -172,16 +184,14 @@ static __always_inline int first_selector(const volatile struct hook *hook, __u3
 			const volatile struct filter *f = &hook->selectors[s].filters[i];
 			struct value *v;
 			struct text_key *key;
-			__u32 offset;
 
 			if (i >= hook->selectors[s].count)
 				break;
 			if (f->arg >= ARGS_MAX || !is_text(hook->arg_type[f->arg]) || !matches)
 				continue;
-			offset = scratch->offset[f->arg];
-			if (offset > RECORD_BYTES - PATH_BYTES)
+			v = value_at(scratch, scratch->offset[f->arg]);
+			if (!v)
 				continue;
-			v = (struct value *)(scratch->record + offset);
 			if (v->kind == VALUE_ERROR) {
 				matches = false;
 				continue;
@@ -198,18 +208,20 @@ static __always_inline int first_selector(const volatile struct hook *hook, __u3
 }
 
 /* Second half: names, exact filters, the record. */
-static __noinline int hook_record(struct call *call, __u32 slot, __u32 alive, const struct top *top)
+static __noinline int hook_record(__u32 slot, __u32 alive)
 {
 	const volatile struct hook *hook;
 	struct scratch *s = scratch_of(slot);
+	const struct call *call;
 	struct event_header *h;
 	struct process *process;
 	__u32 at = sizeof(*h), used, i;
 	int selector = 0;
 
-	if (!s || slot >= HOOK_SLOTS || !call)
+	if (!s || slot >= HOOK_SLOTS)
 		return 0;
 	hook = &hooks[slot];
+	call = &s->call;
 	h = (struct event_header *)s->record;
 	h->nargs = 0;
 	for (i = 0; i < ARGS_MAX; i++) {
@@ -221,15 +233,14 @@ static __noinline int hook_record(struct call *call, __u32 slot, __u32 alive, co
 		type = hook->arg_type[i];
 		if (type == ARG_NOP)
 			continue;
-		/* Never reached with five paths of the largest size, but the verifier wants to see it. */
-		if (at > RECORD_BYTES - PATH_BYTES)
+		v = value_at(s, at);
+		if (!v)
 			break;
-		v = (struct value *)(s->record + at);
 		s->offset[i] = at;
 		v->index = i;
 		v->flags = 0;
 		if (type == ARG_FILE || type == ARG_PATH)
-			used = put_file((char *)v, type, call->args[i], i == hook->screen_arg ? top : 0);
+			used = put_file((char *)v, type, call->args[i], i == hook->screen_arg ? &s->top : 0);
 		else if (type == ARG_STRING)
 			used = put_string((char *)v, call->args[i]);
 		else
@@ -243,9 +254,11 @@ static __noinline int hook_record(struct call *call, __u32 slot, __u32 alive, co
 			return 0;
 	}
 	h->flags = 0;
-	if (hook->return_type != ARG_NOP && at <= RECORD_BYTES - PATH_BYTES) {
-		struct value *v = (struct value *)(s->record + at);
+	if (hook->return_type != ARG_NOP) {
+		struct value *v = value_at(s, at);
 
+		if (!v)
+			return 0;
 		v->index = 255;
 		at += put_number((char *)v, hook->return_type, narrowed(hook->return_type, call->returned));
 		h->nargs++;
@@ -256,57 +269,49 @@ static __noinline int hook_record(struct call *call, __u32 slot, __u32 alive, co
 	h->hook_id = hook->id;
 	process = bpf_map_lookup_elem(&processes, &h->tgid);
 	h->start_ns = process ? process->start_ns : 0;
-	if (at > RECORD_BYTES + PATH_BYTES)
-		return 0;
-	submit(h, at, COUNTER_RING_FULL_HOOK);
+	submit(h, at, sizeof(s->record), COUNTER_RING_FULL_HOOK);
 	return 0;
 }
 
 /* First half: everything that can reject without a name. Returns the selectors left, or -1. */
-static __always_inline int hook_screen(struct call *call, __u32 slot, struct top *top)
+static __always_inline int hook_screen(struct scratch *s, __u32 slot)
 {
-	const volatile struct hook *hook;
-	struct scratch *s;
+	const volatile struct hook *hook = &hooks[slot];
 	__u32 alive = 0;
 	__u8 position;
 
-	if (slot >= HOOK_SLOTS)
-		return -1;
-	hook = &hooks[slot];
 	if (agent_tgid && bpf_get_current_pid_tgid() >> 32 == agent_tgid)
 		return -1;
 	if (hook->nselectors) {
-		alive = selectors_by_number(hook, call->args);
+		alive = selectors_by_number(hook, s->call.args);
 		if (!alive)
 			return -1;
 	}
 	position = hook->screen_arg;
 	if (position < ARGS_MAX) {
-		struct place at = place_of(hook->arg_type[position], call->args[position]);
+		struct place at = place_of(hook->arg_type[position], s->call.args[position]);
 
-		s = scratch_of(slot);
-		if (!s || !at.dentry)
+		if (!at.dentry)
 			return -1;
-		if (!screen(hook, at, task_root(), s->ring, top))
+		if (!screen(hook, at, task_root(), s->ring, &s->top))
 			return -1;
 	}
 	return alive;
 }
 
 /* `raw` are the first five parameters; a system call's stand in the registers that the first points to. */
-static __always_inline void take_args(struct call *call, __u32 slot, const __u64 *raw)
+static __always_inline void take_args(struct call *call, __u32 slot, __u64 *raw)
 {
 	const volatile struct hook *hook = &hooks[slot];
-	__u64 user[ARGS_MAX];
+	__u64 regs = raw[0];
 	__u32 i;
 
 	if (hook->syscall) {
-		user[0] = LOAD(pt_regs, raw[0], di);
-		user[1] = LOAD(pt_regs, raw[0], si);
-		user[2] = LOAD(pt_regs, raw[0], dx);
-		user[3] = LOAD(pt_regs, raw[0], r10);
-		user[4] = LOAD(pt_regs, raw[0], r8);
-		raw = user;
+		raw[0] = LOAD(pt_regs, regs, di);
+		raw[1] = LOAD(pt_regs, regs, si);
+		raw[2] = LOAD(pt_regs, regs, dx);
+		raw[3] = LOAD(pt_regs, regs, r10);
+		raw[4] = LOAD(pt_regs, regs, r8);
 	}
 	for (i = 0; i < ARGS_MAX; i++) {
 		if (i >= hook->nargs)
@@ -328,25 +333,29 @@ static __always_inline void take_registers(struct call *call, __u32 slot, struct
 /* kprobe, kprobe.multi: no return value asked for. */
 static __noinline int on_entry(struct pt_regs *ctx, __u32 slot)
 {
-	struct call call = { .time_ns = bpf_ktime_get_boot_ns() };
-	struct top top = {};
+	struct scratch *s = scratch_of(slot);
 	int alive;
 
-	take_registers(&call, slot, ctx);
-	alive = hook_screen(&call, slot, &top);
-	return alive < 0 ? 0 : hook_record(&call, slot, alive, &top);
+	if (!s)
+		return 0;
+	s->call.time_ns = bpf_ktime_get_boot_ns();
+	take_registers(&s->call, slot, ctx);
+	alive = hook_screen(s, slot);
+	return alive < 0 ? 0 : hook_record(slot, alive);
 }
 
 /* fexit: arguments and return value in one place. */
 static __noinline int on_exit(void *ctx, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
-	struct call call = { .time_ns = bpf_ktime_get_boot_ns() };
-	struct top top = {};
+	struct scratch *s = scratch_of(slot);
 	__u64 raw[ARGS_MAX] = {};
 	int alive;
 	__u32 i;
 
+	if (!s)
+		return 0;
+	s->call.time_ns = bpf_ktime_get_boot_ns();
 	if (hook->syscall) {
 		bpf_get_func_arg(ctx, 0, &raw[0]);
 	} else {
@@ -357,24 +366,25 @@ static __noinline int on_exit(void *ctx, __u32 slot)
 				bpf_get_func_arg(ctx, hook->arg_index[i], &raw[hook->arg_index[i]]);
 		}
 	}
-	take_args(&call, slot, raw);
-	bpf_get_func_ret(ctx, &call.returned);
-	alive = hook_screen(&call, slot, &top);
-	return alive < 0 ? 0 : hook_record(&call, slot, alive, &top);
+	take_args(&s->call, slot, raw);
+	bpf_get_func_ret(ctx, &s->call.returned);
+	alive = hook_screen(s, slot);
+	return alive < 0 ? 0 : hook_record(slot, alive);
 }
 
 /* First half of a joined return: 0 when the return is wanted. */
 static __noinline int enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
 {
 	struct join_key key = { .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
+	struct scratch *s = scratch_of(slot);
 	struct join_value value = { .entered_ns = bpf_ktime_get_boot_ns() };
-	struct call call = {};
-	struct top top = {};
 
-	take_registers(&call, slot, ctx);
-	if (hook_screen(&call, slot, &top) < 0)
+	if (!s)
 		return 1;
-	__builtin_memcpy(value.args, call.args, sizeof(value.args));
+	take_registers(&s->call, slot, ctx);
+	if (hook_screen(s, slot) < 0)
+		return 1;
+	__builtin_memcpy(value.args, s->call.args, sizeof(value.args));
 	if (bpf_map_update_elem(&join, &key, &value, BPF_NOEXIST) == 0)
 		return 0;
 	/* The same thread at the same depth of its stack: the call before never came back to us. */
@@ -390,18 +400,17 @@ static __noinline int leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 {
 	struct join_key key = { .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
 	struct join_value *entered = bpf_map_lookup_elem(&join, &key);
-	struct call call = { .returned = PT_REGS_RC(ctx) };
-	struct top top = {};
-	int alive;
+	struct scratch *s = scratch_of(slot);
 
-	if (!entered)
+	if (!entered || !s)
 		return 0;
-	__builtin_memcpy(call.args, entered->args, sizeof(call.args));
-	call.time_ns = entered->entered_ns;
+	__builtin_memcpy(s->call.args, entered->args, sizeof(s->call.args));
+	s->call.time_ns = entered->entered_ns;
+	s->call.returned = PT_REGS_RC(ctx);
+	/* The walk of the entry is not kept and the path may have moved meanwhile: the exact filters look at it anew. */
+	__builtin_memset(&s->top, 0, sizeof(s->top));
 	bpf_map_delete_elem(&join, &key);
-	/* Screened again: the walk's result is too much to keep, and the path may have moved. It can not be rejected now. */
-	alive = hooks[slot].nselectors ? selectors_by_number(&hooks[slot], call.args) : 0;
-	return hook_record(&call, slot, alive, &top);
+	return hook_record(slot, hooks[slot].nselectors ? selectors_by_number(&hooks[slot], s->call.args) : 0);
 }
 
 #define JOINED_SP(ctx) (PT_REGS_SP(ctx) - sizeof(__u64)) /* the return address is popped by now */

@@ -223,12 +223,16 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 		if (bytes > PATH_BYTES - 1)
 			bytes = PATH_BYTES - 1;
 	}
-	if (!settled)
+	if (!settled) {
 		count(COUNTER_PATH_UNSTABLE);
+		/* Its beginning would stand nobody knows where: no text, and a mark that makes every filter let it through. */
+		if (w.fit != w.budget)
+			len = 0;
+	}
 	if (!settled || !w.done || w.need > len)
 		*flags |= VALUE_UNRESOLVED;
 	len &= PATH_BYTES - 1;
-	if (is_deleted(at.dentry)) {
+	if (len && is_deleted(at.dentry)) {
 		__builtin_memcpy(text + len, " (deleted)", DELETED_BYTES);
 		len += DELETED_BYTES;
 		*flags |= VALUE_DELETED;

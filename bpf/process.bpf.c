@@ -45,17 +45,18 @@ static __always_inline __u64 boot_ns(void)
 /* Pid as the process itself sees it; 0 when that is the host's. */
 static __always_inline __u32 inner_pid(struct task_struct *task)
 {
-	struct pid *pid = task->thread_pid;
-	struct upid *upid;
+	/* A number and not a pointer: before 6.2 the verifier wants no arithmetic on typed ones. */
+	__u64 pid = (__u64)BPF_CORE_READ(task, thread_pid);
+	__u64 upid;
 	__u32 level;
 
 	if (!pid)
 		return 0;
-	level = pid->level;
+	level = LOAD(pid, pid, level);
 	if (level == 0)
 		return 0;
-	upid = (struct upid *)((void *)MEMBER(pid, pid, numbers) + level * bpf_core_type_size(struct upid));
-	return BPF_CORE_READ(upid, nr);
+	upid = MEMBER(pid, pid, numbers) + level * bpf_core_type_size(struct upid);
+	return LOAD(upid, upid, nr);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -84,7 +85,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	record.body.parent_start_ns = fresh.parent_start_ns;
 	record.body.parent_tgid = parent_tgid;
 	record.body.nspid = inner_pid(child);
-	submit(&record.header, sizeof(record), COUNTER_RING_FULL_PROCESS);
+	submit(&record.header, sizeof(record), sizeof(record), COUNTER_RING_FULL_PROCESS);
 	return 0;
 }
 
@@ -214,9 +215,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	s->header.selector = 0;
 	s->header.flags = 0;
 	at += sizeof(s->header) + sizeof(*b) + argv_len;
-	if (at > sizeof(*s))
-		return 0;
-	submit(&s->header, at, COUNTER_RING_FULL_PROCESS);
+	submit(&s->header, at, sizeof(*s), COUNTER_RING_FULL_PROCESS);
 	return 0;
 }
 
@@ -241,6 +240,6 @@ int BPF_PROG(process_exit, struct task_struct *task)
 		return 0;
 	record.body.code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->group_leader->exit_code;
 	stamp(&record.header, EVENT_EXIT, boot_ns());
-	submit(&record.header, sizeof(record), COUNTER_RING_FULL_PROCESS);
+	submit(&record.header, sizeof(record), sizeof(record), COUNTER_RING_FULL_PROCESS);
 	return 0;
 }

@@ -82,7 +82,7 @@ export interface Hook {
   readonly functionName: string
   readonly message: string
   readonly tags: readonly string[]
-  /** By position in the policy's `args`: label, '' for none. */
+  /** By position in an event's `args` (an argument of type nop has none): label, '' for none. */
   readonly labels: readonly string[]
 }
 

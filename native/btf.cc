@@ -26,7 +26,8 @@ const btf* NeedVmlinux(Napi::Env env, const char* op) {
   const btf* types = LoadVmlinux(env);
   if (types) return types;
   int err = errno;
-  Throw(env, {"NO_BTF", op, "vmlinux", "this kernel has no BTF (/sys/kernel/btf/vmlinux): " + ErrnoText(err) + "; it needs CONFIG_DEBUG_INFO_BTF", err});
+  Throw(env, {"NO_BTF", op, "vmlinux", "this kernel has no BTF (/sys/kernel/btf/vmlinux): " + ErrnoText(err) +
+      "; it needs CONFIG_DEBUG_INFO_BTF", err});
   return nullptr;
 }
 

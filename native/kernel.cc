@@ -62,7 +62,8 @@ Napi::Value KernelSymbols(const Napi::CallbackInfo& info) {
   std::unordered_map<std::string, uint64_t> found;
   if (!FindSymbols(*names, found)) {
     int err = errno;
-    Throw(env, {CodeFor(err, "OPEN_FAILED"), "kernelSymbols", "/proc/kallsyms", "cannot read /proc/kallsyms: " + ErrnoText(err), err});
+    Throw(env, {CodeFor(err, "OPEN_FAILED"), "kernelSymbols", "/proc/kallsyms", "cannot read /proc/kallsyms: " +
+        ErrnoText(err), err});
     return {};
   }
   Napi::Array pairs = Napi::Array::New(env);
@@ -83,7 +84,8 @@ class StatsSwitch : public Napi::ObjectWrap<StatsSwitch>, public Resource {
 
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "StatsSwitch",
-                       {InstanceMethod<&StatsSwitch::CloseCall>("close"), InstanceMethod<&StatsSwitch::CloseCall>(DisposeSymbol(env))});
+                       {InstanceMethod<&StatsSwitch::CloseCall>("close"),
+                           InstanceMethod<&StatsSwitch::CloseCall>(DisposeSymbol(env))});
   }
 
   static Napi::Value Open(const Napi::CallbackInfo& info) {
@@ -91,7 +93,8 @@ class StatsSwitch : public Napi::ObjectWrap<StatsSwitch>, public Resource {
     Fd fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
     if (!fd) {
       int err = errno;
-      Throw(env, {CodeFor(err, "UNSUPPORTED"), "enableStats", "BPF run time", "cannot enable BPF run time statistics: " + ErrnoText(err), err});
+      Throw(env, {CodeFor(err, "UNSUPPORTED"), "enableStats", "BPF run time",
+          "cannot enable BPF run time statistics: " + ErrnoText(err), err});
       return {};
     }
     Napi::Object object = Addon::Of(env).stats_class.New({});

@@ -73,15 +73,18 @@ std::string Joined(const std::vector<std::string>& symbols) {
   return text;
 }
 
-Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& symbols, int err, const std::string& log) {
+Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& symbols, int err,
+    const std::string& log) {
   const Kind& kind = *plan.kind;
   std::string target = !symbols.empty() ? symbols.front() : plan.target;
   std::string what = "cannot attach " + std::string(kind.name) + " to " +
                      (symbols.empty() ? Quoted(plan.target.empty() ? plan.name : plan.target) : Joined(symbols)) + ": ";
   if (err == EPERM || err == EACCES) {
-    return {"NOT_PERMITTED", "attach", target, what + ErrnoText(err) + "; run as root, and look at kernel lockdown", err, log};
+    return {"NOT_PERMITTED", "attach", target, what + ErrnoText(err) + "; run as root, and look at kernel lockdown",
+        err, log};
   }
-  const Failure unsupported{"UNSUPPORTED", "attach", target, what + "this kernel has no " + std::string(kind.name) + ": " + ErrnoText(err), err, log};
+  const Failure unsupported{"UNSUPPORTED", "attach", target, what + "this kernel has no " + std::string(kind.name) +
+      ": " + ErrnoText(err), err, log};
   // Built without CONFIG_FPROBE (Debian's 6.1): said before it looks at any name.
   if (kind.multi && err == EOPNOTSUPP) return unsupported;
   // The multi kinds answer ESRCH, perf events ENOENT, whichever of the names it was.
@@ -89,11 +92,13 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
   bool looked_up = !symbols.empty() && FindSymbols(symbols, found);
   for (const std::string& symbol : symbols) {
     if (!looked_up || found.contains(symbol)) continue;
-    return {"NO_SYMBOL", "attach", symbol, "cannot attach " + std::string(kind.name) + " to " + Quoted(symbol) + ": no such kernel symbol", err, log};
+    return {"NO_SYMBOL", "attach", symbol, "cannot attach " + std::string(kind.name) + " to " + Quoted(symbol) +
+        ": no such kernel symbol", err, log};
   }
   // EINVAL of a plain kprobe: the symbol is there, but is data or on the kprobe blacklist.
   if (err == ESRCH || err == ENOENT || (err == EINVAL && looked_up && !kind.multi)) {
-    return {"NO_SYMBOL", "attach", target, what + "the kernel does not let this function be traced (not a function, notrace, or blacklisted)", err, log};
+    return {"NO_SYMBOL", "attach", target, what +
+        "the kernel does not let this function be traced (not a function, notrace, or blacklisted)", err, log};
   }
   // Names are right and the attach type is ours: what is left is a kernel that does not know this kind.
   if (kind.multi && err == EINVAL) return unsupported;
@@ -145,7 +150,8 @@ Napi::Value Link::Create(Napi::Env env, bpf_program* program, const ProgramPlan&
     link.reset(bpf_program__attach_trace(program));
   } else if (access(kPmu, R_OK) != 0) {
     // libbpf would fall back to tracefs, whose probes outlive the process.
-    Throw(env, {"UNSUPPORTED", "attach", symbols[0], "cannot attach " + std::string(plan.kind->name) + " to " + Quoted(symbols[0]) + ": " + kPmu + " is missing (no kprobes in this kernel, or /sys is not mounted)", errno});
+    Throw(env, {"UNSUPPORTED", "attach", symbols[0], "cannot attach " + std::string(plan.kind->name) + " to " +
+        Quoted(symbols[0]) + ": " + kPmu + " is missing (no kprobes in this kernel, or /sys is not mounted)", errno});
     return {};
   } else {
     bpf_kprobe_opts options{.sz = sizeof(bpf_kprobe_opts), .retprobe = plan.kind->returns};
@@ -163,7 +169,8 @@ Napi::Value Link::Create(Napi::Env env, bpf_program* program, const ProgramPlan&
   self->program_ = std::move(own);
   self->name_ = plan.name;
   self->Register(env);
-  object.DefineProperty(Napi::PropertyDescriptor::Value("kind", Napi::String::New(env, std::string(plan.kind->name)), napi_enumerable));
+  object.DefineProperty(Napi::PropertyDescriptor::Value("kind", Napi::String::New(env, std::string(plan.kind->name)),
+      napi_enumerable));
   return object;
 }
 
@@ -183,7 +190,8 @@ Napi::Value Link::Stats(const Napi::CallbackInfo& info) {
   bpf_prog_info program{};
   uint32_t size = sizeof(program);
   if (bpf_obj_get_info_by_fd(program_.get(), &program, &size)) {
-    Throw(env, {CodeFor(errno, "ATTACH_FAILED"), "stats", name_, "cannot read counters of program " + Quoted(name_) + ": " + ErrnoText(errno), errno});
+    Throw(env, {CodeFor(errno, "ATTACH_FAILED"), "stats", name_, "cannot read counters of program " + Quoted(name_) +
+        ": " + ErrnoText(errno), errno});
     return {};
   }
   uint64_t missed = program.recursion_misses + MissedByLink(link_ ? bpf_link__fd(link_.get()) : multi_.get());

@@ -17,7 +17,8 @@ constexpr napi_type_tag kMapTag = {0x6b747261696c0001, 0x8d2f1f5c3a7e4b10};
 constexpr size_t kBatchBytes = 1 << 20;  // per system call: few calls for a full table, no large spike
 
 bool IsPerCpu(uint32_t type) {
-  return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_LRU_PERCPU_HASH ||
+  return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY ||
+         type == BPF_MAP_TYPE_LRU_PERCPU_HASH ||
          type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE;
 }
 
@@ -176,7 +177,8 @@ void BpfMap::Append(Napi::Env env, Napi::Array out, const uint8_t* key, const ui
 
 // false: not possible here, walk by key. A hash map hands over whole buckets, so a batch sees each entry once at most.
 bool BpfMap::EntriesByBatch(Napi::Env env, Napi::Array out) const {
-  size_t room = std::clamp<size_t>(kBatchBytes / (info_.key_size + value_bytes_ + 1), 64, info_.max_entries + size_t{64});
+  size_t room = std::clamp<size_t>(kBatchBytes / (info_.key_size + value_bytes_ + 1), 64, info_.max_entries +
+      size_t{64});
   std::vector<uint8_t> keys, values;
   // The kernel's position: a bucket number for hash maps, a key for the others.
   std::vector<uint8_t> from(info_.key_size + 8), to(info_.key_size + 8);

@@ -30,7 +30,8 @@ std::optional<Failure> SelectPrograms(bpf_object* object, const ObjectPlan& plan
       // SEC("fexit/NAME") names its target itself.
       if (!wanted.kind->by_target || strchr(bpf_program__section_name(program), '/')) continue;
       return Failure{"BAD_ARGUMENT", kOp, wanted.name,
-                     "program " + Quoted(wanted.name) + ": expected a target for kind " + std::string(wanted.kind->name) + ", got none"};
+                     "program " + Quoted(wanted.name) + ": expected a target for kind " +
+                         std::string(wanted.kind->name) + ", got none"};
     }
     int err = -bpf_program__set_attach_target(program, 0, wanted.target.c_str());
     if (err == 0) continue;
@@ -39,7 +40,8 @@ std::optional<Failure> SelectPrograms(bpf_object* object, const ObjectPlan& plan
     std::string what = "cannot bind program " + Quoted(wanted.name) + " to " + std::string(wanted.kind->name) + " " +
                        Quoted(wanted.target) + ": ";
     if (no_btf)
-      return Failure{"NO_BTF", kOp, wanted.target, what + "this kernel has no BTF (/sys/kernel/btf/vmlinux)", err, log.text()};
+      return Failure{"NO_BTF", kOp, wanted.target, what + "this kernel has no BTF (/sys/kernel/btf/vmlinux)", err,
+          log.text()};
     if (no_symbol)
       return Failure{"NO_SYMBOL", kOp, wanted.target, what + "no such function in the kernel's BTF", err, log.text()};
     return Failure{CodeFor(err, "ATTACH_FAILED"), kOp, wanted.target, what + ErrnoText(err), err, log.text()};
@@ -61,7 +63,8 @@ std::optional<Failure> SetMaps(bpf_object* object, const ObjectPlan& plan, const
     bpf_map* map = bpf_object__find_map_by_name(object, size.name.c_str());
     if (!map) return NoMap(size.name, path);
     int err = -bpf_map__set_max_entries(map, size.entries);
-    if (err) return Failure{"MAP_FAILED", kOp, size.name, "cannot size map " + Quoted(size.name) + ": " + ErrnoText(err), err};
+    if (err) return Failure{"MAP_FAILED", kOp, size.name, "cannot size map " + Quoted(size.name) + ": " +
+        ErrnoText(err), err};
   }
   for (const SharedMapPlan& shared : plan.shared_maps) {
     bpf_map* map = bpf_object__find_map_by_name(object, shared.name.c_str());
@@ -75,9 +78,28 @@ std::optional<Failure> SetMaps(bpf_object* object, const ObjectPlan& plan, const
                      "shared map " + Quoted(shared.name) + " of " + path + ": expected " + want + ", got " + have};
     }
     int err = -bpf_map__reuse_fd(map, shared.map->fd());
-    if (err) return Failure{"MAP_FAILED", kOp, shared.name, "cannot share map " + Quoted(shared.name) + ": " + ErrnoText(err), err};
+    if (err) return Failure{"MAP_FAILED", kOp, shared.name, "cannot share map " + Quoted(shared.name) + ": " +
+        ErrnoText(err), err};
   }
   return std::nullopt;
+}
+
+// libbpf 1.1 frees the kernel's BTF, with a descriptor for each module, only at the end of a load, not in close: so an
+// object that will not be loaded is loaded without its contents.
+void Abandon(bpf_object* object) {
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, object) bpf_program__set_autoload(program, false);
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object) bpf_map__set_autocreate(map, false);
+  bpf_object__load(object);
+}
+
+std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, const std::string& path,
+    const LogCapture& log) {
+  if (auto failure = SelectPrograms(object, plan, path, log)) return failure;
+  for (const ConstantPlan& constant : plan.constants)
+    if (auto failure = SetConstant(object, constant, path)) return failure;
+  return SetMaps(object, plan, path);
 }
 
 // Opens, prepares and loads; all or nothing.
@@ -86,12 +108,13 @@ std::optional<Failure> Load(const std::string& path, const ObjectPlan& plan, Obj
   ObjectPtr object(bpf_object__open_file(path.c_str(), nullptr));
   if (!object) {
     int err = errno;
-    return Failure{CodeFor(err, "OPEN_FAILED"), kOp, path, "cannot open BPF object " + path + ": " + ErrnoText(err), err, log.text()};
+    return Failure{CodeFor(err, "OPEN_FAILED"), kOp, path, "cannot open BPF object " + path + ": " + ErrnoText(err),
+        err, log.text()};
   }
-  if (auto failure = SelectPrograms(object.get(), plan, path, log)) return failure;
-  for (const ConstantPlan& constant : plan.constants)
-    if (auto failure = SetConstant(object.get(), constant, path)) return failure;
-  if (auto failure = SetMaps(object.get(), plan, path)) return failure;
+  if (auto failure = Prepare(object.get(), plan, path, log)) {
+    Abandon(object.get());
+    return failure;
+  }
   int err = -bpf_object__load(object.get());
   // errors.ts reads the program, the refused instruction or the map out of the log.
   if (err) return Failure{"LOAD_REFUSED", kOp, path, "cannot load " + path + ": " + ErrnoText(err), err, log.text()};
@@ -171,7 +194,8 @@ Napi::Value BpfObject::Attach(const Napi::CallbackInfo& info) {
     bpf_program* program = bpf_object__find_program_by_name(object_.get(), name->c_str());
     return Link::Create(env, program, plan, symbols);
   }
-  Throw(env, {"NO_PROGRAM", "attach", *name, "program " + Quoted(*name) + " of " + path_ + " was not loaded: list it in programs"});
+  Throw(env, {"NO_PROGRAM", "attach", *name, "program " + Quoted(*name) + " of " + path_ +
+      " was not loaded: list it in programs"});
   return {};
 }
 

@@ -34,7 +34,8 @@ bool ParseProgram(Napi::Value value, const std::string& what, ObjectPlan& plan) 
     target = *text;
   }
   if (!target.empty() && !kind->by_target) {
-    BadArgument(value.Env(), kOp, what + ".target", "none for kind " + *kind_name + " (give symbols to attach)", "\"" + target + "\"");
+    BadArgument(value.Env(), kOp, what + ".target", "none for kind " + *kind_name + " (give symbols to attach)", "\"" +
+        target + "\"");
     return false;
   }
   for (const ProgramPlan& other : plan.programs) {

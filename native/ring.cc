@@ -41,7 +41,8 @@ Napi::Value RingReader::Open(const Napi::CallbackInfo& info) {
   BpfMap* map = BpfMap::From(info[0], "openRing", "map");
   if (!map) return {};
   if (map->kernel_info().type != BPF_MAP_TYPE_RINGBUF) {
-    BadArgument(env, "openRing", "map " + Quoted(map->name()), "a ring buffer", "map type " + std::to_string(map->kernel_info().type));
+    BadArgument(env, "openRing", "map " + Quoted(map->name()), "a ring buffer", "map type " +
+        std::to_string(map->kernel_info().type));
     return {};
   }
   size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -53,7 +54,8 @@ Napi::Value RingReader::Open(const Napi::CallbackInfo& info) {
   if (producer == MAP_FAILED) {
     int err = errno;
     if (consumer != MAP_FAILED) munmap(consumer, page);
-    Throw(env, {CodeFor(err, "MAP_FAILED"), "openRing", map->name(), "cannot map ring " + Quoted(map->name()) + " into memory: " + ErrnoText(err), err});
+    Throw(env, {CodeFor(err, "MAP_FAILED"), "openRing", map->name(), "cannot map ring " + Quoted(map->name()) +
+        " into memory: " + ErrnoText(err), err});
     return {};
   }
   Napi::Object object = Addon::Of(env).ring_class.New({});
@@ -141,13 +143,15 @@ Napi::Value RingReader::Read(const Napi::CallbackInfo& info) {
   auto into = BytesOf(info[0], "read", "into");
   if (!into) return {};
   if (into->size() < kLargestRecord) {
-    BadArgument(env, "read", "into", "at least " + std::to_string(kLargestRecord) + " bytes", std::to_string(into->size()));
+    BadArgument(env, "read", "into", "at least " + std::to_string(kLargestRecord) + " bytes",
+        std::to_string(into->size()));
     return {};
   }
   size_t too_large = 0;
   size_t written = Drain(*into, too_large);
   if (too_large) {
-    BadArgument(env, "read", "into", "room for a record of " + std::to_string(too_large) + " bytes", std::to_string(into->size()));
+    BadArgument(env, "read", "into", "room for a record of " + std::to_string(too_large) + " bytes",
+        std::to_string(into->size()));
     return {};
   }
   return Napi::Number::New(env, static_cast<double>(written));

@@ -39,7 +39,8 @@ class RingWatch : public Napi::ObjectWrap<RingWatch>, public Resource {
 
   static Napi::Function Define(Napi::Env env) {
     return DefineClass(env, "RingWatch",
-                       {InstanceMethod<&RingWatch::CloseCall>("close"), InstanceMethod<&RingWatch::CloseCall>(DisposeSymbol(env))});
+                       {InstanceMethod<&RingWatch::CloseCall>("close"),
+                           InstanceMethod<&RingWatch::CloseCall>(DisposeSymbol(env))});
   }
 
   static Napi::Value Open(const Napi::CallbackInfo& info);
@@ -80,7 +81,8 @@ class RingWatch : public Napi::ObjectWrap<RingWatch>, public Resource {
     Napi::HandleScope scope(env);
     napi_value error = nullptr;
     // Not through Napi's MakeCallback: it ends the process when the environment, being torn down, runs no JavaScript.
-    napi_status status = napi_make_callback(env, *watch->context_, env.Global(), watch->callback_.Value(), 0, nullptr, nullptr);
+    napi_status status = napi_make_callback(env, *watch->context_, env.Global(), watch->callback_.Value(), 0, nullptr,
+        nullptr);
     if (status == napi_pending_exception && napi_get_and_clear_last_exception(env, &error) == napi_ok)
       napi_fatal_exception(env, error);
   }
@@ -95,7 +97,8 @@ Napi::Value RingWatch::Open(const Napi::CallbackInfo& info) {
   BpfMap* map = BpfMap::From(info[0], "watchRing", "map");
   if (!map) return {};
   if (map->kernel_info().type != BPF_MAP_TYPE_RINGBUF) {
-    BadArgument(env, "watchRing", "map " + Quoted(map->name()), "a ring buffer", "map type " + std::to_string(map->kernel_info().type));
+    BadArgument(env, "watchRing", "map " + Quoted(map->name()), "a ring buffer", "map type " +
+        std::to_string(map->kernel_info().type));
     return {};
   }
   if (!info[1].IsFunction()) {
@@ -110,7 +113,8 @@ Napi::Value RingWatch::Open(const Napi::CallbackInfo& info) {
   if (!poll->map || !poll->epoll || epoll_ctl(poll->epoll.get(), EPOLL_CTL_ADD, poll->map.get(), &event) ||
       napi_get_uv_event_loop(env, &loop) != napi_ok || uv_poll_init(loop, &poll->handle, poll->epoll.get())) {
     int err = errno;
-    Throw(env, {"MAP_FAILED", "watchRing", map->name(), "cannot watch ring " + Quoted(map->name()) + ": " + ErrnoText(err), err});
+    Throw(env, {"MAP_FAILED", "watchRing", map->name(), "cannot watch ring " + Quoted(map->name()) + ": " +
+        ErrnoText(err), err});
     return {};
   }
   Napi::Object object = Addon::Of(env).watch_class.New({});

@@ -13,6 +13,8 @@ export interface KernelFacts {
   readonly version: readonly [number, number]
   readonly arch: 'x64' | 'arm64'
   readonly preemption: Preemption
+  /** CONFIG_FPROBE: the multi kinds exist. Debian's 6.1 is new enough for them and built without. */
+  readonly fprobe: boolean
   /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
   readonly renameLock: bigint
   readonly mountLock: bigint
@@ -53,7 +55,7 @@ const readOr = (path: string): string | undefined => {
 
 /** Reads the facts; `symbols` looks addresses up (native `kernelSymbols`). */
 export function readKernelFacts(symbols: (names: string[]) => ReadonlyMap<string, bigint>): KernelFacts {
-  const addresses = symbols(['rename_lock', 'mount_lock'])
+  const addresses = symbols(['rename_lock', 'mount_lock', 'register_fprobe_ips'])
   return {
     release: release(),
     version: parseRelease(release()),
@@ -63,6 +65,7 @@ export function readKernelFacts(symbols: (names: string[]) => ReadonlyMap<string
       readOr('/proc/cmdline') ?? '',
       readOr('/proc/version') ?? '',
     ),
+    fprobe: addresses.has('register_fprobe_ips'),
     renameLock: addresses.get('rename_lock') ?? 0n,
     mountLock: addresses.get('mount_lock') ?? 0n,
   }

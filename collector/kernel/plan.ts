@@ -65,14 +65,16 @@ export function objectFile(kernel: KernelFacts): string {
  * under load, so entry and return are joined there; a text in user memory may be gone by the return.
  */
 export function chooseMode(spec: KprobeSpec, kernel: KernelFacts, wanted: AttachMode | 'auto'): AttachMode {
-  const multi = atLeast(kernel, 5, 18) && wanted !== 'kprobe'
-  if (!spec.return) return wanted === 'kprobe' || !multi ? 'kprobe' : 'kprobe.multi'
-  if (wanted !== 'auto' && wanted !== 'kprobe.multi') return wanted === 'kprobe' ? 'join' : wanted
+  if (!spec.return) return wanted === 'kprobe' || !kernel.fprobe ? 'kprobe' : 'kprobe.multi'
+  const session = kernel.fprobe && atLeast(kernel, 6, 10)
+  if (wanted === 'fexit') return 'fexit'
+  if (wanted === 'kprobe.session' && session) return 'kprobe.session'
+  if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'
   const calm = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
   const atReturn = !spec.syscall || spec.args.every((arg) => arg.type !== 'string')
   if (calm && atReturn) return 'fexit'
   // fprobe keeps returns on a shadow stack since 6.14 and no longer runs out of instances.
-  return atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
+  return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }
 
 function programsOf(mode: AttachMode, slot: number, symbol: string, multi: boolean): PlannedHook['attach'] {
@@ -171,7 +173,7 @@ export function planPolicy(
   nextHookId: () => number,
 ): PlannedObject[] {
   const objects: PlannedObject[] = []
-  const multi = atLeast(kernel, 5, 18) && wanted !== 'kprobe'
+  const multi = kernel.fprobe && wanted !== 'kprobe'
   for (let from = 0; from < policy.kprobes.length; from += LIMITS.hookSlots) {
     const sets = emptySets()
     const constants: Buffer[] = []
@@ -184,7 +186,7 @@ export function planPolicy(
         functionName: symbol,
         message: spec.message,
         tags: spec.tags,
-        labels: spec.args.map((arg) => arg.label),
+        labels: spec.args.filter((arg) => arg.type !== 'nop').map((arg) => arg.label),
       }
       constants.push(hookBytes(hook.id, spec, sets))
       const mode = chooseMode(spec, kernel, wanted)

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -87,6 +88,19 @@ export function noMulti(path: string): string | false {
     if (error instanceof NativeError && error.code === 'UNSUPPORTED') return error.message
     throw error
   }
+}
+
+/** Asserts that `action` throws a NativeError of this code and sentence; returns it. */
+export function fails(action: () => unknown, code: NativeError['code'], message: RegExp): NativeError {
+  try {
+    action()
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error
+    assert.equal(error.code, code, error.message)
+    assert.match(error.message, message)
+    return error
+  }
+  assert.fail(`expected ${code} ${message}`)
 }
 
 /** Sum over all CPUs: 0 hits, 1 records that the ring refused. */

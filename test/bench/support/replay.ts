@@ -1,0 +1,114 @@
+/** A recording played through the agent's user space, over and over. */
+import type { KnownHook } from '../../../collector/normalize.ts'
+import { Normalizer } from '../../../collector/normalize.ts'
+import { decodeChunk } from '../../../collector/decode.ts'
+import type { Chunk } from '../../../collector/decode.ts'
+import type { Event } from '../../../collector/event.ts'
+import { SequenceTracker } from '../../../collector/kernel/sequence.ts'
+import { WallClock } from '../../../collector/process/clock.ts'
+import { ProcessTable } from '../../../collector/process/table.ts'
+import { HEADER } from '../../../collector/wire.ts'
+import type { RingReader } from '../../../native/types.ts'
+import type { Recording } from '../../support/recording/recording.ts'
+
+export const NODE_NAME = 'node-a.example'
+/** As RingReader.read: it stops when less room than a largest record is left. */
+const LARGEST_RECORD = 64 << 10
+
+/** Everything between ring and fan-out, filled with the processes that the recording began with. */
+export class Line {
+  readonly table: ProcessTable
+  readonly clock: WallClock
+  readonly normalizer: Normalizer
+  readonly tracker: SequenceTracker = new SequenceTracker()
+  #nowMs = 0
+
+  constructor(recording: Recording) {
+    this.clock = new WallClock(() => recording.clockOffsetNs)
+    this.table = new ProcessTable(NODE_NAME, this.clock)
+    const hooks = new Map<number, KnownHook>(recording.hooks.map((known) => [known.hook.id, known]))
+    this.normalizer = new Normalizer({
+      table: this.table,
+      clock: this.clock,
+      hook: (id) => hooks.get(id),
+      nowMs: () => this.#nowMs,
+      firstSeq: 0,
+    })
+    for (const process of recording.processes) this.table.addScanned(process)
+  }
+
+  /** One chunk as agent.ts takes it. */
+  take(chunk: Chunk): Event[] {
+    this.clock.refresh()
+    const events: Event[] = []
+    decodeChunk(chunk, (raw, bytes) => {
+      this.tracker.see(raw.cpu, raw.seq)
+      const event = this.normalizer.event(raw, bytes)
+      if (event !== undefined) events.push(event)
+    })
+    return events
+  }
+
+  /** Lets the recording's time pass: what has ended leaves the table at the pace at which it ended. */
+  pass(ms: number): void {
+    this.#nowMs += ms
+    this.table.sweep(this.#nowMs)
+  }
+}
+
+/** A ring that holds the recording `rounds` times. `onRound` is called at the end of each. */
+export class RecordedRing implements RingReader {
+  readonly #bytes: Buffer
+  readonly #onRound: () => void
+  #at = 0
+  #rounds: number
+
+  constructor(bytes: Buffer, rounds: number, onRound: () => void) {
+    this.#bytes = bytes
+    this.#rounds = rounds
+    this.#onRound = onRound
+  }
+
+  read(into: Uint8Array): number {
+    if (this.#at === this.#bytes.length) {
+      this.#onRound()
+      this.#rounds--
+      this.#at = 0
+    }
+    if (this.#rounds <= 0) return 0
+    let end = this.#at
+    while (end < this.#bytes.length && end - this.#at <= into.length - LARGEST_RECORD) end = this.#next(end)
+    into.set(this.#bytes.subarray(this.#at, end))
+    const length = end - this.#at
+    this.#at = end
+    return length
+  }
+
+  #next(at: number): number {
+    return at + ((this.#bytes.readUInt32LE(at + HEADER.size) + 7) & ~7)
+  }
+
+  available(): number {
+    return 0
+  }
+
+  malformed(): number {
+    return 0
+  }
+
+  close(): void {}
+
+  [Symbol.dispose](): void {}
+}
+
+/** The recording cut into chunks as the source would read them, for stages measured alone. */
+export function chunksOf(recording: Recording, chunkBytes = 1 << 20): Chunk[] {
+  const ring = new RecordedRing(recording.bytes, 1, () => {})
+  const chunks: Chunk[] = []
+  for (;;) {
+    const bytes = Buffer.alloc(chunkBytes)
+    const length = ring.read(bytes)
+    if (length === 0) return chunks
+    chunks.push({ bytes, length })
+  }
+}

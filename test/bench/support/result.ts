@@ -1,0 +1,75 @@
+/** What a bench hands on: numbers for machines, tables for people. readme.ts puts them together. */
+import { execFileSync } from 'node:child_process'
+import { cpus, release } from 'node:os'
+
+/** A number with its target, if it has one. A missed target is shown, not a failure: machines differ. */
+export interface Measure {
+  readonly name: string
+  readonly value: number
+  readonly unit: string
+  readonly atMost?: number
+  readonly atLeast?: number
+}
+
+export interface Table {
+  readonly title: string
+  readonly columns: readonly string[]
+  readonly rows: ReadonlyArray<readonly string[]>
+  /** How to read it: source of foreign figures, what was left out and why. */
+  readonly notes: readonly string[]
+}
+
+export interface Result {
+  readonly bench: string
+  readonly machine: string
+  readonly kernel: string
+  readonly node: string
+  readonly commit: string
+  readonly at: string
+  readonly measures: readonly Measure[]
+  readonly tables: readonly Table[]
+}
+
+/** KTRAIL_BENCH_QUICK=1: fewer and shorter rounds, for a look or for CI; the numbers are rougher. */
+export const QUICK: boolean = process.env['KTRAIL_BENCH_QUICK'] === '1'
+
+/** Prints the result as one line of JSON, which bench.sh keeps as build/bench/NAME.json. */
+export function printResult(bench: string, measures: readonly Measure[], tables: readonly Table[]): void {
+  const result: Result = {
+    bench,
+    machine: process.env['KTRAIL_BENCH_MACHINE'] ?? machine(),
+    kernel: release(),
+    node: process.version,
+    commit: process.env['KTRAIL_BENCH_COMMIT'] ?? commit(),
+    at: new Date().toISOString(),
+    measures,
+    tables,
+  }
+  console.log(JSON.stringify(result))
+}
+
+/** `2 × AMD EPYC`; in a guest bench.sh says what the host is. */
+function machine(): string {
+  const list = cpus()
+  return `${list.length} × ${list[0]?.model.trim() ?? 'unknown processor'}`
+}
+
+/** Short commit, with `+` when the tree differs from it. */
+function commit(): string {
+  const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8', stdio: 'pipe' }).trim()
+  try {
+    return git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain') === '' ? '' : '+')
+  } catch {
+    return 'unknown'
+  }
+}
+
+/** Middle value; the lower one of two. NaN for none. */
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[(values.length - 1) >>> 1] ?? Number.NaN
+}
+
+/** `1,234`, or with digits after the point. */
+export function show(value: number, digits = 0): string {
+  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+}

@@ -1,0 +1,168 @@
+/**
+ * What does one event cost user space? Ring bytes of a recording (test/support/recording; a synthetic one where none was
+ * recorded) go through the agent's own line into /dev/null and into a file that is synced each second; then its stages
+ * alone, and JSON.stringify of the same records as the measure.
+ */
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Event } from '../../collector/event.ts'
+import { decodeChunk } from '../../collector/decode.ts'
+import { chunks } from '../../collector/source.ts'
+import { systemFiles } from '../../exporters/file/file-system.ts'
+import type { FileSystem } from '../../exporters/file/file-system.ts'
+import { DEFAULT_SENDER_OPTIONS, FanOut, Sender, createExporter, createJsonEncoder } from '../../exporters/index.ts'
+import type { FsyncPolicy } from '../../exporters/index.ts'
+import { loadRecording } from '../support/recording/recording.ts'
+import { synthesize } from '../support/recording/synthetic.ts'
+import { recordOf } from '../unit/exporters/support/model.ts'
+import { Line, NODE_NAME, RecordedRing, chunksOf } from './support/replay.ts'
+import { QUICK, median, printResult, show } from './support/result.ts'
+
+const SYNTHETIC_RECORDS = 60_000
+const STAGE_MS = QUICK ? 400 : 1_500
+const LINE_EVENTS = QUICK ? 400_000 : 2_000_000
+const LINE_RUNS = QUICK ? 1 : 3
+/** Tetragon's own encoder, one core of such a machine (the project's reference measurement). */
+const TETRAGON_EVENTS_PER_S = 41_000
+
+interface Speed {
+  readonly cpuUs: number
+  readonly perS: number
+  readonly bytes: number
+}
+
+/** /dev/null in the place of a regular file: the exporter does everything but the disk's part. */
+const nullFiles: FileSystem = {
+  ...systemFiles,
+  open: async (_path, flags, mode) => ({
+    ...(await systemFiles.open('/dev/null', flags, mode)),
+    stat: async () => ({ ino: 0, dev: 0, size: 0, isFile: () => true }),
+    truncate: async () => {},
+    datasync: async () => {},
+    chmod: async () => {},
+  }),
+  lstat: async () => ({ ino: 0, dev: 0, size: 0, isFile: () => true }),
+}
+
+const recording = (process.argv.includes('--synthetic') ? undefined : loadRecording()) ?? synthesize(SYNTHETIC_RECORDS)
+const parts = chunksOf(recording)
+const eventsInRound = parts.reduce((sum, chunk) => sum + new Line(recording).take(chunk).length, 0)
+
+/** The line of agent.ts from source to sink, with one file exporter. */
+async function line(path: string, files: FileSystem, fsync: FsyncPolicy): Promise<Speed> {
+  const exporter = createExporter('file', { path, maxSizeBytes: 64 << 20, maxFiles: 3, mode: 0o600, fsync }, { files })
+  const sender = new Sender('bench', exporter, DEFAULT_SENDER_OPTIONS)
+  const fanout = new FanOut([{ encoder: createJsonEncoder({ nodeName: NODE_NAME }), sender }])
+  await fanout.start()
+  const rounds = Math.ceil(LINE_EVENTS / eventsInRound)
+  const stage = new Line(recording)
+  const stopping = new AbortController()
+  const ring = new RecordedRing(recording.bytes, rounds, () => stage.pass(recording.spanMs))
+  const watch = (): Disposable => ({ [Symbol.dispose]: () => {} })
+  const before = process.cpuUsage()
+  const startMs = performance.now()
+  const onEmpty = (): void => stopping.abort()
+  for await (const chunk of chunks({ ring, watch, maxDelayMs: 50, onEmpty }, stopping.signal)) {
+    const wait = fanout.publish(stage.take(chunk))
+    if (wait !== undefined) await wait
+  }
+  await fanout.stop(60_000)
+  const ms = performance.now() - startMs
+  const { user, system } = process.cpuUsage(before)
+  const { accepted, delivered, deliveredBytes } = sender.books()
+  if (delivered !== accepted || accepted !== rounds * eventsInRound || sender.imbalance() !== 0) {
+    throw new Error(`expected ${rounds * eventsInRound} events delivered, got ${delivered} of ${accepted}`)
+  }
+  return { cpuUs: (user + system) / delivered, perS: (delivered / ms) * 1000, bytes: deliveredBytes / delivered }
+}
+
+/** One stage alone: `run` handles the whole recording once and returns the bytes it made. */
+function stage(run: () => number): Speed {
+  for (let end = performance.now() + STAGE_MS / 3; performance.now() < end;) run()
+  const before = process.cpuUsage()
+  const startMs = performance.now()
+  let rounds = 0
+  let bytes = 0
+  for (; performance.now() - startMs < STAGE_MS; rounds++) bytes += run()
+  const ms = performance.now() - startMs
+  const { user, system } = process.cpuUsage(before)
+  const events = rounds * eventsInRound
+  return { cpuUs: (user + system) / events, perS: (events / ms) * 1000, bytes: bytes / events }
+}
+
+async function best(run: () => Promise<Speed>): Promise<Speed> {
+  const runs: Speed[] = []
+  for (let i = 0; i < LINE_RUNS; i++) runs.push(await run())
+  const middle = median(runs.map(({ cpuUs }) => cpuUs))
+  return runs.find(({ cpuUs }) => cpuUs === middle) ?? { cpuUs: 0, perS: 0, bytes: 0 }
+}
+
+const folder = mkdtempSync(fileURLToPath(new URL('../../build/bench-', import.meta.url)))
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+const speeds: Array<readonly [name: string, speed: Speed]> = []
+
+speeds.push(['ring bytes → JSON lines → /dev/null', await best(() => line(`${folder}/null.jsonl`, nullFiles, 'never'))])
+speeds.push([
+  'ring bytes → JSON lines → file, fdatasync each second',
+  await best(() => line(`${folder}/events.jsonl`, systemFiles, { intervalMs: 1000 })),
+])
+if (statSync(`${folder}/events.jsonl`).size === 0) throw new Error('expected lines in the file, it is empty')
+
+const decoding = (): number => {
+  for (const chunk of parts) decodeChunk(chunk, () => {})
+  return 0
+}
+const replayed = new Line(recording)
+const normalizing = (): number => {
+  let bytes = 0
+  for (const chunk of parts) bytes += replayed.take(chunk).length * 0
+  replayed.pass(recording.spanMs)
+  return bytes
+}
+speeds.push(['decode', stage(decoding)])
+speeds.push(['decode + normalize', stage(normalizing)])
+
+const encoded = new Line(recording)
+const cycles: Event[][] = parts.flatMap((chunk) => {
+  const events = encoded.take(chunk)
+  // As the fan-out cuts them.
+  return Array.from({ length: Math.ceil(events.length / 200) }, (_, i) => events.slice(i * 200, i * 200 + 200))
+})
+const json = createJsonEncoder({ nodeName: NODE_NAME })
+speeds.push(['encode', stage(() => cycles.reduce((sum, events) => sum + json.encode(events).bytes.length, 0))])
+const records = cycles.map((events) => events.map((event) => recordOf(event, NODE_NAME)))
+const stringify = (): number => {
+  let bytes = 0
+  for (const cycle of records) for (const record of cycle) bytes += Buffer.from(`${JSON.stringify(record)}\n`).length
+  return bytes
+}
+speeds.push(['JSON.stringify of the same records, built beforehand', stage(stringify)])
+
+const of = (part: string): Speed => speeds.find(([name]) => name.includes(part))?.[1] ?? { cpuUs: 0, perS: 0, bytes: 0 }
+printResult(
+  'user-space',
+  [
+    { name: 'to /dev/null', value: Math.round(of('/dev/null').perS), unit: 'events/s', atLeast: 400_000 },
+    { name: 'to /dev/null', value: of('/dev/null').cpuUs, unit: 'µs CPU per event', atMost: 2 },
+    { name: 'to a file', value: Math.round(of('fdatasync').perS), unit: 'events/s', atLeast: 400_000 },
+    { name: 'to a file', value: of('fdatasync').cpuUs, unit: 'µs CPU per event', atMost: 2 },
+    ...speeds.slice(2).map(([name, { cpuUs }]) => ({ name, value: cpuUs, unit: 'µs CPU per event' })),
+  ],
+  [
+    {
+      title: 'User space, one process',
+      columns: ['', 'CPU µs per event', 'events/s (wall)', 'bytes per event', "Tetragon's encoder alone = 1"],
+      rows: speeds.map(([name, { cpuUs, perS, bytes }]) => [
+        name,
+        show(cpuUs, 2),
+        show(Math.round(perS / 1000) * 1000),
+        bytes === 0 ? '' : show(bytes),
+        bytes === 0 ? '' : show(1e6 / cpuUs / TETRAGON_EVENTS_PER_S, 1),
+      ]),
+      notes: [
+        `Ring bytes: ${recording.source}; ${show(eventsInRound)} events a round, of ${recording.hooks.length} hooks.`,
+        'CPU is user + system of the whole process, thread pool included. The first two lines are the agent’s own chain: source, decode, normalize, fan-out, queue, batch, file exporter with rotation.',
+      ],
+    },
+  ],
+)

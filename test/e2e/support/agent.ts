@@ -1,0 +1,284 @@
+/**
+ * A real agent under test: its own process (`./ktrail run`), its files in a fresh folder of the guest's tmpfs.
+ *
+ *   await using agent = await TestAgent.start()
+ *   await agent.apply('mine', policy('mine', [fileHook([path('Prefix', '/tmp/x/')])]))
+ *   const lines = await agent.during(() => execFileSync('cat', ['/tmp/x/y']))
+ *
+ * The order of lines is the order of the ring. `during` and `settled` rely on it: they run a program with a mark of its
+ * own and wait for its exit, so that what happened before is in the file, and what is not there did not yield an event.
+ */
+import { execFile, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, openSync, closeSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { LineFile } from './line-file.ts'
+import { MetricsPage } from './metrics.ts'
+import { processOf } from './record.ts'
+import type { Line } from './record.ts'
+import { until } from './wait.ts'
+
+const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
+
+/** Why an agent cannot run here; false when it can. For `test(name, { skip: cannotRun() })`. */
+export function cannotRun(): string | false {
+  if (process.getuid?.() !== 0) return 'needs root'
+  if (!existsSync('/sys/bus/event_source/devices/kprobe/type')) return 'this kernel has no kprobes: run in a guest'
+  return false
+}
+
+/** A fresh folder in the guest's tmpfs; the caller removes it, or nobody: the guest's memory goes with it. */
+export function freshFolder(name: string): string {
+  return mkdtempSync(join(process.env['KTRAIL_TMP'] ?? tmpdir(), `ktrail-${name}-`))
+}
+
+export interface AgentOptions {
+  /** Policy files that are there at the start: file name → text. */
+  readonly policies?: Readonly<Record<string, string>>
+  /** Policy files and folders beside the watched one, as in the config. */
+  readonly places?: readonly string[]
+  /** Top-level keys of the config that replace the test's own (policies, server, exporters, log). */
+  readonly config?: Readonly<Record<string, unknown>>
+  /** Exporters beside the JSON file `archive`. */
+  readonly exporters?: Readonly<Record<string, unknown>>
+  /** Keys of the file exporter that replace the test's own. */
+  readonly archive?: Readonly<Record<string, unknown>>
+  /** Variables beside this process's. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export interface Ended {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+/** A line of the agent's own log. */
+export interface LogLine {
+  readonly level?: number
+  readonly msg?: string
+  readonly file?: string
+  readonly policy?: string
+  readonly http?: string
+}
+
+/** Runs `ktrail` with these arguments to its end; for commands and for starts that must fail. */
+export function ktrail(
+  args: readonly string[],
+  options: { readonly uid?: number; readonly ms?: number } = {},
+): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+  const { ms = 60_000, ...rest } = options
+  return new Promise((resolve) => {
+    const child = execFile(KTRAIL, args, { timeout: ms, killSignal: 'SIGKILL', ...rest }, (_, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }),
+    )
+  })
+}
+
+export class TestAgent implements AsyncDisposable {
+  /** Holds config.yaml, policies/, events.jsonl, log, stdout. */
+  readonly folder: string
+  /** The watched folder. */
+  readonly policies: string
+  readonly pid: number
+  /** Settles when the process has ended. */
+  readonly ended: Promise<Ended>
+  readonly #child: ChildProcess
+  readonly #events: LineFile
+  readonly #log: LineFile
+  readonly #stdout: LineFile
+  readonly #parsed: Line[] = []
+  #url = ''
+  #over: Ended | undefined
+  #marks = 0
+
+  /** Starts an agent and waits until /readyz answers 200. Throws with its log when it ends before. */
+  static async start(options: AgentOptions = {}): Promise<TestAgent> {
+    const agent = new TestAgent(options)
+    try {
+      await agent.#ready()
+    } catch (error) {
+      await agent.kill()
+      throw error
+    }
+    return agent
+  }
+
+  private constructor(options: AgentOptions) {
+    this.folder = freshFolder('agent')
+    this.policies = join(this.folder, 'policies')
+    mkdirSync(this.policies)
+    for (const [name, text] of Object.entries(options.policies ?? {})) writeFileSync(join(this.policies, name), text)
+    const events = join(this.folder, 'events.jsonl')
+    const config = {
+      policies: [this.policies, ...(options.places ?? [])],
+      server: { http: '127.0.0.1:0' },
+      exporters: {
+        archive: {
+          type: 'file',
+          path: events,
+          fsync: 'never',
+          rotate: { max_size: '1GiB' }, // `events` follows one file
+          batch: { max_wait: '20ms' },
+          ...options.archive,
+        },
+        ...options.exporters,
+      },
+      log: { level: 'debug', format: 'json' },
+      ...options.config,
+    }
+    const configFile = join(this.folder, 'config.yaml')
+    writeFileSync(configFile, JSON.stringify(config))
+    this.#events = new LineFile(events)
+    this.#log = new LineFile(join(this.folder, 'log'))
+    this.#stdout = new LineFile(join(this.folder, 'stdout'))
+    const [out, err] = [openSync(this.#stdout.path, 'a'), openSync(this.#log.path, 'a')]
+    this.#child = spawn(KTRAIL, ['run', '--config', configFile], {
+      stdio: ['ignore', out, err],
+      env: { ...process.env, ...options.env },
+    })
+    closeSync(out)
+    closeSync(err)
+    this.pid = this.#child.pid ?? 0
+    this.ended = new Promise((resolve) => {
+      this.#child.on('exit', (code, signal) => resolve((this.#over = { code, signal })))
+    })
+  }
+
+  async #ready(): Promise<void> {
+    const http = await this.until('the log line "ready"', () => this.log().find(({ msg }) => msg === 'ready')?.http)
+    this.#url = `http://${http}`
+    await this.until('200 from /readyz', async () => (await fetch(`${this.#url}/readyz`)).ok)
+  }
+
+  /** `until`, but fails at once when the agent ends, and shows the end of its log. */
+  until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>, ms?: number): Promise<T> {
+    const more = (): string => {
+      const log = this.#log.read().slice(-10).join('\n')
+      return `\n${this.#events.read().length} lines in ${this.#events.path}; end of the agent's log:\n${log}`
+    }
+    const alive = async (): Promise<T | undefined | false> => {
+      const over = this.#over
+      const found = await look()
+      if ((found === undefined || found === false) && over !== undefined)
+        throw new Error(`the agent ended (${over.code ?? over.signal}) while waiting for: ${what}${more()}`)
+      return found
+    }
+    return until(what, alive, { more, ...(ms === undefined ? {} : { ms }) })
+  }
+
+  /** Every line of the file so far, parsed. */
+  lines(): readonly Line[] {
+    const texts = this.#events.read()
+    for (let i = this.#parsed.length; i < texts.length; i++) this.#parsed.push(JSON.parse(texts[i] ?? ''))
+    return this.#parsed
+  }
+
+  /** The same, as they stand in the file. */
+  texts(): readonly string[] {
+    return this.#events.read()
+  }
+
+  /** Lines on the agent's standard output so far. */
+  stdout(): readonly string[] {
+    return this.#stdout.read()
+  }
+
+  /** The agent's own log so far; what is not JSON comes as `msg`. */
+  log(): LogLine[] {
+    return this.#log.read().map((text): LogLine => (text.startsWith('{') ? JSON.parse(text) : { msg: text }))
+  }
+
+  /** Waits until everything that happened before this call is in the file; returns the number of lines then. */
+  async settled(): Promise<number> {
+    const mark = `ktrail-mark-${process.pid}-${this.#marks++}`
+    await new Promise<void>((resolve, reject) =>
+      execFile('/bin/true', [mark], (error) => (error === null ? resolve() : reject(error))),
+    )
+    const before = this.#parsed.length
+    return this.until(`the exit of the program with the argument ${mark}`, () => {
+      const at = this.lines().findIndex(
+        (line, i) => i >= before && line.process_exit !== undefined && processOf(line).arguments === mark,
+      )
+      return at === -1 ? undefined : at + 1
+    })
+  }
+
+  /** Lines of what happened during `action`: from before it until all of it has arrived, marks left out. */
+  async during(action: () => unknown): Promise<Line[]> {
+    const from = await this.settled()
+    await action()
+    const to = await this.settled()
+    return this.lines()
+      .slice(from, to)
+      .filter((line) => processOf(line).arguments?.startsWith('ktrail-mark-') !== true)
+  }
+
+  /** Puts a policy file (added or replaced at once, by a rename) and waits until it is in force or refused. */
+  async apply(name: string, text: string): Promise<'added' | 'replaced' | 'refused'> {
+    const file = join(this.policies, `${name}.yaml`)
+    const from = this.#log.read().length
+    writeFileSync(`${this.folder}/new`, text)
+    renameSync(`${this.folder}/new`, file)
+    return this.until(`the policy file ${file} to be noticed`, () => this.#said(file, from))
+  }
+
+  /** Removes a policy file and waits until it is no longer in force. */
+  async withdraw(name: string): Promise<void> {
+    const file = join(this.policies, `${name}.yaml`)
+    const from = this.#log.read().length
+    rmSync(file)
+    await this.until(`the policy of ${file} to be removed`, () =>
+      this.log()
+        .slice(from)
+        .some((line) => line.file === file && line.msg === 'policy removed'),
+    )
+  }
+
+  #said(file: string, from: number): 'added' | 'replaced' | 'refused' | undefined {
+    for (const { file: about, msg } of this.log().slice(from)) {
+      const word = /^policy (added|replaced|refused)/.exec(msg ?? '')?.[1]
+      if (about === file && (word === 'added' || word === 'replaced' || word === 'refused')) return word
+    }
+    return undefined
+  }
+
+  /** GET of one of the agent's pages, such as `/readyz`. */
+  get(page: string): Promise<Response> {
+    return fetch(this.#url + page)
+  }
+
+  async metrics(): Promise<MetricsPage> {
+    return new MetricsPage(await (await this.get('/metrics')).text())
+  }
+
+  /** SIGTERM, and the end; the file is complete then. */
+  async stop(): Promise<Ended> {
+    if (this.#over === undefined) this.#child.kill('SIGTERM')
+    const ended = await until('the agent to end after SIGTERM', () => this.#over)
+    this.lines()
+    return ended
+  }
+
+  /** SIGKILL, or another signal, and the end. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Ended> {
+    if (this.#over === undefined) this.#child.kill(signal)
+    return until(`the agent to end after ${signal}`, () => this.#over)
+  }
+
+  /** A half line at the end of the event file; '' when there is none. */
+  torn(): string {
+    this.#events.read()
+    return this.#events.torn
+  }
+
+  toString(): string {
+    return `agent ${this.pid} (${basename(this.folder)})`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}

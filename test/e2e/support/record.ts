@@ -1,0 +1,83 @@
+/** JSON lines of the agent as tests see them: Tetragon's shape (tetragon.md §4.3), every key optional as in protobuf JSON. */
+
+export interface ProcessRecord {
+  readonly exec_id?: string
+  readonly pid?: number
+  readonly uid?: number
+  readonly cwd?: string
+  readonly binary?: string
+  readonly arguments?: string
+  readonly flags?: string
+  readonly start_time?: string
+  readonly auid?: number
+  readonly docker?: string
+  readonly parent_exec_id?: string
+  readonly refcnt?: number
+  readonly tid?: number
+  readonly in_init_tree?: boolean
+}
+
+export interface FileRecord {
+  readonly path?: string
+  readonly flags?: string
+  readonly permission?: string
+}
+
+export interface ArgumentRecord {
+  readonly file_arg?: FileRecord
+  readonly path_arg?: FileRecord
+  readonly int_arg?: number
+  readonly uint_arg?: number
+  readonly size_arg?: string
+  readonly long_arg?: string
+  readonly string_arg?: string
+  readonly error_arg?: { readonly Message?: string }
+  readonly label?: string
+}
+
+interface Body {
+  readonly process?: ProcessRecord
+  readonly parent?: ProcessRecord
+}
+
+export interface ExitRecord extends Body {
+  readonly signal?: string
+  readonly status?: number
+  readonly time?: string
+}
+
+export interface KprobeRecord extends Body {
+  readonly function_name?: string
+  readonly args?: readonly ArgumentRecord[]
+  readonly return?: ArgumentRecord
+  readonly action?: string
+  readonly policy_name?: string
+  readonly return_action?: string
+  readonly message?: string
+  readonly tags?: readonly string[]
+}
+
+/** One line. */
+export interface Line {
+  readonly process_exec?: Body
+  readonly process_exit?: ExitRecord
+  readonly process_kprobe?: KprobeRecord
+  readonly node_name?: string
+  readonly time?: string
+}
+
+/** The process of a line, whatever its kind; an empty one when there is none. */
+export function processOf(line: Line): ProcessRecord {
+  return (line.process_kprobe ?? line.process_exec ?? line.process_exit)?.process ?? {}
+}
+
+/** Path of the first file or path argument; '' for a pathless file; undefined when the line has no such argument. */
+export function pathOf(line: Line): string | undefined {
+  const argument = line.process_kprobe?.args?.find((arg) => arg.file_arg !== undefined || arg.path_arg !== undefined)
+  return argument === undefined ? undefined : ((argument.file_arg ?? argument.path_arg)?.path ?? '')
+}
+
+/** `<node>:<start ns>:<pid>` that an exec_id stands for. */
+export function execIdText(execId: string | undefined): string {
+  return Buffer.from(execId ?? '', 'base64').toString()
+}

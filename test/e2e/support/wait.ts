@@ -1,0 +1,24 @@
+import { setTimeout } from 'node:timers/promises'
+
+/** How long a condition may take: the guest is emulated and shares its cores. */
+export const DEADLINE_MS = 60_000
+const LOOK_MS = 20
+
+/**
+ * Looks until `look` gives something other than undefined or false, and returns it. Throws after `ms` with `what` and
+ * what `more` says then.
+ */
+export async function until<T>(
+  what: string,
+  look: () => T | undefined | false | Promise<T | undefined | false>,
+  options: { readonly ms?: number; readonly more?: () => string } = {},
+): Promise<T> {
+  const { ms = DEADLINE_MS, more = () => '' } = options
+  const end = performance.now() + ms
+  for (;;) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found
+    if (performance.now() > end) throw new Error(`waited ${ms} ms for: ${what}${more()}`)
+    await setTimeout(LOOK_MS)
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Records real ring bytes: runs in a guest (or as root on a kernel with kprobes), loads the process programs and one
+ * policy, runs workload.sh and keeps every record.
+ *
+ *   test/support/guest/run.sh 6.12 -- node test/support/recording/record.ts
+ */
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { parsePolicy } from '../../../config/parse-policy.ts'
+import { formatProblem } from '../../../config/problems.ts'
+import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import { scanProcfs } from '../../../collector/process/procfs.ts'
+import { chunks } from '../../../collector/source.ts'
+import { clockOffset, kernelFunction, kernelFunctionNames, kernelSymbols } from '../../../native/index.ts'
+import { saveRecording } from './recording.ts'
+
+/** As config/policies/file-monitoring.yaml, over more folders: a wider mix of paths. */
+const PREFIXES = '["/etc/", "/usr/lib/", "/usr/share/"]'
+const CALLS = [
+  { call: 'security_file_permission', args: ['file', 'int'] },
+  { call: 'security_mmap_file', args: ['file', 'uint32', 'nop'] },
+  { call: 'security_path_truncate', args: ['path'] },
+]
+
+const POLICY = `apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: { name: file-monitoring }
+spec:
+  kprobes:
+${CALLS.map(
+  ({ call, args }) => `    - call: ${call}
+      syscall: false
+      return: true
+      args: [${args.map((type, index) => `{ index: ${index}, type: ${type} }`).join(', ')}]
+      returnArg: { index: 0, type: int }
+      selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ${PREFIXES} }] }]
+`,
+).join('')}`
+
+const parsed = parsePolicy(POLICY, 'recording.yaml')
+if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
+const facts = readKernelFacts(kernelSymbols)
+using kernel = new KernelSide({
+  facts,
+  symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
+  mode: 'auto',
+  ringBytes: 64 << 20,
+  watermarkBytes: 1 << 20,
+  agentPid: process.pid,
+})
+const scanned = await scanProcfs('/proc')
+for (const { pid, startNs, parentPid } of scanned) kernel.seedProcess(pid, startNs, parentPid)
+using loaded = kernel.loadPolicy(parsed.policy)
+
+const startMs = performance.now()
+const stopping = new AbortController()
+const workload = spawn(fileURLToPath(new URL('workload.sh', import.meta.url)), { stdio: 'inherit' })
+workload.on('close', () => stopping.abort())
+const kept: Buffer[] = []
+const source = chunks({ ring: kernel.ring, watch: (wake) => kernel.watch(wake), maxDelayMs: 50 }, stopping.signal)
+for await (const { bytes, length } of source) kept.push(Buffer.from(bytes.subarray(0, length)))
+const { taken, counters } = kernel.state()
+const lost = counters.ring_full_hook + counters.ring_full_process
+if (lost > 0) throw new Error(`the ring refused ${lost} of ${taken} records: expected none, use a larger ring`)
+
+const folder = saveRecording({
+  source: `recorded on ${facts.release}`,
+  bytes: Buffer.concat(kept),
+  hooks: loaded.hooks.map(({ hook, spec }) => ({
+    hook,
+    argTypes: spec.args.map((arg) => arg.type),
+    returnType: spec.returnArg?.type ?? 'nop',
+  })),
+  processes: scanned,
+  clockOffsetNs: clockOffset(),
+  spanMs: performance.now() - startMs,
+})
+console.log(`${taken} records written to ${folder}`)

@@ -1,0 +1,74 @@
+/**
+ * A recording: ring bytes with what is needed to turn them into events again, so that user space can be measured and
+ * tested without a kernel. Two files in build/recording/ (ignored): `ring.bin` (records back to back) and `about.json`.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { ArgumentType } from '../../../config/policy.ts'
+import type { KnownHook } from '../../../collector/normalize.ts'
+import type { ScannedProcess } from '../../../collector/process/table.ts'
+
+export interface Recording {
+  /** Where it comes from, for the report: `synthetic, seed 1` or `recorded on 6.12.95`. */
+  readonly source: string
+  readonly bytes: Buffer
+  readonly hooks: readonly RecordedHook[]
+  readonly processes: readonly ScannedProcess[]
+  /** CLOCK_REALTIME − CLOCK_BOOTTIME. */
+  readonly clockOffsetNs: bigint
+  /** Time that the records span: ended processes leave the table by this clock when they are replayed. */
+  readonly spanMs: number
+}
+
+export interface RecordedHook extends KnownHook {
+  readonly argTypes: readonly ArgumentType[]
+}
+
+type Stored = Omit<Recording, 'bytes' | 'processes' | 'clockOffsetNs'> & {
+  readonly layout: string
+  readonly clockOffsetNs: string
+  readonly processes: ReadonlyArray<Omit<ScannedProcess, 'startNs'> & { readonly startNs: string }>
+}
+
+const ROOT = new URL('../../../', import.meta.url)
+const FOLDER = new URL('build/recording/', ROOT)
+
+/** Bytes of another layout would be read as nonsense: the digest of bpf/event.h goes with them. */
+const layout = (): string =>
+  createHash('sha256')
+    .update(readFileSync(new URL('bpf/event.h', ROOT)))
+    .digest('hex')
+
+/** Writes the recording where `loadRecording` finds it. */
+export function saveRecording(recording: Recording): string {
+  mkdirSync(FOLDER, { recursive: true })
+  const { bytes, processes, clockOffsetNs, ...rest } = recording
+  const stored: Stored = {
+    ...rest,
+    layout: layout(),
+    clockOffsetNs: String(clockOffsetNs),
+    processes: processes.map((process) => ({ ...process, startNs: String(process.startNs) })),
+  }
+  writeFileSync(new URL('ring.bin', FOLDER), bytes)
+  // Last, because it says that the bytes are whole.
+  writeFileSync(new URL('about.json', FOLDER), JSON.stringify(stored))
+  return fileURLToPath(FOLDER)
+}
+
+/** The recording of this checkout; undefined when there is none, or one of an older layout. */
+export function loadRecording(): Recording | undefined {
+  const about = new URL('about.json', FOLDER)
+  if (!existsSync(about)) return undefined
+  const { layout: was, ...stored } = JSON.parse(readFileSync(about, 'utf8')) as Stored
+  if (was !== layout()) return undefined
+  return {
+    ...stored,
+    bytes: readFileSync(new URL('ring.bin', FOLDER)),
+    clockOffsetNs: BigInt(stored.clockOffsetNs),
+    processes: stored.processes.map((process) => ({ ...process, startNs: BigInt(process.startNs) })),
+  }
+}
+
+// `node recording.ts`: exit code 0 when there is a usable recording.
+if (import.meta.main) process.exitCode = loadRecording() === undefined ? 1 : 0

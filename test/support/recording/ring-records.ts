@@ -1,0 +1,142 @@
+/**
+ * Builds ring records as the kernel side writes them (bpf/event.h by way of collector/wire.ts): for benches and tests
+ * that need ring bytes without a kernel. Nothing is checked: what is given is what is written.
+ */
+import {
+  EVENT_EXEC,
+  EVENT_EXIT,
+  EVENT_FORK,
+  EVENT_HOOK,
+  EXEC,
+  EXIT,
+  FILE_INFO,
+  FORK,
+  HEADER,
+  HOOK_HAS_RETURN,
+  RETURN_INDEX,
+  TEXT_KEY_HEAD_BYTES,
+  VALUE,
+  VALUE_FILE,
+  VALUE_INT,
+  VALUE_UINT,
+} from '../../../collector/wire.ts'
+
+/** Boot clock in nanoseconds, and who it happened to. */
+export interface Stamp {
+  readonly ns: bigint
+  readonly tgid: number
+  readonly tid: number
+  /** Start of the process's image; with the tgid its key. */
+  readonly startNs: bigint
+}
+
+export interface ExecBody {
+  readonly parentTgid: number
+  readonly parentStartNs: bigint
+  readonly euid: number
+  readonly flags: number
+  readonly filename: string
+  readonly cwd: string
+  readonly cgroup: string
+  readonly argv: readonly string[]
+}
+
+export type HookValue =
+  | { readonly kind: 'file'; readonly path: string; readonly inode: bigint; readonly mode: number }
+  | { readonly kind: 'int' | 'uint'; readonly value: bigint }
+
+const NSEC = 1_000_000_000n
+const padded = (length: number): number => (length + 7) & ~7
+
+/** Records one after the other, each padded to 8 bytes, as RingReader.read leaves them. */
+export class RingRecords {
+  readonly #records: Buffer[] = []
+  #seq = 0n
+
+  get count(): number {
+    return this.#records.length
+  }
+
+  /** All records so far, back to back. */
+  bytes(): Buffer {
+    return Buffer.concat(this.#records)
+  }
+
+  exec(stamp: Stamp, exec: ExecBody): void {
+    const texts = [exec.filename, exec.cwd, exec.cgroup].map((text) => Buffer.from(text))
+    const argv = Buffer.from(exec.argv.map((word) => `${word}\0`).join(''))
+    const [filename = argv, cwd = argv, cgroup = argv] = texts
+    const body = Buffer.alloc(EXEC.bytes)
+    body.writeBigUInt64LE(exec.parentStartNs, EXEC.parentStartNs)
+    body.writeUInt32LE(exec.parentTgid, EXEC.parentTgid)
+    body.writeUInt32LE(exec.euid, EXEC.euid)
+    body.writeUInt32LE(4294967295, EXEC.auid)
+    body.writeUInt32LE(exec.flags, EXEC.flags)
+    body.writeUInt32LE(exec.argv.length, EXEC.argc)
+    body.writeUInt16LE(filename.length, EXEC.filenameLen)
+    body.writeUInt16LE(cwd.length, EXEC.cwdLen)
+    body.writeUInt16LE(cgroup.length, EXEC.cgroupLen)
+    body.writeUInt32LE(argv.length, EXEC.argvLen)
+    this.#add(EVENT_EXEC, stamp, [body, ...texts.map(pad), argv])
+  }
+
+  fork(stamp: Stamp, parentTgid: number, parentStartNs: bigint): void {
+    const body = Buffer.alloc(FORK.bytes)
+    body.writeBigUInt64LE(parentStartNs, FORK.parentStartNs)
+    body.writeUInt32LE(parentTgid, FORK.parentTgid)
+    this.#add(EVENT_FORK, stamp, [body])
+  }
+
+  /** `code` is the wait status. */
+  exit(stamp: Stamp, code: number): void {
+    const body = Buffer.alloc(EXIT.bytes)
+    body.writeUInt32LE(code, EXIT.code)
+    this.#add(EVENT_EXIT, stamp, [body])
+  }
+
+  hook(stamp: Stamp, hookId: number, values: readonly HookValue[], returned?: HookValue): void {
+    const all = values.map((value, index) => valueBytes(value, index))
+    if (returned !== undefined) all.push(valueBytes(returned, RETURN_INDEX))
+    const header = this.#add(EVENT_HOOK, stamp, all)
+    header[HEADER.nargs] = all.length
+    header.writeUInt32LE(hookId, HEADER.hookId)
+    if (returned !== undefined) header.writeUInt16LE(HOOK_HAS_RETURN, HEADER.flags)
+  }
+
+  /** Returns the record, which may still be written to. */
+  #add(type: number, stamp: Stamp, body: readonly Buffer[]): Buffer {
+    const size = HEADER.bytes + body.reduce((sum, part) => sum + part.length, 0)
+    const record = Buffer.concat([Buffer.alloc(HEADER.bytes), ...body], padded(size))
+    record.writeUInt32LE(size, HEADER.size)
+    record[HEADER.type] = type
+    record.writeBigUInt64LE(this.#seq++, HEADER.seq)
+    record.writeUInt32LE(Number(stamp.ns / NSEC), HEADER.timeSec)
+    record.writeUInt32LE(Number(stamp.ns % NSEC), HEADER.timeNsec)
+    record.writeUInt32LE(stamp.tgid, HEADER.tgid)
+    record.writeUInt32LE(stamp.tid, HEADER.tid)
+    record.writeBigUInt64LE(stamp.startNs, HEADER.startNs)
+    this.#records.push(record)
+    return record
+  }
+}
+
+const pad = (bytes: Buffer): Buffer => Buffer.concat([bytes], padded(bytes.length))
+
+function valueBytes(value: HookValue, index: number): Buffer {
+  const head = Buffer.alloc(VALUE.bytes)
+  head[VALUE.index] = index
+  if (value.kind !== 'file') {
+    head.writeUInt32LE(8, VALUE.len)
+    head[VALUE.kind] = value.kind === 'int' ? VALUE_INT : VALUE_UINT
+    const number = Buffer.alloc(8)
+    number.writeBigUInt64LE(BigInt.asUintN(64, value.value))
+    return Buffer.concat([head, number])
+  }
+  const path = Buffer.from(value.path)
+  head.writeUInt32LE(path.length, VALUE.len)
+  head[VALUE.kind] = VALUE_FILE
+  const info = Buffer.alloc(FILE_INFO.bytes)
+  info.writeBigUInt64LE(value.inode, FILE_INFO.ino)
+  info.writeUInt32LE(value.mode, FILE_INFO.mode)
+  return Buffer.concat([head, info, Buffer.alloc(TEXT_KEY_HEAD_BYTES), pad(path)])
+}

@@ -279,7 +279,7 @@ static __always_inline bool text_matches(const volatile struct filter *f, struct
 	__u32 len = v->len, i;
 
 	/* No path at all never matches, but one that could not be read must not pass unseen. */
-	if (len == 0)
+	if (len == 0 && v->kind == VALUE_FILE)
 		return cut;
 	switch (f->op) {
 	case OP_EQUAL:

@@ -6,6 +6,7 @@
  */
 import { hostname } from 'node:os'
 import type { Server } from 'node:http'
+import { setTimeout } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
 import { ringWatermarkBytes } from '../config/schema.ts'
 import type { FanOut } from '../exporters/index.ts'
@@ -35,6 +36,8 @@ import { watchPlaces } from './watch.ts'
 
 /** Housekeeping: ended processes, losses for the log. */
 const TICK_MS = 2_000
+/** For a line that neither runs empty nor ends although nothing holds it any more: a ring that fills as fast as it is read. */
+const STUCK_MS = 1_000
 const NSEC = 1_000_000_000n
 
 export interface RunningAgent {
@@ -182,6 +185,7 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
   }
   const pumping = pump()
   const failed = new Promise<never>((_, reject) => pumping.catch(reject))
+  failed.catch(() => {}) // whoever does not ask must not be ended by it
   ready = true
   log.info(
     {
@@ -199,9 +203,13 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
     ready = false
     policies[Symbol.dispose]()
     stopping.abort()
-    await pumping.catch(() => {})
+    const graceEnds = performance.now() + config.shutdown.grace
+    const drained = pumping.catch((error: unknown) => log.error({ error: String(error) }, 'reading the ring failed'))
+    // An exporter that blocks holds the line; the end of its own grace then lets it go on.
+    await within(drained, config.shutdown.grace)
     losses.report()
-    await fanout.stop(config.shutdown.grace)
+    await fanout.stop(Math.max(0, graceEnds - performance.now()))
+    await within(drained, STUCK_MS)
     const droppedAtStop = fanout.senders.reduce((sum, sender) => sum + sender.books().dropped.shutdown, 0)
     await rest.disposeAsync()
     return { droppedAtStop }
@@ -281,6 +289,13 @@ function readiness(
 function httpAddress(server: Server): string {
   const address = server.address()
   return typeof address === 'object' && address !== null ? `${address.address}:${address.port}` : String(address)
+}
+
+/** Waits for `work` or for the time, whichever comes first. */
+async function within(work: Promise<void>, ms: number): Promise<void> {
+  const over = new AbortController()
+  await Promise.race([work, setTimeout(ms, undefined, { signal: over.signal })])
+  over.abort()
 }
 
 function closeServer(server: Server): Promise<void> {

@@ -14,7 +14,9 @@ export type Pages = Readonly<Record<string, () => Answer | Promise<Answer>>>
 /** Listens and answers; throws CollectorError LISTEN_FAILED with the address when it can not. */
 export async function serve(address: { host: string; port: number }, pages: Pages): Promise<Server> {
   const server = createServer((request, response) => {
-    const page = pages[new URL(request.url ?? '/', 'http://agent').pathname]
+    // Not through URL: that throws on what a stranger may send, such as "//".
+    const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
+    const page = Object.hasOwn(pages, path) ? pages[path] : undefined
     const end = ({ status, type = 'text/plain; charset=utf-8', body }: Answer): void => {
       response.writeHead(status, { 'Content-Type': type }).end(request.method === 'HEAD' ? undefined : body)
     }

@@ -49,7 +49,11 @@ async function run(args: string[]): Promise<number> {
     stopSignal(
       () => void agent.reload().catch((error: unknown) => log.error({ error: String(error) }, 'reload failed')),
     ),
-  ])
+  ]).catch(async (error: unknown) => {
+    // What is held already may still be delivered.
+    await agent.stop()
+    throw error
+  })
   log.info({ signal }, 'stopping')
   notifySystemd('stopping', (message) => log.warn(message))
   const { droppedAtStop } = await agent.stop()

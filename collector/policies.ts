@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { formatProblem } from '../config/problems.ts'
 import { readTextFile } from '../config/files.ts'
 import { parsePolicy } from '../config/parse-policy.ts'
@@ -53,6 +53,8 @@ export class PolicyStore<T extends Attached> implements Disposable {
   readonly #options: PolicyStoreOptions<T>
   readonly #entries = new Map<string, Entry & { attached: T | undefined }>()
   #looking: Promise<void> | undefined
+  /** Disposed: a look that is under way attaches nothing more. */
+  #closed = false
 
   constructor(options: PolicyStoreOptions<T>) {
     this.#options = options
@@ -73,7 +75,12 @@ export class PolicyStore<T extends Attached> implements Disposable {
 
   /** The first look: everything must be good. Throws CollectorError POLICY_REFUSED naming each mistake; nothing stays attached. */
   async start(): Promise<void> {
-    await this.look()
+    try {
+      await this.look()
+    } catch (error) {
+      this[Symbol.dispose]()
+      throw error
+    }
     const problems = [...this.#entries.values()].flatMap((entry) => entry.problem ?? [])
     if (problems.length === 0) return
     this[Symbol.dispose]()
@@ -88,20 +95,10 @@ export class PolicyStore<T extends Attached> implements Disposable {
 
   async #look(): Promise<void> {
     const present = new Set<string>()
-    for (const place of this.#options.places) {
-      const files = await filesAt(place).catch((error: unknown) => {
-        // A place that is gone takes its policies along; at the start it is a mistake like any other.
-        const why = error instanceof Error ? error.message : String(error)
-        if (this.#entries.get(place)?.attached === undefined)
-          this.#refuse(place, why, `${place}:1:1: cannot read: ${why}`)
-        if (this.#entries.get(place)?.attached === undefined) present.add(place)
-        return []
-      })
-      for (const file of files) {
-        present.add(file)
-        await this.#lookAt(file)
-      }
-    }
+    const files: string[] = []
+    for (const place of this.#options.places) files.push(...(await this.#filesOf(place, present)))
+    for (const file of files) await this.#lookAt(file, present)
+    if (this.#closed) return
     for (const [file, entry] of this.#entries) {
       if (present.has(file)) continue
       this.#entries.delete(file)
@@ -111,8 +108,33 @@ export class PolicyStore<T extends Attached> implements Disposable {
     }
   }
 
-  async #lookAt(file: string): Promise<void> {
+  /**
+   * The place's files, added to `present` too. A place that is gone takes its policies along; one that can not be read
+   * (no descriptors left, a file server that is away) is reported and changes nothing.
+   */
+  async #filesOf(place: string, present: Set<string>): Promise<string[]> {
+    try {
+      const files = await filesAt(place)
+      for (const file of files) present.add(file)
+      return files
+    } catch (error) {
+      if (this.#closed) return []
+      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      if (code === 'ENOENT' || code === 'ENOTDIR') {
+        if (this.#entries.get(place)?.attached !== undefined) return []
+      } else {
+        for (const file of this.#entries.keys()) if (dirname(file) === place) present.add(file)
+      }
+      present.add(place)
+      const why = error instanceof Error ? error.message : String(error)
+      this.#refuse(place, why, `${place}:1:1: cannot read: ${why}`)
+      return []
+    }
+  }
+
+  async #lookAt(file: string, present: ReadonlySet<string>): Promise<void> {
     const read = await readTextFile(file)
+    if (this.#closed) return
     if ('problems' in read) {
       this.#refuse(file, JSON.stringify(read.problems), read.problems.map(formatProblem).join('\n'))
       return
@@ -129,30 +151,38 @@ export class PolicyStore<T extends Attached> implements Disposable {
     const other = [...this.#entries.values()].find(
       (entry) => entry.file !== file && entry.attached?.policy.name === policy.name,
     )
-    if (other !== undefined) {
-      this.#refuse(
-        file,
-        digest,
-        `${file}:1:1: policy "${policy.name}" is already loaded from ${other.file}: give it another name`,
-      )
+    if (other !== undefined && present.has(other.file)) {
+      const problem = `${file}:1:1: policy "${policy.name}" is already loaded from ${other.file}: give it another name`
+      // No digest: looked at again and again, because the other may go.
+      this.#refuse(file, '', problem)
       return
     }
-    this.#put(file, digest, policy, known?.attached)
+    // One whose file is gone was renamed to this.
+    this.#put(file, digest, policy, other === undefined ? [file] : [file, other.file])
   }
 
-  /** The new one is attached before the old one goes: for a moment an access may be seen twice, never not at all. */
-  #put(file: string, digest: string, policy: Policy, before: T | undefined): void {
+  /** The new one is attached before the old ones go: for a moment an access may be seen twice, never not at all. */
+  #put(file: string, digest: string, policy: Policy, replaces: readonly string[]): void {
     let attached: T
     try {
       attached = this.#options.attach(policy)
     } catch (error) {
-      if (!(error instanceof CollectorError)) throw error
-      this.#refuse(file, digest, error.message)
+      const known = error instanceof CollectorError
+      this.#refuse(file, digest, known ? error.message : `${file}:1:1: ${String(error)}`)
+      // A fault of ours: told to the caller once, for the file is not tried again until it changes.
+      if (!known) throw error
       return
     }
-    before?.[Symbol.dispose]()
+    let change: 'added' | 'replaced' = 'added'
+    for (const old of replaces) {
+      const before = this.#entries.get(old)?.attached
+      this.#entries.delete(old)
+      if (before === undefined) continue
+      before[Symbol.dispose]()
+      change = 'replaced'
+    }
     this.#entries.set(file, { file, digest, attached, problem: undefined })
-    this.#options.onChange(before === undefined ? 'added' : 'replaced', file, policy.name)
+    this.#options.onChange(change, file, policy.name)
   }
 
   #refuse(file: string, digest: string, problem: string): void {
@@ -163,6 +193,7 @@ export class PolicyStore<T extends Attached> implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true
     for (const entry of this.#entries.values()) entry.attached?.[Symbol.dispose]()
     this.#entries.clear()
   }

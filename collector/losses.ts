@@ -7,7 +7,7 @@ import type { SequenceTracker } from './kernel/sequence.ts'
 import type { Log } from './log.ts'
 
 export interface Loss {
-  /** Kernel symbol, or '*' where the kernel does not tell. */
+  /** Kernel symbol, one of our process programs, or '*' where the kernel does not tell. */
   readonly hook: string
   readonly reason: string
   readonly count: number
@@ -50,6 +50,7 @@ export class Losses {
     const { counters } = kernel.state()
     const losses: Loss[] = LOST.map((reason) => ({ hook: '*', reason, count: counters[reason] }))
     const missed = new Map(this.#past)
+    for (const { program, missed: count } of kernel.missedRuns()) missed.set(program, count)
     for (const policy of policies()) {
       for (const { symbol, missed: count } of missedRuns(policy)) missed.set(symbol, (missed.get(symbol) ?? 0) + count)
     }

@@ -56,7 +56,7 @@ export class KernelSide implements Disposable {
   readonly ring: RingReader
   readonly #options: KernelOptions
   readonly #object: BpfObject
-  readonly #links: Link[] = []
+  readonly #links: Array<{ readonly program: string; readonly link: Link }> = []
   readonly #maps: Record<(typeof SHARED)[number], BpfMap>
   #nextHookId = 1
   /** Calls that matched at entry and whose hook was detached before they returned. */
@@ -81,7 +81,9 @@ export class KernelSide implements Disposable {
       }
       this.ring = openRing(this.#maps.ring)
       // Exit first and exec last: what is known must also be forgotten, what is reported must be known.
-      for (const name of ['process_exit', 'process_fork', 'process_exec']) this.#links.push(this.#object.attach(name))
+      for (const program of ['process_exit', 'process_fork', 'process_exec']) {
+        this.#links.push({ program, link: this.#object.attach(program) })
+      }
     } catch (error) {
       this[Symbol.dispose]()
       throw error
@@ -188,6 +190,11 @@ export class KernelSide implements Disposable {
     return { taken, counters }
   }
 
+  /** Runs of the process programs that the kernel skipped, by program. */
+  missedRuns(): ReadonlyArray<{ readonly program: string; readonly missed: number }> {
+    return this.#links.map(({ program, link }) => ({ program, missed: Number(link.stats().missed) }))
+  }
+
   #cpuStates(): Buffer[] {
     const all = this.#maps.cpu_state.lookup(u32(0)) ?? Buffer.alloc(0)
     const states: Buffer[] = []
@@ -196,7 +203,7 @@ export class KernelSide implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const link of this.#links) link.close()
+    for (const { link } of this.#links) link.close()
     this.ring?.close()
     this.#object.close()
   }

@@ -260,6 +260,9 @@ static __always_inline bool screen(const volatile struct hook *hook, struct plac
 		if (head_matches(&hook->heads[i], top, ring))
 			return true;
 	}
+	/* Where the file is the root of a mount (a single file bound over another), its name is the mount point's. */
+	if (hook->ntails && at.dentry == (__u64)LOAD(mount, at.mount, mnt.mnt_root))
+		return true;
 	for (i = 0; i < TAILS_MAX; i++) {
 		if (i >= hook->ntails)
 			break;

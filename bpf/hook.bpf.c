@@ -409,7 +409,9 @@ static __noinline int leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 	s->call.returned = PT_REGS_RC(ctx);
 	/* The walk of the entry is not kept and the path may have moved meanwhile: the exact filters look at it anew. */
 	__builtin_memset(&s->top, 0, sizeof(s->top));
-	bpf_map_delete_elem(&join, &key);
+	/* Who takes the entry out answers for it; one that stays is counted by the next entry or by the agent's sweep. */
+	if (bpf_map_delete_elem(&join, &key))
+		return 0;
 	return hook_record(slot, hooks[slot].nselectors ? selectors_by_number(&hooks[slot], s->call.args) : 0);
 }
 

@@ -93,6 +93,7 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
       ringBytes: config.ring.size,
       watermarkBytes: ringWatermarkBytes(config),
       agentPid: process.pid,
+      procfs: config.procfs,
     }),
   )
   const clock = new WallClock(clockOffset)
@@ -136,6 +137,7 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
     },
     imbalance: () => losses.imbalance,
     ringWaiting: () => kernel.ring.available(),
+    returnsWaiting: () => kernel.waitingReturns(),
     processes: () => table.size,
     senders: () => fanout.senders,
   })
@@ -152,6 +154,7 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
   undo.use(watchPlaces(config.policies, look))
   const tick = setInterval(() => {
     table.sweep(performance.now())
+    kernel.sweepJoins()
     losses.report()
   }, TICK_MS)
   undo.defer(() => clearInterval(tick))

@@ -36,6 +36,8 @@ export interface Process {
   readonly inInitTree: boolean | undefined
   /** References now held: itself, each living child. Copied into an event when the event is made. */
   refcnt: number
+  /** Made by a fork, no exec yet. Tetragon keeps a count of 1 with these, which shows in exits and as a parent (§3.6). */
+  readonly forked?: boolean
   readonly rendered: Rendered
 }
 
@@ -43,6 +45,9 @@ export interface Process {
 export interface Rendered {
   /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to where refcnt and tid go. */
   json: Uint8Array | undefined
+  /** `exporters/otlp/encode.ts`: attributes as an event's own process, and as a parent. */
+  otlp: Uint8Array | undefined
+  otlpParent: Uint8Array | undefined
 }
 
 export interface FileArgument {

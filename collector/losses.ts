@@ -17,7 +17,7 @@ export interface Loss {
 const LOST = ['ring_full_hook', 'ring_full_process', 'join_full', 'return_missed', 'process_map_full'] as const
 
 export interface LossOptions {
-  readonly kernel: KernelSide
+  readonly kernel: Pick<KernelSide, 'state' | 'missedRuns'>
   readonly policies: () => readonly LoadedPolicy[]
   readonly tracker: SequenceTracker
   readonly log: Log
@@ -32,6 +32,8 @@ export class Losses {
   orphaned: () => number = () => 0
   #reported = 0
   #numbered: number | undefined
+  #gaps = 0
+  #late = 0
   #emptied = false
   #imbalance = 0
 
@@ -73,13 +75,21 @@ export class Losses {
     return this.#imbalance
   }
 
-  /** Compares with the numbers of the last tick if the ring was empty since, and takes them anew. */
+  /**
+   * Looks for records that are missing behind those that came (numbered by the last tick, and the ring was empty since)
+   * and between them (gaps of the last tick that the ring had not refused and that nothing has filled since).
+   */
   #audit(): void {
+    const { kernel, tracker } = this.#options
     if (this.#emptied && this.#numbered !== undefined) {
-      this.#imbalance = Math.max(0, this.#numbered - this.#options.tracker.received)
+      const behind = this.#numbered - tracker.received
+      this.#imbalance = Math.max(0, behind, this.#gaps - (tracker.late - this.#late))
     }
-    const { taken, counters } = this.#options.kernel.state()
-    this.#numbered = taken - counters.ring_full_hook - counters.ring_full_process
+    const { taken, counters } = kernel.state()
+    const refused = counters.ring_full_hook + counters.ring_full_process
+    this.#numbered = taken - refused
+    this.#gaps = tracker.gaps() - refused
+    this.#late = tracker.late
     this.#emptied = false
   }
 
@@ -97,9 +107,16 @@ export class Losses {
   }
 }
 
+/**
+ * By hook. Of a joined hook only the entry side counts: a return that did not run leaves its entry in the join map, if
+ * it was a match, and is counted there as return_missed. A session has one program for both, so that its missed returns
+ * stand under both reasons: too much, never too little.
+ */
 function missedRuns(policy: LoadedPolicy): Array<{ symbol: string; missed: number }> {
-  return policy.hooks.map(({ symbol, links }) => ({
+  return policy.hooks.map(({ symbol, mode, links }) => ({
     symbol,
-    missed: links.reduce((sum, link) => sum + Number(link.stats().missed), 0),
+    missed: links
+      .filter(({ kind }) => mode !== 'join' || (kind !== 'kretprobe' && kind !== 'kretprobe.multi'))
+      .reduce((sum, link) => sum + Number(link.stats().missed), 0),
   }))
 }

@@ -35,6 +35,20 @@ const COMMANDS = ['run', 'check', 'config', 'version', 'help']
 
 class UsageError extends Error {}
 
+/** A command's answer. A reader that has gone away wants no more of it; any other failure is one, also for the exit code. */
+async function answer(text: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const end = (error: Error | null | undefined): void => {
+      if (error === null || error === undefined) resolve()
+      else if ('code' in error && error.code === 'EPIPE') resolve()
+      else reject(Object.assign(new Error(`cannot write to standard output: ${error.message}`), { code: 'STDOUT' }))
+    }
+    // The callback has it already; unheard, it would end the process.
+    if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => {})
+    process.stdout.write(text, end)
+  })
+}
+
 const defaultConfig = (): string => new URL('../config/ktrail.yaml', import.meta.url).pathname
 
 async function run(args: string[]): Promise<number> {
@@ -86,7 +100,7 @@ async function check(args: string[]): Promise<number> {
   let wrong = 0
   for (const file of positionals) {
     const problems = await checkFile(file, process.env)
-    for (const problem of problems) console.log(formatProblem(problem))
+    if (problems.length > 0) await answer(problems.map((problem) => `${formatProblem(problem)}\n`).join(''))
     wrong += problems.length > 0 ? 1 : 0
   }
   const total = positionals.length
@@ -103,7 +117,7 @@ async function printed(args: string[]): Promise<number> {
   if (positionals.length !== 1 || positionals[0] !== 'print')
     throw new UsageError('expected: ktrail config print [--effective] [--config FILE]')
   const loaded = configOrThrow(await parseConfigFile(String(values['config'] ?? defaultConfig()), process.env))
-  process.stdout.write(printConfig(loaded, { effective: values['effective'] === true }))
+  await answer(printConfig(loaded, { effective: values['effective'] === true }))
   return 0
 }
 
@@ -130,13 +144,13 @@ async function main([command, ...args]: string[]): Promise<number> {
     case '--version':
     case '-v': {
       const { release } = await import('node:os')
-      console.log(`ktrail ${version()}, node ${process.version}, kernel ${release()}`)
+      await answer(`ktrail ${version()}, node ${process.version}, kernel ${release()}\n`)
       return 0
     }
     case 'help':
     case '--help':
     case '-h':
-      process.stdout.write(HELP)
+      await answer(HELP)
       return 0
     case undefined:
       process.stderr.write(HELP)

@@ -12,6 +12,7 @@ export interface MetricSources {
   readonly fallbacks: () => Readonly<Record<string, number>>
   readonly imbalance: () => number
   readonly ringWaiting: () => number
+  readonly returnsWaiting: () => number
   readonly processes: () => number
   readonly senders: () => readonly Sender[]
 }
@@ -42,6 +43,9 @@ export class Metrics {
     )
     this.#gauge('ktrail_ring_waiting_bytes', 'Bytes that wait in the ring.', [], (set) =>
       set({}, sources.ringWaiting()),
+    )
+    this.#gauge('ktrail_returns_waiting', 'Calls that matched and have not returned yet.', [], (set) =>
+      set({}, sources.returnsWaiting()),
     )
     this.#gauge('ktrail_processes', 'Processes in the table.', [], (set) => set({}, sources.processes()))
     this.#gauge(

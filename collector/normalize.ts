@@ -57,7 +57,7 @@ export class Normalizer {
     const { table, clock, nowMs } = this.#options
     switch (raw.op) {
       case 'fork':
-        table.fork(raw)
+        table.fork(raw, nowMs())
         return undefined
       case 'exec':
         return this.exec(table.exec(raw, nowMs()), raw.sec, raw.nsec)
@@ -72,7 +72,7 @@ export class Normalizer {
           time: clock.at(raw.sec, raw.nsec),
           process: image.process,
           parent: image.parent?.process,
-          refcnt: 0,
+          refcnt: image.process.forked === true ? 1 : 0,
           signal,
           status,
         }

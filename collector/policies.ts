@@ -38,6 +38,9 @@ export interface PolicyStatus {
   readonly problem: string | undefined
 }
 
+const isGone = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+
 /** A folder's policy files: *.yaml and *.yml directly in it, hidden ones left out, in the order of their names. */
 async function filesAt(place: string): Promise<string[]> {
   const info = await stat(place)

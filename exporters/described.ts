@@ -19,3 +19,32 @@ export interface Described extends Encoded {
   readonly times: Float64Array
   readonly seqs: Float64Array
 }
+
+/** By type and policy, so that all events of a kind share one. */
+const abouts = new Map<string, About>()
+
+function aboutOf(event: Event): About {
+  const policy = event.type === 'process_kprobe' ? event.hook.policy : ''
+  const key = `${event.type} ${policy}`
+  const known = abouts.get(key)
+  if (known !== undefined) return known
+  const about: About = { type: event.type, policy }
+  abouts.set(key, about)
+  return about
+}
+
+/** `encoded` with the descriptions of the events that it was made from. */
+export function describe(encoded: Encoded, events: readonly Event[]): Described {
+  const times = new Float64Array(events.length)
+  const seqs = new Float64Array(events.length)
+  const list = events.map((event, i) => {
+    times[i] = event.time.sec * 1000 + Math.floor(event.time.nsec / 1_000_000)
+    seqs[i] = event.seq
+    return aboutOf(event)
+  })
+  return { ...encoded, abouts: list, times, seqs }
+}
+
+export function isDescribed(encoded: Encoded): encoded is Described {
+  return 'abouts' in encoded
+}

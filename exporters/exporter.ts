@@ -5,7 +5,7 @@
 import type { Event } from '../collector/event.ts'
 
 /** Names of the encodings that exporters share; each batch is encoded once per name. */
-export type Encoding = 'json' | 'compact'
+export type Encoding = 'json' | 'compact' | 'otlp' | 'otlp_json'
 
 /**
  * Consecutive events in one encoding. `bytes` holds `count` lines; line i ends at `ends[i]` and begins where the
@@ -40,9 +40,16 @@ export type Outcome =
   | { readonly status: 'partial'; readonly rejected: number; readonly reason: string }
   /**
    * Not taken, worth trying again; `afterMs` when the sink named a time. `taken` counts events at the head of the
-   * batch that the sink did take: they are delivered, only the rest is sent again.
+   * batch that the sink did take: they are delivered, only the rest is sent again. Of these, `refused` were not taken
+   * but refused for good.
    */
-  | { readonly status: 'retryable'; readonly afterMs?: number; readonly taken?: number; readonly error: Error }
+  | {
+      readonly status: 'retryable'
+      readonly afterMs?: number
+      readonly taken?: number
+      readonly refused?: { readonly rejected: number; readonly reason: string }
+      readonly error: Error
+    }
   /** Refused for good. */
   | { readonly status: 'rejected'; readonly reason: string; readonly error: Error }
   /** Not taken because of something a person must mend (credentials, address, rights): keep, try slowly, say so. */

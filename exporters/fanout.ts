@@ -3,6 +3,7 @@
  * A full exporter costs only its own events, unless it is one that blocks.
  */
 import type { Event } from '../collector/event.ts'
+import { describe } from './described.ts'
 import type { Encoder } from './exporter.ts'
 import type { Sender } from './sending/sender.ts'
 
@@ -10,6 +11,8 @@ import type { Sender } from './sending/sender.ts'
 export interface Route {
   readonly encoder: Encoder
   readonly sender: Sender
+  /** Its exporter needs to know of events beside their bytes (described.ts). */
+  readonly describe?: boolean
 }
 
 /**
@@ -19,13 +22,12 @@ export interface Route {
 const SLICE = 200
 
 export class FanOut {
-  readonly #routes: ReadonlyMap<Encoder, readonly Sender[]>
+  readonly #routes: ReadonlyMap<Encoder, readonly Route[]>
   readonly #senders: readonly Sender[]
 
   constructor(routes: readonly Route[]) {
     this.#senders = routes.map(({ sender }) => sender)
-    const groups = Map.groupBy(routes, ({ encoder }) => encoder)
-    this.#routes = new Map([...groups].map(([encoder, group]) => [encoder, group.map(({ sender }) => sender)]))
+    this.#routes = Map.groupBy(routes, ({ encoder }) => encoder)
   }
 
   /**
@@ -36,10 +38,11 @@ export class FanOut {
     let waits: Array<Promise<void>> | undefined
     for (let from = 0; from < events.length; from += SLICE) {
       const slice = events.length <= SLICE ? events : events.slice(from, from + SLICE)
-      for (const [encoder, senders] of this.#routes) {
+      for (const [encoder, routes] of this.#routes) {
         const encoded = encoder.encode(slice)
-        for (const sender of senders) {
-          const wait = sender.offer(encoded)
+        const described = routes.some((route) => route.describe === true) ? describe(encoded, slice) : encoded
+        for (const route of routes) {
+          const wait = route.sender.offer(route.describe === true ? described : encoded)
           if (wait !== undefined) (waits ??= []).push(wait)
         }
       }

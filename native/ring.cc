@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -50,7 +51,7 @@ Napi::Value RingReader::Open(const Napi::CallbackInfo& info) {
   void* consumer = mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED, map->fd(), 0);
   void* producer = MAP_FAILED;
   if (consumer != MAP_FAILED)
-    producer = mmap(nullptr, page + 2 * size, PROT_READ, MAP_SHARED, map->fd(), static_cast<off_t>(page));
+    producer = mmap(nullptr, page + size, PROT_READ, MAP_SHARED, map->fd(), static_cast<off_t>(page));
   if (producer == MAP_FAILED) {
     int err = errno;
     if (consumer != MAP_FAILED) munmap(consumer, page);
@@ -61,7 +62,7 @@ Napi::Value RingReader::Open(const Napi::CallbackInfo& info) {
   Napi::Object object = Addon::Of(env).ring_class.New({});
   if (env.IsExceptionPending()) {
     munmap(consumer, page);
-    munmap(producer, page + 2 * size);
+    munmap(producer, page + size);
     return {};
   }
   RingReader* self = Unwrap(object);
@@ -77,7 +78,7 @@ Napi::Value RingReader::Open(const Napi::CallbackInfo& info) {
 void RingReader::Close() {
   Unregister();
   if (consumer_page_) munmap(consumer_page_, page_);
-  if (producer_pages_) munmap(producer_pages_, page_ + 2 * size_);
+  if (producer_pages_) munmap(producer_pages_, page_ + size_);
   consumer_page_ = producer_pages_ = nullptr;
 }
 
@@ -85,6 +86,14 @@ bool RingReader::IsOpen(Napi::Env env, const char* op) const {
   if (consumer_page_) return true;
   Throw(env, {"CLOSED", op, name_, std::string(op) + ": ring " + Quoted(name_) + " is closed"});
   return false;
+}
+
+// Copies `bytes` bytes from a position on, in two runs where they wrap.
+void RingReader::Copy(uint8_t* to, unsigned long position, size_t bytes) const {
+  const uint8_t* data = static_cast<const uint8_t*>(producer_pages_) + page_;
+  size_t at = position & (size_ - 1), first = std::min(bytes, size_ - at);
+  memcpy(to, data + at, first);
+  if (first < bytes) memcpy(to + first, data, bytes - first);
 }
 
 // Copies until the ring is empty, a record is busy or the room is spent. `too_large`: a record that no room of `into`
@@ -105,9 +114,10 @@ size_t RingReader::Drain(Bytes into, size_t& too_large) {
       if (head & BPF_RINGBUF_BUSY_BIT) break;
       uint32_t length = head & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
       if (!(head & BPF_RINGBUF_DISCARD_BIT)) {
-        uint8_t* payload = record + BPF_RINGBUF_HDR_SZ;
+        unsigned long payload = position + BPF_RINGBUF_HDR_SZ;
         uint32_t size = 0;
-        if (length >= sizeof(size)) memcpy(&size, payload, sizeof(size));
+        // Records begin at multiples of 8: neither this nor the head ever wraps.
+        if (length >= sizeof(size)) memcpy(&size, data + (payload & (size_ - 1)), sizeof(size));
         size_t room = into.size() - written;
         if (size < sizeof(size) || size > length) {
           malformed_++;
@@ -116,7 +126,7 @@ size_t RingReader::Drain(Bytes into, size_t& too_large) {
           stop = true;
           break;
         } else {
-          memcpy(into.data() + written, payload, size);
+          Copy(into.data() + written, payload, size);
           memset(into.data() + written + size, 0, Padded(size) - size);
           written += Padded(size);
         }

@@ -14,10 +14,11 @@ namespace ktrail {
 
 // The consumer of a BPF ring buffer (kernel/bpf/ringbuf.c). One reader a ring: both would move the same position.
 //
-//   mapping   page 0: consumer position, ours to write | page 1: producer position | data twice, one after the other
+//   mapping   page 0: consumer position, ours to write | page 1: producer position | data
 //   record    u32 length, top bits BUSY (reserved, not yet submitted) and DISCARD | u32 | bytes | padding to 8
 //
-// The data is mapped twice in a row, so a record that wraps is still one run of bytes.
+// The kernel offers the data twice in a row, so that a record that wraps is one run of bytes. We map it once: all of a
+// mapping counts as our memory from the start (16 MiB by default), and a copy in two runs costs nothing.
 // Positions only grow; position & (size - 1) is the offset. A busy record stops the reader: order is kept.
 class RingReader : public Napi::ObjectWrap<RingReader>, public Resource {
  public:
@@ -33,6 +34,7 @@ class RingReader : public Napi::ObjectWrap<RingReader>, public Resource {
   Napi::Value Malformed(const Napi::CallbackInfo& info);
   void CloseCall(const Napi::CallbackInfo&) { Close(); }
   bool IsOpen(Napi::Env env, const char* op) const;
+  void Copy(uint8_t* to, unsigned long position, size_t bytes) const;
   size_t Drain(Bytes into, size_t& too_large);
 
   void* consumer_page_ = nullptr;

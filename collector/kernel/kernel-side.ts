@@ -3,12 +3,14 @@
  * each loaded policy. All of it hangs on file descriptors of this process and is gone when it ends, however it ends.
  */
 import { fileURLToPath } from 'node:url'
-import { NativeError, openObject, openRing, watchRing } from '../../native/index.ts'
+import { NativeError, bootTime, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfMap, BpfObject, Link, RingReader } from '../../native/types.ts'
 import type { Policy } from '../../config/policy.ts'
 import { CollectorError } from '../errors.ts'
 import { COUNTERS, CPU_STATE_BYTES, HOOK, LIMITS, PROCESS_VALUE } from '../wire.ts'
 import type { KernelFacts } from './facts.ts'
+import { JoinSweep, threadStarts } from './joins.ts'
+import type { ThreadStart } from './joins.ts'
 import type { FilterSets } from './layout.ts'
 import { planPolicy } from './plan.ts'
 import type { AttachMode, PlannedHook, PlannedObject, Symbols } from './plan.ts'
@@ -23,6 +25,8 @@ export interface KernelOptions {
   readonly watermarkBytes: number
   /** Host pid of the agent: its own accesses are no events. */
   readonly agentPid: number
+  /** Where the host's proc file system is; `/proc` when absent. */
+  readonly procfs?: string
 }
 
 export interface LoadedHook extends PlannedHook {
@@ -59,11 +63,15 @@ export class KernelSide implements Disposable {
   readonly #links: Array<{ readonly program: string; readonly link: Link }> = []
   readonly #maps: Record<(typeof SHARED)[number], BpfMap>
   #nextHookId = 1
-  /** Calls that matched at entry and whose hook was detached before they returned. */
+  readonly #threadStart: ThreadStart
+  /** Join maps of the policies in force that join. */
+  readonly #joins = new Set<JoinSweep>()
+  /** Calls that matched at entry and whose return never came: the thread is gone, or the hook was detached before. */
   #cutReturns = 0
 
   constructor(options: KernelOptions) {
     this.#options = options
+    this.#threadStart = threadStarts(options.procfs ?? '/proc')
     this.#object = openObject(objectPath('process.bpf.o'), {
       programs: [
         { name: 'process_fork', kind: 'tp_btf' },
@@ -126,18 +134,26 @@ export class KernelSide implements Disposable {
     const planned = planPolicy(policy, facts, symbols, mode, () => this.#nextHookId++)
     const objects: BpfObject[] = []
     const hooks: LoadedHook[] = []
+    const joins: Array<{ readonly map: BpfMap; readonly sweep: JoinSweep }> = []
     const close = (): void => {
       for (const hook of hooks) for (const link of hook.links) link.close()
-      for (const object of objects) {
-        this.#cutReturns += waitingReturns(object)
-        object.close()
+      // Links first: nothing enters any more, and what still waits has lost its return.
+      for (const { map, sweep } of joins) {
+        this.#joins.delete(sweep)
+        this.#cutReturns += sweep.waiting()
+        map.close()
       }
-      objects.length = 0
+      for (const object of objects) object.close()
+      joins.length = objects.length = 0
     }
     try {
       const loaded = planned.map((plan) => {
         const object = this.#openHooks(plan)
         objects.push(object)
+        if (plan.hooks.some((hook) => hook.mode === 'join' || hook.mode === 'kprobe.session')) {
+          const map = object.map('join')
+          joins.push({ map, sweep: new JoinSweep(map, this.#threadStart) })
+        }
         return { plan, object }
       })
       // Everything is loaded before anything is attached: a refusal by the verifier then never shows as half a policy.
@@ -152,6 +168,7 @@ export class KernelSide implements Disposable {
         cause: error,
       })
     }
+    for (const { sweep } of joins) this.#joins.add(sweep)
     return { policy, hooks, [Symbol.dispose]: close }
   }
 
@@ -190,6 +207,21 @@ export class KernelSide implements Disposable {
     return { taken, counters }
   }
 
+  /** Counts calls whose return will never come, and gives their room back; call it every few seconds. */
+  sweepJoins(): void {
+    if (this.#joins.size === 0) return
+    const { agentPid } = this.#options
+    // Another namespace's procfs, or none, would make every thread look gone.
+    if (typeof this.#threadStart(agentPid, agentPid) !== 'bigint') return
+    const now = bootTime()
+    for (const join of this.#joins) this.#cutReturns += join.sweep(now)
+  }
+
+  /** Calls that matched and have not returned yet, or never will. */
+  waitingReturns(): number {
+    return [...this.#joins].reduce((sum, join) => sum + join.waiting(), 0)
+  }
+
   /** Runs of the process programs that the kernel skipped, by program. */
   missedRuns(): ReadonlyArray<{ readonly program: string; readonly missed: number }> {
     return this.#links.map(({ program, link }) => ({ program, missed: Number(link.stats().missed) }))
@@ -218,12 +250,6 @@ function attachHook(object: BpfObject, hook: PlannedHook): Link[] {
     for (const link of links) link.close()
     throw error
   }
-}
-
-/** Matched entries that still wait for their return; the map is empty for hooks that join nothing. */
-function waitingReturns(object: BpfObject): number {
-  using join = object.map('join')
-  return join.entries().length
 }
 
 function fillSets(object: BpfObject, sets: FilterSets): void {

@@ -8,10 +8,13 @@
 export class SequenceTracker {
   readonly #received: number[] = []
   readonly #next: number[] = []
+  /** Records that came after one with a higher number: each has filled a gap. */
+  late = 0
 
   see(cpu: number, seq: number): void {
     this.#received[cpu] = (this.#received[cpu] ?? 0) + 1
     if (seq >= (this.#next[cpu] ?? 0)) this.#next[cpu] = seq + 1
+    else this.late++
   }
 
   /** Records received. */

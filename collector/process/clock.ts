@@ -30,8 +30,9 @@ export class WallClock {
   }
 
   #split(): void {
-    this.#sec = Number(this.#taken / NSEC)
-    this.#nsec = Number(this.#taken % NSEC)
+    // Rounded down, not towards zero: a machine without a clock of its own starts below its boot time.
+    this.#nsec = Number(((this.#taken % NSEC) + NSEC) % NSEC)
+    this.#sec = Number((this.#taken - BigInt(this.#nsec)) / NSEC)
   }
 
   /** Wall time of a boot time. */

@@ -14,11 +14,15 @@ const NS_PER_TICK = 10_000_000n
 /** Processes read before the event loop gets its turn. */
 const SLICE = 50
 
-/** Start time (boot clock) and parent from /proc/PID/stat; the name may hold spaces and parentheses. */
+/**
+ * Start time (boot clock) and parent from /proc/PID/stat; the name may hold spaces and parentheses. undefined also for
+ * a zombie without living threads: its end was before us, and nothing will tell of it again.
+ */
 export function parseStat(stat: string): { parentPid: number; startNs: bigint; kernelThread: boolean } | undefined {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const [, parent, , , , , flags] = fields
+  const [state, parent, , , , , flags] = fields
   const ticks = fields[19]
+  if (state === 'X' || (state === 'Z' && Number(fields[17]) <= 1)) return undefined
   if (parent === undefined || ticks === undefined || flags === undefined || !/^\d+$/.test(ticks)) return undefined
   return {
     parentPid: Number(parent),
@@ -101,6 +105,8 @@ function inParentOrder(processes: ScannedProcess[]): ScannedProcess[] {
     const next = (children.get(parent) ?? []).toSorted((a, b) => a.pid - b.pid)
     ordered.push(...next)
     parents.push(...next.map((process) => process.pid))
+    children.delete(parent)
   }
-  return ordered
+  // What hangs on no root: pids that were used again while they were read can make a ring of parents.
+  return [...ordered, ...[...children.values()].flat().toSorted((a, b) => a.pid - b.pid)]
 }

@@ -22,8 +22,9 @@ export interface Image {
   readonly startLo: number
   readonly startHi: number
   readonly flags: number
-  /** The image that this pid ran before, while it is in its grace time. */
+  /** The image that this pid ran before, while it is in its grace time, and the one after. */
   previous: Image | undefined
+  newer: Image | undefined
   ended: boolean
 }
 
@@ -117,7 +118,10 @@ export class ProcessTable {
     )
   }
 
-  fork(raw: RawFork): Image {
+  fork(raw: RawFork, nowMs: number): Image {
+    // A pid that is used again has ended, even when its exit record was lost.
+    const before = this.#images.get(raw.tgid)
+    if (before !== undefined) this.#release(raw.tgid, before, nowMs)
     const parent = this.#parent(raw.parentTgid, raw.parentStart)
     const copy = parent.process
     return this.#start(
@@ -132,6 +136,7 @@ export class ProcessTable {
         auid: copy.auid,
         docker: copy.docker,
         inInitTree: copy.inInitTree,
+        forked: true,
       }),
     )
   }
@@ -152,10 +157,7 @@ export class ProcessTable {
       inInitTree: inInitTree(docker, raw.nspid, parent),
     })
     this.#start(raw.tgid, image)
-    if (replaced !== undefined) {
-      image.previous = replaced
-      this.#release(raw.tgid, replaced, nowMs)
-    }
+    if (replaced !== undefined) this.#release(raw.tgid, replaced, nowMs)
     return image
   }
 
@@ -173,9 +175,12 @@ export class ProcessTable {
       if (atMs > nowMs) break
       gone++
       image.parent = undefined
-      const current = this.#images.get(pid)
-      if (current === image) this.#images.delete(pid)
-      else if (current !== undefined) unlink(current, image)
+      if (this.#images.get(pid) === image) this.#images.delete(pid)
+      if (image.newer !== undefined) image.newer.previous = image.previous
+      if (image.previous !== undefined) image.previous.newer = image.newer
+      // A child that names it as its parent must not keep its neighbours too.
+      image.newer = undefined
+      image.previous = undefined
     }
     if (gone > 0) this.#leaving.splice(0, gone)
   }
@@ -187,7 +192,10 @@ export class ProcessTable {
   #start(pid: number, image: Image): Image {
     if (image.parent !== undefined) image.parent.process.refcnt++
     const before = this.#images.get(pid)
-    if (before !== undefined) image.previous = before
+    if (before !== undefined) {
+      image.previous = before
+      before.newer = image
+    }
     this.#images.set(pid, image)
     return image
   }
@@ -204,7 +212,10 @@ export class ProcessTable {
     pid: number,
     startNs: bigint,
     parent: Image | undefined,
-    of: Pick<Process, 'binary' | 'arguments' | 'cwd' | 'uid' | 'auid' | 'docker' | 'inInitTree'> & { flags: number },
+    of: Pick<Process, 'binary' | 'arguments' | 'cwd' | 'uid' | 'auid' | 'docker' | 'inInitTree'> & {
+      flags: number
+      forked?: boolean
+    },
   ): Image {
     const startTime: Timestamp = this.#clock.atNs(startNs)
     const flags = of.inInitTree === true ? of.flags | PROCESS_FLAGS.inInitTree : of.flags
@@ -223,13 +234,15 @@ export class ProcessTable {
         docker: of.docker,
         inInitTree: of.inInitTree,
         refcnt: 1,
-        rendered: { json: undefined },
+        forked: of.forked === true,
+        rendered: { json: undefined, otlp: undefined, otlpParent: undefined },
       },
       parent,
       startLo: Number(startNs & LOW),
       startHi: Number(startNs >> 32n),
       flags,
       previous: undefined,
+      newer: undefined,
       ended: false,
     }
   }
@@ -237,15 +250,4 @@ export class ProcessTable {
 
 function inInitTree(docker: string, nspid: number, parent: Image): boolean {
   return (docker !== '' && nspid === 1) || parent.process.inInitTree === true
-}
-
-function unlink(from: Image, image: Image): void {
-  let at: Image = from
-  while (at.previous !== undefined) {
-    if (at.previous === image) {
-      at.previous = image.previous
-      return
-    }
-    at = at.previous
-  }
 }

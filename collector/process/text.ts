@@ -2,13 +2,23 @@
 import { posix } from 'node:path'
 import { PROCESS_FLAGS } from '../wire.ts'
 
+/** U+FFFD as its UTF-8 bytes, one character each. */
+const REPLACEMENT = '\xef\xbf\xbd'
+
 /** As Go's ToValidUTF8: each run of bytes that are no UTF-8 becomes one U+FFFD. `raw` is set when something was lost. */
 export function decodeText(bytes: Buffer, from = 0, to = bytes.length): { text: string; raw: Buffer | undefined } {
   const text = bytes.toString('utf8', from, to)
   if (!text.includes('\uFFFD')) return { text, raw: undefined }
   const raw = Buffer.from(bytes.subarray(from, to))
-  // A name may hold a real U+FFFD: then nothing was lost.
-  return Buffer.from(text).equals(raw) ? { text, raw: undefined } : { text: text.replace(/\uFFFD+/g, '\uFFFD'), raw }
+  // A name may hold a real U+FFFD: then nothing was lost, and it is no part of a run beside it.
+  if (Buffer.from(text).equals(raw)) return { text, raw: undefined }
+  const pieces = raw.toString('latin1').split(REPLACEMENT)
+  const runs = pieces.map((piece) =>
+    Buffer.from(piece, 'latin1')
+      .toString('utf8')
+      .replace(/\uFFFD+/g, '\uFFFD'),
+  )
+  return { text: runs.join('\uFFFD'), raw }
 }
 
 /** The name given to execve, made absolute and clean, symlinks left alone. */

@@ -26,9 +26,13 @@ export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid:
   writeTail(out, process, tid)
 }
 
-/** Writes the object as an event's `parent`: no refcnt, and its own pid as tid, as Tetragon's records show. */
+/** Writes the object as an event's `parent`: the count that Tetragon keeps with it, and its own pid as tid. */
 export function writeParent(out: ByteWriter, process: Process): void {
   out.bytes(headOf(process))
+  if (process.forked === true) {
+    out.bytes(REFCNT)
+    out.integer(1)
+  }
   writeTail(out, process, process.pid)
 }
 

@@ -1,4 +1,6 @@
 /** Cutting and joining of Encoded without copying: every piece is a view of the bytes it came from. */
+import { isDescribed } from '../described.ts'
+import type { Described } from '../described.ts'
 import type { Batch, Encoded } from '../exporter.ts'
 
 /**
@@ -15,7 +17,16 @@ export function slice(whole: Encoded, from: number, to: number): Encoded {
   const ends = whole.ends.slice(from, to)
   for (let i = 0; i < ends.length; i++) ends[i] = (ends[i] ?? 0) - start
   const bytes = whole.bytes.subarray(start, endOf(whole, to))
-  return { encoding: whole.encoding, bytes, ends, count: to - from, firstSeq: whole.firstSeq + from }
+  const piece: Encoded = { encoding: whole.encoding, bytes, ends, count: to - from, firstSeq: whole.firstSeq + from }
+  if (!isDescribed(whole)) return piece
+  const described: Described = {
+    ...piece,
+    firstSeq: whole.seqs[from] ?? piece.firstSeq,
+    abouts: whole.abouts.slice(from, to),
+    times: whole.times.slice(from, to),
+    seqs: whole.seqs.slice(from, to),
+  }
+  return described
 }
 
 /** Cuts at line ends into pieces within both bounds; a single line larger than `maxBytes` is a piece by itself. */

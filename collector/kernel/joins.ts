@@ -1,0 +1,85 @@
+/**
+ * Matched entries that wait in a join map for their return, and those whose return will never come: the return probe had
+ * no instance left (kretprobe.multi under load), or the function never returns (exit). The next call at the same depth of
+ * the same stack replaces such an entry and counts it; a thread that has ended makes no next call, and its entry would
+ * take room for good without being counted anywhere. The sweep takes those out.
+ *
+ * An entry has one taker: the return (bpf/hook.bpf.c `leave`), the next entry, the sweep or the detaching. Each counts it
+ * or delivers it, so hits = events + losses holds to the last one.
+ */
+import { readFileSync } from 'node:fs'
+import type { BpfMap } from '../../native/types.ts'
+import { parseStat } from '../process/procfs.ts'
+import { JOIN_KEY, JOIN_VALUE } from '../wire.ts'
+
+/** Boot time at which a thread began, 'gone', or 'unknown' where the proc file system does not tell. */
+export type ThreadStart = (tgid: number, tid: number) => bigint | 'gone' | 'unknown'
+
+/** Calls shorter than this are not looked at: nearly all entries are gone by then. */
+const YOUNG_NS = 2_000_000_000n
+/** Threads looked up in one sweep, each some 20 µs of system calls: the event loop has a budget of 10 ms. */
+const LOOKUPS_MAX = 256
+/** Start times are cut to ticks of 10 ms (USER_HZ); an entry must be older than that to be another thread's. */
+const TICK_NS = 10_000_000n
+
+const errnoOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined)
+
+/** Asks `<procfs>/<tgid>/task/<tid>/stat`. */
+export function threadStarts(procfs: string): ThreadStart {
+  return (tgid, tid) => {
+    try {
+      return parseStat(readFileSync(`${procfs}/${tgid}/task/${tid}/stat`, 'utf8'))?.startNs ?? 'unknown'
+    } catch (error) {
+      const errno = errnoOf(error)
+      return errno === 'ENOENT' || errno === 'ESRCH' ? 'gone' : 'unknown'
+    }
+  }
+}
+
+/** Sweeps the join map of one loaded object; keeps where it stopped, so that a full map is looked at in turns. */
+export class JoinSweep {
+  readonly #map: BpfMap
+  readonly #threadStart: ThreadStart
+  #turn = 0
+
+  constructor(map: BpfMap, threadStart: ThreadStart) {
+    this.#map = map
+    this.#threadStart = threadStart
+  }
+
+  /** Takes out entries of threads that are gone; returns how many, which the caller counts as returns missed. */
+  sweep(nowNs: bigint): number {
+    const old = this.#map
+      .entries()
+      .filter(([, value]) => nowNs - value.readBigUInt64LE(JOIN_VALUE.enteredNs) > YOUNG_NS)
+    const known = new Map<bigint, ReturnType<ThreadStart>>()
+    let taken = 0
+    const from = old.length > LOOKUPS_MAX ? this.#turn++ * LOOKUPS_MAX : 0
+    for (let i = 0; i < old.length; i++) {
+      const [key, value] = old[(from + i) % old.length] ?? []
+      if (key === undefined || value === undefined) continue
+      const thread = key.readBigUInt64LE(JOIN_KEY.thread)
+      const start = known.get(thread) ?? this.#look(thread, known)
+      if (start === undefined) break
+      // A later thread with the same number: the one that entered is gone.
+      const another = typeof start === 'bigint' && start > value.readBigUInt64LE(JOIN_VALUE.enteredNs) + TICK_NS
+      if ((start === 'gone' || another) && this.#map.delete(key)) taken++
+    }
+    return taken
+  }
+
+  /** undefined when this sweep has asked often enough. */
+  #look(thread: bigint, known: Map<bigint, ReturnType<ThreadStart>>): ReturnType<ThreadStart> | undefined {
+    if (known.size >= LOOKUPS_MAX) return undefined
+    const tgid = Number(thread >> 32n)
+    // The idle tasks have number 0 and are nowhere in procfs.
+    const start = tgid === 0 ? 'unknown' : this.#threadStart(tgid, Number(thread & 0xffff_ffffn))
+    known.set(thread, start)
+    return start
+  }
+
+  /** Entries in the map now. */
+  waiting(): number {
+    return this.#map.entries().length
+  }
+}

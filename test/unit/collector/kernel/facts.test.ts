@@ -1,0 +1,53 @@
+/** What is read from the running kernel, from texts. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { atLeast, parsePreemption, parseRelease, readKernelFacts } from '../../../../collector/kernel/facts.ts'
+
+for (const [text, version] of [
+  ['6.12.95+deb12-amd64', [6, 12]],
+  ['6.1.0-13-cloud-amd64', [6, 1]],
+  ['7.3.0-rc1', [7, 3]],
+  ['10.0', [10, 0]],
+  ['', [0, 0]],
+  ['linux', [0, 0]],
+  ['v6.12', [0, 0]],
+] as const) {
+  test(`facts: release "${text}" is ${version.join('.')}`, () => assert.deepEqual(parseRelease(text), version))
+}
+
+const DYNAMIC = 'Linux version 6.12 #1 SMP PREEMPT_DYNAMIC Debian'
+const PREEMPTION: ReadonlyArray<
+  readonly [debugfs: string | undefined, cmdline: string, version: string, want: string]
+> = [
+  ['none voluntary (full)\n', 'preempt=none', DYNAMIC, 'full'],
+  ['none (voluntary) full\n', '', DYNAMIC, 'voluntary'],
+  ['(none) voluntary full lazy', '', DYNAMIC, 'none'],
+  ['full (lazy)', '', DYNAMIC, 'lazy'],
+  ['garbage', 'ro preempt=full quiet', DYNAMIC, 'full'],
+  [undefined, 'preempt=voluntary', DYNAMIC, 'voluntary'],
+  [undefined, 'preempt=full', DYNAMIC, 'full'],
+  [undefined, 'nopreempt=full', DYNAMIC, 'unknown'],
+  [undefined, 'preempt=other', DYNAMIC, 'unknown'],
+  [undefined, 'ro', DYNAMIC, 'unknown'],
+  [undefined, '', 'Linux version 6.6 #1 SMP PREEMPT_RT', 'full'],
+  [undefined, '', 'Linux version 6.6 #1 SMP PREEMPT ', 'full'],
+  [undefined, '', 'Linux version 5.10 #1 SMP Debian', 'voluntary'],
+]
+
+for (const [debugfs, cmdline, version, want] of PREEMPTION) {
+  test(`facts: preemption from ${JSON.stringify([debugfs ?? 'no debugfs', cmdline, version])} is ${want}`, () =>
+    assert.equal(parsePreemption(debugfs, cmdline, version), want))
+}
+
+test('facts: versions compare by number, not by text', () => {
+  const facts = { ...readKernelFacts(() => new Map()), version: [6, 12] as const }
+  assert.ok(atLeast(facts, 6, 2) && atLeast(facts, 6, 12) && atLeast(facts, 5, 18))
+  assert.ok(!atLeast(facts, 6, 13) && !atLeast(facts, 7, 0))
+})
+
+test('facts: what kallsyms does not show is 0, and no fprobe', () => {
+  const none = readKernelFacts(() => new Map())
+  assert.deepEqual([none.renameLock, none.mountLock, none.fprobe], [0n, 0n, false])
+  const all = readKernelFacts((names) => new Map(names.map((name, i) => [name, BigInt(i + 1)])))
+  assert.ok(all.renameLock > 0n && all.mountLock > 0n && all.fprobe)
+})

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { JoinSweep, threadStarts } from '../../../../collector/kernel/joins.ts'
+import type { ThreadStart } from '../../../../collector/kernel/joins.ts'
+import { JOIN_KEY, JOIN_VALUE } from '../../../../collector/wire.ts'
+import type { BpfMap } from '../../../../native/types.ts'
+
+const SECOND = 1_000_000_000n
+const NOW = 100n * SECOND
+
+function keyOf(tgid: number, tid: number, sp = 0n): Buffer {
+  const key = Buffer.alloc(JOIN_KEY.bytes)
+  key.writeBigUInt64LE((BigInt(tgid) << 32n) | BigInt(tid), JOIN_KEY.thread)
+  key.writeBigUInt64LE(sp, JOIN_KEY.sp)
+  return key
+}
+
+const unused = (): never => assert.fail('the sweep only lists and deletes')
+
+/** A join map in memory. */
+function joinMap(
+  entries: ReadonlyArray<{ key: Buffer; enteredNs: bigint }>,
+): BpfMap & { readonly held: Map<string, Buffer> } {
+  const held = new Map(
+    entries.map(({ key, enteredNs }) => {
+      const value = Buffer.alloc(JOIN_VALUE.bytes)
+      value.writeBigUInt64LE(enteredNs, JOIN_VALUE.enteredNs)
+      return [key.toString('hex'), value]
+    }),
+  )
+  return {
+    held,
+    info: { name: 'join', keySize: 24, valueSize: 48, maxEntries: 8192, perCpu: 1 },
+    entries: () => [...held].map(([key, value]) => [Buffer.from(key, 'hex'), value] as const),
+    delete: (key) => held.delete(Buffer.from(key).toString('hex')),
+    lookup: unused,
+    update: unused,
+    updateBatch: unused,
+    close: unused,
+    [Symbol.dispose]: unused,
+  }
+}
+
+const rows: ReadonlyArray<{ name: string; enteredNs: bigint; start: ReturnType<ThreadStart>; taken: number }> = [
+  { name: 'a thread that is gone', enteredNs: 90n * SECOND, start: 'gone', taken: 1 },
+  { name: 'a later thread with the same number', enteredNs: 90n * SECOND, start: 95n * SECOND, taken: 1 },
+  { name: 'a call that still runs', enteredNs: 90n * SECOND, start: 10n * SECOND, taken: 0 },
+  { name: 'a call in the tick its thread began in', enteredNs: 90n * SECOND, start: 90n * SECOND, taken: 0 },
+  { name: 'a start told as up to a tick late', enteredNs: 90n * SECOND, start: 90n * SECOND + 9_999_999n, taken: 0 },
+  { name: 'a thread that procfs does not tell about', enteredNs: 90n * SECOND, start: 'unknown', taken: 0 },
+  { name: 'an entry too young to be looked at', enteredNs: NOW - SECOND, start: 'gone', taken: 0 },
+]
+
+describe('sweep of the joins', () => {
+  for (const { name, enteredNs, start, taken } of rows) {
+    it(`${name}: ${taken === 1 ? 'is taken out and counted' : 'stays'}`, () => {
+      const map = joinMap([{ key: keyOf(7, 8), enteredNs }])
+      const sweep = new JoinSweep(map, (tgid, tid) => {
+        assert.deepEqual([tgid, tid], [7, 8])
+        return start
+      })
+      assert.equal(sweep.sweep(NOW), taken)
+      assert.equal(map.held.size, 1 - taken)
+      assert.equal(sweep.waiting(), 1 - taken)
+      assert.equal(sweep.sweep(NOW), 0)
+    })
+  }
+
+  it('the idle tasks, which procfs does not list, are not gone', () => {
+    const map = joinMap([{ key: keyOf(0, 0), enteredNs: 0n }])
+    assert.equal(new JoinSweep(map, () => 'gone').sweep(NOW), 0)
+  })
+
+  it('an entry that its return takes at the same moment is not counted', () => {
+    const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
+    const sweep = new JoinSweep(map, () => {
+      map.held.clear()
+      return 'gone'
+    })
+    assert.equal(sweep.sweep(NOW), 0)
+  })
+
+  it('asks once for each thread, and for a few hundred in a sweep; the next ones come in turn', () => {
+    const entries = Array.from({ length: 3000 }, (_, i) => ({
+      key: keyOf(1 + (i >> 1), 1, BigInt(i & 1)),
+      enteredNs: 0n,
+    }))
+    const asked = new Map<number, number>()
+    const map = joinMap(entries)
+    const sweep = new JoinSweep(map, (tgid) => {
+      asked.set(tgid, (asked.get(tgid) ?? 0) + 1)
+      return tgid > 1400 ? 'gone' : 1n
+    })
+    assert.ok(sweep.sweep(NOW) === 0 && asked.size <= 256, `${asked.size} asked`)
+    let taken = 0
+    for (let i = 0; i < 40; i++) taken += sweep.sweep(NOW)
+    assert.equal(taken, 200)
+    assert.equal(map.held.size, 2800)
+  })
+
+  it('procfs: a living thread has a start, one that never was is gone, and no procfs tells nothing', () => {
+    const starts = threadStarts('/proc')
+    const start = starts(process.pid, process.pid)
+    assert.ok(typeof start === 'bigint' && start > 0n, String(start))
+    assert.equal(starts(process.pid, 0x7fff_ffff), 'gone')
+    assert.equal(threadStarts('/etc/hostname')(1, 1), 'unknown')
+  })
+})

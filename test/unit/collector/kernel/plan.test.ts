@@ -1,0 +1,270 @@
+/** A policy and the facts of a kernel → what is loaded and attached there. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CollectorError } from '../../../../collector/errors.ts'
+import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
+import { chooseMode, objectFile, planPolicy, symbolOf, typeFits } from '../../../../collector/kernel/plan.ts'
+import type { AttachMode, Symbols } from '../../../../collector/kernel/plan.ts'
+import { HOOK, LIMITS } from '../../../../collector/wire.ts'
+import type { ArgumentType, KprobeSpec, Policy } from '../../../../config/policy.ts'
+import type { KernelFunction } from '../../../../native/types.ts'
+import { arg, onPath, spec } from '../support/specs.ts'
+
+function kernel(major: number, minor: number, change: Partial<KernelFacts> = {}): KernelFacts {
+  return {
+    release: `${major}.${minor}`,
+    version: [major, minor],
+    arch: 'x64',
+    preemption: 'voluntary',
+    fprobe: true,
+    renameLock: 0n,
+    mountLock: 0n,
+    ...change,
+  }
+}
+
+const debian61 = kernel(6, 1, { fprobe: false })
+const v612 = kernel(6, 12)
+const full612 = kernel(6, 12, { preemption: 'full' })
+const lazy73 = kernel(7, 3, { preemption: 'lazy' })
+
+const entry = spec()
+const returns = spec({ return: true, returnArg: arg(0, 'int') })
+const userText = spec({ ...returns, syscall: true, args: [arg(0, 'string')] })
+const userNumber = spec({ ...returns, syscall: true, args: [arg(0, 'int')] })
+const kernelText = spec({ ...returns, args: [arg(0, 'string')] })
+
+const MODES: ReadonlyArray<
+  readonly [what: string, spec: KprobeSpec, KernelFacts, wanted: AttachMode | 'auto', AttachMode]
+> = [
+  ['no return', entry, v612, 'auto', 'kprobe.multi'],
+  ['no return, no fprobe', entry, debian61, 'auto', 'kprobe'],
+  ['no return, full preemption', entry, full612, 'auto', 'kprobe.multi'],
+  ['no return, kprobe wanted', entry, v612, 'kprobe', 'kprobe'],
+  ['no return, fexit wanted: it has no use', entry, v612, 'fexit', 'kprobe.multi'],
+  ['no return, session wanted without fprobe', entry, debian61, 'kprobe.session', 'kprobe'],
+  ['return', returns, v612, 'auto', 'fexit'],
+  ['return on 6.1', returns, debian61, 'auto', 'fexit'],
+  ['return, no preemption', returns, kernel(6, 12, { preemption: 'none' }), 'auto', 'fexit'],
+  ['return, full preemption', returns, full612, 'auto', 'join'],
+  ['return, full preemption on 6.1', returns, { ...debian61, preemption: 'full' }, 'auto', 'join'],
+  ['return, unknown preemption is taken for full', returns, kernel(6, 12, { preemption: 'unknown' }), 'auto', 'join'],
+  ['return, session that runs out of instances', returns, kernel(6, 13, { preemption: 'full' }), 'auto', 'join'],
+  ['return, session on a shadow stack', returns, kernel(6, 14, { preemption: 'full' }), 'auto', 'kprobe.session'],
+  ['return, lazy preemption on 7.3', returns, lazy73, 'auto', 'kprobe.session'],
+  ['return, lazy without fprobe', returns, { ...lazy73, fprobe: false }, 'auto', 'join'],
+  ['return, a text in user memory', userText, v612, 'auto', 'join'],
+  ['return, a text in user memory, 7.3', userText, lazy73, 'auto', 'kprobe.session'],
+  ['return, numbers of a system call', userNumber, v612, 'auto', 'fexit'],
+  ['return, a text of the kernel', kernelText, v612, 'auto', 'fexit'],
+  ['return, fexit wanted under full preemption', returns, full612, 'fexit', 'fexit'],
+  ['return, session wanted', returns, v612, 'kprobe.session', 'kprobe.session'],
+  ['return, session wanted before 6.10', returns, kernel(6, 9), 'kprobe.session', 'join'],
+  ['return, session wanted without fprobe', returns, { ...v612, fprobe: false }, 'kprobe.session', 'join'],
+  ['return, join wanted', returns, v612, 'join', 'join'],
+  ['return, kprobe wanted', returns, v612, 'kprobe', 'join'],
+  ['return, kprobe.multi wanted: auto decides', returns, v612, 'kprobe.multi', 'fexit'],
+]
+
+for (const [what, hook, facts, wanted, mode] of MODES) {
+  test(`plan: ${what} → ${mode}`, () => assert.equal(chooseMode(hook, facts, wanted), mode))
+}
+
+for (const [facts, file] of [
+  [kernel(5, 10), 'hook.probe.bpf.o'],
+  [debian61, 'hook.probe.bpf.o'],
+  [kernel(6, 2), 'hook.typed.bpf.o'],
+  [v612, 'hook.typed.bpf.o'],
+  [kernel(7, 0), 'hook.typed_ctx.bpf.o'],
+  [lazy73, 'hook.typed_ctx.bpf.o'],
+] as const) {
+  test(`plan: ${facts.release} loads ${file}`, () => assert.equal(objectFile(facts), file))
+}
+
+for (const [call, syscall, arch, symbol] of [
+  ['security_file_permission', false, 'x64', 'security_file_permission'],
+  ['sys_openat', true, 'x64', '__x64_sys_openat'],
+  ['sys_openat', true, 'arm64', '__arm64_sys_openat'],
+  ['__x64_sys_openat', true, 'x64', '__x64_sys_openat'],
+  ['__ia32_sys_openat', true, 'x64', '__ia32_sys_openat'],
+  ['__x64_sys_openat', false, 'x64', '__x64_sys_openat'],
+] as const) {
+  test(`plan: ${call} with syscall ${syscall} is ${symbol} on ${arch}`, () =>
+    assert.equal(symbolOf(spec({ call, syscall }), arch), symbol))
+}
+
+const TYPES: ReadonlyArray<readonly [ArgumentType, fits: string[], not: string[]]> = [
+  [
+    'file',
+    ['struct file *', 'const struct file *', 'struct file *const'],
+    ['struct path *', 'struct file', 'struct file **', 'void *', 'int'],
+  ],
+  ['path', ['struct path *', 'const struct path *'], ['struct file *', 'char *']],
+  [
+    'string',
+    ['char *', 'const char *', 'unsigned char *', 'signed char *const'],
+    ['char', 'char **', 'void *', 'int *'],
+  ],
+  [
+    'int',
+    ['int', 'unsigned int', 'long', 'bool', 'unsigned short', 'enum x'],
+    ['int *', 'void', 'struct file *', 'struct s', 'double', '...', 'int (*)(void *)'],
+  ],
+  ['uint32', ['unsigned int', 'int'], ['void *', 'union u', 'float']],
+  ['size_t', ['unsigned long'], ['const struct s', 'char *']],
+  ['uint64', ['unsigned long long', 'long'], ['void']],
+  ['nop', ['int', 'void *', 'struct s', '...'], []],
+]
+
+for (const [type, fits, not] of TYPES) {
+  test(`plan: a value of the policy's type ${type} is read from what it fits, and from nothing else`, () => {
+    for (const base of fits) assert.ok(typeFits(type, base), base)
+    for (const base of not) assert.ok(!typeFits(type, base), base)
+  })
+}
+
+const param = (type: string, base = type): KernelFunction['params'][number] => ({ name: '', type, base, sizeBytes: 8 })
+const FUNCTIONS: Readonly<Record<string, KernelFunction>> = {
+  security_file_permission: { returns: 'int', returnsBase: 'int', params: [param('struct file *'), param('int')] },
+  security_file_free: { returns: 'void', returnsBase: 'void', params: [param('struct file *')] },
+  fd_install: { returns: 'void', returnsBase: 'void', params: [param('unsigned int'), param('struct file *')] },
+  __x64_sys_openat: { returns: 'long', returnsBase: 'long', params: [param('const struct pt_regs *')] },
+}
+const symbols: Symbols = {
+  functionType: (name) => (Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined),
+  functionNames: () => Object.keys(FUNCTIONS),
+}
+
+function policy(...kprobes: KprobeSpec[]): Policy {
+  return { name: 'p', file: 'p.yaml', kprobes }
+}
+
+function counter(): () => number {
+  let id = 0
+  return () => ++id
+}
+
+const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> = [
+  [
+    'an unknown function, with a near name',
+    spec({ call: 'security_file_permision' }),
+    /^p\.yaml:3:5: no kernel function "security_file_permision": did you mean security_file_permission\?$/,
+  ],
+  [
+    'an unknown function without one',
+    spec({ call: 'nothing_like_it' }),
+    /^p\.yaml:3:5: no kernel function "nothing_like_it": see \/proc\/kallsyms/,
+  ],
+  [
+    'an unknown system call',
+    spec({ call: 'sys_opnat', syscall: true }),
+    /^p\.yaml:3:5: no kernel function "sys_opnat" \(looked for __x64_sys_opnat; .*syscall: false\): did you mean sys_openat\?$/,
+  ],
+  [
+    'a function taken for a system call',
+    spec({ call: 'fd_install', syscall: true }),
+    /looked for __x64_fd_install; a function that is no system call needs syscall: false/,
+  ],
+  ['an object’s own property is no function', spec({ call: 'constructor' }), /no kernel function "constructor"/],
+  [
+    'a wrong type',
+    spec({ args: [arg(0, 'path')] }),
+    /^p\.yaml:10:9: argument 0 of security_file_permission: type "path" does not fit, the kernel's is "struct file \*"$/,
+  ],
+  [
+    'an index beyond the prototype',
+    spec({ args: [arg(2, 'int')] }),
+    /^p\.yaml:12:9: argument index 2 of security_file_permission: expected 0 to 1, the function takes 2 arguments$/,
+  ],
+  ['an index beyond the prototype, even unread', spec({ args: [arg(4, 'nop')] }), /argument index 4/],
+  [
+    'a return value of a function that has none',
+    spec({ call: 'security_file_free', args: [], return: true, returnArg: arg(0, 'int') }),
+    /^p\.yaml:10:9: return value of security_file_free: type "int" does not fit, the kernel's is "void"$/,
+  ],
+]
+
+for (const [what, hook, message] of BAD) {
+  test(`plan: refuses ${what}`, () => {
+    assert.throws(
+      () => planPolicy(policy(spec(), hook), v612, symbols, 'auto', counter()),
+      (error) => error instanceof CollectorError && error.code === 'POLICY_REFUSED' && message.test(error.message),
+    )
+  })
+}
+
+test('plan: a system call’s arguments have no types to compare with', () => {
+  const hook = spec({ call: 'sys_openat', syscall: true, args: [arg(1, 'string'), arg(4, 'uint64')] })
+  const [object] = planPolicy(policy(hook), v612, symbols, 'auto', counter())
+  assert.equal(object?.hooks[0]?.hook.functionName, '__x64_sys_openat')
+})
+
+const PROGRAMS: ReadonlyArray<readonly [KernelFacts, AttachMode | 'auto', attach: string[]]> = [
+  [v612, 'auto', ['hook_fexit_1:fexit']],
+  [full612, 'auto', ['hook_leave_1:kretprobe.multi', 'hook_enter_1:kprobe.multi']],
+  [{ ...debian61, preemption: 'full' }, 'auto', ['hook_leave_1:kretprobe', 'hook_enter_1:kprobe']],
+  [v612, 'kprobe', ['hook_leave_1:kretprobe', 'hook_enter_1:kprobe']],
+  [lazy73, 'auto', ['hook_session_1:kprobe.session']],
+]
+
+for (const [facts, wanted, attach] of PROGRAMS) {
+  test(`plan: ${facts.release} ${facts.preemption} ${wanted} attaches ${attach.join(', then ')}`, () => {
+    const [object] = planPolicy(policy(entry, returns), facts, symbols, wanted, counter())
+    const hook = object?.hooks[1]
+    assert.deepEqual(
+      hook?.attach.map(({ program, kind }) => `${program}:${kind}`),
+      attach,
+    )
+    assert.ok(hook?.attach.every(({ symbol }) => symbol === 'security_file_permission'))
+    assert.deepEqual(
+      hook?.programs.map(({ name }) => name),
+      hook?.attach.map(({ program }) => program),
+    )
+    assert.ok(
+      hook?.programs.every(({ kind, target }) => (kind === 'fexit') === (target === 'security_file_permission')),
+    )
+  })
+}
+
+test('plan: more hooks than slots share several objects, each with slots and filters of its own', () => {
+  const count = LIMITS.hookSlots * 2 + 1
+  const hooks = Array.from({ length: count }, () => onPath(['Prefix', ['/etc/']]))
+  const objects = planPolicy(policy(...hooks), v612, symbols, 'auto', counter())
+  assert.deepEqual(
+    objects.map((object) => object.hooks.length),
+    [LIMITS.hookSlots, LIMITS.hookSlots, 1],
+  )
+  assert.deepEqual(
+    objects.map((object) => object.constants.length / HOOK.bytes),
+    [LIMITS.hookSlots, LIMITS.hookSlots, 1],
+  )
+  assert.deepEqual(
+    objects.map((object) => object.sets.lastFilter),
+    [LIMITS.hookSlots, LIMITS.hookSlots, 1],
+  )
+  const ids = objects.flatMap((object) => object.hooks.map(({ hook }) => hook.id))
+  assert.deepEqual(
+    ids,
+    Array.from({ length: count }, (_, i) => i + 1),
+  )
+  assert.deepEqual(
+    objects.map(({ hooks: [hook] }) => hook?.attach[0]?.program),
+    Array(3).fill('hook_entry_0'),
+  )
+  for (const { hooks: all, constants } of objects) {
+    all.forEach(({ hook }, slot) => assert.equal(constants.readUInt32LE(slot * HOOK.bytes + HOOK.id), hook.id))
+  }
+})
+
+test('plan: what events show of a hook comes from the policy', () => {
+  const hook = spec({ message: 'm', tags: ['a', 'b'], args: [arg(0, 'file', 'what'), arg(1, 'int')] })
+  const [object] = planPolicy(policy(hook), v612, symbols, 'auto', counter())
+  assert.deepEqual(object?.hooks[0]?.hook, {
+    id: 1,
+    policy: 'p',
+    functionName: 'security_file_permission',
+    message: 'm',
+    tags: ['a', 'b'],
+    labels: ['what', ''],
+  })
+})

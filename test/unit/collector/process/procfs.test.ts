@@ -1,0 +1,200 @@
+/** The start-up scan, on a /proc that was written for it. */
+import assert from 'node:assert/strict'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { parseStat, readProcess, scanProcfs } from '../../../../collector/process/procfs.ts'
+import { flagWords } from '../../../../collector/process/text.ts'
+import { Folder } from '../../exporters/support/folder.ts'
+
+interface Fake {
+  readonly pid: number
+  readonly parent?: number
+  readonly name?: string
+  readonly state?: string
+  readonly threads?: number
+  readonly kernel?: boolean
+  readonly ticks?: bigint
+  /** undefined: no such link, as for a kernel thread. */
+  readonly exe?: string | undefined
+  readonly cwd?: string | undefined
+  readonly cmdline?: string | Buffer
+  readonly cgroup?: string
+  readonly nspid?: string
+  readonly uid?: string
+  readonly loginuid?: string | undefined
+}
+
+function statOf({ pid, parent = 0, name = 'x', state = 'S', threads = 1, kernel = false, ticks = 100n }: Fake): string {
+  const flags = kernel ? 0x0020_8040 : 0x0040_0100
+  const fields = [state, parent, pid, pid, 0, -1, flags, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, threads, 0, ticks, 0, 0]
+  return `${pid} (${name}) ${fields.join(' ')}\n`
+}
+
+function write(procfs: string, fake: Fake): void {
+  const folder = join(procfs, String(fake.pid))
+  const { exe = '/bin/x', cwd = '/', cmdline = 'x\0', cgroup = '0::/\n', uid = '0\t0\t0\t0' } = fake
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'stat'), statOf(fake))
+  const escaped = (fake.name ?? 'x').replaceAll('\n', '\\n')
+  writeFileSync(
+    join(folder, 'status'),
+    `Name:\t${escaped}\nState:\tS\nUid:\t${uid}\nNSpid:\t${fake.nspid ?? fake.pid}\nThreads:\t1\n`,
+  )
+  writeFileSync(join(folder, 'cmdline'), cmdline)
+  writeFileSync(join(folder, 'cgroup'), cgroup)
+  if (!('loginuid' in fake) || fake.loginuid !== undefined) {
+    writeFileSync(join(folder, 'loginuid'), fake.loginuid ?? '4294967295')
+  }
+  if (!('exe' in fake) || fake.exe !== undefined) symlinkSync(exe, join(folder, 'exe'))
+  if (!('cwd' in fake) || fake.cwd !== undefined) symlinkSync(cwd, join(folder, 'cwd'))
+}
+
+const NAMES = ['bash', 'a b', 'a) R 1 (b', ')', '((', 'new\nline', ') S 77 1', 'Web Content', '']
+
+for (const name of NAMES) {
+  test(`procfs: a process named ${JSON.stringify(name)} has its parent and start found behind the name`, () => {
+    assert.deepEqual(parseStat(statOf({ pid: 9, parent: 4, name, ticks: 123_456n })), {
+      parentPid: 4,
+      startNs: 1_234_560_000_000n,
+      kernelThread: false,
+    })
+  })
+}
+
+for (const [what, stat] of [
+  ['nothing', ''],
+  ['no name', '9 S 1 2 3'],
+  ['too few fields', '9 (x) S 1 9 9 0 -1 4194560 0 0'],
+  ['a start that is no number', statOf({ pid: 9 }).replace(' 100 ', ' x ')],
+  ['a zombie: its exit was before us', statOf({ pid: 9, state: 'Z' })],
+  ['a dead one', statOf({ pid: 9, state: 'X', threads: 3 })],
+] as const) {
+  test(`procfs: no process from ${what}`, () => assert.equal(parseStat(stat), undefined))
+}
+
+test('procfs: a leader that ended before its threads is still a process', () => {
+  assert.notEqual(parseStat(statOf({ pid: 9, state: 'Z', threads: 2 })), undefined)
+})
+
+test('procfs: a process with everything', () => {
+  using folder = new Folder()
+  write(folder.path, {
+    pid: 42,
+    parent: 7,
+    ticks: 1n,
+    exe: '/usr/bin/vi m',
+    cwd: '/home/u',
+    cmdline: 'vi\0a b\0c\0',
+    cgroup: '2:cpu:/old\n0::/docker/abc\n',
+    nspid: '42\t17\t3',
+    uid: '1000\t1001\t1002\t1003',
+    loginuid: '500',
+  })
+  const { flags, ...found } = readProcess(folder.path, 42) ?? assert.fail('not found')
+  assert.deepEqual(found, {
+    pid: 42,
+    parentPid: 7,
+    startNs: 10_000_000n,
+    uid: 1001, // effective
+    auid: 500,
+    nspid: 3, // innermost
+    binary: '/usr/bin/vi m',
+    arguments: ' "a b" c',
+    cwd: '/home/u',
+    cgroup: '0::/docker/abc',
+    kernelThread: false,
+  })
+  assert.equal(flagWords(flags), 'procFS')
+})
+
+test('procfs: a kernel thread has its name in brackets, no arguments, uid 0', () => {
+  using folder = new Folder()
+  write(folder.path, { pid: 2, name: 'kworker/0:1', kernel: true, exe: undefined, cmdline: '', uid: '5\t5\t5\t5' })
+  const found = readProcess(folder.path, 2)
+  assert.deepEqual([found?.binary, found?.arguments, found?.uid, found?.kernelThread], ['[kworker/0:1]', '', 0, true])
+})
+
+const ODD: ReadonlyArray<readonly [what: string, Partial<Fake>, want: Record<string, unknown>, flags: string]> = [
+  ['cwd /', { cwd: '/' }, { cwd: '/' }, 'procFS rootcwd'],
+  ['a cwd that can not be read', { cwd: undefined }, { cwd: '/' }, 'procFS rootcwd errorCWD'],
+  ['an exe that can not be read: its name', { exe: undefined, name: 'gone', cwd: '/t' }, { binary: 'gone' }, 'procFS'],
+  ['an exe that was deleted', { exe: '/x (deleted)', cwd: '/t' }, { binary: '/x (deleted)' }, 'procFS'],
+  ['no audit in the kernel', { loginuid: undefined, cwd: '/t' }, { auid: 4294967295 }, 'procFS'],
+  ['a pid that is the host’s', { nspid: '9', cwd: '/t' }, { nspid: 0 }, 'procFS'],
+  [
+    'cgroup v1 alone',
+    { cgroup: '3:cpu:/a\n1:name=systemd:/b\n', cwd: '/t' },
+    { cgroup: '1:name=systemd:/b' },
+    'procFS',
+  ],
+  ['no cgroups', { cgroup: '', cwd: '/t' }, { cgroup: '' }, 'procFS'],
+  [
+    'a command line of bytes',
+    { cmdline: Buffer.from([0x78, 0, 0xff, 0xfe, 0]), cwd: '/t' },
+    { arguments: '\ufffd' },
+    'procFS',
+  ],
+  ['a command line that was overwritten', { cmdline: 'nginx: master', cwd: '/t' }, { arguments: '' }, 'procFS'],
+]
+
+for (const [what, change, want, flags] of ODD) {
+  test(`procfs: ${what}`, () => {
+    using folder = new Folder()
+    write(folder.path, { pid: 9, ...change })
+    const found = readProcess(folder.path, 9) ?? assert.fail('not found')
+    assert.deepEqual(Object.fromEntries(Object.entries(found).filter(([key]) => key in want)), want)
+    assert.equal(flagWords(found.flags), flags)
+  })
+}
+
+test('procfs: a process that ended while it was read is none', () => {
+  using folder = new Folder()
+  mkdirSync(folder.at('5'))
+  assert.equal(readProcess(folder.path, 5), undefined)
+  writeFileSync(join(folder.at('5'), 'stat'), statOf({ pid: 5 }))
+  assert.equal(readProcess(folder.path, 5), undefined)
+  assert.equal(readProcess(folder.path, 6), undefined)
+})
+
+async function order(...processes: ReadonlyArray<readonly [pid: number, parent: number]>): Promise<number[]> {
+  using folder = new Folder()
+  for (const [pid, parent] of processes) write(folder.path, { pid, parent })
+  writeFileSync(folder.at('uptime'), '1')
+  mkdirSync(folder.at('self'))
+  mkdirSync(folder.at('12x'))
+  return (await scanProcfs(folder.path)).map(({ pid }) => pid)
+}
+
+test('procfs: parents come before their children, also where pids have wrapped round', async () => {
+  assert.deepEqual(await order([1, 0], [2, 0], [30, 1], [4, 30], [5, 2]), [1, 2, 30, 5, 4])
+  assert.deepEqual(await order([5, 900], [900, 1], [1, 0]), [1, 900, 5])
+})
+
+test('procfs: nobody is left out, whatever the parents are', async () => {
+  // A parent that ended, a ring of two, one that is its own parent.
+  assert.deepEqual(await order([7, 3], [1, 0]), [1, 7])
+  assert.deepEqual(
+    (await order([1, 0], [8, 9], [9, 8])).toSorted((a, b) => a - b),
+    [1, 8, 9],
+  )
+  assert.deepEqual(
+    (await order([1, 0], [6, 6])).toSorted((a, b) => a - b),
+    [1, 6],
+  )
+})
+
+test('procfs: a scan of many processes lets the event loop have its turns', async () => {
+  using folder = new Folder()
+  for (let pid = 1; pid <= 400; pid++) write(folder.path, { pid, parent: pid === 1 ? 0 : 1 })
+  let turns = 0
+  let scanning = true
+  const turn = (): void => {
+    turns++
+    if (scanning) setImmediate(turn)
+  }
+  setImmediate(turn)
+  assert.equal((await scanProcfs(folder.path)).length, 400)
+  scanning = false
+  assert.ok(turns >= 8, `${turns} turns`)
+})

@@ -1,0 +1,218 @@
+/** Who a record is about: images by (tgid, start), their parents, their counts, and how soon they are forgotten. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Image, ProcessTable } from '../../../../collector/process/table.ts'
+import { PROCESS_FLAGS } from '../../../../collector/wire.ts'
+import { NODE, OFFSET_NS, exec, fork, newTable, scanned } from '../support/processes.ts'
+
+const GRACE_MS = 5_000
+const id = (start: number | bigint, pid: number): string => Buffer.from(`${NODE}:${start}:${pid}`).toString('base64')
+
+/** A shell that the scan found: pid 100. */
+function withShell(): { table: ProcessTable; shell: Image; shellStart: number } {
+  const table = newTable()
+  const shell = table.addScanned(scanned(100, 1, { binary: '/bin/sh', arguments: '-i', cwd: '/root', uid: 7 }))
+  return { table, shell, shellStart: shell.startLo }
+}
+
+test('table: knows the kernel, the parent of whoever has no other', () => {
+  const table = newTable()
+  const { process } = table.addScanned(scanned(1, 0))
+  assert.equal(process.parentExecId, id(1, 0))
+  const kernel = table.find(0, 0, 0)?.process
+  assert.deepEqual([kernel?.binary, kernel?.flags, kernel?.refcnt], ['<kernel>', 'procFS', 2])
+})
+
+test('table: a forked child is its parent’s copy with its own ids', () => {
+  const { table, shell, shellStart } = withShell()
+  const { process } = table.fork(fork(200, 5000, 100, shellStart), 0)
+  assert.deepEqual(
+    [process.execId, process.parentExecId, process.pid, process.flags],
+    [id(5000, 200), shell.process.execId, 200, 'execve'],
+  )
+  assert.deepEqual([process.binary, process.arguments, process.cwd, process.uid], ['/bin/sh', '-i', '/root', 7])
+  assert.deepEqual(process.startTime, { sec: Number(OFFSET_NS / 1_000_000_000n), nsec: 5000 })
+})
+
+test('table: exec after fork: the parent is who forked', () => {
+  const { table, shell, shellStart } = withShell()
+  const child = table.fork(fork(200, 5000, 100, shellStart), 0)
+  const image = table.exec(
+    exec(200, 6000, 100, shellStart, { filename: './ls', cwd: '/usr/bin', argv: ['ls', '-l'] }),
+    0,
+  )
+  assert.equal(image.parent, shell)
+  assert.deepEqual([image.process.execId, image.process.binary], [id(6000, 200), '/usr/bin/ls'])
+  assert.deepEqual([image.process.arguments, image.process.flags], ['-l', 'execve clone'])
+  assert.equal(table.find(200, 0, 0), image)
+  // The forked image still answers for records of its time.
+  assert.equal(table.find(200, 5000, 0), child)
+})
+
+test('table: exec without fork: the parent is the image before, and the pid has a new id', () => {
+  const { table, shell, shellStart } = withShell()
+  const image = table.exec(exec(100, 7000, 100, shellStart, {}, { flags: PROCESS_FLAGS.execve }), 0)
+  assert.equal(image.parent, shell)
+  assert.equal(image.process.parentExecId, shell.process.execId)
+  assert.equal(image.process.flags, 'execve')
+})
+
+test('table: counts itself and each living child, and takes them back', () => {
+  const { table, shell, shellStart } = withShell()
+  const counts: number[] = [shell.process.refcnt]
+  const note = (): void => void counts.push(shell.process.refcnt)
+  table.fork(fork(200, 5000, 100, shellStart), 0)
+  note()
+  table.fork(fork(201, 5001, 100, shellStart), 0)
+  note()
+  table.exec(exec(200, 6000, 100, shellStart), 0)
+  note()
+  table.exit(200, 6000, 0, 0)
+  note()
+  table.exit(200, 6000, 0, 0)
+  note()
+  table.exit(201, 5001, 0, 0)
+  note()
+  table.exit(100, shellStart, 0, 0)
+  note()
+  assert.deepEqual(counts, [1, 2, 3, 3, 2, 2, 1, 0])
+})
+
+test('table: an image answers for late records during its grace, by its start and as the pid’s latest', () => {
+  const { table, shellStart } = withShell()
+  table.fork(fork(200, 5000, 100, shellStart), 0)
+  const image = table.exec(exec(200, 6000, 100, shellStart), 1000)
+  assert.equal(table.exit(200, 6000, 0, 2000), image)
+  table.sweep(2000 + GRACE_MS - 1)
+  assert.equal(table.find(200, 6000, 0), image)
+  assert.equal(table.find(200, 0, 0), image)
+  assert.notEqual(image.parent, undefined)
+  table.sweep(2000 + GRACE_MS)
+  assert.equal(table.find(200, 6000, 0), undefined)
+  assert.equal(table.find(200, 0, 0), undefined)
+  assert.equal(image.parent, undefined)
+})
+
+test('table: a pid that is used again is another process, and the one before goes in its time', () => {
+  const { table, shellStart } = withShell()
+  const first = table.fork(fork(200, 5000, 100, shellStart), 0)
+  table.exit(200, 5000, 0, 0)
+  const second = table.fork(fork(200, 9000, 100, shellStart), 100)
+  assert.equal(table.find(200, 5000, 0), first)
+  assert.equal(table.find(200, 0, 0), second)
+  table.sweep(GRACE_MS)
+  assert.equal(table.find(200, 5000, 0), undefined)
+  assert.equal(table.find(200, 9000, 0), second)
+})
+
+test('table: a process whose exit was lost goes when its pid is used again', () => {
+  const { table, shell, shellStart } = withShell()
+  const first = table.fork(fork(200, 5000, 100, shellStart), 0)
+  table.fork(fork(200, 9000, 100, shellStart), 100)
+  assert.ok(first.ended)
+  assert.equal(shell.process.refcnt, 2)
+  table.sweep(100 + GRACE_MS)
+  assert.equal(table.find(200, 5000, 0), undefined)
+})
+
+test('table: whom it does not know it names with what the record has', () => {
+  const table = newTable()
+  const { process, parent } = table.findOrUnknown(77, 5, 0)
+  assert.deepEqual([process.pid, process.flags, process.binary, process.execId], [77, 'unknown', '', ''])
+  assert.equal(process.startTime.nsec, 5)
+  assert.equal(parent, undefined)
+  assert.equal(table.size, 1)
+  assert.equal(table.exit(77, 5, 0, 0), undefined)
+})
+
+test('table: an exec whose fork was lost hangs on the parent’s latest image', () => {
+  const { table, shell } = withShell()
+  const image = table.exec(exec(300, 8000, 100, 0, {}, { flags: PROCESS_FLAGS.execve | PROCESS_FLAGS.miss }), 0)
+  assert.equal(image.parent, shell)
+  assert.equal(image.process.flags, 'execve miss')
+})
+
+test('table: start times beyond 2^53 nanoseconds stay exact', () => {
+  const table = newTable()
+  const startNs = 2n ** 53n + 12_345_678_901n
+  const image = table.addScanned(scanned(9, 1, { startNs }))
+  assert.equal(image.process.execId, id(startNs, 9))
+  assert.equal(table.find(9, Number(startNs & 0xffff_ffffn), Number(startNs >> 32n)), image)
+  assert.equal(image.process.startTime.nsec, Number((OFFSET_NS + startNs) % 1_000_000_000n))
+})
+
+const CONTAINER = `docker-${'ab'.repeat(32)}.scope`
+
+test('table: in_init_tree begins with the first process of a container and goes down to its children', () => {
+  const { table, shellStart } = withShell()
+  const init = table.exec(exec(200, 6000, 100, shellStart, { cgroup: CONTAINER }, { nspid: 1 }), 0)
+  const entered = table.exec(exec(201, 6001, 100, shellStart, { cgroup: CONTAINER }, { nspid: 9 }), 0)
+  const child = table.fork(fork(202, 6002, 200, 6000), 0)
+  const grandchild = table.exec(exec(202, 6003, 200, 6000, { cgroup: CONTAINER }, { nspid: 2 }), 0)
+  const host = table.exec(exec(203, 6004, 100, shellStart, {}, { nspid: 1 }), 0)
+  assert.deepEqual(
+    [init, entered, child, grandchild, host].map(({ process }) => process.inInitTree),
+    [true, false, true, true, false],
+  )
+  assert.equal(init.process.docker, 'ab'.repeat(16).slice(0, 31))
+  assert.match(child.process.flags, /^execve inInitTree$/)
+  assert.match(grandchild.process.flags, /inInitTree$/)
+})
+
+/** Every image that is alive through `from`. */
+function reachable(from: readonly (Image | undefined)[]): Set<Image> {
+  const seen = new Set<Image>()
+  const todo = [...from]
+  for (let image = todo.pop(); image !== undefined || todo.length > 0; image = todo.pop()) {
+    if (image === undefined || seen.has(image)) continue
+    seen.add(image)
+    todo.push(image.parent, image.previous, image.newer)
+  }
+  return seen
+}
+
+test('table: 100,000 execs in one pid leave one image and no chain of those before', () => {
+  const { table, shell } = withShell()
+  let start = shell.startLo
+  // A child of the first image, which outlives it and names it as its parent.
+  const child = table.fork(fork(150, 1, 100, start), 0)
+  for (let i = 0; i < 100_000; i++) {
+    const next = start + 1
+    table.exec(exec(100, next, 100, start, {}, { flags: PROCESS_FLAGS.execve }), i)
+    start = next
+    if (i % 2000 === 0) table.sweep(i)
+  }
+  table.sweep(100_000 + GRACE_MS)
+  const current = table.find(100, 0, 0)
+  assert.equal(current?.startLo, start)
+  assert.equal(table.size, 3)
+  // The kernel, the image, its parent (the one before it), the child, the shell it came from.
+  assert.ok(reachable([current, child]).size <= 5)
+  assert.deepEqual(current?.process.refcnt, 1)
+})
+
+test('table: 100,000 short processes leave nothing behind, and sweeping them does not slow down', () => {
+  const { table, shell, shellStart } = withShell()
+  for (let i = 0; i < 100_000; i++) {
+    const pid = 1000 + (i % 30_000)
+    table.fork(fork(pid, i + 1, 100, shellStart), i)
+    table.exec(exec(pid, 200_000 + i, 100, shellStart), i)
+    table.exit(pid, 200_000 + i, 0, i)
+    if (i % 2000 === 0) table.sweep(i)
+  }
+  assert.ok(table.size < 10_000, `${table.size}`)
+  table.sweep(100_000 + GRACE_MS)
+  assert.equal(table.size, 2)
+  assert.equal(shell.process.refcnt, 1)
+})
+
+test('table: 20,000 execs of one pid within one grace are swept in well under a second', () => {
+  const { table, shell } = withShell()
+  let start = shell.startLo
+  for (let i = 0; i < 20_000; i++) table.exec(exec(100, start + 1, 100, start++), 0)
+  const before = performance.now()
+  table.sweep(GRACE_MS)
+  // Walking the chain for each took 20,000² / 2 steps: seconds.
+  assert.ok(performance.now() - before < 500)
+  assert.equal(table.find(100, start, 0)?.previous, undefined)
+})

@@ -1,0 +1,130 @@
+/** Kernel bytes → texts (tetragon.md §3.2, §3.3, §3.7). */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import {
+  binaryPath,
+  containerId,
+  decodeText,
+  execId,
+  flagWords,
+  joinArguments,
+} from '../../../../collector/process/text.ts'
+import { PROCESS_FLAGS } from '../../../../collector/wire.ts'
+
+const TEXTS: ReadonlyArray<readonly [bytes: number[] | string, text: string, lost: boolean]> = [
+  ['/etc/passwd', '/etc/passwd', false],
+  ['', '', false],
+  ['/tmp/ü日\u{1f600}', '/tmp/ü日\u{1f600}', false],
+  ['a\nb"c\\', 'a\nb"c\\', false],
+  ['real \ufffd', 'real \ufffd', false],
+  [[0xff], '\ufffd', true],
+  [[0x61, 0xff, 0xfe, 0x80, 0x62], 'a\ufffdb', true],
+  [[0xff, 0x61, 0xff], '\ufffda\ufffd', true],
+  [[0xe6, 0x97], '\ufffd', true], // a character cut off
+  [[0xed, 0xa0, 0x80], '\ufffd', true], // half a surrogate pair
+  [[0xc0, 0xaf], '\ufffd', true], // overlong
+]
+
+for (const [bytes, text, lost] of TEXTS) {
+  test(`text: ${JSON.stringify(bytes)} is ${JSON.stringify(text)}${lost ? ', with the exact bytes beside' : ''}`, () => {
+    const buffer = Buffer.from(bytes as string)
+    const found = decodeText(buffer)
+    assert.equal(found.text, text)
+    assert.deepEqual(found.raw, lost ? buffer : undefined)
+  })
+}
+
+test('text: `raw` is there exactly when the text is not the bytes, and is a copy', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 12 }), fc.nat(4), (array, from) => {
+      const bytes = Buffer.concat([Buffer.alloc(from, 0xff), Buffer.from(array), Buffer.alloc(3, 0xff)])
+      const { text, raw } = decodeText(bytes, from, from + array.length)
+      const exact = Buffer.from(array)
+      assert.equal(raw === undefined, Buffer.from(text).equals(exact))
+      if (raw === undefined) return
+      bytes.fill(0)
+      assert.deepEqual(Buffer.from(raw), exact)
+    }),
+  )
+})
+
+for (const [filename, cwd, binary] of [
+  ['/bin/sh', '/tmp', '/bin/sh'],
+  ['/usr/../bin/./sh', '/', '/bin/sh'],
+  ['//bin//sh', '/', '/bin/sh'],
+  ['./x', '/tmp', '/tmp/x'],
+  ['../x', '/tmp/a', '/tmp/x'],
+  ['../../../x', '/tmp', '/x'],
+  ['x', '/', '/x'],
+  ['x', '', '/x'],
+  ['', '/tmp', ''],
+  ['/dev/fd/3', '/', '/dev/fd/3'],
+  ['/a b/"c"', '/', '/a b/"c"'],
+] as const) {
+  test(`text: binary ${JSON.stringify(filename)} in ${JSON.stringify(cwd)} is ${JSON.stringify(binary)}`, () =>
+    assert.equal(binaryPath(filename, cwd), binary))
+}
+
+for (const [argv, joined] of [
+  [['ls'], ''],
+  [['ls', '-l'], '-l'],
+  [['ls', '-l', '/tmp'], '-l /tmp'],
+  [['ls', 'a b'], ' "a b"'],
+  [['sh', '-c', 'echo hi'], '-c "echo hi"'],
+  [['x', 'a b', 'c d', 'e'], ' "a b" "c d" e'],
+  [['x', 'say "hi" now'], ' "say "hi" now"'],
+  [['x', 'tab\there'], 'tab\there'],
+  [['x', ''], ''],
+  [['x', '', ''], ' '],
+  [['x', 'a', '', 'b'], 'a  b'],
+  [['x', ' '], ' " "'],
+  [[], ''],
+  [[''], ''],
+  [['', 'a'], 'a'],
+] as const) {
+  test(`text: argv ${JSON.stringify(argv)} is ${JSON.stringify(joined)}`, () =>
+    assert.equal(joinArguments(Buffer.from(argv.map((word) => `${word}\0`).join(''))), joined))
+}
+
+test('text: an argv that was cut has its last word as far as it goes', () => {
+  assert.equal(joinArguments(Buffer.from('ls\0-la\0/tm')), '-la /tm')
+  assert.equal(joinArguments(Buffer.from([0x6c, 0, 0xe6, 0x97])), '\ufffd')
+})
+
+test('text: all flags, in Tetragon’s order', () => {
+  const all = Object.values(PROCESS_FLAGS).reduce((sum, bit) => sum | bit, 0)
+  const words =
+    'execve procFS truncArgs miss errorFilename errorArgs nocwd rootcwd errorCWD clone errorCgroupName errorPathResolutionCwd inInitTree'
+  assert.equal(flagWords(all), words)
+  assert.equal(flagWords(0), '')
+  assert.equal(flagWords(0x5001), 'execve rootcwd clone')
+  // Bits that are internal or not ours are not printed.
+  assert.equal(flagWords(0x402), '')
+})
+
+const HEX = '0123456789abcdef'.repeat(4)
+for (const [cgroup, id] of [
+  [`0::/system.slice/docker-${HEX}.scope`, HEX.slice(0, 31)],
+  [`/kubepods.slice/kubepods-pod1.slice/cri-containerd-${HEX}.scope`, HEX.slice(0, 31)],
+  [`cri-containerd:pod:${HEX}`, HEX.slice(0, 31)],
+  [`/docker/${HEX}`, HEX.slice(0, 31)],
+  [HEX, HEX.slice(0, 31)],
+  [HEX.slice(1), ''],
+  [`docker-${HEX}.service`, ''],
+  [`/x/${HEX}/init.scope`, ''],
+  ['0::/', ''],
+  ['', ''],
+  ['user.slice', ''],
+  [`${HEX}-x`, ''],
+] as const) {
+  test(`text: container id of ${JSON.stringify(cgroup)} is ${JSON.stringify(id)}`, () =>
+    assert.equal(containerId(cgroup), id))
+}
+
+test('text: exec_id is base64 of node:start:pid, as Tetragon’s', () => {
+  assert.equal(
+    execId('tetragon-dev-control-plane', 16817705012542n, 64746),
+    'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY4MTc3MDUwMTI1NDI6NjQ3NDY=',
+  )
+})

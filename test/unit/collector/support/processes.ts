@@ -1,0 +1,75 @@
+/** A process table on a clock that stands, and the records that feed it. */
+import type { RawExec, RawFork } from '../../../../collector/decode.ts'
+import { WallClock } from '../../../../collector/process/clock.ts'
+import { ProcessTable } from '../../../../collector/process/table.ts'
+import type { ScannedProcess } from '../../../../collector/process/table.ts'
+import { PROCESS_FLAGS } from '../../../../collector/wire.ts'
+
+export const NODE = 'node-1'
+/** CLOCK_REALTIME − CLOCK_BOOTTIME: 2024-04-14T02:51:22Z minus nothing, to keep sums readable. */
+export const OFFSET_NS = 1_713_063_082_000_000_000n
+
+export function newTable(): ProcessTable {
+  return new ProcessTable(NODE, new WallClock(() => OFFSET_NS))
+}
+
+const base = { cpu: 0, seq: 0, sec: 0, nsec: 0, startHi: 0 }
+
+export function fork(tgid: number, start: number, parent: number, parentStart: number, nspid = 0): RawFork {
+  const parentKey = { lo: parentStart, hi: 0 }
+  return { op: 'fork', ...base, tgid, tid: tgid, startLo: start, parentTgid: parent, parentStart: parentKey, nspid }
+}
+
+export interface ExecTexts {
+  readonly filename?: string
+  readonly argv?: readonly string[]
+  readonly cwd?: string
+  readonly cgroup?: string
+}
+
+/** An exec after a fork; `change` for all else. */
+export function exec(
+  tgid: number,
+  start: number,
+  parent: number,
+  parentStart: number,
+  { filename = '/bin/true', argv = ['true'], cwd = '', cgroup = '' }: ExecTexts = {},
+  change: Partial<RawExec> = {},
+): RawExec {
+  return {
+    op: 'exec',
+    ...base,
+    tgid,
+    tid: tgid,
+    startLo: start,
+    parentTgid: parent,
+    parentStart: { lo: parentStart, hi: 0 },
+    euid: 0,
+    auid: 4294967295,
+    flags: PROCESS_FLAGS.execve | PROCESS_FLAGS.clone | (cwd === '' ? PROCESS_FLAGS.rootcwd : 0),
+    nspid: 0,
+    filename: Buffer.from(filename),
+    cwd: Buffer.from(cwd),
+    cgroup: Buffer.from(cgroup),
+    argv: Buffer.from(argv.map((word) => `${word}\0`).join('')),
+    ...change,
+  }
+}
+
+export function scanned(pid: number, parentPid: number, change: Partial<ScannedProcess> = {}): ScannedProcess {
+  return {
+    pid,
+    parentPid,
+    startNs: BigInt(pid) * 10_000_000n,
+    uid: 0,
+    auid: 4294967295,
+    nspid: 0,
+    flags: PROCESS_FLAGS.procFS,
+    binary: `/bin/p${pid}`,
+    arguments: '',
+    cwd: '/',
+    cgroup: '0::/',
+    kernelThread: false,
+    ...change,
+  }
+}

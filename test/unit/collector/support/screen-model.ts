@@ -1,0 +1,65 @@
+/** bpf/filter.h's first pass, done again in TypeScript on the bytes of a struct hook. */
+import { HEAD, HOOK, NO_ARG, PART, TAIL } from '../../../../collector/wire.ts'
+
+/** A file as the walk meets it. */
+export interface RealPath {
+  /** Components from the task's root on; none: the root itself, or a pipe. */
+  readonly names: readonly string[]
+  /** Unlinked: the text gets the mark, the names do not. */
+  readonly deleted: boolean
+  /** The name of the file's own dentry where the file is the root of a mount; the text has the mount point's. */
+  readonly boundFrom: string | undefined
+}
+
+/** The text that the exact filters see. */
+export function textOf(path: RealPath): string {
+  if (path.names.length === 0) return ''
+  return path.names.map((name) => `/${name}`).join('') + (path.deleted ? ' (deleted)' : '')
+}
+
+/** What 8 bytes at a name are: behind its NUL stands whatever stood there before. */
+function bytesAt(name: Buffer, from: number): bigint {
+  return Buffer.concat([name, Buffer.from([0]), Buffer.alloc(8, 0xa5)]).readBigUInt64LE(from)
+}
+
+function partMatches(hook: Buffer, at: number, name: Buffer): boolean {
+  const len = hook.readUInt32LE(at + PART.len)
+  if (hook.readUInt32LE(at + PART.open) === 0 ? name.length !== len : name.length < len) return false
+  return ((bytesAt(name, 0) ^ hook.readBigUInt64LE(at + PART.word)) & hook.readBigUInt64LE(at + PART.mask)) === 0n
+}
+
+function headMatches(hook: Buffer, at: number, names: readonly Buffer[]): boolean {
+  if (names.length < hook.readUInt16LE(at + HEAD.depthMin) || names.length > hook.readUInt32LE(at + HEAD.depthMax)) {
+    return false
+  }
+  for (let i = 0; i < hook.readUInt16LE(at + HEAD.parts); i++) {
+    const name = names[i]
+    // The kernel would read an old slot of its ring of dentries here: no head may ask for it.
+    if (name === undefined) throw new Error(`part ${i} of a path of ${names.length} components`)
+    if (!partMatches(hook, at + HEAD.part + i * PART.bytes, name)) return false
+  }
+  return true
+}
+
+function tailMatches(hook: Buffer, at: number, leaf: Buffer): boolean {
+  const len = hook.readUInt32LE(at + TAIL.len)
+  if (hook.readUInt32LE(at + TAIL.exact) === 0 ? leaf.length < len : leaf.length !== len) return false
+  const bytes =
+    leaf.length >= 8
+      ? bytesAt(leaf, leaf.length - 8)
+      : BigInt.asUintN(64, bytesAt(leaf, 0) << BigInt(64 - 8 * leaf.length))
+  return ((bytes ^ hook.readBigUInt64LE(at + TAIL.word)) & hook.readBigUInt64LE(at + TAIL.mask)) === 0n
+}
+
+/** Whether the first pass lets the path through to the exact filters. */
+export function passes(hook: Buffer, path: RealPath): boolean {
+  if (hook[HOOK.screenArg] === NO_ARG) return true
+  if (path.names.length === 0) return false
+  const names = path.names.map((name) => Buffer.from(name))
+  const heads = Array.from({ length: hook[HOOK.nheads] ?? 0 }, (_, i) => HOOK.heads + i * HEAD.bytes)
+  const tails = Array.from({ length: hook[HOOK.ntails] ?? 0 }, (_, i) => HOOK.tails + i * TAIL.bytes)
+  if (heads.some((at) => headMatches(hook, at, names))) return true
+  if (tails.length > 0 && path.boundFrom !== undefined) return true
+  const leaf = names.at(-1)
+  return leaf !== undefined && tails.some((at) => tailMatches(hook, at, leaf))
+}

@@ -1,0 +1,37 @@
+/** Hooks of policies for tests: whole, but each part can be replaced. */
+import type { ArgumentFilter, ArgumentSpec, ArgumentType, KprobeSpec, Operator } from '../../../../config/policy.ts'
+
+const at = { line: 3, col: 5 }
+
+export function arg(index: number, type: ArgumentType, label = ''): ArgumentSpec {
+  return { index, type, label, at: { line: 10 + index, col: 9 } }
+}
+
+/** `position` is the place in the hook's args. */
+export function filter(
+  position: number,
+  operator: Operator,
+  values: readonly string[] | readonly bigint[],
+): ArgumentFilter {
+  return { arg: position, operator, values, at }
+}
+
+export function spec(change: Partial<KprobeSpec> = {}): KprobeSpec {
+  return {
+    call: 'security_file_permission',
+    syscall: false,
+    return: false,
+    returnArg: undefined,
+    args: [arg(0, 'file'), arg(1, 'int')],
+    selectors: [],
+    message: '',
+    tags: [],
+    at,
+    ...change,
+  }
+}
+
+/** A hook whose selectors are these filters, one each, on its first argument. */
+export function onPath(...filters: ReadonlyArray<readonly [Operator, readonly string[]]>): KprobeSpec {
+  return spec({ selectors: filters.map(([operator, values]) => ({ matchArgs: [filter(0, operator, values)] })) })
+}

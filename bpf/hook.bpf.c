@@ -23,7 +23,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Host pid of the agent: what it does itself is never an event. */
 const volatile __u32 agent_tgid = 0;
 
-#define RECORD_BYTES (16 << 10) /* a value begins within; the last may reach beyond */
+#define RECORD_BYTES (21 << 10) /* a value begins within: also a return value behind five paths of full length */
 #define STRING_BYTES 4096
 
 /* What a call looks like, however it arrived. */

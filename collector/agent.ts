@@ -4,7 +4,9 @@
  *
  *   ring ─▶ source ─▶ decode ─▶ normalize ─▶ fan-out ─▶ senders
  */
+import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import type { Server } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
@@ -12,27 +14,27 @@ import { ringWatermarkBytes } from '../config/schema.ts'
 import type { FanOut } from '../exporters/index.ts'
 import { bootTime, clockOffset, hasBtf, kernelFunction, kernelFunctionNames, kernelSymbols } from '../native/index.ts'
 import { decodeChunk } from './decode.ts'
-import { CollectorError } from './errors.ts'
 import type { Event } from './event.ts'
 import { HookRegistry } from './hooks.ts'
-import { serve } from './http.ts'
-import { hasKprobes, readKernelFacts } from './kernel/facts.ts'
+import { serve } from './observe/http.ts'
+import { checkHost } from './host/checks.ts'
+import { readKernelFacts } from './kernel/facts.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import type { LoadedPolicy } from './kernel/kernel-side.ts'
 import { SequenceTracker } from './kernel/sequence.ts'
-import { takeLock } from './lock.ts'
+import { takeLock } from './host/lock.ts'
 import type { Log } from './log.ts'
-import { Losses } from './losses.ts'
-import { Metrics } from './metrics.ts'
+import { Losses } from './observe/losses.ts'
+import { Metrics } from './observe/metrics.ts'
 import { Normalizer } from './normalize.ts'
 import { createFanOut } from './outputs.ts'
-import { PolicyStore } from './policies.ts'
+import { PolicyStore } from './policies/store.ts'
 import { WallClock } from './process/clock.ts'
 import { scanProcfs } from './process/procfs.ts'
 import { ProcessTable } from './process/table.ts'
 import { chunks } from './source.ts'
 import { version } from './version.ts'
-import { watchPlaces } from './watch.ts'
+import { watchPlaces } from './policies/watch.ts'
 
 /** Housekeeping: ended processes, losses for the log. */
 const TICK_MS = 2_000
@@ -49,35 +51,13 @@ export interface RunningAgent {
   reload(): Promise<void>
 }
 
-/** What must be true of the host; each failure says what to do. */
-function checkHost(): void {
-  if (process.geteuid?.() !== 0) {
-    throw new CollectorError(
-      'NO_ROOT',
-      `loading BPF programs needs root: expected uid 0, got ${process.geteuid?.()}; run it with sudo`,
-    )
-  }
-  if (!hasBtf()) {
-    throw new CollectorError(
-      'NO_BTF',
-      'this kernel has no type information: expected /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF=y)',
-    )
-  }
-  if (!hasKprobes()) {
-    throw new CollectorError(
-      'NO_KPROBES',
-      'this kernel can not attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
-    )
-  }
-}
-
 /**
  * Starts everything; resolves when all hooks are attached and events flow. Throws CollectorError, ConfigError,
  * ExportError or NativeError, and then nothing is left behind.
  */
 export async function startAgent(config: Config, log: Log): Promise<RunningAgent> {
   await using undo = new AsyncDisposableStack()
-  checkHost()
+  checkHost(hasBtf)
   undo.use(await takeLock())
   const nodeName = config.node_name || process.env['HUBBLE_NODE_NAME'] || process.env['NODE_NAME'] || hostname()
   const fanout = createFanOut(config, nodeName, log)
@@ -240,6 +220,11 @@ async function scanned(
     // Known to the hooks already: its own record comes up the ring.
     if (!kernel.seedProcess(process.pid, process.startNs, process.parentPid)) continue
     const image = table.addScanned(process)
+    // Its exit may have come before it was entered; then nobody else would ever take it out again.
+    if (!existsSync(join(procfs, String(process.pid)))) {
+      kernel.forgetProcess(process.pid)
+      table.exit(process.pid, 0, 0, performance.now())
+    }
     if (!process.kernelThread) events.push(normalizer.exec(image, Number(now / NSEC), Number(now % NSEC)))
   }
   return events

@@ -20,10 +20,10 @@ export interface Process {
   readonly execId: string
   readonly parentExecId: string
   readonly pid: number
-  /** Effective uid. */
-  readonly uid: number
-  /** Login uid; 4294967295 when unset. */
-  readonly auid: number
+  /** Effective uid; undefined for a process that is not known. */
+  readonly uid: number | undefined
+  /** Login uid; 4294967295 when unset, undefined for a process that is not known. */
+  readonly auid: number | undefined
   readonly cwd: string
   readonly binary: string
   readonly arguments: string

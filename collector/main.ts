@@ -8,7 +8,7 @@ import { formatProblem } from '../config/problems.ts'
 import { startAgent } from './agent.ts'
 import { CollectorError } from './errors.ts'
 import { createLog } from './log.ts'
-import { notifySystemd } from './notify.ts'
+import { notifySystemd } from './host/notify.ts'
 import { version } from './version.ts'
 
 const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what matched
@@ -51,11 +51,16 @@ async function answer(text: string): Promise<void> {
 
 const defaultConfig = (): string => new URL('../config/ktrail.yaml', import.meta.url).pathname
 
+const ignore = (): void => {}
+
 async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, { config: { type: 'string' } })
   if (positionals.length > 0) throw new UsageError(`run takes no file, got "${positionals[0]}": use --config FILE`)
   const { config } = configOrThrow(await parseConfigFile(String(values['config'] ?? defaultConfig()), process.env))
   const log = createLog(config.log)
+  // Before the agent is there a hang-up has nothing to reopen; unheard it would end the start.
+  process.on('SIGHUP', ignore)
+  process.on('SIGUSR1', ignore)
   const agent = await startAgent(config, log)
   notifySystemd('ready', (message) => log.warn(message))
   const signal = await Promise.race([

@@ -62,7 +62,8 @@ export function objectFile(kernel: KernelFacts): string {
 /**
  * The cheapest way that loses nothing on this kernel (design: "Attach by what the kernel is").
  * Where tasks are preempted inside the kernel a held fexit program hides other tasks' calls, and session loses returns
- * under load, so entry and return are joined there; a text in user memory may be gone by the return.
+ * under load, so entry and return are joined there. A system call with a text argument is joined too: whether it matches is
+ * then decided at its entry...
  */
 export function chooseMode(spec: KprobeSpec, kernel: KernelFacts, wanted: AttachMode | 'auto'): AttachMode {
   if (!spec.return) return wanted === 'kprobe' || !kernel.fprobe ? 'kprobe' : 'kprobe.multi'
@@ -71,8 +72,7 @@ export function chooseMode(spec: KprobeSpec, kernel: KernelFacts, wanted: Attach
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'
   const calm = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
-  const atReturn = !spec.syscall || spec.args.every((arg) => arg.type !== 'string')
-  if (calm && atReturn) return 'fexit'
+  if (calm) return 'fexit'
   // fprobe keeps returns on a shadow stack since 6.14 and no longer runs out of instances.
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }

@@ -92,8 +92,8 @@ export class ProcessTable {
       binary: '',
       arguments: '',
       cwd: '',
-      uid: 0,
-      auid: 0,
+      uid: undefined,
+      auid: undefined,
       docker: '',
       inInitTree: undefined,
     })

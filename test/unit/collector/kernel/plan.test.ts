@@ -53,7 +53,7 @@ const MODES: ReadonlyArray<
   ['return, session on a shadow stack', returns, kernel(6, 14, { preemption: 'full' }), 'auto', 'kprobe.session'],
   ['return, lazy preemption on 7.3', returns, lazy73, 'auto', 'kprobe.session'],
   ['return, lazy without fprobe', returns, { ...lazy73, fprobe: false }, 'auto', 'join'],
-  ['return, a text in user memory', userText, v612, 'auto', 'join'],
+  ['return, a text in user memory', userText, v612, 'auto', 'fexit'],
   ['return, a text in user memory, 7.3', userText, lazy73, 'auto', 'kprobe.session'],
   ['return, numbers of a system call', userNumber, v612, 'auto', 'fexit'],
   ['return, a text of the kernel', kernelText, v612, 'auto', 'fexit'],

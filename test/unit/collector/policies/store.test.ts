@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { CollectorError } from '../../../collector/errors.ts'
-import { PolicyStore } from '../../../collector/policies.ts'
-import type { Attached } from '../../../collector/policies.ts'
-import type { Policy } from '../../../config/policy.ts'
-import { Folder } from '../exporters/support/folder.ts'
+import { CollectorError } from '../../../../collector/errors.ts'
+import { PolicyStore } from '../../../../collector/policies/store.ts'
+import type { Attached } from '../../../../collector/policies/store.ts'
+import type { Policy } from '../../../../config/policy.ts'
+import { Folder } from '../../exporters/support/folder.ts'
 
 function yaml(name: string, call = 'security_file_permission'): string {
   return [

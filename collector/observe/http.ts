@@ -1,7 +1,7 @@
 /** /livez, /readyz and /metrics. Answers GET and HEAD; knows nothing of what it serves. */
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
-import { CollectorError } from './errors.ts'
+import { CollectorError } from '../errors.ts'
 
 export interface Answer {
   readonly status: number

@@ -5,11 +5,11 @@
 import { createHash } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { formatProblem } from '../config/problems.ts'
-import { readTextFile } from '../config/files.ts'
-import { parsePolicy } from '../config/parse-policy.ts'
-import type { Policy } from '../config/policy.ts'
-import { CollectorError } from './errors.ts'
+import { formatProblem } from '../../config/problems.ts'
+import { readTextFile } from '../../config/files.ts'
+import { parsePolicy } from '../../config/parse-policy.ts'
+import type { Policy } from '../../config/policy.ts'
+import { CollectorError } from '../errors.ts'
 
 /** What is in the kernel for one policy; disposing detaches it. */
 export interface Attached extends Disposable {
@@ -122,8 +122,7 @@ export class PolicyStore<T extends Attached> implements Disposable {
       return files
     } catch (error) {
       if (this.#closed) return []
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
-      if (code === 'ENOENT' || code === 'ENOTDIR') {
+      if (isGone(error)) {
         if (this.#entries.get(place)?.attached !== undefined) return []
       } else {
         for (const file of this.#entries.keys()) if (dirname(file) === place) present.add(file)

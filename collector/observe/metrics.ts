@@ -1,6 +1,6 @@
 /** The agent's numbers in Prometheus' text format; read when asked for, so that the hot path keeps plain counters. */
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { Sender } from '../exporters/index.ts'
+import type { Sender } from '../../exporters/index.ts'
 import type { Loss } from './losses.ts'
 
 export interface MetricSources {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { pino } from 'pino'
-import { SequenceTracker } from '../../../collector/kernel/sequence.ts'
-import { Losses } from '../../../collector/losses.ts'
-import { COUNTERS } from '../../../collector/wire.ts'
+import { SequenceTracker } from '../../../../collector/kernel/sequence.ts'
+import { Losses } from '../../../../collector/observe/losses.ts'
+import { COUNTERS } from '../../../../collector/wire.ts'
 
 type Counters = Record<(typeof COUNTERS)[number], number>
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import type { Server } from 'node:http'
 import { after, before, test } from 'node:test'
-import { CollectorError } from '../../../collector/errors.ts'
-import { serve } from '../../../collector/http.ts'
+import { CollectorError } from '../../../../collector/errors.ts'
+import { serve } from '../../../../collector/observe/http.ts'
 
 let server: Server
 let port = 0

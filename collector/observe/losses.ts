@@ -2,9 +2,9 @@
  * Everything that was not seen, by where and why: what the kernel's counters say, the runs that hooks missed, and records
  * that user space could not use. A loss that nobody reads about is a lie, so growth is also written to the log.
  */
-import type { KernelSide, LoadedPolicy } from './kernel/kernel-side.ts'
-import type { SequenceTracker } from './kernel/sequence.ts'
-import type { Log } from './log.ts'
+import type { KernelSide, LoadedPolicy } from '../kernel/kernel-side.ts'
+import type { SequenceTracker } from '../kernel/sequence.ts'
+import type { Log } from '../log.ts'
 
 export interface Loss {
   /** Kernel symbol, one of our process programs, or '*' where the kernel does not tell. */

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { watchPlaces } from '../../../collector/watch.ts'
-import { Folder } from '../exporters/support/folder.ts'
+import { watchPlaces } from '../../../../collector/policies/watch.ts'
+import { Folder } from '../../exporters/support/folder.ts'
 
 /** Counts looks; `done` resolves at the `count`th, the deadline is the test runner's. */
 function looks(count: number): { look: () => void; seen: () => number; done: Promise<void> } {

@@ -1,0 +1,45 @@
+/** Whether this host and this user can run the agent at all. */
+import { readlinkSync } from 'node:fs'
+import { CollectorError } from '../errors.ts'
+import { hasKprobes } from '../kernel/facts.ts'
+
+/** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
+const HOST_PID_NAMESPACE = 0xefff_fffc
+
+/** What must be true of the host; each failure says what to do. Throws CollectorError NO_ROOT, NO_BTF, NO_KPROBES, NOT_HOST. */
+export function checkHost(hasBtf: () => boolean): void {
+  if (process.geteuid?.() !== 0) {
+    throw new CollectorError(
+      'NO_ROOT',
+      `loading BPF programs needs root: expected uid 0, got ${process.geteuid?.()}; run it with sudo`,
+    )
+  }
+  if (!hasBtf()) {
+    throw new CollectorError(
+      'NO_BTF',
+      'this kernel has no type information: expected /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF=y)',
+    )
+  }
+  if (!hasKprobes()) {
+    throw new CollectorError(
+      'NO_KPROBES',
+      'this kernel can not attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
+    )
+  }
+  const namespace = pidNamespace()
+  if (namespace !== undefined && namespace !== HOST_PID_NAMESPACE) {
+    throw new CollectorError(
+      'NOT_HOST',
+      `the agent runs in a pid namespace of its own: expected the host's (pid:[${HOST_PID_NAMESPACE}]), got pid:[${namespace}]; in a container use --pid=host or hostPID: true`,
+    )
+  }
+}
+
+/** undefined where /proc does not tell. */
+function pidNamespace(): number | undefined {
+  try {
+    return Number(/\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0])
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { test } from 'node:test'
+import { CollectorError } from '../../../../collector/errors.ts'
+import { takeLock } from '../../../../collector/host/lock.ts'
+import { Folder } from '../../exporters/support/folder.ts'
+
+const LOCK = new URL('../../../../collector/host/lock.ts', import.meta.url).href
+const isTaken = (error: unknown): boolean => error instanceof CollectorError && error.code === 'ALREADY_RUNNING'
+
+test('lock: a second one is refused, and free once the first lets go', async () => {
+  using folder = new Folder()
+  const path = folder.at('agent.lock')
+  const first = await takeLock(path)
+  await assert.rejects(takeLock(path), isTaken)
+  first[Symbol.dispose]()
+  const second = await takeLock(path)
+  second[Symbol.dispose]()
+})
+
+test('lock: what an owner that was killed left is taken over', async () => {
+  using folder = new Folder()
+  const path = folder.at('agent.lock')
+  const script = `import { takeLock } from ${JSON.stringify(LOCK)}
+await takeLock(${JSON.stringify(path)})
+console.log('taken')
+setInterval(() => {}, 1000)`
+  const owner = spawn(process.execPath, ['--input-type=module', '--eval', script])
+  await once(owner.stdout, 'data')
+  await assert.rejects(takeLock(path), isTaken)
+  owner.kill('SIGKILL')
+  await once(owner, 'exit')
+  assert.ok(existsSync(path))
+  const taken = await takeLock(path)
+  taken[Symbol.dispose]()
+})
+
+test('lock: a folder that is not there is said, with the path', async () => {
+  using folder = new Folder()
+  await assert.rejects(takeLock(folder.at('none/agent.lock')), /cannot take the lock .*none\/agent\.lock/)
+})

@@ -1,0 +1,223 @@
+/**
+ * Brings events to Kafka: one record an event, several partitions side by side, one request in flight each.
+ * Constraints: nothing is lost; within a key order is kept; what a broker has acknowledged is not sent again, even
+ * when the rest of its batch fails or the sender gave up waiting. Source: export.md §5.
+ *
+ *   Batch ─▶ lanes (topic, partition) ─▶ chunks ≤ maxRequestBytes ─▶ driver ─▶ fates ─▶ Outcome
+ */
+import { ExportError } from '../errors.ts'
+import type { Batch, Exporter, Outcome } from '../exporter.ts'
+import { codecOf } from './codecs.ts'
+import { loadDriver } from './driver.ts'
+import type { KafkaDriver, KafkaRecord, MakeDriver } from './driver.ts'
+import { faultOf, UNKNOWN_TOPIC } from './faults.ts'
+import type { KafkaFault } from './faults.ts'
+import { RecordHeaders } from './headers.ts'
+import { ACKED, INVALID, layOut, Memory, TOO_LARGE, topicsOf } from './lanes.ts'
+import type { Lane, Layout } from './lanes.ts'
+import type { KafkaOptions } from './options.ts'
+import { outcomeOf } from './outcome.ts'
+import { Keys } from './partitions.ts'
+import { parseTopic } from './topic.ts'
+
+export interface KafkaDeps {
+  /** Instead of the one that `options.driver` names. */
+  readonly makeDriver?: MakeDriver
+  /** Takes what a library wants people to know. Default: nobody is told. */
+  readonly warn?: (message: string) => void
+  readonly nowMs?: () => number
+}
+
+/** How long a topic's number of partitions is believed: what Kafka's own clients do. */
+const PARTITIONS_MS = 300_000
+/** What a record takes beside key and value: varints and headers, generously. */
+const RECORD_EXTRA = 512
+
+export class KafkaExporter implements Exporter {
+  readonly type = 'kafka'
+  readonly encoding = 'json'
+  readonly #options: KafkaOptions
+  readonly #deps: KafkaDeps
+  readonly #layout: Layout
+  readonly #memory = new Memory()
+  readonly #partitions = new Map<string, { readonly count: number; readonly untilMs: number }>()
+  readonly #counters = { requests: 0, resets: 0, split_batches: 0, duplicates_possible: 0 }
+  #driver: KafkaDriver | undefined
+  /** The delivery that goes on, perhaps for a send that has been given up. Never rejects. */
+  #running: Promise<readonly KafkaFault[]> | undefined
+  #needsReset = false
+  #turn = 0
+
+  /** Throws ExportError for options that can never work. */
+  constructor(options: KafkaOptions, deps: KafkaDeps = {}) {
+    this.#options = options
+    this.#deps = deps
+    this.#layout = {
+      keys: new Keys(options.key, options.nodeName),
+      topicOf: parseTopic(options.topic),
+      headers: new RecordHeaders(options),
+    }
+    codecOf(options.compression)
+    if (options.brokers.length === 0) {
+      throw new ExportError('UNUSABLE_PATH', 'brokers: expected at least one host:port, got none')
+    }
+    if (options.idempotent && options.acks !== 'all') {
+      throw new ExportError('UNUSABLE_PATH', `idempotent: expected acks "all" with it, got "${options.acks}"`)
+    }
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    return this.#counters
+  }
+
+  /** Does not wait for a broker: one that is down is a matter of retries. */
+  async start(): Promise<void> {
+    const make = this.#deps.makeDriver ?? (await loadDriver(this.#options.driver))
+    this.#driver = make(this.#options, { warn: this.#deps.warn ?? (() => undefined) })
+  }
+
+  async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    const driver = this.#driver
+    if (driver === undefined) return retryable('CLOSED', 'the connection to Kafka is not open')
+    if (signal.aborted) return retryable('ABORTED', 'stopped before writing to Kafka')
+    if (this.#running !== undefined && (await within(this.#running, signal)) === undefined) {
+      // Twice the patience of the sender: whatever hangs, connections anew make it fail.
+      void driver.reset()
+      return retryable('TIMEOUT', 'an earlier request to Kafka is still not answered; connecting anew')
+    }
+    const running = this.#deliver(driver, batch).catch((error: unknown) => [faultOf(error, 'write to Kafka')])
+    this.#running = running
+    const faults = await within(running, signal)
+    if (faults === undefined) return retryable('ABORTED', 'Kafka has not answered in time; what it takes is remembered')
+    this.#running = undefined
+    const outcome = outcomeOf(batch, this.#memory, faults)
+    if (faults.length === 0) this.#memory.forget(batch)
+    return outcome
+  }
+
+  async stop(): Promise<void> {
+    const driver = this.#driver
+    this.#driver = undefined
+    await driver?.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  /** Sends all that is pending in the batch; returns what went wrong, lane by lane. Fates are remembered. */
+  async #deliver(driver: KafkaDriver, batch: Batch): Promise<readonly KafkaFault[]> {
+    if (this.#needsReset) await this.#reset(driver)
+    const faults: KafkaFault[] = []
+    const partitions = new Map<string, number>()
+    const find = async (topic: string): Promise<void> => {
+      try {
+        partitions.set(topic, await this.#count(driver, topic))
+      } catch (error) {
+        faults.push(faultOf(error, `find topic "${topic}"`))
+      }
+    }
+    await Promise.all([...topicsOf(batch, this.#memory, this.#layout)].map(find))
+    const nowMs = Math.floor(this.#now())
+    const lanes = layOut(batch, this.#memory, this.#layout, partitions, this.#turn++, nowMs)
+    const results = await Promise.all(lanes.map((lane) => this.#sendLane(driver, lane)))
+    for (const fault of results) if (fault !== undefined) faults.push(fault)
+    for (const fault of faults) this.#learn(fault)
+    return faults
+  }
+
+  /** Chunks in order; stops at the first that fails, so that nothing overtakes it. */
+  async #sendLane(driver: KafkaDriver, lane: Lane): Promise<KafkaFault | undefined> {
+    const { records } = lane
+    const limit = this.#options.maxRequestBytes
+    for (let from = 0; from < records.length;) {
+      let to = from
+      for (let bytes = 0; to < records.length; to++) {
+        bytes += sizeOf(records[to])
+        if (bytes > limit) break
+      }
+      if (to === from) {
+        this.#memory.settle(lane, from, ++to, TOO_LARGE)
+        from = to
+        continue
+      }
+      const fault = await this.#sendRange(driver, lane, from, to)
+      if (fault !== undefined) return fault
+      from = to
+    }
+    return undefined
+  }
+
+  /** One request; halved when the broker refuses it for its content, down to the single record that is to blame. */
+  async #sendRange(driver: KafkaDriver, lane: Lane, from: number, to: number): Promise<KafkaFault | undefined> {
+    this.#counters.requests++
+    const whole = from === 0 && to === lane.records.length
+    try {
+      await driver.send(lane.topic, lane.partition, whole ? lane.records : lane.records.slice(from, to))
+      this.#memory.settle(lane, from, to, ACKED)
+      return undefined
+    } catch (error) {
+      const fault = faultOf(error, `write to topic "${lane.topic}"`)
+      if (fault.kind !== 'too_large' && fault.kind !== 'permanent') {
+        if (fault.kind === 'retry') this.#counters.duplicates_possible += to - from
+        return fault
+      }
+      if (to - from === 1) {
+        this.#memory.settle(lane, from, to, fault.kind === 'too_large' ? TOO_LARGE : INVALID)
+        return undefined
+      }
+      this.#counters.split_batches++
+      const middle = (from + to) >>> 1
+      const first = await this.#sendRange(driver, lane, from, middle)
+      return first ?? this.#sendRange(driver, lane, middle, to)
+    }
+  }
+
+  /**
+   * An idempotent producer gets a new identity after every failure of unknown fate: the next request may hold other
+   * events under the same sequence numbers, and a broker would take those for a repetition and drop them.
+   */
+  #learn(fault: KafkaFault): void {
+    if (fault.kind !== 'config' || fault.code === UNKNOWN_TOPIC) this.#partitions.clear()
+    if (fault.kind === 'reset' || fault.code === UNKNOWN_TOPIC || this.#options.idempotent) this.#needsReset = true
+  }
+
+  async #reset(driver: KafkaDriver): Promise<void> {
+    this.#counters.resets++
+    await driver.reset()
+    this.#needsReset = false
+  }
+
+  async #count(driver: KafkaDriver, topic: string): Promise<number> {
+    const known = this.#partitions.get(topic)
+    if (known !== undefined && known.untilMs > this.#now()) return known.count
+    const count = await driver.partitions(topic)
+    this.#partitions.set(topic, { count, untilMs: this.#now() + PARTITIONS_MS })
+    return count
+  }
+
+  #now(): number {
+    return (this.#deps.nowMs ?? Date.now)()
+  }
+}
+
+function sizeOf(record: KafkaRecord | undefined): number {
+  return record === undefined ? 0 : record.value.length + (record.key?.length ?? 0) + RECORD_EXTRA
+}
+
+function retryable(code: 'CLOSED' | 'ABORTED' | 'TIMEOUT', message: string): Outcome {
+  return { status: 'retryable', error: new ExportError(code, message) }
+}
+
+/** The value of `work`, or undefined when the signal aborts first. */
+function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const aborted = (): void => resolve(undefined)
+    if (signal.aborted) return aborted()
+    signal.addEventListener('abort', aborted, { once: true })
+    void work.then((value) => {
+      signal.removeEventListener('abort', aborted)
+      resolve(value)
+    })
+  })
+}

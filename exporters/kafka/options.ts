@@ -1,0 +1,72 @@
+/** What a Kafka exporter is made from. */
+
+export type DriverName = 'kafkajs' | 'platformatic'
+export type KeyChoice = 'node_name' | 'exec_id' | 'policy' | 'none'
+export type CompressionName = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
+
+export interface KafkaTls {
+  /** PEM. The system's authorities when left out. */
+  readonly ca?: string
+  /** PEM, both for mTLS. */
+  readonly cert?: string
+  readonly key?: string
+  readonly passphrase?: string
+  /** Name to check in the certificate, when it is not the broker's. */
+  readonly serverName?: string
+  /** Accepts any certificate. */
+  readonly insecure?: boolean
+}
+
+export interface KafkaSasl {
+  readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+  readonly username: string
+  readonly password: string
+}
+
+/** What a driver needs of it: the way to the brokers and how records are written. */
+export interface KafkaConnection {
+  /** `host:port`, at least one. */
+  readonly brokers: readonly string[]
+  readonly clientId: string
+  readonly compression: CompressionName
+  readonly acks: 'all' | 'leader'
+  /** No duplicates from retries inside one send; needs acks `all`. */
+  readonly idempotent: boolean
+  /** For one request; the broker gets the same. */
+  readonly requestTimeoutMs: number
+  readonly tls?: KafkaTls
+  readonly sasl?: KafkaSasl
+}
+
+export interface KafkaOptions extends KafkaConnection {
+  readonly driver: DriverName
+  /** A topic, or a template with `{event_type}` and `{policy}`. */
+  readonly topic: string
+  readonly key: KeyChoice
+  /** `cloudevents` adds the headers of the binary mode; the value is the same. */
+  readonly format: 'json' | 'cloudevents'
+  readonly nodeName: string
+  /** Of `ce_source`, `//cluster/node`; '' when unknown. */
+  readonly clusterName: string
+  /** Names this run of the agent; a sequence is gap-free within it. */
+  readonly epoch: string
+  /** Version of the event's shape. */
+  readonly schema: number
+  /** Uncompressed size of one record batch. */
+  readonly maxRequestBytes: number
+}
+
+/** Values where the user gives none. Source of the size: the broker takes 1,048,588 bytes a batch (export.md §5.3). */
+export const DEFAULT_KAFKA_OPTIONS: Omit<KafkaOptions, 'brokers' | 'topic' | 'nodeName' | 'epoch'> = {
+  driver: 'platformatic',
+  clientId: 'ktrail',
+  compression: 'zstd',
+  acks: 'all',
+  idempotent: false,
+  requestTimeoutMs: 30_000,
+  key: 'node_name',
+  format: 'json',
+  clusterName: '',
+  schema: 1,
+  maxRequestBytes: 900 << 10,
+}

@@ -1,0 +1,169 @@
+/**
+ * Real brokers: Apache Kafka in KRaft mode, one node or three, each a process of its own that can be killed.
+ *
+ *   await using cluster = await KafkaCluster.start(jars.folder, { nodes: 3 })
+ */
+import { execFile, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+/** A fixed id: these clusters never meet. */
+const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg'
+const START_MS = 90_000
+
+export interface ClusterOptions {
+  readonly nodes: number
+  /** Further lines of server.properties. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
+interface Node {
+  readonly id: number
+  readonly port: number
+  readonly configFile: string
+  process: ChildProcess | undefined
+}
+
+export class KafkaCluster implements AsyncDisposable {
+  readonly #jars: string
+  readonly #folder: string
+  readonly #nodes: readonly Node[]
+
+  private constructor(jars: string, folder: string, nodes: readonly Node[]) {
+    this.#jars = jars
+    this.#folder = folder
+    this.#nodes = nodes
+  }
+
+  /** Formats and starts all nodes; settles when each says that it serves. */
+  static async start(jars: string, options: ClusterOptions): Promise<KafkaCluster> {
+    const folder = await mkdtemp(path.join(tmpdir(), 'ktrail-kafka-'))
+    const ports = await freePorts(options.nodes * 2)
+    const voters = Array.from({ length: options.nodes }, (_, i) => `${i + 1}@127.0.0.1:${ports[options.nodes + i]}`)
+    const nodes = Array.from({ length: options.nodes }, (_, i): Node => {
+      const configFile = path.join(folder, `node-${i + 1}.properties`)
+      return { id: i + 1, port: ports[i] ?? 0, configFile, process: undefined }
+    })
+    const cluster = new KafkaCluster(jars, folder, nodes)
+    try {
+      for (const node of nodes) {
+        const controllerPort = ports[options.nodes + node.id - 1] ?? 0
+        await writeFile(node.configFile, properties(node, controllerPort, voters, folder, options))
+        const format = ['kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', node.configFile]
+        await run('java', [...cluster.#java(128), ...format])
+      }
+      await Promise.all(nodes.map((node) => cluster.restart(node.id)))
+      return cluster
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  get brokers(): string[] {
+    return this.#nodes.map(({ port }) => `127.0.0.1:${port}`)
+  }
+
+  /** Starts a node that is down, with the data it had. */
+  async restart(id: number): Promise<void> {
+    const node = this.#node(id)
+    const args = [...this.#java(512), '-XX:TieredStopAtLevel=1', 'kafka.Kafka', node.configFile]
+    const child = spawn('java', args, { cwd: this.#folder, stdio: ['ignore', 'pipe', 'pipe'] })
+    node.process = child
+    await new Promise<void>((resolve, reject) => {
+      let tail = ''
+      const late = setTimeout(() => reject(new Error(`node ${id} did not start in ${START_MS} ms:\n${tail}`)), START_MS)
+      const read = (chunk: Buffer): void => {
+        tail = (tail + chunk.toString()).slice(-4000)
+        if (!tail.includes('Kafka Server started')) return
+        clearTimeout(late)
+        resolve()
+      }
+      child.stdout.on('data', read)
+      child.stderr.on('data', read)
+      child.once('exit', (code) => {
+        clearTimeout(late)
+        reject(new Error(`node ${id} ended with code ${code}:\n${tail}`))
+      })
+    })
+  }
+
+  /** Ends a node; settles when its process is gone. */
+  async kill(id: number, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
+    const child = this.#node(id).process
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const gone = new Promise((resolve) => child.once('exit', resolve))
+    child.kill(signal)
+    await gone
+  }
+
+  /** What `java` needs to run a class of Kafka's. */
+  #java(megabytes: number): string[] {
+    return [`-Xmx${megabytes}m`, '-Dorg.slf4j.simpleLogger.defaultLogLevel=info', '-cp', `${this.#jars}/*`]
+  }
+
+  #node(id: number): Node {
+    const node = this.#nodes[id - 1]
+    if (node === undefined) throw new Error(`no node ${id}`)
+    return node
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#nodes.map(({ id }) => this.kill(id)))
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+}
+
+function properties(
+  node: Node,
+  controllerPort: number,
+  voters: readonly string[],
+  folder: string,
+  options: ClusterOptions,
+): string {
+  const replicas = String(Math.min(3, options.nodes))
+  const settings: Record<string, string> = {
+    'process.roles': 'broker,controller',
+    'node.id': String(node.id),
+    'controller.quorum.voters': voters.join(','),
+    listeners: `PLAINTEXT://127.0.0.1:${node.port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${node.port}`,
+    'controller.listener.names': 'CONTROLLER',
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'log.dirs': path.join(folder, `data-${node.id}`),
+    'auto.create.topics.enable': 'false',
+    // Retention goes by the records' own times, and those of tests are long ago.
+    'log.retention.ms': '-1',
+    'offsets.topic.num.partitions': '1',
+    'offsets.topic.replication.factor': replicas,
+    'transaction.state.log.num.partitions': '1',
+    'transaction.state.log.replication.factor': replicas,
+    'transaction.state.log.min.isr': '1',
+    'group.initial.rebalance.delay.ms': '0',
+    ...options.settings,
+  }
+  return Object.entries(settings)
+    .map(([key, value]) => `${key}=${value}\n`)
+    .join('')
+}
+
+/** Ports that nobody listens on now. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(Array.from({ length: count }, listen))
+  const ports = servers.map((server) => {
+    const address = server.address()
+    return typeof address === 'object' && address !== null ? address.port : 0
+  })
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  return ports
+}
+
+function listen(): Promise<ReturnType<typeof createServer>> {
+  const server = createServer()
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)))
+}

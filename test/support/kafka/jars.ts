@@ -1,0 +1,70 @@
+/**
+ * Apache Kafka as jars of Maven Central, fetched once into the cache: a broker without a container engine.
+ * What is missing is told as a reason, so that a test can skip and say why.
+ */
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import path from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+export const KAFKA_VERSION = '4.1.0'
+
+// kafka-tools holds ConsoleConsumer; slf4j-simple makes the broker log to stderr.
+const PARTS = [
+  ['org.apache.kafka', 'kafka_2.13', KAFKA_VERSION],
+  ['org.apache.kafka', 'kafka-tools', KAFKA_VERSION],
+  ['org.slf4j', 'slf4j-simple', '1.7.36'],
+]
+
+/** Where the jars are, or why there are none. */
+export type Jars = { readonly folder: string } | { readonly missing: string }
+
+let found: Promise<Jars> | undefined
+
+/** Fetches the jars once per cache (7 s, 50 MB). */
+export function kafkaJars(): Promise<Jars> {
+  found ??= fetchJars()
+  return found
+}
+
+async function fetchJars(): Promise<Jars> {
+  const cache = path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'ktrail', 'kafka')
+  const folder = path.join(cache, KAFKA_VERSION)
+  if (!(await answers('java', '-version'))) return { missing: 'java is not installed' }
+  if (existsSync(folder)) return { folder }
+  if (!(await answers('mvn', '-v'))) return { missing: 'mvn, which fetches Apache Kafka, is not installed' }
+  await mkdir(cache, { recursive: true })
+  const work = await mkdtemp(path.join(cache, 'fetch-'))
+  try {
+    await writeFile(path.join(work, 'pom.xml'), pom())
+    const jars = path.join(work, 'jars')
+    await run('mvn', ['-q', '-B', 'dependency:copy-dependencies', `-DoutputDirectory=${jars}`], { cwd: work })
+    // Somebody else may have been quicker: theirs are the same.
+    await rename(jars, folder).catch(() => undefined)
+    return existsSync(folder) ? { folder } : { missing: `cannot write the jars to ${folder}` }
+  } catch (error) {
+    return { missing: `mvn cannot fetch Apache Kafka ${KAFKA_VERSION}: ${String(error).split('\n')[0]}` }
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
+}
+
+function pom(): string {
+  const dependencies = PARTS.map(
+    ([group, name, version]) =>
+      `<dependency><groupId>${group}</groupId><artifactId>${name}</artifactId><version>${version}</version></dependency>`,
+  )
+  return `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>test</groupId><artifactId>test</artifactId><version>1</version>
+<dependencies>${dependencies.join('')}</dependencies></project>\n`
+}
+
+async function answers(command: string, argument: string): Promise<boolean> {
+  return run(command, [argument]).then(
+    () => true,
+    () => false,
+  )
+}

@@ -1,0 +1,58 @@
+/** Reads a topic back with Kafka's own console consumer: an opinion that owes nothing to the client under test. */
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+
+export interface ReadRecord {
+  readonly partition: number
+  readonly offset: number
+  readonly timestampMs: number
+  readonly key: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly value: string
+}
+
+const CLASS = 'org.apache.kafka.tools.consumer.ConsoleConsumer'
+const SEPARATOR = '\t'
+const PARTS = ['timestamp', 'partition', 'offset', 'headers', 'key', 'value']
+
+/** Every record of the topic, in the order of each partition. Ends when nothing more has come for `quietMs`. */
+export async function readTopic(
+  jars: string,
+  brokers: readonly string[],
+  topic: string,
+  quietMs = 4000,
+): Promise<ReadRecord[]> {
+  const args = ['-Xmx512m', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', '-cp', `${jars}/*`, CLASS]
+  args.push('--bootstrap-server', brokers.join(','), '--topic', topic, '--from-beginning')
+  args.push('--timeout-ms', String(quietMs), '--property', `key.separator=${SEPARATOR}`)
+  for (const part of PARTS) args.push('--property', `print.${part}=true`)
+  const child = spawn('java', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let complaint = ''
+  child.stderr.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-2000)))
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  const records: ReadRecord[] = []
+  for await (const line of createInterface({ input: child.stdout })) records.push(parse(line))
+  await ended
+  // It ends by a timeout, which it reports as an error; the number it read stands in the same text.
+  if (!complaint.includes(`Processed a total of ${records.length} messages`)) {
+    throw new Error(`the console consumer of ${topic} failed: ${complaint}`)
+  }
+  return records
+}
+
+function parse(line: string): ReadRecord {
+  const [timestamp = '', partition = '', offset = '', headers = '', key = '', ...value] = line.split(SEPARATOR)
+  return {
+    timestampMs: Number(timestamp.replace('CreateTime:', '')),
+    partition: Number(partition.replace('Partition:', '')),
+    offset: Number(offset.replace('Offset:', '')),
+    headers: Object.fromEntries(headers.split(',').map(pair)),
+    key,
+    value: value.join(SEPARATOR),
+  }
+}
+
+function pair(text: string): [string, string] {
+  const at = text.indexOf(':')
+  return [text.slice(0, at), text.slice(at + 1)]
+}

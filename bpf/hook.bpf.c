@@ -3,7 +3,7 @@
  * The one template of every hook. A program is a stub that says how its arguments arrive and which slot of `hooks`
  * it serves; the verifier then specialises `hook_run` for that slot.
  *
- * Order of tests, cheapest first: own process, numbers, path by pointers, and only then names and maps.
+ * Order of tests, cheapest first: numbers, path by pointers, own process, and only then the clock, names and maps.
  */
 #include "vmlinux/x86_64.h"
 #include <bpf/bpf_core_read.h>
@@ -280,8 +280,6 @@ static __always_inline int hook_screen(struct scratch *s, __u32 slot)
 	__u32 alive = 0;
 	__u8 position;
 
-	if (agent_tgid && bpf_get_current_pid_tgid() >> 32 == agent_tgid)
-		return -1;
 	if (hook->nselectors) {
 		alive = selectors_by_number(hook, s->call.args);
 		if (!alive)
@@ -296,6 +294,10 @@ static __always_inline int hook_screen(struct scratch *s, __u32 slot)
 		if (!screen(hook, at, task_root(), s->ring, &s->top))
 			return -1;
 	}
+	/* Two helper calls that nearly every call can do without. */
+	if (agent_tgid && bpf_get_current_pid_tgid() >> 32 == agent_tgid)
+		return -1;
+	s->call.time_ns = bpf_ktime_get_boot_ns();
 	return alive;
 }
 
@@ -338,7 +340,6 @@ static __noinline int on_entry(struct pt_regs *ctx, __u32 slot)
 
 	if (!s)
 		return 0;
-	s->call.time_ns = bpf_ktime_get_boot_ns();
 	take_registers(&s->call, slot, ctx);
 	alive = hook_screen(s, slot);
 	return alive < 0 ? 0 : hook_record(slot, alive);
@@ -355,7 +356,6 @@ static __noinline int on_exit(void *ctx, __u32 slot)
 
 	if (!s)
 		return 0;
-	s->call.time_ns = bpf_ktime_get_boot_ns();
 	if (hook->syscall) {
 		bpf_get_func_arg(ctx, 0, &raw[0]);
 	} else {
@@ -377,7 +377,7 @@ static __noinline int enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
 {
 	struct join_key key = { .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
 	struct scratch *s = scratch_of(slot);
-	struct join_value value = { .entered_ns = bpf_ktime_get_boot_ns() };
+	struct join_value value = {};
 
 	if (!s)
 		return 1;
@@ -385,6 +385,7 @@ static __noinline int enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
 	if (hook_screen(s, slot) < 0)
 		return 1;
 	__builtin_memcpy(value.args, s->call.args, sizeof(value.args));
+	value.entered_ns = s->call.time_ns;
 	if (bpf_map_update_elem(&join, &key, &value, BPF_NOEXIST) == 0)
 		return 0;
 	/* The same thread at the same depth of its stack: the call before never came back to us. */

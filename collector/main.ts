@@ -6,6 +6,7 @@ import { didYouMean } from '../config/near.ts'
 import { printConfig } from '../config/print.ts'
 import { formatProblem } from '../config/problems.ts'
 import { startAgent } from './agent.ts'
+import type { RunningAgent } from './agent.ts'
 import { CollectorError } from './errors.ts'
 import { createLog } from './log.ts'
 import { notifySystemd } from './host/notify.ts'
@@ -51,24 +52,24 @@ async function answer(text: string): Promise<void> {
 
 const defaultConfig = (): string => new URL('../config/ktrail.yaml', import.meta.url).pathname
 
-const ignore = (): void => {}
-
 async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, { config: { type: 'string' } })
   if (positionals.length > 0) throw new UsageError(`run takes no file, got "${positionals[0]}": use --config FILE`)
   const { config } = configOrThrow(await parseConfigFile(String(values['config'] ?? defaultConfig()), process.env))
   const log = createLog(config.log)
-  // Before the agent is there a hang-up has nothing to reopen; unheard it would end the start.
-  process.on('SIGHUP', ignore)
-  process.on('SIGUSR1', ignore)
+  // Heard from here on: unheard, a hang-up would end the start, and a SIGTERM just after "ready" the agent without a drain.
+  let running: RunningAgent | undefined
+  let hungUp = false
+  const reload = (): void => {
+    hungUp = running === undefined
+    running?.reload().catch((error: unknown) => log.error({ error: String(error) }, 'reload failed'))
+  }
+  const told = stopSignal(reload)
   const agent = await startAgent(config, log)
+  running = agent
+  if (hungUp) reload()
   notifySystemd('ready', (message) => log.warn(message))
-  const signal = await Promise.race([
-    agent.failed,
-    stopSignal(
-      () => void agent.reload().catch((error: unknown) => log.error({ error: String(error) }, 'reload failed')),
-    ),
-  ]).catch(async (error: unknown) => {
+  const signal = await Promise.race([agent.failed, told]).catch(async (error: unknown) => {
     // What is held already may still be delivered.
     await agent.stop()
     throw error

@@ -2,6 +2,7 @@
 import type { Encoder, Encoding, Exporter } from './exporter.ts'
 import { createCompactEncoder } from './encoding/compact.ts'
 import { createJsonEncoder } from './encoding/json-line.ts'
+import { ExportError } from './errors.ts'
 import { FileExporter } from './file/exporter.ts'
 import type { FileDeps, FileOptions } from './file/exporter.ts'
 import { StdoutExporter } from './stdout/exporter.ts'
@@ -87,5 +88,8 @@ export function createEncoder(encoding: Encoding, options: EncoderOptions): Enco
       return createJsonEncoder(options)
     case 'compact':
       return createCompactEncoder(options)
+    case 'otlp':
+    case 'otlp_json':
+      throw new ExportError('CONTRACT', `encoding "${encoding}" needs an epoch: make it by createOtlpEncoder`)
   }
 }

@@ -63,6 +63,8 @@ export class KernelSide implements Disposable {
   readonly #links: Array<{ readonly program: string; readonly link: Link }> = []
   readonly #maps: Record<(typeof SHARED)[number], BpfMap>
   #nextHookId = 1
+  /** kprobe.session hooks in force, by kernel function. */
+  readonly #sessions = new Map<string, number>()
   readonly #threadStart: ThreadStart
   /** Join maps of the policies in force that join. */
   readonly #joins = new Set<JoinSweep>()
@@ -131,7 +133,14 @@ export class KernelSide implements Disposable {
    */
   loadPolicy(policy: Policy): LoadedPolicy {
     const { facts, symbols, mode } = this.#options
-    const planned = planPolicy(policy, facts, symbols, mode, () => this.#nextHookId++)
+    const planned = planPolicy(
+      policy,
+      facts,
+      symbols,
+      mode,
+      () => this.#nextHookId++,
+      (symbol) => this.#sessions.get(symbol) ?? 0,
+    )
     const objects: BpfObject[] = []
     const hooks: LoadedHook[] = []
     const joins: Array<{ readonly map: BpfMap; readonly sweep: JoinSweep }> = []
@@ -169,7 +178,21 @@ export class KernelSide implements Disposable {
       })
     }
     for (const { sweep } of joins) this.#joins.add(sweep)
-    return { policy, hooks, [Symbol.dispose]: close }
+    this.#countSessions(hooks, 1)
+    return {
+      policy,
+      hooks,
+      [Symbol.dispose]: () => {
+        if (objects.length > 0) this.#countSessions(hooks, -1)
+        close()
+      },
+    }
+  }
+
+  #countSessions(hooks: readonly PlannedHook[], by: 1 | -1): void {
+    for (const { mode, symbol } of hooks) {
+      if (mode === 'kprobe.session') this.#sessions.set(symbol, (this.#sessions.get(symbol) ?? 0) + by)
+    }
   }
 
   #openHooks(plan: PlannedObject): BpfObject {

@@ -77,6 +77,12 @@ export function chooseMode(spec: KprobeSpec, kernel: KernelFacts, wanted: Attach
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }
 
+/**
+ * Sessions that may share one function. Since 6.14 the returns of all who watch it have 256 bytes a call between them:
+ * with 17 sessions none of them runs any more. Half is left to other tracers of the host.
+ */
+const SESSIONS_MAX = 8
+
 function programsOf(mode: AttachMode, slot: number, symbol: string, multi: boolean): PlannedHook['attach'] {
   switch (mode) {
     case 'kprobe.multi':
@@ -162,7 +168,8 @@ function checkTypes(policy: Policy, spec: KprobeSpec, symbol: string, symbols: S
 }
 
 /**
- * Plans all hooks of a policy; `nextHookId` numbers them and never repeats. Throws CollectorError POLICY_REFUSED with
+ * Plans all hooks of a policy; `nextHookId` numbers them and never repeats, `sessionsOn` counts the kprobe.session hooks
+ * that other policies have on a function. Throws CollectorError POLICY_REFUSED with
  * file:line:col for a function or type that this kernel does not have.
  */
 export function planPolicy(
@@ -171,7 +178,9 @@ export function planPolicy(
   symbols: Symbols,
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
+  sessionsOn: (symbol: string) => number = () => 0,
 ): PlannedObject[] {
+  const sessions = new Map<string, number>()
   const objects: PlannedObject[] = []
   const multi = kernel.fprobe && wanted !== 'kprobe'
   for (let from = 0; from < policy.kprobes.length; from += LIMITS.hookSlots) {
@@ -189,7 +198,12 @@ export function planPolicy(
         labels: spec.args.filter((arg) => arg.type !== 'nop').map((arg) => arg.label),
       }
       constants.push(hookBytes(hook.id, spec, sets))
-      const mode = chooseMode(spec, kernel, wanted)
+      let mode = chooseMode(spec, kernel, wanted)
+      if (mode === 'kprobe.session') {
+        const others = sessions.get(symbol) ?? sessionsOn(symbol)
+        if (others >= SESSIONS_MAX) mode = 'join'
+        else sessions.set(symbol, others + 1)
+      }
       const attach = programsOf(mode, slot, symbol, multi)
       const programs = attach.map(({ program, kind }) =>
         kind === 'fexit' ? { name: program, kind, target: symbol } : { name: program, kind },

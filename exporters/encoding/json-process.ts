@@ -57,15 +57,21 @@ function render(process: Process): Uint8Array {
     separator = ','
   }
   text('exec_id', process.execId)
-  scratch.utf8(`${separator}"pid":${process.pid},"uid":${process.uid}`)
-  separator = ','
+  const number = (key: string, value: number | undefined): void => {
+    if (value === undefined) return
+    scratch.utf8(`${separator}"${key}":${value}`)
+    separator = ','
+  }
+  number('pid', process.pid)
+  number('uid', process.uid)
   text('cwd', process.cwd)
   text('binary', process.binary)
   text('arguments', process.arguments)
   text('flags', process.flags)
   scratch.utf8(',"start_time":"')
   scratch.timestamp(process.startTime)
-  scratch.utf8(`","auid":${process.auid}`)
+  scratch.utf8('"')
+  number('auid', process.auid)
   text('docker', process.docker)
   text('parent_exec_id', process.parentExecId)
   // Out of Node's shared 8 KiB pool, which one long-lived slice would keep alive as a whole.

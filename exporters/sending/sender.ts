@@ -192,7 +192,7 @@ export class Sender {
         return 0
       }
       case 'retryable':
-        this.#taken(flight, outcome.taken ?? 0)
+        this.#taken(flight, outcome)
         this.#books.note(outcome.error.message)
         this.#state = { is: 'backing_off' }
         return retryDelayMs(attempt, this.#options.retry, this.#random, outcome.afterMs)
@@ -206,10 +206,12 @@ export class Sender {
     }
   }
 
-  #taken(flight: Flight, claimed: number): void {
-    if (claimed <= 0) return
-    const { events, bytes } = flight.takeHead(claimed)
-    this.#books.deliver(events, bytes)
+  #taken(flight: Flight, { taken = 0, refused }: Extract<Outcome, { status: 'retryable' }>): void {
+    if (taken <= 0) return
+    const { events, bytes } = flight.takeHead(taken)
+    const rejected = Math.min(Math.max(0, refused?.rejected ?? 0), events)
+    if (refused !== undefined) this.#books.reject(refused.reason, rejected)
+    this.#books.deliver(events - rejected, bytes)
     this.#queue.settle(events, bytes)
     this.#admitOutside()
   }

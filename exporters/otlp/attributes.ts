@@ -1,0 +1,71 @@
+/** Names of all attributes that we send, and what attributes are written into. Names: export.md §2.1, §2.3. */
+
+/** An attribute's name with its protobuf form, made once. */
+export interface Key {
+  readonly name: string
+  /** Field 1 of KeyValue: tag, length, name. */
+  readonly bytes: Uint8Array
+}
+
+/** Where a mapping puts attributes: protobuf bytes, JSON, or a plain object. A key is put at most once. */
+export interface AttributeSink {
+  text(key: Key, value: string): void
+  /** Within ±2^53. */
+  integer(key: Key, value: number): void
+  list(key: Key, values: readonly string[]): void
+}
+
+/** Makes a key. The name is at most 127 bytes of ASCII when it is one of ours; labels may be anything. */
+export function key(name: string): Key {
+  const text = Buffer.from(name)
+  const length: number[] = []
+  let rest = text.length
+  for (; rest > 0x7f; rest >>>= 7) length.push((rest & 0x7f) | 0x80)
+  length.push(rest)
+  return { name, bytes: new Uint8Array(Buffer.concat([Buffer.of(0x0a, ...length), text])) }
+}
+
+export const KEYS = {
+  uid: key('log.record.uid'),
+  eventName: key('event_name'),
+  pid: key('process.pid'),
+  parentPid: key('process.parent_pid'),
+  tid: key('thread.id'),
+  executable: key('process.executable.path'),
+  commandLine: key('process.command_line'),
+  cwd: key('process.working_directory'),
+  userId: key('process.user.id'),
+  created: key('process.creation.time'),
+  exitCode: key('process.exit.code'),
+  exitTime: key('process.exit.time'),
+  signal: key('tetragon.signal'),
+  execId: key('tetragon.exec_id'),
+  parentExecId: key('tetragon.parent_exec_id'),
+  auid: key('tetragon.auid'),
+  parentBinary: key('tetragon.parent.binary'),
+  container: key('container.id'),
+  filePath: key('file.path'),
+  fileMode: key('file.mode'),
+  targetPath: key('tetragon.file.target_path'),
+  functionName: key('tetragon.function_name'),
+  action: key('tetragon.action'),
+  returnAction: key('tetragon.return_action'),
+  returned: key('tetragon.return'),
+  tags: key('tetragon.tags'),
+  rule: key('security_rule.name'),
+  ruleDescription: key('security_rule.description'),
+} as const
+
+const LABELS = new Map<string, Key>()
+/** Labels come from policies, so there are few; a bound keeps a policy that is reloaded for years harmless. */
+const MAX_LABELS = 10_000
+
+/** `tetragon.arg.<label>` */
+export function labelKey(label: string): Key {
+  let found = LABELS.get(label)
+  if (found === undefined) {
+    if (LABELS.size >= MAX_LABELS) LABELS.clear()
+    LABELS.set(label, (found = key(`tetragon.arg.${label}`)))
+  }
+  return found
+}

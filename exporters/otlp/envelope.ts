@@ -1,0 +1,117 @@
+/**
+ * What stands around the records: ExportLogsServiceRequest{ResourceLogs{resource, ScopeLogs{scope, records…}}}, in both
+ * protocols. The resource is the agent and its host, one for all records (export.md §2.2).
+ */
+import type { Encoding } from '../exporter.ts'
+import { key } from './attributes.ts'
+import { ProtoWriter, varintSize } from './protobuf.ts'
+
+export interface ResourceOptions {
+  readonly serviceName: string
+  readonly serviceVersion: string
+  /** Becomes `service.instance.id` and `host.name`: Loki makes one stream of each instance. */
+  readonly nodeName: string
+  /** Whether the node is one of Kubernetes: then also `k8s.node.name`. */
+  readonly kubernetes?: boolean
+  /** `k8s.cluster.name`; left out when ''. */
+  readonly clusterName?: string
+  /** More, from the user. One of ours by the same name gives way. */
+  readonly attributes?: Readonly<Record<string, string>>
+}
+
+/** Around the records of one request. */
+export interface Envelope {
+  /** Goes before records of `length` bytes in all. */
+  head(length: number): Uint8Array
+  readonly tail: Uint8Array
+  /** Bytes of each record's last separator that must not be sent. */
+  readonly separator: number
+  readonly contentType: 'application/x-protobuf' | 'application/json'
+}
+
+const NOTHING = new Uint8Array(0)
+
+/** The resource's attributes in the order in which they are sent. */
+export function resourceAttributes(options: ResourceOptions): Readonly<Record<string, string>> {
+  const { serviceName, serviceVersion, nodeName, kubernetes = false, clusterName = '' } = options
+  return {
+    'service.name': serviceName,
+    ...(serviceVersion === '' ? {} : { 'service.version': serviceVersion }),
+    'service.instance.id': nodeName,
+    'host.name': nodeName,
+    ...(kubernetes ? { 'k8s.node.name': nodeName } : {}),
+    ...(clusterName === '' ? {} : { 'k8s.cluster.name': clusterName }),
+    ...options.attributes,
+  }
+}
+
+/** The scope: `<service>.events`; Loki copies it into every entry, so it is short. */
+export function scopeOf(options: ResourceOptions): { readonly name: string; readonly version: string } {
+  return { name: `${options.serviceName}.events`, version: options.serviceVersion }
+}
+
+/** Makes the envelope of an encoding. */
+export function createEnvelope(encoding: Extract<Encoding, 'otlp' | 'otlp_json'>, options: ResourceOptions): Envelope {
+  return encoding === 'otlp' ? protobufEnvelope(options) : jsonEnvelope(options)
+}
+
+function protobufEnvelope(options: ResourceOptions): Envelope {
+  const resource = resourceField(options)
+  const scope = scopeField(options)
+  const out = new ProtoWriter(6, 4 << 10)
+  return {
+    head: (length) => {
+      const scopeLogs = scope.length + length
+      const resourceLogs = resource.length + 1 + varintSize(scopeLogs) + scopeLogs
+      out.byte(0x0a)
+      out.varint(resourceLogs)
+      out.raw(resource)
+      out.byte(0x12)
+      out.varint(scopeLogs)
+      out.raw(scope)
+      return out.take()
+    },
+    tail: NOTHING,
+    separator: 0,
+    contentType: 'application/x-protobuf',
+  }
+}
+
+function resourceField(options: ResourceOptions): Uint8Array {
+  const out = new ProtoWriter(1, 4 << 10)
+  out.byte(0x0a)
+  const start = out.open(1)
+  for (const [name, value] of Object.entries(resourceAttributes(options))) out.text(key(name), value)
+  out.byte(0x10)
+  out.byte(0)
+  out.close(start, 1)
+  return out.take()
+}
+
+function scopeField(options: ResourceOptions): Uint8Array {
+  const { name, version } = scopeOf(options)
+  const out = new ProtoWriter(6, 1 << 10)
+  out.byte(0x0a)
+  const start = out.open(1)
+  out.byte(0x0a)
+  out.string(name)
+  if (version !== '') {
+    out.byte(0x12)
+    out.string(version)
+  }
+  out.close(start, 1)
+  return out.take()
+}
+
+/** A record of `otlp_json` ends in a comma; the last one is not sent. */
+function jsonEnvelope(options: ResourceOptions): Envelope {
+  const attributes = Object.entries(resourceAttributes(options)).map(([name, value]) => ({
+    key: name,
+    value: { stringValue: value },
+  }))
+  const resource = JSON.stringify({ attributes, droppedAttributesCount: 0 })
+  const { name, version } = scopeOf(options)
+  const scope = JSON.stringify(version === '' ? { name } : { name, version })
+  const head = Buffer.from(`{"resourceLogs":[{"resource":${resource},"scopeLogs":[{"scope":${scope},"logRecords":[`)
+  return { head: () => head, tail: Buffer.from(']}]}]}'), separator: 1, contentType: 'application/json' }
+}

@@ -1,0 +1,183 @@
+/**
+ * Sends OTLP log records over HTTP. Its batches hold records in `otlp` or `otlp_json`; it puts resource and scope before them,
+ * compresses, posts, and reads what the sink made of it. Which status means what: `outcome.ts`; halving: `delivery.ts`.
+ */
+import { ExportError, errnoOf, textOf } from '../errors.ts'
+import type { Batch, Exporter, Outcome } from '../exporter.ts'
+import { endOf } from '../sending/encoded.ts'
+import { compress } from './compress.ts'
+import type { Compression } from './compress.ts'
+import { deliver } from './delivery.ts'
+import type { Range } from './delivery.ts'
+import { createEnvelope, resourceAttributes } from './envelope.ts'
+import type { Envelope, ResourceOptions } from './envelope.ts'
+import { LimitCheck } from './limits.ts'
+import type { LokiLimits } from './limits.ts'
+import { verdictOf } from './outcome.ts'
+import type { Verdict } from './outcome.ts'
+import { Pace } from './pace.ts'
+import { HttpTransport } from './transport.ts'
+import type { TlsFiles } from './transport.ts'
+
+export interface OtlpOptions {
+  readonly encoding: 'otlp' | 'otlp_json'
+  /** With path: `http://loki:3100/otlp/v1/logs`. */
+  readonly endpoint: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** `X-Scope-OrgID` of a multi-tenant Loki. */
+  readonly tenant?: string
+  readonly compression: Compression
+  /** For one request. A batch may take several, so the sender's own timeout is longer. */
+  readonly timeoutMs: number
+  readonly tls?: TlsFiles
+  readonly resource: ResourceOptions
+  /** Checks each record against these before it is sent; absent for sinks that are not Loki. */
+  readonly loki?: LokiLimits
+  readonly maxConnections?: number
+}
+
+export interface OtlpDeps {
+  /** Milliseconds since 1970; for age limits and dates in Retry-After. */
+  readonly wallMs?: () => number
+  /** What the sink says of requests that it took, at most once a minute. */
+  readonly warn?: (text: string) => void
+}
+
+/** export.md §4.4: what the SDK's exporter calls a fault of certificates comes back until a person mends it. */
+const TLS_FAULT = /^(?:CERT_|ERR_TLS_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA)/
+const WARN_EVERY_MS = 60_000
+
+export class OtlpExporter implements Exporter {
+  readonly type = 'otlp'
+  readonly encoding: 'otlp' | 'otlp_json'
+  readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0 }
+  readonly #options: OtlpOptions
+  readonly #transport: HttpTransport
+  readonly #envelope: Envelope
+  readonly #headers: Readonly<Record<string, string>>
+  readonly #limits: LimitCheck | undefined
+  readonly #wallMs: () => number
+  readonly #warn: (text: string) => void
+  readonly #pace = new Pace()
+  #warnedMs = Number.NEGATIVE_INFINITY
+
+  /** Throws ExportError when endpoint or headers can never work. */
+  constructor(options: OtlpOptions, deps: OtlpDeps = {}) {
+    const { encoding, endpoint, headers = {}, tenant, tls, maxConnections, compression, resource, loki } = options
+    this.encoding = encoding
+    this.#options = options
+    this.#transport = new HttpTransport({
+      url: endpoint,
+      headers: {
+        'user-agent': `${resource.serviceName}/${resource.serviceVersion}`,
+        ...(tenant === undefined ? {} : { 'x-scope-orgid': tenant }),
+        ...headers,
+      },
+      ...(tls === undefined ? {} : { tls }),
+      ...(maxConnections === undefined ? {} : { maxConnections }),
+    })
+    this.#envelope = createEnvelope(encoding, resource)
+    // Literally this: Loki compares the whole header.
+    const contentType = { 'content-type': this.#envelope.contentType }
+    this.#headers = compression === 'none' ? contentType : { ...contentType, 'content-encoding': compression }
+    this.#limits = loki === undefined ? undefined : new LimitCheck(loki, resourceAttributes(resource))
+    this.#wallMs = deps.wallMs ?? Date.now
+    this.#warn = deps.warn ?? (() => {})
+  }
+
+  start(): Promise<void> {
+    return this.#transport.open()
+  }
+
+  /** Reads certificates and keys again; new connections use them. The old ones stay when that fails. */
+  reopen(): Promise<void> {
+    return this.#transport.open()
+  }
+
+  async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    const refused = this.#refusals(batch)
+    const outcome = await deliver({
+      count: batch.count,
+      refused,
+      maxEvents: this.#pace.maxEvents,
+      post: (range) => this.#post(batch, range, refused, signal),
+      onRefused: (reason, events) => this.#count(`rejected_${reason}`, events),
+    })
+    if (outcome.status !== 'retryable' && outcome.status !== 'hold') this.#pace.settled()
+    return outcome
+  }
+
+  stop(): Promise<void> {
+    this.#transport.close()
+    return Promise.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  #refusals(batch: Batch): ReadonlyMap<number, string> {
+    const all = new Map<number, string>()
+    if (this.#limits === undefined) return all
+    const nowMs = this.#wallMs()
+    let first = 0
+    for (const part of batch.parts) {
+      for (const [index, reason] of this.#limits.refusals(part, nowMs) ?? []) all.set(first + index, reason)
+      first += part.count
+    }
+    return all
+  }
+
+  async #post(batch: Batch, range: Range, refused: ReadonlyMap<number, string>, signal: AbortSignal): Promise<Verdict> {
+    try {
+      const body = await compress(this.#body(batch, range, refused), this.#options.compression)
+      this.#count('requests', 1)
+      for (const chunk of body) this.#count('request_bytes', chunk.length)
+      const reply = await this.#transport.post(body, this.#headers, this.#options.timeoutMs, signal)
+      const verdict = verdictOf(reply, this.#transport.where, this.#wallMs())
+      if (verdict.is === 'taken' && verdict.warning !== '') this.#report(verdict.warning)
+      if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(range.to - range.from)
+      else this.#pace.answered()
+      return verdict
+    } catch (cause) {
+      const error = cause instanceof ExportError ? cause : new ExportError('IO', textOf(cause), cause)
+      if (TLS_FAULT.test(errnoOf(error.cause))) return { is: 'hold', error }
+      return { is: 'again', throttled: false, afterMs: undefined, error }
+    }
+  }
+
+  /** The request of the events of `range` that are not refused; at least one is not. */
+  #body(batch: Batch, { from, to }: Range, refused: ReadonlyMap<number, string>): readonly Uint8Array[] {
+    const { separator } = this.#envelope
+    const runs: Uint8Array[] = []
+    let first = 0
+    for (const part of batch.parts) {
+      const low = Math.max(0, from - first)
+      const high = Math.min(part.count, to - first)
+      for (let start = low; start < high;) {
+        let end = start
+        if (refused.size === 0) end = high
+        else while (end < high && !refused.has(first + end)) end++
+        if (end > start) runs.push(part.bytes.subarray(endOf(part, start), endOf(part, end)))
+        start = end < high ? end + 1 : end
+      }
+      first += part.count
+    }
+    const last = runs.at(-1)
+    if (separator > 0 && last !== undefined) runs[runs.length - 1] = last.subarray(0, last.length - separator)
+    const length = runs.reduce((sum, run) => sum + run.length, 0)
+    return [this.#envelope.head(length), ...runs, this.#envelope.tail]
+  }
+
+  #report(text: string): void {
+    this.#count('warnings', 1)
+    const nowMs = this.#wallMs()
+    if (nowMs - this.#warnedMs < WARN_EVERY_MS) return
+    this.#warnedMs = nowMs
+    this.#warn(`${this.#transport.where}: ${text}`)
+  }
+
+  #count(name: string, by: number): void {
+    this.counters[name] = (this.counters[name] ?? 0) + by
+  }
+}

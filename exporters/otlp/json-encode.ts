@@ -1,0 +1,64 @@
+/**
+ * Encoding `otlp_json`: LogRecords in OTLP's JSON mapping, each followed by a comma, so that any run of them is the inside
+ * of a `logRecords` list but for its last byte. For sinks that do not take protobuf: about twenty times slower than `otlp`.
+ */
+import type { Event, Timestamp } from '../../collector/event.ts'
+import type { Encoded, Encoder } from '../exporter.ts'
+import { now } from './encode.ts'
+import type { OtlpEncoderOptions } from './encode.ts'
+import { plainRecord } from './records.ts'
+import type { AttributeValue, PlainRecord } from './records.ts'
+
+/** Makes the encoder of OTLP log records in JSON. */
+export function createOtlpJsonEncoder(options: OtlpEncoderOptions): Encoder {
+  const observe = options.observed ?? now
+  return {
+    encoding: 'otlp_json',
+    encode(events): Encoded {
+      const observed = observe()
+      const json = options.body === 'json' ? options.json.encode(events) : undefined
+      return joined(events, (event, i) => {
+        const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
+        return Buffer.from(`${JSON.stringify(jsonRecord(plainRecord(event, line, observed, options)))},`)
+      })
+    },
+  }
+}
+
+function joined(events: readonly Event[], record: (event: Event, index: number) => Buffer): Encoded {
+  let end = 0
+  const records = events.map(record)
+  const ends = Uint32Array.from(records, ({ length }) => (end += length))
+  return {
+    encoding: 'otlp_json',
+    bytes: Buffer.concat(records),
+    ends,
+    count: events.length,
+    firstSeq: events[0]?.seq ?? 0,
+  }
+}
+
+/** Key order as the SDK's serializer prints it. */
+function jsonRecord(record: PlainRecord): object {
+  const { severity, body } = record
+  return {
+    timeUnixNano: nanos(record.time),
+    observedTimeUnixNano: nanos(record.observed),
+    severityNumber: severity.number,
+    severityText: severity.text,
+    ...(body === undefined ? {} : { body: { stringValue: body } }),
+    eventName: record.eventName,
+    attributes: Object.entries(record.attributes).map(([key, value]) => ({ key, value: anyValue(value) })),
+    droppedAttributesCount: 0,
+  }
+}
+
+function anyValue(value: AttributeValue): object {
+  if (typeof value === 'string') return { stringValue: value }
+  if (typeof value === 'number') return { intValue: value }
+  return { arrayValue: { values: value.map((item) => ({ stringValue: item })) } }
+}
+
+function nanos({ sec, nsec }: Timestamp): string {
+  return (BigInt(sec) * 1_000_000_000n + BigInt(nsec)).toString()
+}

@@ -1,0 +1,191 @@
+/**
+ * Which attributes, severity and text an event has in OTLP: the one place that knows (export.md §2.3). Written against
+ * AttributeSink, so that the protobuf encoder, the JSON encoder and the SDK's serializer all say the same.
+ * Attributes that come from a process or a hook stand apart, because encoders keep their bytes.
+ */
+import type { Argument, Event, Hook, Process, Timestamp } from '../../collector/event.ts'
+import { KEYS, labelKey } from './attributes.ts'
+import type { AttributeSink } from './attributes.ts'
+
+export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+
+export interface Severity {
+  readonly number: number
+  readonly text: string
+}
+
+/** export.md §1.5: the first number of each range. */
+const SEVERITIES: Readonly<Record<SeverityName, Severity>> = {
+  trace: { number: 1, text: 'TRACE' },
+  debug: { number: 5, text: 'DEBUG' },
+  info: { number: 9, text: 'INFO' },
+  warn: { number: 13, text: 'WARN' },
+  error: { number: 17, text: 'ERROR' },
+  fatal: { number: 21, text: 'FATAL' },
+}
+
+export interface MappingOptions {
+  /** Names this run of the agent; with the sequence it makes `log.record.uid`. */
+  readonly epoch: string
+  /** `json`: the event as Tetragon prints it; `text`: one line for people; `none`: no body. */
+  readonly body: 'json' | 'text' | 'none'
+  readonly severity?: {
+    /** Of exec and exit; default info. */
+    readonly lifecycle?: SeverityName
+    /** A policy's own wins over that of its hooks' tags. */
+    readonly policies?: Readonly<Record<string, SeverityName>>
+    /** The first of a hook's tags that is listed decides. */
+    readonly tags?: Readonly<Record<string, SeverityName>>
+  }
+  /** Scalar arguments that the policy labels, as `tetragon.arg.<label>`. */
+  readonly argLabels?: boolean
+  /** Also the attribute `event_name`, for Loki from before March 2026. */
+  readonly eventNameAttribute?: boolean
+}
+
+const UNSET_AUID = 4294967295
+
+/** Attributes of an event's `process`. */
+export function ownAttributes(process: Process, out: AttributeSink): void {
+  out.integer(KEYS.pid, process.pid)
+  if (process.binary !== '') {
+    out.text(KEYS.executable, process.binary)
+    out.text(KEYS.commandLine, commandLine(process))
+  }
+  if (process.cwd !== '') out.text(KEYS.cwd, process.cwd)
+  if (process.uid !== undefined) out.integer(KEYS.userId, process.uid)
+  if (process.auid !== undefined && process.auid !== UNSET_AUID) out.integer(KEYS.auid, process.auid)
+  out.text(KEYS.created, isoTime(process.startTime))
+  if (process.execId !== '') out.text(KEYS.execId, process.execId)
+  if (process.parentExecId !== '') out.text(KEYS.parentExecId, process.parentExecId)
+  if (process.docker !== '') out.text(KEYS.container, process.docker)
+}
+
+/** Attributes of an event's `parent`. */
+export function parentAttributes(parent: Process, out: AttributeSink): void {
+  out.integer(KEYS.parentPid, parent.pid)
+  if (parent.binary !== '') out.text(KEYS.parentBinary, parent.binary)
+}
+
+/** What is the same in all events of a hook. */
+export function hookAttributes(hook: Hook, out: AttributeSink): void {
+  if (hook.functionName !== '') out.text(KEYS.functionName, hook.functionName)
+  // As the JSON line says: the only action that is reported today.
+  out.text(KEYS.action, 'post')
+  out.text(KEYS.returnAction, 'post')
+  if (hook.policy !== '') out.text(KEYS.rule, hook.policy)
+  if (hook.message !== '') out.text(KEYS.ruleDescription, hook.message)
+  if (hook.tags.length > 0) out.list(KEYS.tags, hook.tags)
+}
+
+/** What differs from event to event. `argLabels`: see MappingOptions. */
+export function eventAttributes(event: Event, argLabels: boolean, out: AttributeSink): void {
+  switch (event.type) {
+    case 'process_exec':
+      return
+    case 'process_exit':
+      // A killed process has no exit code; 0 would say that it ended well.
+      if (event.signal === '' || event.status !== 0) out.integer(KEYS.exitCode, event.status)
+      if (event.signal !== '') out.text(KEYS.signal, event.signal)
+      out.text(KEYS.exitTime, isoTime(event.time))
+      return
+    case 'process_kprobe':
+      if (event.tid !== event.process.pid) out.integer(KEYS.tid, event.tid)
+      fileAttributes(event.args, out)
+      if (event.returned !== undefined) returnAttribute(event.returned, out)
+      if (argLabels) labelAttributes(event.hook, event.args, out)
+  }
+}
+
+/** The first file with a name, and the name of the second (rename, link). */
+function fileAttributes(args: readonly Argument[], out: AttributeSink): void {
+  let seen = false
+  for (let i = 0; i < args.length; i++) {
+    const argument = args[i]
+    if (argument === undefined || (argument.kind !== 'file' && argument.kind !== 'path') || argument.path === '')
+      continue
+    if (seen) {
+      out.text(KEYS.targetPath, argument.path)
+      return
+    }
+    seen = true
+    out.text(KEYS.filePath, argument.path)
+    out.text(KEYS.fileMode, octal(argument.mode & 0o7777))
+  }
+}
+
+function returnAttribute(returned: Argument, out: AttributeSink): void {
+  const text = scalar(returned)
+  if (text !== '') out.text(KEYS.returned, text)
+}
+
+function labelAttributes(hook: Hook, args: readonly Argument[], out: AttributeSink): void {
+  for (let i = 0; i < args.length; i++) {
+    const argument = args[i]
+    const label = hook.labels[i] ?? ''
+    if (argument === undefined || label === '' || argument.kind === 'file' || argument.kind === 'path') continue
+    // Keys are unique in a record: of two arguments with one label the first counts.
+    if (hook.labels.indexOf(label) !== i) continue
+    if (argument.kind === 'int' || argument.kind === 'uint') out.integer(labelKey(label), argument.value)
+    else out.text(labelKey(label), scalar(argument))
+  }
+}
+
+function scalar(argument: Argument): string {
+  switch (argument.kind) {
+    case 'file':
+    case 'path':
+      return argument.path
+    case 'error':
+      return argument.message
+    case 'string':
+      return argument.value
+    case 'int':
+    case 'uint':
+    case 'long':
+    case 'size':
+      return argument.value.toString()
+  }
+}
+
+const OCTAL: string[] = []
+/** Four digits, as `stat -c %04a`. */
+function octal(mode: number): string {
+  return (OCTAL[mode] ??= mode.toString(8).padStart(4, '0'))
+}
+
+/** Severity of an event; for a kprobe it depends on the hook alone. */
+export function severityOf(event: Event, options: MappingOptions): Severity {
+  const { lifecycle = 'info', policies = {}, tags = {} } = options.severity ?? {}
+  if (event.type !== 'process_kprobe') return SEVERITIES[lifecycle]
+  const { policy, tags: own } = event.hook
+  const tag = own.find((name) => Object.hasOwn(tags, name))
+  const byTag = tag === undefined ? undefined : tags[tag]
+  return SEVERITIES[(Object.hasOwn(policies, policy) ? policies[policy] : byTag) ?? 'info']
+}
+
+/** One line for people: `exec /usr/bin/cat /etc/passwd`, `security_file_permission /usr/bin/cat /etc/shadow`. */
+export function summary(event: Event): string {
+  switch (event.type) {
+    case 'process_exec':
+      return `exec ${commandLine(event.process)}`
+    case 'process_exit':
+      return `exit ${commandLine(event.process)} ${event.signal === '' ? event.status : event.signal}`
+    case 'process_kprobe': {
+      const args = event.args.map(scalar).filter((text) => text !== '')
+      return [event.hook.functionName, event.process.binary, ...args].join(' ')
+    }
+  }
+}
+
+function commandLine(process: Process): string {
+  return process.arguments === '' ? process.binary : `${process.binary} ${process.arguments}`
+}
+
+/** RFC 3339, UTC, with 0, 3, 6 or 9 digits: the same text as in the JSON line. */
+function isoTime({ sec, nsec }: Timestamp): string {
+  const seconds = new Date(sec * 1000).toISOString().slice(0, 19)
+  if (nsec === 0) return `${seconds}Z`
+  const digits = String(nsec).padStart(9, '0')
+  return `${seconds}.${nsec % 1_000_000 === 0 ? digits.slice(0, 3) : nsec % 1000 === 0 ? digits.slice(0, 6) : digits}Z`
+}

@@ -1,0 +1,89 @@
+/**
+ * What a reply of the sink means for the records of one request: the status table (export.md §1.3, §3.3, §3.4), nothing else.
+ * What then happens to a batch is the exporter's.
+ */
+import { ExportError } from '../errors.ts'
+import { partialSuccessOf, statusTextOf } from './reply.ts'
+import type { Reply } from './transport.ts'
+
+export type Verdict =
+  /** Taken, but for `rejected` records. `warning` is what the sink added. */
+  | { readonly is: 'taken'; readonly rejected: number; readonly reason: string; readonly warning: string }
+  /** Thrown away, all of them, whatever is done. */
+  | { readonly is: 'refused'; readonly reason: string; readonly error: ExportError }
+  /** At least one record is at fault: halve until it stands alone, then refuse it. */
+  | { readonly is: 'faulty'; readonly reason: string; readonly error: ExportError }
+  /** A person must mend something. */
+  | { readonly is: 'hold'; readonly error: ExportError }
+  | {
+      readonly is: 'again'
+      readonly throttled: boolean
+      readonly afterMs: number | undefined
+      readonly error: ExportError
+    }
+
+/** A sink that names a longer time is not believed. */
+const MAX_RETRY_AFTER_MS = 3_600_000
+/** Loki's answer while ingestion is blocked for a tenant. */
+const BLOCKED = 260
+
+/** Faults of address or rights: 400 for every record, so that dropping any would drop all. */
+const MENDABLE = new Set([401, 403, 404, 405, 407, 408, 415])
+
+/** Texts of Loki's 400 about single entries (§3.3), and the reason that goes into the books. */
+const ENTRY_FAULTS: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = [
+  [/max entry size|line_too_long/i, 'too_large'],
+  [/structured metadata too large|too many structured metadata/i, 'metadata_too_large'],
+  [/timestamp too old/i, 'too_old'],
+  [/timestamp too new/i, 'too_new'],
+  [/too far behind|out of order/i, 'too_far_behind'],
+]
+/** Texts of a 400 that every request would get. */
+const CONFIG_FAULT =
+  /content.?type|feature is disallowed|no org id|unsupported (?:protocol|encoding)|missing required labels/i
+const IGNORED = /total ignored: (\d+) out of \d+/g
+
+/** Reads a reply. `endpoint` is for the sentence, `wallMs` for a Retry-After that is a date. */
+export function verdictOf(reply: Reply, endpoint: string, wallMs: number): Verdict {
+  const { status } = reply
+  if (status === 200 || status === 202 || status === 204) return taken(reply)
+  const text = statusTextOf(reply)
+  const error = new ExportError('IO', `${endpoint} answered ${status}${text === '' ? '' : `: ${text}`}`)
+  if (status === BLOCKED) return { is: 'refused', reason: 'blocked', error }
+  if (status < 300) return { is: 'refused', reason: 'unexpected_status', error }
+  if (status < 400 || MENDABLE.has(status)) return { is: 'hold', error: advised(error, status) }
+  if (status === 413) return { is: 'faulty', reason: 'too_large', error }
+  if (status === 429) return { is: 'again', throttled: true, afterMs: retryAfterMs(reply.retryAfter, wallMs), error }
+  if (status >= 500) return { is: 'again', throttled: false, afterMs: retryAfterMs(reply.retryAfter, wallMs), error }
+  return malformed(text, error)
+}
+
+function taken(reply: Reply): Verdict {
+  const { rejected, message } = partialSuccessOf(reply)
+  return { is: 'taken', rejected, reason: 'partial', warning: message }
+}
+
+/** A 400 of a sink that stores the good entries and counts the others is an answer; any other asks for halving. */
+function malformed(text: string, error: ExportError): Verdict {
+  const reason = ENTRY_FAULTS.find(([pattern]) => pattern.test(text))?.[1]
+  if (reason === undefined) {
+    return CONFIG_FAULT.test(text) ? { is: 'hold', error } : { is: 'faulty', reason: 'invalid', error }
+  }
+  const ignored = [...text.matchAll(IGNORED)].reduce((sum, [, count]) => sum + Number(count), 0)
+  if (ignored > 0) return { is: 'taken', rejected: ignored, reason, warning: error.message }
+  // Not counted by the sink. Sending the halves again is safe, for equal entries are removed, and gives the number.
+  return { is: 'faulty', reason, error }
+}
+
+function advised(error: ExportError, status: number): ExportError {
+  const advice = status === 401 || status === 403 || status === 407 ? 'check the credentials' : 'check the endpoint'
+  return new ExportError('IO', `${error.message}; ${advice}`)
+}
+
+/** Seconds or an HTTP date; undefined when absent or neither. */
+export function retryAfterMs(header: string | undefined, wallMs: number): number | undefined {
+  if (header === undefined || header.trim() === '') return undefined
+  const text = header.trim()
+  const ms = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text) - wallMs
+  return Number.isNaN(ms) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms))
+}

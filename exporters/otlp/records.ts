@@ -1,0 +1,57 @@
+/**
+ * Records as plain objects, for the slower ways: JSON over HTTP and the SDK's own serializer. Attributes come from the
+ * same mapping as those of the protobuf encoder.
+ */
+import type { Event, Timestamp } from '../../collector/event.ts'
+import { KEYS } from './attributes.ts'
+import type { AttributeSink, Key } from './attributes.ts'
+import { eventAttributes, hookAttributes, ownAttributes, parentAttributes, severityOf, summary } from './mapping.ts'
+import type { MappingOptions, Severity } from './mapping.ts'
+
+export type AttributeValue = string | number | string[]
+
+/** One record before it is serialised. */
+export interface PlainRecord {
+  readonly time: Timestamp
+  readonly observed: Timestamp
+  readonly severity: Severity
+  readonly body: string | undefined
+  readonly eventName: string
+  readonly attributes: Readonly<Record<string, AttributeValue>>
+}
+
+class ObjectSink implements AttributeSink {
+  readonly attributes: Record<string, AttributeValue> = {}
+
+  text({ name }: Key, value: string): void {
+    this.attributes[name] = value.toWellFormed()
+  }
+
+  integer({ name }: Key, value: number): void {
+    this.attributes[name] = value
+  }
+
+  list({ name }: Key, values: readonly string[]): void {
+    this.attributes[name] = values.map((value) => value.toWellFormed())
+  }
+}
+
+/** `line` is the event's JSON line with its line feed, for `body: 'json'`. */
+export function plainRecord(
+  event: Event,
+  line: Uint8Array | undefined,
+  observed: Timestamp,
+  options: MappingOptions,
+): PlainRecord {
+  const sink = new ObjectSink()
+  sink.text(KEYS.uid, `${options.epoch}-${event.seq}`)
+  ownAttributes(event.process, sink)
+  if (event.parent !== undefined) parentAttributes(event.parent, sink)
+  if (event.type === 'process_kprobe') hookAttributes(event.hook, sink)
+  eventAttributes(event, options.argLabels ?? false, sink)
+  if (options.eventNameAttribute === true) sink.text(KEYS.eventName, event.type)
+  const text = options.body === 'text' ? summary(event).toWellFormed() : undefined
+  const { attributes } = sink
+  const body = line === undefined ? text : Buffer.from(line.subarray(0, -1)).toString()
+  return { time: event.time, observed, severity: severityOf(event, options), body, eventName: event.type, attributes }
+}

@@ -1,0 +1,112 @@
+/**
+ * Reads the two messages that a sink answers with: ExportLogsServiceResponse and google.rpc.Status, each in protobuf or JSON.
+ * A sink may send anything, so nothing here throws: what cannot be read is empty.
+ */
+import type { Reply } from './transport.ts'
+
+export interface PartialSuccess {
+  readonly rejected: number
+  readonly message: string
+}
+
+const NONE: PartialSuccess = { rejected: 0, message: '' }
+/** Of an error text, enough to see what is wrong. */
+const MAX_TEXT = 2000
+
+/** `partialSuccess` of a 200; nothing rejected when the body is empty or unreadable. */
+export function partialSuccessOf(reply: Reply): PartialSuccess {
+  if (reply.body.length === 0) return NONE
+  const json = jsonOf(reply)
+  if (json !== undefined) {
+    const partial = member(json, 'partialSuccess')
+    return { rejected: count(member(partial, 'rejectedLogRecords')), message: text(member(partial, 'errorMessage')) }
+  }
+  const partial = fields(reply.body).find(({ number }) => number === 1)?.bytes
+  if (partial === undefined) return NONE
+  const inner = fields(partial)
+  return {
+    rejected: inner.find(({ number, bytes }) => number === 1 && bytes === undefined)?.value ?? 0,
+    message: utf8(inner.find(({ number }) => number === 2)?.bytes),
+  }
+}
+
+/**
+ * `message` of a google.rpc.Status. Loki sends protobuf whatever was asked for and whatever its content type says
+ * (export.md §3.3), so the form is found by looking; a body of neither form is its own text.
+ */
+export function statusTextOf(reply: Reply): string {
+  const json = jsonOf(reply)
+  if (json !== undefined) return text(member(json, 'message')).slice(0, MAX_TEXT)
+  const message = utf8(fields(reply.body).find(({ number }) => number === 2)?.bytes)
+  return (message === '' ? printable(reply.body) : message).slice(0, MAX_TEXT)
+}
+
+function printable(body: Uint8Array): string {
+  return utf8(body)
+    .replace(/[\p{Cc}\ufffd]+/gu, ' ')
+    .trim()
+}
+
+function jsonOf({ body }: Reply): unknown {
+  if (body[0] !== 0x7b) return undefined
+  try {
+    return JSON.parse(utf8(body))
+  } catch {
+    return undefined
+  }
+}
+
+function member(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined
+  return Object.entries(value).find(([key]) => key === name)?.[1]
+}
+
+function count(value: unknown): number {
+  const number = typeof value === 'string' ? Number(value) : value
+  return typeof number === 'number' && Number.isSafeInteger(number) && number > 0 ? number : 0
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function utf8(bytes: Uint8Array | undefined): string {
+  return bytes === undefined ? '' : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()
+}
+
+interface Field {
+  readonly number: number
+  readonly value: number
+  /** Only of a length-delimited field. */
+  readonly bytes: Uint8Array | undefined
+}
+
+/** Top-level fields of a protobuf message; empty when any of it is not protobuf. */
+export function fields(message: Uint8Array): Field[] {
+  const found: Field[] = []
+  let at = 0
+  const varint = (): number => {
+    let value = 0
+    for (let scale = 1; at < message.length; scale *= 0x80) {
+      const byte = message[at++] ?? 0
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) return value
+    }
+    return Number.NaN
+  }
+  while (at < message.length) {
+    const tag = varint()
+    const wire = tag % 8
+    const number = Math.floor(tag / 8)
+    if (wire === 0) found.push({ number, value: varint(), bytes: undefined })
+    else if (wire === 1) at += 8
+    else if (wire === 5) at += 4
+    else if (wire === 2) {
+      const length = varint()
+      if (!(at + length <= message.length)) return []
+      found.push({ number, value: length, bytes: message.subarray(at, at + length) })
+      at += length
+    } else return []
+  }
+  return at === message.length && found.every(({ value }) => Number.isSafeInteger(value)) ? found : []
+}

@@ -1,0 +1,154 @@
+/**
+ * What does the whole agent take on a real kernel: from start to ready, with the kernel's part by object, and memory
+ * when nothing happens? In a guest, whose emulated time is some ten times slower than a machine's: ratios count.
+ */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parsePolicy } from '../../../config/parse-policy.ts'
+import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import { scanProcfs } from '../../../collector/process/procfs.ts'
+import { kernelFunction, kernelFunctionNames, kernelSymbols } from '../../../native/index.ts'
+import { QUICK, median, printResult, show } from '../support/result.ts'
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+const POLICY = 'config/policies/file-monitoring.yaml'
+const CONFIG = 'test/bench/support/bench.yaml'
+const IDLE_MS = QUICK ? 5_000 : 20_000
+const STARTS = QUICK ? 1 : 3
+const READY_WITHIN_MS = 120_000
+
+interface Memory {
+  readonly rssMB: number
+  readonly anonMB: number
+  readonly fileMB: number
+}
+
+/** A variant of how the agent is started. */
+interface Variant {
+  readonly name: string
+  readonly environment: Readonly<Record<string, string>>
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'ktrail-bench-'))
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+
+function memory(pid: number): Memory {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const field = (name: string): number =>
+    (Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(status)?.[1]) * 1024) / 1e6
+  return { rssMB: field('VmRSS'), anonMB: field('RssAnon'), fileMB: field('RssFile') }
+}
+
+/** Waits for the agent's own word in its log. */
+async function ready(agent: ChildProcess): Promise<void> {
+  if (agent.stderr === null) throw new Error('the agent has no standard error')
+  const late = AbortSignal.timeout(READY_WITHIN_MS)
+  const said: string[] = []
+  for await (const line of createInterface({ input: agent.stderr, signal: late })) {
+    said.push(line)
+    if (line.includes('"msg":"ready"')) return
+  }
+  throw new Error(`the agent was not ready within ${READY_WITHIN_MS} ms: it said ${said.join('\n')}`)
+}
+
+/** One life of an agent; its memory `idleMs` after it was ready. */
+async function live({ environment }: Variant, idleMs: number): Promise<{ readyMs: number; memory: Memory }> {
+  const startMs = performance.now()
+  const agent = spawn('./ktrail', ['run', '--config', CONFIG], {
+    cwd: ROOT,
+    env: { ...process.env, BENCH_FOLDER: folder, ...environment },
+    stdio: ['ignore', 'inherit', 'pipe'],
+  })
+  const ended = new Promise((resolve) => agent.once('close', resolve))
+  try {
+    await ready(agent)
+    const readyMs = performance.now() - startMs
+    agent.stderr?.resume()
+    await setTimeout(idleMs)
+    return { readyMs, memory: memory(agent.pid ?? 0) }
+  } finally {
+    agent.kill('SIGTERM')
+    await ended
+  }
+}
+
+/** The parts of a start that the kernel has a hand in, in this process, which is as fast as the agent. */
+async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
+  const took: Array<readonly [string, number]> = []
+  let last = performance.now()
+  const done = (name: string): void => {
+    took.push([name, performance.now() - last])
+    last = performance.now()
+  }
+  const facts = readKernelFacts(kernelSymbols)
+  done('addon and kernel symbols')
+  using kernel = new KernelSide({
+    facts,
+    symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
+    mode: 'auto',
+    ringBytes: 16 << 20,
+    watermarkBytes: 64 << 10,
+    agentPid: process.pid,
+  })
+  done('process programs: load and attach')
+  await scanProcfs('/proc')
+  done('scan of /proc')
+  const parsed = parsePolicy(readFileSync(join(ROOT, POLICY), 'utf8'), POLICY)
+  if ('problems' in parsed) throw new Error(`${POLICY} has problems`)
+  done('policy: parse')
+  kernel.loadPolicy(parsed.policy)[Symbol.dispose]()
+  done(`policy: load, attach and detach ${parsed.policy.kprobes.length} hooks`)
+  return took
+}
+
+const cache = join(folder, 'cache')
+const variants: Variant[] = [
+  { name: 'as installed', environment: {} },
+  { name: 'compile cache, warm', environment: { NODE_COMPILE_CACHE: cache } },
+  { name: 'no compile cache', environment: { NODE_DISABLE_COMPILE_CACHE: '1' } },
+]
+
+const kernelParts = await parts()
+const rows: Array<{ name: string; readyMs: number; memory: Memory }> = []
+for (const variant of variants) {
+  await live(variant, 0) // fills caches, the page cache too
+  const lives = []
+  for (let i = 0; i < STARTS; i++) lives.push(await live(variant, i === STARTS - 1 ? IDLE_MS : 0))
+  const atRest = lives.at(-1)?.memory ?? { rssMB: Number.NaN, anonMB: 0, fileMB: 0 }
+  rows.push({ name: variant.name, readyMs: median(lives.map(({ readyMs }) => readyMs)), memory: atRest })
+}
+
+const installed = rows[0]
+printResult(
+  'agent',
+  [
+    { name: 'RSS at rest', value: installed?.memory.rssMB ?? Number.NaN, unit: 'MB', atMost: 120 },
+    ...rows.map(({ name, readyMs }) => ({ name: `start to ready, ${name}`, value: readyMs, unit: 'ms, emulated' })),
+    ...rows.map(({ name, memory: { rssMB } }) => ({ name: `RSS at rest, ${name}`, value: rssMB, unit: 'MB' })),
+    ...kernelParts.map(([name, ms]) => ({ name: `start: ${name}`, value: ms, unit: 'ms, emulated' })),
+  ],
+  [
+    {
+      title: `The agent in a guest: RSS ${IDLE_MS / 1000} s after ready, start to ready in emulated time`,
+      columns: ['', 'RSS, MB', 'of it private', 'of it files', 'start to ready, s'],
+      rows: rows.map(({ name, readyMs, memory: { rssMB, anonMB, fileMB } }) => [
+        name,
+        show(rssMB),
+        show(anonMB),
+        show(fileMB),
+        show(readyMs / 1000, 1),
+      ]),
+      notes: [
+        `Parts of a start, in emulated ms: ${kernelParts.map(([name, ms]) => `${name} ${show(ms)}`).join('; ')}.`,
+        'Files are Node itself and the addon, shared with other Node processes.',
+      ],
+    },
+  ],
+)

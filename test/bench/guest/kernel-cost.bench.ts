@@ -1,0 +1,305 @@
+/**
+ * What does a hook cost the program that is watched? One hook on security_file_permission, prefix /etc/, bound in each way
+ * this kernel has, against a file that matches and three that do not, and beside it programs that do nothing.
+ * Two measures: ns per run by the kernel's own statistics (which add some 85 ns), and, with these off, ns added to a
+ * pread. Rounds alternate between no hook and hook; medians. Runs in a guest with one CPU.
+ */
+import { readFileSync, readdirSync } from 'node:fs'
+import { parsePolicy } from '../../../config/parse-policy.ts'
+import { formatProblem } from '../../../config/problems.ts'
+import type { Policy } from '../../../config/policy.ts'
+import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import {
+  NativeError,
+  enableStats,
+  kernelFunction,
+  kernelFunctionNames,
+  kernelSymbols,
+  openObject,
+} from '../../../native/index.ts'
+import type { Link } from '../../../native/types.ts'
+import { Reader, compileEmpty } from '../support/pread.ts'
+import { QUICK, median, printResult, show } from '../support/result.ts'
+import type { Measure } from '../support/result.ts'
+import { TETRAGON } from '../support/tetragon.ts'
+
+const SYMBOL = 'security_file_permission'
+const ROUNDS = QUICK ? 2 : 5
+const BATCHES = 10
+/** All hits of a round fit into the ring, which nobody reads meanwhile: the one CPU is the reader's alone. */
+const CALLS = QUICK ? 500 : 2_000
+
+type Case = keyof (typeof TETRAGON)['runNs']
+const PATHS: Readonly<Record<Case, string>> = {
+  hit: '/etc/ktrail-bench',
+  shallow: '/tmp/x',
+  deep6: '/tmp/d/3/4/5/x',
+  deep16: '/tmp/d/3/4/5/6/7/8/9/10/11/12/13/14/15/x',
+}
+const CASES = Object.keys(PATHS) as Case[]
+const perCase = async <T>(make: (name: Case, index: number) => Promise<T>): Promise<Record<Case, T>> => ({
+  hit: await make('hit', CASES.indexOf('hit')),
+  shallow: await make('shallow', CASES.indexOf('shallow')),
+  deep6: await make('deep6', CASES.indexOf('deep6')),
+  deep16: await make('deep16', CASES.indexOf('deep16')),
+})
+
+/** Something that can be attached: `links` hang on it until it is disposed. */
+interface Attached extends Disposable {
+  readonly links: readonly Link[]
+  /** Called after each measurement. */
+  drain(): void
+}
+
+interface Round {
+  readonly bare: Record<Case, number>
+  readonly hooked: Record<Case, number>
+  /** Sum over the hook's programs, ns per pread. */
+  readonly ran: Record<Case, number>
+  readonly loadMs: number
+  readonly instructions: number
+}
+
+interface Cost {
+  readonly name: string
+  readonly rounds: readonly Round[]
+}
+
+function policyOf(returns: boolean): Policy {
+  const parsed = parsePolicy(
+    `apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: { name: bench }
+spec:
+  kprobes:
+    - call: ${SYMBOL}
+      syscall: false
+      return: ${returns}
+      args: [{ index: 0, type: file }, { index: 1, type: int }]
+      ${returns ? 'returnArg: { index: 0, type: int }' : ''}
+      selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ["/etc/"] }] }]
+`,
+    'bench.yaml',
+  )
+  if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
+  return parsed.policy
+}
+
+/** Instructions that the verifier walked, by program id; of the programs that this process holds. */
+function verified(): Map<number, number> {
+  const programs = new Map<number, number>()
+  for (const fd of readdirSync('/proc/self/fdinfo')) {
+    let text: string
+    try {
+      text = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
+    } catch {
+      continue // the descriptor of the listing itself
+    }
+    const field = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(text)?.[1])
+    if (Number.isInteger(field('verified_insns'))) programs.set(field('prog_id'), field('verified_insns'))
+  }
+  return programs
+}
+
+const facts = readKernelFacts(kernelSymbols)
+using reader = await Reader.start(CASES.map((name) => PATHS[name]))
+const preads = (): Promise<Record<Case, number>> => perCase((_, index) => reader.measure(index, BATCHES, CALLS))
+
+async function round(attach: () => Attached): Promise<Round> {
+  const bare = await preads()
+  const before = verified()
+  const startMs = performance.now()
+  using attached = attach()
+  const loadMs = performance.now() - startMs
+  const instructions = [...verified()].reduce((sum, [id, count]) => sum + (before.has(id) ? 0 : count), 0)
+  // One by one, because the ring is to be emptied in between.
+  const hooked = await perCase(async (_, index) => {
+    const ns = await reader.measure(index, BATCHES, CALLS)
+    attached.drain()
+    return ns
+  })
+  using _stats = enableStats()
+  const ran = await perCase(async (_, index) => {
+    const runNs = (): bigint => attached.links.reduce((sum, link) => sum + link.stats().runNs, 0n)
+    const start = runNs()
+    await reader.measure(index, BATCHES, CALLS)
+    const ns = Number(runNs() - start) / (BATCHES * CALLS)
+    attached.drain()
+    return ns
+  })
+  return { bare, hooked, ran, loadMs, instructions }
+}
+
+async function cost(name: string, attach: () => Attached): Promise<Cost> {
+  const rounds: Round[] = []
+  for (let i = 0; i < ROUNDS; i++) rounds.push(await round(attach))
+  return { name, rounds }
+}
+
+/** A whole hook of ours as the agent loads it; undefined when this kernel can not bind it so. */
+async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Cost | undefined> {
+  using kernel = new KernelSide({
+    facts,
+    symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
+    mode,
+    ringBytes: 64 << 20,
+    watermarkBytes: 1 << 20,
+    agentPid: process.pid,
+  })
+  const into = Buffer.alloc(1 << 20)
+  const policy = policyOf(returns)
+  let bound: AttachMode = 'kprobe'
+  const attach = (): Attached => {
+    const loaded = kernel.loadPolicy(policy)
+    bound = loaded.hooks[0]?.mode ?? bound
+    return {
+      links: loaded.hooks.flatMap((hook) => hook.links),
+      drain: () => {
+        while (kernel.ring.read(into) > 0);
+      },
+      [Symbol.dispose]: () => loaded[Symbol.dispose](),
+    }
+  }
+  using _ = attach()
+  if (mode !== 'auto' && bound !== mode) return undefined
+  _[Symbol.dispose]()
+  const { name, rounds } = await cost(bound, attach)
+  const { ring_full_hook: refused } = kernel.state().counters
+  if (refused > 0)
+    throw new Error(`the ring refused ${refused} records: expected none, they would make a hit look cheap`)
+  return {
+    name: `${name}${mode === 'auto' && returns ? ' (default here)' : ''}, ${returns ? 'with' : 'no'} return value`,
+    rounds,
+  }
+}
+
+const emptyObject = compileEmpty()
+
+async function emptyCost(program: string, kind: 'fexit' | 'kprobe.multi'): Promise<Cost | undefined> {
+  const attach = (): Attached => {
+    const target = kind === 'fexit' ? { target: SYMBOL } : {}
+    const object = openObject(emptyObject, { programs: [{ name: program, kind, ...target }] })
+    const link = object.attach(program, kind === 'fexit' ? [] : [SYMBOL])
+    return {
+      links: [link],
+      drain: () => {},
+      [Symbol.dispose]: () => {
+        link.close()
+        object.close()
+      },
+    }
+  }
+  try {
+    return await cost(`empty program, ${kind}`, attach)
+  } catch (error) {
+    if (error instanceof NativeError && error.code === 'UNSUPPORTED') return undefined
+    throw error
+  }
+}
+
+const skipped: string[] = []
+const costs: Cost[] = []
+const keep = (cost: Cost | undefined, name: string): void => {
+  if (cost === undefined) skipped.push(name)
+  else costs.push(cost)
+}
+keep(await emptyCost('empty_fexit', 'fexit'), 'empty fexit')
+keep(await emptyCost('empty_entry', 'kprobe.multi'), 'empty kprobe.multi')
+keep(await hookCost('auto', true), 'default')
+if (facts.preemption !== 'none' && facts.preemption !== 'voluntary') keep(await hookCost('fexit', true), 'fexit')
+keep(await hookCost('kprobe.session', true), 'kprobe.session')
+keep(await hookCost('join', true), 'join')
+keep(await hookCost('auto', false), 'no return value')
+
+const mid = (cost: Cost, of: (round: Round) => number): number => median(cost.rounds.map(of))
+const ran = (cost: Cost, name: Case): number => mid(cost, (round) => round.ran[name])
+/** Against the bare pread of the same round: emulated time drifts. */
+const added = (cost: Cost, name: Case): number => mid(cost, (round) => round.hooked[name] - round.bare[name])
+const relative = (cost: Cost, name: Case): number =>
+  mid(cost, (round) => (round.hooked[name] - round.bare[name]) / round.bare[name])
+const tetragonRelative = (name: Case): number => TETRAGON.addedNs[name === 'hit' ? 'hit' : 'miss'] / TETRAGON.bareNs
+const bareNs = median(costs.flatMap((cost) => cost.rounds.map((round) => round.bare.shallow)))
+const byDefault = costs.find(({ name }) => name.includes('default'))
+const isEmpty = (cost: Cost): boolean => cost.name.startsWith('empty')
+const part = (ratio: number): string => (ratio < 1 ? '–' : `1/${show(ratio, ratio < 10 ? 1 : 0)}`)
+
+const measures: Measure[] = costs.flatMap((cost) => [
+  ...CASES.map((name): Measure => ({
+    name: `${cost.name}: ${name}`,
+    value: ran(cost, name),
+    unit: 'ns per call, kernel statistics',
+  })),
+  ...CASES.map((name): Measure => ({
+    name: `${cost.name}: ${name}`,
+    value: added(cost, name),
+    unit: 'ns added to a pread',
+  })),
+  { name: `${cost.name}: verifier`, value: mid(cost, (round) => round.instructions), unit: 'instructions' },
+  { name: `${cost.name}: load and attach`, value: mid(cost, (round) => round.loadMs), unit: 'ms' },
+])
+if (byDefault !== undefined) {
+  const old = facts.version[0] < 6 || (facts.version[0] === 6 && facts.version[1] < 2)
+  const worst = Math.min(
+    ...(['shallow', 'deep6', 'deep16'] as const).map((name) => TETRAGON.runNs[name] / ran(byDefault, name)),
+  )
+  measures.push(
+    {
+      name: 'no match, times cheaper than Tetragon (kernel statistics, worst depth)',
+      value: worst,
+      unit: '×',
+      atLeast: old ? 9 : 20,
+    },
+    {
+      name: 'match, times cheaper than Tetragon (kernel statistics)',
+      value: TETRAGON.runNs.hit / ran(byDefault, 'hit'),
+      unit: '×',
+      atLeast: 8,
+    },
+    { name: 'added to a pread that does not match', value: added(byDefault, 'shallow'), unit: 'ns', atMost: 800 },
+  )
+}
+
+printResult('kernel-cost', measures, [
+  {
+    title: `Kernel, by the kernel's statistics: ns per call of ${SYMBOL}, all programs of the hook`,
+    columns: ['', 'match', 'no match, 2 deep', '6 deep', '16 deep', 'instructions verified', 'load and attach, ms'],
+    rows: [
+      ...costs.map((cost) => [
+        cost.name,
+        ...CASES.map(
+          (name) => show(ran(cost, name)) + (isEmpty(cost) ? '' : ` (${part(TETRAGON.runNs[name] / ran(cost, name))})`),
+        ),
+        show(mid(cost, (round) => round.instructions)),
+        show(mid(cost, (round) => round.loadMs)),
+      ]),
+      ['Tetragon, with return value (its own run)', ...CASES.map((name) => show(TETRAGON.runNs[name])), '', ''],
+    ],
+    notes: [
+      'In brackets: part of Tetragon’s ns in the same kind of guest, whose run was another one. Statistics add some 85 ns to each run of a program.',
+      ...(skipped.length === 0 ? [] : [`Not on this kernel: ${skipped.join(', ')}.`]),
+    ],
+  },
+  {
+    title: `Kernel, seen by the program: ns added to a one-byte pread (${show(bareNs)} ns without a hook)`,
+    columns: ['', 'match', 'no match, 2 deep', '6 deep', '16 deep'],
+    rows: [
+      ...costs.map((cost) => [
+        cost.name,
+        ...CASES.map(
+          (name) =>
+            show(added(cost, name)) +
+            (isEmpty(cost) ? '' : ` (${part(tetragonRelative(name) / relative(cost, name))})`),
+        ),
+      ]),
+      [
+        `Tetragon, with return value (its own run, ${show(TETRAGON.bareNs)} ns without)`,
+        ...CASES.map((name) => show(TETRAGON.addedNs[name === 'hit' ? 'hit' : 'miss'])),
+      ],
+    ],
+    notes: [
+      'In brackets: part of what Tetragon adds, each as a multiple of the bare pread of its own run. Kernel statistics off; medians of rounds that alternate between no hook and hook.',
+    ],
+  },
+])

@@ -1,0 +1,190 @@
+/**
+ * What does one event cost on its way to an OTLP sink? Recorded events go through fan-out, encoder, queue, batcher and the OTLP
+ * exporter to a server in a process of its own that throws everything away. Beside it, in the same run, the SDK's pipeline:
+ * Logger, BatchLogRecordProcessor and the OTLP exporter, fed the same bodies and attributes at the pace at which it loses none.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-http'
+import { resourceFromAttributes } from '@opentelemetry/resources'
+import { BatchLogRecordProcessor, LoggerProvider } from '@opentelemetry/sdk-logs'
+import type { Event } from '../../collector/event.ts'
+import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
+import type { Encoder } from '../../exporters/exporter.ts'
+import { FanOut } from '../../exporters/fanout.ts'
+import type { Compression } from '../../exporters/otlp/compress.ts'
+import { createOtlpEncoder } from '../../exporters/otlp/encode.ts'
+import { OtlpExporter } from '../../exporters/otlp/exporter.ts'
+import { plainRecord } from '../../exporters/otlp/records.ts'
+import { createSdkEncoder } from '../../exporters/otlp/sdk.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../../exporters/sending/options.ts'
+import { Sender } from '../../exporters/sending/sender.ts'
+import { loadRecording } from '../support/recording/recording.ts'
+import { synthesize } from '../support/recording/synthetic.ts'
+import { Line, NODE_NAME, chunksOf } from './support/replay.ts'
+import { QUICK, median, printResult, show } from './support/result.ts'
+
+const SYNTHETIC_RECORDS = 60_000
+const EVENTS = QUICK ? 100_000 : 600_000
+const RUNS = QUICK ? 1 : 3
+/** The SDK is an order slower; fewer events give the same figure. */
+const SDK_EVENTS = QUICK ? 30_000 : 100_000
+const CYCLE = 1000
+const RESOURCE = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: NODE_NAME }
+
+interface Cost {
+  readonly cpuUs: number
+  readonly perS: number
+  /** On the wire. */
+  readonly bytes: number
+}
+
+/** Answers 200 to everything; says its port on a line. */
+const SINK = `const s=require('http').createServer((q,r)=>{q.on('data',()=>{});q.on('end',()=>r.end())});
+s.listen(0,'127.0.0.1',()=>console.log(s.address().port));process.stdin.on('end',()=>process.exit()).resume()`
+const sink = spawn(process.execPath, ['-e', SINK], { stdio: ['pipe', 'pipe', 'inherit'] })
+const [port] = (await once(createInterface(sink.stdout), 'line')) as [string]
+const endpoint = `http://127.0.0.1:${port}/v1/logs`
+
+const recording = (process.argv.includes('--synthetic') ? undefined : loadRecording()) ?? synthesize(SYNTHETIC_RECORDS)
+const line = new Line(recording)
+const events: Event[] = chunksOf(recording).flatMap((chunk) => line.take(chunk))
+const cycles = Array.from({ length: Math.ceil(events.length / CYCLE) }, (_, i) =>
+  events.slice(i * CYCLE, (i + 1) * CYCLE),
+)
+const json = createJsonEncoder({ nodeName: NODE_NAME })
+const mapping = { epoch: '1795520000', body: 'json', json } as const
+
+/** Whole decode cycles through the chain until `count` events are delivered. */
+async function chain(encoder: Encoder, compression: Compression, count: number): Promise<Cost> {
+  const exporter = new OtlpExporter({ encoding: 'otlp', endpoint, compression, timeoutMs: 10_000, resource: RESOURCE })
+  const sender = new Sender('bench', exporter, DEFAULT_SENDER_OPTIONS)
+  const fanout = new FanOut([{ encoder, sender }])
+  await fanout.start()
+  const before = process.cpuUsage()
+  const startMs = performance.now()
+  let given = 0
+  for (let i = 0; given < count; i++) {
+    const cycle = cycles[i % cycles.length] ?? []
+    given += cycle.length
+    const wait = fanout.publish(cycle)
+    if (wait !== undefined) await wait
+  }
+  await fanout.stop(60_000)
+  const ms = performance.now() - startMs
+  const { user, system } = process.cpuUsage(before)
+  const { delivered } = sender.books()
+  if (delivered !== given || sender.imbalance() !== 0) throw new Error(`expected ${given} delivered, got ${delivered}`)
+  const bytes = (exporter.counters['request_bytes'] ?? 0) / delivered
+  return { cpuUs: (user + system) / delivered, perS: (delivered / ms) * 1000, bytes }
+}
+
+/** The SDK as its documentation sets it up, with a queue that holds a cycle: what it drops by itself would be no work. */
+async function sdk(count: number): Promise<Cost> {
+  const exporter = new OTLPLogExporter({ url: endpoint })
+  const processor = new BatchLogRecordProcessor({ exporter, maxQueueSize: 4 * CYCLE })
+  const resource = resourceFromAttributes({ 'service.name': 'ktrail', 'service.instance.id': NODE_NAME })
+  const provider = new LoggerProvider({ resource, processors: [processor] })
+  const logger = provider.getLogger('ktrail.events', '0.1.0')
+  const before = process.cpuUsage()
+  const startMs = performance.now()
+  let given = 0
+  for (let i = 0; given < count; i++) {
+    const cycle = cycles[i % cycles.length] ?? []
+    given += cycle.length
+    const lines = json.encode(cycle)
+    for (const [at, event] of cycle.entries()) {
+      const bytes = lines.bytes.subarray(at === 0 ? 0 : lines.ends[at - 1], lines.ends[at])
+      const { time, severity, body, eventName, attributes } = plainRecord(event, bytes, event.time, mapping)
+      logger.emit({
+        timestamp: [time.sec, time.nsec],
+        observedTimestamp: [time.sec, time.nsec],
+        severityNumber: severity.number,
+        severityText: severity.text,
+        ...(body === undefined ? {} : { body }),
+        eventName,
+        attributes: { ...attributes },
+      })
+    }
+    await provider.forceFlush()
+  }
+  await provider.shutdown()
+  const ms = performance.now() - startMs
+  const { user, system } = process.cpuUsage(before)
+  return { cpuUs: (user + system) / given, perS: (given / ms) * 1000, bytes: 0 }
+}
+
+/** One encoder alone. */
+function encodeOnly(encoder: Encoder): Cost {
+  let bytes = 0
+  let given = 0
+  const run = (): void => {
+    for (const cycle of cycles) {
+      for (let at = 0; at < cycle.length; at += 200) bytes += encoder.encode(cycle.slice(at, at + 200)).bytes.length
+      given += cycle.length
+    }
+  }
+  run()
+  given = 0
+  bytes = 0
+  const before = process.cpuUsage()
+  const startMs = performance.now()
+  while (performance.now() - startMs < (QUICK ? 500 : 1500)) run()
+  const ms = performance.now() - startMs
+  const { user, system } = process.cpuUsage(before)
+  return { cpuUs: (user + system) / given, perS: (given / ms) * 1000, bytes: bytes / given }
+}
+
+async function middle(run: () => Promise<Cost>): Promise<Cost> {
+  const runs: Cost[] = []
+  for (let i = 0; i < RUNS; i++) runs.push(await run())
+  const cpu = median(runs.map(({ cpuUs }) => cpuUs))
+  return runs.find(({ cpuUs }) => cpuUs === cpu) ?? { cpuUs: 0, perS: 0, bytes: 0 }
+}
+
+const own = createOtlpEncoder(mapping)
+const rows: Array<readonly [name: string, cost: Cost]> = []
+rows.push(['encode JSON line', encodeOnly(json)])
+rows.push(['encode OTLP, JSON body included', encodeOnly(own)])
+await chain(own, 'none', CYCLE * 50)
+rows.push(['chain → OTLP, uncompressed', await middle(() => chain(own, 'none', EVENTS))])
+rows.push(['chain → OTLP, gzip-1', await middle(() => chain(own, 'gzip', EVENTS))])
+rows.push(['chain → OTLP, zstd-1', await middle(() => chain(own, 'zstd', EVENTS))])
+rows.push([
+  'chain → OTLP, gzip-1, encoder: sdk',
+  await middle(() => chain(createSdkEncoder(mapping), 'gzip', SDK_EVENTS)),
+])
+rows.push(['SDK: batch processor + OTLP exporter (JSON), uncompressed', await middle(() => sdk(SDK_EVENTS))])
+sink.stdin.end()
+
+const of = (part: string): Cost => rows.find(([name]) => name.includes(part))?.[1] ?? { cpuUs: 0, perS: 0, bytes: 0 }
+const reference = of('SDK:').cpuUs
+printResult(
+  'otlp',
+  [
+    { name: 'to OTLP, gzip-1', value: of('OTLP, gzip-1').cpuUs, unit: 'µs CPU per event', atMost: 6 },
+    { name: 'to OTLP, zstd-1', value: of('OTLP, zstd-1').cpuUs, unit: 'µs CPU per event', atMost: 4 },
+    { name: 'SDK pipeline uncompressed : gzip-1', value: reference / of('OTLP, gzip-1').cpuUs, unit: '×', atLeast: 3 },
+    { name: 'SDK pipeline uncompressed : zstd-1', value: reference / of('OTLP, zstd-1').cpuUs, unit: '×', atLeast: 4 },
+    ...rows.map(([name, { cpuUs }]) => ({ name, value: cpuUs, unit: 'µs CPU per event' })),
+  ],
+  [
+    {
+      title: 'OTLP, one process',
+      columns: ['', 'CPU µs per event', 'events/s (wall)', 'bytes per event', 'SDK pipeline = 1'],
+      rows: rows.map(([name, { cpuUs, perS, bytes }]) => [
+        name,
+        show(cpuUs, 2),
+        show(Math.round(perS / 1000) * 1000),
+        bytes === 0 ? '' : show(bytes),
+        show(reference / cpuUs, 1),
+      ]),
+      notes: [
+        `Events: ${recording.source}; ${show(events.length)} of them, over and over. The sink is a process of its own that throws bodies away.`,
+        'CPU is user + system of the sending process with its thread pool, so compression counts. Decoding of ring bytes is not in it (see user-space).',
+        'The SDK gets the same JSON bodies and attributes; it is waited for after each 1,000 events, because its queue drops what it cannot hold.',
+      ],
+    },
+  ],
+)

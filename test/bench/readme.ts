@@ -1,0 +1,98 @@
+/**
+ * Puts the results of build/bench/*.json together: a table for the terminal, and the same in README.md between
+ * `<!-- bench:begin -->` and `<!-- bench:end -->`.
+ *
+ *   node test/bench/readme.ts [--print]      with --print README.md stays as it is
+ */
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Measure, Result, Table } from './support/result.ts'
+
+const ROOT = new URL('../../', import.meta.url)
+const RESULTS = new URL('build/bench/', ROOT)
+const README = new URL('README.md', ROOT)
+export const BEGIN = '<!-- bench:begin -->'
+export const END = '<!-- bench:end -->'
+/** What readers want to know first; others follow. */
+const ORDER = ['kernel-cost', 'user-space', 'agent', 'start']
+
+/** Replaces what stands between the markers. Throws when they are not there once each, in this order. */
+export function between(text: string, content: string): string {
+  const begin = text.indexOf(BEGIN)
+  const end = text.indexOf(END)
+  if (begin < 0 || end < begin || text.indexOf(BEGIN, begin + 1) >= 0 || text.indexOf(END, end + 1) >= 0) {
+    throw new Error(`README.md: expected one line "${BEGIN}" and after it one line "${END}", to put the table between`)
+  }
+  return `${text.slice(0, begin + BEGIN.length)}\n\n${content.trim()}\n\n${text.slice(end)}`
+}
+
+const shown = (value: number): string =>
+  value.toLocaleString('en-US', { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 })
+
+/** Measures that have a target, as a table. */
+export function targets(results: readonly Result[]): Table {
+  const row = ({ name, value, unit, atMost, atLeast }: Measure): string[] => {
+    const met = (atMost === undefined || value <= atMost) && (atLeast === undefined || value >= atLeast)
+    const target = atMost === undefined ? `≥ ${shown(atLeast ?? 0)}` : `≤ ${shown(atMost)}`
+    return [name, `${shown(value)} ${unit}`, target, met ? 'yes' : 'no']
+  }
+  const measures = results.flatMap((result) => result.measures)
+  const rows = measures.filter(({ atMost, atLeast }) => atMost !== undefined || atLeast !== undefined).map(row)
+  return { title: 'Targets', columns: ['', 'measured', 'target', 'met'], rows, notes: [] }
+}
+
+const cell = (text: string): string => text.replaceAll('|', '\\|')
+
+/** One table as Markdown; numbers stand to the right. */
+export function markdown({ title, columns, rows, notes }: Table): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`
+  return [
+    `**${title}**`,
+    '',
+    line(columns),
+    `|${columns.map((_, i) => (i === 0 ? '---' : '--:')).join('|')}|`,
+    ...rows.map(line),
+    ...(notes.length === 0 ? [] : ['', notes.join(' ')]),
+  ].join('\n')
+}
+
+/** One table in columns for a terminal. */
+export function plain({ title, columns, rows, notes }: Table): string {
+  const all = [columns, ...rows]
+  const widths = columns.map((_, i) => Math.max(...all.map((cells) => cells[i]?.length ?? 0)))
+  const line = (cells: readonly string[]): string =>
+    cells.map((text, i) => (i === 0 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))).join('  ')
+  return [title, ...all.map((cells) => `  ${line(cells).trimEnd()}`), ...notes.map((note) => `  ${note}`)].join('\n')
+}
+
+function place({ bench, machine, kernel, node, commit, at }: Result): string {
+  return `${bench}: ${machine}, kernel ${kernel}, Node ${node}, commit ${commit}, ${at.slice(0, 10)}.`
+}
+
+function load(): Result[] {
+  const files = existsSync(RESULTS) ? readdirSync(RESULTS).filter((name) => name.endsWith('.json')) : []
+  const results = files.map((name) => JSON.parse(readFileSync(new URL(name, RESULTS), 'utf8')) as Result)
+  const rank = ({ bench }: Result): number => (ORDER.includes(bench) ? ORDER.indexOf(bench) : ORDER.length)
+  return results.toSorted((a, b) => rank(a) - rank(b) || a.bench.localeCompare(b.bench))
+}
+
+function main(printOnly: boolean): void {
+  const results = load()
+  if (results.length === 0) throw new Error(`no results in ${fileURLToPath(RESULTS)}: run make bench`)
+  const tables = [targets(results), ...results.flatMap((result) => result.tables)]
+  const places = results.map(place)
+  console.log(`\n${tables.map(plain).join('\n\n')}\n\n${places.join('\n')}`)
+  if (printOnly) return
+  const content = [...tables.map(markdown), `Measured by \`make bench\`. ${places.join(' ')}`].join('\n\n')
+  writeFileSync(README, between(readFileSync(README, 'utf8'), content))
+  console.log('\nREADME.md has the new table')
+}
+
+if (import.meta.main) {
+  try {
+    main(process.argv.includes('--print'))
+  } catch (error) {
+    console.error(`readme.ts: ${error instanceof Error ? error.message : String(error)}`)
+    process.exitCode = 1
+  }
+}

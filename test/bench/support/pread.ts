@@ -1,0 +1,71 @@
+/** The C programs of the kernel bench, compiled when it runs, and the talk with the one that reads. */
+import { execFileSync, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdirSync, mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const GUEST = new URL('../guest/', import.meta.url)
+const source = (name: string): string => fileURLToPath(new URL(name, GUEST))
+
+/** Compiles empty.bpf.c; returns the object's path. */
+export function compileEmpty(): string {
+  const output = join(mkdtempSync(join(tmpdir(), 'ktrail-bench-')), 'empty.bpf.o')
+  const include = process.arch === 'arm64' ? '/usr/include/aarch64-linux-gnu' : '/usr/include/x86_64-linux-gnu'
+  const compilers = ['clang-16', 'clang-17', 'clang-18', 'clang-19', 'clang']
+  for (const clang of compilers) {
+    try {
+      execFileSync(clang, ['-g', '-O2', '-target', 'bpf', `-I${include}`, '-c', source('empty.bpf.c'), '-o', output])
+      return output
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    }
+  }
+  throw new Error(`cannot compile empty.bpf.c: expected one of ${compilers.join(', ')}; run make build`)
+}
+
+/** Reads one byte of one of some files, again and again, in a process of its own. */
+export class Reader implements Disposable {
+  readonly #child: ChildProcess
+  readonly #lines: AsyncIterator<string>
+  readonly #write: (line: string) => void
+
+  private constructor(child: ChildProcess, lines: AsyncIterator<string>, write: (line: string) => void) {
+    this.#child = child
+    this.#lines = lines
+    this.#write = write
+  }
+
+  /** The folders are made, except /etc, which is the reader's own. Needs root. */
+  static async start(paths: readonly string[]): Promise<Reader> {
+    const program = join(mkdtempSync(join(tmpdir(), 'ktrail-bench-')), 'pread')
+    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-o', program, source('pread.c')])
+    for (const path of paths) mkdirSync(dirname(path), { recursive: true })
+    const child = spawn(program, [...paths], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const reader = new Reader(
+      child,
+      createInterface({ input: child.stdout })[Symbol.asyncIterator](),
+      (line) => void child.stdin.write(line),
+    )
+    await reader.#line()
+    return reader
+  }
+
+  /** ns per pread of `paths[file]`: the median of `batches` batches. */
+  async measure(file: number, batches: number, calls: number): Promise<number> {
+    this.#write(`${file} ${batches} ${calls}\n`)
+    return Number(await this.#line())
+  }
+
+  async #line(): Promise<string> {
+    const { value, done } = await this.#lines.next()
+    if (done === true) throw new Error('the reading program ended early: it said the above')
+    return value
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill()
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * What `ktrail run` does until it is ready, without what needs a kernel that can attach: modules, config, policies,
+ * exporters, addon, symbols, /proc scan, HTTP. Prints the milliseconds since this process began, by step, and ends.
+ * argv: a config file.
+ */
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+// Not used: brings in every module that the agent has.
+import '../../../collector/agent.ts'
+import { configOrThrow, parseConfigFile } from '../../../config/check.ts'
+import { parsePolicy } from '../../../config/parse-policy.ts'
+import { readTextFile } from '../../../config/files.ts'
+import { serve } from '../../../collector/observe/http.ts'
+import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { createLog } from '../../../collector/log.ts'
+import { createFanOut } from '../../../collector/outputs.ts'
+import { WallClock } from '../../../collector/process/clock.ts'
+import { scanProcfs } from '../../../collector/process/procfs.ts'
+import { ProcessTable } from '../../../collector/process/table.ts'
+import { clockOffset, hasBtf, kernelSymbols } from '../../../native/index.ts'
+
+const steps: Record<string, number> = {}
+const done = (step: string): void => void (steps[step] = performance.now())
+const folder = mkdtempSync(join(tmpdir(), 'ktrail-bench-'))
+chmodSync(folder, 0o700)
+
+done('modules')
+const { config } = configOrThrow(await parseConfigFile(process.argv[2] ?? '', { ...process.env, BENCH_FOLDER: folder }))
+for (const place of ['config/policies/file-monitoring.yaml']) {
+  const read = await readTextFile(place)
+  if ('problems' in read || 'problems' in parsePolicy(read.text, place)) throw new Error(`${place} has problems`)
+}
+done('config and policies')
+const log = createLog(config.log)
+const fanout = createFanOut(config, 'bench', log)
+await fanout.start()
+done('exporters')
+hasBtf()
+readKernelFacts(kernelSymbols)
+done('addon and symbols')
+const table = new ProcessTable('bench', new WallClock(clockOffset))
+for (const process of await scanProcfs('/proc')) table.addScanned(process)
+done('process scan')
+const server = await serve(config.server.http, { '/readyz': () => ({ status: 200, body: 'ready\n' }) })
+done('http')
+
+console.log(JSON.stringify({ steps, rssMB: process.memoryUsage.rss() / 1e6, processes: table.size }))
+await fanout.stop(1000)
+server.close()
+rmSync(folder, { recursive: true })
+process.exit(0)

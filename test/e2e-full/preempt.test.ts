@@ -1,0 +1,125 @@
+/**
+ * Full preemption: a program may be put aside in the middle of a hook, and on one CPU four readers do that to each other
+ * all the time. What a mode can not deliver it must count: hits = events + named losses.
+ *
+ * KTRAIL_FULL_HITS sets the number of hits (default 200,000; the issue's own 600,000 takes some three times as long).
+ */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { TestAgent, cannotRun } from '../e2e/support/agent.ts'
+import { accessOf, audited, balanced, burst, countLines, cpuMs, report, target } from '../e2e/support/faults.ts'
+import type { MetricsPage } from '../e2e/support/metrics.ts'
+import { fileHook, path, policy } from '../e2e/support/policy.ts'
+
+const READERS = 4
+const HITS = Number(process.env['KTRAIL_FULL_HITS'] ?? 200_000)
+const ONE_CPU = ['taskset', '-c', '0']
+const DONE_MS = 300_000
+
+function cannot(): string | false {
+  const why = cannotRun()
+  if (why !== false) return why
+  return /(?:^|\s)preempt=full(?:\s|$)/m.test(readFileSync('/proc/cmdline', 'utf8'))
+    ? false
+    : 'this kernel was not booted with preempt=full'
+}
+
+const skip = cannot()
+if (skip !== false) console.log(`preempt: skipped: ${skip}`)
+
+interface Outcome {
+  readonly events: number
+  /** By reason, hooks only. */
+  readonly lost: Readonly<Record<'ring' | 'returnMissed' | 'joinFull' | 'missedRun' | 'dropped', number>>
+}
+
+const REASONS = { ring: 'ring_full_hook', returnMissed: 'return_missed', joinFull: 'join_full' } as const
+
+function lossesOf(metrics: MetricsPage): Outcome['lost'] {
+  const of = (reason: string, hook?: string): number =>
+    metrics.sum('ktrail_kernel_lost_events_total', { reason, ...(hook === undefined ? {} : { hook }) })
+  return {
+    ring: of(REASONS.ring),
+    returnMissed: of(REASONS.returnMissed),
+    joinFull: of(REASONS.joinFull),
+    missedRun: of('missed_run', 'security_file_permission'),
+    dropped: metrics.sum('ktrail_exporter_dropped_events_total'),
+  }
+}
+
+/** Some readers on one CPU, `hits` in all; what became of each hit, once everything has come to rest. */
+async function readersOnOneCpu(mode: string, wantsReturn: boolean, readers = READERS, hits = HITS): Promise<Outcome> {
+  const { folder, file } = target()
+  const hook = fileHook([path('Prefix', folder)])
+  const { returnArg: _, ...entryOnly } = Object.fromEntries(Object.entries(hook))
+  await using agent = await TestAgent.start({
+    policies: { 'p.yaml': policy('full', [wantsReturn ? hook : { ...entryOnly, return: false }]) },
+    config: { attach: { mode }, ring: { size: '256MiB' } },
+    archive: { queue: { when_full: 'block' } },
+  })
+  await agent.settled()
+  const cpu = cpuMs(agent.pid)
+  const { ms } = await burst(['pread', file, hits / readers, readers], ONE_CPU)
+  const done = async (): Promise<boolean> => {
+    const metrics = await agent.metrics()
+    return (
+      metrics.sum('ktrail_ring_waiting_bytes') === 0 &&
+      metrics.sum('ktrail_exporter_queue_events') === 0 &&
+      metrics.sum('ktrail_returns_waiting') === 0
+    )
+  }
+  await agent.until('ring, queue and join map to be empty', done, DONE_MS)
+  await audited(agent)
+  await balanced(agent)
+  const events = countLines(`${agent.folder}/events.jsonl`, accessOf(file))
+  const lost = lossesOf(await agent.metrics())
+  const used = cpuMs(agent.pid) - cpu
+  report(`preempt=full, ${mode}${wantsReturn ? ' with return' : ''}`, {
+    readers,
+    hits,
+    events,
+    ...lost,
+    'hits/s made': (hits / ms) * 1000,
+    'agent CPU ms': used,
+  })
+  assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+  return { events, lost }
+}
+
+describe('preempt=full, four readers on one CPU', { skip }, () => {
+  it('auto, which joins here: each hit is an event or stands in exactly one counter', async () => {
+    const { events, lost } = await readersOnOneCpu('auto', true)
+    assert.equal(lost.missedRun, 0)
+    assert.equal(lost.dropped, 0)
+    assert.equal(events + lost.ring + lost.returnMissed + lost.joinFull, HITS)
+    assert.ok(events >= HITS * 0.9, 'and nearly all of them are events')
+  })
+
+  it('auto with more readers than the kernel has return instances: the returns it misses are counted, exactly', async () => {
+    const hits = 100_000
+    const { events, lost } = await readersOnOneCpu('auto', true, 25, hits)
+    assert.ok(lost.returnMissed > 0, 'the test must miss some, else it shows nothing')
+    assert.deepEqual([lost.missedRun, lost.dropped], [0, 0])
+    assert.equal(events + lost.ring + lost.returnMissed + lost.joinFull, hits)
+  })
+
+  it('auto without a return value: every hit is an event', async () => {
+    const { events, lost } = await readersOnOneCpu('auto', false)
+    assert.deepEqual(lost, { ring: 0, returnMissed: 0, joinFull: 0, missedRun: 0, dropped: 0 })
+    assert.equal(events, HITS)
+  })
+
+  it('kprobe.session, when it is asked for: no hit goes uncounted', async () => {
+    const { events, lost } = await readersOnOneCpu('kprobe.session', true)
+    const counted = events + lost.ring + lost.returnMissed + lost.joinFull + lost.missedRun + lost.dropped
+    assert.ok(counted >= HITS, `${counted} of ${HITS}`)
+  })
+
+  // Documented as losing: a program that was put aside hides the other tasks' calls. But it says so.
+  it('fexit, when it is asked for: hits it hides are counted as missed runs', async () => {
+    const { events, lost } = await readersOnOneCpu('fexit', true)
+    const counted = events + lost.ring + lost.missedRun + lost.dropped
+    assert.ok(counted >= HITS, `${counted} of ${HITS}`)
+  })
+})

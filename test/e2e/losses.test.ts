@@ -1,0 +1,158 @@
+/** What is lost is counted, to the last record: a ring that is far too small, and an agent that does not read it. */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
+import { accessOf, audited, balanced, burst, countLines, numbersTaken, report, target } from './support/faults.ts'
+import { fileHook, path, policy } from './support/policy.ts'
+import { processOf } from './support/record.ts'
+
+const skip = cannotRun()
+if (skip !== false) console.log(`losses: skipped: ${skip}`)
+
+const HITS = 20_000
+const SPAWNS = 600
+const LOST = 'ktrail_kernel_lost_events_total'
+
+interface Numbers {
+  readonly taken: number
+  readonly records: number
+  readonly hook: number
+  readonly process: number
+}
+
+async function numbersOf(agent: TestAgent): Promise<Numbers> {
+  const metrics = await agent.metrics()
+  return {
+    taken: numbersTaken(),
+    records: metrics.sum('ktrail_ring_records_total'),
+    hook: metrics.sum(LOST, { reason: 'ring_full_hook' }),
+    process: metrics.sum(LOST, { reason: 'ring_full_process' }),
+  }
+}
+
+/** What came and went while the agent was stopped and `action` ran, once it has caught up. */
+async function whileStopped(agent: TestAgent, action: () => Promise<unknown>): Promise<Numbers> {
+  await agent.settled()
+  await audited(agent)
+  const before = await numbersOf(agent)
+  process.kill(agent.pid, 'SIGSTOP')
+  try {
+    await action()
+  } finally {
+    process.kill(agent.pid, 'SIGCONT')
+  }
+  await audited(agent)
+  await agent.settled()
+  await audited(agent)
+  const after = await numbersOf(agent)
+  return {
+    taken: after.taken - before.taken,
+    records: after.records - before.records,
+    hook: after.hook - before.hook,
+    process: after.process - before.process,
+  }
+}
+
+describe('losses', { skip }, () => {
+  it('a ring of 64 KiB that nobody reads loses hits, and counts exactly those', async () => {
+    const { folder, file } = target()
+    await using agent = await TestAgent.start({
+      policies: { 'p.yaml': policy('lossy', [fileHook([path('Prefix', folder)])]) },
+      config: { ring: { size: '64KiB', watermark: '16KiB' } },
+    })
+    const numbers = await whileStopped(agent, () => burst(['pread', file, HITS, 1]))
+    const events = countLines(`${agent.folder}/events.jsonl`, accessOf(file))
+    report('64 KiB ring, agent stopped', { hits: HITS, events, ...numbers })
+    assert.ok(events > 0 && numbers.hook > 0, 'the test must lose some and not all')
+    assert.equal(events + numbers.hook, HITS)
+    // The kernel's own numbers, read past the agent: each was taken for a record that came or one that was refused.
+    assert.equal(numbers.records + numbers.hook + numbers.process, numbers.taken)
+    await balanced(agent)
+    const logged = agent.log().filter(({ msg }) => msg === 'events were lost')
+    assert.ok(logged.length > 0, 'a loss is written to the log')
+    assert.match(JSON.stringify(logged), new RegExp(`ring_full_hook=${numbers.hook}\\b`))
+
+    await agent.settled()
+    const lines = await agent.during(() => burst(['pread', file, 100, 1]))
+    assert.equal(lines.filter((line) => line.process_kprobe !== undefined).length, 100, 'it has recovered')
+    assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+  })
+
+  it('lost exec and exit records are counted, and their processes are told as unknown', async () => {
+    const { folder, file } = target()
+    await using agent = await TestAgent.start({
+      policies: { 'p.yaml': policy('lossy', [fileHook([path('Prefix', folder)])]) },
+      config: { ring: { size: '64KiB', watermark: '16KiB' } },
+    })
+    // Begins while everything is lost, and reads (sh reads one byte a call, so twice) once the agent is back.
+    const gate = `${freshFolder('gate')}/fifo`
+    execFileSync('mkfifo', [gate])
+    let late: ChildProcess | undefined
+    const numbers = await whileStopped(agent, async () => {
+      await burst(['spawn', SPAWNS])
+      late = spawn('sh', ['-c', 'read _ <"$0"; read _ <"$1"', gate, file], { stdio: 'ignore' })
+    })
+    assert.ok(late !== undefined)
+    const ended = once(late, 'exit')
+    writeFileSync(gate, '\n')
+    await ended
+    await agent.settled()
+    const ofBurst = (kind: 'process_exec' | 'process_exit'): number =>
+      agent.lines().filter((line) => line[kind] !== undefined && processOf(line).arguments?.startsWith('end ') === true)
+        .length
+    const execs = ofBurst('process_exec')
+    const exits = ofBurst('process_exit')
+    const gone = 2 * SPAWNS - execs - exits
+    report('64 KiB ring, processes', { spawned: SPAWNS, execs, exits, ...numbers })
+    assert.ok(numbers.process > SPAWNS, 'the test must lose most of them')
+    assert.ok(gone <= numbers.process, `${gone} of exec and exit are missing, ${numbers.process} counted`)
+    assert.ok(numbers.process <= gone + SPAWNS + 50, 'no more are counted than there can have been')
+    assert.equal(numbers.records + numbers.hook + numbers.process, numbers.taken)
+    await balanced(agent)
+
+    const reads = agent.lines().filter((line) => line.process_kprobe !== undefined)
+    assert.deepEqual(
+      reads.map((line) => [processOf(line).pid, processOf(line).flags, line.process_kprobe?.parent]),
+      [1, 2].map(() => [late?.pid, 'unknown', undefined]),
+    )
+
+    const lines = await agent.during(() => burst(['spawn', 20]))
+    assert.equal(lines.filter((line) => line.process_exec !== undefined).length, 21, 'it has recovered')
+    assert.equal(lines.filter((line) => line.process_exit !== undefined).length, 21)
+    assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+  })
+
+  it('a call that never returns is counted once its thread is gone, and gives its room back', async () => {
+    const CALLS = 20
+    const never = {
+      call: 'sys_exit_group',
+      syscall: true,
+      return: true,
+      args: [{ index: 0, type: 'int' }],
+      returnArg: { index: 0, type: 'int' },
+      selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: ['77'] }] }],
+    }
+    await using agent = await TestAgent.start({
+      policies: { 'p.yaml': policy('never', [never]) },
+      config: { attach: { mode: 'join' } },
+    })
+    execFileSync('sh', ['-c', `for i in $(seq ${CALLS}); do sh -c 'exit 77'; done; exit 0`])
+    await agent.until(`${CALLS} returns to be given up`, async () => {
+      const metrics = await agent.metrics()
+      return metrics.sum(LOST, { reason: 'return_missed' }) >= CALLS
+    })
+    const metrics = await agent.metrics()
+    assert.equal(metrics.sum('ktrail_returns_waiting'), 0)
+    assert.deepEqual(metrics.losses(), [`return_missed(*)=${CALLS}`])
+    assert.deepEqual(
+      agent.lines().filter((line) => line.process_kprobe !== undefined),
+      [],
+    )
+    await audited(agent)
+    await balanced(agent)
+  })
+})

@@ -1,0 +1,45 @@
+/** What a path should look like in a record, computed by other means than the agent's. */
+
+/** The text that is kept of a path whose whole does not fit: the agent's buffer holds this many bytes. */
+const PATH_BYTES = 4095
+
+/** Length of the well-formed UTF-8 character at `at`, 0 when there is none. */
+function characterAt(bytes: Buffer, at: number): number {
+  const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  for (let length = 1; length <= 4 && at + length <= bytes.length; length++) {
+    try {
+      strict.decode(bytes.subarray(at, at + length))
+      return length
+    } catch {
+      // a longer one, or none
+    }
+  }
+  return 0
+}
+
+/** As JSON shows it: each run of bytes that are no UTF-8 is one U+FFFD. */
+export function shown(bytes: Buffer): string {
+  let text = ''
+  let bad = false
+  for (let at = 0; at < bytes.length;) {
+    const length = characterAt(bytes, at)
+    if (length === 0) {
+      if (!bad) text += '\uFFFD'
+      bad = true
+      at++
+    } else {
+      text += bytes.toString('utf8', at, at + length)
+      bad = false
+      at += length
+    }
+  }
+  return text
+}
+
+/** The path as far as it is kept: whole, or the longest tail of whole components. */
+export function kept(path: Buffer): { readonly text: string; readonly flags?: string } {
+  let from = 0
+  while (path.length - from > PATH_BYTES) from = path.indexOf('/', from + 1)
+  const text = shown(path.subarray(from))
+  return from === 0 ? { text } : { text, flags: 'unresolvedPathComponents' }
+}

@@ -1,0 +1,209 @@
+/**
+ * Our OTLP exporter against the real OpenTelemetry Collector, on the host (no kernel is needed). Behind the collector stands a
+ * scripted sink, so that what arrived can be reconciled by id. The collector is built with Go; where there is none the tests
+ * are skipped and say so.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
+import { createOtlpEncoder } from '../../exporters/otlp/encode.ts'
+import { createOtlpJsonEncoder } from '../../exporters/otlp/json-encode.ts'
+import { OtlpExporter } from '../../exporters/otlp/exporter.ts'
+import type { OtlpOptions } from '../../exporters/otlp/exporter.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../../exporters/sending/options.ts'
+import { Sender } from '../../exporters/sending/sender.ts'
+import type { Event } from '../../collector/event.ts'
+import { Collector, collectorProgram } from '../support/otlp/collector.ts'
+import { seqOf } from '../support/otlp/decode.ts'
+import { FakeSink, OK, rpcStatus } from '../support/otlp/server.ts'
+import type { Answer, Received, Script } from '../support/otlp/server.ts'
+import { goldenEvents } from '../unit/exporters/support/golden-events.ts'
+import { file, makeKprobe } from '../unit/exporters/support/events.ts'
+import { until } from '../unit/exporters/support/fake-clock.ts'
+
+const found = await collectorProgram()
+const skip = 'missing' in found ? found.missing : false
+const program = 'program' in found ? found.program : ''
+
+const EVENTS = 20_000
+const SLICE = 200
+const json = createJsonEncoder({ nodeName: 'node-1' })
+const mapping = { epoch: '1795520000', body: 'json', json } as const
+const resource = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: 'node-1' }
+const observed = () => ({ sec: 1_795_528_990, nsec: 1 })
+const senderOptions = {
+  ...DEFAULT_SENDER_OPTIONS,
+  queue: { ...DEFAULT_SENDER_OPTIONS.queue, maxEvents: EVENTS },
+  batch: { maxEvents: 500, maxBytes: 1 << 20, maxWaitMs: 10 },
+  retry: { initialMs: 20, maxMs: 200 },
+}
+
+function eventAt(seq: number): Event {
+  return makeKprobe({ seq, time: { sec: 1_795_528_989, nsec: seq }, args: [file(`/etc/file-${seq % 97}`)] })
+}
+
+/** What the sink has stored, by id; how often each; and the JSON line that came with it. */
+class Ledger {
+  readonly times = new Map<number, number>()
+  wrong = 0
+
+  take(request: Received): void {
+    for (const record of request.logs().records) {
+      const seq = seqOf(record)
+      this.times.set(seq, (this.times.get(seq) ?? 0) + 1)
+      const { body } = record
+      const line = Buffer.from(json.encode([eventAt(seq)]).bytes)
+        .toString()
+        .trimEnd()
+      if (body === undefined || !('stringValue' in body) || body.stringValue !== line) this.wrong++
+    }
+  }
+
+  get missing(): number[] {
+    return Array.from({ length: EVENTS }, (_, i) => i).filter((seq) => !this.times.has(seq))
+  }
+
+  get duplicates(): number {
+    return [...this.times.values()].reduce((sum, times) => sum + times - 1, 0)
+  }
+}
+
+/** Offers all events; every `killEvery` of them the collector dies in the middle of its work and comes back. */
+async function run(collector: Collector, change: Partial<OtlpOptions>, kills: number): Promise<Sender> {
+  const options = { encoding: 'otlp', endpoint: collector.url, compression: 'gzip', timeoutMs: 5000, resource } as const
+  const exporter = new OtlpExporter({ ...options, ...change })
+  const encoder = exporter.encoding === 'otlp' ? createOtlpEncoder(mapping) : createOtlpJsonEncoder(mapping)
+  const sender = new Sender('otlp', exporter, senderOptions)
+  await sender.start()
+  // A test that fails must not leave it sending for ever.
+  using stack = new DisposableStack()
+  stack.defer(() => void sender.stop(0))
+  const every = Math.ceil(EVENTS / (kills + 1))
+  for (let seq = 0; seq < EVENTS; seq += SLICE) {
+    const wait = sender.offer(encoder.encode(Array.from({ length: SLICE }, (_, i) => eventAt(seq + i))))
+    if (wait !== undefined) await wait
+    assert.equal(sender.imbalance(), 0)
+    if (seq > 0 && Math.floor(seq / every) !== Math.floor((seq - SLICE) / every)) {
+      const before = sender.books().delivered
+      await until('some more is delivered', () => sender.books().delivered > before, 60_000)
+      await collector.kill()
+      await until('the exporter notices', () => sender.books().state === 'retrying', 60_000)
+      await collector.start()
+    }
+  }
+  await until('all is delivered', () => sender.books().heldEvents === 0, 120_000)
+  await sender.stop(10_000)
+  return sender
+}
+
+function reconcile(t: { diagnostic(text: string): void }, sender: Sender, ledger: Ledger): void {
+  const { delivered, rejected, dropped, accepted, retries } = sender.books()
+  assert.deepEqual(ledger.missing, [])
+  assert.equal(ledger.wrong, 0)
+  assert.equal(ledger.times.size, EVENTS)
+  assert.deepEqual([accepted, delivered, rejected], [EVENTS, EVENTS, {}])
+  assert.deepEqual(
+    Object.values(dropped).filter((count) => count > 0),
+    [],
+  )
+  assert.equal(sender.imbalance(), 0)
+  t.diagnostic(`${EVENTS} of ${EVENTS} arrived, ${ledger.duplicates} again, ${retries} retries`)
+}
+
+/** Good and bad answers in a fixed order; `stored` ones that fail afterwards make the duplicates. */
+function trouble(ledger: Ledger): Script {
+  const plan: ReadonlyArray<readonly [stored: boolean, answer: Answer]> = [
+    [true, OK],
+    [false, { status: 503, headers: { 'retry-after': '0' } }],
+    [true, OK],
+    [false, { status: 429 }],
+    [true, { status: 502 }],
+    [true, OK],
+    [false, { status: 200, fault: 'reset' }],
+    [true, { status: 200, fault: 'reset' }],
+    [true, OK],
+  ]
+  return (request, call) => {
+    const [stored, answer] = plan[call % plan.length] ?? [true, OK]
+    if (stored) ledger.take(request)
+    return answer
+  }
+}
+
+test('collector: every record kind passes a real collector unchanged, in protobuf and in JSON', { skip }, async () => {
+  for (const encoding of ['otlp', 'otlp_json'] as const) {
+    for (const compression of ['none', 'gzip', 'zstd'] as const) {
+      await using sink = await FakeSink.start()
+      await using collector = await Collector.start(program, sink.url)
+      const options = { encoding, endpoint: collector.url, compression, timeoutMs: 5000, resource }
+      await using exporter = new OtlpExporter(options)
+      await exporter.start()
+      const make = encoding === 'otlp' ? createOtlpEncoder : createOtlpJsonEncoder
+      const part = make({ ...mapping, observed, argLabels: true }).encode(goldenEvents())
+      const batch = { parts: [part], count: part.count, sizeBytes: part.bytes.length }
+      assert.deepEqual(await exporter.send(batch, new AbortController().signal), { status: 'delivered' })
+      await using direct = await FakeSink.start()
+      await using straight = new OtlpExporter({ ...options, endpoint: direct.url })
+      await straight.start()
+      await straight.send(batch, new AbortController().signal)
+      assert.deepEqual(sink.requests[0]?.logs(), direct.requests[0]?.logs())
+    }
+  }
+})
+
+test('collector: killed four times under load, 20,000 of 20,000 arrive', { skip }, async (t) => {
+  const ledger = new Ledger()
+  await using sink = await FakeSink.start((request) => {
+    ledger.take(request)
+    return OK
+  })
+  await using collector = await Collector.start(program, sink.url)
+  reconcile(t, await run(collector, {}, 4), ledger)
+})
+
+test(
+  'collector: with a sink behind it that answers 503, 429, 502 and resets, 20,000 of 20,000 arrive',
+  { skip },
+  async (t) => {
+    const ledger = new Ledger()
+    await using sink = await FakeSink.start(trouble(ledger))
+    await using collector = await Collector.start(program, sink.url)
+    reconcile(t, await run(collector, { compression: 'zstd' }, 1), ledger)
+  },
+)
+
+test('collector: in JSON, killed once under load, 20,000 of 20,000 arrive', { skip }, async (t) => {
+  const ledger = new Ledger()
+  await using sink = await FakeSink.start(trouble(ledger))
+  await using collector = await Collector.start(program, sink.url)
+  reconcile(t, await run(collector, { encoding: 'otlp_json' }, 1), ledger)
+})
+
+test(
+  'collector: bytes that are no OTLP are its 400, which is a refusal of ours; a wrong path its 404, which is held',
+  { skip },
+  async () => {
+    await using sink = await FakeSink.start(() => ({ status: 200, body: rpcStatus('') }))
+    await using collector = await Collector.start(program, sink.url)
+    const options = {
+      encoding: 'otlp',
+      endpoint: collector.url,
+      compression: 'none',
+      timeoutMs: 5000,
+      resource,
+    } as const
+    const garbage = Buffer.from('\x12\x05\xff\xff\xff\xff\xff', 'latin1')
+    const ends = Uint32Array.of(garbage.length)
+    const part = { encoding: 'otlp', bytes: garbage, ends, count: 1, firstSeq: 0 } as const
+    const batch = { parts: [part], count: 1, sizeBytes: garbage.length }
+    await using exporter = new OtlpExporter(options)
+    await exporter.start()
+    const refused = await exporter.send(batch, new AbortController().signal)
+    assert.equal(refused.status, 'rejected')
+    assert.equal(refused.status === 'rejected' && refused.reason, 'invalid')
+    await using lost = new OtlpExporter({ ...options, endpoint: collector.url.replace('/v1/logs', '/nowhere') })
+    await lost.start()
+    assert.equal((await lost.send(batch, new AbortController().signal)).status, 'hold')
+    assert.equal(sink.requests.length, 0)
+  },
+)

@@ -1,0 +1,186 @@
+/** What a person types and gets back: answers, mistakes, exit codes. Needs no kernel of its own and no root. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const launcher = join(root, 'ktrail')
+const folder = mkdtempSync(join(process.env['KTRAIL_TMP'] ?? tmpdir(), 'ktrail-cli-'))
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+const DEADLINE_MS = 60_000
+
+interface Answer {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs `ktrail` in the checkout; code null when it had to be killed. `stdout` is a path to write to instead. */
+function ktrail(args: readonly string[], env: Readonly<Record<string, string>> = {}, stdout?: string): Promise<Answer> {
+  const out = stdout === undefined ? 'pipe' : openSync(stdout, 'w')
+  const child = spawn(launcher, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', out, 'pipe'],
+    timeout: DEADLINE_MS,
+    killSignal: 'SIGKILL',
+  })
+  if (typeof out === 'number') closeSync(out)
+  const texts = { stdout: '', stderr: '' }
+  child.stdout?.on('data', (bytes: Buffer) => (texts.stdout += bytes.toString()))
+  child.stderr?.on('data', (bytes: Buffer) => (texts.stderr += bytes.toString()))
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, ...texts })))
+}
+
+function file(name: string, text: string | Buffer): string {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return path
+}
+
+const good = 'config/policies/file-monitoring.yaml'
+const config = file('good.yaml', 'exporters: {screen: {type: stdout}}\n')
+const empty = file('empty.yaml', '')
+const tabs = file('tabs.yaml', 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata:\n\tname: x\n')
+const documents = file('documents.yaml', 'exporters: {screen: {type: stdout}}\n---\nexporters: {}\n')
+const garbage = file(
+  'garbage.yaml',
+  Buffer.from(Array.from({ length: 1 << 20 }, (_, i) => (i * 7919 + (i >> 9)) & 0xff)),
+)
+const brackets = file('brackets.yaml', '['.repeat(1 << 20))
+const huge = file('huge.yaml', 'a: 1\n'.repeat(300_000))
+const missing = join(folder, 'none.yaml')
+const unknownKey = file('key.yaml', 'exporters: {screen: {type: stdout}}\nrings: {}\n')
+
+interface Row {
+  readonly args: readonly string[]
+  readonly code: number
+  readonly stdout?: RegExp
+  readonly stderr?: RegExp
+}
+
+const NOTHING = /^$/
+
+const rows: readonly Row[] = [
+  { args: ['version'], code: 0, stdout: /^ktrail \d+\.\d+\.\d+, node v\d+\.\d+\.\d+, kernel \S+\n$/, stderr: NOTHING },
+  { args: ['--version'], code: 0, stdout: /^ktrail \d/ },
+  {
+    args: ['help'],
+    code: 0,
+    stdout: /^ktrail: runs [^]* ktrail run .*\n[^]*Exit codes: 0 done, 1 failed, 2 wrong usage, 78/,
+  },
+  { args: ['-h'], code: 0, stdout: /ktrail check FILE/ },
+  { args: ['check', good, config], code: 0, stdout: NOTHING, stderr: /^2 files checked, no mistakes\n$/ },
+  { args: ['config', 'print', '--config', config], code: 0, stdout: /^exporters:\n {2}screen:\n {4}type: stdout\n/ },
+  { args: ['config', 'print', '--effective', '--config', config], code: 0, stdout: /max_size|when_full: drop_newest/ },
+
+  { args: [], code: 2, stdout: NOTHING, stderr: /ktrail run \[--config FILE\]/ },
+  { args: [''], code: 2, stderr: /no such command: ""/ },
+  { args: ['chek', good], code: 2, stderr: /no such command: "chek" \(did you mean "check"\?\)\nSee: ktrail help/ },
+  { args: ['constructor'], code: 2, stderr: /no such command: "constructor"\n/ },
+  { args: ['events'], code: 2, stderr: /"events" is not built in this version/ },
+  { args: ['check'], code: 2, stderr: /check needs at least one file/ },
+  { args: ['check', '--quiet', good], code: 2, stderr: /Unknown option '--quiet'/ },
+  { args: ['config'], code: 2, stderr: /expected: ktrail config print/ },
+  { args: ['config', 'show'], code: 2, stderr: /expected: ktrail config print/ },
+  { args: ['run', config], code: 2, stderr: /run takes no file, got ".*good.yaml": use --config FILE/ },
+  { args: ['run', '--config'], code: 2, stderr: /'--config <value>' argument missing/ },
+  { args: ['run', '--conf', config], code: 2, stderr: /Unknown option '--conf'/ },
+
+  {
+    args: ['check', missing],
+    code: 78,
+    stdout: /none\.yaml:1:1: cannot read the file: no such file\n$/,
+    stderr: /1 of 1 files with mistakes/,
+  },
+  { args: ['check', folder], code: 78, stdout: /:1:1: cannot read the file: it is a folder; expected a file\n$/ },
+  {
+    args: ['check', good, empty, config],
+    code: 78,
+    stdout: /^\S*empty\.yaml:1:1: .* is empty: expected [^]*$/,
+    stderr: /1 of 3 files/,
+  },
+  { args: ['check', tabs], code: 78, stdout: /^\S*tabs\.yaml:4:1: .*tab/i },
+  { args: ['check', documents], code: 78, stdout: /^\S*documents\.yaml:2:1: .*document/ },
+  {
+    args: ['check', garbage],
+    code: 78,
+    stdout: /^\S*garbage\.yaml:1:\d+: byte 0x[0-9A-F]{2} at offset \d+ is not UTF-8/,
+  },
+  { args: ['check', brackets], code: 78, stdout: /^\S*brackets\.yaml:1:\d+: / },
+  { args: ['check', huge], code: 78, stdout: /too large: expected at most 1048576 bytes\n$/ },
+  { args: ['check', '/dev/zero'], code: 78, stdout: /too large/ },
+  { args: ['check', '/dev/null'], code: 78, stdout: /empty/ },
+  { args: ['check', unknownKey], code: 78, stdout: /^\S*key\.yaml:2:1: .*"rings" \(did you mean "ring"\?\)/ },
+  { args: ['config', 'print', '--config', unknownKey], code: 78, stdout: NOTHING, stderr: /key\.yaml:2:1: / },
+  {
+    args: ['run', '--config', missing],
+    code: 78,
+    stdout: NOTHING,
+    stderr: /none\.yaml:1:1: cannot read the file: no such file/,
+  },
+  { args: ['run', '--config', empty], code: 78, stdout: NOTHING, stderr: /empty\.yaml:1:1: config file is empty/ },
+  { args: ['run', '--config', tabs], code: 78, stdout: NOTHING, stderr: /tabs\.yaml:\d+:\d+: / },
+]
+
+/** Without the comments that say where a value comes from. */
+const values = (text: string): string => text.replaceAll(/ *#.*$/gm, '')
+
+describe('command line', () => {
+  for (const { args, code, stdout, stderr } of rows) {
+    it(`ktrail ${args.map((arg) => arg.replace(`${folder}/`, '')).join(' ')}: ${code}`, async () => {
+      const answer = await ktrail(args)
+      assert.equal(answer.code, code, JSON.stringify(answer).slice(0, 2000))
+      if (stdout !== undefined) assert.match(answer.stdout, stdout)
+      if (stderr !== undefined) assert.match(answer.stderr, stderr)
+      assert.ok(answer.stdout.length + answer.stderr.length < 20_000, 'an answer fits on a few screens')
+      assert.doesNotMatch(answer.stderr, /^\s+at .*\.ts:\d+/m, 'no stack is shown for a mistake of the user')
+    })
+  }
+
+  it('config print gives a config that is the same when it is read again', async () => {
+    const printed = await ktrail(['config', 'print', '--effective', '--config', config])
+    const again = await ktrail(['config', 'print', '--effective', '--config', file('again.yaml', printed.stdout)])
+    assert.equal(values(again.stdout), values(printed.stdout))
+  })
+
+  it('answers that cannot be written are a failure, not a success', async (t) => {
+    if (!existsSync('/dev/full')) return t.skip('there is no /dev/full here')
+    const rowsOf = [['version'], ['help'], ['config', 'print', '--config', config]]
+    for (const args of rowsOf) {
+      const { code, stderr } = await ktrail(args, {}, '/dev/full')
+      assert.equal(code, 1, args.join(' '))
+      assert.match(stderr, /cannot write to standard output: .*ENOSPC/)
+    }
+    const { code } = await ktrail(['check', missing], {}, '/dev/full')
+    assert.ok(code === 1 || code === 78, String(code))
+  })
+
+  it('a reader that goes away ends the output without a stack', async () => {
+    const child = spawn(
+      'bash',
+      ['-c', `"$0" check "$1" | head -c 1 >/dev/null; echo "\${PIPESTATUS[0]}"`, launcher, missing],
+      {
+        cwd: root,
+        timeout: DEADLINE_MS,
+      },
+    )
+    let [out, err] = ['', '']
+    child.stdout.on('data', (bytes: Buffer) => (out += bytes.toString()))
+    child.stderr.on('data', (bytes: Buffer) => (err += bytes.toString()))
+    await new Promise((resolve) => child.on('close', resolve))
+    assert.match(out, /^78\n$/)
+    assert.doesNotMatch(err, /^\s+at /m)
+  })
+
+  it('an environment reference that is not set is told with its place', async () => {
+    const path = file('reference.yaml', 'node_name: ${env:KTRAIL_TEST_UNSET:?set it}\nexporters: {s: {type: stdout}}\n')
+    assert.match((await ktrail(['check', path])).stdout, /reference\.yaml:1:\d+: .*KTRAIL_TEST_UNSET.*set it/)
+    assert.equal((await ktrail(['check', path], { KTRAIL_TEST_UNSET: 'x' })).code, 0)
+  })
+})

@@ -1,0 +1,111 @@
+/** The real OpenTelemetry Collector in a process of its own: OTLP in, handed on at once to another OTLP sink, no queue of its own. */
+import { execFile, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import net from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const BUILD = fileURLToPath(new URL('collector/build.sh', import.meta.url))
+
+/** Path of the collector's program, built if need be (minutes the first time); or why there is none. */
+export async function collectorProgram(): Promise<{ readonly program: string } | { readonly missing: string }> {
+  try {
+    const { stdout } = await promisify(execFile)(BUILD, { timeout: 600_000 })
+    return { program: stdout.trim() }
+  } catch (error) {
+    const text = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error)
+    return { missing: text.split('\n').at(-1) ?? 'the collector could not be built' }
+  }
+}
+
+/** Answers come from the sink behind it: without queue and retry a 200 means that the sink has the records. */
+function config(port: number, sink: string): string {
+  return `
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:${port}" } } } }
+exporters:
+  otlp_http:
+    logs_endpoint: "${sink}"
+    compression: gzip
+    sending_queue: { enabled: false }
+    retry_on_failure: { enabled: false }
+service:
+  telemetry: { metrics: { level: none } }
+  pipelines: { logs: { receivers: [otlp], exporters: [otlp_http] } }
+`
+}
+
+export class Collector implements AsyncDisposable {
+  readonly port: number
+  readonly #program: string
+  readonly #sink: string
+  #child: ChildProcess | undefined
+  /** The last of what it wrote, for the message when it does not start. */
+  #output = ''
+
+  private constructor(program: string, port: number, sink: string) {
+    this.#program = program
+    this.port = port
+    this.#sink = sink
+  }
+
+  static async start(program: string, sink: string): Promise<Collector> {
+    const collector = new Collector(program, await freePort(), sink)
+    await collector.start()
+    return collector
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}/v1/logs`
+  }
+
+  /** Starts it on the same port; resolves when it takes connections. */
+  async start(): Promise<void> {
+    const child = spawn(this.#program, ['--config', `yaml:${config(this.port, this.#sink)}`], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#child = child
+    const keep = (chunk: Buffer): void => void (this.#output = (this.#output + chunk.toString()).slice(-4000))
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
+    const deadline = performance.now() + 30_000
+    while (!(await this.#listens())) {
+      if (child.exitCode !== null || performance.now() > deadline) throw new Error(`no collector: ${this.#output}`)
+    }
+  }
+
+  #listens(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = net.connect(this.port, '127.0.0.1')
+      socket.once('connect', () => resolve(true))
+      // The retry must not spin: a refused connection comes back at once.
+      socket.once('error', () => setTimeout(resolve, 20, false))
+      socket.once('connect', () => socket.destroy())
+    })
+  }
+
+  /** kill -9. */
+  async kill(): Promise<void> {
+    const child = this.#child
+    this.#child = undefined
+    if (child === undefined || child.exitCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill('SIGKILL')
+    await ended
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.kill()
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP server that listens
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { BEGIN, END, between, markdown, plain, targets } from '../../bench/readme.ts'
+import type { Measure, Result } from '../../bench/support/result.ts'
+
+const MARKED = `# A\n\n${BEGIN}\nold\n${END}\n\nrest\n`
+
+const resultOf = (...measures: Measure[]): Result => ({
+  bench: 'x',
+  machine: 'm',
+  kernel: 'k',
+  node: 'n',
+  commit: 'c',
+  at: '2026-11-24T00:00:00Z',
+  measures,
+  tables: [],
+})
+
+describe('bench table in README', () => {
+  it('readme: replaces what stands between the markers and nothing else, also the second time', () => {
+    const once = between(MARKED, 'new table')
+    assert.equal(once, `# A\n\n${BEGIN}\n\nnew table\n\n${END}\n\nrest\n`)
+    assert.equal(between(once, 'new table'), once)
+  })
+
+  for (const { name, text } of [
+    { name: 'no markers', text: '# A\n' },
+    { name: 'only the first', text: `${BEGIN}\n` },
+    { name: 'only the last', text: `${END}\n` },
+    { name: 'the wrong way round', text: `${END}\n${BEGIN}\n` },
+    { name: 'the first twice', text: `${BEGIN}\n${BEGIN}\n${END}\n` },
+    { name: 'the last twice', text: `${BEGIN}\n${END}\n${END}\n` },
+  ]) {
+    it(`readme: fails with a sentence on ${name}`, () => {
+      assert.throws(() => between(text, 'x'), /^Error: README\.md: expected one line "<!-- bench:begin -->"/)
+    })
+  }
+
+  it('readme: shows measures with a target, and whether it is met', () => {
+    const { rows } = targets([
+      resultOf(
+        { name: 'a', value: 1.234, unit: 'µs', atMost: 2 },
+        { name: 'b', value: 2.5, unit: 'µs', atMost: 2 },
+        { name: 'c', value: 400_000, unit: 'events/s', atLeast: 400_000 },
+        { name: 'd', value: Number.NaN, unit: 'MB', atMost: 120 },
+        { name: 'no target', value: 1, unit: 'µs' },
+      ),
+    ])
+    assert.deepEqual(rows, [
+      ['a', '1.23 µs', '≤ 2', 'yes'],
+      ['b', '2.5 µs', '≤ 2', 'no'],
+      ['c', '400,000 events/s', '≥ 400,000', 'yes'],
+      ['d', 'NaN MB', '≤ 120', 'no'],
+    ])
+  })
+
+  it('readme: prints a table as Markdown and in columns', () => {
+    const table = {
+      title: 'T',
+      columns: ['', 'ns'],
+      rows: [
+        ['a|b', '1'],
+        ['c', '1,234'],
+      ],
+      notes: ['Note.'],
+    }
+    assert.equal(markdown(table), '**T**\n\n|  | ns |\n|---|--:|\n| a\\|b | 1 |\n| c | 1,234 |\n\nNote.')
+    assert.equal(plain(table), 'T\n          ns\n  a|b      1\n  c    1,234\n  Note.')
+  })
+})

@@ -1,0 +1,90 @@
+/** Random events for property tests: every kind of record and argument, texts of every length and script. */
+import fc from 'fast-check'
+import type { Argument, Event, Hook, Process } from '../../../../collector/event.ts'
+import { makeExec, makeExit, makeKprobe, makeProcess } from '../support/events.ts'
+
+const word = fc.oneof(
+  fc.string({ maxLength: 12 }),
+  fc.string({ unit: 'binary', maxLength: 60 }),
+  // Lone surrogates.
+  fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 6 }).map((codes) => String.fromCharCode(...codes)),
+  // Around the lengths at which a varint grows.
+  fc.constantFrom(47, 48, 49, 120, 127, 128, 129, 16_300, 16_384).map((length) => 'x'.repeat(length)),
+)
+const uint32 = fc.integer({ min: 0, max: 4294967295 })
+const time = fc.record({
+  sec: fc.integer({ min: 0, max: 4_102_444_800 }),
+  nsec: fc.integer({ min: 0, max: 999_999_999 }),
+})
+
+const process: fc.Arbitrary<Process> = fc
+  .record({
+    execId: word,
+    parentExecId: word,
+    pid: fc.integer({ min: 0, max: 4194304 }),
+    uid: uint32,
+    auid: fc.oneof(uint32, fc.constant(4294967295)),
+    cwd: word,
+    binary: word,
+    arguments: word,
+    startTime: time,
+    docker: word,
+  })
+  .map((change) => makeProcess(change))
+
+const files = fc.constantFrom('file' as const, 'path' as const)
+const argument: fc.Arbitrary<Argument> = fc.oneof(
+  fc.record({
+    kind: files,
+    path: word,
+    raw: fc.constant(undefined),
+    mode: fc.integer({ min: 0, max: 0xffff }),
+    inode: fc.constant(1),
+    device: fc.constant(1),
+    unresolved: fc.boolean(),
+    deleted: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('int' as const), value: fc.integer({ min: -2147483648, max: 2147483647 }) }),
+  fc.record({ kind: fc.constant('uint' as const), value: uint32 }),
+  fc.record({ kind: fc.constant('long' as const), value: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) }),
+  fc.record({ kind: fc.constant('size' as const), value: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) }),
+  fc.record({
+    kind: fc.constant('string' as const),
+    value: word,
+    raw: fc.constant(undefined),
+    truncated: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('error' as const), message: word }),
+)
+const hook: fc.Arbitrary<Hook> = fc.record({
+  id: fc.nat(),
+  policy: fc.oneof(word, fc.constantFrom('quiet', 'loud')),
+  functionName: word,
+  message: word,
+  tags: fc.array(fc.oneof(word, fc.constant('alarm')), { maxLength: 3 }),
+  labels: fc.array(fc.oneof(word, fc.constantFrom('', 'same')), { maxLength: 5 }),
+})
+const parent = fc.option(process, { nil: undefined })
+
+export const anyEvent: fc.Arbitrary<Event> = fc.oneof(
+  fc.record({ process, parent, time }).map((change): Event => makeExec(change)),
+  fc
+    .record({ process, parent, time, signal: fc.constantFrom('', 'SIGKILL'), status: fc.nat(255) })
+    .map((change): Event => makeExit(change)),
+  fc
+    .record({
+      process,
+      parent,
+      time,
+      hook,
+      tid: fc.integer({ min: 0, max: 4194304 }),
+      args: fc.array(argument, { maxLength: 5 }),
+      returned: fc.option(argument, { nil: undefined }),
+    })
+    .map((change): Event => makeKprobe(change)),
+)
+
+/** A slice as the fan-out hands it on: sequence without gaps. */
+export const anyEvents: fc.Arbitrary<Event[]> = fc
+  .tuple(fc.array(anyEvent, { maxLength: 8 }), fc.nat(2 ** 48))
+  .map(([events, first]) => events.map((event, i) => ({ ...event, seq: first + i })))

@@ -1,0 +1,303 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer'
+import { resourceFromAttributes } from '@opentelemetry/resources'
+import fc from 'fast-check'
+import type { Event } from '../../../../collector/event.ts'
+import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
+import type { Encoded, Encoder } from '../../../../exporters/exporter.ts'
+import { createOtlpEncoder } from '../../../../exporters/otlp/encode.ts'
+import type { OtlpEncoderOptions } from '../../../../exporters/otlp/encode.ts'
+import { createEnvelope, resourceAttributes, scopeOf } from '../../../../exporters/otlp/envelope.ts'
+import { createOtlpJsonEncoder } from '../../../../exporters/otlp/json-encode.ts'
+import { plainRecord } from '../../../../exporters/otlp/records.ts'
+import { createSdkEncoder, readable } from '../../../../exporters/otlp/sdk.ts'
+import { shareLast } from '../../../../exporters/otlp/shared.ts'
+import { slice } from '../../../../exporters/sending/encoded.ts'
+import { requestFromJson, requestFromProtobuf, seqOf } from '../../../support/otlp/decode.ts'
+import type { KeyValue, LogRecord } from '../../../support/otlp/decode.ts'
+import {
+  file,
+  int,
+  makeExec,
+  makeExit,
+  makeHook,
+  makeKprobe,
+  makeParent,
+  makeProcess,
+  text,
+} from '../support/events.ts'
+import { goldenEvents } from '../support/golden-events.ts'
+import { matchesGolden } from '../support/golden.ts'
+import { anyEvents } from './arbitrary.ts'
+import { attributesOf } from './model.ts'
+
+const json = createJsonEncoder({ nodeName: 'node-1' })
+const observed = { sec: 1_795_528_989, nsec: 123_999_000 }
+const base: OtlpEncoderOptions = { epoch: '1795520000', body: 'json', json, observed: () => observed }
+const resource = { serviceName: 'product', serviceVersion: '1.0.0', nodeName: 'node-1', kubernetes: true }
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+/** A whole request, as the exporter puts it together. */
+function request(encoded: Encoded, encoding: 'otlp' | 'otlp_json' = 'otlp'): Buffer {
+  const { head, tail, separator } = createEnvelope(encoding, resource)
+  const records = encoded.bytes.subarray(0, encoded.bytes.length - separator)
+  return Buffer.concat([head(records.length), records, tail])
+}
+
+const records = (encoder: Encoder, events: readonly Event[]): readonly LogRecord[] =>
+  requestFromProtobuf(request(encoder.encode(events))).records
+
+const asObject = (pairs: readonly KeyValue[]): object => Object.fromEntries(pairs.map(({ key, value }) => [key, value]))
+
+const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOptions]> = [
+  ['defaults', base],
+  ['a body of text', { ...base, body: 'text' }],
+  ['no body', { ...base, body: 'none' }],
+  ['labels and the event name as attributes', { ...base, argLabels: true, eventNameAttribute: true }],
+  [
+    'severities of policies, tags and lifecycle',
+    { ...base, severity: { lifecycle: 'debug', policies: { quiet: 'trace', loud: 'fatal' }, tags: { alarm: 'warn' } } },
+  ],
+]
+
+for (const [name, options] of variants) {
+  test(`otlp: with ${name}, the bytes of any events are those of the SDK's serializer`, () => {
+    const sdk = createSdkEncoder(options)
+    const own = createOtlpEncoder(options)
+    fc.assert(
+      fc.property(anyEvents, (events) => {
+        const got = own.encode(events)
+        const want = sdk.encode(events)
+        assert.equal(hex(got.bytes), hex(want.bytes))
+        assert.deepEqual(got.ends, want.ends)
+        assert.deepEqual([got.count, got.firstSeq, got.encoding], [want.count, want.firstSeq, 'otlp'])
+      }),
+      { numRuns: 200 },
+    )
+  })
+}
+
+test("otlp: a whole request has the bytes of the SDK's serializer, in protobuf and in JSON", () => {
+  const sdkResource = resourceFromAttributes(resourceAttributes(resource))
+  const scope = scopeOf(resource)
+  fc.assert(
+    fc.property(
+      anyEvents.filter((events) => events.length > 0),
+      (events) => {
+        const lines = json.encode(events)
+        const want = events.map((event, i) => {
+          const line = lines.bytes.subarray(i === 0 ? 0 : lines.ends[i - 1], lines.ends[i])
+          return readable(plainRecord(event, line, observed, base), sdkResource, scope)
+        })
+        const protobuf = ProtobufLogsSerializer.serializeRequest(want) ?? new Uint8Array(0)
+        assert.equal(hex(request(createOtlpEncoder(base).encode(events))), hex(protobuf))
+        const printed = Buffer.from(JsonLogsSerializer.serializeRequest(want) ?? new Uint8Array(0)).toString()
+        assert.equal(request(createOtlpJsonEncoder(base).encode(events), 'otlp_json').toString(), printed)
+      },
+    ),
+  )
+})
+
+test('otlp: any records, of one slice or several, are a valid ScopeLogs together', () => {
+  const encoder = createOtlpEncoder(base)
+  fc.assert(
+    fc.property(anyEvents, anyEvents, fc.nat(8), fc.nat(8), (one, two, from, length) => {
+      const whole = encoder.encode(one)
+      const start = Math.min(from, whole.count)
+      const part = slice(whole, start, Math.min(whole.count, start + length))
+      const other = encoder.encode(two)
+      const ends = new Uint32Array(part.count + other.count)
+      const bytes = Buffer.concat([part.bytes, other.bytes])
+      const joined = { ...whole, bytes, ends, count: ends.length }
+      const seqs = [...one.slice(start, start + part.count), ...two].map(({ seq }) => seq)
+      assert.deepEqual(requestFromProtobuf(request(joined)).records.map(seqOf), seqs)
+    }),
+  )
+})
+
+test('otlp: the attributes of any event are those that the table gives for its JSON line', () => {
+  const encoder = createOtlpEncoder(base)
+  fc.assert(
+    fc.property(anyEvents, (events) => {
+      const lines = Buffer.from(json.encode(events).bytes).toString().split('\n')
+      for (const [i, record] of records(encoder, events).entries()) {
+        const line = lines[i] ?? ''
+        assert.deepEqual(asObject(record.attributes), attributesOf(line, `1795520000-${events[i]?.seq}`))
+        assert.deepEqual(record.body, { stringValue: line })
+        assert.equal(record.eventName, events[i]?.type)
+        const { sec, nsec } = events[i]?.time ?? { sec: 0, nsec: 0 }
+        assert.equal(record.timeUnixNano, String(BigInt(sec) * 1_000_000_000n + BigInt(nsec)))
+        assert.equal(record.observedTimeUnixNano, '1795528989123999000')
+      }
+    }),
+  )
+})
+
+test('otlp: the golden requests are what they were', () => {
+  const encoder = createOtlpEncoder({ ...base, argLabels: true })
+  const readableRecords = requestFromProtobuf(request(encoder.encode(goldenEvents())))
+  matchesGolden('otlp/events.json', `${JSON.stringify(readableRecords, null, 1)}\n`)
+  matchesGolden('otlp/events.pb.hex', `${hex(request(encoder.encode(goldenEvents()))).replace(/.{96}/g, '$&\n')}\n`)
+})
+
+test('otlp: the worked example of the reference comes out as it stands there, pod apart', () => {
+  const process = makeProcess({
+    execId: 'bm9kZS0xOjQyMTY6MTIz',
+    parentExecId: '',
+    pid: 4216,
+    cwd: '/root',
+    binary: '/usr/bin/cat',
+    arguments: '/etc/shadow',
+    startTime: { sec: 1_795_528_988, nsec: 900_000_001 },
+    docker: '0123abcd',
+  })
+  const event = makeKprobe({
+    seq: 88213,
+    time: { sec: 1_795_528_989, nsec: 123_456_789 },
+    process,
+    parent: makeParent({ pid: 4100, binary: '/bin/bash' }),
+    tid: 4216,
+    args: [file('/etc/shadow', { mode: 0o100640 }), int(4)],
+  })
+  const body = request(createOtlpEncoder(base).encode([event]))
+  const { records: got, resource: own, scope } = requestFromProtobuf(body)
+  matchesGolden('otlp/worked-example.json', `${JSON.stringify({ resource: own, scope, records: got }, null, 1)}\n`)
+  assert.deepEqual(asObject(got[0]?.attributes ?? []), {
+    'log.record.uid': { stringValue: '1795520000-88213' },
+    'process.pid': { intValue: '4216' },
+    'process.parent_pid': { intValue: '4100' },
+    'process.executable.path': { stringValue: '/usr/bin/cat' },
+    'process.command_line': { stringValue: '/usr/bin/cat /etc/shadow' },
+    'process.working_directory': { stringValue: '/root' },
+    'process.user.id': { intValue: '0' },
+    'process.creation.time': { stringValue: '2026-11-24T14:03:08.900000001Z' },
+    'tetragon.exec_id': { stringValue: 'bm9kZS0xOjQyMTY6MTIz' },
+    'tetragon.parent.binary': { stringValue: '/bin/bash' },
+    'container.id': { stringValue: '0123abcd' },
+    'file.path': { stringValue: '/etc/shadow' },
+    'file.mode': { stringValue: '0640' },
+    'tetragon.function_name': { stringValue: 'security_file_permission' },
+    'tetragon.action': { stringValue: 'post' },
+    'tetragon.return_action': { stringValue: 'post' },
+    'tetragon.return': { stringValue: '0' },
+    'security_rule.name': { stringValue: 'file-monitoring' },
+  })
+  assert.deepEqual(
+    { ...got[0], attributes: 0, body: 0 },
+    {
+      timeUnixNano: '1795528989123456789',
+      observedTimeUnixNano: '1795528989123999000',
+      severityNumber: 9,
+      severityText: 'INFO',
+      eventName: 'process_kprobe',
+      attributes: 0,
+      body: 0,
+    },
+  )
+  const want = { 'service.name': 'product', 'service.version': '1.0.0', 'service.instance.id': 'node-1' }
+  const values = { ...want, 'host.name': 'node-1', 'k8s.node.name': 'node-1' }
+  assert.deepEqual(
+    own,
+    Object.entries(values).map(([key, stringValue]) => ({ key, value: { stringValue } })),
+  )
+  assert.deepEqual(scope, { name: 'product.events', version: '1.0.0' })
+})
+
+test('otlp_json: says what the protobuf says', () => {
+  const events = goldenEvents()
+  const options = { ...base, argLabels: true }
+  const protobuf = requestFromProtobuf(request(createOtlpEncoder(options).encode(events)))
+  const inJson = requestFromJson(request(createOtlpJsonEncoder(options).encode(events), 'otlp_json'))
+  assert.deepEqual(inJson, protobuf)
+})
+
+const texts: ReadonlyArray<readonly [want: string, event: Event]> = [
+  ['exec /bin/vi /etc/passwd', makeExec()],
+  ['exec /bin/vi', makeExec({ process: makeProcess({ arguments: '' }) })],
+  ['exit /bin/vi /etc/passwd 0', makeExit()],
+  ['exit /bin/vi /etc/passwd SIGKILL', makeExit({ signal: 'SIGKILL' })],
+  ['security_file_permission /bin/vi /etc/passwd 2', makeKprobe()],
+  ['do_exit /bin/vi', makeKprobe({ args: [], hook: makeHook({ functionName: 'do_exit' }) })],
+]
+for (const [want, event] of texts) {
+  test(`otlp: the body of text says "${want}"`, () => {
+    const [record] = records(createOtlpEncoder({ ...base, body: 'text' }), [event])
+    assert.deepEqual(record?.body, { stringValue: want })
+  })
+}
+
+test('otlp: without a body there is no body field, and nothing is encoded as JSON', () => {
+  const never: Encoder = { encoding: 'json', encode: () => assert.fail('the JSON encoder was called') }
+  const [record] = records(createOtlpEncoder({ ...base, body: 'none', json: never }), [makeExec()])
+  assert.equal(record?.body, undefined)
+})
+
+const severity = { lifecycle: 'debug', policies: { p: 'error' }, tags: { t: 'warn', u: 'fatal' } } as const
+const severities: ReadonlyArray<readonly [name: string, event: Event, want: string]> = [
+  ['an exec', makeExec(), '5 DEBUG'],
+  ['an exit', makeExit(), '5 DEBUG'],
+  ['a policy of which nothing is said', makeKprobe(), '9 INFO'],
+  ['a policy', makeKprobe({ hook: makeHook({ policy: 'p', tags: ['t'] }) }), '17 ERROR'],
+  ['a tag', makeKprobe({ hook: makeHook({ tags: ['x', 'u', 't'] }) }), '21 FATAL'],
+  ['a policy named like a member of every object', makeKprobe({ hook: makeHook({ policy: 'constructor' }) }), '9 INFO'],
+]
+for (const [name, event, want] of severities) {
+  test(`otlp: severity of ${name} is ${want}`, () => {
+    const [record] = records(createOtlpEncoder({ ...base, severity }), [event])
+    assert.equal(`${record?.severityNumber} ${record?.severityText}`, want)
+  })
+}
+
+test('otlp: of two arguments with one label the first counts, files and unlabelled ones are left out', () => {
+  const hook = makeHook({ labels: ['name', 'how', 'how', ''] })
+  const event = makeKprobe({ hook, args: [file('/a'), int(-1), int(2), text('x')] })
+  const [record] = records(createOtlpEncoder({ ...base, argLabels: true }), [event])
+  const labelled = record?.attributes.filter(({ key }) => key.startsWith('tetragon.arg.'))
+  assert.deepEqual(labelled, [{ key: 'tetragon.arg.how', value: { intValue: '-1' } }])
+})
+
+test('otlp: a process is rendered once, as itself and as a parent', () => {
+  const process = makeProcess()
+  const encoder = createOtlpEncoder(base)
+  encoder.encode([makeExec({ process, parent: process })])
+  const { otlp, otlpParent } = process.rendered
+  assert.ok(otlp !== undefined && otlpParent !== undefined)
+  encoder.encode([makeExit({ process, parent: process })])
+  assert.equal(process.rendered.otlp, otlp)
+  assert.equal(process.rendered.otlpParent, otlpParent)
+})
+
+test('otlp: equal events make equal bytes, whenever they are encoded', () => {
+  const one = createOtlpEncoder(base).encode(goldenEvents())
+  const two = createOtlpEncoder(base).encode(goldenEvents())
+  assert.equal(hex(one.bytes), hex(two.bytes))
+})
+
+test('otlp: no events make no bytes', () => {
+  for (const encoder of [createOtlpEncoder(base), createOtlpJsonEncoder(base), createSdkEncoder(base)]) {
+    const { bytes, count, ends } = encoder.encode([])
+    assert.deepEqual([bytes.length, count, ends.length], [0, 0, 0])
+  }
+})
+
+test('otlp: one JSON encoding serves the file exporter and the body, and never the wrong events', () => {
+  let calls = 0
+  const counted: Encoder = { encoding: 'json', encode: (events) => (calls++, json.encode(events)) }
+  const shared = shareLast(counted)
+  const encoder = createOtlpEncoder({ ...base, json: shared })
+  const events = goldenEvents()
+  const lines = shared.encode(events)
+  encoder.encode(events)
+  assert.equal(calls, 1)
+  assert.equal(shared.encode(events), lines)
+  // The same array, filled anew.
+  events.splice(0, 1)
+  assert.equal(shared.encode(events).count, events.length)
+  assert.equal(calls, 2)
+  events[0] = makeExec({ seq: events[0]?.seq ?? 0, process: makeProcess({ binary: '/other' }) })
+  assert.match(Buffer.from(shared.encode(events).bytes).toString(), /\/other/)
+  assert.equal(shared.encode([]).count, 0)
+  assert.equal(shared.encoding, 'json')
+})

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { resolveOtlpOptions } from '../../../../exporters/otlp/env.ts'
+import type { OtlpConfigValues, ResolvedOtlp } from '../../../../exporters/otlp/env.ts'
+
+const P = 'OTEL_EXPORTER_OTLP_'
+type Env = Readonly<Record<string, string>>
+
+const endpoints: ReadonlyArray<
+  readonly [name: string, config: OtlpConfigValues, env: Env, want: string, origin: string]
+> = [
+  ['nothing', {}, {}, 'http://localhost:4318/v1/logs', 'default'],
+  ['a base', { endpoint: 'http://loki:3100/otlp' }, {}, 'http://loki:3100/otlp/v1/logs', 'config'],
+  ['a base that ends in a slash', { endpoint: 'http://c:4318/' }, {}, 'http://c:4318/v1/logs', 'config'],
+  ['a whole address', { logsEndpoint: 'http://c/in', endpoint: 'http://d' }, {}, 'http://c/in', 'config'],
+  ['the general variable', {}, { [`${P}ENDPOINT`]: 'https://e:1/x/' }, 'https://e:1/x/v1/logs', `${P}ENDPOINT`],
+  [
+    'the variable for logs, as it is',
+    {},
+    { [`${P}LOGS_ENDPOINT`]: 'http://e/x', [`${P}ENDPOINT`]: 'http://f' },
+    'http://e/x',
+    `${P}LOGS_ENDPOINT`,
+  ],
+  ['the variable for logs without path', {}, { [`${P}LOGS_ENDPOINT`]: 'http://e' }, 'http://e/', `${P}LOGS_ENDPOINT`],
+  [
+    'config and variables',
+    { endpoint: 'http://c' },
+    { [`${P}LOGS_ENDPOINT`]: 'http://e' },
+    'http://c/v1/logs',
+    'config',
+  ],
+  ['an empty variable', {}, { [`${P}ENDPOINT`]: ' ' }, 'http://localhost:4318/v1/logs', 'default'],
+  [
+    'a variable for logs that is no URL',
+    {},
+    { [`${P}LOGS_ENDPOINT`]: 'loki', [`${P}ENDPOINT`]: 'http://f' },
+    'http://f/v1/logs',
+    `${P}ENDPOINT`,
+  ],
+  ['a config that is no URL', { endpoint: 'loki' }, {}, 'loki', 'config'],
+]
+for (const [name, config, env, value, origin] of endpoints) {
+  test(`otlp env: endpoint of ${name}`, () => {
+    assert.deepEqual(resolveOtlpOptions(config, env).endpoint, { value, origin })
+  })
+}
+
+type Simple = 'compression' | 'timeoutMs' | 'protocol' | 'caFile' | 'certFile' | 'keyFile' | 'serviceName'
+const values: ReadonlyArray<readonly [key: Simple, config: OtlpConfigValues, env: Env, want: ResolvedOtlp[Simple]]> = [
+  ['compression', {}, {}, { value: 'gzip', origin: 'default' }],
+  ['compression', {}, { [`${P}COMPRESSION`]: 'none' }, { value: 'none', origin: `${P}COMPRESSION` }],
+  [
+    'compression',
+    {},
+    { [`${P}COMPRESSION`]: 'none', [`${P}LOGS_COMPRESSION`]: 'GZIP' },
+    { value: 'gzip', origin: `${P}LOGS_COMPRESSION` },
+  ],
+  ['compression', {}, { [`${P}COMPRESSION`]: 'brotli' }, { value: 'gzip', origin: 'default' }],
+  ['compression', { compression: 'zstd' }, { [`${P}COMPRESSION`]: 'none' }, { value: 'zstd', origin: 'config' }],
+  ['timeoutMs', {}, {}, { value: 10_000, origin: 'default' }],
+  ['timeoutMs', {}, { [`${P}TIMEOUT`]: '2500' }, { value: 2500, origin: `${P}TIMEOUT` }],
+  ['timeoutMs', {}, { [`${P}TIMEOUT`]: '10s' }, { value: 10_000, origin: 'default' }],
+  ['timeoutMs', {}, { [`${P}LOGS_TIMEOUT`]: '-1', [`${P}TIMEOUT`]: '7' }, { value: 7, origin: `${P}TIMEOUT` }],
+  ['protocol', {}, {}, { value: 'http/protobuf', origin: 'default' }],
+  ['protocol', {}, { [`${P}PROTOCOL`]: 'http/json' }, { value: 'http/json', origin: `${P}PROTOCOL` }],
+  ['protocol', {}, { [`${P}PROTOCOL`]: 'grpc' }, { value: 'http/protobuf', origin: 'default' }],
+  ['caFile', {}, {}, undefined],
+  ['caFile', {}, { [`${P}CERTIFICATE`]: '/ca' }, { value: '/ca', origin: `${P}CERTIFICATE` }],
+  ['certFile', {}, { [`${P}LOGS_CLIENT_CERTIFICATE`]: '/c' }, { value: '/c', origin: `${P}LOGS_CLIENT_CERTIFICATE` }],
+  ['keyFile', { keyFile: '/own' }, { [`${P}CLIENT_KEY`]: '/k' }, { value: '/own', origin: 'config' }],
+  ['serviceName', {}, {}, { value: 'ktrail', origin: 'default' }],
+  [
+    'serviceName',
+    {},
+    { OTEL_RESOURCE_ATTRIBUTES: 'service.name=a' },
+    { value: 'a', origin: 'OTEL_RESOURCE_ATTRIBUTES' },
+  ],
+  [
+    'serviceName',
+    {},
+    { OTEL_SERVICE_NAME: 'b', OTEL_RESOURCE_ATTRIBUTES: 'service.name=a' },
+    { value: 'b', origin: 'OTEL_SERVICE_NAME' },
+  ],
+]
+for (const [key, config, env, want] of values) {
+  test(`otlp env: ${key} of ${JSON.stringify({ ...config, ...env })}`, () => {
+    assert.deepEqual(resolveOtlpOptions(config, env)[key], want)
+  })
+}
+
+test('otlp env: headers are merged name by name, whatever their case; the nearest wins', () => {
+  const env = {
+    [`${P}HEADERS`]: 'A=general,b=general,c=gen%20eral',
+    [`${P}LOGS_HEADERS`]: 'B=logs, d=x=y',
+  }
+  assert.deepEqual(resolveOtlpOptions({ headers: { a: 'own' } }, env).headers, {
+    a: { value: 'own', origin: 'config' },
+    b: { value: 'logs', origin: `${P}LOGS_HEADERS` },
+    c: { value: 'gen eral', origin: `${P}HEADERS` },
+    d: { value: 'x=y', origin: `${P}LOGS_HEADERS` },
+  })
+})
+
+test('otlp env: resource attributes come from config and environment, the service name apart', () => {
+  const env = { OTEL_RESOURCE_ATTRIBUTES: 'team=a,zone=z%2C1,service.name=s' }
+  assert.deepEqual(resolveOtlpOptions({ resourceAttributes: { team: 'b' } }, env).resourceAttributes, {
+    team: { value: 'b', origin: 'config' },
+    zone: { value: 'z,1', origin: 'OTEL_RESOURCE_ATTRIBUTES' },
+  })
+})
+
+test('otlp env: what is left out is said, and a header that cannot be read is not repeated', () => {
+  const env = {
+    [`${P}HEADERS`]: 'secret%ZZ=1,=2,x',
+    [`${P}TIMEOUT`]: 'soon',
+    [`${P}COMPRESSION`]: 'br',
+    [`${P}ENDPOINT`]: 'x',
+  }
+  const { warnings, headers } = resolveOtlpOptions({}, env)
+  assert.deepEqual(headers, {})
+  const pair = `${P}HEADERS: a pair is left out: expected key=value, percent-encoded`
+  assert.deepEqual(warnings.toSorted(), [
+    `${P}COMPRESSION is left out: expected one of none, gzip, got "br"`,
+    `${P}ENDPOINT is left out: expected an http or https URL, got "x"`,
+    pair,
+    pair,
+    pair,
+    `${P}TIMEOUT is left out: expected milliseconds above 0, got "soon"`,
+  ])
+})

@@ -1,0 +1,52 @@
+/** Exporters, encoders and batches for the tests of this folder. */
+import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
+import type { Batch, Encoded } from '../../../../exporters/exporter.ts'
+import { createOtlpEncoder } from '../../../../exporters/otlp/encode.ts'
+import type { OtlpEncoderOptions } from '../../../../exporters/otlp/encode.ts'
+import { OtlpExporter } from '../../../../exporters/otlp/exporter.ts'
+import type { OtlpDeps, OtlpOptions } from '../../../../exporters/otlp/exporter.ts'
+import { batchOf } from '../../../../exporters/sending/encoded.ts'
+import { seqOf } from '../../../support/otlp/decode.ts'
+import type { FakeSink, Received } from '../../../support/otlp/server.ts'
+import { makeKprobe } from '../support/events.ts'
+import type { KprobeEvent } from '../../../../collector/event.ts'
+
+export const RESOURCE = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: 'node-1' }
+export const NEVER: AbortSignal = new AbortController().signal
+
+export const encoderOptions: OtlpEncoderOptions = {
+  epoch: '1795520000',
+  body: 'json',
+  json: createJsonEncoder({ nodeName: 'node-1' }),
+  observed: () => ({ sec: 1_795_528_989, nsec: 0 }),
+}
+const encoder = createOtlpEncoder(encoderOptions)
+
+/** `count` records from `firstSeq` on. */
+export function encoded(firstSeq: number, count: number, change: Partial<KprobeEvent> = {}): Encoded {
+  return encoder.encode(Array.from({ length: count }, (_, i) => makeKprobe({ ...change, seq: firstSeq + i })))
+}
+
+/** A batch of several parts. */
+export function batchFrom(firstSeq: number, ...counts: number[]): Batch {
+  let seq = firstSeq
+  const parts = counts.map((count) => {
+    const part = encoded(seq, count)
+    seq += count
+    return part
+  })
+  return batchOf(parts)
+}
+
+export function exporterFor(sink: FakeSink, change: Partial<OtlpOptions> = {}, deps: OtlpDeps = {}): OtlpExporter {
+  const options = {
+    encoding: 'otlp',
+    endpoint: sink.url,
+    compression: 'none',
+    timeoutMs: 2000,
+    resource: RESOURCE,
+  } as const
+  return new OtlpExporter({ ...options, ...change }, deps)
+}
+
+export const seqsOf = (request: Received): number[] => request.logs().records.map(seqOf)

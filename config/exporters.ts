@@ -11,9 +11,9 @@ export const EXPORTER_NAME: RegExp = /^[a-z0-9][a-z0-9_-]{0,62}$/
 const queue = z
   .strictObject({
     max_bytes: size(64 * KIB, 64 * 1024 * MIB)
-      .prefault('32MiB')
+      .prefault('64MiB')
       .describe('Most bytes of encoded events that wait in memory.'),
-    max_events: z.int().min(1).max(10_000_000).default(20_000).describe('Most events that wait in memory.'),
+    max_events: z.int().min(1).max(10_000_000).default(100_000).describe('Most events that wait in memory.'),
     when_full: z
       .enum(['drop_newest', 'drop_oldest', 'block'])
       .default('drop_newest')

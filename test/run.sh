@@ -79,10 +79,10 @@ run 1-format npm run --silent format:check
 run 2-lint npm run --silent lint
 run 3-types npm run --silent types
 tests 4-unit -- test/unit
-tests 5-integration-e2e --cpus 2 --timeout 1500 -- test/integration test/e2e
+tests 5-integration-e2e --cpus 2 --timeout 2700 -- test/integration test/e2e
 # Full preemption is a choice at boot on kernels with PREEMPT_DYNAMIC; one kernel is enough to show it.
 if [ "$kernel" = 6.12 ]; then
-  tests 6-e2e-full --cpus 2 --timeout 600 --append preempt=full -- test/e2e-full
+  tests 6-e2e-full --cpus 2 --timeout 900 --append preempt=full -- test/e2e-full
 fi
 
 say "results (kernel $kernel)"

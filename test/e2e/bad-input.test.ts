@@ -251,13 +251,6 @@ const badStarts: readonly BadStart[] = [
     says: /\/none:1:1: cannot read: .*ENOENT/,
     keys: (folder) => ({ policies: [join(folder, 'none')] }),
   },
-  {
-    name: 'a ring larger than the memory',
-    code: 1,
-    says: /ring/,
-    keys: () => ({ ring: { size: '1GiB' } }),
-    wrapper: ['prlimit', '--as=4000000000'],
-  },
 ]
 
 describe('bad starts', { skip }, () => {

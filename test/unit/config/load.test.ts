@@ -39,7 +39,7 @@ function withExporter(exporter: string, more = ''): string {
 describe('loadConfig', () => {
   it('fills in every default', () => {
     const chain = {
-      queue: { max_bytes: 32 * MIB, max_events: 20_000, when_full: 'drop_newest' },
+      queue: { max_bytes: 64 * MIB, max_events: 100_000, when_full: 'drop_newest' },
       batch: { max_events: 1000, max_bytes: MIB, max_wait: 200 },
       retry: { initial: 1000, max: 30_000 },
       timeout: 10_000,

@@ -1,0 +1,86 @@
+/** The few system calls that the spool makes, as one interface, so that a simulation can crash and fail each of them. */
+import { constants } from 'node:fs'
+import { mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
+import { lockFolder } from './lock.ts'
+
+/** An open file. Every method rejects with Node's error, whose `code` names the errno. */
+export interface SpoolFile {
+  /** Writes at `position`; may write less than given. Returns bytes written. */
+  write(buffers: readonly Uint8Array[], position: number): Promise<number>
+  /** Fills `into` from `position`; may read less, 0 at the end. */
+  read(into: Uint8Array, position: number): Promise<number>
+  /** Makes everything written so far survive a power cut. */
+  sync(): Promise<void>
+  truncate(size: number): Promise<void>
+  stat(): Promise<FileFacts>
+  close(): Promise<void>
+}
+
+export interface FileFacts {
+  readonly size: number
+  readonly mtimeMs: number
+}
+
+/** A folder's lock, held until released or until the process ends. */
+export interface Lock {
+  release(): Promise<void>
+}
+
+export interface SpoolFiles {
+  /** `create`: must not exist; `replace`: made or emptied; `write`: exists; `read`: exists, only read. */
+  open(path: string, how: 'create' | 'replace' | 'write' | 'read'): Promise<SpoolFile>
+  /** The folder and those above it. */
+  mkdir(path: string): Promise<void>
+  readdir(path: string): Promise<readonly string[]>
+  rename(from: string, to: string): Promise<void>
+  unlink(path: string): Promise<void>
+  stat(path: string): Promise<FileFacts>
+  /** Makes the names in a folder survive a power cut. */
+  syncFolder(path: string): Promise<void>
+  /** Free bytes of the file system that holds `path`, for an unprivileged writer. */
+  free(path: string): Promise<number>
+  /** The process that holds the lock already (0: not known), or the lock. */
+  lock(folder: string): Promise<Lock | { readonly heldBy: number }>
+}
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_TRUNC, O_NONBLOCK } = constants
+// O_NONBLOCK: a FIFO of that name must not hold up the start.
+const FLAGS = {
+  create: O_RDWR | O_CREAT | O_EXCL,
+  replace: O_RDWR | O_CREAT | O_TRUNC,
+  write: O_RDWR,
+  read: O_RDONLY | O_NONBLOCK,
+}
+
+/** The real file system; what it makes is for its owner only (events tell what users do). */
+export const systemSpoolFiles: SpoolFiles = {
+  async open(path, how) {
+    const handle = await open(path, FLAGS[how] | O_NOFOLLOW, 0o600)
+    return {
+      write: async (buffers, position) => (await handle.writev([...buffers], position)).bytesWritten,
+      read: async (into, position) => (await handle.read(into, 0, into.length, position)).bytesRead,
+      sync: () => handle.datasync(),
+      truncate: (size) => handle.truncate(size),
+      stat: () => handle.stat(),
+      close: () => handle.close(),
+    }
+  },
+  mkdir: (path) => mkdir(path, { recursive: true, mode: 0o700 }).then(() => undefined),
+  readdir: (path) => readdir(path),
+  rename,
+  unlink,
+  stat: (path) => stat(path),
+  async syncFolder(path) {
+    const handle = await open(path, O_RDONLY)
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  },
+  async free(path) {
+    const { bavail, bsize } = await statfs(path)
+    return bavail * bsize
+  },
+  lock: lockFolder,
+}

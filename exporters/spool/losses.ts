@@ -1,0 +1,41 @@
+/** What the spool tells about events that it had and has no more. */
+
+/** Why: the size or disk limit, the age limit, or damage (a bad checksum, a missing or unreadable file). */
+export type LossReason = 'spool_full' | 'expired' | 'corrupt'
+
+export interface Loss {
+  readonly reason: LossReason
+  readonly events: number
+  /** Positions in this spool, `to` exclusive. */
+  readonly from: number
+  readonly to: number
+  /**
+   * The appender's own numbers, both inclusive, between which the lost events lie; undefined where they are not known.
+   * With filters or several epochs in between, not every number in the range was in the spool.
+   */
+  readonly marks: { readonly epoch: string; readonly first: number; readonly last: number } | undefined
+}
+
+/** Counters of one spool since it was opened. */
+export class Tally {
+  appended = 0
+  acked = 0
+  corruptBytes = 0
+  /** Events not held in memory any more when a sync failed: they may or may not have reached the disk. */
+  possiblyLost = 0
+  syncs = 0
+  syncFailures = 0
+  lastError = ''
+  readonly lost: Record<LossReason, number> = { spool_full: 0, expired: 0, corrupt: 0 }
+  readonly #tell: (loss: Loss) => void
+
+  constructor(tell: (loss: Loss) => void) {
+    this.#tell = tell
+  }
+
+  lose(loss: Loss): void {
+    if (loss.events <= 0) return
+    this.lost[loss.reason] += loss.events
+    this.#tell(loss)
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Described events as the bytes of one spool frame, and back. Little endian:
+ *
+ * | size | field |
+ * |---|---|
+ * | 1, 1, 2 | version 1; length of the encoding's name; number of abouts |
+ * | 4, 4, 8 | events; bytes of the events; sequence number of the first |
+ * | n | the encoding's name |
+ * | each: 1, n, 2, n | abouts: length and text of the type, length and text of the policy |
+ * | 4, 2, 8, 8 each event | where it ends; its about; its time; its sequence number, as four arrays |
+ * | n | the events' bytes, as they are |
+ */
+import type { About, Described } from '../described.ts'
+import type { Encoding } from '../exporter.ts'
+import type { ReadFrame } from './reader.ts'
+import type { SpoolFrame } from './segment.ts'
+
+const VERSION = 1
+const HEAD_BYTES = 20
+const EVENT_BYTES = 22
+const MAX_ABOUTS = 0xffff
+
+// Complete by its type: a new type of event does not compile until it stands here.
+const TYPES: Readonly<Record<About['type'], true>> = { process_exec: true, process_exit: true, process_kprobe: true }
+
+/**
+ * The frame for a piece; its bytes are not copied and must not change until they are durable. Throws RangeError for a
+ * piece of more than 65,535 different abouts or a policy name above 65,535 bytes, which no piece in a queue can have.
+ */
+export function frameOf(piece: Described): SpoolFrame {
+  const indexes = new Map<string, number>()
+  const texts: Buffer[] = []
+  const rows = piece.abouts.map(({ type, policy }) => {
+    const key = `${type}\0${policy}`
+    const known = indexes.get(key)
+    if (known !== undefined) return known
+    if (indexes.size === MAX_ABOUTS) throw new RangeError(`expected at most ${MAX_ABOUTS} different abouts in a piece`)
+    indexes.set(key, indexes.size)
+    texts.push(textOf(type, 1), textOf(policy, 2))
+    return indexes.size - 1
+  })
+  const encoding = Buffer.from(piece.encoding)
+  const names = Buffer.concat([encoding, ...texts])
+  const { count } = piece
+  const head = Buffer.allocUnsafe(HEAD_BYTES + names.length + count * EVENT_BYTES)
+  head.writeUInt8(VERSION, 0)
+  head.writeUInt8(encoding.length, 1)
+  head.writeUInt16LE(indexes.size, 2)
+  head.writeUInt32LE(count, 4)
+  head.writeUInt32LE(piece.bytes.length, 8)
+  head.writeDoubleLE(piece.firstSeq, 12)
+  names.copy(head, HEAD_BYTES)
+  let at = HEAD_BYTES + names.length
+  for (let i = 0; i < count; i++, at += 4) head.writeUInt32LE(piece.ends[i] ?? 0, at)
+  for (let i = 0; i < count; i++, at += 2) head.writeUInt16LE(rows[i] ?? 0, at)
+  for (let i = 0; i < count; i++, at += 8) head.writeDoubleLE(piece.times[i] ?? 0, at)
+  for (let i = 0; i < count; i++, at += 8) head.writeDoubleLE(piece.seqs[i] ?? 0, at)
+  const first = piece.seqs[0] ?? piece.firstSeq
+  return { parts: [head, piece.bytes], count, first, last: piece.seqs[count - 1] ?? first }
+}
+
+/**
+ * The piece in a frame; `bytes` is a view of the payload. A sentence when it is none, or of another encoding than the
+ * exporter has now (after a change of its configuration): such a frame is to be counted as rejected.
+ */
+export function pieceOf(frame: Pick<ReadFrame, 'payload' | 'count'>, encoding: Encoding): Described | string {
+  const { payload, count } = frame
+  if (payload.length < HEAD_BYTES) return `expected a piece of events, got ${payload.length} bytes`
+  const version = payload.readUInt8(0)
+  if (version !== VERSION)
+    return `expected events of version ${VERSION}, got version ${version}: written by another release`
+  const nameEnd = HEAD_BYTES + payload.readUInt8(1)
+  const name = payload.toString('utf8', HEAD_BYTES, nameEnd)
+  if (name !== encoding)
+    return `expected events encoded as ${encoding}, got ${JSON.stringify(name)}: the exporter's format was changed`
+  const table = readAbouts(payload, nameEnd, payload.readUInt16LE(2))
+  if (typeof table === 'string') return table
+  const size = payload.readUInt32LE(8)
+  if (payload.readUInt32LE(4) !== count || payload.length !== table.end + count * EVENT_BYTES + size) {
+    return `expected ${count} events in ${payload.length} bytes, got a head that says ${payload.readUInt32LE(4)} in ${size}`
+  }
+  const ends = new Uint32Array(count)
+  const abouts: About[] = []
+  const times = new Float64Array(count)
+  const seqs = new Float64Array(count)
+  let before = 0
+  for (let i = 0; i < count; i++) {
+    const about = table.abouts[payload.readUInt16LE(table.end + count * 4 + i * 2)]
+    const end = payload.readUInt32LE(table.end + i * 4)
+    if (about === undefined || end < before) return `event ${i} of ${count} lies outside of its piece`
+    before = end
+    ends[i] = end
+    abouts.push(about)
+    times[i] = payload.readDoubleLE(table.end + count * 6 + i * 8)
+    seqs[i] = payload.readDoubleLE(table.end + count * 14 + i * 8)
+  }
+  if (before !== size) return `expected the last event to end at ${size}, got ${before}`
+  const bytes = payload.subarray(payload.length - size)
+  return { encoding, bytes, ends, count, firstSeq: payload.readDoubleLE(12), abouts, times, seqs }
+}
+
+function readAbouts(payload: Buffer, from: number, count: number): { abouts: readonly About[]; end: number } | string {
+  const abouts: About[] = []
+  let at = from
+  const text = (lengthBytes: 1 | 2): string | undefined => {
+    if (at + lengthBytes > payload.length) return undefined
+    const end = at + lengthBytes + payload.readUIntLE(at, lengthBytes)
+    if (end > payload.length) return undefined
+    const found = payload.toString('utf8', at + lengthBytes, end)
+    at = end
+    return found
+  }
+  for (let i = 0; i < count; i++) {
+    const type = text(1)
+    const policy = text(2)
+    if (type === undefined || policy === undefined) return `about ${i} of ${count} lies outside of its piece`
+    if (!isType(type)) return `expected a type of event, got ${JSON.stringify(type)}: written by another release`
+    abouts.push({ type, policy })
+  }
+  return { abouts, end: at }
+}
+
+function isType(text: string): text is About['type'] {
+  return Object.hasOwn(TYPES, text)
+}
+
+function textOf(text: string, lengthBytes: 1 | 2): Buffer {
+  const bytes = Buffer.from(text)
+  const out = Buffer.allocUnsafe(lengthBytes + bytes.length)
+  out.writeUIntLE(bytes.length, 0, lengthBytes)
+  bytes.copy(out, lengthBytes)
+  return out
+}

@@ -1,0 +1,302 @@
+/**
+ * A queue on disk for one exporter: bounded, first in first out, every event in it either acked or counted.
+ *
+ * ```
+ *  append ─▶ writer ─▶ 00000001.seg … 0000000N.seg ─▶ reader ─▶ next … ack ─▶ cursor
+ *                 limits drop the oldest ─┘                                      └─▶ what lies before it is unlinked
+ * ```
+ *
+ * - Survives: what is below `durable` and not acked, through a crash of the process, the kernel or the power.
+ * - Never: another order than that of the appends; a start refused because of what is in the folder.
+ * - May: give again after a crash what was acked in its last fifth of a second.
+ * - At every moment: recovered + appended = acked + lost (each reason) + events.
+ */
+import { ExportError, textOf } from '../errors.ts'
+import type { Clock, Random } from '../sending/clock.ts'
+import { Catalog } from './catalog.ts'
+import { CursorKeeper } from './cursor.ts'
+import { Exclusive } from './exclusive.ts'
+import type { Lock, SpoolFiles } from './files.ts'
+import { Limits } from './limits.ts'
+import { Tally } from './losses.ts'
+import type { Loss, LossReason } from './losses.ts'
+import { Reader } from './reader.ts'
+import type { ReadResult, Token } from './reader.ts'
+import { ignoring, recover } from './recovery.ts'
+import type { Recovered, RecoveryReport } from './recovery.ts'
+import type { SpoolFrame } from './segment.ts'
+import { Writer } from './writer.ts'
+import type { AppendResult, FsyncPolicy } from './writer.ts'
+
+export interface SpoolOptions {
+  /** Made when missing; one spool only. */
+  readonly dir: string
+  readonly fsync: FsyncPolicy
+  readonly maxBytes: number
+  readonly maxAgeMs?: number
+  /** What must stay free on the file system. */
+  readonly minFreeBytes: number
+  /** Size of a segment, 16 MiB by default; never more than a quarter of `maxBytes`, for whole segments are dropped. */
+  readonly segmentBytes?: number
+  /** In which the appender's own numbers count; up to 32 bytes. */
+  readonly epoch?: string
+}
+
+export interface SpoolDeps {
+  readonly files: SpoolFiles
+  readonly clock: Clock
+  readonly random: Random
+  /** Told of every loss: what was dropped at once, damage when the reader comes to it. */
+  readonly onLoss?: (loss: Loss) => void
+}
+
+/** The spool's accounts and gauges, now. */
+export interface SpoolStats {
+  /** In the spool: to be read, or read and not yet acked. */
+  readonly events: number
+  readonly outEvents: number
+  readonly bytes: number
+  readonly segments: number
+  /** Positions: everything before `durable` is safe, everything before `settled` is acked or counted, `end` comes next. */
+  readonly durable: number
+  readonly settled: number
+  readonly end: number
+  /** Creation of the oldest segment, milliseconds since 1970; undefined when there is none. */
+  readonly oldestMs: number | undefined
+  readonly recovered: number
+  readonly appended: number
+  readonly acked: number
+  readonly lost: Readonly<Record<LossReason, number>>
+  readonly corruptBytes: number
+  readonly possiblyLost: number
+  readonly syncs: number
+  readonly syncFailures: number
+  readonly lastError: string
+  /** Anything but 0 is a bug in this program. */
+  readonly imbalance: number
+}
+
+const SEGMENT_BYTES = 16 << 20
+const MAX_SEGMENT_MS = 3_600_000
+
+/**
+ * Opens a spool, mending what a crash left. Throws ExportError only when the folder cannot be used (not made, not
+ * listed, or in use by another process), never for what is in it.
+ */
+export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise<Spool> {
+  const { dir } = options
+  const { files } = deps
+  const lock = await files
+    .mkdir(dir)
+    .then(() => files.lock(dir))
+    .catch((error: unknown) => {
+      throw new ExportError(
+        'UNUSABLE_PATH',
+        `cannot use "${dir}" as a spool: ${textOf(error)}; make it a folder that the agent may write`,
+        error,
+      )
+    })
+  if ('heldBy' in lock) {
+    const who = lock.heldBy > 0 ? `process ${lock.heldBy}` : 'another process'
+    throw new ExportError(
+      'UNUSABLE_PATH',
+      `cannot open the spool "${dir}": ${who} is using it; stop that one or give this exporter another folder`,
+    )
+  }
+  try {
+    const found = await recover(dir, files, deps.clock.wallMs())
+    const spool = new Spool(options, deps, lock, found)
+    // From the first moment on there is a cursor, so that a first segment that goes missing is missed.
+    if (found.report.cursor !== 'read') await spool.storeCursor()
+    return spool
+  } catch (error) {
+    await ignoring(lock.release())
+    throw new ExportError(
+      'UNUSABLE_PATH',
+      `cannot list the spool "${dir}": ${textOf(error)}; look at the file system`,
+      error,
+    )
+  }
+}
+
+/** Made by `openSpool`. */
+export class Spool implements AsyncDisposable {
+  /** What the start found. */
+  readonly recovery: RecoveryReport
+  readonly #files: SpoolFiles
+  readonly #lock: Lock
+  readonly #catalog: Catalog
+  readonly #tally: Tally
+  readonly #exclusive = new Exclusive()
+  readonly #reader: Reader
+  readonly #writer: Writer
+  readonly #cursor: CursorKeeper
+  readonly #limits: Limits
+  readonly #recovered: number
+  readonly #dir: string
+  readonly #ages: boolean
+  /** Position after the last segment that was dropped, durable or not. */
+  #dropped = 0
+  #closed: Promise<void> | undefined
+
+  constructor(options: SpoolOptions, deps: SpoolDeps, lock: Lock, found: Recovered) {
+    const { files, clock, random } = deps
+    const { dir, maxBytes, maxAgeMs, minFreeBytes, fsync, epoch = '' } = options
+    this.recovery = found.report
+    this.#dir = dir
+    this.#ages = maxAgeMs !== undefined
+    this.#files = files
+    this.#lock = lock
+    const catalog = new Catalog(found.segments, found.end)
+    const tally = new Tally(deps.onLoss ?? (() => undefined))
+    this.#catalog = catalog
+    this.#tally = tally
+    this.#recovered = found.end - found.cursor.seq
+    tally.possiblyLost = Math.max(0, found.end - Math.max(found.durable, found.cursor.seq))
+    this.#cursor = new CursorKeeper(
+      dir,
+      {
+        files,
+        clock,
+        safe: () => Math.max(this.#writer.durable, this.#dropped),
+        stored: (seq, error) => this.#removeSpent(seq, error),
+      },
+      found.cursor,
+    )
+    this.#reader = new Reader({ catalog, files, tally, settled: (cursor) => this.#cursor.move(cursor) }, found.cursor)
+    const dropOldest = (reason: LossReason): Promise<boolean> => this.#dropOldest(reason)
+    this.#limits = new Limits({ dir, maxBytes, maxAgeMs, minFreeBytes }, { catalog, files, clock, dropOldest })
+    const segmentBytes = Math.max(1, Math.min(options.segmentBytes ?? SEGMENT_BYTES, Math.floor(maxBytes / 4)))
+    const segmentMs = Math.min(MAX_SEGMENT_MS, maxAgeMs === undefined ? Infinity : maxAgeMs / 8)
+    const makeRoom = this.#limits.makeRoom.bind(this.#limits)
+    this.#writer = new Writer(
+      { dir, fsync, segmentBytes, segmentMs, epoch },
+      { catalog, files, clock, random, tally, exclusive: this.#exclusive, makeRoom },
+      found,
+    )
+  }
+
+  /**
+   * Appends in order; resolves when written, which is not yet durable. The frames' bytes must not change until then:
+   * `durable` has passed them. Never rejects: a full or failing disk is a result.
+   */
+  append(frames: readonly SpoolFrame[]): Promise<AppendResult> {
+    if (this.#closed === undefined) return this.#writer.append(frames)
+    return Promise.resolve({ status: 'failed', error: new ExportError('CLOSED', 'the spool is closed'), frames: 0 })
+  }
+
+  /** The next frames, at least one and at most `maxBytes` of payload unless the first alone is larger. */
+  async next(maxBytes: number): Promise<ReadResult> {
+    if (this.#closed !== undefined) return { status: 'empty' }
+    if (this.#ages) await this.#exclusive.run(() => this.#limits.expire())
+    return this.#reader.next(maxBytes)
+  }
+
+  /** What the token stands for is delivered (or refused for good): it will not be read again. */
+  ack(token: Token): void {
+    this.#reader.ack(token)
+  }
+
+  /** Gives back all that was read and not acked: it will be read again, and its tokens mean nothing any more. */
+  rewind(): void {
+    this.#reader.rewind()
+  }
+
+  /** Makes everything appended so far durable, whatever the policy. Returns what failed; it is tried again later. */
+  sync(): Promise<Error | undefined> {
+    return this.#writer.sync()
+  }
+
+  /** Every event before this position survives a power cut. */
+  get durable(): number {
+    return this.#writer.durable
+  }
+
+  /** Makes known to the next start now, not soon, what is acked. Returns what failed; it is tried again by itself. */
+  storeCursor(): Promise<Error | undefined> {
+    return this.#cursor.store(true)
+  }
+
+  stats(): SpoolStats {
+    const tally = this.#tally
+    const catalog = this.#catalog
+    const events = this.#reader.unread + this.#reader.outEvents
+    const lost = tally.lost.corrupt + tally.lost.expired + tally.lost.spool_full
+    return {
+      events,
+      outEvents: this.#reader.outEvents,
+      bytes: catalog.bytes,
+      segments: catalog.segments.length,
+      durable: this.#writer.durable,
+      settled: this.#cursor.seq,
+      end: catalog.end,
+      oldestMs: catalog.segments[0]?.header.createdMs,
+      recovered: this.#recovered,
+      appended: tally.appended,
+      acked: tally.acked,
+      lost: { ...tally.lost },
+      corruptBytes: tally.corruptBytes,
+      possiblyLost: tally.possiblyLost,
+      syncs: tally.syncs,
+      syncFailures: tally.syncFailures,
+      lastError: tally.lastError,
+      imbalance: this.#recovered + tally.appended - tally.acked - lost - events,
+    }
+  }
+
+  /** Writes what is pending, syncs, stores the cursor and lets go of the folder. A second call does nothing. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    await this.#writer.close()
+    await this.#cursor.close()
+    await this.#reader.close()
+    await ignoring(this.#lock.release())
+  }
+
+  /** Runs under `#exclusive`. */
+  async #dropOldest(reason: LossReason): Promise<boolean> {
+    const [segment] = this.#catalog.segments
+    if (segment === undefined) return false
+    this.#dropped = this.#catalog.limit(0)
+    // What is still out with the caller would be lost with this process: the next start must know that it existed.
+    if (this.#reader.outEvents > 0 && (await this.#cursor.store(true)) !== undefined) return false
+    const { base, epoch, firstMark } = segment.header
+    // Meanwhile a stored cursor may have taken it away as spent. From here on nothing is awaited until it is out of the
+    // catalog: a read that is going on would give out its frames uncounted.
+    if (this.#catalog.segments[0] !== segment) return true
+    const to = this.#catalog.limit(0)
+    // What is missing before it is not what a limit costs.
+    this.#reader.pass(base)
+    const from = Math.max(base, this.#reader.seq)
+    const last = segment.lastMark || (this.#catalog.segments[1]?.header.previousMark ?? 0)
+    const marks = last >= firstMark ? { epoch, first: firstMark, last } : undefined
+    const events = this.#reader.uncounted(from, to)
+    this.#catalog.remove([segment])
+    this.#reader.skip(to)
+    this.#tally.lose({ reason, events, from, to, marks })
+    await this.#writer.forget(segment)
+    // So that the next start does not take for missing what was dropped; when it fails, room is needed all the same.
+    await this.#cursor.store()
+    await ignoring(this.#files.unlink(segment.path))
+    return true
+  }
+
+  async #removeSpent(seq: number, error: Error | undefined): Promise<void> {
+    if (error !== undefined) this.#tally.lastError = `cannot store the cursor in "${this.#dir}": ${error.message}`
+    const catalog = this.#catalog
+    const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && !this.#writer.isCurrent(segment))
+    catalog.remove(spent)
+    for (const segment of spent) {
+      await this.#writer.forget(segment)
+      await ignoring(this.#files.unlink(segment.path))
+    }
+  }
+}

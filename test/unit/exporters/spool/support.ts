@@ -1,0 +1,69 @@
+/** Spools on the simulation's disk, without faults unless a test makes them. */
+import { openSpool } from '../../../../exporters/spool/spool.ts'
+import type { Spool, SpoolOptions } from '../../../../exporters/spool/spool.ts'
+import type { Loss } from '../../../../exporters/spool/losses.ts'
+import type { SpoolFrame } from '../../../../exporters/spool/segment.ts'
+import { Disk } from '../../../simulation/spool/disk.ts'
+import { Seeded } from '../../../simulation/spool/random.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+export const DIR = '/spool'
+
+export class Bench {
+  readonly disk: Disk = new Disk(new Seeded(1))
+  readonly clock: FakeClock = new FakeClock()
+  readonly losses: Loss[] = []
+
+  open(options: Partial<SpoolOptions> = {}): Promise<Spool> {
+    this.disk.nowMs = this.clock.wallMs()
+    const { clock, disk, losses } = this
+    return openSpool(
+      {
+        dir: DIR,
+        fsync: { intervalMs: 200 },
+        maxBytes: 1 << 20,
+        minFreeBytes: 0,
+        segmentBytes: 600,
+        epoch: 'e',
+        ...options,
+      },
+      { files: disk.files, clock, random: () => 0.5, onLoss: (loss) => losses.push(loss) },
+    )
+  }
+
+  segments(): readonly string[] {
+    return this.disk.paths.filter((path) => /^\/spool\/\d+\.seg$/.test(path)).toSorted()
+  }
+
+  /** Changes a file's bytes behind the spool's back. */
+  edit(path: string, change: (bytes: Buffer) => Buffer): void {
+    this.disk.put(path, change(Buffer.from(this.disk.bytesOf(path))))
+  }
+}
+
+/** A frame of `count` events whose payload says its number. */
+export function frame(id: number, count = 1, bytes = 100): SpoolFrame {
+  const payload = Buffer.alloc(bytes, id)
+  payload.write(`#${id} `)
+  return { parts: [payload], count, first: id, last: id + count - 1 }
+}
+
+/** Appends frames one by one, `count` events each. */
+export async function fill(spool: Spool, ids: readonly number[], bytes = 100): Promise<void> {
+  for (const id of ids) {
+    const result = await spool.append([frame(id, 1, bytes)])
+    if (result.status !== 'written') throw new Error(`append of ${id}: ${JSON.stringify(result)}`)
+  }
+}
+
+/** Reads and acks everything; the numbers of the frames. */
+export async function drain(spool: Spool): Promise<number[]> {
+  const ids: number[] = []
+  for (;;) {
+    const result = await spool.next(1000)
+    if (result.status === 'failed') throw result.error
+    if (result.status === 'empty') return ids
+    for (const { payload } of result.frames) ids.push(Number.parseInt(payload.toString('latin1', 1), 10))
+    spool.ack(result.token)
+  }
+}

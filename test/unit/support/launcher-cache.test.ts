@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, test } from 'node:test'
+
+const ROOT = path.join(import.meta.dirname, '../../..')
+const NODE = path.dirname(process.execPath)
+const STRANGER = 65534
+const scratch = mkdtempSync(path.join(tmpdir(), 'ktrail-cache-'))
+after(() => rmSync(scratch, { recursive: true }))
+
+/** A built checkout whose program prints which compile cache it was given. */
+function checkout(name: string): { root: string; cache: string } {
+  const root = path.join(scratch, name)
+  for (const [file, text] of [
+    ['collector/main.ts', "console.log(process.env['NODE_COMPILE_CACHE'] ?? 'none')\n"],
+    ['node_modules/yaml/package.json', ''],
+    ['node_modules/.ktrail/node', `${NODE}\n`],
+    ['bpf/build/x.bpf.o', ''],
+    ['native/build/Release/x.node', ''],
+  ] as const) {
+    mkdirSync(path.join(root, path.dirname(file)), { recursive: true })
+    writeFileSync(path.join(root, file), text)
+  }
+  copyFileSync(path.join(ROOT, 'ktrail'), path.join(root, 'ktrail'))
+  return { root, cache: path.join(root, 'node_modules/.ktrail/compile-cache') }
+}
+
+/** What the program said; standard error must stay empty, whatever is wrong with the cache. */
+function cacheOf(root: string, environment: Record<string, string> = {}): string {
+  const run = spawnSync('bash', [path.join(root, 'ktrail')], {
+    encoding: 'utf8',
+    env: { PATH: '/usr/bin:/bin', ...environment },
+  })
+  assert.deepEqual([run.status, run.stderr], [0, ''])
+  return run.stdout.trim()
+}
+
+test('launcher: makes a compile cache that only its owner writes, and uses it again', () => {
+  const { root, cache } = checkout('fresh')
+  assert.equal(cacheOf(root), cache)
+  assert.equal(statSync(cache).mode & 0o777, 0o755)
+  assert.equal(cacheOf(root), cache)
+})
+
+test('launcher: keeps a compile cache that was asked for', () => {
+  const { root, cache } = checkout('asked')
+  assert.equal(cacheOf(root, { NODE_COMPILE_CACHE: `${scratch}/mine` }), `${scratch}/mine`)
+  assert.throws(() => statSync(cache), { code: 'ENOENT' })
+})
+
+test('launcher: runs without a compile cache where a link or a file is in its place', () => {
+  const { root, cache } = checkout('link')
+  mkdirSync(`${scratch}/elsewhere`)
+  symlinkSync(`${scratch}/elsewhere`, cache)
+  assert.equal(cacheOf(root), 'none')
+  const other = checkout('file')
+  writeFileSync(other.cache, '')
+  assert.equal(cacheOf(other.root), 'none')
+})
+
+test(
+  'launcher: uses no compile cache of somebody else, and leaves none in a checkout of somebody else',
+  { skip: process.getuid?.() === 0 ? false : 'needs root to give files away' },
+  () => {
+    const { root, cache } = checkout('stranger')
+    mkdirSync(cache)
+    chownSync(cache, STRANGER, STRANGER)
+    assert.equal(cacheOf(root), 'none')
+    const other = checkout('other')
+    chownSync(path.join(other.root, 'node_modules'), STRANGER, STRANGER)
+    assert.equal(cacheOf(other.root), 'none')
+    assert.throws(() => statSync(other.cache), { code: 'ENOENT' })
+  },
+)

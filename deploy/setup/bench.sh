@@ -14,6 +14,13 @@ results=build/bench
 mkdir -p "$results"
 failed=0
 
+# Two benches of one checkout would slow each other and write the same files: the second waits. This file is the lock.
+exec 8<deploy/setup/bench.sh
+if ! flock -n 8; then
+  say 'another bench of this checkout is running, waiting for it'
+  flock 8
+fi
+
 # The guest sees neither: its processor is an emulated one, and git there distrusts another user's checkout.
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 [ -z "$(git status --porcelain 2>/dev/null)" ] || commit+=+
@@ -32,14 +39,16 @@ bench() {
   shift
   [[ $name == *"${ONLY:-}"* ]] || return 0
   say "bench $name"
-  if "$@" "$file" >"$results/$name.output"; then
-    grep '^{' "$results/$name.output" | tail -n 1 >"$results/$name.json"
-    grep -v '^{' "$results/$name.output" || true
-    rm "$results/$name.output"
+  local output=$results/$name.output
+  if "$@" "$file" >"$output" && grep '^{' "$output" | tail -n 1 >"$output.json"; then
+    grep -v '^{' "$output" || true
+    mv "$output.json" "$results/$name.json"
   else
     failed=1
-    cat "$results/$name.output" >&2
+    cat "$output" >&2
+    say "bench $name failed, or printed no result"
   fi
+  rm -f "$output" "$output.json"
 }
 
 # Ring bytes for the user space bench: real ones where a guest can be had, else it makes some up and says so.

@@ -3,6 +3,7 @@
 #   KERNEL=6.12   kernel of the guest: 5.10, 6.1, 6.12 or 7.3
 #   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, integration, e2e, full
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
+#   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 # Everything runs even when something fails; the last line is `N passed, N failed`, with `, N skipped` when some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
@@ -69,6 +70,8 @@ tests() {
   if [ ${#guest[@]} -gt 0 ]; then
     # One kernel, one agent: these tests must not run side by side.
     command+=(--test-concurrency=1)
+    # Nothing of this environment reaches the guest by itself.
+    command=(env "KTRAIL_SEED=${KTRAIL_SEED:-}" "KTRAIL_FULL_HITS=${KTRAIL_FULL_HITS:-}" "${command[@]}")
     run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}"
   else
     run "$name" "${command[@]}" "${found[@]}"

@@ -65,8 +65,9 @@ export function plain({ title, columns, rows, notes }: Table): string {
   return [title, ...all.map((cells) => `  ${line(cells).trimEnd()}`), ...notes.map((note) => `  ${note}`)].join('\n')
 }
 
-function place({ bench, machine, kernel, node, commit, at }: Result): string {
-  return `${bench}: ${machine}, kernel ${kernel}, Node ${node}, commit ${commit}, ${at.slice(0, 10)}.`
+function place({ bench, machine, kernel, node, commit, at, load }: Result): string {
+  const busy = load === undefined ? '' : ` load ${shown(load)},`
+  return `${bench}: ${machine}, kernel ${kernel}, Node ${node}, commit ${commit},${busy} ${at.slice(0, 10)}.`
 }
 
 function load(): Result[] {

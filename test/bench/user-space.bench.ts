@@ -179,7 +179,7 @@ printResult(
         bytes === 0 || name === 'encode compact' ? '' : show(1e6 / cpuUs / TETRAGON_EVENTS_PER_S, 1),
       ]),
       notes: [
-        `Ring bytes: ${recording.source}; ${show(eventsInRound)} events a round, of ${recording.hooks.length} hooks.`,
+        `Stages alone keep nothing of what they make, so the compiler leaves some of it out. Ring bytes: ${recording.source}; ${show(eventsInRound)} events a round, of ${recording.hooks.length} hooks.`,
         'CPU is user + system of the whole process, thread pool included; one core does 1e6 / CPU µs events/s. The first two lines are the agent’s own chain: source, decode, normalize, fan-out, queue, batch, file exporter with rotation.',
       ],
     },

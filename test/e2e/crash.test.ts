@@ -85,7 +85,7 @@ function badLines(file: string): string[] {
 }
 
 describe('kill -9', { skip }, () => {
-  const seed = Number(process.env['KTRAIL_SEED'] ?? Date.now() % 1_000_000)
+  const seed = Number(process.env['KTRAIL_SEED'] || Date.now() % 1_000_000)
   const random = randomFrom(seed)
   const at = place()
   let startMs = 0

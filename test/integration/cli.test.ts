@@ -178,6 +178,14 @@ describe('command line', () => {
     assert.doesNotMatch(err, /^\s+at /m)
   })
 
+  it('run on a kernel that can not attach kprobes: 1, and what to do', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('needs root: without it that is what is told')
+    if (existsSync('/sys/bus/event_source/devices/kprobe/type')) return t.skip('this kernel can attach kprobes')
+    const { code, stderr } = await ktrail(['run', '--config', config])
+    assert.equal(code, 1, stderr)
+    assert.match(stderr, /^ktrail: this kernel (?:can not attach kprobes|has no type information): expected \S/m)
+  })
+
   it('an environment reference that is not set is told with its place', async () => {
     const path = file('reference.yaml', 'node_name: ${env:KTRAIL_TEST_UNSET:?set it}\nexporters: {s: {type: stdout}}\n')
     assert.match((await ktrail(['check', path])).stdout, /reference\.yaml:1:\d+: .*KTRAIL_TEST_UNSET.*set it/)

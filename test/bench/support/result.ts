@@ -1,6 +1,6 @@
 /** What a bench hands on: numbers for machines, tables for people. readme.ts puts them together. */
 import { execFileSync } from 'node:child_process'
-import { cpus, release } from 'node:os'
+import { cpus, loadavg, release } from 'node:os'
 
 /** A number with its target, if it has one. A missed target is shown, not a failure: machines differ. */
 export interface Measure {
@@ -26,6 +26,8 @@ export interface Result {
   readonly node: string
   readonly commit: string
   readonly at: string
+  /** Load average of the last minute, this bench included: much above 1 means that others took part of the time. */
+  readonly load?: number
   readonly measures: readonly Measure[]
   readonly tables: readonly Table[]
 }
@@ -42,6 +44,7 @@ export function printResult(bench: string, measures: readonly Measure[], tables:
     node: process.version,
     commit: process.env['KTRAIL_BENCH_COMMIT'] ?? commit(),
     at: new Date().toISOString(),
+    load: loadavg()[0] ?? 0,
     measures,
     tables,
   }

@@ -11,7 +11,7 @@
  */
 
 #ifdef KTRAIL_TYPED
-/* 6.2, kernel commit fd264ca02094 ("bpf: Add a kfunc to type cast from bpf uapi ctx to kernel ctx" series) */
+/* Since 6.2. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
 #define TYPED(type, address) \
@@ -31,5 +31,18 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 /* Address of a member inside the struct at `address`, and back. */
 #define MEMBER(type, address, field) ((__u64)(address) + bpf_core_field_offset(struct type, field))
 #define CONTAINER(type, address, field) ((__u64)(address) - bpf_core_field_offset(struct type, field))
+
+/* Since 6.10. Without an argument in 6.12, with the context in 7.3. */
+#ifdef KTRAIL_SESSION_CTX
+extern bool bpf_session_is_return(void *ctx) __ksym __weak;
+extern __u64 *bpf_session_cookie(void *ctx) __ksym __weak;
+#define SESSION_IS_RETURN(ctx) bpf_session_is_return(ctx)
+#define SESSION_COOKIE(ctx) bpf_session_cookie(ctx)
+#else
+extern bool bpf_session_is_return(void) __ksym __weak;
+extern __u64 *bpf_session_cookie(void) __ksym __weak;
+#define SESSION_IS_RETURN(ctx) bpf_session_is_return()
+#define SESSION_COOKIE(ctx) bpf_session_cookie()
+#endif
 
 #endif

@@ -109,11 +109,6 @@ static __always_inline __u32 put_cwd(char *at, __u16 *len)
 	return flags & VALUE_UNRESOLVED ? PROCESS_ERROR_PATH_CWD : 0;
 }
 
-static __always_inline __u32 padded(__u32 len)
-{
-	return (len + 7) & ~7u;
-}
-
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {

@@ -10,6 +10,11 @@ const volatile __u64 ring_watermark = 64 << 10;
 #define RING_HEADER_BYTES 8 /* in front of every record (include/uapi/linux/bpf.h BPF_RINGBUF_HDR_SZ) */
 #define NSEC_PER_SEC 1000000000ull
 
+static __always_inline __u32 padded(__u32 len)
+{
+	return (len + 7) & ~7u;
+}
+
 static __always_inline void stamp(struct event_header *h, enum event_type type, __u64 now)
 {
 	__u64 id = bpf_get_current_pid_tgid();

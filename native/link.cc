@@ -15,7 +15,7 @@ namespace ktrail {
 namespace {
 
 // Heads of struct bpf_link_info as kernels fill them; bytes a kernel does not know stay 0. `missed` exists
-// for kprobe.multi since 6.7 (commit e2b2cd592ade) and for kprobe perf events since 6.7 (3acf8ace6823).
+// for kprobe.multi since 6.7 and for kprobe perf events since 6.7.
 //
 //   0 type  4 id  8 prog_id  16 kprobe_multi: addrs  24 count  28 flags  32 missed
 //                            16 perf_event: type     24 func_name  32 name_len  36 offset  40 addr  48 missed

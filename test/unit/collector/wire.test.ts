@@ -244,7 +244,7 @@ test('wire: process flags are the bits that the kernel side sets; inInitTree is 
 
 test('wire: the return value’s index is the one that the hook template writes', () => {
   checked.add('RETURN_INDEX')
-  const written = /v->index = (\d+);/.exec(readFileSync(join(BPF, 'hook.bpf.c'), 'utf8'))?.[1]
+  const written = /v->index = (\d+);/.exec(readFileSync(join(BPF, 'call.h'), 'utf8'))?.[1]
   assert.equal(Number(written), wire.RETURN_INDEX)
 })
 

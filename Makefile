@@ -2,6 +2,8 @@
 KERNEL ?= 6.12
 export KERNEL
 SETUP := deploy/setup
+RUNS ?= 1000000
+SEED ?= 1
 
 .DEFAULT_GOAL := help
 
@@ -26,7 +28,11 @@ check: build ## format, lint, types, unit tests
 bench: build ## measure, and print JSON
 	@$(SETUP)/bench.sh
 
+simulate: build ## a million lives of spool and sending chain: RUNS=1000000 SEED=1
+	@$(SETUP)/with-node.sh node test/simulation/run.ts spool --runs $(RUNS) --seed $(SEED)
+	@$(SETUP)/with-node.sh node test/simulation/run.ts chain --runs $(RUNS) --seed $(SEED)
+
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run test full check bench clean
+.PHONY: help build run test full check bench simulate clean

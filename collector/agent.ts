@@ -4,14 +4,14 @@
  *
  *   ring ─▶ source ─▶ decode ─▶ normalize ─▶ fan-out ─▶ senders
  */
-import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import type { Server } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
 import { ringWatermarkBytes } from '../config/schema.ts'
+import { EncoderPool } from '../exporters/index.ts'
 import type { FanOut } from '../exporters/index.ts'
+import { createEpoch } from './epoch.ts'
 import { bootTime, clockOffset, hasBtf, kernelFunction, kernelFunctionNames, kernelSymbols } from '../native/index.ts'
 import { decodeChunk } from './decode.ts'
 import type { Event } from './event.ts'
@@ -24,13 +24,17 @@ import type { LoadedPolicy } from './kernel/kernel-side.ts'
 import { SequenceTracker } from './kernel/sequence.ts'
 import { takeLock } from './host/lock.ts'
 import type { Log } from './log.ts'
+import { LossRecords } from './observe/loss-records.ts'
 import { Losses } from './observe/losses.ts'
-import { Metrics } from './observe/metrics.ts'
+import { LoopLag } from './observe/metrics/loop-lag.ts'
+import { createMetrics } from './observe/metrics/metrics.ts'
+import { Reloads } from './observe/metrics/reloads.ts'
 import { Normalizer } from './normalize.ts'
-import { createFanOut } from './outputs.ts'
+import { createFanOut } from './outputs/outputs.ts'
+import { attachPolicy, logPolicy } from './policies/attach.ts'
 import { PolicyStore } from './policies/store.ts'
 import { WallClock } from './process/clock.ts'
-import { scanProcfs } from './process/procfs.ts'
+import { scanRunning } from './scan.ts'
 import { ProcessTable } from './process/table.ts'
 import { chunks } from './source.ts'
 import { version } from './version.ts'
@@ -55,12 +59,25 @@ export interface RunningAgent {
  * Starts everything; resolves when all hooks are attached and events flow. Throws CollectorError, ConfigError,
  * ExportError or NativeError, and then nothing is left behind.
  */
-export async function startAgent(config: Config, log: Log): Promise<RunningAgent> {
+export async function startAgent(config: Config, log: Log, configFile?: string): Promise<RunningAgent> {
   await using undo = new AsyncDisposableStack()
   checkHost(hasBtf)
   undo.use(await takeLock())
   const nodeName = config.node_name || process.env['HUBBLE_NODE_NAME'] || process.env['NODE_NAME'] || hostname()
-  const fanout = createFanOut(config, nodeName, log)
+  let losses: Losses | undefined
+  const lossRecords: LossRecords = new LossRecords(
+    { kernel: () => losses?.list() ?? [], exporters: () => fanout.senders, log },
+    performance.now(),
+  )
+  const fanout = await createFanOut(config.exporters, {
+    nodeName,
+    epoch: createEpoch(),
+    encoders: new EncoderPool(nodeName),
+    env: process.env,
+    log,
+    onLost: (exporter, lost) => lossRecords.note(exporter, lost),
+    ...(configFile === undefined ? {} : { configFile }),
+  })
   undo.defer(() => fanout.stop(0))
   await fanout.start()
 
@@ -87,23 +104,28 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
     nowMs: () => performance.now(),
     firstSeq: 0,
   })
-  const started = await scanned(config.procfs, kernel, table, normalizer)
+  const started = await scanRunning(config.procfs, kernel, table, normalizer)
 
-  let losses: Losses | undefined
+  const reloads = new Reloads()
   const policies = undo.use(
     new PolicyStore<LoadedPolicy>({
       places: config.policies,
       attach: (policy) => attachPolicy(policy, kernel, hooks, () => losses),
-      onChange: (change, file, detail) => logPolicy(log, change, file, detail),
+      onChange: (change, file, detail) => {
+        reloads.count(change)
+        logPolicy(log, change, file, detail)
+      },
     }),
   )
   losses = new Losses({ kernel, policies: () => policies.attached(), tracker, log })
   losses.orphaned = () => normalizer.orphaned
   await policies.start()
+  reloads.begin()
 
-  const counts = { process_exec: 0, process_exit: 0 }
+  const counts = { process_exec: 0, process_exit: 0, events_lost: 0 }
   let ready = false
-  const metrics = new Metrics({
+  const lag = undo.use(new LoopLag())
+  const metrics = createMetrics({
     build: { version: version(), node: process.version, kernel: facts.release },
     events: () => [
       ...Object.entries(counts).map(([type, count]) => ({ type, policy: '', count })),
@@ -120,6 +142,9 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
     returnsWaiting: () => kernel.waitingReturns(),
     processes: () => table.size,
     senders: () => fanout.senders,
+    filtered: () => fanout.filtered(),
+    reloads,
+    loopLag: () => lag.seconds,
   })
   const server = await serve(config.server.http, {
     '/livez': () => ({ status: 200, body: 'ok\n' }),
@@ -136,10 +161,19 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
     table.sweep(performance.now())
     kernel.sweepJoins()
     losses.report()
+    lossRecords.look(performance.now())
   }, TICK_MS)
   undo.defer(() => clearInterval(tick))
 
   const stopping = new AbortController()
+  /** Numbered by whoever publishes, as everything else. */
+  const publishLosses = (): Promise<void> | undefined =>
+    lossRecords.publish((drafts) => {
+      const now = bootTime()
+      const time = clock.at(Number(now / NSEC), Number(now % NSEC))
+      counts.events_lost += drafts.length
+      return fanout.publish(drafts.map((draft) => normalizer.lost({ time, ...draft })))
+    })
   const pump = async (): Promise<void> => {
     await fanout.publish(started)
     counts.process_exec += started.length
@@ -149,6 +183,7 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
         watch: (wake) => kernel.watch(wake),
         maxDelayMs: config.ring.max_delay,
         onEmpty: () => losses.drained(),
+        wantsTurn: () => lossRecords.pending,
       },
       stopping.signal,
     )
@@ -164,7 +199,11 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
       })
       const wait = fanout.publish(events)
       if (wait !== undefined) await wait
+      const more = publishLosses()
+      if (more !== undefined) await more
     }
+    lossRecords.finish()
+    await publishLosses()
   }
   const pumping = pump()
   const failed = new Promise<never>((_, reject) => pumping.catch(reject))
@@ -205,56 +244,6 @@ export async function startAgent(config: Config, log: Log): Promise<RunningAgent
       await policies.look()
     },
   }
-}
-
-/** The start-up scan: fills both tables and gives the events of what runs already. */
-async function scanned(
-  procfs: string,
-  kernel: KernelSide,
-  table: ProcessTable,
-  normalizer: Normalizer,
-): Promise<Event[]> {
-  const events: Event[] = []
-  const now = bootTime()
-  for (const process of await scanProcfs(procfs)) {
-    // Known to the hooks already: its own record comes up the ring.
-    if (!kernel.seedProcess(process.pid, process.startNs, process.parentPid)) continue
-    const image = table.addScanned(process)
-    // Its exit may have come before it was entered; then nobody else would ever take it out again.
-    if (!existsSync(join(procfs, String(process.pid)))) {
-      kernel.forgetProcess(process.pid)
-      table.exit(process.pid, 0, 0, performance.now())
-    }
-    if (!process.kernelThread) events.push(normalizer.exec(image, Number(now / NSEC), Number(now % NSEC)))
-  }
-  return events
-}
-
-function attachPolicy(
-  policy: LoadedPolicy['policy'],
-  kernel: KernelSide,
-  hooks: HookRegistry,
-  losses: () => Losses | undefined,
-): LoadedPolicy {
-  const loaded = kernel.loadPolicy(policy)
-  for (const { hook, spec } of loaded.hooks) hooks.add(hook, spec)
-  let detached = false
-  return {
-    policy,
-    hooks: loaded.hooks,
-    [Symbol.dispose]() {
-      if (detached) return
-      detached = true
-      losses()?.remember(loaded)
-      loaded[Symbol.dispose]()
-      hooks.retire(loaded.hooks.map(({ hook }) => hook.id))
-    },
-  }
-}
-
-function logPolicy(log: Log, change: string, file: string, detail: string): void {
-  if (change === 'refused') log.error({ file }, `policy refused, what was in force stays: ${detail}`)
-  else log.info({ file, policy: detail }, `policy ${change}`)
 }
 
 function readiness(

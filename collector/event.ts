@@ -32,6 +32,8 @@ export interface Process {
   readonly startTime: Timestamp
   /** First 31 characters of the container id; '' on the host. */
   readonly docker: string
+  /** The Kubernetes pod it runs in; absent on the host. */
+  readonly pod?: Pod
   /** undefined: not known for this process (Tetragon omits the key then). */
   readonly inInitTree: boolean | undefined
   /** References now held: itself, each living child. Copied into an event when the event is made. */
@@ -39,6 +41,17 @@ export interface Process {
   /** Made by a fork, no exec yet. Tetragon keeps a count of 1 with these, which shows in exits and as a parent (§3.6). */
   readonly forked?: boolean
   readonly rendered: Rendered
+}
+
+/** What is known of a process's pod. Absent parts are not known. */
+export interface Pod {
+  readonly namespace: string
+  readonly name: string
+  readonly labels?: Readonly<Record<string, string>>
+  /** Name of the container in the pod. */
+  readonly container?: string
+  /** The command is that of an exec probe of its container. */
+  readonly execProbe?: boolean
 }
 
 /** Bytes that encoders keep with a process. Slots are filled by the encoder that owns them and by nobody else. */
@@ -95,6 +108,9 @@ interface EventBase {
   /** Position in this agent's gap-free sequence; with the epoch it names the event for ever. */
   seq: number
   readonly time: Timestamp
+}
+
+interface ProcessEventBase extends EventBase {
   readonly process: Process
   /** undefined when unknown: the key is then left out. */
   readonly parent: Process | undefined
@@ -102,18 +118,18 @@ interface EventBase {
   readonly refcnt: number
 }
 
-export interface ExecEvent extends EventBase {
+export interface ExecEvent extends ProcessEventBase {
   readonly type: 'process_exec'
 }
 
-export interface ExitEvent extends EventBase {
+export interface ExitEvent extends ProcessEventBase {
   readonly type: 'process_exit'
   /** `SIGKILL`; '' when it ended by itself. */
   readonly signal: string
   readonly status: number
 }
 
-export interface KprobeEvent extends EventBase {
+export interface KprobeEvent extends ProcessEventBase {
   readonly type: 'process_kprobe'
   readonly tid: number
   readonly hook: Hook
@@ -121,4 +137,27 @@ export interface KprobeEvent extends EventBase {
   readonly returned: Argument | undefined
 }
 
-export type Event = ExecEvent | ExitEvent | KprobeEvent
+/** Where events went missing and why; what a loss record says beside how many. */
+export interface LossKind {
+  /** `kernel`: before they were read, so that they have no number; `exporter`: between the fan-out and a sink. */
+  readonly stage: 'kernel' | 'exporter'
+  /** Name of the exporter that did not deliver them; '' in the stage `kernel`. */
+  readonly exporter: string
+  /** One of few words, the label of the metric that counts them too. */
+  readonly reason: string
+}
+
+/** Events that will not come, added up over some seconds. Has no process. */
+export interface LossEvent extends EventBase {
+  readonly type: 'events_lost'
+  readonly loss: LossKind
+  readonly count: number
+  /** Lowest and highest sequence number among them, where they are known; both or none. */
+  readonly firstSeq: number | undefined
+  readonly lastSeq: number | undefined
+}
+
+/** What a process did. */
+export type ProcessEvent = ExecEvent | ExitEvent | KprobeEvent
+
+export type Event = ProcessEvent | LossEvent

@@ -4,7 +4,7 @@
  */
 import type { ArgumentType } from '../config/policy.ts'
 import type { RawEvent, RawHook, RawValue } from './decode.ts'
-import type { Argument, Event, Hook } from './event.ts'
+import type { Argument, Hook, LossEvent, ProcessEvent } from './event.ts'
 import type { WallClock } from './process/clock.ts'
 import { exitReason } from './process/signals.ts'
 import type { Image, ProcessTable } from './process/table.ts'
@@ -53,7 +53,7 @@ export class Normalizer {
   }
 
   /** The event of a raw one, or undefined for one that yields none. `bytes` is the chunk that texts stand in. */
-  event(raw: RawEvent, bytes: Buffer): Event | undefined {
+  event(raw: RawEvent, bytes: Buffer): ProcessEvent | undefined {
     const { table, clock, nowMs } = this.#options
     switch (raw.op) {
       case 'fork':
@@ -83,7 +83,7 @@ export class Normalizer {
   }
 
   /** A process_exec event, also for a process that the start-up scan found. */
-  exec(image: Image, sec: number, nsec: number): Event {
+  exec(image: Image, sec: number, nsec: number): ProcessEvent {
     return {
       type: 'process_exec',
       seq: this.#seq++,
@@ -94,7 +94,12 @@ export class Normalizer {
     }
   }
 
-  #kprobe(raw: RawHook, bytes: Buffer): Event | undefined {
+  /** A loss record, with its number in the same sequence as everything else. */
+  lost(loss: Omit<LossEvent, 'type' | 'seq'>): LossEvent {
+    return { type: 'events_lost', seq: this.#seq++, ...loss }
+  }
+
+  #kprobe(raw: RawHook, bytes: Buffer): ProcessEvent | undefined {
     const known = this.#options.hook(raw.hookId)
     if (known === undefined) {
       this.orphaned++

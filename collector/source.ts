@@ -14,6 +14,11 @@ export interface SourceOptions {
   readonly maxDelayMs: number
   /** Called each time the ring was found empty. */
   readonly onEmpty?: () => void
+  /**
+   * Asked each time the ring was found empty: true gives an empty chunk, for who pulls and has something else to hand
+   * on; after that it is to be false.
+   */
+  readonly wantsTurn?: () => boolean
   readonly chunkBytes?: number
 }
 
@@ -38,6 +43,11 @@ export async function* chunks(options: SourceOptions, signal: AbortSignal): Asyn
         continue
       }
       options.onEmpty?.()
+      if (options.wantsTurn?.() === true) {
+        yield { bytes, length: 0 }
+        // Not on to the wait: while we were out the ring may have filled, or the end have come.
+        continue
+      }
       if (signal.aborted) return
       await bell.wait(options.maxDelayMs)
     }

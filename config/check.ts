@@ -1,6 +1,7 @@
 import { ConfigError } from './errors.ts'
 import { readTextFile } from './files.ts'
 import { loadConfig } from './load.ts'
+import { packageProblems } from './packages.ts'
 import type { ConfigResult, LoadedConfig } from './load.ts'
 import type { Environment } from './loading/substitute.ts'
 import { parsePolicy } from './parse-policy.ts'
@@ -13,10 +14,17 @@ export async function parsePolicyFile(file: string): Promise<PolicyResult> {
   return 'problems' in read ? read : parsePolicy(read.text, file)
 }
 
-/** `loadConfig` on a file; what stands in the way of reading it is a problem too. Never throws. */
+/** `loadConfig` on a file; what stands in the way of reading it, or a package missing, is a problem too. Never throws. */
 export async function parseConfigFile(file: string, env: Environment): Promise<ConfigResult> {
   const read = await readTextFile(file)
-  return 'problems' in read ? read : loadConfig(read.text, file, env)
+  return 'problems' in read ? read : loadWithPackages(read.text, file, env)
+}
+
+function loadWithPackages(text: string, file: string, env: Environment): ConfigResult {
+  const result = loadConfig(text, file, env)
+  if ('problems' in result) return result
+  const problems = packageProblems(result, file)
+  return problems.length === 0 ? result : { problems }
 }
 
 /** The policy, or a ConfigError POLICY_INVALID. */
@@ -43,6 +51,6 @@ export function looksLikePolicy(text: string): boolean {
 export async function checkFile(file: string, env: Environment): Promise<readonly Problem[]> {
   const read = await readTextFile(file)
   if ('problems' in read) return read.problems
-  const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadConfig(read.text, file, env)
+  const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadWithPackages(read.text, file, env)
   return 'problems' in result ? result.problems : []
 }

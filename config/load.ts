@@ -2,6 +2,7 @@
 import type { z } from 'zod'
 import { describeValue, explain, pathText } from './loading/explain.ts'
 import { PlainValue } from './loading/plain.ts'
+import { mayBeSecret } from './loading/secret-keys.ts'
 import { knownKeys } from './loading/schema-walk.ts'
 import { readSecret } from './loading/substitute.ts'
 import type { Environment, ReadText } from './loading/substitute.ts'
@@ -55,12 +56,33 @@ function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems):
     return
   }
   const value = plain.valueAt(issue.path)
+  const inner = issue.code === 'invalid_union' ? mappingIssues(issue, value) : []
+  if (inner.length > 0) {
+    for (const each of inner) report({ ...each, path: [...issue.path, ...each.path] }, plain, problems)
+    return
+  }
   const isKey = issue.code === 'invalid_key'
-  const secret = plain.origins.get(pathText(issue.path))?.from === 'secret'
-  let got = secret ? 'a value from a file that is not shown' : describeValue(value)
+  const fromFile = plain.origins.get(pathText(issue.path))?.from === 'secret'
+  const secret = fromFile || mayBeSecret(issue.path) || (issue.code === 'custom' && issue.params?.['secret'] === true)
+  let got = secret ? `a value ${fromFile ? 'from a file ' : ''}that is not shown` : describeValue(value)
   if (value === undefined && issue.code === 'custom') got = 'the default'
   if (isKey) got = show(String(issue.path.at(-1)))
   const at: Position = isKey ? plain.keyPosition(issue.path) : plain.position(issue.path)
   const where = pathText(issue.path)
   problems.add(at, `${where === '' ? '' : `${where}: `}${explain(issue, isKey || secret ? '' : value, got)}`)
+}
+
+/**
+ * Of a key that takes a word or a mapping: what is wrong inside the mapping that was written. Of several mappings, told
+ * apart by `type`: what is wrong in the one whose type it has.
+ */
+function mappingIssues(issue: z.core.$ZodIssueInvalidUnion, value: unknown): readonly z.core.$ZodIssue[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return []
+  const mappings = issue.errors.filter((issues) =>
+    issues.every(({ code, path }) => code !== 'invalid_type' || path.length > 0),
+  )
+  const typed = mappings.find((issues) => issues.every(({ path }) => path[0] !== 'type'))
+  const type = 'type' in value ? value.type : undefined
+  const named = typeof type === 'string' && type.startsWith('npm:') ? mappings.at(-1) : undefined
+  return typed ?? named ?? mappings[0] ?? []
 }

@@ -2,6 +2,7 @@ import { Document, isMap, isScalar, isSeq } from 'yaml'
 import { z } from 'zod'
 import { pathText } from './loading/explain.ts'
 import type { Origin } from './loading/plain.ts'
+import { mayBeSecret } from './loading/secret-keys.ts'
 import type { LoadedConfig } from './load.ts'
 import { configSchema } from './schema.ts'
 import type { Config } from './schema.ts'
@@ -18,8 +19,8 @@ export interface PrintOptions {
 }
 
 /**
- * A loaded config as YAML, for `ktrail config print`. What came from a `${file:}` and values of keys that end in
- * `_file` are shown as `[redacted]`; everything else parses back to the same Config.
+ * A loaded config as YAML, for `ktrail config print`. What came from a `${file:}`, HTTP headers and values of keys that end
+ * in `_file` are shown as `[redacted]`; everything else parses back to the same Config.
  */
 export function printConfig(loaded: LoadedConfig, { effective = false }: PrintOptions = {}): string {
   const doc = new Document(effective ? writtenForm(loaded.config) : loaded.written)
@@ -47,7 +48,7 @@ function annotate(node: unknown, path: ReadonlyArray<string | number>, loaded: L
     const origin = loaded.origins.get(pathText(path))
     if (effective) node.comment = ` ${from(origin)}`
     if (typeof node.value !== 'string') return
-    const secret = origin?.from === 'secret' || String(path.at(-1)).endsWith('_file')
+    const secret = origin?.from === 'secret' || mayBeSecret(path) || String(path.at(-1)).endsWith('_file')
     // Doubled, so that reading it back does not take it for a reference.
     const text = secret ? REDACTED : node.value.replaceAll('$', '$$$$')
     node.value = text

@@ -3,7 +3,8 @@
  * editors and the effective print come. Durations are ms and sizes bytes once parsed.
  */
 import { z } from 'zod'
-import { EXPORTER_NAME, exporterSchema } from './exporters.ts'
+import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
+import { sharedFiles } from './exporters/own-files.ts'
 import { duration, size } from './units.ts'
 
 const KIB = 1024
@@ -117,6 +118,11 @@ export const configSchema = z
         exporterSchema,
         { error: (issue) => (issue.input === undefined ? NO_EXPORTER : undefined) },
       )
+      .check((context) => {
+        for (const { path, message } of sharedFiles(context.value)) {
+          context.issues.push({ code: 'custom', input: context.value, path: [...path], message })
+        }
+      })
       .describe('Where events go, by a name of your choice. At least one.')
       .meta({ minProperties: 1 }),
     ring,
@@ -133,10 +139,17 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
 export type Config = DeepReadonly<z.output<typeof configSchema>>
 export type ExporterConfig = Config['exporters'][string]
 export type FileExporterConfig = Extract<ExporterConfig, { type: 'file' }>
+export type NpmExporterConfig = Extract<ExporterConfig, { type: `npm:${string}` }>
+export type KafkaExporterConfig = Extract<ExporterConfig, { type: 'kafka' }>
+export type OtlpExporterConfig = Extract<ExporterConfig, { type: 'otlp' }>
 export type StdoutExporterConfig = Extract<ExporterConfig, { type: 'stdout' }>
 export type QueueConfig = ExporterConfig['queue']
 export type BatchConfig = ExporterConfig['batch']
 export type RetryConfig = ExporterConfig['retry']
+export type FilterConfig = NonNullable<ExporterConfig['filter']>
+export type TetragonFilterConfig = NonNullable<FilterConfig['allow']>[number]
+export type FieldFilterConfig = NonNullable<ExporterConfig['fields']>[number]
+export type RedactConfig = NonNullable<ExporterConfig['redact']>[number]
 
 /** Bytes that must wait in the ring before the kernel wakes the agent. */
 export function ringWatermarkBytes(config: Config): number {

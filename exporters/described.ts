@@ -2,7 +2,7 @@
  * What a sink may need to know of events beside their bytes: a Kafka topic by policy, a record's time, a sequence header.
  * Kept apart from the bytes so that encodings stay shared.
  */
-import type { Event } from '../collector/event.ts'
+import type { Event, LossKind } from '../collector/event.ts'
 import type { Encoded } from './exporter.ts'
 
 /** Shared by all events that agree in it. */
@@ -10,6 +10,8 @@ export interface About {
   readonly type: Event['type']
   /** '' for events that belong to no policy. */
   readonly policy: string
+  /** Only of loss records. */
+  readonly loss?: LossKind
 }
 
 /** An Encoded with a description of each of its events, index by index. */
@@ -18,12 +20,16 @@ export interface Described extends Encoded {
   /** Event time, milliseconds since 1970. */
   readonly times: Float64Array
   readonly seqs: Float64Array
+  /** Run of the agent that `seqs` count in, where it may be another than this one: of what a spool gave back. */
+  readonly epoch?: string
 }
 
 /** By type and policy, so that all events of a kind share one. */
 const abouts = new Map<string, About>()
 
 function aboutOf(event: Event): About {
+  // Rare, and of another kind nearly every time.
+  if (event.type === 'events_lost') return { type: event.type, policy: '', loss: event.loss }
   const policy = event.type === 'process_kprobe' ? event.hook.policy : ''
   const key = `${event.type} ${policy}`
   const known = abouts.get(key)

@@ -1,7 +1,7 @@
 /** Every way in which an exporter or its sending chain can fail: a closed list. */
 export type ExportErrorCode =
-  /** The configuration can never work: wrong kind of file, no right, no folder. */
-  | 'UNUSABLE_PATH'
+  /** The configuration can never work: wrong kind of file, no right, an address that is none. */
+  | 'UNUSABLE'
   | 'NO_SPACE'
   | 'IO'
   | 'SYNC_FAILED'
@@ -28,6 +28,11 @@ export class ExportError extends Error {
 /** `errno` name of a failed system call (`ENOSPC`), or '' when the error is of another kind. */
 export function errnoOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
+/** Whether a system call failed for want of room, on the disk or in a quota. */
+export function isNoSpace(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(errnoOf(error))
 }
 
 /** What an unknown thrown value says, as text. */

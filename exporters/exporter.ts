@@ -3,6 +3,8 @@
  * (`sending/`) queues, batches, retries, times out and counts around it.
  */
 import type { Event } from '../collector/event.ts'
+import type { HistogramCounts } from './sending/histogram.ts'
+import type { SpoolStats } from './spool/spool.ts'
 
 /** Names of the encodings that exporters share; each batch is encoded once per name. */
 export type Encoding = 'json' | 'compact' | 'otlp' | 'otlp_json'
@@ -16,7 +18,7 @@ export interface Encoded {
   readonly bytes: Uint8Array
   readonly ends: Uint32Array
   readonly count: number
-  /** Sequence number of the first event; the others follow without gap. */
+  /** Sequence number of the first event; the others follow, without gap but where a filter took some: Described says. */
   readonly firstSeq: number
 }
 
@@ -24,6 +26,8 @@ export interface Encoded {
 export interface Encoder {
   readonly encoding: Encoding
   encode(events: readonly Event[]): Encoded
+  /** The same for who copies the bytes at once: they stay the encoder's and are written over by its next call. */
+  borrow?(events: readonly Event[]): Encoded
 }
 
 /** What is sent in one call: one or more Encoded, in order. */
@@ -33,24 +37,34 @@ export interface Batch {
   readonly sizeBytes: number
 }
 
+/** Events of a batch that were refused for good, for one reason. */
+export interface Refusal {
+  /** One of a few words: it becomes a metric's label. */
+  readonly reason: string
+  readonly events: number
+  /** Which, as indexes into the batch in ascending order; absent where the sink told only how many. */
+  readonly which?: readonly number[]
+  /** What the sink said, as a sentence. */
+  readonly message: string
+}
+
 /** What became of a batch. Whoever sees the sink's answer decides; nobody else interprets it. */
 export type Outcome =
   | { readonly status: 'delivered' }
-  /** `rejected` events of the batch were refused for good, the others taken. */
-  | { readonly status: 'partial'; readonly rejected: number; readonly reason: string }
+  /** Some events of the batch were refused for good, the others taken. */
+  | { readonly status: 'partial'; readonly refusals: readonly Refusal[] }
   /**
    * Not taken, worth trying again; `afterMs` when the sink named a time. `taken` counts events at the head of the
-   * batch that the sink did take: they are delivered, only the rest is sent again. Of these, `refused` were not taken
-   * but refused for good.
+   * batch that are settled: they were taken, but for those in `refusals`; only the rest is sent again.
    */
   | {
       readonly status: 'retryable'
       readonly afterMs?: number
       readonly taken?: number
-      readonly refused?: { readonly rejected: number; readonly reason: string }
+      readonly refusals?: readonly Refusal[]
       readonly error: Error
     }
-  /** Refused for good. */
+  /** All refused for good, for one reason. */
   | { readonly status: 'rejected'; readonly reason: string; readonly error: Error }
   /** Not taken because of something a person must mend (credentials, address, rights): keep, try slowly, say so. */
   | { readonly status: 'hold'; readonly error: Error }
@@ -58,11 +72,16 @@ export type Outcome =
 export interface Exporter extends AsyncDisposable {
   readonly type: string
   readonly encoding: Encoding
+  /**
+   * Calls of `send` that it can take at once; 1 when absent. With more than one, batches may arrive in another order:
+   * only for sinks to which order means nothing.
+   */
+  readonly maxConcurrency?: number
   /** Opens the sink. Throws ExportError when the configuration can never work (then the agent does not start). */
   start(): Promise<void>
   /**
-   * Delivers the batch or says what became of it; never throws for what a sink does. Called again only after the
-   * promise of the call before has settled. When `signal` aborts, settles soon with 'retryable'.
+   * Delivers the batch or says what became of it; never throws for what a sink does. At most
+   * `maxConcurrency` calls are under way at once. When `signal` aborts, settles soon with 'retryable'.
    */
   send(batch: Batch, signal: AbortSignal): Promise<Outcome>
   /** Reopens what a log rotator has moved away (SIGHUP). */
@@ -74,21 +93,72 @@ export interface Exporter extends AsyncDisposable {
 }
 
 /** Why events were dropped: a closed list, so that the books can balance. */
-export type DropReason = 'queue_full' | 'expired' | 'shutdown'
+export type DropReason =
+  | 'queue_full'
+  | 'rate_limit'
+  | 'expired'
+  | 'shutdown'
+  /** The spool's limits took them, or it could not be written. */
+  | 'spool_full'
+  | 'spool_failed'
+  /** The spool had them and they can not be read any more. */
+  | 'corrupt'
 
 /**
- * One exporter's books: accepted = delivered + rejected + dropped (each reason) + held, at every moment.
- * `held` is what sits in the queue, in the batch being built and in flight.
+ * One exporter's books: accepted = delivered + rejected (each reason) + dropped (each reason) + held, at every moment.
+ * `held` is what sits in the queue, on its way to the spool, in the spool, in the batch being built and in flight.
  */
 export interface Books {
+  /** With those that the spool held already at the start. */
   readonly accepted: number
   readonly delivered: number
   readonly deliveredBytes: number
   readonly rejected: Readonly<Record<string, number>>
   readonly dropped: Readonly<Record<DropReason, number>>
+  /** All that is held. */
   readonly heldEvents: number
-  readonly heldBytes: number
+  /** Of these, events and their bytes in memory. */
+  readonly queueEvents: number
+  readonly queueBytes: number
   readonly retries: number
   readonly lastError: string
   readonly state: 'starting' | 'healthy' | 'retrying' | 'hold' | 'draining' | 'stopped'
+}
+
+/** How calls of `send` ended: `config` is a `hold`, `permanent` a `rejected`, `timeout` a `retryable` that took too long. */
+export type RequestOutcome = 'ok' | 'partial' | 'retry' | 'timeout' | 'permanent' | 'config'
+
+/** What a sender tells of itself beside its books; for metrics, read now and then. Plain counters, no timer. */
+export interface SenderStats {
+  readonly requests: Readonly<Record<RequestOutcome, number>>
+  /** Seconds of each call of `send` (REQUEST_SECONDS). */
+  readonly requestSeconds: HistogramCounts
+  /**
+   * Seconds from an event's time to the answer that it was taken, once for each delivered event (LATENCY_SECONDS).
+   * Events of one part may count with the time of its first; where event times are not known, from its acceptance.
+   */
+  readonly latencySeconds: HistogramCounts
+  /** Calls of `send` under way, and how many there may be now. */
+  readonly inFlight: number
+  readonly concurrencyLimit: number
+  readonly queueLimitBytes: number
+  readonly queueLimitEvents: number
+  /** The wait before the next try, whole as it was chosen; 0 while none goes on. */
+  readonly retryWaitMs: number
+  /** How long the oldest held event has been held, in memory or in the spool; 0 when nothing is held. */
+  readonly oldestAgeMs: number
+  /** Milliseconds since 1970 of the last `delivered` or `partial`; 0 for never. */
+  readonly lastSuccessMs: number
+  /** undefined without a spool. */
+  readonly spool: (SpoolStats & { readonly limitBytes: number }) | undefined
+}
+
+/**
+ * Events that a sender has just given up, for loss records: which, as numbers of this run's sequence, where known.
+ * Told beside the books, which count; never once an event, only once a part.
+ */
+export interface Lost {
+  readonly reason: string
+  readonly firstSeq: number
+  readonly lastSeq: number
 }

@@ -4,7 +4,10 @@
  */
 import type { Event } from '../collector/event.ts'
 import { describe } from './described.ts'
-import type { Encoder } from './exporter.ts'
+import type { Encoded, Encoder } from './exporter.ts'
+import type { EventFilter } from './filtering/filter.ts'
+import { equal, pickLines, selectionOf, unionOf, within } from './filtering/selection.ts'
+import type { Selection } from './filtering/selection.ts'
 import type { Sender } from './sending/sender.ts'
 
 /** Which encoder a sender takes its bytes from. Senders that share an encoder object share the bytes. */
@@ -13,6 +16,16 @@ export interface Route {
   readonly sender: Sender
   /** Its exporter needs to know of events beside their bytes (described.ts). */
   readonly describe?: boolean
+  /** Which events it takes; all when absent. Its state is this route's alone. */
+  readonly filter?: EventFilter
+}
+
+/** Routes that share an encoder. */
+interface Group {
+  readonly encoder: Encoder
+  readonly routes: readonly Route[]
+  readonly filtered: boolean
+  readonly described: boolean
 }
 
 /**
@@ -22,12 +35,23 @@ export interface Route {
 const SLICE = 200
 
 export class FanOut {
-  readonly #routes: ReadonlyMap<Encoder, readonly Route[]>
+  readonly #routes: readonly Route[]
+  readonly #groups: readonly Group[]
   readonly #senders: readonly Sender[]
+  /** What was encoded last of a slice of which some events are taken by nobody: encoders behind others share it. */
+  #chosen:
+    | { readonly slice: readonly Event[]; readonly union: Selection; readonly events: readonly Event[] }
+    | undefined
 
   constructor(routes: readonly Route[]) {
+    this.#routes = routes
     this.#senders = routes.map(({ sender }) => sender)
-    this.#routes = Map.groupBy(routes, ({ encoder }) => encoder)
+    this.#groups = [...Map.groupBy(routes, ({ encoder }) => encoder)].map(([encoder, sharing]) => ({
+      encoder,
+      routes: sharing,
+      filtered: sharing.some(({ filter }) => filter !== undefined),
+      described: sharing.some(isDescribedTo),
+    }))
   }
 
   /**
@@ -35,19 +59,55 @@ export class FanOut {
    * promise, to be awaited before the next call, when an exporter that blocks is full.
    */
   publish(events: readonly Event[]): Promise<void> | undefined {
-    let waits: Array<Promise<void>> | undefined
+    const waits: Array<Promise<void>> = []
     for (let from = 0; from < events.length; from += SLICE) {
       const slice = events.length <= SLICE ? events : events.slice(from, from + SLICE)
-      for (const [encoder, routes] of this.#routes) {
-        const encoded = encoder.encode(slice)
-        const described = routes.some((route) => route.describe === true) ? describe(encoded, slice) : encoded
-        for (const route of routes) {
-          const wait = route.sender.offer(route.describe === true ? described : encoded)
-          if (wait !== undefined) (waits ??= []).push(wait)
-        }
+      for (const group of this.#groups) {
+        if (group.filtered) this.#offerSelected(group, slice, waits)
+        else this.#offerAll(group, slice, waits)
       }
     }
-    return waits === undefined ? undefined : Promise.all(waits).then(() => undefined)
+    this.#chosen = undefined
+    return waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined)
+  }
+
+  #offerAll({ encoder, routes, described }: Group, slice: readonly Event[], waits: Array<Promise<void>>): void {
+    const encoded = encoder.encode(slice)
+    const full = described ? describe(encoded, slice) : encoded
+    for (const route of routes) offer(route, isDescribedTo(route) ? full : encoded, waits)
+  }
+
+  /** Encodes what at least one route takes, once, and cuts out of it what each takes. */
+  #offerSelected({ encoder, routes }: Group, slice: readonly Event[], waits: Array<Promise<void>>): void {
+    const selections = routes.map(({ filter }) => (filter === undefined ? undefined : selectionOf(slice, filter)))
+    const all = selections.some((selection) => selection === undefined || selection.count === slice.length)
+    const union = all ? undefined : unionOf(selections.filter(isSelection), slice.length)
+    if (union?.count === 0) return
+    const events = union === undefined ? slice : this.#choose(slice, union)
+    const encoded = encoder.encode(events)
+    // Where numbers are left out only this says which event is which.
+    const full = describe(encoded, events)
+    for (const [i, route] of routes.entries()) {
+      const selection = selections[i]
+      if (selection?.count === 0) continue
+      if (selection === undefined) offer(route, isDescribedTo(route) ? full : encoded, waits)
+      else if (selection.count === events.length) offer(route, full, waits)
+      else offer(route, pickLines(full, union === undefined ? selection : within(union, selection)), waits)
+    }
+  }
+
+  /** The same array for the same choice: the JSON line in an OTLP body is then not encoded a second time. */
+  #choose(slice: readonly Event[], union: Selection): readonly Event[] {
+    const known = this.#chosen
+    if (known !== undefined && known.slice === slice && equal(known.union, union)) return known.events
+    const events = slice.filter((_, i) => union.taken[i] === 1)
+    this.#chosen = { slice, union, events }
+    return events
+  }
+
+  /** Events that the filter of an exporter did not accept so far: by its name, and by the key that said no. */
+  filtered(): ReadonlyMap<string, Readonly<Record<string, number>>> {
+    return new Map(this.#routes.map(({ sender, filter }) => [sender.name, filter?.filtered ?? {}]))
   }
 
   /** Every sender, in the order of the configuration. */
@@ -70,4 +130,17 @@ export class FanOut {
   async stop(graceMs: number): Promise<void> {
     await Promise.all(this.#senders.map((sender) => sender.stop(graceMs)))
   }
+}
+
+function isDescribedTo({ describe: wanted, filter }: Route): boolean {
+  return wanted === true || filter !== undefined
+}
+
+function isSelection(selection: Selection | undefined): selection is Selection {
+  return selection !== undefined
+}
+
+function offer({ sender }: Route, encoded: Encoded, waits: Array<Promise<void>>): void {
+  const wait = sender.offer(encoded)
+  if (wait !== undefined) waits.push(wait)
 }

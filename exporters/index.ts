@@ -1,95 +1,83 @@
 /** The public door of the room: everything that the collector may use of it. */
-import type { Encoder, Encoding, Exporter } from './exporter.ts'
-import { createCompactEncoder } from './encoding/compact.ts'
-import { createJsonEncoder } from './encoding/json-line.ts'
-import { ExportError } from './errors.ts'
-import { FileExporter } from './file/exporter.ts'
+import type { Exporter } from './exporter.ts'
 import type { FileDeps, FileOptions } from './file/exporter.ts'
-import { StdoutExporter } from './stdout/exporter.ts'
+import type { KafkaDeps, KafkaOptions } from './kafka/index.ts'
+import type { OtlpDeps, OtlpOptions } from './otlp/index.ts'
 import type { StdoutDeps, StdoutOptions } from './stdout/exporter.ts'
+import type { NpmDeps, NpmOptions } from './third-party/load.ts'
 
-export type { Batch, Books, DropReason, Encoded, Encoder, Encoding, Exporter, Outcome } from './exporter.ts'
+export type { Batch, Books, DropReason, Encoded, Encoder, Encoding, Exporter } from './exporter.ts'
+export type { Outcome, Refusal } from './exporter.ts'
+export type { Lost, RequestOutcome, SenderStats } from './exporter.ts'
+export { EncoderPool } from './encoders.ts'
+export type { CompactLook, OtlpRecords, Shape } from './encoders.ts'
 export { createCompactEncoder } from './encoding/compact.ts'
 export type { CompactEncoderOptions } from './encoding/compact.ts'
 export { createJsonEncoder } from './encoding/json-line.ts'
 export type { JsonEncoderOptions } from './encoding/json-line.ts'
 export { ExportError } from './errors.ts'
 export type { ExportErrorCode } from './errors.ts'
+export { DeadLetterFile } from './dead-letter/dead-letters.ts'
+export type { DeadLetterOptions } from './dead-letter/dead-letters.ts'
 export { FanOut } from './fanout.ts'
 export type { Route } from './fanout.ts'
+export { createFilter } from './filtering/filter.ts'
+export type { EventFilter } from './filtering/filter.ts'
+export { TokenBucket } from './filtering/rate-limit.ts'
+export type { RateLimitOptions } from './filtering/rate-limit.ts'
 export type { FileOptions, FsyncPolicy } from './file/exporter.ts'
+export { DEFAULT_KAFKA_OPTIONS } from './kafka/index.ts'
+export type { KafkaOptions } from './kafka/index.ts'
+export { LOKI_LIMITS, resolveOtlpOptions } from './otlp/index.ts'
+export type { LokiLimits, OtlpConfigValues, OtlpOptions, ResolvedOtlp } from './otlp/index.ts'
 export type { StdoutOptions } from './stdout/exporter.ts'
 export { wantsColor } from './stdout/color.ts'
 export type { ColorWhen } from './stdout/color.ts'
 export { systemClock } from './sending/clock.ts'
 export type { Clock, Random } from './sending/clock.ts'
+export { Histogram } from './sending/histogram.ts'
+export type { HistogramCounts } from './sending/histogram.ts'
 export { DEFAULT_SENDER_OPTIONS } from './sending/options.ts'
-export type { SenderOptions, WhenFull } from './sending/options.ts'
+export type { SenderOptions, SpoolUse, WhenFull } from './sending/options.ts'
 export { Sender } from './sending/sender.ts'
+export type { SenderDeps } from './sending/sender.ts'
+export { systemSpoolFiles } from './spool/files.ts'
+export { copy as copySpool, list as listSpool, repair as repairSpool, verify as verifySpool } from './spool/inspect.ts'
+export type { Listing as SpoolListing, RepairReport as SpoolRepair, Verdict as SpoolVerdict } from './spool/inspect.ts'
+export { lockHolder } from './spool/lock.ts'
+export { anyPieceOf } from './spool/payload.ts'
+export { linesOf, ofTimes } from './spool/replay.ts'
+export type { TimeRange } from './spool/replay.ts'
+export { openSpool } from './spool/spool.ts'
+export type { SpoolOptions } from './spool/spool.ts'
 
-/** What each kind of exporter is made from. A new kind adds its row here and in `REGISTRY`. */
-export interface ExporterKinds {
-  readonly file: FileOptions
-  readonly stdout: StdoutOptions
+/** What each kind of exporter is made from, and the world it touches, for tests to replace. */
+interface Kinds {
+  readonly file: { readonly options: FileOptions; readonly deps: FileDeps }
+  readonly stdout: { readonly options: StdoutOptions; readonly deps: StdoutDeps }
+  readonly otlp: { readonly options: OtlpOptions; readonly deps: OtlpDeps }
+  readonly kafka: { readonly options: KafkaOptions; readonly deps: KafkaDeps }
+  readonly npm: { readonly options: NpmOptions; readonly deps: NpmDeps }
 }
 
-export type ExporterType = keyof ExporterKinds
+export type ExporterType = keyof Kinds
 
-/** The world that exporters touch, for tests to replace; every part has its real default. */
-export type ExporterDeps = FileDeps & StdoutDeps
-
-type Registry = { readonly [T in ExporterType]: (options: ExporterKinds[T], deps: ExporterDeps) => Exporter }
-
-const REGISTRY: Registry = {
-  file: (options, deps) => new FileExporter(options, deps),
-  stdout: (options, deps) => new StdoutExporter(options, deps),
+// Loaded when wanted: an agent that writes a file should not carry Kafka's client in its memory.
+const REGISTRY: {
+  readonly [T in ExporterType]: (options: Kinds[T]['options'], deps: Kinds[T]['deps']) => Promise<Exporter>
+} = {
+  file: async (options, deps) => new (await import('./file/exporter.ts')).FileExporter(options, deps),
+  stdout: async (options, deps) => new (await import('./stdout/exporter.ts')).StdoutExporter(options, deps),
+  otlp: async (options, deps) => new (await import('./otlp/exporter.ts')).OtlpExporter(options, deps),
+  kafka: async (options, deps) => new (await import('./kafka/exporter.ts')).KafkaExporter(options, deps),
+  npm: async (options, deps) => (await import('./third-party/load.ts')).loadNpmExporter(options, deps),
 }
 
-/** Makes an exporter, not yet started. */
+/** Makes an exporter, not yet started. Rejects with ExportError for options that can never work. */
 export function createExporter<T extends ExporterType>(
   type: T,
-  options: ExporterKinds[T],
-  deps: ExporterDeps = {},
-): Exporter {
+  options: Kinds[T]['options'],
+  deps: Kinds[T]['deps'] = {},
+): Promise<Exporter> {
   return REGISTRY[type](options, deps)
-}
-
-export interface EncoderOptions {
-  readonly nodeName: string
-  /** For `compact` only. */
-  readonly color?: boolean
-  readonly timestamps?: boolean
-}
-
-/** Hands out one encoder object per distinct need, so that exporters that need the same share its bytes. */
-export class EncoderPool {
-  readonly #nodeName: string
-  readonly #encoders = new Map<string, Encoder>()
-
-  constructor(nodeName: string) {
-    this.#nodeName = nodeName
-  }
-
-  get(encoding: Encoding, look: Omit<EncoderOptions, 'nodeName'> = {}): Encoder {
-    const { color = false, timestamps = false } = look
-    const key = encoding === 'json' ? encoding : `${encoding} ${color} ${timestamps}`
-    const existing = this.#encoders.get(key)
-    if (existing !== undefined) return existing
-    const made = createEncoder(encoding, { nodeName: this.#nodeName, color, timestamps })
-    this.#encoders.set(key, made)
-    return made
-  }
-}
-
-/** Makes the encoder of an encoding. */
-export function createEncoder(encoding: Encoding, options: EncoderOptions): Encoder {
-  switch (encoding) {
-    case 'json':
-      return createJsonEncoder(options)
-    case 'compact':
-      return createCompactEncoder(options)
-    case 'otlp':
-    case 'otlp_json':
-      throw new ExportError('CONTRACT', `encoding "${encoding}" needs an epoch: make it by createOtlpEncoder`)
-  }
 }

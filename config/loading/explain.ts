@@ -1,5 +1,6 @@
 /** zod's issues as sentences of the house: path, expected, got, hint. */
 import type { z } from 'zod'
+import { NPM_FORM } from '../exporters/npm.ts'
 import { didYouMean } from '../near.ts'
 import { show } from '../problems.ts'
 import { valuesNotBuilt } from './not-built.ts'
@@ -52,6 +53,7 @@ function expectation(issue: Issue): string {
       return issue.message
     }
     case 'too_small': {
+      if (issue.message.startsWith('expected')) return issue.message
       if (issue.origin === 'string') return 'expected a text that is not empty'
       return `expected at least ${issue.minimum}`
     }
@@ -73,7 +75,9 @@ function candidates(issue: Issue): string[] {
 }
 
 function unionOptions(issue: Issue): string[] {
-  return issue.code === 'invalid_union' && 'options' in issue ? (issue.options ?? []).map(String) : []
+  if (issue.code !== 'invalid_union' || !('options' in issue)) return []
+  const options = (issue.options ?? []).map(String)
+  return issue.discriminator === 'type' ? [...options, NPM_FORM] : options
 }
 
 /** A value as a message shows it. */

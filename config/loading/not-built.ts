@@ -14,19 +14,15 @@ const EXPORTER = ['exporters', '*']
 
 const KEYS: readonly KeyRow[] = [
   { path: ['server'], key: 'grpc' },
-  { path: EXPORTER, key: 'filter' },
-  { path: EXPORTER, key: 'spool' },
-  { path: [...EXPORTER, 'rotate'], key: 'compress' },
-  { path: [...EXPORTER, 'rotate'], key: 'interval' },
-  { path: [...EXPORTER, 'rotate'], key: 'max_age' },
+  ...['allow', 'deny'].flatMap((list) =>
+    ['pid_set', 'ancestor_binary_regex', 'capabilities', 'cel_expression'].map((key) => ({
+      path: [...EXPORTER, 'filter', list, '*'],
+      key,
+    })),
+  ),
 ]
 
-const VALUES: readonly ValueRow[] = [
-  { path: [...EXPORTER, 'type'], value: 'otlp' },
-  { path: [...EXPORTER, 'type'], value: 'kafka' },
-  { path: [...EXPORTER, 'queue', 'when_full'], value: 'spool' },
-  { path: [...EXPORTER, 'format'], value: 'extended' },
-]
+const VALUES: readonly ValueRow[] = [{ path: [...EXPORTER, 'format'], value: 'extended' }]
 
 type Path = ReadonlyArray<string | number>
 

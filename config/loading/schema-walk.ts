@@ -36,15 +36,17 @@ export function knownKeys(schema: Schema | undefined, type: unknown): string[] {
   return inner instanceof z.ZodObject ? Object.keys(inner.shape) : []
 }
 
+/** Of a union the mapping that takes this `type`; one that has no such key, as in "a word or a mapping", takes any. */
 function branch(schema: Schema, type: unknown): Schema {
-  if (!(schema instanceof z.ZodDiscriminatedUnion)) return schema
-  const found = schema.options.find(
-    (option) =>
-      option instanceof z.ZodObject &&
-      option.shape['type'] instanceof z.ZodLiteral &&
-      option.shape['type'].values.has(type as string),
-  )
-  return found ?? schema
+  if (!(schema instanceof z.ZodUnion)) return schema
+  const mappings = mappingsOf(schema)
+  const typed = mappings.find(({ shape }) => shape['type'] !== undefined && z.safeParse(shape['type'], type).success)
+  return typed ?? mappings.find(({ shape }) => shape['type'] === undefined) ?? schema
+}
+
+function mappingsOf(schema: Schema): z.ZodObject[] {
+  if (schema instanceof z.ZodObject) return [schema]
+  return schema instanceof z.ZodUnion ? schema.options.flatMap(mappingsOf) : []
 }
 
 /** `text` as the number or boolean the schema wants, else unchanged: for values that came out of a substitution. */

@@ -34,6 +34,14 @@ export class ByteWriter {
     return out
   }
 
+  /** The bytes without copying them, and empties the writer: they are written over by what comes next. */
+  borrow(): Buffer {
+    const out = this.#buffer.subarray(0, this.#length)
+    this.#length = 0
+    if (this.#buffer.length > KEEP_BYTES) this.#buffer = Buffer.allocUnsafeSlow(KEEP_BYTES)
+    return out
+  }
+
   #reserve(more: number): void {
     if (this.#length + more <= this.#buffer.length) return
     const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#length + more))

@@ -3,7 +3,7 @@
  * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; a missing detail still leaves its space.
  * Source: tetragon.md §6.1, §6.2, §6.5.
  */
-import type { Event } from '../../collector/event.ts'
+import type { Event, LossEvent } from '../../collector/event.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { describeKprobe } from './compact-kprobe.ts'
@@ -59,6 +59,7 @@ class CompactEncoder implements Encoder {
   }
 
   #line(event: Event): string {
+    if (event.type === 'events_lost') return this.#lost(event)
     const { process } = event
     switch (event.type) {
       case 'process_exec':
@@ -75,6 +76,13 @@ class CompactEncoder implements Encoder {
         return line
       }
     }
+  }
+
+  /** Ours: Tetragon's client has no line for it. */
+  #lost({ loss, count }: LossEvent): string {
+    const where = loss.exporter === '' ? loss.stage : `${loss.stage} ${printable(loss.exporter)}`
+    const what = `${count} ${count === 1 ? 'event' : 'events'}`
+    return `${this.#paint(RED, '❗ lost   ')} ${this.#source} ${this.#paint(RED, what)} ${where} ${printable(loss.reason)}`
   }
 
   #head(emoji: string, label: string, binary: string): string {

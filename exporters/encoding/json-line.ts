@@ -2,7 +2,15 @@
  * Encoding `json`: one line an event in the protobuf JSON shape of Tetragon's GetEventsResponse.
  * Key order, what is left out, integers and times: tetragon.md §4.1, §4.3, §4.4.
  */
-import type { Argument, Event, ExitEvent, FileArgument, Hook, KprobeEvent } from '../../collector/event.ts'
+import type {
+  Argument,
+  Event,
+  ExitEvent,
+  FileArgument,
+  Hook,
+  KprobeEvent,
+  ProcessEvent,
+} from '../../collector/event.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { writeOwn, writeParent } from './json-process.ts'
@@ -27,6 +35,8 @@ const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'la
 const EXEC = ascii('{"process_exec":{"process":')
 const EXIT = ascii('{"process_exit":{"process":')
 const KPROBE = ascii('{"process_kprobe":{"process":')
+/** Tetragon's own record of missing events: anything else a strict reader of Tetragon's records would refuse. */
+const LOST = ascii('{"rate_limit_info":{"number_of_dropped_process_events":"')
 const PARENT = ascii(',"parent":')
 const SIGNAL = ascii(',"signal":')
 const STATUS = ascii(',"status":')
@@ -72,6 +82,16 @@ class JsonEncoder implements Encoder {
   }
 
   encode(events: readonly Event[]): Encoded {
+    const ends = this.#lines(events)
+    return { encoding: 'json', bytes: this.#out.take(), ends, count: events.length, firstSeq: events[0]?.seq ?? 0 }
+  }
+
+  borrow(events: readonly Event[]): Encoded {
+    const ends = this.#lines(events)
+    return { encoding: 'json', bytes: this.#out.borrow(), ends, count: events.length, firstSeq: events[0]?.seq ?? 0 }
+  }
+
+  #lines(events: readonly Event[]): Uint32Array {
     const ends = new Uint32Array(events.length)
     for (let i = 0; i < events.length; i++) {
       const event = events[i]
@@ -79,8 +99,7 @@ class JsonEncoder implements Encoder {
       this.#line(event)
       ends[i] = this.#out.length
     }
-    const firstSeq = events[0]?.seq ?? 0
-    return { encoding: 'json', bytes: this.#out.take(), ends, count: events.length, firstSeq }
+    return ends
   }
 
   #line(event: Event): void {
@@ -94,6 +113,11 @@ class JsonEncoder implements Encoder {
       case 'process_exit':
         this.#exit(event)
         break
+      case 'events_lost':
+        this.#out.bytes(LOST)
+        this.#out.integer(event.count)
+        this.#out.byte(QUOTE)
+        break
     }
     const out = this.#out
     out.bytes(this.#trailer)
@@ -101,7 +125,7 @@ class JsonEncoder implements Encoder {
     out.bytes(LINE_END)
   }
 
-  #processes(start: Uint8Array, event: Event, tid: number): void {
+  #processes(start: Uint8Array, event: ProcessEvent, tid: number): void {
     this.#out.bytes(start)
     writeOwn(this.#out, event.process, event.refcnt, tid)
     if (event.parent === undefined) return

@@ -1,19 +1,20 @@
 /**
- * Appends whole lines to a file and rotates it by size.
+ * Appends whole lines to a file and rotates it by size and by time.
  * Constraints: no torn line, no line twice unless the disk's answer to a sync is unknown; one writer; every failure
  * of the disk is an outcome with a sentence, never an exception. Source: export.md §6.
  */
-import { dirname } from 'node:path'
-import { errnoOf, ExportError } from '../errors.ts'
-import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../exporter.ts'
+import { ExportError } from '../errors.ts'
+import type { Batch, Encoding, Exporter, Outcome } from '../exporter.ts'
 import { systemClock } from '../sending/clock.ts'
 import type { Clock } from '../sending/clock.ts'
-import { fitting, slice } from '../sending/encoded.ts'
+import { Alarm } from './alarm.ts'
 import { failure, outcomeOf } from './failure.ts'
 import { systemFiles } from './file-system.ts'
 import type { FileSystem } from './file-system.ts'
-import { LogFile } from './log-file.ts'
-import { freeName, prune } from './rotation.ts'
+import { makeFolder, RotatingFile } from './rotating-file.ts'
+import type { RotatingCounters } from './rotating-file.ts'
+import { Upkeep } from './upkeep.ts'
+import type { UpkeepCounters } from './upkeep.ts'
 
 /** When written data is forced to the disk. `batch`: before each batch counts as delivered. */
 export type FsyncPolicy = 'never' | 'batch' | { readonly intervalMs: number }
@@ -22,8 +23,16 @@ export interface FileOptions {
   readonly path: string
   /** A file grows up to this; a single larger line gets a file of its own. */
   readonly maxSizeBytes: number
+  /** A new file is also begun at each multiple of this time since 1970 (UTC): 1 h means on the hour. */
+  readonly rotateIntervalMs?: number
   /** Rotated files kept beside the current one; older ones are deleted. */
   readonly maxFiles: number
+  /** Most bytes of the rotated files together, as they lie on the disk. */
+  readonly maxTotalBytes?: number
+  /** Rotated files are deleted this long after their rotation. */
+  readonly maxAgeMs?: number
+  /** Rotated files become `….gz`; false when absent. */
+  readonly compress?: boolean
   /** Permission bits of files made, for instance 0o600. */
   readonly mode: number
   readonly fsync: FsyncPolicy
@@ -34,47 +43,71 @@ export interface FileOptions {
 export interface FileDeps {
   readonly files?: FileSystem
   readonly clock?: Clock
-  /** Hears of what no outcome can tell: a failed timed sync, a rotated file that cannot be deleted. */
+  /** Hears of what no outcome can tell: a failed timed sync, rotation, compression, a file that cannot be deleted. */
   readonly warn?: (problem: ExportError) => void
 }
 
-/** How often at most a send looks whether the path still leads to the open file. */
-const MOVED_CHECK_MS = 1000
+/** What a file exporter counts beside the events. */
+export type FileCounters = RotatingCounters & UpkeepCounters
 
 export class FileExporter implements Exporter {
   readonly type = 'file'
   readonly encoding: Encoding
-  readonly counters = { rotations: 0, reopens: 0, torn_lines_mended: 0, sync_failures: 0, prune_failures: 0 }
+  readonly counters: Readonly<Record<keyof FileCounters, number>>
   readonly #options: FileOptions
   readonly #files: FileSystem
-  readonly #clock: Clock
   readonly #warn: (problem: ExportError) => void
-  #file: LogFile | undefined
+  readonly #count: FileCounters
+  readonly #current: RotatingFile
+  readonly #upkeep: Upkeep
+  readonly #syncAlarm: Alarm
+  readonly #rotateAlarm: Alarm
   #stopped = false
-  #checkedMs = Number.NEGATIVE_INFINITY
-  #lastRotationMs = 0
-  #cancelSync: (() => void) | undefined
-  /** Ends when the call now using the file has ended: send, reopen, timed sync and stop take turns. */
+  /** Ends when the call now using the file has ended: send, reopen, timers and stop take turns. */
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: FileOptions, deps: FileDeps = {}) {
+    const { path, fsync, maxFiles, maxTotalBytes, maxAgeMs, rotateIntervalMs, mode, maxSizeBytes } = options
+    const { files = systemFiles, clock = systemClock, warn = (): void => undefined } = deps
+    const counters = noCounters()
+    const shared = { files, clock, warn, counters }
+    const retention = {
+      maxFiles,
+      ...(maxTotalBytes === undefined ? {} : { maxTotalBytes }),
+      ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
+    }
     this.encoding = options.encoding ?? 'json'
+    this.counters = this.#count = counters
     this.#options = options
-    this.#files = deps.files ?? systemFiles
-    this.#clock = deps.clock ?? systemClock
-    this.#warn = deps.warn ?? (() => undefined)
+    this.#files = files
+    this.#warn = warn
+    this.#upkeep = new Upkeep({ path, compress: options.compress ?? false, retention }, shared)
+    this.#current = new RotatingFile(
+      {
+        path,
+        mode,
+        maxSizeBytes,
+        sync: fsync !== 'never',
+        ...(rotateIntervalMs === undefined ? {} : { intervalMs: rotateIntervalMs }),
+      },
+      { ...shared, onRotated: () => this.#upkeep.rotated() },
+    )
+    this.#syncAlarm = new Alarm(clock)
+    this.#rotateAlarm = new Alarm(clock)
   }
 
   /** A full disk or a failing device do not keep the agent from starting; a path that can never work does. */
   start(): Promise<void> {
     return this.#exclusive(async () => {
       try {
-        await this.#makeFolder()
-        await this.#open()
+        await makeFolder(this.#files, this.#options.path)
+        await this.#current.open()
       } catch (cause) {
         const error = failure('open', this.#options.path, cause)
-        if (error.code === 'UNUSABLE_PATH') throw error
+        if (error.code === 'UNUSABLE') throw error
       }
+      this.#armRotation()
+      await this.#upkeep.start()
     })
   }
 
@@ -86,7 +119,7 @@ export class FileExporter implements Exporter {
   reopen(): Promise<void> {
     return this.#exclusive(async () => {
       try {
-        await this.#reopen()
+        await this.#current.reopen()
       } catch (cause) {
         throw failure('reopen', this.#options.path, cause)
       }
@@ -96,7 +129,9 @@ export class FileExporter implements Exporter {
   stop(): Promise<void> {
     return this.#exclusive(async () => {
       this.#stopped = true
-      await this.#closeFile()
+      this.#syncAlarm.cancel()
+      this.#rotateAlarm.cancel()
+      await Promise.all([this.#upkeep.stop(), this.#current.close()])
     })
   }
 
@@ -117,14 +152,14 @@ export class FileExporter implements Exporter {
     }
     try {
       if (this.#stopped) throw new ExportError('CLOSED', `cannot write to "${this.#options.path}": it is closed`)
-      await this.#followMoved()
+      await this.#current.ready()
       for (let rest = batch.parts; rest.length > 0;) {
         signal.throwIfAborted()
-        const file = this.#file ?? (await this.#open())
-        const { fit, left } = this.#cut(rest, file)
+        const file = this.#current.file ?? (await this.#current.open())
+        const { fit, left } = this.#current.cut(rest, file)
         if (fit.length === 0) {
           await secure()
-          await this.#rotate(file)
+          await this.#current.rotate()
           continue
         }
         const { events, error } = await file.append(fit)
@@ -134,6 +169,7 @@ export class FileExporter implements Exporter {
       }
       await secure()
       this.#armSync()
+      this.#armRotation()
       return { status: 'delivered' }
     } catch (cause) {
       if (safe < written) await secure().catch(() => undefined)
@@ -145,136 +181,65 @@ export class FileExporter implements Exporter {
     }
   }
 
-  /** What of `rest` goes into the file as it is; nothing when it must be rotated first. */
-  #cut(rest: readonly Encoded[], file: LogFile): { fit: Encoded[]; left: Encoded[] } {
-    const fit: Encoded[] = []
-    let room = this.#options.maxSizeBytes - file.size
-    for (const [i, part] of rest.entries()) {
-      // A line larger than a whole file goes alone into an empty one.
-      const least = file.size === 0 && fit.length === 0 ? 1 : 0
-      const lines = Math.max(least, fitting(part, 0, Math.max(0, room), part.count))
-      if (lines > 0) fit.push(slice(part, 0, lines))
-      if (lines < part.count) return { fit, left: [slice(part, lines, part.count), ...rest.slice(i + 1)] }
-      room -= part.bytes.length
-    }
-    return { fit, left: [] }
-  }
-
-  async #makeFolder(): Promise<void> {
-    const folder = dirname(this.#options.path)
-    try {
-      await this.#files.stat(folder)
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error
-      await this.#files.mkdir(folder, 0o700)
-    }
-  }
-
-  async #open(): Promise<LogFile> {
-    const file = await LogFile.open(this.#files, this.#options.path, this.#options.mode)
-    if (file.mended) this.counters.torn_lines_mended++
-    this.#checkedMs = this.#clock.nowMs()
-    this.#file = file
-    return file
-  }
-
-  async #reopen(): Promise<void> {
-    const old = this.#file
-    await old?.cutTorn()
-    await this.#open()
-    this.counters.reopens++
-    if (old === undefined) return
-    await this.#syncQuietly(old)
-    await old.close()
-  }
-
-  /** Somebody moved or deleted the file under its path: go on at the path. */
-  async #followMoved(): Promise<void> {
-    const file = this.#file
-    const nowMs = this.#clock.nowMs()
-    if (file === undefined || nowMs - this.#checkedMs < MOVED_CHECK_MS) return
-    this.#checkedMs = nowMs
-    try {
-      const stat = await this.#files.lstat(this.#options.path)
-      // Also learns that somebody has truncated the file.
-      if (file.isAt(stat)) file.size = stat.size
-      else await this.#reopen()
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error
-      await this.#reopen()
-    }
-  }
-
-  async #rotate(file: LogFile): Promise<void> {
-    const { path, maxFiles } = this.#options
-    await file.cutTorn()
-    const free = await freeName(this.#files, path, Math.max(this.#clock.wallMs(), this.#lastRotationMs + 1))
-    try {
-      await this.#files.rename(path, free.name)
-      this.#lastRotationMs = free.wallMs
-      this.counters.rotations++
-    } catch (error) {
-      // Somebody else has just moved it: then only the new file is missing.
-      if (errnoOf(error) !== 'ENOENT') throw error
-    }
-    this.#file = undefined
-    await this.#syncQuietly(file)
-    await file.close()
-    await prune(this.#files, path, maxFiles).catch((cause: unknown) => {
-      this.counters.prune_failures++
-      this.#warn(failure('delete rotated files of', path, cause))
-    })
-    await this.#open()
-  }
-
   /** A file whose sync failed has unknown content: it is moved aside, and what is not safe is written again. */
   async #syncOrReplace(): Promise<void> {
-    const file = this.#file
+    const { file } = this.#current
     if (file === undefined) return
     try {
       await file.sync()
     } catch (cause) {
-      this.counters.sync_failures++
-      const message = `cannot sync "${this.#options.path}": what of it is on the disk is unknown; a new file is begun`
+      this.#count.sync_failures++
       file.unsynced = false
-      await this.#rotate(file)
+      await this.#current.rotate()
+      const next = this.#current.file === file ? 'the file goes on' : 'a new file is begun'
+      const message = `cannot sync "${this.#options.path}": what of it is on the disk is unknown; ${next}`
       throw new ExportError('SYNC_FAILED', message, cause)
-    }
-  }
-
-  async #syncQuietly(file: LogFile): Promise<void> {
-    if (this.#options.fsync === 'never') return
-    try {
-      await file.sync()
-    } catch (cause) {
-      this.counters.sync_failures++
-      this.#warn(failure('sync', this.#options.path, cause))
     }
   }
 
   #armSync(): void {
     const { fsync } = this.#options
-    if (typeof fsync === 'string' || this.#cancelSync !== undefined) return
-    const sync = (): Promise<void> => this.#exclusive(() => this.#syncOrReplace())
-    this.#cancelSync = this.#clock.after(fsync.intervalMs, () => {
-      this.#cancelSync = undefined
-      sync().catch((cause: unknown) => this.#warn(failure('sync', this.#options.path, cause)))
-    })
+    if (typeof fsync === 'string' || this.#syncAlarm.isSet) return
+    this.#syncAlarm.set(fsync.intervalMs, () => this.#later('sync', () => this.#syncOrReplace()))
   }
 
-  async #closeFile(): Promise<void> {
-    this.#cancelSync?.()
-    this.#cancelSync = undefined
-    const file = this.#file
-    this.#file = undefined
-    if (file === undefined) return
-    await this.#syncQuietly(file)
-    await file.close()
+  /** Where nothing more is written, the file gets its rotated name all the same when its time is over. */
+  #armRotation(): void {
+    const ms = this.#current.msUntilDue()
+    if (ms === undefined || this.#rotateAlarm.isSet) return
+    this.#rotateAlarm.set(Math.max(1, ms), () =>
+      this.#later('rotate', async () => {
+        if (this.#current.msUntilDue() === 0) await this.#current.rotate()
+        this.#armRotation()
+      }),
+    )
+  }
+
+  /** Work of a timer, when its turn comes. */
+  #later(action: string, work: () => Promise<void>): void {
+    const run = async (): Promise<void> => {
+      if (!this.#stopped) await work()
+    }
+    this.#exclusive(run).catch((cause: unknown) => this.#warn(failure(action, this.#options.path, cause)))
   }
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work)
     this.#turn = result.catch(() => undefined)
     return result
+  }
+}
+
+function noCounters(): FileCounters {
+  return {
+    rotations: 0,
+    rotation_failures: 0,
+    reopens: 0,
+    torn_lines_mended: 0,
+    sync_failures: 0,
+    deleted_files: 0,
+    retention_failures: 0,
+    compressions: 0,
+    compression_failures: 0,
   }
 }

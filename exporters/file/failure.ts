@@ -18,9 +18,9 @@ const NEEDS_PERSON: ReadonlySet<string> = new Set([
 ])
 
 const SAYS: Readonly<Record<string, readonly [what: string, next: string]>> = {
-  ENOSPC: ['no space left on its file system', 'free some space; the events wait and are tried again'],
-  EDQUOT: ['the disk quota is used up', 'free some space or raise the quota; the events wait and are tried again'],
-  EIO: ['the device failed', 'look at the kernel log; the events wait and are tried again'],
+  ENOSPC: ['no space left on its file system', 'free some space'],
+  EDQUOT: ['the disk quota is used up', 'free some space or raise the quota'],
+  EIO: ['the device failed', 'look at the kernel log'],
   EACCES: ['permission denied', 'give the agent write access to it and its folder'],
   EPERM: ['operation not permitted', 'look for an immutable flag or a security policy on it'],
   EROFS: ['its file system is read-only', 'mount it writable or choose another path'],
@@ -33,22 +33,34 @@ const SAYS: Readonly<Record<string, readonly [what: string, next: string]>> = {
   ENXIO: ['expected a regular file, got a socket', 'choose another path'],
 }
 
-/** An ExportError whose sentence says what was done to which file, what came back and what to do. */
-export function failure(action: string, path: string, cause: unknown): ExportError {
+/**
+ * An ExportError whose sentence says what was done to which file, what came back and what to do. `after`: what happens
+ * by itself, when it may pass.
+ */
+export function failure(
+  action: string,
+  path: string,
+  cause: unknown,
+  after = 'the events wait and are tried again',
+): ExportError {
   if (cause instanceof ExportError) return cause
   const errno = errnoOf(cause)
-  const [what, next] = SAYS[errno] ?? [textOf(cause), 'the events wait and are tried again']
-  return new ExportError(codeOf(errno), `cannot ${action} "${path}": ${what} (${errno || 'no errno'}); ${next}`, cause)
+  const code = codeOf(errno)
+  const [what, next] = SAYS[errno] ?? [textOf(cause)]
+  const said = [`cannot ${action} "${path}": ${what} (${errno || 'no errno'})`]
+  if (next !== undefined) said.push(next)
+  if (code !== 'UNUSABLE') said.push(after)
+  return new ExportError(code, said.join('; '), cause)
 }
 
 function codeOf(errno: string): ExportErrorCode {
   if (errno === 'ENOSPC' || errno === 'EDQUOT') return 'NO_SPACE'
-  return NEEDS_PERSON.has(errno) ? 'UNUSABLE_PATH' : 'IO'
+  return NEEDS_PERSON.has(errno) ? 'UNUSABLE' : 'IO'
 }
 
 /** The outcome of a batch of which the first `taken` events are safely in the file. */
 export function outcomeOf(error: ExportError, taken: number): Outcome {
   // `hold` has no way to say that some were taken: those count first, and the next try says `hold`.
-  if (error.code === 'UNUSABLE_PATH' && taken === 0) return { status: 'hold', error }
+  if (error.code === 'UNUSABLE' && taken === 0) return { status: 'hold', error }
   return taken === 0 ? { status: 'retryable', error } : { status: 'retryable', taken, error }
 }

@@ -1,18 +1,22 @@
 /** The few system calls that the file exporter makes, as one interface, so that a test can fail a single one. */
+import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
+import { errnoOf } from '../errors.ts'
 
 export interface FileStat {
   readonly ino: number
   readonly dev: number
   readonly size: number
+  readonly mode: number
+  readonly mtimeMs: number
   isFile(): boolean
 }
 
 export interface OpenFile {
   /** Appends; may write less than given. Returns bytes written. */
   writev(buffers: readonly Uint8Array[]): Promise<number>
-  /** The byte at `position`; undefined at or past the end. */
-  byteAt(position: number): Promise<number | undefined>
+  /** Fills `into` from `position`; may read less, 0 at the end. */
+  read(into: Uint8Array, position: number): Promise<number>
   stat(): Promise<FileStat>
   truncate(size: number): Promise<void>
   datasync(): Promise<void>
@@ -29,9 +33,14 @@ export interface FileSystem {
   rename(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
   readdir(path: string): Promise<readonly string[]>
+  /** Makes the names in a folder survive a power cut, where its file system can do that. */
+  syncFolder(path: string): Promise<void>
   /** Free bytes of the file system that holds `path`, those reserved for root included, and its block size. */
   free(path: string): Promise<{ readonly bytes: number; readonly blockBytes: number }>
 }
+
+/** What file systems say that know no sync of a folder. */
+const NO_FOLDER_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EISDIR'])
 
 /** The real file system. Every method rejects with Node's error, whose `code` names the errno. */
 export const systemFiles: FileSystem = {
@@ -42,6 +51,16 @@ export const systemFiles: FileSystem = {
   rename,
   unlink,
   readdir: (path) => readdir(path),
+  async syncFolder(path) {
+    const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+    try {
+      await handle.sync()
+    } catch (error) {
+      if (!NO_FOLDER_SYNC.has(errnoOf(error))) throw error
+    } finally {
+      await handle.close()
+    }
+  },
   free: async (path) => {
     const { bfree, bsize } = await statfs(path)
     return { bytes: bfree * bsize, blockBytes: bsize }
@@ -52,10 +71,7 @@ async function openFile(path: string, flags: number, mode: number): Promise<Open
   const handle = await open(path, flags, mode)
   return {
     writev: async (buffers) => (await handle.writev([...buffers])).bytesWritten,
-    byteAt: async (position) => {
-      const { bytesRead, buffer } = await handle.read(Buffer.alloc(1), 0, 1, position)
-      return bytesRead === 1 ? buffer[0] : undefined
-    },
+    read: async (into, position) => (await handle.read(into, 0, into.length, position)).bytesRead,
     stat: () => handle.stat(),
     truncate: (size) => handle.truncate(size),
     datasync: () => handle.datasync(),

@@ -27,6 +27,8 @@ export class LogFile {
   readonly #file: OpenFile
   readonly #ino: number
   readonly #dev: number
+  /** When it was written last before it was opened: milliseconds since 1970. */
+  readonly mtimeMs: number
   /** Bytes of a line's beginning at the end of the file. */
   #tornBytes = 0
   /** The error of a full disk, until a write has succeeded. */
@@ -43,12 +45,13 @@ export class LogFile {
     this.#file = file
     this.#ino = stat.ino
     this.#dev = stat.dev
+    this.mtimeMs = stat.mtimeMs
     this.size = stat.size
   }
 
   /**
    * Opens or makes the file; `mode` is set on a file made here, whatever the umask. Rejects with the error of the
-   * system call, or with ExportError UNUSABLE_PATH when the path is not a regular file.
+   * system call, or with ExportError UNUSABLE when the path is not a regular file.
    */
   static async open(files: FileSystem, path: string, mode: number): Promise<LogFile> {
     const { file, created } = await openOrCreate(files, path, mode)
@@ -56,7 +59,7 @@ export class LogFile {
       const stat = await file.stat()
       if (!stat.isFile()) {
         const message = `cannot open "${path}": expected a regular file, got something else; choose another path`
-        throw new ExportError('UNUSABLE_PATH', message)
+        throw new ExportError('UNUSABLE', message)
       }
       if (created) await file.chmod(mode)
       const log = new LogFile(files, path, file, stat)
@@ -139,7 +142,10 @@ export class LogFile {
   }
 
   async #mendCrash(): Promise<void> {
-    if (this.size === 0 || (await this.#file.byteAt(this.size - 1)) === LINE_FEED) return
+    if (this.size === 0) return
+    const last = new Uint8Array(1)
+    await this.#file.read(last, this.size - 1)
+    if (last[0] === LINE_FEED) return
     await this.#file.writev([Uint8Array.of(LINE_FEED)])
     this.size++
     this.mended = true

@@ -5,17 +5,18 @@
  *
  *   Batch ─▶ lanes (topic, partition) ─▶ chunks ≤ maxRequestBytes ─▶ driver ─▶ fates ─▶ Outcome
  */
-import { ExportError } from '../errors.ts'
+import { ExportError, textOf } from '../errors.ts'
 import type { Batch, Exporter, Outcome } from '../exporter.ts'
-import { codecOf } from './codecs.ts'
-import { loadDriver } from './driver.ts'
-import type { KafkaDriver, KafkaRecord, MakeDriver } from './driver.ts'
-import { faultOf, UNKNOWN_TOPIC } from './faults.ts'
+import { codecOf } from './drivers/codecs.ts'
+import { openSecrets, readConnection, sameCredentials } from './credentials.ts'
+import { loadDriver } from './drivers/driver.ts'
+import type { KafkaDriver, KafkaRecord, MakeDriver } from './drivers/driver.ts'
+import { faultOf, isLoginFault, UNKNOWN_TOPIC } from './faults.ts'
 import type { KafkaFault } from './faults.ts'
 import { RecordHeaders } from './headers.ts'
 import { ACKED, INVALID, layOut, Memory, TOO_LARGE, topicsOf } from './lanes.ts'
-import type { Lane, Layout } from './lanes.ts'
-import type { KafkaOptions } from './options.ts'
+import type { Fate, Lane, Layout } from './lanes.ts'
+import type { KafkaConnection, KafkaOptions } from './options.ts'
 import { outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
 import { parseTopic } from './topic.ts'
@@ -42,7 +43,10 @@ export class KafkaExporter implements Exporter {
   readonly #memory = new Memory()
   readonly #partitions = new Map<string, { readonly count: number; readonly untilMs: number }>()
   readonly #counters = { requests: 0, resets: 0, split_batches: 0, duplicates_possible: 0 }
+  /** What was said of the last event that was refused, by its fate. */
+  readonly #said = new Map<Fate, string>()
   #driver: KafkaDriver | undefined
+  #connection: KafkaConnection | undefined
   /** The delivery that goes on, perhaps for a send that has been given up. Never rejects. */
   #running: Promise<readonly KafkaFault[]> | undefined
   #needsReset = false
@@ -59,10 +63,10 @@ export class KafkaExporter implements Exporter {
     }
     codecOf(options.compression)
     if (options.brokers.length === 0) {
-      throw new ExportError('UNUSABLE_PATH', 'brokers: expected at least one host:port, got none')
+      throw new ExportError('UNUSABLE', 'brokers: expected at least one host:port, got none')
     }
     if (options.idempotent && options.acks !== 'all') {
-      throw new ExportError('UNUSABLE_PATH', `idempotent: expected acks "all" with it, got "${options.acks}"`)
+      throw new ExportError('UNUSABLE', `idempotent: expected acks "all" with it, got "${options.acks}"`)
     }
   }
 
@@ -72,8 +76,21 @@ export class KafkaExporter implements Exporter {
 
   /** Does not wait for a broker: one that is down is a matter of retries. */
   async start(): Promise<void> {
+    this.#connection = await readConnection(this.#options)
+    for (const problem of await openSecrets(this.#options)) this.#warn(problem)
     const make = this.#deps.makeDriver ?? (await loadDriver(this.#options.driver))
-    this.#driver = make(this.#options, { warn: this.#deps.warn ?? (() => undefined) })
+    this.#driver = make(this.#connection, { warn: (message) => this.#warn(message) })
+  }
+
+  /**
+   * Reads certificates and passwords again; new ones are in use from the next batch on. Rejects with ExportError when
+   * one cannot be read; the old ones stay in use then.
+   */
+  async reopen(): Promise<void> {
+    const connection = await readConnection(this.#options)
+    if (this.#connection === undefined || sameCredentials(connection, this.#connection)) return
+    this.#connection = connection
+    this.#needsReset = true
   }
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
@@ -90,7 +107,7 @@ export class KafkaExporter implements Exporter {
     const faults = await within(running, signal)
     if (faults === undefined) return retryable('ABORTED', 'Kafka has not answered in time; what it takes is remembered')
     this.#running = undefined
-    const outcome = outcomeOf(batch, this.#memory, faults)
+    const outcome = outcomeOf(batch, this.#memory, faults, this.#said)
     if (faults.length === 0) this.#memory.forget(batch)
     return outcome
   }
@@ -137,6 +154,7 @@ export class KafkaExporter implements Exporter {
         if (bytes > limit) break
       }
       if (to === from) {
+        this.#said.set(TOO_LARGE, `expected at most ${limit} bytes with key and headers, got ${sizeOf(records[from])}`)
         this.#memory.settle(lane, from, ++to, TOO_LARGE)
         from = to
         continue
@@ -163,7 +181,9 @@ export class KafkaExporter implements Exporter {
         return fault
       }
       if (to - from === 1) {
-        this.#memory.settle(lane, from, to, fault.kind === 'too_large' ? TOO_LARGE : INVALID)
+        const fate = fault.kind === 'too_large' ? TOO_LARGE : INVALID
+        this.#said.set(fate, fault.message)
+        this.#memory.settle(lane, from, to, fate)
         return undefined
       }
       this.#counters.split_batches++
@@ -179,12 +199,19 @@ export class KafkaExporter implements Exporter {
    */
   #learn(fault: KafkaFault): void {
     if (fault.kind !== 'config' || fault.code === UNKNOWN_TOPIC) this.#partitions.clear()
-    if (fault.kind === 'reset' || fault.code === UNKNOWN_TOPIC || this.#options.idempotent) this.#needsReset = true
+    const lost = fault.kind === 'reset' || fault.code === UNKNOWN_TOPIC || isLoginFault(fault)
+    if (lost || this.#options.idempotent) this.#needsReset = true
   }
 
   async #reset(driver: KafkaDriver): Promise<void> {
     this.#counters.resets++
-    await driver.reset()
+    try {
+      this.#connection = await readConnection(this.#options)
+    } catch (error) {
+      // The old ones may still do; if not, the brokers will say so.
+      this.#warn(textOf(error))
+    }
+    await driver.reset(this.#connection)
     this.#needsReset = false
   }
 
@@ -194,6 +221,10 @@ export class KafkaExporter implements Exporter {
     const count = await driver.partitions(topic)
     this.#partitions.set(topic, { count, untilMs: this.#now() + PARTITIONS_MS })
     return count
+  }
+
+  #warn(message: string): void {
+    this.#deps.warn?.(message)
   }
 
   #now(): number {

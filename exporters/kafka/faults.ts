@@ -56,6 +56,11 @@ const CODES: ReadonlyMap<number, readonly [FaultKind, string]> = new Map([
 /** OpenSSL's and Node's words for a certificate or a key that will not do. */
 const TLS_CODE = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_OSSL_|ERR_SSL_|EPROTO$)/
 
+/** True when other certificates or another password may help. */
+export function isLoginFault({ code }: KafkaFault): boolean {
+  return code === 'SASL_AUTHENTICATION_FAILED' || code === 'TLS' || TLS_CODE.test(code)
+}
+
 const NEXT_STEP: Readonly<Record<string, string>> = {
   [UNKNOWN_TOPIC]: 'create it (topics are not created by this program)',
   TOPIC_AUTHORIZATION_FAILED: 'allow this user to write to it (operations Write and Describe)',
@@ -69,8 +74,9 @@ const NEXT_STEP: Readonly<Record<string, string>> = {
  * although its cause is. `what` is the subject of the sentence, such as `write to topic "events"`.
  */
 export function faultOf(error: unknown, what: string): KafkaFault {
-  if (error instanceof KafkaFault) return error
   const chain = causesOf(error)
+  const own = chain.find((link) => link instanceof KafkaFault)
+  if (own !== undefined) return own
   for (const link of chain) {
     const known = CODES.get(numberIn(link, 'apiCode') ?? numberIn(link, 'code') ?? 0)
     if (known !== undefined) return new KafkaFault(known[0], known[1], sentence(what, known[1], link), error)

@@ -1,4 +1,5 @@
 /** The headers of a record. Those of one kind of event are one shared object, so that drivers encode them once. */
+import type { LossKind } from '../../collector/event.ts'
 import type { About } from '../described.ts'
 import type { KafkaOptions } from './options.ts'
 
@@ -7,7 +8,8 @@ type Wanted = Pick<KafkaOptions, 'format' | 'nodeName' | 'clusterName' | 'epoch'
 
 /**
  * Plain: content-type, event-type, node, schema, seq. CloudEvents 1.0, binary mode, adds ce_specversion, ce_source,
- * ce_type, ce_id, ce_time (Kafka protocol binding §3.2); ce_id is the same text as seq, unique with ce_source.
+ * ce_type, ce_id, ce_time (Kafka protocol binding §3.2); ce_id is the same text as seq, unique with ce_source. A loss record
+ * also has loss_stage, loss_reason and, in the stage `exporter`, loss_exporter.
  */
 export class RecordHeaders {
   readonly #wanted: Wanted
@@ -35,10 +37,16 @@ export class RecordHeaders {
     return made
   }
 
-  /** Of one event. */
-  own(seq: number, timeMs: number): Headers {
-    const text = this.#prefix + seq
-    if (this.#wanted.format === 'json') return { seq: text }
-    return { seq: text, ce_id: text, ce_time: new Date(timeMs).toISOString() }
+  /** Of one event; `epoch` when its number belongs to another run of the agent. */
+  own(seq: number, timeMs: number, loss?: LossKind, epoch?: string): Headers {
+    const text = epoch === undefined ? this.#prefix + seq : `${epoch}-${seq}`
+    const lost = loss === undefined ? undefined : lossHeaders(loss)
+    if (this.#wanted.format === 'json') return { seq: text, ...lost }
+    return { seq: text, ce_id: text, ce_time: new Date(timeMs).toISOString(), ...lost }
   }
+}
+
+/** Here, because the record's value has no place for them that a strict reader of Tetragon's records would take. */
+function lossHeaders({ stage, exporter, reason }: LossKind): Headers {
+  return { loss_stage: stage, loss_reason: reason, ...(exporter === '' ? {} : { loss_exporter: exporter }) }
 }

@@ -1,7 +1,8 @@
 /** A batch laid out by topic and partition. Within a lane events keep their order, and an event of a key has one lane. */
-import type { About, Described } from '../described.ts'
+import { isDescribed } from '../described.ts'
+import type { About } from '../described.ts'
 import type { Batch, Encoded } from '../exporter.ts'
-import type { KafkaRecord } from './driver.ts'
+import type { KafkaRecord } from './drivers/driver.ts'
 import type { RecordHeaders } from './headers.ts'
 import { partitionOf } from './partitions.ts'
 import type { Keys } from './partitions.ts'
@@ -60,10 +61,6 @@ export class Memory {
 }
 
 const UNKNOWN: About = { type: 'process_kprobe', policy: '' }
-
-function isDescribed(part: Encoded): part is Described {
-  return 'abouts' in part && 'times' in part && 'seqs' in part
-}
 
 export interface Layout {
   readonly keys: Keys
@@ -130,7 +127,7 @@ export function layOut(
       lastKey = key
       lastCount = count
       const timestampMs = described === undefined ? nowMs : Math.floor(described.times[i] ?? nowMs)
-      const own = headers.own(described?.seqs[i] ?? part.firstSeq + i, timestampMs)
+      const own = headers.own(described?.seqs[i] ?? part.firstSeq + i, timestampMs, about.loss, described?.epoch)
       const lane = laneOf(lanes, all, topic, partition)
       lane.records.push({ key, value, common: headers.common(about.type), own, timestampMs })
       lane.parts.push(part)

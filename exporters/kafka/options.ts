@@ -4,23 +4,41 @@ export type DriverName = 'kafkajs' | 'platformatic'
 export type KeyChoice = 'node_name' | 'exec_id' | 'policy' | 'none'
 export type CompressionName = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
 
-export interface KafkaTls {
-  /** PEM. The system's authorities when left out. */
-  readonly ca?: string
-  /** PEM, both for mTLS. */
-  readonly cert?: string
-  readonly key?: string
-  readonly passphrase?: string
+interface TlsChecks {
   /** Name to check in the certificate, when it is not the broker's. */
-  readonly serverName?: string
+  readonly serverName?: string | undefined
   /** Accepts any certificate. */
   readonly insecure?: boolean
 }
 
-export interface KafkaSasl {
+export interface KafkaTls extends TlsChecks {
+  /** PEM. The system's authorities when left out. */
+  readonly ca?: string | undefined
+  /** PEM, both for mTLS. */
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+}
+
+/** As KafkaTls, by paths of PEM files. */
+export interface KafkaTlsFiles extends TlsChecks {
+  readonly caFile?: string | undefined
+  readonly certFile?: string | undefined
+  readonly keyFile?: string | undefined
+}
+
+interface Login {
   readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
   readonly username: string
+}
+
+export interface KafkaSasl extends Login {
   readonly password: string
+}
+
+/** One of both. */
+export interface KafkaSaslSource extends Login {
+  readonly password?: string | undefined
+  readonly passwordFile?: string | undefined
 }
 
 /** What a driver needs of it: the way to the brokers and how records are written. */
@@ -34,11 +52,13 @@ export interface KafkaConnection {
   readonly idempotent: boolean
   /** For one request; the broker gets the same. */
   readonly requestTimeoutMs: number
-  readonly tls?: KafkaTls
-  readonly sasl?: KafkaSasl
+  readonly tls?: KafkaTls | undefined
+  readonly sasl?: KafkaSasl | undefined
 }
 
-export interface KafkaOptions extends KafkaConnection {
+export interface KafkaOptions extends Omit<KafkaConnection, 'tls' | 'sasl'> {
+  readonly tls?: KafkaTlsFiles | undefined
+  readonly sasl?: KafkaSaslSource | undefined
   readonly driver: DriverName
   /** A topic, or a template with `{event_type}` and `{policy}`. */
   readonly topic: string
@@ -58,7 +78,7 @@ export interface KafkaOptions extends KafkaConnection {
 
 /** Values where the user gives none. Source of the size: the broker takes 1,048,588 bytes a batch (export.md §5.3). */
 export const DEFAULT_KAFKA_OPTIONS: Omit<KafkaOptions, 'brokers' | 'topic' | 'nodeName' | 'epoch'> = {
-  driver: 'platformatic',
+  driver: 'kafkajs',
   clientId: 'ktrail',
   compression: 'zstd',
   acks: 'all',

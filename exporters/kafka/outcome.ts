@@ -1,26 +1,46 @@
 /** From the fates of a batch's events and the faults of its lanes to the one Outcome that the sender books. */
 import { ExportError } from '../errors.ts'
-import type { Batch, Outcome } from '../exporter.ts'
+import type { Batch, Outcome, Refusal } from '../exporter.ts'
 import type { KafkaFault } from './faults.ts'
 import { ACKED, INVALID, TOO_LARGE } from './lanes.ts'
-import type { Memory } from './lanes.ts'
+import type { Fate, Memory } from './lanes.ts'
 
-/** Faults that pass by themselves come before those that need a person: they are tried again sooner. */
-export function outcomeOf(batch: Batch, memory: Memory, faults: readonly KafkaFault[]): Outcome {
+/** Fates of events that are refused for good, and the words that metrics know them by. */
+const REFUSED: ReadonlyArray<readonly [Fate, string]> = [
+  [TOO_LARGE, 'too_large'],
+  [INVALID, 'invalid'],
+]
+
+/**
+ * Faults that pass by themselves come before those that need a person: they are tried again sooner. `said` is what the
+ * broker, or we in its place, said of refused events, by fate.
+ */
+export function outcomeOf(
+  batch: Batch,
+  memory: Memory,
+  faults: readonly KafkaFault[],
+  said: ReadonlyMap<Fate, string>,
+): Outcome {
   const fault = faults.find(({ kind }) => kind !== 'config') ?? faults[0]
   if (fault !== undefined) {
     const error = new ExportError('IO', fault.message, fault)
     if (fault.kind === 'config') return { status: 'hold', error }
     return { status: 'retryable', taken: takenOf(batch, memory), error }
   }
-  const tooLarge = countOf(batch, memory, TOO_LARGE)
-  const invalid = countOf(batch, memory, INVALID)
-  if (tooLarge + invalid === 0) return { status: 'delivered' }
-  // One name for both kinds in one batch: that of the more frequent.
-  const reason = tooLarge >= invalid ? 'too_large' : 'invalid'
-  if (tooLarge + invalid < batch.count) return { status: 'partial', rejected: tooLarge + invalid, reason }
-  const said = reason === 'too_large' ? 'they are larger than a record may be' : 'the broker calls them invalid'
-  return { status: 'rejected', reason, error: new ExportError('IO', `Kafka refuses ${batch.count} events: ${said}`) }
+  const refusals = refusalsOf(batch, memory, said)
+  const [first] = refusals
+  if (first === undefined) return { status: 'delivered' }
+  if (first.events < batch.count) return { status: 'partial', refusals }
+  return { status: 'rejected', reason: first.reason, error: new ExportError('IO', first.message) }
+}
+
+/** One for each reason that there is. */
+function refusalsOf(batch: Batch, memory: Memory, said: ReadonlyMap<Fate, string>): readonly Refusal[] {
+  return REFUSED.flatMap(([fate, reason]) => {
+    const which = indexesOf(batch, memory, fate)
+    if (which.length === 0) return []
+    return [{ reason, events: which.length, which, message: said.get(fate) ?? reason }]
+  })
 }
 
 /**
@@ -37,11 +57,15 @@ function takenOf(batch: Batch, memory: Memory): number {
   return taken
 }
 
-function countOf(batch: Batch, memory: Memory, wanted: number): number {
-  let count = 0
+/** Where in the batch the events of a fate are, ascending. */
+function indexesOf(batch: Batch, memory: Memory, wanted: Fate): number[] {
+  const found: number[] = []
+  let first = 0
   for (const part of batch.parts) {
-    const fates = memory.of(part)
-    if (fates !== undefined) for (const fate of fates) if (fate === wanted) count++
+    memory.of(part)?.forEach((fate, i) => {
+      if (fate === wanted) found.push(first + i)
+    })
+    first += part.count
   }
-  return count
+  return found
 }

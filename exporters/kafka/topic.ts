@@ -18,7 +18,7 @@ export type TopicOf = (about: About) => string
 export function parseTopic(template: string): TopicOf {
   const bad = problemOf(template)
   if (bad !== undefined) {
-    throw new ExportError('UNUSABLE_PATH', `topic: expected a Kafka topic or a template, ${bad}, got "${template}"`)
+    throw new ExportError('UNUSABLE', `topic: expected a Kafka topic or a template, ${bad}, got "${template}"`)
   }
   if (!template.includes('{')) return () => template
   const made = new Map<string, string>()

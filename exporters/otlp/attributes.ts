@@ -54,6 +54,12 @@ export const KEYS = {
   tags: key('tetragon.tags'),
   rule: key('security_rule.name'),
   ruleDescription: key('security_rule.description'),
+  lossStage: key('agent.loss.stage'),
+  lossExporter: key('agent.loss.exporter'),
+  lossReason: key('agent.loss.reason'),
+  lossCount: key('agent.loss.count'),
+  lossFirst: key('agent.loss.first_seq'),
+  lossLast: key('agent.loss.last_seq'),
 } as const
 
 const LABELS = new Map<string, Key>()

@@ -5,6 +5,7 @@
 import { ExportError } from '../errors.ts'
 import type { Outcome } from '../exporter.ts'
 import type { Verdict } from './outcome.ts'
+import { Refusals } from './refusals.ts'
 
 /** Events `from` up to `to` (exclusive) of a batch. */
 export interface Range {
@@ -16,12 +17,12 @@ export interface Task {
   readonly count: number
   /** Events that are not to be sent, and why. */
   readonly refused: ReadonlyMap<number, string>
+  /** What is to be said of events that are refused for such a reason. */
+  explain(reason: string): string
   /** Most events in one request. */
   readonly maxEvents: number
   /** Sends the events of a range that are not refused. */
   post(range: Range): Promise<Verdict>
-  /** Told of every event that is refused for good. */
-  onRefused(reason: string, events: number): void
 }
 
 /**
@@ -41,22 +42,27 @@ export async function deliver(task: Task): Promise<Outcome> {
     // Oversight is impossible: what is left out here is counted by `settle`.
     const verdict: Verdict = events === 0 ? NOTHING_SENT : await task.post(range)
     switch (verdict.is) {
-      case 'taken':
-        taken += events
-        tally.settle(range, verdict.reason, Math.min(verdict.rejected, events))
+      case 'taken': {
+        const rejected = Math.min(verdict.rejected, events)
+        taken += events - rejected
+        const message = verdict.warning || NOT_SAID
+        if (rejected < events) tally.refuseSome(verdict.reason, rejected, message)
+        else tally.refuse(range, verdict.reason, message)
+        tally.settle(range)
         break
+      }
       case 'refused':
-        tally.note(verdict.error)
-        tally.settle(range, verdict.reason, events)
+        tally.refuse(range, verdict.reason, verdict.error.message)
+        tally.settle(range)
         break
       case 'faulty':
-        tally.note(verdict.error)
         if (events > 1) {
           const middle = (range.from + range.to) >>> 1
           ranges.push({ from: middle, to: range.to }, { from: range.from, to: middle })
           break
         }
-        tally.settle(range, verdict.reason, 1)
+        tally.refuse(range, verdict.reason, verdict.error.message)
+        tally.settle(range)
         if (++singles >= SINGLES_IN_A_ROW && taken === 0 && ranges.length > 0) return tally.held(verdict.error)
         break
       case 'hold':
@@ -68,6 +74,7 @@ export async function deliver(task: Task): Promise<Outcome> {
   return tally.done()
 }
 
+const NOT_SAID = 'the sink refused records of a request that it took, and did not say why'
 const NOTHING_SENT: Verdict = { is: 'taken', rejected: 0, reason: '', warning: '' }
 
 function cut({ from, to }: Range, maxEvents: number): Range[] {
@@ -80,9 +87,8 @@ function cut({ from, to }: Range, maxEvents: number): Range[] {
 /** How far the batch is settled and what of it was refused. */
 class Tally {
   readonly #task: Task
-  readonly #refused = new Map<string, number>()
+  readonly #refusals = new Refusals()
   #settled = 0
-  #error = new ExportError('IO', 'events break a limit of the sink that is checked before sending')
 
   constructor(task: Task) {
     this.#task = task
@@ -94,35 +100,25 @@ class Tally {
     return events
   }
 
-  note(error: ExportError): void {
-    this.#error = error
+  /** All events of the range that were sent. */
+  refuse({ from, to }: Range, reason: string, message: string): void {
+    const sent: number[] = []
+    for (let i = from; i < to; i++) if (!this.#task.refused.has(i)) sent.push(i)
+    this.#refusals.add(reason, sent, message)
   }
 
-  settle({ from, to }: Range, reason: string, events: number): void {
+  refuseSome(reason: string, events: number, message: string): void {
+    this.#refusals.addSome(reason, events, message)
+  }
+
+  /** All of the range is done with; those of its events that were not sent are refused. */
+  settle({ from, to }: Range): void {
     this.#settled = to
-    if (this.#task.refused.size > 0) {
-      for (let i = from; i < to; i++) {
-        const own = this.#task.refused.get(i)
-        if (own !== undefined) this.#refuse(own, 1)
-      }
+    if (this.#task.refused.size === 0) return
+    for (let i = from; i < to; i++) {
+      const reason = this.#task.refused.get(i)
+      if (reason !== undefined) this.#refusals.add(reason, [i], this.#task.explain(reason))
     }
-    if (events > 0) this.#refuse(reason, events)
-  }
-
-  #refuse(reason: string, events: number): void {
-    this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + events)
-    this.#task.onRefused(reason, events)
-  }
-
-  /** Refused so far, under the reason of most of them. */
-  #sum(): { readonly rejected: number; readonly reason: string } {
-    let rejected = 0
-    let reason = ''
-    for (const [name, events] of this.#refused) {
-      rejected += events
-      if (events > (this.#refused.get(reason) ?? 0)) reason = name
-    }
-    return { rejected, reason }
   }
 
   held(error: ExportError): Outcome {
@@ -131,20 +127,21 @@ class Tally {
   }
 
   interrupted(error: ExportError, afterMs: number | undefined): Outcome {
-    const refused = this.#sum()
     return {
       status: 'retryable',
       ...(afterMs === undefined ? {} : { afterMs }),
       ...(this.#settled === 0 ? {} : { taken: this.#settled }),
-      ...(refused.rejected === 0 ? {} : { refused }),
+      ...(this.#refusals.events === 0 ? {} : { refusals: this.#refusals.list() }),
       error,
     }
   }
 
   done(): Outcome {
-    const { rejected, reason } = this.#sum()
-    if (rejected === 0) return { status: 'delivered' }
-    if (rejected === this.#task.count) return { status: 'rejected', reason, error: this.#error }
-    return { status: 'partial', rejected, reason }
+    if (this.#refusals.events === 0) return { status: 'delivered' }
+    const refusals = this.#refusals.list()
+    const [first, ...others] = refusals
+    if (first === undefined || others.length > 0 || first.events < this.#task.count)
+      return { status: 'partial', refusals }
+    return { status: 'rejected', reason: first.reason, error: new ExportError('IO', first.message) }
   }
 }

@@ -10,7 +10,15 @@
 import type { Event, Hook, Process, Timestamp } from '../../collector/event.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
 import { KEYS } from './attributes.ts'
-import { eventAttributes, hookAttributes, ownAttributes, parentAttributes, severityOf, summary } from './mapping.ts'
+import {
+  EVENT_NAMES,
+  eventAttributes,
+  hookAttributes,
+  ownAttributes,
+  parentAttributes,
+  severityOf,
+  summary,
+} from './mapping.ts'
 import type { MappingOptions } from './mapping.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
 
@@ -56,7 +64,7 @@ class OtlpEncoder implements Encoder {
 
   encode(events: readonly Event[]): Encoded {
     const ends = new Uint32Array(events.length)
-    const json = this.#options.body === 'json' ? this.#options.json.encode(events) : undefined
+    const json = this.#options.body === 'json' ? borrowed(this.#options.json, events) : undefined
     const tails = this.#tails(this.#observed())
     let lineStart = 0
     for (let i = 0; i < events.length; i++) {
@@ -83,12 +91,14 @@ class OtlpEncoder implements Encoder {
     if (line !== undefined) writeBody(out, line)
     else if (this.#options.body === 'text') writeBody(out, Buffer.from(summary(event)))
     out.text(KEYS.uid, this.#uidPrefix + event.seq)
-    out.raw((event.process.rendered.otlp ??= rendered(event.process, ownAttributes)))
-    const { parent } = event
-    if (parent !== undefined) out.raw((parent.rendered.otlpParent ??= rendered(parent, parentAttributes)))
+    if (event.type !== 'events_lost') {
+      const { process, parent } = event
+      out.raw((process.rendered.otlp ??= rendered(process, ownAttributes)))
+      if (parent !== undefined) out.raw((parent.rendered.otlpParent ??= rendered(parent, parentAttributes)))
+    }
     if (hook !== undefined) out.raw(hook.attributes)
     eventAttributes(event, this.#argLabels, out)
-    if (this.#options.eventNameAttribute === true) out.text(KEYS.eventName, event.type)
+    if (this.#options.eventNameAttribute === true) out.text(KEYS.eventName, EVENT_NAMES[event.type])
     out.raw(tail)
     out.close(start, RECORD_LENGTH)
   }
@@ -126,15 +136,21 @@ class OtlpEncoder implements Encoder {
       scratch.byte(0x59)
       scratch.nanos(observed)
       scratch.byte(0x62)
-      scratch.string(type)
+      scratch.string(EVENT_NAMES[type])
       return exact(scratch.take())
     }
     return {
       process_exec: tail('process_exec'),
       process_exit: tail('process_exit'),
       process_kprobe: tail('process_kprobe'),
+      events_lost: tail('events_lost'),
     }
   }
+}
+
+/** Encoded for reading now: the bytes may be the encoder's. */
+function borrowed(encoder: Encoder, events: readonly Event[]): Encoded {
+  return encoder.borrow?.(events) ?? encoder.encode(events)
 }
 
 /** Field 5: an AnyValue with a string. */

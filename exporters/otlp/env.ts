@@ -8,18 +8,18 @@ import type { Compression } from './compress.ts'
 /** What the user's config says; an absent key leaves the choice to the environment. */
 export interface OtlpConfigValues {
   /** Base address: `v1/logs` is appended. */
-  readonly endpoint?: string
+  readonly endpoint?: string | undefined
   /** The whole address, used as it is. Wins over `endpoint`. */
-  readonly logsEndpoint?: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly compression?: Compression
-  readonly timeoutMs?: number
-  readonly protocol?: OtlpProtocol
-  readonly caFile?: string
-  readonly certFile?: string
-  readonly keyFile?: string
-  readonly serviceName?: string
-  readonly resourceAttributes?: Readonly<Record<string, string>>
+  readonly logsEndpoint?: string | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly compression?: Compression | undefined
+  readonly timeoutMs?: number | undefined
+  readonly protocol?: OtlpProtocol | undefined
+  readonly caFile?: string | undefined
+  readonly certFile?: string | undefined
+  readonly keyFile?: string | undefined
+  readonly serviceName?: string | undefined
+  readonly resourceAttributes?: Readonly<Record<string, string>> | undefined
 }
 
 export type OtlpProtocol = 'http/protobuf' | 'http/json'

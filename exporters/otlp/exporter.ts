@@ -5,7 +5,7 @@
 import { ExportError, errnoOf, textOf } from '../errors.ts'
 import type { Batch, Exporter, Outcome } from '../exporter.ts'
 import { endOf } from '../sending/encoded.ts'
-import { compress } from './compress.ts'
+import { Compressor } from './compress.ts'
 import type { Compression } from './compress.ts'
 import { deliver } from './delivery.ts'
 import type { Range } from './delivery.ts'
@@ -24,6 +24,8 @@ export interface OtlpOptions {
   /** With path: `http://loki:3100/otlp/v1/logs`. */
   readonly endpoint: string
   readonly headers?: Readonly<Record<string, string>>
+  /** Headers whose value is the content of a file: name to path. Read at start, at a reopen and after 401 or 403. */
+  readonly headerFiles?: Readonly<Record<string, string>>
   /** `X-Scope-OrgID` of a multi-tenant Loki. */
   readonly tenant?: string
   readonly compression: Compression
@@ -33,7 +35,8 @@ export interface OtlpOptions {
   readonly resource: ResourceOptions
   /** Checks each record against these before it is sent; absent for sinks that are not Loki. */
   readonly loki?: LokiLimits
-  readonly maxConnections?: number
+  /** Requests at a time, each on a connection of its own; 1 when absent. With more, the order of batches is lost. */
+  readonly concurrency?: number
 }
 
 export interface OtlpDeps {
@@ -50,10 +53,12 @@ const WARN_EVERY_MS = 60_000
 export class OtlpExporter implements Exporter {
   readonly type = 'otlp'
   readonly encoding: 'otlp' | 'otlp_json'
+  readonly maxConcurrency: number
   readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0 }
   readonly #options: OtlpOptions
   readonly #transport: HttpTransport
   readonly #envelope: Envelope
+  readonly #compressor: Compressor
   readonly #headers: Readonly<Record<string, string>>
   readonly #limits: LimitCheck | undefined
   readonly #wallMs: () => number
@@ -63,8 +68,12 @@ export class OtlpExporter implements Exporter {
 
   /** Throws ExportError when endpoint or headers can never work. */
   constructor(options: OtlpOptions, deps: OtlpDeps = {}) {
-    const { encoding, endpoint, headers = {}, tenant, tls, maxConnections, compression, resource, loki } = options
+    const { encoding, endpoint, headers = {}, headerFiles = {}, tenant, tls, compression, resource, loki } = options
+    if ((tls?.certFile === undefined) !== (tls?.keyFile === undefined)) {
+      throw new ExportError('UNUSABLE', 'tls: expected a certificate with a key or none of them, got one of both')
+    }
     this.encoding = encoding
+    this.maxConcurrency = options.concurrency ?? 1
     this.#options = options
     this.#transport = new HttpTransport({
       url: endpoint,
@@ -73,10 +82,12 @@ export class OtlpExporter implements Exporter {
         ...(tenant === undefined ? {} : { 'x-scope-orgid': tenant }),
         ...headers,
       },
+      headerFiles,
       ...(tls === undefined ? {} : { tls }),
-      ...(maxConnections === undefined ? {} : { maxConnections }),
+      maxConnections: this.maxConcurrency,
     })
     this.#envelope = createEnvelope(encoding, resource)
+    this.#compressor = new Compressor(compression)
     // Literally this: Loki compares the whole header.
     const contentType = { 'content-type': this.#envelope.contentType }
     this.#headers = compression === 'none' ? contentType : { ...contentType, 'content-encoding': compression }
@@ -89,7 +100,7 @@ export class OtlpExporter implements Exporter {
     return this.#transport.open()
   }
 
-  /** Reads certificates and keys again; new connections use them. The old ones stay when that fails. */
+  /** Reads certificates, keys and headers again; new connections use them. The old ones stay when that fails. */
   reopen(): Promise<void> {
     return this.#transport.open()
   }
@@ -99,11 +110,11 @@ export class OtlpExporter implements Exporter {
     const outcome = await deliver({
       count: batch.count,
       refused,
-      maxEvents: this.#pace.maxEvents,
+      explain: (reason) => this.#limits?.explain(reason) ?? reason,
+      maxEvents: this.#pace.maxEvents(batch),
       post: (range) => this.#post(batch, range, refused, signal),
-      onRefused: (reason, events) => this.#count(`rejected_${reason}`, events),
     })
-    if (outcome.status !== 'retryable' && outcome.status !== 'hold') this.#pace.settled()
+    if (outcome.status !== 'retryable' && outcome.status !== 'hold') this.#pace.settled(batch)
     return outcome
   }
 
@@ -130,20 +141,26 @@ export class OtlpExporter implements Exporter {
 
   async #post(batch: Batch, range: Range, refused: ReadonlyMap<number, string>, signal: AbortSignal): Promise<Verdict> {
     try {
-      const body = await compress(this.#body(batch, range, refused), this.#options.compression)
+      const body = await this.#compressor.compress(this.#body(batch, range, refused))
       this.#count('requests', 1)
       for (const chunk of body) this.#count('request_bytes', chunk.length)
       const reply = await this.#transport.post(body, this.#headers, this.#options.timeoutMs, signal)
       const verdict = verdictOf(reply, this.#transport.where, this.#wallMs())
       if (verdict.is === 'taken' && verdict.warning !== '') this.#report(verdict.warning)
-      if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(range.to - range.from)
-      else this.#pace.answered()
-      return verdict
+      if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(batch, range.to - range.from)
+      else this.#pace.answered(batch)
+      return verdict.is === 'hold' && reply.status === 401 ? await this.#withNewHeaders(verdict) : verdict
     } catch (cause) {
       const error = cause instanceof ExportError ? cause : new ExportError('IO', textOf(cause), cause)
-      if (TLS_FAULT.test(errnoOf(error.cause))) return { is: 'hold', error }
+      if (error.code === 'UNUSABLE' || TLS_FAULT.test(errnoOf(error.cause))) return { is: 'hold', error }
       return { is: 'again', throttled: false, afterMs: undefined, error }
     }
+  }
+
+  /** Credentials may have been replaced since they were read: then the request is worth another try at once. */
+  async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>): Promise<Verdict> {
+    const changed = await this.#transport.readHeaders()
+    return changed ? { is: 'again', throttled: false, afterMs: 0, error: verdict.error } : verdict
   }
 
   /** The request of the events of `range` that are not refused; at least one is not. */

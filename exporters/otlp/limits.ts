@@ -73,6 +73,21 @@ export class LimitCheck {
     return found
   }
 
+  /** A reason of `refusals` as a sentence. */
+  explain(reason: string): string {
+    const { maxLineBytes, maxMetadataBytes, maxMetadataEntries, maxAgeMs, maxAheadMs } = this.#limits
+    switch (reason) {
+      case 'too_large':
+        return `not sent: expected a body of at most ${maxLineBytes} bytes`
+      case 'metadata_too_large':
+        return `not sent: expected at most ${maxMetadataEntries} attributes with ${maxMetadataBytes} bytes in all`
+      case 'too_old':
+        return `not sent: expected an event of the last ${maxAgeMs / 1000} s`
+      default:
+        return `not sent: expected an event at most ${maxAheadMs / 1000} s ahead of the clock`
+    }
+  }
+
   #reason(record: Measured, nowMs: number): string | undefined {
     const { maxLineBytes, maxMetadataBytes, maxMetadataEntries } = this.#limits
     if (record.lineBytes > maxLineBytes) return 'too_large'

@@ -3,7 +3,7 @@
  * AttributeSink, so that the protobuf encoder, the JSON encoder and the SDK's serializer all say the same.
  * Attributes that come from a process or a hook stand apart, because encoders keep their bytes.
  */
-import type { Argument, Event, Hook, Process, Timestamp } from '../../collector/event.ts'
+import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../collector/event.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink } from './attributes.ts'
 
@@ -94,7 +94,19 @@ export function eventAttributes(event: Event, argLabels: boolean, out: Attribute
       fileAttributes(event.args, out)
       if (event.returned !== undefined) returnAttribute(event.returned, out)
       if (argLabels) labelAttributes(event.hook, event.args, out)
+      return
+    case 'events_lost':
+      lossAttributes(event, out)
   }
+}
+
+function lossAttributes({ loss, count, firstSeq, lastSeq }: LossEvent, out: AttributeSink): void {
+  out.text(KEYS.lossStage, loss.stage)
+  if (loss.exporter !== '') out.text(KEYS.lossExporter, loss.exporter)
+  out.text(KEYS.lossReason, loss.reason)
+  out.integer(KEYS.lossCount, count)
+  if (firstSeq !== undefined) out.integer(KEYS.lossFirst, firstSeq)
+  if (lastSeq !== undefined) out.integer(KEYS.lossLast, lastSeq)
 }
 
 /** The first file with a name, and the name of the second (rename, link). */
@@ -157,11 +169,20 @@ function octal(mode: number): string {
 /** Severity of an event; for a kprobe it depends on the hook alone. */
 export function severityOf(event: Event, options: MappingOptions): Severity {
   const { lifecycle = 'info', policies = {}, tags = {} } = options.severity ?? {}
+  if (event.type === 'events_lost') return SEVERITIES.error
   if (event.type !== 'process_kprobe') return SEVERITIES[lifecycle]
   const { policy, tags: own } = event.hook
   const tag = own.find((name) => Object.hasOwn(tags, name))
   const byTag = tag === undefined ? undefined : tags[tag]
   return SEVERITIES[(Object.hasOwn(policies, policy) ? policies[policy] : byTag) ?? 'info']
+}
+
+/** Tetragon's key of the record, but for what only we have. */
+export const EVENT_NAMES: Readonly<Record<Event['type'], string>> = {
+  process_exec: 'process_exec',
+  process_exit: 'process_exit',
+  process_kprobe: 'process_kprobe',
+  events_lost: 'agent.events_lost',
 }
 
 /** One line for people: `exec /usr/bin/cat /etc/passwd`, `security_file_permission /usr/bin/cat /etc/shadow`. */
@@ -174,6 +195,10 @@ export function summary(event: Event): string {
     case 'process_kprobe': {
       const args = event.args.map(scalar).filter((text) => text !== '')
       return [event.hook.functionName, event.process.binary, ...args].join(' ')
+    }
+    case 'events_lost': {
+      const { stage, exporter, reason } = event.loss
+      return ['lost', event.count, stage, exporter, reason].filter((word) => word !== '').join(' ')
     }
   }
 }

@@ -5,7 +5,15 @@
 import type { Event, Timestamp } from '../../collector/event.ts'
 import { KEYS } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
-import { eventAttributes, hookAttributes, ownAttributes, parentAttributes, severityOf, summary } from './mapping.ts'
+import {
+  EVENT_NAMES,
+  eventAttributes,
+  hookAttributes,
+  ownAttributes,
+  parentAttributes,
+  severityOf,
+  summary,
+} from './mapping.ts'
 import type { MappingOptions, Severity } from './mapping.ts'
 
 export type AttributeValue = string | number | string[]
@@ -45,13 +53,16 @@ export function plainRecord(
 ): PlainRecord {
   const sink = new ObjectSink()
   sink.text(KEYS.uid, `${options.epoch}-${event.seq}`)
-  ownAttributes(event.process, sink)
-  if (event.parent !== undefined) parentAttributes(event.parent, sink)
+  if (event.type !== 'events_lost') {
+    ownAttributes(event.process, sink)
+    if (event.parent !== undefined) parentAttributes(event.parent, sink)
+  }
   if (event.type === 'process_kprobe') hookAttributes(event.hook, sink)
   eventAttributes(event, options.argLabels ?? false, sink)
-  if (options.eventNameAttribute === true) sink.text(KEYS.eventName, event.type)
+  const eventName = EVENT_NAMES[event.type]
+  if (options.eventNameAttribute === true) sink.text(KEYS.eventName, eventName)
   const text = options.body === 'text' ? summary(event).toWellFormed() : undefined
   const { attributes } = sink
   const body = line === undefined ? text : Buffer.from(line.subarray(0, -1)).toString()
-  return { time: event.time, observed, severity: severityOf(event, options), body, eventName: event.type, attributes }
+  return { time: event.time, observed, severity: severityOf(event, options), body, eventName, attributes }
 }

@@ -9,11 +9,11 @@ import { ExportError, errnoOf, textOf } from '../errors.ts'
 
 export interface TlsFiles {
   /** PEM files, read at start and again at a reopen. */
-  readonly caFile?: string
-  readonly certFile?: string
-  readonly keyFile?: string
+  readonly caFile?: string | undefined
+  readonly certFile?: string | undefined
+  readonly keyFile?: string | undefined
   /** Name to expect in the certificate when it is not that of the endpoint. */
-  readonly serverName?: string
+  readonly serverName?: string | undefined
   readonly insecureSkipVerify?: boolean
 }
 
@@ -21,9 +21,11 @@ export interface TransportOptions {
   /** With path, as posted to. */
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
+  /** Headers whose value is the content of a file, read when opened: name to path. */
+  readonly headerFiles?: Readonly<Record<string, string>>
   readonly tls?: TlsFiles
   /** Connections at a time. */
-  readonly maxConnections?: number
+  readonly maxConnections: number
 }
 
 export interface Reply {
@@ -42,29 +44,48 @@ export class HttpTransport {
   readonly #options: TransportOptions
   readonly #url: URL
   #agent: http.Agent | undefined
+  #fromFiles: Readonly<Record<string, string>> = {}
 
   /** Throws ExportError when the URL is none of http or https. */
   constructor(options: TransportOptions) {
     this.#options = options
     const url = URL.canParse(options.url) ? new URL(options.url) : undefined
     if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-      throw new ExportError('UNUSABLE_PATH', `endpoint: expected an http or https URL, got "${options.url}"`)
+      throw new ExportError('UNUSABLE', `endpoint: expected an http or https URL, got "${options.url}"`)
     }
     this.#url = url
     for (const [name, value] of Object.entries(options.headers)) checkHeader(name, value)
   }
 
-  /** Reads the TLS files. Called again it takes new ones into use; requests under way keep their connection. */
+  /**
+   * Reads the files of TLS and headers. Called again it takes new ones into use; requests under way keep their connection.
+   * Rejects with ExportError when one cannot be read; the old ones stay in use then.
+   */
   async open(): Promise<void> {
-    const agent = await this.#makeAgent()
+    const [agent] = await Promise.all([this.#makeAgent(), this.readHeaders()])
     const old = this.#agent
     this.#agent = agent
     // Only the idle ones: `destroy` would cut what is in flight.
     for (const sockets of Object.values(old?.freeSockets ?? {})) for (const socket of sockets ?? []) socket.destroy()
   }
 
+  /** Reads the files of headers alone; tells whether one has changed. Rejects with ExportError when one cannot be read. */
+  async readHeaders(): Promise<boolean> {
+    const read = Object.entries(this.#options.headerFiles ?? {}).map(
+      async ([name, path]): Promise<[string, string]> => {
+        const value = (await contentOf(`header_files.${name}`, path)).toString('latin1').replace(/\r?\n$/, '')
+        checkHeader(name, value)
+        return [name.toLowerCase(), value]
+      },
+    )
+    const values = await Promise.all(read)
+    const changed = values.some(([name, value]) => this.#fromFiles[name] !== value)
+    this.#fromFiles = Object.fromEntries(values)
+    return changed
+  }
+
   async #makeAgent(): Promise<http.Agent> {
-    const shared = { keepAlive: true, maxSockets: this.#options.maxConnections ?? 4, timeout: IDLE_MS }
+    const shared = { keepAlive: true, maxSockets: this.#options.maxConnections, timeout: IDLE_MS }
     if (this.#url.protocol === 'http:') return new http.Agent(shared)
     const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = this.#options.tls ?? {}
     const [ca, cert, key] = await Promise.all([pem('ca', caFile), pem('certificate', certFile), pem('key', keyFile)])
@@ -121,7 +142,7 @@ export class HttpTransport {
       const sent = request(this.#url, {
         method: 'POST',
         agent,
-        headers: { ...this.#options.headers, ...headers, 'content-length': length },
+        headers: { ...this.#options.headers, ...this.#fromFiles, ...headers, 'content-length': length },
       })
       const timer = setTimeout(
         () => sent.destroy(this.#error('TIMEOUT', `did not answer within ${timeoutMs} ms`)),
@@ -151,6 +172,8 @@ export class HttpTransport {
           },
         )
       })
+      // Headers and body in as few system calls as it takes.
+      sent.cork()
       for (const chunk of chunks) sent.write(chunk)
       sent.end()
     })
@@ -178,7 +201,7 @@ function checkHeader(name: string, value: string): void {
     http.validateHeaderValue(name, value)
   } catch (error) {
     // The value may be a secret.
-    throw new ExportError('UNUSABLE_PATH', `headers.${name}: expected characters that HTTP allows in a header`, error)
+    throw new ExportError('UNUSABLE', `headers.${name}: expected characters that HTTP allows in a header`, error)
   }
 }
 
@@ -197,10 +220,13 @@ async function readAtMost(response: http.IncomingMessage, limit: number): Promis
 }
 
 async function pem(what: string, path: string | undefined): Promise<Buffer | undefined> {
-  if (path === undefined) return undefined
+  return path === undefined ? undefined : contentOf(`tls ${what} file`, path)
+}
+
+async function contentOf(what: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path)
   } catch (error) {
-    throw new ExportError('UNUSABLE_PATH', `tls ${what} file "${path}": cannot be read: ${textOf(error)}`, error)
+    throw new ExportError('UNUSABLE', `${what} "${path}": cannot be read: ${textOf(error)}`, error)
   }
 }

@@ -1,75 +1,104 @@
 /**
- * Makes batches of what waits in a queue: as soon as one is full, or when its first event has waited long enough.
- * Pulled by the sender; `notify` tells it that the queue has grown.
+ * Makes batches of what waits, first in the queue, then in the spool: as soon as one is full, or when its first event has
+ * waited long enough. Pulled by the sender; `notify` tells it that something has come.
  */
 import { Bell } from './clock.ts'
 import type { Clock } from './clock.ts'
+import { Flight } from './flight.ts'
 import type { SenderOptions } from './options.ts'
-import type { Held, Queue } from './queue.ts'
+import type { Overflow } from './overflow.ts'
+import type { Queue } from './queue.ts'
 
 type Waiting = 'no' | 'for_first' | 'for_full'
 
 export class Batcher {
   readonly #queue: Queue
+  /** Set when there is a spool. */
+  overflow: Overflow | undefined
   readonly #options: SenderOptions['batch']
   readonly #clock: Clock
+  readonly #flights: Set<Flight>
   readonly #bell: Bell
   #waiting: Waiting = 'no'
   #hurry = false
   #ended = false
+  #cut = false
 
-  constructor(queue: Queue, options: SenderOptions['batch'], clock: Clock) {
+  /** A batch is added to `flights` in the moment in which it leaves where it waited, so that it is always counted. */
+  constructor(queue: Queue, options: SenderOptions['batch'], clock: Clock, flights: Set<Flight>) {
     this.#queue = queue
+    this.#flights = flights
     this.#options = options
     this.#clock = clock
     this.#bell = new Bell(clock)
   }
 
-  /** The next batch's parts, moved to in flight; empty once the batcher has ended and nothing waits. */
-  async next(): Promise<Held[]> {
-    const queue = this.#queue
-    while (queue.waitingEvents === 0) {
-      if (this.#ended) return []
-      this.#waiting = 'for_first'
-      await this.#bell.wait()
+  /** The next batch; undefined once the batcher has ended and nothing waits. */
+  async next(): Promise<Flight | undefined> {
+    const { maxEvents, maxBytes } = this.#options
+    while (!this.#cut) {
+      const since = this.#oldestMs
+      if (since === undefined) {
+        if (this.#ended && this.overflow?.writing !== true) return undefined
+        await this.#wait('for_first')
+        continue
+      }
+      const left = since + this.#options.maxWaitMs - this.#clock.nowMs()
+      if (!this.#full() && left > 0) {
+        await this.#wait('for_full', left)
+        continue
+      }
+      this.#hurry = false
+      if (this.#queue.waitingEvents > 0) {
+        const taken = new Flight(this.#queue.take(maxEvents, maxBytes))
+        this.#flights.add(taken)
+        return taken
+      }
+      const flight = await this.overflow?.read(maxEvents, maxBytes)
+      if (flight !== undefined) return flight
     }
-    const until = (queue.oldestMs ?? 0) + this.#options.maxWaitMs
-    for (;;) {
-      const left = until - this.#clock.nowMs()
-      if (this.#full() || left <= 0) break
-      this.#waiting = 'for_full'
-      await this.#bell.wait(left)
-    }
-    this.#waiting = 'no'
-    this.#hurry = false
-    return queue.take(this.#options.maxEvents, this.#options.maxBytes)
+    return undefined
   }
 
   /** Call after each push. */
   notify(): void {
-    if (this.#waiting === 'for_first' || (this.#waiting === 'for_full' && this.#full())) this.#ring()
+    if (this.#waiting === 'for_first' || (this.#waiting === 'for_full' && this.#full())) this.#bell.ring()
   }
 
   /** Sends what there is without waiting for more: somebody waits for room. */
   flush(): void {
     this.#hurry = true
-    this.#ring()
+    this.#bell.ring()
   }
 
   /** No more will come: what waits is handed out at once, then nothing. */
   end(): void {
     this.#ended = true
-    this.#ring()
+    this.#bell.ring()
   }
 
-  #ring(): void {
+  /** Nothing is handed out any more, whatever waits. */
+  cut(): void {
+    this.#cut = true
+    this.end()
+  }
+
+  async #wait(what: Waiting, ms?: number): Promise<void> {
+    this.#waiting = what
+    await this.#bell.wait(ms)
     this.#waiting = 'no'
-    this.#bell.ring()
+  }
+
+  /** Since when something waits; undefined when nothing does. */
+  get #oldestMs(): number | undefined {
+    const { overflow } = this
+    return this.#queue.oldestMs ?? (overflow?.readable === true ? overflow.sinceMs : undefined)
   }
 
   #full(): boolean {
     const { waitingEvents, waitingBytes } = this.#queue
     const { maxEvents, maxBytes } = this.#options
-    return this.#ended || this.#hurry || waitingEvents >= maxEvents || waitingBytes >= maxBytes
+    if (this.#ended || this.#hurry || waitingEvents >= maxEvents || waitingBytes >= maxBytes) return true
+    return waitingEvents === 0 && (this.overflow?.spooled ?? 0) >= maxEvents
   }
 }

@@ -1,4 +1,20 @@
-import type { Books, DropReason } from '../exporter.ts'
+import type { Books, DropReason, Lost } from '../exporter.ts'
+
+/** First and last number of events in this run's sequence. */
+export interface Span {
+  readonly firstSeq: number
+  readonly lastSeq: number
+}
+
+const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
+  queue_full: 0,
+  rate_limit: 0,
+  expired: 0,
+  shutdown: 0,
+  spool_full: 0,
+  spool_failed: 0,
+  corrupt: 0,
+}
 
 /**
  * One exporter's accounts. Every event offered to a sender passes `accept` once and then exactly one of `deliver`,
@@ -12,7 +28,13 @@ export class BookKeeper {
   #retries = 0
   #lastError = ''
   readonly #rejected = new Map<string, number>()
-  readonly #dropped: Record<DropReason, number> = { queue_full: 0, expired: 0, shutdown: 0 }
+  readonly #dropped = { ...NOTHING_DROPPED }
+  readonly #onLost: (lost: Lost) => void
+
+  /** `onLost` is told of what is dropped or rejected where it is known which events these are. */
+  constructor(onLost: (lost: Lost) => void = () => {}) {
+    this.#onLost = onLost
+  }
 
   accept(events: number): void {
     this.#accepted += events
@@ -24,14 +46,16 @@ export class BookKeeper {
     this.#settled += events
   }
 
-  reject(reason: string, events: number): void {
+  reject(reason: string, events: number, span?: Span): void {
     this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + events)
     this.#settled += events
+    if (span !== undefined && events > 0) this.#onLost({ reason, ...span })
   }
 
-  drop(reason: DropReason, events: number): void {
+  drop(reason: DropReason, events: number, span?: Span): void {
     this.#dropped[reason] += events
     this.#settled += events
+    if (span !== undefined && events > 0) this.#onLost({ reason, ...span })
   }
 
   retry(): void {
@@ -49,18 +73,16 @@ export class BookKeeper {
   }
 
   /** The accounts now, as a value of its own. */
-  snapshot(state: Books['state'], heldEvents: number, heldBytes: number): Books {
+  snapshot(held: Pick<Books, 'state' | 'heldEvents' | 'queueEvents' | 'queueBytes'>): Books {
     return {
       accepted: this.#accepted,
       delivered: this.#delivered,
       deliveredBytes: this.#deliveredBytes,
       rejected: Object.fromEntries(this.#rejected),
       dropped: { ...this.#dropped },
-      heldEvents,
-      heldBytes,
+      ...held,
       retries: this.#retries,
       lastError: this.#lastError,
-      state,
     }
   }
 }

@@ -21,9 +21,9 @@ export const systemClock: Clock = {
 /** A random number in [0, 1). */
 export type Random = () => number
 
-/** A bell for one waiter: `wait` returns when it rings or after a time. A ring that nobody waits for is lost. */
+/** A bell: `wait` returns when it rings or after a time. A ring that nobody waits for is lost. */
 export class Bell {
-  #wake: (() => void) | undefined
+  readonly #waiters = new Set<() => void>()
   readonly #clock: Clock
 
   constructor(clock: Clock) {
@@ -31,17 +31,18 @@ export class Bell {
   }
 
   ring(): void {
-    this.#wake?.()
+    for (const wake of this.#waiters) wake()
   }
 
   wait(ms?: number): Promise<void> {
     return new Promise((resolve) => {
-      const cancel = ms === undefined ? undefined : this.#clock.after(ms, () => this.#wake?.())
-      this.#wake = () => {
-        this.#wake = undefined
+      const wake = (): void => {
+        this.#waiters.delete(wake)
         cancel?.()
         resolve()
       }
+      const cancel = ms === undefined ? undefined : this.#clock.after(ms, wake)
+      this.#waiters.add(wake)
     })
   }
 }

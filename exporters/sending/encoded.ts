@@ -25,6 +25,7 @@ export function slice(whole: Encoded, from: number, to: number): Encoded {
     abouts: whole.abouts.slice(from, to),
     times: whole.times.slice(from, to),
     seqs: whole.seqs.slice(from, to),
+    ...(whole.epoch === undefined ? {} : { epoch: whole.epoch }),
   }
   return described
 }
@@ -69,4 +70,12 @@ export function batchOf(parts: readonly Encoded[]): Batch {
     sizeBytes += part.bytes.length
   }
   return { parts, count, sizeBytes }
+}
+
+/** Numbers of the first and the last event; undefined where there is none. */
+export function spanOf({ parts }: Pick<Batch, 'parts'>): { firstSeq: number; lastSeq: number } | undefined {
+  const [first, last] = [parts[0], parts.at(-1)]
+  if (first === undefined || last === undefined) return undefined
+  const lastSeq = isDescribed(last) ? last.seqs.at(-1) : undefined
+  return { firstSeq: first.firstSeq, lastSeq: lastSeq ?? last.firstSeq + last.count - 1 }
 }

@@ -10,20 +10,53 @@ export interface Sum {
 
 const NONE: Sum = { events: 0, bytes: 0 }
 
-/** What is in flight: the parts of one batch that are not yet settled. Shrinks from the head. */
+/**
+ * What is in flight: the parts of one batch that are not yet settled. Shrinks from the head. A flight that came from the
+ * spool, or lies there too, has receipts to be given back once nothing of it is left.
+ */
 export class Flight {
   #held: readonly Held[]
+  readonly #receipts: Receipt[] = []
+  /** Why it is not taken, while that is so. */
+  trouble: 'none' | 'retrying' | 'hold' = 'none'
+  /** It holds room of the queue. */
+  readonly fromQueue: boolean
+  /** Its events lie in memory alone, not in the spool. */
+  memoryOnly: boolean
 
-  constructor(held: readonly Held[]) {
+  constructor(held: readonly Held[], receipt?: Receipt) {
     this.#held = held
+    this.fromQueue = receipt === undefined
+    this.memoryOnly = receipt === undefined
+    if (receipt !== undefined) this.owe(receipt)
   }
 
   get count(): number {
     return this.#held.reduce((sum, { part }) => sum + part.count, 0)
   }
 
+  /** When the oldest of its events came; undefined when none is left. */
+  get oldestMs(): number | undefined {
+    return this.#held[0]?.acceptedMs
+  }
+
+  get held(): readonly Held[] {
+    return this.#held
+  }
+
   batch(): Batch {
     return batchOf(this.#held.map(({ part }) => part))
+  }
+
+  /** To be given back when the flight ends. */
+  owe(receipt: Receipt): void {
+    receipt.take()
+    this.#receipts.push(receipt)
+  }
+
+  /** Nothing of it is left to send: its place in the spool is free. */
+  end(): void {
+    for (const receipt of this.#receipts.splice(0)) receipt.giveBack()
   }
 
   takeAll(): Sum {
@@ -56,5 +89,23 @@ export class Flight {
     }
     this.#held = rest
     return { events: count - left, bytes }
+  }
+}
+
+/** Acknowledges what one read of the spool gave, once everybody who got a part of it has given it back. */
+export class Receipt {
+  #owed = 0
+  readonly #ack: () => void
+
+  constructor(ack: () => void) {
+    this.#ack = ack
+  }
+
+  take(): void {
+    this.#owed++
+  }
+
+  giveBack(): void {
+    if (--this.#owed === 0) this.#ack()
   }
 }

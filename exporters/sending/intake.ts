@@ -1,28 +1,34 @@
 /**
- * What happens to a part that is offered: into the queue, outside it (`block`), or dropped, by `whenFull`.
- * Constraint: order is kept, so nothing passes a part that waits outside.
+ * What happens to a part that is offered: into the queue, on the way to the spool, outside both (`block`), or dropped, by
+ * `whenFull`. Constraint: order is kept, so nothing passes a part that waits outside.
  */
 import type { DropReason, Encoded } from '../exporter.ts'
 import type { BookKeeper } from './books.ts'
 import type { Clock } from './clock.ts'
 import { batchOf } from './encoded.ts'
 import type { WhenFull } from './options.ts'
-import type { Queue } from './queue.ts'
+import type { Overflow } from './overflow.ts'
+import type { Held, Queue } from './queue.ts'
 
 export class Intake {
   readonly #queue: Queue
   readonly #whenFull: WhenFull
   readonly #books: BookKeeper
   readonly #clock: Clock
+  /** Set when there is a spool. */
+  overflow: Overflow | undefined
+  /** Moves what is in flight and in the queue over to the spool, before anything that comes later. */
+  readonly #divert: () => void
   /** In the books and held, but not in the queue until there is room. At most what one publish offered. */
   #outside: Encoded[] = []
   #done: PromiseWithResolvers<void> | undefined
 
-  constructor(queue: Queue, whenFull: WhenFull, books: BookKeeper, clock: Clock) {
+  constructor(queue: Queue, whenFull: WhenFull, deps: { books: BookKeeper; clock: Clock; divert: () => void }) {
     this.#queue = queue
     this.#whenFull = whenFull
-    this.#books = books
-    this.#clock = clock
+    this.#books = deps.books
+    this.#clock = deps.clock
+    this.#divert = deps.divert
   }
 
   /** With `patient` false a `block` queue drops the newest instead: its sink waits for a person. */
@@ -36,10 +42,10 @@ export class Intake {
     switch (this.#whenFull) {
       case 'block':
         if (patient) this.#outside.push(part)
-        else this.#books.drop('queue_full', part.count)
+        else this.#drop(part)
         break
       case 'drop_newest':
-        this.#books.drop('queue_full', part.count)
+        this.#drop(part)
         break
       case 'drop_oldest':
         this.#replaceOldest(part)
@@ -60,11 +66,12 @@ export class Intake {
     this.#release()
   }
 
-  /** Drops whatever waits, outside and in the queue. */
+  /** Drops whatever waits, outside, in the queue and on the way to the spool. */
   dropAll(reason: DropReason): void {
     for (let part = this.#queue.dropOldest(); part !== undefined; part = this.#queue.dropOldest()) {
       this.#books.drop(reason, part.count)
     }
+    this.overflow?.abandon(reason)
     for (const part of this.#outside.splice(0)) this.#books.drop(reason, part.count)
     this.#release()
   }
@@ -75,16 +82,27 @@ export class Intake {
   }
 
   #push(part: Encoded): boolean {
-    return this.#queue.push({ part, acceptedMs: this.#clock.nowMs() })
+    const held: Held = { part, acceptedMs: this.#clock.nowMs() }
+    const { overflow } = this
+    if (overflow === undefined) return this.#queue.push(held)
+    if (!overflow.active) {
+      if (this.#queue.push(held)) return true
+      this.#divert()
+    }
+    return overflow.put(held)
   }
 
   #replaceOldest(part: Encoded): void {
     while (!this.#push(part)) {
-      const oldest = this.#queue.dropOldest()
+      const oldest = this.overflow === undefined ? this.#queue.dropOldest() : this.overflow.dropOldest()
       // All the room is taken by what is in flight: then the newest is what goes.
-      if (oldest === undefined) return this.#books.drop('queue_full', part.count)
-      this.#books.drop('queue_full', oldest.count)
+      if (oldest === undefined) return this.#drop(part)
+      this.#drop(oldest)
     }
+  }
+
+  #drop(part: Encoded): void {
+    this.#books.drop(this.overflow?.fullReason ?? 'queue_full', part.count)
   }
 
   #release(): void {

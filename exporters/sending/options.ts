@@ -1,6 +1,9 @@
 /** `block` makes the fan-out wait and with it the ring reader; the others cost this exporter's events only. */
 export type WhenFull = 'block' | 'drop_oldest' | 'drop_newest'
 
+/** `always`: every event goes over the disk; `overflow`: when memory is full or the sink does not take what it gets. */
+export type SpoolUse = 'always' | 'overflow'
+
 export interface SenderOptions {
   /** Bounds what is held: waiting, being built into a batch and in flight. */
   readonly queue: { readonly maxBytes: number; readonly maxEvents: number; readonly whenFull: WhenFull }
@@ -10,6 +13,10 @@ export interface SenderOptions {
   readonly retry: { readonly initialMs: number; readonly maxMs: number; readonly maxAgeMs?: number }
   /** For one call of send. */
   readonly timeoutMs: number
+  /** For senders that have a spool; `overflow` when absent. */
+  readonly spoolUse?: SpoolUse
+  /** How much the spool may take, for a metric. */
+  readonly spoolLimitBytes?: number
 }
 
 /**

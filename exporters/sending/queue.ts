@@ -102,6 +102,16 @@ export class Queue {
     return oldest?.part
   }
 
+  /** Removes all that waits, oldest first. */
+  takeBack(): Held[] {
+    const waiting = this.#slots.slice(this.#head).filter((held) => held !== undefined)
+    this.#slots = []
+    this.#head = 0
+    this.#waitingEvents = 0
+    this.#waitingBytes = 0
+    return waiting
+  }
+
   /** Events waiting, counted one part after the other: the auditor's count, not the running one. */
   recount(): number {
     return this.#slots.reduce((sum, held) => sum + (held?.part.count ?? 0), 0)

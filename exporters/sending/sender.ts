@@ -1,54 +1,73 @@
 /**
- * The sending chain of one exporter: queue, batch, send, retry, books. One loop pulls; nothing pushes it.
+ * The sending chain of one exporter: queue, spool, batch, send, retry, books. One loop pulls; nothing pushes it.
  *
- *     offer ─▶ queue ─▶ batcher ─▶ sendWithin ─▶ Outcome ─┬▶ delivered, rejected: settled
- *       ▲ (full)                        ▲                 └▶ retryable, hold: wait, then again
- *       └ whenFull                      └── wait ◀───────────┘
+ *     offer ─▶ intake ─┬▶ queue ───────────┬▶ batcher ─▶ delivery ─▶ sink
+ *                      └▶ tail ─▶ spool ───┘ (overflow)
  *
- * Constraints: every event offered is counted once and settled once; room is freed when settled; one call of
- * `exporter.send` at a time; no timer runs while nothing waits.
+ * Constraints: every event offered is counted once and settled once; room is freed when settled; as many calls of
+ * `exporter.send` at a time as it allows; no timer runs while nothing waits.
  */
-import type { Books, DropReason, Encoded, Exporter, Outcome } from '../exporter.ts'
+import type { Books, Encoded, Exporter, Lost, SenderStats } from '../exporter.ts'
+import type { Loss } from '../spool/losses.ts'
+import type { Spool } from '../spool/spool.ts'
 import { Batcher } from './batcher.ts'
 import { BookKeeper } from './books.ts'
 import { Bell, systemClock } from './clock.ts'
 import type { Clock, Random } from './clock.ts'
-import { MAX_PART_BYTES, MAX_PART_EVENTS, split } from './encoded.ts'
-import { Flight } from './flight.ts'
+import { ConcurrencyLimit } from './concurrency.ts'
+import { Delivery } from './delivery.ts'
+import type { DeadLetters } from './delivery.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { MAX_PART_BYTES, MAX_PART_EVENTS, slice, spanOf, split } from './encoded.ts'
+import type { Flight, Sum } from './flight.ts'
 import { Intake } from './intake.ts'
+import { Meters } from './meters.ts'
 import type { SenderOptions } from './options.ts'
+import { Overflow } from './overflow.ts'
 import { Queue } from './queue.ts'
-import { retryDelayMs } from './retry.ts'
-import { ABANDON_MS, sendWithin, waitAtMost } from './timeout.ts'
-
-/** What the sender is doing with its sink. */
-type State =
-  | { readonly is: 'starting' }
-  | { readonly is: 'working' }
-  | { readonly is: 'backing_off' }
-  /** The sink needs a person. */
-  | { readonly is: 'holding' }
-  | { readonly is: 'closed' }
+import { ABANDON_MS, waitAtMost } from './timeout.ts'
 
 export interface SenderDeps {
   readonly clock?: Clock
   readonly random?: Random
+  /** Opens the spool, when there is one. Called once, by `start`; what it throws, `start` throws. */
+  readonly openSpool?: (onLoss: (loss: Loss) => void) => Promise<Spool>
+  /** How many of so many events may pass. */
+  readonly rateLimit?: { take(events: number): number }
+  readonly deadLetters?: DeadLetters
+  /** Told of events that are given up where it is known which; the books count all. */
+  readonly onLost?: (lost: Lost) => void
+  /** Told when the sink begins or ceases to take what it gets; `error` is what it said last, '' when all is well. */
+  readonly onTrouble?: (trouble: 'none' | 'retrying' | 'hold', error: string) => void
 }
+
+/** With a spool, what waits in the queue is at most this many batches: the rest is safer on the disk. */
+const QUEUED_BATCHES = 8
+/** How long the disk may take at the end. */
+const DISK_END_MS = 10_000
 
 export class Sender {
   readonly name: string
   readonly exporter: Exporter
   readonly #options: SenderOptions
+  readonly #deps: SenderDeps
   readonly #clock: Clock
-  readonly #random: Random
   readonly #queue: Queue
+  readonly #partBounds: readonly [bytes: number, events: number]
   readonly #batcher: Batcher
-  readonly #books = new BookKeeper()
+  readonly #books: BookKeeper
+  readonly #meters: Meters
   readonly #intake: Intake
+  readonly #limit: ConcurrencyLimit
+  readonly #dispatcher: Dispatcher
+  /** Ends waits for a retry. */
   readonly #nudge: Bell
   readonly #deadline = new AbortController()
-  #flight: Flight | undefined
-  #state: State = { is: 'starting' }
+  readonly #flights = new Set<Flight>()
+  #spool: Spool | undefined
+  #overflow: Overflow | undefined
+  #state: 'starting' | 'running' | 'closed' = 'starting'
+  #told: Flight['trouble'] = 'none'
   #stopping: Promise<void> | undefined
   #loop: Promise<void> = Promise.resolve()
 
@@ -56,36 +75,70 @@ export class Sender {
     this.name = name
     this.exporter = exporter
     this.#options = options
+    this.#deps = deps
     this.#clock = deps.clock ?? systemClock
-    this.#random = deps.random ?? Math.random
-    this.#queue = new Queue(options.queue.maxBytes, options.queue.maxEvents)
-    this.#batcher = new Batcher(this.#queue, options.batch, this.#clock)
-    this.#intake = new Intake(this.#queue, options.queue.whenFull, this.#books, this.#clock)
-    this.#nudge = new Bell(this.#clock)
+    const clock = this.#clock
+    this.#books = new BookKeeper(deps.onLost)
+    this.#meters = new Meters(clock)
+    this.#nudge = new Bell(clock)
+    const [queueBytes, queueEvents] = queueBounds(options, deps.openSpool !== undefined)
+    this.#queue = new Queue(queueBytes, queueEvents)
+    this.#partBounds = [
+      Math.min(MAX_PART_BYTES, queueBytes, options.batch.maxBytes),
+      Math.min(MAX_PART_EVENTS, queueEvents, options.batch.maxEvents),
+    ]
+    this.#batcher = new Batcher(this.#queue, options.batch, clock, this.#flights)
+    const divert = (): void => this.#overflow?.begin()
+    this.#intake = new Intake(this.#queue, options.queue.whenFull, { books: this.#books, clock, divert })
+    this.#limit = new ConcurrencyLimit(exporter.maxConcurrency ?? 1)
+    const delivery = new Delivery({
+      exporter,
+      options,
+      clock,
+      random: deps.random ?? Math.random,
+      books: this.#books,
+      meters: this.#meters,
+      limit: this.#limit,
+      deadLetters: deps.deadLetters,
+      nudge: this.#nudge,
+      deadline: this.#deadline.signal,
+      stopping: () => this.#stopping !== undefined,
+      onSettled: (flight, sum) => this.#settled(flight, sum),
+      onTrouble: () => this.#troubled(),
+    })
+    this.#dispatcher = new Dispatcher({
+      batcher: this.#batcher,
+      delivery,
+      limit: this.#limit,
+      clock,
+      flights: this.#flights,
+      deadline: this.#deadline.signal,
+      onEnd: () => this.#troubled(),
+    })
   }
 
-  /** Opens the sink and begins to send. Throws ExportError when the sink can never work. */
+  /** Opens the spool and the sink and begins to send. Throws ExportError when one of them can never work. */
   async start(): Promise<void> {
+    await this.#openSpool()
+    await this.#deps.deadLetters?.start()
     await this.exporter.start()
     if (this.#stopping !== undefined) return
-    this.#state = { is: 'working' }
-    this.#loop = this.#run()
+    this.#state = 'running'
+    this.#loop = this.#dispatcher.run()
   }
 
   /**
    * Takes over the events: from here they are in the books. Returns a promise only when this is a `block` sender
    * and its queue is full; it settles when all of `whole` is in the queue. The bytes are kept, not copied.
+   * With a spool, `whole` is described.
    */
   offer(whole: Encoded): Promise<void> | undefined {
     this.#books.accept(whole.count)
     if (this.#stopping !== undefined) {
-      this.#books.drop('shutdown', whole.count)
+      this.#books.drop('shutdown', whole.count, spanOf({ parts: [whole] }))
       return undefined
     }
-    const { queue, batch } = this.#options
-    const maxBytes = Math.min(MAX_PART_BYTES, queue.maxBytes, batch.maxBytes)
-    const maxEvents = Math.min(MAX_PART_EVENTS, queue.maxEvents, batch.maxEvents)
-    for (const part of split(whole, maxBytes, maxEvents)) this.#intake.put(part, this.#patient)
+    for (const part of split(this.#limited(whole), ...this.#partBounds)) this.#intake.put(part, this.#patient)
     this.#batcher.notify()
     const { wait } = this.#intake
     // Somebody waits for room: do not wait for more.
@@ -96,15 +149,16 @@ export class Sender {
   /** Reopens the sink where it can be, and tries at once what waits for a retry. */
   async reopen(): Promise<void> {
     try {
-      await this.exporter.reopen?.()
+      await Promise.all([this.exporter.reopen?.(), this.#deps.deadLetters?.reopen()])
     } finally {
       this.#nudge.ring()
+      this.#overflow?.nudge()
     }
   }
 
   /**
-   * Accepts no more, sends what it holds for at most `graceMs`, drops the rest as `shutdown`, closes the exporter.
-   * A second call returns the promise of the first.
+   * Accepts no more, sends what it holds for at most `graceMs`; the rest stays in the spool, or is dropped as `shutdown`
+   * where there is none. Closes the exporter. A second call returns the promise of the first.
    */
   stop(graceMs: number): Promise<void> {
     this.#stopping ??= this.#stop(graceMs)
@@ -113,9 +167,27 @@ export class Sender {
 
   /** The accounts now. */
   books(): Books {
-    const outside = this.#intake.outside()
-    const { events, bytes } = this.#queue
-    return this.#books.snapshot(this.#shownState(), events + outside.count, bytes + outside.sizeBytes)
+    const { events, bytes } = this.#memory()
+    return this.#books.snapshot({
+      state: this.#shownState(),
+      heldEvents: events + (this.#overflow?.spooled ?? 0),
+      queueEvents: events,
+      queueBytes: bytes,
+    })
+  }
+
+  /** What is measured beside the accounts. */
+  stats(): SenderStats {
+    const { queue, spoolLimitBytes = 0 } = this.#options
+    const spool = this.#spool?.stats()
+    return {
+      ...this.#meters.read(),
+      concurrencyLimit: this.#limit.limit,
+      queueLimitBytes: queue.maxBytes,
+      queueLimitEvents: queue.maxEvents,
+      oldestAgeMs: this.#oldestAgeMs(spool?.oldestMs),
+      spool: spool === undefined ? undefined : { ...spool, limitBytes: spoolLimitBytes },
+    }
   }
 
   /**
@@ -123,13 +195,60 @@ export class Sender {
    * every moment; a metric shows it.
    */
   imbalance(): number {
-    const flight = this.#flight?.count ?? 0
-    return this.#books.imbalance(this.#queue.recount() + flight + this.#intake.outside().count)
+    const overflow = this.#overflow
+    let held = this.#queue.recount() + this.#intake.outside().count
+    for (const flight of this.#flights) held += flight.count
+    if (overflow !== undefined) held += overflow.tail.recount() + overflow.spooled
+    return this.#books.imbalance(held) || (this.#spool?.stats().imbalance ?? 0)
   }
 
   /** Whether a full `block` queue blocks: not while its sink waits for a person, for nobody else should. */
   get #patient(): boolean {
-    return this.#state.is !== 'holding'
+    return this.#dispatcher.trouble !== 'hold'
+  }
+
+  /** What the rate limit lets pass; the others are counted. */
+  #limited(whole: Encoded): Encoded {
+    const passing = this.#deps.rateLimit?.take(whole.count) ?? whole.count
+    if (passing >= whole.count) return whole
+    this.#books.drop('rate_limit', whole.count - passing, spanOf({ parts: [slice(whole, passing, whole.count)] }))
+    return slice(whole, 0, passing)
+  }
+
+  async #openSpool(): Promise<void> {
+    const { openSpool } = this.#deps
+    if (openSpool === undefined) return
+    let overflow: Overflow | undefined
+    const spool = await openSpool((loss) => overflow?.lost(loss))
+    this.#spool = spool
+    const { queue, spoolUse } = this.#options
+    const { encoding } = this.exporter
+    const { events } = spool.stats()
+    this.#books.accept(events)
+    overflow = new Overflow(
+      { maxBytes: queue.maxBytes, maxEvents: queue.maxEvents, always: spoolUse === 'always', encoding },
+      {
+        spool,
+        queue: this.#queue,
+        books: this.#books,
+        clock: this.#clock,
+        flights: this.#flights,
+        onReady: () => this.#batcher.notify(),
+        onRoom: () => this.#admitOutside(),
+      },
+      events,
+    )
+    // Offered before the start, and younger than what the spool has.
+    if (events > 0) for (const held of this.#queue.takeBack()) overflow.put(held)
+    this.#overflow = overflow
+    this.#intake.overflow = overflow
+    this.#batcher.overflow = overflow
+  }
+
+  #settled({ fromQueue }: Flight, { events, bytes }: Sum): void {
+    if (fromQueue) this.#queue.settle(events, bytes)
+    this.#overflow?.refill()
+    this.#admitOutside()
   }
 
   #admitOutside(): void {
@@ -137,143 +256,106 @@ export class Sender {
     if (this.#intake.wait !== undefined) this.#batcher.flush()
   }
 
-  async #run(): Promise<void> {
-    for (;;) {
-      const taken = await this.#batcher.next()
-      if (taken.length === 0) return
-      await this.#deliver(new Flight(taken))
+  /** What is in flight or waits is safer on the disk while the sink does not take it. */
+  #troubled(): void {
+    const { trouble } = this.#dispatcher
+    if (trouble !== this.#told) this.#deps.onTrouble?.(trouble, trouble === 'none' ? '' : this.books().lastError)
+    this.#told = trouble
+    if (this.#overflow !== undefined) {
+      this.#overflow.sinkFails = trouble !== 'none'
+      if (trouble !== 'none') this.#overflow.begin()
     }
-  }
-
-  /** Sends until every event of the flight is settled. */
-  async #deliver(flight: Flight): Promise<void> {
-    this.#flight = flight
-    for (let attempt = 1; ; attempt++) {
-      this.#expire(flight)
-      if (this.#deadline.signal.aborted) this.#drop(flight.takeAll(), 'shutdown')
-      if (flight.count === 0) break
-      if (attempt > 1) this.#books.retry()
-      const outcome = await this.#send(flight)
-      const waitMs = this.#apply(flight, outcome, attempt)
-      if (flight.count === 0) break
-      if (!this.#deadline.signal.aborted) await this.#nudge.wait(this.#shortened(waitMs))
-    }
-    this.#flight = undefined
-  }
-
-  /** A long wait would use up the grace of a stop without one more try. */
-  #shortened(waitMs: number): number {
-    return this.#stopping === undefined ? waitMs : Math.min(waitMs, this.#options.retry.initialMs)
-  }
-
-  #send(flight: Flight): Promise<Outcome> {
-    const { timeoutMs } = this.#options
-    return sendWithin(this.exporter, flight.batch(), timeoutMs, this.#deadline.signal, this.#clock)
-  }
-
-  /** Enters the outcome into the books and frees room; returns how long to wait if anything is left. */
-  #apply(flight: Flight, outcome: Outcome, attempt: number): number {
-    switch (outcome.status) {
-      case 'delivered':
-        this.#delivered(flight.takeAll())
-        return 0
-      case 'partial': {
-        const { events, bytes } = flight.takeAll()
-        const rejected = Math.min(Math.max(0, outcome.rejected), events)
-        this.#books.reject(outcome.reason, rejected)
-        this.#books.deliver(events - rejected, bytes)
-        this.#settled(events, bytes, { is: 'working' }, outcome.reason)
-        return 0
-      }
-      case 'rejected': {
-        const { events, bytes } = flight.takeAll()
-        this.#books.reject(outcome.reason, events)
-        this.#settled(events, bytes, { is: 'working' }, outcome.error.message)
-        return 0
-      }
-      case 'retryable':
-        this.#taken(flight, outcome)
-        this.#books.note(outcome.error.message)
-        this.#state = { is: 'backing_off' }
-        return retryDelayMs(attempt, this.#options.retry, this.#random, outcome.afterMs)
-      case 'hold':
-        this.#books.note(outcome.error.message)
-        this.#state = { is: 'holding' }
-        // While stopping nobody will mend it in time: do not make the whole agent wait for the deadline.
-        if (this.#stopping !== undefined) this.#deadline.abort()
-        this.#admitOutside()
-        return this.#options.retry.maxMs
-    }
-  }
-
-  #taken(flight: Flight, { taken = 0, refused }: Extract<Outcome, { status: 'retryable' }>): void {
-    if (taken <= 0) return
-    const { events, bytes } = flight.takeHead(taken)
-    const rejected = Math.min(Math.max(0, refused?.rejected ?? 0), events)
-    if (refused !== undefined) this.#books.reject(refused.reason, rejected)
-    this.#books.deliver(events - rejected, bytes)
-    this.#queue.settle(events, bytes)
-    this.#admitOutside()
-  }
-
-  #delivered(sum: { readonly events: number; readonly bytes: number }): void {
-    this.#books.deliver(sum.events, sum.bytes)
-    this.#settled(sum.events, sum.bytes, { is: 'working' }, '')
-  }
-
-  #settled(events: number, bytes: number, state: State, note: string): void {
-    this.#queue.settle(events, bytes)
-    this.#state = state
-    this.#books.note(note)
-    this.#admitOutside()
-  }
-
-  #expire(flight: Flight): void {
-    const { maxAgeMs } = this.#options.retry
-    if (maxAgeMs !== undefined) this.#drop(flight.takeOlder(this.#clock.nowMs() - maxAgeMs), 'expired')
-  }
-
-  #drop(sum: { readonly events: number; readonly bytes: number }, reason: DropReason): void {
-    if (sum.events === 0) return
-    this.#books.drop(reason, sum.events)
-    this.#queue.settle(sum.events, sum.bytes)
-    this.#admitOutside()
+    // While stopping nobody will mend it in time; with a spool there is no need to try on.
+    const vain = trouble === 'hold' || (trouble !== 'none' && this.#overflow !== undefined)
+    if (vain && this.#stopping !== undefined) this.#expireGrace()
+    if (trouble === 'hold') this.#admitOutside()
+    this.#dispatcher.look()
   }
 
   async #stop(graceMs: number): Promise<void> {
     const cancel = this.#clock.after(graceMs, () => this.#expireGrace())
-    const neverStarted = this.#state.is === 'starting'
+    const neverStarted = this.#state === 'starting'
     // One turn, so that `#stopping` is set before anything below looks at it.
     await Promise.resolve()
-    if (graceMs <= 0 || neverStarted) this.#expireGrace()
+    const vain = this.#overflow !== undefined && this.#dispatcher.trouble !== 'none'
+    if (graceMs <= 0 || neverStarted || vain) this.#expireGrace()
     this.#batcher.end()
     this.#nudge.ring()
     await this.#loop
     cancel()
     this.#expireGrace()
-    this.#state = { is: 'closed' }
+    await this.#keepOrDrop()
+    this.#state = 'closed'
     await waitAtMost(this.exporter.stop(), ABANDON_MS, this.#clock)
+    // A disk that hangs must not keep the agent from ending.
+    for (const file of [this.#deps.deadLetters, this.#spool]) {
+      if (file !== undefined) await waitAtMost(file.close(), DISK_END_MS, this.#clock)
+    }
   }
 
-  /** The end of the grace: whatever is still held is dropped, counted. */
+  /** The end of the grace: what is still held goes to the spool, or is dropped, counted. */
   #expireGrace(): void {
     this.#deadline.abort()
+    this.#batcher.cut()
     this.#nudge.ring()
+    this.#dispatcher.look()
+    if (this.#overflow === undefined) this.#intake.dropAll('shutdown')
+    else this.#intake.admit(false)
+  }
+
+  /** Nothing is sent any more: what is in memory is written where there is a spool, else dropped. */
+  async #keepOrDrop(): Promise<void> {
+    const overflow = this.#overflow
+    if (overflow !== undefined) await waitAtMost(overflow.end(), DISK_END_MS, this.#clock)
+    for (const flight of this.#flights) {
+      const span = spanOf(flight.batch())
+      const kept = overflow?.has(flight) === true
+      const { events, bytes } = flight.takeAll()
+      if (kept) overflow.takeBack(events)
+      else this.#books.drop('shutdown', events, span)
+      if (flight.fromQueue) this.#queue.settle(events, bytes)
+    }
+    this.#flights.clear()
     this.#intake.dropAll('shutdown')
   }
 
-  #shownState(): Books['state'] {
-    if (this.#state.is === 'closed') return 'stopped'
-    if (this.#stopping !== undefined) return 'draining'
-    switch (this.#state.is) {
-      case 'starting':
-        return 'starting'
-      case 'working':
-        return 'healthy'
-      case 'backing_off':
-        return 'retrying'
-      case 'holding':
-        return 'hold'
+  /** Events and bytes in memory. */
+  #memory(): Sum {
+    const outside = this.#intake.outside()
+    const tail = this.#overflow?.tail ?? { events: 0, bytes: 0 }
+    let events = this.#queue.events + outside.count + tail.events
+    let bytes = this.#queue.bytes + outside.sizeBytes + tail.bytes
+    for (const flight of this.#flights) {
+      if (flight.fromQueue) continue
+      const { count, sizeBytes } = flight.batch()
+      events += count
+      bytes += sizeBytes
     }
+    return { events, bytes }
   }
+
+  #oldestAgeMs(spoolMs: number | undefined): number {
+    const ages = [this.#queue.oldestMs, ...[...this.#flights].map(({ oldestMs }) => oldestMs)]
+      .filter((ms) => ms !== undefined)
+      .map((ms) => this.#clock.nowMs() - ms)
+    if (spoolMs !== undefined && (this.#overflow?.spooled ?? 0) > 0) ages.push(this.#clock.wallMs() - spoolMs)
+    return Math.max(0, ...ages)
+  }
+
+  #shownState(): Books['state'] {
+    if (this.#state === 'closed') return 'stopped'
+    if (this.#stopping !== undefined) return 'draining'
+    if (this.#state === 'starting') return 'starting'
+    const trouble = this.#dispatcher.trouble
+    return trouble === 'none' ? 'healthy' : trouble
+  }
+}
+
+/** Bytes and events for the queue. */
+function queueBounds({ queue, batch }: SenderOptions, spool: boolean): [bytes: number, events: number] {
+  if (!spool) return [queue.maxBytes, queue.maxEvents]
+  return [
+    Math.min(queue.maxBytes, batch.maxBytes * QUEUED_BATCHES),
+    Math.min(queue.maxEvents, batch.maxEvents * QUEUED_BATCHES),
+  ]
 }

@@ -1,8 +1,10 @@
 /** The durable record of how far the sink has taken everything. */
+import { isNoSpace } from '../errors.ts'
 import type { Clock } from '../sending/clock.ts'
 import type { SpoolFiles } from './files.ts'
 import { encodeCursor } from './format.ts'
 import type { Cursor } from './format.ts'
+import { ignoring } from './recovery.ts'
 
 /** Stores are at least this far apart: an ack must not cost a sync. A crash repeats at most what was acked in between. */
 const STORE_EVERY_MS = 200
@@ -88,8 +90,22 @@ export class CursorKeeper {
   }
 
   async #write(bytes: Buffer): Promise<void> {
-    const temporary = `${this.#dir}/cursor.tmp`
-    const file = await this.#files.open(temporary, 'replace')
+    const path = `${this.#dir}/cursor`
+    try {
+      await this.#fill(`${path}.tmp`, 'replace', bytes)
+    } catch (error) {
+      if (!isNoSpace(error)) throw error
+      // A spool that has filled its disk would keep what is spent, and with it the disk full, for ever. The old cursor has
+      // its block: torn by a power cut it counts as damaged, and everything is sent again.
+      await ignoring(this.#files.unlink(`${path}.tmp`))
+      return await this.#fill(path, 'write', bytes)
+    }
+    await this.#files.rename(`${path}.tmp`, path)
+    await this.#files.syncFolder(this.#dir)
+  }
+
+  async #fill(path: string, how: 'replace' | 'write', bytes: Buffer): Promise<void> {
+    const file = await this.#files.open(path, how)
     try {
       for (let at = 0; at < bytes.length;) {
         const written = await file.write([bytes.subarray(at)], at)
@@ -100,7 +116,5 @@ export class CursorKeeper {
     } finally {
       await file.close()
     }
-    await this.#files.rename(temporary, `${this.#dir}/cursor`)
-    await this.#files.syncFolder(this.#dir)
   }
 }

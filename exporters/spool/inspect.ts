@@ -5,16 +5,20 @@
 import { errnoOf, ExportError } from '../errors.ts'
 import type { Segment } from './catalog.ts'
 import type { SpoolFile, SpoolFiles } from './files.ts'
-import { FIRST_FRAME, FRAME_HEAD, segmentName, segmentNumber } from './format.ts'
+import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, segmentName, segmentNumber } from './format.ts'
 import type { ReadFrame } from './reader.ts'
-import { framesOf, loadCursor, quarantine, readFully, readSegment, recover, withFile } from './recovery.ts'
+import { framesOf, inForce, loadCursor, quarantine, readFully, readSegment, recover, withFile } from './recovery.ts'
 import type { RecoveryReport } from './recovery.ts'
+import { Window } from './scan.ts'
+
+/** Holds many heads of small frames, and costs little where the next one is farther off. */
+const HEADS_WINDOW = 64 << 10
 
 /** One segment as `list` shows it. */
 export interface SegmentFacts {
   readonly name: string
   readonly bytes: number
-  /** undefined where only reading the segment would tell: for the last one. */
+  /** By the positions, so with those that cannot be read. undefined when the file has gone meanwhile. */
   readonly events: number | undefined
   /** Positions; `to` is exclusive. */
   readonly from: number
@@ -28,8 +32,24 @@ export interface Listing {
   /** `name: why` of files that are no readable segment. */
   readonly unreadable: readonly string[]
   readonly bytes: number
-  /** Position of the first event not yet acked; undefined when no cursor can be read. */
-  readonly settled: number | undefined
+  /** Absent together with all segments: the folder is no spool, or none yet. */
+  readonly cursor: 'read' | 'absent' | 'corrupt'
+  /** Positions: everything before is acked or counted. Without a cursor that of the first segment. */
+  readonly settled: number
+  /** What the cursor last knew to be durable or dropped. */
+  readonly durable: number
+  /** After the last event. */
+  readonly end: number
+  /** Behind the last frame of the last segment: a torn tail, or an append going on right now. */
+  readonly tailBytes: number
+  /** Files in `quarantine/`. */
+  readonly quarantined: number
+}
+
+/** What `repair` did and could not mend. */
+export interface RepairReport extends RecoveryReport {
+  /** Segments with damage inside: their readable events stay, what is missing is counted when the reader comes to it. */
+  readonly damaged: readonly Verdict[]
 }
 
 /** What `verify` found in one segment. */
@@ -44,15 +64,61 @@ export interface Verdict extends SegmentFacts {
   readonly tailOnly: boolean
 }
 
-/** Segments, their sizes and ages; reads headers only. Rejects when the folder cannot be listed. */
+/**
+ * Segments, their sizes and ages; of all but the last only headers are read, of that one the heads of its frames. Rejects
+ * when the folder cannot be listed.
+ */
 export async function list(dir: string, files: SpoolFiles): Promise<Listing> {
   const { segments, unreadable } = await segmentsOf(dir, files)
+  const last = segments.at(-1)
+  const tail = last === undefined ? undefined : await tailOf(last, files)
+  const first = segments[0]?.header.base ?? 0
+  // Only now: the cursor of a running agent must not be older than the segments.
   const cursor = await loadCursor(dir, files)
+  const quarantined = await files.readdir(`${dir}/quarantine`).catch(() => [])
+  const found = (await files.readdir(dir)).includes('cursor')
+  const known = typeof cursor === 'object' ? cursor : { seq: first, durable: 0 }
   return {
-    segments: segments.map((segment, i) => factsOf(segment, limitOf(segments, i))),
+    segments: segments.map((segment, i) => factsOf(segment, limitOf(segments, i) ?? tail?.end)),
     unreadable,
     bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
-    settled: typeof cursor === 'string' ? undefined : cursor.seq,
+    cursor: typeof cursor === 'object' ? 'read' : found ? 'corrupt' : 'absent',
+    settled: known.seq,
+    durable: known.durable,
+    end: Math.max(tail?.end ?? 0, known.seq),
+    tailBytes: tail?.restBytes ?? 0,
+    quarantined: quarantined.length,
+  }
+}
+
+/** Where a segment ends. undefined when its file has gone meanwhile. */
+async function tailOf(
+  segment: Segment,
+  files: SpoolFiles,
+): Promise<{ readonly end: number; readonly restBytes: number } | undefined> {
+  const found = { end: segment.header.base, offset: FIRST_FRAME }
+  const there = await reading(files, segment, async (file) => {
+    if (await walkHeads(file, segment, found).catch(() => false)) return
+    // Something is in the way: look at every byte, to see what lies behind it.
+    for await (const frame of framesOf(file, segment, segment.bytes)) {
+      found.end = frame.seq + frame.count
+      found.offset = frame.end
+    }
+  })
+  return there ? { end: found.end, restBytes: segment.bytes - found.offset } : undefined
+}
+
+/** From head to head, without payloads and checksums. False when it is not the end that ends it. */
+async function walkHeads(file: SpoolFile, segment: Segment, found: { end: number; offset: number }): Promise<boolean> {
+  const window = new Window(file, HEADS_WINDOW, false)
+  for (;;) {
+    const bytes = await window.at(found.offset, FRAME_HEAD, segment.bytes)
+    if (bytes.length < FRAME_HEAD) return found.offset === segment.bytes
+    const head = decodeFrameHead(bytes, 0)
+    const next = found.offset + FRAME_HEAD + head.bytes
+    if (head.seq !== found.end || head.count === 0 || next > segment.bytes) return false
+    found.end += head.count
+    found.offset = next
   }
 }
 
@@ -87,21 +153,27 @@ export async function* verify(dir: string, files: SpoolFiles): AsyncGenerator<Ve
  * Does what a start would do (quarantine, torn tail, spent segments) and moves segments without a single valid frame
  * to `quarantine/` as well. Throws ExportError while a process uses the spool.
  */
-export async function repair(dir: string, files: SpoolFiles, wallMs: number): Promise<RecoveryReport> {
+export async function repair(dir: string, files: SpoolFiles, wallMs: number): Promise<RepairReport> {
   const lock = await files.lock(dir)
   if ('heldBy' in lock) {
     const who = lock.heldBy > 0 ? `process ${lock.heldBy}` : 'another process'
-    throw new ExportError('UNUSABLE_PATH', `cannot repair the spool "${dir}": ${who} is using it; stop that one first`)
+    throw new ExportError('UNUSABLE', `cannot repair the spool "${dir}": ${who} is using it; stop that one first`)
   }
   try {
     const { report } = await recover(dir, files, wallMs)
     const quarantined = [...report.quarantined]
-    for await (const { name, frames } of verify(dir, files)) {
-      if (frames > 0) continue
-      quarantined.push(`${name}: no valid frame in it`)
-      await quarantine(dir, name, files, wallMs)
+    const damaged: Verdict[] = []
+    let { segments, bytes } = report
+    for await (const verdict of verify(dir, files)) {
+      const { name, frames, badBytes, missingEvents } = verdict
+      if (frames === 0) {
+        quarantined.push(`${name}: no valid frame in it`)
+        await quarantine(dir, name, files, wallMs)
+        segments--
+        bytes -= verdict.bytes
+      } else if (badBytes > 0 || missingEvents > 0) damaged.push(verdict)
     }
-    return { ...report, quarantined }
+    return { ...report, segments, bytes, quarantined, damaged }
   } finally {
     await lock.release()
   }
@@ -150,10 +222,18 @@ async function segmentsOf(dir: string, files: SpoolFiles): Promise<{ segments: S
   for (const number of numbers.toSorted((a, b) => a - b)) {
     const read = await readSegment(dir, number, files)
     if (typeof read === 'object') all.push(read)
-    else unreadable.push(`${segmentName(number)}: ${typeof read === 'string' ? read : `torn at birth, ${read} bytes`}`)
+    else if (!(await gone(`${dir}/${segmentName(number)}`, files)))
+      unreadable.push(`${segmentName(number)}: ${typeof read === 'string' ? read : `torn at birth, ${read} bytes`}`)
   }
-  const segments = all.filter((one, i) => !all.some((later, j) => j > i && later.header.base <= one.header.base))
-  return { segments, unreadable }
+  return { segments: inForce(all), unreadable }
+}
+
+/** Removed meanwhile, which a running agent does with what is acked. */
+function gone(path: string, files: SpoolFiles): Promise<boolean> {
+  return files.stat(path).then(
+    () => false,
+    (error: unknown) => errnoOf(error) === 'ENOENT',
+  )
 }
 
 /** Opens and reads; false when the file has gone, which a running agent does with what is acked. */

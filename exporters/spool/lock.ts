@@ -33,14 +33,28 @@ export async function lockFolder(folder: string): Promise<Lock | { readonly held
   }
 }
 
+/** The process that has the lock (0: not known which), without touching it; undefined when none has. */
+export async function lockHolder(folder: string): Promise<number | undefined> {
+  const handle = await open(folder, 'r')
+  try {
+    return (await ask(`/proc/self/fd/${handle.fd}/lock`)) ?? (await ask(await nameOf(folder)))
+  } finally {
+    await handle.close()
+  }
+}
+
 /** For file systems without sockets: a name in the kernel, made from the folder's identity. */
 async function lockByName(folder: string): Promise<Lock | { readonly heldBy: number }> {
-  const { dev, ino } = await stat(folder)
-  const path = `\0ktrail-spool-${dev}-${ino}`
+  const path = await nameOf(folder)
   const server = await listen(path)
   if (!(server instanceof Error)) return { release: () => close(server) }
   if (errnoOf(server) !== 'EADDRINUSE') throw server
   return { heldBy: (await ask(path)) ?? 0 }
+}
+
+async function nameOf(folder: string): Promise<string> {
+  const { dev, ino } = await stat(folder)
+  return `\0ktrail-spool-${dev}-${ino}`
 }
 
 function listen(path: string): Promise<Server | Error> {

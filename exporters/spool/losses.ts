@@ -1,4 +1,8 @@
 /** What the spool tells about events that it had and has no more. */
+import { Histogram } from '../sending/histogram.ts'
+
+/** Seconds of a sync, from a disk with a battery behind its cache to one that is about to fail. */
+const SYNC_SECONDS: readonly number[] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
 /** Why: the size or disk limit, the age limit, or damage (a bad checksum, a missing or unreadable file). */
 export type LossReason = 'spool_full' | 'expired' | 'corrupt'
@@ -24,6 +28,7 @@ export class Tally {
   /** Events not held in memory any more when a sync failed: they may or may not have reached the disk. */
   possiblyLost = 0
   syncs = 0
+  readonly syncSeconds: Histogram = new Histogram(SYNC_SECONDS)
   syncFailures = 0
   lastError = ''
   readonly lost: Record<LossReason, number> = { spool_full: 0, expired: 0, corrupt: 0 }

@@ -6,10 +6,11 @@
  * | 1, 1, 2 | version 1; length of the encoding's name; number of abouts |
  * | 4, 4, 8 | events; bytes of the events; sequence number of the first |
  * | n | the encoding's name |
- * | each: 1, n, 2, n | abouts: length and text of the type, length and text of the policy |
+ * | each: 1, n, 2, n, [2, n × 3] | abouts: length and text of the type, of the policy; of a loss: stage, exporter, reason |
  * | 4, 2, 8, 8 each event | where it ends; its about; its time; its sequence number, as four arrays |
  * | n | the events' bytes, as they are |
  */
+import type { LossKind } from '../../collector/event.ts'
 import type { About, Described } from '../described.ts'
 import type { Encoding } from '../exporter.ts'
 import type { ReadFrame } from './reader.ts'
@@ -21,7 +22,14 @@ const EVENT_BYTES = 22
 const MAX_ABOUTS = 0xffff
 
 // Complete by its type: a new type of event does not compile until it stands here.
-const TYPES: Readonly<Record<About['type'], true>> = { process_exec: true, process_exit: true, process_kprobe: true }
+const TYPES: Readonly<Record<About['type'], true>> = {
+  process_exec: true,
+  process_exit: true,
+  process_kprobe: true,
+  events_lost: true,
+}
+const ENCODINGS: Readonly<Record<Encoding, true>> = { json: true, compact: true, otlp: true, otlp_json: true }
+const STAGES: Readonly<Record<LossKind['stage'], true>> = { kernel: true, exporter: true }
 
 /**
  * The frame for a piece; its bytes are not copied and must not change until they are durable. Throws RangeError for a
@@ -30,13 +38,14 @@ const TYPES: Readonly<Record<About['type'], true>> = { process_exec: true, proce
 export function frameOf(piece: Described): SpoolFrame {
   const indexes = new Map<string, number>()
   const texts: Buffer[] = []
-  const rows = piece.abouts.map(({ type, policy }) => {
-    const key = `${type}\0${policy}`
+  const rows = piece.abouts.map(({ type, policy, loss }) => {
+    const key = loss === undefined ? `${type}\0${policy}` : `${type}\0${loss.stage}\0${loss.exporter}\0${loss.reason}`
     const known = indexes.get(key)
     if (known !== undefined) return known
     if (indexes.size === MAX_ABOUTS) throw new RangeError(`expected at most ${MAX_ABOUTS} different abouts in a piece`)
     indexes.set(key, indexes.size)
     texts.push(textOf(type, 1), textOf(policy, 2))
+    if (loss !== undefined) texts.push(textOf(loss.stage, 2), textOf(loss.exporter, 2), textOf(loss.reason, 2))
     return indexes.size - 1
   })
   const encoding = Buffer.from(piece.encoding)
@@ -63,8 +72,8 @@ export function frameOf(piece: Described): SpoolFrame {
  * The piece in a frame; `bytes` is a view of the payload. A sentence when it is none, or of another encoding than the
  * exporter has now (after a change of its configuration): such a frame is to be counted as rejected.
  */
-export function pieceOf(frame: Pick<ReadFrame, 'payload' | 'count'>, encoding: Encoding): Described | string {
-  const { payload, count } = frame
+export function pieceOf(frame: Pick<ReadFrame, 'payload' | 'count' | 'epoch'>, encoding: Encoding): Described | string {
+  const { payload, count, epoch } = frame
   if (payload.length < HEAD_BYTES) return `expected a piece of events, got ${payload.length} bytes`
   const version = payload.readUInt8(0)
   if (version !== VERSION)
@@ -96,7 +105,15 @@ export function pieceOf(frame: Pick<ReadFrame, 'payload' | 'count'>, encoding: E
   }
   if (before !== size) return `expected the last event to end at ${size}, got ${before}`
   const bytes = payload.subarray(payload.length - size)
-  return { encoding, bytes, ends, count, firstSeq: payload.readDoubleLE(12), abouts, times, seqs }
+  return { encoding, bytes, ends, count, firstSeq: payload.readDoubleLE(12), abouts, times, seqs, epoch }
+}
+
+/** The piece in a frame, whatever encoding it has; a sentence when it is none. */
+export function anyPieceOf(frame: Pick<ReadFrame, 'payload' | 'count' | 'epoch'>): Described | string {
+  const { payload } = frame
+  const name =
+    payload.length < HEAD_BYTES ? '' : payload.toString('utf8', HEAD_BYTES, HEAD_BYTES + payload.readUInt8(1))
+  return pieceOf(frame, isEncoding(name) ? name : 'json')
 }
 
 function readAbouts(payload: Buffer, from: number, count: number): { abouts: readonly About[]; end: number } | string {
@@ -115,13 +132,30 @@ function readAbouts(payload: Buffer, from: number, count: number): { abouts: rea
     const policy = text(2)
     if (type === undefined || policy === undefined) return `about ${i} of ${count} lies outside of its piece`
     if (!isType(type)) return `expected a type of event, got ${JSON.stringify(type)}: written by another release`
-    abouts.push({ type, policy })
+    if (type !== 'events_lost') {
+      abouts.push({ type, policy })
+      continue
+    }
+    const [stage, exporter, reason] = [text(2), text(2), text(2)]
+    if (stage === undefined || exporter === undefined || reason === undefined) {
+      return `about ${i} of ${count} lies outside of its piece`
+    }
+    if (!isStage(stage)) return `expected a stage of losses, got ${JSON.stringify(stage)}: written by another release`
+    abouts.push({ type, policy, loss: { stage, exporter, reason } })
   }
   return { abouts, end: at }
 }
 
 function isType(text: string): text is About['type'] {
   return Object.hasOwn(TYPES, text)
+}
+
+function isEncoding(text: string): text is Encoding {
+  return Object.hasOwn(ENCODINGS, text)
+}
+
+function isStage(text: string): text is LossKind['stage'] {
+  return Object.hasOwn(STAGES, text)
 }
 
 function textOf(text: string, lengthBytes: 1 | 2): Buffer {

@@ -38,6 +38,12 @@ export type ReadResult =
   /** The device refused; worth trying again. After a few times what cannot be read is counted as corrupt and passed. */
   | { readonly status: 'failed'; readonly error: Error }
 
+/** How much one `next` may give: bytes of payload, and events. */
+export interface Most {
+  readonly bytes: number
+  readonly events: number
+}
+
 interface Out extends Token {
   readonly events: number
   readonly segment: number
@@ -108,11 +114,11 @@ export class Reader {
     return this.#out.reduce((sum, { events }) => sum + events, 0)
   }
 
-  /** Frames from the front: at least one, and no more than `maxBytes` of payload unless the first alone is larger. */
-  next(maxBytes: number): Promise<ReadResult> {
+  /** Frames from the front: at least one, and no more than `most` unless the first alone is more. */
+  next(most: Most): Promise<ReadResult> {
     return this.#exclusive.run(async () => {
       try {
-        const result = await this.#next(maxBytes)
+        const result = await this.#next(most)
         this.#failures = 0
         return result
       } catch (error) {
@@ -174,7 +180,7 @@ export class Reader {
     if (last !== undefined) this.#settled({ seq: last.to, segment: last.segment, offset: last.offset })
   }
 
-  async #next(maxBytes: number): Promise<ReadResult> {
+  async #next(most: Most): Promise<ReadResult> {
     for (;;) {
       const catalog = this.#catalog
       if (this.#seq >= catalog.end) return { status: 'empty' }
@@ -199,7 +205,7 @@ export class Reader {
         if (catalog.generation === generation) this.pass(limitSeq)
         continue
       }
-      const found = await this.#collect(place, { salt: segment.header.salt, end, minSeq: 0, limitSeq }, maxBytes)
+      const found = await this.#collect(place, { salt: segment.header.salt, end, minSeq: 0, limitSeq }, most)
       if (catalog.generation !== generation) continue
       const first = found.frames[0]
       if (first === undefined) {
@@ -232,12 +238,13 @@ export class Reader {
   async #collect(
     place: Place,
     bounds: Bounds,
-    maxBytes: number,
+    most: Most,
   ): Promise<{ frames: readonly ReadFrame[]; offset: number; skippedBytes: number }> {
     const { window, segment } = place
     const frames: ReadFrame[] = []
     let expected = this.#seq
     let bytes = 0
+    let events = 0
     let skippedBytes = 0
     let { offset } = place
     while (offset < bounds.end) {
@@ -252,13 +259,15 @@ export class Reader {
         offset = found.end
         continue
       }
-      if (frames.length > 0 && (found.seq !== expected || bytes + found.bytes > maxBytes)) break
+      const fits = bytes + found.bytes <= most.bytes && events + found.count <= most.events
+      if (frames.length > 0 && (found.seq !== expected || !fits)) break
       const payload = await payloadOf(window, found)
       if (payload.length !== found.bytes) break
       const { seq, count, first, last } = found
       frames.push({ seq, count, first, last, epoch: segment.header.epoch, payload })
       expected = seq + count
       bytes += found.bytes
+      events += count
       offset = found.end
     }
     return { frames, offset, skippedBytes }

@@ -66,8 +66,8 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
       await ignoring(files.unlink(`${dir}/${segmentName(number)}`))
     } else all.push(read)
   }
-  const superseded = all.filter((one, i) => all.some((later, j) => j > i && later.header.base <= one.header.base))
-  let kept = all.filter((segment) => !superseded.includes(segment))
+  let kept = inForce(all)
+  const superseded = all.length === kept.length ? [] : all.filter((segment) => !kept.includes(segment))
   let end = 0
   for (let last = kept.at(-1); last !== undefined; last = kept.at(-1)) {
     const tail = await mendTail(last, files)
@@ -91,6 +91,8 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
   )
   const spent = safe ? kept.filter((_, i) => limit(i) <= seq) : []
   for (const { path } of [...superseded, ...spent]) await ignoring(files.unlink(path))
+  // A power cut must not bring them back behind what is delivered meanwhile.
+  if (superseded.length > 0) await ignoring(files.syncFolder(dir))
   const segments = kept.filter((segment) => !spent.includes(segment))
   return {
     segments,
@@ -107,6 +109,17 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
       cursor: cursor.state,
     },
   }
+}
+
+/** Those that no later segment takes the place of, by the same base or a smaller one. `all` ascends by number. */
+export function inForce(all: readonly Segment[]): Segment[] {
+  let smallest = Infinity
+  const kept = all.toReversed().filter(({ header }) => {
+    if (header.base >= smallest) return false
+    smallest = header.base
+    return true
+  })
+  return kept.toReversed()
 }
 
 /**

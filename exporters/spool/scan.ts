@@ -131,8 +131,9 @@ export async function findFrame(window: Window, from: number, bounds: Bounds): P
 
 function nextPlausible(bytes: Buffer, offset: number, bounds: Bounds): number {
   for (let i = 0; i + FRAME_HEAD <= bytes.length; i++) {
-    // Positions fit in 53 bits: the highest byte of a real one is 0, which spares most of the decoding.
-    if (bytes[i + 15] !== 0) continue
+    // Positions fit in 53 bits: the highest byte of a real one is 0, which spares most of the decoding. The count is not
+    // 0, which spares it in blocks of zeros: a power cut leaves those.
+    if (bytes[i + 15] !== 0 || bytes.readUInt32LE(i + 16) === 0) continue
     const head = decodeFrameHead(bytes, i)
     if (plausible(head, offset + i + FRAME_HEAD + head.bytes, bounds)) return i
   }

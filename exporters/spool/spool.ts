@@ -13,6 +13,7 @@
  */
 import { ExportError, textOf } from '../errors.ts'
 import type { Clock, Random } from '../sending/clock.ts'
+import type { HistogramCounts } from '../sending/histogram.ts'
 import { Catalog } from './catalog.ts'
 import { CursorKeeper } from './cursor.ts'
 import { Exclusive } from './exclusive.ts'
@@ -68,8 +69,12 @@ export interface SpoolStats {
   readonly acked: number
   readonly lost: Readonly<Record<LossReason, number>>
   readonly corruptBytes: number
+  /** Cut off the end of the last segment at the start: a write that a crash interrupted. */
+  readonly tornBytes: number
   readonly possiblyLost: number
   readonly syncs: number
+  /** Of each file synced. */
+  readonly syncSeconds: HistogramCounts
   readonly syncFailures: number
   readonly lastError: string
   /** Anything but 0 is a bug in this program. */
@@ -91,7 +96,7 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
     .then(() => files.lock(dir))
     .catch((error: unknown) => {
       throw new ExportError(
-        'UNUSABLE_PATH',
+        'UNUSABLE',
         `cannot use "${dir}" as a spool: ${textOf(error)}; make it a folder that the agent may write`,
         error,
       )
@@ -99,7 +104,7 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
   if ('heldBy' in lock) {
     const who = lock.heldBy > 0 ? `process ${lock.heldBy}` : 'another process'
     throw new ExportError(
-      'UNUSABLE_PATH',
+      'UNUSABLE',
       `cannot open the spool "${dir}": ${who} is using it; stop that one or give this exporter another folder`,
     )
   }
@@ -112,7 +117,7 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
   } catch (error) {
     await ignoring(lock.release())
     throw new ExportError(
-      'UNUSABLE_PATH',
+      'UNUSABLE',
       `cannot list the spool "${dir}": ${textOf(error)}; look at the file system`,
       error,
     )
@@ -182,14 +187,19 @@ export class Spool implements AsyncDisposable {
    */
   append(frames: readonly SpoolFrame[]): Promise<AppendResult> {
     if (this.#closed === undefined) return this.#writer.append(frames)
-    return Promise.resolve({ status: 'failed', error: new ExportError('CLOSED', 'the spool is closed'), frames: 0 })
+    return Promise.resolve({
+      status: 'failed',
+      error: new ExportError('CLOSED', 'the spool is closed'),
+      frames: 0,
+      from: 0,
+    })
   }
 
-  /** The next frames, at least one and at most `maxBytes` of payload unless the first alone is larger. */
-  async next(maxBytes: number): Promise<ReadResult> {
+  /** The next frames, at least one and at most `maxBytes` of payload and `maxEvents` unless the first alone is more. */
+  async next(maxBytes: number, maxEvents: number = Infinity): Promise<ReadResult> {
     if (this.#closed !== undefined) return { status: 'empty' }
     if (this.#ages) await this.#exclusive.run(() => this.#limits.expire())
-    return this.#reader.next(maxBytes)
+    return this.#reader.next({ bytes: maxBytes, events: maxEvents })
   }
 
   /** What the token stands for is delivered (or refused for good): it will not be read again. */
@@ -236,8 +246,10 @@ export class Spool implements AsyncDisposable {
       acked: tally.acked,
       lost: { ...tally.lost },
       corruptBytes: tally.corruptBytes,
+      tornBytes: this.recovery.tornBytes,
       possiblyLost: tally.possiblyLost,
       syncs: tally.syncs,
+      syncSeconds: tally.syncSeconds,
       syncFailures: tally.syncFailures,
       lastError: tally.lastError,
       imbalance: this.#recovered + tally.appended - tally.acked - lost - events,

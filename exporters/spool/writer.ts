@@ -8,7 +8,7 @@
  *   segment, whose base makes the old copies not exist; only then are those cut off. Until that has worked, nothing new
  *   is appended, for the order on disk must stay the order of positions.
  */
-import { errnoOf } from '../errors.ts'
+import { errnoOf, isNoSpace } from '../errors.ts'
 import type { Clock, Random } from '../sending/clock.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import type { Exclusive } from './exclusive.ts'
@@ -24,12 +24,15 @@ import type { Placed, SpoolFrame } from './segment.ts'
 /** Why nothing more fits: the spool's own limit, the reserve of its file system, or the file system is full. */
 export type FullReason = 'max_bytes' | 'min_free' | 'no_space'
 
-/** What became of an append. Of one that did not go through, the first `frames` frames are in all the same. */
+/**
+ * What became of an append. Of one that did not go through, the first `frames` frames are in all the same. What is in
+ * has the positions from `from` on, without gap.
+ */
 export type AppendResult =
-  /** Positions from `from` up to `end` (exclusive). */
+  /** Up to `end` (exclusive). */
   | { readonly status: 'written'; readonly from: number; readonly end: number }
-  | { readonly status: 'full'; readonly why: FullReason; readonly frames: number }
-  | { readonly status: 'failed'; readonly error: Error; readonly frames: number }
+  | { readonly status: 'full'; readonly why: FullReason; readonly frames: number; readonly from: number }
+  | { readonly status: 'failed'; readonly error: Error; readonly frames: number; readonly from: number }
 
 export type FsyncPolicy = { readonly intervalMs: number } | 'batch' | 'never'
 
@@ -180,7 +183,7 @@ export class Writer {
       const { frames, written, from, resolve } = pending
       if (failure === undefined || written === frames.length) {
         resolve({ status: 'written', from, end: from + frames.reduce((sum, { count }) => sum + count, 0) })
-      } else resolve({ ...failure, frames: written })
+      } else resolve({ ...failure, frames: written, from })
     }
     this.#scheduleSync()
   }
@@ -325,7 +328,9 @@ export class Writer {
       const { sealed } = writer
       if (writer.gone) continue
       try {
+        const startMs = this.#clock.nowMs()
         await writer.file.sync()
+        this.#tally.syncSeconds.add((this.#clock.nowMs() - startMs) / 1000)
       } catch (error) {
         if (writer.gone) continue
         this.#rewrite = true
@@ -405,8 +410,7 @@ export class Writer {
 }
 
 function failureOf(error: Error): Failure {
-  const errno = errnoOf(error)
-  if (errno === 'ENOSPC' || errno === 'EDQUOT') return { status: 'full', why: 'no_space' }
+  if (isNoSpace(error)) return { status: 'full', why: 'no_space' }
   return { status: 'failed', error }
 }
 

@@ -3,12 +3,6 @@
  * exporter to a server in a process of its own that throws everything away. Beside it, in the same run, the SDK's pipeline:
  * Logger, BatchLogRecordProcessor and the OTLP exporter, fed the same bodies and attributes at the pace at which it loses none.
  */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-http'
-import { resourceFromAttributes } from '@opentelemetry/resources'
-import { BatchLogRecordProcessor, LoggerProvider } from '@opentelemetry/sdk-logs'
 import type { Event } from '../../collector/event.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
 import type { Encoder } from '../../exporters/exporter.ts'
@@ -16,14 +10,15 @@ import { FanOut } from '../../exporters/fanout.ts'
 import type { Compression } from '../../exporters/otlp/compress.ts'
 import { createOtlpEncoder } from '../../exporters/otlp/encode.ts'
 import { OtlpExporter } from '../../exporters/otlp/exporter.ts'
-import { plainRecord } from '../../exporters/otlp/records.ts'
 import { createSdkEncoder } from '../../exporters/otlp/sdk.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../exporters/sending/options.ts'
 import { Sender } from '../../exporters/sending/sender.ts'
 import { loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
+import { discardingSink } from './support/discarding-sink.ts'
 import { Line, NODE_NAME, chunksOf } from './support/replay.ts'
 import { QUICK, median, printResult, show } from './support/result.ts'
+import { sdkPipeline } from './support/sdk-pipeline.ts'
 
 const SYNTHETIC_RECORDS = 60_000
 const EVENTS = QUICK ? 100_000 : 600_000
@@ -40,12 +35,8 @@ interface Cost {
   readonly bytes: number
 }
 
-/** Answers 200 to everything; says its port on a line. */
-const SINK = `const s=require('http').createServer((q,r)=>{q.on('data',()=>{});q.on('end',()=>r.end())});
-s.listen(0,'127.0.0.1',()=>console.log(s.address().port));process.stdin.on('end',()=>process.exit()).resume()`
-const sink = spawn(process.execPath, ['-e', SINK], { stdio: ['pipe', 'pipe', 'inherit'] })
-const [port] = (await once(createInterface(sink.stdout), 'line')) as [string]
-const endpoint = `http://127.0.0.1:${port}/v1/logs`
+using sink = await discardingSink()
+const endpoint = sink.url
 
 const recording = (process.argv.includes('--synthetic') ? undefined : loadRecording()) ?? synthesize(SYNTHETIC_RECORDS)
 const line = new Line(recording)
@@ -58,7 +49,15 @@ const mapping = { epoch: '1795520000', body: 'json', json } as const
 
 /** Whole decode cycles through the chain until `count` events are delivered. */
 async function chain(encoder: Encoder, compression: Compression, count: number): Promise<Cost> {
-  const exporter = new OtlpExporter({ encoding: 'otlp', endpoint, compression, timeoutMs: 10_000, resource: RESOURCE })
+  const exporter = new OtlpExporter({
+    encoding: 'otlp',
+    endpoint,
+    compression,
+    timeoutMs: 10_000,
+    resource: RESOURCE,
+    // As from a config.
+    concurrency: 16,
+  })
   const sender = new Sender('bench', exporter, DEFAULT_SENDER_OPTIONS)
   const fanout = new FanOut([{ encoder, sender }])
   await fanout.start()
@@ -80,36 +79,11 @@ async function chain(encoder: Encoder, compression: Compression, count: number):
   return { cpuUs: (user + system) / delivered, perS: (delivered / ms) * 1000, bytes }
 }
 
-/** The SDK as its documentation sets it up, with a queue that holds a cycle: what it drops by itself would be no work. */
+/** The SDK's pipeline, fed the same bodies and attributes. */
 async function sdk(count: number): Promise<Cost> {
-  const exporter = new OTLPLogExporter({ url: endpoint })
-  const processor = new BatchLogRecordProcessor({ exporter, maxQueueSize: 4 * CYCLE })
-  const resource = resourceFromAttributes({ 'service.name': 'ktrail', 'service.instance.id': NODE_NAME })
-  const provider = new LoggerProvider({ resource, processors: [processor] })
-  const logger = provider.getLogger('ktrail.events', '0.1.0')
   const before = process.cpuUsage()
   const startMs = performance.now()
-  let given = 0
-  for (let i = 0; given < count; i++) {
-    const cycle = cycles[i % cycles.length] ?? []
-    given += cycle.length
-    const lines = json.encode(cycle)
-    for (const [at, event] of cycle.entries()) {
-      const bytes = lines.bytes.subarray(at === 0 ? 0 : lines.ends[at - 1], lines.ends[at])
-      const { time, severity, body, eventName, attributes } = plainRecord(event, bytes, event.time, mapping)
-      logger.emit({
-        timestamp: [time.sec, time.nsec],
-        observedTimestamp: [time.sec, time.nsec],
-        severityNumber: severity.number,
-        severityText: severity.text,
-        ...(body === undefined ? {} : { body }),
-        eventName,
-        attributes: { ...attributes },
-      })
-    }
-    await provider.forceFlush()
-  }
-  await provider.shutdown()
+  const given = await sdkPipeline(cycles, count, { endpoint, ...mapping })
   const ms = performance.now() - startMs
   const { user, system } = process.cpuUsage(before)
   return { cpuUs: (user + system) / given, perS: (given / ms) * 1000, bytes: 0 }
@@ -156,7 +130,6 @@ rows.push([
   await middle(() => chain(createSdkEncoder(mapping), 'gzip', SDK_EVENTS)),
 ])
 rows.push(['SDK: batch processor + OTLP exporter (JSON), uncompressed', await middle(() => sdk(SDK_EVENTS))])
-sink.stdin.end()
 
 const of = (part: string): Cost => rows.find(([name]) => name.includes(part))?.[1] ?? { cpuUs: 0, perS: 0, bytes: 0 }
 const reference = of('SDK:').cpuUs

@@ -7,7 +7,6 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Event } from '../../collector/event.ts'
 import { decodeChunk } from '../../collector/decode.ts'
-import { chunks } from '../../collector/source.ts'
 import { systemFiles } from '../../exporters/file/file-system.ts'
 import type { FileSystem } from '../../exporters/file/file-system.ts'
 import {
@@ -22,7 +21,8 @@ import type { FsyncPolicy } from '../../exporters/index.ts'
 import { loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
 import { recordOf } from '../unit/exporters/support/model.ts'
-import { Line, NODE_NAME, RecordedRing, chunksOf } from './support/replay.ts'
+import { play } from './support/play.ts'
+import { Line, NODE_NAME, chunksOf } from './support/replay.ts'
 import { QUICK, median, printResult, show } from './support/result.ts'
 
 const SYNTHETIC_RECORDS = 60_000
@@ -38,7 +38,7 @@ interface Speed {
   readonly bytes: number
 }
 
-const fake = { ino: 0, dev: 0, size: 0, isFile: (): boolean => true }
+const fake = { ino: 0, dev: 0, size: 0, mode: 0o600, mtimeMs: 0, isFile: (): boolean => true }
 /** /dev/null in the place of a regular file: the exporter does everything but the disk's part. */
 const nullFiles = (path: string): FileSystem => ({
   ...systemFiles,
@@ -60,22 +60,18 @@ const eventsInRound = parts.reduce((sum, chunk) => sum + new Line(recording).tak
 
 /** The line of agent.ts from source to sink, with one file exporter. */
 async function line(path: string, files: FileSystem, fsync: FsyncPolicy): Promise<Speed> {
-  const exporter = createExporter('file', { path, maxSizeBytes: 64 << 20, maxFiles: 3, mode: 0o600, fsync }, { files })
+  const exporter = await createExporter(
+    'file',
+    { path, maxSizeBytes: 64 << 20, maxFiles: 3, mode: 0o600, fsync },
+    { files },
+  )
   const sender = new Sender('bench', exporter, DEFAULT_SENDER_OPTIONS)
   const fanout = new FanOut([{ encoder: createJsonEncoder({ nodeName: NODE_NAME }), sender }])
   await fanout.start()
   const rounds = Math.ceil(LINE_EVENTS / eventsInRound)
-  const stage = new Line(recording)
-  const stopping = new AbortController()
-  const ring = new RecordedRing(recording.bytes, rounds, () => stage.pass(recording.spanMs))
-  const watch = (): Disposable => ({ [Symbol.dispose]: () => {} })
   const before = process.cpuUsage()
   const startMs = performance.now()
-  const onEmpty = (): void => stopping.abort()
-  for await (const chunk of chunks({ ring, watch, maxDelayMs: 50, onEmpty }, stopping.signal)) {
-    const wait = fanout.publish(stage.take(chunk))
-    if (wait !== undefined) await wait
-  }
+  await play(recording, rounds, fanout)
   await fanout.stop(60_000)
   const ms = performance.now() - startMs
   const { user, system } = process.cpuUsage(before)

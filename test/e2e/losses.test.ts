@@ -8,7 +8,7 @@ import { describe, it } from 'node:test'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { accessOf, audited, balanced, burst, countLines, numbersTaken, report, target } from './support/faults.ts'
 import { fileHook, path, policy } from './support/policy.ts'
-import { processOf } from './support/record.ts'
+import { lostIn, processOf } from './support/record.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`losses: skipped: ${skip}`)
@@ -32,6 +32,11 @@ async function numbersOf(agent: TestAgent): Promise<Numbers> {
     hook: metrics.sum(LOST, { reason: 'ring_full_hook' }),
     process: metrics.sum(LOST, { reason: 'ring_full_process' }),
   }
+}
+
+/** All that the agent has lost so far. */
+async function lostOf(agent: TestAgent): Promise<number> {
+  return (await agent.metrics()).sum(LOST)
 }
 
 /** What came and went while the agent was stopped and `action` ran, once it has caught up. */
@@ -75,6 +80,9 @@ describe('losses', { skip }, () => {
     const logged = agent.log().filter(({ msg }) => msg === 'events were lost')
     assert.ok(logged.length > 0, 'a loss is written to the log')
     assert.match(JSON.stringify(logged), new RegExp(`ring_full_hook=${numbers.hook}\\b`))
+    // Nothing else happens meanwhile: a quiet ring must not keep them back.
+    await agent.until('loss records of everything', () => lostIn(agent.lines()) >= numbers.hook + numbers.process)
+    assert.equal(lostIn(agent.lines()), await lostOf(agent))
 
     await agent.settled()
     const lines = await agent.during(() => burst(['pread', file, 100, 1]))
@@ -123,7 +131,9 @@ describe('losses', { skip }, () => {
     const lines = await agent.during(() => burst(['spawn', 20]))
     assert.equal(lines.filter((line) => line.process_exec !== undefined).length, 21, 'it has recovered')
     assert.equal(lines.filter((line) => line.process_exit !== undefined).length, 21)
+    const lost = await lostOf(agent)
     assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+    assert.equal(lostIn(agent.lines()), lost, 'what no record had told is told at the end')
   })
 
   it('a call that never returns is counted once its thread is gone, and gives its room back', async () => {

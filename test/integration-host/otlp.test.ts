@@ -5,7 +5,11 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { pino } from 'pino'
+import { createFanOut } from '../../collector/outputs/outputs.ts'
+import { loadConfig } from '../../config/load.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
+import { EncoderPool } from '../../exporters/index.ts'
 import { createOtlpEncoder } from '../../exporters/otlp/encode.ts'
 import { createOtlpJsonEncoder } from '../../exporters/otlp/json-encode.ts'
 import { OtlpExporter } from '../../exporters/otlp/exporter.ts'
@@ -19,6 +23,7 @@ import { FakeSink, OK, rpcStatus } from '../support/otlp/server.ts'
 import type { Answer, Received, Script } from '../support/otlp/server.ts'
 import { goldenEvents } from '../unit/exporters/support/golden-events.ts'
 import { file, makeKprobe } from '../unit/exporters/support/events.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
 import { until } from '../unit/exporters/support/fake-clock.ts'
 
 const found = await collectorProgram()
@@ -178,6 +183,52 @@ test('collector: in JSON, killed once under load, 20,000 of 20,000 arrive', { sk
   await using collector = await Collector.start(program, sink.url)
   reconcile(t, await run(collector, { encoding: 'otlp_json' }, 1), ledger)
 })
+
+test(
+  'collector: from the text of a config, beside a file, killed under load and a 503 behind it: 20,000 of 20,000 in both',
+  { skip },
+  async (t) => {
+    using folder = new Folder()
+    const ledger = new Ledger()
+    await using sink = await FakeSink.start(trouble(ledger))
+    await using collector = await Collector.start(program, sink.url)
+    const text = `exporters:
+  otel:
+    type: otlp
+    endpoint: "${collector.url.replace('/v1/logs', '')}"
+    compression: zstd
+    concurrency: { max: 4 }
+    queue: { when_full: block, max_events: 5000 }
+    batch: { max_events: 500, max_wait: 10ms }
+    retry: { initial: 20ms, max: 200ms }
+  archive: { type: file, path: "${folder.at('events.jsonl')}", fsync: never }
+`
+    const loaded = loadConfig(text, 'ktrail.yaml', {})
+    assert.ok('config' in loaded, JSON.stringify(loaded))
+    const encoders = new EncoderPool('node-1')
+    const context = { nodeName: 'node-1', epoch: '1795520000', encoders, env: {}, log: pino({ level: 'silent' }) }
+    const fanOut = await createFanOut(loaded.config.exporters, context)
+    await fanOut.start()
+    using stack = new DisposableStack()
+    stack.defer(() => void fanOut.stop(0))
+    const [sender, archive] = fanOut.senders
+    assert.ok(sender !== undefined && archive !== undefined)
+    for (let seq = 0; seq < EVENTS; seq += SLICE) {
+      if (seq === EVENTS / 2) {
+        await collector.kill()
+        await until('the exporter notices', () => sender.books().state === 'retrying', 60_000)
+        await collector.start()
+      }
+      const wait = fanOut.publish(Array.from({ length: SLICE }, (_, i) => eventAt(seq + i)))
+      if (wait !== undefined) await wait
+    }
+    await until('all is delivered', () => sender.books().heldEvents === 0, 120_000)
+    await fanOut.stop(10_000)
+    reconcile(t, sender, ledger)
+    assert.equal(archive.books().delivered, EVENTS)
+    assert.equal(folder.read('events.jsonl').trimEnd().split('\n').length, EVENTS)
+  },
+)
 
 test(
   'collector: bytes that are no OTLP are its 400, which is a refusal of ours; a wrong path its 404, which is held',

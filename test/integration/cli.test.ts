@@ -55,6 +55,7 @@ const garbage = file(
 const brackets = file('brackets.yaml', '['.repeat(1 << 20))
 const huge = file('huge.yaml', 'a: 1\n'.repeat(300_000))
 const missing = join(folder, 'none.yaml')
+const spooled = file('spooled.yaml', `exporters: {bus: {type: stdout, spool: {dir: "${folder}/spool"}}}\n`)
 const unknownKey = file('key.yaml', 'exporters: {screen: {type: stdout}}\nrings: {}\n')
 
 interface Row {
@@ -77,7 +78,38 @@ const rows: readonly Row[] = [
   { args: ['-h'], code: 0, stdout: /ktrail check FILE/ },
   { args: ['check', good, config], code: 0, stdout: NOTHING, stderr: /^2 files checked, no mistakes\n$/ },
   { args: ['config', 'print', '--config', config], code: 0, stdout: /^exporters:\n {2}screen:\n {4}type: stdout\n/ },
-  { args: ['config', 'print', '--effective', '--config', config], code: 0, stdout: /max_size|when_full: drop_newest/ },
+  { args: ['config', 'print', '--effective', '--config', config], code: 0, stdout: /max_events: 100000 # default/ },
+
+  { args: ['spool', '--help'], code: 0, stdout: /^ktrail spool: [^]* ktrail spool replay NAME/, stderr: NOTHING },
+  { args: ['spool', 'ls', '--config', config], code: 0, stdout: NOTHING, stderr: /^no exporter of .* has a spool\n$/ },
+  {
+    args: ['spool', 'ls', '--config', spooled],
+    code: 0,
+    stdout: /^SPOOL .*\nbus +0 +0 B +0 {2}- +-\n/,
+    stderr: NOTHING,
+  },
+  { args: ['spool', 'verify', '--config', spooled], code: 0, stdout: /^bus: nothing was spooled yet\n$/ },
+
+  { args: ['spool'], code: 2, stdout: NOTHING, stderr: /ktrail spool ls/ },
+  { args: ['spool', 'list'], code: 2, stderr: /no such command: "spool list"/ },
+  { args: ['spool', 'repair'], code: 2, stderr: /expected: ktrail spool repair NAME\|DIR/ },
+  {
+    args: ['spool', 'replay', 'buss', '--config', spooled],
+    code: 2,
+    stderr: /no exporter "buss" .*did you mean "bus"/,
+  },
+  {
+    args: ['spool', 'ls', '/dev/null/'],
+    code: 1,
+    stdout: NOTHING,
+    stderr: /^ktrail: cannot read the spool "\/dev\/null": it is no folder\n$/,
+  },
+  {
+    args: ['spool', 'ls', '--config', missing],
+    code: 78,
+    stdout: NOTHING,
+    stderr: /none\.yaml:1:1: cannot read the file/,
+  },
 
   { args: [], code: 2, stdout: NOTHING, stderr: /ktrail run \[--config FILE\]/ },
   { args: [''], code: 2, stderr: /no such command: ""/ },

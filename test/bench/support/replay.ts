@@ -3,7 +3,7 @@ import type { KnownHook } from '../../../collector/normalize.ts'
 import { Normalizer } from '../../../collector/normalize.ts'
 import { decodeChunk } from '../../../collector/decode.ts'
 import type { Chunk } from '../../../collector/decode.ts'
-import type { Event } from '../../../collector/event.ts'
+import type { ProcessEvent } from '../../../collector/event.ts'
 import { SequenceTracker } from '../../../collector/kernel/sequence.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
@@ -38,9 +38,9 @@ export class Line {
   }
 
   /** One chunk as agent.ts takes it. */
-  take(chunk: Chunk): Event[] {
+  take(chunk: Chunk): ProcessEvent[] {
     this.clock.refresh()
-    const events: Event[] = []
+    const events: ProcessEvent[] = []
     decodeChunk(chunk, (raw, bytes) => {
       this.tracker.see(raw.cpu, raw.seq)
       const event = this.normalizer.event(raw, bytes)

@@ -35,6 +35,9 @@ export interface Result {
 /** KTRAIL_BENCH_QUICK=1: fewer and shorter rounds, for a look or for CI; the numbers are rougher. */
 export const QUICK: boolean = process.env['KTRAIL_BENCH_QUICK'] === '1'
 
+/** The exit code of a test that was skipped, as automake has it. */
+const LEFT_OUT = 77
+
 /** Prints the result as one line of JSON, which bench.sh keeps as build/bench/NAME.json. */
 export function printResult(bench: string, measures: readonly Measure[], tables: readonly Table[]): void {
   const result: Result = {
@@ -49,6 +52,12 @@ export function printResult(bench: string, measures: readonly Measure[], tables:
     tables,
   }
   console.log(JSON.stringify(result))
+}
+
+/** Ends a bench that cannot be had on this machine; bench.sh then goes on without it. */
+export function leaveOut(why: string): never {
+  console.error(`left out: ${why}`)
+  process.exit(LEFT_OUT)
 }
 
 /** `2 × AMD EPYC`; in a guest bench.sh says what the host is. */

@@ -14,7 +14,8 @@ import { readTextFile } from '../../../config/files.ts'
 import { serve } from '../../../collector/observe/http.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { createLog } from '../../../collector/log.ts'
-import { createFanOut } from '../../../collector/outputs.ts'
+import { createFanOut } from '../../../collector/outputs/outputs.ts'
+import { EncoderPool } from '../../../exporters/index.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
@@ -33,7 +34,13 @@ for (const place of ['config/policies/file-monitoring.yaml']) {
 }
 done('config and policies')
 const log = createLog(config.log)
-const fanout = createFanOut(config, 'bench', log)
+const fanout = await createFanOut(config.exporters, {
+  nodeName: 'bench',
+  epoch: 'bench',
+  encoders: new EncoderPool('bench'),
+  env: process.env,
+  log,
+})
 await fanout.start()
 done('exporters')
 hasBtf()

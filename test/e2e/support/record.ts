@@ -62,6 +62,8 @@ export interface Line {
   readonly process_exec?: Body
   readonly process_exit?: ExitRecord
   readonly process_kprobe?: KprobeRecord
+  /** A loss record. */
+  readonly rate_limit_info?: { readonly number_of_dropped_process_events?: string }
   readonly node_name?: string
   readonly time?: string
 }
@@ -69,6 +71,11 @@ export interface Line {
 /** The process of a line, whatever its kind; an empty one when there is none. */
 export function processOf(line: Line): ProcessRecord {
   return (line.process_kprobe ?? line.process_exec ?? line.process_exit)?.process ?? {}
+}
+
+/** Events that the loss records among these lines tell of. */
+export function lostIn(lines: readonly Line[]): number {
+  return lines.reduce((sum, line) => sum + Number(line.rate_limit_info?.number_of_dropped_process_events ?? 0), 0)
 }
 
 /** Path of the first file or path argument; '' for a pathless file; undefined when the line has no such argument. */

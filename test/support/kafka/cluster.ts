@@ -5,19 +5,30 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import type { Authority } from '../authority.ts'
 
 const run = promisify(execFile)
 /** A fixed id: these clusters never meet. */
 const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg'
 const START_MS = 90_000
 
+/** A further way in: TLS with client certificates and a login, by `plain` or `scram-sha-512`. */
+export interface SecureListener {
+  /** PEM files of the brokers' own; `ca` is whom they trust. */
+  readonly files: Authority
+  readonly username: string
+  readonly password: string
+}
+
 export interface ClusterOptions {
   readonly nodes: number
+  readonly secure?: SecureListener
   /** Further lines of server.properties. */
   readonly settings?: Readonly<Record<string, string>>
 }
@@ -25,6 +36,7 @@ export interface ClusterOptions {
 interface Node {
   readonly id: number
   readonly port: number
+  readonly securePort: number
   readonly configFile: string
   process: ChildProcess | undefined
 }
@@ -43,18 +55,27 @@ export class KafkaCluster implements AsyncDisposable {
   /** Formats and starts all nodes; settles when each says that it serves. */
   static async start(jars: string, options: ClusterOptions): Promise<KafkaCluster> {
     const folder = await mkdtemp(path.join(tmpdir(), 'ktrail-kafka-'))
-    const ports = await freePorts(options.nodes * 2)
+    const ports = await freePorts(options.nodes * 3)
     const voters = Array.from({ length: options.nodes }, (_, i) => `${i + 1}@127.0.0.1:${ports[options.nodes + i]}`)
     const nodes = Array.from({ length: options.nodes }, (_, i): Node => {
       const configFile = path.join(folder, `node-${i + 1}.properties`)
-      return { id: i + 1, port: ports[i] ?? 0, configFile, process: undefined }
+      const securePort = ports[options.nodes * 2 + i] ?? 0
+      return { id: i + 1, port: ports[i] ?? 0, securePort, configFile, process: undefined }
     })
     const cluster = new KafkaCluster(jars, folder, nodes)
     try {
       for (const node of nodes) {
         const controllerPort = ports[options.nodes + node.id - 1] ?? 0
         await writeFile(node.configFile, properties(node, controllerPort, voters, folder, options))
-        const format = ['kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', node.configFile]
+        const format = [
+          'kafka.tools.StorageTool',
+          'format',
+          '-t',
+          CLUSTER_ID,
+          '-c',
+          node.configFile,
+          ...userOf(options),
+        ]
         await run('java', [...cluster.#java(128), ...format])
       }
       await Promise.all(nodes.map((node) => cluster.restart(node.id)))
@@ -67,6 +88,11 @@ export class KafkaCluster implements AsyncDisposable {
 
   get brokers(): string[] {
     return this.#nodes.map(({ port }) => `127.0.0.1:${port}`)
+  }
+
+  /** Where a client with certificate and password is let in. */
+  get secureBrokers(): string[] {
+    return this.#nodes.map(({ securePort }) => `127.0.0.1:${securePort}`)
   }
 
   /** Starts a node that is down, with the data it had. */
@@ -147,9 +173,41 @@ function properties(
     'group.initial.rebalance.delay.ms': '0',
     ...options.settings,
   }
+  if (options.secure !== undefined) {
+    const address = `SECURE://127.0.0.1:${node.securePort}`
+    settings['listeners'] += `,${address}`
+    settings['advertised.listeners'] += `,${address}`
+    settings['listener.security.protocol.map'] += ',SECURE:SASL_SSL'
+    Object.assign(settings, secureSettings(options.secure))
+  }
   return Object.entries(settings)
     .map(([key, value]) => `${key}=${value}\n`)
     .join('')
+}
+
+function secureSettings({ files, username, password }: SecureListener): Record<string, string> {
+  // One line a setting: line feeds are written as \n.
+  const pem = (file: string): string => readFileSync(file, 'utf8').trim().replaceAll('\n', '\\n')
+  const module = 'org.apache.kafka.common.security'
+  const own = {
+    'ssl.keystore.type': 'PEM',
+    'ssl.keystore.key': pem(files.key),
+    'ssl.keystore.certificate.chain': pem(files.cert),
+    'ssl.truststore.type': 'PEM',
+    'ssl.truststore.certificates': pem(files.ca),
+    'ssl.client.auth': 'required',
+    'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-512',
+    'plain.sasl.jaas.config': `${module}.plain.PlainLoginModule required user_${username}="${password}";`,
+    'scram-sha-512.sasl.jaas.config': `${module}.scram.ScramLoginModule required;`,
+  }
+  return Object.fromEntries(Object.entries(own).map(([key, value]) => [`listener.name.secure.${key}`, value]))
+}
+
+/** Arguments that make the storage know a user for SCRAM. */
+function userOf({ secure }: ClusterOptions): string[] {
+  return secure === undefined
+    ? []
+    : ['--add-scram', `SCRAM-SHA-512=[name=${secure.username},password=${secure.password}]`]
 }
 
 /** Ports that nobody listens on now. */

@@ -1,7 +1,8 @@
 /** Described parts as the agent makes them: JSON lines of kprobe, exec and exit events with sequence and time. */
 import type { Event } from '../../../collector/event.ts'
 import { createJsonEncoder } from '../../../exporters/encoding/json-line.ts'
-import type { About, Described } from '../../../exporters/described.ts'
+import { describe } from '../../../exporters/described.ts'
+import type { Described } from '../../../exporters/described.ts'
 import {
   file,
   int,
@@ -35,7 +36,8 @@ const processes = Array.from({ length: 300 }, (_, i) =>
 /** Milliseconds at which event `seq` happened. */
 export const timeOf = (seq: number): number => START_SEC * 1000 + Math.floor(seq / 3)
 
-function eventOf(seq: number): Event {
+/** The event of this number, always the same. */
+export function eventOf(seq: number): Event {
   const process = processes[(seq * 7919) % processes.length] ?? makeProcess()
   const parent = parents[seq % parents.length]
   const ms = timeOf(seq)
@@ -52,16 +54,7 @@ export function describedParts(from: number, to: number): Described[] {
   const parts: Described[] = []
   for (let first = from; first < to; first += PART_EVENTS) {
     const events = Array.from({ length: Math.min(PART_EVENTS, to - first) }, (_, i) => eventOf(first + i))
-    parts.push(describe(events))
+    parts.push(describe(encoder.encode(events), events))
   }
   return parts
-}
-
-function describe(events: readonly Event[]): Described {
-  const abouts = events.map((event): About => ({
-    type: event.type,
-    policy: event.type === 'process_kprobe' ? event.hook.policy : '',
-  }))
-  const times = Float64Array.from(events, ({ time }) => time.sec * 1000 + time.nsec / 1e6)
-  return { ...encoder.encode(events), abouts, times, seqs: Float64Array.from(events, ({ seq }) => seq) }
 }

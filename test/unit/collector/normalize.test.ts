@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RawEvent, RawHook, RawValue } from '../../../collector/decode.ts'
-import type { Argument, Event } from '../../../collector/event.ts'
+import type { Argument, ProcessEvent } from '../../../collector/event.ts'
 import { Normalizer } from '../../../collector/normalize.ts'
 import type { KnownHook } from '../../../collector/normalize.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import type { ProcessTable } from '../../../collector/process/table.ts'
 import * as wire from '../../../collector/wire.ts'
 import type { ArgumentType } from '../../../config/policy.ts'
-import { createEncoder } from '../../../exporters/index.ts'
+import { createJsonEncoder } from '../../../exporters/index.ts'
 import { makeHook } from '../exporters/support/events.ts'
 import { OFFSET_NS, exec, fork, newTable, scanned } from './support/processes.ts'
 
@@ -19,7 +19,7 @@ interface Setup {
   readonly shellStart: number
   now: number
   /** The event of a raw one, that must be there. */
-  event(raw: RawEvent, bytes?: Buffer): Event
+  event(raw: RawEvent, bytes?: Buffer): ProcessEvent
 }
 
 function setup(argTypes: readonly ArgumentType[] = [], returnType: ArgumentType = 'int'): Setup {
@@ -95,6 +95,15 @@ test('normalize: a process from fork to exit, with the sequence gap-free over wh
   assert.equal(access.tid, 201)
 })
 
+test('normalize: a loss record has the next number, and what follows the one after', () => {
+  const s = setup()
+  const time = { sec: 9, nsec: 1 }
+  const what = { loss: { stage: 'kernel', exporter: '', reason: 'join_full' }, count: 3 } as const
+  const lost = s.normalizer.lost({ time, ...what, firstSeq: undefined, lastSeq: undefined })
+  assert.deepEqual(lost, { type: 'events_lost', seq: 40, time, ...what, firstSeq: undefined, lastSeq: undefined })
+  assert.equal(s.event(exec(200, 6000, 100, s.shellStart)).seq, 41)
+})
+
 test('normalize: refcnt is a copy on kprobe events, as the stored record’s on exec and exit (tetragon.md §3.6)', () => {
   const s = setup()
   s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0))
@@ -120,7 +129,7 @@ test('normalize: a cloned parent shows its count in the record, another parent d
   s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0))
   const events = [s.event(exec(201, 6000, 200, 5000)), s.event(exec(202, 6001, 100, s.shellStart))]
   const parents = events.map((event) => {
-    const { bytes } = createEncoder('json', { nodeName: 'n' }).encode([event])
+    const { bytes } = createJsonEncoder({ nodeName: 'n' }).encode([event])
     const line = Buffer.from(bytes).toString()
     const record: unknown = JSON.parse(line)
     assert.ok(typeof record === 'object' && record !== null && 'process_exec' in record)

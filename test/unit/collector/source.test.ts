@@ -30,6 +30,7 @@ interface Setup {
   wake(): void
   watches: number
   empty: number
+  wantsTurn: boolean
 }
 
 /** A delay that no test lives to see, unless it asks for another. */
@@ -44,6 +45,7 @@ function setup(maxDelayMs = NEVER_MS): Setup {
     stop,
     watches: 0,
     empty: 0,
+    wantsTurn: false,
     wake: () => woken?.(),
     source: chunks(
       {
@@ -55,6 +57,7 @@ function setup(maxDelayMs = NEVER_MS): Setup {
         },
         maxDelayMs,
         onEmpty: () => made.empty++,
+        wantsTurn: () => made.wantsTurn,
         chunkBytes: 64,
       },
       stop.signal,
@@ -165,4 +168,27 @@ test('source: who stops pulling ends the watch', async () => {
     break
   }
   assert.equal(s.watches, 0)
+})
+
+test('source: an empty ring gives an empty chunk to who wants a turn, once', async () => {
+  const s = setup(5)
+  const next = text(s.source)
+  await turn()
+  s.wantsTurn = true
+  assert.equal(await next, '')
+  s.wantsTurn = false
+  const after = text(s.source)
+  s.ring.waiting.push(Buffer.from('more'))
+  assert.equal(await after, 'more')
+  await s.source.return(undefined)
+})
+
+test('source: what came while an empty chunk was out is read before the end', async () => {
+  const s = setup()
+  s.wantsTurn = true
+  assert.equal(await text(s.source), '')
+  s.wantsTurn = false
+  s.ring.waiting.push(Buffer.from('last'))
+  s.stop.abort()
+  assert.deepEqual([await text(s.source), await text(s.source)], ['last', undefined])
 })

@@ -32,6 +32,9 @@ function reader(files: Env): (path: string) => string {
 }
 
 /** A config whose only exporter is `exporter` (flow text without braces), beside `more`. */
+/** As messages name them. */
+const TYPES = 'file, stdout, otlp, kafka, npm:<package>'
+
 function withExporter(exporter: string, more = ''): string {
   return `exporters: { a: { ${exporter} } }\n${more}`
 }
@@ -39,7 +42,7 @@ function withExporter(exporter: string, more = ''): string {
 describe('loadConfig', () => {
   it('fills in every default', () => {
     const chain = {
-      queue: { max_bytes: 64 * MIB, max_events: 100_000, when_full: 'drop_newest' },
+      queue: { max_bytes: 64 * MIB, max_events: 100_000 },
       batch: { max_events: 1000, max_bytes: MIB, max_wait: 200 },
       retry: { initial: 1000, max: 30_000 },
       timeout: 10_000,
@@ -55,7 +58,7 @@ describe('loadConfig', () => {
           format: 'tetragon',
           mode: '0600',
           fsync: 1000,
-          rotate: { max_size: 64 * MIB, max_files: 5 },
+          rotate: { max_size: 64 * MIB, max_files: 5, compress: false },
           ...chain,
         },
         s: { type: 'stdout', format: 'json', color: 'auto', timestamps: false, ...chain },
@@ -81,7 +84,14 @@ describe('loadConfig', () => {
           format: 'tetragon',
           mode: '0640',
           fsync: 'batch',
-          rotate: { max_size: 1_000_000_000, max_files: 1 },
+          rotate: {
+            max_size: 1_000_000_000,
+            interval: 3_600_000,
+            max_files: 1,
+            max_total_size: 10_000_000_000,
+            max_age: 2_592_000_000,
+            compress: true,
+          },
           queue: { max_bytes: 1.5 * MIB, max_events: 10, when_full: 'block' },
           batch: { max_events: 5, max_bytes: 65_536, max_wait: 0 },
           retry: { initial: 200, max: 300_000, max_age: 518_400_000 },
@@ -92,6 +102,17 @@ describe('loadConfig', () => {
           format: 'compact',
           color: 'always',
           timestamps: true,
+          queue: { max_bytes: 64 * MIB, max_events: 100_000, when_full: 'spool' },
+          spool: {
+            dir: '/var/lib/ktrail/spool',
+            use: 'always',
+            max_size: 10 * 1024 * MIB,
+            max_age: 561_600_000,
+            min_free: 0,
+            fsync: 'never',
+            segment_size: MIB,
+          },
+          dead_letter: { path: '/var/log/ktrail/refused.jsonl', max_size: 4096, max_files: 1 },
         },
       },
       ring: { size: 65_536, watermark: 8192, max_delay: 1 },
@@ -100,6 +121,19 @@ describe('loadConfig', () => {
       log: { level: 'debug', format: 'text' },
       shutdown: { grace: 0 },
     })
+  })
+
+  it('fills in the defaults of a spool, and leaves what a full queue does to whoever has it', () => {
+    const { spool, queue } = load(withExporter('type: stdout, spool: { dir: /s }')).exporters['a'] ?? {}
+    assert.deepEqual(spool, {
+      dir: '/s',
+      use: 'overflow',
+      max_size: 1024 * MIB,
+      min_free: 1024 * MIB,
+      fsync: 200,
+      segment_size: 16 * MIB,
+    })
+    assert.equal(queue?.when_full, undefined)
   })
 
   it('takes the default config as it is, with the node name from the environment', () => {
@@ -219,7 +253,7 @@ describe('loadConfig replaces', () => {
   it('a secret, without showing it in a message', () => {
     const problems = problemsOf(withExporter('type: "${file:/s}"'), {}, { '/s': 'stdoutt' })
     assert.deepEqual(problems, [
-      'c.yaml:1:25: exporters.a.type: expected one of file, stdout, got a value from a file that is not shown',
+      `c.yaml:1:25: exporters.a.type: expected one of ${TYPES}, got a value from a file that is not shown`,
     ])
   })
 })
@@ -236,30 +270,16 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     `exporters: { ${'a'.repeat(64)}: { type: stdout } }`,
     `1:14: exporters.${'a'.repeat(64)}: expected lower-case letters, digits, "-" and "_", at most 63, beginning with a letter or digit, got "${'a'.repeat(57)}..."`,
   ],
-  [
-    'an exporter without type',
-    withExporter('path: x'),
-    '1:17: exporters.a.type: missing; expected one of file, stdout',
-  ],
+  ['an exporter without type', withExporter('path: x'), `1:17: exporters.a.type: missing; expected one of ${TYPES}`],
   [
     'an exporter of another type',
     withExporter('type: splunk'),
-    '1:25: exporters.a.type: expected one of file, stdout, got "splunk"',
-  ],
-  [
-    'otlp',
-    withExporter('type: otlp, endpoint: x'),
-    '1:25: exporters.a.type: known value "otlp" is not built in this version of ktrail yet',
-  ],
-  [
-    'kafka',
-    withExporter('brokers: [x], type: kafka'),
-    '1:39: exporters.a.type: known value "kafka" is not built in this version of ktrail yet',
+    `1:25: exporters.a.type: expected one of ${TYPES}, got "splunk"`,
   ],
   [
     'a key of another exporter',
     withExporter('type: stdout, path: x'),
-    '1:33: exporters.a.path: unknown key "path"; expected one of type, format, color, timestamps, queue, batch, retry, timeout',
+    '1:33: exporters.a.path: unknown key "path"; expected one of type, format, color, timestamps, filter, fields, redact, rate_limit, queue, spool, batch, retry, dead_letter, timeout',
   ],
   [
     'a key misspelt',
@@ -277,25 +297,78 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     '1:48: exporters.a.format: known value "extended" is not built in this version of ktrail yet',
   ],
   [
-    'when_full spool',
+    'when_full spool without a spool',
     withExporter('type: stdout, queue: { when_full: spool }'),
-    '1:53: exporters.a.queue.when_full: known value "spool" is not built in this version of ktrail yet',
+    '1:53: exporters.a.queue.when_full: expected drop_newest, drop_oldest or block where there is no spool such as spool: {dir: /var/lib/ktrail/spool}, got "spool"',
   ],
   [
-    'a spool',
-    withExporter('type: stdout, spool: { dir: x }'),
-    '1:33: exporters.a.spool: known key "spool" is not built in this version of ktrail yet',
+    'a spool without folder',
+    withExporter('type: stdout, spool: {}'),
+    '1:40: exporters.a.spool.dir: missing; expected a text',
+  ],
+  [
+    'a spool that is a path',
+    withExporter('type: stdout, spool: /x'),
+    '1:40: exporters.a.spool: expected a mapping, got "/x"',
+  ],
+  [
+    'a spool in an empty place',
+    withExporter('type: stdout, spool: { dir: "" }'),
+    '1:47: exporters.a.spool.dir: expected a text that is not empty, got ""',
+  ],
+  [
+    'a spool that syncs at times',
+    withExporter('type: stdout, spool: { dir: x, fsync: sometimes }'),
+    '1:57: exporters.a.spool.fsync: expected never, batch or a duration such as 200ms, got "sometimes"',
+  ],
+  [
+    'sizes of a spool',
+    withExporter('type: stdout, spool: { dir: x, max_size: 1KiB, min_free: 5%, segment_size: 2GiB }'),
+    '1:60: exporters.a.spool.max_size: expected a size from 1MiB to 1TiB, got "1KiB"',
+    '1:76: exporters.a.spool.min_free: expected a size such as 64MiB or 1GB, got "5%"',
+    '1:94: exporters.a.spool.segment_size: expected a size from 64KiB to 1GiB, got "2GiB"',
+  ],
+  [
+    'a spool used at times',
+    withExporter('type: stdout, spool: { dir: x, use: never }'),
+    '1:55: exporters.a.spool.use: expected one of overflow, always, got "never"',
+  ],
+  [
+    'keys of a spool misspelt',
+    withExporter('type: stdout, spool: { dir: x, max_bytes: 1GiB, max_ages: 1d }'),
+    '1:50: exporters.a.spool.max_bytes: unknown key "max_bytes"; expected one of dir, use, max_size, max_age, min_free, fsync, segment_size',
+    '1:67: exporters.a.spool.max_ages: unknown key "max_ages" (did you mean "max_age"?)',
   ],
   [
     'a filter',
-    withExporter('type: stdout, filter: { policies: [x] }'),
-    '1:33: exporters.a.filter: known key "filter" is not built in this version of ktrail yet',
+    withExporter('type: stdout, filter: { deny: [{ pid_set: [1] }] }'),
+    '1:52: exporters.a.filter.deny[0].pid_set: known key "pid_set" is not built in this version of ktrail yet',
   ],
   [
-    'rotation by time',
-    withExporter('type: file, path: x, rotate: { interval: 1d, max_age: 1d }'),
-    '1:50: exporters.a.rotate.interval: known key "interval" is not built in this version of ktrail yet',
-    '1:64: exporters.a.rotate.max_age: known key "max_age" is not built in this version of ktrail yet',
+    'times of rotation',
+    withExporter('type: file, path: x, rotate: { interval: 0s, max_age: 1, compress: gzip, max_backups: 1 }'),
+    '1:60: exporters.a.rotate.interval: expected a duration from 1s to 3650d, got "0s"',
+    '1:73: exporters.a.rotate.max_age: expected a duration such as 200ms, 10s, 5m or 6d, got the number 1',
+    '1:86: exporters.a.rotate.compress: expected true or false, got "gzip"',
+    '1:92: exporters.a.rotate.max_backups: unknown key "max_backups"; expected one of max_size, interval, max_files, max_total_size, max_age, compress',
+  ],
+  [
+    'rotated files with less room than one takes',
+    withExporter('type: file, path: x, rotate: { max_size: 2GiB, max_total_size: 1GiB }'),
+    '1:82: exporters.a.rotate.max_total_size: expected at least max_size, which is 2GiB, got "1GiB"',
+  ],
+  [
+    'a dead-letter file without path',
+    withExporter('type: stdout, dead_letter: { max_size: 1KiB, max_files: 0 }'),
+    '1:46: exporters.a.dead_letter.path: missing; expected a text',
+    '1:58: exporters.a.dead_letter.max_size: expected a size from 4KiB to 1TiB, got "1KiB"',
+    '1:75: exporters.a.dead_letter.max_files: expected at least 1, got the number 0',
+  ],
+  [
+    'files of two exporters',
+    'exporters: { a: { type: file, path: x/../y }, b: { type: file, path: y }, c: { type: stdout, dead_letter: { path: ./y } } }',
+    '1:70: exporters.b.path: expected a file of its own; exporters.a.path has this one, got "y"',
+    '1:115: exporters.c.dead_letter.path: expected a file of its own; exporters.a.path has this one, got "./y"',
   ],
   ['a file without path', withExporter('type: file'), '1:17: exporters.a.path: missing; expected a text'],
   [

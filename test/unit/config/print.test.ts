@@ -73,7 +73,7 @@ ring:
   })
 
   it('parses back to the same config, effective or not: fixtures', () => {
-    for (const name of ['default', 'every-key']) {
+    for (const name of ['default', 'every-key', 'filters']) {
       const path = join(import.meta.dirname, `../../fixtures/configs/good/${name}.yaml`)
       const loaded = load(readFileSync(path, 'utf8'))
       for (const effective of [true, false]) {

@@ -15,6 +15,7 @@ const SEEDS = [
   'config/policies/file-monitoring.yaml',
   'test/fixtures/policies/good/everything.yaml',
   'test/fixtures/configs/good/every-key.yaml',
+  'test/fixtures/configs/good/filters.yaml',
 ].map((path) => readFileSync(join(ROOT, path), 'utf8'))
 
 function sound(problems: readonly Problem[], text: string): void {

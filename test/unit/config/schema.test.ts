@@ -14,6 +14,9 @@ interface Node {
   anyOf?: Node[]
 }
 
+/** Keys without which every event passes as it is. */
+const FILTERING = /^\.exporters\.\*\.(filter|fields|redact|rate_limit)(?![a-z_])/
+
 /** Every key of the schema with its path, in the order written. */
 function keys(node: Node, path: string): Array<[string, Node]> {
   const found: Array<[string, Node]> = []
@@ -41,16 +44,57 @@ describe('the schema of the config', () => {
   })
 
   it('has a default for every key but those a user must or need not give', () => {
-    const without = all.filter(([, node]) => node.default === undefined).map(([path]) => path)
-    assert.deepEqual(without, [
-      '.exporters',
-      '.exporters.*.type',
-      '.exporters.*.path',
-      '.exporters.*.retry.max_age',
-      '.exporters.*.type',
-      '.exporters.*.retry.max_age',
-      '.ring.watermark',
-    ])
+    const without = all
+      .filter(([path, node]) => node.default === undefined && !FILTERING.test(path))
+      .map(([path]) => path)
+    assert.deepEqual(
+      [...new Set(without)],
+      [
+        '.exporters',
+        '.exporters.*.type',
+        '.exporters.*.path',
+        '.exporters.*.rotate.interval',
+        '.exporters.*.rotate.max_total_size',
+        '.exporters.*.rotate.max_age',
+        '.exporters.*.queue.when_full',
+        '.exporters.*.spool',
+        '.exporters.*.spool.dir',
+        '.exporters.*.spool.max_age',
+        '.exporters.*.retry.max_age',
+        '.exporters.*.dead_letter',
+        '.exporters.*.dead_letter.path',
+        '.exporters.*.endpoint',
+        '.exporters.*.logs_endpoint',
+        '.exporters.*.protocol',
+        '.exporters.*.compression',
+        '.exporters.*.tenant',
+        '.exporters.*.request_timeout',
+        '.exporters.*.tls.ca_file',
+        '.exporters.*.tls.cert_file',
+        '.exporters.*.tls.key_file',
+        '.exporters.*.tls.server_name',
+        '.exporters.*.service_name',
+        '.exporters.*.concurrency.max',
+        '.exporters.*.brokers',
+        '.exporters.*.topic',
+        '.exporters.*.tls',
+        '.exporters.*.sasl',
+        '.exporters.*.sasl.mechanism',
+        '.exporters.*.sasl.username',
+        '.exporters.*.sasl.password',
+        '.exporters.*.sasl.password_file',
+        '.ring.watermark',
+      ],
+    )
+  })
+
+  it('filters nothing unless told to', () => {
+    const filtering = all.filter(([path]) => FILTERING.test(path))
+    assert.ok(filtering.length > 40, `${filtering.length} keys`)
+    const given = filtering
+      .filter(([, node]) => node.default !== undefined)
+      .map(([path]) => path.replace(FILTERING, ''))
+    assert.deepEqual([...new Set(given)], ['[].invert_event_set', '[].action', '.per'])
   })
 
   it('gives defaults as a user would write them', () => {

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import { FileExporter } from '../../../exporters/file/exporter.ts'
-import { createExporter } from '../../../exporters/index.ts'
-import { contract } from './contract.ts'
+import { StdoutExporter } from '../../../exporters/stdout/exporter.ts'
+import { Silence, contract } from '../../../exporters/testing/index.ts'
 import { FaultyFiles } from './support/faulty-files.ts'
 import { Folder } from './support/folder.ts'
 import { idsOf } from './support/lines.ts'
@@ -36,19 +36,22 @@ for (const maxSizeBytes of [1 << 20, 200]) {
 contract('stdout', () => {
   let text = ''
   let slow = 0
+  let silence: Silence | undefined
   // A pipe's only passing failure is a reader that takes its time.
   const stream = new Writable({
     highWaterMark: 16,
     write(chunk: Buffer, _encoding, done) {
       text += chunk.toString()
-      if (slow-- > 0) setImmediate(done)
+      if (silence !== undefined) void silence.pass().then(() => done())
+      else if (slow-- > 0) setImmediate(done)
       else done()
     },
   })
   return {
-    exporter: createExporter('stdout', { encoding: 'json' }, { stream }),
+    exporter: new StdoutExporter({ encoding: 'json' }, { stream }),
     ids: () => idsOf(text),
     fail: (calls) => (slow = calls),
+    stall: () => (silence = new Silence()),
     [Symbol.dispose]: () => undefined,
   }
 })

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { describe, isDescribed } from '../../../exporters/described.ts'
 import { createJsonEncoder } from '../../../exporters/index.ts'
 import { slice, split } from '../../../exporters/sending/encoded.ts'
-import { makeExec, makeExit, makeHook, makeKprobe } from './support/events.ts'
+import { makeExec, makeExit, makeHook, makeKprobe, makeLoss } from './support/events.ts'
 
 const hook = makeHook({ policy: 'files' })
 const events = [
@@ -44,4 +44,11 @@ test('described: a piece has the descriptions of its own events, also where numb
 test('described: pieces put together are the whole', () => {
   const seqs = split(whole, 1, 1).flatMap((piece) => (isDescribed(piece) ? [...piece.seqs] : []))
   assert.deepEqual(seqs, [7, 9, 12, 13])
+})
+
+test('described: a loss record is described by what was lost where', () => {
+  const lost = makeLoss({ seq: 14 })
+  const { abouts, seqs } = describe(createJsonEncoder({ nodeName: 'n' }).encode([lost]), [lost])
+  assert.deepEqual(abouts, [{ type: 'events_lost', policy: '', loss: lost.loss }])
+  assert.deepEqual([...seqs], [14])
 })

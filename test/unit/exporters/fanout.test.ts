@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Event } from '../../../collector/event.ts'
-import { createEncoder, EncoderPool } from '../../../exporters/index.ts'
+import { EncoderPool } from '../../../exporters/encoders.ts'
 import type { Encoded, Encoder, Outcome } from '../../../exporters/exporter.ts'
 import { FanOut } from '../../../exporters/fanout.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../../exporters/sending/options.ts'
@@ -100,10 +100,17 @@ test('fan-out: a sink that cannot work fails the start, and a stop closes the ot
   assert.deepEqual([broken.stops, good.stops], [1, 1])
 })
 
-test('encoders: the pool shares one object per look, and looks do not matter to json', () => {
+test('encoders: the pool shares one object for each distinct need', async () => {
   const pool = new EncoderPool('node')
-  assert.equal(pool.get('json'), pool.get('json', { color: true }))
-  assert.equal(pool.get('compact'), pool.get('compact', { color: false }))
-  assert.notEqual(pool.get('compact'), pool.get('compact', { color: true }))
-  assert.equal(createEncoder('compact', { nodeName: 'n' }).encoding, 'compact')
+  const [plain, colored] = [false, true].map((color) => ({ color, timestamps: false }))
+  assert.ok(plain !== undefined && colored !== undefined)
+  assert.equal(pool.json(), pool.json())
+  assert.equal(pool.compact(plain), pool.compact({ ...plain }))
+  assert.notEqual(pool.compact(plain), pool.compact(colored))
+  const records = { protocol: 'protobuf', sdk: false, epoch: 'e', body: 'json' } as const
+  const [first, second] = await Promise.all([pool.otlp(records), pool.otlp({ ...records })])
+  assert.equal(first, second)
+  assert.notEqual(await pool.otlp({ ...records, body: 'none' }), first)
+  assert.equal((await pool.otlp({ ...records, protocol: 'json' })).encoding, 'otlp_json')
+  assert.equal((await pool.otlp({ ...records, sdk: true })).encoding, 'otlp')
 })

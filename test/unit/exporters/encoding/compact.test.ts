@@ -9,6 +9,7 @@ import {
   makeExit,
   makeHook,
   makeKprobe,
+  makeLoss,
   makeProcess,
   size,
   text,
@@ -76,6 +77,15 @@ const ROWS: ReadonlyArray<readonly [Event, string]> = [
   [call('security_path_truncate'), '❓ security_path_truncate ns/pod /usr/bin/curl '],
   [call('security_file_truncate', path), '📝 truncate ns/pod /usr/bin/curl /etc/password'],
   [call('fd_install', int(3), file('')), '📬 open    ns/pod /usr/bin/curl '],
+  [makeLoss(), '❗ lost    ns/pod 123 events kernel ring_full_hook'],
+  [
+    makeLoss({ loss: { stage: 'exporter', exporter: 'loki', reason: 'expired' }, count: 1 }),
+    '❗ lost    ns/pod 1 event exporter loki expired',
+  ],
+  [
+    makeLoss({ loss: { stage: 'exporter', exporter: 'loki', reason: 'odd\nreason' } }),
+    '❗ lost    ns/pod 123 events exporter loki "odd\\nreason"',
+  ],
 ]
 for (const [event, want] of ROWS) {
   test(`compact: prints ${JSON.stringify(want)}`, () => assert.equal(print(event), `${want}\n`))

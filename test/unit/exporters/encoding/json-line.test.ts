@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Argument, Event, Process } from '../../../../collector/event.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
-import { file, int, makeExec, makeExit, makeHook, makeKprobe, makeProcess, text } from '../support/events.ts'
+import { file, int, makeExec, makeExit, makeHook, makeKprobe, makeLoss, makeProcess, text } from '../support/events.ts'
 import { goldenEvents } from '../support/golden-events.ts'
 import { matchesGolden } from '../support/golden.ts'
 import { recordOf } from '../support/model.ts'
@@ -225,6 +225,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     args: fc.array(argument, { maxLength: 5 }),
     returned: fc.option(argument, { nil: undefined }),
   }),
+  fc.record({ time, count: fc.nat(2 ** 48) }).map((change) => makeLoss(change)),
 )
 
 test('json: any events parse to the independently built objects, key order included', () => {

@@ -1,7 +1,7 @@
 import { KafkaExporter } from '../../../../exporters/kafka/exporter.ts'
 import type { KafkaOptions } from '../../../../exporters/kafka/options.ts'
 import { DEFAULT_KAFKA_OPTIONS } from '../../../../exporters/kafka/options.ts'
-import { contract } from '../contract.ts'
+import { Silence, contract } from '../../../../exporters/testing/index.ts'
 import { idsOf } from '../support/lines.ts'
 import { fault, FakeDriver } from './support/fake-driver.ts'
 
@@ -10,8 +10,12 @@ for (const maxRequestBytes of [DEFAULT_KAFKA_OPTIONS.maxRequestBytes, 1100]) {
   contract('kafka', () => {
     const driver = new FakeDriver()
     let failures = 0
+    let silence: Silence | undefined
     const kinds = ['retry', 'moved', 'reset'] as const
-    driver.plan = () => (failures > 0 ? fault(kinds[failures-- % kinds.length] ?? 'retry') : undefined)
+    driver.plan = async () => {
+      await silence?.pass()
+      return failures > 0 ? fault(kinds[failures-- % kinds.length] ?? 'retry') : undefined
+    }
     const names = { brokers: ['b:9092'], topic: 'events', nodeName: 'n', epoch: 'e' }
     const options: KafkaOptions = { ...DEFAULT_KAFKA_OPTIONS, ...names, maxRequestBytes }
     return {
@@ -24,6 +28,7 @@ for (const maxRequestBytes of [DEFAULT_KAFKA_OPTIONS.maxRequestBytes, 1100]) {
             .join(''),
         ),
       fail: (calls) => (failures = calls),
+      stall: () => (silence = new Silence()),
       [Symbol.dispose]: () => undefined,
     }
   })

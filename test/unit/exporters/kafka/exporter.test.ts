@@ -7,6 +7,7 @@ import { ExportError } from '../../../../exporters/errors.ts'
 import { KafkaExporter } from '../../../../exporters/kafka/exporter.ts'
 import { DEFAULT_KAFKA_OPTIONS } from '../../../../exporters/kafka/options.ts'
 import type { KafkaOptions } from '../../../../exporters/kafka/options.ts'
+import { slice } from '../../../../exporters/sending/encoded.ts'
 import { settle } from '../support/fake-clock.ts'
 import { batch, idsOf, lines, numbers } from '../support/lines.ts'
 import { fault, FakeDriver } from './support/fake-driver.ts'
@@ -45,6 +46,18 @@ test('kafka: a record is the line without its end, with event time, key and head
   assert.deepEqual(
     { ...record?.common, ...record?.own },
     { 'content-type': 'application/json', 'event-type': 'process_kprobe', node: 'n', schema: '1', seq: 'e1-7' },
+  )
+})
+
+test('kafka: events that a spool kept over a restart carry the number of the run that made them', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  const old = { ...described(7, [KPROBE, KPROBE, KPROBE]), epoch: 'e0' }
+  await exporter.send(batch(slice(old, 1, 3), described(7, [KPROBE])), NEVER)
+  const records = driver.topics.get('events')?.[0] ?? []
+  assert.deepEqual(
+    records.map(({ own }) => own['seq']),
+    ['e0-8', 'e0-9', 'e1-7'],
   )
 })
 
@@ -134,7 +147,8 @@ test('kafka: only the record that a broker finds too large is refused, found by 
   driver.plan = ({ records }) =>
     records.some(({ value }) => value.toString() === bad) ? fault('too_large') : undefined
   const outcome = await exporter.send(batch(lines(0, 16)), NEVER)
-  assert.deepEqual(outcome, { status: 'partial', rejected: 1, reason: 'too_large' })
+  const refusal = { reason: 'too_large', events: 1, which: [5], message: 'told to: too_large' }
+  assert.deepEqual(outcome, { status: 'partial', refusals: [refusal] })
   assert.deepEqual(
     stored(driver),
     numbers(0, 16).filter((id) => id !== 5),
@@ -145,7 +159,9 @@ test('kafka: an event larger than a request is refused without asking, the other
   const driver = new FakeDriver()
   const exporter = await start(driver, { maxRequestBytes: 2000 })
   const outcome = await exporter.send(batch(lines(0, 2), lines(2, 1, 3000), lines(3, 2)), NEVER)
-  assert.deepEqual(outcome, { status: 'partial', rejected: 1, reason: 'too_large' })
+  const message = 'expected at most 2000 bytes with key and headers, got 3512'
+  const refusal = { reason: 'too_large', events: 1, which: [2], message }
+  assert.deepEqual(outcome, { status: 'partial', refusals: [refusal] })
   assert.deepEqual(stored(driver), [0, 1, 3, 4])
   const alone = await exporter.send(batch(lines(9, 1, 3000)), NEVER)
   assert.ok(alone.status === 'rejected' && alone.reason === 'too_large')
@@ -166,7 +182,39 @@ test('kafka: a refused event stays refused and counted once when the rest has to
   const first = await exporter.send(batch(part), NEVER)
   assert.ok(first.status === 'retryable' && first.taken === 0)
   broken = false
-  assert.deepEqual(await exporter.send(batch(part), NEVER), { status: 'partial', rejected: 1, reason: 'invalid' })
+  const refusal = { reason: 'invalid', events: 1, which: [0], message: 'told to: permanent' }
+  assert.deepEqual(await exporter.send(batch(part), NEVER), { status: 'partial', refusals: [refusal] })
+})
+
+test('kafka: two reasons in one batch are two refusals, also when nothing of it is taken', async () => {
+  const driver = new FakeDriver({ a: 1, b: 1, c: 1 })
+  const exporter = await start(driver, { topic: '{policy}' })
+  driver.plan = ({ topic }) => {
+    if (topic === 'c') return undefined
+    return topic === 'a' ? fault('permanent') : fault('too_large')
+  }
+  const of = (policies: string): Described =>
+    described(
+      0,
+      [...policies].map((policy) => ({ type: 'process_kprobe', policy })),
+    )
+  const tooLarge = { reason: 'too_large', message: 'told to: too_large' }
+  const invalid = { reason: 'invalid', message: 'told to: permanent' }
+  assert.deepEqual(await exporter.send(batch(of('cab'), of('bca')), NEVER), {
+    status: 'partial',
+    refusals: [
+      { ...tooLarge, events: 2, which: [2, 3] },
+      { ...invalid, events: 2, which: [1, 5] },
+    ],
+  })
+  assert.deepEqual(stored(driver, 'c'), [0, 1])
+  assert.deepEqual(await exporter.send(batch(of('ab')), NEVER), {
+    status: 'partial',
+    refusals: [
+      { ...tooLarge, events: 1, which: [1] },
+      { ...invalid, events: 1, which: [0] },
+    ],
+  })
 })
 
 test('kafka: a missing topic holds and says so, the others go on, and it recovers when created', async () => {

@@ -72,3 +72,8 @@ test('kafka faults: a fault stays what it is, and a cycle of causes ends', () =>
   cycle.cause = new Error('b', { cause: cycle })
   assert.equal(faultOf(cycle, 'z').kind, 'retry')
 })
+
+test('kafka faults: a judgement of our own is found again in what a library wrapped around it', () => {
+  const own = new KafkaFault('config', 'UNSUPPORTED_VERSION', 'too old')
+  assert.equal(faultOf(exhausted(own), 'write'), own)
+})

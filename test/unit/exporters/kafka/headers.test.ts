@@ -29,3 +29,14 @@ test('kafka headers: those of one type are one object, those of another are not'
   assert.notEqual(headers.common('process_exec'), headers.common('process_exit'))
   assert.deepEqual(headers.own(3, 0), { seq: 'e-3' })
 })
+
+test('kafka headers: a loss record says where and why, and of which exporter when it was one', () => {
+  const plain = new RecordHeaders({ ...WANTED, format: 'json' })
+  const kernel = { stage: 'kernel', exporter: '', reason: 'join_full' } as const
+  const exporter = { stage: 'exporter', exporter: 'loki', reason: 'expired' } as const
+  assert.deepEqual(plain.own(3, 0, kernel), { seq: 'e-3', loss_stage: 'kernel', loss_reason: 'join_full' })
+  const want = { loss_stage: 'exporter', loss_reason: 'expired', loss_exporter: 'loki' }
+  assert.deepEqual(plain.own(3, 0, exporter), { seq: 'e-3', ...want })
+  const cloud = new RecordHeaders({ ...WANTED, format: 'cloudevents' }).own(3, 0, exporter)
+  assert.deepEqual(cloud, { seq: 'e-3', ce_id: 'e-3', ce_time: '1970-01-01T00:00:00.000Z', ...want })
+})

@@ -1,7 +1,7 @@
 /** Random events for property tests: every kind of record and argument, texts of every length and script. */
 import fc from 'fast-check'
-import type { Argument, Event, Hook, Process } from '../../../../collector/event.ts'
-import { makeExec, makeExit, makeKprobe, makeProcess } from '../support/events.ts'
+import type { Argument, Event, Hook, Process, ProcessEvent } from '../../../../collector/event.ts'
+import { makeExec, makeExit, makeKprobe, makeLoss, makeProcess } from '../support/events.ts'
 
 const word = fc.oneof(
   fc.string({ maxLength: 12 }),
@@ -66,11 +66,11 @@ const hook: fc.Arbitrary<Hook> = fc.record({
 })
 const parent = fc.option(process, { nil: undefined })
 
-export const anyEvent: fc.Arbitrary<Event> = fc.oneof(
-  fc.record({ process, parent, time }).map((change): Event => makeExec(change)),
+const processEvent: fc.Arbitrary<ProcessEvent> = fc.oneof(
+  fc.record({ process, parent, time }).map((change): ProcessEvent => makeExec(change)),
   fc
     .record({ process, parent, time, signal: fc.constantFrom('', 'SIGKILL'), status: fc.nat(255) })
-    .map((change): Event => makeExit(change)),
+    .map((change): ProcessEvent => makeExit(change)),
   fc
     .record({
       process,
@@ -81,10 +81,29 @@ export const anyEvent: fc.Arbitrary<Event> = fc.oneof(
       args: fc.array(argument, { maxLength: 5 }),
       returned: fc.option(argument, { nil: undefined }),
     })
-    .map((change): Event => makeKprobe(change)),
+    .map((change): ProcessEvent => makeKprobe(change)),
 )
 
-/** A slice as the fan-out hands it on: sequence without gaps. */
-export const anyEvents: fc.Arbitrary<Event[]> = fc
-  .tuple(fc.array(anyEvent, { maxLength: 8 }), fc.nat(2 ** 48))
-  .map(([events, first]) => events.map((event, i) => ({ ...event, seq: first + i })))
+const stage = fc.constantFrom('kernel' as const, 'exporter' as const)
+const seq = fc.option(fc.nat(2 ** 48), { nil: undefined })
+const loss: fc.Arbitrary<Event> = fc
+  .record({
+    time,
+    loss: fc.record({ stage, exporter: word, reason: word }),
+    count: fc.nat(2 ** 48),
+    firstSeq: seq,
+    lastSeq: seq,
+  })
+  .map((change) => makeLoss(change))
+
+/** Slices as the fan-out hands them on: sequence without gaps. */
+export const anyProcessEvents: fc.Arbitrary<ProcessEvent[]> = numbered(processEvent)
+export const anyEvents: fc.Arbitrary<Event[]> = numbered(
+  fc.oneof({ arbitrary: processEvent, weight: 3 }, { arbitrary: loss, weight: 1 }),
+)
+
+function numbered<E extends Event>(event: fc.Arbitrary<E>): fc.Arbitrary<E[]> {
+  return fc
+    .tuple(fc.array(event, { maxLength: 8 }), fc.nat(2 ** 48))
+    .map(([events, first]) => events.map((one, i) => ({ ...one, seq: first + i })))
+}

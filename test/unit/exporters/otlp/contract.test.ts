@@ -1,5 +1,5 @@
 import { after } from 'node:test'
-import { contract } from '../contract.ts'
+import { Silence, contract } from '../../../../exporters/testing/index.ts'
 import { OtlpExporter } from '../../../../exporters/otlp/exporter.ts'
 import { rawRecords } from '../../../support/otlp/decode.ts'
 import { FakeSink, OK } from '../../../support/otlp/server.ts'
@@ -20,7 +20,9 @@ const FAULTS: readonly Answer[] = [
 let took: string[] = []
 let failures = 0
 let fault = 0
-const sink = await FakeSink.start((request) => {
+let silence: Silence | undefined
+const sink = await FakeSink.start(async (request) => {
+  await silence?.pass()
   const text = rawRecords(request.body).toString()
   // The harness counts calls of the sink that fail; a lone line is never "too large", that would be a refusal for good.
   if (failures > 0) {
@@ -36,6 +38,7 @@ after(() => sink[Symbol.asyncDispose]())
 contract('otlp', () => {
   took = []
   failures = 0
+  silence = undefined
   const options = {
     encoding: 'otlp',
     endpoint: sink.url,
@@ -48,6 +51,7 @@ contract('otlp', () => {
     exporter,
     ids: () => took.flatMap(idsOf),
     fail: (calls) => (failures = calls),
+    stall: () => (silence = new Silence()),
     [Symbol.dispose]: () => void exporter.stop(),
   }
 })

@@ -12,7 +12,7 @@ import { createEnvelope, resourceAttributes, scopeOf } from '../../../../exporte
 import { createOtlpJsonEncoder } from '../../../../exporters/otlp/json-encode.ts'
 import { plainRecord } from '../../../../exporters/otlp/records.ts'
 import { createSdkEncoder, readable } from '../../../../exporters/otlp/sdk.ts'
-import { shareLast } from '../../../../exporters/otlp/shared.ts'
+import { shareLast } from '../../../../exporters/encoding/share-last.ts'
 import { slice } from '../../../../exporters/sending/encoded.ts'
 import { requestFromJson, requestFromProtobuf, seqOf } from '../../../support/otlp/decode.ts'
 import type { KeyValue, LogRecord } from '../../../support/otlp/decode.ts'
@@ -23,13 +23,14 @@ import {
   makeExit,
   makeHook,
   makeKprobe,
+  makeLoss,
   makeParent,
   makeProcess,
   text,
 } from '../support/events.ts'
 import { goldenEvents } from '../support/golden-events.ts'
 import { matchesGolden } from '../support/golden.ts'
-import { anyEvents } from './arbitrary.ts'
+import { anyEvents, anyProcessEvents } from './arbitrary.ts'
 import { attributesOf } from './model.ts'
 
 const json = createJsonEncoder({ nodeName: 'node-1' })
@@ -117,10 +118,10 @@ test('otlp: any records, of one slice or several, are a valid ScopeLogs together
   )
 })
 
-test('otlp: the attributes of any event are those that the table gives for its JSON line', () => {
+test('otlp: the attributes of any event of a process are those that the table gives for its JSON line', () => {
   const encoder = createOtlpEncoder(base)
   fc.assert(
-    fc.property(anyEvents, (events) => {
+    fc.property(anyProcessEvents, (events) => {
       const lines = Buffer.from(json.encode(events).bytes).toString().split('\n')
       for (const [i, record] of records(encoder, events).entries()) {
         const line = lines[i] ?? ''
@@ -205,6 +206,26 @@ test('otlp: the worked example of the reference comes out as it stands there, po
   assert.deepEqual(scope, { name: 'product.events', version: '1.0.0' })
 })
 
+test('otlp: a loss record says where, why, how many and which, as an error of its own name', () => {
+  const loss = makeLoss({ seq: 7, loss: { stage: 'exporter', exporter: 'bus', reason: 'expired' }, count: 4 })
+  const encoder = createOtlpEncoder({ ...base, severity: { lifecycle: 'debug' }, eventNameAttribute: true })
+  const [bare, ranged] = records(encoder, [loss, { ...loss, firstSeq: 3, lastSeq: 6 }])
+  const want = {
+    'log.record.uid': { stringValue: '1795520000-7' },
+    'agent.loss.stage': { stringValue: 'exporter' },
+    'agent.loss.exporter': { stringValue: 'bus' },
+    'agent.loss.reason': { stringValue: 'expired' },
+    'agent.loss.count': { intValue: '4' },
+    event_name: { stringValue: 'agent.events_lost' },
+  }
+  assert.deepEqual(asObject(bare?.attributes ?? []), want)
+  const range = { 'agent.loss.first_seq': { intValue: '3' }, 'agent.loss.last_seq': { intValue: '6' } }
+  assert.deepEqual(asObject(ranged?.attributes ?? []), { ...want, ...range })
+  assert.equal(bare?.eventName, 'agent.events_lost')
+  const line = '{"rate_limit_info":{"number_of_dropped_process_events":"4"},"node_name":"node-1",'
+  assert.deepEqual(bare?.body, { stringValue: `${line}"time":"2024-04-14T02:18:14.376304204Z"}` })
+})
+
 test('otlp_json: says what the protobuf says', () => {
   const events = goldenEvents()
   const options = { ...base, argLabels: true }
@@ -219,6 +240,11 @@ const texts: ReadonlyArray<readonly [want: string, event: Event]> = [
   ['exit /bin/vi /etc/passwd 0', makeExit()],
   ['exit /bin/vi /etc/passwd SIGKILL', makeExit({ signal: 'SIGKILL' })],
   ['security_file_permission /bin/vi /etc/passwd 2', makeKprobe()],
+  ['lost 123 kernel ring_full_hook', makeLoss()],
+  [
+    'lost 1 exporter bus expired',
+    makeLoss({ loss: { stage: 'exporter', exporter: 'bus', reason: 'expired' }, count: 1 }),
+  ],
   ['do_exit /bin/vi', makeKprobe({ args: [], hook: makeHook({ functionName: 'do_exit' }) })],
 ]
 for (const [want, event] of texts) {
@@ -238,6 +264,7 @@ const severity = { lifecycle: 'debug', policies: { p: 'error' }, tags: { t: 'war
 const severities: ReadonlyArray<readonly [name: string, event: Event, want: string]> = [
   ['an exec', makeExec(), '5 DEBUG'],
   ['an exit', makeExit(), '5 DEBUG'],
+  ['a loss, whatever is configured', makeLoss(), '17 ERROR'],
   ['a policy of which nothing is said', makeKprobe(), '9 INFO'],
   ['a policy', makeKprobe({ hook: makeHook({ policy: 'p', tags: ['t'] }) }), '17 ERROR'],
   ['a tag', makeKprobe({ hook: makeHook({ tags: ['x', 'u', 't'] }) }), '21 FATAL'],

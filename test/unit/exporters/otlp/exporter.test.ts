@@ -15,8 +15,17 @@ import { NEVER, RESOURCE, batchFrom, encoderOptions, exporterFor, seqsOf } from 
 /** An outcome without its error, and with the error's text. */
 function plain(outcome: Outcome): object {
   const { error, ...rest } = { error: undefined, ...outcome }
-  return error === undefined ? rest : { ...rest, says: error.message.replace(/127\.0\.0\.1:\d+/, 'SINK') }
+  const refusals = 'refusals' in rest ? rest.refusals : undefined
+  return {
+    ...rest,
+    ...(refusals === undefined
+      ? {}
+      : { refusals: refusals.map((each) => ({ ...each, message: shown(each.message) })) }),
+    ...(error === undefined ? {} : { says: shown(error.message) }),
+  }
 }
+
+const shown = (text: string): string => text.replace(/127\.0\.0\.1:\d+/, 'SINK')
 
 async function answered(answer: Answer, counts: number[] = [3, 2]): Promise<Outcome> {
   await using sink = await FakeSink.start(() => answer)
@@ -37,18 +46,22 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   [
     'a partial success',
     { status: 200, body: partialSuccess(2, 'two were bad') },
-    { status: 'partial', rejected: 2, reason: 'partial' },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 2, message: 'two were bad' }] },
   ],
   [
     'a partial success in JSON, the number as text',
     { status: 200, body: '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"x"}}', headers: json },
-    { status: 'partial', rejected: 1, reason: 'partial' },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: 'x' }] },
   ],
   ['a warning without rejection', { status: 200, body: partialSuccess(0, 'slow down') }, { status: 'delivered' }],
   [
     'more rejected than sent',
     { status: 200, body: partialSuccess(900, '') },
-    { status: 'rejected', reason: 'partial', says: 'events break a limit of the sink that is checked before sending' },
+    {
+      status: 'rejected',
+      reason: 'partial',
+      says: 'the sink refused records of a request that it took, and did not say why',
+    },
   ],
   [
     '260: blocked',
@@ -104,7 +117,16 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   [
     "Loki's 400 with a count",
     { status: 400, body: rpcStatus("entry ignored, reason: 'entry too far behind', total ignored: 3 out of 5") },
-    { status: 'partial', rejected: 3, reason: 'too_far_behind' },
+    {
+      status: 'partial',
+      refusals: [
+        {
+          reason: 'too_far_behind',
+          events: 3,
+          message: says("400: entry ignored, reason: 'entry too far behind', total ignored: 3 out of 5"),
+        },
+      ],
+    },
   ],
   [
     'a connection reset',
@@ -206,28 +228,27 @@ test('otlp exporter: 413 halves down to the record that is too large, and takes 
   await using sink = await FakeSink.start((request) => (seqsOf(request).includes(tooLarge) ? { status: 413 } : OK))
   await using exporter = exporterFor(sink)
   await exporter.start()
-  assert.deepEqual(await exporter.send(batchFrom(0, 5, 5), NEVER), {
+  assert.deepEqual(plain(await exporter.send(batchFrom(0, 5, 5), NEVER)), {
     status: 'partial',
-    rejected: 1,
-    reason: 'too_large',
+    refusals: [{ reason: 'too_large', events: 1, which: [6], message: says('413') }],
   })
   const taken = sink.requests.filter((request) => !seqsOf(request).includes(tooLarge)).flatMap(seqsOf)
   assert.deepEqual(
     taken,
     numbers(0, 10).filter((seq) => seq !== tooLarge),
   )
-  assert.equal(exporter.counters['rejected_too_large'], 1)
 })
 
-test('otlp exporter: a 400 is isolated in about 2 log n requests, each bad record counted', async () => {
+test('otlp exporter: a 400 is isolated in about 2 log n requests, each bad record named', async () => {
   const bad = new Set([17, 300, 301])
   await using sink = await FakeSink.start((request) =>
     seqsOf(request).some((seq) => bad.has(seq)) ? { status: 400, body: 'no' } : OK,
   )
   await using exporter = exporterFor(sink)
   await exporter.start()
-  const outcome = await exporter.send(batchFrom(0, 256, 256), NEVER)
-  assert.deepEqual(outcome, { status: 'partial', rejected: 3, reason: 'invalid' })
+  const outcome = plain(await exporter.send(batchFrom(0, 256, 256), NEVER))
+  const refusals = [{ reason: 'invalid', events: 3, which: [17, 300, 301], message: says('400: no') }]
+  assert.deepEqual(outcome, { status: 'partial', refusals })
   assert.ok(sink.requests.length < 60, `${sink.requests.length} requests`)
 })
 
@@ -236,8 +257,8 @@ test('otlp exporter: a sink that finds fault with everything is held, not fed re
   await using exporter = exporterFor(sink)
   await exporter.start()
   const outcome = plain(await exporter.send(batchFrom(0, 1000), NEVER))
-  const refused = { rejected: 8, reason: 'invalid' }
-  assert.deepEqual(outcome, { status: 'retryable', afterMs: 0, taken: 8, refused, says: says('400: no') })
+  const refusals = [{ reason: 'invalid', events: 8, which: numbers(0, 8), message: says('400: no') }]
+  assert.deepEqual(outcome, { status: 'retryable', afterMs: 0, taken: 8, refusals, says: says('400: no') })
   assert.ok(sink.requests.length < 30, `${sink.requests.length} requests`)
 })
 
@@ -249,7 +270,7 @@ function script(request: Received): Answer {
   return seqs.includes(5) ? { status: 503, headers: { 'retry-after': '2' } } : OK
 }
 
-test('otlp exporter: an interruption tells how many at the head are settled, and how many of these were refused', async () => {
+test('otlp exporter: an interruption tells how many at the head are settled, and which of these were refused', async () => {
   await using sink = await FakeSink.start(script)
   await using exporter = exporterFor(sink)
   await exporter.start()
@@ -257,7 +278,7 @@ test('otlp exporter: an interruption tells how many at the head are settled, and
     status: 'retryable',
     afterMs: 2000,
     taken: 4,
-    refused: { rejected: 1, reason: 'invalid' },
+    refusals: [{ reason: 'invalid', events: 1, which: [1], message: says('400') }],
     says: says('503'),
   })
 })
@@ -304,6 +325,11 @@ test('otlp exporter: warnings of the sink are handed on, at most one a minute', 
 
 const impossible: ReadonlyArray<readonly [name: string, change: object, want: RegExp]> = [
   ['no URL', { endpoint: 'loki' }, /^ExportError: endpoint: expected an http or https URL, got "loki"$/],
+  [
+    'a certificate without its key',
+    { tls: { certFile: '/c' } },
+    /^ExportError: tls: expected a certificate with a key/,
+  ],
   ['another scheme', { endpoint: 'grpc://x' }, /expected an http or https URL/],
   ['a header name with a space', { headers: { 'a b': 'x' } }, /^ExportError: headers\.a b: expected characters/],
   [

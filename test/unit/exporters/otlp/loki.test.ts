@@ -5,6 +5,7 @@ import { createOtlpEncoder } from '../../../../exporters/otlp/encode.ts'
 import { createOtlpJsonEncoder } from '../../../../exporters/otlp/json-encode.ts'
 import type { LokiLimits } from '../../../../exporters/otlp/limits.ts'
 import { batchOf } from '../../../../exporters/sending/encoded.ts'
+import type { Outcome } from '../../../../exporters/exporter.ts'
 import type { Event } from '../../../../collector/event.ts'
 import { FakeLoki } from '../../../support/otlp/loki.ts'
 import type { LokiOptions } from '../../../support/otlp/loki.ts'
@@ -19,6 +20,16 @@ const at = (seq: number, sec = SEC, change: Parameters<typeof makeKprobe>[0] = {
 const long = (length: number): Parameters<typeof makeKprobe>[0] => ({
   process: makeProcess({ arguments: 'x'.repeat(length) }),
 })
+
+/** What was refused, without what was said. */
+function refused(outcome: Outcome): object[] {
+  if (outcome.status !== 'partial') return []
+  return outcome.refusals.map(({ reason, events, which }) => ({
+    reason,
+    events,
+    ...(which === undefined ? {} : { which }),
+  }))
+}
 
 /** Sends the events to a fake Loki, with or without checks before. */
 async function sent(events: readonly Event[], options: LokiOptions, loki: LokiLimits | undefined, json = false) {
@@ -43,14 +54,14 @@ for (const json of [false, true]) {
   for (const [reason, event] of bad) {
     test(`loki: an entry that is ${reason} is refused before it is sent${json ? ', in JSON too' : ''}`, async () => {
       const { outcome, fake, requests } = await sent([at(0), event, at(2)], {}, LOKI_LIMITS, json)
-      assert.deepEqual(outcome, { status: 'partial', rejected: 1, reason })
+      assert.deepEqual(refused(outcome), [{ reason, events: 1, which: [1] }])
       assert.equal(fake.entries.length, 2)
       assert.equal(requests, 1)
     })
 
     test(`loki: unchecked, one that is ${reason} is found by halves and stored ones are not doubled${json ? ', in JSON too' : ''}`, async () => {
       const { outcome, fake } = await sent([at(0), event, at(2)], {}, undefined, json)
-      assert.deepEqual(outcome, { status: 'partial', rejected: 1, reason })
+      assert.deepEqual(refused(outcome), [{ reason, events: 1, which: [1] }])
       assert.equal(fake.entries.length, 2)
       assert.ok(fake.duplicates > 0, 'good entries of a refused request are stored the first time')
     })
@@ -60,8 +71,40 @@ for (const json of [false, true]) {
 test('loki: a line that is too large is refused before it is sent', async () => {
   const limits = { ...LOKI_LIMITS, maxLineBytes: 4096, maxMetadataBytes: 1 << 20 }
   const { outcome, fake } = await sent([at(0), at(1, SEC, long(5000))], { maxLineBytes: 4096 }, limits)
-  assert.deepEqual(outcome, { status: 'partial', rejected: 1, reason: 'too_large' })
+  assert.deepEqual(outcome, {
+    status: 'partial',
+    refusals: [
+      { reason: 'too_large', events: 1, which: [1], message: 'not sent: expected a body of at most 4096 bytes' },
+    ],
+  })
   assert.equal(fake.entries.length, 1)
+})
+
+test('loki: each reason is told by itself, with the events of which it is true', async () => {
+  const [tooOld, tooNew] = [at(1, SEC - 7 * 86_400 - 1), at(3, SEC + 601)]
+  const behind = at(4, SEC - 3601)
+  const events = [at(0), tooOld, at(2), tooNew, behind, at(5, SEC - 8 * 86_400), at(6)]
+  const { outcome, fake } = await sent(events, {}, LOKI_LIMITS)
+  assert.deepEqual(refused(outcome), [
+    { reason: 'too_far_behind', events: 1 },
+    { reason: 'too_old', events: 2, which: [1, 5] },
+    { reason: 'too_new', events: 1, which: [3] },
+  ])
+  assert.equal(fake.entries.length, 3)
+})
+
+test('loki: when nothing of a batch may be sent, no request is made', async () => {
+  const old = [at(0, SEC - 8 * 86_400), at(1, SEC - 9 * 86_400)]
+  const alike = await sent(old, {}, LOKI_LIMITS)
+  assert.ok(alike.outcome.status === 'rejected')
+  assert.equal(alike.outcome.reason, 'too_old')
+  assert.match(alike.outcome.error.message, /^not sent: expected an event of the last 604800 s$/)
+  const { outcome, requests } = await sent([...old, at(2, SEC + 601)], {}, LOKI_LIMITS)
+  assert.deepEqual(refused(outcome), [
+    { reason: 'too_old', events: 2, which: [0, 1] },
+    { reason: 'too_new', events: 1, which: [2] },
+  ])
+  assert.equal(alike.requests + requests, 0)
 })
 
 test('loki: what lies just inside of every limit is sent and stored', async () => {
@@ -76,7 +119,7 @@ test('loki: what lies just inside of every limit is sent and stored', async () =
 test('loki: entries too far behind are counted by what Loki says, and sent once', async () => {
   const events = [at(0), at(1, SEC - 3601), at(2, SEC - 3599), at(3, SEC - 7200)]
   const { outcome, fake, requests } = await sent(events, {}, LOKI_LIMITS)
-  assert.deepEqual(outcome, { status: 'partial', rejected: 2, reason: 'too_far_behind' })
+  assert.deepEqual(refused(outcome), [{ reason: 'too_far_behind', events: 2 }])
   assert.equal(fake.entries.length, 2)
   assert.equal(requests, 1)
 })

@@ -8,11 +8,11 @@ import { lines } from '../support/lines.ts'
 function make(): { clock: FakeClock; push: (seq: number, count: number) => void; batcher: Batcher; got: number[][] } {
   const clock = new FakeClock()
   const queue = new Queue(10_000, 100)
-  const batcher = new Batcher(queue, { maxEvents: 4, maxBytes: 1000, maxWaitMs: 200 }, clock)
+  const batcher = new Batcher(queue, { maxEvents: 4, maxBytes: 1000, maxWaitMs: 200 }, clock, new Set())
   const got: number[][] = []
   const pull = async (): Promise<void> => {
-    for (let parts = await batcher.next(); parts.length > 0; parts = await batcher.next()) {
-      got.push(parts.map(({ part }) => part.firstSeq))
+    for (let flight = await batcher.next(); flight !== undefined; flight = await batcher.next()) {
+      got.push(flight.held.map(({ part }) => part.firstSeq))
     }
     got.push([])
   }
@@ -65,9 +65,9 @@ test('batcher: no timer runs while nothing waits', async () => {
 test('batcher: bytes fill a batch too', async () => {
   const clock = new FakeClock()
   const queue = new Queue(10_000, 100)
-  const batcher = new Batcher(queue, { maxEvents: 100, maxBytes: 25, maxWaitMs: 200 }, clock)
+  const batcher = new Batcher(queue, { maxEvents: 100, maxBytes: 25, maxWaitMs: 200 }, clock, new Set())
   for (const seq of [1, 2, 3]) queue.push({ part: lines(seq, 1, 10), acceptedMs: 0 })
-  assert.equal((await batcher.next()).length, 2)
+  assert.equal((await batcher.next())?.held.length, 2)
 })
 
 test('batcher: a flush sends what there is, once', async () => {

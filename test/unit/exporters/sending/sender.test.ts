@@ -51,12 +51,12 @@ test('sender: what is delivered is counted, in events and bytes', async () => {
   const { sender, exporter } = await rig()
   assert.equal(sender.offer(lines(0, 4, 10)), undefined)
   assert.deepEqual(sums(sender.books()), { accepted: 4, held: 4 })
-  assert.equal(sender.books().heldBytes, 40)
+  assert.equal(sender.books().queueBytes, 40)
   await settle()
   assert.deepEqual(exporter.ids, numbers(0, 4))
   assert.deepEqual(sums(sender.books()), { accepted: 4, delivered: 4 })
   assert.equal(sender.books().deliveredBytes, 40)
-  assert.equal(sender.books().heldBytes, 0)
+  assert.equal(sender.books().queueBytes, 0)
   assert.equal(sender.books().state, 'healthy')
 })
 
@@ -194,6 +194,15 @@ test('sender: waits as long as the sink asked', async () => {
   assert.deepEqual(clock.pending, [12_345])
 })
 
+test('sender: a sink that says "at once" and takes nothing is given the usual pause', async () => {
+  const { sender, exporter, clock } = await rig(() => retryable({ afterMs: 0 }))
+  sender.offer(lines(0, 4))
+  await settle()
+  assert.equal(exporter.calls, 1)
+  assert.deepEqual(clock.pending, [50])
+  await sender.stop(0)
+})
+
 test('sender: events that the sink took are not sent again', async () => {
   const { sender, exporter, clock } = await rig((_batch, call) =>
     call === 0 ? retryable({ taken: 3 }) : { status: 'delivered' },
@@ -219,7 +228,10 @@ for (const claimed of [-1, 5, 1_000_000]) {
     balanced(sender)
   })
   test(`sender: an exporter that rejects ${claimed} of 4 events does not unbalance the books`, async () => {
-    const { sender } = await rig(() => ({ status: 'partial', rejected: claimed, reason: 'odd' }))
+    const { sender } = await rig(() => ({
+      status: 'partial',
+      refusals: [{ reason: 'odd', events: claimed, message: '' }],
+    }))
     sender.offer(lines(0, 4))
     await settle()
     balanced(sender)
@@ -228,7 +240,7 @@ for (const claimed of [-1, 5, 1_000_000]) {
 
 test('sender: refused events are counted by reason', async () => {
   const answers: Outcome[] = [
-    { status: 'partial', rejected: 1, reason: 'too_large' },
+    { status: 'partial', refusals: [{ reason: 'too_large', events: 1, message: '' }] },
     rejected('http_400'),
     rejected('http_400'),
   ]
@@ -296,7 +308,7 @@ test('sender: at the deadline of a stop the rest is dropped as shutdown and the 
   await clock.turn(1)
   await Promise.all([stopped, wait])
   assert.deepEqual(sums(sender.books()), { accepted: 20, shutdown: 20 })
-  assert.equal(sender.books().heldBytes, 0)
+  assert.equal(sender.books().queueBytes, 0)
   assert.deepEqual(clock.pending, [])
   balanced(sender)
 })

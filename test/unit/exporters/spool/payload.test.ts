@@ -10,8 +10,15 @@ const about = fc
     fc.oneof(fc.constant(''), fc.string({ unit: 'grapheme', maxLength: 20 })),
   )
   .map(([type, policy]): About => ({ type, policy }))
+const lossAbout = fc
+  .record({
+    stage: fc.constantFrom('kernel', 'exporter'),
+    exporter: fc.string({ unit: 'grapheme' }),
+    reason: fc.string(),
+  })
+  .map((loss): About => ({ type: 'events_lost', policy: '', loss: { ...loss } }))
 const event = fc.record({
-  about,
+  about: fc.oneof({ arbitrary: about, weight: 4 }, { arbitrary: lossAbout, weight: 1 }),
   time: fc.double({ noNaN: true }),
   seq: fc.nat(),
   bytes: fc.uint8Array({ maxLength: 30 }),
@@ -31,18 +38,21 @@ function pieceFrom(events: readonly { about: About; time: number; seq: number; b
   }
 }
 
-function framed(piece: Described): { payload: Buffer; count: number } {
+/** The run that wrote the frames; a segment's header has it. */
+const epoch = 'e0'
+
+function framed(piece: Described): { payload: Buffer; count: number; epoch: string } {
   const { parts, count } = frameOf(piece)
-  return { payload: Buffer.concat(parts), count }
+  return { payload: Buffer.concat(parts), count, epoch }
 }
 
-test('payload: a piece comes back as it was', () => {
+test('payload: a piece comes back as it was, with the run that its numbers belong to', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 20 }), (events) => {
       const piece = pieceFrom(events)
       const back = pieceOf(framed(piece), 'json')
       assert.ok(typeof back !== 'string', String(back))
-      assert.deepEqual({ ...back, bytes: Buffer.from(back.bytes) }, piece)
+      assert.deepEqual({ ...back, bytes: Buffer.from(back.bytes) }, { ...piece, epoch })
     }),
   )
 })
@@ -54,7 +64,7 @@ test('payload: bytes are copied neither way, and events that agree share their a
   assert.equal(frame.parts[1], piece.bytes)
   assert.deepEqual([frame.first, frame.last, frame.count], [5, 5, 2])
   const { payload, count } = framed(piece)
-  const back = pieceOf({ payload, count }, 'json')
+  const back = pieceOf({ payload, count, epoch }, 'json')
   assert.ok(typeof back !== 'string')
   assert.equal(back.bytes.buffer, payload.buffer)
   assert.equal(back.abouts[0], back.abouts[1])
@@ -63,7 +73,7 @@ test('payload: bytes are copied neither way, and events that agree share their a
 test('payload: no bytes at all make it throw', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 80 }), fc.nat(5), (bytes, count) => {
-      pieceOf({ payload: Buffer.from(bytes), count }, 'json')
+      pieceOf({ payload: Buffer.from(bytes), count, epoch }, 'json')
     }),
   )
 })
@@ -76,12 +86,22 @@ test('payload: a changed piece is a piece or a sentence, never more', () => {
     fc.property(fc.nat(whole.payload.length - 1), fc.integer({ min: 1, max: 255 }), (at, mask) => {
       const payload = Buffer.from(whole.payload)
       payload[at] = (payload[at] ?? 0) ^ mask
-      const back = pieceOf({ payload, count: 1 }, 'json')
+      const back = pieceOf({ payload, count: 1, epoch }, 'json')
       if (typeof back !== 'string') assert.equal(back.ends.at(-1), back.bytes.length)
     }),
   )
 })
 
+const lost = framed(
+  pieceFrom([
+    {
+      about: { type: 'events_lost', policy: '', loss: { stage: 'exporter', exporter: 'x', reason: 'y' } },
+      time: 1,
+      seq: 5,
+      bytes: Buffer.from('abc'),
+    },
+  ]),
+)
 const good = framed(
   pieceFrom([{ about: { type: 'process_exit', policy: '' }, time: 1, seq: 5, bytes: Buffer.from('abc') }]),
 )
@@ -117,6 +137,12 @@ for (const { name, payload, count = 1, encoding = 'json', want } of [
     want: /^expected a type of event, got "qrocess_exit"/,
   },
   {
+    name: 'an unknown stage',
+    payload: Buffer.from(lost.payload).fill('q', 40, 41),
+    want: /^expected a stage of losses, got "qxporter": written by another release$/,
+  },
+  { name: 'a loss whose reason is cut', payload: lost.payload.subarray(0, 51), want: /^about 0 of 1 lies outside/ },
+  {
     name: 'an about too many',
     payload: edited((bytes) => bytes.writeUInt16LE(9, 2)),
     want: /^(about|expected a type)/,
@@ -128,7 +154,7 @@ for (const { name, payload, count = 1, encoding = 'json', want } of [
   },
 ] as const) {
   test(`payload: refused with a sentence: ${name}`, () => {
-    const back = pieceOf({ payload, count }, encoding)
+    const back = pieceOf({ payload, count, epoch }, encoding)
     assert.ok(typeof back === 'string')
     assert.match(back, want)
   })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { simulate } from '../../../simulation/spool/simulate.ts'
 
-/** Seeds that once failed, and what they found. `node test/simulation/spool/run.ts --runs 1 --seed S --trace` shows one. */
+/** Seeds that once failed, and what they found. `node test/simulation/run.ts spool --runs 1 --seed S --trace` shows one. */
 const FOUND: readonly { readonly seed: number; readonly was: string }[] = [
   { seed: 4, was: 'recovered events counted as durable before they were synced' },
   { seed: 13, was: 'a missing segment counted as dropped for room' },

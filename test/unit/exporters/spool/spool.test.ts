@@ -33,6 +33,16 @@ test('spool: next keeps to maxBytes, but gives a larger frame by itself', async 
   assert.deepEqual(sizes, [2, 1, 1, 1])
 })
 
+test('spool: next keeps to maxEvents, but gives a frame of more events by itself', async () => {
+  const spool = await new Bench().open()
+  await spool.append([frame(1, 2), frame(3, 2), frame(5, 3), frame(8, 9), frame(17, 1)])
+  const counts: number[] = []
+  for (let result = await spool.next(1 << 20, 5); result.status === 'frames'; result = await spool.next(1 << 20, 5)) {
+    counts.push(result.frames.reduce((sum, { count }) => sum + count, 0))
+  }
+  assert.deepEqual(counts, [4, 3, 9, 1])
+})
+
 test('spool: the cursor passes only what is acked without gap', async () => {
   const spool = await new Bench().open()
   await fill(spool, [1, 2, 3])
@@ -121,7 +131,7 @@ test('spool: a frame that never fits is refused and costs nobody else', async ()
   const bench = new Bench()
   const spool = await bench.open({ maxBytes: 2400 })
   await fill(spool, [1, 2])
-  assert.deepEqual(await spool.append([frame(3, 1, 5000)]), { status: 'full', why: 'max_bytes', frames: 0 })
+  assert.deepEqual(await spool.append([frame(3, 1, 5000)]), { status: 'full', why: 'max_bytes', frames: 0, from: 2 })
   assert.deepEqual(await drain(spool), [1, 2])
 })
 
@@ -165,7 +175,7 @@ test('spool: the reserve of the disk is kept: by dropping where that is enough, 
   const held = spool.stats().events
   bench.disk.put('/other', Buffer.alloc(2900))
   await bench.clock.turn(1000)
-  assert.deepEqual(await spool.append([frame(99)]), { status: 'full', why: 'min_free', frames: 0 })
+  assert.deepEqual(await spool.append([frame(99)]), { status: 'full', why: 'min_free', frames: 0, from: 40 })
   assert.equal(spool.stats().events, held, 'old events were given up in vain')
 })
 
@@ -174,10 +184,28 @@ test('spool: a full disk is a result, leaves no torn frame, and passes', async (
   const spool = await bench.open()
   await fill(spool, [1])
   bench.disk.faults.capacity = bench.disk.used + 50
-  assert.deepEqual(await spool.append([frame(2)]), { status: 'full', why: 'no_space', frames: 0 })
+  assert.deepEqual(await spool.append([frame(2)]), { status: 'full', why: 'no_space', frames: 0, from: 1 })
   bench.disk.faults.capacity = Infinity
   await fill(spool, [3])
   assert.deepEqual(await drain(spool), [1, 3])
+})
+
+test('spool: a disk that is full to the last byte gets back what is spent', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  await fill(spool, numbers(0, 20))
+  assert.equal(await spool.sync(), undefined)
+  bench.disk.faults.capacity = bench.disk.used
+  assert.deepEqual(await drain(spool), numbers(0, 20))
+  await bench.clock.turn(250)
+  assert.ok(bench.segments().length <= 1, `${bench.segments().length} segments are kept`)
+  assert.deepEqual([spool.stats().lastError, bench.disk.paths.includes(`${DIR}/cursor.tmp`)], ['', false])
+  await fill(spool, [20, 21])
+  await spool.sync()
+  bench.disk.restart(false)
+  const again = await bench.open()
+  assert.deepEqual([again.recovery.cursor, again.recovery.quarantined], ['read', []])
+  assert.deepEqual(await drain(again), [20, 21])
 })
 
 test('spool: a failed write is a result with its error', async () => {
@@ -209,7 +237,7 @@ test('spool: what is in use by one process is refused to the second with a sente
   await bench.open()
   await assert.rejects(bench.open(), (error) => {
     assert.ok(error instanceof ExportError)
-    assert.equal(error.code, 'UNUSABLE_PATH')
+    assert.equal(error.code, 'UNUSABLE')
     assert.equal(
       error.message,
       `cannot open the spool "${DIR}": process 1 is using it; stop that one or give this exporter another folder`,

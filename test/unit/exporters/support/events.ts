@@ -6,6 +6,7 @@ import type {
   FileArgument,
   Hook,
   KprobeEvent,
+  LossEvent,
   Process,
 } from '../../../../collector/event.ts'
 
@@ -92,6 +93,19 @@ export function makeKprobe(change: Partial<KprobeEvent> = {}): KprobeEvent {
     hook: makeHook(),
     args: [file('/etc/passwd'), int(2)],
     returned: int(0),
+    ...change,
+  }
+}
+
+export function makeLoss(change: Partial<LossEvent> = {}): LossEvent {
+  return {
+    type: 'events_lost',
+    seq: base.seq,
+    time: base.time,
+    loss: { stage: 'kernel', exporter: '', reason: 'ring_full_hook' },
+    count: 123,
+    firstSeq: undefined,
+    lastSeq: undefined,
     ...change,
   }
 }

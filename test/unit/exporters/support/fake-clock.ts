@@ -3,6 +3,7 @@ import type { Clock } from '../../../../exporters/sending/clock.ts'
 /** A clock that stands still until it is turned. */
 export class FakeClock implements Clock {
   #ms = 1000
+  #wallMs = Date.UTC(2026, 10, 24, 14, 3, 9, 123) - 1000
   #timers: Array<{ at: number; run: () => void }> = []
 
   nowMs(): number {
@@ -10,7 +11,7 @@ export class FakeClock implements Clock {
   }
 
   wallMs(): number {
-    return Date.UTC(2026, 10, 24, 14, 3, 9, 123) + this.#ms - 1000
+    return this.#wallMs + this.#ms
   }
 
   after(ms: number, run: () => void): () => void {
@@ -19,6 +20,11 @@ export class FakeClock implements Clock {
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer)
     }
+  }
+
+  /** Sets the wall clock forward or back; no timer notices. */
+  jump(ms: number): void {
+    this.#wallMs += ms
   }
 
   /** How long until each timer now set, soonest first. */

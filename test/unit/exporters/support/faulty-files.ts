@@ -11,6 +11,8 @@ export class FaultyFiles implements FileSystem {
   /** Asked before every call; `bytes` for writev. */
   plan: (call: Call, path: string, bytes: number) => Fault = () => undefined
   readonly log: Call[] = []
+  /** False: syncs succeed at once. The end of a process, unlike a power cut, does not need them. */
+  sync = true
 
   async #real<T>(call: Call, path: string, run: () => Promise<T>): Promise<T> {
     this.log.push(call)
@@ -29,10 +31,10 @@ export class FaultyFiles implements FileSystem {
         if (typeof fault === 'string') throw errno(fault)
         return file.writev([fault === undefined ? all : all.subarray(0, fault)])
       },
-      byteAt: (position) => this.#real('byteAt', path, () => file.byteAt(position)),
+      read: (into, position) => this.#real('read', path, () => file.read(into, position)),
       stat: () => this.#real('stat', path, () => file.stat()),
       truncate: (size) => this.#real('truncate', path, () => file.truncate(size)),
-      datasync: () => this.#real('datasync', path, () => file.datasync()),
+      datasync: () => this.#real('datasync', path, async () => void (this.sync && (await file.datasync()))),
       chmod: (bits) => this.#real('chmod', path, () => file.chmod(bits)),
       close: () => file.close(),
     }
@@ -45,6 +47,8 @@ export class FaultyFiles implements FileSystem {
   unlink: FileSystem['unlink'] = (path) => this.#real('unlink', path, () => systemFiles.unlink(path))
   free: FileSystem['free'] = (path) => this.#real('free', path, () => systemFiles.free(path))
   readdir: FileSystem['readdir'] = (path) => this.#real('readdir', path, () => systemFiles.readdir(path))
+  syncFolder: FileSystem['syncFolder'] = (path) =>
+    this.#real('syncFolder', path, async () => void (this.sync && (await systemFiles.syncFolder(path))))
 }
 
 export function errno(code: string): Error {

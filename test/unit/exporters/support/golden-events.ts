@@ -8,6 +8,7 @@ import {
   makeExit,
   makeHook,
   makeKprobe,
+  makeLoss,
   makeParent,
   makeProcess,
   size,
@@ -64,6 +65,13 @@ export function goldenEvents(): Event[] {
       parent: undefined,
     }),
     makeKprobe({ process: makeProcess({ pid: 7, binary: '/usr/bin/\x1b[31mx' }), parent: makeParent(), tid: 0 }),
+    makeLoss(),
+    makeLoss({
+      loss: { stage: 'exporter', exporter: 'loki', reason: 'queue_full' },
+      count: 5_000_000_000,
+      firstSeq: 88_213,
+      lastSeq: 90_000,
+    }),
   ]
   return events.map((event, i) => ({ ...event, seq: i + 1 }))
 }

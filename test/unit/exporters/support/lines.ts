@@ -1,32 +1,13 @@
 /** Encoded values whose lines say their own sequence number, and fake exporters that remember them. */
+import type { Described } from '../../../../exporters/described.ts'
 import { ExportError } from '../../../../exporters/errors.ts'
 import type { Batch, Encoded, Exporter, Outcome } from '../../../../exporters/exporter.ts'
 import { batchOf } from '../../../../exporters/sending/encoded.ts'
+import { idsOf, lines } from '../../../../exporters/testing/lines.ts'
 
-/** `count` lines `{"id":N}` from `firstSeq` on, each padded to `lineBytes` when that is larger. */
-export function lines(firstSeq: number, count: number, lineBytes = 0): Encoded {
-  const texts = Array.from({ length: count }, (_, i) => `${`{"id":${firstSeq + i}`.padEnd(lineBytes - 2)}}\n`)
-  let end = 0
-  const ends = Uint32Array.from(texts, (line) => (end += line.length))
-  return { encoding: 'json', bytes: Buffer.from(texts.join('')), ends, count, firstSeq }
-}
+export { idsOf, lines, numbers } from '../../../../exporters/testing/lines.ts'
 
 export const batch = (...parts: Encoded[]): Batch => batchOf(parts)
-
-/** The numbers of whole lines; throws where a line is torn. */
-export function idsOf(text: string): number[] {
-  if (text === '') return []
-  if (!text.endsWith('\n')) throw new Error(`torn last line: ${text.slice(-40)}`)
-  return text.slice(0, -1).split('\n').map(idOf)
-}
-
-function idOf(line: string): number {
-  const value: unknown = JSON.parse(line)
-  if (typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'number') return value.id
-  throw new Error(`not a numbered line: ${line}`)
-}
-
-export const numbers = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i)
 
 /** Answers by script; keeps the ids of what it took. `answer` sees the batch and how often it was called. */
 export class FakeExporter implements Exporter {
@@ -83,7 +64,7 @@ export const rejected = (reason: string): Outcome => ({
   reason,
   error: new ExportError('IO', 'refused'),
 })
-export const hold = (): Outcome => ({ status: 'hold', error: new ExportError('UNUSABLE_PATH', 'mend me') })
+export const hold = (): Outcome => ({ status: 'hold', error: new ExportError('UNUSABLE', 'mend me') })
 
 /** Answers only when told to, or with `retryable` when aborted. */
 export function gate(): { answer: FakeExporter['answer']; open: (outcome: Outcome) => void } {
@@ -94,4 +75,15 @@ export function gate(): { answer: FakeExporter['answer']; open: (outcome: Outcom
       signal.addEventListener('abort', () => done(retryable()), { once: true })
     })
   return { answer, open: (outcome) => resolve?.(outcome) }
+}
+
+/** As `lines`, with a description as a spool needs it; every event happened at `timeMs`. */
+export function describedLines(firstSeq: number, count: number, timeMs = 0, lineBytes = 0): Described {
+  const about = { type: 'process_exec', policy: '' } as const
+  return {
+    ...lines(firstSeq, count, lineBytes),
+    abouts: Array.from({ length: count }, () => about),
+    times: new Float64Array(count).fill(timeMs),
+    seqs: Float64Array.from({ length: count }, (_, i) => firstSeq + i),
+  }
 }

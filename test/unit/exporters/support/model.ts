@@ -9,10 +9,12 @@ export type Json = string | number | boolean | readonly Json[] | { readonly [key
 
 /** The record of an event; keys that protojson leaves out are absent. */
 export function recordOf(event: Event, nodeName: string): Json {
-  return prune({ [event.type]: bodyOf(event), node_name: word(nodeName), time: timeOf(event.time) })
+  const key = event.type === 'events_lost' ? 'rate_limit_info' : event.type
+  return prune({ [key]: bodyOf(event), node_name: word(nodeName), time: timeOf(event.time) })
 }
 
 function bodyOf(event: Event): Json {
+  if (event.type === 'events_lost') return { number_of_dropped_process_events: String(event.count) }
   const tid = event.type === 'process_kprobe' ? event.tid : event.process.pid
   const process = processOf(event.process, event.refcnt, tid)
   const parent = event.parent === undefined ? undefined : processOf(event.parent, 0, event.parent.pid)

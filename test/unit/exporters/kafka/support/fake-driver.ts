@@ -1,7 +1,8 @@
 /** A Kafka that lives in memory: partitions as lists, failures by plan. */
-import type { KafkaDriver, KafkaRecord } from '../../../../../exporters/kafka/driver.ts'
+import type { KafkaDriver, KafkaRecord } from '../../../../../exporters/kafka/drivers/driver.ts'
 import { KafkaFault, UNKNOWN_TOPIC } from '../../../../../exporters/kafka/faults.ts'
 import type { FaultKind } from '../../../../../exporters/kafka/faults.ts'
+import type { KafkaConnection } from '../../../../../exporters/kafka/options.ts'
 
 export const fault = (kind: FaultKind, code: string = kind): KafkaFault =>
   new KafkaFault(kind, code, `told to: ${code}`)
@@ -16,6 +17,8 @@ export class FakeDriver implements KafkaDriver {
   readonly topics = new Map<string, KafkaRecord[][]>()
   readonly calls: Call[] = []
   resets = 0
+  /** What the last reset said. */
+  connection: KafkaConnection | undefined
   asked = 0
   closed = false
   mostAtOnce = 0
@@ -63,8 +66,9 @@ export class FakeDriver implements KafkaDriver {
     }
   }
 
-  reset(): Promise<void> {
+  reset(connection?: KafkaConnection): Promise<void> {
     this.resets++
+    this.connection = connection ?? this.connection
     return Promise.resolve()
   }
 

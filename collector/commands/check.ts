@@ -1,0 +1,24 @@
+import { checkFile } from '../../config/check.ts'
+import { EXIT_CONFIG } from '../../config/errors.ts'
+import { formatProblem } from '../../config/problems.ts'
+import { readArguments, UsageError } from './command.ts'
+import type { Command } from './command.ts'
+
+/** `ktrail check`. */
+export const checkCommand: Command = async (args, { env, print, say }) => {
+  const { positionals } = readArguments(args, {})
+  if (positionals.length === 0) throw new UsageError('check needs at least one file')
+  let wrong = 0
+  for (const file of positionals) {
+    const problems = await checkFile(file, env)
+    if (problems.length > 0) await print(problems.map((problem) => `${formatProblem(problem)}\n`).join(''))
+    wrong += problems.length > 0 ? 1 : 0
+  }
+  const total = positionals.length
+  say(
+    wrong === 0
+      ? `${total} file${total === 1 ? '' : 's'} checked, no mistakes`
+      : `${wrong} of ${total} files with mistakes`,
+  )
+  return wrong === 0 ? 0 : EXIT_CONFIG
+}

@@ -1,0 +1,82 @@
+import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from '../command.ts'
+import type { Command } from '../command.ts'
+import { counted, dataSize, shortened, table, timeText } from '../words.ts'
+import type { Row } from '../words.ts'
+import { lookAt } from './look.ts'
+import type { Look } from './look.ts'
+import { configuredPlaces, placesOf } from './places.ts'
+
+/** Wider names are in the folder's line. */
+const NAME_WIDTH = 18
+
+/** `ktrail spool ls`. Fails with 1 when a spool cannot be looked at, not for damage. */
+export const lsCommand: Command = async (args, terminal) => {
+  const given = readArguments(args, { ...CONFIG_OPTION, output: { type: 'string', short: 'o' } })
+  const { output = 'table' } = given.values
+  if (output !== 'table' && output !== 'json') throw new UsageError(`-o: expected table or json, got "${output}"`)
+  const file = configFile(given)
+  const read = async () => (await readConfig(given, terminal)).config
+  const places =
+    given.positionals.length > 0
+      ? await placesOf(given.positionals, { file, read })
+      : await configuredPlaces(await read())
+  const looks = await Promise.all(places.map(lookAt))
+  // What an exporter that is gone left behind matters as long as there is something in it.
+  const found = looks
+    .filter((look) => typeof look !== 'string')
+    .filter(({ place, events, damage }) => place.kind !== 'orphan' || events > 0 || damage.length > 0)
+  if (output === 'json') await terminal.print(`${JSON.stringify(found.map(jsonOf), undefined, 2)}\n`)
+  else if (found.length > 0) await terminal.print(table(HEAD, found.map(rowOf), [1, 2, 3]))
+  else if (looks.length === 0) terminal.say(`no exporter of ${file} has a spool`)
+  const problems = looks.filter((look) => typeof look === 'string')
+  for (const problem of problems) terminal.say(`ktrail: ${problem}`)
+  return problems.length === 0 ? 0 : 1
+}
+
+const HEAD = ['SPOOL', 'EVENTS', 'SIZE', 'FILES', 'OLDEST FILE', 'USED BY']
+
+function rowOf({ place, listing, events, usedBy, damage }: Look): Row {
+  const { segments, settled, durable, end, quarantined } = listing
+  const oldest = segments[0]
+  const notes = [place.dir]
+  if (end > 0) notes.push(`taken up to ${counted(settled)} of ${counted(end)}${safe(durable, usedBy)}`)
+  if (place.kind === 'orphan') notes.push('no exporter of the config has this name: nobody sends these events')
+  if (quarantined > 0) notes.push(`quarantine/: ${counted(quarantined)} unreadable files of before`)
+  notes.push(...damage.map((text) => `damage: ${text}`))
+  return {
+    cells: [
+      shortened(place.name, NAME_WIDTH),
+      counted(events),
+      dataSize(listing.bytes),
+      counted(segments.length),
+      oldest === undefined ? '-' : timeText(oldest.createdMs),
+      usedBy === undefined ? '-' : usedBy > 0 ? String(usedBy) : 'yes',
+    ],
+    notes,
+  }
+}
+
+/** Only once nobody syncs any more: the file on disk is written anew when something is taken, not at each sync. */
+function safe(durable: number, usedBy: number | undefined): string {
+  return usedBy === undefined ? `, on disk for sure up to ${counted(durable)}` : ''
+}
+
+function jsonOf({ place, listing, events, usedBy, damage }: Look): object {
+  const { segments, bytes, settled, durable, end, quarantined } = listing
+  const oldest = segments[0]
+  return {
+    name: place.name,
+    dir: place.dir,
+    kind: place.kind,
+    events,
+    bytes,
+    segments: segments.length,
+    oldest: oldest === undefined ? null : timeText(oldest.createdMs),
+    settled,
+    durable: usedBy === undefined ? durable : null,
+    end,
+    used_by: usedBy ?? null,
+    quarantined,
+    damage,
+  }
+}

@@ -1,0 +1,49 @@
+import { repairSpool, systemSpoolFiles } from '../../../exporters/index.ts'
+import type { SpoolRepair } from '../../../exporters/index.ts'
+import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from '../command.ts'
+import type { Command } from '../command.ts'
+import { dataSize, plural } from '../words.ts'
+import { lookAt, problemOf, processName } from './look.ts'
+import { placesOf } from './places.ts'
+
+/** `ktrail spool repair`. Fails with 1 while a process uses the spool, or when there is none. */
+export const repairCommand: Command = async (args, terminal) => {
+  const given = readArguments(args, CONFIG_OPTION)
+  if (given.positionals.length !== 1) throw new UsageError('expected: ktrail spool repair NAME|DIR')
+  const read = async () => (await readConfig(given, terminal)).config
+  const [place] = await placesOf(given.positionals, { file: configFile(given), read })
+  if (place === undefined) return 0
+  const problem = (text: string): number => {
+    terminal.say(`ktrail: ${text}`)
+    return 1
+  }
+  // Before anything is touched: a lock and a quarantine have no place in a folder that is no spool.
+  const look = await lookAt({ ...place, kind: 'folder' })
+  if (typeof look === 'string') return problem(look)
+  if (look.usedBy !== undefined)
+    return problem(
+      `cannot repair the spool "${place.dir}": ${processName(look.usedBy)} is using it; stop that one first`,
+    )
+  try {
+    const done = linesOf(await repairSpool(place.dir, systemSpoolFiles, terminal.nowMs()))
+    await terminal.print(done.map((line) => `${place.name}: ${line}\n`).join(''))
+    return 0
+  } catch (error) {
+    return problem(problemOf(place.dir, error))
+  }
+}
+
+function linesOf(report: SpoolRepair): readonly string[] {
+  const { segments, bytes, tornBytes, quarantined, spent, cursor, damaged } = report
+  const done: string[] = []
+  if (tornBytes > 0) done.push(`cut off ${dataSize(tornBytes)} that were no whole frame`)
+  for (const text of quarantined) done.push(`moved to quarantine/: ${text}`)
+  if (spent > 0) done.push(`removed ${plural(spent, 'file')} of which everything was taken already`)
+  if (done.length === 0) done.push('nothing to repair')
+  for (const { name, missingEvents } of damaged)
+    done.push(`${name}: ${plural(missingEvents, 'event')} are lost to damage; the agent will count them as corrupt`)
+  if (cursor === 'corrupt')
+    done.push('cursor: unreadable; the next start begins at the oldest event and writes a new one')
+  if (cursor === 'absent') done.push('cursor: missing; the next start writes a new one')
+  return [...done, `${plural(segments, 'file')}, ${dataSize(bytes)} left`]
+}

@@ -1,0 +1,68 @@
+import { systemSpoolFiles, verifySpool } from '../../../exporters/index.ts'
+import type { SpoolVerdict } from '../../../exporters/index.ts'
+import { CONFIG_OPTION, configFile, readArguments, readConfig } from '../command.ts'
+import type { Command } from '../command.ts'
+import { counted, dataSize, plural } from '../words.ts'
+import { damageOf, isUnused, lookAt, problemOf } from './look.ts'
+import type { Look } from './look.ts'
+import { configuredPlaces, placesOf } from './places.ts'
+
+/** `ktrail spool verify`. Fails with 1 when there is damage, or a spool cannot be read. */
+export const verifyCommand: Command = async (args, terminal) => {
+  const given = readArguments(args, CONFIG_OPTION)
+  const file = configFile(given)
+  const read = async () => (await readConfig(given, terminal)).config
+  const places =
+    given.positionals.length > 0
+      ? await placesOf(given.positionals, { file, read })
+      : await configuredPlaces(await read())
+  if (places.length === 0) terminal.say(`no exporter of ${file} has a spool`)
+  let bad = 0
+  for (const place of places) {
+    const look = await lookAt(place)
+    const lines =
+      typeof look === 'string'
+        ? undefined
+        : await linesAbout(look).catch((error: unknown) => problemOf(place.dir, error))
+    if (typeof look === 'string' || typeof lines === 'string' || lines === undefined) {
+      terminal.say(`ktrail: ${typeof look === 'string' ? look : lines}`)
+      bad++
+      continue
+    }
+    await terminal.print(lines.text)
+    if (lines.damaged) bad++
+  }
+  return bad === 0 ? 0 : 1
+}
+
+async function linesAbout(look: Look): Promise<{ readonly text: string; readonly damaged: boolean }> {
+  const { place, listing, usedBy } = look
+  if (isUnused(listing)) return { text: `${place.name}: nothing was spooled yet\n`, damaged: false }
+  const found: string[] = []
+  let [files, frames, events, bytes] = [0, 0, 0, 0]
+  let last: SpoolVerdict | undefined
+  for await (const verdict of verifySpool(place.dir, systemSpoolFiles)) {
+    files++
+    frames += verdict.frames
+    events += verdict.goodEvents
+    bytes += verdict.bytes
+    last = verdict
+    const text = damageIn(verdict)
+    if (text !== '') found.push(`${verdict.name}: ${text}`)
+  }
+  // The look trusts the heads of frames; now it is known up to where they are whole.
+  const checked = last === undefined ? listing : { ...listing, segments: [...listing.segments.slice(0, -1), last] }
+  const tailBytes = last?.tailOnly === true ? last.badBytes : 0
+  found.unshift(...damageOf({ ...checked, tailBytes }, usedBy !== undefined))
+  const sum = `${plural(frames, 'frame')}, ${plural(events, 'event')} in ${plural(files, 'file')} of ${dataSize(bytes)}`
+  if (found.length === 0) return { text: `${place.name}: no damage; ${sum}\n`, damaged: false }
+  const lines = [...found, `damaged; readable: ${sum}`]
+  return { text: lines.map((line) => `${place.name}: ${line}\n`).join(''), damaged: true }
+}
+
+/** Damage between frames. At the end it is a torn tail, which in a spool in use is an append that is going on. */
+function damageIn({ badBytes, missingEvents, tailOnly, goodEvents }: SpoolVerdict): string {
+  if (missingEvents === 0 && (badBytes === 0 || tailOnly)) return ''
+  const all = plural(missingEvents + goodEvents, 'event')
+  return `${counted(missingEvents)} of ${all} missing, ${dataSize(badBytes)} are no whole frame`
+}

@@ -1,0 +1,112 @@
+/** The agent's numbers in Prometheus' text format: which there are. Names: export.md §9.2, with `exporter` for `sink`. */
+import type { HistogramCounts } from '../../../exporters/index.ts'
+import type { Loss } from '../losses.ts'
+import { addExporterMetrics } from './exporters.ts'
+import type { ExporterSources } from './exporters.ts'
+import { MetricsPage } from './page.ts'
+import type { Reloads } from './reloads.ts'
+import { addSpoolMetrics } from './spools.ts'
+
+/** Where the numbers come from; read when the page is asked for. */
+export interface MetricSources extends ExporterSources {
+  readonly build: Readonly<Record<'version' | 'node' | 'kernel', string>>
+  /** Events made, by record type; kprobes by policy. */
+  readonly events: () => ReadonlyArray<{ type: string; policy: string; count: number }>
+  readonly records: () => number
+  readonly losses: () => readonly Loss[]
+  readonly fallbacks: () => Readonly<Record<string, number>>
+  readonly imbalance: () => number
+  readonly ringWaiting: () => number
+  readonly returnsWaiting: () => number
+  readonly processes: () => number
+  readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
+  readonly loopLag: () => HistogramCounts
+}
+
+/** A page with all metrics. */
+export function createMetrics(sources: MetricSources): MetricsPage {
+  const page = new MetricsPage()
+  addReading(page, sources)
+  addExporterMetrics(page, sources)
+  addSpoolMetrics(page, sources.senders)
+  addAgent(page, sources)
+  return page
+}
+
+/** From the kernel to the fan-out. */
+function addReading(page: MetricsPage, sources: MetricSources): void {
+  page.counter(
+    'ktrail_events_read_total',
+    'Events made: of records of the ring, of processes found at the start, and of losses (events_lost).',
+    ['type', 'policy'],
+    (put) => {
+      for (const { type, policy, count } of sources.events()) put({ type, policy }, count)
+    },
+  )
+  page.counter('ktrail_ring_records_total', 'Records read from the ring.', [], (put) => put({}, sources.records()))
+  page.counter(
+    'ktrail_kernel_lost_events_total',
+    'Events that happened and were not seen.',
+    ['hook', 'reason'],
+    (put) => {
+      for (const { hook, reason, count } of sources.losses()) put({ hook, reason }, count)
+    },
+  )
+  page.counter(
+    'ktrail_kernel_fallbacks_total',
+    'Times the kernel side took a slower way; nothing was lost.',
+    ['kind'],
+    (put) => {
+      for (const [kind, count] of Object.entries(sources.fallbacks())) put({ kind }, count)
+    },
+  )
+  page.gauge('ktrail_ring_waiting_bytes', 'Bytes that wait in the ring.', [], (put) => put({}, sources.ringWaiting()))
+  page.gauge('ktrail_returns_waiting', 'Calls that matched and have not returned yet.', [], (put) =>
+    put({}, sources.returnsWaiting()),
+  )
+  page.gauge('ktrail_processes', 'Processes in the table.', [], (put) => put({}, sources.processes()))
+  page.gauge(
+    'ktrail_accounting_imbalance_events',
+    'Events that the books do not explain: must be 0 (for the ring: while it is empty).',
+    ['exporter'],
+    (put) => {
+      put({ exporter: 'ring' }, sources.imbalance())
+      for (const sender of sources.senders()) put({ exporter: sender.name }, sender.imbalance())
+    },
+  )
+}
+
+/** The agent as a process. */
+function addAgent(page: MetricsPage, sources: MetricSources): void {
+  page.gauge('ktrail_build_info', 'What runs; always 1.', ['version', 'node', 'kernel'], (put) => put(sources.build, 1))
+  page.counter(
+    'ktrail_config_reload_total',
+    'Policy files that were added, changed or removed while the agent ran, by whether the change was taken.',
+    ['result'],
+    (put) => {
+      for (const [result, n] of Object.entries(sources.reloads.counts)) put({ result }, n)
+    },
+  )
+  page.gauge(
+    'ktrail_config_last_reload_success_timestamp_seconds',
+    'When a policy file was last taken, the start for one, in seconds since 1970.',
+    [],
+    (put) => put({}, sources.reloads.lastMs / 1000),
+  )
+  page.histogram(
+    'ktrail_event_loop_lag_seconds',
+    'How late the event loop came to a timer of a tenth of a second.',
+    [],
+    (put) => put({}, sources.loopLag()),
+  )
+  page.gauge('ktrail_process_resident_memory_bytes', 'Memory of the agent that is in RAM.', [], (put) =>
+    put({}, process.memoryUsage.rss()),
+  )
+  page.counter('ktrail_process_cpu_seconds_total', 'Time of a processor that the agent used.', [], (put) => {
+    const { user, system } = process.cpuUsage()
+    put({}, (user + system) / 1e6)
+  })
+  page.gauge('ktrail_process_start_time_seconds', 'When the agent was started, in seconds since 1970.', [], (put) =>
+    put({}, performance.timeOrigin / 1000),
+  )
+}

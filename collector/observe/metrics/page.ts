@@ -1,0 +1,84 @@
+/** Metrics that are read when the page is asked for, so that the hot path keeps plain counters. Prometheus' text format. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { HistogramCounts } from '../../../exporters/index.ts'
+
+export type Labels = Readonly<Record<string, string>>
+type Put<T> = (labels: Labels, value: T) => void
+/** Puts every sample of one metric, labels never twice the same. */
+export type Fill<T> = (put: Put<T>) => void
+
+export class MetricsPage {
+  readonly #registry = new Registry()
+
+  counter(name: string, help: string, labelNames: readonly string[], fill: Fill<number>): void {
+    const counter = new Counter({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers: [this.#registry],
+      collect: () => {
+        counter.reset()
+        fill((labels, n) => counter.inc({ ...labels }, n))
+      },
+    })
+  }
+
+  gauge(name: string, help: string, labelNames: readonly string[], fill: Fill<number>): void {
+    const gauge = new Gauge({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers: [this.#registry],
+      collect: () => {
+        gauge.reset()
+        fill((labels, n) => gauge.set({ ...labels }, n))
+      },
+    })
+  }
+
+  histogram(name: string, help: string, labelNames: readonly string[], fill: Fill<HistogramCounts>): void {
+    this.#registry.registerMetric(new CountsMetric(name, help, labelNames, fill))
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+}
+
+/**
+ * A histogram whose counts are kept elsewhere: prom-client's own can only be fed value by value. The registry asks
+ * `getForPromString` of a histogram, which its types do not tell; a test reads the page.
+ */
+class CountsMetric extends Histogram {
+  readonly #name: string
+  readonly #fill: Fill<HistogramCounts>
+  /** For what is the same in every answer. */
+  readonly #empty: Histogram
+
+  constructor(name: string, help: string, labelNames: readonly string[], fill: Fill<HistogramCounts>) {
+    const options = { name, help, labelNames: [...labelNames], registers: [] }
+    super(options)
+    this.#name = name
+    this.#fill = fill
+    this.#empty = new Histogram(options)
+  }
+
+  async getForPromString(): ReturnType<Histogram['get']> {
+    const name = this.#name
+    const values: Array<{ metricName: string; labels: Record<string, string | number>; value: number }> = []
+    this.#fill((labels, { bounds, counts, sum }) => {
+      let below = 0
+      for (const [i, count] of counts.entries()) {
+        below += count
+        values.push({ metricName: `${name}_bucket`, labels: { ...labels, le: bounds[i] ?? '+Inf' }, value: below })
+      }
+      values.push({ metricName: `${name}_sum`, labels: { ...labels }, value: sum })
+      values.push({ metricName: `${name}_count`, labels: { ...labels }, value: below })
+    })
+    return { ...(await this.#empty.get()), values }
+  }
+}

@@ -1,0 +1,57 @@
+/** What the spools tell of themselves; an exporter without one has no samples here. */
+import type { SenderStats } from '../../../exporters/index.ts'
+import { eachSender } from './exporters.ts'
+import type { ExporterSources } from './exporters.ts'
+import type { Fill, MetricsPage } from './page.ts'
+
+type Spool = NonNullable<SenderStats['spool']>
+
+const PREFIX = 'ktrail_spool'
+const EXPORTER = ['exporter']
+
+/** Puts the metrics of all spools onto a page. */
+export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['senders']): void {
+  const spool = <T>(value: (spool: Spool) => T | undefined): Fill<T> =>
+    eachSender(senders, (sender) => {
+      const found = sender.stats().spool
+      return found === undefined ? undefined : value(found)
+    })
+  const gauges: ReadonlyArray<readonly [name: string, help: string, value: (spool: Spool) => number | undefined]> = [
+    ['bytes', 'Bytes of the files of the spool.', ({ bytes }) => bytes],
+    ['limit_bytes', 'Bytes that the files of the spool may have.', ({ limitBytes }) => limitBytes],
+    ['segments', 'Files of events in the spool.', ({ segments }) => segments],
+    ['events', 'Events in the spool that the sink has not taken yet.', ({ events }) => events],
+    [
+      'unsafe_events',
+      'Events in the spool that a power cut now would take along.',
+      ({ durable, end }) => Math.max(0, end - durable),
+    ],
+    [
+      'oldest_segment_timestamp_seconds',
+      'When the oldest file of the spool was begun, in seconds since 1970; absent when there is none.',
+      ({ oldestMs }) => (oldestMs === undefined ? undefined : oldestMs / 1000),
+    ],
+  ]
+  for (const [name, help, value] of gauges) page.gauge(`${PREFIX}_${name}`, help, EXPORTER, spool(value))
+  const counters: ReadonlyArray<readonly [name: string, help: string, value: (spool: Spool) => number]> = [
+    ['corrupt_bytes_total', 'Bytes of the spool that could not be read back.', ({ corruptBytes }) => corruptBytes],
+    [
+      'truncated_bytes_total',
+      'Bytes cut off at the start, which a crash had left half written.',
+      ({ tornBytes }) => tornBytes,
+    ],
+    [
+      'possibly_lost_events_total',
+      'Events of which it is not known whether they reached the disk when a sync failed or the agent was killed.',
+      ({ possiblyLost }) => possiblyLost,
+    ],
+    ['sync_failures_total', 'Syncs of the spool that failed.', ({ syncFailures }) => syncFailures],
+  ]
+  for (const [name, help, value] of counters) page.counter(`${PREFIX}_${name}`, help, EXPORTER, spool(value))
+  page.histogram(
+    `${PREFIX}_fsync_duration_seconds`,
+    'How long the sync of a file of the spool took.',
+    EXPORTER,
+    spool(({ syncSeconds }) => syncSeconds),
+  )
+}

@@ -1,0 +1,29 @@
+import { packageOf } from '../../config/exporters/npm.ts'
+import type { NpmExporterConfig } from '../../config/schema.ts'
+import { createExporter } from '../../exporters/index.ts'
+import type { Encoder, Encoding } from '../../exporters/index.ts'
+import type { Output, OutputContext } from './output.ts'
+
+/** Makes an exporter of somebody else's package, which says what it wants its events as. */
+export async function npmOutput(name: string, config: NpmExporterConfig, context: OutputContext): Promise<Output> {
+  const { nodeName, epoch, configFile, log } = context
+  const { type, options } = config
+  const exporter = await createExporter(
+    'npm',
+    { package: packageOf(type), options, configFile, name, nodeName, epoch },
+    { warn: (text) => log.warn({ exporter: name }, text) },
+  )
+  return { exporter, encoder: await encoderOf(exporter.encoding, context) }
+}
+
+function encoderOf(encoding: Encoding, { encoders, epoch }: OutputContext): Encoder | Promise<Encoder> {
+  switch (encoding) {
+    case 'json':
+      return encoders.json()
+    case 'compact':
+      return encoders.compact({ color: false, timestamps: true })
+    case 'otlp':
+    case 'otlp_json':
+      return encoders.otlp({ epoch, protocol: encoding === 'otlp' ? 'protobuf' : 'json', sdk: false, body: 'json' })
+  }
+}

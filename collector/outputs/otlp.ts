@@ -1,0 +1,107 @@
+import type { OtlpExporterConfig } from '../../config/schema.ts'
+import { LOKI_LIMITS, createExporter, resolveOtlpOptions } from '../../exporters/index.ts'
+import type { LokiLimits, OtlpOptions, ResolvedOtlp } from '../../exporters/index.ts'
+import { version } from '../version.ts'
+import type { Output, OutputContext } from './output.ts'
+
+/** Sinks that keep no order take several requests at a time; Loki refuses what is too far behind the newest. */
+const CONCURRENCY = 16
+const LOKI_CONCURRENCY = 1
+
+/**
+ * Makes an OTLP exporter from the config and, for what that leaves out, the OTEL_* variables. Logs where it sends to and why,
+ * and each variable that could not be read.
+ */
+export async function otlpOutput(name: string, config: OtlpExporterConfig, context: OutputContext): Promise<Output> {
+  const { encoders, env, epoch, log } = context
+  const resolved = resolveOtlpOptions(valuesOf(config), env)
+  for (const warning of resolved.warnings) log.warn({ exporter: name }, warning)
+  const warn = (text: string): void => log.warn({ exporter: name }, text)
+  const exporter = await createExporter('otlp', optionsOf(config, resolved, context), { warn })
+  const encoder = await encoders.otlp({
+    epoch,
+    protocol: resolved.protocol.value === 'http/json' ? 'json' : 'protobuf',
+    sdk: config.encoder === 'sdk',
+    body: config.body,
+    severity: config.severity,
+    argLabels: config.arg_labels,
+    eventNameAttribute: config.event_name_attribute,
+  })
+  log.info({ exporter: name, ...sourcesOf(resolved) }, 'sends OTLP')
+  return { exporter, encoder }
+}
+
+function valuesOf(config: OtlpExporterConfig): Parameters<typeof resolveOtlpOptions>[0] {
+  const { ca_file: caFile, cert_file: certFile, key_file: keyFile } = config.tls
+  return {
+    endpoint: config.endpoint,
+    logsEndpoint: config.logs_endpoint,
+    headers: config.headers,
+    compression: config.compression,
+    timeoutMs: config.request_timeout,
+    protocol: config.protocol,
+    caFile,
+    certFile,
+    keyFile,
+    serviceName: config.service_name,
+    resourceAttributes: config.resource_attributes,
+  }
+}
+
+function optionsOf(config: OtlpExporterConfig, resolved: ResolvedOtlp, { nodeName, env }: OutputContext): OtlpOptions {
+  const loki = limitsOf(config.loki)
+  return {
+    encoding: resolved.protocol.value === 'http/json' ? 'otlp_json' : 'otlp',
+    endpoint: resolved.endpoint.value,
+    headers: values(resolved.headers),
+    headerFiles: config.header_files,
+    ...(config.tenant === undefined ? {} : { tenant: config.tenant }),
+    compression: resolved.compression.value,
+    timeoutMs: resolved.timeoutMs.value,
+    tls: {
+      caFile: resolved.caFile?.value,
+      certFile: resolved.certFile?.value,
+      keyFile: resolved.keyFile?.value,
+      serverName: config.tls.server_name,
+      insecureSkipVerify: config.tls.insecure_skip_verify,
+    },
+    resource: {
+      serviceName: resolved.serviceName.value,
+      serviceVersion: version(),
+      nodeName,
+      // Set in every pod.
+      kubernetes: (env['KUBERNETES_SERVICE_HOST'] ?? '') !== '',
+      clusterName: config.cluster_name,
+      attributes: values(resolved.resourceAttributes),
+    },
+    ...(loki === undefined ? {} : { loki }),
+    concurrency: config.concurrency.max ?? (loki === undefined ? CONCURRENCY : LOKI_CONCURRENCY),
+  }
+}
+
+function limitsOf(loki: OtlpExporterConfig['loki']): LokiLimits | undefined {
+  if (typeof loki === 'boolean') return loki ? LOKI_LIMITS : undefined
+  return {
+    maxLineBytes: loki.max_line_size,
+    maxMetadataBytes: loki.max_metadata_size,
+    maxMetadataEntries: loki.max_metadata_entries,
+    maxAgeMs: loki.max_age,
+    maxAheadMs: loki.max_ahead,
+  }
+}
+
+function values(sourced: ResolvedOtlp['headers']): Record<string, string> {
+  return Object.fromEntries(Object.entries(sourced).map(([name, { value }]) => [name, value]))
+}
+
+/** The endpoint without query, which may hold a key, and which variables had a say. */
+function sourcesOf(resolved: ResolvedOtlp): {
+  readonly endpoint: string
+  readonly from: string
+  readonly variables: string[]
+} {
+  const { endpoint, headers, resourceAttributes, warnings: _, ...single } = resolved
+  const all = [endpoint, ...Object.values(single), ...Object.values(headers), ...Object.values(resourceAttributes)]
+  const variables = new Set(all.flatMap((each) => (each?.origin.startsWith('OTEL_') === true ? [each.origin] : [])))
+  return { endpoint: endpoint.value.replace(/[?#].*$/s, ''), from: endpoint.origin, variables: [...variables] }
+}

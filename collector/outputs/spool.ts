@@ -1,0 +1,28 @@
+import path from 'node:path'
+import type { ExporterConfig } from '../../config/schema.ts'
+import type { SpoolOptions } from '../../exporters/index.ts'
+
+/** Where the exporter of this name keeps its spool; undefined when it has none. */
+export function spoolFolderOf(name: string, { spool }: Pick<ExporterConfig, 'spool'>): string | undefined {
+  return spool === undefined ? undefined : path.join(spool.dir, name)
+}
+
+/** The spool of an exporter, as configured; undefined when it has none. `epoch`: in which the agent's numbers count. */
+export function spoolOptionsOf(
+  name: string,
+  config: Pick<ExporterConfig, 'spool'>,
+  epoch: string,
+): SpoolOptions | undefined {
+  const dir = spoolFolderOf(name, config)
+  if (config.spool === undefined || dir === undefined) return undefined
+  const { fsync, max_size, max_age, min_free, segment_size } = config.spool
+  return {
+    dir,
+    fsync: typeof fsync === 'number' ? { intervalMs: fsync } : fsync,
+    maxBytes: max_size,
+    ...(max_age === undefined ? {} : { maxAgeMs: max_age }),
+    minFreeBytes: min_free,
+    segmentBytes: segment_size,
+    epoch,
+  }
+}

@@ -1,0 +1,35 @@
+import { systemClock } from '../../exporters/index.ts'
+import type { Clock, SenderDeps } from '../../exporters/index.ts'
+import type { Log } from '../log.ts'
+
+/** A sink that fails and works in turn, batch by batch, is told of no more often than this. */
+const QUIET_MS = 60_000
+
+/** Says in the agent's log that a sink does not take what it gets, why, and that it does again. */
+export function troubleLog(
+  exporter: string,
+  log: Log,
+  clock: Pick<Clock, 'nowMs'> = systemClock,
+): NonNullable<SenderDeps['onTrouble']> {
+  let toldMs = Number.NEGATIVE_INFINITY
+  let sinceMs: number | undefined
+  let told = false
+  return (trouble, error) => {
+    const nowMs = clock.nowMs()
+    if (trouble === 'none') {
+      const seconds = Math.round((nowMs - (sinceMs ?? nowMs)) / 1000)
+      if (told) log.info({ exporter, seconds }, 'the sink takes events again')
+      sinceMs = undefined
+      told = false
+      return
+    }
+    sinceMs ??= nowMs
+    if (trouble === 'hold') {
+      log.error({ exporter }, `events are held until somebody mends this, then tried again (SIGHUP: at once): ${error}`)
+    } else if (nowMs - toldMs >= QUIET_MS)
+      log.warn({ exporter }, `events are not taken and will be tried again: ${error}`)
+    else return
+    toldMs = nowMs
+    told = true
+  }
+}

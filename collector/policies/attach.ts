@@ -1,0 +1,34 @@
+/** A policy on its way into the kernel and out of it, with what the rest of the agent must know of that. */
+import type { HookRegistry } from '../hooks.ts'
+import type { KernelSide, LoadedPolicy } from '../kernel/kernel-side.ts'
+import type { Log } from '../log.ts'
+import type { Losses } from '../observe/losses.ts'
+
+/** Attaches a policy; disposing detaches it, keeps what its hooks missed, and retires the hooks. Throws what loading throws. */
+export function attachPolicy(
+  policy: LoadedPolicy['policy'],
+  kernel: KernelSide,
+  hooks: HookRegistry,
+  losses: () => Losses | undefined,
+): LoadedPolicy {
+  const loaded = kernel.loadPolicy(policy)
+  for (const { hook, spec } of loaded.hooks) hooks.add(hook, spec)
+  let detached = false
+  return {
+    policy,
+    hooks: loaded.hooks,
+    [Symbol.dispose]() {
+      if (detached) return
+      detached = true
+      losses()?.remember(loaded)
+      loaded[Symbol.dispose]()
+      hooks.retire(loaded.hooks.map(({ hook }) => hook.id))
+    },
+  }
+}
+
+/** Says what became of a policy file. */
+export function logPolicy(log: Log, change: string, file: string, detail: string): void {
+  if (change === 'refused') log.error({ file }, `policy refused, what was in force stays: ${detail}`)
+  else log.info({ file, policy: detail }, `policy ${change}`)
+}

@@ -1,0 +1,25 @@
+/** The file that every exporter may have for events that its sink refuses for good. */
+import { z } from 'zod'
+import { size } from '../units.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+export const deadLetter = z
+  .strictObject({
+    path: z
+      .string()
+      .min(1)
+      .describe(
+        'The file, readable by its owner only; no other exporter may use it. A relative path ' +
+          'starts at the directory the agent was started in.',
+      ),
+    max_size: size(4 * KIB, 1024 * 1024 * MIB)
+      .prefault('16MiB')
+      .describe('The file is renamed and a new one begun before a line would make it larger.'),
+    max_files: z.int().min(1).max(10_000).default(3).describe('Renamed files that are kept; the oldest goes first.'),
+  })
+  .describe(
+    'A file for events that the sink refuses for good, one JSON object a line, with the reason and what the sink said; ' +
+      'none when absent. They are counted as rejected with and without it. file and stdout refuse nothing.',
+  )

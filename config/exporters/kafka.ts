@@ -1,0 +1,147 @@
+import { z } from 'zod'
+import { duration, formatDuration, size } from '../units.ts'
+import { chain } from './chain.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** `host:port`, an IPv6 host in brackets. */
+const BROKER = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/
+const BROKER_EXPECTED = 'expected host:port such as kafka-1.example.org:9092'
+const BROKERS_EXPECTED = 'expected a list of one or more brokers such as [kafka-1.example.org:9092]'
+
+const broker = z.string({ error: BROKER_EXPECTED }).refine(
+  (text) => {
+    const port = Number(BROKER.exec(text)?.[1])
+    return port >= 1 && port <= 65_535
+  },
+  { error: BROKER_EXPECTED },
+)
+
+/** Source: Kafka's Topic.java. */
+const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy)\}){1,249}$/
+
+const path = z.string().min(1).optional()
+
+const tls = z
+  .strictObject({
+    ca_file: path.describe("PEM file of the authorities to trust instead of the system's."),
+    cert_file: path.describe("PEM file of the client's certificate, for brokers that ask for one."),
+    key_file: path.describe("PEM file of the client's private key."),
+    server_name: path.describe("Name to expect in a broker's certificate when it is not that of its address."),
+    insecure: z
+      .boolean()
+      .default(false)
+      .describe("Takes any certificate. For tests: anyone can then read along and answer in a broker's place."),
+  })
+  .describe(
+    "TLS to the brokers; none when this key is absent, {} for the system's authorities. The files are read at start, on " +
+      'SIGHUP and when a broker refuses what was read.',
+  )
+
+const sasl = z
+  .strictObject({
+    mechanism: z
+      .enum(['plain', 'scram-sha-256', 'scram-sha-512'])
+      .describe('How the brokers check who we are; plain sends the password itself, so use it with tls.'),
+    username: z.string().min(1).describe('User to log in as.'),
+    password: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Password; never printed. Better a reference ${file:/path}, read at start, or password_file.'),
+    password_file: path.describe(
+      'File that holds the password; a line feed at its end does not count. Read at start, on SIGHUP and when a broker ' +
+        'refuses what was read, so that a password can be replaced while the agent runs.',
+    ),
+  })
+  .describe('Login to the brokers; none when absent.')
+
+/** `type: kafka`. */
+export const kafka = z
+  .strictObject({
+    type: z.literal('kafka').describe('Writes one record an event to Apache Kafka.'),
+    brokers: z
+      .array(broker.describe('Address of a broker, host:port.'), { error: BROKERS_EXPECTED })
+      .min(1, { error: BROKERS_EXPECTED })
+      .describe('Brokers to ask for the others; one is enough, several are safer.'),
+    topic: z
+      .string()
+      .regex(TOPIC, {
+        error: 'expected a topic of letters, digits, ".", "_" and "-", in it {event_type} and {policy} if you like',
+      })
+      .describe(
+        'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe or events_lost, {policy} the name ' +
+          'of the policy (none for events of no policy). Topics must exist: this agent creates none.',
+      ),
+    driver: z
+      .enum(['kafkajs', 'platformatic'])
+      .default('kafkajs')
+      .describe(
+        'Client library. Both pass the same tests. kafkajs takes 50 MiB less memory; platformatic is a little faster, knows ' +
+          'IPv6 addresses and needs Kafka 2.8 or later.',
+      ),
+    client_id: z.string().min(1).max(249).default('ktrail').describe('Name of this client in the logs of the brokers.'),
+    key: z
+      .enum(['node_name', 'exec_id', 'policy', 'none'])
+      .default('node_name')
+      .describe(
+        'Key of a record; events of one key are in one partition, in order. node_name: all of this host. exec_id: those of ' +
+          'one process. policy: those of one policy. none: no key and no order, whole batches to one partition after another.',
+      ),
+    format: z
+      .enum(['json', 'cloudevents'])
+      .default('json')
+      .describe('The value is the JSON of the event in both; cloudevents adds the headers of CloudEvents 1.0.'),
+    cluster_name: z
+      .string()
+      .max(253)
+      .default('')
+      .describe('Name of the cluster in ce_source, //cluster/node, of format cloudevents.'),
+    compression: z.enum(['none', 'gzip', 'zstd']).default('zstd').describe('Compression of a batch of records.'),
+    acks: z
+      .enum(['all', 'leader'])
+      .default('all')
+      .describe(
+        'Who must have a record before it counts as delivered: all replicas in sync, or the leader alone, which may die with it.',
+      ),
+    idempotent: z
+      .boolean()
+      .default(false)
+      .describe('Lets the brokers drop what a retry inside one request would write twice; needs acks all.'),
+    request_timeout: duration(100, 3_600_000).prefault('30s').describe('Longest time one request may take.'),
+    max_request_size: size(16 * KIB, 1024 * MIB)
+      .prefault('900KiB')
+      .describe(
+        'Most bytes of one batch of records, before compression; a larger event is refused and counted. Keep it below ' +
+          'message.max.bytes of the brokers.',
+      ),
+    tls: tls.optional(),
+    sasl: sasl.optional(),
+    ...chain,
+    timeout: duration(1)
+      .prefault('60s')
+      .describe(
+        'Longest time one batch may take. A batch may need several requests; request_timeout is for one of them.',
+      ),
+  })
+  .check((context) => {
+    const { brokers, driver, idempotent, acks, request_timeout, timeout, tls: files, sasl: login } = context.value
+    const refuse = (where: Array<string | number>, message: string): void =>
+      void context.issues.push({ code: 'custom', input: context.value, path: where, message })
+    const inBrackets = brokers.findIndex((text) => text.startsWith('['))
+    if (driver === 'kafkajs' && inBrackets >= 0) {
+      refuse(['brokers', inBrackets], 'expected a host name (driver kafkajs knows no IPv6 address; platformatic does)')
+    }
+    if (idempotent && acks !== 'all') refuse(['acks'], 'expected all with idempotent')
+    if (request_timeout >= timeout) {
+      refuse(['timeout'], `expected more than request_timeout, which is ${formatDuration(request_timeout)}`)
+    }
+    if (files !== undefined && (files.cert_file === undefined) !== (files.key_file === undefined)) {
+      refuse(['tls'], 'expected cert_file and key_file together')
+    }
+    if (login !== undefined && (login.password === undefined) === (login.password_file === undefined)) {
+      refuse(['sasl'], 'expected either password or password_file')
+    }
+  })
+  .describe('Exporter to Apache Kafka.')

@@ -1,0 +1,35 @@
+import { z } from 'zod'
+import { chain } from './chain.ts'
+
+/** What stands for all of these in a list of types. */
+export const NPM_FORM = 'npm:<package>'
+
+/** npm's rules for names of packages; no path and no version, so that it names nothing outside of a node_modules folder. */
+const PACKAGE = /^(?:@[a-z0-9~-][a-z0-9._~-]{0,100}\/)?[a-z0-9~-][a-z0-9._~-]{0,100}$/
+const EXPECTED = 'expected npm: and the name of an installed package such as npm:ktrail-exporter-http'
+
+/** `type: npm:<package>`: an exporter by somebody else. */
+export const npm = z
+  .strictObject({
+    type: z
+      .templateLiteral(['npm:', z.string().regex(PACKAGE)], { error: EXPECTED })
+      .describe(
+        'An exporter from a package of npm. It is looked for in the node_modules folders at and above this file, ' +
+          "then in ktrail's own. Its code runs inside the agent, with the agent's rights.",
+      ),
+    options: z
+      .record(z.string(), z.unknown())
+      .default({})
+      .describe('Goes to the package as it is; which keys there are is up to the package. References are replaced.'),
+    ...chain,
+  })
+  .describe('Exporter from a package of npm.')
+
+export function isPackageType(type: string): type is `npm:${string}` {
+  return type.startsWith('npm:')
+}
+
+/** `npm:<package>` without what stands before the name. */
+export function packageOf(type: `npm:${string}`): string {
+  return type.slice('npm:'.length)
+}

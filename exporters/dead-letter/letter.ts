@@ -1,0 +1,117 @@
+/**
+ * The lines of a dead-letter file, each one JSON object:
+ *
+ *     {"time":"…Z","exporter":"loki","reason":"line_too_long","message":"…","encoding":"json","seq":"<epoch>-<n>","event":{…}}
+ *     {"time":"…Z","exporter":"loki","reason":"unknown","message":"…","encoding":"otlp","events":2,"among":{"events":500,…}}
+ *
+ * The second kind stands for events that the sink counted and did not name: they are two of the batch's 500.
+ */
+import { isDescribed } from '../described.ts'
+import type { Batch, Encoded, Encoding, Refusal } from '../exporter.ts'
+import { endOf } from '../sending/encoded.ts'
+
+/** One line, its line feed with it. */
+export interface Letter {
+  readonly bytes: Buffer
+  /** Events that are in it. */
+  readonly named: number
+  /** Events of which it says only how many they are. */
+  readonly unnamed: number
+}
+
+export interface LetterContext {
+  readonly exporter: string
+  /** Of this run of the agent; events of an earlier one (from a spool) bring theirs. */
+  readonly epoch: string
+  /** Milliseconds since 1970. */
+  readonly wallMs: number
+}
+
+/** What a sink says can be a whole page of HTML. */
+const MAX_MESSAGE_CHARS = 1000
+const END = Buffer.from('}\n')
+
+/** The lines for one refusal, made one by one, so that whoever has no room for more makes no more. */
+export function* lettersOf(batch: Batch, refusal: Refusal, context: LetterContext): Generator<Letter> {
+  const head = headOf(refusal, context)
+  const which = refusal.which ?? (refusal.events >= batch.count ? range(batch.count) : [])
+  let named = 0
+  for (const { part, index } of eventsOf(batch, which)) {
+    const said = `${head},"encoding":"${part.encoding}","seq":${JSON.stringify(idOf(part, index, context))},"event":`
+    named++
+    yield { bytes: Buffer.concat([Buffer.from(said), eventOf(part, index), END]), named: 1, unnamed: 0 }
+  }
+  const unnamed = Math.max(0, Math.min(refusal.events, batch.count) - named)
+  if (unnamed > 0) yield { bytes: Buffer.from(`${head}${amongOf(batch, unnamed, context)}}\n`), named: 0, unnamed }
+}
+
+function headOf({ reason, message }: Refusal, { exporter, wallMs }: LetterContext): string {
+  const said = { time: new Date(wallMs).toISOString(), exporter, reason, message: message.slice(0, MAX_MESSAGE_CHARS) }
+  return JSON.stringify(said).slice(0, -1)
+}
+
+function amongOf(batch: Batch, unnamed: number, context: LetterContext): string {
+  const [first, last] = [batch.parts[0], batch.parts.at(-1)]
+  const among = {
+    events: batch.count,
+    ...(first === undefined ? {} : { first: idOf(first, 0, context) }),
+    ...(last === undefined ? {} : { last: idOf(last, last.count - 1, context) }),
+  }
+  const encoding = JSON.stringify(first?.encoding)
+  return `,"encoding":${encoding ?? '""'},"events":${unnamed},"among":${JSON.stringify(among)}`
+}
+
+/** The events at these indexes of the batch, in ascending order; indexes that are none are passed over. */
+function* eventsOf(batch: Batch, which: Iterable<number>): Generator<{ part: Encoded; index: number }> {
+  let before = 0
+  let at = 0
+  let last = -1
+  for (const wanted of which) {
+    if (!Number.isInteger(wanted) || wanted <= last) continue
+    last = wanted
+    let part = batch.parts[at]
+    while (part !== undefined && wanted >= before + part.count) {
+      before += part.count
+      part = batch.parts[++at]
+    }
+    if (part === undefined) return
+    yield { part, index: wanted - before }
+  }
+}
+
+/** The event's name, as in the attribute log.record.uid. */
+function idOf(part: Encoded, index: number, { epoch }: LetterContext): string {
+  if (!isDescribed(part)) return `${epoch}-${part.firstSeq + index}`
+  return `${part.epoch ?? epoch}-${part.seqs[index] ?? part.firstSeq + index}`
+}
+
+/** The event as a JSON value: our own JSON as it is, text as a string, anything else in base64. */
+function eventOf(part: Encoded, index: number): Buffer {
+  const bytes = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength)
+  const event = bytes.subarray(endOf(part, index), part.ends[index])
+  switch (formOf(part.encoding)) {
+    case 'json':
+      // Without its line feed or comma.
+      return event.subarray(0, -1)
+    case 'text':
+      return Buffer.from(JSON.stringify(event.subarray(0, -1).toString()))
+    case 'binary':
+      return Buffer.from(`"${event.toString('base64')}"`)
+  }
+}
+
+function formOf(encoding: Encoding): 'json' | 'text' | 'binary' {
+  switch (encoding) {
+    case 'json':
+    case 'otlp_json':
+      return 'json'
+    case 'compact':
+      return 'text'
+    case 'otlp':
+      return 'binary'
+  }
+}
+
+function* range(count: number): Generator<number> {
+  for (let i = 0; i < count; i++) yield i
+}

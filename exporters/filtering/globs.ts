@@ -1,0 +1,24 @@
+/**
+ * Matches whole texts against a list in which `*` stands for any run of characters. Linear: no text makes it slow.
+ * The texts without a star are one look-up.
+ */
+export function globMatcher(patterns: readonly string[]): (text: string) => boolean {
+  const exact = new Set(patterns.filter((pattern) => !pattern.includes('*')))
+  const globs = patterns.filter((pattern) => pattern.includes('*')).map((pattern) => pattern.split('*'))
+  return (text) => exact.has(text) || globs.some((parts) => matches(text, parts))
+}
+
+/** `parts`: what stands between the stars. Each middle part is taken where it comes first, which leaves most room. */
+function matches(text: string, parts: readonly string[]): boolean {
+  const [first = ''] = parts
+  const last = parts.at(-1) ?? ''
+  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false
+  const end = text.length - last.length
+  let at = first.length
+  for (const part of parts.slice(1, -1)) {
+    const found = text.indexOf(part, at)
+    if (found < 0 || found + part.length > end) return false
+    at = found + part.length
+  }
+  return true
+}

@@ -1,0 +1,156 @@
+/**
+ * Hides parts of events before anything is encoded, so that no encoding can show them. A process is rewritten once and its
+ * copy kept with it; where nothing is hidden the process and the event stay the same objects, with what encoders keep.
+ */
+import type { Argument, Event, Process } from '../../collector/event.ts'
+import type { RedactConfig } from '../../config/schema.ts'
+import type { Encoded, Encoder } from '../exporter.ts'
+import { GuardedRegex } from './guarded-regex.ts'
+
+/** Paths whose redacted form is kept: they repeat. */
+const MAX_PATHS = 4096
+
+interface Rule {
+  readonly redact: readonly GuardedRegex[]
+  readonly paths: readonly GuardedRegex[]
+  readonly binaries: readonly GuardedRegex[] | undefined
+}
+
+/** A process and how it is shown. */
+interface Redacted {
+  readonly process: Process
+  /** Rules on the paths of its events. */
+  readonly paths: PathRules
+}
+
+/** The path expressions that apply to some processes, with what they made of paths so far. */
+interface PathRules {
+  readonly regexes: readonly GuardedRegex[]
+  readonly known: Map<string, string>
+}
+
+export class Redactor {
+  readonly #rules: readonly Rule[]
+  readonly #processes = new WeakMap<Process, Redacted>()
+  /** By which rules apply. */
+  readonly #paths = new Map<string, PathRules>()
+  #events: readonly Event[] = []
+  #first: Event | undefined
+  #last: Event | undefined
+  #redacted: readonly Event[] = []
+
+  /** `warn`: as of `createFilter`. Throws ExportError UNUSABLE for what the config would have refused. */
+  constructor(rules: readonly RedactConfig[], warn: (problem: string) => void) {
+    const compile = (patterns: readonly string[]): GuardedRegex[] =>
+      patterns.map((pattern) => new GuardedRegex(pattern, warn))
+    this.#rules = rules.map(({ redact = [], paths = [], binary_regex: binaries }) => ({
+      redact: compile(redact),
+      paths: compile(paths),
+      binaries: binaries === undefined ? undefined : compile(binaries),
+    }))
+  }
+
+  /** The events as they may be shown. The same slice again gives the same array, so that encoders behind it share. */
+  events(events: readonly Event[]): readonly Event[] {
+    // The array alone would not do: a caller may fill it anew.
+    const same = events === this.#events && events[0] === this.#first && events.at(-1) === this.#last
+    if (same && events.length === this.#redacted.length) return this.#redacted
+    this.#events = events
+    this.#first = events[0]
+    this.#last = events.at(-1)
+    return (this.#redacted = events.map((event) => this.#event(event)))
+  }
+
+  #event(event: Event): Event {
+    if (event.type === 'events_lost') return event
+    const own = this.#process(event.process)
+    const parent = event.parent === undefined ? undefined : this.#process(event.parent).process
+    const processes = { process: own.process, parent }
+    const same = own.process === event.process && parent === event.parent
+    if (event.type !== 'process_kprobe' || own.paths.regexes.length === 0) {
+      return same ? event : { ...event, ...processes }
+    }
+    const args = event.args.map((argument) => shownArgument(argument, own.paths))
+    const returned = event.returned === undefined ? undefined : shownArgument(event.returned, own.paths)
+    if (same && returned === event.returned && args.every((argument, i) => argument === event.args[i])) return event
+    return { ...event, ...processes, args, returned }
+  }
+
+  #process(process: Process): Redacted {
+    let known = this.#processes.get(process)
+    if (known === undefined) this.#processes.set(process, (known = this.#redact(process)))
+    return known
+  }
+
+  #redact(process: Process): Redacted {
+    let { arguments: text, cwd, binary } = process
+    const applying: number[] = []
+    for (const [i, { redact, paths, binaries }] of this.#rules.entries()) {
+      // What could not be found out in time is hidden rather than shown.
+      if (binaries !== undefined && binaries.every((regex) => regex.test(process.binary) === false)) continue
+      applying.push(i)
+      text = shown(text, redact)
+      text = shown(text, paths)
+      cwd = shown(cwd, paths)
+      binary = shown(binary, paths)
+    }
+    const paths = this.#pathRules(applying)
+    if (text === process.arguments && cwd === process.cwd && binary === process.binary) return { process, paths }
+    const rendered = { json: undefined, otlp: undefined, otlpParent: undefined }
+    return { process: { ...process, arguments: text, cwd, binary, rendered }, paths }
+  }
+
+  #pathRules(applying: readonly number[]): PathRules {
+    const key = applying.join()
+    let rules = this.#paths.get(key)
+    if (rules === undefined) {
+      rules = { regexes: applying.flatMap((i) => this.#rules[i]?.paths ?? []), known: new Map() }
+      this.#paths.set(key, rules)
+    }
+    return rules
+  }
+}
+
+/** Wraps an encoder so that it sees redacted events only. */
+export function redacting(encoder: Encoder, redactor: Redactor): Encoder {
+  return {
+    encoding: encoder.encoding,
+    encode: (events): Encoded => encoder.encode(redactor.events(events)),
+  }
+}
+
+function shown(text: string, regexes: readonly GuardedRegex[]): string {
+  let result = text
+  for (const regex of regexes) result = regex.redact(result)
+  return result
+}
+
+function shownPath(path: string, { regexes, known }: PathRules): string {
+  let result = known.get(path)
+  if (result !== undefined) return result
+  result = shown(path, regexes)
+  if (known.size >= MAX_PATHS) known.clear()
+  known.set(path, result)
+  return result
+}
+
+/** The same object where nothing is hidden. The exact bytes beside a text go with what they would show. */
+function shownArgument(argument: Argument, rules: PathRules): Argument {
+  switch (argument.kind) {
+    case 'file':
+    case 'path': {
+      const path = shownPath(argument.path, rules)
+      return path === argument.path ? argument : { ...argument, path, raw: undefined }
+    }
+    case 'string': {
+      const value = shownPath(argument.value, rules)
+      return value === argument.value ? argument : { ...argument, value, raw: undefined }
+    }
+    case 'error':
+    case 'int':
+    case 'uint':
+    case 'long':
+    case 'size':
+      return argument
+  }
+}

@@ -1,0 +1,82 @@
+/** Which events of a slice a route takes, and the cutting of their lines out of what is encoded once for several routes. */
+import type { Event } from '../../collector/event.ts'
+import { isDescribed } from '../described.ts'
+import type { Described } from '../described.ts'
+import type { Encoded } from '../exporter.ts'
+import type { EventFilter } from './filter.ts'
+
+/** By index: 1 where the event is taken. */
+export interface Selection {
+  readonly taken: Uint8Array
+  readonly count: number
+}
+
+/** Asks the filter for each event, once. */
+export function selectionOf(events: readonly Event[], filter: EventFilter): Selection {
+  const taken = new Uint8Array(events.length)
+  let count = 0
+  for (let i = 0; i < events.length; i++) {
+    const event = events[i]
+    if (event === undefined || !filter.accepts(event)) continue
+    taken[i] = 1
+    count++
+  }
+  return { taken, count }
+}
+
+/** What at least one of them takes; all have the same length. */
+export function unionOf(selections: readonly Selection[], length: number): Selection {
+  const taken = new Uint8Array(length)
+  let count = 0
+  for (let i = 0; i < length; i++) {
+    if (!selections.some((each) => each.taken[i] === 1)) continue
+    taken[i] = 1
+    count++
+  }
+  return { taken, count }
+}
+
+/** `part` of `whole` as a selection of what `whole` takes. */
+export function within(whole: Selection, part: Selection): Selection {
+  const taken = part.taken.filter((_, i) => whole.taken[i] === 1)
+  return { taken, count: part.count }
+}
+
+export function equal(a: Selection, b: Selection): boolean {
+  return a.count === b.count && Buffer.compare(a.taken, b.taken) === 0
+}
+
+/**
+ * The taken lines as an Encoded of their own, in bytes of its own. Numbers are not without gap any more, so only a
+ * Described says which event each line is.
+ */
+export function pickLines(whole: Encoded, { taken, count }: Selection): Encoded {
+  const ends = new Uint32Array(count)
+  const runs: Uint8Array[] = []
+  let length = 0
+  let picked = 0
+  for (let i = 0; i < whole.count; i++) {
+    if (taken[i] !== 1) continue
+    const from = i === 0 ? 0 : (whole.ends[i - 1] ?? 0)
+    const before = length
+    // Neighbours are copied in one piece.
+    for (; taken[i] === 1; i++) ends[picked++] = before + (whole.ends[i] ?? 0) - from
+    const to = whole.ends[i - 1] ?? 0
+    runs.push(whole.bytes.subarray(from, to))
+    length += to - from
+  }
+  const firstIndex = taken.indexOf(1)
+  const lines = { encoding: whole.encoding, bytes: Buffer.concat(runs, length), ends, count }
+  if (!isDescribed(whole)) return { ...lines, firstSeq: whole.firstSeq + firstIndex }
+  const isTaken = (_: unknown, i: number): boolean => taken[i] === 1
+  const seqs = whole.seqs.filter(isTaken)
+  const described: Described = {
+    ...lines,
+    firstSeq: seqs[0] ?? whole.firstSeq,
+    abouts: whole.abouts.filter(isTaken),
+    times: whole.times.filter(isTaken),
+    seqs,
+    ...(whole.epoch === undefined ? {} : { epoch: whole.epoch }),
+  }
+  return described
+}

@@ -1,0 +1,69 @@
+/** Certificates, keys and passwords from their files: the way to the brokers as a driver wants it. */
+import { readFile, stat } from 'node:fs/promises'
+import { ExportError, textOf } from '../errors.ts'
+import type { KafkaConnection, KafkaOptions, KafkaSasl, KafkaSaslSource, KafkaTls, KafkaTlsFiles } from './options.ts'
+
+const OTHERS_READ = 0o004
+
+/** Reads all files that the options name. Rejects with ExportError UNUSABLE when one cannot be read or a password is empty. */
+export async function readConnection(options: KafkaOptions): Promise<KafkaConnection> {
+  const { tls, sasl, ...rest } = options
+  return {
+    ...rest,
+    ...(tls === undefined ? {} : { tls: await readTls(tls) }),
+    ...(sasl === undefined ? {} : { sasl: await readSasl(sasl) }),
+  }
+}
+
+/** A sentence for each secret that every user of this host can read. */
+export async function openSecrets({ tls, sasl }: KafkaOptions): Promise<string[]> {
+  const found: string[] = []
+  for (const [key, path] of [
+    ['tls.key_file', tls?.keyFile],
+    ['sasl.password_file', sasl?.passwordFile],
+  ] as const) {
+    if (path === undefined) continue
+    const { mode } = await stat(path)
+    if ((mode & OTHERS_READ) !== 0) found.push(`${key}: every user of this host can read "${path}"; chmod o-r it`)
+  }
+  return found
+}
+
+/** True when both would log in the same way. */
+export function sameCredentials(a: KafkaConnection, b: KafkaConnection): boolean {
+  return JSON.stringify([a.tls, a.sasl]) === JSON.stringify([b.tls, b.sasl])
+}
+
+async function readTls(files: KafkaTlsFiles): Promise<KafkaTls> {
+  const { caFile, certFile, keyFile, serverName, insecure = false } = files
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw new ExportError('UNUSABLE', 'tls: expected cert_file and key_file together, got one of both')
+  }
+  return {
+    ca: await contentOf('tls.ca_file', caFile),
+    cert: await contentOf('tls.cert_file', certFile),
+    key: await contentOf('tls.key_file', keyFile),
+    serverName,
+    insecure,
+  }
+}
+
+async function readSasl(source: KafkaSaslSource): Promise<KafkaSasl> {
+  const { mechanism, username, password, passwordFile } = source
+  const known = password ?? (await contentOf('sasl.password_file', passwordFile))?.replace(/\r?\n$/, '')
+  if (known !== undefined && known !== '') return { mechanism, username, password: known }
+  const where =
+    passwordFile === undefined
+      ? 'password or password_file, got none'
+      : `a password in "${passwordFile}", got an empty file`
+  throw new ExportError('UNUSABLE', `sasl: expected ${where}`)
+}
+
+async function contentOf(key: string, path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw new ExportError('UNUSABLE', `${key}: cannot read "${path}": ${textOf(error)}; check path and rights`, error)
+  }
+}

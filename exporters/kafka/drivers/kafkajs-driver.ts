@@ -1,0 +1,204 @@
+/**
+ * The driver on kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, our own record batches, for its encoder
+ * is what makes it slow. With guards against its known faults (export.md §5.1): one topic-partition a send and the
+ * partition set by us, so that its retry cannot skip a broker; the answer is checked all the same; the idle timer is
+ * tamed; a topic is known to exist before it is sent to, because a missing one would break every later refresh.
+ */
+import kafkajs from 'kafkajs'
+import type { KafkaConfig, LogEntry, Producer } from 'kafkajs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { codecOf, CODEC_IDS } from './codecs.ts'
+import type { Compress } from './codecs.ts'
+import { MOVED_MS } from './driver.ts'
+import type { DriverDeps, KafkaDriver, KafkaRecord } from './driver.ts'
+import { faultOf, faultOfCode, KafkaFault, UNKNOWN_TOPIC } from '../faults.ts'
+import { acceptReadyBatches, ReadyBatch } from './kafkajs-batches.ts'
+import { guardKafkajs } from './kafkajs-guard.ts'
+import type { KafkaConnection } from '../options.ts'
+import { NOBODY, RecordBatchWriter, sequenceAfter } from './record-batch.ts'
+
+/** For connections and metadata: 0.1 + 0.2 + 0.4 + 0.8 s. */
+const RETRY = { initialRetryTime: 100, multiplier: 2, factor: 0.2, maxRetryTime: 1000, retries: 4 }
+const CONNECT_MS = 5000
+/** Said of every idempotent producer with less than endless retries. Ours are behind it, each with an identity of its own. */
+const RETRIES_WARNING = 'Limiting retries for the idempotent producer'
+
+interface Session {
+  readonly producer: Producer
+  /** Next sequence number of this producer by `topic/partition`; used with idempotence. */
+  readonly sequences: Map<string, number>
+}
+
+export class KafkajsDriver implements KafkaDriver {
+  readonly #deps: DriverDeps
+  readonly #codec: { readonly id: number; readonly compress: Compress | undefined }
+  readonly #writer = new RecordBatchWriter()
+  #connection: KafkaConnection
+  #client: InstanceType<typeof kafkajs.Kafka>
+  /** Connected, or connecting. */
+  #session: Promise<Session> | undefined
+  #closed = false
+
+  constructor(connection: KafkaConnection, deps: DriverDeps) {
+    guardKafkajs()
+    acceptReadyBatches()
+    this.#codec = { id: CODEC_IDS[connection.compression], compress: codecOf(connection.compression) }
+    this.#deps = deps
+    this.#connection = connection
+    this.#client = new kafkajs.Kafka(configOf(connection, deps))
+  }
+
+  async partitions(topic: string): Promise<number> {
+    this.#checkOpen()
+    const admin = this.#client.admin({ retry: RETRY })
+    const what = `ask ${this.#connection.brokers.join(', ')} for topic "${topic}"`
+    try {
+      await admin.connect()
+      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+      const count = topics[0]?.partitions.length ?? 0
+      if (count > 0) return count
+    } catch (error) {
+      throw faultOf(error, what)
+    } finally {
+      await admin.disconnect().catch(() => undefined)
+    }
+    throw new KafkaFault('config', UNKNOWN_TOPIC, `cannot ${what}: it has no partitions; create it`)
+  }
+
+  async send(topic: string, partition: number, records: readonly KafkaRecord[]): Promise<void> {
+    const what = `write to topic "${topic}", partition ${partition}`
+    const { producer, sequences } = await this.#connected(what)
+    const name = `${topic}/${partition}`
+    const sequence = sequences.get(name) ?? 0
+    const { idempotent } = this.#connection
+    const batch = new ReadyBatch(partition, (identity) =>
+      this.#writer.write(records, this.#codec, idempotent ? { ...identity, sequence } : NOBODY),
+    )
+    for (let attempt = 0; ; attempt++) {
+      const fault = await this.#produce(producer, topic, batch, what)
+      if (fault === undefined) break
+      const wait = MOVED_MS[attempt]
+      // Not written, and it has asked already who leads now.
+      if (fault.kind !== 'moved' || wait === undefined) throw fault
+      await pause(wait)
+      this.#checkOpen()
+    }
+    if (idempotent) sequences.set(name, sequenceAfter(sequence, records.length))
+  }
+
+  async #produce(producer: Producer, topic: string, batch: ReadyBatch, what: string): Promise<KafkaFault | undefined> {
+    const { acks, requestTimeoutMs } = this.#connection
+    try {
+      const answers = await producer.send({
+        topic,
+        messages: [batch],
+        acks: acks === 'all' ? -1 : 1,
+        timeout: requestTimeoutMs,
+      })
+      const answer = answers.find((one) => one.topicName === topic && one.partition === batch.partition)
+      // Its promise may resolve for records that it never sent (tulios/kafkajs#1303).
+      if (answer === undefined)
+        return new KafkaFault('retry', 'NOT_ANSWERED', `cannot ${what}: no broker answered for it`)
+      return faultOfCode(answer.errorCode, what)
+    } catch (error) {
+      return faultOf(error, what)
+    }
+  }
+
+  async reset(connection: KafkaConnection = this.#connection): Promise<void> {
+    this.#connection = connection
+    this.#client = new kafkajs.Kafka(configOf(connection, this.#deps))
+    await this.#disconnect()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#disconnect()
+  }
+
+  async #disconnect(): Promise<void> {
+    const session = this.#session
+    this.#session = undefined
+    await session?.then(({ producer }) => producer.disconnect()).catch(() => undefined)
+  }
+
+  #connected(what: string): Promise<Session> {
+    this.#checkOpen()
+    this.#session ??= this.#connect(what)
+    return this.#session
+  }
+
+  async #connect(what: string): Promise<Session> {
+    const producer = this.#client.producer({
+      // Of the chain behind us, which counts what may be doubled. Without duplicates one is allowed, and demanded.
+      retry: { ...RETRY, retries: this.#connection.idempotent ? 1 : 0 },
+      allowAutoTopicCreation: false,
+      idempotent: this.#connection.idempotent,
+      // Sequence numbers are taken before the write: a second request in flight could overtake a retry.
+      ...(this.#connection.idempotent ? { maxInFlightRequests: 1 } : {}),
+      // Never asked, for every message names its partition; named to silence a warning at start.
+      createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+    })
+    try {
+      await producer.connect()
+      return { producer, sequences: new Map() }
+    } catch (error) {
+      this.#session = undefined
+      await producer.disconnect().catch(() => undefined)
+      throw faultOf(error, what)
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new KafkaFault('retry', 'CLOSED', 'the connection to Kafka is closed')
+  }
+}
+
+function configOf(connection: KafkaConnection, { warn }: DriverDeps): KafkaConfig {
+  const { brokers, clientId, requestTimeoutMs, tls, sasl } = connection
+  return {
+    brokers: [...brokers],
+    clientId,
+    connectionTimeout: CONNECT_MS,
+    authenticationTimeout: CONNECT_MS,
+    requestTimeout: requestTimeoutMs,
+    retry: RETRY,
+    logLevel: kafkajs.logLevel.WARN,
+    logCreator: () => (entry) => {
+      if (!entry.log.message.startsWith(RETRIES_WARNING)) warn(textOfLog(entry))
+    },
+    ...(tls === undefined
+      ? {}
+      : {
+          ssl: {
+            ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+            ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+            ...(tls.key === undefined ? {} : { key: tls.key }),
+            ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
+            rejectUnauthorized: tls.insecure !== true,
+          },
+        }),
+    ...(sasl === undefined ? {} : { sasl: saslOf(sasl) }),
+  }
+}
+
+function saslOf({
+  mechanism,
+  username,
+  password,
+}: NonNullable<KafkaConnection['sasl']>): NonNullable<KafkaConfig['sasl']> {
+  // A union by mechanism: each has to be spelt out.
+  switch (mechanism) {
+    case 'plain':
+      return { mechanism, username, password }
+    case 'scram-sha-256':
+      return { mechanism, username, password }
+    case 'scram-sha-512':
+      return { mechanism, username, password }
+  }
+}
+
+function textOfLog({ namespace, log }: LogEntry): string {
+  const error: unknown = log['error']
+  return `kafkajs ${namespace}: ${log.message}${typeof error === 'string' && error !== log.message ? `: ${error}` : ''}`
+}

@@ -1,0 +1,47 @@
+/**
+ * kafkajs 2.2.4 keeps a timer running on every idle connection and arms it with a negative time, which Node turns into
+ * 1 ms: about 900 wake-ups a second and a TimeoutNegativeWarning (tulios/kafkajs#1751, fixes #1755 and #1768 unmerged).
+ * The guard arms it only when something is pending or a throttle runs. Source: export.md §5.1.
+ */
+import { createRequire } from 'node:module'
+
+/** The last release, of 2023; what is said here of its inside holds for no other. */
+export const KNOWN_VERSION = '2.2.4'
+
+interface RequestQueue {
+  readonly pending: readonly unknown[]
+  readonly throttledUntil: number
+  scheduleCheckPendingRequests(): void
+}
+
+let applied = false
+
+/** Applies the guard, once a process. False, and nothing changed, for a version whose code is not known. */
+export function guardKafkajs(version: string = installedVersion()): boolean {
+  if (version !== KNOWN_VERSION) return false
+  if (applied) return true
+  const queue = queuePrototype()
+  const schedule = queue.scheduleCheckPendingRequests
+  queue.scheduleCheckPendingRequests = function guarded(this: RequestQueue): void {
+    if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
+  }
+  applied = true
+  return true
+}
+
+function queuePrototype(): RequestQueue {
+  const loaded: unknown = createRequire(import.meta.url)('kafkajs/src/network/requestQueue')
+  if (typeof loaded === 'function' && isQueue(loaded.prototype)) return loaded.prototype
+  throw new Error(`kafkajs ${KNOWN_VERSION}: its request queue is not where it was; reinstall the package`)
+}
+
+function isQueue(value: unknown): value is RequestQueue {
+  return typeof value === 'object' && value !== null && 'scheduleCheckPendingRequests' in value
+}
+
+/** Version of the kafkajs that would be loaded. */
+export function installedVersion(): string {
+  const described: unknown = createRequire(import.meta.url)('kafkajs/package.json')
+  const known = typeof described === 'object' && described !== null && 'version' in described
+  return known ? String(described.version) : ''
+}

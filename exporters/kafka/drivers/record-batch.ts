@@ -1,0 +1,170 @@
+/**
+ * Record batches, magic 2 (Kafka's DefaultRecordBatch.java), written into one buffer that is used again.
+ *
+ *   0 baseOffset i64 · 8 length i32 · 12 leaderEpoch i32 · 16 magic i8 · 17 crc u32 (CRC-32C from 21 on)
+ *  21 attributes i16 · 23 lastOffsetDelta i32 · 27 firstTimestamp i64 · 35 maxTimestamp i64 · 43 producerId i64
+ *  51 producerEpoch i16 · 53 baseSequence i32 · 57 count i32 · 61 records (compressed together)
+ *
+ * One object and some fifty writes a record is what a library's generic writer costs; this one allocates nothing.
+ */
+import { crc32c } from '@node-rs/crc32'
+import type { Compress } from './codecs.ts'
+import type { KafkaRecord } from './driver.ts'
+
+const HEAD = 61
+const CRC_FROM = 21
+/** Most that a record takes beside its bytes: five varints of at most ten bytes. */
+const RECORD_ROOM = 64
+const HEADER_ROOM = 16
+
+/** Who writes, for idempotence; `producerId` -1 for nobody. */
+export interface Producer {
+  readonly producerId: bigint
+  readonly epoch: number
+  readonly sequence: number
+}
+
+export const NOBODY: Producer = { producerId: -1n, epoch: -1, sequence: 0 }
+
+/** The sequence number after `count` records from `sequence` on: int32, wraps to 0. */
+export function sequenceAfter(sequence: number, count: number): number {
+  return (sequence + count) & 0x7fffffff
+}
+
+interface CommonHeaders {
+  readonly bytes: Buffer
+  readonly count: number
+}
+
+export class RecordBatchWriter {
+  #bytes: Buffer = Buffer.allocUnsafeSlow(256 << 10)
+  #at = 0
+  readonly #common = new WeakMap<object, CommonHeaders>()
+
+  /** A batch as bytes of its own. May be called again before it settles. */
+  async write(
+    records: readonly KafkaRecord[],
+    codec: { readonly id: number; readonly compress: Compress | undefined },
+    producer: Producer,
+  ): Promise<Buffer> {
+    const first = records[0]?.timestampMs ?? 0
+    let latest = first
+    this.#at = 0
+    for (let i = 0; i < records.length; i++) {
+      const record = records[i]
+      if (record === undefined) continue
+      if (record.timestampMs > latest) latest = record.timestampMs
+      this.#record(record, i, record.timestampMs - first)
+    }
+    const raw = this.#bytes.subarray(0, this.#at)
+    const compressed = codec.compress?.(raw) ?? raw
+    // A codec that works in a thread keeps the buffer meanwhile.
+    if (compressed instanceof Promise) this.#bytes = Buffer.allocUnsafeSlow(this.#bytes.length)
+    const body = compressed instanceof Promise ? await compressed : compressed
+    const batch = Buffer.allocUnsafe(HEAD + body.length)
+    body.copy(batch, HEAD)
+    batch.writeBigInt64BE(0n, 0)
+    batch.writeInt32BE(batch.length - 12, 8)
+    batch.writeInt32BE(-1, 12)
+    batch.writeInt8(2, 16)
+    batch.writeInt16BE(codec.id, 21)
+    batch.writeInt32BE(records.length - 1, 23)
+    batch.writeBigInt64BE(BigInt(first), 27)
+    batch.writeBigInt64BE(BigInt(latest), 35)
+    batch.writeBigInt64BE(producer.producerId, 43)
+    batch.writeInt16BE(producer.epoch, 51)
+    batch.writeInt32BE(producer.sequence, 53)
+    batch.writeInt32BE(records.length, 57)
+    batch.writeUInt32BE(crc32c(batch.subarray(CRC_FROM)), 17)
+    return batch
+  }
+
+  #record(record: KafkaRecord, offsetDelta: number, timeDelta: number): void {
+    const { key, value, own } = record
+    const common = this.#commonOf(record.common)
+    let count = common.count
+    let ownBytes = 0
+    for (const name in own) {
+      const size = Buffer.byteLength(own[name] ?? '')
+      ownBytes += varintSize(name.length) + name.length + varintSize(size) + size
+      count++
+    }
+    const keyLength = key === null ? -1 : key.length
+    const size =
+      1 +
+      varintSize(timeDelta) +
+      varintSize(offsetDelta) +
+      varintSize(keyLength) +
+      Math.max(0, keyLength) +
+      varintSize(value.length) +
+      value.length +
+      varintSize(count) +
+      common.bytes.length +
+      ownBytes
+    this.#room(size + RECORD_ROOM + HEADER_ROOM)
+    this.#varint(size)
+    this.#bytes[this.#at++] = 0
+    this.#varint(timeDelta)
+    this.#varint(offsetDelta)
+    this.#varint(keyLength)
+    if (key !== null) this.#append(key)
+    this.#varint(value.length)
+    this.#append(value)
+    this.#varint(count)
+    this.#append(common.bytes)
+    for (const name in own) {
+      this.#text(name)
+      this.#text(own[name] ?? '')
+    }
+  }
+
+  #commonOf(headers: Readonly<Record<string, string>>): CommonHeaders {
+    const known = this.#common.get(headers)
+    if (known !== undefined) return known
+    const start = this.#at
+    const entries = Object.entries(headers)
+    this.#room(entries.reduce((sum, [name, value]) => sum + 3 * (name.length + value.length) + HEADER_ROOM, 0))
+    for (const [name, value] of entries) {
+      this.#text(name)
+      this.#text(value)
+    }
+    const made = { bytes: Buffer.from(this.#bytes.subarray(start, this.#at)), count: entries.length }
+    this.#at = start
+    this.#common.set(headers, made)
+    return made
+  }
+
+  #text(text: string): void {
+    this.#varint(Buffer.byteLength(text))
+    this.#at += this.#bytes.write(text, this.#at)
+  }
+
+  #append(bytes: Buffer): void {
+    this.#bytes.set(bytes, this.#at)
+    this.#at += bytes.length
+  }
+
+  /** Zigzag, then seven bits a byte. By arithmetic, for a time difference may have more than 32 bits. */
+  #varint(value: number): void {
+    let rest = value >= 0 ? value * 2 : value * -2 - 1
+    while (rest >= 0x80) {
+      this.#bytes[this.#at++] = (rest % 0x80) | 0x80
+      rest = Math.floor(rest / 0x80)
+    }
+    this.#bytes[this.#at++] = rest
+  }
+
+  #room(bytes: number): void {
+    if (this.#at + bytes <= this.#bytes.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#at + bytes))
+    this.#bytes.copy(grown, 0, 0, this.#at)
+    this.#bytes = grown
+  }
+}
+
+function varintSize(value: number): number {
+  let rest = value >= 0 ? value * 2 : value * -2 - 1
+  let size = 1
+  for (; rest >= 0x80; size++) rest = Math.floor(rest / 0x80)
+  return size
+}

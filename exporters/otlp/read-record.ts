@@ -1,0 +1,118 @@
+/**
+ * LogRecords back from their encodings, for people: a spool keeps what would have been sent. Written from the field tables
+ * of opentelemetry-proto (logs.proto, common.proto); fields that our encoder never writes are left out.
+ */
+
+type Value = { readonly stringValue: string } | { readonly intValue: string } | { readonly arrayValue: object } | object
+
+interface Field {
+  readonly number: number
+  /** Of wire types 0 and 1. */
+  readonly value: bigint
+  /** Of wire type 2. */
+  readonly bytes: Buffer
+}
+
+const NONE = Buffer.alloc(0)
+
+/**
+ * One event as one line, without a line feed: the record's body where that is a JSON object, else the whole record in OTLP's
+ * JSON mapping. `record` is one of encoding `otlp` (a field of ScopeLogs) or `otlp_json` (an object and a comma). Throws
+ * RangeError or SyntaxError for bytes that are neither.
+ */
+export function recordLine(record: Uint8Array, encoding: 'otlp' | 'otlp_json'): string {
+  const bytes = Buffer.from(record.buffer, record.byteOffset, record.length)
+  const plain = encoding === 'otlp' ? recordOf(bytes) : objectOf(bytes.toString('utf8').replace(/,$/, ''))
+  const body = plain['body']
+  const text = typeof body === 'object' && body !== null && 'stringValue' in body ? body.stringValue : undefined
+  return typeof text === 'string' && isObject(text) ? text : JSON.stringify(plain)
+}
+
+function objectOf(text: string): Readonly<Record<string, unknown>> {
+  const value: unknown = JSON.parse(text)
+  return typeof value === 'object' && value !== null ? { ...value } : {}
+}
+
+function isObject(text: string): boolean {
+  if (!text.startsWith('{') || text.includes('\n')) return false
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Key order as in `json-encode.ts`. */
+function recordOf(bytes: Buffer): Readonly<Record<string, unknown>> {
+  const record = fieldsOf(one(fieldsOf(bytes), 2)?.bytes ?? NONE)
+  const body = one(record, 5)
+  return {
+    timeUnixNano: String(one(record, 1)?.value ?? 0n),
+    observedTimeUnixNano: String(one(record, 11)?.value ?? 0n),
+    severityNumber: Number(one(record, 2)?.value ?? 0n),
+    severityText: textOf(one(record, 3)),
+    ...(body === undefined ? {} : { body: valueOf(body.bytes) }),
+    eventName: textOf(one(record, 12)),
+    attributes: record.filter(({ number }) => number === 6).map(({ bytes: pair }) => pairOf(pair)),
+    droppedAttributesCount: Number(one(record, 7)?.value ?? 0n),
+  }
+}
+
+function pairOf(bytes: Buffer): object {
+  const pair = fieldsOf(bytes)
+  return { key: textOf(one(pair, 1)), value: valueOf(one(pair, 2)?.bytes ?? NONE) }
+}
+
+function valueOf(bytes: Buffer): Value {
+  const [field] = fieldsOf(bytes)
+  switch (field?.number) {
+    case 1:
+      return { stringValue: textOf(field) }
+    case 3:
+      return { intValue: BigInt.asIntN(64, field.value).toString() }
+    case 5:
+      return { arrayValue: { values: fieldsOf(field.bytes).map(({ bytes: value }) => valueOf(value)) } }
+    default:
+      return {}
+  }
+}
+
+function one(fields: readonly Field[], number: number): Field | undefined {
+  return fields.find((field) => field.number === number)
+}
+
+function textOf(field: Field | undefined): string {
+  return field?.bytes.toString('utf8') ?? ''
+}
+
+/** Top-level fields of a message. Throws RangeError where it is cut off or no protobuf. */
+function fieldsOf(message: Buffer): Field[] {
+  const found: Field[] = []
+  let at = 0
+  const varint = (): bigint => {
+    let value = 0n
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = message.readUInt8(at++)
+      value |= BigInt(byte & 0x7f) << shift
+      if (byte < 0x80) return value
+    }
+    throw new RangeError('expected a varint of at most 10 bytes')
+  }
+  while (at < message.length) {
+    const tag = Number(varint())
+    const number = tag >>> 3
+    const wire = tag & 7
+    if (wire === 0) found.push({ number, value: varint(), bytes: NONE })
+    else if (wire === 1) {
+      found.push({ number, value: message.readBigUInt64LE(at), bytes: NONE })
+      at += 8
+    } else if (wire === 2) {
+      const length = Number(varint())
+      if (at + length > message.length) throw new RangeError(`expected ${length} bytes in field ${number}`)
+      found.push({ number, value: 0n, bytes: message.subarray(at, at + length) })
+      at += length
+    } else throw new RangeError(`expected a field of wire type 0, 1 or 2, got ${wire}`)
+  }
+  return found
+}

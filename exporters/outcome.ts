@@ -1,0 +1,114 @@
+/** Whether an outcome keeps the contract: what an exporter says of a batch can be entered into the books. */
+
+/** A label of a metric; free text would make a time series of every message. */
+const REASON = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/
+const FORM = 'expected {status: delivered | partial | retryable | rejected | hold, …}'
+
+type Fields = Readonly<Record<string, unknown>>
+
+/**
+ * What is wrong with the outcome of a batch of `count` events, as a sentence; undefined when nothing is. Takes anything, as
+ * an exporter of somebody else's may return it.
+ */
+export function checkOutcome({ count }: { readonly count: number }, outcome: unknown): string | undefined {
+  if (!isObject(outcome)) return `${FORM}, got ${typeName(outcome)}`
+  switch (outcome['status']) {
+    case 'delivered':
+      return undefined
+    case 'partial':
+      return checkRefusals(outcome['refusals'], count, 1)
+    case 'rejected':
+      return checkReason(outcome['reason']) ?? checkError(outcome['error'])
+    case 'hold':
+      return checkError(outcome['error'])
+    case 'retryable':
+      return checkRetryable(outcome, count)
+    default:
+      return `${FORM}, got status ${JSON.stringify(outcome['status'])}`
+  }
+}
+
+function checkRetryable({ afterMs, taken = 0, refusals = [], error }: Fields, count: number): string | undefined {
+  if (afterMs !== undefined && !(Number.isFinite(afterMs) && Number(afterMs) >= 0)) {
+    return `afterMs: expected milliseconds, got ${String(afterMs)}`
+  }
+  if (!isCount(taken) || taken > count) return `taken: expected 0 to ${count}, got ${String(taken)}`
+  return checkRefusals(refusals, taken, 0) ?? checkError(error)
+}
+
+/** `count`: events that may be refused, from the head of the batch. */
+function checkRefusals(refusals: unknown, count: number, least: number): string | undefined {
+  if (!Array.isArray(refusals) || refusals.length < least) {
+    return `refusals: expected a list${least > 0 ? ' of at least one' : ''}, got ${typeName(refusals)}`
+  }
+  let events = 0
+  for (const [i, refusal] of refusals.entries()) {
+    const problem = checkRefusal(refusal, count)
+    if (problem !== undefined) return `refusals[${i}]: ${problem}`
+    events += eventsOf(refusal)
+  }
+  if (events > count) return `refusals: expected at most ${count} events in all, got ${events}`
+  return checkOnce(refusals)
+}
+
+function checkRefusal(refusal: unknown, count: number): string | undefined {
+  if (!isObject(refusal)) return `expected a refusal, got ${typeName(refusal)}`
+  const { reason, events, which, message } = refusal
+  if (!isCount(events) || events === 0) return `events: expected at least 1, got ${String(events)}`
+  if (typeof message !== 'string') return `message: expected a text, got ${typeName(message)}`
+  return checkReason(reason) ?? (which === undefined ? undefined : checkWhich(which, events, count))
+}
+
+function checkWhich(which: unknown, events: number, count: number): string | undefined {
+  if (!Array.isArray(which) || which.length !== events) {
+    const got = Array.isArray(which) ? String(which.length) : typeName(which)
+    return `which: expected a list of ${events} indexes, one an event, got ${got}`
+  }
+  let last = -1
+  for (const index of which) {
+    if (!isCount(index) || index >= count) return `which: expected indexes below ${count}, got ${String(index)}`
+    if (index <= last) return `which: expected ascending indexes, got ${index} after ${last}`
+    last = index
+  }
+  return undefined
+}
+
+/** No event is refused twice. */
+function checkOnce(refusals: readonly unknown[]): string | undefined {
+  const seen = new Set<unknown>()
+  for (const refusal of refusals) {
+    const which = isObject(refusal) && Array.isArray(refusal['which']) ? refusal['which'] : []
+    for (const index of which) {
+      if (seen.has(index)) return `refusals: expected each event once, got ${String(index)} twice`
+      seen.add(index)
+    }
+  }
+  return undefined
+}
+
+function checkReason(reason: unknown): string | undefined {
+  if (typeof reason === 'string' && REASON.test(reason)) return undefined
+  return `reason: expected a word such as too_large, got ${JSON.stringify(reason) ?? 'nothing'}`
+}
+
+function checkError(error: unknown): string | undefined {
+  return error instanceof Error ? undefined : `error: expected an Error, got ${typeName(error)}`
+}
+
+function eventsOf(refusal: unknown): number {
+  return isObject(refusal) && isCount(refusal['events']) ? refusal['events'] : 0
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0
+}
+
+function typeName(value: unknown): string {
+  if (value === undefined || value === null) return 'nothing'
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}

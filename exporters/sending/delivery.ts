@@ -1,0 +1,168 @@
+/**
+ * Sends one flight until every event of it is settled:
+ *
+ *     sendWithin ─▶ Outcome ─┬▶ delivered, rejected: settled
+ *         ▲                  └▶ retryable, hold: wait, then again
+ *         └──────────────────────┘
+ */
+import type { Batch, DropReason, Exporter, Outcome, Refusal } from '../exporter.ts'
+import type { BookKeeper, Span } from './books.ts'
+import type { Bell, Clock, Random } from './clock.ts'
+import type { ConcurrencyLimit } from './concurrency.ts'
+import { spanOf } from './encoded.ts'
+import type { Flight, Sum } from './flight.ts'
+import type { Meters } from './meters.ts'
+import type { SenderOptions } from './options.ts'
+import { retryDelayMs } from './retry.ts'
+import { sendWithin } from './timeout.ts'
+
+/** Takes what a sink refused for good. */
+export interface DeadLetters {
+  /** Throws ExportError when it can never work. */
+  start(): Promise<void>
+  /** Reopens what a log rotator has moved away. */
+  reopen(): Promise<void>
+  /** Never throws and never waits: what it cannot keep it counts. */
+  write(batch: Batch, refusals: readonly Refusal[]): void
+  /** Writes what is pending and closes. */
+  close(): Promise<void>
+}
+
+export interface DeliveryDeps {
+  readonly exporter: Exporter
+  readonly options: Pick<SenderOptions, 'retry' | 'timeoutMs'>
+  readonly clock: Clock
+  readonly random: Random
+  readonly books: BookKeeper
+  readonly meters: Meters
+  readonly limit: ConcurrencyLimit
+  readonly deadLetters: DeadLetters | undefined
+  /** Ends waits for a retry. */
+  readonly nudge: Bell
+  /** Aborted when there is no time left. */
+  readonly deadline: AbortSignal
+  readonly stopping: () => boolean
+  /** Events of the flight are settled: their room is free. */
+  readonly onSettled: (flight: Flight, sum: Sum) => void
+  /** `flight.trouble` is another now. */
+  readonly onTrouble: () => void
+}
+
+/** "At once" is believed of a sink that has just taken something: of another it would be a loop without a pause. */
+function pauseOf({ afterMs, taken = 0 }: Extract<Outcome, { status: 'retryable' }>): number | undefined {
+  return afterMs === undefined || (afterMs <= 0 && taken <= 0) ? undefined : afterMs
+}
+
+export class Delivery {
+  readonly #deps: DeliveryDeps
+
+  constructor(deps: DeliveryDeps) {
+    this.#deps = deps
+  }
+
+  /** Returns when the flight is settled, or the deadline has come; then the rest of it is the caller's. */
+  async run(flight: Flight): Promise<void> {
+    const { books, deadline, nudge, options, clock, meters } = this.#deps
+    for (let attempt = 1; ; attempt++) {
+      const { maxAgeMs } = options.retry
+      if (maxAgeMs !== undefined) this.#expire(flight, clock.nowMs() - maxAgeMs)
+      if (flight.count === 0 || deadline.aborted) return
+      if (attempt > 1) books.retry()
+      const batch = flight.batch()
+      const waitMs = this.#apply(flight, batch, await this.#send(batch), attempt)
+      if (flight.count === 0 || deadline.aborted) return
+      meters.retryWaitMs = this.#shortened(waitMs)
+      await nudge.wait(meters.retryWaitMs)
+      meters.retryWaitMs = 0
+    }
+  }
+
+  /** A long wait would use up the grace of a stop without one more try. */
+  #shortened(waitMs: number): number {
+    const { options, stopping } = this.#deps
+    return stopping() ? Math.min(waitMs, options.retry.initialMs) : waitMs
+  }
+
+  async #send(batch: Batch): Promise<Outcome> {
+    const { exporter, options, deadline, clock, meters, limit } = this.#deps
+    const startMs = clock.nowMs()
+    limit.started(meters.inFlight)
+    meters.inFlight++
+    const outcome = await sendWithin(exporter, batch, options.timeoutMs, deadline, clock)
+    meters.inFlight--
+    const nowMs = clock.nowMs()
+    meters.answered(outcome, nowMs - startMs)
+    limit.answered(nowMs - startMs, outcome.status === 'retryable' || outcome.status === 'hold', nowMs)
+    return outcome
+  }
+
+  /** Enters the outcome into the books and frees room; returns how long to wait if anything is left. */
+  #apply(flight: Flight, batch: Batch, outcome: Outcome, attempt: number): number {
+    const { options, random } = this.#deps
+    switch (outcome.status) {
+      case 'delivered':
+        this.#settle(flight, batch, flight.count, [])
+        this.#calm(flight, '')
+        return 0
+      case 'partial':
+        this.#settle(flight, batch, flight.count, outcome.refusals)
+        this.#calm(flight, outcome.refusals[0]?.message ?? '')
+        return 0
+      case 'rejected': {
+        const { reason, error } = outcome
+        const which = Array.from({ length: batch.count }, (_, i) => i)
+        this.#settle(flight, batch, flight.count, [{ reason, events: batch.count, which, message: error.message }])
+        this.#calm(flight, error.message)
+        return 0
+      }
+      case 'retryable':
+        this.#settle(flight, batch, outcome.taken ?? 0, outcome.refusals ?? [])
+        this.#trouble(flight, 'retrying', outcome.error)
+        return retryDelayMs(attempt, options.retry, random, pauseOf(outcome))
+      case 'hold':
+        this.#trouble(flight, 'hold', outcome.error)
+        return options.retry.maxMs
+    }
+  }
+
+  /** The first `count` events are settled: taken, but for the refusals. */
+  #settle(flight: Flight, batch: Batch, count: number, refusals: readonly Refusal[]): void {
+    if (count <= 0) return
+    const { books, meters, deadLetters, onSettled } = this.#deps
+    const { held } = flight
+    const sum = flight.takeHead(count)
+    let delivered = sum.events
+    for (const { reason, events } of refusals) {
+      const refused = Math.min(Math.max(0, events), delivered)
+      books.reject(reason, refused, spanOf(batch))
+      delivered -= refused
+    }
+    if (refusals.length > 0) deadLetters?.write(batch, refusals)
+    books.deliver(delivered, delivered === 0 ? 0 : sum.bytes)
+    meters.delivered(held, delivered)
+    onSettled(flight, sum)
+  }
+
+  #expire(flight: Flight, beforeMs: number): void {
+    const span = spanOf(flight.batch())
+    this.#drop(flight, flight.takeOlder(beforeMs), 'expired', span)
+  }
+
+  #drop(flight: Flight, sum: Sum, reason: DropReason, span: Span | undefined): void {
+    if (sum.events === 0) return
+    this.#deps.books.drop(reason, sum.events, span)
+    this.#deps.onSettled(flight, sum)
+  }
+
+  #calm(flight: Flight, note: string): void {
+    this.#deps.books.note(note)
+    flight.trouble = 'none'
+    this.#deps.onTrouble()
+  }
+
+  #trouble(flight: Flight, trouble: 'retrying' | 'hold', error: Error): void {
+    this.#deps.books.note(error.message)
+    flight.trouble = trouble
+    this.#deps.onTrouble()
+  }
+}

@@ -1,0 +1,75 @@
+import type { Outcome, RequestOutcome, SenderStats } from '../exporter.ts'
+import { isDescribed } from '../described.ts'
+import { ExportError } from '../errors.ts'
+import type { Clock } from './clock.ts'
+import { Histogram, LATENCY_SECONDS, REQUEST_SECONDS } from './histogram.ts'
+import type { Held } from './queue.ts'
+
+/** What a sender measures beside its books: plain counters, read now and then. */
+export class Meters {
+  readonly requests: Record<RequestOutcome, number> = {
+    ok: 0,
+    partial: 0,
+    retry: 0,
+    timeout: 0,
+    permanent: 0,
+    config: 0,
+  }
+  readonly requestSeconds = new Histogram(REQUEST_SECONDS)
+  readonly latencySeconds = new Histogram(LATENCY_SECONDS)
+  /** Calls of `send` under way. */
+  inFlight = 0
+  retryWaitMs = 0
+  lastSuccessMs = 0
+  readonly #clock: Clock
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** A call of `send` has ended after `ms`. */
+  answered(outcome: Outcome, ms: number): void {
+    const ended = requestOutcome(outcome)
+    this.requests[ended]++
+    this.requestSeconds.add(ms / 1000)
+    if (ended === 'ok' || ended === 'partial') this.lastSuccessMs = this.#clock.wallMs()
+  }
+
+  /** The first `count` events of these parts have been taken; one value a part, that of its first event. */
+  delivered(held: readonly Held[], count: number): void {
+    const wallMs = this.#clock.wallMs()
+    const nowMs = this.#clock.nowMs()
+    let left = count
+    for (const { part, acceptedMs } of held) {
+      if (left <= 0) return
+      const events = Math.min(left, part.count)
+      const ms = isDescribed(part) ? wallMs - (part.times[0] ?? wallMs) : nowMs - acceptedMs
+      this.latencySeconds.add(ms / 1000, events)
+      left -= events
+    }
+  }
+
+  /** A copy, for `Sender.stats`. */
+  read(): Pick<
+    SenderStats,
+    'requests' | 'requestSeconds' | 'latencySeconds' | 'inFlight' | 'retryWaitMs' | 'lastSuccessMs'
+  > {
+    const { requests, requestSeconds, latencySeconds, inFlight, retryWaitMs, lastSuccessMs } = this
+    return { requests: { ...requests }, requestSeconds, latencySeconds, inFlight, retryWaitMs, lastSuccessMs }
+  }
+}
+
+function requestOutcome(outcome: Outcome): RequestOutcome {
+  switch (outcome.status) {
+    case 'delivered':
+      return 'ok'
+    case 'partial':
+      return 'partial'
+    case 'retryable':
+      return outcome.error instanceof ExportError && outcome.error.code === 'TIMEOUT' ? 'timeout' : 'retry'
+    case 'rejected':
+      return 'permanent'
+    case 'hold':
+      return 'config'
+  }
+}

@@ -1,0 +1,15 @@
+import { fromLogRecordExporter } from '../otlp/sdk-adapter.ts'
+import type { ExporterContext } from '../third-party/api.ts'
+
+/** What createExporter is given by the agent, for tests; `change` replaces parts of it. Warnings go nowhere. */
+export function testContext(change: Partial<ExporterContext> = {}): ExporterContext {
+  const nodeName = 'node-1'
+  return {
+    name: 'test',
+    nodeName,
+    epoch: '1795520000',
+    warn: () => {},
+    fromLogRecordExporter: (exporter) => Promise.resolve(fromLogRecordExporter(exporter, { nodeName })),
+    ...change,
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The test that every exporter passes, for node:test. Ids are reconciled: every event offered arrives, once and in order, or
+ * stands in a counter. The scenarios are drawn from fixed seeds, so that what fails once fails again.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import type { Batch, Encoded } from '../exporter.ts'
+import { batchOf } from '../sending/encoded.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../sending/options.ts'
+import { Sender } from '../sending/sender.ts'
+import type { Harness } from './harness.ts'
+import { lines, numbers } from './lines.ts'
+import { scenario } from './scenario.ts'
+import { WatchedExporter } from './watched.ts'
+
+const NEVER = new AbortController().signal
+const ENCODINGS = ['json', 'compact', 'otlp', 'otlp_json']
+/** "Settles soon": what the agent waits for an exporter that it has told to stop. */
+const SOON_MS = 1000
+const DEADLINE_MS = 10_000
+const SCENARIOS = 40
+const SENDER = {
+  ...DEFAULT_SENDER_OPTIONS,
+  batch: { maxEvents: 16, maxBytes: 4096, maxWaitMs: 0 },
+  retry: { initialMs: 0, maxMs: 0 },
+}
+
+/** A harness with its exporter watched. */
+interface Rig extends AsyncDisposable {
+  readonly harness: Harness
+  readonly exporter: WatchedExporter
+  batch(firstSeq: number, ...counts: number[]): Batch
+  encode(firstSeq: number, count: number): Encoded
+  /** Fails unless the sink has the events 0 to `count`, by the rules of this exporter. */
+  has(count: number): Promise<void>
+}
+
+/**
+ * Registers the tests for one kind of exporter, whose `type` is `kind`. `make` is called once or more a test, and what it
+ * gives is disposed. `scenarios`: how many are played behind a sender; fewer for a slow sink.
+ */
+export function contract(kind: string, make: () => Harness | Promise<Harness>, scenarios = SCENARIOS): void {
+  test(`contract, ${kind}: says what it is and what it takes`, async () => {
+    await using rig = await rigOf(make)
+    const { type, encoding, maxConcurrency } = rig.exporter
+    assert.equal(type, kind)
+    assert.ok(ENCODINGS.includes(encoding), `encoding: expected one of ${ENCODINGS.join(', ')}, got ${encoding}`)
+    assert.ok(Number.isInteger(maxConcurrency) && maxConcurrency >= 1, `maxConcurrency: ${maxConcurrency}`)
+  })
+
+  test(`contract, ${kind}: a batch of many parts arrives whole, once and in order`, async () => {
+    await using rig = await rigOf(make)
+    await rig.exporter.start()
+    const sent = rig.batch(0, ...numbers(0, 50).map(() => 3))
+    assert.deepEqual(await rig.exporter.send(sent, NEVER), { status: 'delivered' })
+    await rig.has(150)
+  })
+
+  test(`contract, ${kind}: does not write into the bytes it is given`, async () => {
+    await using rig = await rigOf(make)
+    await rig.exporter.start()
+    const sent = rig.batch(0, 3)
+    const hex = (): string => sent.parts.map(({ bytes }) => Buffer.from(bytes).toString('hex')).join(' ')
+    const before = hex()
+    await rig.exporter.send(sent, NEVER)
+    assert.equal(hex(), before)
+  })
+
+  test(`contract, ${kind}: takes as many sends at once as it says`, async () => {
+    await using rig = await rigOf(make)
+    await rig.exporter.start()
+    const calls = numbers(0, Math.min(rig.exporter.maxConcurrency, 8))
+    const outcomes = await Promise.all(calls.map((i) => rig.exporter.send(rig.batch(i * 5, 5), NEVER)))
+    for (const outcome of outcomes) assert.deepEqual(outcome, { status: 'delivered' })
+    await rig.has(calls.length * 5)
+  })
+
+  test(`contract, ${kind}: a send that is aborted from the start takes nothing and can be repeated`, async () => {
+    await using rig = await rigOf(make)
+    await rig.exporter.start()
+    const sent = rig.batch(0, 5)
+    assert.equal((await rig.exporter.send(sent, AbortSignal.abort())).status, 'retryable')
+    assert.deepEqual(await rig.exporter.send(sent, NEVER), { status: 'delivered' })
+    await rig.has(5)
+  })
+
+  test(`contract, ${kind}: a send that is aborted on its way settles soon, and what it held can be sent again`, async (t) => {
+    await using rig = await rigOf(make)
+    const stall = rig.harness.stall?.()
+    if (stall === undefined) return t.skip(`the harness of ${kind} cannot make its sink fall silent`)
+    await rig.exporter.start()
+    const sent = rig.batch(0, 5)
+    const stop = new AbortController()
+    const sending = rig.exporter.send(sent, stop.signal)
+    await atMost(DEADLINE_MS, 'the exporter calls its sink', stall.reached)
+    stop.abort()
+    assert.equal((await atMost(SOON_MS, 'the aborted send settles', sending)).status, 'retryable')
+    stall.release()
+    assert.deepEqual(await rig.exporter.send(sent, NEVER), { status: 'delivered' })
+    // Whether the sink had taken the first is more than anyone can know.
+    assert.deepEqual([...new Set(await rig.harness.ids())].toSorted(ascending), numbers(0, 5))
+  })
+
+  test(`contract, ${kind}: stopping twice is fine, and a send after it is an outcome, not an exception`, async () => {
+    await using rig = await rigOf(make)
+    await rig.exporter.start()
+    await rig.exporter.stop()
+    await rig.exporter.stop()
+    const { status } = await rig.exporter.send(rig.batch(0, 1), NEVER)
+    assert.ok(status === 'retryable' || status === 'hold', `expected retryable or hold, got ${status}`)
+    await rig.has(0)
+  })
+
+  test(`contract, ${kind}: can be stopped without having been started, and by await using`, async () => {
+    await using rig = await rigOf(make)
+    await rig.exporter.stop()
+    await using other = await rigOf(make)
+    {
+      await using exporter = other.exporter
+      await exporter.start()
+    }
+    const { status } = await other.exporter.send(other.batch(0, 1), NEVER)
+    assert.ok(status === 'retryable' || status === 'hold', `expected retryable or hold, got ${status}`)
+  })
+
+  test(`contract, ${kind}: behind a sender, whenever the sink fails, no event is lost, doubled or uncounted`, async () => {
+    for (const seed of numbers(1, scenarios + 1)) {
+      await using rig = await rigOf(make)
+      const sender = new Sender(kind, rig.exporter, SENDER)
+      await sender.start()
+      let seq = 0
+      for (const { events, fail } of scenario(seed)) {
+        rig.harness.fail(fail)
+        void sender.offer(rig.encode(seq, events))
+        seq += events
+        assert.equal(sender.imbalance(), 0, `seed ${seed}`)
+      }
+      await until(`all of seed ${seed} is delivered`, () => sender.books().heldEvents === 0)
+      await sender.stop(SOON_MS)
+      assert.equal(sender.imbalance(), 0, `seed ${seed}`)
+      assert.equal(sender.books().delivered, seq, `seed ${seed}: ${sender.books().lastError}`)
+      await rig.has(seq)
+      for (const [name, value] of Object.entries(rig.exporter.counters)) {
+        assert.match(name, /^[a-z][a-z0-9_]*$/, 'counters become labels of a metric')
+        assert.ok(Number.isFinite(value), `counter ${name}: ${value}`)
+      }
+    }
+  })
+}
+
+async function rigOf(make: () => Harness | Promise<Harness>): Promise<Rig> {
+  const harness = await make()
+  const exporter = new WatchedExporter(harness.exporter)
+  const encode = (firstSeq: number, count: number): Encoded =>
+    harness.encode?.(firstSeq, count) ?? { ...lines(firstSeq, count), encoding: exporter.encoding }
+  return {
+    harness,
+    exporter,
+    encode,
+    batch: (firstSeq, ...counts) => {
+      let seq = firstSeq
+      return batchOf(counts.map((count) => encode((seq += count) - count, count)))
+    },
+    has: async (count) => {
+      const ids = await harness.ids()
+      const first = harness.repeats === true ? [...new Set(ids)] : ids
+      const inOrder = exporter.maxConcurrency === 1 ? first : first.toSorted(ascending)
+      assert.deepEqual(inOrder, numbers(0, count))
+    },
+    [Symbol.asyncDispose]: async () => {
+      await exporter.stop()
+      await harness[Symbol.asyncDispose]?.()
+      harness[Symbol.dispose]?.()
+      assert.deepEqual(exporter.broken, [])
+    },
+  }
+}
+
+const ascending = (a: number, b: number): number => a - b
+
+async function atMost<T>(ms: number, what: string, work: Promise<T>): Promise<T> {
+  const over = new AbortController()
+  const late = setTimeout(ms, undefined, { signal: over.signal }).then(() => {
+    throw new Error(`waited ${ms} ms in vain until ${what}`)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    late.catch(() => {})
+    over.abort()
+  }
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  const end = performance.now() + DEADLINE_MS
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`waited ${DEADLINE_MS} ms in vain until ${what}`)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}

@@ -1,0 +1,26 @@
+/** Encoded values whose lines say their own sequence number, so that what a sink has can be reconciled. */
+import type { Encoded } from '../exporter.ts'
+
+/** `count` lines `{"id":N}` from `firstSeq` on, each padded to `lineBytes` when that is larger. */
+export function lines(firstSeq: number, count: number, lineBytes = 0): Encoded {
+  const texts = Array.from({ length: count }, (_, i) => `${`{"id":${firstSeq + i}`.padEnd(lineBytes - 2)}}\n`)
+  let end = 0
+  const ends = Uint32Array.from(texts, (line) => (end += line.length))
+  return { encoding: 'json', bytes: Buffer.from(texts.join('')), ends, count, firstSeq }
+}
+
+/** The numbers of whole lines; throws where a line is torn. */
+export function idsOf(text: string): number[] {
+  if (text === '') return []
+  if (!text.endsWith('\n')) throw new Error(`torn last line: ${text.slice(-40)}`)
+  return text.slice(0, -1).split('\n').map(idOf)
+}
+
+function idOf(line: string): number {
+  const value: unknown = JSON.parse(line)
+  if (typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'number') return value.id
+  throw new Error(`not a numbered line: ${line}`)
+}
+
+/** `from`, `from + 1`, … below `to`. */
+export const numbers = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i)

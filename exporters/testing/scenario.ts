@@ -1,0 +1,23 @@
+/** One step of a scenario: `fail` calls of the sink go wrong, then `events` events come. */
+export interface Step {
+  readonly events: number
+  readonly fail: number
+}
+
+/** 1 to 12 steps, the same for the same seed. */
+export function scenario(seed: number): Step[] {
+  const random = mulberry32(seed)
+  const below = (bound: number): number => Math.floor(random() * bound)
+  return Array.from({ length: 1 + below(12) }, () => ({ events: 1 + below(40), fail: below(4) }))
+}
+
+/** Tommy Ettinger's generator of 32 bits (public domain): small, and good enough to draw scenarios. */
+function mulberry32(seed: number): () => number {
+  let state = seed | 0
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}

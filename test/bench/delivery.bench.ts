@@ -1,0 +1,120 @@
+/**
+ * What does an event cost from the ring to the sink's answer, for each way of delivery and for all together, and what when one sink
+ * is dead? Kernel-shaped records are replayed through the agent's own line, built from YAML as the agent builds it, each way in
+ * a process of its own with the launcher's flags; the sinks are other processes on the same machine. Beside them, in the
+ * same rounds, the SDK's pipeline and plain kafkajs, which are spared everything before the encoding.
+ */
+import { loadRecording } from '../support/recording/recording.ts'
+import { KafkaCluster } from '../support/kafka/cluster.ts'
+import { kafkaJars } from '../support/kafka/jars.ts'
+import { Topics } from '../support/kafka/topics.ts'
+import { contest } from './support/contest.ts'
+import { SYNTHETIC_RECORDS } from './support/delivery-child.ts'
+import type { Cost, Way } from './support/delivery-child.ts'
+import { discardingSink } from './support/discarding-sink.ts'
+import { QUICK, printResult, show } from './support/result.ts'
+import type { Measure } from './support/result.ts'
+
+const ROUNDS = QUICK ? 2 : 5
+const WARM_UP = QUICK ? 1 : 2
+/** Nobody listens there. */
+const NOWHERE = 'http://127.0.0.1:9/v1/logs'
+
+await using stack = new AsyncDisposableStack()
+const { url: endpoint } = stack.use(await discardingSink())
+const jars = await kafkaJars()
+const cluster = 'missing' in jars ? undefined : stack.use(await KafkaCluster.start(jars.folder, { nodes: 1 }))
+const topic = 'bench'
+if (cluster !== undefined) await new Topics(cluster.brokers).create(topic, 1)
+
+// Everybody blocks: what was dropped would be no work.
+const chain = 'queue: { when_full: block }'
+const spool = 'spool: { dir: "${env:FOLDER}/spool", min_free: 0B }'
+const file = `archive: { type: file, path: "\${env:FOLDER}/events.jsonl", ${chain} }`
+const otlp = (compression: string, more = ''): string =>
+  `otlp: { type: otlp, logs_endpoint: "${endpoint}", compression: ${compression}, ${chain}${more} }`
+const dead = `dead: { type: otlp, logs_endpoint: "${NOWHERE}", compression: gzip, ${chain}, ${spool} }`
+const kafka = (brokers: readonly string[]): string =>
+  `bus: { type: kafka, brokers: ${JSON.stringify(brokers)}, topic: ${topic}, compression: zstd, ${chain} }`
+
+const line = (events: number, ...exporters: readonly string[]): Way => ({
+  is: 'line',
+  exporters: `exporters:\n${exporters.map((exporter) => `  ${exporter}\n`).join('')}`,
+  events: QUICK ? events / 2 : events,
+})
+const ways = new Map<string, Way>([
+  ['file', line(300_000, file)],
+  ['gzip', line(200_000, otlp('gzip'))],
+  ['zstd', line(200_000, otlp('zstd'))],
+  ['always', line(150_000, otlp('gzip', `, spool: { dir: "\${env:FOLDER}/spool", use: always, min_free: 0B }`))],
+  ['sdk', { is: 'sdk', endpoint, events: 40_000 }],
+])
+const others = cluster === undefined ? [file] : [file, kafka(cluster.brokers)]
+if (cluster !== undefined) {
+  ways.set('kafka', line(200_000, kafka(cluster.brokers)))
+  ways.set('kafkajs', { is: 'kafkajs', brokers: cluster.brokers, topic, events: 20_000 })
+}
+ways.set('all', line(150_000, ...others, otlp('gzip')))
+ways.set('dead', line(150_000, ...others, dead))
+ways.set('without', line(150_000, ...others))
+
+const costs = await contest(ways, { rounds: ROUNDS, warmUp: WARM_UP })
+const cpu = (name: string): number => costs.get(name)?.cpuUs ?? Number.NaN
+const together = cluster === undefined ? 'file + OTLP' : 'file + OTLP + Kafka'
+const rest = cluster === undefined ? 'file' : 'file + Kafka'
+const LABELS: Readonly<Record<string, string>> = {
+  file: 'file, fdatasync each second',
+  gzip: 'OTLP, gzip-1',
+  zstd: 'OTLP, zstd-1',
+  always: 'OTLP, gzip-1, over the spool (use: always)',
+  kafka: 'Kafka, zstd, acks all',
+  all: together,
+  dead: `${together}, OTLP dead and spooled`,
+  without: rest,
+  sdk: 'SDK: batch processor + OTLP exporter (JSON), uncompressed',
+  kafkajs: 'plain kafkajs, uncompressed, acks all',
+}
+
+const unit = 'µs CPU per event'
+const measures: Measure[] = [
+  { name: 'ring → file', value: cpu('file'), unit, atMost: 2 },
+  { name: 'ring → OTLP, gzip-1', value: cpu('gzip'), unit, atMost: 6 },
+  { name: 'ring → OTLP, zstd-1', value: cpu('zstd'), unit, atMost: 4 },
+  { name: 'ring → OTLP, gzip-1, spool: always', value: cpu('always'), unit },
+  { name: 'SDK pipeline uncompressed : ring → OTLP, gzip-1', value: cpu('sdk') / cpu('gzip'), unit: '×', atLeast: 3 },
+  { name: 'SDK pipeline uncompressed : ring → OTLP, zstd-1', value: cpu('sdk') / cpu('zstd'), unit: '×', atLeast: 4 },
+]
+if (cluster !== undefined) {
+  const ratio = cpu('kafkajs') / cpu('kafka')
+  measures.push(
+    { name: 'ring → Kafka, zstd, acks all', value: cpu('kafka'), unit, atMost: 5 },
+    { name: 'plain kafkajs uncompressed : ring → Kafka, zstd', value: ratio, unit: '×', atLeast: 3 },
+  )
+}
+measures.push(
+  { name: `ring → ${together}`, value: cpu('all'), unit, atMost: 12 },
+  { name: 'the same with OTLP dead and spooled : all alive', value: cpu('dead') / cpu('all'), unit: '×', atMost: 1.05 },
+  { name: `ring → ${rest}`, value: cpu('without'), unit },
+)
+
+const row = (name: string, { cpuUs, perS, rssMB }: Cost): string[] => [
+  LABELS[name] ?? name,
+  show(cpuUs, 2),
+  show(Math.round(perS / 1000) * 1000),
+  show(rssMB),
+]
+const source = loadRecording()?.source ?? `synthetic, ${SYNTHETIC_RECORDS} records`
+printResult('delivery', measures, [
+  {
+    title: 'Delivery, one process: from ring bytes to the answer of the sink',
+    columns: ['', 'CPU µs per event', 'events/s (wall)', 'RSS at most, MB'],
+    rows: [...costs].map(([name, cost]) => row(name, cost)),
+    notes: [
+      `Ring bytes: ${source}. Medians of ${ROUNDS} rounds in turn; each way in a process of its own, built from YAML, with V8's flags of ./ktrail.`,
+      'CPU is user + system with the thread pool, so compression and the disk count; sinks and broker are other processes on the same machine.',
+      `A dead exporter is one whose connection is refused; every event of it lies in the spool at the end. Without it the others alone cost the line "${rest}".`,
+      'The SDK and kafkajs get their input decoded, kafkajs its messages as objects that are ready.',
+      ...('missing' in jars ? [`Kafka is left out: ${jars.missing}.`] : []),
+    ],
+  },
+])

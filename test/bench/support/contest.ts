@@ -1,0 +1,82 @@
+/** Ways of delivery, each in a process of its own, measured in turn: what else the machine does then meets all of them. */
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { launchOf } from '../../support/launcher.ts'
+import type { Cost, Said, Way } from './delivery-child.ts'
+import { median } from './result.ts'
+
+const CHILD = fileURLToPath(new URL('delivery-child.ts', import.meta.url))
+
+/** Medians over the rounds, by the names of `ways`. Rejects when one of them fails or delivers less than it was given. */
+export async function contest<Name extends string>(
+  ways: ReadonlyMap<Name, Way>,
+  { rounds, warmUp }: { readonly rounds: number; readonly warmUp: number },
+): Promise<ReadonlyMap<Name, Cost>> {
+  const players = await Promise.all([...ways].map(async ([name, way]) => ({ name, player: await Player.start(way) })))
+  try {
+    const costs = new Map<Name, Cost[]>(players.map(({ name }) => [name, []]))
+    for (let round = -warmUp; round < rounds; round++) {
+      for (const { name, player } of players) {
+        const cost = await player.round()
+        if (round >= 0) costs.get(name)?.push(cost)
+      }
+    }
+    return new Map([...costs].map(([name, list]) => [name, middle(list)]))
+  } finally {
+    for (const { player } of players) player.end()
+  }
+}
+
+function middle(costs: readonly Cost[]): Cost {
+  const of = (pick: (cost: Cost) => number): number => median(costs.map(pick))
+  return {
+    cpuUs: of(({ cpuUs }) => cpuUs),
+    perS: of(({ perS }) => perS),
+    rssMB: Math.max(...costs.map((c) => c.rssMB)),
+  }
+}
+
+/** One way in its process. */
+class Player {
+  readonly #child: ChildProcess
+
+  private constructor(child: ChildProcess) {
+    this.#child = child
+  }
+
+  static async start(way: Way): Promise<Player> {
+    const { flags, env } = launchOf()
+    const child = fork(CHILD, [JSON.stringify(way)], { execArgv: [...flags], env: { ...process.env, ...env } })
+    const player = new Player(child)
+    await player.#hear()
+    return player
+  }
+
+  async round(): Promise<Cost> {
+    this.#child.send('round')
+    const said = await this.#hear()
+    if (said.is !== 'cost') throw new Error(`expected the cost of a round, got "${said.is}"`)
+    return said.cost
+  }
+
+  end(): void {
+    if (this.#child.connected) this.#child.disconnect()
+  }
+
+  async #hear(): Promise<Said> {
+    const over = new AbortController()
+    const ended = once(this.#child, 'exit', { signal: over.signal }).then(([code]) => {
+      throw new Error(`a way of delivery ended with code ${code}: it said the above`)
+    })
+    try {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by delivery-child.ts
+      const [said] = (await Promise.race([once(this.#child, 'message', { signal: over.signal }), ended])) as [Said]
+      return said
+    } finally {
+      ended.catch(() => {})
+      over.abort()
+    }
+  }
+}

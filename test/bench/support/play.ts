@@ -1,0 +1,24 @@
+/** Plays a recording through the agent's own line: source, decode, normalize, fan-out. */
+import { chunks } from '../../../collector/source.ts'
+import type { FanOut } from '../../../exporters/index.ts'
+import type { Recording } from '../../support/recording/recording.ts'
+import { Line, RecordedRing } from './replay.ts'
+
+const MAX_DELAY_MS = 50
+
+/** Plays it `rounds` times, as fast as `fanout` takes it; returns how many events that were. Does not stop `fanout`. */
+export async function play(recording: Recording, rounds: number, fanout: FanOut): Promise<number> {
+  const stage = new Line(recording)
+  const stopping = new AbortController()
+  const ring = new RecordedRing(recording.bytes, rounds, () => stage.pass(recording.spanMs))
+  const watch = (): Disposable => ({ [Symbol.dispose]: () => {} })
+  const onEmpty = (): void => stopping.abort()
+  let published = 0
+  for await (const chunk of chunks({ ring, watch, maxDelayMs: MAX_DELAY_MS, onEmpty }, stopping.signal)) {
+    const events = stage.take(chunk)
+    published += events.length
+    const wait = fanout.publish(events)
+    if (wait !== undefined) await wait
+  }
+  return published
+}

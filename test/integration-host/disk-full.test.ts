@@ -1,0 +1,129 @@
+/**
+ * A spool on a disk of four megabytes, while the sink is away and while others fill the disk. What finds no room is counted, what
+ * is kept arrives in order, events go on through memory, and once there is room the spool is used again. The disk is a tmpfs
+ * in a mount namespace: without the right to make one the test is skipped.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { AgentProcess } from '../support/delivery/child.ts'
+import { Ledger } from '../support/delivery/ledger.ts'
+import type { ExporterReport } from '../support/delivery/protocol.ts'
+import { SmallDisk, smallDisk } from '../support/delivery/small-disk.ts'
+import { seqOf } from '../support/otlp/decode.ts'
+import { FakeSink, OK } from '../support/otlp/server.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
+
+const DISK_MIB = 4
+const EVENTS_PER_SECOND = 5000
+const QUEUE_EVENTS = 2000
+const DEADLINE_MS = 30_000
+const MIB = 1 << 20
+/** A segment, and what is written between two looks at how much is free. */
+const SLACK = 256 << 10
+
+const CASES = [
+  { name: 'overflow, to the last byte', use: 'overflow', minFree: 0 },
+  { name: 'always, to the last byte', use: 'always', minFree: 0 },
+  { name: 'overflow, with a reserve of 1 MiB', use: 'overflow', minFree: MIB },
+] as const
+
+for (const { name, use, minFree } of CASES) {
+  test(`disk full: ${name}`, async (t) => {
+    using folder = new Folder()
+    const disk = await smallDisk(DISK_MIB, folder.path)
+    if ('missing' in disk) return t.skip(disk.missing)
+    const ledger = new Ledger('sink', { ordered: true })
+    let away = false
+    await using sink: FakeSink = await FakeSink.start((request) => {
+      // Nobody needs them, and they are large.
+      sink.requests.length = 0
+      if (away) return { status: 503 }
+      ledger.take(0, request.logs().records.map(seqOf))
+      return OK
+    })
+    await using agent = new AgentProcess({
+      yaml: yamlOf(sink.url, folder.path, use, minFree),
+      epoch: 'e',
+      eventsPerSecond: EVENTS_PER_SECOND,
+      wrapper: disk.wrapper,
+    })
+    const { settled: nothing } = spoolOf((await agent.whenStarted())['sink'])
+    assert.equal(nothing, 0)
+    const small = new SmallDisk(agent.pid, folder.path)
+    const now = (): ExporterReport => agent.latest?.exporters['sink'] ?? assert.fail('no report yet')
+    const dropped = (): number => now().books.dropped.spool_full
+    const until = (what: string, condition: () => boolean): Promise<void> =>
+      agent.until(what, () => agent.latest !== undefined && condition(), DEADLINE_MS)
+    const oneMore = async (what: string, count: () => number, by: number): Promise<void> => {
+      const before = count()
+      await until(what, () => count() >= before + by)
+    }
+    const delivered = (): number => now().books.delivered
+    const sinkReturns = async (): Promise<void> => {
+      away = false
+      await until('what is held is delivered', () => now().books.heldEvents < 1000)
+    }
+    await until('some are delivered', () => delivered() > 500)
+    assert.equal(dropped(), 0)
+
+    away = true
+    await until('the spool has filled its disk', () => dropped() > 500)
+    assert.equal(now().books.state, 'retrying')
+    assert.ok(small.freeBytes < minFree + SLACK, `${small.freeBytes} bytes are free`)
+    assert.ok(small.freeBytes >= minFree - SLACK, `${small.freeBytes} bytes are left of the reserve`)
+    assert.ok(now().books.queueEvents > QUEUE_EVENTS / 2, 'memory is not used')
+    const firstDrops = dropped()
+    await sinkReturns()
+    await until('the spool is empty', () => spoolOf(now()).settled === spoolOf(now()).end)
+
+    small.fill()
+    const drops = dropped()
+    await oneMore('events pass by memory while others fill the disk', delivered, 5000)
+    assert.equal(dropped(), drops, 'a full disk costs events although the sink takes them')
+    assert.equal(small.freeBytes < SLACK, true)
+    away = true
+    await oneMore('memory is full too', dropped, 500)
+    await sinkReturns()
+    await until('what was spent is gone', () => spoolOf(now()).segments <= 1)
+
+    away = true
+    small.free()
+    const appended = (): number => spoolOf(now()).appended
+    await oneMore('the spool is used again', appended, 1000)
+    await sinkReturns()
+    agent.rate(0)
+    await until('nothing is held', () => now().books.heldEvents === 0)
+    const { books, imbalance } = (await agent.stop(5000))['sink'] ?? assert.fail()
+    const { accepted, rejected } = books
+    t.diagnostic(
+      `${accepted} events, ${books.delivered} delivered, ${books.dropped.spool_full} dropped as spool_full ` +
+        `(${firstDrops} before the sink came back), ${ledger.duplicates} twice`,
+    )
+    assert.deepEqual([imbalance, accepted, rejected], [0, agent.publishing, {}])
+    assert.deepEqual({ ...books.dropped, spool_full: 0 }, NOTHING)
+    assert.equal(ledger.distinct, books.delivered)
+    assert.equal(ledger.missing(0, accepted).length, books.dropped.spool_full)
+    assert.deepEqual([ledger.duplicates, sink.failures], [0, []])
+  })
+}
+
+const NOTHING = {
+  queue_full: 0,
+  rate_limit: 0,
+  expired: 0,
+  shutdown: 0,
+  spool_full: 0,
+  spool_failed: 0,
+  corrupt: 0,
+}
+
+function spoolOf(report: ExporterReport | undefined): NonNullable<ExporterReport['spool']> {
+  return report?.spool ?? assert.fail('no spool')
+}
+
+function yamlOf(url: string, dir: string, use: string, minFree: number): string {
+  const chain = `batch: { max_events: 500, max_wait: 20ms }, queue: { max_events: ${QUEUE_EVENTS} }, retry: { initial: 20ms, max: 200ms }`
+  const spool = `{ use: ${use}, dir: "${dir}", min_free: ${minFree}B, max_size: 64MiB, segment_size: 64KiB, fsync: 50ms }`
+  const otlp = `type: otlp, logs_endpoint: "${url}", compression: none, body: none, concurrency: { max: 1 }`
+  return `exporters: { sink: { ${otlp}, ${chain}, spool: ${spool} } }\n`
+}

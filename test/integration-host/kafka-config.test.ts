@@ -1,0 +1,127 @@
+/** From the YAML of a config to a real broker and back: restarts of both sides, TLS, logins, a password that is replaced. */
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { pino } from 'pino'
+import { createFanOut } from '../../collector/outputs/outputs.ts'
+import { loadConfig } from '../../config/load.ts'
+import { EncoderPool } from '../../exporters/index.ts'
+import type { FanOut } from '../../exporters/index.ts'
+import { createAuthority, withoutOpenssl } from '../support/authority.ts'
+import { eventOf, NODE_NAME } from '../support/kafka/events.ts'
+import { readTopic } from '../support/kafka/read-topic.ts'
+import { numberOf, reconcile } from '../support/kafka/reconcile.ts'
+import { DEADLINE_MS, DRIVERS, SKIP_LONG, withCluster } from '../support/kafka/rig.ts'
+import { until } from '../unit/exporters/support/fake-clock.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
+
+const RETRY = 'retry: { initial: 100ms, max: 1s }'
+const USER = { username: 'me', password: 'open-sesame' }
+const FIRST_RUN = 15_000
+const SECOND_RUN = 5_000
+
+/** What the agent makes of a config with one exporter, started. */
+async function started(keys: string, epoch: string): Promise<FanOut> {
+  const loaded = loadConfig(`exporters: { bus: { type: kafka, ${keys} } }\n`, 'c.yaml', {}, () => '')
+  assert.ok('config' in loaded, JSON.stringify(loaded))
+  const encoders = new EncoderPool(NODE_NAME)
+  const log = pino({ level: 'silent' })
+  const fanOut = await createFanOut(loaded.config.exporters, { nodeName: NODE_NAME, epoch, encoders, env: {}, log })
+  await fanOut.start()
+  return fanOut
+}
+
+async function publish(fanOut: FanOut, from: number, to: number): Promise<void> {
+  for (let first = from; first < to; first += 400) {
+    const count = Math.min(400, to - first)
+    await fanOut.publish(Array.from({ length: count }, (_, i) => eventOf(first + i)))
+    // As between two reads of the ring: the sender gets its turn.
+    await nextTurn()
+  }
+}
+
+const delivered = (fanOut: FanOut): number => fanOut.senders[0]?.books().delivered ?? 0
+const imbalance = (fanOut: FanOut): number | undefined => fanOut.senders[0]?.imbalance()
+
+test('kafka by config: with a spool, neither a restart of the broker nor one of the agent loses or renumbers an event', async (t) => {
+  await withCluster(t, { nodes: 1 }, async (cluster, jars, topics) => {
+    using folder = new Folder()
+    await topics.create('events', 3)
+    const spool = `spool: { dir: ${folder.path}, min_free: 0B, fsync: batch }`
+    const keys = `brokers: ["${cluster.brokers[0]}"], topic: events, key: exec_id, ${RETRY}, ${spool}`
+    const first = await started(keys, 'e1')
+    await publish(first, 0, 5000)
+    await until('the first third is delivered', () => delivered(first) === 5000, DEADLINE_MS)
+    await publish(first, 5000, 7000)
+    const restarted = cluster.kill(1).then(() => cluster.restart(1))
+    await publish(first, 7000, 10_000)
+    await restarted
+    await until('the second third is delivered', () => delivered(first) === 10_000, DEADLINE_MS)
+    await cluster.kill(1)
+    await publish(first, 10_000, FIRST_RUN)
+    await first.stop(500)
+    assert.equal(imbalance(first), 0)
+    assert.ok(delivered(first) < FIRST_RUN, 'nothing was left for the second run')
+    await cluster.restart(1)
+    const second = await started(keys, 'e2')
+    await publish(second, 0, SECOND_RUN)
+    await until('all is delivered', () => second.senders[0]?.books().heldEvents === 0, DEADLINE_MS)
+    await second.stop(10_000)
+    assert.equal(imbalance(second), 0)
+    assert.equal(delivered(first) + delivered(second), FIRST_RUN + SECOND_RUN)
+    const records = await readTopic(jars, cluster.brokers, 'events')
+    const duplicates = reconcile(records, { e1: FIRST_RUN, e2: SECOND_RUN })
+    t.diagnostic(`${duplicates} duplicates of ${FIRST_RUN + SECOND_RUN} events`)
+    for (const { value } of records) assert.ok(value.includes(`"node_name":"${NODE_NAME}"`))
+  })
+})
+
+test('kafka by config: TLS with client certificates and a login; a wrong password holds until its file is right', async (t) => {
+  const missing = withoutOpenssl()
+  if (missing !== false) return t.skip(missing)
+  using folder = new Folder()
+  const files = createAuthority(folder.path, 'brokers')
+  await withCluster(t, { nodes: 1, secure: { files, ...USER } }, async (cluster, jars, topics) => {
+    const client = `ca_file: ${files.ca}, cert_file: ${files.cert}, key_file: ${files.key}`
+    for (const driver of DRIVERS) {
+      for (const mechanism of ['plain', 'scram-sha-512'] as const) {
+        const skip = (driver === 'kafkajs') === (mechanism === 'plain') ? SKIP_LONG : false
+        await t.test(`${driver}, ${mechanism}`, { skip }, async () => {
+          const topic = `${driver}-${mechanism}`
+          await topics.create(topic, 1)
+          const passwordFile = folder.at(`${topic}.password`)
+          writeFileSync(passwordFile, 'wrong\n', { mode: 0o600 })
+          const sasl = `sasl: { mechanism: ${mechanism}, username: ${USER.username}, password_file: ${passwordFile} }`
+          const brokers = `brokers: ["${cluster.secureBrokers[0]}"]`
+          const keys = `${brokers}, topic: ${topic}, driver: ${driver}, ${RETRY}, tls: { ${client} }, ${sasl}`
+          const fanOut = await started(keys, 'e1')
+          await publish(fanOut, 0, 400)
+          await until('it holds', () => fanOut.senders[0]?.books().state === 'hold', DEADLINE_MS)
+          assert.match(
+            fanOut.senders[0]?.books().lastError ?? '',
+            /SASL_AUTHENTICATION_FAILED.*check sasl\.mechanism, sasl\.username and sasl\.password/,
+          )
+          // Nobody tells it: the next try reads the file.
+          writeFileSync(passwordFile, `${USER.password}\n`)
+          await until('all is delivered', () => delivered(fanOut) === 400, DEADLINE_MS)
+          await fanOut.stop(10_000)
+          const records = await readTopic(jars, cluster.brokers, topic)
+          assert.deepEqual(
+            records.map((record) => numberOf(record).seq),
+            [...Array(400).keys()],
+          )
+        })
+      }
+      await t.test(`${driver}, without the authority of the brokers`, async () => {
+        const login = `sasl: { mechanism: plain, username: ${USER.username}, password: ${USER.password} }`
+        const keys = `brokers: ["${cluster.secureBrokers[0]}"], topic: x, driver: ${driver}, ${RETRY}, tls: {}, ${login}`
+        const fanOut = await started(keys, 'e1')
+        await publish(fanOut, 0, 1)
+        await until('it holds', () => fanOut.senders[0]?.books().state === 'hold', DEADLINE_MS)
+        assert.match(fanOut.senders[0]?.books().lastError ?? '', /self.signed|SELF_SIGNED|UNABLE_TO_|unable to verify/i)
+        await fanOut.stop(0)
+      })
+    }
+  })
+})

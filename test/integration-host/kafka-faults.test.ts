@@ -1,0 +1,86 @@
+/** The Kafka exporter while brokers die and leaders move, each driver through the same tests. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { readTopic } from '../support/kafka/read-topic.ts'
+import { reconcile } from '../support/kafka/reconcile.ts'
+import { DEADLINE_MS, DRIVERS, EPOCH, offer, senderOf, SKIP_LONG, withCluster } from '../support/kafka/rig.ts'
+import { until } from '../unit/exporters/support/fake-clock.ts'
+
+const LOAD_EVENTS = 30_000
+const MOST_EVENTS = 200_000
+
+test(
+  'kafka: a broker killed and restarted under load loses nothing; duplicates are counted',
+  { skip: SKIP_LONG },
+  async (t) => {
+    await withCluster(t, { nodes: 1 }, async (cluster, jars, topics) => {
+      for (const driver of DRIVERS) {
+        for (const idempotent of [false, true]) {
+          await t.test(`${driver}${idempotent ? ', idempotent' : ''}`, async () => {
+            const topic = `kill-${driver}-${idempotent}`
+            await topics.create(topic, 3)
+            const sender = senderOf(cluster.brokers, topic, { driver, idempotent, key: 'exec_id' })
+            await sender.start()
+            let outage: Promise<void> | undefined
+            await offer(sender, 0, LOAD_EVENTS, async (seq) => {
+              if (seq !== LOAD_EVENTS / 3) return
+              await until('some are delivered', () => sender.books().delivered > 0, DEADLINE_MS)
+              outage = cluster.kill(1).then(() => cluster.restart(1))
+            })
+            await outage
+            await until('all is delivered', () => sender.books().heldEvents === 0, DEADLINE_MS)
+            await sender.stop(10_000)
+            const { delivered, retries } = sender.books()
+            assert.deepEqual([delivered, sender.imbalance()], [LOAD_EVENTS, 0])
+            assert.ok(retries > 0, 'the broker was not missed: it did not end under load')
+            const records = await readTopic(jars, cluster.brokers, topic)
+            const duplicates = reconcile(records, { [EPOCH]: LOAD_EVENTS })
+            const possible = sender.exporter.counters?.['duplicates_possible'] ?? 0
+            t.diagnostic(`${topic}: ${retries} retries, ${duplicates} duplicates of ${possible} possible`)
+            // One request of each partition may have been written without an answer.
+            assert.ok(duplicates <= possible, `${duplicates} duplicates, ${possible} foreseen`)
+          })
+        }
+      }
+    })
+  },
+)
+
+test('kafka: leaders that move between three brokers under load lose nothing', { skip: SKIP_LONG }, async (t) => {
+  await withCluster(t, { nodes: 3 }, async (cluster, jars, topics) => {
+    for (const driver of DRIVERS) {
+      await t.test(driver, async () => {
+        const topic = `move-${driver}`
+        await topics.create(topic, 6, { replicas: 3, minInSync: 2 })
+        const sender = senderOf(cluster.brokers, topic, { driver, key: 'exec_id' })
+        await sender.start()
+        // Each broker ends once, two of them in the orderly way that hands its leaders over, and comes back.
+        const moves = { done: false }
+        const moving = (async () => {
+          for (const [id, signal] of [
+            [1, 'SIGTERM'],
+            [2, 'SIGKILL'],
+            [3, 'SIGTERM'],
+          ] as const) {
+            await cluster.kill(id, signal)
+            await cluster.restart(id)
+          }
+        })().finally(() => (moves.done = true))
+        let seq = 0
+        while (!moves.done && seq < MOST_EVENTS) {
+          await offer(sender, seq, seq + 400)
+          seq += 400
+          // About 2,000 events a second.
+          await pause(200)
+        }
+        await moving
+        await until('all is delivered', () => sender.books().heldEvents === 0, DEADLINE_MS)
+        await sender.stop(10_000)
+        assert.deepEqual([sender.books().delivered, sender.imbalance()], [seq, 0])
+        const duplicates = reconcile(await readTopic(jars, cluster.brokers, topic), { [EPOCH]: seq })
+        t.diagnostic(`${topic}: ${seq} events, ${sender.books().retries} retries, ${duplicates} duplicates`)
+      })
+    }
+  })
+})

@@ -1,0 +1,146 @@
+/**
+ * kill -9 under load, again and again, on the same folders. What an agent has said to be on the disk or delivered arrives, in
+ * order; what arrives twice had arrived shortly before a kill; the books balance in every report; no start is refused.
+ * 15 kills; KTRAIL_LONG=1: 200, and the real collector before one of the sinks. KTRAIL_SEED chooses the moments.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Follower } from '../support/delivery/follower.ts'
+import { killAgain } from '../support/delivery/kills.ts'
+import { Ledger } from '../support/delivery/ledger.ts'
+import { Collector, collectorProgram } from '../support/otlp/collector.ts'
+import { seqOf } from '../support/otlp/decode.ts'
+import type { LogsRequest } from '../support/otlp/decode.ts'
+import { FakeSink, OK } from '../support/otlp/server.ts'
+import type { Answer, Script } from '../support/otlp/server.ts'
+import { Seeded } from '../simulation/spool/random.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
+
+const LONG = process.env['KTRAIL_LONG'] === '1'
+const KILLS = LONG ? 200 : 15
+const SEED = Number(process.env['KTRAIL_SEED'] || 1)
+/** The cursor is stored every 200 ms, if the disk does its syncs at once. */
+const MOST_REPEATED_MS = 2000
+
+const KEEPING = {
+  always: 'always',
+  overflow: 'overflow',
+  wide: 'always',
+  filed: 'always',
+  plain: 'memory',
+} as const
+
+const REFUSALS: readonly Answer[] = [
+  { status: 503, headers: { 'retry-after': '0.1' } },
+  { status: 429 },
+  { status: 502 },
+  { status: 200, fault: 'reset' },
+]
+
+/** An OTLP sink: in each run it is healthy with some refusals, slow, or down. What it does not take it does not store. */
+class Sink {
+  readonly #ledger: Ledger
+  readonly #random: Seeded
+  mood: 'healthy' | 'slow' | 'down' = 'healthy'
+
+  constructor(ledger: Ledger, seed: number) {
+    this.#ledger = ledger
+    this.#random = new Seeded(seed)
+  }
+
+  readonly script: Script = async (request) => {
+    if (this.mood === 'down') return { status: 503 }
+    if (this.#random.chance(0.08)) return this.#random.pick(REFUSALS) ?? OK
+    const logs = request.logs()
+    this.#ledger.take(runOf(logs), logs.records.map(seqOf))
+    if (this.mood === 'slow') await pause(50)
+    return OK
+  }
+
+  turn(last: boolean): void {
+    this.mood = last ? 'healthy' : (this.#random.pick(['healthy', 'healthy', 'slow', 'down'] as const) ?? 'healthy')
+  }
+}
+
+function runOf({ resource }: LogsRequest): number {
+  const value = resource.find(({ key }) => key === 'run')?.value
+  return Number(value !== undefined && 'stringValue' in value ? value.stringValue : 'none')
+}
+
+async function listening({ script }: Sink): Promise<FakeSink> {
+  const server: FakeSink = await FakeSink.start((request, call) => {
+    // Nobody needs them, and they are large.
+    server.requests.length = 0
+    return script(request, call)
+  })
+  return server
+}
+
+test(`kill: ${KILLS} kills under load lose nothing that was on disk, and no start is refused`, async (t) => {
+  using folder = new Folder()
+  await using stack = new AsyncDisposableStack()
+  const ledgers = new Map(
+    Object.keys(KEEPING).map((name) => [name, new Ledger(name, { ordered: name !== 'wide' })] as const),
+  )
+  const ledgerOf = (name: keyof typeof KEEPING): Ledger => ledgers.get(name) ?? assert.fail(name)
+  const sinks = (['always', 'overflow', 'wide'] as const).map((name, i) => new Sink(ledgerOf(name), SEED + i + 1))
+  const servers = await Promise.all(sinks.map(async (sink) => stack.use(await listening(sink))))
+  const urls = servers.map(({ url }) => url)
+  if (LONG) {
+    const found = await collectorProgram()
+    if ('missing' in found) t.diagnostic(`no collector: ${found.missing}`)
+    else urls[0] = stack.use(await Collector.start(found.program, urls[0] ?? '')).url
+  }
+  const followers = (['filed', 'plain'] as const).map((name) =>
+    stack.use(new Follower(folder.at(`${name}.jsonl`), ledgerOf(name))),
+  )
+
+  const { published, total, promises, notDurable, early } = await killAgain({
+    kills: KILLS,
+    seed: SEED,
+    eventsPerSecond: 2000,
+    keeping: KEEPING,
+    yaml: (run) => yamlOf(run, urls, folder.path),
+    before: (run, last) => {
+      for (const sink of sinks) sink.turn(last)
+      for (const follower of followers) follower.follow(run)
+    },
+    dead: (run) => {
+      for (const ledger of ledgers.values()) ledger.died(run)
+      for (const follower of followers) follower.end()
+      for (const { failures } of servers) assert.deepEqual(failures, [])
+    },
+  })
+
+  t.diagnostic(`seed ${SEED}: ${KILLS} kills, ${early} of them before the start had ended; ${total} events`)
+  for (const [name, ledger] of ledgers) {
+    const lost = published.reduce((sum, { from, to }) => sum + ledger.missing(from, to).length, 0)
+    const owed = promises.get(name) ?? []
+    const promised = owed.reduce((sum, { from, to }) => sum + Math.max(0, to - from), 0)
+    const { distinct, duplicates, oldestRepeatedMs } = ledger
+    t.diagnostic(
+      `${name}: ${promised} promised, ${distinct} arrived, ${lost} lost (${notDurable.get(name)} were not durable), ` +
+        `${duplicates} again, up to ${Math.ceil(oldestRepeatedMs)} ms old`,
+    )
+    for (const { from, to } of owed) assert.deepEqual(ledger.missing(from, to), [], `${name}: promised and gone`)
+    assert.ok(promised > total / 4, `${name}: ${promised} of ${total} promised: this shows nothing`)
+    assert.equal(distinct + lost, total, `${name}: events arrived that nobody published`)
+    assert.ok(oldestRepeatedMs <= MOST_REPEATED_MS, `${name}: repeated what was ${oldestRepeatedMs} ms old`)
+  }
+  assert.equal(ledgerOf('plain').duplicates, 0, 'without a spool nothing is sent again')
+})
+
+function yamlOf(run: number, [always, overflow, wide]: readonly string[], dir: string): string {
+  const chain = 'batch: { max_events: 200, max_wait: 20ms }, retry: { initial: 20ms, max: 200ms }, timeout: 5s'
+  const otlp = `type: otlp, compression: none, body: none, request_timeout: 1s, resource_attributes: { run: "${run}" }, ${chain}`
+  const spool = `dir: "${dir}/spool", min_free: 0B, max_size: 256MiB, segment_size: 64KiB`
+  return `
+exporters:
+  always: { ${otlp}, logs_endpoint: "${always}", concurrency: { max: 1 }, spool: { use: always, ${spool} } }
+  overflow: { ${otlp}, logs_endpoint: "${overflow}", concurrency: { max: 1 }, queue: { max_events: 2000 }, spool: { ${spool} } }
+  wide: { ${otlp}, logs_endpoint: "${wide}", spool: { use: always, fsync: batch, ${spool} } }
+  filed: { type: file, path: "${dir}/filed.jsonl", rotate: { max_size: 1GiB }, ${chain}, spool: { use: always, ${spool} } }
+  plain: { type: file, path: "${dir}/plain.jsonl", rotate: { max_size: 1GiB }, fsync: batch, ${chain} }
+`
+}

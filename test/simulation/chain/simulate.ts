@@ -1,0 +1,412 @@
+/**
+ * One random life of a sending chain with its spool: several runs of the agent on one disk, with one sink that is healthy,
+ * slow, down, refusing or silent; each run ends in a stop, a kill or a crash of the host. Then a last run without faults.
+ *
+ * What must hold: the books balance at every look; a start is never refused and a stop always ends; a sink that takes one
+ * call at a time never sees an event for the first time after a younger one; what was durable is seen by the sink in the
+ * end, or a loss with a cause was told; a clean stop loses nothing that the disk could take.
+ */
+import { openSpool } from '../../../exporters/spool/spool.ts'
+import type { Spool } from '../../../exporters/spool/spool.ts'
+import type { Loss } from '../../../exporters/spool/losses.ts'
+import type { SpoolFrame } from '../../../exporters/spool/segment.ts'
+import type { AppendResult } from '../../../exporters/spool/writer.ts'
+import type { Clock } from '../../../exporters/sending/clock.ts'
+import type { SenderOptions } from '../../../exporters/sending/options.ts'
+import { Sender } from '../../../exporters/sending/sender.ts'
+import { FakeClock, settle } from '../../unit/exporters/support/fake-clock.ts'
+import { describedLines } from '../../unit/exporters/support/lines.ts'
+import { Disk, NO_FAULTS } from '../spool/disk.ts'
+import { Seeded } from '../spool/random.ts'
+import { Sink, SinkExporter } from './sink.ts'
+import type { Mood } from './sink.ts'
+
+/** What a run went through, so that a script can show that the faults really happened. */
+export interface ChainFacts {
+  readonly kills: number
+  readonly crashes: number
+  readonly stops: number
+  readonly injected: number
+  readonly flips: number
+  readonly offered: number
+  readonly taken: number
+  readonly repeated: number
+  readonly refused: number
+  readonly spooled: number
+  readonly lost: number
+}
+
+/** Frames in the spool: the ids from `first` on stand at the positions from `from` on. */
+interface Written {
+  readonly first: number
+  readonly count: number
+  readonly from: number
+  safe: boolean
+}
+
+const MOODS: readonly Mood[] = ['healthy', 'healthy', 'slow', 'down', 'mixed', 'needs_person', 'silent']
+
+/** Runs the life with this seed; rejects with a sentence when something does not hold. */
+export function simulateChain(seed: number, trace?: (line: string) => void): Promise<ChainFacts> {
+  return new Life(seed, trace).run()
+}
+
+class Life {
+  readonly #random: Seeded
+  readonly #disk: Disk
+  readonly #clock = new FakeClock()
+  readonly #sink = new Sink()
+  readonly #options: SenderOptions
+  readonly #concurrency: number
+  readonly #flipping: boolean
+  readonly #limited: boolean
+  readonly #trace: (line: string) => void
+  #written: Written[] = []
+  readonly #losses: Loss[] = []
+  /** Ids in losses that were told. */
+  readonly #told = new Set<number>()
+  #run: Run | undefined
+  #nextId = 0
+  #damagedEnds = false
+  #facts = { kills: 0, crashes: 0, stops: 0, flips: 0 }
+
+  constructor(seed: number, trace: (line: string) => void = () => undefined) {
+    const random = new Seeded(seed)
+    this.#random = random
+    this.#trace = trace
+    this.#disk = new Disk(random)
+    this.#flipping = random.chance(0.2)
+    this.#limited = random.chance(0.2)
+    this.#concurrency = random.chance(0.2) ? 3 : 1
+    const whenFull = random.pick(['drop_newest', 'drop_oldest', 'block'] as const) ?? 'block'
+    this.#options = {
+      queue: { maxBytes: 2000 + random.int(4000), maxEvents: 20 + random.int(100), whenFull },
+      batch: { maxEvents: 2 + random.int(10), maxBytes: 200 + random.int(400), maxWaitMs: random.int(300) },
+      retry: { initialMs: 100, maxMs: 2000, ...(random.chance(0.1) ? { maxAgeMs: 5000 } : {}) },
+      timeoutMs: 1000,
+      spoolUse: random.chance(0.2) ? 'always' : 'overflow',
+    }
+  }
+
+  async run(): Promise<ChainFacts> {
+    for (let runs = 1 + this.#random.int(4); runs > 0; runs--) await this.#oneRun()
+    await this.#lastRun()
+    const { taken, refused } = this.#sink
+    return {
+      ...this.#facts,
+      injected: this.#disk.injected,
+      offered: this.#nextId,
+      taken: taken.length,
+      repeated: taken.length - new Set(taken).size,
+      refused: refused.size,
+      spooled: this.#written.reduce((sum, { count }) => sum + count, 0),
+      lost: this.#losses.reduce((sum, { events }) => sum + events, 0),
+    }
+  }
+
+  async #oneRun(): Promise<void> {
+    const random = this.#random
+    if (random.chance(0.1)) this.#fault()
+    if (random.chance(0.4)) this.#disk.faults.crashAfter = this.#disk.steps + random.int(200)
+    const run = await this.#start()
+    if (run === undefined) return this.#end('crash')
+    for (let acts = 3 + random.int(25); acts > 0; acts--) {
+      await this.#act(run)
+      if (this.#disk.down) return this.#end('crash')
+      this.#check(run)
+    }
+    const end = random.int(3)
+    if (end === 0) return this.#end('crash')
+    if (end === 1) return this.#end('kill')
+    await this.#stop(run, random.int(4000))
+  }
+
+  /** undefined when the disk went down meanwhile. */
+  async #start(): Promise<Run | undefined> {
+    this.#disk.nowMs = this.#clock.wallMs()
+    const clock = new LifeClock(this.#clock)
+    const exporter = new SinkExporter(this.#sink, this.#random, clock, this.#concurrency)
+    let spool: Spool | undefined
+    const sender = new Sender('sim', exporter, this.#options, {
+      clock,
+      random: this.#random.next,
+      openSpool: async (onLoss) => {
+        const opened = await openSpool(this.#spoolOptions(), {
+          files: this.#disk.files,
+          clock,
+          random: this.#random.next,
+          onLoss: (loss) => {
+            this.#trace(`loss ${JSON.stringify(loss)}`)
+            this.#losses.push(loss)
+            onLoss(loss)
+          },
+        })
+        const { tornBytes, quarantined, cursor } = opened.recovery
+        if (tornBytes > 0 || quarantined.length > 0 || cursor === 'corrupt') this.#damagedEnds = true
+        spool = opened
+        this.#watch(opened)
+        return opened
+      },
+    })
+    const run: Run = { sender, exporter, clock, spool: () => spool }
+    this.#run = run
+    const started = await this.#orDown(sender.start())
+    this.#trace(`started ${started}, ${JSON.stringify(spool?.stats())}`)
+    if (!started) {
+      // What it found, nobody has heard.
+      this.#damagedEnds = true
+      return undefined
+    }
+    this.#check(run)
+    return run
+  }
+
+  #spoolOptions(): Parameters<typeof openSpool>[0] {
+    return {
+      dir: '/spool',
+      fsync: { intervalMs: 200 },
+      maxBytes: this.#limited ? 6000 : 1 << 20,
+      minFreeBytes: this.#limited ? 500 : 0,
+      segmentBytes: 1000,
+      epoch: 'e',
+    }
+  }
+
+  /** Notes what is written where. */
+  #watch(spool: Spool): void {
+    const append = spool.append.bind(spool)
+    const next = spool.next.bind(spool)
+    spool.next = async (maxBytes, maxEvents) => {
+      const result = await next(maxBytes, maxEvents)
+      this.#trace(`read ${result.status === 'frames' ? JSON.stringify(result.token) : result.status}`)
+      return result
+    }
+    spool.append = async (frames: readonly SpoolFrame[]): Promise<AppendResult> => {
+      const result = await append(frames)
+      if (this.#run?.spool() !== spool) return result
+      let from = result.from
+      for (const { count, first } of result.status === 'written' ? frames : frames.slice(0, result.frames)) {
+        this.#written.push({ first, count, from, safe: false })
+        from += count
+      }
+      this.#trace(
+        `append ${frames.map(({ first, count }) => `${first}x${count}`).join(' ')}: ${JSON.stringify(result)}`,
+      )
+      return result
+    }
+  }
+
+  async #act({ sender }: Run): Promise<void> {
+    const random = this.#random
+    switch (random.int(10)) {
+      case 0:
+      case 1:
+      case 2:
+      case 3: {
+        const count = 1 + random.int(random.chance(0.1) ? 60 : 12)
+        this.#trace(`offer ${this.#nextId}x${count}`)
+        void sender.offer(describedLines(this.#nextId, count, this.#clock.wallMs()))
+        this.#nextId += count
+        return
+      }
+      case 4:
+        this.#sink.mood = random.pick(MOODS) ?? 'healthy'
+        this.#trace(`mood ${this.#sink.mood}`)
+        return
+      case 5:
+        if (random.chance(0.3)) this.#fault()
+        return
+      case 6:
+        await this.#orDown(sender.reopen())
+        return
+      default:
+        await this.#turn(random.int(random.chance(0.2) ? 5000 : 400))
+    }
+  }
+
+  async #stop(run: Run, graceMs: number): Promise<void> {
+    const stopping = run.sender.stop(graceMs)
+    const ended = stopping.then(() => true)
+    const healthy = this.#disk.injected
+    for (let i = 0; !this.#disk.down; i++) {
+      await this.#turn(500)
+      if (await Promise.race([ended, settle().then(() => false)])) break
+      if (i > 200) throw new Error('a stop does not end')
+    }
+    if (this.#disk.down) return this.#end('crash')
+    this.#facts.stops++
+    this.#check(run)
+    const { dropped, queueEvents, heldEvents } = run.sender.books()
+    this.#trace(`stopped, ${JSON.stringify(run.sender.books())}`)
+    if (queueEvents !== 0) throw new Error(`${queueEvents} events in memory after the stop`)
+    const left = run.spool()?.stats().events ?? 0
+    if (left < heldEvents) throw new Error(`${heldEvents} events held after the stop, ${left} in the spool`)
+    const pardoned = this.#limited || this.#disk.injected > 0 || healthy > 0
+    if (dropped.shutdown > 0 && !pardoned)
+      throw new Error(`${dropped.shutdown} events dropped by a stop with a healthy disk`)
+    this.#end('stop')
+  }
+
+  #end(how: 'stop' | 'kill' | 'crash'): void {
+    const run = this.#run
+    const spool = run?.spool()
+    if (spool !== undefined && spool.stats().possiblyLost === 0) {
+      for (const written of this.#written) if (written.from + written.count <= spool.durable) written.safe = true
+    }
+    this.#noteTold()
+    if (run !== undefined) {
+      run.exporter.dead = true
+      run.clock.dead = true
+    }
+    this.#run = undefined
+    if (how === 'kill') this.#facts.kills++
+    if (how === 'crash') this.#facts.crashes++
+    this.#trace(`${how}, durable ${spool?.durable}`)
+    this.#disk.down = true
+    const { syncFailed } = this.#disk
+    const tame = this.#disk.restart(how !== 'crash') && !syncFailed
+    // What was not safe may be gone, and its positions are given to others then.
+    if (!tame) this.#written = this.#written.filter(({ safe }) => safe)
+    if (this.#flipping && this.#random.chance(0.4)) {
+      if (this.#disk.flipBit(this.#random, (path) => !path.includes('quarantine')) !== undefined) this.#facts.flips++
+    }
+  }
+
+  async #lastRun(): Promise<void> {
+    this.#disk.faults = { ...NO_FAULTS }
+    this.#sink.mood = 'healthy'
+    const run = await this.#start()
+    if (run === undefined) throw new Error('a start on a healthy disk did not end')
+    const fresh = this.#nextId
+    this.#nextId += 3
+    void run.sender.offer(describedLines(fresh, 3, this.#clock.wallMs()))
+    for (let i = 0; run.sender.books().heldEvents > 0; i++) {
+      await this.#turn(500)
+      this.#check(run)
+      if (i > 2000) throw new Error(`${run.sender.books().heldEvents} events never leave a healthy chain`)
+    }
+    const { seen } = this.#sink
+    for (let id = fresh; id < fresh + 3; id++)
+      if (!seen.has(id)) throw new Error(`event ${id} did not pass after all that`)
+    const done = run.sender.stop(1000)
+    await this.#turn(2000)
+    await done
+    this.#check(run)
+    this.#noteTold()
+    for (const written of this.#written) this.#account(written, seen)
+    // What has expired may come after all when the process dies before that is noted.
+    if (this.#concurrency === 1 && this.#options.retry.maxAgeMs === undefined) this.#inOrder()
+  }
+
+  #account({ first, count, from, safe }: Written, seen: ReadonlySet<number>): void {
+    if (!safe) return
+    for (let i = 0; i < count; i++) {
+      if (seen.has(first + i)) continue
+      const told = this.#told.has(first + i)
+      const excused = told || this.#options.retry.maxAgeMs !== undefined
+      if (!excused && !(this.#facts.flips > 0 || this.#disk.injectedReads >= 3 || this.#damagedEnds))
+        throw new Error(`event ${first + i} at ${from + i} was durable, and neither seen by the sink nor told as lost`)
+    }
+  }
+
+  /** Notes which events the losses of this run are about. Positions mean nothing any more after a crash. */
+  #noteTold(): void {
+    for (const { marks } of this.#losses) {
+      for (let id = marks?.first ?? 0; id <= (marks?.last ?? -1); id++) this.#told.add(id)
+    }
+    for (const { first, count, from } of this.#written) {
+      for (const loss of this.#losses) {
+        for (let at = Math.max(from, loss.from); at < Math.min(from + count, loss.to); at++)
+          this.#told.add(first + at - from)
+      }
+    }
+  }
+
+  #inOrder(): void {
+    let last = -1
+    for (const id of this.#sink.seen) {
+      // Given up because the device refused to be read, then found again by the next run.
+      if (this.#told.has(id)) continue
+      if (id < last) throw new Error(`event ${id} was first seen after ${last}`)
+      last = id
+    }
+  }
+
+  #check({ sender, spool }: Run): void {
+    const off = sender.imbalance()
+    if (off !== 0) throw new Error(`the books are off by ${off}: ${JSON.stringify(sender.books())}`)
+    const { accepted, delivered, rejected, dropped, heldEvents } = sender.books()
+    const sum = delivered + heldEvents + total(rejected) + total(dropped)
+    if (sum !== accepted) throw new Error(`accepted ${accepted}, explained ${sum}: ${JSON.stringify(sender.books())}`)
+    void spool
+  }
+
+  #fault(): void {
+    const random = this.#random
+    const { faults } = this.#disk
+    switch (random.int(6)) {
+      case 0:
+        faults.write = 0.4
+        break
+      case 1:
+        faults.shortWrite = 0.5
+        break
+      case 2:
+        faults.sync = 0.4
+        break
+      case 3:
+        faults.read = 0.2
+        break
+      case 4:
+        faults.capacity = this.#disk.used + random.int(1500)
+        break
+      default:
+        this.#disk.faults = { ...NO_FAULTS, crashAfter: faults.crashAfter }
+    }
+  }
+
+  async #turn(ms: number): Promise<void> {
+    await this.#clock.turn(ms)
+    this.#disk.nowMs = this.#clock.wallMs()
+  }
+
+  /** False when the disk went down first. */
+  #orDown(work: Promise<unknown>): Promise<boolean> {
+    return Promise.race([work.then(() => true), this.#disk.crashed.then(() => false)])
+  }
+}
+
+interface Run {
+  readonly sender: Sender
+  readonly exporter: SinkExporter
+  readonly clock: LifeClock
+  readonly spool: () => Spool | undefined
+}
+
+/** The clock of one run: once it is dead, its timers never come. */
+class LifeClock implements Clock {
+  dead = false
+  readonly #clock: FakeClock
+
+  constructor(clock: FakeClock) {
+    this.#clock = clock
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs()
+  }
+
+  wallMs(): number {
+    return this.#clock.wallMs()
+  }
+
+  after(ms: number, run: () => void): () => void {
+    return this.#clock.after(ms, () => {
+      if (!this.dead) run()
+    })
+  }
+}
+
+function total(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, n) => sum + n, 0)
+}

@@ -1,0 +1,35 @@
+/** Certificates for tests, made by openssl. */
+import { execFileSync } from 'node:child_process'
+import path from 'node:path'
+
+const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+
+/** PEM files. */
+export interface Authority {
+  readonly ca: string
+  readonly cert: string
+  readonly key: string
+}
+
+const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'pipe' })
+
+/** Why there can be no certificates here; false when there can. */
+export function withoutOpenssl(): string | false {
+  try {
+    openssl('version')
+    return false
+  } catch {
+    return 'openssl is not installed, so there are no certificates to test with'
+  }
+}
+
+/** A self-made authority with a certificate for 127.0.0.1, as files `NAME-…` of the folder. */
+export function createAuthority(folder: string, name: string): Authority {
+  const at = (file: string): string => path.join(folder, `${name}-${file}`)
+  openssl('req', '-x509', ...KEY, '-keyout', at('ca.key'), '-out', at('ca.pem'), '-days', '2', '-subj', `/CN=${name}`)
+  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
+  openssl('req', ...KEY, '-keyout', at('key.pem'), '-out', at('csr.pem'), ...names)
+  const signing = ['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-days', '2']
+  openssl('x509', '-req', '-in', at('csr.pem'), ...signing, '-copy_extensions', 'copy', '-out', at('cert.pem'))
+  return { ca: at('ca.pem'), cert: at('cert.pem'), key: at('key.pem') }
+}

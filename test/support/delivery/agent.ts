@@ -1,0 +1,106 @@
+/**
+ * The user space of the agent without a kernel: exporters made of a YAML text by the agent's own maker, and numbered events
+ * published at a rate. A test starts it (child.ts), is told what was published and how far it got, and kills it.
+ */
+import { pino } from 'pino'
+import { createFanOut } from '../../../collector/outputs/outputs.ts'
+import { loadConfig } from '../../../config/load.ts'
+import { EncoderPool } from '../../../exporters/index.ts'
+import type { FanOut, Sender } from '../../../exporters/index.ts'
+import { eventAt } from './events.ts'
+import type { ExporterReport, Order, Reports, Said } from './protocol.ts'
+
+const NODE_NAME = 'node-1'
+const TICK_MS = 10
+/** As the ring reader, which takes no more at once either. */
+const MOST_AT_ONCE = 2000
+
+class Agent {
+  #fanOut: FanOut | undefined
+  #ticking: NodeJS.Timeout | undefined
+  #seq = 0
+  #perSecond = 0
+  #lastMs = performance.now()
+  #publishing: Promise<void> = Promise.resolve()
+  #busy = false
+
+  async obey(order: Order): Promise<void> {
+    switch (order.do) {
+      case 'run':
+        return this.#run(order)
+      case 'rate':
+        this.#perSecond = order.eventsPerSecond
+        return
+      case 'stop':
+        return this.#stop(order.graceMs)
+    }
+  }
+
+  async #run({ yaml, epoch, from, eventsPerSecond }: Extract<Order, { do: 'run' }>): Promise<void> {
+    const loaded = loadConfig(yaml, 'agent.yaml', {}, () => '')
+    if (!('config' in loaded)) throw new Error(JSON.stringify(loaded))
+    const encoders = new EncoderPool(NODE_NAME)
+    const log = pino({ level: 'silent' })
+    const context = { nodeName: NODE_NAME, epoch, encoders, env: {}, log }
+    this.#fanOut = await createFanOut(loaded.config.exporters, context)
+    await this.#fanOut.start()
+    say({ is: 'started', exporters: reportsOf(this.#fanOut) })
+    this.#seq = from
+    this.#perSecond = eventsPerSecond
+    this.#lastMs = performance.now()
+    this.#ticking = setInterval(() => {
+      if (!this.#busy) this.#publishing = this.#tick()
+    }, TICK_MS)
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#fanOut === undefined) return
+    this.#busy = true
+    const now = performance.now()
+    const due = Math.min(MOST_AT_ONCE, Math.floor(((now - this.#lastMs) * this.#perSecond) / 1000))
+    if (due > 0 || this.#perSecond === 0) this.#lastMs = now
+    const events = Array.from({ length: due }, (_, i) => eventAt(this.#seq + i, Date.now()))
+    say({ is: 'publishing', to: this.#seq + due })
+    await this.#fanOut.publish(events)
+    this.#seq += due
+    say({ is: 'report', to: this.#seq, exporters: reportsOf(this.#fanOut) })
+    this.#busy = false
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    clearInterval(this.#ticking)
+    await this.#publishing
+    await this.#fanOut?.stop(graceMs)
+    if (this.#fanOut !== undefined) say({ is: 'stopped', exporters: reportsOf(this.#fanOut) })
+    process.disconnect()
+  }
+}
+
+function reportsOf({ senders }: FanOut): Reports {
+  return Object.fromEntries(senders.map((sender) => [sender.name, reportOf(sender)]))
+}
+
+function reportOf(sender: Sender): ExporterReport {
+  const { spool } = sender.stats()
+  const books = sender.books()
+  const imbalance = sender.imbalance()
+  if (spool === undefined) return { books, imbalance, spool }
+  const { durable, settled, end, recovered, appended, segments } = spool
+  return { books, imbalance, spool: { durable, settled, end, recovered, appended, segments } }
+}
+
+function say(said: Said): void {
+  // The test may be gone: then this process is about to end as well.
+  if (process.connected) process.send?.(said)
+}
+
+function fail(error: unknown): void {
+  say({ is: 'failed', why: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  process.exitCode = 1
+  process.disconnect()
+}
+
+const agent = new Agent()
+process.on('message', (order: Order) => void agent.obey(order).catch(fail))
+process.on('unhandledRejection', fail)
+process.on('disconnect', () => process.exit())

@@ -1,0 +1,58 @@
+/** What the tests against real brokers have in common. */
+import type { TestContext } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { KafkaExporter } from '../../../exporters/kafka/exporter.ts'
+import { DEFAULT_KAFKA_OPTIONS } from '../../../exporters/kafka/options.ts'
+import type { DriverName, KafkaOptions } from '../../../exporters/kafka/options.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../../../exporters/sending/options.ts'
+import { Sender } from '../../../exporters/sending/sender.ts'
+import { KafkaCluster } from './cluster.ts'
+import type { ClusterOptions } from './cluster.ts'
+import { describedParts, NODE_NAME } from './events.ts'
+import { kafkaJars } from './jars.ts'
+import { Topics } from './topics.ts'
+
+export const DRIVERS: readonly DriverName[] = ['kafkajs', 'platformatic']
+export const EPOCH = 'e1'
+export const DEADLINE_MS = 120_000
+
+/** Why a long test does not run now; false when it does. */
+export const SKIP_LONG: string | false =
+  process.env['KTRAIL_LONG'] === '1' ? false : 'takes minutes; KTRAIL_LONG=1 runs it'
+
+/** The exporter behind the chain that the agent puts before it, with short waits. */
+export function senderOf(brokers: readonly string[], topic: string, change: Partial<KafkaOptions>): Sender {
+  const names = { brokers, topic, nodeName: NODE_NAME, epoch: EPOCH }
+  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names, ...change })
+  const retry = { initialMs: 100, maxMs: 1000 }
+  return new Sender('kafka', exporter, { ...DEFAULT_SENDER_OPTIONS, retry })
+}
+
+/** Offers events as the agent does, a turn of the event loop for each part; `between` is called after each, with the next number. */
+export async function offer(
+  sender: Sender,
+  from: number,
+  to: number,
+  between?: (seq: number) => Promise<void> | undefined,
+): Promise<void> {
+  for (let seq = from; seq < to; seq += 200) {
+    const next = Math.min(to, seq + 200)
+    for (const part of describedParts(seq, next)) await sender.offer(part)
+    // Else all would wait in the queue before the first request is on its way.
+    await nextTurn()
+    await between?.(next)
+  }
+}
+
+/** Runs with brokers of its own; skips where there can be none, and says why. */
+export async function withCluster(
+  t: TestContext,
+  options: ClusterOptions,
+  run: (cluster: KafkaCluster, jars: string, topics: Topics) => Promise<void>,
+): Promise<void> {
+  const jars = await kafkaJars()
+  if ('missing' in jars) return t.skip(jars.missing)
+  const settings = { 'message.max.bytes': '1048588' }
+  await using cluster = await KafkaCluster.start(jars.folder, { ...options, settings })
+  await run(cluster, jars.folder, new Topics(cluster.brokers))
+}

@@ -1,0 +1,218 @@
+/** `type: otlp`, from the text of a config to what a sink receives. */
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { loadConfig } from '../../../../config/load.ts'
+import type { Event } from '../../../../collector/event.ts'
+import { createFanOut } from '../../../../collector/outputs/outputs.ts'
+import { version } from '../../../../collector/version.ts'
+import { EncoderPool } from '../../../../exporters/index.ts'
+import type { FanOut } from '../../../../exporters/index.ts'
+import { seqOf } from '../../../support/otlp/decode.ts'
+import type { AnyValue, KeyValue } from '../../../support/otlp/decode.ts'
+import { FakeSink } from '../../../support/otlp/server.ts'
+import type { Received } from '../../../support/otlp/server.ts'
+import { makeExec, makeHook, makeKprobe } from '../../exporters/support/events.ts'
+import { Folder } from '../../exporters/support/folder.ts'
+import { numbers } from '../../exporters/support/lines.ts'
+
+type Env = Readonly<Record<string, string>>
+
+/** The exporters of a config, and what was logged meanwhile. */
+async function made(
+  keys: string,
+  env: Env = {},
+): Promise<{ readonly fanOut: FanOut; readonly logged: readonly Line[] }> {
+  const loaded = loadConfig(`exporters: { o: { type: otlp, ${keys} } }`, 'c.yaml', env)
+  assert.ok('config' in loaded, JSON.stringify(loaded))
+  const logged: Line[] = []
+  const log = pino({ timestamp: false }, { write: (line) => void logged.push(JSON.parse(line) as Line) })
+  const encoders = new EncoderPool('node-7')
+  const fanOut = await createFanOut(loaded.config.exporters, { nodeName: 'node-7', epoch: 'e1', encoders, env, log })
+  return { fanOut, logged }
+}
+
+interface Line {
+  readonly level: number
+  readonly msg: string
+  readonly [key: string]: unknown
+}
+
+/** What the sink receives of the events. */
+async function sent(sink: FakeSink, keys: string, events: readonly Event[], env: Env = {}): Promise<Received> {
+  const { fanOut } = await made(keys, env)
+  await fanOut.start()
+  assert.equal(fanOut.publish(events), undefined)
+  await fanOut.stop(5_000)
+  const [sender] = fanOut.senders
+  assert.equal(sender?.books().delivered, events.length)
+  assert.equal(sender?.imbalance(), 0)
+  const [request] = sink.requests
+  assert.ok(request !== undefined)
+  return request
+}
+
+const named = (pairs: readonly KeyValue[]): Record<string, AnyValue> =>
+  Object.fromEntries(pairs.map(({ key, value }) => [key, value]))
+
+const base = (sink: FakeSink): string => sink.url.replace('/v1/logs', '')
+
+test('otlp output: an endpoint alone sends protobuf, gzipped, with resource and JSON body', async () => {
+  await using sink = await FakeSink.start()
+  const events = [makeExec({ seq: 0 }), makeExec({ seq: 1 })]
+  const request = await sent(sink, `endpoint: "${base(sink)}/otlp/"`, events)
+  assert.equal(request.path, '/otlp/v1/logs')
+  assert.equal(request.headers['content-type'], 'application/x-protobuf')
+  assert.equal(request.headers['content-encoding'], 'gzip')
+  assert.equal(request.headers['user-agent'], `ktrail/${version()}`)
+  const { records, resource } = request.logs()
+  assert.deepEqual(named(resource), {
+    'service.name': { stringValue: 'ktrail' },
+    'service.version': { stringValue: version() },
+    'service.instance.id': { stringValue: 'node-7' },
+    'host.name': { stringValue: 'node-7' },
+  })
+  assert.deepEqual(records.map(seqOf), [0, 1])
+  assert.match(JSON.stringify(records[0]?.body), /process_exec.*node-7/)
+})
+
+test('otlp output: every key arrives where it belongs', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('token'), 'Bearer hush\n')
+  await using sink = await FakeSink.start()
+  const keys = `logs_endpoint: "${sink.url}?a=b", protocol: http/json, compression: zstd, body: text, tenant: team-a,
+    headers: { x-one: "1", authorization: "\${file:${folder.at('token')}}" }, header_files: { x-two: ${folder.at('token')} },
+    service_name: eyes, resource_attributes: { team: red }, cluster_name: c1, arg_labels: true, event_name_attribute: true,
+    severity: { policies: { p: error } }`
+  const hook = makeHook({ policy: 'p' })
+  const request = await sent(sink, keys, [makeKprobe({ seq: 0, hook })], { KUBERNETES_SERVICE_HOST: '10.0.0.1' })
+  assert.equal(request.path, '/v1/logs?a=b')
+  const { headers } = request
+  assert.deepEqual(
+    [headers['content-type'], headers['content-encoding'], headers['x-scope-orgid'], headers['x-one']],
+    ['application/json', 'zstd', 'team-a', '1'],
+  )
+  assert.deepEqual([headers['authorization'], headers['x-two']], ['Bearer hush', 'Bearer hush'])
+  const { records, resource, scope } = request.logs()
+  assert.equal(scope.name, 'eyes.events')
+  for (const [key, want] of [
+    ['service.name', 'eyes'],
+    ['k8s.node.name', 'node-7'],
+    ['k8s.cluster.name', 'c1'],
+    ['team', 'red'],
+  ] as const) {
+    assert.deepEqual(named(resource)[key], { stringValue: want })
+  }
+  const [record] = records
+  assert.equal(record?.severityNumber, 17)
+  assert.deepEqual(named(record.attributes)['event_name'], { stringValue: 'process_kprobe' })
+  assert.doesNotMatch(JSON.stringify(record.body), /node_name/)
+})
+
+test('otlp output: variables fill in what the config leaves out, and it is said which', async () => {
+  await using sink = await FakeSink.start()
+  const env = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `${base(sink)}/?key=hush`,
+    OTEL_EXPORTER_OTLP_HEADERS: 'x-one=hush,x-two=2',
+    OTEL_EXPORTER_OTLP_COMPRESSION: 'none',
+    OTEL_EXPORTER_OTLP_TIMEOUT: 'soon',
+    OTEL_SERVICE_NAME: 'env',
+  }
+  const { logged } = await made('headers: { x-one: mine }', env)
+  assert.deepEqual(
+    logged.map(({ level, msg }) => [level, msg]),
+    [
+      [40, 'OTEL_EXPORTER_OTLP_TIMEOUT is left out: expected milliseconds above 0, got "soon"'],
+      [30, 'sends OTLP'],
+    ],
+  )
+  const line = logged[1]
+  assert.deepEqual([line?.['endpoint'], line?.['from']], [sink.url, 'OTEL_EXPORTER_OTLP_ENDPOINT'])
+  assert.deepEqual(line?.['variables'], [
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'OTEL_EXPORTER_OTLP_COMPRESSION',
+    'OTEL_SERVICE_NAME',
+    'OTEL_EXPORTER_OTLP_HEADERS',
+  ])
+  assert.ok(!JSON.stringify(logged).includes('hush'))
+  const request = await sent(sink, 'headers: { x-one: mine }', [makeExec({ seq: 0 })], env)
+  assert.deepEqual([request.headers['x-one'], request.headers['x-two']], ['mine', '2'])
+  assert.equal(request.headers['content-encoding'], undefined)
+  assert.deepEqual(named(request.logs().resource)['service.name'], { stringValue: 'env' })
+})
+
+test('otlp output: what the config says wins over variables, and then no variable is named', async () => {
+  const env = { OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: 'http://elsewhere/x', OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' }
+  const { logged, fanOut } = await made('endpoint: "http://here:4318", protocol: http/protobuf', env)
+  const [line] = logged
+  assert.deepEqual(
+    [line?.['endpoint'], line?.['from'], line?.['variables']],
+    ['http://here:4318/v1/logs', 'config', []],
+  )
+  assert.equal(fanOut.senders[0]?.exporter.encoding, 'otlp')
+})
+
+const concurrency: ReadonlyArray<readonly [keys: string, want: number]> = [
+  ['', 16],
+  ['concurrency: { max: 3 }', 3],
+  ['loki: true', 1],
+  ['loki: { max_age: 1d }', 1],
+  ['loki: false', 16],
+  ['loki: true, concurrency: { max: 2 }', 2],
+]
+for (const [keys, want] of concurrency) {
+  test(`otlp output: with ${keys === '' ? 'nothing said' : keys} at most ${want} requests at a time`, async () => {
+    const { fanOut } = await made(keys)
+    assert.equal(fanOut.senders[0]?.exporter.maxConcurrency, want)
+  })
+}
+
+test("otlp output: Loki's limits are checked before sending, the others pass", async () => {
+  await using sink = await FakeSink.start()
+  const { fanOut } = await made(`endpoint: "${base(sink)}", loki: { max_age: 1h }`)
+  await fanOut.start()
+  const sec = Math.floor(Date.now() / 1000)
+  const ages = [0, 7200, 60]
+  fanOut.publish(ages.map((age, seq) => makeExec({ seq, time: { sec: sec - age, nsec: 0 } })))
+  await fanOut.stop(5_000)
+  const books = fanOut.senders[0]?.books()
+  assert.deepEqual([books?.delivered, books?.rejected], [2, { too_old: 1 }])
+  assert.deepEqual(
+    sink.requests.flatMap((request) => request.logs().records.map(seqOf)),
+    [0, 2],
+  )
+})
+
+test("otlp output: encoder sdk sends what ktrail's own sends", async () => {
+  const bodies: Buffer[] = []
+  for (const encoder of ['ktrail', 'sdk']) {
+    await using sink = await FakeSink.start()
+    const events = numbers(0, 3).map((seq) => makeKprobe({ seq }))
+    const { body } = await sent(sink, `endpoint: "${base(sink)}", encoder: ${encoder}`, events)
+    bodies.push(body)
+  }
+  const [own, sdk] = bodies
+  // Not byte for byte: the observed times differ.
+  assert.equal(own?.length, sdk?.length)
+})
+
+const impossible: ReadonlyArray<readonly [name: string, keys: string, env: Env, want: RegExp]> = [
+  [
+    'a certificate without key',
+    'endpoint: "https://x", tls: { cert_file: /c }',
+    {},
+    /^ExportError: tls: expected a certificate with a key/,
+  ],
+  [
+    'a header of a variable that HTTP does not allow',
+    '',
+    { OTEL_EXPORTER_OTLP_HEADERS: 'token=a%0ab' },
+    /^ExportError: headers\.token: expected characters that HTTP allows in a header$/,
+  ],
+]
+for (const [name, keys, env, want] of impossible) {
+  test(`otlp output: ${name} does not start`, async () => {
+    await assert.rejects(made(keys, env), want)
+  })
+}

@@ -1,0 +1,69 @@
+/** The config's exporters, made. */
+import assert from 'node:assert/strict'
+import { statSync } from 'node:fs'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { createFanOut } from '../../../../collector/outputs/outputs.ts'
+import { EncoderPool } from '../../../../exporters/index.ts'
+import type { FanOut } from '../../../../exporters/index.ts'
+import type { Config } from '../../../../config/schema.ts'
+import { loadConfig } from '../../../../config/load.ts'
+import { makeExec } from '../../exporters/support/events.ts'
+import { Folder } from '../../exporters/support/folder.ts'
+
+const silent = pino({ level: 'silent' })
+
+function configOf(text: string): Config {
+  const loaded = loadConfig(text, 'c.yaml', {}, () => '')
+  assert.ok('config' in loaded, JSON.stringify(loaded))
+  return loaded.config
+}
+
+function made(text: string, nodeName = 'node'): Promise<FanOut> {
+  const encoders = new EncoderPool(nodeName)
+  return createFanOut(configOf(text).exporters, { nodeName, epoch: 'e', encoders, env: {}, log: silent })
+}
+
+test('outputs: one sender for each exporter, in the order and by the names of the config', async () => {
+  const fanOut = await made(
+    'exporters: { b: { type: stdout, format: compact }, a: { type: file, path: /nowhere/x }, c: { type: stdout } }',
+  )
+  assert.deepEqual(
+    fanOut.senders.map(({ name, exporter }) => [name, exporter.type, exporter.encoding]),
+    [
+      ['b', 'stdout', 'compact'],
+      ['a', 'file', 'json'],
+      ['c', 'stdout', 'json'],
+    ],
+  )
+})
+
+test('outputs: a file gets the node’s name in its lines and the mode of the config', async () => {
+  using folder = new Folder()
+  const text = `exporters: { f: { type: file, path: ${folder.at('e.jsonl')}, mode: "0640" } }`
+  const fanOut = await made(text, 'node-7')
+  await fanOut.start()
+  assert.equal(fanOut.publish([makeExec({ seq: 0 }), makeExec({ seq: 1 })]), undefined)
+  await fanOut.stop(5_000)
+  const lines = folder.read('e.jsonl').trimEnd().split('\n')
+  assert.equal(lines.length, 2)
+  for (const line of lines) assert.match(line, /"node_name":"node-7"/)
+  assert.equal(statSync(folder.at('e.jsonl')).mode & 0o777, 0o640)
+})
+
+test('outputs: the queue is as long as the config says, and what it can not hold is counted', async () => {
+  using folder = new Folder()
+  const text = `exporters: { f: { type: file, path: ${folder.at('e.jsonl')}, queue: { max_events: 3 }, batch: { max_wait: 1m } } }`
+  const fanOut = await made(text)
+  await fanOut.start()
+  const events = Array.from({ length: 10 }, (_, seq) => makeExec({ seq }))
+  assert.equal(fanOut.publish(events), undefined)
+  await fanOut.stop(5_000)
+  const [sender] = fanOut.senders
+  const books = sender?.books()
+  assert.equal(books?.accepted, 10)
+  assert.equal(books?.delivered, folder.read('e.jsonl').trimEnd().split('\n').length)
+  assert.equal((books?.delivered ?? 0) + (books?.dropped.queue_full ?? 0), 10)
+  assert.ok((books?.dropped.queue_full ?? 0) > 0)
+  assert.equal(sender?.imbalance(), 0)
+})

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { troubleLog } from '../../../../collector/outputs/trouble-log.ts'
+
+function rig(): { lines: string[]; at: (ms: number, ...call: Parameters<ReturnType<typeof troubleLog>>) => void } {
+  const lines: string[] = []
+  let nowMs = 0
+  const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line.trim()) })
+  const told = troubleLog('x', log, { nowMs: () => nowMs })
+  return {
+    lines,
+    at(ms, ...call) {
+      nowMs = ms
+      told(...call)
+    },
+  }
+}
+
+test('trouble log: a sink that fails and comes back is told of twice', () => {
+  const { lines, at } = rig()
+  at(0, 'retrying', 'connect ECONNREFUSED')
+  at(90_000, 'none', '')
+  assert.equal(lines.length, 2)
+  assert.match(lines[0] ?? '', /"level":40.*not taken and will be tried again: connect ECONNREFUSED/)
+  assert.match(lines[1] ?? '', /"level":30.*"seconds":90.*again/)
+})
+
+test('trouble log: a sink that fails and works in turn is told of once a minute', () => {
+  const { lines, at } = rig()
+  for (let i = 0; i < 100; i++) {
+    at(i * 1000, 'retrying', 'slow')
+    at(i * 1000 + 500, 'none', '')
+  }
+  assert.equal(lines.filter((line) => line.includes('not taken')).length, 2)
+  assert.equal(lines.length, 4)
+})
+
+test('trouble log: what needs a person is told at once, whatever was told before', () => {
+  const { lines, at } = rig()
+  at(0, 'retrying', 'slow')
+  at(1, 'hold', 'answered 401')
+  assert.match(lines[1] ?? '', /"level":50.*held until somebody mends this.*401/)
+})
+
+test('trouble log: nothing is said of a sink without trouble', () => {
+  const { lines, at } = rig()
+  at(0, 'none', '')
+  assert.deepEqual(lines, [])
+})

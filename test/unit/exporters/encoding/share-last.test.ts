@@ -1,0 +1,85 @@
+/** One encoding for several: who keeps the bytes, and who only reads them. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Event } from '../../../../collector/event.ts'
+import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
+import { shareLast } from '../../../../exporters/encoding/share-last.ts'
+import type { Encoded, Encoder } from '../../../../exporters/exporter.ts'
+import { makeExec } from '../support/events.ts'
+import { numbers } from '../support/lines.ts'
+
+const plain = createJsonEncoder({ nodeName: 'n' })
+const textOf = ({ bytes }: Encoded): string => Buffer.from(bytes).toString()
+const eventsFrom = (seq: number): Event[] => numbers(seq, seq + 3).map((each) => makeExec({ seq: each }))
+
+/** A shared encoder, and how often it encoded. */
+function counted(): { readonly shared: Encoder; readonly calls: () => number } {
+  const inner = createJsonEncoder({ nodeName: 'n' })
+  let calls = 0
+  const shared = shareLast({
+    encoding: 'json',
+    encode: (events) => {
+      calls++
+      return inner.encode(events)
+    },
+    borrow: (events) => {
+      calls++
+      return inner.borrow?.(events) ?? inner.encode(events)
+    },
+  })
+  return { shared, calls: () => calls }
+}
+
+const borrow = (encoder: Encoder, events: readonly Event[]): Encoded => {
+  assert.ok(encoder.borrow !== undefined)
+  return encoder.borrow(events)
+}
+
+test('json: what is borrowed says the same as what is kept, and is written over by the next', () => {
+  const encoder = createJsonEncoder({ nodeName: 'n' })
+  const [a, b] = [eventsFrom(0), eventsFrom(7)]
+  const first = borrow(encoder, a)
+  assert.equal(textOf(first), textOf(plain.encode(a)))
+  assert.deepEqual([...first.ends], [...plain.encode(a).ends])
+  const second = borrow(encoder, b)
+  assert.equal(textOf(second), textOf(plain.encode(b)))
+  assert.equal(first.bytes.buffer, second.bytes.buffer)
+  assert.notEqual(encoder.encode(a).bytes.buffer, second.bytes.buffer)
+})
+
+test('shareLast: two that borrow the same events cost one encoding', () => {
+  const { shared, calls } = counted()
+  const events = eventsFrom(0)
+  assert.equal(borrow(shared, events), borrow(shared, events))
+  assert.equal(calls(), 1)
+})
+
+test('shareLast: who keeps after somebody has borrowed gets bytes of its own, without another encoding', () => {
+  const { shared, calls } = counted()
+  const [a, b] = [eventsFrom(0), eventsFrom(7)]
+  borrow(shared, a)
+  const kept = shared.encode(a)
+  assert.equal(calls(), 1)
+  assert.equal(shared.encode(a), kept)
+  assert.equal(borrow(shared, a), kept)
+  borrow(shared, b)
+  assert.equal(textOf(kept), textOf(plain.encode(a)))
+})
+
+test('shareLast: once somebody keeps, the one who borrows first gets what is kept, and nothing is copied', () => {
+  const { shared, calls } = counted()
+  shared.encode(eventsFrom(0))
+  const events = eventsFrom(7)
+  const lent = borrow(shared, events)
+  assert.equal(shared.encode(events), lent)
+  borrow(shared, eventsFrom(20))
+  assert.equal(textOf(lent), textOf(plain.encode(events)))
+  assert.equal(calls(), 3)
+})
+
+test('shareLast: an encoder that lends nothing is asked to encode', () => {
+  const shared = shareLast({ encoding: 'json', encode: (events) => plain.encode(events) })
+  const events = eventsFrom(0)
+  const lent = borrow(shared, events)
+  assert.equal(shared.encode(events), lent)
+})

@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import type { Event, Process, ProcessEvent } from '../../../../collector/event.ts'
+import type { RedactConfig } from '../../../../config/schema.ts'
+import { EncoderPool } from '../../../../exporters/encoders.ts'
+import type { Encoder } from '../../../../exporters/exporter.ts'
+import { Redactor } from '../../../../exporters/filtering/redactor.ts'
+import { anyProcessEvents } from '../otlp/arbitrary.ts'
+import { file, int, makeExec, makeExit, makeKprobe, makeParent, makeProcess, text } from '../support/events.ts'
+import { linesOf } from './support.ts'
+
+const quiet = (problem: string): never => assert.fail(problem)
+
+function shownArguments(rules: readonly RedactConfig[], change: Partial<Process>): string {
+  const [event] = new Redactor(rules, quiet).events([makeExec({ process: makeProcess(change) })])
+  assert.ok(event?.type === 'process_exec')
+  return event.process.arguments
+}
+
+const password = { redact: ['(?:--password|-p)[\\s=]+(\\S+)'] }
+const args = '--verbose=true --password ybx511!ackt544 --username foobar'
+const hidden = '--verbose=true --password ***** --username foobar'
+
+describe('redaction of arguments', () => {
+  const rows: Readonly<Record<string, readonly [rules: readonly RedactConfig[], binary: string, want: string]>> = {
+    'without a binary it is for all': [[password], '', hidden],
+    'with a binary, another one': [[{ ...password, binary_regex: ['mysql$'] }], '/bin/sql', args],
+    'with a binary, this one': [[{ ...password, binary_regex: ['x', 'mysql$'] }], '/bin/mysql', hidden],
+    'one after the other': [
+      [password, { redact: ['\\W(foo)', '(bar)$'] }],
+      '/x',
+      '--verbose=true --password ***** --username **********',
+    ],
+    'what one has hidden the next does not see': [[password, { redact: ['(ybx511)'] }], '/x', hidden],
+  }
+  for (const [name, [rules, binary, want]] of Object.entries(rows)) {
+    it(name, () => assert.equal(shownArguments(rules, { binary, arguments: args }), want))
+  }
+
+  it('is for the parent too, by the parent’s own binary', () => {
+    const redactor = new Redactor([{ redact: ['(secret)'], binary_regex: ['sh$'] }], quiet)
+    const process = makeProcess({ arguments: 'secret' })
+    const parent = makeParent({ arguments: '-c secret' })
+    const [event] = redactor.events([makeExit({ process, parent })])
+    assert.ok(event?.type === 'process_exit')
+    assert.equal(event.process, process)
+    assert.equal(event.parent?.arguments, '-c *****')
+    assert.deepEqual({ ...event.parent, arguments: '-c secret' }, parent)
+  })
+})
+
+describe('redaction of paths', () => {
+  const rules: RedactConfig[] = [{ paths: ['^/home/([^/]+)', 'u=(\\w+)'] }]
+  const home = '/home/alice/x'
+  const kprobe = makeKprobe({
+    process: makeProcess({ cwd: home, binary: home, arguments: home }),
+    parent: makeParent({ cwd: home }),
+    args: [
+      file(home, { raw: Buffer.from(home) }),
+      { ...file(home), kind: 'path' },
+      text(home),
+      file('/etc/passwd', { raw: Buffer.from('/etc/passwd') }),
+      int(4),
+    ],
+    returned: text('u=alice'),
+  })
+
+  it('reaches arguments of hooks, what they return, binaries and directories; nothing else changes', () => {
+    const [event] = new Redactor(rules, quiet).events([kprobe])
+    assert.ok(event?.type === 'process_kprobe')
+    const shown = '/home/*****/x'
+    assert.deepEqual([event.process.cwd, event.process.binary, event.process.arguments], [shown, shown, shown])
+    assert.equal(event.parent?.cwd, shown)
+    assert.deepEqual(event.args, [file(shown), { ...file(shown), kind: 'path' }, text(shown), kprobe.args[3], int(4)])
+    assert.deepEqual(event.returned, text('u=*****'))
+    assert.deepEqual([event.seq, event.hook, event.tid], [kprobe.seq, kprobe.hook, kprobe.tid])
+  })
+
+  it('is bound to the binary of the event’s process', () => {
+    const only = new Redactor([{ paths: ['^/home/([^/]+)'], binary_regex: ['^/bin/vi$'] }], quiet)
+    const events = ['/bin/vi', '/bin/cat'].map((binary) =>
+      makeKprobe({ process: makeProcess({ binary }), args: [file(home)] }),
+    )
+    const paths = only.events(events).map((event) => event.type === 'process_kprobe' && event.args)
+    assert.deepEqual(paths, [[file('/home/*****/x')], [file(home)]])
+  })
+})
+
+describe('redaction', () => {
+  it('leaves the very objects where it hides nothing', () => {
+    const events = [makeExec(), makeKprobe(), makeExit({ parent: undefined })]
+    const got = new Redactor([password, { paths: ['(nothing)'] }], quiet).events(events)
+    for (const [i, event] of got.entries()) assert.equal(event, events[i])
+  })
+
+  it('rewrites a process once, so that encoders keep what they made of it', () => {
+    const redactor = new Redactor([{ redact: ['(passwd)'] }], quiet)
+    const process = makeProcess()
+    const [first] = redactor.events([makeExec({ process })])
+    const [second] = redactor.events([makeExit({ process })])
+    assert.ok(first?.type === 'process_exec' && second?.type === 'process_exit')
+    assert.notEqual(first.process, process)
+    assert.equal(first.process, second.process)
+    assert.notEqual(first.process.rendered, process.rendered)
+  })
+
+  it('gives the same array for the same slice, and another when the array was filled anew', () => {
+    const redactor = new Redactor([password], quiet)
+    const events = [makeExec({ seq: 1 }), makeExec({ seq: 2 })]
+    const first = redactor.events(events)
+    assert.equal(redactor.events(events), first)
+    events.splice(0, 2, makeExec({ seq: 3 }))
+    assert.deepEqual(
+      redactor.events(events).map(({ seq }) => seq),
+      [3],
+    )
+  })
+
+  it('hides all arguments of a process when it can not find the secret in time', () => {
+    const redactor = new Redactor([{ redact: ['((?:a+)+)$'] }], () => {})
+    const [event] = redactor.events([makeExec({ process: makeProcess({ arguments: `${'a'.repeat(60)}!` }) })])
+    assert.equal(event?.type === 'process_exec' && event.process.arguments, '*****')
+  })
+})
+
+describe('redaction and encoders', () => {
+  const secret = 'S3cr3tS3cr3t'
+  const rules: RedactConfig[] = [{ redact: [`(${secret})`], paths: [`(${secret})`] }]
+
+  /** Every encoder of a pool that redacts, and one that shares nothing with it and does not. */
+  async function encoders(): Promise<Array<readonly [string, Encoder]>> {
+    const plain = new EncoderPool('node')
+    const pool = plain.shaped({ redact: rules }, quiet)
+    const records = { epoch: 'e', argLabels: true, eventNameAttribute: true } as const
+    const otlp = (['json', 'text', 'none'] as const).flatMap((body) =>
+      (['protobuf', 'json'] as const).flatMap((protocol) =>
+        [false, true].map(
+          async (sdk) =>
+            [`otlp ${protocol} ${body} ${sdk}`, await pool.otlp({ ...records, body, protocol, sdk })] as const,
+        ),
+      ),
+    )
+    const compact = [false, true].map((color) => [`compact`, pool.compact({ color, timestamps: true })] as const)
+    return [['json', pool.json()], ...compact, ...(await Promise.all(otlp)), ['unredacted', plain.json()]]
+  }
+
+  const places = fc.array(fc.tuple(fc.nat(8), fc.nat(20)), { minLength: 8, maxLength: 8 })
+  const withSecrets = fc
+    .tuple(anyProcessEvents, places)
+    .map(([events, all]) => events.map((event, i) => withSecret(event, ...(all[i] ?? [0, 0]))))
+    .filter(({ length }) => length > 0)
+
+  /** Puts the secret at one place of one text of the event. */
+  function withSecret(event: ProcessEvent, where: number, at: number): Event {
+    const put = (value: string): string => {
+      const characters = [...value.toWellFormed()]
+      return [...characters.slice(0, at), secret, ...characters.slice(at)].join('')
+    }
+    const parent = event.parent ?? makeParent()
+    switch (where) {
+      case 0:
+        return { ...event, process: makeProcess({ arguments: put(event.process.arguments) }) }
+      case 1:
+        return { ...event, process: makeProcess({ cwd: put(event.process.cwd) }) }
+      case 2:
+        return { ...event, process: makeProcess({ binary: put(event.process.binary) }) }
+      case 3:
+        return { ...event, parent: makeParent({ binary: put(parent.binary) }) }
+      case 4:
+        return { ...event, parent: makeParent({ arguments: put(parent.arguments) }) }
+      case 5:
+        return makeKprobe({ args: [file(put('/a')), int(4)] })
+      case 6:
+        return makeKprobe({ args: [int(1), text(put('/a')), { ...file(put('/b')), kind: 'path' }] })
+      case 7:
+        return makeKprobe({ returned: text(put('')) })
+      default:
+        return makeKprobe({ args: [file(put('/a'), { raw: Buffer.from(put('/a')) }), text(put('x'))] })
+    }
+  }
+
+  it('no encoding shows a secret, anywhere; the line beside it that is not redacted does', async () => {
+    const all = await encoders()
+    fc.assert(
+      fc.property(withSecrets, (events) => {
+        for (const [name, encoder] of all) {
+          const bytes = Buffer.from(encoder.encode(events).bytes)
+          assert.equal(bytes.includes(secret), name === 'unredacted', name)
+        }
+      }),
+      { numRuns: 150 },
+    )
+  })
+
+  it('one shape shares its lines, whoever asks; a second shape is another pool', async () => {
+    const plain = new EncoderPool('node')
+    const pool = plain.shaped({ redact: rules }, quiet)
+    assert.equal(plain.shaped({}, quiet), plain)
+    assert.equal(plain.shaped({ redact: [...rules] }, quiet), pool)
+    assert.notEqual(plain.shaped({ redact: [password] }, quiet), pool)
+    assert.equal(pool.json(), pool.json())
+    assert.notEqual(pool.json(), plain.json())
+    const events = [makeExec({ process: makeProcess({ arguments: secret }) })]
+    const encoded = pool.json().encode(events)
+    await pool.otlp({ epoch: 'e', body: 'json', protocol: 'protobuf', sdk: false }).then((otlp) => otlp.encode(events))
+    assert.equal(pool.json().encode(events), encoded)
+  })
+
+  it('fields cut the body of an OTLP record, redaction holds in body and attributes', async () => {
+    const fields = [{ fields: 'process', action: 'INCLUDE', invert_event_set: false }] as const
+    const pool = new EncoderPool('node').shaped({ redact: rules, fields }, quiet)
+    const events = [makeExec({ process: makeProcess({ arguments: secret }) })]
+    const [line = ''] = linesOf(pool.json().encode(events))
+    assert.deepEqual(Object.keys(JSON.parse(line).process_exec), ['process'])
+    const otlp = await pool.otlp({ epoch: 'e', body: 'json', protocol: 'json', sdk: false })
+    const record = JSON.parse(Buffer.from(otlp.encode(events).bytes).toString().slice(0, -1))
+    assert.equal(record.body.stringValue, line.trimEnd())
+    assert.match(JSON.stringify(record.attributes), /\/bin\/vi \*{5}/)
+  })
+})

@@ -1,0 +1,7 @@
+import type { Encoded } from '../../../../exporters/exporter.ts'
+import { slice } from '../../../../exporters/sending/encoded.ts'
+
+/** Each line with its end, as text. */
+export function linesOf(whole: Encoded): string[] {
+  return Array.from({ length: whole.count }, (_, i) => Buffer.from(slice(whole, i, i + 1).bytes).toString())
+}

@@ -1,0 +1,257 @@
+/** A sender with a spool, on a disk in memory. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Books, Outcome } from '../../../../exporters/exporter.ts'
+import type { SenderOptions, SpoolUse } from '../../../../exporters/sending/options.ts'
+import { Sender } from '../../../../exporters/sending/sender.ts'
+import { openSpool } from '../../../../exporters/spool/spool.ts'
+import { Disk } from '../../../simulation/spool/disk.ts'
+import { Seeded } from '../../../simulation/spool/random.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { FakeExporter, describedLines, gate, hold, lines, numbers, retryable } from '../support/lines.ts'
+
+const BASE: SenderOptions = {
+  queue: { maxBytes: 100_000, maxEvents: 100, whenFull: 'drop_newest' },
+  batch: { maxEvents: 4, maxBytes: 1000, maxWaitMs: 200 },
+  retry: { initialMs: 100, maxMs: 1000 },
+  timeoutMs: 60_000,
+}
+
+class Rig {
+  readonly clock = new FakeClock()
+  readonly disk = new Disk(new Seeded(1))
+  exporter = new FakeExporter()
+  sender: Sender = new Sender('none', this.exporter, BASE)
+  readonly #options: SenderOptions
+
+  constructor(options: SenderOptions = BASE) {
+    this.#options = options
+  }
+
+  async start(answer?: FakeExporter['answer']): Promise<Sender> {
+    const { clock } = this
+    this.exporter = new FakeExporter(answer)
+    this.sender = new Sender('test', this.exporter, this.#options, {
+      clock,
+      random: () => 0.5,
+      openSpool: (onLoss) =>
+        openSpool(
+          { dir: '/spool', fsync: { intervalMs: 200 }, maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e' },
+          { files: this.disk.files, clock, random: () => 0.5, onLoss },
+        ),
+    })
+    await this.sender.start()
+    return this.sender
+  }
+
+  /** Turns the clock far enough for everything that is under way. */
+  async run(ms = 300): Promise<void> {
+    for (let i = 0; i < 10; i++) await this.clock.turn(ms / 10)
+  }
+
+  async stop(graceMs = 1000): Promise<Books> {
+    const stopping = this.sender.stop(graceMs)
+    await this.run(graceMs + 2000)
+    await stopping
+    return this.sender.books()
+  }
+}
+
+function offer(sender: Sender, from: number, to: number): void {
+  for (let id = from; id < to; id += 4) void sender.offer(describedLines(id, Math.min(4, to - id)))
+}
+
+test('overflow: while the sink takes what it gets, nothing is written', async () => {
+  const rig = new Rig()
+  const sender = await rig.start()
+  offer(sender, 0, 20)
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 20))
+  assert.equal(sender.stats().spool?.appended, 0)
+})
+
+test('overflow: what the queue has no room for is written, and comes after it, in order', async () => {
+  const rig = new Rig()
+  const { answer, open } = gate()
+  let answered = 0
+  const sender = await rig.start((...args) => (answered++ < 1 ? answer(...args) : { status: 'delivered' }))
+  offer(sender, 0, 80)
+  await rig.run()
+  const { queueEvents, heldEvents } = sender.books()
+  assert.equal(heldEvents, 80)
+  assert.equal(queueEvents, 4, 'only what is in flight is in memory')
+  open({ status: 'delivered' })
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 80))
+  assert.equal(sender.imbalance(), 0)
+  assert.equal(sender.stats().spool?.events, 0, 'the copy of what was in flight is skipped')
+})
+
+test('overflow: once the sink fails, all that is held is on the disk, what is in flight too', async () => {
+  const rig = new Rig()
+  const sender = await rig.start(() => retryable())
+  offer(sender, 0, 12)
+  await rig.run(50)
+  offer(sender, 12, 20)
+  await rig.run()
+  assert.equal(sender.stats().spool?.appended, 20)
+  assert.equal(sender.books().state, 'retrying')
+  // The process dies; the next one has everything.
+  rig.disk.down = true
+  rig.disk.restart(true)
+  const next = await rig.start()
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 20))
+  assert.equal(next.imbalance(), 0)
+})
+
+const ENDS: ReadonlyArray<readonly [name: string, answer: () => Outcome]> = [
+  ['is down', () => retryable()],
+  ['needs a person', () => hold()],
+]
+for (const [name, answer] of ENDS) {
+  test(`overflow: a stop while the sink ${name} is quick, keeps all on the disk and drops nothing`, async () => {
+    const rig = new Rig()
+    const sender = await rig.start(answer)
+    offer(sender, 0, 30)
+    await rig.run()
+    const stopping = sender.stop(60_000)
+    await rig.run(1500)
+    await stopping
+    const { heldEvents, queueEvents, dropped } = sender.books()
+    assert.deepEqual([heldEvents, queueEvents, dropped.shutdown], [30, 0, 0])
+    await rig.start()
+    assert.equal(rig.sender.books().accepted, 30)
+    await rig.run()
+    assert.deepEqual(rig.exporter.ids, numbers(0, 30))
+  })
+}
+
+test('overflow: a stop sends what it can within the grace and keeps the rest', async () => {
+  const rig = new Rig()
+  const { answer } = gate()
+  const sender = await rig.start((...args) => (args[1] < 2 ? { status: 'delivered' } : answer(...args)))
+  offer(sender, 0, 20)
+  await rig.run(50)
+  const books = await rig.stop(500)
+  assert.deepEqual([books.delivered, books.heldEvents, books.dropped.shutdown], [8, 12, 0])
+  await rig.start()
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(8, 20))
+})
+
+test('overflow: new events never pass a spool that is not empty', async () => {
+  const rig = new Rig()
+  const first = await rig.start(() => retryable())
+  offer(first, 0, 8)
+  await rig.run()
+  await rig.stop()
+  const next = await rig.start()
+  offer(next, 8, 16)
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 16))
+})
+
+test('overflow: events offered before the start come after those of the spool', async () => {
+  const rig = new Rig()
+  const first = await rig.start(() => retryable())
+  offer(first, 0, 8)
+  await rig.run()
+  await rig.stop()
+  const starting = rig.start()
+  offer(rig.sender, 8, 12)
+  await starting
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 12))
+})
+
+test('overflow: always means that every event goes over the disk', async () => {
+  const use: SpoolUse = 'always'
+  const rig = new Rig({ ...BASE, spoolUse: use })
+  const sender = await rig.start()
+  offer(sender, 0, 20)
+  await rig.run()
+  assert.equal(sender.stats().spool?.appended, 20)
+  assert.deepEqual(rig.exporter.ids, numbers(0, 20))
+  offer(sender, 20, 22)
+  const books = await rig.stop()
+  assert.deepEqual([books.delivered, books.heldEvents], [22, 0], 'a stop sends also what was just offered')
+})
+
+test('overflow: a disk that fails is gone round, in order, and said', async () => {
+  const rig = new Rig()
+  const { answer, open } = gate()
+  let answered = 0
+  const sender = await rig.start((...args) => (answered++ < 1 ? answer(...args) : { status: 'delivered' }))
+  rig.disk.faults.write = 1
+  offer(sender, 0, 60)
+  await rig.run()
+  assert.match(sender.books().lastError, /cannot write the spool/)
+  open({ status: 'delivered' })
+  await rig.run(5000)
+  assert.deepEqual(rig.exporter.ids, numbers(0, 60))
+  assert.equal(sender.imbalance(), 0)
+})
+
+test('overflow: when neither disk nor memory takes more, what is dropped is counted by its cause', async () => {
+  const rig = new Rig()
+  const sender = await rig.start(() => retryable())
+  rig.disk.faults.write = 1
+  offer(sender, 0, 40)
+  await rig.run()
+  offer(sender, 40, 400)
+  const { dropped, heldEvents } = sender.books()
+  assert.equal(dropped.spool_failed + heldEvents, 400)
+  assert.ok(dropped.spool_failed > 0, JSON.stringify(dropped))
+  assert.equal(sender.imbalance(), 0)
+})
+
+test('overflow: block waits for the disk, not for the sink', async () => {
+  const rig = new Rig({ ...BASE, queue: { ...BASE.queue, whenFull: 'block' } })
+  const sender = await rig.start(() => retryable())
+  const waits: Array<Promise<void>> = []
+  for (let id = 0; id < 400; id += 4) {
+    const wait = sender.offer(describedLines(id, 4))
+    if (wait !== undefined) waits.push(wait)
+  }
+  assert.ok(waits.length > 0)
+  await rig.run()
+  await Promise.all(waits)
+  assert.equal(sender.books().heldEvents, 400)
+  assert.equal(sender.stats().spool?.appended, 400)
+})
+
+test('overflow: events in an encoding that the exporter no longer has are rejected, the others pass', async () => {
+  const rig = new Rig()
+  const first = await rig.start(() => retryable())
+  void first.offer({ ...describedLines(0, 4), encoding: 'compact' })
+  offer(first, 4, 8)
+  await rig.run()
+  await rig.stop()
+  const next = await rig.start()
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(4, 8))
+  assert.deepEqual(next.books().rejected, { unreadable: 4 })
+  assert.equal(next.imbalance(), 0)
+})
+
+test('overflow: an event without a description is a fault of ours and is said so', async () => {
+  const rig = new Rig({ ...BASE, spoolUse: 'always' })
+  const sender = await rig.start()
+  assert.throws(() => void sender.offer(lines(0, 4)), /expected described events/)
+})
+
+test('overflow: events older than the limit are dropped as expired when they come out of the spool', async () => {
+  const rig = new Rig({ ...BASE, retry: { ...BASE.retry, maxAgeMs: 5000 } })
+  const { clock } = rig
+  const first = await rig.start(() => retryable())
+  void first.offer(describedLines(0, 4, clock.wallMs()))
+  await rig.run(100)
+  await rig.stop()
+  await clock.turn(10_000)
+  const next = await rig.start()
+  void next.offer(describedLines(4, 4, clock.wallMs()))
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(4, 8))
+  assert.equal(next.books().dropped.expired, 4)
+})

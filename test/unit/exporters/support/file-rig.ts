@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import type { Batch, Outcome } from '../../../../exporters/exporter.ts'
+import { FileExporter } from '../../../../exporters/file/exporter.ts'
+import type { FileOptions } from '../../../../exporters/file/exporter.ts'
+import { Flight } from '../../../../exporters/sending/flight.ts'
+import { FakeClock } from './fake-clock.ts'
+import { FaultyFiles } from './faulty-files.ts'
+import type { Fault } from './faulty-files.ts'
+import type { Folder } from './folder.ts'
+import { batch } from './lines.ts'
+
+export const NEVER = new AbortController().signal
+
+/** A file exporter on real files, whose calls can be made to fail, and its clock. */
+export interface Rig {
+  readonly exporter: FileExporter
+  readonly files: FaultyFiles
+  readonly clock: FakeClock
+  readonly warnings: string[]
+}
+
+/** `events.jsonl` in the folder, not yet started. */
+export function make(folder: Folder, change: Partial<FileOptions> = {}): Rig {
+  const files = new FaultyFiles()
+  const clock = new FakeClock()
+  const warnings: string[] = []
+  const path = folder.at('events.jsonl')
+  const options: FileOptions = { path, maxSizeBytes: 1 << 20, maxFiles: 5, mode: 0o600, fsync: 'never', ...change }
+  const exporter = new FileExporter(options, { files, clock, warn: ({ message }) => warnings.push(message) })
+  return { exporter, files, clock, warnings }
+}
+
+export async function delivered(exporter: FileExporter, ...parts: Parameters<typeof batch>): Promise<void> {
+  assert.deepEqual(await exporter.send(batch(...parts), NEVER), { status: 'delivered' })
+}
+
+export function sentence(outcome: Outcome): string {
+  return 'error' in outcome ? outcome.error.message : outcome.status
+}
+
+/** Sends as the sender does until everything is taken; returns the outcomes on the way. */
+export async function insist(exporter: FileExporter, sent: Batch, tries = 10): Promise<Outcome[]> {
+  const flight = new Flight(sent.parts.map((part) => ({ part, acceptedMs: 0 })))
+  const outcomes: Outcome[] = []
+  for (let i = 0; i < tries && flight.count > 0; i++) {
+    const outcome = await exporter.send(flight.batch(), NEVER)
+    outcomes.push(outcome)
+    if (outcome.status === 'delivered') flight.takeAll()
+    if (outcome.status === 'retryable') flight.takeHead(outcome.taken ?? 0)
+  }
+  assert.equal(flight.count, 0, 'not all taken')
+  return outcomes
+}
+
+/** The nth call of a kind gets the nth fault of its list. */
+export function script(files: FaultyFiles, faults: Partial<Record<string, readonly Fault[]>>): void {
+  const seen: Record<string, number> = {}
+  files.plan = (call) => faults[call]?.[(seen[call] = (seen[call] ?? -1) + 1)]
+}

@@ -22,6 +22,9 @@ test: build ## checks, unit tests, and the rest on a real kernel (KERNEL=5.10|6.
 full: build ## the issue's own 600,000 hits under full preemption; make test takes 200,000
 	@ONLY=full KTRAIL_FULL_HITS=600000 test/run.sh
 
+faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
+	@ONLY=host KTRAIL_LONG=1 test/run.sh
+
 check: build ## format, lint, types, unit tests
 	@$(SETUP)/with-node.sh npm run --silent check
 
@@ -35,4 +38,4 @@ simulate: build ## a million lives of spool and sending chain: RUNS=1000000 SEED
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run test full check bench simulate clean
+.PHONY: help build run test full faults check bench simulate clean

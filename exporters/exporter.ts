@@ -149,6 +149,8 @@ export interface SenderStats {
   readonly oldestAgeMs: number
   /** Milliseconds since 1970 of the last `delivered` or `partial`; 0 for never. */
   readonly lastSuccessMs: number
+  /** What became of events that the sink refused for good; undefined without a dead-letter file. */
+  readonly deadLetters: Readonly<Record<string, number>> | undefined
   /** undefined without a spool. */
   readonly spool: (SpoolStats & { readonly limitBytes: number }) | undefined
 }

@@ -1,9 +1,10 @@
 #!/bin/bash
-# make test: the checks, the unit tests here, and the others on a real kernel in a guest.
+# make test: the checks, the unit tests, real sinks here, and the others on a real kernel in a guest.
 #   KERNEL=6.12   kernel of the guest: 5.10, 6.1, 6.12 or 7.3
-#   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, integration, e2e, full
+#   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, host, integration, e2e, full
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
+#   KTRAIL_LONG=1: also what takes minutes with real sinks (test/integration-host)
 # Everything runs even when something fails; the last line is `N passed, N failed`, with `, N skipped` when some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
@@ -43,13 +44,13 @@ run() {
   echo "$code" >"$results/$name.code"
 }
 
-# tests NAME [guest options] -- FOLDER...: one run of `node --test`, in one guest boot.
+# tests NAME [--serial | guest options] -- FOLDER...: one run of `node --test`, here or in one guest boot.
 tests() {
-  local name=$1 guest=() folder found=()
+  local name=$1 guest=() serial=() folder found=()
   shift
   wanted "$name" || return 0
   while [ "$1" != -- ]; do
-    guest+=("$1")
+    if [ "$1" = --serial ]; then serial=(--test-concurrency=1); else guest+=("$1"); fi
     shift
   done
   shift
@@ -74,7 +75,7 @@ tests() {
     command=(env "KTRAIL_SEED=${KTRAIL_SEED:-}" "KTRAIL_FULL_HITS=${KTRAIL_FULL_HITS:-}" "${command[@]}")
     run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}"
   else
-    run "$name" "${command[@]}" "${found[@]}"
+    run "$name" "${command[@]}" "${serial[@]}" "${found[@]}"
   fi
 }
 
@@ -82,10 +83,12 @@ run 1-format npm run --silent format:check
 run 2-lint npm run --silent lint
 run 3-types npm run --silent types
 tests 4-unit -- test/unit
-tests 5-integration-e2e --cpus 2 --timeout 2700 -- test/integration test/e2e
+# Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
+tests 5-host --serial -- test/integration-host
+tests 6-integration-e2e --cpus 2 --timeout 2700 -- test/integration test/e2e
 # Full preemption is a choice at boot on kernels with PREEMPT_DYNAMIC; one kernel is enough to show it.
 if [ "$kernel" = 6.12 ]; then
-  tests 6-e2e-full --cpus 2 --timeout 900 --append preempt=full -- test/e2e-full
+  tests 7-e2e-full --cpus 2 --timeout 900 --append preempt=full -- test/e2e-full
 fi
 
 say "results (kernel $kernel)"

@@ -46,7 +46,7 @@ export function kafkaOptions(
       certFile: tls.cert_file,
       keyFile: tls.key_file,
       serverName: tls.server_name,
-      insecure: tls.insecure,
+      insecure: tls.insecure_skip_verify,
     },
     sasl: sasl && {
       mechanism: sasl.mechanism,

@@ -62,3 +62,13 @@ export const chain = {
   dead_letter: deadLetter.optional(),
   timeout: duration(1).prefault('10s').describe('Longest time one call to the sink may take.'),
 }
+
+/** The same for exporters that may take several requests for a batch. */
+export const chainOfRequests = {
+  ...chain,
+  timeout: duration(1)
+    .prefault('60s')
+    .describe(
+      'Longest time one batch may take. A batch may need several requests; request_timeout is for one of them.',
+    ),
+}

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { duration, formatDuration, size } from '../units.ts'
-import { chain } from './chain.ts'
+import { chainOfRequests } from './chain.ts'
+import { tlsKeys } from './tls.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -24,16 +25,7 @@ const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy)\}){1,249}$
 const path = z.string().min(1).optional()
 
 const tls = z
-  .strictObject({
-    ca_file: path.describe("PEM file of the authorities to trust instead of the system's."),
-    cert_file: path.describe("PEM file of the client's certificate, for brokers that ask for one."),
-    key_file: path.describe("PEM file of the client's private key."),
-    server_name: path.describe("Name to expect in a broker's certificate when it is not that of its address."),
-    insecure: z
-      .boolean()
-      .default(false)
-      .describe("Takes any certificate. For tests: anyone can then read along and answer in a broker's place."),
-  })
+  .strictObject(tlsKeys())
   .describe(
     "TLS to the brokers; none when this key is absent, {} for the system's authorities. The files are read at start, on " +
       'SIGHUP and when a broker refuses what was read.',
@@ -118,12 +110,7 @@ export const kafka = z
       ),
     tls: tls.optional(),
     sasl: sasl.optional(),
-    ...chain,
-    timeout: duration(1)
-      .prefault('60s')
-      .describe(
-        'Longest time one batch may take. A batch may need several requests; request_timeout is for one of them.',
-      ),
+    ...chainOfRequests,
   })
   .check((context) => {
     const { brokers, driver, idempotent, acks, request_timeout, timeout, tls: files, sasl: login } = context.value

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { duration, size } from '../units.ts'
-import { chain } from './chain.ts'
+import { chainOfRequests } from './chain.ts'
+import { tlsKeys } from './tls.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -31,34 +32,13 @@ const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, {
 const severityName = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
 
 const tls = z
-  .strictObject({
-    ca_file: z
-      .string()
-      .min(1)
-      .optional()
-      .describe(`PEM file of the authorities to trust instead of the system's. ${FROM_ENVIRONMENT} …CERTIFICATE.`),
-    cert_file: z
-      .string()
-      .min(1)
-      .optional()
-      .describe(`PEM file of the client's certificate. ${FROM_ENVIRONMENT} …CLIENT_CERTIFICATE.`),
-    key_file: z
-      .string()
-      .min(1)
-      .optional()
-      .describe(`PEM file of the client's private key. ${FROM_ENVIRONMENT} …CLIENT_KEY.`),
-    server_name: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("Name to expect in the server's certificate when it is not that of the endpoint."),
-    insecure_skip_verify: z
-      .boolean()
-      .default(false)
-      .describe(
-        "Takes any certificate of the server. For tests: anyone can then read along and answer in the sink's place.",
-      ),
-  })
+  .strictObject(
+    tlsKeys({
+      ca: ` ${FROM_ENVIRONMENT} …CERTIFICATE.`,
+      cert: ` ${FROM_ENVIRONMENT} …CLIENT_CERTIFICATE.`,
+      key: ` ${FROM_ENVIRONMENT} …CLIENT_KEY.`,
+    }),
+  )
   .prefault({})
   .describe('Certificates, for https endpoints. The files are read at start and again on SIGHUP.')
 
@@ -208,12 +188,7 @@ export const otlp = z
       .describe('Also the attribute event_name, for versions of Loki that leave out the field of that meaning.'),
     loki,
     concurrency,
-    ...chain,
-    timeout: duration(1)
-      .prefault('60s')
-      .describe(
-        'Longest time one batch may take. A batch may need several requests; request_timeout is for one of them.',
-      ),
+    ...chainOfRequests,
   })
   .check((context) => {
     const { endpoint, logs_endpoint, protocol, encoder } = context.value

@@ -28,18 +28,6 @@ export interface DeadLetterOptions {
   readonly maxQueuedBytes?: number
 }
 
-/** Events, but for `failures`. */
-export interface DeadLetterCounters {
-  /** Whose line is in the file. */
-  written: number
-  /** That are in no line: there was no room in memory, or the file failed until the end. */
-  unwritten: number
-  /** Of which the sink said only how many they were: a line in the file says the same. */
-  unnamed: number
-  /** Tries to write that failed. */
-  failures: number
-}
-
 const QUEUED_BYTES = 4 << 20
 /** Lines written in one call, at most. */
 const GROUP_LINES = 1000
@@ -49,7 +37,11 @@ const WARN_MS = 60_000
 const FSYNC_MS = 1000
 
 export class DeadLetterFile implements AsyncDisposable {
-  readonly counters: DeadLetterCounters = { written: 0, unwritten: 0, unnamed: 0, failures: 0 }
+  /**
+   * Events whose line is in the file; that are in no line, for want of room or because the file failed until the end; of
+   * which the sink said only how many; and tries to write that failed.
+   */
+  readonly counters = { written: 0, unwritten: 0, unnamed: 0, failures: 0 }
   readonly #options: DeadLetterOptions
   readonly #clock: Clock
   readonly #warnOut: (problem: ExportError) => void

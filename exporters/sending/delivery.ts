@@ -24,6 +24,8 @@ export interface DeadLetters {
   reopen(): Promise<void>
   /** Never throws and never waits: what it cannot keep it counts. */
   write(batch: Batch, refusals: readonly Refusal[]): void
+  /** By name; always the current values. */
+  readonly counters: Readonly<Record<string, number>>
   /** Writes what is pending and closes. */
   close(): Promise<void>
 }

@@ -137,6 +137,8 @@ export class Overflow {
     if (queue.events + this.#tail.events + count > maxEvents) return false
     this.#tail.add(held)
     this.#kick()
+    // Nobody else may look before the disk is tried again.
+    this.refill()
     return true
   }
 

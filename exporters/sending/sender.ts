@@ -186,6 +186,7 @@ export class Sender {
       queueLimitBytes: queue.maxBytes,
       queueLimitEvents: queue.maxEvents,
       oldestAgeMs: this.#oldestAgeMs(spool?.oldestMs),
+      deadLetters: this.#deps.deadLetters?.counters,
       spool: spool === undefined ? undefined : { ...spool, limitBytes: spoolLimitBytes },
     }
   }

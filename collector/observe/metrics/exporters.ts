@@ -30,6 +30,7 @@ export function addExporterMetrics(page: MetricsPage, sources: ExporterSources):
   )
   addBooks(page, sources.senders)
   addChain(page, sources.senders)
+  addDeadLetters(page, sources.senders)
 }
 
 function addBooks(page: MetricsPage, senders: ExporterSources['senders']): void {
@@ -107,6 +108,21 @@ function addBooks(page: MetricsPage, senders: ExporterSources['senders']): void 
       for (const [what, n] of Object.entries(exporter.counters ?? {})) put({ exporter: name, what }, n)
     }
   })
+}
+
+function addDeadLetters(page: MetricsPage, senders: ExporterSources['senders']): void {
+  page.counter(
+    `${PREFIX}_dead_letters_total`,
+    'What became of events that the sink refused for good: written, unwritten, or unnamed where the sink told only how many; ' +
+      'and failures to write.',
+    ['exporter', 'what'],
+    (put) => {
+      for (const sender of senders()) {
+        for (const [what, n] of Object.entries(sender.stats().deadLetters ?? {}))
+          put({ exporter: sender.name, what }, n)
+      }
+    },
+  )
 }
 
 function addChain(page: MetricsPage, senders: ExporterSources['senders']): void {

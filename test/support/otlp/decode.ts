@@ -199,3 +199,9 @@ export function seqOf(record: LogRecord): number {
   if (text === '' || !Number.isSafeInteger(seq)) throw new Error(`not a uid: "${text}"`)
   return seq
 }
+
+/** The body of a record, which must be a text. */
+export function bodyOf({ body }: LogRecord): string {
+  if (body === undefined || !('stringValue' in body)) throw new Error('a record without a text as its body')
+  return String(body.stringValue)
+}

@@ -59,12 +59,12 @@ describe('type: kafka', () => {
     ['a template', 'brokers: [a:1], topic: "x.{policy}-{event_type}"', (of) => of.topic, 'x.{policy}-{event_type}'],
     ['the other driver', `${NEEDED}, driver: platformatic`, (of) => of.driver, 'platformatic'],
     ['no key', `${NEEDED}, key: none`, (of) => of.key, 'none'],
-    ['TLS with the authorities of the system', `${NEEDED}, tls: {}`, (of) => of.tls, { insecure: false }],
+    ['TLS with the authorities of the system', `${NEEDED}, tls: {}`, (of) => of.tls, { insecure_skip_verify: false }],
     [
       'certificates',
       `${NEEDED}, tls: { ca_file: /a, cert_file: /b, key_file: /c, server_name: d }`,
       (of) => of.tls,
-      { ca_file: '/a', cert_file: '/b', key_file: '/c', server_name: 'd', insecure: false },
+      { ca_file: '/a', cert_file: '/b', key_file: '/c', server_name: 'd', insecure_skip_verify: false },
     ],
     [
       'a password from a file, without its line feed',

@@ -53,7 +53,7 @@ const ROWS: ReadonlyArray<readonly [keys: string, want: Partial<KafkaOptions>]> 
   ['request_timeout: 5s', { requestTimeoutMs: 5000 }],
   ['max_request_size: 2MiB', { maxRequestBytes: 2 << 20 }],
   [
-    'tls: { ca_file: /a, cert_file: /b, key_file: /c, server_name: d, insecure: true }',
+    'tls: { ca_file: /a, cert_file: /b, key_file: /c, server_name: d, insecure_skip_verify: true }',
     { tls: { caFile: '/a', certFile: '/b', keyFile: '/c', serverName: 'd', insecure: true } },
   ],
   [

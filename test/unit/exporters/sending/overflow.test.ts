@@ -193,6 +193,25 @@ test('overflow: a disk that fails is gone round, in order, and said', async () =
   assert.equal(sender.imbalance(), 0)
 })
 
+test('overflow: events that come while a failing disk is left in peace do not wait for the next look at it', async () => {
+  const rig = new Rig({ ...BASE, spoolUse: 'always' })
+  const { answer, open } = gate()
+  let answered = 0
+  const sender = await rig.start((...args) => (answered++ < 1 ? answer(...args) : { status: 'delivered' }))
+  offer(sender, 0, 8)
+  await rig.run()
+  rig.disk.faults.write = 1
+  offer(sender, 8, 12)
+  await rig.run(20)
+  open({ status: 'delivered' })
+  await rig.run(100)
+  assert.deepEqual(rig.exporter.ids, numbers(0, 12))
+  offer(sender, 12, 16)
+  await rig.run(100)
+  assert.deepEqual(rig.exporter.ids, numbers(0, 16))
+  assert.equal(sender.imbalance(), 0)
+})
+
 test('overflow: when neither disk nor memory takes more, what is dropped is counted by its cause', async () => {
   const rig = new Rig()
   const sender = await rig.start(() => retryable())

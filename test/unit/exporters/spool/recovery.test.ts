@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { encodeCursor } from '../../../../exporters/spool/format.ts'
+import { encodeCursor, encodeHeader } from '../../../../exporters/spool/format.ts'
 import { copy, list, repair, verify } from '../../../../exporters/spool/inspect.ts'
 import type { Verdict } from '../../../../exporters/spool/inspect.ts'
 import type { RecoveryReport } from '../../../../exporters/spool/recovery.ts'
@@ -255,4 +255,18 @@ test('spool inspect: repair cuts and quarantines, but not beside a running agent
   const report = await repair(DIR, bench.disk.files, 5)
   assert.deepEqual([report.tornBytes, report.quarantined], [5, ['00000002.seg: no valid frame in it']])
   assert.ok(bench.disk.paths.includes(`${DIR}/quarantine/5-00000002.seg`))
+})
+
+test('recovery: a segment given up for a later one does not come back', async () => {
+  const bench = await written()
+  const base = 9
+  const header = { number: 5, createdMs: 0, base, salt: 5, firstMark: base, previousMark: 0, epoch: 'e' }
+  // What was written anew into it after a failed sync did not reach the disk.
+  bench.disk.put(seg(5), Buffer.concat([encodeHeader(header), Buffer.alloc(100)]))
+  const spool = await bench.open()
+  assert.equal(spool.recovery.spent, 2)
+  assert.deepEqual(await drain(spool), numbers(0, base))
+  assert.deepEqual(bench.segments(), [seg(1), seg(2), seg(3)])
+  bench.disk.restart(false)
+  assert.deepEqual(bench.segments(), [seg(1), seg(2), seg(3)])
 })

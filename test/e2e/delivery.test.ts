@@ -1,0 +1,96 @@
+/** From the kernel to a sink that is down, over the death of the agent: what the file has, the sink gets, in order. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { bodyOf } from '../support/otlp/decode.ts'
+import { FakeSink, OK } from '../support/otlp/server.ts'
+import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
+import { burst, report, target } from './support/faults.ts'
+import { fileHook, path, policy } from './support/policy.ts'
+import { until } from './support/wait.ts'
+
+const skip = cannotRun()
+if (skip !== false) console.log(`delivery: skipped: ${skip}`)
+
+const HITS = 2000
+
+/** JSON lines in the bodies of what a sink has taken so far. */
+function bodies(sink: FakeSink, taken: ReadonlySet<number>): string[] {
+  return sink.requests.flatMap((request, i) => (taken.has(i) ? request.logs().records.map(bodyOf) : []))
+}
+
+describe('delivery', { skip }, () => {
+  it('a sink that was down gets every event once, in order, also those of an agent that was killed', async () => {
+    const { folder, file } = target()
+    const taken = new Set<number>()
+    let up = false
+    await using sink = await FakeSink.start((_, call) => {
+      if (!up) return { status: 503 }
+      taken.add(call)
+      return OK
+    })
+    const spool = freshFolder('spool')
+    const otlp = {
+      type: 'otlp',
+      logs_endpoint: sink.url,
+      concurrency: { max: 1 },
+      retry: { initial: '50ms', max: '500ms' },
+      spool: { dir: spool, min_free: '1MiB' },
+    }
+    const policies = { 'p.yaml': policy('watched', [fileHook([path('Prefix', folder)])]) }
+
+    await using first = await TestAgent.start({ policies, exporters: { sink: otlp } })
+    await burst(['pread', file, HITS, 1])
+    await first.settled()
+    const lines = first.texts().length
+    await first.until('all of it to be in the spool', async () => {
+      const metrics = await first.metrics()
+      const held = metrics.sum('ktrail_spool_events', { exporter: 'sink' })
+      return held === metrics.sum('ktrail_exporter_accepted_events_total', { exporter: 'sink' }) && held >= lines
+    })
+    assert.equal((await first.metrics()).sum('ktrail_accounting_imbalance_events'), 0)
+    assert.equal((await first.get('/readyz')).status, 200)
+    const expected = [...first.texts()]
+    assert.ok(expected.length >= HITS)
+    await first.kill()
+
+    up = true
+    await using second = await TestAgent.start({ policies, exporters: { sink: otlp } })
+    await burst(['pread', file, 100, 1])
+    await second.settled()
+    await second.until('the sink to have what both agents saw', () => {
+      return bodies(sink, taken).length >= expected.length + second.texts().length
+    })
+    const got = bodies(sink, taken)
+    assert.deepEqual(got.slice(0, expected.length), expected)
+    assert.deepEqual(got.slice(expected.length), [...second.texts()].slice(0, got.length - expected.length))
+    const metrics = await second.metrics()
+    assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)
+    assert.equal(metrics.sum('ktrail_exporter_dropped_events_total'), 0)
+    report('delivery', { 'events over the kill': expected.length, after: got.length - expected.length })
+    assert.deepEqual(sink.failures, [])
+  })
+
+  it('a stop with the sink down is quick, says nothing was lost, and leaves all in the spool', async () => {
+    const { folder, file } = target()
+    const spool = freshFolder('spool')
+    await using sink = await FakeSink.start(() => ({ status: 503 }))
+    const otlp = { type: 'otlp', logs_endpoint: sink.url, spool: { dir: spool, min_free: '1MiB' } }
+    const agent = await TestAgent.start({
+      policies: { 'p.yaml': policy('watched', [fileHook([path('Prefix', folder)])]) },
+      exporters: { sink: otlp },
+      config: { shutdown: { grace: '60s' } },
+    })
+    await burst(['pread', file, 200, 1])
+    await agent.settled()
+    await until('the sink to have been asked', () => sink.requests.length > 0)
+    const before = performance.now()
+    const { code } = await agent.stop()
+    const ms = performance.now() - before
+    assert.equal(code, 0)
+    assert.ok(ms < 30_000, `took ${ms} ms`)
+    const written = agent.texts().length
+    await using next = await TestAgent.start({ exporters: { sink: otlp } })
+    const accepted = (await next.metrics()).sum('ktrail_spool_events', { exporter: 'sink' })
+    assert.ok(accepted >= written, `${written} lines in the file, ${accepted} events in the spool`)
+  })
+})

@@ -4,6 +4,7 @@ export KERNEL
 SETUP := deploy/setup
 RUNS ?= 1000000
 SEED ?= 1
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
 
@@ -28,6 +29,9 @@ faults: build ## real sinks, the long way: 200 kills, brokers moved under load (
 check: build ## format, lint, types, unit tests
 	@$(SETUP)/with-node.sh npm run --silent check
 
+soak: build ## half an hour at 5,000 events/s with one sink down half of the time: MINUTES=30
+	@$(SETUP)/with-node.sh node test/soak/soak.ts --minutes $(MINUTES)
+
 bench: build ## measure, and print JSON
 	@$(SETUP)/bench.sh
 
@@ -38,4 +42,4 @@ simulate: build ## a million lives of spool and sending chain: RUNS=1000000 SEED
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run test full faults check bench simulate clean
+.PHONY: help build run test full faults check soak bench simulate clean

@@ -44,6 +44,9 @@ read_suite() {
   lines+=$archive
   [ -n "$lines" ] || die 'no Debian archive among the apt sources of this machine: expected one with this release and "main"'
   mkdir -p "$APT/lists/partial" "$APT/state" "$APT/cache/archives/partial"
+  # The folder is one for all: others wait until this process ends.
+  exec 6>"$APT/lock"
+  flock 6
   : >"$APT/status"
   printf '%s' "$lines" >"$APT/suites.list"
   # No Contents, icons and translations: only the package lists.

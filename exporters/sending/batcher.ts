@@ -99,6 +99,9 @@ export class Batcher {
     const { waitingEvents, waitingBytes } = this.#queue
     const { maxEvents, maxBytes } = this.#options
     if (this.#ended || this.#hurry || waitingEvents >= maxEvents || waitingBytes >= maxBytes) return true
-    return waitingEvents === 0 && (this.overflow?.spooled ?? 0) >= maxEvents
+    const { overflow } = this
+    if (overflow === undefined || waitingEvents > 0) return false
+    // A spool that is not the way of all events is emptied at once, however little it holds: memory is the shorter way.
+    return overflow.spooled >= maxEvents || (overflow.readable && !overflow.always)
   }
 }

@@ -5,7 +5,7 @@
 import type { DropReason, Encoded } from '../exporter.ts'
 import type { BookKeeper } from './books.ts'
 import type { Clock } from './clock.ts'
-import { batchOf } from './encoded.ts'
+import { batchOf, spanOf } from './encoded.ts'
 import type { WhenFull } from './options.ts'
 import type { Overflow } from './overflow.ts'
 import type { Held, Queue } from './queue.ts'
@@ -37,7 +37,7 @@ export class Intake {
       this.#outside.push(part)
       return
     }
-    if (!this.#queue.admits(part)) return this.#books.drop('queue_full', part.count)
+    if (!this.#queue.admits(part)) return this.#dropAs('queue_full', part)
     if (this.#push(part)) return
     switch (this.#whenFull) {
       case 'block':
@@ -69,10 +69,10 @@ export class Intake {
   /** Drops whatever waits, outside, in the queue and on the way to the spool. */
   dropAll(reason: DropReason): void {
     for (let part = this.#queue.dropOldest(); part !== undefined; part = this.#queue.dropOldest()) {
-      this.#books.drop(reason, part.count)
+      this.#dropAs(reason, part)
     }
     this.overflow?.abandon(reason)
-    for (const part of this.#outside.splice(0)) this.#books.drop(reason, part.count)
+    for (const part of this.#outside.splice(0)) this.#dropAs(reason, part)
     this.#release()
   }
 
@@ -102,7 +102,11 @@ export class Intake {
   }
 
   #drop(part: Encoded): void {
-    this.#books.drop(this.overflow?.fullReason ?? 'queue_full', part.count)
+    this.#dropAs(this.overflow?.fullReason ?? 'queue_full', part)
+  }
+
+  #dropAs(reason: DropReason, part: Encoded): void {
+    this.#books.drop(reason, part.count, spanOf({ parts: [part] }))
   }
 
   #release(): void {

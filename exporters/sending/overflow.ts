@@ -82,7 +82,12 @@ export class Overflow {
 
   /** New events must come here, not into the queue. */
   get active(): boolean {
-    return this.#options.always || this.sinkFails || !this.#tail.isEmpty || this.readable
+    return this.always || this.sinkFails || !this.#tail.isEmpty || this.readable
+  }
+
+  /** Nothing goes through the queue. */
+  get always(): boolean {
+    return this.#options.always
   }
 
   /** Events in the spool that are in no flight. */

@@ -74,7 +74,7 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
     if (typeof tail !== 'string') {
       tornBytes += tail.tornBytes
       end = tail.end
-      if (end === last.header.base) superseded.push(last)
+      if (end === last.header.base && (await cutBehind(kept.at(-2), end, files))) superseded.push(last)
       break
     }
     await aside(segmentName(last.header.number), tail)
@@ -184,6 +184,30 @@ async function segmentOf(file: SpoolFile, path: string, number: number): Promise
   if (header === undefined) return got < FIRST_FRAME ? size : 'both copies of the header are damaged'
   if (header.number !== number) return `the header says segment ${header.number}`
   return { header, path, bytes: Math.max(size, FIRST_FRAME), writtenMs: mtimeMs, lastMark: 0 }
+}
+
+/**
+ * Makes sure that a segment ends at this position, also after a power cut: what it has behind it was written anew in a later
+ * one, and must not come back when that one goes because nothing of it is left. False when the disk is in no state for it.
+ */
+async function cutBehind(segment: Segment | undefined, limit: number, files: SpoolFiles): Promise<boolean> {
+  if (segment === undefined) return true
+  const size = segment.bytes
+  const done = withFile(
+    files,
+    segment.path,
+    async (file) => {
+      for await (const { seq, offset } of framesOf(file, segment, size)) {
+        if (seq < limit) continue
+        await file.truncate(offset)
+        await file.sync()
+        segment.bytes = offset
+        return
+      }
+    },
+    'write',
+  )
+  return (await ignoring(done)) === ''
 }
 
 /** Finds where the last segment ends and cuts off what is torn there. */

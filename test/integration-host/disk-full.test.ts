@@ -19,7 +19,7 @@ const QUEUE_EVENTS = 2000
 const DEADLINE_MS = 30_000
 const MIB = 1 << 20
 /** A segment, and what is written between two looks at how much is free. */
-const SLACK = 256 << 10
+const SLACK = 512 << 10
 
 const CASES = [
   { name: 'overflow, to the last byte', use: 'overflow', minFree: 0 },
@@ -71,16 +71,18 @@ for (const { name, use, minFree } of CASES) {
     assert.equal(now().books.state, 'retrying')
     assert.ok(small.freeBytes < minFree + SLACK, `${small.freeBytes} bytes are free`)
     assert.ok(small.freeBytes >= minFree - SLACK, `${small.freeBytes} bytes are left of the reserve`)
-    assert.ok(now().books.queueEvents > QUEUE_EVENTS / 2, 'memory is not used')
+    // At a reserve the oldest give way on the disk; a disk that is full keeps them, and memory keeps what comes then.
+    if (minFree === 0) assert.ok(now().books.queueEvents > QUEUE_EVENTS / 2, 'memory is not used')
     const firstDrops = dropped()
     await sinkReturns()
-    await until('the spool is empty', () => spoolOf(now()).settled === spoolOf(now()).end)
+    if (use === 'overflow') await until('all goes by memory again', () => spoolOf(now()).settled === spoolOf(now()).end)
 
     small.fill()
     const drops = dropped()
     await oneMore('events pass by memory while others fill the disk', delivered, 5000)
     assert.equal(dropped(), drops, 'a full disk costs events although the sink takes them')
-    assert.equal(small.freeBytes < SLACK, true)
+    // What the spool has given back meanwhile they take as well.
+    small.fill()
     away = true
     await oneMore('memory is full too', dropped, 500)
     await sinkReturns()
@@ -123,7 +125,7 @@ function spoolOf(report: ExporterReport | undefined): NonNullable<ExporterReport
 
 function yamlOf(url: string, dir: string, use: string, minFree: number): string {
   const chain = `batch: { max_events: 500, max_wait: 20ms }, queue: { max_events: ${QUEUE_EVENTS} }, retry: { initial: 20ms, max: 200ms }`
-  const spool = `{ use: ${use}, dir: "${dir}", min_free: ${minFree}B, max_size: 64MiB, segment_size: 64KiB, fsync: 50ms }`
+  const spool = `{ use: ${use}, dir: "${dir}", min_free: ${minFree}B, max_size: 64MiB, segment_size: 256KiB, fsync: 50ms }`
   const otlp = `type: otlp, logs_endpoint: "${url}", compression: none, body: none, concurrency: { max: 1 }`
   return `exporters: { sink: { ${otlp}, ${chain}, spool: ${spool} } }\n`
 }

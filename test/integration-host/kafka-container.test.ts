@@ -1,98 +1,65 @@
 /**
- * The same exporter against the official Apache Kafka image by testcontainers, where a docker daemon and an image
- * registry can be reached. The broker by jar in kafka.test.ts runs in any case.
+ * From the YAML of a config to Apache Kafka in a container, by either driver, while the broker freezes and dies. Kafka's own
+ * console consumer reads back. The brokers by jar in kafka*.test.ts run in any case.
  */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
-import { test } from 'node:test'
-import kafkajs from 'kafkajs'
-import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
-import type { StartedTestContainer } from 'testcontainers'
-import { KafkaExporter } from '../../exporters/kafka/exporter.ts'
-import { DEFAULT_KAFKA_OPTIONS } from '../../exporters/kafka/options.ts'
-import type { DriverName } from '../../exporters/kafka/options.ts'
-import { batchOf } from '../../exporters/sending/encoded.ts'
-import { describedParts, NODE_NAME } from '../support/kafka/events.ts'
-import { KAFKA_VERSION } from '../support/kafka/jars.ts'
+import { after, test } from 'node:test'
+import { findEngine } from '../support/containers/engine.ts'
+import { kafkaImage, startKafka } from '../support/containers/kafka.ts'
+import { EPOCH, Pipeline } from '../support/containers/pipeline.ts'
+import { eventOf } from '../support/kafka/events.ts'
+import { kafkaJars } from '../support/kafka/jars.ts'
+import { readTopic } from '../support/kafka/read-topic.ts'
+import { reconcile } from '../support/kafka/reconcile.ts'
+import { DRIVERS } from '../support/kafka/rig.ts'
 import { Topics } from '../support/kafka/topics.ts'
 
-const IMAGE = `apache/kafka:${KAFKA_VERSION}`
-const START_MS = 120_000
 const EVENTS = 5000
-const DRIVERS: readonly DriverName[] = ['kafkajs', 'platformatic']
 
-const first = (error: unknown): string => String(error).split('\n')[0] ?? ''
-
-/** The container and its address, or why there is none. */
-async function startKafka(): Promise<{ container: StartedTestContainer; broker: string } | { missing: string }> {
-  try {
-    await getContainerRuntimeClient()
-  } catch (error) {
-    return { missing: `no docker daemon: ${first(error)}` }
-  }
-  // The broker must be told its outer port before it starts.
-  const port = await freePort()
-  const broker = `127.0.0.1:${port}`
-  const settings = {
-    KAFKA_NODE_ID: '1',
-    KAFKA_PROCESS_ROLES: 'broker,controller',
-    KAFKA_LISTENERS: 'PLAINTEXT://:9092,CONTROLLER://:9093',
-    KAFKA_ADVERTISED_LISTENERS: `PLAINTEXT://${broker}`,
-    KAFKA_CONTROLLER_LISTENER_NAMES: 'CONTROLLER',
-    KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
-    KAFKA_CONTROLLER_QUORUM_VOTERS: '1@localhost:9093',
-    KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: '1',
-    KAFKA_AUTO_CREATE_TOPICS_ENABLE: 'false',
-  }
-  try {
-    const container = await new GenericContainer(IMAGE)
-      .withEnvironment(settings)
-      .withExposedPorts({ container: 9092, host: port })
-      .withWaitStrategy(Wait.forLogMessage(/Kafka Server started/))
-      .withStartupTimeout(START_MS)
-      .start()
-    return { container, broker }
-  } catch (error) {
-    if (!/pull|manifest|registry|not found|no such image|lookup|i\/o timeout/i.test(String(error))) throw error
-    return { missing: `cannot pull ${IMAGE}: ${first(error)}` }
-  }
-}
-
-test('kafka: events arrive in the official image, by either driver', async (t) => {
-  const started = await startKafka()
-  if ('missing' in started) return t.skip(started.missing)
-  try {
-    const topics = new Topics([started.broker])
-    for (const driver of DRIVERS) {
-      await topics.create(driver, 1)
-      const names = { brokers: [started.broker], topic: driver, nodeName: NODE_NAME, epoch: 'e', driver }
-      await using exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names })
-      await exporter.start()
-      const outcome = await exporter.send(batchOf(describedParts(0, EVENTS)), AbortSignal.timeout(60_000))
-      assert.deepEqual(outcome, { status: 'delivered' })
-      assert.equal(await endOffset(started.broker, driver), EVENTS)
-    }
-  } finally {
-    await started.container.stop()
-  }
+// It reads the topic back, in any case.
+const jars = await kafkaJars()
+const found = 'missing' in jars ? jars : await findEngine()
+after(async () => {
+  if ('engine' in found) await found.engine[Symbol.asyncDispose]()
 })
 
-async function endOffset(broker: string, topic: string): Promise<number> {
-  const admin = new kafkajs.Kafka({ brokers: [broker] }).admin()
-  await admin.connect()
-  try {
-    return Number((await admin.fetchTopicOffsets(topic))[0]?.high)
-  } finally {
-    await admin.disconnect()
-  }
-}
+test(`kafka container: paused once, killed once, ${EVENTS} of ${EVENTS} arrive by either driver`, async (t) => {
+  if ('missing' in jars) return t.skip(jars.missing)
+  if ('missing' in found) return t.skip(found.missing)
+  const { engine } = found
+  const chosen = await kafkaImage(engine, jars.folder)
+  if ('missing' in chosen) return t.skip(chosen.missing)
+  await using kafka = await startKafka(engine, chosen.image)
+  const topics = new Topics([kafka.address])
+  for (const driver of DRIVERS) await topics.create(driver, 3)
+  const exporters = DRIVERS.map(
+    (driver) => `
+  ${driver}: { type: kafka, driver: ${driver}, brokers: ["${kafka.address}"], topic: ${driver}, key: exec_id,
+    queue: { when_full: block }, request_timeout: 2s, timeout: 10s, retry: { initial: 100ms, max: 1s } }`,
+  )
+  await using pipeline = await Pipeline.start(`exporters:${exporters.join('')}\n`, eventOf)
 
-function freePort(): Promise<number> {
-  const server = createServer()
-  return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
-}
+  await pipeline.publish(0, 1000)
+  await pipeline.delivered(1000)
+  await kafka.pause()
+  await pipeline.publish(1000, 2000)
+  await pipeline.noticed()
+  await kafka.resume()
+  await pipeline.delivered(2000)
+  await pipeline.publish(2000, 3000)
+  await kafka.kill()
+  await pipeline.publish(3000, EVENTS)
+  await pipeline.noticed()
+  await kafka.restart()
+  await pipeline.delivered(EVENTS)
+  await pipeline.stop(EVENTS)
+
+  const read = await Promise.all(DRIVERS.map((driver) => readTopic(jars.folder, [kafka.address], driver)))
+  for (const [i, records] of read.entries()) {
+    const again = reconcile(records, { [EPOCH]: EVENTS })
+    const possible = pipeline.senders[i]?.exporter.counters?.['duplicates_possible'] ?? 0
+    const counts = `${EVENTS} of ${EVENTS} arrived, ${again} again of ${possible} foreseen`
+    t.diagnostic(`${chosen.image}, ${DRIVERS[i]}: ${counts}`)
+    assert.ok(again <= possible, counts)
+  }
+})

@@ -138,7 +138,7 @@ function yamlOf(run: number, [always, overflow, wide]: readonly string[], dir: s
   return `
 exporters:
   always: { ${otlp}, logs_endpoint: "${always}", concurrency: { max: 1 }, spool: { use: always, ${spool} } }
-  overflow: { ${otlp}, logs_endpoint: "${overflow}", concurrency: { max: 1 }, queue: { max_events: 2000 }, spool: { ${spool} } }
+  overflow: { ${otlp}, logs_endpoint: "${overflow}", concurrency: { max: 1 }, queue: { max_events: 4000 }, spool: { ${spool} } }
   wide: { ${otlp}, logs_endpoint: "${wide}", spool: { use: always, fsync: batch, ${spool} } }
   filed: { type: file, path: "${dir}/filed.jsonl", rotate: { max_size: 1GiB }, ${chain}, spool: { use: always, ${spool} } }
   plain: { type: file, path: "${dir}/plain.jsonl", rotate: { max_size: 1GiB }, fsync: batch, ${chain} }

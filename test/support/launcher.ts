@@ -13,11 +13,12 @@ export interface Launch {
 /** Throws when the launcher is not what this reads. */
 export function launchOf(text: string = readFileSync(LAUNCHER, 'utf8')): Launch {
   const flags = /^exec "\$node" (--[^"]*) "/m.exec(text)?.[1]
-  const threshold = /^export MALLOC_MMAP_THRESHOLD_=\$\{MALLOC_MMAP_THRESHOLD_:-(\d+)\}$/m.exec(text)?.[1]
-  if (flags === undefined || threshold === undefined) {
+  const found = text.matchAll(/^export (MALLOC_[A-Z_]+)=\$\{\1:-(\d+)\}$/gm)
+  const env = Object.fromEntries([...found].map(([, name = '', value = '']) => [name, value]))
+  if (flags === undefined || env['MALLOC_MMAP_THRESHOLD_'] === undefined) {
     throw new Error(
-      'ktrail: expected a line `exec "$node" --FLAG… "…"` and one that exports MALLOC_MMAP_THRESHOLD_; update launcher.ts',
+      'ktrail: expected a line `exec "$node" --FLAG… "…"` and some that export MALLOC_…; update launcher.ts',
     )
   }
-  return { flags: flags.split(' '), env: { MALLOC_MMAP_THRESHOLD_: threshold } }
+  return { flags: flags.split(' '), env }
 }

@@ -48,7 +48,7 @@ class Player {
 
   static async start(way: Way): Promise<Player> {
     const { flags, env } = launchOf()
-    const child = fork(CHILD, [JSON.stringify(way)], { execArgv: [...flags], env: { ...process.env, ...env } })
+    const child = fork(CHILD, [JSON.stringify(way)], { execArgv: [...flags], env: { ...env, ...process.env } })
     const player = new Player(child)
     await player.#hear()
     return player

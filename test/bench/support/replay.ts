@@ -56,17 +56,22 @@ export class Line {
   }
 }
 
-/** A ring that holds the recording `rounds` times. `onRound` is called at the end of each. */
+/**
+ * A ring that holds the recording `rounds` times. `onRound` is called at the end of each. `due` is asked before each read how
+ * many records there are by now; all when absent.
+ */
 export class RecordedRing implements RingReader {
   readonly #bytes: Buffer
   readonly #onRound: () => void
+  readonly #due: () => number
   #at = 0
   #rounds: number
 
-  constructor(bytes: Buffer, rounds: number, onRound: () => void) {
+  constructor(bytes: Buffer, rounds: number, onRound: () => void, due: () => number = () => Infinity) {
     this.#bytes = bytes
     this.#rounds = rounds
     this.#onRound = onRound
+    this.#due = due
   }
 
   read(into: Uint8Array): number {
@@ -76,8 +81,9 @@ export class RecordedRing implements RingReader {
       this.#at = 0
     }
     if (this.#rounds <= 0) return 0
+    const most = Math.min(this.#bytes.length, this.#at + into.length - LARGEST_RECORD + 1)
     let end = this.#at
-    while (end < this.#bytes.length && end - this.#at <= into.length - LARGEST_RECORD) end = this.#next(end)
+    for (let left = this.#due(); left > 0 && end < most; left--) end = this.#next(end)
     into.set(this.#bytes.subarray(this.#at, end))
     const length = end - this.#at
     this.#at = end

@@ -18,7 +18,7 @@ import { FakeClock, settle } from '../../unit/exporters/support/fake-clock.ts'
 import { describedLines } from '../../unit/exporters/support/lines.ts'
 import { Disk, NO_FAULTS } from '../spool/disk.ts'
 import { Seeded } from '../spool/random.ts'
-import { Sink, SinkExporter } from './sink.ts'
+import { REFUSALS, Sink, SinkExporter } from './sink.ts'
 import type { Mood } from './sink.ts'
 
 /** What a run went through, so that a script can show that the faults really happened. */
@@ -62,9 +62,13 @@ class Life {
   readonly #limited: boolean
   readonly #trace: (line: string) => void
   #written: Written[] = []
+  /** With those whose places are not known for sure any more: a loss may be about them. */
+  readonly #everWritten: Written[] = []
   readonly #losses: Loss[] = []
   /** Ids in losses that were told. */
   readonly #told = new Set<number>()
+  /** Ids that were given up for want of room or time. A power cut may undo that for what a full disk had refused. */
+  readonly #dropped = new Set<number>()
   #run: Run | undefined
   #nextId = 0
   #damagedEnds = false
@@ -130,6 +134,10 @@ class Life {
     const sender = new Sender('sim', exporter, this.#options, {
       clock,
       random: this.#random.next,
+      onLost: ({ reason, firstSeq, lastSeq }) => {
+        if (REFUSALS.has(reason)) return
+        for (let id = firstSeq; id <= lastSeq; id++) this.#dropped.add(id)
+      },
       openSpool: async (onLoss) => {
         const opened = await openSpool(this.#spoolOptions(), {
           files: this.#disk.files,
@@ -144,6 +152,9 @@ class Life {
         const { tornBytes, quarantined, cursor } = opened.recovery
         if (tornBytes > 0 || quarantined.length > 0 || cursor === 'corrupt') this.#damagedEnds = true
         spool = opened
+        this.#trace(
+          `recovery ${JSON.stringify(opened.recovery)} injected ${this.#disk.injected} reads ${this.#disk.injectedReads} flips ${this.#facts.flips}`,
+        )
         this.#watch(opened)
         return opened
       },
@@ -186,7 +197,9 @@ class Life {
       if (this.#run?.spool() !== spool) return result
       let from = result.from
       for (const { count, first } of result.status === 'written' ? frames : frames.slice(0, result.frames)) {
-        this.#written.push({ first, count, from, safe: false })
+        const written = { first, count, from, safe: false }
+        this.#written.push(written)
+        this.#everWritten.push(written)
         from += count
       }
       this.#trace(
@@ -309,12 +322,12 @@ class Life {
     }
   }
 
-  /** Notes which events the losses of this run are about. Positions mean nothing any more after a crash. */
+  /** Notes which events the losses told so far are about. */
   #noteTold(): void {
     for (const { marks } of this.#losses) {
       for (let id = marks?.first ?? 0; id <= (marks?.last ?? -1); id++) this.#told.add(id)
     }
-    for (const { first, count, from } of this.#written) {
+    for (const { first, count, from } of this.#everWritten) {
       for (const loss of this.#losses) {
         for (let at = Math.max(from, loss.from); at < Math.min(from + count, loss.to); at++)
           this.#told.add(first + at - from)
@@ -326,7 +339,7 @@ class Life {
     let last = -1
     for (const id of this.#sink.seen) {
       // Given up because the device refused to be read, then found again by the next run.
-      if (this.#told.has(id)) continue
+      if (this.#told.has(id) || this.#dropped.has(id)) continue
       if (id < last) throw new Error(`event ${id} was first seen after ${last}`)
       last = id
     }

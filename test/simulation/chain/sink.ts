@@ -4,6 +4,9 @@ import type { Clock } from '../../../exporters/sending/clock.ts'
 import { idsOf } from '../../unit/exporters/support/lines.ts'
 import type { Seeded } from '../spool/random.ts'
 
+/** Why it refuses. */
+export const REFUSALS: ReadonlySet<string> = new Set(['odd', 'bad'])
+
 export type Mood = 'healthy' | 'slow' | 'down' | 'mixed' | 'needs_person' | 'silent'
 
 /** What is on the other side of the network; survives every crash of the agent. */

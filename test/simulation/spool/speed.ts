@@ -2,20 +2,19 @@
  * How fast the spool is on this disk: `node test/simulation/spool/speed.ts [FOLDER]`, one JSON line each.
  *
  * - frames of 250 events of 1,000 bytes appended, and read back and acked at the same time;
- * - a start with 10 GiB: sparse segments with a real header and a real first frame, the last one full of frames.
+ * - a start with 10 GiB.
  */
-import { closeSync, fdatasyncSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { systemClock } from '../../../exporters/sending/clock.ts'
 import { systemSpoolFiles } from '../../../exporters/spool/files.ts'
-import { encodeFrameHead, encodeHeader, FIRST_FRAME, FRAME_HEAD, segmentName } from '../../../exporters/spool/format.ts'
 import { openSpool } from '../../../exporters/spool/spool.ts'
 import type { Spool } from '../../../exporters/spool/spool.ts'
+import { makeLargeSpool } from '../../support/delivery/large-spool.ts'
 
 const EVENTS = 250
 const FRAMES = 8000
-const SEGMENT = 16 << 20
 const root = mkdtempSync(path.join(process.argv[2] ?? tmpdir(), 'spool-speed-'))
 try {
   await flow()
@@ -73,27 +72,7 @@ async function flow(): Promise<void> {
 
 async function start(): Promise<void> {
   const dir = path.join(root, 'start')
-  mkdirSync(dir)
-  const payload = Buffer.alloc(EVENTS * 1000, 'x')
-  const segments = 640
-  const perSegment = Math.floor((SEGMENT - FIRST_FRAME) / (FRAME_HEAD + payload.length))
-  for (let number = 1; number <= segments; number++) {
-    const fd = openSync(path.join(dir, segmentName(number)), 'wx', 0o600)
-    const base = (number - 1) * perSegment * EVENTS
-    writeSync(
-      fd,
-      encodeHeader({ number, createdMs: Date.now(), base, salt: number, firstMark: base, previousMark: 0, epoch: '' }),
-    )
-    for (let i = 0; i < (number === segments ? perSegment : 1); i++) {
-      const place = { seq: base + i * EVENTS, count: EVENTS, first: 0, last: 0 }
-      writeSync(fd, encodeFrameHead(place, [payload], number))
-      writeSync(fd, payload)
-    }
-    ftruncateSync(fd, SEGMENT)
-    // As a start finds them; what is still dirty the start itself would sync.
-    fdatasyncSync(fd)
-    closeSync(fd)
-  }
+  makeLargeSpool(dir, 10)
   global.gc?.()
   const before = process.memoryUsage()
   const started = performance.now()

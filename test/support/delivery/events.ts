@@ -21,7 +21,8 @@ export function numbersIn(lines: string): number[] {
   return lines.slice(0, -1).split('\n').map(numberIn)
 }
 
-function numberIn(line: string): number {
+/** Number of one JSON line. */
+export function numberIn(line: string): number {
   const found = PATH.exec(line)?.[1]
   if (found === undefined || !line.startsWith('{') || !line.endsWith('}')) throw new Error(`no event: ${line}`)
   return Number(found)

@@ -8,7 +8,7 @@ import type { Keeping, Span } from './promise.ts'
 
 /** Numbers that a run may use: the next one begins above. */
 export const RUN_NUMBERS = 1_000_000
-const DRAIN_MS = 120_000
+const DRAIN_MS = 60_000
 
 export interface KillPlan {
   readonly kills: number
@@ -64,7 +64,8 @@ export async function killAgain(plan: KillPlan): Promise<Toll> {
     if (random.chance(0.2)) await pause(random.int(600))
     else {
       await agent.whenStarted()
-      await pause(random.int(900))
+      // Some live long enough to show that what was delivered long before a kill is not sent again.
+      await pause(random.chance(0.15) ? 2500 + random.int(1000) : random.int(900))
     }
     await agent.kill()
     agent.check()

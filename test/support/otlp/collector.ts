@@ -85,6 +85,15 @@ export class Collector implements AsyncDisposable {
     })
   }
 
+  /** Stops it in its tracks: connections stay, nothing is read or answered. */
+  pause(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT')
+  }
+
   /** kill -9. */
   async kill(): Promise<void> {
     const child = this.#child

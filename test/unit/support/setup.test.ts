@@ -175,7 +175,19 @@ test('make: every target of the help exists and names what it does', () => {
     .trimEnd()
     .split('\n')
     .map((line) => line.trim().split(/\s+/)[1])
-  assert.deepEqual(named, ['help', 'build', 'run', 'test', 'full', 'faults', 'check', 'bench', 'simulate', 'clean'])
+  assert.deepEqual(named, [
+    'help',
+    'build',
+    'run',
+    'test',
+    'full',
+    'faults',
+    'check',
+    'soak',
+    'bench',
+    'simulate',
+    'clean',
+  ])
   const phony = /^\.PHONY: (.*)$/m.exec(readFileSync(path.join(ROOT, 'Makefile'), 'utf8'))
   assert.deepEqual(phony?.[1]?.split(' '), named)
 })

@@ -1,0 +1,73 @@
+/**
+ * kill -9 under load in front of a real broker: what was on the disk is in the topic, in order, and what is there twice is
+ * little. 100 kills of each driver with KTRAIL_LONG=1, which is when this runs.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { killAgain, RUN_NUMBERS } from '../support/delivery/kills.ts'
+import { readTopic } from '../support/kafka/read-topic.ts'
+import { numberOf } from '../support/kafka/reconcile.ts'
+import { DRIVERS, SKIP_LONG, withCluster } from '../support/kafka/rig.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
+
+const KILLS = 100
+const SEED = Number(process.env['KTRAIL_SEED'] || 1)
+const EVENTS_PER_SECOND = 1000
+/** By the cursor, which is stored every 200 ms, and by the batch in flight; a backlog is sent faster than it came. */
+const MOST_REPEATED = 2 * EVENTS_PER_SECOND
+
+test('kill: kills in front of a real broker lose nothing that was on disk', { skip: SKIP_LONG }, async (t) => {
+  await withCluster(t, { nodes: 1 }, async (cluster, jars, topics) => {
+    for (const driver of DRIVERS) {
+      await t.test(driver, async () => {
+        using folder = new Folder()
+        await topics.create(driver, 1)
+        const { published, total, promises, notDurable, early } = await killAgain({
+          kills: KILLS,
+          seed: SEED,
+          eventsPerSecond: EVENTS_PER_SECOND,
+          keeping: { bus: 'always' },
+          yaml: () => `
+exporters:
+  bus:
+    { type: kafka, brokers: ["${cluster.brokers[0]}"], topic: ${driver}, driver: ${driver}, batch: { max_events: 200, max_wait: 20ms },
+      retry: { initial: 50ms, max: 500ms }, spool: { use: always, dir: "${folder.path}", min_free: 0B, segment_size: 64KiB } }
+`,
+          before: () => undefined,
+          dead: () => undefined,
+        })
+        const records = await readTopic(jars, cluster.brokers, driver)
+        const seen = new Set<number>()
+        const again = new Map<number, number>()
+        let youngest = -1
+        for (const record of records) {
+          const { seq } = numberOf(record)
+          const run = Math.floor(seq / RUN_NUMBERS)
+          if (seen.has(seq)) again.set(run, (again.get(run) ?? 0) + 1)
+          else assert.ok(seq > youngest, `${seq} came for the first time after ${youngest}`)
+          youngest = Math.max(youngest, seq)
+          seen.add(seq)
+        }
+        const owed = (promises.get('bus') ?? []).flatMap(({ from, to }) => numbersOf(from, to))
+        const lost = published.flatMap(({ from, to }) => numbersOf(from, to)).filter((seq) => !seen.has(seq))
+        const most = Math.max(0, ...again.values())
+        t.diagnostic(
+          `${driver}, seed ${SEED}: ${KILLS} kills, ${early} of them before the start had ended; ${total} events, ${owed.length} promised, ` +
+            `${lost.length} lost (${notDurable.get('bus')} were not durable), ${records.length - seen.size} again, at most ${most} of one run`,
+        )
+        assert.deepEqual(
+          owed.filter((seq) => !seen.has(seq)),
+          [],
+          'promised and gone',
+        )
+        assert.ok(owed.length > total / 4, 'this shows nothing')
+        assert.equal(seen.size + lost.length, total, 'events are there that nobody published')
+        assert.ok(most <= MOST_REPEATED, `${most} of one run came again`)
+      })
+    }
+  })
+})
+
+function numbersOf(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i)
+}

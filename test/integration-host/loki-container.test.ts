@@ -1,0 +1,47 @@
+/**
+ * From the YAML of a config to Grafana Loki, and back by LogQL, where its image can be pulled. The Loki of
+ * test/support/otlp/loki.ts, with the same limits, is tested in any case.
+ */
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { findEngine } from '../support/containers/engine.ts'
+import { linesOf, lokiImage, startLoki } from '../support/containers/loki.ts'
+import { Pipeline } from '../support/containers/pipeline.ts'
+import { eventAt, numbersIn } from '../support/delivery/events.ts'
+
+const EVENTS = 200
+const VISIBLE_MS = 30_000
+const LOOK_MS = 200
+
+const found = await findEngine()
+after(async () => {
+  if ('engine' in found) await found.engine[Symbol.asyncDispose]()
+})
+
+test(`loki container: ${EVENTS} events are visible by LogQL, each once`, async (t) => {
+  if ('missing' in found) return t.skip(found.missing)
+  const { engine } = found
+  const chosen = await lokiImage(engine)
+  if ('missing' in chosen) return t.skip(chosen.missing)
+  await using loki = await startLoki(engine, chosen.image)
+  const startMs = Date.now()
+  const yaml = `exporters:
+  loki: { type: otlp, endpoint: "http://${loki.address}/otlp", loki: true, service_name: ktrail-test,
+    retry: { initial: 100ms, max: 1s } }
+`
+  await using pipeline = await Pipeline.start(yaml, (seq) => eventAt(seq, startMs + seq))
+  await pipeline.publish(0, EVENTS)
+  await pipeline.delivered(EVENTS)
+  await pipeline.stop(EVENTS)
+
+  // What Loki has taken can be found a moment later.
+  const end = performance.now() + VISIBLE_MS
+  let lines: string[] = []
+  do {
+    lines = await linesOf(loki, '{service_name="ktrail-test"}', EVENTS * 2)
+  } while (lines.length < EVENTS && performance.now() < end && (await pause(LOOK_MS, true)))
+  // Each set of attributes is a stream of the answer: only within one is there an order.
+  const seen = numbersIn(lines.map((line) => `${line}\n`).join('')).toSorted((a, b) => a - b)
+  assert.deepEqual(seen, [...Array(EVENTS).keys()])
+})

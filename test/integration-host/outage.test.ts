@@ -1,0 +1,227 @@
+/**
+ * A sink that is pulled in every way there is, under load, and comes back: with a spool nothing is lost, the order is kept, what
+ * the sink refuses for good is counted and nothing else, the state is shown, and the other exporters do not notice.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { AgentProcess, waitUntil } from '../support/delivery/child.ts'
+import { numbersIn } from '../support/delivery/events.ts'
+import { Ledger } from '../support/delivery/ledger.ts'
+import { Pulled } from '../support/delivery/pulled.ts'
+import type { Absence } from '../support/delivery/pulled.ts'
+import type { ExporterReport } from '../support/delivery/protocol.ts'
+import { Collector, collectorProgram } from '../support/otlp/collector.ts'
+import { seqOf } from '../support/otlp/decode.ts'
+import { FakeSink, OK, partialSuccess, rpcStatus } from '../support/otlp/server.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
+
+const EVENTS_PER_SECOND = 2000
+/** Published while the sink is away. */
+const AWAY_EVENTS = 3000
+const DEADLINE_MS = 30_000
+/** A second of load: what an exporter may have in hand on a busy machine, and less than one would that is held up. */
+const IN_HAND = EVENTS_PER_SECOND
+
+/** How a sink is away, and what the exporter then shows. */
+interface Way extends Absence {
+  readonly name: string
+  readonly state: ExporterReport['books']['state']
+  readonly error: RegExp
+}
+
+const WAYS: readonly Way[] = [
+  { name: 'refuses connections', state: 'retrying', error: /ECONNREFUSED/, port: 'closed' },
+  { name: 'accepts connections and never answers', state: 'retrying', error: /500 ms/, port: 'silent' },
+  {
+    name: 'answers 503 with Retry-After',
+    state: 'retrying',
+    error: /answered 503/,
+    answer: { status: 503, headers: { 'retry-after': '0.3' } },
+  },
+  { name: 'answers 429', state: 'retrying', error: /answered 429/, answer: { status: 429 } },
+  {
+    name: 'breaks off',
+    state: 'retrying',
+    error: /ECONNRESET|hang up|closed/,
+    answer: { status: 200, fault: 'reset' },
+  },
+  { name: 'answers 401', state: 'hold', error: /answered 401.*check the credentials/, answer: { status: 401 } },
+]
+
+test('outage: whatever way a sink is away, it gets everything in order afterwards and nobody else waits', async (t) => {
+  using folder = new Folder()
+  await using pulled = await Pulled.start()
+  const other = new Ledger('other', { ordered: true })
+  await using otherSink: FakeSink = await FakeSink.start((request) => {
+    otherSink.requests.length = 0
+    other.take(0, request.logs().records.map(seqOf))
+    return OK
+  })
+  const most = { other: 0, filed: 0 }
+  await using agent = new AgentProcess({
+    yaml: yamlOf(folder, { pulled: pulled.url, other: otherSink.url }),
+    epoch: 'e',
+    eventsPerSecond: EVENTS_PER_SECOND,
+    onReport: ({ exporters }) => {
+      for (const name of ['other', 'filed'] as const)
+        most[name] = Math.max(most[name], exporters[name]?.books.heldEvents ?? Infinity)
+    },
+  })
+  await agent.whenStarted()
+  const now = (): ExporterReport => agent.latest?.exporters['pulled'] ?? assert.fail('no report yet')
+  const until = (what: string, condition: () => boolean): Promise<void> =>
+    agent.until(what, () => agent.latest !== undefined && condition(), DEADLINE_MS)
+  const healthy = (): boolean => now().books.state === 'healthy' && now().books.heldEvents < IN_HAND
+  await until('some are delivered', () => now().books.delivered > 500)
+  for (const way of WAYS) {
+    const { to = 0 } = agent.latest ?? {}
+    const { books: then, spool: disk } = now()
+    await pulled.pull(way)
+    await until(`it shows that its sink ${way.name}`, () => now().books.state === way.state)
+    await until('enough is published', () => agent.publishing > to + AWAY_EVENTS)
+    const { books, spool } = now()
+    assert.deepEqual([books.state, way.error.test(books.lastError)], [way.state, true], books.lastError)
+    assert.ok(books.delivered < then.delivered + IN_HAND, `${books.delivered - then.delivered} delivered to nobody`)
+    const spooled = (spool?.end ?? 0) - (disk?.end ?? 0)
+    assert.ok(spooled > AWAY_EVENTS / 2, `${spooled} written to the disk`)
+    await pulled.back()
+    const backMs = performance.now()
+    await until(`a sink that ${way.name} is back`, healthy)
+    const ms = Math.round(performance.now() - backMs)
+    t.diagnostic(`${way.name}: ${books.heldEvents} held, caught up ${ms} ms after the return`)
+    for (const name of ['other', 'filed'] as const) assert.ok(most[name] < IN_HAND, `${name} had ${most[name]} in hand`)
+  }
+  agent.rate(0)
+  await until('all is delivered', () => now().books.heldEvents === 0)
+  const total = agent.publishing
+  const stopped = await agent.stop(5000)
+  for (const name of ['pulled', 'other', 'filed']) complete(stopped[name], total)
+  for (const ledger of [pulled.ledger, other]) assert.deepEqual([ledger.distinct, ledger.duplicates], [total, 0])
+  assert.deepEqual(numbersIn(folder.read('filed.jsonl')), [...Array(total).keys()])
+  t.diagnostic(`${total} events to each; at most ${most.other} and ${most.filed} in hand at the others`)
+})
+
+test('outage: what a sink refuses for good is counted one by one, the others arrive in order', async (t) => {
+  using folder = new Folder()
+  const ledger = new Ledger('refusing', { ordered: true })
+  const refused = new Set<number>()
+  /** Each 97th event is one that this sink does not like; how it says so changes. */
+  const bad = (seq: number): boolean => seq % 97 === 0
+  let how: 'partial' | '400' = 'partial'
+  await using sink: FakeSink = await FakeSink.start((request) => {
+    sink.requests.length = 0
+    const numbers = request.logs().records.map(seqOf)
+    const worst = numbers.filter(bad)
+    if (worst.length > 0 && how === '400') {
+      if (numbers.length === 1) refused.add(numbers[0] ?? -1)
+      return { status: 400, body: rpcStatus('malformed record') }
+    }
+    for (const seq of worst) refused.add(seq)
+    ledger.take(
+      0,
+      numbers.filter((seq) => !bad(seq)),
+    )
+    return worst.length === 0 ? OK : { status: 200, body: partialSuccess(worst.length, 'not liked') }
+  })
+  await using agent = new AgentProcess({
+    yaml: yamlOf(folder, { pulled: sink.url }),
+    epoch: 'e',
+    eventsPerSecond: EVENTS_PER_SECOND,
+  })
+  await agent.whenStarted()
+  const now = (): ExporterReport => agent.latest?.exporters['pulled'] ?? assert.fail('no report yet')
+  await agent.until('some are refused', () => refused.size > 20, DEADLINE_MS)
+  const partial = refused.size
+  how = '400'
+  await agent.until('some are refused one by one', () => refused.size > partial + 20, DEADLINE_MS)
+  agent.rate(0)
+  await agent.until('nothing is held', () => now().books.heldEvents === 0, DEADLINE_MS)
+  const total = agent.publishing
+  const { books, imbalance } = (await agent.stop(5000))['pulled'] ?? assert.fail()
+  t.diagnostic(`${total} events, ${JSON.stringify(books.rejected)} refused`)
+  assert.deepEqual([imbalance, books.accepted, books.delivered], [0, total, total - refused.size])
+  assert.equal(
+    Object.values(books.rejected).reduce((sum, events) => sum + events, 0),
+    refused.size,
+  )
+  assert.equal(Object.keys(books.rejected).length, 2, JSON.stringify(books.rejected))
+  assert.deepEqual(
+    ledger.missing(0, total),
+    [...refused].toSorted((a, b) => a - b),
+  )
+  assert.deepEqual([ledger.duplicates, sink.failures], [0, []])
+})
+
+test('outage: a real collector paused, killed and restarted under load loses nothing', async (t) => {
+  const found = await collectorProgram()
+  if ('missing' in found) return t.skip(found.missing)
+  using folder = new Folder()
+  const seen = new Set<number>()
+  let again = 0
+  await using sink: FakeSink = await FakeSink.start((request) => {
+    sink.requests.length = 0
+    for (const seq of request.logs().records.map(seqOf)) {
+      if (seen.has(seq)) again++
+      seen.add(seq)
+    }
+    return OK
+  })
+  await using collector = await Collector.start(found.program, sink.url)
+  await using agent = new AgentProcess({
+    yaml: yamlOf(folder, { pulled: collector.url }),
+    epoch: 'e',
+    eventsPerSecond: EVENTS_PER_SECOND,
+  })
+  await agent.whenStarted()
+  const now = (): ExporterReport => agent.latest?.exporters['pulled'] ?? assert.fail('no report yet')
+  const away = async (what: string, pull: () => unknown, back: () => unknown): Promise<void> => {
+    const before = agent.publishing
+    await pull()
+    await agent.until('the exporter notices', () => now().books.state === 'retrying', DEADLINE_MS)
+    await agent.until('enough is published', () => agent.publishing > before + AWAY_EVENTS, DEADLINE_MS)
+    const { heldEvents, lastError } = now().books
+    assert.ok(heldEvents > AWAY_EVENTS / 2, `${heldEvents} held`)
+    await back()
+    await agent.until('it has caught up', () => now().books.heldEvents < IN_HAND, DEADLINE_MS)
+    t.diagnostic(`${what}: ${heldEvents} held (${lastError})`)
+  }
+  await agent.until('some are delivered', () => agent.latest !== undefined && now().books.delivered > 500, DEADLINE_MS)
+  await away(
+    'paused',
+    () => collector.pause(),
+    () => collector.resume(),
+  )
+  await away(
+    'killed',
+    () => collector.kill(),
+    () => collector.start(),
+  )
+  agent.rate(0)
+  await agent.until('nothing is held', () => now().books.heldEvents === 0, DEADLINE_MS)
+  const total = agent.publishing
+  complete((await agent.stop(5000))['pulled'], total)
+  // What a paused collector had taken it may hand on after the exporter has given it up.
+  await waitUntil('all has arrived', () => seen.size === total, DEADLINE_MS)
+  t.diagnostic(`${total} events, ${again} twice`)
+})
+
+function complete(report: ExporterReport | undefined, total: number): void {
+  const { books, imbalance } = report ?? assert.fail('no report')
+  assert.deepEqual([imbalance, books.accepted, books.delivered], [0, total, total], JSON.stringify(books))
+}
+
+function yamlOf(folder: Folder, urls: { readonly pulled: string; readonly other?: string }): string {
+  const chain = 'batch: { max_events: 200, max_wait: 20ms }, retry: { initial: 20ms, max: 200ms }, timeout: 5s'
+  const otlp = `type: otlp, compression: none, body: none, request_timeout: 500ms, concurrency: { max: 1 }, ${chain}`
+  const spool = `spool: { dir: "${folder.at('spool')}", min_free: 0B, max_size: 256MiB }`
+  const others =
+    urls.other === undefined
+      ? ''
+      : `
+  other: { ${otlp}, logs_endpoint: "${urls.other}" }
+  filed: { type: file, path: "${folder.at('filed.jsonl')}", rotate: { max_size: 1GiB }, ${chain} }`
+  return `
+exporters:
+  pulled: { ${otlp}, logs_endpoint: "${urls.pulled}", ${spool} }${others}
+`
+}

@@ -1,0 +1,131 @@
+/**
+ * The user space of the agent under a steady load: a recording is replayed at a rate through source, decode, normalize and fan-out,
+ * the exporters made of YAML by the agent's own maker. Tells its memory and its books each few seconds.
+ */
+import { flushCompileCache } from 'node:module'
+import { pino } from 'pino'
+// Not used: brings in every module that the agent has, so that memory is what the agent's would be.
+import '../../collector/agent.ts'
+import type { ProcessEvent, Timestamp } from '../../collector/event.ts'
+import { createFanOut } from '../../collector/outputs/outputs.ts'
+import { chunks } from '../../collector/source.ts'
+import { loadConfig } from '../../config/load.ts'
+import { EncoderPool } from '../../exporters/index.ts'
+import type { FanOut } from '../../exporters/index.ts'
+import { Line, NODE_NAME, RecordedRing } from '../bench/support/replay.ts'
+import { loadRecording } from '../support/recording/recording.ts'
+import { synthesize } from '../support/recording/synthetic.ts'
+import { NUMBERS } from './file-reader.ts'
+import type { Order, Sample, Said } from './protocol.ts'
+
+const SAMPLE_MS = 5000
+/** As the agent's ring by default. */
+const MAX_DELAY_MS = 50
+const SYNTHETIC_RECORDS = 60_000
+
+class Agent {
+  readonly #pausing = new AbortController()
+  readonly #startMs = performance.now()
+  readonly #fanOut: FanOut
+  #published = 0
+  readonly #pumping: Promise<void>
+  readonly #sampling: NodeJS.Timeout
+
+  private constructor(fanOut: FanOut, eventsPerSecond: number) {
+    this.#fanOut = fanOut
+    this.#pumping = this.#pump(eventsPerSecond)
+    this.#sampling = setInterval(() => say({ is: 'sample', sample: this.#sample() }), SAMPLE_MS)
+  }
+
+  static async start({ yaml, epoch, eventsPerSecond }: Extract<Order, { do: 'run' }>): Promise<Agent> {
+    const loaded = loadConfig(yaml, 'soak.yaml', {}, () => '')
+    if (!('config' in loaded)) throw new Error(JSON.stringify(loaded))
+    const encoders = new EncoderPool(NODE_NAME)
+    const log = pino({ level: 'error' }, pino.destination(2))
+    const context = { nodeName: NODE_NAME, epoch, encoders, env: {}, log }
+    const fanOut = await createFanOut(loaded.config.exporters, context)
+    await fanOut.start()
+    return new Agent(fanOut, eventsPerSecond)
+  }
+
+  pause(): Promise<void> {
+    this.#pausing.abort()
+    return this.#pumping
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    await this.pause()
+    await this.#fanOut.stop(graceMs)
+    clearInterval(this.#sampling)
+    say({ is: 'stopped', sample: this.#sample() })
+    process.disconnect()
+  }
+
+  async #pump(perSecond: number): Promise<void> {
+    const recording = loadRecording() ?? synthesize(SYNTHETIC_RECORDS)
+    const line = new Line(recording)
+    const { signal } = this.#pausing
+    const startMs = performance.now()
+    const due = (): number => {
+      if (signal.aborted) return 0
+      return Math.floor(((performance.now() - startMs) * perSecond) / 1000) - this.#published
+    }
+    const ring = new RecordedRing(recording.bytes, Infinity, () => line.pass(recording.spanMs), due)
+    const watch = (): Disposable => ({ [Symbol.dispose]: () => {} })
+    for await (const chunk of chunks({ ring, watch, maxDelayMs: MAX_DELAY_MS }, signal)) {
+      const events = line.take(chunk)
+      stamp(events, Date.now())
+      this.#published += events.length
+      const wait = this.#fanOut.publish(events)
+      if (wait !== undefined) await wait
+    }
+  }
+
+  #sample(): Sample {
+    const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage()
+    const { user, system } = process.cpuUsage()
+    return {
+      seconds: (performance.now() - this.#startMs) / 1000,
+      memory: { rss, heapUsed, external, arrayBuffers },
+      cpuSeconds: (user + system) / 1e6,
+      published: this.#published,
+      books: Object.fromEntries(
+        this.#fanOut.senders.map((sender) => [sender.name, { ...sender.books(), imbalance: sender.imbalance() }]),
+      ),
+    }
+  }
+}
+
+/** The time is now; its digits below the millisecond say the number, for Tetragon's JSON has no place for one. */
+function stamp(events: readonly ProcessEvent[], nowMs: number): void {
+  const sec = Math.floor(nowMs / 1000)
+  const nsec = (nowMs % 1000) * NUMBERS
+  for (const event of events) {
+    const stamped: { time: Timestamp } = event
+    stamped.time = { sec, nsec: nsec + (event.seq % NUMBERS) }
+  }
+}
+
+function say(said: Said): void {
+  process.send?.(said)
+}
+
+let agent: Agent | undefined
+
+async function obey(order: Order): Promise<void> {
+  switch (order.do) {
+    case 'run':
+      agent = await Agent.start(order)
+      return
+    case 'pause':
+      return agent?.pause()
+    case 'stop':
+      if (agent === undefined) process.disconnect()
+      return agent?.stop(order.graceMs)
+  }
+}
+
+process.on('message', (order: Order) => void obey(order))
+process.on('disconnect', () => process.exit())
+flushCompileCache()
+say({ is: 'loaded' })

@@ -1,0 +1,75 @@
+/** The agent of the soak (agent.ts) in a process of its own, started as the launcher starts it. */
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { launchOf } from '../support/launcher.ts'
+import type { Order, Said, Sample } from './protocol.ts'
+
+const PROGRAM = fileURLToPath(new URL('agent.ts', import.meta.url))
+const CACHE = fileURLToPath(new URL('../../build/compile-cache', import.meta.url))
+
+export class AgentProcess implements AsyncDisposable {
+  readonly samples: Sample[] = []
+  readonly #child: ChildProcess
+  readonly #loaded: Promise<void>
+  readonly #ended: Promise<void>
+  #stopped = false
+
+  private constructor(child: ChildProcess, onSample: (sample: Sample) => void) {
+    this.#child = child
+    // Its last words come before the disconnect.
+    this.#ended = Promise.all([once(child, 'exit'), once(child, 'disconnect')]).then(() => undefined)
+    this.#loaded = new Promise((resolve) => {
+      child.on('message', (said: Said) => {
+        if (said.is === 'loaded') return resolve()
+        this.#stopped = said.is === 'stopped'
+        this.samples.push(said.sample)
+        onSample(said.sample)
+      })
+    })
+  }
+
+  /** Loads everything but starts nothing. The second time V8 has the compiled modules, as the launcher's cache gives them. */
+  static async load(onSample: (sample: Sample) => void): Promise<AgentProcess> {
+    const { flags, env } = launchOf()
+    const options = { execArgv: [...flags], env: { ...env, ...process.env, NODE_COMPILE_CACHE: CACHE } }
+    const agent = new AgentProcess(fork(PROGRAM, [], options), onSample)
+    await Promise.race([agent.#loaded, agent.#ended])
+    agent.check()
+    return agent
+  }
+
+  run(yaml: string, epoch: string, eventsPerSecond: number): void {
+    this.#order({ do: 'run', yaml, epoch, eventsPerSecond })
+  }
+
+  /** No more events. */
+  pause(): void {
+    this.#order({ do: 'pause' })
+  }
+
+  /** Resolves with the last sample. */
+  async stop(graceMs: number): Promise<Sample> {
+    this.#order({ do: 'stop', graceMs })
+    await this.#ended
+    const last = this.samples.at(-1)
+    if (!this.#stopped || last === undefined) throw new Error('the agent ended without a last word: it said the above')
+    return last
+  }
+
+  /** Throws when it has ended. */
+  check(): void {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null)
+      throw new Error('the agent has ended: it said the above')
+  }
+
+  #order(order: Order): void {
+    this.#child.send(order)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.connected) this.#child.disconnect()
+    await this.#ended
+  }
+}

@@ -1,0 +1,69 @@
+/** Reads along what a file exporter writes, over its rotations, and keeps account of the numbers. */
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import type { Account } from './account.ts'
+
+/** The last six digits of an event's time are its number, modulo this. */
+export const NUMBERS = 1_000_000
+const TIME = /"time":"[^"]{19}(?:\.(\d{1,9}))?Z"\}$/
+const BUFFER_BYTES = 1 << 20
+
+export class FileReader implements Disposable {
+  readonly #path: string
+  readonly #account: Account
+  readonly #buffer: Buffer = Buffer.alloc(BUFFER_BYTES)
+  #fd: number | undefined
+  #ino = 0
+  /** Beginning of a line whose end is not there yet. */
+  #rest = ''
+  /** The number of the last line. */
+  #last = -1
+
+  constructor(path: string, account: Account) {
+    this.#path = path
+    this.#account = account
+  }
+
+  /** To be called more often than the file is rotated. Throws for a line that is torn or says no time. */
+  read(): void {
+    if (this.#fd !== undefined) this.#drain(this.#fd)
+    const ino = statSync(this.#path, { throwIfNoEntry: false })?.ino
+    if (ino === undefined || ino === this.#ino) return
+    if (this.#fd !== undefined) {
+      // What was written before it was renamed, after the look above.
+      this.#drain(this.#fd)
+      if (this.#rest !== '') throw new Error(`a rotated file ends in a torn line: ${this.#rest.slice(-80)}`)
+      closeSync(this.#fd)
+    }
+    this.#fd = openSync(this.#path, 'r')
+    this.#ino = fstatSync(this.#fd).ino
+    this.#drain(this.#fd)
+  }
+
+  #drain(fd: number): void {
+    for (;;) {
+      const length = readSync(fd, this.#buffer, 0, BUFFER_BYTES, null)
+      if (length === 0) return
+      // Latin-1 tears no character, and the numbers are ASCII.
+      const lines = (this.#rest + this.#buffer.toString('latin1', 0, length)).split('\n')
+      this.#rest = lines.pop() ?? ''
+      for (const line of lines) this.#line(line)
+    }
+  }
+
+  #line(line: string): void {
+    const found = TIME.exec(line)
+    if (found === null || !line.startsWith('{')) throw new Error(`expected an event, got ${line.slice(-200)}`)
+    const low = Number((found[1] ?? '').padEnd(9, '0').slice(-6))
+    // The nearest number to the next one that ends in these digits.
+    const next = this.#last + 1
+    let number = next - (next % NUMBERS) + low
+    if (number - next > NUMBERS / 2 && number >= NUMBERS) number -= NUMBERS
+    else if (next - number > NUMBERS / 2) number += NUMBERS
+    this.#account.take(number)
+    this.#last = number
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) closeSync(this.#fd)
+  }
+}

@@ -1,0 +1,25 @@
+/** What the soak and its agent say to each other. */
+import type { Books } from '../../exporters/exporter.ts'
+
+export type Order =
+  | { readonly do: 'run'; readonly yaml: string; readonly epoch: string; readonly eventsPerSecond: number }
+  /** No more events; the exporters go on with what they hold. */
+  | { readonly do: 'pause' }
+  | { readonly do: 'stop'; readonly graceMs: number }
+
+export type Said =
+  /** Its modules are loaded. */
+  | { readonly is: 'loaded' }
+  | { readonly is: 'sample'; readonly sample: Sample }
+  | { readonly is: 'stopped'; readonly sample: Sample }
+
+/** The agent at one moment. */
+export interface Sample {
+  /** Seconds since it was told to run. */
+  readonly seconds: number
+  readonly memory: Readonly<Record<'rss' | 'heapUsed' | 'external' | 'arrayBuffers', number>>
+  /** User + system since the start of the process, in seconds. */
+  readonly cpuSeconds: number
+  readonly published: number
+  readonly books: Readonly<Record<string, Books & { readonly imbalance: number }>>
+}

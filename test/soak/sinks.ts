@@ -1,0 +1,56 @@
+/** The OTLP sinks of the soak: one that is there, and one that is not half of the time. */
+import { FakeSink, OK } from '../support/otlp/server.ts'
+import type { Answer, Received } from '../support/otlp/server.ts'
+import type { Account } from './account.ts'
+
+/** A sink that keeps account of the numbers in `event.uid`, which is `<epoch>-<number>`. */
+export class CountingSink implements AsyncDisposable {
+  /** What it could not make sense of. */
+  readonly failures: unknown[] = []
+  readonly #account: Account
+  readonly #prefix: Buffer
+  #sink: FakeSink | undefined
+  #port = 0
+  /** What it answers instead of taking what it gets. */
+  refusal: Answer | undefined
+
+  constructor(epoch: string, account: Account) {
+    this.#account = account
+    this.#prefix = Buffer.from(`${epoch}-`)
+  }
+
+  /** Listens, always on the same port. */
+  async up(): Promise<void> {
+    if (this.#sink !== undefined) return
+    this.#sink = await FakeSink.start((request) => this.#answer(request), undefined, this.#port)
+    this.#port = this.#sink.port
+  }
+
+  /** Connections are reset, then refused. */
+  async down(): Promise<void> {
+    const sink = this.#sink
+    this.#sink = undefined
+    await sink?.[Symbol.asyncDispose]()
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}/v1/logs`
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.down()
+  }
+
+  #answer({ body }: Received): Answer {
+    // Nobody needs them any more, and they are large.
+    if (this.#sink !== undefined) this.#sink.requests.length = 0
+    if (this.refusal !== undefined) return this.refusal
+    for (let at = body.indexOf(this.#prefix); at >= 0; at = body.indexOf(this.#prefix, at + 1)) {
+      // One byte before it says how long the text is; a digit that follows may be the tag of the next field.
+      const text = body.toString('latin1', at + this.#prefix.length, at + (body[at - 1] ?? 0))
+      if (!/^\d+$/.test(text)) this.failures.push(new Error(`expected a number after the epoch, got "${text}"`))
+      this.#account.take(Number(text))
+    }
+    return OK
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Does the agent's memory stay flat, and do its books balance, under a steady load with one sink down half of the time?
+ *
+ *   node test/soak/soak.ts [--minutes 30] [--rate 5000] [--samples FILE]      each sample as a line of JSON
+ *
+ *   replay ─▶ agent's user space ─┬▶ file, rotated and compressed      (read along)
+ *                                 ├▶ OTLP, gzip                       (always there)
+ *                                 └▶ OTLP, zstd, with a spool         (a minute there, a minute not)
+ *
+ * Every event that a sink got is counted by its number. Exit code 1 when RSS grew or was too large, when an event was lost, came
+ * twice without a reason, or the books did not balance.
+ */
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { Account } from './account.ts'
+import { AgentProcess } from './child.ts'
+import { FileReader } from './file-reader.ts'
+import type { Sample } from './protocol.ts'
+import { CountingSink } from './sinks.ts'
+import { verdictOf } from './verdict.ts'
+import type { Accounts } from './verdict.ts'
+
+const MINUTE_MS = 60_000
+/** How long the second sink is there, and how long it is not. */
+const PHASE_MS = MINUTE_MS
+const READ_MS = 500
+const DRAIN_MS = 120_000
+const STOP_MS = 10_000
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '30' },
+    rate: { type: 'string', default: '5000' },
+    samples: { type: 'string' },
+  },
+})
+const minutes = Number(values.minutes)
+const rate = Number(values.rate)
+if (!(minutes >= 1 && rate >= 1)) {
+  console.error(`soak: expected --minutes and --rate of at least 1, got ${values.minutes} and ${values.rate}`)
+  process.exit(2)
+}
+
+const folder = mkdtempSync(fileURLToPath(new URL('../../build/soak-', import.meta.url)))
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+const epoch = `soak${Date.now()}`
+const accounts: Accounts = { archive: new Account(), steady: new Account(), flaky: new Account() }
+
+await using steady = new CountingSink(epoch, accounts.steady)
+await using flaky = new CountingSink(epoch, accounts.flaky)
+await steady.up()
+await flaky.up()
+using reader = new FileReader(`${folder}/events.jsonl`, accounts.archive)
+
+await (await AgentProcess.load(() => {}))[Symbol.asyncDispose]()
+await using agent = await AgentProcess.load(show)
+agent.run(yaml(), epoch, rate)
+console.error(`soak: ${minutes} minutes at ${rate} events/s`)
+
+const startMs = performance.now()
+let phase = 0
+while (performance.now() - startMs < minutes * MINUTE_MS) {
+  await pause(READ_MS)
+  look()
+  const now = Math.floor((performance.now() - startMs) / PHASE_MS)
+  if (now !== phase) await turn((phase = now))
+}
+await turn(0)
+agent.pause()
+const endMs = performance.now()
+const held = (): number => Object.values(agent.samples.at(-1)?.books ?? {}).reduce((sum, b) => sum + b.heldEvents, 0)
+// Not before a sample that was made after the pause.
+const drained = (): boolean => (agent.samples.at(-1)?.seconds ?? 0) * 1000 > endMs - startMs && held() === 0
+while (!drained() && performance.now() - endMs < DRAIN_MS) {
+  await pause(READ_MS)
+  look()
+}
+const last = await agent.stop(STOP_MS)
+reader.read()
+const problems = verdictOf({ minutes, samples: agent.samples, last, accounts })
+for (const problem of problems) console.error(`soak: ${problem}`)
+process.exitCode = problems.length === 0 ? 0 : 1
+
+function look(): void {
+  agent.check()
+  reader.read()
+  for (const sink of [steady, flaky]) for (const failure of sink.failures) throw failure
+}
+
+/** Phases with even numbers are good ones; of the others every second one refuses connections, the rest answer 503. */
+async function turn(number: number): Promise<void> {
+  flaky.refusal = number % 4 === 3 ? { status: 503 } : undefined
+  await (number % 4 === 1 ? flaky.down() : flaky.up())
+}
+
+function yaml(): string {
+  return `
+exporters:
+  archive: { type: file, path: "${folder}/events.jsonl", rotate: { compress: true } }
+  steady: { type: otlp, logs_endpoint: "${steady.url}", compression: gzip }
+  flaky: { type: otlp, logs_endpoint: "${flaky.url}", compression: zstd, spool: { dir: "${folder}/spool", min_free: 0B } }
+`
+}
+
+function show(sample: Sample): void {
+  if (values.samples !== undefined) appendFileSync(values.samples, `${JSON.stringify(sample)}\n`)
+  const { seconds, memory, cpuSeconds, published, books } = sample
+  if (Math.round(seconds / 5) % 6 !== 0) return
+  const mb = (bytes: number): string => (bytes / 1e6).toFixed(0).padStart(4)
+  const flakyHeld = books['flaky']?.heldEvents ?? 0
+  console.error(
+    `${seconds.toFixed(0).padStart(6)} s  rss ${mb(memory.rss)}  heap ${mb(memory.heapUsed)}  external ${mb(memory.external)}  ` +
+      `buffers ${mb(memory.arrayBuffers)} MB  cpu ${((100 * cpuSeconds) / seconds).toFixed(1)} %  ${published} events, ${flakyHeld} wait`,
+  )
+}

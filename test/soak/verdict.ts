@@ -1,0 +1,73 @@
+/** What a soak has shown, printed, and what of it must not be. */
+import type { Account } from './account.ts'
+import type { Sample } from './protocol.ts'
+import { slopeOf } from './slope.ts'
+
+const MIB = 1 << 20
+const WHOLE_MINUTES = 30
+/** RSS in MB, from the issue. */
+const MOST_MB = 150
+const MOST_SLOPE = 1
+/**
+ * MiB/h for runs of less than half an hour: RSS moves by some MiB with the phases, which over ten minutes looks like a slope of tens.
+ * A leak of one byte an event at 5,000/s would be 17 MiB/h.
+ */
+const MOST_SLOPE_SHORT = 60
+/** The pools, the compiled code and the first collections. */
+const WARM_UP_SHARE = 0.2
+const WARM_UP_SECONDS = 300
+
+export type Accounts = Readonly<Record<'archive' | 'steady' | 'flaky', Account>>
+
+export interface Soak {
+  readonly minutes: number
+  readonly samples: readonly Sample[]
+  readonly last: Sample
+  readonly accounts: Accounts
+}
+
+/** Prints the figures, a line of JSON among them; returns a sentence for each that is out of bounds. */
+export function verdictOf({ minutes, samples, last, accounts }: Soak): string[] {
+  const problems: string[] = []
+  const warmUp = Math.min(WARM_UP_SECONDS, minutes * 60 * WARM_UP_SHARE)
+  const warm = samples.filter(({ seconds }) => seconds >= warmUp && seconds <= minutes * 60)
+  const slopes = Object.fromEntries(
+    (['rss', 'heapUsed', 'external', 'arrayBuffers'] as const).map((what) => [
+      what,
+      slopeOf(warm.map(({ seconds, memory }) => ({ x: seconds / 3600, y: memory[what] / MIB }))),
+    ]),
+  )
+  const most = Math.max(...samples.map(({ memory }) => memory.rss)) / 1e6
+  const bound = minutes >= WHOLE_MINUTES ? MOST_SLOPE : MOST_SLOPE_SHORT
+  const { slope = Number.NaN, error = Number.NaN } = slopes['rss'] ?? {}
+  if (!(slope <= bound)) problems.push(`RSS grows by ${slope.toFixed(2)} MiB/h, expected at most ${bound}`)
+  if (!(most <= MOST_MB)) problems.push(`RSS was ${most.toFixed(0)} MB, expected at most ${MOST_MB}`)
+
+  const unbalanced = samples.filter(({ books }) => Object.values(books).some(({ imbalance }) => imbalance !== 0))
+  if (unbalanced.length > 0) problems.push(`the books did not balance in ${unbalanced.length} samples`)
+  const sinks = Object.entries(accounts).map(([name, account]) => {
+    const books = last.books[name]
+    if (books === undefined) throw new Error(`the agent has no exporter "${name}"`)
+    const { accepted, delivered, dropped, rejected, heldEvents } = books
+    const given = [...Object.values(dropped), ...Object.values(rejected)].reduce((sum, events) => sum + events, 0)
+    const { duplicates, late } = account
+    const lost = account.missing(last.published)
+    if (accepted !== last.published) problems.push(`${name}: ${accepted} accepted of ${last.published} published`)
+    if (lost !== given + heldEvents) problems.push(`${name}: ${lost} lost, the books know of ${given + heldEvents}`)
+    if (delivered + duplicates < account.distinct) problems.push(`${name}: more arrived than was delivered`)
+    if (given > 0) problems.push(`${name}: ${given} dropped or rejected: ${JSON.stringify({ dropped, rejected })}`)
+    if (name !== 'flaky' && duplicates > 0) problems.push(`${name}: ${duplicates} came twice`)
+    return { name, delivered, lost, duplicates, late, held: heldEvents }
+  })
+  const cpuPercent = (100 * (last.cpuSeconds - (warm[0]?.cpuSeconds ?? 0))) / (last.seconds - (warm[0]?.seconds ?? 0))
+  const figures = { minutes, published: last.published, rssMostMB: most, slopesMiBPerHour: slopes, cpuPercent, sinks }
+  console.log(JSON.stringify(figures))
+  console.error(
+    `RSS at most ${most.toFixed(0)} MB; slope after ${warmUp.toFixed(0)} s: ${slope.toFixed(2)} ± ${error.toFixed(2)} MiB/h ` +
+      `(bound ${bound}); ${cpuPercent.toFixed(1)} % of a core; ${last.published} events`,
+  )
+  for (const { name, delivered, lost, duplicates, late } of sinks) {
+    console.error(`${name}: ${delivered} delivered, ${lost} lost, ${duplicates} twice, ${late} late`)
+  }
+  return problems
+}

@@ -1,0 +1,99 @@
+/** A container of a test with one port and the ways it can fail: paused, killed, restarted. */
+import { BoundPorts, GenericContainer, Wait, waitForContainer } from 'testcontainers'
+import type { StartedTestContainer, WaitStrategy } from 'testcontainers'
+import type { Engine } from './engine.ts'
+
+const START_MS = 120_000
+/** Of a frame of docker's log stream: stream, three zeros, length. */
+const HEADER_BYTES = 8
+
+export interface Launch {
+  readonly image: string
+  /** The same inside and outside, because brokers tell their clients where they are. */
+  readonly port: number
+  readonly command?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+  /** What it logs when it serves. */
+  readonly ready: RegExp
+}
+
+/** The address to listen on inside a container: other machines need not see it where that can be helped. */
+export const insideAddress = ({ hostNetwork }: Engine): string => (hostNetwork ? '127.0.0.1' : '0.0.0.0')
+
+const waitFor = (ready: RegExp): WaitStrategy => Wait.forLogMessage(ready).withStartupTimeout(START_MS)
+
+export class Launched implements AsyncDisposable {
+  readonly #engine: Engine
+  readonly #started: StartedTestContainer
+  readonly #port: number
+  readonly #ready: RegExp
+
+  private constructor(engine: Engine, started: StartedTestContainer, { port, ready }: Launch) {
+    this.#engine = engine
+    this.#started = started
+    this.#port = port
+    this.#ready = ready
+  }
+
+  /** Settles when it serves. */
+  static async start(engine: Engine, launch: Launch): Promise<Launched> {
+    const { image, port, command, environment, ready } = launch
+    const container = new GenericContainer(image).withWaitStrategy(waitFor(ready)).withDefaultLogDriver()
+    if (command !== undefined) container.withCommand([...command])
+    if (environment !== undefined) container.withEnvironment({ ...environment })
+    if (engine.hostNetwork) container.withNetworkMode('host')
+    else container.withExposedPorts({ container: port, host: port })
+    return new Launched(engine, await container.start(), launch)
+  }
+
+  /** Where it is reached, as host:port. */
+  get address(): string {
+    return `${this.#engine.host}:${this.#port}`
+  }
+
+  /** Freezes its processes: connections stay, nobody answers. */
+  async pause(): Promise<void> {
+    await this.#container.pause()
+  }
+
+  async resume(): Promise<void> {
+    await this.#container.unpause()
+  }
+
+  /** kill -9; settles when it is gone. */
+  async kill(): Promise<void> {
+    await this.#container.kill({ signal: 'SIGKILL' })
+    await this.#container.wait()
+  }
+
+  /** Starts it again after a kill, with the files it had; settles when it serves. */
+  async restart(): Promise<void> {
+    const container = this.#container
+    // Docker's note of when it started comes after the start: what was logged in between would be overlooked.
+    const { FinishedAt } = (await container.inspect()).State
+    await container.start()
+    await waitForContainer(this.#engine.client, container, waitFor(this.#ready), new BoundPorts(), new Date(FinishedAt))
+  }
+
+  /** Standard output so far, of all its lives. */
+  async output(): Promise<string> {
+    const frames = await this.#container.logs({ stdout: true, stderr: false, follow: false })
+    const parts: Buffer[] = []
+    for (let start = 0; start + HEADER_BYTES <= frames.length;) {
+      const end = start + HEADER_BYTES + frames.readUInt32BE(start + 4)
+      parts.push(frames.subarray(start + HEADER_BYTES, end))
+      start = end
+    }
+    return Buffer.concat(parts).toString()
+  }
+
+  get #container(): ReturnType<Engine['client']['container']['getById']> {
+    return this.#engine.client.container.getById(this.#started.getId())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // A test that fails may leave it paused, and such a one cannot be removed.
+    await this.resume().catch(() => {})
+    await this.#container.remove({ force: true, v: true })
+  }
+}

@@ -1,0 +1,38 @@
+/** Grafana Loki in a container, and what a person would see there by LogQL. No registry of packages has it: the official image only. */
+import { z } from 'zod'
+import type { Engine } from './engine.ts'
+import { imageOf } from './images.ts'
+import type { Image } from './images.ts'
+import { insideAddress, Launched } from './launched.ts'
+import { freePorts } from './ports.ts'
+
+/** Of /loki/api/v1/query_range; an entry is its time and its line. */
+const ENTRY = z.tuple([z.string(), z.string()], z.unknown())
+const STREAM = z.object({ values: z.array(ENTRY) })
+const ANSWER = z.object({ data: z.object({ resultType: z.literal('streams'), result: z.array(STREAM) }) })
+
+export const lokiImage = (engine: Engine): Promise<Image> => imageOf(engine, 'grafana/loki:3.5.0')
+
+/** Settles when it serves. */
+export async function startLoki(engine: Engine, image: string): Promise<Launched> {
+  const [port = 0, grpcPort = 0] = await freePorts(2)
+  const command = [
+    '-config.file=/etc/loki/local-config.yaml',
+    `-server.http-listen-address=${insideAddress(engine)}`,
+    `-server.http-listen-port=${port}`,
+    `-server.grpc-listen-port=${grpcPort}`,
+  ]
+  return Launched.start(engine, { image, port, command, ready: /Loki started/ })
+}
+
+/** Lines that the query finds in the last hour, at most `limit`. */
+export async function linesOf(loki: Launched, query: string, limit: number): Promise<string[]> {
+  const now = Date.now()
+  const parameters = new URLSearchParams({ query, limit: String(limit), direction: 'forward' })
+  parameters.set('start', `${now - 3_600_000}000000`)
+  parameters.set('end', `${now + 60_000}000000`)
+  const response = await fetch(`http://${loki.address}/loki/api/v1/query_range?${parameters}`)
+  const text = await response.text()
+  if (!response.ok) throw new Error(`Loki refuses the query ${query}: ${response.status} ${text}`)
+  return ANSWER.parse(JSON.parse(text)).data.result.flatMap(({ values }) => values.map(([, line]) => line))
+}

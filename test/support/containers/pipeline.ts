@@ -1,0 +1,88 @@
+/** What the agent makes of the exporters of a config, within the test. */
+import assert from 'node:assert/strict'
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
+import { pino } from 'pino'
+import { createFanOut } from '../../../collector/outputs/outputs.ts'
+import type { Event } from '../../../collector/event.ts'
+import { loadConfig } from '../../../config/load.ts'
+import { EncoderPool } from '../../../exporters/index.ts'
+import type { FanOut, Sender } from '../../../exporters/index.ts'
+
+export const NODE_NAME = 'node-1'
+export const EPOCH = 'e1'
+const AT_ONCE = 200
+const DEADLINE_MS = 60_000
+const LOOK_MS = 20
+
+export class Pipeline implements AsyncDisposable {
+  readonly #fanOut: FanOut
+  readonly #eventOf: (seq: number) => Event
+
+  private constructor(fanOut: FanOut, eventOf: (seq: number) => Event) {
+    this.#fanOut = fanOut
+    this.#eventOf = eventOf
+  }
+
+  /** `yaml` is a whole config; `eventOf` makes the event of a number. */
+  static async start(yaml: string, eventOf: (seq: number) => Event): Promise<Pipeline> {
+    const loaded = loadConfig(yaml, 'test.yaml', {}, () => '')
+    assert.ok('config' in loaded, JSON.stringify(loaded))
+    const encoders = new EncoderPool(NODE_NAME)
+    const context = { nodeName: NODE_NAME, epoch: EPOCH, encoders, env: {}, log: pino({ level: 'silent' }) }
+    const fanOut = await createFanOut(loaded.config.exporters, context)
+    await fanOut.start()
+    return new Pipeline(fanOut, eventOf)
+  }
+
+  get senders(): readonly Sender[] {
+    return this.#fanOut.senders
+  }
+
+  /** Events `from` up to `to` (exclusive). */
+  async publish(from: number, to: number): Promise<void> {
+    for (let seq = from; seq < to; seq += AT_ONCE) {
+      const count = Math.min(AT_ONCE, to - seq)
+      await this.#fanOut.publish(Array.from({ length: count }, (_, i) => this.#eventOf(seq + i)))
+      // As between two reads of the ring: the senders get their turn.
+      await nextTurn()
+    }
+  }
+
+  /** Until each exporter has delivered so many. */
+  delivered(count: number): Promise<void> {
+    return this.#until(`has delivered ${count}`, (sender) => sender.books().delivered === count)
+  }
+
+  /** Until each exporter has noticed that its sink is away. */
+  noticed(): Promise<void> {
+    return this.#until('notices', (sender) => sender.books().state === 'retrying')
+  }
+
+  async #until(what: string, holds: (sender: Sender) => boolean): Promise<void> {
+    const end = performance.now() + DEADLINE_MS
+    while (!this.senders.every(holds)) {
+      if (performance.now() > end) {
+        const books = this.senders.map((sender) => ({ name: sender.name, ...sender.books() }))
+        throw new Error(`waited ${DEADLINE_MS} ms in vain until each ${what}: ${JSON.stringify(books)}`)
+      }
+      // The sink shares the processor with us.
+      await pause(LOOK_MS)
+    }
+  }
+
+  /** Stops; every event is in the books once. */
+  async stop(count: number): Promise<void> {
+    await this.#fanOut.stop(10_000)
+    for (const sender of this.senders) {
+      const { accepted, delivered, rejected, dropped } = sender.books()
+      const gone = [...Object.values(rejected), ...Object.values(dropped)].reduce((sum, events) => sum + events, 0)
+      assert.deepEqual([sender.name, accepted, delivered, gone], [sender.name, count, count, 0])
+      assert.equal(sender.imbalance(), 0)
+    }
+  }
+
+  /** A test that fails must not leave it sending for ever. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#fanOut.stop(0)
+  }
+}

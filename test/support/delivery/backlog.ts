@@ -1,0 +1,47 @@
+/** A spool as an agent leaves it that was cut off from its sink for days. */
+import { utimesSync } from 'node:fs'
+import path from 'node:path'
+import type { Encoder } from '../../../exporters/exporter.ts'
+import { describe } from '../../../exporters/described.ts'
+import { systemSpoolFiles } from '../../../exporters/spool/files.ts'
+import { list } from '../../../exporters/spool/inspect.ts'
+import { frameOf } from '../../../exporters/spool/payload.ts'
+import { openSpool } from '../../../exporters/spool/spool.ts'
+import { eventAt } from './events.ts'
+
+export interface BacklogOptions {
+  readonly dir: string
+  readonly encoder: Encoder
+  readonly epoch: string
+  /** Milliseconds since 1970 of the first event; the last happens just before `toMs`. */
+  readonly fromMs: number
+  readonly toMs: number
+  /** One frame of so many events every so often. */
+  readonly everyMs: number
+  readonly events: number
+}
+
+/** Writes it, with the times that the segments would have. Returns how many events; their numbers begin at 0. */
+export async function makeBacklog(options: BacklogOptions): Promise<number> {
+  const { dir, encoder, epoch, fromMs, toMs, everyMs, events } = options
+  let nowMs = fromMs
+  const clock = { nowMs: () => nowMs, wallMs: () => nowMs, after: () => () => undefined }
+  const spool = await openSpool(
+    { dir, fsync: 'never', maxBytes: 2 ** 32, minFreeBytes: 0, epoch },
+    { files: systemSpoolFiles, clock, random: Math.random },
+  )
+  let seq = 0
+  for (; nowMs < toMs; nowMs += everyMs) {
+    const some = Array.from({ length: events }, (_, i) => eventAt(seq + i, nowMs + (i * everyMs) / events))
+    const result = await spool.append([frameOf(describe(encoder.encode(some), some))])
+    if (result.status !== 'written') throw new Error(JSON.stringify(result))
+    seq += events
+  }
+  await spool.close()
+  const { segments } = await list(dir, systemSpoolFiles)
+  for (const [i, { name }] of segments.entries()) {
+    const written = new Date(segments[i + 1]?.createdMs ?? toMs)
+    utimesSync(path.join(dir, name), written, written)
+  }
+  return seq
+}

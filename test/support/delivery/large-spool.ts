@@ -1,0 +1,32 @@
+/** A large spool that costs little disk: sparse segments with a real header and a real first frame, the last one full of frames. */
+import { closeSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import path from 'node:path'
+import { encodeFrameHead, encodeHeader, FIRST_FRAME, FRAME_HEAD, segmentName } from '../../../exporters/spool/format.ts'
+
+const SEGMENT_BYTES = 16 << 20
+const FRAME_EVENTS = 250
+const PAYLOAD = Buffer.alloc(FRAME_EVENTS * 1000, 'x')
+const FRAMES = Math.floor((SEGMENT_BYTES - FIRST_FRAME) / (FRAME_HEAD + PAYLOAD.length))
+
+/** Makes it in the folder `dir`, 64 segments a GiB. Returns how many events a start has to find. */
+export function makeLargeSpool(dir: string, gib: number): number {
+  mkdirSync(dir, { recursive: true })
+  const segments = gib * 64
+  for (let number = 1; number <= segments; number++) {
+    const fd = openSync(path.join(dir, segmentName(number)), 'wx', 0o600)
+    const base = (number - 1) * FRAMES * FRAME_EVENTS
+    const header = { number, createdMs: Date.now(), base, salt: number, firstMark: base, previousMark: 0, epoch: '' }
+    writeSync(fd, encodeHeader(header))
+    for (let i = 0; i < (number === segments ? FRAMES : 1); i++) {
+      const place = { seq: base + i * FRAME_EVENTS, count: FRAME_EVENTS, first: 0, last: 0 }
+      writeSync(fd, encodeFrameHead(place, [PAYLOAD], number))
+      writeSync(fd, PAYLOAD)
+    }
+    // Zeros behind the last frame of all would be a torn tail.
+    if (number < segments) ftruncateSync(fd, SEGMENT_BYTES)
+    // As a start finds them; what is still dirty the start itself would sync.
+    fdatasyncSync(fd)
+    closeSync(fd)
+  }
+  return segments * FRAMES * FRAME_EVENTS
+}

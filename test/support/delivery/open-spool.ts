@@ -1,0 +1,25 @@
+/** Opens the spool in the folder given, in a process that does nothing else, and prints what that took, as JSON. */
+import { systemClock } from '../../../exporters/sending/clock.ts'
+import { systemSpoolFiles } from '../../../exporters/spool/files.ts'
+import { openSpool } from '../../../exporters/spool/spool.ts'
+
+/** Largest resident set so far, in KiB. */
+const peak = (): number => process.resourceUsage().maxRSS
+
+const [dir = ''] = process.argv.slice(2)
+const before = peak()
+const started = performance.now()
+const spool = await openSpool(
+  { dir, fsync: { intervalMs: 200 }, maxBytes: 2 ** 40, minFreeBytes: 0 },
+  { files: systemSpoolFiles, clock: systemClock, random: Math.random },
+)
+const openedMs = performance.now() - started
+const openPeakKiB = peak() - before
+const first = await spool.next(1 << 20)
+const { events, bytes, segments } = spool.stats()
+const readMs = performance.now() - started
+const readPeakKiB = peak() - before
+console.log(
+  JSON.stringify({ openedMs, openPeakKiB, readMs, readPeakKiB, events, bytes, segments, first: first.status }),
+)
+await spool.close()

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import net from 'node:net'
+import type { Socket } from 'node:net'
+import { seqOf } from '../otlp/decode.ts'
+import { FakeSink, OK } from '../otlp/server.ts'
+import type { Answer } from '../otlp/server.ts'
+import { Ledger } from './ledger.ts'
+
+/** How a sink is away: what it answers to everything, or what becomes of its port. */
+export interface Absence {
+  readonly answer?: Answer
+  readonly port?: 'closed' | 'silent'
+}
+
+/** An OTLP sink on a port that stays the same while it is away. */
+export class Pulled implements AsyncDisposable {
+  readonly ledger: Ledger = new Ledger('pulled', { ordered: true })
+  answer: Answer | undefined
+  #server: FakeSink | undefined
+  #silence: Silence | undefined
+  #port = 0
+
+  static async start(): Promise<Pulled> {
+    const pulled = new Pulled()
+    await pulled.back()
+    return pulled
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}/v1/logs`
+  }
+
+  async pull({ answer, port }: Absence): Promise<void> {
+    this.answer = answer
+    if (port === undefined) return
+    await this.#server?.[Symbol.asyncDispose]()
+    this.#server = undefined
+    if (port === 'silent') this.#silence = await Silence.start(this.#port)
+  }
+
+  async back(): Promise<void> {
+    this.answer = undefined
+    await this.#silence?.[Symbol.asyncDispose]()
+    this.#silence = undefined
+    if (this.#server !== undefined) return
+    const server: FakeSink = await FakeSink.start(
+      (request) => {
+        // Nobody needs them, and they are large.
+        server.requests.length = 0
+        if (this.answer !== undefined) return this.answer
+        this.ledger.take(0, request.logs().records.map(seqOf))
+        return OK
+      },
+      undefined,
+      this.#port,
+    )
+    this.#port = server.port
+    this.#server = server
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#silence?.[Symbol.asyncDispose]()
+    // First of all the server, which would keep a test that fails from ending.
+    await this.#server?.[Symbol.asyncDispose]()
+    assert.deepEqual(this.#server?.failures ?? [], [])
+  }
+}
+
+/** Accepts connections, reads nothing, says nothing. */
+class Silence implements AsyncDisposable {
+  readonly #sockets = new Set<Socket>()
+  readonly #server = net.createServer((socket) => {
+    this.#sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.pause()
+  })
+
+  static async start(port: number): Promise<Silence> {
+    const silence = new Silence()
+    silence.#server.listen(port, '127.0.0.1')
+    await once(silence.#server, 'listening')
+    return silence
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+}

@@ -21,6 +21,7 @@ import type { BookKeeper } from './books.ts'
 import { Bell } from './clock.ts'
 import type { Clock } from './clock.ts'
 import { Copies } from './copies.ts'
+import { slice } from './encoded.ts'
 import { Flight, Receipt } from './flight.ts'
 import type { Held, Queue } from './queue.ts'
 import { Tail } from './tail.ts'
@@ -169,7 +170,7 @@ export class Overflow {
     }
     const receipt = new Receipt(() => spool.ack(result.token))
     receipt.take()
-    const held = result.frames.flatMap((frame) => this.#piece(frame, receipt))
+    const held = result.frames.flatMap((frame) => this.#piece(frame, result.token.from, receipt))
     const flight = held.length === 0 ? undefined : new Flight(held, receipt)
     if (flight !== undefined) flights.add(flight)
     receipt.giveBack()
@@ -281,23 +282,27 @@ export class Overflow {
     return went > 0
   }
 
-  /** A frame as a part for a new flight; nothing when it is a copy or cannot be used. */
-  #piece(frame: ReadFrame, receipt: Receipt): Held[] {
+  /**
+   * A frame as a part for a new flight; nothing when it is a copy or cannot be used. What lies before `from` is settled: after
+   * a fault of the disk the cursor may stand within a frame.
+   */
+  #piece(frame: ReadFrame, from: number, receipt: Receipt): Held[] {
     const original = this.#copies.take(frame.seq)
     if (original !== undefined) {
       if (original.count > 0) original.owe(receipt)
       return []
     }
-    this.#spooled -= frame.count
+    const settled = Math.max(0, from - frame.seq)
+    this.#spooled -= frame.count - settled
     const { books, clock } = this.#deps
     const piece = pieceOf(frame, this.#options.encoding)
     if (typeof piece === 'string') {
-      books.reject('unreadable', frame.count)
+      books.reject('unreadable', frame.count - settled)
       books.note(`the spool has events that this exporter can not send: ${piece}`)
       return []
     }
     const ageMs = Math.max(0, clock.wallMs() - (piece.times.at(-1) ?? 0))
-    return [{ part: piece, acceptedMs: clock.nowMs() - ageMs }]
+    return [{ part: slice(piece, settled, piece.count), acceptedMs: clock.nowMs() - ageMs }]
   }
 }
 

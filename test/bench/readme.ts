@@ -14,7 +14,7 @@ const README = new URL('README.md', ROOT)
 export const BEGIN = '<!-- bench:begin -->'
 export const END = '<!-- bench:end -->'
 /** What readers want to know first; others follow. */
-const ORDER = ['kernel-cost', 'user-space', 'agent', 'start']
+const ORDER = ['kernel-cost', 'user-space', 'delivery', 'otlp', 'kafka', 'agent', 'start']
 
 /** Replaces what stands between the markers. Throws when they are not there once each, in this order. */
 export function between(text: string, content: string): string {

@@ -39,7 +39,7 @@ test(`loki container: ${EVENTS} events are visible by LogQL, each once`, async (
   const end = performance.now() + VISIBLE_MS
   let lines: string[] = []
   do {
-    lines = await linesOf(loki, '{service_name="ktrail-test"}', EVENTS * 2)
+    lines = await linesOf(loki.address, '{service_name="ktrail-test"}', EVENTS * 2)
   } while (lines.length < EVENTS && performance.now() < end && (await pause(LOOK_MS, true)))
   // Each set of attributes is a stream of the answer: only within one is there an order.
   const seen = numbersIn(lines.map((line) => `${line}\n`).join('')).toSorted((a, b) => a - b)

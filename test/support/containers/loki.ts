@@ -25,13 +25,13 @@ export async function startLoki(engine: Engine, image: string): Promise<Launched
   return Launched.start(engine, { image, port, command, ready: /Loki started/ })
 }
 
-/** Lines that the query finds in the last hour, at most `limit`. */
-export async function linesOf(loki: Launched, query: string, limit: number): Promise<string[]> {
+/** Lines that the query finds in the last hour in the Loki at host:port, at most `limit`. */
+export async function linesOf(address: string, query: string, limit: number): Promise<string[]> {
   const now = Date.now()
   const parameters = new URLSearchParams({ query, limit: String(limit), direction: 'forward' })
   parameters.set('start', `${now - 3_600_000}000000`)
   parameters.set('end', `${now + 60_000}000000`)
-  const response = await fetch(`http://${loki.address}/loki/api/v1/query_range?${parameters}`)
+  const response = await fetch(`http://${address}/loki/api/v1/query_range?${parameters}`)
   const text = await response.text()
   if (!response.ok) throw new Error(`Loki refuses the query ${query}: ${response.status} ${text}`)
   return ANSWER.parse(JSON.parse(text)).data.result.flatMap(({ values }) => values.map(([, line]) => line))

@@ -13,6 +13,8 @@ export async function freePorts(count: number): Promise<number[]> {
   )
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- TCP servers that listen
   const ports = servers.map((server) => (server.address() as AddressInfo).port)
+  const closed = servers.map((server) => once(server, 'close'))
   for (const server of servers) server.close()
+  await Promise.all(closed)
   return ports
 }

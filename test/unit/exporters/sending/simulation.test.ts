@@ -11,6 +11,7 @@ const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
   [1652, 'a loss told during an append took copies for events'],
   [282378, 'an empty read during an append forgot copies, and a loss then counted them'],
   [36300, 'what a device refused to give, and gave to the next run, is no reordering'],
+  [40146474, 'a cursor that stands within a frame after a fault of the disk put the account of the spool wrong'],
   [20377638, 'the same for what that segment had only just written anew'],
   [9004217, 'a power cut brought back a segment that the start before had given up for a later one'],
 ]

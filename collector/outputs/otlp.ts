@@ -4,8 +4,11 @@ import type { LokiLimits, OtlpOptions, ResolvedOtlp } from '../../exporters/inde
 import { version } from '../version.ts'
 import type { Output, OutputContext } from './output.ts'
 
-/** Sinks that keep no order take several requests at a time; Loki refuses what is too far behind the newest. */
-const CONCURRENCY = 16
+/**
+ * Sinks that keep no order take several requests at a time; more than a few are for far ones only and cost memory. Loki refuses
+ * what is too far behind the newest.
+ */
+const CONCURRENCY = 4
 const LOKI_CONCURRENCY = 1
 
 /**

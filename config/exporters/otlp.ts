@@ -99,7 +99,9 @@ const concurrency = z
       .min(1)
       .max(256)
       .optional()
-      .describe('Most requests at a time, each on a connection of its own; 16 when absent, 1 for Loki.'),
+      .describe(
+        'Most requests at a time, each on a connection of its own; 4 when absent, 1 for Loki. Each holds a batch in memory.',
+      ),
   })
   .prefault({})
   .describe('Requests under way at the same time. With more than one, records arrive in another order.')

@@ -154,11 +154,11 @@ test('otlp output: what the config says wins over variables, and then no variabl
 })
 
 const concurrency: ReadonlyArray<readonly [keys: string, want: number]> = [
-  ['', 16],
+  ['', 4],
   ['concurrency: { max: 3 }', 3],
   ['loki: true', 1],
   ['loki: { max_age: 1d }', 1],
-  ['loki: false', 16],
+  ['loki: false', 4],
   ['loki: true, concurrency: { max: 2 }', 2],
 ]
 for (const [keys, want] of concurrency) {

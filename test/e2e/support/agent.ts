@@ -205,14 +205,20 @@ export class TestAgent implements AsyncDisposable {
     })
   }
 
-  /** Lines of what happened during `action`: from before it until all of it has arrived, marks left out. */
+  /**
+   * Lines of what happened during `action`: from before it until all of it has arrived. Left out are marks, and threads of
+   * the kernel (`[kworker/…]`), which come and go by themselves.
+   */
   async during(action: () => unknown): Promise<Line[]> {
     const from = await this.settled()
     await action()
     const to = await this.settled()
     return this.lines()
       .slice(from, to)
-      .filter((line) => processOf(line).arguments?.startsWith('ktrail-mark-') !== true)
+      .filter((line) => {
+        const { arguments: words, binary } = processOf(line)
+        return words?.startsWith('ktrail-mark-') !== true && binary?.startsWith('[') !== true
+      })
   }
 
   /** Puts a policy file (added or replaced at once, by a rename) and waits until it is in force or refused. */

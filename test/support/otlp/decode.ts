@@ -191,10 +191,19 @@ export function inflate(body: Buffer, encoding: string): Buffer {
   throw new Error(`unexpected content encoding "${encoding}"`)
 }
 
+function uidOf(record: LogRecord): string {
+  const value = record.attributes.find(({ key }) => key === 'log.record.uid')?.value
+  return value !== undefined && 'stringValue' in value ? String(value.stringValue) : ''
+}
+
+/** The run of the agent in `log.record.uid`. */
+export function epochOf(record: LogRecord): string {
+  return uidOf(record).replace(/-\d+$/, '')
+}
+
 /** The sequence number in `log.record.uid`. */
 export function seqOf(record: LogRecord): number {
-  const value = record.attributes.find(({ key }) => key === 'log.record.uid')?.value
-  const text = value !== undefined && 'stringValue' in value ? String(value.stringValue) : ''
+  const text = uidOf(record)
   const seq = Number(text.slice(text.lastIndexOf('-') + 1))
   if (text === '' || !Number.isSafeInteger(seq)) throw new Error(`not a uid: "${text}"`)
   return seq

@@ -8,8 +8,10 @@
 # Everything runs even when something fails; the last line is `N passed, N failed`, with `, N skipped` when some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
+[ $# -eq 0 ] || die "test/run.sh takes no arguments, got \"$1\": choose by ONLY, FILES and KERNEL, see its first lines"
 cd "$ROOT"
 use_node
+deploy/setup/packages.sh test
 
 kernel=${KERNEL:-6.12}
 only=${ONLY:-}

@@ -7,7 +7,7 @@ import type { TestEvent } from 'node:test/reporters'
 /** One line of the reporter's output. */
 export type TallyLine =
   | { readonly kind: 'skipped'; readonly name: string; readonly file: string; readonly reason: string }
-  | { readonly kind: 'failed'; readonly name: string; readonly file: string }
+  | { readonly kind: 'failed'; readonly name: string; readonly file: string; readonly why: string }
   | { readonly kind: 'summary'; readonly passed: number; readonly failed: number; readonly skipped: number }
 
 /** Turns one event of the runner into a line, or into nothing. */
@@ -23,7 +23,7 @@ export function tallyLine(event: TestEvent): TallyLine | undefined {
       const { name, file = '', todo, details } = event.data
       // A suite fails because of a test that stands in the list itself; a failing todo is not held against anybody.
       if (details.type === 'suite' || (todo !== undefined && todo !== false)) return undefined
-      return { kind: 'failed', name, file }
+      return { kind: 'failed', name, file, why: whyOf(details.error) }
     }
     case 'test:summary': {
       // One per file, and at the end one without a file for all.
@@ -35,6 +35,14 @@ export function tallyLine(event: TestEvent): TallyLine | undefined {
     default:
       return undefined
   }
+}
+
+/** What a log keeps of a failure when nothing else is kept: a comparison's difference is below its first line. */
+const WHY_CHARS = 600
+
+function whyOf(error: Error): string {
+  const { message } = error.cause instanceof Error ? error.cause : error
+  return message.length <= WHY_CHARS ? message : `${message.slice(0, WHY_CHARS)} …`
 }
 
 /** The reporter itself, as node:test wants it. */

@@ -49,7 +49,7 @@ export function tallyRun({ name, code, lines }: Run): Tally {
         notes.push(`skipped: ${name}: ${line.name}${at(line.file)}: ${line.reason}`)
         break
       case 'failed':
-        notes.push(`failed: ${name}: ${line.name}${at(line.file)}`)
+        notes.push(`failed: ${name}: ${line.name}${at(line.file)}: ${line.why}`)
         break
       case 'summary':
         whole = true

@@ -95,7 +95,7 @@ test('tally: reads what the reporter makes of passed, skipped and failed tests o
 
   const failing = runAndTally(`describe('s', () => { test('a', () => {}); test('c', () => { throw new Error('x') }) })`)
   assert.equal(failing.status, 1)
-  assert.match(failing.lines[0] ?? '', /^failed: unit: c \(.*case\.test\.mjs\)$/)
+  assert.match(failing.lines[0] ?? '', /^failed: unit: c \(.*case\.test\.mjs\): x$/)
   assert.equal(failing.lines.at(-1), '1 passed, 1 failed')
 })
 

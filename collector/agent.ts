@@ -12,7 +12,16 @@ import { ringWatermarkBytes } from '../config/schema.ts'
 import { EncoderPool } from '../exporters/index.ts'
 import type { FanOut } from '../exporters/index.ts'
 import { createEpoch } from './epoch.ts'
-import { bootTime, clockOffset, hasBtf, kernelFunction, kernelFunctionNames, kernelSymbols } from '../native/index.ts'
+import {
+  bootTime,
+  clockOffset,
+  gzip,
+  hasBtf,
+  kernelFunction,
+  kernelFunctionNames,
+  kernelSymbols,
+  zstd,
+} from '../native/index.ts'
 import { decodeChunk } from './decode.ts'
 import type { Event } from './event.ts'
 import { HookRegistry } from './hooks.ts'
@@ -73,6 +82,7 @@ export async function startAgent(config: Config, log: Log, configFile?: string):
     nodeName,
     epoch: createEpoch(),
     encoders: new EncoderPool(nodeName),
+    compressors: { gzip, zstd },
     env: process.env,
     log,
     onLost: (exporter, lost) => lossRecords.note(exporter, lost),

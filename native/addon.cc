@@ -49,6 +49,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitWatch(env, exports);
   InitBtf(env, exports);
   InitKernel(env, exports);
+  InitCompress(env, exports);
   return exports;
 }
 

@@ -81,5 +81,6 @@ void InitRing(Napi::Env env, Napi::Object exports);
 void InitWatch(Napi::Env env, Napi::Object exports);
 void InitBtf(Napi::Env env, Napi::Object exports);
 void InitKernel(Napi::Env env, Napi::Object exports);
+void InitCompress(Napi::Env env, Napi::Object exports);
 
 }  // namespace ktrail

@@ -22,6 +22,8 @@ interface Addon {
   kernelSymbols(names: readonly string[]): Array<[string, bigint]>
   enableStats(): Closable
   hasBtf(): boolean
+  gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
+  zstd(chunks: readonly Uint8Array[]): Promise<Buffer>
 }
 
 const EXPORTS: ReadonlyArray<keyof Addon> = [
@@ -36,6 +38,8 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'kernelSymbols',
   'enableStats',
   'hasBtf',
+  'gzip',
+  'zstd',
 ]
 
 function isAddon(value: unknown): value is Addon {
@@ -137,4 +141,17 @@ export function enableStats(): Closable {
 /** Whether this kernel describes its types: CO-RE programs, fexit and tp_btf need it. */
 export function hasBtf(): boolean {
   return addon().hasBtf()
+}
+
+/**
+ * Compresses the chunks as one gzip file (level 1 of ISA-L) on libuv's threads. They must stay as they are until it settles.
+ * Rejects with Error when there is no memory. Throws NativeError BAD_ARGUMENT.
+ */
+export function gzip(chunks: readonly Uint8Array[]): Promise<Buffer> {
+  return addon().gzip(chunks)
+}
+
+/** The same as one zstd frame (level 1 of libzstd), which has the length of its content in its header. */
+export function zstd(chunks: readonly Uint8Array[]): Promise<Buffer> {
+  return addon().zstd(chunks)
 }

@@ -8,9 +8,9 @@ const SCHEMA = 1
 
 /** Makes a Kafka exporter. Logs where it writes to, and a password that would travel unprotected. */
 export async function kafkaOutput(name: string, config: KafkaExporterConfig, context: OutputContext): Promise<Output> {
-  const { encoders, log } = context
+  const { compressors, encoders, log } = context
   const warn = (message: string): void => log.warn({ exporter: name }, message)
-  const exporter = await createExporter('kafka', kafkaOptions(config, context), { warn })
+  const exporter = await createExporter('kafka', kafkaOptions(config, context), { warn, compressors })
   const { brokers, topic, driver, tls, sasl } = config
   if (sasl?.mechanism === 'plain' && tls === undefined) {
     warn('sasl.mechanism plain without tls sends the password readable; add tls, or take scram-sha-512')

@@ -16,11 +16,11 @@ const LOKI_CONCURRENCY = 1
  * and each variable that could not be read.
  */
 export async function otlpOutput(name: string, config: OtlpExporterConfig, context: OutputContext): Promise<Output> {
-  const { encoders, env, epoch, log } = context
+  const { compressors, encoders, env, epoch, log } = context
   const resolved = resolveOtlpOptions(valuesOf(config), env)
   for (const warning of resolved.warnings) log.warn({ exporter: name }, warning)
   const warn = (text: string): void => log.warn({ exporter: name }, text)
-  const exporter = await createExporter('otlp', optionsOf(config, resolved, context), { warn })
+  const exporter = await createExporter('otlp', optionsOf(config, resolved, context), { warn, compressors })
   const encoder = await encoders.otlp({
     epoch,
     protocol: resolved.protocol.value === 'http/json' ? 'json' : 'protobuf',

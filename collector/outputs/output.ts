@@ -1,5 +1,5 @@
 /** What the makers of this folder, one a kind of exporter, have in common. */
-import type { EncoderPool, Encoder, Exporter, Lost } from '../../exporters/index.ts'
+import type { Compressors, EncoderPool, Encoder, Exporter, Lost } from '../../exporters/index.ts'
 import type { Log } from '../log.ts'
 
 /** What is the same for all exporters of this agent. */
@@ -8,6 +8,8 @@ export interface OutputContext {
   /** Names this run of the agent; the sequence of events is gap-free within it. */
   readonly epoch: string
   readonly encoders: EncoderPool
+  /** Those of Node when absent. */
+  readonly compressors?: Compressors
   readonly env: Readonly<Record<string, string | undefined>>
   readonly log: Log
   /** Told of events that an exporter gives up, where it is known which. */

@@ -5,6 +5,7 @@
  *
  *   Batch ─▶ lanes (topic, partition) ─▶ chunks ≤ maxRequestBytes ─▶ driver ─▶ fates ─▶ Outcome
  */
+import type { Compressors } from '../compression.ts'
 import { ExportError, textOf } from '../errors.ts'
 import type { Batch, Exporter, Outcome } from '../exporter.ts'
 import { codecOf } from './drivers/codecs.ts'
@@ -27,6 +28,8 @@ export interface KafkaDeps {
   /** Takes what a library wants people to know. Default: nobody is told. */
   readonly warn?: (message: string) => void
   readonly nowMs?: () => number
+  /** Those of Node when absent. */
+  readonly compressors?: Compressors | undefined
 }
 
 /** How long a topic's number of partitions is believed: what Kafka's own clients do. */
@@ -79,7 +82,8 @@ export class KafkaExporter implements Exporter {
     this.#connection = await readConnection(this.#options)
     for (const problem of await openSecrets(this.#options)) this.#warn(problem)
     const make = this.#deps.makeDriver ?? (await loadDriver(this.#options.driver))
-    this.#driver = make(this.#connection, { warn: (message) => this.#warn(message) })
+    const { compressors } = this.#deps
+    this.#driver = make(this.#connection, { warn: (message) => this.#warn(message), compressors })
   }
 
   /**

@@ -3,7 +3,7 @@
  * default, key by key for headers and resource attributes. A variable that cannot be read is left out with a warning, as
  * the specification of OpenTelemetry demands. Source: export.md §1.4.
  */
-import type { Compression } from './compress.ts'
+import type { Compression } from '../compression.ts'
 
 /** What the user's config says; an absent key leaves the choice to the environment. */
 export interface OtlpConfigValues {

@@ -2,11 +2,11 @@
  * Sends OTLP log records over HTTP. Its batches hold records in `otlp` or `otlp_json`; it puts resource and scope before them,
  * compresses, posts, and reads what the sink made of it. Which status means what: `outcome.ts`; halving: `delivery.ts`.
  */
+import { nodeCompressors } from '../compression.ts'
+import type { Compress, Compression, Compressors } from '../compression.ts'
 import { ExportError, errnoOf, textOf } from '../errors.ts'
 import type { Batch, Exporter, Outcome } from '../exporter.ts'
 import { endOf } from '../sending/encoded.ts'
-import { Compressor } from './compress.ts'
-import type { Compression } from './compress.ts'
 import { deliver } from './delivery.ts'
 import type { Range } from './delivery.ts'
 import { createEnvelope, resourceAttributes } from './envelope.ts'
@@ -40,6 +40,8 @@ export interface OtlpOptions {
 }
 
 export interface OtlpDeps {
+  /** Those of Node when absent. */
+  readonly compressors?: Compressors | undefined
   /** Milliseconds since 1970; for age limits and dates in Retry-After. */
   readonly wallMs?: () => number
   /** What the sink says of requests that it took, at most once a minute. */
@@ -58,7 +60,7 @@ export class OtlpExporter implements Exporter {
   readonly #options: OtlpOptions
   readonly #transport: HttpTransport
   readonly #envelope: Envelope
-  readonly #compressor: Compressor
+  readonly #compress: Compress | undefined
   readonly #headers: Readonly<Record<string, string>>
   readonly #limits: LimitCheck | undefined
   readonly #wallMs: () => number
@@ -87,7 +89,7 @@ export class OtlpExporter implements Exporter {
       maxConnections: this.maxConcurrency,
     })
     this.#envelope = createEnvelope(encoding, resource)
-    this.#compressor = new Compressor(compression)
+    this.#compress = compression === 'none' ? undefined : (deps.compressors ?? nodeCompressors)[compression]
     // Literally this: Loki compares the whole header.
     const contentType = { 'content-type': this.#envelope.contentType }
     this.#headers = compression === 'none' ? contentType : { ...contentType, 'content-encoding': compression }
@@ -141,7 +143,8 @@ export class OtlpExporter implements Exporter {
 
   async #post(batch: Batch, range: Range, refused: ReadonlyMap<number, string>, signal: AbortSignal): Promise<Verdict> {
     try {
-      const body = await this.#compressor.compress(this.#body(batch, range, refused))
+      const chunks = this.#body(batch, range, refused)
+      const body = this.#compress === undefined ? chunks : [await this.#compress(chunks)]
       this.#count('requests', 1)
       for (const chunk of body) this.#count('request_bytes', chunk.length)
       const reply = await this.#transport.post(body, this.#headers, this.#options.timeoutMs, signal)

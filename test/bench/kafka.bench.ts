@@ -15,6 +15,7 @@ import { Topics } from '../support/kafka/topics.ts'
 import { plainKafkajs } from './support/plain-kafkajs.ts'
 import { leaveOut, median, printResult, QUICK, show } from './support/result.ts'
 import type { Measure } from './support/result.ts'
+import { gzip, zstd } from '../../native/index.ts'
 
 const EVENTS = 20_000
 const BATCH_PARTS = 4
@@ -38,7 +39,7 @@ guardKafkajs()
 
 async function exporterOf(driver: DriverName, compression: CompressionName): Promise<[Run, Run]> {
   const names = { brokers: cluster.brokers, topic: 'bench', nodeName: NODE_NAME, epoch: 'e1', driver, compression }
-  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names })
+  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names }, { compressors: { gzip, zstd } })
   await exporter.start()
   const run = async (): Promise<void> => {
     for (const batch of batches) {

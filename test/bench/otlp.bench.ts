@@ -7,7 +7,7 @@ import type { Event } from '../../collector/event.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
 import type { Encoder } from '../../exporters/exporter.ts'
 import { FanOut } from '../../exporters/fanout.ts'
-import type { Compression } from '../../exporters/otlp/compress.ts'
+import type { Compression } from '../../exporters/compression.ts'
 import { createOtlpEncoder } from '../../exporters/otlp/encode.ts'
 import { OtlpExporter } from '../../exporters/otlp/exporter.ts'
 import { createSdkEncoder } from '../../exporters/otlp/sdk.ts'
@@ -19,6 +19,7 @@ import { discardingSink } from './support/discarding-sink.ts'
 import { Line, NODE_NAME, chunksOf } from './support/replay.ts'
 import { QUICK, median, printResult, show } from './support/result.ts'
 import { sdkPipeline } from './support/sdk-pipeline.ts'
+import { gzip, zstd } from '../../native/index.ts'
 
 const SYNTHETIC_RECORDS = 60_000
 const EVENTS = QUICK ? 100_000 : 600_000
@@ -49,15 +50,18 @@ const mapping = { epoch: '1795520000', body: 'json', json } as const
 
 /** Whole decode cycles through the chain until `count` events are delivered. */
 async function chain(encoder: Encoder, compression: Compression, count: number): Promise<Cost> {
-  const exporter = new OtlpExporter({
-    encoding: 'otlp',
-    endpoint,
-    compression,
-    timeoutMs: 10_000,
-    resource: RESOURCE,
-    // As from a config.
-    concurrency: 16,
-  })
+  const exporter = new OtlpExporter(
+    {
+      encoding: 'otlp',
+      endpoint,
+      compression,
+      timeoutMs: 10_000,
+      resource: RESOURCE,
+      // As from a config.
+      concurrency: 16,
+    },
+    { compressors: { gzip, zstd } },
+  )
   const sender = new Sender('bench', exporter, DEFAULT_SENDER_OPTIONS)
   const fanout = new FanOut([{ encoder, sender }])
   await fanout.start()

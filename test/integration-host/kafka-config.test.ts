@@ -15,6 +15,7 @@ import { numberOf, reconcile } from '../support/kafka/reconcile.ts'
 import { DEADLINE_MS, DRIVERS, SKIP_LONG, withCluster } from '../support/kafka/rig.ts'
 import { until } from '../unit/exporters/support/fake-clock.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
+import { gzip, zstd } from '../../native/index.ts'
 
 const RETRY = 'retry: { initial: 100ms, max: 1s }'
 const USER = { username: 'me', password: 'open-sesame' }
@@ -27,7 +28,14 @@ async function started(keys: string, epoch: string): Promise<FanOut> {
   assert.ok('config' in loaded, JSON.stringify(loaded))
   const encoders = new EncoderPool(NODE_NAME)
   const log = pino({ level: 'silent' })
-  const fanOut = await createFanOut(loaded.config.exporters, { nodeName: NODE_NAME, epoch, encoders, env: {}, log })
+  const fanOut = await createFanOut(loaded.config.exporters, {
+    nodeName: NODE_NAME,
+    epoch,
+    encoders,
+    compressors: { gzip, zstd },
+    env: {},
+    log,
+  })
   await fanOut.start()
   return fanOut
 }

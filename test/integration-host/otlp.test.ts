@@ -25,6 +25,7 @@ import { goldenEvents } from '../unit/exporters/support/golden-events.ts'
 import { file, makeKprobe } from '../unit/exporters/support/events.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 import { until } from '../unit/exporters/support/fake-clock.ts'
+import { gzip, zstd } from '../../native/index.ts'
 
 const found = await collectorProgram()
 const skip = 'missing' in found ? found.missing : false
@@ -76,7 +77,7 @@ class Ledger {
 /** Offers all events; every `killEvery` of them the collector dies in the middle of its work and comes back. */
 async function run(collector: Collector, change: Partial<OtlpOptions>, kills: number): Promise<Sender> {
   const options = { encoding: 'otlp', endpoint: collector.url, compression: 'gzip', timeoutMs: 5000, resource } as const
-  const exporter = new OtlpExporter({ ...options, ...change })
+  const exporter = new OtlpExporter({ ...options, ...change }, { compressors: { gzip, zstd } })
   const encoder = exporter.encoding === 'otlp' ? createOtlpEncoder(mapping) : createOtlpJsonEncoder(mapping)
   const sender = new Sender('otlp', exporter, senderOptions)
   await sender.start()
@@ -141,14 +142,14 @@ test('collector: every record kind passes a real collector unchanged, in protobu
       await using sink = await FakeSink.start()
       await using collector = await Collector.start(program, sink.url)
       const options = { encoding, endpoint: collector.url, compression, timeoutMs: 5000, resource }
-      await using exporter = new OtlpExporter(options)
+      await using exporter = new OtlpExporter(options, { compressors: { gzip, zstd } })
       await exporter.start()
       const make = encoding === 'otlp' ? createOtlpEncoder : createOtlpJsonEncoder
       const part = make({ ...mapping, observed, argLabels: true }).encode(goldenEvents())
       const batch = { parts: [part], count: part.count, sizeBytes: part.bytes.length }
       assert.deepEqual(await exporter.send(batch, new AbortController().signal), { status: 'delivered' })
       await using direct = await FakeSink.start()
-      await using straight = new OtlpExporter({ ...options, endpoint: direct.url })
+      await using straight = new OtlpExporter({ ...options, endpoint: direct.url }, { compressors: { gzip, zstd } })
       await straight.start()
       await straight.send(batch, new AbortController().signal)
       assert.deepEqual(sink.requests[0]?.logs(), direct.requests[0]?.logs())
@@ -206,7 +207,14 @@ test(
     const loaded = loadConfig(text, 'ktrail.yaml', {})
     assert.ok('config' in loaded, JSON.stringify(loaded))
     const encoders = new EncoderPool('node-1')
-    const context = { nodeName: 'node-1', epoch: '1795520000', encoders, env: {}, log: pino({ level: 'silent' }) }
+    const context = {
+      nodeName: 'node-1',
+      epoch: '1795520000',
+      encoders,
+      compressors: { gzip, zstd },
+      env: {},
+      log: pino({ level: 'silent' }),
+    }
     const fanOut = await createFanOut(loaded.config.exporters, context)
     await fanOut.start()
     using stack = new DisposableStack()
@@ -247,12 +255,15 @@ test(
     const ends = Uint32Array.of(garbage.length)
     const part = { encoding: 'otlp', bytes: garbage, ends, count: 1, firstSeq: 0 } as const
     const batch = { parts: [part], count: 1, sizeBytes: garbage.length }
-    await using exporter = new OtlpExporter(options)
+    await using exporter = new OtlpExporter(options, { compressors: { gzip, zstd } })
     await exporter.start()
     const refused = await exporter.send(batch, new AbortController().signal)
     assert.equal(refused.status, 'rejected')
     assert.equal(refused.status === 'rejected' && refused.reason, 'invalid')
-    await using lost = new OtlpExporter({ ...options, endpoint: collector.url.replace('/v1/logs', '/nowhere') })
+    await using lost = new OtlpExporter(
+      { ...options, endpoint: collector.url.replace('/v1/logs', '/nowhere') },
+      { compressors: { gzip, zstd } },
+    )
     await lost.start()
     assert.equal((await lost.send(batch, new AbortController().signal)).status, 'hold')
     assert.equal(sink.requests.length, 0)

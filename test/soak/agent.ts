@@ -17,6 +17,7 @@ import { loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
 import { NUMBERS } from './file-reader.ts'
 import type { Order, Sample, Said } from './protocol.ts'
+import { gzip, zstd } from '../../native/index.ts'
 
 const SAMPLE_MS = 5000
 /** As the agent's ring by default. */
@@ -42,7 +43,7 @@ class Agent {
     if (!('config' in loaded)) throw new Error(JSON.stringify(loaded))
     const encoders = new EncoderPool(NODE_NAME)
     const log = pino({ level: 'error' }, pino.destination(2))
-    const context = { nodeName: NODE_NAME, epoch, encoders, env: {}, log }
+    const context = { nodeName: NODE_NAME, epoch, encoders, compressors: { gzip, zstd }, env: {}, log }
     const fanOut = await createFanOut(loaded.config.exporters, context)
     await fanOut.start()
     return new Agent(fanOut, eventsPerSecond)

@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { Config, ExporterConfig } from '../../../config/schema.ts'
 import { EncoderPool, ExportError } from '../../../exporters/index.ts'
 import type { Encoded, Sender } from '../../../exporters/index.ts'
+import { gzip, zstd } from '../../../native/index.ts'
 import { createEpoch } from '../../epoch.ts'
 import { createLog } from '../../log.ts'
 import { createFanOut } from '../../outputs/outputs.ts'
@@ -45,6 +46,7 @@ export class Target implements AsyncDisposable {
         nodeName,
         epoch: createEpoch(),
         encoders: new EncoderPool(nodeName),
+        compressors: { gzip, zstd },
         env,
         log: createLog({ level: 'warn', format: 'text' }),
         configFile: file,

@@ -1,4 +1,5 @@
 /** The door to a Kafka client library: one topic-partition a call, partition chosen by us, errors as KafkaFault. */
+import type { Compressors } from '../../compression.ts'
 import type { DriverName, KafkaConnection } from '../options.ts'
 
 export interface KafkaRecord {
@@ -34,6 +35,8 @@ export interface KafkaDriver {
 export interface DriverDeps {
   /** Takes what the library wants people to know. */
   readonly warn: (message: string) => void
+  /** Those of Node when absent. */
+  readonly compressors?: Compressors | undefined
 }
 
 export type MakeDriver = (connection: KafkaConnection, deps: DriverDeps) => KafkaDriver
@@ -50,7 +53,7 @@ export async function loadDriver(name: DriverName): Promise<MakeDriver> {
     }
     case 'platformatic': {
       const { PlatformaticDriver } = await import('./platformatic-driver.ts')
-      return (connection) => new PlatformaticDriver(connection)
+      return (connection, deps) => new PlatformaticDriver(connection, deps)
     }
   }
 }

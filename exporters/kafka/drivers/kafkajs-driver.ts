@@ -42,7 +42,7 @@ export class KafkajsDriver implements KafkaDriver {
   constructor(connection: KafkaConnection, deps: DriverDeps) {
     guardKafkajs()
     acceptReadyBatches()
-    this.#codec = { id: CODEC_IDS[connection.compression], compress: codecOf(connection.compression) }
+    this.#codec = { id: CODEC_IDS[connection.compression], compress: codecOf(connection.compression, deps.compressors) }
     this.#deps = deps
     this.#connection = connection
     this.#client = new kafkajs.Kafka(configOf(connection, deps))

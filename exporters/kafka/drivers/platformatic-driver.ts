@@ -10,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { codecOf, CODEC_IDS } from './codecs.ts'
 import type { Compress } from './codecs.ts'
 import { MOVED_MS } from './driver.ts'
-import type { KafkaDriver, KafkaRecord } from './driver.ts'
+import type { DriverDeps, KafkaDriver, KafkaRecord } from './driver.ts'
 import { faultOf, faultOfCode, KafkaFault, UNKNOWN_TOPIC } from '../faults.ts'
 import type { KafkaConnection } from '../options.ts'
 import { RecordBatchWriter, sequenceAfter } from './record-batch.ts'
@@ -37,9 +37,9 @@ export class PlatformaticDriver implements KafkaDriver {
   #identity: Promise<Identity> | undefined
   #closed = false
 
-  constructor(options: KafkaConnection) {
+  constructor(options: KafkaConnection, deps: DriverDeps) {
     this.#options = options
-    this.#codec = { id: CODEC_IDS[options.compression], compress: codecOf(options.compression) }
+    this.#codec = { id: CODEC_IDS[options.compression], compress: codecOf(options.compression, deps.compressors) }
     this.#client = new Producer(clientOptions(options))
   }
 

@@ -16,6 +16,10 @@ const CRC_FROM = 21
 /** Most that a record takes beside its bytes: five varints of at most ten bytes. */
 const RECORD_ROOM = 64
 const HEADER_ROOM = 16
+const FIRST_BYTES = 256 << 10
+const MAX_SPARE = 4
+/** A buffer that once held a huge batch is given back above this size. */
+const KEEP_BYTES = 4 << 20
 
 /** Who writes, for idempotence; `producerId` -1 for nobody. */
 export interface Producer {
@@ -37,7 +41,9 @@ interface CommonHeaders {
 }
 
 export class RecordBatchWriter {
-  #bytes: Buffer = Buffer.allocUnsafeSlow(256 << 10)
+  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  /** Buffers that a codec has read to the end. */
+  readonly #spare: Buffer[] = []
   #at = 0
   readonly #common = new WeakMap<object, CommonHeaders>()
 
@@ -59,8 +65,7 @@ export class RecordBatchWriter {
     const raw = this.#bytes.subarray(0, this.#at)
     const compressed = codec.compress?.(raw) ?? raw
     // A codec that works in a thread keeps the buffer meanwhile.
-    if (compressed instanceof Promise) this.#bytes = Buffer.allocUnsafeSlow(this.#bytes.length)
-    const body = compressed instanceof Promise ? await compressed : compressed
+    const body = compressed instanceof Promise ? await this.#lent(compressed) : compressed
     const batch = Buffer.allocUnsafe(HEAD + body.length)
     body.copy(batch, HEAD)
     batch.writeBigInt64BE(0n, 0)
@@ -77,6 +82,17 @@ export class RecordBatchWriter {
     batch.writeInt32BE(records.length, 57)
     batch.writeUInt32BE(crc32c(batch.subarray(CRC_FROM)), 17)
     return batch
+  }
+
+  /** Another buffer for the next batch until the codec, which may work in a thread, has read this one. */
+  async #lent(compressed: Promise<Buffer>): Promise<Buffer> {
+    const lent = this.#bytes
+    this.#bytes = this.#spare.pop() ?? Buffer.allocUnsafeSlow(FIRST_BYTES)
+    try {
+      return await compressed
+    } finally {
+      if (this.#spare.length < MAX_SPARE && lent.length <= KEEP_BYTES) this.#spare.push(lent)
+    }
   }
 
   #record(record: KafkaRecord, offsetDelta: number, timeDelta: number): void {

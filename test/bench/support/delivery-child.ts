@@ -17,6 +17,7 @@ import { plainKafkajs } from './plain-kafkajs.ts'
 import { play } from './play.ts'
 import { Line, NODE_NAME, chunksOf } from './replay.ts'
 import { sdkPipeline } from './sdk-pipeline.ts'
+import { gzip, zstd } from '../../../native/index.ts'
 
 /** What such a process is to measure, with at least so many `events` a round. */
 export type Way =
@@ -69,7 +70,7 @@ function lineOf({ exporters, events }: Extract<Way, { is: 'line' }>): Round {
       if (!('config' in loaded)) throw new Error(JSON.stringify(loaded))
       const encoders = new EncoderPool(NODE_NAME)
       const log = pino({ level: 'silent' })
-      const context = { nodeName: NODE_NAME, epoch: EPOCH, encoders, env: {}, log }
+      const context = { nodeName: NODE_NAME, epoch: EPOCH, encoders, compressors: { gzip, zstd }, env: {}, log }
       const fanout = await createFanOut(loaded.config.exporters, context)
       await fanout.start()
       const published = await play(recording, Math.ceil(events / perRound), fanout)

@@ -7,6 +7,7 @@ import type { Event } from '../../../collector/event.ts'
 import { loadConfig } from '../../../config/load.ts'
 import { EncoderPool } from '../../../exporters/index.ts'
 import type { FanOut, Sender } from '../../../exporters/index.ts'
+import { gzip, zstd } from '../../../native/index.ts'
 
 export const NODE_NAME = 'node-1'
 export const EPOCH = 'e1'
@@ -28,7 +29,14 @@ export class Pipeline implements AsyncDisposable {
     const loaded = loadConfig(yaml, 'test.yaml', {}, () => '')
     assert.ok('config' in loaded, JSON.stringify(loaded))
     const encoders = new EncoderPool(NODE_NAME)
-    const context = { nodeName: NODE_NAME, epoch: EPOCH, encoders, env: {}, log: pino({ level: 'silent' }) }
+    const context = {
+      nodeName: NODE_NAME,
+      epoch: EPOCH,
+      encoders,
+      compressors: { gzip, zstd },
+      env: {},
+      log: pino({ level: 'silent' }),
+    }
     const fanOut = await createFanOut(loaded.config.exporters, context)
     await fanOut.start()
     return new Pipeline(fanOut, eventOf)

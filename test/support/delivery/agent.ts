@@ -9,6 +9,7 @@ import { EncoderPool } from '../../../exporters/index.ts'
 import type { FanOut, Sender } from '../../../exporters/index.ts'
 import { eventAt } from './events.ts'
 import type { ExporterReport, Order, Reports, Said } from './protocol.ts'
+import { gzip, zstd } from '../../../native/index.ts'
 
 const NODE_NAME = 'node-1'
 const TICK_MS = 10
@@ -41,7 +42,7 @@ class Agent {
     if (!('config' in loaded)) throw new Error(JSON.stringify(loaded))
     const encoders = new EncoderPool(NODE_NAME)
     const log = pino({ level: 'silent' })
-    const context = { nodeName: NODE_NAME, epoch, encoders, env: {}, log }
+    const context = { nodeName: NODE_NAME, epoch, encoders, compressors: { gzip, zstd }, env: {}, log }
     this.#fanOut = await createFanOut(loaded.config.exporters, context)
     await this.#fanOut.start()
     say({ is: 'started', exporters: reportsOf(this.#fanOut) })

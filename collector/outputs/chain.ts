@@ -1,6 +1,6 @@
 /** The sending chain of an exporter, as configured. */
 import type { ExporterConfig } from '../../config/schema.ts'
-import { TokenBucket, openSpool, systemClock, systemSpoolFiles } from '../../exporters/index.ts'
+import { TokenBucket, nodeCompressors, openSpool, systemClock, systemSpoolFiles } from '../../exporters/index.ts'
 import type { SenderDeps, SenderOptions, WhenFull } from '../../exporters/index.ts'
 import { deadLettersOf } from './dead-letter.ts'
 import { rateLimitOf } from './filter.ts'
@@ -26,9 +26,15 @@ export function senderOptions({ queue, batch, retry, timeout, spool }: ExporterC
 export function senderDeps(
   name: string,
   config: ExporterConfig,
-  { epoch, log, onLost }: Pick<OutputContext, 'epoch' | 'log' | 'onLost'>,
+  {
+    epoch,
+    log,
+    onLost,
+    compressors = nodeCompressors,
+  }: Pick<OutputContext, 'epoch' | 'log' | 'onLost' | 'compressors'>,
 ): SenderDeps {
   const spool = spoolOptionsOf(name, config, epoch)
+  const zstd = config.spool?.compression === 'zstd' ? compressors.zstd : undefined
   const limit = rateLimitOf(config)
   const deadLetters = deadLettersOf(name, config, { epoch, log })
   return {
@@ -36,7 +42,7 @@ export function senderDeps(
       ? {}
       : {
           openSpool: (onLoss) =>
-            openSpool(spool, { files: systemSpoolFiles, clock: systemClock, random: Math.random, onLoss }),
+            openSpool(spool, { files: systemSpoolFiles, clock: systemClock, random: Math.random, zstd, onLoss }),
         }),
     ...(limit === undefined ? {} : { rateLimit: new TokenBucket(limit, systemClock) }),
     ...(deadLetters === undefined ? {} : { deadLetters }),

@@ -46,6 +46,12 @@ export const spool = z
         'When written events are forced to disk: at this interval, after each batch, or never. Until then a power cut ' +
           'or a crash of the kernel may take them; a crash of the agent does not.',
       ),
+    compression: z
+      .enum(['none', 'zstd'])
+      .default('zstd')
+      .describe(
+        'How events lie on disk. zstd takes a tenth of the space and less processor time than writing all of it.',
+      ),
     segment_size: size(64 * KIB, 1024 * MIB)
       .prefault('16MiB')
       .describe(

@@ -22,7 +22,7 @@
  * | 0 | 4 | payload length |
  * | 4 | 4 | CRC-32, begun with the salt, of the bytes from 8 on, payload included |
  * | 8 | 8 | `seq`: position of the frame's first event |
- * | 16 | 4 | count of events |
+ * | 16 | 4 | count of events; the highest bit is set when the payload is packed (packing.ts) |
  * | 20 | 8 | the appender's own number of the first event |
  * | 28 | 8 | and of the last |
  * | 36 | | payload, opaque |
@@ -47,6 +47,7 @@ export const FRAME_HEAD = 36
 export const CURSOR_BYTES = 36
 const VERSION = 1
 const EPOCH_BYTES = 32
+const PACKED = 0x8000_0000
 
 /** The first bytes of a segment. */
 export interface SegmentHeader {
@@ -61,7 +62,9 @@ export interface SegmentHeader {
 
 /** The first bytes of a frame. `first` and `last` are the appender's own numbers of its first and last event. */
 export interface FrameHead {
+  /** Length of the payload as it lies there. */
   readonly bytes: number
+  readonly packed: boolean
   readonly crc: number
   readonly seq: number
   readonly count: number
@@ -137,7 +140,7 @@ export function encodeFrameHead(
 ): Buffer {
   const head = Buffer.allocUnsafe(FRAME_HEAD)
   writeU64(head, frame.seq, 8)
-  head.writeUInt32LE(frame.count, 16)
+  head.writeUInt32LE(frame.packed ? frame.count + PACKED : frame.count, 16)
   writeU64(head, frame.first, 20)
   writeU64(head, frame.last, 28)
   let crc = crc32(head.subarray(8), salt)
@@ -153,11 +156,14 @@ export function encodeFrameHead(
 
 /** What stands where a frame head should; not checked. `at + FRAME_HEAD` bytes must be there. */
 export function decodeFrameHead(bytes: Buffer, at: number): FrameHead {
+  const count = bytes.readUInt32LE(at + 16)
+  const packed = count >= PACKED
   return {
     bytes: bytes.readUInt32LE(at),
+    packed,
     crc: bytes.readUInt32LE(at + 4),
     seq: readU64(bytes, at + 8),
-    count: bytes.readUInt32LE(at + 16),
+    count: packed ? count - PACKED : count,
     first: readU64(bytes, at + 20),
     last: readU64(bytes, at + 28),
   }

@@ -6,6 +6,7 @@ import { errnoOf, ExportError } from '../errors.ts'
 import type { Segment } from './catalog.ts'
 import type { SpoolFile, SpoolFiles } from './files.ts'
 import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, segmentName, segmentNumber } from './format.ts'
+import { unpack } from './packing.ts'
 import type { ReadFrame } from './reader.ts'
 import { framesOf, inForce, loadCursor, quarantine, readFully, readSegment, recover, withFile } from './recovery.ts'
 import type { RecoveryReport } from './recovery.ts'
@@ -196,11 +197,17 @@ export async function copy(
     if (segment.header.base >= range.to || (limit ?? Infinity) <= range.from) continue
     let failed: { readonly error: unknown } | undefined
     await reading(files, segment, async (file) => {
-      for await (const { seq, count, first, last, offset, bytes } of framesOf(file, segment, segment.bytes, limit)) {
+      for await (const { seq, count, first, last, offset, bytes, packed } of framesOf(
+        file,
+        segment,
+        segment.bytes,
+        limit,
+      )) {
         if (seq >= range.to) return
         if (seq + count <= range.from) continue
-        const payload = Buffer.allocUnsafe(bytes)
-        if ((await readFully(file, payload, offset + FRAME_HEAD)) !== bytes) return
+        const stored = Buffer.allocUnsafe(bytes)
+        if ((await readFully(file, stored, offset + FRAME_HEAD)) !== bytes) return
+        const payload = unpack(stored, packed)
         try {
           await give({ seq, count, first, last, epoch: segment.header.epoch, payload })
         } catch (error) {

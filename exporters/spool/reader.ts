@@ -11,6 +11,7 @@ import type { SpoolFile, SpoolFiles } from './files.ts'
 import { FIRST_FRAME } from './format.ts'
 import type { Cursor } from './format.ts'
 import type { Loss, Tally } from './losses.ts'
+import { unpack, unpackedBytes } from './packing.ts'
 import { ignoring } from './recovery.ts'
 import { findFrame, frameAt, payloadOf, Window } from './scan.ts'
 import type { Bounds, Found } from './scan.ts'
@@ -259,14 +260,16 @@ export class Reader {
         offset = found.end
         continue
       }
-      const fits = bytes + found.bytes <= most.bytes && events + found.count <= most.events
-      if (frames.length > 0 && (found.seq !== expected || !fits)) break
-      const payload = await payloadOf(window, found)
-      if (payload.length !== found.bytes) break
+      if (frames.length > 0 && (found.seq !== expected || events + found.count > most.events)) break
+      const stored = await payloadOf(window, found)
+      if (stored.length !== found.bytes) break
+      const size = unpackedBytes(stored, found.packed)
+      if (frames.length > 0 && bytes + size > most.bytes) break
       const { seq, count, first, last } = found
+      const payload = unpack(stored, found.packed)
       frames.push({ seq, count, first, last, epoch: segment.header.epoch, payload })
       expected = seq + count
-      bytes += found.bytes
+      bytes += size
       events += count
       offset = found.end
     }

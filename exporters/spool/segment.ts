@@ -12,6 +12,8 @@ export interface SpoolFrame {
   /** The appender's own numbers of its first and last event. */
   readonly first: number
   readonly last: number
+  /** The parts are what `pack` made of it. */
+  readonly packed?: boolean
 }
 
 /** A frame with its place in the order. */
@@ -56,7 +58,10 @@ export class SegmentWriter {
     let at = segment.bytes + (buffers[0]?.length ?? 0)
     const offsets = frames.map((frame) => {
       const offset = at
-      buffers.push(encodeFrameHead(frame, frame.parts, segment.header.salt), ...frame.parts)
+      buffers.push(
+        encodeFrameHead({ ...frame, packed: frame.packed === true }, frame.parts, segment.header.salt),
+        ...frame.parts,
+      )
       at += sizeOf(frame)
       return offset
     })

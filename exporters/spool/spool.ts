@@ -11,6 +11,7 @@
  * - May: give again after a crash what was acked in its last fifth of a second.
  * - At every moment: recovered + appended = acked + lost (each reason) + events.
  */
+import type { Compress } from '../compression.ts'
 import { ExportError, textOf } from '../errors.ts'
 import type { Clock, Random } from '../sending/clock.ts'
 import type { HistogramCounts } from '../sending/histogram.ts'
@@ -21,6 +22,7 @@ import type { Lock, SpoolFiles } from './files.ts'
 import { Limits } from './limits.ts'
 import { Tally } from './losses.ts'
 import type { Loss, LossReason } from './losses.ts'
+import { pack } from './packing.ts'
 import { Reader } from './reader.ts'
 import type { ReadResult, Token } from './reader.ts'
 import { ignoring, recover } from './recovery.ts'
@@ -47,6 +49,8 @@ export interface SpoolDeps {
   readonly files: SpoolFiles
   readonly clock: Clock
   readonly random: Random
+  /** Packs what is appended; it is kept as it is when absent. */
+  readonly zstd?: Compress | undefined
   /** Told of every loss: what was dropped at once, damage when the reader comes to it. */
   readonly onLoss?: (loss: Loss) => void
 }
@@ -140,6 +144,9 @@ export class Spool implements AsyncDisposable {
   readonly #recovered: number
   readonly #dir: string
   readonly #ages: boolean
+  readonly #zstd: Compress | undefined
+  /** Appends that are packed first must not overtake each other meanwhile. */
+  readonly #packing = new Exclusive()
   /** Position after the last segment that was dropped, durable or not. */
   #dropped = 0
   #closed: Promise<void> | undefined
@@ -150,6 +157,7 @@ export class Spool implements AsyncDisposable {
     this.recovery = found.report
     this.#dir = dir
     this.#ages = maxAgeMs !== undefined
+    this.#zstd = deps.zstd
     this.#files = files
     this.#lock = lock
     const catalog = new Catalog(found.segments, found.end)
@@ -186,7 +194,12 @@ export class Spool implements AsyncDisposable {
    * `durable` has passed them. Never rejects: a full or failing disk is a result.
    */
   append(frames: readonly SpoolFrame[]): Promise<AppendResult> {
-    if (this.#closed === undefined) return this.#writer.append(frames)
+    const zstd = this.#zstd
+    if (this.#closed === undefined) {
+      if (zstd === undefined) return this.#writer.append(frames)
+      const packed = Promise.all(frames.map((frame) => pack(frame, zstd)))
+      return this.#packing.run(async () => this.#writer.append(await packed))
+    }
     return Promise.resolve({
       status: 'failed',
       error: new ExportError('CLOSED', 'the spool is closed'),
@@ -267,6 +280,7 @@ export class Spool implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    await this.#packing.run(() => Promise.resolve())
     await this.#writer.close()
     await this.#cursor.close()
     await this.#reader.close()

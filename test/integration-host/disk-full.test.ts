@@ -135,7 +135,7 @@ function spoolOf(report: ExporterReport | undefined): NonNullable<ExporterReport
 
 function yamlOf(url: string, dir: string, use: string, minFree: number): string {
   const chain = `batch: { max_events: 500, max_wait: 20ms }, queue: { max_events: ${QUEUE_EVENTS} }, retry: { initial: 20ms, max: 200ms }`
-  const spool = `{ use: ${use}, dir: "${dir}", min_free: ${minFree}B, max_size: 64MiB, segment_size: 256KiB, fsync: 50ms }`
+  const spool = `{ use: ${use}, compression: none, dir: "${dir}", min_free: ${minFree}B, max_size: 64MiB, segment_size: 256KiB, fsync: 50ms }`
   const otlp = `type: otlp, logs_endpoint: "${url}", compression: none, body: none, concurrency: { max: 1 }`
   return `exporters: { sink: { ${otlp}, ${chain}, spool: ${spool} } }\n`
 }

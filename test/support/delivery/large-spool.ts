@@ -18,7 +18,7 @@ export function makeLargeSpool(dir: string, gib: number): number {
     const header = { number, createdMs: Date.now(), base, salt: number, firstMark: base, previousMark: 0, epoch: '' }
     writeSync(fd, encodeHeader(header))
     for (let i = 0; i < (number === segments ? FRAMES : 1); i++) {
-      const place = { seq: base + i * FRAME_EVENTS, count: FRAME_EVENTS, first: 0, last: 0 }
+      const place = { seq: base + i * FRAME_EVENTS, count: FRAME_EVENTS, first: 0, last: 0, packed: false }
       writeSync(fd, encodeFrameHead(place, [PAYLOAD], number))
       writeSync(fd, PAYLOAD)
     }

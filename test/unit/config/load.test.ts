@@ -110,6 +110,7 @@ describe('loadConfig', () => {
             max_age: 561_600_000,
             min_free: 0,
             fsync: 'never',
+            compression: 'none',
             segment_size: MIB,
           },
           dead_letter: { path: '/var/log/ktrail/refused.jsonl', max_size: 4096, max_files: 1 },
@@ -131,6 +132,7 @@ describe('loadConfig', () => {
       max_size: 1024 * MIB,
       min_free: 1024 * MIB,
       fsync: 200,
+      compression: 'zstd',
       segment_size: 16 * MIB,
     })
     assert.equal(queue?.when_full, undefined)
@@ -336,7 +338,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'keys of a spool misspelt',
     withExporter('type: stdout, spool: { dir: x, max_bytes: 1GiB, max_ages: 1d }'),
-    '1:50: exporters.a.spool.max_bytes: unknown key "max_bytes"; expected one of dir, use, max_size, max_age, min_free, fsync, segment_size',
+    '1:50: exporters.a.spool.max_bytes: unknown key "max_bytes"; expected one of dir, use, max_size, max_age, min_free, fsync, compression, segment_size',
     '1:67: exporters.a.spool.max_ages: unknown key "max_ages" (did you mean "max_age"?)',
   ],
   [

@@ -1,4 +1,5 @@
 /** Spools on the simulation's disk, without faults unless a test makes them. */
+import type { Compress } from '../../../../exporters/compression.ts'
 import { openSpool } from '../../../../exporters/spool/spool.ts'
 import type { Spool, SpoolOptions } from '../../../../exporters/spool/spool.ts'
 import type { Loss } from '../../../../exporters/spool/losses.ts'
@@ -14,7 +15,7 @@ export class Bench {
   readonly clock: FakeClock = new FakeClock()
   readonly losses: Loss[] = []
 
-  open(options: Partial<SpoolOptions> = {}): Promise<Spool> {
+  open(options: Partial<SpoolOptions> = {}, zstd?: Compress): Promise<Spool> {
     this.disk.nowMs = this.clock.wallMs()
     const { clock, disk, losses } = this
     return openSpool(
@@ -27,7 +28,7 @@ export class Bench {
         epoch: 'e',
         ...options,
       },
-      { files: disk.files, clock, random: () => 0.5, onLoss: (loss) => losses.push(loss) },
+      { files: disk.files, clock, random: () => 0.5, zstd, onLoss: (loss) => losses.push(loss) },
     )
   }
 

@@ -27,7 +27,6 @@ import type { Event } from './event.ts'
 import { HookRegistry } from './hooks.ts'
 import { serve } from './observe/http.ts'
 import { checkHost } from './host/checks.ts'
-import { trimRegularly } from './host/memory.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import type { LoadedPolicy } from './kernel/kernel-side.ts'
@@ -175,7 +174,6 @@ export async function startAgent(config: Config, log: Log, configFile?: string):
     lossRecords.look(performance.now())
   }, TICK_MS)
   undo.defer(() => clearInterval(tick))
-  undo.use(trimRegularly())
 
   const stopping = new AbortController()
   /** Numbered by whoever publishes, as everything else. */

@@ -22,7 +22,6 @@ interface Addon {
   kernelSymbols(names: readonly string[]): Array<[string, bigint]>
   enableStats(): Closable
   hasBtf(): boolean
-  trimMemory(): void
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
   zstd(chunks: readonly Uint8Array[]): Promise<Buffer>
 }
@@ -39,7 +38,6 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'kernelSymbols',
   'enableStats',
   'hasBtf',
-  'trimMemory',
   'gzip',
   'zstd',
 ]
@@ -143,11 +141,6 @@ export function enableStats(): Closable {
 /** Whether this kernel describes its types: CO-RE programs, fexit and tp_btf need it. */
 export function hasBtf(): boolean {
   return addon().hasBtf()
-}
-
-/** Gives what malloc keeps of freed memory back to the system; takes some milliseconds. */
-export function trimMemory(): void {
-  addon().trimMemory()
 }
 
 /**

@@ -49,6 +49,11 @@ if [ "$(cat "$FACTS/addon" 2>/dev/null)" != "$want" ] || [ -z "$(find native/bui
   echo "$want" >"$FACTS/addon"
 fi
 
+# For the launcher; '' where it is not.
+for file in /usr/lib/"$(uname -m)"-linux-gnu/libjemalloc.so.2; do
+  if [ -r "$file" ]; then echo "$file"; fi
+done >"$FACTS/jemalloc"
+
 # Last: its presence tells the launcher that the build is whole.
 echo "$node" >"$FACTS/node"
 

@@ -15,8 +15,8 @@ compiler() {
 
 case ${1:-} in
   build)
-    # bpf/Makefile: clang, llvm-strip; addon: g++, make, python3 (node-gyp), libbpf and what it links to, and the compressors.
-    packages=(libbpf-dev libelf-dev zlib1g-dev libisal-dev libzstd-dev g++ make python3 ca-certificates)
+    # bpf/Makefile: clang, llvm-strip; addon: g++, make, python3 (node-gyp), libbpf and what it links to, the compressors, and what ./ktrail allocates with.
+    packages=(libbpf-dev libelf-dev zlib1g-dev libisal-dev libzstd-dev libjemalloc2 g++ make python3 ca-certificates)
     compiler || packages+=(clang-16 llvm-16)
     ;;
   guest)

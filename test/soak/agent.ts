@@ -7,7 +7,6 @@ import { pino } from 'pino'
 // Not used: brings in every module that the agent has, so that memory is what the agent's would be.
 import '../../collector/agent.ts'
 import type { ProcessEvent, Timestamp } from '../../collector/event.ts'
-import { trimRegularly } from '../../collector/host/memory.ts'
 import { createFanOut } from '../../collector/outputs/outputs.ts'
 import { chunks } from '../../collector/source.ts'
 import { loadConfig } from '../../config/load.ts'
@@ -47,7 +46,6 @@ class Agent {
     const context = { nodeName: NODE_NAME, epoch, encoders, compressors: { gzip, zstd }, env: {}, log }
     const fanOut = await createFanOut(loaded.config.exporters, context)
     await fanOut.start()
-    trimRegularly()
     return new Agent(fanOut, eventsPerSecond)
   }
 

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { launchFlags } from '../support/launcher.ts'
+import { launchOf } from '../support/launcher.ts'
 import type { Order, Said, Sample } from './protocol.ts'
 
 const PROGRAM = fileURLToPath(new URL('agent.ts', import.meta.url))
@@ -32,7 +32,8 @@ export class AgentProcess implements AsyncDisposable {
 
   /** Loads everything but starts nothing. The second time V8 has the compiled modules, as the launcher's cache gives them. */
   static async load(onSample: (sample: Sample) => void): Promise<AgentProcess> {
-    const options = { execArgv: [...launchFlags()], env: { ...process.env, NODE_COMPILE_CACHE: CACHE } }
+    const { flags, env } = launchOf()
+    const options = { execArgv: [...flags], env: { ...env, ...process.env, NODE_COMPILE_CACHE: CACHE } }
     const agent = new AgentProcess(fork(PROGRAM, [], options), onSample)
     await Promise.race([agent.#loaded, agent.#ended])
     agent.check()

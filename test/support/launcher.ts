@@ -2,10 +2,24 @@
 import { readFileSync } from 'node:fs'
 
 const LAUNCHER = new URL('../../ktrail', import.meta.url)
+const JEMALLOC = new URL('../../node_modules/.ktrail/jemalloc', import.meta.url)
 
-/** Node's and V8's flags. Throws when the launcher is not what this reads. */
-export function launchFlags(text: string = readFileSync(LAUNCHER, 'utf8')): readonly string[] {
+export interface Launch {
+  /** Node's and V8's flags. */
+  readonly flags: readonly string[]
+  /** What the launcher sets in the environment, but for V8's compile cache. */
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** `jemalloc`: its file, '' for none. Throws when the launcher is not what this reads. */
+export function launchOf(
+  text: string = readFileSync(LAUNCHER, 'utf8'),
+  jemalloc: string = readFileSync(JEMALLOC, 'utf8').trim(),
+): Launch {
   const flags = /^exec "\$node" (--[^"]*) "/m.exec(text)?.[1]
-  if (flags === undefined) throw new Error('ktrail: expected a line `exec "$node" --FLAG… "…"`; update launcher.ts')
-  return flags.split(' ')
+  const conf = /MALLOC_CONF="\$\{MALLOC_CONF:-([^}]+)\}"/.exec(text)?.[1]
+  if (flags === undefined || conf === undefined) {
+    throw new Error('ktrail: expected a line `exec "$node" --FLAG… "…"` and a MALLOC_CONF; update launcher.ts')
+  }
+  return { flags: flags.split(' '), env: jemalloc === '' ? {} : { LD_PRELOAD: jemalloc, MALLOC_CONF: conf } }
 }

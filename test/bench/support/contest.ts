@@ -3,7 +3,7 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { launchFlags } from '../../support/launcher.ts'
+import { launchOf } from '../../support/launcher.ts'
 import type { Cost, Said, Way } from './delivery-child.ts'
 import { median } from './result.ts'
 
@@ -47,7 +47,8 @@ class Player {
   }
 
   static async start(way: Way): Promise<Player> {
-    const child = fork(CHILD, [JSON.stringify(way)], { execArgv: [...launchFlags()] })
+    const { flags, env } = launchOf()
+    const child = fork(CHILD, [JSON.stringify(way)], { execArgv: [...flags], env: { ...env, ...process.env } })
     const player = new Player(child)
     await player.#hear()
     return player

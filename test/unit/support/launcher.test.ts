@@ -1,23 +1,27 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { launchFlags } from '../../support/launcher.ts'
+import { launchOf } from '../../support/launcher.ts'
 
-const SCRIPT = `exec "$node" --a --b=1 "$root/collector/main.ts" "$@"
+const SCRIPT = `  [ -r "$LD_PRELOAD" ] && export LD_PRELOAD MALLOC_CONF="\${MALLOC_CONF:-narenas:2,x:1}"
+exec "$node" --a --b=1 "$root/collector/main.ts" "$@"
 `
 
-it('launcher: gives the flags that the script has', () => {
-  assert.deepEqual(launchFlags(SCRIPT), ['--a', '--b=1'])
+it('launcher: gives the flags and the settings of malloc that the script has', () => {
+  const env = { LD_PRELOAD: '/lib/x.so', MALLOC_CONF: 'narenas:2,x:1' }
+  assert.deepEqual(launchOf(SCRIPT, '/lib/x.so'), { flags: ['--a', '--b=1'], env })
+  assert.deepEqual(launchOf(SCRIPT, '').env, {})
 })
 
 it('launcher: reads ./ktrail itself', () => {
-  assert.ok(launchFlags().some((flag) => flag.startsWith('--max-semi-space-size=')))
+  assert.ok(launchOf().flags.some((flag) => flag.startsWith('--max-semi-space-size=')))
 })
 
 for (const { name, text } of [
   { name: 'starts Node without flags', text: SCRIPT.replace('--a --b=1 ', '') },
   { name: 'starts another program', text: SCRIPT.replace('"$node"', 'node') },
+  { name: 'sets up no malloc', text: SCRIPT.replace('MALLOC_CONF=', 'OTHER=') },
 ]) {
   it(`launcher: fails with a sentence on a script that ${name}`, () => {
-    assert.throws(() => launchFlags(text), /^Error: ktrail: expected a line/)
+    assert.throws(() => launchOf(text, ''), /^Error: ktrail: expected a line/)
   })
 }

@@ -35,9 +35,10 @@ soak: build ## half an hour at 5,000 events/s with one sink down half of the tim
 bench: build ## measure, and print JSON
 	@$(SETUP)/bench.sh
 
-simulate: build ## a million lives of spool and sending chain: RUNS=1000000 SEED=1
+simulate: build ## a million lives of spool, sending chain, chain that packs: RUNS=1000000 SEED=1
 	@$(SETUP)/with-node.sh node test/simulation/run.ts spool --runs $(RUNS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts chain --runs $(RUNS) --seed $(SEED)
+	@$(SETUP)/with-node.sh node test/simulation/run.ts packed --runs $(RUNS) --seed $(SEED)
 
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules

@@ -7,14 +7,11 @@ import type { Compress } from '../compression.ts'
 import type { SpoolFrame } from './segment.ts'
 
 const LENGTH_BYTES = 4
-/** Below it there is little to gain. */
-const MIN_BYTES = 512
 const CHUNK_BYTES = 64 << 10
 
 /** The frame, packed when that makes it smaller. Never rejects: what cannot be compressed is kept as it is. */
 export async function pack(frame: SpoolFrame, zstd: Compress): Promise<SpoolFrame> {
   const length = frame.parts.reduce((sum, part) => sum + part.length, 0)
-  if (length < MIN_BYTES) return frame
   let packed: Buffer
   try {
     packed = await zstd(frame.parts)

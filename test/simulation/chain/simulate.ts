@@ -6,6 +6,8 @@
  * call at a time never sees an event for the first time after a younger one; what was durable is seen by the sink in the
  * end, or a loss with a cause was told; a clean stop loses nothing that the disk could take.
  */
+import { zstdCompressSync } from 'node:zlib'
+import type { Compress } from '../../../exporters/compression.ts'
 import { openSpool } from '../../../exporters/spool/spool.ts'
 import type { Spool } from '../../../exporters/spool/spool.ts'
 import type { Loss } from '../../../exporters/spool/losses.ts'
@@ -47,9 +49,16 @@ interface Written {
 const MOODS: readonly Mood[] = ['healthy', 'healthy', 'slow', 'down', 'mixed', 'needs_person', 'silent']
 
 /** Runs the life with this seed; rejects with a sentence when something does not hold. */
-export function simulateChain(seed: number, trace?: (line: string) => void): Promise<ChainFacts> {
-  return new Life(seed, trace).run()
+export function simulateChain(
+  seed: number,
+  trace?: (line: string) => void,
+  packing: boolean = false,
+): Promise<ChainFacts> {
+  return new Life(seed, trace, packing).run()
 }
+
+/** Not on another thread, whose time is not the clock's. */
+const zstdAtOnce: Compress = (chunks) => Promise.resolve(zstdCompressSync(Buffer.concat(chunks)))
 
 class Life {
   readonly #random: Seeded
@@ -60,6 +69,7 @@ class Life {
   readonly #concurrency: number
   readonly #flipping: boolean
   readonly #limited: boolean
+  readonly #packing: boolean
   readonly #trace: (line: string) => void
   #written: Written[] = []
   /** With those whose places are not known for sure any more: a loss may be about them. */
@@ -74,7 +84,8 @@ class Life {
   #damagedEnds = false
   #facts = { kills: 0, crashes: 0, stops: 0, flips: 0 }
 
-  constructor(seed: number, trace: (line: string) => void = () => undefined) {
+  constructor(seed: number, trace: (line: string) => void = () => undefined, packing = false) {
+    this.#packing = packing
     const random = new Seeded(seed)
     this.#random = random
     this.#trace = trace
@@ -141,6 +152,7 @@ class Life {
       openSpool: async (onLoss) => {
         const opened = await openSpool(this.#spoolOptions(), {
           files: this.#disk.files,
+          ...(this.#packing ? { zstd: zstdAtOnce } : {}),
           clock,
           random: this.#random.next,
           onLoss: (loss) => {

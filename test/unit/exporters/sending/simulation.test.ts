@@ -5,6 +5,7 @@ import { simulateChain } from '../../../simulation/chain/simulate.ts'
 import type { ChainFacts } from '../../../simulation/chain/simulate.ts'
 
 const LIVES = 3000
+const PACKED_LIVES = 1000
 
 /** Seeds that once failed, and of what. */
 const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
@@ -19,6 +20,16 @@ const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
 for (const [seed, was] of AGAIN) {
   test(`chain, simulated, seed ${seed}: not again: ${was}`, () => simulateChain(seed).then(() => undefined))
 }
+
+test('chain, simulated: 1,000 lives with a spool that packs keep every promise', async () => {
+  for (let seed = 1; seed <= PACKED_LIVES; seed++) {
+    try {
+      await simulateChain(seed, undefined, true)
+    } catch (error) {
+      throw new Error(`seed ${seed}`, { cause: error })
+    }
+  }
+})
 
 test('chain, simulated: 3,000 lives with sinks that fail and lie, kills, crashes and failing disks keep every promise', async (t) => {
   const totals = new Map<keyof ChainFacts, number>()

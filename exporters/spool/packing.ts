@@ -8,6 +8,7 @@ import type { SpoolFrame } from './segment.ts'
 
 const LENGTH_BYTES = 4
 const CHUNK_BYTES = 64 << 10
+const NOTHING = Buffer.alloc(0)
 
 /** The frame, packed when that makes it smaller. Never rejects: what cannot be compressed is kept as it is. */
 export async function pack(frame: SpoolFrame, zstd: Compress): Promise<SpoolFrame> {
@@ -46,5 +47,3 @@ export function unpack(payload: Buffer, packed: boolean): Buffer {
     return NOTHING
   }
 }
-
-const NOTHING = Buffer.alloc(0)

@@ -3,6 +3,7 @@
  * (`sending/`) queues, batches, retries, times out and counts around it.
  */
 import type { Event } from '../collector/event.ts'
+import type { Memory } from './memory.ts'
 import type { HistogramCounts } from './sending/histogram.ts'
 import type { SpoolStats } from './spool/spool.ts'
 
@@ -20,6 +21,8 @@ export interface Encoded {
   readonly count: number
   /** Sequence number of the first event; the others follow, without gap but where a filter took some: Described says. */
   readonly firstSeq: number
+  /** Of `bytes`: each sender that has it, and each part that it is cut into, is a user. Absent: left to the garbage collector. */
+  readonly memory?: Memory
 }
 
 /** Turns events into one Encoded. Pure apart from renderings cached on processes. */
@@ -77,6 +80,11 @@ export interface Exporter extends AsyncDisposable {
    * only for sinks to which order means nothing.
    */
   readonly maxConcurrency?: number
+  /**
+   * Nothing of this exporter reads the bytes of a batch once `send` has returned `delivered`, whatever the sink does: their memory
+   * may be given back at once.
+   */
+  readonly releases?: boolean
   /** Opens the sink. Throws ExportError when the configuration can never work (then the agent does not start). */
   start(): Promise<void>
   /**

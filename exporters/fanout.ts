@@ -73,6 +73,7 @@ export class FanOut {
 
   #offerAll({ encoder, routes, described }: Group, slice: readonly Event[], waits: Array<Promise<void>>): void {
     const encoded = encoder.encode(slice)
+    encoded.memory?.hold(routes.length)
     const full = described ? describe(encoded, slice) : encoded
     for (const route of routes) offer(route, isDescribedTo(route) ? full : encoded, waits)
   }
@@ -85,6 +86,8 @@ export class FanOut {
     if (union?.count === 0) return
     const events = union === undefined ? slice : this.#choose(slice, union)
     const encoded = encoder.encode(events)
+    const sharing = selections.filter((selection) => selection === undefined || selection.count === events.length)
+    encoded.memory?.hold(sharing.length)
     // Where numbers are left out only this says which event is which.
     const full = describe(encoded, events)
     for (const [i, route] of routes.entries()) {

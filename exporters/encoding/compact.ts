@@ -5,6 +5,7 @@
  */
 import type { Event, LossEvent } from '../../collector/event.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
+import { Memory } from '../memory.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { describeKprobe } from './compact-kprobe.ts'
 import { printable } from './go-quote.ts'
@@ -55,7 +56,9 @@ class CompactEncoder implements Encoder {
       this.#out.utf8(`${this.#line(event)}\n`)
       ends[i] = this.#out.length
     }
-    return { encoding: 'compact', bytes: this.#out.take(), ends, count: events.length, firstSeq: events[0]?.seq ?? 0 }
+    const bytes = this.#out.take()
+    const memory = new Memory(bytes)
+    return { encoding: 'compact', bytes, ends, count: events.length, firstSeq: events[0]?.seq ?? 0, memory }
   }
 
   #line(event: Event): string {

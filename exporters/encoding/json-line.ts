@@ -12,6 +12,7 @@ import type {
   ProcessEvent,
 } from '../../collector/event.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
+import { Memory } from '../memory.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { writeOwn, writeParent } from './json-process.ts'
 import { permission } from './permission.ts'
@@ -83,7 +84,9 @@ class JsonEncoder implements Encoder {
 
   encode(events: readonly Event[]): Encoded {
     const ends = this.#lines(events)
-    return { encoding: 'json', bytes: this.#out.take(), ends, count: events.length, firstSeq: events[0]?.seq ?? 0 }
+    const bytes = this.#out.take()
+    const memory = new Memory(bytes)
+    return { encoding: 'json', bytes, ends, count: events.length, firstSeq: events[0]?.seq ?? 0, memory }
   }
 
   borrow(events: readonly Event[]): Encoded {

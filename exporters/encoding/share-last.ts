@@ -4,6 +4,7 @@
  */
 import type { Event } from '../../collector/event.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
+import { Memory } from '../memory.ts'
 
 /**
  * Wraps an encoder so that a second call with the same events returns the Encoded of the first. Keeps one slice. As long as
@@ -38,7 +39,8 @@ class SharedEncoder implements Encoder {
     if (last === undefined || !this.#same(events, last))
       return this.#remember(events, this.#encoder.encode(events), false)
     if (!this.#borrowed) return last
-    return this.#remember(events, { ...last, bytes: Buffer.from(last.bytes) }, false)
+    const bytes = Buffer.from(last.bytes)
+    return this.#remember(events, { ...last, bytes, memory: new Memory(bytes) }, false)
   }
 
   borrow(events: readonly Event[]): Encoded {
@@ -58,7 +60,10 @@ class SharedEncoder implements Encoder {
 
   /** The array alone would not do: a caller may fill it anew. Events are made once and never reused. */
   #same(events: readonly Event[], last: Encoded): boolean {
+    // Bytes whose users are done are gone.
+    const gone = last.bytes.length === 0 && last.count > 0
     return (
+      !gone &&
       events === this.#events &&
       events.length === last.count &&
       events[0] === this.#first &&

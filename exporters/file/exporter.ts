@@ -52,6 +52,8 @@ export type FileCounters = RotatingCounters & UpkeepCounters
 
 export class FileExporter implements Exporter {
   readonly type = 'file'
+  /** What is delivered has been written. */
+  readonly releases = true
   readonly encoding: Encoding
   readonly counters: Readonly<Record<keyof FileCounters, number>>
   readonly #options: FileOptions

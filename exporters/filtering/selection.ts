@@ -3,6 +3,7 @@ import type { Event } from '../../collector/event.ts'
 import { isDescribed } from '../described.ts'
 import type { Described } from '../described.ts'
 import type { Encoded } from '../exporter.ts'
+import { Memory } from '../memory.ts'
 import type { EventFilter } from './filter.ts'
 
 /** By index: 1 where the event is taken. */
@@ -66,7 +67,8 @@ export function pickLines(whole: Encoded, { taken, count }: Selection): Encoded 
     length += to - from
   }
   const firstIndex = taken.indexOf(1)
-  const lines = { encoding: whole.encoding, bytes: Buffer.concat(runs, length), ends, count }
+  const bytes = Buffer.concat(runs, length)
+  const lines = { encoding: whole.encoding, bytes, ends, count, memory: new Memory(bytes, 1) }
   if (!isDescribed(whole)) return { ...lines, firstSeq: whole.firstSeq + firstIndex }
   const isTaken = (_: unknown, i: number): boolean => taken[i] === 1
   const seqs = whole.seqs.filter(isTaken)

@@ -40,6 +40,8 @@ const RECORD_EXTRA = 512
 export class KafkaExporter implements Exporter {
   readonly type = 'kafka'
   readonly encoding = 'json'
+  /** Record batches are written into buffers of their own. */
+  readonly releases = true
   readonly #options: KafkaOptions
   readonly #deps: KafkaDeps
   readonly #layout: Layout

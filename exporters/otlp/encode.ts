@@ -9,6 +9,7 @@
  */
 import type { Event, Hook, Process, Timestamp } from '../../collector/event.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
+import { Memory } from '../memory.ts'
 import { KEYS } from './attributes.ts'
 import {
   EVENT_NAMES,
@@ -76,8 +77,9 @@ class OtlpEncoder implements Encoder {
       lineStart = lineEnd
       ends[i] = this.#out.length
     }
-    const firstSeq = events[0]?.seq ?? 0
-    return { encoding: 'otlp', bytes: this.#out.take(), ends, count: events.length, firstSeq }
+    const bytes = this.#out.take()
+    const memory = new Memory(bytes)
+    return { encoding: 'otlp', bytes, ends, count: events.length, firstSeq: events[0]?.seq ?? 0, memory }
   }
 
   #record(event: Event, line: Uint8Array | undefined, tail: Uint8Array): void {

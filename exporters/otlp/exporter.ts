@@ -56,6 +56,8 @@ export class OtlpExporter implements Exporter {
   readonly type = 'otlp'
   readonly encoding: 'otlp' | 'otlp_json'
   readonly maxConcurrency: number
+  /** Uncompressed, slices of the batch go to the socket, which a hasty answer does not keep from reading on. */
+  readonly releases: boolean
   readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0 }
   readonly #options: OtlpOptions
   readonly #transport: HttpTransport
@@ -76,6 +78,7 @@ export class OtlpExporter implements Exporter {
     }
     this.encoding = encoding
     this.maxConcurrency = options.concurrency ?? 1
+    this.releases = compression !== 'none'
     this.#options = options
     this.#transport = new HttpTransport({
       url: endpoint,

@@ -100,11 +100,13 @@ export class Delivery {
 
   /** Enters the outcome into the books and frees room; returns how long to wait if anything is left. */
   #apply(flight: Flight, batch: Batch, outcome: Outcome, attempt: number): number {
-    const { options, random } = this.#deps
+    const { exporter, options, random } = this.#deps
     switch (outcome.status) {
       case 'delivered':
         this.#settle(flight, batch, flight.count, [])
         this.#calm(flight, '')
+        // An earlier try may have been given up while something still read.
+        if (attempt === 1 && exporter.releases === true) for (const { memory } of batch.parts) memory?.done()
         return 0
       case 'partial':
         this.#settle(flight, batch, flight.count, outcome.refusals)

@@ -10,14 +10,21 @@ import type { Batch, Encoded } from '../exporter.ts'
 export const MAX_PART_BYTES: number = 256 << 10
 export const MAX_PART_EVENTS = 1000
 
-/** Lines `from` up to `to` (exclusive) as an Encoded of their own. */
+/** Lines `from` up to `to` (exclusive) as an Encoded of their own, in the place of the whole as a user of its memory. */
 export function slice(whole: Encoded, from: number, to: number): Encoded {
   if (from === 0 && to === whole.count) return whole
   const start = endOf(whole, from)
   const ends = whole.ends.slice(from, to)
   for (let i = 0; i < ends.length; i++) ends[i] = (ends[i] ?? 0) - start
   const bytes = whole.bytes.subarray(start, endOf(whole, to))
-  const piece: Encoded = { encoding: whole.encoding, bytes, ends, count: to - from, firstSeq: whole.firstSeq + from }
+  const piece: Encoded = {
+    encoding: whole.encoding,
+    bytes,
+    ends,
+    count: to - from,
+    firstSeq: whole.firstSeq + from,
+    ...(whole.memory === undefined ? {} : { memory: whole.memory }),
+  }
   if (!isDescribed(whole)) return piece
   const described: Described = {
     ...piece,
@@ -40,6 +47,7 @@ export function split(whole: Encoded, maxBytes: number, maxEvents: number): read
     parts.push(slice(whole, from, to))
     from = to
   }
+  whole.memory?.hold(parts.length - 1)
   return parts
 }
 

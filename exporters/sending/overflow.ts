@@ -37,7 +37,7 @@ export interface OverflowOptions {
 }
 
 export interface OverflowDeps {
-  readonly spool: Pick<Spool, 'append' | 'next' | 'ack'>
+  readonly spool: Pick<Spool, 'append' | 'next' | 'ack' | 'releases'>
   readonly queue: Queue
   readonly books: BookKeeper
   readonly clock: Clock
@@ -250,6 +250,7 @@ export class Overflow {
       const end = position + held.part.count
       if (copyOf === undefined) this.#spooled += held.part.count
       else this.#copies.add(copyOf, position, end)
+      if (this.#deps.spool.releases) held.part.memory?.done()
       position = end
     }
     this.#accountLosses()

@@ -45,6 +45,7 @@ export class Tail {
   }
 
   addCopy(held: Held, copyOf: Flight): void {
+    held.part.memory?.hold()
     this.#waiting.push({ held, copyOf })
   }
 

@@ -7,19 +7,22 @@ import type { Compress } from '../compression.ts'
 import type { SpoolFrame } from './segment.ts'
 
 const LENGTH_BYTES = 4
-const CHUNK_BYTES = 64 << 10
+/** Of a chunk of node:zlib, at least. */
+const LEAST_CHUNK_BYTES = 64
 const NOTHING = Buffer.alloc(0)
 
-/** The frame, packed when that makes it smaller. Never rejects: what cannot be compressed is kept as it is. */
+/** The frame with bytes of its own, packed when that makes it smaller. Never rejects: what cannot be compressed is copied. */
 export async function pack(frame: SpoolFrame, zstd: Compress): Promise<SpoolFrame> {
   const length = frame.parts.reduce((sum, part) => sum + part.length, 0)
-  let packed: Buffer
+  let packed: Buffer | undefined
   try {
     packed = await zstd(frame.parts)
   } catch {
-    return frame
+    // As if it had not become smaller.
   }
-  if (packed.length + LENGTH_BYTES >= length) return frame
+  if (packed === undefined || packed.length + LENGTH_BYTES >= length) {
+    return { ...frame, parts: [Buffer.concat(frame.parts)] }
+  }
   const head = Buffer.allocUnsafe(LENGTH_BYTES)
   head.writeUInt32LE(length)
   return { ...frame, parts: [head, packed], packed: true }
@@ -40,7 +43,8 @@ export function unpack(payload: Buffer, packed: boolean): Buffer {
   try {
     const whole = zstdDecompressSync(payload.subarray(LENGTH_BYTES), {
       maxOutputLength: length,
-      chunkSize: CHUNK_BYTES,
+      // One more than it fills: with the last byte of a chunk the next one is allocated, and the chunks put together.
+      chunkSize: Math.max(LEAST_CHUNK_BYTES, length + 1),
     })
     return whole.length === length ? whole : NOTHING
   } catch {

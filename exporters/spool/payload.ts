@@ -13,6 +13,7 @@
 import type { LossKind } from '../../collector/event.ts'
 import type { About, Described } from '../described.ts'
 import type { Encoding } from '../exporter.ts'
+import { Memory } from '../memory.ts'
 import type { ReadFrame } from './reader.ts'
 import type { SpoolFrame } from './segment.ts'
 
@@ -105,7 +106,8 @@ export function pieceOf(frame: Pick<ReadFrame, 'payload' | 'count' | 'epoch'>, e
   }
   if (before !== size) return `expected the last event to end at ${size}, got ${before}`
   const bytes = payload.subarray(payload.length - size)
-  return { encoding, bytes, ends, count, firstSeq: payload.readDoubleLE(12), abouts, times, seqs, epoch }
+  const firstSeq = payload.readDoubleLE(12)
+  return { encoding, bytes, ends, count, firstSeq, abouts, times, seqs, epoch, memory: new Memory(payload, 1) }
 }
 
 /** The piece in a frame, whatever encoding it has; a sentence when it is none. */

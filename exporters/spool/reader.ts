@@ -266,7 +266,8 @@ export class Reader {
       const size = unpackedBytes(stored, found.packed)
       if (frames.length > 0 && bytes + size > most.bytes) break
       const { seq, count, first, last } = found
-      const payload = unpack(stored, found.packed)
+      // Not the window's, which is read into again.
+      const payload = found.packed ? unpack(stored, true) : Buffer.from(stored)
       frames.push({ seq, count, first, last, epoch: segment.header.epoch, payload })
       expected = seq + count
       bytes += size

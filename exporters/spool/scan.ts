@@ -26,18 +26,18 @@ const BLOCK = 4096
 export class Window {
   readonly #file: SpoolFile
   readonly #size: number
-  readonly keep: boolean
+  readonly whole: boolean
   /** Reads past blocks that the device refuses, as if they were zeros, instead of failing. */
   tolerant = false
   #buffer: Buffer = Buffer.alloc(0)
   #at = 0
   #filled = 0
 
-  /** With `keep`, what `at` returned stays valid for ever; else only until the next call. */
-  constructor(file: SpoolFile, size: number, keep: boolean) {
+  /** What `at` returns is valid until the next call. `whole`: a frame larger than `size` is held as one all the same. */
+  constructor(file: SpoolFile, size: number, whole: boolean) {
     this.#file = file
     this.#size = size
-    this.keep = keep
+    this.whole = whole
   }
 
   get size(): number {
@@ -55,7 +55,7 @@ export class Window {
   }
 
   async #fill(offset: number, bytes: number): Promise<void> {
-    if (this.keep || this.#buffer.length < bytes) this.#buffer = Buffer.allocUnsafeSlow(bytes)
+    if (this.#buffer.length < bytes) this.#buffer = Buffer.allocUnsafeSlow(bytes)
     this.#at = offset
     this.#filled = 0
     while (this.#filled < bytes) {
@@ -90,7 +90,7 @@ export async function frameAt(window: Window, offset: number, bounds: Bounds): P
   if (!plausible(head, end, bounds)) return undefined
   const total = end - offset
   let crc: number
-  if (window.keep || total <= window.size) {
+  if (window.whole || total <= window.size) {
     const whole = await window.at(offset, total, end)
     if (whole.length < total) return undefined
     crc = frameCrc(whole, 0, total, bounds.salt)
@@ -106,7 +106,7 @@ export async function frameAt(window: Window, offset: number, bounds: Bounds): P
   return crc === head.crc ? { ...head, offset, end } : undefined
 }
 
-/** The payload of a frame found through a window that keeps. Fewer bytes than it has: the file was cut meanwhile. */
+/** The payload of a frame found through a window of whole frames, valid as long. Fewer bytes than it has: the file was cut meanwhile. */
 export async function payloadOf(window: Window, frame: Found): Promise<Buffer> {
   const whole = await window.at(frame.offset, FRAME_HEAD + frame.bytes, frame.end)
   return whole.subarray(FRAME_HEAD)

@@ -189,9 +189,13 @@ export class Spool implements AsyncDisposable {
     )
   }
 
+  /** Nothing reads the bytes of frames once their `append` has resolved; else they must not change until they are durable. */
+  get releases(): boolean {
+    return this.#zstd !== undefined
+  }
+
   /**
-   * Appends in order; resolves when written, which is not yet durable. The frames' bytes must not change until then:
-   * `durable` has passed them. Never rejects: a full or failing disk is a result.
+   * Appends in order; resolves when written, which is not yet durable: `durable` has passed it when it is. Never rejects: a full or failing disk is a result.
    */
   append(frames: readonly SpoolFrame[]): Promise<AppendResult> {
     const zstd = this.#zstd

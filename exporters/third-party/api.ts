@@ -8,7 +8,7 @@ import type { Exporter } from '../exporter.ts'
 export type { Batch, Encoded, Encoding, Exporter, Outcome, Refusal } from '../exporter.ts'
 
 /** An exporter as a package may return it: `await using` is added where it has none. */
-export type PackageExporter = Omit<Exporter, typeof Symbol.asyncDispose> & Partial<AsyncDisposable>
+export type PackageExporter = Omit<Exporter, 'releases' | typeof Symbol.asyncDispose> & Partial<AsyncDisposable>
 
 /** What the agent gives to an exporter besides its options. */
 export interface ExporterContext {

@@ -24,6 +24,7 @@ export class Sink {
 export class SinkExporter implements Exporter {
   readonly type = 'simulated'
   readonly encoding = 'json'
+  readonly releases = true
   readonly maxConcurrency: number
   dead = false
   #calls = 0

@@ -1,12 +1,14 @@
 /** A sender with a spool, on a disk in memory. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Compress } from '../../../../exporters/compression.ts'
 import type { Books, Outcome } from '../../../../exporters/exporter.ts'
 import type { SenderOptions, SpoolUse } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { openSpool } from '../../../../exporters/spool/spool.ts'
 import { Disk } from '../../../simulation/spool/disk.ts'
 import { Seeded } from '../../../simulation/spool/random.ts'
+import { zstdAtOnce } from '../support/compressors.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { FakeExporter, describedLines, gate, hold, lines, numbers, retryable } from '../support/lines.ts'
 
@@ -17,15 +19,20 @@ const BASE: SenderOptions = {
   timeoutMs: 60_000,
 }
 
+/** Four of them have memory of their own when they are read. */
+const LONG_LINE = 50_000
+
 class Rig {
   readonly clock = new FakeClock()
   readonly disk = new Disk(new Seeded(1))
   exporter = new FakeExporter()
   sender: Sender = new Sender('none', this.exporter, BASE)
   readonly #options: SenderOptions
+  readonly #zstd: Compress | undefined
 
-  constructor(options: SenderOptions = BASE) {
+  constructor(options: SenderOptions = BASE, zstd?: Compress) {
     this.#options = options
+    this.#zstd = zstd
   }
 
   async start(answer?: FakeExporter['answer']): Promise<Sender> {
@@ -37,7 +44,7 @@ class Rig {
       openSpool: (onLoss) =>
         openSpool(
           { dir: '/spool', fsync: { intervalMs: 200 }, maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e' },
-          { files: this.disk.files, clock, random: () => 0.5, onLoss },
+          { files: this.disk.files, clock, random: () => 0.5, onLoss, zstd: this.#zstd },
         ),
     })
     await this.sender.start()
@@ -274,3 +281,35 @@ test('overflow: events older than the limit are dropped as expired when they com
   assert.deepEqual(rig.exporter.ids, numbers(4, 8))
   assert.equal(next.books().dropped.expired, 4)
 })
+
+for (const [name, releases, answers, freed] of [
+  ['an exporter that copies, taken at once', true, [{ status: 'delivered' }], true],
+  ['an exporter that keeps slices', false, [{ status: 'delivered' }], false],
+  ['a second try: the first may still be read', true, [retryable(), { status: 'delivered' }], false],
+  [
+    'a batch that is taken in part',
+    true,
+    [{ status: 'partial', refusals: [{ reason: 'r', events: 1, message: 'm' }] }],
+    false,
+  ],
+] as const satisfies ReadonlyArray<readonly [string, boolean, readonly Outcome[], boolean]>) {
+  test(`overflow: the memory of what was read is ${freed ? '' : 'not '}given back at once to ${name}`, async () => {
+    const wide = { queue: { ...BASE.queue, maxBytes: 10 << 20 }, batch: { ...BASE.batch, maxBytes: 1 << 20 } }
+    const rig = new Rig({ ...BASE, ...wide, spoolUse: 'always' }, zstdAtOnce)
+    const seen: Uint8Array[] = []
+    const script: readonly Outcome[] = answers
+    const sender = await rig.start((batch, call) => {
+      seen.push(...batch.parts.map(({ bytes }) => bytes))
+      return script[call] ?? { status: 'delivered' }
+    })
+    rig.exporter.releases = releases
+    void sender.offer(describedLines(0, 4, 0, LONG_LINE))
+    await rig.run(5000)
+    assert.equal(sender.books().heldEvents, 0)
+    assert.deepEqual(
+      seen.map(({ length }) => length > 0),
+      answers.map(() => !freed),
+    )
+    await rig.stop()
+  })
+}

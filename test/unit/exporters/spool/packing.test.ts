@@ -7,6 +7,7 @@ import type { Compress } from '../../../../exporters/compression.ts'
 import { FIRST_FRAME, FRAME_HEAD } from '../../../../exporters/spool/format.ts'
 import { copy } from '../../../../exporters/spool/inspect.ts'
 import { pack, unpack, unpackedBytes } from '../../../../exporters/spool/packing.ts'
+import { Memory } from '../../../../exporters/memory.ts'
 import type { ReadFrame } from '../../../../exporters/spool/reader.ts'
 import type { SpoolFrame } from '../../../../exporters/spool/segment.ts'
 import type { Spool } from '../../../../exporters/spool/spool.ts'
@@ -55,8 +56,26 @@ for (const [name, payload, compress] of [
 ] as const satisfies ReadonlyArray<readonly [string, Buffer, Compress]>) {
   test(`packing: ${name} is kept as it is`, async () => {
     const given = { parts: [payload], count: 1, first: 0, last: 0 }
-    assert.equal(await pack(given, compress), given)
+    const kept = await pack(given, compress)
+    assert.deepEqual(kept, given)
+    assert.notEqual(kept.parts[0], payload, 'its own bytes')
     assert.equal(unpack(payload, false), payload)
+  })
+}
+
+for (const [name, length, freed] of [
+  ['has its memory for itself gives it back', 100_000, true],
+  ['is as long as the pool gives it back', Buffer.poolSize - 1, true],
+  ['lies in the pool leaves the others there alone', 100, false],
+] as const) {
+  test(`packing: what ${name}`, async () => {
+    const packed = Buffer.concat(
+      (await pack({ parts: [Buffer.alloc(length, 'ab')], count: 1, first: 0, last: 0 }, zstd)).parts,
+    )
+    const whole = unpack(packed, true)
+    assert.equal(whole.buffer.byteLength, freed ? length + 1 : Buffer.poolSize, 'one allocation, no larger than needed')
+    new Memory(whole, 1).done()
+    assert.equal(whole.length, freed ? 0 : length)
   })
 }
 

@@ -13,6 +13,7 @@ export const batch = (...parts: Encoded[]): Batch => batchOf(parts)
 export class FakeExporter implements Exporter {
   readonly type = 'fake'
   readonly encoding = 'json'
+  releases = false
   readonly ids: number[] = []
   calls = 0
   inSend = 0

@@ -22,7 +22,8 @@ export interface SourceOptions {
   readonly chunkBytes?: number
 }
 
-const CHUNK_BYTES = 1 << 20
+/** Some 400 events, that all live until they are encoded: a chunk that fills the young generation would fill the old one too. */
+const CHUNK_BYTES = 128 << 10
 
 /**
  * Chunks until `signal` aborts and the ring is empty. A chunk's buffer belongs to the source and is written over when

@@ -26,6 +26,8 @@ commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 [ -z "$(git status --porcelain 2>/dev/null)" ] || commit+=+
 machine="$(nproc) × $(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1)"
 flags=(--disable-warning=ExperimentalWarning --expose-gc)
+# What is measured in the bench's own process runs as the agent does.
+read -ra launch < <(sed -n 's/^exec "$node" \(--.*\) "$root.*/\1/p' ktrail)
 
 in_guest() {
   test/support/guest/run.sh "$kernel" --timeout 1200 --verbose -- env "KTRAIL_BENCH_QUICK=$quick" \
@@ -62,7 +64,7 @@ if [[ user-space == *"${ONLY:-}"* ]] && ! node "${flags[@]}" test/support/record
 fi
 
 export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine
-for file in test/bench/*.bench.ts; do bench "$file" node "${flags[@]}"; done
+for file in test/bench/*.bench.ts; do bench "$file" node "${flags[@]}" "${launch[@]}"; done
 for file in test/bench/guest/*.bench.ts; do bench "$file" in_guest; done
 
 [ $failed = 0 ] || die 'a bench failed: see above'

@@ -128,5 +128,7 @@ async function obey(order: Order): Promise<void> {
 
 process.on('message', (order: Order) => void obey(order))
 process.on('disconnect', () => process.exit())
+// What a config brings in.
+await import('../../exporters/otlp/index.ts')
 flushCompileCache()
 say({ is: 'loaded' })

@@ -235,7 +235,7 @@ export class ProcessTable {
         inInitTree: of.inInitTree,
         refcnt: 1,
         forked: of.forked === true,
-        rendered: { json: undefined, otlp: undefined, otlpParent: undefined },
+        rendered: { json: undefined, jsonParent: undefined, otlp: undefined, otlpParent: undefined },
       },
       parent,
       startLo: Number(startNs & LOW),

@@ -24,31 +24,34 @@ export interface JsonEncoderOptions {
 
 /** What is the same in every line of one hook. */
 interface HookBytes {
-  /** `,"function_name":…` */
+  /** `,"function_name":…`, and the same with `,"args":[` */
   readonly name: Uint8Array
-  /** From `,"action":` to the `}` of the event. */
+  readonly nameAndArgs: Uint8Array
+  /** From `,"action":` to the opening quote of the time. */
   readonly rest: Uint8Array
-  /** `,"label":"…"` by argument; empty for none. */
+  /** By argument: `,"label":"…"}`, or only the `}` of the argument. */
   readonly labels: readonly Uint8Array[]
 }
 
+type PathStart = readonly [named: Uint8Array, nameless: Uint8Array]
+
+const utf8 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const EXEC = ascii('{"process_exec":{"process":')
 const EXIT = ascii('{"process_exit":{"process":')
 const KPROBE = ascii('{"process_kprobe":{"process":')
 /** Tetragon's own record of missing events: anything else a strict reader of Tetragon's records would refuse. */
 const LOST = ascii('{"rate_limit_info":{"number_of_dropped_process_events":"')
-const PARENT = ascii(',"parent":')
 const SIGNAL = ascii(',"signal":')
 const STATUS = ascii(',"status":')
 const TIME = ascii(',"time":"')
-const ARGS = ascii(',"args":[')
 const RETURN = ascii(',"return":')
-const FILE = ascii('{"file_arg":{')
-const PATH = ascii('{"path_arg":{')
-const PATH_KEY = ascii('"path":')
-const FLAGS = ascii('"flags":"unresolvedPathComponents",')
-const PERMISSION = ascii('"permission":"')
+/** Begins an argument with a path, and one without. */
+const FILE: PathStart = [ascii('{"file_arg":{"path":'), ascii('{"file_arg":{')]
+const PATH: PathStart = [ascii('{"path_arg":{"path":'), ascii('{"path_arg":{')]
+/** The comma goes where nothing stands before it. */
+const FLAGS = ascii(',"flags":"unresolvedPathComponents"')
+const PERMISSION = ascii(',"permission":"')
 const PERMISSION_END = ascii('"}')
 const INT = ascii('{"int_arg":')
 const UINT = ascii('{"uint_arg":')
@@ -58,7 +61,7 @@ const STRING = ascii('{"string_arg":')
 const ERROR = ascii('{"error_arg":{')
 const MESSAGE = ascii('"Message":')
 const LINE_END = ascii('"}\n')
-const NONE = new Uint8Array(0)
+const END = ascii('}')
 const QUOTE = 0x22
 const COMMA = 0x2c
 const CLOSE = 0x7d
@@ -123,7 +126,8 @@ class JsonEncoder implements Encoder {
         break
     }
     const out = this.#out
-    out.bytes(this.#trailer)
+    // A hook's bytes have it.
+    if (event.type !== 'process_kprobe') out.bytes(this.#trailer)
     out.timestamp(event.time)
     out.bytes(LINE_END)
   }
@@ -131,9 +135,7 @@ class JsonEncoder implements Encoder {
   #processes(start: Uint8Array, event: ProcessEvent, tid: number): void {
     this.#out.bytes(start)
     writeOwn(this.#out, event.process, event.refcnt, tid)
-    if (event.parent === undefined) return
-    this.#out.bytes(PARENT)
-    writeParent(this.#out, event.parent)
+    if (event.parent !== undefined) writeParent(this.#out, event.parent)
   }
 
   #exit(event: ExitEvent): void {
@@ -155,37 +157,35 @@ class JsonEncoder implements Encoder {
   #kprobe(event: KprobeEvent): void {
     const out = this.#out
     let hook = this.#hooks.get(event.hook)
-    if (hook === undefined) this.#hooks.set(event.hook, (hook = hookBytes(event.hook)))
+    if (hook === undefined) this.#hooks.set(event.hook, (hook = hookBytes(event.hook, this.#trailer)))
     this.#processes(KPROBE, event, event.tid)
-    out.bytes(hook.name)
     const { args, returned } = event
-    if (args.length > 0) {
-      out.bytes(ARGS)
+    if (args.length === 0) out.bytes(hook.name)
+    else {
+      out.bytes(hook.nameAndArgs)
       for (let i = 0; i < args.length; i++) {
         const argument = args[i]
         if (argument === undefined) continue
         if (i > 0) out.byte(COMMA)
-        this.#argument(argument, hook.labels[i] ?? NONE)
+        this.#argument(argument, hook.labels[i] ?? END)
       }
       out.byte(CLOSE_LIST)
     }
     if (returned !== undefined) {
       out.bytes(RETURN)
-      this.#argument(returned, NONE)
+      this.#argument(returned, END)
     }
     out.bytes(hook.rest)
   }
 
-  #argument(argument: Argument, label: Uint8Array): void {
+  #argument(argument: Argument, end: Uint8Array): void {
     const out = this.#out
     switch (argument.kind) {
       case 'file':
-        out.bytes(FILE)
-        this.#file(argument)
+        this.#file(FILE, argument)
         break
       case 'path':
-        out.bytes(PATH)
-        this.#file(argument)
+        this.#file(PATH, argument)
         break
       case 'int':
         out.bytes(INT)
@@ -214,25 +214,31 @@ class JsonEncoder implements Encoder {
         out.byte(CLOSE)
         break
     }
-    if (label.length > 0) out.bytes(label)
-    out.byte(CLOSE)
+    out.bytes(end)
   }
 
-  #file(argument: FileArgument): void {
+  #file([named, nameless]: PathStart, { path, unresolved, mode }: FileArgument): void {
     const out = this.#out
-    if (argument.path !== '') {
-      out.bytes(PATH_KEY)
-      out.json(argument.path)
-      out.byte(COMMA)
+    const permissions = this.#permission(mode & 0xffff)
+    if (path !== '') {
+      out.bytes(named)
+      out.json(path)
+      if (unresolved) out.bytes(FLAGS)
+      out.bytes(permissions)
+      return
     }
-    if (argument.unresolved) out.bytes(FLAGS)
-    const mode = argument.mode & 0xffff
+    out.bytes(nameless)
+    if (unresolved) out.bytes(FLAGS.subarray(1))
+    out.bytes(unresolved ? permissions : permissions.subarray(1))
+  }
+
+  #permission(mode: number): Uint8Array {
     let text = this.#permissions.get(mode)
     if (text === undefined) {
-      text = Buffer.concat([PERMISSION, ascii(permission(mode)), PERMISSION_END])
+      text = new Uint8Array(Buffer.concat([PERMISSION, ascii(permission(mode)), PERMISSION_END]))
       this.#permissions.set(mode, text)
     }
-    out.bytes(text)
+    return text
   }
 
   #wide(start: Uint8Array, value: bigint): void {
@@ -242,7 +248,7 @@ class JsonEncoder implements Encoder {
   }
 }
 
-function hookBytes(hook: Hook): HookBytes {
+function hookBytes(hook: Hook, trailer: Uint8Array): HookBytes {
   const text = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
   const tags = hook.tags.length === 0 ? '' : `,"tags":[${hook.tags.map(quoted).join(',')}]`
   const rest =
@@ -251,10 +257,12 @@ function hookBytes(hook: Hook): HookBytes {
     ',"return_action":"KPROBE_ACTION_POST"' +
     text('message', hook.message) +
     tags
+  const name = text('function_name', hook.functionName)
   return {
-    name: new Uint8Array(Buffer.from(text('function_name', hook.functionName))),
-    rest: new Uint8Array(Buffer.from(rest)),
-    labels: hook.labels.map((label) => new Uint8Array(Buffer.from(text('label', label)))),
+    name: utf8(name),
+    nameAndArgs: utf8(`${name},"args":[`),
+    rest: new Uint8Array(Buffer.concat([utf8(rest), trailer])),
+    labels: hook.labels.map((label) => utf8(`${text('label', label)}}`)),
   }
 }
 

@@ -1,14 +1,16 @@
 /**
  * `process` and `parent` of a JSON line. A process is rendered once and its bytes stay with it, because nearly every
  * event repeats them and they are most of the line. Only refcnt and tid differ between events; they are written
- * between the kept head and a constant tail, which costs less memory than keeping whole objects: one array a process.
+ * between the kept head and a constant tail.
  * Key order and what is left out: tetragon.md §4.1, §4.3 (Process).
  */
 import type { Process } from '../../collector/event.ts'
 import { ByteWriter } from './byte-writer.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
+const PARENT = ascii(',"parent":')
 const REFCNT = ascii(',"refcnt":')
+const ONE_REFCNT = ascii(',"refcnt":1')
 const TID = ascii(',"tid":')
 const END = ascii('}')
 const IN_INIT_TREE = ascii(',"in_init_tree":true}')
@@ -26,14 +28,12 @@ export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid:
   writeTail(out, process, tid)
 }
 
-/** Writes the object as an event's `parent`: the count that Tetragon keeps with it, and its own pid as tid. */
+/**
+ * Writes `,"parent":` and the object: with the count that Tetragon keeps with it, and its own pid as tid. Nothing of that differs between
+ * events, and there are fewer parents than processes: kept whole.
+ */
 export function writeParent(out: ByteWriter, process: Process): void {
-  out.bytes(headOf(process))
-  if (process.forked === true) {
-    out.bytes(REFCNT)
-    out.integer(1)
-  }
-  writeTail(out, process, process.pid)
+  out.bytes((process.rendered.jsonParent ??= renderParent(process)))
 }
 
 function writeTail(out: ByteWriter, process: Process, tid: number): void {
@@ -45,6 +45,16 @@ function writeTail(out: ByteWriter, process: Process, tid: number): void {
 
 function headOf(process: Process): Uint8Array {
   return (process.rendered.json ??= render(process))
+}
+
+function renderParent(process: Process): Uint8Array {
+  // First, for it is rendered in the same scratch.
+  const head = headOf(process)
+  scratch.bytes(PARENT)
+  scratch.bytes(head)
+  if (process.forked === true) scratch.bytes(ONE_REFCNT)
+  writeTail(scratch, process, process.pid)
+  return taken()
 }
 
 /** From `{` up to where refcnt and tid go. */
@@ -74,6 +84,10 @@ function render(process: Process): Uint8Array {
   number('auid', process.auid)
   text('docker', process.docker)
   text('parent_exec_id', process.parentExecId)
-  // Out of Node's shared 8 KiB pool, which one long-lived slice would keep alive as a whole.
+  return taken()
+}
+
+/** Out of Node's shared pool, which one long-lived slice would keep alive as a whole. */
+function taken(): Uint8Array {
   return new Uint8Array(scratch.take())
 }

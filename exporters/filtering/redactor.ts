@@ -96,7 +96,7 @@ export class Redactor {
     }
     const paths = this.#pathRules(applying)
     if (text === process.arguments && cwd === process.cwd && binary === process.binary) return { process, paths }
-    const rendered = { json: undefined, otlp: undefined, otlpParent: undefined }
+    const rendered = { json: undefined, jsonParent: undefined, otlp: undefined, otlpParent: undefined }
     return { process: { ...process, arguments: text, cwd, binary, rendered }, paths }
   }
 

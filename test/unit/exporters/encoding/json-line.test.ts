@@ -180,7 +180,9 @@ const process: fc.Arbitrary<Process> = fc.record({
   docker: word,
   inInitTree: fc.constantFrom(true, false, undefined),
   refcnt: u32,
-  rendered: fc.constant(undefined).map(() => ({ json: undefined, otlp: undefined, otlpParent: undefined })),
+  rendered: fc
+    .constant(undefined)
+    .map(() => ({ json: undefined, jsonParent: undefined, otlp: undefined, otlpParent: undefined })),
 })
 const raw = fc.constant(undefined)
 const argument: fc.Arbitrary<Argument> = fc.oneof(

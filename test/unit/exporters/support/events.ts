@@ -25,7 +25,7 @@ export function makeProcess(change: Partial<Process> = {}): Process {
     docker: '6b742e38ee3a212239e6d48b2954435',
     inInitTree: undefined,
     refcnt: 1,
-    rendered: { json: undefined, otlp: undefined, otlpParent: undefined },
+    rendered: { json: undefined, jsonParent: undefined, otlp: undefined, otlpParent: undefined },
     ...change,
   }
 }

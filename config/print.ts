@@ -1,4 +1,5 @@
 import { Document, isMap, isScalar, isSeq } from 'yaml'
+import type { Scalar } from 'yaml'
 import { z } from 'zod'
 import { pathText } from './loading/explain.ts'
 import type { Origin } from './loading/plain.ts'
@@ -16,15 +17,18 @@ const LEFT_RAW = /[\u007f-\u009f\u2028\u2029\ufeff]/g
 export interface PrintOptions {
   /** With every default, and behind each value where it came from; else only what the user wrote. */
   readonly effective?: boolean
+  /** Where values come from that the config in force has and no file: for their mark, by path. */
+  readonly sources?: ReadonlyArray<readonly [path: readonly string[], origin: string]>
 }
 
 /**
  * A loaded config as YAML, for `ktrail config print`. What came from a `${file:}`, HTTP headers and values of keys that end
  * in `_file` are shown as `[redacted]`; everything else parses back to the same Config.
  */
-export function printConfig(loaded: LoadedConfig, { effective = false }: PrintOptions = {}): string {
+export function printConfig(loaded: LoadedConfig, { effective = false, sources = [] }: PrintOptions = {}): string {
+  const others = new Map(sources.map(([path, origin]) => [pathText(path), origin]))
   const doc = new Document(effective ? writtenForm(loaded.config) : loaded.written)
-  annotate(doc.contents, [], loaded, effective)
+  annotate(doc.contents, [], (node, path) => mark(node, path, loaded, effective ? others : undefined))
   // They only stand between double quotes, see annotate.
   return doc
     .toString({ lineWidth: 0 })
@@ -37,27 +41,34 @@ export function writtenForm(config: Config): z.input<typeof configSchema> {
   return z.encode(configSchema, config as z.output<typeof configSchema>)
 }
 
-function annotate(node: unknown, path: ReadonlyArray<string | number>, loaded: LoadedConfig, effective: boolean): void {
+type Path = ReadonlyArray<string | number>
+
+function annotate(node: unknown, path: Path, scalar: (node: Scalar, path: Path) => void): void {
   if (isMap(node)) {
     for (const { key, value } of node.items) {
-      if (isScalar(key)) annotate(value, [...path, String(key.value)], loaded, effective)
+      if (isScalar(key)) annotate(value, [...path, String(key.value)], scalar)
     }
   } else if (isSeq(node)) {
-    node.items.forEach((item, i) => annotate(item, [...path, i], loaded, effective))
+    node.items.forEach((item, i) => annotate(item, [...path, i], scalar))
   } else if (isScalar(node)) {
-    const origin = loaded.origins.get(pathText(path))
-    if (effective) node.comment = ` ${from(origin)}`
-    if (typeof node.value !== 'string') return
-    const secret = origin?.from === 'secret' || mayBeSecret(path) || String(path.at(-1)).endsWith('_file')
-    // Doubled, so that reading it back does not take it for a reference.
-    const text = secret ? REDACTED : node.value.replaceAll('$', '$$$$')
-    node.value = text
-    if (UNPRINTABLE.test(text)) node.type = 'QUOTE_DOUBLE'
+    scalar(node, path)
   }
 }
 
-function from(origin: Origin | undefined): string {
-  if (origin === undefined) return 'default'
+/** With `others`, where it comes from stands behind it. */
+function mark(node: Scalar, path: Path, { origins }: LoadedConfig, others?: ReadonlyMap<string, string>): void {
+  const key = pathText(path)
+  const origin = origins.get(key)
+  if (others !== undefined) node.comment = ` ${origin === undefined ? (others.get(key) ?? 'default') : from(origin)}`
+  if (typeof node.value !== 'string') return
+  const secret = origin?.from === 'secret' || mayBeSecret(path) || String(path.at(-1)).endsWith('_file')
+  // Doubled, so that reading it back does not take it for a reference.
+  const text = secret ? REDACTED : node.value.replaceAll('$', '$$$$')
+  node.value = text
+  if (UNPRINTABLE.test(text)) node.type = 'QUOTE_DOUBLE'
+}
+
+function from(origin: Origin): string {
   const line = `line ${origin.at.line}`
   if (origin.from === 'env') return `${line}, ${origin.variables.join(', ')}`
   return origin.from === 'secret' ? `${line}, a file` : line

@@ -1,4 +1,5 @@
 import { printConfig } from '../../config/print.ts'
+import { inForce } from '../outputs/in-force.ts'
 import { CONFIG_OPTION, readArguments, readConfig, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
@@ -7,8 +8,12 @@ export const configCommand: Command = async (args, terminal) => {
   const given = readArguments(args, { ...CONFIG_OPTION, effective: { type: 'boolean' } })
   if (given.positionals.length !== 1 || given.positionals[0] !== 'print')
     throw new UsageError('expected: ktrail config print [--effective] [--config FILE]')
-  await terminal.print(
-    printConfig(await readConfig(given, terminal), { effective: given.values['effective'] === true }),
-  )
+  const loaded = await readConfig(given, terminal)
+  if (given.values['effective'] === true) {
+    const { config, sources } = inForce(loaded.config, terminal.env)
+    await terminal.print(printConfig({ ...loaded, config }, { effective: true, sources }))
+  } else {
+    await terminal.print(printConfig(loaded))
+  }
   return 0
 }

@@ -17,7 +17,7 @@ const LOKI_CONCURRENCY = 1
  */
 export async function otlpOutput(name: string, config: OtlpExporterConfig, context: OutputContext): Promise<Output> {
   const { compressors, encoders, env, epoch, log } = context
-  const resolved = resolveOtlpOptions(valuesOf(config), env)
+  const resolved = resolveOtlpOptions(otlpValuesOf(config), env)
   for (const warning of resolved.warnings) log.warn({ exporter: name }, warning)
   const warn = (text: string): void => log.warn({ exporter: name }, text)
   const exporter = await createExporter('otlp', optionsOf(config, resolved, context), { warn, compressors })
@@ -34,7 +34,8 @@ export async function otlpOutput(name: string, config: OtlpExporterConfig, conte
   return { exporter, encoder }
 }
 
-function valuesOf(config: OtlpExporterConfig): Parameters<typeof resolveOtlpOptions>[0] {
+/** What the config says of what OTEL_* variables may say too. */
+export function otlpValuesOf(config: OtlpExporterConfig): Parameters<typeof resolveOtlpOptions>[0] {
   const { ca_file: caFile, cert_file: certFile, key_file: keyFile } = config.tls
   return {
     endpoint: config.endpoint,

@@ -34,7 +34,10 @@ const batch = z
       .describe('A batch is sent when it holds this much.'),
     max_wait: duration(0, 60_000)
       .prefault('200ms')
-      .describe('Longest time the first event of a batch waits for others; 0ms sends at once.'),
+      .describe(
+        'Longest time the first event of a batch waits for others; 0ms sends at once. While nothing is under way, an eighth of a batch ' +
+          'is enough.',
+      ),
   })
   .prefault({})
   .describe('How events are put together before they are sent.')

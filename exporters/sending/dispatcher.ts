@@ -67,13 +67,14 @@ export class Dispatcher {
   }
 
   async #deliver(flight: Flight): Promise<void> {
-    const { delivery, flights, onEnd } = this.#deps
+    const { batcher, delivery, flights, onEnd } = this.#deps
     this.#flying++
     await delivery.run(flight)
     this.#flying--
     if (flight.count === 0) {
       flight.end()
       flights.delete(flight)
+      if (flights.size === 0) batcher.notify()
       onEnd()
     }
     this.#slot.ring()

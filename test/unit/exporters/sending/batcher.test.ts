@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Batcher } from '../../../../exporters/sending/batcher.ts'
+import { Flight } from '../../../../exporters/sending/flight.ts'
 import { Queue } from '../../../../exporters/sending/queue.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
 import { lines } from '../support/lines.ts'
 
-function make(): { clock: FakeClock; push: (seq: number, count: number) => void; batcher: Batcher; got: number[][] } {
+interface Rig {
+  readonly clock: FakeClock
+  readonly flights: Set<Flight>
+  readonly push: (seq: number, count: number) => void
+  readonly batcher: Batcher
+  readonly got: number[][]
+}
+
+/** Something is under way unless `idle`, so that batches are to be full. */
+function make({ idle = false, maxEvents = 4 } = {}): Rig {
   const clock = new FakeClock()
   const queue = new Queue(10_000, 100)
-  const batcher = new Batcher(queue, { maxEvents: 4, maxBytes: 1000, maxWaitMs: 200 }, clock, new Set())
+  const flights = new Set<Flight>(idle ? [] : [new Flight([])])
+  const batcher = new Batcher(queue, { maxEvents, maxBytes: 1000, maxWaitMs: 200 }, clock, flights)
   const got: number[][] = []
   const pull = async (): Promise<void> => {
     for (let flight = await batcher.next(); flight !== undefined; flight = await batcher.next()) {
@@ -21,7 +32,7 @@ function make(): { clock: FakeClock; push: (seq: number, count: number) => void;
     queue.push({ part: lines(seq, count, 10), acceptedMs: clock.nowMs() })
     batcher.notify()
   }
-  return { clock, push, batcher, got }
+  return { clock, flights, push, batcher, got }
 }
 
 test('batcher: a full batch goes at once', async () => {
@@ -87,4 +98,35 @@ test('batcher: after the end it hands out the rest, then nothing', async () => {
   batcher.end()
   await settle()
   assert.deepEqual(got, [[1], []])
+})
+
+test('batcher: while nothing is under way an eighth of a batch goes at once, less waits', async () => {
+  const { push, got, clock } = make({ idle: true, maxEvents: 40 })
+  push(1, 4)
+  await settle()
+  assert.deepEqual(got, [])
+  push(5, 1)
+  await settle()
+  assert.deepEqual(got, [[1, 5]])
+  push(6, 4)
+  await clock.turn(200)
+  assert.deepEqual(got, [[1, 5], [6]])
+})
+
+test('batcher: an eighth of the bytes is enough too', async () => {
+  const { push, got } = make({ idle: true, maxEvents: 1000 })
+  push(1, 13)
+  await settle()
+  assert.deepEqual(got, [[1]])
+})
+
+test('batcher: what waits for a full batch goes when nothing is under way any more', async () => {
+  const { push, got, flights, batcher } = make({ maxEvents: 40 })
+  push(1, 30)
+  await settle()
+  assert.deepEqual(got, [])
+  flights.clear()
+  batcher.notify()
+  await settle()
+  assert.deepEqual(got, [[1]])
 })

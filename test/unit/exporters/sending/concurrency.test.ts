@@ -121,6 +121,29 @@ test('sender: a sink that takes four calls gets up to four, and every event once
   await sender.stop(0)
 })
 
+test('sender: what waits for company goes when the sink has nothing to do any more', async () => {
+  const clock = new FakeClock()
+  const exporter = new Parallel(async () => {
+    await new Promise<void>((resolve) => clock.after(10, resolve))
+    return { status: 'delivered' }
+  })
+  const batch = { maxEvents: 40, maxBytes: 10_000, maxWaitMs: 1_000_000 }
+  const sender = new Sender('p', exporter, { ...OPTIONS, batch }, { clock })
+  await sender.start()
+  // Several may be under way from then on.
+  for (let id = 0; id < 800; id += 40) void sender.offer(lines(id, 40))
+  for (let i = 0; i < 50; i++) await clock.turn(10)
+  assert.ok(exporter.most > 1)
+  void sender.offer(lines(800, 40))
+  await settle()
+  void sender.offer(lines(840, 10))
+  await clock.turn(9)
+  assert.equal(sender.books().heldEvents, 50)
+  await clock.turn(11)
+  assert.equal(sender.books().heldEvents, 0)
+  await sender.stop(0)
+})
+
 test('sender: while one call is not taken, no other begins', async () => {
   const clock = new FakeClock()
   let down = false

@@ -78,8 +78,8 @@ test('sender: a large Encoded is cut so that no batch passes its limits', async 
   })
   sender.offer(lines(0, 10))
   await settle()
-  assert.deepEqual(sizes, [4, 4])
-  assert.deepEqual(exporter.ids, numbers(0, 8))
+  assert.deepEqual(sizes, [4, 4, 2])
+  assert.deepEqual(exporter.ids, numbers(0, 10))
 })
 
 test('sender: a full queue drops the newest and counts them', async () => {
@@ -254,7 +254,9 @@ test('sender: refused events are counted by reason', async () => {
 })
 
 test('sender: events older than the limit are dropped as expired, younger ones of the same batch are kept', async () => {
-  const options = { ...BASE, retry: { initialMs: 100, maxMs: 100, maxAgeMs: 250 } }
+  // Two are not enough to go before their time.
+  const batch = { ...BASE.batch, maxEvents: 40 }
+  const options = { ...BASE, batch, retry: { initialMs: 100, maxMs: 100, maxAgeMs: 250 } }
   const { sender, clock, exporter } = await rig(
     (_batch, call) => (call < 3 ? retryable() : { status: 'delivered' }),
     options,

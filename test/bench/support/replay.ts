@@ -108,7 +108,7 @@ export class RecordedRing implements RingReader {
 }
 
 /** The recording cut into chunks as the source would read them, for stages measured alone. */
-export function chunksOf(recording: Recording, chunkBytes = 1 << 20): Chunk[] {
+export function chunksOf(recording: Recording, chunkBytes = 128 << 10): Chunk[] {
   const ring = new RecordedRing(recording.bytes, 1, () => {})
   const chunks: Chunk[] = []
   for (;;) {

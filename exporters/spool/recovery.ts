@@ -199,8 +199,7 @@ async function cutBehind(segment: Segment | undefined, limit: number, files: Spo
     async (file) => {
       for await (const { seq, offset } of framesOf(file, segment, size)) {
         if (seq < limit) continue
-        await file.truncate(offset)
-        await file.sync()
+        await cutAt(file, offset)
         segment.bytes = offset
         return
       }
@@ -208,6 +207,12 @@ async function cutBehind(segment: Segment | undefined, limit: number, files: Spo
     'write',
   )
   return (await ignoring(done)) === ''
+}
+
+/** What was cut off, a power cut must not bring back: by then younger events may have been sent. */
+async function cutAt(file: SpoolFile, bytes: number): Promise<void> {
+  await file.truncate(bytes)
+  await file.sync()
 }
 
 /** Finds where the last segment ends and cuts off what is torn there. */
@@ -226,7 +231,7 @@ async function mendTail(last: Segment, files: SpoolFiles): Promise<{ end: number
   } catch (error) {
     return textOf(error)
   }
-  if (last.bytes < size) await ignoring(withFile(files, last.path, (file) => file.truncate(last.bytes), 'write'))
+  if (last.bytes < size) await ignoring(withFile(files, last.path, (file) => cutAt(file, last.bytes), 'write'))
   return { end: seq, tornBytes: size - last.bytes }
 }
 

@@ -15,6 +15,7 @@ const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
   [40146474, 'a cursor that stands within a frame after a fault of the disk put the account of the spool wrong'],
   [20377638, 'the same for what that segment had only just written anew'],
   [9004217, 'a power cut brought back a segment that the start before had given up for a later one'],
+  [10791717, 'a power cut brought back a torn tail that the start before had cut off'],
 ]
 
 for (const [seed, was] of AGAIN) {

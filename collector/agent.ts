@@ -73,14 +73,15 @@ export async function startAgent(config: Config, log: Log, configFile?: string):
   checkHost(hasBtf)
   undo.use(await takeLock())
   const nodeName = config.node_name || process.env['HUBBLE_NODE_NAME'] || process.env['NODE_NAME'] || hostname()
+  const epoch = createEpoch()
   let losses: Losses | undefined
   const lossRecords: LossRecords = new LossRecords(
-    { kernel: () => losses?.list() ?? [], exporters: () => fanout.senders, log },
+    { epoch, kernel: () => losses?.list() ?? [], exporters: () => fanout.senders, log },
     performance.now(),
   )
   const fanout = await createFanOut(config.exporters, {
     nodeName,
-    epoch: createEpoch(),
+    epoch,
     encoders: new EncoderPool(nodeName),
     compressors: { gzip, zstd },
     env: process.env,

@@ -164,11 +164,13 @@ export interface SenderStats {
 }
 
 /**
- * Events that a sender has just given up, for loss records: which, as numbers of this run's sequence, where known.
+ * Events that a sender has just given up, for loss records: which, as numbers of one run's sequence, where known.
  * Told beside the books, which count; never once an event, only once a part.
  */
 export interface Lost {
   readonly reason: string
   readonly firstSeq: number
   readonly lastSeq: number
+  /** Run of the agent that the numbers count in, where it may be another than this one: of what a spool gave back. */
+  readonly epoch?: string
 }

@@ -18,6 +18,8 @@ const INTERVAL_MS = 10_000
 export type LossDraft = Omit<LossEvent, 'type' | 'seq' | 'time'>
 
 export interface LossRecordOptions {
+  /** Of this run of the agent. */
+  readonly epoch: string
   readonly kernel: () => readonly Loss[]
   readonly exporters: () => ReadonlyArray<{ readonly name: string; books(): LossBooks }>
   readonly log: Log
@@ -48,8 +50,9 @@ export class LossRecords {
     return this.#pending.length > 0
   }
 
-  /** An exporter has just given up events, and it is known which. */
-  note(exporter: string, { reason, firstSeq, lastSeq }: Lost): void {
+  /** An exporter has just given up events, and it is known which. Numbers of another run would say nothing in a record of this one. */
+  note(exporter: string, { reason, firstSeq, lastSeq, epoch }: Lost): void {
+    if (epoch !== undefined && epoch !== this.#options.epoch) return
     const key = `${exporter}\0${reason}`
     const known = this.#ranges.get(key)
     this.#ranges.set(key, {

@@ -6,7 +6,7 @@ import { deadLettersOf } from './dead-letter.ts'
 import { rateLimitOf } from './filter.ts'
 import type { OutputContext } from './output.ts'
 import { spoolOptionsOf } from './spool.ts'
-import { troubleLog } from './trouble-log.ts'
+import { spoolTroubleLog, troubleLog } from './trouble-log.ts'
 
 export function senderOptions({ queue, batch, retry, timeout, spool }: ExporterConfig): SenderOptions {
   return {
@@ -47,6 +47,7 @@ export function senderDeps(
     ...(limit === undefined ? {} : { rateLimit: new TokenBucket(limit, systemClock) }),
     ...(deadLetters === undefined ? {} : { deadLetters }),
     onTrouble: troubleLog(name, log),
+    onSpoolTrouble: spoolTroubleLog(name, log),
     ...(onLost === undefined ? {} : { onLost: (lost) => onLost(name, lost) }),
   }
 }

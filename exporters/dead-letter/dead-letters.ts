@@ -24,7 +24,7 @@ export interface DeadLetterOptions {
   readonly maxSizeBytes: number
   /** Rotated files kept beside the current one. */
   readonly maxFiles: number
-  /** Most bytes of lines that wait in memory to be written; 4 MiB when absent. */
+  /** Most bytes of lines that wait in memory to be written, unless they are of one batch alone; 4 MiB when absent. */
   readonly maxQueuedBytes?: number
 }
 
@@ -80,11 +80,13 @@ export class DeadLetterFile implements AsyncDisposable {
   write(batch: Batch, refusals: readonly Refusal[]): void {
     const { exporter, epoch, maxQueuedBytes = QUEUED_BYTES } = this.#options
     const context = { exporter, epoch, wallMs: this.#clock.wallMs() }
+    // A file that keeps up takes every batch whole, however large: the sender has room for it too.
+    const waiting = this.#queuedBytes > 0
     for (const refusal of refusals) {
       let left = Math.min(refusal.events, batch.count)
       if (this.#closing === undefined) {
         for (const letter of lettersOf(batch, refusal, context)) {
-          if (this.#queuedBytes + letter.bytes.length > maxQueuedBytes) break
+          if (waiting && this.#queuedBytes + letter.bytes.length > maxQueuedBytes) break
           this.#letters.push(letter)
           this.#queuedBytes += letter.bytes.length
           left -= letter.named + letter.unnamed

@@ -27,6 +27,7 @@ export class Batcher {
   #hurry = false
   #ended = false
   #cut = false
+  #onCut: () => void = () => {}
 
   /** A batch is added to `flights` in the moment in which it leaves where it waited, so that it is always counted. */
   constructor(queue: Queue, options: SenderOptions['batch'], clock: Clock, flights: Set<Flight>) {
@@ -58,10 +59,18 @@ export class Batcher {
         this.#flights.add(taken)
         return taken
       }
-      const flight = await this.overflow?.read(maxEvents, maxBytes)
+      const flight = await this.#read(maxEvents, maxBytes)
       if (flight !== undefined) return flight
     }
     return undefined
+  }
+
+  /** A batch from the disk; undefined when there was none, and as soon as the batcher is cut: a disk may hang. */
+  #read(maxEvents: number, maxBytes: number): Promise<Flight | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#onCut = () => resolve(undefined)
+      Promise.resolve(this.overflow?.read(maxEvents, maxBytes)).then(resolve, reject)
+    })
   }
 
   /** Call after each push, and when nothing is under way any more. */
@@ -84,6 +93,7 @@ export class Batcher {
   /** Nothing is handed out any more, whatever waits. */
   cut(): void {
     this.#cut = true
+    this.#onCut()
     this.end()
   }
 

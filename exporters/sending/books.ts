@@ -1,10 +1,7 @@
 import type { Books, DropReason, Lost } from '../exporter.ts'
 
-/** First and last number of events in this run's sequence. */
-export interface Span {
-  readonly firstSeq: number
-  readonly lastSeq: number
-}
+/** First and last number of events. */
+export type Span = Omit<Lost, 'reason'>
 
 const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
   queue_full: 0,

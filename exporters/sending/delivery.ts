@@ -9,11 +9,11 @@ import type { Batch, DropReason, Exporter, Outcome, Refusal } from '../exporter.
 import type { BookKeeper, Span } from './books.ts'
 import type { Bell, Clock, Random } from './clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
-import { spanOf } from './encoded.ts'
+import { spanOf, spanOfSome } from './encoded.ts'
 import type { Flight, Sum } from './flight.ts'
 import type { Meters } from './meters.ts'
 import type { SenderOptions } from './options.ts'
-import { retryDelayMs } from './retry.ts'
+import { holdDelayMs, retryDelayMs } from './retry.ts'
 import { sendWithin } from './timeout.ts'
 
 /** Takes what a sink refused for good. */
@@ -125,7 +125,7 @@ export class Delivery {
         return retryDelayMs(attempt, options.retry, random, pauseOf(outcome))
       case 'hold':
         this.#trouble(flight, 'hold', outcome.error)
-        return options.retry.maxMs
+        return holdDelayMs(++flight.holds, options.retry)
     }
   }
 
@@ -136,9 +136,9 @@ export class Delivery {
     const { held } = flight
     const sum = flight.takeHead(count)
     let delivered = sum.events
-    for (const { reason, events } of refusals) {
+    for (const { reason, events, which } of refusals) {
       const refused = Math.min(Math.max(0, events), delivered)
-      books.reject(reason, refused, spanOf(batch))
+      books.reject(reason, refused, which === undefined ? spanOf(batch) : spanOfSome(batch, which))
       delivered -= refused
     }
     if (refusals.length > 0) deadLetters?.write(batch, refusals)

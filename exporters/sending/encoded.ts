@@ -2,6 +2,7 @@
 import { isDescribed } from '../described.ts'
 import type { Described } from '../described.ts'
 import type { Batch, Encoded } from '../exporter.ts'
+import type { Span } from './books.ts'
 
 /**
  * Largest piece that travels through a queue. Small enough that dropping one loses little and that one held piece
@@ -80,10 +81,44 @@ export function batchOf(parts: readonly Encoded[]): Batch {
   return { parts, count, sizeBytes }
 }
 
-/** Numbers of the first and the last event; undefined where there is none. */
-export function spanOf({ parts }: Pick<Batch, 'parts'>): { firstSeq: number; lastSeq: number } | undefined {
+/** Numbers of the first and the last event; undefined where there is none, and where they are of two runs of the agent. */
+export function spanOf({ parts }: Pick<Batch, 'parts'>): Span | undefined {
   const [first, last] = [parts[0], parts.at(-1)]
-  if (first === undefined || last === undefined) return undefined
-  const lastSeq = isDescribed(last) ? last.seqs.at(-1) : undefined
-  return { firstSeq: first.firstSeq, lastSeq: lastSeq ?? last.firstSeq + last.count - 1 }
+  return first === undefined || last === undefined ? undefined : spanBetween(first, 0, last, last.count - 1)
+}
+
+/** The same of some events of a batch, named by their indices. */
+export function spanOfSome({ parts }: Pick<Batch, 'parts'>, which: readonly number[]): Span | undefined {
+  const ascending = which.toSorted((a, b) => a - b)
+  const [first, last] = [placeOf(parts, ascending[0]), placeOf(parts, ascending.at(-1))]
+  return first === undefined || last === undefined
+    ? undefined
+    : spanBetween(first.part, first.index, last.part, last.index)
+}
+
+function spanBetween(first: Encoded, from: number, last: Encoded, to: number): Span | undefined {
+  const epoch = epochOf(first)
+  if (epochOf(last) !== epoch) return undefined
+  const span = { firstSeq: seqAt(first, from), lastSeq: seqAt(last, to) }
+  return epoch === undefined ? span : { ...span, epoch }
+}
+
+function placeOf(
+  parts: readonly Encoded[],
+  index: number = Infinity,
+): { readonly part: Encoded; readonly index: number } | undefined {
+  let left = index
+  for (const part of parts) {
+    if (left < part.count) return { part, index: left }
+    left -= part.count
+  }
+  return undefined
+}
+
+function epochOf(part: Encoded): string | undefined {
+  return isDescribed(part) ? part.epoch : undefined
+}
+
+function seqAt(part: Encoded, index: number): number {
+  return (isDescribed(part) ? part.seqs[index] : undefined) ?? part.firstSeq + index
 }

@@ -19,6 +19,8 @@ export class Flight {
   readonly #receipts: Receipt[] = []
   /** Why it is not taken, while that is so. */
   trouble: 'none' | 'retrying' | 'hold' = 'none'
+  /** How often a person was waited for. */
+  holds = 0
   /** It holds room of the queue. */
   readonly fromQueue: boolean
   /** Its events lie in memory alone, not in the spool. */

@@ -37,7 +37,7 @@ export class Intake {
       this.#outside.push(part)
       return
     }
-    if (!this.#queue.admits(part)) return this.#dropAs('queue_full', part)
+    if (!(this.overflow ?? this.#queue).admits(part)) return this.#dropAs('queue_full', part)
     if (this.#push(part)) return
     switch (this.#whenFull) {
       case 'block':

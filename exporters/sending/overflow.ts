@@ -47,12 +47,21 @@ export interface OverflowDeps {
   readonly onReady: () => void
   /** There is room again. */
   readonly onRoom: () => void
+  /** Why the spool takes nothing; '' when it does again. */
+  readonly onTrouble: (error: string) => void
+}
+
+interface Problem {
+  readonly reason: DropReason
+  readonly text: string
 }
 
 /** Parts written in one call, at most: `append` cuts further as it needs. */
 const GROUP_PARTS = 64
 /** A disk that is full or fails is tried again after this. */
 const AGAIN_MS = 1000
+/** A write that takes longer is trouble. It is waited for all the same: what comes after it must not pass it. */
+const HANG_MS = 30_000
 
 export class Overflow {
   readonly #options: OverflowOptions
@@ -64,7 +73,7 @@ export class Overflow {
   #spooled: number
   #untold: Loss[] = []
   /** Why the spool takes nothing, while that is so. */
-  #problem: { readonly reason: DropReason; readonly text: string } | undefined
+  #problem: Problem | undefined
   #pumping: Promise<void> | undefined
   #ending = false
   #abandoned = false
@@ -116,6 +125,11 @@ export class Overflow {
     return this.#tail
   }
 
+  /** Why the spool takes nothing; '' while it does. */
+  get trouble(): string {
+    return this.#problem?.text ?? ''
+  }
+
   /** Why a part that found no room was dropped. */
   get fullReason(): DropReason {
     return this.#problem?.reason ?? 'queue_full'
@@ -132,6 +146,11 @@ export class Overflow {
     }
     for (const held of queue.takeBack()) this.#tail.add(held)
     this.#kick()
+  }
+
+  /** Whether a part could ever be taken; the queue alone may be too small for it. */
+  admits({ bytes, count }: Encoded): boolean {
+    return bytes.length <= this.#options.maxBytes && count <= this.#options.maxEvents
   }
 
   /** Takes a part, which is described; false, and nothing changes, when there is no room. */
@@ -158,6 +177,8 @@ export class Overflow {
     const { spool, clock, books, flights } = this.#deps
     this.#sinceMs = clock.nowMs()
     const result = await spool.next(maxBytes, maxEvents)
+    // Nobody waits for it any more: it stays where it lies.
+    if (this.#ending) return undefined
     if (result.status === 'failed') {
       books.note(`cannot read the spool: ${result.error.message}`)
       await this.#again.wait(AGAIN_MS)
@@ -232,13 +253,27 @@ export class Overflow {
     for (;;) {
       const group = this.#tail.begin(GROUP_PARTS)
       if (group.length === 0) return
-      const result = await this.#deps.spool.append(group.map(({ held }) => frameOf(described(held.part))))
+      const result = await this.#append(group)
       if (this.#abandoned) return
       this.#written(group, result)
       if (result.status === 'written') continue
       if (this.#ending) return
       if (!this.#backToQueue()) await this.#again.wait(AGAIN_MS)
     }
+  }
+
+  async #append(group: readonly Waiting[]): Promise<AppendResult> {
+    const { spool, clock } = this.#deps
+    const text = `cannot write the spool: the disk has not answered for ${HANG_MS / 1000} s; events wait for it`
+    const cancel = clock.after(HANG_MS, () => this.#say({ reason: 'spool_failed', text }))
+    const result = await spool.append(group.map(({ held }) => frameOf(described(held.part))))
+    cancel()
+    return result
+  }
+
+  #say(problem: Problem | undefined): void {
+    if (problem?.text !== this.#problem?.text) this.#deps.onTrouble(problem?.text ?? '')
+    this.#problem = problem
   }
 
   #written(group: readonly Waiting[], result: AppendResult): void {
@@ -254,8 +289,7 @@ export class Overflow {
       position = end
     }
     this.#accountLosses()
-    this.#problem = result.status === 'written' ? undefined : problemOf(result)
-    if (this.#problem !== undefined) this.#deps.books.note(this.#problem.text)
+    this.#say(result.status === 'written' ? undefined : problemOf(result))
     this.#again.ring()
     if (done.length === 0) return
     this.#deps.onReady()
@@ -263,10 +297,11 @@ export class Overflow {
   }
 
   #accountLosses(): void {
-    for (const { reason, events, from, to } of this.#untold.splice(0)) {
+    for (const { reason, events, from, to, marks } of this.#untold.splice(0)) {
       const gone = Math.max(0, events - this.#copies.lose(from, to))
       this.#spooled -= gone
-      this.#deps.books.drop(reason, gone)
+      const span = marks && { firstSeq: marks.first, lastSeq: marks.last, epoch: marks.epoch }
+      this.#deps.books.drop(reason, gone, span)
     }
   }
 
@@ -312,7 +347,7 @@ function described(part: Encoded): Described {
   throw new TypeError(`expected described events for a spool, got ${part.count} without a description`)
 }
 
-function problemOf(result: Exclude<AppendResult, { status: 'written' }>): { reason: DropReason; text: string } {
+function problemOf(result: Exclude<AppendResult, { status: 'written' }>): Problem {
   if (result.status === 'failed')
     return { reason: 'spool_failed', text: `cannot write the spool: ${result.error.message}` }
   const why = {

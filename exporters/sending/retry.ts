@@ -3,6 +3,7 @@ import type { SenderOptions } from './options.ts'
 
 /** Doubling stops here: 2^30 times any start is past every limit, and further powers would lose precision. */
 const MAX_DOUBLINGS = 30
+const LONGEST_HOLD_MS = 300_000
 
 /**
  * How long to wait before try number `attempt` (from 1) is repeated: anywhere in [0, initial × 2^(attempt-1)],
@@ -18,4 +19,12 @@ export function retryDelayMs(
   if (afterMs !== undefined) return Math.max(0, afterMs)
   const ceiling = Math.min(retry.maxMs, retry.initialMs * 2 ** Math.min(attempt - 1, MAX_DOUBLINGS))
   return Math.round(random() * ceiling)
+}
+
+/**
+ * How long to wait for a person before hold number `holds` (from 1) of a batch is tried again: from `maxMs` on doubling to five
+ * minutes. Source: export.md §1.3.
+ */
+export function holdDelayMs(holds: number, { maxMs }: SenderOptions['retry']): number {
+  return Math.max(maxMs, Math.min(LONGEST_HOLD_MS, maxMs * 2 ** Math.min(holds - 1, MAX_DOUBLINGS)))
 }

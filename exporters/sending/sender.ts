@@ -39,11 +39,13 @@ export interface SenderDeps {
   readonly onLost?: (lost: Lost) => void
   /** Told when the sink begins or ceases to take what it gets; `error` is what it said last, '' when all is well. */
   readonly onTrouble?: (trouble: 'none' | 'retrying' | 'hold', error: string) => void
+  /** Told when the spool ceases to take what it gets, and why; with '' when it does again. */
+  readonly onSpoolTrouble?: (error: string) => void
 }
 
 /** With a spool, what waits in the queue is at most this many batches: the rest is safer on the disk. */
 const QUEUED_BATCHES = 8
-/** How long the disk may take at the end. */
+/** How long the disk may take at the end, in all: one that hangs must not keep the agent from ending. */
 const DISK_END_MS = 10_000
 
 export class Sender {
@@ -158,22 +160,26 @@ export class Sender {
 
   /**
    * Accepts no more, sends what it holds for at most `graceMs`; the rest stays in the spool, or is dropped as `shutdown`
-   * where there is none. Closes the exporter. A second call returns the promise of the first.
+   * where there is none. Closes the exporter. A second call returns the promise of the first, and can only shorten its grace.
    */
   stop(graceMs: number): Promise<void> {
+    const again = this.#stopping !== undefined
     this.#stopping ??= this.#stop(graceMs)
+    if (again && graceMs <= 0) this.#expireGrace()
     return this.#stopping
   }
 
   /** The accounts now. */
   books(): Books {
     const { events, bytes } = this.#memory()
-    return this.#books.snapshot({
+    const books = this.#books.snapshot({
       state: this.#shownState(),
       heldEvents: events + (this.#overflow?.spooled ?? 0),
       queueEvents: events,
       queueBytes: bytes,
     })
+    // The sink may well take everything while the disk does not.
+    return { ...books, lastError: books.lastError || (this.#overflow?.trouble ?? '') }
   }
 
   /** What is measured beside the accounts. */
@@ -236,6 +242,7 @@ export class Sender {
         flights: this.#flights,
         onReady: () => this.#batcher.notify(),
         onRoom: () => this.#admitOutside(),
+        onTrouble: (error) => this.#deps.onSpoolTrouble?.(error),
       },
       events,
     )
@@ -285,13 +292,15 @@ export class Sender {
     await this.#loop
     cancel()
     this.#expireGrace()
-    await this.#keepOrDrop()
+    const diskEndMs = this.#clock.nowMs() + DISK_END_MS
+    await this.#keepOrDrop(diskEndMs)
     this.#state = 'closed'
     await waitAtMost(this.exporter.stop(), ABANDON_MS, this.#clock)
-    // A disk that hangs must not keep the agent from ending.
-    for (const file of [this.#deps.deadLetters, this.#spool]) {
-      if (file !== undefined) await waitAtMost(file.close(), DISK_END_MS, this.#clock)
-    }
+    for (const file of [this.#deps.deadLetters, this.#spool]) await this.#before(diskEndMs, file?.close())
+  }
+
+  async #before(endMs: number, work: Promise<void> | undefined): Promise<void> {
+    if (work !== undefined) await waitAtMost(work, Math.max(0, endMs - this.#clock.nowMs()), this.#clock)
   }
 
   /** The end of the grace: what is still held goes to the spool, or is dropped, counted. */
@@ -305,9 +314,9 @@ export class Sender {
   }
 
   /** Nothing is sent any more: what is in memory is written where there is a spool, else dropped. */
-  async #keepOrDrop(): Promise<void> {
+  async #keepOrDrop(diskEndMs: number): Promise<void> {
     const overflow = this.#overflow
-    if (overflow !== undefined) await waitAtMost(overflow.end(), DISK_END_MS, this.#clock)
+    await this.#before(diskEndMs, overflow?.end())
     for (const flight of this.#flights) {
       const span = spanOf(flight.batch())
       const kept = overflow?.has(flight) === true

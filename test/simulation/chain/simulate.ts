@@ -47,7 +47,7 @@ interface Written {
 
 const MOODS: readonly Mood[] = ['healthy', 'healthy', 'slow', 'down', 'mixed', 'needs_person', 'silent']
 
-/** Runs the life with this seed; rejects with a sentence when something does not hold. */
+/** Runs the life with this seed; rejects with a sentence when something does not hold. `packing`: the spool packs, and its disk may hang. */
 export function simulateChain(
   seed: number,
   trace?: (line: string) => void,
@@ -139,6 +139,8 @@ class Life {
   /** undefined when the disk went down meanwhile. */
   async #start(): Promise<Run | undefined> {
     this.#disk.nowMs = this.#clock.wallMs()
+    // A start waits for its disk as long as that takes.
+    this.#disk.thaw()
     const clock = new LifeClock(this.#clock)
     const exporter = new SinkExporter(this.#sink, this.#random, clock, this.#concurrency)
     let spool: Spool | undefined
@@ -369,7 +371,7 @@ class Life {
   #fault(): void {
     const random = this.#random
     const { faults } = this.#disk
-    switch (random.int(6)) {
+    switch (random.int(this.#packing ? 7 : 6)) {
       case 0:
         faults.write = 0.4
         break
@@ -385,7 +387,11 @@ class Life {
       case 4:
         faults.capacity = this.#disk.used + random.int(1500)
         break
+      case 6:
+        this.#disk.freeze()
+        break
       default:
+        this.#disk.thaw()
         this.#disk.faults = { ...NO_FAULTS, crashAfter: faults.crashAfter }
     }
   }

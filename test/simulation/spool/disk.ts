@@ -1,6 +1,6 @@
 /**
  * A disk in memory that forgets like a real one. What was not synced may be lost in a crash: each write by itself, whole
- * or torn, in any order; each name by itself. Any step can be made to fail, or to be the last one.
+ * or torn, in any order; each name by itself. Any step can be made to fail, to be the last one, or not to end until `thaw`.
  */
 import type { FileFacts, Lock, SpoolFile, SpoolFiles } from '../../../exporters/spool/files.ts'
 import type { Seeded } from './random.ts'
@@ -59,6 +59,7 @@ export class Disk {
   #pendingNames: Array<{ readonly set?: readonly [string, Inode]; readonly gone?: string }> = []
   #locked = false
   #life = 0
+  #frozen: PromiseWithResolvers<void> | undefined
   #fall: () => void = () => undefined
   readonly #random: Seeded
 
@@ -140,6 +141,17 @@ export class Disk {
     this.#safeNames.delete(path)
   }
 
+  /** From here on no step ends, as on a file server that is away. */
+  freeze(): void {
+    this.injected++
+    this.#frozen ??= Promise.withResolvers()
+  }
+
+  thaw(): void {
+    this.#frozen?.resolve()
+    this.#frozen = undefined
+  }
+
   /** Flips one bit of one file, in memory and on the platter. Returns its path. */
   flipBit(random: Seeded, which: (path: string) => boolean): string | undefined {
     const path = random.pick(this.paths.filter((one) => which(one) && this.bytesOf(one).length > 0))
@@ -181,6 +193,7 @@ export class Disk {
     this.#life++
     this.down = false
     this.faults = { ...NO_FAULTS }
+    this.thaw()
     this.crashed = new Promise((resolve) => (this.#fall = resolve))
     return tame
   }
@@ -272,7 +285,7 @@ export class Disk {
   }
 
   async #step<T>(life: number, failure: number, code: string, run: () => T, onFailure?: () => void): Promise<T> {
-    await undefined
+    await this.#frozen?.promise
     // A process that died in an earlier life must not go on.
     if (life !== this.#life) return new Promise<never>(() => undefined)
     if (this.down || this.steps++ >= this.faults.crashAfter) {

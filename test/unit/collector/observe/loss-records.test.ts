@@ -13,6 +13,7 @@ import { FakeExporter, rejected, retryable } from '../../exporters/support/lines
 
 const NONE = { queue_full: 0, rate_limit: 0, expired: 0, shutdown: 0, spool_full: 0, spool_failed: 0, corrupt: 0 }
 const TICK_MS = 2000
+const EPOCH = 'now'
 
 /** Books that a test writes, behind the interface of a sender. */
 class Account {
@@ -49,6 +50,7 @@ function setup(...names: readonly string[]): Setup {
   const kernel: Record<string, number> = {}
   const log: string[] = []
   const options = {
+    epoch: EPOCH,
     kernel: () => Object.entries(kernel).map(([reason, count]) => ({ hook: '*', reason, count })),
     exporters: () => accounts,
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
@@ -102,7 +104,7 @@ test('loss records: kernel losses of all hooks are one record a reason, with the
     { hook: '*', reason: 'malformed', count: 0 },
   ]
   const log = pino({ level: 'silent' })
-  const records = new LossRecords({ kernel: () => hooks, exporters: () => [], log }, 0)
+  const records = new LossRecords({ epoch: EPOCH, kernel: () => hooks, exporters: () => [], log }, 0)
   const look = (nowMs: number): string[] => {
     records.look(nowMs)
     const seen: string[] = []
@@ -115,6 +117,16 @@ test('loss records: kernel losses of all hooks are one record a reason, with the
   hooks.push({ hook: 'vfs_read', reason: 'missed_run', count: 5 })
   assert.deepEqual(look(20_001), [])
   assert.deepEqual(look(30_000), ['kernel missed_run=5'])
+})
+
+test('loss records: numbers of an earlier run, whose events a spool had, are in no range of this one', () => {
+  const s = setup('x')
+  const told = s.interval(() => {
+    s.account.rejected = { too_old: 20 }
+    s.records.note('x', { reason: 'too_old', firstSeq: 500_000, lastSeq: 500_009, epoch: 'before' })
+    s.records.note('x', { reason: 'too_old', firstSeq: 0, lastSeq: 9, epoch: EPOCH })
+  })
+  assert.deepEqual(told, ['exporter x too_old=20 0-9'])
 })
 
 test('loss records: a count that goes back, as when a policy is replaced, is never told twice', () => {
@@ -274,7 +286,7 @@ async function downFor(
   await fanout.start()
   const senders = [down]
   const log = pino({ level: 'silent' })
-  const losses = new LossRecords({ kernel: () => [], exporters: () => senders, log }, clock.nowMs())
+  const losses = new LossRecords({ epoch: EPOCH, kernel: () => [], exporters: () => senders, log }, clock.nowMs())
   const records: Event[] = []
   let seq = 0
   for (let i = 0; i < intervals; i++) {

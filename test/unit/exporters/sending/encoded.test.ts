@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { Flight } from '../../../../exporters/sending/flight.ts'
-import { batchOf, slice, split } from '../../../../exporters/sending/encoded.ts'
+import { batchOf, slice, spanOf, spanOfSome, split } from '../../../../exporters/sending/encoded.ts'
 import type { Encoded } from '../../../../exporters/exporter.ts'
-import { idsOf, lines, numbers } from '../support/lines.ts'
+import { describedLines, idsOf, lines, numbers } from '../support/lines.ts'
 
 const textOf = (part: Encoded): string => Buffer.from(part.bytes).toString()
 
@@ -101,4 +101,18 @@ test('flight: only parts accepted before the limit are too old', () => {
   assert.equal(flight.takeOlder(3).events, 2)
   assert.equal(flight.takeOlder(4).events, 1)
   assert.equal(flight.count, 0)
+})
+
+test('span: of a batch, and of some of its events', () => {
+  const batch = batchOf([lines(10, 5), describedLines(20, 5)])
+  assert.deepEqual(spanOf(batch), { firstSeq: 10, lastSeq: 24 })
+  assert.deepEqual(spanOfSome(batch, [7, 3]), { firstSeq: 13, lastSeq: 22 })
+  assert.equal(spanOfSome(batch, [10]), undefined, 'there is no such event')
+  assert.equal(spanOf(batchOf([])), undefined)
+})
+
+test('span: numbers of another run say whose they are, those of two runs nothing', () => {
+  const old = { ...describedLines(500, 5), epoch: 'old' }
+  assert.deepEqual(spanOf(batchOf([old])), { firstSeq: 500, lastSeq: 504, epoch: 'old' })
+  assert.equal(spanOf(batchOf([old, describedLines(0, 5)])), undefined)
 })

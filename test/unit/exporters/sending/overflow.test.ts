@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Compress } from '../../../../exporters/compression.ts'
-import type { Books, Outcome } from '../../../../exporters/exporter.ts'
+import type { Books, Lost, Outcome } from '../../../../exporters/exporter.ts'
 import type { SenderOptions, SpoolUse } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { openSpool } from '../../../../exporters/spool/spool.ts'
@@ -27,6 +27,9 @@ class Rig {
   readonly disk = new Disk(new Seeded(1))
   exporter = new FakeExporter()
   sender: Sender = new Sender('none', this.exporter, BASE)
+  spoolBytes = 1 << 20
+  readonly lost: Lost[] = []
+  readonly troubles: string[] = []
   readonly #options: SenderOptions
   readonly #zstd: Compress | undefined
 
@@ -41,9 +44,11 @@ class Rig {
     this.sender = new Sender('test', this.exporter, this.#options, {
       clock,
       random: () => 0.5,
+      onLost: (lost) => this.lost.push(lost),
+      onSpoolTrouble: (error) => this.troubles.push(error),
       openSpool: (onLoss) =>
         openSpool(
-          { dir: '/spool', fsync: { intervalMs: 200 }, maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e' },
+          { dir: '/spool', fsync: { intervalMs: 200 }, maxBytes: this.spoolBytes, minFreeBytes: 0, epoch: 'e' },
           { files: this.disk.files, clock, random: () => 0.5, onLoss, zstd: this.#zstd },
         ),
     })
@@ -313,3 +318,71 @@ for (const [name, releases, answers, freed] of [
     await rig.stop()
   })
 }
+
+test('overflow: a stop ends although the disk does not answer a read', async () => {
+  const rig = new Rig()
+  const first = await rig.start(() => retryable())
+  offer(first, 0, 40)
+  await rig.run()
+  await rig.stop()
+  const sender = await rig.start()
+  rig.disk.freeze()
+  let ended = false
+  const stopping = sender.stop(1000).then(() => (ended = true))
+  await rig.run(15_000)
+  assert.equal(ended, true)
+  await stopping
+  assert.equal(sender.imbalance(), 0)
+  assert.equal(sender.books().heldEvents, 40, 'they stay on the disk')
+})
+
+test('overflow: a write that the disk does not answer is said, is waited for, and is not passed', async () => {
+  const rig = new Rig()
+  let fails = 1
+  const sender = await rig.start(() => (fails-- > 0 ? retryable() : { status: 'delivered' }))
+  rig.disk.freeze()
+  offer(sender, 0, 40)
+  await rig.run(60_000)
+  offer(sender, 40, 400)
+  assert.match(sender.books().lastError, /disk has not answered for 30 s/)
+  assert.deepEqual(rig.troubles.length, 1)
+  assert.ok(sender.books().dropped.spool_failed > 0, 'what finds no room is lost to the disk')
+  rig.disk.thaw()
+  await rig.run(5000)
+  const { heldEvents, lastError } = sender.books()
+  assert.deepEqual([heldEvents, lastError, rig.troubles.at(-1)], [0, '', ''])
+  assert.deepEqual(
+    rig.exporter.ids,
+    rig.exporter.ids.toSorted((a, b) => a - b),
+  )
+  assert.equal(sender.imbalance(), 0)
+})
+
+test('overflow: an event that is larger than the small queue before a spool goes over the disk', async () => {
+  const rig = new Rig()
+  const sender = await rig.start()
+  sender.offer(describedLines(0, 1, 0, 20_000))
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, [0])
+  assert.equal(sender.books().delivered, 1)
+})
+
+test('overflow: what a full spool gives up is told by its numbers', async () => {
+  const rig = new Rig()
+  rig.spoolBytes = 3000
+  const sender = await rig.start(() => retryable())
+  offer(sender, 0, 400)
+  for (let id = 400; id < 2000; id += 40) {
+    await rig.run()
+    offer(sender, id, id + 40)
+  }
+  await rig.run()
+  const { spool_full: full } = sender.books().dropped
+  assert.ok(full > 0)
+  const told = rig.lost.filter(({ reason }) => reason === 'spool_full')
+  assert.ok(told.length > 0)
+  for (const { firstSeq, lastSeq, epoch } of told) {
+    assert.ok(firstSeq <= lastSeq && lastSeq < 2000)
+    assert.equal(epoch, 'e')
+  }
+})

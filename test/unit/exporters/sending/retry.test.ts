@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { retryDelayMs } from '../../../../exporters/sending/retry.ts'
+import { holdDelayMs, retryDelayMs } from '../../../../exporters/sending/retry.ts'
 
 const retry = { initialMs: 100, maxMs: 1000 }
 
@@ -26,3 +26,9 @@ for (const [attempt, random, afterMs, want] of ROWS) {
     )
   })
 }
+
+test('retry: a person is waited for ever longer, up to five minutes', () => {
+  const waits = [1, 2, 3, 4, 5, 50, 5000].map((holds) => holdDelayMs(holds, { initialMs: 1000, maxMs: 30_000 }))
+  assert.deepEqual(waits, [30_000, 60_000, 120_000, 240_000, 300_000, 300_000, 300_000])
+  assert.equal(holdDelayMs(3, { initialMs: 1000, maxMs: 600_000 }), 600_000, 'as long as the config says')
+})

@@ -347,6 +347,18 @@ test('sender: stopping does not wait out the grace for a sink that needs a perso
   assert.deepEqual(sums(sender.books()), { accepted: 8, shutdown: 8 })
 })
 
+test('sender: a second stop without grace ends the first at once', async () => {
+  const { sender, clock } = await rig(() => retryable())
+  sender.offer(lines(0, 4))
+  await settle()
+  const stopped = sender.stop(600_000)
+  await clock.turn(1000)
+  void sender.stop(0)
+  await clock.turn(1000)
+  await stopped
+  assert.deepEqual(sums(sender.books()), { accepted: 4, shutdown: 4 })
+})
+
 test('sender: one that never started drops what it holds', async () => {
   const sender = new Sender('test', new FakeExporter(), BASE, { clock: new FakeClock() })
   sender.offer(lines(0, 4))

@@ -32,6 +32,7 @@ import { KernelSide } from './kernel/kernel-side.ts'
 import type { LoadedPolicy } from './kernel/kernel-side.ts'
 import { SequenceTracker } from './kernel/sequence.ts'
 import { takeLock } from './host/lock.ts'
+import { MemoryGuard, logPressure } from './host/memory.ts'
 import type { Log } from './log.ts'
 import { LossRecords } from './observe/loss-records.ts'
 import { Losses } from './observe/losses.ts'
@@ -168,7 +169,13 @@ export async function startAgent(config: Config, log: Log, configFile?: string):
       .look()
       .catch((error: unknown) => log.error({ error: String(error) }, 'looking at the policies failed'))
   undo.use(watchPlaces(config.policies, look))
+  const { soft_limit: softBytes, hard_limit: hardBytes } = config.memory
+  const memory = new MemoryGuard({ softBytes, hardBytes }, (pressure, rssBytes) => {
+    fanout.pressure = pressure
+    logPressure(log, pressure, rssBytes)
+  })
   const tick = setInterval(() => {
+    memory.look()
     table.sweep(performance.now())
     kernel.sweepJoins()
     losses.report()

@@ -86,6 +86,26 @@ const log = z
   .prefault({})
   .describe("The agent's own log.")
 
+const memory = z
+  .strictObject({
+    soft_limit: size(64 * MIB)
+      .prefault('384MiB')
+      .describe('Past this resident set, exporters with a spool send by way of their disk.'),
+    hard_limit: size(64 * MIB)
+      .prefault('512MiB')
+      .describe('Past this resident set, all exporters drop new events, counted as memory, until it is smaller again.'),
+  })
+  .check((context) => {
+    const { soft_limit: soft, hard_limit: hard } = context.value
+    if (soft <= hard) return
+    const message = 'expected at most memory.hard_limit'
+    context.issues.push({ code: 'custom', input: context.value, path: ['soft_limit'], message })
+  })
+  .prefault({})
+  .describe(
+    'What happens when the agent is short of memory. Its queues are bounded by themselves: this is for what nobody foresaw.',
+  )
+
 const shutdown = z
   .strictObject({
     grace: duration(0, 3_600_000)
@@ -129,6 +149,7 @@ export const configSchema = z
     attach,
     procfs: z.string().min(1).default('/proc').describe('Where the proc file system of the host is mounted.'),
     log,
+    memory,
     shutdown,
   })
   .describe('Configuration of the ktrail agent.')

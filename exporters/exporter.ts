@@ -109,6 +109,8 @@ export type DropReason =
   /** The spool's limits took them, or it could not be written. */
   | 'spool_full'
   | 'spool_failed'
+  /** The agent had passed its hard limit of memory. */
+  | 'memory'
   /** The spool had them and they can not be read any more. */
   | 'corrupt'
 

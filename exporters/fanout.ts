@@ -8,7 +8,7 @@ import type { Encoded, Encoder } from './exporter.ts'
 import type { EventFilter } from './filtering/filter.ts'
 import { equal, pickLines, selectionOf, unionOf, within } from './filtering/selection.ts'
 import type { Selection } from './filtering/selection.ts'
-import type { Sender } from './sending/sender.ts'
+import type { MemoryPressure, Sender } from './sending/sender.ts'
 
 /** Which encoder a sender takes its bytes from. Senders that share an encoder object share the bytes. */
 export interface Route {
@@ -116,6 +116,11 @@ export class FanOut {
   /** Every sender, in the order of the configuration. */
   get senders(): readonly Sender[] {
     return this.#senders
+  }
+
+  /** How short of memory the process is, for every sender. */
+  set pressure(pressure: MemoryPressure) {
+    for (const sender of this.#senders) sender.pressure = pressure
   }
 
   /** Opens every sink. Throws the first ExportError after all have settled; the caller then calls `stop`. */

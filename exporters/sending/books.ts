@@ -10,6 +10,7 @@ const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
   shutdown: 0,
   spool_full: 0,
   spool_failed: 0,
+  memory: 0,
   corrupt: 0,
 }
 

@@ -80,6 +80,8 @@ export class Overflow {
   #sinceMs: number
   /** The sink does not take what it gets: new events are safer on the disk. */
   sinkFails = false
+  /** Memory is short: what waits had better wait there. */
+  memoryShort = false
 
   /** `recovered`: events that the spool held when it was opened. */
   constructor(options: OverflowOptions, deps: OverflowDeps, recovered: number) {
@@ -92,7 +94,7 @@ export class Overflow {
 
   /** New events must come here, not into the queue. */
   get active(): boolean {
-    return this.always || this.sinkFails || !this.#tail.isEmpty || this.readable
+    return this.always || this.sinkFails || this.memoryShort || !this.#tail.isEmpty || this.readable
   }
 
   /** Nothing goes through the queue. */

@@ -43,6 +43,9 @@ export interface SenderDeps {
   readonly onSpoolTrouble?: (error: string) => void
 }
 
+/** How short of memory the process is. */
+export type MemoryPressure = 'none' | 'soft' | 'hard'
+
 /** With a spool, what waits in the queue is at most this many batches: the rest is safer on the disk. */
 const QUEUED_BATCHES = 8
 /** How long the disk may take at the end, in all: one that hangs must not keep the agent from ending. */
@@ -68,6 +71,7 @@ export class Sender {
   readonly #flights = new Set<Flight>()
   #spool: Spool | undefined
   #overflow: Overflow | undefined
+  #pressure: MemoryPressure = 'none'
   #state: 'starting' | 'running' | 'closed' = 'starting'
   #told: Flight['trouble'] = 'none'
   #stopping: Promise<void> | undefined
@@ -136,8 +140,9 @@ export class Sender {
    */
   offer(whole: Encoded): Promise<void> | undefined {
     this.#books.accept(whole.count)
-    if (this.#stopping !== undefined) {
-      this.#books.drop('shutdown', whole.count, spanOf({ parts: [whole] }))
+    const refused = this.#stopping === undefined ? this.#pressure === 'hard' && 'memory' : 'shutdown'
+    if (refused !== false) {
+      this.#books.drop(refused, whole.count, spanOf({ parts: [whole] }))
       return undefined
     }
     for (const part of split(this.#limited(whole), ...this.#partBounds)) this.#intake.put(part, this.#patient)
@@ -146,6 +151,14 @@ export class Sender {
     // Somebody waits for room: do not wait for more.
     if (wait !== undefined) this.#batcher.flush()
     return wait
+  }
+
+  /** From now on: `soft` sends new events by way of the disk where there is one, `hard` drops them, counted. */
+  set pressure(pressure: MemoryPressure) {
+    this.#pressure = pressure
+    if (this.#overflow === undefined) return
+    this.#overflow.memoryShort = pressure !== 'none'
+    if (pressure !== 'none') this.#overflow.begin()
   }
 
   /** Reopens the sink where it can be, and tries at once what waits for a retry. */

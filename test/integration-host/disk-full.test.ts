@@ -126,6 +126,7 @@ const NOTHING = {
   shutdown: 0,
   spool_full: 0,
   spool_failed: 0,
+  memory: 0,
   corrupt: 0,
 }
 

@@ -67,6 +67,7 @@ describe('loadConfig', () => {
       attach: { mode: 'auto' },
       procfs: '/proc',
       log: { level: 'info', format: 'json' },
+      memory: { soft_limit: 384 * MIB, hard_limit: 512 * MIB },
       shutdown: { grace: 10_000 },
     })
   })
@@ -120,6 +121,7 @@ describe('loadConfig', () => {
       attach: { mode: 'kprobe.session' },
       procfs: '/host/proc',
       log: { level: 'debug', format: 'text' },
+      memory: { soft_limit: 100 * MIB, hard_limit: 100 * MIB },
       shutdown: { grace: 0 },
     })
   })
@@ -469,7 +471,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a key that every object has',
     withExporter('type: stdout', 'constructor: 1'),
-    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, server, exporters, ring, attach, procfs, log, shutdown',
+    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, server, exporters, ring, attach, procfs, log, memory, shutdown',
   ],
 ]
 

@@ -11,7 +11,16 @@ import { makeExec, makeLoss } from '../../exporters/support/events.ts'
 import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
 import { FakeExporter, rejected, retryable } from '../../exporters/support/lines.ts'
 
-const NONE = { queue_full: 0, rate_limit: 0, expired: 0, shutdown: 0, spool_full: 0, spool_failed: 0, corrupt: 0 }
+const NONE = {
+  queue_full: 0,
+  rate_limit: 0,
+  expired: 0,
+  shutdown: 0,
+  spool_full: 0,
+  spool_failed: 0,
+  memory: 0,
+  corrupt: 0,
+}
 const TICK_MS = 2000
 const EPOCH = 'now'
 

@@ -386,3 +386,22 @@ test('overflow: what a full spool gives up is told by its numbers', async () => 
     assert.equal(epoch, 'e')
   }
 })
+
+test('overflow: short of memory, events go over the disk while the sink works; far too short, they are dropped, counted', async () => {
+  const rig = new Rig()
+  const sender = await rig.start()
+  sender.pressure = 'soft'
+  offer(sender, 0, 40)
+  await rig.run()
+  assert.deepEqual([sender.stats().spool?.appended, sender.books().delivered], [40, 40])
+  sender.pressure = 'hard'
+  offer(sender, 40, 60)
+  await rig.run()
+  assert.equal(sender.books().dropped.memory, 20)
+  sender.pressure = 'none'
+  offer(sender, 60, 80)
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, [...numbers(0, 40), ...numbers(60, 80)])
+  assert.equal(sender.stats().spool?.appended, 40)
+  assert.equal(sender.imbalance(), 0)
+})

@@ -1,6 +1,7 @@
 /**
  * Ring bytes → raw events: numbers as the kernel gave them, texts as bytes. Knows nothing of policies or processes.
  * 64-bit values that serve only to be compared stay two 32-bit halves: a bigint each would cost more than the rest.
+ * Records of hooks, which are nearly all, share one object: it is read at once, and one each would be half of what an event allocates.
  */
 import {
   EVENT_EXEC,
@@ -90,15 +91,38 @@ export interface RawHook extends RawBase {
   readonly op: 'hook'
   readonly hookId: number
   readonly selector: number
+  /** The first `count` are this record's. */
   readonly values: readonly RawValue[]
+  readonly count: number
 }
 
 export type RawEvent = RawExec | RawFork | RawExit | RawHook
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+const hook: Mutable<RawHook> = {
+  op: 'hook',
+  cpu: 0,
+  seq: 0,
+  sec: 0,
+  nsec: 0,
+  tgid: 0,
+  tid: 0,
+  startLo: 0,
+  startHi: 0,
+  hookId: 0,
+  selector: 0,
+  values: [],
+  count: 0,
+}
+const values: Array<Mutable<RawValue>> = []
+hook.values = values
+
 const padded = (length: number): number => (length + 7) & ~7
 
 /**
- * Calls `each` for every record of the chunk, in ring order; texts are views into the chunk and end with it.
+ * Calls `each` for every record of the chunk, in ring order; texts are views into the chunk and end with it, a RawHook ends when
+ * `each` returns.
  * Returns how many records were not understood (a size that can not be, an unknown type): 0 unless kernel and
  * user space are of different versions.
  */
@@ -124,51 +148,51 @@ export function decodeChunk(chunk: Chunk, each: (event: RawEvent, bytes: Buffer)
 function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: number): RawEvent | undefined {
   const word = at >>> 2
   const meta = words[word + 1] ?? 0
-  const base = {
-    cpu: meta >>> 16,
-    seq: (words[word + 2] ?? 0) + (words[word + 3] ?? 0) * 0x1_0000_0000,
-    sec: words[word + 4] ?? 0,
-    nsec: words[word + 5] ?? 0,
-    tgid: words[word + 6] ?? 0,
-    tid: words[word + 7] ?? 0,
-    startLo: words[word + 8] ?? 0,
-    startHi: words[word + 9] ?? 0,
-  }
   const body = at + HEADER.bytes
   const end = at + size
   switch (meta & 0xff) {
     case EVENT_HOOK:
-      return {
-        op: 'hook',
-        cpu: base.cpu,
-        seq: base.seq,
-        sec: base.sec,
-        nsec: base.nsec,
-        tgid: base.tgid,
-        tid: base.tid,
-        startLo: base.startLo,
-        startHi: base.startHi,
-        hookId: words[word + 10] ?? 0,
-        selector: (words[word + 11] ?? 0) & 0xffff,
-        values: decodeValues(words, body, end, (meta >>> 8) & 0xff),
-      }
+      readBase(hook, words, word)
+      hook.hookId = words[word + 10] ?? 0
+      hook.selector = (words[word + 11] ?? 0) & 0xffff
+      hook.count = readValues(words, body, end, (meta >>> 8) & 0xff)
+      return hook
     case EVENT_EXEC:
-      return end - body < EXEC.bytes ? undefined : { op: 'exec', ...base, ...decodeExec(bytes, body, end) }
+      return end - body < EXEC.bytes
+        ? undefined
+        : { op: 'exec', ...baseOf(words, word), ...decodeExec(bytes, body, end) }
     case EVENT_FORK:
       if (end - body < FORK.bytes) return undefined
       return {
         op: 'fork',
-        ...base,
+        ...baseOf(words, word),
         parentTgid: bytes.readUInt32LE(body + FORK.parentTgid),
         parentStart: startKey(bytes, body + FORK.parentStartNs),
         nspid: bytes.readUInt32LE(body + FORK.nspid),
       }
     case EVENT_EXIT:
       if (end - body < EXIT.bytes) return undefined
-      return { op: 'exit', ...base, code: bytes.readUInt32LE(body + EXIT.code) }
+      return { op: 'exit', ...baseOf(words, word), code: bytes.readUInt32LE(body + EXIT.code) }
     default:
       return undefined
   }
+}
+
+function readBase(into: Mutable<RawBase>, words: Uint32Array, word: number): void {
+  into.cpu = (words[word + 1] ?? 0) >>> 16
+  into.seq = (words[word + 2] ?? 0) + (words[word + 3] ?? 0) * 0x1_0000_0000
+  into.sec = words[word + 4] ?? 0
+  into.nsec = words[word + 5] ?? 0
+  into.tgid = words[word + 6] ?? 0
+  into.tid = words[word + 7] ?? 0
+  into.startLo = words[word + 8] ?? 0
+  into.startHi = words[word + 9] ?? 0
+}
+
+function baseOf(words: Uint32Array, word: number): RawBase {
+  const base = { cpu: 0, seq: 0, sec: 0, nsec: 0, tgid: 0, tid: 0, startLo: 0, startHi: 0 }
+  readBase(base, words, word)
+  return base
 }
 
 function startKey(bytes: Buffer, at: number): StartKey {
@@ -196,35 +220,35 @@ function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op
   }
 }
 
-function decodeValues(words: Uint32Array, body: number, end: number, count: number): RawValue[] {
-  const values: RawValue[] = []
+/** Returns how many there are. */
+function readValues(words: Uint32Array, body: number, end: number, count: number): number {
   let at = body
-  for (let i = 0; i < count && at + VALUE.bytes <= end; i++) {
+  let read = 0
+  for (; read < count && at + VALUE.bytes <= end; read++) {
+    const value = (values[read] ??= { kind: 0, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0 })
     const word = at >>> 2
     const len = words[word] ?? 0
     const meta = words[word + 1] ?? 0
     const kind = meta & 0xff
     const payload = word + 2
     let from = at + VALUE.bytes
-    let lo = 0
-    let hi = 0
-    let mode = 0
-    let dev = 0
-    if (kind === VALUE_FILE) {
-      lo = words[payload] ?? 0
-      hi = words[payload + 1] ?? 0
-      dev = words[payload + 2] ?? 0
-      mode = words[payload + 3] ?? 0
+    const isFile = kind === VALUE_FILE
+    const isNumber = isFile || kind === VALUE_INT || kind === VALUE_UINT
+    value.kind = kind
+    value.index = (meta >>> 8) & 0xff
+    value.flags = meta >>> 16
+    value.lo = isNumber ? (words[payload] ?? 0) : 0
+    value.hi = isNumber ? (words[payload + 1] ?? 0) : 0
+    value.dev = isFile ? (words[payload + 2] ?? 0) : 0
+    value.mode = isFile ? (words[payload + 3] ?? 0) : 0
+    if (isFile) {
       from += FILE_INFO.bytes + TEXT_KEY_HEAD_BYTES
     } else if (kind === VALUE_STRING) {
       from += TEXT_KEY_HEAD_BYTES
-    } else if (kind === VALUE_INT || kind === VALUE_UINT) {
-      lo = words[payload] ?? 0
-      hi = words[payload + 1] ?? 0
     }
-    const to = Math.min(from + len, end)
-    values.push({ kind, index: (meta >>> 8) & 0xff, flags: meta >>> 16, lo, hi, mode, dev, from, to })
+    value.from = from
+    value.to = Math.min(from + len, end)
     at = from + padded(len)
   }
-  return values
+  return read
 }

@@ -106,11 +106,18 @@ export class Normalizer {
       return undefined
     }
     const image = this.#options.table.findOrUnknown(raw.tgid, raw.startLo, raw.startHi)
-    const args: Argument[] = []
+    const { values, count } = raw
     let returned: Argument | undefined
-    for (const value of raw.values) {
+    let length = 0
+    for (let i = 0; i < count; i++) if (values[i]?.index !== RETURN_INDEX) length++
+    // oxlint-disable-next-line unicorn/no-new-array -- exact in size: what is pushed to makes room for 17, half of what an event weighs
+    const args = new Array<Argument>(length)
+    let at = 0
+    for (let i = 0; i < count; i++) {
+      const value = values[i]
+      if (value === undefined) continue
       if (value.index === RETURN_INDEX) returned = argument(value, known.returnType, bytes)
-      else args.push(argument(value, known.argTypes[value.index] ?? 'nop', bytes))
+      else args[at++] = argument(value, known.argTypes[value.index] ?? 'nop', bytes)
     }
     return {
       type: 'process_kprobe',

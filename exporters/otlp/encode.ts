@@ -66,6 +66,7 @@ class OtlpEncoder implements Encoder {
   encode(events: readonly Event[]): Encoded {
     const ends = new Uint32Array(events.length)
     const json = this.#options.body === 'json' ? borrowed(this.#options.json, events) : undefined
+    const lines = json && Buffer.from(json.bytes.buffer, json.bytes.byteOffset, json.bytes.length)
     const tails = this.#tails(this.#observed())
     let lineStart = 0
     for (let i = 0; i < events.length; i++) {
@@ -73,7 +74,7 @@ class OtlpEncoder implements Encoder {
       if (event === undefined) continue
       const lineEnd = json?.ends[i] ?? 0
       // Without the line feed.
-      this.#record(event, json?.bytes.subarray(lineStart, lineEnd - 1), tails[event.type])
+      this.#record(event, lines, lineStart, lineEnd - 1, tails[event.type])
       lineStart = lineEnd
       ends[i] = this.#out.length
     }
@@ -82,7 +83,7 @@ class OtlpEncoder implements Encoder {
     return { encoding: 'otlp', bytes, ends, count: events.length, firstSeq: events[0]?.seq ?? 0, memory }
   }
 
-  #record(event: Event, line: Uint8Array | undefined, tail: Uint8Array): void {
+  #record(event: Event, lines: Buffer | undefined, from: number, to: number, tail: Uint8Array): void {
     const out = this.#out
     out.byte(0x12)
     const start = out.open(RECORD_LENGTH)
@@ -90,8 +91,11 @@ class OtlpEncoder implements Encoder {
     out.nanos(event.time)
     const hook = event.type === 'process_kprobe' ? this.#hook(event, event.hook) : undefined
     out.raw(hook?.severity ?? this.#severity(event))
-    if (line !== undefined) writeBody(out, line)
-    else if (this.#options.body === 'text') writeBody(out, Buffer.from(summary(event)))
+    if (lines !== undefined) writeBody(out, lines, from, to)
+    else if (this.#options.body === 'text') {
+      const text = Buffer.from(summary(event))
+      writeBody(out, text, 0, text.length)
+    }
     out.text(KEYS.uid, this.#uidPrefix + event.seq)
     if (event.type !== 'events_lost') {
       const { process, parent } = event
@@ -155,14 +159,14 @@ function borrowed(encoder: Encoder, events: readonly Event[]): Encoded {
   return encoder.borrow?.(events) ?? encoder.encode(events)
 }
 
-/** Field 5: an AnyValue with a string. */
-function writeBody(out: ProtoWriter, text: Uint8Array): void {
-  const { length } = text
+/** Field 5: an AnyValue with a string, which stands in `source`. */
+function writeBody(out: ProtoWriter, source: Buffer, from: number, to: number): void {
+  const length = to - from
   out.byte(0x2a)
   out.varint(1 + varintSize(length) + length)
   out.byte(0x0a)
   out.varint(length)
-  out.raw(text)
+  out.part(source, from, to)
 }
 
 function rendered(process: Process, write: (process: Process, out: ProtoWriter) => void): Uint8Array {

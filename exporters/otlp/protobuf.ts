@@ -65,6 +65,12 @@ export class ProtoWriter implements AttributeSink {
     this.#at += source.length
   }
 
+  /** Bytes `from` up to `to` (exclusive); a view of them first would be garbage for each event. */
+  part(source: Buffer, from: number, to: number): void {
+    this.#reserve(to - from)
+    this.#at += source.copy(this.#buffer, this.#at, from, to)
+  }
+
   /** An integer within ±2^53; a negative one takes ten bytes, as int32 and int64 do. */
   varint(value: number): void {
     this.#reserve(10)

@@ -95,11 +95,12 @@ function copied(event: RawEvent, whole: Buffer): RecordSpec {
     return { ...event, filename: f ?? filename, cwd: d ?? cwd, cgroup: g ?? cgroup, argv: a ?? argv }
   }
   if (event.op !== 'hook') return event
-  const values = event.values.map(({ from, to, ...rest }) => {
+  const { count, ...hook } = event
+  const values = event.values.slice(0, count).map(({ from, to, ...rest }) => {
     const isText = rest.kind === wire.VALUE_FILE || rest.kind === wire.VALUE_STRING
     return { ...rest, text: isText ? Buffer.from(whole.subarray(from, to)) : Buffer.alloc(0) }
   })
-  return { ...event, values }
+  return { ...hook, values }
 }
 
 test('decode: gives back what was written, in order, and nothing more', () => {
@@ -141,7 +142,7 @@ test('decode: no record reaches into the one behind it', () => {
       const chunk = Buffer.concat([one, recordBytes(second)])
       decodeChunk({ bytes: chunk, length: chunk.length }, (event) => {
         if (event.op === 'hook') {
-          for (const { from, to } of event.values)
+          for (const { from, to } of event.values.slice(0, event.count))
             assert.ok(to <= chunk.length && (to <= from || from >= wire.HEADER.bytes))
         }
       })

@@ -60,6 +60,7 @@ function hook(tgid: number, start: number, values: readonly RawValue[] = [], hoo
     hookId,
     selector: 0,
     values,
+    count: values.length,
   }
 }
 

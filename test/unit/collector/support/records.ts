@@ -14,7 +14,7 @@ export interface ValueSpec extends Omit<RawValue, 'from' | 'to'> {
 
 export type RecordSpec =
   | Exclude<RawEvent, { op: 'hook' }>
-  | (Omit<Extract<RawEvent, { op: 'hook' }>, 'values'> & { values: readonly ValueSpec[] })
+  | (Omit<Extract<RawEvent, { op: 'hook' }>, 'values' | 'count'> & { values: readonly ValueSpec[] })
 
 function valueBytes(value: ValueSpec): Buffer {
   const { kind, text } = value

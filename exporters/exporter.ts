@@ -57,7 +57,7 @@ export type Outcome =
   /** Some events of the batch were refused for good, the others taken. */
   | { readonly status: 'partial'; readonly refusals: readonly Refusal[] }
   /**
-   * Not taken, worth trying again; `afterMs` when the sink named a time. `taken` counts events at the head of the
+   * Not taken, worth trying again; `afterMs` when the sink named a time, of which an hour is believed. `taken` counts events at the head of the
    * batch that are settled: they were taken, but for those in `refusals`; only the rest is sent again.
    */
   | {

@@ -3,6 +3,7 @@
  * default, key by key for headers and resource attributes. A variable that cannot be read is left out with a warning, as
  * the specification of OpenTelemetry demands. Source: export.md §1.4.
  */
+import { MAX_TIMER_MS } from '../../config/units.ts'
 import type { Compression } from '../compression.ts'
 
 /** What the user's config says; an absent key leaves the choice to the environment. */
@@ -85,8 +86,8 @@ export function resolveOtlpOptions(config: OtlpConfigValues, env: Env, defaultSe
     )
   const milliseconds = (text: string, name: string): number | undefined => {
     const value = Number(text)
-    if (Number.isFinite(value) && value > 0) return value
-    warnings.push(ignored(name, text, 'milliseconds above 0'))
+    if (value > 0 && value <= MAX_TIMER_MS) return value
+    warnings.push(ignored(name, text, `milliseconds above 0, at most ${MAX_TIMER_MS}`))
     return undefined
   }
   const pairs = (name: string): Record<string, Sourced<string>> => pairsOf(env[name], name, warnings)

@@ -22,8 +22,6 @@ export type Verdict =
       readonly error: ExportError
     }
 
-/** A sink that names a longer time is not believed. */
-const MAX_RETRY_AFTER_MS = 3_600_000
 /** Loki's answer while ingestion is blocked for a tenant. */
 const BLOCKED = 260
 
@@ -85,5 +83,5 @@ export function retryAfterMs(header: string | undefined, wallMs: number): number
   if (header === undefined || header.trim() === '') return undefined
   const text = header.trim()
   const ms = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text) - wallMs
-  return Number.isNaN(ms) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms))
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms)
 }

@@ -6,9 +6,15 @@ const MAX_DOUBLINGS = 30
 const LONGEST_HOLD_MS = 300_000
 
 /**
+ * A sink that names a longer time is not believed: to whoever looks, the exporter would be dead, and past 2^31 - 1 ms a
+ * timer of Node goes off at once.
+ */
+const MAX_NAMED_MS = 3_600_000
+
+/**
  * How long to wait before try number `attempt` (from 1) is repeated: anywhere in [0, initial × 2^(attempt-1)],
  * at most `maxMs` ("full jitter": the senders of a fleet spread over the whole time). A time that the sink named
- * (`afterMs`) is kept as it is.
+ * (`afterMs`) is kept, up to an hour.
  */
 export function retryDelayMs(
   attempt: number,
@@ -16,7 +22,7 @@ export function retryDelayMs(
   random: Random,
   afterMs: number | undefined,
 ): number {
-  if (afterMs !== undefined) return Math.max(0, afterMs)
+  if (afterMs !== undefined) return Math.min(Math.max(0, afterMs), MAX_NAMED_MS)
   const ceiling = Math.min(retry.maxMs, retry.initialMs * 2 ** Math.min(attempt - 1, MAX_DOUBLINGS))
   return Math.round(random() * ceiling)
 }

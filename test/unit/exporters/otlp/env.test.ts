@@ -125,6 +125,14 @@ test('otlp env: what is left out is said, and a header that cannot be read is no
     pair,
     pair,
     pair,
-    `${P}TIMEOUT is left out: expected milliseconds above 0, got "soon"`,
+    `${P}TIMEOUT is left out: expected milliseconds above 0, at most 2073600000, got "soon"`,
   ])
 })
+
+for (const text of ['soon', '0', '-1', '1e13', 'Infinity']) {
+  test(`otlp env: a time-out of "${text}", which no timer could keep, is left out`, () => {
+    const { timeoutMs, warnings } = resolveOtlpOptions({}, { [`${P}TIMEOUT`]: text })
+    assert.deepEqual(timeoutMs, { value: 10_000, origin: 'default' })
+    assert.match(warnings.join(), /TIMEOUT is left out: expected milliseconds above 0, at most \d+, got/)
+  })
+}

@@ -95,7 +95,7 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   [
     '503 with a day',
     { status: 503, headers: { 'retry-after': '86400' } },
-    { status: 'retryable', afterMs: 3_600_000, says: says('503') },
+    { status: 'retryable', afterMs: 86_400_000, says: says('503') },
   ],
   [
     '503 with a date gone by',

@@ -17,6 +17,10 @@ const ROWS: ReadonlyArray<readonly [number, number, number | undefined, number]>
   [1, 0.5, 7000, 7000],
   [9, 0.5, 0, 0],
   [9, 0.5, -5, 0],
+  [1, 0.5, 3_600_000, 3_600_000],
+  [1, 0.5, 3_600_001, 3_600_000],
+  [1, 0.5, 1e13, 3_600_000],
+  [1, 0.5, Infinity, 3_600_000],
 ]
 for (const [attempt, random, afterMs, want] of ROWS) {
   test(`retry: after try ${attempt}, random ${random}, named time ${afterMs}, waits ${want} ms`, () => {

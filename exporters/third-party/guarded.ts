@@ -61,11 +61,13 @@ export class GuardedExporter implements Exporter {
     return this.stop()
   }
 
-  /** Its counters that can be shown: well named, and numbers. */
+  /** Its counters that can be shown: well named, no less than 0. One that goes back reads as one begun anew. */
   get counters(): Readonly<Record<string, number>> {
     try {
       const pairs = Object.entries(this.#inner.counters ?? {})
-      return Object.fromEntries(pairs.filter(([name, value]) => COUNTER.test(name) && Number.isFinite(value)))
+      return Object.fromEntries(
+        pairs.filter(([name, value]) => COUNTER.test(name) && Number.isFinite(value) && value >= 0),
+      )
     } catch {
       return {}
     }

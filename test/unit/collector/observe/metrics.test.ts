@@ -7,6 +7,7 @@ import type { MetricSources } from '../../../../collector/observe/metrics/metric
 import { Reloads } from '../../../../collector/observe/metrics/reloads.ts'
 import { Histogram, Sender } from '../../../../exporters/index.ts'
 import type { SenderStats } from '../../../../exporters/index.ts'
+import { GuardedExporter } from '../../../../exporters/third-party/guarded.ts'
 import { parsePrometheus } from '../../../support/prometheus.ts'
 import type { Sample } from '../../../support/prometheus.ts'
 import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
@@ -191,6 +192,37 @@ test('metrics: books and requests of an exporter that delivers, refuses and drop
   // One value a delivered event.
   assert.equal((await of('event_latency_seconds')).at(-1), 'x=10')
   assert.deepEqual(await of('last_success_timestamp_seconds'), [`x=${new FakeClock().wallMs() / 1000}`])
+})
+
+test('metrics: counters of a package leave the page whole, whatever they are', async () => {
+  let counters: unknown = {}
+  const inner = {
+    type: 'x',
+    encoding: 'json' as const,
+    start: () => Promise.resolve(),
+    send: () => Promise.resolve({ status: 'delivered' as const }),
+    stop: () => Promise.resolve(),
+    get counters(): never {
+      if (counters === undefined) throw new Error('no counters today')
+      return counters as never
+    },
+  }
+  const exporter = new GuardedExporter('npm:x', inner, { warn: () => {} })
+  const sender = new Sender('x', exporter, OPTIONS, { clock: new FakeClock() })
+  const rows: ReadonlyArray<readonly [counters: unknown, want: readonly string[]]> = [
+    [{ made: 5, depth: -1, half: Number.NaN, endless: Infinity, text: '7', none: null, big: 7n }, ['x made=5']],
+    [{ made: 2 }, ['x made=2']],
+    [undefined, []],
+    [null, []],
+    ['text', []],
+  ]
+  const metrics = createMetrics(sources({ senders: () => [sender] }))
+  for (const [given, want] of rows) {
+    counters = given
+    const family = parsePrometheus(await metrics.text()).find(({ name }) => name === 'ktrail_exporter_own_total')
+    const shownNow = family?.samples.map(({ labels, value }) => `${Object.values(labels).join(' ')}=${value}`)
+    assert.deepEqual(shownNow, want)
+  }
 })
 
 test('metrics: an exporter that is down shows what it holds, for how long, and that it waits', async () => {

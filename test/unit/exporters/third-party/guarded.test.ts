@@ -86,7 +86,7 @@ test('guard: reopen is there when the package has it', async () => {
 })
 
 test('guard: counters that a metric could not show are left out', () => {
-  const counters = { requests: 5, 'Bad Name': 1, not_a_number: Number.NaN, text: 'x' as never }
+  const counters = { requests: 5, 'Bad Name': 1, not_a_number: Number.NaN, below: -1, endless: Infinity, text: 'x' as never }
   assert.deepEqual(guarded({ counters }).counters, { requests: 5 })
   assert.deepEqual(guarded({}).counters, {})
   const throwing: PackageExporter = {

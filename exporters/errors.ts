@@ -35,7 +35,12 @@ export function isNoSpace(error: unknown): boolean {
   return ['ENOSPC', 'EDQUOT'].includes(errnoOf(error))
 }
 
-/** What an unknown thrown value says, as text. */
+/** What an unknown thrown value says, never empty. Does not throw: the value may be anybody's, with getters of its own. */
 export function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  try {
+    if (error instanceof Error) return String(error.message) || errnoOf(error) || String(error.name)
+    return typeof error === 'string' && error !== '' ? error : `threw ${String(error)}, expected an Error`
+  } catch {
+    return 'threw something that can not be shown'
+  }
 }

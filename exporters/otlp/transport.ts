@@ -158,7 +158,7 @@ export class HttpTransport {
         finish()
         if (error instanceof ExportError) reject(error)
         else if (sent.reusedSocket && STALE.has(errnoOf(error))) resolve('stale')
-        else reject(this.#error('IO', textOf(error) || errnoOf(error), error))
+        else reject(this.#error('IO', textOf(error), error))
       })
       sent.on('response', (response) => {
         readAtMost(response, MAX_REPLY_BYTES).then(

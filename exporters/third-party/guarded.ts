@@ -2,12 +2,16 @@
 import { ExportError, textOf } from '../errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../exporter.ts'
 import { checkOutcome } from '../outcome.ts'
+import { systemClock } from '../sending/clock.ts'
+import type { Clock } from '../sending/clock.ts'
 import type { PackageExporter } from './api.ts'
+import { attempt } from './attempt.ts'
 
 /** Names of metrics' labels. */
 const COUNTER = /^[a-z][a-z0-9_]{0,63}$/
 
 export interface GuardDeps {
+  readonly clock?: Clock | undefined
   readonly warn: (text: string) => void
 }
 
@@ -17,6 +21,7 @@ export class GuardedExporter implements Exporter {
   readonly maxConcurrency: number
   readonly reopen?: () => Promise<void>
   readonly #inner: PackageExporter
+  readonly #clock: Clock
   readonly #warn: (text: string) => void
   #open = false
   #stopping: Promise<void> | undefined
@@ -27,18 +32,15 @@ export class GuardedExporter implements Exporter {
     this.encoding = inner.encoding
     this.maxConcurrency = inner.maxConcurrency ?? 1
     this.#inner = inner
+    this.#clock = deps.clock ?? systemClock
     this.#warn = deps.warn
     if (inner.reopen !== undefined) this.reopen = async () => inner.reopen?.()
   }
 
-  /** Throws ExportError UNUSABLE with what the package threw. */
+  /** Throws ExportError UNUSABLE with what the package threw, TIMEOUT when it does not come to an end. */
   async start(): Promise<void> {
-    try {
-      await this.#inner.start()
-      this.#open = this.#stopping === undefined
-    } catch (cause) {
-      throw new ExportError('UNUSABLE', `${this.type}: cannot start: ${textOf(cause)}`, cause)
-    }
+    await attempt(this.type, 'start', () => this.#inner.start(), this.#clock)
+    this.#open = this.#stopping === undefined
   }
 
   /** An outcome that is none becomes `hold`: only a person can mend the package, and nothing is lost meanwhile. */

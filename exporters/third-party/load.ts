@@ -3,9 +3,13 @@ import { constants, runInThisContext } from 'node:vm'
 import { findPackage, missingPackage } from '../../config/packages.ts'
 import { ExportError, errnoOf, textOf } from '../errors.ts'
 import type { Exporter } from '../exporter.ts'
-import type { CreateExporter, ExporterContext } from './api.ts'
+import { systemClock } from '../sending/clock.ts'
+import type { Clock } from '../sending/clock.ts'
+import type { ExporterContext } from './api.ts'
+import { attempt } from './attempt.ts'
 import { GuardedExporter } from './guarded.ts'
 import { checkExporter, checkModule } from './shape.ts'
+import type { Checked } from './shape.ts'
 
 export interface NpmOptions {
   readonly package: string
@@ -21,31 +25,32 @@ export interface NpmOptions {
 
 export interface NpmDeps {
   readonly warn?: (text: string) => void
+  readonly clock?: Clock
 }
 
 /**
  * Loads the package and lets it make its exporter, not yet started. Rejects with ExportError UNUSABLE when it is not
- * installed, can not be loaded, is no exporter, or refuses its options.
+ * installed, can not be loaded, is no exporter, or refuses its options; TIMEOUT when it takes too long for that.
  */
 export async function loadNpmExporter(options: NpmOptions, deps: NpmDeps = {}): Promise<Exporter> {
-  const type = `npm:${options.package}`
-  const warn = deps.warn ?? (() => {})
-  const create = await createOf(type, options)
-  const made = await attempt(type, () => create(options.options, contextOf(options, warn)))
-  const exporter = checkExporter(made)
-  if ('problem' in exporter) throw unusable(type, exporter.problem)
-  return new GuardedExporter(type, exporter.value, { warn })
+  const { package: name, configFile } = options
+  const { warn = () => {}, clock = systemClock } = deps
+  const type = `npm:${name}`
+  const from = findPackage(name, configFile)
+  if (from === undefined) throw new ExportError('UNUSABLE', `${type}: ${missingPackage(name, configFile)}`)
+  const module = await attempt(type, 'load', () => importFrom(from, name), clock)
+  // Also what is read of a module and of an exporter is the package's own code, where it has getters.
+  const make = async (): Promise<Exporter> => {
+    const create = valueOf(checkModule(module))
+    const exporter = valueOf(checkExporter(await create(options.options, contextOf(options, warn))))
+    return new GuardedExporter(type, exporter, { warn, clock })
+  }
+  return attempt(type, 'make its exporter', make, clock)
 }
 
-async function createOf(type: string, { package: name, configFile }: NpmOptions): Promise<CreateExporter> {
-  const from = findPackage(name, configFile)
-  if (from === undefined) throw unusable(type, missingPackage(name, configFile))
-  const module = await importFrom(from, name).catch((cause: unknown) => {
-    throw unusable(type, `cannot load the package: ${textOf(cause)}${hint(cause)}`, cause)
-  })
-  const create = checkModule(module)
-  if ('problem' in create) throw unusable(type, create.problem)
-  return create.value
+function valueOf<T>(checked: Checked<T>): T {
+  if ('problem' in checked) throw new Error(checked.problem)
+  return checked.value
 }
 
 function contextOf({ name, nodeName, epoch }: NpmOptions, warn: (text: string) => void): ExporterContext {
@@ -62,26 +67,16 @@ function contextOf({ name, nodeName, epoch }: NpmOptions, warn: (text: string) =
   }
 }
 
-async function attempt(type: string, create: () => unknown): Promise<unknown> {
-  try {
-    return await create()
-  } catch (cause) {
-    throw unusable(type, textOf(cause), cause)
-  }
-}
-
 /** `import(name)` as a module at the path `from` would do it: with Node's own rules for what a package exports. */
-function importFrom(from: string, name: string): Promise<object> {
+async function importFrom(from: string, name: string): Promise<object> {
   const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
   const load: unknown = runInThisContext('(name) => import(name)', { filename: from, importModuleDynamically })
-  return (load as (specifier: string) => Promise<object>)(name)
-}
-
-function hint(cause: unknown): string {
-  if (errnoOf(cause) !== 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING') return ''
-  return '; a package in node_modules has to bring JavaScript, or to be installed as a link (npm install ./folder)'
-}
-
-function unusable(type: string, message: string, cause?: unknown): ExportError {
-  return new ExportError('UNUSABLE', `${type}: ${message}`, cause)
+  try {
+    return await (load as (specifier: string) => Promise<object>)(name)
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING') throw cause
+    const hint =
+      'a package in node_modules has to bring JavaScript, or to be installed as a link (npm install ./folder)'
+    throw new Error(`${textOf(cause)}; ${hint}`, { cause })
+  }
 }

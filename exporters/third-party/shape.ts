@@ -13,7 +13,7 @@ const METHODS = ['start', 'send', 'stop'] as const
 /** As many as the sending chain would ever start. */
 const MAX_CONCURRENCY = 1024
 
-type Checked<T> = { readonly value: T } | { readonly problem: string }
+export type Checked<T> = { readonly value: T } | { readonly problem: string }
 
 /**
  * The function that makes exporters: `createExporter` or the default export of a module, or of the object that a CommonJS

@@ -3,12 +3,17 @@ import { test } from 'node:test'
 import { ExportError } from '../../../../exporters/errors.ts'
 import { GuardedExporter } from '../../../../exporters/third-party/guarded.ts'
 import type { PackageExporter } from '../../../../exporters/third-party/api.ts'
+import { FakeClock, settle } from '../support/fake-clock.ts'
 import { batch, lines } from '../support/lines.ts'
 
 const NEVER = new AbortController().signal
 const nothing = (): Promise<void> => Promise.resolve()
 
-function guarded(change: Partial<PackageExporter>, warnings: string[] = []): GuardedExporter {
+function guarded(
+  change: Partial<PackageExporter>,
+  warnings: string[] = [],
+  clock: FakeClock = new FakeClock(),
+): GuardedExporter {
   const good: PackageExporter = {
     type: 'x',
     encoding: 'json',
@@ -16,7 +21,7 @@ function guarded(change: Partial<PackageExporter>, warnings: string[] = []): Gua
     send: () => Promise.resolve({ status: 'delivered' }),
     stop: nothing,
   }
-  return new GuardedExporter('npm:x', { ...good, ...change }, { warn: (text) => warnings.push(text) })
+  return new GuardedExporter('npm:x', { ...good, ...change }, { warn: (text) => warnings.push(text), clock })
 }
 
 /** As code that nobody has checked would answer. */
@@ -57,6 +62,30 @@ test('guard: what start throws is UNUSABLE and names the package', async () => {
   await assert.rejects(exporter.start(), { code: 'UNUSABLE', message: 'npm:x: cannot start: no such host' })
 })
 
+test('guard: a start that does not come to an end is given up after 10 s, and opens nothing when it does later', async () => {
+  const clock = new FakeClock()
+  const started = Promise.withResolvers<void>()
+  const exporter = guarded({ start: () => started.promise }, [], clock)
+  const refused = assert.rejects(exporter.start(), {
+    code: 'TIMEOUT',
+    message:
+      'npm:x: did not start within 10 s: expected it not to wait for its sink; report it to the makers of the package',
+  })
+  await clock.turn(9_999)
+  assert.deepEqual(clock.pending, [1])
+  await clock.turn(1)
+  await refused
+  started.resolve()
+  await settle()
+  assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'retryable')
+})
+
+test('guard: a start in time leaves no timer', async () => {
+  const clock = new FakeClock()
+  await guarded({}, [], clock).start()
+  assert.deepEqual(clock.pending, [])
+})
+
 test('guard: nothing reaches a package that is not open', async () => {
   let calls = 0
   const exporter = guarded({ send: () => Promise.reject(new Error(`called ${++calls} times`)) })
@@ -86,7 +115,14 @@ test('guard: reopen is there when the package has it', async () => {
 })
 
 test('guard: counters that a metric could not show are left out', () => {
-  const counters = { requests: 5, 'Bad Name': 1, not_a_number: Number.NaN, below: -1, endless: Infinity, text: 'x' as never }
+  const counters = {
+    requests: 5,
+    'Bad Name': 1,
+    not_a_number: Number.NaN,
+    below: -1,
+    endless: Infinity,
+    text: 'x' as never,
+  }
   assert.deepEqual(guarded({ counters }).counters, { requests: 5 })
   assert.deepEqual(guarded({}).counters, {})
   const throwing: PackageExporter = {

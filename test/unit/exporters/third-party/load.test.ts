@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ExportError } from '../../../../exporters/errors.ts'
 import type { Exporter } from '../../../../exporters/exporter.ts'
-import { createExporter } from '../../../../exporters/index.ts'
+import { createExporter, systemClock } from '../../../../exporters/index.ts'
+import type { Clock } from '../../../../exporters/index.ts'
+import { FakeClock, until } from '../support/fake-clock.ts'
 import { batch, lines } from '../support/lines.ts'
 import { UserFolder } from './support.ts'
 
@@ -10,9 +12,15 @@ const NEVER = new AbortController().signal
 /** The members of an exporter that takes all. */
 const GOOD = `type: 'x', encoding: 'json', async start() {}, async send() { return { status: 'delivered' } }, async stop() {}`
 
-function load(folder: UserFolder, name = 'pkg', options = {}, warnings: string[] = []): Promise<Exporter> {
+function load(
+  folder: UserFolder,
+  name = 'pkg',
+  options = {},
+  warnings: string[] = [],
+  clock: Clock = systemClock,
+): Promise<Exporter> {
   const given = { package: name, configFile: folder.configFile, options, name: 'mine', nodeName: 'node-7', epoch: 'e1' }
-  return createExporter('npm', given, { warn: (text) => warnings.push(text) })
+  return createExporter('npm', given, { warn: (text) => warnings.push(text), clock })
 }
 
 async function refusal(work: Promise<unknown>): Promise<string> {
@@ -118,6 +126,31 @@ const bad: ReadonlyArray<readonly [name: string, source: string, want: RegExp]> 
     `export const ktrail = 1; export default async () => { throw 'no' }`,
     /^npm:pkg: no$/,
   ],
+  [
+    'that throws nothing at all',
+    `export const ktrail = 1; export default () => { throw undefined }`,
+    /^npm:pkg: threw undefined, expected an Error$/,
+  ],
+  [
+    'that throws what can not be shown',
+    `export const ktrail = 1; export default () => { throw Object.create(null) }`,
+    /^npm:pkg: threw something that can not be shown$/,
+  ],
+  [
+    'whose exporter throws when it is looked at',
+    `export const ktrail = 1; export default () => ({ get type() { throw new Error('do not look') } })`,
+    /^npm:pkg: do not look$/,
+  ],
+  [
+    'whose exporter throws when it is looked at again',
+    `let looks = 0; export const ktrail = 1; export default () => ({ ${GOOD}, get encoding() { if (++looks > 1) throw new Error('once'); return 'json' } })`,
+    /^npm:pkg: once$/,
+  ],
+  [
+    'that throws when it is asked for its mark',
+    `export default { get ktrail() { throw new Error('no mark') } }`,
+    /^npm:pkg: no mark$/,
+  ],
   ['with a slip', `export const ktrail = `, /cannot load the package: Unexpected end of input$/],
   ['that throws when it is loaded', `throw new Error('boom')`, /cannot load the package: boom$/],
   [
@@ -133,6 +166,29 @@ for (const [name, source, want] of bad) {
     const message = await refusal(load(folder, 'pkg', { url: 'here' }))
     assert.match(message, /^npm:pkg: /)
     assert.match(message, want)
+  })
+}
+
+const endless: ReadonlyArray<readonly [step: string, source: string]> = [
+  ['load', `export const ktrail = 1; globalThis.pkgCalled = true; await new Promise(() => {})`],
+  [
+    'make its exporter',
+    `export const ktrail = 1; export default () => { globalThis.pkgCalled = true; return new Promise(() => {}) }`,
+  ],
+]
+for (const [step, source] of endless) {
+  test(`third-party: a package that does not come to an end with "${step}" is given up after 10 s`, async () => {
+    using folder = new UserFolder()
+    folder.install('pkg', source)
+    Reflect.deleteProperty(globalThis, 'pkgCalled')
+    const clock = new FakeClock()
+    const refused = assert.rejects(load(folder, 'pkg', {}, [], clock), {
+      code: 'TIMEOUT',
+      message: `npm:pkg: did not ${step} within 10 s: expected it not to wait for its sink; report it to the makers of the package`,
+    })
+    await until('the package is called', () => Reflect.get(globalThis, 'pkgCalled') === true)
+    await clock.turn(10_000)
+    await refused
   })
 }
 

@@ -28,8 +28,12 @@ function textLine(json: string): string {
   return `ktrail: ${LEVELS[Number(level)] ?? level}: ${String(msg)}${fields.join('')}\n`
 }
 
-/** Writes synchronously: a line that explains the end of the process must not be lost with it. */
+/**
+ * Writes synchronously: a line that explains the end of the process must not be lost with it. A reader that has gone away is
+ * no reason to end: pino's own stream hears of that, where process.stderr would throw at nobody.
+ */
 export function createLog({ level, format }: LogOptions): Log {
-  if (format === 'json') return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }))
-  return pino({ level, base: null }, { write: (line: string) => void process.stderr.write(textLine(line)) })
+  const stderr = pino.destination({ dest: 2, sync: true })
+  const stream = format === 'json' ? stderr : { write: (line: string) => void stderr.write(textLine(line)) }
+  return pino({ level, base: null }, stream)
 }

@@ -40,7 +40,7 @@ import { LoopLag } from './observe/metrics/loop-lag.ts'
 import { createMetrics } from './observe/metrics/metrics.ts'
 import { Reloads } from './observe/metrics/reloads.ts'
 import { Normalizer } from './normalize.ts'
-import { createFanOut } from './outputs/outputs.ts'
+import { startFanOut } from './outputs/outputs.ts'
 import { attachPolicy, logPolicy } from './policies/attach.ts'
 import { PolicyStore } from './policies/store.ts'
 import { WallClock } from './process/clock.ts'
@@ -67,9 +67,15 @@ export interface RunningAgent {
 
 /**
  * Starts everything; resolves when all hooks are attached and events flow. Throws CollectorError, ConfigError,
- * ExportError or NativeError, and then nothing is left behind.
+ * ExportError or NativeError, and then nothing is left behind. So it does with the reason of `stop` when that aborts
+ * while exporters start, which may be somebody else's code and never come to an end; the rest takes a moment.
  */
-export async function startAgent(config: Config, log: Log, configFile?: string): Promise<RunningAgent> {
+export async function startAgent(
+  config: Config,
+  log: Log,
+  stop: AbortSignal,
+  configFile?: string,
+): Promise<RunningAgent> {
   await using undo = new AsyncDisposableStack()
   checkHost(hasBtf)
   undo.use(await takeLock())
@@ -80,18 +86,21 @@ export async function startAgent(config: Config, log: Log, configFile?: string):
     { epoch, kernel: () => losses?.list() ?? [], exporters: () => fanout.senders, log },
     performance.now(),
   )
-  const fanout = await createFanOut(config.exporters, {
-    nodeName,
-    epoch,
-    encoders: new EncoderPool(nodeName),
-    compressors: { gzip, zstd },
-    env: process.env,
-    log,
-    onLost: (exporter, lost) => lossRecords.note(exporter, lost),
-    ...(configFile === undefined ? {} : { configFile }),
-  })
+  const fanout = await startFanOut(
+    config.exporters,
+    {
+      nodeName,
+      epoch,
+      encoders: new EncoderPool(nodeName),
+      compressors: { gzip, zstd },
+      env: process.env,
+      log,
+      onLost: (exporter, lost) => lossRecords.note(exporter, lost),
+      ...(configFile === undefined ? {} : { configFile }),
+    },
+    stop,
+  )
   undo.defer(() => fanout.stop(0))
-  await fanout.start()
 
   const facts = readKernelFacts(kernelSymbols)
   const kernel = undo.use(
@@ -239,7 +248,7 @@ export async function startAgent(config: Config, log: Log, configFile?: string):
 
   const rest = undo.move()
   let ending: Promise<{ droppedAtStop: number }> | undefined
-  const stop = async (): Promise<{ droppedAtStop: number }> => {
+  const drain = async (): Promise<{ droppedAtStop: number }> => {
     ready = false
     policies[Symbol.dispose]()
     stopping.abort()
@@ -256,7 +265,7 @@ export async function startAgent(config: Config, log: Log, configFile?: string):
   }
   return {
     failed,
-    stop: () => (ending ??= stop()),
+    stop: () => (ending ??= drain()),
     reload: async () => {
       await fanout.reopen()
       await policies.look()

@@ -6,6 +6,7 @@ export type CollectorErrorCode =
   | 'NOT_HOST'
   | 'ALREADY_RUNNING'
   | 'POLICY_REFUSED'
+  | 'EXPORTER_REFUSED'
   | 'LISTEN_FAILED'
   | 'POLICY_EXISTS'
 

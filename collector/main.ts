@@ -77,7 +77,7 @@ function report(error: unknown): number {
   }
   const known = error instanceof Error && 'code' in error
   console.error(`ktrail: ${known ? error.message : error instanceof Error ? error.stack : String(error)}`)
-  return 1
+  return error instanceof CollectorError && error.code === 'EXPORTER_REFUSED' ? EXIT_CONFIG : 1
 }
 
 process.exit(await main(process.argv.slice(2)).catch(report))

@@ -1,7 +1,9 @@
+import { inspect } from 'node:util'
 import { startAgent } from '../agent.ts'
 import type { RunningAgent } from '../agent.ts'
 import { notifySystemd } from '../host/notify.ts'
 import { createLog } from '../log.ts'
+import type { Log } from '../log.ts'
 import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
@@ -12,6 +14,15 @@ export const runCommand: Command = async (args, terminal) => {
   if (file !== undefined) throw new UsageError(`run takes no file, got "${file}": use --config FILE`)
   const { config } = await readConfig(given, terminal)
   const log = createLog(config.log)
+  return live((stop) => startAgent(config, log, stop, configFile(given)), log)
+}
+
+/**
+ * The life of an agent in this process, until a signal or an exception that nobody caught ends it, drained; `start` rejects
+ * with the reason of its signal when it is ended by that. Resolves to the exit code. Rejects with what else `start` threw, and
+ * with what broke the agent.
+ */
+export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, log: Log): Promise<number> {
   // Heard from here on: unheard, a hang-up would end the start, and a SIGTERM just after "ready" the agent without a drain.
   let running: RunningAgent | undefined
   let hungUp = false
@@ -19,8 +30,18 @@ export const runCommand: Command = async (args, terminal) => {
     hungUp = running === undefined
     running?.reload().catch((error: unknown) => log.error({ error: String(error) }, 'reload failed'))
   }
-  const told = stopSignal(reload)
-  const agent = await startAgent(config, log, configFile(given))
+  using exceptions = new Exceptions(log)
+  const told = Promise.race([stopSignal(reload), exceptions.first])
+  const stop = new AbortController()
+  void told.then(() => stop.abort())
+  const agent = await start(stop.signal).catch((error: unknown) => {
+    if (error !== stop.signal.reason) throw error
+    return undefined
+  })
+  if (agent === undefined) {
+    log.info({ signal: await told }, 'stopped before it was ready')
+    return exceptions.count === 0 ? 0 : 1
+  }
   running = agent
   if (hungUp) reload()
   notifySystemd('ready', (message) => log.warn(message))
@@ -32,12 +53,46 @@ export const runCommand: Command = async (args, terminal) => {
   log.info({ signal }, 'stopping')
   notifySystemd('stopping', (message) => log.warn(message))
   const { droppedAtStop } = await agent.stop()
-  if (droppedAtStop === 0) return 0
-  log.error(
-    { events: droppedAtStop },
-    'stopped with events that no exporter took in time: raise shutdown.grace, or mend the sink',
-  )
-  return 1
+  if (droppedAtStop > 0) {
+    log.error(
+      { events: droppedAtStop },
+      'stopped with events that no exporter took in time: raise shutdown.grace, or mend the sink',
+    )
+  }
+  return droppedAtStop === 0 && exceptions.count === 0 ? 0 : 1
+}
+
+/**
+ * Exceptions, and rejections of promises, that nobody caught, from now on: Node would end the process with what it holds.
+ * Most likely they are a package's, out of a timer or a callback.
+ */
+class Exceptions implements Disposable {
+  count = 0
+  readonly first: Promise<'exception'>
+  readonly #hear: (error: unknown) => void
+
+  constructor(log: Log) {
+    const first = Promise.withResolvers<'exception'>()
+    this.first = first.promise
+    this.#hear = (error) => {
+      // Told once: one that comes with each turn of a timer would fill the log while the agent drains.
+      if (++this.count > 1) return
+      first.resolve('exception')
+      // Not the value's own words: they may be a getter that throws.
+      const stack = inspect(error, { customInspect: false })
+      const [what] = stack.split('\n', 1)
+      log.fatal(
+        { stack },
+        `nobody caught an exception, so the agent drains and stops; whose it is, its stack says: ${what}`,
+      )
+    }
+    process.on('uncaughtException', this.#hear)
+  }
+
+  /** The end of the process is for Node again: one that is thrown by the exit itself must not keep it from ending. */
+  [Symbol.dispose](): void {
+    process.off('uncaughtException', this.#hear)
+  }
 }
 
 /** The first signal that ends the agent. Further ones are left to Node's default: a second Ctrl-C ends it at once. */

@@ -3,7 +3,10 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { createFanOut } from '../../../../collector/outputs/outputs.ts'
+import { CollectorError } from '../../../../collector/errors.ts'
+import { createFanOut, startFanOut } from '../../../../collector/outputs/outputs.ts'
+import type { OutputContext } from '../../../../collector/outputs/output.ts'
+import type { Config } from '../../../../config/schema.ts'
 import { configOrThrow, parseConfigFile } from '../../../../config/check.ts'
 import { EncoderPool } from '../../../../exporters/index.ts'
 import type { FanOut } from '../../../../exporters/index.ts'
@@ -13,12 +16,17 @@ import { makeExec } from '../../exporters/support/events.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 import { EXAMPLE, ROOT, UserFolder } from '../../exporters/third-party/support.ts'
 
-async function fanOutOf(folder: UserFolder, config: string, log = pino({ level: 'silent' })): Promise<FanOut> {
-  writeFileSync(folder.configFile, config)
-  const loaded = configOrThrow(await parseConfigFile(folder.configFile, {}))
+type Given = readonly [exporters: Config['exporters'], context: OutputContext]
+
+async function givenOf(folder: UserFolder, text: string, log = pino({ level: 'silent' })): Promise<Given> {
+  writeFileSync(folder.configFile, text)
+  const { config } = configOrThrow(await parseConfigFile(folder.configFile, {}))
   const encoders = new EncoderPool('node-7')
-  const context = { nodeName: 'node-7', epoch: 'e1', encoders, env: {}, log, configFile: folder.configFile }
-  return createFanOut(loaded.config.exporters, context)
+  return [config.exporters, { nodeName: 'node-7', epoch: 'e1', encoders, env: {}, log, configFile: folder.configFile }]
+}
+
+async function fanOutOf(folder: UserFolder, text: string, log = pino({ level: 'silent' })): Promise<FanOut> {
+  return createFanOut(...(await givenOf(folder, text, log)))
 }
 
 const events = (from: number, to: number): Array<ReturnType<typeof makeExec>> =>
@@ -127,4 +135,62 @@ export default () => ({ type: 'pkg', encoding: 'json', async start() {}, async s
   await fanOut.stop(0)
   assert.equal(sender?.books().dropped.shutdown, 3)
   assert.equal(sender?.imbalance(), 0)
+})
+
+test('npm exporter: what a package refuses is a mistake in the config, and told by the exporter’s name', async () => {
+  using folder = new UserFolder()
+  folder.install(
+    'pkg',
+    `export const ktrail = 1; export default () => { throw new Error('options.url: expected one') }`,
+  )
+  await assert.rejects(fanOutOf(folder, 'exporters: { mine: { type: npm:pkg } }'), (error) => {
+    assert.ok(error instanceof CollectorError)
+    assert.equal(error.code, 'EXPORTER_REFUSED')
+    assert.equal(error.message, 'exporters.mine: npm:pkg: options.url: expected one')
+    return true
+  })
+})
+
+for (const [when, made] of [
+  ['is made', `new Promise(hang)`],
+  [
+    'starts',
+    `({ type: 'pkg', encoding: 'json', async send() {}, start: () => new Promise(hang), async stop() { warn('stopped') } })`,
+  ],
+] as const) {
+  test(`npm exporter: a start that is given up while a package ${when} ends at once, with all that was started`, async () => {
+    using folder = new UserFolder()
+    const hang = `const hang = (letGo) => { globalThis.letGo = letGo; warn('called') }`
+    folder.install('pkg', `export const ktrail = 1; export default (options, { warn }) => { ${hang}; return ${made} }`)
+    const said: string[] = []
+    const stop = new AbortController()
+    const log = pino({}, { write: (line: string) => void said.push(JSON.parse(line).msg) })
+    const config = `exporters: { mine: { type: npm:pkg }, other: { type: file, path: ${folder.at('e.jsonl')} } }`
+    const started = startFanOut(...(await givenOf(folder, config, log)), stop.signal)
+    const ended = assert.rejects(started, { name: 'AbortError' })
+    await until('the package is called', () => said.includes('called'))
+    stop.abort()
+    await ended
+    assert.deepEqual(said, when === 'starts' ? ['called', 'stopped'] : ['called'])
+    // The limit of the step would keep this process for its ten seconds.
+    Reflect.get(globalThis, 'letGo')()
+  })
+}
+
+test('npm exporter: one that can not start stops those that have', async () => {
+  using folder = new UserFolder()
+  const members = `type: 'x', encoding: 'json', async send() {}`
+  folder.install(
+    'bad',
+    `export const ktrail = 1; export default () => ({ ${members}, async start() { throw new Error('no') }, async stop() {} })`,
+  )
+  folder.install(
+    'good',
+    `export const ktrail = 1; export default (options, { warn }) => ({ ${members}, async start() {}, async stop() { warn('stopped') } })`,
+  )
+  const said: string[] = []
+  const log = pino({}, { write: (line: string) => void said.push(JSON.parse(line).msg) })
+  const given = await givenOf(folder, 'exporters: { a: { type: npm:good }, b: { type: npm:bad } }', log)
+  await assert.rejects(startFanOut(...given, new AbortController().signal), { message: 'npm:bad: cannot start: no' })
+  assert.deepEqual(said, ['stopped'])
 })

@@ -123,7 +123,7 @@ test('otlp output: variables fill in what the config leaves out, and it is said 
   assert.deepEqual(
     logged.map(({ level, msg }) => [level, msg]),
     [
-      [40, 'OTEL_EXPORTER_OTLP_TIMEOUT is left out: expected milliseconds above 0, got "soon"'],
+      [40, 'OTEL_EXPORTER_OTLP_TIMEOUT is left out: expected milliseconds above 0, at most 2073600000, got "soon"'],
       [30, 'sends OTLP'],
     ],
   )
@@ -202,13 +202,13 @@ const impossible: ReadonlyArray<readonly [name: string, keys: string, env: Env, 
     'a certificate without key',
     'endpoint: "https://x", tls: { cert_file: /c }',
     {},
-    /^ExportError: tls: expected a certificate with a key/,
+    /^CollectorError: exporters\.o: tls: expected a certificate with a key/,
   ],
   [
     'a header of a variable that HTTP does not allow',
     '',
     { OTEL_EXPORTER_OTLP_HEADERS: 'token=a%0ab' },
-    /^ExportError: headers\.token: expected characters that HTTP allows in a header$/,
+    /^CollectorError: exporters\.o: headers\.token: expected characters that HTTP allows in a header$/,
   ],
 ]
 for (const [name, keys, env, want] of impossible) {

@@ -157,7 +157,7 @@ export interface SenderStats {
   readonly retryWaitMs: number
   /** How long the oldest held event has been held, in memory or in the spool; 0 when nothing is held. */
   readonly oldestAgeMs: number
-  /** Milliseconds since 1970 of the last `delivered` or `partial`; 0 for never. */
+  /** Milliseconds since 1970 when the sink last took something; 0 for never. */
   readonly lastSuccessMs: number
   /** What became of events that the sink refused for good; undefined without a dead-letter file. */
   readonly deadLetters: Readonly<Record<string, number>> | undefined

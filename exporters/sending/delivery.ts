@@ -71,7 +71,7 @@ export class Delivery {
       if (flight.count === 0 || deadline.aborted) return
       if (attempt > 1) books.retry()
       const batch = flight.batch()
-      const waitMs = this.#apply(flight, batch, await this.#send(batch), attempt)
+      const waitMs = this.#apply(flight, batch, await this.#send(flight, batch), attempt)
       if (flight.count === 0 || deadline.aborted) return
       meters.retryWaitMs = this.#shortened(waitMs)
       await nudge.wait(meters.retryWaitMs)
@@ -85,16 +85,27 @@ export class Delivery {
     return stopping() ? Math.min(waitMs, options.retry.initialMs) : waitMs
   }
 
-  async #send(batch: Batch): Promise<Outcome> {
+  async #send(flight: Flight, batch: Batch): Promise<Outcome> {
     const { exporter, options, deadline, clock, meters, limit } = this.#deps
     const startMs = clock.nowMs()
+    /** Once a call: one that does not end is counted while it goes on, as what it is. */
+    let counted = false
+    const count = (outcome: Outcome): void => {
+      if (counted) return
+      counted = true
+      const nowMs = clock.nowMs()
+      meters.answered(outcome, nowMs - startMs)
+      limit.answered(nowMs - startMs, outcome.status === 'retryable' || outcome.status === 'hold', nowMs)
+    }
+    const onDeaf = (error: Error): void => {
+      count({ status: 'retryable', error })
+      this.#trouble(flight, 'retrying', error)
+    }
     limit.started(meters.inFlight)
     meters.inFlight++
-    const outcome = await sendWithin(exporter, batch, options.timeoutMs, deadline, clock)
+    const outcome = await sendWithin(exporter, batch, { timeoutMs: options.timeoutMs, stop: deadline, clock, onDeaf })
     meters.inFlight--
-    const nowMs = clock.nowMs()
-    meters.answered(outcome, nowMs - startMs)
-    limit.answered(nowMs - startMs, outcome.status === 'retryable' || outcome.status === 'hold', nowMs)
+    count(outcome)
     return outcome
   }
 

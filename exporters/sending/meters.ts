@@ -29,16 +29,16 @@ export class Meters {
 
   /** A call of `send` has ended after `ms`. */
   answered(outcome: Outcome, ms: number): void {
-    const ended = requestOutcome(outcome)
-    this.requests[ended]++
+    this.requests[requestOutcome(outcome)]++
     this.requestSeconds.add(ms / 1000)
-    if (ended === 'ok' || ended === 'partial') this.lastSuccessMs = this.#clock.wallMs()
   }
 
   /** The first `count` events of these parts have been taken; one value a part, that of its first event. */
   delivered(held: readonly Held[], count: number): void {
+    if (count <= 0) return
     const wallMs = this.#clock.wallMs()
     const nowMs = this.#clock.nowMs()
+    this.lastSuccessMs = wallMs
     let left = count
     for (const { part, acceptedMs } of held) {
       if (left <= 0) return

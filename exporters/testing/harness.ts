@@ -9,8 +9,11 @@ export interface Harness extends Partial<Disposable & AsyncDisposable> {
   ids(): number[] | Promise<number[]>
   /** Makes the next `calls` calls of the sink fail in ways that pass by themselves (a full disk, a 503, a reset connection). */
   fail(calls: number): void
-  /** Makes the sink fall silent. Without it the test of an abort in the middle of a send is skipped, and says so. */
-  stall?(): Stall
+  /**
+   * Makes the sink fall silent, to see that a send which is aborted on its way settles soon: one that does not stops its exporter
+   * for good. Or says why no sink of this kind can, as a sentence; the test is then skipped with it.
+   */
+  stall(): Stall | string
   /** `count` numbered events from `firstSeq` on, where `{"id":N}` lines would not do for the exporter. */
   encode?(firstSeq: number, count: number): Encoded
   /** True when a call that failed may have been taken all the same: then an event may be there twice, though never missing. */

@@ -28,6 +28,7 @@ for (const maxSizeBytes of [1 << 20, 200]) {
       exporter: new FileExporter(options, { files }),
       ids: () => folder.ids(),
       fail: (calls) => (failures = calls),
+      stall: () => 'a write that the disk does not answer can not be taken back; the chain says so after the time-out',
       [Symbol.dispose]: () => folder[Symbol.dispose](),
     }
   })

@@ -325,6 +325,50 @@ test('sender: an exporter that hangs does not keep a stop from ending', async ()
   assert.deepEqual(sums(sender.books()), { accepted: 4, shutdown: 4 })
 })
 
+for (const maxConcurrency of [1, 3]) {
+  test(`sender: an exporter of ${maxConcurrency} at once that ignores its time-out shows it, and gets no other batch until it settles`, async () => {
+    const clock = new FakeClock()
+    const calls: Array<(outcome: Outcome) => void> = []
+    const exporter = new FakeExporter()
+    const deaf = Object.assign(Object.create(exporter), {
+      maxConcurrency,
+      send: () => new Promise<Outcome>((answer) => calls.push(answer)),
+    })
+    const told: string[] = []
+    const onTrouble = (trouble: string, error: string): void => void told.push(`${trouble}: ${error}`)
+    const sender = new Sender('test', deaf, { ...BASE, timeoutMs: 500 }, { clock, random: () => 0.5, onTrouble })
+    await sender.start()
+    sender.offer(lines(0, 8))
+    await settle()
+    await clock.turn(1499)
+    assert.deepEqual([sender.books().state, told], ['healthy', []])
+    await clock.turn(1)
+    const sentence = /^exporter "fake" has not ended a send 1000 ms after its limit of 500 ms: it gets no other/
+    assert.equal(sender.books().state, 'retrying')
+    assert.match(sender.books().lastError, sentence)
+    assert.equal(told.length, 1)
+    assert.match(told[0] ?? '', /^retrying: exporter "fake" has not ended/)
+    const counted = sender.stats()
+    assert.deepEqual([counted.requests.timeout, counted.inFlight, counted.lastSuccessMs], [1, 1, 0])
+    await clock.turn(1_000_000)
+    await sender.reopen()
+    assert.equal(calls.length, 1)
+    balanced(sender)
+    // What it says in the end is what became of the batch; the call is counted already.
+    calls[0]?.({ status: 'delivered' })
+    await settle()
+    assert.deepEqual([sender.books().state, sender.books().delivered, told[1]], ['healthy', 4, 'none: '])
+    assert.equal(calls.length, 2)
+    const { requests, requestSeconds, lastSuccessMs } = sender.stats()
+    assert.deepEqual([requests.timeout, requests.ok, lastSuccessMs], [1, 0, clock.wallMs()])
+    assert.equal(requestSeconds.sum, 1.5)
+    const stopped = sender.stop(100)
+    await clock.turn(5000)
+    await stopped
+    balanced(sender)
+  })
+}
+
 test('sender: stopping retries soon although a long wait was going on', async () => {
   const { sender, clock, exporter } = await rig((_batch, call) =>
     call === 0 ? retryable({ afterMs: 60_000 }) : { status: 'delivered' },

@@ -8,9 +8,15 @@ import { batch, FakeExporter, gate, lines, retryable } from '../support/lines.ts
 
 const one = batch(lines(1, 1))
 
-function watch(exporter: FakeExporter, clock: FakeClock, stop: AbortSignal): { outcome: Outcome | undefined } {
-  const result: { outcome: Outcome | undefined } = { outcome: undefined }
-  void sendWithin(exporter, one, 500, stop, clock).then((outcome) => (result.outcome = outcome))
+interface Watched {
+  outcome: Outcome | undefined
+  readonly deaf: ExportError[]
+}
+
+function watch(exporter: FakeExporter, clock: FakeClock, stop: AbortSignal): Watched {
+  const result: Watched = { outcome: undefined, deaf: [] }
+  const patience = { timeoutMs: 500, stop, clock, onDeaf: (error: ExportError) => result.deaf.push(error) }
+  void sendWithin(exporter, one, patience).then((outcome) => (result.outcome = outcome))
   return result
 }
 
@@ -52,12 +58,52 @@ test('timeout: what the sink took before the limit still counts', async () => {
   assert.deepEqual(result.outcome?.status === 'retryable' && result.outcome.taken, 1)
 })
 
-test('timeout: an exporter that ignores the abort is waited for, because it must not be called twice', async () => {
+test('timeout: an exporter that ignores the abort is told of, and waited for, because it must not be called twice', async () => {
   const clock = new FakeClock()
-  const result = watch(new FakeExporter(() => new Promise(() => undefined)), clock, new AbortController().signal)
+  const answer = Promise.withResolvers<Outcome>()
+  const result = watch(new FakeExporter(() => answer.promise), clock, new AbortController().signal)
+  await clock.turn(1499)
+  assert.deepEqual(result.deaf, [])
+  await clock.turn(1)
+  assert.deepEqual(
+    result.deaf.map(({ code, message }) => `${code}: ${message}`),
+    [
+      'TIMEOUT: exporter "fake" has not ended a send 1000 ms after its limit of 500 ms: it gets no other until it has; ' +
+        'restart the agent if that does not come',
+    ],
+  )
   await clock.turn(100_000)
   assert.equal(result.outcome, undefined)
+  assert.equal(result.deaf.length, 1)
+  answer.resolve({ status: 'delivered' })
+  await settle()
+  assert.equal(codeOf(result.outcome), 'delivered')
 })
+
+test('timeout: an exporter that hears the abort in time is not told of', async () => {
+  const clock = new FakeClock()
+  const result = watch(new FakeExporter(gate().answer), clock, new AbortController().signal)
+  await clock.turn(100_000)
+  assert.equal(codeOf(result.outcome), 'retryable TIMEOUT')
+  assert.deepEqual(result.deaf, [])
+  assert.deepEqual(clock.pending, [])
+})
+
+for (const late of [400, 1000, 5000]) {
+  test(`timeout: an exporter that ignores the abort and, after ${late} ms, a stop is given up after a second`, async () => {
+    const clock = new FakeClock()
+    const stop = new AbortController()
+    const result = watch(new FakeExporter(() => new Promise(() => undefined)), clock, stop.signal)
+    await clock.turn(late)
+    stop.abort()
+    await clock.turn(999)
+    assert.equal(result.outcome, undefined)
+    await clock.turn(1)
+    assert.equal(codeOf(result.outcome), 'retryable ' + (late < 500 ? 'ABORTED' : 'TIMEOUT'))
+    assert.equal(result.deaf.length, late < 1500 ? 0 : 1)
+    assert.deepEqual(clock.pending, [])
+  })
+}
 
 test('timeout: an exporter that ignores a stop is given up after a second', async () => {
   const clock = new FakeClock()

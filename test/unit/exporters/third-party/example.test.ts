@@ -82,6 +82,23 @@ test('example: a slip in it does not pass, and the test that fails says which', 
   )
 })
 
+test('example: a contract test whose sink can not fall silent fails, unless it says why', async () => {
+  const stall = 'stall: () => (silence = new Silence()),'
+  const ranWith = async (change: string): Promise<Ran> => {
+    using folder = authorsFolder()
+    const file = folder.at('pkg/contract.test.js')
+    const source = readFileSync(file, 'utf8')
+    assert.ok(source.includes(stall))
+    writeFileSync(file, source.replace(stall, change))
+    return await run(folder, process.execPath, ['--test', '--test-reporter=tap'])
+  }
+  const [without, saying] = await Promise.all([ranWith(''), ranWith(`stall: () => 'it always answers',`)])
+  assert.notEqual(without.status, 0)
+  assert.match(without.out, /harness\.stall: expected a function that makes the sink fall silent/)
+  assert.equal(saying.status, 0, saying.out)
+  assert.match(saying.out, /aborted on its way .*# SKIP http-lines: it always answers$/m)
+})
+
 const CHECK = `--noEmit --allowJs --checkJs --strict --target es2024 --lib es2024,esnext.disposable --module nodenext
   --skipLibCheck --allowImportingTsExtensions --types node --typeRoots`.split(/\s+/)
 

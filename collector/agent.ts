@@ -5,12 +5,10 @@
  *   ring ─▶ source ─▶ decode ─▶ normalize ─▶ fan-out ─▶ senders
  */
 import { hostname } from 'node:os'
-import type { Server } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
 import { ringWatermarkBytes } from '../config/schema.ts'
 import { EncoderPool } from '../exporters/index.ts'
-import type { FanOut } from '../exporters/index.ts'
 import { createEpoch } from './epoch.ts'
 import {
   bootTime,
@@ -25,7 +23,8 @@ import {
 import { decodeChunk } from './decode.ts'
 import type { Event } from './event.ts'
 import { HookRegistry } from './hooks.ts'
-import { serve } from './observe/http.ts'
+import { Reading } from './observe/health.ts'
+import { addressOf, closeServer, serve } from './observe/http.ts'
 import { checkHost } from './host/checks.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
@@ -37,8 +36,8 @@ import type { Log } from './log.ts'
 import { LossRecords } from './observe/loss-records.ts'
 import { Losses } from './observe/losses.ts'
 import { LoopLag } from './observe/metrics/loop-lag.ts'
-import { createMetrics } from './observe/metrics/metrics.ts'
 import { Reloads } from './observe/metrics/reloads.ts'
+import { createPages } from './observe/pages.ts'
 import { Normalizer } from './normalize.ts'
 import { startFanOut } from './outputs/outputs.ts'
 import { attachPolicy, logPolicy } from './policies/attach.ts'
@@ -146,7 +145,12 @@ export async function startAgent(
   const counts = { process_exec: 0, process_exit: 0, events_lost: 0 }
   let ready = false
   const lag = undo.use(new LoopLag())
-  const metrics = createMetrics({
+  const reading = new Reading()
+  const pages = createPages({
+    epoch,
+    ready: () => ready,
+    reading,
+    policies: () => policies.attached(),
     build: { version: version(), node: process.version, kernel: facts.release },
     events: () => [
       ...Object.entries(counts).map(([type, count]) => ({ type, policy: '', count })),
@@ -167,11 +171,7 @@ export async function startAgent(
     reloads,
     loopLag: () => lag.seconds,
   })
-  const server = await serve(config.server.http, {
-    '/livez': () => ({ status: 200, body: 'ok\n' }),
-    '/readyz': () => readiness(ready, policies, fanout),
-    '/metrics': async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() }),
-  })
+  const server = await serve(config.server.http, pages)
   undo.defer(() => closeServer(server))
   const look = (): void =>
     void policies
@@ -202,14 +202,17 @@ export async function startAgent(
       return fanout.publish(drafts.map((draft) => normalizer.lost({ time, ...draft })))
     })
   const pump = async (): Promise<void> => {
-    await fanout.publish(started)
+    await reading.heldBy(fanout.publish(started))
     counts.process_exec += started.length
     const source = chunks(
       {
         ring: kernel.ring,
         watch: (wake) => kernel.watch(wake),
         maxDelayMs: config.ring.max_delay,
-        onEmpty: () => losses.drained(),
+        onEmpty: () => {
+          reading.looked()
+          losses.drained()
+        },
         wantsTurn: () => lossRecords.pending,
       },
       stopping.signal,
@@ -224,10 +227,9 @@ export async function startAgent(
         if (event.type !== 'process_kprobe') counts[event.type]++
         events.push(event)
       })
-      const wait = fanout.publish(events)
-      if (wait !== undefined) await wait
-      const more = publishLosses()
-      if (more !== undefined) await more
+      reading.looked()
+      await reading.heldBy(fanout.publish(events))
+      await reading.heldBy(publishLosses())
     }
     lossRecords.finish()
     await publishLosses()
@@ -241,7 +243,7 @@ export async function startAgent(
       policies: policies.attached().length,
       kernel: facts.release,
       preemption: facts.preemption,
-      http: httpAddress(server),
+      http: addressOf(server),
     },
     'ready',
   )
@@ -250,6 +252,7 @@ export async function startAgent(
   let ending: Promise<{ droppedAtStop: number }> | undefined
   const drain = async (): Promise<{ droppedAtStop: number }> => {
     ready = false
+    reading.end()
     policies[Symbol.dispose]()
     stopping.abort()
     const graceEnds = performance.now() + config.shutdown.grace
@@ -273,36 +276,9 @@ export async function startAgent(
   }
 }
 
-function readiness(
-  ready: boolean,
-  policies: PolicyStore<LoadedPolicy>,
-  fanout: FanOut,
-): { status: number; body: string } {
-  const held = fanout.senders.filter((sender) => sender.books().state === 'hold')
-  if (!ready) return { status: 503, body: 'starting or stopping\n' }
-  if (held.length > 0) {
-    return {
-      status: 503,
-      body: held.map((sender) => `exporter ${sender.name}: ${sender.books().lastError}\n`).join(''),
-    }
-  }
-  const hooks = policies.attached().reduce((sum, policy) => sum + policy.hooks.length, 0)
-  return { status: 200, body: `ready: ${policies.attached().length} policies, ${hooks} hooks\n` }
-}
-
-function httpAddress(server: Server): string {
-  const address = server.address()
-  return typeof address === 'object' && address !== null ? `${address.address}:${address.port}` : String(address)
-}
-
 /** Waits for `work` or for the time, whichever comes first. */
 async function within(work: Promise<void>, ms: number): Promise<void> {
   const over = new AbortController()
   await Promise.race([work, setTimeout(ms, undefined, { signal: over.signal })])
   over.abort()
-}
-
-function closeServer(server: Server): Promise<void> {
-  server.closeAllConnections()
-  return new Promise((resolve) => server.close(() => resolve()))
 }

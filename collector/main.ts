@@ -18,8 +18,9 @@ const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what m
   ktrail help                            this
 
 FILE is config/ktrail.yaml where none is given. While it runs, the agent answers
-GET /livez, /readyz and /metrics on server.http (127.0.0.1:2112). SIGHUP reopens
-log files and looks at the policies; SIGTERM and SIGINT drain and stop.
+GET /livez, /readyz, /metrics and /status on server.http (127.0.0.1:2112).
+SIGHUP reopens log files and looks at the policies; SIGTERM and SIGINT drain and
+stop.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 78 a file of yours is wrong.
 `

@@ -31,7 +31,7 @@ const server = z
   .strictObject({
     http: address
       .prefault('127.0.0.1:2112')
-      .describe('Address for /livez, /readyz and /metrics. Anyone who reaches it can read the metrics.'),
+      .describe('Address for /livez, /readyz, /metrics and /status. Anyone who reaches it can read them.'),
   })
   .prefault({})
   .describe('What the agent listens on.')

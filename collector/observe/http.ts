@@ -1,4 +1,4 @@
-/** /livez, /readyz and /metrics. Answers GET and HEAD; knows nothing of what it serves. */
+/** The agent on HTTP. Answers GET and HEAD; knows nothing of what it serves. */
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
 import { CollectorError } from '../errors.ts'
@@ -43,4 +43,16 @@ export async function serve(address: { host: string; port: number }, pages: Page
     server.listen(address.port, address.host, resolve)
   })
   return server
+}
+
+/** Where it listens. */
+export function addressOf(server: Server): string {
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? `${address.address}:${address.port}` : String(address)
+}
+
+/** Waits for nobody who still asks. */
+export function closeServer(server: Server): Promise<void> {
+  server.closeAllConnections()
+  return new Promise((resolve) => server.close(() => resolve()))
 }

@@ -182,6 +182,11 @@ export class Sender {
     return this.#stopping
   }
 
+  /** Somebody waits for room, as only a `block` sender lets them. */
+  get blocks(): boolean {
+    return this.#intake.outside().count > 0
+  }
+
   /** The accounts now. */
   books(): Books {
     const { events, bytes } = this.#memory()

@@ -1,0 +1,74 @@
+/** What /livez and /readyz say. */
+import type { Sender } from '../../exporters/index.ts'
+import type { Answer } from './http.ts'
+
+/** The reader looks at the ring each second at the latest (ring.max_delay): after so much longer it will not come back. */
+const DEAF_MS = 10_000
+
+/** The part of a sender that is read here. */
+export type Watched = Pick<Sender, 'name' | 'books' | 'blocks'>
+
+/** Whether the ring is read. An agent whose reader has stopped answers, and sees nothing: alive and deaf (export.md §9.2). */
+export class Reading {
+  readonly #nowMs: () => number
+  #lookedMs: number
+  #held = false
+  #ended = false
+
+  /** `nowMs` never goes back. */
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs
+    this.#lookedMs = nowMs()
+  }
+
+  /** To be called each time the ring was read, or found empty. */
+  looked(): void {
+    this.#lookedMs = this.#nowMs()
+  }
+
+  /** Waits for exporters that block, if any does: what holds the reader then is the user's choice. */
+  async heldBy(wait: Promise<void> | undefined): Promise<void> {
+    if (wait === undefined) return
+    this.#held = true
+    await wait
+    this.#held = false
+    this.looked()
+  }
+
+  /** Nobody is to read any more. */
+  end(): void {
+    this.#ended = true
+  }
+
+  /** Also 200 while exporters block: a restart would not make the sink take more, and would cost what is held. */
+  livez(senders: readonly Watched[]): Answer {
+    const silentMs = this.#nowMs() - this.#lookedMs
+    if (this.#ended || silentMs < DEAF_MS) return { status: 200, body: 'ok\n' }
+    const since = `the ring has not been read for ${Math.floor(silentMs / 1000)} s`
+    if (!this.#held) return { status: 503, body: `${since}, expected each second: restart the agent\n` }
+    const names = senders.filter(({ blocks }) => blocks).map(({ name }) => name)
+    return { status: 200, body: `ok, but ${since}: exporter ${names.join(', ')} blocks it (when_full: block)\n` }
+  }
+}
+
+export interface Readiness {
+  /** Everything is attached, and nobody has asked for the end. */
+  readonly ready: boolean
+  readonly policies: ReadonlyArray<{ readonly hooks: readonly unknown[] }>
+  readonly senders: readonly Watched[]
+}
+
+/** An exporter that a person must mend makes the agent unready; one that tries again is named. */
+export function readyz({ ready, policies, senders }: Readiness): Answer {
+  if (!ready) return { status: 503, body: 'starting or stopping\n' }
+  const inState = (state: string): string[] =>
+    senders
+      .map((sender) => ({ name: sender.name, ...sender.books() }))
+      .filter((books) => books.state === state)
+      .map(({ name, lastError }) => `exporter ${name}${state === 'hold' ? '' : ` is ${state}`}: ${lastError}\n`)
+  const held = inState('hold')
+  const retrying = inState('retrying').join('')
+  if (held.length > 0) return { status: 503, body: held.join('') + retrying }
+  const hooks = policies.reduce((sum, policy) => sum + policy.hooks.length, 0)
+  return { status: 200, body: `ready: ${policies.length} policies, ${hooks} hooks\n${retrying}` }
+}

@@ -30,7 +30,8 @@ export interface ExporterContext {
 
 /**
  * What a package exports, as `createExporter` or as its default. `options` are the user's, unchecked: throw an Error with a
- * sentence (option, expected, got) for what can never work, and the agent does not start.
+ * sentence (option, expected, got) for what can never work, and the agent does not start; nor does it when this, or the start of
+ * the exporter, takes more than 10 s.
  */
 export type CreateExporter = (
   options: Readonly<Record<string, unknown>>,

@@ -19,7 +19,9 @@ export function attempt<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const cancel = clock.after(LIMIT_MS, () => {
-      const message = `${type}: did not ${step} within ${LIMIT_MS / 1000} s: expected it not to wait for its sink; report it to the makers of the package`
+      const message =
+        `${type}: did not ${step} within ${LIMIT_MS / 1000} s: expected it not to wait for its sink; ` +
+        'report it to the makers of the package'
       reject(new ExportError('TIMEOUT', message))
     })
     new Promise<T>((settle) => settle(work()))

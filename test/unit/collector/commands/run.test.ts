@@ -122,6 +122,17 @@ test('run: a signal ends a start that hangs, and what was started is closed', as
   assert.equal(ended.code, 0)
 })
 
+test('run: a send that ignores its time-out is told of, and a stop keeps its batch in the spool', async () => {
+  using folder = new UserFolder()
+  const ended = await livesWith(folder, `send: () => new Promise(() => {})`, {
+    more: `, timeout: 100ms ${spoolOf(folder)}`,
+    signal: 'SIGTERM',
+    when: 'events are not taken and will be tried again: exporter \\"npm:pkg\\" has not ended a send',
+  })
+  assert.equal(ended.code, 0, says(ended).join('\n'))
+  assert.equal(await spooled(folder), 10)
+})
+
 test('run: an exception while the agent drains is told, and is an exit code of 1', async () => {
   using folder = new UserFolder()
   const members = `async send() { return { status: 'delivered' } },

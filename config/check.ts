@@ -1,12 +1,16 @@
+import { stat } from 'node:fs/promises'
 import { ConfigError } from './errors.ts'
 import { readTextFile } from './files.ts'
 import { loadConfig } from './load.ts'
 import { packageProblems } from './packages.ts'
 import type { ConfigResult, LoadedConfig } from './load.ts'
+import { pathText } from './loading/explain.ts'
 import type { Environment } from './loading/substitute.ts'
+import { whyUnreadable } from './loading/unreadable.ts'
 import { parsePolicy } from './parse-policy.ts'
 import type { PolicyResult } from './parse-policy.ts'
 import type { Policy, Problem } from './policy.ts'
+import { show } from './problems.ts'
 
 /** `parsePolicy` on a file; what stands in the way of reading it is a problem too. Never throws. */
 export async function parsePolicyFile(file: string): Promise<PolicyResult> {
@@ -47,10 +51,31 @@ export function looksLikePolicy(text: string): boolean {
   return /^(?:[{ \t]*["']?(?:apiVersion|kind)["']?[ \t]*:|["']?(?:metadata|spec)["']?[ \t]*:)/m.test(text)
 }
 
-/** Every problem of one file, policy or config, without kernel or root: what `ktrail check` prints. Never throws. */
+/**
+ * Every problem of one file, policy or config, without kernel or root: what `ktrail check` prints. Of a config also policies that
+ * are not there; what stands in them is not read. Never throws.
+ */
 export async function checkFile(file: string, env: Environment): Promise<readonly Problem[]> {
   const read = await readTextFile(file)
   if ('problems' in read) return read.problems
   const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadWithPackages(read.text, file, env)
-  return 'problems' in result ? result.problems : []
+  if ('problems' in result) return result.problems
+  return 'config' in result ? missingPolicies(result, file) : []
+}
+
+/** A place that whoever checks may not look at may well be there for the agent. */
+async function missingPolicies({ config, origins }: LoadedConfig, file: string): Promise<Problem[]> {
+  const problems: Problem[] = []
+  for (const [i, place] of config.policies.entries()) {
+    const error: unknown = await stat(place).then(
+      () => undefined,
+      (cause: unknown) => cause,
+    )
+    if (error === undefined || (error instanceof Error && 'code' in error && error.code === 'EACCES')) continue
+    const path = pathText(['policies', i])
+    const { line, col } = origins.get(path)?.at ?? { line: 1, col: 1 }
+    const message = `${path}: expected a policy file or a folder of them, got ${show(place)}: ${whyUnreadable(error)}`
+    problems.push({ file, line, col, message })
+  }
+  return problems
 }

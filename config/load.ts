@@ -16,7 +16,7 @@ import { parseYaml } from './yaml.ts'
 
 export interface LoadedConfig {
   readonly config: Config
-  /** What the user wrote, references replaced, units as texts: the input of the schema. */
+  /** What the user wrote, references replaced, paths absolute, units as texts: the input of the schema. */
   readonly written: unknown
   /** Where each value the user wrote came from, by path (`exporters.archive.path`); the others are defaults. */
   readonly origins: ReadonlyMap<string, Origin>
@@ -25,8 +25,8 @@ export interface LoadedConfig {
 export type ConfigResult = LoadedConfig | { readonly problems: readonly Problem[] }
 
 /**
- * Parses and validates a config. `file` is only used in messages; `env` and `read` serve `${env:}` and `${file:}`.
- * Relative paths in the config stay as written: they start at the directory the agent was started in.
+ * Parses and validates a config. `file` is its path, for messages; paths in the config are absolute in what is returned
+ * (`places.ts`: where relative ones start). `env` and `read` serve `${env:}` and `${file:}`.
  * All problems are collected, at most 20 shown. Never throws, whatever the text.
  */
 export function loadConfig(text: string, file: string, env: Environment, read: ReadText = readSecret): ConfigResult {

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
+import { place } from './places.ts'
 import { duration, size } from './units.ts'
 
 const KIB = 1024
@@ -123,12 +124,9 @@ export const configSchema = z
   .strictObject({
     node_name: z.string().max(253).default('').describe('Name of this host in every record; the host name when empty.'),
     policies: z
-      .array(z.string().min(1).describe('A policy file, or a folder of them.'))
+      .array(place('A policy file, or a folder of them.'))
       .default([])
-      .describe(
-        'Policy files and folders of *.yaml files; watched while the agent runs. Relative paths start at the ' +
-          'directory the agent was started in.',
-      ),
+      .describe('Policy files and folders of *.yaml files; watched while the agent runs.'),
     server,
     exporters: z
       .record(
@@ -147,7 +145,7 @@ export const configSchema = z
       .meta({ minProperties: 1 }),
     ring,
     attach,
-    procfs: z.string().min(1).default('/proc').describe('Where the proc file system of the host is mounted.'),
+    procfs: place('Where the proc file system of the host is mounted.').default('/proc'),
     log,
     memory,
     shutdown,

@@ -1,5 +1,6 @@
 /** The file that every exporter may have for events that its sink refuses for good. */
 import { z } from 'zod'
+import { place } from '../places.ts'
 import { size } from '../units.ts'
 
 const KIB = 1024
@@ -7,13 +8,7 @@ const MIB = 1024 * KIB
 
 export const deadLetter = z
   .strictObject({
-    path: z
-      .string()
-      .min(1)
-      .describe(
-        'The file, readable by its owner only; no other exporter may use it. A relative path ' +
-          'starts at the directory the agent was started in.',
-      ),
+    path: place('The file, readable by its owner only; no other exporter may use it.'),
     max_size: size(4 * KIB, 1024 * 1024 * MIB)
       .prefault('16MiB')
       .describe('The file is renamed and a new one begun before a line would make it larger.'),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { place } from '../places.ts'
 import { duration, formatSize, size } from '../units.ts'
 import { chain } from './chain.ts'
 
@@ -52,10 +53,7 @@ const rotate = z
 export const file = z
   .strictObject({
     type: z.literal('file').describe('Appends JSON lines to a file.'),
-    path: z
-      .string()
-      .min(1)
-      .describe('The file. A relative path starts at the directory the agent was started in, not at this file.'),
+    path: place('The file that lines are appended to.'),
     format: z.literal('tetragon').default('tetragon').describe("Shape of a record: Tetragon's JSON."),
     mode: z
       .string({ error: 'expected an octal file mode in quotes, such as "0600"' })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { place } from '../places.ts'
 import { duration, formatDuration, size } from '../units.ts'
 import { chainOfRequests } from './chain.ts'
 import { tlsKeys } from './tls.ts'
@@ -22,8 +23,6 @@ const broker = z.string({ error: BROKER_EXPECTED }).refine(
 /** Source: Kafka's Topic.java. */
 const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy)\}){1,249}$/
 
-const path = z.string().min(1).optional()
-
 const tls = z
   .strictObject(tlsKeys())
   .describe(
@@ -42,10 +41,11 @@ const sasl = z
       .min(1)
       .optional()
       .describe('Password; never printed. Better a reference ${file:/path}, read at start, or password_file.'),
-    password_file: path.describe(
+    password_file: place(
       'File that holds the password; a line feed at its end does not count. Read at start, on SIGHUP and when a broker ' +
         'refuses what was read, so that a password can be replaced while the agent runs.',
-    ),
+      'secret',
+    ).optional(),
   })
   .describe('Login to the brokers; none when absent.')
 

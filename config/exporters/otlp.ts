@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { place } from '../places.ts'
 import { duration, size } from '../units.ts'
 import { chainOfRequests } from './chain.ts'
 import { tlsKeys } from './tls.ts'
@@ -149,7 +150,7 @@ export const otlp = z
           `${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_HEADERS.`,
       ),
     header_files: z
-      .record(headerName, z.string().min(1))
+      .record(headerName, place('File that holds the value.', 'secret'))
       .default({})
       .describe(
         'HTTP headers whose value is the content of a file, by name; read at start, on SIGHUP and after the sink has refused ' +

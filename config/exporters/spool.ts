@@ -1,5 +1,6 @@
 /** The disk queue that every exporter may have. */
 import { z } from 'zod'
+import { place } from '../places.ts'
 import { duration, size } from '../units.ts'
 
 const KIB = 1024
@@ -8,13 +9,9 @@ const DAY_MS = 86_400_000
 
 export const spool = z
   .strictObject({
-    dir: z
-      .string()
-      .min(1)
-      .describe(
-        'Folder of the spools. This exporter keeps its own in a folder of its name below it, so several may name the ' +
-          'same. A relative path starts at the directory the agent was started in.',
-      ),
+    dir: place(
+      'Folder of the spools. This exporter keeps its own in a folder of its name below it, so several may name the same.',
+    ),
     use: z
       .enum(['overflow', 'always'])
       .default('overflow')

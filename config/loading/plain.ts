@@ -4,7 +4,8 @@ import { show } from '../problems.ts'
 import type { Problems } from '../problems.ts'
 import { pathText } from './explain.ts'
 import { keysNotBuilt, valueNotBuilt } from './not-built.ts'
-import { childSchema, retyped } from './schema-walk.ts'
+import { absolute } from '../places.ts'
+import { childSchema, placeHoldsAt, retyped } from './schema-walk.ts'
 import { substitute } from './substitute.ts'
 import type { Environment, ReadText } from './substitute.ts'
 import type { MapNode, ScalarNode, TreeNode } from './tree.ts'
@@ -122,7 +123,7 @@ export class PlainValue {
     let value = node.value
     let origin: Origin = { from: 'file', at: node.at, variables: [] }
     if (typeof value === 'string' && value.includes('$')) {
-      const found = substitute(value, this.#env, this.#read)
+      const found = substitute(value, this.#env, (file) => this.#read(absolute(file, this.#problems.file)))
       if ('problem' in found) {
         this.#problems.add(node.at, `${where}: ${found.problem}`)
         return this.#drop(path)
@@ -131,6 +132,9 @@ export class PlainValue {
       if (secret) origin = { ...origin, from: 'secret' }
       else if (variables.length > 0) origin = { ...origin, from: 'env', variables }
       value = origin.from === 'file' ? text : retyped(schema, text)
+    }
+    if (typeof value === 'string' && value !== '' && placeHoldsAt(schema) !== undefined) {
+      value = absolute(value, this.#problems.file)
     }
     if (typeof value === 'string' && valueNotBuilt(path, value)) {
       this.#problems.add(node.at, `${where}: known value ${notBuilt(value)}`)

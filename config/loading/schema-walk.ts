@@ -1,5 +1,6 @@
 /** Questions about a zod schema at a path: which keys it takes there, and whether it wants a number or a boolean. */
 import { z } from 'zod'
+import { placeHolds } from '../places.ts'
 
 type Schema = z.core.$ZodType
 
@@ -47,6 +48,11 @@ function branch(schema: Schema, type: unknown): Schema {
 function mappingsOf(schema: Schema): z.ZodObject[] {
   if (schema instanceof z.ZodObject) return [schema]
   return schema instanceof z.ZodUnion ? schema.options.flatMap(mappingsOf) : []
+}
+
+/** What the file holds that a value of this schema names; undefined when it names none. */
+export function placeHoldsAt(schema: Schema | undefined): ReturnType<typeof placeHolds> {
+  return schema === undefined ? undefined : placeHolds(bare(schema))
 }
 
 /** `text` as the number or boolean the schema wants, else unchanged: for values that came out of a substitution. */

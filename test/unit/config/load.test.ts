@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { describe, it } from 'node:test'
 import { loadConfig } from '../../../config/load.ts'
 import { formatProblem } from '../../../config/problems.ts'
@@ -54,7 +54,7 @@ describe('loadConfig', () => {
       exporters: {
         f: {
           type: 'file',
-          path: 'e.jsonl',
+          path: resolve('e.jsonl'),
           format: 'tetragon',
           mode: '0600',
           fsync: 1000,
@@ -76,7 +76,7 @@ describe('loadConfig', () => {
     const text = readFileSync(join(ROOT, 'test/fixtures/configs/good/every-key.yaml'), 'utf8')
     assert.deepEqual(load(text), {
       node_name: 'some-node',
-      policies: ['a.yaml', 'b$c'],
+      policies: [resolve('a.yaml'), resolve('b$c')],
       server: { http: { host: '::1', port: 0 } },
       exporters: {
         archive: {
@@ -370,9 +370,9 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   ],
   [
     'files of two exporters',
-    'exporters: { a: { type: file, path: x/../y }, b: { type: file, path: y }, c: { type: stdout, dead_letter: { path: ./y } } }',
-    '1:70: exporters.b.path: expected a file of its own; exporters.a.path has this one, got "y"',
-    '1:115: exporters.c.dead_letter.path: expected a file of its own; exporters.a.path has this one, got "./y"',
+    'exporters: { a: { type: file, path: /x/../y }, b: { type: file, path: /y }, c: { type: stdout, dead_letter: { path: /y/. } } }',
+    '1:71: exporters.b.path: expected a file of its own; exporters.a.path has this one, got "/y"',
+    '1:117: exporters.c.dead_letter.path: expected a file of its own; exporters.a.path has this one, got "/y/."',
   ],
   ['a file without path', withExporter('type: file'), '1:17: exporters.a.path: missing; expected a text'],
   [

@@ -61,8 +61,8 @@ ring:
   })
 
   it('doubles dollars, so that they stay dollars', () => {
-    const printed = printConfig(load('policies: ["$${env:NODE}", "a$b"]\nexporters: { a: { type: stdout } }\n'))
-    assert.match(printed, /- \$\$\{env:NODE\}\n {2}- a\$\$b\n/)
+    const printed = printConfig(load('policies: ["/$${env:NODE}", "/a$b"]\nexporters: { a: { type: stdout } }\n'))
+    assert.match(printed, /- \/\$\$\{env:NODE\}\n {2}- \/a\$\$b\n/)
   })
 
   it('escapes what YAML does not allow raw', () => {

@@ -11,6 +11,7 @@ import { parsePolicy } from './parse-policy.ts'
 import type { PolicyResult } from './parse-policy.ts'
 import type { Policy, Problem } from './policy.ts'
 import { show } from './problems.ts'
+import { openSecrets } from './secret-files.ts'
 
 /** `parsePolicy` on a file; what stands in the way of reading it is a problem too. Never throws. */
 export async function parsePolicyFile(file: string): Promise<PolicyResult> {
@@ -51,16 +52,24 @@ export function looksLikePolicy(text: string): boolean {
   return /^(?:[{ \t]*["']?(?:apiVersion|kind)["']?[ \t]*:|["']?(?:metadata|spec)["']?[ \t]*:)/m.test(text)
 }
 
+/** What `ktrail check` prints of a file. */
+export interface Checked {
+  readonly problems: readonly Problem[]
+  /** What works and should not be so. */
+  readonly warnings: readonly Problem[]
+}
+
 /**
- * Every problem of one file, policy or config, without kernel or root: what `ktrail check` prints. Of a config also policies that
- * are not there; what stands in them is not read. Never throws.
+ * Every problem of one file, policy or config, without kernel or root. Of a config also policies that are not there (what stands
+ * in them is not read) and, as warnings, secrets that everybody may read. Never throws.
  */
-export async function checkFile(file: string, env: Environment): Promise<readonly Problem[]> {
+export async function checkFile(file: string, env: Environment): Promise<Checked> {
   const read = await readTextFile(file)
-  if ('problems' in read) return read.problems
+  if ('problems' in read) return { problems: read.problems, warnings: [] }
   const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadWithPackages(read.text, file, env)
-  if ('problems' in result) return result.problems
-  return 'config' in result ? missingPolicies(result, file) : []
+  if ('problems' in result) return { problems: result.problems, warnings: [] }
+  if ('policy' in result) return { problems: [], warnings: [] }
+  return { problems: await missingPolicies(result, file), warnings: await openSecrets(result, file) }
 }
 
 /** A place that whoever checks may not look at may well be there for the agent. */

@@ -2,7 +2,7 @@
 import type { z } from 'zod'
 import { describeValue, explain, pathText } from './loading/explain.ts'
 import { PlainValue } from './loading/plain.ts'
-import { mayBeSecret } from './loading/secret-keys.ts'
+import { mayBeSecret, shownText } from './loading/secret-keys.ts'
 import { knownKeys } from './loading/schema-walk.ts'
 import { readSecret } from './loading/substitute.ts'
 import type { Environment, ReadText } from './loading/substitute.ts'
@@ -10,6 +10,7 @@ import type { Origin } from './loading/plain.ts'
 import { didYouMean } from './near.ts'
 import type { Position, Problem } from './policy.ts'
 import { Problems, show } from './problems.ts'
+import type { SecretFile } from './secret-files.ts'
 import { NO_EXPORTER, configSchema } from './schema.ts'
 import type { Config } from './schema.ts'
 import { parseYaml } from './yaml.ts'
@@ -20,6 +21,8 @@ export interface LoadedConfig {
   readonly written: unknown
   /** Where each value the user wrote came from, by path (`exporters.archive.path`); the others are defaults. */
   readonly origins: ReadonlyMap<string, Origin>
+  /** By absolute path; not those that hold no secret, such as certificates. */
+  readonly secretFiles: ReadonlyMap<string, SecretFile>
 }
 
 export type ConfigResult = LoadedConfig | { readonly problems: readonly Problem[] }
@@ -41,7 +44,8 @@ export function loadConfig(text: string, file: string, env: Environment, read: R
   const result = configSchema.safeParse(plain.value)
   for (const issue of result.error?.issues ?? []) report(issue, plain, problems)
   if (problems.count > 0 || !result.success) return { problems: problems.list() }
-  return { config: result.data, written: plain.value, origins: plain.origins }
+  const { value: written, origins, secretFiles } = plain
+  return { config: result.data, written, origins, secretFiles }
 }
 
 function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems): void {
@@ -64,7 +68,9 @@ function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems):
   const isKey = issue.code === 'invalid_key'
   const fromFile = plain.origins.get(pathText(issue.path))?.from === 'secret'
   const secret = fromFile || mayBeSecret(issue.path) || (issue.code === 'custom' && issue.params?.['secret'] === true)
-  let got = secret ? `a value ${fromFile ? 'from a file ' : ''}that is not shown` : describeValue(value)
+  let got = secret
+    ? `a value ${fromFile ? 'from a file ' : ''}that is not shown`
+    : describeValue(typeof value === 'string' ? shownText(issue.path, value) : value)
   if (value === undefined && issue.code === 'custom') got = 'the default'
   if (isKey) got = show(String(issue.path.at(-1)))
   const at: Position = isKey ? plain.keyPosition(issue.path) : plain.position(issue.path)

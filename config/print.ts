@@ -3,12 +3,10 @@ import type { Scalar } from 'yaml'
 import { z } from 'zod'
 import { pathText } from './loading/explain.ts'
 import type { Origin } from './loading/plain.ts'
-import { mayBeSecret } from './loading/secret-keys.ts'
+import { mayBeSecret, REDACTED, shownText } from './loading/secret-keys.ts'
 import type { LoadedConfig } from './load.ts'
 import { configSchema } from './schema.ts'
 import type { Config } from './schema.ts'
-
-const REDACTED = '[redacted]'
 
 // What YAML does not allow raw, or what reads as a line end or a mark: the library writes some of these as they are.
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\ufeff]/u
@@ -22,8 +20,8 @@ export interface PrintOptions {
 }
 
 /**
- * A loaded config as YAML, for `ktrail config print`. What came from a `${file:}`, HTTP headers and values of keys that end
- * in `_file` are shown as `[redacted]`; everything else parses back to the same Config.
+ * A loaded config as YAML, for `ktrail config print`. What came from a `${file:}`, what may be a secret (`secret-keys.ts`) and
+ * values of keys that end in `_file` are shown as `[redacted]`; everything else parses back to the same Config.
  */
 export function printConfig(loaded: LoadedConfig, { effective = false, sources = [] }: PrintOptions = {}): string {
   const others = new Map(sources.map(([path, origin]) => [pathText(path), origin]))
@@ -60,10 +58,10 @@ function mark(node: Scalar, path: Path, { origins }: LoadedConfig, others?: Read
   const key = pathText(path)
   const origin = origins.get(key)
   if (others !== undefined) node.comment = ` ${origin === undefined ? (others.get(key) ?? 'default') : from(origin)}`
-  if (typeof node.value !== 'string') return
   const secret = origin?.from === 'secret' || mayBeSecret(path) || String(path.at(-1)).endsWith('_file')
+  if (typeof node.value !== 'string' && !secret) return
   // Doubled, so that reading it back does not take it for a reference.
-  const text = secret ? REDACTED : node.value.replaceAll('$', '$$$$')
+  const text = secret ? REDACTED : shownText(path, String(node.value)).replaceAll('$', '$$$$')
   node.value = text
   if (UNPRINTABLE.test(text)) node.type = 'QUOTE_DOUBLE'
 }

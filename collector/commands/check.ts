@@ -10,8 +10,10 @@ export const checkCommand: Command = async (args, { env, print, say }) => {
   if (positionals.length === 0) throw new UsageError('check needs at least one file')
   let wrong = 0
   for (const file of positionals) {
-    const problems = await checkFile(file, env)
-    if (problems.length > 0) await print(problems.map((problem) => `${formatProblem(problem)}\n`).join(''))
+    const { problems, warnings } = await checkFile(file, env)
+    const marked = warnings.map((warning) => ({ ...warning, message: `warning: ${warning.message}` }))
+    const lines = [...problems, ...marked].map((problem) => `${formatProblem(problem)}\n`)
+    if (lines.length > 0) await print(lines.join(''))
     wrong += problems.length > 0 ? 1 : 0
   }
   const total = positionals.length

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { openSecrets } from '../../config/secret-files.ts'
 import { startAgent } from '../agent.ts'
 import type { RunningAgent } from '../agent.ts'
 import { notifySystemd } from '../host/notify.ts'
@@ -12,8 +13,10 @@ export const runCommand: Command = async (args, terminal) => {
   const given = readArguments(args, CONFIG_OPTION)
   const [file] = given.positionals
   if (file !== undefined) throw new UsageError(`run takes no file, got "${file}": use --config FILE`)
-  const { config } = await readConfig(given, terminal)
+  const loaded = await readConfig(given, terminal)
+  const { config } = loaded
   const log = createLog(config.log)
+  for (const { message } of await openSecrets(loaded, configFile(given))) log.warn(message)
   return live((stop) => startAgent(config, log, stop, configFile(given)), log)
 }
 

@@ -98,7 +98,7 @@ function values(sourced: ResolvedOtlp['headers']): Record<string, string> {
   return Object.fromEntries(Object.entries(sourced).map(([name, { value }]) => [name, value]))
 }
 
-/** The endpoint without query, which may hold a key, and which variables had a say. */
+/** The endpoint without what may be a secret (user, password, query), and which variables had a say. */
 function sourcesOf(resolved: ResolvedOtlp): {
   readonly endpoint: string
   readonly from: string
@@ -107,5 +107,7 @@ function sourcesOf(resolved: ResolvedOtlp): {
   const { endpoint, headers, resourceAttributes, warnings: _, ...single } = resolved
   const all = [endpoint, ...Object.values(single), ...Object.values(headers), ...Object.values(resourceAttributes)]
   const variables = new Set(all.flatMap((each) => (each?.origin.startsWith('OTEL_') === true ? [each.origin] : [])))
-  return { endpoint: endpoint.value.replace(/[?#].*$/s, ''), from: endpoint.origin, variables: [...variables] }
+  // It is a URL: whoever gave it was asked for one.
+  const { origin, pathname } = new URL(endpoint.value)
+  return { endpoint: origin + pathname, from: endpoint.origin, variables: [...variables] }
 }

@@ -20,7 +20,9 @@ export const npm = z
     options: z
       .record(z.string(), z.unknown())
       .default({})
-      .describe('Goes to the package as it is; which keys there are is up to the package. References are replaced.'),
+      .describe(
+        'Goes to the package as it is; which keys there are is up to the package. References are replaced; what looks like a secret by its key, such as token, is never printed.',
+      ),
     ...chain,
   })
   .describe('Exporter from a package of npm.')

@@ -16,7 +16,8 @@ const url = z.string().check((context) => {
     void context.issues.push({ code: 'custom', input: context.value, message, params: { secret } })
   const parsed = URL.canParse(context.value) ? new URL(context.value) : undefined
   if (parsed === undefined || !/^https?:\/\//i.test(context.value)) {
-    refuse('expected an http or https URL such as http://localhost:4318', false)
+    // What is none may still have a password or a token in it.
+    refuse('expected an http or https URL such as http://localhost:4318', /[@?]/.test(context.value))
   } else if (parsed.username !== '' || parsed.password !== '') {
     // They would be in logs and prints.
     refuse('expected a URL without user and password; put them into headers, as authorization', true)

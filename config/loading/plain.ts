@@ -1,10 +1,11 @@
 import type { z } from 'zod'
 import type { Position } from '../policy.ts'
+import { absolute } from '../places.ts'
 import { show } from '../problems.ts'
 import type { Problems } from '../problems.ts'
+import type { SecretFile } from '../secret-files.ts'
 import { pathText } from './explain.ts'
 import { keysNotBuilt, valueNotBuilt } from './not-built.ts'
-import { absolute } from '../places.ts'
 import { childSchema, placeHoldsAt, retyped } from './schema-walk.ts'
 import { substitute } from './substitute.ts'
 import type { Environment, ReadText } from './substitute.ts'
@@ -31,6 +32,7 @@ const DROPPED = Symbol('dropped')
 export class PlainValue {
   readonly value: unknown
   readonly origins: Map<string, Origin> = new Map<string, Origin>()
+  readonly secretFiles: Map<string, SecretFile> = new Map<string, SecretFile>()
   readonly #root: Schema
   readonly #env: Environment
   readonly #read: ReadText
@@ -123,18 +125,21 @@ export class PlainValue {
     let value = node.value
     let origin: Origin = { from: 'file', at: node.at, variables: [] }
     if (typeof value === 'string' && value.includes('$')) {
-      const found = substitute(value, this.#env, (file) => this.#read(absolute(file, this.#problems.file)))
+      const found = substitute(value, this.#env, this.#read, this.#problems.file)
       if ('problem' in found) {
         this.#problems.add(node.at, `${where}: ${found.problem}`)
         return this.#drop(path)
       }
-      const { secret, variables, text } = found
-      if (secret) origin = { ...origin, from: 'secret' }
+      const { files, variables, text } = found
+      for (const file of files) this.#noteSecret(file, where, node.at)
+      if (files.length > 0) origin = { ...origin, from: 'secret' }
       else if (variables.length > 0) origin = { ...origin, from: 'env', variables }
       value = origin.from === 'file' ? text : retyped(schema, text)
     }
-    if (typeof value === 'string' && value !== '' && placeHoldsAt(schema) !== undefined) {
+    const holds = placeHoldsAt(schema)
+    if (typeof value === 'string' && value !== '' && holds !== undefined) {
       value = absolute(value, this.#problems.file)
+      if (holds === 'secret') this.#noteSecret(value, where, node.at)
     }
     if (typeof value === 'string' && valueNotBuilt(path, value)) {
       this.#problems.add(node.at, `${where}: known value ${notBuilt(value)}`)
@@ -142,6 +147,10 @@ export class PlainValue {
     }
     this.origins.set(where, origin)
     return value
+  }
+
+  #noteSecret(file: string, key: string, at: Position): void {
+    if (!this.secretFiles.has(file)) this.secretFiles.set(file, { key, at })
   }
 
   #drop(path: Path): typeof DROPPED {

@@ -1,10 +1,45 @@
-/** Keys whose values are never shown, whatever way they came into the config. */
-const KEYS: ReadonlyArray<readonly string[]> = [
-  ['exporters', '*', 'headers', '*'],
+/** What of a config is never shown, whatever way it came into it. */
+
+type Path = ReadonlyArray<PropertyKey>
+
+export const REDACTED = '[redacted]'
+
+const KEYS: readonly Path[] = [
+  ['exporters', '*', 'headers'],
   ['exporters', '*', 'sasl', 'password'],
 ]
+/** Below these the keys are somebody else's: what they hold is guessed from their names. */
+const OTHERS: readonly Path[] = [
+  ['exporters', '*', 'options'],
+  ['exporters', '*', 'resource_attributes'],
+]
+const MAPPINGS: readonly Path[] = [...OTHERS, ['exporters', '*', 'sasl']]
+const SECRET =
+  /token|passw|passphrase|secret|auth|credential|cookie|headers|signature|(?:api|access|account|license|private|shared|signing)[-_. ]?key/i
+
+const URLS: readonly Path[] = [['exporters', '*', 'endpoint'], ['exporters', '*', 'logs_endpoint'], ...OTHERS]
+
+const USER = /(:\/\/)[^\s/?#]*@/g
+/** From the question mark on, each value, and what is none because it has no name. */
+const QUERY = /\?\S*/g
+const VALUE = /([?&])([^=&]*=)?[^&]*/g
 
 /** True when the value at `path` may be a secret. */
-export function mayBeSecret(path: ReadonlyArray<PropertyKey>): boolean {
-  return KEYS.some((key) => key.length === path.length && key.every((part, i) => part === '*' || part === path[i]))
+export function mayBeSecret(path: Path): boolean {
+  if (isBelow(path, KEYS)) return true
+  return isBelow(path, OTHERS) && path.slice(3).some((key) => SECRET.test(String(key)))
+}
+
+/** The text at `path` as it may be shown: nothing of a secret, no user, password and values of the query of a URL. */
+export function shownText(path: Path, text: string): string {
+  const inPlaceOfMapping = path.length === 3 && isBelow(path, MAPPINGS)
+  if (inPlaceOfMapping || mayBeSecret(path)) return REDACTED
+  if (!isBelow(path, URLS) || !text.includes('://')) return text
+  return text
+    .replace(USER, `$1${REDACTED}@`)
+    .replace(QUERY, (query) => query.replace(VALUE, (_, mark: string, name = '') => `${mark}${name}${REDACTED}`))
+}
+
+function isBelow(path: Path, keys: readonly Path[]): boolean {
+  return keys.some((key) => key.every((part, i) => part === '*' || part === path[i]))
 }

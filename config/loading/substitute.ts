@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { didYouMean } from '../near.ts'
+import { absolute } from '../places.ts'
 import { show } from '../problems.ts'
 import { whyUnreadable } from './unreadable.ts'
 
@@ -16,8 +17,8 @@ export interface Substituted {
   readonly text: string
   /** Names of variables used. */
   readonly variables: readonly string[]
-  /** True when some of the text came from a file: a secret, never printed. */
-  readonly secret: boolean
+  /** Files that some of the text came from, absolute: then it is a secret, never printed. */
+  readonly files: readonly string[]
 }
 
 /** A secret is a line; more than this is the wrong file. */
@@ -38,28 +39,40 @@ export const readSecret: ReadText = (path) => {
   }
 }
 
-/** The text with every reference replaced, or the sentence that says which one could not be. */
-export function substitute(text: string, env: Environment, read: ReadText): Substituted | { readonly problem: string } {
+/**
+ * The text with every reference replaced, or the sentence that says which one could not be. `configFile`: where it stands.
+ */
+export function substitute(
+  text: string,
+  env: Environment,
+  read: ReadText,
+  configFile: string,
+): Substituted | { readonly problem: string } {
   const variables: string[] = []
-  let secret = false
+  const files: string[] = []
+  const resolve = (body: string): string | { problem: string } => {
+    if (!body.startsWith('file:')) {
+      variables.push(body.slice(4).split(':', 1)[0] ?? '')
+      return valueOf(body, env)
+    }
+    if (body === 'file:') return { problem: 'expected a path in ${file:/path}, got nothing' }
+    const file = absolute(body.slice(5), configFile)
+    files.push(file)
+    return contentOf(file, read)
+  }
   let problem: string | undefined
   const replaced = text.replace(/\$\$|\$\{([^}]*)(\}?)/g, (whole: string, body: string | undefined, close: string) => {
     if (whole === '$$') return '$'
     if (problem !== undefined || body === undefined) return ''
-    const found = close === '' ? { problem: `${show(whole)} has no closing brace` } : resolve(body, env, read)
-    if (typeof found !== 'string') {
-      problem = found.problem
-      return ''
-    }
-    if (body.startsWith('file:')) secret = true
-    else variables.push(body.slice(4).split(':', 1)[0] ?? '')
-    return found
+    const found = close === '' ? { problem: `${show(whole)} has no closing brace` } : resolve(body)
+    if (typeof found === 'string') return found
+    problem = found.problem
+    return ''
   })
-  return problem === undefined ? { text: replaced, variables, secret } : { problem }
+  return problem === undefined ? { text: replaced, variables, files } : { problem }
 }
 
-function resolve(body: string, env: Environment, read: ReadText): string | { problem: string } {
-  if (body.startsWith('file:')) return resolveFile(body.slice(5), read)
+function valueOf(body: string, env: Environment): string | { problem: string } {
   const found = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?$/s.exec(body)
   const name = found?.[1]
   if (found === null || name === undefined) {
@@ -80,8 +93,7 @@ function resolve(body: string, env: Environment, read: ReadText): string | { pro
   }
 }
 
-function resolveFile(path: string, read: ReadText): string | { problem: string } {
-  if (path === '') return { problem: 'expected a path in ${file:/path}, got nothing' }
+function contentOf(path: string, read: ReadText): string | { problem: string } {
   try {
     return read(path).replace(/\r?\n$/, '')
   } catch (error) {

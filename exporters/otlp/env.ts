@@ -134,7 +134,8 @@ function endpointOf(
   if (config.endpoint !== undefined) return { value: appended(config.endpoint), origin: 'config' }
   const url = (text: string, name: string): string | undefined => {
     if (URL.canParse(text) && /^https?:/i.test(text)) return text
-    warnings.push(ignored(name, text, 'an http or https URL'))
+    // Not the text itself: it may hold a password or a token.
+    warnings.push(`${name} is left out: expected an http or https URL`)
     return undefined
   }
   const own = variable(`${PREFIX}LOGS_ENDPOINT`, url)

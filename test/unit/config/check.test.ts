@@ -28,7 +28,7 @@ async function put(name: string, content: string | Uint8Array): Promise<string> 
 }
 
 async function messages(path: string): Promise<string[]> {
-  const problems = await checkFile(path, {})
+  const { problems } = await checkFile(path, {})
   return problems.map(({ file, line, col, message }) => {
     assert.equal(file, path)
     return `${line}:${col}: ${message}`

@@ -102,7 +102,7 @@ describe('a package that a config names', () => {
     try {
       const file = join(folder, 'c.yaml')
       writeFileSync(file, 'exporters:\n  a: { type: stdout }\n  b:\n    type: npm:@me/pkg\n')
-      const [problem, ...more] = await checkFile(file, {})
+      const [problem, ...more] = (await checkFile(file, {})).problems
       assert.deepEqual(more, [])
       assert.deepEqual([problem?.line, problem?.col], [4, 11])
       const where =
@@ -114,7 +114,7 @@ describe('a package that a config names', () => {
       const home = join(folder, 'node_modules/@me/pkg')
       mkdirSync(home, { recursive: true })
       writeFileSync(join(home, 'package.json'), '{"name":"@me/pkg"}')
-      assert.deepEqual(await checkFile(file, {}), [])
+      assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [] })
       assert.ok('config' in (await parseConfigFile(file, {})))
     } finally {
       rmSync(folder, { recursive: true })

@@ -59,7 +59,7 @@ describe('places in a config', () => {
     try {
       const loaded = await parseConfigFile(join(ROOT, 'config/ktrail.yaml'), {})
       assert.deepEqual('config' in loaded && loaded.config.policies, [join(ROOT, 'config/policies')])
-      assert.deepEqual(await checkFile(join(ROOT, 'config/ktrail.yaml'), {}), [])
+      assert.deepEqual((await checkFile(join(ROOT, 'config/ktrail.yaml'), {})).problems, [])
     } finally {
       process.chdir(before)
     }
@@ -73,7 +73,7 @@ describe('checkFile on a config', () => {
       file,
       `policies: ${policies.replace(/[\w./]+/g, (path) => folder.at(path))}\nexporters: { s: { type: stdout } }\n`,
     )
-    return (await checkFile(file, {})).map(({ line, col, message }) => `${line}:${col}: ${message}`)
+    return (await checkFile(file, {})).problems.map(({ line, col, message }) => `${line}:${col}: ${message}`)
   }
 
   it('finds nothing wrong with policies that are there, a file or a folder', async () => {

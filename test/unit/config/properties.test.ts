@@ -159,6 +159,6 @@ describe('both parsers', () => {
   })
 
   it('refuse a file that is for somebody else', async () => {
-    assert.equal((await checkFile(join(ROOT, 'package.json'), {})).length > 0, true)
+    assert.equal((await checkFile(join(ROOT, 'package.json'), {})).problems.length > 0, true)
   })
 })

@@ -121,7 +121,7 @@ test('otlp env: what is left out is said, and a header that cannot be read is no
   const pair = `${P}HEADERS: a pair is left out: expected key=value, percent-encoded`
   assert.deepEqual(warnings.toSorted(), [
     `${P}COMPRESSION is left out: expected one of none, gzip, got "br"`,
-    `${P}ENDPOINT is left out: expected an http or https URL, got "x"`,
+    `${P}ENDPOINT is left out: expected an http or https URL`,
     pair,
     pair,
     pair,

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { configOrThrow, parseConfigFile } from '../../config/check.ts'
 import type { LoadedConfig } from '../../config/load.ts'
+import { didYouMean } from '../../config/near.ts'
 
 /** Does one command of the command line; resolves to the exit code. Rejects with UsageError for arguments that are wrong. */
 export type Command = (args: readonly string[], terminal: Terminal) => Promise<number>
@@ -18,7 +19,15 @@ export interface Terminal {
 }
 
 /** Arguments that make no sense; the message is a sentence. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  /** What to type to learn more. */
+  see: string | undefined
+
+  constructor(message: string, see?: string) {
+    super(message)
+    this.see = see
+  }
+}
 
 /** What a command that is called wrongly exits with. */
 export const EXIT_USAGE = 2
@@ -55,11 +64,29 @@ export interface Arguments {
 
 /** Reads arguments. Throws UsageError for an option that the command does not have, or one without its value. */
 export function readArguments(args: readonly string[], options: OptionTypes): Arguments {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true })
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
+  // Not strict: the library's own messages are for programmers.
+  const { tokens, values, positionals } = parseArgs({
+    args: [...args],
+    options,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  })
+  const names = Object.keys(options).map((name) => `--${name}`)
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue
+    const { name, rawName, value, inlineValue = false } = token
+    const type = Object.hasOwn(options, name) ? options[name]?.type : undefined
+    if (type === undefined) {
+      const takes = names.length === 0 ? 'it takes none' : `expected ${names.join(', ')}`
+      throw new UsageError(`no such option: ${rawName}${didYouMean(rawName, names) || `; ${takes}`}`)
+    }
+    if (type === 'boolean' && value !== undefined) throw new UsageError(`${rawName}: takes no value, got "${value}"`)
+    // An option in place of the value: that was left out.
+    if (type === 'string' && (value === undefined || (!inlineValue && value.startsWith('-'))))
+      throw new UsageError(`${rawName}: expected a value behind it`)
   }
+  return { values, positionals }
 }
 
 /** The option of every command that reads the config. */

@@ -4,10 +4,10 @@ import { CONFIG_OPTION, readArguments, readConfig, UsageError } from './command.
 import type { Command } from './command.ts'
 
 /** `ktrail config print`. */
-export const configCommand: Command = async (args, terminal) => {
+export const configPrintCommand: Command = async (args, terminal) => {
   const given = readArguments(args, { ...CONFIG_OPTION, effective: { type: 'boolean' } })
-  if (given.positionals.length !== 1 || given.positionals[0] !== 'print')
-    throw new UsageError('expected: ktrail config print [--effective] [--config FILE]')
+  const [extra] = given.positionals
+  if (extra !== undefined) throw new UsageError(`config print takes no file, got "${extra}": use --config FILE`)
   const loaded = await readConfig(given, terminal)
   if (given.values['effective'] === true) {
     const { config, sources } = inForce(loaded.config, terminal.env)

@@ -1,6 +1,5 @@
-import { didYouMean } from '../../config/near.ts'
-import { EXIT_USAGE, UsageError } from './command.ts'
 import type { Command } from './command.ts'
+import { group } from './group.ts'
 
 const HELP = `ktrail spool: events that wait on disk until their sink takes them
 
@@ -69,28 +68,14 @@ Exit codes: 0 done, 1 some events cannot be read or were refused, 2 wrong
 usage, 78 wrong config.
 `
 
-const COMMANDS: Readonly<Record<string, { readonly help: string; readonly load: () => Promise<Command> }>> = {
-  ls: { help: LS, load: async () => (await import('./spool/ls.ts')).lsCommand },
-  verify: { help: VERIFY, load: async () => (await import('./spool/verify.ts')).verifyCommand },
-  repair: { help: REPAIR, load: async () => (await import('./spool/repair.ts')).repairCommand },
-  replay: { help: REPLAY, load: async () => (await import('./spool/replay.ts')).replayCommand },
-}
-
-const isHelp = (word: string): boolean => word === '--help' || word === '-h'
-
 /** `ktrail spool`. */
-export const spoolCommand: Command = async ([word, ...args], terminal) => {
-  if (word === undefined) {
-    terminal.say(HELP.trimEnd())
-    return EXIT_USAGE
-  }
-  const help = async (text: string): Promise<number> => {
-    await terminal.print(text)
-    return 0
-  }
-  if (isHelp(word)) return help(HELP)
-  const command = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined
-  if (command === undefined)
-    throw new UsageError(`no such command: "spool ${word}"${didYouMean(word, Object.keys(COMMANDS))}`)
-  return args.some(isHelp) ? help(command.help) : (await command.load())(args, terminal)
-}
+export const spoolCommand: Command = group({
+  name: 'ktrail spool',
+  help: HELP,
+  commands: {
+    ls: { help: LS, load: async () => (await import('./spool/ls.ts')).lsCommand },
+    verify: { help: VERIFY, load: async () => (await import('./spool/verify.ts')).verifyCommand },
+    repair: { help: REPAIR, load: async () => (await import('./spool/repair.ts')).repairCommand },
+    replay: { help: REPLAY, load: async () => (await import('./spool/replay.ts')).replayCommand },
+  },
+})

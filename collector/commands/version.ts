@@ -1,9 +1,12 @@
 import { release } from 'node:os'
 import { version } from '../version.ts'
+import { readArguments, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
 /** `ktrail version`. */
-export const versionCommand: Command = async (_args, { print }) => {
+export const versionCommand: Command = async (args, { print }) => {
+  const [extra] = readArguments(args, {}).positionals
+  if (extra !== undefined) throw new UsageError(`version takes nothing else, got "${extra}"`)
   await print(`ktrail ${version()}, node ${process.version}, kernel ${release()}\n`)
   return 0
 }

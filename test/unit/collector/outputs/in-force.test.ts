@@ -1,7 +1,7 @@
 /** `config print --effective` says what OTEL_* variables add, and that it was they. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { configCommand } from '../../../../collector/commands/config.ts'
+import { configPrintCommand } from '../../../../collector/commands/config.ts'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,7 +20,7 @@ async function shown(
       text += all.toString()
       return Promise.resolve(true)
     }
-    const code = await configCommand(['print', ...flags, '--config', file], {
+    const code = await configPrintCommand([...flags, '--config', file], {
       env,
       print,
       say: (line) => assert.fail(line),

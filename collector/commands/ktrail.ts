@@ -1,0 +1,99 @@
+/** What can be typed behind `ktrail`. */
+import type { Command } from './command.ts'
+import { group } from './group.ts'
+
+const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what matched
+
+  ktrail run [--config FILE]            the agent, in the foreground, as root
+  ktrail check FILE...                  mistakes in configs and policies, as
+                                        file:line:col: message; needs no root
+  ktrail config print [--effective]     the config, with --effective also every
+                      [--config FILE]   default and where each value comes from
+  ktrail spool ls|verify|repair|replay  events that wait on disk for a sink
+  ktrail version                        versions of ktrail, Node and the kernel
+  ktrail help [COMMAND]                 this, or more about one of them
+
+FILE is ktrail's own config/ktrail.yaml where none is given. While it runs, the
+agent answers GET /livez, /readyz and /metrics on server.http, which is
+127.0.0.1:2112. SIGHUP reopens log files and looks at the policies; SIGTERM and
+SIGINT drain and stop.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 a file of yours is wrong.
+`
+
+const RUN = `ktrail run [--config FILE]
+
+Runs the agent in the foreground until SIGTERM or SIGINT: loads the policies of
+the config, attaches them, and sends what matches to its exporters. Ready when
+GET /readyz on server.http answers 200. Needs root and the host's pid
+namespace; one agent runs on a host. Its own log goes to standard error.
+
+  --config FILE   instead of ktrail's own config/ktrail.yaml
+
+SIGHUP reopens log files, reads certificates and passwords again and looks at
+the policies; a second SIGTERM or SIGINT ends it without a drain.
+
+Exit codes: 0 stopped with nothing lost, 1 failed, or stopped with events that
+no exporter took in time, 2 wrong usage, 78 a config or policy is wrong.
+`
+
+const CHECK = `ktrail check FILE...
+
+Prints every mistake in configs and policies as file:line:col: message, without
+root and without a kernel; a policy is told by its keys (kind, spec). Of a
+config also packages and policies that are not there; the policies it names are
+not read: check them as well. What is marked as a warning is no mistake.
+
+Exit codes: 0 no mistakes, 2 wrong usage, 78 mistakes.
+`
+
+const CONFIG = `ktrail config: what a config says
+
+  ktrail config print [--effective] [--config FILE]
+
+ktrail config print --help says more.
+`
+
+const CONFIG_PRINT = `ktrail config print [--effective] [--config FILE]
+
+Prints a config as YAML: what its file says, with references (\${env:NAME})
+replaced. Secrets are shown as [redacted].
+
+  --effective     every value that is in force, also the defaults and what
+                  variables (OTEL_*) add, and behind each where it comes from
+  --config FILE   instead of ktrail's own config/ktrail.yaml
+
+Exit codes: 0 printed, 2 wrong usage, 78 the config is wrong.
+`
+
+const VERSION = `ktrail version
+
+Prints the versions of ktrail, of the Node that runs it and of the kernel.
+`
+
+const config = group({
+  name: 'ktrail config',
+  help: CONFIG,
+  commands: { print: { help: CONFIG_PRINT, load: async () => (await import('./config.ts')).configPrintCommand } },
+})
+
+const root = group({
+  name: 'ktrail',
+  help: HELP,
+  // Loaded when wanted: only the agent needs the addon and the exporters.
+  commands: {
+    run: { help: RUN, load: async () => (await import('./run.ts')).runCommand },
+    check: { help: CHECK, load: async () => (await import('./check.ts')).checkCommand },
+    config: { load: () => Promise.resolve(config) },
+    spool: { load: async () => (await import('./spool.ts')).spoolCommand },
+    version: { help: VERSION, load: async () => (await import('./version.ts')).versionCommand },
+  },
+  // In the design.
+  later: ['events', 'policy', 'status', 'top'],
+})
+
+/** `ktrail`. */
+export const ktrail: Command = (args, terminal) => {
+  const isVersion = args[0] === '--version' || args[0] === '-v'
+  return root(isVersion ? ['version', ...args.slice(1)] : args, terminal)
+}

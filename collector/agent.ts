@@ -4,10 +4,9 @@
  *
  *   ring ─▶ source ─▶ decode ─▶ normalize ─▶ fan-out ─▶ senders
  */
-import { hostname } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
-import { ringWatermarkBytes } from '../config/schema.ts'
+import { ringWatermarkBytes } from '../config/in-force.ts'
 import { EncoderPool } from '../exporters/index.ts'
 import { createEpoch } from './epoch.ts'
 import {
@@ -37,6 +36,7 @@ import { LossRecords } from './observe/loss-records.ts'
 import { Losses } from './observe/losses.ts'
 import { LoopLag } from './observe/metrics/loop-lag.ts'
 import { Reloads } from './observe/metrics/reloads.ts'
+import { nodeNameOf } from './node-name.ts'
 import { createPages } from './observe/pages.ts'
 import { Normalizer } from './normalize.ts'
 import { startFanOut } from './outputs/outputs.ts'
@@ -78,7 +78,7 @@ export async function startAgent(
   await using undo = new AsyncDisposableStack()
   checkHost(hasBtf)
   undo.use(await takeLock())
-  const nodeName = config.node_name || process.env['HUBBLE_NODE_NAME'] || process.env['NODE_NAME'] || hostname()
+  const nodeName = nodeNameOf(config, process.env).value
   const epoch = createEpoch()
   let losses: Losses | undefined
   const lossRecords: LossRecords = new LossRecords(

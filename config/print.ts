@@ -57,7 +57,7 @@ function annotate(node: unknown, path: Path, scalar: (node: Scalar, path: Path) 
 function mark(node: Scalar, path: Path, { origins }: LoadedConfig, others?: ReadonlyMap<string, string>): void {
   const key = pathText(path)
   const origin = origins.get(key)
-  if (others !== undefined) node.comment = ` ${origin === undefined ? (others.get(key) ?? 'default') : from(origin)}`
+  if (others !== undefined) node.comment = ` ${others.get(key) ?? (origin === undefined ? 'default' : from(origin))}`
   const secret = origin?.from === 'secret' || mayBeSecret(path) || String(path.at(-1)).endsWith('_file')
   if (typeof node.value !== 'string' && !secret) return
   // Doubled, so that reading it back does not take it for a reference.

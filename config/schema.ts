@@ -169,8 +169,3 @@ export type FilterConfig = NonNullable<ExporterConfig['filter']>
 export type TetragonFilterConfig = NonNullable<FilterConfig['allow']>[number]
 export type FieldFilterConfig = NonNullable<ExporterConfig['fields']>[number]
 export type RedactConfig = NonNullable<ExporterConfig['redact']>[number]
-
-/** Bytes that must wait in the ring before the kernel wakes the agent. */
-export function ringWatermarkBytes(config: Config): number {
-  return config.ring.watermark ?? config.ring.size / 8
-}

@@ -14,7 +14,7 @@ const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what m
   ktrail help [COMMAND]                 this, or more about one of them
 
 FILE is ktrail's own config/ktrail.yaml where none is given. While it runs, the
-agent answers GET /livez, /readyz and /metrics on server.http, which is
+agent answers GET /livez, /readyz, /metrics, /status on server.http, which is
 127.0.0.1:2112. SIGHUP reopens log files and looks at the policies; SIGTERM and
 SIGINT drain and stop.
 

@@ -1,16 +1,24 @@
 /** The sending chain of an exporter, as configured. */
+import { whenFull } from '../../config/in-force.ts'
 import type { ExporterConfig } from '../../config/schema.ts'
 import { TokenBucket, nodeCompressors, openSpool, systemClock, systemSpoolFiles } from '../../exporters/index.ts'
-import type { SenderDeps, SenderOptions, WhenFull } from '../../exporters/index.ts'
+import type { SenderDeps, SenderOptions } from '../../exporters/index.ts'
 import { deadLettersOf } from './dead-letter.ts'
 import { rateLimitOf } from './filter.ts'
 import type { OutputContext } from './output.ts'
 import { spoolOptionsOf } from './spool.ts'
 import { spoolTroubleLog, troubleLog } from './trouble-log.ts'
 
-export function senderOptions({ queue, batch, retry, timeout, spool }: ExporterConfig): SenderOptions {
+export function senderOptions(config: ExporterConfig): SenderOptions {
+  const { queue, batch, retry, timeout, spool } = config
+  const choice = whenFull(config)
   return {
-    queue: { maxBytes: queue.max_bytes, maxEvents: queue.max_events, whenFull: whenFullOf(queue.when_full) },
+    // What a spool does not take is the newest.
+    queue: {
+      maxBytes: queue.max_bytes,
+      maxEvents: queue.max_events,
+      whenFull: choice === 'spool' ? 'drop_newest' : choice,
+    },
     batch: { maxEvents: batch.max_events, maxBytes: batch.max_bytes, maxWaitMs: batch.max_wait },
     retry: {
       initialMs: retry.initial,
@@ -50,9 +58,4 @@ export function senderDeps(
     onSpoolTrouble: spoolTroubleLog(name, log),
     ...(onLost === undefined ? {} : { onLost: (lost) => onLost(name, lost) }),
   }
-}
-
-/** With a spool, what it does not take is the newest. */
-function whenFullOf(choice: ExporterConfig['queue']['when_full']): WhenFull {
-  return choice === undefined || choice === 'spool' ? 'drop_newest' : choice
 }

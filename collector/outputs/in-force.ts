@@ -1,25 +1,33 @@
-/** What is in force of a config: for what it leaves out of an OTLP exporter, the OTEL_* variables count (export.md §1.4). */
+/**
+ * What is in force of a config: what follows from other values, the name of the host and, for what an OTLP exporter leaves out, the
+ * OTEL_* variables (export.md §1.4).
+ */
+import { filledIn } from '../../config/in-force.ts'
 import type { Config, OtlpExporterConfig } from '../../config/schema.ts'
 import { resolveOtlpOptions } from '../../exporters/index.ts'
+import { nodeNameOf } from '../node-name.ts'
 import { otlpValuesOf } from './otlp.ts'
 import type { OutputContext } from './output.ts'
 
 type Path = readonly string[]
 
-/** Values that no config file has, and where each comes from: a variable's name, or `default`. */
+/** Values that no config file has, and where each comes from: a variable's name, `default` or `host name`. */
 export type Sources = ReadonlyArray<readonly [path: Path, origin: string]>
 
 /** The config with those values in it. */
 export function inForce(config: Config, env: OutputContext['env']): { config: Config; sources: Sources } {
   const sources: Array<readonly [Path, string]> = []
-  const exporters = Object.entries(config.exporters).map(([name, exporter]) => {
+  const nodeName = nodeNameOf(config, env)
+  if (nodeName.origin !== 'config') sources.push([['node_name'], nodeName.origin])
+  const filled = filledIn(config)
+  const exporters = Object.entries(filled.exporters).map(([name, exporter]) => {
     if (exporter.type !== 'otlp') return [name, exporter] as const
     return [
       name,
       resolved(exporter, env, (path, origin) => sources.push([['exporters', name, ...path], origin])),
     ] as const
   })
-  return { config: { ...config, exporters: Object.fromEntries(exporters) }, sources }
+  return { config: { ...filled, node_name: nodeName.value, exporters: Object.fromEntries(exporters) }, sources }
 }
 
 function resolved(

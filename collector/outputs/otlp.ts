@@ -1,15 +1,9 @@
+import { requestsAtOnce } from '../../config/in-force.ts'
 import type { OtlpExporterConfig } from '../../config/schema.ts'
 import { LOKI_LIMITS, createExporter, resolveOtlpOptions } from '../../exporters/index.ts'
 import type { LokiLimits, OtlpOptions, ResolvedOtlp } from '../../exporters/index.ts'
 import { version } from '../version.ts'
 import type { Output, OutputContext } from './output.ts'
-
-/**
- * Sinks that keep no order take several requests at a time; more than a few are for far ones only and cost memory. Loki refuses
- * what is too far behind the newest.
- */
-const CONCURRENCY = 4
-const LOKI_CONCURRENCY = 1
 
 /**
  * Makes an OTLP exporter from the config and, for what that leaves out, the OTEL_* variables. Logs where it sends to and why,
@@ -79,7 +73,7 @@ function optionsOf(config: OtlpExporterConfig, resolved: ResolvedOtlp, { nodeNam
       attributes: values(resolved.resourceAttributes),
     },
     ...(loki === undefined ? {} : { loki }),
-    concurrency: config.concurrency.max ?? (loki === undefined ? CONCURRENCY : LOKI_CONCURRENCY),
+    concurrency: requestsAtOnce(config),
   }
 }
 

@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { spoolMaxAgeMs } from '../../config/in-force.ts'
 import type { ExporterConfig } from '../../config/schema.ts'
 import type { SpoolOptions } from '../../exporters/index.ts'
 
@@ -8,19 +9,16 @@ export function spoolFolderOf(name: string, { spool }: Pick<ExporterConfig, 'spo
 }
 
 /** The spool of an exporter, as configured; undefined when it has none. `epoch`: in which the agent's numbers count. */
-export function spoolOptionsOf(
-  name: string,
-  config: Pick<ExporterConfig, 'spool'>,
-  epoch: string,
-): SpoolOptions | undefined {
+export function spoolOptionsOf(name: string, config: ExporterConfig, epoch: string): SpoolOptions | undefined {
   const dir = spoolFolderOf(name, config)
   if (config.spool === undefined || dir === undefined) return undefined
-  const { fsync, max_size, max_age, min_free, segment_size } = config.spool
+  const { fsync, max_size, min_free, segment_size } = config.spool
+  const maxAgeMs = spoolMaxAgeMs(config)
   return {
     dir,
     fsync: typeof fsync === 'number' ? { intervalMs: fsync } : fsync,
     maxBytes: max_size,
-    ...(max_age === undefined ? {} : { maxAgeMs: max_age }),
+    ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
     minFreeBytes: min_free,
     segmentBytes: segment_size,
     epoch,

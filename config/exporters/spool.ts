@@ -25,8 +25,8 @@ export const spool = z
     max_age: duration(1000, 3650 * DAY_MS)
       .optional()
       .describe(
-        'Events older than this are dropped and counted as expired; kept for ever when absent. For Loki, which refuses ' +
-          'entries of more than 7 days, take 156h.',
+        'Events older than this are dropped and counted as expired; kept for ever when absent, but for Loki, which refuses old ' +
+          'entries: 13/14 of loki.max_age then, 156h of its 7d.',
       ),
     min_free: size(0)
       .prefault('1GiB')

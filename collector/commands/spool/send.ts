@@ -1,5 +1,4 @@
 /** Events of a spool to another exporter of the config, for `ktrail spool replay --to`. */
-import { hostname } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import type { Config, ExporterConfig } from '../../../config/schema.ts'
 import { EncoderPool, ExportError } from '../../../exporters/index.ts'
@@ -7,6 +6,7 @@ import type { Encoded, Sender } from '../../../exporters/index.ts'
 import { gzip, zstd } from '../../../native/index.ts'
 import { createEpoch } from '../../epoch.ts'
 import { createLog } from '../../log.ts'
+import { nodeNameOf } from '../../node-name.ts'
 import { createFanOut } from '../../outputs/outputs.ts'
 import type { Terminal } from '../command.ts'
 import { plural } from '../words.ts'
@@ -39,7 +39,7 @@ export class Target implements AsyncDisposable {
   ): Promise<Target> {
     const exporter = config.exporters[name]
     if (exporter === undefined) throw new ExportError('UNUSABLE', `no exporter "${name}" in the config`)
-    const nodeName = config.node_name || env['HUBBLE_NODE_NAME'] || env['NODE_NAME'] || hostname()
+    const nodeName = nodeNameOf(config, env).value
     const fanout = await createFanOut(
       { [name]: forReplay(exporter) },
       {

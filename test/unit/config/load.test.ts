@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path'
 import { describe, it } from 'node:test'
 import { loadConfig } from '../../../config/load.ts'
 import { formatProblem } from '../../../config/problems.ts'
-import { ringWatermarkBytes } from '../../../config/schema.ts'
 import type { Config } from '../../../config/schema.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
@@ -144,11 +143,6 @@ describe('loadConfig', () => {
     const text = readFileSync(join(ROOT, 'config/ktrail.yaml'), 'utf8')
     assert.equal(load(text).node_name, '')
     assert.equal(load(text, { NODE_NAME: 'node-7' }).node_name, 'node-7')
-  })
-
-  it('wakes at an eighth of the ring unless told otherwise', () => {
-    assert.equal(ringWatermarkBytes(load(withExporter('type: stdout', 'ring: { size: 64KiB }'))), 8192)
-    assert.equal(ringWatermarkBytes(load(withExporter('type: stdout', 'ring: { watermark: 1MiB }'))), MIB)
   })
 
   it('says where each value came from', () => {

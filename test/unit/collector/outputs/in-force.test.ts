@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { configPrintCommand } from '../../../../collector/commands/config.ts'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 async function shown(
@@ -35,6 +35,28 @@ async function shown(
 
 const PREFIX = 'OTEL_EXPORTER_OTLP_'
 for (const [name, exporter, env, expected, absent] of [
+  [
+    'values that follow from others',
+    'type: otlp, loki: true, spool: { dir: /s }, rate_limit: { events: 7 }',
+    {},
+    [
+      'when_full: spool # default',
+      'when_full: drop_newest # default',
+      'max_age: 156h # default',
+      'max: 1 # default',
+      'burst: 7 # default',
+      'watermark: 2MiB # default',
+      `node_name: ${hostname()} # host name`,
+    ],
+    [],
+  ],
+  [
+    'the name of the host from a variable',
+    'type: stdout',
+    { NODE_NAME: 'n1', HUBBLE_NODE_NAME: 'n2' },
+    ['node_name: n2 # HUBBLE_NODE_NAME'],
+    [],
+  ],
   [
     'defaults',
     'type: otlp',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { spoolFolderOf, spoolOptionsOf } from '../../../../collector/outputs/spool.ts'
 import { loadConfig } from '../../../../config/load.ts'
@@ -42,12 +43,19 @@ test('spool options: every key', () => {
   })
 })
 
+test('spool options: for Loki with an age, because it refuses old entries', () => {
+  const loaded = loadConfig('exporters: { a: { type: otlp, loki: true, spool: { dir: /s } } }', 'c.yaml', {})
+  const config = 'config' in loaded ? loaded.config.exporters['a'] : undefined
+  assert.ok(config !== undefined)
+  assert.equal(spoolOptionsOf('a', config, 'e')?.maxAgeMs, 156 * 3_600_000)
+})
+
 for (const [dir, want] of [
   ['/s/', '/s/a'],
   ['/s//', '/s/a'],
   ['/', '/a'],
-  ['s', 's/a'],
-  ['.', 'a'],
+  ['s', join(process.cwd(), 's/a')],
+  ['.', join(process.cwd(), 'a')],
 ] as const) {
   test(`spool options: the folder in ${dir} is ${want}`, () => {
     assert.equal(spoolFolderOf('a', exporter(`, spool: { dir: ${dir} }`)), want)

@@ -64,6 +64,11 @@ export type Outcome =
       readonly status: 'retryable'
       readonly afterMs?: number
       readonly taken?: number
+      /**
+       * How many of the rest the sink may have all the same, for want of an answer: sent again they may be there twice.
+       * All of them when absent.
+       */
+      readonly unsure?: number
       readonly refusals?: readonly Refusal[]
       readonly error: Error
     }
@@ -141,6 +146,8 @@ export type RequestOutcome = 'ok' | 'partial' | 'retry' | 'timeout' | 'permanent
 /** What a sender tells of itself beside its books; for metrics, read now and then. Plain counters, no timer. */
 export interface SenderStats {
   readonly requests: Readonly<Record<RequestOutcome, number>>
+  /** Events that were sent again although the sink may have had them. */
+  readonly duplicatesPossible: number
   /** Seconds of each call of `send` (REQUEST_SECONDS). */
   readonly requestSeconds: HistogramCounts
   /**

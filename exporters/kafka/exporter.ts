@@ -47,13 +47,15 @@ export class KafkaExporter implements Exporter {
   readonly #layout: Layout
   readonly #memory = new Memory()
   readonly #partitions = new Map<string, { readonly count: number; readonly untilMs: number }>()
-  readonly #counters = { requests: 0, resets: 0, split_batches: 0, duplicates_possible: 0 }
+  readonly #counters = { requests: 0, resets: 0, split_batches: 0 }
   /** What was said of the last event that was refused, by its fate. */
   readonly #said = new Map<Fate, string>()
   #driver: KafkaDriver | undefined
   #connection: KafkaConnection | undefined
   /** The delivery that goes on, perhaps for a send that has been given up. Never rejects. */
   #running: Promise<readonly KafkaFault[]> | undefined
+  /** Events of requests without an answer, since the last outcome. */
+  #unsure = 0
   #needsReset = false
   #turn = 0
 
@@ -103,17 +105,23 @@ export class KafkaExporter implements Exporter {
     const driver = this.#driver
     if (driver === undefined) return retryable('CLOSED', 'the connection to Kafka is not open')
     if (signal.aborted) return retryable('ABORTED', 'stopped before writing to Kafka')
-    if (this.#running !== undefined && (await within(this.#running, signal)) === undefined) {
-      // Twice the patience of the sender: whatever hangs, connections anew make it fail.
-      void driver.reset()
-      return retryable('TIMEOUT', 'an earlier request to Kafka is still not answered; connecting anew')
+    if (this.#running !== undefined) {
+      const earlier = await within(this.#running, signal)
+      if (earlier === undefined) {
+        // Twice the patience of the sender: whatever hangs, connections anew make it fail.
+        void driver.reset()
+        return retryable('TIMEOUT', 'an earlier request to Kafka is still not answered; connecting anew')
+      }
+      this.#running = undefined
+      // Only what is told is counted as sent again.
+      if (earlier.length > 0) return this.#outcome(batch, earlier)
     }
     const running = this.#deliver(driver, batch).catch((error: unknown) => [faultOf(error, 'write to Kafka')])
     this.#running = running
     const faults = await within(running, signal)
     if (faults === undefined) return retryable('ABORTED', 'Kafka has not answered in time; what it takes is remembered')
     this.#running = undefined
-    const outcome = outcomeOf(batch, this.#memory, faults, this.#said)
+    const outcome = this.#outcome(batch, faults)
     if (faults.length === 0) this.#memory.forget(batch)
     return outcome
   }
@@ -126,6 +134,12 @@ export class KafkaExporter implements Exporter {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop()
+  }
+
+  #outcome(batch: Batch, faults: readonly KafkaFault[]): Outcome {
+    const unsure = this.#unsure
+    this.#unsure = 0
+    return outcomeOf(batch, this.#memory, faults, this.#said, unsure)
   }
 
   /** Sends all that is pending in the batch; returns what went wrong, lane by lane. Fates are remembered. */
@@ -183,7 +197,7 @@ export class KafkaExporter implements Exporter {
     } catch (error) {
       const fault = faultOf(error, `write to topic "${lane.topic}"`)
       if (fault.kind !== 'too_large' && fault.kind !== 'permanent') {
-        if (fault.kind === 'retry') this.#counters.duplicates_possible += to - from
+        if (fault.kind === 'retry') this.#unsure += to - from
         return fault
       }
       if (to - from === 1) {
@@ -242,8 +256,9 @@ function sizeOf(record: KafkaRecord | undefined): number {
   return record === undefined ? 0 : record.value.length + (record.key?.length ?? 0) + RECORD_EXTRA
 }
 
+/** Nothing is sent again before what may be on its way has ended: then it is told of. */
 function retryable(code: 'CLOSED' | 'ABORTED' | 'TIMEOUT', message: string): Outcome {
-  return { status: 'retryable', error: new ExportError(code, message) }
+  return { status: 'retryable', unsure: 0, error: new ExportError(code, message) }
 }
 
 /** The value of `work`, or undefined when the signal aborts first. */

@@ -13,19 +13,20 @@ const REFUSED: ReadonlyArray<readonly [Fate, string]> = [
 
 /**
  * Faults that pass by themselves come before those that need a person: they are tried again sooner. `said` is what the
- * broker, or we in its place, said of refused events, by fate.
+ * broker, or we in its place, said of refused events, by fate. `unsure`: events that may be written, for want of an answer.
  */
 export function outcomeOf(
   batch: Batch,
   memory: Memory,
   faults: readonly KafkaFault[],
   said: ReadonlyMap<Fate, string>,
+  unsure: number,
 ): Outcome {
   const fault = faults.find(({ kind }) => kind !== 'config') ?? faults[0]
   if (fault !== undefined) {
     const error = new ExportError('IO', fault.message, fault)
     if (fault.kind === 'config') return { status: 'hold', error }
-    return { status: 'retryable', taken: takenOf(batch, memory), error }
+    return { status: 'retryable', taken: takenOf(batch, memory), unsure, error }
   }
   const refusals = refusalsOf(batch, memory, said)
   const [first] = refusals

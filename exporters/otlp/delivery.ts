@@ -68,7 +68,7 @@ export async function deliver(task: Task): Promise<Outcome> {
       case 'hold':
         return tally.held(verdict.error)
       case 'again':
-        return tally.interrupted(verdict.error, verdict.afterMs)
+        return tally.interrupted(verdict.error, verdict.afterMs, verdict.unsure ? events : 0)
     }
   }
   return tally.done()
@@ -123,14 +123,15 @@ class Tally {
 
   held(error: ExportError): Outcome {
     // With something settled first: the next call, which comes at once, finds nothing settled and holds.
-    return this.#settled === 0 ? { status: 'hold', error } : this.interrupted(error, 0)
+    return this.#settled === 0 ? { status: 'hold', error } : this.interrupted(error, 0, 0)
   }
 
-  interrupted(error: ExportError, afterMs: number | undefined): Outcome {
+  interrupted(error: ExportError, afterMs: number | undefined, unsure: number): Outcome {
     return {
       status: 'retryable',
       ...(afterMs === undefined ? {} : { afterMs }),
       ...(this.#settled === 0 ? {} : { taken: this.#settled }),
+      unsure,
       ...(this.#refusals.events === 0 ? {} : { refusals: this.#refusals.list() }),
       error,
     }

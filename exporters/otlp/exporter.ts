@@ -16,7 +16,7 @@ import type { LokiLimits } from './limits.ts'
 import { verdictOf } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
 import { Pace } from './pace.ts'
-import { HttpTransport } from './transport.ts'
+import { HttpTransport, wasNeverSent } from './transport.ts'
 import type { TlsFiles } from './transport.ts'
 
 export interface OtlpOptions {
@@ -159,14 +159,14 @@ export class OtlpExporter implements Exporter {
     } catch (cause) {
       const error = cause instanceof ExportError ? cause : new ExportError('IO', textOf(cause), cause)
       if (error.code === 'UNUSABLE' || TLS_FAULT.test(errnoOf(error.cause))) return { is: 'hold', error }
-      return { is: 'again', throttled: false, afterMs: undefined, error }
+      return { is: 'again', unsure: !wasNeverSent(error), throttled: false, afterMs: undefined, error }
     }
   }
 
   /** Credentials may have been replaced since they were read: then the request is worth another try at once. */
   async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>): Promise<Verdict> {
     const changed = await this.#transport.readHeaders()
-    return changed ? { is: 'again', throttled: false, afterMs: 0, error: verdict.error } : verdict
+    return changed ? { is: 'again', unsure: false, throttled: false, afterMs: 0, error: verdict.error } : verdict
   }
 
   /** The request of the events of `range` that are not refused; at least one is not. */

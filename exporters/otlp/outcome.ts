@@ -17,6 +17,8 @@ export type Verdict =
   | { readonly is: 'hold'; readonly error: ExportError }
   | {
       readonly is: 'again'
+      /** The sink may have stored some of it. */
+      readonly unsure: boolean
       readonly throttled: boolean
       readonly afterMs: number | undefined
       readonly error: ExportError
@@ -39,6 +41,8 @@ const ENTRY_FAULTS: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = 
 /** Texts of a 400 that every request would get. */
 const CONFIG_FAULT =
   /content.?type|feature is disallowed|no org id|unsupported (?:protocol|encoding)|missing required labels/i
+/** Loki's 429 that is about one stream: entries of others are stored. */
+const STORED_SOME = /per stream rate limit/i
 const IGNORED = /total ignored: (\d+) out of \d+/g
 
 /** Reads a reply. `endpoint` is for the sentence, `wallMs` for a Retry-After that is a date. */
@@ -51,8 +55,9 @@ export function verdictOf(reply: Reply, endpoint: string, wallMs: number): Verdi
   if (status < 300) return { is: 'refused', reason: 'unexpected_status', error }
   if (status < 400 || MENDABLE.has(status)) return { is: 'hold', error: advised(error, status) }
   if (status === 413) return { is: 'faulty', reason: 'too_large', error }
-  if (status === 429) return { is: 'again', throttled: true, afterMs: retryAfterMs(reply.retryAfter, wallMs), error }
-  if (status >= 500) return { is: 'again', throttled: false, afterMs: retryAfterMs(reply.retryAfter, wallMs), error }
+  const afterMs = retryAfterMs(reply.retryAfter, wallMs)
+  if (status === 429) return { is: 'again', unsure: STORED_SOME.test(text), throttled: true, afterMs, error }
+  if (status >= 500) return { is: 'again', unsure: true, throttled: false, afterMs, error }
   return malformed(text, error)
 }
 

@@ -205,6 +205,14 @@ function checkHeader(name: string, value: string): void {
   }
 }
 
+/** Failures to connect. */
+const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
+
+/** Whether nothing of the body of a `post` that rejected can have reached the sink. */
+export function wasNeverSent(error: ExportError): boolean {
+  return NOT_SENT.has(errnoOf(error.cause))
+}
+
 const STALE = new Set(['ECONNRESET', 'EPIPE'])
 
 async function readAtMost(response: http.IncomingMessage, limit: number): Promise<Uint8Array> {

@@ -69,7 +69,10 @@ export class Delivery {
       const { maxAgeMs } = options.retry
       if (maxAgeMs !== undefined) this.#expire(flight, clock.nowMs() - maxAgeMs)
       if (flight.count === 0 || deadline.aborted) return
-      if (attempt > 1) books.retry()
+      if (attempt > 1) {
+        books.retry()
+        meters.duplicatesPossible += Math.min(flight.unsure, flight.count)
+      }
       const batch = flight.batch()
       const waitMs = this.#apply(flight, batch, await this.#send(flight, batch), attempt)
       if (flight.count === 0 || deadline.aborted) return
@@ -132,9 +135,11 @@ export class Delivery {
       }
       case 'retryable':
         this.#settle(flight, batch, outcome.taken ?? 0, outcome.refusals ?? [])
+        flight.unsure = outcome.unsure ?? flight.count
         this.#trouble(flight, 'retrying', outcome.error)
         return retryDelayMs(attempt, options.retry, random, pauseOf(outcome))
       case 'hold':
+        flight.unsure = 0
         this.#trouble(flight, 'hold', outcome.error)
         return holdDelayMs(++flight.holds, options.retry)
     }

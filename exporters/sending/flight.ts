@@ -21,6 +21,8 @@ export class Flight {
   trouble: 'none' | 'retrying' | 'hold' = 'none'
   /** How often a person was waited for. */
   holds = 0
+  /** How many of its events the sink may have got by the last try. */
+  unsure = 0
   /** It holds room of the queue. */
   readonly fromQueue: boolean
   /** Its events lie in memory alone, not in the spool. */

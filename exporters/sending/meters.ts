@@ -15,6 +15,7 @@ export class Meters {
     permanent: 0,
     config: 0,
   }
+  duplicatesPossible = 0
   readonly requestSeconds = new Histogram(REQUEST_SECONDS)
   readonly latencySeconds = new Histogram(LATENCY_SECONDS)
   /** Calls of `send` under way. */
@@ -52,10 +53,24 @@ export class Meters {
   /** A copy, for `Sender.stats`. */
   read(): Pick<
     SenderStats,
-    'requests' | 'requestSeconds' | 'latencySeconds' | 'inFlight' | 'retryWaitMs' | 'lastSuccessMs'
+    | 'requests'
+    | 'duplicatesPossible'
+    | 'requestSeconds'
+    | 'latencySeconds'
+    | 'inFlight'
+    | 'retryWaitMs'
+    | 'lastSuccessMs'
   > {
-    const { requests, requestSeconds, latencySeconds, inFlight, retryWaitMs, lastSuccessMs } = this
-    return { requests: { ...requests }, requestSeconds, latencySeconds, inFlight, retryWaitMs, lastSuccessMs }
+    const { requests, duplicatesPossible, requestSeconds, latencySeconds, inFlight, retryWaitMs, lastSuccessMs } = this
+    return {
+      requests: { ...requests },
+      duplicatesPossible,
+      requestSeconds,
+      latencySeconds,
+      inFlight,
+      retryWaitMs,
+      lastSuccessMs,
+    }
   }
 }
 

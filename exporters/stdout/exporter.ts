@@ -40,16 +40,15 @@ export class StdoutExporter implements Exporter {
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     if (this.#broken !== undefined) return { status: 'hold', error: this.#broken }
-    if (!this.#started) return { status: 'retryable', error: new ExportError('CLOSED', 'standard output is not open') }
-    if (signal.aborted) return { status: 'retryable', error: new ExportError('ABORTED', 'stopped before writing') }
+    if (!this.#started) return again('CLOSED', 'standard output is not open')
+    if (signal.aborted) return again('ABORTED', 'stopped before writing')
     for (const part of batch.parts) {
       if (!this.#given.has(part)) this.#write(part)
     }
     await aborted(signal, this.#passedOn)
     if (this.#broken !== undefined) return { status: 'hold', error: this.#broken }
     if (!signal.aborted) return { status: 'delivered' }
-    const message = 'the reader of standard output takes no more; the events wait until it does'
-    return { status: 'retryable', error: new ExportError('ABORTED', message) }
+    return again('ABORTED', 'the reader of standard output takes no more; the events wait until it does')
   }
 
   /** The stream is the process's: it is neither closed nor flushed beyond what send has waited for. */
@@ -86,6 +85,11 @@ export class StdoutExporter implements Exporter {
       cause,
     )
   }
+}
+
+/** Nothing is there twice then: what the stream was given it is not given again. */
+function again(code: 'CLOSED' | 'ABORTED', message: string): Outcome {
+  return { status: 'retryable', unsure: 0, error: new ExportError(code, message) }
 }
 
 function ignore(): void {

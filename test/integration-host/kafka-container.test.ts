@@ -57,7 +57,7 @@ test(`kafka container: paused once, killed once, ${EVENTS} of ${EVENTS} arrive b
   const read = await Promise.all(DRIVERS.map((driver) => readTopic(jars.folder, [kafka.address], driver)))
   for (const [i, records] of read.entries()) {
     const again = reconcile(records, { [EPOCH]: EVENTS })
-    const possible = pipeline.senders[i]?.exporter.counters?.['duplicates_possible'] ?? 0
+    const possible = pipeline.senders[i]?.stats().duplicatesPossible ?? 0
     const counts = `${EVENTS} of ${EVENTS} arrived, ${again} again of ${possible} foreseen`
     t.diagnostic(`${chosen.image}, ${DRIVERS[i]}: ${counts}`)
     assert.ok(again <= possible, counts)

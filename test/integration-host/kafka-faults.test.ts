@@ -36,7 +36,7 @@ test(
             assert.ok(retries > 0, 'the broker was not missed: it did not end under load')
             const records = await readTopic(jars, cluster.brokers, topic)
             const duplicates = reconcile(records, { [EPOCH]: LOAD_EVENTS })
-            const possible = sender.exporter.counters?.['duplicates_possible'] ?? 0
+            const possible = sender.stats().duplicatesPossible
             t.diagnostic(`${topic}: ${retries} retries, ${duplicates} duplicates of ${possible} possible`)
             // One request of each partition may have been written without an answer.
             assert.ok(duplicates <= possible, `${duplicates} duplicates, ${possible} foreseen`)

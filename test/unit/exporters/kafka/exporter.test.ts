@@ -100,11 +100,32 @@ test('kafka: after a request that failed, none of its partition overtakes it', a
   let call = 0
   driver.plan = () => (++call === 2 ? fault('retry') : undefined)
   const whole = batch(lines(0, 8))
-  assert.equal((await exporter.send(whole, NEVER)).status, 'retryable')
+  const outcome = await exporter.send(whole, NEVER)
+  assert.deepEqual(outcome.status === 'retryable' && outcome.unsure, 2)
   assert.deepEqual(stored(driver), [0, 1])
   assert.equal((await exporter.send(whole, NEVER)).status, 'delivered')
   assert.deepEqual(stored(driver), numbers(0, 8))
-  assert.equal(exporter.counters['duplicates_possible'], 2)
+})
+
+test('kafka: a request that fails after the sender gave up is told of before its events are sent again', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  const answer = Promise.withResolvers<ReturnType<typeof fault>>()
+  driver.plan = () => answer.promise
+  const controller = new AbortController()
+  const whole = batch(lines(0, 5))
+  const sending = exporter.send(whole, controller.signal)
+  await settle()
+  controller.abort()
+  const aborted = await sending
+  assert.deepEqual(aborted.status === 'retryable' && aborted.unsure, 0)
+  answer.resolve(fault('retry'))
+  driver.plan = () => undefined
+  const told = await exporter.send(whole, NEVER)
+  assert.deepEqual(told.status === 'retryable' && told.unsure, 5)
+  assert.deepEqual(stored(driver), [])
+  assert.deepEqual(await exporter.send(whole, NEVER), { status: 'delivered' })
+  assert.deepEqual(stored(driver), numbers(0, 5))
 })
 
 test('kafka: an answer that comes after the sender gave up is remembered, not doubled', async () => {

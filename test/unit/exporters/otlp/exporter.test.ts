@@ -81,34 +81,39 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   ['407', { status: 407 }, { status: 'hold', says: says('407; check the credentials') }],
   ['408', { status: 408 }, { status: 'hold', says: says('408; check the endpoint') }],
   ['415', { status: 415 }, { status: 'hold', says: says('415; check the endpoint') }],
-  ['429', { status: 429 }, { status: 'retryable', says: says('429') }],
+  ['429', { status: 429 }, { status: 'retryable', unsure: 0, says: says('429') }],
   [
     '429 with seconds',
     { status: 429, headers: { 'retry-after': '7' } },
-    { status: 'retryable', afterMs: 7000, says: says('429') },
+    { status: 'retryable', unsure: 0, afterMs: 7000, says: says('429') },
   ],
   [
     '429 with nonsense',
     { status: 429, headers: { 'retry-after': 'soon' } },
-    { status: 'retryable', says: says('429') },
+    { status: 'retryable', unsure: 0, says: says('429') },
+  ],
+  [
+    "Loki's 429 of one stream",
+    { status: 429, body: rpcStatus('Per stream rate limit exceeded') },
+    { status: 'retryable', unsure: 5, says: says('429: Per stream rate limit exceeded') },
   ],
   [
     '503 with a day',
     { status: 503, headers: { 'retry-after': '86400' } },
-    { status: 'retryable', afterMs: 86_400_000, says: says('503') },
+    { status: 'retryable', unsure: 5, afterMs: 86_400_000, says: says('503') },
   ],
   [
     '503 with a date gone by',
     { status: 503, headers: { 'retry-after': 'Wed, 21 Oct 2015 07:28:00 GMT' } },
-    { status: 'retryable', afterMs: 0, says: says('503') },
+    { status: 'retryable', unsure: 5, afterMs: 0, says: says('503') },
   ],
   [
     '500',
     { status: 500, body: '{"code":13,"message":"oh"}', headers: json },
-    { status: 'retryable', says: says('500: oh') },
+    { status: 'retryable', unsure: 5, says: says('500: oh') },
   ],
-  ['502', { status: 502, body: '<html>\u0000bad' }, { status: 'retryable', says: says('502: <html> bad') }],
-  ['504', { status: 504 }, { status: 'retryable', says: says('504') }],
+  ['502', { status: 502, body: '<html>\u0000bad' }, { status: 'retryable', unsure: 5, says: says('502: <html> bad') }],
+  ['504', { status: 504 }, { status: 'retryable', unsure: 5, says: says('504') }],
   [
     '400 about the content type',
     { status: 400, body: rpcStatus('content type: x is not supported') },
@@ -131,12 +136,12 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   [
     'a connection reset',
     { status: 200, fault: 'reset' },
-    { status: 'retryable', says: 'POST http://SINK/v1/logs: read ECONNRESET' },
+    { status: 'retryable', unsure: 5, says: 'POST http://SINK/v1/logs: read ECONNRESET' },
   ],
   [
     'a reply that breaks off',
     { status: 200, headers: { 'content-length': '10' }, fault: 'cut' },
-    { status: 'retryable', says: 'POST http://SINK/v1/logs: aborted' },
+    { status: 'retryable', unsure: 5, says: 'POST http://SINK/v1/logs: aborted' },
   ],
   ['a reply without end', { status: 200, fault: 'endless' }, { status: 'delivered' }],
 ]
@@ -158,7 +163,7 @@ test('otlp exporter: a sink that does not answer is a timeout, one that is not t
   await exporter.start()
   const outcome = await exporter.send(batchFrom(0, 1), NEVER)
   assert.ok(outcome.status === 'retryable' && outcome.error instanceof ExportError)
-  assert.equal(outcome.error.code, 'TIMEOUT')
+  assert.deepEqual([outcome.error.code, outcome.unsure], ['TIMEOUT', 1])
   await sink[Symbol.asyncDispose]()
   const gone = new OtlpExporter({
     encoding: 'otlp',
@@ -171,6 +176,7 @@ test('otlp exporter: a sink that does not answer is a timeout, one that is not t
   const refused = await gone.send(batchFrom(0, 1), NEVER)
   assert.ok(refused.status === 'retryable')
   assert.match(refused.error.message, /^POST http:\/\/127\.0\.0\.1:1\/v1\/logs: .*ECONNREFUSED/)
+  assert.equal(refused.unsure, 0, 'nothing of it can be there')
   await gone.stop()
 })
 
@@ -258,7 +264,7 @@ test('otlp exporter: a sink that finds fault with everything is held, not fed re
   await exporter.start()
   const outcome = plain(await exporter.send(batchFrom(0, 1000), NEVER))
   const refusals = [{ reason: 'invalid', events: 8, which: numbers(0, 8), message: says('400: no') }]
-  assert.deepEqual(outcome, { status: 'retryable', afterMs: 0, taken: 8, refusals, says: says('400: no') })
+  assert.deepEqual(outcome, { status: 'retryable', afterMs: 0, taken: 8, unsure: 0, refusals, says: says('400: no') })
   assert.ok(sink.requests.length < 30, `${sink.requests.length} requests`)
 })
 
@@ -278,6 +284,7 @@ test('otlp exporter: an interruption tells how many at the head are settled, and
     status: 'retryable',
     afterMs: 2000,
     taken: 4,
+    unsure: 2,
     refusals: [{ reason: 'invalid', events: 1, which: [1], message: says('400') }],
     says: says('503'),
   })

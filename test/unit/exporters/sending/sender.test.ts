@@ -238,6 +238,24 @@ for (const claimed of [-1, 5, 1_000_000]) {
   })
 }
 
+for (const [name, answers, want] of [
+  ['that says nothing of it: all that are sent again', [retryable()], 4],
+  ['each time anew', [retryable(), retryable()], 8],
+  ['not those that it took', [retryable({ taken: 1 })], 3],
+  ['as many as it says', [retryable({ taken: 1, unsure: 2 })], 2],
+  ['none where it surely has none', [retryable({ unsure: 0 }), hold()], 0],
+] as const) {
+  test(`sender: events that may be there twice are counted, after a failure ${name}`, async () => {
+    const { sender, exporter, clock } = await rig((_, call) => answers[call] ?? { status: 'delivered' })
+    sender.offer(lines(0, 4))
+    await settle()
+    assert.equal(sender.stats().duplicatesPossible, 0, 'nothing is sent again yet')
+    await clock.turn(10_000)
+    assert.equal(exporter.calls, answers.length + 1)
+    assert.equal(sender.stats().duplicatesPossible, want)
+  })
+}
+
 test('sender: refused events are counted by reason', async () => {
   const answers: Outcome[] = [
     { status: 'partial', refusals: [{ reason: 'too_large', events: 1, message: '' }] },

@@ -5,7 +5,7 @@
  *   ring ─▶ source ─▶ decode ─▶ normalize ─▶ fan-out ─▶ senders
  */
 import { setTimeout } from 'node:timers/promises'
-import type { Config } from '../config/schema.ts'
+import type { LoadedConfig } from '../config/load.ts'
 import { ringWatermarkBytes } from '../config/in-force.ts'
 import { EncoderPool } from '../exporters/index.ts'
 import { createEpoch } from './epoch.ts'
@@ -70,10 +70,10 @@ export interface RunningAgent {
  * while exporters start, which may be somebody else's code and never come to an end; the rest takes a moment.
  */
 export async function startAgent(
-  config: Config,
+  { config, hash }: Pick<LoadedConfig, 'config' | 'hash'>,
   log: Log,
   stop: AbortSignal,
-  configFile?: string,
+  configFile: string,
 ): Promise<RunningAgent> {
   await using undo = new AsyncDisposableStack()
   checkHost(hasBtf)
@@ -95,7 +95,7 @@ export async function startAgent(
       env: process.env,
       log,
       onLost: (exporter, lost) => lossRecords.note(exporter, lost),
-      ...(configFile === undefined ? {} : { configFile }),
+      configFile,
     },
     stop,
   )
@@ -152,6 +152,7 @@ export async function startAgent(
     reading,
     policies: () => policies.attached(),
     build: { version: version(), node: process.version, kernel: facts.release },
+    configHash: hash,
     events: () => [
       ...Object.entries(counts).map(([type, count]) => ({ type, policy: '', count })),
       ...[...hooks.eventsByPolicy()].map(([policy, count]) => ({ type: 'process_kprobe', policy, count })),

@@ -1,4 +1,5 @@
 /** The agent's config file: text in, a typed Config with defaults out, or every mistake with its place. */
+import { createHash } from 'node:crypto'
 import type { z } from 'zod'
 import { describeValue, explain, pathText } from './loading/explain.ts'
 import { PlainValue } from './loading/plain.ts'
@@ -21,6 +22,8 @@ export interface LoadedConfig {
   readonly written: unknown
   /** Where each value the user wrote came from, by path (`exporters.archive.path`); the others are defaults. */
   readonly origins: ReadonlyMap<string, Origin>
+  /** SHA-256 of the text, in hex. */
+  readonly hash: string
   /** By absolute path; not those that hold no secret, such as certificates. */
   readonly secretFiles: ReadonlyMap<string, SecretFile>
 }
@@ -45,7 +48,8 @@ export function loadConfig(text: string, file: string, env: Environment, read: R
   for (const issue of result.error?.issues ?? []) report(issue, plain, problems)
   if (problems.count > 0 || !result.success) return { problems: problems.list() }
   const { value: written, origins, secretFiles } = plain
-  return { config: result.data, written, origins, secretFiles }
+  const hash = createHash('sha256').update(text).digest('hex')
+  return { config: result.data, written, origins, hash, secretFiles }
 }
 
 function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems): void {

@@ -11,13 +11,13 @@ import type { Command } from './command.ts'
 /** `ktrail run`: the agent, until a signal ends it. */
 export const runCommand: Command = async (args, terminal) => {
   const given = readArguments(args, CONFIG_OPTION)
-  const [file] = given.positionals
-  if (file !== undefined) throw new UsageError(`run takes no file, got "${file}": use --config FILE`)
+  const [extra] = given.positionals
+  if (extra !== undefined) throw new UsageError(`run takes no file, got "${extra}": use --config FILE`)
   const loaded = await readConfig(given, terminal)
-  const { config } = loaded
-  const log = createLog(config.log)
-  for (const { message } of await openSecrets(loaded, configFile(given))) log.warn(message)
-  return live((stop) => startAgent(config, log, stop, configFile(given)), log)
+  const file = configFile(given)
+  const log = createLog(loaded.config.log)
+  for (const { message } of await openSecrets(loaded, file)) log.warn(message)
+  return live((stop) => startAgent(loaded, log, stop, file), log)
 }
 
 /**

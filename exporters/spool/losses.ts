@@ -25,6 +25,8 @@ export class Tally {
   appended = 0
   acked = 0
   corruptBytes = 0
+  /** Where events were lost to damage; what lies together counts once, for nobody can tell how many frames it was. */
+  corruptFrames = 0
   /** Events not held in memory any more when a sync failed: they may or may not have reached the disk. */
   possiblyLost = 0
   syncs = 0

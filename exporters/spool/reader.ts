@@ -164,6 +164,7 @@ export class Reader {
     const from = this.#seq
     const events = this.uncounted(from, to)
     this.skip(to)
+    if (events > 0) this.#tally.corruptFrames++
     this.#tally.lose({ reason: 'corrupt', events, from, to, marks: between })
   }
 

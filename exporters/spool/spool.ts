@@ -73,6 +73,8 @@ export interface SpoolStats {
   readonly acked: number
   readonly lost: Readonly<Record<LossReason, number>>
   readonly corruptBytes: number
+  /** Frames that could not be read back; damage that lies together counts as one. */
+  readonly corruptFrames: number
   /** Cut off the end of the last segment at the start: a write that a crash interrupted. */
   readonly tornBytes: number
   readonly possiblyLost: number
@@ -263,6 +265,7 @@ export class Spool implements AsyncDisposable {
       acked: tally.acked,
       lost: { ...tally.lost },
       corruptBytes: tally.corruptBytes,
+      corruptFrames: tally.corruptFrames,
       tornBytes: this.recovery.tornBytes,
       possiblyLost: tally.possiblyLost,
       syncs: tally.syncs,

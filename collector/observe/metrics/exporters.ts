@@ -139,6 +139,12 @@ function addChain(page: MetricsPage, senders: ExporterSources['senders']): void 
       }
     },
   )
+  page.counter(
+    `${PREFIX}_duplicates_possible_total`,
+    'Events that were sent again although the sink may have had them: no answer came, or one that leaves it open.',
+    EXPORTER,
+    stats(({ duplicatesPossible }) => duplicatesPossible),
+  )
   page.histogram(
     `${PREFIX}_request_duration_seconds`,
     'How long the sink took to answer for a batch, well or not.',

@@ -10,6 +10,8 @@ import { addSpoolMetrics } from './spools.ts'
 /** Where the numbers come from; read when the page is asked for. */
 export interface MetricSources extends ExporterSources {
   readonly build: Readonly<Record<'version' | 'node' | 'kernel', string>>
+  /** SHA-256 of the config file, in hex. */
+  readonly configHash: string
   /** Events made, by record type; kprobes by policy. */
   readonly events: () => ReadonlyArray<{ type: string; policy: string; count: number }>
   readonly records: () => number
@@ -79,9 +81,16 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
 /** The agent as a process. */
 function addAgent(page: MetricsPage, sources: MetricSources): void {
   page.gauge('ktrail_build_info', 'What runs; always 1.', ['version', 'node', 'kernel'], (put) => put(sources.build, 1))
+  page.gauge(
+    'ktrail_config_hash_info',
+    'The config that the agent was started with, as sha256sum of its file; always 1.',
+    ['hash'],
+    (put) => put({ hash: sources.configHash }, 1),
+  )
   page.counter(
     'ktrail_config_reload_total',
-    'Policy files that were added, changed or removed while the agent ran, by whether the change was taken.',
+    'Policy files that were added, changed or removed while the agent ran, by whether the change was taken; the config itself ' +
+      'is read at the start only.',
     ['result'],
     (put) => {
       for (const [result, n] of Object.entries(sources.reloads.counts)) put({ result }, n)

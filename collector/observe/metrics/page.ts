@@ -7,10 +7,19 @@ type Put<T> = (labels: Labels, value: T) => void
 /** Puts every sample of one metric, labels never twice the same. */
 export type Fill<T> = (put: Put<T>) => void
 
+/** A metric without its samples. */
+export interface Family {
+  readonly name: string
+  readonly help: string
+  readonly labelNames: readonly string[]
+}
+
 export class MetricsPage {
+  readonly families: Family[] = []
   readonly #registry = new Registry()
 
   counter(name: string, help: string, labelNames: readonly string[], fill: Fill<number>): void {
+    this.families.push({ name, help, labelNames })
     const counter = new Counter({
       name,
       help,
@@ -24,6 +33,7 @@ export class MetricsPage {
   }
 
   gauge(name: string, help: string, labelNames: readonly string[], fill: Fill<number>): void {
+    this.families.push({ name, help, labelNames })
     const gauge = new Gauge({
       name,
       help,
@@ -37,6 +47,7 @@ export class MetricsPage {
   }
 
   histogram(name: string, help: string, labelNames: readonly string[], fill: Fill<HistogramCounts>): void {
+    this.families.push({ name, help, labelNames })
     this.#registry.registerMetric(new CountsMetric(name, help, labelNames, fill))
   }
 

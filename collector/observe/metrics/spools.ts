@@ -36,6 +36,11 @@ export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['sen
   const counters: ReadonlyArray<readonly [name: string, help: string, value: (spool: Spool) => number]> = [
     ['corrupt_bytes_total', 'Bytes of the spool that could not be read back.', ({ corruptBytes }) => corruptBytes],
     [
+      'corrupt_frames_total',
+      'Frames of the spool that could not be read back; damage that lies together counts as one.',
+      ({ corruptFrames }) => corruptFrames,
+    ],
+    [
       'truncated_bytes_total',
       'Bytes cut off at the start, which a crash had left half written.',
       ({ tornBytes }) => tornBytes,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, it } from 'node:test'
@@ -143,6 +144,13 @@ describe('loadConfig', () => {
     const text = readFileSync(join(ROOT, 'config/ktrail.yaml'), 'utf8')
     assert.equal(load(text).node_name, '')
     assert.equal(load(text, { NODE_NAME: 'node-7' }).node_name, 'node-7')
+  })
+
+  it('gives the hash of the file, as sha256sum does', () => {
+    const path = join(ROOT, 'config/ktrail.yaml')
+    const result = loadConfig(readFileSync(path, 'utf8'), path, {})
+    const sum = execFileSync('sha256sum', [path], { encoding: 'utf8' }).split(' ')[0]
+    assert.equal('hash' in result && result.hash, sum)
   })
 
   it('says where each value came from', () => {

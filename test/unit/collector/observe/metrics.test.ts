@@ -28,6 +28,7 @@ const reloads = new Reloads()
 function sources(change: Partial<MetricSources> = {}): MetricSources {
   return {
     build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
+    configHash: 'c0ffee',
     events: () => [
       { type: 'process_exec', policy: '', count: 3 },
       { type: 'process_kprobe', policy: 'odd "name"\\\n', count: 4 },
@@ -91,6 +92,7 @@ function spooled(spool: Partial<NonNullable<SenderStats['spool']>>): Told {
     acked: 0,
     lost: { spool_full: 0, expired: 0, corrupt: 0 },
     corruptBytes: 6,
+    corruptFrames: 5,
     tornBytes: 7,
     possiblyLost: 8,
     syncs: 1,
@@ -124,7 +126,7 @@ test('metrics: the page is valid with no exporter, and with two of them under wa
 test('metrics: names, help and labels keep the rules', async () => {
   const families = await page({ senders: () => [spooled({})] })
   const allowed = ['exporter', 'reason', 'outcome', 'state', 'what', 'filter', 'type', 'policy', 'hook', 'kind']
-  const labels = new Set([...allowed, 'le', 'result', 'version', 'node', 'kernel'])
+  const labels = new Set([...allowed, 'le', 'result', 'version', 'node', 'kernel', 'hash'])
   for (const { name, help, type, samples } of families) {
     assert.match(name, /^ktrail_[a-z_]+$/)
     assert.equal(name.endsWith('_total'), type === 'counter', `${name} is a ${type}`)
@@ -145,6 +147,7 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['ktrail_returns_waiting', ['=5']],
   ['ktrail_processes', ['=6']],
   ['ktrail_accounting_imbalance_events', ['ring=0']],
+  ['ktrail_config_hash_info', ['c0ffee=1']],
   ['ktrail_config_reload_total', ['ok=0', 'refused=0']],
 ]
 for (const [name, want] of PLAIN) {
@@ -233,6 +236,7 @@ test('metrics: an exporter that is down shows what it holds, for how long, and t
   const senders = (): readonly Told[] => [sender]
   const of = (name: string): Promise<string[]> => shown(`ktrail_exporter_${name}`, { senders })
   assert.deepEqual(await of('queue_events'), ['x=5'])
+  assert.deepEqual(await of('duplicates_possible_total'), ['x=0'])
   assert.deepEqual(await of('queue_bytes'), ['x=50'])
   assert.deepEqual(await of('held_events'), ['x=5'])
   assert.deepEqual(await of('queue_limit_bytes'), ['x=10000'])
@@ -256,6 +260,7 @@ const SPOOL: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['unsafe_events', ['disk=2']],
   ['oldest_segment_timestamp_seconds', ['disk=5']],
   ['corrupt_bytes_total', ['disk=6']],
+  ['corrupt_frames_total', ['disk=5']],
   ['truncated_bytes_total', ['disk=7']],
   ['possibly_lost_events_total', ['disk=8']],
   ['sync_failures_total', ['disk=9']],

@@ -180,6 +180,17 @@ for (const { name, damage, read, corrupt, report } of ROWS) {
   })
 }
 
+test('spool recovery: damage is counted by place, what lies together once', async () => {
+  const bench = await written()
+  const apart = flip(176 + 60)
+  bench.edit(seg(1), (whole) => flip(176 + 2 * 136 + 60)(apart(whole)))
+  bench.edit(seg(3), (whole) => flip(176 + 136 + 60)(flip(176 + 60)(whole)))
+  const spool = await bench.open()
+  assert.deepEqual(await drain(spool), [1, 3, 4, 5, 8, 9, 10, 11])
+  const { lost, corruptFrames } = spool.stats()
+  assert.deepEqual([lost.corrupt, corruptFrames], [4, 3])
+})
+
 test('spool recovery: a frame planted inside an event is not found when the one around it is damaged', async () => {
   const bench = new Bench()
   const spool = await bench.open({ segmentBytes: 4000 })

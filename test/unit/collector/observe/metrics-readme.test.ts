@@ -1,0 +1,71 @@
+/** README names every metric and every word that a label can have. UPDATE_GOLDEN=1 writes its table anew. */
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { SequenceTracker } from '../../../../collector/kernel/sequence.ts'
+import { Losses } from '../../../../collector/observe/losses.ts'
+import { LoopLag } from '../../../../collector/observe/metrics/loop-lag.ts'
+import { createMetrics } from '../../../../collector/observe/metrics/metrics.ts'
+import { Reloads } from '../../../../collector/observe/metrics/reloads.ts'
+import { COUNTERS } from '../../../../collector/wire.ts'
+import { Sender } from '../../../../exporters/index.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
+import { parsePrometheus } from '../../../support/prometheus.ts'
+import { FakeExporter } from '../../exporters/support/lines.ts'
+
+const README = new URL('../../../../README.md', import.meta.url)
+const BEGIN = '<!-- metrics:begin -->'
+const END = '<!-- metrics:end -->'
+
+const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<(typeof COUNTERS)[number], number>
+const losses = new Losses({
+  kernel: { state: () => ({ taken: 0, counters }), missedRuns: () => [{ program: 'hook', missed: 0 }] },
+  policies: () => [],
+  tracker: new SequenceTracker(),
+  log: pino({ level: 'silent' }),
+})
+using lag = new LoopLag()
+const page = createMetrics({
+  build: { version: '', node: '', kernel: '' },
+  configHash: '',
+  events: () => [],
+  records: () => 0,
+  losses: () => losses.list(),
+  fallbacks: () => ({}),
+  imbalance: () => 0,
+  ringWaiting: () => 0,
+  returnsWaiting: () => 0,
+  processes: () => 0,
+  senders: () => [new Sender('a', new FakeExporter(), DEFAULT_SENDER_OPTIONS)],
+  filtered: () => new Map(),
+  reloads: new Reloads(),
+  loopLag: () => lag.seconds,
+})
+
+function table(): string {
+  const rows = page.families.map(({ name, help, labelNames }) => {
+    const labels = labelNames.length === 0 ? '' : `{${labelNames.join(',')}}`
+    return `| \`${name}${labels}\` | ${help} |`
+  })
+  return `\n| metric | what |\n|---|---|\n${rows.join('\n')}\n\n`
+}
+
+test('README: the table of metrics is that of the page (else: UPDATE_GOLDEN=1)', () => {
+  const readme = readFileSync(README, 'utf8')
+  const from = readme.indexOf(BEGIN) + BEGIN.length + 1
+  const to = readme.indexOf(END)
+  assert.ok(from > BEGIN.length && to >= from, `README.md: expected the lines ${BEGIN} and ${END}`)
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(README, readme.slice(0, from) + table() + readme.slice(to))
+  assert.equal(readFileSync(README, 'utf8').slice(from).split(END)[0], table())
+})
+
+test('README: names every state, outcome and reason', async () => {
+  const [, section = ''] = /^## Metrics\n(.*?)^<!-- metrics:begin/ms.exec(readFileSync(README, 'utf8')) ?? []
+  const families = parsePrometheus(await page.text())
+  const words = families.flatMap(({ samples }) =>
+    samples.flatMap(({ labels }) => ['state', 'outcome', 'reason'].flatMap((label) => labels[label] ?? [])),
+  )
+  assert.ok(new Set(words).size > 20, `${words.length} words`)
+  for (const word of words) assert.ok(section.includes(`\`${word}\``), `README.md, Metrics: expected \`${word}\``)
+})

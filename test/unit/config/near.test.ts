@@ -43,7 +43,7 @@ describe('near', () => {
     )
   })
 
-  it('looks through 60,000 kernel functions in less than 50 ms', () => {
+  it('looks through 60,000 kernel functions in a fraction of a second', () => {
     const parts = ['security', 'file', 'inode', 'sock', 'tcp', 'vfs', 'read', 'write', 'alloc', 'free', 'perm', 'open']
     const names = Array.from({ length: 60_000 }, (_, i) => {
       const [a, b, c] = [i % 12, Math.floor(i / 12) % 12, Math.floor(i / 144) % 12].map((at) => parts[at])
@@ -57,7 +57,8 @@ describe('near', () => {
       assert.equal(near('security_file_premision', names), 'security_file_permission')
       best = Math.min(best, performance.now() - start)
     }
-    assert.ok(best < 50, `${best} ms`)
+    // 15 ms on a quiet machine; by the whole table it would be many seconds.
+    assert.ok(best < 300, `${best} ms`)
   })
 })
 

@@ -25,6 +25,7 @@ function sources(senders: readonly Sender[]): PageSources {
     reading: new Reading(),
     policies: () => [{ policy: { name: 'files' }, hooks: [1, 2] }],
     build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
+    configHash: 'c0ffee',
     events: () => [{ type: 'process_exec', policy: '', count: 3 }],
     records: () => 7,
     losses: () => [{ hook: '*', reason: 'join_full', count: 2 }],

@@ -20,7 +20,7 @@ export function filterOf(name: string, { filter }: ExporterConfig, log: Log): Ev
       'this version knows no pods: every process counts as one outside of any, with the namespace ""',
     )
   }
-  return createFilter(filter, (problem) => log.warn({ exporter: name }, problem))
+  return createFilter(filter)
 }
 
 /** The encoders of an exporter: those of all where it neither redacts nor cuts fields. */

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { duration } from '../units.ts'
 import { parseLabelSelector } from './label-selector.ts'
 import { parseFieldPaths } from './record-fields.ts'
-import { parseRegex } from './regex.ts'
+import { parseRedaction, parseRegex } from './regex.ts'
 
 /** Kinds of events by the key of their record. */
 const RECORDS = ['process_exec', 'process_exit', 'process_kprobe', 'events_lost'] as const
@@ -23,7 +23,7 @@ const EVENT_TYPES = [
   'RATE_LIMIT_INFO',
 ] as const
 
-const UNANCHORED = 'Matches anywhere in the text; ^ and $ bind it.'
+const UNANCHORED = 'By RE2; matches anywhere in the text, ^ and $ bind it.'
 const GLOB = '* stands for any run of characters, / included; nothing else is special.'
 
 type Text = z.ZodString
@@ -36,17 +36,8 @@ function checked(problem: (text: string) => string | undefined): Text {
   })
 }
 
-const regex = checked((text) => {
-  const parsed = parseRegex(text)
-  return typeof parsed === 'string' ? `expected a regular expression that compiles (${parsed})` : undefined
-})
-
-/** Without a group nothing would be replaced, and what was to be hidden would be sent. */
-const redaction = checked((text) => {
-  const parsed = parseRegex(text)
-  if (typeof parsed === 'string') return `expected a regular expression that compiles (${parsed})`
-  return parsed.captures ? undefined : 'expected a group around what is to be replaced, as in "password=(\\S+)"'
-})
+const regex = checked((text) => sentenceOf(parseRegex(text)))
+const redaction = checked((text) => sentenceOf(parseRedaction(text)))
 
 const selector = checked((text) =>
   parseLabelSelector(text) === undefined
@@ -54,10 +45,12 @@ const selector = checked((text) =>
     : undefined,
 )
 
-const fieldPaths = checked((text) => {
-  const parsed = parseFieldPaths(text)
+const fieldPaths = checked((text) => sentenceOf(parseFieldPaths(text)))
+
+/** What a parser has to say instead of a result. */
+function sentenceOf(parsed: unknown): string | undefined {
   return typeof parsed === 'string' ? parsed : undefined
-})
+}
 
 /** A list that is left out where it has nothing to say: an empty one could mean all or nothing. */
 function list<T extends z.ZodType>(item: T, description: string): z.ZodOptional<z.ZodArray<T>> {

@@ -1,12 +1,12 @@
 /**
  * What a filter asks of an event, one condition a key. An answer depends on nothing but the event's kind, its process and the
- * parent of that, which is what allows `filter.ts` to keep it. undefined: a regular expression did not finish in time.
+ * parent of that, which is what allows `filter.ts` to keep it.
  */
 import type { Event, Pod, Process } from '../../collector/event.ts'
 import type { FilterConfig, TetragonFilterConfig } from '../../config/schema.ts'
 import { globMatcher } from './globs.ts'
-import { GuardedRegex } from './guarded-regex.ts'
 import { labelMatcher } from './labels.ts'
+import { regexMatcher } from './regexes.ts'
 import { inSample } from './sample.ts'
 
 /** What is the same for all events of a type and policy. */
@@ -16,8 +16,7 @@ export interface Kind {
   readonly policy: string
 }
 
-export type Answer = boolean | undefined
-export type Asks = (kind: Kind, process: Process, parent: Process | undefined) => Answer
+export type Asks = (kind: Kind, process: Process, parent: Process | undefined) => boolean
 
 export interface Condition {
   /** The key in the config; also the label of what it counts. */
@@ -27,11 +26,10 @@ export interface Condition {
   readonly asks: Asks
 }
 
-type Warn = (problem: string) => void
-type PodTest = (pod: Pod) => Answer
+type PodTest = (pod: Pod) => boolean
 
 /** The conditions of a filter, in the order in which they are asked: the first that says no is the one that counts. */
-export function conditionsOf(filter: FilterConfig, warn: Warn): Condition[] {
+export function conditionsOf(filter: FilterConfig): Condition[] {
   const all: Condition[] = []
   const add = (key: keyof FilterConfig, asks: Asks, byKind = false): void => void all.push({ key, byKind, asks })
   const { allow, deny, sample } = filter
@@ -54,22 +52,21 @@ export function conditionsOf(filter: FilterConfig, warn: Warn): Condition[] {
     const known = globMatcher(filter.binaries)
     add('binaries', (_, { binary }) => known(binary))
   }
-  if (filter.binary_regex !== undefined) add('binary_regex', binaryOf(filter.binary_regex, warn))
-  if (filter.arguments_regex !== undefined) add('arguments_regex', argumentsOf(filter.arguments_regex, warn))
+  if (filter.binary_regex !== undefined) add('binary_regex', binaryOf(filter.binary_regex))
+  if (filter.arguments_regex !== undefined) add('arguments_regex', argumentsOf(filter.arguments_regex))
   if (filter.health_checks === 'drop') add('health_checks', healthCheck(false))
-  if (allow !== undefined) add('allow', anyOf(allow.map((each) => tetragonFilter(each, warn))), allow.every(isByKind))
+  if (allow !== undefined) add('allow', anyOf(allow.map(tetragonFilter)), allow.every(isByKind))
   if (deny !== undefined) {
-    const denied = anyOf(deny.map((each) => tetragonFilter(each, warn)))
-    add('deny', (...event) => not(denied(...event)), deny.every(isByKind))
+    const denied = anyOf(deny.map(tetragonFilter))
+    add('deny', (...event) => !denied(...event), deny.every(isByKind))
   }
   if (sample !== undefined) add('sample', (_, { execId }) => inSample(execId, sample))
   return all
 }
 
 /** All keys of a Tetragon Filter must match. Source: tetragon.md §5.2. */
-function tetragonFilter(filter: TetragonFilterConfig, warn: Warn): Asks {
+function tetragonFilter(filter: TetragonFilterConfig): Asks {
   const asks: Asks[] = []
-  const regexes = (patterns: readonly string[]): ((text: string) => Answer) => anyRegex(patterns, warn)
   if (filter.event_set !== undefined) asks.push(oneOf(filter.event_set, ({ type }) => type.toUpperCase()))
   if (filter.policy_names !== undefined) asks.push(oneOf(filter.policy_names, ({ policy }) => policy))
   if (filter.pid !== undefined) {
@@ -90,23 +87,23 @@ function tetragonFilter(filter: TetragonFilterConfig, warn: Warn): Asks {
     asks.push(inPod(({ labels }) => known(labels ?? {})))
   }
   if (filter.container_id !== undefined) {
-    const known = regexes(filter.container_id)
+    const known = regexMatcher(filter.container_id)
     asks.push((_, { docker }) => known(docker))
   }
   if (filter.namespace_regex !== undefined) {
-    const known = regexes(filter.namespace_regex)
+    const known = regexMatcher(filter.namespace_regex)
     asks.push(inPod(({ namespace }) => known(namespace)))
   }
-  if (filter.pod_regex !== undefined) asks.push(inPod(podName(regexes(filter.pod_regex))))
+  if (filter.pod_regex !== undefined) asks.push(inPod(podName(regexMatcher(filter.pod_regex))))
   if (filter.container_name_regex !== undefined) {
-    const known = regexes(filter.container_name_regex)
+    const known = regexMatcher(filter.container_name_regex)
     asks.push(inPod(({ container }) => container !== undefined && known(container)))
   }
-  if (filter.binary_regex !== undefined) asks.push(binaryOf(filter.binary_regex, warn))
-  if (filter.arguments_regex !== undefined) asks.push(argumentsOf(filter.arguments_regex, warn))
-  if (filter.parent_binary_regex !== undefined) asks.push(ofParent(binaryOf(filter.parent_binary_regex, warn)))
+  if (filter.binary_regex !== undefined) asks.push(binaryOf(filter.binary_regex))
+  if (filter.arguments_regex !== undefined) asks.push(argumentsOf(filter.arguments_regex))
+  if (filter.parent_binary_regex !== undefined) asks.push(ofParent(binaryOf(filter.parent_binary_regex)))
   if (filter.parent_arguments_regex !== undefined) {
-    asks.push(ofParent(argumentsOf(filter.parent_arguments_regex, warn)))
+    asks.push(ofParent(argumentsOf(filter.parent_arguments_regex)))
   }
   return allOf(asks)
 }
@@ -122,13 +119,13 @@ function oneOf(wanted: readonly string[], of: (kind: Kind) => string): Asks {
   return (kind) => names.has(of(kind))
 }
 
-function binaryOf(patterns: readonly string[], warn: Warn): Asks {
-  const known = anyRegex(patterns, warn)
+function binaryOf(patterns: readonly string[]): Asks {
+  const known = regexMatcher(patterns)
   return (_, { binary }) => known(binary)
 }
 
-function argumentsOf(patterns: readonly string[], warn: Warn): Asks {
-  const known = anyRegex(patterns, warn)
+function argumentsOf(patterns: readonly string[]): Asks {
+  const known = regexMatcher(patterns)
   return (_, process) => known(process.arguments)
 }
 
@@ -140,7 +137,7 @@ function inPod(test: PodTest): Asks {
   return (_, { pod }) => pod !== undefined && test(pod)
 }
 
-function podName(known: (text: string) => Answer): PodTest {
+function podName(known: (text: string) => boolean): PodTest {
   return ({ name }) => known(name)
 }
 
@@ -152,30 +149,10 @@ function mayBeProbe(process: Process | undefined): boolean {
   return process?.pod?.execProbe === true
 }
 
-function anyRegex(patterns: readonly string[], warn: Warn): (text: string) => Answer {
-  const regexes = patterns.map((pattern) => new GuardedRegex(pattern, warn))
-  return (text) => any(regexes, (regex) => regex.test(text))
-}
-
 function anyOf(all: readonly Asks[]): Asks {
-  return (kind, process, parent) => any(all, (asks) => asks(kind, process, parent))
+  return (...event) => all.some((asks) => asks(...event))
 }
 
 function allOf(all: readonly Asks[]): Asks {
-  return (kind, process, parent) => not(any(all, (asks) => not(asks(kind, process, parent))))
-}
-
-/** One that is true is enough; without one, a single that is not known leaves all not known. */
-function any<T>(all: readonly T[], answer: (each: T) => Answer): Answer {
-  let result: Answer = false
-  for (const each of all) {
-    const one = answer(each)
-    if (one === true) return true
-    if (one === undefined) result = undefined
-  }
-  return result
-}
-
-function not(answer: Answer): Answer {
-  return answer === undefined ? undefined : !answer
+  return (...event) => all.every((asks) => asks(...event))
 }

@@ -29,14 +29,11 @@ interface KnownProcess {
   readonly verdicts: Verdict[]
 }
 
-/**
- * Makes a filter from the config's. `warn` is told of regular expressions that take too long: then the event passes.
- * Throws ExportError UNUSABLE for what the config would have refused.
- */
-export function createFilter(filter: FilterConfig, warn: (problem: string) => void): EventFilter {
+/** Makes a filter from the config's. Throws ExportError UNUSABLE for what the config would have refused. */
+export function createFilter(filter: FilterConfig): EventFilter {
   // A record of losses is about the exporter's own books: only who does not want the kind does without.
   const takesLosses = filter.event_types?.includes('events_lost') ?? true
-  return new Filter(conditionsOf(filter, warn), takesLosses)
+  return new Filter(conditionsOf(filter), takesLosses)
 }
 
 class Filter implements EventFilter {
@@ -97,7 +94,7 @@ class Filter implements EventFilter {
 
   /** `event` is any of its kind. */
   #ofKind(kind: Kind, { process, parent }: ProcessEvent): Verdict {
-    const no = this.#conditions.findIndex(({ byKind, asks }) => byKind && asks(kind, process, parent) === false)
+    const no = this.#conditions.findIndex(({ byKind, asks }) => byKind && !asks(kind, process, parent))
     return no < 0 && this.#conditions.some(({ byKind }) => !byKind) ? BY_PROCESS : no
   }
 
@@ -110,8 +107,7 @@ class Filter implements EventFilter {
     return known
   }
 
-  /** What could not be found out in time counts as a yes: too slow never means that an event is lost. */
   #decide(kind: Kind, { process, parent }: ProcessEvent): Verdict {
-    return this.#conditions.findIndex(({ asks }) => asks(kind, process, parent) === false)
+    return this.#conditions.findIndex(({ asks }) => !asks(kind, process, parent))
   }
 }

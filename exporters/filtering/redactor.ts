@@ -5,15 +5,17 @@
 import type { Argument, Event, Process } from '../../collector/event.ts'
 import type { RedactConfig } from '../../config/schema.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
-import { GuardedRegex } from './guarded-regex.ts'
+import { Redaction } from './redaction.ts'
+import { regexMatcher } from './regexes.ts'
 
 /** Paths whose redacted form is kept: they repeat. */
 const MAX_PATHS = 4096
 
 interface Rule {
-  readonly redact: readonly GuardedRegex[]
-  readonly paths: readonly GuardedRegex[]
-  readonly binaries: readonly GuardedRegex[] | undefined
+  readonly redact: readonly Redaction[]
+  readonly paths: readonly Redaction[]
+  /** Whether it is for processes with this binary. */
+  readonly isFor: (binary: string) => boolean
 }
 
 /** A process and how it is shown. */
@@ -25,7 +27,7 @@ interface Redacted {
 
 /** The path expressions that apply to some processes, with what they made of paths so far. */
 interface PathRules {
-  readonly regexes: readonly GuardedRegex[]
+  readonly regexes: readonly Redaction[]
   readonly known: Map<string, string>
 }
 
@@ -39,14 +41,14 @@ export class Redactor {
   #last: Event | undefined
   #redacted: readonly Event[] = []
 
-  /** `warn`: as of `createFilter`. Throws ExportError UNUSABLE for what the config would have refused. */
+  /** `warn` is told of regular expressions that take too long. Throws ExportError UNUSABLE for what the config would have refused. */
   constructor(rules: readonly RedactConfig[], warn: (problem: string) => void) {
-    const compile = (patterns: readonly string[]): GuardedRegex[] =>
-      patterns.map((pattern) => new GuardedRegex(pattern, warn))
+    const compile = (patterns: readonly string[]): Redaction[] =>
+      patterns.map((pattern) => new Redaction(pattern, warn))
     this.#rules = rules.map(({ redact = [], paths = [], binary_regex: binaries }) => ({
       redact: compile(redact),
       paths: compile(paths),
-      binaries: binaries === undefined ? undefined : compile(binaries),
+      isFor: binaries === undefined ? (): boolean => true : regexMatcher(binaries),
     }))
   }
 
@@ -85,9 +87,8 @@ export class Redactor {
   #redact(process: Process): Redacted {
     let { arguments: text, cwd, binary } = process
     const applying: number[] = []
-    for (const [i, { redact, paths, binaries }] of this.#rules.entries()) {
-      // What could not be found out in time is hidden rather than shown.
-      if (binaries !== undefined && binaries.every((regex) => regex.test(process.binary) === false)) continue
+    for (const [i, { redact, paths, isFor }] of this.#rules.entries()) {
+      if (!isFor(process.binary)) continue
       applying.push(i)
       text = shown(text, redact)
       text = shown(text, paths)
@@ -119,7 +120,7 @@ export function redacting(encoder: Encoder, redactor: Redactor): Encoder {
   }
 }
 
-function shown(text: string, regexes: readonly GuardedRegex[]): string {
+function shown(text: string, regexes: readonly Redaction[]): string {
   let result = text
   for (const regex of regexes) result = regex.redact(result)
   return result

@@ -20,7 +20,7 @@ const GOOD: readonly string[] = [
   'filter: { deny: [{ namespace: [""], namespace_regex: [a], pod_regex: [b], container_id: [c], container_name_regex: [d] }] }',
   'filter: { deny: [{ labels: ["a in (b, c),!d", ""], policy_names: [x], parent_binary_regex: [a], parent_arguments_regex: [b] }] }',
   'fields: [{ fields: "process.binary,parent.pod", action: EXCLUDE, event_set: [PROCESS_EXIT], invert_event_set: true }]',
-  'redact: [{ redact: ["--password[= ](\\\\S+)"], binary_regex: [x] }, { paths: ["(?P<user>a)"] }]',
+  'redact: [{ redact: ["--password[= ](\\\\S+)"], binary_regex: ["x(?U)[[:alpha:]]"] }, { paths: ["(?P<user>a)"] }]',
   'rate_limit: { events: 10 }, filter: { sample: 1 }',
   'rate_limit: { events: 1000, per: 1m, burst: 5 }',
 ]
@@ -37,12 +37,12 @@ const BAD: ReadonlyArray<readonly [keys: string, at: string, message: RegExp]> =
   [
     'filter: { binary_regex: ["(a"] }',
     '2:47',
-    /filter\.binary_regex\[0\]: expected a regular expression that compiles \(unterminated group\), got "\(a"/,
+    /filter\.binary_regex\[0\]: expected a regular expression of RE2 \(missing closing \): `\(a`\), got "\(a"/,
   ],
   [
-    'filter: { arguments_regex: ["(?U)a"] }',
+    'filter: { arguments_regex: ["(?=a)"] }',
     '2:50',
-    /\(flags other than i, m and s, as in \(\?U\), are not known here\)/,
+    /\(invalid or unsupported Perl syntax: `\(\?=`; RE2 has neither look-around nor back-references\), got "\(\?=a\)"/,
   ],
   [
     'filter: { sample: 0 }',
@@ -63,7 +63,7 @@ const BAD: ReadonlyArray<readonly [keys: string, at: string, message: RegExp]> =
     '2:51',
     /expected a label selector such as "app=web,tier in \(a, b\),!debug", got "a b"/,
   ],
-  ['filter: { allow: [{ container_id: ["["] }] }', '2:57', /unterminated character class/],
+  ['filter: { allow: [{ container_id: ["["] }] }', '2:57', /missing closing \]: `\[`/],
   ['fields: [{}]', '2:31', /fields\[0\]\.fields: missing/],
   ['fields: [{ fields: process.binry }]', '2:41', /"binry" in "process\.binry" is none \(did you mean "binary"\?\)/],
   [
@@ -84,6 +84,7 @@ const BAD: ReadonlyArray<readonly [keys: string, at: string, message: RegExp]> =
     /expected a group around what is to be replaced, as in "password=\(\\S\+\)"/,
   ],
   ['redact: [{ paths: ["(?:a)"] }]', '2:41', /expected a group/],
+  ['redact: [{ paths: ["(a)+"] }]', '2:41', /expected no group inside of a repetition, .* looked for\), got "\(a\)\+"/],
   ['rate_limit: {}', '2:34', /rate_limit\.events: missing/],
   ['rate_limit: { events: 0 }', '2:44', /events: expected at least 1/],
   ['rate_limit: { events: 1, per: 0s }', '2:52', /per: expected a duration from 1ms/],

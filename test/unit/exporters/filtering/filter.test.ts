@@ -5,8 +5,7 @@ import type { FilterConfig, TetragonFilterConfig } from '../../../../config/sche
 import { createFilter } from '../../../../exporters/filtering/filter.ts'
 import { makeExec, makeExit, makeHook, makeKprobe, makeLoss, makeParent, makeProcess } from '../support/events.ts'
 
-const quiet = (problem: string): never => assert.fail(problem)
-const accepts = (config: FilterConfig, event: Event): boolean => createFilter(config, quiet).accepts(event)
+const accepts = (config: FilterConfig, event: Event): boolean => createFilter(config).accepts(event)
 
 const exec = (change: Partial<Process> = {}, parent: Partial<Process> = {}): Event =>
   makeExec({ process: makeProcess(change), parent: makeParent(parent) })
@@ -249,7 +248,7 @@ describe('filter', () => {
   })
 
   it('counts what it refuses by the first key that said no', () => {
-    const filter = createFilter({ sample: 1e-9, binaries: ['/bin/vi'], event_types: ['process_exec'] }, quiet)
+    const filter = createFilter({ sample: 1e-9, binaries: ['/bin/vi'], event_types: ['process_exec'] })
     const events = [makeExit(), makeExit(), exec({ binary: '/x' }), exec(), loss]
     assert.deepEqual(
       events.map((event) => filter.accepts(event)),
@@ -259,7 +258,7 @@ describe('filter', () => {
   })
 
   it('remembers by process and parent: another image of either is asked anew', () => {
-    const filter = createFilter({ allow: [{ parent_binary_regex: ['sh$'] }] }, quiet)
+    const filter = createFilter({ allow: [{ parent_binary_regex: ['sh$'] }] })
     const process = makeProcess()
     const [shell, other] = [makeParent(), makeParent({ binary: '/bin/ssh-agent' })]
     const parents = [shell, other, shell, undefined, shell]
@@ -268,7 +267,7 @@ describe('filter', () => {
   })
 
   it('remembers by kind: the same process with another policy or type is another question', () => {
-    const filter = createFilter({ deny: [{ policy_names: ['a'], binary_regex: ['vi'] }] }, quiet)
+    const filter = createFilter({ deny: [{ policy_names: ['a'], binary_regex: ['vi'] }] })
     const process = makeProcess()
     const hooks = ['a', 'b', 'a', 'b'].map((policy) => makeHook({ policy }))
     const got = hooks.map((hook) => filter.accepts(makeKprobe({ process, hook })))
@@ -284,13 +283,13 @@ describe('filter', () => {
         return '/bin/vi'
       },
     }
-    const filter = createFilter({ binary_regex: ['vi', 'x'], allow: [{ binary_regex: ['vi'] }] }, quiet)
+    const filter = createFilter({ binary_regex: ['vi', 'x'], allow: [{ binary_regex: ['vi'] }] })
     for (let i = 0; i < 100; i++) assert.equal(filter.accepts(makeExec({ process, parent: undefined })), true)
     assert.equal(reads, 2)
   })
 
   it('samples whole processes, about the fraction, and the larger sample holds the smaller', () => {
-    const [small, large] = [0.1, 0.5].map((sample) => createFilter({ sample }, quiet))
+    const [small, large] = [0.1, 0.5].map((sample) => createFilter({ sample }))
     assert.ok(small !== undefined && large !== undefined)
     let inSmall = 0
     let inLarge = 0
@@ -306,24 +305,5 @@ describe('filter', () => {
     assert.ok(Math.abs(inSmall / 20_000 - 0.1) < 0.01, `${inSmall}`)
     assert.ok(Math.abs(inLarge / 20_000 - 0.5) < 0.015, `${inLarge}`)
     assert.equal(accepts({ sample: 1 }, exec()), true)
-  })
-
-  it('lets pass what a regular expression can not decide in time, in every list, and says so', () => {
-    const hostile = exec({ arguments: `${'a'.repeat(60)}!` })
-    const slow = '(a+)+$'
-    const filters: FilterConfig[] = [
-      { arguments_regex: [slow] },
-      { allow: [{ arguments_regex: [slow] }] },
-      { deny: [{ arguments_regex: [slow] }] },
-      { deny: [{ pid: [64746], arguments_regex: [slow] }] },
-    ]
-    for (const filter of filters) {
-      const said: string[] = []
-      assert.equal(createFilter(filter, (problem) => said.push(problem)).accepts(hostile), true)
-      assert.equal(said.length, 1)
-      assert.match(said[0] ?? '', /"\(a\+\)\+\$" did not finish within 50 ms on a text of 61 characters/)
-    }
-    // What else was asked still counts.
-    assert.equal(createFilter({ allow: [{ pid: [1], arguments_regex: [slow] }] }, () => {}).accepts(hostile), false)
   })
 })

@@ -118,8 +118,8 @@ describe('redaction', () => {
   })
 
   it('hides all arguments of a process when it can not find the secret in time', () => {
-    const redactor = new Redactor([{ redact: ['((?:a+)+)$'] }], () => {})
-    const [event] = redactor.events([makeExec({ process: makeProcess({ arguments: `${'a'.repeat(60)}!` }) })])
+    const redactor = new Redactor([{ redact: ['(a)(?:.*b)?'] }], () => {})
+    const [event] = redactor.events([makeExec({ process: makeProcess({ arguments: 'a'.repeat(50_000) }) })])
     assert.equal(event?.type === 'process_exec' && event.process.arguments, '*****')
   })
 })

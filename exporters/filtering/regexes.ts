@@ -1,0 +1,12 @@
+import { parseRegex } from '../../config/exporters/regex.ts'
+import { ExportError } from '../errors.ts'
+
+/** Makes a test of texts by regular expressions: one of them must match somewhere. Throws ExportError UNUSABLE. */
+export function regexMatcher(patterns: readonly string[]): (text: string) => boolean {
+  const regexes = patterns.map((pattern) => {
+    const regex = parseRegex(pattern)
+    if (typeof regex === 'string') throw new ExportError('UNUSABLE', `${regex}, got "${pattern}"`)
+    return regex
+  })
+  return (text) => regexes.some((regex) => regex.test(text))
+}

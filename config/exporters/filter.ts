@@ -138,7 +138,7 @@ const fieldFilter = z
       .default('INCLUDE')
       .describe('INCLUDE keeps only these fields, EXCLUDE leaves them out.'),
   })
-  .describe("One of Tetragon's field filters.")
+  .describe("One of Tetragon's field filters. Records of losses stay whole where event_set does not name them.")
 
 const redact = z
   .strictObject({

@@ -34,13 +34,13 @@ const ARGUMENT: Shape = {
   path_arg: FILE,
   error_arg: named('Message'),
 }
-/** tetragon.md §4.3: ProcessExec, ProcessExit and ProcessKprobe together. */
+/** tetragon.md §4.3: ProcessExec, ProcessExit, ProcessKprobe and RateLimitInfo together. */
 const RECORD: Shape = {
   process: PROCESS,
   parent: PROCESS,
   ancestors: PROCESS,
   ...named('signal status time function_name action kernel_stack_trace policy_name return_action message tags'),
-  ...named('user_stack_trace'),
+  ...named('user_stack_trace number_of_dropped_process_events'),
   args: ARGUMENT,
   return: ARGUMENT,
   data: ARGUMENT,

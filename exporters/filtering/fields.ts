@@ -64,16 +64,22 @@ function insert(mask: Mask, path: readonly string[]): void {
   }
 }
 
+/** A record of losses is cut only by who names it: its count stands in no other field. */
+function isFor({ events, invert }: Rule, kind: string): boolean {
+  if (kind === 'rate_limit_info') return events?.has(kind) === true && !invert
+  return events?.has(kind) !== invert
+}
+
 function cut(line: string, rules: readonly Rule[]): string {
   const record: unknown = JSON.parse(line)
   // The first key is the event's kind; the others are kept (§4.1).
   const [kind] = isObject(record) ? Object.keys(record) : []
   if (!isObject(record) || kind === undefined) return line
   let touched = false
-  for (const { events, invert, mask, keep } of rules) {
+  for (const rule of rules) {
     const message = record[kind]
-    if (events?.has(kind) === invert || !isObject(message)) continue
-    record[kind] = keep ? kept(message, mask) : without(message, mask)
+    if (!isFor(rule, kind) || !isObject(message)) continue
+    record[kind] = rule.keep ? kept(message, rule.mask) : without(message, rule.mask)
     touched = true
   }
   return touched ? `${JSON.stringify(record)}\n` : line

@@ -5,7 +5,7 @@ import type { FieldFilterConfig } from '../../../../config/schema.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import { withFields } from '../../../../exporters/filtering/fields.ts'
 import { anyEvents } from '../otlp/arbitrary.ts'
-import { makeExec, makeExit, makeKprobe } from '../support/events.ts'
+import { makeExec, makeExit, makeKprobe, makeLoss } from '../support/events.ts'
 import { linesOf } from './support.ts'
 
 const lines = createJsonEncoder({ nodeName: 'n' })
@@ -85,6 +85,24 @@ describe('field filters', () => {
       delete record.parent
       delete record.process.flags
       assert.equal(line, `${JSON.stringify(want)}\n`)
+    }
+  })
+
+  it('leave records of losses whole, but for a filter that names them', () => {
+    const count = { number_of_dropped_process_events: '3' }
+    const named: Partial<FieldFilterConfig> = { event_set: ['RATE_LIMIT_INFO'] }
+    const rows: ReadonlyArray<readonly [filter: FieldFilterConfig, want: object]> = [
+      [filter('process.pid'), count],
+      [filter('process.pid', { event_set: ['PROCESS_EXEC'], invert_event_set: true }), count],
+      [filter('process.pid', { ...named, invert_event_set: true }), count],
+      [filter('numberOfDroppedProcessEvents', EXCLUDE), count],
+      [filter('numberOfDroppedProcessEvents', named), count],
+      [filter('process.pid', named), {}],
+      [filter('number_of_dropped_process_events', { ...named, ...EXCLUDE }), {}],
+    ]
+    for (const [each, want] of rows) {
+      const [line = ''] = linesOf(withFields(lines, [each]).encode([makeLoss({ count: 3 })]))
+      assert.deepEqual(JSON.parse(line).rate_limit_info, want, JSON.stringify(each))
     }
   })
 

@@ -26,9 +26,6 @@ export function filterOf(name: string, { filter }: ExporterConfig, log: Log): Ev
 /** The encoders of an exporter: those of all where it neither redacts nor cuts fields. */
 export function encodersOf(name: string, config: ExporterConfig, encoders: EncoderPool, log: Log): EncoderPool {
   const { redact, fields } = config
-  if (fields !== undefined && config.type === 'otlp') {
-    log.warn({ exporter: name }, 'fields cut the JSON body only: the attributes of OTLP records are sent as they are')
-  }
   return encoders.shaped({ redact, fields }, (problem) => log.warn({ exporter: name }, problem))
 }
 

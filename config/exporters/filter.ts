@@ -174,14 +174,16 @@ export const filtering = {
   filter: filter.optional(),
   fields: list(
     fieldFilter,
-    "Tetragon's field filters, in order: which fields records have. They shape JSON lines, and the JSON body of OTLP records but not their attributes; compact lines have none.",
+    "Tetragon's field filters, in order: which fields records have. They shape JSON lines and, of OTLP records, the JSON body and the attributes: one goes with any of the fields that it is made of. Compact lines and a body of text have no fields.",
   ),
   redact: list(redact, "Tetragon's redaction filters, in order: what becomes ***** before anything is encoded."),
   rate_limit: rateLimit.optional(),
 }
 
-/** A mistake that only shows with the rest of an exporter: fields of lines that have none. */
-export function fieldsProblem(config: { readonly format?: unknown; readonly fields?: unknown }): string | undefined {
-  if (config.fields === undefined || config.format !== 'compact') return undefined
-  return 'expected format: json to go with it, compact lines have no fields'
+/** A mistake that only shows with the rest of an exporter: fields of what has none, where they would be sent all the same. */
+export function fieldsProblem({ fields, format, body }: Readonly<Record<string, unknown>>): string | undefined {
+  if (fields === undefined) return undefined
+  if (format === 'compact') return 'expected format: json to go with it, compact lines have no fields'
+  if (body === 'text') return 'expected body: json or body: none to go with it, a line of text has no fields'
+  return undefined
 }

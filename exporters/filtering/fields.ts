@@ -43,6 +43,12 @@ export function withFields(encoder: Encoder, filters: readonly FieldFilterConfig
   }
 }
 
+/** Tells whether all of `filters` leave a field, whole, in records of a kind. Throws as `withFields`. */
+export function fieldTest(filters: readonly FieldFilterConfig[]): (kind: string, field: readonly string[]) => boolean {
+  const rules = filters.map(ruleOf)
+  return (kind, field) => rules.every((rule) => !isFor(rule, kind) || leaves(rule, field))
+}
+
 function ruleOf({ event_set: events, invert_event_set: invert, fields, action }: FieldFilterConfig): Rule {
   const paths = parseFieldPaths(fields)
   if (typeof paths === 'string') throw new ExportError('UNUSABLE', `fields: ${paths}`)
@@ -68,6 +74,17 @@ function insert(mask: Mask, path: readonly string[]): void {
 function isFor({ events, invert }: Rule, kind: string): boolean {
   if (kind === 'rate_limit_info') return events?.has(kind) === true && !invert
   return events?.has(kind) !== invert
+}
+
+function leaves({ mask, keep }: Rule, field: readonly string[]): boolean {
+  let at = mask
+  for (const name of field) {
+    const below = at.get(name)
+    if (below === undefined) return !keep
+    if (below.size === 0) return keep
+    at = below
+  }
+  return false
 }
 
 function cut(line: string, rules: readonly Rule[]): string {

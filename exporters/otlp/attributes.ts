@@ -62,6 +62,7 @@ export const KEYS = {
   lossLast: key('agent.loss.last_seq'),
 } as const
 
+export const LABEL_PREFIX = 'tetragon.arg.'
 const LABELS = new Map<string, Key>()
 /** Labels come from policies, so there are few; a bound keeps a policy that is reloaded for years harmless. */
 const MAX_LABELS = 10_000
@@ -71,7 +72,7 @@ export function labelKey(label: string): Key {
   let found = LABELS.get(label)
   if (found === undefined) {
     if (LABELS.size >= MAX_LABELS) LABELS.clear()
-    LABELS.set(label, (found = key(`tetragon.arg.${label}`)))
+    LABELS.set(label, (found = key(LABEL_PREFIX + label)))
   }
   return found
 }

@@ -13,6 +13,7 @@ import { Memory } from '../memory.ts'
 import { KEYS } from './attributes.ts'
 import {
   EVENT_NAMES,
+  attributes,
   eventAttributes,
   hookAttributes,
   ownAttributes,
@@ -22,6 +23,7 @@ import {
 } from './mapping.ts'
 import type { MappingOptions } from './mapping.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
+import { shownOnly } from './shown.ts'
 
 export interface OtlpEncoderOptions extends MappingOptions {
   /** Makes the bodies for `body: 'json'`. Wrapped by `shareLast` it costs nothing when a file exporter has the line too. */
@@ -97,6 +99,17 @@ class OtlpEncoder implements Encoder {
       writeBody(out, text, 0, text.length)
     }
     out.text(KEYS.uid, this.#uidPrefix + event.seq)
+    const { shows } = this.#options
+    if (shows === undefined) this.#attributes(event, hook)
+    else attributes(event, this.#argLabels, shownOnly(out, event.type, shows))
+    if (this.#options.eventNameAttribute === true) out.text(KEYS.eventName, EVENT_NAMES[event.type])
+    out.raw(tail)
+    out.close(start, RECORD_LENGTH)
+  }
+
+  /** All of them, with the bytes that are kept. */
+  #attributes(event: Event, hook: HookBytes | undefined): void {
+    const out = this.#out
     if (event.type !== 'events_lost') {
       const { process, parent } = event
       out.raw((process.rendered.otlp ??= rendered(process, ownAttributes)))
@@ -104,9 +117,6 @@ class OtlpEncoder implements Encoder {
     }
     if (hook !== undefined) out.raw(hook.attributes)
     eventAttributes(event, this.#argLabels, out)
-    if (this.#options.eventNameAttribute === true) out.text(KEYS.eventName, EVENT_NAMES[event.type])
-    out.raw(tail)
-    out.close(start, RECORD_LENGTH)
   }
 
   #hook(event: Event, hook: Hook): HookBytes {

@@ -6,6 +6,7 @@
 import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../collector/event.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink } from './attributes.ts'
+import type { AttributeTest } from './shown.ts'
 
 export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
@@ -41,9 +42,21 @@ export interface MappingOptions {
   readonly argLabels?: boolean
   /** Also the attribute `event_name`, for Loki from before March 2026. */
   readonly eventNameAttribute?: boolean
+  /** Which attributes records have; all when absent. */
+  readonly shows?: AttributeTest
 }
 
 const UNSET_AUID = 4294967295
+
+/** All attributes but those that name the record, in their order. `argLabels`: see MappingOptions. */
+export function attributes(event: Event, argLabels: boolean, out: AttributeSink): void {
+  if (event.type !== 'events_lost') {
+    ownAttributes(event.process, out)
+    if (event.parent !== undefined) parentAttributes(event.parent, out)
+  }
+  if (event.type === 'process_kprobe') hookAttributes(event.hook, out)
+  eventAttributes(event, argLabels, out)
+}
 
 /** Attributes of an event's `process`. */
 export function ownAttributes(process: Process, out: AttributeSink): void {

@@ -5,16 +5,9 @@
 import type { Event, Timestamp } from '../../collector/event.ts'
 import { KEYS } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
-import {
-  EVENT_NAMES,
-  eventAttributes,
-  hookAttributes,
-  ownAttributes,
-  parentAttributes,
-  severityOf,
-  summary,
-} from './mapping.ts'
+import { EVENT_NAMES, attributes as allAttributes, severityOf, summary } from './mapping.ts'
 import type { MappingOptions, Severity } from './mapping.ts'
+import { shownOnly } from './shown.ts'
 
 export type AttributeValue = string | number | string[]
 
@@ -53,12 +46,9 @@ export function plainRecord(
 ): PlainRecord {
   const sink = new ObjectSink()
   sink.text(KEYS.uid, `${options.epoch}-${event.seq}`)
-  if (event.type !== 'events_lost') {
-    ownAttributes(event.process, sink)
-    if (event.parent !== undefined) parentAttributes(event.parent, sink)
-  }
-  if (event.type === 'process_kprobe') hookAttributes(event.hook, sink)
-  eventAttributes(event, options.argLabels ?? false, sink)
+  const { shows } = options
+  const out = shows === undefined ? sink : shownOnly(sink, event.type, shows)
+  allAttributes(event, options.argLabels ?? false, out)
   const eventName = EVENT_NAMES[event.type]
   if (options.eventNameAttribute === true) sink.text(KEYS.eventName, eventName)
   const text = options.body === 'text' ? summary(event).toWellFormed() : undefined

@@ -129,6 +129,18 @@ describe('the filters of an exporter', () => {
     assert.deepEqual(picky.rate_limit, { events: 1000, per: 60_000, burst: 5000 })
   })
 
+  it('fields are refused where a record has none', () => {
+    const fields = 'fields: [{ fields: process }]'
+    const otlp = 'type: otlp, endpoint: "http://x"'
+    assert.deepEqual(problems(`${fields}, body: json`, otlp), [])
+    assert.deepEqual(problems(`${fields}, body: none`, otlp), [])
+    assert.deepEqual(problems('body: text', otlp), [])
+    assert.match(
+      problems(`${fields}, body: text`, otlp).join(),
+      /a\.fields: expected body: json or body: none to go with it, a line of text has no fields/,
+    )
+  })
+
   it('are the same for a file', () => {
     assert.deepEqual(problems('filter: { policies: [a] }, fields: [{ fields: time }]', 'type: file, path: /x'), [])
   })

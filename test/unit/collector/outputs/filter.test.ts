@@ -57,7 +57,7 @@ test('outputs: a rate limit in milliseconds, with a burst where there is one', (
   assert.deepEqual(limit, { events: 5, perMs: 1000, burst: 9 })
 })
 
-test('outputs: exporters of one shape share encoders; fields of OTLP are warned about', () => {
+test('outputs: exporters of one shape share encoders', () => {
   const pool = new EncoderPool('n')
   const { log, said } = listening()
   const redact = ', redact: [{ redact: ["(a)"] }]'
@@ -65,10 +65,6 @@ test('outputs: exporters of one shape share encoders; fields of OTLP are warned 
   assert.equal(plain, pool)
   assert.ok(first !== pool && first === second)
   assert.equal(said.length, 0)
-  const { o } = exportersOf('exporters: { o: { type: otlp, endpoint: "http://x:4318", fields: [{ fields: time }] } }')
-  assert.ok(o !== undefined)
-  encodersOf('o', o, pool, log)
-  assert.match(String(said[0]?.['msg']), /fields cut the JSON body only/)
 })
 
 test('outputs: a file holds what its filter takes, redacted and cut, beside one that holds all', async () => {

@@ -194,3 +194,17 @@ test('npm exporter: one that can not start stops those that have', async () => {
   await assert.rejects(startFanOut(...given, new AbortController().signal), { message: 'npm:bad: cannot start: no' })
   assert.deepEqual(said, ['stopped'])
 })
+
+test('npm exporter: fields are refused for a package that takes compact lines', async () => {
+  using folder = new UserFolder()
+  const compact = `export const ktrail = 1
+export const createExporter = () => ({
+  type: 'x', encoding: 'compact', start: async () => {}, stop: async () => {}, send: async () => ({ status: 'delivered' }),
+})`
+  folder.install('plain', compact)
+  await fanOutOf(folder, 'exporters: { o: { type: npm:plain } }')
+  await assert.rejects(
+    fanOutOf(folder, 'exporters: { o: { type: npm:plain, fields: [{ fields: process.arguments, action: EXCLUDE }] } }'),
+    /^ExportError: exporters\.o\.fields: expected a package that takes json, otlp or otlp_json, plain takes compact lines/,
+  )
+})

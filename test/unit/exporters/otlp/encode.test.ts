@@ -61,6 +61,10 @@ const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOption
     'severities of policies, tags and lifecycle',
     { ...base, severity: { lifecycle: 'debug', policies: { quiet: 'trace', loud: 'fatal' }, tags: { alarm: 'warn' } } },
   ],
+  [
+    'a choice of attributes',
+    { ...base, argLabels: true, shows: (type, { name }) => (name.length + type.length) % 3 > 0 },
+  ],
 ]
 
 for (const [name, options] of variants) {

@@ -1,0 +1,69 @@
+/** Field filters on attributes: what they take out of records stands in no attribute either. */
+import type { Event } from '../../collector/event.ts'
+import type { FieldFilterConfig } from '../../config/schema.ts'
+import { fieldTest } from '../filtering/fields.ts'
+import { KEYS, LABEL_PREFIX } from './attributes.ts'
+import type { AttributeSink, Key } from './attributes.ts'
+
+/** Tells whether records of a type have an attribute. */
+export type AttributeTest = (type: Event['type'], key: Key) => boolean
+
+type Paths = ReadonlyArray<readonly string[]>
+
+const FILE_PATH = 'args.file_arg.path,args.path_arg.path'
+const ARGUMENTS = paths('args')
+/** The fields that an attribute tells of. Others name the record or tell of a loss, which no field filter is about. */
+const FIELDS: ReadonlyMap<Key, Paths> = new Map([
+  [KEYS.pid, paths('process.pid')],
+  [KEYS.parentPid, paths('parent.pid')],
+  [KEYS.tid, paths('process.tid')],
+  [KEYS.executable, paths('process.binary')],
+  [KEYS.commandLine, paths('process.binary,process.arguments')],
+  [KEYS.cwd, paths('process.cwd')],
+  [KEYS.userId, paths('process.uid')],
+  [KEYS.created, paths('process.start_time')],
+  [KEYS.exitCode, paths('status')],
+  [KEYS.exitTime, paths('time')],
+  [KEYS.signal, paths('signal')],
+  [KEYS.execId, paths('process.exec_id')],
+  [KEYS.parentExecId, paths('process.parent_exec_id')],
+  [KEYS.auid, paths('process.auid')],
+  [KEYS.parentBinary, paths('parent.binary')],
+  [KEYS.container, paths('process.docker')],
+  [KEYS.filePath, paths(FILE_PATH)],
+  [KEYS.fileMode, paths('args.file_arg.permission,args.path_arg.permission')],
+  [KEYS.targetPath, paths(FILE_PATH)],
+  [KEYS.functionName, paths('function_name')],
+  [KEYS.action, paths('action')],
+  [KEYS.returnAction, paths('return_action')],
+  [KEYS.returned, paths('return')],
+  [KEYS.tags, paths('tags')],
+  [KEYS.rule, paths('policy_name')],
+  [KEYS.ruleDescription, paths('message')],
+])
+
+/**
+ * The attributes that `filters` leave: those of which every field is left. Throws ExportError UNUSABLE for what the config would
+ * have refused.
+ */
+export function attributeTest(filters: readonly FieldFilterConfig[]): AttributeTest {
+  const leaves = fieldTest(filters)
+  return (type, key) => fieldsOf(key).every((field) => leaves(type, field))
+}
+
+/** Passes on the attributes of one event that `shows` says records have. */
+export function shownOnly(out: AttributeSink, type: Event['type'], shows: AttributeTest): AttributeSink {
+  return {
+    text: (key, value) => void (shows(type, key) && out.text(key, value)),
+    integer: (key, value) => void (shows(type, key) && out.integer(key, value)),
+    list: (key, values) => void (shows(type, key) && out.list(key, values)),
+  }
+}
+
+function fieldsOf(key: Key): Paths {
+  return FIELDS.get(key) ?? (key.name.startsWith(LABEL_PREFIX) ? ARGUMENTS : [])
+}
+
+function paths(text: string): Paths {
+  return text.split(',').map((path) => path.split('.'))
+}

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import type { Event } from '../../../../collector/event.ts'
+import type { FieldFilterConfig } from '../../../../config/schema.ts'
+import { EncoderPool } from '../../../../exporters/encoders.ts'
+import type { Encoder } from '../../../../exporters/exporter.ts'
+import { KEYS } from '../../../../exporters/otlp/attributes.ts'
+import type { AttributeValue } from '../../../../exporters/otlp/records.ts'
+import { plainRecord } from '../../../../exporters/otlp/records.ts'
+import { attributeTest } from '../../../../exporters/otlp/shown.ts'
+import { file, int, makeExec, makeExit, makeHook, makeKprobe, makeLoss, makeProcess, text } from '../support/events.ts'
+
+const filter = (fields: string, change: Partial<FieldFilterConfig> = {}): FieldFilterConfig => ({
+  fields,
+  action: 'EXCLUDE',
+  invert_event_set: false,
+  ...change,
+})
+const INCLUDE = { action: 'INCLUDE' } as const
+
+const hook = makeHook({ policy: 'p', message: 'm', tags: ['t'], labels: ['from', '', 'note'] })
+const kprobe = makeKprobe({ hook, tid: 7, args: [file('/a'), file('/b'), text('hello')], returned: int(-1) })
+const exec = makeExec({ process: makeProcess({ docker: 'c0ffee', auid: 1000 }) })
+const exit = makeExit({ signal: 'SIGKILL', status: 1 })
+
+function attributesOf(event: Event, filters?: readonly FieldFilterConfig[]): Readonly<Record<string, AttributeValue>> {
+  const shows = filters === undefined ? {} : { shows: attributeTest(filters) }
+  return plainRecord(event, undefined, event.time, { epoch: 'e', body: 'none', argLabels: true, ...shows }).attributes
+}
+
+/** Names of the attributes that filters take away. */
+function hidden(event: Event, ...filters: FieldFilterConfig[]): string[] {
+  const left = attributesOf(event, filters)
+  return Object.keys(attributesOf(event)).filter((name) => !Object.hasOwn(left, name))
+}
+
+const file1 = ['file.path', 'file.mode', 'tetragon.file.target_path']
+
+describe('attributes under field filters', () => {
+  const rows: ReadonlyArray<
+    readonly [name: string, event: Event, filters: readonly FieldFilterConfig[], hidden: readonly string[]]
+  > = [
+    ['arguments are in the command line', exec, [filter('process.arguments')], ['process.command_line']],
+    ['so is the binary', exec, [filter('process.binary')], ['process.executable.path', 'process.command_line']],
+    ['a parent', exec, [filter('parent')], ['process.parent_pid', 'tetragon.parent.binary']],
+    ['what is in no attribute', exec, [filter('process.flags,process.pod.pod_labels,signal')], []],
+    ['arguments of hooks', kprobe, [filter('args')], [...file1, 'tetragon.arg.note']],
+    ['paths', kprobe, [filter('args.file_arg.path')], ['file.path', 'tetragon.file.target_path', 'tetragon.arg.note']],
+    ['a part of what is returned', kprobe, [filter('return.int_arg')], ['tetragon.return']],
+    [
+      'what belongs to the policy',
+      kprobe,
+      [filter('policyName,message,tags,functionName,action,returnAction,process.tid')],
+      [
+        'thread.id',
+        'tetragon.function_name',
+        'tetragon.action',
+        'tetragon.return_action',
+        'security_rule.name',
+        'security_rule.description',
+        'tetragon.tags',
+      ],
+    ],
+    ['an exit', exit, [filter('signal,time')], ['process.exit.time', 'tetragon.signal']],
+    ['another kind of event', exec, [filter('process.cwd', { event_set: ['PROCESS_EXIT'] })], []],
+    [
+      'all kinds but another',
+      exec,
+      [filter('process.cwd', { event_set: ['PROCESS_EXIT'], invert_event_set: true })],
+      ['process.working_directory'],
+    ],
+    ['losses', makeLoss(), [filter('process', INCLUDE), filter('process')], []],
+    [
+      'a loss by name',
+      makeLoss(),
+      [filter('number_of_dropped_process_events', { event_set: ['RATE_LIMIT_INFO'] })],
+      [],
+    ],
+  ]
+  for (const [name, event, filters, want] of rows) {
+    it(`EXCLUDE: ${name}`, () => assert.deepEqual(hidden(event, ...filters).toSorted(), want.toSorted()))
+  }
+
+  it('INCLUDE leaves what it names, and what names the record', () => {
+    const left = (event: Event, ...filters: FieldFilterConfig[]): string[] => Object.keys(attributesOf(event, filters))
+    assert.deepEqual(left(exec, filter('process.binary', INCLUDE)), ['log.record.uid', 'process.executable.path'])
+    assert.deepEqual(left(exec, filter('process', INCLUDE), filter('process.pid', INCLUDE)), [
+      'log.record.uid',
+      'process.pid',
+    ])
+    assert.deepEqual(
+      left(kprobe, filter('args', INCLUDE)),
+      ['log.record.uid', ...file1, 'tetragon.arg.note'].toSorted(byOrder),
+    )
+  })
+
+  it('an INCLUDE of nothing leaves only what names the record or tells of a loss', () => {
+    const shows = attributeTest([filter('ancestors', INCLUDE)])
+    const left = Object.values(KEYS).filter((key) => shows('process_kprobe', key))
+    assert.deepEqual(
+      left.map(({ name }) => name),
+      [
+        'log.record.uid',
+        'event_name',
+        ...['stage', 'exporter', 'reason', 'count', 'first_seq', 'last_seq'].map((word) => `agent.loss.${word}`),
+      ],
+    )
+  })
+})
+
+/** In the order of a record. */
+function byOrder(a: string, b: string): number {
+  const names = Object.keys(attributesOf(kprobe))
+  return names.indexOf(a) - names.indexOf(b)
+}
+
+describe('field filters and encoders', () => {
+  const secret = 'S3cr3tS3cr3t'
+  const secretProcess = makeProcess({ arguments: secret, cwd: `/${secret}`, binary: `/bin/${secret}`, docker: secret })
+  const places: Readonly<Record<string, Event>> = {
+    'process.arguments': makeExec({ process: makeProcess({ arguments: secret }) }),
+    'process.cwd': makeExec({ process: makeProcess({ cwd: `/${secret}` }) }),
+    'process.binary': makeExit({ process: makeProcess({ binary: `/${secret}` }) }),
+    'process.docker': makeKprobe({ process: makeProcess({ docker: secret }) }),
+    process: makeKprobe({ process: secretProcess }),
+    parent: makeExec({ parent: secretProcess }),
+    args: makeKprobe({ args: [file(`/${secret}`), text(secret)], hook: makeHook({ labels: ['', 'x'] }) }),
+    'args.file_arg.path': makeKprobe({ args: [file('/x'), file(`/${secret}`)] }),
+    return: makeKprobe({ returned: text(secret) }),
+    message: makeKprobe({ hook: makeHook({ message: secret }) }),
+    tags: makeKprobe({ hook: makeHook({ tags: [secret] }) }),
+    policy_name: makeKprobe({ hook: makeHook({ policy: secret }) }),
+  }
+
+  async function encoders(fields: readonly FieldFilterConfig[]): Promise<Array<readonly [string, Encoder]>> {
+    const pool = new EncoderPool('node').shaped({ fields }, () => {})
+    const otlp = (['json', 'none'] as const).flatMap((body) =>
+      (['protobuf', 'json'] as const).flatMap((protocol) =>
+        [false, true].map(
+          async (sdk) =>
+            [
+              `otlp ${protocol} ${body} ${sdk}`,
+              await pool.otlp({ epoch: 'e', argLabels: true, body, protocol, sdk }),
+            ] as const,
+        ),
+      ),
+    )
+    return [['json', pool.json()], ...(await Promise.all(otlp))]
+  }
+
+  it('no encoding shows what a filter leaves out, also when another exporter shows it', async () => {
+    const all = Object.entries(places)
+    const open = await encoders([])
+    const made = await Promise.all(all.map(async ([field]) => await encoders([filter(field)])))
+    fc.assert(
+      fc.property(fc.nat(all.length - 1), fc.boolean(), (i, openFirst) => {
+        const [field, event] = all[i] ?? ['', exec]
+        const shows = (encoder: Encoder): boolean => Buffer.from(encoder.encode([event]).bytes).includes(secret)
+        // What is kept with a process must not pass from one to the other.
+        if (openFirst) for (const [, encoder] of open) encoder.encode([event])
+        for (const [name, encoder] of made[i] ?? []) assert.equal(shows(encoder), false, `${field} in ${name}`)
+        for (const [name, encoder] of open) assert.ok(shows(encoder), `${field} in ${name}`)
+      }),
+      { numRuns: 60 },
+    )
+  })
+})

@@ -68,9 +68,20 @@ function list<T extends z.ZodType>(item: T, description: string): z.ZodOptional<
 
 const eventSet = list(z.enum(EVENT_TYPES), "Kinds of events, by Tetragon's names.")
 
+/** In allow and deny lists, which records of losses pass unasked. */
+const filteredSet = list(
+  z.enum(EVENT_TYPES).exclude(['RATE_LIMIT_INFO'], {
+    error: ({ input }) =>
+      input === 'RATE_LIMIT_INFO'
+        ? 'expected a kind that allow and deny lists decide about; records of losses are left out by filter.event_types without events_lost'
+        : undefined,
+  }),
+  "Kinds of events, by Tetragon's names. Records of losses (RATE_LIMIT_INFO) are none of these: see event_types.",
+)
+
 const tetragonFilter = z
   .strictObject({
-    event_set: eventSet,
+    event_set: filteredSet,
     policy_names: list(z.string().min(1), 'Names of policies, exact. Events of processes belong to no policy.'),
     binary_regex: list(regex, `Binary of the process. ${UNANCHORED}`),
     parent_binary_regex: list(regex, `Binary of the parent. ${UNANCHORED}`),

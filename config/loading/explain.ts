@@ -43,6 +43,7 @@ function expectation(issue: Issue): string {
       return `expected ${KINDS[issue.expected] ?? issue.expected}`
     }
     case 'invalid_value': {
+      if (issue.message.startsWith('expected')) return issue.message
       const [only] = issue.values
       if (issue.values.length === 1) return `expected ${String(only)}`
       return `expected one of ${issue.values.map(String).join(', ')}`

@@ -19,7 +19,7 @@ const GOOD: readonly string[] = [
   'filter: { allow: [{}, { event_set: [PROCESS_EXEC, PROCESS_LSM], pid: [1], in_init_tree: false, health_check: true }] }',
   'filter: { deny: [{ namespace: [""], namespace_regex: [a], pod_regex: [b], container_id: [c], container_name_regex: [d] }] }',
   'filter: { deny: [{ labels: ["a in (b, c),!d", ""], policy_names: [x], parent_binary_regex: [a], parent_arguments_regex: [b] }] }',
-  'fields: [{ fields: "process.binary,parent.pod", action: EXCLUDE, event_set: [PROCESS_EXIT], invert_event_set: true }]',
+  'fields: [{ fields: "process.binary,parent.pod", action: EXCLUDE, event_set: [PROCESS_EXIT, RATE_LIMIT_INFO], invert_event_set: true }]',
   'redact: [{ redact: ["--password[= ](\\\\S+)"], binary_regex: ["x(?U)[[:alpha:]]"] }, { paths: ["(?P<user>a)"] }]',
   'rate_limit: { events: 10 }, filter: { sample: 1 }',
   'rate_limit: { events: 1000, per: 1m, burst: 5 }',
@@ -57,6 +57,12 @@ const BAD: ReadonlyArray<readonly [keys: string, at: string, message: RegExp]> =
   ['filter: { allow: [{}, { ancestor_binary_regex: [a] }] }', '2:46', /allow\[1\]\.ancestor_binary_regex: known key/],
   ['filter: { allow: [{ binary_regx: [a] }] }', '2:42', /unknown key "binary_regx" \(did you mean "binary_regex"\?\)/],
   ['filter: { allow: [{ event_set: [process_exec] }] }', '2:54', /expected one of PROCESS_EXEC/],
+  [
+    'filter: { deny: [{ event_set: [PROCESS_EXEC, RATE_LIMIT_INFO] }] }',
+    '2:67',
+    /event_set\[1\]: expected a kind that allow and deny lists decide about; .* filter\.event_types without events_lost/,
+  ],
+  ['filter: { allow: [{ event_set: [RATE_LIMIT_INF] }] }', '2:54', /expected one of PROCESS_EXEC/],
   ['filter: { allow: [{ pid: [-1] }] }', '2:48', /pid\[0\]: expected at least 0/],
   [
     'filter: { allow: [{ labels: ["a b"] }] }',

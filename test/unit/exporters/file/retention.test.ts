@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { statSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { listRotated, rotatedName } from '../../../../exporters/file/names.ts'
 import { surplus, untilTooOld } from '../../../../exporters/file/retention.ts'
 import type { Retention } from '../../../../exporters/file/retention.ts'
@@ -37,6 +38,43 @@ for (const [name, sizes, retention, gone] of ROWS) {
     assert.deepEqual(surplus(rotated, retention, 10 * DAY), rotated.slice(0, gone))
   })
 }
+
+/** Files rotated at days 1, 2 …, each as `.gz`, those in `both` also as they were before; one byte each. */
+const PAIRS: ReadonlyArray<
+  readonly [name: string, days: number, both: number[], retention: Retention, gone: string[]]
+> = [
+  ['the newest twice', 3, [3], { maxFiles: 3 }, []],
+  ['all twice', 2, [1, 2], { maxFiles: 2, maxTotalBytes: 2 }, []],
+  ['the oldest twice, one too many', 3, [1], { maxFiles: 2 }, ['1', '1.gz']],
+  ['the newest twice, one byte too many', 3, [3], { maxFiles: 9, maxTotalBytes: 2 }, ['1.gz']],
+  ['one twice, too old', 2, [1], { maxFiles: 9, maxAgeMs: 8 * DAY }, ['1', '1.gz']],
+]
+for (const [name, days, both, retention, gone] of PAIRS) {
+  test(`retention: a file counts once while it is there plain and compressed: ${name}`, () => {
+    const rotated = Array.from({ length: days }, (_, i) => i + 1).flatMap((day) =>
+      (both.includes(day) ? [`${day}`, `${day}.gz`] : [`${day}.gz`]).map((path) => {
+        return { path, wallMs: day * DAY, compressed: path.endsWith('.gz'), sizeBytes: 1, mode: 0o600 }
+      }),
+    )
+    assert.deepEqual(
+      surplus(rotated, retention, 10 * DAY).map(({ path }) => path),
+      gone,
+    )
+  })
+}
+
+test('retention: a crash during compression costs no older file at the next start', async () => {
+  using folder = new Folder()
+  const names = [1, 2, 3].map((day) => `events-2026-11-0${day}T00-00-00.000.jsonl`)
+  for (const name of names) writeFileSync(folder.at(`${name}.gz`), gzipSync('{"id":0}\n'))
+  writeFileSync(folder.at(names[2] ?? ''), '{"id":0}\n')
+  const { exporter } = make(folder, { maxFiles: 3, compress: true })
+  await exporter.start()
+  await until('the crash is mended', () => exporter.counters.compressions === 1)
+  assert.deepEqual(folder.names(), [...names.map((name) => `${name}.gz`), 'events.jsonl'])
+  assert.equal(exporter.counters.deleted_files, 0)
+  await exporter.stop()
+})
 
 test('retention: the next age is that of the oldest, and never without a limit', () => {
   const rotated = [{ path: '', wallMs: DAY, compressed: false, sizeBytes: 1, mode: 0 }]

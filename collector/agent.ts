@@ -60,7 +60,9 @@ export interface RunningAgent {
   readonly failed: Promise<never>
   /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
   stop(): Promise<{ readonly droppedAtStop: number }>
-  /** SIGHUP: reopens files, looks at the policies. */
+  /** SIGUSR1: reopens files and tries at once what waits for a retry. What fails is in the log. */
+  reopen(): Promise<void>
+  /** SIGHUP: reopens as well, and looks at the policies. */
   reload(): Promise<void>
 }
 
@@ -267,13 +269,15 @@ export async function startAgent(
     await rest.disposeAsync()
     return { droppedAtStop }
   }
+  const reopen = async (): Promise<void> => {
+    for (const { exporter, error } of await fanout.reopen()) log.error({ exporter }, `cannot be reopened: ${error}`)
+  }
   return {
     failed,
     stop: () => (ending ??= drain()),
-    reload: async () => {
-      await fanout.reopen()
-      await policies.look()
-    },
+    reopen,
+    // Side by side: a sink that hangs in its reopening is none of the policies' business.
+    reload: async () => void (await Promise.all([reopen(), policies.look()])),
   }
 }
 

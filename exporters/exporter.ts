@@ -97,7 +97,7 @@ export interface Exporter extends AsyncDisposable {
    * `maxConcurrency` calls are under way at once. When `signal` aborts, settles soon with 'retryable'.
    */
   send(batch: Batch, signal: AbortSignal): Promise<Outcome>
-  /** Reopens what a log rotator has moved away (SIGHUP). */
+  /** Reopens what a log rotator has moved away (SIGUSR1, SIGHUP). */
   reopen?(): Promise<void>
   /** Flushes and closes. A second call does nothing. */
   stop(): Promise<void>

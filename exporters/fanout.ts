@@ -4,6 +4,7 @@
  */
 import type { Event } from '../collector/event.ts'
 import { describe } from './described.ts'
+import { textOf } from './errors.ts'
 import type { Encoded, Encoder } from './exporter.ts'
 import type { EventFilter } from './filtering/filter.ts'
 import { equal, pickLines, selectionOf, unionOf, within } from './filtering/selection.ts'
@@ -129,9 +130,13 @@ export class FanOut {
     for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
-  /** Reopens every sink that can be (SIGHUP). Failures show in the books of the exporter, not here. */
-  async reopen(): Promise<void> {
-    await Promise.allSettled(this.#senders.map((sender) => sender.reopen()))
+  /** Reopens every sink that can be (SIGUSR1, SIGHUP). Resolves to those that could not, and why; never rejects. */
+  async reopen(): Promise<ReadonlyArray<{ readonly exporter: string; readonly error: string }>> {
+    const results = await Promise.allSettled(this.#senders.map((sender) => sender.reopen()))
+    return results.flatMap((result, i) => {
+      if (result.status === 'fulfilled') return []
+      return { exporter: this.#senders[i]?.name ?? '', error: textOf(result.reason) }
+    })
   }
 
   /** Drains all senders side by side within one deadline. A second call waits for the first. */

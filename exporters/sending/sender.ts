@@ -7,6 +7,7 @@
  * Constraints: every event offered is counted once and settled once; room is freed when settled; as many calls of
  * `exporter.send` at a time as it allows; no timer runs while nothing waits.
  */
+import { ExportError, textOf } from '../errors.ts'
 import type { Books, Encoded, Exporter, Lost, SenderStats } from '../exporter.ts'
 import type { Loss } from '../spool/losses.ts'
 import type { Spool } from '../spool/spool.ts'
@@ -48,6 +49,8 @@ export type MemoryPressure = 'none' | 'soft' | 'hard'
 
 /** With a spool, what waits in the queue is at most this many batches: the rest is safer on the disk. */
 const QUEUED_BATCHES = 8
+/** How long a sink may take to reopen before what waits is tried without it: longer than a large sync to a slow disk. */
+const REOPEN_MS = 5000
 /** How long the disk may take at the end, in all: one that hangs must not keep the agent from ending. */
 const DISK_END_MS = 10_000
 
@@ -161,14 +164,19 @@ export class Sender {
     if (pressure !== 'none') this.#overflow.begin()
   }
 
-  /** Reopens the sink where it can be, and tries at once what waits for a retry. */
+  /**
+   * Reopens the sink where it can be, then tries at once what waits for a retry. Rejects when the sink can not be reopened, and when it
+   * has not done so in time; what waits is tried all the same.
+   */
   async reopen(): Promise<void> {
-    try {
-      await Promise.all([this.exporter.reopen?.(), this.#deps.deadLetters?.reopen()])
-    } finally {
-      this.#nudge.ring()
-      this.#overflow?.nudge()
-    }
+    let late = true
+    const reopened = this.#reopenAll().finally(() => (late = false))
+    await waitAtMost(reopened, REOPEN_MS, this.#clock)
+    if (!late) return
+    const error = new ExportError('TIMEOUT', `exporter "${this.exporter.type}" has not reopened within ${REOPEN_MS} ms`)
+    this.#books.note(error.message)
+    this.#tryAtOnce()
+    throw error
   }
 
   /**
@@ -269,6 +277,22 @@ export class Sender {
     this.#overflow = overflow
     this.#intake.overflow = overflow
     this.#batcher.overflow = overflow
+  }
+
+  async #reopenAll(): Promise<void> {
+    try {
+      await Promise.all([this.exporter.reopen?.(), this.#deps.deadLetters?.reopen()])
+    } catch (error) {
+      this.#books.note(textOf(error))
+      throw error
+    } finally {
+      this.#tryAtOnce()
+    }
+  }
+
+  #tryAtOnce(): void {
+    this.#nudge.ring()
+    this.#overflow?.nudge()
   }
 
   #settled({ fromQueue }: Flight, { events, bytes }: Sum): void {

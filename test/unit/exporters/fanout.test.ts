@@ -114,3 +114,15 @@ test('encoders: the pool shares one object for each distinct need', async () => 
   assert.equal((await pool.otlp({ ...records, protocol: 'json' })).encoding, 'otlp_json')
   assert.equal((await pool.otlp({ ...records, sdk: true })).encoding, 'otlp')
 })
+
+test('fan-out: a reopening names the senders that could not, and why', async () => {
+  const [good, bad] = [new FakeExporter(), new FakeExporter()]
+  let reopened = 0
+  Object.assign(good, { reopen: async () => void reopened++ })
+  Object.assign(bad, { reopen: () => Promise.reject(new Error('it is a link')) })
+  const fanOut = new FanOut(
+    [bad, good].map((exporter) => ({ encoder: new Counting(), sender: makeSender(exporter, 10, 'block') })),
+  )
+  assert.deepEqual(await fanOut.reopen(), [{ exporter: 'test', error: 'it is a link' }])
+  assert.equal(reopened, 1)
+})

@@ -437,6 +437,35 @@ test('sender: reopening ends the wait of a sink that needed a person', async () 
   assert.deepEqual(exporter.ids, numbers(0, 4))
 })
 
+test('sender: a reopening that fails is told and stands in the books; what waits is tried all the same', async () => {
+  const { sender, exporter, clock } = await rig((_batch, call) => (call === 0 ? hold() : { status: 'delivered' }))
+  const reopen = (): Promise<void> => Promise.reject(new Error('cannot reopen "x": it is a link'))
+  Object.assign(exporter, { reopen })
+  await assert.rejects(sender.reopen(), /cannot reopen "x"/)
+  assert.equal(sender.books().lastError, 'cannot reopen "x": it is a link')
+  sender.offer(lines(0, 4))
+  await settle()
+  assert.equal(sender.books().state, 'hold')
+  await assert.rejects(sender.reopen(), /cannot reopen "x"/)
+  await settle()
+  assert.deepEqual(exporter.ids, numbers(0, 4))
+  assert.deepEqual([sender.books().lastError, clock.pending], ['', []])
+})
+
+test('sender: a reopening that never ends is told, and does not keep what waits from being tried', async () => {
+  const { sender, exporter, clock } = await rig((_batch, call) => (call === 0 ? hold() : { status: 'delivered' }), {
+    ...BASE,
+    retry: { initialMs: 60_000, maxMs: 60_000 },
+  })
+  Object.assign(exporter, { reopen: () => new Promise(() => {}) })
+  sender.offer(lines(0, 4))
+  await settle()
+  const reopening = assert.rejects(sender.reopen(), /^ExportError: exporter "fake" has not reopened within 5000 ms/)
+  await clock.turn(5000)
+  await reopening
+  assert.deepEqual(exporter.ids, numbers(0, 4))
+})
+
 test('sender: an unbalanced book would be seen', async () => {
   const { BookKeeper } = await import('../../../../exporters/sending/books.ts')
   const books = new BookKeeper()

@@ -60,6 +60,8 @@ export interface RunningAgent {
   readonly failed: Promise<never>
   /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
   stop(): Promise<{ readonly droppedAtStop: number }>
+  /** Ends the grace of a stop that goes on: what is held is written to the spools, or dropped, counted. */
+  hurry(): void
   /** SIGUSR1: reopens files and tries at once what waits for a retry. What fails is in the log. */
   reopen(): Promise<void>
   /** SIGHUP: reopens as well, and looks at the policies. */
@@ -275,6 +277,7 @@ export async function startAgent(
   return {
     failed,
     stop: () => (ending ??= drain()),
+    hurry: () => void fanout.stop(0),
     reopen,
     // Side by side: a sink that hangs in its reopening is none of the policies' business.
     reload: async () => void (await Promise.all([reopen(), policies.look()])),

@@ -139,7 +139,7 @@ export class FanOut {
     })
   }
 
-  /** Drains all senders side by side within one deadline. A second call waits for the first. */
+  /** Drains all senders side by side within one deadline. A second call waits for the first; without grace it ends that of the first. */
   async stop(graceMs: number): Promise<void> {
     await Promise.all(this.#senders.map((sender) => sender.stop(graceMs)))
   }

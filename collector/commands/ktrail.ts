@@ -15,8 +15,8 @@ const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what m
 
 FILE is ktrail's own config/ktrail.yaml where none is given. While it runs, the
 agent answers GET /livez, /readyz, /metrics, /status on server.http, which is
-127.0.0.1:2112. SIGHUP reopens log files and looks at the policies; SIGTERM and
-SIGINT drain and stop.
+127.0.0.1:2112. SIGUSR1 reopens log files, SIGHUP also looks at the policies;
+SIGTERM and SIGINT drain and stop.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 78 a file of yours is wrong.
 `
@@ -30,8 +30,9 @@ namespace; one agent runs on a host. Its own log goes to standard error.
 
   --config FILE   instead of ktrail's own config/ktrail.yaml
 
-SIGHUP reopens log files, reads certificates and passwords again and looks at
-the policies; a second SIGTERM or SIGINT ends it without a drain.
+SIGUSR1 reopens log files and reads certificates and passwords again, SIGHUP
+also looks at the policies. A second SIGTERM or SIGINT ends the wait for sinks:
+what is held goes to the spools at once. A third one kills.
 
 Exit codes: 0 stopped with nothing lost, 1 failed, or stopped with events that
 no exporter took in time, 2 wrong usage, 78 a config or policy is wrong.

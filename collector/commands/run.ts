@@ -3,6 +3,7 @@ import { openSecrets } from '../../config/secret-files.ts'
 import { startAgent } from '../agent.ts'
 import type { RunningAgent } from '../agent.ts'
 import { notifySystemd } from '../host/notify.ts'
+import { hearSignals } from '../host/signals.ts'
 import { createLog } from '../log.ts'
 import type { Log } from '../log.ts'
 import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from './command.ts'
@@ -27,14 +28,15 @@ export const runCommand: Command = async (args, terminal) => {
  */
 export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, log: Log): Promise<number> {
   // Heard from here on: unheard, a hang-up would end the start, and a SIGTERM just after "ready" the agent without a drain.
-  let running: RunningAgent | undefined
-  let hungUp = false
-  const reload = (): void => {
-    hungUp = running === undefined
-    running?.reload().catch((error: unknown) => log.error({ error: String(error) }, 'reload failed'))
-  }
+  const { promise: running, resolve: runs } = Promise.withResolvers<RunningAgent>()
+  const failing = (what: string) => (error: unknown) => log.error({ error: String(error) }, `${what} failed`)
   using exceptions = new Exceptions(log)
-  const told = Promise.race([stopSignal(reload), exceptions.first])
+  const signalled = hearSignals({
+    reload: () => void running.then((agent) => agent.reload()).catch(failing('reload')),
+    reopen: () => void running.then((agent) => agent.reopen()).catch(failing('reopening')),
+    hurry: () => void running.then((agent) => agent.hurry()),
+  })
+  const told = Promise.race([signalled, exceptions.first])
   const stop = new AbortController()
   void told.then(() => stop.abort())
   const agent = await start(stop.signal).catch((error: unknown) => {
@@ -45,8 +47,7 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
     log.info({ signal: await told }, 'stopped before it was ready')
     return exceptions.count === 0 ? 0 : 1
   }
-  running = agent
-  if (hungUp) reload()
+  runs(agent)
   notifySystemd('ready', (message) => log.warn(message))
   const signal = await Promise.race([agent.failed, told]).catch(async (error: unknown) => {
     // What is held already may still be delivered.
@@ -96,19 +97,4 @@ class Exceptions implements Disposable {
   [Symbol.dispose](): void {
     process.off('uncaughtException', this.#hear)
   }
-}
-
-/** The first signal that ends the agent. Further ones are left to Node's default: a second Ctrl-C ends it at once. */
-function stopSignal(onHangup: () => void): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    process.on('SIGHUP', onHangup)
-    process.on('SIGUSR1', onHangup)
-    const end = (signal: NodeJS.Signals): void => {
-      process.off('SIGTERM', end)
-      process.off('SIGINT', end)
-      resolve(signal)
-    }
-    process.on('SIGTERM', end)
-    process.on('SIGINT', end)
-  })
 }

@@ -28,7 +28,9 @@ const code = await live(async (stop) => {
       clearInterval(tick)
       return { droppedAtStop: fanout.senders.reduce((sum, sender) => sum + sender.books().dropped.shutdown, 0) }
     },
-    reload: () => fanout.reopen(),
+    hurry: () => void fanout.stop(0),
+    reopen: async () => void (await fanout.reopen()),
+    reload: async () => void (await fanout.reopen()),
   }
 }, log)
 process.exit(code)

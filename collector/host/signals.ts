@@ -1,0 +1,30 @@
+/** What signals ask of the agent besides its end. */
+export interface Requests {
+  /** SIGHUP. */
+  readonly reload: () => void
+  /** SIGUSR1: what a log rotator sends after it has moved a file. */
+  readonly reopen: () => void
+  /** SIGTERM or SIGINT once more: nobody wants to wait for the sinks. */
+  readonly hurry: () => void
+}
+
+/** The first signal that ends the agent. After the second, further ones are left to Node's default: they end it at once. */
+export function hearSignals({ reload, reopen, hurry }: Requests): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    process.on('SIGHUP', reload)
+    process.on('SIGUSR1', reopen)
+    const hear = (heard: (signal: NodeJS.Signals) => void): void => {
+      const once = (signal: NodeJS.Signals): void => {
+        process.off('SIGTERM', once)
+        process.off('SIGINT', once)
+        heard(signal)
+      }
+      process.on('SIGTERM', once)
+      process.on('SIGINT', once)
+    }
+    hear((signal) => {
+      hear(hurry)
+      resolve(signal)
+    })
+  })
+}

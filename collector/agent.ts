@@ -49,7 +49,7 @@ import { chunks } from './source.ts'
 import { version } from './version.ts'
 import { watchPlaces } from './policies/watch.ts'
 
-/** Housekeeping: ended processes, losses for the log. */
+/** Housekeeping: ended processes, losses for the log, exporters that have all failed. */
 const TICK_MS = 2_000
 /** For a line that neither runs empty nor ends although nothing holds it any more: a ring that fills as fast as it is read. */
 const STUCK_MS = 1_000
@@ -188,12 +188,16 @@ export async function startAgent(
     fanout.pressure = pressure
     logPressure(log, pressure, rssBytes)
   })
+  const broken = Promise.withResolvers<never>()
+  broken.promise.catch(() => {}) // whoever does not ask must not be ended by it
   const tick = setInterval(() => {
     memory.look()
     table.sweep(performance.now())
     kernel.sweepJoins()
     losses.report()
     lossRecords.look(performance.now())
+    const failure = fanout.failure()
+    if (failure !== undefined) broken.reject(failure)
   }, TICK_MS)
   undo.defer(() => clearInterval(tick))
 
@@ -240,8 +244,7 @@ export async function startAgent(
     await publishLosses()
   }
   const pumping = pump()
-  const failed = new Promise<never>((_, reject) => pumping.catch(reject))
-  failed.catch(() => {}) // whoever does not ask must not be ended by it
+  pumping.catch(broken.reject)
   ready = true
   log.info(
     {
@@ -275,7 +278,7 @@ export async function startAgent(
     for (const { exporter, error } of await fanout.reopen()) log.error({ exporter }, `cannot be reopened: ${error}`)
   }
   return {
-    failed,
+    failed: broken.promise,
     stop: () => (ending ??= drain()),
     hurry: () => void fanout.stop(0),
     reopen,

@@ -74,8 +74,11 @@ export type Outcome =
     }
   /** All refused for good, for one reason. */
   | { readonly status: 'rejected'; readonly reason: string; readonly error: Error }
-  /** Not taken because of something a person must mend (credentials, address, rights): keep, try slowly, say so. */
-  | { readonly status: 'hold'; readonly error: Error }
+  /**
+   * Not taken because of something a person must mend (credentials, address, rights): keep, try slowly, say so. `forGood`: and nobody
+   * can while this process runs; an agent all of whose exporters say so ends.
+   */
+  | { readonly status: 'hold'; readonly forGood?: boolean; readonly error: Error }
 
 export interface Exporter extends AsyncDisposable {
   readonly type: string
@@ -137,7 +140,7 @@ export interface Books {
   readonly queueBytes: number
   readonly retries: number
   readonly lastError: string
-  readonly state: 'starting' | 'healthy' | 'retrying' | 'hold' | 'draining' | 'stopped'
+  readonly state: 'starting' | 'healthy' | 'retrying' | 'hold' | 'failed' | 'draining' | 'stopped'
 }
 
 /** How calls of `send` ended: `config` is a `hold`, `permanent` a `rejected`, `timeout` a `retryable` that took too long. */

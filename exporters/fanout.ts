@@ -4,7 +4,7 @@
  */
 import type { Event } from '../collector/event.ts'
 import { describe } from './described.ts'
-import { textOf } from './errors.ts'
+import { ExportError, textOf } from './errors.ts'
 import type { Encoded, Encoder } from './exporter.ts'
 import type { EventFilter } from './filtering/filter.ts'
 import { equal, pickLines, selectionOf, unionOf, within } from './filtering/selection.ts'
@@ -137,6 +137,14 @@ export class FanOut {
       if (result.status === 'fulfilled') return []
       return { exporter: this.#senders[i]?.name ?? '', error: textOf(result.reason) }
     })
+  }
+
+  /** What to say once no sink can take anything any more while this process runs; undefined while one can. */
+  failure(): ExportError | undefined {
+    const all = this.#senders.map((sender) => ({ name: sender.name, books: sender.books() }))
+    if (all.length === 0 || all.some(({ books }) => books.state !== 'failed')) return undefined
+    const why = all.map(({ name, books }) => `exporter ${name}: ${books.lastError}`).join('; ')
+    return new ExportError('CLOSED', `no exporter can deliver any more: ${why}`)
   }
 
   /** Drains all senders side by side within one deadline. A second call waits for the first; without grace it ends that of the first. */

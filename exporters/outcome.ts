@@ -20,7 +20,7 @@ export function checkOutcome({ count }: { readonly count: number }, outcome: unk
     case 'rejected':
       return checkReason(outcome['reason']) ?? checkError(outcome['error'])
     case 'hold':
-      return checkError(outcome['error'])
+      return checkForGood(outcome['forGood']) ?? checkError(outcome['error'])
     case 'retryable':
       return checkRetryable(outcome, count)
     default:
@@ -94,6 +94,11 @@ function checkOnce(refusals: readonly unknown[]): string | undefined {
 function checkReason(reason: unknown): string | undefined {
   if (typeof reason === 'string' && REASON.test(reason)) return undefined
   return `reason: expected a word such as too_large, got ${JSON.stringify(reason) ?? 'nothing'}`
+}
+
+function checkForGood(forGood: unknown): string | undefined {
+  if (forGood === undefined || typeof forGood === 'boolean') return undefined
+  return `forGood: expected true or false, got ${typeName(forGood)}`
 }
 
 function checkError(error: unknown): string | undefined {

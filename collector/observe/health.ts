@@ -58,7 +58,7 @@ export interface Readiness {
   readonly senders: readonly Watched[]
 }
 
-/** An exporter that a person must mend makes the agent unready; one that tries again is named. */
+/** An exporter that a person must mend, or that has failed for good, makes the agent unready; one that tries again is named. */
 export function readyz({ ready, policies, senders }: Readiness): Answer {
   if (!ready) return { status: 503, body: 'starting or stopping\n' }
   const inState = (state: string): string[] =>
@@ -66,7 +66,7 @@ export function readyz({ ready, policies, senders }: Readiness): Answer {
       .map((sender) => ({ name: sender.name, ...sender.books() }))
       .filter((books) => books.state === state)
       .map(({ name, lastError }) => `exporter ${name}${state === 'hold' ? '' : ` is ${state}`}: ${lastError}\n`)
-  const held = inState('hold')
+  const held = [...inState('hold'), ...inState('failed')]
   const retrying = inState('retrying').join('')
   if (held.length > 0) return { status: 503, body: held.join('') + retrying }
   const hooks = policies.reduce((sum, policy) => sum + policy.hooks.length, 0)

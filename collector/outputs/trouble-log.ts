@@ -44,7 +44,8 @@ export function troubleLog(
       return
     }
     sinceMs ??= nowMs
-    if (trouble === 'hold') {
+    if (trouble === 'failed') log.error({ exporter }, `the exporter has failed for good: ${error}`)
+    else if (trouble === 'hold') {
       log.error({ exporter }, `events are held until somebody mends this, then tried again (SIGHUP: at once): ${error}`)
     } else if (nowMs - toldMs >= QUIET_MS)
       log.warn({ exporter }, `events are not taken and will be tried again: ${error}`)

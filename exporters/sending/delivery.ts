@@ -10,7 +10,7 @@ import type { BookKeeper, Span } from './books.ts'
 import type { Bell, Clock, Random } from './clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
 import { spanOf, spanOfSome } from './encoded.ts'
-import type { Flight, Sum } from './flight.ts'
+import type { Flight, Sum, Trouble } from './flight.ts'
 import type { Meters } from './meters.ts'
 import type { SenderOptions } from './options.ts'
 import { holdDelayMs, retryDelayMs } from './retry.ts'
@@ -140,7 +140,7 @@ export class Delivery {
         return retryDelayMs(attempt, options.retry, random, pauseOf(outcome))
       case 'hold':
         flight.unsure = 0
-        this.#trouble(flight, 'hold', outcome.error)
+        this.#trouble(flight, outcome.forGood === true ? 'failed' : 'hold', outcome.error)
         return holdDelayMs(++flight.holds, options.retry)
     }
   }
@@ -180,7 +180,7 @@ export class Delivery {
     this.#deps.onTrouble()
   }
 
-  #trouble(flight: Flight, trouble: 'retrying' | 'hold', error: Error): void {
+  #trouble(flight: Flight, trouble: Trouble, error: Error): void {
     this.#deps.books.note(error.message)
     flight.trouble = trouble
     this.#deps.onTrouble()

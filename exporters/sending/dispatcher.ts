@@ -7,7 +7,10 @@ import { Bell } from './clock.ts'
 import type { Clock } from './clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
 import type { Delivery } from './delivery.ts'
-import type { Flight } from './flight.ts'
+import type { Flight, Trouble } from './flight.ts'
+
+/** Each is worse than the one before. */
+const WORSE: readonly Trouble[] = ['none', 'retrying', 'hold', 'failed']
 
 export interface DispatcherDeps {
   readonly batcher: Batcher
@@ -33,13 +36,10 @@ export class Dispatcher {
   }
 
   /** The worst of what is under way. */
-  get trouble(): Flight['trouble'] {
-    let worst: Flight['trouble'] = 'none'
-    for (const { trouble } of this.#deps.flights) {
-      if (trouble === 'hold') return trouble
-      if (trouble !== 'none') worst = trouble
-    }
-    return worst
+  get trouble(): Trouble {
+    let worst = 0
+    for (const { trouble } of this.#deps.flights) worst = Math.max(worst, WORSE.indexOf(trouble))
+    return WORSE[worst] ?? 'none'
   }
 
   /** Runs until the batcher has ended; then nobody works on a flight any more. */

@@ -2,6 +2,14 @@ import type { Batch } from '../exporter.ts'
 import { batchOf, endOf, slice } from './encoded.ts'
 import type { Held } from './queue.ts'
 
+/** Why something is not taken: `hold` until a person mends it, `failed` as long as this process runs. */
+export type Trouble = 'none' | 'retrying' | 'hold' | 'failed'
+
+/** Whether trying again soon is of no use. */
+export function isStuck(trouble: Trouble): boolean {
+  return trouble === 'hold' || trouble === 'failed'
+}
+
 /** Events and bytes that have just left a flight. */
 export interface Sum {
   readonly events: number
@@ -18,7 +26,7 @@ export class Flight {
   #held: readonly Held[]
   readonly #receipts: Receipt[] = []
   /** Why it is not taken, while that is so. */
-  trouble: 'none' | 'retrying' | 'hold' = 'none'
+  trouble: Trouble = 'none'
   /** How often a person was waited for. */
   holds = 0
   /** How many of its events the sink may have got by the last try. */

@@ -20,7 +20,8 @@ import { Delivery } from './delivery.ts'
 import type { DeadLetters } from './delivery.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { MAX_PART_BYTES, MAX_PART_EVENTS, slice, spanOf, split } from './encoded.ts'
-import type { Flight, Sum } from './flight.ts'
+import { isStuck } from './flight.ts'
+import type { Flight, Sum, Trouble } from './flight.ts'
 import { Intake } from './intake.ts'
 import { Meters } from './meters.ts'
 import type { SenderOptions } from './options.ts'
@@ -39,7 +40,7 @@ export interface SenderDeps {
   /** Told of events that are given up where it is known which; the books count all. */
   readonly onLost?: (lost: Lost) => void
   /** Told when the sink begins or ceases to take what it gets; `error` is what it said last, '' when all is well. */
-  readonly onTrouble?: (trouble: 'none' | 'retrying' | 'hold', error: string) => void
+  readonly onTrouble?: (trouble: Trouble, error: string) => void
   /** Told when the spool ceases to take what it gets, and why; with '' when it does again. */
   readonly onSpoolTrouble?: (error: string) => void
 }
@@ -76,7 +77,7 @@ export class Sender {
   #overflow: Overflow | undefined
   #pressure: MemoryPressure = 'none'
   #state: 'starting' | 'running' | 'closed' = 'starting'
-  #told: Flight['trouble'] = 'none'
+  #told: Trouble = 'none'
   #stopping: Promise<void> | undefined
   #loop: Promise<void> = Promise.resolve()
 
@@ -237,7 +238,7 @@ export class Sender {
 
   /** Whether a full `block` queue blocks: not while its sink waits for a person, for nobody else should. */
   get #patient(): boolean {
-    return this.#dispatcher.trouble !== 'hold'
+    return !isStuck(this.#dispatcher.trouble)
   }
 
   /** What the rate limit lets pass; the others are counted. */
@@ -316,9 +317,9 @@ export class Sender {
       if (trouble !== 'none') this.#overflow.begin()
     }
     // While stopping nobody will mend it in time; with a spool there is no need to try on.
-    const vain = trouble === 'hold' || (trouble !== 'none' && this.#overflow !== undefined)
+    const vain = isStuck(trouble) || (trouble !== 'none' && this.#overflow !== undefined)
     if (vain && this.#stopping !== undefined) this.#expireGrace()
-    if (trouble === 'hold') this.#admitOutside()
+    if (isStuck(trouble)) this.#admitOutside()
     this.#dispatcher.look()
   }
 

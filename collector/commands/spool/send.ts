@@ -102,7 +102,7 @@ export class Target implements AsyncDisposable {
   /** Whether the sink still takes anything. */
   #look(): void {
     const { state, lastError } = this.#sender.books()
-    if (state === 'hold') {
+    if (state === 'hold' || state === 'failed') {
       const message = `exporter "${this.#name}" can not go on: ${lastError}; what it did not take stays in the spool`
       throw new ExportError('UNUSABLE', message)
     }

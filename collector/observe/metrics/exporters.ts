@@ -11,7 +11,15 @@ export interface ExporterSources {
   readonly filtered: () => ReadonlyMap<string, Readonly<Record<string, number>>>
 }
 
-const STATES: ReadonlyArray<Books['state']> = ['starting', 'healthy', 'retrying', 'hold', 'draining', 'stopped']
+const STATES: ReadonlyArray<Books['state']> = [
+  'starting',
+  'healthy',
+  'retrying',
+  'hold',
+  'failed',
+  'draining',
+  'stopped',
+]
 const OUTCOMES: readonly RequestOutcome[] = ['ok', 'partial', 'retry', 'timeout', 'permanent', 'config']
 const PREFIX = 'ktrail_exporter'
 const EXPORTER = ['exporter']

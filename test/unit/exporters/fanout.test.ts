@@ -115,6 +115,35 @@ test('encoders: the pool shares one object for each distinct need', async () => 
   assert.equal((await pool.otlp({ ...records, sdk: true })).encoding, 'otlp')
 })
 
+test('fan-out: it has failed when no sender can deliver any more, and says why of each', async () => {
+  const states: Outcome[] = [
+    { status: 'hold', forGood: true, error: new Error('its reader has gone') },
+    { status: 'hold', error: new Error('no right') },
+  ]
+  const fanOut = new FanOut(
+    [0, 1].map((i) => ({
+      encoder: new Counting(),
+      sender: makeSender(new FakeExporter(() => states[i] ?? { status: 'delivered' }), 10, 'block'),
+    })),
+  )
+  await fanOut.start()
+  assert.equal(fanOut.failure(), undefined)
+  await fanOut.publish(events(0, 10))
+  await settle()
+  assert.deepEqual(
+    fanOut.senders.map((sender) => sender.books().state),
+    ['failed', 'hold'],
+  )
+  assert.equal(fanOut.failure(), undefined)
+  states[1] = { status: 'hold', forGood: true, error: new Error('its terminal has gone') }
+  await fanOut.reopen()
+  await settle()
+  assert.equal(
+    fanOut.failure()?.message,
+    'no exporter can deliver any more: exporter test: its reader has gone; exporter test: its terminal has gone',
+  )
+})
+
 test('fan-out: a reopening names the senders that could not, and why', async () => {
   const [good, bad] = [new FakeExporter(), new FakeExporter()]
   let reopened = 0

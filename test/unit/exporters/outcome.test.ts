@@ -10,6 +10,7 @@ const retryable = (more: object): object => ({ status: 'retryable', error, ...mo
 const good: ReadonlyArray<readonly [name: string, outcome: unknown]> = [
   ['delivered', { status: 'delivered' }],
   ['hold', { status: 'hold', error }],
+  ['hold for good', { status: 'hold', forGood: true, error }],
   ['rejected', { status: 'rejected', reason: 'invalid', error }],
   ['retryable', retryable({})],
   ['retryable after a time', retryable({ afterMs: 0 })],
@@ -33,6 +34,7 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
   ['no status', {}, /got status undefined$/],
   ['another status', { status: 'ok' }, /got status "ok"$/],
   ['hold without error', { status: 'hold' }, /^error: expected an Error, got nothing$/],
+  ['hold for a word', { status: 'hold', forGood: 'yes', error }, /^forGood: expected true or false, got a string$/],
   ['an error that is a text', { status: 'hold', error: 'no' }, /^error: expected an Error, got a string$/],
   [
     'rejected without reason',

@@ -43,6 +43,13 @@ test('trouble log: what needs a person is told at once, whatever was told before
   assert.match(lines[1] ?? '', /"level":50.*held until somebody mends this.*401/)
 })
 
+test('trouble log: what has failed for good is told as that', () => {
+  const { lines, at } = rig()
+  at(0, 'retrying', 'slow')
+  at(1, 'failed', 'its reader has gone')
+  assert.match(lines[1] ?? '', /"level":50.*the exporter has failed for good: its reader has gone/)
+})
+
 test('trouble log: nothing is said of a sink without trouble', () => {
   const { lines, at } = rig()
   at(0, 'none', '')

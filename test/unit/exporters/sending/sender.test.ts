@@ -162,6 +162,18 @@ test('sender: block does not block while the sink waits for a person; the loss i
   assert.equal(sender.books().state, 'healthy')
 })
 
+test('sender: what has failed for good blocks nobody either, keeps what it holds, and a stop does not wait for it', async () => {
+  const { sender, clock } = await rig(() => ({ ...hold(), forGood: true }), whenFull('block'))
+  await sender.offer(lines(0, 12))
+  assert.equal(sender.books().state, 'failed')
+  assert.deepEqual(sums(sender.books()), { accepted: 12, queue_full: 4, held: 8 })
+  const stopped = sender.stop(60_000)
+  await settle()
+  await stopped
+  assert.deepEqual(sums(sender.books()), { accepted: 12, queue_full: 4, shutdown: 8 })
+  assert.deepEqual(clock.pending, [])
+})
+
 test('sender: a line that can never fit is dropped even by block, which would wait for ever', async () => {
   const { sender } = await rig(undefined, whenFull('block'))
   assert.equal(sender.offer(lines(0, 1, 10_001)), undefined)

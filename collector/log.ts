@@ -1,6 +1,9 @@
 /** The agent's own log: pino on standard error, so that standard output stays pure data. */
+import type { Writable } from 'node:stream'
+import { isatty } from 'node:tty'
 import { pino } from 'pino'
 import type { Logger } from 'pino'
+import { terminal } from '../exporters/index.ts'
 
 export type Log = Logger
 
@@ -28,12 +31,31 @@ function textLine(json: string): string {
   return `ktrail: ${LEVELS[Number(level)] ?? level}: ${String(msg)}${fields.join('')}\n`
 }
 
+/** Most of the log that waits where nobody takes it: a terminal after Ctrl-S, a pipe that is not read. */
+const MOST_WAITING_BYTES = 1 << 20
+
 /**
- * Writes synchronously: a line that explains the end of the process must not be lost with it. A reader that has gone away is
- * no reason to end: pino's own stream hears of that, where process.stderr would throw at nobody.
+ * Writes at once what standard error takes at once: a line that explains the end of the process must not be lost with it. What it
+ * does not take waits and keeps nobody; what is too much is left out, and it is said how much that was.
  */
-export function createLog({ level, format }: LogOptions): Log {
-  const stderr = pino.destination({ dest: 2, sync: true })
-  const stream = format === 'json' ? stderr : { write: (line: string) => void stderr.write(textLine(line)) }
-  return pino({ level, base: null }, stream)
+export function createLog({ level, format }: LogOptions, stream: Writable = standardError()): Log {
+  // Unheard, it would end the process: the reader has gone, and the agent goes on without.
+  stream.on('error', () => {})
+  const put = (json: string): boolean => stream.write(format === 'json' ? json : textLine(json))
+  let lines = 0
+  const write = (json: string): void => {
+    if (stream.writableLength > MOST_WAITING_BYTES) {
+      lines++
+      return
+    }
+    const msg = 'lines of the log were left out: standard error did not take them'
+    if (lines > 0) put(`${JSON.stringify({ level: 40, time: Date.now(), lines, msg })}\n`)
+    lines = 0
+    put(json)
+  }
+  return pino({ level, base: null }, { write })
+}
+
+function standardError(): Writable {
+  return (isatty(2) ? terminal(2) : undefined) ?? process.stderr
 }

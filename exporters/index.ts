@@ -33,6 +33,7 @@ export type { KafkaOptions } from './kafka/index.ts'
 export { LOKI_LIMITS, resolveOtlpOptions } from './otlp/index.ts'
 export type { LokiLimits, OtlpConfigValues, OtlpOptions, ResolvedOtlp } from './otlp/index.ts'
 export type { StdoutOptions } from './stdout/exporter.ts'
+export { terminal } from './stdout/terminal.ts'
 export { wantsColor } from './stdout/color.ts'
 export type { ColorWhen } from './stdout/color.ts'
 export { systemClock } from './sending/clock.ts'
@@ -70,7 +71,7 @@ const REGISTRY: {
   readonly [T in ExporterType]: (options: Kinds[T]['options'], deps: Kinds[T]['deps']) => Promise<Exporter>
 } = {
   file: async (options, deps) => new (await import('./file/exporter.ts')).FileExporter(options, deps),
-  stdout: async (options, deps) => new (await import('./stdout/exporter.ts')).StdoutExporter(options, deps),
+  stdout: async (options, deps) => (await import('./stdout/exporter.ts')).createStdoutExporter(options, deps),
   otlp: async (options, deps) => new (await import('./otlp/exporter.ts')).OtlpExporter(options, deps),
   kafka: async (options, deps) => new (await import('./kafka/exporter.ts')).KafkaExporter(options, deps),
   npm: async (options, deps) => (await import('./third-party/load.ts')).loadNpmExporter(options, deps),

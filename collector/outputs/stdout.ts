@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty'
 import type { StdoutExporterConfig } from '../../config/schema.ts'
 import { createExporter, wantsColor } from '../../exporters/index.ts'
 import type { Output, OutputContext } from './output.ts'
@@ -9,6 +10,6 @@ export async function stdoutOutput(
 ): Promise<Output> {
   const exporter = await createExporter('stdout', { encoding: format })
   if (format === 'json') return { exporter, encoder: encoders.json() }
-  const look = { color: wantsColor(color, process.stdout.isTTY === true, env), timestamps }
+  const look = { color: wantsColor(color, isatty(1), env), timestamps }
   return { exporter, encoder: encoders.compact(look) }
 }

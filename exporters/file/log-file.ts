@@ -71,6 +71,11 @@ export class LogFile {
     }
   }
 
+  /** A file that is open already, taken as it is; `path` says which file system it is on. Rejects with the error of the system call. */
+  static async of(files: FileSystem, path: string, file: OpenFile): Promise<LogFile> {
+    return new LogFile(files, path, file, await file.stat())
+  }
+
   isAt(stat: FileStat): boolean {
     return stat.ino === this.#ino && stat.dev === this.#dev
   }

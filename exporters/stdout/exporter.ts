@@ -1,18 +1,30 @@
 /**
- * Writes lines to a stream, normally the process's standard output. Waits for the stream's callback, so a reader
- * that is slow slows only this exporter. A reader that went away is a state, not a crash. Source: export.md §6.
+ * Writes lines to standard output, whatever that is: a pipe, a socket or a terminal here, a file in file.ts. Waits for the stream's
+ * callback, so a reader that is slow slows only this exporter. A reader that went away is a state, not a crash. Source: export.md §6.
  */
+import { fstatSync } from 'node:fs'
 import type { Writable } from 'node:stream'
+import { isatty } from 'node:tty'
 import { errnoOf, ExportError, textOf } from '../errors.ts'
 import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../exporter.ts'
+import { StdoutFileExporter } from './file.ts'
+import { terminal } from './terminal.ts'
 
 export interface StdoutOptions {
   readonly encoding: Encoding
 }
 
 export interface StdoutDeps {
-  /** Default process.stdout; never closed by this exporter. */
+  /** In the place of descriptor 1; never closed by this exporter. */
   readonly stream?: Writable
+}
+
+/** Makes the exporter that is right for what standard output is. */
+export function createStdoutExporter(options: StdoutOptions, { stream }: StdoutDeps = {}): Exporter {
+  if (stream !== undefined) return new StdoutExporter(options, stream)
+  if (isatty(1)) return new StdoutExporter(options, terminal(1) ?? process.stdout)
+  const is = fstatSync(1)
+  return is.isFIFO() || is.isSocket() ? new StdoutExporter(options, process.stdout) : new StdoutFileExporter(options)
 }
 
 export class StdoutExporter implements Exporter {
@@ -26,9 +38,9 @@ export class StdoutExporter implements Exporter {
   #broken: ExportError | undefined
   #started = false
 
-  constructor(options: StdoutOptions, deps: StdoutDeps = {}) {
+  constructor(options: StdoutOptions, stream: Writable) {
     this.encoding = options.encoding
-    this.#stream = deps.stream ?? process.stdout
+    this.#stream = stream
   }
 
   start(): Promise<void> {
@@ -39,14 +51,14 @@ export class StdoutExporter implements Exporter {
   }
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    if (this.#broken !== undefined) return { status: 'hold', error: this.#broken }
+    if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
     if (!this.#started) return again('CLOSED', 'standard output is not open')
     if (signal.aborted) return again('ABORTED', 'stopped before writing')
     for (const part of batch.parts) {
       if (!this.#given.has(part)) this.#write(part)
     }
     await aborted(signal, this.#passedOn)
-    if (this.#broken !== undefined) return { status: 'hold', error: this.#broken }
+    if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
     if (!signal.aborted) return { status: 'delivered' }
     return again('ABORTED', 'the reader of standard output takes no more; the events wait until it does')
   }

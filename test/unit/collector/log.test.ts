@@ -1,7 +1,65 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import { createLog } from '../../../collector/log.ts'
+import { errno } from '../exporters/support/faulty-files.ts'
+
+/** A reader that takes a line when told. */
+class Slow extends Writable {
+  text = ''
+  #next: (() => void) | undefined
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.text += chunk.toString()
+    this.#next = done
+  }
+
+  takeAll(): void {
+    for (let next = this.#next; next !== undefined; next = this.#next) {
+      this.#next = undefined
+      next()
+    }
+  }
+}
+
+test('log: a person gets a line of text, a program JSON', () => {
+  for (const [format, want] of [
+    ['text', /^ktrail: warn: disk full exporter=a n=1\n$/],
+    ['json', /^\{"level":40,"time":\d+,"exporter":"a","n":1,"msg":"disk full"\}\n$/],
+  ] as const) {
+    const stream = new Slow()
+    createLog({ level: 'info', format }, stream).warn({ exporter: 'a', n: 1 }, 'disk full')
+    assert.match(stream.text, want)
+  }
+})
+
+for (const format of ['text', 'json'] as const) {
+  test(`log, ${format}: what nobody takes waits, to a bound; what is left out is counted and said`, () => {
+    const stream = new Slow()
+    const log = createLog({ level: 'info', format }, stream)
+    const long = 'x'.repeat(1000)
+    for (let i = 0; i < 2000; i++) log.info(`line ${i} ${long}`)
+    assert.ok(stream.writableLength > 1 << 20 && stream.writableLength < 1.1 * (1 << 20), `${stream.writableLength}`)
+    stream.takeAll()
+    log.info('last')
+    stream.takeAll()
+    const lines = stream.text.trimEnd().split('\n')
+    const [said = '', last = ''] = lines.splice(-2)
+    assert.match(last, /last/)
+    assert.match(said, /lines of the log were left out/)
+    assert.equal(Number(/lines"?[:=](\d+)/.exec(said)?.[1]), 2000 - lines.length)
+  })
+}
+
+test('log: a reader that has gone does not end the process', async () => {
+  const stream = new Slow()
+  const log = createLog({ level: 'info', format: 'text' }, stream)
+  stream.destroy(errno('EPIPE'))
+  await new Promise((resolve) => stream.once('close', resolve))
+  log.info('nobody reads this')
+})
 
 const LOG = new URL('../../../collector/log.ts', import.meta.url).href
 const script = (format: string): string => `

@@ -1,8 +1,11 @@
+import { closeSync, openSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import { FileExporter } from '../../../exporters/file/exporter.ts'
+import { descriptorFile } from '../../../exporters/stdout/descriptor.ts'
 import { StdoutExporter } from '../../../exporters/stdout/exporter.ts'
+import { StdoutFileExporter } from '../../../exporters/stdout/file.ts'
 import { Silence, contract } from '../../../exporters/testing/index.ts'
-import { FaultyFiles } from './support/faulty-files.ts'
+import { errno, FaultyFiles } from './support/faulty-files.ts'
 import { Folder } from './support/folder.ts'
 import { idsOf } from './support/lines.ts'
 
@@ -49,10 +52,40 @@ contract('stdout', () => {
     },
   })
   return {
-    exporter: new StdoutExporter({ encoding: 'json' }, { stream }),
+    exporter: new StdoutExporter({ encoding: 'json' }, stream),
     ids: () => idsOf(text),
     fail: (calls) => (slow = calls),
     stall: () => (silence = new Silence()),
     [Symbol.dispose]: () => undefined,
   }
 })
+
+for (const how of ['w', 'a']) {
+  contract('stdout', () => {
+    const folder = new Folder()
+    const fd = openSync(folder.at('out'), how)
+    const real = descriptorFile(fd)
+    let failures = 0
+    const file = {
+      ...real,
+      // A short write first, so that the failure after it finds a line begun.
+      writev: (buffers: readonly Uint8Array[]): Promise<number> => {
+        if (failures <= 0) return real.writev(buffers)
+        const all = Buffer.concat(buffers)
+        return --failures > 0
+          ? real.writev([all.subarray(0, Math.ceil(all.length / 2))])
+          : Promise.reject(errno('ENOSPC'))
+      },
+    }
+    return {
+      exporter: new StdoutFileExporter({ encoding: 'json' }, { file, path: folder.path }),
+      ids: () => folder.ids(),
+      fail: (calls) => (failures = calls),
+      stall: () => 'a write that the disk does not answer can not be taken back; the chain says so after the time-out',
+      [Symbol.dispose]: () => {
+        closeSync(fd)
+        folder[Symbol.dispose]()
+      },
+    }
+  })
+}

@@ -3,18 +3,43 @@
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import type { Exporter } from '../../../../exporters/exporter.ts'
 import { FileExporter } from '../../../../exporters/file/exporter.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
+import { descriptorFile } from '../../../../exporters/stdout/descriptor.ts'
+import { StdoutFileExporter } from '../../../../exporters/stdout/file.ts'
 import { until } from '../support/fake-clock.ts'
 import { Folder } from '../support/folder.ts'
 import { idsOf, lines, numbers } from '../support/lines.ts'
 
 const OPTIONS = { ...DEFAULT_SENDER_OPTIONS, retry: { initialMs: 1, maxMs: 5 } }
 
-test('file: on a disk that is really full nothing is lost or torn, and all arrives once there is space', async (t) => {
+const KINDS: Readonly<Record<string, (path: string) => Exporter>> = {
+  file: (path) => new FileExporter({ path, maxSizeBytes: 1 << 30, maxFiles: 5, mode: 0o600, fsync: 'batch' }),
+  'stdout, > file': (path) => stdoutTo(path, 'w'),
+  'stdout, >> file': (path) => stdoutTo(path, 'a'),
+}
+for (const [kind, make] of Object.entries(KINDS)) {
+  test(`${kind}: on a disk that is really full nothing is lost or torn, and all arrives once there is space`, (t) =>
+    onSmallDisk(t, make))
+}
+
+function stdoutTo(path: string, how: 'w' | 'a'): Exporter {
+  const fd = openSync(path, how)
+  const exporter = new StdoutFileExporter(
+    { encoding: 'json' },
+    { file: descriptorFile(fd), path: `/proc/self/fd/${fd}` },
+  )
+  return Object.assign(exporter, {
+    stop: () => StdoutFileExporter.prototype.stop.call(exporter).then(() => closeSync(fd)),
+  })
+}
+
+async function onSmallDisk(t: TestContext, make: (path: string) => Exporter): Promise<void> {
   using folder = new Folder()
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', folder.path], { encoding: 'utf8' })
   if (mounted.status !== 0) {
@@ -23,23 +48,16 @@ test('file: on a disk that is really full nothing is lost or torn, and all arriv
     return
   }
   try {
-    await fillAndRecover(folder)
+    await fillAndRecover(folder, make)
   } finally {
     assert.equal(spawnSync('umount', [folder.path]).status, 0)
   }
-})
+}
 
-async function fillAndRecover(folder: Folder): Promise<void> {
+async function fillAndRecover(folder: Folder, make: (path: string) => Exporter): Promise<void> {
   // Something to delete later, and a size that no line divides: the disk fills in the middle of a line.
   writeFileSync(folder.at('ballast'), Buffer.alloc(128 << 10))
-  const options = {
-    path: folder.at('events.jsonl'),
-    maxSizeBytes: 1 << 30,
-    maxFiles: 5,
-    mode: 0o600,
-    fsync: 'batch' as const,
-  }
-  const sender = new Sender('archive', new FileExporter(options), OPTIONS)
+  const sender = new Sender('archive', make(folder.at('events.jsonl')), OPTIONS)
   await sender.start()
   try {
     await run(folder, sender)
@@ -57,7 +75,7 @@ async function run(folder: Folder, sender: Sender): Promise<void> {
   assert.equal(full.state, 'retrying')
   assert.match(
     full.lastError,
-    /^cannot write to ".*events\.jsonl": no space left on its file system \(ENOSPC\); free some space/,
+    /^cannot write to "(\/proc\/self\/fd\/\d+|.*events\.jsonl)": no space left on its file system \(ENOSPC\); free some space/,
   )
   assert.equal(sender.imbalance(), 0)
   assert.ok(full.delivered > 0 && full.heldEvents === 200 - full.delivered)

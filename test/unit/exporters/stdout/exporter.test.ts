@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import { test } from 'node:test'
 import type { Outcome } from '../../../../exporters/exporter.ts'
@@ -8,6 +10,7 @@ import { StdoutExporter } from '../../../../exporters/stdout/exporter.ts'
 import { wantsColor } from '../../../../exporters/stdout/color.ts'
 import { settle } from '../support/fake-clock.ts'
 import { errno } from '../support/faulty-files.ts'
+import { Folder } from '../support/folder.ts'
 import { batch, idsOf, lines, numbers } from '../support/lines.ts'
 
 const NEVER = new AbortController().signal
@@ -36,7 +39,7 @@ class Slow extends Writable {
 
 async function make(): Promise<{ stream: Slow; exporter: StdoutExporter }> {
   const stream = new Slow()
-  const exporter = new StdoutExporter({ encoding: 'json' }, { stream })
+  const exporter = new StdoutExporter({ encoding: 'json' }, stream)
   await exporter.start()
   return { stream, exporter }
 }
@@ -95,24 +98,51 @@ test('stdout: does not close the stream, and a late error after the stop harms n
   assert.match(sentence(await exporter.send(batch(lines(0, 1)), NEVER)), /^retryable: standard output is not open/)
 })
 
-test('stdout: a real pipe whose reader goes away ends neither the process nor its exit code', async () => {
-  const url = new URL('../../../../exporters/stdout/exporter.ts', import.meta.url)
+/** Sends a line of 1 MiB from a process with this standard output; what it says of it, and its exit code. */
+async function sendTo(stdout: 'pipe' | number, onStart?: (child: ChildProcess) => void): Promise<[string, number]> {
+  const url = new URL('../../../../exporters/index.ts', import.meta.url)
   const code = `
-    import { StdoutExporter } from ${JSON.stringify(url.href)}
-    const exporter = new StdoutExporter({ encoding: 'json' })
+    import { createExporter } from ${JSON.stringify(url.href)}
+    const exporter = await createExporter('stdout', { encoding: 'json' })
     await exporter.start()
     const bytes = Buffer.alloc(1 << 20, '\\n')
     const parts = [{ encoding: 'json', bytes, ends: Uint32Array.of(bytes.length), count: 1, firstSeq: 0 }]
     const outcome = await exporter.send({ parts, count: 1, sizeBytes: bytes.length }, new AbortController().signal)
-    console.error(outcome.status)`
+    await exporter.stop()
+    console.error(JSON.stringify([outcome.status, outcome.forGood === true, outcome.error?.message ?? '']))`
   const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', code], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', stdout, 'pipe'],
   })
   let said = ''
-  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  child.stdout.once('data', () => child.stdout.destroy())
+  child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  onStart?.(child)
   const [exit] = await once(child, 'close')
-  assert.deepEqual([exit, said], [0, 'hold\n'])
+  return [said.trimEnd(), Number(exit)]
+}
+
+test('stdout: a real pipe whose reader goes away ends neither the process nor its exit code', async () => {
+  const said = await sendTo('pipe', ({ stdout }) => stdout?.once('data', () => stdout.destroy()))
+  const why = 'cannot write to standard output: its reader has gone (EPIPE); restart to use it again'
+  assert.deepEqual(said, [JSON.stringify(['hold', true, why]), 0])
+})
+
+for (const how of ['w', 'a']) {
+  test(`stdout: a real file (${how}) gets all of it behind what is there, and what comes later comes after it`, async () => {
+    using folder = new Folder()
+    const fd = openSync(folder.at('out'), how)
+    writeSync(fd, 'before\n')
+    assert.deepEqual(await sendTo(fd), [JSON.stringify(['delivered', false, '']), 0])
+    writeSync(fd, 'after\n')
+    closeSync(fd)
+    assert.equal(folder.read('out'), `before\n${'\n'.repeat(1 << 20)}after\n`)
+  })
+}
+
+test('stdout: a full disk is waited for', async () => {
+  const fd = openSync('/dev/full', 'w')
+  const [said] = await sendTo(fd)
+  closeSync(fd)
+  assert.match(said, /^\["retryable",false,"cannot write to .*: no space left on its file system \(ENOSPC\)/)
 })
 
 for (const [when, terminal, env, want] of [

@@ -65,7 +65,11 @@ export const file = z
         error: 'expected never, batch or a duration such as 1s',
       })
       .prefault('1s')
-      .describe('When written bytes are forced to disk: never, after each batch, or at this interval.'),
+      .describe(
+        'When written bytes are forced to disk: never, after each batch, or at this interval. With batch an event counts as delivered once ' +
+          'it is on the disk, and is written again where that fails; else once it is written: a power cut may then take what was not yet ' +
+          'forced, and where forcing fails that is counted as possibly_lost.',
+      ),
     rotate,
     ...chain,
   })

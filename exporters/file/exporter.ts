@@ -16,7 +16,7 @@ import type { RotatingCounters } from './rotating-file.ts'
 import { Upkeep } from './upkeep.ts'
 import type { UpkeepCounters } from './upkeep.ts'
 
-/** When written data is forced to the disk. `batch`: before each batch counts as delivered. */
+/** When written data is forced to the disk. `batch`: before each batch counts as delivered; else what is written counts. */
 export type FsyncPolicy = 'never' | 'batch' | { readonly intervalMs: number }
 
 export interface FileOptions {
@@ -59,7 +59,6 @@ export class FileExporter implements Exporter {
   readonly #options: FileOptions
   readonly #files: FileSystem
   readonly #warn: (problem: ExportError) => void
-  readonly #count: FileCounters
   readonly #current: RotatingFile
   readonly #upkeep: Upkeep
   readonly #syncAlarm: Alarm
@@ -79,7 +78,7 @@ export class FileExporter implements Exporter {
       ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
     }
     this.encoding = options.encoding ?? 'json'
-    this.counters = this.#count = counters
+    this.counters = counters
     this.#options = options
     this.#files = files
     this.#warn = warn
@@ -89,7 +88,7 @@ export class FileExporter implements Exporter {
         path,
         mode,
         maxSizeBytes,
-        sync: fsync !== 'never',
+        sync: typeof fsync === 'string' ? fsync : 'timed',
         ...(rotateIntervalMs === undefined ? {} : { intervalMs: rotateIntervalMs }),
       },
       { ...shared, onRotated: () => this.#upkeep.rotated() },
@@ -175,6 +174,7 @@ export class FileExporter implements Exporter {
       return { status: 'delivered' }
     } catch (cause) {
       if (safe < written) await secure().catch(() => undefined)
+      if (safe > 0) this.#armSync()
       if (signal.aborted) {
         const message = `writing to "${this.#options.path}" was stopped after ${safe} of ${batch.count} events`
         return outcomeOf(new ExportError('ABORTED', message, cause), safe)
@@ -183,18 +183,20 @@ export class FileExporter implements Exporter {
     }
   }
 
-  /** A file whose sync failed has unknown content: it is moved aside, and what is not safe is written again. */
+  /**
+   * A file whose sync failed has unknown content: it is moved aside. What has not counted as delivered (`batch`) is written again; what
+   * has is counted once more, as in doubt.
+   */
   async #syncOrReplace(): Promise<void> {
     const { file } = this.#current
     if (file === undefined) return
     try {
       await file.sync()
     } catch (cause) {
-      this.#count.sync_failures++
-      file.unsynced = false
+      const doubt = this.#current.inDoubt(file)
       await this.#current.rotate()
       const next = this.#current.file === file ? 'the file goes on' : 'a new file is begun'
-      const message = `cannot sync "${this.#options.path}": what of it is on the disk is unknown; ${next}`
+      const message = `cannot sync "${this.#options.path}": ${doubt}; ${next}`
       throw new ExportError('SYNC_FAILED', message, cause)
     }
   }
@@ -239,6 +241,7 @@ function noCounters(): FileCounters {
     reopens: 0,
     torn_lines_mended: 0,
     sync_failures: 0,
+    possibly_lost: 0,
     deleted_files: 0,
     retention_failures: 0,
     compressions: 0,

@@ -34,8 +34,8 @@ export class LogFile {
   /** The error of a full disk, until a write has succeeded. */
   #full: unknown
   size: number
-  /** Written since the last sync. */
-  unsynced = false
+  /** Events written since the last sync. */
+  unsynced = 0
   /** The file ended in a torn line when it was opened (a crash), and has got its line feed. */
   mended = false
 
@@ -92,15 +92,17 @@ export class LogFile {
         // A regular file that takes nothing and says nothing would spin here for ever.
         if (count <= 0) throw new Error('the write took no bytes')
         written += count
-        this.unsynced = true
       }
+      const { count: events } = batchOf(parts)
       this.size += total
+      this.unsynced += events
       this.#full = undefined
-      return { events: batchOf(parts).count, error: undefined }
+      return { events, error: undefined }
     } catch (error) {
       if (NO_ROOM.has(errnoOf(error))) this.#full = error
       const whole = wholeLines(parts, written)
       this.size += whole.bytes
+      this.unsynced += whole.events
       this.#tornBytes += written - whole.bytes
       // Now if it can be, else before the next write; the first error is the one to tell.
       await this.cutTorn().catch(() => undefined)
@@ -109,9 +111,9 @@ export class LogFile {
   }
 
   async sync(): Promise<void> {
-    if (!this.unsynced) return
+    if (this.unsynced === 0) return
     await this.#file.datasync()
-    this.unsynced = false
+    this.unsynced = 0
   }
 
   /** Closes, whatever state the file is in. Never rejects: there is nothing left to do about it. */

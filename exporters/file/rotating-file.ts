@@ -20,8 +20,8 @@ export interface RotatingOptions {
   readonly maxSizeBytes: number
   /** Also begun anew when a multiple of this time since 1970 (UTC) has passed: 1 h means on the hour. */
   readonly intervalMs?: number
-  /** Whether a file is synced before it is closed. */
-  readonly sync: boolean
+  /** Whether a file is synced before it is closed, and whether what it got counts as delivered before it is. */
+  readonly sync: 'never' | 'timed' | 'batch'
 }
 
 export interface RotatingDeps {
@@ -39,6 +39,8 @@ export interface RotatingCounters {
   reopens: number
   torn_lines_mended: number
   sync_failures: number
+  /** Events that counted as delivered and may not be on the disk, because a later sync has failed. */
+  possibly_lost: number
 }
 
 /** How often at most a send looks whether the path still leads to the open file. */
@@ -146,6 +148,16 @@ export class RotatingFile {
     if (old !== undefined) await this.#finish(old)
   }
 
+  /** A sync of `file` has failed and is not repeated: counts what that makes unsafe. Returns it as words. */
+  inDoubt(file: LogFile): string {
+    const { counters } = this.#deps
+    const { unsynced } = file
+    file.unsynced = 0
+    counters.sync_failures++
+    if (this.#options.sync === 'timed') counters.possibly_lost += unsynced
+    return `what it got since the last sync (events: ${unsynced}) may not be on the disk`
+  }
+
   async close(): Promise<void> {
     const file = this.#file
     this.#file = undefined
@@ -191,12 +203,12 @@ export class RotatingFile {
   }
 
   async #finish(old: LogFile): Promise<void> {
-    const { counters, warn } = this.#deps
+    const { path, sync } = this.#options
     try {
-      if (this.#options.sync) await old.sync()
+      if (sync !== 'never') await old.sync()
     } catch (cause) {
-      counters.sync_failures++
-      warn(failure('sync', this.#options.path, cause, 'what was written last may be lost in a power cut'))
+      const doubt = this.inDoubt(old)
+      this.#deps.warn(failure('sync', path, cause, doubt))
     }
     await old.close()
   }

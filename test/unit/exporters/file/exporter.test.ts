@@ -6,6 +6,7 @@ import { ExportError } from '../../../../exporters/errors.ts'
 import { FileExporter } from '../../../../exporters/file/exporter.ts'
 import { FaultyFiles } from '../support/faulty-files.ts'
 import type { Fault } from '../support/faulty-files.ts'
+import { until } from '../support/fake-clock.ts'
 import { delivered, insist, make, NEVER, script, sentence } from '../support/file-rig.ts'
 import { Folder } from '../support/folder.ts'
 import { batch, idsOf, lines, numbers } from '../support/lines.ts'
@@ -268,6 +269,7 @@ test('file: a failed sync begins a new file, counts, and what was not safe is wr
     ],
   )
   assert.equal(exporter.counters.sync_failures, 1)
+  assert.equal(exporter.counters.possibly_lost, 0, 'nothing of it had counted as delivered')
   assert.equal(files.log.filter((call) => call === 'datasync').length, 3, 'the failed file is not synced again')
   await exporter.stop()
 })
@@ -288,11 +290,45 @@ test('file: fsync by interval syncs once after the interval, and only when somet
   await clock.turn(1000)
   await delivered(exporter, lines(3, 1))
   assert.equal(exporter.counters.sync_failures, 1)
-  assert.match(warnings.join(), /cannot sync/)
+  assert.match(
+    warnings.join(),
+    /cannot sync .*: what it got since the last sync \(events: 1\) may not be on the disk; a new file is begun$/,
+  )
   await exporter.stop()
   assert.deepEqual(clock.pending, [])
   assert.deepEqual(folder.ids(), numbers(0, 4))
 })
+
+test('file: what a failed batch has left in the file is synced at the interval too', async () => {
+  using folder = new Folder()
+  const { exporter, files, clock } = make(folder, { fsync: { intervalMs: 1000 } })
+  await exporter.start()
+  script(files, { writev: [9, 'ENOSPC'] })
+  assert.equal((await exporter.send(batch(lines(0, 2)), NEVER)).status, 'retryable')
+  assert.deepEqual(clock.pending, [1000])
+  await clock.turn(1000)
+  await until('it is synced', () => files.log.includes('datasync'))
+  await exporter.stop()
+})
+
+for (const end of ['timer', 'rotation', 'reopen', 'stop'] as const) {
+  test(`file: what counted as delivered and a sync at a ${end} makes unsafe is counted, once`, async () => {
+    using folder = new Folder()
+    const { exporter, files, clock, warnings } = make(folder, { fsync: { intervalMs: 1000 }, maxSizeBytes: 60 })
+    await exporter.start()
+    await delivered(exporter, lines(0, 1, 20))
+    await clock.turn(1000)
+    await until('it is synced', () => files.log.includes('datasync'))
+    await delivered(exporter, lines(1, 2, 20))
+    script(files, { datasync: ['EIO'] })
+    if (end === 'timer') await clock.turn(1000)
+    if (end === 'rotation') await delivered(exporter, lines(3, 1, 20))
+    if (end === 'reopen') await exporter.reopen()
+    await exporter.stop()
+    assert.deepEqual([exporter.counters.sync_failures, exporter.counters.possibly_lost], [1, 2])
+    assert.match(warnings.join(), /^cannot sync .*events: 2\) may not be on the disk/)
+  })
+}
 
 test('file: an aborted send stops between files and says how much it took', async () => {
   using folder = new Folder()

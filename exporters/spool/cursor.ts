@@ -1,10 +1,10 @@
 /** The durable record of how far the sink has taken everything. */
 import { isNoSpace } from '../errors.ts'
 import type { Clock } from '../sending/clock.ts'
+import { ignoring } from './file-access.ts'
 import type { SpoolFiles } from './files.ts'
 import { encodeCursor } from './format.ts'
 import type { Cursor } from './format.ts'
-import { ignoring } from './recovery.ts'
 
 /** Stores are at least this far apart: an ack must not cost a sync. A crash repeats at most what was acked in between. */
 const STORE_EVERY_MS = 200

@@ -6,7 +6,7 @@
  * | header at | size | field |
  * |---|---|---|
  * | 0 | 4 | `SPL1` |
- * | 4 | 4 | version, 1 |
+ * | 4 | 4 | version, 1; another one must keep these first four fields, so that this one knows it for what it is |
  * | 8 | 4 | CRC-32 of the bytes from 12 on |
  * | 12 | 4 | segment number, equal to the file's name |
  * | 16 | 8 | creation, milliseconds since 1970 |
@@ -111,14 +111,26 @@ export function encodeHeader(header: SegmentHeader): Buffer {
   return out
 }
 
-/** The header, from whichever copy is whole; undefined when none is. */
+/** The header, from whichever copy is whole and of this version; undefined when none is. */
 export function decodeHeader(bytes: Buffer): SegmentHeader | undefined {
   return decodeCopy(bytes.subarray(0, HEADER_COPY)) ?? decodeCopy(bytes.subarray(HEADER_COPY, FIRST_FRAME))
 }
 
+/** The version of a header that another release of this program wrote: two equal copies, for no checksum covers the number. */
+export function foreignVersion(bytes: Buffer): number | undefined {
+  const copy = bytes.subarray(0, HEADER_COPY)
+  if (!isWhole(copy) || !copy.equals(bytes.subarray(HEADER_COPY, FIRST_FRAME))) return undefined
+  const version = copy.readUInt32LE(4)
+  return version === VERSION ? undefined : version
+}
+
+function isWhole(copy: Buffer): boolean {
+  if (copy.length < HEADER_COPY || copy.toString('latin1', 0, 4) !== 'SPL1') return false
+  return copy.readUInt32LE(8) === crc32(copy.subarray(12))
+}
+
 function decodeCopy(copy: Buffer): SegmentHeader | undefined {
-  if (copy.length < HEADER_COPY || copy.toString('latin1', 0, 4) !== 'SPL1') return undefined
-  if (copy.readUInt32LE(4) !== VERSION || copy.readUInt32LE(8) !== crc32(copy.subarray(12))) return undefined
+  if (!isWhole(copy) || copy.readUInt32LE(4) !== VERSION) return undefined
   const epoch = copy.subarray(56)
   const end = epoch.indexOf(0)
   return {

@@ -4,13 +4,16 @@
  */
 import { errnoOf, ExportError } from '../errors.ts'
 import type { Segment } from './catalog.ts'
+import { readFully, withFile } from './file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files.ts'
-import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, segmentName, segmentNumber } from './format.ts'
+import { inForce, loadCursor, readSegments } from './folder.ts'
+import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, segmentName } from './format.ts'
 import { unpack } from './packing.ts'
+import { setAside } from './quarantine.ts'
 import type { ReadFrame } from './reader.ts'
-import { framesOf, inForce, loadCursor, quarantine, readFully, readSegment, recover, withFile } from './recovery.ts'
+import { recover } from './recovery.ts'
 import type { RecoveryReport } from './recovery.ts'
-import { Window } from './scan.ts'
+import { framesOf, tolerantWindow, Window } from './scan.ts'
 
 /** Holds many heads of small frames, and costs little where the next one is farther off. */
 const HEADS_WINDOW = 64 << 10
@@ -101,7 +104,7 @@ async function tailOf(
   const there = await reading(files, segment, async (file) => {
     if (await walkHeads(file, segment, found).catch(() => false)) return
     // Something is in the way: look at every byte, to see what lies behind it.
-    for await (const frame of framesOf(file, segment, segment.bytes)) {
+    for await (const frame of framesOf(tolerantWindow(file), segment, segment.bytes)) {
       found.end = frame.seq + frame.count
       found.offset = frame.end
     }
@@ -134,7 +137,7 @@ export async function* verify(dir: string, files: SpoolFiles): AsyncGenerator<Ve
     let lastEnd = FIRST_FRAME
     let seq = segment.header.base
     const passed = await reading(files, segment, async (file) => {
-      for await (const frame of framesOf(file, segment, segment.bytes, limit)) {
+      for await (const frame of framesOf(tolerantWindow(file), segment, segment.bytes, limit)) {
         frames++
         goodEvents += frame.count
         goodBytes += frame.end - frame.offset
@@ -169,7 +172,7 @@ export async function repair(dir: string, files: SpoolFiles, wallMs: number): Pr
       const { name, frames, badBytes, missingEvents } = verdict
       if (frames === 0) {
         quarantined.push(`${name}: no valid frame in it`)
-        await quarantine(dir, name, files, wallMs)
+        await setAside(dir, name, files, { wallMs, damaged: false })
         segments--
         bytes -= verdict.bytes
       } else if (badBytes > 0 || missingEvents > 0) damaged.push(verdict)
@@ -198,7 +201,7 @@ export async function copy(
     let failed: { readonly error: unknown } | undefined
     await reading(files, segment, async (file) => {
       for await (const { seq, count, first, last, offset, bytes, packed } of framesOf(
-        file,
+        tolerantWindow(file),
         segment,
         segment.bytes,
         limit,
@@ -223,14 +226,13 @@ export async function copy(
 }
 
 async function segmentsOf(dir: string, files: SpoolFiles): Promise<{ segments: Segment[]; unreadable: string[] }> {
-  const numbers = (await files.readdir(dir)).map(segmentNumber).filter((number) => number !== undefined)
   const all: Segment[] = []
   const unreadable: string[] = []
-  for (const number of numbers.toSorted((a, b) => a - b)) {
-    const read = await readSegment(dir, number, files)
-    if (typeof read === 'object') all.push(read)
-    else if (!(await gone(`${dir}/${segmentName(number)}`, files)))
-      unreadable.push(`${segmentName(number)}: ${typeof read === 'string' ? read : `torn at birth, ${read} bytes`}`)
+  for (const found of await readSegments(dir, await files.readdir(dir), files)) {
+    const name = segmentName(found.number)
+    if (found.is === 'segment') all.push(found.segment)
+    else if (!(await gone(`${dir}/${name}`, files)))
+      unreadable.push(`${name}: ${found.is === 'torn' ? `torn at birth, ${found.bytes} bytes` : found.why}`)
   }
   return { segments: inForce(all), unreadable }
 }

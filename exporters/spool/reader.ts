@@ -7,12 +7,12 @@
 import { errnoOf } from '../errors.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import { Exclusive } from './exclusive.ts'
+import { ignoring, isAccess } from './file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files.ts'
 import { FIRST_FRAME } from './format.ts'
 import type { Cursor } from './format.ts'
 import type { Loss, Tally } from './losses.ts'
 import { unpack, unpackedBytes } from './packing.ts'
-import { ignoring } from './recovery.ts'
 import { findFrame, frameAt, payloadOf, Window } from './scan.ts'
 import type { Bounds, Found } from './scan.ts'
 
@@ -36,7 +36,7 @@ export interface Token {
 export type ReadResult =
   | { readonly status: 'frames'; readonly frames: readonly ReadFrame[]; readonly token: Token }
   | { readonly status: 'empty' }
-  /** The device refused; worth trying again. After a few times what cannot be read is counted as corrupt and passed. */
+  /** The device refused; worth trying again. After a few times what it cannot read is counted as corrupt and passed. */
   | { readonly status: 'failed'; readonly error: Error }
 
 /** How much one `next` may give: bytes of payload, and events. */
@@ -64,8 +64,6 @@ interface Place {
 
 const WINDOW_BYTES = 1 << 20
 const GIVE_UP_AFTER = 3
-/** Not the file's fault: these go away by themselves. */
-const OURS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM'])
 
 export class Reader {
   readonly #catalog: Catalog
@@ -124,7 +122,8 @@ export class Reader {
         return result
       } catch (error) {
         const failed = error instanceof Error ? error : new Error(String(error))
-        if (!OURS.has(errnoOf(failed))) this.#failures++
+        // What is out of reach is not lost: only the device's own refusals are given up.
+        if (!isAccess(failed)) this.#failures++
         await this.#leave()
         return { status: 'failed', error: failed }
       }
@@ -314,7 +313,7 @@ export class Reader {
     try {
       return await this.#files.open(segment.path, 'read')
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT' && this.#failures < GIVE_UP_AFTER) throw error
+      if (isAccess(error) || (errnoOf(error) !== 'ENOENT' && this.#failures < GIVE_UP_AFTER)) throw error
       return undefined
     }
   }

@@ -1,21 +1,17 @@
 /**
- * What a folder holds at the start. Only headers are read, and the last segment whole. Nothing found here stops the
- * start: what cannot be read is moved to `quarantine/`, a torn tail is cut off, and both are counted.
+ * What a folder holds at the start. Only headers are read, and the last segment whole. No damage stops the start: what cannot
+ * be read is moved to `quarantine/`, a torn tail is cut off, and both are counted. What is not damaged but out of reach is left
+ * as it is, and does stop it.
  */
-import { errnoOf, textOf } from '../errors.ts'
+import { ExportError, textOf } from '../errors.ts'
 import type { Segment } from './catalog.ts'
+import { ignoring, inParallel, isAccess, withFile } from './file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files.ts'
-import { CURSOR_BYTES, decodeCursor, decodeHeader, FIRST_FRAME, segmentName, segmentNumber } from './format.ts'
-import type { Cursor, StoredCursor } from './format.ts'
-import { findFrame, frameAt, Window } from './scan.ts'
-
-/** Files in `quarantine/`; the oldest beyond this are removed, so that a failing disk cannot fill itself. */
-const MAX_QUARANTINED = 32
-const SCAN_WINDOW = 1 << 20
-/** More events than a segment can hold; keeps the search after damage from checking whatever looks like a large number. */
-const MAX_SEGMENT_EVENTS = 2 ** 32
-/** A device that refuses once may give a moment later; what stays refused is given up. */
-const TRIES = 3
+import { inForce, loadCursor, readSegments } from './folder.ts'
+import { FIRST_FRAME, segmentName } from './format.ts'
+import type { Cursor } from './format.ts'
+import { prune, setAside } from './quarantine.ts'
+import { framesOf, tolerantWindow } from './scan.ts'
 
 /** What the start found, for the log and the metrics. */
 export interface RecoveryReport {
@@ -23,8 +19,10 @@ export interface RecoveryReport {
   readonly bytes: number
   /** Cut off the end of the last segment. */
   readonly tornBytes: number
-  /** `name: why` of each file moved away. */
+  /** `name: why` of each file moved to `quarantine/`. */
   readonly quarantined: readonly string[]
+  /** Damaged files of before, deleted there to make room. */
+  readonly removed: readonly string[]
   /** Segments removed because everything in them was acknowledged or written anew. */
   readonly spent: number
   readonly cursor: 'read' | 'absent' | 'corrupt'
@@ -43,28 +41,30 @@ export interface Recovered {
   readonly report: RecoveryReport
 }
 
-/** Reads, mends and describes a spool's folder. Rejects only when the folder itself cannot be listed. */
+/**
+ * Reads, mends and describes a spool's folder. Rejects, with everything in it as it was, when the folder cannot be listed, when
+ * something in it may not be opened or read (`isAccess`), and with ExportError for what another version has written.
+ */
 export async function recover(dir: string, files: SpoolFiles, wallMs: number): Promise<Recovered> {
   const names = await files.readdir(dir)
-  const quarantined: string[] = []
-  const aside = async (name: string, why: string): Promise<void> => {
-    quarantined.push(`${name}: ${why}`)
-    await quarantine(dir, name, files, wallMs)
-  }
+  const found = await readSegments(dir, names, files)
   const cursor = await readCursor(dir, names, files)
-  const numbers = names
-    .map(segmentNumber)
-    .filter((number) => number !== undefined)
-    .toSorted((a, b) => a - b)
+  for (const file of found) if (file.is === 'foreign') throw otherVersion(dir, file.number, file.why)
+  if (names.includes('cursor.tmp')) await ignoring(files.unlink(`${dir}/cursor.tmp`))
+  const quarantined: string[] = []
+  const aside = async (number: number, why: string, damaged: boolean): Promise<void> => {
+    const name = segmentName(number)
+    const failed = await setAside(dir, name, files, { wallMs, damaged })
+    quarantined.push(`${name}: ${why}${failed === '' ? '' : `, and it can not be moved: ${failed}`}`)
+  }
   const all: Segment[] = []
   let tornBytes = 0
-  for (const number of numbers) {
-    const read = await readSegment(dir, number, files)
-    if (typeof read === 'string') await aside(segmentName(number), read)
-    else if (typeof read === 'number') {
-      tornBytes += read
-      await ignoring(files.unlink(`${dir}/${segmentName(number)}`))
-    } else all.push(read)
+  for (const file of found) {
+    if (file.is === 'segment') all.push(file.segment)
+    else if (file.is === 'torn') {
+      tornBytes += file.bytes
+      await ignoring(files.unlink(`${dir}/${segmentName(file.number)}`))
+    } else await aside(file.number, file.why, file.is === 'damaged')
   }
   let kept = inForce(all)
   const superseded = all.length === kept.length ? [] : all.filter((segment) => !kept.includes(segment))
@@ -77,9 +77,10 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
       if (end === last.header.base && (await cutBehind(kept.at(-2), end, files))) superseded.push(last)
       break
     }
-    await aside(segmentName(last.header.number), tail)
+    await aside(last.header.number, tail, false)
     kept.pop()
   }
+  const removed = quarantined.length === 0 ? [] : await prune(dir, files)
   const seq = cursor.seq ?? kept[0]?.header.base ?? 0
   end = Math.max(end, seq, cursor.durable)
   kept = kept.filter((segment) => !superseded.includes(segment))
@@ -94,43 +95,41 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
   // A power cut must not bring them back behind what is delivered meanwhile.
   if (superseded.length > 0) await ignoring(files.syncFolder(dir))
   const segments = kept.filter((segment) => !spent.includes(segment))
+  const doubtful = kept.filter((segment, i) => limit(i) > cursor.durable && !spent.includes(segment))
   return {
     segments,
     end,
-    durable: (safe ? await syncAll(segments, files) : segments[0])?.header.base ?? end,
+    durable: Math.max(cursor.durable, safe ? await syncAll(doubtful, end, files) : (doubtful[0]?.header.base ?? end)),
     cursor: { seq, segment: cursor.segment, offset: cursor.offset },
-    nextNumber: 1 + Math.max(0, cursor.segment, ...numbers),
+    nextNumber: 1 + Math.max(cursor.segment, found.at(-1)?.number ?? 0),
     report: {
       segments: segments.length,
       bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
       tornBytes,
       quarantined,
+      removed,
       spent: superseded.length + spent.length,
       cursor: cursor.state,
     },
   }
 }
 
-/** Those that no later segment takes the place of, by the same base or a smaller one. `all` ascends by number. */
-export function inForce(all: readonly Segment[]): Segment[] {
-  let smallest = Infinity
-  const kept = all.toReversed().filter(({ header }) => {
-    if (header.base >= smallest) return false
-    smallest = header.base
-    return true
-  })
-  return kept.toReversed()
+/**
+ * A process that was killed leaves its last writes in the page cache only: readable, and gone with the power. Returns up to which
+ * position all is durable then.
+ */
+async function syncAll(segments: readonly Segment[], end: number, files: SpoolFiles): Promise<number> {
+  const failures = await inParallel(segments, ({ path }) => ignoring(withFile(files, path, (file) => file.sync())))
+  const failed = failures.findIndex((errno) => errno !== '')
+  return segments[failed]?.header.base ?? end
 }
 
-/**
- * A process that was killed leaves its last writes in the page cache only: readable, and gone with the power. Costs next to
- * nothing for a file that is clean. Returns the first segment for which it fails.
- */
-async function syncAll(segments: readonly Segment[], files: SpoolFiles): Promise<Segment | undefined> {
-  for (const segment of segments) {
-    if ((await ignoring(withFile(files, segment.path, (file) => file.sync()))) !== '') return segment
-  }
-  return undefined
+function otherVersion(dir: string, number: number, why: string): ExportError {
+  return new ExportError(
+    'UNUSABLE',
+    `cannot use the spool "${dir}": ${segmentName(number)} was ${why}; nothing in it was changed: start that version ` +
+      'again, or give this exporter another folder',
+  )
 }
 
 interface FoundCursor {
@@ -146,44 +145,10 @@ interface FoundCursor {
  * replaces it, and says by that that things were acked, though not how many.
  */
 async function readCursor(dir: string, names: readonly string[], files: SpoolFiles): Promise<FoundCursor> {
-  if (names.includes('cursor.tmp')) await ignoring(files.unlink(`${dir}/cursor.tmp`))
   const none = { segment: 0, offset: 0, durable: 0 }
   if (!names.includes('cursor')) return { state: 'absent', seq: 0, ...none }
   const cursor = await loadCursor(dir, files)
   return typeof cursor === 'object' ? { state: 'read', ...cursor } : { state: 'corrupt', seq: undefined, ...none }
-}
-
-/** The cursor file's content, or why there is none. */
-export async function loadCursor(dir: string, files: SpoolFiles): Promise<StoredCursor | string> {
-  try {
-    const bytes = Buffer.alloc(CURSOR_BYTES + 1)
-    const got = await withFile(files, `${dir}/cursor`, (file) => readFully(file, bytes, 0))
-    return decodeCursor(bytes.subarray(0, got)) ?? `expected ${CURSOR_BYTES} bytes with a valid checksum, got ${got}`
-  } catch (error) {
-    return textOf(error)
-  }
-}
-
-/** The segment; its size when it was torn at birth; or why it cannot be read. */
-export async function readSegment(dir: string, number: number, files: SpoolFiles): Promise<Segment | number | string> {
-  const path = `${dir}/${segmentName(number)}`
-  for (let tries = 1; ; tries++) {
-    try {
-      return await withFile(files, path, (file) => segmentOf(file, path, number))
-    } catch (error) {
-      if (tries === TRIES) return textOf(error)
-    }
-  }
-}
-
-async function segmentOf(file: SpoolFile, path: string, number: number): Promise<Segment | number | string> {
-  const { size, mtimeMs } = await file.stat()
-  const bytes = Buffer.alloc(FIRST_FRAME)
-  const got = await readFully(file, bytes, 0)
-  const header = decodeHeader(bytes.subarray(0, got))
-  if (header === undefined) return got < FIRST_FRAME ? size : 'both copies of the header are damaged'
-  if (header.number !== number) return `the header says segment ${header.number}`
-  return { header, path, bytes: Math.max(size, FIRST_FRAME), writtenMs: mtimeMs, lastMark: 0 }
 }
 
 /**
@@ -197,7 +162,7 @@ async function cutBehind(segment: Segment | undefined, limit: number, files: Spo
     files,
     segment.path,
     async (file) => {
-      for await (const { seq, offset } of framesOf(file, segment, size)) {
+      for await (const { seq, offset } of framesOf(tolerantWindow(file), segment, size)) {
         if (seq < limit) continue
         await cutAt(file, offset)
         segment.bytes = offset
@@ -215,101 +180,28 @@ async function cutAt(file: SpoolFile, bytes: number): Promise<void> {
   await file.sync()
 }
 
-/** Finds where the last segment ends and cuts off what is torn there. */
+/** Finds where the last segment ends and cuts off what is torn there; why it cannot be read, when that is so. */
 async function mendTail(last: Segment, files: SpoolFiles): Promise<{ end: number; tornBytes: number } | string> {
   const size = last.bytes
   let seq = last.header.base
+  let refused: Error | undefined
   try {
     await withFile(files, last.path, async (file) => {
       last.bytes = FIRST_FRAME
-      for await (const frame of framesOf(file, last, size)) {
+      const window = tolerantWindow(file)
+      for await (const frame of framesOf(window, last, size)) {
         seq = frame.seq + frame.count
         last.bytes = frame.end
         last.lastMark = frame.last
       }
+      refused = window.refused
     })
   } catch (error) {
+    if (isAccess(error)) throw error
     return textOf(error)
   }
+  // Nothing was found because nothing could be read.
+  if (refused !== undefined && seq === last.header.base) return textOf(refused)
   if (last.bytes < size) await ignoring(withFile(files, last.path, (file) => cutAt(file, last.bytes), 'write'))
   return { end: seq, tornBytes: size - last.bytes }
-}
-
-/** Every valid frame of a segment in order, across damage and unreadable blocks. */
-export async function* framesOf(
-  file: SpoolFile,
-  segment: Segment,
-  size: number,
-  limitSeq: number = segment.header.base + MAX_SEGMENT_EVENTS,
-): AsyncGenerator<Awaited<ReturnType<typeof frameAt>> & object> {
-  const window = new Window(file, SCAN_WINDOW, false)
-  window.tolerant = true
-  let minSeq = segment.header.base
-  for (let offset = FIRST_FRAME; offset < size;) {
-    const bounds = { salt: segment.header.salt, end: size, minSeq, limitSeq }
-    const frame = (await frameAt(window, offset, bounds)) ?? (await findFrame(window, offset + 1, bounds))
-    if (frame === undefined) return
-    yield frame
-    minSeq = frame.seq + frame.count
-    offset = frame.end
-  }
-}
-
-/** Moves a file to `quarantine/`, under a name that says when; keeps there only the newest few. */
-export async function quarantine(dir: string, name: string, files: SpoolFiles, wallMs: number): Promise<void> {
-  const room = `${dir}/quarantine`
-  await ignoring(files.mkdir(room))
-  await ignoring(files.rename(`${dir}/${name}`, `${room}/${Math.floor(wallMs)}-${name}`))
-  const names = await files.readdir(room).catch(() => [])
-  const oldest = names.toSorted().slice(0, Math.max(0, names.length - MAX_QUARANTINED))
-  for (const old of oldest) await ignoring(files.unlink(`${room}/${old}`))
-}
-
-/** Fills `into` as far as the file reaches. Returns bytes read. */
-export async function readFully(file: SpoolFile, into: Uint8Array, position: number): Promise<number> {
-  let failures = 0
-  for (let filled = 0; ;) {
-    try {
-      const got = await file.read(into.subarray(filled), position + filled)
-      filled += got
-      if (got === 0 || filled === into.length) return filled
-    } catch (error) {
-      if (++failures === TRIES) throw error
-    }
-  }
-}
-
-/** Opens, runs, closes. */
-export async function withFile<T>(
-  files: SpoolFiles,
-  path: string,
-  run: (file: SpoolFile) => Promise<T>,
-  how: 'read' | 'write' = 'read',
-): Promise<T> {
-  const file = await opened(files, path, how)
-  try {
-    return await run(file)
-  } finally {
-    await ignoring(file.close())
-  }
-}
-
-/** For what is tidy to do but changes nothing when it fails. Returns the errno, '' when it worked. */
-export async function ignoring(done: Promise<unknown>): Promise<string> {
-  try {
-    await done
-    return ''
-  } catch (error) {
-    return errnoOf(error) || 'EIO'
-  }
-}
-
-async function opened(files: SpoolFiles, path: string, how: 'read' | 'write'): Promise<SpoolFile> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await files.open(path, how)
-    } catch (error) {
-      if (tries === TRIES || errnoOf(error) === 'ENOENT') throw error
-    }
-  }
 }

@@ -1,8 +1,10 @@
 /** Reading of frames from a segment: one at a known place, or the next valid one anywhere. */
 import { crc32 } from 'node:zlib'
-import { decodeFrameHead, FRAME_HEAD, frameCrc } from './format.ts'
-import type { FrameHead } from './format.ts'
+import type { Segment } from './catalog.ts'
+import { isAccess, TRIES } from './file-access.ts'
 import type { SpoolFile } from './files.ts'
+import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, frameCrc } from './format.ts'
+import type { FrameHead } from './format.ts'
 
 /** A valid frame and where it lies. */
 export interface Found extends FrameHead {
@@ -21,6 +23,9 @@ export interface Bounds {
 }
 
 const BLOCK = 4096
+const SCAN_WINDOW = 1 << 20
+/** More events than a segment can hold; keeps the search after damage from checking whatever looks like a large number. */
+const MAX_SEGMENT_EVENTS = 2 ** 32
 
 /** A piece of a file in memory, read ahead. */
 export class Window {
@@ -29,6 +34,8 @@ export class Window {
   readonly whole: boolean
   /** Reads past blocks that the device refuses, as if they were zeros, instead of failing. */
   tolerant = false
+  /** What the device said of the last such block. */
+  refused: Error | undefined
   #buffer: Buffer = Buffer.alloc(0)
   #at = 0
   #filled = 0
@@ -69,15 +76,41 @@ export class Window {
   }
 
   async #readOrZero(into: Buffer, position: number): Promise<number> {
-    for (let tries = 0; tries < 3; tries++) {
+    for (let tries = 0; tries < TRIES; tries++) {
       try {
         return await this.#file.read(into, position)
-      } catch {
-        // Once more: what a device refuses now it may give a moment later.
+      } catch (error) {
+        if (isAccess(error)) throw error
+        this.refused = error instanceof Error ? error : new Error(String(error))
       }
     }
     into.fill(0)
     return into.length
+  }
+}
+
+/** For looking at a whole segment: across damage and unreadable blocks. */
+export function tolerantWindow(file: SpoolFile): Window {
+  const window = new Window(file, SCAN_WINDOW, false)
+  window.tolerant = true
+  return window
+}
+
+/** Every valid frame of a segment in order, across damage; through a tolerant window also across unreadable blocks. */
+export async function* framesOf(
+  window: Window,
+  segment: Segment,
+  size: number,
+  limitSeq: number = segment.header.base + MAX_SEGMENT_EVENTS,
+): AsyncGenerator<Found> {
+  let minSeq = segment.header.base
+  for (let offset = FIRST_FRAME; offset < size;) {
+    const bounds = { salt: segment.header.salt, end: size, minSeq, limitSeq }
+    const frame = (await frameAt(window, offset, bounds)) ?? (await findFrame(window, offset + 1, bounds))
+    if (frame === undefined) return
+    yield frame
+    minSeq = frame.seq + frame.count
+    offset = frame.end
   }
 }
 

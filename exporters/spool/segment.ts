@@ -1,9 +1,9 @@
 /** One segment file being written. */
 import type { Segment } from './catalog.ts'
+import { ignoring } from './file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files.ts'
 import { encodeFrameHead, encodeHeader, FRAME_HEAD, segmentName } from './format.ts'
 import type { SegmentHeader } from './format.ts'
-import { ignoring } from './recovery.ts'
 
 /** What is appended: opaque bytes in pieces, which must not change until they are durable. */
 export interface SpoolFrame {

@@ -7,17 +7,18 @@
  * ```
  *
  * - Survives: what is below `durable` and not acked, through a crash of the process, the kernel or the power.
- * - Never: another order than that of the appends; a start refused because of what is in the folder.
+ * - Never: another order than that of the appends; a start refused because of damage in the folder.
  * - May: give again after a crash what was acked in its last fifth of a second.
  * - At every moment: recovered + appended = acked + lost (each reason) + events.
  */
 import type { Compress } from '../compression.ts'
-import { ExportError, textOf } from '../errors.ts'
+import { errnoOf, ExportError, textOf } from '../errors.ts'
 import type { Clock, Random } from '../sending/clock.ts'
 import type { HistogramCounts } from '../sending/histogram.ts'
 import { Catalog } from './catalog.ts'
 import { CursorKeeper } from './cursor.ts'
 import { Exclusive } from './exclusive.ts'
+import { ignoring, isAccess } from './file-access.ts'
 import type { Lock, SpoolFiles } from './files.ts'
 import { Limits } from './limits.ts'
 import { Tally } from './losses.ts'
@@ -25,7 +26,7 @@ import type { Loss, LossReason } from './losses.ts'
 import { pack } from './packing.ts'
 import { Reader } from './reader.ts'
 import type { ReadResult, Token } from './reader.ts'
-import { ignoring, recover } from './recovery.ts'
+import { recover } from './recovery.ts'
 import type { Recovered, RecoveryReport } from './recovery.ts'
 import type { SpoolFrame } from './segment.ts'
 import { Writer } from './writer.ts'
@@ -90,9 +91,20 @@ export interface SpoolStats {
 const SEGMENT_BYTES = 16 << 20
 const MAX_SEGMENT_MS = 3_600_000
 
+const RIGHTS = 'let the user that the agent runs as read and write the folder and its files'
+const DESCRIPTORS = 'raise the limit of open files'
+const MENDS: Readonly<Record<string, string>> = {
+  EACCES: RIGHTS,
+  EPERM: RIGHTS,
+  EMFILE: DESCRIPTORS,
+  ENFILE: DESCRIPTORS,
+  ENOMEM: 'free some memory',
+  EROFS: 'mount its file system to be written',
+}
+
 /**
- * Opens a spool, mending what a crash left. Throws ExportError only when the folder cannot be used (not made, not
- * listed, or in use by another process), never for what is in it.
+ * Opens a spool, mending what a crash left. Throws ExportError when it cannot be used (in use by another process, written by
+ * another version, or it may not be read and written: then nothing in it is changed), never for damage in it.
  */
 export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise<Spool> {
   const { dir } = options
@@ -117,14 +129,18 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
   try {
     const found = await recover(dir, files, deps.clock.wallMs())
     const spool = new Spool(options, deps, lock, found)
-    // From the first moment on there is a cursor, so that a first segment that goes missing is missed.
-    if (found.report.cursor !== 'read') await spool.storeCursor()
-    return spool
+    // From the first moment on there is a cursor, so that a first segment that goes missing is missed. It also shows whether the
+    // folder may be written: where it may not, what is sent would be sent again by each start.
+    const failed = await spool.storeCursor()
+    if (!isAccess(failed)) return spool
+    await spool.close()
+    throw failed
   } catch (error) {
     await ignoring(lock.release())
+    if (error instanceof ExportError) throw error
     throw new ExportError(
       'UNUSABLE',
-      `cannot list the spool "${dir}": ${textOf(error)}; look at the file system`,
+      `cannot use the spool "${dir}": ${textOf(error)}; no event in it is lost: ${MENDS[errnoOf(error)] ?? 'look at the file system'}`,
       error,
     )
   }

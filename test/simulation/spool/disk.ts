@@ -88,14 +88,14 @@ export class Disk {
           return inside.map((name) => name.slice(prefix.length)).filter((name) => !name.includes('/'))
         }),
       rename: (from, to) =>
-        this.#step(life, this.faults.other, 'EROFS', () => {
+        this.#step(life, this.faults.other, 'EIO', () => {
           const inode = this.#must(from)
           this.#names.delete(from)
           this.#names.set(to, inode)
           this.#pendingNames.push({ set: [to, inode], gone: from })
         }),
       unlink: (path) =>
-        this.#step(life, this.faults.other, 'EROFS', () => {
+        this.#step(life, this.faults.other, 'EIO', () => {
           this.#must(path)
           this.#names.delete(path)
           this.#pendingNames.push({ gone: path })

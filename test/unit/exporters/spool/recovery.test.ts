@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ExportError } from '../../../../exporters/errors.ts'
 import { encodeCursor, encodeHeader } from '../../../../exporters/spool/format.ts'
 import { copy, list, repair, verify } from '../../../../exporters/spool/inspect.ts'
 import type { Verdict } from '../../../../exporters/spool/inspect.ts'
 import type { RecoveryReport } from '../../../../exporters/spool/recovery.ts'
 import { numbers } from '../support/lines.ts'
-import { Bench, DIR, drain, fill } from './support.ts'
+import { Bench, closed, DIR, drain, fill, unreadable } from './support.ts'
 
 /** Frames 0…11, three a segment, four segments, closed; segment 1 begins at 176, each frame takes 136 bytes. */
 async function written(): Promise<Bench> {
@@ -280,4 +281,165 @@ test('recovery: a segment given up for a later one does not come back', async ()
   assert.deepEqual(bench.segments(), [seg(1), seg(2), seg(3)])
   bench.disk.restart(false)
   assert.deepEqual(bench.segments(), [seg(1), seg(2), seg(3)])
+})
+
+const isSegment = (path: string): boolean => path.endsWith('.seg')
+const isCursor = (path: string): boolean => path.endsWith('/cursor')
+
+for (const { name, code, which, mend } of [
+  {
+    name: 'no file of it may be read',
+    code: 'EACCES',
+    which: (path: string) => isSegment(path) || isCursor(path),
+    mend: /let the user that the agent runs as/,
+  },
+  {
+    name: 'its segments may not be read',
+    code: 'EPERM',
+    which: isSegment,
+    mend: /let the user that the agent runs as/,
+  },
+  { name: 'its cursor may not be read', code: 'EACCES', which: isCursor, mend: /let the user that the agent runs as/ },
+  {
+    name: 'one segment may not be read',
+    code: 'EACCES',
+    which: (path: string) => path === seg(3),
+    mend: /let the user/,
+  },
+  { name: 'there are no descriptors left', code: 'EMFILE', which: isSegment, mend: /raise the limit of open files/ },
+  {
+    name: 'there are none in the whole system',
+    code: 'ENFILE',
+    which: isCursor,
+    mend: /raise the limit of open files/,
+  },
+  { name: 'there is no memory', code: 'ENOMEM', which: isSegment, mend: /free some memory/ },
+  {
+    name: 'nothing may be written',
+    code: 'EROFS',
+    which: (_: string, how: string) => how !== 'read',
+    mend: /mount its file system/,
+  },
+]) {
+  test(`spool recovery: a start that can not get at the events says so and leaves them alone: ${name}`, async () => {
+    const bench = await written()
+    const before = bench.content()
+    bench.through = closed(code, which)
+    await assert.rejects(bench.open(), (error) => {
+      assert.ok(error instanceof ExportError && error.code === 'UNUSABLE')
+      assert.match(error.message, new RegExp(`^cannot use the spool "/spool": ${code}: .*; no event in it is lost: `))
+      assert.match(error.message, mend)
+      return true
+    })
+    assert.deepEqual(bench.content(), before)
+    bench.through = (files) => files
+    assert.deepEqual(await drain(await bench.open()), numbers(0, 12))
+  })
+}
+
+const versions =
+  (...copies: readonly number[]) =>
+  (whole: Buffer) => {
+    for (const [i, version] of copies.entries()) whole.writeUInt32LE(version, 4 + i * 88)
+    return whole
+  }
+
+test('spool recovery: what another version has written is left alone, whatever became of the cursor, and said', async () => {
+  const bench = await written()
+  bench.edit(seg(3), versions(2, 2))
+  bench.edit(`${DIR}/cursor`, flip(1))
+  bench.disk.put(`${DIR}/cursor.tmp`, Buffer.alloc(3))
+  const before = bench.content()
+  for (const use of [() => bench.open(), () => repair(DIR, bench.disk.files, 5)]) {
+    await assert.rejects(use(), {
+      name: 'ExportError',
+      code: 'UNUSABLE',
+      message:
+        'cannot use the spool "/spool": 00000003.seg was written by another version of ktrail, in format 2; nothing in it was ' +
+        'changed: start that version again, or give this exporter another folder',
+    })
+    assert.deepEqual(bench.content(), before)
+  }
+  assert.deepEqual((await list(DIR, bench.disk.files)).unreadable, [
+    '00000003.seg: written by another version of ktrail, in format 2',
+  ])
+})
+
+test('spool recovery: a number of a version that is damaged is damage', async () => {
+  const bench = await written()
+  bench.edit(seg(1), versions(2))
+  bench.edit(seg(2), versions(2, 3))
+  const spool = await bench.open()
+  assert.deepEqual(spool.recovery.quarantined, ['00000002.seg: both copies of the header are damaged'])
+  assert.deepEqual(await drain(spool), [0, 1, 2, ...numbers(6, 12)])
+})
+
+for (const { name, through } of [
+  { name: 'its header', through: unreadable(seg(4), 0) },
+  { name: 'all behind its header', through: unreadable(seg(4), 176) },
+  { name: 'it', through: closed('EIO', (path) => path === seg(4)) },
+]) {
+  test(`spool recovery: a segment of which the device refuses ${name} is counted and kept`, async () => {
+    const bench = await written()
+    const bytes = Buffer.from(bench.disk.bytesOf(seg(4)))
+    bench.through = through
+    const spool = await bench.open()
+    assert.match(spool.recovery.quarantined.join('\n'), /^00000004\.seg: EIO: refused, open '[^\n]*$/)
+    assert.deepEqual(await drain(spool), numbers(0, 9))
+    assert.deepEqual([spool.stats().lost.corrupt, spool.stats().imbalance], [3, 0])
+    const kept = bench.disk.paths.filter((path) => path.startsWith(`${DIR}/quarantine/`))
+    assert.deepEqual(
+      kept.map((path) => bench.disk.bytesOf(path)),
+      [bytes],
+    )
+  })
+}
+
+test('spool recovery: of the quarantine only damaged files go, the oldest beyond its bounds, and that is said', async () => {
+  const bench = await written()
+  const room = (name: string): string => `${DIR}/quarantine/${name}`
+  for (let i = 0; i < 40; i++) {
+    bench.disk.put(room(`${1000 + i}-00000001.seg.damaged`), Buffer.alloc(1))
+    bench.disk.put(room(`${2000 + i}-00000001.seg`), Buffer.alloc(1))
+  }
+  const spoil = (): void => bench.edit(seg(2), (whole) => flip(30)(flip(30 + 88)(whole)))
+  spoil()
+  const spool = await bench.open()
+  const inRoom = (end: string): number =>
+    bench.disk.paths.filter((path) => path.startsWith(room('')) && path.endsWith(end)).length
+  assert.deepEqual([inRoom('.seg.damaged'), inRoom('.seg')], [32, 40])
+  assert.deepEqual(
+    spool.recovery.removed,
+    numbers(1000, 1009)
+      .map((ms) => `${ms}-00000001.seg.damaged`)
+      .toReversed(),
+  )
+})
+
+test('spool recovery: the quarantine is bounded in bytes too, but keeps the newest', async () => {
+  const bench = await written()
+  const huge = `${DIR}/quarantine/1-00000001.seg.damaged`
+  bench.disk.put(huge, Buffer.alloc(1))
+  bench.edit(seg(2), (whole) => flip(30)(flip(30 + 88)(whole)))
+  bench.through = (files) => ({
+    ...files,
+    stat: async (path) => ({ ...(await files.stat(path)), size: 600 << 20 }),
+  })
+  const spool = await bench.open()
+  assert.deepEqual(spool.recovery.removed, ['1-00000001.seg.damaged'])
+  assert.ok(bench.disk.paths.some((path) => path.endsWith('-00000002.seg.damaged')))
+})
+
+test('spool: what may not be read while it runs is never given up', async () => {
+  const bench = await written()
+  let open = true
+  bench.through = (files) => closed('EACCES', (path) => !open && path === seg(2))(files)
+  const spool = await bench.open()
+  open = false
+  const read = async (): Promise<string> => (await spool.next(1)).status
+  assert.deepEqual(await Promise.all([read(), read(), read()]), ['frames', 'frames', 'frames'])
+  for (let i = 0; i < 10; i++) assert.equal(await read(), 'failed')
+  open = true
+  assert.deepEqual(await drain(spool), numbers(3, 12))
+  assert.equal(spool.stats().lost.corrupt, 0)
 })

@@ -2,6 +2,7 @@
 import type { Compress } from '../../../../exporters/compression.ts'
 import { openSpool } from '../../../../exporters/spool/spool.ts'
 import type { Spool, SpoolOptions } from '../../../../exporters/spool/spool.ts'
+import type { SpoolFile, SpoolFiles } from '../../../../exporters/spool/files.ts'
 import type { Loss } from '../../../../exporters/spool/losses.ts'
 import type { SpoolFrame } from '../../../../exporters/spool/segment.ts'
 import { Disk } from '../../../simulation/spool/disk.ts'
@@ -14,6 +15,8 @@ export class Bench {
   readonly disk: Disk = new Disk(new Seeded(1))
   readonly clock: FakeClock = new FakeClock()
   readonly losses: Loss[] = []
+  /** What stands between the spool and the disk. */
+  through: (files: SpoolFiles) => SpoolFiles = (files) => files
 
   open(options: Partial<SpoolOptions> = {}, zstd?: Compress): Promise<Spool> {
     this.disk.nowMs = this.clock.wallMs()
@@ -28,8 +31,13 @@ export class Bench {
         epoch: 'e',
         ...options,
       },
-      { files: disk.files, clock, random: () => 0.5, zstd, onLoss: (loss) => losses.push(loss) },
+      { files: this.through(disk.files), clock, random: () => 0.5, zstd, onLoss: (loss) => losses.push(loss) },
     )
+  }
+
+  /** Everything that lies there. */
+  content(): ReadonlyMap<string, string> {
+    return new Map(this.disk.paths.map((path) => [path, this.disk.bytesOf(path).toString('latin1')]))
   }
 
   segments(): readonly string[] {
@@ -40,6 +48,32 @@ export class Bench {
   edit(path: string, change: (bytes: Buffer) => Buffer): void {
     this.disk.put(path, change(Buffer.from(this.disk.bytesOf(path))))
   }
+}
+
+/** Files of which some can not be opened, with this errno. */
+export function closed(code: string, which: (path: string, how: string) => boolean): Bench['through'] {
+  return (files) => ({
+    ...files,
+    open: (path, how) => (which(path, how) ? Promise.reject(failure(code, path)) : files.open(path, how)),
+  })
+}
+
+/** Files of which these bytes can not be read, from the position on; EIO. */
+export function unreadable(path: string, from: number): Bench['through'] {
+  return (files) => ({
+    ...files,
+    async open(opened, how): Promise<SpoolFile> {
+      const file = await files.open(opened, how)
+      if (opened !== path) return file
+      const read: SpoolFile['read'] = (into, position) =>
+        position + into.length > from ? Promise.reject(failure('EIO', path)) : file.read(into, position)
+      return { ...file, read }
+    },
+  })
+}
+
+function failure(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: refused, open '${path}'`), { code })
 }
 
 /** A frame of `count` events whose payload says its number. */

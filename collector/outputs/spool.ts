@@ -3,6 +3,9 @@ import { spoolMaxAgeMs } from '../../config/in-force.ts'
 import type { ExporterConfig } from '../../config/schema.ts'
 import type { SpoolOptions } from '../../exporters/index.ts'
 
+/** Files in a spool that is full: a start opens each of them. */
+const MAX_SEGMENTS = 4096
+
 /** Where the exporter of this name keeps its spool; undefined when it has none. */
 export function spoolFolderOf(name: string, { spool }: Pick<ExporterConfig, 'spool'>): string | undefined {
   return spool === undefined ? undefined : path.join(spool.dir, name)
@@ -20,7 +23,7 @@ export function spoolOptionsOf(name: string, config: ExporterConfig, epoch: stri
     maxBytes: max_size,
     ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
     minFreeBytes: min_free,
-    segmentBytes: segment_size,
+    segmentBytes: Math.max(segment_size, Math.ceil(max_size / MAX_SEGMENTS)),
     epoch,
   }
 }

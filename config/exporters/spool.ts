@@ -52,7 +52,8 @@ export const spool = z
     segment_size: size(64 * KIB, 1024 * MIB)
       .prefault('16MiB')
       .describe(
-        'Size of one file of the spool, and of what is dropped at once at a limit; never more than a quarter of max_size.',
+        'Size of one file of the spool, and of what is dropped at once at a limit; never more than a quarter of max_size, nor ' +
+          'less than a 4096th of it.',
       ),
   })
   .describe('A queue on disk for this exporter, for what the queue in memory cannot hold; none when absent.')

@@ -72,7 +72,7 @@ async function flow(): Promise<void> {
 
 async function start(): Promise<void> {
   const dir = path.join(root, 'start')
-  makeLargeSpool(dir, 10)
+  makeLargeSpool(dir, 640, 16 << 20)
   global.gc?.()
   const before = process.memoryUsage()
   const started = performance.now()

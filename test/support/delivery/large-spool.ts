@@ -1,32 +1,31 @@
 /** A large spool that costs little disk: sparse segments with a real header and a real first frame, the last one full of frames. */
-import { closeSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { encodeFrameHead, encodeHeader, FIRST_FRAME, FRAME_HEAD, segmentName } from '../../../exporters/spool/format.ts'
 
-const SEGMENT_BYTES = 16 << 20
 const FRAME_EVENTS = 250
 const PAYLOAD = Buffer.alloc(FRAME_EVENTS * 1000, 'x')
-const FRAMES = Math.floor((SEGMENT_BYTES - FIRST_FRAME) / (FRAME_HEAD + PAYLOAD.length))
 
-/** Makes it in the folder `dir`, 64 segments a GiB. Returns how many events a start has to find. */
-export function makeLargeSpool(dir: string, gib: number): number {
+/** Makes it in the folder `dir`. Returns how many events a start has to find. */
+export function makeLargeSpool(dir: string, segments: number, segmentBytes: number): number {
   mkdirSync(dir, { recursive: true })
-  const segments = gib * 64
+  const frames = Math.floor((segmentBytes - FIRST_FRAME) / (FRAME_HEAD + PAYLOAD.length))
   for (let number = 1; number <= segments; number++) {
     const fd = openSync(path.join(dir, segmentName(number)), 'wx', 0o600)
-    const base = (number - 1) * FRAMES * FRAME_EVENTS
+    const base = (number - 1) * frames * FRAME_EVENTS
     const header = { number, createdMs: Date.now(), base, salt: number, firstMark: base, previousMark: 0, epoch: '' }
     writeSync(fd, encodeHeader(header))
-    for (let i = 0; i < (number === segments ? FRAMES : 1); i++) {
+    for (let i = 0; i < (number === segments ? frames : 1); i++) {
       const place = { seq: base + i * FRAME_EVENTS, count: FRAME_EVENTS, first: 0, last: 0, packed: false }
       writeSync(fd, encodeFrameHead(place, [PAYLOAD], number))
       writeSync(fd, PAYLOAD)
     }
     // Zeros behind the last frame of all would be a torn tail.
-    if (number < segments) ftruncateSync(fd, SEGMENT_BYTES)
-    // As a start finds them; what is still dirty the start itself would sync.
-    fdatasyncSync(fd)
+    if (number < segments) ftruncateSync(fd, segmentBytes)
     closeSync(fd)
   }
-  return segments * FRAMES * FRAME_EVENTS
+  // As a start finds them; what is still dirty the start itself would sync.
+  execFileSync('sync', ['-f', dir])
+  return segments * frames * FRAME_EVENTS
 }

@@ -50,6 +50,11 @@ test('spool options: for Loki with an age, because it refuses old entries', () =
   assert.equal(spoolOptionsOf('a', config, 'e')?.maxAgeMs, 156 * 3_600_000)
 })
 
+test('spool options: no more files than a start can open in time, however small they are asked for', () => {
+  const config = exporter(', spool: { dir: /s, max_size: 10GiB, segment_size: 64KiB }')
+  assert.equal(spoolOptionsOf('a', config, 'e')?.segmentBytes, ((10 << 10) * (1 << 20)) / 4096)
+})
+
 for (const [dir, want] of [
   ['/s/', '/s/a'],
   ['/s//', '/s/a'],

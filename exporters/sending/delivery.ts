@@ -5,6 +5,7 @@
  *         ▲                  └▶ retryable, hold: wait, then again
  *         └──────────────────────┘
  */
+import { ExportError } from '../errors.ts'
 import type { Batch, DropReason, Exporter, Outcome, Refusal } from '../exporter.ts'
 import type { BookKeeper, Span } from './books.ts'
 import type { Bell, Clock, Random } from './clock.ts'
@@ -74,7 +75,12 @@ export class Delivery {
         meters.duplicatesPossible += Math.min(flight.unsure, flight.count)
       }
       const batch = flight.batch()
-      const waitMs = this.#apply(flight, batch, await this.#send(flight, batch), attempt)
+      const { problem } = flight
+      const outcome: Outcome =
+        problem === undefined
+          ? await this.#send(flight, batch)
+          : { status: 'hold', error: new ExportError('UNUSABLE', problem) }
+      const waitMs = this.#apply(flight, batch, outcome, attempt)
       if (flight.count === 0 || deadline.aborted) return
       meters.retryWaitMs = this.#shortened(waitMs)
       await nudge.wait(meters.retryWaitMs)

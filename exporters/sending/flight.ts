@@ -56,6 +56,11 @@ export class Flight {
     return this.#held
   }
 
+  /** Why it can not be sent before a person mends that; undefined when it can. */
+  get problem(): string | undefined {
+    return this.#held.find(({ problem }) => problem !== undefined)?.problem
+  }
+
   batch(): Batch {
     return batchOf(this.#held.map(({ part }) => part))
   }

@@ -62,6 +62,8 @@ const GROUP_PARTS = 64
 const AGAIN_MS = 1000
 /** A write that takes longer is trouble. It is waited for all the same: what comes after it must not pass it. */
 const HANG_MS = 30_000
+const WAY_OUT =
+  '; go back to that one, or stop the agent and move them away with ktrail spool replay --to EXPORTER --remove'
 
 export class Overflow {
   readonly #options: OverflowOptions
@@ -321,7 +323,7 @@ export class Overflow {
   }
 
   /**
-   * A frame as a part for a new flight; nothing when it is a copy or cannot be used. What lies before `from` is settled: after
+   * A frame as a part for a new flight; nothing when it is a copy or spoilt. What lies before `from` is settled: after
    * a fault of the disk the cursor may stand within a frame.
    */
   #piece(frame: ReadFrame, from: number, receipt: Receipt): Held[] {
@@ -334,13 +336,23 @@ export class Overflow {
     this.#spooled -= frame.count - settled
     const { books, clock } = this.#deps
     const piece = pieceOf(frame, this.#options.encoding)
-    if (typeof piece === 'string') {
-      books.reject('unreadable', frame.count - settled)
-      books.note(`the spool has events that this exporter can not send: ${piece}`)
-      return []
+    if (!('why' in piece)) {
+      const ageMs = Math.max(0, clock.wallMs() - (piece.times.at(-1) ?? 0))
+      return [{ part: slice(piece, settled, piece.count), acceptedMs: clock.nowMs() - ageMs }]
     }
-    const ageMs = Math.max(0, clock.wallMs() - (piece.times.at(-1) ?? 0))
-    return [{ part: slice(piece, settled, piece.count), acceptedMs: clock.nowMs() - ageMs }]
+    const count = frame.count - settled
+    const problem = `the spool has events that this exporter can not send: ${piece.why}`
+    if (piece.foreign)
+      return [{ part: this.#sealed(frame, count), acceptedMs: clock.nowMs(), problem: problem + WAY_OUT }]
+    books.reject('unreadable', count)
+    books.note(problem)
+    return []
+  }
+
+  /** The last `count` events of a frame as a part that is only kept and counted. */
+  #sealed({ payload, last }: ReadFrame, count: number): Encoded {
+    const ends = new Uint32Array(count).fill(payload.length)
+    return { encoding: this.#options.encoding, bytes: payload, ends, count, firstSeq: last - count + 1 }
   }
 }
 

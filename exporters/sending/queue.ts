@@ -12,6 +12,8 @@ import type { Encoded } from '../exporter.ts'
 export interface Held {
   readonly part: Encoded
   readonly acceptedMs: number
+  /** Why it must not be sent as things are, and what to do: it came from the spool and is in no form for this exporter. */
+  readonly problem?: string
 }
 
 /** Vacant slots at the head of the array before it is moved down: keeps `take` cheap without leaking. */

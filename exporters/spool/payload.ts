@@ -69,25 +69,35 @@ export function frameOf(piece: Described): SpoolFrame {
   return { parts: [head, piece.bytes], count, first, last: piece.seqs[count - 1] ?? first }
 }
 
-/**
- * The piece in a frame; `bytes` is a view of the payload. A sentence when it is none, or of another encoding than the
- * exporter has now (after a change of its configuration): such a frame is to be counted as rejected.
- */
-export function pieceOf(frame: Pick<ReadFrame, 'payload' | 'count' | 'epoch'>, encoding: Encoding): Described | string {
+/** Why there is no piece in a frame, as a sentence. */
+export interface NoPiece {
+  readonly why: string
+  /** Its events are whole: an exporter of another encoding, or another release, can send them. */
+  readonly foreign: boolean
+}
+
+type Payload = Pick<ReadFrame, 'payload' | 'count' | 'epoch'>
+
+/** The piece in a frame, when the exporter's encoding is this one; `bytes` is a view of the payload. */
+export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece {
   const { payload, count, epoch } = frame
-  if (payload.length < HEAD_BYTES) return `expected a piece of events, got ${payload.length} bytes`
+  if (payload.length < HEAD_BYTES) return broken(`expected a piece of events, got ${payload.length} bytes`)
   const version = payload.readUInt8(0)
   if (version !== VERSION)
-    return `expected events of version ${VERSION}, got version ${version}: written by another release`
+    return foreign(`expected events of version ${VERSION}, got version ${version}: written by another release`)
   const nameEnd = HEAD_BYTES + payload.readUInt8(1)
   const name = payload.toString('utf8', HEAD_BYTES, nameEnd)
   if (name !== encoding)
-    return `expected events encoded as ${encoding}, got ${JSON.stringify(name)}: the exporter's format was changed`
+    return foreign(
+      `expected events encoded as ${encoding}, got ${JSON.stringify(name)}: the exporter's format was changed`,
+    )
   const table = readAbouts(payload, nameEnd, payload.readUInt16LE(2))
-  if (typeof table === 'string') return table
+  if ('why' in table) return table
   const size = payload.readUInt32LE(8)
   if (payload.readUInt32LE(4) !== count || payload.length !== table.end + count * EVENT_BYTES + size) {
-    return `expected ${count} events in ${payload.length} bytes, got a head that says ${payload.readUInt32LE(4)} in ${size}`
+    return broken(
+      `expected ${count} events in ${payload.length} bytes, got a head that says ${payload.readUInt32LE(4)} in ${size}`,
+    )
   }
   const ends = new Uint32Array(count)
   const abouts: About[] = []
@@ -97,28 +107,28 @@ export function pieceOf(frame: Pick<ReadFrame, 'payload' | 'count' | 'epoch'>, e
   for (let i = 0; i < count; i++) {
     const about = table.abouts[payload.readUInt16LE(table.end + count * 4 + i * 2)]
     const end = payload.readUInt32LE(table.end + i * 4)
-    if (about === undefined || end < before) return `event ${i} of ${count} lies outside of its piece`
+    if (about === undefined || end < before) return broken(`event ${i} of ${count} lies outside of its piece`)
     before = end
     ends[i] = end
     abouts.push(about)
     times[i] = payload.readDoubleLE(table.end + count * 6 + i * 8)
     seqs[i] = payload.readDoubleLE(table.end + count * 14 + i * 8)
   }
-  if (before !== size) return `expected the last event to end at ${size}, got ${before}`
+  if (before !== size) return broken(`expected the last event to end at ${size}, got ${before}`)
   const bytes = payload.subarray(payload.length - size)
   const firstSeq = payload.readDoubleLE(12)
   return { encoding, bytes, ends, count, firstSeq, abouts, times, seqs, epoch, memory: new Memory(payload, 1) }
 }
 
-/** The piece in a frame, whatever encoding it has; a sentence when it is none. */
-export function anyPieceOf(frame: Pick<ReadFrame, 'payload' | 'count' | 'epoch'>): Described | string {
+/** The piece in a frame, whatever encoding it has. */
+export function anyPieceOf(frame: Payload): Described | NoPiece {
   const { payload } = frame
   const name =
     payload.length < HEAD_BYTES ? '' : payload.toString('utf8', HEAD_BYTES, HEAD_BYTES + payload.readUInt8(1))
   return pieceOf(frame, isEncoding(name) ? name : 'json')
 }
 
-function readAbouts(payload: Buffer, from: number, count: number): { abouts: readonly About[]; end: number } | string {
+function readAbouts(payload: Buffer, from: number, count: number): { abouts: readonly About[]; end: number } | NoPiece {
   const abouts: About[] = []
   let at = from
   const text = (lengthBytes: 1 | 2): string | undefined => {
@@ -132,20 +142,30 @@ function readAbouts(payload: Buffer, from: number, count: number): { abouts: rea
   for (let i = 0; i < count; i++) {
     const type = text(1)
     const policy = text(2)
-    if (type === undefined || policy === undefined) return `about ${i} of ${count} lies outside of its piece`
-    if (!isType(type)) return `expected a type of event, got ${JSON.stringify(type)}: written by another release`
+    if (type === undefined || policy === undefined) return broken(`about ${i} of ${count} lies outside of its piece`)
+    if (!isType(type))
+      return foreign(`expected a type of event, got ${JSON.stringify(type)}: written by another release`)
     if (type !== 'events_lost') {
       abouts.push({ type, policy })
       continue
     }
     const [stage, exporter, reason] = [text(2), text(2), text(2)]
     if (stage === undefined || exporter === undefined || reason === undefined) {
-      return `about ${i} of ${count} lies outside of its piece`
+      return broken(`about ${i} of ${count} lies outside of its piece`)
     }
-    if (!isStage(stage)) return `expected a stage of losses, got ${JSON.stringify(stage)}: written by another release`
+    if (!isStage(stage))
+      return foreign(`expected a stage of losses, got ${JSON.stringify(stage)}: written by another release`)
     abouts.push({ type, policy, loss: { stage, exporter, reason } })
   }
   return { abouts, end: at }
+}
+
+function broken(why: string): NoPiece {
+  return { why, foreign: false }
+}
+
+function foreign(why: string): NoPiece {
+  return { why, foreign: true }
 }
 
 function isType(text: string): text is About['type'] {

@@ -1,5 +1,5 @@
 /** One look at a spool: its listing, who uses it, what is wrong with it, as every spool command needs them. */
-import { listSpool, lockHolder, systemSpoolFiles } from '../../../exporters/index.ts'
+import { ExportError, listSpool, lockHolder, systemSpoolFiles } from '../../../exporters/index.ts'
 import type { SpoolListing } from '../../../exporters/index.ts'
 import { counted, dataSize } from '../words.ts'
 import type { Place } from './places.ts'
@@ -36,6 +36,7 @@ export async function lookAt(place: Place): Promise<Look | string> {
 
 /** Why a spool cannot be used, as a sentence. */
 export function problemOf(dir: string, error: unknown): string {
+  if (error instanceof ExportError) return error.message
   switch (codeOf(error)) {
     case 'ENOENT':
       return `cannot read the spool "${dir}": no such folder`

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { didYouMean } from '../../../config/near.ts'
 import { parseDuration } from '../../../config/units.ts'
 import {
@@ -22,7 +23,10 @@ import { Target } from './send.ts'
 /** Read and sent before anything more is removed. */
 const STRETCH_BYTES = 8 << 20
 
-type Frame = Parameters<typeof anyPieceOf>[0]
+/** A device that refuses may give a moment later; what it goes on refusing the spool passes after three times, and counts. */
+const PAUSE_MS = 200
+/** So many in a row are not the device's: rights, descriptors or memory, which come back only when somebody sees to it. */
+const MOST_FAILURES = 10
 
 /** Told by a callback that whoever reads the answer has gone. */
 class Enough extends Error {}
@@ -119,8 +123,11 @@ async function each(
   const read = await copySpool(place.dir, systemSpoolFiles, { from, to: listing.end }, async (frame) => {
     first = Math.min(first, frame.seq)
     const piece = anyPieceOf(frame)
-    if (typeof piece === 'string') unreadable += frame.count
-    const part = typeof piece === 'string' ? undefined : ofTimes(piece, range)
+    if ('why' in piece) {
+      unreadable += frame.count
+      return
+    }
+    const part = ofTimes(piece, range)
     if (part !== undefined) await give(part)
   })
   // Beside an agent, what is not here any more has been sent.
@@ -136,23 +143,31 @@ async function drain({ place }: Look, target: Target): Promise<number> {
     { dir: place.dir, fsync: 'never', maxBytes: Number.MAX_SAFE_INTEGER, minFreeBytes: 0 },
     { files: systemSpoolFiles, clock: systemClock, random: Math.random, onLoss: ({ events }) => (missing += events) },
   )
-  for (;;) {
+  for (let failures = 0; ;) {
     const read = await spool.next(STRETCH_BYTES)
     if (read.status === 'empty') return missing
-    if (read.status === 'failed') throw new ExportError('IO', problemOf(place.dir, read.error), read.error)
-    for (const frame of read.frames) await target.give(pieceOrThrow(frame, place.dir))
+    if (read.status === 'failed') {
+      if (++failures === MOST_FAILURES) throw new ExportError('IO', problemOf(place.dir, read.error), read.error)
+      await setTimeout(PAUSE_MS)
+      continue
+    }
+    failures = 0
+    for (const frame of read.frames) {
+      const piece = anyPieceOf(frame)
+      if (!('why' in piece)) await target.give(piece)
+      else if (piece.foreign) throw notRemoved(frame.count, place.dir, piece.why)
+      else missing += frame.count
+    }
     await target.settle()
     spool.ack(read.token)
   }
 }
 
-/** What cannot be sent must not be removed. */
-function pieceOrThrow(frame: Frame, dir: string): Encoded {
-  const piece = anyPieceOf(frame)
-  if (typeof piece !== 'string') return piece
-  throw new ExportError(
+/** What another release can send must not be removed. */
+function notRemoved(events: number, dir: string, why: string): ExportError {
+  return new ExportError(
     'UNUSABLE',
-    `the spool "${dir}" has ${plural(frame.count, 'event')} that this version can not read: ${piece}`,
+    `the spool "${dir}" has ${plural(events, 'event')} that this version can not read: ${why}`,
   )
 }
 

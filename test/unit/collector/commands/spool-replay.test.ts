@@ -7,12 +7,15 @@ import { loadConfig } from '../../../../config/load.ts'
 import { describe } from '../../../../exporters/described.ts'
 import { EncoderPool } from '../../../../exporters/encoders.ts'
 import type { Encoded } from '../../../../exporters/exporter.ts'
+import { systemSpoolFiles } from '../../../../exporters/spool/files.ts'
+import type { SpoolFile } from '../../../../exporters/spool/files.ts'
 import { frameOf } from '../../../../exporters/spool/payload.ts'
+import type { SpoolFrame } from '../../../../exporters/spool/segment.ts'
 import { recordFrom, seqOf } from '../../../support/otlp/decode.ts'
 import { FakeSink } from '../../../support/otlp/server.ts'
 import { goldenEvents } from '../../exporters/support/golden-events.ts'
 import { idsOf, numbers } from '../../exporters/support/lines.ts'
-import { Host } from './support/spools.ts'
+import { Host, tenEvents } from './support/spools.ts'
 
 const TARGETS = `\
   bus: { type: stdout, spool: { dir: F/spool } }
@@ -128,6 +131,61 @@ test('spool replay: --remove moves it', async () => {
   assert.match((await host.run('ls bus')).stdout, /^bus {9}0 .*\n.*\n {2}taken up to 300 of 300/m)
 })
 
+test('spool replay: --remove gets past a block that the device refuses, and tells what was in it', async (t) => {
+  using host = new Host(TARGETS)
+  await host.fill('bus', 6)
+  const { open } = systemSpoolFiles
+  let refusals = 0
+  t.mock.method(systemSpoolFiles, 'open', async (...[path, how]: Parameters<typeof open>): Promise<SpoolFile> => {
+    const file = await open(path, how)
+    if (!path.endsWith('/00000002.seg')) return file
+    const read: SpoolFile['read'] = (into, position) => {
+      // Of the block with the first of its two frames.
+      if (position >= 4096 || position + into.length <= 176) return file.read(into, position)
+      refusals++
+      return Promise.reject(Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' }))
+    }
+    return { ...file, read }
+  })
+  assert.deepEqual(await host.run('replay bus --to archive --remove'), {
+    code: 1,
+    stdout: '',
+    stderr:
+      '40 events delivered to archive\n' +
+      'ktrail: 20 events of the spool "F/spool/bus" can not be read; ktrail spool verify says more\n',
+  })
+  assert.ok(refusals > 3)
+  assert.deepEqual(idsOf(readFileSync(host.folder.at('archive.jsonl'), 'utf8')), [
+    ...numbers(0, 20),
+    ...numbers(40, 60),
+  ])
+  assert.match((await host.run('ls bus')).stdout, /^bus {9}0 /m)
+})
+
+test('spool replay: --remove passes what is spoilt, and stops before what another release has written', async () => {
+  using host = new Host(TARGETS)
+  await host.fill('bus', 1)
+  const newer = frameOf(tenEvents(10))
+  newer.parts[0]?.fill(2, 0, 1)
+  await add(host, 'bus', { parts: [Buffer.alloc(10)], count: 10, first: 0, last: 9 }, frameOf(tenEvents(20)))
+  assert.deepEqual(await host.run('replay bus --to archive --remove'), {
+    code: 1,
+    stdout: '',
+    stderr:
+      '20 events delivered to archive\n' +
+      'ktrail: 10 events of the spool "F/spool/bus" can not be read; ktrail spool verify says more\n',
+  })
+  await add(host, 'bus', newer)
+  const { code, stderr } = await host.run('replay bus --to archive --remove')
+  assert.equal(code, 1)
+  assert.equal(
+    stderr,
+    'ktrail: the spool "F/spool/bus" has 10 events that this version can not read: expected events of version 1, got version 2: ' +
+      'written by another release\n',
+  )
+  assert.match((await host.run('ls bus')).stdout, /^bus {8}10 /m)
+})
+
 test('spool replay: a sink that wants a person ends it with its sentence, and nothing is removed', async () => {
   await using sink = await FakeSink.start(() => ({ status: 401 }))
   using host = new Host(`  loki: { type: otlp, spool: { dir: F/spool } }
@@ -217,8 +275,12 @@ test('spool replay: what an agent could not deliver and left at its stop is what
 })
 
 /** Puts the golden events, encoded, into a spool. */
-async function spool(host: Host, encoded: Encoded, name = 'bus'): Promise<void> {
+function spool(host: Host, encoded: Encoded, name = 'bus'): Promise<void> {
+  return add(host, name, frameOf(describe(encoded, goldenEvents())))
+}
+
+async function add(host: Host, name: string, ...frames: readonly SpoolFrame[]): Promise<void> {
   await using opened = await host.open(name)
-  const result = await opened.append([frameOf(describe(encoded, goldenEvents()))])
+  const result = await opened.append(frames)
   assert.equal(result.status, 'written')
 }

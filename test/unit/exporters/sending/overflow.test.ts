@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Compress } from '../../../../exporters/compression.ts'
-import type { Books, Lost, Outcome } from '../../../../exporters/exporter.ts'
+import type { Books, Encoding, Lost, Outcome } from '../../../../exporters/exporter.ts'
 import type { SenderOptions, SpoolUse } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
+import { frameOf } from '../../../../exporters/spool/payload.ts'
+import type { SpoolFrame } from '../../../../exporters/spool/segment.ts'
 import { openSpool } from '../../../../exporters/spool/spool.ts'
 import { Disk } from '../../../simulation/spool/disk.ts'
 import { Seeded } from '../../../simulation/spool/random.ts'
@@ -26,6 +28,9 @@ class Rig {
   readonly clock = new FakeClock()
   readonly disk = new Disk(new Seeded(1))
   exporter = new FakeExporter()
+  encoding: Encoding = 'json'
+  /** Of the sender that was started last. */
+  troubles: string[] = []
   sender: Sender = new Sender('none', this.exporter, BASE)
   spoolBytes = 1 << 20
   readonly lost: Lost[] = []
@@ -41,11 +46,15 @@ class Rig {
   async start(answer?: FakeExporter['answer']): Promise<Sender> {
     const { clock } = this
     this.exporter = new FakeExporter(answer)
+    this.exporter.encoding = this.encoding
+    this.troubles = []
+    const { troubles } = this
     this.sender = new Sender('test', this.exporter, this.#options, {
       clock,
       random: () => 0.5,
       onLost: (lost) => this.lost.push(lost),
       onSpoolTrouble: (error) => this.troubles.push(error),
+      onTrouble: (trouble, error) => troubles.push(`${trouble} ${error}`),
       openSpool: (onLoss) =>
         openSpool(
           { dir: '/spool', fsync: { intervalMs: 200 }, maxBytes: this.spoolBytes, minFreeBytes: 0, epoch: 'e' },
@@ -252,18 +261,60 @@ test('overflow: block waits for the disk, not for the sink', async () => {
   assert.equal(sender.stats().spool?.appended, 400)
 })
 
-test('overflow: events in an encoding that the exporter no longer has are rejected, the others pass', async () => {
+/** Puts frames into the spool of a rig whose sender has stopped. */
+async function inject(rig: Rig, ...frames: readonly SpoolFrame[]): Promise<void> {
+  const spool = await openSpool(
+    { dir: '/spool', fsync: 'batch', maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e' },
+    { files: rig.disk.files, clock: rig.clock, random: () => 0.5 },
+  )
+  assert.equal((await spool.append(frames)).status, 'written')
+  await spool.close()
+}
+
+test('overflow: events in an encoding that the exporter no longer has are held, in order, and sent by one that has it', async () => {
   const rig = new Rig()
   const first = await rig.start(() => retryable())
-  void first.offer({ ...describedLines(0, 4), encoding: 'compact' })
-  offer(first, 4, 8)
+  offer(first, 0, 8)
   await rig.run()
   await rig.stop()
+  rig.encoding = 'compact'
   const next = await rig.start()
+  void next.offer({ ...describedLines(8, 4), encoding: 'compact' })
+  await rig.run(5000)
+  const { state, lastError, heldEvents, rejected, dropped } = next.books()
+  assert.deepEqual([rig.exporter.calls, state, heldEvents, rejected, dropped.corrupt], [0, 'hold', 12, {}, 0])
+  assert.match(
+    lastError,
+    /^the spool has events that this exporter can not send: expected events encoded as compact, got "json": /,
+  )
+  assert.match(
+    lastError,
+    /go back to that one, or stop the agent and move them away with ktrail spool replay --to EXPORTER --remove$/,
+  )
+  assert.deepEqual([rig.troubles, next.imbalance()], [[`hold ${lastError}`], 0])
+  await rig.stop()
+  rig.encoding = 'json'
+  const back = await rig.start()
   await rig.run()
-  assert.deepEqual(rig.exporter.ids, numbers(4, 8))
-  assert.deepEqual(next.books().rejected, { unreadable: 4 })
-  assert.equal(next.imbalance(), 0)
+  assert.deepEqual(rig.exporter.ids, numbers(0, 8))
+  assert.deepEqual([back.books().state, back.books().heldEvents, back.imbalance()], ['hold', 4, 0])
+})
+
+test('overflow: events of another release are held, those that are spoilt are rejected', async () => {
+  const rig = new Rig()
+  const newer = frameOf(describedLines(8, 4))
+  newer.parts[0]?.fill(2, 0, 1)
+  const spoilt = { parts: [Buffer.alloc(10)], count: 4, first: 0, last: 3 }
+  await inject(rig, spoilt, frameOf(describedLines(4, 4)), newer)
+  const sender = await rig.start()
+  await rig.run()
+  const { rejected, state, lastError, heldEvents } = sender.books()
+  assert.deepEqual([rejected, rig.exporter.ids, state, heldEvents], [{ unreadable: 4 }, numbers(4, 8), 'hold', 4])
+  assert.match(
+    lastError,
+    /expected events of version 1, got version 2: written by another release; go back to that one/,
+  )
+  assert.equal(sender.imbalance(), 0)
 })
 
 test('overflow: an event without a description is a fault of ours and is said so', async () => {

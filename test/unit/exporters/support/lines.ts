@@ -1,7 +1,7 @@
 /** Encoded values whose lines say their own sequence number, and fake exporters that remember them. */
 import type { Described } from '../../../../exporters/described.ts'
 import { ExportError } from '../../../../exporters/errors.ts'
-import type { Batch, Encoded, Exporter, Outcome } from '../../../../exporters/exporter.ts'
+import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../../../exporters/exporter.ts'
 import { batchOf } from '../../../../exporters/sending/encoded.ts'
 import { idsOf, lines } from '../../../../exporters/testing/lines.ts'
 
@@ -12,7 +12,7 @@ export const batch = (...parts: Encoded[]): Batch => batchOf(parts)
 /** Answers by script; keeps the ids of what it took. `answer` sees the batch and how often it was called. */
 export class FakeExporter implements Exporter {
   readonly type = 'fake'
-  readonly encoding = 'json'
+  encoding: Encoding = 'json'
   releases = false
   readonly ids: number[] = []
   calls = 0

@@ -9,11 +9,13 @@ import type { SpoolFile, SpoolFiles } from './files.ts'
 import { inForce, loadCursor, readSegments } from './folder.ts'
 import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, segmentName } from './format.ts'
 import { unpack } from './packing.ts'
+import { anyPieceOf } from './payload.ts'
 import { setAside } from './quarantine.ts'
 import type { ReadFrame } from './reader.ts'
 import { recover } from './recovery.ts'
 import type { RecoveryReport } from './recovery.ts'
 import { framesOf, tolerantWindow, Window } from './scan.ts'
+import type { Found } from './scan.ts'
 
 /** Holds many heads of small frames, and costs little where the next one is farther off. */
 const HEADS_WINDOW = 64 << 10
@@ -62,6 +64,9 @@ export interface Verdict extends SegmentFacts {
   readonly goodEvents: number
   /** Events that should be there and are not; at the end of the last segment nobody can know. */
   readonly missingEvents: number
+  /** Of the good ones, those whose payload does not unpack or is no piece of events, and why that is so of the first of them. */
+  readonly uselessEvents: number
+  readonly useless: string
   /** Bytes that belong to no valid frame. */
   readonly badBytes: number
   /** All `badBytes` are behind the last frame of the last segment: a torn tail, or an append going on right now. */
@@ -126,13 +131,15 @@ async function walkHeads(file: SpoolFile, segment: Segment, found: { end: number
   }
 }
 
-/** Checks every byte of every segment. Rejects when the folder cannot be listed. */
+/** Checks every byte of every segment, and that every payload is events. Rejects when the folder cannot be listed. */
 export async function* verify(dir: string, files: SpoolFiles): AsyncGenerator<Verdict> {
   const { segments } = await segmentsOf(dir, files)
   for (const [i, segment] of segments.entries()) {
     const limit = limitOf(segments, i)
     let frames = 0
     let goodEvents = 0
+    let uselessEvents = 0
+    let useless = ''
     let goodBytes = FIRST_FRAME
     let lastEnd = FIRST_FRAME
     let seq = segment.header.base
@@ -143,13 +150,19 @@ export async function* verify(dir: string, files: SpoolFiles): AsyncGenerator<Ve
         goodBytes += frame.end - frame.offset
         lastEnd = frame.end
         seq = frame.seq + frame.count
+        const read = await readFrame(file, segment, frame)
+        const piece = read === undefined ? undefined : anyPieceOf(read)
+        if (piece === undefined || !('why' in piece)) continue
+        uselessEvents += frame.count
+        useless ||= piece.why
       }
     })
     if (!passed) continue
     const badBytes = segment.bytes - goodBytes
     const missingEvents = (limit ?? seq) - segment.header.base - goodEvents
     const tailOnly = limit === undefined && badBytes === segment.bytes - lastEnd
-    yield { ...factsOf(segment, limit ?? seq), frames, goodEvents, missingEvents, badBytes, tailOnly }
+    const facts = factsOf(segment, limit ?? seq)
+    yield { ...facts, frames, goodEvents, uselessEvents, useless, missingEvents, badBytes, tailOnly }
   }
 }
 
@@ -200,29 +213,31 @@ export async function copy(
     if (segment.header.base >= range.to || (limit ?? Infinity) <= range.from) continue
     let failed: { readonly error: unknown } | undefined
     await reading(files, segment, async (file) => {
-      for await (const { seq, count, first, last, offset, bytes, packed } of framesOf(
-        tolerantWindow(file),
-        segment,
-        segment.bytes,
-        limit,
-      )) {
-        if (seq >= range.to) return
-        if (seq + count <= range.from) continue
-        const stored = Buffer.allocUnsafe(bytes)
-        if ((await readFully(file, stored, offset + FRAME_HEAD)) !== bytes) return
-        const payload = unpack(stored, packed)
+      for await (const found of framesOf(tolerantWindow(file), segment, segment.bytes, limit)) {
+        if (found.seq >= range.to) return
+        if (found.seq + found.count <= range.from) continue
+        const frame = await readFrame(file, segment, found)
+        if (frame === undefined) return
         try {
-          await give({ seq, count, first, last, epoch: segment.header.epoch, payload })
+          await give(frame)
         } catch (error) {
           failed = { error }
           return
         }
-        events += count
+        events += found.count
       }
     })
     if (failed !== undefined) throw failed.error
   }
   return events
+}
+
+/** A frame that was found, with its payload unpacked; undefined when the file was cut meanwhile. */
+async function readFrame(file: SpoolFile, { header }: Segment, found: Found): Promise<ReadFrame | undefined> {
+  const { seq, count, first, last, offset, bytes, packed } = found
+  const stored = Buffer.allocUnsafe(bytes)
+  if ((await readFully(file, stored, offset + FRAME_HEAD)) !== bytes) return undefined
+  return { seq, count, first, last, epoch: header.epoch, payload: unpack(stored, packed) }
 }
 
 async function segmentsOf(dir: string, files: SpoolFiles): Promise<{ segments: Segment[]; unreadable: string[] }> {

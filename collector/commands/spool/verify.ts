@@ -44,11 +44,10 @@ async function linesAbout(look: Look): Promise<{ readonly text: string; readonly
   for await (const verdict of verifySpool(place.dir, systemSpoolFiles)) {
     files++
     frames += verdict.frames
-    events += verdict.goodEvents
+    events += verdict.goodEvents - verdict.uselessEvents
     bytes += verdict.bytes
     last = verdict
-    const text = damageIn(verdict)
-    if (text !== '') found.push(`${verdict.name}: ${text}`)
+    for (const text of [damageIn(verdict), uselessIn(verdict)]) if (text !== '') found.push(`${verdict.name}: ${text}`)
   }
   // The look trusts the heads of frames; now it is known up to where they are whole.
   const checked = last === undefined ? listing : { ...listing, segments: [...listing.segments.slice(0, -1), last] }
@@ -65,4 +64,10 @@ function damageIn({ badBytes, missingEvents, tailOnly, goodEvents }: SpoolVerdic
   if (missingEvents === 0 && (badBytes === 0 || tailOnly)) return ''
   const all = plural(missingEvents + goodEvents, 'event')
   return `${counted(missingEvents)} of ${all} missing, ${dataSize(badBytes)} are no whole frame`
+}
+
+/** Frames that are whole and no use. */
+function uselessIn({ uselessEvents, useless, goodEvents }: SpoolVerdict): string {
+  if (uselessEvents === 0) return ''
+  return `${counted(uselessEvents)} of ${plural(goodEvents, 'event')} can not be read: ${useless}`
 }

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { Host } from './support/spools.ts'
+import { frameOf } from '../../../../exporters/spool/payload.ts'
+import type { SpoolFrame } from '../../../../exporters/spool/segment.ts'
+import { Host, tenEvents } from './support/spools.ts'
 
 /** Where the payload of a file's second frame lies: header, a whole frame, and a piece of the next. */
 const IN_SECOND_FRAME = 176 + 1296 + 400
@@ -169,4 +171,25 @@ test('spool verify: one bad spool makes it fail, the others are verified all the
   assert.match(stdout, /^bus: damaged; readable: 0 frames, 0 events/m)
   assert.match(stdout, /^loki: no damage; 1 frame, 10 events in 1 file of 1\.4 KiB$/m)
   assert.match(stdout, /^new: nothing was spooled yet$/m)
+})
+
+test('spool verify: frames that are whole and no use are damage too', async () => {
+  using host = new Host()
+  await host.fill('bus', 1)
+  const newer = frameOf(tenEvents(10))
+  newer.parts[0]?.fill(2, 0, 1)
+  const unpackable: SpoolFrame = { parts: [Buffer.alloc(50)], count: 10, first: 20, last: 29, packed: true }
+  for (const frame of [newer, unpackable]) {
+    await using spool = await host.open('bus')
+    assert.equal((await spool.append([frame])).status, 'written')
+  }
+  assert.deepEqual(await host.run('verify'), {
+    code: 1,
+    stdout: `\
+bus: 00000002.seg: 10 of 10 events can not be read: expected events of version 1, got version 2: written by another release
+bus: 00000003.seg: 10 of 10 events can not be read: expected a piece of events, got 0 bytes
+bus: damaged; readable: 3 frames, 10 events in 3 files of 3.1 KiB
+`,
+    stderr: '',
+  })
 })

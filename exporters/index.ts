@@ -54,6 +54,8 @@ export { linesOf, ofTimes } from './spool/replay.ts'
 export type { TimeRange } from './spool/replay.ts'
 export { openSpool } from './spool/spool.ts'
 export type { SpoolOptions } from './spool/spool.ts'
+export type { RecoveryReport as SpoolRecovery } from './spool/recovery.ts'
+export type { TellTrouble as TellSpoolTrouble, Work as SpoolWork } from './spool/troubles.ts'
 
 /** What each kind of exporter is made from, and the world it touches, for tests to replace. */
 interface Kinds {

@@ -6,6 +6,7 @@ import type { SenderDeps, SenderOptions } from '../../exporters/index.ts'
 import { deadLettersOf } from './dead-letter.ts'
 import { rateLimitOf } from './filter.ts'
 import type { OutputContext } from './output.ts'
+import { logRecovery, spoolTroubleLog } from './spool-log.ts'
 import { spoolOptionsOf } from './spool.ts'
 import { spoolTroubleLog, troubleLog } from './trouble-log.ts'
 
@@ -49,8 +50,13 @@ export function senderDeps(
     ...(spool === undefined
       ? {}
       : {
-          openSpool: (onLoss) =>
-            openSpool(spool, { files: systemSpoolFiles, clock: systemClock, random: Math.random, zstd, onLoss }),
+          openSpool: async (onLoss) => {
+            const onTrouble = spoolTroubleLog(name, log)
+            const world = { files: systemSpoolFiles, clock: systemClock, random: Math.random }
+            const opened = await openSpool(spool, { ...world, zstd, onLoss, onTrouble })
+            logRecovery(name, opened.recovery, log)
+            return opened
+          },
         }),
     ...(limit === undefined ? {} : { rateLimit: new TokenBucket(limit, systemClock) }),
     ...(deadLetters === undefined ? {} : { deadLetters }),

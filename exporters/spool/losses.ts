@@ -1,5 +1,7 @@
 /** What the spool tells about events that it had and has no more. */
 import { Histogram } from '../sending/histogram.ts'
+import { Troubles } from './troubles.ts'
+import type { TellTrouble } from './troubles.ts'
 
 /** Seconds of a sync, from a disk with a battery behind its cache to one that is about to fail. */
 const SYNC_SECONDS: readonly number[] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
@@ -31,13 +33,13 @@ export class Tally {
   possiblyLost = 0
   syncs = 0
   readonly syncSeconds: Histogram = new Histogram(SYNC_SECONDS)
-  syncFailures = 0
-  lastError = ''
+  readonly troubles: Troubles
   readonly lost: Record<LossReason, number> = { spool_full: 0, expired: 0, corrupt: 0 }
   readonly #tell: (loss: Loss) => void
 
-  constructor(tell: (loss: Loss) => void) {
+  constructor(tell: (loss: Loss) => void, tellTrouble: TellTrouble) {
     this.#tell = tell
+    this.troubles = new Troubles(tellTrouble)
   }
 
   lose(loss: Loss): void {

@@ -119,11 +119,13 @@ export class Reader {
       try {
         const result = await this.#next(most)
         this.#failures = 0
+        this.#tally.troubles.worked('read')
         return result
       } catch (error) {
         const failed = error instanceof Error ? error : new Error(String(error))
         // What is out of reach is not lost: only the device's own refusals are given up.
         if (!isAccess(failed)) this.#failures++
+        this.#tally.troubles.failed('read', failed)
         await this.#leave()
         return { status: 'failed', error: failed }
       }

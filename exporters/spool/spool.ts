@@ -29,6 +29,7 @@ import type { ReadResult, Token } from './reader.ts'
 import { recover } from './recovery.ts'
 import type { Recovered, RecoveryReport } from './recovery.ts'
 import type { SpoolFrame } from './segment.ts'
+import type { TellTrouble, Work } from './troubles.ts'
 import { Writer } from './writer.ts'
 import type { AppendResult, FsyncPolicy } from './writer.ts'
 
@@ -54,6 +55,7 @@ export interface SpoolDeps {
   readonly zstd?: Compress | undefined
   /** Told of every loss: what was dropped at once, damage when the reader comes to it. */
   readonly onLoss?: (loss: Loss) => void
+  readonly onTrouble?: TellTrouble
 }
 
 /** The spool's accounts and gauges, now. */
@@ -78,11 +80,15 @@ export interface SpoolStats {
   readonly corruptFrames: number
   /** Cut off the end of the last segment at the start: a write that a crash interrupted. */
   readonly tornBytes: number
+  /** Files that the start moved to `quarantine/`. */
+  readonly quarantinedFiles: number
   readonly possiblyLost: number
   readonly syncs: number
   /** Of each file synced. */
   readonly syncSeconds: HistogramCounts
-  readonly syncFailures: number
+  /** How often each kind of its work failed. */
+  readonly failures: Readonly<Record<Work, number>>
+  /** What the system said of what fails now; '' when nothing does. */
   readonly lastError: string
   /** Anything but 0 is a bug in this program. */
   readonly imbalance: number
@@ -160,7 +166,6 @@ export class Spool implements AsyncDisposable {
   readonly #cursor: CursorKeeper
   readonly #limits: Limits
   readonly #recovered: number
-  readonly #dir: string
   readonly #ages: boolean
   readonly #zstd: Compress | undefined
   /** Appends that are packed first must not overtake each other meanwhile. */
@@ -173,13 +178,12 @@ export class Spool implements AsyncDisposable {
     const { files, clock, random } = deps
     const { dir, maxBytes, maxAgeMs, minFreeBytes, fsync, epoch = '' } = options
     this.recovery = found.report
-    this.#dir = dir
     this.#ages = maxAgeMs !== undefined
     this.#zstd = deps.zstd
     this.#files = files
     this.#lock = lock
     const catalog = new Catalog(found.segments, found.end)
-    const tally = new Tally(deps.onLoss ?? (() => undefined))
+    const tally = new Tally(deps.onLoss ?? (() => undefined), deps.onTrouble ?? (() => undefined))
     this.#catalog = catalog
     this.#tally = tally
     this.#recovered = found.end - found.cursor.seq
@@ -283,11 +287,12 @@ export class Spool implements AsyncDisposable {
       corruptBytes: tally.corruptBytes,
       corruptFrames: tally.corruptFrames,
       tornBytes: this.recovery.tornBytes,
+      quarantinedFiles: this.recovery.quarantined.length,
       possiblyLost: tally.possiblyLost,
       syncs: tally.syncs,
       syncSeconds: tally.syncSeconds,
-      syncFailures: tally.syncFailures,
-      lastError: tally.lastError,
+      failures: { ...tally.troubles.failures },
+      lastError: tally.troubles.lastError,
       imbalance: this.#recovered + tally.appended - tally.acked - lost - events,
     }
   }
@@ -339,7 +344,8 @@ export class Spool implements AsyncDisposable {
   }
 
   async #removeSpent(seq: number, error: Error | undefined): Promise<void> {
-    if (error !== undefined) this.#tally.lastError = `cannot store the cursor in "${this.#dir}": ${error.message}`
+    if (error === undefined) this.#tally.troubles.worked('cursor')
+    else this.#tally.troubles.failed('cursor', error)
     const catalog = this.#catalog
     const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && !this.#writer.isCurrent(segment))
     catalog.remove(spent)

@@ -179,6 +179,8 @@ export class Writer {
       for (const frame of pending.frames) bytes += sizeOf(frame)
     }
     const failure = await this.#writeAll(group)
+    if (failure === undefined) this.#tally.troubles.worked('write')
+    else if (failure.status === 'failed') this.#tally.troubles.failed('write', failure.error)
     for (const pending of group) {
       const { frames, written, from, resolve } = pending
       if (failure === undefined || written === frames.length) {
@@ -309,13 +311,13 @@ export class Writer {
       ? new Error('what a failed sync left behind is not yet written again')
       : await this.#syncAll()
     if (error === undefined) {
+      this.#tally.troubles.worked('sync')
       this.#failures = 0
       this.#durable = Math.max(this.#durable, upTo)
       this.#held.releaseBefore(this.#durable)
     } else {
       this.#failures++
-      this.#tally.syncFailures++
-      this.#tally.lastError = error.message
+      this.#tally.troubles.failed('sync', error)
       // At once: a process that is killed now leaves pages that look safe to the next one and are not.
       if (this.#rewrite) await this.#exclusive.run(() => this.#mend())
     }

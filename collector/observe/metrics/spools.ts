@@ -50,7 +50,17 @@ export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['sen
       'Events of which it is not known whether they reached the disk when a sync failed or the agent was killed.',
       ({ possiblyLost }) => possiblyLost,
     ],
-    ['sync_failures_total', 'Syncs of the spool that failed.', ({ syncFailures }) => syncFailures],
+    [
+      'quarantined_files_total',
+      'Files of the spool that the start could not read and set aside.',
+      ({ quarantinedFiles }) => quarantinedFiles,
+    ],
+    ['sync_failures_total', 'Syncs of the spool that failed.', ({ failures }) => failures.sync],
+    [
+      'cursor_failures_total',
+      'Times that it could not be stored how far the sink has taken the spool.',
+      ({ failures }) => failures.cursor,
+    ],
   ]
   for (const [name, help, value] of counters) page.counter(`${PREFIX}_${name}`, help, EXPORTER, spool(value))
   page.histogram(

@@ -97,7 +97,8 @@ function spooled(spool: Partial<NonNullable<SenderStats['spool']>>): Told {
     possiblyLost: 8,
     syncs: 1,
     syncSeconds: syncs,
-    syncFailures: 9,
+    quarantinedFiles: 13,
+    failures: { read: 0, write: 0, sync: 9, cursor: 11 },
     lastError: '',
     imbalance: 0,
     limitBytes: 100,
@@ -263,7 +264,9 @@ const SPOOL: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['corrupt_frames_total', ['disk=5']],
   ['truncated_bytes_total', ['disk=7']],
   ['possibly_lost_events_total', ['disk=8']],
+  ['quarantined_files_total', ['disk=13']],
   ['sync_failures_total', ['disk=9']],
+  ['cursor_failures_total', ['disk=11']],
   ['fsync_duration_seconds', ['disk 0.1=1', 'disk +Inf=1', 'disk=0.05', 'disk=1']],
 ]
 for (const [name, want] of SPOOL) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ExportError } from '../../../../exporters/errors.ts'
 import { numbers } from '../support/lines.ts'
-import { Bench, DIR, drain, fill, frame } from './support.ts'
+import { Bench, closed, DIR, drain, fill, frame } from './support.ts'
 
 test('spool: gives back what was appended, in order, over many segments', async () => {
   const bench = new Bench()
@@ -257,4 +257,44 @@ test('spool: closes twice, refuses appends after, lets go of the lock', async ()
   assert.deepEqual(await spool.next(1), { status: 'empty' })
   await using again = await bench.open()
   assert.deepEqual(await drain(again), [1])
+})
+
+test('spool: a cursor that can not be stored is counted each time, and told when it begins and ends', async () => {
+  const bench = new Bench()
+  let broken = true
+  bench.through = (files) => closed('EIO', (path) => broken && path.endsWith('/cursor.tmp'))(files)
+  const spool = await bench.open()
+  const told = "cursor EIO: refused, open '/spool/cursor.tmp'"
+  assert.deepEqual(bench.troubles, [told])
+  await fill(spool, [1, 2])
+  await drain(spool)
+  await bench.clock.turn(1000)
+  const { failures, lastError } = spool.stats()
+  assert.ok(failures.cursor >= 3, `${failures.cursor} failures`)
+  assert.deepEqual([bench.troubles, `cursor ${lastError}`], [[told], told])
+  broken = false
+  await bench.clock.turn(1000)
+  assert.deepEqual([bench.troubles, spool.stats().lastError], [[told, 'cursor '], ''])
+})
+
+test('spool: reads, writes and syncs that fail are told when they begin and end', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  bench.disk.faults.write = 1
+  for (let i = 0; i < 3; i++) assert.equal((await spool.append([frame(1)])).status, 'failed')
+  bench.disk.faults.write = 0
+  await fill(spool, [1, 2])
+  bench.disk.faults.sync = 1
+  for (let i = 0; i < 3; i++) await spool.sync()
+  bench.disk.faults.sync = 0
+  assert.equal(await spool.sync(), undefined)
+  bench.disk.faults.read = 1
+  for (let i = 0; i < 2; i++) assert.equal((await spool.next(1)).status, 'failed')
+  bench.disk.faults.read = 0
+  assert.deepEqual(await drain(spool), [1, 2])
+  const eio = 'EIO: injected'
+  assert.deepEqual(bench.troubles, [`write ${eio}`, 'write ', `sync ${eio}`, 'sync ', `read ${eio}`, 'read '])
+  const { read, write, sync, cursor } = spool.stats().failures
+  assert.deepEqual([read, write, cursor], [2, 3, 0])
+  assert.ok(sync >= 3)
 })

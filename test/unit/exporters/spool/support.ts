@@ -15,12 +15,14 @@ export class Bench {
   readonly disk: Disk = new Disk(new Seeded(1))
   readonly clock: FakeClock = new FakeClock()
   readonly losses: Loss[] = []
+  /** `work error` of each trouble told. */
+  readonly troubles: string[] = []
   /** What stands between the spool and the disk. */
   through: (files: SpoolFiles) => SpoolFiles = (files) => files
 
   open(options: Partial<SpoolOptions> = {}, zstd?: Compress): Promise<Spool> {
     this.disk.nowMs = this.clock.wallMs()
-    const { clock, disk, losses } = this
+    const { clock, disk, losses, troubles } = this
     return openSpool(
       {
         dir: DIR,
@@ -31,7 +33,14 @@ export class Bench {
         epoch: 'e',
         ...options,
       },
-      { files: this.through(disk.files), clock, random: () => 0.5, zstd, onLoss: (loss) => losses.push(loss) },
+      {
+        files: this.through(disk.files),
+        clock,
+        random: () => 0.5,
+        zstd,
+        onLoss: (loss) => losses.push(loss),
+        onTrouble: (work, error) => troubles.push(`${work} ${error}`),
+      },
     )
   }
 

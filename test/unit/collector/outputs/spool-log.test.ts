@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { senderDeps } from '../../../../collector/outputs/chain.ts'
+import type { Log } from '../../../../collector/log.ts'
+import { logRecovery, spoolTroubleLog } from '../../../../collector/outputs/spool-log.ts'
+import { loadConfig } from '../../../../config/load.ts'
+import type { SpoolRecovery } from '../../../../exporters/index.ts'
+import { Folder } from '../../exporters/support/folder.ts'
+
+interface Line {
+  readonly level: number
+  readonly exporter: string
+  readonly msg: string
+}
+
+function logTo(lines: Line[]): Log {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own log
+  return pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(JSON.parse(line) as Line) })
+}
+
+const WHOLE: SpoolRecovery = {
+  segments: 3,
+  bytes: 300,
+  tornBytes: 0,
+  quarantined: [],
+  removed: [],
+  spent: 2,
+  cursor: 'read',
+}
+const files = (count: number): string[] => Array.from({ length: count }, (_, i) => `0000000${i + 1}.seg: why`)
+
+for (const { name, found, want } of [
+  { name: 'a spool that was whole', found: {}, want: undefined },
+  { name: 'one that is new', found: { cursor: 'absent', segments: 0 }, want: undefined },
+  { name: 'a torn end', found: { tornBytes: 50 }, want: 'cut off: 50 bytes of a write that was interrupted' },
+  { name: 'one file', found: { quarantined: files(1) }, want: 'moved to quarantine/: 00000001.seg: why' },
+  {
+    name: 'many files, and some of before',
+    found: { quarantined: files(5), removed: ['a', 'b'] },
+    want:
+      'moved to quarantine/: 00000001.seg: why, 00000002.seg: why, 00000003.seg: why and 2 more; ' +
+      'deleted there to make room: 2 of before',
+  },
+  {
+    name: 'a damaged cursor',
+    found: { cursor: 'corrupt' },
+    want: 'cursor: unreadable, so all that is here is sent, also what was sent already',
+  },
+  { name: 'no cursor', found: { cursor: 'absent' }, want: 'cursor: missing, so what is not here counts as corrupt' },
+] as const) {
+  test(`spool log: the start of ${name} is ${want === undefined ? 'not worth a word' : 'told in one sentence'}`, () => {
+    const lines: Line[] = []
+    logRecovery('x', { ...WHOLE, ...found }, logTo(lines))
+    const msg = `the spool was damaged, and is mended: ${want}`
+    assert.deepEqual(lines, want === undefined ? [] : [{ level: 40, exporter: 'x', msg }])
+  })
+}
+
+test('spool log: what fails is told when it begins and when it works again, each kind by itself', () => {
+  const lines: Line[] = []
+  const told = spoolTroubleLog('x', logTo(lines), { nowMs: () => 0 })
+  told('cursor', 'EIO')
+  told('sync', 'EIO')
+  told('cursor', '')
+  told('sync', '')
+  assert.deepEqual(
+    lines.map(({ level, msg }) => [level, msg.replace(/, and will.*:/, ':')]),
+    [
+      [40, 'how far the sink has taken the spool can not be stored: EIO'],
+      [40, 'what was spooled is not safe from a power cut: EIO'],
+      [30, 'how far the sink has taken the spool is stored again'],
+      [30, 'what was spooled is safe again'],
+    ],
+  )
+})
+
+test('spool log: a disk that fails and works in turn is told of once a minute', () => {
+  const lines: Line[] = []
+  let nowMs = 0
+  const told = spoolTroubleLog('x', logTo(lines), { nowMs: () => nowMs })
+  for (; nowMs < 100_000; nowMs += 1000) {
+    told('write', 'EIO')
+    told('write', '')
+  }
+  assert.deepEqual(
+    lines.map(({ level }) => level),
+    [40, 30, 40, 30],
+  )
+})
+
+test('spool log: the agent tells of a spool that it had to mend', async () => {
+  using folder = new Folder()
+  const lines: Line[] = []
+  const result = loadConfig(`exporters: { a: { type: stdout, spool: { dir: ${folder.path}, min_free: 0B } } }`, 'c', {})
+  const config = 'config' in result ? result.config.exporters['a'] : undefined
+  assert.ok(config !== undefined)
+  const open = async (): Promise<void> => {
+    const spool = await senderDeps('a', config, { epoch: 'e', log: logTo(lines) }).openSpool?.(() => undefined)
+    await spool?.append([{ parts: [Buffer.alloc(100)], count: 1, first: 0, last: 0 }])
+    await spool?.close()
+  }
+  await open()
+  const segment = folder.at('a/00000001.seg')
+  writeFileSync(segment, readFileSync(segment).fill(0, 0, 176))
+  await open()
+  assert.deepEqual(
+    lines.map(({ exporter, msg }) => [exporter, msg]),
+    [
+      [
+        'a',
+        'the spool was damaged, and is mended: moved to quarantine/: 00000001.seg: both copies of the header are damaged',
+      ],
+    ],
+  )
+})

@@ -184,8 +184,9 @@ export async function repair(dir: string, files: SpoolFiles, wallMs: number): Pr
     for await (const verdict of verify(dir, files)) {
       const { name, frames, badBytes, missingEvents } = verdict
       if (frames === 0) {
-        quarantined.push(`${name}: no valid frame in it`)
-        await setAside(dir, name, files, { wallMs, damaged: false })
+        // Nor is it known whether that is its fault or the device's.
+        const unfit = { name, why: 'no valid frame in it', damaged: false }
+        quarantined.push(await setAside(dir, unfit, files, wallMs))
         segments--
         bytes -= verdict.bytes
       } else if (badBytes > 0 || missingEvents > 0) damaged.push(verdict)

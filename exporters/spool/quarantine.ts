@@ -11,16 +11,21 @@ const DAMAGED = '.damaged'
 const MAX_FILES = 32
 const MAX_BYTES = 512 << 20
 
-/** Moves a file there, under a name that says when. Returns the errno, '' when it worked. */
-export async function setAside(
-  dir: string,
-  name: string,
-  files: SpoolFiles,
-  { wallMs, damaged }: { readonly wallMs: number; readonly damaged: boolean },
-): Promise<string> {
+/** A file that is no segment to read, and why. */
+export interface Unfit {
+  readonly name: string
+  readonly why: string
+  /** Its own bytes show it. */
+  readonly damaged: boolean
+}
+
+/** Moves a file there, under a name that says when. Returns `name: why`, and what went wrong. */
+export async function setAside(dir: string, file: Unfit, files: SpoolFiles, wallMs: number): Promise<string> {
+  const { name, why, damaged } = file
   await ignoring(files.mkdir(`${dir}/quarantine`))
   const to = `${dir}/quarantine/${Math.floor(wallMs)}-${name}${damaged ? DAMAGED : ''}`
-  return ignoring(files.rename(`${dir}/${name}`, to))
+  const failed = await ignoring(files.rename(`${dir}/${name}`, to))
+  return `${name}: ${why}${failed === '' ? '' : `, and it can not be moved: ${failed}`}`
 }
 
 /** Removes the oldest damaged files beyond the bounds, so that a failing disk cannot fill itself. Returns their names. */

@@ -42,8 +42,8 @@ export interface Recovered {
 }
 
 /**
- * Reads, mends and describes a spool's folder. Rejects, with everything in it as it was, when the folder cannot be listed, when
- * something in it may not be opened or read (`isAccess`), and with ExportError for what another version has written.
+ * Reads, mends and describes a spool's folder. Rejects, with all its events where they were, when the folder cannot be listed,
+ * when something in it may not be opened or read (`isAccess`), and with ExportError for what another version has written.
  */
 export async function recover(dir: string, files: SpoolFiles, wallMs: number): Promise<Recovered> {
   const names = await files.readdir(dir)
@@ -53,9 +53,7 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
   if (names.includes('cursor.tmp')) await ignoring(files.unlink(`${dir}/cursor.tmp`))
   const quarantined: string[] = []
   const aside = async (number: number, why: string, damaged: boolean): Promise<void> => {
-    const name = segmentName(number)
-    const failed = await setAside(dir, name, files, { wallMs, damaged })
-    quarantined.push(`${name}: ${why}${failed === '' ? '' : `, and it can not be moved: ${failed}`}`)
+    quarantined.push(await setAside(dir, { name: segmentName(number), why, damaged }, files, wallMs))
   }
   const all: Segment[] = []
   let tornBytes = 0

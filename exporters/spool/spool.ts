@@ -110,7 +110,7 @@ const MENDS: Readonly<Record<string, string>> = {
 
 /**
  * Opens a spool, mending what a crash left. Throws ExportError when it cannot be used (in use by another process, written by
- * another version, or it may not be read and written: then nothing in it is changed), never for damage in it.
+ * another version, or it may not be read and written: then its events stay where they are), never for damage in it.
  */
 export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise<Spool> {
   const { dir } = options

@@ -34,10 +34,11 @@ export const repairCommand: Command = async (args, terminal) => {
 }
 
 function linesOf(report: SpoolRepair): readonly string[] {
-  const { segments, bytes, tornBytes, quarantined, spent, cursor, damaged } = report
+  const { segments, bytes, tornBytes, quarantined, removed, spent, cursor, damaged } = report
   const done: string[] = []
   if (tornBytes > 0) done.push(`cut off ${dataSize(tornBytes)} that were no whole frame`)
   for (const text of quarantined) done.push(`moved to quarantine/: ${text}`)
+  if (removed.length > 0) done.push(`deleted there, to make room: ${plural(removed.length, 'damaged file')} of before`)
   if (spent > 0) done.push(`removed ${plural(spent, 'file')} of which everything was taken already`)
   if (done.length === 0) done.push('nothing to repair')
   for (const { name, missingEvents } of damaged)

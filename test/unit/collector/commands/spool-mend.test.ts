@@ -145,6 +145,28 @@ test('spool repair: what can be read is sent after it, in order', async () => {
   assert.deepEqual([acked, lost.corrupt, imbalance], [50, 50, 0])
 })
 
+test('spool repair: says what it deletes in a full quarantine, and what another version has written', async () => {
+  using host = await filled()
+  const dir = host.dir('bus')
+  mkdirSync(`${dir}/quarantine`)
+  for (let i = 10; i < 43; i++) writeFileSync(`${dir}/quarantine/${i}-00000001.seg.damaged`, '')
+  host.edit(`${dir}/00000003.seg`, (bytes) => bytes.fill(0, 0, 176))
+  const { stdout } = await host.run('repair bus')
+  assert.match(
+    stdout,
+    /^bus: moved to quarantine\/: 00000003\.seg: .*\nbus: deleted there, to make room: 2 damaged files of before$/m,
+  )
+  assert.equal(readdirSync(`${dir}/quarantine`).length, 32)
+  host.edit(`${dir}/00000002.seg`, (bytes) => bytes.fill(2, 4, 5).fill(2, 92, 93))
+  assert.deepEqual(await host.run('repair bus'), {
+    code: 1,
+    stdout: '',
+    stderr:
+      'ktrail: cannot use the spool "F/spool/bus": 00000002.seg was written by another version of ktrail, in format 2; nothing in ' +
+      'it was changed: start that version again, or give this exporter another folder\n',
+  })
+})
+
 test('spool repair: leaves alone what is no spool', async () => {
   using host = new Host()
   mkdirSync(host.folder.at('other'))

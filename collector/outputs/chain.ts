@@ -6,9 +6,9 @@ import type { SenderDeps, SenderOptions } from '../../exporters/index.ts'
 import { deadLettersOf } from './dead-letter.ts'
 import { rateLimitOf } from './filter.ts'
 import type { OutputContext } from './output.ts'
-import { logRecovery, spoolTroubleLog } from './spool-log.ts'
+import { logRecovery, spoolFullLog, spoolTroubleLog } from './spool-log.ts'
 import { spoolOptionsOf } from './spool.ts'
-import { spoolTroubleLog, troubleLog } from './trouble-log.ts'
+import { troubleLog } from './trouble-log.ts'
 
 export function senderOptions(config: ExporterConfig): SenderOptions {
   const { queue, batch, retry, timeout, spool } = config
@@ -61,7 +61,7 @@ export function senderDeps(
     ...(limit === undefined ? {} : { rateLimit: new TokenBucket(limit, systemClock) }),
     ...(deadLetters === undefined ? {} : { deadLetters }),
     onTrouble: troubleLog(name, log),
-    onSpoolTrouble: spoolTroubleLog(name, log),
+    onSpoolTrouble: spoolFullLog(name, log),
     ...(onLost === undefined ? {} : { onLost: (lost) => onLost(name, lost) }),
   }
 }

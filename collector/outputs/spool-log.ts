@@ -1,6 +1,6 @@
 /** What the agent's log says of a spool: that the start had to mend it, and what of its work fails. */
 import { systemClock } from '../../exporters/index.ts'
-import type { Clock, SpoolRecovery, SpoolWork, TellSpoolTrouble } from '../../exporters/index.ts'
+import type { Clock, SenderDeps, SpoolRecovery, SpoolWork, TellSpoolTrouble } from '../../exporters/index.ts'
 import type { Log } from '../log.ts'
 
 /** A disk that fails and works in turn is told of no more often than this. */
@@ -55,5 +55,25 @@ export function spoolTroubleLog(
     toldMs.set(work, nowMs)
     told.add(work)
     log.warn({ exporter }, `${FAILS[work]}: ${error}`)
+  }
+}
+
+/** Says that a spool is full or does not answer, and that it takes events again. What the disk refuses is `spoolTroubleLog`'s. */
+export function spoolFullLog(
+  exporter: string,
+  log: Log,
+  clock: Pick<Clock, 'nowMs'> = systemClock,
+): NonNullable<SenderDeps['onSpoolTrouble']> {
+  let toldMs = Number.NEGATIVE_INFINITY
+  let told = false
+  return (error) => {
+    if (error === '') {
+      if (told) log.info({ exporter }, 'the spool takes events again')
+      told = false
+    } else if (clock.nowMs() - toldMs >= QUIET_MS) {
+      log.warn({ exporter }, error)
+      toldMs = clock.nowMs()
+      told = true
+    }
   }
 }

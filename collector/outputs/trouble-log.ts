@@ -5,26 +5,6 @@ import type { Log } from '../log.ts'
 /** A sink that fails and works in turn, batch by batch, is told of no more often than this. */
 const QUIET_MS = 60_000
 
-/** Says in the agent's log that a spool does not take what it gets, why, and that it does again. */
-export function spoolTroubleLog(
-  exporter: string,
-  log: Log,
-  clock: Pick<Clock, 'nowMs'> = systemClock,
-): NonNullable<SenderDeps['onSpoolTrouble']> {
-  let toldMs = Number.NEGATIVE_INFINITY
-  let told = false
-  return (error) => {
-    if (error === '') {
-      if (told) log.info({ exporter }, 'the spool takes events again')
-      told = false
-    } else if (clock.nowMs() - toldMs >= QUIET_MS) {
-      log.warn({ exporter }, error)
-      toldMs = clock.nowMs()
-      told = true
-    }
-  }
-}
-
 /** Says in the agent's log that a sink does not take what it gets, why, and that it does again. */
 export function troubleLog(
   exporter: string,

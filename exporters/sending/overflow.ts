@@ -47,7 +47,7 @@ export interface OverflowDeps {
   readonly onReady: () => void
   /** There is room again. */
   readonly onRoom: () => void
-  /** Why the spool takes nothing; '' when it does again. */
+  /** The spool is full or does not answer, and why; '' when it takes events again. */
   readonly onTrouble: (error: string) => void
 }
 
@@ -293,7 +293,9 @@ export class Overflow {
       position = end
     }
     this.#accountLosses()
-    this.#say(result.status === 'written' ? undefined : problemOf(result))
+    // What the disk refuses, the spool itself tells.
+    if (result.status === 'failed') this.#problem = problemOf(result)
+    else this.#say(result.status === 'written' ? undefined : problemOf(result))
     this.#again.ring()
     if (done.length === 0) return
     this.#deps.onReady()

@@ -41,7 +41,7 @@ export interface SenderDeps {
   readonly onLost?: (lost: Lost) => void
   /** Told when the sink begins or ceases to take what it gets; `error` is what it said last, '' when all is well. */
   readonly onTrouble?: (trouble: Trouble, error: string) => void
-  /** Told when the spool ceases to take what it gets, and why; with '' when it does again. */
+  /** Told when the spool is full or does not answer, and why; with '' when it takes events again. */
   readonly onSpoolTrouble?: (error: string) => void
 }
 

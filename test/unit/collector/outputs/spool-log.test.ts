@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { pino } from 'pino'
 import { senderDeps } from '../../../../collector/outputs/chain.ts'
 import type { Log } from '../../../../collector/log.ts'
-import { logRecovery, spoolTroubleLog } from '../../../../collector/outputs/spool-log.ts'
+import { logRecovery, spoolFullLog, spoolTroubleLog } from '../../../../collector/outputs/spool-log.ts'
 import { loadConfig } from '../../../../config/load.ts'
 import type { SpoolRecovery } from '../../../../exporters/index.ts'
 import { Folder } from '../../exporters/support/folder.ts'
@@ -113,5 +113,20 @@ test('spool log: the agent tells of a spool that it had to mend', async () => {
         'the spool was damaged, and is mended: moved to quarantine/: 00000001.seg: both copies of the header are damaged',
       ],
     ],
+  )
+})
+
+test('spool log: one that is full and not in turn is told of once a minute', () => {
+  const lines: string[] = []
+  const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line.trim()) })
+  let nowMs = 0
+  const told = spoolFullLog('x', log, { nowMs: () => nowMs })
+  for (; nowMs < 90_000; nowMs += 1000) {
+    told('the spool takes no more: the disk is full')
+    told('')
+  }
+  assert.deepEqual(
+    lines.map((line) => /"level":40.*disk is full/.test(line)),
+    [true, false, true, false],
   )
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { spoolTroubleLog, troubleLog } from '../../../../collector/outputs/trouble-log.ts'
+import { troubleLog } from '../../../../collector/outputs/trouble-log.ts'
 
 function rig(): { lines: string[]; at: (ms: number, ...call: Parameters<ReturnType<typeof troubleLog>>) => void } {
   const lines: string[] = []
@@ -54,19 +54,4 @@ test('trouble log: nothing is said of a sink without trouble', () => {
   const { lines, at } = rig()
   at(0, 'none', '')
   assert.deepEqual(lines, [])
-})
-
-test('trouble log: a spool that fails and works in turn is told of once a minute, and so is that it works again', () => {
-  const lines: string[] = []
-  const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line.trim()) })
-  let nowMs = 0
-  const told = spoolTroubleLog('x', log, { nowMs: () => nowMs })
-  for (; nowMs < 90_000; nowMs += 1000) {
-    told('the spool takes no more: the disk is full')
-    told('')
-  }
-  assert.deepEqual(
-    lines.map((line) => /"level":40.*disk is full/.test(line)),
-    [true, false, true, false],
-  )
 })

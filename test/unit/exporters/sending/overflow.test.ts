@@ -34,7 +34,7 @@ class Rig {
   sender: Sender = new Sender('none', this.exporter, BASE)
   spoolBytes = 1 << 20
   readonly lost: Lost[] = []
-  readonly troubles: string[] = []
+  readonly spoolTroubles: string[] = []
   readonly #options: SenderOptions
   readonly #zstd: Compress | undefined
 
@@ -53,7 +53,7 @@ class Rig {
       clock,
       random: () => 0.5,
       onLost: (lost) => this.lost.push(lost),
-      onSpoolTrouble: (error) => this.troubles.push(error),
+      onSpoolTrouble: (error) => this.spoolTroubles.push(error),
       onTrouble: (trouble, error) => troubles.push(`${trouble} ${error}`),
       openSpool: (onLoss) =>
         openSpool(
@@ -396,12 +396,12 @@ test('overflow: a write that the disk does not answer is said, is waited for, an
   await rig.run(60_000)
   offer(sender, 40, 400)
   assert.match(sender.books().lastError, /disk has not answered for 30 s/)
-  assert.deepEqual(rig.troubles.length, 1)
+  assert.deepEqual(rig.spoolTroubles.length, 1)
   assert.ok(sender.books().dropped.spool_failed > 0, 'what finds no room is lost to the disk')
   rig.disk.thaw()
   await rig.run(5000)
   const { heldEvents, lastError } = sender.books()
-  assert.deepEqual([heldEvents, lastError, rig.troubles.at(-1)], [0, '', ''])
+  assert.deepEqual([heldEvents, lastError, rig.spoolTroubles.at(-1)], [0, '', ''])
   assert.deepEqual(
     rig.exporter.ids,
     rig.exporter.ids.toSorted((a, b) => a - b),

@@ -13,18 +13,19 @@ import { createEnvelope, resourceAttributes } from './envelope.ts'
 import type { Envelope, ResourceOptions } from './envelope.ts'
 import { LimitCheck } from './limits.ts'
 import type { LokiLimits } from './limits.ts'
-import { verdictOf } from './outcome.ts'
+import { ABOUT_CREDENTIALS, verdictOf } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
 import { Pace } from './pace.ts'
+import type { TlsFiles } from './files.ts'
 import { HttpTransport, wasNeverSent } from './transport.ts'
-import type { TlsFiles } from './transport.ts'
+import type { FileHeaders } from './transport.ts'
 
 export interface OtlpOptions {
   readonly encoding: 'otlp' | 'otlp_json'
   /** With path: `http://loki:3100/otlp/v1/logs`. */
   readonly endpoint: string
   readonly headers?: Readonly<Record<string, string>>
-  /** Headers whose value is the content of a file: name to path. Read at start, at a reopen and after 401 or 403. */
+  /** Headers whose value is the content of a file: name to path. Read at start, at a reopen and after 401, 403 or 407. */
   readonly headerFiles?: Readonly<Record<string, string>>
   /** `X-Scope-OrgID` of a multi-tenant Loki. */
   readonly tenant?: string
@@ -48,8 +49,10 @@ export interface OtlpDeps {
   readonly warn?: (text: string) => void
 }
 
-/** export.md §4.4: what the SDK's exporter calls a fault of certificates comes back until a person mends it. */
-const TLS_FAULT = /^(?:CERT_|ERR_TLS_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA)/
+/** What is wrong with a certificate, the sink's or ours, is wrong until a person mends it. EPROTO: the sink speaks no TLS. */
+const TLS_FAULT = /^(?:CERT_|ERR_TLS_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA|EPROTO$)/
+/** What the sink says of our certificate, or of TLS that both do not have in common. */
+const TLS_ALERT = /^ERR_SSL_\w+_ALERT_\w*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|PROTOCOL_VERSION)/
 const WARN_EVERY_MS = 60_000
 
 export class OtlpExporter implements Exporter {
@@ -150,23 +153,26 @@ export class OtlpExporter implements Exporter {
       const body = this.#compress === undefined ? chunks : [await this.#compress(chunks)]
       this.#count('requests', 1)
       for (const chunk of body) this.#count('request_bytes', chunk.length)
+      const used = this.#transport.fileHeaders
       const reply = await this.#transport.post(body, this.#headers, this.#options.timeoutMs, signal)
       const verdict = verdictOf(reply, this.#transport.where, this.#wallMs())
       if (verdict.is === 'taken' && verdict.warning !== '') this.#report(verdict.warning)
       if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(batch, range.to - range.from)
       else this.#pace.answered(batch)
-      return verdict.is === 'hold' && reply.status === 401 ? await this.#withNewHeaders(verdict) : verdict
+      const turnedAway = verdict.is === 'hold' && ABOUT_CREDENTIALS.has(reply.status)
+      return turnedAway ? await this.#withNewHeaders(verdict, used) : verdict
     } catch (cause) {
       const error = cause instanceof ExportError ? cause : new ExportError('IO', textOf(cause), cause)
-      if (error.code === 'UNUSABLE' || TLS_FAULT.test(errnoOf(error.cause))) return { is: 'hold', error }
+      const code = errnoOf(error.cause)
+      if (error.code === 'UNUSABLE' || TLS_FAULT.test(code) || TLS_ALERT.test(code)) return { is: 'hold', error }
       return { is: 'again', unsure: !wasNeverSent(error), throttled: false, afterMs: undefined, error }
     }
   }
 
   /** Credentials may have been replaced since they were read: then the request is worth another try at once. */
-  async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>): Promise<Verdict> {
-    const changed = await this.#transport.readHeaders()
-    return changed ? { is: 'again', unsure: false, throttled: false, afterMs: 0, error: verdict.error } : verdict
+  async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>, used: FileHeaders): Promise<Verdict> {
+    const renewed = await this.#transport.renewHeaders(used)
+    return renewed ? { is: 'again', unsure: false, throttled: false, afterMs: 0, error: verdict.error } : verdict
   }
 
   /** The request of the events of `range` that are not refused; at least one is not. */

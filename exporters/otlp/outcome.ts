@@ -30,6 +30,9 @@ const BLOCKED = 260
 /** Faults of address or rights: 400 for every record, so that dropping any would drop all. */
 const MENDABLE = new Set([401, 403, 404, 405, 407, 408, 415])
 
+/** Of these, faults of credentials: others may have taken their place meanwhile. */
+export const ABOUT_CREDENTIALS: ReadonlySet<number> = new Set([401, 403, 407])
+
 /** Texts of Loki's 400 about single entries (§3.3), and the reason that goes into the books. */
 const ENTRY_FAULTS: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = [
   [/max entry size|line_too_long/i, 'too_large'],
@@ -79,7 +82,7 @@ function malformed(text: string, error: ExportError): Verdict {
 }
 
 function advised(error: ExportError, status: number): ExportError {
-  const advice = status === 401 || status === 403 || status === 407 ? 'check the credentials' : 'check the endpoint'
+  const advice = ABOUT_CREDENTIALS.has(status) ? 'check the credentials' : 'check the endpoint'
   return new ExportError('IO', `${error.message}; ${advice}`)
 }
 

@@ -2,20 +2,11 @@
  * One POST over a kept-alive connection, by node:http(s). Knows bytes, headers and TLS; no OTLP.
  * Redirects are not followed (they are no part of OTLP) and no proxy is used.
  */
-import { readFile } from 'node:fs/promises'
 import http from 'node:http'
 import https from 'node:https'
 import { ExportError, errnoOf, textOf } from '../errors.ts'
-
-export interface TlsFiles {
-  /** PEM files, read at start and again at a reopen. */
-  readonly caFile?: string | undefined
-  readonly certFile?: string | undefined
-  readonly keyFile?: string | undefined
-  /** Name to expect in the certificate when it is not that of the endpoint. */
-  readonly serverName?: string | undefined
-  readonly insecureSkipVerify?: boolean
-}
+import { contentOf, secureContextOf } from './files.ts'
+import type { TlsFiles } from './files.ts'
 
 export interface TransportOptions {
   /** With path, as posted to. */
@@ -27,6 +18,9 @@ export interface TransportOptions {
   /** Connections at a time. */
   readonly maxConnections: number
 }
+
+/** By name in lower case. */
+export type FileHeaders = Readonly<Record<string, string>>
 
 export interface Reply {
   readonly status: number
@@ -43,8 +37,9 @@ const IDLE_MS = 50_000
 export class HttpTransport {
   readonly #options: TransportOptions
   readonly #url: URL
+  readonly #underWay = new Set<http.ClientRequest>()
   #agent: http.Agent | undefined
-  #fromFiles: Readonly<Record<string, string>> = {}
+  #fromFiles: FileHeaders = {}
 
   /** Throws ExportError when the URL is none of http or https. */
   constructor(options: TransportOptions) {
@@ -59,18 +54,33 @@ export class HttpTransport {
 
   /**
    * Reads the files of TLS and headers. Called again it takes new ones into use; requests under way keep their connection.
-   * Rejects with ExportError when one cannot be read; the old ones stay in use then.
+   * Rejects with ExportError when one cannot be read or used; all of the old ones stay in use then.
    */
   async open(): Promise<void> {
-    const [agent] = await Promise.all([this.#makeAgent(), this.readHeaders()])
+    const [agent, headers] = await Promise.all([this.#makeAgent(), this.#readHeaders()])
     const old = this.#agent
     this.#agent = agent
+    this.#fromFiles = headers
     // Only the idle ones: `destroy` would cut what is in flight.
     for (const sockets of Object.values(old?.freeSockets ?? {})) for (const socket of sockets ?? []) socket.destroy()
   }
 
-  /** Reads the files of headers alone; tells whether one has changed. Rejects with ExportError when one cannot be read. */
-  async readHeaders(): Promise<boolean> {
+  /** The headers from files that the next request carries: another object whenever one of them has changed. */
+  get fileHeaders(): FileHeaders {
+    return this.#fromFiles
+  }
+
+  /**
+   * Reads the files of headers again; tells whether one says something else than in `used`, also when another request has
+   * found that out before. Rejects with ExportError when one cannot be read.
+   */
+  async renewHeaders(used: FileHeaders): Promise<boolean> {
+    const found = await this.#readHeaders()
+    if (Object.entries(found).some(([name, value]) => this.#fromFiles[name] !== value)) this.#fromFiles = found
+    return this.#fromFiles !== used
+  }
+
+  async #readHeaders(): Promise<FileHeaders> {
     const read = Object.entries(this.#options.headerFiles ?? {}).map(
       async ([name, path]): Promise<[string, string]> => {
         const value = (await contentOf(`header_files.${name}`, path)).toString('latin1').replace(/\r?\n$/, '')
@@ -78,24 +88,18 @@ export class HttpTransport {
         return [name.toLowerCase(), value]
       },
     )
-    const values = await Promise.all(read)
-    const changed = values.some(([name, value]) => this.#fromFiles[name] !== value)
-    this.#fromFiles = Object.fromEntries(values)
-    return changed
+    return Object.fromEntries(await Promise.all(read))
   }
 
   async #makeAgent(): Promise<http.Agent> {
     const shared = { keepAlive: true, maxSockets: this.#options.maxConnections, timeout: IDLE_MS }
     if (this.#url.protocol === 'http:') return new http.Agent(shared)
-    const { caFile, certFile, keyFile, serverName, insecureSkipVerify } = this.#options.tls ?? {}
-    const [ca, cert, key] = await Promise.all([pem('ca', caFile), pem('certificate', certFile), pem('key', keyFile)])
+    const { tls = {} } = this.#options
     return new https.Agent({
       ...shared,
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-      ...(serverName === undefined ? {} : { servername: serverName }),
-      rejectUnauthorized: insecureSkipVerify !== true,
+      secureContext: await secureContextOf(tls),
+      ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
+      rejectUnauthorized: tls.insecureSkipVerify !== true,
     })
   }
 
@@ -125,7 +129,7 @@ export class HttpTransport {
     signal: AbortSignal,
   ): Promise<Reply> {
     const second = await this.#attempt(agent, chunks, headers, timeoutMs, signal)
-    if (second === 'stale') throw this.#error('IO', 'closed the connection without an answer')
+    if (second === 'stale') throw this.#error('IO', NO_ANSWER)
     return second
   }
 
@@ -150,17 +154,27 @@ export class HttpTransport {
       )
       const onAbort = (): void => void sent.destroy(this.#error('ABORTED', 'was stopped'))
       signal.addEventListener('abort', onAbort, { once: true })
+      this.#underWay.add(sent)
       const finish = (): void => {
         clearTimeout(timer)
         signal.removeEventListener('abort', onAbort)
+        this.#underWay.delete(sent)
       }
+      let answered = false
       sent.on('error', (error) => {
         finish()
         if (error instanceof ExportError) reject(error)
         else if (sent.reusedSocket && STALE.has(errnoOf(error))) resolve('stale')
         else reject(this.#error('IO', textOf(error), error))
       })
+      sent.on('close', () => {
+        // All that is heard of a 101, for which Node drops the connection. What is being read says itself how it ends.
+        if (answered) return
+        finish()
+        reject(this.#error('IO', NO_ANSWER))
+      })
       sent.on('response', (response) => {
+        answered = true
         readAtMost(response, MAX_REPLY_BYTES).then(
           (body) => {
             finish()
@@ -188,8 +202,9 @@ export class HttpTransport {
     return this.#url.origin + this.#url.pathname
   }
 
-  /** Closes every connection; requests under way fail. */
+  /** Closes every connection; requests under way fail, also those that began before a reopen. */
   close(): void {
+    for (const sent of this.#underWay) sent.destroy(this.#error('ABORTED', 'was stopped'))
     this.#agent?.destroy()
     this.#agent = undefined
   }
@@ -214,6 +229,7 @@ export function wasNeverSent(error: ExportError): boolean {
 }
 
 const STALE = new Set(['ECONNRESET', 'EPIPE'])
+const NO_ANSWER = 'closed the connection without an answer'
 
 async function readAtMost(response: http.IncomingMessage, limit: number): Promise<Uint8Array> {
   const chunks: Buffer[] = []
@@ -225,16 +241,4 @@ async function readAtMost(response: http.IncomingMessage, limit: number): Promis
     if (length >= limit) break
   }
   return Buffer.concat(chunks).subarray(0, limit)
-}
-
-async function pem(what: string, path: string | undefined): Promise<Buffer | undefined> {
-  return path === undefined ? undefined : contentOf(`tls ${what} file`, path)
-}
-
-async function contentOf(what: string, path: string): Promise<Buffer> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    throw new ExportError('UNUSABLE', `${what} "${path}": cannot be read: ${textOf(error)}`, error)
-  }
 }

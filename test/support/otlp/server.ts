@@ -21,8 +21,8 @@ export interface Answer {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Uint8Array | string
-  /** `reset` before any answer, `cut` in the middle of the body, `never` answers, `endless` body. */
-  readonly fault?: 'reset' | 'cut' | 'never' | 'endless'
+  /** `reset` before any answer, `cut` in the middle of the body, `never` answers, `endless` body, `upgrade` to nothing. */
+  readonly fault?: 'reset' | 'cut' | 'never' | 'endless' | 'upgrade'
 }
 
 export type Script = (request: Received, call: number) => Answer | Promise<Answer>
@@ -98,6 +98,7 @@ export class FakeSink implements AsyncDisposable {
     }
     if (answer.fault === 'reset') return void request.socket.resetAndDestroy()
     if (answer.fault === 'never') return
+    if (answer.fault === 'upgrade') return void request.socket.write(UPGRADE)
     response.writeHead(answer.status, { ...answer.headers })
     if (answer.fault === 'cut') {
       response.write('x')
@@ -119,6 +120,8 @@ export class FakeSink implements AsyncDisposable {
     await once(this.#server, 'close')
   }
 }
+
+const UPGRADE = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'
 
 function endless(response: http.ServerResponse): void {
   const chunk = Buffer.alloc(16 << 10, 'x')

@@ -143,6 +143,11 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
     { status: 200, headers: { 'content-length': '10' }, fault: 'cut' },
     { status: 'retryable', unsure: 5, says: 'POST http://SINK/v1/logs: aborted' },
   ],
+  [
+    '101, which nobody asked for',
+    { status: 101, fault: 'upgrade' },
+    { status: 'retryable', says: 'POST http://SINK/v1/logs: closed the connection without an answer' },
+  ],
   ['a reply without end', { status: 200, fault: 'endless' }, { status: 'delivered' }],
 ]
 for (const [name, answer, want] of rows) {
@@ -191,6 +196,21 @@ test('otlp exporter: a send that is aborted in flight settles at once', async ()
   const outcome = await sending
   assert.ok(outcome.status === 'retryable' && outcome.error instanceof ExportError)
   assert.equal(outcome.error.code, 'ABORTED')
+})
+
+test('otlp exporter: a stop ends what is in flight, also what began before a reopen', async () => {
+  await using sink = await FakeSink.start(() => ({ status: 200, fault: 'never' }))
+  const exporter = exporterFor(sink, { timeoutMs: 60_000, concurrency: 2 })
+  await exporter.start()
+  const before = exporter.send(batchFrom(0, 1), NEVER)
+  await until('the first request has come', () => sink.requests.length === 1)
+  await exporter.reopen()
+  const after = exporter.send(batchFrom(1, 1), NEVER)
+  await until('the second request has come', () => sink.requests.length === 2)
+  await exporter.stop()
+  for (const outcome of await Promise.all([before, after])) {
+    assert.deepEqual(plain(outcome), { status: 'retryable', says: 'POST http://SINK/v1/logs: was stopped' })
+  }
 })
 
 for (const compression of ['none', 'gzip', 'zstd'] as const) {

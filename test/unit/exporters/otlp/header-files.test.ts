@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { ExportError } from '../../../../exporters/errors.ts'
 import { FakeSink, OK } from '../../../support/otlp/server.ts'
 import type { Received } from '../../../support/otlp/server.ts'
+import { until } from '../support/fake-clock.ts'
 import { Folder } from '../support/folder.ts'
 import { NEVER, batchFrom, exporterFor } from './support.ts'
 
@@ -44,6 +45,31 @@ test('otlp header files: a token that was replaced is taken after a 401, and a r
   assert.deepEqual(await exporter.send(batchFrom(2, 1), NEVER), { status: 'delivered' })
   assert.equal(sink.requests.length, 5)
 })
+
+for (const status of [401, 403, 407]) {
+  test(`otlp header files: all requests in flight that get ${status} learn of a token that was replaced`, async () => {
+    using folder = new Folder()
+    writeFileSync(folder.at('token'), 'old')
+    const waiting: Array<() => void> = []
+    await using sink = await FakeSink.start(async (request) => {
+      if (tokenOf(request) === 'new') return OK
+      await new Promise<void>((resolve) => waiting.push(resolve))
+      return { status }
+    })
+    await using exporter = exporterFor(sink, { concurrency: 3, headerFiles: { authorization: folder.at('token') } })
+    await exporter.start()
+    const sends = [0, 10, 20].map((seq) => exporter.send(batchFrom(seq, 1), NEVER))
+    await until('all are in flight', () => waiting.length === sends.length)
+    writeFileSync(folder.at('token'), 'new')
+    // One after the other: the second and third are answered when the new token has been read already.
+    for (const [i, answer] of waiting.entries()) {
+      answer()
+      const outcome = await sends[i]
+      assert.ok(outcome?.status === 'retryable' && outcome.afterMs === 0, outcome?.status)
+    }
+    assert.deepEqual(await exporter.send(batchFrom(0, 1), NEVER), { status: 'delivered' })
+  })
+}
 
 test('otlp header files: one that has gone away is named where the sink refuses the old value', async () => {
   const folder = new Folder()

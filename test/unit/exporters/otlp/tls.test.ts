@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { copyFileSync, readFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { ExportError } from '../../../../exporters/errors.ts'
 import { createAuthority, withoutOpenssl } from '../../../support/authority.ts'
 import { FakeSink } from '../../../support/otlp/server.ts'
@@ -28,8 +29,17 @@ test(
     assert.equal((await distrustful.send(batchFrom(0, 1), NEVER)).status, 'hold')
     await using nameless = exporterFor(sink, { tls: { caFile: good.ca } })
     await nameless.start()
-    assert.equal((await nameless.send(batchFrom(0, 1), NEVER)).status, 'retryable')
+    // Now and then the reset of the connection overtakes what the sink says.
+    let unnamed = await nameless.send(batchFrom(0, 1), NEVER)
+    for (let tries = 0; unnamed.status !== 'hold' && tries < 20; tries++) {
+      unnamed = await nameless.send(batchFrom(0, 1), NEVER)
+    }
+    assert.equal(unnamed.status, 'hold', inspect(unnamed))
     assert.equal(sink.requests.length, 1)
+    await using plain = await FakeSink.start()
+    await using mistaken = exporterFor(plain, { endpoint: plain.url.replace('http:', 'https:') })
+    await mistaken.start()
+    assert.equal((await mistaken.send(batchFrom(0, 1), NEVER)).status, 'hold')
   },
 )
 
@@ -50,6 +60,59 @@ test('otlp tls: a reopen takes new files into use; a bad one leaves the old', { 
   await assert.rejects(exporter.reopen(), /^ExportError: tls ca file ".*": cannot be read: ENOENT/)
   assert.deepEqual(await exporter.send(batchFrom(1, 1), NEVER), { status: 'delivered' })
 })
+
+const unfit: ReadonlyArray<
+  readonly [name: string, change: (at: Record<'ca' | 'cert' | 'key' | 'other', string>) => void, want: RegExp]
+> = [
+  [
+    'a certificate that is written half',
+    ({ cert }) => writeFileSync(cert, readFileSync(cert).subarray(0, 200)),
+    /^tls certificate file ".*cert" with key file ".*key": expected a certificate and its key in PEM: /,
+  ],
+  [
+    'a certificate of another key',
+    ({ cert, other }) => copyFileSync(other, cert),
+    /^tls certificate file ".*: expected a certificate and its key in PEM: .*key values mismatch$/,
+  ],
+  [
+    'an authority that is written half',
+    ({ ca, other }) => writeFileSync(ca, Buffer.concat([readFileSync(ca), readFileSync(other).subarray(0, 200)])),
+    /^tls ca file ".*ca": expected certificates in PEM: /,
+  ],
+  [
+    'a file without an authority',
+    ({ ca }) => writeFileSync(ca, '\n'),
+    /^tls ca file ".*ca": expected certificates in PEM: there is none$/,
+  ],
+]
+for (const [name, change, want] of unfit) {
+  test(`otlp tls: ${name} stops the start, and at a reopen leaves the old files in use`, { skip }, async () => {
+    using folder = new Folder()
+    const good = createAuthority(folder.path, 'good')
+    const other = createAuthority(folder.path, 'other')
+    const [caFile, certFile, keyFile] = ['ca', 'cert', 'key'].map((file) => folder.at(file))
+    assert.ok(caFile !== undefined && certFile !== undefined && keyFile !== undefined)
+    copyFileSync(good.ca, caFile)
+    copyFileSync(good.cert, certFile)
+    copyFileSync(good.key, keyFile)
+    const mutual = { requestCert: true, rejectUnauthorized: true, ca: readFileSync(good.ca) }
+    const server = { cert: readFileSync(good.cert), key: readFileSync(good.key), ...mutual }
+    await using sink = await FakeSink.start(undefined, server)
+    const tls = { caFile, certFile, keyFile }
+    await using exporter = exporterFor(sink, { tls })
+    await exporter.start()
+    change({ ca: caFile, cert: certFile, key: keyFile, other: other.cert })
+    const unusable = (error: unknown): boolean => {
+      assert.ok(error instanceof ExportError && error.code === 'UNUSABLE')
+      assert.match(error.message, want)
+      return true
+    }
+    await assert.rejects(exporter.reopen(), unusable)
+    assert.deepEqual(await exporter.send(batchFrom(0, 1), NEVER), { status: 'delivered' })
+    await using later = exporterFor(sink, { tls })
+    await assert.rejects(later.start(), unusable)
+  })
+}
 
 test('otlp tls: a file that cannot be read stops the start', async () => {
   using folder = new Folder()

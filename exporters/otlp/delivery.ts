@@ -26,17 +26,22 @@ export interface Task {
 }
 
 /**
- * A sink that refuses this many single events in a row, and takes none, refuses us: a person must look. What it has
- * refused so far stays refused, so that events that deserve it do not block the others for ever.
+ * A sink that refuses this many single events in a row, and takes none, refuses us: a person must look, and nothing more is
+ * given up meanwhile.
  */
 const SINGLES_IN_A_ROW = 8
 
+/** What is remembered from one batch to the next. */
+export interface Doubt {
+  /** Single events that were refused since the sink has taken any. */
+  singles: number
+}
+
 /** Sends until every event is settled or the sink makes us wait. */
-export async function deliver(task: Task): Promise<Outcome> {
+export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
   const tally = new Tally(task)
   const ranges = cut({ from: 0, to: task.count }, task.maxEvents).toReversed()
-  let taken = 0
-  let singles = 0
+  let isTrusted = false
   for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
     const events = tally.sendable(range)
     // Oversight is impossible: what is left out here is counted by `settle`.
@@ -44,7 +49,7 @@ export async function deliver(task: Task): Promise<Outcome> {
     switch (verdict.is) {
       case 'taken': {
         const rejected = Math.min(verdict.rejected, events)
-        taken += events - rejected
+        if (rejected < events) doubt.singles = 0
         const message = verdict.warning || NOT_SAID
         if (rejected < events) tally.refuseSome(verdict.reason, rejected, message)
         else tally.refuse(range, verdict.reason, message)
@@ -61,9 +66,13 @@ export async function deliver(task: Task): Promise<Outcome> {
           ranges.push({ from: middle, to: range.to }, { from: range.from, to: middle })
           break
         }
+        if (doubt.singles >= SINGLES_IN_A_ROW && !isTrusted) {
+          isTrusted = await takesAnother(task, range)
+          if (!isTrusted) return tally.held(doubtful(verdict.error))
+        }
+        doubt.singles++
         tally.refuse(range, verdict.reason, verdict.error.message)
         tally.settle(range)
-        if (++singles >= SINGLES_IN_A_ROW && taken === 0 && ranges.length > 0) return tally.held(verdict.error)
         break
       case 'hold':
         return tally.held(verdict.error)
@@ -72,6 +81,23 @@ export async function deliver(task: Task): Promise<Outcome> {
     }
   }
   return tally.done()
+}
+
+/**
+ * Whether the sink takes any: the last event of the batch, if it lies behind `range`. Taken, it is sent again in its turn:
+ * better twice than that the many after a run of bad ones wait for a person.
+ */
+async function takesAnother(task: Task, { to }: Range): Promise<boolean> {
+  let last = task.count - 1
+  while (last >= to && task.refused.has(last)) last--
+  if (last < to) return false
+  const verdict = await task.post({ from: last, to: last + 1 })
+  return verdict.is === 'taken' && verdict.rejected === 0
+}
+
+function doubtful(error: ExportError): ExportError {
+  const why = `it has refused ${SINGLES_IN_A_ROW} single records in a row and taken none`
+  return new ExportError('IO', `${error.message}; ${why}: check the endpoint, then reopen (SIGHUP)`, error)
 }
 
 const NOT_SAID = 'the sink refused records of a request that it took, and did not say why'

@@ -8,7 +8,7 @@ import { ExportError, errnoOf, textOf } from '../errors.ts'
 import type { Batch, Exporter, Outcome } from '../exporter.ts'
 import { endOf } from '../sending/encoded.ts'
 import { deliver } from './delivery.ts'
-import type { Range } from './delivery.ts'
+import type { Doubt, Range } from './delivery.ts'
 import { createEnvelope, resourceAttributes } from './envelope.ts'
 import type { Envelope, ResourceOptions } from './envelope.ts'
 import { LimitCheck } from './limits.ts'
@@ -71,6 +71,7 @@ export class OtlpExporter implements Exporter {
   readonly #wallMs: () => number
   readonly #warn: (text: string) => void
   readonly #pace = new Pace()
+  readonly #doubt: Doubt = { singles: 0 }
   #warnedMs = Number.NEGATIVE_INFINITY
 
   /** Throws ExportError when endpoint or headers can never work. */
@@ -108,20 +109,25 @@ export class OtlpExporter implements Exporter {
     return this.#transport.open()
   }
 
-  /** Reads certificates, keys and headers again; new connections use them. The old ones stay when that fails. */
+  /**
+   * Reads certificates, keys and headers again; new connections use them. The old ones stay when that fails. Somebody has
+   * looked: records that are refused one by one are so because of what they are.
+   */
   reopen(): Promise<void> {
+    this.#doubt.singles = 0
     return this.#transport.open()
   }
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     const refused = this.#refusals(batch)
-    const outcome = await deliver({
+    const task = {
       count: batch.count,
       refused,
-      explain: (reason) => this.#limits?.explain(reason) ?? reason,
+      explain: (reason: string) => this.#limits?.explain(reason) ?? reason,
       maxEvents: this.#pace.maxEvents(batch),
-      post: (range) => this.#post(batch, range, refused, signal),
-    })
+      post: (range: Range) => this.#post(batch, range, refused, signal),
+    }
+    const outcome = await deliver(task, this.#doubt)
     if (outcome.status !== 'retryable' && outcome.status !== 'hold') this.#pace.settled(batch)
     return outcome
   }

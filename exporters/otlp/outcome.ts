@@ -24,7 +24,9 @@ export type Verdict =
       readonly error: ExportError
     }
 
-/** Loki's answer while ingestion is blocked for a tenant. */
+/** Of what the sink says, enough to see what is wrong. */
+const MAX_TEXT = 2000
+/** Loki's answer while ingestion is blocked for a tenant. It throws away what it was sent; we still have it. */
 const BLOCKED = 260
 
 /** Faults of address or rights: 400 for every record, so that dropping any would drop all. */
@@ -41,9 +43,14 @@ const ENTRY_FAULTS: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = 
   [/timestamp too new/i, 'too_new'],
   [/too far behind|out of order/i, 'too_far_behind'],
 ]
-/** Texts of a 400 that every request would get. */
-const CONFIG_FAULT =
-  /content.?type|feature is disallowed|no org id|unsupported (?:protocol|encoding)|missing required labels/i
+/** Texts of a 400 that every request would get: it is about the form, or about what all records have in common. */
+const CONFIG_FAULTS: readonly RegExp[] = [
+  /content.?(?:type|encoding)|unsupported (?:protocol|encoding)/i,
+  // Not decompressed, or not decoded.
+  /\b(?:gzip|zlib|flate|zstd|snappy|lz4|proto): |unexpected EOF/i,
+  /\borg id|tenant id|feature is disallowed/i,
+  /missing required labels|label (?:names?|value|pair)|max_label_names|valid stream is required/i,
+]
 /** Loki's 429 that is about one stream: entries of others are stored. */
 const STORED_SOME = /per stream rate limit/i
 const IGNORED = /total ignored: (\d+) out of \d+/g
@@ -53,10 +60,16 @@ export function verdictOf(reply: Reply, endpoint: string, wallMs: number): Verdi
   const { status } = reply
   if (status === 200 || status === 202 || status === 204) return taken(reply)
   const text = statusTextOf(reply)
-  const error = new ExportError('IO', `${endpoint} answered ${status}${text === '' ? '' : `: ${text}`}`)
-  if (status === BLOCKED) return { is: 'refused', reason: 'blocked', error }
+  const said = text.slice(0, MAX_TEXT)
+  const error = new ExportError('IO', `${endpoint} answered ${status}${said === '' ? '' : `: ${said}`}`)
+  if (status === BLOCKED) return { is: 'hold', error: advised(error, 'allow this tenant to write again') }
   if (status < 300) return { is: 'refused', reason: 'unexpected_status', error }
-  if (status < 400 || MENDABLE.has(status)) return { is: 'hold', error: advised(error, status) }
+  if (status < 400 || MENDABLE.has(status)) {
+    return {
+      is: 'hold',
+      error: advised(error, ABOUT_CREDENTIALS.has(status) ? 'check the credentials' : 'check the endpoint'),
+    }
+  }
   if (status === 413) return { is: 'faulty', reason: 'too_large', error }
   const afterMs = retryAfterMs(reply.retryAfter, wallMs)
   if (status === 429) return { is: 'again', unsure: STORED_SOME.test(text), throttled: true, afterMs, error }
@@ -66,14 +79,15 @@ export function verdictOf(reply: Reply, endpoint: string, wallMs: number): Verdi
 
 function taken(reply: Reply): Verdict {
   const { rejected, message } = partialSuccessOf(reply)
-  return { is: 'taken', rejected, reason: 'partial', warning: message }
+  return { is: 'taken', rejected, reason: 'partial', warning: message.slice(0, MAX_TEXT) }
 }
 
 /** A 400 of a sink that stores the good entries and counts the others is an answer; any other asks for halving. */
 function malformed(text: string, error: ExportError): Verdict {
   const reason = ENTRY_FAULTS.find(([pattern]) => pattern.test(text))?.[1]
   if (reason === undefined) {
-    return CONFIG_FAULT.test(text) ? { is: 'hold', error } : { is: 'faulty', reason: 'invalid', error }
+    const isOurs = CONFIG_FAULTS.some((pattern) => pattern.test(text))
+    return isOurs ? { is: 'hold', error } : { is: 'faulty', reason: 'invalid', error }
   }
   const ignored = [...text.matchAll(IGNORED)].reduce((sum, [, count]) => sum + Number(count), 0)
   if (ignored > 0) return { is: 'taken', rejected: ignored, reason, warning: error.message }
@@ -81,8 +95,7 @@ function malformed(text: string, error: ExportError): Verdict {
   return { is: 'faulty', reason, error }
 }
 
-function advised(error: ExportError, status: number): ExportError {
-  const advice = ABOUT_CREDENTIALS.has(status) ? 'check the credentials' : 'check the endpoint'
+function advised(error: ExportError, advice: string): ExportError {
   return new ExportError('IO', `${error.message}; ${advice}`)
 }
 

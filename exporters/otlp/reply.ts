@@ -2,6 +2,7 @@
  * Reads the two messages that a sink answers with: ExportLogsServiceResponse and google.rpc.Status, each in protobuf or JSON.
  * A sink may send anything, so nothing here throws: what cannot be read is empty.
  */
+import { MAX_REPLY_BYTES } from './transport.ts'
 import type { Reply } from './transport.ts'
 
 export interface PartialSuccess {
@@ -10,20 +11,26 @@ export interface PartialSuccess {
 }
 
 const NONE: PartialSuccess = { rejected: 0, message: '' }
-/** Of an error text, enough to see what is wrong. */
-const MAX_TEXT = 2000
+/** In JSON that was cut off. */
+const REJECTED = /"rejectedLogRecords"\s*:\s*"?(\d+)/
 
-/** `partialSuccess` of a 200; nothing rejected when the body is empty or unreadable. */
-export function partialSuccessOf(reply: Reply): PartialSuccess {
-  if (reply.body.length === 0) return NONE
-  const json = jsonOf(reply)
+/**
+ * `partialSuccess` of a 200; nothing rejected when the body is empty or unreadable. Of a reply that was cut off the number
+ * is read: it stands before the message, which is what makes a reply long.
+ */
+export function partialSuccessOf({ body }: Reply): PartialSuccess {
+  if (body.length === 0) return NONE
+  const isCut = body.length >= MAX_REPLY_BYTES
+  const json = jsonOf(body)
   if (json !== undefined) {
     const partial = member(json, 'partialSuccess')
     return { rejected: count(member(partial, 'rejectedLogRecords')), message: text(member(partial, 'errorMessage')) }
   }
-  const partial = fields(reply.body).find(({ number }) => number === 1)?.bytes
+  const inCutJson = isCut ? REJECTED.exec(utf8(body))?.[1] : undefined
+  if (inCutJson !== undefined) return { rejected: count(inCutJson), message: '' }
+  const partial = fields(body, isCut).find(({ number }) => number === 1)?.bytes
   if (partial === undefined) return NONE
-  const inner = fields(partial)
+  const inner = fields(partial, isCut)
   return {
     rejected: inner.find(({ number, bytes }) => number === 1 && bytes === undefined)?.value ?? 0,
     message: utf8(inner.find(({ number }) => number === 2)?.bytes),
@@ -34,11 +41,11 @@ export function partialSuccessOf(reply: Reply): PartialSuccess {
  * `message` of a google.rpc.Status. Loki sends protobuf whatever was asked for and whatever its content type says
  * (export.md §3.3), so the form is found by looking; a body of neither form is its own text.
  */
-export function statusTextOf(reply: Reply): string {
-  const json = jsonOf(reply)
-  if (json !== undefined) return text(member(json, 'message')).slice(0, MAX_TEXT)
-  const message = utf8(fields(reply.body).find(({ number }) => number === 2)?.bytes)
-  return (message === '' ? printable(reply.body) : message).slice(0, MAX_TEXT)
+export function statusTextOf({ body }: Reply): string {
+  const json = jsonOf(body)
+  const message =
+    json === undefined ? utf8(fields(body).find(({ number }) => number === 2)?.bytes) : text(member(json, 'message'))
+  return message === '' ? printable(body) : message
 }
 
 function printable(body: Uint8Array): string {
@@ -47,10 +54,12 @@ function printable(body: Uint8Array): string {
     .trim()
 }
 
-function jsonOf({ body }: Reply): unknown {
-  if (body[0] !== 0x7b) return undefined
+function jsonOf(body: Uint8Array): unknown {
+  // White space, or the mark of a byte order.
+  const object = utf8(body).trim()
+  if (!object.startsWith('{')) return undefined
   try {
-    return JSON.parse(utf8(body))
+    return JSON.parse(object)
   } catch {
     return undefined
   }
@@ -81,8 +90,11 @@ interface Field {
   readonly bytes: Uint8Array | undefined
 }
 
-/** Top-level fields of a protobuf message; empty when any of it is not protobuf. */
-export function fields(message: Uint8Array): Field[] {
+/**
+ * Top-level fields of a protobuf message; empty when any of it is not protobuf. When it `isCut`, its last field may be
+ * longer than what is there.
+ */
+export function fields(message: Uint8Array, isCut = false): Field[] {
   const found: Field[] = []
   let at = 0
   const varint = (): number => {
@@ -102,7 +114,8 @@ export function fields(message: Uint8Array): Field[] {
     else if (wire === 1) at += 8
     else if (wire === 5) at += 4
     else if (wire === 2) {
-      const length = varint()
+      const said = varint()
+      const length = isCut ? Math.min(said, message.length - at) : said
       if (!(at + length <= message.length)) return []
       found.push({ number, value: length, bytes: message.subarray(at, at + length) })
       at += length

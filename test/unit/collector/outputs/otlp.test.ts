@@ -8,12 +8,13 @@ import type { Event } from '../../../../collector/event.ts'
 import { createFanOut } from '../../../../collector/outputs/outputs.ts'
 import { version } from '../../../../collector/version.ts'
 import { EncoderPool } from '../../../../exporters/index.ts'
-import type { FanOut } from '../../../../exporters/index.ts'
+import type { FanOut, Sender } from '../../../../exporters/index.ts'
 import { seqOf } from '../../../support/otlp/decode.ts'
 import type { AnyValue, KeyValue } from '../../../support/otlp/decode.ts'
 import { FakeSink } from '../../../support/otlp/server.ts'
 import type { Received } from '../../../support/otlp/server.ts'
 import { makeExec, makeHook, makeKprobe } from '../../exporters/support/events.ts'
+import { until } from '../../exporters/support/fake-clock.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { numbers } from '../../exporters/support/lines.ts'
 
@@ -182,6 +183,17 @@ test("otlp output: Loki's limits are checked before sending, the others pass", a
     sink.requests.flatMap((request) => request.logs().records.map(seqOf)),
     [0, 2],
   )
+})
+
+test('otlp output: a sink that finds fault with everything costs eight events, then the rest is held', async () => {
+  await using sink = await FakeSink.start(() => ({ status: 400, body: 'no' }))
+  const { fanOut } = await made(`endpoint: "${base(sink)}", batch: { max_events: 100 }`)
+  await fanOut.start()
+  fanOut.publish(numbers(0, 1000).map((seq) => makeExec({ seq })))
+  const books = (): ReturnType<Sender['books']> | undefined => fanOut.senders[0]?.books()
+  await until('the sink is held', () => books()?.state === 'hold')
+  assert.deepEqual([books()?.rejected, books()?.heldEvents], [{ invalid: 8 }, 992])
+  await fanOut.stop(0)
 })
 
 test("otlp output: encoder sdk sends what ktrail's own sends", async () => {

@@ -1,6 +1,6 @@
 /** Exporters, encoders and batches for the tests of this folder. */
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
-import type { Batch, Encoded } from '../../../../exporters/exporter.ts'
+import type { Batch, Encoded, Outcome } from '../../../../exporters/exporter.ts'
 import { createOtlpEncoder } from '../../../../exporters/otlp/encode.ts'
 import type { OtlpEncoderOptions } from '../../../../exporters/otlp/encode.ts'
 import { OtlpExporter } from '../../../../exporters/otlp/exporter.ts'
@@ -50,3 +50,21 @@ export function exporterFor(sink: FakeSink, change: Partial<OtlpOptions> = {}, d
 }
 
 export const seqsOf = (request: Received): number[] => request.logs().records.map(seqOf)
+
+/** An outcome without its error, and with the error's text. */
+export function plain(outcome: Outcome): object {
+  const { error, ...rest } = { error: undefined, ...outcome }
+  const refusals = 'refusals' in rest ? rest.refusals : undefined
+  return {
+    ...rest,
+    ...(refusals === undefined
+      ? {}
+      : { refusals: refusals.map((each) => ({ ...each, message: shown(each.message) })) }),
+    ...(error === undefined ? {} : { says: shown(error.message) }),
+  }
+}
+
+const shown = (text: string): string => text.replace(/127\.0\.0\.1:\d+/, 'SINK')
+
+/** What is said of a reply that starts with this. */
+export const says = (text: string): string => `http://SINK/v1/logs answered ${text}`

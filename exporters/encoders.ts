@@ -96,7 +96,10 @@ async function otlpEncoder({
   protocol,
   sdk,
 }: OtlpRecords): Promise<(options: MappingOptions & { json: Encoder }) => Encoder> {
+  if (sdk) {
+    const { createSdkEncoder, createSdkJsonEncoder } = await import('./otlp/sdk.ts')
+    return protocol === 'json' ? createSdkJsonEncoder : createSdkEncoder
+  }
   if (protocol === 'json') return (await import('./otlp/json-encode.ts')).createOtlpJsonEncoder
-  if (sdk) return (await import('./otlp/sdk.ts')).createSdkEncoder
   return (await import('./otlp/encode.ts')).createOtlpEncoder
 }

@@ -135,7 +135,7 @@ export const otlp = z
     encoder: z
       .enum(['ktrail', 'sdk'])
       .default('ktrail')
-      .describe("Who writes the protobuf: ktrail, or OpenTelemetry's own library, slower and byte for byte the same."),
+      .describe("Who writes the records: ktrail, or OpenTelemetry's own library, slower and byte for byte the same."),
     compression: z
       .enum(['none', 'gzip', 'zstd'])
       .optional()
@@ -195,14 +195,13 @@ export const otlp = z
     ...chainOfRequests,
   })
   .check((context) => {
-    const { endpoint, logs_endpoint, protocol, encoder } = context.value
+    const { endpoint, logs_endpoint } = context.value
     const { cert_file, key_file, ca_file } = context.value.tls
     const refuse = (path: string[], message: string): void =>
       void context.issues.push({ code: 'custom', input: context.value, path, message })
     if (endpoint !== undefined && logs_endpoint !== undefined) {
       refuse(['logs_endpoint'], 'expected either endpoint or logs_endpoint')
     }
-    if (encoder === 'sdk' && protocol === 'http/json') refuse(['encoder'], 'expected ktrail with protocol http/json')
     const address = logs_endpoint ?? endpoint ?? 'https:'
     if (!/^https:/i.test(address) && (ca_file ?? cert_file ?? key_file) !== undefined) {
       refuse(['tls'], 'expected an https endpoint where there are certificates')

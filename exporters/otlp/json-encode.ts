@@ -9,6 +9,29 @@ import type { OtlpEncoderOptions } from './encode.ts'
 import { plainRecord } from './records.ts'
 import type { AttributeValue, PlainRecord } from './records.ts'
 
+/** One record of this encoding as it is parsed. */
+export interface JsonRecord {
+  readonly timeUnixNano: string
+  readonly observedTimeUnixNano: string
+  readonly severityNumber: number
+  readonly severityText: string
+  /** Absent in spools of earlier versions where it would be empty. */
+  readonly body?: { readonly stringValue?: string }
+  readonly eventName: string
+  readonly attributes: ReadonlyArray<{ readonly key: string; readonly value: JsonValue }>
+}
+
+interface JsonValue {
+  readonly stringValue?: string
+  readonly intValue?: number
+  readonly arrayValue?: { readonly values: readonly JsonValue[] }
+}
+
+/** What an attribute's value was before it was encoded. */
+export function plainValue({ stringValue, intValue, arrayValue }: JsonValue): AttributeValue {
+  return stringValue ?? intValue ?? (arrayValue?.values ?? []).map((value) => value.stringValue ?? '')
+}
+
 /** Makes the encoder of OTLP log records in JSON. */
 export function createOtlpJsonEncoder(options: OtlpEncoderOptions): Encoder {
   const observe = options.observed ?? now
@@ -19,15 +42,16 @@ export function createOtlpJsonEncoder(options: OtlpEncoderOptions): Encoder {
       const json = options.body === 'json' ? options.json.encode(events) : undefined
       return joined(events, (event, i) => {
         const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
-        return Buffer.from(`${JSON.stringify(jsonRecord(plainRecord(event, line, observed, options)))},`)
+        return JSON.stringify(jsonRecord(plainRecord(event, line, observed, options)))
       })
     },
   }
 }
 
-function joined(events: readonly Event[], record: (event: Event, index: number) => Buffer): Encoded {
+/** The records, each a text, with their commas. */
+export function joined(events: readonly Event[], record: (event: Event, index: number) => string): Encoded {
   let end = 0
-  const records = events.map(record)
+  const records = events.map((event, i) => Buffer.from(`${record(event, i)},`))
   const ends = Uint32Array.from(records, ({ length }) => (end += length))
   return {
     encoding: 'otlp_json',
@@ -38,7 +62,7 @@ function joined(events: readonly Event[], record: (event: Event, index: number) 
   }
 }
 
-/** Key order as the SDK's serializer prints it. */
+/** Key order as the SDK's serializer prints it; without a body an empty one, as there. */
 function jsonRecord(record: PlainRecord): object {
   const { severity, body } = record
   return {
@@ -46,7 +70,7 @@ function jsonRecord(record: PlainRecord): object {
     observedTimeUnixNano: nanos(record.observed),
     severityNumber: severity.number,
     severityText: severity.text,
-    ...(body === undefined ? {} : { body: { stringValue: body } }),
+    body: body === undefined ? {} : { stringValue: body },
     eventName: record.eventName,
     attributes: Object.entries(record.attributes).map(([key, value]) => ({ key, value: anyValue(value) })),
     droppedAttributesCount: 0,

@@ -4,6 +4,8 @@
  */
 import type { Encoded } from '../exporter.ts'
 import { endOf } from '../sending/encoded.ts'
+import { plainValue } from './json-encode.ts'
+import type { JsonRecord } from './json-encode.ts'
 import { fields } from './reply.ts'
 
 export interface LokiLimits {
@@ -140,18 +142,19 @@ function ofProtobuf(bytes: Uint8Array, start: number, end: number): Measured {
   return { timeMs: timeMs(bytes, start), lineBytes, metadataBytes, metadataEntries }
 }
 
+/** Loki counts names and values as texts, a list as JSON; not how they are written in a request. */
 function ofJson(text: Uint8Array): Measured {
-  const record: unknown = JSON.parse(Buffer.from(text).toString())
-  const nothing = { timeMs: 0, lineBytes: 0, metadataBytes: 0, metadataEntries: 0 }
-  if (typeof record !== 'object' || record === null) return nothing
-  const time = 'timeUnixNano' in record ? Number(record.timeUnixNano) / NS_PER_MS : 0
-  const attributes = 'attributes' in record && Array.isArray(record.attributes) ? record.attributes : []
-  const body: unknown = 'body' in record ? record.body : undefined
-  const line = typeof body === 'object' && body !== null && 'stringValue' in body ? String(body.stringValue) : ''
+  const record: JsonRecord = JSON.parse(Buffer.from(text).toString())
+  let metadataBytes = 0
+  for (const { key, value } of record.attributes) {
+    const plain = plainValue(value)
+    metadataBytes +=
+      Buffer.byteLength(key) + Buffer.byteLength(Array.isArray(plain) ? JSON.stringify(plain) : String(plain))
+  }
   return {
-    timeMs: time,
-    lineBytes: Buffer.byteLength(line),
-    metadataBytes: Buffer.byteLength(JSON.stringify(attributes)) - attributes.length * 38,
-    metadataEntries: attributes.length,
+    timeMs: Number(record.timeUnixNano) / NS_PER_MS,
+    lineBytes: Buffer.byteLength(record.body?.stringValue ?? ''),
+    metadataBytes,
+    metadataEntries: record.attributes.length,
   }
 }

@@ -8,6 +8,8 @@ import { ExportError, textOf } from '../errors.ts'
 import type { Batch, Encoded, Exporter, Outcome } from '../exporter.ts'
 import { within } from '../within.ts'
 import { resourceAttributes, scopeOf } from './envelope.ts'
+import { plainValue } from './json-encode.ts'
+import type { JsonRecord } from './json-encode.ts'
 
 type ExportResult = Parameters<Parameters<LogRecordExporter['export']>[1]>[0]
 
@@ -97,23 +99,6 @@ class SdkExporter implements Exporter {
   }
 }
 
-/** As `json-encode.ts` writes it. */
-interface JsonRecord {
-  readonly timeUnixNano: string
-  readonly observedTimeUnixNano: string
-  readonly severityNumber: number
-  readonly severityText: string
-  readonly body?: { readonly stringValue: string }
-  readonly eventName: string
-  readonly attributes: ReadonlyArray<{ readonly key: string; readonly value: JsonValue }>
-}
-
-interface JsonValue {
-  readonly stringValue?: string
-  readonly intValue?: number
-  readonly arrayValue?: { readonly values: readonly JsonValue[] }
-}
-
 function recordsOf(
   part: Encoded,
   around: Pick<ReadableLogRecord, 'resource' | 'instrumentationScope'>,
@@ -126,16 +111,12 @@ function recordsOf(
     hrTimeObserved: hrTime(record.observedTimeUnixNano),
     severityNumber: record.severityNumber,
     severityText: record.severityText,
-    ...(record.body === undefined ? {} : { body: record.body.stringValue }),
+    ...(record.body?.stringValue === undefined ? {} : { body: record.body.stringValue }),
     eventName: record.eventName,
-    attributes: Object.fromEntries(record.attributes.map(({ key, value }) => [key, plain(value)])),
+    attributes: Object.fromEntries(record.attributes.map(({ key, value }) => [key, plainValue(value)])),
     droppedAttributesCount: 0,
     ...around,
   }))
-}
-
-function plain({ stringValue, intValue, arrayValue }: JsonValue): string | number | string[] {
-  return stringValue ?? intValue ?? (arrayValue?.values ?? []).map((value) => value.stringValue ?? '')
 }
 
 function hrTime(nanos: string): [number, number] {

@@ -1,36 +1,57 @@
 /**
  * `encoder: sdk`: the same records, serialised by @opentelemetry/otlp-transformer. Slower by an order of magnitude; for those
- * who want the reference's bytes by construction, and for the tests that hold our own encoder to them.
+ * who want the reference's bytes by construction, and for the tests that hold our own encoders to them.
  */
-import { ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer'
+import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer'
 import type { Resource } from '@opentelemetry/resources'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import type { ReadableLogRecord } from '@opentelemetry/sdk-logs'
+import type { Event } from '../../collector/event.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
 import { now } from './encode.ts'
 import type { OtlpEncoderOptions } from './encode.ts'
+import { joined } from './json-encode.ts'
 import { plainRecord } from './records.ts'
 import type { PlainRecord } from './records.ts'
 
 const NO_RESOURCE = resourceFromAttributes({})
 const NO_SCOPE = { name: '' }
+/** What stands before and after the records of a request in JSON. */
+const HEAD = '"logRecords":['
+const TAIL = ']}]}]}'
 
 /** Makes the encoder `sdk`: encoding `otlp`, byte for byte that of createOtlpEncoder. */
 export function createSdkEncoder(options: OtlpEncoderOptions): Encoder {
-  const observe = options.observed ?? now
   return {
     encoding: 'otlp',
     encode(events): Encoded {
-      const observed = observe()
-      const json = options.body === 'json' ? options.json.encode(events) : undefined
-      const records = events.map((event, i) => {
-        const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
-        return readable(plainRecord(event, line, observed, options), NO_RESOURCE, NO_SCOPE)
-      })
-      const request = ProtobufLogsSerializer.serializeRequest(records) ?? new Uint8Array(0)
+      const request = ProtobufLogsSerializer.serializeRequest(readables(events, options)) ?? new Uint8Array(0)
       return { encoding: 'otlp', ...recordsOf(request), count: events.length, firstSeq: events[0]?.seq ?? 0 }
     },
   }
+}
+
+/** Makes the encoder `sdk` for JSON: encoding `otlp_json`, byte for byte that of createOtlpJsonEncoder. */
+export function createSdkJsonEncoder(options: OtlpEncoderOptions): Encoder {
+  return {
+    encoding: 'otlp_json',
+    encode(events): Encoded {
+      const records = readables(events, options)
+      return joined(events, (_, i) => {
+        const request = Buffer.from(JsonLogsSerializer.serializeRequest(records.slice(i, i + 1)) ?? []).toString()
+        return request.slice(request.indexOf(HEAD) + HEAD.length, -TAIL.length)
+      })
+    },
+  }
+}
+
+function readables(events: readonly Event[], options: OtlpEncoderOptions): ReadableLogRecord[] {
+  const observed = (options.observed ?? now)()
+  const json = options.body === 'json' ? options.json.encode(events) : undefined
+  return events.map((event, i) => {
+    const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
+    return readable(plainRecord(event, line, observed, options), NO_RESOURCE, NO_SCOPE)
+  })
 }
 
 /** A record as the SDK's serializers and exporters take it. */

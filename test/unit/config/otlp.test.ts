@@ -69,6 +69,7 @@ describe('type: otlp', () => {
     ['JSON', 'protocol: http/json', (of) => of.protocol, 'http/json'],
     ['zstd', 'compression: zstd', (of) => of.compression, 'zstd'],
     ['the reference encoder', 'encoder: sdk', (of) => of.encoder, 'sdk'],
+    ['the reference encoder for JSON', 'encoder: sdk, protocol: http/json', (of) => of.encoder, 'sdk'],
     [
       'a header from a file, without its line feed',
       'headers: { authorization: "${file:/token}" }',
@@ -123,11 +124,6 @@ describe('type: otlp', () => {
     ],
     ['gRPC', 'protocol: grpc', 'protocol: expected one of http/protobuf, http/json, got "grpc"'],
     ['snappy', 'compression: snappy', 'compression: expected one of none, gzip, zstd, got "snappy"'],
-    [
-      "the SDK's encoder for JSON",
-      'encoder: sdk, protocol: http/json',
-      'encoder: expected ktrail with protocol http/json, got "sdk"',
-    ],
     [
       'the name of a header with a space',
       'headers: { "a b": x }',

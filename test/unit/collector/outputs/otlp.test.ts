@@ -196,18 +196,21 @@ test('otlp output: a sink that finds fault with everything costs eight events, t
   await fanOut.stop(0)
 })
 
-test("otlp output: encoder sdk sends what ktrail's own sends", async () => {
-  const bodies: Buffer[] = []
-  for (const encoder of ['ktrail', 'sdk']) {
-    await using sink = await FakeSink.start()
-    const events = numbers(0, 3).map((seq) => makeKprobe({ seq }))
-    const { body } = await sent(sink, `endpoint: "${base(sink)}", encoder: ${encoder}`, events)
-    bodies.push(body)
-  }
-  const [own, sdk] = bodies
-  // Not byte for byte: the observed times differ.
-  assert.equal(own?.length, sdk?.length)
-})
+for (const protocol of ['http/protobuf', 'http/json']) {
+  test(`otlp output: encoder sdk sends what ktrail's own sends with ${protocol}`, async () => {
+    const bodies: Buffer[] = []
+    for (const encoder of ['ktrail', 'sdk']) {
+      await using sink = await FakeSink.start()
+      const events = numbers(0, 3).map((seq) => makeKprobe({ seq }))
+      const keys = `endpoint: "${base(sink)}", encoder: ${encoder}, protocol: ${protocol}`
+      const { body } = await sent(sink, keys, events)
+      bodies.push(body)
+    }
+    const [own, sdk] = bodies
+    // Not byte for byte: the observed times differ.
+    assert.equal(own?.length, sdk?.length)
+  })
+}
 
 const impossible: ReadonlyArray<readonly [name: string, keys: string, env: Env, want: RegExp]> = [
   [

@@ -116,6 +116,17 @@ test('loki: what lies just inside of every limit is sent and stored', async () =
   assert.deepEqual(ahead, { status: 'delivered' })
 })
 
+for (const json of [false, true]) {
+  test(`loki: a value counts as what it is, not as ${json ? 'JSON' : 'protobuf'} writes it`, async () => {
+    const quotes = makeProcess({ arguments: '"'.repeat(40_000) })
+    const controls = makeProcess({ arguments: '\u0001'.repeat(20_000) })
+    const events = [at(0, SEC, { process: quotes }), at(1, SEC, { process: controls })]
+    const { outcome, fake } = await sent(events, {}, LOKI_LIMITS, json)
+    assert.deepEqual(outcome, { status: 'delivered' })
+    assert.equal(fake.entries.length, 2)
+  })
+}
+
 test('loki: entries too far behind are counted by what Loki says, and sent once', async () => {
   const events = [at(0), at(1, SEC - 3601), at(2, SEC - 3599), at(3, SEC - 7200)]
   const { outcome, fake, requests } = await sent(events, {}, LOKI_LIMITS)

@@ -3,6 +3,8 @@ import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import type { Batch, Encoded, Outcome } from '../../../../exporters/exporter.ts'
 import { createOtlpEncoder } from '../../../../exporters/otlp/encode.ts'
 import type { OtlpEncoderOptions } from '../../../../exporters/otlp/encode.ts'
+import { createEnvelope } from '../../../../exporters/otlp/envelope.ts'
+import type { ResourceOptions } from '../../../../exporters/otlp/envelope.ts'
 import { OtlpExporter } from '../../../../exporters/otlp/exporter.ts'
 import type { OtlpDeps, OtlpOptions } from '../../../../exporters/otlp/exporter.ts'
 import { batchOf } from '../../../../exporters/sending/encoded.ts'
@@ -36,6 +38,13 @@ export function batchFrom(firstSeq: number, ...counts: number[]): Batch {
     return part
   })
   return batchOf(parts)
+}
+
+/** A whole request of `otlp` or `otlp_json`, as the exporter puts it together. */
+export function requestOf({ bytes, encoding }: Encoded, resource: ResourceOptions): Buffer {
+  const { head, tail, separator } = createEnvelope(encoding === 'otlp_json' ? encoding : 'otlp', resource)
+  const records = bytes.subarray(0, bytes.length - separator)
+  return Buffer.concat([head(records.length), records, tail])
 }
 
 export function exporterFor(sink: FakeSink, change: Partial<OtlpOptions> = {}, deps: OtlpDeps = {}): OtlpExporter {

@@ -1,0 +1,77 @@
+/** The bytes of both encodings are those of OpenTelemetry's own serializers, whatever the events and options. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer'
+import { resourceFromAttributes } from '@opentelemetry/resources'
+import fc from 'fast-check'
+import { createOtlpEncoder } from '../../../../exporters/otlp/encode.ts'
+import type { OtlpEncoderOptions } from '../../../../exporters/otlp/encode.ts'
+import { resourceAttributes, scopeOf } from '../../../../exporters/otlp/envelope.ts'
+import { createOtlpJsonEncoder } from '../../../../exporters/otlp/json-encode.ts'
+import { plainRecord } from '../../../../exporters/otlp/records.ts'
+import { createSdkEncoder, createSdkJsonEncoder, readable } from '../../../../exporters/otlp/sdk.ts'
+import { anyEvents } from './arbitrary.ts'
+import { RESOURCE, encoderOptions, requestOf } from './support.ts'
+
+const observed = { sec: 1_795_528_989, nsec: 123_999_000 }
+const base: OtlpEncoderOptions = { ...encoderOptions, observed: () => observed }
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOptions]> = [
+  ['defaults', base],
+  ['a body of text', { ...base, body: 'text' }],
+  ['no body', { ...base, body: 'none' }],
+  ['labels and the event name as attributes', { ...base, argLabels: true, eventNameAttribute: true }],
+  [
+    'severities of policies, tags and lifecycle',
+    {
+      ...base,
+      severity: { lifecycle: 'debug', policies: { quiet: 'trace', loud: 'fatal' }, tags: { alarm: 'warn' } },
+    },
+  ],
+  [
+    'a choice of attributes',
+    { ...base, argLabels: true, shows: (type, { name }) => (name.length + type.length) % 3 > 0 },
+  ],
+]
+
+for (const [name, options] of variants) {
+  for (const [encoding, own, sdk] of [
+    ['otlp', createOtlpEncoder(options), createSdkEncoder(options)],
+    ['otlp_json', createOtlpJsonEncoder(options), createSdkJsonEncoder(options)],
+  ] as const) {
+    test(`${encoding}: with ${name}, the bytes of any events are those of the SDK's serializer`, () => {
+      fc.assert(
+        fc.property(anyEvents, (events) => {
+          const got = own.encode(events)
+          const want = sdk.encode(events)
+          assert.equal(hex(got.bytes), hex(want.bytes))
+          assert.deepEqual(got.ends, want.ends)
+          assert.deepEqual([got.count, got.firstSeq, got.encoding], [want.count, want.firstSeq, encoding])
+        }),
+        { numRuns: 200 },
+      )
+    })
+  }
+
+  test(`otlp: with ${name}, a whole request of any events has the bytes of the SDK's serializer, in protobuf and in JSON`, () => {
+    const sdkResource = resourceFromAttributes(resourceAttributes(RESOURCE))
+    const scope = scopeOf(RESOURCE)
+    fc.assert(
+      fc.property(
+        anyEvents.filter((events) => events.length > 0),
+        (events) => {
+          const lines = options.body === 'json' ? encoderOptions.json.encode(events) : undefined
+          const want = events.map((event, i) => {
+            const line = lines?.bytes.subarray(i === 0 ? 0 : lines.ends[i - 1], lines.ends[i])
+            return readable(plainRecord(event, line, observed, options), sdkResource, scope)
+          })
+          const protobuf = ProtobufLogsSerializer.serializeRequest(want) ?? new Uint8Array(0)
+          assert.equal(hex(requestOf(createOtlpEncoder(options).encode(events), RESOURCE)), hex(protobuf))
+          const printed = Buffer.from(JsonLogsSerializer.serializeRequest(want) ?? new Uint8Array(0)).toString()
+          assert.equal(requestOf(createOtlpJsonEncoder(options).encode(events), RESOURCE).toString(), printed)
+        },
+      ),
+    )
+  })
+}

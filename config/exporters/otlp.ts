@@ -1,12 +1,15 @@
 import { z } from 'zod'
 import { place } from '../places.ts'
-import { duration, size } from '../units.ts'
+import { duration, formatSize, size } from '../units.ts'
 import { chainOfRequests } from './chain.ts'
 import { tlsKeys } from './tls.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 const DAY_MS = 86_400_000
+/** What a request may hold before it is compressed: as much as a Collector takes by default; less for Loki, which has a burst of 6 MB. */
+const MAX_BATCH = 20 * MIB
+const MAX_LOKI_BATCH = 4 * MIB
 
 /** What the environment may say when the config does not: these keys have no default here. */
 const FROM_ENVIRONMENT = 'Also by the variable'
@@ -91,7 +94,8 @@ const loki = z
   .prefault(false)
   .describe(
     "The sink is Grafana Loki: true for Loki's default limits, or a mapping of yours. Records that break one are refused " +
-      'and counted here, because Loki does not say which they were; one request at a time keeps their order.',
+      'and counted here, because Loki does not say which they were; one request at a time keeps their order, for it refuses ' +
+      'what is too far behind the newest. batch.max_bytes is at most 4MiB then.',
   )
 
 const concurrency = z
@@ -102,7 +106,7 @@ const concurrency = z
       .max(256)
       .optional()
       .describe(
-        'Most requests at a time, each on a connection of its own; 4 when absent, 1 for Loki. Each holds a batch in memory.',
+        'Most requests at a time, each on a connection of its own; 4 when absent, always 1 for Loki. Each holds a batch in memory.',
       ),
   })
   .prefault({})
@@ -113,7 +117,9 @@ export const otlp = z
   .strictObject({
     type: z
       .literal('otlp')
-      .describe('Sends OTLP log records over HTTP: OpenTelemetry Collector, Grafana Loki and others.'),
+      .describe(
+        'Sends OTLP log records over HTTP: OpenTelemetry Collector, Grafana Loki and others. batch.max_bytes is at most 20MiB.',
+      ),
     endpoint: url
       .optional()
       .describe(
@@ -195,12 +201,20 @@ export const otlp = z
     ...chainOfRequests,
   })
   .check((context) => {
-    const { endpoint, logs_endpoint } = context.value
+    const { endpoint, logs_endpoint, loki: limits, batch, concurrency: requests } = context.value
     const { cert_file, key_file, ca_file } = context.value.tls
     const refuse = (path: string[], message: string): void =>
       void context.issues.push({ code: 'custom', input: context.value, path, message })
     if (endpoint !== undefined && logs_endpoint !== undefined) {
       refuse(['logs_endpoint'], 'expected either endpoint or logs_endpoint')
+    }
+    const isLoki = limits !== false
+    const most = isLoki ? MAX_LOKI_BATCH : MAX_BATCH
+    if (batch.max_bytes > most) {
+      refuse(['batch', 'max_bytes'], `expected at most ${formatSize(most)}${isLoki ? ' for Loki' : ''}`)
+    }
+    if (isLoki && (requests.max ?? 1) > 1) {
+      refuse(['concurrency', 'max'], 'expected 1 for Loki, which refuses what is too far behind the newest')
     }
     const address = logs_endpoint ?? endpoint ?? 'https:'
     if (!/^https:/i.test(address) && (ca_file ?? cert_file ?? key_file) !== undefined) {

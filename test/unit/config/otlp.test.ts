@@ -92,6 +92,9 @@ describe('type: otlp', () => {
       (of) => Object.values(of.tls),
       ['/a', '/b', '/c', 'y', false],
     ],
+    ['the largest batch', 'batch: { max_bytes: 20MiB }', (of) => of.batch.max_bytes, 20 << 20],
+    ['the largest batch for Loki', 'loki: true, batch: { max_bytes: 4MiB }', (of) => of.batch.max_bytes, 4 << 20],
+    ['one request at a time to Loki', 'loki: true, concurrency: { max: 1 }', (of) => of.concurrency.max, 1],
     ['requests at a time', 'concurrency: { max: 4 }', (of) => of.concurrency.max, 4],
   ]
   for (const [name, keys, read, want] of GOOD) it(`takes ${name}`, () => assert.deepEqual(read(otlp(keys)), want))
@@ -165,6 +168,21 @@ describe('type: otlp', () => {
       'a limit without unit',
       'loki: { max_age: 7 }',
       'loki.max_age: expected a duration such as 200ms, 10s, 5m or 6d, got the number 7',
+    ],
+    [
+      'several requests at a time to Loki',
+      'loki: { max_age: 1d }, concurrency: { max: 2 }',
+      'concurrency.max: expected 1 for Loki, which refuses what is too far behind the newest, got the number 2',
+    ],
+    [
+      "a batch above Loki's burst",
+      'loki: true, batch: { max_bytes: 5MiB }',
+      'batch.max_bytes: expected at most 4MiB for Loki, got "5MiB"',
+    ],
+    [
+      'a batch that no Collector takes',
+      'batch: { max_bytes: 21MiB }',
+      'batch.max_bytes: expected at most 20MiB, got "21MiB"',
     ],
     ['no request at a time', 'concurrency: { max: 0 }', 'concurrency.max: expected at least 1, got the number 0'],
     ['more than that', 'concurrency: { max: 1000 }', 'concurrency.max: expected at most 256, got the number 1000'],

@@ -160,7 +160,7 @@ const concurrency: ReadonlyArray<readonly [keys: string, want: number]> = [
   ['loki: true', 1],
   ['loki: { max_age: 1d }', 1],
   ['loki: false', 4],
-  ['loki: true, concurrency: { max: 2 }', 2],
+  ['loki: true, concurrency: { max: 1 }', 1],
 ]
 for (const [keys, want] of concurrency) {
   test(`otlp output: with ${keys === '' ? 'nothing said' : keys} at most ${want} requests at a time`, async () => {

@@ -15,6 +15,8 @@ const LEFT_RAW = /[\u007f-\u009f\u2028\u2029\ufeff]/g
 export interface PrintOptions {
   /** With every default, and behind each value where it came from; else only what the user wrote. */
   readonly effective?: boolean
+  /** What is in force, as a user would write it, where that is more than the config. */
+  readonly written?: unknown
   /** Where values come from that the config in force has and no file: for their mark, by path. */
   readonly sources?: ReadonlyArray<readonly [path: readonly string[], origin: string]>
 }
@@ -23,9 +25,10 @@ export interface PrintOptions {
  * A loaded config as YAML, for `ktrail config print`. What came from a `${file:}`, what may be a secret (`secret-keys.ts`) and
  * values of keys that end in `_file` are shown as `[redacted]`; everything else parses back to the same Config.
  */
-export function printConfig(loaded: LoadedConfig, { effective = false, sources = [] }: PrintOptions = {}): string {
+export function printConfig(loaded: LoadedConfig, options: PrintOptions = {}): string {
+  const { effective = false, written, sources = [] } = options
   const others = new Map(sources.map(([path, origin]) => [pathText(path), origin]))
-  const doc = new Document(effective ? writtenForm(loaded.config) : loaded.written)
+  const doc = new Document(effective ? (written ?? writtenForm(loaded.config)) : loaded.written)
   annotate(doc.contents, [], (node, path) => mark(node, path, loaded, effective ? others : undefined))
   // They only stand between double quotes, see annotate.
   return doc

@@ -10,8 +10,9 @@ export const configPrintCommand: Command = async (args, terminal) => {
   if (extra !== undefined) throw new UsageError(`config print takes no file, got "${extra}": use --config FILE`)
   const loaded = await readConfig(given, terminal)
   if (given.values['effective'] === true) {
-    const { config, sources } = inForce(loaded.config, terminal.env)
-    await terminal.print(printConfig({ ...loaded, config }, { effective: true, sources }))
+    const { warnings, ...inForceNow } = inForce(loaded.config, terminal.env)
+    for (const warning of warnings) terminal.say(warning)
+    await terminal.print(printConfig(loaded, { effective: true, ...inForceNow }))
   } else {
     await terminal.print(printConfig(loaded))
   }

@@ -31,10 +31,11 @@ export async function otlpOutput(name: string, config: OtlpExporterConfig, conte
 /** What the config says of what OTEL_* variables may say too. */
 export function otlpValuesOf(config: OtlpExporterConfig): Parameters<typeof resolveOtlpOptions>[0] {
   const { ca_file: caFile, cert_file: certFile, key_file: keyFile } = config.tls
+  const tenant = config.tenant === undefined ? {} : { 'x-scope-orgid': config.tenant }
   return {
     endpoint: config.endpoint,
     logsEndpoint: config.logs_endpoint,
-    headers: config.headers,
+    headers: { ...tenant, ...config.headers },
     compression: config.compression,
     timeoutMs: config.request_timeout,
     protocol: config.protocol,
@@ -53,7 +54,6 @@ function optionsOf(config: OtlpExporterConfig, resolved: ResolvedOtlp, { nodeNam
     endpoint: resolved.endpoint.value,
     headers: values(resolved.headers),
     headerFiles: config.header_files,
-    ...(config.tenant === undefined ? {} : { tenant: config.tenant }),
     compression: resolved.compression.value,
     timeoutMs: resolved.timeoutMs.value,
     tls: {

@@ -27,8 +27,6 @@ export interface OtlpOptions {
   readonly headers?: Readonly<Record<string, string>>
   /** Headers whose value is the content of a file: name to path. Read at start, at a reopen and after 401, 403 or 407. */
   readonly headerFiles?: Readonly<Record<string, string>>
-  /** `X-Scope-OrgID` of a multi-tenant Loki. */
-  readonly tenant?: string
   readonly compression: Compression
   /** For one request. A batch may take several, so the sender's own timeout is longer. */
   readonly timeoutMs: number
@@ -76,7 +74,7 @@ export class OtlpExporter implements Exporter {
 
   /** Throws ExportError when endpoint or headers can never work. */
   constructor(options: OtlpOptions, deps: OtlpDeps = {}) {
-    const { encoding, endpoint, headers = {}, headerFiles = {}, tenant, tls, compression, resource, loki } = options
+    const { encoding, endpoint, headers = {}, headerFiles = {}, tls, compression, resource, loki } = options
     if ((tls?.certFile === undefined) !== (tls?.keyFile === undefined)) {
       throw new ExportError('UNUSABLE', 'tls: expected a certificate with a key or none of them, got one of both')
     }
@@ -86,11 +84,7 @@ export class OtlpExporter implements Exporter {
     this.#options = options
     this.#transport = new HttpTransport({
       url: endpoint,
-      headers: {
-        'user-agent': `${resource.serviceName}/${resource.serviceVersion}`,
-        ...(tenant === undefined ? {} : { 'x-scope-orgid': tenant }),
-        ...headers,
-      },
+      headers: { 'user-agent': `ktrail/${resource.serviceVersion}`, ...headers },
       headerFiles,
       ...(tls === undefined ? {} : { tls }),
       maxConnections: this.maxConcurrency,

@@ -10,11 +10,13 @@ async function shown(
   exporter: string,
   env: Readonly<Record<string, string>>,
   flags = ['--effective'],
+  said?: string[],
 ): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'ktrail-'))
   try {
     const file = join(folder, 'c.yaml')
-    writeFileSync(file, `exporters:\n  o: { ${exporter} }\n  f: { type: file, path: /x }\n`)
+    writeFileSync(join(folder, 'secret'), 'hush')
+    writeFileSync(file, `exporters:\n  o: { ${exporter.replace('FOLDER', folder)} }\n  f: { type: file, path: /x }\n`)
     let text = ''
     const print = (all: string | Uint8Array): Promise<boolean> => {
       text += all.toString()
@@ -23,7 +25,7 @@ async function shown(
     const code = await configPrintCommand([...flags, '--config', file], {
       env,
       print,
-      say: (line) => assert.fail(line),
+      say: (line) => void (said ?? assert.fail(line)).push(line),
       nowMs: () => 0,
     })
     assert.equal(code, 0)
@@ -93,6 +95,20 @@ for (const [name, exporter, env, expected, absent] of [
     ['a: "[redacted]" # line 2', `authorization: "[redacted]" # ${PREFIX}HEADERS`, 'k: v # OTEL_RESOURCE_ATTRIBUTES'],
     [/hush/],
   ],
+  [
+    'the spelling and the place of the config',
+    'type: otlp, tenant: mine, headers: { X-Token: hush }, resource_attributes: { service.name: "${file:FOLDER/secret}" }',
+    { OTEL_SERVICE_NAME: 's', [`${PREFIX}HEADERS`]: 'x-token=hush,x-scope-orgid=hush' },
+    ['tenant: mine # line 2', 'X-Token: "[redacted]" # line 2', 'service.name: "[redacted]" # line 2, a file'],
+    [/hush/, /x-token/, /service_name/, /x-scope/],
+  ],
+  [
+    'what config and variables say together and no config may',
+    'type: otlp, tls: { ca_file: /ca }',
+    { [`${PREFIX}ENDPOINT`]: 'http://c:1' },
+    [`logs_endpoint: http://c:1/v1/logs # ${PREFIX}ENDPOINT`, 'ca_file: "[redacted]" # line 2'],
+    [],
+  ],
 ] as const) {
   test(`config print --effective: shows ${name}`, async () => {
     const lines = await shown(exporter, env)
@@ -100,6 +116,24 @@ for (const [name, exporter, env, expected, absent] of [
     for (const pattern of absent) assert.doesNotMatch(lines.join('\n'), pattern)
   })
 }
+
+test('config print --effective: what is left out of variables is said beside the config', async () => {
+  const said: string[] = []
+  const env = { [`${PREFIX}ENDPOINT`]: 'http://me:hush@c', [`${PREFIX}TIMEOUT`]: '10s' }
+  const lines = await shown('type: otlp', env, ['--effective'], said)
+  assert.ok(lines.includes('logs_endpoint: http://localhost:4318/v1/logs # default'), lines.join('\n'))
+  assert.deepEqual(said, [
+    `exporters.o: ${PREFIX}ENDPOINT is left out: expected an http or https URL without user and password, got a value that is not shown`,
+    `exporters.o: ${PREFIX}TIMEOUT is left out: expected whole milliseconds, at least 1 and at most 24 days, got "10s"`,
+  ])
+})
+
+test('config print --effective: keys stand in the order of the schema, whatever they come from', async () => {
+  const lines = await shown('compression: zstd, type: otlp', { OTEL_SERVICE_NAME: 's' })
+  const keys = ['type', 'logs_endpoint', 'protocol', 'encoder', 'compression', 'request_timeout', 'tls', 'service_name']
+  const found = lines.map((line) => line.split(':')[0]).filter((key) => keys.includes(key ?? ''))
+  assert.deepEqual(found.slice(0, keys.length), keys)
+})
 
 test('config print: without --effective shows what was written', async () => {
   const lines = await shown('type: otlp', { [`${PREFIX}ENDPOINT`]: 'http://c:1' }, [])

@@ -64,8 +64,8 @@ test('otlp exporter: a stop ends what is in flight, also what began before a reo
 for (const compression of ['none', 'gzip', 'zstd'] as const) {
   test(`otlp exporter: a request with compression ${compression} has the exact headers and all records in order`, async () => {
     await using sink = await FakeSink.start()
-    const headers = { authorization: 'Bearer x' }
-    await using exporter = exporterFor(sink, { compression, tenant: 'team-a', headers })
+    const resource = { ...RESOURCE, serviceName: '監視' }
+    await using exporter = exporterFor(sink, { compression, headers: { authorization: 'Bearer x' }, resource })
     await exporter.start()
     assert.deepEqual(await exporter.send(batchFrom(7, 3, 1, 4), NEVER), { status: 'delivered' })
     const [request] = sink.requests
@@ -76,10 +76,9 @@ for (const compression of ['none', 'gzip', 'zstd'] as const) {
     assert.equal(request.headers['content-type'], 'application/x-protobuf')
     assert.equal(request.headers['content-encoding'], compression === 'none' ? undefined : compression)
     assert.equal(request.headers['content-length'], String(request.raw.length))
-    assert.equal(request.headers['x-scope-orgid'], 'team-a')
     assert.equal(request.headers['authorization'], 'Bearer x')
     assert.equal(request.headers['user-agent'], 'ktrail/0.1.0')
-    assert.deepEqual(request.logs().scope, { name: 'ktrail.events', version: '0.1.0' })
+    assert.deepEqual(request.logs().scope, { name: '監視.events', version: '0.1.0' })
   })
 }
 

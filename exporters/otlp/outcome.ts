@@ -30,7 +30,7 @@ const MAX_TEXT = 2000
 const BLOCKED = 260
 
 /** Faults of address or rights: 400 for every record, so that dropping any would drop all. */
-const MENDABLE = new Set([401, 403, 404, 405, 407, 408, 415])
+export const MENDABLE: ReadonlySet<number> = new Set([401, 403, 404, 405, 407, 408, 415])
 
 /** Of these, faults of credentials: others may have taken their place meanwhile. */
 export const ABOUT_CREDENTIALS: ReadonlySet<number> = new Set([401, 403, 407])

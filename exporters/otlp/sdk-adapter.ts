@@ -7,22 +7,26 @@ import type { LogRecordExporter, ReadableLogRecord } from '@opentelemetry/sdk-lo
 import { ExportError, textOf } from '../errors.ts'
 import type { Batch, Encoded, Exporter, Outcome } from '../exporter.ts'
 import { within } from '../within.ts'
+import { KEYS } from './attributes.ts'
+import { deliver } from './delivery.ts'
+import type { Doubt, Range } from './delivery.ts'
 import { resourceAttributes, scopeOf } from './envelope.ts'
 import { plainValue } from './json-encode.ts'
 import type { JsonRecord } from './json-encode.ts'
+import { MENDABLE } from './outcome.ts'
+import type { Verdict } from './outcome.ts'
 
 type ExportResult = Parameters<Parameters<LogRecordExporter['export']>[1]>[0]
 
 /** `ExportResultCode.SUCCESS` of @opentelemetry/core, which is not ours to import. */
 const SUCCESS = 0
 const NO_REASON = new Error('the exporter failed and did not say why')
-/** HTTP statuses that only a person can mend (export.md §1.3). */
-const CONFIG_FAULTS: readonly number[] = [401, 403, 404, 405, 407, 408]
+const TAKEN: Verdict = { is: 'taken', rejected: 0, reason: '', warning: '' }
+const NONE: ReadonlyMap<number, string> = new Map()
 
 /** What was given to the exporter when the patience with it ended. */
 interface Late {
-  readonly first: Encoded | undefined
-  readonly count: number
+  readonly records: string
   readonly result: Promise<ExportResult>
 }
 
@@ -36,6 +40,7 @@ class SdkExporter implements Exporter {
   readonly encoding = 'otlp_json'
   readonly #exporter: LogRecordExporter
   readonly #around: Pick<ReadableLogRecord, 'resource' | 'instrumentationScope'>
+  readonly #doubt: Doubt = { singles: 0 }
   #late: Late | undefined
   #open = false
   #stopping: Promise<void> | undefined
@@ -55,22 +60,40 @@ class SdkExporter implements Exporter {
   }
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    if (!this.#open) return again(new ExportError('CLOSED', 'the exporter is not open'))
-    const [first] = batch.parts
-    let late = this.#late
+    if (!this.#open) return { status: 'retryable', error: new ExportError('CLOSED', 'the exporter is not open') }
+    const records = batch.parts.flatMap((part) => recordsOf(part, this.#around))
+    const task = {
+      count: batch.count,
+      refused: NONE,
+      explain: (reason: string) => reason,
+      maxEvents: Number.POSITIVE_INFINITY,
+      post: ({ from, to }: Range) => this.#post(records.slice(from, to), signal),
+    }
+    return deliver(task, this.#doubt)
+  }
+
+  /** One call at a time: what is late is waited for first, and not given again when it was taken after all. */
+  async #post(records: ReadableLogRecord[], signal: AbortSignal): Promise<Verdict> {
+    const name = nameOf(records)
+    const late = this.#late
     if (late !== undefined) {
       const earlier = await within(late.result, signal)
       if (earlier === undefined) return again(aborted())
       this.#late = undefined
-      const isSame = late.first === first && late.count === batch.count
-      if (isSame && earlier.code === SUCCESS) return { status: 'delivered' }
+      if (late.records === name && earlier.code === SUCCESS) return TAKEN
     }
     if (signal.aborted) return again(aborted())
-    late = { first, count: batch.count, result: this.#export(batch) }
-    const result = await within(late.result, signal)
-    if (result !== undefined) return outcomeOf(result, batch.count)
-    this.#late = late
+    const result = this.#export(records)
+    const answer = await within(result, signal)
+    if (answer !== undefined) return verdictOf(answer)
+    this.#late = { records: name, result }
     return again(aborted())
+  }
+
+  /** Somebody has looked: as in OtlpExporter. */
+  reopen(): Promise<void> {
+    this.#doubt.singles = 0
+    return Promise.resolve()
   }
 
   stop(): Promise<void> {
@@ -84,19 +107,21 @@ class SdkExporter implements Exporter {
   }
 
   /** Never rejects. */
-  #export(batch: Batch): Promise<ExportResult> {
+  #export(records: ReadableLogRecord[]): Promise<ExportResult> {
     return new Promise((resolve) => {
       try {
-        this.#exporter.export(
-          batch.parts.flatMap((part) => recordsOf(part, this.#around)),
-          resolve,
-        )
+        this.#exporter.export(records, resolve)
       } catch (cause) {
         const error = cause instanceof Error ? cause : new Error(textOf(cause))
         resolve({ code: 1, error })
       }
     })
   }
+}
+
+/** Says which records these are: a run of one batch, which no other run equals. */
+function nameOf(records: readonly ReadableLogRecord[]): string {
+  return `${String(records[0]?.attributes[KEYS.uid.name])} ${records.length}`
 }
 
 function recordsOf(
@@ -124,24 +149,18 @@ function hrTime(nanos: string): [number, number] {
 }
 
 /** The SDK's OTLP exporters keep the status in `code`; of others nothing is known but that they failed. */
-function outcomeOf({ code, error = NO_REASON }: ExportResult, count: number): Outcome {
-  if (code === SUCCESS) return { status: 'delivered' }
-  const status = 'code' in error && typeof error.code === 'number' ? error.code : 0
-  if (CONFIG_FAULTS.includes(status)) return { status: 'hold', error }
-  if (status === 400) return { status: 'rejected', reason: 'invalid', error }
-  if (status === 413) return tooLarge(error, count)
+function verdictOf({ code, error: cause = NO_REASON }: ExportResult): Verdict {
+  if (code === SUCCESS) return TAKEN
+  const status = 'code' in cause && typeof cause.code === 'number' ? cause.code : 0
+  const error = new ExportError('IO', cause.message, cause)
+  if (MENDABLE.has(status)) return { is: 'hold', error }
+  if (status === 400) return { is: 'faulty', reason: 'invalid', error }
+  if (status === 413) return { is: 'faulty', reason: 'too_large', error }
   return again(error)
 }
 
-/** It can not be told to send less: what the batch holds is up to the config. */
-function tooLarge(cause: Error, count: number): Outcome {
-  if (count === 1) return { status: 'rejected', reason: 'too_large', error: cause }
-  const message = `the sink takes no batch of ${count} events: lower batch.max_events and restart; it said: ${cause.message}`
-  return { status: 'hold', error: new ExportError('IO', message, cause) }
-}
-
-function again(error: Error): Outcome {
-  return { status: 'retryable', error }
+function again(error: ExportError): Verdict {
+  return { is: 'again', throttled: false, afterMs: undefined, error }
 }
 
 function aborted(): ExportError {

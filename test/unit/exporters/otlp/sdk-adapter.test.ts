@@ -25,13 +25,15 @@ const adapt = (exporter: LogRecordExporter): ReturnType<typeof fromLogRecordExpo
 let took: number[] = []
 let failures = 0
 let silence: Silence | undefined
-let scripted: Answer | undefined
+let scripted: (seqs: readonly number[]) => Answer | undefined = () => undefined
 const sink = await FakeSink.start(async (request) => {
   await silence?.pass()
-  if (scripted !== undefined) return scripted
+  const seqs = request.logs().records.map(seqOf)
+  const answer = scripted(seqs)
+  if (answer !== undefined) return answer
   // Not 429 or 503: those the SDK's exporter tries again itself, after a second and more.
   if (failures-- > 0) return { status: 500 }
-  took.push(...request.logs().records.map(seqOf))
+  took.push(...seqs)
   return OK
 })
 after(() => sink[Symbol.asyncDispose]())
@@ -40,7 +42,7 @@ function fresh(): LogRecordExporter {
   took = []
   failures = 0
   silence = undefined
-  scripted = undefined
+  scripted = () => undefined
   return new OTLPLogExporter({ url: sink.url })
 }
 
@@ -77,17 +79,35 @@ const answers: ReadonlyArray<readonly [answer: Answer, count: number, want: Outc
   [{ status: 401 }, 2, 'hold'],
   [{ status: 403 }, 2, 'hold'],
   [{ status: 404 }, 2, 'hold'],
-  [{ status: 413 }, 2, 'hold'],
-  [{ status: 413 }, 1, 'rejected', 'too_large'],
+  [{ status: 415 }, 2, 'hold'],
+  [{ status: 413 }, 2, 'rejected', 'too_large'],
 ]
 for (const [answer, count, want, reason] of answers) {
   test(`sdk adapter: ${answer.status} for ${count} events is ${want}`, async () => {
     await using exporter = adapt(fresh())
-    scripted = answer
+    scripted = () => answer
     await exporter.start()
     const outcome = await exporter.send(batchOf([encoded(0, count)]), NEVER)
     assert.equal(outcome.status, want)
     assert.equal(outcome.status === 'rejected' ? outcome.reason : undefined, reason)
+  })
+}
+
+for (const [status, reason] of [
+  [400, 'invalid'],
+  [413, 'too_large'],
+] as const) {
+  test(`sdk adapter: a record that is answered ${status} is found by halves, the others are taken`, async () => {
+    await using exporter = adapt(fresh())
+    scripted = (seqs) => (seqs.includes(6) ? { status } : undefined)
+    await exporter.start()
+    const outcome = await exporter.send(batchOf([encoded(0, 5), encoded(5, 5)]), NEVER)
+    assert.ok(outcome.status === 'partial')
+    assert.deepEqual(
+      outcome.refusals.map((refusal) => [refusal.reason, refusal.which]),
+      [[reason, [6]]],
+    )
+    assert.deepEqual(took, [0, 1, 2, 3, 4, 5, 7, 8, 9])
   })
 }
 

@@ -7,6 +7,7 @@ import https from 'node:https'
 import { ExportError, errnoOf, textOf } from '../errors.ts'
 import { contentOf, secureContextOf } from './files.ts'
 import type { TlsFiles } from './files.ts'
+import { MAX_REPLY_BYTES } from './reply.ts'
 
 export interface TransportOptions {
   /** With path, as posted to. */
@@ -29,8 +30,6 @@ export interface Reply {
   readonly body: Uint8Array
 }
 
-/** A reply says little; one that does not end must not fill our memory. */
-export const MAX_REPLY_BYTES: number = 64 << 10
 /** Idle connections go before the usual 60 s of load balancers, so that few requests meet a closed one. */
 const IDLE_MS = 50_000
 

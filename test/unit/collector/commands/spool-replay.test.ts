@@ -12,7 +12,7 @@ import type { SpoolFile } from '../../../../exporters/spool/files.ts'
 import { frameOf } from '../../../../exporters/spool/payload.ts'
 import type { SpoolFrame } from '../../../../exporters/spool/segment.ts'
 import { recordFrom, seqOf } from '../../../support/otlp/decode.ts'
-import { FakeSink } from '../../../support/otlp/server.ts'
+import { FakeSink, partialSuccess } from '../../../support/otlp/server.ts'
 import { goldenEvents } from '../../exporters/support/golden-events.ts'
 import { idsOf, numbers } from '../../exporters/support/lines.ts'
 import { Host, tenEvents } from './support/spools.ts'
@@ -205,7 +205,7 @@ test('spool replay: a sink that wants a person ends it with its sentence, and no
 })
 
 test('spool replay: what a sink refuses is told by reason, and is an exit code of 1', async () => {
-  await using sink = await FakeSink.start(() => ({ status: 400 }))
+  await using sink = await FakeSink.start(() => ({ status: 200, body: partialSuccess(goldenEvents().length, 'no') }))
   using host = new Host(`  loki: { type: otlp, spool: { dir: F/spool } }
   other: { type: otlp, logs_endpoint: "${sink.url}" }`)
   const encoder = await new EncoderPool('node').otlp({

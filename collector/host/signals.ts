@@ -10,21 +10,22 @@ export interface Requests {
 
 /** The first signal that ends the agent. After the second, further ones are left to Node's default: they end it at once. */
 export function hearSignals({ reload, reopen, hurry }: Requests): Promise<NodeJS.Signals> {
+  process.on('SIGHUP', reload)
+  process.on('SIGUSR1', reopen)
+  const first = end()
+  void first.then(end).then(hurry)
+  return first
+}
+
+/** The next SIGTERM or SIGINT. */
+function end(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    process.on('SIGHUP', reload)
-    process.on('SIGUSR1', reopen)
-    const hear = (heard: (signal: NodeJS.Signals) => void): void => {
-      const once = (signal: NodeJS.Signals): void => {
-        process.off('SIGTERM', once)
-        process.off('SIGINT', once)
-        heard(signal)
-      }
-      process.on('SIGTERM', once)
-      process.on('SIGINT', once)
-    }
-    hear((signal) => {
-      hear(hurry)
+    const heard = (signal: NodeJS.Signals): void => {
+      process.off('SIGTERM', heard)
+      process.off('SIGINT', heard)
       resolve(signal)
-    })
+    }
+    process.on('SIGTERM', heard)
+    process.on('SIGINT', heard)
   })
 }

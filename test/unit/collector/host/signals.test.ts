@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { hearSignals } from '../../../../collector/host/signals.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 
-test('signals: SIGHUP reloads, SIGUSR1 only reopens, and the first SIGTERM or SIGINT ends', async () => {
+test('signals: SIGHUP reloads, SIGUSR1 only reopens, the first SIGTERM or SIGINT ends, the second hurries', async () => {
   const asked: string[] = []
   const ended = hearSignals({
     reload: () => asked.push('reload'),
@@ -22,5 +22,9 @@ test('signals: SIGHUP reloads, SIGUSR1 only reopens, and the first SIGTERM or SI
   }
   process.kill(process.pid, 'SIGINT')
   assert.equal(await ended, 'SIGINT')
+  asked.length = 0
+  process.kill(process.pid, 'SIGTERM')
+  await until('the second is heard', () => asked.length > 0)
+  assert.deepEqual(asked, ['hurry'])
   assert.equal(process.listenerCount('SIGTERM'), 0)
 })

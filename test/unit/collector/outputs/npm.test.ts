@@ -205,6 +205,6 @@ export const createExporter = () => ({
   await fanOutOf(folder, 'exporters: { o: { type: npm:plain } }')
   await assert.rejects(
     fanOutOf(folder, 'exporters: { o: { type: npm:plain, fields: [{ fields: process.arguments, action: EXCLUDE }] } }'),
-    /^ExportError: exporters\.o\.fields: expected a package that takes json, otlp or otlp_json, plain takes compact lines/,
+    /^CollectorError: exporters\.o: exporters\.o\.fields: expected a package that takes json, otlp or otlp_json, plain takes compact lines/,
   )
 })

@@ -13,6 +13,7 @@ import { MOVED_MS } from './driver.ts'
 import type { DriverDeps, KafkaDriver, KafkaRecord } from './driver.ts'
 import { faultOf, faultOfCode, KafkaFault, UNKNOWN_TOPIC } from '../faults.ts'
 import type { KafkaConnection } from '../options.ts'
+import { guardPlatformatic } from './platformatic-guard.ts'
 import { RecordBatchWriter, sequenceAfter } from './record-batch.ts'
 
 const PRODUCE = 0
@@ -38,6 +39,7 @@ export class PlatformaticDriver implements KafkaDriver {
   #closed = false
 
   constructor(options: KafkaConnection, deps: DriverDeps) {
+    guardPlatformatic()
     this.#options = options
     this.#codec = { id: CODEC_IDS[options.compression], compress: codecOf(options.compression, deps.compressors) }
     this.#client = new Producer(clientOptions(options))

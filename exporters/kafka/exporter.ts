@@ -12,7 +12,7 @@ import { codecOf } from './drivers/codecs.ts'
 import { openSecrets, readConnection, sameCredentials } from './credentials.ts'
 import { loadDriver } from './drivers/driver.ts'
 import type { KafkaDriver, KafkaRecord, MakeDriver } from './drivers/driver.ts'
-import { faultOf, isLoginFault, UNKNOWN_TOPIC } from './faults.ts'
+import { faultOf, isLoginFault } from './faults.ts'
 import type { KafkaFault } from './faults.ts'
 import { RecordHeaders } from './headers.ts'
 import { ACKED, INVALID, layOut, Memory, TOO_LARGE, topicsOf } from './lanes.ts'
@@ -21,6 +21,8 @@ import type { KafkaConnection, KafkaOptions } from './options.ts'
 import { outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
 import { parseTopic } from './topic.ts'
+import { Topics } from './topics.ts'
+import { Unsure } from './unsure.ts'
 
 export interface KafkaDeps {
   /** Instead of the one that `options.driver` names. */
@@ -32,8 +34,6 @@ export interface KafkaDeps {
   readonly compressors?: Compressors | undefined
 }
 
-/** How long a topic's number of partitions is believed: what Kafka's own clients do. */
-const PARTITIONS_MS = 300_000
 /** What a record takes beside key and value: varints and headers, generously. */
 const RECORD_EXTRA = 512
 
@@ -46,7 +46,8 @@ export class KafkaExporter implements Exporter {
   readonly #deps: KafkaDeps
   readonly #layout: Layout
   readonly #memory = new Memory()
-  readonly #partitions = new Map<string, { readonly count: number; readonly untilMs: number }>()
+  readonly #topics: Topics
+  readonly #unsure = new Unsure()
   readonly #counters = { requests: 0, resets: 0, split_batches: 0 }
   /** What was said of the last event that was refused, by its fate. */
   readonly #said = new Map<Fate, string>()
@@ -55,7 +56,7 @@ export class KafkaExporter implements Exporter {
   /** The delivery that goes on, perhaps for a send that has been given up. Never rejects. */
   #running: Promise<readonly KafkaFault[]> | undefined
   /** Events of requests without an answer, since the last outcome. */
-  #unsure = 0
+  #unanswered = 0
   #needsReset = false
   #turn = 0
 
@@ -63,6 +64,7 @@ export class KafkaExporter implements Exporter {
   constructor(options: KafkaOptions, deps: KafkaDeps = {}) {
     this.#options = options
     this.#deps = deps
+    this.#topics = new Topics(options.maxRequestBytes, () => this.#now())
     this.#layout = {
       keys: new Keys(options.key, options.nodeName),
       topicOf: parseTopic(options.topic),
@@ -109,6 +111,7 @@ export class KafkaExporter implements Exporter {
       const earlier = await within(this.#running, signal)
       if (earlier === undefined) {
         // Twice the patience of the sender: whatever hangs, connections anew make it fail.
+        this.#needsReset = true
         void driver.reset()
         return retryable('TIMEOUT', 'an earlier request to Kafka is still not answered; connecting anew')
       }
@@ -137,110 +140,121 @@ export class KafkaExporter implements Exporter {
   }
 
   #outcome(batch: Batch, faults: readonly KafkaFault[]): Outcome {
-    const unsure = this.#unsure
-    this.#unsure = 0
+    const unsure = this.#unanswered
+    this.#unanswered = 0
     return outcomeOf(batch, this.#memory, faults, this.#said, unsure)
   }
 
   /** Sends all that is pending in the batch; returns what went wrong, lane by lane. Fates are remembered. */
   async #deliver(driver: KafkaDriver, batch: Batch): Promise<readonly KafkaFault[]> {
     if (this.#needsReset) await this.#reset(driver)
-    const faults: KafkaFault[] = []
-    const partitions = new Map<string, number>()
-    const find = async (topic: string): Promise<void> => {
-      try {
-        partitions.set(topic, await this.#count(driver, topic))
-      } catch (error) {
-        faults.push(faultOf(error, `find topic "${topic}"`))
-      }
-    }
-    await Promise.all([...topicsOf(batch, this.#memory, this.#layout)].map(find))
-    const nowMs = Math.floor(this.#now())
-    const lanes = layOut(batch, this.#memory, this.#layout, partitions, this.#turn++, nowMs)
+    const { counts, faults: missing } = await this.#topics.find(driver, topicsOf(batch, this.#memory, this.#layout))
+    // The next one in turn, but not for records that are to be sent again as they were.
+    if (this.#unsure.records === 0) this.#turn++
+    const lanes = layOut(batch, this.#memory, this.#layout, counts, this.#turn, Math.floor(this.#now()))
+    if (!this.#unsure.fits(lanes)) await this.#reset(driver)
     const results = await Promise.all(lanes.map((lane) => this.#sendLane(driver, lane)))
-    for (const fault of results) if (fault !== undefined) faults.push(fault)
-    for (const fault of faults) this.#learn(fault)
+    const faults = [...missing, ...results.filter((fault) => fault !== undefined)]
+    if (faults.some((fault) => fault.kind === 'reset' || isLoginFault(fault))) this.#needsReset = true
     return faults
   }
 
   /** Chunks in order; stops at the first that fails, so that nothing overtakes it. */
   async #sendLane(driver: KafkaDriver, lane: Lane): Promise<KafkaFault | undefined> {
-    const { records } = lane
-    const limit = this.#options.maxRequestBytes
+    const { records, topic } = lane
+    const most = this.#options.maxRequestBytes
     for (let from = 0; from < records.length;) {
-      let to = from
-      for (let bytes = 0; to < records.length; to++) {
-        bytes += sizeOf(records[to])
-        if (bytes > limit) break
-      }
-      if (to === from) {
-        this.#said.set(TOO_LARGE, `expected at most ${limit} bytes with key and headers, got ${sizeOf(records[from])}`)
-        this.#memory.settle(lane, from, ++to, TOO_LARGE)
-        from = to
+      if (sizeOf(records[from]) > most) {
+        this.#said.set(TOO_LARGE, `expected at most ${most} bytes with key and headers, got ${sizeOf(records[from])}`)
+        this.#memory.settle(lane, from, ++from, TOO_LARGE)
         continue
       }
-      const fault = await this.#sendRange(driver, lane, from, to)
-      if (fault !== undefined) return fault
+      const to = from + ((from === 0 ? this.#unsure.headOf(lane) : undefined) ?? this.#chunk(lane, from))
+      const tried: Tried = { refused: false, largestTaken: 0 }
+      const fault = await this.#sendRange(driver, lane, from, to, tried)
+      if (tried.refused && tried.largestTaken > 0) this.#topics.limit(topic, tried.largestTaken)
+      if (fault !== undefined) {
+        this.#topics.doubt(topic)
+        return fault
+      }
       from = to
     }
     return undefined
   }
 
+  /** How many records from `from` on make one request: at least one. */
+  #chunk({ records, topic }: Lane, from: number): number {
+    const limit = this.#topics.limitOf(topic)
+    let to = from + 1
+    for (let bytes = sizeOf(records[from]); to < records.length; to++) {
+      bytes += sizeOf(records[to])
+      if (bytes > limit) break
+    }
+    return to - from
+  }
+
   /** One request; halved when the broker refuses it for its content, down to the single record that is to blame. */
-  async #sendRange(driver: KafkaDriver, lane: Lane, from: number, to: number): Promise<KafkaFault | undefined> {
+  async #sendRange(
+    driver: KafkaDriver,
+    lane: Lane,
+    from: number,
+    to: number,
+    tried: Tried,
+  ): Promise<KafkaFault | undefined> {
     this.#counters.requests++
     const whole = from === 0 && to === lane.records.length
+    const records = whole ? lane.records : lane.records.slice(from, to)
     try {
-      await driver.send(lane.topic, lane.partition, whole ? lane.records : lane.records.slice(from, to))
-      this.#memory.settle(lane, from, to, ACKED)
-      return undefined
+      await driver.send(lane.topic, lane.partition, records)
     } catch (error) {
       const fault = faultOf(error, `write to topic "${lane.topic}"`)
-      if (fault.kind !== 'too_large' && fault.kind !== 'permanent') {
-        if (fault.kind === 'retry') this.#unsure += to - from
-        return fault
+      if (fault.kind === 'retry') {
+        this.#unanswered += to - from
+        // The broker knows a repetition by its sequence numbers, if it is one.
+        if (this.#options.idempotent) this.#unsure.add(lane, from, to)
       }
+      if (fault.kind !== 'too_large' && fault.kind !== 'permanent') return fault
+      // It was not written, whatever a request before it did.
+      this.#unsure.settle(lane)
       if (to - from === 1) {
         const fate = fault.kind === 'too_large' ? TOO_LARGE : INVALID
         this.#said.set(fate, fault.message)
         this.#memory.settle(lane, from, to, fate)
         return undefined
       }
+      if (fault.kind === 'too_large') tried.refused = true
       this.#counters.split_batches++
       const middle = (from + to) >>> 1
-      const first = await this.#sendRange(driver, lane, from, middle)
-      return first ?? this.#sendRange(driver, lane, middle, to)
+      const first = await this.#sendRange(driver, lane, from, middle, tried)
+      return first ?? this.#sendRange(driver, lane, middle, to, tried)
     }
+    this.#memory.settle(lane, from, to, ACKED)
+    this.#unsure.settle(lane)
+    tried.largestTaken = Math.max(
+      tried.largestTaken,
+      records.reduce((sum, record) => sum + sizeOf(record), 0),
+    )
+    return undefined
   }
 
-  /**
-   * An idempotent producer gets a new identity after every failure of unknown fate: the next request may hold other
-   * events under the same sequence numbers, and a broker would take those for a repetition and drop them.
-   */
-  #learn(fault: KafkaFault): void {
-    if (fault.kind !== 'config' || fault.code === UNKNOWN_TOPIC) this.#partitions.clear()
-    const lost = fault.kind === 'reset' || fault.code === UNKNOWN_TOPIC || isLoginFault(fault)
-    if (lost || this.#options.idempotent) this.#needsReset = true
-  }
-
+  /** Connects anew, as a new producer: what was unsure of the old one stays so. */
   async #reset(driver: KafkaDriver): Promise<void> {
     this.#counters.resets++
+    this.#unsure.clear()
+    // In front of all waiting: a reopen meanwhile asks for one more.
+    this.#needsReset = false
     try {
       this.#connection = await readConnection(this.#options)
     } catch (error) {
       // The old ones may still do; if not, the brokers will say so.
       this.#warn(textOf(error))
     }
-    await driver.reset(this.#connection)
-    this.#needsReset = false
-  }
-
-  async #count(driver: KafkaDriver, topic: string): Promise<number> {
-    const known = this.#partitions.get(topic)
-    if (known !== undefined && known.untilMs > this.#now()) return known.count
-    const count = await driver.partitions(topic)
-    this.#partitions.set(topic, { count, untilMs: this.#now() + PARTITIONS_MS })
-    return count
+    try {
+      await driver.reset(this.#connection)
+    } catch (error) {
+      this.#needsReset = true
+      throw error
+    }
   }
 
   #warn(message: string): void {
@@ -250,6 +264,13 @@ export class KafkaExporter implements Exporter {
   #now(): number {
     return (this.#deps.nowMs ?? Date.now)()
   }
+}
+
+/** What became of the pieces of a request. */
+interface Tried {
+  /** For its size. */
+  refused: boolean
+  largestTaken: number
 }
 
 function sizeOf(record: KafkaRecord | undefined): number {

@@ -2,10 +2,10 @@
 import { textOf } from '../errors.ts'
 
 /**
- * `retry`: may pass by itself, fate unknown. `moved`: not written, the partition's leader is elsewhere.
- * `permanent`: this content is refused. `config`: a person must mend it. `reset`: needs a new producer.
+ * `retry`: may pass by itself, fate unknown. `unwritten`: may pass by itself, surely not written. `moved`: not written, the
+ * partition's leader is elsewhere. `permanent`: this content is refused. `config`: a person must mend it. `reset`: needs a new producer.
  */
-export type FaultKind = 'retry' | 'moved' | 'permanent' | 'config' | 'too_large' | 'reset'
+export type FaultKind = 'retry' | 'unwritten' | 'moved' | 'permanent' | 'config' | 'too_large' | 'reset'
 
 export class KafkaFault extends Error {
   override readonly name = 'KafkaFault'
@@ -20,18 +20,21 @@ export class KafkaFault extends Error {
   }
 }
 
+/** Of an idempotent producer's repetition, whose first try was written: no fault. */
+export const ALREADY_THERE = 'DUPLICATE_SEQUENCE_NUMBER'
 export const UNKNOWN_TOPIC = 'UNKNOWN_TOPIC_OR_PARTITION'
 
 /** Protocol errors that a producer meets; every other code is `retry`. */
 const CODES: ReadonlyMap<number, readonly [FaultKind, string]> = new Map([
-  [3, ['config', UNKNOWN_TOPIC]],
+  // Of a broker that has just lost the partition, or does not know it yet: whether there is a topic, the metadata says.
+  [3, ['moved', UNKNOWN_TOPIC]],
   [5, ['moved', 'LEADER_NOT_AVAILABLE']],
   [6, ['moved', 'NOT_LEADER_OR_FOLLOWER']],
   [7, ['retry', 'REQUEST_TIMED_OUT']],
   [10, ['too_large', 'MESSAGE_TOO_LARGE']],
   [17, ['config', 'INVALID_TOPIC_EXCEPTION']],
   [18, ['too_large', 'RECORD_LIST_TOO_LARGE']],
-  [19, ['retry', 'NOT_ENOUGH_REPLICAS']],
+  [19, ['unwritten', 'NOT_ENOUGH_REPLICAS']],
   [20, ['retry', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND']],
   [21, ['config', 'INVALID_REQUIRED_ACKS']],
   [29, ['config', 'TOPIC_AUTHORIZATION_FAILED']],
@@ -43,6 +46,7 @@ const CODES: ReadonlyMap<number, readonly [FaultKind, string]> = new Map([
   [43, ['config', 'UNSUPPORTED_FOR_MESSAGE_FORMAT']],
   [44, ['config', 'POLICY_VIOLATION']],
   [45, ['reset', 'OUT_OF_ORDER_SEQUENCE_NUMBER']],
+  [46, ['retry', ALREADY_THERE]],
   [47, ['reset', 'INVALID_PRODUCER_EPOCH']],
   [49, ['reset', 'INVALID_PRODUCER_ID_MAPPING']],
   [58, ['config', 'SASL_AUTHENTICATION_FAILED']],
@@ -58,7 +62,7 @@ const TLS_CODE = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_OSSL_
 
 /** True when other certificates or another password may help. */
 export function isLoginFault({ code }: KafkaFault): boolean {
-  return code === 'SASL_AUTHENTICATION_FAILED' || code === 'TLS' || TLS_CODE.test(code)
+  return code === 'SASL_AUTHENTICATION_FAILED' || TLS_CODE.test(code)
 }
 
 const NEXT_STEP: Readonly<Record<string, string>> = {
@@ -82,8 +86,8 @@ export function faultOf(error: unknown, what: string): KafkaFault {
     if (known !== undefined) return new KafkaFault(known[0], known[1], sentence(what, known[1], link), error)
   }
   for (const link of chain) {
-    const code = judgedByName(link)
-    if (code !== undefined) return new KafkaFault('config', code, sentence(what, code, link), error)
+    const [kind, code] = judgedByName(link) ?? []
+    if (kind !== undefined && code !== undefined) return new KafkaFault(kind, code, sentence(what, code, link), error)
   }
   const code = chain.map((link) => textIn(link, 'code')).find((text) => text !== '' && !text.startsWith('PLT_'))
   return new KafkaFault('retry', code ?? 'NETWORK', `cannot ${what}: ${textOf(chain.at(-1) ?? error)}`, error)
@@ -91,7 +95,22 @@ export function faultOf(error: unknown, what: string): KafkaFault {
 
 /** The fault of a number in an answer. 0 is no fault. */
 export function faultOfCode(code: number, what: string): KafkaFault | undefined {
-  return code === 0 ? undefined : faultOf({ code, message: '' }, what)
+  return code === 0 ? undefined : unlessThere(faultOf({ code, message: '' }, what))
+}
+
+/** Nothing, when the fault says that the records are there already. */
+export function unlessThere(fault: KafkaFault): KafkaFault | undefined {
+  return fault.code === ALREADY_THERE ? undefined : fault
+}
+
+/** As `retry`, when the caller knows that nothing was written. */
+export function unwritten(fault: KafkaFault): KafkaFault {
+  return fault.kind === 'retry' ? new KafkaFault('unwritten', fault.code, fault.message, fault.cause) : fault
+}
+
+/** What the metadata say of a topic that is not there. */
+export function missingTopic(what: string): KafkaFault {
+  return new KafkaFault('config', UNKNOWN_TOPIC, sentence(what, UNKNOWN_TOPIC, undefined))
 }
 
 function sentence(what: string, code: string, link: unknown): string {
@@ -100,18 +119,16 @@ function sentence(what: string, code: string, link: unknown): string {
   return `cannot ${what}: ${code}${said === '' ? '' : `, ${said}`}${next === undefined ? '' : `; ${next}`}`
 }
 
-function judgedByName(link: unknown): string | undefined {
+function judgedByName(link: unknown): readonly [FaultKind, string] | undefined {
   const name = textIn(link, 'name')
   const code = textIn(link, 'code')
-  const message = textIn(link, 'message')
-  if (name === 'KafkaJSSASLAuthenticationError' || code === 'PLT_KFK_AUTHENTICATION')
-    return 'SASL_AUTHENTICATION_FAILED'
-  // The library forgets the number.
-  if (code === 'PLT_KFK_USER' && message.startsWith('Unknown topic')) return UNKNOWN_TOPIC
-  if (code === 'PLT_KFK_UNSUPPORTED_API') return 'UNSUPPORTED_VERSION'
-  if (TLS_CODE.test(code)) return code
-  // kafkajs keeps only the text of a failed connection.
-  return /self.signed certificate|unable to verify|certificate/i.test(message) ? 'TLS' : undefined
+  // kafkajs found no leader; it has asked anew since.
+  if (name === 'KafkaJSBrokerNotFound' || name === 'KafkaJSMetadataNotLoaded') return ['moved', 'LEADER_NOT_AVAILABLE']
+  // One with a cause, such as a connection lost meanwhile, is no judgement of the password; a broker's has a number.
+  const refused = name === 'KafkaJSSASLAuthenticationError' || code === 'PLT_KFK_AUTHENTICATION'
+  if (refused && !(link instanceof Error && link.cause !== undefined)) return ['config', 'SASL_AUTHENTICATION_FAILED']
+  if (code === 'PLT_KFK_UNSUPPORTED_API') return ['config', 'UNSUPPORTED_VERSION']
+  return TLS_CODE.test(code) ? ['config', code] : undefined
 }
 
 /** The error, its causes and the members of aggregates, outermost first; at most 20. */

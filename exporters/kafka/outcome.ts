@@ -2,7 +2,7 @@
 import { ExportError } from '../errors.ts'
 import type { Batch, Outcome, Refusal } from '../exporter.ts'
 import type { KafkaFault } from './faults.ts'
-import { ACKED, INVALID, TOO_LARGE } from './lanes.ts'
+import { INVALID, PENDING, TOO_LARGE } from './lanes.ts'
 import type { Fate, Memory } from './lanes.ts'
 
 /** Fates of events that are refused for good, and the words that metrics know them by. */
@@ -25,37 +25,47 @@ export function outcomeOf(
   const fault = faults.find(({ kind }) => kind !== 'config') ?? faults[0]
   if (fault !== undefined) {
     const error = new ExportError('IO', fault.message, fault)
-    if (fault.kind === 'config') return { status: 'hold', error }
-    return { status: 'retryable', taken: takenOf(batch, memory), unsure, error }
+    const taken = settledOf(batch, memory)
+    // With something settled first: the next call, which comes at once, finds nothing settled and holds.
+    if (fault.kind === 'config' && taken === 0) return { status: 'hold', error }
+    const refusals = refusalsOf(batch, memory, said, taken)
+    return {
+      status: 'retryable',
+      taken,
+      unsure,
+      ...(refusals.length === 0 ? {} : { refusals }),
+      ...(fault.kind === 'config' ? { afterMs: 0 } : {}),
+      error,
+    }
   }
-  const refusals = refusalsOf(batch, memory, said)
+  const refusals = refusalsOf(batch, memory, said, batch.count)
   const [first] = refusals
   if (first === undefined) return { status: 'delivered' }
   if (first.events < batch.count) return { status: 'partial', refusals }
   return { status: 'rejected', reason: first.reason, error: new ExportError('IO', first.message) }
 }
 
-/** One for each reason that there is. */
-function refusalsOf(batch: Batch, memory: Memory, said: ReadonlyMap<Fate, string>): readonly Refusal[] {
+/** One for each reason that there is among the first `count` events. */
+function refusalsOf(batch: Batch, memory: Memory, said: ReadonlyMap<Fate, string>, count: number): readonly Refusal[] {
   return REFUSED.flatMap(([fate, reason]) => {
-    const which = indexesOf(batch, memory, fate)
+    const which = indexesOf(batch, memory, fate).filter((index) => index < count)
     if (which.length === 0) return []
     return [{ reason, events: which.length, which, message: said.get(fate) ?? reason }]
   })
 }
 
 /**
- * Events of the parts at the head that are acknowledged whole. Never a piece of a part: the sender would cut it, and
+ * Events of the parts at the head of which none is pending. Never a piece of a part: the sender would cut it, and
  * what is remembered of a part would not be found again.
  */
-function takenOf(batch: Batch, memory: Memory): number {
-  let taken = 0
+function settledOf(batch: Batch, memory: Memory): number {
+  let settled = 0
   for (const part of batch.parts) {
     const fates = memory.of(part)
-    if (fates === undefined || !fates.every((fate) => fate === ACKED)) break
-    taken += part.count
+    if (fates === undefined || fates.includes(PENDING)) break
+    settled += part.count
   }
-  return taken
+  return settled
 }
 
 /** Where in the batch the events of a fate are, ascending. */

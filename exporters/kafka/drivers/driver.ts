@@ -1,5 +1,6 @@
 /** The door to a Kafka client library: one topic-partition a call, partition chosen by us, errors as KafkaFault. */
 import type { Compressors } from '../../compression.ts'
+import { faultOfCode, KafkaFault, missingTopic, UNKNOWN_TOPIC } from '../faults.ts'
 import type { DriverName, KafkaConnection } from '../options.ts'
 
 export interface KafkaRecord {
@@ -14,10 +15,16 @@ export interface KafkaRecord {
   readonly timestampMs: number
 }
 
+/** The number of partitions by topic, or what is wrong with it; one for each that was asked for. */
+export type Partitions = ReadonlyMap<string, number | KafkaFault>
+
 /** Every method rejects with KafkaFault and nothing else. */
 export interface KafkaDriver {
-  /** Asks the brokers how many partitions a topic has; fault UNKNOWN_TOPIC_OR_PARTITION when there is none. */
-  partitions(topic: string): Promise<number>
+  /**
+   * Asks the brokers how many partitions each topic has, in one request for all. What is wrong with a topic stands in its
+   * place: UNKNOWN_TOPIC_OR_PARTITION is of the kind `config` only here, for a leader that moved may say it too.
+   */
+  partitions(topics: readonly string[]): Promise<Partitions>
   /**
    * Writes the records as one batch into one partition; settles when the brokers have acknowledged all of them.
    * The caller has at most one call in flight a partition. Connects when needed.
@@ -43,6 +50,19 @@ export type MakeDriver = (connection: KafkaConnection, deps: DriverDeps) => Kafk
 
 /** Waits before asking again who leads a partition that has moved: elections take a few 100 ms. */
 export const MOVED_MS: readonly number[] = [100, 200, 400, 800]
+
+/** What an answer about topics says of one: its error's number, 0 for none, and its partitions. */
+export function partitionsOf(
+  topic: string,
+  brokers: readonly string[],
+  code: number,
+  count: number,
+): number | KafkaFault {
+  const what = `ask ${brokers.join(', ')} for topic "${topic}"`
+  const fault = faultOfCode(code, what)
+  if (fault === undefined && count > 0) return count
+  return fault === undefined || fault.code === UNKNOWN_TOPIC ? missingTopic(what) : fault
+}
 
 /** Loads a driver; the libraries are read only when one is wanted. */
 export async function loadDriver(name: DriverName): Promise<MakeDriver> {

@@ -2,18 +2,20 @@
  * The driver on kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, our own record batches, for its encoder
  * is what makes it slow. With guards against its known faults (export.md §5.1): one topic-partition a send and the
  * partition set by us, so that its retry cannot skip a broker; the answer is checked all the same; the idle timer is
- * tamed; a topic is known to exist before it is sent to, because a missing one would break every later refresh.
+ * tamed; a topic's error concerns that topic only; connections are mended (`kafkajs-connections.ts`).
  */
 import kafkajs from 'kafkajs'
 import type { KafkaConfig, LogEntry, Producer } from 'kafkajs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { codecOf, CODEC_IDS } from './codecs.ts'
 import type { Compress } from './codecs.ts'
-import { MOVED_MS } from './driver.ts'
-import type { DriverDeps, KafkaDriver, KafkaRecord } from './driver.ts'
-import { faultOf, faultOfCode, KafkaFault, UNKNOWN_TOPIC } from '../faults.ts'
+import { MOVED_MS, partitionsOf } from './driver.ts'
+import type { DriverDeps, KafkaDriver, KafkaRecord, Partitions } from './driver.ts'
+import { faultOf, faultOfCode, KafkaFault, unlessThere, unwritten } from '../faults.ts'
 import { acceptReadyBatches, ReadyBatch } from './kafkajs-batches.ts'
+import { refusalOf, Sockets } from './kafkajs-connections.ts'
 import { guardKafkajs } from './kafkajs-guard.ts'
+import { loginOf } from './kafkajs-login.ts'
 import type { KafkaConnection } from '../options.ts'
 import { NOBODY, RecordBatchWriter, sequenceAfter } from './record-batch.ts'
 
@@ -34,7 +36,10 @@ export class KafkajsDriver implements KafkaDriver {
   readonly #codec: { readonly id: number; readonly compress: Compress | undefined }
   readonly #writer = new RecordBatchWriter()
   #connection: KafkaConnection
+  #sockets = new Sockets()
   #client: InstanceType<typeof kafkajs.Kafka>
+  /** The broker to begin with: the first that has let us in. */
+  readonly #first = { index: 0, failed: false }
   /** Connected, or connecting. */
   #session: Promise<Session> | undefined
   #closed = false
@@ -45,24 +50,29 @@ export class KafkajsDriver implements KafkaDriver {
     this.#codec = { id: CODEC_IDS[connection.compression], compress: codecOf(connection.compression, deps.compressors) }
     this.#deps = deps
     this.#connection = connection
-    this.#client = new kafkajs.Kafka(configOf(connection, deps))
+    this.#client = this.#makeClient()
   }
 
-  async partitions(topic: string): Promise<number> {
+  async partitions(topics: readonly string[]): Promise<Partitions> {
     this.#checkOpen()
+    const { brokers } = this.#connection
     const admin = this.#client.admin({ retry: RETRY })
-    const what = `ask ${this.#connection.brokers.join(', ')} for topic "${topic}"`
     try {
       await admin.connect()
-      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
-      const count = topics[0]?.partitions.length ?? 0
-      if (count > 0) return count
+      this.#first.failed = false
+      const answer = await admin.fetchTopicMetadata({ topics: [...topics] })
+      const found = new Map(answer.topics.map(({ name, partitions }) => [name, partitions]))
+      return new Map(
+        topics.map((topic) => {
+          const partitions = found.get(topic) ?? []
+          return [topic, partitionsOf(topic, brokers, refusalOf(partitions), partitions.length)]
+        }),
+      )
     } catch (error) {
-      throw faultOf(error, what)
+      throw unwritten(faultOf(error, `ask ${brokers.join(', ')} for topics`))
     } finally {
       await admin.disconnect().catch(() => undefined)
     }
-    throw new KafkaFault('config', UNKNOWN_TOPIC, `cannot ${what}: it has no partitions; create it`)
   }
 
   async send(topic: string, partition: number, records: readonly KafkaRecord[]): Promise<void> {
@@ -71,15 +81,17 @@ export class KafkajsDriver implements KafkaDriver {
     const name = `${topic}/${partition}`
     const sequence = sequences.get(name) ?? 0
     const { idempotent } = this.#connection
-    const batch = new ReadyBatch(partition, (identity) =>
-      this.#writer.write(records, this.#codec, idempotent ? { ...identity, sequence } : NOBODY),
-    )
+    let tried = false
+    const batch = new ReadyBatch(partition, (identity) => {
+      tried = true
+      return this.#writer.write(records, this.#codec, idempotent ? { ...identity, sequence } : NOBODY)
+    })
     for (let attempt = 0; ; attempt++) {
       const fault = await this.#produce(producer, topic, batch, what)
       if (fault === undefined) break
       const wait = MOVED_MS[attempt]
       // Not written, and it has asked already who leads now.
-      if (fault.kind !== 'moved' || wait === undefined) throw fault
+      if (fault.kind !== 'moved' || wait === undefined) throw tried ? fault : unwritten(fault)
       await pause(wait)
       this.#checkOpen()
     }
@@ -101,14 +113,16 @@ export class KafkajsDriver implements KafkaDriver {
         return new KafkaFault('retry', 'NOT_ANSWERED', `cannot ${what}: no broker answered for it`)
       return faultOfCode(answer.errorCode, what)
     } catch (error) {
-      return faultOf(error, what)
+      return unlessThere(faultOf(error, what))
     }
   }
 
   async reset(connection: KafkaConnection = this.#connection): Promise<void> {
     this.#connection = connection
-    this.#client = new kafkajs.Kafka(configOf(connection, this.#deps))
-    await this.#disconnect()
+    const ended = this.#disconnect()
+    this.#sockets = new Sockets()
+    this.#client = this.#makeClient()
+    await ended
   }
 
   async close(): Promise<void> {
@@ -119,7 +133,25 @@ export class KafkajsDriver implements KafkaDriver {
   async #disconnect(): Promise<void> {
     const session = this.#session
     this.#session = undefined
+    // Else it would wait for what is in flight.
+    this.#sockets.destroy()
     await session?.then(({ producer }) => producer.disconnect()).catch(() => undefined)
+  }
+
+  #makeClient(): InstanceType<typeof kafkajs.Kafka> {
+    return new kafkajs.Kafka({
+      ...configOf(this.#connection, this.#deps),
+      brokers: () => [this.#firstBroker()],
+      socketFactory: this.#sockets.factory,
+    })
+  }
+
+  /** Asked for again before somebody is connected, it is another one: the last has failed. */
+  #firstBroker(): string {
+    const { brokers } = this.#connection
+    if (this.#first.failed) this.#first.index++
+    this.#first.failed = true
+    return brokers[this.#first.index % brokers.length] ?? ''
   }
 
   #connected(what: string): Promise<Session> {
@@ -141,11 +173,12 @@ export class KafkajsDriver implements KafkaDriver {
     })
     try {
       await producer.connect()
+      this.#first.failed = false
       return { producer, sequences: new Map() }
     } catch (error) {
       this.#session = undefined
       await producer.disconnect().catch(() => undefined)
-      throw faultOf(error, what)
+      throw unwritten(faultOf(error, what))
     }
   }
 
@@ -154,12 +187,11 @@ export class KafkajsDriver implements KafkaDriver {
   }
 }
 
-function configOf(connection: KafkaConnection, { warn }: DriverDeps): KafkaConfig {
-  const { brokers, clientId, requestTimeoutMs, tls, sasl } = connection
+function configOf(connection: KafkaConnection, { warn }: DriverDeps): Omit<KafkaConfig, 'brokers'> {
+  const { clientId, requestTimeoutMs, tls, sasl } = connection
   return {
-    brokers: [...brokers],
     clientId,
-    connectionTimeout: CONNECT_MS,
+    connectionTimeout: Math.min(CONNECT_MS, requestTimeoutMs),
     authenticationTimeout: CONNECT_MS,
     requestTimeout: requestTimeoutMs,
     retry: RETRY,
@@ -178,23 +210,7 @@ function configOf(connection: KafkaConnection, { warn }: DriverDeps): KafkaConfi
             rejectUnauthorized: tls.insecure !== true,
           },
         }),
-    ...(sasl === undefined ? {} : { sasl: saslOf(sasl) }),
-  }
-}
-
-function saslOf({
-  mechanism,
-  username,
-  password,
-}: NonNullable<KafkaConnection['sasl']>): NonNullable<KafkaConfig['sasl']> {
-  // A union by mechanism: each has to be spelt out.
-  switch (mechanism) {
-    case 'plain':
-      return { mechanism, username, password }
-    case 'scram-sha-256':
-      return { mechanism, username, password }
-    case 'scram-sha-512':
-      return { mechanism, username, password }
+    ...(sasl === undefined ? {} : { sasl: loginOf(sasl) }),
   }
 }
 

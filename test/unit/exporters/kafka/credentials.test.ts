@@ -127,6 +127,25 @@ test('kafka credentials: a reopen takes a new password into use, and connects an
   assert.deepEqual([driver.resets, driver.connection?.sasl?.password], [1, 'new'])
 })
 
+test('kafka credentials: a password that is replaced while it connects anew is not forgotten', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('password'), 'old')
+  const { exporter, driver } = await started(folder)
+  driver.plan = () => fault('reset')
+  await exporter.send(batch(lines(0, 1)), NEVER)
+  driver.plan = () => undefined
+  const reset = driver.reset.bind(driver)
+  driver.reset = async (connection) => {
+    driver.reset = reset
+    writeFileSync(folder.at('password'), 'new')
+    await exporter.reopen()
+    await reset(connection)
+  }
+  await exporter.send(batch(lines(0, 1)), NEVER)
+  await exporter.send(batch(lines(1, 1)), NEVER)
+  assert.equal(driver.connection?.sasl?.password, 'new')
+})
+
 test('kafka credentials: a reopen that can not read says so, and the old ones stay in use', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')

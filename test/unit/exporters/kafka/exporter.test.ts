@@ -15,9 +15,14 @@ import { fault, FakeDriver } from './support/fake-driver.ts'
 const NEVER = new AbortController().signal
 const KPROBE: About = { type: 'process_kprobe', policy: 'a' }
 
-async function start(driver: FakeDriver, change: Partial<KafkaOptions> = {}): Promise<KafkaExporter> {
+async function start(
+  driver: FakeDriver,
+  change: Partial<KafkaOptions> = {},
+  nowMs: () => number = Date.now,
+): Promise<KafkaExporter> {
   const names = { brokers: ['b:9092'], topic: 'events', nodeName: 'n', epoch: 'e1' }
-  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names, ...change }, { makeDriver: () => driver })
+  const deps = { makeDriver: () => driver, nowMs }
+  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names, ...change }, deps)
   await exporter.start()
   return exporter
 }
@@ -260,7 +265,7 @@ const OUTCOMES = [
   { name: 'no right', kind: 'config', status: 'hold', resets: 0 },
   { name: 'a timeout', kind: 'retry', status: 'retryable', resets: 0 },
   { name: 'a moved leader', kind: 'moved', status: 'retryable', resets: 0 },
-  { name: 'a timeout of an idempotent producer', kind: 'retry', status: 'retryable', resets: 1, idempotent: true },
+  { name: 'a timeout of an idempotent producer', kind: 'retry', status: 'retryable', resets: 0, idempotent: true },
 ] as const
 
 for (const row of OUTCOMES) {
@@ -276,6 +281,108 @@ for (const row of OUTCOMES) {
     assert.equal(driver.resets, row.resets)
   })
 }
+
+test('kafka: what is acknowledged in front of a missing topic is booked before it holds', async () => {
+  const driver = new FakeDriver({ a: 1 })
+  const exporter = await start(driver, { topic: '{policy}' })
+  driver.plan = ({ records }) =>
+    records.some(({ value }) => value.toString() === '{"id":1}') ? fault('permanent') : undefined
+  const of = (firstSeq: number, policy: string): Described =>
+    described(
+      firstSeq,
+      [0, 1].map(() => ({ type: 'process_kprobe', policy })),
+    )
+  const [first, second] = [of(0, 'a'), of(2, 'b')]
+  const outcome = await exporter.send(batch(first, second), NEVER)
+  const refusal = { reason: 'invalid', events: 1, which: [1], message: 'told to: permanent' }
+  assert.ok(outcome.status === 'retryable' && outcome.taken === 2 && outcome.afterMs === 0)
+  assert.deepEqual(outcome.refusals, [refusal])
+  assert.equal((await exporter.send(batch(second), NEVER)).status, 'hold')
+})
+
+test('kafka: brokers that do not tell the number of partitions do not stop what has one', async () => {
+  let now = 0
+  const driver = new FakeDriver()
+  const exporter = await start(driver, {}, () => now)
+  await exporter.send(batch(lines(0, 1)), NEVER)
+  now += 300_000
+  driver.silence = fault('retry')
+  assert.deepEqual(await exporter.send(batch(lines(1, 1)), NEVER), { status: 'delivered' })
+  assert.deepEqual(await exporter.send(batch(lines(2, 1)), NEVER), { status: 'delivered' })
+  assert.equal(driver.asked, 2)
+  driver.silence = undefined
+  driver.create('events', 2)
+  now += 30_000
+  await exporter.send(batch(lines(3, 1)), NEVER)
+  assert.equal(driver.asked, 3)
+  assert.equal(stored(driver, 'events', 0).length + stored(driver, 'events', 1).length, 1)
+})
+
+test('kafka: all topics are asked for at once, and a fault of one makes it ask for that one only', async () => {
+  const driver = new FakeDriver({ a: 1, b: 1 })
+  const questions: string[][] = []
+  const ask = driver.partitions.bind(driver)
+  driver.partitions = (topics) => (questions.push([...topics]), ask(topics))
+  const exporter = await start(driver, { topic: '{policy}' })
+  const part = described(
+    0,
+    ['a', 'b'].map((policy) => ({ type: 'process_kprobe', policy })),
+  )
+  driver.plan = ({ topic }) => (topic === 'b' ? fault('moved') : undefined)
+  await exporter.send(batch(part), NEVER)
+  driver.plan = () => undefined
+  await exporter.send(batch(part), NEVER)
+  assert.deepEqual(questions, [['a', 'b'], ['b']])
+})
+
+test('kafka: a size that a topic refuses is not tried again with each batch', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  driver.plan = ({ records }) => (records.length > 5 ? fault('too_large') : undefined)
+  await exporter.send(batch(lines(0, 16)), NEVER)
+  const before = driver.calls.length
+  await exporter.send(batch(lines(16, 16)), NEVER)
+  assert.deepEqual(
+    driver.calls.slice(before).map(({ records }) => records.length),
+    [4, 4, 4, 4],
+  )
+  assert.deepEqual(stored(driver), numbers(0, 32))
+})
+
+test('kafka: only an unknown fate can double a record', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  for (const kind of ['unwritten', 'moved', 'reset', 'retry'] as const) {
+    driver.plan = () => fault(kind)
+    await exporter.send(batch(lines(0, 3)), NEVER)
+  }
+  assert.equal(exporter.counters['duplicates_possible'], 3)
+})
+
+test('kafka: an idempotent producer sends what was not answered again as it was, before all else', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver, { idempotent: true, maxRequestBytes: 1600 })
+  const [first, second] = [lines(0, 2), lines(2, 4)]
+  driver.plan = () => fault('retry')
+  await exporter.send(batch(first), NEVER)
+  driver.plan = () => undefined
+  await exporter.send(batch(first, second), NEVER)
+  assert.deepEqual(
+    driver.calls.map(({ records }) => records.length),
+    [2, 2, 3, 1],
+  )
+  assert.deepEqual([driver.resets, exporter.counters['duplicates_possible']], [0, 0])
+})
+
+test('kafka: an idempotent producer is made anew when what was not answered is not sent again', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver, { idempotent: true })
+  driver.plan = () => fault('retry')
+  await exporter.send(batch(lines(0, 2)), NEVER)
+  driver.plan = () => undefined
+  assert.equal((await exporter.send(batch(lines(5, 2)), NEVER)).status, 'delivered')
+  assert.deepEqual([driver.resets, exporter.counters['duplicates_possible']], [1, 2])
+})
 
 test('kafka: whatever fails, every key keeps its order, nothing is lost and one request a partition is in flight', async () => {
   const execIds = numbers(0, 12).map((i) => Buffer.from(`n:${i}`).toString('base64'))

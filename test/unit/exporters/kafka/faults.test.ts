@@ -12,7 +12,12 @@ const answer = (code: number): Error => new ResponseError(0, 9, { '/responses/0'
 const reset = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
 const selfSigned = Object.assign(new Error('self-signed certificate'), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' })
 
+const EXPIRED = 'CERT_HAS_EXPIRED'
 const badPassword = Object.assign(new Error('no'), { name: 'KafkaJSSASLAuthenticationError' })
+
+const notFound = Object.assign(new Error('Broker -1 not found'), { name: 'KafkaJSBrokerNotFound' })
+const lostInLogin = new AuthenticationError('no', { cause: new NetworkError('lost', { cause: reset }) })
+const NO_LOGIN = 'SASL_AUTHENTICATION_FAILED'
 
 const ROWS = [
   ['kafkajs, too large', protocol('MESSAGE_TOO_LARGE', 10), 'too_large', 'MESSAGE_TOO_LARGE'],
@@ -24,27 +29,29 @@ const ROWS = [
     'NOT_LEADER_OR_FOLLOWER',
   ],
   [
-    'kafkajs, retries exceeded over a missing topic',
+    'kafkajs, retries exceeded over a topic that this broker does not know',
     exhausted(protocol('X', 3)),
-    'config',
+    'moved',
     'UNKNOWN_TOPIC_OR_PARTITION',
   ],
   ['kafkajs, sequence lost', protocol('OUT_OF_ORDER_SEQUENCE_NUMBER', 45), 'reset', 'OUT_OF_ORDER_SEQUENCE_NUMBER'],
   ['kafkajs, producer forgotten', protocol('UNKNOWN_PRODUCER_ID', 59), 'reset', 'UNKNOWN_PRODUCER_ID'],
-  ['kafkajs, password', badPassword, 'config', 'SASL_AUTHENTICATION_FAILED'],
+  ['kafkajs, password', badPassword, 'config', NO_LOGIN],
   ['kafkajs, connection', new kafkajs.KafkaJSConnectionError('Connection error: ', {}), 'retry', 'NETWORK'],
   [
     'kafkajs, certificate',
-    new kafkajs.KafkaJSConnectionError('Connection error: self-signed certificate', {}),
+    exhausted(new kafkajs.KafkaJSConnectionError('Connection error: certificate has expired', { code: EXPIRED })),
     'config',
-    'TLS',
+    EXPIRED,
   ],
   ['platformatic, invalid record', answer(87), 'permanent', 'INVALID_RECORD'],
   ['platformatic, epoch', answer(47), 'reset', 'INVALID_PRODUCER_EPOCH'],
-  ['platformatic, not enough replicas', answer(19), 'retry', 'NOT_ENOUGH_REPLICAS'],
-  ['platformatic, missing topic', new UserError('Unknown topic x.'), 'config', 'UNKNOWN_TOPIC_OR_PARTITION'],
+  ['platformatic, not enough replicas', answer(19), 'unwritten', 'NOT_ENOUGH_REPLICAS'],
+  ['kafkajs, no leader', exhausted(notFound), 'moved', 'LEADER_NOT_AVAILABLE'],
+  ['platformatic, lost in a login', new NetworkError('no', { cause: lostInLogin }), 'retry', 'ECONNRESET'],
+  ['platformatic, refused in a login', new AuthenticationError('no', { cause: answer(58) }), 'config', NO_LOGIN],
   ['platformatic, other mistake', new UserError('Bad thing.'), 'retry', 'NETWORK'],
-  ['platformatic, password', new AuthenticationError('no'), 'config', 'SASL_AUTHENTICATION_FAILED'],
+  ['platformatic, password', new AuthenticationError('no'), 'config', NO_LOGIN],
   ['platformatic, connection', new NetworkError('lost', { cause: reset }), 'retry', 'ECONNRESET'],
   [
     'platformatic, certificate',

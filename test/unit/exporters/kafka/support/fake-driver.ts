@@ -1,5 +1,5 @@
 /** A Kafka that lives in memory: partitions as lists, failures by plan. */
-import type { KafkaDriver, KafkaRecord } from '../../../../../exporters/kafka/drivers/driver.ts'
+import type { KafkaDriver, KafkaRecord, Partitions } from '../../../../../exporters/kafka/drivers/driver.ts'
 import { KafkaFault, UNKNOWN_TOPIC } from '../../../../../exporters/kafka/faults.ts'
 import type { FaultKind } from '../../../../../exporters/kafka/faults.ts'
 import type { KafkaConnection } from '../../../../../exporters/kafka/options.ts'
@@ -20,6 +20,8 @@ export class FakeDriver implements KafkaDriver {
   /** What the last reset said. */
   connection: KafkaConnection | undefined
   asked = 0
+  /** What a question for partitions is answered with, for all topics. */
+  silence: KafkaFault | undefined
   closed = false
   mostAtOnce = 0
   #inFlight = new Map<string, number>()
@@ -42,11 +44,12 @@ export class FakeDriver implements KafkaDriver {
     return (this.topics.get(topic)?.[partition] ?? []).map(({ value }) => value.toString())
   }
 
-  async partitions(topic: string): Promise<number> {
+  async partitions(topics: readonly string[]): Promise<Partitions> {
     this.asked++
-    const found = this.topics.get(topic)
-    if (found === undefined) throw fault('config', UNKNOWN_TOPIC)
-    return found.length
+    if (this.silence !== undefined) throw this.silence
+    return new Map(
+      topics.map((topic) => [topic, this.topics.get(topic)?.length ?? fault('config', UNKNOWN_TOPIC)] as const),
+    )
   }
 
   async send(topic: string, partition: number, records: readonly KafkaRecord[]): Promise<void> {

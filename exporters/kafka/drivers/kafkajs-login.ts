@@ -1,0 +1,46 @@
+/**
+ * A login of kafkajs whose failure says why. Its own makes "authentication failed" of whatever goes wrong meanwhile, also of
+ * a connection that is lost: then a broker that restarts would look like a wrong password.
+ */
+import { createRequire } from 'node:module'
+import type { AuthenticationProviderArgs, Authenticator, Mechanism } from 'kafkajs'
+import type { KafkaSasl } from '../options.ts'
+
+type Provider = (sasl: KafkaSasl) => (args: AuthenticationProviderArgs) => Authenticator
+
+const FILES = { plain: 'plain', 'scram-sha-256': 'scram256', 'scram-sha-512': 'scram512' } as const
+
+/** kafkajs's way to log in, for its option `sasl`. */
+export function loginOf(sasl: KafkaSasl): Mechanism {
+  const provider = providerOf(sasl)(sasl)
+  return { mechanism: sasl.mechanism, authenticationProvider: (args) => honest(provider, args) }
+}
+
+/** Rejects with what the exchange with the broker has rejected with, when it has. */
+function honest(provider: ReturnType<Provider>, args: AuthenticationProviderArgs): Authenticator {
+  let reason: unknown
+  const authenticator = provider({
+    ...args,
+    saslAuthenticate: (exchange) =>
+      args.saslAuthenticate(exchange).catch((error: unknown) => {
+        reason = error
+        throw error
+      }),
+  })
+  return {
+    authenticate: () =>
+      authenticator.authenticate().catch((error: unknown) => {
+        throw reason ?? error
+      }),
+  }
+}
+
+function providerOf({ mechanism }: KafkaSasl): Provider {
+  const loaded: unknown = createRequire(import.meta.url)(`kafkajs/src/broker/saslAuthenticator/${FILES[mechanism]}`)
+  if (isProvider(loaded)) return loaded
+  throw new Error(`kafkajs: its login by ${mechanism} is not where it was; reinstall the package`)
+}
+
+function isProvider(value: unknown): value is Provider {
+  return typeof value === 'function'
+}

@@ -1,0 +1,141 @@
+/**
+ * Connections by @platformatic/kafka, and who leads which partition as the brokers said last. The library's own metadata fail
+ * for all topics when one is missing, forbidden or has a partition without leader; here each has its own answer.
+ */
+import { ConnectionPool, metadataV9, ResponseError } from '@platformatic/kafka'
+import type { Broker, Connection, ConnectionOptions } from '@platformatic/kafka'
+import { isIP } from 'node:net'
+import type { KafkaConnection } from '../options.ts'
+
+const CONNECT_MS = 5000
+/** The one that was asked first may be the one that hangs. */
+const ASKED = 2
+
+type Metadata = Awaited<ReturnType<typeof metadataV9.api.async>>
+export type Topic = Metadata['topics'][number]
+
+export class Cluster {
+  readonly #bootstrap: readonly Broker[]
+  /** An address is no name that may be sent for TLS; certificates are checked against it all the same. */
+  readonly #pools: { readonly names: ConnectionPool; readonly addresses: ConnectionPool }
+  readonly #asking = new Map<string, Promise<Topic | undefined>>()
+  readonly #topics = new Map<string, Topic>()
+  #brokers = new Map<number, Broker>()
+  /** Where in the list of brokers the next search for one begins. */
+  #first = 0
+
+  constructor(options: KafkaConnection) {
+    const made = connectionOptions(options)
+    const tlsServerName = options.tls?.serverName
+    this.#bootstrap = options.brokers.map(brokerOf)
+    this.#pools = {
+      names: new ConnectionPool(options.clientId, { ...made, tlsServerName: tlsServerName ?? true }),
+      addresses: new ConnectionPool(options.clientId, { ...made, tlsServerName: tlsServerName ?? false }),
+    }
+  }
+
+  /** Asks for all of them at once. Rejects when no broker answers; an error of one topic stands in its place. */
+  async ask(topics: readonly string[]): Promise<ReadonlyMap<string, Topic>> {
+    const { brokers, topics: found } = await this.#metadata(topics)
+    this.#brokers = new Map(brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
+    for (const topic of found) this.#topics.set(topic.name, topic)
+    return new Map(found.map((topic) => [topic.name, topic]))
+  }
+
+  /** The connection to the leader; undefined when there is none now. */
+  async leader(name: string, partition: number): Promise<Connection | undefined> {
+    const topic = this.#topics.get(name) ?? (await this.#askOnce(name))
+    const leaderId = topic?.partitions.find(({ partitionIndex }) => partitionIndex === partition)?.leaderId ?? -1
+    const broker = this.#brokers.get(leaderId)
+    return broker === undefined ? undefined : this.#connect(broker)
+  }
+
+  /** Who leads it is to be asked anew. */
+  forget(topic: string): void {
+    this.#topics.delete(topic)
+  }
+
+  /** A connection to any broker: the first that can be reached. */
+  async any(): Promise<Connection> {
+    const known = [...this.#bootstrap, ...this.#brokers.values()]
+    const first = this.#first % known.length
+    const errors: unknown[] = []
+    for (const broker of [...known.slice(first), ...known.slice(0, first)]) {
+      try {
+        return await this.#connect(broker)
+      } catch (error) {
+        errors.push(error)
+      }
+    }
+    throw new AggregateError(errors, 'no broker can be reached')
+  }
+
+  /** What is in flight fails. */
+  async close(): Promise<void> {
+    const pools = Object.values(this.#pools)
+    for (const pool of pools) for (const [, connection] of pool) connection.socket?.destroy()
+    await Promise.all(pools.map((pool) => pool.close().catch(() => undefined)))
+  }
+
+  async #metadata(topics: readonly string[]): Promise<Metadata> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await metadataV9.api.async(await this.any(), [...topics], false, false, false)
+      } catch (error) {
+        const answer = error instanceof ResponseError ? error['response'] : undefined
+        if (isMetadata(answer)) return answer
+        this.#first++
+        if (attempt === ASKED) throw error
+      }
+    }
+  }
+
+  /** Lanes of a topic that lost its leader ask together. */
+  #askOnce(name: string): Promise<Topic | undefined> {
+    const going = this.#asking.get(name)
+    if (going !== undefined) return going
+    const asking = this.ask([name])
+      .then((found) => found.get(name))
+      .finally(() => this.#asking.delete(name))
+    this.#asking.set(name, asking)
+    return asking
+  }
+
+  #connect(broker: Broker): Promise<Connection> {
+    return this.#pools[isIP(broker.host) > 0 ? 'addresses' : 'names'].get(broker)
+  }
+}
+
+function isMetadata(value: unknown): value is Metadata {
+  return typeof value === 'object' && value !== null && 'topics' in value && 'brokers' in value
+}
+
+/** Of `host:port`, an IPv6 host in brackets. */
+function brokerOf(text: string): Broker {
+  const colon = text.lastIndexOf(':')
+  return { host: text.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(text.slice(colon + 1)) }
+}
+
+function connectionOptions({ requestTimeoutMs, tls, sasl }: KafkaConnection): ConnectionOptions {
+  const made: ConnectionOptions = { connectTimeout: CONNECT_MS, requestTimeout: requestTimeoutMs }
+  if (tls !== undefined) {
+    const { ca, cert, key, insecure } = tls
+    made.tls = {
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+      rejectUnauthorized: insecure !== true,
+    }
+  }
+  if (sasl !== undefined) {
+    const mechanism = MECHANISMS[sasl.mechanism]
+    made.sasl = { mechanism, username: sasl.username, password: sasl.password }
+  }
+  return made
+}
+
+const MECHANISMS = {
+  plain: 'PLAIN',
+  'scram-sha-256': 'SCRAM-SHA-256',
+  'scram-sha-512': 'SCRAM-SHA-512',
+} as const

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { place } from '../places.ts'
 import { duration, formatDuration, size } from '../units.ts'
 import { chainOfRequests } from './chain.ts'
+import { parseFieldPaths } from './record-fields.ts'
 import { tlsKeys } from './tls.ts'
 
 const KIB = 1024
@@ -100,9 +101,12 @@ export const kafka = z
     idempotent: z
       .boolean()
       .default(false)
-      .describe('Lets the brokers drop what a retry inside one request would write twice; needs acks all.'),
+      .describe(
+        'Lets the brokers drop what a retry would write twice: a request whose answer was lost is sent again under its number. ' +
+          'Ends with this run of the agent and with a new login; needs acks all.',
+      ),
     request_timeout: duration(100, 3_600_000).prefault('30s').describe('Longest time one request may take.'),
-    max_request_size: size(16 * KIB, 1024 * MIB)
+    max_request_size: size(16 * KIB, 100 * MIB)
       .prefault('900KiB')
       .describe(
         'Most bytes of one batch of records, before compression; a larger event is refused and counted. Keep it below ' +
@@ -113,12 +117,16 @@ export const kafka = z
     ...chainOfRequests,
   })
   .check((context) => {
-    const { brokers, driver, idempotent, acks, request_timeout, timeout, tls: files, sasl: login } = context.value
+    const { brokers, driver, key, fields, idempotent, acks, request_timeout, timeout } = context.value
+    const { tls: files, sasl: login } = context.value
     const refuse = (where: Array<string | number>, message: string): void =>
       void context.issues.push({ code: 'custom', input: context.value, path: where, message })
     const inBrackets = brokers.findIndex((text) => text.startsWith('['))
     if (driver === 'kafkajs' && inBrackets >= 0) {
       refuse(['brokers', inBrackets], 'expected a host name (driver kafkajs knows no IPv6 address; platformatic does)')
+    }
+    if (key === 'exec_id' && fields?.some(takesExecId) === true) {
+      refuse(['key'], 'expected node_name, policy or none, for fields leave process.exec_id out of the records')
     }
     if (idempotent && acks !== 'all') refuse(['acks'], 'expected all with idempotent')
     if (request_timeout >= timeout) {
@@ -132,3 +140,11 @@ export const kafka = z
     }
   })
   .describe('Exporter to Apache Kafka.')
+
+/** True when such a rule leaves records, if not all, without `process.exec_id`. */
+function takesExecId({ fields, action }: { readonly fields: string; readonly action: string }): boolean {
+  const paths = parseFieldPaths(fields)
+  if (typeof paths === 'string') return false
+  const named = paths.some(([first, second]) => first === 'process' && (second === undefined || second === 'exec_id'))
+  return named === (action === 'EXCLUDE')
+}

@@ -1,11 +1,15 @@
 /** Certificates, keys and passwords from their files: the way to the brokers as a driver wants it. */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { ExportError, textOf } from '../errors.ts'
 import type { KafkaConnection, KafkaOptions, KafkaSasl, KafkaSaslSource, KafkaTls, KafkaTlsFiles } from './options.ts'
 
 const OTHERS_READ = 0o004
 
-/** Reads all files that the options name. Rejects with ExportError UNUSABLE when one cannot be read or a password is empty. */
+/**
+ * Reads all files that the options name. Rejects with ExportError UNUSABLE when one cannot be read or is no certificate or key,
+ * and when a password is empty.
+ */
 export async function readConnection(options: KafkaOptions): Promise<KafkaConnection> {
   const { tls, sasl, ...rest } = options
   return {
@@ -39,12 +43,34 @@ async function readTls(files: KafkaTlsFiles): Promise<KafkaTls> {
   if ((certFile === undefined) !== (keyFile === undefined)) {
     throw new ExportError('UNUSABLE', 'tls: expected cert_file and key_file together, got one of both')
   }
-  return {
-    ca: await contentOf('tls.ca_file', caFile),
-    cert: await contentOf('tls.cert_file', certFile),
-    key: await contentOf('tls.key_file', keyFile),
-    serverName,
-    insecure,
+  const ca = await contentOf('tls.ca_file', caFile)
+  const cert = await contentOf('tls.cert_file', certFile)
+  const key = await contentOf('tls.key_file', keyFile)
+  // Here, because a library would say it as a connection that failed, again and again.
+  parse('tls.ca_file', caFile, 'a certificate', ca, (pem) => new X509Certificate(pem))
+  const certificate = parse('tls.cert_file', certFile, 'a certificate', cert, (pem) => new X509Certificate(pem))
+  const own = parse('tls.key_file', keyFile, 'a private key without passphrase', key, (pem) => createPrivateKey(pem))
+  if (own !== undefined && certificate?.checkPrivateKey(own) === false) {
+    throw new ExportError(
+      'UNUSABLE',
+      `tls.key_file: expected the key of "${certFile}", got that of another certificate`,
+    )
+  }
+  return { ca, cert, key, serverName, insecure }
+}
+
+function parse<T>(
+  name: string,
+  path: string | undefined,
+  expected: string,
+  pem: string | undefined,
+  read: (pem: string) => T,
+): T | undefined {
+  if (pem === undefined) return undefined
+  try {
+    return read(pem)
+  } catch (error) {
+    throw new ExportError('UNUSABLE', `${name}: expected ${expected} in PEM in "${path}": ${textOf(error)}`, error)
   }
 }
 

@@ -1,9 +1,11 @@
 /** Topic names, fixed or by template: `events.{event_type}`, `ktrail.{policy}`. */
+import { createHash } from 'node:crypto'
 import type { About } from '../described.ts'
 import { ExportError } from '../errors.ts'
 
 /** Source: Kafka's Topic.java. */
 const MAX_LENGTH = 249
+const HASH_LENGTH = 8
 const LEGAL = /^[a-zA-Z0-9._-]*$/
 const PLACE = /\{([^{}]*)\}/g
 const PLACES = ['event_type', 'policy']
@@ -13,7 +15,7 @@ export type TopicOf = (about: About) => string
 
 /**
  * Reads a template. `{policy}` of events that belong to none is `none`; characters that a topic may not have become
- * `_`. Throws ExportError when the template can never give a topic.
+ * `_`; what is too long ends with a hash of the whole. Throws ExportError when the template can never give a topic.
  */
 export function parseTopic(template: string): TopicOf {
   const bad = problemOf(template)
@@ -26,7 +28,7 @@ export function parseTopic(template: string): TopicOf {
     const name = `${type} ${policy}`
     const known = made.get(name)
     if (known !== undefined) return known
-    const topic = fill(template, type, policy === '' ? 'none' : policy).slice(0, MAX_LENGTH)
+    const topic = shorten(fill(template, type, policy === '' ? 'none' : policy))
     made.set(name, topic)
     return topic
   }
@@ -36,6 +38,13 @@ function fill(template: string, type: string, policy: string): string {
   return template.replaceAll(PLACE, (_, place: string) =>
     (place === 'policy' ? policy : type).replaceAll(/[^a-zA-Z0-9._-]/g, '_'),
   )
+}
+
+/** Two long names that begin alike stay two topics. */
+function shorten(name: string): string {
+  if (name.length <= MAX_LENGTH) return name
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, HASH_LENGTH)
+  return `${name.slice(0, MAX_LENGTH - HASH_LENGTH - 1)}-${hash}`
 }
 
 function problemOf(template: string): string | undefined {

@@ -5,7 +5,7 @@
  * tamed; a topic's error concerns that topic only; connections are mended (`kafkajs-connections.ts`).
  */
 import kafkajs from 'kafkajs'
-import type { KafkaConfig, LogEntry, Producer } from 'kafkajs'
+import type { KafkaConfig, logCreator, Producer } from 'kafkajs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { codecOf, CODEC_IDS } from './codecs.ts'
 import type { Compress } from './codecs.ts'
@@ -15,6 +15,7 @@ import { faultOf, faultOfCode, KafkaFault, unlessThere, unwritten } from '../fau
 import { acceptReadyBatches, ReadyBatch } from './kafkajs-batches.ts'
 import { refusalOf, Sockets } from './kafkajs-connections.ts'
 import { guardKafkajs } from './kafkajs-guard.ts'
+import { logTo } from './kafkajs-log.ts'
 import { loginOf } from './kafkajs-login.ts'
 import type { KafkaConnection } from '../options.ts'
 import { NOBODY, RecordBatchWriter, sequenceAfter } from './record-batch.ts'
@@ -22,8 +23,6 @@ import { NOBODY, RecordBatchWriter, sequenceAfter } from './record-batch.ts'
 /** For connections and metadata: 0.1 + 0.2 + 0.4 + 0.8 s. */
 const RETRY = { initialRetryTime: 100, multiplier: 2, factor: 0.2, maxRetryTime: 1000, retries: 4 }
 const CONNECT_MS = 5000
-/** Said of every idempotent producer with less than endless retries. Ours are behind it, each with an identity of its own. */
-const RETRIES_WARNING = 'Limiting retries for the idempotent producer'
 
 interface Session {
   readonly producer: Producer
@@ -32,7 +31,7 @@ interface Session {
 }
 
 export class KafkajsDriver implements KafkaDriver {
-  readonly #deps: DriverDeps
+  readonly #log: logCreator
   readonly #codec: { readonly id: number; readonly compress: Compress | undefined }
   readonly #writer = new RecordBatchWriter()
   #connection: KafkaConnection
@@ -48,7 +47,7 @@ export class KafkajsDriver implements KafkaDriver {
     guardKafkajs()
     acceptReadyBatches()
     this.#codec = { id: CODEC_IDS[connection.compression], compress: codecOf(connection.compression, deps.compressors) }
-    this.#deps = deps
+    this.#log = logTo(deps.warn)
     this.#connection = connection
     this.#client = this.#makeClient()
   }
@@ -140,7 +139,7 @@ export class KafkajsDriver implements KafkaDriver {
 
   #makeClient(): InstanceType<typeof kafkajs.Kafka> {
     return new kafkajs.Kafka({
-      ...configOf(this.#connection, this.#deps),
+      ...configOf(this.#connection, this.#log),
       brokers: () => [this.#firstBroker()],
       socketFactory: this.#sockets.factory,
     })
@@ -187,7 +186,7 @@ export class KafkajsDriver implements KafkaDriver {
   }
 }
 
-function configOf(connection: KafkaConnection, { warn }: DriverDeps): Omit<KafkaConfig, 'brokers'> {
+function configOf(connection: KafkaConnection, log: logCreator): Omit<KafkaConfig, 'brokers'> {
   const { clientId, requestTimeoutMs, tls, sasl } = connection
   return {
     clientId,
@@ -196,9 +195,7 @@ function configOf(connection: KafkaConnection, { warn }: DriverDeps): Omit<Kafka
     requestTimeout: requestTimeoutMs,
     retry: RETRY,
     logLevel: kafkajs.logLevel.WARN,
-    logCreator: () => (entry) => {
-      if (!entry.log.message.startsWith(RETRIES_WARNING)) warn(textOfLog(entry))
-    },
+    logCreator: log,
     ...(tls === undefined
       ? {}
       : {
@@ -212,9 +209,4 @@ function configOf(connection: KafkaConnection, { warn }: DriverDeps): Omit<Kafka
         }),
     ...(sasl === undefined ? {} : { sasl: loginOf(sasl) }),
   }
-}
-
-function textOfLog({ namespace, log }: LogEntry): string {
-  const error: unknown = log['error']
-  return `kafkajs ${namespace}: ${log.message}${typeof error === 'string' && error !== log.message ? `: ${error}` : ''}`
 }

@@ -58,6 +58,12 @@ describe('type: kafka', () => {
     ],
     ['a template', 'brokers: [a:1], topic: "x.{policy}-{event_type}"', (of) => of.topic, 'x.{policy}-{event_type}'],
     ['the other driver', `${NEEDED}, driver: platformatic`, (of) => of.driver, 'platformatic'],
+    [
+      'a key that fields keep',
+      `${NEEDED}, key: exec_id, fields: [{ fields: process, action: INCLUDE }, { fields: parent, action: EXCLUDE }]`,
+      (of) => of.key,
+      'exec_id',
+    ],
     ['no key', `${NEEDED}, key: none`, (of) => of.key, 'none'],
     ['TLS with the authorities of the system', `${NEEDED}, tls: {}`, (of) => of.tls, { insecure_skip_verify: false }],
     [
@@ -86,6 +92,8 @@ describe('type: kafka', () => {
   const BROKER = 'expected host:port such as kafka-1.example.org:9092'
   const BROKERS = 'expected a list of one or more brokers such as [kafka-1.example.org:9092]'
   const TOPIC = 'expected a topic of letters, digits, ".", "_" and "-", in it {event_type} and {policy} if you like'
+  const NO_KEY =
+    'key: expected node_name, policy or none, for fields leave process.exec_id out of the records, got "exec_id"'
   const BAD: ReadonlyArray<readonly [name: string, keys: string, want: string]> = [
     ['no brokers', 'topic: t', `brokers: missing; ${BROKERS}`],
     ['brokers that are one', 'topic: t, brokers: "a:1"', `brokers: ${BROKERS}, got "a:1"`],
@@ -115,6 +123,17 @@ describe('type: kafka', () => {
       'idempotence with the leader alone',
       `${NEEDED}, idempotent: true, acks: leader`,
       'acks: expected all with idempotent, got "leader"',
+    ],
+    [
+      'a key that fields leave out',
+      `${NEEDED}, key: exec_id, fields: [{ fields: process.binary, action: INCLUDE }]`,
+      NO_KEY,
+    ],
+    ['a key that a field is', `${NEEDED}, key: exec_id, fields: [{ fields: process.execId, action: EXCLUDE }]`, NO_KEY],
+    [
+      'a request larger than brokers take',
+      `${NEEDED}, max_request_size: 101MiB`,
+      'max_request_size: expected a size from 16KiB to 100MiB, got "101MiB"',
     ],
     [
       'a batch as short as a request',

@@ -1,18 +1,28 @@
 /** Certificates and passwords from files: read at start, on a reopen and after a refusal. */
 import assert from 'node:assert/strict'
-import { chmodSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { ExportError } from '../../../../exporters/errors.ts'
 import { openSecrets, readConnection } from '../../../../exporters/kafka/credentials.ts'
 import { KafkaExporter } from '../../../../exporters/kafka/exporter.ts'
 import { DEFAULT_KAFKA_OPTIONS } from '../../../../exporters/kafka/options.ts'
 import type { KafkaConnection, KafkaOptions } from '../../../../exporters/kafka/options.ts'
+import { createAuthority, withoutOpenssl } from '../../../support/authority.ts'
 import { Folder } from '../support/folder.ts'
 import { batch, lines } from '../support/lines.ts'
 import { fault, FakeDriver } from './support/fake-driver.ts'
 
+const NONE = withoutOpenssl()
 const NEVER = new AbortController().signal
 const LOGIN = { mechanism: 'plain', username: 'me' } as const
+
+interface Files {
+  readonly caFile: string
+  readonly certFile: string
+  readonly keyFile: string
+  readonly junk: string
+  readonly other: string
+}
 
 const optionsOf = (change: Pick<KafkaOptions, 'tls' | 'sasl'>): KafkaOptions => ({
   ...DEFAULT_KAFKA_OPTIONS,
@@ -43,12 +53,13 @@ async function started(folder: Folder): Promise<{
   return { exporter, driver, made, warnings }
 }
 
-test('kafka credentials: files become their content, a password without its line feed', async () => {
+test('kafka credentials: files become their content, a password without its line feed', { skip: NONE }, async () => {
   using folder = new Folder()
-  for (const name of ['ca', 'cert', 'key', 'password']) writeFileSync(folder.at(name), `${name} text\n`)
-  const tls = { caFile: folder.at('ca'), certFile: folder.at('cert'), keyFile: folder.at('key'), serverName: 's' }
+  writeFileSync(folder.at('password'), 'password text\n')
+  const { ca, cert, key } = createAuthority(folder.at('.'), 'a')
+  const tls = { caFile: ca, certFile: cert, keyFile: key, serverName: 's' }
   const connection = await readConnection(optionsOf({ tls, sasl: { ...LOGIN, passwordFile: folder.at('password') } }))
-  const pem = { ca: 'ca text\n', cert: 'cert text\n', key: 'key text\n' }
+  const pem = { ca: readFileSync(ca, 'utf8'), cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
   assert.deepEqual(connection.tls, { ...pem, serverName: 's', insecure: false })
   assert.deepEqual(connection.sasl, { ...LOGIN, password: 'password text' })
   const plain = await readConnection(optionsOf({ sasl: { ...LOGIN, password: 'p\n' } }))
@@ -98,6 +109,33 @@ for (const { name, options, says } of BAD) {
       return true
     })
   })
+}
+
+const UNUSABLE: ReadonlyArray<readonly [name: string, change: (files: Files) => Partial<Files>, says: RegExp]> = [
+  ['authorities', ({ junk }) => ({ caFile: junk }), /^tls\.ca_file: expected a certificate in PEM in ".*junk": /],
+  ['a certificate', ({ junk }) => ({ certFile: junk }), /^tls\.cert_file: expected a certificate in PEM in ".*junk": /],
+  ['a key', ({ junk }) => ({ keyFile: junk }), /^tls\.key_file: expected a private key without passphrase in PEM in /],
+  [
+    "another's key",
+    ({ other }) => ({ keyFile: other }),
+    /^tls\.key_file: expected the key of ".*a-cert\.pem", got that/,
+  ],
+]
+for (const [name, change, says] of UNUSABLE) {
+  test(
+    `kafka credentials: what is in the file of ${name} and can not be used is said at once`,
+    { skip: NONE },
+    async () => {
+      using folder = new Folder()
+      writeFileSync(folder.at('junk'), 'not a pem\n')
+      const { ca, cert, key } = createAuthority(folder.at('.'), 'a')
+      const other = createAuthority(folder.at('.'), 'b').key
+      const files = { caFile: ca, certFile: cert, keyFile: key, junk: folder.at('junk'), other }
+      const unusable = (error: unknown): boolean =>
+        error instanceof ExportError && error.code === 'UNUSABLE' && says.test(error.message)
+      await assert.rejects(readConnection(optionsOf({ tls: { ...files, ...change(files) } })), unusable)
+    },
+  )
 }
 
 test('kafka credentials: a secret that every user can read is named, one that only its owner can is not', async () => {

@@ -8,7 +8,9 @@ const GOOD = [
   ['{policy}', 'file-monitoring', 'file-monitoring'],
   ['{policy}-{event_type}', '', 'none-process_exec'],
   ['k.{policy}', 'a/b c:ü', 'k.a_b_c__'],
-  ['{policy}', 'x'.repeat(300), 'x'.repeat(249)],
+  ['{policy}', 'x'.repeat(249), 'x'.repeat(249)],
+  ['{policy}', 'x'.repeat(300), `${'x'.repeat(240)}-0d4e2ca9`],
+  ['{policy}', `${'x'.repeat(299)}y`, `${'x'.repeat(240)}-d71979b4`],
 ] as const
 for (const [template, policy, want] of GOOD) {
   test(`kafka topic: ${template} with policy "${policy.slice(0, 20)}" is ${want.slice(0, 30)}`, () => {

@@ -52,7 +52,7 @@ export async function withCluster(
 ): Promise<void> {
   const jars = await kafkaJars()
   if ('missing' in jars) return t.skip(jars.missing)
-  const settings = { 'message.max.bytes': '1048588' }
+  const settings = { 'message.max.bytes': '1048588', ...options.settings }
   await using cluster = await KafkaCluster.start(jars.folder, { ...options, settings })
   await run(cluster, jars.folder, new Topics(cluster.brokers))
 }

@@ -1,6 +1,6 @@
 /** Creates topics for tests. */
 import kafkajs from 'kafkajs'
-import type { Admin } from 'kafkajs'
+import type { AclEntry, Admin } from 'kafkajs'
 import { guardKafkajs } from '../../../exporters/kafka/drivers/kafkajs-guard.ts'
 
 export interface TopicOptions {
@@ -28,6 +28,19 @@ export class Topics {
     })
   }
 
+  async grow(topic: string, count: number): Promise<void> {
+    await this.#ask(async (admin) => void (await admin.createPartitions({ topicPartitions: [{ topic, count }] })))
+  }
+
+  /** Nobody may do anything with the topic. Brokers with an authorizer only. */
+  async forbid(topic: string): Promise<void> {
+    await this.#ask(async (admin) => void (await admin.createAcls({ acl: [denialOf(topic)] })))
+  }
+
+  async allow(topic: string): Promise<void> {
+    await this.#ask(async (admin) => void (await admin.deleteAcls({ filters: [denialOf(topic)] })))
+  }
+
   async #ask(run: (admin: Admin) => Promise<void>): Promise<void> {
     const client = new kafkajs.Kafka({ brokers: [...this.#brokers], logLevel: kafkajs.logLevel.NOTHING })
     const admin = client.admin({ retry: { initialRetryTime: 200, retries: 10 } })
@@ -37,5 +50,17 @@ export class Topics {
     } finally {
       await admin.disconnect()
     }
+  }
+}
+
+function denialOf(topic: string): AclEntry {
+  return {
+    resourceType: kafkajs.AclResourceTypes.TOPIC,
+    resourceName: topic,
+    resourcePatternType: kafkajs.ResourcePatternTypes.LITERAL,
+    principal: 'User:ANONYMOUS',
+    host: '*',
+    operation: kafkajs.AclOperationTypes.ALL,
+    permissionType: kafkajs.AclPermissionTypes.DENY,
   }
 }

@@ -72,13 +72,14 @@ export class FakeBroker implements AsyncDisposable {
   #answer(socket: Socket, request: Buffer): void {
     const apiKey = request.readInt16BE(0)
     this.requests.push(apiKey)
+    const deed = this.deed(apiKey)
+    // Before anything of it is read: whoever is told nothing may be any client.
+    if (deed === 'silence') return
     const body = Buffer.concat([request.subarray(4, 8), this.#bodyOf(apiKey, request)])
     const answer = Buffer.concat([int32(body.length), body])
-    switch (this.deed(apiKey)) {
+    switch (deed) {
       case 'answer':
         return void socket.write(answer)
-      case 'silence':
-        return
       case 'half':
         return void socket.write(answer.subarray(0, 7), () => socket.resetAndDestroy())
       case 'reset':

@@ -1,0 +1,73 @@
+/** Several topics, partitions and brokers of which one is in trouble: the others go on. Each driver through the same tests. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Described } from '../../exporters/described.ts'
+import type { Encoded } from '../../exporters/exporter.ts'
+import { describedParts } from '../support/kafka/events.ts'
+import { readTopic } from '../support/kafka/read-topic.ts'
+import { numberOf } from '../support/kafka/reconcile.ts'
+import { DEADLINE_MS, DRIVERS, senderOf, withCluster } from '../support/kafka/rig.ts'
+import { FakeBroker } from '../unit/exporters/kafka/support/fake-broker.ts'
+import { until } from '../unit/exporters/support/fake-clock.ts'
+
+const NOBODY_KNOWN = {
+  'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+  'allow.everyone.if.no.acl.found': 'true',
+}
+
+/** The events as those of a policy, one after another in turn. */
+function ofPolicies(parts: readonly Encoded[], policies: readonly string[]): Described[] {
+  return parts.map((part) => {
+    const abouts = Array.from({ length: part.count }, (_, i) => {
+      return { type: 'process_kprobe' as const, policy: policies[i % policies.length] ?? '' }
+    })
+    const seqs = Float64Array.from(abouts, (_, i) => part.firstSeq + i)
+    return { ...part, abouts, seqs, times: new Float64Array(part.count) }
+  })
+}
+
+test('kafka: a forbidden topic, a hung broker and new partitions leave the rest alone', async (t) => {
+  await withCluster(t, { nodes: 1, settings: NOBODY_KNOWN }, async (cluster, jars, topics) => {
+    await using hung = await FakeBroker.start()
+    hung.deed = () => 'silence'
+    for (const driver of DRIVERS) {
+      await t.test(`${driver}: two topics in one batch, one of them forbidden`, async () => {
+        for (const name of ['a', 'b']) await topics.create(`${driver}.${name}`, 2)
+        await topics.forbid(`${driver}.b`)
+        const sender = senderOf(cluster.brokers, `${driver}.{policy}`, { driver })
+        await sender.start()
+        for (const part of ofPolicies(describedParts(0, 100), ['a', 'b'])) await sender.offer(part)
+        await until('it holds', () => sender.books().state === 'hold', DEADLINE_MS)
+        assert.match(sender.books().lastError, /topic "\w+\.b".*TOPIC_AUTHORIZATION_FAILED.*allow this user/)
+        assert.equal((await readTopic(jars, cluster.brokers, `${driver}.a`)).length, 50)
+        await topics.allow(`${driver}.b`)
+        await sender.reopen()
+        await until('all is delivered', () => sender.books().heldEvents === 0, DEADLINE_MS)
+        await sender.stop(10_000)
+        assert.deepEqual([sender.books().delivered, sender.imbalance()], [100, 0])
+      })
+
+      await t.test(`${driver}: a first broker that accepts and says nothing; partitions that are added`, async () => {
+        const topic = `grows-${driver}`
+        await topics.create(topic, 1)
+        const sender = senderOf([hung.address, ...cluster.brokers], topic, {
+          driver,
+          key: 'exec_id',
+          requestTimeoutMs: 500,
+        })
+        await sender.start()
+        for (const part of describedParts(0, 200)) await sender.offer(part)
+        await until('the first are delivered', () => sender.books().delivered === 200, DEADLINE_MS)
+        await topics.grow(topic, 3)
+        for (const part of describedParts(200, 400)) await sender.offer(part)
+        await until('all are delivered', () => sender.books().delivered === 400, DEADLINE_MS)
+        await sender.stop(10_000)
+        const numbers = (await readTopic(jars, cluster.brokers, topic)).map((record) => numberOf(record).seq)
+        assert.deepEqual(
+          numbers.toSorted((a, b) => a - b),
+          [...Array(400).keys()],
+        )
+      })
+    }
+  })
+})

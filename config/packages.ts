@@ -39,12 +39,14 @@ export function missingPackage(name: string, configFile?: string): string {
   return `cannot find the package ${show(name)}: ${where}; install it: npm install --prefix ${folders[0]} ${name}`
 }
 
-/** One problem for each exporter of the config whose package is not installed. */
+/** One problem for each package that the exporters of the config name and that is not installed. */
 export function packageProblems({ config, origins }: LoadedConfig, file: string): Problem[] {
-  return Object.entries(config.exporters).flatMap(([exporter, { type }]) => {
-    if (!isPackageType(type) || findPackage(packageOf(type), file) !== undefined) return []
-    const path = pathText(['exporters', exporter, 'type'])
+  return Object.entries(config.exporters).flatMap(([exporter, options]) => {
+    const key = options.type === 'kafka' ? 'codec' : 'type'
+    const named = options.type === 'kafka' ? options.codec : options.type
+    if (named === undefined || !isPackageType(named) || findPackage(packageOf(named), file) !== undefined) return []
+    const path = pathText(['exporters', exporter, key])
     const { line, col } = origins.get(path)?.at ?? { line: 1, col: 1 }
-    return [{ file, line, col, message: `${path}: ${missingPackage(packageOf(type), file)}` }]
+    return [{ file, line, col, message: `${path}: ${missingPackage(packageOf(named), file)}` }]
   })
 }

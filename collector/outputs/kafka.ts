@@ -1,3 +1,4 @@
+import { packageOf } from '../../config/exporters/npm.ts'
 import type { KafkaExporterConfig } from '../../config/schema.ts'
 import { createExporter } from '../../exporters/index.ts'
 import type { KafkaOptions } from '../../exporters/index.ts'
@@ -22,7 +23,7 @@ export async function kafkaOutput(name: string, config: KafkaExporterConfig, con
 /** What the config says, as the exporter wants it. */
 export function kafkaOptions(
   config: KafkaExporterConfig,
-  { nodeName, epoch }: Pick<OutputContext, 'nodeName' | 'epoch'>,
+  { nodeName, epoch, configFile }: Pick<OutputContext, 'nodeName' | 'epoch' | 'configFile'>,
 ): KafkaOptions {
   const { tls, sasl } = config
   return {
@@ -37,6 +38,8 @@ export function kafkaOptions(
     epoch,
     schema: SCHEMA,
     compression: config.compression,
+    codecPackage: config.codec === undefined ? undefined : packageOf(config.codec),
+    configFile,
     acks: config.acks,
     idempotent: config.idempotent,
     requestTimeoutMs: config.request_timeout,

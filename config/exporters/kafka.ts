@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { place } from '../places.ts'
 import { duration, formatDuration, size } from '../units.ts'
 import { chainOfRequests } from './chain.ts'
+import { packageName } from './npm.ts'
 import { parseFieldPaths } from './record-fields.ts'
 import { tlsKeys } from './tls.ts'
 
@@ -91,7 +92,16 @@ export const kafka = z
       .max(253)
       .default('')
       .describe('Name of the cluster in ce_source, //cluster/node, of format cloudevents.'),
-    compression: z.enum(['none', 'gzip', 'zstd']).default('zstd').describe('Compression of a batch of records.'),
+    compression: z
+      .enum(['none', 'gzip', 'zstd', 'snappy', 'lz4'])
+      .default('zstd')
+      .describe('Compression of a batch of records; snappy and lz4 need codec.'),
+    codec: packageName
+      .optional()
+      .describe(
+        'Package of npm that compresses, for snappy and lz4: it exports compress(records: Buffer), which returns a Buffer or a ' +
+          'promise of one, for lz4 in its frame format. Found and run as type: npm:<package> is.',
+      ),
     acks: z
       .enum(['all', 'leader'])
       .default('all')
@@ -118,7 +128,7 @@ export const kafka = z
   })
   .check((context) => {
     const { brokers, driver, key, fields, idempotent, acks, request_timeout, timeout } = context.value
-    const { tls: files, sasl: login } = context.value
+    const { compression, codec, tls: files, sasl: login } = context.value
     const refuse = (where: Array<string | number>, message: string): void =>
       void context.issues.push({ code: 'custom', input: context.value, path: where, message })
     const inBrackets = brokers.findIndex((text) => text.startsWith('['))
@@ -128,6 +138,10 @@ export const kafka = z
     if (key === 'exec_id' && fields?.some(takesExecId) === true) {
       refuse(['key'], 'expected node_name, policy or none, for fields leave process.exec_id out of the records')
     }
+    const plugged = compression === 'snappy' || compression === 'lz4'
+    if (plugged && codec === undefined)
+      refuse(['compression'], 'expected none, gzip or zstd, or codec: npm:<package> with it')
+    if (!plugged && codec !== undefined) refuse(['codec'], 'expected compression snappy or lz4 with it')
     if (idempotent && acks !== 'all') refuse(['acks'], 'expected all with idempotent')
     if (request_timeout >= timeout) {
       refuse(['timeout'], `expected more than request_timeout, which is ${formatDuration(request_timeout)}`)

@@ -8,15 +8,16 @@ export const NPM_FORM = 'npm:<package>'
 const PACKAGE = /^(?:@[a-z0-9~-][a-z0-9._~-]{0,100}\/)?[a-z0-9~-][a-z0-9._~-]{0,100}$/
 const EXPECTED = 'expected npm: and the name of an installed package such as npm:ktrail-exporter-http'
 
+/** A package by its name, as a value of the config. */
+export const packageName = z.templateLiteral(['npm:', z.string().regex(PACKAGE)], { error: EXPECTED })
+
 /** `type: npm:<package>`: an exporter by somebody else. */
 export const npm = z
   .strictObject({
-    type: z
-      .templateLiteral(['npm:', z.string().regex(PACKAGE)], { error: EXPECTED })
-      .describe(
-        'An exporter from a package of npm. It is looked for in the node_modules folders at and above this file, ' +
-          "then in ktrail's own. Its code runs inside the agent, with the agent's rights.",
-      ),
+    type: packageName.describe(
+      'An exporter from a package of npm. It is looked for in the node_modules folders at and above this file, ' +
+        "then in ktrail's own. Its code runs inside the agent, with the agent's rights.",
+    ),
     options: z
       .record(z.string(), z.unknown())
       .default({})

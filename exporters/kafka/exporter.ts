@@ -8,6 +8,7 @@
 import type { Compressors } from '../compression.ts'
 import { ExportError, textOf } from '../errors.ts'
 import type { Batch, Exporter, Outcome } from '../exporter.ts'
+import { loadCodec } from './codec-package.ts'
 import { codecOf } from './drivers/codecs.ts'
 import { openSecrets, readConnection, sameCredentials } from './credentials.ts'
 import { loadDriver } from './drivers/driver.ts'
@@ -70,7 +71,7 @@ export class KafkaExporter implements Exporter {
       topicOf: parseTopic(options.topic),
       headers: new RecordHeaders(options),
     }
-    codecOf(options.compression)
+    if (options.codecPackage === undefined) codecOf(options.compression)
     if (options.brokers.length === 0) {
       throw new ExportError('UNUSABLE', 'brokers: expected at least one host:port, got none')
     }
@@ -88,8 +89,10 @@ export class KafkaExporter implements Exporter {
     this.#connection = await readConnection(this.#options)
     for (const problem of await openSecrets(this.#options)) this.#warn(problem)
     const make = this.#deps.makeDriver ?? (await loadDriver(this.#options.driver))
+    const { codecPackage, configFile } = this.#options
+    const codec = codecPackage === undefined ? undefined : await loadCodec(codecPackage, configFile)
     const { compressors } = this.#deps
-    this.#driver = make(this.#connection, { warn: (message) => this.#warn(message), compressors })
+    this.#driver = make(this.#connection, { warn: (message) => this.#warn(message), compressors, codec })
   }
 
   /**

@@ -60,6 +60,9 @@ export interface KafkaOptions extends Omit<KafkaConnection, 'tls' | 'sasl'> {
   readonly tls?: KafkaTlsFiles | undefined
   readonly sasl?: KafkaSaslSource | undefined
   readonly driver: DriverName
+  /** Package that compresses, for snappy and lz4; looked for from `configFile` first. */
+  readonly codecPackage?: string | undefined
+  readonly configFile?: string | undefined
   /** A topic, or a template with `{event_type}` and `{policy}`. */
   readonly topic: string
   readonly key: KeyChoice

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { Encoded } from '../../exporters/exporter.ts'
 import type { CompressionName, DriverName } from '../../exporters/kafka/options.ts'
@@ -12,6 +13,7 @@ import { readTopic } from '../support/kafka/read-topic.ts'
 import { numberOf, reconcile } from '../support/kafka/reconcile.ts'
 import { DEADLINE_MS, DRIVERS, EPOCH, offer, senderOf, SKIP_LONG, withCluster } from '../support/kafka/rig.ts'
 import { until } from '../unit/exporters/support/fake-clock.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
 
 const EVENTS = SKIP_LONG === false ? 50_000 : 10_000
 
@@ -23,6 +25,21 @@ function incompressibleLine(seq: number, byteCount: number): Encoded {
   const bytes = Buffer.from(`${randomBytes(byteCount).toString('hex')}\n`)
   return { encoding: 'json', bytes, ends: Uint32Array.of(bytes.length), count: 1, firstSeq: seq }
 }
+
+/** Snappy's format without compressing: the length as a varint, then literals of at most 64 KiB. */
+const LITERAL_SNAPPY = `
+export function compress(records) {
+  const pieces = []
+  let length = records.length
+  for (; length >= 0x80; length >>>= 7) pieces.push(Buffer.from([(length & 0x7f) | 0x80]))
+  pieces.push(Buffer.from([length]))
+  for (let at = 0; at < records.length; at += 65536) {
+    const literal = records.subarray(at, at + 65536)
+    pieces.push(Buffer.from([61 << 2, (literal.length - 1) & 0xff, (literal.length - 1) >> 8]), literal)
+  }
+  return Promise.resolve(Buffer.concat(pieces))
+}
+`
 
 const ARRIVALS: ReadonlyArray<{
   readonly driver: DriverName
@@ -60,6 +77,20 @@ test('kafka: events arrive once, in order of key, with headers and times, by eit
         }
       })
     }
+    await t.test('snappy by a package that the config names', async () => {
+      using folder = new Folder()
+      const home = folder.at('node_modules/literal-snappy')
+      mkdirSync(home, { recursive: true })
+      writeFileSync(`${home}/package.json`, '{"name":"literal-snappy","type":"module","main":"index.js"}')
+      writeFileSync(`${home}/index.js`, LITERAL_SNAPPY)
+      await topics.create('snappy', 1)
+      const codec = { codecPackage: 'literal-snappy', configFile: folder.at('config.yaml') }
+      const sender = senderOf(cluster.brokers, 'snappy', { compression: 'snappy', ...codec })
+      await sender.start()
+      await offer(sender, 0, 1000)
+      await sender.stop(20_000)
+      assert.equal(reconcile(await readTopic(jars, cluster.brokers, 'snappy'), { [EPOCH]: 1000 }), 0)
+    })
     for (const driver of DRIVERS) {
       const skip = driver === 'kafkajs' ? false : SKIP_LONG
       await t.test(`${driver}: a missing topic holds and says so; too large is refused alone`, { skip }, async () => {

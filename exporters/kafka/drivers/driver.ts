@@ -1,6 +1,7 @@
 /** The door to a Kafka client library: one topic-partition a call, partition chosen by us, errors as KafkaFault. */
 import type { Compressors } from '../../compression.ts'
 import { faultOfCode, KafkaFault, missingTopic, UNKNOWN_TOPIC } from '../faults.ts'
+import type { Compress } from './codecs.ts'
 import type { DriverName, KafkaConnection } from '../options.ts'
 
 export interface KafkaRecord {
@@ -44,6 +45,8 @@ export interface DriverDeps {
   readonly warn: (message: string) => void
   /** Those of Node when absent. */
   readonly compressors?: Compressors | undefined
+  /** For a compression that is not built in. */
+  readonly codec?: Compress | undefined
 }
 
 export type MakeDriver = (connection: KafkaConnection, deps: DriverDeps) => KafkaDriver

@@ -46,7 +46,10 @@ export class KafkajsDriver implements KafkaDriver {
   constructor(connection: KafkaConnection, deps: DriverDeps) {
     guardKafkajs()
     acceptReadyBatches()
-    this.#codec = { id: CODEC_IDS[connection.compression], compress: codecOf(connection.compression, deps.compressors) }
+    this.#codec = {
+      id: CODEC_IDS[connection.compression],
+      compress: codecOf(connection.compression, deps.compressors, deps.codec),
+    }
     this.#log = logTo(deps.warn)
     this.#connection = connection
     this.#client = this.#makeClient()

@@ -40,7 +40,10 @@ export class PlatformaticDriver implements KafkaDriver {
   constructor(options: KafkaConnection, deps: DriverDeps) {
     guardPlatformatic()
     this.#options = options
-    this.#codec = { id: CODEC_IDS[options.compression], compress: codecOf(options.compression, deps.compressors) }
+    this.#codec = {
+      id: CODEC_IDS[options.compression],
+      compress: codecOf(options.compression, deps.compressors, deps.codec),
+    }
     this.#cluster = new Cluster(options)
   }
 

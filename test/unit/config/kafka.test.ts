@@ -84,6 +84,7 @@ describe('type: kafka', () => {
       (of) => [of.sasl?.password, of.sasl?.password_file],
       [undefined, '/p'],
     ],
+    ['a codec', `${NEEDED}, compression: lz4, codec: "npm:a-codec"`, (of) => of.codec, 'npm:a-codec'],
     ['idempotence', `${NEEDED}, idempotent: true`, (of) => of.idempotent, true],
     ['a longer request', `${NEEDED}, request_timeout: 2m, timeout: 3m`, (of) => of.request_timeout, 120_000],
   ]
@@ -117,7 +118,16 @@ describe('type: kafka', () => {
       `${NEEDED}, driver: kafka.js`,
       'driver: expected one of kafkajs, platformatic, got "kafka.js" (did you mean "kafkajs"?)',
     ],
-    ['lz4', `${NEEDED}, compression: lz4`, 'compression: expected one of none, gzip, zstd, got "lz4"'],
+    [
+      'lz4 without a codec',
+      `${NEEDED}, compression: lz4`,
+      'compression: expected none, gzip or zstd, or codec: npm:<package> with it, got "lz4"',
+    ],
+    [
+      'a codec for nothing',
+      `${NEEDED}, codec: "npm:x"`,
+      'codec: expected compression snappy or lz4 with it, got "npm:x"',
+    ],
     ['acks as Kafka writes them', `${NEEDED}, acks: -1`, 'acks: expected one of all, leader, got the number -1'],
     [
       'idempotence with the leader alone',

@@ -97,6 +97,19 @@ describe('type: npm:<package>', () => {
 })
 
 describe('a package that a config names', () => {
+  it('is a mistake, too, as the codec of an exporter', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ktrail-config-'))
+    try {
+      const file = join(folder, 'c.yaml')
+      const keys = 'type: kafka, brokers: [a:1], topic: t, compression: lz4, codec: npm:a-codec'
+      writeFileSync(file, `exporters: { k: { ${keys} } }\n`)
+      const [problem] = await checkFile(file, {})
+      assert.match(problem?.message ?? '', /^exporters\.k\.codec: cannot find the package "a-codec": /)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
   it('is a mistake with its place when it is not installed, and none when it is', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ktrail-config-'))
     try {

@@ -77,6 +77,7 @@ describe('the schema of the config', () => {
         '.exporters.*.concurrency.max',
         '.exporters.*.brokers',
         '.exporters.*.topic',
+        '.exporters.*.codec',
         '.exporters.*.tls',
         '.exporters.*.sasl',
         '.exporters.*.sasl.mechanism',

@@ -37,6 +37,8 @@ test('kafka output: where the config says nothing, the defaults are those of the
     ...NAMES,
     brokers: ['a:9092'],
     topic: 't',
+    codecPackage: undefined,
+    configFile: undefined,
     tls: undefined,
     sasl: undefined,
   })
@@ -48,6 +50,7 @@ const ROWS: ReadonlyArray<readonly [keys: string, want: Partial<KafkaOptions>]> 
   ['key: exec_id', { key: 'exec_id' }],
   ['format: cloudevents, cluster_name: prod', { format: 'cloudevents', clusterName: 'prod' }],
   ['compression: gzip', { compression: 'gzip' }],
+  ['compression: lz4, codec: "npm:a-codec"', { compression: 'lz4', codecPackage: 'a-codec' }],
   ['acks: leader', { acks: 'leader' }],
   ['idempotent: true', { idempotent: true }],
   ['request_timeout: 5s', { requestTimeoutMs: 5000 }],

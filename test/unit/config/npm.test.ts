@@ -103,7 +103,7 @@ describe('a package that a config names', () => {
       const file = join(folder, 'c.yaml')
       const keys = 'type: kafka, brokers: [a:1], topic: t, compression: lz4, codec: npm:a-codec'
       writeFileSync(file, `exporters: { k: { ${keys} } }\n`)
-      const [problem] = await checkFile(file, {})
+      const [problem] = (await checkFile(file, {})).problems
       assert.match(problem?.message ?? '', /^exporters\.k\.codec: cannot find the package "a-codec": /)
     } finally {
       rmSync(folder, { recursive: true })

@@ -57,7 +57,7 @@ describe('in force', () => {
     ['', 4],
     [', loki: true', 1],
     [', loki: {}', 1],
-    [', loki: true, concurrency: { max: 3 }', 3],
+    [', concurrency: { max: 3 }', 3],
   ] as const) {
     it(`requests at a time: otlp${keys}`, () => {
       const found = exporter(`type: otlp${keys}`)

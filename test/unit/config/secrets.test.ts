@@ -59,22 +59,22 @@ describe('a config with secrets', () => {
   }
 })
 
-const OPEN = `node_name: "\${file:name}"
+const openIn = (folder: Folder): string => `node_name: "\${file:${folder.at('name')}}"
 exporters:
   o:
     type: otlp
     endpoint: https://o
-    headers: { x: "\${file:name}" }
-    header_files: { authorization: header }
-    tls: { ca_file: ca, cert_file: crt, key_file: key }
-  k: { type: kafka, brokers: [b:1], topic: t, sasl: { mechanism: plain, username: u, password_file: pw } }
+    headers: { x: "\${file:${folder.at('name')}}" }
+    header_files: { authorization: ${folder.at('header')} }
+    tls: { key_file: ${folder.at('key')}, ca_file: ${folder.at('ca')}, cert_file: ${folder.at('crt')} }
+  k: { type: kafka, brokers: [b:1], topic: t, sasl: { mechanism: plain, username: u, password_file: ${folder.at('pw')} } }
 `
 
 describe('files with secrets', () => {
   it('that everybody may read are told of, once each; certificates are none', async () => {
     using folder = new Folder()
     const file = folder.at('c.yaml')
-    writeFileSync(file, OPEN)
+    writeFileSync(file, openIn(folder))
     for (const name of ['name', 'header', 'ca', 'crt', 'key', 'pw']) {
       writeFileSync(folder.at(name), 'hush')
       chmodSync(folder.at(name), name === 'header' ? 0o604 : 0o644)
@@ -90,7 +90,7 @@ describe('files with secrets', () => {
       [
         `1:12: node_name: ${said('name', '0644')}`,
         `7:36: exporters.o.header_files.authorization: ${said('header', '0604')}`,
-        `8:51: exporters.o.tls.key_file: ${said('key', '0644')}`,
+        `8:22: exporters.o.tls.key_file: ${said('key', '0644')}`,
         `9:101: exporters.k.sasl.password_file: ${said('pw', '0644')}`,
       ],
     )

@@ -6,6 +6,7 @@ import { parseFieldPaths } from '../../config/exporters/record-fields.ts'
 import type { FieldFilterConfig } from '../../config/schema.ts'
 import { ExportError } from '../errors.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
+import { Memory } from '../memory.ts'
 
 type Json = { [key: string]: unknown }
 
@@ -38,7 +39,8 @@ export function withFields(encoder: Encoder, filters: readonly FieldFilterConfig
         lines.push(line)
         ends[i] = end += line.length
       }
-      return { ...whole, bytes: Buffer.concat(lines, end), ends }
+      const bytes = Buffer.concat(lines, end)
+      return { ...whole, bytes, ends, memory: new Memory(bytes) }
     },
   }
 }

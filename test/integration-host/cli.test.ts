@@ -216,7 +216,7 @@ describe('command line', () => {
     if (existsSync('/sys/bus/event_source/devices/kprobe/type')) return t.skip('this kernel can attach kprobes')
     const open = file('open', 'hush')
     chmodSync(open, 0o644)
-    const withSecret = file('secret.yaml', 'exporters: {o: {type: otlp, header_files: {authorization: open}}}\n')
+    const withSecret = file('secret.yaml', `exporters: {o: {type: otlp, header_files: {authorization: ${open}}}}\n`)
     const { code, stderr } = await ktrail(['run', '--config', withSecret])
     assert.equal(code, 1, stderr)
     assert.match(stderr, /^ktrail: this kernel (?:can not attach kprobes|has no type information): expected \S/m)

@@ -36,11 +36,21 @@ export class MemoryGuard {
 
   /** Call it every second or two. */
   look(): void {
-    const rssBytes = this.#rss()
+    const rssBytes = this.#measured()
+    if (rssBytes === undefined) return
     const pressure = this.#pressureOf(rssBytes)
     if (pressure === this.#pressure) return
     this.#pressure = pressure
     this.#onChange(pressure, rssBytes)
+  }
+
+  /** undefined while there is no descriptor left to read it with: then nothing is known, and nothing changes. */
+  #measured(): number | undefined {
+    try {
+      return this.#rss()
+    } catch {
+      return undefined
+    }
   }
 
   #pressureOf(rssBytes: number): MemoryPressure {

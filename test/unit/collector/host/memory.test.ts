@@ -20,3 +20,19 @@ test('memory: measures the process where nothing else is said', () => {
   new MemoryGuard({ softBytes: 1, hardBytes: 2 ** 50 }, (pressure) => void told.push(pressure)).look()
   assert.deepEqual(told, ['soft'])
 })
+
+test('memory: what can not be measured changes nothing', () => {
+  const told: string[] = []
+  let rss = (): number => 1001
+  const guard = new MemoryGuard(
+    { softBytes: 1000, hardBytes: 2000 },
+    (pressure) => void told.push(pressure),
+    () => rss(),
+  )
+  guard.look()
+  rss = () => {
+    throw new Error('EMFILE')
+  }
+  guard.look()
+  assert.deepEqual([told, guard.pressure], [['soft'], 'soft'])
+})

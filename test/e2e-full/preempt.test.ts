@@ -100,8 +100,13 @@ describe('preempt=full, four readers on one CPU', { skip }, () => {
     const hits = 100_000
     const { events, lost } = await readersOnOneCpu('auto', true, 25, hits)
     assert.ok(lost.returnMissed > 0, 'the test must miss some, else it shows nothing')
-    assert.deepEqual([lost.missedRun, lost.dropped], [0, 0])
-    assert.equal(events + lost.ring + lost.returnMissed + lost.joinFull, hits)
+    assert.equal(lost.dropped, 0)
+    // As below: a missed run may be that of a call that is no hit.
+    const explained = events + lost.ring + lost.returnMissed + lost.joinFull
+    assert.ok(
+      explained <= hits && explained + lost.missedRun >= hits,
+      `${explained} of ${hits}, missed ${lost.missedRun}`,
+    )
   })
 
   it('auto without a return value: every hit is an event', async () => {

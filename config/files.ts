@@ -1,8 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import { open } from 'node:fs/promises'
+import { buffer as readAll } from 'node:stream/consumers'
 import { whyUnreadable } from './loading/unreadable.ts'
 import type { Problem } from './policy.ts'
 import { MAX_FILE_BYTES } from './yaml.ts'
+
+const CHUNK_BYTES = 16 << 10
 
 export type TextResult = { readonly text: string } | { readonly problems: readonly Problem[] }
 
@@ -15,12 +18,9 @@ export async function readTextFile(file: string): Promise<TextResult> {
   let bytes: Buffer
   try {
     await using handle = await open(file, 'r')
-    bytes = Buffer.alloc(MAX_FILE_BYTES + 1)
-    let used = 0
-    for (let got = 1; got > 0 && used < bytes.length; used += got) {
-      got = (await handle.read(bytes, used, bytes.length - used)).bytesRead
-    }
-    bytes = bytes.subarray(0, used)
+    // Policies are read each second: not a buffer of a MiB for each.
+    const chunks = handle.createReadStream({ end: MAX_FILE_BYTES, highWaterMark: CHUNK_BYTES, autoClose: false })
+    bytes = await readAll(chunks)
   } catch (error) {
     return refuse(`cannot read the file: ${whyUnreadable(error)}`)
   }

@@ -17,6 +17,7 @@ import {
   kernelFunction,
   kernelFunctionNames,
   kernelSymbols,
+  releaseCode,
   zstd,
 } from '../native/index.ts'
 import { decodeChunk } from './decode.ts'
@@ -51,6 +52,8 @@ import { watchPlaces } from './policies/watch.ts'
 
 /** Housekeeping: ended processes, losses for the log, exporters that have all failed. */
 const TICK_MS = 2_000
+/** So many of them after the start, code that only a start needs is given back. */
+const SETTLED_TICKS = 5
 /** For a line that neither runs empty nor ends although nothing holds it any more: a ring that fills as fast as it is read. */
 const STUCK_MS = 1_000
 const NSEC = 1_000_000_000n
@@ -190,7 +193,9 @@ export async function startAgent(
   })
   const broken = Promise.withResolvers<never>()
   broken.promise.catch(() => {}) // whoever does not ask must not be ended by it
+  let ticks = 0
   const tick = setInterval(() => {
+    if (++ticks === SETTLED_TICKS) releaseCode()
     memory.look()
     table.sweep(performance.now())
     kernel.sweepJoins()

@@ -50,6 +50,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitBtf(env, exports);
   InitKernel(env, exports);
   InitCompress(env, exports);
+  InitMemory(env, exports);
   return exports;
 }
 

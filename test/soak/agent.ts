@@ -17,9 +17,11 @@ import { loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
 import { NUMBERS } from './file-reader.ts'
 import type { Order, Sample, Said } from './protocol.ts'
-import { gzip, zstd } from '../../native/index.ts'
+import { gzip, releaseCode, zstd } from '../../native/index.ts'
 
 const SAMPLE_MS = 5000
+/** As the agent does it. */
+const SETTLED_MS = 10_000
 /** As the agent's ring by default. */
 const MAX_DELAY_MS = 50
 const SYNTHETIC_RECORDS = 60_000
@@ -35,6 +37,7 @@ class Agent {
   private constructor(fanOut: FanOut, eventsPerSecond: number) {
     this.#fanOut = fanOut
     this.#pumping = this.#pump(eventsPerSecond)
+    setTimeout(releaseCode, SETTLED_MS).unref()
     this.#sampling = setInterval(() => say({ is: 'sample', sample: this.#sample() }), SAMPLE_MS)
   }
 

@@ -22,7 +22,10 @@ export interface SourceOptions {
   readonly chunkBytes?: number
 }
 
-/** Some 400 events, that all live until they are encoded: a chunk that fills the young generation would fill the old one too. */
+/**
+ * Half of it is what a largest record may need: some 90 events, that all live until they are encoded. A chunk that fills the young
+ * generation would fill the old one too.
+ */
 const CHUNK_BYTES = 128 << 10
 
 /**

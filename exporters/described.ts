@@ -24,18 +24,22 @@ export interface Described extends Encoded {
   readonly epoch?: string
 }
 
-/** By type and policy, so that all events of a kind share one. */
-const abouts = new Map<string, About>()
+/** All events of a kind share one. */
+const ofProcesses: Readonly<Record<'process_exec' | 'process_exit', About>> = {
+  process_exec: { type: 'process_exec', policy: '' },
+  process_exit: { type: 'process_exit', policy: '' },
+}
+const ofPolicies = new Map<string, About>()
 
 function aboutOf(event: Event): About {
   // Rare, and of another kind nearly every time.
   if (event.type === 'events_lost') return { type: event.type, policy: '', loss: event.loss }
-  const policy = event.type === 'process_kprobe' ? event.hook.policy : ''
-  const key = `${event.type} ${policy}`
-  const known = abouts.get(key)
+  if (event.type !== 'process_kprobe') return ofProcesses[event.type]
+  const { policy } = event.hook
+  const known = ofPolicies.get(policy)
   if (known !== undefined) return known
   const about: About = { type: event.type, policy }
-  abouts.set(key, about)
+  ofPolicies.set(policy, about)
   return about
 }
 

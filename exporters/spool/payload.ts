@@ -37,16 +37,17 @@ const STAGES: Readonly<Record<LossKind['stage'], true>> = { kernel: true, export
  * piece of more than 65,535 different abouts or a policy name above 65,535 bytes, which no piece in a queue can have.
  */
 export function frameOf(piece: Described): SpoolFrame {
-  const indexes = new Map<string, number>()
+  // By identity: events of a kind share one, and to build a key of each event's texts would cost more than all else here.
+  const indexes = new Map<About, number>()
   const texts: Buffer[] = []
-  const rows = piece.abouts.map(({ type, policy, loss }) => {
-    const key = loss === undefined ? `${type}\0${policy}` : `${type}\0${loss.stage}\0${loss.exporter}\0${loss.reason}`
-    const known = indexes.get(key)
+  const rows = piece.abouts.map((about) => {
+    const known = indexes.get(about)
     if (known !== undefined) return known
     if (indexes.size === MAX_ABOUTS) throw new RangeError(`expected at most ${MAX_ABOUTS} different abouts in a piece`)
-    indexes.set(key, indexes.size)
+    const { type, policy, loss } = about
     texts.push(textOf(type, 1), textOf(policy, 2))
     if (loss !== undefined) texts.push(textOf(loss.stage, 2), textOf(loss.exporter, 2), textOf(loss.reason, 2))
+    indexes.set(about, indexes.size)
     return indexes.size - 1
   })
   const encoding = Buffer.from(piece.encoding)
@@ -60,11 +61,14 @@ export function frameOf(piece: Described): SpoolFrame {
   head.writeUInt32LE(piece.bytes.length, 8)
   head.writeDoubleLE(piece.firstSeq, 12)
   names.copy(head, HEAD_BYTES)
-  let at = HEAD_BYTES + names.length
-  for (let i = 0; i < count; i++, at += 4) head.writeUInt32LE(piece.ends[i] ?? 0, at)
-  for (let i = 0; i < count; i++, at += 2) head.writeUInt16LE(rows[i] ?? 0, at)
-  for (let i = 0; i < count; i++, at += 8) head.writeDoubleLE(piece.times[i] ?? 0, at)
-  for (let i = 0; i < count; i++, at += 8) head.writeDoubleLE(piece.seqs[i] ?? 0, at)
+  // Not Buffer's methods: these are compiled into single stores.
+  const view = new DataView(head.buffer, head.byteOffset + HEAD_BYTES + names.length, count * EVENT_BYTES)
+  for (let i = 0; i < count; i++) {
+    view.setUint32(i * 4, piece.ends[i] ?? 0, true)
+    view.setUint16(count * 4 + i * 2, rows[i] ?? 0, true)
+    view.setFloat64(count * 6 + i * 8, piece.times[i] ?? 0, true)
+    view.setFloat64(count * 14 + i * 8, piece.seqs[i] ?? 0, true)
+  }
   const first = piece.seqs[0] ?? piece.firstSeq
   return { parts: [head, piece.bytes], count, first, last: piece.seqs[count - 1] ?? first }
 }

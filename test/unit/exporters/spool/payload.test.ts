@@ -58,9 +58,9 @@ test('payload: a piece comes back as it was, with the run that its numbers belon
   )
 })
 
-test('payload: bytes are copied neither way, and events that agree share their about', () => {
+test('payload: bytes are copied neither way, and events that share an about still do', () => {
   const one = { about: { type: 'process_exec', policy: 'p' } as const, time: 1, seq: 5, bytes: Buffer.from('ab') }
-  const piece = pieceFrom([one, { ...one, about: { ...one.about } }])
+  const piece = pieceFrom([one, { ...one }])
   const frame = frameOf(piece)
   assert.equal(frame.parts[1], piece.bytes)
   assert.deepEqual([frame.first, frame.last, frame.count], [5, 5, 2])

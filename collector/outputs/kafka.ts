@@ -1,7 +1,9 @@
+import { DEFAULT_OTLP } from '../../config/exporters/kafka.ts'
 import { packageOf } from '../../config/exporters/npm.ts'
 import type { KafkaExporterConfig } from '../../config/schema.ts'
-import { createExporter } from '../../exporters/index.ts'
-import type { KafkaOptions } from '../../exporters/index.ts'
+import { createExporter, resolveOtlpResource } from '../../exporters/index.ts'
+import type { Encoder, KafkaOptions, ResolvedResource } from '../../exporters/index.ts'
+import { recordsOf, resourceOf } from './otlp-records.ts'
 import type { Output, OutputContext } from './output.ts'
 
 /** Version of the events' JSON, in the header `schema`: to be raised when a consumer could no longer read it. */
@@ -9,15 +11,34 @@ const SCHEMA = 1
 
 /** Makes a Kafka exporter. Logs where it writes to, and a password that would travel unprotected. */
 export async function kafkaOutput(name: string, config: KafkaExporterConfig, context: OutputContext): Promise<Output> {
-  const { compressors, encoders, log } = context
+  const { compressors, env, log } = context
   const warn = (message: string): void => log.warn({ exporter: name }, message)
-  const exporter = await createExporter('kafka', kafkaOptions(config, context), { warn, compressors })
+  const resource = kafkaResourceOf(config, env)
+  for (const warning of resource?.warnings ?? []) warn(warning)
+  const options = {
+    ...kafkaOptions(config, context),
+    resource: resource && resourceOf(resource, config.cluster_name, context),
+  }
+  const exporter = await createExporter('kafka', options, { warn, compressors })
   const { brokers, topic, driver, tls, sasl } = config
   if (sasl?.mechanism === 'plain' && tls === undefined) {
     warn('sasl.mechanism plain without tls sends the password readable; add tls, or take scram-sha-512')
   }
   log.info({ exporter: name, brokers, topic, driver }, 'writes to Kafka')
-  return { exporter, encoder: encoders.json(), describe: true }
+  return { exporter, encoder: await encoderOf(config, context), describe: true }
+}
+
+/** Who the OTLP records are of, by the config and the OTEL_* variables; undefined where none are made. */
+export function kafkaResourceOf(config: KafkaExporterConfig, env: OutputContext['env']): ResolvedResource | undefined {
+  if (config.format !== 'otlp_proto') return undefined
+  const { service_name: serviceName, resource_attributes: resourceAttributes } = config.otlp ?? DEFAULT_OTLP
+  return resolveOtlpResource({ serviceName, resourceAttributes }, env)
+}
+
+async function encoderOf(config: KafkaExporterConfig, { encoders, epoch }: OutputContext): Promise<Encoder> {
+  if (config.format !== 'otlp_proto') return encoders.json()
+  const records = recordsOf(config.otlp ?? DEFAULT_OTLP, epoch)
+  return encoders.otlp({ ...records, protocol: 'protobuf', sdk: false })
 }
 
 /** What the config says, as the exporter wants it. */

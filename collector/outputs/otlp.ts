@@ -2,7 +2,7 @@ import { requestsAtOnce } from '../../config/in-force.ts'
 import type { OtlpExporterConfig } from '../../config/schema.ts'
 import { LOKI_LIMITS, createExporter, resolveOtlpOptions } from '../../exporters/index.ts'
 import type { LokiLimits, OtlpOptions, ResolvedOtlp } from '../../exporters/index.ts'
-import { version } from '../version.ts'
+import { recordsOf, resourceOf, values } from './otlp-records.ts'
 import type { Output, OutputContext } from './output.ts'
 
 /**
@@ -16,13 +16,9 @@ export async function otlpOutput(name: string, config: OtlpExporterConfig, conte
   const warn = (text: string): void => log.warn({ exporter: name }, text)
   const exporter = await createExporter('otlp', optionsOf(config, resolved, context), { warn, compressors })
   const encoder = await encoders.otlp({
-    epoch,
+    ...recordsOf(config, epoch),
     protocol: resolved.protocol.value === 'http/json' ? 'json' : 'protobuf',
     sdk: config.encoder === 'sdk',
-    body: config.body,
-    severity: config.severity,
-    argLabels: config.arg_labels,
-    eventNameAttribute: config.event_name_attribute,
   })
   log.info({ exporter: name, ...sourcesOf(resolved) }, 'sends OTLP')
   return { exporter, encoder }
@@ -47,7 +43,7 @@ export function otlpValuesOf(config: OtlpExporterConfig): Parameters<typeof reso
   }
 }
 
-function optionsOf(config: OtlpExporterConfig, resolved: ResolvedOtlp, { nodeName, env }: OutputContext): OtlpOptions {
+function optionsOf(config: OtlpExporterConfig, resolved: ResolvedOtlp, context: OutputContext): OtlpOptions {
   const loki = limitsOf(config.loki)
   return {
     encoding: resolved.protocol.value === 'http/json' ? 'otlp_json' : 'otlp',
@@ -63,15 +59,7 @@ function optionsOf(config: OtlpExporterConfig, resolved: ResolvedOtlp, { nodeNam
       serverName: config.tls.server_name,
       insecureSkipVerify: config.tls.insecure_skip_verify,
     },
-    resource: {
-      serviceName: resolved.serviceName.value,
-      serviceVersion: version(),
-      nodeName,
-      // Set in every pod.
-      kubernetes: (env['KUBERNETES_SERVICE_HOST'] ?? '') !== '',
-      clusterName: config.cluster_name,
-      attributes: values(resolved.resourceAttributes),
-    },
+    resource: resourceOf(resolved, config.cluster_name, context),
     ...(loki === undefined ? {} : { loki }),
     concurrency: requestsAtOnce(config),
   }
@@ -86,10 +74,6 @@ function limitsOf(loki: OtlpExporterConfig['loki']): LokiLimits | undefined {
     maxAgeMs: loki.max_age,
     maxAheadMs: loki.max_ahead,
   }
-}
-
-function values(sourced: ResolvedOtlp['headers']): Record<string, string> {
-  return Object.fromEntries(Object.entries(sourced).map(([name, { value }]) => [name, value]))
 }
 
 /** The endpoint without what may be a secret (user, password, query), and which variables had a say. */

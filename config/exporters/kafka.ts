@@ -3,6 +3,7 @@ import { place } from '../places.ts'
 import { duration, formatDuration, size } from '../units.ts'
 import { chainOfRequests } from './chain.ts'
 import { packageName } from './npm.ts'
+import { recordKeys, resourceKeys } from './otlp-records.ts'
 import { parseFieldPaths } from './record-fields.ts'
 import { tlsKeys } from './tls.ts'
 
@@ -51,6 +52,13 @@ const sasl = z
   })
   .describe('Login to the brokers; none when absent.')
 
+const otlp = z
+  .strictObject({ ...resourceKeys, ...recordKeys })
+  .describe('What the records of format otlp_proto say; the same keys as of type otlp.')
+
+/** What they say when nothing is said. */
+export const DEFAULT_OTLP: z.output<typeof otlp> = otlp.parse({})
+
 /** `type: kafka`. */
 export const kafka = z
   .strictObject({
@@ -84,14 +92,20 @@ export const kafka = z
           'one process. policy: those of one policy. none: no key and no order, whole batches to one partition after another.',
       ),
     format: z
-      .enum(['json', 'cloudevents'])
+      .enum(['json', 'cloudevents', 'otlp_proto'])
       .default('json')
-      .describe('The value is the JSON of the event in both; cloudevents adds the headers of CloudEvents 1.0.'),
+      .describe(
+        'json: the value of a record is the JSON of one event. cloudevents: also the headers of CloudEvents 1.0. otlp_proto: a record ' +
+          "holds the events of a request as OTLP in protobuf, which OpenTelemetry's Kafka receiver reads.",
+      ),
+    otlp: otlp.optional(),
     cluster_name: z
       .string()
       .max(253)
       .default('')
-      .describe('Name of the cluster in ce_source, //cluster/node, of format cloudevents.'),
+      .describe(
+        'Name of the cluster: in ce_source, //cluster/node, of format cloudevents, and k8s.cluster.name of otlp_proto.',
+      ),
     compression: z
       .enum(['none', 'gzip', 'zstd', 'snappy', 'lz4'])
       .default('zstd')
@@ -128,7 +142,7 @@ export const kafka = z
   })
   .check((context) => {
     const { brokers, driver, key, fields, idempotent, acks, request_timeout, timeout } = context.value
-    const { compression, codec, tls: files, sasl: login } = context.value
+    const { compression, codec, tls: files, sasl: login, format, otlp: records } = context.value
     const refuse = (where: Array<string | number>, message: string): void =>
       void context.issues.push({ code: 'custom', input: context.value, path: where, message })
     const inBrackets = brokers.findIndex((text) => text.startsWith('['))
@@ -138,6 +152,10 @@ export const kafka = z
     if (key === 'exec_id' && fields?.some(takesExecId) === true) {
       refuse(['key'], 'expected node_name, policy or none, for fields leave process.exec_id out of the records')
     }
+    if (key === 'exec_id' && format === 'otlp_proto') {
+      refuse(['key'], 'expected node_name, policy or none, for a record of format otlp_proto holds many processes')
+    }
+    if (records !== undefined && format !== 'otlp_proto') refuse(['otlp'], 'expected format otlp_proto with it')
     const plugged = compression === 'snappy' || compression === 'lz4'
     if (plugged && codec === undefined)
       refuse(['compression'], 'expected none, gzip or zstd, or codec: npm:<package> with it')

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { place } from '../places.ts'
 import { duration, formatSize, size } from '../units.ts'
 import { chainOfRequests } from './chain.ts'
+import { FROM_ENVIRONMENT, recordKeys, resourceKeys } from './otlp-records.ts'
 import { tlsKeys } from './tls.ts'
 
 const KIB = 1024
@@ -10,9 +11,6 @@ const DAY_MS = 86_400_000
 /** What a request may hold before it is compressed: as much as a Collector takes by default; less for Loki, which has a burst of 6 MB. */
 const MAX_BATCH = 20 * MIB
 const MAX_LOKI_BATCH = 4 * MIB
-
-/** What the environment may say when the config does not: these keys have no default here. */
-const FROM_ENVIRONMENT = 'Also by the variable'
 
 const url = z.string().check((context) => {
   const refuse = (message: string, secret: boolean): void =>
@@ -34,8 +32,6 @@ const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, {
   error: 'expected characters that HTTP allows in a header',
 })
 
-const severityName = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
-
 const tls = z
   .strictObject(
     tlsKeys({
@@ -46,21 +42,6 @@ const tls = z
   )
   .prefault({})
   .describe('Certificates, for https endpoints. The files are read at start and again on SIGHUP.')
-
-const severity = z
-  .strictObject({
-    lifecycle: severityName.default('info').describe('Severity of exec and exit events.'),
-    policies: z
-      .record(z.string(), severityName)
-      .default({})
-      .describe("Severity by name of the policy; wins over that of a hook's tags."),
-    tags: z
-      .record(z.string(), severityName)
-      .default({})
-      .describe("Severity by tag; the first of a hook's tags that stands here decides."),
-  })
-  .prefault({})
-  .describe('Severity of the records; info where nothing else is said.')
 
 const loki = z
   .union(
@@ -170,32 +151,9 @@ export const otlp = z
         `Longest time one request may take. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_TIMEOUT; 10s when neither is there.`,
       ),
     tls,
-    service_name: z
-      .string()
-      .min(1)
-      .max(255)
-      .optional()
-      .describe(
-        `Resource attribute service.name. ${FROM_ENVIRONMENT} OTEL_SERVICE_NAME; ktrail when neither is there.`,
-      ),
-    resource_attributes: z
-      .record(z.string().min(1), z.string())
-      .default({})
-      .describe(`More attributes of the resource. ${FROM_ENVIRONMENT} OTEL_RESOURCE_ATTRIBUTES.`),
+    ...resourceKeys,
     cluster_name: z.string().max(253).default('').describe('Resource attribute k8s.cluster.name; left out when empty.'),
-    body: z
-      .enum(['json', 'text', 'none'])
-      .default('json')
-      .describe("Body of a record: Tetragon's JSON, one line for people, or none: then there are the attributes only."),
-    severity,
-    arg_labels: z
-      .boolean()
-      .default(false)
-      .describe('Also arguments that have a label in the policy, as attributes tetragon.arg.<label>.'),
-    event_name_attribute: z
-      .boolean()
-      .default(false)
-      .describe('Also the attribute event_name, for versions of Loki that leave out the field of that meaning.'),
+    ...recordKeys,
     loki,
     concurrency,
     ...chainOfRequests,

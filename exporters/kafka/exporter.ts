@@ -1,5 +1,5 @@
 /**
- * Brings events to Kafka: one record an event, several partitions side by side, one request in flight each.
+ * Brings events to Kafka: one record an event (`gathering.ts`: or many), several partitions side by side, one request in flight each.
  * Constraints: nothing is lost; within a key order is kept; what a broker has acknowledged is not sent again, even
  * when the rest of its batch fails or the sender gave up waiting. Source: export.md §5.
  *
@@ -7,7 +7,7 @@
  */
 import type { Compressors } from '../compression.ts'
 import { ExportError, textOf } from '../errors.ts'
-import type { Batch, Exporter, Outcome } from '../exporter.ts'
+import type { Batch, Encoding, Exporter, Outcome } from '../exporter.ts'
 import { loadCodec } from './codec-package.ts'
 import { codecOf } from './drivers/codecs.ts'
 import { openSecrets, readConnection, sameCredentials } from './credentials.ts'
@@ -19,6 +19,7 @@ import { RecordHeaders } from './headers.ts'
 import { ACKED, INVALID, layOut, Memory, TOO_LARGE, topicsOf } from './lanes.ts'
 import type { Fate, Lane, Layout } from './lanes.ts'
 import type { KafkaConnection, KafkaOptions } from './options.ts'
+import { Gathering } from './gathering.ts'
 import { outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
 import { parseTopic } from './topic.ts'
@@ -40,12 +41,14 @@ const RECORD_EXTRA = 512
 
 export class KafkaExporter implements Exporter {
   readonly type = 'kafka'
-  readonly encoding = 'json'
+  readonly encoding: Encoding
   /** Record batches are written into buffers of their own. */
   readonly releases = true
   readonly #options: KafkaOptions
   readonly #deps: KafkaDeps
   readonly #layout: Layout
+  /** Of format `otlp_proto`. */
+  readonly #gathered: Gathering | undefined
   readonly #memory = new Memory()
   readonly #topics: Topics
   readonly #unsure = new Unsure()
@@ -66,10 +69,16 @@ export class KafkaExporter implements Exporter {
     this.#options = options
     this.#deps = deps
     this.#topics = new Topics(options.maxRequestBytes, () => this.#now())
-    this.#layout = {
-      keys: new Keys(options.key, options.nodeName),
-      topicOf: parseTopic(options.topic),
-      headers: new RecordHeaders(options),
+    const { format, key, nodeName, resource = { serviceName: 'ktrail', serviceVersion: '', nodeName } } = options
+    const isOtlp = format === 'otlp_proto'
+    this.encoding = isOtlp ? 'otlp' : 'json'
+    const headers = new RecordHeaders(options)
+    // A line ends in a line feed, which is no part of a record.
+    const endBytes = isOtlp ? 0 : 1
+    this.#layout = { keys: new Keys(key, nodeName), topicOf: parseTopic(options.topic), headers, endBytes }
+    this.#gathered = isOtlp ? new Gathering(resource, headers) : undefined
+    if (isOtlp && key === 'exec_id') {
+      throw new ExportError('UNUSABLE', 'key: expected node_name, policy or none with format otlp_proto, got exec_id')
     }
     if (options.codecPackage === undefined) codecOf(options.compression)
     if (options.brokers.length === 0) {
@@ -208,7 +217,7 @@ export class KafkaExporter implements Exporter {
     const whole = from === 0 && to === lane.records.length
     const records = whole ? lane.records : lane.records.slice(from, to)
     try {
-      await driver.send(lane.topic, lane.partition, records)
+      await driver.send(lane.topic, lane.partition, this.#gathered?.of(records) ?? records)
     } catch (error) {
       const fault = faultOf(error, `write to topic "${lane.topic}"`)
       if (fault.kind === 'retry') {

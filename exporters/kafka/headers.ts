@@ -21,6 +21,12 @@ export class RecordHeaders {
     this.#prefix = `${wanted.epoch}-`
   }
 
+  /** Of a record that holds events of any type. */
+  get ofMany(): Headers {
+    const { nodeName, schema } = this.#wanted
+    return { 'content-type': 'application/x-protobuf', node: nodeName, schema: String(schema) }
+  }
+
   /** The same object for all events of a type. */
   common(type: About['type']): Headers {
     const known = this.#byType.get(type)
@@ -41,7 +47,7 @@ export class RecordHeaders {
   own(seq: number, timeMs: number, loss?: LossKind, epoch?: string): Headers {
     const text = epoch === undefined ? this.#prefix + seq : `${epoch}-${seq}`
     const lost = loss === undefined ? undefined : lossHeaders(loss)
-    if (this.#wanted.format === 'json') return { seq: text, ...lost }
+    if (this.#wanted.format !== 'cloudevents') return { seq: text, ...lost }
     return { seq: text, ce_id: text, ce_time: new Date(timeMs).toISOString(), ...lost }
   }
 }

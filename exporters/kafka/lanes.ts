@@ -66,6 +66,8 @@ export interface Layout {
   readonly keys: Keys
   readonly topicOf: TopicOf
   readonly headers: RecordHeaders
+  /** Bytes at the end of an event that are no part of a record: the line feed of a line. */
+  readonly endBytes: number
 }
 
 /** The topics of a batch's pending events. */
@@ -98,7 +100,7 @@ export function layOut(
 ): Lane[] {
   const lanes = new Map<string, Lane[]>()
   const all: Lane[] = []
-  const { keys, topicOf, headers } = layout
+  const { keys, topicOf, headers, endBytes } = layout
   let lastKey: Buffer | null = null
   let lastCount = 0
   let lastPartition = 0
@@ -115,8 +117,7 @@ export function layOut(
       const topic = topicOf(about)
       const count = partitions.get(topic)
       if (count === undefined) continue
-      // Without the line feed: a record is not a line.
-      const value = whole.subarray(start, Math.max(start, end - 1))
+      const value = whole.subarray(start, Math.max(start, end - endBytes))
       const key = keys.of(about, value)
       let partition = turn % count
       if (key !== null) {

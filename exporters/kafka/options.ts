@@ -1,4 +1,5 @@
 /** What a Kafka exporter is made from. */
+import type { ResourceOptions } from '../otlp/envelope.ts'
 
 export type DriverName = 'kafkajs' | 'platformatic'
 export type KeyChoice = 'node_name' | 'exec_id' | 'policy' | 'none'
@@ -66,13 +67,18 @@ export interface KafkaOptions extends Omit<KafkaConnection, 'tls' | 'sasl'> {
   /** A topic, or a template with `{event_type}` and `{policy}`. */
   readonly topic: string
   readonly key: KeyChoice
-  /** `cloudevents` adds the headers of the binary mode; the value is the same. */
-  readonly format: 'json' | 'cloudevents'
+  /**
+   * `json`: one event a record. `cloudevents` adds the headers of the binary mode; the value is the same. `otlp_proto`: the events of a
+   * request and key as one record, an ExportLogsServiceRequest; not with key `exec_id`.
+   */
+  readonly format: 'json' | 'cloudevents' | 'otlp_proto'
   readonly nodeName: string
   /** Of `ce_source`, `//cluster/node`; '' when unknown. */
   readonly clusterName: string
   /** Names this run of the agent; a sequence is gap-free within it. */
   readonly epoch: string
+  /** Of `otlp_proto`. Default: service `ktrail` and the node. */
+  readonly resource?: ResourceOptions | undefined
   /** Version of the event's shape. */
   readonly schema: number
   /** Uncompressed size of one record batch. */

@@ -23,7 +23,14 @@ export interface OtlpConfigValues {
   readonly resourceAttributes?: Readonly<Record<string, string>> | undefined
 }
 
-export interface ResolvedOtlp {
+export interface ResolvedResource {
+  readonly serviceName: Sourced<string>
+  readonly resourceAttributes: Readonly<Record<string, Sourced<string>>>
+  /** Sentences about variables that were left out. */
+  readonly warnings: readonly string[]
+}
+
+export interface ResolvedOtlp extends ResolvedResource {
   /** With path. */
   readonly endpoint: Sourced<string>
   /** By name in lower case. */
@@ -34,22 +41,16 @@ export interface ResolvedOtlp {
   readonly caFile: Sourced<string> | undefined
   readonly certFile: Sourced<string> | undefined
   readonly keyFile: Sourced<string> | undefined
-  readonly serviceName: Sourced<string>
-  readonly resourceAttributes: Readonly<Record<string, Sourced<string>>>
-  /** Sentences about variables that were left out. */
-  readonly warnings: readonly string[]
 }
 
 const DEFAULT_BASE = 'http://localhost:4318'
 const DEFAULT_TIMEOUT_MS = 10_000
+const DEFAULT_SERVICE_NAME = 'ktrail'
 
 /** Works out every value and its origin. Never throws: whether the result works is the exporter's to say. */
-export function resolveOtlpOptions(config: OtlpConfigValues, env: Env, defaultServiceName = 'ktrail'): ResolvedOtlp {
+export function resolveOtlpOptions(config: OtlpConfigValues, env: Env): ResolvedOtlp {
   const variables = new Variables(env)
   const endpoint = endpointOf(config, variables)
-  const attributes = { ...variables.attributes(), ...fromConfig(config.resourceAttributes) }
-  const { [SERVICE_NAME]: named, ...resourceAttributes } = attributes
-  const ownName = config.serviceName ?? config.resourceAttributes?.[SERVICE_NAME]
   return {
     endpoint,
     headers: {
@@ -61,7 +62,23 @@ export function resolveOtlpOptions(config: OtlpConfigValues, env: Env, defaultSe
     timeoutMs: own(config.timeoutMs) ?? variables.timeoutMs() ?? byDefault(DEFAULT_TIMEOUT_MS),
     protocol: own(config.protocol) ?? variables.protocol() ?? byDefault<OtlpProtocol>('http/protobuf'),
     ...filesOf(config, variables, /^https:/i.test(endpoint.value)),
-    serviceName: own(ownName) ?? variables.serviceName() ?? named ?? byDefault(defaultServiceName),
+    ...resourceOf(config, variables),
+  }
+}
+
+/** The same of the resource alone: for records that do not go over HTTP. */
+export function resolveOtlpResource(config: ResourceValues, env: Env): ResolvedResource {
+  return resourceOf(config, new Variables(env))
+}
+
+type ResourceValues = Pick<OtlpConfigValues, 'serviceName' | 'resourceAttributes'>
+
+function resourceOf(config: ResourceValues, variables: Variables): ResolvedResource {
+  const attributes = { ...variables.attributes(), ...fromConfig(config.resourceAttributes) }
+  const { [SERVICE_NAME]: named, ...resourceAttributes } = attributes
+  const ownName = config.serviceName ?? config.resourceAttributes?.[SERVICE_NAME]
+  return {
+    serviceName: own(ownName) ?? variables.serviceName() ?? named ?? byDefault(DEFAULT_SERVICE_NAME),
     resourceAttributes,
     warnings: variables.warnings,
   }

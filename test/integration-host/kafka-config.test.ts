@@ -2,52 +2,20 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import { pino } from 'pino'
-import { createFanOut } from '../../collector/outputs/outputs.ts'
-import { loadConfig } from '../../config/load.ts'
-import { EncoderPool } from '../../exporters/index.ts'
 import type { FanOut } from '../../exporters/index.ts'
 import { createAuthority, withoutOpenssl } from '../support/authority.ts'
-import { eventOf, NODE_NAME } from '../support/kafka/events.ts'
+import { publish, started } from '../support/kafka/by-config.ts'
+import { NODE_NAME } from '../support/kafka/events.ts'
 import { readTopic } from '../support/kafka/read-topic.ts'
 import { numberOf, reconcile } from '../support/kafka/reconcile.ts'
 import { DEADLINE_MS, DRIVERS, SKIP_LONG, withCluster } from '../support/kafka/rig.ts'
 import { until } from '../unit/exporters/support/fake-clock.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
-import { gzip, zstd } from '../../native/index.ts'
 
 const RETRY = 'retry: { initial: 100ms, max: 1s }'
 const USER = { username: 'me', password: 'open-sesame' }
 const FIRST_RUN = 15_000
 const SECOND_RUN = 5_000
-
-/** What the agent makes of a config with one exporter, started. */
-async function started(keys: string, epoch: string): Promise<FanOut> {
-  const loaded = loadConfig(`exporters: { bus: { type: kafka, ${keys} } }\n`, 'c.yaml', {}, () => '')
-  assert.ok('config' in loaded, JSON.stringify(loaded))
-  const encoders = new EncoderPool(NODE_NAME)
-  const log = pino({ level: 'silent' })
-  const fanOut = await createFanOut(loaded.config.exporters, {
-    nodeName: NODE_NAME,
-    epoch,
-    encoders,
-    compressors: { gzip, zstd },
-    env: {},
-    log,
-  })
-  await fanOut.start()
-  return fanOut
-}
-
-async function publish(fanOut: FanOut, from: number, to: number): Promise<void> {
-  for (let first = from; first < to; first += 400) {
-    const count = Math.min(400, to - first)
-    await fanOut.publish(Array.from({ length: count }, (_, i) => eventOf(first + i)))
-    // As between two reads of the ring: the sender gets its turn.
-    await nextTurn()
-  }
-}
 
 const delivered = (fanOut: FanOut): number => fanOut.senders[0]?.books().delivered ?? 0
 const imbalance = (fanOut: FanOut): number | undefined => fanOut.senders[0]?.imbalance()

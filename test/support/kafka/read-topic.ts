@@ -8,9 +8,13 @@ export interface ReadRecord {
   readonly timestampMs: number
   readonly key: string
   readonly headers: Readonly<Record<string, string>>
+  /** As UTF-8. */
   readonly value: string
+  readonly bytes: Buffer
 }
 
+/** What is no printable ASCII as \xHH, so that no value has a tab or a line feed. */
+const DESERIALIZER = 'org.apache.kafka.common.serialization.BytesDeserializer'
 const CLASS = 'org.apache.kafka.tools.consumer.ConsoleConsumer'
 const SEPARATOR = '\t'
 const PARTS = ['timestamp', 'partition', 'offset', 'headers', 'key', 'value']
@@ -24,7 +28,8 @@ export async function readTopic(
 ): Promise<ReadRecord[]> {
   const args = ['-Xmx512m', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', '-cp', `${jars}/*`, CLASS]
   args.push('--bootstrap-server', brokers.join(','), '--topic', topic, '--from-beginning')
-  args.push('--timeout-ms', String(quietMs), '--property', `key.separator=${SEPARATOR}`)
+  args.push('--timeout-ms', String(quietMs), '--value-deserializer', DESERIALIZER)
+  args.push('--property', `key.separator=${SEPARATOR}`)
   for (const part of PARTS) args.push('--property', `print.${part}=true`)
   const child = spawn('java', args, { stdio: ['ignore', 'pipe', 'pipe'] })
   let complaint = ''
@@ -41,14 +46,17 @@ export async function readTopic(
 }
 
 function parse(line: string): ReadRecord {
-  const [timestamp = '', partition = '', offset = '', headers = '', key = '', ...value] = line.split(SEPARATOR)
+  const [timestamp = '', partition = '', offset = '', headers = '', key = '', printed = ''] = line.split(SEPARATOR)
+  const hex = (_: string, byte: string): string => String.fromCharCode(parseInt(byte, 16))
+  const bytes = Buffer.from(printed.replace(/\\x([0-9A-F]{2})/g, hex), 'latin1')
   return {
     timestampMs: Number(timestamp.replace('CreateTime:', '')),
     partition: Number(partition.replace('Partition:', '')),
     offset: Number(offset.replace('Offset:', '')),
     headers: Object.fromEntries(headers.split(',').map(pair)),
     key,
-    value: value.join(SEPARATOR),
+    value: bytes.toString(),
+    bytes,
   }
 }
 

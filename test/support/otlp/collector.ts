@@ -1,4 +1,4 @@
-/** The real OpenTelemetry Collector in a process of its own: OTLP in, handed on at once to another OTLP sink, no queue of its own. */
+/** The real OpenTelemetry Collector in a process of its own: OTLP or Kafka in, handed on at once to another OTLP sink, no queue of its own. */
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,10 +20,26 @@ export async function collectorProgram(): Promise<{ readonly program: string } |
   }
 }
 
+/** A topic that it reads too, from its beginning. */
+export interface FromKafka {
+  readonly brokers: readonly string[]
+  readonly topic: string
+}
+
 /** Answers come from the sink behind it: without queue and retry a 200 means that the sink has the records. */
-function config(port: number, sink: string): string {
+function configOf(port: number, sink: string, kafka: FromKafka | undefined): string {
+  const receivers = {
+    otlp: { protocols: { http: { endpoint: `127.0.0.1:${port}` } } },
+    ...(kafka && {
+      kafka: {
+        brokers: kafka.brokers,
+        initial_offset: 'earliest',
+        logs: { topics: [kafka.topic], encoding: 'otlp_proto' },
+      },
+    }),
+  }
   return `
-receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:${port}" } } } }
+receivers: ${JSON.stringify(receivers)}
 exporters:
   otlp_http:
     logs_endpoint: "${sink}"
@@ -32,26 +48,27 @@ exporters:
     retry_on_failure: { enabled: false }
 service:
   telemetry: { metrics: { level: none } }
-  pipelines: { logs: { receivers: [otlp], exporters: [otlp_http] } }
+  pipelines: { logs: { receivers: [${Object.keys(receivers).join()}], exporters: [otlp_http] } }
 `
 }
 
 export class Collector implements AsyncDisposable {
   readonly port: number
   readonly #program: string
-  readonly #sink: string
+  readonly #config: string
   #child: ChildProcess | undefined
   /** The last of what it wrote, for the message when it does not start. */
   #output = ''
 
-  private constructor(program: string, port: number, sink: string) {
+  private constructor(program: string, port: number, config: string) {
     this.#program = program
     this.port = port
-    this.#sink = sink
+    this.#config = config
   }
 
-  static async start(program: string, sink: string): Promise<Collector> {
-    const collector = new Collector(program, await freePort(), sink)
+  static async start(program: string, sink: string, kafka?: FromKafka): Promise<Collector> {
+    const port = await freePort()
+    const collector = new Collector(program, port, configOf(port, sink, kafka))
     await collector.start()
     return collector
   }
@@ -62,7 +79,7 @@ export class Collector implements AsyncDisposable {
 
   /** Starts it on the same port; resolves when it takes connections. */
   async start(): Promise<void> {
-    const child = spawn(this.#program, ['--config', `yaml:${config(this.port, this.#sink)}`], {
+    const child = spawn(this.#program, ['--config', `yaml:${this.#config}`], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child

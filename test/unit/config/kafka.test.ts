@@ -85,6 +85,22 @@ describe('type: kafka', () => {
       [undefined, '/p'],
     ],
     ['a codec', `${NEEDED}, compression: lz4, codec: "npm:a-codec"`, (of) => of.codec, 'npm:a-codec'],
+    [
+      'records of OTLP, and what they say',
+      `${NEEDED}, format: otlp_proto, key: policy, otlp: { service_name: s, body: text }`,
+      ({ format, otlp }) => [format, otlp],
+      [
+        'otlp_proto',
+        {
+          service_name: 's',
+          resource_attributes: {},
+          body: 'text',
+          severity: { lifecycle: 'info', policies: {}, tags: {} },
+          arg_labels: false,
+          event_name_attribute: false,
+        },
+      ],
+    ],
     ['idempotence', `${NEEDED}, idempotent: true`, (of) => of.idempotent, true],
     ['a longer request', `${NEEDED}, request_timeout: 2m, timeout: 3m`, (of) => of.request_timeout, 120_000],
   ]
@@ -108,6 +124,16 @@ describe('type: kafka', () => {
       'IPv6 with kafkajs',
       'topic: t, brokers: ["a:1", "[::1]:1"]',
       'brokers[1]: expected a host name (driver kafkajs knows no IPv6 address; platformatic does), got "[::1]:1"',
+    ],
+    [
+      'a key that records of OTLP can not have',
+      `${NEEDED}, format: otlp_proto, key: exec_id`,
+      'key: expected node_name, policy or none, for a record of format otlp_proto holds many processes, got "exec_id"',
+    ],
+    [
+      'what OTLP records say where there are none',
+      `${NEEDED}, otlp: { service_name: s }`,
+      'otlp: expected format otlp_proto with it, got a mapping',
     ],
     ['no topic', 'brokers: [a:1]', 'topic: missing; expected a text'],
     ['a topic with a space', 'brokers: [a:1], topic: "a b"', `topic: ${TOPIC}, got "a b"`],

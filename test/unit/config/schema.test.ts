@@ -77,6 +77,8 @@ describe('the schema of the config', () => {
         '.exporters.*.concurrency.max',
         '.exporters.*.brokers',
         '.exporters.*.topic',
+        '.exporters.*.otlp',
+        '.exporters.*.otlp.service_name',
         '.exporters.*.codec',
         '.exporters.*.tls',
         '.exporters.*.sasl',

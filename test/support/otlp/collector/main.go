@@ -1,10 +1,10 @@
-// The OpenTelemetry Collector with just what the tests of the OTLP exporter need: OTLP in, OTLP over HTTP or a
-// debug print out, configuration from a file or from the command line (yaml:).
+// The OpenTelemetry Collector with just what the tests need: OTLP or Kafka in, OTLP over HTTP or a debug print out, configuration from a file or from the command line (yaml:).
 package main
 
 import (
 	"log"
 
+	"github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kafkareceiver"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
@@ -19,7 +19,7 @@ import (
 )
 
 func factories() (otelcol.Factories, error) {
-	receivers, err := otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory())
+	receivers, err := otelcol.MakeFactoryMap[receiver.Factory](kafkareceiver.NewFactory(), otlpreceiver.NewFactory())
 	if err != nil {
 		return otelcol.Factories{}, err
 	}

@@ -103,6 +103,20 @@ for (const [name, exporter, env, expected, absent] of [
     [/hush/, /x-token/, /service_name/, /x-scope/],
   ],
   [
+    'who the OTLP records in Kafka are of',
+    'type: kafka, brokers: ["a:1"], topic: t, format: otlp_proto, otlp: { resource_attributes: { a: b } }',
+    { OTEL_SERVICE_NAME: 's', OTEL_RESOURCE_ATTRIBUTES: 'k=v', [`${PREFIX}ENDPOINT`]: 'http://c:1' },
+    ['service_name: s # OTEL_SERVICE_NAME', 'k: v # OTEL_RESOURCE_ATTRIBUTES', 'a: b # line 2'],
+    [/http:\/\/c/],
+  ],
+  [
+    'nothing of OTEL where Kafka gets JSON',
+    'type: kafka, brokers: ["a:1"], topic: t',
+    { OTEL_SERVICE_NAME: 's' },
+    ['format: json # default'],
+    [/OTEL/, /otlp/],
+  ],
+  [
     'what config and variables say together and no config may',
     'type: otlp, tls: { ca_file: /ca }',
     { [`${PREFIX}ENDPOINT`]: 'http://c:1' },

@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import { pino } from 'pino'
 import { loadConfig } from '../../../../config/load.ts'
 import type { Config, KafkaExporterConfig } from '../../../../config/schema.ts'
-import { kafkaOptions, kafkaOutput } from '../../../../collector/outputs/kafka.ts'
+import { kafkaOptions, kafkaOutput, kafkaResourceOf } from '../../../../collector/outputs/kafka.ts'
+import { otlpOutput } from '../../../../collector/outputs/otlp.ts'
 import { createFanOut } from '../../../../collector/outputs/outputs.ts'
 import { DEFAULT_KAFKA_OPTIONS, EncoderPool, ExportError } from '../../../../exporters/index.ts'
 import type { KafkaOptions } from '../../../../exporters/index.ts'
@@ -80,6 +81,31 @@ test('kafka output: takes the JSON lines that files take, with what it must know
   const { exporter, encoder, describe } = await kafkaOutput('k', configOf(NEEDED), context)
   assert.deepEqual([exporter.type, exporter.maxConcurrency ?? 1, describe], ['kafka', 1, true])
   assert.equal(encoder, context.encoders.json())
+})
+
+test('kafka output: otlp_proto takes the records that an OTLP exporter takes, and says whose they are', async () => {
+  const { lines, context } = logged()
+  const env = {
+    OTEL_SERVICE_NAME: 'mine',
+    OTEL_RESOURCE_ATTRIBUTES: 'team=sec,broken',
+    OTEL_EXPORTER_OTLP_TIMEOUT: 'x',
+  }
+  const config = configOf(`${NEEDED}, format: otlp_proto, otlp: { arg_labels: true, resource_attributes: { a: b } }`)
+  const { exporter, encoder } = await kafkaOutput('k', config, { ...context, env })
+  assert.deepEqual([exporter.encoding, encoder.encoding], ['otlp', 'otlp'])
+  const otlp = { type: 'otlp', arg_labels: true }
+  const loaded = loadConfig(`exporters: { o: ${JSON.stringify(otlp)} }`, 'c.yaml', {}, () => '')
+  assert.ok('config' in loaded && loaded.config.exporters['o']?.type === 'otlp')
+  assert.equal((await otlpOutput('o', loaded.config.exporters['o'], { ...context, env: {} })).encoder, encoder)
+  const resource = kafkaResourceOf(config, env)
+  assert.deepEqual(resource?.serviceName, { value: 'mine', origin: 'OTEL_SERVICE_NAME' })
+  assert.deepEqual(resource.resourceAttributes, {
+    team: { value: 'sec', origin: 'OTEL_RESOURCE_ATTRIBUTES' },
+    a: { value: 'b', origin: 'config' },
+  })
+  // Variables of the way over HTTP are no matter of this exporter.
+  assert.equal(lines.filter((line) => line.includes('OTEL_RESOURCE_ATTRIBUTES: a pair is left out')).length, 1)
+  assert.ok(!lines.join('').includes('TIMEOUT'))
 })
 
 test('kafka output: warns of a password that travels readable, and shows none', async () => {

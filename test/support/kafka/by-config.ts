@@ -1,0 +1,38 @@
+/** A Kafka exporter as the agent makes it of a config, and events for it. */
+import assert from 'node:assert/strict'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { pino } from 'pino'
+import { createFanOut } from '../../../collector/outputs/outputs.ts'
+import { loadConfig } from '../../../config/load.ts'
+import { EncoderPool } from '../../../exporters/index.ts'
+import type { FanOut } from '../../../exporters/index.ts'
+import { gzip, zstd } from '../../../native/index.ts'
+import { eventOf, NODE_NAME } from './events.ts'
+
+/** What the agent makes of a config with one exporter, started. */
+export async function started(keys: string, epoch: string): Promise<FanOut> {
+  const loaded = loadConfig(`exporters: { bus: { type: kafka, ${keys} } }\n`, 'c.yaml', {}, () => '')
+  assert.ok('config' in loaded, JSON.stringify(loaded))
+  const encoders = new EncoderPool(NODE_NAME)
+  const log = pino({ level: 'silent' })
+  const fanOut = await createFanOut(loaded.config.exporters, {
+    nodeName: NODE_NAME,
+    epoch,
+    encoders,
+    compressors: { gzip, zstd },
+    env: {},
+    log,
+  })
+  await fanOut.start()
+  return fanOut
+}
+
+/** Events `from` up to `to` (exclusive). */
+export async function publish(fanOut: FanOut, from: number, to: number): Promise<void> {
+  for (let first = from; first < to; first += 400) {
+    const count = Math.min(400, to - first)
+    await fanOut.publish(Array.from({ length: count }, (_, i) => eventOf(first + i)))
+    // As between two reads of the ring: the sender gets its turn.
+    await nextTurn()
+  }
+}

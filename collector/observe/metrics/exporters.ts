@@ -36,6 +36,15 @@ export function addExporterMetrics(page: MetricsPage, sources: ExporterSources):
       }
     },
   )
+  page.gauge(
+    `${PREFIX}_info`,
+    'What kind of exporter it is, and what its events are encoded as; always 1.',
+    ['exporter', 'type', 'encoding'],
+    (put) => {
+      for (const { name, exporter } of sources.senders())
+        put({ exporter: name, type: exporter.type, encoding: exporter.encoding }, 1)
+    },
+  )
   addBooks(page, sources.senders)
   addChain(page, sources.senders)
   addDeadLetters(page, sources.senders)

@@ -126,7 +126,19 @@ test('metrics: the page is valid with no exporter, and with two of them under wa
 
 test('metrics: names, help and labels keep the rules', async () => {
   const families = await page({ senders: () => [spooled({})] })
-  const allowed = ['exporter', 'reason', 'outcome', 'state', 'what', 'filter', 'type', 'policy', 'hook', 'kind']
+  const allowed = [
+    'exporter',
+    'reason',
+    'outcome',
+    'state',
+    'what',
+    'filter',
+    'type',
+    'policy',
+    'hook',
+    'kind',
+    'encoding',
+  ]
   const labels = new Set([...allowed, 'le', 'result', 'version', 'node', 'kernel', 'hash'])
   for (const { name, help, type, samples } of families) {
     assert.match(name, /^ktrail_[a-z_]+$/)
@@ -172,6 +184,7 @@ test('metrics: books and requests of an exporter that delivers, refuses and drop
   await settle()
   const senders = (): readonly Told[] => [sender]
   const of = (name: string): Promise<string[]> => shown(`ktrail_exporter_${name}`, { senders })
+  assert.deepEqual(await of('info'), ['x fake json=1'])
   assert.deepEqual(await of('accepted_events_total'), ['x=20'])
   assert.deepEqual(await of('delivered_events_total'), ['x=10'])
   assert.deepEqual(await of('delivered_bytes_total'), ['x=100'])

@@ -59,7 +59,7 @@ export interface Rendered {
   /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to where refcnt and tid go, and all of `,"parent":{…}`. */
   json: Uint8Array | undefined
   jsonParent: Uint8Array | undefined
-  /** `exporters/otlp/encode.ts`: attributes as an event's own process, and as a parent. */
+  /** `exporters/encoding/otlp/encode.ts`: attributes as an event's own process, and as a parent. */
   otlp: Uint8Array | undefined
   otlpParent: Uint8Array | undefined
 }

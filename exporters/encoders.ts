@@ -6,7 +6,7 @@ import type { FieldFilterConfig, RedactConfig } from '../config/schema.ts'
 import type { Encoder } from './exporter.ts'
 import { withFields } from './filtering/fields.ts'
 import { Redactor, redacting } from './filtering/redactor.ts'
-import type { MappingOptions } from './otlp/mapping.ts'
+import type { MappingOptions } from './encoding/otlp/mapping.ts'
 
 /** How compact lines look. */
 export interface CompactLook {
@@ -64,7 +64,7 @@ export class EncoderPool {
   /** Loaded when first wanted: OpenTelemetry's packages take memory. */
   async otlp(records: OtlpRecords): Promise<Encoder> {
     const make = await otlpEncoder(records)
-    const { attributeTest } = await import('./otlp/shown.ts')
+    const { attributeTest } = await import('./encoding/otlp/shown.ts')
     const shown = this.#fields.length === 0 ? {} : { shows: attributeTest(this.#fields) }
     return this.#get(`otlp ${JSON.stringify(records)}`, () =>
       this.#redacting(make({ ...records, ...shown, json: this.#lines() })),
@@ -97,9 +97,9 @@ async function otlpEncoder({
   sdk,
 }: OtlpRecords): Promise<(options: MappingOptions & { json: Encoder }) => Encoder> {
   if (sdk) {
-    const { createSdkEncoder, createSdkJsonEncoder } = await import('./otlp/sdk.ts')
+    const { createSdkEncoder, createSdkJsonEncoder } = await import('./encoding/otlp/sdk.ts')
     return protocol === 'json' ? createSdkJsonEncoder : createSdkEncoder
   }
-  if (protocol === 'json') return (await import('./otlp/json-encode.ts')).createOtlpJsonEncoder
-  return (await import('./otlp/encode.ts')).createOtlpEncoder
+  if (protocol === 'json') return (await import('./encoding/otlp/json-encode.ts')).createOtlpJsonEncoder
+  return (await import('./encoding/otlp/encode.ts')).createOtlpEncoder
 }

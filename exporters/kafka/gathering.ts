@@ -2,8 +2,8 @@
  * Format `otlp_proto`: a record holds many events, as an ExportLogsServiceRequest in protobuf: what OpenTelemetry's Kafka receiver reads
  * and its Kafka exporter writes under that name. Headers: content-type, node, schema, `seq` of the first event, `events`.
  */
-import { createEnvelope } from '../otlp/envelope.ts'
-import type { Envelope, ResourceOptions } from '../otlp/envelope.ts'
+import { createEnvelope } from '../encoding/otlp/envelope.ts'
+import type { Envelope, ResourceOptions } from '../encoding/otlp/envelope.ts'
 import type { KafkaRecord } from './drivers/driver.ts'
 import type { RecordHeaders } from './headers.ts'
 

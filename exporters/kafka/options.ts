@@ -1,5 +1,5 @@
 /** What a Kafka exporter is made from. */
-import type { ResourceOptions } from '../otlp/envelope.ts'
+import type { ResourceOptions } from '../encoding/otlp/envelope.ts'
 
 export type DriverName = 'kafkajs' | 'platformatic'
 export type KeyChoice = 'node_name' | 'exec_id' | 'policy' | 'none'

@@ -4,8 +4,8 @@
  */
 import type { Encoded } from '../exporter.ts'
 import { endOf } from '../sending/encoded.ts'
-import { plainValue } from './json-record.ts'
-import type { JsonRecord } from './json-record.ts'
+import { plainValue } from '../encoding/otlp/json-record.ts'
+import type { JsonRecord } from '../encoding/otlp/json-record.ts'
 import { fields } from './reply.ts'
 
 export interface LokiLimits {

@@ -2,7 +2,7 @@
 import type { Described } from '../described.ts'
 import type { Encoded } from '../exporter.ts'
 import { pickLines } from '../filtering/selection.ts'
-import { recordLine } from '../otlp/read-record.ts'
+import { recordLine } from '../encoding/otlp/read-record.ts'
 
 /** Milliseconds since 1970; `untilMs` is exclusive. */
 export interface TimeRange {

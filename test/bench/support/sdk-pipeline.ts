@@ -4,8 +4,8 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchLogRecordProcessor, LoggerProvider } from '@opentelemetry/sdk-logs'
 import type { Event } from '../../../collector/event.ts'
 import type { Encoder } from '../../../exporters/exporter.ts'
-import type { MappingOptions } from '../../../exporters/otlp/mapping.ts'
-import { plainRecord } from '../../../exporters/otlp/records.ts'
+import type { MappingOptions } from '../../../exporters/encoding/otlp/mapping.ts'
+import { plainRecord } from '../../../exporters/encoding/otlp/records.ts'
 import { NODE_NAME } from './replay.ts'
 
 export interface SdkPipelineOptions extends MappingOptions {

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { FieldFilterConfig } from '../../../../config/schema.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import { withFields } from '../../../../exporters/filtering/fields.ts'
-import { anyEvents } from '../otlp/arbitrary.ts'
+import { anyEvents } from '../encoding/otlp/arbitrary.ts'
 import { makeExec, makeExit, makeKprobe, makeLoss } from '../support/events.ts'
 import { linesOf } from './support.ts'
 

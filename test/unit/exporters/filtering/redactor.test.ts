@@ -6,7 +6,7 @@ import type { RedactConfig } from '../../../../config/schema.ts'
 import { EncoderPool } from '../../../../exporters/encoders.ts'
 import type { Encoder } from '../../../../exporters/exporter.ts'
 import { Redactor } from '../../../../exporters/filtering/redactor.ts'
-import { anyProcessEvents } from '../otlp/arbitrary.ts'
+import { anyProcessEvents } from '../encoding/otlp/arbitrary.ts'
 import { file, int, makeExec, makeExit, makeKprobe, makeParent, makeProcess, text } from '../support/events.ts'
 import { linesOf } from './support.ts'
 

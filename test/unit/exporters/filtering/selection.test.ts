@@ -5,7 +5,7 @@ import { describe, isDescribed } from '../../../../exporters/described.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import { equal, pickLines, selectionOf, unionOf, within } from '../../../../exporters/filtering/selection.ts'
 import type { Selection } from '../../../../exporters/filtering/selection.ts'
-import { anyEvents } from '../otlp/arbitrary.ts'
+import { anyEvents } from '../encoding/otlp/arbitrary.ts'
 import { makeExec } from '../support/events.ts'
 
 const encoder = createJsonEncoder({ nodeName: 'n' })

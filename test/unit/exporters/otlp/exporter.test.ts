@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ExportError } from '../../../../exporters/errors.ts'
-import { createOtlpJsonEncoder } from '../../../../exporters/otlp/json-encode.ts'
+import { createOtlpJsonEncoder } from '../../../../exporters/encoding/otlp/json-encode.ts'
 import { OtlpExporter } from '../../../../exporters/otlp/exporter.ts'
 import { batchOf } from '../../../../exporters/sending/encoded.ts'
 import { FakeSink, OK, partialSuccess } from '../../../support/otlp/server.ts'

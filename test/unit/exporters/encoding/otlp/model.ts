@@ -2,7 +2,7 @@
  * The attributes that a record must have, worked out from its JSON line by the table of export.md §2.3: a second opinion on
  * the mapping, which starts from the event.
  */
-import type { AnyValue } from '../../../support/otlp/decode.ts'
+import type { AnyValue } from '../../../../support/otlp/decode.ts'
 
 type Json = { readonly [key: string]: unknown }
 type Attributes = Record<string, AnyValue>

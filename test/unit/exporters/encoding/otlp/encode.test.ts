@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Event } from '../../../../collector/event.ts'
-import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
-import type { Encoded, Encoder } from '../../../../exporters/exporter.ts'
-import { createOtlpEncoder } from '../../../../exporters/otlp/encode.ts'
-import type { OtlpEncoderOptions } from '../../../../exporters/otlp/encode.ts'
-import { createOtlpJsonEncoder } from '../../../../exporters/otlp/json-encode.ts'
-import { createSdkEncoder, createSdkJsonEncoder } from '../../../../exporters/otlp/sdk.ts'
-import { shareLast } from '../../../../exporters/encoding/share-last.ts'
-import { slice } from '../../../../exporters/sending/encoded.ts'
-import { requestFromJson, requestFromProtobuf, seqOf } from '../../../support/otlp/decode.ts'
-import type { KeyValue, LogRecord } from '../../../support/otlp/decode.ts'
+import type { Event } from '../../../../../collector/event.ts'
+import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
+import type { Encoded, Encoder } from '../../../../../exporters/exporter.ts'
+import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
+import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/encode.ts'
+import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
+import { createSdkEncoder, createSdkJsonEncoder } from '../../../../../exporters/encoding/otlp/sdk.ts'
+import { shareLast } from '../../../../../exporters/encoding/share-last.ts'
+import { slice } from '../../../../../exporters/sending/encoded.ts'
+import { requestFromJson, requestFromProtobuf, seqOf } from '../../../../support/otlp/decode.ts'
+import type { KeyValue, LogRecord } from '../../../../support/otlp/decode.ts'
 import {
   file,
   int,
@@ -23,12 +23,12 @@ import {
   makeParent,
   makeProcess,
   text,
-} from '../support/events.ts'
-import { goldenEvents } from '../support/golden-events.ts'
-import { matchesGolden } from '../support/golden.ts'
+} from '../../support/events.ts'
+import { goldenEvents } from '../../support/golden-events.ts'
+import { matchesGolden } from '../../support/golden.ts'
 import { anyEvents, anyProcessEvents } from './arbitrary.ts'
 import { attributesOf } from './model.ts'
-import { requestOf } from './support.ts'
+import { requestOf } from '../../otlp/support.ts'
 
 const json = createJsonEncoder({ nodeName: 'node-1' })
 const observed = { sec: 1_795_528_989, nsec: 123_999_000 }

@@ -1,15 +1,25 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { Event } from '../../../../collector/event.ts'
-import type { FieldFilterConfig } from '../../../../config/schema.ts'
-import { EncoderPool } from '../../../../exporters/encoders.ts'
-import type { Encoder } from '../../../../exporters/exporter.ts'
-import { KEYS } from '../../../../exporters/otlp/attributes.ts'
-import type { AttributeValue } from '../../../../exporters/otlp/records.ts'
-import { plainRecord } from '../../../../exporters/otlp/records.ts'
-import { attributeTest } from '../../../../exporters/otlp/shown.ts'
-import { file, int, makeExec, makeExit, makeHook, makeKprobe, makeLoss, makeProcess, text } from '../support/events.ts'
+import type { Event } from '../../../../../collector/event.ts'
+import type { FieldFilterConfig } from '../../../../../config/schema.ts'
+import { EncoderPool } from '../../../../../exporters/encoders.ts'
+import type { Encoder } from '../../../../../exporters/exporter.ts'
+import { KEYS } from '../../../../../exporters/encoding/otlp/attributes.ts'
+import type { AttributeValue } from '../../../../../exporters/encoding/otlp/records.ts'
+import { plainRecord } from '../../../../../exporters/encoding/otlp/records.ts'
+import { attributeTest } from '../../../../../exporters/encoding/otlp/shown.ts'
+import {
+  file,
+  int,
+  makeExec,
+  makeExit,
+  makeHook,
+  makeKprobe,
+  makeLoss,
+  makeProcess,
+  text,
+} from '../../support/events.ts'
 
 const filter = (fields: string, change: Partial<FieldFilterConfig> = {}): FieldFilterConfig => ({
   fields,

@@ -1,5 +1,6 @@
 /** What is in force where a config leaves out a value that follows from others. */
-import type { Config, ExporterConfig, OtlpExporterConfig } from './schema.ts'
+import { DEFAULT_OTLP } from './exporters/kafka.ts'
+import type { Config, ExporterConfig, KafkaExporterConfig, OtlpExporterConfig } from './schema.ts'
 
 /** Of Loki itself (`reject_old_samples_max_age`), for `loki: true`. */
 const LOKI_MAX_AGE_MS = 7 * 86_400_000
@@ -40,6 +41,11 @@ export function requestsAtOnce({ concurrency, loki }: OtlpExporterConfig): numbe
   return concurrency.max ?? (loki === false ? REQUESTS : LOKI_REQUESTS)
 }
 
+/** What OTLP records in Kafka say; undefined where its records are JSON. */
+export function recordsInKafka({ format, otlp }: KafkaExporterConfig): KafkaExporterConfig['otlp'] {
+  return format === 'otlp_proto' ? (otlp ?? DEFAULT_OTLP) : undefined
+}
+
 /** The config with all of these in it. */
 export function filledIn(config: Config): Config {
   const exporters = Object.entries(config.exporters).map(([name, exporter]) => [name, filledInExporter(exporter)])
@@ -57,6 +63,10 @@ function filledInExporter(exporter: ExporterConfig): ExporterConfig {
     queue: { ...queue, when_full: whenFull(exporter) },
     ...(limit === undefined ? {} : { rate_limit: { ...limit, burst: limit.burst ?? limit.events } }),
     ...(spool === undefined || maxAge === undefined ? {} : { spool: { ...spool, max_age: maxAge } }),
+  }
+  if (exporter.type === 'kafka') {
+    const otlp = recordsInKafka(exporter)
+    return { ...exporter, ...chain, ...(otlp && { otlp }) }
   }
   if (exporter.type !== 'otlp') return { ...exporter, ...chain }
   return { ...exporter, ...chain, concurrency: { max: requestsAtOnce(exporter) } }

@@ -1,5 +1,5 @@
-import { DEFAULT_OTLP } from '../../config/exporters/kafka.ts'
 import { packageOf } from '../../config/exporters/npm.ts'
+import { recordsInKafka } from '../../config/in-force.ts'
 import type { KafkaExporterConfig } from '../../config/schema.ts'
 import { createExporter, resolveOtlpResource } from '../../exporters/index.ts'
 import type { Encoder, KafkaOptions, ResolvedResource } from '../../exporters/index.ts'
@@ -30,15 +30,16 @@ export async function kafkaOutput(name: string, config: KafkaExporterConfig, con
 
 /** Who the OTLP records are of, by the config and the OTEL_* variables; undefined where none are made. */
 export function kafkaResourceOf(config: KafkaExporterConfig, env: OutputContext['env']): ResolvedResource | undefined {
-  if (config.format !== 'otlp_proto') return undefined
-  const { service_name: serviceName, resource_attributes: resourceAttributes } = config.otlp ?? DEFAULT_OTLP
+  const records = recordsInKafka(config)
+  if (records === undefined) return undefined
+  const { service_name: serviceName, resource_attributes: resourceAttributes } = records
   return resolveOtlpResource({ serviceName, resourceAttributes }, env)
 }
 
 async function encoderOf(config: KafkaExporterConfig, { encoders, epoch }: OutputContext): Promise<Encoder> {
-  if (config.format !== 'otlp_proto') return encoders.json()
-  const records = recordsOf(config.otlp ?? DEFAULT_OTLP, epoch)
-  return encoders.otlp({ ...records, protocol: 'protobuf', sdk: false })
+  const records = recordsInKafka(config)
+  if (records === undefined) return encoders.json()
+  return encoders.otlp({ ...recordsOf(records, epoch), protocol: 'protobuf', sdk: false })
 }
 
 /** What the config says, as the exporter wants it. */

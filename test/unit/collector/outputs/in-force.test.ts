@@ -110,6 +110,13 @@ for (const [name, exporter, env, expected, absent] of [
     [/http:\/\/c/],
   ],
   [
+    'what OTLP records in Kafka say when nothing is said',
+    'type: kafka, brokers: ["a:1"], topic: t, format: otlp_proto',
+    {},
+    ['otlp:', 'service_name: ktrail # default', 'body: json # default', 'lifecycle: info # default'],
+    [],
+  ],
+  [
     'nothing of OTEL where Kafka gets JSON',
     'type: kafka, brokers: ["a:1"], topic: t',
     { OTEL_SERVICE_NAME: 's' },

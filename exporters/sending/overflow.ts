@@ -228,6 +228,11 @@ export class Overflow {
     await this.#pumping
   }
 
+  /** Nobody waits for an append any more: what the spool has lost meanwhile is accounted for, and is no copy of a flight. */
+  hear(): void {
+    this.#accountLosses()
+  }
+
   /** Whether all that is left of a flight lies in the spool. */
   has(flight: Flight): boolean {
     return !flight.memoryOnly && !this.#tail.hasCopyOf(flight)

@@ -360,6 +360,7 @@ export class Sender {
   async #keepOrDrop(diskEndMs: number): Promise<void> {
     const overflow = this.#overflow
     await this.#before(diskEndMs, overflow?.end())
+    overflow?.hear()
     for (const flight of this.#flights) {
       const span = spanOf(flight.batch())
       const kept = overflow?.has(flight) === true

@@ -17,9 +17,18 @@ const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
   [9004217, 'a power cut brought back a segment that the start before had given up for a later one'],
   [10791717, 'a power cut brought back a torn tail that the start before had cut off'],
 ]
+/** Of lives with a spool that packs. */
+const PACKED_AGAIN: typeof AGAIN = [
+  [438036, 'a stop on a disk that hung took for kept what the spool had dropped to make room for the append that hung'],
+]
 
 for (const [seed, was] of AGAIN) {
   test(`chain, simulated, seed ${seed}: not again: ${was}`, () => simulateChain(seed).then(() => undefined))
+}
+
+for (const [seed, was] of PACKED_AGAIN) {
+  test(`chain that packs, simulated, seed ${seed}: not again: ${was}`, () =>
+    simulateChain(seed, undefined, true).then(() => undefined))
 }
 
 test('chain, simulated: 1,000 lives with a spool that packs keep every promise', async () => {

@@ -19,8 +19,8 @@ export class Gathering {
   /** The events, whose values are LogRecords of encoding `otlp`, as one record for each key. The same events make the same records. */
   of(events: readonly KafkaRecord[]): KafkaRecord[] {
     return [...Map.groupBy(events, ({ key }) => key)].map(([key, own]) => {
-      const length = own.reduce((sum, { value }) => sum + value.length, 0)
-      const value = Buffer.concat([this.#envelope.head(length), ...own.map((event) => event.value)])
+      const { length, runs } = runsOf(own)
+      const value = Buffer.concat([this.#envelope.head(length), ...runs])
       const [first] = own
       return {
         key,
@@ -31,4 +31,26 @@ export class Gathering {
       }
     })
   }
+}
+
+/** The values in as few pieces as they lie in: most follow each other in the bytes of a part, and a piece costs more than its copy. */
+function runsOf(events: readonly KafkaRecord[]): { readonly length: number; readonly runs: Uint8Array[] } {
+  const runs: Uint8Array[] = []
+  let length = 0
+  let buffer: ArrayBufferLike | undefined
+  let from = 0
+  let to = 0
+  const end = (): void => void (buffer !== undefined && runs.push(new Uint8Array(buffer, from, to - from)))
+  for (const { value } of events) {
+    length += value.length
+    if (value.buffer !== buffer || value.byteOffset !== to) {
+      end()
+      buffer = value.buffer
+      from = value.byteOffset
+      to = from
+    }
+    to += value.length
+  }
+  end()
+  return { length, runs }
 }

@@ -34,8 +34,8 @@ const file = `archive: { type: file, path: "\${env:FOLDER}/events.jsonl", ${chai
 const otlp = (compression: string, more = ''): string =>
   `otlp: { type: otlp, logs_endpoint: "${endpoint}", compression: ${compression}, ${chain}${more} }`
 const dead = `dead: { type: otlp, logs_endpoint: "${NOWHERE}", compression: gzip, ${chain}, ${spool} }`
-const kafka = (brokers: readonly string[]): string =>
-  `bus: { type: kafka, brokers: ${JSON.stringify(brokers)}, topic: ${topic}, compression: zstd, ${chain} }`
+const kafka = (brokers: readonly string[], more = ''): string =>
+  `bus: { type: kafka, brokers: ${JSON.stringify(brokers)}, topic: ${topic}, compression: zstd, ${chain}${more} }`
 
 const line = (events: number, ...exporters: readonly string[]): Way => ({
   is: 'line',
@@ -52,6 +52,7 @@ const ways = new Map<string, Way>([
 const others = cluster === undefined ? [file] : [file, kafka(cluster.brokers)]
 if (cluster !== undefined) {
   ways.set('kafka', line(200_000, kafka(cluster.brokers)))
+  ways.set('records', line(150_000, kafka(cluster.brokers, ', format: otlp_proto')))
   ways.set('kafkajs', { is: 'kafkajs', brokers: cluster.brokers, topic, events: 20_000 })
 }
 ways.set('all', line(150_000, ...others, otlp('gzip')))
@@ -71,6 +72,7 @@ const LABELS: Readonly<Record<string, string>> = {
   zstd: 'OTLP, zstd-1',
   always: 'OTLP, gzip-1, over the spool (use: always)',
   kafka: 'Kafka, zstd, acks all',
+  records: 'Kafka, format: otlp_proto, zstd, acks all',
   all: together,
   four: `${together} + OTLP with Loki's limits`,
   dead: `${together}, OTLP dead and spooled`,

@@ -206,7 +206,7 @@ export class Overflow {
   lost(loss: Loss): void {
     this.#untold.push(loss)
     // It may be about what is being written: which of that are copies is known when the append has ended.
-    if (!this.#tail.isWriting) this.#accountLosses()
+    if (!this.#tail.isWriting) this.accountLosses()
   }
 
   /** Tries a failing disk again now. */
@@ -228,9 +228,17 @@ export class Overflow {
     await this.#pumping
   }
 
-  /** Nobody waits for an append any more: what the spool has lost meanwhile is accounted for, and is no copy of a flight. */
-  hear(): void {
-    this.#accountLosses()
+  /**
+   * Accounts for what the spool has lost: it is no copy of a flight any more. While an append goes on only when nobody waits for it: which of
+   * its parts are copies is not known before its end.
+   */
+  accountLosses(): void {
+    for (const { reason, events, from, to, marks } of this.#untold.splice(0)) {
+      const gone = Math.max(0, events - this.#copies.lose(from, to))
+      this.#spooled -= gone
+      const span = marks && { firstSeq: marks.first, lastSeq: marks.last, epoch: marks.epoch }
+      this.#deps.books.drop(reason, gone, span)
+    }
   }
 
   /** Whether all that is left of a flight lies in the spool. */
@@ -246,7 +254,7 @@ export class Overflow {
   /** Gives up whatever waits to be written, also what an append is writing: it may yet come into the spool. */
   abandon(reason: DropReason): void {
     this.#abandoned = true
-    this.#accountLosses()
+    this.accountLosses()
     this.#deps.books.drop(reason, this.#tail.recount())
     this.#tail.clear()
   }
@@ -297,7 +305,7 @@ export class Overflow {
       if (this.#deps.spool.releases) held.part.memory?.done()
       position = end
     }
-    this.#accountLosses()
+    this.accountLosses()
     // What the disk refuses, the spool itself tells.
     if (result.status === 'failed') this.#problem = problemOf(result)
     else this.#say(result.status === 'written' ? undefined : problemOf(result))
@@ -305,15 +313,6 @@ export class Overflow {
     if (done.length === 0) return
     this.#deps.onReady()
     this.#deps.onRoom()
-  }
-
-  #accountLosses(): void {
-    for (const { reason, events, from, to, marks } of this.#untold.splice(0)) {
-      const gone = Math.max(0, events - this.#copies.lose(from, to))
-      this.#spooled -= gone
-      const span = marks && { firstSeq: marks.first, lastSeq: marks.last, epoch: marks.epoch }
-      this.#deps.books.drop(reason, gone, span)
-    }
   }
 
   /** Whether anything went. Only while the spool is empty: the queue is sent before it. */

@@ -360,7 +360,8 @@ export class Sender {
   async #keepOrDrop(diskEndMs: number): Promise<void> {
     const overflow = this.#overflow
     await this.#before(diskEndMs, overflow?.end())
-    overflow?.hear()
+    // Of an append that still goes on: its disk hangs.
+    overflow?.accountLosses()
     for (const flight of this.#flights) {
       const span = spanOf(flight.batch())
       const kept = overflow?.has(flight) === true

@@ -99,13 +99,14 @@ export const ZERO_MS: number = Date.UTC(2026, 2, 9, 5, 30)
 export function tenEvents(firstSeq: number): Described {
   const seqs = Float64Array.from({ length: 10 }, (_, i) => firstSeq + i)
   const lines = [...seqs].map((seq) => `${`{"id":${seq}`.padEnd(98)}}\n`)
+  const about = { type: 'process_exec', policy: '' } as const
   return {
     encoding: 'json',
     bytes: Buffer.from(lines.join('')),
     ends: Uint32Array.from(lines, (_, i) => (i + 1) * 100),
     count: 10,
     firstSeq,
-    abouts: lines.map(() => ({ type: 'process_exec', policy: '' })),
+    abouts: lines.map(() => about),
     times: seqs.map((seq) => ZERO_MS + seq * 1000),
     seqs,
   }

@@ -207,13 +207,17 @@ class Life {
       return result
     }
     spool.append = async (frames: readonly SpoolFrame[]): Promise<AppendResult> => {
+      // Before it is written: a kill meanwhile leaves some of it there, and nobody hears where. One append at a time.
+      let at = spool.stats().end
+      for (const { count, first } of frames) {
+        this.#everWritten.push({ first, count, from: at, safe: false })
+        at += count
+      }
       const result = await append(frames)
       if (this.#run?.spool() !== spool) return result
       let from = result.from
       for (const { count, first } of result.status === 'written' ? frames : frames.slice(0, result.frames)) {
-        const written = { first, count, from, safe: false }
-        this.#written.push(written)
-        this.#everWritten.push(written)
+        this.#written.push({ first, count, from, safe: false })
         from += count
       }
       this.#trace(

@@ -15,6 +15,10 @@ const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
   [40146474, 'a cursor that stands within a frame after a fault of the disk put the account of the spool wrong'],
   [20377638, 'the same for what that segment had only just written anew'],
   [9004217, 'a power cut brought back a segment that the start before had given up for a later one'],
+  [
+    60008371,
+    'a power cut took back a flipped bit, and with it what a kill had written and the next run given up as corrupt',
+  ],
   [10791717, 'a power cut brought back a torn tail that the start before had cut off'],
 ]
 /** Of lives with a spool that packs. */

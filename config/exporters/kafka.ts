@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { place } from '../places.ts'
 import { duration, formatDuration, size } from '../units.ts'
 import { chainOfRequests } from './chain.ts'
+import { fieldsProblem } from './filter.ts'
 import { packageName } from './npm.ts'
 import { recordKeys, resourceKeys } from './otlp-records.ts'
 import { parseFieldPaths } from './record-fields.ts'
@@ -156,6 +157,8 @@ export const kafka = z
       refuse(['key'], 'expected node_name, policy or none, for a record of format otlp_proto holds many processes')
     }
     if (records !== undefined && format !== 'otlp_proto') refuse(['otlp'], 'expected format otlp_proto with it')
+    const cut = fieldsProblem({ fields, body: records?.body })
+    if (cut !== undefined) refuse(['fields'], cut)
     const plugged = compression === 'snappy' || compression === 'lz4'
     if (plugged && codec === undefined)
       refuse(['compression'], 'expected none, gzip or zstd, or codec: npm:<package> with it')

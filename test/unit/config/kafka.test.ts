@@ -135,6 +135,11 @@ describe('type: kafka', () => {
       `${NEEDED}, otlp: { service_name: s }`,
       'otlp: expected format otlp_proto with it, got a mapping',
     ],
+    [
+      'fields of records whose body is a line of text',
+      `${NEEDED}, format: otlp_proto, otlp: { body: text }, fields: [{ fields: process }]`,
+      'fields: expected body: json or body: none to go with it, a line of text has no fields, got a list',
+    ],
     ['no topic', 'brokers: [a:1]', 'topic: missing; expected a text'],
     ['a topic with a space', 'brokers: [a:1], topic: "a b"', `topic: ${TOPIC}, got "a b"`],
     ['a topic that is a folder', 'brokers: [a:1], topic: ".."', `topic: ${TOPIC}, got ".."`],

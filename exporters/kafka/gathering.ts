@@ -1,6 +1,6 @@
 /**
  * Format `otlp_proto`: a record holds many events, as an ExportLogsServiceRequest in protobuf: what OpenTelemetry's Kafka receiver reads
- * and its Kafka exporter writes under that name. Headers: content-type, node, schema, `seq` of the first event, `events`.
+ * under that name. Headers: content-type, node, schema, `seq` of the first event, `events`.
  */
 import { createEnvelope } from '../encoding/otlp/envelope.ts'
 import type { Envelope, ResourceOptions } from '../encoding/otlp/envelope.ts'
@@ -33,7 +33,7 @@ export class Gathering {
   }
 }
 
-/** The values in as few pieces as they lie in: most follow each other in the bytes of a part, and a piece costs more than its copy. */
+/** The values in as few pieces as they lie in: most follow each other in the bytes of a part, and each piece has a price of its own. */
 function runsOf(events: readonly KafkaRecord[]): { readonly length: number; readonly runs: Uint8Array[] } {
   const runs: Uint8Array[] = []
   let length = 0

@@ -37,7 +37,7 @@ const STAGES: Readonly<Record<LossKind['stage'], true>> = { kernel: true, export
  * piece of more than 65,535 different abouts or a policy name above 65,535 bytes, which no piece in a queue can have.
  */
 export function frameOf(piece: Described): SpoolFrame {
-  // By identity: events of a kind share one, and to build a key of each event's texts would cost more than all else here.
+  // By identity: events of a kind share one, and no key of texts is built and hashed for each event.
   const indexes = new Map<About, number>()
   const texts: Buffer[] = []
   const rows = piece.abouts.map((about) => {
@@ -61,7 +61,6 @@ export function frameOf(piece: Described): SpoolFrame {
   head.writeUInt32LE(piece.bytes.length, 8)
   head.writeDoubleLE(piece.firstSeq, 12)
   names.copy(head, HEAD_BYTES)
-  // Not Buffer's methods: these are compiled into single stores.
   const view = new DataView(head.buffer, head.byteOffset + HEAD_BYTES + names.length, count * EVENT_BYTES)
   for (let i = 0; i < count; i++) {
     view.setUint32(i * 4, piece.ends[i] ?? 0, true)

@@ -1,9 +1,9 @@
 #!/bin/bash
 # make bench: test/bench/*.bench.ts on this machine, test/bench/guest/*.bench.ts on a real kernel in a guest with one CPU.
-# Each result goes to build/bench/NAME.json; at the end a table of all, which also goes into README.md.
-#   KERNEL=6.12             kernel of the guest; another one than 6.12 leaves README.md alone
-#   ONLY=WORD               only those whose name contains WORD; leaves README.md alone
-#   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves README.md alone
+# Each result goes to build/bench/NAME.json; at the end a table of all, which also goes into docs/performance.md.
+#   KERNEL=6.12             kernel of the guest; another one than 6.12 leaves docs/performance.md alone
+#   ONLY=WORD               only those whose name contains WORD; leaves docs/performance.md alone
+#   KTRAIL_BENCH_QUICK=1    fewer and shorter rounds, rougher numbers; leaves docs/performance.md alone
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
@@ -68,6 +68,6 @@ for file in test/bench/*.bench.ts; do bench "$file" node "${flags[@]}" "${launch
 for file in test/bench/guest/*.bench.ts; do bench "$file" in_guest; done
 
 [ $failed = 0 ] || die 'a bench failed: see above'
-readme=()
-if [ -n "$quick" ] || [ -n "${ONLY:-}" ] || [ "$kernel" != 6.12 ]; then readme=(--print); fi
-exec node "${flags[@]}" test/bench/readme.ts "${readme[@]}"
+options=()
+if [ -n "$quick" ] || [ -n "${ONLY:-}" ] || [ "$kernel" != 6.12 ]; then options=(--print); fi
+exec node "${flags[@]}" test/bench/report.ts "${options[@]}"

@@ -1,4 +1,4 @@
-/** What a bench hands on: numbers for machines, tables for people. readme.ts puts them together. */
+/** What a bench hands on: numbers for machines, tables for people. report.ts puts them together. */
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release } from 'node:os'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { BEGIN, END, between, markdown, plain, targets } from '../../bench/readme.ts'
+import { BEGIN, END, between, markdown, plain, targets } from '../../bench/report.ts'
 import type { Measure, Result } from '../../bench/support/result.ts'
 
 const MARKED = `# A\n\n${BEGIN}\nold\n${END}\n\nrest\n`
@@ -16,8 +16,8 @@ const resultOf = (...measures: Measure[]): Result => ({
   tables: [],
 })
 
-describe('bench table in README', () => {
-  it('readme: replaces what stands between the markers and nothing else, also the second time', () => {
+describe('bench table', () => {
+  it('report: replaces what stands between the markers and nothing else, also the second time', () => {
     const once = between(MARKED, 'new table')
     assert.equal(once, `# A\n\n${BEGIN}\n\nnew table\n\n${END}\n\nrest\n`)
     assert.equal(between(once, 'new table'), once)
@@ -31,12 +31,12 @@ describe('bench table in README', () => {
     { name: 'the first twice', text: `${BEGIN}\n${BEGIN}\n${END}\n` },
     { name: 'the last twice', text: `${BEGIN}\n${END}\n${END}\n` },
   ]) {
-    it(`readme: fails with a sentence on ${name}`, () => {
-      assert.throws(() => between(text, 'x'), /^Error: README\.md: expected one line "<!-- bench:begin -->"/)
+    it(`report: fails with a sentence on ${name}`, () => {
+      assert.throws(() => between(text, 'x'), /^Error: performance.md: expected one line "<!-- bench:begin -->"/)
     })
   }
 
-  it('readme: shows measures with a target, and whether it is met', () => {
+  it('report: shows measures with a target, and whether it is met', () => {
     const { rows } = targets([
       resultOf(
         { name: 'a', value: 1.234, unit: 'µs', atMost: 2 },
@@ -54,7 +54,7 @@ describe('bench table in README', () => {
     ])
   })
 
-  it('readme: prints a table as Markdown and in columns', () => {
+  it('report: prints a table as Markdown and in columns', () => {
     const table = {
       title: 'T',
       columns: ['', 'ns'],

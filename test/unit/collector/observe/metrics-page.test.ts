@@ -1,4 +1,4 @@
-/** README names every metric and every word that a label can have. UPDATE_GOLDEN=1 writes its table anew. */
+/** docs/metrics.md names every metric and every word that a label can have. UPDATE_GOLDEN=1 writes its table anew. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -14,7 +14,7 @@ import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts
 import { parsePrometheus } from '../../../support/prometheus.ts'
 import { FakeExporter } from '../../exporters/support/lines.ts'
 
-const README = new URL('../../../../README.md', import.meta.url)
+const PAGE = new URL('../../../../docs/metrics.md', import.meta.url)
 const BEGIN = '<!-- metrics:begin -->'
 const END = '<!-- metrics:end -->'
 
@@ -51,21 +51,21 @@ function table(): string {
   return `\n| metric | what |\n|---|---|\n${rows.join('\n')}\n\n`
 }
 
-test('README: the table of metrics is that of the page (else: UPDATE_GOLDEN=1)', () => {
-  const readme = readFileSync(README, 'utf8')
+test('metrics page: the table of metrics is that of the page (else: UPDATE_GOLDEN=1)', () => {
+  const readme = readFileSync(PAGE, 'utf8')
   const from = readme.indexOf(BEGIN) + BEGIN.length + 1
   const to = readme.indexOf(END)
-  assert.ok(from > BEGIN.length && to >= from, `README.md: expected the lines ${BEGIN} and ${END}`)
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(README, readme.slice(0, from) + table() + readme.slice(to))
-  assert.equal(readFileSync(README, 'utf8').slice(from).split(END)[0], table())
+  assert.ok(from > BEGIN.length && to >= from, `docs/metrics.md: expected the lines ${BEGIN} and ${END}`)
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(PAGE, readme.slice(0, from) + table() + readme.slice(to))
+  assert.equal(readFileSync(PAGE, 'utf8').slice(from).split(END)[0], table())
 })
 
-test('README: names every state, outcome and reason', async () => {
-  const [, section = ''] = /^## Metrics\n(.*?)^<!-- metrics:begin/ms.exec(readFileSync(README, 'utf8')) ?? []
+test('metrics page: names every state, outcome and reason', async () => {
+  const [section = ''] = readFileSync(PAGE, 'utf8').split(BEGIN)
   const families = parsePrometheus(await page.text())
   const words = families.flatMap(({ samples }) =>
     samples.flatMap(({ labels }) => ['state', 'outcome', 'reason'].flatMap((label) => labels[label] ?? [])),
   )
   assert.ok(new Set(words).size > 20, `${words.length} words`)
-  for (const word of words) assert.ok(section.includes(`\`${word}\``), `README.md, Metrics: expected \`${word}\``)
+  for (const word of words) assert.ok(section.includes(`\`${word}\``), `docs/metrics.md: expected \`${word}\``)
 })

@@ -1,8 +1,8 @@
 /**
- * Puts the results of build/bench/*.json together: a table for the terminal, and the same in README.md between
+ * Puts the results of build/bench/*.json together: a table for the terminal, and the same in docs/performance.md between
  * `<!-- bench:begin -->` and `<!-- bench:end -->`.
  *
- *   node test/bench/readme.ts [--print]      with --print README.md stays as it is
+ *   node test/bench/report.ts [--print]      with --print docs/performance.md stays as it is
  */
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +10,7 @@ import type { Measure, Result, Table } from './support/result.ts'
 
 const ROOT = new URL('../../', import.meta.url)
 const RESULTS = new URL('build/bench/', ROOT)
-const README = new URL('README.md', ROOT)
+const PAGE = new URL('docs/performance.md', ROOT)
 export const BEGIN = '<!-- bench:begin -->'
 export const END = '<!-- bench:end -->'
 /** What readers want to know first; others follow. */
@@ -21,7 +21,9 @@ export function between(text: string, content: string): string {
   const begin = text.indexOf(BEGIN)
   const end = text.indexOf(END)
   if (begin < 0 || end < begin || text.indexOf(BEGIN, begin + 1) >= 0 || text.indexOf(END, end + 1) >= 0) {
-    throw new Error(`README.md: expected one line "${BEGIN}" and after it one line "${END}", to put the table between`)
+    throw new Error(
+      `performance.md: expected one line "${BEGIN}" and after it one line "${END}", to put the table between`,
+    )
   }
   return `${text.slice(0, begin + BEGIN.length)}\n\n${content.trim()}\n\n${text.slice(end)}`
 }
@@ -85,15 +87,15 @@ function main(printOnly: boolean): void {
   console.log(`\n${tables.map(plain).join('\n\n')}\n\n${places.join('\n')}`)
   if (printOnly) return
   const content = [...tables.map(markdown), `Measured by \`make bench\`. ${places.join(' ')}`].join('\n\n')
-  writeFileSync(README, between(readFileSync(README, 'utf8'), content))
-  console.log('\nREADME.md has the new table')
+  writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), content))
+  console.log('\ndocs/performance.md has the new table')
 }
 
 if (import.meta.main) {
   try {
     main(process.argv.includes('--print'))
   } catch (error) {
-    console.error(`readme.ts: ${error instanceof Error ? error.message : String(error)}`)
+    console.error(`report.ts: ${error instanceof Error ? error.message : String(error)}`)
     process.exitCode = 1
   }
 }

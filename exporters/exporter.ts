@@ -80,6 +80,12 @@ export type Outcome =
    */
   | { readonly status: 'hold'; readonly forGood?: boolean; readonly error: Error }
 
+/** What was sent once more within a call of `send`, although the sink may have had it. */
+export interface Resent {
+  readonly requests: number
+  readonly events: number
+}
+
 export interface Exporter extends AsyncDisposable {
   readonly type: string
   readonly encoding: Encoding
@@ -106,6 +112,8 @@ export interface Exporter extends AsyncDisposable {
   stop(): Promise<void>
   /** What only this kind of sink can count (rotations, torn lines mended …), by name; always the current values. */
   readonly counters?: Readonly<Record<string, number>>
+  /** Of all calls so far; absent where a call sends nothing twice. Calls that are repeated count for themselves. */
+  readonly resent?: Resent
 }
 
 /** Why events were dropped: a closed list, so that the books can balance. */
@@ -138,6 +146,7 @@ export interface Books {
   /** Of these, events and their bytes in memory. */
   readonly queueEvents: number
   readonly queueBytes: number
+  /** Batches, and single requests of them, that were sent once more. */
   readonly retries: number
   readonly lastError: string
   readonly state: 'starting' | 'healthy' | 'retrying' | 'hold' | 'failed' | 'draining' | 'stopped'

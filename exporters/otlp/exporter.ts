@@ -5,7 +5,7 @@
 import { nodeCompressors } from '../compression.ts'
 import type { Compress, Compression, Compressors } from '../compression.ts'
 import { ExportError, errnoOf, textOf } from '../errors.ts'
-import type { Batch, Exporter, Outcome } from '../exporter.ts'
+import type { Batch, Exporter, Outcome, Resent } from '../exporter.ts'
 import { endOf } from '../sending/encoded.ts'
 import { deliver } from './delivery.ts'
 import type { Doubt, Range } from './delivery.ts'
@@ -60,6 +60,7 @@ export class OtlpExporter implements Exporter {
   /** Uncompressed, slices of the batch go to the socket, which a hasty answer does not keep from reading on. */
   readonly releases: boolean
   readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0 }
+  readonly #resent = { requests: 0, events: 0 }
   readonly #options: OtlpOptions
   readonly #transport: HttpTransport
   readonly #envelope: Envelope
@@ -126,6 +127,10 @@ export class OtlpExporter implements Exporter {
     return outcome
   }
 
+  get resent(): Resent {
+    return this.#resent
+  }
+
   stop(): Promise<void> {
     this.#transport.close()
     return Promise.resolve()
@@ -154,7 +159,11 @@ export class OtlpExporter implements Exporter {
       this.#count('requests', 1)
       for (const chunk of body) this.#count('request_bytes', chunk.length)
       const used = this.#transport.fileHeaders
-      const reply = await this.#transport.post(body, this.#headers, this.#options.timeoutMs, signal)
+      const onResend = (): void => {
+        this.#resent.requests++
+        this.#resent.events += sentOf(range, refused)
+      }
+      const reply = await this.#transport.post(body, this.#headers, this.#options.timeoutMs, signal, onResend)
       const verdict = verdictOf(reply, this.#transport.where, this.#wallMs())
       if (verdict.is === 'taken' && verdict.warning !== '') this.#report(verdict.warning)
       if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(batch, range.to - range.from)
@@ -209,4 +218,11 @@ export class OtlpExporter implements Exporter {
   #count(name: string, by: number): void {
     this.counters[name] = (this.counters[name] ?? 0) + by
   }
+}
+
+/** How many events of the range are sent. */
+function sentOf({ from, to }: Range, refused: ReadonlyMap<number, string>): number {
+  let events = to - from
+  for (const index of refused.keys()) if (index >= from && index < to) events--
+  return events
 }

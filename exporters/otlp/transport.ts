@@ -104,29 +104,24 @@ export class HttpTransport {
 
   /**
    * Posts the chunks as one body and reads the reply. Rejects with ExportError: ABORTED by `signal`, TIMEOUT after
-   * `timeoutMs`, IO for all else. Whether the sink has stored the body is not known then.
+   * `timeoutMs`, IO for all else. Whether the sink has stored the body is not known then. `onResend` is called when the
+   * body is sent once more although the sink may have stored it.
    */
   async post(
     chunks: readonly Uint8Array[],
     headers: Readonly<Record<string, string>>,
     timeoutMs: number,
     signal: AbortSignal,
+    onResend: () => void,
   ): Promise<Reply> {
     if (signal.aborted) throw this.#error('ABORTED', 'was stopped')
     const agent = this.#agent
     if (agent === undefined) throw new ExportError('CLOSED', 'the exporter is not started')
     const first = await this.#attempt(agent, chunks, headers, timeoutMs, signal)
-    // The sink closed a kept-alive connection just as we used it: known to have no reply, so tried once more at once.
-    return first === 'stale' ? this.#fresh(agent, chunks, headers, timeoutMs, signal) : first
-  }
-
-  async #fresh(
-    agent: http.Agent,
-    chunks: readonly Uint8Array[],
-    headers: Readonly<Record<string, string>>,
-    timeoutMs: number,
-    signal: AbortSignal,
-  ): Promise<Reply> {
+    if (first !== 'stale') return first
+    // Most often the sink closed a kept-alive connection just as we used it: tried once more at once. But it may also have
+    // stored the body before it reset the connection, and how far our bytes came the system does not tell.
+    onResend()
     const second = await this.#attempt(agent, chunks, headers, timeoutMs, signal)
     if (second === 'stale') throw this.#error('IO', NO_ANSWER)
     return second

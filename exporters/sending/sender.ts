@@ -206,15 +206,18 @@ export class Sender {
       queueBytes: bytes,
     })
     // The sink may well take everything while the disk does not.
-    return { ...books, lastError: books.lastError || (this.#overflow?.trouble ?? '') }
+    const lastError = books.lastError || (this.#overflow?.trouble ?? '')
+    return { ...books, retries: books.retries + (this.exporter.resent?.requests ?? 0), lastError }
   }
 
   /** What is measured beside the accounts. */
   stats(): SenderStats {
     const { queue, spoolLimitBytes = 0 } = this.#options
     const spool = this.#spool?.stats()
+    const meters = this.#meters.read()
     return {
-      ...this.#meters.read(),
+      ...meters,
+      duplicatesPossible: meters.duplicatesPossible + (this.exporter.resent?.events ?? 0),
       concurrencyLimit: this.#limit.limit,
       queueLimitBytes: queue.maxBytes,
       queueLimitEvents: queue.maxEvents,

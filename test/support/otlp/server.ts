@@ -9,6 +9,8 @@ import type { LogsRequest } from './decode.ts'
 export interface Received {
   readonly method: string
   readonly path: string
+  /** Which connection it came on. */
+  readonly peer: string
   readonly headers: Readonly<Record<string, string>>
   readonly raw: Buffer
   /** After decompression. */
@@ -82,6 +84,7 @@ export class FakeSink implements AsyncDisposable {
     const received: Received = {
       method: request.method ?? '',
       path: request.url ?? '',
+      peer: String(request.socket.remotePort),
       headers,
       raw,
       body: inflate(raw, encoding),

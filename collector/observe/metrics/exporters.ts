@@ -92,7 +92,7 @@ function addBooks(page: MetricsPage, senders: ExporterSources['senders']): void 
   )
   page.counter(
     `${PREFIX}_retries_total`,
-    'Batches, and single requests of them, that were sent once more.',
+    'Batches that were sent once more.',
     EXPORTER,
     books(({ retries }) => retries),
   )

@@ -245,6 +245,8 @@ export async function startAgent(
       await reading.heldBy(fanout.publish(events))
       await reading.heldBy(publishLosses())
     }
+    // What a sink still refuses of it belongs into the last records of losses.
+    await fanout.flush(config.shutdown.grace / 2)
     lossRecords.finish()
     await publishLosses()
   }

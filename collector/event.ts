@@ -153,7 +153,10 @@ export interface LossEvent extends EventBase {
   readonly type: 'events_lost'
   readonly loss: LossKind
   readonly count: number
-  /** Lowest and highest sequence number among them, where they are known; both or none. */
+  /**
+   * Lowest and highest sequence number among them, where those of all are known; both or none. The range holds nothing else
+   * when it is as long as `count`; a longer one also holds events that were not lost, or were never this exporter's.
+   */
   readonly firstSeq: number | undefined
   readonly lastSeq: number | undefined
 }

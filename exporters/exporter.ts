@@ -190,6 +190,8 @@ export interface SenderStats {
  */
 export interface Lost {
   readonly reason: string
+  readonly events: number
+  /** All of them lie within these; events that were not lost may lie there too. */
   readonly firstSeq: number
   readonly lastSeq: number
   /** Run of the agent that the numbers count in, where it may be another than this one: of what a spool gave back. */

@@ -44,6 +44,9 @@ export class FanOut {
     | { readonly slice: readonly Event[]; readonly union: Selection; readonly events: readonly Event[] }
     | undefined
 
+  /** What is being offered are records of losses, and nothing else: they have room of their own. */
+  #losses = false
+
   constructor(routes: readonly Route[]) {
     this.#routes = routes
     this.#senders = routes.map(({ sender }) => sender)
@@ -63,6 +66,7 @@ export class FanOut {
     const waits: Array<Promise<void>> = []
     for (let from = 0; from < events.length; from += SLICE) {
       const slice = events.length <= SLICE ? events : events.slice(from, from + SLICE)
+      this.#losses = slice.every(isLoss)
       for (const group of this.#groups) {
         if (group.filtered) this.#offerSelected(group, slice, waits)
         else this.#offerAll(group, slice, waits)
@@ -76,7 +80,7 @@ export class FanOut {
     const encoded = encoder.encode(slice)
     encoded.memory?.hold(routes.length)
     const full = described ? describe(encoded, slice) : encoded
-    for (const route of routes) offer(route, isDescribedTo(route) ? full : encoded, waits)
+    for (const route of routes) this.#offer(route, isDescribedTo(route) ? full : encoded, waits)
   }
 
   /** Encodes what at least one route takes, once, and cuts out of it what each takes. */
@@ -94,10 +98,15 @@ export class FanOut {
     for (const [i, route] of routes.entries()) {
       const selection = selections[i]
       if (selection?.count === 0) continue
-      if (selection === undefined) offer(route, isDescribedTo(route) ? full : encoded, waits)
-      else if (selection.count === events.length) offer(route, full, waits)
-      else offer(route, pickLines(full, union === undefined ? selection : within(union, selection)), waits)
+      if (selection === undefined) this.#offer(route, isDescribedTo(route) ? full : encoded, waits)
+      else if (selection.count === events.length) this.#offer(route, full, waits)
+      else this.#offer(route, pickLines(full, union === undefined ? selection : within(union, selection)), waits)
     }
+  }
+
+  #offer({ sender }: Route, encoded: Encoded, waits: Array<Promise<void>>): void {
+    const wait = sender.offer(encoded, this.#losses)
+    if (wait !== undefined) waits.push(wait)
   }
 
   /** The same array for the same choice: the JSON line in an OTLP body is then not encoded a second time. */
@@ -147,6 +156,11 @@ export class FanOut {
     return new ExportError('CLOSED', `no exporter can deliver any more: ${why}`)
   }
 
+  /** Resolves when every sender has sent what it holds or cannot now, at the latest after `ms`. */
+  async flush(ms: number): Promise<void> {
+    await Promise.all(this.#senders.map((sender) => sender.flush(ms)))
+  }
+
   /** Drains all senders side by side within one deadline. A second call waits for the first; without grace it ends that of the first. */
   async stop(graceMs: number): Promise<void> {
     await Promise.all(this.#senders.map((sender) => sender.stop(graceMs)))
@@ -157,11 +171,10 @@ function isDescribedTo({ describe: wanted, filter }: Route): boolean {
   return wanted === true || filter !== undefined
 }
 
-function isSelection(selection: Selection | undefined): selection is Selection {
-  return selection !== undefined
+function isLoss({ type }: Event): boolean {
+  return type === 'events_lost'
 }
 
-function offer({ sender }: Route, encoded: Encoded, waits: Array<Promise<void>>): void {
-  const wait = sender.offer(encoded)
-  if (wait !== undefined) waits.push(wait)
+function isSelection(selection: Selection | undefined): selection is Selection {
+  return selection !== undefined
 }

@@ -25,10 +25,14 @@ export interface LossRecordOptions {
   readonly log: Log
 }
 
+/** Of events with known numbers. */
 interface Range {
+  readonly events: number
   readonly firstSeq: number
   readonly lastSeq: number
 }
+
+const NO_RANGE = { firstSeq: undefined, lastSeq: undefined }
 
 export class LossRecords {
   readonly #options: LossRecordOptions
@@ -51,11 +55,12 @@ export class LossRecords {
   }
 
   /** An exporter has just given up events, and it is known which. Numbers of another run would say nothing in a record of this one. */
-  note(exporter: string, { reason, firstSeq, lastSeq, epoch }: Lost): void {
+  note(exporter: string, { reason, events, firstSeq, lastSeq, epoch }: Lost): void {
     if (epoch !== undefined && epoch !== this.#options.epoch) return
     const key = `${exporter}\0${reason}`
     const known = this.#ranges.get(key)
     this.#ranges.set(key, {
+      events: events + (known?.events ?? 0),
       firstSeq: Math.min(firstSeq, known?.firstSeq ?? firstSeq),
       lastSeq: Math.max(lastSeq, known?.lastSeq ?? lastSeq),
     })
@@ -129,8 +134,10 @@ export class LossRecords {
 
   #closeExporter(loss: LossKind, count: number): void {
     const key = `${loss.exporter}\0${loss.reason}`
-    const { firstSeq, lastSeq } = this.#ranges.get(key) ?? { firstSeq: undefined, lastSeq: undefined }
+    const range = this.#ranges.get(key)
     this.#ranges.delete(key)
+    // Only one that holds all of them: then one as long as the count holds nothing else.
+    const { firstSeq, lastSeq } = range?.events === count ? range : NO_RANGE
     this.#pending.push({ loss, count, firstSeq, lastSeq })
     const { exporter, reason } = loss
     this.#options.log.warn({ exporter, reason, count, firstSeq, lastSeq }, 'an exporter lost events')

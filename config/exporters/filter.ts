@@ -73,10 +73,10 @@ const filteredSet = list(
   z.enum(EVENT_TYPES).exclude(['RATE_LIMIT_INFO'], {
     error: ({ input }) =>
       input === 'RATE_LIMIT_INFO'
-        ? 'expected a kind that allow and deny lists decide about; records of losses are left out by filter.event_types without events_lost'
+        ? 'expected a kind that allow and deny lists decide about; records of losses pass every filter'
         : undefined,
   }),
-  "Kinds of events, by Tetragon's names. Records of losses (RATE_LIMIT_INFO) are none of these: see event_types.",
+  "Kinds of events, by Tetragon's names. Records of losses (RATE_LIMIT_INFO) are none of these: they pass every filter.",
 )
 
 const tetragonFilter = z
@@ -109,7 +109,10 @@ const filter = z
       z.string().min(1),
       `Names of policies. ${GLOB} Events of processes (exec, exit) belong to no policy: with this key they are left out.`,
     ),
-    event_types: list(z.enum(RECORDS), 'Kinds of records. Records of losses pass every filter but this one.'),
+    event_types: list(
+      z.enum(RECORDS),
+      'Kinds of records. Records of losses pass every filter, named here or not; with events_lost alone nothing else does.',
+    ),
     namespaces: list(z.string(), `Kubernetes namespaces, "" for processes outside of any pod. ${GLOB}`),
     pods: list(z.string().min(1), `Names of pods. ${GLOB}`),
     binaries: list(z.string().min(1), `Paths of the process's binary. ${GLOB}`),
@@ -178,7 +181,9 @@ const rateLimit = z
       .optional()
       .describe('Most events that pass at once after a quiet time; as many as events when absent.'),
   })
-  .describe('Most events this exporter sends; what is above is dropped, and counted as rate_limit.')
+  .describe(
+    'Most events this exporter sends; what is above is dropped, and counted as rate_limit. Records of losses pass.',
+  )
 
 /** Keys of every exporter. */
 export const filtering = {

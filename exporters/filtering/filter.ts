@@ -31,15 +31,12 @@ interface KnownProcess {
 
 /** Makes a filter from the config's. Throws ExportError UNUSABLE for what the config would have refused. */
 export function createFilter(filter: FilterConfig): EventFilter {
-  // A record of losses is about the exporter's own books: only who does not want the kind does without.
-  const takesLosses = filter.event_types?.includes('events_lost') ?? true
-  return new Filter(conditionsOf(filter), takesLosses)
+  return new Filter(conditionsOf(filter))
 }
 
 class Filter implements EventFilter {
   readonly #conditions: readonly Condition[]
   readonly #counts: number[]
-  readonly #ofLosses: Verdict
   readonly #kinds = new Map<string, KnownKind>()
   readonly #hooks = new WeakMap<Hook, KnownKind>()
   readonly #processes = new WeakMap<Process, KnownProcess>()
@@ -49,15 +46,16 @@ class Filter implements EventFilter {
   #lastProcess: Process | undefined
   #lastKnown: KnownProcess | undefined
 
-  constructor(conditions: readonly Condition[], takesLosses: boolean) {
+  constructor(conditions: readonly Condition[]) {
     this.#conditions = conditions
-    this.#ofLosses = takesLosses ? ACCEPTED : conditions.findIndex(({ key }) => key === 'event_types')
     this.#counts = conditions.map(() => 0)
   }
 
   accepts(event: Event): boolean {
-    const verdict = event.type === 'events_lost' ? this.#ofLosses : this.#verdict(event)
-    if (verdict < 0) return true
+    // A record of losses says what is missing among those that a filter accepts: nothing keeps it out.
+    if (event.type === 'events_lost') return true
+    const verdict = this.#verdict(event)
+    if (verdict === ACCEPTED) return true
     this.#counts[verdict] = (this.#counts[verdict] ?? 0) + 1
     return false
   }

@@ -1,7 +1,7 @@
 import type { Books, DropReason, Lost } from '../exporter.ts'
 
 /** First and last number of events. */
-export type Span = Omit<Lost, 'reason'>
+export type Span = Omit<Lost, 'reason' | 'events'>
 
 const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
   queue_full: 0,
@@ -47,13 +47,13 @@ export class BookKeeper {
   reject(reason: string, events: number, span?: Span): void {
     this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + events)
     this.#settled += events
-    if (span !== undefined && events > 0) this.#onLost({ reason, ...span })
+    if (span !== undefined && events > 0) this.#onLost({ reason, events, ...span })
   }
 
   drop(reason: DropReason, events: number, span?: Span): void {
     this.#dropped[reason] += events
     this.#settled += events
-    if (span !== undefined && events > 0) this.#onLost({ reason, ...span })
+    if (span !== undefined && events > 0) this.#onLost({ reason, events, ...span })
   }
 
   retry(): void {

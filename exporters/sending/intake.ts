@@ -10,6 +10,11 @@ import type { WhenFull } from './options.ts'
 import type { Overflow } from './overflow.ts'
 import type { Held, Queue } from './queue.ts'
 
+interface Waiting {
+  readonly part: Encoded
+  readonly losses: boolean
+}
+
 export class Intake {
   readonly #queue: Queue
   readonly #whenFull: WhenFull
@@ -20,7 +25,7 @@ export class Intake {
   /** Moves what is in flight and in the queue over to the spool, before anything that comes later. */
   readonly #divert: () => void
   /** In the books and held, but not in the queue until there is room. At most what one publish offered. */
-  #outside: Encoded[] = []
+  #outside: Waiting[] = []
   #done: PromiseWithResolvers<void> | undefined
 
   constructor(queue: Queue, whenFull: WhenFull, deps: { books: BookKeeper; clock: Clock; divert: () => void }) {
@@ -31,24 +36,27 @@ export class Intake {
     this.#divert = deps.divert
   }
 
-  /** With `patient` false a `block` queue drops the newest instead: its sink waits for a person. */
-  put(part: Encoded, patient: boolean): void {
+  /**
+   * With `patient` false a `block` queue drops the newest instead: its sink waits for a person. Records of losses
+   * (`losses`) may also take the reserve.
+   */
+  put(part: Encoded, patient: boolean, losses: boolean): void {
     if (this.#outside.length > 0) {
-      this.#outside.push(part)
+      this.#outside.push({ part, losses })
       return
     }
-    if (!(this.overflow ?? this.#queue).admits(part)) return this.#dropAs('queue_full', part)
-    if (this.#push(part)) return
+    if (!losses && !(this.overflow ?? this.#queue).admits(part)) return this.#dropAs('queue_full', part)
+    if (this.#push(part, losses)) return
     switch (this.#whenFull) {
       case 'block':
-        if (patient) this.#outside.push(part)
+        if (patient) this.#outside.push({ part, losses })
         else this.#drop(part)
         break
       case 'drop_newest':
         this.#drop(part)
         break
       case 'drop_oldest':
-        this.#replaceOldest(part)
+        this.#replaceOldest(part, losses)
         break
     }
   }
@@ -62,27 +70,26 @@ export class Intake {
 
   /** Lets in what is outside, as far as there is room. */
   admit(patient: boolean): void {
-    for (const part of this.#outside.splice(0)) this.put(part, patient)
+    for (const { part, losses } of this.#outside.splice(0)) this.put(part, patient, losses)
     this.#release()
   }
 
   /** Drops whatever waits, outside, in the queue and on the way to the spool. */
   dropAll(reason: DropReason): void {
-    for (let part = this.#queue.dropOldest(); part !== undefined; part = this.#queue.dropOldest()) {
-      this.#dropAs(reason, part)
-    }
+    for (const { part } of this.#queue.takeBack()) this.#dropAs(reason, part)
     this.overflow?.abandon(reason)
-    for (const part of this.#outside.splice(0)) this.#dropAs(reason, part)
+    for (const { part } of this.#outside.splice(0)) this.#dropAs(reason, part)
     this.#release()
   }
 
   /** Events and bytes outside the queue. */
   outside(): { readonly count: number; readonly sizeBytes: number } {
-    return batchOf(this.#outside)
+    return batchOf(this.#outside.map(({ part }) => part))
   }
 
-  #push(part: Encoded): boolean {
-    const held: Held = { part, acceptedMs: this.#clock.nowMs() }
+  #push(part: Encoded, losses: boolean): boolean {
+    const acceptedMs = this.#clock.nowMs()
+    const held: Held = losses ? { part, acceptedMs, losses } : { part, acceptedMs }
     const { overflow } = this
     if (overflow === undefined) return this.#queue.push(held)
     if (!overflow.active) {
@@ -92,8 +99,8 @@ export class Intake {
     return overflow.put(held)
   }
 
-  #replaceOldest(part: Encoded): void {
-    while (!this.#push(part)) {
+  #replaceOldest(part: Encoded, losses: boolean): void {
+    while (!this.#push(part, losses)) {
       const oldest = this.overflow === undefined ? this.#queue.dropOldest() : this.overflow.dropOldest()
       // All the room is taken by what is in flight: then the newest is what goes.
       if (oldest === undefined) return this.#drop(part)

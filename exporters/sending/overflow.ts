@@ -23,6 +23,7 @@ import type { Clock } from './clock.ts'
 import { Copies } from './copies.ts'
 import { slice } from './encoded.ts'
 import { Flight, Receipt } from './flight.ts'
+import { reserveOf } from './queue.ts'
 import type { Held, Queue } from './queue.ts'
 import { Tail } from './tail.ts'
 import type { Waiting } from './tail.ts'
@@ -162,8 +163,9 @@ export class Overflow {
     const { maxBytes, maxEvents } = this.#options
     const { queue } = this.#deps
     const { bytes, count } = described(held.part)
-    if (queue.bytes + this.#tail.bytes + bytes.length > maxBytes) return false
-    if (queue.events + this.#tail.events + count > maxEvents) return false
+    const reserve = reserveOf(held)
+    if (queue.bytes + this.#tail.bytes + bytes.length > maxBytes + reserve.bytes) return false
+    if (queue.events + this.#tail.events + count > maxEvents + reserve.events) return false
     this.#tail.add(held)
     this.#kick()
     // Nobody else may look before the disk is tried again.
@@ -171,7 +173,7 @@ export class Overflow {
     return true
   }
 
-  /** Removes the oldest part that waits and is not being written; undefined when there is none. */
+  /** Removes the oldest part that waits, is not being written and is no record of losses; undefined when there is none. */
   dropOldest(): Encoded | undefined {
     return this.#tail.dropOldest()
   }

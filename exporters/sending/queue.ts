@@ -14,6 +14,17 @@ export interface Held {
   readonly acceptedMs: number
   /** Why it must not be sent as things are, and what to do: it came from the spool and is in no form for this exporter. */
   readonly problem?: string
+  /** Records of losses: they may take the reserve, and nothing younger pushes them out. */
+  readonly losses?: boolean
+}
+
+/** Room beyond the bounds, for records of losses alone: a few hours of them while the sink is away. */
+export const RESERVE = { bytes: 1 << 20, events: 1000 } as const
+const NO_RESERVE = { bytes: 0, events: 0 } as const
+
+/** The room beyond its bounds that a part may take. */
+export function reserveOf({ losses }: Held): { readonly bytes: number; readonly events: number } {
+  return losses === true ? RESERVE : NO_RESERVE
 }
 
 /** Vacant slots at the head of the array before it is moved down: keeps `take` cheap without leaking. */
@@ -61,13 +72,16 @@ export class Queue {
     return part.bytes.length <= this.#maxBytes && part.count <= this.#maxEvents
   }
 
-  fits(part: Encoded): boolean {
-    return this.bytes + part.bytes.length <= this.#maxBytes && this.events + part.count <= this.#maxEvents
+  fits(held: Held): boolean {
+    const { part } = held
+    const reserve = reserveOf(held)
+    if (this.bytes + part.bytes.length > this.#maxBytes + reserve.bytes) return false
+    return this.events + part.count <= this.#maxEvents + reserve.events
   }
 
   /** Appends; false, and nothing changes, when there is no room. */
   push(held: Held): boolean {
-    if (!this.fits(held.part)) return false
+    if (!this.fits(held)) return false
     this.#slots.push(held)
     this.#waitingEvents += held.part.count
     this.#waitingBytes += held.part.bytes.length
@@ -97,11 +111,16 @@ export class Queue {
     this.#flightBytes -= bytes
   }
 
-  /** Removes the oldest waiting part; undefined when none waits. What is in flight is never dropped here. */
+  /** Removes the oldest waiting part that is no record of losses; undefined when there is none. What is in flight is never dropped here. */
   dropOldest(): Encoded | undefined {
-    const oldest = this.#slots[this.#head]
-    if (oldest !== undefined) this.#shift(oldest)
-    return oldest?.part
+    let at = this.#head
+    while (this.#slots[at]?.losses === true) at++
+    const oldest = this.#slots[at]
+    if (oldest === undefined) return undefined
+    // What is passed over moves up by one place.
+    this.#slots.copyWithin(this.#head + 1, this.#head, at)
+    this.#shift(oldest)
+    return oldest.part
   }
 
   /** Removes all that waits, oldest first. */

@@ -71,6 +71,8 @@ export class Sender {
   readonly #dispatcher: Dispatcher
   /** Ends waits for a retry. */
   readonly #nudge: Bell
+  /** Something is settled, or not taken: ends waits for all that is held to be sent. */
+  readonly #quiet: Bell
   readonly #deadline = new AbortController()
   readonly #flights = new Set<Flight>()
   #spool: Spool | undefined
@@ -91,6 +93,7 @@ export class Sender {
     this.#books = new BookKeeper(deps.onLost)
     this.#meters = new Meters(clock)
     this.#nudge = new Bell(clock)
+    this.#quiet = new Bell(clock)
     const [queueBytes, queueEvents] = queueBounds(options, deps.openSpool !== undefined)
     this.#queue = new Queue(queueBytes, queueEvents)
     this.#partBounds = [
@@ -140,16 +143,18 @@ export class Sender {
   /**
    * Takes over the events: from here they are in the books. Returns a promise only when this is a `block` sender
    * and its queue is full; it settles when all of `whole` is in the queue. The bytes are kept, not copied.
-   * With a spool, `whole` is described.
+   * With a spool, `whole` is described. Records of losses (`losses`) pass the rate limit and the limits of memory, and have a
+   * little room of their own behind a full queue.
    */
-  offer(whole: Encoded): Promise<void> | undefined {
+  offer(whole: Encoded, losses = false): Promise<void> | undefined {
     this.#books.accept(whole.count)
-    const refused = this.#stopping === undefined ? this.#pressure === 'hard' && 'memory' : 'shutdown'
+    const refused = this.#stopping === undefined ? this.#pressure === 'hard' && !losses && 'memory' : 'shutdown'
     if (refused !== false) {
       this.#books.drop(refused, whole.count, spanOf({ parts: [whole] }))
       return undefined
     }
-    for (const part of split(this.#limited(whole), ...this.#partBounds)) this.#intake.put(part, this.#patient)
+    const passing = losses ? whole : this.#limited(whole)
+    for (const part of split(passing, ...this.#partBounds)) this.#intake.put(part, this.#patient, losses)
     this.#batcher.notify()
     const { wait } = this.#intake
     // Somebody waits for room: do not wait for more.
@@ -178,6 +183,17 @@ export class Sender {
     this.#books.note(error.message)
     this.#tryAtOnce()
     throw error
+  }
+
+  /** Sends what it holds without waiting for more; resolves when that is done, when the sink does not take it, and after `ms`. */
+  async flush(ms: number): Promise<void> {
+    const endMs = this.#clock.nowMs() + ms
+    while (this.#busy) {
+      const leftMs = endMs - this.#clock.nowMs()
+      if (leftMs <= 0) return
+      this.#batcher.flush()
+      await this.#quiet.wait(leftMs)
+    }
   }
 
   /**
@@ -303,6 +319,13 @@ export class Sender {
     if (fromQueue) this.#queue.settle(events, bytes)
     this.#overflow?.refill()
     this.#admitOutside()
+    this.#quiet.ring()
+  }
+
+  /** It sends, and the sink takes what it gets. */
+  get #busy(): boolean {
+    if (this.#state !== 'running' || this.#stopping !== undefined || this.#dispatcher.trouble !== 'none') return false
+    return this.#memory().events + (this.#overflow?.spooled ?? 0) > 0
   }
 
   #admitOutside(): void {
@@ -323,6 +346,7 @@ export class Sender {
     const vain = isStuck(trouble) || (trouble !== 'none' && this.#overflow !== undefined)
     if (vain && this.#stopping !== undefined) this.#expireGrace()
     if (isStuck(trouble)) this.#admitOutside()
+    if (trouble !== 'none') this.#quiet.ring()
     this.#dispatcher.look()
   }
 
@@ -354,6 +378,7 @@ export class Sender {
     this.#deadline.abort()
     this.#batcher.cut()
     this.#nudge.ring()
+    this.#quiet.ring()
     this.#dispatcher.look()
     if (this.#overflow === undefined) this.#intake.dropAll('shutdown')
     else this.#intake.admit(false)

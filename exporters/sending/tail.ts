@@ -73,9 +73,11 @@ export class Tail {
     return this.#remove(0, stop < 0 ? this.#waiting.length : stop).length
   }
 
-  /** Removes the oldest part that is not being written; undefined when there is none. */
+  /** Removes the oldest part that is not being written and is no record of losses; undefined when there is none. */
   dropOldest(): Encoded | undefined {
-    const at = this.#waiting.findIndex(({ copyOf }, i) => i >= this.#writing && copyOf === undefined)
+    const at = this.#waiting.findIndex(
+      ({ held, copyOf }, i) => i >= this.#writing && copyOf === undefined && held.losses !== true,
+    )
     return at < 0 ? undefined : this.#remove(at, 1)[0]?.held.part
   }
 

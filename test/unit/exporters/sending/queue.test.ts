@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Queue } from '../../../../exporters/sending/queue.ts'
+import { Queue, RESERVE } from '../../../../exporters/sending/queue.ts'
+import type { Held } from '../../../../exporters/sending/queue.ts'
 import { lines, numbers } from '../support/lines.ts'
 
 const held = (seq: number, count = 1, lineBytes = 10): { part: ReturnType<typeof lines>; acceptedMs: number } => ({
@@ -40,6 +41,22 @@ test('queue: the oldest is dropped from what waits, never from what is in flight
   assert.equal(queue.dropOldest()?.firstSeq, 2)
   assert.equal(queue.dropOldest(), undefined)
   assert.equal(queue.events, 1)
+})
+
+test('queue: records of losses take the reserve when it is full, up to its end, and are not what is dropped', () => {
+  const queue = new Queue(1000, 2)
+  const losses = (seq: number): Held => ({ ...held(seq), losses: true })
+  assert.ok(queue.push(losses(1)) && queue.push(held(2)))
+  assert.equal(queue.push(held(3)), false)
+  for (let i = 0; i < RESERVE.events; i++) assert.ok(queue.push(losses(4 + i)))
+  assert.equal(queue.push(losses(0)), false, 'the reserve is bounded')
+  assert.equal(queue.dropOldest()?.firstSeq, 2)
+  assert.equal(queue.dropOldest(), undefined)
+  assert.equal(queue.recount(), RESERVE.events + 1)
+  assert.deepEqual(
+    queue.take(3, 1000).map(({ part }) => part.firstSeq),
+    [1, 4, 5],
+  )
 })
 
 test('queue: a first part larger than the batch is taken alone', () => {

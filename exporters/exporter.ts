@@ -129,6 +129,8 @@ export type DropReason =
   | 'memory'
   /** The spool had them and they can not be read any more. */
   | 'corrupt'
+  /** The sink refused them for good, and the dead-letter file did not take them: its disk is full, fails or hangs. */
+  | 'dead_letter_failed'
 
 /**
  * One exporter's books: accepted = delivered + rejected (each reason) + dropped (each reason) + held, at every moment.

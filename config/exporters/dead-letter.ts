@@ -16,5 +16,6 @@ export const deadLetter = z
   })
   .describe(
     'A file for events that the sink refuses for good, one JSON object a line, with the reason and what the sink said; ' +
-      'none when absent. They are counted as rejected with and without it. file and stdout refuse nothing.',
+      'none when absent. A batch is done when its lines are written. They are counted as rejected with and without this file, and as dropped ' +
+      '(dead_letter_failed) where it has had no room for five seconds. file and stdout refuse nothing.',
   )

@@ -1,18 +1,18 @@
 /**
  * Keeps what a sink has refused for good: one JSON line an event in a rotated file that only its owner may read.
- * Constraints: the sending chain never waits for it and never fails by it; what waits in memory is bounded; what could
- * not be written is counted. The events themselves are in the books already, as rejected.
+ * Constraints: a batch is settled when its records are written, so the sending chain waits for this file, but never for long where it has no
+ * room, fails or hangs; one group of records is in memory for each batch that waits; what could not be written is counted.
  */
 import { ExportError, textOf } from '../errors.ts'
-import type { Batch, Encoded, Refusal } from '../exporter.ts'
-import { Alarm } from '../file/alarm.ts'
+import type { Batch, Encoded, Outcome, Refusal } from '../exporter.ts'
 import { FileExporter } from '../file/exporter.ts'
 import type { FileDeps } from '../file/exporter.ts'
-import { systemClock } from '../sending/clock.ts'
+import { Bell, systemClock } from '../sending/clock.ts'
 import type { Clock } from '../sending/clock.ts'
 import { batchOf } from '../sending/encoded.ts'
-import { lettersOf } from './letter.ts'
-import type { Letter } from './letter.ts'
+import { within } from '../within.ts'
+import { recordsOf } from './record.ts'
+import type { DeadLetterRecord } from './record.ts'
 
 export interface DeadLetterOptions {
   /** Name of the exporter whose sink refuses, as written in each line. */
@@ -24,33 +24,40 @@ export interface DeadLetterOptions {
   readonly maxSizeBytes: number
   /** Rotated files kept beside the current one. */
   readonly maxFiles: number
-  /** Most bytes of lines that wait in memory to be written, unless they are of one batch alone; 4 MiB when absent. */
-  readonly maxQueuedBytes?: number
 }
 
-const QUEUED_BYTES = 4 << 20
-/** Lines written in one call, at most. */
-const GROUP_LINES = 1000
-const AGAIN_MS = 5000
+/** Records made and written at a time, at most; a single larger one is a group by itself. */
+const GROUP_RECORDS = 1000
+const GROUP_BYTES = 1 << 20
+/**
+ * How long a group waits for a file that does not take it. While the file fails, the next groups are tried once and do not wait: a full
+ * disk costs a healthy sink this pause once, not with every batch.
+ */
+const PATIENCE_MS = 5000
+const AGAIN_MS = 500
+/** What a stop leaves to the batch that it finds here: a disk that works needs milliseconds. */
+const STOP_MS = 1000
 const WARN_MS = 60_000
 /** A power cut may cost this much of it: the events are not wanted by their sink anyway. */
 const FSYNC_MS = 1000
 
 export class DeadLetterFile implements AsyncDisposable {
   /**
-   * Events whose line is in the file; that are in no line, for want of room or because the file failed until the end; of
-   * which the sink said only how many; and tries to write that failed.
+   * Events whose record is in the file; that are in no record, because the file had no room or failed; of which the sink said only
+   * how many; and tries to write that failed.
    */
   readonly counters = { written: 0, unwritten: 0, unnamed: 0, failures: 0 }
   readonly #options: DeadLetterOptions
   readonly #clock: Clock
   readonly #warnOut: (problem: ExportError) => void
   readonly #file: FileExporter
-  readonly #again: Alarm
-  #letters: Letter[] = []
-  #queuedBytes = 0
+  /** The last group was given up. */
+  #failing = false
+  /** Writes that nobody waits for any more and that go on all the same. */
+  #hanging = 0
+  /** When all writes end; known once a signal has aborted. */
+  #lastMs: number | undefined
   #starting: Promise<void> | undefined
-  #pumping: Promise<void> | undefined
   #closing: Promise<void> | undefined
   #warnedMs = Number.NEGATIVE_INFINITY
 
@@ -63,7 +70,6 @@ export class DeadLetterFile implements AsyncDisposable {
       { path, maxSizeBytes, maxFiles, mode: 0o600, fsync: { intervalMs: FSYNC_MS } },
       { ...deps, warn: (problem) => this.#warn(problem) },
     )
-    this.#again = new Alarm(this.#clock)
   }
 
   /** Opens the file. Rejects with ExportError UNUSABLE for a path that can never work; not for a full disk. */
@@ -73,35 +79,15 @@ export class DeadLetterFile implements AsyncDisposable {
   }
 
   /**
-   * Takes over the refused events of a batch. Returns at once, never throws, and keeps none of the batch's bytes. A
-   * Refusal without `which` names all events when it counts as many as the batch has, else none of them: then one line
-   * says how many they were.
+   * Writes the refused events of a batch. Returns for each refusal how many of its events, from its end, are in no record. Never rejects.
+   * Settles when all is written; else within ten seconds, and a second after `signal` aborts. A Refusal without `which` names all events when
+   * it counts as many as the batch has, else none of them: then one line says how many they were.
    */
-  write(batch: Batch, refusals: readonly Refusal[]): void {
-    const { exporter, epoch, maxQueuedBytes = QUEUED_BYTES } = this.#options
-    const context = { exporter, epoch, wallMs: this.#clock.wallMs() }
-    // A file that keeps up takes every batch whole, however large: the sender has room for it too.
-    const waiting = this.#queuedBytes > 0
-    for (const refusal of refusals) {
-      let left = Math.min(refusal.events, batch.count)
-      if (this.#closing === undefined) {
-        for (const letter of lettersOf(batch, refusal, context)) {
-          if (waiting && this.#queuedBytes + letter.bytes.length > maxQueuedBytes) break
-          this.#letters.push(letter)
-          this.#queuedBytes += letter.bytes.length
-          left -= letter.named + letter.unnamed
-        }
-      }
-      this.#giveUp(left)
-    }
-    // While the file fails, the alarm tries again: not each refusal.
-    if (!this.#again.isSet) void this.#pump()
-  }
-
-  /** Settles when what waits is in the file, or has been tried once more and failed. Never rejects. */
-  async flush(): Promise<void> {
-    await this.#pumping
-    await this.#pump()
+  async write(batch: Batch, refusals: readonly Refusal[], signal: AbortSignal): Promise<readonly number[]> {
+    const unwritten: number[] = []
+    // oxlint-disable-next-line no-await-in-loop -- one group in memory at a time
+    for (const refusal of refusals) unwritten.push(await this.#writeRefusal(batch, refusal, signal))
+    return unwritten
   }
 
   /** Opens the path anew, for log rotators (SIGHUP). Rejects with ExportError; the open file then stays in use. */
@@ -109,9 +95,9 @@ export class DeadLetterFile implements AsyncDisposable {
     return this.#file.reopen()
   }
 
-  /** Writes what waits, gives up what cannot be written, closes. Never rejects; a second call does nothing. */
+  /** Closes the file when the writes under way have ended. Never rejects; a second call does nothing. */
   close(): Promise<void> {
-    this.#closing ??= this.#close()
+    this.#closing ??= this.#file.stop()
     return this.#closing
   }
 
@@ -119,50 +105,82 @@ export class DeadLetterFile implements AsyncDisposable {
     return this.close()
   }
 
-  async #close(): Promise<void> {
-    await this.flush()
-    this.#again.cancel()
-    this.#giveUp(this.#letters.splice(0).reduce((sum, { named, unnamed }) => sum + named + unnamed, 0))
-    this.#queuedBytes = 0
-    await this.#file.stop()
+  async #writeRefusal(batch: Batch, refusal: Refusal, signal: AbortSignal): Promise<number> {
+    const { exporter, epoch } = this.#options
+    const context = { exporter, epoch, wallMs: this.#clock.wallMs() }
+    let left = Math.min(refusal.events, batch.count)
+    for (const group of groupsOf(recordsOf(batch, refusal, context))) {
+      const written = group.slice(0, await this.#writeGroup(group, signal))
+      for (const { named, unnamed } of written) {
+        left -= named + unnamed
+        this.counters.written += named
+        this.counters.unnamed += unnamed
+      }
+      if (written.length < group.length) break
+    }
+    this.#giveUp(left)
+    return left
   }
 
-  #pump(): Promise<void> {
-    this.#pumping ??= this.#writeAll()
-    return this.#pumping
+  /** Returns how many records of the group, from its head, are in the file. */
+  async #writeGroup(group: readonly DeadLetterRecord[], signal: AbortSignal): Promise<number> {
+    const endMs = this.#clock.nowMs() + (this.#failing ? 0 : PATIENCE_MS)
+    let written = 0
+    const again = new Bell(this.#clock)
+    while (this.#hanging === 0 && !(signal.aborted && this.#stopMs() === 0)) {
+      const outcome = await this.#tryOnce(group.slice(written), signal)
+      if (outcome?.status === 'delivered') {
+        this.#failing = false
+        return group.length
+      }
+      if (outcome?.status === 'retryable') written += outcome.taken ?? 0
+      this.counters.failures++
+      this.#warn(outcome !== undefined && 'error' in outcome ? outcome.error : this.#hangs())
+      if (signal.aborted || this.#clock.nowMs() >= endMs) break
+      await within(again.wait(Math.min(AGAIN_MS, endMs - this.#clock.nowMs())), signal)
+      again.ring()
+    }
+    this.#failing = true
+    return written
   }
 
-  async #writeAll(): Promise<void> {
-    // Not in the caller's turn: refusals of one batch come one after the other.
-    await Promise.resolve()
-    this.#again.cancel()
-    let problem: Error | undefined
-    while (this.#letters.length > 0 && problem === undefined) problem = await this.#writeSome()
-    this.#pumping = undefined
-    if (problem === undefined) return
-    this.counters.failures++
-    this.#warn(problem)
-    this.#again.set(AGAIN_MS, () => void this.#pump())
+  /** One write. undefined: it has not ended in time; it may go on. */
+  async #tryOnce(records: readonly DeadLetterRecord[], signal: AbortSignal): Promise<Outcome | undefined> {
+    const ended = new AbortController()
+    const end = (): void => ended.abort()
+    let cancel = this.#clock.after(PATIENCE_MS, end)
+    const onStop = (): void => {
+      cancel()
+      cancel = this.#clock.after(this.#stopMs(), end)
+    }
+    signal.addEventListener('abort', onStop)
+    if (signal.aborted) onStop()
+    const writing = this.#send(records, ended.signal)
+    const outcome = await within(writing, ended.signal)
+    signal.removeEventListener('abort', onStop)
+    cancel()
+    if (outcome === undefined) {
+      this.#hanging++
+      void writing.finally(() => this.#hanging--)
+    }
+    return outcome
   }
 
-  /** Writes the letters at the head of the queue and takes them off it, as many as the file took. */
-  async #writeSome(): Promise<Error | undefined> {
+  /** What is left of the time after an abort. */
+  #stopMs(): number {
+    const nowMs = this.#clock.nowMs()
+    this.#lastMs ??= nowMs + STOP_MS
+    return Math.max(0, this.#lastMs - nowMs)
+  }
+
+  async #send(records: readonly DeadLetterRecord[], signal: AbortSignal): Promise<Outcome> {
     try {
       await this.start()
-    } catch (error) {
+    } catch (cause) {
       this.#starting = undefined
-      return error instanceof Error ? error : new Error(textOf(error))
+      return { status: 'hold', error: cause instanceof Error ? cause : new Error(textOf(cause)) }
     }
-    const group = this.#letters.slice(0, GROUP_LINES)
-    const outcome = await this.#file.send(batchOf([encodedOf(group)]), new AbortController().signal)
-    const taken =
-      outcome.status === 'delivered' ? group.length : outcome.status === 'retryable' ? (outcome.taken ?? 0) : 0
-    for (const { bytes, named, unnamed } of this.#letters.splice(0, taken)) {
-      this.#queuedBytes -= bytes.length
-      this.counters.written += named
-      this.counters.unnamed += unnamed
-    }
-    return 'error' in outcome ? outcome.error : undefined
+    return this.#file.send(batchOf([encodedOf(records)]), signal)
   }
 
   #giveUp(events: number): void {
@@ -170,12 +188,17 @@ export class DeadLetterFile implements AsyncDisposable {
     this.counters.unwritten += events
     const { exporter, path } = this.#options
     const message =
-      `cannot keep what the sink of exporter "${exporter}" refused: the dead-letter file "${path}" is slower than the ` +
-      `refusals or cannot be written; ${this.counters.unwritten} events are in no file so far`
+      `cannot keep what the sink of exporter "${exporter}" refused: the dead-letter file "${path}" takes no records; ` +
+      `${this.counters.unwritten} events are in no file so far, counted as dropped with reason dead_letter_failed`
     this.#warn(new ExportError('IO', message))
   }
 
-  /** A file that fails does so with every try: one warning a minute says enough. */
+  #hangs(): ExportError {
+    const message = `writing to "${this.#options.path}" has not ended within ${PATIENCE_MS} ms; look at its disk`
+    return new ExportError('TIMEOUT', message)
+  }
+
+  /** A file that fails does so with every try: one warning a minute is enough. */
   #warn(problem: Error): void {
     const nowMs = this.#clock.nowMs()
     if (nowMs - this.#warnedMs < WARN_MS) return
@@ -184,9 +207,24 @@ export class DeadLetterFile implements AsyncDisposable {
   }
 }
 
-function encodedOf(letters: readonly Letter[]): Encoded {
+function* groupsOf(records: Iterable<DeadLetterRecord>): Generator<readonly DeadLetterRecord[]> {
+  let group: DeadLetterRecord[] = []
+  let bytes = 0
+  for (const record of records) {
+    if (group.length > 0 && (group.length >= GROUP_RECORDS || bytes + record.bytes.length > GROUP_BYTES)) {
+      yield group
+      group = []
+      bytes = 0
+    }
+    group.push(record)
+    bytes += record.bytes.length
+  }
+  if (group.length > 0) yield group
+}
+
+function encodedOf(records: readonly DeadLetterRecord[]): Encoded {
   let end = 0
-  const ends = Uint32Array.from(letters, ({ bytes }) => (end += bytes.length))
-  const bytes = Buffer.concat(letters.map((letter) => letter.bytes))
-  return { encoding: 'json', bytes, ends, count: letters.length, firstSeq: 0 }
+  const ends = Uint32Array.from(records, ({ bytes }) => (end += bytes.length))
+  const bytes = Buffer.concat(records.map((record) => record.bytes))
+  return { encoding: 'json', bytes, ends, count: records.length, firstSeq: 0 }
 }

@@ -12,6 +12,7 @@ const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
   spool_failed: 0,
   memory: 0,
   corrupt: 0,
+  dead_letter_failed: 0,
 }
 
 /**

@@ -23,8 +23,11 @@ export interface DeadLetters {
   start(): Promise<void>
   /** Reopens what a log rotator has moved away. */
   reopen(): Promise<void>
-  /** Never throws and never waits: what it cannot keep it counts. */
-  write(batch: Batch, refusals: readonly Refusal[]): void
+  /**
+   * Writes the refused events and returns, for each refusal, how many at its end are in no record. Never rejects; settles within a bounded
+   * time, and soon after `signal` aborts. Reads the batch's bytes until then.
+   */
+  write(batch: Batch, refusals: readonly Refusal[], signal: AbortSignal): Promise<readonly number[]>
   /** By name; always the current values. */
   readonly counters: Readonly<Record<string, number>>
   /** Writes what is pending and closes. */
@@ -45,6 +48,8 @@ export interface DeliveryDeps {
   /** Aborted when there is no time left. */
   readonly deadline: AbortSignal
   readonly stopping: () => boolean
+  /** What is not settled at the deadline is kept on the disk. */
+  readonly spooled: () => boolean
   /** Events of the flight are settled: their room is free. */
   readonly onSettled: (flight: Flight, sum: Sum) => void
   /** `flight.trouble` is another now. */
@@ -56,6 +61,27 @@ function pauseOf({ afterMs, taken = 0 }: Extract<Outcome, { status: 'retryable' 
   return afterMs === undefined || (afterMs <= 0 && taken <= 0) ? undefined : afterMs
 }
 
+/** What of a batch was refused for good, and how many of each refusal have no dead-letter record although they should. */
+interface Refused {
+  readonly refusals: readonly Refusal[]
+  readonly unrecorded: readonly number[]
+}
+
+function refusalsOf(outcome: Outcome, { count }: Batch): readonly Refusal[] {
+  switch (outcome.status) {
+    case 'rejected': {
+      const which = Array.from({ length: count }, (_, i) => i)
+      return count === 0 ? [] : [{ reason: outcome.reason, events: count, which, message: outcome.error.message }]
+    }
+    case 'partial':
+    case 'retryable':
+      return outcome.refusals ?? []
+    case 'delivered':
+    case 'hold':
+      return []
+  }
+}
+
 export class Delivery {
   readonly #deps: DeliveryDeps
 
@@ -65,7 +91,7 @@ export class Delivery {
 
   /** Returns when the flight is settled, or the deadline has come; then the rest of it is the caller's. */
   async run(flight: Flight): Promise<void> {
-    const { books, deadline, nudge, options, clock, meters } = this.#deps
+    const { books, deadLetters, deadline, nudge, options, clock, meters, spooled } = this.#deps
     for (let attempt = 1; ; attempt++) {
       const { maxAgeMs } = options.retry
       if (maxAgeMs !== undefined) this.#expire(flight, clock.nowMs() - maxAgeMs)
@@ -80,7 +106,12 @@ export class Delivery {
         problem === undefined
           ? await this.#send(flight, batch)
           : { status: 'hold', error: new ExportError('UNUSABLE', problem) }
-      const waitMs = this.#apply(flight, batch, outcome, attempt)
+      const refusals = refusalsOf(outcome, batch)
+      const unrecorded =
+        refusals.length === 0 || deadLetters === undefined ? [] : await deadLetters.write(batch, refusals, deadline)
+      // At a stop the spool keeps the batch: the next run sends it again.
+      if (deadline.aborted && spooled() && unrecorded.some((events) => events > 0)) return
+      const waitMs = this.#apply(flight, batch, outcome, { refusals, unrecorded }, attempt)
       if (flight.count === 0 || deadline.aborted) return
       meters.retryWaitMs = this.#shortened(waitMs)
       await nudge.wait(meters.retryWaitMs)
@@ -119,28 +150,22 @@ export class Delivery {
   }
 
   /** Enters the outcome into the books and frees room; returns how long to wait if anything is left. */
-  #apply(flight: Flight, batch: Batch, outcome: Outcome, attempt: number): number {
+  #apply(flight: Flight, batch: Batch, outcome: Outcome, refused: Refused, attempt: number): number {
     const { exporter, options, random } = this.#deps
     switch (outcome.status) {
       case 'delivered':
-        this.#settle(flight, batch, flight.count, [])
+        this.#settle(flight, batch, flight.count, refused)
         this.#calm(flight, '')
         // An earlier try may have been given up while something still read.
         if (attempt === 1 && exporter.releases === true) for (const { memory } of batch.parts) memory?.done()
         return 0
       case 'partial':
-        this.#settle(flight, batch, flight.count, outcome.refusals)
-        this.#calm(flight, outcome.refusals[0]?.message ?? '')
+      case 'rejected':
+        this.#settle(flight, batch, flight.count, refused)
+        this.#calm(flight, refused.refusals[0]?.message ?? '')
         return 0
-      case 'rejected': {
-        const { reason, error } = outcome
-        const which = Array.from({ length: batch.count }, (_, i) => i)
-        this.#settle(flight, batch, flight.count, [{ reason, events: batch.count, which, message: error.message }])
-        this.#calm(flight, error.message)
-        return 0
-      }
       case 'retryable':
-        this.#settle(flight, batch, outcome.taken ?? 0, outcome.refusals ?? [])
+        this.#settle(flight, batch, outcome.taken ?? 0, refused)
         flight.unsure = outcome.unsure ?? flight.count
         this.#trouble(flight, 'retrying', outcome.error)
         return retryDelayMs(attempt, options.retry, random, pauseOf(outcome))
@@ -152,18 +177,21 @@ export class Delivery {
   }
 
   /** The first `count` events are settled: taken, but for the refusals. */
-  #settle(flight: Flight, batch: Batch, count: number, refusals: readonly Refusal[]): void {
+  #settle(flight: Flight, batch: Batch, count: number, { refusals, unrecorded }: Refused): void {
     if (count <= 0) return
-    const { books, meters, deadLetters, onSettled } = this.#deps
+    const { books, meters, onSettled } = this.#deps
     const { held } = flight
     const sum = flight.takeHead(count)
     let delivered = sum.events
-    for (const { reason, events, which } of refusals) {
+    for (const [i, { reason, events, which }] of refusals.entries()) {
       const refused = Math.min(Math.max(0, events), delivered)
-      books.reject(reason, refused, which === undefined ? spanOf(batch) : spanOfSome(batch, which))
+      const lost = Math.min(unrecorded[i] ?? 0, refused)
+      const span = (from: number, to?: number): Span | undefined =>
+        which === undefined ? spanOf(batch) : spanOfSome(batch, which.slice(from, to))
+      if (lost < refused) books.reject(reason, refused - lost, span(0, refused - lost))
+      if (lost > 0) books.drop('dead_letter_failed', lost, span(refused - lost))
       delivered -= refused
     }
-    if (refusals.length > 0) deadLetters?.write(batch, refusals)
     books.deliver(delivered, delivered === 0 ? 0 : sum.bytes)
     meters.delivered(held, delivered)
     onSettled(flight, sum)

@@ -116,6 +116,7 @@ export class Sender {
       nudge: this.#nudge,
       deadline: this.#deadline.signal,
       stopping: () => this.#stopping !== undefined,
+      spooled: () => this.#overflow !== undefined,
       onSettled: (flight, sum) => this.#settled(flight, sum),
       onTrouble: () => this.#troubled(),
     })

@@ -128,6 +128,7 @@ const NOTHING = {
   spool_failed: 0,
   memory: 0,
   corrupt: 0,
+  dead_letter_failed: 0,
 }
 
 function spoolOf(report: ExporterReport | undefined): NonNullable<ExporterReport['spool']> {

@@ -4,7 +4,7 @@
  *
  * What must hold: the books balance at every look; a start is never refused and a stop always ends; a sink that takes one
  * call at a time never sees an event for the first time after a younger one; what was durable is seen by the sink in the
- * end, or a loss with a cause was told; a clean stop loses nothing that the disk could take.
+ * end, or a loss with a cause was told, and has a dead-letter record if it was refused; a clean stop loses nothing that the disk could take.
  */
 import { openSpool } from '../../../exporters/spool/spool.ts'
 import type { Spool } from '../../../exporters/spool/spool.ts'
@@ -19,6 +19,7 @@ import { FakeClock, settle } from '../../unit/exporters/support/fake-clock.ts'
 import { describedLines } from '../../unit/exporters/support/lines.ts'
 import { Disk, NO_FAULTS } from '../spool/disk.ts'
 import { Seeded } from '../spool/random.ts'
+import { Records } from './records.ts'
 import { REFUSALS, Sink, SinkExporter } from './sink.ts'
 import type { Mood } from './sink.ts'
 
@@ -33,6 +34,7 @@ export interface ChainFacts {
   readonly taken: number
   readonly repeated: number
   readonly refused: number
+  readonly recorded: number
   readonly spooled: number
   readonly lost: number
 }
@@ -65,6 +67,8 @@ class Life {
   readonly #disk: Disk
   readonly #clock = new FakeClock()
   readonly #sink = new Sink()
+  /** Ids that have a dead-letter record. */
+  readonly #recorded = new Set<number>()
   readonly #options: SenderOptions
   readonly #concurrency: number
   readonly #flipping: boolean
@@ -114,6 +118,7 @@ class Life {
       taken: taken.length,
       repeated: taken.length - new Set(taken).size,
       refused: refused.size,
+      recorded: this.#recorded.size,
       spooled: this.#written.reduce((sum, { count }) => sum + count, 0),
       lost: this.#losses.reduce((sum, { events }) => sum + events, 0),
     }
@@ -147,6 +152,7 @@ class Life {
     const sender = new Sender('sim', exporter, this.#options, {
       clock,
       random: this.#random.next,
+      deadLetters: new Records(this.#recorded, this.#random, clock),
       onLost: ({ reason, firstSeq, lastSeq }) => {
         if (REFUSALS.has(reason)) return
         for (let id = firstSeq; id <= lastSeq; id++) this.#dropped.add(id)
@@ -332,12 +338,27 @@ class Life {
   #account({ first, count, from, safe }: Written, seen: ReadonlySet<number>): void {
     if (!safe) return
     for (let i = 0; i < count; i++) {
-      if (seen.has(first + i)) continue
-      const told = this.#told.has(first + i)
-      const excused = told || this.#options.retry.maxAgeMs !== undefined
-      if (!excused && !(this.#facts.flips > 0 || this.#disk.injectedReads >= 3 || this.#damagedEnds))
+      if (seen.has(first + i)) {
+        this.#accountRefused(first + i)
+        continue
+      }
+      if (!this.#told.has(first + i) && !this.#mayBeGone())
         throw new Error(`event ${first + i} at ${from + i} was durable, and neither seen by the sink nor told as lost`)
     }
+  }
+
+  /** Something was durable, and expired or was damaged since. */
+  #mayBeGone(): boolean {
+    if (this.#options.retry.maxAgeMs !== undefined) return true
+    return this.#facts.flips > 0 || this.#disk.injectedReads >= 3 || this.#damagedEnds
+  }
+
+  /** What the sink refused for good is in a record; an event that was dropped or expired meanwhile never comes so far. */
+  #accountRefused(id: number): void {
+    const { refused, taken } = this.#sink
+    if (!refused.has(id) || this.#recorded.has(id) || this.#dropped.has(id) || this.#told.has(id)) return
+    if (taken.includes(id) || this.#mayBeGone()) return
+    throw new Error(`event ${id} was durable and refused, and is neither in a dead-letter record nor told as lost`)
   }
 
   /** Notes which events the losses told so far are about. */

@@ -20,6 +20,7 @@ const NONE = {
   spool_failed: 0,
   memory: 0,
   corrupt: 0,
+  dead_letter_failed: 0,
 }
 const TICK_MS = 2000
 const EPOCH = 'now'

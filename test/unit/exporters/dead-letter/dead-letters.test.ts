@@ -10,6 +10,17 @@ import { FaultyFiles } from '../support/faulty-files.ts'
 import { Folder } from '../support/folder.ts'
 import { batch, lines } from '../support/lines.ts'
 
+const NEVER = new AbortController().signal
+
+/** Turns the clock in small steps until I/O and timers together have brought something about. */
+async function turnUntil(clock: FakeClock, condition: () => boolean): Promise<void> {
+  await until('it has ended', () => condition() || clock.pending.some((ms) => ms <= 500))
+  while (!condition()) {
+    await clock.turn(500)
+    await until('it goes on', () => condition() || clock.pending.some((ms) => ms <= 500))
+  }
+}
+
 interface Rig {
   readonly letters: DeadLetterFile
   readonly files: FaultyFiles
@@ -57,7 +68,7 @@ function encoded(encoding: Encoding, ...events: readonly Uint8Array[]): Encoded 
 test('dead letters: each refused event is a line with its name, the reason and what the sink said', async () => {
   using folder = new Folder()
   const { letters } = make(folder)
-  letters.write(batch(lines(0, 3), lines(3, 2)), [refusal([1, 4])])
+  await letters.write(batch(lines(0, 3), lines(3, 2)), [refusal([1, 4])], NEVER)
   await letters.close()
   const said = {
     time: '2026-11-24T14:03:09.123Z',
@@ -83,7 +94,7 @@ for (const [encoding, bytes, want] of ENCODINGS) {
   test(`dead letters: an event in ${encoding} is a JSON value`, async () => {
     using folder = new Folder()
     const { letters } = make(folder)
-    letters.write(batch(encoded(encoding, bytes, bytes)), [refusal([1])])
+    await letters.write(batch(encoded(encoding, bytes, bytes)), [refusal([1])], NEVER)
     await letters.close()
     assert.deepEqual(
       written(folder).map(({ event, seq, encoding: said }) => [event, seq, said]),
@@ -102,7 +113,7 @@ test('dead letters: events that are described bring their own numbers, and their
     seqs: Float64Array.of(4, 9, 12),
   }
   const spooled: Described = { ...described, epoch: 'e0' }
-  letters.write(batch(described, spooled), [refusal(undefined, 6)])
+  await letters.write(batch(described, spooled), [refusal(undefined, 6)], NEVER)
   await letters.close()
   assert.deepEqual(
     written(folder).map(({ seq }) => seq),
@@ -123,7 +134,7 @@ for (const [name, one, seqs, unnamed] of WHICH) {
   test(`dead letters: ${name}`, async () => {
     using folder = new Folder()
     const { letters } = make(folder)
-    letters.write(batch(lines(0, 2), lines(2, 2)), [one])
+    await letters.write(batch(lines(0, 2), lines(2, 2)), [one], NEVER)
     await letters.close()
     const all = seqs.length + unnamed === 0 ? [] : written(folder)
     const named = all.filter((line) => 'seq' in line)
@@ -144,7 +155,7 @@ for (const [name, one, seqs, unnamed] of WHICH) {
 test('dead letters: the page of HTML that a proxy answers is cut', async () => {
   using folder = new Folder()
   const { letters } = make(folder)
-  letters.write(batch(lines(0, 1)), [{ ...refusal([0]), message: 'x'.repeat(100_000) }])
+  await letters.write(batch(lines(0, 1)), [{ ...refusal([0]), message: 'x'.repeat(100_000) }], NEVER)
   await letters.close()
   assert.equal(String(written(folder)[0]?.['message']).length, 1000)
 })
@@ -152,10 +163,9 @@ test('dead letters: the page of HTML that a proxy answers is cut', async () => {
 test('dead letters: without a refusal there is no file; with one it is for its owner only', async () => {
   using folder = new Folder()
   const { letters } = make(folder, { path: folder.at('new/refused.jsonl') })
-  letters.write(batch(lines(0, 3)), [])
-  await letters.flush()
+  await letters.write(batch(lines(0, 3)), [], NEVER)
   assert.deepEqual(folder.names(), [])
-  letters.write(batch(lines(0, 3)), [refusal([0])])
+  await letters.write(batch(lines(0, 3)), [refusal([0])], NEVER)
   await letters.close()
   assert.equal(statSync(folder.at('new/refused.jsonl')).mode & 0o7777, 0o600)
 })
@@ -163,7 +173,7 @@ test('dead letters: without a refusal there is no file; with one it is for its o
 test('dead letters: the file is rotated by size, the oldest go, and no line is torn', async () => {
   using folder = new Folder()
   const { letters } = make(folder, { maxSizeBytes: 1000, maxFiles: 2 })
-  for (let i = 0; i < 30; i++) letters.write(batch(lines(i, 1)), [refusal([0])])
+  for (let i = 0; i < 30; i++) await letters.write(batch(lines(i, 1)), [refusal([0])], NEVER)
   await letters.close()
   assert.equal(folder.names().length, 3)
   for (const name of folder.names()) assert.ok(statSync(folder.at(name)).size <= 1000)
@@ -176,86 +186,136 @@ test('dead letters: the bytes of the batch are not needed after the call', async
   using folder = new Folder()
   const { letters } = make(folder)
   const sent = lines(0, 1)
-  letters.write(batch(sent), [refusal([0])])
+  await letters.write(batch(sent), [refusal([0])], NEVER)
   sent.bytes.fill(0)
   await letters.close()
   assert.deepEqual(written(folder)[0]?.['event'], { id: 0 })
 })
 
-test('dead letters: a file that fails holds up nobody, is tried again, told once a minute, and then all is written', async () => {
+test('dead letters: while the file has no room a batch waits; what then finds room is written, told once a minute', async () => {
   using folder = new Folder()
   const { letters, files, clock, warnings } = make(folder)
   files.plan = (call) => (call === 'writev' ? 'ENOSPC' : undefined)
-  for (let i = 0; i < 10; i++) letters.write(batch(lines(i, 1)), [refusal([0])])
-  await until('it has failed', () => letters.counters.failures === 1)
-  for (let i = 10; i < 20; i++) letters.write(batch(lines(i, 1)), [refusal([0])])
-  await settle()
-  assert.equal(letters.counters.failures, 1, 'refusals do not try while the file fails')
-  for (let i = 2; i <= 5; i++) {
-    await clock.turn(5000)
-    await until('it has failed again', () => letters.counters.failures === i && clock.pending.length > 0)
+  let unwritten: readonly number[] | undefined
+  void letters.write(batch(lines(0, 10)), [refusal([0, 3])], NEVER).then((lost) => (unwritten = lost))
+  for (let tries = 1; tries <= 4; tries++) {
+    await until('it has failed', () => letters.counters.failures === tries && clock.pending.length > 0)
+    if (tries < 4) await clock.turn(500)
   }
+  assert.equal(unwritten, undefined, 'it waits')
   assert.equal(warnings.length, 1)
   assert.match(warnings[0] ?? '', /^cannot write to ".*refused.jsonl": no space left/)
   files.plan = () => undefined
-  await clock.turn(5000)
-  await until('all is written', () => letters.counters.written === 20)
-  assert.equal(written(folder).length, 20)
-  assert.equal(letters.counters.unwritten, 0)
+  await clock.turn(500)
+  await until('it is written', () => unwritten !== undefined)
+  assert.deepEqual(unwritten, [0])
+  assert.equal(written(folder).length, 2)
+  await letters.close()
+})
+
+test('dead letters: a file without room is waited for once; what found none is counted, until there is room again', async () => {
+  using folder = new Folder()
+  const { letters, files, clock, warnings } = make(folder)
+  files.plan = (call) => (call === 'writev' ? 'ENOSPC' : undefined)
+  let first: readonly number[] | undefined
+  const refusals = [refusal([0, 3]), refusal(undefined, 4)]
+  void letters.write(batch(lines(0, 10)), refusals, NEVER).then((lost) => (first = lost))
+  const startMs = clock.nowMs()
+  await turnUntil(clock, () => first !== undefined)
+  assert.deepEqual(first, [2, 4])
+  assert.equal(clock.nowMs() - startMs, 5000)
+  // No clock is turned.
+  assert.deepEqual(await letters.write(batch(lines(10, 3)), [refusal([1])], NEVER), [1])
+  assert.deepEqual({ ...letters.counters, failures: 0 }, { written: 0, unwritten: 7, unnamed: 0, failures: 0 })
+  files.plan = () => undefined
+  assert.deepEqual(await letters.write(batch(lines(13, 3)), [refusal([1])], NEVER), [0])
+  assert.deepEqual(
+    written(folder).map(({ seq }) => seq),
+    ['e1-14'],
+  )
+  await clock.turn(60_000)
+  files.plan = (call) => (call === 'writev' ? 'ENOSPC' : undefined)
+  let last: readonly number[] | undefined
+  void letters.write(batch(lines(20, 3)), [refusal([1])], NEVER).then((lost) => (last = lost))
+  await turnUntil(clock, () => last !== undefined)
+  await clock.turn(60_000)
+  await letters.write(batch(lines(30, 3)), [refusal([1])], NEVER)
+  assert.match(warnings.join('\n'), /\ncannot write to "[^\n]*\ncannot write to "/)
   await letters.close()
   assert.deepEqual(clock.pending, [])
 })
 
-test('dead letters: what waits is bounded, the rest is counted and told', async () => {
-  using folder = new Folder()
-  const { letters, files, warnings } = make(folder, { maxQueuedBytes: 1000 })
-  files.plan = () => 'EIO'
-  letters.write(batch(lines(0, 1)), [refusal(undefined, 1)])
-  letters.write(batch(lines(1, 99)), [refusal(undefined, 99)])
-  const { unwritten } = letters.counters
-  assert.ok(unwritten > 90 && unwritten < 99, `${unwritten}`)
-  assert.match(
-    warnings.join(),
-    /^cannot keep what the sink of exporter "loki" refused: .*; \d+ events are in no file so far$/,
-  )
-  files.plan = () => undefined
-  await letters.close()
-  assert.equal(letters.counters.written, 100 - unwritten)
-  assert.equal(written(folder).length, 100 - unwritten)
-})
-
-test('dead letters: where nothing waits, a batch is kept whole, however large', async () => {
-  using folder = new Folder()
-  const { letters } = make(folder, { maxQueuedBytes: 1000 })
-  letters.write(batch(lines(0, 100, 500)), [refusal(undefined, 100)])
-  await letters.close()
-  assert.deepEqual({ ...letters.counters }, { written: 100, unwritten: 0, unnamed: 0, failures: 0 })
-  assert.equal(written(folder).length, 100)
-})
-
-test('dead letters: a close while the file fails gives up, counts, and takes no more', async () => {
+test('dead letters: a disk that takes a part of a group loses only the rest', async () => {
   using folder = new Folder()
   const { letters, files, clock } = make(folder)
-  files.plan = (call) => (call === 'writev' ? 'EIO' : undefined)
-  letters.write(batch(lines(0, 3)), [refusal([0, 1]), refusal(undefined, 1)])
+  let calls = 0
+  files.plan = (call) => (call !== 'writev' ? undefined : calls++ === 0 ? 450 : 'ENOSPC')
+  let lost: readonly number[] | undefined
+  void letters.write(batch(lines(0, 10)), [refusal(undefined, 10)], NEVER).then((events) => (lost = events))
+  await turnUntil(clock, () => lost !== undefined)
+  const seqs = written(folder).map(({ seq }) => seq)
+  assert.ok(seqs.length > 0 && seqs.length < 10, `${seqs.length} records`)
+  assert.deepEqual(lost, [10 - seqs.length])
+  assert.deepEqual(
+    seqs,
+    seqs.map((_, i) => `e1-${i}`),
+  )
   await letters.close()
-  assert.deepEqual({ ...letters.counters, failures: 0 }, { written: 0, unwritten: 3, unnamed: 0, failures: 0 })
-  letters.write(batch(lines(3, 2)), [refusal([0])])
-  await letters.close()
-  assert.equal(letters.counters.unwritten, 4)
-  assert.deepEqual(clock.pending, [])
 })
 
-test('dead letters: a path that can never work is an error for whoever starts it, and only counted otherwise', async () => {
+test('dead letters: a write that hangs is waited for once, and nobody waits again until it has ended', async () => {
+  using folder = new Folder()
+  const { letters, files, clock } = make(folder)
+  const disk = files.hang('writev')
+  let lost: readonly number[] | undefined
+  void letters.write(batch(lines(0, 10)), [refusal([0])], NEVER).then((events) => (lost = events))
+  await until('it hangs', () => disk.waiting > 0)
+  await clock.turn(4999)
+  assert.equal(lost, undefined)
+  await clock.turn(1)
+  assert.deepEqual(lost, [1])
+  assert.deepEqual(await letters.write(batch(lines(10, 3)), [refusal([0])], NEVER), [1])
+  disk.release()
+  let again: readonly number[] = []
+  for (let tries = 0; tries < 10_000 && again[0] !== 0; tries++) {
+    again = await letters.write(batch(lines(20, 3)), [refusal([0])], NEVER)
+    await settle()
+  }
+  assert.deepEqual(again, [0])
+  await letters.close()
+})
+
+test('dead letters: a stop leaves a second to a disk that hangs, and what it needs to one that works', async () => {
+  using folder = new Folder()
+  const { letters, files, clock } = make(folder)
+  const stop = new AbortController()
+  const disk = files.hang('writev')
+  let lost: readonly number[] | undefined
+  void letters.write(batch(lines(0, 10)), [refusal([0])], stop.signal).then((events) => (lost = events))
+  await until('it hangs', () => disk.waiting > 0)
+  stop.abort()
+  await clock.turn(999)
+  assert.equal(lost, undefined)
+  await clock.turn(1)
+  assert.deepEqual(lost, [1])
+  disk.release()
+  await letters.close()
+  const other = make(folder, { path: folder.at('other.jsonl') }).letters
+  assert.deepEqual(await other.write(batch(lines(0, 3000)), [refusal(undefined, 3000)], AbortSignal.abort()), [0])
+  await other.close()
+})
+
+test('dead letters: a path that can never work is an error for whoever starts it, and a counted loss otherwise', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('refused.jsonl'))
   await assert.rejects(make(folder).letters.start(), /expected a file, got a folder/)
   const { letters, warnings, clock } = make(folder)
-  letters.write(batch(lines(0, 1)), [refusal([0])])
-  await until('it has failed', () => letters.counters.failures === 1)
+  let lost: readonly number[] | undefined
+  void letters.write(batch(lines(0, 1)), [refusal([0])], NEVER).then((events) => (lost = events))
+  await turnUntil(clock, () => lost !== undefined)
+  assert.deepEqual(lost, [1])
   assert.match(warnings.join(), /^cannot open ".*refused.jsonl": expected a file, got a folder/)
   rmSync(folder.at('refused.jsonl'), { recursive: true })
-  await clock.turn(5000)
-  await until('it is written', () => letters.counters.written === 1)
+  assert.deepEqual(await letters.write(batch(lines(0, 1)), [refusal([0])], NEVER), [0])
   await letters.close()
 })

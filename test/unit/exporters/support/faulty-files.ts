@@ -14,8 +14,18 @@ export class FaultyFiles implements FileSystem {
   /** False: syncs succeed at once. The end of a process, unlike a power cut, does not need them. */
   sync = true
 
+  readonly #gates = new Map<Call, Hang>()
+
+  /** From now on such calls wait, until all are released. */
+  hang(call: Call): Hang {
+    const hang = new Hang(() => this.#gates.delete(call))
+    this.#gates.set(call, hang)
+    return hang
+  }
+
   async #real<T>(call: Call, path: string, run: () => Promise<T>): Promise<T> {
     this.log.push(call)
+    await this.#gates.get(call)?.wait()
     const fault = this.plan(call, path, 0)
     if (typeof fault === 'string') throw errno(fault)
     return run()
@@ -26,6 +36,7 @@ export class FaultyFiles implements FileSystem {
     return {
       writev: async (buffers) => {
         this.log.push('writev')
+        await this.#gates.get('writev')?.wait()
         const all = Buffer.concat(buffers)
         const fault = this.plan('writev', path, all.length)
         if (typeof fault === 'string') throw errno(fault)
@@ -49,6 +60,29 @@ export class FaultyFiles implements FileSystem {
   readdir: FileSystem['readdir'] = (path) => this.#real('readdir', path, () => systemFiles.readdir(path))
   syncFolder: FileSystem['syncFolder'] = (path) =>
     this.#real('syncFolder', path, async () => void (this.sync && (await systemFiles.syncFolder(path))))
+}
+
+/** Calls of a disk that does not answer. */
+export class Hang {
+  /** Calls that wait now. */
+  waiting = 0
+  readonly #gate = Promise.withResolvers<void>()
+  readonly #onRelease: () => void
+
+  constructor(onRelease: () => void) {
+    this.#onRelease = onRelease
+  }
+
+  async wait(): Promise<void> {
+    this.waiting++
+    await this.#gate.promise
+    this.waiting--
+  }
+
+  release(): void {
+    this.#onRelease()
+    this.#gate.resolve()
+  }
 }
 
 export function errno(code: string): Error {

@@ -10,8 +10,8 @@ import { isDescribed } from '../described.ts'
 import type { Batch, Encoded, Encoding, Refusal } from '../exporter.ts'
 import { endOf } from '../sending/encoded.ts'
 
-/** One line, its line feed with it. */
-export interface Letter {
+/** A dead-letter record: one line, its line feed with it. */
+export interface DeadLetterRecord {
   readonly bytes: Buffer
   /** Events that are in it. */
   readonly named: number
@@ -19,7 +19,7 @@ export interface Letter {
   readonly unnamed: number
 }
 
-export interface LetterContext {
+export interface RecordContext {
   readonly exporter: string
   /** Of this run of the agent; events of an earlier one (from a spool) bring theirs. */
   readonly epoch: string
@@ -31,8 +31,8 @@ export interface LetterContext {
 const MAX_MESSAGE_CHARS = 1000
 const END = Buffer.from('}\n')
 
-/** The lines for one refusal, made one by one, so that whoever has no room for more makes no more. */
-export function* lettersOf(batch: Batch, refusal: Refusal, context: LetterContext): Generator<Letter> {
+/** The records for one refusal, made one by one: whoever has no room for more makes no more. */
+export function* recordsOf(batch: Batch, refusal: Refusal, context: RecordContext): Generator<DeadLetterRecord> {
   const head = headOf(refusal, context)
   const which = refusal.which ?? (refusal.events >= batch.count ? range(batch.count) : [])
   let named = 0
@@ -45,12 +45,12 @@ export function* lettersOf(batch: Batch, refusal: Refusal, context: LetterContex
   if (unnamed > 0) yield { bytes: Buffer.from(`${head}${amongOf(batch, unnamed, context)}}\n`), named: 0, unnamed }
 }
 
-function headOf({ reason, message }: Refusal, { exporter, wallMs }: LetterContext): string {
+function headOf({ reason, message }: Refusal, { exporter, wallMs }: RecordContext): string {
   const said = { time: new Date(wallMs).toISOString(), exporter, reason, message: message.slice(0, MAX_MESSAGE_CHARS) }
   return JSON.stringify(said).slice(0, -1)
 }
 
-function amongOf(batch: Batch, unnamed: number, context: LetterContext): string {
+function amongOf(batch: Batch, unnamed: number, context: RecordContext): string {
   const [first, last] = [batch.parts[0], batch.parts.at(-1)]
   const among = {
     events: batch.count,
@@ -80,7 +80,7 @@ function* eventsOf(batch: Batch, which: Iterable<number>): Generator<{ part: Enc
 }
 
 /** The event's name, as in the attribute log.record.uid. */
-function idOf(part: Encoded, index: number, { epoch }: LetterContext): string {
+function idOf(part: Encoded, index: number, { epoch }: RecordContext): string {
   if (!isDescribed(part)) return `${epoch}-${part.firstSeq + index}`
   return `${part.epoch ?? epoch}-${part.seqs[index] ?? part.firstSeq + index}`
 }

@@ -1,0 +1,177 @@
+/** A sink that refuses much at once: a batch is settled only when its dead-letter records are written, or counted as lost. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DeadLetterFile } from '../../../../exporters/dead-letter/dead-letters.ts'
+import type { Books } from '../../../../exporters/exporter.ts'
+import { Sender } from '../../../../exporters/sending/sender.ts'
+import type { SenderDeps } from '../../../../exporters/sending/sender.ts'
+import { openSpool } from '../../../../exporters/spool/spool.ts'
+import { Disk } from '../../../simulation/spool/disk.ts'
+import { Seeded } from '../../../simulation/spool/random.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
+import { FakeClock, settle, until } from '../support/fake-clock.ts'
+import { FaultyFiles } from '../support/faulty-files.ts'
+import { Folder } from '../support/folder.ts'
+import { FakeExporter, describedLines, lines, numbers } from '../support/lines.ts'
+
+const EVENTS = 20_000
+const LINE_BYTES = 1500
+const retry = { initialMs: 1, maxMs: 10 }
+
+interface Rig extends AsyncDisposable {
+  readonly folder: Folder
+  readonly files: FaultyFiles
+  readonly clock: FakeClock
+  readonly sender: Sender
+  readonly exporter: FakeExporter
+}
+
+/** A sender whose sink refuses every event, or those that `refuses` names. */
+async function rig(refuses: (id: number) => boolean = () => true, open?: SenderDeps['openSpool']): Promise<Rig> {
+  const folder = new Folder()
+  const files = new FaultyFiles()
+  const clock = new FakeClock()
+  const exporter = new FakeExporter(({ parts, count }) => {
+    const which = numbers(0, count).filter((i) => refuses((parts[0]?.firstSeq ?? 0) + i))
+    if (which.length === 0) return { status: 'delivered' }
+    return { status: 'partial', refusals: [{ reason: 'too_old', events: which.length, which, message: 'too old' }] }
+  })
+  const where = { exporter: 'loki', epoch: 'e1', path: folder.at('refused.jsonl'), maxSizeBytes: 1 << 30, maxFiles: 3 }
+  const deadLetters = new DeadLetterFile(where, { files, clock })
+  const sender = new Sender(
+    'loki',
+    exporter,
+    { ...DEFAULT_SENDER_OPTIONS, retry },
+    {
+      clock,
+      deadLetters,
+      ...(open === undefined ? {} : { openSpool: open }),
+    },
+  )
+  await sender.start()
+  return { folder, files, clock, sender, exporter, [Symbol.asyncDispose]: async () => folder[Symbol.dispose]() }
+}
+
+/** Numbers of the events that have a record, sorted. */
+function recorded({ folder }: Rig): number[] {
+  return folder
+    .names()
+    .flatMap((name) => folder.read(name).split('\n').slice(0, -1))
+    .map((line) => Number(/"seq":"e1-(\d+)"/.exec(line)?.[1]))
+    .toSorted((a, b) => a - b)
+}
+
+function rejectedOf({ rejected }: Books): number {
+  return Object.values(rejected).reduce((sum, n) => sum + n, 0)
+}
+
+function assertBalanced({ sender }: Rig): void {
+  const books = sender.books()
+  const dropped = Object.values(books.dropped).reduce((sum, n) => sum + n, 0)
+  assert.equal(books.accepted, books.delivered + rejectedOf(books) + dropped + books.heldEvents)
+  assert.equal(sender.imbalance(), 0)
+}
+
+/** In thousands. */
+function offer({ sender }: Rig, events: number): void {
+  for (let seq = 0; seq < events; seq += 1000) void sender.offer(lines(seq, 1000, LINE_BYTES))
+}
+
+test('dead letters: 20,000 events that are refused at once are 20,000 records', async () => {
+  await using all = await rig()
+  offer(all, EVENTS)
+  await until('all are settled', () => all.sender.books().heldEvents === 0, 30_000)
+  assertBalanced(all)
+  await all.sender.stop(1000)
+  assert.deepEqual(recorded(all), numbers(0, EVENTS))
+  assert.equal(rejectedOf(all.sender.books()), EVENTS)
+})
+
+test('dead letters: a batch is held until its records are on the disk, then it is settled', async () => {
+  await using all = await rig((id) => id % 2 === 0)
+  const disk = all.files.hang('writev')
+  offer(all, 3000)
+  await until('a record is being written', () => disk.waiting > 0)
+  await settle()
+  assert.deepEqual(recorded(all), [])
+  assert.equal(all.sender.books().heldEvents, 3000)
+  assert.equal(all.exporter.calls, 1, 'a second batch is not sent meanwhile')
+  assertBalanced(all)
+  disk.release()
+  await until('all are settled', () => all.sender.books().heldEvents === 0)
+  assert.deepEqual(
+    recorded(all),
+    numbers(0, 3000).filter((id) => id % 2 === 0),
+  )
+  const { delivered, rejected } = all.sender.books()
+  assert.deepEqual({ delivered, rejected }, { delivered: 1500, rejected: { too_old: 1500 } })
+  await all.sender.stop(1000)
+})
+
+test('dead letters: a full disk stops a healthy sink for five seconds in all, and what finds no room is a loss of its own', async () => {
+  await using all = await rig((id) => id % 2 === 0)
+  all.files.plan = (call) => (call === 'writev' ? 'ENOSPC' : undefined)
+  offer(all, EVENTS)
+  const startMs = all.clock.nowMs()
+  await until('the disk has failed', () => all.clock.pending.length > 0)
+  for (let i = 0; i < 1000 && all.sender.books().heldEvents > 0; i++) {
+    if (all.clock.nowMs() - startMs < 5000) await all.clock.turn(100)
+    else await settle()
+    assertBalanced(all)
+  }
+  await until('all are settled', () => all.sender.books().heldEvents === 0)
+  const { delivered, rejected, dropped } = all.sender.books()
+  assert.deepEqual([delivered, rejected, dropped.dead_letter_failed], [EVENTS / 2, {}, EVENTS / 2])
+  assertBalanced(all)
+  await all.sender.stop(1000)
+})
+
+test('dead letters: a disk that hangs does not hang the stop; without a spool its events are a counted loss', async () => {
+  await using all = await rig((id) => id < 10)
+  const disk = all.files.hang('writev')
+  void all.sender.offer(lines(0, 150))
+  await until('a record is being written', () => disk.waiting > 0)
+  let stopped = false
+  void all.sender.stop(2000).then(() => (stopped = true))
+  await until('it has stopped', () => {
+    void all.clock.turn(100)
+    return stopped
+  })
+  const { delivered, dropped, heldEvents } = all.sender.books()
+  assert.deepEqual([delivered, dropped.dead_letter_failed, heldEvents], [140, 10, 0])
+  assertBalanced(all)
+  disk.release()
+})
+
+test('dead letters: at a stop a disk that hangs leaves the batch to the spool, and the next run makes its records', async () => {
+  const disk = new Disk(new Seeded(1))
+  const spool = { dir: '/spool', fsync: 'batch', maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e1' } as const
+  const openIt: SenderDeps['openSpool'] = (onLoss) =>
+    openSpool(spool, { files: disk.files, clock: new FakeClock(), random: () => 0.5, onLoss })
+  {
+    await using all = await rig((id) => id < 10, openIt)
+    const letters = all.files.hang('writev')
+    void all.sender.offer(describedLines(0, 100))
+    await all.clock.turn(300)
+    await until('a record is being written', () => letters.waiting > 0)
+    let stopped = false
+    void all.sender.stop(2000).then(() => (stopped = true))
+    await until('it has stopped', () => {
+      void all.clock.turn(100)
+      return stopped
+    })
+    assert.equal(all.sender.books().heldEvents, 100)
+    assertBalanced(all)
+    letters.release()
+  }
+  disk.down = true
+  disk.restart(true)
+  await using all = await rig((id) => id < 10, openIt)
+  await until('all are settled', () => {
+    void all.clock.turn(100)
+    return all.sender.books().heldEvents === 0
+  })
+  assert.deepEqual(recorded(all), numbers(0, 10))
+  assert.equal(all.sender.books().delivered, 90)
+  await all.sender.stop(0)
+})

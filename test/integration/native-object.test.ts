@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import { openObject, openRing } from '../../native/index.ts'
 import type { NativeError } from '../../native/index.ts'
 import type { BpfMap, ObjectOptions } from '../../native/types.ts'
+import { asNobody } from '../support/other-user.ts'
 import {
   SYMBOL,
   bytesOf,
@@ -86,13 +87,8 @@ describe('native: objects', { skip }, () => {
     assert.equal(error.target, 'handle_refused')
   })
 
-  it('says NOT_PERMITTED to a user without the right to load', () => {
-    process.seteuid?.(65534)
-    try {
-      fails(() => openFixture(path, 'kprobe'), 'NOT_PERMITTED', /needs root/)
-    } finally {
-      process.seteuid?.(0)
-    }
+  it('says NOT_PERMITTED to a user without the right to load', async () => {
+    await asNobody(() => fails(() => openFixture(path, 'kprobe'), 'NOT_PERMITTED', /needs root/))
   })
 
   it('sets constants of every shape by name', () => {

@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, truncateSync, unlinkSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { encodeHeader, segmentName } from '../../../../exporters/spool/format.ts'
+import { asNobody } from '../../../support/other-user.ts'
 import { Host } from './support/spools.ts'
 
 const TWO = '  bus: { type: stdout, spool: { dir: F/spool } }\n  loki: { type: stdout, spool: { dir: F/spool } }'
@@ -171,26 +172,22 @@ ktrail: cannot read the spool "F/c.yaml": it is no folder
 test('spool ls: a folder that may not be read is told with what to do', async () => {
   using host = new Host()
   await host.fill('bus', 1)
-  chmodSync(host.dir('bus'), 0o700)
+  const lines = ['ls bus', 'verify bus', 'repair bus', 'replay bus']
+  // Loads what each command imports when it is wanted.
+  for (const line of lines) await host.run(line)
   chmodSync(host.folder.path, 0o755)
-  const asOther = process.seteuid !== undefined && process.geteuid?.() === 0
-  if (asOther) process.seteuid?.(65_534)
-  else chmodSync(host.dir('bus'), 0)
+  chmodSync(host.dir('bus'), 0)
   try {
-    for (const line of ['ls bus', 'verify bus', 'repair bus', 'replay bus']) {
-      const { code, stderr } = await host.run(line)
-      assert.deepEqual(
-        [code, stderr],
-        [
-          1,
-          'ktrail: cannot read the spool "F/spool/bus": permission denied; run this as root or as the user of the agent\n',
-        ],
-        line,
-      )
-    }
+    await asNobody(async () => {
+      for (const line of lines) {
+        const { code, stderr } = await host.run(line)
+        const want =
+          'ktrail: cannot read the spool "F/spool/bus": permission denied; run this as root or as the user of the agent\n'
+        assert.deepEqual([code, stderr], [1, want], line)
+      }
+    })
   } finally {
-    if (asOther) process.seteuid?.(0)
-    else chmodSync(host.dir('bus'), 0o700)
+    chmodSync(host.dir('bus'), 0o700)
   }
 })
 
@@ -199,7 +196,7 @@ test('spool ls: a config without any spool is said to have none', async () => {
   assert.deepEqual(await host.run('ls'), { code: 0, stdout: '', stderr: 'no exporter of F/c.yaml has a spool\n' })
 })
 
-test('spool ls: takes less than a second for 10 GiB', async () => {
+test('spool ls: takes less than a second of a processor for 10 GiB', async () => {
   using host = new Host()
   await host.fill('bus', 3)
   const dir = host.dir('bus')
@@ -219,9 +216,11 @@ test('spool ls: takes less than a second for 10 GiB', async () => {
     // Sparse: only headers are read, and a last file of zeros is the slowest one, for it is searched whole.
     truncateSync(`${dir}/${segmentName(number)}`, bytes)
   }
-  const started = performance.now()
+  const before = process.cpuUsage()
   const { code, stdout } = await host.run('ls')
-  const ms = performance.now() - started
+  // Not the clock's: the machine may have other work.
+  const { user, system } = process.cpuUsage(before)
+  const ms = (user + system) / 1000
   assert.equal(code, 0)
   assert.match(stdout, /^bus {4}6,390,000 {2}10\.0 GiB {4}640 /m)
   assert.ok(ms < 1000, `${Math.round(ms)} ms`)

@@ -1,0 +1,49 @@
+/** The tests that become another user pass in a checkout below a folder that only root may enter, such as /root. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import type { SpawnSyncReturns } from 'node:child_process'
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+
+const ROOT = path.join(import.meta.dirname, '../../..')
+const HELPER = 'test/support/other-user.ts'
+const CALL = `asNobody${'('}`
+
+const sources = (pattern: string, text: string): string[] =>
+  globSync(pattern, { cwd: ROOT }).filter((file) => readFileSync(path.join(ROOT, file), 'utf8').includes(text))
+
+test('closed checkout: tests become another user in one way only', () => {
+  assert.deepEqual(sources('test/**/*.ts', `.sete${'uid'}`), [HELPER])
+})
+
+test('closed checkout: the unit tests that become another user pass there', { timeout: 120_000 }, (t) => {
+  if (process.geteuid?.() !== 0) return t.skip('needs root: nobody else becomes another user')
+  const folder = mkdtempSync(path.join(tmpdir(), 'ktrail-closed-'))
+  const checkout = path.join(folder, 'checkout')
+  mkdirSync(checkout)
+  // The checkout itself, seen under another name in a mount namespace: mkdtemp has given `folder` the mode 0700.
+  const inside = 'mount --bind "$0" "$1" && cd "$1" && shift && exec "$@"'
+  const run = (...command: string[]): SpawnSyncReturns<string> =>
+    spawnSync('unshare', ['--mount', 'sh', '-c', inside, ROOT, checkout, ...command], {
+      encoding: 'utf8',
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined },
+    })
+  try {
+    if (run('true').status !== 0) return t.skip(`cannot mount here: ${run('true').stderr}`)
+    const tests = sources('test/unit/**/*.test.ts', CALL)
+    const calls = tests.flatMap((file) => readFileSync(path.join(ROOT, file), 'utf8').split(CALL).slice(1))
+    assert.ok(calls.length >= 3, tests.join())
+    // Their names say what may not be done.
+    const { status, stdout } = run(process.execPath, '--test', '--test-name-pattern=may not', ...tests)
+    assert.equal(status, 0, stdout)
+    const passed = Number(/^. pass (\d+)$/m.exec(stdout)?.[1])
+    assert.ok(
+      passed >= calls.length,
+      `${passed} tests named "may not" for ${calls.length} calls of asNobody: ${stdout}`,
+    )
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})

@@ -8,7 +8,7 @@ import { freshFolder } from './agent.ts'
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/e2e/${name}`, import.meta.url))
 const BUILT = join(process.env['KTRAIL_TMP'] ?? tmpdir(), 'ktrail-act')
-const STARTED_MS = 60_000
+const STARTED_MS = 120_000
 
 /** One line of a script: the verb and its words; see act.c. A Buffer stands for a path that is no UTF-8. */
 export function line(verb: string, ...words: ReadonlyArray<string | Buffer | number>): string {

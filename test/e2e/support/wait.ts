@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 
-/** How long a condition may take: the guest is emulated and shares its cores. */
-export const DEADLINE_MS = 60_000
+/** How long a condition may take: the guest is emulated and shares its cores, and an agent's start takes ten seconds alone. */
+export const DEADLINE_MS = 120_000
 const LOOK_MS = 20
 
 /**

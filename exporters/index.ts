@@ -56,6 +56,7 @@ export { linesOf, ofTimes } from './spool/replay.ts'
 export type { TimeRange } from './spool/replay.ts'
 export { openSpool } from './spool/spool.ts'
 export type { SpoolOptions } from './spool/spool.ts'
+export type { Vanished as SpoolVanished } from './spool/presence.ts'
 export type { RecoveryReport as SpoolRecovery } from './spool/recovery.ts'
 export type { TellTrouble as TellSpoolTrouble, Work as SpoolWork } from './spool/troubles.ts'
 

@@ -2,11 +2,11 @@
 import { whenFull } from '../../config/in-force.ts'
 import type { ExporterConfig } from '../../config/schema.ts'
 import { TokenBucket, nodeCompressors, openSpool, systemClock, systemSpoolFiles } from '../../exporters/index.ts'
-import type { SenderDeps, SenderOptions } from '../../exporters/index.ts'
+import type { SenderDeps, SenderOptions, SpoolVanished } from '../../exporters/index.ts'
 import { deadLettersOf } from './dead-letter.ts'
 import { rateLimitOf } from './filter.ts'
 import type { OutputContext } from './output.ts'
-import { logRecovery, spoolFullLog, spoolTroubleLog } from './spool-log.ts'
+import { logRecovery, logVanished, spoolFullLog, spoolTroubleLog } from './spool-log.ts'
 import { spoolOptionsOf } from './spool.ts'
 import { troubleLog } from './trouble-log.ts'
 
@@ -53,7 +53,8 @@ export function senderDeps(
           openSpool: async (onLoss) => {
             const onTrouble = spoolTroubleLog(name, log)
             const world = { files: systemSpoolFiles, clock: systemClock, random: Math.random }
-            const opened = await openSpool(spool, { ...world, zstd, onLoss, onTrouble })
+            const onVanished = (vanished: SpoolVanished): void => logVanished(name, vanished, log)
+            const opened = await openSpool(spool, { ...world, zstd, onLoss, onTrouble, onVanished })
             logRecovery(name, opened.recovery, log)
             return opened
           },

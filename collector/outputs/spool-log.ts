@@ -1,6 +1,13 @@
 /** What the agent's log says of a spool: that the start had to mend it, and what of its work fails. */
 import { systemClock } from '../../exporters/index.ts'
-import type { Clock, SenderDeps, SpoolRecovery, SpoolWork, TellSpoolTrouble } from '../../exporters/index.ts'
+import type {
+  Clock,
+  SenderDeps,
+  SpoolRecovery,
+  SpoolVanished,
+  SpoolWork,
+  TellSpoolTrouble,
+} from '../../exporters/index.ts'
 import type { Log } from '../log.ts'
 
 /** A disk that fails and works in turn is told of no more often than this. */
@@ -35,6 +42,16 @@ export function logRecovery(exporter: string, report: SpoolRecovery, log: Log): 
   if (cursor === 'corrupt') found.push('cursor: unreadable, so all that is here is sent, also what was sent already')
   if (cursor === 'absent' && segments > 0) found.push('cursor: missing, so what is not here counts as corrupt')
   if (found.length > 0) log.warn({ exporter }, `the spool was damaged, and is mended: ${found.join('; ')}`)
+}
+
+/** Reports that somebody took the folder of a spool, or files in it, from under the agent. */
+export function logVanished(exporter: string, { rescued, lost }: SpoolVanished, log: Log): void {
+  log.error(
+    { exporter, rescued, lost },
+    `the spool folder or files in it were removed, moved or replaced while the agent runs: ${rescued} events were only in open ` +
+      `files and are written again, ${lost} events can no longer be read and count as corrupt; find out who did that, and read a ` +
+      'folder that was moved with ktrail spool replay',
+  )
 }
 
 /** Says that something of a spool's work begins to fail, why, and that it works again. */

@@ -1,5 +1,6 @@
 /** The few system calls that the spool makes, as one interface, so that a simulation can crash and fail each of them. */
 import { constants } from 'node:fs'
+import type { BigIntStats } from 'node:fs'
 import { mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import { lockFolder } from './lock.ts'
 
@@ -17,6 +18,8 @@ export interface SpoolFile {
 }
 
 export interface FileFacts {
+  /** Of the file itself, whatever its name: another one never has it while this is open. */
+  readonly id: string
   readonly size: number
   readonly mtimeMs: number
 }
@@ -61,7 +64,7 @@ export const systemSpoolFiles: SpoolFiles = {
       read: async (into, position) => (await handle.read(into, 0, into.length, position)).bytesRead,
       sync: () => handle.datasync(),
       truncate: (size) => handle.truncate(size),
-      stat: () => handle.stat(),
+      stat: async () => factsOf(await handle.stat({ bigint: true })),
       close: () => handle.close(),
     }
   },
@@ -69,7 +72,7 @@ export const systemSpoolFiles: SpoolFiles = {
   readdir: (path) => readdir(path),
   rename,
   unlink,
-  stat: (path) => stat(path),
+  stat: async (path) => factsOf(await stat(path, { bigint: true })),
   async syncFolder(path) {
     const handle = await open(path, O_RDONLY)
     try {
@@ -83,4 +86,8 @@ export const systemSpoolFiles: SpoolFiles = {
     return bavail * bsize
   },
   lock: lockFolder,
+}
+
+function factsOf({ dev, ino, size, mtimeMs }: BigIntStats): FileFacts {
+  return { id: `${dev}:${ino}`, size: Number(size), mtimeMs: Number(mtimeMs) }
 }

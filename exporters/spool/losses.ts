@@ -1,5 +1,6 @@
 /** What the spool tells about events that it had and has no more. */
 import { Histogram } from '../sending/histogram.ts'
+import type { Segment } from './catalog.ts'
 import { Troubles } from './troubles.ts'
 import type { TellTrouble } from './troubles.ts'
 
@@ -20,6 +21,13 @@ export interface Loss {
    * With filters or several epochs in between, not every number in the range was in the spool.
    */
   readonly marks: { readonly epoch: string; readonly first: number; readonly last: number } | undefined
+}
+
+/** The marks of all that a segment holds, where they are known. */
+export function marksOf({ header, lastMark }: Segment, next: Segment | undefined): Loss['marks'] {
+  const { epoch, firstMark } = header
+  const last = lastMark || (next?.header.previousMark ?? 0)
+  return last >= firstMark ? { epoch, first: firstMark, last } : undefined
 }
 
 /** Counters of one spool since it was opened. */

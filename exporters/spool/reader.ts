@@ -75,7 +75,7 @@ export class Reader {
   #hint: Cursor | undefined
   #place: Place | undefined
   #out: Out[] = []
-  /** Ranges ahead, ascending, that were counted as lost before a rewind. */
+  /** Ranges ahead, ascending, that are counted as lost already. */
   #counted: readonly { readonly from: number; readonly to: number }[] = []
   #failures = 0
 
@@ -167,6 +167,27 @@ export class Reader {
     this.skip(to)
     if (events > 0) this.#tally.corruptFrames++
     this.#tally.lose({ reason: 'corrupt', events, from, to, marks: between })
+  }
+
+  /** What lies between, ahead or from here on, is gone and has been counted: it is passed when it is reached. */
+  pastWithout(from: number, to: number): void {
+    let range = { from, to }
+    const others = this.#counted.filter((one) => {
+      if (one.to < range.from || one.from > range.to) return true
+      range = { from: Math.min(one.from, range.from), to: Math.max(one.to, range.to) }
+      return false
+    })
+    if (to > from) this.#counted = [...others, range].toSorted((a, b) => a.from - b.from)
+  }
+
+  /** The open file of a segment that is being read. */
+  fileOf(segment: Segment): SpoolFile | undefined {
+    return this.#place?.segment === segment ? this.#place.file : undefined
+  }
+
+  /** Runs `job` while nothing is read; what is read next is opened anew. */
+  pause<T>(job: () => Promise<T>): Promise<T> {
+    return this.#exclusive.run(() => job().finally(() => this.#leave()))
   }
 
   close(): Promise<void> {

@@ -28,7 +28,7 @@ export function sizeOf(frame: SpoolFrame): number {
 
 export class SegmentWriter {
   readonly segment: Segment
-  readonly file: SpoolFile
+  file: SpoolFile
   /** Nothing more is appended. */
   sealed = false
   /** Its file was removed, or holds nothing that counts: closed, and of no interest to a sync. */

@@ -21,9 +21,11 @@ import { Exclusive } from './exclusive.ts'
 import { ignoring, isAccess } from './file-access.ts'
 import type { Lock, SpoolFiles } from './files.ts'
 import { Limits } from './limits.ts'
-import { Tally } from './losses.ts'
+import { marksOf, Tally } from './losses.ts'
 import type { Loss, LossReason } from './losses.ts'
 import { pack } from './packing.ts'
+import { Presence } from './presence.ts'
+import type { Vanished } from './presence.ts'
 import { Reader } from './reader.ts'
 import type { ReadResult, Token } from './reader.ts'
 import { recover } from './recovery.ts'
@@ -56,6 +58,8 @@ export interface SpoolDeps {
   /** Told of every loss: what was dropped at once, damage when the reader comes to it. */
   readonly onLoss?: (loss: Loss) => void
   readonly onTrouble?: TellTrouble
+  /** Told once when the folder, or files in it, were removed, moved or replaced. */
+  readonly onVanished?: (vanished: Vanished) => void
 }
 
 /** The spool's accounts and gauges, now. */
@@ -134,7 +138,8 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
   }
   try {
     const found = await recover(dir, files, deps.clock.wallMs())
-    const spool = new Spool(options, deps, lock, found)
+    const { id } = await files.stat(dir)
+    const spool = new Spool(options, deps, { lock, id }, found)
     // From the first moment on there is a cursor, so that a first segment that goes missing is missed. It also shows whether the
     // folder may be written: where it may not, what is sent would be sent again by each start.
     const failed = await spool.storeCursor()
@@ -157,7 +162,7 @@ export class Spool implements AsyncDisposable {
   /** What the start found. */
   readonly recovery: RecoveryReport
   readonly #files: SpoolFiles
-  readonly #lock: Lock
+  readonly #presence: Presence
   readonly #catalog: Catalog
   readonly #tally: Tally
   readonly #exclusive = new Exclusive()
@@ -174,14 +179,13 @@ export class Spool implements AsyncDisposable {
   #dropped = 0
   #closed: Promise<void> | undefined
 
-  constructor(options: SpoolOptions, deps: SpoolDeps, lock: Lock, found: Recovered) {
+  constructor(options: SpoolOptions, deps: SpoolDeps, folder: { lock: Lock; id: string }, found: Recovered) {
     const { files, clock, random } = deps
     const { dir, maxBytes, maxAgeMs, minFreeBytes, fsync, epoch = '' } = options
     this.recovery = found.report
     this.#ages = maxAgeMs !== undefined
     this.#zstd = deps.zstd
     this.#files = files
-    this.#lock = lock
     const catalog = new Catalog(found.segments, found.end)
     const tally = new Tally(deps.onLoss ?? (() => undefined), deps.onTrouble ?? (() => undefined))
     this.#catalog = catalog
@@ -199,6 +203,18 @@ export class Spool implements AsyncDisposable {
       found.cursor,
     )
     this.#reader = new Reader({ catalog, files, tally, settled: (cursor) => this.#cursor.move(cursor) }, found.cursor)
+    this.#presence = new Presence(dir, folder.id, folder.lock, {
+      files,
+      catalog,
+      tally,
+      reader: this.#reader,
+      writer: () => this.#writer,
+      onVanished: (vanished) => {
+        deps.onVanished?.(vanished)
+        // The new folder has no cursor.
+        void this.#cursor.store(true)
+      },
+    })
     const dropOldest = (reason: LossReason): Promise<boolean> => this.#dropOldest(reason)
     this.#limits = new Limits({ dir, maxBytes, maxAgeMs, minFreeBytes }, { catalog, files, clock, dropOldest })
     const segmentBytes = Math.max(1, Math.min(options.segmentBytes ?? SEGMENT_BYTES, Math.floor(maxBytes / 4)))
@@ -206,7 +222,7 @@ export class Spool implements AsyncDisposable {
     const makeRoom = this.#limits.makeRoom.bind(this.#limits)
     this.#writer = new Writer(
       { dir, fsync, segmentBytes, segmentMs, epoch },
-      { catalog, files, clock, random, tally, exclusive: this.#exclusive, makeRoom },
+      { catalog, files, clock, random, tally, exclusive: this.#exclusive, presence: this.#presence, makeRoom },
       found,
     )
   }
@@ -312,7 +328,7 @@ export class Spool implements AsyncDisposable {
     await this.#writer.close()
     await this.#cursor.close()
     await this.#reader.close()
-    await ignoring(this.#lock.release())
+    await ignoring(this.#presence.release())
   }
 
   /** Runs under `#exclusive`. */
@@ -322,7 +338,7 @@ export class Spool implements AsyncDisposable {
     this.#dropped = this.#catalog.limit(0)
     // What is still out with the caller would be lost with this process: the next start must know that it existed.
     if (this.#reader.outEvents > 0 && (await this.#cursor.store(true)) !== undefined) return false
-    const { base, epoch, firstMark } = segment.header
+    const { base } = segment.header
     // Meanwhile a stored cursor may have taken it away as spent. From here on nothing is awaited until it is out of the
     // catalog: a read that is going on would give out its frames uncounted.
     if (this.#catalog.segments[0] !== segment) return true
@@ -330,8 +346,7 @@ export class Spool implements AsyncDisposable {
     // What is missing before it is not what a limit costs.
     this.#reader.pass(base)
     const from = Math.max(base, this.#reader.seq)
-    const last = segment.lastMark || (this.#catalog.segments[1]?.header.previousMark ?? 0)
-    const marks = last >= firstMark ? { epoch, first: firstMark, last } : undefined
+    const marks = marksOf(segment, this.#catalog.segments[1])
     const events = this.#reader.uncounted(from, to)
     this.#catalog.remove([segment])
     this.#reader.skip(to)
@@ -346,6 +361,7 @@ export class Spool implements AsyncDisposable {
   async #removeSpent(seq: number, error: Error | undefined): Promise<void> {
     if (error === undefined) this.#tally.troubles.worked('cursor')
     else this.#tally.troubles.failed('cursor', error)
+    if (errnoOf(error) === 'ENOENT') void this.#exclusive.run(() => this.#presence.restore())
     const catalog = this.#catalog
     const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && !this.#writer.isCurrent(segment))
     catalog.remove(spent)

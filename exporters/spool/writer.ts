@@ -13,11 +13,12 @@ import type { Clock, Random } from '../sending/clock.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import type { Exclusive } from './exclusive.ts'
 import { ignoring } from './file-access.ts'
-import type { SpoolFiles } from './files.ts'
+import type { SpoolFile, SpoolFiles } from './files.ts'
 import { FIRST_FRAME } from './format.ts'
 import { Held } from './held.ts'
 import type { HeldFrame } from './held.ts'
 import type { Tally } from './losses.ts'
+import type { Presence } from './presence.ts'
 import { SegmentWriter, sizeOf } from './segment.ts'
 import type { Placed, SpoolFrame } from './segment.ts'
 
@@ -68,6 +69,7 @@ export class Writer {
   readonly #random: Random
   readonly #tally: Tally
   readonly #exclusive: Exclusive
+  readonly #presence: Presence
   readonly #makeRoom: (bytes: number) => Promise<FullReason | undefined>
   readonly #held: Held
   #nextNumber: number
@@ -92,6 +94,7 @@ export class Writer {
       random: Random
       tally: Tally
       exclusive: Exclusive
+      presence: Presence
       makeRoom: (bytes: number) => Promise<FullReason | undefined>
     },
     found: { readonly nextNumber: number; readonly durable: number },
@@ -103,6 +106,7 @@ export class Writer {
     this.#random = deps.random
     this.#tally = deps.tally
     this.#exclusive = deps.exclusive
+    this.#presence = deps.presence
     this.#makeRoom = deps.makeRoom
     this.#held = new Held(options.fsync === 'never' ? 0 : HELD_BYTES)
     this.#nextNumber = found.nextNumber
@@ -128,6 +132,25 @@ export class Writer {
     if (this.#current === writer) this.#current = undefined
     this.#writers = this.#writers.filter((one) => one !== writer)
     await writer.close()
+  }
+
+  /** The open file of a segment that is written, or not yet synced. */
+  fileOf(segment: Segment): SpoolFile | undefined {
+    return this.#writers.find((one) => one.segment === segment && !one.gone)?.file
+  }
+
+  openSegments(): readonly Segment[] {
+    return this.#writers.filter(({ gone }) => !gone).map(({ segment }) => segment)
+  }
+
+  /** Goes on with another file of the same content; false when none of its files is of this segment. */
+  async adopt(segment: Segment, file: SpoolFile): Promise<boolean> {
+    const writer = this.#writers.find((one) => one.segment === segment && !one.gone)
+    if (writer === undefined) return false
+    const old = writer.file
+    writer.file = file
+    await ignoring(old.close())
+    return true
   }
 
   /** Whether more may be appended to this segment. */
@@ -191,7 +214,7 @@ export class Writer {
   }
 
   async #writeAll(group: readonly Pending[]): Promise<Failure | undefined> {
-    const error = await this.#mend()
+    const error = (this.#presence.failed && (await this.#presence.restore())) ?? (await this.#mend())
     if (error !== undefined) return failureOf(error)
     const all = group.flatMap((pending) => pending.frames.map((frame) => ({ pending, frame })))
     for (let from = 0; from < all.length;) {
@@ -263,6 +286,9 @@ export class Writer {
         return await SegmentWriter.create(dir, header, this.#files)
       } catch (error) {
         if (errnoOf(error) === 'EEXIST' && tries < 100) continue
+        // The folder is gone.
+        const again = errnoOf(error) === 'ENOENT' && tries === 0
+        if (again && (await this.#presence.restore()) === undefined) continue
         return asError(error)
       }
     }
@@ -307,9 +333,10 @@ export class Writer {
   async #syncOnce(): Promise<Error | undefined> {
     const upTo = this.#catalog.end
     this.#tally.syncs++
-    const error = this.#rewrite
-      ? new Error('what a failed sync left behind is not yet written again')
-      : await this.#syncAll()
+    const disturbed = await this.#presence.isDisturbed()
+    const absent = disturbed ? await this.#exclusive.run(() => this.#presence.restore()) : undefined
+    const doubtful = this.#rewrite ? new Error('what a failed sync left behind is not yet written again') : undefined
+    const error = absent ?? doubtful ?? (await this.#syncAll())
     if (error === undefined) {
       this.#tally.troubles.worked('sync')
       this.#failures = 0

@@ -7,6 +7,8 @@ import type { Seeded } from './random.ts'
 
 type Change = { readonly at: number; readonly bytes: Buffer } | { readonly size: number }
 
+let made = 0
+
 class Inode {
   /** What a reader sees. */
   data: Buffer = Buffer.alloc(0)
@@ -14,6 +16,7 @@ class Inode {
   safe: Buffer = Buffer.alloc(0)
   pending: Change[] = []
   mtimeMs = 0
+  readonly id: number = made++
   /** A sync has failed: some of `data` may never become safe. */
   doubtful = false
 }
@@ -58,6 +61,7 @@ export class Disk {
   #safeNames = new Map<string, Inode>()
   #pendingNames: Array<{ readonly set?: readonly [string, Inode]; readonly gone?: string }> = []
   #locked = false
+  readonly #folders = new Set<string>()
   #life = 0
   #frozen: PromiseWithResolvers<void> | undefined
   #fall: () => void = () => undefined
@@ -80,7 +84,7 @@ export class Disk {
           () => this.#open(life, path, how),
           () => void this.injectedReads++,
         ),
-      mkdir: () => this.#step(life, 0, 'EIO', () => undefined),
+      mkdir: (path) => this.#step(life, 0, 'EIO', () => void this.#folders.add(path)),
       readdir: (path) =>
         this.#step(life, 0, 'EIO', () => {
           const prefix = `${path}/`
@@ -100,7 +104,10 @@ export class Disk {
           this.#names.delete(path)
           this.#pendingNames.push({ gone: path })
         }),
-      stat: (path) => this.#step(life, this.faults.other, 'EIO', () => factsOf(this.#must(path))),
+      stat: (path) =>
+        this.#step(life, this.#folders.has(path) ? 0 : this.faults.other, 'EIO', () =>
+          this.#folders.has(path) ? { id: path, size: 0, mtimeMs: 0 } : factsOf(this.#must(path)),
+        ),
       syncFolder: () => this.#step(life, this.faults.sync, 'EIO', () => this.#settleNames(() => true)),
       free: () => this.#step(life, 0, 'EIO', () => Math.max(0, this.faults.capacity - this.used)),
       lock: () =>
@@ -335,7 +342,7 @@ function flipped(bytes: Buffer, at: number, bit: number): Buffer {
 }
 
 function factsOf(inode: Inode): FileFacts {
-  return { size: inode.data.length, mtimeMs: inode.mtimeMs }
+  return { id: String(inode.id), size: inode.data.length, mtimeMs: inode.mtimeMs }
 }
 
 function failed(code: string, what: string): Error {

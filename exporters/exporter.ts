@@ -110,6 +110,8 @@ export interface Exporter extends AsyncDisposable {
   reopen?(): Promise<void>
   /** Flushes and closes. A second call does nothing. */
   stop(): Promise<void>
+  /** Limits on single events that the sink has named in its answers and that hold now, by the sink's own names; for people. */
+  readonly learnedLimits?: Readonly<Record<string, number>>
   /** What only this kind of sink can count (rotations, torn lines mended …), by name; always the current values. */
   readonly counters?: Readonly<Record<string, number>>
   /** Of all calls so far; absent where a call sends nothing twice. Calls that are repeated count for themselves. */

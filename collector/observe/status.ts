@@ -48,6 +48,7 @@ function exporterOf(sender: Told, filtered: Readonly<Record<string, number>> = {
     filtered,
     ...snakeCased(stats),
     own: sender.exporter.counters,
+    learned_limits: sender.exporter.learnedLimits,
     spool: spool === undefined ? undefined : snakeCased(spool),
   }
 }

@@ -4,6 +4,7 @@
  */
 import { ExportError } from '../errors.ts'
 import type { Outcome } from '../exporter.ts'
+import type { LimitReason } from './loki/limits.ts'
 import type { Verdict } from './outcome.ts'
 import { Refusals } from './refusals.ts'
 
@@ -15,14 +16,26 @@ export interface Range {
 
 export interface Task {
   readonly count: number
-  /** Events that are not to be sent, and why. */
-  readonly refused: ReadonlyMap<number, string>
+  /** Events that are not to be sent, and why; more of them after a `narrowed`. */
+  readonly refused: ReadonlyMap<number, LimitReason>
+  /** Absent where nothing is learned from what the sink says. */
+  readonly learned?: Learned
   /** What is to be said of events that are refused for such a reason. */
-  explain(reason: string): string
+  explain(reason: LimitReason): string
   /** Most events in one request. */
   readonly maxEvents: number
   /** Sends the events of a range that are not refused. */
   post(range: Range): Promise<Verdict>
+}
+
+/** Limits that the sink has named. */
+export interface Learned {
+  /** Whether a reason is one of them, not one of the config. */
+  applies(reason: LimitReason): boolean
+  /** They hold no more; in `refused` is what breaks those of the config. */
+  forget(): void
+  /** Sends one event, refused or not. */
+  probe(index: number): Promise<Verdict>
 }
 
 /**
@@ -30,11 +43,18 @@ export interface Task {
  * given up meanwhile.
  */
 const SINGLES_IN_A_ROW = 8
+/**
+ * The same of events that break a limit which the sink has named: other events may well keep it. Not those that are too old: nothing but
+ * time has made them so, and younger ones come.
+ */
+const ASIDE_IN_A_ROW = 10_000
 
 /** What is remembered from one batch to the next. */
 export interface Doubt {
   /** Single events that were refused since the sink has taken any. */
   singles: number
+  /** Events that were set aside for limits which the sink has named, since it has taken any. */
+  aside: number
 }
 
 /** Sends until every event is settled or the sink makes us wait. */
@@ -44,15 +64,30 @@ export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
   let isTrusted = false
   for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
     const events = tally.sendable(range)
+    const aside = tally.aside(range)
+    if (task.learned !== undefined && events === 0 && aside > 0 && doubt.aside + aside > ASIDE_IN_A_ROW) {
+      const verdict = await task.learned.probe(tally.firstAside(range))
+      if (verdict.is === 'faulty' || verdict.is === 'narrowed')
+        return tally.held(overdone(task, tally.firstAside(range)))
+      if (verdict.is !== 'taken' || verdict.rejected > 0) return tally.unfinished(verdict, 1)
+      doubt.aside = 0
+      task.learned.forget()
+      ranges.push(range)
+      continue
+    }
     // Oversight is impossible: what is left out here is counted by `settle`.
     const verdict: Verdict = events === 0 ? NOTHING_SENT : await task.post(range)
     switch (verdict.is) {
       case 'taken': {
         const rejected = Math.min(verdict.rejected, events)
-        if (rejected < events) doubt.singles = 0
+        if (rejected < events) {
+          doubt.singles = 0
+          doubt.aside = 0
+        }
         const message = verdict.warning || NOT_SAID
         if (rejected < events) tally.refuseSome(verdict.reason, rejected, message)
         else tally.refuse(range, verdict.reason, message)
+        doubt.aside += tally.aside(range)
         tally.settle(range)
         break
       }
@@ -60,27 +95,41 @@ export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
         tally.refuse(range, verdict.reason, verdict.error.message)
         tally.settle(range)
         break
+      case 'narrowed':
+        ranges.push(range)
+        break
       case 'faulty':
         if (events > 1) {
           const middle = (range.from + range.to) >>> 1
           ranges.push({ from: middle, to: range.to }, { from: range.from, to: middle })
           break
         }
-        if (doubt.singles >= SINGLES_IN_A_ROW && !isTrusted) {
+        if (isDoubtful(doubt, verdict) && !isTrusted) {
           isTrusted = await takesAnother(task, range)
           if (!isTrusted) return tally.held(doubtful(verdict.error))
         }
-        doubt.singles++
+        if (verdict.named === undefined) doubt.singles++
+        else doubt.aside++
         tally.refuse(range, verdict.reason, verdict.error.message)
         tally.settle(range)
         break
       case 'hold':
-        return tally.held(verdict.error)
       case 'again':
-        return tally.interrupted(verdict.error, verdict.afterMs, verdict.unsure ? events : 0)
+        return tally.unfinished(verdict, events)
     }
   }
   return tally.done()
+}
+
+function isDoubtful({ singles, aside }: Doubt, { named }: Extract<Verdict, { is: 'faulty' }>): boolean {
+  return named === undefined ? singles >= SINGLES_IN_A_ROW : aside >= ASIDE_IN_A_ROW
+}
+
+function overdone(task: Task, index: number): ExportError {
+  const reason = task.refused.get(index)
+  const why = reason === undefined ? '' : `: ${task.explain(reason)}`
+  const message = `the sink has refused ${ASIDE_IN_A_ROW} events in a row and taken none${why}; raise that limit at the sink`
+  return new ExportError('IO', message)
 }
 
 /**
@@ -126,6 +175,24 @@ class Tally {
     return events
   }
 
+  /** Events of the range that break a limit which the sink has named; none that are too old. */
+  aside({ from, to }: Range): number {
+    let events = 0
+    if (this.#task.refused.size > 0) for (let i = from; i < to; i++) if (this.#isAside(i)) events++
+    return events
+  }
+
+  firstAside({ from, to }: Range): number {
+    let at = from
+    while (at < to - 1 && !this.#isAside(at)) at++
+    return at
+  }
+
+  #isAside(index: number): boolean {
+    const reason = this.#task.refused.get(index)
+    return reason !== undefined && reason !== 'too_old' && this.#task.learned?.applies(reason) === true
+  }
+
   /** All events of the range that were sent. */
   refuse({ from, to }: Range, reason: string, message: string): void {
     const sent: number[] = []
@@ -150,6 +217,14 @@ class Tally {
   held(error: ExportError): Outcome {
     // With something settled first: the next call, which comes at once, finds nothing settled and holds.
     return this.#settled === 0 ? { status: 'hold', error } : this.interrupted(error, 0, 0)
+  }
+
+  /** The sink makes us wait; it was sent so many events. */
+  unfinished(verdict: Verdict, events: number): Outcome {
+    if (verdict.is === 'again') {
+      return this.interrupted(verdict.error, verdict.afterMs, verdict.unsure ? events : 0)
+    }
+    return this.held('error' in verdict ? verdict.error : new ExportError('IO', NOT_SAID))
   }
 
   interrupted(error: ExportError, afterMs: number | undefined, unsure: number): Outcome {

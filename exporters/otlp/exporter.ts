@@ -8,14 +8,14 @@ import { ExportError, errnoOf, textOf } from '../errors.ts'
 import type { Batch, Exporter, Outcome, Resent } from '../exporter.ts'
 import { endOf } from '../sending/encoded.ts'
 import { deliver } from './delivery.ts'
-import type { Doubt, Range } from './delivery.ts'
+import type { Doubt, Range, Task } from './delivery.ts'
 import { createEnvelope, resourceAttributes } from '../encoding/otlp/envelope.ts'
 import type { Envelope, ResourceOptions } from '../encoding/otlp/envelope.ts'
-import { LimitCheck } from './limits.ts'
-import type { LokiLimits } from './limits.ts'
+import type { LimitReason, LokiLimits } from './loki/limits.ts'
 import { ABOUT_CREDENTIALS, verdictOf } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
 import { Pace } from './pace.ts'
+import { SinkLimits } from './loki/sink-limits.ts'
 import type { TlsFiles } from './files.ts'
 import { HttpTransport, wasNeverSent } from './transport.ts'
 import type { FileHeaders } from './transport.ts'
@@ -59,18 +59,18 @@ export class OtlpExporter implements Exporter {
   readonly maxConcurrency: number
   /** Uncompressed, slices of the batch go to the socket, which a hasty answer does not keep from reading on. */
   readonly releases: boolean
-  readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0 }
+  readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0, limits_learned: 0 }
   readonly #resent = { requests: 0, events: 0 }
   readonly #options: OtlpOptions
   readonly #transport: HttpTransport
   readonly #envelope: Envelope
   readonly #compress: Compress | undefined
   readonly #headers: Readonly<Record<string, string>>
-  readonly #limits: LimitCheck | undefined
+  readonly #limits: SinkLimits
   readonly #wallMs: () => number
   readonly #warn: (text: string) => void
   readonly #pace = new Pace()
-  readonly #doubt: Doubt = { singles: 0 }
+  readonly #doubt: Doubt = { singles: 0, aside: 0 }
   #warnedMs = Number.NEGATIVE_INFINITY
 
   /** Throws ExportError when endpoint or headers can never work. */
@@ -95,9 +95,13 @@ export class OtlpExporter implements Exporter {
     // Literally this: Loki compares the whole header.
     const contentType = { 'content-type': this.#envelope.contentType }
     this.#headers = compression === 'none' ? contentType : { ...contentType, 'content-encoding': compression }
-    this.#limits = loki === undefined ? undefined : new LimitCheck(loki, resourceAttributes(resource))
     this.#wallMs = deps.wallMs ?? Date.now
-    this.#warn = deps.warn ?? (() => {})
+    const warn = deps.warn ?? (() => {})
+    this.#warn = warn
+    this.#limits = new SinkLimits(loki, resourceAttributes(resource), (text) => {
+      this.#count('limits_learned', 1)
+      warn(`${this.#transport.where}: ${text}`)
+    })
   }
 
   start(): Promise<void> {
@@ -106,25 +110,40 @@ export class OtlpExporter implements Exporter {
 
   /**
    * Reads certificates, keys and headers again; new connections use them. The old ones stay when that fails. Somebody has
-   * looked: records that are refused one by one are so because of what they are.
+   * looked: records that are refused one by one are so because of what they are, and a limit may have been raised.
    */
   reopen(): Promise<void> {
     this.#doubt.singles = 0
+    this.#doubt.aside = 0
+    this.#limits.forget()
     return this.#transport.open()
   }
 
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    const refused = this.#refusals(batch)
-    const task = {
+    const refused = this.#limits.refusals(batch, this.#wallMs())
+    const task: Task = {
       count: batch.count,
       refused,
-      explain: (reason: string) => this.#limits?.explain(reason) ?? reason,
+      explain: (reason) => this.#limits.explain(reason),
+      learned: {
+        applies: (reason) => this.#limits.isLearned(reason),
+        forget: () => {
+          this.#limits.forget()
+          refused.clear()
+          for (const [index, reason] of this.#limits.refusals(batch, this.#wallMs())) refused.set(index, reason)
+        },
+        probe: (index) => this.#post(batch, { from: index, to: index + 1 }, new Map(), signal),
+      },
       maxEvents: this.#pace.maxEvents(batch),
-      post: (range: Range) => this.#post(batch, range, refused, signal),
+      post: (range) => this.#post(batch, range, refused, signal),
     }
     const outcome = await deliver(task, this.#doubt)
     if (outcome.status !== 'retryable' && outcome.status !== 'hold') this.#pace.settled(batch)
     return outcome
+  }
+
+  get learnedLimits(): Readonly<Record<string, number>> {
+    return this.#limits.learned
   }
 
   get resent(): Resent {
@@ -140,20 +159,9 @@ export class OtlpExporter implements Exporter {
     return this.stop()
   }
 
-  #refusals(batch: Batch): ReadonlyMap<number, string> {
-    const all = new Map<number, string>()
-    if (this.#limits === undefined) return all
-    const nowMs = this.#wallMs()
-    let first = 0
-    for (const part of batch.parts) {
-      for (const [index, reason] of this.#limits.refusals(part, nowMs) ?? []) all.set(first + index, reason)
-      first += part.count
-    }
-    return all
-  }
-
-  async #post(batch: Batch, range: Range, refused: ReadonlyMap<number, string>, signal: AbortSignal): Promise<Verdict> {
+  async #post(batch: Batch, range: Range, refused: Map<number, LimitReason>, signal: AbortSignal): Promise<Verdict> {
     try {
+      const atMs = this.#wallMs()
       const chunks = this.#body(batch, range, refused)
       const body = this.#compress === undefined ? chunks : [await this.#compress(chunks)]
       this.#count('requests', 1)
@@ -168,6 +176,8 @@ export class OtlpExporter implements Exporter {
       if (verdict.is === 'taken' && verdict.warning !== '') this.#report(verdict.warning)
       if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(batch, range.to - range.from)
       else this.#pace.answered(batch)
+      if (verdict.is === 'faulty' && verdict.named !== undefined)
+        return this.#narrowed(verdict, batch, range, refused, atMs)
       const turnedAway = verdict.is === 'hold' && ABOUT_CREDENTIALS.has(reply.status)
       return turnedAway ? await this.#withNewHeaders(verdict, used) : verdict
     } catch (cause) {
@@ -178,6 +188,25 @@ export class OtlpExporter implements Exporter {
     }
   }
 
+  /** Learns what a refusal names, and takes what breaks that out of the rest of the batch. */
+  #narrowed(
+    verdict: Extract<Verdict, { is: 'faulty' }>,
+    batch: Batch,
+    range: Range,
+    refused: Map<number, LimitReason>,
+    atMs: number,
+  ): Verdict {
+    const problem = this.#limits.learn(verdict.named ?? {}, { batch, ...range, refused, atMs })
+    if (problem !== undefined) {
+      return { is: 'hold', error: new ExportError('IO', `${verdict.error.message}; ${problem.message}`, verdict.error) }
+    }
+    const before = sentOf(range, refused)
+    for (const [index, reason] of this.#limits.refusals(batch, this.#wallMs())) {
+      if (index >= range.from) refused.set(index, reason)
+    }
+    return sentOf(range, refused) < before ? { is: 'narrowed' } : verdict
+  }
+
   /** Credentials may have been replaced since they were read: then the request is worth another try at once. */
   async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>, used: FileHeaders): Promise<Verdict> {
     const renewed = await this.#transport.renewHeaders(used)
@@ -185,7 +214,7 @@ export class OtlpExporter implements Exporter {
   }
 
   /** The request of the events of `range` that are not refused; at least one is not. */
-  #body(batch: Batch, { from, to }: Range, refused: ReadonlyMap<number, string>): readonly Uint8Array[] {
+  #body(batch: Batch, { from, to }: Range, refused: ReadonlyMap<number, LimitReason>): readonly Uint8Array[] {
     const { separator } = this.#envelope
     const runs: Uint8Array[] = []
     let first = 0
@@ -221,7 +250,7 @@ export class OtlpExporter implements Exporter {
 }
 
 /** How many events of the range are sent. */
-function sentOf({ from, to }: Range, refused: ReadonlyMap<number, string>): number {
+function sentOf({ from, to }: Range, refused: ReadonlyMap<number, LimitReason>): number {
   let events = to - from
   for (const index of refused.keys()) if (index >= from && index < to) events--
   return events

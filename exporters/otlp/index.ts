@@ -2,5 +2,5 @@
 export { resolveOtlpOptions, resolveOtlpResource } from './env.ts'
 export type { OtlpConfigValues, ResolvedOtlp, ResolvedResource } from './env.ts'
 export type { OtlpDeps, OtlpOptions } from './exporter.ts'
-export { LOKI_LIMITS } from './limits.ts'
-export type { LokiLimits } from './limits.ts'
+export { LOKI_LIMITS } from './loki/limits.ts'
+export type { LokiLimits } from './loki/limits.ts'

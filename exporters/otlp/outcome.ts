@@ -3,6 +3,8 @@
  * What then happens to a batch is the exporter's.
  */
 import { ExportError } from '../errors.ts'
+import { namedLimits } from './loki/named-limits.ts'
+import type { NamedLimits } from './loki/named-limits.ts'
 import { partialSuccessOf, statusTextOf } from './reply.ts'
 import type { Reply } from './transport.ts'
 
@@ -11,8 +13,18 @@ export type Verdict =
   | { readonly is: 'taken'; readonly rejected: number; readonly reason: string; readonly warning: string }
   /** Thrown away, all of them, whatever is done. */
   | { readonly is: 'refused'; readonly reason: string; readonly error: ExportError }
-  /** At least one record is at fault: halve until it stands alone, then refuse it. */
-  | { readonly is: 'faulty'; readonly reason: string; readonly error: ExportError }
+  /**
+   * At least one record is at fault: halve until it stands alone, then refuse it. `named`: the sink says that it is about a limit of single
+   * records, so it is not about us; with the limits that it names.
+   */
+  | {
+      readonly is: 'faulty'
+      readonly reason: string
+      readonly named?: NamedLimits
+      readonly error: ExportError
+    }
+  /** Fewer events of the range are to be sent than before: again. */
+  | { readonly is: 'narrowed' }
   /** A person must mend something. */
   | { readonly is: 'hold'; readonly error: ExportError }
   | {
@@ -91,8 +103,8 @@ function malformed(text: string, error: ExportError): Verdict {
   }
   const ignored = [...text.matchAll(IGNORED)].reduce((sum, [, count]) => sum + Number(count), 0)
   if (ignored > 0) return { is: 'taken', rejected: ignored, reason, warning: error.message }
-  // Not counted by the sink. Sending the halves again is safe, for equal entries are removed, and gives the number.
-  return { is: 'faulty', reason, error }
+  // Not counted by the sink. Sending the others again is safe, for equal entries are removed.
+  return { is: 'faulty', reason, named: namedLimits(text) ?? {}, error }
 }
 
 function advised(error: ExportError, advice: string): ExportError {

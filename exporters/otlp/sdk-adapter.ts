@@ -9,7 +9,7 @@ import type { Batch, Encoded, Exporter, Outcome } from '../exporter.ts'
 import { within } from '../within.ts'
 import { KEYS } from '../encoding/otlp/attributes.ts'
 import { deliver } from './delivery.ts'
-import type { Doubt, Range } from './delivery.ts'
+import type { Doubt, Range, Task } from './delivery.ts'
 import { resourceAttributes, scopeOf } from '../encoding/otlp/envelope.ts'
 import { plainValue } from '../encoding/otlp/json-record.ts'
 import type { JsonRecord } from '../encoding/otlp/json-record.ts'
@@ -22,7 +22,7 @@ type ExportResult = Parameters<Parameters<LogRecordExporter['export']>[1]>[0]
 const SUCCESS = 0
 const NO_REASON = new Error('the exporter failed and did not say why')
 const TAKEN: Verdict = { is: 'taken', rejected: 0, reason: '', warning: '' }
-const NONE: ReadonlyMap<number, string> = new Map()
+const NONE: Task['refused'] = new Map()
 
 /** What was given to the exporter when the patience with it ended. */
 interface Late {
@@ -40,7 +40,7 @@ class SdkExporter implements Exporter {
   readonly encoding = 'otlp_json'
   readonly #exporter: LogRecordExporter
   readonly #around: Pick<ReadableLogRecord, 'resource' | 'instrumentationScope'>
-  readonly #doubt: Doubt = { singles: 0 }
+  readonly #doubt: Doubt = { singles: 0, aside: 0 }
   #late: Late | undefined
   #open = false
   #stopping: Promise<void> | undefined

@@ -78,6 +78,7 @@ test('status: each exporter with its books, its chain and its spool', async () =
   const spool = { dir: folder.at('s'), fsync: 'never', maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e' } as const
   let call = 0
   const exporter = new FakeExporter(() => (call++ === 0 ? rejected('NotJSON') : retryable()))
+  Object.assign(exporter, { learnedLimits: { max_line_size: 1200 } })
   const sender = new Sender('bus', exporter, OPTIONS, {
     openSpool: (onLoss) =>
       openSpool(spool, { files: systemSpoolFiles, clock: systemClock, random: Math.random, onLoss }),
@@ -97,6 +98,7 @@ test('status: each exporter with its books, its chain and its spool', async () =
   assert.deepEqual(told, {
     name: 'bus',
     type: 'fake',
+    learned_limits: { max_line_size: 1200 },
     accepted: 15,
     delivered: 0,
     delivered_bytes: 0,

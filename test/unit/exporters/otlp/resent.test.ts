@@ -1,7 +1,7 @@
 /** Requests that are sent once more within one try: counted, as whatever may be there twice. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LOKI_LIMITS } from '../../../../exporters/otlp/limits.ts'
+import { LOKI_LIMITS } from '../../../../exporters/otlp/loki/limits.ts'
 import { batchOf } from '../../../../exporters/sending/encoded.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'

@@ -12,7 +12,7 @@ import { OtlpExporter } from '../../exporters/otlp/exporter.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../exporters/sending/options.ts'
 import { Sender } from '../../exporters/sending/sender.ts'
 import { gzip, zstd } from '../../native/index.ts'
-import { loadRecording } from '../support/recording/recording.ts'
+import { endingAt, loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
 import { discardingSink } from './support/discarding-sink.ts'
 import { Line, NODE_NAME, RecordedRing } from './support/replay.ts'
@@ -68,7 +68,7 @@ class Timed implements Exporter {
 }
 
 using sink = await discardingSink()
-const recording = loadRecording() ?? synthesize(SYNTHETIC_RECORDS)
+const recording = endingAt(loadRecording() ?? synthesize(SYNTHETIC_RECORDS), Date.now())
 const resource = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: NODE_NAME }
 const exporter = new Timed(
   new OtlpExporter(

@@ -3,7 +3,7 @@
  * recorded) go through the agent's own line into /dev/null and into a file that is synced each second; then its stages
  * alone, and JSON.stringify of the same records as the measure.
  */
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Event } from '../../collector/event.ts'
 import { decodeChunk } from '../../collector/decode.ts'
@@ -107,7 +107,9 @@ async function runs(run: () => Promise<Speed>): Promise<Speed> {
   }
 }
 
-const folder = mkdtempSync(fileURLToPath(new URL('../../build/bench-', import.meta.url)))
+const build = fileURLToPath(new URL('../../build/', import.meta.url))
+mkdirSync(build, { recursive: true })
+const folder = mkdtempSync(`${build}bench-`)
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
 const speeds: Array<readonly [name: string, speed: Speed]> = []
 

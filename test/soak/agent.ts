@@ -13,7 +13,7 @@ import { loadConfig } from '../../config/load.ts'
 import { EncoderPool } from '../../exporters/index.ts'
 import type { FanOut } from '../../exporters/index.ts'
 import { Line, NODE_NAME, RecordedRing } from '../bench/support/replay.ts'
-import { loadRecording } from '../support/recording/recording.ts'
+import { endingAt, loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
 import { NUMBERS } from './file-reader.ts'
 import type { Order, Sample, Said } from './protocol.ts'
@@ -66,7 +66,7 @@ class Agent {
   }
 
   async #pump(perSecond: number): Promise<void> {
-    const recording = loadRecording() ?? synthesize(SYNTHETIC_RECORDS)
+    const recording = endingAt(loadRecording() ?? synthesize(SYNTHETIC_RECORDS), Date.now())
     const line = new Line(recording)
     const { signal } = this.#pausing
     const startMs = performance.now()

@@ -10,7 +10,7 @@
  * Every event that a sink got is counted by its number. Exit code 1 when RSS grew or was too large, when an event was lost, came
  * twice without a reason, or the books did not balance.
  */
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -43,7 +43,9 @@ if (!(minutes >= 1 && rate >= 1)) {
   process.exit(2)
 }
 
-const folder = mkdtempSync(fileURLToPath(new URL('../../build/soak-', import.meta.url)))
+const build = fileURLToPath(new URL('../../build/', import.meta.url))
+mkdirSync(build, { recursive: true })
+const folder = mkdtempSync(`${build}soak-`)
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
 const epoch = `soak${Date.now()}`
 const accounts: Accounts = { archive: new Account(), steady: new Account(), flaky: new Account() }

@@ -2,7 +2,7 @@
  * One way of delivery in a process of its own, so that neither its memory nor the code compiled for it is another's. Says that it is
  * ready, then plays one round for each message and says what that cost.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import { createFanOut } from '../../../collector/outputs/outputs.ts'
@@ -11,7 +11,7 @@ import { describe } from '../../../exporters/described.ts'
 import { EncoderPool, createJsonEncoder } from '../../../exporters/index.ts'
 import type { Sender } from '../../../exporters/index.ts'
 import { guardKafkajs } from '../../../exporters/kafka/drivers/kafkajs-guard.ts'
-import { loadRecording } from '../../support/recording/recording.ts'
+import { endingAt, loadRecording } from '../../support/recording/recording.ts'
 import { synthesize } from '../../support/recording/synthetic.ts'
 import { plainKafkajs } from './plain-kafkajs.ts'
 import { play } from './play.ts'
@@ -42,9 +42,9 @@ const EPOCH = '1795520000'
 const STOP_MS = 60_000
 /** Below what brokers take in one request, which is 1 MiB. */
 const KAFKA_BATCH = 600
-const BUILD = fileURLToPath(new URL('../../../build/bench-', import.meta.url))
+const BUILD = fileURLToPath(new URL('../../../build/', import.meta.url))
 
-const recording = loadRecording() ?? synthesize(SYNTHETIC_RECORDS)
+const recording = endingAt(loadRecording() ?? synthesize(SYNTHETIC_RECORDS), Date.now())
 
 /** Plays a round and returns how many events were delivered. */
 type Round = () => Promise<number>
@@ -64,7 +64,9 @@ function lineOf({ exporters, events }: Extract<Way, { is: 'line' }>): Round {
   const line = new Line(recording)
   const perRound = chunksOf(recording).reduce((sum, chunk) => sum + line.take(chunk).length, 0)
   return async () => {
-    const folder = mkdtempSync(BUILD)
+    // Made by whoever records, or by nobody yet.
+    mkdirSync(BUILD, { recursive: true })
+    const folder = mkdtempSync(`${BUILD}bench-`)
     try {
       const loaded = loadConfig(exporters, 'bench.yaml', { FOLDER: folder }, () => '')
       if (!('config' in loaded)) throw new Error(JSON.stringify(loaded))

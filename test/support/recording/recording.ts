@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import type { ArgumentType } from '../../../config/policy.ts'
 import type { KnownHook } from '../../../collector/normalize.ts'
 import type { ScannedProcess } from '../../../collector/process/table.ts'
+import { HEADER } from '../../../collector/wire.ts'
 
 export interface Recording {
   /** Where it comes from, for the report: `synthetic, seed 1` or `recorded on 6.12.95`. */
@@ -68,6 +69,18 @@ export function loadRecording(): Recording | undefined {
     clockOffsetNs: BigInt(stored.clockOffsetNs),
     processes: stored.processes.map((process) => ({ ...process, startNs: BigInt(process.startNs) })),
   }
+}
+
+/**
+ * The same, with its clock set so that the last record is of `wallMs`: a sink that refuses what is old says nothing about how
+ * long ago somebody has recorded.
+ */
+export function endingAt(recording: Recording, wallMs: number): Recording {
+  const { bytes, spanMs } = recording
+  const firstNs =
+    BigInt(bytes.readUInt32LE(HEADER.timeSec)) * 1_000_000_000n + BigInt(bytes.readUInt32LE(HEADER.timeNsec))
+  const lastNs = firstNs + BigInt(Math.ceil(spanMs)) * 1_000_000n
+  return { ...recording, clockOffsetNs: BigInt(Math.floor(wallMs)) * 1_000_000n - lastNs }
 }
 
 // `node recording.ts`: exit code 0 when there is a usable recording.

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Line, chunksOf } from '../../bench/support/replay.ts'
+import { endingAt } from '../../support/recording/recording.ts'
 import { synthesize } from '../../support/recording/synthetic.ts'
 
 describe('synthetic recording', () => {
@@ -26,5 +27,15 @@ describe('synthetic recording', () => {
       assert.ok(file !== undefined && 'path' in file && /^\/etc\/.+\.conf$/.test(file.path))
       assert.deepEqual(event.returned, { kind: 'int', value: 0 })
     }
+  })
+
+  it('recording: played today its events are of today, the last of them of now', () => {
+    const nowMs = Date.now()
+    const recording = endingAt(synthesize(2_000), nowMs)
+    const line = new Line(recording)
+    const events = chunksOf(recording).flatMap((chunk) => line.take(chunk))
+    const times = events.map(({ time }) => time.sec * 1000 + time.nsec / 1e6)
+    assert.ok(Math.min(...times) >= nowMs - recording.spanMs - 1000, 'the first')
+    assert.ok(Math.abs(Math.max(...times) - nowMs) < 1000, 'the last')
   })
 })

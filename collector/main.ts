@@ -1,5 +1,7 @@
 /** The command line: exit codes, and how errors are told. What can be typed is in `commands/ktrail.ts`. */
 import { ConfigError, EXIT_CONFIG } from '../config/errors.ts'
+import { hungThreads } from '../config/loading/answered.ts'
+import { endProcess } from '../native/index.ts'
 import { EXIT_USAGE, systemTerminal, UsageError } from './commands/command.ts'
 import { ktrail } from './commands/ktrail.ts'
 import { CollectorError } from './errors.ts'
@@ -23,4 +25,6 @@ function report(error: unknown): number {
   return error instanceof CollectorError && error.code === 'EXPORTER_REFUSED' ? EXIT_CONFIG : 1
 }
 
-process.exit(await ktrail(process.argv.slice(2), systemTerminal).catch(report))
+const code = await ktrail(process.argv.slice(2), systemTerminal).catch(report)
+if (hungThreads() > 0) endProcess(code)
+process.exit(code)

@@ -1,30 +1,23 @@
 import { isUtf8 } from 'node:buffer'
-import { open } from 'node:fs/promises'
-import { buffer as readAll } from 'node:stream/consumers'
+import { readNamedFile } from './loading/named-file.ts'
 import { whyUnreadable } from './loading/unreadable.ts'
 import type { Problem } from './policy.ts'
 import { MAX_FILE_BYTES } from './yaml.ts'
 
-const CHUNK_BYTES = 16 << 10
-
 export type TextResult = { readonly text: string } | { readonly problems: readonly Problem[] }
 
 /**
- * Reads a policy or config file: UTF-8, at most 1 MiB. What stands in the way (no such file, no right, a folder, too
- * large, bytes that are not UTF-8) comes back as one problem. Never throws; never reads more than the bound.
+ * Reads a policy or config file: UTF-8, at most 1 MiB. What stands in the way (no such file, no right, no
+ * regular file, too large, no answer, bytes that are not UTF-8) comes back as one problem. Never throws.
  */
 export async function readTextFile(file: string): Promise<TextResult> {
   const refuse = (message: string, line = 1, col = 1): TextResult => ({ problems: [{ file, line, col, message }] })
   let bytes: Buffer
   try {
-    await using handle = await open(file, 'r')
-    // Policies are read each second: not a buffer of a MiB for each.
-    const chunks = handle.createReadStream({ end: MAX_FILE_BYTES, highWaterMark: CHUNK_BYTES, autoClose: false })
-    bytes = await readAll(chunks)
+    bytes = await readNamedFile(file, MAX_FILE_BYTES)
   } catch (error) {
     return refuse(`cannot read the file: ${whyUnreadable(error)}`)
   }
-  if (bytes.length > MAX_FILE_BYTES) return refuse(`the file is too large: expected at most ${MAX_FILE_BYTES} bytes`)
   const text = bytes.toString('utf8')
   if (isUtf8(bytes)) return { text }
   const offset = firstInvalid(bytes, text)

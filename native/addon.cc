@@ -38,10 +38,15 @@ static void OnFailure(const Napi::CallbackInfo& info) {
   if (info[0].IsFunction()) addon.make_error = Napi::Persistent(info[0].As<Napi::Function>());
 }
 
+static void EndProcess(const Napi::CallbackInfo& info) {
+  _exit(info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : 1);
+}
+
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Addon(env));
   LogCapture::Install();
   exports.Set("onFailure", Napi::Function::New<OnFailure>(env, "onFailure"));
+  exports.Set("endProcess", Napi::Function::New<EndProcess>(env, "endProcess"));
   InitObject(env, exports);
   InitMap(env);
   InitLink(env);

@@ -25,6 +25,7 @@ interface Addon {
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
   zstd(chunks: readonly Uint8Array[]): Promise<Buffer>
   releaseCode(): number
+  endProcess(code: number): never
 }
 
 const EXPORTS: ReadonlyArray<keyof Addon> = [
@@ -42,6 +43,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'gzip',
   'zstd',
   'releaseCode',
+  'endProcess',
 ]
 
 function isAddon(value: unknown): value is Addon {
@@ -164,4 +166,12 @@ export function zstd(chunks: readonly Uint8Array[]): Promise<Buffer> {
  */
 export function releaseCode(): number {
   return addon().releaseCode()
+}
+
+/**
+ * Ends this process at once. `process.exit` waits for every thread of Node's pool, also for one that a file system does not answer;
+ * this waits for none, and runs no handler.
+ */
+export function endProcess(code: number): never {
+  return addon().endProcess(code)
 }

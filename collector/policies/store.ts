@@ -7,6 +7,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { formatProblem } from '../../config/problems.ts'
 import { readTextFile } from '../../config/files.ts'
+import { answered } from '../../config/loading/answered.ts'
 import { parsePolicy } from '../../config/parse-policy.ts'
 import type { Policy } from '../../config/policy.ts'
 import { CollectorError } from '../errors.ts'
@@ -43,9 +44,8 @@ const isGone = (error: unknown): boolean =>
 
 /** A folder's policy files: *.yaml and *.yml directly in it, hidden ones left out, in the order of their names. */
 async function filesAt(place: string): Promise<string[]> {
-  const info = await stat(place)
-  if (!info.isDirectory()) return [place]
-  const names = await readdir(place)
+  const names = await answered(place, async () => ((await stat(place)).isDirectory() ? readdir(place) : undefined))
+  if (names === undefined) return [place]
   return names
     .filter((name) => /^[^.].*\.ya?ml$/.test(name))
     .toSorted()

@@ -2,10 +2,10 @@
  * `${env:X}`, `${env:X:-default}`, `${env:X:?message}`, `${file:/path}` and `$$` inside one scalar of a config.
  * Done after YAML is parsed and in values only, so what an environment holds can never become structure.
  */
-import { closeSync, openSync, readSync } from 'node:fs'
 import { didYouMean } from '../near.ts'
 import { absolute } from '../places.ts'
 import { show } from '../problems.ts'
+import { MAX_SECRET_BYTES, readNamedFileSync } from './named-file.ts'
 import { whyUnreadable } from './unreadable.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -21,23 +21,8 @@ export interface Substituted {
   readonly files: readonly string[]
 }
 
-/** A secret is a line; more than this is the wrong file. */
-const MAX_SECRET_BYTES = 64 * 1024
-
-/** Reads a `${file:}` value; never more than its bound, whatever the path is. Throws when it cannot. */
-export const readSecret: ReadText = (path) => {
-  const descriptor = openSync(path, 'r')
-  try {
-    const buffer = Buffer.alloc(MAX_SECRET_BYTES + 1)
-    let used = 0
-    for (let got = 1; got > 0 && used < buffer.length; used += got)
-      got = readSync(descriptor, buffer, used, buffer.length - used, null)
-    if (used > MAX_SECRET_BYTES) throw new Error(`it is larger than ${MAX_SECRET_BYTES} bytes`)
-    return buffer.toString('utf8', 0, used)
-  } finally {
-    closeSync(descriptor)
-  }
-}
+/** Reads a `${file:}` value. Throws when it cannot. */
+export const readSecret: ReadText = (path) => readNamedFileSync(path, MAX_SECRET_BYTES).toString('utf8')
 
 /**
  * The text with every reference replaced, or the sentence that says which one could not be. `configFile`: where it stands.

@@ -2,9 +2,10 @@ const SENTENCES: Readonly<Record<string, string>> = {
   ENOENT: 'no such file',
   EACCES: 'permission denied; let the user that runs ktrail read it',
   EPERM: 'permission denied; let the user that runs ktrail read it',
-  EISDIR: 'it is a folder; expected a file',
+  EISDIR: 'it is a folder; expected a regular file',
   ENOTDIR: 'a part of the path is not a folder',
   ELOOP: 'too many symbolic links',
+  ENXIO: 'it is a socket or a device that is not there; expected a regular file',
   ENAMETOOLONG: 'the name is too long',
 }
 

@@ -1,10 +1,9 @@
 /** Certificates, keys and passwords from their files: the way to the brokers as a driver wants it. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { MAX_PEM_BYTES, MAX_SECRET_BYTES } from '../../config/loading/named-file.ts'
 import { ExportError, textOf } from '../errors.ts'
+import { contentOf } from '../named-file.ts'
 import type { KafkaConnection, KafkaOptions, KafkaSasl, KafkaSaslSource, KafkaTls, KafkaTlsFiles } from './options.ts'
-
-const OTHERS_READ = 0o004
 
 /**
  * Reads all files that the options name. Rejects with ExportError UNUSABLE when one cannot be read or is no certificate or key,
@@ -19,20 +18,6 @@ export async function readConnection(options: KafkaOptions): Promise<KafkaConnec
   }
 }
 
-/** A sentence for each secret that every user of this host can read. */
-export async function openSecrets({ tls, sasl }: KafkaOptions): Promise<string[]> {
-  const found: string[] = []
-  for (const [key, path] of [
-    ['tls.key_file', tls?.keyFile],
-    ['sasl.password_file', sasl?.passwordFile],
-  ] as const) {
-    if (path === undefined) continue
-    const { mode } = await stat(path)
-    if ((mode & OTHERS_READ) !== 0) found.push(`${key}: every user of this host can read "${path}"; chmod o-r it`)
-  }
-  return found
-}
-
 /** True when both would log in the same way. */
 export function sameCredentials(a: KafkaConnection, b: KafkaConnection): boolean {
   return JSON.stringify([a.tls, a.sasl]) === JSON.stringify([b.tls, b.sasl])
@@ -43,9 +28,9 @@ async function readTls(files: KafkaTlsFiles): Promise<KafkaTls> {
   if ((certFile === undefined) !== (keyFile === undefined)) {
     throw new ExportError('UNUSABLE', 'tls: expected cert_file and key_file together, got one of both')
   }
-  const ca = await contentOf('tls.ca_file', caFile)
-  const cert = await contentOf('tls.cert_file', certFile)
-  const key = await contentOf('tls.key_file', keyFile)
+  const ca = await textIn('tls.ca_file', caFile, MAX_PEM_BYTES)
+  const cert = await textIn('tls.cert_file', certFile, MAX_PEM_BYTES)
+  const key = await textIn('tls.key_file', keyFile, MAX_PEM_BYTES)
   // Here, because a library would say it as a connection that failed, again and again.
   parse('tls.ca_file', caFile, 'a certificate', ca, (pem) => new X509Certificate(pem))
   const certificate = parse('tls.cert_file', certFile, 'a certificate', cert, (pem) => new X509Certificate(pem))
@@ -76,7 +61,7 @@ function parse<T>(
 
 async function readSasl(source: KafkaSaslSource): Promise<KafkaSasl> {
   const { mechanism, username, password, passwordFile } = source
-  const known = password ?? (await contentOf('sasl.password_file', passwordFile))?.replace(/\r?\n$/, '')
+  const known = password ?? (await textIn('sasl.password_file', passwordFile, MAX_SECRET_BYTES))?.replace(/\r?\n$/, '')
   if (known !== undefined && known !== '') return { mechanism, username, password: known }
   const where =
     passwordFile === undefined
@@ -85,11 +70,6 @@ async function readSasl(source: KafkaSaslSource): Promise<KafkaSasl> {
   throw new ExportError('UNUSABLE', `sasl: expected ${where}`)
 }
 
-async function contentOf(key: string, path: string | undefined): Promise<string | undefined> {
-  if (path === undefined) return undefined
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    throw new ExportError('UNUSABLE', `${key}: cannot read "${path}": ${textOf(error)}; check path and rights`, error)
-  }
+async function textIn(key: string, path: string | undefined, maxBytes: number): Promise<string | undefined> {
+  return path === undefined ? undefined : (await contentOf(key, path, maxBytes)).toString('utf8')
 }

@@ -10,7 +10,7 @@ import { ExportError, textOf } from '../errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../exporter.ts'
 import { loadCodec } from './codec-package.ts'
 import { codecOf } from './drivers/codecs.ts'
-import { openSecrets, readConnection, sameCredentials } from './credentials.ts'
+import { readConnection, sameCredentials } from './credentials.ts'
 import { loadDriver } from './drivers/driver.ts'
 import type { KafkaDriver, KafkaRecord, MakeDriver } from './drivers/driver.ts'
 import { faultOf, isLoginFault } from './faults.ts'
@@ -96,7 +96,6 @@ export class KafkaExporter implements Exporter {
   /** Does not wait for a broker: one that is down is a matter of retries. */
   async start(): Promise<void> {
     this.#connection = await readConnection(this.#options)
-    for (const problem of await openSecrets(this.#options)) this.#warn(problem)
     const make = this.#deps.makeDriver ?? (await loadDriver(this.#options.driver))
     const { codecPackage, configFile } = this.#options
     const codec = codecPackage === undefined ? undefined : await loadCodec(codecPackage, configFile)

@@ -1,8 +1,9 @@
 /** The files of a connection, read and found fit for use before it is made. */
 import { X509Certificate } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import tls from 'node:tls'
+import { MAX_PEM_BYTES } from '../../config/loading/named-file.ts'
 import { ExportError, textOf } from '../errors.ts'
+import { contentOf } from '../named-file.ts'
 
 export interface TlsFiles {
   /** PEM files, read at start and again at a reopen. */
@@ -45,14 +46,5 @@ function checkAuthorities(content: Buffer, what: string): void {
 }
 
 async function pem(what: string, path: string | undefined): Promise<Buffer | undefined> {
-  return path === undefined ? undefined : contentOf(`tls ${what} file`, path)
-}
-
-/** What stands in the file. Rejects with ExportError UNUSABLE; `what` is for its sentence. */
-export async function contentOf(what: string, path: string): Promise<Buffer> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    throw new ExportError('UNUSABLE', `${what} "${path}": cannot be read: ${textOf(error)}`, error)
-  }
+  return path === undefined ? undefined : contentOf(`tls ${what} file`, path, MAX_PEM_BYTES)
 }

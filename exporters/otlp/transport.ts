@@ -4,8 +4,10 @@
  */
 import http from 'node:http'
 import https from 'node:https'
+import { MAX_SECRET_BYTES } from '../../config/loading/named-file.ts'
 import { ExportError, errnoOf, textOf } from '../errors.ts'
-import { contentOf, secureContextOf } from './files.ts'
+import { contentOf } from '../named-file.ts'
+import { secureContextOf } from './files.ts'
 import type { TlsFiles } from './files.ts'
 import { MAX_REPLY_BYTES } from './reply.ts'
 
@@ -82,7 +84,9 @@ export class HttpTransport {
   async #readHeaders(): Promise<FileHeaders> {
     const read = Object.entries(this.#options.headerFiles ?? {}).map(
       async ([name, path]): Promise<[string, string]> => {
-        const value = (await contentOf(`header_files.${name}`, path)).toString('latin1').replace(/\r?\n$/, '')
+        const value = (await contentOf(`header_files.${name}`, path, MAX_SECRET_BYTES))
+          .toString('latin1')
+          .replace(/\r?\n$/, '')
         checkHeader(name, value)
         return [name.toLowerCase(), value]
       },

@@ -131,7 +131,11 @@ const rows: readonly Row[] = [
     stdout: /none\.yaml:1:1: cannot read the file: no such file\n$/,
     stderr: /1 of 1 files with mistakes/,
   },
-  { args: ['check', folder], code: 78, stdout: /:1:1: cannot read the file: it is a folder; expected a file\n$/ },
+  {
+    args: ['check', folder],
+    code: 78,
+    stdout: /:1:1: cannot read the file: it is a folder; expected a regular file\n$/,
+  },
   {
     args: ['check', good, empty, config],
     code: 78,
@@ -146,7 +150,7 @@ const rows: readonly Row[] = [
     stdout: /^\S*garbage\.yaml:1:\d+: byte 0x[0-9A-F]{2} at offset \d+ is not UTF-8/,
   },
   { args: ['check', brackets], code: 78, stdout: /^\S*brackets\.yaml:1:\d+: / },
-  { args: ['check', huge], code: 78, stdout: /too large: expected at most 1048576 bytes\n$/ },
+  { args: ['check', huge], code: 78, stdout: /it is larger than 1048576 bytes\n$/ },
   { args: ['check', '/dev/zero'], code: 78, stdout: /too large/ },
   { args: ['check', '/dev/null'], code: 78, stdout: /empty/ },
   { args: ['check', unknownKey], code: 78, stdout: /^\S*key\.yaml:2:1: .*"rings" \(did you mean "ring"\?\)/ },

@@ -1,5 +1,6 @@
 /** Files → what is attached. The kernel is a list here; the files are real. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
@@ -339,4 +340,17 @@ test('policies: once disposed nothing is attached any more, by no look that come
   assert.deepEqual(kernel.attached, [])
   assert.deepEqual(kernel.log, ['-one'])
   store[Symbol.dispose]()
+})
+
+test('policies: a FIFO among the files is told, and the others are read as before', { timeout: 20_000 }, async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('good.yaml'), yaml('good'))
+  const { kernel, store } = setup(folder.path)
+  await store.start()
+  execFileSync('mkfifo', [folder.at('a.yaml')])
+  writeFileSync(folder.at('good.yaml'), yaml('good', 'security_mmap_file'))
+  await store.look()
+  assert.deepEqual(kernel.attached, ['good security_mmap_file'])
+  const said = `refused a.yaml: ${folder.at('a.yaml')}:1:1: cannot read the file: it is a FIFO; expected a regular file`
+  assert.deepEqual(kernel.log.slice(2), [said, '+good', '-good', 'replaced good.yaml'])
 })

@@ -1,9 +1,9 @@
 /** Certificates and passwords from files: read at start, on a reopen and after a refusal. */
 import assert from 'node:assert/strict'
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { ExportError } from '../../../../exporters/errors.ts'
-import { openSecrets, readConnection } from '../../../../exporters/kafka/credentials.ts'
+import { readConnection } from '../../../../exporters/kafka/credentials.ts'
 import { KafkaExporter } from '../../../../exporters/kafka/exporter.ts'
 import { DEFAULT_KAFKA_OPTIONS } from '../../../../exporters/kafka/options.ts'
 import type { KafkaConnection, KafkaOptions } from '../../../../exporters/kafka/options.ts'
@@ -74,12 +74,12 @@ const BAD: ReadonlyArray<{
   {
     name: 'a file that is not there',
     options: (folder) => ({ tls: { caFile: folder.at('none') } }),
-    says: /^tls\.ca_file: cannot read ".*none": ENOENT.*; check path and rights$/,
+    says: /^tls\.ca_file: cannot read ".*none": no such file$/,
   },
   {
     name: 'a folder as a key',
     options: (folder) => ({ tls: { certFile: folder.at('full'), keyFile: folder.at('.') } }),
-    says: /^tls\.key_file: cannot read ".*": EISDIR/,
+    says: /^tls\.key_file: cannot read ".*": it is a folder; expected a regular file$/,
   },
   {
     name: 'a certificate without key',
@@ -137,19 +137,6 @@ for (const [name, change, says] of UNUSABLE) {
     },
   )
 }
-
-test('kafka credentials: a secret that every user can read is named, one that only its owner can is not', async () => {
-  using folder = new Folder()
-  writeFileSync(folder.at('open'), 'x')
-  writeFileSync(folder.at('closed'), 'x')
-  chmodSync(folder.at('open'), 0o644)
-  chmodSync(folder.at('closed'), 0o640)
-  const found = await openSecrets(
-    optionsOf({ tls: { keyFile: folder.at('open') }, sasl: { ...LOGIN, passwordFile: folder.at('closed') } }),
-  )
-  assert.equal(found.length, 1)
-  assert.match(found[0] ?? '', /^tls\.key_file: every user of this host can read ".*open"; chmod o-r it$/)
-})
 
 test('kafka credentials: a reopen takes a new password into use, and connects anew only when there is one', async () => {
   using folder = new Folder()

@@ -80,11 +80,11 @@ test('otlp header files: one that has gone away is named where the sink refuses 
   folder[Symbol.dispose]()
   const outcome = await exporter.send(batchFrom(0, 1), NEVER)
   assert.ok(outcome.status === 'hold')
-  assert.match(outcome.error.message, /^header_files\.authorization ".*token": cannot be read: ENOENT/)
+  assert.match(outcome.error.message, /^header_files\.authorization: cannot read ".*token": no such file/)
 })
 
 const impossible: ReadonlyArray<readonly [name: string, content: string | undefined, want: RegExp]> = [
-  ['one that is not there', undefined, /^header_files\.x-key ".*": cannot be read: ENOENT/],
+  ['one that is not there', undefined, /^header_files\.x-key: cannot read ".*": no such file/],
   [
     'two lines, which it does not repeat',
     'se\ncret',

@@ -1,0 +1,47 @@
+/**
+ * Work on paths whose file system may never answer (a network mount whose server is away, FUSE). Such work holds one of Node's four
+ * threads until the kernel lets go of it, and `process.exit` waits for all of them. So it is done one at a time, given up after a
+ * deadline, and not begun while two that were given up still hold their threads.
+ */
+const DEADLINE_MS = 5000
+const MOST_HUNG = 2
+
+/** Paths whose work was given up and still holds a thread. */
+const hung = new Set<string>()
+let turn: Promise<unknown> = Promise.resolve()
+
+/** How many threads are held. While there are any, `process.exit` would wait for them. */
+export function hungThreads(): number {
+  return hung.size
+}
+
+/** What `work` on `path` comes to. Rejects with what it rejects with, and when the file system does not answer. */
+export function answered<T>(path: string, work: () => Promise<T>, deadlineMs: number = DEADLINE_MS): Promise<T> {
+  const result = turn.then(() => inTime(path, work, deadlineMs))
+  turn = result.catch(() => undefined)
+  return result
+}
+
+async function inTime<T>(path: string, work: () => Promise<T>, deadlineMs: number): Promise<T> {
+  const seconds = deadlineMs / 1000
+  const silent = new Error(`its file system does not answer within ${seconds} s; look whether its server is there`)
+  if (hung.has(path)) throw silent
+  if (hung.size >= MOST_HUNG) {
+    throw new Error(
+      `not read: the file systems of ${[...hung].map((other) => JSON.stringify(other)).join(' and ')} do not answer`,
+    )
+  }
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const working = work()
+  const timer = setTimeout(() => {
+    hung.add(path)
+    const over = (): void => void hung.delete(path)
+    working.then(over, over)
+    reject(silent)
+  }, deadlineMs)
+  try {
+    return await Promise.race([working, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Reads files that a config, a policy folder or a variable names. Whatever lies there costs bounded bytes and time: a FIFO nobody
+ * writes to, a device, a file without end, a file system that does not answer.
+ */
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import type { Stats } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { answered } from './answered.ts'
+
+const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants
+/** NONBLOCK: a FIFO opens at once. NOCTTY: a terminal does not become the agent's. */
+const FLAGS = O_RDONLY | O_NONBLOCK | O_NOCTTY
+/** Policies are read each second: not a buffer of the largest size for each. */
+const CHUNK_BYTES = 16 << 10
+
+/** Passwords, tokens, header values: a line. */
+export const MAX_SECRET_BYTES: number = 64 << 10
+/** Certificates: the bundle of every public authority has 250 KiB. */
+export const MAX_PEM_BYTES: number = 4 << 20
+
+/**
+ * The content of a regular file. Rejects when it is something else, has more than `maxBytes` or is not read within seconds;
+ * `whyUnreadable` has the words. Never holds more than the bound, nor more than two of Node's threads.
+ */
+export function readNamedFile(path: string, maxBytes: number): Promise<Buffer> {
+  return answered(path, () => readWhole(path, maxBytes))
+}
+
+async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
+  await using handle = await open(path, FLAGS)
+  refuseOther(await handle.stat())
+  const chunks: Buffer[] = []
+  // The size of a file in /proc is 0, so it is read to its end.
+  for (let room = maxBytes + 1; room > 0;) {
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(Math.min(CHUNK_BYTES, room)))
+    if (bytesRead === 0) break
+    chunks.push(buffer.subarray(0, bytesRead))
+    room -= bytesRead
+  }
+  return bounded(Buffer.concat(chunks), maxBytes)
+}
+
+/** The same without a deadline: for a start, before signals are heard and when nothing else runs. */
+export function readNamedFileSync(path: string, maxBytes: number): Buffer {
+  const descriptor = openSync(path, FLAGS)
+  try {
+    refuseOther(fstatSync(descriptor))
+    const buffer = Buffer.alloc(maxBytes + 1)
+    let used = 0
+    for (let got = 1; got > 0 && used < buffer.length; used += got)
+      got = readSync(descriptor, buffer, used, buffer.length - used, null)
+    return bounded(buffer.subarray(0, used), maxBytes)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function refuseOther(stat: Stats): void {
+  if (stat.isFile()) return
+  let kind = 'a device'
+  if (stat.isDirectory()) kind = 'a folder'
+  else if (stat.isFIFO()) kind = 'a FIFO'
+  throw new Error(`it is ${kind}; expected a regular file`)
+}
+
+function bounded(bytes: Buffer, maxBytes: number): Buffer {
+  if (bytes.length > maxBytes) throw new Error(`it is larger than ${maxBytes} bytes`)
+  return bytes
+}

@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream'
 import { isatty } from 'node:tty'
 import { pino } from 'pino'
 import type { Logger } from 'pino'
+import { oneLine, printable } from '../config/text/quoting.ts'
 import { terminal } from '../exporters/index.ts'
 
 export type Log = Logger
@@ -22,13 +23,16 @@ const LEVELS: Readonly<Record<number, string>> = {
   60: 'fatal',
 }
 
-/** `  info  policy loaded policy=file-monitoring`; what pino knows of the process is left out. */
+/**
+ * `ktrail: info: policy added policy=file-monitoring`: one line, whatever messages and values of others hold, so that none can
+ * look like another. What pino knows of the process is left out.
+ */
 function textLine(json: string): string {
   const { level, msg, time: _time, pid: _pid, hostname: _host, ...rest } = JSON.parse(json) as Record<string, unknown>
   const fields = Object.entries(rest).map(
-    ([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ([key, value]) => ` ${key}=${typeof value === 'string' ? printable(value) : oneLine(JSON.stringify(value))}`,
   )
-  return `ktrail: ${LEVELS[Number(level)] ?? level}: ${String(msg)}${fields.join('')}\n`
+  return `ktrail: ${LEVELS[Number(level)] ?? level}: ${oneLine(String(msg))}${fields.join('')}\n`
 }
 
 /** Most of the log that waits where nobody takes it: a terminal after Ctrl-S, a pipe that is not read. */

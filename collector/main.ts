@@ -1,5 +1,6 @@
 /** The command line: exit codes, and how errors are told. What can be typed is in `commands/ktrail.ts`. */
 import { ConfigError, EXIT_CONFIG } from '../config/errors.ts'
+import { oneLine } from '../config/text/quoting.ts'
 import { hungThreads } from '../config/loading/answered.ts'
 import { endProcess } from '../native/index.ts'
 import { EXIT_USAGE, systemTerminal, UsageError } from './commands/command.ts'
@@ -9,7 +10,7 @@ import { CollectorError } from './errors.ts'
 /** Messages of known errors are whole sentences; anything else is a fault of ours and shows its stack. */
 function report(error: unknown): number {
   if (error instanceof UsageError) {
-    console.error(`ktrail: ${error.message}\nSee: ${error.see ?? 'ktrail help'}`)
+    console.error(`ktrail: ${oneLine(error.message)}\nSee: ${error.see ?? 'ktrail help'}`)
     return EXIT_USAGE
   }
   if (error instanceof ConfigError) {
@@ -21,7 +22,7 @@ function report(error: unknown): number {
     return EXIT_CONFIG
   }
   const known = error instanceof Error && 'code' in error
-  console.error(`ktrail: ${known ? error.message : error instanceof Error ? error.stack : String(error)}`)
+  console.error(`ktrail: ${known ? oneLine(error.message) : error instanceof Error ? error.stack : String(error)}`)
   return error instanceof CollectorError && error.code === 'EXPORTER_REFUSED' ? EXIT_CONFIG : 1
 }
 

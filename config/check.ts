@@ -12,6 +12,7 @@ import type { PolicyResult } from './parse-policy.ts'
 import type { Policy, Problem } from './policy.ts'
 import { show } from './problems.ts'
 import { openSecrets } from './secret-files.ts'
+import { writablePlaces, writablePolicy } from './writable.ts'
 
 /** `parsePolicy` on a file; what stands in the way of reading it is a problem too. Never throws. */
 export async function parsePolicyFile(file: string): Promise<PolicyResult> {
@@ -61,15 +62,16 @@ export interface Checked {
 
 /**
  * Every problem of one file, policy or config, without kernel or root. Of a config also policies that are not there (what stands
- * in them is not read) and, as warnings, secrets that everybody may read. Never throws.
+ * in them is not read) and, as warnings, secrets that everybody may read and files that others may write. Never throws.
  */
 export async function checkFile(file: string, env: Environment): Promise<Checked> {
   const read = await readTextFile(file)
   if ('problems' in read) return { problems: read.problems, warnings: [] }
   const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadWithPackages(read.text, file, env)
   if ('problems' in result) return { problems: result.problems, warnings: [] }
-  if ('policy' in result) return { problems: [], warnings: [] }
-  return { problems: await missingPolicies(result, file), warnings: await openSecrets(result, file) }
+  if ('policy' in result) return { problems: [], warnings: await writablePolicy(file) }
+  const warnings = [...(await openSecrets(result, file)), ...(await writablePlaces(result, file))]
+  return { problems: await missingPolicies(result, file), warnings }
 }
 
 /** A place that whoever checks may not look at may well be there for the agent. */

@@ -1,3 +1,4 @@
+import { oneLine } from './text/quoting.ts'
 import type { Position, Problem } from './policy.ts'
 
 /** A file with more mistakes than this shows the first ones: nobody reads the rest before mending these. */
@@ -43,9 +44,9 @@ export class Problems {
   }
 }
 
-/** `file:line:col: message`, the form every problem is printed in. */
+/** `file:line:col: message` on one line, the form every problem is printed in: names of files may hold anything. */
 export function formatProblem(problem: Problem): string {
-  return `${problem.file}:${problem.line}:${problem.col}: ${problem.message}`
+  return oneLine(`${problem.file}:${problem.line}:${problem.col}: ${problem.message}`)
 }
 
 /** A value as a message shows it: quoted, on one line, cut after 60 characters. */

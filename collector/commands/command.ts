@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { configOrThrow, parseConfigFile } from '../../config/check.ts'
 import type { LoadedConfig } from '../../config/load.ts'
 import { didYouMean } from '../../config/near.ts'
+import { oneLine } from '../../config/text/quoting.ts'
 
 /** Does one command of the command line; resolves to the exit code. Rejects with UsageError for arguments that are wrong. */
 export type Command = (args: readonly string[], terminal: Terminal) => Promise<number>
@@ -36,7 +37,7 @@ export const EXIT_USAGE = 2
 export const systemTerminal: Terminal = {
   env: process.env,
   print: printed,
-  say: (line) => console.error(line),
+  say: (line) => console.error(oneLine(line)),
   nowMs: () => Date.now(),
 }
 

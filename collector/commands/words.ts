@@ -1,4 +1,5 @@
 /** Numbers and tables as a person in a terminal of 80 columns reads them. */
+import { oneLine } from '../../config/text/quoting.ts'
 
 /** `1,234,567`. */
 export function counted(count: number): string {
@@ -31,8 +32,9 @@ export interface Row {
   readonly notes?: readonly string[]
 }
 
-/** Columns two spaces apart, as wide as they must be; those in `right` end together. */
-export function table(head: readonly string[], rows: readonly Row[], right: readonly number[] = []): string {
+/** Of names and sentences that may hold anything: columns two spaces apart, as wide as they must be; those in `right` end together. */
+export function table(head: readonly string[], unsafe: readonly Row[], right: readonly number[] = []): string {
+  const rows = unsafe.map(({ cells, notes = [] }) => ({ cells: cells.map(oneLine), notes: notes.map(oneLine) }))
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map(({ cells }) => (cells[i] ?? '').length)))
   const line = (cells: readonly string[]): string =>
     cells
@@ -40,7 +42,7 @@ export function table(head: readonly string[], rows: readonly Row[], right: read
       .join('  ')
       .trimEnd()
   const lines = [line(head)]
-  for (const { cells, notes = [] } of rows) lines.push(line(cells), ...notes.map((note) => `  ${note}`))
+  for (const { cells, notes } of rows) lines.push(line(cells), ...notes.map((note) => `  ${note}`))
   return `${lines.join('\n')}\n`
 }
 

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { NativeError, bootTime, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfMap, BpfObject, Link, RingReader } from '../../native/types.ts'
 import type { Policy } from '../../config/policy.ts'
+import { formatProblem } from '../../config/problems.ts'
 import { CollectorError } from '../errors.ts'
 import { COUNTERS, CPU_STATE_BYTES, HOOK, LIMITS, PROCESS_VALUE } from '../wire.ts'
 import type { KernelFacts } from './facts.ts'
@@ -173,9 +174,8 @@ export class KernelSide implements Disposable {
       close()
       if (!(error instanceof NativeError)) throw error
       const at = policy.kprobes[hooks.length]?.at ?? { line: 1, col: 1 }
-      throw new CollectorError('POLICY_REFUSED', `${policy.file}:${at.line}:${at.col}: ${error.message}`, {
-        cause: error,
-      })
+      const problem = formatProblem({ file: policy.file, ...at, message: error.message })
+      throw new CollectorError('POLICY_REFUSED', problem, { cause: error })
     }
     for (const { sweep } of joins) this.#joins.add(sweep)
     this.#countSessions(hooks, 1)

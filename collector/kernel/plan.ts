@@ -3,6 +3,7 @@
  */
 import type { ArgumentType, KprobeSpec, Policy } from '../../config/policy.ts'
 import { near } from '../../config/near.ts'
+import { formatProblem } from '../../config/problems.ts'
 import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
 import type { Hook } from '../event.ts'
@@ -124,7 +125,7 @@ export function typeFits(type: ArgumentType, base: string): boolean {
 }
 
 function refuse(policy: Policy, at: { line: number; col: number }, message: string): never {
-  throw new CollectorError('POLICY_REFUSED', `${policy.file}:${at.line}:${at.col}: ${message}`)
+  throw new CollectorError('POLICY_REFUSED', formatProblem({ file: policy.file, ...at, message }))
 }
 
 function checkTypes(policy: Policy, spec: KprobeSpec, symbol: string, symbols: Symbols): void {

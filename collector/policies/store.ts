@@ -3,11 +3,10 @@
  * the next look; a bad one is reported and changes nothing.
  */
 import { createHash } from 'node:crypto'
-import { readdir, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { formatProblem } from '../../config/problems.ts'
 import { readTextFile } from '../../config/files.ts'
-import { answered } from '../../config/loading/answered.ts'
+import { policyFilesAt } from '../../config/policy-files.ts'
 import { parsePolicy } from '../../config/parse-policy.ts'
 import type { Policy } from '../../config/policy.ts'
 import { CollectorError } from '../errors.ts'
@@ -42,14 +41,9 @@ export interface PolicyStatus {
 const isGone = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
 
-/** A folder's policy files: *.yaml and *.yml directly in it, hidden ones left out, in the order of their names. */
-async function filesAt(place: string): Promise<string[]> {
-  const names = await answered(place, async () => ((await stat(place)).isDirectory() ? readdir(place) : undefined))
-  if (names === undefined) return [place]
-  return names
-    .filter((name) => /^[^.].*\.ya?ml$/.test(name))
-    .toSorted()
-    .map((name) => join(place, name))
+/** Of a file or folder as a whole. */
+function problemOf(file: string, message: string): string {
+  return formatProblem({ file, line: 1, col: 1, message })
 }
 
 export class PolicyStore<T extends Attached> implements Disposable {
@@ -117,7 +111,7 @@ export class PolicyStore<T extends Attached> implements Disposable {
    */
   async #filesOf(place: string, present: Set<string>): Promise<string[]> {
     try {
-      const files = await filesAt(place)
+      const files = await policyFilesAt(place)
       for (const file of files) present.add(file)
       return files
     } catch (error) {
@@ -129,7 +123,7 @@ export class PolicyStore<T extends Attached> implements Disposable {
       }
       present.add(place)
       const why = error instanceof Error ? error.message : String(error)
-      this.#refuse(place, why, `${place}:1:1: cannot read: ${why}`)
+      this.#refuse(place, why, problemOf(place, `cannot read: ${why}`))
       return []
     }
   }
@@ -154,7 +148,10 @@ export class PolicyStore<T extends Attached> implements Disposable {
       (entry) => entry.file !== file && entry.attached?.policy.name === policy.name,
     )
     if (other !== undefined && present.has(other.file)) {
-      const problem = `${file}:1:1: policy "${policy.name}" is already loaded from ${other.file}: give it another name`
+      const problem = problemOf(
+        file,
+        `policy "${policy.name}" is already loaded from ${other.file}: give it another name`,
+      )
       // No digest: looked at again and again, because the other may go.
       this.#refuse(file, '', problem)
       return
@@ -170,7 +167,7 @@ export class PolicyStore<T extends Attached> implements Disposable {
       attached = this.#options.attach(policy)
     } catch (error) {
       const known = error instanceof CollectorError
-      this.#refuse(file, digest, known ? error.message : `${file}:1:1: ${String(error)}`)
+      this.#refuse(file, digest, known ? error.message : problemOf(file, String(error)))
       // A fault of ours: told to the caller once, for the file is not tried again until it changes.
       if (!known) throw error
       return

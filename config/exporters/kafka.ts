@@ -21,7 +21,10 @@ const broker = z.string({ error: BROKER_EXPECTED }).refine(
     const port = Number(BROKER.exec(text)?.[1])
     return port >= 1 && port <= 65_535
   },
-  { error: BROKER_EXPECTED },
+  {
+    error: ({ input }) =>
+      `${BROKER_EXPECTED}${String(input).includes('@') ? ' (user and password belong in sasl)' : ''}`,
+  },
 )
 
 /** Source: Kafka's Topic.java. */

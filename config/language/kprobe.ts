@@ -5,7 +5,7 @@ import { show } from '../problems.ts'
 import type { Problems } from '../problems.ts'
 import { Fields, asInteger, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
-import { goQuoted } from './go-quote.ts'
+import { goQuoted } from '../text/quoting.ts'
 import { readSelectors } from './selector.ts'
 import { ARGUMENT_KEYS, KPROBE_KEYS, LATER_TYPES, NEVER_KPROBE_TYPES, RETURN_TYPES, TYPES } from './tables.ts'
 

@@ -19,6 +19,10 @@ const SECRET =
 
 const URLS: readonly Path[] = [['exporters', '*', 'endpoint'], ['exporters', '*', 'logs_endpoint'], ...OTHERS]
 
+/** `host:port`; whoever writes a user and a password before it means them as such. */
+const BROKERS: readonly Path[] = [['exporters', '*', 'brokers']]
+const BROKER_USER = /^.*@/s
+
 const USER = /(:\/\/)[^\s/?#]*@/g
 /** From the question mark on, each value, and what is none because it has no name. */
 const QUERY = /\?\S*/g
@@ -34,6 +38,7 @@ export function mayBeSecret(path: Path): boolean {
 export function shownText(path: Path, text: string): string {
   const inPlaceOfMapping = path.length === 3 && isBelow(path, MAPPINGS)
   if (inPlaceOfMapping || mayBeSecret(path)) return REDACTED
+  if (isBelow(path, BROKERS)) return text.replace(BROKER_USER, `${REDACTED}@`)
   if (!isBelow(path, URLS) || !text.includes('://')) return text
   return text
     .replace(USER, `$1${REDACTED}@`)

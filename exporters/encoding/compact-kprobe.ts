@@ -4,7 +4,7 @@
  * (sockets, BPF programs and maps, perf events) show their label and an empty detail.
  */
 import type { Argument, KprobeEvent } from '../../collector/event.ts'
-import { printable } from './go-quote.ts'
+import { printable } from '../../config/text/quoting.ts'
 
 export interface Description {
   readonly emoji: string

@@ -8,7 +8,7 @@ import type { Encoded, Encoder } from '../exporter.ts'
 import { Memory } from '../memory.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { describeKprobe } from './compact-kprobe.ts'
-import { printable } from './go-quote.ts'
+import { printable } from '../../config/text/quoting.ts'
 
 export interface CompactEncoderOptions {
   /** The source of an event outside any pod. */

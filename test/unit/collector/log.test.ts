@@ -35,6 +35,19 @@ test('log: a person gets a line of text, a program JSON', () => {
   }
 })
 
+test('log: text of others is one line, and can pass for no other line or field', () => {
+  const stream = new Slow()
+  const log = createLog({ level: 'info', format: 'text' }, stream)
+  const forged = 'p\nktrail: info: ready'
+  log.warn(
+    { file: `/p/${forged}.yaml`, policy: 'a exporter=b', why: ['\u202e', '\x9b1A\n'], n: 1 },
+    `no: ${forged}\x1b[2K`,
+  )
+  const file = 'file="/p/p\\nktrail: info: ready.yaml"'
+  const rest = 'policy="a exporter=b" why=["\\u202e","\\u009b1A\\n"] n=1'
+  assert.equal(stream.text, `ktrail: warn: no: p\\nktrail: info: ready\\x1b[2K ${file} ${rest}\n`)
+})
+
 for (const format of ['text', 'json'] as const) {
   test(`log, ${format}: what nobody takes waits, to a bound; what is left out is counted and said`, () => {
     const stream = new Slow()

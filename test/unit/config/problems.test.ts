@@ -19,6 +19,11 @@ describe('problems', () => {
     assert.deepEqual(problems.list().map(formatProblem), ['f:1:1: a', 'f:2:9: b', 'f:2:10: c', 'f:10:1: d'])
   })
 
+  it('are one line each, whatever the file is called', () => {
+    const problem = { file: 'p\nq\x1b[2J\u202e.yaml', line: 1, col: 2, message: 'got \x9b' }
+    assert.equal(formatProblem(problem), 'p\\nq\\x1b[2J\\u202e.yaml:1:2: got \\u009b')
+  })
+
   it('stop at twenty and say how many more there are', () => {
     assert.deepEqual(
       count(20),

@@ -34,6 +34,9 @@ const BAD: readonly string[] = [
   'type: otlp, resource_attributes: hush',
   'type: npm:x, options: hush',
   'type: kafka, brokers: [b:1], topic: t, sasl: hush',
+  'type: kafka, brokers: ["me:hush@b:1"], topic: t',
+  'type: kafka, brokers: [b:1, "SASL://me:hu/sh@x@b:1"], topic: t',
+  'type: kafka, brokers: "me:hush@b:1", topic: t',
 ]
 
 describe('a config with secrets', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { goQuoted } from '../../../config/language/go-quote.ts'
+import { goQuoted } from '../../../../config/text/quoting.ts'
 
 // Expected texts are what Go's strconv.Quote gives, without its outer quotes.
 for (const { name, input, max = 256, want } of [

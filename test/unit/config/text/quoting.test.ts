@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { printable } from '../../../../exporters/encoding/go-quote.ts'
+import { oneLine, printable } from '../../../../config/text/quoting.ts'
 
 /** Right-hand sides as Go's strconv.Quote prints them. */
 const ROWS: ReadonlyArray<readonly [string, string]> = [
@@ -31,4 +31,19 @@ const ROWS: ReadonlyArray<readonly [string, string]> = [
 ]
 for (const [text, want] of ROWS) {
   test(`printable: ${JSON.stringify(text)} is ${want}`, () => assert.equal(printable(text), want))
+}
+
+/** What could forge a line or move a terminal's cursor. */
+const LINES: ReadonlyArray<readonly [string, string]> = [
+  ['say "a\\b" in 日本', 'say "a\\b" in 日本'],
+  ['a\nktrail: info: forged', 'a\\nktrail: info: forged'],
+  ['\r\x1b[2K\x1b]0;title\x07', '\\r\\x1b[2K\\x1b]0;title\\a'],
+  ['C1: \x9b31m \x85 \x90', 'C1: \\u009b31m \\u0085 \\u0090'],
+  ['evil\u202egnp.exe', 'evil\\u202egnp.exe'],
+  ['\u2066a\u2069 \u200f \u061c', '\\u2066a\\u2069 \\u200f \\u061c'],
+  ['\u2028\u2029\ufeff\u200b', '\\u2028\\u2029\\ufeff\\u200b'],
+  ['half \ud83d', 'half \ufffd'],
+]
+for (const [text, want] of LINES) {
+  test(`oneLine: ${JSON.stringify(text)} is ${want}`, () => assert.equal(oneLine(text), want))
 }

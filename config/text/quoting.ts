@@ -1,0 +1,72 @@
+/** Text of others, such as file names, arguments and answers, as one line of a terminal: what could move its cursor or reorder it is escaped as Go does. */
+
+/** Anything Go's unicode.IsPrint refuses, and the space: letters, marks, numbers, punctuation and symbols print. */
+const QUOTED = /[^\p{L}\p{M}\p{N}\p{P}\p{S}]/u
+/** Control characters, also C1; format characters, with them those that change the direction; spaces but the usual one. */
+const UNPRINTABLE = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u
+const EVERY_UNPRINTABLE = new RegExp(UNPRINTABLE, 'gu')
+const UNPRINTABLE_OR_QUOTE = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]|["\\]/gu
+const SHORT: Readonly<Record<string, string>> = {
+  '"': '\\"',
+  '\\': '\\\\',
+  '\x07': '\\a',
+  '\b': '\\b',
+  '\f': '\\f',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\v': '\\v',
+}
+
+/** The text with everything escaped that does not print; never more than one line. For sentences: quotes and backslashes stay. */
+export function oneLine(text: string): string {
+  return UNPRINTABLE.test(text) ? text.toWellFormed().replace(EVERY_UNPRINTABLE, escape) : text
+}
+
+/**
+ * The text as compact lines print it: raw, or as Go's strconv.Quote when it has a space or a rune that does not
+ * print. Source: tetragon.md §6.1.
+ */
+export function printable(text: string): string {
+  return QUOTED.test(text) ? goQuote(text) : text
+}
+
+/** Go's strconv.Quote. Lone surrogates count as U+FFFD. */
+export function goQuote(text: string): string {
+  return `"${text.toWellFormed().replace(UNPRINTABLE_OR_QUOTE, escape)}"`
+}
+
+/**
+ * Cuts `text` to `maxBytes` of UTF-8 and writes it as Go's strconv.Quote would, without the outer quotes: the way
+ * Tetragon stores a policy's message and tags (tetragon.md §1.3). A character cut in half becomes `\x` escapes, as
+ * in Go. The result can be longer than `maxBytes`.
+ */
+export function goQuoted(text: string, maxBytes: number): string {
+  const bytes = Buffer.from(text, 'utf8').subarray(0, maxBytes)
+  const whole = wholeCharacters(bytes)
+  let quoted = goQuote(bytes.toString('utf8', 0, whole)).slice(1, -1)
+  for (const byte of bytes.subarray(whole)) quoted += `\\x${byte.toString(16).padStart(2, '0')}`
+  return quoted
+}
+
+function escape(rune: string): string {
+  const short = SHORT[rune]
+  if (short !== undefined) return short
+  const code = rune.codePointAt(0) ?? 0
+  const hex = (digits: number): string => code.toString(16).padStart(digits, '0')
+  if (code < 0x20 || code === 0x7f) return `\\x${hex(2)}`
+  return code < 0x10000 ? `\\u${hex(4)}` : `\\U${hex(8)}`
+}
+
+/** Bytes up to the start of a last character that the cut has split. */
+function wholeCharacters(bytes: Uint8Array): number {
+  let start = bytes.length - 1
+  while (start >= 0 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start--
+  if (start < 0) return bytes.length
+  const lead = bytes[start] ?? 0
+  let length = 1
+  if (lead >= 0xf0) length = 4
+  else if (lead >= 0xe0) length = 3
+  else if (lead >= 0xc0) length = 2
+  return start + length > bytes.length ? start : bytes.length
+}

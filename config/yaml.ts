@@ -1,7 +1,7 @@
 /**
  * YAML with positions, for files people write: text in, a small tree out, where every node knows its line and column.
  *
- * Bounds, because the text may be anything: 1 MiB, 400,000 tokens, 64 levels, 100 aliases, 200,000 nodes.
+ * Bounds, because the text may be anything: those of LIMITS, 64 levels, 100 aliases.
  * YAML 1.2 core: `yes` and `on` are texts, `0600` is the decimal 600. No merge keys, no tags of our own.
  */
 import { Composer, LineCounter, Lexer, Parser } from 'yaml'
@@ -13,8 +13,17 @@ import { MAX_PROBLEMS, Problems, show } from './problems.ts'
 
 /** Of a policy or config file, in bytes; the biggest sample policy known has 30 KiB. */
 export const MAX_FILE_BYTES = 1024 * 1024
-// A 1 MiB list of paths has about 250,000; garbage of one-character tokens would take seconds.
-const MAX_TOKENS = 400_000
+/**
+ * Policies are parsed while the agent reads the ring, so what one may cost is bounded by tokens: 2 us each, 50 ms in all. That is
+ * 3,000 values; the biggest sample policy has 5,000 tokens. A config is parsed before anything runs.
+ */
+const LIMITS = {
+  policy: { bytes: 256 * 1024, tokens: 16_000, nodes: 16_000 },
+  config: { bytes: MAX_FILE_BYTES, tokens: 400_000, nodes: 200_000 },
+} as const
+
+export type YamlKind = keyof typeof LIMITS
+
 const MAX_DEPTH = 64
 // The library quotes what it did not expect, however long.
 const MAX_QUOTED = 160
@@ -23,10 +32,11 @@ const MAX_QUOTED = 160
  * Parses one YAML document whose root is a mapping; anything else is a problem. `what` names the file's kind in
  * messages (`policy`, `config`). Returns undefined after adding at least one problem. Never throws.
  */
-export function parseYaml(text: string, what: string, problems: Problems): MapNode | undefined {
+export function parseYaml(text: string, what: YamlKind, problems: Problems): MapNode | undefined {
   const start = { line: 1, col: 1 }
-  if (text.length > MAX_FILE_BYTES) {
-    problems.add(start, `${what} is too large: expected at most ${MAX_FILE_BYTES} bytes, got ${text.length}`)
+  const limits = LIMITS[what]
+  if (text.length > limits.bytes) {
+    problems.add(start, `${what} is too large: expected at most ${limits.bytes} bytes, got ${text.length}`)
     return undefined
   }
   const lines = new LineCounter()
@@ -37,7 +47,7 @@ export function parseYaml(text: string, what: string, problems: Problems): MapNo
     return { line: Math.max(1, line), col: Math.max(1, col) }
   }
   if (!onlyPrintable(text, problems)) return undefined
-  const doc = compose(text, lines, position, problems)
+  const doc = compose(text, lines, position, limits.tokens, problems)
   if (doc === undefined) return undefined
   for (const fault of [...doc.errors, ...doc.warnings].slice(0, MAX_PROBLEMS * 2)) {
     problems.add(position(fault.pos[0]), syntaxSentence(fault.code, fault.message))
@@ -47,7 +57,7 @@ export function parseYaml(text: string, what: string, problems: Problems): MapNo
     problems.add(start, `${what} file is empty: expected a YAML mapping`)
     return undefined
   }
-  const root = toTree(doc, position, problems)
+  const root = toTree(doc, position, limits.nodes, problems)
   if (root === undefined) return undefined
   if (root.kind === 'map') return root
   if (root.kind === 'scalar' && root.value === null) {
@@ -64,6 +74,7 @@ function compose(
   text: string,
   lines: LineCounter,
   position: (offset: number) => Position,
+  maxTokens: number,
   problems: Problems,
 ): Document.Parsed | undefined {
   const parser = new Parser(lines.addNewLine)
@@ -76,10 +87,10 @@ function compose(
       problems.add(position(parser.offset), `YAML is nested deeper than ${MAX_DEPTH} levels`)
       return undefined
     }
-    if (++lexemes > MAX_TOKENS) {
+    if (++lexemes > maxTokens) {
       problems.add(
         position(parser.offset),
-        `YAML has more than ${MAX_TOKENS} tokens: this does not look like a file ktrail can use`,
+        `YAML has more than ${maxTokens} tokens: expected a smaller file, or several`,
       )
       return undefined
     }
@@ -87,16 +98,18 @@ function compose(
   for (const token of parser.end()) tokens.push(token)
   // Duplicate keys are found in toTree: the library's own check is quadratic.
   const composer = new Composer({ version: '1.2', schema: 'core', merge: false, uniqueKeys: false, strict: true })
-  let first: Document.Parsed | undefined
-  for (const doc of composer.compose(tokens, true, text.length)) {
-    if (first === undefined) {
-      first = doc
-      continue
-    }
-    problems.add(position(doc.range[0]), 'second YAML document: expected one document a file, split it at the "---"')
-    break
+  // Of garbage each token can be a mistake, and of each the library makes an Error: without stacks, which nobody reads, at a third of
+  // the time.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    const [first, second] = composer.compose(tokens, true, text.length)
+    const sentence = 'second YAML document: expected one document a file, split it at the "---"'
+    if (second !== undefined) problems.add(position(second.range[0]), sentence)
+    return first
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
   }
-  return first
 }
 
 /** YAML allows no control characters but tab and line ends; binary files stop here, at the first of them. */

@@ -33,7 +33,6 @@ export interface ScalarNode {
 }
 
 const MAX_ALIASES = 100
-const MAX_NODES = 200_000
 const MAX_DEPTH = 64
 
 /**
@@ -43,11 +42,15 @@ const MAX_DEPTH = 64
 export function toTree(
   doc: Document.Parsed,
   position: (offset: number) => Position,
+  maxNodes: number,
   problems: Problems,
 ): TreeNode | undefined {
   const before = problems.count
   let nodes = 0
   let aliases = 0
+  /** Above zero within what an alias stands for. */
+  let expanding = 0
+  const anchors = new Map<string, ParsedNode>()
   let stopped = false
 
   const stop = (at: Position, message: string): void => {
@@ -55,23 +58,30 @@ export function toTree(
     stopped = true
   }
 
+  /** The library's own look-up walks the whole document for each alias. An anchor holds from where it stands on. */
+  const note = (node: ParsedNode): void => {
+    if (!isAlias(node) && node.anchor !== undefined && expanding === 0) anchors.set(node.anchor, node)
+  }
+
   const convert = (node: ParsedNode | null, at: Position, depth: number): TreeNode => {
     if (stopped || node === null) return empty(at)
     const here = position(node.range[0])
     if (depth > MAX_DEPTH) stop(here, `YAML is nested deeper than ${MAX_DEPTH} levels`)
-    if (++nodes > MAX_NODES) stop(here, `YAML expands to more than ${MAX_NODES} values`)
+    if (++nodes > maxNodes) stop(here, `YAML expands to more than ${maxNodes} values`)
     if (stopped) return empty(here)
     if (isAlias(node)) {
       if (++aliases > MAX_ALIASES) stop(here, `more than ${MAX_ALIASES} YAML aliases`)
-      // Resolved in the document it stands in, so what comes back was parsed with it.
-      const target = stopped ? undefined : (node.resolve(doc) as ParsedNode | undefined)
+      const target = stopped ? undefined : anchors.get(node.source)
       if (target === undefined) {
         stop(here, `YAML alias ${show(node.source)} names no anchor before it`)
         return empty(here)
       }
+      expanding++
       const resolved = convert(target, here, depth + 1)
+      expanding--
       return { ...resolved, at: here }
     }
+    note(node)
     if (isScalar(node)) return scalar(node.value, node.source, here)
     if (isSeq(node)) {
       const items = node.items.map((item) => convert(item, here, depth + 1))
@@ -81,6 +91,7 @@ export function toTree(
     for (const pair of isMap(node) ? node.items : []) {
       if (stopped) break
       const keyAt = position(pair.key.range[0])
+      note(pair.key)
       const key = isScalar(pair.key) ? pair.key.value : undefined
       const value = convert(pair.value, keyAt, depth + 1)
       if (typeof key !== 'string') {

@@ -45,7 +45,7 @@ class Agent {
     const context = { nodeName: NODE_NAME, epoch, encoders, compressors: { gzip, zstd }, env: {}, log }
     this.#fanOut = await createFanOut(loaded.config.exporters, context)
     await this.#fanOut.start()
-    say({ is: 'started', exporters: reportsOf(this.#fanOut) })
+    void say({ is: 'started', exporters: reportsOf(this.#fanOut) })
     this.#seq = from
     this.#perSecond = eventsPerSecond
     this.#lastMs = performance.now()
@@ -61,10 +61,10 @@ class Agent {
     const due = Math.min(MOST_AT_ONCE, Math.floor(((now - this.#lastMs) * this.#perSecond) / 1000))
     if (due > 0 || this.#perSecond === 0) this.#lastMs = now
     const events = Array.from({ length: due }, (_, i) => eventAt(this.#seq + i, Date.now()))
-    say({ is: 'publishing', to: this.#seq + due })
+    await say({ is: 'publishing', to: this.#seq + due })
     await this.#fanOut.publish(events)
     this.#seq += due
-    say({ is: 'report', to: this.#seq, exporters: reportsOf(this.#fanOut) })
+    void say({ is: 'report', to: this.#seq, exporters: reportsOf(this.#fanOut) })
     this.#busy = false
   }
 
@@ -72,7 +72,7 @@ class Agent {
     clearInterval(this.#ticking)
     await this.#publishing
     await this.#fanOut?.stop(graceMs)
-    if (this.#fanOut !== undefined) say({ is: 'stopped', exporters: reportsOf(this.#fanOut) })
+    if (this.#fanOut !== undefined) void say({ is: 'stopped', exporters: reportsOf(this.#fanOut) })
     process.disconnect()
   }
 }
@@ -90,13 +90,17 @@ function reportOf(sender: Sender): ExporterReport {
   return { books, imbalance, spool: { durable, settled, end, recovered, appended, segments } }
 }
 
-function say(said: Said): void {
+/** Resolves when the test will hear it even if this process is killed now: what a busy test does not read yet may wait in here. */
+function say(said: Said): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
   // The test may be gone: then this process is about to end as well.
-  if (process.connected) process.send?.(said)
+  if (process.connected) process.send?.(said, undefined, undefined, () => resolve())
+  else resolve()
+  return promise
 }
 
 function fail(error: unknown): void {
-  say({ is: 'failed', why: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  void say({ is: 'failed', why: error instanceof Error ? (error.stack ?? error.message) : String(error) })
   process.exitCode = 1
   process.disconnect()
 }

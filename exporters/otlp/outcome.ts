@@ -65,10 +65,10 @@ const CONFIG_FAULTS: readonly RegExp[] = [
 ]
 /** Loki's 429 that is about one stream: entries of others are stored. */
 const STORED_SOME = /per stream rate limit/i
-const IGNORED = /total ignored: (\d+) out of \d+/g
+const IGNORED = /total ignored: (\d+) out of (\d+)/g
 
-/** Reads a reply. `endpoint` is for the sentence, `wallMs` for a Retry-After that is a date. */
-export function verdictOf(reply: Reply, endpoint: string, wallMs: number): Verdict {
+/** Reads the reply to a request of `sent` records. `endpoint` is for the sentence, `wallMs` for a Retry-After that is a date. */
+export function verdictOf(reply: Reply, sent: number, endpoint: string, wallMs: number): Verdict {
   const { status } = reply
   if (status === 200 || status === 202 || status === 204) return taken(reply)
   const text = statusTextOf(reply)
@@ -86,7 +86,7 @@ export function verdictOf(reply: Reply, endpoint: string, wallMs: number): Verdi
   const afterMs = retryAfterMs(reply.retryAfter, wallMs)
   if (status === 429) return { is: 'again', unsure: STORED_SOME.test(text), throttled: true, afterMs, error }
   if (status >= 500) return { is: 'again', unsure: true, throttled: false, afterMs, error }
-  return malformed(text, error)
+  return malformed(text, sent, error)
 }
 
 function taken(reply: Reply): Verdict {
@@ -94,15 +94,21 @@ function taken(reply: Reply): Verdict {
   return { is: 'taken', rejected, reason: 'partial', warning: message.slice(0, MAX_TEXT) }
 }
 
-/** A 400 of a sink that stores the good entries and counts the others is an answer; any other asks for halving. */
-function malformed(text: string, error: ExportError): Verdict {
+/**
+ * A 400 of a sink that stores the good entries and counts the others is an answer; any other asks for halving. So does one
+ * whose numbers are not of all that was sent: what Loki's distributor has refused (too old, too new, too large) never gets to
+ * the stream that counts, and is not mentioned beside what that refuses.
+ */
+function malformed(text: string, sent: number, error: ExportError): Verdict {
   const reason = ENTRY_FAULTS.find(([pattern]) => pattern.test(text))?.[1]
   if (reason === undefined) {
     const isOurs = CONFIG_FAULTS.some((pattern) => pattern.test(text))
     return isOurs ? { is: 'hold', error } : { is: 'faulty', reason: 'invalid', error }
   }
-  const ignored = [...text.matchAll(IGNORED)].reduce((sum, [, count]) => sum + Number(count), 0)
-  if (ignored > 0) return { is: 'taken', rejected: ignored, reason, warning: error.message }
+  const counts = [...text.matchAll(IGNORED)]
+  const ignored = counts.reduce((sum, [, count]) => sum + Number(count), 0)
+  const counted = counts.reduce((sum, [, , all]) => sum + Number(all), 0)
+  if (ignored > 0 && counted >= sent) return { is: 'taken', rejected: ignored, reason, warning: error.message }
   // Not counted by the sink. Sending the others again is safe, for equal entries are removed.
   return { is: 'faulty', reason, named: namedLimits(text) ?? {}, error }
 }

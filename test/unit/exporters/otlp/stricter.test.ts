@@ -192,7 +192,7 @@ test('loki: what is learned is logged once, is shown, holds before sending, and 
       process: makeProcess({ arguments: 'x'.repeat(900) }),
     })
     const wide = makeKprobe({ seq: seq + 2, time: { sec, nsec: 2 } })
-    const good = makeExec({ seq: seq + 3, time: { sec, nsec: 3 } })
+    const good = makeExec({ seq: seq + 3, time: { sec, nsec: seq + 3 } })
     offer(all, [old, large, wide, good])
     await settled(all)
     return all.sink.requests.length - before

@@ -7,13 +7,16 @@ import { writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { accessOf, audited, balanced, burst, countLines, numbersTaken, report, target } from './support/faults.ts'
+import { LineFile } from './support/line-file.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import { lostIn, processOf } from './support/record.ts'
+import type { Line } from './support/record.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`losses: skipped: ${skip}`)
 
 const HITS = 20_000
+const LIMITED_HITS = 5000
 const SPAWNS = 600
 const LOST = 'ktrail_kernel_lost_events_total'
 
@@ -88,6 +91,34 @@ describe('losses', { skip }, () => {
     const lines = await agent.during(() => burst(['pread', file, 100, 1]))
     assert.equal(lines.filter((line) => line.process_kprobe !== undefined).length, 100, 'it has recovered')
     assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+  })
+
+  it('what a rate limit drops stands, to the last event, in the loss records of both files after a clean stop', async () => {
+    const { folder, file } = target()
+    const narrow = `${freshFolder('narrow')}/events.jsonl`
+    await using agent = await TestAgent.start({
+      policies: { 'p.yaml': policy('limited', [fileHook([path('Prefix', folder)])]) },
+      exporters: {
+        narrow: {
+          type: 'file',
+          path: narrow,
+          filter: { policies: ['limited'], event_types: ['process_kprobe'] },
+          rate_limit: { events: 10, per: '1s', burst: 500 },
+        },
+      },
+    })
+    await burst(['pread', file, LIMITED_HITS, 1])
+    await agent.settled()
+    const kernel = await lostOf(agent)
+    assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+    const all = countLines(`${agent.folder}/events.jsonl`, accessOf(file))
+    const passed = countLines(narrow, accessOf(file))
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the file exporter writes
+    const lines = new LineFile(narrow).read().map((line) => JSON.parse(line) as Line)
+    report('rate limit', { hits: LIMITED_HITS, all, passed, kernel, told: lostIn(lines) })
+    assert.ok(passed >= 500 && passed < all / 2)
+    assert.equal(lostIn(lines), all - passed + kernel, 'in the file with the rate limit')
+    assert.equal(lostIn(agent.lines()), all - passed + kernel, 'in the file without')
   })
 
   it('lost exec and exit records are counted, and their processes are told as unknown', async () => {

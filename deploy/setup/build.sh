@@ -24,7 +24,8 @@ want="$(digest package-lock.json) $node"
 if [ "$(cat "$FACTS/packages" 2>/dev/null)" != "$want" ]; then
   command -v npm >/dev/null || deploy/setup/packages.sh npm
   say 'installing npm packages'
-  npm ci --no-audit --no-fund --loglevel=error >&2 ||
+  # No package needs its install scripts: what has some is there for tests only.
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
     die 'cannot install the npm packages of package-lock.json: npm said the above; check the network and the npm registry'
   mkdir -p "$FACTS"
   echo "$want" >"$FACTS/packages"
@@ -47,6 +48,14 @@ if [ "$(cat "$FACTS/addon" 2>/dev/null)" != "$want" ] || [ -z "$(find native/bui
     die 'cannot build the addon in native/: node-gyp said the above'
   fi
   echo "$want" >"$FACTS/addon"
+fi
+
+# What all of this is made of, in CycloneDX; npm does not know what comes from Debian.
+sbom=build/sbom.cdx.json
+if [ ! -e "$sbom" ] || [ package-lock.json -nt "$sbom" ] || [ "$FACTS/addon" -nt "$sbom" ]; then
+  mkdir -p build
+  node deploy/setup/sbom.ts >"$sbom.part" || die 'cannot write the list of parts: deploy/setup/sbom.ts said the above'
+  mv "$sbom.part" "$sbom"
 fi
 
 # For the launcher; '' where it is not.

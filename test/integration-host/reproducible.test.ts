@@ -1,0 +1,47 @@
+/** BPF objects and addon are the same bytes whatever folder they are built in. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { Folder } from '../unit/exporters/support/folder.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+
+/** What is built of a copy of the sources in `folder`: name → bytes. */
+function built(folder: string): Map<string, Buffer> {
+  mkdirSync(folder, { recursive: true })
+  for (const part of ['bpf', 'native']) {
+    cpSync(join(ROOT, part), join(folder, part), {
+      recursive: true,
+      filter: (source) => basename(source) !== 'build' || dirname(source) !== join(ROOT, part),
+    })
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+  const bin = dirname(process.execPath)
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    PATH: `${bin}:${process.env['PATH']}`,
+    npm_config_nodedir: dirname(bin),
+  }
+  for (const name of ['MAKEFLAGS', 'MAKELEVEL', 'MFLAGS']) delete env[name]
+  execFileSync('make', ['-s', '-C', join(folder, 'bpf')], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const gyp = join(ROOT, 'node_modules/.bin/node-gyp')
+  execFileSync(gyp, ['rebuild', '--directory', join(folder, 'native')], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const files = readdirSync(join(folder, 'bpf/build')).map((name) => join('bpf/build', name))
+  return new Map([...files, 'native/build/Release/ktrail.node'].map((file) => [file, readFileSync(join(folder, file))]))
+}
+
+test('two checkouts in different folders are built to the same bytes', { timeout: 900_000 }, () => {
+  using one = new Folder()
+  using other = new Folder()
+  const first = built(one.path)
+  rmSync(one.path, { recursive: true })
+  const second = built(other.at('deeper/and-longer'))
+  assert.ok(first.size >= 6)
+  assert.deepEqual([...second.keys()], [...first.keys()])
+  for (const [file, bytes] of first) {
+    assert.ok(second.get(file)?.equals(bytes), `${file} differs`)
+    assert.ok(!bytes.includes(one.path), `${file} holds the path of its folder`)
+  }
+})

@@ -24,7 +24,7 @@ import { decodeChunk } from './decode.ts'
 import type { Event } from './event.ts'
 import { HookRegistry } from './hooks.ts'
 import { Reading } from './observe/health.ts'
-import { addressOf, closeServer, serve } from './observe/http.ts'
+import { serve } from './observe/http.ts'
 import { checkHost } from './host/checks.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
@@ -178,9 +178,9 @@ export async function startAgent(
     filtered: () => fanout.filtered(),
     reloads,
     loopLag: () => lag.seconds,
+    token: config.server.token,
   })
-  const server = await serve(config.server.http, pages)
-  undo.defer(() => closeServer(server))
+  const server = undo.use(await serve(config.server.http, pages, (message) => log.warn(message)))
   const look = (): void =>
     void policies
       .look()
@@ -258,7 +258,7 @@ export async function startAgent(
       policies: policies.attached().length,
       kernel: facts.release,
       preemption: facts.preemption,
-      http: addressOf(server),
+      http: server.address,
     },
     'ready',
   )

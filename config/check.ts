@@ -11,8 +11,8 @@ import { parsePolicy } from './parse-policy.ts'
 import type { PolicyResult } from './parse-policy.ts'
 import type { Policy, Problem } from './policy.ts'
 import { show } from './problems.ts'
-import { openSecrets } from './secret-files.ts'
-import { writablePlaces, writablePolicy } from './writable.ts'
+import { configWarnings } from './warnings.ts'
+import { writablePolicy } from './writable.ts'
 
 /** `parsePolicy` on a file; what stands in the way of reading it is a problem too. Never throws. */
 export async function parsePolicyFile(file: string): Promise<PolicyResult> {
@@ -62,7 +62,7 @@ export interface Checked {
 
 /**
  * Every problem of one file, policy or config, without kernel or root. Of a config also policies that are not there (what stands
- * in them is not read) and, as warnings, secrets that everybody may read and files that others may write. Never throws.
+ * in them is not read) and, as warnings, what others may read or write and should not. Never throws.
  */
 export async function checkFile(file: string, env: Environment): Promise<Checked> {
   const read = await readTextFile(file)
@@ -70,7 +70,7 @@ export async function checkFile(file: string, env: Environment): Promise<Checked
   const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadWithPackages(read.text, file, env)
   if ('problems' in result) return { problems: result.problems, warnings: [] }
   if ('policy' in result) return { problems: [], warnings: await writablePolicy(file) }
-  const warnings = [...(await openSecrets(result, file)), ...(await writablePlaces(result, file))]
+  const warnings = await configWarnings(result, file)
   return { problems: await missingPolicies(result, file), warnings }
 }
 

@@ -3,6 +3,7 @@
  * editors and the effective print come. Durations are ms and sizes bytes once parsed.
  */
 import { z } from 'zod'
+import { address } from './addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
 import { place } from './places.ts'
@@ -11,28 +12,22 @@ import { duration, size } from './units.ts'
 const KIB = 1024
 const MIB = 1024 * KIB
 
-/** `host:port`, an IPv6 host in brackets; port 0 lets the kernel choose. */
-const address = z.codec(
-  z.string({ error: 'expected an address such as 127.0.0.1:2112' }),
-  z.object({ host: z.string(), port: z.int() }),
-  {
-    decode: (text, context) => {
-      const found = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})$/.exec(text)
-      const port = Number(found?.[3])
-      if (found !== null && port <= 65_535) return { host: found[1] ?? found[2] ?? '', port }
-      const message = 'expected an address such as 127.0.0.1:2112'
-      context.issues.push({ code: 'custom', input: text, message })
-      return z.NEVER
-    },
-    encode: ({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`),
-  },
-)
-
 const server = z
   .strictObject({
     http: address
       .prefault('127.0.0.1:2112')
-      .describe('Address for /livez, /readyz, /metrics and /status. Anyone who reaches it can read them.'),
+      .describe(
+        "Address for /livez, /readyz, /metrics and /status: host:port, or unix:///path for a Unix socket that only the agent's user may " +
+          'connect to. Every local user can read what is on a host and port; token keeps them out.',
+      ),
+    token: z
+      .string()
+      .regex(/^[!-~]+$/, { error: 'expected printable characters without spaces' })
+      .optional()
+      .describe(
+        'Clients send it as "Authorization: Bearer <token>" to read /metrics and /status, and why the agent is not ready; /livez and the ' +
+          'status code of /readyz need none. Never printed. Better a reference ${file:/path}, read at start.',
+      ),
   })
   .prefault({})
   .describe('What the agent listens on.')

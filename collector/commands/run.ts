@@ -1,6 +1,5 @@
 import { inspect } from 'node:util'
-import { openSecrets } from '../../config/secret-files.ts'
-import { writablePlaces } from '../../config/writable.ts'
+import { configWarnings } from '../../config/warnings.ts'
 import { startAgent } from '../agent.ts'
 import type { RunningAgent } from '../agent.ts'
 import { notifySystemd } from '../host/notify.ts'
@@ -18,8 +17,7 @@ export const runCommand: Command = async (args, terminal) => {
   const loaded = await readConfig(given, terminal)
   const file = configFile(given)
   const log = createLog(loaded.config.log)
-  const warnings = [...(await openSecrets(loaded, file)), ...(await writablePlaces(loaded, file))]
-  for (const { message } of warnings) log.warn(message)
+  for (const { message } of await configWarnings(loaded, file)) log.warn(message)
   return live((stop) => startAgent(loaded, log, stop, file), log)
 }
 

@@ -1,4 +1,5 @@
 /** The agent's pages: which there are, and what they say. */
+import { guarded, permits, shared } from './access.ts'
 import { readyz } from './health.ts'
 import type { Reading, Watched } from './health.ts'
 import type { Pages } from './http.ts'
@@ -8,6 +9,8 @@ import { statusOf } from './status.ts'
 import type { StatusSources } from './status.ts'
 
 export interface PageSources extends StatusSources {
+  /** Whoever does not send it learns whether the agent is alive and ready, and nothing more. Without one everybody sees everything. */
+  readonly token?: string | undefined
   readonly ready: () => boolean
   readonly reading: Pick<Reading, 'livez'>
   readonly senders: () => ReadonlyArray<Told & Watched>
@@ -16,10 +19,22 @@ export interface PageSources extends StatusSources {
 export function createPages(sources: PageSources): Pages {
   const metrics = createMetrics(sources)
   const { ready, policies, senders, reading } = sources
+  const permitted = permits(sources.token)
   return {
     '/livez': () => reading.livez(senders()),
-    '/readyz': () => readyz({ ready: ready(), policies: policies(), senders: senders() }),
-    '/metrics': async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() }),
-    '/status': () => ({ status: 200, type: 'application/json', body: `${JSON.stringify(statusOf(sources))}\n` }),
+    '/readyz': (authorization) => {
+      const answer = readyz({ ready: ready(), policies: policies(), senders: senders() })
+      if (permitted(authorization)) return answer
+      const body = `${answer.status === 200 ? 'ready' : 'not ready'}; details need the token of server.token\n`
+      return { status: answer.status, body }
+    },
+    '/metrics': guarded(
+      shared(async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() })),
+      permitted,
+    ),
+    '/status': guarded(
+      shared(() => ({ status: 200, type: 'application/json', body: `${JSON.stringify(statusOf(sources))}\n` })),
+      permitted,
+    ),
   }
 }

@@ -5,6 +5,7 @@ type Path = ReadonlyArray<PropertyKey>
 export const REDACTED = '[redacted]'
 
 const KEYS: readonly Path[] = [
+  ['server', 'token'],
   ['exporters', '*', 'headers'],
   ['exporters', '*', 'sasl', 'password'],
 ]

@@ -13,6 +13,7 @@ import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, openSync, closeSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { LineFile } from './line-file.ts'
 import { MetricsPage } from './metrics.ts'
@@ -20,6 +21,8 @@ import { processOf } from './record.ts'
 import type { Line } from './record.ts'
 import { until } from './wait.ts'
 
+/** How long the agent gives the same page. */
+const PAGE_MS = 1_000
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 
 /** Why an agent cannot run here; false when it can. For `test(name, { skip: cannotRun() })`. */
@@ -47,6 +50,8 @@ export interface AgentOptions {
   readonly archive?: Readonly<Record<string, unknown>>
   /** Variables beside this process's. */
   readonly env?: Readonly<Record<string, string>>
+  /** The limit on open files, soft and hard, that the agent starts with; this process's own when absent. */
+  readonly openFiles?: number
 }
 
 export interface Ended {
@@ -63,14 +68,20 @@ export interface LogLine {
   readonly http?: string
 }
 
+/** What starts `ktrail` with these arguments, and with a limit on open files, soft and hard, where one is given. */
+function commandLine(args: readonly string[], openFiles?: number): [program: string, ...words: string[]] {
+  return openFiles === undefined ? [KTRAIL, ...args] : ['prlimit', `--nofile=${openFiles}`, KTRAIL, ...args]
+}
+
 /** Runs `ktrail` with these arguments to its end; for commands and for starts that must fail. */
 export function ktrail(
   args: readonly string[],
-  options: { readonly uid?: number; readonly ms?: number } = {},
+  options: { readonly uid?: number; readonly ms?: number; readonly openFiles?: number } = {},
 ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
-  const { ms = 60_000, ...rest } = options
+  const { ms = 60_000, openFiles, ...rest } = options
+  const [program, ...words] = commandLine(args, openFiles)
   return new Promise((resolve) => {
-    const child = execFile(KTRAIL, args, { timeout: ms, killSignal: 'SIGKILL', ...rest }, (_, stdout, stderr) =>
+    const child = execFile(program, words, { timeout: ms, killSignal: 'SIGKILL', ...rest }, (_, stdout, stderr) =>
       resolve({ code: child.exitCode, stdout, stderr }),
     )
   })
@@ -92,6 +103,8 @@ export class TestAgent implements AsyncDisposable {
   #url = ''
   #over: Ended | undefined
   #marks = 0
+  /** From then on /metrics is made anew. */
+  #freshMs = 0
 
   /** Starts an agent and waits until /readyz answers 200. Throws with its log when it ends before. */
   static async start(options: AgentOptions = {}): Promise<TestAgent> {
@@ -134,7 +147,8 @@ export class TestAgent implements AsyncDisposable {
     this.#log = new LineFile(join(this.folder, 'log'))
     this.#stdout = new LineFile(join(this.folder, 'stdout'))
     const [out, err] = [openSync(this.#stdout.path, 'a'), openSync(this.#log.path, 'a')]
-    this.#child = spawn(KTRAIL, ['run', '--config', configFile], {
+    const [program, ...words] = commandLine(['run', '--config', configFile], options.openFiles)
+    this.#child = spawn(program, words, {
       stdio: ['ignore', out, err],
       env: { ...process.env, ...options.env },
     })
@@ -250,13 +264,22 @@ export class TestAgent implements AsyncDisposable {
     return undefined
   }
 
-  /** GET of one of the agent's pages, such as `/readyz`. */
-  get(page: string): Promise<Response> {
-    return fetch(this.#url + page)
+  /** Where its pages are. */
+  get port(): string {
+    return new URL(this.#url).port
   }
 
+  /** GET of one of the agent's pages, such as `/readyz`. */
+  get(page: string, signal: AbortSignal | null = null): Promise<Response> {
+    return fetch(this.#url + page, { signal })
+  }
+
+  /** Made after this call: the agent makes the page at most once a second, and gives everybody who asks meanwhile the same. */
   async metrics(): Promise<MetricsPage> {
-    return new MetricsPage(await (await this.get('/metrics')).text())
+    await setTimeout(Math.max(0, this.#freshMs - performance.now()))
+    const page = await (await this.get('/metrics')).text()
+    this.#freshMs = performance.now() + PAGE_MS
+    return new MetricsPage(page)
   }
 
   /** SIGTERM, and the end; the file is complete then. */

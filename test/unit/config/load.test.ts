@@ -440,17 +440,17 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'an address without port',
     withExporter('type: stdout', 'server: { http: localhost }'),
-    '2:17: server.http: expected an address such as 127.0.0.1:2112, got "localhost"',
+    '2:17: server.http: expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock, got "localhost"',
   ],
   [
     'an address with a port too high',
     withExporter('type: stdout', 'server: { http: "localhost:65536" }'),
-    '2:17: server.http: expected an address such as 127.0.0.1:2112, got "localhost:65536"',
+    '2:17: server.http: expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock, got "localhost:65536"',
   ],
   [
     'an address that is a number',
     withExporter('type: stdout', 'server: { http: 2112 }'),
-    '2:17: server.http: expected an address such as 127.0.0.1:2112, got the number 2112',
+    '2:17: server.http: expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock, got the number 2112',
   ],
   [
     'an attach mode misspelt',

@@ -50,6 +50,7 @@ describe('the schema of the config', () => {
     assert.deepEqual(
       [...new Set(without)],
       [
+        '.server.token',
         '.exporters',
         '.exporters.*.type',
         '.exporters.*.path',

@@ -52,6 +52,27 @@ describe('a config with secrets', () => {
     })
   }
 
+  it('shows no token of the server, printed or in a problem', () => {
+    const config = (token: string): ReturnType<typeof loadConfig> =>
+      loadConfig(`server: { token: ${token} }\nexporters: { a: { type: stdout } }`, 'c.yaml', {}, () => 'hush\n')
+    for (const token of ['hush', '"${file:/t}"']) {
+      const loaded = config(token)
+      assert.ok('config' in loaded)
+      assert.equal(loaded.config.server.token, 'hush')
+      for (const effective of [true, false]) {
+        const printed = printConfig(loaded, { effective })
+        assert.match(printed, /token: "\[redacted\]"/)
+        assert.doesNotMatch(printed, /hush/)
+      }
+    }
+    for (const token of ['hush hush', '[hush]', '"hush\\n"']) {
+      const loaded = config(token)
+      assert.ok('problems' in loaded)
+      assert.match(JSON.stringify(loaded.problems), /server\.token.*not shown/)
+      assert.doesNotMatch(JSON.stringify(loaded.problems), /hush/)
+    }
+  })
+
   for (const keys of BAD) {
     it(`shows none in a problem: ${keys}`, () => {
       const loaded = loadConfig(`exporters: { a: { ${keys} } }`, 'c.yaml', {})

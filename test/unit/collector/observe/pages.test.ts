@@ -42,17 +42,47 @@ function sources(senders: readonly Sender[]): PageSources {
 }
 
 async function json(pages: ReturnType<typeof createPages>): Promise<Record<string, unknown>> {
-  const answer = await pages['/status']?.()
+  const answer = await pages['/status']?.(undefined)
   assert.deepEqual([answer?.status, answer?.type], [200, 'application/json'])
-  return JSON.parse(answer?.body ?? '')
+  return JSON.parse(String(answer?.body))
 }
 
 test('pages: there are four', async () => {
   const pages = createPages(sources([]))
   assert.deepEqual(Object.keys(pages), ['/livez', '/readyz', '/metrics', '/status'])
-  assert.deepEqual(await pages['/livez']?.(), { status: 200, body: 'ok\n' })
-  assert.deepEqual(await pages['/readyz']?.(), { status: 200, body: 'ready: 1 policies, 2 hooks\n' })
-  assert.match((await pages['/metrics']?.())?.body ?? '', /^ktrail_ring_records_total 7$/m)
+  assert.deepEqual(await pages['/livez']?.(undefined), { status: 200, body: 'ok\n' })
+  assert.deepEqual(await pages['/readyz']?.(undefined), { status: 200, body: 'ready: 1 policies, 2 hooks\n' })
+  assert.match(String((await pages['/metrics']?.(undefined))?.body), /^ktrail_ring_records_total 7$/m)
+})
+
+test('pages: with a token, others learn that the agent is alive and ready, and nothing more', async () => {
+  const pages = createPages({ ...sources([]), token: 'open sesame' })
+  for (const sent of [
+    undefined,
+    '',
+    'open sesame',
+    'Bearer',
+    'Bearer open',
+    'Bearer open sesame ',
+    'Basic open sesame',
+  ]) {
+    assert.equal((await pages['/livez']?.(sent))?.body, 'ok\n')
+    const ready = await pages['/readyz']?.(sent)
+    assert.deepEqual(ready, { status: 200, body: 'ready; details need the token of server.token\n' })
+    for (const path of ['/metrics', '/status']) {
+      const answer = await pages[path]?.(sent)
+      assert.equal(answer?.status, 401)
+      assert.equal(answer?.headers?.['WWW-Authenticate'], 'Bearer')
+      assert.match(
+        String(answer?.body),
+        /^this page needs the token of server\.token: .*Authorization: Bearer TOKEN\n$/,
+      )
+    }
+  }
+  for (const sent of ['Bearer open sesame', 'bearer  open sesame']) {
+    assert.equal((await pages['/readyz']?.(sent))?.body, 'ready: 1 policies, 2 hooks\n')
+    for (const path of ['/metrics', '/status']) assert.equal((await pages[path]?.(sent))?.status, 200)
+  }
 })
 
 test('status: the agent, its ring and its losses', async () => {

@@ -1,0 +1,67 @@
+/** Listening on a path: at most one program does so at a time, and what one that was killed left is replaced. */
+import { lstat, unlink } from 'node:fs/promises'
+import { connect } from 'node:net'
+import type { Server } from 'node:net'
+
+/** Only the agent's own user may connect: connecting needs the right to write. */
+const UMASK = 0o177
+
+/** What the name is held by when it is not free. */
+export type Holder = 'a program that listens' | 'a file that is no socket'
+
+/**
+ * Makes `server` listen on `path`, with mode 0600. A socket that nobody listens on is replaced, anything else never is: then
+ * it resolves to what holds the name. Rejects with the system's error.
+ */
+export async function listenOnPath(server: Server, path: string): Promise<Holder | undefined> {
+  if (await listens(server, path)) return undefined
+  const info = await lstat(path).catch(ignoreMissing)
+  if (info !== undefined) {
+    if (!info.isSocket()) return 'a file that is no socket'
+    if (await answers(path)) return 'a program that listens'
+    await unlink(path).catch(ignoreMissing)
+  }
+  // Where it is taken again somebody else was faster.
+  return (await listens(server, path)) ? undefined : 'a program that listens'
+}
+
+/** False: the name is taken. */
+function listens(server: Server, path: string): Promise<boolean> {
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>()
+  const failed = (error: NodeJS.ErrnoException): void => {
+    server.off('listening', listening)
+    if (error.code === 'EADDRINUSE') resolve(false)
+    else reject(error)
+  }
+  const listening = (): void => {
+    server.off('error', failed)
+    resolve(true)
+  }
+  server.once('error', failed).once('listening', listening)
+  // The socket is made within the call, so that nothing else of this process gets the mask.
+  const before = process.umask(UMASK)
+  try {
+    server.listen(path)
+  } finally {
+    process.umask(before)
+  }
+  return promise
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      resolve(true)
+      socket.destroy()
+    })
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+    )
+  })
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+  throw error
+}

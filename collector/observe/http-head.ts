@@ -1,0 +1,52 @@
+/** The head of an HTTP request (RFC 9112): as much of it as whoever answers GET and HEAD needs. */
+
+export interface Head {
+  readonly method: string
+  /** Without query; of a whole URL its path. */
+  readonly path: string
+  readonly authorization: string | undefined
+}
+
+/** What a head that is none is answered with. */
+export interface Refusal {
+  readonly status: number
+  readonly body: string
+}
+
+/** Longest head; what browsers, Prometheus and kubelets send is a tenth of it. */
+export const HEAD_BYTES = 8 << 10
+
+const END = /\r?\n\r?\n/
+const REQUEST = /^([A-Z]{1,32}) (?:https?:\/\/[^/? ]*)?([^? ]*)(?:\?[^ ]*)? HTTP\/1\.[01]$/
+const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/
+
+/** undefined while more is to come. `text` is what came so far, a character a byte. */
+export function parseHead(text: string): Head | Refusal | undefined {
+  // TLS, for instance, which would say nothing more before it is answered.
+  if (!/^[A-Z]/.test(text)) return refusal('a request such as GET /livez HTTP/1.1')
+  const end = END.exec(text)
+  if (end === null || end.index > HEAD_BYTES) {
+    if (text.length <= HEAD_BYTES) return undefined
+    return { status: 431, body: `expected a request of at most ${HEAD_BYTES} bytes\n` }
+  }
+  const [line = '', ...fields] = text.slice(0, end.index).split(/\r?\n/)
+  const [, method, path] = REQUEST.exec(line) ?? []
+  if (method === undefined || path === undefined) return refusal('a request such as GET /livez HTTP/1.1')
+  let authorization: string | undefined
+  let body = false
+  for (const field of fields) {
+    const [, name, value] = FIELD.exec(field) ?? []
+    if (name === undefined) return refusal('header fields such as Host: localhost')
+    const key = name.toLowerCase()
+    if (key === 'authorization') authorization ??= value
+    if (key === 'transfer-encoding' || (key === 'content-length' && value !== '0')) body = true
+  }
+  // Whoever sends another method is told that first.
+  if (body && (method === 'GET' || method === 'HEAD'))
+    return { status: 413, body: 'expected a request without a body\n' }
+  return { method, path: path === '' ? '/' : path, authorization }
+}
+
+function refusal(expected: string): Refusal {
+  return { status: 400, body: `expected ${expected}\n` }
+}

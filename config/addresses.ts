@@ -1,0 +1,53 @@
+/** Addresses to listen on, as a config writes them: `host:port`, an IPv6 host in brackets, or `unix:///path`. */
+import { z } from 'zod'
+
+/** Port 0 lets the kernel choose. */
+export type Address = { readonly host: string; readonly port: number } | { readonly path: string }
+
+const HOST_PORT = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})$/
+const UNIX = 'unix://'
+/** Of `sun_path` (unix(7)), which ends with a zero byte. */
+const MAX_PATH_BYTES = 107
+
+/** The address that a text names, or a sentence that says what was expected. */
+export function parseAddress(text: string): Address | string {
+  if (text.startsWith(UNIX)) {
+    const path = text.slice(UNIX.length)
+    const fits = /^\/[^\0]*[^\0/]$/.test(path) && Buffer.byteLength(path) <= MAX_PATH_BYTES
+    return fits ? { path } : `expected unix:// and an absolute path of at most ${MAX_PATH_BYTES} bytes`
+  }
+  const found = HOST_PORT.exec(text)
+  const port = Number(found?.[3])
+  if (found !== null && port <= 65_535) return { host: found[1] ?? found[2] ?? '', port }
+  return 'expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock'
+}
+
+/** The shortest text that `parseAddress` reads back. */
+export function formatAddress(address: Address): string {
+  if ('path' in address) return `${UNIX}${address.path}`
+  const { host, port } = address
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** True when programs of other hosts cannot reach it. */
+export function isLocal(address: Address): boolean {
+  if ('path' in address) return true
+  return /^127(?:\.\d{1,3}){3}$/.test(address.host) || ['localhost', '::1'].includes(address.host)
+}
+
+const parsed = z.union([z.object({ host: z.string(), port: z.int() }), z.object({ path: z.string() })])
+
+/** The schema of a key that holds such an address. */
+export const address: z.ZodCodec<z.ZodString, typeof parsed> = z.codec(
+  z.string({ error: 'expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock' }),
+  parsed,
+  {
+    decode: (text, context) => {
+      const found = parseAddress(text)
+      if (typeof found !== 'string') return found
+      context.issues.push({ code: 'custom', input: text, message: found })
+      return z.NEVER
+    },
+    encode: formatAddress,
+  },
+)

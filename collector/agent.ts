@@ -26,6 +26,7 @@ import { HookRegistry } from './hooks.ts'
 import { Reading } from './observe/health.ts'
 import { serve } from './observe/http.ts'
 import { checkHost } from './host/checks.ts'
+import { checkDescriptors } from './host/descriptors.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import type { LoadedPolicy } from './kernel/kernel-side.ts'
@@ -83,6 +84,7 @@ export async function startAgent(
   configFile: string,
 ): Promise<RunningAgent> {
   await using undo = new AsyncDisposableStack()
+  checkDescriptors()
   checkHost(hasBtf)
   undo.use(await takeLock())
   const nodeName = nodeNameOf(config, process.env).value

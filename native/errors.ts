@@ -12,6 +12,7 @@ export type NativeErrorCode =
   | 'NOT_PERMITTED'
   | 'NO_BTF'
   | 'NO_CONSTANT'
+  | 'NO_DESCRIPTORS' // the limit on open files of the process, or of the system, is reached
   | 'NO_MAP'
   | 'NO_PROGRAM'
   | 'NO_SYMBOL'
@@ -29,6 +30,7 @@ const CODES: ReadonlySet<string> = new Set<NativeErrorCode>([
   'NOT_PERMITTED',
   'NO_BTF',
   'NO_CONSTANT',
+  'NO_DESCRIPTORS',
   'NO_MAP',
   'NO_PROGRAM',
   'NO_SYMBOL',
@@ -69,12 +71,21 @@ export class NativeError extends Error {
   }
 }
 
+/** By errno, on every architecture: EMFILE and ENFILE. */
+const LIMITS: Readonly<Record<number, string>> = {
+  24: 'the limit on open files of this process is reached; raise it (ulimit -n, or LimitNOFILE= of the service)',
+  23: 'the limit on open files of this system is reached; raise it (sysctl fs.file-max)',
+}
+
 function isCode(code: string): code is NativeErrorCode {
   return CODES.has(code)
 }
 
 /** Makes the error of an addon's failure; of a failed load it says which program or map, and why. Never throws. */
 export function toNativeError(failure: Failure): NativeError {
+  // Before all else: libbpf says it of whatever came first, a map, a program's load or its attachment.
+  const limit = LIMITS[failure.errno]
+  if (limit !== undefined) return new NativeError('NO_DESCRIPTORS', `${failure.message}: ${limit}`, failure)
   if (failure.code === 'LOAD_REFUSED') {
     const { code, message, target } = explainLoad(failure)
     return new NativeError(code, message, { ...failure, target })

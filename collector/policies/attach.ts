@@ -1,8 +1,12 @@
 /** A policy on its way into the kernel and out of it, with what the rest of the agent must know of that. */
+import { takesDescriptors } from '../host/descriptors.ts'
 import type { HookRegistry } from '../hooks.ts'
 import type { KernelSide, LoadedPolicy } from '../kernel/kernel-side.ts'
 import type { Log } from '../log.ts'
 import type { Losses } from '../observe/losses.ts'
+
+/** Most that a policy takes: its maps and BTF, and for each hook its programs and links. */
+const descriptorsOf = ({ kprobes }: LoadedPolicy['policy']): number => 16 + 4 * kprobes.length
 
 /** Attaches a policy; disposing detaches it, keeps what its hooks missed, and retires the hooks. Throws what loading throws. */
 export function attachPolicy(
@@ -11,6 +15,7 @@ export function attachPolicy(
   hooks: HookRegistry,
   losses: () => Losses | undefined,
 ): LoadedPolicy {
+  takesDescriptors(`policy "${policy.name}"`, descriptorsOf(policy))
   const loaded = kernel.loadPolicy(policy)
   for (const { hook, spec } of loaded.hooks) hooks.add(hook, spec)
   let detached = false

@@ -7,6 +7,8 @@ const SENTENCES: Readonly<Record<string, string>> = {
   ELOOP: 'too many symbolic links',
   ENXIO: 'it is a socket or a device that is not there; expected a regular file',
   ENAMETOOLONG: 'the name is too long',
+  EMFILE: 'the limit on open files is reached; raise it (ulimit -n, or LimitNOFILE= of the service)',
+  ENFILE: "the system's limit on open files is reached; raise it (sysctl fs.file-max)",
 }
 
 /** Why a file could not be read, in words; the system's own text for rare reasons. */

@@ -102,7 +102,7 @@ const SEGMENT_BYTES = 16 << 20
 const MAX_SEGMENT_MS = 3_600_000
 
 const RIGHTS = 'let the user that the agent runs as read and write the folder and its files'
-const DESCRIPTORS = 'raise the limit of open files'
+const DESCRIPTORS = 'raise the limit of open files (ulimit -n, or LimitNOFILE= of the service)'
 const MENDS: Readonly<Record<string, string>> = {
   EACCES: RIGHTS,
   EPERM: RIGHTS,

@@ -139,3 +139,20 @@ describe('native: toNativeError', () => {
     })
   }
 })
+
+describe('native: the limit on open files', () => {
+  for (const [errno, name, raise] of [
+    [24, 'EMFILE', 'of this process is reached; raise it (ulimit -n, or LimitNOFILE= of the service)'],
+    [23, 'ENFILE', 'of this system is reached; raise it (sysctl fs.file-max)'],
+  ] as const) {
+    for (const code of ['LOAD_REFUSED', 'MAP_FAILED', 'ATTACH_FAILED']) {
+      it(`is named, and not the verifier, where ${code} fails with ${name}`, () => {
+        const message = `cannot load hook.bpf.o: Too many open files (${name})`
+        const error = toNativeError({ code, errno, op: 'openObject', target: 'hook.bpf.o', message, log: VERIFIER })
+        assert.equal(error.code, 'NO_DESCRIPTORS')
+        assert.equal(error.message, `${message}: the limit on open files ${raise}`)
+        assert.equal(error.log, VERIFIER)
+      })
+    }
+  }
+})

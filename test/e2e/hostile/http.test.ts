@@ -1,0 +1,118 @@
+/**
+ * What a local user can do to the agent through its HTTP address: pipelined requests that are never read, and connections that stay
+ * idle. Meanwhile events come, /livez answers and policies are reloaded.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { TestAgent, cannotRun, freshFolder, ktrail } from '../support/agent.ts'
+import { fileHook, path, policy } from '../support/policy.ts'
+
+const skip = cannotRun()
+if (skip !== false) console.log(`http: skipped: ${skip}`)
+
+const SOURCE = fileURLToPath(new URL('../../fixtures/hostile/http.c', import.meta.url))
+const READS = 200
+/** A kubelet asks again after a second by default; the guest is emulated, and its two cores are taken by the attack. */
+const LIVEZ_MS = 10_000
+
+describe('http', { skip }, () => {
+  const folder = freshFolder('http')
+  const watched = join(folder, 'watched')
+  const attacker = join(folder, 'http')
+  const policies = { 'http.yaml': policy('http', [fileHook([path('Equal', watched)])]) }
+
+  let agent: TestAgent
+
+  before(async () => {
+    writeFileSync(watched, 'x')
+    execFileSync('gcc', ['-O1', '-static', '-o', attacker, SOURCE])
+    chmodSync(folder, 0o755)
+    agent = await TestAgent.start({ policies, openFiles: 256 })
+  })
+  after(() => agent?.[Symbol.asyncDispose]())
+
+  /** Lets the attacker work while `work` does. */
+  const attacked = async (words: readonly string[], work: () => Promise<void>): Promise<void> => {
+    const attack = spawn(attacker, [agent.port, ...words], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const ended = once(attack, 'exit')
+    await Promise.race([once(attack.stdout, 'data'), ended])
+    try {
+      await work()
+    } finally {
+      attack.stdin.end()
+    }
+    assert.deepEqual(await ended, [0, null])
+  }
+
+  const livez = async (): Promise<number> => {
+    const asked = performance.now()
+    const answer = await agent.get('/livez', AbortSignal.timeout(LIVEZ_MS))
+    assert.equal(answer.status, 200)
+    return performance.now() - asked
+  }
+
+  /** Reads the watched file and waits until all of its events are in the file. */
+  const readsArrive = async (): Promise<void> => {
+    const count = (): number => agent.lines().filter((line) => line.process_kprobe !== undefined).length
+    const from = count()
+    for (let i = 0; i < READS; i++) readFileSync(watched)
+    await agent.until(`${READS} events`, () => count() >= from + READS, 30_000)
+  }
+
+  it('six connections with 1,500 requests each that are never read hold neither events nor /livez', async (t) => {
+    let slowestMs = 0
+    await attacked(['6', '1500'], async () => {
+      for (let i = 0; i < 5; i++) {
+        await readsArrive()
+        slowestMs = Math.max(slowestMs, await livez())
+      }
+    })
+    t.diagnostic(`slowest /livez ${slowestMs.toFixed(0)} ms`)
+    assert.equal((await agent.metrics()).sum('ktrail_accounting_imbalance_events'), 0)
+  })
+
+  it('2,000 half-open connections cost next to no memory', async (t) => {
+    const rssBytes = (): number =>
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${agent.pid}/status`, 'utf8'))?.[1]) * 1024
+    await readsArrive()
+    const atRest = rssBytes()
+    await attacked(['2000', '0'], async () => {
+      await livez()
+      await readsArrive()
+      const more = rssBytes() - atRest
+      t.diagnostic(`${(more / 2 ** 20).toFixed(1)} MiB more`)
+      assert.ok(more < 32 * 2 ** 20, `${more} bytes more`)
+    })
+  })
+
+  it('with a limit of 256 open files, 253 idle connections leave /livez, a reload and events as they are', async (t) => {
+    const open = (): number => readdirSync(`/proc/${agent.pid}/fd`).length
+    const atRest = open()
+    await attacked(['253', '0'], async () => {
+      await livez()
+      const other = policy('other', [fileHook([path('Equal', '/tmp/nobody-reads-this')])])
+      assert.equal(await agent.apply('other', other), 'added')
+      await readsArrive()
+      await livez()
+      t.diagnostic(`${atRest} descriptors at rest, ${open()} in the attack, with one policy more`)
+    })
+  })
+
+  it('a limit of 32 open files is refused with a sentence that names it', async () => {
+    const config = join(folder, 'config.yaml')
+    mkdirSync(join(folder, 'policies'))
+    writeFileSync(join(folder, 'policies/p.yaml'), policies['http.yaml'])
+    const exporters = { archive: { type: 'file', path: join(folder, 'events.jsonl') } }
+    const server = { http: '127.0.0.1:0' }
+    writeFileSync(config, JSON.stringify({ policies: [join(folder, 'policies')], server, exporters }))
+    const ended = await ktrail(['run', '--config', config], { openFiles: 32, ms: 120_000 })
+    assert.equal(ended.code, 1)
+    assert.match(ended.stderr, /limit on open files .*\b32\b.*ulimit -n .*LimitNOFILE=/)
+    assert.doesNotMatch(ended.stderr, /verifier/)
+  })
+})

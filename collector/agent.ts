@@ -123,7 +123,7 @@ export async function startAgent(
     }),
   )
   const clock = new WallClock(clockOffset)
-  const table = new ProcessTable(nodeName, clock)
+  const table = new ProcessTable(nodeName, clock, config.memory.process_table)
   const hooks = new HookRegistry()
   const tracker = new SequenceTracker()
   const normalizer = new Normalizer({
@@ -175,7 +175,7 @@ export async function startAgent(
     imbalance: () => losses.imbalance,
     ringWaiting: () => kernel.ring.available(),
     returnsWaiting: () => kernel.waitingReturns(),
-    processes: () => table.size,
+    processes: table,
     senders: () => fanout.senders,
     filtered: () => fanout.filtered(),
     reloads,
@@ -219,6 +219,7 @@ export async function startAgent(
     })
   const pump = async (): Promise<void> => {
     await reading.heldBy(fanout.publish(started))
+    table.trim()
     counts.process_exec += started.length
     const source = chunks(
       {
@@ -245,6 +246,7 @@ export async function startAgent(
       })
       reading.looked()
       await reading.heldBy(fanout.publish(events))
+      table.trim()
       await reading.heldBy(publishLosses())
     }
     // What a sink still refuses of it belongs into the last records of losses.

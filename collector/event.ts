@@ -13,7 +13,8 @@ export interface Timestamp {
 }
 
 /**
- * One image of one process: made by a fork or an exec, never changed after, except `refcnt`.
+ * One image of one process: made by a fork or an exec, never changed after, except `refcnt`, and arguments that the memory of the
+ * process table has no room for (`collector/process/table.ts`).
  * Encoders may cache their rendering of it under `rendered` (one slot each, see Rendered).
  */
 export interface Process {
@@ -54,7 +55,10 @@ export interface Pod {
   readonly execProbe?: boolean
 }
 
-/** Bytes that encoders keep with a process. Slots are filled by the encoder that owns them and by nobody else. */
+/**
+ * Bytes that encoders keep with a process. A cache: a slot may be empty again at any time. Slots are read by the encoder that
+ * owns them and by nobody else, after `touch` (`exporters/encoding/kept.ts`), and filled by `cache.keep` alone.
+ */
 export interface Rendered {
   /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to where refcnt and tid go, and all of `,"parent":{…}`. */
   json: Uint8Array | undefined
@@ -62,6 +66,30 @@ export interface Rendered {
   /** `exporters/encoding/otlp/encode.ts`: attributes as an event's own process, and as a parent. */
   otlp: Uint8Array | undefined
   otlpParent: Uint8Array | undefined
+  /** Key of WeakMaps for what filters and redactors know of the process: another one once that has to go. */
+  key: object
+  /** Generation of the cache in which it was last used. */
+  used: number
+  /** What it is charged in the cache. */
+  bytes: number
+  /** Those of redacted copies of the process: they go with this one. */
+  copies: Rendered[] | undefined
+  readonly cache: RenderingCache
+}
+
+export type RenderingSlot = 'json' | 'jsonParent' | 'otlp' | 'otlpParent'
+
+/** What bounds all of them together: `collector/process/renderings.ts`. */
+export interface RenderingCache {
+  readonly generation: number
+  /** Notes a use, once a generation. */
+  use(rendered: Rendered): void
+  /** Puts bytes into their slot, where there is room for them; returns them. */
+  keep(rendered: Rendered, slot: RenderingSlot, bytes: Uint8Array): Uint8Array
+  /** Charges what somebody keeps by `key`. */
+  charge(rendered: Rendered, bytes: number): void
+  /** For a copy of the process that `rendered` belongs to. */
+  forCopy(rendered: Rendered): Rendered
 }
 
 export interface FileArgument {

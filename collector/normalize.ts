@@ -7,7 +7,8 @@ import type { RawEvent, RawHook, RawValue } from './decode.ts'
 import type { Argument, Hook, LossEvent, ProcessEvent } from './event.ts'
 import type { WallClock } from './process/clock.ts'
 import { exitReason } from './process/signals.ts'
-import type { Image, ProcessTable } from './process/table.ts'
+import type { Image } from './process/image.ts'
+import type { ProcessTable } from './process/table.ts'
 import { decodeText } from './process/text.ts'
 import {
   RETURN_INDEX,

@@ -90,6 +90,12 @@ const memory = z
     hard_limit: size(64 * MIB)
       .prefault('512MiB')
       .describe('Past this resident set, all exporters drop new events, counted as memory, until it is smaller again.'),
+    process_table: size(16 * MIB, 4096 * MIB)
+      .prefault('128MiB')
+      .describe(
+        'What the table of processes may take; 100,000 ordinary ones fit into the default. When it is full, what was rendered goes ' +
+          'first, then long arguments are cut, then the oldest processes are forgotten, all counted; no event is dropped for it.',
+      ),
   })
   .check((context) => {
     const { soft_limit: soft, hard_limit: hard } = context.value

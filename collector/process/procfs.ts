@@ -2,7 +2,7 @@
  * The start-up scan of /proc (tetragon.md §3.4): every process that runs already, parents before children.
  * It runs after the process hooks are attached, so nothing falls between; what the hooks have seen meanwhile wins.
  */
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs'
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { PROCESS_FLAGS } from '../wire.ts'
@@ -42,6 +42,36 @@ const tryRead = <T>(read: () => T): T | undefined => {
   }
 }
 
+/**
+ * Start time (boot clock) of the process that has this pid now; 'gone' also for a zombie, 'unknown' where the proc file system cannot
+ * tell, for instance for want of a descriptor.
+ */
+export function startedAt(procfs: string, pid: number): bigint | 'gone' | 'unknown' {
+  try {
+    return parseStat(readFileSync(`${procfs}/${pid}/stat`, 'utf8'))?.startNs ?? 'gone'
+  } catch (error) {
+    const errno = error instanceof Error && 'code' in error ? error.code : undefined
+    return errno === 'ENOENT' || errno === 'ESRCH' ? 'gone' : 'unknown'
+  }
+}
+
+/** The arguments begin with at most this; as bpf/process.bpf.c takes them. A program may have megabytes of them. */
+const ARGV_BYTES = 16_384
+
+/** What a file begins with: one byte more than ARGV_BYTES where it is longer. */
+function readStart(file: string): Buffer {
+  const bytes = Buffer.alloc(ARGV_BYTES + 1)
+  const fd = openSync(file, 'r')
+  try {
+    let length = 0
+    for (let read = -1; read !== 0 && length < bytes.length; length += read)
+      read = readSync(fd, bytes, length, bytes.length - length, null)
+    return bytes.subarray(0, length)
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /** undefined: it ended meanwhile. */
 export function readProcess(procfs: string, pid: number): ScannedProcess | undefined {
   const at = (name: string): string => posix.join(procfs, String(pid), name)
@@ -52,12 +82,13 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
   const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
   const exe = tryRead(() => readlinkSync(at('exe')))
   const cwd = tryRead(() => readlinkSync(at('cwd')))
-  const argv = tryRead(() => readFileSync(at('cmdline'))) ?? Buffer.alloc(0)
+  const argv = tryRead(() => readStart(at('cmdline'))) ?? Buffer.alloc(0)
   const cgroups = tryRead(() => readFileSync(at('cgroup'), 'utf8')) ?? ''
   const auid = tryRead(() => readFileSync(at('loginuid'), 'utf8'))
   const inner = field(status, 'NSpid')
   let flags: number = PROCESS_FLAGS.procFS
   if (cwd === '/') flags |= PROCESS_FLAGS.rootcwd
+  if (argv.length > ARGV_BYTES) flags |= PROCESS_FLAGS.truncArgs
   if (cwd === undefined) flags |= PROCESS_FLAGS.rootcwd | PROCESS_FLAGS.errorCWD
   return {
     pid,
@@ -68,7 +99,7 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
     nspid: inner.length > 1 ? Number(inner.at(-1)) : 0,
     flags,
     binary: parsed.kernelThread ? `[${name}]` : decodeText(Buffer.from(exe ?? name)).text,
-    arguments: parsed.kernelThread ? '' : joinArguments(argv),
+    arguments: parsed.kernelThread ? '' : joinArguments(argv.subarray(0, ARGV_BYTES)),
     cwd: cwd ?? '/',
     // The last line is cgroup v2's ("0::/path"); on v1 alone any controller's path names the container.
     cgroup: cgroups.trimEnd().split('\n').at(-1) ?? '',

@@ -3,30 +3,25 @@
  * scan at start.
  *
  * Constraints: a record names its process by (tgid, start time) and must find it also shortly after it ended (files are
- * closed after the exit record); a table of a busy host must not grow without bound. So an ended or replaced image stays
- * GRACE_MS, then goes; images that others name as their parent live on through that reference, not through the table.
+ * closed after the exit record); the table must not grow without bound, in bytes, whatever programs do. So an ended or replaced
+ * image stays GRACE_MS, then goes; images that others name as their parent live on through that reference, not through the table.
+ * All of it has a budget (budget.ts), which `trim` keeps.
  */
-import type { Process, Timestamp } from '../event.ts'
 import type { RawExec, RawFork, StartKey } from '../decode.ts'
 import { PROCESS_FLAGS } from '../wire.ts'
+import { Budget } from './budget.ts'
+import type { Evictions } from './budget.ts'
 import type { WallClock } from './clock.ts'
-import { binaryPath, containerId, decodeText, execId, flagWords, joinArguments } from './text.ts'
+import { makeImage, startOf } from './image.ts'
+import type { Facts, Image, Making } from './image.ts'
+import { Renderings } from './renderings.ts'
+import { binaryPath, containerId, decodeText, joinArguments, own } from './text.ts'
 
 const GRACE_MS = 5_000
-
-/** An image with what the table needs to know beside the record's fields. */
-export interface Image {
-  readonly process: Process
-  /** Cleared when the image has left the table: else a process that execs for ever would keep all it ever was. */
-  parent: Image | undefined
-  readonly startLo: number
-  readonly startHi: number
-  readonly flags: number
-  /** The image that this pid ran before, while it is in its grace time, and the one after. */
-  previous: Image | undefined
-  newer: Image | undefined
-  ended: boolean
-}
+/** Arguments longer than these are cut, in this order, where there is no room for whole ones. */
+const CUTS = [4096, 1024, 256]
+/** Without another budget: `memory.process_table` of the config. */
+const DEFAULT_BYTES = 128 << 20
 
 /** What a start-up scan knows of a process. */
 export interface ScannedProcess {
@@ -44,20 +39,22 @@ export interface ScannedProcess {
   readonly kernelThread: boolean
 }
 
-const LOW = 0xffff_ffffn
-const joined = (lo: number, hi: number): bigint => (BigInt(hi) << 32n) | BigInt(lo)
-
 export class ProcessTable {
-  readonly #node: string
-  readonly #clock: WallClock
+  readonly #budget: Budget
+  readonly #making: Making
+  /** For processes that are not in the table: they are others for each record, so nothing is kept with them. */
+  readonly #makingUnknown: Making
+  /** The latest image of each pid, by the age of that. */
   readonly #images = new Map<number, Image>()
   /** Ended and replaced images in the order in which their grace ends. */
   readonly #leaving: Array<{ pid: number; image: Image; atMs: number }> = []
   readonly #kernel: Image
 
-  constructor(node: string, clock: WallClock) {
-    this.#node = node
-    this.#clock = clock
+  /** `bytes`: what images and renderings may take together. */
+  constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES) {
+    this.#budget = new Budget(bytes, node)
+    this.#making = { node, clock, renderings: this.#budget.renderings }
+    this.#makingUnknown = { node, clock, renderings: new Renderings(0) }
     this.#kernel = this.#image(0, 1n, undefined, {
       flags: PROCESS_FLAGS.procFS,
       binary: '<kernel>',
@@ -68,11 +65,26 @@ export class ProcessTable {
       docker: '',
       inInitTree: undefined,
     })
-    this.#images.set(0, this.#kernel)
+    this.#start(0, this.#kernel)
   }
 
   get size(): number {
     return this.#images.size
+  }
+
+  /** Bytes that it takes, by what they are for. */
+  get bytes(): { readonly images: number; readonly texts: number; readonly renderings: number } {
+    return this.#budget.bytes
+  }
+
+  /** What had to go before its time because there was no room. */
+  get evictions(): Evictions {
+    return this.#budget.evictions
+  }
+
+  /** The latest image of each pid, oldest first; the table may change meanwhile. */
+  latest(): IterableIterator<Image> {
+    return this.#images.values()
   }
 
   /** The image of a record; start time 0 (unknown to the kernel's table) means the pid's latest. */
@@ -87,7 +99,7 @@ export class ProcessTable {
   findOrUnknown(tgid: number, startLo: number, startHi: number): Image {
     const known = this.find(tgid, startLo, startHi)
     if (known !== undefined) return known
-    const image = this.#image(tgid, joined(startLo, startHi), undefined, {
+    const image = makeImage(this.#makingUnknown, tgid, startOf(startLo, startHi), undefined, {
       flags: 0,
       binary: '',
       arguments: '',
@@ -102,33 +114,46 @@ export class ProcessTable {
 
   addScanned(scanned: ScannedProcess): Image {
     const parent = this.#images.get(scanned.parentPid) ?? this.#kernel
-    const docker = containerId(scanned.cgroup)
-    return this.#start(
-      scanned.pid,
-      this.#image(scanned.pid, scanned.startNs, parent, {
-        flags: scanned.flags,
-        binary: scanned.binary,
-        arguments: scanned.arguments,
-        cwd: scanned.cwd,
-        uid: scanned.uid,
-        auid: scanned.auid,
-        docker,
-        inInitTree: inInitTree(docker, scanned.nspid, parent),
-      }),
-    )
+    return this.#start(scanned.pid, this.#scanned(scanned, scanned.startNs, parent))
   }
 
-  fork(raw: RawFork, nowMs: number): Image {
+  /** Takes in a process whose records were lost: as the scan has it, but with the start and parent that the kernel's table has. */
+  adopt(scanned: ScannedProcess, startNs: bigint, parentTgid: number, parentStart: StartKey, nowMs: number): Image {
+    const parent = this.#parent(parentTgid, parentStart)
+    const replaced = this.#images.get(scanned.pid)
+    const image = this.#start(scanned.pid, this.#scanned(scanned, startNs, parent))
+    if (replaced !== undefined) this.#release(scanned.pid, replaced, nowMs)
+    return image
+  }
+
+  #scanned(scanned: ScannedProcess, startNs: bigint, parent: Image): Image {
+    const { flags, binary, cwd, uid, auid } = scanned
+    const docker = containerId(scanned.cgroup)
+    return this.#image(scanned.pid, startNs, parent, {
+      flags,
+      binary,
+      arguments: scanned.arguments,
+      cwd,
+      uid,
+      auid,
+      docker,
+      inInitTree: inInitTree(docker, scanned.nspid, parent),
+    })
+  }
+
+  /** undefined when the parent is not known: then nobody knows what the child is. */
+  fork(raw: RawFork, nowMs: number): Image | undefined {
     // A pid that is used again has ended, even when its exit record was lost.
     const before = this.#images.get(raw.tgid)
     if (before !== undefined) this.#release(raw.tgid, before, nowMs)
-    const parent = this.#parent(raw.parentTgid, raw.parentStart)
+    const parent = this.find(raw.parentTgid, raw.parentStart.lo, raw.parentStart.hi) ?? this.#images.get(raw.parentTgid)
+    if (parent === undefined) return undefined
     const copy = parent.process
     return this.#start(
       raw.tgid,
-      this.#image(raw.tgid, joined(raw.startLo, raw.startHi), parent, {
+      this.#image(raw.tgid, startOf(raw.startLo, raw.startHi), parent, {
         // A child that has not exec'd is its parent's copy; the internal clone bit prints as "execve".
-        flags: PROCESS_FLAGS.execve,
+        flags: PROCESS_FLAGS.execve | (parent.flags & PROCESS_FLAGS.truncArgs),
         binary: copy.binary,
         arguments: copy.arguments,
         cwd: copy.cwd,
@@ -137,6 +162,7 @@ export class ProcessTable {
         docker: copy.docker,
         inInitTree: copy.inInitTree,
         forked: true,
+        texts: parent.texts,
       }),
     )
   }
@@ -146,9 +172,9 @@ export class ProcessTable {
     const replaced = this.#images.get(raw.tgid)
     const cwd = (raw.flags & PROCESS_FLAGS.rootcwd) !== 0 ? '/' : decodeText(raw.cwd).text
     const docker = containerId(decodeText(raw.cgroup).text)
-    const image = this.#image(raw.tgid, joined(raw.startLo, raw.startHi), parent, {
+    const image = this.#image(raw.tgid, startOf(raw.startLo, raw.startHi), parent, {
       flags: raw.flags,
-      binary: binaryPath(decodeText(raw.filename).text, cwd),
+      binary: own(binaryPath(decodeText(raw.filename).text, cwd)),
       arguments: joinArguments(raw.argv),
       cwd,
       uid: raw.euid,
@@ -174,15 +200,65 @@ export class ProcessTable {
     for (const { pid, image, atMs } of this.#leaving) {
       if (atMs > nowMs) break
       gone++
-      image.parent = undefined
-      if (this.#images.get(pid) === image) this.#images.delete(pid)
-      if (image.newer !== undefined) image.newer.previous = image.previous
-      if (image.previous !== undefined) image.previous.newer = image.newer
-      // A child that names it as its parent must not keep its neighbours too.
-      image.newer = undefined
-      image.previous = undefined
+      this.#forget(pid, image)
     }
     if (gone > 0) this.#leaving.splice(0, gone)
+  }
+
+  /**
+   * Keeps the table within its budget; call it after each chunk, when its events are encoded. Renderings give way first, then long
+   * arguments, then ended images, then the oldest.
+   */
+  trim(): void {
+    if (this.#budget.isFull) this.#evict()
+    this.#budget.settle()
+  }
+
+  /** Whether there is room for more than what comes by itself. */
+  get hasRoom(): boolean {
+    return this.#budget.hasRoom
+  }
+
+  #evict(): void {
+    const budget = this.#budget
+    for (const characters of CUTS) {
+      this.#cutArguments(characters)
+      if (budget.hasRoom) return
+    }
+    let ended = 0
+    for (const { pid, image } of this.#leaving) {
+      if (budget.hasRoom) break
+      ended++
+      budget.evictedImages++
+      this.#forget(pid, image)
+    }
+    this.#leaving.splice(0, ended)
+    for (const [pid, image] of this.#images) {
+      if (budget.hasRoom) return
+      if (image === this.#kernel) continue
+      this.#end(image)
+      budget.evictedImages++
+      this.#forget(pid, image)
+    }
+  }
+
+  #cutArguments(characters: number): void {
+    for (const latest of this.#images.values()) {
+      for (let image: Image | undefined = latest; image !== undefined; image = image.previous) {
+        this.#budget.cut(image, characters)
+        if (image.parent !== undefined) this.#budget.cut(image.parent, characters)
+      }
+    }
+  }
+
+  #forget(pid: number, image: Image): void {
+    this.#budget.leave(image)
+    if (this.#images.get(pid) === image) this.#images.delete(pid)
+    if (image.newer !== undefined) image.newer.previous = image.previous
+    if (image.previous !== undefined) image.previous.newer = image.newer
+    // A child that names it as its parent must not keep its neighbours too.
+    image.newer = undefined
+    image.previous = undefined
   }
 
   #parent(tgid: number, start: StartKey): Image {
@@ -195,56 +271,28 @@ export class ProcessTable {
     if (before !== undefined) {
       image.previous = before
       before.newer = image
+      // The order is that of the images, not of the pids.
+      this.#images.delete(pid)
     }
     this.#images.set(pid, image)
+    this.#budget.enter(image)
     return image
   }
 
   #release(pid: number, image: Image, nowMs: number): void {
     if (image.ended) return
-    image.ended = true
-    image.process.refcnt--
-    if (image.parent !== undefined) image.parent.process.refcnt--
+    this.#end(image)
     this.#leaving.push({ pid, image, atMs: nowMs + GRACE_MS })
   }
 
-  #image(
-    pid: number,
-    startNs: bigint,
-    parent: Image | undefined,
-    of: Pick<Process, 'binary' | 'arguments' | 'cwd' | 'uid' | 'auid' | 'docker' | 'inInitTree'> & {
-      flags: number
-      forked?: boolean
-    },
-  ): Image {
-    const startTime: Timestamp = this.#clock.atNs(startNs)
-    const flags = of.inInitTree === true ? of.flags | PROCESS_FLAGS.inInitTree : of.flags
-    return {
-      process: {
-        execId: execId(this.#node, startNs, pid),
-        parentExecId: parent?.process.execId ?? '',
-        pid,
-        uid: of.uid,
-        auid: of.auid,
-        cwd: of.cwd,
-        binary: of.binary,
-        arguments: of.arguments,
-        flags: flagWords(flags),
-        startTime,
-        docker: of.docker,
-        inInitTree: of.inInitTree,
-        refcnt: 1,
-        forked: of.forked === true,
-        rendered: { json: undefined, jsonParent: undefined, otlp: undefined, otlpParent: undefined },
-      },
-      parent,
-      startLo: Number(startNs & LOW),
-      startHi: Number(startNs >> 32n),
-      flags,
-      previous: undefined,
-      newer: undefined,
-      ended: false,
-    }
+  #end(image: Image): void {
+    image.ended = true
+    image.process.refcnt--
+    if (image.parent !== undefined) image.parent.process.refcnt--
+  }
+
+  #image(pid: number, startNs: bigint, parent: Image | undefined, of: Facts): Image {
+    return makeImage(this.#making, pid, startNs, parent, of)
   }
 }
 

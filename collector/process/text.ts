@@ -21,6 +21,17 @@ export function decodeText(bytes: Buffer, from = 0, to = bytes.length): { text: 
   return { text: runs.join('\uFFFD'), raw }
 }
 
+/**
+ * The same text with memory of its own. A part of a text keeps all of it alive, and one put together of parts keeps them, and
+ * some bytes of tree for each: what a process is called must weigh what it says.
+ */
+export function own(text: string): string {
+  return text.length < SHORTEST_PART ? text : Buffer.from(text).toString()
+}
+
+/** V8 copies shorter parts (SlicedString::kMinLength, ConsString::kMinLength). */
+const SHORTEST_PART = 13
+
 /** The name given to execve, made absolute and clean, symlinks left alone. */
 export function binaryPath(filename: string, cwd: string): string {
   if (filename === '') return ''
@@ -32,23 +43,27 @@ export function binaryPath(filename: string, cwd: string): string {
 export function joinArguments(argv: Buffer): string {
   if (argv.length === 0) return ''
   const ended = argv[argv.length - 1] === 0 ? argv.subarray(0, -1) : argv
-  const words = decodeText(ended).text.split('\0')
-  let text = ''
-  for (const [i, word] of words.slice(1).entries()) {
-    const spaced = word.includes(' ')
-    if (i > 0 || spaced) text += ' '
-    text += spaced ? `"${word}"` : word
-  }
-  return text
+  const words = decodeText(ended).text.split('\0').slice(1)
+  const quoted = words.map((word) => (word.includes(' ') ? `"${word}"` : word))
+  // An element in quotes has a space before it, also as the first.
+  return own((words[0]?.includes(' ') === true ? ' ' : '') + quoted.join(' '))
 }
 
 const FLAG_WORDS = Object.entries(PROCESS_FLAGS)
 
+/** Texts of combinations that were seen: there are few, and nearly all processes have one of five. */
+const known = new Map<number, string>()
+const MAX_KNOWN = 1024
+
 /** Flag bits → Tetragon's words in Tetragon's order. */
 export function flagWords(flags: number): string {
-  const words: string[] = []
-  for (const [word, bit] of FLAG_WORDS) if ((flags & bit) !== 0) words.push(word)
-  return words.join(' ')
+  let text = known.get(flags)
+  if (text !== undefined) return text
+  text = FLAG_WORDS.filter(([, bit]) => (flags & bit) !== 0)
+    .map(([word]) => word)
+    .join(' ')
+  if (known.size < MAX_KNOWN) known.set(flags, text)
+  return text
 }
 
 /** First 31 characters of the container id in the last component of a cgroup path; '' for none. */
@@ -57,7 +72,7 @@ export function containerId(cgroup: string): string {
   if (name.endsWith('.service')) return ''
   const afterColon = name.slice(name.lastIndexOf(':') + 1)
   const id = afterColon.slice(afterColon.lastIndexOf('-') + 1)
-  return id.length >= 64 ? id.slice(0, 31) : ''
+  return id.length >= 64 ? own(id.slice(0, 31)) : ''
 }
 
 /** Standard base64 of `<node>:<ktime>:<pid>` (tetragon.md §3.1). */

@@ -1,11 +1,12 @@
 /**
- * `process` and `parent` of a JSON line. A process is rendered once and its bytes stay with it, because nearly every
+ * `process` and `parent` of a JSON line. A process is rendered once and its bytes are kept with it, as long as there is room, because nearly every
  * event repeats them and they are most of the line. Only refcnt and tid differ between events; they are written
  * between the kept head and a constant tail.
  * Key order and what is left out: tetragon.md §4.1, §4.3 (Process).
  */
 import type { Process } from '../../collector/event.ts'
 import { ByteWriter } from './byte-writer.ts'
+import { touch } from './kept.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const PARENT = ascii(',"parent":')
@@ -33,7 +34,8 @@ export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid:
  * events, and there are fewer parents than processes: kept whole.
  */
 export function writeParent(out: ByteWriter, process: Process): void {
-  out.bytes((process.rendered.jsonParent ??= renderParent(process)))
+  const rendered = touch(process.rendered)
+  out.bytes(rendered.jsonParent ?? rendered.cache.keep(rendered, 'jsonParent', renderParent(process)))
 }
 
 function writeTail(out: ByteWriter, process: Process, tid: number): void {
@@ -44,7 +46,8 @@ function writeTail(out: ByteWriter, process: Process, tid: number): void {
 }
 
 function headOf(process: Process): Uint8Array {
-  return (process.rendered.json ??= render(process))
+  const rendered = touch(process.rendered)
+  return rendered.json ?? rendered.cache.keep(rendered, 'json', render(process))
 }
 
 function renderParent(process: Process): Uint8Array {

@@ -6,6 +6,7 @@ import type { Event, Hook, Process, ProcessEvent } from '../../collector/event.t
 import type { FilterConfig } from '../../config/schema.ts'
 import { conditionsOf } from './conditions.ts'
 import type { Condition, Kind } from './conditions.ts'
+import { touch } from '../encoding/kept.ts'
 
 export interface EventFilter {
   accepts(event: Event): boolean
@@ -23,6 +24,9 @@ interface KnownKind extends Kind {
   readonly verdict: Verdict
 }
 
+/** About what a KnownProcess weighs, with its place in the map. */
+const KNOWN_BYTES = 250
+
 /** What was decided for a process, by index of the kind. */
 interface KnownProcess {
   readonly parent: Process | undefined
@@ -39,7 +43,8 @@ class Filter implements EventFilter {
   readonly #counts: number[]
   readonly #kinds = new Map<string, KnownKind>()
   readonly #hooks = new WeakMap<Hook, KnownKind>()
-  readonly #processes = new WeakMap<Process, KnownProcess>()
+  /** By `Rendered.key`. */
+  readonly #processes = new WeakMap<object, KnownProcess>()
   // Events come in runs of one hook and one process.
   #lastHook: Hook | undefined
   #lastKind: KnownKind | undefined
@@ -97,9 +102,15 @@ class Filter implements EventFilter {
   }
 
   #known(process: Process, parent: Process | undefined): KnownProcess {
-    let known = process === this.#lastProcess ? this.#lastKnown : this.#processes.get(process)
+    const last = this.#lastKnown
+    if (process === this.#lastProcess && last !== undefined && last.parent === parent) return last
+    const rendered = touch(process.rendered)
+    let known = this.#processes.get(rendered.key)
     // The parent may have become another image since.
-    if (known === undefined || known.parent !== parent) this.#processes.set(process, (known = { parent, verdicts: [] }))
+    if (known === undefined || known.parent !== parent) {
+      rendered.cache.charge(rendered, KNOWN_BYTES)
+      this.#processes.set(rendered.key, (known = { parent, verdicts: [] }))
+    }
     this.#lastProcess = process
     this.#lastKnown = known
     return known

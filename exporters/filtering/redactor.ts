@@ -5,11 +5,15 @@
 import type { Argument, Event, Process } from '../../collector/event.ts'
 import type { RedactConfig } from '../../config/schema.ts'
 import type { Encoded, Encoder } from '../exporter.ts'
+import { touch } from '../encoding/kept.ts'
 import { Redaction } from './redaction.ts'
 import { regexMatcher } from './regexes.ts'
 
-/** Paths whose redacted form is kept: they repeat. */
+/** About what a redacted copy of a process weighs beside its texts. */
+const REDACTED_BYTES = 600
+/** Paths whose redacted form is kept, for they repeat: so many, and so many characters of them. */
 const MAX_PATHS = 4096
+const MAX_PATH_CHARACTERS = 1 << 20
 
 interface Rule {
   readonly redact: readonly Redaction[]
@@ -29,11 +33,14 @@ interface Redacted {
 interface PathRules {
   readonly regexes: readonly Redaction[]
   readonly known: Map<string, string>
+  /** Of all that is known. */
+  characters: number
 }
 
 export class Redactor {
   readonly #rules: readonly Rule[]
-  readonly #processes = new WeakMap<Process, Redacted>()
+  /** By `Rendered.key`. */
+  readonly #processes = new WeakMap<object, Redacted>()
   /** By which rules apply. */
   readonly #paths = new Map<string, PathRules>()
   #events: readonly Event[] = []
@@ -79,8 +86,15 @@ export class Redactor {
   }
 
   #process(process: Process): Redacted {
-    let known = this.#processes.get(process)
-    if (known === undefined) this.#processes.set(process, (known = this.#redact(process)))
+    const rendered = touch(process.rendered)
+    let known = this.#processes.get(rendered.key)
+    if (known === undefined) {
+      known = this.#redact(process)
+      const { arguments: text, cwd, binary } = known.process
+      const texts = known.process === process ? 0 : 2 * (text.length + cwd.length + binary.length)
+      rendered.cache.charge(rendered, REDACTED_BYTES + texts)
+      this.#processes.set(rendered.key, known)
+    }
     return known
   }
 
@@ -97,7 +111,7 @@ export class Redactor {
     }
     const paths = this.#pathRules(applying)
     if (text === process.arguments && cwd === process.cwd && binary === process.binary) return { process, paths }
-    const rendered = { json: undefined, jsonParent: undefined, otlp: undefined, otlpParent: undefined }
+    const rendered = process.rendered.cache.forCopy(process.rendered)
     return { process: { ...process, arguments: text, cwd, binary, rendered }, paths }
   }
 
@@ -105,7 +119,7 @@ export class Redactor {
     const key = applying.join()
     let rules = this.#paths.get(key)
     if (rules === undefined) {
-      rules = { regexes: applying.flatMap((i) => this.#rules[i]?.paths ?? []), known: new Map() }
+      rules = { regexes: applying.flatMap((i) => this.#rules[i]?.paths ?? []), known: new Map(), characters: 0 }
       this.#paths.set(key, rules)
     }
     return rules
@@ -126,11 +140,16 @@ function shown(text: string, regexes: readonly Redaction[]): string {
   return result
 }
 
-function shownPath(path: string, { regexes, known }: PathRules): string {
+function shownPath(path: string, rules: PathRules): string {
+  const { known } = rules
   let result = known.get(path)
   if (result !== undefined) return result
-  result = shown(path, regexes)
-  if (known.size >= MAX_PATHS) known.clear()
+  result = shown(path, rules.regexes)
+  rules.characters += path.length + result.length
+  if (known.size >= MAX_PATHS || rules.characters > MAX_PATH_CHARACTERS) {
+    known.clear()
+    rules.characters = path.length + result.length
+  }
   known.set(path, result)
   return result
 }

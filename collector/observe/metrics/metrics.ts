@@ -1,5 +1,6 @@
 /** The agent's numbers in Prometheus' text format: which there are. Names: export.md §9.2, with `exporter` for `sink`. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
+import type { ProcessTable } from '../../process/table.ts'
 import type { Loss } from '../losses.ts'
 import { addExporterMetrics } from './exporters.ts'
 import type { ExporterSources } from './exporters.ts'
@@ -20,7 +21,7 @@ export interface MetricSources extends ExporterSources {
   readonly imbalance: () => number
   readonly ringWaiting: () => number
   readonly returnsWaiting: () => number
-  readonly processes: () => number
+  readonly processes: Pick<ProcessTable, 'size' | 'bytes' | 'evictions'>
   readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
   readonly loopLag: () => HistogramCounts
 }
@@ -66,7 +67,7 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   page.gauge('ktrail_returns_waiting', 'Calls that matched and have not returned yet.', [], (put) =>
     put({}, sources.returnsWaiting()),
   )
-  page.gauge('ktrail_processes', 'Processes in the table.', [], (put) => put({}, sources.processes()))
+  addProcesses(page, sources.processes)
   page.gauge(
     'ktrail_accounting_imbalance_events',
     'Events that the books do not explain: must be 0 (for the ring: while it is empty).',
@@ -74,6 +75,27 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
     (put) => {
       put({ exporter: 'ring' }, sources.imbalance())
       for (const sender of sources.senders()) put({ exporter: sender.name }, sender.imbalance())
+    },
+  )
+}
+
+function addProcesses(page: MetricsPage, table: MetricSources['processes']): void {
+  page.gauge('ktrail_processes', 'Processes in the table.', [], (put) => put({}, table.size))
+  page.gauge(
+    'ktrail_process_table_bytes',
+    'Memory that the process table takes: its images, their texts, and what encoders keep with them (renderings).',
+    ['kind'],
+    (put) => {
+      for (const [kind, bytes] of Object.entries(table.bytes)) put({ kind }, bytes)
+    },
+  )
+  page.counter(
+    'ktrail_process_table_evictions_total',
+    'What gave way because memory.process_table was full: renderings, which are made again when they are needed; arguments, cut ' +
+      'to their beginning; images, whose later events are of an unknown process.',
+    ['kind'],
+    (put) => {
+      for (const [kind, count] of Object.entries(table.evictions)) put({ kind }, count)
     },
   )
 }

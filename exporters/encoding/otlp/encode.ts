@@ -10,6 +10,7 @@
 import type { Event, Hook, Process, Timestamp } from '../../../collector/event.ts'
 import type { Encoded, Encoder } from '../../exporter.ts'
 import { Memory } from '../../memory.ts'
+import { touch } from '../kept.ts'
 import { KEYS } from './attributes.ts'
 import {
   EVENT_NAMES,
@@ -112,8 +113,12 @@ class OtlpEncoder implements Encoder {
     const out = this.#out
     if (event.type !== 'events_lost') {
       const { process, parent } = event
-      out.raw((process.rendered.otlp ??= rendered(process, ownAttributes)))
-      if (parent !== undefined) out.raw((parent.rendered.otlpParent ??= rendered(parent, parentAttributes)))
+      const own = touch(process.rendered)
+      out.raw(own.otlp ?? own.cache.keep(own, 'otlp', rendered(process, ownAttributes)))
+      if (parent !== undefined) {
+        const kept = touch(parent.rendered)
+        out.raw(kept.otlpParent ?? kept.cache.keep(kept, 'otlpParent', rendered(parent, parentAttributes)))
+      }
     }
     if (hook !== undefined) out.raw(hook.attributes)
     eventAttributes(event, this.#argLabels, out)

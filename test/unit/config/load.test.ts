@@ -67,7 +67,7 @@ describe('loadConfig', () => {
       attach: { mode: 'auto' },
       procfs: '/proc',
       log: { level: 'info', format: 'json' },
-      memory: { soft_limit: 384 * MIB, hard_limit: 512 * MIB },
+      memory: { soft_limit: 384 * MIB, hard_limit: 512 * MIB, process_table: 128 * MIB },
       shutdown: { grace: 10_000 },
     })
   })
@@ -121,7 +121,7 @@ describe('loadConfig', () => {
       attach: { mode: 'kprobe.session' },
       procfs: '/host/proc',
       log: { level: 'debug', format: 'text' },
-      memory: { soft_limit: 100 * MIB, hard_limit: 100 * MIB },
+      memory: { soft_limit: 100 * MIB, hard_limit: 100 * MIB, process_table: 32 * MIB },
       shutdown: { grace: 0 },
     })
   })

@@ -8,6 +8,8 @@ import { Losses } from '../../../../collector/observe/losses.ts'
 import { LoopLag } from '../../../../collector/observe/metrics/loop-lag.ts'
 import { createMetrics } from '../../../../collector/observe/metrics/metrics.ts'
 import { Reloads } from '../../../../collector/observe/metrics/reloads.ts'
+import { WallClock } from '../../../../collector/process/clock.ts'
+import { ProcessTable } from '../../../../collector/process/table.ts'
 import { COUNTERS } from '../../../../collector/wire.ts'
 import { Sender } from '../../../../exporters/index.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
@@ -36,7 +38,7 @@ const page = createMetrics({
   imbalance: () => 0,
   ringWaiting: () => 0,
   returnsWaiting: () => 0,
-  processes: () => 0,
+  processes: new ProcessTable('', new WallClock(() => 0n)),
   senders: () => [new Sender('a', new FakeExporter(), DEFAULT_SENDER_OPTIONS)],
   filtered: () => new Map(),
   reloads: new Reloads(),

@@ -40,7 +40,11 @@ function sources(change: Partial<MetricSources> = {}): MetricSources {
     imbalance: () => 0,
     ringWaiting: () => 64,
     returnsWaiting: () => 5,
-    processes: () => 6,
+    processes: {
+      size: 6,
+      bytes: { images: 600, texts: 60, renderings: 6 },
+      evictions: { renderings: 3, arguments: 2, images: 1 },
+    },
     senders: () => [],
     filtered: () => new Map(),
     reloads,

@@ -7,6 +7,7 @@ import { createPages } from '../../../../collector/observe/pages.ts'
 import type { PageSources } from '../../../../collector/observe/pages.ts'
 import { Histogram, Sender, openSpool, systemClock, systemSpoolFiles } from '../../../../exporters/index.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
+import { newTable } from '../support/processes.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { FakeExporter, describedLines, rejected, retryable } from '../../exporters/support/lines.ts'
 
@@ -33,7 +34,7 @@ function sources(senders: readonly Sender[]): PageSources {
     imbalance: () => 0,
     ringWaiting: () => 64,
     returnsWaiting: () => 5,
-    processes: () => 6,
+    processes: newTable(),
     senders: () => senders,
     filtered: () => new Map([['bus', { policies: 4 }]]),
     reloads: new Reloads(),

@@ -1,54 +1,13 @@
 /** The start-up scan, on a /proc that was written for it. */
 import assert from 'node:assert/strict'
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { parseStat, readProcess, scanProcfs } from '../../../../collector/process/procfs.ts'
+import { parseStat, readProcess, scanProcfs, startedAt } from '../../../../collector/process/procfs.ts'
 import { flagWords } from '../../../../collector/process/text.ts'
+import { statOf, write } from '../support/procfs.ts'
+import type { Fake } from '../support/procfs.ts'
 import { Folder } from '../../exporters/support/folder.ts'
-
-interface Fake {
-  readonly pid: number
-  readonly parent?: number
-  readonly name?: string
-  readonly state?: string
-  readonly threads?: number
-  readonly kernel?: boolean
-  readonly ticks?: bigint
-  /** undefined: no such link, as for a kernel thread. */
-  readonly exe?: string | undefined
-  readonly cwd?: string | undefined
-  readonly cmdline?: string | Buffer
-  readonly cgroup?: string
-  readonly nspid?: string
-  readonly uid?: string
-  readonly loginuid?: string | undefined
-}
-
-function statOf({ pid, parent = 0, name = 'x', state = 'S', threads = 1, kernel = false, ticks = 100n }: Fake): string {
-  const flags = kernel ? 0x0020_8040 : 0x0040_0100
-  const fields = [state, parent, pid, pid, 0, -1, flags, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, threads, 0, ticks, 0, 0]
-  return `${pid} (${name}) ${fields.join(' ')}\n`
-}
-
-function write(procfs: string, fake: Fake): void {
-  const folder = join(procfs, String(fake.pid))
-  const { exe = '/bin/x', cwd = '/', cmdline = 'x\0', cgroup = '0::/\n', uid = '0\t0\t0\t0' } = fake
-  mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, 'stat'), statOf(fake))
-  const escaped = (fake.name ?? 'x').replaceAll('\n', '\\n')
-  writeFileSync(
-    join(folder, 'status'),
-    `Name:\t${escaped}\nState:\tS\nUid:\t${uid}\nNSpid:\t${fake.nspid ?? fake.pid}\nThreads:\t1\n`,
-  )
-  writeFileSync(join(folder, 'cmdline'), cmdline)
-  writeFileSync(join(folder, 'cgroup'), cgroup)
-  if (!('loginuid' in fake) || fake.loginuid !== undefined) {
-    writeFileSync(join(folder, 'loginuid'), fake.loginuid ?? '4294967295')
-  }
-  if (!('exe' in fake) || fake.exe !== undefined) symlinkSync(exe, join(folder, 'exe'))
-  if (!('cwd' in fake) || fake.cwd !== undefined) symlinkSync(cwd, join(folder, 'cwd'))
-}
 
 const NAMES = ['bash', 'a b', 'a) R 1 (b', ')', '((', 'new\nline', ') S 77 1', 'Web Content', '']
 
@@ -197,4 +156,23 @@ test('procfs: a scan of many processes lets the event loop have its turns', asyn
   assert.equal((await scanProcfs(folder.path)).length, 400)
   scanning = false
   assert.ok(turns >= 8, `${turns} turns`)
+})
+
+test('procfs: arguments of megabytes are read as far as the kernel side reads them, and flagged', () => {
+  using folder = new Folder()
+  write(folder.path, { pid: 8, cmdline: `x\0${'a'.repeat(3 << 20)}\0` })
+  const found = readProcess(folder.path, 8)
+  assert.equal(found?.arguments, 'a'.repeat(16_384 - 2))
+  assert.match(flagWords(found?.flags ?? 0), /\btruncArgs\b/)
+})
+
+test('procfs: a start time, a process that is gone, and one of which nothing can be said', () => {
+  using folder = new Folder()
+  write(folder.path, { pid: 8, ticks: 7n })
+  write(folder.path, { pid: 9, state: 'Z' })
+  mkdirSync(`${folder.path}/10/stat`, { recursive: true })
+  assert.deepEqual(
+    [8, 9, 10, 11].map((pid) => startedAt(folder.path, pid)),
+    [70_000_000n, 'gone', 'unknown', 'gone'],
+  )
 })

@@ -1,7 +1,8 @@
 /** Who a record is about: images by (tgid, start), their parents, their counts, and how soon they are forgotten. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Image, ProcessTable } from '../../../../collector/process/table.ts'
+import type { Image } from '../../../../collector/process/image.ts'
+import type { ProcessTable } from '../../../../collector/process/table.ts'
 import { PROCESS_FLAGS } from '../../../../collector/wire.ts'
 import { NODE, OFFSET_NS, exec, fork, newTable, scanned } from '../support/processes.ts'
 
@@ -25,7 +26,9 @@ test('table: knows the kernel, the parent of whoever has no other', () => {
 
 test('table: a forked child is its parent’s copy with its own ids', () => {
   const { table, shell, shellStart } = withShell()
-  const { process } = table.fork(fork(200, 5000, 100, shellStart), 0)
+  const child = table.fork(fork(200, 5000, 100, shellStart), 0)
+  assert.ok(child)
+  const { process } = child
   assert.deepEqual(
     [process.execId, process.parentExecId, process.pid, process.flags],
     [id(5000, 200), shell.process.execId, 200, 'execve'],
@@ -109,7 +112,7 @@ test('table: a process whose exit was lost goes when its pid is used again', () 
   const { table, shell, shellStart } = withShell()
   const first = table.fork(fork(200, 5000, 100, shellStart), 0)
   table.fork(fork(200, 9000, 100, shellStart), 100)
-  assert.ok(first.ended)
+  assert.ok(first?.ended)
   assert.equal(shell.process.refcnt, 2)
   table.sweep(100 + GRACE_MS)
   assert.equal(table.find(200, 5000, 0), undefined)
@@ -148,6 +151,7 @@ test('table: in_init_tree begins with the first process of a container and goes 
   const init = table.exec(exec(200, 6000, 100, shellStart, { cgroup: CONTAINER }, { nspid: 1 }), 0)
   const entered = table.exec(exec(201, 6001, 100, shellStart, { cgroup: CONTAINER }, { nspid: 9 }), 0)
   const child = table.fork(fork(202, 6002, 200, 6000), 0)
+  assert.ok(child)
   const grandchild = table.exec(exec(202, 6003, 200, 6000, { cgroup: CONTAINER }, { nspid: 2 }), 0)
   const host = table.exec(exec(203, 6004, 100, shellStart, {}, { nspid: 1 }), 0)
   assert.deepEqual(

@@ -9,8 +9,8 @@ export const NODE = 'node-1'
 /** CLOCK_REALTIME − CLOCK_BOOTTIME: 2024-04-14T02:51:22Z minus nothing, to keep sums readable. */
 export const OFFSET_NS = 1_713_063_082_000_000_000n
 
-export function newTable(): ProcessTable {
-  return new ProcessTable(NODE, new WallClock(() => OFFSET_NS))
+export function newTable(bytes?: number): ProcessTable {
+  return new ProcessTable(NODE, new WallClock(() => OFFSET_NS), bytes)
 }
 
 const base = { cpu: 0, seq: 0, sec: 0, nsec: 0, startHi: 0 }

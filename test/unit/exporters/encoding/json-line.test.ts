@@ -3,7 +3,18 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Argument, Event, Process } from '../../../../collector/event.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
-import { file, int, makeExec, makeExit, makeHook, makeKprobe, makeLoss, makeProcess, text } from '../support/events.ts'
+import {
+  file,
+  int,
+  makeExec,
+  makeExit,
+  makeHook,
+  makeKprobe,
+  makeLoss,
+  makeProcess,
+  makeRendered,
+  text,
+} from '../support/events.ts'
 import { goldenEvents } from '../support/golden-events.ts'
 import { matchesGolden } from '../support/golden.ts'
 import { recordOf } from '../support/model.ts'
@@ -180,9 +191,7 @@ const process: fc.Arbitrary<Process> = fc.record({
   docker: word,
   inInitTree: fc.constantFrom(true, false, undefined),
   refcnt: u32,
-  rendered: fc
-    .constant(undefined)
-    .map(() => ({ json: undefined, jsonParent: undefined, otlp: undefined, otlpParent: undefined })),
+  rendered: fc.constant(undefined).map(makeRendered),
 })
 const raw = fc.constant(undefined)
 const argument: fc.Arbitrary<Argument> = fc.oneof(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Event, Process, ProcessEvent } from '../../../../collector/event.ts'
+import { Renderings } from '../../../../collector/process/renderings.ts'
 import type { RedactConfig } from '../../../../config/schema.ts'
 import { EncoderPool } from '../../../../exporters/encoders.ts'
 import type { Encoder } from '../../../../exporters/exporter.ts'
@@ -46,7 +47,8 @@ describe('redaction of arguments', () => {
     assert.ok(event?.type === 'process_exit')
     assert.equal(event.process, process)
     assert.equal(event.parent?.arguments, '-c *****')
-    assert.deepEqual({ ...event.parent, arguments: '-c secret' }, parent)
+    const { rendered } = parent
+    assert.deepEqual({ ...event.parent, arguments: '-c secret', rendered }, parent)
   })
 })
 
@@ -103,6 +105,27 @@ describe('redaction', () => {
     assert.notEqual(first.process, process)
     assert.equal(first.process, second.process)
     assert.notEqual(first.process.rendered, process.rendered)
+  })
+
+  it('makes the copy again after the process was evicted, and with the process goes what was kept with the copy', () => {
+    const redactor = new Redactor([{ redact: ['(passwd)'] }], quiet)
+    const cache = new Renderings(1 << 20)
+    const process = makeProcess({ rendered: cache.make() })
+    const copy = (): Process => {
+      const [event] = redactor.events([makeExec({ process })])
+      assert.ok(event?.type === 'process_exec')
+      return event.process
+    }
+    const first = copy()
+    assert.ok(cache.bytes > 0)
+    cache.limit = 0
+    cache.limit = 1 << 20
+    const second = copy()
+    assert.notEqual(second, first)
+    assert.equal(second.arguments, first.arguments)
+    cache.keep(second.rendered, 'json', new Uint8Array(100))
+    cache.drop(process.rendered)
+    assert.equal(cache.bytes, 0)
   })
 
   it('gives the same array for the same slice, and another when the array was filled anew', () => {

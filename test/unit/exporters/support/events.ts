@@ -8,7 +8,16 @@ import type {
   KprobeEvent,
   LossEvent,
   Process,
+  Rendered,
 } from '../../../../collector/event.ts'
+import { Renderings } from '../../../../collector/process/renderings.ts'
+
+const renderings = new Renderings(64 << 20)
+
+/** Room for what encoders keep with a process. */
+export function makeRendered(): Rendered {
+  return renderings.make()
+}
 
 export function makeProcess(change: Partial<Process> = {}): Process {
   return {
@@ -25,7 +34,7 @@ export function makeProcess(change: Partial<Process> = {}): Process {
     docker: '6b742e38ee3a212239e6d48b2954435',
     inInitTree: undefined,
     refcnt: 1,
-    rendered: { json: undefined, jsonParent: undefined, otlp: undefined, otlpParent: undefined },
+    rendered: makeRendered(),
     ...change,
   }
 }

@@ -1,0 +1,123 @@
+/**
+ * What the process table weighs: images, their texts (once for all that share them), and what encoders keep with processes.
+ * Images and texts may take seven eighths of the budget; renderings get what is left, at least an eighth.
+ */
+import type { Process } from '../event.ts'
+import { PROCESS_FLAGS } from '../wire.ts'
+import type { Image, Texts } from './image.ts'
+import { textBytes } from './image.ts'
+import { Renderings } from './renderings.ts'
+import { flagWords, own } from './text.ts'
+
+/** Objects of an image, its place in the table and its start time (measured: test/bench/processes.bench.ts). */
+const IMAGE_BYTES = 640
+/** `<ktime>:<pid>` and the colon before, in an exec id. */
+const ID_BYTES = 28
+const SHARE_OF_IMAGES = 7 / 8
+/** When they are too large they are made so much smaller than they may be, so that it is not done for each process. */
+const LOW_WATER = 15 / 16
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+export interface Evictions {
+  /** Processes whose renderings went. */
+  readonly renderings: number
+  /** Texts of arguments that were cut. */
+  readonly arguments: number
+  /** Images that left before their time: what comes of them later is of an unknown process. */
+  readonly images: number
+}
+
+export class Budget {
+  readonly renderings: Renderings
+  readonly #bytes: number
+  readonly #imageBytes: number
+  #images = 0
+  #texts = 0
+  #cut = 0
+  /** Counted by the table. */
+  evictedImages = 0
+
+  constructor(bytes: number, node: string) {
+    this.#bytes = bytes
+    this.#imageBytes = IMAGE_BYTES + Math.ceil((Buffer.byteLength(node) + ID_BYTES) / 3) * 4
+    this.renderings = new Renderings(bytes)
+  }
+
+  /** Bytes now, by what they are for. */
+  get bytes(): { readonly images: number; readonly texts: number; readonly renderings: number } {
+    return { images: this.#images * this.#imageBytes, texts: this.#texts, renderings: this.renderings.bytes }
+  }
+
+  get evictions(): Evictions {
+    return { renderings: this.renderings.evicted, arguments: this.#cut, images: this.evictedImages }
+  }
+
+  /** Images and texts take more than their share. */
+  get isFull(): boolean {
+    return this.#used > this.#bytes * SHARE_OF_IMAGES
+  }
+
+  /** They take so much less that it is worth while to have stopped. */
+  get hasRoom(): boolean {
+    return this.#used <= this.#bytes * SHARE_OF_IMAGES * LOW_WATER
+  }
+
+  get #used(): number {
+    return this.#images * this.#imageBytes + this.#texts
+  }
+
+  /** Renderings get what is left. */
+  settle(): void {
+    this.renderings.limit = this.#bytes - this.#used
+  }
+
+  /** An image comes into the table. */
+  enter(image: Image): void {
+    this.#hold(image)
+    if (image.parent !== undefined) this.#hold(image.parent)
+  }
+
+  /** It leaves, and holds its parent no longer. */
+  leave(image: Image): void {
+    const { parent } = image
+    image.parent = undefined
+    if (parent !== undefined) this.#release(parent)
+    this.#release(image)
+  }
+
+  #hold(image: Image): void {
+    if (image.holders++ > 0) return
+    this.#images++
+    if (image.texts.users++ === 0) this.#texts += image.texts.bytes
+  }
+
+  #release(image: Image): void {
+    if (--image.holders > 0) return
+    this.#images--
+    if (--image.texts.users === 0) this.#texts -= image.texts.bytes
+    this.renderings.drop(image.process.rendered)
+  }
+
+  /** Leaves so many characters of its arguments; the flag of cut arguments says so. */
+  cut(image: Image, characters: number): void {
+    const process: Mutable<Process> = image.process
+    if (process.arguments.length <= characters) return
+    process.arguments = this.#cutTexts(image.texts, characters)
+    image.flags |= PROCESS_FLAGS.truncArgs
+    process.flags = flagWords(image.flags)
+    this.renderings.drop(process.rendered)
+  }
+
+  #cutTexts(texts: Texts, characters: number): string {
+    const whole = texts.arguments
+    if (whole.length <= characters) return whole
+    // Not through the middle of a character.
+    texts.arguments = own(whole.slice(0, characters).toWellFormed())
+    const fewer = textBytes(whole) - textBytes(texts.arguments)
+    texts.bytes -= fewer
+    this.#texts -= fewer
+    this.#cut++
+    return texts.arguments
+  }
+}

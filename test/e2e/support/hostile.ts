@@ -1,0 +1,75 @@
+/** Attack programs of test/fixtures/hostile, run as a user without rights. */
+import { execFileSync, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, renameSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freshFolder } from './agent.ts'
+
+/** `nobody`. */
+export const UID = 65_534
+
+const built = new Map<string, string>()
+
+/** Compiles `NAME.c`, once a run, to where everybody may run it. */
+export function hostileBinary(name: string): string {
+  const known = built.get(name)
+  if (known !== undefined) return known
+  const path = join(opened(freshFolder('hostile')), name)
+  const source = fileURLToPath(new URL(`../../fixtures/hostile/${name}.c`, import.meta.url))
+  execFileSync('gcc', ['-O1', '-static', '-o', `${path}.new`, source])
+  renameSync(`${path}.new`, path)
+  built.set(name, path)
+  return path
+}
+
+/** Lets everybody into a folder of freshFolder. */
+export function opened(folder: string): string {
+  for (let at = folder; existsSync(at) && at.includes('ktrail-'); at = dirname(at)) chmodSync(at, 0o755)
+  return folder
+}
+
+/** sleepers.c at work. */
+export class Sleepers implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #ended: Promise<unknown>
+
+  /** Resolves when all `count` of them sleep, each after a read of `file`. */
+  static async start(count: number, file = '-', argument = ''): Promise<Sleepers> {
+    const sleepers = new Sleepers([String(count), file, ...(argument === '' ? [] : [argument])])
+    await sleepers.#said()
+    return sleepers
+  }
+
+  private constructor(args: readonly string[]) {
+    const options = { uid: UID, gid: UID, stdio: ['pipe', 'pipe', 'inherit'] as const }
+    this.#child = spawn(hostileBinary('sleepers'), args, { ...options, stdio: [...options.stdio] })
+    this.#ended = once(this.#child, 'exit')
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  async #said(): Promise<void> {
+    const { stdout } = this.#child
+    if (stdout === null) return
+    const ended = this.#ended.then(() => {
+      throw new Error('sleepers ended: see its message above')
+    })
+    await Promise.race([once(stdout, 'data'), ended])
+  }
+
+  /** Kills the first half of them. */
+  async killHalf(): Promise<void> {
+    this.#child.stdin?.write('x')
+    await this.#said()
+  }
+
+  /** Kills them all. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.stdin?.end()
+    await this.#ended
+  }
+}

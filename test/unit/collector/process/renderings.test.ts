@@ -1,0 +1,104 @@
+/** What is kept with processes: bounded, what was used least recently goes first, and what is charged is what is there. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { Rendered } from '../../../../collector/event.ts'
+import { ARRAY_BYTES, Renderings } from '../../../../collector/process/renderings.ts'
+import { touch } from '../../../../exporters/encoding/kept.ts'
+
+const SLOTS = ['json', 'jsonParent', 'otlp', 'otlpParent'] as const
+const LIMIT = 64_000
+
+const kept = (rendered: Rendered): number =>
+  SLOTS.reduce((sum, slot) => sum + (rendered[slot] === undefined ? 0 : rendered[slot].length + ARRAY_BYTES), 0)
+
+/** As an encoder does it. */
+function read(rendered: Rendered, slot: (typeof SLOTS)[number], size: number): Uint8Array {
+  touch(rendered)
+  return rendered[slot] ?? rendered.cache.keep(rendered, slot, new Uint8Array(size))
+}
+
+test('renderings: what is used stays, what is not goes', () => {
+  const cache = new Renderings(LIMIT)
+  const busy = cache.make()
+  const idle = cache.make()
+  const first = read(busy, 'json', 1000)
+  read(idle, 'json', 1000)
+  for (let i = 0; i < 200; i++) {
+    read(cache.make(), 'json', 1000)
+    assert.equal(read(busy, 'json', 1000), first, `after ${i}`)
+  }
+  assert.equal(idle.json, undefined)
+  assert.equal(idle.bytes, 0)
+  assert.ok(cache.evicted > 100)
+})
+
+test('renderings: one that would need a large part of the room is made each time', () => {
+  const cache = new Renderings(LIMIT)
+  const rendered = cache.make()
+  assert.equal(read(rendered, 'json', LIMIT / 16).length, LIMIT / 16)
+  assert.equal(rendered.json, undefined)
+  assert.equal(cache.bytes, 0)
+  assert.equal(new Renderings(0).keep(rendered, 'otlp', new Uint8Array(1)).length, 1)
+  assert.equal(rendered.otlp, undefined)
+})
+
+test('renderings: a process that is gone takes what was kept with it and its copies along', () => {
+  const cache = new Renderings(LIMIT)
+  const rendered = cache.make()
+  const copies = [cache.forCopy(rendered), cache.forCopy(rendered)]
+  const { key } = rendered
+  for (const each of [rendered, ...copies]) read(each, 'otlp', 100)
+  assert.ok(cache.bytes > 300)
+  cache.drop(rendered)
+  assert.equal(cache.bytes, 0)
+  assert.equal(copies[0]?.otlp, undefined)
+  assert.notEqual(rendered.key, key, 'nobody finds what he kept by the old one')
+})
+
+test('renderings: what is found by its key is another after the process was evicted', () => {
+  const cache = new Renderings(LIMIT)
+  const rendered = cache.make()
+  const { key } = rendered
+  cache.charge(rendered, 1000)
+  const copy = cache.forCopy(rendered)
+  read(copy, 'json', 100)
+  cache.limit = 0
+  assert.notEqual(rendered.key, key)
+  assert.equal(copy.json, undefined)
+  assert.equal(cache.bytes, 0)
+})
+
+test('renderings: never above the limit, and charged as a recount finds it', () => {
+  const step = fc.oneof(
+    { weight: 8, arbitrary: fc.tuple(fc.constant('read' as const), fc.nat(40), fc.nat(3), fc.nat(5300)) },
+    { weight: 2, arbitrary: fc.tuple(fc.constant('charge' as const), fc.nat(40), fc.nat(0), fc.nat(2000)) },
+    { weight: 1, arbitrary: fc.tuple(fc.constant('drop' as const), fc.nat(40), fc.nat(0), fc.nat(0)) },
+    { weight: 1, arbitrary: fc.tuple(fc.constant('limit' as const), fc.nat(0), fc.nat(0), fc.nat(LIMIT)) },
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
+      const cache = new Renderings(LIMIT)
+      const all = Array.from({ length: 41 }, () => cache.make())
+      const charged = new Map<object, number>()
+      for (const [what, who, slot, size] of steps) {
+        const rendered = all[who]
+        assert.ok(rendered)
+        if (what === 'read') read(rendered, SLOTS[slot] ?? 'json', size)
+        else if (what === 'drop') cache.drop(rendered)
+        else if (what === 'limit') cache.limit = size
+        else {
+          const before = rendered.bytes
+          const { key } = touch(rendered)
+          cache.charge(rendered, size)
+          if (rendered.key === key && rendered.bytes > before) charged.set(key, (charged.get(key) ?? 0) + size)
+        }
+        assert.ok(cache.bytes <= cache.limit, `${cache.bytes} of ${cache.limit}`)
+        const recount = all.reduce((sum, each) => sum + kept(each) + (charged.get(each.key) ?? 0), 0)
+        assert.equal(cache.bytes, recount)
+        assert.equal(new Set(cache.members()).size, cache.members().length)
+      }
+    }),
+    { numRuns: 300 },
+  )
+})

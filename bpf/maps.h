@@ -30,9 +30,10 @@ struct process {
 	__u32 forked;           /* 1 between a fork and the exec that may follow */
 };
 
+/* User space lets it allocate what it holds where tracing programs may (6.1 on), else all of it beforehand: 10 MiB. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
+	__uint(max_entries, 131072);
 	__type(key, __u32);
 	__type(value, struct process);
 } processes SEC(".maps");

@@ -6,6 +6,8 @@
 
 /* Wake user space when this many bytes wait; its timer bounds the delay below that. */
 const volatile __u64 ring_watermark = 64 << 10;
+/* Hits leave the rest to records of processes: a hit that is lost is one event, an exit that is lost is a process for ever. */
+const volatile __u64 ring_hook_limit = ~0ull;
 
 #define RING_HEADER_BYTES 8 /* in front of every record (include/uapi/linux/bpf.h BPF_RINGBUF_HDR_SZ) */
 #define NSEC_PER_SEC 1000000000ull
@@ -43,6 +45,10 @@ static __always_inline void submit(struct event_header *h, __u32 size, __u32 roo
 	h->seq = __sync_fetch_and_add(&state->seq, 1);
 	waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
 	takes = ((size + 7) & ~7u) + RING_HEADER_BYTES;
+	if (refused == COUNTER_RING_FULL_HOOK && waiting + takes > ring_hook_limit) {
+		__sync_fetch_and_add(&state->counters[refused], 1);
+		return;
+	}
 	flags = waiting < ring_watermark && waiting + takes >= ring_watermark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 	/* Here, because the verifier of 6.1 forgets the bound of a number that was put aside meanwhile. */
 	barrier_var(size);

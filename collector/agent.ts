@@ -47,6 +47,7 @@ import { PolicyStore } from './policies/store.ts'
 import { WallClock } from './process/clock.ts'
 import { scanRunning } from './scan.ts'
 import { ProcessTable } from './process/table.ts'
+import { createReconciler } from './process/after-losses.ts'
 import { chunks } from './source.ts'
 import { version } from './version.ts'
 import { watchPlaces } from './policies/watch.ts'
@@ -150,6 +151,8 @@ export async function startAgent(
   losses.orphaned = () => normalizer.orphaned
   await policies.start()
   reloads.begin()
+  const reconciler = createReconciler({ table, kernel, losses, procfs: config.procfs, log })
+  undo.defer(() => reconciler.stop())
 
   const counts = { process_exec: 0, process_exit: 0, events_lost: 0 }
   let ready = false
@@ -200,6 +203,7 @@ export async function startAgent(
     if (++ticks === SETTLED_TICKS) releaseCode()
     memory.look()
     table.sweep(performance.now())
+    reconciler.tick(performance.now())
     kernel.sweepJoins()
     losses.report()
     lossRecords.look(performance.now())
@@ -229,6 +233,7 @@ export async function startAgent(
         onEmpty: () => {
           reading.looked()
           losses.drained()
+          reconciler.read(0)
         },
         wantsTurn: () => lossRecords.pending,
       },
@@ -245,6 +250,7 @@ export async function startAgent(
         events.push(event)
       })
       reading.looked()
+      reconciler.read(chunk.length)
       await reading.heldBy(fanout.publish(events))
       table.trim()
       await reading.heldBy(publishLosses())

@@ -195,7 +195,7 @@ function baseOf(words: Uint32Array, word: number): RawBase {
   return base
 }
 
-function startKey(bytes: Buffer, at: number): StartKey {
+export function startKey(bytes: Buffer, at: number): StartKey {
   return { lo: bytes.readUInt32LE(at), hi: bytes.readUInt32LE(at + 4) }
 }
 

@@ -31,6 +31,7 @@ Napi::Function BpfMap::Define(Napi::Env env) {
   return DefineClass(env, "BpfMap",
                      {InstanceMethod<&BpfMap::Lookup>("lookup"), InstanceMethod<&BpfMap::Update>("update"),
                       InstanceMethod<&BpfMap::Delete>("delete"), InstanceMethod<&BpfMap::Entries>("entries"),
+                      InstanceMethod<&BpfMap::ReadPart>("part"),
                       InstanceMethod<&BpfMap::UpdateBatch>("updateBatch"), InstanceMethod<&BpfMap::CloseCall>("close"),
                       InstanceMethod<&BpfMap::CloseCall>(DisposeSymbol(env))});
 }
@@ -153,6 +154,42 @@ void BpfMap::UpdateBatch(const Napi::CallbackInfo& info) {
     const uint8_t* key = keys->data() + i * info_.key_size;
     if (bpf_map_update_elem(fd_.get(), key, values->data() + i * value_bytes_, BPF_ANY))
       return Fail(env, "updateBatch", errno);
+  }
+}
+
+// One batch. A hash map hands over whole buckets and its position is the number of the next one, so there must be room for the
+// largest bucket: asked for again with more where there was not.
+Napi::Value BpfMap::ReadPart(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (!IsOpen(env, "part")) return {};
+  auto room = Uint32Of(info[0], "part", "room", 1, kBatchBytes);
+  if (!room) return {};
+  std::vector<uint8_t> from(info_.key_size + 8), to(info_.key_size + 8);
+  bool first = info[1].IsUndefined();
+  if (!first) {
+    auto given = Part(info[1], "part", "position", from.size());
+    if (!given) return {};
+    from.assign(given->begin(), given->end());
+  }
+  std::vector<uint8_t> keys, values;
+  for (size_t entries = *room;; entries *= 2) {
+    keys.resize(entries * info_.key_size);
+    values.resize(entries * value_bytes_);
+    uint32_t count = static_cast<uint32_t>(entries);
+    int result = bpf_map_lookup_batch(fd_.get(), first ? nullptr : from.data(), to.data(), keys.data(), values.data(),
+                                      &count, nullptr);
+    int err = result ? errno : 0;
+    if (err == ENOSPC && entries <= info_.max_entries) continue;
+    if (err && err != ENOENT) {
+      Fail(env, "read a part", err);
+      return {};
+    }
+    Napi::Object part = Napi::Object::New(env);
+    part.Set("keys", Napi::Buffer<uint8_t>::Copy(env, keys.data(), count * info_.key_size));
+    part.Set("values", Napi::Buffer<uint8_t>::Copy(env, values.data(), count * value_bytes_));
+    part.Set("count", count);
+    part.Set("next", err ? env.Undefined() : Napi::Buffer<uint8_t>::Copy(env, to.data(), to.size()));
+    return part;
   }
 }
 

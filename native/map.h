@@ -35,6 +35,7 @@ class BpfMap : public Napi::ObjectWrap<BpfMap>, public Resource {
   Napi::Value Update(const Napi::CallbackInfo& info);
   Napi::Value Delete(const Napi::CallbackInfo& info);
   Napi::Value Entries(const Napi::CallbackInfo& info);
+  Napi::Value ReadPart(const Napi::CallbackInfo& info);
   void UpdateBatch(const Napi::CallbackInfo& info);
   void CloseCall(const Napi::CallbackInfo&) { Close(); }
 

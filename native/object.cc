@@ -66,6 +66,13 @@ std::optional<Failure> SetMaps(bpf_object* object, const ObjectPlan& plan, const
     if (err) return Failure{"MAP_FAILED", kOp, size.name, "cannot size map " + Quoted(size.name) + ": " +
         ErrnoText(err), err};
   }
+  for (const MapFlagsPlan& flags : plan.map_flags) {
+    bpf_map* map = bpf_object__find_map_by_name(object, flags.name.c_str());
+    if (!map) return NoMap(flags.name, path);
+    int err = -bpf_map__set_map_flags(map, flags.flags);
+    if (err) return Failure{"MAP_FAILED", kOp, flags.name, "cannot set flags of map " + Quoted(flags.name) + ": " +
+        ErrnoText(err), err};
+  }
   for (const SharedMapPlan& shared : plan.shared_maps) {
     bpf_map* map = bpf_object__find_map_by_name(object, shared.name.c_str());
     if (!map) return NoMap(shared.name, path);

@@ -104,6 +104,11 @@ bool ParseOptions(Napi::Value value, ObjectPlan& plan) {
            auto entries = Uint32Of(item, kOp, what, 1, UINT32_MAX);
            if (entries) plan.map_sizes.push_back({name, *entries});
            return entries.has_value();
+         }) &&
+         ForEach(options, "mapFlags", [&](const std::string& name, Napi::Value item, const std::string& what) {
+           auto flags = Uint32Of(item, kOp, what, 0, UINT32_MAX);
+           if (flags) plan.map_flags.push_back({name, *flags});
+           return flags.has_value();
          });
 }
 

@@ -33,12 +33,18 @@ struct MapSizePlan {
   uint32_t entries;
 };
 
+struct MapFlagsPlan {
+  std::string name;
+  uint32_t flags;
+};
+
 // ObjectOptions of types.ts, checked.
 struct ObjectPlan {
   std::vector<ProgramPlan> programs;
   std::vector<ConstantPlan> constants;
   std::vector<SharedMapPlan> shared_maps;
   std::vector<MapSizePlan> map_sizes;
+  std::vector<MapFlagsPlan> map_flags;
 };
 
 // false after throwing.

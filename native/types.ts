@@ -24,6 +24,13 @@ export interface MapInfo {
   readonly perCpu: number
 }
 
+export interface MapPart {
+  readonly keys: Buffer
+  readonly values: Buffer
+  readonly count: number
+  readonly next: Buffer | undefined
+}
+
 /** A BPF map. Keys and values are exact-size Buffers; a per-CPU value is `perCpu` values each padded to 8 bytes. */
 export interface BpfMap extends Closable {
   readonly info: MapInfo
@@ -32,6 +39,12 @@ export interface BpfMap extends Closable {
   update(key: Uint8Array, value: Uint8Array, exclusive?: boolean): boolean
   /** false when there was no such key. */
   delete(key: Uint8Array): boolean
+  /**
+   * Some entries of a hash map, up to about `room`, back to back: a small part of a large map, for who must not take long. Begins at
+   * the start without `from`, else where `next` of the call before says; undefined as `next` is the end. An entry that is there all
+   * the while is seen once.
+   */
+  part(room: number, from?: Uint8Array): MapPart
   /** Every [key, value] now in the map; by batch calls where the kernel has them. */
   entries(): Array<readonly [Buffer, Buffer]>
   updateBatch(keys: Uint8Array, values: Uint8Array, count: number): void
@@ -69,6 +82,8 @@ export interface ObjectOptions {
   readonly sharedMaps?: Readonly<Record<string, BpfMap>>
   /** max_entries by map name. */
   readonly mapSizes?: Readonly<Record<string, number>>
+  /** Flags of BPF_MAP_CREATE by map name, in place of those in the file. */
+  readonly mapFlags?: Readonly<Record<string, number>>
 }
 
 export interface BpfObject extends Disposable {

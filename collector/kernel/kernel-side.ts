@@ -10,9 +10,12 @@ import { formatProblem } from '../../config/problems.ts'
 import { CollectorError } from '../errors.ts'
 import { COUNTERS, CPU_STATE_BYTES, HOOK, LIMITS, PROCESS_VALUE } from '../wire.ts'
 import type { KernelFacts } from './facts.ts'
+import { atLeast } from './facts.ts'
 import { JoinSweep, threadStarts } from './joins.ts'
 import type { ThreadStart } from './joins.ts'
 import type { FilterSets } from './layout.ts'
+import type { KernelProcess } from '../process/reconcile.ts'
+import { startKey } from '../decode.ts'
 import { planPolicy } from './plan.ts'
 import type { AttachMode, PlannedHook, PlannedObject, Symbols } from './plan.ts'
 
@@ -38,6 +41,14 @@ export interface LoadedPolicy extends Disposable {
   readonly policy: Policy
   readonly hooks: readonly LoadedHook[]
 }
+
+/** include/uapi/linux/bpf.h. Programs of tracing may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
+const BPF_F_NO_PREALLOC = 1
+/** Hits leave this part of the ring to records of processes, and room for one exec record of the largest size at least. */
+const RESERVE_PART = 8
+const EXEC_RECORD_BYTES = 32 << 10
+/** Entries of the process table looked at in one go: a millisecond or two. */
+const ENTRIES_AT_ONCE = 1024
 
 const BUILD = new URL('../../bpf/build/', import.meta.url)
 const objectPath = (file: string): string => fileURLToPath(new URL(file, BUILD))
@@ -83,6 +94,7 @@ export class KernelSide implements Disposable {
       ],
       constants: this.#commonConstants(),
       mapSizes: { ring: options.ringBytes },
+      mapFlags: atLeast(options.facts, 6, 1) ? { processes: BPF_F_NO_PREALLOC } : {},
     })
     try {
       this.#maps = {
@@ -106,9 +118,10 @@ export class KernelSide implements Disposable {
   }
 
   #commonConstants(): Record<string, Buffer> {
-    const { facts, watermarkBytes } = this.#options
+    const { facts, ringBytes, watermarkBytes } = this.#options
     return {
       ring_watermark: u64(watermarkBytes),
+      ring_hook_limit: u64(ringBytes - Math.max(ringBytes / RESERVE_PART, EXEC_RECORD_BYTES)),
       rename_lock_address: u64(facts.renameLock),
       mount_lock_address: u64(facts.mountLock),
     }
@@ -126,6 +139,31 @@ export class KernelSide implements Disposable {
 
   forgetProcess(pid: number): void {
     this.#maps.processes.delete(u32(pid))
+  }
+
+  /** The start time of the image that the kernel's table has for this pid. */
+  processStart(pid: number): bigint | undefined {
+    return this.#maps.processes.lookup(u32(pid))?.readBigUInt64LE(PROCESS_VALUE.startNs)
+  }
+
+  /** The kernel's table of processes, in parts: the caller decides when to go on. What is there all the while is seen. */
+  *processes(): Generator<KernelProcess[]> {
+    let from: Buffer | undefined
+    do {
+      const { keys, values, count, next } = this.#maps.processes.part(ENTRIES_AT_ONCE, from)
+      const part: KernelProcess[] = []
+      for (let i = 0; i < count; i++) {
+        const at = i * PROCESS_VALUE.bytes
+        part.push({
+          pid: keys.readUInt32LE(i * 4),
+          start: startKey(values, at + PROCESS_VALUE.startNs),
+          parentTgid: values.readUInt32LE(at + PROCESS_VALUE.parentTgid),
+          parentStart: startKey(values, at + PROCESS_VALUE.parentStartNs),
+        })
+      }
+      yield part
+      from = next
+    } while (from !== undefined)
   }
 
   /**

@@ -121,7 +121,7 @@ describe('losses', { skip }, () => {
     assert.equal(lostIn(agent.lines()), all - passed + kernel, 'in the file without')
   })
 
-  it('lost exec and exit records are counted, and their processes are told as unknown', async () => {
+  it('lost exec and exit records are counted, and processes that run on are read from /proc', async () => {
     const { folder, file } = target()
     await using agent = await TestAgent.start({
       policies: { 'p.yaml': policy('lossy', [fileHook([path('Prefix', folder)])]) },
@@ -137,6 +137,9 @@ describe('losses', { skip }, () => {
     })
     assert.ok(late !== undefined)
     const ended = once(late, 'exit')
+    await agent.until('the table to be compared with the kernel’s', () =>
+      agent.log().some(({ msg }) => msg?.startsWith('the process table was compared') === true),
+    )
     writeFileSync(gate, '\n')
     await ended
     await agent.settled()
@@ -155,8 +158,8 @@ describe('losses', { skip }, () => {
 
     const reads = agent.lines().filter((line) => line.process_kprobe !== undefined)
     assert.deepEqual(
-      reads.map((line) => [processOf(line).pid, processOf(line).flags, line.process_kprobe?.parent]),
-      [1, 2].map(() => [late?.pid, 'unknown', undefined]),
+      reads.map((line) => [processOf(line).pid, processOf(line).flags, line.process_kprobe?.parent?.pid]),
+      [1, 2].map(() => [late?.pid, 'procFS', process.pid]),
     )
 
     const lines = await agent.during(() => burst(['spawn', 20]))

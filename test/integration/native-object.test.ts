@@ -175,6 +175,30 @@ describe('native: maps', { skip }, () => {
     })
   })
 
+  it('hands over a hash in parts, each entry once, whatever the room of a part is', () => {
+    for (const room of [1, 100, 10_000]) {
+      withMap('table', (map) => {
+        assert.deepEqual([map.part(room).count, map.part(room).next], [0, undefined])
+        for (let i = 0; i < 1000; i++) map.update(bytesOf(i), bytesOf(i * 3, 8))
+        const seen: number[] = []
+        let from: Buffer | undefined
+        do {
+          const { keys, values, count, next } = map.part(room, from)
+          assert.deepEqual([keys.length, values.length], [count * 4, count * 8])
+          for (let i = 0; i < count; i++) {
+            const key = keys.readUInt32LE(i * 4)
+            assert.equal(values.readUInt32LE(i * 8), key * 3)
+            seen.push(key)
+          }
+          from = next
+        } while (from !== undefined)
+        assert.deepEqual([seen.length, new Set(seen).size], [1000, 1000])
+        fails(() => map.part(0), 'BAD_ARGUMENT', /room: expected a whole number from 1/)
+        fails(() => map.part(1, Buffer.alloc(3)), 'BAD_ARGUMENT', /position of map "table": expected \d+ bytes/)
+      })
+    }
+  })
+
   it('hands over the entries of a prefix trie', () => {
     withMap('trie', (map) => {
       const keys = ['20000000c0a80001', '10000000c0a80000'].map((hex) => Buffer.from(hex, 'hex'))

@@ -95,6 +95,11 @@ describe('native: arguments at the border', { skip }, () => {
       args: ['x.o', { programs: [], mapSizes: { m: Number.NaN } }],
       want: /mapSizes\.m: expected a whole number/,
     },
+    {
+      name: 'openObject',
+      args: ['x.o', { programs: [], mapFlags: { m: -1 } }],
+      want: /mapFlags\.m: expected a whole number from 0 to 4294967295, got -1/,
+    },
     { name: 'openRing', args: [{}], want: /map: expected a BpfMap, got an object/ },
     { name: 'openRing', args: [new Proxy({}, {})], want: /map: expected a BpfMap/ },
     { name: 'watchRing', args: [null, () => undefined], want: /map: expected a BpfMap, got null/ },

@@ -31,6 +31,7 @@ function joinMap(
   return {
     held,
     info: { name: 'join', keySize: 24, valueSize: 48, maxEntries: 8192, perCpu: 1 },
+    part: () => assert.fail('not asked'),
     entries: () => [...held].map(([key, value]) => [Buffer.from(key, 'hex'), value] as const),
     delete: (key) => held.delete(Buffer.from(key).toString('hex')),
     lookup: unused,

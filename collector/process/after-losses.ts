@@ -1,0 +1,37 @@
+/** When and with what the process table is reconciled (reconcile.ts): what of the agent's losses means that it may be wrong. */
+import { bootTime } from '../../native/index.ts'
+import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Log } from '../log.ts'
+import type { Losses } from '../observe/losses.ts'
+import { Reconciler } from './reconcile.ts'
+import type { ProcessTable } from './table.ts'
+
+export interface ReconcilingOptions {
+  readonly table: ProcessTable
+  readonly kernel: KernelSide
+  readonly losses: Losses
+  readonly procfs: string
+  readonly log: Log
+}
+
+/** Makes the one of the agent. */
+export function createReconciler({ table, kernel, losses, procfs, log }: ReconcilingOptions): Reconciler {
+  const missed = (program?: string): number =>
+    kernel
+      .missedRuns()
+      .reduce((sum, run) => sum + (program === undefined || run.program === program ? run.missed : 0), 0)
+  return new Reconciler({
+    table,
+    kernel,
+    procfs,
+    lost: () => {
+      const { ring_full_process: refused, process_map_full: full } = kernel.state().counters
+      return refused + full + missed() + losses.malformed + losses.imbalance
+    },
+    missedExits: () => missed('process_exit'),
+    waiting: () => kernel.ring.available(),
+    bootNs: bootTime,
+    onDone: (done) => log.info({ ...done }, "the process table was compared with the kernel's after losses"),
+    onFailed: (error) => log.error({ error: String(error) }, "comparing the process table with the kernel's failed"),
+  })
+}

@@ -1,0 +1,109 @@
+/** A full ring leaves no ghosts: hits leave room for records of processes, and what is lost all the same is found out. */
+import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { TestAgent, cannotRun } from '../support/agent.ts'
+import { balanced, burst, report, target } from '../support/faults.ts'
+import { Sleepers } from '../support/hostile.ts'
+import { fileHook, path, policy } from '../support/policy.ts'
+import { processOf } from '../support/record.ts'
+
+const skip = cannotRun()
+const SLEEPERS = 1_000
+const HITS = 10_000
+const LOST = 'ktrail_kernel_lost_events_total'
+
+/** Processes there are: those of /proc, and the kernel itself. */
+const real = (): number => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length + 1
+const known = async (agent: TestAgent): Promise<number> => (await agent.metrics()).sum('ktrail_processes')
+const lost = async (agent: TestAgent, reason: string): Promise<number> => (await agent.metrics()).sum(LOST, { reason })
+
+/** As an agent that gets no processor time for as long as it takes. */
+async function whileStarved(agent: TestAgent, action: () => Promise<unknown>): Promise<void> {
+  process.kill(agent.pid, 'SIGSTOP')
+  try {
+    await action()
+  } finally {
+    process.kill(agent.pid, 'SIGCONT')
+  }
+}
+
+function start(ring: string, folder: string): Promise<TestAgent> {
+  return TestAgent.start({
+    policies: { 'p.yaml': policy('watched', [fileHook([path('Prefix', folder)])]) },
+    config: { ring: { size: ring } },
+  })
+}
+
+/** Waits until the table has what is real: a few come and go by themselves. */
+async function agrees(agent: TestAgent): Promise<{ ms: number; processes: number }> {
+  const from = performance.now()
+  const processes = await agent.until('a table of what is real', async () => {
+    const found = await known(agent)
+    return Math.abs(found - real()) < 40 ? found : undefined
+  })
+  return { ms: performance.now() - from, processes }
+}
+
+describe('processes that end and begin while the ring is full', { skip }, () => {
+  it('a flood of hits costs no record of a process', async () => {
+    const { folder, file } = target()
+    await using agent = await start('1MiB', folder)
+    await using sleepers = await Sleepers.start(SLEEPERS)
+    await agent.settled()
+    await whileStarved(agent, async () => {
+      await burst(['pread', file, HITS, 1])
+      await sleepers.killHalf()
+    })
+    await agent.settled()
+    const [hits, processes] = [await lost(agent, 'ring_full_hook'), await lost(agent, 'ring_full_process')]
+    const exits = agent.lines().filter((line) => line.process_exit?.signal === 'SIGKILL')
+    report('a flood while half of the sleepers are killed', {
+      'hits lost': hits,
+      'process records lost': processes,
+      exits: exits.length,
+    })
+    assert.ok(hits > 0, 'the flood must fill the ring')
+    assert.equal(processes, 0)
+    assert.equal(exits.length, SLEEPERS / 2)
+    await balanced(agent)
+  })
+
+  it('what is lost beyond the reserve is gone from the table, or in it, within seconds', async () => {
+    const { folder, file } = target()
+    await using agent = await start('64KiB', folder)
+    await using sleepers = await Sleepers.start(SLEEPERS)
+    await agrees(agent)
+    const records = await lost(agent, 'ring_full_process')
+    let late: Sleepers | undefined
+    await whileStarved(agent, async () => {
+      await burst(['pread', file, HITS, 1])
+      await sleepers.killHalf()
+      await sleepers.killHalf()
+      late = await Sleepers.start(SLEEPERS / 2, '-', 'late')
+    })
+    assert.ok(late)
+    try {
+      const { ms, processes } = await agrees(agent)
+      report('the same beyond the reserve', {
+        'process records lost': (await lost(agent, 'ring_full_process')) - records,
+        'in the table': processes,
+        real: real(),
+        'seconds until they agree': ms / 1000,
+      })
+      assert.ok((await lost(agent, 'ring_full_process')) - records > SLEEPERS / 2, 'the test must lose most of them')
+      // Named by what /proc says, under the start time by which the kernel knows them.
+      const lines = await agent.during(() => late?.killHalf())
+      const ends = lines.filter((line) => line.process_exit?.signal === 'SIGKILL').map(processOf)
+      assert.equal(ends.length, SLEEPERS / 4)
+      for (const { flags, arguments: words } of ends) {
+        assert.match(flags ?? '', /^(?:procFS|execve)/)
+        assert.match(words ?? '', /- late$/)
+      }
+      await balanced(agent)
+    } finally {
+      await late[Symbol.asyncDispose]()
+    }
+    await agrees(agent)
+  })
+})

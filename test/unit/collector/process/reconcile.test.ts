@@ -1,0 +1,268 @@
+/** After losses the table agrees with the kernel's: what is gone goes, what was missed comes, and nothing younger is touched. */
+import assert from 'node:assert/strict'
+import { mkdirSync, rmSync } from 'node:fs'
+import { afterEach, beforeEach, describe, it } from 'node:test'
+import type { KernelProcess, Reconciled } from '../../../../collector/process/reconcile.ts'
+import { Reconciler } from '../../../../collector/process/reconcile.ts'
+import type { ProcessTable } from '../../../../collector/process/table.ts'
+import { until } from '../../exporters/support/fake-clock.ts'
+import { Folder } from '../../exporters/support/folder.ts'
+import { exec, fork, newTable, scanned } from '../support/processes.ts'
+import { write } from '../support/procfs.ts'
+
+const LATER_MS = 1e12
+const DEADLINE_MS = 60_000
+/** Well above the starts of the tests' processes. */
+const NOW_NS = 100_000_000_000n
+const TICK_NS = 10_000_000
+
+/** A kernel, a /proc and a table that agree at first: init (pid 1) and what `run` adds. */
+class World implements Disposable {
+  readonly folder = new Folder()
+  readonly table: ProcessTable = newTable()
+  readonly kernel = new Map<number, KernelProcess>()
+  room = true
+  lost = 0
+  missedExits = 0
+  waiting = 0
+  done: Reconciled | undefined
+  readonly failures: unknown[] = []
+  readonly reconciler: Reconciler
+
+  constructor() {
+    const { table, kernel, folder } = this
+    this.reconciler = new Reconciler({
+      table,
+      kernel: {
+        processes: () => this.#parts(),
+        processStart: (pid) => {
+          const start = kernel.get(pid)?.start
+          return start === undefined ? undefined : BigInt(start.lo)
+        },
+        seedProcess: (pid, startNs, parentTgid) => {
+          if (!this.room || kernel.has(pid)) return false
+          this.enter(pid, Number(startNs), parentTgid)
+          return true
+        },
+        forgetProcess: (pid) => void kernel.delete(pid),
+      },
+      procfs: folder.path,
+      lost: () => this.lost,
+      missedExits: () => this.missedExits,
+      waiting: () => this.waiting,
+      bootNs: () => NOW_NS,
+      onDone: (done) => (this.done = done),
+      onFailed: (error) => this.failures.push(error),
+    })
+    write(folder.path, { pid: process.pid })
+    write(folder.path, { pid: 1, ticks: 1n })
+    table.addScanned(scanned(1, 0))
+    this.enter(1, TICK_NS, 0)
+  }
+
+  *#parts(): Generator<KernelProcess[]> {
+    for (const entry of this.kernel.values()) yield [entry]
+  }
+
+  /** Into the kernel's table. */
+  enter(pid: number, start: number, parentTgid: number): void {
+    const parentStart = this.kernel.get(parentTgid)?.start ?? { lo: 0, hi: 0 }
+    this.kernel.set(pid, { pid, start: { lo: start, hi: 0 }, parentTgid, parentStart })
+  }
+
+  /** Into /proc and the kernel's table. */
+  begin(pid: number, start: number): void {
+    write(this.folder.path, { pid, parent: 1, ticks: BigInt(Math.floor(start / TICK_NS)), exe: `/bin/p${pid}` })
+    this.enter(pid, start, 1)
+  }
+
+  /** The same, and its records come. */
+  run(pid: number, start: number): void {
+    this.begin(pid, start)
+    this.table.exec(exec(pid, start, 1, TICK_NS), 0)
+  }
+
+  /** It ends, and nobody says so. */
+  vanish(pid: number): void {
+    this.kernel.delete(pid)
+    rmSync(`${this.folder.path}/${pid}`, { recursive: true })
+  }
+
+  /** Two ticks after a loss, and an empty ring. */
+  async reconcile(): Promise<Reconciled> {
+    this.done = undefined
+    this.lost++
+    this.reconciler.tick(0)
+    this.reconciler.tick(LATER_MS)
+    const compared = (): boolean => {
+      this.reconciler.read(0)
+      return this.done !== undefined || this.failures.length > 0
+    }
+    await until('the table is compared', compared, DEADLINE_MS)
+    assert.deepEqual(this.failures, [])
+    return this.done ?? assert.fail('nothing was compared')
+  }
+
+  isKnown(pid: number): boolean {
+    const image = this.table.find(pid, 0, 0)
+    return image !== undefined && !image.ended
+  }
+
+  [Symbol.dispose](): void {
+    this.folder[Symbol.dispose]()
+  }
+}
+
+const START = 50_000_000
+let world: World
+
+describe('reconciling', () => {
+  beforeEach(() => {
+    world = new World()
+  })
+  afterEach(() => world[Symbol.dispose]())
+
+  it('releases what the kernel no longer has, and lets it stay for its grace', async () => {
+    world.run(10, START)
+    world.run(11, START + 1)
+    world.vanish(10)
+    assert.deepEqual(await world.reconcile(), { released: 1, adopted: 0 })
+    assert.deepEqual(
+      [world.isKnown(10), world.isKnown(11), world.isKnown(1), world.isKnown(0)],
+      [false, true, true, true],
+    )
+    assert.notEqual(world.table.find(10, START, 0), undefined)
+    assert.equal(world.table.find(1, 0, 0)?.process.refcnt, 2)
+  })
+
+  it('does nothing without losses', () => {
+    world.run(10, START)
+    world.vanish(10)
+    for (let i = 0; i < 5; i++) world.reconciler.tick(LATER_MS + i)
+    assert.ok(world.isKnown(10))
+  })
+
+  it('reads from /proc what only the kernel has, with the kernel’s start and parent', async () => {
+    world.begin(20, START)
+    world.begin(21, START + 1)
+    world.kernel.set(21, {
+      pid: 21,
+      start: { lo: START + 1, hi: 0 },
+      parentTgid: 20,
+      parentStart: { lo: START, hi: 0 },
+    })
+    assert.deepEqual(await world.reconcile(), { released: 0, adopted: 2 })
+    const image = world.table.find(21, START + 1, 0)
+    assert.equal(image?.process.binary, '/bin/p21')
+    assert.match(image.process.flags, /^procFS/)
+    assert.equal(image.parent, world.table.find(20, START, 0))
+  })
+
+  it('a lost exec: the image before is released, the one that runs is read', async () => {
+    world.run(10, START)
+    world.enter(10, START + 5, 10)
+    assert.deepEqual(await world.reconcile(), { released: 1, adopted: 1 })
+    assert.equal(world.table.find(10, 0, 0)?.startLo, START + 5)
+    assert.ok(world.isKnown(10))
+  })
+
+  it('a pid that another process has now: /proc tells of that one', async () => {
+    world.run(10, START)
+    world.vanish(10)
+    write(world.folder.path, { pid: 10, ticks: 4000n })
+    world.room = false
+    assert.deepEqual(await world.reconcile(), { released: 1, adopted: 0 })
+  })
+
+  it('what the kernel had no room for stays, and is entered so that its end will be seen', async () => {
+    world.run(10, START)
+    world.kernel.delete(10)
+    assert.deepEqual(await world.reconcile(), { released: 0, adopted: 0 })
+    assert.ok(world.isKnown(10))
+    assert.equal(world.kernel.get(10)?.start.lo, START)
+  })
+
+  it('what the kernel still has although it is gone goes there too, once exits were missed', async () => {
+    world.run(10, START)
+    world.run(11, START)
+    rmSync(`${world.folder.path}/10`, { recursive: true })
+    assert.deepEqual(await world.reconcile(), { released: 0, adopted: 0 })
+    world.missedExits++
+    assert.deepEqual(await world.reconcile(), { released: 1, adopted: 0 })
+    assert.deepEqual([...world.kernel.keys()], [1, 11])
+  })
+
+  it('leaves alone what is younger than the look, on either side', async () => {
+    const young = Number(NOW_NS) - 500_000_000
+    world.table.exec(exec(10, young % 2 ** 32, 1, TICK_NS, {}, { startHi: Math.floor(young / 2 ** 32) }), 0)
+    world.begin(11, START)
+    world.kernel.set(12, {
+      pid: 12,
+      start: { lo: young % 2 ** 32, hi: Math.floor(young / 2 ** 32) },
+      parentTgid: 1,
+      parentStart: { lo: 0, hi: 0 },
+    })
+    assert.deepEqual(await world.reconcile(), { released: 0, adopted: 1 })
+    assert.ok(world.isKnown(10) && world.isKnown(11) && !world.isKnown(12))
+  })
+
+  it('compares only after the ring was read up to the look: records that wait there are no loss', async () => {
+    world.run(10, START)
+    world.vanish(10)
+    world.begin(11, START)
+    world.waiting = 100
+    world.lost++
+    world.reconciler.tick(0)
+    world.reconciler.tick(LATER_MS)
+    await new Promise((resolve) => setImmediate(resolve))
+    world.reconciler.read(60)
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.ok(world.isKnown(10), 'the exit record may be among the 40 bytes that wait')
+    world.table.exit(10, START, 0, 0)
+    world.table.fork(fork(11, START, 1, TICK_NS), 0)
+    world.reconciler.read(40)
+    await until('the end', () => world.done !== undefined, DEADLINE_MS)
+    assert.deepEqual(world.done, { released: 0, adopted: 0 })
+    assert.equal(world.table.find(11, START, 0)?.process.forked, true, 'that of the record')
+  })
+
+  it('decides nothing where /proc cannot be read', async () => {
+    world.run(10, START)
+    world.kernel.delete(10)
+    rmSync(`${world.folder.path}/10/stat`)
+    mkdirSync(world.folder.at('10/stat'))
+    world.room = false
+    assert.deepEqual(await world.reconcile(), { released: 0, adopted: 0 })
+    assert.ok(world.isKnown(10))
+  })
+
+  it('a stop ends one that waits for the ring', async () => {
+    world.run(10, START)
+    world.vanish(10)
+    world.lost++
+    world.reconciler.tick(0)
+    world.reconciler.tick(LATER_MS)
+    await world.reconciler.stop()
+    assert.ok(world.isKnown(10))
+    assert.equal(world.done, undefined)
+  })
+
+  it('20,000 processes hold the event loop for no more than a slice', async () => {
+    for (let i = 0; i < 20_000; i++) {
+      world.enter(1000 + i, START + i, 1)
+      world.table.exec(exec(1000 + i, START + i, 1, TICK_NS), 0)
+    }
+    for (let i = 0; i < 5000; i++) world.kernel.delete(1000 + 4 * i)
+    let turns = 0
+    let running = true
+    const turn = (): void => {
+      turns++
+      if (running) setImmediate(turn)
+    }
+    turn()
+    assert.deepEqual(await world.reconcile(), { released: 5000, adopted: 0 })
+    running = false
+    assert.ok(turns > 5, `${turns}`)
+    assert.equal(world.table.find(1, 0, 0)?.process.refcnt, 15_001)
+  })
+})

@@ -59,9 +59,10 @@ struct value {
 };
 
 enum value_flag {
-	VALUE_UNRESOLVED = 1,  /* path: leading components missing (too long, too deep, walk raced) */
+	VALUE_UNRESOLVED = 1,  /* path: leading components missing (too long, too deep) */
 	VALUE_DELETED = 2,     /* path: unlinked; " (deleted)" is part of the text */
 	VALUE_TRUNCATED = 4,   /* string: longer than the buffer */
+	VALUE_UNSTABLE = 8,    /* path: renamed in every try; the text may be of two moments, or missing */
 };
 
 struct file_info {
@@ -131,7 +132,7 @@ enum counter {
 	COUNTER_RETURN_MISSED,      /* entry matched, its return was never seen */
 	COUNTER_PROCESS_MAP_FULL,   /* a process the table could not take */
 	COUNTER_PATH_RACED,         /* a path walked more than once because of a rename or mount */
-	COUNTER_PATH_UNSTABLE,      /* a path still racing after the last try: reported as it was */
+	COUNTER_PATH_UNSTABLE,      /* a path still racing after the last try: every filter lets it through, marked */
 	COUNTER_MAX,
 };
 

@@ -12,6 +12,13 @@
  *    first could not decide (too deep, or a rename or mount went on meanwhile).
  *
  * Names hold no '/', so comparing components is comparing strings. Out of budget never means "no match".
+ *
+ * The kernel's locks tell of every rename and mount, also of those elsewhere, which any user may do without a pause.
+ * So when they moved, the second pass asks the walked dentries themselves: a rename changes the d_seq of what it moves
+ * (fs/dcache.c __d_move). Two walks in a row over the same dentries and mounts, with the same even d_seq each, had
+ * every name and parent unchanged from the end of the first to the start of the second: the text was true then.
+ * Nothing is freed meanwhile, for a program runs under RCU. Mounts have no number of their own: one that is moved away
+ * and back between two walks is missed, and its owner could have left it there as well.
  */
 
 #define PATH_BYTES 4096            /* longest text, without the mark below */
@@ -19,7 +26,7 @@
 #define TOP_MAX 8                  /* dentries remembered: 7 components of a prefix and the one behind */
 #define TOP_HOPS 64                /* budget of the first pass */
 #define TEXT_HOPS 4096             /* budget of the second: a path of 4,096 bytes has at most 2,048 components */
-#define TEXT_TRIES 4
+#define TEXT_TRIES 8
 
 /* Addresses of the kernel's sequence locks, 0 where kallsyms does not show them: then a race goes unnoticed. */
 const volatile __u64 rename_lock_address = 0;
@@ -139,13 +146,24 @@ struct text_walk {
 	__u32 budget;  /* bytes that the text is laid out for */
 	__u32 need;    /* bytes of the names met so far */
 	__u32 fit;     /* the largest need that was within the budget */
+	__u64 trace;   /* of the dentries and mounts met, and their d_seq */
+	bool moving;   /* a d_seq was odd: a rename at work */
 	bool done;
 };
+
+/* The step from one address to the next. A difference, because it is a number also where addresses are typed pointers. */
+static __always_inline void trace_step(struct text_walk *w, __u64 from, __u64 to)
+{
+	__u64 step = to - from;
+
+	barrier_var(step);
+	w->trace = (w->trace + step) * 0x9e3779b97f4a7c15ull;
+}
 
 static long text_step(__u32 index, struct text_walk *w)
 {
 	__u64 parent, up;
-	__u32 len, from;
+	__u32 len, from, seq;
 	const void *name;
 
 	if (w->at.dentry == w->root.dentry && w->at.mount == w->root.mount)
@@ -154,7 +172,10 @@ static long text_step(__u32 index, struct text_walk *w)
 		up = (__u64)LOAD(mount, w->at.mount, mnt_parent);
 		if (up == w->at.mount)
 			goto done;
-		w->at.dentry = (__u64)LOAD(mount, w->at.mount, mnt_mountpoint);
+		parent = (__u64)LOAD(mount, w->at.mount, mnt_mountpoint);
+		trace_step(w, w->at.dentry, parent);
+		trace_step(w, w->at.mount, up);
+		w->at.dentry = parent;
 		w->at.mount = up;
 		w->mnt_root = (__u64)LOAD(mount, up, mnt.mnt_root);
 		return 0;
@@ -162,15 +183,23 @@ static long text_step(__u32 index, struct text_walk *w)
 	parent = (__u64)LOAD(dentry, w->at.dentry, d_parent);
 	if (parent == w->at.dentry)
 		goto done;
-	len = LOAD(dentry, w->at.dentry, d_name.len) & 0xff;
-	w->need += len + 1;
+	len = LOAD(dentry, w->at.dentry, d_name.len);
+	/* Names of some file systems have up to PATH_MAX - 1 bytes; the bound is for a walk that a rename led astray. */
+	w->need += len < PATH_BYTES ? len + 1 : PATH_BYTES;
 	if (w->need <= w->budget) {
 		w->fit = w->need;
 		from = (w->budget - w->need) & (PATH_BYTES - 1);
 		w->text[from] = '/';
 		name = LOAD(dentry, w->at.dentry, d_name.name);
-		bpf_probe_read_kernel(w->text + from + 1, len, name);
+		bpf_probe_read_kernel(w->text + from + 1, len & (PATH_BYTES - 1), name);
 	}
+	/* Last: it then vouches for what was read before. */
+	barrier();
+	seq = LOAD(dentry, w->at.dentry, d_seq.seqcount.sequence);
+	if (seq & 1)
+		w->moving = true;
+	trace_step(w, w->at.dentry, parent);
+	trace_step(w, 0, seq);
 	w->at.dentry = parent;
 	return 0;
 done:
@@ -184,7 +213,7 @@ static __always_inline bool is_deleted(__u64 dentry)
 }
 
 /*
- * Second pass: writes the text of `at` as seen from `root` to `text`, which has room for PATH_BYTES + 256.
+ * Second pass: writes the text of `at` as seen from `root` to `text`, which has room for 2 * PATH_BYTES.
  * `bytes` is the length that the first pass found, 0 when it did not finish. Returns the length; *flags as in value_flag.
  *
  * Names come leaf first, so the text is laid out from its end. When its length turns out to be another (no first pass,
@@ -195,11 +224,13 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 	struct text_walk w = { .text = text };
 	struct path_locks locks;
 	__u32 try, len = 0;
-	bool settled = false;
+	bool raced, settled = false;
+	__u64 before;
 
 	if (bytes == 0 || bytes > PATH_BYTES - 1)
 		bytes = PATH_BYTES - 1;
 	for (try = 0; try < TEXT_TRIES; try++) {
+		before = w.trace;
 		locks = locks_now();
 		w.at = at;
 		w.root = root;
@@ -207,15 +238,18 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 		w.budget = bytes;
 		w.need = 0;
 		w.fit = 0;
+		w.trace = 1;
+		w.moving = false;
 		w.done = false;
 		bpf_loop(TEXT_HOPS, text_step, &w, 0);
 		len = w.fit;
-		if (w.fit == w.budget && !locks_moved(locks)) {
+		raced = locks_moved(locks);
+		if (raced)
+			count(COUNTER_PATH_RACED);
+		if (w.fit == w.budget && (!raced || (w.trace == before && !w.moving))) {
 			settled = true;
 			break;
 		}
-		if (locks_moved(locks))
-			count(COUNTER_PATH_RACED);
 		if (w.need == 0)
 			return 0;
 		/* Longer than the buffer: keep the tail that fits; else the length is known now. */
@@ -225,11 +259,12 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 	}
 	if (!settled) {
 		count(COUNTER_PATH_UNSTABLE);
-		/* Its beginning would stand nobody knows where: no text, and a mark that makes every filter let it through. */
+		*flags |= VALUE_UNSTABLE;
+		/* Its beginning would stand nobody knows where: no text. */
 		if (w.fit != w.budget)
 			len = 0;
 	}
-	if (!settled || !w.done || w.need > len)
+	if (!w.done || w.need > len)
 		*flags |= VALUE_UNRESOLVED;
 	len &= PATH_BYTES - 1;
 	if (len && is_deleted(at.dentry)) {

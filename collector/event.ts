@@ -103,6 +103,8 @@ export interface FileArgument {
   readonly device: number
   /** Leading components are missing. */
   readonly unresolved: boolean
+  /** Its folders were renamed each time it was read: `path` may be of two moments, or missing. */
+  readonly unstable: boolean
   /** The file is unlinked; `path` then ends in ` (deleted)`. */
   readonly deleted: boolean
 }

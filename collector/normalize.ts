@@ -18,6 +18,7 @@ import {
   VALUE_STRING,
   VALUE_TRUNCATED,
   VALUE_UNRESOLVED,
+  VALUE_UNSTABLE,
 } from './wire.ts'
 
 /** A hook as its events need it. */
@@ -147,6 +148,7 @@ function argument(value: RawValue, type: ArgumentType, bytes: Buffer): Argument 
         inode: value.lo + value.hi * 0x1_0000_0000,
         device: value.dev,
         unresolved: (value.flags & VALUE_UNRESOLVED) !== 0,
+        unstable: (value.flags & VALUE_UNSTABLE) !== 0,
         deleted: (value.flags & VALUE_DELETED) !== 0,
       }
     }

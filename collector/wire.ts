@@ -39,6 +39,7 @@ export const VALUE_ERROR = 5
 export const VALUE_UNRESOLVED = 1
 export const VALUE_DELETED = 2
 export const VALUE_TRUNCATED = 4
+export const VALUE_UNSTABLE = 8
 export const RETURN_INDEX = 255
 
 /** struct file_info; struct text_key follows it, then the text. */

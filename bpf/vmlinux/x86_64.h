@@ -66,6 +66,10 @@ struct seqcount {
 	unsigned int sequence;
 };
 
+struct seqcount_spinlock {
+	struct seqcount seqcount;
+};
+
 struct qstr {
 	union {
 		struct {
@@ -92,6 +96,7 @@ struct inode {
 };
 
 struct dentry {
+	struct seqcount_spinlock d_seq;
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;

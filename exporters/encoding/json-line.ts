@@ -49,8 +49,11 @@ const RETURN = ascii(',"return":')
 /** Begins an argument with a path, and one without. */
 const FILE: PathStart = [ascii('{"file_arg":{"path":'), ascii('{"file_arg":{')]
 const PATH: PathStart = [ascii('{"path_arg":{"path":'), ascii('{"path_arg":{')]
-/** The comma goes where nothing stands before it. */
-const FLAGS = ascii(',"flags":"unresolvedPathComponents"')
+/** By unresolved + 2 × unstable. The comma goes where nothing stands before it. */
+const FLAGS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedPathComponents unstablePath'].map((words) =>
+  ascii(words === '' ? '' : `,"flags":"${words}"`),
+)
+const NO_FLAGS = ascii('')
 const PERMISSION = ascii(',"permission":"')
 const PERMISSION_END = ascii('"}')
 const INT = ascii('{"int_arg":')
@@ -217,19 +220,20 @@ class JsonEncoder implements Encoder {
     out.bytes(end)
   }
 
-  #file([named, nameless]: PathStart, { path, unresolved, mode }: FileArgument): void {
+  #file([named, nameless]: PathStart, { path, unresolved, unstable, mode }: FileArgument): void {
     const out = this.#out
     const permissions = this.#permission(mode & 0xffff)
+    const flags = unresolved || unstable ? (FLAGS[(unresolved ? 1 : 0) + (unstable ? 2 : 0)] ?? NO_FLAGS) : NO_FLAGS
     if (path !== '') {
       out.bytes(named)
       out.json(path)
-      if (unresolved) out.bytes(FLAGS)
+      if (flags !== NO_FLAGS) out.bytes(flags)
       out.bytes(permissions)
       return
     }
     out.bytes(nameless)
-    if (unresolved) out.bytes(FLAGS.subarray(1))
-    out.bytes(unresolved ? permissions : permissions.subarray(1))
+    if (flags !== NO_FLAGS) out.bytes(flags.subarray(1))
+    out.bytes(flags !== NO_FLAGS ? permissions : permissions.subarray(1))
   }
 
   #permission(mode: number): Uint8Array {

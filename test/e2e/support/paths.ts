@@ -39,7 +39,10 @@ export function shown(bytes: Buffer): string {
 /** The path as far as it is kept: whole, or the longest tail of whole components. */
 export function kept(path: Buffer): { readonly text: string; readonly flags?: string } {
   let from = 0
-  while (path.length - from > PATH_BYTES) from = path.indexOf('/', from + 1)
+  while (path.length - from > PATH_BYTES) {
+    const next = path.indexOf('/', from + 1)
+    from = next < 0 ? path.length : next
+  }
   const text = shown(path.subarray(from))
   return from === 0 ? { text } : { text, flags: 'unresolvedPathComponents' }
 }

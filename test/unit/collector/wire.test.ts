@@ -201,7 +201,7 @@ const ENUMS: ReadonlyArray<readonly [name: string, names: readonly string[]]> = 
   ['event_type', ['EVENT_EXEC', 'EVENT_FORK', 'EVENT_EXIT', 'EVENT_HOOK']],
   ['hook_flag', ['HOOK_HAS_RETURN']],
   ['value_kind', ['VALUE_INT', 'VALUE_UINT', 'VALUE_STRING', 'VALUE_FILE', 'VALUE_ERROR']],
-  ['value_flag', ['VALUE_UNRESOLVED', 'VALUE_DELETED', 'VALUE_TRUNCATED']],
+  ['value_flag', ['VALUE_UNRESOLVED', 'VALUE_DELETED', 'VALUE_TRUNCATED', 'VALUE_UNSTABLE']],
 ]
 
 for (const [name, names] of ENUMS) {

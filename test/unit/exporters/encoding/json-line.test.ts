@@ -203,6 +203,7 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
     inode: u32,
     device: u32,
     unresolved: fc.boolean(),
+    unstable: fc.boolean(),
     deleted: fc.boolean(),
   }),
   fc.record({ kind: fc.constant('int' as const), value: fc.integer() }),

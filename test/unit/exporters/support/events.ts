@@ -64,7 +64,15 @@ export function makeHook(change: Partial<Hook> = {}): Hook {
 }
 
 export function file(path: string, change: Partial<FileArgument> = {}): FileArgument {
-  const plain = { raw: undefined, mode: 0o100644, inode: 7, device: 1, unresolved: false, deleted: false }
+  const plain = {
+    raw: undefined,
+    mode: 0o100644,
+    inode: 7,
+    device: 1,
+    unresolved: false,
+    unstable: false,
+    deleted: false,
+  }
   return { kind: 'file', path, ...plain, ...change }
 }
 

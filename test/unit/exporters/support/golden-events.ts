@@ -60,6 +60,8 @@ export function goldenEvents(): Event[] {
       args: [
         file('/long/tail', { unresolved: true, mode: 0o107755 }),
         file('/tmp/x (deleted)', { deleted: true, mode: 0 }),
+        file('/a/or/b', { unstable: true }),
+        file('', { unresolved: true, unstable: true }),
         { kind: 'error', message: '' },
       ],
       parent: undefined,

@@ -75,7 +75,11 @@ function valueOf(argument: Argument): { readonly [key: string]: Json } {
   switch (argument.kind) {
     case 'file':
     case 'path': {
-      const flags = argument.unresolved ? 'unresolvedPathComponents' : undefined
+      const flags = word(
+        [argument.unresolved ? 'unresolvedPathComponents' : '', argument.unstable ? 'unstablePath' : '']
+          .filter((flag) => flag !== '')
+          .join(' '),
+      )
       return {
         [`${argument.kind}_arg`]: prune({
           path: word(argument.path),

@@ -42,6 +42,7 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
     inode: fc.constant(1),
     device: fc.constant(1),
     unresolved: fc.boolean(),
+    unstable: fc.boolean(),
     deleted: fc.boolean(),
   }),
   fc.record({ kind: fc.constant('int' as const), value: fc.integer({ min: -2147483648, max: 2147483647 }) }),

@@ -1,0 +1,118 @@
+/**
+ * Names that no ordinary file system has: FUSE, which any user may mount, allows 1,024 bytes, and 4,095 since 6.15. A
+ * filter must see them whole, and what does not fit into the kernel side's buffer must carry a flag.
+ */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { chmodSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { after, before, describe } from 'node:test'
+import { promisify } from 'node:util'
+import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { UID, hostileBinary, opened } from '../support/hostile.ts'
+import { kernelAtLeast } from '../support/kernel.ts'
+import { kept } from '../support/paths.ts'
+import { fileHook, path, policy } from '../support/policy.ts'
+
+const skip = cannotRun()
+const folder = skip === false ? opened(freshFolder('names')) : '/none'
+/** Root's, and empty: what is mounted on it is seen by its namespace alone. */
+const mounted = join(folder, 'm')
+
+/** A name of this many bytes that ends in `.secret`. */
+const secret = (bytes: number): string => `${'n'.repeat(bytes - '.secret'.length)}.secret`
+const PLAIN = 'p'.repeat(300)
+/** As a length of one byte would cut it. */
+const CUT = PLAIN.slice(0, 300 & 0xff)
+const deep = (levels: number): string => `d${'e'.repeat(999)}/`.repeat(levels)
+
+interface Row {
+  readonly name: string
+  readonly filter: ReturnType<typeof path>
+  readonly read: readonly string[]
+  /** Those of `read` that must be reported. */
+  readonly want: readonly string[]
+}
+
+const ROWS: readonly Row[] = [
+  {
+    name: 'Postfix: names of 255 to 1,024 bytes',
+    filter: path('Postfix', '.secret'),
+    read: [255, 256, 257, 300, 511, 512, 1_024].flatMap((bytes) => [secret(bytes), `q${'q'.repeat(bytes - 1)}`]),
+    want: [255, 256, 257, 300, 511, 512, 1_024].map(secret),
+  },
+  {
+    name: 'Prefix: whole paths, and the end of one over 4,095 bytes',
+    filter: path('Prefix', `${mounted}/`),
+    read: [PLAIN, secret(1_024), `${deep(2)}${secret(1_000)}`, `${deep(5)}f`],
+    want: [PLAIN, secret(1_024), `${deep(2)}${secret(1_000)}`, `${deep(5)}f`],
+  },
+  {
+    name: 'Equal: a long name is not the short one that it begins with',
+    filter: path('Equal', join(mounted, CUT)),
+    read: [PLAIN, CUT],
+    want: [CUT],
+  },
+  {
+    name: 'NotEqual: the same',
+    filter: path('NotEqual', join(mounted, CUT)),
+    read: [PLAIN, CUT],
+    want: [PLAIN],
+  },
+]
+
+/** Where the kernel allows it. The last fits as a name, but not as a path with its slash. */
+const LONGEST: readonly Row[] = [
+  {
+    name: 'Postfix: a name of 4,000 bytes',
+    filter: path('Postfix', '.secret'),
+    read: [secret(4_000), `${deep(1)}${secret(4_000)}`],
+    want: [secret(4_000), `${deep(1)}${secret(4_000)}`],
+  },
+  {
+    name: 'Postfix: a name that does not fit is reported without a path and says so',
+    filter: path('Postfix', '.secret'),
+    read: [secret(4_095)],
+    want: [secret(4_095)],
+  },
+]
+
+/** The path as an event should have it. */
+function wanted(name: string): { path?: string; flags?: string } {
+  const { text, flags } = kept(Buffer.from(join(mounted, name)))
+  return { ...(text === '' ? {} : { path: text }), ...(flags === undefined ? {} : { flags }) }
+}
+
+describe('hostile names', { skip }, () => {
+  let agent: TestAgent
+
+  before(async () => {
+    mkdirSync(mounted)
+    // As udev leaves it.
+    chmodSync('/dev/fuse', 0o666)
+    hostileBinary('names')
+    agent = await TestAgent.start()
+  })
+  after(() => agent?.[Symbol.asyncDispose]())
+
+  for (const { name, filter, read, want } of kernelAtLeast(6, 15) ? [...ROWS, ...LONGEST] : ROWS) {
+    test(`names: ${name}`, async () => {
+      const applied = await agent.apply('names', policy('names', [fileHook([filter])]))
+      assert.notEqual(applied, 'refused')
+      const program = hostileBinary('names')
+      const lines = await agent.during(() => promisify(execFile)(program, [mounted, ...read], { uid: UID, gid: UID }))
+      const got = lines.flatMap(({ process_kprobe: event }) => {
+        const { path: text, flags } = event?.args?.[0]?.file_arg ?? {}
+        // Not what it does to be a file system.
+        const ours = event?.process?.binary === program && text?.startsWith('/proc/') !== true && text !== '/dev/fuse'
+        return ours
+          ? [{ ...(text === undefined ? {} : { path: text }), ...(flags === undefined ? {} : { flags }) }]
+          : []
+      })
+      const brief = (all: ReadonlyArray<{ path?: string; flags?: string }>): string[] =>
+        all.map(({ path: text = '', flags = '' }) => `${text.length} bytes, …${text.slice(-12)} ${flags}`)
+      assert.deepEqual(brief(got), brief(want.map(wanted)))
+      assert.deepEqual(got, want.map(wanted))
+    })
+  }
+})

@@ -9,7 +9,7 @@
  *
  *   struct event_header | body by type
  *
- *   EVENT_EXEC  struct exec_body  | filename | cwd | cgroup name | argv bytes
+ *   EVENT_EXEC  struct exec_body  | filename | cwd | cgroup name | path | argv bytes
  *   EVENT_FORK  struct fork_body
  *   EVENT_EXIT  struct exit_body
  *   EVENT_HOOK  nargs x (struct value | payload, padded to 8)
@@ -93,8 +93,11 @@ struct exec_body {
 	__u16 filename_len;
 	__u16 cwd_len;
 	__u16 cgroup_len;
-	__u16 reserved;
-	__u32 argv_len;  /* bytes of argv[0..], each with its NUL, possibly cut */
+	__u16 path_len;    /* the file that `filename` led to, as the kernel resolved it; 0 when not known whole */
+	__u32 argv_len;    /* bytes of argv[0..], each with its NUL, possibly cut */
+	__u64 file_ino;    /* that file; 0 when not known */
+	__u32 file_links;  /* 0: deleted, or never had a name (memfd) */
+	__u32 reserved;
 };
 
 /* Same bits as Tetragon prints (tetragon.md 3.3). */

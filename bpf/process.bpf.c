@@ -22,12 +22,14 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define FILENAME_BYTES 4096
 #define ARGV_BYTES 16384
 #define CGROUP_BYTES 256
+#define SCRIPT_MAGIC 0x2123      /* "#!", little endian */
+#define SCRIPT_PATH_BYTES 1024   /* longer paths of scripts are not resolved */
 #define SIGNAL_GROUP_EXIT 4      /* include/linux/sched/signal.h */
 
 struct exec_scratch {
 	struct event_header header;
 	struct exec_body body;
-	char text[FILENAME_BYTES + PATH_BYTES + 512 + CGROUP_BYTES + ARGV_BYTES];
+	char text[FILENAME_BYTES + 2 * PATH_BYTES + 1024 + CGROUP_BYTES + ARGV_BYTES];
 };
 
 struct {
@@ -36,6 +38,27 @@ struct {
 	__type(key, __u32);
 	__type(value, struct exec_scratch);
 } exec_scratch SEC(".maps");
+
+/* A file that is executed: its whole path, no bytes where that is not known. */
+struct executed {
+	__u64 ino;
+	__u32 links;
+	__u32 tgid;
+	__u32 len;
+	__u32 reserved;
+	char path[SCRIPT_PATH_BYTES];
+};
+
+/*
+ * Scripts whose exec is under way, by its linux_binprm. Of an exec that fails an entry stays, until the next exec at the
+ * same address or until others need its room; one that is gone too early costs a script its resolved path.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 512);
+	__type(key, __u64);
+	__type(value, struct executed);
+} scripts SEC(".maps");
 
 static __always_inline __u64 boot_ns(void)
 {
@@ -109,6 +132,57 @@ static __always_inline __u32 put_cwd(char *at, __u16 *len)
 	return flags & VALUE_UNRESOLVED ? PROCESS_ERROR_PATH_CWD : 0;
 }
 
+/* What `file` is, into *ino and *links, and its path as the task sees it at `text`. Returns its length; 0: not known whole. */
+static __always_inline __u32 put_executed(__u64 file, char *text, __u64 *ino, __u32 *links)
+{
+	struct place at = place_of_path(MEMBER(file, file, f_path));
+	__u64 inode = (__u64)LOAD(file, file, f_inode);
+	__u16 flags = 0;
+	__u32 len;
+	long got;
+
+	*ino = LOAD(inode, inode, i_ino);
+	*links = LOAD(inode, inode, i_nlink);
+	len = path_text(at, task_root(), 0, text, &flags);
+	if (flags & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
+		return 0;
+	if (len || (__u64)LOAD(dentry, at.dentry, d_parent) != at.dentry)
+		return len;
+	/* A file in memory (memfd) hangs in no tree: named as d_path does it (fs/d_path.c simple_dname). */
+	text[0] = '/';
+	got = bpf_probe_read_kernel_str(text + 1, 256, LOAD(dentry, at.dentry, d_name.name));
+	if (got <= 1)
+		return 0;
+	len = got & 0x1ff;
+	__builtin_memcpy(text + len, " (deleted)", DELETED_BYTES);
+	return len + DELETED_BYTES;
+}
+
+/* Before the interpreter takes the script's place in the linux_binprm. */
+SEC("kprobe/security_bprm_check")
+int BPF_KPROBE(process_script, struct linux_binprm *bprm)
+{
+	__u32 zero = 0;
+	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
+	struct executed *script;
+	__u64 key = (__u64)bprm;
+	__u16 magic = 0;
+
+	/* An interpreter may be a script in its turn: the first is the one that was named. */
+	if (!s || LOAD(linux_binprm, bprm, interp) != LOAD(linux_binprm, bprm, filename))
+		return 0;
+	bpf_map_delete_elem(&scripts, &key);
+	bpf_probe_read_kernel(&magic, sizeof(magic), (void *)MEMBER(linux_binprm, bprm, buf));
+	if (magic != SCRIPT_MAGIC)
+		return 0;
+	script = (struct executed *)s->text;
+	script->tgid = bpf_get_current_pid_tgid() >> 32;
+	script->len = put_executed((__u64)LOAD(linux_binprm, bprm, file), script->path, &script->ino, &script->links);
+	if (script->len && script->len <= SCRIPT_PATH_BYTES)
+		bpf_map_update_elem(&scripts, &key, script, BPF_ANY);
+	return 0;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -119,7 +193,8 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	struct mm_struct *mm;
 	struct kernfs_node *kn;
 	unsigned long start, end;
-	__u64 now = boot_ns();
+	struct executed *script;
+	__u64 now = boot_ns(), key;
 	__u32 flags = PROCESS_EXECVE;
 	long got;
 
@@ -180,6 +255,26 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		flags |= PROCESS_ERROR_CGROUP_NAME;
 	at += padded(b->cgroup_len & (CGROUP_BYTES - 1));
 	if (at > FILENAME_BYTES + PATH_BYTES + 512)
+		return 0;
+
+	b->path_len = 0;
+	b->file_ino = 0;
+	b->file_links = 1;
+	key = (__u64)bprm;
+	if (bprm->interp == bprm->filename) {
+		b->path_len = put_executed((__u64)bprm->file, s->text + at, &b->file_ino, &b->file_links);
+	} else {
+		script = bpf_map_lookup_elem(&scripts, &key);
+		if (script && script->tgid == tgid) {
+			b->file_ino = script->ino;
+			b->file_links = script->links;
+			b->path_len = script->len;
+			bpf_probe_read_kernel(s->text + at, SCRIPT_PATH_BYTES, script->path);
+			bpf_map_delete_elem(&scripts, &key);
+		}
+	}
+	at += padded(b->path_len & (2 * PATH_BYTES - 1));
+	if (at > FILENAME_BYTES + 2 * PATH_BYTES + 1024)
 		return 0;
 
 	argv_len = 0;

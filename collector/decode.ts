@@ -58,6 +58,11 @@ export interface RawExec extends RawBase {
   readonly filename: Buffer
   readonly cwd: Buffer
   readonly cgroup: Buffer
+  /** The file that `filename` led to, as the kernel resolved it; empty when it is not known whole. */
+  readonly path: Buffer
+  /** That file's inode number, 0n when not known, and its links: 0 for one that is deleted or never had a name. */
+  readonly fileIno: bigint
+  readonly fileLinks: number
   /** argv, each element ended by a NUL; the last may be cut. */
   readonly argv: Buffer
 }
@@ -213,9 +218,12 @@ function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op
     auid: bytes.readUInt32LE(body + EXEC.auid),
     flags: bytes.readUInt32LE(body + EXEC.flags),
     nspid: bytes.readUInt32LE(body + EXEC.nspid),
+    fileIno: bytes.readBigUInt64LE(body + EXEC.fileIno),
+    fileLinks: bytes.readUInt32LE(body + EXEC.fileLinks),
     filename: text(bytes.readUInt16LE(body + EXEC.filenameLen), true),
     cwd: text(bytes.readUInt16LE(body + EXEC.cwdLen), true),
     cgroup: text(bytes.readUInt16LE(body + EXEC.cgroupLen), true),
+    path: text(bytes.readUInt16LE(body + EXEC.pathLen), true),
     argv: text(bytes.readUInt32LE(body + EXEC.argvLen), false),
   }
 }

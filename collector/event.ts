@@ -41,6 +41,8 @@ export interface Process {
   refcnt: number
   /** Made by a fork, no exec yet. Tetragon keeps a count of 1 with these, which shows in exits and as a parent (§3.6). */
   readonly forked?: boolean
+  /** Inode number of a binary that has no name: deleted, or in memory only (memfd). undefined for any other. */
+  readonly unlinkedInode?: bigint | undefined
   readonly rendered: Rendered
 }
 

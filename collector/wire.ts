@@ -62,8 +62,11 @@ export const EXEC = {
   filenameLen: 52,
   cwdLen: 54,
   cgroupLen: 56,
+  pathLen: 58,
   argvLen: 60,
-  bytes: 64,
+  fileIno: 64,
+  fileLinks: 72,
+  bytes: 80,
 } as const
 
 /** struct fork_body */

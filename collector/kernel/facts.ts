@@ -15,10 +15,15 @@ export interface KernelFacts {
   readonly preemption: Preemption
   /** CONFIG_FPROBE: the multi kinds exist. Debian's 6.1 is new enough for them and built without. */
   readonly fprobe: boolean
+  /** CONFIG_SECURITY: the functions that security modules hang on exist. */
+  readonly security: boolean
   /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
   readonly renameLock: bigint
   readonly mountLock: bigint
 }
+
+/** Called for a script before its interpreter is looked for; bpf/process.bpf.c hangs on it. */
+export const SCRIPT_HOOK = 'security_bprm_check'
 
 export const atLeast = (kernel: KernelFacts, major: number, minor: number): boolean =>
   kernel.version[0] > major || (kernel.version[0] === major && kernel.version[1] >= minor)
@@ -55,7 +60,7 @@ const readOr = (path: string): string | undefined => {
 
 /** Reads the facts; `symbols` looks addresses up (native `kernelSymbols`). */
 export function readKernelFacts(symbols: (names: string[]) => ReadonlyMap<string, bigint>): KernelFacts {
-  const addresses = symbols(['rename_lock', 'mount_lock', 'register_fprobe_ips'])
+  const addresses = symbols(['rename_lock', 'mount_lock', 'register_fprobe_ips', SCRIPT_HOOK])
   return {
     release: release(),
     version: parseRelease(release()),
@@ -66,6 +71,7 @@ export function readKernelFacts(symbols: (names: string[]) => ReadonlyMap<string
       readOr('/proc/version') ?? '',
     ),
     fprobe: addresses.has('register_fprobe_ips'),
+    security: addresses.has(SCRIPT_HOOK),
     renameLock: addresses.get('rename_lock') ?? 0n,
     mountLock: addresses.get('mount_lock') ?? 0n,
   }

@@ -9,6 +9,7 @@ import type { Policy } from '../../config/policy.ts'
 import { formatProblem } from '../../config/problems.ts'
 import { CollectorError } from '../errors.ts'
 import { COUNTERS, CPU_STATE_BYTES, HOOK, LIMITS, PROCESS_VALUE } from '../wire.ts'
+import { SCRIPT_HOOK } from './facts.ts'
 import type { KernelFacts } from './facts.ts'
 import { atLeast } from './facts.ts'
 import { JoinSweep, threadStarts } from './joins.ts'
@@ -91,6 +92,8 @@ export class KernelSide implements Disposable {
         { name: 'process_fork', kind: 'tp_btf' },
         { name: 'process_exec', kind: 'tp_btf' },
         { name: 'process_exit', kind: 'tp_btf' },
+        // Without it scripts keep the name that they were given.
+        ...(options.facts.security ? [{ name: 'process_script', kind: 'kprobe' } as const] : []),
       ],
       constants: this.#commonConstants(),
       mapSizes: { ring: options.ringBytes },
@@ -103,6 +106,9 @@ export class KernelSide implements Disposable {
         processes: this.#object.map('processes'),
       }
       this.ring = openRing(this.#maps.ring)
+      if (options.facts.security) {
+        this.#links.push({ program: 'process_script', link: this.#object.attach('process_script', [SCRIPT_HOOK]) })
+      }
       // Exit first and exec last: what is known must also be forgotten, what is reported must be known.
       for (const program of ['process_exit', 'process_fork', 'process_exec']) {
         this.#links.push({ program, link: this.#object.attach(program) })

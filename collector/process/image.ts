@@ -33,7 +33,10 @@ export interface Image {
 }
 
 /** What an image is made of. */
-export type Facts = Pick<Process, 'binary' | 'arguments' | 'cwd' | 'uid' | 'auid' | 'docker' | 'inInitTree'> & {
+export type Facts = Pick<
+  Process,
+  'binary' | 'unlinkedInode' | 'arguments' | 'cwd' | 'uid' | 'auid' | 'docker' | 'inInitTree'
+> & {
   readonly flags: number
   readonly forked?: boolean
   /** Those of the parent that it was forked from. */
@@ -77,6 +80,7 @@ export function makeImage(
       auid: of.auid,
       cwd: of.cwd,
       binary: of.binary,
+      unlinkedInode: of.unlinkedInode,
       arguments: of.arguments,
       flags: flagWords(flags),
       startTime,

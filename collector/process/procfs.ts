@@ -2,7 +2,7 @@
  * The start-up scan of /proc (tetragon.md §3.4): every process that runs already, parents before children.
  * It runs after the process hooks are attached, so nothing falls between; what the hooks have seen meanwhile wins.
  */
-import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { PROCESS_FLAGS } from '../wire.ts'
@@ -81,6 +81,8 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
   if (stat === undefined || status === undefined || parsed === undefined) return undefined
   const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
   const exe = tryRead(() => readlinkSync(at('exe')))
+  // A name may end like that too: the links tell.
+  const unlinked = exe?.endsWith(' (deleted)') ? tryRead(() => statSync(at('exe'), { bigint: true })) : undefined
   const cwd = tryRead(() => readlinkSync(at('cwd')))
   const argv = tryRead(() => readStart(at('cmdline'))) ?? Buffer.alloc(0)
   const cgroups = tryRead(() => readFileSync(at('cgroup'), 'utf8')) ?? ''
@@ -99,6 +101,7 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
     nspid: inner.length > 1 ? Number(inner.at(-1)) : 0,
     flags,
     binary: parsed.kernelThread ? `[${name}]` : decodeText(Buffer.from(exe ?? name)).text,
+    unlinkedInode: unlinked?.nlink === 0n ? unlinked.ino : undefined,
     arguments: parsed.kernelThread ? '' : joinArguments(argv.subarray(0, ARGV_BYTES)),
     cwd: cwd ?? '/',
     // The last line is cgroup v2's ("0::/path"); on v1 alone any controller's path names the container.

@@ -33,6 +33,7 @@ export interface ScannedProcess {
   readonly nspid: number
   readonly flags: number
   readonly binary: string
+  readonly unlinkedInode?: bigint | undefined
   readonly arguments: string
   readonly cwd: string
   readonly cgroup: string
@@ -127,11 +128,12 @@ export class ProcessTable {
   }
 
   #scanned(scanned: ScannedProcess, startNs: bigint, parent: Image): Image {
-    const { flags, binary, cwd, uid, auid } = scanned
+    const { flags, binary, unlinkedInode, cwd, uid, auid } = scanned
     const docker = containerId(scanned.cgroup)
     return this.#image(scanned.pid, startNs, parent, {
       flags,
       binary,
+      unlinkedInode,
       arguments: scanned.arguments,
       cwd,
       uid,
@@ -155,6 +157,7 @@ export class ProcessTable {
         // A child that has not exec'd is its parent's copy; the internal clone bit prints as "execve".
         flags: PROCESS_FLAGS.execve | (parent.flags & PROCESS_FLAGS.truncArgs),
         binary: copy.binary,
+        unlinkedInode: copy.unlinkedInode,
         arguments: copy.arguments,
         cwd: copy.cwd,
         uid: copy.uid,
@@ -174,7 +177,8 @@ export class ProcessTable {
     const docker = containerId(decodeText(raw.cgroup).text)
     const image = this.#image(raw.tgid, startOf(raw.startLo, raw.startHi), parent, {
       flags: raw.flags,
-      binary: own(binaryPath(decodeText(raw.filename).text, cwd)),
+      binary: own(binaryPath(decodeText(raw.filename).text, decodeText(raw.path).text)),
+      unlinkedInode: raw.fileLinks === 0 && raw.fileIno !== 0n ? raw.fileIno : undefined,
       arguments: joinArguments(raw.argv),
       cwd,
       uid: raw.euid,

@@ -32,11 +32,19 @@ export function own(text: string): string {
 /** V8 copies shorter parts (SlicedString::kMinLength, ConsString::kMinLength). */
 const SHORTEST_PART = 13
 
-/** The name given to execve, made absolute and clean, symlinks left alone. */
-export function binaryPath(filename: string, cwd: string): string {
-  if (filename === '') return ''
-  const joined = filename.startsWith('/') ? filename : `${cwd === '' ? '/' : cwd}/${filename}`
-  return posix.normalize(joined)
+/**
+ * What an exec ran. `filename` is the name given to execve, `path` the file that it led to as the kernel resolved it, ''
+ * when not known.
+ *
+ * A name is kept, made clean and symlinks left alone, where no text can mislead: absolute, without `..` (behind a symlink
+ * it leads elsewhere than in the text), and no descriptor. A relative one is none: who shares the working folder with the
+ * process may have changed it meanwhile. Without a path they stay as they were spelled, so that they look like no other.
+ */
+export function binaryPath(filename: string, path: string): string {
+  const clean = posix.normalize(filename)
+  const misleads = !filename.startsWith('/') || clean.startsWith('/dev/fd/') || /\/\.\.(?:\/|$)/.test(filename)
+  if (!misleads) return clean
+  return path === '' ? filename : path
 }
 
 /** argv[1..] joined by spaces; an element with a space stands in quotes, unescaped. */

@@ -13,6 +13,9 @@ const PARENT = ascii(',"parent":')
 const REFCNT = ascii(',"refcnt":')
 const ONE_REFCNT = ascii(',"refcnt":1')
 const TID = ascii(',"tid":')
+/** A binary without a name, as Tetragon marks it (tetragon.md §3.8). */
+const UNLINKED = ascii(',"binary_properties":{"file":{"inode":{"number":"')
+const UNLINKED_END = ascii('","links":0}}}')
 const END = ascii('}')
 const IN_INIT_TREE = ascii(',"in_init_tree":true}')
 const NOT_IN_INIT_TREE = ascii(',"in_init_tree":false}')
@@ -41,7 +44,12 @@ export function writeParent(out: ByteWriter, process: Process): void {
 function writeTail(out: ByteWriter, process: Process, tid: number): void {
   out.bytes(TID)
   out.integer(tid)
-  const { inInitTree } = process
+  const { inInitTree, unlinkedInode } = process
+  if (unlinkedInode !== undefined) {
+    out.bytes(UNLINKED)
+    out.utf8(unlinkedInode.toString())
+    out.bytes(UNLINKED_END)
+  }
   out.bytes(inInitTree === undefined ? END : inInitTree ? IN_INIT_TREE : NOT_IN_INIT_TREE)
 }
 

@@ -14,6 +14,9 @@ export interface ProcessRecord {
   readonly parent_exec_id?: string
   readonly refcnt?: number
   readonly tid?: number
+  readonly binary_properties?: {
+    readonly file?: { readonly inode?: { readonly number?: string; readonly links?: number } }
+  }
   readonly in_init_tree?: boolean
 }
 

@@ -63,7 +63,8 @@ export class RingRecords {
   }
 
   exec(stamp: Stamp, exec: ExecBody): void {
-    const texts = [exec.filename, exec.cwd, exec.cgroup].map((text) => Buffer.from(text))
+    // The last is the path that the kernel resolved.
+    const texts = [exec.filename, exec.cwd, exec.cgroup, exec.filename].map((text) => Buffer.from(text))
     const argv = Buffer.from(exec.argv.map((word) => `${word}\0`).join(''))
     const [filename = argv, cwd = argv, cgroup = argv] = texts
     const body = Buffer.alloc(EXEC.bytes)
@@ -76,7 +77,10 @@ export class RingRecords {
     body.writeUInt16LE(filename.length, EXEC.filenameLen)
     body.writeUInt16LE(cwd.length, EXEC.cwdLen)
     body.writeUInt16LE(cgroup.length, EXEC.cgroupLen)
+    body.writeUInt16LE(filename.length, EXEC.pathLen)
     body.writeUInt32LE(argv.length, EXEC.argvLen)
+    body.writeBigUInt64LE(7n, EXEC.fileIno)
+    body.writeUInt32LE(1, EXEC.fileLinks)
     this.#add(EVENT_EXEC, stamp, [body, ...texts.map(pad), argv])
   }
 

@@ -65,6 +65,9 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
       filename: bytes(70),
       cwd: bytes(70),
       cgroup: bytes(70),
+      path: bytes(70),
+      fileIno: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+      fileLinks: u32,
       argv: bytes(200),
     },
     plain,
@@ -90,9 +93,9 @@ function decoded(chunk: Buffer, length = chunk.length): { events: RecordSpec[]; 
 
 function copied(event: RawEvent, whole: Buffer): RecordSpec {
   if (event.op === 'exec') {
-    const { filename, cwd, cgroup, argv } = event
-    const [f, d, g, a] = [filename, cwd, cgroup, argv].map((text) => Buffer.from(text))
-    return { ...event, filename: f ?? filename, cwd: d ?? cwd, cgroup: g ?? cgroup, argv: a ?? argv }
+    const { filename, cwd, cgroup, path, argv } = event
+    const [f, d, g, p, a] = [filename, cwd, cgroup, path, argv].map((text) => Buffer.from(text))
+    return { ...event, filename: f ?? filename, cwd: d ?? cwd, cgroup: g ?? cgroup, path: p ?? path, argv: a ?? argv }
   }
   if (event.op !== 'hook') return event
   const { count, ...hook } = event
@@ -203,6 +206,9 @@ test('decode: exec texts that claim more than the record has are cut at its end'
     filename: Buffer.from('/bin/sh'),
     cwd: Buffer.from('/'),
     cgroup: Buffer.alloc(0),
+    path: Buffer.from('/usr/bin/dash'),
+    fileIno: 7n,
+    fileLinks: 1,
     argv: Buffer.from('sh\0'),
   }
   const long = changed((b) => b.writeUInt16LE(0xffff, wire.HEADER.bytes + wire.EXEC.filenameLen), exec)
@@ -210,7 +216,7 @@ test('decode: exec texts that claim more than the record has are cut at its end'
   const [event] = decoded(Buffer.concat([long, recordBytes(exit)])).events
   assert.ok(event?.op === 'exec')
   assert.equal(event.filename.length, size - wire.HEADER.bytes - wire.EXEC.bytes)
-  assert.deepEqual([event.cwd.length, event.cgroup.length, event.argv.length], [0, 0, 0])
+  assert.deepEqual([event.cwd.length, event.cgroup.length, event.path.length, event.argv.length], [0, 0, 0, 0])
 })
 
 test('decode: an empty chunk has no records', () => {

@@ -17,6 +17,7 @@ function kernel(major: number, minor: number, change: Partial<KernelFacts> = {})
     arch: 'x64',
     preemption: 'voluntary',
     fprobe: true,
+    security: true,
     renameLock: 0n,
     mountLock: 0n,
     ...change,

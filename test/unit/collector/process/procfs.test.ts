@@ -1,6 +1,8 @@
 /** The start-up scan, on a /proc that was written for it. */
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseStat, readProcess, scanProcfs, startedAt } from '../../../../collector/process/procfs.ts'
@@ -59,6 +61,7 @@ test('procfs: a process with everything', () => {
     auid: 500,
     nspid: 3, // innermost
     binary: '/usr/bin/vi m',
+    unlinkedInode: undefined,
     arguments: ' "a b" c',
     cwd: '/home/u',
     cgroup: '0::/docker/abc',
@@ -175,4 +178,23 @@ test('procfs: a start time, a process that is gone, and one of which nothing can
     [8, 9, 10, 11].map((pid) => startedAt(folder.path, pid)),
     [70_000_000n, 'gone', 'unknown', 'gone'],
   )
+})
+
+test('procfs: a binary that was deleted is marked by its inode, one whose name only ends like that is not', async (t) => {
+  using folder = new Folder()
+  for (const { name, remove } of [
+    { name: 'gone', remove: true },
+    { name: 'there (deleted)', remove: false },
+  ]) {
+    const binary = join(folder.path, name)
+    copyFileSync('/bin/sleep', binary)
+    const { ino } = statSync(binary, { bigint: true })
+    const child = spawn(binary, ['60'])
+    t.after(() => child.kill())
+    await once(child, 'spawn')
+    if (remove) rmSync(binary)
+    const found = readProcess('/proc', child.pid ?? 0)
+    assert.equal(found?.binary, remove ? `${binary} (deleted)` : binary)
+    assert.equal(found?.unlinkedInode, remove ? ino : undefined)
+  }
 })

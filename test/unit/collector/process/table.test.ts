@@ -41,7 +41,7 @@ test('table: exec after fork: the parent is who forked', () => {
   const { table, shell, shellStart } = withShell()
   const child = table.fork(fork(200, 5000, 100, shellStart), 0)
   const image = table.exec(
-    exec(200, 6000, 100, shellStart, { filename: './ls', cwd: '/usr/bin', argv: ['ls', '-l'] }),
+    exec(200, 6000, 100, shellStart, { filename: './ls', path: '/usr/bin/ls', cwd: '/usr/bin', argv: ['ls', '-l'] }),
     0,
   )
   assert.equal(image.parent, shell)
@@ -50,6 +50,17 @@ test('table: exec after fork: the parent is who forked', () => {
   assert.equal(table.find(200, 0, 0), image)
   // The forked image still answers for records of its time.
   assert.equal(table.find(200, 5000, 0), child)
+})
+
+test('table: a binary without a name keeps its inode, also in a child that has not exec’d', () => {
+  const { table, shellStart } = withShell()
+  const mark = (change: object): bigint | undefined =>
+    table.exec(exec(200, 6000, 100, shellStart, {}, change), 0).process.unlinkedInode
+  assert.equal(mark({ fileIno: 9n, fileLinks: 1 }), undefined)
+  // Not known.
+  assert.equal(mark({ fileIno: 0n, fileLinks: 0 }), undefined)
+  assert.equal(mark({ fileIno: 9n, fileLinks: 0 }), 9n)
+  assert.equal(table.fork(fork(300, 7000, 200, 6000), 0)?.process.unlinkedInode, 9n)
 })
 
 test('table: exec without fork: the parent is the image before, and the pid has a new id', () => {

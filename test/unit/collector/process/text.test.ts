@@ -49,21 +49,29 @@ test('text: `raw` is there exactly when the text is not the bytes, and is a copy
   )
 })
 
-for (const [filename, cwd, binary] of [
-  ['/bin/sh', '/tmp', '/bin/sh'],
-  ['/usr/../bin/./sh', '/', '/bin/sh'],
-  ['//bin//sh', '/', '/bin/sh'],
-  ['./x', '/tmp', '/tmp/x'],
-  ['../x', '/tmp/a', '/tmp/x'],
-  ['../../../x', '/tmp', '/x'],
-  ['x', '/', '/x'],
-  ['x', '', '/x'],
-  ['', '/tmp', ''],
-  ['/dev/fd/3', '/', '/dev/fd/3'],
-  ['/a b/"c"', '/', '/a b/"c"'],
+for (const [filename, path, binary] of [
+  ['/bin/sh', '/usr/bin/dash', '/bin/sh'],
+  ['//bin/./sh', '/usr/bin/dash', '/bin/sh'],
+  ['/a b/"c"', '', '/a b/"c"'],
+  ['/a..b/..c/d..', '/x', '/a..b/..c/d..'],
+  ['/tmp/l/../../usr/sbin/sshd', '/run/s/a/b/usr/sbin/sshd', '/run/s/a/b/usr/sbin/sshd'],
+  ['/usr/../bin/sh', '/bin/sh', '/bin/sh'],
+  ['/tmp/..', '/x', '/x'],
+  ['./x', '/tmp/x', '/tmp/x'],
+  ['x', '/opt/y', '/opt/y'],
+  ['../x', '/tmp/x', '/tmp/x'],
+  ['/dev/fd/3', '/memfd:x (deleted)', '/memfd:x (deleted)'],
+  ['/dev//fd/3/x', '/tmp/x', '/tmp/x'],
+  ['/dev/fdx', '/tmp/x', '/dev/fdx'],
+  ['', '/tmp/x', '/tmp/x'],
+  // Not known: as it was spelled.
+  ['/tmp/l/../../usr/sbin/sshd', '', '/tmp/l/../../usr/sbin/sshd'],
+  ['./x', '', './x'],
+  ['/dev/fd/3', '', '/dev/fd/3'],
+  ['', '', ''],
 ] as const) {
-  test(`text: binary ${JSON.stringify(filename)} in ${JSON.stringify(cwd)} is ${JSON.stringify(binary)}`, () =>
-    assert.equal(binaryPath(filename, cwd), binary))
+  test(`text: a binary named ${JSON.stringify(filename)} that is ${JSON.stringify(path)} is ${JSON.stringify(binary)}`, () =>
+    assert.equal(binaryPath(filename, path), binary))
 }
 
 for (const [argv, joined] of [

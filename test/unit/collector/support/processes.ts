@@ -22,6 +22,7 @@ export function fork(tgid: number, start: number, parent: number, parentStart: n
 
 export interface ExecTexts {
   readonly filename?: string
+  readonly path?: string
   readonly argv?: readonly string[]
   readonly cwd?: string
   readonly cgroup?: string
@@ -33,7 +34,7 @@ export function exec(
   start: number,
   parent: number,
   parentStart: number,
-  { filename = '/bin/true', argv = ['true'], cwd = '', cgroup = '' }: ExecTexts = {},
+  { filename = '/bin/true', path = filename, argv = ['true'], cwd = '', cgroup = '' }: ExecTexts = {},
   change: Partial<RawExec> = {},
 ): RawExec {
   return {
@@ -51,6 +52,9 @@ export function exec(
     filename: Buffer.from(filename),
     cwd: Buffer.from(cwd),
     cgroup: Buffer.from(cgroup),
+    path: Buffer.from(path),
+    fileIno: 7n,
+    fileLinks: 1,
     argv: Buffer.from(argv.map((word) => `${word}\0`).join('')),
     ...change,
   }

@@ -64,8 +64,11 @@ function bodyOf(event: RecordSpec): Buffer {
       body.writeUInt16LE(event.filename.length, EXEC.filenameLen)
       body.writeUInt16LE(event.cwd.length, EXEC.cwdLen)
       body.writeUInt16LE(event.cgroup.length, EXEC.cgroupLen)
+      body.writeUInt16LE(event.path.length, EXEC.pathLen)
+      body.writeBigUInt64LE(event.fileIno, EXEC.fileIno)
+      body.writeUInt32LE(event.fileLinks, EXEC.fileLinks)
       body.writeUInt32LE(event.argv.length, EXEC.argvLen)
-      return Buffer.concat([body, pad(event.filename), pad(event.cwd), pad(event.cgroup), event.argv])
+      return Buffer.concat([body, pad(event.filename), pad(event.cwd), pad(event.cgroup), pad(event.path), event.argv])
     }
     case 'hook':
       return Buffer.concat(event.values.map(valueBytes))

@@ -189,6 +189,7 @@ const process: fc.Arbitrary<Process> = fc.record({
   flags: word,
   startTime: time,
   docker: word,
+  unlinkedInode: fc.option(fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), { nil: undefined }),
   inInitTree: fc.constantFrom(true, false, undefined),
   refcnt: u32,
   rendered: fc.constant(undefined).map(makeRendered),

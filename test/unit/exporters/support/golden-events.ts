@@ -67,6 +67,9 @@ export function goldenEvents(): Event[] {
       parent: undefined,
     }),
     makeKprobe({ process: makeProcess({ pid: 7, binary: '/usr/bin/\x1b[31mx' }), parent: makeParent(), tid: 0 }),
+    makeExec({
+      process: makeProcess({ binary: '/memfd:x (deleted)', unlinkedInode: 18446744073709551615n, inInitTree: false }),
+    }),
     makeLoss(),
     makeLoss({
       loss: { stage: 'exporter', exporter: 'loki', reason: 'queue_full' },

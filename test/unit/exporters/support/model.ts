@@ -63,6 +63,10 @@ function processOf(process: Process, refcnt: number, tid: number): Json {
     parent_exec_id: word(process.parentExecId),
     refcnt: refcnt || undefined,
     tid,
+    binary_properties:
+      process.unlinkedInode === undefined
+        ? undefined
+        : { file: { inode: { number: String(process.unlinkedInode), links: 0 } } },
     in_init_tree: process.inInitTree,
   })
 }

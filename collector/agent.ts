@@ -140,7 +140,7 @@ export async function startAgent(
   const policies = undo.use(
     new PolicyStore<LoadedPolicy>({
       places: config.policies,
-      attach: (policy) => attachPolicy(policy, kernel, hooks, () => losses),
+      attach: (policy) => attachPolicy(policy, kernel, hooks, () => losses, log),
       onChange: (change, file, detail) => {
         reloads.count(change)
         logPolicy(log, change, file, detail)

@@ -58,6 +58,8 @@ export interface Checked {
   readonly problems: readonly Problem[]
   /** What works and should not be so. */
   readonly warnings: readonly Problem[]
+  /** What depends on the kernel that the agent finds. */
+  readonly notes: readonly Problem[]
 }
 
 /**
@@ -66,12 +68,25 @@ export interface Checked {
  */
 export async function checkFile(file: string, env: Environment): Promise<Checked> {
   const read = await readTextFile(file)
-  if ('problems' in read) return { problems: read.problems, warnings: [] }
+  if ('problems' in read) return { problems: read.problems, warnings: [], notes: [] }
   const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadWithPackages(read.text, file, env)
-  if ('problems' in result) return { problems: result.problems, warnings: [] }
-  if ('policy' in result) return { problems: [], warnings: await writablePolicy(file) }
+  if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }
+  if ('policy' in result)
+    return { problems: [], warnings: await writablePolicy(file), notes: optionalCalls(result.policy) }
   const warnings = await configWarnings(result, file)
-  return { problems: await missingPolicies(result, file), warnings }
+  return { problems: await missingPolicies(result, file), warnings, notes: [] }
+}
+
+function optionalCalls({ file, kprobes }: Policy): Problem[] {
+  const required = kprobes.some(({ optional }) => !optional)
+  const otherwise = required
+    ? 'skipped, and the others attached'
+    : 'skipped; the policy is refused if none of its calls exists'
+  return kprobes.flatMap(({ call, optional, at }) =>
+    optional
+      ? [{ file, ...at, message: `call ${show(call)} is optional: where a kernel lacks it, it is ${otherwise}` }]
+      : [],
+  )
 }
 
 /** A place that whoever checks may not look at may well be there for the agent. */

@@ -46,6 +46,8 @@ export interface Selector {
 export interface KprobeSpec {
   /** As written. */
   readonly call: string
+  /** `ignore.callNotFound`: a kernel without the function skips this hook instead of refusing the policy. */
+  readonly optional: boolean
   readonly syscall: boolean
   readonly return: boolean
   readonly returnArg: ArgumentSpec | undefined

@@ -10,9 +10,12 @@ export const checkCommand: Command = async (args, { env, print, say }) => {
   if (positionals.length === 0) throw new UsageError('check needs at least one file')
   let wrong = 0
   for (const file of positionals) {
-    const { problems, warnings } = await checkFile(file, env)
-    const marked = warnings.map((warning) => ({ ...warning, message: `warning: ${warning.message}` }))
-    const lines = [...problems, ...marked].map((problem) => `${formatProblem(problem)}\n`)
+    const { problems, warnings, notes } = await checkFile(file, env)
+    const marked = (word: string, list: typeof notes): typeof problems =>
+      list.map((item) => ({ ...item, message: `${word}: ${item.message}` }))
+    const lines = [...problems, ...marked('warning', warnings), ...marked('note', notes)].map(
+      (problem) => `${formatProblem(problem)}\n`,
+    )
     if (lines.length > 0) await print(lines.join(''))
     wrong += problems.length > 0 ? 1 : 0
   }

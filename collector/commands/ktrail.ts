@@ -43,7 +43,8 @@ const CHECK = `ktrail check FILE...
 Prints every mistake in configs and policies as file:line:col: message, without
 root and without a kernel; a policy is told by its keys (kind, spec). Of a
 config also packages and policies that are not there; the policies it names are
-not read: check them as well. What is marked as a warning is no mistake.
+not read: check them as well. What is marked as a warning or a note is no
+mistake.
 
 Exit codes: 0 no mistakes, 2 wrong usage, 78 mistakes.
 `

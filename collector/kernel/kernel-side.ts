@@ -18,7 +18,7 @@ import type { FilterSets } from './layout.ts'
 import type { KernelProcess } from '../process/reconcile.ts'
 import { startKey } from '../decode.ts'
 import { planPolicy } from './plan.ts'
-import type { AttachMode, PlannedHook, PlannedObject, Symbols } from './plan.ts'
+import type { AttachMode, PlannedHook, PlannedObject, SkippedCall, Symbols } from './plan.ts'
 
 export type CounterName = (typeof COUNTERS)[number]
 
@@ -41,6 +41,8 @@ export interface LoadedHook extends PlannedHook {
 export interface LoadedPolicy extends Disposable {
   readonly policy: Policy
   readonly hooks: readonly LoadedHook[]
+  /** Optional calls that this kernel does not have. */
+  readonly skipped: readonly SkippedCall[]
 }
 
 /** include/uapi/linux/bpf.h. Programs of tracing may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
@@ -178,7 +180,7 @@ export class KernelSide implements Disposable {
    */
   loadPolicy(policy: Policy): LoadedPolicy {
     const { facts, symbols, mode } = this.#options
-    const planned = planPolicy(
+    const { objects: planned, skipped } = planPolicy(
       policy,
       facts,
       symbols,
@@ -217,7 +219,7 @@ export class KernelSide implements Disposable {
     } catch (error) {
       close()
       if (!(error instanceof NativeError)) throw error
-      const at = policy.kprobes[hooks.length]?.at ?? { line: 1, col: 1 }
+      const at = planned.flatMap((plan) => plan.hooks)[hooks.length]?.spec.at ?? { line: 1, col: 1 }
       const problem = formatProblem({ file: policy.file, ...at, message: error.message })
       throw new CollectorError('POLICY_REFUSED', problem, { cause: error })
     }
@@ -226,6 +228,7 @@ export class KernelSide implements Disposable {
     return {
       policy,
       hooks,
+      skipped,
       [Symbol.dispose]: () => {
         if (objects.length > 0) this.#countSessions(hooks, -1)
         close()

@@ -1,7 +1,7 @@
 /**
  * A validated policy → what to load and attach on this kernel. Pure: needs no kernel, only facts about one.
  */
-import type { ArgumentType, KprobeSpec, Policy } from '../../config/policy.ts'
+import type { ArgumentType, KprobeSpec, Policy, Position } from '../../config/policy.ts'
 import { near } from '../../config/near.ts'
 import { formatProblem } from '../../config/problems.ts'
 import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'
@@ -45,6 +45,19 @@ export interface PlannedObject {
   /** The constant `hooks`. */
   readonly constants: Buffer
   readonly sets: FilterSets
+}
+
+/** A call that the policy marks as optional and that this kernel does not have. */
+export interface SkippedCall {
+  readonly symbol: string
+  /** `file:line:col: no kernel function …`, with the nearest name. */
+  readonly message: string
+}
+
+export interface Plan {
+  /** Not empty. */
+  readonly objects: readonly PlannedObject[]
+  readonly skipped: readonly SkippedCall[]
 }
 
 const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
@@ -124,22 +137,26 @@ export function typeFits(type: ArgumentType, base: string): boolean {
   }
 }
 
-function refuse(policy: Policy, at: { line: number; col: number }, message: string): never {
-  throw new CollectorError('POLICY_REFUSED', formatProblem({ file: policy.file, ...at, message }))
+function refuse(policy: Policy, at: Position, message: string): never {
+  throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
 }
 
-function checkTypes(policy: Policy, spec: KprobeSpec, symbol: string, symbols: Symbols): void {
-  const type = symbols.functionType(symbol)
-  if (type === undefined) {
-    const other = near(symbol, symbols.functionNames())
-    const hint =
-      other === undefined
-        ? 'see /proc/kallsyms for the names this kernel has'
-        : `did you mean ${spec.syscall && other.startsWith(SYSCALL_PREFIX.x64) ? other.slice(SYSCALL_PREFIX.x64.length) : other}?`
-    const meant =
-      symbol === spec.call ? '' : ` (looked for ${symbol}; a function that is no system call needs syscall: false)`
-    refuse(policy, spec.at, `no kernel function "${spec.call}"${meant}: ${hint}`)
-  }
+function placed({ file }: Policy, at: Position, message: string): string {
+  return formatProblem({ file, ...at, message })
+}
+
+function notFound(spec: KprobeSpec, symbol: string, symbols: Symbols): string {
+  const other = near(symbol, symbols.functionNames())
+  const hint =
+    other === undefined
+      ? 'see /proc/kallsyms for the names this kernel has'
+      : `did you mean ${spec.syscall && other.startsWith(SYSCALL_PREFIX.x64) ? other.slice(SYSCALL_PREFIX.x64.length) : other}?`
+  const meant =
+    symbol === spec.call ? '' : ` (looked for ${symbol}; a function that is no system call needs syscall: false)`
+  return `no kernel function "${spec.call}"${meant}: ${hint}`
+}
+
+function checkTypes(policy: Policy, spec: KprobeSpec, symbol: string, type: KernelFunction): void {
   // A system call's prototype names only the register frame; its arguments have no types to compare with.
   if (spec.syscall) return
   for (const arg of spec.args) {
@@ -168,10 +185,43 @@ function checkTypes(policy: Policy, spec: KprobeSpec, symbol: string, symbols: S
   }
 }
 
+/** The hooks of a policy whose functions this kernel has, with what they are called here. Throws as `planPolicy`. */
+function present(
+  policy: Policy,
+  kernel: KernelFacts,
+  symbols: Symbols,
+): { found: Array<{ spec: KprobeSpec; symbol: string }>; skipped: SkippedCall[] } {
+  const found: Array<{ spec: KprobeSpec; symbol: string }> = []
+  const skipped: SkippedCall[] = []
+  for (const spec of policy.kprobes) {
+    const symbol = symbolOf(spec, kernel.arch)
+    const type = symbols.functionType(symbol)
+    if (type !== undefined) {
+      checkTypes(policy, spec, symbol, type)
+      found.push({ spec, symbol })
+    } else if (spec.optional) {
+      skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols)) })
+    } else {
+      refuse(policy, spec.at, notFound(spec, symbol, symbols))
+    }
+  }
+  const [first] = policy.kprobes
+  if (found.length === 0 && first !== undefined) {
+    const names = skipped.map(({ symbol }) => symbol).join(', ')
+    refuse(
+      policy,
+      first.at,
+      `this kernel has no function that the policy hooks: expected one of ${names} (ignore.callNotFound may skip some of them, not all)`,
+    )
+  }
+  return { found, skipped }
+}
+
 /**
- * Plans all hooks of a policy; `nextHookId` numbers them and never repeats, `sessionsOn` counts the kprobe.session hooks
- * that other policies have on a function. Throws CollectorError POLICY_REFUSED with
- * file:line:col for a function or type that this kernel does not have.
+ * Plans the hooks of a policy; `nextHookId` numbers them and never repeats, `sessionsOn` counts the kprobe.session hooks
+ * that other policies have on a function. An optional call that this kernel does not have is skipped. Throws
+ * CollectorError POLICY_REFUSED with file:line:col for another function or a type that this kernel does not have, and
+ * for a policy that has no hook left.
  */
 export function planPolicy(
   policy: Policy,
@@ -180,16 +230,15 @@ export function planPolicy(
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
   sessionsOn: (symbol: string) => number = () => 0,
-): PlannedObject[] {
+): Plan {
+  const { found, skipped } = present(policy, kernel, symbols)
   const sessions = new Map<string, number>()
   const objects: PlannedObject[] = []
   const multi = kernel.fprobe && wanted !== 'kprobe'
-  for (let from = 0; from < policy.kprobes.length; from += LIMITS.hookSlots) {
+  for (let from = 0; from < found.length; from += LIMITS.hookSlots) {
     const sets = emptySets()
     const constants: Buffer[] = []
-    const hooks = policy.kprobes.slice(from, from + LIMITS.hookSlots).map((spec, slot): PlannedHook => {
-      const symbol = symbolOf(spec, kernel.arch)
-      checkTypes(policy, spec, symbol, symbols)
+    const hooks = found.slice(from, from + LIMITS.hookSlots).map(({ spec, symbol }, slot): PlannedHook => {
       const hook: Hook = {
         id: nextHookId(),
         policy: policy.name,
@@ -213,5 +262,5 @@ export function planPolicy(
     })
     objects.push({ file: objectFile(kernel), hooks, constants: Buffer.concat(constants), sets })
   }
-  return objects
+  return { objects, skipped }
 }

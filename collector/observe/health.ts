@@ -1,6 +1,7 @@
 /** What /livez and /readyz say. */
 import type { Sender } from '../../exporters/index.ts'
 import type { Answer } from './http.ts'
+import type { EffectivePolicy } from './metrics/metrics.ts'
 
 /** The reader looks at the ring each second at the latest (ring.max_delay): after so much longer it will not come back. */
 const DEAF_MS = 10_000
@@ -54,7 +55,7 @@ export class Reading {
 export interface Readiness {
   /** Everything is attached, and nobody has asked for the end. */
   readonly ready: boolean
-  readonly policies: ReadonlyArray<{ readonly hooks: readonly unknown[] }>
+  readonly policies: readonly EffectivePolicy[]
   readonly senders: readonly Watched[]
 }
 
@@ -70,5 +71,8 @@ export function readyz({ ready, policies, senders }: Readiness): Answer {
   const retrying = inState('retrying').join('')
   if (held.length > 0) return { status: 503, body: held.join('') + retrying }
   const hooks = policies.reduce((sum, policy) => sum + policy.hooks.length, 0)
-  return { status: 200, body: `ready: ${policies.length} policies, ${hooks} hooks\n${retrying}` }
+  const skipped = policies.flatMap((policy) =>
+    policy.skipped.map(({ symbol }) => `policy ${policy.policy.name}: this kernel has no ${symbol}, skipped\n`),
+  )
+  return { status: 200, body: `ready: ${policies.length} policies, ${hooks} hooks\n${skipped.join('')}${retrying}` }
 }

@@ -8,11 +8,6 @@ import type { MetricSources } from './metrics/metrics.ts'
 export interface StatusSources extends MetricSources {
   /** Names this run of the agent, as in every event's number. */
   readonly epoch: string
-  /** In force. */
-  readonly policies: () => ReadonlyArray<{
-    readonly policy: { readonly name: string }
-    readonly hooks: readonly unknown[]
-  }>
 }
 
 /** The object, now. */
@@ -25,7 +20,13 @@ export function statusOf(sources: StatusSources): object {
     uptime_seconds: performance.now() / 1000,
     resident_bytes: process.memoryUsage.rss(),
     event_loop_lag_seconds: sources.loopLag(),
-    policies: sources.policies().map(({ policy, hooks }) => ({ name: policy.name, hooks: hooks.length })),
+    policies: sources.policies().map(({ policy, hooks, skipped }) => ({
+      name: policy.name,
+      state: skipped.length === 0 ? 'enabled' : 'partially_enabled',
+      hooks: hooks.length,
+      attached: countsOf(hooks.map(({ mode }) => mode)),
+      call_not_found: skipped.map(({ symbol }) => symbol),
+    })),
     events: sources.events(),
     ring: {
       records: sources.records(),
@@ -36,6 +37,12 @@ export function statusOf(sources: StatusSources): object {
     lost: sources.losses(),
     exporters: sources.senders().map((sender) => exporterOf(sender, filtered.get(sender.name))),
   }
+}
+
+function countsOf(words: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const word of words) counts[word] = (counts[word] ?? 0) + 1
+  return counts
 }
 
 function exporterOf(sender: Told, filtered: Readonly<Record<string, number>> = {}): object {

@@ -8,20 +8,28 @@ import type { Losses } from '../observe/losses.ts'
 /** Most that a policy takes: its maps and BTF, and for each hook its programs and links. */
 const descriptorsOf = ({ kprobes }: LoadedPolicy['policy']): number => 16 + 4 * kprobes.length
 
-/** Attaches a policy; disposing detaches it, keeps what its hooks missed, and retires the hooks. Throws what loading throws. */
+/**
+ * Attaches a policy and logs the optional calls that this kernel does not have; disposing detaches it, keeps what its
+ * hooks missed, and retires the hooks. Throws what loading throws.
+ */
 export function attachPolicy(
   policy: LoadedPolicy['policy'],
   kernel: KernelSide,
   hooks: HookRegistry,
   losses: () => Losses | undefined,
+  log: Log,
 ): LoadedPolicy {
   takesDescriptors(`policy "${policy.name}"`, descriptorsOf(policy))
   const loaded = kernel.loadPolicy(policy)
+  for (const { symbol, message } of loaded.skipped) {
+    log.warn({ policy: policy.name, call: symbol }, `optional call skipped: ${message}`)
+  }
   for (const { hook, spec } of loaded.hooks) hooks.add(hook, spec)
   let detached = false
   return {
     policy,
     hooks: loaded.hooks,
+    skipped: loaded.skipped,
     [Symbol.dispose]() {
       if (detached) return
       detached = true

@@ -7,7 +7,15 @@ import { Fields, asInteger, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../text/quoting.ts'
 import { readSelectors } from './selector.ts'
-import { ARGUMENT_KEYS, KPROBE_KEYS, LATER_TYPES, NEVER_KPROBE_TYPES, RETURN_TYPES, TYPES } from './tables.ts'
+import {
+  ARGUMENT_KEYS,
+  IGNORE_KEYS,
+  KPROBE_KEYS,
+  LATER_TYPES,
+  NEVER_KPROBE_TYPES,
+  RETURN_TYPES,
+  TYPES,
+} from './tables.ts'
 
 /** The calling conventions hand over five arguments that BPF can reach (tetragon.md §1.3). */
 const MAX_ARGS = 5
@@ -24,6 +32,7 @@ export function readKprobe(place: Place, problems: Problems): KprobeSpec | undef
   const fields = Fields.of(place, KPROBE_KEYS, problems)
   if (fields === undefined) return undefined
   const call = readCall(fields, problems)
+  const optional = readIgnore(fields, problems)
   // Tetragon's schema says true although its hooks page says false (tetragon.md §1.3).
   const syscall = fields.flag('syscall', true)
   const returns = fields.flag('return', false)
@@ -34,6 +43,7 @@ export function readKprobe(place: Place, problems: Problems): KprobeSpec | undef
   const tags = readTags(fields, problems)
   return {
     call,
+    optional,
     syscall,
     return: returns,
     returnArg,
@@ -56,6 +66,12 @@ function readCall(fields: Fields, problems: Problems): string {
     problems.add(place.node.at, `${place.path}: expected the name of a kernel function, got ${show(call)}`)
   }
   return call
+}
+
+function readIgnore(fields: Fields, problems: Problems): boolean {
+  const place = fields.get('ignore')
+  const ignore = place === undefined ? undefined : Fields.of(place, IGNORE_KEYS, problems)
+  return ignore?.flag('callNotFound', false) ?? false
 }
 
 function readReturnArg(fields: Fields, returns: boolean, problems: Problems): ArgumentSpec | undefined {

@@ -49,9 +49,11 @@ export const SPEC_KEYS: KeyTable = {
 }
 
 export const KPROBE_KEYS: KeyTable = {
-  own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags'],
-  later: ['returnArgAction', 'data', 'ignore'],
+  own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags', 'ignore'],
+  later: ['returnArgAction', 'data'],
 }
+
+export const IGNORE_KEYS: KeyTable = { own: ['callNotFound'] }
 
 export const ARGUMENT_KEYS: KeyTable = {
   own: ['index', 'type', 'label'],

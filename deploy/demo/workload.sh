@@ -37,6 +37,7 @@ step 'an editor rewrites it' perl -e "$editor"
 step 'a shell appends to it with >>' bash -c 'echo "bob:x:1001:1001::/home/bob:/bin/sh" >>/etc/passwd'
 step 'a program truncates it' perl -e 'truncate "/etc/passwd", 64'
 step 'a program maps it into memory' python3 -ISc "$mapper"
+step 'a shell empties it with >' bash -c ': >/etc/passwd'
 step 'another user is denied /etc/shadow' setpriv --reuid 65534 --regid 65534 --clear-groups cat /etc/shadow
 step 'a program is killed by a signal' bash -c 'kill -SEGV $$'
 pause

@@ -181,6 +181,40 @@ describe('policies', { skip }, () => {
     assert.deepEqual(seen(await agent.during(() => reading('a'))), [])
   })
 
+  test('policies: an optional call that this kernel does not have is skipped, and shown', async () => {
+    const missing = { ...fileHook([]), call: 'security_of_tomorrow', ignore: { callNotFound: true } }
+    const file = join(agent.policies, 'part.yaml')
+    const from = agent.log().length
+    assert.equal(await agent.apply('part', policy('part', [missing, fileHook([path('Equal', below('a'))])])), 'added')
+    const skipped = agent
+      .log()
+      .slice(from)
+      .filter(({ msg }) => msg?.startsWith('optional call skipped') === true)
+    assert.equal(skipped.length, 1)
+    assert.match(skipped[0]?.msg ?? '', /part\.yaml:\d+:\d+: no kernel function "security_of_tomorrow"/)
+    assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['part a'])
+    const metrics = await agent.metrics()
+    const hooks = (state: string): number => metrics.sum('ktrail_policy_hooks', { policy: 'part', state })
+    assert.deepEqual([hooks('loaded'), hooks('call_not_found')], [1, 1])
+    const status: unknown = await (await agent.get('/status')).json()
+    assert.ok(typeof status === 'object' && status !== null && 'policies' in status && Array.isArray(status.policies))
+    const { attached, ...told } = status.policies.find(({ name }) => name === 'part')
+    assert.deepEqual(Object.values(attached), [1])
+    assert.deepEqual(told, {
+      name: 'part',
+      state: 'partially_enabled',
+      hooks: 1,
+      call_not_found: ['security_of_tomorrow'],
+    })
+    assert.match(await (await agent.get('/readyz')).text(), /^policy part: this kernel has no security_of_tomorrow/m)
+    // Of a group of alternatives one must be there: the version before stays.
+    const tried = agent.log().length
+    assert.equal(await agent.apply('part', policy('part', [missing, missing])), 'refused')
+    assert.match(await heard(tried, file, 'refused'), /this kernel has no function that the policy hooks/)
+    assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['part a'])
+    await agent.withdraw('part')
+  })
+
   test('policies: of two with one name the first counts, and the second when the first has gone', async () => {
     assert.equal(await agent.apply('first', watching('same', 'a')), 'added')
     const from = agent.log().length

@@ -23,12 +23,14 @@ const etc = join(folder, 'root', 'etc')
 const ACT = skip === false ? actBinary(join(folder, 'denied')) : ''
 const PASSWD = 'root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000:Alice:/home/alice:/bin/bash\n'
 
-/** Before 6.2 every change of size went through security_path_truncate; since then only truncate(2) does. */
+/** Before 6.2 every change of size passed security_path_truncate; since then only truncate(2) does. */
 const sizeByFile = kernelAtLeast(6, 2)
 
 const READ = 'security_file_permission(/etc/passwd -rw-r--r--, 4) = 0'
 const WRITE = 'security_file_permission(/etc/passwd -rw-r--r--, 2) = 0'
 const TRUNCATE = 'security_path_truncate(/etc/passwd -rw-r--r--) = 0'
+/** A new size through an open file: ftruncate(2), and an open with O_TRUNC. */
+const RESIZE = sizeByFile ? 'security_file_truncate(/etc/passwd -rw-r--r--) = 0' : TRUNCATE
 const mapped = (prot: number): string => `security_mmap_file(/etc/passwd -rw-r--r--, ${prot}) = 0`
 
 const EDITOR = `open my $f, "+<", "/etc/passwd" or die; my @l = <$f>; s/Alice/Bob/ for @l; seek $f, 0, 0; print $f @l; close $f`
@@ -70,15 +72,27 @@ const STEPS: readonly Step[] = [
     end: '/bin/sh 0',
   },
   { name: 'truncate by path', does: [line('truncate', '/etc/passwd', 10)], want: [TRUNCATE] },
+  { name: 'ftruncate', does: [line('ftruncate', '/etc/passwd', 10)], want: [RESIZE] },
   {
-    name: `ftruncate ${sizeByFile ? 'goes to another hook' : 'passes the same hook before 6.2'}`,
-    does: [line('ftruncate', '/etc/passwd', 10)],
-    want: sizeByFile ? [] : [TRUNCATE],
+    name: 'an open that cuts the file to nothing',
+    does: [line('overwrite', '/etc/passwd'), line('write', '/etc/passwd')],
+    want: [RESIZE, WRITE],
   },
   {
-    name: `an open that cuts (shell >) ${sizeByFile ? 'goes to another hook' : 'passes the same hook before 6.2'}`,
-    does: [line('overwrite', '/etc/passwd'), line('write', '/etc/passwd')],
-    want: sizeByFile ? [WRITE] : [TRUNCATE, WRITE],
+    name: 'a shell empties the file with >',
+    does: [line('exec', '/bin/sh', 'sh', '-c', ': >/etc/passwd')],
+    want: ['exec /bin/sh -c ": >/etc/passwd"', `/bin/sh ${RESIZE}`],
+    end: '/bin/sh 0',
+  },
+  {
+    name: 'every way to a new size is one event',
+    does: [
+      line('truncate', '/etc/passwd', 9),
+      line('ftruncate', '/etc/passwd', 8),
+      line('overwrite', '/etc/passwd'),
+      line('truncate', '/etc/passwd', 7),
+    ],
+    want: [TRUNCATE, RESIZE, RESIZE, TRUNCATE],
   },
   {
     name: 'mmap shows its protection bits',
@@ -124,6 +138,12 @@ const STEPS: readonly Step[] = [
     name: 'a truncate refused by landlock shows its error',
     does: [line('landlock'), line('denied', 'truncate', '/etc/passwd', 1)],
     want: ['security_path_truncate(/etc/passwd -rw-r--r--) = -13'],
+    skip: sizeByFile ? false : 'landlock knows truncate since 6.2',
+  },
+  {
+    name: 'an open that would cut the file is refused by landlock',
+    does: [line('landlock'), line('denied', 'overwrite', '/etc/passwd')],
+    want: ['security_file_truncate(/etc/passwd -rw-r--r--) = -13'],
     skip: sizeByFile ? false : 'landlock knows truncate since 6.2',
   },
   {
@@ -288,6 +308,8 @@ describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
       line('write', '/etc/passwd'),
       line('map', '/etc/passwd', 3),
       line('truncate', '/etc/passwd', 1),
+      line('overwrite', '/etc/passwd'),
+      line('write', '/etc/passwd'),
       line('exec', '/bin/cat', 'cat', '/etc/passwd'),
     ])
     const node = hostname()
@@ -303,6 +325,8 @@ describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
         `📝 write   ${node} ${ACT} /etc/passwd`,
         `📝 mmap-rw ${node} ${ACT} /etc/passwd`,
         `📝 truncate ${node} ${ACT} /etc/passwd`,
+        `📝 truncate ${node} ${ACT} /etc/passwd`,
+        `📝 write   ${node} ${ACT} /etc/passwd`,
         `🚀 process ${node} /bin/cat /etc/passwd`,
         `📚 read    ${node} /bin/cat /etc/passwd`,
         `📚 read    ${node} /bin/cat /etc/passwd`,

@@ -8,6 +8,13 @@ import { MetricsPage } from './page.ts'
 import type { Reloads } from './reloads.ts'
 import { addSpoolMetrics } from './spools.ts'
 
+/** A policy that is attached: its hooks, and the optional calls that this kernel does not have. */
+export interface EffectivePolicy {
+  readonly policy: { readonly name: string }
+  readonly hooks: ReadonlyArray<{ readonly mode: string }>
+  readonly skipped: ReadonlyArray<{ readonly symbol: string }>
+}
+
 /** Where the numbers come from; read when the page is asked for. */
 export interface MetricSources extends ExporterSources {
   readonly build: Readonly<Record<'version' | 'node' | 'kernel', string>>
@@ -22,6 +29,8 @@ export interface MetricSources extends ExporterSources {
   readonly ringWaiting: () => number
   readonly returnsWaiting: () => number
   readonly processes: Pick<ProcessTable, 'size' | 'bytes' | 'evictions'>
+  /** The effective ones. */
+  readonly policies: () => readonly EffectivePolicy[]
   readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
   readonly loopLag: () => HistogramCounts
 }
@@ -66,6 +75,17 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   page.gauge('ktrail_ring_waiting_bytes', 'Bytes that wait in the ring.', [], (put) => put({}, sources.ringWaiting()))
   page.gauge('ktrail_returns_waiting', 'Calls that matched and have not returned yet.', [], (put) =>
     put({}, sources.returnsWaiting()),
+  )
+  page.gauge(
+    'ktrail_policy_hooks',
+    'Hooks of the policies: loaded, or call_not_found for an optional call that this kernel does not have.',
+    ['policy', 'state'],
+    (put) => {
+      for (const { policy, hooks, skipped } of sources.policies()) {
+        put({ policy: policy.name, state: 'loaded' }, hooks.length)
+        put({ policy: policy.name, state: 'call_not_found' }, skipped.length)
+      }
+    },
   )
   addProcesses(page, sources.processes)
   page.gauge(

@@ -68,6 +68,33 @@ describe('checkFile', () => {
     assert.deepEqual(await messages(join(ROOT, 'config/policies/file-monitoring.yaml')), [])
   })
 
+  for (const { name, hooks, want } of [
+    {
+      name: 'says that a call is optional, for it knows no kernel',
+      hooks: '[{call: f}, {call: g, ignore: {callNotFound: true}}]',
+      want: ['4:29: call "g" is optional: where a kernel lacks it, it is skipped, and the others attached'],
+    },
+    {
+      name: 'says that of calls that are all optional one must exist',
+      hooks: '[{call: g, ignore: {callNotFound: true}}]',
+      want: [
+        '4:18: call "g" is optional: where a kernel lacks it, it is skipped; the policy is refused if none of its calls exists',
+      ],
+    },
+    { name: 'has no note on calls that must exist', hooks: '[{call: f}]', want: [] },
+  ]) {
+    it(name, async () => {
+      const head = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\n'
+      const file = await put('optional.yaml', `${head}spec: {kprobes: ${hooks}}\n`)
+      const { problems, warnings, notes } = await checkFile(file, {})
+      assert.deepEqual([problems, warnings], [[], []])
+      assert.deepEqual(
+        notes.map(({ line, col, message }) => `${line}:${col}: ${message}`),
+        want,
+      )
+    })
+  }
+
   it('takes each file for what it is', async () => {
     assert.deepEqual(await messages(await put('p.yaml', 'kind: TracingPolicy\n')), [
       '1:1: apiVersion: missing; expected cilium.io/v1alpha1',

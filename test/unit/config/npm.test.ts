@@ -127,7 +127,7 @@ describe('a package that a config names', () => {
       const home = join(folder, 'node_modules/@me/pkg')
       mkdirSync(home, { recursive: true })
       writeFileSync(join(home, 'package.json'), '{"name":"@me/pkg"}')
-      assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [] })
+      assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [], notes: [] })
       assert.ok('config' in (await parseConfigFile(file, {})))
     } finally {
       rmSync(folder, { recursive: true })

@@ -40,14 +40,15 @@ function problemsOf(text: string): string[] {
 describe('parsePolicy on the sample policy', () => {
   const policy = parseFile('config/policies/file-monitoring.yaml')
 
-  it('is named file-monitoring and hooks the three functions, none a system call', () => {
+  it('is named file-monitoring and hooks four functions, none a system call, one of them optional', () => {
     assert.equal(policy.name, 'file-monitoring')
     assert.deepEqual(
-      policy.kprobes.map(({ call, syscall, return: returns }) => [call, syscall, returns]),
+      policy.kprobes.map(({ call, syscall, return: returns, optional }) => [call, syscall, returns, optional]),
       [
-        ['security_file_permission', false, true],
-        ['security_mmap_file', false, true],
-        ['security_path_truncate', false, true],
+        ['security_file_permission', false, true, false],
+        ['security_mmap_file', false, true, false],
+        ['security_path_truncate', false, true, false],
+        ['security_file_truncate', false, true, true],
       ],
     )
   })
@@ -61,6 +62,7 @@ describe('parsePolicy on the sample policy', () => {
       ['0:file', '1:int', 'int'],
       ['0:file', '1:uint32', '2:nop', 'int'],
       ['0:path', 'int'],
+      ['0:file', 'int'],
     ])
   })
 
@@ -79,6 +81,7 @@ describe('parsePolicy', () => {
     const [hook] = parseFile('test/fixtures/policies/good/seed.yaml').kprobes
     assert.deepEqual(hook, {
       call: 'security_file_permission',
+      optional: false,
       syscall: false,
       return: false,
       returnArg: undefined,
@@ -130,6 +133,14 @@ describe('parsePolicy', () => {
     assert.equal(hookOf('call: sys_read').syscall, true)
     assert.equal(hookOf('call: __x64_sys_read').call, '__x64_sys_read')
     assert.equal(hookOf('call: fd_install, syscall: false').syscall, false)
+  })
+
+  it('takes a call for required unless ignore.callNotFound is true', () => {
+    const ways = ['', ', ignore: {}', ', ignore: {callNotFound: false}', ', ignore: {callNotFound: true}']
+    assert.deepEqual(
+      ways.map((ignore) => hookOf(`call: f${ignore}`).optional),
+      [false, false, false, true],
+    )
   })
 
   it('lets args win over index', () => {

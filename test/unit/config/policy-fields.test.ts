@@ -16,7 +16,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'a hook',
     path: 'spec.kprobes[0]',
-    fields: 'returnArgAction data ignore',
+    fields: 'returnArgAction data',
     yaml: (field) => `spec: { kprobes: [{ call: f, ${field}: {} }] }`,
   },
   {

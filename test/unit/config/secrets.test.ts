@@ -119,13 +119,13 @@ describe('files with secrets', () => {
       ],
     )
     for (const name of ['name', 'header', 'key', 'pw']) chmodSync(folder.at(name), 0o640)
-    assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [] })
+    assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [], notes: [] })
   })
 
   it('that are not there are no warning: whoever reads them says so', async () => {
     using folder = new Folder()
     const file = folder.at('c.yaml')
     writeFileSync(file, 'exporters: { o: { type: otlp, header_files: { x: none } } }')
-    assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [] })
+    assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [], notes: [] })
   })
 })

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
 import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
 import { chooseMode, objectFile, planPolicy, symbolOf, typeFits } from '../../../../collector/kernel/plan.ts'
-import type { AttachMode, Symbols } from '../../../../collector/kernel/plan.ts'
+import type { AttachMode, PlannedObject, Symbols } from '../../../../collector/kernel/plan.ts'
 import { HOOK, LIMITS } from '../../../../collector/wire.ts'
 import type { ArgumentType, KprobeSpec, Policy } from '../../../../config/policy.ts'
 import type { KernelFunction } from '../../../../native/types.ts'
@@ -145,6 +145,10 @@ function counter(): () => number {
   return () => ++id
 }
 
+function planned(...args: Parameters<typeof planPolicy>): readonly PlannedObject[] {
+  return planPolicy(...args).objects
+}
+
 const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> = [
   [
     'an unknown function, with a near name',
@@ -165,6 +169,16 @@ const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> =
     'a function taken for a system call',
     spec({ call: 'fd_install', syscall: true }),
     /looked for __x64_fd_install; a function that is no system call needs syscall: false/,
+  ],
+  [
+    'a required function beside one that may be skipped',
+    spec({ call: 'nothing_like_it', args: [arg(0, 'int')] }),
+    /^p\.yaml:3:5: no kernel function "nothing_like_it"/,
+  ],
+  [
+    'a wrong type of an optional function that is there',
+    spec({ optional: true, args: [arg(0, 'path')] }),
+    /type "path" does not fit/,
   ],
   ['an object’s own property is no function', spec({ call: 'constructor' }), /no kernel function "constructor"/],
   [
@@ -194,9 +208,38 @@ for (const [what, hook, message] of BAD) {
   })
 }
 
+test('plan: an optional function that this kernel does not have is skipped, the others are not', () => {
+  const gone = spec({ call: 'security_file_permision', optional: true, args: [arg(4, 'path')] })
+  const { objects, skipped } = planPolicy(policy(gone, spec(), gone), v612, symbols, 'auto', counter())
+  assert.deepEqual(
+    objects.map(({ hooks, constants }) => [hooks.map(({ symbol }) => symbol), constants.length]),
+    [[['security_file_permission'], HOOK.bytes]],
+  )
+  const message = 'p.yaml:3:5: no kernel function "security_file_permision": did you mean security_file_permission?'
+  assert.deepEqual(skipped, [
+    { symbol: 'security_file_permision', message },
+    { symbol: 'security_file_permision', message },
+  ])
+})
+
+test('plan: an optional function that is there is hooked as any other', () => {
+  const { objects, skipped } = planPolicy(policy(spec({ optional: true })), v612, symbols, 'auto', counter())
+  assert.deepEqual([objects.length, skipped], [1, []])
+})
+
+test('plan: a policy of which this kernel has no function at all is refused', () => {
+  const calls = ['sys_new', 'sys_old'].map((call) => spec({ call, syscall: true, optional: true }))
+  assert.throws(() => planPolicy(policy(...calls), v612, symbols, 'auto', counter()), {
+    code: 'POLICY_REFUSED',
+    message:
+      'p.yaml:3:5: this kernel has no function that the policy hooks: expected one of __x64_sys_new, __x64_sys_old ' +
+      '(ignore.callNotFound may skip some of them, not all)',
+  })
+})
+
 test('plan: a system call’s arguments have no types to compare with', () => {
   const hook = spec({ call: 'sys_openat', syscall: true, args: [arg(1, 'string'), arg(4, 'uint64')] })
-  const [object] = planPolicy(policy(hook), v612, symbols, 'auto', counter())
+  const [object] = planned(policy(hook), v612, symbols, 'auto', counter())
   assert.equal(object?.hooks[0]?.hook.functionName, '__x64_sys_openat')
 })
 
@@ -210,7 +253,7 @@ const PROGRAMS: ReadonlyArray<readonly [KernelFacts, AttachMode | 'auto', attach
 
 for (const [facts, wanted, attach] of PROGRAMS) {
   test(`plan: ${facts.release} ${facts.preemption} ${wanted} attaches ${attach.join(', then ')}`, () => {
-    const [object] = planPolicy(policy(entry, returns), facts, symbols, wanted, counter())
+    const [object] = planned(policy(entry, returns), facts, symbols, wanted, counter())
     const hook = object?.hooks[1]
     assert.deepEqual(
       hook?.attach.map(({ program, kind }) => `${program}:${kind}`),
@@ -230,7 +273,7 @@ for (const [facts, wanted, attach] of PROGRAMS) {
 test('plan: more hooks than slots share several objects, each with slots and filters of its own', () => {
   const count = LIMITS.hookSlots * 2 + 1
   const hooks = Array.from({ length: count }, () => onPath(['Prefix', ['/etc/']]))
-  const objects = planPolicy(policy(...hooks), v612, symbols, 'auto', counter())
+  const objects = planned(policy(...hooks), v612, symbols, 'auto', counter())
   assert.deepEqual(
     objects.map((object) => object.hooks.length),
     [LIMITS.hookSlots, LIMITS.hookSlots, 1],
@@ -259,7 +302,7 @@ test('plan: more hooks than slots share several objects, each with slots and fil
 
 test('plan: what events show of a hook comes from the policy', () => {
   const hook = spec({ message: 'm', tags: ['a', 'b'], args: [arg(0, 'file', 'what'), arg(1, 'int')] })
-  const [object] = planPolicy(policy(hook), v612, symbols, 'auto', counter())
+  const [object] = planned(policy(hook), v612, symbols, 'auto', counter())
   assert.deepEqual(object?.hooks[0]?.hook, {
     id: 1,
     policy: 'p',

@@ -79,7 +79,10 @@ test('livez: ok while the agent drains, which may take longer', () => {
   assert.equal(at(60_000), '200 ok\n')
 })
 
-const policies = [{ hooks: [1, 2] }, { hooks: [3] }]
+const policies = [
+  { policy: { name: 'a' }, hooks: [{ mode: 'fexit' }, { mode: 'join' }], skipped: [] },
+  { policy: { name: 'b' }, hooks: [{ mode: 'fexit' }], skipped: [] },
+]
 
 test('readyz: 503 before everything is attached and from the end on', () => {
   assert.deepEqual(readyz({ ready: false, policies, senders: [] }), { status: 503, body: 'starting or stopping\n' })

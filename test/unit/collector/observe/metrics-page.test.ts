@@ -39,6 +39,7 @@ const page = createMetrics({
   ringWaiting: () => 0,
   returnsWaiting: () => 0,
   processes: new ProcessTable('', new WallClock(() => 0n)),
+  policies: () => [{ policy: { name: 'files' }, hooks: [], skipped: [] }],
   senders: () => [new Sender('a', new FakeExporter(), DEFAULT_SENDER_OPTIONS)],
   filtered: () => new Map(),
   reloads: new Reloads(),

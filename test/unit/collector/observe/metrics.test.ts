@@ -45,6 +45,10 @@ function sources(change: Partial<MetricSources> = {}): MetricSources {
       bytes: { images: 600, texts: 60, renderings: 6 },
       evictions: { renderings: 3, arguments: 2, images: 1 },
     },
+    policies: () => [
+      { policy: { name: 'whole' }, hooks: [{ mode: 'fexit' }, { mode: 'join' }], skipped: [] },
+      { policy: { name: 'part' }, hooks: [{ mode: 'fexit' }], skipped: [{ symbol: 'security_new' }] },
+    ],
     senders: () => [],
     filtered: () => new Map(),
     reloads,
@@ -344,4 +348,13 @@ test('metrics: the event loop’s lag is what a timer comes late, one value a tu
     ['0.001:1', '0.005:1', '1:1'],
   )
   assert.ok(Math.abs(sum - 1.003) < 1e-9)
+})
+
+test('metrics: hooks are counted by policy, with those that the kernel does not have', async () => {
+  assert.deepEqual(await shown('ktrail_policy_hooks'), [
+    'whole loaded=2',
+    'whole call_not_found=0',
+    'part loaded=1',
+    'part call_not_found=1',
+  ])
 })

@@ -24,7 +24,13 @@ function sources(senders: readonly Sender[]): PageSources {
     epoch: 'e1',
     ready: () => true,
     reading: new Reading(),
-    policies: () => [{ policy: { name: 'files' }, hooks: [1, 2] }],
+    policies: () => [
+      {
+        policy: { name: 'files' },
+        hooks: [{ mode: 'fexit' }, { mode: 'join' }],
+        skipped: [{ symbol: 'security_new' }],
+      },
+    ],
     build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
     configHash: 'c0ffee',
     events: () => [{ type: 'process_exec', policy: '', count: 3 }],
@@ -48,11 +54,13 @@ async function json(pages: ReturnType<typeof createPages>): Promise<Record<strin
   return JSON.parse(String(answer?.body))
 }
 
+const READY = 'ready: 1 policies, 2 hooks\npolicy files: this kernel has no security_new, skipped\n'
+
 test('pages: there are four', async () => {
   const pages = createPages(sources([]))
   assert.deepEqual(Object.keys(pages), ['/livez', '/readyz', '/metrics', '/status'])
   assert.deepEqual(await pages['/livez']?.(undefined), { status: 200, body: 'ok\n' })
-  assert.deepEqual(await pages['/readyz']?.(undefined), { status: 200, body: 'ready: 1 policies, 2 hooks\n' })
+  assert.deepEqual(await pages['/readyz']?.(undefined), { status: 200, body: READY })
   assert.match(String((await pages['/metrics']?.(undefined))?.body), /^ktrail_ring_records_total 7$/m)
 })
 
@@ -81,7 +89,7 @@ test('pages: with a token, others learn that the agent is alive and ready, and n
     }
   }
   for (const sent of ['Bearer open sesame', 'bearer  open sesame']) {
-    assert.equal((await pages['/readyz']?.(sent))?.body, 'ready: 1 policies, 2 hooks\n')
+    assert.equal((await pages['/readyz']?.(sent))?.body, READY)
     for (const path of ['/metrics', '/status']) assert.equal((await pages[path]?.(sent))?.status, 200)
   }
 })
@@ -96,7 +104,15 @@ test('status: the agent, its ring and its losses', async () => {
     kernel: '6.12',
     epoch: 'e1',
     event_loop_lag_seconds: { bounds: [1], counts: [0, 0], sum: 0 },
-    policies: [{ name: 'files', hooks: 2 }],
+    policies: [
+      {
+        name: 'files',
+        state: 'partially_enabled',
+        hooks: 2,
+        attached: { fexit: 1, join: 1 },
+        call_not_found: ['security_new'],
+      },
+    ],
     events: [{ type: 'process_exec', policy: '', count: 3 }],
     ring: { records: 7, waiting_bytes: 64, returns_waiting: 5, imbalance: 0 },
     lost: [{ hook: '*', reason: 'join_full', count: 2 }],

@@ -19,6 +19,7 @@ export function filter(
 export function spec(change: Partial<KprobeSpec> = {}): KprobeSpec {
   return {
     call: 'security_file_permission',
+    optional: false,
     syscall: false,
     return: false,
     returnArg: undefined,

@@ -100,6 +100,11 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
     return {"NO_SYMBOL", "attach", target, what +
         "the kernel does not let this function be traced (not a function, notrace, or blacklisted)", err, log};
   }
+  // BPF_MAX_TRAMP_LINKS, or code that does not fit into the trampoline's page.
+  if (kind.by_target && err == E2BIG) {
+    return {"ATTACH_FAILED", "attach", target, what + "the function has as many fentry, fexit and fmod_ret programs as the "
+        "kernel has room for (at most 38): detach another tracer of the host, or attach otherwise", err, log};
+  }
   // Names are right and the attach type is ours: what is left is a kernel that does not know this kind.
   if (kind.multi && err == EINVAL) return unsupported;
   return {"ATTACH_FAILED", "attach", target, what + ErrnoText(err), err, log};

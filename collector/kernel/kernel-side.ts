@@ -2,9 +2,10 @@
  * Everything of ours that lives in the kernel: the process programs with the shared maps, and one set of objects for
  * each loaded policy. All of it hangs on file descriptors of this process and is gone when it ends, however it ends.
  */
+import { constants as os } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { NativeError, bootTime, openObject, openRing, watchRing } from '../../native/index.ts'
-import type { BpfMap, BpfObject, Link, RingReader } from '../../native/types.ts'
+import type { AttachKind, BpfMap, BpfObject, Link, RingReader } from '../../native/types.ts'
 import type { Policy } from '../../config/policy.ts'
 import { formatProblem } from '../../config/problems.ts'
 import { CollectorError } from '../errors.ts'
@@ -53,6 +54,7 @@ const EXEC_RECORD_BYTES = 32 << 10
 /** Entries of the process table looked at in one go: a millisecond or two. */
 const ENTRIES_AT_ONCE = 1024
 
+const { E2BIG } = os.errno
 const BUILD = new URL('../../bpf/build/', import.meta.url)
 const objectPath = (file: string): string => fileURLToPath(new URL(file, BUILD))
 
@@ -78,8 +80,8 @@ export class KernelSide implements Disposable {
   readonly #links: Array<{ readonly program: string; readonly link: Link }> = []
   readonly #maps: Record<(typeof SHARED)[number], BpfMap>
   #nextHookId = 1
-  /** kprobe.session hooks in force, by kernel function. */
-  readonly #sessions = new Map<string, number>()
+  /** Links of the attached policies, by kind and kernel function. */
+  readonly #hookLinks = new Map<string, number>()
   readonly #threadStart: ThreadStart
   /** Join maps of the policies in force that join. */
   readonly #joins = new Set<JoinSweep>()
@@ -179,6 +181,20 @@ export class KernelSide implements Disposable {
    * file for what this kernel does not have, or for what it refuses.
    */
   loadPolicy(policy: Policy): LoadedPolicy {
+    /** Functions whose trampoline other tracers of the host have filled: their hooks are joined. */
+    const full = new Set<string>()
+    for (;;) {
+      try {
+        return this.#load(policy, full)
+      } catch (error) {
+        const cause = error instanceof CollectorError ? error.cause : undefined
+        if (!(cause instanceof NativeError) || cause.errno !== E2BIG || full.has(cause.target)) throw error
+        full.add(cause.target)
+      }
+    }
+  }
+
+  #load(policy: Policy, full: ReadonlySet<string>): LoadedPolicy {
     const { facts, symbols, mode } = this.#options
     const { objects: planned, skipped } = planPolicy(
       policy,
@@ -186,7 +202,7 @@ export class KernelSide implements Disposable {
       symbols,
       mode,
       () => this.#nextHookId++,
-      (symbol) => this.#sessions.get(symbol) ?? 0,
+      (kind, symbol) => (kind === 'fexit' && full.has(symbol) ? Infinity : this.#linksOn(kind, symbol)),
     )
     const objects: BpfObject[] = []
     const hooks: LoadedHook[] = []
@@ -224,21 +240,25 @@ export class KernelSide implements Disposable {
       throw new CollectorError('POLICY_REFUSED', problem, { cause: error })
     }
     for (const { sweep } of joins) this.#joins.add(sweep)
-    this.#countSessions(hooks, 1)
+    this.#countLinks(hooks, 1)
     return {
       policy,
       hooks,
       skipped,
       [Symbol.dispose]: () => {
-        if (objects.length > 0) this.#countSessions(hooks, -1)
+        if (objects.length > 0) this.#countLinks(hooks, -1)
         close()
       },
     }
   }
 
-  #countSessions(hooks: readonly PlannedHook[], by: 1 | -1): void {
-    for (const { mode, symbol } of hooks) {
-      if (mode === 'kprobe.session') this.#sessions.set(symbol, (this.#sessions.get(symbol) ?? 0) + by)
+  #linksOn(kind: AttachKind, symbol: string): number {
+    return this.#hookLinks.get(`${kind} ${symbol}`) ?? 0
+  }
+
+  #countLinks(hooks: readonly PlannedHook[], by: 1 | -1): void {
+    for (const { kind, symbol } of hooks.flatMap(({ attach }) => attach)) {
+      this.#hookLinks.set(`${kind} ${symbol}`, this.#linksOn(kind, symbol) + by)
     }
   }
 

@@ -91,13 +91,40 @@ export function chooseMode(spec: KprobeSpec, kernel: KernelFacts, wanted: Attach
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }
 
-/**
- * Sessions that may share one function. Since 6.14 the returns of all who watch it have 256 bytes a call between them:
- * with 17 sessions none of them runs any more. Half is left to other tracers of the host.
- */
-const SESSIONS_MAX = 8
+/** fexit hooks that share one function. The kernel takes 38 at most (BPF_MAX_TRAMP_LINKS); the rest is for other tracers of the host. */
+const FEXIT_MAX = 29
 
-function programsOf(mode: AttachMode, slot: number, symbol: string, multi: boolean): PlannedHook['attach'] {
+/**
+ * Words that the returns of one function take. Since 6.14 all who watch it through fprobe have 32 a call between them
+ * (FGRAPH_MAX_DATA_SIZE): beyond that none of them runs, nor any kprobe.multi there. Half is left to other tracers.
+ */
+const RETURN_WORDS_MAX = 16
+const SESSION_WORDS = 2
+const RETURN_WORDS = 1
+
+interface Way {
+  readonly mode: AttachMode
+  /** kprobe.multi, not plain kprobes. */
+  readonly multi: boolean
+}
+
+/** `way`, or where the function has no room for it another one; `linksOn` counts the links that it has, by kind. */
+function withRoom(way: Way, kernel: KernelFacts, linksOn: (kind: AttachKind) => number): Way {
+  const join: Way = { mode: 'join', multi: way.multi }
+  const room = RETURN_WORDS_MAX - SESSION_WORDS * linksOn('kprobe.session') - RETURN_WORDS * linksOn('kretprobe.multi')
+  switch (way.mode) {
+    case 'fexit':
+      return linksOn('fexit') < FEXIT_MAX ? way : withRoom(join, kernel, linksOn)
+    case 'kprobe.session':
+      return room >= SESSION_WORDS ? way : withRoom(join, kernel, linksOn)
+    case 'join':
+      return { ...join, multi: way.multi && (room >= RETURN_WORDS || !atLeast(kernel, 6, 14)) }
+    default:
+      return way
+  }
+}
+
+function programsOf({ mode, multi }: Way, slot: number, symbol: string): PlannedHook['attach'] {
   switch (mode) {
     case 'kprobe.multi':
       return [{ program: `hook_entry_${slot}`, kind: 'kprobe.multi', symbol }]
@@ -218,7 +245,7 @@ function present(
 }
 
 /**
- * Plans the hooks of a policy; `nextHookId` numbers them and never repeats, `sessionsOn` counts the kprobe.session hooks
+ * Plans the hooks of a policy; `nextHookId` numbers them and never repeats, `linksOn` counts the links of a kind
  * that other policies have on a function. An optional call that this kernel does not have is skipped. Throws
  * CollectorError POLICY_REFUSED with file:line:col for another function or a type that this kernel does not have, and
  * for a policy that has no hook left.
@@ -229,12 +256,12 @@ export function planPolicy(
   symbols: Symbols,
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
-  sessionsOn: (symbol: string) => number = () => 0,
+  linksOn: (kind: AttachKind, symbol: string) => number = () => 0,
 ): Plan {
   const { found, skipped } = present(policy, kernel, symbols)
-  const sessions = new Map<string, number>()
+  const own: PlannedAttach[] = []
   const objects: PlannedObject[] = []
-  const multi = kernel.fprobe && wanted !== 'kprobe'
+  const hasMulti = kernel.fprobe && wanted !== 'kprobe'
   for (let from = 0; from < found.length; from += LIMITS.hookSlots) {
     const sets = emptySets()
     const constants: Buffer[] = []
@@ -248,17 +275,15 @@ export function planPolicy(
         labels: spec.args.filter((arg) => arg.type !== 'nop').map((arg) => arg.label),
       }
       constants.push(hookBytes(hook.id, spec, sets))
-      let mode = chooseMode(spec, kernel, wanted)
-      if (mode === 'kprobe.session') {
-        const others = sessions.get(symbol) ?? sessionsOn(symbol)
-        if (others >= SESSIONS_MAX) mode = 'join'
-        else sessions.set(symbol, others + 1)
-      }
-      const attach = programsOf(mode, slot, symbol, multi)
+      const way = withRoom({ mode: chooseMode(spec, kernel, wanted), multi: hasMulti }, kernel, (kind) =>
+        own.reduce((sum, link) => sum + Number(link.kind === kind && link.symbol === symbol), linksOn(kind, symbol)),
+      )
+      const attach = programsOf(way, slot, symbol)
+      own.push(...attach)
       const programs = attach.map(({ program, kind }) =>
         kind === 'fexit' ? { name: program, kind, target: symbol } : { name: program, kind },
       )
-      return { hook, spec, symbol, mode, programs, attach }
+      return { hook, spec, symbol, mode: way.mode, programs, attach }
     })
     objects.push({ file: objectFile(kernel), hooks, constants: Buffer.concat(constants), sets })
   }

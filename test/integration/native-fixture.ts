@@ -19,13 +19,13 @@ export function cannotAttach(): string | false {
 /** The syscall of `process.umask(mask)`: one call, one hit, nothing else in the test calls it. */
 export const SYMBOL = process.arch === 'arm64' ? '__arm64_sys_umask' : '__x64_sys_umask'
 
-/** Compiles test/fixtures/bpf/native.bpf.c; the folder goes at the end of the process. */
-export function compileFixture(): string {
+/** Compiles a file below test/fixtures; the folder goes at the end of the process. */
+export function compileFixture(name = 'bpf/native.bpf.c'): string {
   const folder = mkdtempSync(join(tmpdir(), 'ktrail-native-'))
   chmodSync(folder, 0o755) // one test reads it as another user
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-  const source = fileURLToPath(new URL('../fixtures/bpf/native.bpf.c', import.meta.url))
-  const output = join(folder, 'native.bpf.o')
+  const source = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
+  const output = join(folder, 'fixture.bpf.o')
   const include = process.arch === 'arm64' ? '/usr/include/aarch64-linux-gnu' : '/usr/include/x86_64-linux-gnu'
   execFileSync('clang-16', ['-g', '-O2', '-target', 'bpf', `-I${include}`, '-c', source, '-o', output])
   return output

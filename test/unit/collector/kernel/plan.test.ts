@@ -7,7 +7,7 @@ import { chooseMode, objectFile, planPolicy, symbolOf, typeFits } from '../../..
 import type { AttachMode, PlannedObject, Symbols } from '../../../../collector/kernel/plan.ts'
 import { HOOK, LIMITS } from '../../../../collector/wire.ts'
 import type { ArgumentType, KprobeSpec, Policy } from '../../../../config/policy.ts'
-import type { KernelFunction } from '../../../../native/types.ts'
+import type { AttachKind, KernelFunction } from '../../../../native/types.ts'
 import { arg, onPath, spec } from '../support/specs.ts'
 
 function kernel(major: number, minor: number, change: Partial<KernelFacts> = {}): KernelFacts {
@@ -269,6 +269,60 @@ for (const [facts, wanted, attach] of PROGRAMS) {
     )
   })
 }
+
+/** Hooks by way, the attach kinds of their links, as `28 fexit` or `3 join kretprobe kprobe`; in order. */
+function ways(objects: readonly PlannedObject[]): string[] {
+  const runs: Array<{ way: string; count: number }> = []
+  for (const { mode, attach } of objects.flatMap(({ hooks }) => hooks)) {
+    const way = [mode, ...attach.map(({ kind }) => kind)].join(' ')
+    const last = runs.at(-1)
+    if (last?.way === way) last.count++
+    else runs.push({ way, count: 1 })
+  }
+  return runs.map(({ way, count }) => `${count} ${way}`)
+}
+
+const FEXIT = 'fexit fexit'
+const SESSION = 'kprobe.session kprobe.session'
+const JOIN = 'join kretprobe.multi kprobe.multi'
+const PLAIN = 'join kretprobe kprobe'
+
+const CROWDS: ReadonlyArray<
+  readonly [what: string, KernelFacts, AttachMode | 'auto', on: Partial<Record<AttachKind, number>>, want: string[]]
+> = [
+  ['fexit up to what leaves room for others', v612, 'auto', {}, [`29 ${FEXIT}`, `11 ${JOIN}`]],
+  ['fexit beside those of other policies', v612, 'auto', { fexit: 28 }, [`1 ${FEXIT}`, `39 ${JOIN}`]],
+  ['a full trampoline', v612, 'fexit', { fexit: Infinity }, [`40 ${JOIN}`]],
+  ['no fprobe', debian61, 'auto', { fexit: 20 }, [`9 ${FEXIT}`, `31 ${PLAIN}`]],
+  ['joined before 6.14: nothing is shared', full612, 'auto', { 'kretprobe.multi': 100 }, [`40 ${JOIN}`]],
+  ['sessions and joined returns share 16 words', lazy73, 'auto', {}, [`8 ${SESSION}`, `32 ${PLAIN}`]],
+  ['one word left', lazy73, 'auto', { 'kprobe.session': 7, 'kretprobe.multi': 1 }, [`1 ${JOIN}`, `39 ${PLAIN}`]],
+  ['joined returns alone', lazy73, 'join', {}, [`16 ${JOIN}`, `24 ${PLAIN}`]],
+  ['fexit, then joined', { ...lazy73, preemption: 'none' }, 'auto', {}, [`29 ${FEXIT}`, `11 ${JOIN}`]],
+]
+
+for (const [what, facts, wanted, on, want] of CROWDS) {
+  test(`plan: forty hooks on one function: ${what}`, () => {
+    const others = (kind: AttachKind, symbol: string): number =>
+      symbol === 'security_file_permission' ? (on[kind] ?? 0) : 1000
+    const hooks = Array.from({ length: 40 }, () => returns)
+    assert.deepEqual(ways(planned(policy(...hooks), facts, symbols, wanted, counter(), others)), want)
+  })
+}
+
+test('plan: a crowd on one function takes no room from another', () => {
+  const other = spec({ call: 'fd_install', args: [], return: true, returnArg: arg(0, 'int') })
+  const typed: Symbols = {
+    ...symbols,
+    functionType: () => ({ returns: 'int', returnsBase: 'int', params: [param('struct file *'), param('int')] }),
+  }
+  const hooks = [...Array.from({ length: 30 }, () => returns), other]
+  assert.deepEqual(ways(planned(policy(...hooks), v612, typed, 'auto', counter())), [
+    `29 ${FEXIT}`,
+    `1 ${JOIN}`,
+    `1 ${FEXIT}`,
+  ])
+})
 
 test('plan: more hooks than slots share several objects, each with slots and filters of its own', () => {
   const count = LIMITS.hookSlots * 2 + 1

@@ -26,7 +26,7 @@
 #define TOP_MAX 8                  /* dentries remembered: 7 components of a prefix and the one behind */
 #define TOP_HOPS 64                /* budget of the first pass */
 #define TEXT_HOPS 4096             /* budget of the second: a path of 4,096 bytes has at most 2,048 components */
-#define TEXT_TRIES 8
+#define TEXT_TRIES 4
 
 /* Addresses of the kernel's sequence locks, 0 where kallsyms does not show them: then a race goes unnoticed. */
 const volatile __u64 rename_lock_address = 0;
@@ -147,7 +147,7 @@ struct text_walk {
 	__u32 need;    /* bytes of the names met so far */
 	__u32 fit;     /* the largest need that was within the budget */
 	__u64 trace;   /* of the dentries and mounts met, and their d_seq */
-	bool moving;   /* a d_seq was odd: a rename at work */
+	__u32 moving;  /* a d_seq was odd: a rename at work */
 	bool done;
 };
 
@@ -184,8 +184,8 @@ static long text_step(__u32 index, struct text_walk *w)
 	if (parent == w->at.dentry)
 		goto done;
 	len = LOAD(dentry, w->at.dentry, d_name.len);
-	/* Names of some file systems have up to PATH_MAX - 1 bytes; the bound is for a walk that a rename led astray. */
-	w->need += len < PATH_BYTES ? len + 1 : PATH_BYTES;
+	/* Up to PATH_MAX - 1 bytes in some file systems. */
+	w->need += len + 1;
 	if (w->need <= w->budget) {
 		w->fit = w->need;
 		from = (w->budget - w->need) & (PATH_BYTES - 1);
@@ -196,8 +196,7 @@ static long text_step(__u32 index, struct text_walk *w)
 	/* Last: it then vouches for what was read before. */
 	barrier();
 	seq = LOAD(dentry, w->at.dentry, d_seq.seqcount.sequence);
-	if (seq & 1)
-		w->moving = true;
+	w->moving |= seq & 1;
 	trace_step(w, w->at.dentry, parent);
 	trace_step(w, 0, seq);
 	w->at.dentry = parent;
@@ -229,6 +228,8 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 
 	if (bytes == 0 || bytes > PATH_BYTES - 1)
 		bytes = PATH_BYTES - 1;
+	/* Unrolled: the verifier of 6.1 takes a second bpf_loop at the same instruction for a loop without end. */
+#pragma unroll
 	for (try = 0; try < TEXT_TRIES; try++) {
 		before = w.trace;
 		locks = locks_now();
@@ -239,7 +240,7 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 		w.need = 0;
 		w.fit = 0;
 		w.trace = 1;
-		w.moving = false;
+		w.moving = 0;
 		w.done = false;
 		bpf_loop(TEXT_HOPS, text_step, &w, 0);
 		len = w.fit;

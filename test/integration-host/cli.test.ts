@@ -157,8 +157,8 @@ const rows: readonly Row[] = [
   },
   { args: ['check', brackets], code: 78, stdout: /^\S*brackets\.yaml:1:\d+: / },
   { args: ['check', huge], code: 78, stdout: /it is larger than 1048576 bytes\n$/ },
-  { args: ['check', '/dev/zero'], code: 78, stdout: /too large/ },
-  { args: ['check', '/dev/null'], code: 78, stdout: /empty/ },
+  { args: ['check', '/dev/zero'], code: 78, stdout: /it is a device; expected a regular file/ },
+  { args: ['check', '/dev/null'], code: 78, stdout: /it is a device; expected a regular file/ },
   { args: ['check', unknownKey], code: 78, stdout: /^\S*key\.yaml:2:1: .*"rings" \(did you mean "ring"\?\)/ },
   { args: ['config', 'print', '--config', unknownKey], code: 78, stdout: NOTHING, stderr: /key\.yaml:2:1: / },
   {

@@ -5,27 +5,19 @@
  * KTRAIL_FULL_HITS sets the number of hits, 200,000 by default; `make full` takes 600,000.
  */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { TestAgent, cannotRun } from '../e2e/support/agent.ts'
+import { TestAgent } from '../e2e/support/agent.ts'
 import { accessOf, audited, balanced, burst, countLines, cpuMs, report, target } from '../e2e/support/faults.ts'
 import type { MetricsPage } from '../e2e/support/metrics.ts'
 import { fileHook, path, policy } from '../e2e/support/policy.ts'
+import { cannotPreempt } from './support.ts'
 
 const READERS = 4
 const HITS = Number(process.env['KTRAIL_FULL_HITS'] || 200_000)
 const ONE_CPU = ['taskset', '-c', '0']
 const DONE_MS = 300_000
 
-function cannot(): string | false {
-  const why = cannotRun()
-  if (why !== false) return why
-  return /(?:^|\s)preempt=full(?:\s|$)/m.test(readFileSync('/proc/cmdline', 'utf8'))
-    ? false
-    : 'this kernel was not booted with preempt=full'
-}
-
-const skip = cannot()
+const skip = cannotPreempt()
 if (skip !== false) console.log(`preempt: skipped: ${skip}`)
 
 interface Outcome {

@@ -1,0 +1,8 @@
+/** The floods of test/e2e/hostile, where any program of ours may be put aside in the middle. */
+import { floodSuite } from '../e2e/hostile/support/flood.ts'
+import { cannotPreempt } from './support.ts'
+
+const skip = cannotPreempt()
+if (skip !== false) console.log(`flood: skipped: ${skip}`)
+
+floodSuite('flood under full preemption', skip)

@@ -1,0 +1,194 @@
+/**
+ * The flood suite: an unprivileged user attacks, in one way after the other, one agent that goes on. After each attack the next
+ * watched reads are in the file, /livez has never failed, the accounting is exact, and memory goes back to where it was.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, copyFileSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { TestAgent, freshFolder } from '../../support/agent.ts'
+import { accessOf, audited, balanced, burst, burstBinary, countLines, report, target } from '../../support/faults.ts'
+import { UID, hostileBinary, opened } from '../../support/hostile.ts'
+import { fileHook, path, policy } from '../../support/policy.ts'
+
+const READS = 200
+/** How long an attacker that does not end by itself is watched. */
+const LASTS_MS = 4_000
+/** How long memory may take to go back, and to how much of what it was. */
+const REST_MS = 60_000
+const REST_SHARE = 1.2
+/** Longer is a failure: the agent has one thread, and the guest is emulated. */
+const LIVEZ_MS = 10_000
+
+interface Target {
+  /** Watched, with one byte. */
+  readonly file: string
+  /** Watched and empty, to be mounted on. */
+  readonly mounted: string
+  /** The attacker's own. */
+  readonly own: string
+  /** Of the agent's pages. */
+  readonly port: string
+}
+
+interface Attack {
+  readonly name: string
+  readonly program: () => string
+  readonly words: (target: Target) => readonly string[]
+  /** Writes when it is at work, and goes on until its standard input ends. */
+  readonly lasts?: boolean
+  /** Raises its own limits first, then becomes uid 65534 by itself. */
+  readonly startsAsRoot?: boolean
+}
+
+const ATTACKS: readonly Attack[] = [
+  {
+    name: '200,000 reads of a watched file by four processes',
+    program: burstBinary,
+    words: ({ file }) => ['pread', file, '50000', '4'],
+  },
+  {
+    name: '300 programs with 16,000 bytes of arguments, each another text',
+    program: () => hostileBinary('arguments'),
+    words: () => ['300'],
+  },
+  {
+    name: '1,500 children that have read a watched file and sleep',
+    program: () => hostileBinary('sleepers'),
+    words: ({ file }) => ['1500', file],
+    lasts: true,
+  },
+  {
+    name: 'a storm of renames, and one of mounts in a user namespace',
+    program: () => hostileBinary('storm'),
+    words: ({ own }) => ['/etc/hostname', '200000', own],
+  },
+  {
+    name: '500 files with names of 1,000 bytes on FUSE',
+    program: () => hostileBinary('names'),
+    words: ({ mounted }) => [mounted, ...Array.from({ length: 500 }, (_, i) => String(i).padStart(1_000, 'n'))],
+  },
+  {
+    name: 'six connections with 1,500 pipelined requests each, never read and opened again',
+    program: () => hostileBinary('http'),
+    words: ({ port }) => [port, '6', '1500'],
+    lasts: true,
+    startsAsRoot: true,
+  },
+  {
+    name: '1,000 idle connections, opened again',
+    program: () => hostileBinary('http'),
+    words: ({ port }) => [port, '1000', '0'],
+    lasts: true,
+    startsAsRoot: true,
+  },
+]
+
+/** Memory of the agent alone. Pages of files do not count: the kernel takes them back by itself when it needs them. */
+function privateBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return 1024 * Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1])
+}
+
+/** Asks for /livez again and again until `work` is done; every answer must be 200. Gives the longest time that one took. */
+async function alive(agent: TestAgent, work: Promise<unknown>): Promise<number> {
+  let longestMs = 0
+  const done = work.then(() => true)
+  do {
+    const asked = performance.now()
+    const answer = await agent.get('/livez', AbortSignal.timeout(LIVEZ_MS))
+    assert.equal(answer.status, 200, await answer.text())
+    longestMs = Math.max(longestMs, performance.now() - asked)
+  } while (!(await Promise.race([done, setTimeout(100, false)])))
+  return longestMs
+}
+
+/** Defines the suite; `skip` says why it cannot run here. */
+export function floodSuite(name: string, skip: string | false): void {
+  describe(name, { skip }, () => {
+    let agent: TestAgent
+    const { folder, file } = target()
+    const mounted = join(opened(folder), 'm')
+    const own = freshFolder('attacker')
+    let restBytes = 0
+    let readers = 0
+
+    /** Reads by a program of its own name, so that its lines are told from the attacker's. */
+    const readAndCount = async (): Promise<void> => {
+      const from = agent.texts().length
+      const reader = join(freshFolder('reader'), `reader-${++readers}`)
+      copyFileSync(burstBinary(), reader)
+      execFileSync(reader, ['pread', file, String(READS), '1'])
+      const mine = `"binary":${JSON.stringify(reader)}`
+      let [seen, events] = [from, 0]
+      const count = (): boolean => {
+        for (const texts = agent.texts(); seen < texts.length; seen++) {
+          if (texts[seen]?.startsWith('{"process_kprobe"') === true && texts[seen]?.includes(mine) === true) events++
+        }
+        return events >= READS
+      }
+      await agent.until(`${READS} reads to be in the file`, count)
+      assert.equal(events, READS)
+    }
+
+    before(async () => {
+      mkdirSync(mounted)
+      chmodSync(own, 0o777)
+      // As udev leaves it.
+      chmodSync('/dev/fuse', 0o666)
+      for (const { program } of ATTACKS) program()
+      agent = await TestAgent.start({
+        policies: { 'p.yaml': policy('flood', [fileHook([path('Prefix', folder)])]) },
+        // As a config that says nothing of them.
+        archive: { fsync: '1s', batch: {} },
+      })
+      // Once everything that a burst needs is there.
+      await burst(['pread', file, 20_000, 2])
+      await readAndCount()
+      await audited(agent)
+      restBytes = privateBytes(agent.pid)
+    })
+
+    after(() => agent?.[Symbol.asyncDispose]())
+
+    for (const { name: what, program, words, lasts = false, startsAsRoot = false } of ATTACKS) {
+      it(`${what}: the next ${READS} reads are recorded, and memory goes back`, async () => {
+        const child = spawn(program(), words({ file, mounted, own, port: agent.port }), {
+          stdio: ['pipe', 'pipe', 'inherit'],
+          ...(startsAsRoot ? {} : { uid: UID, gid: UID }),
+        })
+        const ended = once(child, 'close')
+        const atWork = async (): Promise<void> => {
+          await once(child.stdout, 'data')
+          await setTimeout(LASTS_MS)
+        }
+        const longestMs = await alive(agent, lasts ? atWork() : ended)
+        const peakBytes = privateBytes(agent.pid)
+        await readAndCount()
+        child.stdin.end()
+        child.stdout.resume()
+        assert.deepEqual(await ended, [0, null])
+        let nowBytes = peakBytes
+        await agent.until(
+          `private memory to go back to ${REST_SHARE} × ${restBytes >> 20} MiB`,
+          () => (nowBytes = privateBytes(agent.pid)) <= REST_SHARE * restBytes,
+          REST_MS,
+        )
+        await audited(agent)
+        await balanced(agent)
+        const metrics = await agent.metrics()
+        report(`${name}: ${what}`, {
+          'longest answer of /livez, ms': longestMs,
+          'private memory before, after the attack, at rest, MiB': [restBytes, peakBytes, nowBytes]
+            .map((n) => n >> 20)
+            .join(' '),
+          'events in the file': countLines(`${agent.folder}/events.jsonl`, accessOf(file)),
+          lost: metrics.losses().join(' ') || 'nothing',
+        })
+      })
+    }
+  })
+}

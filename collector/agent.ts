@@ -32,6 +32,7 @@ import { KernelSide } from './kernel/kernel-side.ts'
 import type { LoadedPolicy } from './kernel/kernel-side.ts'
 import { SequenceTracker } from './kernel/sequence.ts'
 import { takeLock } from './host/lock.ts'
+import { IdleMemory, collectGarbage } from './host/idle-memory.ts'
 import { MemoryGuard, logPressure } from './host/memory.ts'
 import type { Log } from './log.ts'
 import { LossRecords } from './observe/loss-records.ts'
@@ -198,10 +199,12 @@ export async function startAgent(
   })
   const broken = Promise.withResolvers<never>()
   broken.promise.catch(() => {}) // whoever does not ask must not be ended by it
+  const idleMemory = new IdleMemory(collectGarbage)
   let ticks = 0
   const tick = setInterval(() => {
     if (++ticks === SETTLED_TICKS) releaseCode()
     memory.look()
+    idleMemory.look()
     table.sweep(performance.now())
     reconciler.tick(performance.now())
     kernel.sweepJoins()
@@ -251,6 +254,7 @@ export async function startAgent(
       })
       reading.looked()
       reconciler.read(chunk.length)
+      idleMemory.read(chunk.length)
       await reading.heldBy(fanout.publish(events))
       table.trim()
       await reading.heldBy(publishLosses())

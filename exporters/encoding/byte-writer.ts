@@ -10,8 +10,8 @@ const BACKSLASH = 0x5c
 const ZERO = 0x30
 /** Below it a loop beats a call into native code (measured: break-even near 50 characters). */
 const SHORT = 48
-/** A scratch that once held a huge batch is given back to the system above this size. */
-const KEEP_BYTES = 4 << 20
+/** A scratch that once held a huge batch is given back above this size: four times what a slice of ordinary events needs. */
+const KEEP_BYTES = 1 << 20
 const NEEDS_ESCAPE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/
 
 export class ByteWriter {

@@ -4,7 +4,7 @@
 
 /*
  * The one contract between kernel and user space: what a ring record looks like.
- * collector/wire.ts repeats these offsets; test/unit/collector/wire.test.ts compares both
+ * collector/kernel/wire.ts repeats these offsets; test/unit/collector/kernel/wire.test.ts compares both
  * through the BTF of the built objects. Little endian, naturally aligned, no implicit padding.
  *
  *   struct event_header | body by type

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * Never loaded. One variable of each type that user space repeats, because clang leaves out of BTF whatever a program
- * uses only inside inlined functions; test/unit/collector/wire.test.ts reads them from build/layout.bpf.o.
+ * uses only inside inlined functions; test/unit/collector/kernel/wire.test.ts reads them from build/layout.bpf.o.
  */
 #include "vmlinux/x86_64.h"
 #include <bpf/bpf_core_read.h>

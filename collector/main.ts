@@ -1,10 +1,10 @@
 /** The command line: exit codes, and how errors are told. What can be typed is in `commands/ktrail.ts`. */
-import { ConfigError, EXIT_CONFIG } from '../config/errors.ts'
-import { oneLine } from '../config/text/quoting.ts'
-import { hungThreads } from '../config/loading/answered.ts'
+import { ConfigError, EXIT_CONFIG } from '../config/yaml/errors.ts'
+import { oneLine } from '../config/yaml/quoting.ts'
+import { hungThreads } from '../config/agent/loading/answered.ts'
 import { endProcess } from '../native/index.ts'
-import { EXIT_USAGE, systemTerminal, UsageError } from './commands/command.ts'
-import { ktrail } from './commands/ktrail.ts'
+import { EXIT_USAGE, systemTerminal, UsageError } from './cli/command.ts'
+import { ktrail } from './cli/ktrail.ts'
 import { CollectorError } from './errors.ts'
 
 /** Messages of known errors are whole sentences; anything else is a fault of ours and shows its stack. */

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import type { Config } from '../config/schema.ts'
+import type { Config } from '../config/agent/schema.ts'
 
 /** The name of this host in every record, and where it comes from: `config`, a variable, or `host name`. As Tetragon does. */
 export function nodeNameOf(

@@ -2,10 +2,10 @@
  * Gives each event to every exporter: encodes once per encoder, offers the bytes to each sender that uses it.
  * A full exporter costs only its own events, unless it is one that blocks.
  */
-import type { Event } from '../collector/event.ts'
-import { describe } from './described.ts'
-import { ExportError, textOf } from './errors.ts'
-import type { Encoded, Encoder } from './exporter.ts'
+import type { Event } from './contract/event.ts'
+import { describe } from './contract/described.ts'
+import { ExportError, textOf } from './contract/errors.ts'
+import type { Encoded, Encoder } from './contract/exporter.ts'
 import type { EventFilter } from './filtering/filter.ts'
 import { equal, pickLines, selectionOf, unionOf, within } from './filtering/selection.ts'
 import type { Selection } from './filtering/selection.ts'

@@ -3,7 +3,7 @@
  * disk, past the hard one all drop what is new, counted: an agent that the kernel kills loses more. Source: export.md §7.4.
  */
 import type { MemoryPressure } from '../../exporters/index.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../telemetry/log.ts'
 
 export interface MemoryLimits {
   readonly softBytes: number

@@ -10,7 +10,7 @@
 import { readFileSync } from 'node:fs'
 import type { BpfMap } from '../../native/types.ts'
 import { parseStat } from '../process/procfs.ts'
-import { JOIN_KEY, JOIN_VALUE } from '../wire.ts'
+import { JOIN_KEY, JOIN_VALUE } from './wire.ts'
 
 /** Boot time at which a thread began, 'gone', or 'unknown' where the proc file system does not tell. */
 export type ThreadStart = (tgid: number, tid: number) => bigint | 'gone' | 'unknown'

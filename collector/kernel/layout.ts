@@ -1,6 +1,6 @@
 /** Writes one `struct hook` (bpf/filter.h): what a hook wants, as the constants that its program is specialised by. */
-import type { ArgumentFilter, ArgumentType, KprobeSpec, Operator } from '../../config/policy.ts'
-import { ARG_TYPES, FILTER, HEAD, HOOK, LIMITS, NO_ARG, OPS, PART, SELECTOR, TAIL } from '../wire.ts'
+import type { ArgumentFilter, ArgumentType, KprobeSpec, Operator } from '../../config/policy/policy.ts'
+import { ARG_TYPES, FILTER, HEAD, HOOK, LIMITS, NO_ARG, OPS, PART, SELECTOR, TAIL } from './wire.ts'
 import { screenOf } from './screen.ts'
 import type { Head, Tail } from './screen.ts'
 

@@ -1,13 +1,13 @@
 /**
  * A validated policy → what to load and attach on this kernel. Pure: needs no kernel, only facts about one.
  */
-import type { ArgumentType, KprobeSpec, Policy, Position } from '../../config/policy.ts'
-import { near } from '../../config/near.ts'
-import { formatProblem } from '../../config/problems.ts'
+import type { ArgumentType, KprobeSpec, Policy, Position } from '../../config/policy/policy.ts'
+import { near } from '../../config/yaml/near.ts'
+import { formatProblem } from '../../config/yaml/problems.ts'
 import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
-import type { Hook } from '../event.ts'
-import { LIMITS } from '../wire.ts'
+import type { Hook } from '../../exporters/contract/event.ts'
+import { LIMITS } from './wire.ts'
 import { atLeast } from './facts.ts'
 import type { KernelFacts } from './facts.ts'
 import { emptySets, hookBytes } from './layout.ts'

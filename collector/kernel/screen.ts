@@ -2,8 +2,8 @@
  * The first pass of a path filter, as data: which first and last components the wanted paths have, so that the kernel
  * rejects by pointers and lengths. It may let through what the exact filters then refuse, never the other way round.
  */
-import type { ArgumentFilter, KprobeSpec } from '../../config/policy.ts'
-import { LIMITS } from '../wire.ts'
+import type { ArgumentFilter, KprobeSpec } from '../../config/policy/policy.ts'
+import { LIMITS } from './wire.ts'
 
 /** A path component: `open` when the name may go on after `bytes`. */
 export interface Part {

@@ -1,6 +1,6 @@
 /** The sending chain of an exporter, as configured. */
-import { whenFull } from '../../config/in-force.ts'
-import type { ExporterConfig } from '../../config/schema.ts'
+import { whenFull } from '../../config/agent/in-force.ts'
+import type { ExporterConfig } from '../../config/agent/schema.ts'
 import { TokenBucket, nodeCompressors, openSpool, systemClock, systemSpoolFiles } from '../../exporters/index.ts'
 import type { SenderDeps, SenderOptions, SpoolVanished } from '../../exporters/index.ts'
 import { deadLettersOf } from './dead-letter.ts'

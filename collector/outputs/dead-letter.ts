@@ -1,4 +1,4 @@
-import type { ExporterConfig } from '../../config/schema.ts'
+import type { ExporterConfig } from '../../config/agent/schema.ts'
 import { DeadLetterFile } from '../../exporters/index.ts'
 import type { OutputContext } from './output.ts'
 

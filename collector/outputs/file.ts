@@ -1,4 +1,4 @@
-import type { FileExporterConfig } from '../../config/schema.ts'
+import type { FileExporterConfig } from '../../config/agent/schema.ts'
 import { createExporter } from '../../exporters/index.ts'
 import type { Output, OutputContext } from './output.ts'
 

@@ -1,8 +1,8 @@
 /** What an exporter lets through and hides, from its config. */
-import type { ExporterConfig, FilterConfig } from '../../config/schema.ts'
+import type { ExporterConfig, FilterConfig } from '../../config/agent/schema.ts'
 import { createFilter } from '../../exporters/index.ts'
 import type { EncoderPool, EventFilter, RateLimitOptions } from '../../exporters/index.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../telemetry/log.ts'
 
 const POD_KEYS: ReadonlyArray<keyof FilterConfig> = ['pods', 'health_checks']
 const POD_FILTER_KEYS = ['namespace_regex', 'pod_regex', 'container_name_regex', 'labels', 'health_check']

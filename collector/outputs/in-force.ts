@@ -2,12 +2,12 @@
  * What is in force of a config: what follows from other values, the name of the host and, for what an OTLP exporter leaves out, the
  * OTEL_* variables (export.md §1.4).
  */
-import { kafka } from '../../config/exporters/kafka.ts'
-import { otlp } from '../../config/exporters/otlp.ts'
-import { filledIn } from '../../config/in-force.ts'
-import { writtenForm } from '../../config/print.ts'
-import type { Config, ExporterConfig } from '../../config/schema.ts'
-import { formatDuration } from '../../config/units.ts'
+import { kafka } from '../../config/agent/exporters/kafka.ts'
+import { otlp } from '../../config/agent/exporters/otlp.ts'
+import { filledIn } from '../../config/agent/in-force.ts'
+import { writtenForm } from '../../config/agent/print.ts'
+import type { Config, ExporterConfig } from '../../config/agent/schema.ts'
+import { formatDuration } from '../../config/yaml/units.ts'
 import { resolveOtlpOptions } from '../../exporters/index.ts'
 import type { ResolvedOtlp, ResolvedResource } from '../../exporters/index.ts'
 import { nodeNameOf } from '../node-name.ts'

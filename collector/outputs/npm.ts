@@ -1,5 +1,5 @@
-import { packageOf } from '../../config/exporters/npm.ts'
-import type { NpmExporterConfig } from '../../config/schema.ts'
+import { packageOf } from '../../config/agent/exporters/npm.ts'
+import type { NpmExporterConfig } from '../../config/agent/schema.ts'
 import { ExportError, createExporter } from '../../exporters/index.ts'
 import type { Encoder, Encoding } from '../../exporters/index.ts'
 import type { Output, OutputContext } from './output.ts'

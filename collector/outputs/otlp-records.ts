@@ -1,5 +1,5 @@
 /** What the config says of OTLP records and of whom they are, for every exporter that makes some. */
-import type { recordKeys } from '../../config/exporters/otlp-records.ts'
+import type { recordKeys } from '../../config/agent/exporters/otlp-records.ts'
 import type { OtlpRecords, ResolvedResource, ResourceOptions } from '../../exporters/index.ts'
 import type { z } from 'zod'
 import { version } from '../version.ts'

@@ -1,5 +1,5 @@
-import { requestsAtOnce } from '../../config/in-force.ts'
-import type { OtlpExporterConfig } from '../../config/schema.ts'
+import { requestsAtOnce } from '../../config/agent/in-force.ts'
+import type { OtlpExporterConfig } from '../../config/agent/schema.ts'
 import { LOKI_LIMITS, createExporter, resolveOtlpOptions } from '../../exporters/index.ts'
 import type { LokiLimits, OtlpOptions, ResolvedOtlp } from '../../exporters/index.ts'
 import { recordsOf, resourceOf, values } from './otlp-records.ts'

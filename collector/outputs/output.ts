@@ -1,6 +1,6 @@
 /** What the makers of this folder, one a kind of exporter, have in common. */
 import type { Compressors, EncoderPool, Encoder, Exporter, Lost } from '../../exporters/index.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../telemetry/log.ts'
 
 /** What is the same for all exporters of this agent. */
 export interface OutputContext {

@@ -1,5 +1,5 @@
 /** The configured exporters as senders behind one fan-out. */
-import type { Config, ExporterConfig } from '../../config/schema.ts'
+import type { Config, ExporterConfig } from '../../config/agent/schema.ts'
 import { ExportError, FanOut, Sender } from '../../exporters/index.ts'
 import type { Route } from '../../exporters/index.ts'
 import { CollectorError } from '../errors.ts'

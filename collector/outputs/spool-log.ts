@@ -8,7 +8,7 @@ import type {
   SpoolWork,
   TellSpoolTrouble,
 } from '../../exporters/index.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../telemetry/log.ts'
 
 /** A disk that fails and works in turn is told of no more often than this. */
 const QUIET_MS = 60_000

@@ -1,6 +1,6 @@
 import path from 'node:path'
-import { spoolMaxAgeMs } from '../../config/in-force.ts'
-import type { ExporterConfig } from '../../config/schema.ts'
+import { spoolMaxAgeMs } from '../../config/agent/in-force.ts'
+import type { ExporterConfig } from '../../config/agent/schema.ts'
 import type { SpoolOptions } from '../../exporters/index.ts'
 
 /** Files in a spool that is full: a start opens each of them. */

@@ -1,5 +1,5 @@
 import { isatty } from 'node:tty'
-import type { StdoutExporterConfig } from '../../config/schema.ts'
+import type { StdoutExporterConfig } from '../../config/agent/schema.ts'
 import { createExporter, wantsColor } from '../../exporters/index.ts'
 import type { Output, OutputContext } from './output.ts'
 

@@ -1,6 +1,6 @@
 import { systemClock } from '../../exporters/index.ts'
 import type { Clock, SenderDeps } from '../../exporters/index.ts'
-import type { Log } from '../log.ts'
+import type { Log } from '../telemetry/log.ts'
 
 /** A sink that fails and works in turn, batch by batch, is told of no more often than this. */
 const QUIET_MS = 60_000

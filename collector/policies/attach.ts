@@ -1,9 +1,9 @@
 /** A policy on its way into the kernel and out of it, with what the rest of the agent must know of that. */
 import { takesDescriptors } from '../host/descriptors.ts'
-import type { HookRegistry } from '../hooks.ts'
+import type { HookRegistry } from '../ingest/hooks.ts'
 import type { KernelSide, LoadedPolicy } from '../kernel/kernel-side.ts'
-import type { Log } from '../log.ts'
-import type { Losses } from '../observe/losses.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Losses } from '../telemetry/losses.ts'
 
 /** Most that a policy takes: its maps and BTF, and for each hook its programs and links. */
 const descriptorsOf = ({ kprobes }: LoadedPolicy['policy']): number => 16 + 4 * kprobes.length

@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto'
 import { dirname } from 'node:path'
-import { formatProblem } from '../../config/problems.ts'
-import { readTextFile } from '../../config/files.ts'
-import { policyFilesAt } from '../../config/policy-files.ts'
-import { parsePolicy } from '../../config/parse-policy.ts'
-import type { Policy } from '../../config/policy.ts'
+import { formatProblem } from '../../config/yaml/problems.ts'
+import { readTextFile } from '../../config/yaml/files.ts'
+import { policyFilesAt } from '../../config/policy/files.ts'
+import { parsePolicy } from '../../config/policy/parse.ts'
+import type { Policy } from '../../config/policy/policy.ts'
 import { CollectorError } from '../errors.ts'
 
 /** What is in the kernel for one policy; disposing detaches it. */

@@ -1,8 +1,8 @@
 /** When and with what the process table is reconciled (reconcile.ts): what of the agent's losses means that it may be wrong. */
 import { bootTime } from '../../native/index.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
-import type { Log } from '../log.ts'
-import type { Losses } from '../observe/losses.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Losses } from '../telemetry/losses.ts'
 import { Reconciler } from './reconcile.ts'
 import type { ProcessTable } from './table.ts'
 

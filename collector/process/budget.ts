@@ -2,8 +2,8 @@
  * What the process table weighs: images, their texts (once for all that share them), and what encoders keep with processes.
  * Images and texts may take seven eighths of the budget; renderings get what is left, at least an eighth.
  */
-import type { Process } from '../event.ts'
-import { PROCESS_FLAGS } from '../wire.ts'
+import type { Process } from '../../exporters/contract/event.ts'
+import { PROCESS_FLAGS } from '../kernel/wire.ts'
 import type { Image, Texts } from './image.ts'
 import { textBytes } from './image.ts'
 import { Renderings } from './renderings.ts'

@@ -2,7 +2,7 @@
  * Boot time → wall time. One clock for everything (CLOCK_BOOTTIME runs on through a suspend), one offset, taken anew
  * when the wall clock was set or drifted by more than a millisecond; so the times of one process do not jitter.
  */
-import type { Timestamp } from '../event.ts'
+import type { Timestamp } from '../../exporters/contract/event.ts'
 
 const NSEC = 1_000_000_000n
 const TOLERANCE_NS = 1_000_000n

@@ -5,7 +5,7 @@
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { PROCESS_FLAGS } from '../wire.ts'
+import { PROCESS_FLAGS } from '../kernel/wire.ts'
 import type { ScannedProcess } from './table.ts'
 import { decodeText, joinArguments } from './text.ts'
 

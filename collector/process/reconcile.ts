@@ -9,7 +9,7 @@
  * left alone, and the ring is read up to the look before anything is compared.
  */
 import { setImmediate } from 'node:timers/promises'
-import type { StartKey } from '../decode.ts'
+import type { StartKey } from '../ingest/decode.ts'
 import type { Image } from './image.ts'
 import { startOf } from './image.ts'
 import { readProcess, startedAt } from './procfs.ts'

@@ -5,7 +5,7 @@
  * When the young ones take more than half of the limit, the old ones go, and the young ones are the old ones from then on.
  * What is used again becomes young again, once a generation.
  */
-import type { Rendered, RenderingCache, RenderingSlot } from '../event.ts'
+import type { Rendered, RenderingCache, RenderingSlot } from '../../exporters/contract/event.ts'
 
 /** A typed array with its buffer and what malloc adds, beside its bytes (measured: test/bench/processes.bench.ts). */
 export const ARRAY_BYTES = 260

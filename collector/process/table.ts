@@ -7,8 +7,8 @@
  * image stays GRACE_MS, then goes; images that others name as their parent live on through that reference, not through the table.
  * All of it has a budget (budget.ts), which `trim` keeps.
  */
-import type { RawExec, RawFork, StartKey } from '../decode.ts'
-import { PROCESS_FLAGS } from '../wire.ts'
+import type { RawExec, RawFork, StartKey } from '../ingest/decode.ts'
+import { PROCESS_FLAGS } from '../kernel/wire.ts'
 import { Budget } from './budget.ts'
 import type { Evictions } from './budget.ts'
 import type { WallClock } from './clock.ts'

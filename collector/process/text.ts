@@ -1,6 +1,6 @@
 /** Kernel bytes → the texts of a record (tetragon.md §3.2, §3.3, §3.7). Pure functions. */
 import { posix } from 'node:path'
-import { PROCESS_FLAGS } from '../wire.ts'
+import { PROCESS_FLAGS } from '../kernel/wire.ts'
 
 /** U+FFFD as its UTF-8 bytes, one character each. */
 const REPLACEMENT = '\xef\xbf\xbd'

@@ -3,14 +3,14 @@
  * Constraints: a batch is settled when its records are written, so the sending chain waits for this file, but never for long where it has no
  * room, fails or hangs; one group of records is in memory for each batch that waits; what could not be written is counted.
  */
-import { ExportError, textOf } from '../errors.ts'
-import type { Batch, Encoded, Outcome, Refusal } from '../exporter.ts'
-import { FileExporter } from '../file/exporter.ts'
-import type { FileDeps } from '../file/exporter.ts'
-import { Bell, systemClock } from '../sending/clock.ts'
-import type { Clock } from '../sending/clock.ts'
+import { ExportError, textOf } from '../contract/errors.ts'
+import type { Batch, Encoded, Outcome, Refusal } from '../contract/exporter.ts'
+import { FileExporter } from '../sinks/file/exporter.ts'
+import type { FileDeps } from '../sinks/file/exporter.ts'
+import { Bell, systemClock } from '../runtime/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { batchOf } from '../sending/encoded.ts'
-import { within } from '../within.ts'
+import { within } from '../runtime/within.ts'
 import { recordsOf } from './record.ts'
 import type { DeadLetterRecord } from './record.ts'
 

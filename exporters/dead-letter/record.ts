@@ -6,8 +6,8 @@
  *
  * The second kind stands for events that the sink counted and did not name: they are two of the batch's 500.
  */
-import { isDescribed } from '../described.ts'
-import type { Batch, Encoded, Encoding, Refusal } from '../exporter.ts'
+import { isDescribed } from '../contract/described.ts'
+import type { Batch, Encoded, Encoding, Refusal } from '../contract/exporter.ts'
 import { endOf } from '../sending/encoded.ts'
 
 /** A dead-letter record: one line, its line feed with it. */

@@ -3,8 +3,8 @@
  * has no rule: tetragon.md §6.3. Functions whose details are of a kind that ktrail has no argument for yet
  * (sockets, BPF programs and maps, perf events) show their label and an empty detail.
  */
-import type { Argument, KprobeEvent } from '../../collector/event.ts'
-import { printable } from '../../config/text/quoting.ts'
+import type { Argument, KprobeEvent } from '../contract/event.ts'
+import { printable } from '../../config/yaml/quoting.ts'
 
 export interface Description {
   readonly emoji: string

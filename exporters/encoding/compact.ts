@@ -3,12 +3,12 @@
  * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; a missing detail still leaves its space.
  * Source: tetragon.md §6.1, §6.2, §6.5.
  */
-import type { Event, LossEvent } from '../../collector/event.ts'
-import type { Encoded, Encoder } from '../exporter.ts'
-import { Memory } from '../memory.ts'
-import { ByteWriter } from './byte-writer.ts'
+import type { Event, LossEvent } from '../contract/event.ts'
+import type { Encoded, Encoder } from '../contract/exporter.ts'
+import { Memory } from '../runtime/memory.ts'
+import { ByteWriter } from '../runtime/byte-writer.ts'
 import { describeKprobe } from './compact-kprobe.ts'
-import { printable } from '../../config/text/quoting.ts'
+import { printable } from '../../config/yaml/quoting.ts'
 
 export interface CompactEncoderOptions {
   /** The source of an event outside any pod. */

@@ -2,18 +2,10 @@
  * Encoding `json`: one line an event in the protobuf JSON shape of Tetragon's GetEventsResponse.
  * Key order, what is left out, integers and times: tetragon.md §4.1, §4.3, §4.4.
  */
-import type {
-  Argument,
-  Event,
-  ExitEvent,
-  FileArgument,
-  Hook,
-  KprobeEvent,
-  ProcessEvent,
-} from '../../collector/event.ts'
-import type { Encoded, Encoder } from '../exporter.ts'
-import { Memory } from '../memory.ts'
-import { ByteWriter } from './byte-writer.ts'
+import type { Argument, Event, ExitEvent, FileArgument, Hook, KprobeEvent, ProcessEvent } from '../contract/event.ts'
+import type { Encoded, Encoder } from '../contract/exporter.ts'
+import { Memory } from '../runtime/memory.ts'
+import { ByteWriter } from '../runtime/byte-writer.ts'
 import { writeOwn, writeParent } from './json-process.ts'
 import { permission } from './permission.ts'
 

@@ -4,8 +4,8 @@
  * between the kept head and a constant tail.
  * Key order and what is left out: tetragon.md §4.1, §4.3 (Process).
  */
-import type { Process } from '../../collector/event.ts'
-import { ByteWriter } from './byte-writer.ts'
+import type { Process } from '../contract/event.ts'
+import { ByteWriter } from '../runtime/byte-writer.ts'
 import { touch } from './kept.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))

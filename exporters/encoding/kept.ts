@@ -1,4 +1,4 @@
-import type { Rendered } from '../../collector/event.ts'
+import type { Rendered } from '../contract/event.ts'
 
 /** Notes that somebody uses what is kept with a process; to be called before it is read. Once a generation more than a comparison. */
 export function touch(rendered: Rendered): Rendered {

@@ -2,9 +2,9 @@
  * One JSON encoding for all who need it. The fan-out hands the same slice to each encoder in turn; the OTLP body is the
  * JSON line, so behind this wrapper the slice that the file exporter has just had encoded is not encoded again.
  */
-import type { Event } from '../../collector/event.ts'
-import type { Encoded, Encoder } from '../exporter.ts'
-import { Memory } from '../memory.ts'
+import type { Event } from '../contract/event.ts'
+import type { Encoded, Encoder } from '../contract/exporter.ts'
+import { Memory } from '../runtime/memory.ts'
 
 /**
  * Wraps an encoder so that a second call with the same events returns the Encoded of the first. Keeps one slice. As long as

@@ -2,8 +2,8 @@
  * What a filter asks of an event, one condition a key. An answer depends on nothing but the event's kind, its process and the
  * parent of that, which is what allows `filter.ts` to keep it.
  */
-import type { Event, Pod, Process } from '../../collector/event.ts'
-import type { FilterConfig, TetragonFilterConfig } from '../../config/schema.ts'
+import type { Event, Pod, Process } from '../contract/event.ts'
+import type { FilterConfig, TetragonFilterConfig } from '../../config/agent/schema.ts'
 import { globMatcher } from './globs.ts'
 import { labelMatcher } from './labels.ts'
 import { regexMatcher } from './regexes.ts'

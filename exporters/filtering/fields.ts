@@ -2,11 +2,11 @@
  * Tetragon's field filters on JSON lines: each line is parsed, cut down and printed again, which costs several times what
  * the line cost to make. For those who ask for it. Source: tetragon.md §5.3.
  */
-import { parseFieldPaths } from '../../config/exporters/record-fields.ts'
-import type { FieldFilterConfig } from '../../config/schema.ts'
-import { ExportError } from '../errors.ts'
-import type { Encoded, Encoder } from '../exporter.ts'
-import { Memory } from '../memory.ts'
+import { parseFieldPaths } from '../../config/agent/filtering/record-fields.ts'
+import type { FieldFilterConfig } from '../../config/agent/schema.ts'
+import { ExportError } from '../contract/errors.ts'
+import type { Encoded, Encoder } from '../contract/exporter.ts'
+import { Memory } from '../runtime/memory.ts'
 
 type Json = { [key: string]: unknown }
 

@@ -2,8 +2,8 @@
  * Which events an exporter gets. Nothing is computed twice: an answer stands with the kind of the event where that decides,
  * else with its process, so that a regular expression runs once for a process and not for each of its events.
  */
-import type { Event, Hook, Process, ProcessEvent } from '../../collector/event.ts'
-import type { FilterConfig } from '../../config/schema.ts'
+import type { Event, Hook, Process, ProcessEvent } from '../contract/event.ts'
+import type { FilterConfig } from '../../config/agent/schema.ts'
 import { conditionsOf } from './conditions.ts'
 import type { Condition, Kind } from './conditions.ts'
 import { touch } from '../encoding/kept.ts'

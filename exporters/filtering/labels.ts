@@ -1,6 +1,6 @@
-import { parseLabelSelector } from '../../config/exporters/label-selector.ts'
-import type { LabelRequirement } from '../../config/exporters/label-selector.ts'
-import { ExportError } from '../errors.ts'
+import { parseLabelSelector } from '../../config/agent/filtering/label-selector.ts'
+import type { LabelRequirement } from '../../config/agent/filtering/label-selector.ts'
+import { ExportError } from '../contract/errors.ts'
 
 type Labels = Readonly<Record<string, string>>
 

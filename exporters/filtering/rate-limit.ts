@@ -1,4 +1,4 @@
-import type { Clock } from '../sending/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 
 export interface RateLimitOptions {
   /** Tokens that come in each period. */

@@ -2,9 +2,9 @@
  * One regular expression that hides. A search is linear in the text, but a watched program can write a text in which each of
  * thousands of matches has to look to the end: all searches of a text together have a limit.
  */
-import { parseRedaction } from '../../config/exporters/regex.ts'
-import type { Regex } from '../../config/exporters/regex.ts'
-import { ExportError } from '../errors.ts'
+import { parseRedaction } from '../../config/agent/filtering/regex.ts'
+import type { Regex } from '../../config/agent/filtering/regex.ts'
+import { ExportError } from '../contract/errors.ts'
 
 /** Processor time: a busy machine hides nothing more. */
 const MOST_US = 50_000

@@ -2,9 +2,9 @@
  * Hides parts of events before anything is encoded, so that no encoding can show them. A process is rewritten once and its
  * copy kept with it; where nothing is hidden the process and the event stay the same objects, with what encoders keep.
  */
-import type { Argument, Event, Process } from '../../collector/event.ts'
-import type { RedactConfig } from '../../config/schema.ts'
-import type { Encoded, Encoder } from '../exporter.ts'
+import type { Argument, Event, Process } from '../contract/event.ts'
+import type { RedactConfig } from '../../config/agent/schema.ts'
+import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { touch } from '../encoding/kept.ts'
 import { Redaction } from './redaction.ts'
 import { regexMatcher } from './regexes.ts'

@@ -1,5 +1,5 @@
-import { parseRegex } from '../../config/exporters/regex.ts'
-import { ExportError } from '../errors.ts'
+import { parseRegex } from '../../config/agent/filtering/regex.ts'
+import { ExportError } from '../contract/errors.ts'
 
 /** Makes a test of texts by regular expressions: one of them must match somewhere. Throws ExportError UNUSABLE. */
 export function regexMatcher(patterns: readonly string[]): (text: string) => boolean {

@@ -1,9 +1,9 @@
 /** Which events of a slice a route takes, and the cutting of their lines out of what is encoded once for several routes. */
-import type { Event } from '../../collector/event.ts'
-import { isDescribed } from '../described.ts'
-import type { Described } from '../described.ts'
-import type { Encoded } from '../exporter.ts'
-import { Memory } from '../memory.ts'
+import type { Event } from '../contract/event.ts'
+import { isDescribed } from '../contract/described.ts'
+import type { Described } from '../contract/described.ts'
+import type { Encoded } from '../contract/exporter.ts'
+import { Memory } from '../runtime/memory.ts'
 import type { EventFilter } from './filter.ts'
 
 /** By index: 1 where the event is taken. */

@@ -3,12 +3,12 @@
  * enough, or when the sink has nothing to do and there is enough to be worth a request. Pulled by the sender; `notify` tells it that
  * something has come.
  */
-import { Bell } from './clock.ts'
-import type { Clock } from './clock.ts'
+import { Bell } from '../runtime/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { Flight } from './flight.ts'
 import type { SenderOptions } from './options.ts'
-import type { Overflow } from './overflow.ts'
-import type { Queue } from './queue.ts'
+import type { Overflow } from '../buffer/overflow.ts'
+import type { Queue } from '../buffer/queue.ts'
 
 /** So much of a full batch is enough while nothing is under way: at 5,000 events/s they then wait for the ring, not for each other. */
 const ENOUGH = 1 / 8

@@ -1,4 +1,4 @@
-import type { Books, DropReason, Lost } from '../exporter.ts'
+import type { Books, DropReason, Lost } from '../contract/exporter.ts'
 
 /** First and last number of events. */
 export type Span = Omit<Lost, 'reason' | 'events'>

@@ -5,17 +5,17 @@
  *         ▲                  └▶ retryable, hold: wait, then again
  *         └──────────────────────┘
  */
-import { ExportError } from '../errors.ts'
-import type { Batch, DropReason, Exporter, Outcome, Refusal } from '../exporter.ts'
+import { ExportError } from '../contract/errors.ts'
+import type { Batch, DropReason, Exporter, Outcome, Refusal } from '../contract/exporter.ts'
 import type { BookKeeper, Span } from './books.ts'
-import type { Bell, Clock, Random } from './clock.ts'
+import type { Bell, Clock, Random } from '../runtime/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
 import { spanOf, spanOfSome } from './encoded.ts'
 import type { Flight, Sum, Trouble } from './flight.ts'
 import type { Meters } from './meters.ts'
 import type { SenderOptions } from './options.ts'
 import { holdDelayMs, retryDelayMs } from './retry.ts'
-import { sendWithin } from './timeout.ts'
+import { sendWithin } from '../runtime/timeout.ts'
 
 /** Takes what a sink refused for good. */
 export interface DeadLetters {

@@ -3,8 +3,8 @@
  * for the next would fare no better.
  */
 import type { Batcher } from './batcher.ts'
-import { Bell } from './clock.ts'
-import type { Clock } from './clock.ts'
+import { Bell } from '../runtime/clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
 import type { Delivery } from './delivery.ts'
 import type { Flight, Trouble } from './flight.ts'

@@ -1,7 +1,7 @@
 /** Cutting and joining of Encoded without copying: every piece is a view of the bytes it came from. */
-import { isDescribed } from '../described.ts'
-import type { Described } from '../described.ts'
-import type { Batch, Encoded } from '../exporter.ts'
+import { isDescribed } from '../contract/described.ts'
+import type { Described } from '../contract/described.ts'
+import type { Batch, Encoded } from '../contract/exporter.ts'
 import type { Span } from './books.ts'
 
 /**

@@ -2,13 +2,13 @@
  * What happens to a part that is offered: into the queue, on the way to the spool, outside both (`block`), or dropped, by
  * `whenFull`. Constraint: order is kept, so nothing passes a part that waits outside.
  */
-import type { DropReason, Encoded } from '../exporter.ts'
+import type { DropReason, Encoded } from '../contract/exporter.ts'
 import type { BookKeeper } from './books.ts'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { batchOf, spanOf } from './encoded.ts'
 import type { WhenFull } from './options.ts'
-import type { Overflow } from './overflow.ts'
-import type { Held, Queue } from './queue.ts'
+import type { Overflow } from '../buffer/overflow.ts'
+import type { Held, Queue } from '../buffer/queue.ts'
 
 interface Waiting {
   readonly part: Encoded

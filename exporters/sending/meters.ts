@@ -1,9 +1,9 @@
-import type { Outcome, RequestOutcome, SenderStats } from '../exporter.ts'
-import { isDescribed } from '../described.ts'
-import { ExportError } from '../errors.ts'
-import type { Clock } from './clock.ts'
-import { Histogram, LATENCY_SECONDS, REQUEST_SECONDS } from './histogram.ts'
-import type { Held } from './queue.ts'
+import type { Outcome, RequestOutcome, SenderStats } from '../contract/exporter.ts'
+import { isDescribed } from '../contract/described.ts'
+import { ExportError } from '../contract/errors.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { Histogram, LATENCY_SECONDS, REQUEST_SECONDS } from '../runtime/histogram.ts'
+import type { Held } from '../buffer/queue.ts'
 
 /** What a sender measures beside its books: plain counters, read now and then. */
 export class Meters {

@@ -1,4 +1,4 @@
-import type { Random } from './clock.ts'
+import type { Random } from '../runtime/clock.ts'
 import type { SenderOptions } from './options.ts'
 
 /** Doubling stops here: 2^30 times any start is past every limit, and further powers would lose precision. */

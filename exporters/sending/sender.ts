@@ -7,14 +7,14 @@
  * Constraints: every event offered is counted once and settled once; room is freed when settled; as many calls of
  * `exporter.send` at a time as it allows; no timer runs while nothing waits.
  */
-import { ExportError, textOf } from '../errors.ts'
-import type { Books, Encoded, Exporter, Lost, SenderStats } from '../exporter.ts'
-import type { Loss } from '../spool/losses.ts'
-import type { Spool } from '../spool/spool.ts'
+import { ExportError, textOf } from '../contract/errors.ts'
+import type { Books, Encoded, Exporter, Lost, SenderStats } from '../contract/exporter.ts'
+import type { Loss } from '../buffer/disk/losses.ts'
+import type { Spool } from '../buffer/disk/spool.ts'
 import { Batcher } from './batcher.ts'
 import { BookKeeper } from './books.ts'
-import { Bell, systemClock } from './clock.ts'
-import type { Clock, Random } from './clock.ts'
+import { Bell, systemClock } from '../runtime/clock.ts'
+import type { Clock, Random } from '../runtime/clock.ts'
 import { ConcurrencyLimit } from './concurrency.ts'
 import { Delivery } from './delivery.ts'
 import type { DeadLetters } from './delivery.ts'
@@ -25,9 +25,9 @@ import type { Flight, Sum, Trouble } from './flight.ts'
 import { Intake } from './intake.ts'
 import { Meters } from './meters.ts'
 import type { SenderOptions } from './options.ts'
-import { Overflow } from './overflow.ts'
-import { Queue } from './queue.ts'
-import { ABANDON_MS, waitAtMost } from './timeout.ts'
+import { Overflow } from '../buffer/overflow.ts'
+import { Queue } from '../buffer/queue.ts'
+import { ABANDON_MS, waitAtMost } from '../runtime/timeout.ts'
 
 export interface SenderDeps {
   readonly clock?: Clock

@@ -1,5 +1,5 @@
-import { fromLogRecordExporter } from '../otlp/sdk-adapter.ts'
-import type { ExporterContext } from '../third-party/api.ts'
+import { fromLogRecordExporter } from '../sinks/otlp/sdk-adapter.ts'
+import type { ExporterContext } from '../sinks/npm/api.ts'
 
 /** What createExporter is given by the agent, for tests; `change` replaces parts of it. Warnings go nowhere. */
 export function testContext(change: Partial<ExporterContext> = {}): ExporterContext {

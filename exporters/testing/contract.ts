@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import type { Batch, Encoded } from '../exporter.ts'
+import type { Batch, Encoded } from '../contract/exporter.ts'
 import { batchOf } from '../sending/encoded.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../sending/options.ts'
 import { Sender } from '../sending/sender.ts'

@@ -1,5 +1,5 @@
-import type { Encoded } from '../exporter.ts'
-import type { PackageExporter } from '../third-party/api.ts'
+import type { Encoded } from '../contract/exporter.ts'
+import type { PackageExporter } from '../sinks/npm/api.ts'
 
 /** What the contract test needs to know of one kind of exporter and its sink, fresh for each test and disposed after it. */
 export interface Harness extends Partial<Disposable & AsyncDisposable> {

@@ -1,5 +1,5 @@
 /** Encoded values whose lines say their own sequence number, so that what a sink has can be reconciled. */
-import type { Encoded } from '../exporter.ts'
+import type { Encoded } from '../contract/exporter.ts'
 
 /** `count` lines `{"id":N}` from `firstSeq` on, each padded to `lineBytes` when that is larger. */
 export function lines(firstSeq: number, count: number, lineBytes = 0): Encoded {

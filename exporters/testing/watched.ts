@@ -1,6 +1,6 @@
-import { checkOutcome } from '../outcome.ts'
-import type { Batch, Encoding, Exporter, Outcome } from '../exporter.ts'
-import type { PackageExporter } from '../third-party/api.ts'
+import { checkOutcome } from '../contract/outcome.ts'
+import type { Batch, Encoding, Exporter, Outcome } from '../contract/exporter.ts'
+import type { PackageExporter } from '../sinks/npm/api.ts'
 
 /** An exporter that writes down how it breaks the contract: behind a sender nobody else would see it. */
 export class WatchedExporter implements Exporter {

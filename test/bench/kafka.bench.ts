@@ -3,10 +3,10 @@
  * same run? Real broker (Apache Kafka by jar) on the same machine; batches of 800 events, keyed by node.
  * The plain side gets its messages as objects that are ready, so that only kafkajs itself counts against it.
  */
-import { guardKafkajs } from '../../exporters/kafka/drivers/kafkajs-guard.ts'
-import { KafkaExporter } from '../../exporters/kafka/exporter.ts'
-import { DEFAULT_KAFKA_OPTIONS } from '../../exporters/kafka/options.ts'
-import type { CompressionName, DriverName } from '../../exporters/kafka/options.ts'
+import { guardKafkajs } from '../../exporters/sinks/kafka/drivers/kafkajs-guard.ts'
+import { KafkaExporter } from '../../exporters/sinks/kafka/exporter.ts'
+import { DEFAULT_KAFKA_OPTIONS } from '../../exporters/sinks/kafka/options.ts'
+import type { CompressionName, DriverName } from '../../exporters/sinks/kafka/options.ts'
 import { batchOf } from '../../exporters/sending/encoded.ts'
 import { KafkaCluster } from '../support/kafka/cluster.ts'
 import { describedParts, NODE_NAME } from '../support/kafka/events.ts'

@@ -3,13 +3,13 @@
  * exporter to a server in a process of its own that throws everything away. Beside it, in the same run, the SDK's pipeline:
  * Logger, BatchLogRecordProcessor and the OTLP exporter, fed the same bodies and attributes at the pace at which it loses none.
  */
-import type { Event } from '../../collector/event.ts'
+import type { Event } from '../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
-import type { Encoder } from '../../exporters/exporter.ts'
+import type { Encoder } from '../../exporters/contract/exporter.ts'
 import { FanOut } from '../../exporters/fanout.ts'
-import type { Compression } from '../../exporters/compression.ts'
+import type { Compression } from '../../exporters/runtime/compression.ts'
 import { createOtlpEncoder } from '../../exporters/encoding/otlp/encode.ts'
-import { OtlpExporter } from '../../exporters/otlp/exporter.ts'
+import { OtlpExporter } from '../../exporters/sinks/otlp/exporter.ts'
 import { createSdkEncoder } from '../../exporters/encoding/otlp/sdk.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../exporters/sending/options.ts'
 import { Sender } from '../../exporters/sending/sender.ts'

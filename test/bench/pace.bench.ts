@@ -3,12 +3,12 @@
  * reads it, and sent with the defaults of a config to an OTLP sink in a process of its own. The time of each event counts from the moment
  * at which it is in the ring to that at which the sink's answer has come.
  */
-import { chunks } from '../../collector/source.ts'
+import { chunks } from '../../collector/ingest/source.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
-import type { Batch, Exporter, Outcome } from '../../exporters/exporter.ts'
+import type { Batch, Exporter, Outcome } from '../../exporters/contract/exporter.ts'
 import { FanOut } from '../../exporters/fanout.ts'
 import { createOtlpEncoder } from '../../exporters/encoding/otlp/encode.ts'
-import { OtlpExporter } from '../../exporters/otlp/exporter.ts'
+import { OtlpExporter } from '../../exporters/sinks/otlp/exporter.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../exporters/sending/options.ts'
 import { Sender } from '../../exporters/sending/sender.ts'
 import { gzip, zstd } from '../../native/index.ts'

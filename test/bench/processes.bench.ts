@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process'
 import { createOtlpEncoder } from '../../exporters/encoding/otlp/encode.ts'
 import { createJsonEncoder } from '../../exporters/index.ts'
-import type { ExitEvent } from '../../collector/event.ts'
+import type { ExitEvent } from '../../exporters/contract/event.ts'
 import type { Image } from '../../collector/process/image.ts'
 import type { ProcessTable } from '../../collector/process/table.ts'
 import { exec, fork, newTable, scanned } from '../unit/collector/support/processes.ts'

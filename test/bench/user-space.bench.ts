@@ -5,10 +5,10 @@
  */
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { Event } from '../../collector/event.ts'
-import { decodeChunk } from '../../collector/decode.ts'
-import { systemFiles } from '../../exporters/file/file-system.ts'
-import type { FileSystem } from '../../exporters/file/file-system.ts'
+import type { Event } from '../../exporters/contract/event.ts'
+import { decodeChunk } from '../../collector/ingest/decode.ts'
+import { systemFiles } from '../../exporters/sinks/file/file-system.ts'
+import type { FileSystem } from '../../exporters/sinks/file/file-system.ts'
 import {
   DEFAULT_SENDER_OPTIONS,
   FanOut,

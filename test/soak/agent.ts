@@ -6,10 +6,10 @@ import { flushCompileCache } from 'node:module'
 import { pino } from 'pino'
 // Not used: brings in every module that the agent has, so that memory is what the agent's would be.
 import '../../collector/agent.ts'
-import type { ProcessEvent, Timestamp } from '../../collector/event.ts'
+import type { ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
 import { createFanOut } from '../../collector/outputs/outputs.ts'
-import { chunks } from '../../collector/source.ts'
-import { loadConfig } from '../../config/load.ts'
+import { chunks } from '../../collector/ingest/source.ts'
+import { loadConfig } from '../../config/agent/load.ts'
 import { EncoderPool } from '../../exporters/index.ts'
 import type { FanOut } from '../../exporters/index.ts'
 import { Line, NODE_NAME, RecordedRing } from '../bench/support/replay.ts'
@@ -132,6 +132,6 @@ async function obey(order: Order): Promise<void> {
 process.on('message', (order: Order) => void obey(order))
 process.on('disconnect', () => process.exit())
 // What a config brings in.
-await import('../../exporters/otlp/index.ts')
+await import('../../exporters/sinks/otlp/index.ts')
 flushCompileCache()
 say({ is: 'loaded' })

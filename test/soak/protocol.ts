@@ -1,5 +1,5 @@
 /** What the soak and its agent say to each other. */
-import type { Books } from '../../exporters/exporter.ts'
+import type { Books } from '../../exporters/contract/exporter.ts'
 
 export type Order =
   | { readonly do: 'run'; readonly yaml: string; readonly epoch: string; readonly eventsPerSecond: number }

@@ -21,16 +21,16 @@ const RULES: Readonly<Record<Room, Rule>> = {
   config: { text: 'config imports nothing of ours', allows: () => false },
   native: { text: 'native imports nothing of ours', allows: () => false },
   exporters: {
-    text: 'exporters import config, and types of collector/event.ts',
-    allows: (target, typeOnly) => target.startsWith('config/') || (typeOnly && target === 'collector/event.ts'),
+    text: 'exporters import config',
+    allows: (target) => target.startsWith('config/'),
   },
   collector: {
-    text: 'the collector imports config, native/index.ts, exporters/index.ts, and types of native/types.ts and exporters/exporter.ts',
+    text: 'the collector imports config, native/index.ts, exporters/index.ts, and types of native/types.ts and exporters/contract/',
     allows: (target, typeOnly) =>
       target.startsWith('config/') ||
       target === 'native/index.ts' ||
       target === 'exporters/index.ts' ||
-      (typeOnly && (target === 'native/types.ts' || target === 'exporters/exporter.ts')),
+      (typeOnly && (target === 'native/types.ts' || target.startsWith('exporters/contract/'))),
   },
   test: { text: 'tests import anything', allows: () => true },
 }

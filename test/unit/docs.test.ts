@@ -4,8 +4,8 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { loadConfig } from '../../config/load.ts'
-import { parsePolicy } from '../../config/parse-policy.ts'
+import { loadConfig } from '../../config/agent/load.ts'
+import { parsePolicy } from '../../config/policy/parse.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PAGES = globSync(['*.md', 'docs/**/*.md'], { cwd: ROOT }).toSorted()

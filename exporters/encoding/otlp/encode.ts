@@ -7,9 +7,9 @@
  * Field order and the explicit `38 00` (no dropped attributes) are those of @opentelemetry/otlp-transformer: the bytes
  * are equal, and a test holds them so. The same event and clock give the same bytes, which Loki's removal of duplicates needs.
  */
-import type { Event, Hook, Process, Timestamp } from '../../../collector/event.ts'
-import type { Encoded, Encoder } from '../../exporter.ts'
-import { Memory } from '../../memory.ts'
+import type { Event, Hook, Process, Timestamp } from '../../contract/event.ts'
+import type { Encoded, Encoder } from '../../contract/exporter.ts'
+import { Memory } from '../../runtime/memory.ts'
 import { touch } from '../kept.ts'
 import { KEYS } from './attributes.ts'
 import {

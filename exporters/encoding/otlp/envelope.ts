@@ -2,7 +2,7 @@
  * What stands around the records: ExportLogsServiceRequest{ResourceLogs{resource, ScopeLogs{scope, records…}}}, in both
  * protocols. The resource is the agent and its host, one for all records (export.md §2.2).
  */
-import type { Encoding } from '../../exporter.ts'
+import type { Encoding } from '../../contract/exporter.ts'
 import { key } from './attributes.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
 

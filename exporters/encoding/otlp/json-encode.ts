@@ -2,8 +2,8 @@
  * Encoding `otlp_json`: LogRecords in OTLP's JSON mapping, each followed by a comma, so that any run of them is the inside
  * of a `logRecords` list but for its last byte. For sinks that do not take protobuf: about twenty times slower than `otlp`.
  */
-import type { Event, Timestamp } from '../../../collector/event.ts'
-import type { Encoded, Encoder } from '../../exporter.ts'
+import type { Event, Timestamp } from '../../contract/event.ts'
+import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { now } from './encode.ts'
 import type { OtlpEncoderOptions } from './encode.ts'
 import { plainRecord } from './records.ts'

@@ -3,7 +3,7 @@
  * AttributeSink, so that the protobuf encoder, the JSON encoder and the SDK's serializer all say the same.
  * Attributes that come from a process or a hook stand apart, because encoders keep their bytes.
  */
-import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../../collector/event.ts'
+import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../contract/event.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink } from './attributes.ts'
 import type { AttributeTest } from './shown.ts'

@@ -2,7 +2,7 @@
  * Records as plain objects, for the slower ways: JSON over HTTP and the SDK's own serializer. Attributes come from the
  * same mapping as those of the protobuf encoder.
  */
-import type { Event, Timestamp } from '../../../collector/event.ts'
+import type { Event, Timestamp } from '../../contract/event.ts'
 import { KEYS } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import { EVENT_NAMES, attributes as allAttributes, severityOf, summary } from './mapping.ts'

@@ -1,6 +1,6 @@
 /** Field filters on attributes: what they take out of records stands in no attribute either. */
-import type { Event } from '../../../collector/event.ts'
-import type { FieldFilterConfig } from '../../../config/schema.ts'
+import type { Event } from '../../contract/event.ts'
+import type { FieldFilterConfig } from '../../../config/agent/schema.ts'
 import { fieldTest } from '../../filtering/fields.ts'
 import { KEYS, LABEL_PREFIX } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'

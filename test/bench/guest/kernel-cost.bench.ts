@@ -6,9 +6,9 @@
  * fastest counts, because whatever else the host does only adds. Runs in a guest with one CPU.
  */
 import { readFileSync, readdirSync } from 'node:fs'
-import { parsePolicy } from '../../../config/parse-policy.ts'
-import { formatProblem } from '../../../config/problems.ts'
-import type { Policy } from '../../../config/policy.ts'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import { formatProblem } from '../../../config/yaml/problems.ts'
+import type { Policy } from '../../../config/policy/policy.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'

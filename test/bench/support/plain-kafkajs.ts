@@ -1,9 +1,9 @@
 /** kafkajs as its documentation shows it, the measure of our Kafka exporter. */
 import kafkajs from 'kafkajs'
 import type { Message } from 'kafkajs'
-import type { Described } from '../../../exporters/described.ts'
-import { CODEC_IDS, codecOf } from '../../../exporters/kafka/drivers/codecs.ts'
-import type { CompressionName } from '../../../exporters/kafka/options.ts'
+import type { Described } from '../../../exporters/contract/described.ts'
+import { CODEC_IDS, codecOf } from '../../../exporters/sinks/kafka/drivers/codecs.ts'
+import type { CompressionName } from '../../../exporters/sinks/kafka/options.ts'
 
 export interface PlainKafkajsOptions {
   readonly brokers: readonly string[]

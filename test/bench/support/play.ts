@@ -1,5 +1,5 @@
 /** Plays a recording through the agent's own line: source, decode, normalize, fan-out. */
-import { chunks } from '../../../collector/source.ts'
+import { chunks } from '../../../collector/ingest/source.ts'
 import type { FanOut } from '../../../exporters/index.ts'
 import type { Recording } from '../../support/recording/recording.ts'
 import { Line, RecordedRing } from './replay.ts'

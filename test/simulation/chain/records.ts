@@ -1,6 +1,6 @@
 /** A dead-letter file that is quick, slow, full or hangs, by a seed. */
-import type { Batch, Refusal } from '../../../exporters/exporter.ts'
-import type { Clock } from '../../../exporters/sending/clock.ts'
+import type { Batch, Refusal } from '../../../exporters/contract/exporter.ts'
+import type { Clock } from '../../../exporters/runtime/clock.ts'
 import type { DeadLetters } from '../../../exporters/sending/delivery.ts'
 import { idsOf } from '../../unit/exporters/support/lines.ts'
 import type { Seeded } from '../spool/random.ts'

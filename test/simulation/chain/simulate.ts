@@ -6,12 +6,12 @@
  * call at a time never sees an event for the first time after a younger one; what was durable is seen by the sink in the
  * end, or a loss with a cause was told, and has a dead-letter record if it was refused; a clean stop loses nothing that the disk could take.
  */
-import { openSpool } from '../../../exporters/spool/spool.ts'
-import type { Spool } from '../../../exporters/spool/spool.ts'
-import type { Loss } from '../../../exporters/spool/losses.ts'
-import type { SpoolFrame } from '../../../exporters/spool/segment.ts'
-import type { AppendResult } from '../../../exporters/spool/writer.ts'
-import type { Clock } from '../../../exporters/sending/clock.ts'
+import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
+import type { Spool } from '../../../exporters/buffer/disk/spool.ts'
+import type { Loss } from '../../../exporters/buffer/disk/losses.ts'
+import type { SpoolFrame } from '../../../exporters/buffer/disk/format/segment.ts'
+import type { AppendResult } from '../../../exporters/buffer/disk/writer.ts'
+import type { Clock } from '../../../exporters/runtime/clock.ts'
 import type { SenderOptions } from '../../../exporters/sending/options.ts'
 import { Sender } from '../../../exporters/sending/sender.ts'
 import { zstdAtOnce } from '../../unit/exporters/support/compressors.ts'

@@ -1,6 +1,6 @@
 /** A sink that is healthy, slow, down, refusing or lying, by a seed; it remembers what it saw of which event. */
-import type { Batch, Exporter, Outcome, Refusal } from '../../../exporters/exporter.ts'
-import type { Clock } from '../../../exporters/sending/clock.ts'
+import type { Batch, Exporter, Outcome, Refusal } from '../../../exporters/contract/exporter.ts'
+import type { Clock } from '../../../exporters/runtime/clock.ts'
 import { idsOf } from '../../unit/exporters/support/lines.ts'
 import type { Seeded } from '../spool/random.ts'
 

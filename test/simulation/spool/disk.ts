@@ -2,7 +2,7 @@
  * A disk in memory that forgets like a real one. What was not synced may be lost in a crash: each write by itself, whole
  * or torn, in any order; each name by itself. Any step can be made to fail, to be the last one, or not to end until `thaw`.
  */
-import type { FileFacts, Lock, SpoolFile, SpoolFiles } from '../../../exporters/spool/files.ts'
+import type { FileFacts, Lock, SpoolFile, SpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
 import type { Seeded } from './random.ts'
 
 type Change = { readonly at: number; readonly bytes: Buffer } | { readonly size: number }

@@ -5,12 +5,12 @@
  * What must hold: no start is refused; content and order are those of the appends; what was durable and not acked is
  * read in the end or stands in a reported loss with a cause; the accounts balance at every moment.
  */
-import { openSpool } from '../../../exporters/spool/spool.ts'
-import type { Spool, SpoolOptions } from '../../../exporters/spool/spool.ts'
-import type { Loss } from '../../../exporters/spool/losses.ts'
-import type { ReadFrame, Token } from '../../../exporters/spool/reader.ts'
-import type { SpoolFrame } from '../../../exporters/spool/segment.ts'
-import type { SpoolFile, SpoolFiles } from '../../../exporters/spool/files.ts'
+import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
+import type { Spool, SpoolOptions } from '../../../exporters/buffer/disk/spool.ts'
+import type { Loss } from '../../../exporters/buffer/disk/losses.ts'
+import type { ReadFrame, Token } from '../../../exporters/buffer/disk/reader.ts'
+import type { SpoolFrame } from '../../../exporters/buffer/disk/format/segment.ts'
+import type { SpoolFile, SpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
 import { FakeClock, settle } from '../../unit/exporters/support/fake-clock.ts'
 import { Disk, NO_FAULTS } from './disk.ts'
 import { Seeded } from './random.ts'

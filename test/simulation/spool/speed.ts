@@ -7,10 +7,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { systemClock } from '../../../exporters/sending/clock.ts'
-import { systemSpoolFiles } from '../../../exporters/spool/files.ts'
-import { openSpool } from '../../../exporters/spool/spool.ts'
-import type { Spool } from '../../../exporters/spool/spool.ts'
+import { systemClock } from '../../../exporters/runtime/clock.ts'
+import { systemSpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
+import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
+import type { Spool } from '../../../exporters/buffer/disk/spool.ts'
 import { makeLargeSpool } from '../../support/delivery/large-spool.ts'
 
 const EVENTS = 250

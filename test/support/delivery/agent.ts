@@ -4,7 +4,7 @@
  */
 import { pino } from 'pino'
 import { createFanOut } from '../../../collector/outputs/outputs.ts'
-import { loadConfig } from '../../../config/load.ts'
+import { loadConfig } from '../../../config/agent/load.ts'
 import { EncoderPool } from '../../../exporters/index.ts'
 import type { FanOut, Sender } from '../../../exporters/index.ts'
 import { eventAt } from './events.ts'

@@ -1,12 +1,12 @@
 /** A spool as an agent leaves it that was cut off from its sink for days. */
 import { utimesSync } from 'node:fs'
 import path from 'node:path'
-import type { Encoder } from '../../../exporters/exporter.ts'
-import { describe } from '../../../exporters/described.ts'
-import { systemSpoolFiles } from '../../../exporters/spool/files.ts'
-import { list } from '../../../exporters/spool/inspect.ts'
-import { frameOf } from '../../../exporters/spool/payload.ts'
-import { openSpool } from '../../../exporters/spool/spool.ts'
+import type { Encoder } from '../../../exporters/contract/exporter.ts'
+import { describe } from '../../../exporters/contract/described.ts'
+import { systemSpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
+import { list } from '../../../exporters/buffer/disk/inspect/inspect.ts'
+import { frameOf } from '../../../exporters/buffer/disk/format/payload.ts'
+import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
 import { eventAt } from './events.ts'
 
 export interface BacklogOptions {

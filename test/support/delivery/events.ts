@@ -1,5 +1,5 @@
 /** Events that say their own number, in each encoding. */
-import type { Event } from '../../../collector/event.ts'
+import type { Event } from '../../../exporters/contract/event.ts'
 import { file, int, makeHook, makeKprobe, makeParent, makeProcess } from '../../unit/exporters/support/events.ts'
 
 const hook = makeHook()

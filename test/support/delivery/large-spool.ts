@@ -2,7 +2,13 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import path from 'node:path'
-import { encodeFrameHead, encodeHeader, FIRST_FRAME, FRAME_HEAD, segmentName } from '../../../exporters/spool/format.ts'
+import {
+  encodeFrameHead,
+  encodeHeader,
+  FIRST_FRAME,
+  FRAME_HEAD,
+  segmentName,
+} from '../../../exporters/buffer/disk/format/format.ts'
 
 const FRAME_EVENTS = 250
 const PAYLOAD = Buffer.alloc(FRAME_EVENTS * 1000, 'x')

@@ -1,7 +1,7 @@
 /** Opens the spool in the folder given, in a process that does nothing else, and prints what that took, as JSON. */
-import { systemClock } from '../../../exporters/sending/clock.ts'
-import { systemSpoolFiles } from '../../../exporters/spool/files.ts'
-import { openSpool } from '../../../exporters/spool/spool.ts'
+import { systemClock } from '../../../exporters/runtime/clock.ts'
+import { systemSpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
+import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
 
 /** Largest resident set so far, in KiB. */
 const peak = (): number => process.resourceUsage().maxRSS

@@ -1,8 +1,8 @@
 /** Described parts as the agent makes them: JSON lines of kprobe, exec and exit events with sequence and time. */
-import type { Event } from '../../../collector/event.ts'
+import type { Event } from '../../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../../exporters/encoding/json-line.ts'
-import { describe } from '../../../exporters/described.ts'
-import type { Described } from '../../../exporters/described.ts'
+import { describe } from '../../../exporters/contract/described.ts'
+import type { Described } from '../../../exporters/contract/described.ts'
 import {
   file,
   int,

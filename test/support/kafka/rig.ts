@@ -1,9 +1,9 @@
 /** What the tests against real brokers have in common. */
 import type { TestContext } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { KafkaExporter } from '../../../exporters/kafka/exporter.ts'
-import { DEFAULT_KAFKA_OPTIONS } from '../../../exporters/kafka/options.ts'
-import type { DriverName, KafkaOptions } from '../../../exporters/kafka/options.ts'
+import { KafkaExporter } from '../../../exporters/sinks/kafka/exporter.ts'
+import { DEFAULT_KAFKA_OPTIONS } from '../../../exporters/sinks/kafka/options.ts'
+import type { DriverName, KafkaOptions } from '../../../exporters/sinks/kafka/options.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../../exporters/sending/options.ts'
 import { Sender } from '../../../exporters/sending/sender.ts'
 import { KafkaCluster } from './cluster.ts'

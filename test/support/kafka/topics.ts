@@ -1,7 +1,7 @@
 /** Creates topics for tests. */
 import kafkajs from 'kafkajs'
 import type { AclEntry, Admin } from 'kafkajs'
-import { guardKafkajs } from '../../../exporters/kafka/drivers/kafkajs-guard.ts'
+import { guardKafkajs } from '../../../exporters/sinks/kafka/drivers/kafkajs-guard.ts'
 
 export interface TopicOptions {
   readonly replicas?: number

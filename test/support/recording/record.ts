@@ -6,12 +6,12 @@
  */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { parsePolicy } from '../../../config/parse-policy.ts'
-import { formatProblem } from '../../../config/problems.ts'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import { formatProblem } from '../../../config/yaml/problems.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
-import { chunks } from '../../../collector/source.ts'
+import { chunks } from '../../../collector/ingest/source.ts'
 import { clockOffset, kernelFunction, kernelFunctionNames, kernelSymbols } from '../../../native/index.ts'
 import { saveRecording } from './recording.ts'
 

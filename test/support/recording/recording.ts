@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { ArgumentType } from '../../../config/policy.ts'
-import type { KnownHook } from '../../../collector/normalize.ts'
+import type { ArgumentType } from '../../../config/policy/policy.ts'
+import type { KnownHook } from '../../../collector/ingest/normalize.ts'
 import type { ScannedProcess } from '../../../collector/process/table.ts'
-import { HEADER } from '../../../collector/wire.ts'
+import { HEADER } from '../../../collector/kernel/wire.ts'
 
 export interface Recording {
   /** Where it comes from, for the report: `synthetic, seed 1` or `recorded on 6.12.95`. */

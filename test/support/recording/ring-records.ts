@@ -1,5 +1,5 @@
 /**
- * Builds ring records as the kernel side writes them (bpf/event.h by way of collector/wire.ts): for benches and tests
+ * Builds ring records as the kernel side writes them (bpf/event.h by way of collector/kernel/wire.ts): for benches and tests
  * that need ring bytes without a kernel. Nothing is checked: what is given is what is written.
  */
 import {
@@ -19,7 +19,7 @@ import {
   VALUE_FILE,
   VALUE_INT,
   VALUE_UINT,
-} from '../../../collector/wire.ts'
+} from '../../../collector/kernel/wire.ts'
 
 /** Boot clock in nanoseconds, and who it happened to. */
 export interface Stamp {

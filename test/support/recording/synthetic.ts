@@ -2,8 +2,8 @@
  * A made-up recording: ring bytes of a busy host, by a seed, for machines that can not record real ones. About 150 long
  * lived services and a stream of short commands (fork, exec, some accesses, exit); some 4,000 paths of 3 to 7 components.
  */
-import type { Hook } from '../../../collector/event.ts'
-import { PROCESS_FLAGS } from '../../../collector/wire.ts'
+import type { Hook } from '../../../exporters/contract/event.ts'
+import { PROCESS_FLAGS } from '../../../collector/kernel/wire.ts'
 import { RingRecords } from './ring-records.ts'
 import type { HookValue, Stamp } from './ring-records.ts'
 import type { RecordedHook, Recording } from './recording.ts'

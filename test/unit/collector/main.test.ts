@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { Host } from './commands/support/spools.ts'
+import { Host } from './cli/support/spools.ts'
 
 const MAIN = join(import.meta.dirname, '../../../collector/main.ts')
 

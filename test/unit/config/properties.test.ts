@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { stringify } from 'yaml'
-import { checkFile } from '../../../config/check.ts'
-import { loadConfig } from '../../../config/load.ts'
-import { parsePolicy } from '../../../config/parse-policy.ts'
-import type { Problem } from '../../../config/policy.ts'
+import { checkFile } from '../../../config/agent/check.ts'
+import { loadConfig } from '../../../config/agent/load.ts'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import type { Problem } from '../../../config/policy/policy.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const SEEDS = [

@@ -8,7 +8,7 @@ import type { Server } from 'node:net'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
 import { listenAt } from '../../../../collector/host/listen.ts'
-import { serve } from '../../../../collector/observe/http.ts'
+import { serve } from '../../../../collector/telemetry/http.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 
 const modeOf = (path: string): number => statSync(path).mode & 0o777

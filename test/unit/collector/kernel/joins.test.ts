@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { JoinSweep, threadStarts } from '../../../../collector/kernel/joins.ts'
 import type { ThreadStart } from '../../../../collector/kernel/joins.ts'
-import { JOIN_KEY, JOIN_VALUE } from '../../../../collector/wire.ts'
+import { JOIN_KEY, JOIN_VALUE } from '../../../../collector/kernel/wire.ts'
 import type { BpfMap } from '../../../../native/types.ts'
 
 const SECOND = 1_000_000_000n

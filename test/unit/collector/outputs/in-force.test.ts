@@ -1,7 +1,7 @@
 /** `config print --effective` says what OTEL_* variables add, and that it was they. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { configPrintCommand } from '../../../../collector/commands/config.ts'
+import { configPrintCommand } from '../../../../collector/cli/config.ts'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'

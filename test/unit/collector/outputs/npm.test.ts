@@ -6,15 +6,15 @@ import { pino } from 'pino'
 import { CollectorError } from '../../../../collector/errors.ts'
 import { createFanOut, startFanOut } from '../../../../collector/outputs/outputs.ts'
 import type { OutputContext } from '../../../../collector/outputs/output.ts'
-import type { Config } from '../../../../config/schema.ts'
-import { configOrThrow, parseConfigFile } from '../../../../config/check.ts'
+import type { Config } from '../../../../config/agent/schema.ts'
+import { configOrThrow, parseConfigFile } from '../../../../config/agent/check.ts'
 import { EncoderPool } from '../../../../exporters/index.ts'
 import type { FanOut } from '../../../../exporters/index.ts'
 import { seqOf } from '../../../support/otlp/decode.ts'
 import { FakeSink } from '../../../support/otlp/server.ts'
 import { makeExec } from '../../exporters/support/events.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
-import { EXAMPLE, ROOT, UserFolder } from '../../exporters/third-party/support.ts'
+import { EXAMPLE, ROOT, UserFolder } from '../../exporters/sinks/npm/support.ts'
 
 type Given = readonly [exporters: Config['exporters'], context: OutputContext]
 

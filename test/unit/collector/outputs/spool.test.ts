@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { spoolFolderOf, spoolOptionsOf } from '../../../../collector/outputs/spool.ts'
-import { loadConfig } from '../../../../config/load.ts'
-import type { ExporterConfig } from '../../../../config/schema.ts'
+import { loadConfig } from '../../../../config/agent/load.ts'
+import type { ExporterConfig } from '../../../../config/agent/schema.ts'
 
 function exporter(spool: string): ExporterConfig {
   const result = loadConfig(`exporters: { a: { type: stdout${spool} } }`, 'c.yaml', {})

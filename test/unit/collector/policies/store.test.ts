@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
 import { PolicyStore } from '../../../../collector/policies/store.ts'
 import type { Attached } from '../../../../collector/policies/store.ts'
-import type { Policy } from '../../../../config/policy.ts'
+import type { Policy } from '../../../../config/policy/policy.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 
 function yaml(name: string, call = 'security_file_permission'): string {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Rendered } from '../../../../collector/event.ts'
+import type { Rendered } from '../../../../exporters/contract/event.ts'
 import { ARRAY_BYTES, Renderings } from '../../../../collector/process/renderings.ts'
 import { touch } from '../../../../exporters/encoding/kept.ts'
 

@@ -1,9 +1,9 @@
 /** A process table on a clock that stands, and the records that feed it. */
-import type { RawExec, RawFork } from '../../../../collector/decode.ts'
+import type { RawExec, RawFork } from '../../../../collector/ingest/decode.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
 import type { ScannedProcess } from '../../../../collector/process/table.ts'
-import { PROCESS_FLAGS } from '../../../../collector/wire.ts'
+import { PROCESS_FLAGS } from '../../../../collector/kernel/wire.ts'
 
 export const NODE = 'node-1'
 /** CLOCK_REALTIME − CLOCK_BOOTTIME: 2024-04-14T02:51:22Z minus nothing, to keep sums readable. */

@@ -1,6 +1,6 @@
 /** Raw events → ring bytes, by wire.ts: the other direction of decode. */
-import type { RawEvent, RawValue } from '../../../../collector/decode.ts'
-import * as wire from '../../../../collector/wire.ts'
+import type { RawEvent, RawValue } from '../../../../collector/ingest/decode.ts'
+import * as wire from '../../../../collector/kernel/wire.ts'
 
 const { HEADER, EXEC, FORK, EXIT, VALUE, FILE_INFO } = wire
 const TYPES = { exec: wire.EVENT_EXEC, fork: wire.EVENT_FORK, exit: wire.EVENT_EXIT, hook: wire.EVENT_HOOK } as const

@@ -1,5 +1,5 @@
 /** bpf/filter.h's first pass, done again in TypeScript on the bytes of a struct hook. */
-import { HEAD, HOOK, NO_ARG, PART, TAIL } from '../../../../collector/wire.ts'
+import { HEAD, HOOK, NO_ARG, PART, TAIL } from '../../../../collector/kernel/wire.ts'
 
 /** A file as the walk meets it. */
 export interface RealPath {

@@ -1,5 +1,11 @@
 /** Hooks of policies for tests: whole, but each part can be replaced. */
-import type { ArgumentFilter, ArgumentSpec, ArgumentType, KprobeSpec, Operator } from '../../../../config/policy.ts'
+import type {
+  ArgumentFilter,
+  ArgumentSpec,
+  ArgumentType,
+  KprobeSpec,
+  Operator,
+} from '../../../../config/policy/policy.ts'
 
 const at = { line: 3, col: 5 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Argument, Event } from '../../../../collector/event.ts'
+import type { Argument, Event } from '../../../../exporters/contract/event.ts'
 import { createCompactEncoder } from '../../../../exporters/encoding/compact.ts'
 import {
   file,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Argument, Event, Process } from '../../../../collector/event.ts'
+import type { Argument, Event, Process } from '../../../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import {
   file,

@@ -1,10 +1,10 @@
 /** One encoding for several: who keeps the bytes, and who only reads them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Event } from '../../../../collector/event.ts'
+import type { Event } from '../../../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import { shareLast } from '../../../../exporters/encoding/share-last.ts'
-import type { Encoded, Encoder } from '../../../../exporters/exporter.ts'
+import type { Encoded, Encoder } from '../../../../exporters/contract/exporter.ts'
 import { makeExec } from '../support/events.ts'
 import { numbers } from '../support/lines.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { FieldFilterConfig } from '../../../../config/schema.ts'
+import type { FieldFilterConfig } from '../../../../config/agent/schema.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import { withFields } from '../../../../exporters/filtering/fields.ts'
 import { anyEvents } from '../encoding/otlp/arbitrary.ts'

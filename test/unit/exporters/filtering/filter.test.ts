@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Event, Pod, Process } from '../../../../collector/event.ts'
-import type { FilterConfig, TetragonFilterConfig } from '../../../../config/schema.ts'
+import type { Event, Pod, Process } from '../../../../exporters/contract/event.ts'
+import type { FilterConfig, TetragonFilterConfig } from '../../../../config/agent/schema.ts'
 import { createFilter } from '../../../../exporters/filtering/filter.ts'
 import { makeExec, makeExit, makeHook, makeKprobe, makeLoss, makeParent, makeProcess } from '../support/events.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { describe, isDescribed } from '../../../../exporters/described.ts'
+import { describe, isDescribed } from '../../../../exporters/contract/described.ts'
 import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
 import { equal, pickLines, selectionOf, unionOf, within } from '../../../../exporters/filtering/selection.ts'
 import type { Selection } from '../../../../exporters/filtering/selection.ts'

@@ -1,4 +1,4 @@
-import type { Encoded } from '../../../../exporters/exporter.ts'
+import type { Encoded } from '../../../../exporters/contract/exporter.ts'
 import { slice } from '../../../../exporters/sending/encoded.ts'
 
 /** Each line with its end, as text. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Batcher } from '../../../../exporters/sending/batcher.ts'
 import { Flight } from '../../../../exporters/sending/flight.ts'
-import { Queue } from '../../../../exporters/sending/queue.ts'
+import { Queue } from '../../../../exporters/buffer/queue.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
 import { lines } from '../support/lines.ts'
 

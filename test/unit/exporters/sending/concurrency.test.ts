@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Batch, Exporter, Outcome } from '../../../../exporters/exporter.ts'
+import type { Batch, Exporter, Outcome } from '../../../../exporters/contract/exporter.ts'
 import { ConcurrencyLimit } from '../../../../exporters/sending/concurrency.ts'
 import type { SenderOptions } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'

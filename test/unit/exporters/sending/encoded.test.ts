@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { Flight } from '../../../../exporters/sending/flight.ts'
 import { batchOf, slice, spanOf, spanOfSome, split } from '../../../../exporters/sending/encoded.ts'
-import type { Encoded } from '../../../../exporters/exporter.ts'
+import type { Encoded } from '../../../../exporters/contract/exporter.ts'
 import { describedLines, idsOf, lines, numbers } from '../support/lines.ts'
 
 const textOf = (part: Encoded): string => Buffer.from(part.bytes).toString()

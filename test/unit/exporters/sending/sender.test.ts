@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Books, Outcome } from '../../../../exporters/exporter.ts'
+import type { Books, Outcome } from '../../../../exporters/contract/exporter.ts'
 import type { SenderOptions, WhenFull } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'

@@ -9,7 +9,7 @@ import type {
   LossEvent,
   Process,
   Rendered,
-} from '../../../../collector/event.ts'
+} from '../../../../exporters/contract/event.ts'
 import { Renderings } from '../../../../collector/process/renderings.ts'
 
 const renderings = new Renderings(64 << 20)

@@ -1,4 +1,4 @@
-import type { Clock } from '../../../../exporters/sending/clock.ts'
+import type { Clock } from '../../../../exporters/runtime/clock.ts'
 
 /** A clock that stands still until it is turned. */
 export class FakeClock implements Clock {

@@ -1,6 +1,6 @@
 /** The real file system with single calls made to fail, as an errno or as a short write. */
-import { systemFiles } from '../../../../exporters/file/file-system.ts'
-import type { FileSystem, OpenFile } from '../../../../exporters/file/file-system.ts'
+import { systemFiles } from '../../../../exporters/sinks/file/file-system.ts'
+import type { FileSystem, OpenFile } from '../../../../exporters/sinks/file/file-system.ts'
 
 export type Call = keyof FileSystem | Exclude<keyof OpenFile, 'close'>
 

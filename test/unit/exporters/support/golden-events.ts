@@ -1,5 +1,5 @@
 /** The events of the golden files: each kind of record and of argument, in a fixed order. */
-import type { Event } from '../../../../collector/event.ts'
+import type { Event } from '../../../../exporters/contract/event.ts'
 import {
   file,
   int,

@@ -1,7 +1,7 @@
 /** Encoded values whose lines say their own sequence number, and fake exporters that remember them. */
-import type { Described } from '../../../../exporters/described.ts'
-import { ExportError } from '../../../../exporters/errors.ts'
-import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../../../exporters/exporter.ts'
+import type { Described } from '../../../../exporters/contract/described.ts'
+import { ExportError } from '../../../../exporters/contract/errors.ts'
+import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../../../exporters/contract/exporter.ts'
 import { batchOf } from '../../../../exporters/sending/encoded.ts'
 import { idsOf, lines } from '../../../../exporters/testing/lines.ts'
 

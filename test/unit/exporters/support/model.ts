@@ -2,7 +2,7 @@
  * What a JSON line must parse to, built as plain objects straight from the tables of tetragon.md §4.3: an
  * independent second opinion on the encoder, slow and obvious. Key order is that of the tables.
  */
-import type { Argument, Event, Process, Timestamp } from '../../../../collector/event.ts'
+import type { Argument, Event, Process, Timestamp } from '../../../../exporters/contract/event.ts'
 import { permission } from '../../../../exporters/encoding/permission.ts'
 
 export type Json = string | number | boolean | readonly Json[] | { readonly [key: string]: Json | undefined }

@@ -3,7 +3,7 @@
  * or offers the same again and says so too (`wait`).
  */
 import { appendFileSync } from 'node:fs'
-import { createLog } from '../../../../collector/log.ts'
+import { createLog } from '../../../../collector/telemetry/log.ts'
 import { createExporter } from '../../../../exporters/index.ts'
 import { batch, lines } from './lines.ts'
 

@@ -1,6 +1,6 @@
 /** Random events for property tests: every kind of record and argument, texts of every length and script. */
 import fc from 'fast-check'
-import type { Argument, Event, Hook, Process, ProcessEvent } from '../../../../../collector/event.ts'
+import type { Argument, Event, Hook, Process, ProcessEvent } from '../../../../../exporters/contract/event.ts'
 import { makeExec, makeExit, makeKprobe, makeLoss, makeProcess } from '../../support/events.ts'
 
 const word = fc.oneof(

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Event } from '../../../../../collector/event.ts'
+import type { Event } from '../../../../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
-import type { Encoded, Encoder } from '../../../../../exporters/exporter.ts'
+import type { Encoded, Encoder } from '../../../../../exporters/contract/exporter.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/encode.ts'
 import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
@@ -28,7 +28,7 @@ import { goldenEvents } from '../../support/golden-events.ts'
 import { matchesGolden } from '../../support/golden.ts'
 import { anyEvents, anyProcessEvents } from './arbitrary.ts'
 import { attributesOf } from './model.ts'
-import { requestOf } from '../../otlp/support.ts'
+import { requestOf } from '../../sinks/otlp/support.ts'
 
 const json = createJsonEncoder({ nodeName: 'node-1' })
 const observed = { sec: 1_795_528_989, nsec: 123_999_000 }

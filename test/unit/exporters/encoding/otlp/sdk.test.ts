@@ -11,7 +11,7 @@ import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/js
 import { plainRecord } from '../../../../../exporters/encoding/otlp/records.ts'
 import { createSdkEncoder, createSdkJsonEncoder, readable } from '../../../../../exporters/encoding/otlp/sdk.ts'
 import { anyEvents } from './arbitrary.ts'
-import { RESOURCE, encoderOptions, requestOf } from '../../otlp/support.ts'
+import { RESOURCE, encoderOptions, requestOf } from '../../sinks/otlp/support.ts'
 
 const observed = { sec: 1_795_528_989, nsec: 123_999_000 }
 const base: OtlpEncoderOptions = { ...encoderOptions, observed: () => observed }

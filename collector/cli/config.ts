@@ -1,0 +1,20 @@
+import { printConfig } from '../../config/agent/print.ts'
+import { inForce } from '../outputs/in-force.ts'
+import { CONFIG_OPTION, readArguments, readConfig, UsageError } from './command.ts'
+import type { Command } from './command.ts'
+
+/** `ktrail config print`. */
+export const configPrintCommand: Command = async (args, terminal) => {
+  const given = readArguments(args, { ...CONFIG_OPTION, effective: { type: 'boolean' } })
+  const [extra] = given.positionals
+  if (extra !== undefined) throw new UsageError(`config print takes no file, got "${extra}": use --config FILE`)
+  const loaded = await readConfig(given, terminal)
+  if (given.values['effective'] === true) {
+    const { warnings, ...inForceNow } = inForce(loaded.config, terminal.env)
+    for (const warning of warnings) terminal.say(warning)
+    await terminal.print(printConfig(loaded, { effective: true, ...inForceNow }))
+  } else {
+    await terminal.print(printConfig(loaded))
+  }
+  return 0
+}

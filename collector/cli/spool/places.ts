@@ -1,0 +1,70 @@
+/** Which spools a command is about: those of the config's exporters, or folders given as they are. */
+import { readdir } from 'node:fs/promises'
+import path from 'node:path'
+import { didYouMean } from '../../../config/yaml/near.ts'
+import type { Config } from '../../../config/agent/schema.ts'
+import { spoolFolderOf } from '../../outputs/spool.ts'
+import { UsageError } from '../command.ts'
+
+export interface Place {
+  /** The exporter, or the folder as it was given. */
+  readonly name: string
+  readonly dir: string
+  /** `orphan`: a spool beside those of the config whose name no exporter has; `folder`: given on the command line. */
+  readonly kind: 'exporter' | 'orphan' | 'folder'
+}
+
+/** The config when it is needed, and what to call it in a message. */
+export interface ConfigSource {
+  readonly file: string
+  readonly read: () => Promise<Config>
+}
+
+/** Spools by exporter name or folder (what has a slash in it, or is `.`). Throws UsageError for a name without a spool. */
+export async function placesOf(given: readonly string[], source: ConfigSource): Promise<readonly Place[]> {
+  const places: Place[] = []
+  for (const word of given) {
+    if (word.includes('/') || word === '.' || word === '..') {
+      places.push({ name: word, dir: path.resolve(word), kind: 'folder' })
+    } else places.push(placeOf(word, await source.read(), source.file))
+  }
+  return places
+}
+
+/** The spools of all exporters, and those that an exporter which is gone or has another name now left behind. */
+export async function configuredPlaces(config: Config): Promise<readonly Place[]> {
+  const places = Object.keys(config.exporters).flatMap((name) => placeIn(config, name) ?? [])
+  const known = new Set(places.map(({ dir }) => dir))
+  const orphans: Place[] = []
+  for (const parent of new Set(places.map(({ dir }) => path.dirname(dir)))) {
+    const entries = await readdir(parent, { withFileTypes: true }).catch(() => [])
+    for (const entry of entries) {
+      const dir = path.join(parent, entry.name)
+      if (entry.isDirectory() && !known.has(dir) && (await isSpool(dir)))
+        orphans.push({ name: entry.name, dir, kind: 'orphan' })
+    }
+  }
+  return [...places, ...orphans.toSorted((a, b) => (a.dir < b.dir ? -1 : 1))]
+}
+
+function placeOf(name: string, config: Config, file: string): Place {
+  const place = placeIn(config, name)
+  if (place !== undefined) return place
+  if (Object.hasOwn(config.exporters, name))
+    throw new UsageError(`exporter "${name}" of ${file} has no spool; a folder needs a slash, such as ./${name}`)
+  const names = Object.keys(config.exporters)
+  throw new UsageError(
+    `no exporter "${name}" in ${file}${didYouMean(name, names)}; a folder needs a slash, such as ./${name}`,
+  )
+}
+
+function placeIn({ exporters }: Config, name: string): Place | undefined {
+  const exporter = Object.hasOwn(exporters, name) ? exporters[name] : undefined
+  const dir = exporter === undefined ? undefined : spoolFolderOf(name, exporter)
+  return dir === undefined ? undefined : { name, dir: path.resolve(dir), kind: 'exporter' }
+}
+
+async function isSpool(dir: string): Promise<boolean> {
+  const names = await readdir(dir).catch(() => [])
+  return names.some((name) => name === 'cursor' || /^\d{8,10}\.seg$/.test(name))
+}

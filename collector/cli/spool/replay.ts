@@ -1,0 +1,192 @@
+import { setTimeout } from 'node:timers/promises'
+import { didYouMean } from '../../../config/yaml/near.ts'
+import { parseDuration } from '../../../config/yaml/units.ts'
+import {
+  anyPieceOf,
+  copySpool,
+  ExportError,
+  linesOf,
+  ofTimes,
+  openSpool,
+  systemClock,
+  systemSpoolFiles,
+} from '../../../exporters/index.ts'
+import type { Encoded, TimeRange } from '../../../exporters/index.ts'
+import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from '../command.ts'
+import type { Command, Terminal } from '../command.ts'
+import { plural } from '../words.ts'
+import { lookAt, problemOf, processName } from './look.ts'
+import type { Look } from './look.ts'
+import { placesOf } from './places.ts'
+import { Target } from './send.ts'
+
+/** Read and sent before anything more is removed. */
+const STRETCH_BYTES = 8 << 20
+
+/** A device that refuses may give a moment later; what it goes on refusing the spool passes after three times, and counts. */
+const PAUSE_MS = 200
+/** So many in a row are not the device's: rights, descriptors or memory, which come back only when somebody sees to it. */
+const MOST_FAILURES = 10
+
+/** Told by a callback that whoever reads the answer has gone. */
+class Enough extends Error {}
+
+/** `ktrail spool replay`. Fails with 1 when not all events could be read, or the sink refused some. */
+export const replayCommand: Command = async (args, terminal) => {
+  const given = readArguments(args, {
+    ...CONFIG_OPTION,
+    output: { type: 'string', short: 'o' },
+    to: { type: 'string' },
+    since: { type: 'string' },
+    until: { type: 'string' },
+    all: { type: 'boolean' },
+    remove: { type: 'boolean' },
+  })
+  const { output, to, since, until, all, remove } = given.values
+  if (given.positionals.length !== 1)
+    throw new UsageError('expected: ktrail spool replay NAME|DIR [--to EXPORTER | -o json]')
+  if (output !== undefined && output !== 'json') throw new UsageError(`-o: expected json, got "${output}"`)
+  if (output !== undefined && to !== undefined)
+    throw new UsageError('expected either --to EXPORTER or -o json, got both')
+  const partly = since !== undefined || until !== undefined || all === true
+  if (remove === true && (to === undefined || partly))
+    throw new UsageError(
+      '--remove goes with --to EXPORTER, and without --since, --until and --all: a spool is emptied from its front',
+    )
+  const range = {
+    sinceMs: timeOf('--since', since, terminal.nowMs()) ?? -Infinity,
+    untilMs: timeOf('--until', until, terminal.nowMs()) ?? Infinity,
+  }
+  const file = configFile(given)
+  const config = async () => (await readConfig(given, terminal)).config
+  const [place] = await placesOf(given.positionals, { file, read: config })
+  if (place === undefined) return 0
+  const look = await lookAt(place)
+  const fail = (text: string): number => {
+    terminal.say(`ktrail: ${text}`)
+    return 1
+  }
+  if (typeof look === 'string') return fail(look)
+  const from = all === true ? 0 : look.listing.settled
+  try {
+    if (typeof to !== 'string') return await print(look, from, range, terminal)
+    const loaded = await config()
+    const { exporters } = loaded
+    if (!Object.hasOwn(exporters, to))
+      throw new UsageError(`--to: no exporter "${to}" in ${file}${didYouMean(to, Object.keys(exporters))}`)
+    if (to === place.name && place.kind === 'exporter')
+      throw new UsageError(`--to: "${to}" is the exporter that this spool belongs to; the agent sends it by itself`)
+    if (remove === true && look.usedBy !== undefined)
+      return fail(
+        `cannot remove events from "${place.dir}": ${processName(look.usedBy)} is using it; stop that one first`,
+      )
+    await using target = await Target.start(to, { config: loaded, file }, terminal)
+    const missing = await (remove === true ? drain(look, target) : send(look, from, range, target))
+    const { text, lost } = target.summary()
+    terminal.say(text)
+    return Math.max(lost > 0 ? 1 : 0, tellMissing(missing, look, terminal))
+  } catch (error) {
+    if (error instanceof ExportError) return fail(error.message)
+    if (error instanceof Error && 'code' in error && error.code !== 'STDOUT' && 'syscall' in error)
+      return fail(problemOf(place.dir, error))
+    throw error
+  }
+}
+
+/** To standard output. */
+async function print(look: Look, from: number, range: TimeRange, terminal: Terminal): Promise<number> {
+  try {
+    const missing = await each(look, from, range, async (part) => {
+      if (!(await terminal.print(linesOf(part)))) throw new Enough()
+    })
+    return tellMissing(missing, look, terminal)
+  } catch (error) {
+    if (error instanceof Enough) return 0
+    throw error
+  }
+}
+
+async function send(look: Look, from: number, range: TimeRange, target: Target): Promise<number> {
+  const missing = await each(look, from, range, (part) => target.give(part))
+  await target.settle()
+  return missing
+}
+
+/** Gives every part from position `from` on. Returns how many events are damaged. */
+async function each(
+  { place, listing, usedBy }: Look,
+  from: number,
+  range: TimeRange,
+  give: (part: Encoded) => Promise<void>,
+): Promise<number> {
+  let [first, unreadable] = [Infinity, 0]
+  const read = await copySpool(place.dir, systemSpoolFiles, { from, to: listing.end }, async (frame) => {
+    first = Math.min(first, frame.seq)
+    const piece = anyPieceOf(frame)
+    if ('why' in piece) {
+      unreadable += frame.count
+      return
+    }
+    const part = ofTimes(piece, range)
+    if (part !== undefined) await give(part)
+  })
+  // Beside an agent, what is not here any more has been sent.
+  const begin = Math.max(from, listing.segments[0]?.from ?? from)
+  const missing = usedBy === undefined ? listing.end - Math.min(begin, first) - read : 0
+  return unreadable + Math.max(0, missing)
+}
+
+/** Sends and removes: what the sink has settled is acked, stretch by stretch. */
+async function drain({ place }: Look, target: Target): Promise<number> {
+  let missing = 0
+  await using spool = await openSpool(
+    { dir: place.dir, fsync: 'never', maxBytes: Number.MAX_SAFE_INTEGER, minFreeBytes: 0 },
+    { files: systemSpoolFiles, clock: systemClock, random: Math.random, onLoss: ({ events }) => (missing += events) },
+  )
+  for (let failures = 0; ;) {
+    const read = await spool.next(STRETCH_BYTES)
+    if (read.status === 'empty') return missing
+    if (read.status === 'failed') {
+      if (++failures === MOST_FAILURES) throw new ExportError('IO', problemOf(place.dir, read.error), read.error)
+      await setTimeout(PAUSE_MS)
+      continue
+    }
+    failures = 0
+    for (const frame of read.frames) {
+      const piece = anyPieceOf(frame)
+      if (!('why' in piece)) await target.give(piece)
+      else if (piece.foreign) throw notRemoved(frame.count, place.dir, piece.why)
+      else missing += frame.count
+    }
+    await target.settle()
+    spool.ack(read.token)
+  }
+}
+
+/** What another release can send must not be removed. */
+function notRemoved(events: number, dir: string, why: string): ExportError {
+  return new ExportError(
+    'UNUSABLE',
+    `the spool "${dir}" has ${plural(events, 'event')} that this version can not read: ${why}`,
+  )
+}
+
+function tellMissing(missing: number, { place }: Look, { say }: Terminal): number {
+  if (missing === 0) return 0
+  say(`ktrail: ${plural(missing, 'event')} of the spool "${place.dir}" can not be read; ktrail spool verify says more`)
+  return 1
+}
+
+const TIME = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?$/
+
+/** A time, or how long ago. */
+function timeOf(option: string, text: string | boolean | undefined, nowMs: number): number | undefined {
+  if (typeof text !== 'string') return undefined
+  const ago = parseDuration(text)
+  if (ago !== undefined) return nowMs - ago
+  const time = TIME.test(text) ? Date.parse(text.replace(' ', 'T')) : Number.NaN
+  if (!Number.isNaN(time)) return time
+  throw new UsageError(
+    `${option}: expected a time such as 2026-03-09T05:30:00Z or how long ago, such as 90m, got "${text}"`,
+  )
+}

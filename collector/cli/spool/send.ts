@@ -1,0 +1,125 @@
+/** Events of a spool to another exporter of the config, for `ktrail spool replay --to`. */
+import { setTimeout } from 'node:timers/promises'
+import type { Config, ExporterConfig } from '../../../config/agent/schema.ts'
+import { EncoderPool, ExportError } from '../../../exporters/index.ts'
+import type { Encoded, Sender } from '../../../exporters/index.ts'
+import { gzip, zstd } from '../../../native/index.ts'
+import { createEpoch } from '../../ingest/epoch.ts'
+import { createLog } from '../../telemetry/log.ts'
+import { nodeNameOf } from '../../node-name.ts'
+import { createFanOut } from '../../outputs/outputs.ts'
+import type { Terminal } from '../command.ts'
+import { plural } from '../words.ts'
+
+/** How often the books are looked at. */
+const LOOK_MS = 20
+/** The exporter has nothing left to send by then; only its own end may take time. */
+const STOP_MS = 10_000
+
+/** An exporter that is fed by hand and loses nothing: it waits. */
+export class Target implements AsyncDisposable {
+  readonly #name: string
+  readonly #sender: Sender
+  readonly #stop: () => Promise<void>
+  readonly #say: (line: string) => void
+  #told = ''
+
+  private constructor(name: string, sender: Sender, stop: () => Promise<void>, say: (line: string) => void) {
+    this.#name = name
+    this.#sender = sender
+    this.#stop = stop
+    this.#say = say
+  }
+
+  /** Starts the exporter of this name, without its own spool and filter. Throws ExportError when it can never work. */
+  static async start(
+    name: string,
+    { config, file }: { readonly config: Config; readonly file: string },
+    { env, say }: Pick<Terminal, 'env' | 'say'>,
+  ): Promise<Target> {
+    const exporter = config.exporters[name]
+    if (exporter === undefined) throw new ExportError('UNUSABLE', `no exporter "${name}" in the config`)
+    const nodeName = nodeNameOf(config, env).value
+    const fanout = await createFanOut(
+      { [name]: forReplay(exporter) },
+      {
+        nodeName,
+        epoch: createEpoch(),
+        encoders: new EncoderPool(nodeName),
+        compressors: { gzip, zstd },
+        env,
+        log: createLog({ level: 'warn', format: 'text' }),
+        configFile: file,
+      },
+    )
+    const stop = (): Promise<void> => fanout.stop(STOP_MS)
+    try {
+      await fanout.start()
+      const [sender] = fanout.senders
+      if (sender === undefined) throw new ExportError('UNUSABLE', `exporter "${name}" can not be started`)
+      return new Target(name, sender, stop, say)
+    } catch (error) {
+      await fanout.stop(0)
+      throw error
+    }
+  }
+
+  /** Hands over; waits while too much is under way. Throws ExportError for events in another encoding. */
+  async give(part: Encoded): Promise<void> {
+    const { encoding } = this.#sender.exporter
+    if (part.encoding !== encoding) {
+      throw new ExportError(
+        'UNUSABLE',
+        `exporter "${this.#name}" sends ${encoding} and the spool has ${part.encoding}: choose an exporter of the kind that the ` +
+          'spool was written for, or print the events as JSON lines with -o json',
+      )
+    }
+    const room = this.#sender.offer(part)
+    if (room === undefined) return
+    const there = room.then(() => true)
+    while (!(await Promise.race([there, setTimeout(LOOK_MS, false)]))) this.#look()
+  }
+
+  /** Waits until the sink has settled everything. Throws ExportError when only a person can make it go on. */
+  async settle(): Promise<void> {
+    for (; this.#sender.books().heldEvents > 0; await setTimeout(LOOK_MS)) this.#look()
+    this.#look()
+  }
+
+  /** What became of everything given, as a sentence; `lost` are those that the sink did not take. */
+  summary(): { readonly text: string; readonly lost: number } {
+    const { delivered, rejected, dropped } = this.#sender.books()
+    const refused = Object.entries({ ...rejected, ...dropped }).filter(([, events]) => events > 0)
+    const lost = refused.reduce((sum, [, events]) => sum + events, 0)
+    const reasons = refused.map(([reason, events]) => `, ${events} refused (${reason})`).join('')
+    return { text: `${plural(delivered, 'event')} delivered to ${this.#name}${reasons}`, lost }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stop()
+  }
+
+  /** Whether the sink still takes anything. */
+  #look(): void {
+    const { state, lastError } = this.#sender.books()
+    if (state === 'hold' || state === 'failed') {
+      const message = `exporter "${this.#name}" can not go on: ${lastError}; what it did not take stays in the spool`
+      throw new ExportError('UNUSABLE', message)
+    }
+    if (state !== 'retrying' || lastError === this.#told) return
+    this.#told = lastError
+    this.#say(`ktrail: ${this.#name}: ${lastError}; trying again, Ctrl-C ends`)
+  }
+}
+
+/** Nothing is chosen, held back or given up: a full queue makes the reader wait, and no batch waits to be filled. */
+function forReplay(exporter: ExporterConfig): ExporterConfig {
+  const { spool: _spool, filter: _filter, rate_limit: _limit, ...rest } = exporter
+  const { max_age: _age, ...retry } = exporter.retry
+  return {
+    ...rest,
+    queue: { ...exporter.queue, when_full: 'block' },
+    batch: { ...exporter.batch, max_wait: 0 },
+    retry,
+  }
+}

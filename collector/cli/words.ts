@@ -1,0 +1,52 @@
+/** Numbers and tables as a person in a terminal of 80 columns reads them. */
+import { oneLine } from '../../config/yaml/quoting.ts'
+
+/** `1,234,567`. */
+export function counted(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+/** `1 event`, `2,000 events`. */
+export function plural(count: number, word: string): string {
+  return `${counted(count)} ${word}${count === 1 ? '' : 's'}`
+}
+
+const SIZES = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+
+/** `1.5 GiB`: three digits or so. */
+export function dataSize(bytes: number): string {
+  let value = bytes
+  let unit = 0
+  for (; value >= 1000 && unit < SIZES.length - 1; unit++) value /= 1024
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${SIZES[unit]}`
+}
+
+/** `2026-03-09T05:30:00Z`. */
+export function timeText(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
+}
+
+export interface Row {
+  readonly cells: readonly string[]
+  /** Lines below the row, indented. */
+  readonly notes?: readonly string[]
+}
+
+/** Of names and sentences that may hold anything: columns two spaces apart, as wide as they must be; those in `right` end together. */
+export function table(head: readonly string[], unsafe: readonly Row[], right: readonly number[] = []): string {
+  const rows = unsafe.map(({ cells, notes = [] }) => ({ cells: cells.map(oneLine), notes: notes.map(oneLine) }))
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map(({ cells }) => (cells[i] ?? '').length)))
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => (right.includes(i) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
+      .join('  ')
+      .trimEnd()
+  const lines = [line(head)]
+  for (const { cells, notes } of rows) lines.push(line(cells), ...notes.map((note) => `  ${note}`))
+  return `${lines.join('\n')}\n`
+}
+
+/** At most `width` characters, the end given up for an ellipsis. */
+export function shortened(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
+}

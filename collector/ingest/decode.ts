@@ -1,0 +1,262 @@
+/**
+ * Ring bytes → raw events: numbers as the kernel gave them, texts as bytes. Knows nothing of policies or processes.
+ * 64-bit values that serve only to be compared stay two 32-bit halves: a bigint each would cost more than the rest.
+ * Records of hooks, which are nearly all, share one object: it is read at once, and one each would be half of what an event allocates.
+ */
+import {
+  EVENT_EXEC,
+  EVENT_EXIT,
+  EVENT_FORK,
+  EVENT_HOOK,
+  EXEC,
+  EXIT,
+  FILE_INFO,
+  FORK,
+  HEADER,
+  TEXT_KEY_HEAD_BYTES,
+  VALUE,
+  VALUE_FILE,
+  VALUE_INT,
+  VALUE_STRING,
+  VALUE_UINT,
+} from '../kernel/wire.ts'
+
+/** Many ring records in one buffer, back to back, each padded to 8 bytes. */
+export interface Chunk {
+  readonly bytes: Buffer
+  /** Bytes in use. */
+  readonly length: number
+}
+
+/** Boot time in nanoseconds that identifies an image together with its tgid; both 0 = unknown. */
+export interface StartKey {
+  readonly lo: number
+  readonly hi: number
+}
+
+interface RawBase {
+  readonly cpu: number
+  /** Per-CPU sequence. */
+  readonly seq: number
+  /** CLOCK_BOOTTIME. */
+  readonly sec: number
+  readonly nsec: number
+  readonly tgid: number
+  readonly tid: number
+  readonly startLo: number
+  readonly startHi: number
+}
+
+export interface RawExec extends RawBase {
+  readonly op: 'exec'
+  readonly parentTgid: number
+  readonly parentStart: StartKey
+  readonly euid: number
+  readonly auid: number
+  readonly flags: number
+  readonly nspid: number
+  readonly filename: Buffer
+  readonly cwd: Buffer
+  readonly cgroup: Buffer
+  /** The file that `filename` led to, as the kernel resolved it; empty when it is not known whole. */
+  readonly path: Buffer
+  /** That file's inode number, 0n when not known, and its links: 0 for one that is deleted or never had a name. */
+  readonly fileIno: bigint
+  readonly fileLinks: number
+  /** argv, each element ended by a NUL; the last may be cut. */
+  readonly argv: Buffer
+}
+
+export interface RawFork extends RawBase {
+  readonly op: 'fork'
+  readonly parentTgid: number
+  readonly parentStart: StartKey
+  readonly nspid: number
+}
+
+export interface RawExit extends RawBase {
+  readonly op: 'exit'
+  readonly code: number
+}
+
+/** One argument; `from` and `to` bound its text inside the chunk. */
+export interface RawValue {
+  readonly kind: number
+  readonly index: number
+  readonly flags: number
+  readonly lo: number
+  readonly hi: number
+  readonly mode: number
+  readonly dev: number
+  readonly from: number
+  readonly to: number
+}
+
+export interface RawHook extends RawBase {
+  readonly op: 'hook'
+  readonly hookId: number
+  readonly selector: number
+  /** The first `count` are this record's. */
+  readonly values: readonly RawValue[]
+  readonly count: number
+}
+
+export type RawEvent = RawExec | RawFork | RawExit | RawHook
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+const hook: Mutable<RawHook> = {
+  op: 'hook',
+  cpu: 0,
+  seq: 0,
+  sec: 0,
+  nsec: 0,
+  tgid: 0,
+  tid: 0,
+  startLo: 0,
+  startHi: 0,
+  hookId: 0,
+  selector: 0,
+  values: [],
+  count: 0,
+}
+const values: Array<Mutable<RawValue>> = []
+hook.values = values
+
+const padded = (length: number): number => (length + 7) & ~7
+
+/**
+ * Calls `each` for every record of the chunk, in ring order; texts are views into the chunk and end with it, a RawHook ends when
+ * `each` returns.
+ * Returns how many records were not understood (a size that can not be, an unknown type): 0 unless kernel and
+ * user space are of different versions.
+ */
+export function decodeChunk(chunk: Chunk, each: (event: RawEvent, bytes: Buffer) => void): number {
+  const { bytes, length } = chunk
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, length >>> 2)
+  let malformed = 0
+  let at = 0
+  while (at + HEADER.bytes <= length) {
+    const size = words[at >>> 2] ?? 0
+    if (size < HEADER.bytes || at + size > length) {
+      // Nothing after it can be found: record boundaries are only known by their sizes.
+      return malformed + 1
+    }
+    const event = decodeRecord(bytes, words, at, size)
+    if (event === undefined) malformed++
+    else each(event, bytes)
+    at += padded(size)
+  }
+  return malformed
+}
+
+function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: number): RawEvent | undefined {
+  const word = at >>> 2
+  const meta = words[word + 1] ?? 0
+  const body = at + HEADER.bytes
+  const end = at + size
+  switch (meta & 0xff) {
+    case EVENT_HOOK:
+      readBase(hook, words, word)
+      hook.hookId = words[word + 10] ?? 0
+      hook.selector = (words[word + 11] ?? 0) & 0xffff
+      hook.count = readValues(words, body, end, (meta >>> 8) & 0xff)
+      return hook
+    case EVENT_EXEC:
+      return end - body < EXEC.bytes
+        ? undefined
+        : { op: 'exec', ...baseOf(words, word), ...decodeExec(bytes, body, end) }
+    case EVENT_FORK:
+      if (end - body < FORK.bytes) return undefined
+      return {
+        op: 'fork',
+        ...baseOf(words, word),
+        parentTgid: bytes.readUInt32LE(body + FORK.parentTgid),
+        parentStart: startKey(bytes, body + FORK.parentStartNs),
+        nspid: bytes.readUInt32LE(body + FORK.nspid),
+      }
+    case EVENT_EXIT:
+      if (end - body < EXIT.bytes) return undefined
+      return { op: 'exit', ...baseOf(words, word), code: bytes.readUInt32LE(body + EXIT.code) }
+    default:
+      return undefined
+  }
+}
+
+function readBase(into: Mutable<RawBase>, words: Uint32Array, word: number): void {
+  into.cpu = (words[word + 1] ?? 0) >>> 16
+  into.seq = (words[word + 2] ?? 0) + (words[word + 3] ?? 0) * 0x1_0000_0000
+  into.sec = words[word + 4] ?? 0
+  into.nsec = words[word + 5] ?? 0
+  into.tgid = words[word + 6] ?? 0
+  into.tid = words[word + 7] ?? 0
+  into.startLo = words[word + 8] ?? 0
+  into.startHi = words[word + 9] ?? 0
+}
+
+function baseOf(words: Uint32Array, word: number): RawBase {
+  const base = { cpu: 0, seq: 0, sec: 0, nsec: 0, tgid: 0, tid: 0, startLo: 0, startHi: 0 }
+  readBase(base, words, word)
+  return base
+}
+
+export function startKey(bytes: Buffer, at: number): StartKey {
+  return { lo: bytes.readUInt32LE(at), hi: bytes.readUInt32LE(at + 4) }
+}
+
+function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op' | keyof RawBase> {
+  let at = body + EXEC.bytes
+  const text = (length: number, pad: boolean): Buffer => {
+    const slice = bytes.subarray(Math.min(at, end), Math.min(at + length, end))
+    at += pad ? padded(length) : length
+    return slice
+  }
+  return {
+    parentTgid: bytes.readUInt32LE(body + EXEC.parentTgid),
+    parentStart: startKey(bytes, body + EXEC.parentStartNs),
+    euid: bytes.readUInt32LE(body + EXEC.euid),
+    auid: bytes.readUInt32LE(body + EXEC.auid),
+    flags: bytes.readUInt32LE(body + EXEC.flags),
+    nspid: bytes.readUInt32LE(body + EXEC.nspid),
+    fileIno: bytes.readBigUInt64LE(body + EXEC.fileIno),
+    fileLinks: bytes.readUInt32LE(body + EXEC.fileLinks),
+    filename: text(bytes.readUInt16LE(body + EXEC.filenameLen), true),
+    cwd: text(bytes.readUInt16LE(body + EXEC.cwdLen), true),
+    cgroup: text(bytes.readUInt16LE(body + EXEC.cgroupLen), true),
+    path: text(bytes.readUInt16LE(body + EXEC.pathLen), true),
+    argv: text(bytes.readUInt32LE(body + EXEC.argvLen), false),
+  }
+}
+
+/** Returns how many there are. */
+function readValues(words: Uint32Array, body: number, end: number, count: number): number {
+  let at = body
+  let read = 0
+  for (; read < count && at + VALUE.bytes <= end; read++) {
+    const value = (values[read] ??= { kind: 0, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0 })
+    const word = at >>> 2
+    const len = words[word] ?? 0
+    const meta = words[word + 1] ?? 0
+    const kind = meta & 0xff
+    const payload = word + 2
+    let from = at + VALUE.bytes
+    const isFile = kind === VALUE_FILE
+    const isNumber = isFile || kind === VALUE_INT || kind === VALUE_UINT
+    value.kind = kind
+    value.index = (meta >>> 8) & 0xff
+    value.flags = meta >>> 16
+    value.lo = isNumber ? (words[payload] ?? 0) : 0
+    value.hi = isNumber ? (words[payload + 1] ?? 0) : 0
+    value.dev = isFile ? (words[payload + 2] ?? 0) : 0
+    value.mode = isFile ? (words[payload + 3] ?? 0) : 0
+    if (isFile) {
+      from += FILE_INFO.bytes + TEXT_KEY_HEAD_BYTES
+    } else if (kind === VALUE_STRING) {
+      from += TEXT_KEY_HEAD_BYTES
+    }
+    value.from = from
+    value.to = Math.min(from + len, end)
+    at = from + padded(len)
+  }
+  return read
+}

@@ -1,0 +1,53 @@
+/** Hooks by the id that records carry, with what was counted for each. Ids are never used twice. */
+import type { KprobeSpec } from '../../config/policy/policy.ts'
+import type { Hook } from '../../exporters/contract/event.ts'
+import type { KnownHook } from './normalize.ts'
+
+/** How long records of a detached hook may still come up the ring. */
+const RETIRE_MS = 30_000
+
+interface Registered extends KnownHook {
+  events: number
+}
+
+export class HookRegistry {
+  readonly #hooks = new Map<number, Registered>()
+  /** Events of hooks that are gone, by policy. */
+  readonly #past = new Map<string, number>()
+
+  add(hook: Hook, spec: KprobeSpec): void {
+    this.#hooks.set(hook.id, {
+      hook,
+      argTypes: spec.args.map((arg) => arg.type),
+      returnType: spec.returnArg?.type ?? 'nop',
+      events: 0,
+    })
+  }
+
+  /** For the normalizer: the lookup of an event, which it then counts. */
+  take(id: number): KnownHook | undefined {
+    const known = this.#hooks.get(id)
+    if (known !== undefined) known.events++
+    return known
+  }
+
+  /** Forgets detached hooks once their last records must have been read. */
+  retire(ids: readonly number[]): void {
+    const forget = (): void => {
+      for (const id of ids) {
+        const known = this.#hooks.get(id)
+        if (known === undefined) continue
+        this.#past.set(known.hook.policy, (this.#past.get(known.hook.policy) ?? 0) + known.events)
+        this.#hooks.delete(id)
+      }
+    }
+    setTimeout(forget, RETIRE_MS).unref()
+  }
+
+  /** Events so far by policy. */
+  eventsByPolicy(): Map<string, number> {
+    const sums = new Map(this.#past)
+    for (const { hook, events } of this.#hooks.values()) sums.set(hook.policy, (sums.get(hook.policy) ?? 0) + events)
+    return sums
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Raw events → events: names the process and its parent, turns numbers into arguments of their policy's types, boot
+ * time into wall time. Events that only keep the process table (forks) yield nothing.
+ */
+import type { ArgumentType } from '../../config/policy/policy.ts'
+import type { RawEvent, RawHook, RawValue } from './decode.ts'
+import type { Argument, Hook, LossEvent, ProcessEvent } from '../../exporters/contract/event.ts'
+import type { WallClock } from '../process/clock.ts'
+import { exitReason } from '../process/signals.ts'
+import type { Image } from '../process/image.ts'
+import type { ProcessTable } from '../process/table.ts'
+import { decodeText } from '../process/text.ts'
+import {
+  RETURN_INDEX,
+  VALUE_DELETED,
+  VALUE_ERROR,
+  VALUE_FILE,
+  VALUE_STRING,
+  VALUE_TRUNCATED,
+  VALUE_UNRESOLVED,
+  VALUE_UNSTABLE,
+} from '../kernel/wire.ts'
+
+/** A hook as its events need it. */
+export interface KnownHook {
+  readonly hook: Hook
+  readonly argTypes: readonly ArgumentType[]
+  readonly returnType: ArgumentType
+}
+
+export interface NormalizeOptions {
+  readonly table: ProcessTable
+  readonly clock: WallClock
+  /** By hook id; undefined for a hook that is long gone. */
+  readonly hook: (id: number) => KnownHook | undefined
+  readonly nowMs: () => number
+  /** First number of the agent's gap-free sequence. */
+  readonly firstSeq: number
+}
+
+export class Normalizer {
+  readonly #options: NormalizeOptions
+  #seq: number
+  /** Records of hooks that nobody knows any more. */
+  orphaned = 0
+
+  constructor(options: NormalizeOptions) {
+    this.#options = options
+    this.#seq = options.firstSeq
+  }
+
+  /** The next sequence number. */
+  get nextSeq(): number {
+    return this.#seq
+  }
+
+  /** The event of a raw one, or undefined for one that yields none. `bytes` is the chunk that texts stand in. */
+  event(raw: RawEvent, bytes: Buffer): ProcessEvent | undefined {
+    const { table, clock, nowMs } = this.#options
+    switch (raw.op) {
+      case 'fork':
+        table.fork(raw, nowMs())
+        return undefined
+      case 'exec':
+        return this.exec(table.exec(raw, nowMs()), raw.sec, raw.nsec)
+      case 'exit': {
+        const image =
+          table.exit(raw.tgid, raw.startLo, raw.startHi, nowMs()) ??
+          table.findOrUnknown(raw.tgid, raw.startLo, raw.startHi)
+        const { signal, status } = exitReason(raw.code)
+        return {
+          type: 'process_exit',
+          seq: this.#seq++,
+          time: clock.at(raw.sec, raw.nsec),
+          process: image.process,
+          parent: image.parent?.process,
+          refcnt: image.process.forked === true ? 1 : 0,
+          signal,
+          status,
+        }
+      }
+      case 'hook':
+        return this.#kprobe(raw, bytes)
+    }
+  }
+
+  /** A process_exec event, also for a process that the start-up scan found. */
+  exec(image: Image, sec: number, nsec: number): ProcessEvent {
+    return {
+      type: 'process_exec',
+      seq: this.#seq++,
+      time: this.#options.clock.at(sec, nsec),
+      process: image.process,
+      parent: image.parent?.process,
+      refcnt: 0,
+    }
+  }
+
+  /** A loss record, with its number in the same sequence as everything else. */
+  lost(loss: Omit<LossEvent, 'type' | 'seq'>): LossEvent {
+    return { type: 'events_lost', seq: this.#seq++, ...loss }
+  }
+
+  #kprobe(raw: RawHook, bytes: Buffer): ProcessEvent | undefined {
+    const known = this.#options.hook(raw.hookId)
+    if (known === undefined) {
+      this.orphaned++
+      return undefined
+    }
+    const image = this.#options.table.findOrUnknown(raw.tgid, raw.startLo, raw.startHi)
+    const { values, count } = raw
+    let returned: Argument | undefined
+    let length = 0
+    for (let i = 0; i < count; i++) if (values[i]?.index !== RETURN_INDEX) length++
+    // oxlint-disable-next-line unicorn/no-new-array -- exact in size: what is pushed to makes room for 17, half of what an event weighs
+    const args = new Array<Argument>(length)
+    let at = 0
+    for (let i = 0; i < count; i++) {
+      const value = values[i]
+      if (value === undefined) continue
+      if (value.index === RETURN_INDEX) returned = argument(value, known.returnType, bytes)
+      else args[at++] = argument(value, known.argTypes[value.index] ?? 'nop', bytes)
+    }
+    return {
+      type: 'process_kprobe',
+      seq: this.#seq++,
+      time: this.#options.clock.at(raw.sec, raw.nsec),
+      process: image.process,
+      parent: image.parent?.process,
+      refcnt: image.process.refcnt,
+      tid: raw.tid,
+      hook: known.hook,
+      args,
+      returned,
+    }
+  }
+}
+
+function argument(value: RawValue, type: ArgumentType, bytes: Buffer): Argument {
+  switch (value.kind) {
+    case VALUE_FILE: {
+      const { text, raw } = decodeText(bytes, value.from, value.to)
+      return {
+        kind: type === 'path' ? 'path' : 'file',
+        path: text,
+        raw,
+        mode: value.mode,
+        inode: value.lo + value.hi * 0x1_0000_0000,
+        device: value.dev,
+        unresolved: (value.flags & VALUE_UNRESOLVED) !== 0,
+        unstable: (value.flags & VALUE_UNSTABLE) !== 0,
+        deleted: (value.flags & VALUE_DELETED) !== 0,
+      }
+    }
+    case VALUE_STRING: {
+      const { text, raw } = decodeText(bytes, value.from, value.to)
+      return { kind: 'string', value: text, raw, truncated: (value.flags & VALUE_TRUNCATED) !== 0 }
+    }
+    case VALUE_ERROR:
+      return { kind: 'error', message: 'Bad address for basic type' }
+    default:
+      if (type === 'int') return { kind: 'int', value: value.lo | 0 }
+      if (type === 'uint32') return { kind: 'uint', value: value.lo }
+      return { kind: 'size', value: (BigInt(value.hi) << 32n) | BigInt(value.lo) }
+  }
+}

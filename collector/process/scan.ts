@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { bootTime } from '../../native/index.ts'
+import type { Event } from '../../exporters/contract/event.ts'
+import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Normalizer } from '../ingest/normalize.ts'
+import { scanProcfs } from './procfs.ts'
+import type { ProcessTable } from './table.ts'
+
+const NSEC = 1_000_000_000n
+
+/** The start-up scan: fills both tables and gives the events of what runs already. */
+export async function scanRunning(
+  procfs: string,
+  kernel: KernelSide,
+  table: ProcessTable,
+  normalizer: Normalizer,
+): Promise<Event[]> {
+  const events: Event[] = []
+  const now = bootTime()
+  for (const process of await scanProcfs(procfs)) {
+    // Known to the hooks already: its own record comes up the ring.
+    if (!kernel.seedProcess(process.pid, process.startNs, process.parentPid)) continue
+    const image = table.addScanned(process)
+    // Its exit may have come before it was entered; then nobody else would ever take it out again.
+    if (!existsSync(join(procfs, String(process.pid)))) {
+      kernel.forgetProcess(process.pid)
+      table.exit(process.pid, 0, 0, performance.now())
+    }
+    if (!process.kernelThread) events.push(normalizer.exec(image, Number(now / NSEC), Number(now % NSEC)))
+  }
+  return events
+}

@@ -1,0 +1,70 @@
+/**
+ * /status: the agent as one JSON object, for programs that show it to people. Everything is read where the metrics read it;
+ * keys are those of books and stats (`exporters/contract/exporter.ts`) in snake_case, absent where there is nothing.
+ */
+import type { Told } from './metrics/exporters.ts'
+import type { MetricSources } from './metrics/metrics.ts'
+
+export interface StatusSources extends MetricSources {
+  /** Names this run of the agent, as in every event's number. */
+  readonly epoch: string
+}
+
+/** The object, now. */
+export function statusOf(sources: StatusSources): object {
+  const filtered = sources.filtered()
+  return {
+    ...sources.build,
+    epoch: sources.epoch,
+    started: new Date(performance.timeOrigin).toISOString(),
+    uptime_seconds: performance.now() / 1000,
+    resident_bytes: process.memoryUsage.rss(),
+    event_loop_lag_seconds: sources.loopLag(),
+    policies: sources.policies().map(({ policy, hooks, skipped }) => ({
+      name: policy.name,
+      state: skipped.length === 0 ? 'enabled' : 'partially_enabled',
+      hooks: hooks.length,
+      attached: countsOf(hooks.map(({ mode }) => mode)),
+      call_not_found: skipped.map(({ symbol }) => symbol),
+    })),
+    events: sources.events(),
+    ring: {
+      records: sources.records(),
+      waiting_bytes: sources.ringWaiting(),
+      returns_waiting: sources.returnsWaiting(),
+      imbalance: sources.imbalance(),
+    },
+    lost: sources.losses(),
+    exporters: sources.senders().map((sender) => exporterOf(sender, filtered.get(sender.name))),
+  }
+}
+
+function countsOf(words: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const word of words) counts[word] = (counts[word] ?? 0) + 1
+  return counts
+}
+
+function exporterOf(sender: Told, filtered: Readonly<Record<string, number>> = {}): object {
+  const { spool, ...stats } = sender.stats()
+  return {
+    name: sender.name,
+    type: sender.exporter.type,
+    ...snakeCased(sender.books()),
+    imbalance: sender.imbalance(),
+    filtered,
+    ...snakeCased(stats),
+    own: sender.exporter.counters,
+    learned_limits: sender.exporter.learnedLimits,
+    spool: spool === undefined ? undefined : snakeCased(spool),
+  }
+}
+
+/** Not deeper: the keys of reasons and counters are others' words. */
+function snakeCased(values: object): object {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [snakeCase(key), value]))
+}
+
+function snakeCase(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}

@@ -1,0 +1,107 @@
+import { stat } from 'node:fs/promises'
+import { ConfigError } from '../yaml/errors.ts'
+import { readTextFile } from '../yaml/files.ts'
+import { loadConfig } from './load.ts'
+import { packageProblems } from './packages.ts'
+import type { ConfigResult, LoadedConfig } from './load.ts'
+import { pathText } from './loading/explain.ts'
+import type { Environment } from './loading/substitute.ts'
+import { whyUnreadable } from './loading/unreadable.ts'
+import { parsePolicy } from '../policy/parse.ts'
+import type { PolicyResult } from '../policy/parse.ts'
+import type { Policy, Problem } from '../policy/policy.ts'
+import { show } from '../yaml/problems.ts'
+import { configWarnings } from './warnings.ts'
+import { writablePolicy } from './writable.ts'
+
+/** `parsePolicy` on a file; what stands in the way of reading it is a problem too. Never throws. */
+export async function parsePolicyFile(file: string): Promise<PolicyResult> {
+  const read = await readTextFile(file)
+  return 'problems' in read ? read : parsePolicy(read.text, file)
+}
+
+/** `loadConfig` on a file; what stands in the way of reading it, or a package missing, is a problem too. Never throws. */
+export async function parseConfigFile(file: string, env: Environment): Promise<ConfigResult> {
+  const read = await readTextFile(file)
+  return 'problems' in read ? read : loadWithPackages(read.text, file, env)
+}
+
+function loadWithPackages(text: string, file: string, env: Environment): ConfigResult {
+  const result = loadConfig(text, file, env)
+  if ('problems' in result) return result
+  const problems = packageProblems(result, file)
+  return problems.length === 0 ? result : { problems }
+}
+
+/** The policy, or a ConfigError POLICY_INVALID. */
+export function policyOrThrow(result: PolicyResult): Policy {
+  if ('problems' in result) throw new ConfigError('POLICY_INVALID', result.problems)
+  return result.policy
+}
+
+/** The loaded config, or a ConfigError CONFIG_INVALID. */
+export function configOrThrow(result: ConfigResult): LoadedConfig {
+  if ('problems' in result) throw new ConfigError('CONFIG_INVALID', result.problems)
+  return result
+}
+
+/**
+ * Whether a text is meant as a policy rather than as a config: it has one of the keys every Kubernetes object has.
+ * Looks at lines, so that it has an answer for a text that is no YAML.
+ */
+export function looksLikePolicy(text: string): boolean {
+  return /^(?:[{ \t]*["']?(?:apiVersion|kind)["']?[ \t]*:|["']?(?:metadata|spec)["']?[ \t]*:)/m.test(text)
+}
+
+/** What `ktrail check` prints of a file. */
+export interface Checked {
+  readonly problems: readonly Problem[]
+  /** What works and should not be so. */
+  readonly warnings: readonly Problem[]
+  /** What depends on the kernel that the agent finds. */
+  readonly notes: readonly Problem[]
+}
+
+/**
+ * Every problem of one file, policy or config, without kernel or root. Of a config also policies that are not there (what stands
+ * in them is not read) and, as warnings, what others may read or write and should not. Never throws.
+ */
+export async function checkFile(file: string, env: Environment): Promise<Checked> {
+  const read = await readTextFile(file)
+  if ('problems' in read) return { problems: read.problems, warnings: [], notes: [] }
+  const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadWithPackages(read.text, file, env)
+  if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }
+  if ('policy' in result)
+    return { problems: [], warnings: await writablePolicy(file), notes: optionalCalls(result.policy) }
+  const warnings = await configWarnings(result, file)
+  return { problems: await missingPolicies(result, file), warnings, notes: [] }
+}
+
+function optionalCalls({ file, kprobes }: Policy): Problem[] {
+  const required = kprobes.some(({ optional }) => !optional)
+  const otherwise = required
+    ? 'skipped, and the others attached'
+    : 'skipped; the policy is refused if none of its calls exists'
+  return kprobes.flatMap(({ call, optional, at }) =>
+    optional
+      ? [{ file, ...at, message: `call ${show(call)} is optional: where a kernel lacks it, it is ${otherwise}` }]
+      : [],
+  )
+}
+
+/** A place that whoever checks may not look at may well be there for the agent. */
+async function missingPolicies({ config, origins }: LoadedConfig, file: string): Promise<Problem[]> {
+  const problems: Problem[] = []
+  for (const [i, place] of config.policies.entries()) {
+    const error: unknown = await stat(place).then(
+      () => undefined,
+      (cause: unknown) => cause,
+    )
+    if (error === undefined || (error instanceof Error && 'code' in error && error.code === 'EACCES')) continue
+    const path = pathText(['policies', i])
+    const { line, col } = origins.get(path)?.at ?? { line: 1, col: 1 }
+    const message = `${path}: expected a policy file or a folder of them, got ${show(place)}: ${whyUnreadable(error)}`
+    problems.push({ file, line, col, message })
+  }
+  return problems
+}

@@ -1,0 +1,31 @@
+/** What a user writes under `exporters:`; one schema a type, each in a file of its own. */
+import { z } from 'zod'
+import { formatDuration } from '../../yaml/units.ts'
+import { file } from './file.ts'
+import { fieldsProblem } from '../filtering/filter.ts'
+import { kafka } from './kafka.ts'
+import { npm } from './npm.ts'
+import { otlp } from './otlp.ts'
+import { stdout } from './stdout.ts'
+
+/** Exporter names are metric labels and parts of file names. */
+export const EXPORTER_NAME: RegExp = /^[a-z0-9][a-z0-9_-]{0,62}$/
+
+const NO_SPOOL =
+  'expected drop_newest, drop_oldest or block where there is no spool such as spool: {dir: /var/lib/ktrail/spool}'
+
+/** One exporter, told apart by `type`. */
+export const exporterSchema = z
+  .union([z.discriminatedUnion('type', [file, stdout, otlp, kafka]), npm], { error: 'expected a mapping' })
+  .check((context) => {
+    const { queue, retry, spool } = context.value
+    const problem = (path: string[], message: string): void => {
+      context.issues.push({ code: 'custom', input: context.value, path, message })
+    }
+    if (retry.initial > retry.max)
+      problem(['retry', 'initial'], `expected at most retry.max, which is ${formatDuration(retry.max)}`)
+    if (queue.when_full === 'spool' && spool === undefined) problem(['queue', 'when_full'], NO_SPOOL)
+    const fields = fieldsProblem(context.value)
+    if (fields !== undefined) problem(['fields'], fields)
+  })
+  .describe('One exporter.')

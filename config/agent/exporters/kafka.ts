@@ -1,0 +1,188 @@
+import { z } from 'zod'
+import { place } from '../../yaml/places.ts'
+import { duration, formatDuration, size } from '../../yaml/units.ts'
+import { chainOfRequests } from './chain.ts'
+import { fieldsProblem } from '../filtering/filter.ts'
+import { packageName } from './npm.ts'
+import { recordKeys, resourceKeys } from './otlp-records.ts'
+import { parseFieldPaths } from '../filtering/record-fields.ts'
+import { tlsKeys } from './tls.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** `host:port`, an IPv6 host in brackets. */
+const BROKER = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/
+const BROKER_EXPECTED = 'expected host:port such as kafka-1.example.org:9092'
+const BROKERS_EXPECTED = 'expected a list of one or more brokers such as [kafka-1.example.org:9092]'
+
+const broker = z.string({ error: BROKER_EXPECTED }).refine(
+  (text) => {
+    const port = Number(BROKER.exec(text)?.[1])
+    return port >= 1 && port <= 65_535
+  },
+  {
+    error: ({ input }) =>
+      `${BROKER_EXPECTED}${String(input).includes('@') ? ' (user and password belong in sasl)' : ''}`,
+  },
+)
+
+/** Source: Kafka's Topic.java. */
+const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy)\}){1,249}$/
+
+const tls = z
+  .strictObject(tlsKeys())
+  .describe(
+    "TLS to the brokers; none when this key is absent, {} for the system's authorities. The files are read at start, on " +
+      'SIGHUP and when a broker refuses what was read.',
+  )
+
+const sasl = z
+  .strictObject({
+    mechanism: z
+      .enum(['plain', 'scram-sha-256', 'scram-sha-512'])
+      .describe('How the brokers check who we are; plain sends the password itself, so use it with tls.'),
+    username: z.string().min(1).describe('User to log in as.'),
+    password: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Password; never printed. Better a reference ${file:/path}, read at start, or password_file.'),
+    password_file: place(
+      'File that holds the password; a line feed at its end does not count. Read at start, on SIGHUP and when a broker ' +
+        'refuses what was read, so that a password can be replaced while the agent runs.',
+      'secret',
+    ).optional(),
+  })
+  .describe('Login to the brokers; none when absent.')
+
+const otlp = z
+  .strictObject({ ...resourceKeys, ...recordKeys })
+  .describe('What the records of format otlp_proto say; the same keys as of type otlp.')
+
+/** What they say when nothing is said. */
+export const DEFAULT_OTLP: z.output<typeof otlp> = otlp.parse({})
+
+/** `type: kafka`. */
+export const kafka = z
+  .strictObject({
+    type: z.literal('kafka').describe('Writes one record an event to Apache Kafka.'),
+    brokers: z
+      .array(broker.describe('Address of a broker, host:port.'), { error: BROKERS_EXPECTED })
+      .min(1, { error: BROKERS_EXPECTED })
+      .describe('Brokers to ask for the others; one is enough, several are safer.'),
+    topic: z
+      .string()
+      .regex(TOPIC, {
+        error: 'expected a topic of letters, digits, ".", "_" and "-", in it {event_type} and {policy} if you like',
+      })
+      .describe(
+        'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe or events_lost, {policy} the name ' +
+          'of the policy (none for events of no policy). Topics must exist: this agent creates none.',
+      ),
+    driver: z
+      .enum(['kafkajs', 'platformatic'])
+      .default('kafkajs')
+      .describe(
+        'Client library. Both pass the same tests. kafkajs takes 50 MiB less memory; platformatic is a little faster, knows ' +
+          'IPv6 addresses and needs Kafka 2.8 or later.',
+      ),
+    client_id: z.string().min(1).max(249).default('ktrail').describe('Name of this client in the logs of the brokers.'),
+    key: z
+      .enum(['node_name', 'exec_id', 'policy', 'none'])
+      .default('node_name')
+      .describe(
+        'Key of a record; events of one key are in one partition, in order. node_name: all of this host. exec_id: those of ' +
+          'one process. policy: those of one policy. none: no key and no order, whole batches to one partition after another.',
+      ),
+    format: z
+      .enum(['json', 'cloudevents', 'otlp_proto'])
+      .default('json')
+      .describe(
+        'json: the value of a record is the JSON of one event. cloudevents: also the headers of CloudEvents 1.0. otlp_proto: a record ' +
+          "holds the events of a request as OTLP in protobuf, which OpenTelemetry's Kafka receiver reads.",
+      ),
+    otlp: otlp.optional(),
+    cluster_name: z
+      .string()
+      .max(253)
+      .default('')
+      .describe(
+        'Name of the cluster: in ce_source, //cluster/node, of format cloudevents, and k8s.cluster.name of otlp_proto.',
+      ),
+    compression: z
+      .enum(['none', 'gzip', 'zstd', 'snappy', 'lz4'])
+      .default('zstd')
+      .describe('Compression of a batch of records; snappy and lz4 need codec.'),
+    codec: packageName
+      .optional()
+      .describe(
+        'Package of npm that compresses, for snappy and lz4: it exports compress(records: Buffer), which returns a Buffer or a ' +
+          'promise of one, for lz4 in its frame format. Found and run as type: npm:<package> is.',
+      ),
+    acks: z
+      .enum(['all', 'leader'])
+      .default('all')
+      .describe(
+        'Who must have a record before it counts as delivered: all replicas in sync, or the leader alone, which may die with it.',
+      ),
+    idempotent: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Lets the brokers drop what a retry would write twice: a request whose answer was lost is sent again under its number. ' +
+          'Ends with this run of the agent and with a new login; needs acks all.',
+      ),
+    request_timeout: duration(100, 3_600_000).prefault('30s').describe('Longest time one request may take.'),
+    max_request_size: size(16 * KIB, 100 * MIB)
+      .prefault('900KiB')
+      .describe(
+        'Most bytes of one batch of records, before compression; a larger event is refused and counted. Keep it below ' +
+          'message.max.bytes of the brokers.',
+      ),
+    tls: tls.optional(),
+    sasl: sasl.optional(),
+    ...chainOfRequests,
+  })
+  .check((context) => {
+    const { brokers, driver, key, fields, idempotent, acks, request_timeout, timeout } = context.value
+    const { compression, codec, tls: files, sasl: login, format, otlp: records } = context.value
+    const refuse = (where: Array<string | number>, message: string): void =>
+      void context.issues.push({ code: 'custom', input: context.value, path: where, message })
+    const inBrackets = brokers.findIndex((text) => text.startsWith('['))
+    if (driver === 'kafkajs' && inBrackets >= 0) {
+      refuse(['brokers', inBrackets], 'expected a host name (driver kafkajs knows no IPv6 address; platformatic does)')
+    }
+    if (key === 'exec_id' && fields?.some(takesExecId) === true) {
+      refuse(['key'], 'expected node_name, policy or none, for fields leave process.exec_id out of the records')
+    }
+    if (key === 'exec_id' && format === 'otlp_proto') {
+      refuse(['key'], 'expected node_name, policy or none, for a record of format otlp_proto holds many processes')
+    }
+    if (records !== undefined && format !== 'otlp_proto') refuse(['otlp'], 'expected format otlp_proto with it')
+    const cut = fieldsProblem({ fields, body: records?.body })
+    if (cut !== undefined) refuse(['fields'], cut)
+    const plugged = compression === 'snappy' || compression === 'lz4'
+    if (plugged && codec === undefined)
+      refuse(['compression'], 'expected none, gzip or zstd, or codec: npm:<package> with it')
+    if (!plugged && codec !== undefined) refuse(['codec'], 'expected compression snappy or lz4 with it')
+    if (idempotent && acks !== 'all') refuse(['acks'], 'expected all with idempotent')
+    if (request_timeout >= timeout) {
+      refuse(['timeout'], `expected more than request_timeout, which is ${formatDuration(request_timeout)}`)
+    }
+    if (files !== undefined && (files.cert_file === undefined) !== (files.key_file === undefined)) {
+      refuse(['tls'], 'expected cert_file and key_file together')
+    }
+    if (login !== undefined && (login.password === undefined) === (login.password_file === undefined)) {
+      refuse(['sasl'], 'expected either password or password_file')
+    }
+  })
+  .describe('Exporter to Apache Kafka.')
+
+/** True when such a rule leaves records, if not all, without `process.exec_id`. */
+function takesExecId({ fields, action }: { readonly fields: string; readonly action: string }): boolean {
+  const paths = parseFieldPaths(fields)
+  if (typeof paths === 'string') return false
+  const named = paths.some(([first, second]) => first === 'process' && (second === undefined || second === 'exec_id'))
+  return named === (action === 'EXCLUDE')
+}

@@ -1,0 +1,24 @@
+import { z } from 'zod'
+import { place } from '../../yaml/places.ts'
+
+/** Certificates of a connection: the same keys for every exporter. `environment`: which variable fills in what is left out. */
+export function tlsKeys(environment = { ca: '', cert: '', key: '' }) {
+  return {
+    ca_file: place(`PEM file of the authorities to trust instead of the system's.${environment.ca}`).optional(),
+    cert_file: place(
+      `PEM file of the client's certificate, for servers that ask for one.${environment.cert}`,
+    ).optional(),
+    key_file: place(`PEM file of the client's private key.${environment.key}`, 'secret').optional(),
+    server_name: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Name to expect in the server's certificate when it is not that of its address."),
+    insecure_skip_verify: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Takes any certificate of the server. For tests: anyone can then read along and answer in the sink's place.",
+      ),
+  }
+}

@@ -1,0 +1,85 @@
+/** Which fields records have, and lists of them as Tetragon's field filters write them: `process.binary,parent.pod`. */
+import { didYouMean } from '../../yaml/near.ts'
+import { show } from '../../yaml/problems.ts'
+
+/** Names below a field; `true` where whatever stands there is not named one by one. */
+interface Shape {
+  readonly [name: string]: Shape | true
+}
+
+function named(names: string): Shape {
+  return Object.fromEntries(names.split(' ').map((name): [string, true] => [name, true]))
+}
+
+const CONTAINER: Shape = {
+  ...named('id name start_time pid maybe_exec_probe security_context'),
+  image: named('id name'),
+}
+const POD: Shape = {
+  ...named('namespace name uid pod_labels workload workload_kind pod_annotations'),
+  container: CONTAINER,
+}
+const PROCESS: Shape = {
+  ...named('exec_id pid uid cwd binary arguments flags start_time auid docker parent_exec_id refcnt cap ns tid'),
+  ...named('process_credentials binary_properties user in_init_tree environment_variables'),
+  pod: POD,
+}
+const FILE = named('mount path flags permission')
+const ARGUMENT: Shape = {
+  ...named('string_arg int_arg skb_arg size_arg bytes_arg truncated_bytes_arg sock_arg cred_arg long_arg bpf_attr_arg'),
+  ...named('perf_event_arg bpf_map_arg uint_arg user_namespace_arg capability_arg process_credentials_arg user_ns_arg'),
+  ...named('module_arg kernel_cap_t_arg cap_inheritable_arg cap_permitted_arg cap_effective_arg linux_binprm_arg'),
+  ...named('net_dev_arg bpf_cmd_arg syscall_id sockaddr_arg bpf_prog_arg sockaddrun_arg label'),
+  file_arg: FILE,
+  path_arg: FILE,
+  error_arg: named('Message'),
+}
+/** tetragon.md §4.3: ProcessExec, ProcessExit, ProcessKprobe and RateLimitInfo together. */
+const RECORD: Shape = {
+  process: PROCESS,
+  parent: PROCESS,
+  ancestors: PROCESS,
+  ...named('signal status time function_name action kernel_stack_trace policy_name return_action message tags'),
+  ...named('user_stack_trace number_of_dropped_process_events'),
+  args: ARGUMENT,
+  return: ARGUMENT,
+  data: ARGUMENT,
+}
+
+/**
+ * Reads a list of paths in snake or camel case into lists of names as records have them. Returns what is wrong with
+ * it, as a sentence, when a field is not known: a slip would keep what was to be left out.
+ */
+export function parseFieldPaths(text: string): ReadonlyArray<readonly string[]> | string {
+  const paths: string[][] = []
+  for (const path of text.split(',')) {
+    let shape: Shape | true = RECORD
+    const names: string[] = []
+    for (const part of path.trim().split('.')) {
+      const name: string | undefined = shape === true ? snakeCase(part) : nameIn(shape, part)
+      if (name === undefined || name === '') return unknown(path.trim(), part, shape)
+      names.push(name)
+      shape = shape === true ? true : (shape[name] ?? true)
+    }
+    paths.push(names)
+  }
+  return paths
+}
+
+function nameIn(shape: Shape, part: string): string | undefined {
+  if (Object.hasOwn(shape, part)) return part
+  return Object.keys(shape).find((name) => camelCase(name) === part)
+}
+
+function unknown(path: string, part: string, shape: Shape | true): string {
+  const hint = shape === true ? '' : didYouMean(part, Object.keys(shape))
+  return `expected fields of a record such as "process.binary,parent.pod"; ${show(part)} in ${show(path)} is none${hint}`
+}
+
+function camelCase(name: string): string {
+  return name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}
+
+function snakeCase(part: string): string {
+  return part.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}

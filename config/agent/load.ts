@@ -1,0 +1,98 @@
+/** The agent's config file: text in, a typed Config with defaults out, or every mistake with its place. */
+import { createHash } from 'node:crypto'
+import type { z } from 'zod'
+import { describeValue, explain, pathText } from './loading/explain.ts'
+import { PlainValue } from './loading/plain.ts'
+import { mayBeSecret, shownText } from './loading/secret-keys.ts'
+import { knownKeys } from './loading/schema-walk.ts'
+import { readSecret } from './loading/substitute.ts'
+import type { Environment, ReadText } from './loading/substitute.ts'
+import type { Origin } from './loading/plain.ts'
+import { didYouMean } from '../yaml/near.ts'
+import type { Position, Problem } from '../policy/policy.ts'
+import { Problems, show } from '../yaml/problems.ts'
+import type { SecretFile } from './secret-files.ts'
+import { NO_EXPORTER, configSchema } from './schema.ts'
+import type { Config } from './schema.ts'
+import { parseYaml } from '../yaml/yaml.ts'
+
+export interface LoadedConfig {
+  readonly config: Config
+  /** What the user wrote, references replaced, paths absolute, units as texts: the input of the schema. */
+  readonly written: unknown
+  /** Where each value the user wrote came from, by path (`exporters.archive.path`); the others are defaults. */
+  readonly origins: ReadonlyMap<string, Origin>
+  /** SHA-256 of the text, in hex. */
+  readonly hash: string
+  /** By absolute path; not those that hold no secret, such as certificates. */
+  readonly secretFiles: ReadonlyMap<string, SecretFile>
+}
+
+export type ConfigResult = LoadedConfig | { readonly problems: readonly Problem[] }
+
+/**
+ * Parses and validates a config. `file` is its path, for messages; paths in the config are absolute in what is returned
+ * (`places.ts`: where relative ones start). `env` and `read` serve `${env:}` and `${file:}`.
+ * All problems are collected, at most 20 shown. Never throws, whatever the text.
+ */
+export function loadConfig(text: string, file: string, env: Environment, read: ReadText = readSecret): ConfigResult {
+  const problems = new Problems(file)
+  const root = parseYaml(text, 'config', problems)
+  if (root === undefined) return { problems: problems.list() }
+  const plain = new PlainValue(root, configSchema, env, read, problems)
+  const exporters = root.entries.get('exporters')?.value
+  if (exporters?.kind === 'map' && exporters.entries.size === 0) {
+    problems.add(exporters.at, `exporters: ${NO_EXPORTER}`)
+  }
+  const result = configSchema.safeParse(plain.value)
+  for (const issue of result.error?.issues ?? []) report(issue, plain, problems)
+  if (problems.count > 0 || !result.success) return { problems: problems.list() }
+  const { value: written, origins, secretFiles } = plain
+  const hash = createHash('sha256').update(text).digest('hex')
+  return { config: result.data, written, origins, hash, secretFiles }
+}
+
+function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems): void {
+  if (plain.isReported(issue.path)) return
+  if (issue.code === 'unrecognized_keys') {
+    for (const key of issue.keys) {
+      const path = [...issue.path, key]
+      const known = knownKeys(plain.schemaAt(issue.path), plain.typeAt(issue.path))
+      const hint = didYouMean(key, known) || `; expected one of ${known.join(', ')}`
+      problems.add(plain.keyPosition(path), `${pathText(path)}: unknown key ${show(key)}${hint}`)
+    }
+    return
+  }
+  const value = plain.valueAt(issue.path)
+  const inner = issue.code === 'invalid_union' ? mappingIssues(issue, value) : []
+  if (inner.length > 0) {
+    for (const each of inner) report({ ...each, path: [...issue.path, ...each.path] }, plain, problems)
+    return
+  }
+  const isKey = issue.code === 'invalid_key'
+  const fromFile = plain.origins.get(pathText(issue.path))?.from === 'secret'
+  const secret = fromFile || mayBeSecret(issue.path) || (issue.code === 'custom' && issue.params?.['secret'] === true)
+  let got = secret
+    ? `a value ${fromFile ? 'from a file ' : ''}that is not shown`
+    : describeValue(typeof value === 'string' ? shownText(issue.path, value) : value)
+  if (value === undefined && issue.code === 'custom') got = 'the default'
+  if (isKey) got = show(String(issue.path.at(-1)))
+  const at: Position = isKey ? plain.keyPosition(issue.path) : plain.position(issue.path)
+  const where = pathText(issue.path)
+  problems.add(at, `${where === '' ? '' : `${where}: `}${explain(issue, isKey || secret ? '' : value, got)}`)
+}
+
+/**
+ * Of a key that takes a word or a mapping: what is wrong inside the mapping that was written. Of several mappings, told
+ * apart by `type`: what is wrong in the one whose type it has.
+ */
+function mappingIssues(issue: z.core.$ZodIssueInvalidUnion, value: unknown): readonly z.core.$ZodIssue[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return []
+  const mappings = issue.errors.filter((issues) =>
+    issues.every(({ code, path }) => code !== 'invalid_type' || path.length > 0),
+  )
+  const typed = mappings.find((issues) => issues.every(({ path }) => path[0] !== 'type'))
+  const type = 'type' in value ? value.type : undefined
+  const named = typeof type === 'string' && type.startsWith('npm:') ? mappings.at(-1) : undefined
+  return typed ?? named ?? mappings[0] ?? []
+}

@@ -1,0 +1,92 @@
+/** zod's issues as sentences of the house: path, expected, got, hint. */
+import type { z } from 'zod'
+import { NPM_FORM } from '../exporters/npm.ts'
+import { didYouMean } from '../../yaml/near.ts'
+import { show } from '../../yaml/problems.ts'
+import { valuesNotBuilt } from './not-built.ts'
+
+type Issue = z.core.$ZodIssue
+
+/** `exporters.archive.queue.max_bytes`, `policies[0]`; a key that is no plain word stands in quotes and brackets. */
+export function pathText(path: readonly PropertyKey[]): string {
+  let text = ''
+  for (const part of path) {
+    if (typeof part === 'number') text += `[${part}]`
+    else if (!/^[\p{L}\p{N}_.-]{1,64}$/u.test(String(part))) text += `[${show(String(part))}]`
+    else text += text === '' ? String(part) : `.${String(part)}`
+  }
+  return text
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+}
+
+/** What stands in the message after the path. `got` describes the value there, '' when there is none. */
+export function explain(issue: Issue, value: unknown, got: string): string {
+  if (value === undefined && issue.code !== 'custom') return `missing; ${expectation(issue)}`
+  const hint = typeof value === 'string' ? didYouMean(value, candidates(issue)) : ''
+  return `${expectation(issue)}${got === '' ? '' : `, got ${got}`}${hint}`
+}
+
+function expectation(issue: Issue): string {
+  switch (issue.code) {
+    case 'invalid_type': {
+      // A schema's own sentence stands when it has one.
+      if (issue.message.startsWith('expected')) return issue.message
+      return `expected ${KINDS[issue.expected] ?? issue.expected}`
+    }
+    case 'invalid_value': {
+      if (issue.message.startsWith('expected')) return issue.message
+      const [only] = issue.values
+      if (issue.values.length === 1) return `expected ${String(only)}`
+      return `expected one of ${issue.values.map(String).join(', ')}`
+    }
+    case 'invalid_union': {
+      const options = unionOptions(issue)
+      if (options.length > 0) return `expected one of ${options.join(', ')}`
+      return issue.message
+    }
+    case 'too_small': {
+      if (issue.message.startsWith('expected')) return issue.message
+      if (issue.origin === 'string') return 'expected a text that is not empty'
+      return `expected at least ${issue.minimum}`
+    }
+    case 'too_big':
+      return `expected at most ${issue.maximum}${issue.origin === 'string' ? ' characters' : ''}`
+    case 'invalid_key':
+      return issue.issues[0]?.message ?? issue.message
+    default:
+      return issue.message
+  }
+}
+
+/** Words that would have been right. */
+function candidates(issue: Issue): string[] {
+  const later = valuesNotBuilt(issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part)))
+  if (issue.code === 'invalid_value') return [...issue.values.map(String), ...later]
+  const options = unionOptions(issue)
+  return options.length > 0 ? [...options, ...later] : []
+}
+
+function unionOptions(issue: Issue): string[] {
+  if (issue.code !== 'invalid_union' || !('options' in issue)) return []
+  const options = (issue.options ?? []).map(String)
+  return issue.discriminator === 'type' ? [...options, NPM_FORM] : options
+}
+
+/** A value as a message shows it. */
+export function describeValue(value: unknown): string {
+  if (typeof value === 'string') return show(value)
+  if (value === null) return 'nothing'
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value === 'object') return 'a mapping'
+  if (typeof value === 'number') return `the number ${value}`
+  return value === undefined ? '' : String(value)
+}

@@ -1,0 +1,172 @@
+import type { z } from 'zod'
+import type { Position } from '../../policy/policy.ts'
+import { absolute } from '../../yaml/places.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+import type { SecretFile } from '../secret-files.ts'
+import { pathText } from './explain.ts'
+import { keysNotBuilt, valueNotBuilt } from './not-built.ts'
+import { childSchema, placeHoldsAt, retyped } from './schema-walk.ts'
+import { substitute } from './substitute.ts'
+import type { Environment, ReadText } from './substitute.ts'
+import type { MapNode, ScalarNode, TreeNode } from './tree.ts'
+
+/** Where a value came from. `secret`: from a `${file:}`, never to be printed. */
+export interface Origin {
+  readonly from: 'file' | 'env' | 'secret'
+  readonly at: Position
+  /** Environment variables that were used. */
+  readonly variables: readonly string[]
+}
+
+type Path = ReadonlyArray<string | number>
+type Schema = z.core.$ZodType
+
+/** Stands for "already reported": the value is left out and nothing below its path is reported again. */
+const DROPPED = Symbol('dropped')
+
+/**
+ * A config tree as the plain object that the schema takes: references replaced, what is not built yet refused and
+ * left out, and for every path its place in the file.
+ */
+export class PlainValue {
+  readonly value: unknown
+  readonly origins: Map<string, Origin> = new Map<string, Origin>()
+  readonly secretFiles: Map<string, SecretFile> = new Map<string, SecretFile>()
+  readonly #root: Schema
+  readonly #env: Environment
+  readonly #read: ReadText
+  readonly #problems: Problems
+  readonly #positions = new Map<string, Position>()
+  readonly #keys = new Map<string, Position>()
+  readonly #reported = new Set<string>()
+
+  constructor(root: MapNode, schema: Schema, env: Environment, read: ReadText, problems: Problems) {
+    this.#root = schema
+    this.#env = env
+    this.#read = read
+    this.#problems = problems
+    this.value = this.#convert(root, schema, [])
+  }
+
+  /** Place of the value at `path`, or of the nearest thing around it that stands in the file. */
+  position(path: readonly PropertyKey[]): Position {
+    return nearest(this.#positions, path)
+  }
+
+  keyPosition(path: readonly PropertyKey[]): Position {
+    return this.#keys.get(pathText(path)) ?? nearest(this.#positions, path)
+  }
+
+  isReported(path: readonly PropertyKey[]): boolean {
+    for (let length = path.length; length > 0; length--) {
+      if (this.#reported.has(pathText(path.slice(0, length)))) return true
+    }
+    return false
+  }
+
+  valueAt(path: readonly PropertyKey[]): unknown {
+    let value = this.value
+    for (const part of path) {
+      if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined
+      value = Reflect.get(value, part)
+    }
+    return value
+  }
+
+  /** The `type` of the mapping at `path`. */
+  typeAt(path: readonly PropertyKey[]): unknown {
+    return this.valueAt([...path, 'type'])
+  }
+
+  schemaAt(path: readonly PropertyKey[]): Schema | undefined {
+    let schema: Schema | undefined = this.#root
+    for (let i = 0; i < path.length; i++) {
+      const part = path[i]
+      if (part === undefined || typeof part === 'symbol') return undefined
+      schema = childSchema(schema, part, this.typeAt(path.slice(0, i)))
+    }
+    return schema
+  }
+
+  #convert(node: TreeNode, schema: Schema | undefined, path: Path): unknown {
+    this.#positions.set(pathText(path), node.at)
+    if (node.kind === 'scalar') return this.#scalar(node, schema, path)
+    if (node.kind === 'list') {
+      const items = node.items.map((item, i) => this.#convert(item, childSchema(schema, i, undefined), [...path, i]))
+      return items.map((item) => (item === DROPPED ? '' : item))
+    }
+    return this.#map(node, schema, path)
+  }
+
+  #map(node: MapNode, schema: Schema | undefined, path: Path): unknown {
+    // First, because it says which keys the others may be.
+    const typeNode = node.entries.get('type')?.value
+    const type = typeNode === undefined ? undefined : this.#convert(typeNode, undefined, [...path, 'type'])
+    if (type === DROPPED && path.length > 0) return this.#drop(path)
+    const later = keysNotBuilt(path)
+    const entries: Array<[string, unknown]> = []
+    for (const [key, { keyAt, value }] of node.entries) {
+      const below = [...path, key]
+      this.#keys.set(pathText(below), keyAt)
+      if (later.includes(key)) {
+        this.#problems.add(keyAt, `${pathText(below)}: known key ${notBuilt(key)}`)
+        continue
+      }
+      const child = key === 'type' ? type : this.#convert(value, childSchema(schema, key, type), below)
+      if (child !== DROPPED) entries.push([key, child])
+    }
+    // Creates own properties, whatever the key is called.
+    return Object.fromEntries(entries)
+  }
+
+  #scalar(node: ScalarNode, schema: Schema | undefined, path: Path): unknown {
+    const where = pathText(path)
+    let value = node.value
+    let origin: Origin = { from: 'file', at: node.at, variables: [] }
+    if (typeof value === 'string' && value.includes('$')) {
+      const found = substitute(value, this.#env, this.#read, this.#problems.file)
+      if ('problem' in found) {
+        this.#problems.add(node.at, `${where}: ${found.problem}`)
+        return this.#drop(path)
+      }
+      const { files, variables, text } = found
+      for (const file of files) this.#noteSecret(file, where, node.at)
+      if (files.length > 0) origin = { ...origin, from: 'secret' }
+      else if (variables.length > 0) origin = { ...origin, from: 'env', variables }
+      value = origin.from === 'file' ? text : retyped(schema, text)
+    }
+    const holds = placeHoldsAt(schema)
+    if (typeof value === 'string' && value !== '' && holds !== undefined) {
+      value = absolute(value, this.#problems.file)
+      if (holds === 'secret') this.#noteSecret(value, where, node.at)
+    }
+    if (typeof value === 'string' && valueNotBuilt(path, value)) {
+      this.#problems.add(node.at, `${where}: known value ${notBuilt(value)}`)
+      return this.#drop(path)
+    }
+    this.origins.set(where, origin)
+    return value
+  }
+
+  #noteSecret(file: string, key: string, at: Position): void {
+    if (!this.secretFiles.has(file)) this.secretFiles.set(file, { key, at })
+  }
+
+  #drop(path: Path): typeof DROPPED {
+    this.#reported.add(pathText(path))
+    return DROPPED
+  }
+}
+
+function notBuilt(name: string): string {
+  return `${show(name)} is not built in this version of ktrail yet`
+}
+
+function nearest(positions: ReadonlyMap<string, Position>, path: readonly PropertyKey[]): Position {
+  for (let length = path.length; length >= 0; length--) {
+    const found = positions.get(pathText(path.slice(0, length)))
+    if (found !== undefined) return found
+  }
+  return { line: 1, col: 1 }
+}

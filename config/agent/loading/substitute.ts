@@ -1,0 +1,87 @@
+/**
+ * `${env:X}`, `${env:X:-default}`, `${env:X:?message}`, `${file:/path}` and `$$` inside one scalar of a config.
+ * Done after YAML is parsed and in values only, so what an environment holds can never become structure.
+ */
+import { didYouMean } from '../../yaml/near.ts'
+import { absolute } from '../../yaml/places.ts'
+import { show } from '../../yaml/problems.ts'
+import { MAX_SECRET_BYTES, readNamedFileSync } from './named-file.ts'
+import { whyUnreadable } from './unreadable.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Reads a file whole; throws when it cannot. */
+export type ReadText = (path: string) => string
+
+export interface Substituted {
+  readonly text: string
+  /** Names of variables used. */
+  readonly variables: readonly string[]
+  /** Files that some of the text came from, absolute: then it is a secret, never printed. */
+  readonly files: readonly string[]
+}
+
+/** Reads a `${file:}` value. Throws when it cannot. */
+export const readSecret: ReadText = (path) => readNamedFileSync(path, MAX_SECRET_BYTES).toString('utf8')
+
+/**
+ * The text with every reference replaced, or the sentence that says which one could not be. `configFile`: where it stands.
+ */
+export function substitute(
+  text: string,
+  env: Environment,
+  read: ReadText,
+  configFile: string,
+): Substituted | { readonly problem: string } {
+  const variables: string[] = []
+  const files: string[] = []
+  const resolve = (body: string): string | { problem: string } => {
+    if (!body.startsWith('file:')) {
+      variables.push(body.slice(4).split(':', 1)[0] ?? '')
+      return valueOf(body, env)
+    }
+    if (body === 'file:') return { problem: 'expected a path in ${file:/path}, got nothing' }
+    const file = absolute(body.slice(5), configFile)
+    files.push(file)
+    return contentOf(file, read)
+  }
+  let problem: string | undefined
+  const replaced = text.replace(/\$\$|\$\{([^}]*)(\}?)/g, (whole: string, body: string | undefined, close: string) => {
+    if (whole === '$$') return '$'
+    if (problem !== undefined || body === undefined) return ''
+    const found = close === '' ? { problem: `${show(whole)} has no closing brace` } : resolve(body)
+    if (typeof found === 'string') return found
+    problem = found.problem
+    return ''
+  })
+  return problem === undefined ? { text: replaced, variables, files } : { problem }
+}
+
+function valueOf(body: string, env: Environment): string | { problem: string } {
+  const found = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?$/s.exec(body)
+  const name = found?.[1]
+  if (found === null || name === undefined) {
+    const hint = '; write $$ for a plain $'
+    return {
+      problem: `expected \${env:NAME}, \${env:NAME:-default} or \${file:/path}, got ${show(`\${${body}}`)}${hint}`,
+    }
+  }
+  // Own properties only: `constructor` is no variable. Empty counts as unset for a default, as in a shell.
+  const value = Object.hasOwn(env, name) ? env[name] : undefined
+  const [, , operator, rest = ''] = found
+  if (value !== undefined && (value !== '' || operator === undefined)) return value
+  if (operator === '-') return rest
+  if (operator === '?') return { problem: `environment variable ${name} is not set: ${rest || 'it is required'}` }
+  const known = Object.keys(env)
+  return {
+    problem: `environment variable ${name} is not set${didYouMean(name, known) || ` and has no default: set it or write \${env:${name}:-default}`}`,
+  }
+}
+
+function contentOf(path: string, read: ReadText): string | { problem: string } {
+  try {
+    return read(path).replace(/\r?\n$/, '')
+  } catch (error) {
+    return { problem: `cannot read ${show(path)}: ${whyUnreadable(error)}` }
+  }
+}

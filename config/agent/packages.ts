@@ -1,0 +1,52 @@
+/** Packages that a config names: where they are installed. Finds them without running their code. */
+import { findPackageJSON } from 'node:module'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { isPackageType, packageOf } from './exporters/npm.ts'
+import type { LoadedConfig } from './load.ts'
+import { pathText } from './loading/explain.ts'
+import type { Problem } from '../policy/policy.ts'
+import { show } from '../yaml/problems.ts'
+
+/** Seen from it are the packages installed beside ktrail's own. */
+const OURS = fileURLToPath(new URL('../../package.json', import.meta.url))
+
+/** Files from which packages are looked for, in this order. */
+function places(configFile: string | undefined): string[] {
+  return configFile === undefined ? [OURS] : [resolve(configFile), OURS]
+}
+
+/**
+ * The file from which `name` is to be imported: the config file when its folder or one above has the package in a
+ * node_modules, else one of ktrail's own; undefined when neither sees it.
+ */
+export function findPackage(name: string, configFile?: string): string | undefined {
+  return places(configFile).find((place) => sees(place, name))
+}
+
+function sees(place: string, name: string): boolean {
+  try {
+    return findPackageJSON(name, place) !== undefined
+  } catch {
+    return false
+  }
+}
+
+/** Says that a package is not there, where it was looked for, and what to do. */
+export function missingPackage(name: string, configFile?: string): string {
+  const folders = [...new Set(places(configFile).map((place) => dirname(place)))]
+  const where = `expected it in node_modules of ${folders.map(show).join(' or ')}, or of a folder above`
+  return `cannot find the package ${show(name)}: ${where}; install it: npm install --prefix ${folders[0]} ${name}`
+}
+
+/** One problem for each package that the exporters of the config name and that is not installed. */
+export function packageProblems({ config, origins }: LoadedConfig, file: string): Problem[] {
+  return Object.entries(config.exporters).flatMap(([exporter, options]) => {
+    const key = options.type === 'kafka' ? 'codec' : 'type'
+    const named = options.type === 'kafka' ? options.codec : options.type
+    if (named === undefined || !isPackageType(named) || findPackage(packageOf(named), file) !== undefined) return []
+    const path = pathText(['exporters', exporter, key])
+    const { line, col } = origins.get(path)?.at ?? { line: 1, col: 1 }
+    return [{ file, line, col, message: `${path}: ${missingPackage(packageOf(named), file)}` }]
+  })
+}

@@ -1,0 +1,172 @@
+/**
+ * The agent's configuration: one zod schema from which the types, the defaults, the messages, the JSON Schema for
+ * editors and the effective print come. Durations are ms and sizes bytes once parsed.
+ */
+import { z } from 'zod'
+import { address } from '../yaml/addresses.ts'
+import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
+import { sharedFiles } from './exporters/own-files.ts'
+import { place } from '../yaml/places.ts'
+import { duration, size } from '../yaml/units.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+const server = z
+  .strictObject({
+    http: address
+      .prefault('127.0.0.1:2112')
+      .describe(
+        "Address for /livez, /readyz, /metrics and /status: host:port, or unix:///path for a Unix socket that only the agent's user may " +
+          'connect to. Every local user can read what is on a host and port; token keeps them out.',
+      ),
+    token: z
+      .string()
+      .regex(/^[!-~]+$/, { error: 'expected printable characters without spaces' })
+      .optional()
+      .describe(
+        'Clients send it as "Authorization: Bearer <token>" to read /metrics and /status, and why the agent is not ready; /livez and the ' +
+          'status code of /readyz need none. Never printed. Better a reference ${file:/path}, read at start.',
+      ),
+  })
+  .prefault({})
+  .describe('What the agent listens on.')
+
+const ring = z
+  .strictObject({
+    size: size(64 * KIB, 1024 * MIB)
+      .prefault('16MiB')
+      .describe('Size of the one ring between kernel and agent; a power of two.'),
+    watermark: size(1)
+      .optional()
+      .describe('The kernel wakes the agent when this much waits; an eighth of ring.size when absent.'),
+    max_delay: duration(1, 1000)
+      .prefault('50ms')
+      .describe('Longest time a record waits in the ring before the agent looks.'),
+  })
+  .check((context) => {
+    const { size: bytes, watermark } = context.value
+    if (!Number.isInteger(Math.log2(bytes))) {
+      const message = 'expected a power of two such as 16MiB'
+      context.issues.push({ code: 'custom', input: context.value, path: ['size'], message })
+    }
+    if (watermark !== undefined && watermark > bytes / 2) {
+      const message = 'expected at most half of ring.size'
+      context.issues.push({ code: 'custom', input: context.value, path: ['watermark'], message })
+    }
+  })
+  .prefault({})
+  .describe('The ring buffer that all hooks write to.')
+
+const attach = z
+  .strictObject({
+    mode: z
+      .enum(['auto', 'kprobe.multi', 'fexit', 'kprobe.session', 'join', 'kprobe'])
+      .default('auto')
+      .describe(
+        'How programs are attached. auto picks by kernel and by what the hook needs; join is a kprobe and a return ' +
+          'probe joined in a map. Anything else is for tests and for kernels with a known fault.',
+      ),
+  })
+  .prefault({})
+  .describe('How hooks are bound to kernel functions.')
+
+const log = z
+  .strictObject({
+    level: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+      .default('info')
+      .describe("Least level that is written. The agent's own log goes to standard error."),
+    format: z.enum(['json', 'text']).default('json').describe('JSON lines, or lines for people.'),
+  })
+  .prefault({})
+  .describe("The agent's own log.")
+
+const memory = z
+  .strictObject({
+    soft_limit: size(64 * MIB)
+      .prefault('384MiB')
+      .describe('Past this resident set, exporters with a spool send by way of their disk.'),
+    hard_limit: size(64 * MIB)
+      .prefault('512MiB')
+      .describe('Past this resident set, all exporters drop new events, counted as memory, until it is smaller again.'),
+    process_table: size(16 * MIB, 4096 * MIB)
+      .prefault('128MiB')
+      .describe(
+        'What the table of processes may take; 100,000 ordinary ones fit into the default. When it is full, what was rendered goes ' +
+          'first, then long arguments are cut, then the oldest processes are forgotten, all counted; no event is dropped for it.',
+      ),
+  })
+  .check((context) => {
+    const { soft_limit: soft, hard_limit: hard } = context.value
+    if (soft <= hard) return
+    const message = 'expected at most memory.hard_limit'
+    context.issues.push({ code: 'custom', input: context.value, path: ['soft_limit'], message })
+  })
+  .prefault({})
+  .describe(
+    'What happens when the agent is short of memory. Its queues are bounded by themselves: this is for what nobody foresaw.',
+  )
+
+const shutdown = z
+  .strictObject({
+    grace: duration(0, 3_600_000)
+      .prefault('10s')
+      .describe('How long exporters may take to send what they hold once the agent is told to stop.'),
+  })
+  .prefault({})
+  .describe('What happens on SIGTERM and SIGINT.')
+
+/** Said when there is nothing to send events to: an agent that ships nothing is a mistake, not a choice. */
+export const NO_EXPORTER = 'expected at least one exporter, such as screen: {type: stdout, format: compact}'
+
+/** The whole file. */
+export const configSchema = z
+  .strictObject({
+    node_name: z.string().max(253).default('').describe('Name of this host in every record; the host name when empty.'),
+    policies: z
+      .array(place('A policy file, or a folder of them.'))
+      .default([])
+      .describe('Policy files and folders of *.yaml files; watched while the agent runs.'),
+    server,
+    exporters: z
+      .record(
+        z.string().regex(EXPORTER_NAME, {
+          error: 'expected lower-case letters, digits, "-" and "_", at most 63, beginning with a letter or digit',
+        }),
+        exporterSchema,
+        { error: (issue) => (issue.input === undefined ? NO_EXPORTER : undefined) },
+      )
+      .check((context) => {
+        for (const { path, message } of sharedFiles(context.value)) {
+          context.issues.push({ code: 'custom', input: context.value, path: [...path], message })
+        }
+      })
+      .describe('Where events go, by a name of your choice. At least one.')
+      .meta({ minProperties: 1 }),
+    ring,
+    attach,
+    procfs: place('Where the proc file system of the host is mounted.').default('/proc'),
+    log,
+    memory,
+    shutdown,
+  })
+  .describe('Configuration of the ktrail agent.')
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+
+/** A valid configuration with every default filled in. */
+export type Config = DeepReadonly<z.output<typeof configSchema>>
+export type ExporterConfig = Config['exporters'][string]
+export type FileExporterConfig = Extract<ExporterConfig, { type: 'file' }>
+export type NpmExporterConfig = Extract<ExporterConfig, { type: `npm:${string}` }>
+export type KafkaExporterConfig = Extract<ExporterConfig, { type: 'kafka' }>
+export type OtlpExporterConfig = Extract<ExporterConfig, { type: 'otlp' }>
+export type StdoutExporterConfig = Extract<ExporterConfig, { type: 'stdout' }>
+export type QueueConfig = ExporterConfig['queue']
+export type BatchConfig = ExporterConfig['batch']
+export type RetryConfig = ExporterConfig['retry']
+export type FilterConfig = NonNullable<ExporterConfig['filter']>
+export type TetragonFilterConfig = NonNullable<FilterConfig['allow']>[number]
+export type FieldFilterConfig = NonNullable<ExporterConfig['fields']>[number]
+export type RedactConfig = NonNullable<ExporterConfig['redact']>[number]

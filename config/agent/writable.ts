@@ -1,0 +1,95 @@
+/**
+ * Whether somebody who is neither root nor the agent's user may change what the agent runs by: its config, its policies. By mode and
+ * owner of each file, and of each folder above it, in which a name can be given to another file.
+ */
+import type { Stats } from 'node:fs'
+import { access, constants, realpath, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import type { LoadedConfig } from './load.ts'
+import { answered } from './loading/answered.ts'
+import { pathText } from './loading/explain.ts'
+import { policyFilesAt } from '../policy/files.ts'
+import type { Problem } from '../policy/policy.ts'
+
+const BY_GROUP = 0o020
+const BY_OTHERS = 0o002
+/** Names in such a folder belong to the owners of what they name. */
+const STICKY = 0o1000
+
+/** More say nothing new. */
+const MOST_WARNINGS = 20
+
+/** A warning for each place that others may write, of a config file and of the policies that it names now. Never rejects. */
+export async function writablePlaces({ config, origins }: LoadedConfig, file: string): Promise<Problem[]> {
+  const looked = new Looked()
+  const warnings = await looked.warningsOf([file], { file, line: 1, col: 1 }, '')
+  for (const [i, place] of config.policies.entries()) {
+    const key = pathText(['policies', i])
+    const files = await policyFilesAt(place).catch(() => [])
+    const at = { file, ...(origins.get(key)?.at ?? { line: 1, col: 1 }) }
+    warnings.push(...(await looked.warningsOf([place, ...files], at, `${key}: `)))
+  }
+  const more = warnings.length - MOST_WARNINGS
+  const last = warnings[MOST_WARNINGS]
+  if (last === undefined) return warnings
+  return [
+    ...warnings.slice(0, MOST_WARNINGS),
+    { ...last, message: `and ${more} more files and folders that others may write` },
+  ]
+}
+
+/** The same of one policy file. */
+export function writablePolicy(file: string): Promise<Problem[]> {
+  return new Looked().warningsOf([file], { file, line: 1, col: 1 }, '')
+}
+
+/** Each file and folder is looked at once. */
+class Looked {
+  readonly #places = new Set<string>()
+
+  /** Of each path: what is written and what links lead to, and every folder above. What may not be looked at is passed over. */
+  async warningsOf(paths: readonly string[], at: Omit<Problem, 'message'>, key: string): Promise<Problem[]> {
+    const warnings: Problem[] = []
+    for (const path of paths) {
+      const named = resolve(path)
+      const real = await answered(named, () => realpath(named)).catch(() => named)
+      for (const start of [real, dirname(named)]) {
+        for (let place = start; !this.#places.has(place); place = dirname(place)) {
+          this.#places.add(place)
+          const why = await answered(place, () => whyWritable(place, place === real)).catch(() => undefined)
+          if (why !== undefined) warnings.push({ ...at, message: key + why })
+        }
+      }
+    }
+    return warnings
+  }
+}
+
+/** `itself`: what is read, not a folder above it. */
+async function whyWritable(place: string, itself: boolean): Promise<string | undefined> {
+  const info = await stat(place)
+  const who = writers(info, itself)
+  if (who === undefined || (await isReadOnly(place))) return undefined
+  const name = JSON.stringify(place)
+  const octal = (info.mode & 0o7777).toString(8).padStart(4, '0')
+  const next = who.owner ? `chown root ${name}` : `chmod go-w ${name}`
+  return `${name} may be written by ${who.name} (mode ${octal}, owner ${info.uid}, group ${info.gid}), who could change what ktrail does: ${next}`
+}
+
+function writers({ mode, uid, gid }: Stats, itself: boolean): { name: string; owner: boolean } | undefined {
+  // Its owner may give himself every right.
+  if (uid !== 0 && uid !== process.geteuid?.()) return { name: `user ${uid}`, owner: true }
+  if (!itself && (mode & STICKY) !== 0) return undefined
+  if ((mode & BY_OTHERS) !== 0) return { name: 'everybody on this host', owner: false }
+  // The group of root, and that of whoever runs this: on many systems nobody else is in it.
+  if ((mode & BY_GROUP) !== 0 && gid !== 0 && gid !== process.getegid?.()) return { name: `group ${gid}`, owner: false }
+  return undefined
+}
+
+/** Volumes of Kubernetes have mode 0777 and are mounted read-only. */
+async function isReadOnly(place: string): Promise<boolean> {
+  return access(place, constants.W_OK).then(
+    () => false,
+    (error: unknown) => error instanceof Error && 'code' in error && error.code === 'EROFS',
+  )
+}

@@ -1,0 +1,134 @@
+/** Reading one mapping of a policy: which keys it may have, which of them must be there, what type each has. */
+import { describe } from '../agent/loading/tree.ts'
+import type { MapNode, TreeNode } from '../agent/loading/tree.ts'
+import { didYouMean } from '../yaml/near.ts'
+import type { Position } from './policy.ts'
+import { show } from '../yaml/problems.ts'
+import type { Problems } from '../yaml/problems.ts'
+
+/** A value and the way to it, `spec.kprobes[0].call`. */
+export interface Place {
+  readonly node: TreeNode
+  readonly path: string
+}
+
+export interface KeyTable {
+  /** What this version understands. */
+  readonly own: readonly string[]
+  /** What Tetragon (or Kubernetes) understands there and this version does not. */
+  readonly later?: readonly string[]
+  /** Whose the later ones are; default Tetragon. */
+  readonly owner?: string
+}
+
+/** `known Tetragon field "x" is not supported by this version of ktrail` */
+export function notSupported(what: string, name: string, owner = 'Tetragon'): string {
+  return `known ${owner} ${what} ${show(name)} is not supported by this version of ktrail`
+}
+
+/** One mapping under `path`; adds a problem for each key that the table does not have. */
+export class Fields {
+  readonly at: Position
+  readonly path: string
+  readonly #node: MapNode
+  readonly #problems: Problems
+
+  private constructor(node: MapNode, path: string, problems: Problems) {
+    this.at = node.at
+    this.path = path
+    this.#node = node
+    this.#problems = problems
+  }
+
+  /** undefined, and a problem, when `place` is not a mapping. */
+  static of(place: Place, table: KeyTable, problems: Problems): Fields | undefined {
+    const { node, path } = place
+    if (node.kind !== 'map') {
+      problems.add(node.at, `${path}: expected a mapping, got ${describe(node)}`)
+      return undefined
+    }
+    for (const [key, { keyAt }] of node.entries) {
+      if (table.own.includes(key)) continue
+      const where = path === '' ? '' : `${path}: `
+      if (table.later?.includes(key)) {
+        problems.add(keyAt, where + notSupported('field', key, table.owner))
+      } else {
+        const hint = didYouMean(key, [...table.own, ...(table.later ?? [])])
+        problems.add(keyAt, `${where}unknown key ${show(key)}${hint || `; expected one of ${table.own.join(', ')}`}`)
+      }
+    }
+    return new Fields(node, path, problems)
+  }
+
+  pathOf(key: string): string {
+    return this.path === '' ? key : `${this.path}.${key}`
+  }
+
+  get(key: string): Place | undefined {
+    const entry = this.#node.entries.get(key)
+    return entry === undefined ? undefined : { node: entry.value, path: this.pathOf(key) }
+  }
+
+  /** Where the key stands, else where the mapping does. */
+  keyAt(key: string): Position {
+    return this.#node.entries.get(key)?.keyAt ?? this.at
+  }
+
+  /** Like `get`, but its absence is a problem; `expected` says what should stand there. */
+  need(key: string, expected: string): Place | undefined {
+    const place = this.get(key)
+    if (place === undefined) this.#problems.add(this.at, `${this.pathOf(key)}: missing; expected ${expected}`)
+    return place
+  }
+
+  /** The text at `key`; undefined when absent, and a problem when it is not a text. */
+  text(key: string): string | undefined {
+    const place = this.get(key)
+    return place === undefined ? undefined : asText(place, this.#problems)
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    const place = this.get(key)
+    if (place === undefined) return fallback
+    const { node, path } = place
+    if (node.kind === 'scalar' && typeof node.value === 'boolean') return node.value
+    this.#problems.add(node.at, `${path}: expected true or false, got ${describe(node)}`)
+    return fallback
+  }
+
+  /** The items of the list at `key`; empty when absent. More than `max` items is a problem. */
+  list(key: string, max: number): Place[] {
+    const place = this.get(key)
+    return place === undefined ? [] : asList(place, max, this.#problems)
+  }
+}
+
+export function asText(place: Place, problems: Problems): string | undefined {
+  const { node, path } = place
+  if (node.kind === 'scalar' && typeof node.value === 'string') return node.value
+  const hint = node.kind === 'scalar' && node.value !== null ? `; put it in quotes: ${JSON.stringify(node.source)}` : ''
+  problems.add(node.at, `${path}: expected a text, got ${describe(node)}${hint}`)
+  return undefined
+}
+
+/** A whole number from `min` to `max`. */
+export function asInteger(place: Place, min: number, max: number, problems: Problems): number | undefined {
+  const { node, path } = place
+  const value = node.kind === 'scalar' ? node.value : undefined
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
+  problems.add(node.at, `${path}: expected a whole number from ${min} to ${max}, got ${describe(node)}`)
+  return undefined
+}
+
+export function asList(place: Place, max: number, problems: Problems): Place[] {
+  const { node, path } = place
+  if (node.kind !== 'list') {
+    problems.add(node.at, `${path}: expected a list, got ${describe(node)}`)
+    return []
+  }
+  if (node.items.length > max) {
+    const at = node.items[max]?.at ?? node.at
+    problems.add(at, `${path}: expected at most ${max} items, got ${node.items.length}`)
+  }
+  return node.items.slice(0, max).map((item, i) => ({ node: item, path: `${path}[${i}]` }))
+}

@@ -1,0 +1,158 @@
+import { describe } from '../agent/loading/tree.ts'
+import { didYouMean } from '../yaml/near.ts'
+import type { ArgumentSpec, ArgumentType, KprobeSpec } from './policy.ts'
+import { show } from '../yaml/problems.ts'
+import type { Problems } from '../yaml/problems.ts'
+import { Fields, asInteger, asText, notSupported } from './fields.ts'
+import type { Place } from './fields.ts'
+import { goQuoted } from '../yaml/quoting.ts'
+import { readSelectors } from './selector.ts'
+import {
+  ARGUMENT_KEYS,
+  IGNORE_KEYS,
+  KPROBE_KEYS,
+  LATER_TYPES,
+  NEVER_KPROBE_TYPES,
+  RETURN_TYPES,
+  TYPES,
+} from './tables.ts'
+
+/** The calling conventions hand over five arguments that BPF can reach (tetragon.md §1.3). */
+const MAX_ARGS = 5
+const MAX_INDEX = MAX_ARGS - 1
+const MAX_TAGS = 16
+const TEXT_MIN_BYTES = 2
+const MESSAGE_MAX_BYTES = 256
+const TAG_MAX_BYTES = 128
+/** KSYM_NAME_LEN, include/linux/kallsyms.h, without the NUL. */
+const MAX_SYMBOL_BYTES = 511
+
+/** One entry of `spec.kprobes`. undefined only after a problem was added. */
+export function readKprobe(place: Place, problems: Problems): KprobeSpec | undefined {
+  const fields = Fields.of(place, KPROBE_KEYS, problems)
+  if (fields === undefined) return undefined
+  const call = readCall(fields, problems)
+  const optional = readIgnore(fields, problems)
+  // Tetragon's schema says true although its hooks page says false (tetragon.md §1.3).
+  const syscall = fields.flag('syscall', true)
+  const returns = fields.flag('return', false)
+  const returnArg = readReturnArg(fields, returns, problems)
+  const args = readArguments(fields, problems)
+  const selectors = readSelectors(fields, args, problems)
+  const message = readMessage(fields, problems)
+  const tags = readTags(fields, problems)
+  return {
+    call,
+    optional,
+    syscall,
+    return: returns,
+    returnArg,
+    args: args.filter((arg) => arg !== undefined),
+    selectors,
+    message,
+    tags,
+    at: place.node.at,
+  }
+}
+
+function readCall(fields: Fields, problems: Problems): string {
+  const place = fields.need('call', 'the name of a kernel function')
+  const call = place === undefined ? undefined : asText(place, problems)
+  if (place === undefined || call === undefined) return ''
+  if (call.startsWith('list:')) {
+    problems.add(place.node.at, `${place.path}: ${notSupported('reference', 'list:')}, got ${show(call)}`)
+  } else if (!/^[A-Za-z_][A-Za-z0-9_.]*$/.test(call) || call.length > MAX_SYMBOL_BYTES) {
+    // A dot is legal: compilers name clones foo.isra.0 and foo.constprop.0.
+    problems.add(place.node.at, `${place.path}: expected the name of a kernel function, got ${show(call)}`)
+  }
+  return call
+}
+
+function readIgnore(fields: Fields, problems: Problems): boolean {
+  const place = fields.get('ignore')
+  const ignore = place === undefined ? undefined : Fields.of(place, IGNORE_KEYS, problems)
+  return ignore?.flag('callNotFound', false) ?? false
+}
+
+function readReturnArg(fields: Fields, returns: boolean, problems: Problems): ArgumentSpec | undefined {
+  const place = fields.get('returnArg')
+  if (place === undefined) {
+    if (returns) {
+      const example = 'returnArg: {index: 0, type: int}'
+      problems.add(fields.keyAt('return'), `${fields.pathOf('return')}: true needs a returnArg, such as ${example}`)
+    }
+    return undefined
+  }
+  if (!returns) {
+    problems.add(fields.keyAt('returnArg'), `${place.path}: has no effect without "return: true": add it or drop this`)
+  }
+  return readArgument(place, RETURN_TYPES, problems)
+}
+
+/** By position in the list; undefined where an entry is wrong and was reported. */
+function readArguments(fields: Fields, problems: Problems): Array<ArgumentSpec | undefined> {
+  const first = new Map<number, string>()
+  return fields.list('args', MAX_ARGS).map((place) => {
+    const spec = readArgument(place, TYPES, problems)
+    if (spec === undefined) return undefined
+    const taken = first.get(spec.index)
+    if (taken !== undefined) {
+      problems.add(place.node.at, `${place.path}: index ${spec.index} already stands in ${taken}`)
+    }
+    first.set(spec.index, taken ?? place.path)
+    return spec
+  })
+}
+
+function readArgument(place: Place, types: readonly ArgumentType[], problems: Problems): ArgumentSpec | undefined {
+  const fields = Fields.of(place, ARGUMENT_KEYS, problems)
+  if (fields === undefined) return undefined
+  const indexAt = fields.need('index', `the position in the function's prototype, from 0 to ${MAX_INDEX}`)
+  const index = indexAt === undefined ? undefined : asInteger(indexAt, 0, MAX_INDEX, problems)
+  const typeAt = fields.need('type', `one of ${types.join(', ')}`)
+  const type = typeAt === undefined ? undefined : readType(typeAt, types, problems)
+  const label = fields.text('label') ?? ''
+  return index === undefined || type === undefined ? undefined : { index, type, label, at: place.node.at }
+}
+
+function readType(place: Place, types: readonly ArgumentType[], problems: Problems): ArgumentType | undefined {
+  const { node, path } = place
+  const text = node.kind === 'scalar' ? node.value : undefined
+  const type = types.find((known) => known === text)
+  if (type !== undefined) return type
+  const expected = `expected one of ${types.join(', ')}`
+  if (typeof text !== 'string') {
+    problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
+  } else if (NEVER_KPROBE_TYPES.includes(text)) {
+    problems.add(node.at, `${path}: type ${show(text)} is not valid for a kprobe; ${expected}`)
+  } else if (LATER_TYPES.includes(text)) {
+    problems.add(node.at, `${path}: ${notSupported('argument type', text)}; ${expected}`)
+  } else if (TYPES.some((known) => known === text)) {
+    const sentence = `type ${show(text)} is not supported for a return value by this version of ktrail`
+    problems.add(node.at, `${path}: ${sentence}; ${expected}`)
+  } else {
+    problems.add(node.at, `${path}: ${expected}, got ${show(text)}${didYouMean(text, [...TYPES, ...LATER_TYPES])}`)
+  }
+  return undefined
+}
+
+function readMessage(fields: Fields, problems: Problems): string {
+  const place = fields.get('message')
+  const text = place === undefined ? undefined : asText(place, problems)
+  if (place === undefined || text === undefined) return ''
+  return readQuoted(place, text, MESSAGE_MAX_BYTES, problems)
+}
+
+function readTags(fields: Fields, problems: Problems): string[] {
+  return fields.list('tags', MAX_TAGS).map((place) => {
+    const text = asText(place, problems)
+    return text === undefined ? '' : readQuoted(place, text, TAG_MAX_BYTES, problems)
+  })
+}
+
+function readQuoted(place: Place, text: string, max: number, problems: Problems): string {
+  if (Buffer.byteLength(text) < TEXT_MIN_BYTES) {
+    problems.add(place.node.at, `${place.path}: expected ${TEXT_MIN_BYTES} to ${max} bytes, got ${show(text)}`)
+  }
+  return goQuoted(text, max)
+}

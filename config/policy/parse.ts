@@ -1,0 +1,122 @@
+/**
+ * The policy language: a Tetragon TracingPolicy (tetragon.md §1, §2) from text to a validated Policy, without a
+ * kernel. What this version cannot do is refused, never ignored: a policy that loads means what it says.
+ */
+import { Fields, asList, asText, notSupported } from './fields.ts'
+import type { Place } from './fields.ts'
+import { readKprobe } from './kprobe.ts'
+import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
+import { describe } from '../agent/loading/tree.ts'
+import { didYouMean } from '../yaml/near.ts'
+import type { KprobeSpec, Policy, Problem } from './policy.ts'
+import { Problems, show } from '../yaml/problems.ts'
+import { parseYaml } from '../yaml/yaml.ts'
+
+/** What a caller of the parsers gets; `problems` is sorted and never empty. */
+export type PolicyResult = { readonly policy: Policy } | { readonly problems: readonly Problem[] }
+
+const API_VERSION = 'cilium.io/v1alpha1'
+const MAX_NAME = 253
+/** Enough for every policy known (the largest has 40), and it bounds what one file can ask of the kernel. */
+const MAX_KPROBES = 1024
+
+/**
+ * Parses and validates one policy. `file` is only used in messages. All problems are collected, at most 20 shown.
+ * Never throws, whatever the text.
+ */
+export function parsePolicy(text: string, file: string): PolicyResult {
+  const problems = new Problems(file)
+  const root = parseYaml(text, 'policy', problems)
+  if (root === undefined) return { problems: problems.list() }
+  const document = Fields.of({ node: root, path: '' }, DOCUMENT_KEYS, problems)
+  let name = ''
+  let kprobes: KprobeSpec[] = []
+  if (document !== undefined && readKind(document, problems)) {
+    name = readMetadata(document, problems)
+    kprobes = readSpec(document, problems)
+  }
+  return problems.count > 0 ? { problems: problems.list() } : { policy: { name, file, kprobes } }
+}
+
+/** False when it is another kind of document, of which nothing else can be said. */
+function readKind(document: Fields, problems: Problems): boolean {
+  const version = document.need('apiVersion', API_VERSION)
+  if (version !== undefined && !(version.node.kind === 'scalar' && version.node.value === API_VERSION)) {
+    problems.add(version.node.at, `apiVersion: expected ${API_VERSION}, got ${describe(version.node)}`)
+  }
+  const kind = document.need('kind', 'TracingPolicy')
+  if (kind === undefined) return true
+  const value = kind.node.kind === 'scalar' ? kind.node.value : undefined
+  if (value === 'TracingPolicy') return true
+  if (value === 'TracingPolicyNamespaced') {
+    problems.add(kind.node.at, `kind: ${notSupported('kind', value)}; expected TracingPolicy`)
+    return true
+  }
+  const hint = typeof value === 'string' ? didYouMean(value, ['TracingPolicy']) : ''
+  problems.add(kind.node.at, `kind: expected TracingPolicy, got ${describe(kind.node)}${hint}`)
+  return hint !== ''
+}
+
+function readMetadata(document: Fields, problems: Problems): string {
+  const place = document.need('metadata', 'a mapping with the name of the policy')
+  const metadata = place === undefined ? undefined : Fields.of(place, METADATA_KEYS, problems)
+  if (metadata === undefined) return ''
+  const kind = document.get('kind')?.node
+  const namespaced = kind?.kind === 'scalar' && kind.value === 'TracingPolicyNamespaced'
+  if (metadata.get('namespace') !== undefined && !namespaced) {
+    const sentence = 'a TracingPolicy applies to the whole host and has no namespace: drop it'
+    problems.add(metadata.keyAt('namespace'), `metadata.namespace: ${sentence}`)
+  }
+  readTextMap(metadata.get('labels'), problems)
+  readTextMap(metadata.get('annotations'), problems)
+  const namePlace = metadata.need('name', 'the name of the policy')
+  const name = namePlace === undefined ? undefined : asText(namePlace, problems)
+  if (namePlace === undefined || name === undefined) return ''
+  const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
+  if (name.length > MAX_NAME || !name.split('.').every((part) => label.test(part))) {
+    const expected = `lower-case letters, digits, "-" and "." with a letter or digit at both ends, at most ${MAX_NAME}`
+    problems.add(namePlace.node.at, `metadata.name: expected ${expected}, got ${show(name)}`)
+  }
+  return name
+}
+
+function readTextMap(place: Place | undefined, problems: Problems): void {
+  if (place === undefined) return
+  const { node, path } = place
+  if (node.kind !== 'map') {
+    problems.add(node.at, `${path}: expected a mapping of texts, got ${describe(node)}`)
+    return
+  }
+  for (const [key, { value }] of node.entries) asText({ node: value, path: `${path}[${show(key)}]` }, problems)
+}
+
+function readSpec(document: Fields, problems: Problems): KprobeSpec[] {
+  const place = document.need('spec', 'a mapping with the hooks of the policy')
+  const spec = place === undefined ? undefined : Fields.of(place, SPEC_KEYS, problems)
+  if (spec === undefined) return []
+  const sections = HOOK_SECTIONS.filter((key) => {
+    const node = spec.get(key)?.node
+    return node?.kind === 'list' && node.items.length > 0
+  })
+  const second = sections[1]
+  if (second !== undefined) {
+    const sentence = `expected one hook section a policy, got ${sections.join(' and ')}: split the policy`
+    problems.add(spec.keyAt(second), `spec: ${sentence}`)
+  }
+  const kprobes = spec.get('kprobes')
+  if (kprobes === undefined) {
+    // A policy of another section has had its message.
+    if (!HOOK_SECTIONS.some((key) => spec.get(key) !== undefined)) spec.need('kprobes', 'a list of hooks')
+    return []
+  }
+  if (kprobes.node.kind === 'list' && kprobes.node.items.length === 0) {
+    problems.add(kprobes.node.at, 'spec.kprobes: expected at least one hook, got an empty list')
+  }
+  const found: KprobeSpec[] = []
+  for (const item of asList(kprobes, MAX_KPROBES, problems)) {
+    if (problems.full) break
+    const kprobe = readKprobe(item, problems)
+    if (kprobe !== undefined) found.push(kprobe)
+  }
+  return found
+}

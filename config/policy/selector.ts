@@ -1,0 +1,116 @@
+import { describe } from '../agent/loading/tree.ts'
+import { didYouMean } from '../yaml/near.ts'
+import type { ArgumentFilter, ArgumentSpec, ArgumentType, Operator, Selector } from './policy.ts'
+import { show } from '../yaml/problems.ts'
+import type { Problems } from '../yaml/problems.ts'
+import { Fields, asInteger, asList, notSupported } from './fields.ts'
+import type { Place } from './fields.ts'
+import { FILTER_KEYS, LATER_OPERATORS, OPERATORS, OPERATORS_OF, SELECTOR_KEYS } from './tables.ts'
+import { MAX_VALUES, readValues } from './values.ts'
+
+// Tetragon's bounds (tetragon.md §2.1, §2.2); the kernel side's tables have the same.
+const MAX_SELECTORS = 5
+const MAX_FILTERS = 5
+const MAX_INDEX = 4
+
+type Arguments = ReadonlyArray<ArgumentSpec | undefined>
+
+/** `selectors` of one hook. `args` are the hook's, undefined where an entry was wrong and is reported already. */
+export function readSelectors(kprobe: Fields, args: Arguments, problems: Problems): Selector[] {
+  return kprobe.list('selectors', MAX_SELECTORS).map((place) => {
+    const fields = Fields.of(place, SELECTOR_KEYS, problems)
+    const matchArgs: ArgumentFilter[] = []
+    for (const filterPlace of fields?.list('matchArgs', MAX_FILTERS) ?? []) {
+      const filter = readFilter(filterPlace, args, problems)
+      if (filter !== undefined) matchArgs.push(filter)
+    }
+    return { matchArgs }
+  })
+}
+
+function readFilter(place: Place, args: Arguments, problems: Problems): ArgumentFilter | undefined {
+  const fields = Fields.of(place, FILTER_KEYS, problems)
+  if (fields === undefined) return undefined
+  const arg = readTarget(fields, args, problems)
+  // Unknown when the argument is wrong itself: then only what does not hang on its type is checked.
+  const type = arg === undefined ? undefined : args[arg]?.type
+  const operatorAt = fields.need('operator', `one of ${OPERATORS.join(', ')}`)
+  const operator = operatorAt === undefined ? undefined : readOperator(operatorAt, type, problems)
+  const valuesAt = fields.need('values', 'a list of texts')
+  const places = valuesAt === undefined ? [] : asList(valuesAt, MAX_VALUES, problems)
+  if (valuesAt?.node.kind === 'list' && valuesAt.node.items.length === 0) {
+    problems.add(valuesAt.node.at, `${valuesAt.path}: expected at least one value, got an empty list`)
+  }
+  if (arg === undefined || type === undefined || operator === undefined) return undefined
+  const values = readValues(places, type, operator, problems)
+  return { arg, operator: typeof values[0] === 'string' ? plain(operator) : operator, values, at: place.node.at }
+}
+
+/** On texts In is Equal and NotIn is NotEqual (tetragon.md §2.2); the plan then has two cases fewer. */
+function plain(operator: Operator): Operator {
+  if (operator === 'In') return 'Equal'
+  return operator === 'NotIn' ? 'NotEqual' : operator
+}
+
+/** Position in the hook's `args` list that the filter is about. `args: [n]` says it itself and wins over `index`. */
+function readTarget(fields: Fields, args: Arguments, problems: Problems): number | undefined {
+  const byPosition = fields.get('args')
+  const byIndex = fields.get('index')
+  const index = byIndex === undefined ? undefined : asInteger(byIndex, 0, MAX_INDEX, problems)
+  if (byPosition !== undefined) {
+    const [item] = asList(byPosition, 1, problems)
+    if (item !== undefined) {
+      if (args.length > 0) return asInteger(item, 0, args.length - 1, problems)
+      problems.add(item.node.at, `${item.path}: the hook lists no argument; add one to its args`)
+    } else if (byPosition.node.kind === 'list') {
+      problems.add(
+        byPosition.node.at,
+        `${byPosition.path}: expected one position in the hook's args, got an empty list`,
+      )
+    }
+    return undefined
+  }
+  if (byIndex === undefined) {
+    problems.add(fields.at, `${fields.pathOf('index')}: missing; expected the index of one of the hook's args`)
+    return undefined
+  }
+  if (index === undefined) return undefined
+  const found = args.findIndex((spec) => spec?.index === index)
+  if (found >= 0) return found
+  // With a wrong entry among the args, this one may be it: no second message for one mistake.
+  if (!args.includes(undefined)) {
+    const listed = args.map((spec) => spec?.index).join(', ')
+    const known = listed === '' ? 'the hook lists no argument' : `the hook lists ${listed}`
+    problems.add(
+      byIndex.node.at,
+      `${byIndex.path}: argument filter for unknown index ${index}: ${known}; add it to args`,
+    )
+  }
+  return undefined
+}
+
+function readOperator(place: Place, type: ArgumentType | undefined, problems: Problems): Operator | undefined {
+  const { node, path } = place
+  const text = node.kind === 'scalar' ? node.value : undefined
+  const operator = OPERATORS.find((known) => known === text)
+  const allowed = type === undefined ? OPERATORS : OPERATORS_OF[type]
+  if (operator !== undefined && allowed.includes(operator)) return operator
+  if (type === 'nop') {
+    problems.add(node.at, `${path}: an argument of type nop is not read and cannot be filtered; give it another type`)
+    return undefined
+  }
+  const expected = `expected one of ${allowed.join(', ')}`
+  if (operator !== undefined) {
+    problems.add(node.at, `${path}: ${operator} does not apply to an argument of type ${type}; ${expected}`)
+  } else if (typeof text !== 'string') {
+    problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
+  } else if (LATER_OPERATORS.includes(text)) {
+    problems.add(node.at, `${path}: ${notSupported('operator', text)}; ${expected}`)
+  } else {
+    problems.add(
+      node.at,
+      `${path}: ${expected}, got ${show(text)}${didYouMean(text, [...allowed, ...LATER_OPERATORS])}`,
+    )
+  }
+  return undefined
+}

@@ -1,0 +1,115 @@
+/** The `values` of one filter: texts checked for length, integers parsed into the width of their argument. */
+import type { ArgumentType, Operator } from './policy.ts'
+import { show } from '../yaml/problems.ts'
+import type { Problems } from '../yaml/problems.ts'
+import { asText } from './fields.ts'
+import type { Place } from './fields.ts'
+
+/** Most values in one filter: what the kernel maps of one hook are sized for. */
+export const MAX_VALUES = 1024
+
+/** Most bytes of a text value: the keys of the kernel's sets and prefix trees hold no more. */
+const MAX_TEXT_BYTES = 252
+/** Tetragon's bound for Postfix (tetragon.md §2.2). */
+const MAX_POSTFIX_BYTES = 127
+
+interface Range {
+  readonly min: bigint
+  readonly max: bigint
+  readonly words: string
+}
+
+const RANGES: Readonly<Record<'int' | 'uint32' | 'size_t' | 'uint64', Range>> = {
+  int: { min: -(2n ** 31n), max: 2n ** 31n - 1n, words: 'a signed 32-bit' },
+  uint32: { min: 0n, max: 2n ** 32n - 1n, words: 'an unsigned 32-bit' },
+  size_t: { min: 0n, max: 2n ** 64n - 1n, words: 'an unsigned 64-bit' },
+  uint64: { min: 0n, max: 2n ** 64n - 1n, words: 'an unsigned 64-bit' },
+}
+
+/** The parsed values; those that are wrong are reported and left out. */
+export function readValues(
+  places: readonly Place[],
+  type: ArgumentType,
+  operator: Operator,
+  problems: Problems,
+): readonly bigint[] | readonly string[] {
+  if (type === 'int' || type === 'uint32' || type === 'size_t' || type === 'uint64') {
+    return collect(places, (place) => readInteger(place, type, operator, problems))
+  }
+  return collect(places, (place) => readText(place, operator, problems))
+}
+
+function collect<T>(places: readonly Place[], read: (place: Place) => T | undefined): T[] {
+  const found: T[] = []
+  for (const place of places) {
+    const value = read(place)
+    if (value !== undefined) found.push(value)
+  }
+  return found
+}
+
+function readInteger(
+  place: Place,
+  type: keyof typeof RANGES,
+  operator: Operator,
+  problems: Problems,
+): bigint | undefined {
+  const text = asText(place, problems)
+  if (text === undefined) return undefined
+  const range = RANGES[type]
+  const value = parseInteger(text)
+  if (value === undefined) {
+    const expected = 'a decimal, 0x hexadecimal, 0 octal or 0b binary number'
+    problems.add(place.node.at, `${place.path}: expected ${expected}, got ${show(text)}`)
+    return undefined
+  }
+  if (value < range.min || value > range.max) {
+    const expected = `${range.words} number for an argument of type ${type}`
+    problems.add(place.node.at, `${place.path}: expected ${expected}, got ${show(text)}, which is out of range`)
+    return undefined
+  }
+  if (operator === 'Mask' && value === 0n) {
+    problems.add(place.node.at, `${place.path}: a mask of 0 never matches; expected at least one bit`)
+    return undefined
+  }
+  return value
+}
+
+/**
+ * Go's ParseInt with base 0 without underscores: sign, then 0x, 0o, 0b, a leading 0 for octal, else decimal.
+ * undefined when it is no number. Longer than any 64-bit number can be written also counts as none.
+ */
+export function parseInteger(text: string): bigint | undefined {
+  const found = /^([+-]?)(?:(0x[0-9a-f]{1,64})|(0b[01]{1,64})|0o?([0-7]{1,64})|([1-9][0-9]{0,63}|0))$/i.exec(text)
+  if (found === null) return undefined
+  const [, sign, hex, binary, octal, decimal] = found
+  const magnitude = BigInt(hex ?? binary ?? (octal === undefined ? (decimal ?? '0') : `0o${octal}`))
+  return sign === '-' ? -magnitude : magnitude
+}
+
+function readText(place: Place, operator: Operator, problems: Problems): string | undefined {
+  const text = asText(place, problems)
+  if (text === undefined) return undefined
+  const { at } = place.node
+  // Tetragon trims them: policies write "/etc/passwd\0" out of C habit.
+  const value = text.replace(/\0+$/, '')
+  if (value === '') {
+    problems.add(at, `${place.path}: expected a text of at least 1 byte, got ${show(text)}`)
+    return undefined
+  }
+  if (value.includes('\0')) {
+    problems.add(at, `${place.path}: a NUL inside never matches a kernel string, got ${show(text)}`)
+    return undefined
+  }
+  if (!value.isWellFormed()) {
+    problems.add(at, `${place.path}: expected text that UTF-8 can hold, got half a surrogate pair in ${show(text)}`)
+    return undefined
+  }
+  const bytes = Buffer.byteLength(value)
+  const max = operator === 'Postfix' || operator === 'NotPostfix' ? MAX_POSTFIX_BYTES : MAX_TEXT_BYTES
+  if (bytes > max) {
+    problems.add(at, `${place.path}: expected at most ${max} bytes for ${operator}, got ${bytes}`)
+    return undefined
+  }
+  return value
+}

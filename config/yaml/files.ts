@@ -1,0 +1,39 @@
+import { isUtf8 } from 'node:buffer'
+import { readNamedFile } from '../agent/loading/named-file.ts'
+import { whyUnreadable } from '../agent/loading/unreadable.ts'
+import type { Problem } from '../policy/policy.ts'
+import { MAX_FILE_BYTES } from './yaml.ts'
+
+export type TextResult = { readonly text: string } | { readonly problems: readonly Problem[] }
+
+/**
+ * Reads a policy or config file: UTF-8, at most 1 MiB. What stands in the way (no such file, no right, no
+ * regular file, too large, no answer, bytes that are not UTF-8) comes back as one problem. Never throws.
+ */
+export async function readTextFile(file: string): Promise<TextResult> {
+  const refuse = (message: string, line = 1, col = 1): TextResult => ({ problems: [{ file, line, col, message }] })
+  let bytes: Buffer
+  try {
+    bytes = await readNamedFile(file, MAX_FILE_BYTES)
+  } catch (error) {
+    return refuse(`cannot read the file: ${whyUnreadable(error)}`)
+  }
+  const text = bytes.toString('utf8')
+  if (isUtf8(bytes)) return { text }
+  const offset = firstInvalid(bytes, text)
+  const before = bytes.subarray(0, offset)
+  const line = before.toString('latin1').split('\n').length
+  const col = before.toString('utf8', before.lastIndexOf(10) + 1).length + 1
+  const byte = (bytes[offset] ?? 0).toString(16).toUpperCase().padStart(2, '0')
+  return refuse(`byte 0x${byte} at offset ${offset} is not UTF-8: save the file as UTF-8`, line, col)
+}
+
+/** Decoding puts U+FFFD for what is invalid, so the first byte that does not come back is where it begins. */
+function firstInvalid(bytes: Buffer, decoded: string): number {
+  const back = Buffer.from(decoded, 'utf8')
+  let offset = 0
+  while (offset < bytes.length && bytes[offset] === back[offset]) offset++
+  // U+FFFD begins with EF: a sequence that begins so too agrees for up to two bytes longer.
+  while (offset > 0 && (bytes[offset - 1] ?? 0) >= 0x80 && !isUtf8(bytes.subarray(0, offset))) offset--
+  return offset
+}

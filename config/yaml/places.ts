@@ -1,0 +1,36 @@
+/** Files and folders that a config names: which keys do, and where a relative path starts. */
+import { isAbsolute, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+
+/** What the file is for. What holds a secret should be readable by the agent alone. */
+type Holds = 'anything' | 'secret'
+
+const PLACES = new WeakMap<z.core.$ZodType, Holds>()
+
+/** A key that names a file or folder; `loadConfig` makes it absolute. */
+export function place(description: string, holds: Holds = 'anything'): z.ZodString {
+  const schema = z
+    .string()
+    .min(1)
+    .describe(`${description} A relative path starts at the directory the agent was started in.`)
+  PLACES.set(schema, holds)
+  return schema
+}
+
+/** What the file holds whose name this schema takes; undefined for a schema of anything else. */
+export function placeHolds(schema: z.core.$ZodType): Holds | undefined {
+  return PLACES.get(schema)
+}
+
+const SHIPPED = fileURLToPath(new URL('../ktrail.yaml', import.meta.url))
+const OWN_FOLDER = fileURLToPath(new URL('../..', import.meta.url))
+
+/**
+ * A relative path starts at the directory the agent was started in. In the config that ktrail comes with, which nobody has to name
+ * and which names what ktrail comes with, at ktrail's own folder.
+ */
+export function absolute(path: string, configFile: string): string {
+  if (isAbsolute(path)) return path
+  return resolve(resolve(configFile) === SHIPPED ? OWN_FOLDER : '', path)
+}

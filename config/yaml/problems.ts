@@ -1,0 +1,55 @@
+import { oneLine } from './quoting.ts'
+import type { Position, Problem } from '../policy/policy.ts'
+
+/** A file with more mistakes than this shows the first ones: nobody reads the rest before mending these. */
+export const MAX_PROBLEMS = 20
+
+// What is kept before sorting. Bounds memory for a file that is wrong in every byte.
+const MAX_KEPT = 1000
+
+/** Collects the mistakes of one file in any order. */
+export class Problems {
+  readonly file: string
+  count = 0
+  readonly #kept: Problem[] = []
+
+  constructor(file: string) {
+    this.file = file
+  }
+
+  /** `message`: what, expected, got, hint; no trailing period, one line. */
+  add(at: Position, message: string): void {
+    this.count++
+    if (this.#kept.length < MAX_KEPT) this.#kept.push({ file: this.file, line: at.line, col: at.col, message })
+  }
+
+  /** True when so many were found that looking further tells the user nothing. */
+  get full(): boolean {
+    return this.count >= MAX_KEPT
+  }
+
+  /** By line and column, at most MAX_PROBLEMS and one that says how many more there are. */
+  list(): Problem[] {
+    const sorted = this.#kept.toSorted((a, b) => a.line - b.line || a.col - b.col)
+    const shown = sorted.slice(0, MAX_PROBLEMS)
+    const next = sorted[MAX_PROBLEMS]
+    if (next !== undefined) {
+      const more = this.count - MAX_PROBLEMS
+      shown.push({
+        ...next,
+        message: `and ${more} more problem${more === 1 ? '' : 's'} from here on: mend those above first`,
+      })
+    }
+    return shown
+  }
+}
+
+/** `file:line:col: message` on one line, the form every problem is printed in: names of files may hold anything. */
+export function formatProblem(problem: Problem): string {
+  return oneLine(`${problem.file}:${problem.line}:${problem.col}: ${problem.message}`)
+}
+
+/** A value as a message shows it: quoted, on one line, cut after 60 characters. */
+export function show(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text)
+}

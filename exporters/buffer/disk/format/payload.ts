@@ -1,0 +1,192 @@
+/**
+ * Described events as the bytes of one spool frame, and back. Little endian:
+ *
+ * | size | field |
+ * |---|---|
+ * | 1, 1, 2 | version 1; length of the encoding's name; number of abouts |
+ * | 4, 4, 8 | events; bytes of the events; sequence number of the first |
+ * | n | the encoding's name |
+ * | each: 1, n, 2, n, [2, n × 3] | abouts: length and text of the type, of the policy; of a loss: stage, exporter, reason |
+ * | 4, 2, 8, 8 each event | where it ends; its about; its time; its sequence number, as four arrays |
+ * | n | the events' bytes, as they are |
+ */
+import type { LossKind } from '../../../contract/event.ts'
+import type { About, Described } from '../../../contract/described.ts'
+import type { Encoding } from '../../../contract/exporter.ts'
+import { Memory } from '../../../runtime/memory.ts'
+import type { ReadFrame } from '../reader.ts'
+import type { SpoolFrame } from './segment.ts'
+
+const VERSION = 1
+const HEAD_BYTES = 20
+const EVENT_BYTES = 22
+const MAX_ABOUTS = 0xffff
+
+// Complete by its type: a new type of event does not compile until it stands here.
+const TYPES: Readonly<Record<About['type'], true>> = {
+  process_exec: true,
+  process_exit: true,
+  process_kprobe: true,
+  events_lost: true,
+}
+const ENCODINGS: Readonly<Record<Encoding, true>> = { json: true, compact: true, otlp: true, otlp_json: true }
+const STAGES: Readonly<Record<LossKind['stage'], true>> = { kernel: true, exporter: true }
+
+/**
+ * The frame for a piece; its bytes are not copied and must not change until they are durable. Throws RangeError for a
+ * piece of more than 65,535 different abouts or a policy name above 65,535 bytes, which no piece in a queue can have.
+ */
+export function frameOf(piece: Described): SpoolFrame {
+  // By identity: events of a kind share one, and no key of texts is built and hashed for each event.
+  const indexes = new Map<About, number>()
+  const texts: Buffer[] = []
+  const rows = piece.abouts.map((about) => {
+    const known = indexes.get(about)
+    if (known !== undefined) return known
+    if (indexes.size === MAX_ABOUTS) throw new RangeError(`expected at most ${MAX_ABOUTS} different abouts in a piece`)
+    const { type, policy, loss } = about
+    texts.push(textOf(type, 1), textOf(policy, 2))
+    if (loss !== undefined) texts.push(textOf(loss.stage, 2), textOf(loss.exporter, 2), textOf(loss.reason, 2))
+    indexes.set(about, indexes.size)
+    return indexes.size - 1
+  })
+  const encoding = Buffer.from(piece.encoding)
+  const names = Buffer.concat([encoding, ...texts])
+  const { count } = piece
+  const head = Buffer.allocUnsafe(HEAD_BYTES + names.length + count * EVENT_BYTES)
+  head.writeUInt8(VERSION, 0)
+  head.writeUInt8(encoding.length, 1)
+  head.writeUInt16LE(indexes.size, 2)
+  head.writeUInt32LE(count, 4)
+  head.writeUInt32LE(piece.bytes.length, 8)
+  head.writeDoubleLE(piece.firstSeq, 12)
+  names.copy(head, HEAD_BYTES)
+  const view = new DataView(head.buffer, head.byteOffset + HEAD_BYTES + names.length, count * EVENT_BYTES)
+  for (let i = 0; i < count; i++) {
+    view.setUint32(i * 4, piece.ends[i] ?? 0, true)
+    view.setUint16(count * 4 + i * 2, rows[i] ?? 0, true)
+    view.setFloat64(count * 6 + i * 8, piece.times[i] ?? 0, true)
+    view.setFloat64(count * 14 + i * 8, piece.seqs[i] ?? 0, true)
+  }
+  const first = piece.seqs[0] ?? piece.firstSeq
+  return { parts: [head, piece.bytes], count, first, last: piece.seqs[count - 1] ?? first }
+}
+
+/** Why there is no piece in a frame, as a sentence. */
+export interface NoPiece {
+  readonly why: string
+  /** Its events are whole: an exporter of another encoding, or another release, can send them. */
+  readonly foreign: boolean
+}
+
+type Payload = Pick<ReadFrame, 'payload' | 'count' | 'epoch'>
+
+/** The piece in a frame, when the exporter's encoding is this one; `bytes` is a view of the payload. */
+export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece {
+  const { payload, count, epoch } = frame
+  if (payload.length < HEAD_BYTES) return broken(`expected a piece of events, got ${payload.length} bytes`)
+  const version = payload.readUInt8(0)
+  if (version !== VERSION)
+    return foreign(`expected events of version ${VERSION}, got version ${version}: written by another release`)
+  const nameEnd = HEAD_BYTES + payload.readUInt8(1)
+  const name = payload.toString('utf8', HEAD_BYTES, nameEnd)
+  if (name !== encoding)
+    return foreign(
+      `expected events encoded as ${encoding}, got ${JSON.stringify(name)}: the exporter's format was changed`,
+    )
+  const table = readAbouts(payload, nameEnd, payload.readUInt16LE(2))
+  if ('why' in table) return table
+  const size = payload.readUInt32LE(8)
+  if (payload.readUInt32LE(4) !== count || payload.length !== table.end + count * EVENT_BYTES + size) {
+    return broken(
+      `expected ${count} events in ${payload.length} bytes, got a head that says ${payload.readUInt32LE(4)} in ${size}`,
+    )
+  }
+  const ends = new Uint32Array(count)
+  const abouts: About[] = []
+  const times = new Float64Array(count)
+  const seqs = new Float64Array(count)
+  let before = 0
+  for (let i = 0; i < count; i++) {
+    const about = table.abouts[payload.readUInt16LE(table.end + count * 4 + i * 2)]
+    const end = payload.readUInt32LE(table.end + i * 4)
+    if (about === undefined || end < before) return broken(`event ${i} of ${count} lies outside of its piece`)
+    before = end
+    ends[i] = end
+    abouts.push(about)
+    times[i] = payload.readDoubleLE(table.end + count * 6 + i * 8)
+    seqs[i] = payload.readDoubleLE(table.end + count * 14 + i * 8)
+  }
+  if (before !== size) return broken(`expected the last event to end at ${size}, got ${before}`)
+  const bytes = payload.subarray(payload.length - size)
+  const firstSeq = payload.readDoubleLE(12)
+  return { encoding, bytes, ends, count, firstSeq, abouts, times, seqs, epoch, memory: new Memory(payload, 1) }
+}
+
+/** The piece in a frame, whatever encoding it has. */
+export function anyPieceOf(frame: Payload): Described | NoPiece {
+  const { payload } = frame
+  const name =
+    payload.length < HEAD_BYTES ? '' : payload.toString('utf8', HEAD_BYTES, HEAD_BYTES + payload.readUInt8(1))
+  return pieceOf(frame, isEncoding(name) ? name : 'json')
+}
+
+function readAbouts(payload: Buffer, from: number, count: number): { abouts: readonly About[]; end: number } | NoPiece {
+  const abouts: About[] = []
+  let at = from
+  const text = (lengthBytes: 1 | 2): string | undefined => {
+    if (at + lengthBytes > payload.length) return undefined
+    const end = at + lengthBytes + payload.readUIntLE(at, lengthBytes)
+    if (end > payload.length) return undefined
+    const found = payload.toString('utf8', at + lengthBytes, end)
+    at = end
+    return found
+  }
+  for (let i = 0; i < count; i++) {
+    const type = text(1)
+    const policy = text(2)
+    if (type === undefined || policy === undefined) return broken(`about ${i} of ${count} lies outside of its piece`)
+    if (!isType(type))
+      return foreign(`expected a type of event, got ${JSON.stringify(type)}: written by another release`)
+    if (type !== 'events_lost') {
+      abouts.push({ type, policy })
+      continue
+    }
+    const [stage, exporter, reason] = [text(2), text(2), text(2)]
+    if (stage === undefined || exporter === undefined || reason === undefined) {
+      return broken(`about ${i} of ${count} lies outside of its piece`)
+    }
+    if (!isStage(stage))
+      return foreign(`expected a stage of losses, got ${JSON.stringify(stage)}: written by another release`)
+    abouts.push({ type, policy, loss: { stage, exporter, reason } })
+  }
+  return { abouts, end: at }
+}
+
+function broken(why: string): NoPiece {
+  return { why, foreign: false }
+}
+
+function foreign(why: string): NoPiece {
+  return { why, foreign: true }
+}
+
+function isType(text: string): text is About['type'] {
+  return Object.hasOwn(TYPES, text)
+}
+
+function isEncoding(text: string): text is Encoding {
+  return Object.hasOwn(ENCODINGS, text)
+}
+
+function isStage(text: string): text is LossKind['stage'] {
+  return Object.hasOwn(STAGES, text)
+}
+
+function textOf(text: string, lengthBytes: 1 | 2): Buffer {
+  const bytes = Buffer.from(text)
+  const out = Buffer.allocUnsafe(lengthBytes + bytes.length)
+  out.writeUIntLE(bytes.length, 0, lengthBytes)
+  bytes.copy(out, lengthBytes)
+  return out
+}

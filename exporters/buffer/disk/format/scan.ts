@@ -1,0 +1,178 @@
+/** Reading of frames from a segment: one at a known place, or the next valid one anywhere. */
+import { crc32 } from 'node:zlib'
+import type { Segment } from '../catalog.ts'
+import { isAccess, TRIES } from '../files/file-access.ts'
+import type { SpoolFile } from '../files/files.ts'
+import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, frameCrc } from './format.ts'
+import type { FrameHead } from './format.ts'
+
+/** A valid frame and where it lies. */
+export interface Found extends FrameHead {
+  readonly offset: number
+  /** Where the next frame begins. */
+  readonly end: number
+}
+
+/** Where to look and what counts: positions from `minSeq` up to `limitSeq` (exclusive). */
+export interface Bounds {
+  readonly salt: number
+  /** Bytes of the file that may be read. */
+  readonly end: number
+  readonly minSeq: number
+  readonly limitSeq: number
+}
+
+const BLOCK = 4096
+const SCAN_WINDOW = 1 << 20
+/** More events than a segment can hold; keeps the search after damage from checking whatever looks like a large number. */
+const MAX_SEGMENT_EVENTS = 2 ** 32
+
+/** A piece of a file in memory, read ahead. */
+export class Window {
+  readonly #file: SpoolFile
+  readonly #size: number
+  readonly whole: boolean
+  /** Reads past blocks that the device refuses, as if they were zeros, instead of failing. */
+  tolerant = false
+  /** What the device said of the last such block. */
+  refused: Error | undefined
+  #buffer: Buffer = Buffer.alloc(0)
+  #at = 0
+  #filled = 0
+
+  /** What `at` returns is valid until the next call. `whole`: a frame larger than `size` is held as one all the same. */
+  constructor(file: SpoolFile, size: number, whole: boolean) {
+    this.#file = file
+    this.#size = size
+    this.whole = whole
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  /** Bytes from `offset`: at least `want`, fewer only where `end` or the file's end comes first. */
+  async at(offset: number, want: number, end: number): Promise<Buffer> {
+    const inside = offset - this.#at
+    if (inside < 0 || inside + want > this.#filled) {
+      await this.#fill(offset, Math.max(0, Math.min(Math.max(want, this.#size), end - offset)))
+      return this.#buffer.subarray(0, this.#filled)
+    }
+    return this.#buffer.subarray(inside, Math.min(this.#filled, inside + Math.max(0, end - offset)))
+  }
+
+  async #fill(offset: number, bytes: number): Promise<void> {
+    if (this.#buffer.length < bytes) this.#buffer = Buffer.allocUnsafeSlow(bytes)
+    this.#at = offset
+    this.#filled = 0
+    while (this.#filled < bytes) {
+      const rest = this.#buffer.subarray(this.#filled, bytes)
+      const got = this.tolerant
+        ? await this.#readOrZero(rest.subarray(0, BLOCK), offset + this.#filled)
+        : await this.#file.read(rest, offset + this.#filled)
+      if (got === 0) break
+      this.#filled += got
+    }
+  }
+
+  async #readOrZero(into: Buffer, position: number): Promise<number> {
+    for (let tries = 0; tries < TRIES; tries++) {
+      try {
+        return await this.#file.read(into, position)
+      } catch (error) {
+        if (isAccess(error)) throw error
+        this.refused = error instanceof Error ? error : new Error(String(error))
+      }
+    }
+    into.fill(0)
+    return into.length
+  }
+}
+
+/** For looking at a whole segment: across damage and unreadable blocks. */
+export function tolerantWindow(file: SpoolFile): Window {
+  const window = new Window(file, SCAN_WINDOW, false)
+  window.tolerant = true
+  return window
+}
+
+/** Every valid frame of a segment in order, across damage; through a tolerant window also across unreadable blocks. */
+export async function* framesOf(
+  window: Window,
+  segment: Segment,
+  size: number,
+  limitSeq: number = segment.header.base + MAX_SEGMENT_EVENTS,
+): AsyncGenerator<Found> {
+  let minSeq = segment.header.base
+  for (let offset = FIRST_FRAME; offset < size;) {
+    const bounds = { salt: segment.header.salt, end: size, minSeq, limitSeq }
+    const frame = (await frameAt(window, offset, bounds)) ?? (await findFrame(window, offset + 1, bounds))
+    if (frame === undefined) return
+    yield frame
+    minSeq = frame.seq + frame.count
+    offset = frame.end
+  }
+}
+
+/** The frame at `offset`, when a valid one within the bounds is there. */
+export async function frameAt(window: Window, offset: number, bounds: Bounds): Promise<Found | undefined> {
+  const bytes = await window.at(offset, FRAME_HEAD, bounds.end)
+  if (bytes.length < FRAME_HEAD) return undefined
+  const head = decodeFrameHead(bytes, 0)
+  const end = offset + FRAME_HEAD + head.bytes
+  if (!plausible(head, end, bounds)) return undefined
+  const total = end - offset
+  let crc: number
+  if (window.whole || total <= window.size) {
+    const whole = await window.at(offset, total, end)
+    if (whole.length < total) return undefined
+    crc = frameCrc(whole, 0, total, bounds.salt)
+  } else {
+    crc = bounds.salt
+    for (let at = offset + 8; at < end;) {
+      const piece = await window.at(at, Math.min(end - at, window.size), end)
+      if (piece.length === 0) return undefined
+      crc = crc32(piece, crc)
+      at += piece.length
+    }
+  }
+  return crc === head.crc ? { ...head, offset, end } : undefined
+}
+
+/** The payload of a frame found through a window of whole frames, valid as long. Fewer bytes than it has: the file was cut meanwhile. */
+export async function payloadOf(window: Window, frame: Found): Promise<Buffer> {
+  const whole = await window.at(frame.offset, FRAME_HEAD + frame.bytes, frame.end)
+  return whole.subarray(FRAME_HEAD)
+}
+
+/** The first valid frame at `from` or after it: byte by byte, because a wrong length tells nothing about where the next is. */
+export async function findFrame(window: Window, from: number, bounds: Bounds): Promise<Found | undefined> {
+  for (let offset = from; offset + FRAME_HEAD <= bounds.end;) {
+    const bytes = await window.at(offset, FRAME_HEAD, bounds.end)
+    if (bytes.length < FRAME_HEAD) return undefined
+    const candidate = nextPlausible(bytes, offset, bounds)
+    if (candidate < 0) {
+      offset += bytes.length - FRAME_HEAD + 1
+      continue
+    }
+    const found = await frameAt(window, offset + candidate, bounds)
+    if (found !== undefined) return found
+    offset += candidate + 1
+  }
+  return undefined
+}
+
+function nextPlausible(bytes: Buffer, offset: number, bounds: Bounds): number {
+  for (let i = 0; i + FRAME_HEAD <= bytes.length; i++) {
+    // Positions fit in 53 bits: the highest byte of a real one is 0, which spares most of the decoding. The count is not
+    // 0, which spares it in blocks of zeros: a power cut leaves those.
+    if (bytes[i + 15] !== 0 || bytes.readUInt32LE(i + 16) === 0) continue
+    const head = decodeFrameHead(bytes, i)
+    if (plausible(head, offset + i + FRAME_HEAD + head.bytes, bounds)) return i
+  }
+  return -1
+}
+
+function plausible(head: FrameHead, end: number, bounds: Bounds): boolean {
+  return head.count > 0 && end <= bounds.end && head.seq >= bounds.minSeq && head.seq + head.count <= bounds.limitSeq
+}

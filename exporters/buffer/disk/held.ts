@@ -1,0 +1,52 @@
+/** Frames that are written and not yet durable, kept so that they can be written again when a sync fails. */
+import type { Segment } from './catalog.ts'
+import { sizeOf } from './format/segment.ts'
+import type { Placed } from './format/segment.ts'
+
+/** A frame and where it was written. */
+export interface HeldFrame {
+  readonly frame: Placed
+  readonly segment: Segment
+  readonly offset: number
+}
+
+/** Oldest first. Past its bound it lets go of the oldest: a slow disk must not cost unbounded memory. */
+export class Held {
+  readonly #maxBytes: number
+  #frames: HeldFrame[] = []
+  #bytes = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  get frames(): readonly HeldFrame[] {
+    return this.#frames
+  }
+
+  add(frame: HeldFrame): void {
+    if (this.#maxBytes === 0) return
+    this.#frames.push(frame)
+    this.#bytes += sizeOf(frame.frame)
+    let gone = 0
+    for (; this.#bytes > this.#maxBytes; gone++) this.#bytes -= sizeAt(this.#frames, gone)
+    if (gone > 0) this.#frames.splice(0, gone)
+  }
+
+  /** Lets go of what lies before `seq`. */
+  releaseBefore(seq: number): void {
+    let gone = 0
+    for (; (this.#frames[gone]?.frame.seq ?? seq) < seq; gone++) this.#bytes -= sizeAt(this.#frames, gone)
+    if (gone > 0) this.#frames.splice(0, gone)
+  }
+
+  /** The same frames in new places. */
+  replace(frames: readonly HeldFrame[]): void {
+    this.#frames = [...frames]
+  }
+}
+
+function sizeAt(frames: readonly HeldFrame[], index: number): number {
+  const held = frames[index]
+  return held === undefined ? 0 : sizeOf(held.frame)
+}

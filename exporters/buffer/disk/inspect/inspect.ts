@@ -1,0 +1,283 @@
+/**
+ * Looking into a spool and mending it, for the command line. `list`, `verify` and `copy` only read and may run beside the
+ * agent that uses the spool; what it appends meanwhile may or may not be seen, and a segment that it removes is passed.
+ */
+import { errnoOf, ExportError } from '../../../contract/errors.ts'
+import type { Segment } from '../catalog.ts'
+import { readFully, withFile } from '../files/file-access.ts'
+import type { SpoolFile, SpoolFiles } from '../files/files.ts'
+import { inForce, loadCursor, readSegments } from '../files/folder.ts'
+import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, segmentName } from '../format/format.ts'
+import { unpack } from '../format/packing.ts'
+import { anyPieceOf } from '../format/payload.ts'
+import { setAside } from '../files/quarantine.ts'
+import type { ReadFrame } from '../reader.ts'
+import { recover } from '../recovery.ts'
+import type { RecoveryReport } from '../recovery.ts'
+import { framesOf, tolerantWindow, Window } from '../format/scan.ts'
+import type { Found } from '../format/scan.ts'
+
+/** Holds many heads of small frames, and costs little where the next one is farther off. */
+const HEADS_WINDOW = 64 << 10
+
+/** One segment as `list` shows it. */
+export interface SegmentFacts {
+  readonly name: string
+  readonly bytes: number
+  /** By the positions, so with those that cannot be read. undefined when the file has gone meanwhile. */
+  readonly events: number | undefined
+  /** Positions; `to` is exclusive. */
+  readonly from: number
+  readonly to: number | undefined
+  readonly createdMs: number
+  readonly epoch: string
+}
+
+export interface Listing {
+  readonly segments: readonly SegmentFacts[]
+  /** `name: why` of files that are no readable segment. */
+  readonly unreadable: readonly string[]
+  readonly bytes: number
+  /** Absent together with all segments: the folder is no spool, or none yet. */
+  readonly cursor: 'read' | 'absent' | 'corrupt'
+  /** Positions: everything before is acked or counted. Without a cursor that of the first segment. */
+  readonly settled: number
+  /** What the cursor last knew to be durable or dropped. */
+  readonly durable: number
+  /** After the last event. */
+  readonly end: number
+  /** Behind the last frame of the last segment: a torn tail, or an append going on right now. */
+  readonly tailBytes: number
+  /** Files in `quarantine/`. */
+  readonly quarantined: number
+}
+
+/** What `repair` did and could not mend. */
+export interface RepairReport extends RecoveryReport {
+  /** Segments with damage inside: their readable events stay, what is missing is counted when the reader comes to it. */
+  readonly damaged: readonly Verdict[]
+}
+
+/** What `verify` found in one segment. */
+export interface Verdict extends SegmentFacts {
+  readonly frames: number
+  readonly goodEvents: number
+  /** Events that should be there and are not; at the end of the last segment nobody can know. */
+  readonly missingEvents: number
+  /** Of the good ones, those whose payload does not unpack or is no piece of events, and why that is so of the first of them. */
+  readonly uselessEvents: number
+  readonly useless: string
+  /** Bytes that belong to no valid frame. */
+  readonly badBytes: number
+  /** All `badBytes` are behind the last frame of the last segment: a torn tail, or an append going on right now. */
+  readonly tailOnly: boolean
+}
+
+/**
+ * Segments, their sizes and ages; of all but the last only headers are read, of that one the heads of its frames. Rejects
+ * when the folder cannot be listed.
+ */
+export async function list(dir: string, files: SpoolFiles): Promise<Listing> {
+  const { segments, unreadable } = await segmentsOf(dir, files)
+  const last = segments.at(-1)
+  const tail = last === undefined ? undefined : await tailOf(last, files)
+  const first = segments[0]?.header.base ?? 0
+  // Only now: the cursor of a running agent must not be older than the segments.
+  const cursor = await loadCursor(dir, files)
+  const quarantined = await files.readdir(`${dir}/quarantine`).catch(() => [])
+  const found = (await files.readdir(dir)).includes('cursor')
+  const known = typeof cursor === 'object' ? cursor : { seq: first, durable: 0 }
+  return {
+    segments: segments.map((segment, i) => factsOf(segment, limitOf(segments, i) ?? tail?.end)),
+    unreadable,
+    bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
+    cursor: typeof cursor === 'object' ? 'read' : found ? 'corrupt' : 'absent',
+    settled: known.seq,
+    durable: known.durable,
+    end: Math.max(tail?.end ?? 0, known.seq),
+    tailBytes: tail?.restBytes ?? 0,
+    quarantined: quarantined.length,
+  }
+}
+
+/** Where a segment ends. undefined when its file has gone meanwhile. */
+async function tailOf(
+  segment: Segment,
+  files: SpoolFiles,
+): Promise<{ readonly end: number; readonly restBytes: number } | undefined> {
+  const found = { end: segment.header.base, offset: FIRST_FRAME }
+  const there = await reading(files, segment, async (file) => {
+    if (await walkHeads(file, segment, found).catch(() => false)) return
+    // Something is in the way: look at every byte, to see what lies behind it.
+    for await (const frame of framesOf(tolerantWindow(file), segment, segment.bytes)) {
+      found.end = frame.seq + frame.count
+      found.offset = frame.end
+    }
+  })
+  return there ? { end: found.end, restBytes: segment.bytes - found.offset } : undefined
+}
+
+/** From head to head, without payloads and checksums. False when it is not the end that ends it. */
+async function walkHeads(file: SpoolFile, segment: Segment, found: { end: number; offset: number }): Promise<boolean> {
+  const window = new Window(file, HEADS_WINDOW, false)
+  for (;;) {
+    const bytes = await window.at(found.offset, FRAME_HEAD, segment.bytes)
+    if (bytes.length < FRAME_HEAD) return found.offset === segment.bytes
+    const head = decodeFrameHead(bytes, 0)
+    const next = found.offset + FRAME_HEAD + head.bytes
+    if (head.seq !== found.end || head.count === 0 || next > segment.bytes) return false
+    found.end += head.count
+    found.offset = next
+  }
+}
+
+/** Checks every byte of every segment, and that every payload is events. Rejects when the folder cannot be listed. */
+export async function* verify(dir: string, files: SpoolFiles): AsyncGenerator<Verdict> {
+  const { segments } = await segmentsOf(dir, files)
+  for (const [i, segment] of segments.entries()) {
+    const limit = limitOf(segments, i)
+    let frames = 0
+    let goodEvents = 0
+    let uselessEvents = 0
+    let useless = ''
+    let goodBytes = FIRST_FRAME
+    let lastEnd = FIRST_FRAME
+    let seq = segment.header.base
+    const passed = await reading(files, segment, async (file) => {
+      for await (const frame of framesOf(tolerantWindow(file), segment, segment.bytes, limit)) {
+        frames++
+        goodEvents += frame.count
+        goodBytes += frame.end - frame.offset
+        lastEnd = frame.end
+        seq = frame.seq + frame.count
+        const read = await readFrame(file, segment, frame)
+        const piece = read === undefined ? undefined : anyPieceOf(read)
+        if (piece === undefined || !('why' in piece)) continue
+        uselessEvents += frame.count
+        useless ||= piece.why
+      }
+    })
+    if (!passed) continue
+    const badBytes = segment.bytes - goodBytes
+    const missingEvents = (limit ?? seq) - segment.header.base - goodEvents
+    const tailOnly = limit === undefined && badBytes === segment.bytes - lastEnd
+    const facts = factsOf(segment, limit ?? seq)
+    yield { ...facts, frames, goodEvents, uselessEvents, useless, missingEvents, badBytes, tailOnly }
+  }
+}
+
+/**
+ * Does what a start would do (quarantine, torn tail, spent segments) and moves segments without a single valid frame
+ * to `quarantine/` as well. Throws ExportError while a process uses the spool.
+ */
+export async function repair(dir: string, files: SpoolFiles, wallMs: number): Promise<RepairReport> {
+  const lock = await files.lock(dir)
+  if ('heldBy' in lock) {
+    const who = lock.heldBy > 0 ? `process ${lock.heldBy}` : 'another process'
+    throw new ExportError('UNUSABLE', `cannot repair the spool "${dir}": ${who} is using it; stop that one first`)
+  }
+  try {
+    const { report } = await recover(dir, files, wallMs)
+    const quarantined = [...report.quarantined]
+    const damaged: Verdict[] = []
+    let { segments, bytes } = report
+    for await (const verdict of verify(dir, files)) {
+      const { name, frames, badBytes, missingEvents } = verdict
+      if (frames === 0) {
+        // Nor is it known whether that is its fault or the device's.
+        const unfit = { name, why: 'no valid frame in it', damaged: false }
+        quarantined.push(await setAside(dir, unfit, files, wallMs))
+        segments--
+        bytes -= verdict.bytes
+      } else if (badBytes > 0 || missingEvents > 0) damaged.push(verdict)
+    }
+    return { ...report, segments, bytes, quarantined, damaged }
+  } finally {
+    await lock.release()
+  }
+}
+
+/**
+ * Hands every valid frame of the positions `from` up to `to` to `give`, in order, one at a time: for a replay. Returns
+ * how many events. A frame that lies only partly in the range is given whole. Rejects with what `give` rejects with.
+ */
+export async function copy(
+  dir: string,
+  files: SpoolFiles,
+  range: { readonly from: number; readonly to: number },
+  give: (frame: ReadFrame) => Promise<void>,
+): Promise<number> {
+  const { segments } = await segmentsOf(dir, files)
+  let events = 0
+  for (const [i, segment] of segments.entries()) {
+    const limit = limitOf(segments, i)
+    if (segment.header.base >= range.to || (limit ?? Infinity) <= range.from) continue
+    let failed: { readonly error: unknown } | undefined
+    await reading(files, segment, async (file) => {
+      for await (const found of framesOf(tolerantWindow(file), segment, segment.bytes, limit)) {
+        if (found.seq >= range.to) return
+        if (found.seq + found.count <= range.from) continue
+        const frame = await readFrame(file, segment, found)
+        if (frame === undefined) return
+        try {
+          await give(frame)
+        } catch (error) {
+          failed = { error }
+          return
+        }
+        events += found.count
+      }
+    })
+    if (failed !== undefined) throw failed.error
+  }
+  return events
+}
+
+/** A frame that was found, with its payload unpacked; undefined when the file was cut meanwhile. */
+async function readFrame(file: SpoolFile, { header }: Segment, found: Found): Promise<ReadFrame | undefined> {
+  const { seq, count, first, last, offset, bytes, packed } = found
+  const stored = Buffer.allocUnsafe(bytes)
+  if ((await readFully(file, stored, offset + FRAME_HEAD)) !== bytes) return undefined
+  return { seq, count, first, last, epoch: header.epoch, payload: unpack(stored, packed) }
+}
+
+async function segmentsOf(dir: string, files: SpoolFiles): Promise<{ segments: Segment[]; unreadable: string[] }> {
+  const all: Segment[] = []
+  const unreadable: string[] = []
+  for (const found of await readSegments(dir, await files.readdir(dir), files)) {
+    const name = segmentName(found.number)
+    if (found.is === 'segment') all.push(found.segment)
+    else if (!(await gone(`${dir}/${name}`, files)))
+      unreadable.push(`${name}: ${found.is === 'torn' ? `torn at birth, ${found.bytes} bytes` : found.why}`)
+  }
+  return { segments: inForce(all), unreadable }
+}
+
+/** Removed meanwhile, which a running agent does with what is acked. */
+function gone(path: string, files: SpoolFiles): Promise<boolean> {
+  return files.stat(path).then(
+    () => false,
+    (error: unknown) => errnoOf(error) === 'ENOENT',
+  )
+}
+
+/** Opens and reads; false when the file has gone, which a running agent does with what is acked. */
+async function reading(files: SpoolFiles, segment: Segment, run: (file: SpoolFile) => Promise<void>): Promise<boolean> {
+  try {
+    await withFile(files, segment.path, run)
+    return true
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+function limitOf(segments: readonly Segment[], index: number): number | undefined {
+  return segments[index + 1]?.header.base
+}
+
+function factsOf(segment: Segment, to: number | undefined): SegmentFacts {
+  const { number, base, createdMs, epoch } = segment.header
+  const events = to === undefined ? undefined : to - base
+  return { name: segmentName(number), bytes: segment.bytes, events, from: base, to, createdMs, epoch }
+}

@@ -1,0 +1,355 @@
+/**
+ * Reads frames in order and keeps the account of what is out with the caller.
+ *
+ * Its place is a position, not an offset: whatever happens to files meanwhile (dropped, written anew), it goes on with the
+ * first frame at or after that position. A step in positions is what is lost, exactly.
+ */
+import { errnoOf } from '../../contract/errors.ts'
+import type { Catalog, Segment } from './catalog.ts'
+import { Exclusive } from './exclusive.ts'
+import { ignoring, isAccess } from './files/file-access.ts'
+import type { SpoolFile, SpoolFiles } from './files/files.ts'
+import { FIRST_FRAME } from './format/format.ts'
+import type { Cursor } from './format/format.ts'
+import type { Loss, Tally } from './losses.ts'
+import { unpack, unpackedBytes } from './format/packing.ts'
+import { findFrame, frameAt, payloadOf, Window } from './format/scan.ts'
+import type { Bounds, Found } from './format/scan.ts'
+
+/** A frame read back. The payload is the caller's for good. */
+export interface ReadFrame {
+  readonly seq: number
+  readonly count: number
+  readonly first: number
+  readonly last: number
+  /** In which `first` and `last` count. */
+  readonly epoch: string
+  readonly payload: Buffer
+}
+
+/** Stands for frames that are out; good for one `ack`. */
+export interface Token {
+  readonly from: number
+  readonly to: number
+}
+
+export type ReadResult =
+  | { readonly status: 'frames'; readonly frames: readonly ReadFrame[]; readonly token: Token }
+  | { readonly status: 'empty' }
+  /** The device refused; worth trying again. After a few times what it cannot read is counted as corrupt and passed. */
+  | { readonly status: 'failed'; readonly error: Error }
+
+/** How much one `next` may give: bytes of payload, and events. */
+export interface Most {
+  readonly bytes: number
+  readonly events: number
+}
+
+interface Out extends Token {
+  readonly events: number
+  readonly segment: number
+  readonly offset: number
+  acked: boolean
+}
+
+interface Place {
+  readonly segment: Segment
+  readonly file: SpoolFile
+  readonly window: Window
+  readonly generation: number
+  offset: number
+  /** Mark of the last event read in this segment. */
+  mark: number
+}
+
+const WINDOW_BYTES = 1 << 20
+const GIVE_UP_AFTER = 3
+
+export class Reader {
+  readonly #catalog: Catalog
+  readonly #files: SpoolFiles
+  readonly #tally: Tally
+  readonly #settled: (cursor: Cursor) => void
+  readonly #exclusive = new Exclusive()
+  #seq: number
+  #hint: Cursor | undefined
+  #place: Place | undefined
+  #out: Out[] = []
+  /** Ranges ahead, ascending, that are counted as lost already. */
+  #counted: readonly { readonly from: number; readonly to: number }[] = []
+  #failures = 0
+
+  /** `settled` is called when everything before a position has been acked or counted. */
+  constructor(
+    deps: { catalog: Catalog; files: SpoolFiles; tally: Tally; settled: (cursor: Cursor) => void },
+    cursor: Cursor,
+  ) {
+    this.#catalog = deps.catalog
+    this.#files = deps.files
+    this.#tally = deps.tally
+    this.#settled = deps.settled
+    this.#seq = cursor.seq
+    this.#hint = cursor
+  }
+
+  /** Position of the next event to be read. */
+  get seq(): number {
+    return this.#seq
+  }
+
+  /** Events still to be read. */
+  get unread(): number {
+    return this.uncounted(this.#seq, this.#catalog.end)
+  }
+
+  /** How many of these positions have not been counted as lost. */
+  uncounted(from: number, to: number): number {
+    const known = this.#counted.map((range) => Math.max(0, Math.min(to, range.to) - Math.max(from, range.from)))
+    return Math.max(0, to - from) - known.reduce((sum, events) => sum + events, 0)
+  }
+
+  /** Events read and not yet settled. */
+  get outEvents(): number {
+    return this.#out.reduce((sum, { events }) => sum + events, 0)
+  }
+
+  /** Frames from the front: at least one, and no more than `most` unless the first alone is more. */
+  next(most: Most): Promise<ReadResult> {
+    return this.#exclusive.run(async () => {
+      try {
+        const result = await this.#next(most)
+        this.#failures = 0
+        this.#tally.troubles.worked('read')
+        return result
+      } catch (error) {
+        const failed = error instanceof Error ? error : new Error(String(error))
+        // What is out of reach is not lost: only the device's own refusals are given up.
+        if (!isAccess(failed)) this.#failures++
+        this.#tally.troubles.failed('read', failed)
+        await this.#leave()
+        return { status: 'failed', error: failed }
+      }
+    })
+  }
+
+  /** The sink has these. Tokens may come back in any order; the cursor passes what is settled without gap. */
+  ack(token: Token): void {
+    const out = this.#out.find((one) => one === token)
+    if (out === undefined) return
+    out.acked = true
+    this.#settle()
+  }
+
+  /** Everything that is out will be read again; its tokens mean nothing any more. */
+  rewind(): void {
+    const first = this.#out[0]
+    if (first === undefined) return
+    const gaps = this.#out.filter(({ events }) => events === 0)
+    this.#counted = [...gaps, ...this.#counted]
+    this.#seq = first.from
+    this.#out = []
+    this.#catalog.generation++
+  }
+
+  /** Goes on at `to`: what lies before is gone and has been counted. */
+  skip(to: number): void {
+    if (to <= this.#seq) return
+    this.#out.push({ from: this.#seq, to, events: 0, segment: 0, offset: 0, acked: true })
+    this.#seq = to
+    this.#counted = this.#counted.filter((range) => range.to > to)
+    this.#settle()
+  }
+
+  /** Goes on at `to`, counting what lies before as lost by damage. */
+  pass(to: number, between?: Loss['marks']): void {
+    const from = this.#seq
+    const events = this.uncounted(from, to)
+    this.skip(to)
+    if (events > 0) this.#tally.corruptFrames++
+    this.#tally.lose({ reason: 'corrupt', events, from, to, marks: between })
+  }
+
+  /** What lies between, ahead or from here on, is gone and has been counted: it is passed when it is reached. */
+  pastWithout(from: number, to: number): void {
+    let range = { from, to }
+    const others = this.#counted.filter((one) => {
+      if (one.to < range.from || one.from > range.to) return true
+      range = { from: Math.min(one.from, range.from), to: Math.max(one.to, range.to) }
+      return false
+    })
+    if (to > from) this.#counted = [...others, range].toSorted((a, b) => a.from - b.from)
+  }
+
+  /** The open file of a segment that is being read. */
+  fileOf(segment: Segment): SpoolFile | undefined {
+    return this.#place?.segment === segment ? this.#place.file : undefined
+  }
+
+  /** Runs `job` while nothing is read; what is read next is opened anew. */
+  pause<T>(job: () => Promise<T>): Promise<T> {
+    return this.#exclusive.run(() => job().finally(() => this.#leave()))
+  }
+
+  close(): Promise<void> {
+    return this.#exclusive.run(() => this.#leave())
+  }
+
+  #settle(): void {
+    let last: Out | undefined
+    for (let first = this.#out[0]; first?.acked === true; first = this.#out[0]) {
+      this.#tally.acked += first.events
+      last = first
+      this.#out.shift()
+    }
+    if (last !== undefined) this.#settled({ seq: last.to, segment: last.segment, offset: last.offset })
+  }
+
+  async #next(most: Most): Promise<ReadResult> {
+    for (;;) {
+      const catalog = this.#catalog
+      if (this.#seq >= catalog.end) return { status: 'empty' }
+      const known = this.#counted[0]
+      if (known !== undefined && known.from <= this.#seq) {
+        this.skip(known.to)
+        await this.#leave()
+        continue
+      }
+      const index = catalog.indexOf(this.#seq)
+      const segment = catalog.segments[index]
+      if (segment === undefined || segment.header.base > this.#seq) {
+        this.pass(segment?.header.base ?? catalog.end)
+        continue
+      }
+      // Taken together, before anything is awaited: all positions below the limit lie within these bytes.
+      const limitSeq = Math.min(catalog.limit(index), known?.from ?? Infinity)
+      const end = segment.bytes
+      const { generation } = catalog
+      const place = await this.#enter(segment, generation)
+      if (place === undefined) {
+        if (catalog.generation === generation) this.pass(limitSeq)
+        continue
+      }
+      const found = await this.#collect(place, { salt: segment.header.salt, end, minSeq: 0, limitSeq }, most)
+      if (catalog.generation !== generation) continue
+      const first = found.frames[0]
+      if (first === undefined) {
+        this.#tally.corruptBytes += found.skippedBytes
+        place.offset = end
+        this.pass(limitSeq, marks(segment, place.mark, segment.lastMark + 1))
+        continue
+      }
+      if (first.seq > this.#seq) {
+        this.#tally.corruptBytes += found.skippedBytes
+        this.pass(first.seq, marks(segment, place.mark, first.first))
+      }
+      return this.#give(place, found.frames, found.offset)
+    }
+  }
+
+  #give(place: Place, frames: readonly ReadFrame[], offset: number): ReadResult {
+    const from = this.#seq
+    const last = frames.at(-1)
+    const to = last === undefined ? from : last.seq + last.count
+    place.offset = offset
+    place.mark = last?.last ?? place.mark
+    this.#seq = to
+    const token = { from, to, events: to - from, segment: place.segment.header.number, offset, acked: false }
+    this.#out.push(token)
+    return { status: 'frames', frames, token }
+  }
+
+  /** Whole frames from the place on, up to the first damage; looks past damage only when it comes first. */
+  async #collect(
+    place: Place,
+    bounds: Bounds,
+    most: Most,
+  ): Promise<{ frames: readonly ReadFrame[]; offset: number; skippedBytes: number }> {
+    const { window, segment } = place
+    const frames: ReadFrame[] = []
+    let expected = this.#seq
+    let bytes = 0
+    let events = 0
+    let skippedBytes = 0
+    let { offset } = place
+    while (offset < bounds.end) {
+      let found: Found | undefined = await frameAt(window, offset, bounds)
+      if (found === undefined) {
+        if (frames.length > 0) break
+        found = await findFrame(window, offset + 1, { ...bounds, minSeq: expected })
+        skippedBytes += (found?.offset ?? bounds.end) - offset
+        if (found === undefined) break
+      }
+      if (found.seq + found.count <= expected) {
+        offset = found.end
+        continue
+      }
+      if (frames.length > 0 && (found.seq !== expected || events + found.count > most.events)) break
+      const stored = await payloadOf(window, found)
+      if (stored.length !== found.bytes) break
+      const size = unpackedBytes(stored, found.packed)
+      if (frames.length > 0 && bytes + size > most.bytes) break
+      const { seq, count, first, last } = found
+      // Not the window's, which is read into again.
+      const payload = found.packed ? unpack(stored, true) : Buffer.from(stored)
+      frames.push({ seq, count, first, last, epoch: segment.header.epoch, payload })
+      expected = seq + count
+      bytes += size
+      events += count
+      offset = found.end
+    }
+    return { frames, offset, skippedBytes }
+  }
+
+  /** Opens the segment and finds where to begin; undefined when it cannot be opened and is given up. */
+  async #enter(segment: Segment, generation: number): Promise<Place | undefined> {
+    const place = this.#place
+    if (place?.segment === segment && place.generation === generation) return place
+    await this.#leave()
+    const file = await this.#open(segment)
+    if (file === undefined) return undefined
+    const window = new Window(file, WINDOW_BYTES, true)
+    window.tolerant = this.#failures >= GIVE_UP_AFTER
+    const made: Place = { segment, file, window, generation, offset: FIRST_FRAME, mark: segment.header.firstMark - 1 }
+    this.#place = made
+    const hint = this.#hint
+    this.#hint = undefined
+    if (
+      hint !== undefined &&
+      hint.segment === segment.header.number &&
+      hint.seq === this.#seq &&
+      hint.offset > FIRST_FRAME
+    ) {
+      // Only where a frame of just this position is.
+      const bounds = {
+        salt: segment.header.salt,
+        end: segment.bytes,
+        minSeq: hint.seq,
+        limitSeq: Number.MAX_SAFE_INTEGER,
+      }
+      const found = await frameAt(window, hint.offset, bounds)
+      if (found?.seq === hint.seq) made.offset = hint.offset
+    }
+    return made
+  }
+
+  async #open(segment: Segment): Promise<SpoolFile | undefined> {
+    try {
+      return await this.#files.open(segment.path, 'read')
+    } catch (error) {
+      if (isAccess(error) || (errnoOf(error) !== 'ENOENT' && this.#failures < GIVE_UP_AFTER)) throw error
+      return undefined
+    }
+  }
+
+  async #leave(): Promise<void> {
+    const place = this.#place
+    this.#place = undefined
+    if (place !== undefined) await ignoring(place.file.close())
+  }
+}
+
+/** The marks after `after` and before `before`, when that is a range. */
+function marks(segment: Segment, after: number, before: number): Loss['marks'] {
+  if (before - 1 <= after) return undefined
+  return { epoch: segment.header.epoch, first: after + 1, last: before - 1 }
+}

@@ -1,0 +1,205 @@
+/**
+ * What a folder holds at the start. Only headers are read, and the last segment whole. No damage stops the start: what cannot
+ * be read is moved to `quarantine/`, a torn tail is cut off, and both are counted. What is not damaged but out of reach is left
+ * as it is, and does stop it.
+ */
+import { ExportError, textOf } from '../../contract/errors.ts'
+import type { Segment } from './catalog.ts'
+import { ignoring, inParallel, isAccess, withFile } from './files/file-access.ts'
+import type { SpoolFile, SpoolFiles } from './files/files.ts'
+import { inForce, loadCursor, readSegments } from './files/folder.ts'
+import { FIRST_FRAME, segmentName } from './format/format.ts'
+import type { Cursor } from './format/format.ts'
+import { prune, setAside } from './files/quarantine.ts'
+import { framesOf, tolerantWindow } from './format/scan.ts'
+
+/** What the start found, for the log and the metrics. */
+export interface RecoveryReport {
+  readonly segments: number
+  readonly bytes: number
+  /** Cut off the end of the last segment. */
+  readonly tornBytes: number
+  /** `name: why` of each file moved to `quarantine/`. */
+  readonly quarantined: readonly string[]
+  /** Damaged files of before, deleted there to make room. */
+  readonly removed: readonly string[]
+  /** Segments removed because everything in them was acknowledged or written anew. */
+  readonly spent: number
+  readonly cursor: 'read' | 'absent' | 'corrupt'
+}
+
+export interface Recovered {
+  readonly segments: readonly Segment[]
+  /** Position after the last event. */
+  readonly end: number
+  /** Position up to which everything is durable. */
+  readonly durable: number
+  /** Where reading goes on. */
+  readonly cursor: Cursor
+  /** No segment of this number or above was seen. */
+  readonly nextNumber: number
+  readonly report: RecoveryReport
+}
+
+/**
+ * Reads, mends and describes a spool's folder. Rejects, with all its events where they were, when the folder cannot be listed,
+ * when something in it may not be opened or read (`isAccess`), and with ExportError for what another version has written.
+ */
+export async function recover(dir: string, files: SpoolFiles, wallMs: number): Promise<Recovered> {
+  const names = await files.readdir(dir)
+  const found = await readSegments(dir, names, files)
+  const cursor = await readCursor(dir, names, files)
+  for (const file of found) if (file.is === 'foreign') throw otherVersion(dir, file.number, file.why)
+  if (names.includes('cursor.tmp')) await ignoring(files.unlink(`${dir}/cursor.tmp`))
+  const quarantined: string[] = []
+  const aside = async (number: number, why: string, damaged: boolean): Promise<void> => {
+    quarantined.push(await setAside(dir, { name: segmentName(number), why, damaged }, files, wallMs))
+  }
+  const all: Segment[] = []
+  let tornBytes = 0
+  for (const file of found) {
+    if (file.is === 'segment') all.push(file.segment)
+    else if (file.is === 'torn') {
+      tornBytes += file.bytes
+      await ignoring(files.unlink(`${dir}/${segmentName(file.number)}`))
+    } else await aside(file.number, file.why, file.is === 'damaged')
+  }
+  let kept = inForce(all)
+  const superseded = all.length === kept.length ? [] : all.filter((segment) => !kept.includes(segment))
+  let end = 0
+  for (let last = kept.at(-1); last !== undefined; last = kept.at(-1)) {
+    const tail = await mendTail(last, files)
+    if (typeof tail !== 'string') {
+      tornBytes += tail.tornBytes
+      end = tail.end
+      if (end === last.header.base && (await cutBehind(kept.at(-2), end, files))) superseded.push(last)
+      break
+    }
+    await aside(last.header.number, tail, false)
+    kept.pop()
+  }
+  const removed = quarantined.length === 0 ? [] : await prune(dir, files)
+  const seq = cursor.seq ?? kept[0]?.header.base ?? 0
+  end = Math.max(end, seq, cursor.durable)
+  kept = kept.filter((segment) => !superseded.includes(segment))
+  const limit = (i: number): number => kept[i + 1]?.header.base ?? end
+  // The cursor that was read may itself not be safe yet, and nothing may go before it is.
+  const safe = await files.syncFolder(dir).then(
+    () => true,
+    () => false,
+  )
+  const spent = safe ? kept.filter((_, i) => limit(i) <= seq) : []
+  for (const { path } of [...superseded, ...spent]) await ignoring(files.unlink(path))
+  // A power cut must not bring them back behind what is delivered meanwhile.
+  if (superseded.length > 0) await ignoring(files.syncFolder(dir))
+  const segments = kept.filter((segment) => !spent.includes(segment))
+  const doubtful = kept.filter((segment, i) => limit(i) > cursor.durable && !spent.includes(segment))
+  return {
+    segments,
+    end,
+    durable: Math.max(cursor.durable, safe ? await syncAll(doubtful, end, files) : (doubtful[0]?.header.base ?? end)),
+    cursor: { seq, segment: cursor.segment, offset: cursor.offset },
+    nextNumber: 1 + Math.max(cursor.segment, found.at(-1)?.number ?? 0),
+    report: {
+      segments: segments.length,
+      bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
+      tornBytes,
+      quarantined,
+      removed,
+      spent: superseded.length + spent.length,
+      cursor: cursor.state,
+    },
+  }
+}
+
+/**
+ * A process that was killed leaves its last writes in the page cache only: readable, and gone with the power. Returns up to which
+ * position all is durable then.
+ */
+async function syncAll(segments: readonly Segment[], end: number, files: SpoolFiles): Promise<number> {
+  const failures = await inParallel(segments, ({ path }) => ignoring(withFile(files, path, (file) => file.sync())))
+  const failed = failures.findIndex((errno) => errno !== '')
+  return segments[failed]?.header.base ?? end
+}
+
+function otherVersion(dir: string, number: number, why: string): ExportError {
+  return new ExportError(
+    'UNUSABLE',
+    `cannot use the spool "${dir}": ${segmentName(number)} was ${why}; nothing in it was changed: start that version ` +
+      'again, or give this exporter another folder',
+  )
+}
+
+interface FoundCursor {
+  readonly state: RecoveryReport['cursor']
+  readonly seq: number | undefined
+  readonly segment: number
+  readonly offset: number
+  readonly durable: number
+}
+
+/**
+ * No cursor: nothing was ever acked, so all there ever was should be here. A damaged one stays until the next store
+ * replaces it, and says by that that things were acked, though not how many.
+ */
+async function readCursor(dir: string, names: readonly string[], files: SpoolFiles): Promise<FoundCursor> {
+  const none = { segment: 0, offset: 0, durable: 0 }
+  if (!names.includes('cursor')) return { state: 'absent', seq: 0, ...none }
+  const cursor = await loadCursor(dir, files)
+  return typeof cursor === 'object' ? { state: 'read', ...cursor } : { state: 'corrupt', seq: undefined, ...none }
+}
+
+/**
+ * Makes sure that a segment ends at this position, also after a power cut: what it has behind it was written anew in a later
+ * one, and must not come back when that one goes because nothing of it is left. False when the disk is in no state for it.
+ */
+async function cutBehind(segment: Segment | undefined, limit: number, files: SpoolFiles): Promise<boolean> {
+  if (segment === undefined) return true
+  const size = segment.bytes
+  const done = withFile(
+    files,
+    segment.path,
+    async (file) => {
+      for await (const { seq, offset } of framesOf(tolerantWindow(file), segment, size)) {
+        if (seq < limit) continue
+        await cutAt(file, offset)
+        segment.bytes = offset
+        return
+      }
+    },
+    'write',
+  )
+  return (await ignoring(done)) === ''
+}
+
+/** What was cut off, a power cut must not bring back: by then younger events may have been sent. */
+async function cutAt(file: SpoolFile, bytes: number): Promise<void> {
+  await file.truncate(bytes)
+  await file.sync()
+}
+
+/** Finds where the last segment ends and cuts off what is torn there; why it cannot be read, when that is so. */
+async function mendTail(last: Segment, files: SpoolFiles): Promise<{ end: number; tornBytes: number } | string> {
+  const size = last.bytes
+  let seq = last.header.base
+  let refused: Error | undefined
+  try {
+    await withFile(files, last.path, async (file) => {
+      last.bytes = FIRST_FRAME
+      const window = tolerantWindow(file)
+      for await (const frame of framesOf(window, last, size)) {
+        seq = frame.seq + frame.count
+        last.bytes = frame.end
+        last.lastMark = frame.last
+      }
+      refused = window.refused
+    })
+  } catch (error) {
+    if (isAccess(error)) throw error
+    return textOf(error)
+  }
+  // Nothing was found because nothing could be read.
+  if (refused !== undefined && seq === last.header.base) return textOf(refused)
+  if (last.bytes < size) await ignoring(withFile(files, last.path, (file) => cutAt(file, last.bytes), 'write'))
+  return { end: seq, tornBytes: size - last.bytes }
+}

@@ -1,0 +1,373 @@
+/**
+ * A queue on disk for one exporter: bounded, first in first out, every event in it either acked or counted.
+ *
+ * ```
+ *  append ─▶ writer ─▶ 00000001.seg … 0000000N.seg ─▶ reader ─▶ next … ack ─▶ cursor
+ *                 limits drop the oldest ─┘                                      └─▶ what lies before it is unlinked
+ * ```
+ *
+ * - Survives: what is below `durable` and not acked, through a crash of the process, the kernel or the power.
+ * - Never: another order than that of the appends; a start refused because of damage in the folder.
+ * - May: give again after a crash what was acked in its last fifth of a second.
+ * - At every moment: recovered + appended = acked + lost (each reason) + events.
+ */
+import type { Compress } from '../../runtime/compression.ts'
+import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
+import type { Clock, Random } from '../../runtime/clock.ts'
+import type { HistogramCounts } from '../../runtime/histogram.ts'
+import { Catalog } from './catalog.ts'
+import { CursorKeeper } from './cursor.ts'
+import { Exclusive } from './exclusive.ts'
+import { ignoring, isAccess } from './files/file-access.ts'
+import type { Lock, SpoolFiles } from './files/files.ts'
+import { Limits } from './limits.ts'
+import { marksOf, Tally } from './losses.ts'
+import type { Loss, LossReason } from './losses.ts'
+import { pack } from './format/packing.ts'
+import { Presence } from './presence.ts'
+import type { Vanished } from './presence.ts'
+import { Reader } from './reader.ts'
+import type { ReadResult, Token } from './reader.ts'
+import { recover } from './recovery.ts'
+import type { Recovered, RecoveryReport } from './recovery.ts'
+import type { SpoolFrame } from './format/segment.ts'
+import type { TellTrouble, Work } from './troubles.ts'
+import { Writer } from './writer.ts'
+import type { AppendResult, FsyncPolicy } from './writer.ts'
+
+export interface SpoolOptions {
+  /** Made when missing; one spool only. */
+  readonly dir: string
+  readonly fsync: FsyncPolicy
+  readonly maxBytes: number
+  readonly maxAgeMs?: number
+  /** What must stay free on the file system. */
+  readonly minFreeBytes: number
+  /** Size of a segment, 16 MiB by default; never more than a quarter of `maxBytes`, for whole segments are dropped. */
+  readonly segmentBytes?: number
+  /** In which the appender's own numbers count; up to 32 bytes. */
+  readonly epoch?: string
+}
+
+export interface SpoolDeps {
+  readonly files: SpoolFiles
+  readonly clock: Clock
+  readonly random: Random
+  /** Packs what is appended; it is kept as it is when absent. */
+  readonly zstd?: Compress | undefined
+  /** Told of every loss: what was dropped at once, damage when the reader comes to it. */
+  readonly onLoss?: (loss: Loss) => void
+  readonly onTrouble?: TellTrouble
+  /** Told once when the folder, or files in it, were removed, moved or replaced. */
+  readonly onVanished?: (vanished: Vanished) => void
+}
+
+/** The spool's accounts and gauges, now. */
+export interface SpoolStats {
+  /** In the spool: to be read, or read and not yet acked. */
+  readonly events: number
+  readonly outEvents: number
+  readonly bytes: number
+  readonly segments: number
+  /** Positions: everything before `durable` is safe, everything before `settled` is acked or counted, `end` comes next. */
+  readonly durable: number
+  readonly settled: number
+  readonly end: number
+  /** Creation of the oldest segment, milliseconds since 1970; undefined when there is none. */
+  readonly oldestMs: number | undefined
+  readonly recovered: number
+  readonly appended: number
+  readonly acked: number
+  readonly lost: Readonly<Record<LossReason, number>>
+  readonly corruptBytes: number
+  /** Frames that could not be read back; damage that lies together counts as one. */
+  readonly corruptFrames: number
+  /** Cut off the end of the last segment at the start: a write that a crash interrupted. */
+  readonly tornBytes: number
+  /** Files that the start moved to `quarantine/`. */
+  readonly quarantinedFiles: number
+  readonly possiblyLost: number
+  readonly syncs: number
+  /** Of each file synced. */
+  readonly syncSeconds: HistogramCounts
+  /** How often each kind of its work failed. */
+  readonly failures: Readonly<Record<Work, number>>
+  /** What the system said of what fails now; '' when nothing does. */
+  readonly lastError: string
+  /** Anything but 0 is a bug in this program. */
+  readonly imbalance: number
+}
+
+const SEGMENT_BYTES = 16 << 20
+const MAX_SEGMENT_MS = 3_600_000
+
+const RIGHTS = 'let the user that the agent runs as read and write the folder and its files'
+const DESCRIPTORS = 'raise the limit of open files (ulimit -n, or LimitNOFILE= of the service)'
+const MENDS: Readonly<Record<string, string>> = {
+  EACCES: RIGHTS,
+  EPERM: RIGHTS,
+  EMFILE: DESCRIPTORS,
+  ENFILE: DESCRIPTORS,
+  ENOMEM: 'free some memory',
+  EROFS: 'mount its file system to be written',
+}
+
+/**
+ * Opens a spool, mending what a crash left. Throws ExportError when it cannot be used (in use by another process, written by
+ * another version, or it may not be read and written: then its events stay where they are), never for damage in it.
+ */
+export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise<Spool> {
+  const { dir } = options
+  const { files } = deps
+  const lock = await files
+    .mkdir(dir)
+    .then(() => files.lock(dir))
+    .catch((error: unknown) => {
+      throw new ExportError(
+        'UNUSABLE',
+        `cannot use "${dir}" as a spool: ${textOf(error)}; make it a folder that the agent may write`,
+        error,
+      )
+    })
+  if ('heldBy' in lock) {
+    const who = lock.heldBy > 0 ? `process ${lock.heldBy}` : 'another process'
+    throw new ExportError(
+      'UNUSABLE',
+      `cannot open the spool "${dir}": ${who} is using it; stop that one or give this exporter another folder`,
+    )
+  }
+  try {
+    const found = await recover(dir, files, deps.clock.wallMs())
+    const { id } = await files.stat(dir)
+    const spool = new Spool(options, deps, { lock, id }, found)
+    // From the first moment on there is a cursor, so that a first segment that goes missing is missed. It also shows whether the
+    // folder may be written: where it may not, what is sent would be sent again by each start.
+    const failed = await spool.storeCursor()
+    if (!isAccess(failed)) return spool
+    await spool.close()
+    throw failed
+  } catch (error) {
+    await ignoring(lock.release())
+    if (error instanceof ExportError) throw error
+    throw new ExportError(
+      'UNUSABLE',
+      `cannot use the spool "${dir}": ${textOf(error)}; no event in it is lost: ${MENDS[errnoOf(error)] ?? 'look at the file system'}`,
+      error,
+    )
+  }
+}
+
+/** Made by `openSpool`. */
+export class Spool implements AsyncDisposable {
+  /** What the start found. */
+  readonly recovery: RecoveryReport
+  readonly #files: SpoolFiles
+  readonly #presence: Presence
+  readonly #catalog: Catalog
+  readonly #tally: Tally
+  readonly #exclusive = new Exclusive()
+  readonly #reader: Reader
+  readonly #writer: Writer
+  readonly #cursor: CursorKeeper
+  readonly #limits: Limits
+  readonly #recovered: number
+  readonly #ages: boolean
+  readonly #zstd: Compress | undefined
+  /** Appends that are packed first must not overtake each other meanwhile. */
+  readonly #packing = new Exclusive()
+  /** Position after the last segment that was dropped, durable or not. */
+  #dropped = 0
+  #closed: Promise<void> | undefined
+
+  constructor(options: SpoolOptions, deps: SpoolDeps, folder: { lock: Lock; id: string }, found: Recovered) {
+    const { files, clock, random } = deps
+    const { dir, maxBytes, maxAgeMs, minFreeBytes, fsync, epoch = '' } = options
+    this.recovery = found.report
+    this.#ages = maxAgeMs !== undefined
+    this.#zstd = deps.zstd
+    this.#files = files
+    const catalog = new Catalog(found.segments, found.end)
+    const tally = new Tally(deps.onLoss ?? (() => undefined), deps.onTrouble ?? (() => undefined))
+    this.#catalog = catalog
+    this.#tally = tally
+    this.#recovered = found.end - found.cursor.seq
+    tally.possiblyLost = Math.max(0, found.end - Math.max(found.durable, found.cursor.seq))
+    this.#cursor = new CursorKeeper(
+      dir,
+      {
+        files,
+        clock,
+        safe: () => Math.max(this.#writer.durable, this.#dropped),
+        stored: (seq, error) => this.#removeSpent(seq, error),
+      },
+      found.cursor,
+    )
+    this.#reader = new Reader({ catalog, files, tally, settled: (cursor) => this.#cursor.move(cursor) }, found.cursor)
+    this.#presence = new Presence(dir, folder.id, folder.lock, {
+      files,
+      catalog,
+      tally,
+      reader: this.#reader,
+      writer: () => this.#writer,
+      onVanished: (vanished) => {
+        deps.onVanished?.(vanished)
+        // The new folder has no cursor.
+        void this.#cursor.store(true)
+      },
+    })
+    const dropOldest = (reason: LossReason): Promise<boolean> => this.#dropOldest(reason)
+    this.#limits = new Limits({ dir, maxBytes, maxAgeMs, minFreeBytes }, { catalog, files, clock, dropOldest })
+    const segmentBytes = Math.max(1, Math.min(options.segmentBytes ?? SEGMENT_BYTES, Math.floor(maxBytes / 4)))
+    const segmentMs = Math.min(MAX_SEGMENT_MS, maxAgeMs === undefined ? Infinity : maxAgeMs / 8)
+    const makeRoom = this.#limits.makeRoom.bind(this.#limits)
+    this.#writer = new Writer(
+      { dir, fsync, segmentBytes, segmentMs, epoch },
+      { catalog, files, clock, random, tally, exclusive: this.#exclusive, presence: this.#presence, makeRoom },
+      found,
+    )
+  }
+
+  /** Nothing reads the bytes of frames once their `append` has resolved; else they must not change until they are durable. */
+  get releases(): boolean {
+    return this.#zstd !== undefined
+  }
+
+  /**
+   * Appends in order; resolves when written, which is not yet durable: `durable` has passed it when it is. Never rejects: a full or failing disk is a result.
+   */
+  append(frames: readonly SpoolFrame[]): Promise<AppendResult> {
+    const zstd = this.#zstd
+    if (this.#closed === undefined) {
+      if (zstd === undefined) return this.#writer.append(frames)
+      const packed = Promise.all(frames.map((frame) => pack(frame, zstd)))
+      return this.#packing.run(async () => this.#writer.append(await packed))
+    }
+    return Promise.resolve({
+      status: 'failed',
+      error: new ExportError('CLOSED', 'the spool is closed'),
+      frames: 0,
+      from: 0,
+    })
+  }
+
+  /** The next frames, at least one and at most `maxBytes` of payload and `maxEvents` unless the first alone is more. */
+  async next(maxBytes: number, maxEvents: number = Infinity): Promise<ReadResult> {
+    if (this.#closed !== undefined) return { status: 'empty' }
+    if (this.#ages) await this.#exclusive.run(() => this.#limits.expire())
+    return this.#reader.next({ bytes: maxBytes, events: maxEvents })
+  }
+
+  /** What the token stands for is delivered (or refused for good): it will not be read again. */
+  ack(token: Token): void {
+    this.#reader.ack(token)
+  }
+
+  /** Gives back all that was read and not acked: it will be read again, and its tokens mean nothing any more. */
+  rewind(): void {
+    this.#reader.rewind()
+  }
+
+  /** Makes everything appended so far durable, whatever the policy. Returns what failed; it is tried again later. */
+  sync(): Promise<Error | undefined> {
+    return this.#writer.sync()
+  }
+
+  /** Every event before this position survives a power cut. */
+  get durable(): number {
+    return this.#writer.durable
+  }
+
+  /** Makes known to the next start now, not soon, what is acked. Returns what failed; it is tried again by itself. */
+  storeCursor(): Promise<Error | undefined> {
+    return this.#cursor.store(true)
+  }
+
+  stats(): SpoolStats {
+    const tally = this.#tally
+    const catalog = this.#catalog
+    const events = this.#reader.unread + this.#reader.outEvents
+    const lost = tally.lost.corrupt + tally.lost.expired + tally.lost.spool_full
+    return {
+      events,
+      outEvents: this.#reader.outEvents,
+      bytes: catalog.bytes,
+      segments: catalog.segments.length,
+      durable: this.#writer.durable,
+      settled: this.#cursor.seq,
+      end: catalog.end,
+      oldestMs: catalog.segments[0]?.header.createdMs,
+      recovered: this.#recovered,
+      appended: tally.appended,
+      acked: tally.acked,
+      lost: { ...tally.lost },
+      corruptBytes: tally.corruptBytes,
+      corruptFrames: tally.corruptFrames,
+      tornBytes: this.recovery.tornBytes,
+      quarantinedFiles: this.recovery.quarantined.length,
+      possiblyLost: tally.possiblyLost,
+      syncs: tally.syncs,
+      syncSeconds: tally.syncSeconds,
+      failures: { ...tally.troubles.failures },
+      lastError: tally.troubles.lastError,
+      imbalance: this.#recovered + tally.appended - tally.acked - lost - events,
+    }
+  }
+
+  /** Writes what is pending, syncs, stores the cursor and lets go of the folder. A second call does nothing. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    await this.#packing.run(() => Promise.resolve())
+    await this.#writer.close()
+    await this.#cursor.close()
+    await this.#reader.close()
+    await ignoring(this.#presence.release())
+  }
+
+  /** Runs under `#exclusive`. */
+  async #dropOldest(reason: LossReason): Promise<boolean> {
+    const [segment] = this.#catalog.segments
+    if (segment === undefined) return false
+    this.#dropped = this.#catalog.limit(0)
+    // What is still out with the caller would be lost with this process: the next start must know that it existed.
+    if (this.#reader.outEvents > 0 && (await this.#cursor.store(true)) !== undefined) return false
+    const { base } = segment.header
+    // Meanwhile a stored cursor may have taken it away as spent. From here on nothing is awaited until it is out of the
+    // catalog: a read that is going on would give out its frames uncounted.
+    if (this.#catalog.segments[0] !== segment) return true
+    const to = this.#catalog.limit(0)
+    // What is missing before it is not what a limit costs.
+    this.#reader.pass(base)
+    const from = Math.max(base, this.#reader.seq)
+    const marks = marksOf(segment, this.#catalog.segments[1])
+    const events = this.#reader.uncounted(from, to)
+    this.#catalog.remove([segment])
+    this.#reader.skip(to)
+    this.#tally.lose({ reason, events, from, to, marks })
+    await this.#writer.forget(segment)
+    // So that the next start does not take for missing what was dropped; when it fails, room is needed all the same.
+    await this.#cursor.store()
+    await ignoring(this.#files.unlink(segment.path))
+    return true
+  }
+
+  async #removeSpent(seq: number, error: Error | undefined): Promise<void> {
+    if (error === undefined) this.#tally.troubles.worked('cursor')
+    else this.#tally.troubles.failed('cursor', error)
+    if (errnoOf(error) === 'ENOENT') void this.#exclusive.run(() => this.#presence.restore())
+    const catalog = this.#catalog
+    const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && !this.#writer.isCurrent(segment))
+    catalog.remove(spent)
+    for (const segment of spent) {
+      await this.#writer.forget(segment)
+      await ignoring(this.#files.unlink(segment.path))
+    }
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The contract every exporter keeps. An exporter knows one sink and nothing else: the sending chain
+ * (`sending/`) queues, batches, retries, times out and counts around it.
+ */
+import type { Event } from './event.ts'
+import type { Memory } from '../runtime/memory.ts'
+import type { HistogramCounts } from '../runtime/histogram.ts'
+import type { SpoolStats } from '../buffer/disk/spool.ts'
+
+/** Names of the encodings that exporters share; each batch is encoded once per name. */
+export type Encoding = 'json' | 'compact' | 'otlp' | 'otlp_json'
+
+/**
+ * Consecutive events in one encoding. `bytes` holds `count` lines; line i ends at `ends[i]` and begins where the
+ * line before ended. Immutable and shared by every exporter of that encoding: nobody writes into it.
+ */
+export interface Encoded {
+  readonly encoding: Encoding
+  readonly bytes: Uint8Array
+  readonly ends: Uint32Array
+  readonly count: number
+  /** Sequence number of the first event; the others follow, without gap but where a filter took some: Described says. */
+  readonly firstSeq: number
+  /** Of `bytes`: each sender that has it, and each part that it is cut into, is a user. Absent: left to the garbage collector. */
+  readonly memory?: Memory
+}
+
+/** Turns events into one Encoded. Pure apart from renderings cached on processes. */
+export interface Encoder {
+  readonly encoding: Encoding
+  encode(events: readonly Event[]): Encoded
+  /** The same for who copies the bytes at once: they stay the encoder's and are written over by its next call. */
+  borrow?(events: readonly Event[]): Encoded
+}
+
+/** What is sent in one call: one or more Encoded, in order. */
+export interface Batch {
+  readonly parts: readonly Encoded[]
+  readonly count: number
+  readonly sizeBytes: number
+}
+
+/** Events of a batch that were refused for good, for one reason. */
+export interface Refusal {
+  /** One of a few words: it becomes a metric's label. */
+  readonly reason: string
+  readonly events: number
+  /** Which, as indexes into the batch in ascending order; absent where the sink told only how many. */
+  readonly which?: readonly number[]
+  /** What the sink said, as a sentence. */
+  readonly message: string
+}
+
+/** What became of a batch. Whoever sees the sink's answer decides; nobody else interprets it. */
+export type Outcome =
+  | { readonly status: 'delivered' }
+  /** Some events of the batch were refused for good, the others taken. */
+  | { readonly status: 'partial'; readonly refusals: readonly Refusal[] }
+  /**
+   * Not taken, worth trying again; `afterMs` when the sink named a time, of which an hour is believed. `taken` counts events at the head of the
+   * batch that are settled: they were taken, but for those in `refusals`; only the rest is sent again.
+   */
+  | {
+      readonly status: 'retryable'
+      readonly afterMs?: number
+      readonly taken?: number
+      /**
+       * How many of the rest the sink may have all the same, for want of an answer: sent again they may be there twice.
+       * All of them when absent.
+       */
+      readonly unsure?: number
+      readonly refusals?: readonly Refusal[]
+      readonly error: Error
+    }
+  /** All refused for good, for one reason. */
+  | { readonly status: 'rejected'; readonly reason: string; readonly error: Error }
+  /**
+   * Not taken because of something a person must mend (credentials, address, rights): keep, try slowly, say so. `forGood`: and nobody
+   * can while this process runs; an agent all of whose exporters say so ends.
+   */
+  | { readonly status: 'hold'; readonly forGood?: boolean; readonly error: Error }
+
+/** What was sent once more within a call of `send`, although the sink may have had it. */
+export interface Resent {
+  readonly requests: number
+  readonly events: number
+}
+
+export interface Exporter extends AsyncDisposable {
+  readonly type: string
+  readonly encoding: Encoding
+  /**
+   * Calls of `send` that it can take at once; 1 when absent. With more than one, batches may arrive in another order:
+   * only for sinks to which order means nothing.
+   */
+  readonly maxConcurrency?: number
+  /**
+   * Nothing of this exporter reads the bytes of a batch once `send` has returned `delivered`, whatever the sink does: their memory
+   * may be given back at once.
+   */
+  readonly releases?: boolean
+  /** Opens the sink. Throws ExportError when the configuration can never work (then the agent does not start). */
+  start(): Promise<void>
+  /**
+   * Delivers the batch or says what became of it; never throws for what a sink does. At most
+   * `maxConcurrency` calls are under way at once. When `signal` aborts, settles soon with 'retryable'.
+   */
+  send(batch: Batch, signal: AbortSignal): Promise<Outcome>
+  /** Reopens what a log rotator has moved away (SIGUSR1, SIGHUP). */
+  reopen?(): Promise<void>
+  /** Flushes and closes. A second call does nothing. */
+  stop(): Promise<void>
+  /** Limits on single events that the sink has named in its answers and that hold now, by the sink's own names; for people. */
+  readonly learnedLimits?: Readonly<Record<string, number>>
+  /** What only this kind of sink can count (rotations, torn lines mended …), by name; always the current values. */
+  readonly counters?: Readonly<Record<string, number>>
+  /** Of all calls so far; absent where a call sends nothing twice. Calls that are repeated count for themselves. */
+  readonly resent?: Resent
+}
+
+/** Why events were dropped: a closed list, so that the books can balance. */
+export type DropReason =
+  | 'queue_full'
+  | 'rate_limit'
+  | 'expired'
+  | 'shutdown'
+  /** The spool's limits took them, or it could not be written. */
+  | 'spool_full'
+  | 'spool_failed'
+  /** The agent had passed its hard limit of memory. */
+  | 'memory'
+  /** The spool had them and they can not be read any more. */
+  | 'corrupt'
+  /** The sink refused them for good, and the dead-letter file did not take them: its disk is full, fails or hangs. */
+  | 'dead_letter_failed'
+
+/**
+ * One exporter's books: accepted = delivered + rejected (each reason) + dropped (each reason) + held, at every moment.
+ * `held` is what sits in the queue, on its way to the spool, in the spool, in the batch being built and in flight.
+ */
+export interface Books {
+  /** With those that the spool held already at the start. */
+  readonly accepted: number
+  readonly delivered: number
+  readonly deliveredBytes: number
+  readonly rejected: Readonly<Record<string, number>>
+  readonly dropped: Readonly<Record<DropReason, number>>
+  /** All that is held. */
+  readonly heldEvents: number
+  /** Of these, events and their bytes in memory. */
+  readonly queueEvents: number
+  readonly queueBytes: number
+  /** Batches, and single requests of them, that were sent once more. */
+  readonly retries: number
+  readonly lastError: string
+  readonly state: 'starting' | 'healthy' | 'retrying' | 'hold' | 'failed' | 'draining' | 'stopped'
+}
+
+/** How calls of `send` ended: `config` is a `hold`, `permanent` a `rejected`, `timeout` a `retryable` that took too long. */
+export type RequestOutcome = 'ok' | 'partial' | 'retry' | 'timeout' | 'permanent' | 'config'
+
+/** What a sender tells of itself beside its books; for metrics, read now and then. Plain counters, no timer. */
+export interface SenderStats {
+  readonly requests: Readonly<Record<RequestOutcome, number>>
+  /** Events that were sent again although the sink may have had them. */
+  readonly duplicatesPossible: number
+  /** Seconds of each call of `send` (REQUEST_SECONDS). */
+  readonly requestSeconds: HistogramCounts
+  /**
+   * Seconds from an event's time to the answer that it was taken, once for each delivered event (LATENCY_SECONDS).
+   * Events of one part may count with the time of its first; where event times are not known, from its acceptance.
+   */
+  readonly latencySeconds: HistogramCounts
+  /** Calls of `send` under way, and how many there may be now. */
+  readonly inFlight: number
+  readonly concurrencyLimit: number
+  readonly queueLimitBytes: number
+  readonly queueLimitEvents: number
+  /** The wait before the next try, whole as it was chosen; 0 while none goes on. */
+  readonly retryWaitMs: number
+  /** How long the oldest held event has been held, in memory or in the spool; 0 when nothing is held. */
+  readonly oldestAgeMs: number
+  /** Milliseconds since 1970 when the sink last took something; 0 for never. */
+  readonly lastSuccessMs: number
+  /** What became of events that the sink refused for good; undefined without a dead-letter file. */
+  readonly deadLetters: Readonly<Record<string, number>> | undefined
+  /** undefined without a spool. */
+  readonly spool: (SpoolStats & { readonly limitBytes: number }) | undefined
+}
+
+/**
+ * Events that a sender has just given up, for loss records: which, as numbers of one run's sequence, where known.
+ * Told beside the books, which count; never once an event, only once a part.
+ */
+export interface Lost {
+  readonly reason: string
+  readonly events: number
+  /** All of them lie within these; events that were not lost may lie there too. */
+  readonly firstSeq: number
+  readonly lastSeq: number
+  /** Run of the agent that the numbers count in, where it may be another than this one: of what a spool gave back. */
+  readonly epoch?: string
+}

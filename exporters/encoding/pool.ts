@@ -1,0 +1,105 @@
+/** Which encoder an exporter takes its bytes from: one object for each distinct need, so that exporters share the bytes. */
+import { createCompactEncoder } from './compact.ts'
+import { createJsonEncoder } from './json-line.ts'
+import { shareLast } from './share-last.ts'
+import type { FieldFilterConfig, RedactConfig } from '../../config/agent/schema.ts'
+import type { Encoder } from '../contract/exporter.ts'
+import { withFields } from '../filtering/fields.ts'
+import { Redactor, redacting } from '../filtering/redactor.ts'
+import type { MappingOptions } from './otlp/mapping.ts'
+
+/** How compact lines look. */
+export interface CompactLook {
+  readonly color: boolean
+  readonly timestamps: boolean
+}
+
+/** Which OTLP records; `sdk` takes OpenTelemetry's own serializer instead of ours. */
+export interface OtlpRecords extends MappingOptions {
+  readonly protocol: 'protobuf' | 'json'
+  readonly sdk: boolean
+}
+
+/** What is left of events before and after they are encoded; both as the config has them. */
+export interface Shape {
+  readonly redact?: readonly RedactConfig[] | undefined
+  readonly fields?: readonly FieldFilterConfig[] | undefined
+}
+
+export class EncoderPool {
+  readonly #nodeName: string
+  readonly #fields: readonly FieldFilterConfig[]
+  readonly #redactor: Redactor | undefined
+  readonly #made = new Map<string, Encoder>()
+  readonly #shaped = new Map<string, EncoderPool>()
+
+  /** `warn` is told of regular expressions that take too long. Throws ExportError UNUSABLE for an impossible shape. */
+  constructor(nodeName: string, { redact = [], fields = [] }: Shape = {}, warn: (problem: string) => void = () => {}) {
+    this.#nodeName = nodeName
+    this.#fields = fields
+    this.#redactor = redact.length === 0 ? undefined : new Redactor(redact, warn)
+  }
+
+  /** The pool of those that want events in this shape: they share among themselves. */
+  shaped(shape: Shape, warn: (problem: string) => void): EncoderPool {
+    const { redact = [], fields = [] } = shape
+    if (redact.length === 0 && fields.length === 0) return this
+    const key = JSON.stringify([redact, fields])
+    let pool = this.#shaped.get(key)
+    if (pool === undefined) this.#shaped.set(key, (pool = new EncoderPool(this.#nodeName, shape, warn)))
+    return pool
+  }
+
+  /** JSON lines; also the body of OTLP records, and then not encoded a second time. */
+  json(): Encoder {
+    return this.#get('json', () => this.#redacting(this.#lines()))
+  }
+
+  compact(look: CompactLook): Encoder {
+    return this.#get(`compact ${JSON.stringify(look)}`, () =>
+      this.#redacting(createCompactEncoder({ nodeName: this.#nodeName, ...look })),
+    )
+  }
+
+  /** Loaded when first wanted: OpenTelemetry's packages take memory. */
+  async otlp(records: OtlpRecords): Promise<Encoder> {
+    const make = await otlpEncoder(records)
+    const { attributeTest } = await import('./otlp/shown.ts')
+    const shown = this.#fields.length === 0 ? {} : { shows: attributeTest(this.#fields) }
+    return this.#get(`otlp ${JSON.stringify(records)}`, () =>
+      this.#redacting(make({ ...records, ...shown, json: this.#lines() })),
+    )
+  }
+
+  /** JSON lines of events that are redacted already. */
+  #lines(): Encoder {
+    return this.#get('lines', () => {
+      const lines = createJsonEncoder({ nodeName: this.#nodeName })
+      return shareLast(this.#fields.length === 0 ? lines : withFields(lines, this.#fields))
+    })
+  }
+
+  #redacting(encoder: Encoder): Encoder {
+    return this.#redactor === undefined ? encoder : redacting(encoder, this.#redactor)
+  }
+
+  #get(key: string, make: () => Encoder): Encoder {
+    const existing = this.#made.get(key)
+    if (existing !== undefined) return existing
+    const made = make()
+    this.#made.set(key, made)
+    return made
+  }
+}
+
+async function otlpEncoder({
+  protocol,
+  sdk,
+}: OtlpRecords): Promise<(options: MappingOptions & { json: Encoder }) => Encoder> {
+  if (sdk) {
+    const { createSdkEncoder, createSdkJsonEncoder } = await import('./otlp/sdk.ts')
+    return protocol === 'json' ? createSdkJsonEncoder : createSdkEncoder
+  }
+  if (protocol === 'json') return (await import('./otlp/json-encode.ts')).createOtlpJsonEncoder
+  return (await import('./otlp/encode.ts')).createOtlpEncoder
+}

@@ -1,0 +1,126 @@
+/**
+ * Turns a rotated file into a compressed one without a moment at which its lines are in no whole file:
+ *
+ *     X ─ read, gzip ─▶ X.gz.….tmp ─ sync ─ rename ─▶ X.gz ─ sync the folder ─ unlink X
+ *
+ * A crash leaves X alone, X and an X.gz.….tmp (not whole, to be removed), or X and a whole X.gz (then X is to go).
+ */
+import { constants } from 'node:fs'
+import { dirname } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip, createGzip } from 'node:zlib'
+import { errnoOf } from '../../contract/errors.ts'
+import type { FileSystem, OpenFile } from './file-system.ts'
+import { COMPRESSED, exists, unfinishedName } from './names.ts'
+import type { Rotated } from './names.ts'
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
+const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
+const MAKE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
+/** Read at a time: little garbage, and few turns of the event loop for a file of 64 MiB. */
+const CHUNK_BYTES = 64 << 10
+
+/**
+ * Compresses `plain` on zlib's threads and deletes it. When it fails or is aborted, `plain` is as it was and nothing is
+ * left beside it; only when `plain` cannot be deleted at the end, both are there. A crash's `X.gz` is made use of.
+ */
+export async function compress(files: FileSystem, plain: Rotated, signal: AbortSignal): Promise<void> {
+  const target = plain.path + COMPRESSED
+  if (!(await holds(files, target, plain.path, signal))) await write(files, plain, target, signal)
+  await files.syncFolder(dirname(target))
+  await remove(files, plain.path)
+}
+
+async function write(files: FileSystem, plain: Rotated, target: string, signal: AbortSignal): Promise<void> {
+  const unfinished = unfinishedName(plain.path)
+  const source = await files.open(plain.path, READ, 0)
+  try {
+    const out = await files.open(unfinished, MAKE, 0o600)
+    try {
+      await pipeline(chunks(source), createGzip(), (gzipped) => writeAll(out, gzipped), { signal })
+      await out.chmod(plain.mode)
+      await out.datasync()
+    } finally {
+      await out.close()
+    }
+    signal.throwIfAborted()
+    // Deleted meanwhile, it must not come back.
+    await files.lstat(plain.path)
+    await files.rename(unfinished, target)
+  } catch (error) {
+    await files.unlink(unfinished).catch(() => undefined)
+    throw error
+  } finally {
+    await source.close()
+  }
+}
+
+/** Deletes a file; false when somebody else has done so. */
+export async function remove(files: FileSystem, path: string): Promise<boolean> {
+  try {
+    await files.unlink(path)
+    return true
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+/**
+ * Whether `target` is a whole gzip file of what is in `plain`: byte for byte, for the next step is to delete `plain`,
+ * and somebody else's gzip may be at work under the same name.
+ */
+async function holds(files: FileSystem, target: string, plain: string, signal: AbortSignal): Promise<boolean> {
+  if (!(await exists(files, target))) return false
+  const [left, right] = [await files.open(target, READ, 0), await files.open(plain, READ, 0)]
+  try {
+    let same = true
+    let at = 0
+    const compare = async (unzipped: AsyncIterable<Buffer>): Promise<void> => {
+      for await (const chunk of unzipped) {
+        if (same) same = chunk.equals(await readAt(right, at, chunk.length))
+        at += chunk.length
+      }
+    }
+    await pipeline(chunks(left), createGunzip(), compare, { signal })
+    return same && at === (await right.stat()).size
+  } catch (error) {
+    // Not gzip, or cut short: it is made anew.
+    if (errnoOf(error).startsWith('Z_')) return false
+    throw error
+  } finally {
+    await left.close()
+    await right.close()
+  }
+}
+
+async function* chunks(file: OpenFile): AsyncGenerator<Buffer> {
+  for (let at = 0; ;) {
+    const chunk = await readAt(file, at, CHUNK_BYTES)
+    if (chunk.length === 0) return
+    at += chunk.length
+    yield chunk
+  }
+}
+
+/** Up to `length` bytes from `position`; fewer only at the end of the file. */
+async function readAt(file: OpenFile, position: number, length: number): Promise<Buffer> {
+  const into = Buffer.allocUnsafe(length)
+  let filled = 0
+  while (filled < length) {
+    const count = await file.read(into.subarray(filled), position + filled)
+    if (count === 0) break
+    filled += count
+  }
+  return into.subarray(0, filled)
+}
+
+async function writeAll(out: OpenFile, gzipped: AsyncIterable<Buffer>): Promise<void> {
+  for await (const chunk of gzipped) {
+    for (let rest = chunk; rest.length > 0;) {
+      const count = await out.writev([rest])
+      if (count <= 0) throw new Error('the write took no bytes')
+      rest = rest.subarray(count)
+    }
+  }
+}

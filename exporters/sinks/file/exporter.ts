@@ -1,0 +1,250 @@
+/**
+ * Appends whole lines to a file and rotates it by size and by time.
+ * Constraints: no torn line, no line twice unless the disk's answer to a sync is unknown; one writer; every failure
+ * of the disk is an outcome with a sentence, never an exception. Source: export.md §6.
+ */
+import { ExportError } from '../../contract/errors.ts'
+import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { Alarm } from './alarm.ts'
+import { failure, outcomeOf } from './failure.ts'
+import { systemFiles } from './file-system.ts'
+import type { FileSystem } from './file-system.ts'
+import { makeFolder, RotatingFile } from './rotating-file.ts'
+import type { RotatingCounters } from './rotating-file.ts'
+import { Upkeep } from './upkeep.ts'
+import type { UpkeepCounters } from './upkeep.ts'
+
+/** When written data is forced to the disk. `batch`: before each batch counts as delivered; else what is written counts. */
+export type FsyncPolicy = 'never' | 'batch' | { readonly intervalMs: number }
+
+export interface FileOptions {
+  readonly path: string
+  /** A file grows up to this; a single larger line gets a file of its own. */
+  readonly maxSizeBytes: number
+  /** A new file is also begun at each multiple of this time since 1970 (UTC): 1 h means on the hour. */
+  readonly rotateIntervalMs?: number
+  /** Rotated files kept beside the current one; older ones are deleted. */
+  readonly maxFiles: number
+  /** Most bytes of the rotated files together, as they lie on the disk. */
+  readonly maxTotalBytes?: number
+  /** Rotated files are deleted this long after their rotation. */
+  readonly maxAgeMs?: number
+  /** Rotated files become `….gz`; false when absent. */
+  readonly compress?: boolean
+  /** Permission bits of files made, for instance 0o600. */
+  readonly mode: number
+  readonly fsync: FsyncPolicy
+  /** Default json. */
+  readonly encoding?: Encoding
+}
+
+export interface FileDeps {
+  readonly files?: FileSystem
+  readonly clock?: Clock
+  /** Hears of what no outcome can tell: a failed timed sync, rotation, compression, a file that cannot be deleted. */
+  readonly warn?: (problem: ExportError) => void
+}
+
+/** What a file exporter counts beside the events. */
+export type FileCounters = RotatingCounters & UpkeepCounters
+
+export class FileExporter implements Exporter {
+  readonly type = 'file'
+  /** What is delivered has been written. */
+  readonly releases = true
+  readonly encoding: Encoding
+  readonly counters: Readonly<Record<keyof FileCounters, number>>
+  readonly #options: FileOptions
+  readonly #files: FileSystem
+  readonly #warn: (problem: ExportError) => void
+  readonly #current: RotatingFile
+  readonly #upkeep: Upkeep
+  readonly #syncAlarm: Alarm
+  readonly #rotateAlarm: Alarm
+  #stopped = false
+  /** Ends when the call now using the file has ended: send, reopen, timers and stop take turns. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(options: FileOptions, deps: FileDeps = {}) {
+    const { path, fsync, maxFiles, maxTotalBytes, maxAgeMs, rotateIntervalMs, mode, maxSizeBytes } = options
+    const { files = systemFiles, clock = systemClock, warn = (): void => undefined } = deps
+    const counters = noCounters()
+    const shared = { files, clock, warn, counters }
+    const retention = {
+      maxFiles,
+      ...(maxTotalBytes === undefined ? {} : { maxTotalBytes }),
+      ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
+    }
+    this.encoding = options.encoding ?? 'json'
+    this.counters = counters
+    this.#options = options
+    this.#files = files
+    this.#warn = warn
+    this.#upkeep = new Upkeep({ path, compress: options.compress ?? false, retention }, shared)
+    this.#current = new RotatingFile(
+      {
+        path,
+        mode,
+        maxSizeBytes,
+        sync: typeof fsync === 'string' ? fsync : 'timed',
+        ...(rotateIntervalMs === undefined ? {} : { intervalMs: rotateIntervalMs }),
+      },
+      { ...shared, onRotated: () => this.#upkeep.rotated() },
+    )
+    this.#syncAlarm = new Alarm(clock)
+    this.#rotateAlarm = new Alarm(clock)
+  }
+
+  /** A full disk or a failing device do not keep the agent from starting; a path that can never work does. */
+  start(): Promise<void> {
+    return this.#exclusive(async () => {
+      try {
+        await makeFolder(this.#files, this.#options.path)
+        await this.#current.open()
+      } catch (cause) {
+        const error = failure('open', this.#options.path, cause)
+        if (error.code === 'UNUSABLE') throw error
+      }
+      this.#armRotation()
+      await this.#upkeep.start()
+    })
+  }
+
+  send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    return this.#exclusive(() => this.#send(batch, signal))
+  }
+
+  /** Opens the path anew. When that fails the open file stays in use, and ExportError says why. */
+  reopen(): Promise<void> {
+    return this.#exclusive(async () => {
+      try {
+        await this.#current.reopen()
+      } catch (cause) {
+        throw failure('reopen', this.#options.path, cause)
+      }
+    })
+  }
+
+  stop(): Promise<void> {
+    return this.#exclusive(async () => {
+      this.#stopped = true
+      this.#syncAlarm.cancel()
+      this.#rotateAlarm.cancel()
+      await Promise.all([this.#upkeep.stop(), this.#current.close()])
+    })
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    /** Events in the file, and those of them that count as delivered under the sync policy. */
+    let written = 0
+    let safe = 0
+    const secure = async (): Promise<void> => {
+      const now = written
+      // Until the sync has succeeded none of it counts; after one that failed it is written again.
+      written = safe
+      if (this.#options.fsync === 'batch') await this.#syncOrReplace()
+      safe = written = now
+    }
+    try {
+      if (this.#stopped) throw new ExportError('CLOSED', `cannot write to "${this.#options.path}": it is closed`)
+      await this.#current.ready()
+      for (let rest = batch.parts; rest.length > 0;) {
+        signal.throwIfAborted()
+        const file = this.#current.file ?? (await this.#current.open())
+        const { fit, left } = this.#current.cut(rest, file)
+        if (fit.length === 0) {
+          await secure()
+          await this.#current.rotate()
+          continue
+        }
+        const { events, error } = await file.append(fit)
+        written += events
+        if (error !== undefined) throw error
+        rest = left
+      }
+      await secure()
+      this.#armSync()
+      this.#armRotation()
+      return { status: 'delivered' }
+    } catch (cause) {
+      if (safe < written) await secure().catch(() => undefined)
+      if (safe > 0) this.#armSync()
+      if (signal.aborted) {
+        const message = `writing to "${this.#options.path}" was stopped after ${safe} of ${batch.count} events`
+        return outcomeOf(new ExportError('ABORTED', message, cause), safe)
+      }
+      return outcomeOf(failure('write to', this.#options.path, cause), safe)
+    }
+  }
+
+  /**
+   * A file whose sync failed has unknown content: it is moved aside. What has not counted as delivered (`batch`) is written again; what
+   * has is counted once more, as in doubt.
+   */
+  async #syncOrReplace(): Promise<void> {
+    const { file } = this.#current
+    if (file === undefined) return
+    try {
+      await file.sync()
+    } catch (cause) {
+      const doubt = this.#current.inDoubt(file)
+      await this.#current.rotate()
+      const next = this.#current.file === file ? 'the file goes on' : 'a new file is begun'
+      const message = `cannot sync "${this.#options.path}": ${doubt}; ${next}`
+      throw new ExportError('SYNC_FAILED', message, cause)
+    }
+  }
+
+  #armSync(): void {
+    const { fsync } = this.#options
+    if (typeof fsync === 'string' || this.#syncAlarm.isSet) return
+    this.#syncAlarm.set(fsync.intervalMs, () => this.#later('sync', () => this.#syncOrReplace()))
+  }
+
+  /** Where nothing more is written, the file gets its rotated name all the same when its time is over. */
+  #armRotation(): void {
+    const ms = this.#current.msUntilDue()
+    if (ms === undefined || this.#rotateAlarm.isSet) return
+    this.#rotateAlarm.set(Math.max(1, ms), () =>
+      this.#later('rotate', async () => {
+        if (this.#current.msUntilDue() === 0) await this.#current.rotate()
+        this.#armRotation()
+      }),
+    )
+  }
+
+  /** Work of a timer, when its turn comes. */
+  #later(action: string, work: () => Promise<void>): void {
+    const run = async (): Promise<void> => {
+      if (!this.#stopped) await work()
+    }
+    this.#exclusive(run).catch((cause: unknown) => this.#warn(failure(action, this.#options.path, cause)))
+  }
+
+  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
+}
+
+function noCounters(): FileCounters {
+  return {
+    rotations: 0,
+    rotation_failures: 0,
+    reopens: 0,
+    torn_lines_mended: 0,
+    sync_failures: 0,
+    possibly_lost: 0,
+    deleted_files: 0,
+    retention_failures: 0,
+    compressions: 0,
+    compression_failures: 0,
+  }
+}

@@ -1,0 +1,81 @@
+/** The few system calls that the file exporter makes, as one interface, so that a test can fail a single one. */
+import { constants } from 'node:fs'
+import { lstat, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
+import { errnoOf } from '../../contract/errors.ts'
+
+export interface FileStat {
+  readonly ino: number
+  readonly dev: number
+  readonly size: number
+  readonly mode: number
+  readonly mtimeMs: number
+  isFile(): boolean
+}
+
+export interface OpenFile {
+  /** Appends; may write less than given. Returns bytes written. */
+  writev(buffers: readonly Uint8Array[]): Promise<number>
+  /** Fills `into` from `position`; may read less, 0 at the end. */
+  read(into: Uint8Array, position: number): Promise<number>
+  stat(): Promise<FileStat>
+  truncate(size: number): Promise<void>
+  datasync(): Promise<void>
+  chmod(mode: number): Promise<void>
+  close(): Promise<void>
+}
+
+export interface FileSystem {
+  open(path: string, flags: number, mode: number): Promise<OpenFile>
+  /** Of the path itself, not of what a symlink points to. */
+  lstat(path: string): Promise<FileStat>
+  stat(path: string): Promise<FileStat>
+  mkdir(path: string, mode: number): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  unlink(path: string): Promise<void>
+  readdir(path: string): Promise<readonly string[]>
+  /** Makes the names in a folder survive a power cut, where its file system can do that. */
+  syncFolder(path: string): Promise<void>
+  /** Free bytes of the file system that holds `path`, those reserved for root included, and its block size. */
+  free(path: string): Promise<{ readonly bytes: number; readonly blockBytes: number }>
+}
+
+/** What file systems say that know no sync of a folder. */
+const NO_FOLDER_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EISDIR'])
+
+/** The real file system. Every method rejects with Node's error, whose `code` names the errno. */
+export const systemFiles: FileSystem = {
+  open: openFile,
+  lstat: (path) => lstat(path),
+  stat: (path) => stat(path),
+  mkdir: (path, mode) => mkdir(path, { mode }).then(() => undefined),
+  rename,
+  unlink,
+  readdir: (path) => readdir(path),
+  async syncFolder(path) {
+    const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+    try {
+      await handle.sync()
+    } catch (error) {
+      if (!NO_FOLDER_SYNC.has(errnoOf(error))) throw error
+    } finally {
+      await handle.close()
+    }
+  },
+  free: async (path) => {
+    const { bfree, bsize } = await statfs(path)
+    return { bytes: bfree * bsize, blockBytes: bsize }
+  },
+}
+
+async function openFile(path: string, flags: number, mode: number): Promise<OpenFile> {
+  const handle = await open(path, flags, mode)
+  return {
+    writev: async (buffers) => (await handle.writev([...buffers])).bytesWritten,
+    read: async (into, position) => (await handle.read(into, 0, into.length, position)).bytesRead,
+    stat: () => handle.stat(),
+    truncate: (size) => handle.truncate(size),
+    datasync: () => handle.datasync(),
+    chmod: (bits) => handle.chmod(bits),
+    close: () => handle.close(),
+  }
+}

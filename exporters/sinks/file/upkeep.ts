@@ -1,0 +1,154 @@
+/**
+ * What happens to files after their rotation: the oldest are deleted, the others compressed.
+ * Constraints: nothing here stops the writing, every failure is told and counted; files are deleted within the call that
+ * rotated, so that a burst cannot fill the disk with what is to go; compressing goes on beside the writing, one file at a
+ * time, and what a crash left of it is finished or removed at the next start.
+ */
+import { errnoOf } from '../../contract/errors.ts'
+import type { ExportError } from '../../contract/errors.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { Alarm } from './alarm.ts'
+import { compress, remove } from './compress.ts'
+import { failure } from './failure.ts'
+import type { FileSystem } from './file-system.ts'
+import { COMPRESSED, listRotated } from './names.ts'
+import type { Rotated } from './names.ts'
+import { surplus, untilTooOld } from './retention.ts'
+import type { Retention } from './retention.ts'
+
+export interface UpkeepOptions {
+  readonly path: string
+  readonly compress: boolean
+  readonly retention: Retention
+}
+
+export interface UpkeepDeps {
+  readonly files: FileSystem
+  readonly clock: Clock
+  readonly warn: (problem: ExportError) => void
+  readonly counters: UpkeepCounters
+}
+
+export interface UpkeepCounters {
+  deleted_files: number
+  retention_failures: number
+  compressions: number
+  compression_failures: number
+}
+
+export class Upkeep {
+  readonly #options: UpkeepOptions
+  readonly #deps: UpkeepDeps
+  readonly #ended = new AbortController()
+  readonly #age: Alarm
+  #compressing: Promise<void> | undefined
+  /** There may be more to compress than the pass under way knows of. */
+  #again = false
+
+  constructor(options: UpkeepOptions, deps: UpkeepDeps) {
+    this.#options = options
+    this.#deps = deps
+    this.#age = new Alarm(deps.clock)
+  }
+
+  /** At the start: also mends what a crash has left of a compression. As `rotated`. */
+  async start(): Promise<void> {
+    await this.#prune()
+    this.#compressSoon()
+  }
+
+  /** After each rotation. Resolves when the surplus is deleted; never rejects. */
+  async rotated(): Promise<void> {
+    await this.#prune()
+    if (this.#options.compress) this.#compressSoon()
+  }
+
+  /** Ends the compression under way, its file stays as it was. Never rejects. */
+  async stop(): Promise<void> {
+    this.#ended.abort()
+    this.#age.cancel()
+    await this.#compressing
+  }
+
+  async #prune(): Promise<void> {
+    const { path, retention } = this.#options
+    const { files, clock, counters } = this.#deps
+    try {
+      const { rotated } = await listRotated(files, path)
+      const gone = surplus(rotated, retention, clock.wallMs())
+      for (const file of gone) await this.#delete(file.path)
+      this.#armAge(rotated.slice(gone.length))
+    } catch (cause) {
+      counters.retention_failures++
+      this.#warn('look for rotated files of', path, cause)
+    }
+  }
+
+  async #delete(path: string): Promise<void> {
+    const { files, counters } = this.#deps
+    try {
+      if (await remove(files, path)) counters.deleted_files++
+    } catch (cause) {
+      counters.retention_failures++
+      this.#warn('delete', path, cause)
+    }
+  }
+
+  /** Where nothing is written, nothing is rotated: the age needs a timer. */
+  #armAge(kept: readonly Rotated[]): void {
+    const ms = untilTooOld(kept, this.#options.retention, this.#deps.clock.wallMs())
+    if (ms === undefined || this.#ended.signal.aborted) this.#age.cancel()
+    else this.#age.set(ms, () => void this.#prune())
+  }
+
+  #compressSoon(): void {
+    this.#again = true
+    this.#compressing ??= this.#compressAll()
+  }
+
+  async #compressAll(): Promise<void> {
+    const { path } = this.#options
+    const { files, counters } = this.#deps
+    // Not in the caller's turn: `#compressing` is set when this ends.
+    await Promise.resolve()
+    while (this.#again && !this.#ended.signal.aborted) {
+      this.#again = false
+      try {
+        const { rotated, unfinished } = await listRotated(files, path)
+        for (const leftover of unfinished) await remove(files, leftover)
+        const whole = new Set(rotated.map((file) => file.path))
+        const before = counters.compressions
+        for (const file of rotated) {
+          // Also where compressing has been switched off: a crash's pair would be there twice.
+          if (file.compressed || !(this.#options.compress || whole.has(file.path + COMPRESSED))) continue
+          await this.#compress(file)
+        }
+        // What was deleted while it was compressed is there again.
+        if (counters.compressions > before) await this.#prune()
+      } catch (cause) {
+        counters.compression_failures++
+        this.#warn('look for files to compress beside', path, cause)
+      }
+    }
+    this.#compressing = undefined
+  }
+
+  async #compress(file: Rotated): Promise<void> {
+    const { files, counters } = this.#deps
+    const { signal } = this.#ended
+    if (signal.aborted) return
+    try {
+      await compress(files, file, signal)
+      counters.compressions++
+    } catch (cause) {
+      // Deleted since it was listed: nothing is left to do.
+      if (signal.aborted || errnoOf(cause) === 'ENOENT') return
+      counters.compression_failures++
+      this.#warn('compress', file.path, cause)
+    }
+  }
+
+  #warn(action: string, path: string, cause: unknown): void {
+    this.#deps.warn(failure(action, path, cause, 'it is tried again at the next rotation'))
+  }
+}

@@ -1,0 +1,23 @@
+/** Compression of record batches: gzip and zstd; others come from a package that the config names (`codec`). */
+import { nodeCompressors } from '../../../runtime/compression.ts'
+import type { Compressors } from '../../../runtime/compression.ts'
+import { ExportError } from '../../../contract/errors.ts'
+import type { CompressionName } from '../options.ts'
+
+/** Compresses the records of one batch, whole. Must not keep or change the input. */
+export type Compress = (records: Buffer) => Buffer | Promise<Buffer>
+
+/** Kafka's numbers, in the attributes of a batch. */
+export const CODEC_IDS: Readonly<Record<CompressionName, number>> = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 }
+
+/** The codec, undefined for none; `plugged` is what the config names. Throws ExportError for one that there is not. */
+export function codecOf(
+  name: CompressionName,
+  compressors: Compressors = nodeCompressors,
+  plugged?: Compress,
+): Compress | undefined {
+  if (name === 'none') return undefined
+  if (name === 'gzip' || name === 'zstd') return (records) => compressors[name]([records])
+  if (plugged !== undefined) return plugged
+  throw new ExportError('UNUSABLE', `compression: expected none, gzip or zstd, or a codec with it, got "${name}"`)
+}

@@ -1,0 +1,307 @@
+/**
+ * Brings events to Kafka: one record an event (`gathering.ts`: or many), several partitions side by side, one request in flight each.
+ * Constraints: nothing is lost; within a key order is kept; what a broker has acknowledged is not sent again, even
+ * when the rest of its batch fails or the sender gave up waiting. Source: export.md §5.
+ *
+ *   Batch ─▶ lanes (topic, partition) ─▶ chunks ≤ maxRequestBytes ─▶ driver ─▶ fates ─▶ Outcome
+ */
+import type { Compressors } from '../../runtime/compression.ts'
+import { ExportError, textOf } from '../../contract/errors.ts'
+import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
+import { loadCodec } from './codec-package.ts'
+import { codecOf } from './drivers/codecs.ts'
+import { readConnection, sameCredentials } from './credentials.ts'
+import { loadDriver } from './drivers/driver.ts'
+import type { KafkaDriver, KafkaRecord, MakeDriver } from './drivers/driver.ts'
+import { faultOf, isLoginFault } from './faults.ts'
+import type { KafkaFault } from './faults.ts'
+import { RecordHeaders } from './headers.ts'
+import { ACKED, INVALID, layOut, Memory, TOO_LARGE, topicsOf } from './lanes.ts'
+import type { Fate, Lane, Layout } from './lanes.ts'
+import type { KafkaConnection, KafkaOptions } from './options.ts'
+import { Gathering } from './gathering.ts'
+import { outcomeOf } from './outcome.ts'
+import { Keys } from './partitions.ts'
+import { parseTopic } from './topic.ts'
+import { Topics } from './topics.ts'
+import { Unsure } from './unsure.ts'
+
+export interface KafkaDeps {
+  /** Instead of the one that `options.driver` names. */
+  readonly makeDriver?: MakeDriver
+  /** Takes what a library wants people to know. Default: nobody is told. */
+  readonly warn?: (message: string) => void
+  readonly nowMs?: () => number
+  /** Those of Node when absent. */
+  readonly compressors?: Compressors | undefined
+}
+
+/** What a record takes beside key and value: varints and headers, generously. */
+const RECORD_EXTRA = 512
+
+export class KafkaExporter implements Exporter {
+  readonly type = 'kafka'
+  readonly encoding: Encoding
+  /** Record batches are written into buffers of their own. */
+  readonly releases = true
+  readonly #options: KafkaOptions
+  readonly #deps: KafkaDeps
+  readonly #layout: Layout
+  /** Of format `otlp_proto`. */
+  readonly #gathered: Gathering | undefined
+  readonly #memory = new Memory()
+  readonly #topics: Topics
+  readonly #unsure = new Unsure()
+  readonly #counters = { requests: 0, resets: 0, split_batches: 0 }
+  /** What was said of the last event that was refused, by its fate. */
+  readonly #said = new Map<Fate, string>()
+  #driver: KafkaDriver | undefined
+  #connection: KafkaConnection | undefined
+  /** The delivery that goes on, perhaps for a send that has been given up. Never rejects. */
+  #running: Promise<readonly KafkaFault[]> | undefined
+  /** Events of requests without an answer, since the last outcome. */
+  #unanswered = 0
+  #needsReset = false
+  #turn = 0
+
+  /** Throws ExportError for options that can never work. */
+  constructor(options: KafkaOptions, deps: KafkaDeps = {}) {
+    this.#options = options
+    this.#deps = deps
+    this.#topics = new Topics(options.maxRequestBytes, () => this.#now())
+    const { format, key, nodeName, resource = { serviceName: 'ktrail', serviceVersion: '', nodeName } } = options
+    const isOtlp = format === 'otlp_proto'
+    this.encoding = isOtlp ? 'otlp' : 'json'
+    const headers = new RecordHeaders(options)
+    // A line ends in a line feed, which is no part of a record.
+    const endBytes = isOtlp ? 0 : 1
+    this.#layout = { keys: new Keys(key, nodeName), topicOf: parseTopic(options.topic), headers, endBytes }
+    this.#gathered = isOtlp ? new Gathering(resource, headers) : undefined
+    if (isOtlp && key === 'exec_id') {
+      throw new ExportError('UNUSABLE', 'key: expected node_name, policy or none with format otlp_proto, got exec_id')
+    }
+    if (options.codecPackage === undefined) codecOf(options.compression)
+    if (options.brokers.length === 0) {
+      throw new ExportError('UNUSABLE', 'brokers: expected at least one host:port, got none')
+    }
+    if (options.idempotent && options.acks !== 'all') {
+      throw new ExportError('UNUSABLE', `idempotent: expected acks "all" with it, got "${options.acks}"`)
+    }
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    return this.#counters
+  }
+
+  /** Does not wait for a broker: one that is down is a matter of retries. */
+  async start(): Promise<void> {
+    this.#connection = await readConnection(this.#options)
+    const make = this.#deps.makeDriver ?? (await loadDriver(this.#options.driver))
+    const { codecPackage, configFile } = this.#options
+    const codec = codecPackage === undefined ? undefined : await loadCodec(codecPackage, configFile)
+    const { compressors } = this.#deps
+    this.#driver = make(this.#connection, { warn: (message) => this.#warn(message), compressors, codec })
+  }
+
+  /**
+   * Reads certificates and passwords again; new ones are in use from the next batch on. Rejects with ExportError when
+   * one cannot be read; the old ones stay in use then.
+   */
+  async reopen(): Promise<void> {
+    const connection = await readConnection(this.#options)
+    if (this.#connection === undefined || sameCredentials(connection, this.#connection)) return
+    this.#connection = connection
+    this.#needsReset = true
+  }
+
+  async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    const driver = this.#driver
+    if (driver === undefined) return retryable('CLOSED', 'the connection to Kafka is not open')
+    if (signal.aborted) return retryable('ABORTED', 'stopped before writing to Kafka')
+    if (this.#running !== undefined) {
+      const earlier = await within(this.#running, signal)
+      if (earlier === undefined) {
+        // Twice the patience of the sender: whatever hangs, connections anew make it fail.
+        this.#needsReset = true
+        void driver.reset()
+        return retryable('TIMEOUT', 'an earlier request to Kafka is still not answered; connecting anew')
+      }
+      this.#running = undefined
+      // Only what is told is counted as sent again.
+      if (earlier.length > 0) return this.#outcome(batch, earlier)
+    }
+    const running = this.#deliver(driver, batch).catch((error: unknown) => [faultOf(error, 'write to Kafka')])
+    this.#running = running
+    const faults = await within(running, signal)
+    if (faults === undefined) return retryable('ABORTED', 'Kafka has not answered in time; what it takes is remembered')
+    this.#running = undefined
+    const outcome = this.#outcome(batch, faults)
+    if (faults.length === 0) this.#memory.forget(batch)
+    return outcome
+  }
+
+  async stop(): Promise<void> {
+    const driver = this.#driver
+    this.#driver = undefined
+    await driver?.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  #outcome(batch: Batch, faults: readonly KafkaFault[]): Outcome {
+    const unsure = this.#unanswered
+    this.#unanswered = 0
+    return outcomeOf(batch, this.#memory, faults, this.#said, unsure)
+  }
+
+  /** Sends all that is pending in the batch; returns what went wrong, lane by lane. Fates are remembered. */
+  async #deliver(driver: KafkaDriver, batch: Batch): Promise<readonly KafkaFault[]> {
+    if (this.#needsReset) await this.#reset(driver)
+    const { counts, faults: missing } = await this.#topics.find(driver, topicsOf(batch, this.#memory, this.#layout))
+    // The next one in turn, but not for records that are to be sent again as they were.
+    if (this.#unsure.records === 0) this.#turn++
+    const lanes = layOut(batch, this.#memory, this.#layout, counts, this.#turn, Math.floor(this.#now()))
+    if (!this.#unsure.fits(lanes)) await this.#reset(driver)
+    const results = await Promise.all(lanes.map((lane) => this.#sendLane(driver, lane)))
+    const faults = [...missing, ...results.filter((fault) => fault !== undefined)]
+    if (faults.some((fault) => fault.kind === 'reset' || isLoginFault(fault))) this.#needsReset = true
+    return faults
+  }
+
+  /** Chunks in order; stops at the first that fails, so that nothing overtakes it. */
+  async #sendLane(driver: KafkaDriver, lane: Lane): Promise<KafkaFault | undefined> {
+    const { records, topic } = lane
+    const most = this.#options.maxRequestBytes
+    for (let from = 0; from < records.length;) {
+      if (sizeOf(records[from]) > most) {
+        this.#said.set(TOO_LARGE, `expected at most ${most} bytes with key and headers, got ${sizeOf(records[from])}`)
+        this.#memory.settle(lane, from, ++from, TOO_LARGE)
+        continue
+      }
+      const to = from + ((from === 0 ? this.#unsure.headOf(lane) : undefined) ?? this.#chunk(lane, from))
+      const tried: Tried = { refused: false, largestTaken: 0 }
+      const fault = await this.#sendRange(driver, lane, from, to, tried)
+      if (tried.refused && tried.largestTaken > 0) this.#topics.limit(topic, tried.largestTaken)
+      if (fault !== undefined) {
+        this.#topics.doubt(topic)
+        return fault
+      }
+      from = to
+    }
+    return undefined
+  }
+
+  /** How many records from `from` on make one request: at least one. */
+  #chunk({ records, topic }: Lane, from: number): number {
+    const limit = this.#topics.limitOf(topic)
+    let to = from + 1
+    for (let bytes = sizeOf(records[from]); to < records.length; to++) {
+      bytes += sizeOf(records[to])
+      if (bytes > limit) break
+    }
+    return to - from
+  }
+
+  /** One request; halved when the broker refuses it for its content, down to the single record that is to blame. */
+  async #sendRange(
+    driver: KafkaDriver,
+    lane: Lane,
+    from: number,
+    to: number,
+    tried: Tried,
+  ): Promise<KafkaFault | undefined> {
+    this.#counters.requests++
+    const whole = from === 0 && to === lane.records.length
+    const records = whole ? lane.records : lane.records.slice(from, to)
+    try {
+      await driver.send(lane.topic, lane.partition, this.#gathered?.of(records) ?? records)
+    } catch (error) {
+      const fault = faultOf(error, `write to topic "${lane.topic}"`)
+      if (fault.kind === 'retry') {
+        this.#unanswered += to - from
+        // The broker knows a repetition by its sequence numbers, if it is one.
+        if (this.#options.idempotent) this.#unsure.add(lane, from, to)
+      }
+      if (fault.kind !== 'too_large' && fault.kind !== 'permanent') return fault
+      // It was not written, whatever a request before it did.
+      this.#unsure.settle(lane)
+      if (to - from === 1) {
+        const fate = fault.kind === 'too_large' ? TOO_LARGE : INVALID
+        this.#said.set(fate, fault.message)
+        this.#memory.settle(lane, from, to, fate)
+        return undefined
+      }
+      if (fault.kind === 'too_large') tried.refused = true
+      this.#counters.split_batches++
+      const middle = (from + to) >>> 1
+      const first = await this.#sendRange(driver, lane, from, middle, tried)
+      return first ?? this.#sendRange(driver, lane, middle, to, tried)
+    }
+    this.#memory.settle(lane, from, to, ACKED)
+    this.#unsure.settle(lane)
+    tried.largestTaken = Math.max(
+      tried.largestTaken,
+      records.reduce((sum, record) => sum + sizeOf(record), 0),
+    )
+    return undefined
+  }
+
+  /** Connects anew, as a new producer: what was unsure of the old one stays so. */
+  async #reset(driver: KafkaDriver): Promise<void> {
+    this.#counters.resets++
+    this.#unsure.clear()
+    // In front of all waiting: a reopen meanwhile asks for one more.
+    this.#needsReset = false
+    try {
+      this.#connection = await readConnection(this.#options)
+    } catch (error) {
+      // The old ones may still do; if not, the brokers will say so.
+      this.#warn(textOf(error))
+    }
+    try {
+      await driver.reset(this.#connection)
+    } catch (error) {
+      this.#needsReset = true
+      throw error
+    }
+  }
+
+  #warn(message: string): void {
+    this.#deps.warn?.(message)
+  }
+
+  #now(): number {
+    return (this.#deps.nowMs ?? Date.now)()
+  }
+}
+
+/** What became of the pieces of a request. */
+interface Tried {
+  /** For its size. */
+  refused: boolean
+  largestTaken: number
+}
+
+function sizeOf(record: KafkaRecord | undefined): number {
+  return record === undefined ? 0 : record.value.length + (record.key?.length ?? 0) + RECORD_EXTRA
+}
+
+/** Nothing is sent again before what may be on its way has ended: then it is told of. */
+function retryable(code: 'CLOSED' | 'ABORTED' | 'TIMEOUT', message: string): Outcome {
+  return { status: 'retryable', unsure: 0, error: new ExportError(code, message) }
+}
+
+/** The value of `work`, or undefined when the signal aborts first. */
+function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const aborted = (): void => resolve(undefined)
+    if (signal.aborted) return aborted()
+    signal.addEventListener('abort', aborted, { once: true })
+    void work.then((value) => {
+      signal.removeEventListener('abort', aborted)
+      resolve(value)
+    })
+  })
+}

@@ -1,0 +1,58 @@
+/** The headers of a record. Those of one kind of event are one shared object, so that drivers encode them once. */
+import type { LossKind } from '../../contract/event.ts'
+import type { About } from '../../contract/described.ts'
+import type { KafkaOptions } from './options.ts'
+
+type Headers = Readonly<Record<string, string>>
+type Wanted = Pick<KafkaOptions, 'format' | 'nodeName' | 'clusterName' | 'epoch' | 'schema'>
+
+/**
+ * Plain: content-type, event-type, node, schema, seq. CloudEvents 1.0, binary mode, adds ce_specversion, ce_source,
+ * ce_type, ce_id, ce_time (Kafka protocol binding §3.2); ce_id is the same text as seq, unique with ce_source. A loss record
+ * also has loss_stage, loss_reason and, in the stage `exporter`, loss_exporter.
+ */
+export class RecordHeaders {
+  readonly #wanted: Wanted
+  readonly #prefix: string
+  readonly #byType = new Map<About['type'], Headers>()
+
+  constructor(wanted: Wanted) {
+    this.#wanted = wanted
+    this.#prefix = `${wanted.epoch}-`
+  }
+
+  /** Of a record that holds events of any type. */
+  get ofMany(): Headers {
+    const { nodeName, schema } = this.#wanted
+    return { 'content-type': 'application/x-protobuf', node: nodeName, schema: String(schema) }
+  }
+
+  /** The same object for all events of a type. */
+  common(type: About['type']): Headers {
+    const known = this.#byType.get(type)
+    if (known !== undefined) return known
+    const { format, nodeName, clusterName, schema } = this.#wanted
+    const plain = { 'content-type': 'application/json', 'event-type': type, node: nodeName, schema: String(schema) }
+    const cloud = {
+      ce_specversion: '1.0',
+      ce_source: `//${encodeURIComponent(clusterName)}/${encodeURIComponent(nodeName)}`,
+      ce_type: `io.ktrail.${type}.v${schema}`,
+    }
+    const made = format === 'cloudevents' ? { ...plain, ...cloud } : plain
+    this.#byType.set(type, made)
+    return made
+  }
+
+  /** Of one event; `epoch` when its number belongs to another run of the agent. */
+  own(seq: number, timeMs: number, loss?: LossKind, epoch?: string): Headers {
+    const text = epoch === undefined ? this.#prefix + seq : `${epoch}-${seq}`
+    const lost = loss === undefined ? undefined : lossHeaders(loss)
+    if (this.#wanted.format !== 'cloudevents') return { seq: text, ...lost }
+    return { seq: text, ce_id: text, ce_time: new Date(timeMs).toISOString(), ...lost }
+  }
+}
+
+/** Here, because the record's value has no place for them that a strict reader of Tetragon's records would take. */
+function lossHeaders({ stage, exporter, reason }: LossKind): Headers {
+  return { loss_stage: stage, loss_reason: reason, ...(exporter === '' ? {} : { loss_exporter: exporter }) }
+}

@@ -1,0 +1,154 @@
+/** A batch laid out by topic and partition. Within a lane events keep their order, and an event of a key has one lane. */
+import { isDescribed } from '../../contract/described.ts'
+import type { About } from '../../contract/described.ts'
+import type { Batch, Encoded } from '../../contract/exporter.ts'
+import type { KafkaRecord } from './drivers/driver.ts'
+import type { RecordHeaders } from './headers.ts'
+import { partitionOf } from './partitions.ts'
+import type { Keys } from './partitions.ts'
+import type { TopicOf } from './topic.ts'
+
+/** What has become of an event; the numbers stand in Memory's arrays. */
+export const PENDING = 0
+export const ACKED = 1
+export const TOO_LARGE = 2
+export const INVALID = 3
+export type Fate = typeof PENDING | typeof ACKED | typeof TOO_LARGE | typeof INVALID
+
+/** Records for one partition, and where each came from. */
+export interface Lane {
+  readonly topic: string
+  readonly partition: number
+  readonly records: KafkaRecord[]
+  readonly parts: Encoded[]
+  readonly indices: number[]
+}
+
+/** What is known of events that were sent before, by the part that they are in: a part is retried as it is. */
+export class Memory {
+  readonly #fates = new WeakMap<Encoded, Uint8Array>()
+
+  of(part: Encoded): Uint8Array | undefined {
+    return this.#fates.get(part)
+  }
+
+  /** Enters one fate for the events `from`..`to` of a lane. */
+  settle({ parts, indices }: Lane, from: number, to: number, fate: Fate): void {
+    let last: Encoded | undefined
+    let fates: Uint8Array | undefined
+    for (let i = from; i < to; i++) {
+      const part = parts[i]
+      const index = indices[i]
+      if (part === undefined || index === undefined) continue
+      if (part !== last) fates = this.#known(part)
+      last = part
+      if (fates !== undefined) fates[index] = fate
+    }
+  }
+
+  /** The batch is done with. */
+  forget(batch: Batch): void {
+    for (const part of batch.parts) this.#fates.delete(part)
+  }
+
+  #known(part: Encoded): Uint8Array {
+    const known = this.#fates.get(part)
+    if (known !== undefined) return known
+    const made = new Uint8Array(part.count)
+    this.#fates.set(part, made)
+    return made
+  }
+}
+
+const UNKNOWN: About = { type: 'process_kprobe', policy: '' }
+
+export interface Layout {
+  readonly keys: Keys
+  readonly topicOf: TopicOf
+  readonly headers: RecordHeaders
+  /** Bytes at the end of an event that are no part of a record: the line feed of a line. */
+  readonly endBytes: number
+}
+
+/** The topics of a batch's pending events. */
+export function topicsOf(batch: Batch, memory: Memory, { topicOf }: Layout): Set<string> {
+  const topics = new Set<string>()
+  for (const part of batch.parts) {
+    const fates = memory.of(part)
+    let last: About | undefined
+    for (let i = 0; i < part.count; i++) {
+      if (fates !== undefined && fates[i] !== PENDING) continue
+      const about = aboutOf(part, i)
+      if (about !== last) topics.add(topicOf(about))
+      last = about
+    }
+  }
+  return topics
+}
+
+/**
+ * Lays out the pending events whose topic has a number of partitions. Keyless events go to partition `turn` of their
+ * topic, all of them: large batches, spread from send to send.
+ */
+export function layOut(
+  batch: Batch,
+  memory: Memory,
+  layout: Layout,
+  partitions: ReadonlyMap<string, number>,
+  turn: number,
+  nowMs: number,
+): Lane[] {
+  const lanes = new Map<string, Lane[]>()
+  const all: Lane[] = []
+  const { keys, topicOf, headers, endBytes } = layout
+  let lastKey: Buffer | null = null
+  let lastCount = 0
+  let lastPartition = 0
+  for (const part of batch.parts) {
+    const fates = memory.of(part)
+    const described = isDescribed(part) ? part : undefined
+    const whole = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength)
+    let end = 0
+    for (let i = 0; i < part.count; i++) {
+      const start = end
+      end = part.ends[i] ?? end
+      if (fates !== undefined && fates[i] !== PENDING) continue
+      const about = aboutOf(part, i)
+      const topic = topicOf(about)
+      const count = partitions.get(topic)
+      if (count === undefined) continue
+      const value = whole.subarray(start, Math.max(start, end - endBytes))
+      const key = keys.of(about, value)
+      let partition = turn % count
+      if (key !== null) {
+        // Nearly always the same key as before.
+        if (key !== lastKey || count !== lastCount) lastPartition = partitionOf(key, count)
+        partition = lastPartition
+      }
+      lastKey = key
+      lastCount = count
+      const timestampMs = described === undefined ? nowMs : Math.floor(described.times[i] ?? nowMs)
+      const own = headers.own(described?.seqs[i] ?? part.firstSeq + i, timestampMs, about.loss, described?.epoch)
+      const lane = laneOf(lanes, all, topic, partition)
+      lane.records.push({ key, value, common: headers.common(about.type), own, timestampMs })
+      lane.parts.push(part)
+      lane.indices.push(i)
+    }
+  }
+  return all
+}
+
+function aboutOf(part: Encoded, index: number): About {
+  return isDescribed(part) ? (part.abouts[index] ?? UNKNOWN) : UNKNOWN
+}
+
+function laneOf(lanes: Map<string, Lane[]>, all: Lane[], topic: string, partition: number): Lane {
+  let own = lanes.get(topic)
+  if (own === undefined) lanes.set(topic, (own = []))
+  const known = own[partition]
+  if (known !== undefined) return known
+  const made = { topic, partition, records: [], parts: [], indices: [] }
+  own[partition] = made
+  all.push(made)
+  return made
+}

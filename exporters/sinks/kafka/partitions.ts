@@ -1,0 +1,81 @@
+/** Which key a record gets and which partition a key belongs to, as Kafka's Java client reckons it. */
+import type { About } from '../../contract/described.ts'
+import type { KeyChoice } from './options.ts'
+
+const M = 0x5bd1e995
+
+/** MurmurHash2 as in Kafka's Utils.java: signed 32 bits. */
+export function murmur2(data: Uint8Array): number {
+  const { length } = data
+  const whole = length & ~3
+  let h = 0x9747b28c ^ length
+  for (let i = 0; i < whole; i += 4) {
+    let k = (data[i] ?? 0) | ((data[i + 1] ?? 0) << 8) | ((data[i + 2] ?? 0) << 16) | ((data[i + 3] ?? 0) << 24)
+    k = Math.imul(k, M)
+    k ^= k >>> 24
+    k = Math.imul(k, M)
+    h = Math.imul(h, M) ^ k
+  }
+  const rest = length - whole
+  if (rest > 0) {
+    if (rest === 3) h ^= (data[whole + 2] ?? 0) << 16
+    if (rest >= 2) h ^= (data[whole + 1] ?? 0) << 8
+    h = Math.imul(h ^ (data[whole] ?? 0), M)
+  }
+  h = Math.imul(h ^ (h >>> 13), M)
+  return h ^ (h >>> 15)
+}
+
+/** The partition where the Java client's default partitioner puts a key. */
+export function partitionOf(key: Uint8Array, partitions: number): number {
+  return (murmur2(key) & 0x7fffffff) % partitions
+}
+
+const EXEC_ID = Buffer.from('"exec_id":"')
+/** `{"process_tracepoint":{"process":{"exec_id":"` and anything shorter: the id is the first key of the process. */
+const EXEC_ID_WITHIN = 64
+
+/**
+ * The exec_id in a JSON line, as a view; undefined when the event has no process. It stands at a fixed place, so the
+ * line need not be parsed, and is base64, so nothing in it is escaped.
+ */
+export function execIdOf(line: Buffer): Buffer | undefined {
+  const at = line.subarray(0, EXEC_ID_WITHIN).indexOf(EXEC_ID)
+  if (at < 0) return undefined
+  const from = at + EXEC_ID.length
+  const end = line.indexOf(0x22, from)
+  return end > from ? line.subarray(from, end) : undefined
+}
+
+/** Chooses the key of each event. Events without the chosen thing get the node's name, so that they stay in order. */
+export class Keys {
+  readonly #choice: KeyChoice
+  readonly #node: Buffer
+  readonly #policies = new Map<string, Buffer>()
+
+  constructor(choice: KeyChoice, nodeName: string) {
+    this.#choice = choice
+    this.#node = Buffer.from(nodeName)
+  }
+
+  of(about: About, line: Buffer): Buffer | null {
+    switch (this.#choice) {
+      case 'node_name':
+        return this.#node
+      case 'exec_id':
+        return execIdOf(line) ?? this.#node
+      case 'policy':
+        return about.policy === '' ? this.#node : this.#policy(about.policy)
+      case 'none':
+        return null
+    }
+  }
+
+  #policy(name: string): Buffer {
+    const known = this.#policies.get(name)
+    if (known !== undefined) return known
+    const made = Buffer.from(name)
+    this.#policies.set(name, made)
+    return made
+  }
+}

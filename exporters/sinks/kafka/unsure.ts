@@ -1,0 +1,53 @@
+/**
+ * Requests of an idempotent producer whose answer was lost, one for each partition at most. The broker knows a repetition by
+ * its sequence number, so the same number must mean the same records: such a request is sent again as it was, before all
+ * else. When its records are not to be sent any more, or not there, the numbers are worth nothing: a new producer is needed.
+ */
+import type { Encoded } from '../../contract/exporter.ts'
+import type { Lane } from './lanes.ts'
+
+interface Request {
+  readonly parts: readonly Encoded[]
+  readonly indices: readonly number[]
+}
+
+export class Unsure {
+  readonly #requests = new Map<string, Request>()
+
+  /** Records whose fate is unknown. */
+  get records(): number {
+    return this.#requests.values().reduce((sum, { indices }) => sum + indices.length, 0)
+  }
+
+  /** The answer to the records `from`..`to` of the lane was lost. */
+  add(lane: Lane, from: number, to: number): void {
+    this.#requests.set(nameOf(lane), { parts: lane.parts.slice(from, to), indices: lane.indices.slice(from, to) })
+  }
+
+  /** How many records at the head of the lane are one request; undefined when nothing of it is unsure. */
+  headOf(lane: Lane): number | undefined {
+    return this.#requests.get(nameOf(lane))?.indices.length
+  }
+
+  settle(lane: Lane): void {
+    this.#requests.delete(nameOf(lane))
+  }
+
+  clear(): void {
+    this.#requests.clear()
+  }
+
+  /** True when each lane begins with what is unsure of it. */
+  fits(lanes: readonly Lane[]): boolean {
+    return lanes.every((lane) => {
+      const request = this.#requests.get(nameOf(lane))
+      return (
+        request?.indices.every((index, i) => lane.indices[i] === index && lane.parts[i] === request.parts[i]) ?? true
+      )
+    })
+  }
+}
+
+function nameOf({ topic, partition }: Lane): string {
+  return `${topic}/${partition}`
+}

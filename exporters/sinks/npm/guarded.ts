@@ -1,0 +1,94 @@
+/** An exporter by somebody else, held to the contract: what it breaks is said and never reaches the books. */
+import { ExportError, textOf } from '../../contract/errors.ts'
+import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
+import { checkOutcome } from '../../contract/outcome.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { PackageExporter } from './api.ts'
+import { attempt } from './attempt.ts'
+
+/** Names of metrics' labels. */
+const COUNTER = /^[a-z][a-z0-9_]{0,63}$/
+
+export interface GuardDeps {
+  readonly clock?: Clock | undefined
+  readonly warn: (text: string) => void
+}
+
+export class GuardedExporter implements Exporter {
+  readonly type: string
+  readonly encoding: Encoding
+  readonly maxConcurrency: number
+  readonly reopen?: () => Promise<void>
+  readonly #inner: PackageExporter
+  readonly #clock: Clock
+  readonly #warn: (text: string) => void
+  #open = false
+  #stopping: Promise<void> | undefined
+
+  /** `type` names it in messages: as in the config. */
+  constructor(type: string, inner: PackageExporter, deps: GuardDeps) {
+    this.type = type
+    this.encoding = inner.encoding
+    this.maxConcurrency = inner.maxConcurrency ?? 1
+    this.#inner = inner
+    this.#clock = deps.clock ?? systemClock
+    this.#warn = deps.warn
+    if (inner.reopen !== undefined) this.reopen = async () => inner.reopen?.()
+  }
+
+  /** Throws ExportError UNUSABLE with what the package threw, TIMEOUT when it does not come to an end. */
+  async start(): Promise<void> {
+    await attempt(this.type, 'start', () => this.#inner.start(), this.#clock)
+    this.#open = this.#stopping === undefined
+  }
+
+  /** An outcome that is none becomes `hold`: only a person can mend the package, and nothing is lost meanwhile. */
+  async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    if (!this.#open)
+      return { status: 'retryable', unsure: 0, error: new ExportError('CLOSED', `${this.type} is not open`) }
+    const outcome: Outcome = await this.#inner.send(batch, signal)
+    const problem = checkOutcome(batch, outcome)
+    if (problem === undefined) return unhurried(outcome)
+    const message = `${this.type} broke the contract of send: ${problem}; report it to the makers of the package`
+    return { status: 'hold', error: new ExportError('CONTRACT', message) }
+  }
+
+  /** Never rejects: the end of the agent does not hang on a package. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  /** Its counters that can be shown: well named, no less than 0. One that goes back reads as one begun anew. */
+  get counters(): Readonly<Record<string, number>> {
+    try {
+      const pairs = Object.entries(this.#inner.counters ?? {})
+      return Object.fromEntries(
+        pairs.filter(([name, value]) => COUNTER.test(name) && Number.isFinite(value) && value >= 0),
+      )
+    } catch {
+      return {}
+    }
+  }
+
+  async #stop(): Promise<void> {
+    this.#open = false
+    try {
+      await this.#inner.stop()
+    } catch (error) {
+      this.#warn(`${this.type}: cannot stop: ${textOf(error)}`)
+    }
+  }
+}
+
+/** A wait of nothing would ask a sink that is down without pause: it becomes the chain's own, which doubles. */
+function unhurried(outcome: Outcome): Outcome {
+  if (outcome.status !== 'retryable' || outcome.afterMs !== 0) return outcome
+  const { afterMs: _, ...rest } = outcome
+  return rest
+}

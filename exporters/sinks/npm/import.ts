@@ -1,0 +1,36 @@
+/** Packages that a config names, as modules. */
+import { constants, runInThisContext } from 'node:vm'
+import { findPackage, missingPackage } from '../../../config/agent/packages.ts'
+import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { attempt } from './attempt.ts'
+
+/**
+ * `what` begins the sentence of the ExportError: UNUSABLE when the package is not installed or can not be loaded, TIMEOUT when that
+ * takes too long.
+ */
+export async function importPackage(
+  what: string,
+  name: string,
+  configFile: string | undefined,
+  clock: Clock = systemClock,
+): Promise<object> {
+  const from = findPackage(name, configFile)
+  if (from === undefined) throw new ExportError('UNUSABLE', `${what}: ${missingPackage(name, configFile)}`)
+  return attempt(what, 'load', () => importFrom(from, name), clock)
+}
+
+/** `import(name)` as a module at the path `from` would do it: with Node's own rules for what a package exports. */
+async function importFrom(from: string, name: string): Promise<object> {
+  const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
+  const load: unknown = runInThisContext('(name) => import(name)', { filename: from, importModuleDynamically })
+  try {
+    return await (load as (specifier: string) => Promise<object>)(name)
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING') throw cause
+    const hint =
+      'a package in node_modules has to bring JavaScript, or to be installed as a link (npm install ./folder)'
+    throw new Error(`${textOf(cause)}; ${hint}`, { cause })
+  }
+}

@@ -1,0 +1,80 @@
+/** Whether what a package exports, and what it then returns, is an exporter. Everything it gives is `unknown` until here. */
+import type { Encoding } from '../../contract/exporter.ts'
+import type { CreateExporter, PackageExporter } from './api.ts'
+
+/**
+ * The number of this interface. It grows when a package written for the one before would no longer work; additions leave it.
+ * A package says `export const ktrail = 1`, which is also how it says that it is an exporter at all.
+ */
+const API = 1
+
+const ENCODINGS: readonly Encoding[] = ['json', 'compact', 'otlp', 'otlp_json']
+const METHODS = ['start', 'send', 'stop'] as const
+/** As many as the sending chain would ever start. */
+const MAX_CONCURRENCY = 1024
+
+export type Checked<T> = { readonly value: T } | { readonly problem: string }
+
+/**
+ * The function that makes exporters: `createExporter` or the default export of a module, or of the object that a CommonJS
+ * module exports. Only of modules that say `ktrail`: nothing else is called.
+ */
+export function checkModule(module: object): Checked<CreateExporter> {
+  const inner = get(module, 'default')
+  const places = [module, inner].filter(isObject)
+  const api = places.map((place) => get(place, 'ktrail')).find((value) => value !== undefined)
+  if (api === undefined) {
+    return { problem: `it is no exporter for ktrail: expected "export const ktrail = ${API}", got none` }
+  }
+  if (api !== API) {
+    const want = typeof api === 'number' && api > API ? 'a newer ktrail' : 'another version of the package'
+    return { problem: `it is for interface ${String(api)}, expected ${API}: it needs ${want}` }
+  }
+  const create = [...places.map((place) => get(place, 'createExporter')), inner].find(isCreate)
+  if (create !== undefined) return { value: create }
+  return {
+    problem: `expected "export function createExporter(options, context)", got ${Object.keys(module).join(', ')}`,
+  }
+}
+
+/** What createExporter returned, if it has all that the contract asks for. */
+export function checkExporter(made: unknown): Checked<PackageExporter> {
+  if (!isObject(made)) return { problem: `createExporter: expected an exporter, got ${String(made)}` }
+  const problem = exporterProblem(made)
+  // The one place where a foreign value becomes a typed one; each member has been looked at.
+  return problem === undefined ? { value: made as PackageExporter } : { problem }
+}
+
+function exporterProblem(made: object): string | undefined {
+  const type = get(made, 'type')
+  if (typeof type !== 'string' || type === '') return `type: expected a name, got ${text(type)}`
+  const encoding = get(made, 'encoding')
+  if (!ENCODINGS.some((known) => known === encoding)) {
+    return `encoding: expected one of ${ENCODINGS.join(', ')}, got ${text(encoding)}`
+  }
+  const missing = METHODS.filter((name) => typeof get(made, name) !== 'function')
+  if (missing.length > 0) return `expected the methods ${METHODS.join(', ')}, got none called ${missing.join(', ')}`
+  const reopen = get(made, 'reopen')
+  if (reopen !== undefined && typeof reopen !== 'function') return `reopen: expected a function, got ${text(reopen)}`
+  const most = get(made, 'maxConcurrency') ?? 1
+  if (!(Number.isInteger(most) && Number(most) >= 1 && Number(most) <= MAX_CONCURRENCY)) {
+    return `maxConcurrency: expected 1 to ${MAX_CONCURRENCY}, got ${text(most)}`
+  }
+  return undefined
+}
+
+function isCreate(value: unknown): value is CreateExporter {
+  return typeof value === 'function'
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function'
+}
+
+function get(from: object, name: string): unknown {
+  return Reflect.get(from, name)
+}
+
+function text(value: unknown): string {
+  return value === undefined ? 'nothing' : (JSON.stringify(value) ?? typeof value)
+}

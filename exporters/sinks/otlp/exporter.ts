@@ -1,0 +1,257 @@
+/**
+ * Sends OTLP log records over HTTP. Its batches hold records in `otlp` or `otlp_json`; it puts resource and scope before them,
+ * compresses, posts, and reads what the sink made of it. Which status means what: `outcome.ts`; halving: `delivery.ts`.
+ */
+import { nodeCompressors } from '../../runtime/compression.ts'
+import type { Compress, Compression, Compressors } from '../../runtime/compression.ts'
+import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
+import type { Batch, Exporter, Outcome, Resent } from '../../contract/exporter.ts'
+import { endOf } from '../../sending/encoded.ts'
+import { deliver } from './delivery.ts'
+import type { Doubt, Range, Task } from './delivery.ts'
+import { createEnvelope, resourceAttributes } from '../../encoding/otlp/envelope.ts'
+import type { Envelope, ResourceOptions } from '../../encoding/otlp/envelope.ts'
+import type { LimitReason, LokiLimits } from './loki/limits.ts'
+import { ABOUT_CREDENTIALS, verdictOf } from './outcome.ts'
+import type { Verdict } from './outcome.ts'
+import { Pace } from './pace.ts'
+import { SinkLimits } from './loki/sink-limits.ts'
+import type { TlsFiles } from './files.ts'
+import { HttpTransport, wasNeverSent } from './transport.ts'
+import type { FileHeaders } from './transport.ts'
+
+export interface OtlpOptions {
+  readonly encoding: 'otlp' | 'otlp_json'
+  /** With path: `http://loki:3100/otlp/v1/logs`. */
+  readonly endpoint: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Headers whose value is the content of a file: name to path. Read at start, at a reopen and after 401, 403 or 407. */
+  readonly headerFiles?: Readonly<Record<string, string>>
+  readonly compression: Compression
+  /** For one request. A batch may take several, so the sender's own timeout is longer. */
+  readonly timeoutMs: number
+  readonly tls?: TlsFiles
+  readonly resource: ResourceOptions
+  /** Checks each record against these before it is sent; absent for sinks that are not Loki. */
+  readonly loki?: LokiLimits
+  /** Requests at a time, each on a connection of its own; 1 when absent. With more, the order of batches is lost. */
+  readonly concurrency?: number
+}
+
+export interface OtlpDeps {
+  /** Those of Node when absent. */
+  readonly compressors?: Compressors | undefined
+  /** Milliseconds since 1970; for age limits and dates in Retry-After. */
+  readonly wallMs?: () => number
+  /** What the sink says of requests that it took, at most once a minute. */
+  readonly warn?: (text: string) => void
+}
+
+/** What is wrong with a certificate, the sink's or ours, is wrong until a person mends it. EPROTO: the sink speaks no TLS. */
+const TLS_FAULT = /^(?:CERT_|ERR_TLS_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA|EPROTO$)/
+/** What the sink says of our certificate, or of TLS that both do not have in common. */
+const TLS_ALERT = /^ERR_SSL_\w+_ALERT_\w*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|PROTOCOL_VERSION)/
+const WARN_EVERY_MS = 60_000
+
+export class OtlpExporter implements Exporter {
+  readonly type = 'otlp'
+  readonly encoding: 'otlp' | 'otlp_json'
+  readonly maxConcurrency: number
+  /** Uncompressed, slices of the batch go to the socket, which a hasty answer does not keep from reading on. */
+  readonly releases: boolean
+  readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0, limits_learned: 0 }
+  readonly #resent = { requests: 0, events: 0 }
+  readonly #options: OtlpOptions
+  readonly #transport: HttpTransport
+  readonly #envelope: Envelope
+  readonly #compress: Compress | undefined
+  readonly #headers: Readonly<Record<string, string>>
+  readonly #limits: SinkLimits
+  readonly #wallMs: () => number
+  readonly #warn: (text: string) => void
+  readonly #pace = new Pace()
+  readonly #doubt: Doubt = { singles: 0, aside: 0 }
+  #warnedMs = Number.NEGATIVE_INFINITY
+
+  /** Throws ExportError when endpoint or headers can never work. */
+  constructor(options: OtlpOptions, deps: OtlpDeps = {}) {
+    const { encoding, endpoint, headers = {}, headerFiles = {}, tls, compression, resource, loki } = options
+    if ((tls?.certFile === undefined) !== (tls?.keyFile === undefined)) {
+      throw new ExportError('UNUSABLE', 'tls: expected a certificate with a key or none of them, got one of both')
+    }
+    this.encoding = encoding
+    this.maxConcurrency = options.concurrency ?? 1
+    this.releases = compression !== 'none'
+    this.#options = options
+    this.#transport = new HttpTransport({
+      url: endpoint,
+      headers: { 'user-agent': `ktrail/${resource.serviceVersion}`, ...headers },
+      headerFiles,
+      ...(tls === undefined ? {} : { tls }),
+      maxConnections: this.maxConcurrency,
+    })
+    this.#envelope = createEnvelope(encoding, resource)
+    this.#compress = compression === 'none' ? undefined : (deps.compressors ?? nodeCompressors)[compression]
+    // Literally this: Loki compares the whole header.
+    const contentType = { 'content-type': this.#envelope.contentType }
+    this.#headers = compression === 'none' ? contentType : { ...contentType, 'content-encoding': compression }
+    this.#wallMs = deps.wallMs ?? Date.now
+    const warn = deps.warn ?? (() => {})
+    this.#warn = warn
+    this.#limits = new SinkLimits(loki, resourceAttributes(resource), (text) => {
+      this.#count('limits_learned', 1)
+      warn(`${this.#transport.where}: ${text}`)
+    })
+  }
+
+  start(): Promise<void> {
+    return this.#transport.open()
+  }
+
+  /**
+   * Reads certificates, keys and headers again; new connections use them. The old ones stay when that fails. Somebody has
+   * looked: records that are refused one by one are so because of what they are, and a limit may have been raised.
+   */
+  reopen(): Promise<void> {
+    this.#doubt.singles = 0
+    this.#doubt.aside = 0
+    this.#limits.forget()
+    return this.#transport.open()
+  }
+
+  async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    const refused = this.#limits.refusals(batch, this.#wallMs())
+    const task: Task = {
+      count: batch.count,
+      refused,
+      explain: (reason) => this.#limits.explain(reason),
+      learned: {
+        applies: (reason) => this.#limits.isLearned(reason),
+        forget: () => {
+          this.#limits.forget()
+          refused.clear()
+          for (const [index, reason] of this.#limits.refusals(batch, this.#wallMs())) refused.set(index, reason)
+        },
+        probe: (index) => this.#post(batch, { from: index, to: index + 1 }, new Map(), signal),
+      },
+      maxEvents: this.#pace.maxEvents(batch),
+      post: (range) => this.#post(batch, range, refused, signal),
+    }
+    const outcome = await deliver(task, this.#doubt)
+    if (outcome.status !== 'retryable' && outcome.status !== 'hold') this.#pace.settled(batch)
+    return outcome
+  }
+
+  get learnedLimits(): Readonly<Record<string, number>> {
+    return this.#limits.learned
+  }
+
+  get resent(): Resent {
+    return this.#resent
+  }
+
+  stop(): Promise<void> {
+    this.#transport.close()
+    return Promise.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #post(batch: Batch, range: Range, refused: Map<number, LimitReason>, signal: AbortSignal): Promise<Verdict> {
+    try {
+      const atMs = this.#wallMs()
+      const chunks = this.#body(batch, range, refused)
+      const body = this.#compress === undefined ? chunks : [await this.#compress(chunks)]
+      this.#count('requests', 1)
+      for (const chunk of body) this.#count('request_bytes', chunk.length)
+      const used = this.#transport.fileHeaders
+      const onResend = (): void => {
+        this.#resent.requests++
+        this.#resent.events += sentOf(range, refused)
+      }
+      const reply = await this.#transport.post(body, this.#headers, this.#options.timeoutMs, signal, onResend)
+      const verdict = verdictOf(reply, sentOf(range, refused), this.#transport.where, this.#wallMs())
+      if (verdict.is === 'taken' && verdict.warning !== '') this.#report(verdict.warning)
+      if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(batch, range.to - range.from)
+      else this.#pace.answered(batch)
+      if (verdict.is === 'faulty' && verdict.named !== undefined)
+        return this.#narrowed(verdict, batch, range, refused, atMs)
+      const turnedAway = verdict.is === 'hold' && ABOUT_CREDENTIALS.has(reply.status)
+      return turnedAway ? await this.#withNewHeaders(verdict, used) : verdict
+    } catch (cause) {
+      const error = cause instanceof ExportError ? cause : new ExportError('IO', textOf(cause), cause)
+      const code = errnoOf(error.cause)
+      if (error.code === 'UNUSABLE' || TLS_FAULT.test(code) || TLS_ALERT.test(code)) return { is: 'hold', error }
+      return { is: 'again', unsure: !wasNeverSent(error), throttled: false, afterMs: undefined, error }
+    }
+  }
+
+  /** Learns what a refusal names, and takes what breaks that out of the rest of the batch. */
+  #narrowed(
+    verdict: Extract<Verdict, { is: 'faulty' }>,
+    batch: Batch,
+    range: Range,
+    refused: Map<number, LimitReason>,
+    atMs: number,
+  ): Verdict {
+    const problem = this.#limits.learn(verdict.named ?? {}, { batch, ...range, refused, atMs })
+    if (problem !== undefined) {
+      return { is: 'hold', error: new ExportError('IO', `${verdict.error.message}; ${problem.message}`, verdict.error) }
+    }
+    const before = sentOf(range, refused)
+    for (const [index, reason] of this.#limits.refusals(batch, this.#wallMs())) {
+      if (index >= range.from) refused.set(index, reason)
+    }
+    return sentOf(range, refused) < before ? { is: 'narrowed' } : verdict
+  }
+
+  /** Credentials may have been replaced since they were read: then the request is worth another try at once. */
+  async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>, used: FileHeaders): Promise<Verdict> {
+    const renewed = await this.#transport.renewHeaders(used)
+    return renewed ? { is: 'again', unsure: false, throttled: false, afterMs: 0, error: verdict.error } : verdict
+  }
+
+  /** The request of the events of `range` that are not refused; at least one is not. */
+  #body(batch: Batch, { from, to }: Range, refused: ReadonlyMap<number, LimitReason>): readonly Uint8Array[] {
+    const { separator } = this.#envelope
+    const runs: Uint8Array[] = []
+    let first = 0
+    for (const part of batch.parts) {
+      const low = Math.max(0, from - first)
+      const high = Math.min(part.count, to - first)
+      for (let start = low; start < high;) {
+        let end = start
+        if (refused.size === 0) end = high
+        else while (end < high && !refused.has(first + end)) end++
+        if (end > start) runs.push(part.bytes.subarray(endOf(part, start), endOf(part, end)))
+        start = end < high ? end + 1 : end
+      }
+      first += part.count
+    }
+    const last = runs.at(-1)
+    if (separator > 0 && last !== undefined) runs[runs.length - 1] = last.subarray(0, last.length - separator)
+    const length = runs.reduce((sum, run) => sum + run.length, 0)
+    return [this.#envelope.head(length), ...runs, this.#envelope.tail]
+  }
+
+  #report(text: string): void {
+    this.#count('warnings', 1)
+    const nowMs = this.#wallMs()
+    if (nowMs - this.#warnedMs < WARN_EVERY_MS) return
+    this.#warnedMs = nowMs
+    this.#warn(`${this.#transport.where}: ${text}`)
+  }
+
+  #count(name: string, by: number): void {
+    this.counters[name] = (this.counters[name] ?? 0) + by
+  }
+}
+
+/** How many events of the range are sent. */
+function sentOf({ from, to }: Range, refused: ReadonlyMap<number, LimitReason>): number {
+  let events = to - from
+  for (const index of refused.keys()) if (index >= from && index < to) events--
+  return events
+}

@@ -1,0 +1,124 @@
+/**
+ * Loki's limits on one entry, checked before sending: a request with a bad entry is answered 400 although the others are
+ * stored, and rarely says which one it was (export.md §3.3, §3.4).
+ */
+import type { Encoded } from '../../../contract/exporter.ts'
+import { endOf } from '../../../sending/encoded.ts'
+import { Measure, timeMs } from './measure.ts'
+import type { Measured } from './measure.ts'
+
+export interface LokiLimits {
+  readonly maxLineBytes: number
+  /** Names and values of one entry's structured metadata. */
+  readonly maxMetadataBytes: number
+  readonly maxMetadataEntries: number
+  readonly maxAgeMs: number
+  /** How far ahead of the clock. */
+  readonly maxAheadMs: number
+}
+
+/** Loki's own defaults. */
+export const LOKI_LIMITS: LokiLimits = {
+  maxLineBytes: 256 << 10,
+  maxMetadataBytes: 64 << 10,
+  maxMetadataEntries: 128,
+  maxAgeMs: 7 * 86_400_000,
+  maxAheadMs: 600_000,
+}
+
+/** No limit at all: for sinks that are not known to be Loki. */
+export const NO_LIMITS: LokiLimits = {
+  maxLineBytes: Infinity,
+  maxMetadataBytes: Infinity,
+  maxMetadataEntries: Infinity,
+  maxAgeMs: Infinity,
+  maxAheadMs: Infinity,
+}
+
+/** What Loki copies into the metadata of each entry, from resource and scope. */
+export interface Copied {
+  readonly entries: number
+  readonly bytes: number
+}
+
+/** Name and version of the scope. */
+const SCOPE_ENTRIES = 2
+const SCOPE_BYTES = 150
+/** Entries that Loki makes of the fields of a record. */
+const OWN_ENTRIES = 4
+const OWN_BYTES = 150
+/** The smallest attribute takes 9 bytes. */
+const ATTRIBUTE_BYTES = 9
+
+/** At most what is copied, for Loki makes labels of some attributes of the resource. */
+export function copiedAtMost(resource: Readonly<Record<string, string>>): Copied {
+  const pairs = Object.entries(resource)
+  const bytes = pairs.reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value), 0)
+  return { entries: pairs.length + SCOPE_ENTRIES, bytes: bytes + SCOPE_BYTES }
+}
+
+/** Why Loki refuses a record that it names. */
+export type LimitReason = 'too_large' | 'metadata_too_large' | 'too_old' | 'too_new'
+
+/** Checks records against limits. */
+export class LimitCheck {
+  readonly limits: LokiLimits
+  readonly copied: Copied
+  readonly #measure = new Measure()
+  /** Records up to this size cannot break a limit of size: an integer takes at most 9 bytes more as text. */
+  readonly #surelyFine: number
+
+  constructor(limits: LokiLimits, copied: Copied) {
+    this.limits = limits
+    this.copied = copied
+    const smallest = Math.min(limits.maxLineBytes, limits.maxMetadataBytes)
+    const attributes = limits.maxMetadataEntries - copied.entries - OWN_ENTRIES
+    this.#surelyFine = Math.min(
+      Math.floor((smallest - copied.bytes - OWN_BYTES) / 2),
+      Math.max(0, attributes * ATTRIBUTE_BYTES),
+    )
+  }
+
+  /** Why a record would be refused, by its index; undefined when none would. */
+  refusals(part: Encoded, nowMs: number): Map<number, LimitReason> | undefined {
+    let found: Map<number, LimitReason> | undefined
+    for (let i = 0; i < part.count; i++) {
+      const start = endOf(part, i)
+      const reason =
+        part.encoding === 'otlp' && endOf(part, i + 1) - start <= this.#surelyFine
+          ? this.#byAge(timeMs(part.bytes, start), nowMs)
+          : this.#reason(this.#measure.at(part, i), nowMs)
+      if (reason !== undefined) (found ??= new Map()).set(i, reason)
+    }
+    return found
+  }
+
+  #reason(record: Readonly<Measured>, nowMs: number): LimitReason | undefined {
+    const { maxLineBytes, maxMetadataBytes, maxMetadataEntries } = this.limits
+    if (record.lineBytes > maxLineBytes) return 'too_large'
+    const entries = record.metadataEntries + this.copied.entries
+    if (record.metadataBytes + this.copied.bytes > maxMetadataBytes || entries > maxMetadataEntries) {
+      return 'metadata_too_large'
+    }
+    return this.#byAge(record.timeMs, nowMs)
+  }
+
+  #byAge(atMs: number, nowMs: number): LimitReason | undefined {
+    if (nowMs - atMs > this.limits.maxAgeMs) return 'too_old'
+    return atMs - nowMs > this.limits.maxAheadMs ? 'too_new' : undefined
+  }
+}
+
+/** A reason of `LimitCheck` as a sentence. */
+export function explainLimit(reason: LimitReason, limits: LokiLimits): string {
+  switch (reason) {
+    case 'too_large':
+      return `expected a body of at most ${limits.maxLineBytes} bytes`
+    case 'metadata_too_large':
+      return `expected at most ${limits.maxMetadataEntries} attributes with ${limits.maxMetadataBytes} bytes in all`
+    case 'too_old':
+      return `expected an event of the last ${limits.maxAgeMs / 1000} s`
+    case 'too_new':
+      return `expected an event at most ${limits.maxAheadMs / 1000} s ahead of the clock`
+  }
+}

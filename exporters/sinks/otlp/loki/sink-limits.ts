@@ -1,0 +1,198 @@
+/**
+ * The limits that events are checked against before they are sent: those of the config, and stricter ones that the sink has named in an
+ * answer. What was learned holds for an hour, for this run, and until a reopen: then the sink is asked again, as it may have been
+ * raised meanwhile.
+ */
+import { ExportError } from '../../../contract/errors.ts'
+import type { Batch } from '../../../contract/exporter.ts'
+import { LimitCheck, NO_LIMITS, copiedAtMost, explainLimit } from './limits.ts'
+import type { Copied, LimitReason, LokiLimits } from './limits.ts'
+import { Measure } from './measure.ts'
+import type { NamedLimits } from './named-limits.ts'
+
+/** Events of a batch, by index. */
+export interface Sent {
+  readonly batch: Batch
+  readonly from: number
+  readonly to: number
+  /** Of these, not sent. */
+  readonly refused: ReadonlyMap<number, unknown>
+  /** When, by our clock: milliseconds since 1970. */
+  readonly atMs: number
+}
+
+const FORGET_MS = 3_600_000
+/** A sink that takes less than this, or has a clock this far from ours, would have none of what comes: that is no limit of single events. */
+const LEAST_AGE_MS = 60_000
+/** Times in answers are whole seconds, rounded down. */
+const SECOND_MS = 1000
+const DISPLAY_MS = 10_000
+/** A sink can name a new value with each answer. */
+const MOST_TOLD = 64
+
+export class SinkLimits {
+  readonly #configured: LokiLimits | undefined
+  readonly #copied: Copied
+  readonly #tell: (text: string) => void
+  readonly #told = new Set<string>()
+  #check: LimitCheck | undefined
+  #learnedMs: number | undefined
+  #values: Readonly<Record<string, number>> = {}
+
+  /** `configured` is undefined for sinks that are not known to be Loki. `tell` hears of each limit and value once. */
+  constructor(
+    configured: LokiLimits | undefined,
+    resource: Readonly<Record<string, string>>,
+    tell: (text: string) => void,
+  ) {
+    this.#configured = configured
+    this.#copied = copiedAtMost(resource)
+    this.#tell = tell
+    this.forget()
+  }
+
+  /** What was learned and holds now, by Loki's names. */
+  get learned(): Readonly<Record<string, number>> {
+    return this.#values
+  }
+
+  /** Which events would be refused, and why. */
+  refusals({ parts }: Pick<Batch, 'parts'>, nowMs: number): Map<number, LimitReason> {
+    const all = new Map<number, LimitReason>()
+    if (this.#learnedMs !== undefined && Math.abs(nowMs - this.#learnedMs) > FORGET_MS) this.forget()
+    if (this.#check === undefined) return all
+    let first = 0
+    for (const part of parts) {
+      for (const [index, reason] of this.#check.refusals(part, nowMs) ?? []) all.set(first + index, reason)
+      first += part.count
+    }
+    return all
+  }
+
+  /** Whether a reason holds because of what the sink has named. */
+  isLearned(reason: LimitReason): boolean {
+    return isStricter(reason, this.#check?.limits ?? NO_LIMITS, this.#configured ?? NO_LIMITS)
+  }
+
+  /** A reason as a sentence. */
+  explain(reason: LimitReason): string {
+    const sentence = explainLimit(reason, this.#check?.limits ?? NO_LIMITS)
+    return this.isLearned(reason) ? `${sentence}, as the sink has said in an earlier answer` : `not sent: ${sentence}`
+  }
+
+  /** Takes over what a refusal names. Returns an error where that is no limit of single events: then nothing is learned. */
+  learn(named: NamedLimits, sent: Sent): ExportError | undefined {
+    const old = this.#check ?? new LimitCheck(NO_LIMITS, this.#copied)
+    const { oldestMs = -Infinity, newestMs = Infinity, lineBytes = Infinity } = named
+    const maxAgeMs = Math.min(old.limits.maxAgeMs, sent.atMs - oldestMs - SECOND_MS)
+    const maxAheadMs = Math.min(old.limits.maxAheadMs, newestMs - sent.atMs - 1)
+    if (maxAgeMs < LEAST_AGE_MS)
+      return unfit(`takes only events of the last ${Math.round(maxAgeMs / 1000)} s by our clock`)
+    if (maxAheadMs < LEAST_AGE_MS)
+      return unfit(`refuses events as too new that are ${Math.round(maxAheadMs / 1000)} s ahead of our clock`)
+    const maxLineBytes = Math.min(old.limits.maxLineBytes, lineBytes)
+    let check = new LimitCheck({ ...old.limits, maxAgeMs, maxAheadMs, maxLineBytes }, old.copied)
+    check = withMetadataBytes(check, named, sent)
+    check = withMetadataEntries(check, named, sent)
+    this.#check = check
+    this.#learnedMs ??= sent.atMs
+    this.#show()
+    return undefined
+  }
+
+  /** Only the limits of the config hold again. */
+  forget(): void {
+    this.#check = this.#configured === undefined ? undefined : new LimitCheck(this.#configured, this.#copied)
+    this.#learnedMs = undefined
+    this.#values = {}
+  }
+
+  #show(): void {
+    const now = shown(this.#check?.limits ?? NO_LIMITS)
+    const configured = shown(this.#configured ?? NO_LIMITS)
+    const stricter = Object.entries(now).filter(([name, value]) => value < (configured[name] ?? Infinity))
+    this.#values = Object.fromEntries(stricter)
+    for (const [name, value] of stricter) {
+      const text = `${name} ${value}`
+      if (this.#told.has(text) || this.#told.size >= MOST_TOLD) continue
+      this.#told.add(text)
+      this.#tell(
+        `the sink has ${text}, which is stricter than configured: events beyond it are refused here for the next hour; ` +
+          'raise it there, or configure it here under loki',
+      )
+    }
+  }
+}
+
+/** The limit that the sink names, and what it adds to what is measured here: the largest refused entry tells. */
+function withMetadataBytes(check: LimitCheck, { metadataBytes }: NamedLimits, sent: Sent): LimitCheck {
+  if (metadataBytes === undefined) return check
+  const unbounded = new LimitCheck(
+    { ...check.limits, maxMetadataBytes: Infinity, maxMetadataEntries: Infinity },
+    check.copied,
+  )
+  const bytes = Math.max(0, metadataBytes.largest - largest(unbounded, sent, 'metadataBytes'))
+  const maxMetadataBytes = Math.min(check.limits.maxMetadataBytes, metadataBytes.limit)
+  return new LimitCheck({ ...check.limits, maxMetadataBytes }, { ...check.copied, bytes })
+}
+
+function withMetadataEntries(check: LimitCheck, { metadataEntries }: NamedLimits, sent: Sent): LimitCheck {
+  if (metadataEntries === undefined) return check
+  const unbounded = new LimitCheck({ ...check.limits, maxMetadataEntries: Infinity }, check.copied)
+  const entries = Math.max(0, metadataEntries.largest - largest(unbounded, sent, 'metadataEntries'))
+  const maxMetadataEntries = Math.min(check.limits.maxMetadataEntries, metadataEntries.limit)
+  return new LimitCheck({ ...check.limits, maxMetadataEntries }, { ...check.copied, entries })
+}
+
+/** Of what was sent and passes the check: the most of something. */
+function largest(
+  check: LimitCheck,
+  { batch, from, to, refused, atMs }: Sent,
+  what: 'metadataBytes' | 'metadataEntries',
+): number {
+  const measure = new Measure()
+  let most = 0
+  let first = 0
+  for (const part of batch.parts) {
+    const others = check.refusals(part, atMs)
+    for (let i = Math.max(0, from - first); i < Math.min(part.count, to - first); i++) {
+      if (!refused.has(first + i) && others?.has(i) !== true) most = Math.max(most, measure.at(part, i)[what])
+    }
+    first += part.count
+  }
+  return most
+}
+
+function isStricter(reason: LimitReason, now: LokiLimits, configured: LokiLimits): boolean {
+  switch (reason) {
+    case 'too_large':
+      return now.maxLineBytes < configured.maxLineBytes
+    case 'metadata_too_large':
+      return (
+        now.maxMetadataBytes < configured.maxMetadataBytes || now.maxMetadataEntries < configured.maxMetadataEntries
+      )
+    case 'too_old':
+      return now.maxAgeMs < configured.maxAgeMs
+    case 'too_new':
+      return now.maxAheadMs < configured.maxAheadMs
+  }
+}
+
+/** By Loki's names. Ages are learned to a second or two, and a bit less each time: shown, they stay the same. */
+function shown(limits: LokiLimits): Readonly<Record<string, number>> {
+  return {
+    max_line_size: limits.maxLineBytes,
+    max_structured_metadata_size: limits.maxMetadataBytes,
+    max_structured_metadata_entries_count: limits.maxMetadataEntries,
+    reject_old_samples_max_age_seconds: seconds(limits.maxAgeMs),
+    creation_grace_period_seconds: seconds(limits.maxAheadMs),
+  }
+}
+
+function seconds(ms: number): number {
+  return (Math.round(ms / DISPLAY_MS) * DISPLAY_MS) / 1000
+}
+
+function unfit(what: string): ExportError {
+  return new ExportError('IO', `the sink ${what}: compare the clocks of both`)
+}

@@ -1,0 +1,51 @@
+import type { Refusal } from '../../contract/exporter.ts'
+
+interface Sum {
+  readonly reason: string
+  readonly message: string
+  events: number
+  /** Absent where the sink told only how many. */
+  readonly which: number[] | undefined
+}
+
+/** Collects what of a batch was refused: one Refusal a reason, and a second where only the number is known. */
+export class Refusals {
+  readonly #sums = new Map<string, Sum>()
+  #events = 0
+
+  /** Events refused so far. */
+  get events(): number {
+    return this.#events
+  }
+
+  /** These events, by index in the batch. */
+  add(reason: string, which: readonly number[], message: string): void {
+    if (which.length === 0) return
+    const sum = this.#sum(`these ${reason}`, { reason, message, events: 0, which: [] })
+    for (const index of which) sum.which?.push(index)
+    this.#count(sum, which.length)
+  }
+
+  /** So many events; nobody knows which. */
+  addSome(reason: string, events: number, message: string): void {
+    if (events > 0) this.#count(this.#sum(`some ${reason}`, { reason, message, events: 0, which: undefined }), events)
+  }
+
+  #sum(key: string, empty: Sum): Sum {
+    const found = this.#sums.get(key)
+    if (found === undefined) this.#sums.set(key, empty)
+    return found ?? empty
+  }
+
+  #count(sum: Sum, events: number): void {
+    sum.events += events
+    this.#events += events
+  }
+
+  list(): readonly Refusal[] {
+    return [...this.#sums.values()].map(({ reason, events, which, message }) => {
+      if (which === undefined) return { reason, events, message }
+      return { reason, events, which: which.toSorted((a, b) => a - b), message }
+    })
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Any OpenTelemetry exporter of logs as an Exporter. It sees records as its SDK would give them to it. What it answers is
+ * all that is known: a partial success looks like success to it (export.md §4.5), and what it retries may be there twice.
+ */
+import { resourceFromAttributes } from '@opentelemetry/resources'
+import type { LogRecordExporter, ReadableLogRecord } from '@opentelemetry/sdk-logs'
+import { ExportError, textOf } from '../../contract/errors.ts'
+import type { Batch, Encoded, Exporter, Outcome } from '../../contract/exporter.ts'
+import { within } from '../../runtime/within.ts'
+import { KEYS } from '../../encoding/otlp/attributes.ts'
+import { deliver } from './delivery.ts'
+import type { Doubt, Range, Task } from './delivery.ts'
+import { resourceAttributes, scopeOf } from '../../encoding/otlp/envelope.ts'
+import { plainValue } from '../../encoding/otlp/json-record.ts'
+import type { JsonRecord } from '../../encoding/otlp/json-record.ts'
+import { MENDABLE } from './outcome.ts'
+import type { Verdict } from './outcome.ts'
+
+type ExportResult = Parameters<Parameters<LogRecordExporter['export']>[1]>[0]
+
+/** `ExportResultCode.SUCCESS` of @opentelemetry/core, which is not ours to import. */
+const SUCCESS = 0
+const NO_REASON = new Error('the exporter failed and did not say why')
+const TAKEN: Verdict = { is: 'taken', rejected: 0, reason: '', warning: '' }
+const NONE: Task['refused'] = new Map()
+
+/** What was given to the exporter when the patience with it ended. */
+interface Late {
+  readonly records: string
+  readonly result: Promise<ExportResult>
+}
+
+/** Makes an exporter of encoding `otlp_json` around `exporter`, which it shuts down when it stops. */
+export function fromLogRecordExporter(exporter: LogRecordExporter, of: { readonly nodeName: string }): Exporter {
+  return new SdkExporter(exporter, of.nodeName)
+}
+
+class SdkExporter implements Exporter {
+  readonly type = 'sdk'
+  readonly encoding = 'otlp_json'
+  readonly #exporter: LogRecordExporter
+  readonly #around: Pick<ReadableLogRecord, 'resource' | 'instrumentationScope'>
+  readonly #doubt: Doubt = { singles: 0, aside: 0 }
+  #late: Late | undefined
+  #open = false
+  #stopping: Promise<void> | undefined
+
+  constructor(exporter: LogRecordExporter, nodeName: string) {
+    const resource = { serviceName: 'ktrail', serviceVersion: '', nodeName }
+    this.#exporter = exporter
+    this.#around = {
+      resource: resourceFromAttributes(resourceAttributes(resource)),
+      instrumentationScope: { name: scopeOf(resource).name },
+    }
+  }
+
+  start(): Promise<void> {
+    this.#open = this.#stopping === undefined
+    return Promise.resolve()
+  }
+
+  async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    if (!this.#open) return { status: 'retryable', error: new ExportError('CLOSED', 'the exporter is not open') }
+    const records = batch.parts.flatMap((part) => recordsOf(part, this.#around))
+    const task = {
+      count: batch.count,
+      refused: NONE,
+      explain: (reason: string) => reason,
+      maxEvents: Number.POSITIVE_INFINITY,
+      post: ({ from, to }: Range) => this.#post(records.slice(from, to), signal),
+    }
+    return deliver(task, this.#doubt)
+  }
+
+  /** One call at a time: what is late is waited for first, and not given again when it was taken after all. */
+  async #post(records: ReadableLogRecord[], signal: AbortSignal): Promise<Verdict> {
+    const name = nameOf(records)
+    const late = this.#late
+    if (late !== undefined) {
+      const earlier = await within(late.result, signal)
+      if (earlier === undefined) return again(aborted())
+      this.#late = undefined
+      if (late.records === name && earlier.code === SUCCESS) return TAKEN
+    }
+    if (signal.aborted) return again(aborted())
+    const result = this.#export(records)
+    const answer = await within(result, signal)
+    if (answer !== undefined) return verdictOf(answer)
+    this.#late = { records: name, result }
+    return again(aborted())
+  }
+
+  /** Somebody has looked: as in OtlpExporter. */
+  reopen(): Promise<void> {
+    this.#doubt.singles = 0
+    return Promise.resolve()
+  }
+
+  stop(): Promise<void> {
+    this.#open = false
+    this.#stopping ??= this.#exporter.shutdown()
+    return this.#stopping
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  /** Never rejects. */
+  #export(records: ReadableLogRecord[]): Promise<ExportResult> {
+    return new Promise((resolve) => {
+      try {
+        this.#exporter.export(records, resolve)
+      } catch (cause) {
+        const error = cause instanceof Error ? cause : new Error(textOf(cause))
+        resolve({ code: 1, error })
+      }
+    })
+  }
+}
+
+/** Says which records these are: a run of one batch, which no other run equals. */
+function nameOf(records: readonly ReadableLogRecord[]): string {
+  return `${String(records[0]?.attributes[KEYS.uid.name])} ${records.length}`
+}
+
+function recordsOf(
+  part: Encoded,
+  around: Pick<ReadableLogRecord, 'resource' | 'instrumentationScope'>,
+): ReadableLogRecord[] {
+  // Each record ends in a comma.
+  const text = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.length - 1).toString()
+  const records: readonly JsonRecord[] = JSON.parse(`[${text}]`)
+  return records.map((record) => ({
+    hrTime: hrTime(record.timeUnixNano),
+    hrTimeObserved: hrTime(record.observedTimeUnixNano),
+    severityNumber: record.severityNumber,
+    severityText: record.severityText,
+    ...(record.body?.stringValue === undefined ? {} : { body: record.body.stringValue }),
+    eventName: record.eventName,
+    attributes: Object.fromEntries(record.attributes.map(({ key, value }) => [key, plainValue(value)])),
+    droppedAttributesCount: 0,
+    ...around,
+  }))
+}
+
+function hrTime(nanos: string): [number, number] {
+  return [Number(nanos.slice(0, -9)), Number(nanos.slice(-9))]
+}
+
+/** The SDK's OTLP exporters keep the status in `code`; of others nothing is known but that they failed. */
+function verdictOf({ code, error: cause = NO_REASON }: ExportResult): Verdict {
+  if (code === SUCCESS) return TAKEN
+  const status = 'code' in cause && typeof cause.code === 'number' ? cause.code : 0
+  const error = new ExportError('IO', cause.message, cause)
+  if (MENDABLE.has(status)) return { is: 'hold', error }
+  if (status === 400) return { is: 'faulty', reason: 'invalid', error }
+  if (status === 413) return { is: 'faulty', reason: 'too_large', error }
+  return again(error)
+}
+
+function again(error: ExportError): Verdict {
+  return { is: 'again', unsure: true, throttled: false, afterMs: undefined, error }
+}
+
+function aborted(): ExportError {
+  return new ExportError('ABORTED', 'the exporter has not answered in time')
+}

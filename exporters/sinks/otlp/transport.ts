@@ -1,0 +1,242 @@
+/**
+ * One POST over a kept-alive connection, by node:http(s). Knows bytes, headers and TLS; no OTLP.
+ * Redirects are not followed (they are no part of OTLP) and no proxy is used.
+ */
+import http from 'node:http'
+import https from 'node:https'
+import { MAX_SECRET_BYTES } from '../../../config/agent/loading/named-file.ts'
+import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
+import { contentOf } from '../../runtime/named-file.ts'
+import { secureContextOf } from './files.ts'
+import type { TlsFiles } from './files.ts'
+import { MAX_REPLY_BYTES } from './reply.ts'
+
+export interface TransportOptions {
+  /** With path, as posted to. */
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Headers whose value is the content of a file, read when opened: name to path. */
+  readonly headerFiles?: Readonly<Record<string, string>>
+  readonly tls?: TlsFiles
+  /** Connections at a time. */
+  readonly maxConnections: number
+}
+
+/** By name in lower case. */
+export type FileHeaders = Readonly<Record<string, string>>
+
+export interface Reply {
+  readonly status: number
+  readonly retryAfter: string | undefined
+  /** At most MAX_REPLY_BYTES; the rest is not read. */
+  readonly body: Uint8Array
+}
+
+/** Idle connections go before the usual 60 s of load balancers, so that few requests meet a closed one. */
+const IDLE_MS = 50_000
+
+export class HttpTransport {
+  readonly #options: TransportOptions
+  readonly #url: URL
+  readonly #underWay = new Set<http.ClientRequest>()
+  #agent: http.Agent | undefined
+  #fromFiles: FileHeaders = {}
+
+  /** Throws ExportError when the URL is none of http or https. */
+  constructor(options: TransportOptions) {
+    this.#options = options
+    const url = URL.canParse(options.url) ? new URL(options.url) : undefined
+    if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+      throw new ExportError('UNUSABLE', `endpoint: expected an http or https URL, got "${options.url}"`)
+    }
+    this.#url = url
+    for (const [name, value] of Object.entries(options.headers)) checkHeader(name, value)
+  }
+
+  /**
+   * Reads the files of TLS and headers. Called again it takes new ones into use; requests under way keep their connection.
+   * Rejects with ExportError when one cannot be read or used; all of the old ones stay in use then.
+   */
+  async open(): Promise<void> {
+    const [agent, headers] = await Promise.all([this.#makeAgent(), this.#readHeaders()])
+    const old = this.#agent
+    this.#agent = agent
+    this.#fromFiles = headers
+    // Only the idle ones: `destroy` would cut what is in flight.
+    for (const sockets of Object.values(old?.freeSockets ?? {})) for (const socket of sockets ?? []) socket.destroy()
+  }
+
+  /** The headers from files that the next request carries: another object whenever one of them has changed. */
+  get fileHeaders(): FileHeaders {
+    return this.#fromFiles
+  }
+
+  /**
+   * Reads the files of headers again; tells whether one says something else than in `used`, also when another request has
+   * found that out before. Rejects with ExportError when one cannot be read.
+   */
+  async renewHeaders(used: FileHeaders): Promise<boolean> {
+    const found = await this.#readHeaders()
+    if (Object.entries(found).some(([name, value]) => this.#fromFiles[name] !== value)) this.#fromFiles = found
+    return this.#fromFiles !== used
+  }
+
+  async #readHeaders(): Promise<FileHeaders> {
+    const read = Object.entries(this.#options.headerFiles ?? {}).map(
+      async ([name, path]): Promise<[string, string]> => {
+        const value = (await contentOf(`header_files.${name}`, path, MAX_SECRET_BYTES))
+          .toString('latin1')
+          .replace(/\r?\n$/, '')
+        checkHeader(name, value)
+        return [name.toLowerCase(), value]
+      },
+    )
+    return Object.fromEntries(await Promise.all(read))
+  }
+
+  async #makeAgent(): Promise<http.Agent> {
+    const shared = { keepAlive: true, maxSockets: this.#options.maxConnections, timeout: IDLE_MS }
+    if (this.#url.protocol === 'http:') return new http.Agent(shared)
+    const { tls = {} } = this.#options
+    return new https.Agent({
+      ...shared,
+      secureContext: await secureContextOf(tls),
+      ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
+      rejectUnauthorized: tls.insecureSkipVerify !== true,
+    })
+  }
+
+  /**
+   * Posts the chunks as one body and reads the reply. Rejects with ExportError: ABORTED by `signal`, TIMEOUT after
+   * `timeoutMs`, IO for all else. Whether the sink has stored the body is not known then. `onResend` is called when the
+   * body is sent once more although the sink may have stored it.
+   */
+  async post(
+    chunks: readonly Uint8Array[],
+    headers: Readonly<Record<string, string>>,
+    timeoutMs: number,
+    signal: AbortSignal,
+    onResend: () => void,
+  ): Promise<Reply> {
+    if (signal.aborted) throw this.#error('ABORTED', 'was stopped')
+    const agent = this.#agent
+    if (agent === undefined) throw new ExportError('CLOSED', 'the exporter is not started')
+    const first = await this.#attempt(agent, chunks, headers, timeoutMs, signal)
+    if (first !== 'stale') return first
+    // Most often the sink closed a kept-alive connection just as we used it: tried once more at once. But it may also have
+    // stored the body before it reset the connection, and how far our bytes came the system does not tell.
+    onResend()
+    const second = await this.#attempt(agent, chunks, headers, timeoutMs, signal)
+    if (second === 'stale') throw this.#error('IO', NO_ANSWER)
+    return second
+  }
+
+  #attempt(
+    agent: http.Agent,
+    chunks: readonly Uint8Array[],
+    headers: Readonly<Record<string, string>>,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<Reply | 'stale'> {
+    return new Promise((resolve, reject) => {
+      const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+      const { request } = this.#url.protocol === 'https:' ? https : http
+      const sent = request(this.#url, {
+        method: 'POST',
+        agent,
+        headers: { ...this.#options.headers, ...this.#fromFiles, ...headers, 'content-length': length },
+      })
+      const timer = setTimeout(
+        () => sent.destroy(this.#error('TIMEOUT', `did not answer within ${timeoutMs} ms`)),
+        timeoutMs,
+      )
+      const onAbort = (): void => void sent.destroy(this.#error('ABORTED', 'was stopped'))
+      signal.addEventListener('abort', onAbort, { once: true })
+      this.#underWay.add(sent)
+      const finish = (): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', onAbort)
+        this.#underWay.delete(sent)
+      }
+      let answered = false
+      sent.on('error', (error) => {
+        finish()
+        if (error instanceof ExportError) reject(error)
+        else if (sent.reusedSocket && STALE.has(errnoOf(error))) resolve('stale')
+        else reject(this.#error('IO', textOf(error), error))
+      })
+      sent.on('close', () => {
+        // All that is heard of a 101, for which Node drops the connection. What is being read says itself how it ends.
+        if (answered) return
+        finish()
+        reject(this.#error('IO', NO_ANSWER))
+      })
+      sent.on('response', (response) => {
+        answered = true
+        readAtMost(response, MAX_REPLY_BYTES).then(
+          (body) => {
+            finish()
+            resolve({ status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'], body })
+          },
+          (error: unknown) => {
+            finish()
+            reject(error instanceof ExportError ? error : this.#error('IO', textOf(error), error))
+          },
+        )
+      })
+      // Headers and body in as few system calls as it takes.
+      sent.cork()
+      for (const chunk of chunks) sent.write(chunk)
+      sent.end()
+    })
+  }
+
+  #error(code: 'ABORTED' | 'TIMEOUT' | 'IO', what: string, cause?: unknown): ExportError {
+    return new ExportError(code, `POST ${this.where}: ${what}`, cause)
+  }
+
+  /** The endpoint without user, password and query: fit for a log. */
+  get where(): string {
+    return this.#url.origin + this.#url.pathname
+  }
+
+  /** Closes every connection; requests under way fail, also those that began before a reopen. */
+  close(): void {
+    for (const sent of this.#underWay) sent.destroy(this.#error('ABORTED', 'was stopped'))
+    this.#agent?.destroy()
+    this.#agent = undefined
+  }
+}
+
+function checkHeader(name: string, value: string): void {
+  try {
+    http.validateHeaderName(name)
+    http.validateHeaderValue(name, value)
+  } catch (error) {
+    // The value may be a secret.
+    throw new ExportError('UNUSABLE', `headers.${name}: expected characters that HTTP allows in a header`, error)
+  }
+}
+
+/** Failures to connect. */
+const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
+
+/** Whether nothing of the body of a `post` that rejected can have reached the sink. */
+export function wasNeverSent(error: ExportError): boolean {
+  return NOT_SENT.has(errnoOf(error.cause))
+}
+
+const STALE = new Set(['ECONNRESET', 'EPIPE'])
+const NO_ANSWER = 'closed the connection without an answer'
+
+async function readAtMost(response: http.IncomingMessage, limit: number): Promise<Uint8Array> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    chunks.push(chunk)
+    length += chunk.length
+    // Leaving the loop destroys the connection, which is the only way not to read the rest.
+    if (length >= limit) break
+  }
+  return Buffer.concat(chunks).subarray(0, limit)
+}

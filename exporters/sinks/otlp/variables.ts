@@ -1,0 +1,147 @@
+/**
+ * The OTEL_* variables, read by the rules of the config's schema. What breaks one is left out with a warning, as the
+ * specification of OpenTelemetry demands; empty is the same as unset. Source: export.md §1.4.
+ */
+import type { z } from 'zod'
+import { otlp } from '../../../config/agent/exporters/otlp.ts'
+import type { Compression } from '../../runtime/compression.ts'
+
+export type OtlpProtocol = 'http/protobuf' | 'http/json'
+
+/** A value and where it comes from: `config`, the name of a variable, or `default`. */
+export interface Sourced<T> {
+  readonly value: T
+  readonly origin: string
+}
+
+export type Env = Readonly<Record<string, string | undefined>>
+
+export const SERVICE_NAME = 'service.name'
+const PREFIX = 'OTEL_EXPORTER_OTLP_'
+const PROTOCOLS: readonly OtlpProtocol[] = ['http/protobuf', 'http/json']
+const COMPRESSIONS: readonly Compression[] = ['none', 'gzip']
+/** What the config may say. */
+const RULES = otlp.shape
+const NAME_RULE = 'a name of 1 to 255 characters'
+const hidden = (): string => 'a value that is not shown'
+
+/** The variables of one environment. */
+export class Variables {
+  readonly #env: Env
+  readonly warnings: string[] = []
+
+  constructor(env: Env) {
+    this.#env = env
+  }
+
+  compression(): Sourced<Compression> | undefined {
+    return this.#oneOf('COMPRESSION', COMPRESSIONS)
+  }
+
+  protocol(): Sourced<OtlpProtocol> | undefined {
+    return this.#oneOf('PROTOCOL', PROTOCOLS)
+  }
+
+  timeoutMs(): Sourced<number> | undefined {
+    const expected = 'whole milliseconds, at least 1 and at most 24 days'
+    return this.#first(both('TIMEOUT'), expected, (text) =>
+      /^\d+$/.test(text) ? taken(RULES.request_timeout, `${text}ms`) : undefined,
+    )
+  }
+
+  /** A certificate or key: for nothing where the endpoint is not https. */
+  file(name: string, isSecure: boolean): Sourced<string> | undefined {
+    const parse = (text: string): string | undefined => (isSecure ? text : undefined)
+    return this.#first(both(name), 'an https endpoint beside it', parse, () => 'http')
+  }
+
+  endpoint(name: string): Sourced<string> | undefined {
+    const expected = 'an http or https URL without user and password'
+    return this.#first([PREFIX + name], expected, (text) => taken(RULES.endpoint, text), hidden)
+  }
+
+  serviceName(): Sourced<string> | undefined {
+    return this.#first(['OTEL_SERVICE_NAME'], NAME_RULE, named, ({ length }) => `${length}`)
+  }
+
+  headers(name: string): Record<string, Sourced<string>> {
+    return this.#pairs(PREFIX + name, (key, value) =>
+      taken(RULES.headers, { [key]: value }) === undefined
+        ? 'name and value as HTTP allows them in a header'
+        : undefined,
+    )
+  }
+
+  attributes(): Record<string, Sourced<string>> {
+    return this.#pairs('OTEL_RESOURCE_ATTRIBUTES', (key, value) =>
+      key === SERVICE_NAME && named(value) === undefined ? NAME_RULE : undefined,
+    )
+  }
+
+  leaveOut(name: string, expected: string, got: string): void {
+    this.warnings.push(`${name} is left out: expected ${expected}, got ${got}`)
+  }
+
+  /** The first that `parse` takes. `shown`: what is said of the text of one that is left out. */
+  #first<T>(
+    names: readonly string[],
+    expected: string,
+    parse: (text: string) => T | undefined,
+    shown: (text: string) => string = (text) => `"${text}"`,
+  ): Sourced<T> | undefined {
+    for (const name of names) {
+      const text = this.#env[name]?.trim() ?? ''
+      if (text === '') continue
+      const value = parse(text)
+      if (value !== undefined) return { value, origin: name }
+      this.leaveOut(name, expected, shown(text))
+    }
+    return undefined
+  }
+
+  #oneOf<T extends string>(name: string, allowed: readonly T[]): Sourced<T> | undefined {
+    return this.#first(both(name), `one of ${allowed.join(', ')}`, (text) =>
+      allowed.find((value) => value === text.toLowerCase()),
+    )
+  }
+
+  /**
+   * `k1=v1,k2=v2`, names and values percent-encoded. A pair that cannot be read, or of which `problem` says what was
+   * expected, is left out.
+   */
+  #pairs(name: string, problem: (key: string, value: string) => string | undefined): Record<string, Sourced<string>> {
+    const found: Record<string, Sourced<string>> = {}
+    for (const pair of (this.#env[name] ?? '').split(',')) {
+      if (pair.trim() === '') continue
+      const at = pair.indexOf('=')
+      const key = at <= 0 ? '' : (decoded(pair.slice(0, at)) ?? '')
+      const value = at <= 0 ? undefined : decoded(pair.slice(at + 1))
+      const expected = key === '' || value === undefined ? 'key=value, percent-encoded' : problem(key, value)
+      // Not the pair itself: it may hold a secret.
+      if (expected !== undefined) this.warnings.push(`${name}: a pair is left out: expected ${expected}`)
+      else if (value !== undefined) found[key] = { value, origin: name }
+    }
+    return found
+  }
+}
+
+function both(name: string): readonly string[] {
+  return [`${PREFIX}LOGS_${name}`, PREFIX + name]
+}
+
+function named(text: string): string | undefined {
+  return taken(RULES.service_name, text)
+}
+
+/** The value that a key of the config would have from this text; undefined when it does not take it. */
+function taken<T>(rule: z.ZodType<T>, written: unknown): T | undefined {
+  return rule.safeParse(written).data
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text.trim())
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Writes lines to standard output, whatever that is: a pipe, a socket or a terminal here, a file in file.ts. Waits for the stream's
+ * callback, so a reader that is slow slows only this exporter. A reader that went away is a state, not a crash. Source: export.md §6.
+ */
+import { fstatSync } from 'node:fs'
+import type { Writable } from 'node:stream'
+import { isatty } from 'node:tty'
+import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
+import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
+import { StdoutFileExporter } from './file.ts'
+import { terminal } from './terminal.ts'
+
+export interface StdoutOptions {
+  readonly encoding: Encoding
+}
+
+export interface StdoutDeps {
+  /** In the place of descriptor 1; never closed by this exporter. */
+  readonly stream?: Writable
+}
+
+/** Makes the exporter that is right for what standard output is. */
+export function createStdoutExporter(options: StdoutOptions, { stream }: StdoutDeps = {}): Exporter {
+  if (stream !== undefined) return new StdoutExporter(options, stream)
+  if (isatty(1)) return new StdoutExporter(options, terminal(1) ?? process.stdout)
+  const is = fstatSync(1)
+  return is.isFIFO() || is.isSocket() ? new StdoutExporter(options, process.stdout) : new StdoutFileExporter(options)
+}
+
+export class StdoutExporter implements Exporter {
+  readonly type = 'stdout'
+  readonly encoding: Encoding
+  readonly #stream: Writable
+  /** Parts that the stream has been given: after an abort they must not be given to it again. */
+  readonly #given = new WeakSet<Encoded>()
+  /** Settles when the stream has passed on what it was given last. Never rejects. */
+  #passedOn: Promise<void> = Promise.resolve()
+  #broken: ExportError | undefined
+  #started = false
+
+  constructor(options: StdoutOptions, stream: Writable) {
+    this.encoding = options.encoding
+    this.#stream = stream
+  }
+
+  start(): Promise<void> {
+    // Without a listener an EPIPE would end the process.
+    if (!this.#started) this.#stream.on('error', this.#onError)
+    this.#started = true
+    return Promise.resolve()
+  }
+
+  async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
+    if (!this.#started) return again('CLOSED', 'standard output is not open')
+    if (signal.aborted) return again('ABORTED', 'stopped before writing')
+    for (const part of batch.parts) {
+      if (!this.#given.has(part)) this.#write(part)
+    }
+    await aborted(signal, this.#passedOn)
+    if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
+    if (!signal.aborted) return { status: 'delivered' }
+    return again('ABORTED', 'the reader of standard output takes no more; the events wait until it does')
+  }
+
+  /** The stream is the process's: it is neither closed nor flushed beyond what send has waited for. */
+  stop(): Promise<void> {
+    if (this.#started) {
+      this.#started = false
+      this.#stream.off('error', this.#onError)
+      // What is still on its way may fail later, when nobody else listens.
+      this.#stream.on('error', ignore)
+    }
+    return Promise.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  #write(part: Encoded): void {
+    this.#given.add(part)
+    this.#passedOn = new Promise((resolve) => {
+      this.#stream.write(part.bytes, (error) => {
+        if (error) this.#onError(error)
+        resolve()
+      })
+    })
+  }
+
+  readonly #onError = (cause: unknown): void => {
+    const gone = errnoOf(cause) === 'EPIPE'
+    const what = gone ? 'its reader has gone (EPIPE)' : textOf(cause)
+    this.#broken ??= new ExportError(
+      'CLOSED',
+      `cannot write to standard output: ${what}; restart to use it again`,
+      cause,
+    )
+  }
+}
+
+/** Nothing is there twice then: what the stream was given it is not given again. */
+function again(code: 'CLOSED' | 'ABORTED', message: string): Outcome {
+  return { status: 'retryable', unsure: 0, error: new ExportError(code, message) }
+}
+
+function ignore(): void {
+  // Listening is the point.
+}
+
+/** Waits for `work` or for the abort, whichever comes first. */
+function aborted(signal: AbortSignal, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    signal.addEventListener('abort', done, { once: true })
+    void work.then(done)
+  })
+}

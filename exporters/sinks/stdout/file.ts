@@ -1,0 +1,74 @@
+/**
+ * Standard output that is a file: no line is torn, what counts as delivered is written, and a disk that is full is waited for. As the
+ * file exporter writes, but into the file that the process was given.
+ */
+import { ExportError } from '../../contract/errors.ts'
+import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
+import { failure, outcomeOf } from '../file/failure.ts'
+import { systemFiles } from '../file/file-system.ts'
+import type { FileSystem, OpenFile } from '../file/file-system.ts'
+import { LogFile } from '../file/log-file.ts'
+import { descriptorFile } from './descriptor.ts'
+import type { StdoutOptions } from './exporter.ts'
+
+export interface StdoutFileDeps {
+  readonly files?: FileSystem
+  /** Default descriptor 1, and its path. */
+  readonly file?: OpenFile
+  readonly path?: string
+}
+
+export class StdoutFileExporter implements Exporter {
+  readonly type = 'stdout'
+  readonly encoding: Encoding
+  /** What is delivered has been written. */
+  readonly releases = true
+  readonly #deps: Required<StdoutFileDeps>
+  #file: LogFile | undefined
+  /** Ends when the call now using the file has ended. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(options: StdoutOptions, deps: StdoutFileDeps = {}) {
+    const { files = systemFiles, file = descriptorFile(1), path = '/dev/stdout' } = deps
+    this.encoding = options.encoding
+    this.#deps = { files, file, path }
+  }
+
+  async start(): Promise<void> {
+    const { files, file, path } = this.#deps
+    this.#file = await LogFile.of(files, path, file)
+  }
+
+  send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    return this.#exclusive(() => this.#send(batch, signal))
+  }
+
+  /** Cuts off the beginning of a line that could not be ended; the file stays open, it is the process's. */
+  stop(): Promise<void> {
+    return this.#exclusive(async () => {
+      const file = this.#file
+      this.#file = undefined
+      await file?.close()
+    })
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
+    const file = this.#file
+    if (file === undefined) return outcomeOf(new ExportError('CLOSED', 'standard output is not open'), 0)
+    if (signal.aborted) return outcomeOf(new ExportError('ABORTED', 'stopped before writing'), 0)
+    const { events, error } = await file.append(batch.parts)
+    return error === undefined
+      ? { status: 'delivered' }
+      : outcomeOf(failure('write to', this.#deps.path, error), events)
+  }
+
+  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
+}

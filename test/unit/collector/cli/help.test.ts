@@ -1,0 +1,119 @@
+/** Every command has a help of its own that fits a terminal, and says in a sentence what is wrong with what was typed. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { UsageError } from '../../../../collector/cli/command.ts'
+import type { Terminal } from '../../../../collector/cli/command.ts'
+import { ktrail } from '../../../../collector/cli/ktrail.ts'
+
+interface Answer {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+async function typed(line: string): Promise<Answer> {
+  let [stdout, stderr] = ['', '']
+  const terminal: Terminal = {
+    env: {},
+    print: (text) => {
+      stdout += text.toString()
+      return Promise.resolve(true)
+    },
+    say: (text) => void (stderr += `${text}\n`),
+    nowMs: () => 0,
+  }
+  const code = await ktrail(line === '' ? [] : line.split(' '), terminal)
+  return { code, stdout, stderr }
+}
+
+const COMMANDS = [
+  'run',
+  'check',
+  'config',
+  'config print',
+  'spool',
+  'spool ls',
+  'spool verify',
+  'spool repair',
+  'spool replay',
+  'version',
+]
+
+describe('help', () => {
+  for (const command of ['', ...COMMANDS]) {
+    it(`ktrail ${command}: fits a terminal of 79 by 24, and is the same however it is asked for`, async () => {
+      const { code, stdout, stderr } = await typed(`${command} --help`.trim())
+      assert.deepEqual([code, stderr], [0, ''])
+      assert.match(stdout, new RegExp(`^ktrail ?${command}[: \n]`))
+      const lines = stdout.trimEnd().split('\n')
+      assert.ok(lines.length <= 24, `${lines.length} lines`)
+      for (const line of lines) assert.ok(line.length <= 79, `${line.length} columns: ${line}`)
+      const group = ['', 'config', 'spool'].includes(command)
+      for (const other of [`help ${command}`, `${command} -h`, ...(group ? [`${command} help`] : [])]) {
+        assert.deepEqual(await typed(other.trim()), { code, stdout, stderr }, other)
+      }
+    })
+  }
+
+  it('names every command, and none that this version has not', async () => {
+    const { stdout } = await typed('help')
+    for (const command of COMMANDS) assert.ok(stdout.includes(`ktrail ${command.split(' ')[0]}`), command)
+    assert.doesNotMatch(stdout, /ktrail (events|policy|status|top)/)
+  })
+
+  it('is told, as wrong usage, where nothing was typed', async () => {
+    for (const command of ['', 'config', 'spool']) {
+      const { code, stdout, stderr } = await typed(command)
+      assert.deepEqual([code, stdout], [2, ''])
+      assert.equal(stderr, (await typed(`${command} help`.trim())).stdout)
+    }
+  })
+
+  it('is given although the other arguments are wrong', async () => {
+    assert.equal((await typed('run --nothing --help')).code, 0)
+  })
+})
+
+const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]> = [
+  ['chek', /^no such command: "chek" \(did you mean "check"\?\)$/, 'ktrail help'],
+  ['constructor', /^no such command: "constructor"$/, 'ktrail help'],
+  ['--hlep', /^no such command: "--hlep"/, 'ktrail help'],
+  ['events', /^"events" is not built in this version$/, 'ktrail help'],
+  ['help events', /^"events" is not built in this version$/, 'ktrail help'],
+  ['help nothing', /^no such command: "nothing"$/, 'ktrail help'],
+  ['help spool lss', /^no such command: "spool lss" \(did you mean "ls"\?\)$/, 'ktrail spool help'],
+  ['config show', /^no such command: "config show"$/, 'ktrail config help'],
+  [
+    'config print x.yaml',
+    /^config print takes no file, got "x.yaml": use --config FILE$/,
+    'ktrail config print --help',
+  ],
+  [
+    'config print --efective',
+    /^no such option: --efective \(did you mean "--effective"\?\)$/,
+    'ktrail config print --help',
+  ],
+  ['config print --effective=yes', /^--effective: takes no value, got "yes"$/, 'ktrail config print --help'],
+  ['check', /^check needs at least one file$/, 'ktrail check --help'],
+  ['check --quiet x', /^no such option: --quiet; it takes none$/, 'ktrail check --help'],
+  ['run x.yaml', /^run takes no file, got "x.yaml": use --config FILE$/, 'ktrail run --help'],
+  ['run --config', /^--config: expected a value behind it$/, 'ktrail run --help'],
+  ['run --config --verbose', /^--config: expected a value behind it$/, 'ktrail run --help'],
+  ['run --verbose', /^no such option: --verbose; expected --config$/, 'ktrail run --help'],
+  ['spool ls -x', /^no such option: -x; expected --config, --output$/, 'ktrail spool ls --help'],
+  ['version junk', /^version takes nothing else, got "junk"$/, 'ktrail version --help'],
+  ['--version --foo', /^no such option: --foo; it takes none$/, 'ktrail version --help'],
+]
+
+describe('wrong usage', () => {
+  for (const [line, message, see] of WRONG) {
+    it(`is told in a sentence, with where to read more: ${line}`, async () => {
+      await assert.rejects(typed(line), (error) => {
+        assert.ok(error instanceof UsageError, String(error))
+        assert.match(error.message, message)
+        assert.equal(error.see ?? 'ktrail help', see)
+        return true
+      })
+    })
+  }
+})

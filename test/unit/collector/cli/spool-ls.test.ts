@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdirSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { encodeHeader, segmentName } from '../../../../exporters/buffer/disk/format/format.ts'
+import { asNobody } from '../../../support/other-user.ts'
+import { Host } from './support/spools.ts'
+
+const TWO = '  bus: { type: stdout, spool: { dir: F/spool } }\n  loki: { type: stdout, spool: { dir: F/spool } }'
+
+test('spool ls: shows each spool of the config: what waits, its size, its age, its folder, how far it is', async () => {
+  using host = new Host(TWO)
+  await host.fill('bus', 10, 2)
+  assert.deepEqual(await host.run('ls'), {
+    code: 0,
+    stderr: '',
+    stdout: `\
+SPOOL  EVENTS      SIZE  FILES  OLDEST FILE           USED BY
+bus        80  10.8 KiB      4  2026-11-24T14:03:09Z  -
+  F/spool/bus
+  taken up to 20 of 100, on disk for sure up to 100
+loki        0       0 B      0  -                     -
+  F/spool/loki
+`,
+  })
+})
+
+test('spool ls: -o json says the same for programs', async () => {
+  using host = new Host()
+  await host.fill('bus', 10, 2)
+  const { code, stdout } = await host.run('ls -o json')
+  assert.equal(code, 0)
+  assert.deepEqual(JSON.parse(stdout), [
+    {
+      name: 'bus',
+      dir: 'F/spool/bus',
+      kind: 'exporter',
+      events: 80,
+      bytes: 11_064,
+      segments: 4,
+      oldest: '2026-11-24T14:03:09Z',
+      settled: 20,
+      durable: 100,
+      end: 100,
+      used_by: null,
+      quarantined: 0,
+      damage: [],
+    },
+  ])
+})
+
+test('spool ls: works beside the process that uses the spool, and names it', async () => {
+  using host = new Host()
+  await host.fill('bus', 3)
+  const holder = spawn(process.execPath, [join(import.meta.dirname, 'support/hold-spool.ts'), host.dir('bus')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  await once(holder.stdout, 'data')
+  try {
+    const { code, stdout } = await host.run('ls bus')
+    assert.equal(code, 0)
+    assert.match(stdout, new RegExp(`^bus {8}30 .* ${holder.pid}$`, 'm'))
+    assert.doesNotMatch(stdout, /damage|on disk for sure/)
+    for (const [line, want] of [
+      ['repair bus', `cannot repair the spool "F/spool/bus": process ${holder.pid} is using it; stop that one first`],
+      [
+        'replay F/spool/bus --to bus --remove',
+        `cannot remove events from "F/spool/bus": process ${holder.pid} is using it; stop that one first`,
+      ],
+    ] as const) {
+      assert.deepEqual(await host.run(line), { code: 1, stdout: '', stderr: `ktrail: ${want}\n` })
+    }
+    const replayed = await host.run('replay bus')
+    assert.deepEqual([replayed.code, replayed.stdout.split('\n').length], [0, 31])
+  } finally {
+    const ended = once(holder, 'exit')
+    holder.stdin.end()
+    await ended
+  }
+  assert.match((await host.run('ls bus')).stdout, /^bus .* -$/m)
+})
+
+test('spool ls: what an exporter of another name left behind is shown as long as something is in it', async () => {
+  using host = new Host()
+  await host.fill('old', 2)
+  await host.fill('older', 2, 2)
+  mkdirSync(host.folder.at('spool/other'))
+  const { stdout } = await host.run('ls')
+  assert.match(stdout, /^old {8}20 .*\n {2}F\/spool\/old\n.*\n {2}no exporter of the config has this name: nobody/m)
+  assert.doesNotMatch(stdout, /older|other/)
+})
+
+interface Damage {
+  readonly name: string
+  readonly spoil: (dir: string, host: Host) => void
+  readonly want: RegExp
+}
+
+const damages: readonly Damage[] = [
+  {
+    name: 'a torn end',
+    spoil: (dir, host) => host.edit(`${dir}/00000005.seg`, (bytes) => Buffer.concat([bytes, Buffer.alloc(7)])),
+    want: /^ {2}damage: 00000005\.seg: torn end of 7 B; the next start cuts it off$/m,
+  },
+  {
+    name: 'both copies of a header',
+    spoil: (dir, host) => host.edit(`${dir}/00000002.seg`, (bytes) => bytes.fill(1, 0, 176)),
+    want: /^ {2}damage: 00000002\.seg: both copies of the header are damaged$/m,
+  },
+  {
+    name: 'the first file gone',
+    spoil: (dir) => unlinkSync(`${dir}/00000001.seg`),
+    want: /^ {2}damage: events 0 to 19: missing, no segment has them$/m,
+  },
+  {
+    name: 'the last file gone',
+    spoil: (dir) => unlinkSync(`${dir}/00000005.seg`),
+    want: /^ {2}damage: events 80 to 99: missing at the end, they were on disk$/m,
+  },
+  {
+    name: 'a cursor of zeros',
+    spoil: (dir) => writeFileSync(`${dir}/cursor`, Buffer.alloc(36)),
+    want: /^ {2}damage: cursor: unreadable; sending will begin at the oldest event$/m,
+  },
+  {
+    name: 'no cursor',
+    spoil: (dir) => unlinkSync(`${dir}/cursor`),
+    want: /^ {2}damage: cursor: missing; what is not here will be counted as corrupt$/m,
+  },
+  {
+    name: 'garbage for all files',
+    spoil: (dir) => {
+      for (const name of ['00000001.seg', '00000002.seg', '00000003.seg', '00000004.seg', '00000005.seg', 'cursor'])
+        writeFileSync(`${dir}/${name}`, Buffer.alloc(5000, 'garbage'))
+      mkdirSync(`${dir}/00000009.seg`)
+      writeFileSync(`${dir}/x`, 'x')
+    },
+    want: /^bus {9}0 .*\n(?:.*\n)+ {2}damage: 00000009\.seg: EISDIR/m,
+  },
+]
+
+for (const { name, spoil, want } of damages) {
+  test(`spool ls: shows damage and goes on: ${name}`, async () => {
+    using host = new Host()
+    await host.fill('bus', 10)
+    spoil(host.dir('bus'), host)
+    const { code, stdout, stderr } = await host.run('ls')
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.match(stdout, want)
+    for (const line of stdout.replaceAll(host.folder.path, 'F').split('\n')) assert.ok(line.length <= 80, line)
+  })
+}
+
+test('spool ls: what cannot be looked at is told, the others are shown', async () => {
+  using host = new Host()
+  await host.fill('bus', 1)
+  mkdirSync(host.folder.at('empty'))
+  const { code, stdout, stderr } = await host.run('ls bus F/empty F/none F/c.yaml')
+  assert.equal(code, 1)
+  assert.match(stdout, /^bus /m)
+  assert.equal(
+    stderr,
+    `ktrail: "F/empty" is no spool: expected files such as cursor and 00000001.seg
+ktrail: cannot read the spool "F/none": no such folder
+ktrail: cannot read the spool "F/c.yaml": it is no folder
+`,
+  )
+})
+
+test('spool ls: a folder that may not be read is told with what to do', async () => {
+  using host = new Host()
+  await host.fill('bus', 1)
+  const lines = ['ls bus', 'verify bus', 'repair bus', 'replay bus']
+  // Loads what each command imports when it is wanted.
+  for (const line of lines) await host.run(line)
+  chmodSync(host.folder.path, 0o755)
+  chmodSync(host.dir('bus'), 0)
+  try {
+    await asNobody(async () => {
+      for (const line of lines) {
+        const { code, stderr } = await host.run(line)
+        const want =
+          'ktrail: cannot read the spool "F/spool/bus": permission denied; run this as root or as the user of the agent\n'
+        assert.deepEqual([code, stderr], [1, want], line)
+      }
+    })
+  } finally {
+    chmodSync(host.dir('bus'), 0o700)
+  }
+})
+
+test('spool ls: a config without any spool is said to have none', async () => {
+  using host = new Host('  s: { type: stdout }')
+  assert.deepEqual(await host.run('ls'), { code: 0, stdout: '', stderr: 'no exporter of F/c.yaml has a spool\n' })
+})
+
+test('spool ls: takes less than a second of a processor for 10 GiB', async () => {
+  using host = new Host()
+  await host.fill('bus', 3)
+  const dir = host.dir('bus')
+  unlinkSync(`${dir}/00000001.seg`)
+  const [files, bytes, events] = [640, 16 << 20, 10_000]
+  for (let number = 1; number <= files; number++) {
+    const header = {
+      number,
+      createdMs: 0,
+      base: (number - 1) * events,
+      salt: number,
+      firstMark: 0,
+      previousMark: 0,
+      epoch: 'e',
+    }
+    writeFileSync(`${dir}/${segmentName(number)}`, encodeHeader(header))
+    // Sparse: only headers are read, and a last file of zeros is the slowest one, for it is searched whole.
+    truncateSync(`${dir}/${segmentName(number)}`, bytes)
+  }
+  const before = process.cpuUsage()
+  const { code, stdout } = await host.run('ls')
+  // Not the clock's: the machine may have other work.
+  const { user, system } = process.cpuUsage(before)
+  const ms = (user + system) / 1000
+  assert.equal(code, 0)
+  assert.match(stdout, /^bus {4}6,390,000 {2}10\.0 GiB {4}640 /m)
+  assert.ok(ms < 1000, `${Math.round(ms)} ms`)
+})

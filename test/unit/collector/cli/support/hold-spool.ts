@@ -1,0 +1,12 @@
+/** Holds a spool until its standard input ends: `node hold-spool.ts FOLDER`. Says when it has it. */
+import { systemClock } from '../../../../../exporters/runtime/clock.ts'
+import { systemSpoolFiles } from '../../../../../exporters/buffer/disk/files/files.ts'
+import { openSpool } from '../../../../../exporters/buffer/disk/spool.ts'
+
+const spool = await openSpool(
+  { dir: process.argv[2] ?? '', fsync: 'never', maxBytes: 1 << 30, minFreeBytes: 0 },
+  { files: systemSpoolFiles, clock: systemClock, random: Math.random },
+)
+console.log('held')
+for await (const _ of process.stdin) continue
+await spool.close()

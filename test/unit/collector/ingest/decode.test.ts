@@ -1,0 +1,224 @@
+/** Ring bytes → raw events, and what must happen to bytes that are no records. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { decodeChunk } from '../../../../collector/ingest/decode.ts'
+import type { RawEvent } from '../../../../collector/ingest/decode.ts'
+import * as wire from '../../../../collector/kernel/wire.ts'
+import { recordBytes } from '../support/records.ts'
+import type { RecordSpec, ValueSpec } from '../support/records.ts'
+
+const u32 = fc.nat(0xffff_ffff)
+const bytes = (maxLength: number): fc.Arbitrary<Buffer> =>
+  fc.uint8Array({ maxLength }).map((array) => Buffer.from(array))
+/** Plain objects, as decode makes them. */
+const plain = { noNullPrototype: true } as const
+const start = fc.record({ lo: u32, hi: u32 }, plain)
+const base = {
+  cpu: fc.nat(0xffff),
+  seq: fc.oneof(fc.nat(1000), fc.nat(2 ** 50)),
+  sec: u32,
+  nsec: fc.nat(999_999_999),
+  tgid: u32,
+  tid: u32,
+  startLo: u32,
+  startHi: u32,
+}
+const value: fc.Arbitrary<ValueSpec> = fc
+  .record(
+    {
+      kind: fc.constantFrom(wire.VALUE_INT, wire.VALUE_UINT, wire.VALUE_STRING, wire.VALUE_FILE, wire.VALUE_ERROR),
+      index: fc.constantFrom(0, 1, 2, 3, 4, wire.RETURN_INDEX),
+      flags: fc.nat(0xffff),
+      lo: u32,
+      hi: u32,
+      mode: u32,
+      dev: u32,
+      text: bytes(40),
+    },
+    plain,
+  )
+  .map((spec) => {
+    const isFile = spec.kind === wire.VALUE_FILE
+    const isText = isFile || spec.kind === wire.VALUE_STRING
+    const hasNumber = isFile || spec.kind === wire.VALUE_INT || spec.kind === wire.VALUE_UINT
+    return {
+      ...spec,
+      ...(isFile ? {} : { mode: 0, dev: 0 }),
+      ...(hasNumber ? {} : { lo: 0, hi: 0 }),
+      ...(isText ? {} : { text: Buffer.alloc(0) }),
+    }
+  })
+const record: fc.Arbitrary<RecordSpec> = fc.oneof(
+  fc.record({ ...base, op: fc.constant('fork' as const), parentTgid: u32, parentStart: start, nspid: u32 }, plain),
+  fc.record({ ...base, op: fc.constant('exit' as const), code: u32 }, plain),
+  fc.record(
+    {
+      ...base,
+      op: fc.constant('exec' as const),
+      parentTgid: u32,
+      parentStart: start,
+      euid: u32,
+      auid: u32,
+      flags: u32,
+      nspid: u32,
+      filename: bytes(70),
+      cwd: bytes(70),
+      cgroup: bytes(70),
+      path: bytes(70),
+      fileIno: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+      fileLinks: u32,
+      argv: bytes(200),
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      ...base,
+      op: fc.constant('hook' as const),
+      hookId: u32,
+      selector: fc.nat(0xffff),
+      values: fc.array(value, { maxLength: 6 }),
+    },
+    plain,
+  ),
+)
+
+/** What decode found, with texts copied out of the chunk so that it can be compared with what was written. */
+function decoded(chunk: Buffer, length = chunk.length): { events: RecordSpec[]; malformed: number } {
+  const events: RecordSpec[] = []
+  const malformed = decodeChunk({ bytes: chunk, length }, (event, whole) => events.push(copied(event, whole)))
+  return { events, malformed }
+}
+
+function copied(event: RawEvent, whole: Buffer): RecordSpec {
+  if (event.op === 'exec') {
+    const { filename, cwd, cgroup, path, argv } = event
+    const [f, d, g, p, a] = [filename, cwd, cgroup, path, argv].map((text) => Buffer.from(text))
+    return { ...event, filename: f ?? filename, cwd: d ?? cwd, cgroup: g ?? cgroup, path: p ?? path, argv: a ?? argv }
+  }
+  if (event.op !== 'hook') return event
+  const { count, ...hook } = event
+  const values = event.values.slice(0, count).map(({ from, to, ...rest }) => {
+    const isText = rest.kind === wire.VALUE_FILE || rest.kind === wire.VALUE_STRING
+    return { ...rest, text: isText ? Buffer.from(whole.subarray(from, to)) : Buffer.alloc(0) }
+  })
+  return { ...hook, values }
+}
+
+test('decode: gives back what was written, in order, and nothing more', () => {
+  fc.assert(
+    fc.property(fc.array(record, { maxLength: 20 }), fc.nat(64), (events, slack) => {
+      const used = Buffer.concat(events.map(recordBytes))
+      // What a shorter chunk before left behind its end.
+      const chunk = Buffer.concat([used, Buffer.alloc(slack, 0x30)])
+      assert.deepEqual(decoded(chunk, used.length), { events, malformed: 0 })
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('decode: never throws and always ends, whatever the bytes', () => {
+  fc.assert(
+    fc.property(
+      fc.array(record, { minLength: 1, maxLength: 5 }),
+      fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 12 }),
+      (events, changes) => {
+        const chunk = Buffer.concat(events.map(recordBytes))
+        for (const [at, byte] of changes) chunk[at % chunk.length] = byte
+        const found = decoded(chunk)
+        assert.ok(found.events.length + found.malformed <= chunk.length / wire.HEADER.bytes + 1)
+      },
+    ),
+    { numRuns: 2000 },
+  )
+  fc.assert(
+    fc.property(bytes(600), (chunk) => void decoded(Buffer.concat([chunk]))),
+    { numRuns: 2000 },
+  )
+})
+
+test('decode: no record reaches into the one behind it', () => {
+  fc.assert(
+    fc.property(record, record, (first, second) => {
+      const one = recordBytes(first)
+      const chunk = Buffer.concat([one, recordBytes(second)])
+      decodeChunk({ bytes: chunk, length: chunk.length }, (event) => {
+        if (event.op === 'hook') {
+          for (const { from, to } of event.values.slice(0, event.count))
+            assert.ok(to <= chunk.length && (to <= from || from >= wire.HEADER.bytes))
+        }
+      })
+      assert.deepEqual(decoded(chunk).events, [first, second])
+    }),
+  )
+})
+
+const exit: RecordSpec = {
+  op: 'exit',
+  cpu: 1,
+  seq: 2,
+  sec: 3,
+  nsec: 4,
+  tgid: 5,
+  tid: 6,
+  startLo: 7,
+  startHi: 8,
+  code: 9,
+}
+
+function changed(change: (bytes: Buffer) => void, event: RecordSpec = exit): Buffer {
+  const whole = recordBytes(event)
+  change(whole)
+  return whole
+}
+
+const BAD: ReadonlyArray<readonly [what: string, first: Buffer, events: number, malformed: number]> = [
+  ['a size of 0 ends the chunk', changed((b) => b.writeUInt32LE(0, wire.HEADER.size)), 0, 1],
+  ['a size below the header ends the chunk', changed((b) => b.writeUInt32LE(47, wire.HEADER.size)), 0, 1],
+  ['a size beyond the chunk ends it', changed((b) => b.writeUInt32LE(4096, wire.HEADER.size)), 0, 1],
+  ['the largest size ends it', changed((b) => b.writeUInt32LE(0xffff_ffff, wire.HEADER.size)), 0, 1],
+  ['an unknown type is one record', changed((b) => void (b[wire.HEADER.type] = 99)), 1, 1],
+  ['type 0 is one record', changed((b) => void (b[wire.HEADER.type] = 0)), 1, 1],
+  ['an exit without its body', changed((b) => b.writeUInt32LE(52, wire.HEADER.size)), 1, 1],
+  ['an exec without its body', changed((b) => void (b[wire.HEADER.type] = wire.EVENT_EXEC)), 1, 1],
+  ['a fork without its body', changed((b) => void (b[wire.HEADER.type] = wire.EVENT_FORK)), 1, 1],
+  ['nothing wrong', recordBytes(exit), 2, 0],
+]
+
+for (const [what, first, events, malformed] of BAD) {
+  test(`decode: ${what} (${events} of 2 read, ${malformed} malformed)`, () => {
+    const found = decoded(Buffer.concat([first, recordBytes(exit)]))
+    assert.deepEqual([found.events.length, found.malformed], [events, malformed])
+  })
+}
+
+test('decode: exec texts that claim more than the record has are cut at its end', () => {
+  const exec: RecordSpec = {
+    ...exit,
+    op: 'exec',
+    parentTgid: 1,
+    parentStart: { lo: 0, hi: 0 },
+    euid: 0,
+    auid: 0,
+    flags: 0,
+    nspid: 0,
+    filename: Buffer.from('/bin/sh'),
+    cwd: Buffer.from('/'),
+    cgroup: Buffer.alloc(0),
+    path: Buffer.from('/usr/bin/dash'),
+    fileIno: 7n,
+    fileLinks: 1,
+    argv: Buffer.from('sh\0'),
+  }
+  const long = changed((b) => b.writeUInt16LE(0xffff, wire.HEADER.bytes + wire.EXEC.filenameLen), exec)
+  const size = long.readUInt32LE(wire.HEADER.size)
+  const [event] = decoded(Buffer.concat([long, recordBytes(exit)])).events
+  assert.ok(event?.op === 'exec')
+  assert.equal(event.filename.length, size - wire.HEADER.bytes - wire.EXEC.bytes)
+  assert.deepEqual([event.cwd.length, event.cgroup.length, event.path.length, event.argv.length], [0, 0, 0, 0])
+})
+
+test('decode: an empty chunk has no records', () => {
+  assert.deepEqual(decoded(Buffer.alloc(0)), { events: [], malformed: 0 })
+})

@@ -1,0 +1,325 @@
+/** Scripts of raw events → the events that come of them. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { RawEvent, RawHook, RawValue } from '../../../../collector/ingest/decode.ts'
+import type { Argument, ProcessEvent } from '../../../../exporters/contract/event.ts'
+import { Normalizer } from '../../../../collector/ingest/normalize.ts'
+import type { KnownHook } from '../../../../collector/ingest/normalize.ts'
+import { WallClock } from '../../../../collector/process/clock.ts'
+import type { ProcessTable } from '../../../../collector/process/table.ts'
+import * as wire from '../../../../collector/kernel/wire.ts'
+import type { ArgumentType } from '../../../../config/policy/policy.ts'
+import { createJsonEncoder } from '../../../../exporters/index.ts'
+import { makeHook } from '../../exporters/support/events.ts'
+import { OFFSET_NS, exec, fork, newTable, scanned } from '../support/processes.ts'
+
+interface Setup {
+  readonly table: ProcessTable
+  readonly normalizer: Normalizer
+  readonly shellStart: number
+  now: number
+  /** The event of a raw one, that must be there. */
+  event(raw: RawEvent, bytes?: Buffer): ProcessEvent
+}
+
+function setup(argTypes: readonly ArgumentType[] = [], returnType: ArgumentType = 'int'): Setup {
+  const table = newTable()
+  const shell = table.addScanned(scanned(100, 1, { binary: '/bin/sh' }))
+  const known: KnownHook = { hook: makeHook({ id: 3 }), argTypes, returnType }
+  const made: Setup = {
+    table,
+    shellStart: shell.startLo,
+    now: 0,
+    normalizer: new Normalizer({
+      table,
+      clock: new WallClock(() => OFFSET_NS),
+      hook: (id) => (id === 3 ? known : undefined),
+      nowMs: () => made.now,
+      firstSeq: 40,
+    }),
+    event: (raw, bytes = Buffer.alloc(0)) => made.normalizer.event(raw, bytes) ?? assert.fail('no event'),
+  }
+  return made
+}
+
+const at = { cpu: 0, seq: 0, sec: 0, nsec: 0, startHi: 0 }
+
+function exit(tgid: number, start: number, code = 0): RawEvent {
+  return { op: 'exit', ...at, sec: 2, nsec: 5, tgid, tid: tgid, startLo: start, code }
+}
+
+function hook(tgid: number, start: number, values: readonly RawValue[] = [], hookId = 3): RawHook {
+  return {
+    op: 'hook',
+    ...at,
+    sec: 1,
+    nsec: 999_999_999,
+    tgid,
+    tid: tgid + 1,
+    startLo: start,
+    hookId,
+    selector: 0,
+    values,
+    count: values.length,
+  }
+}
+
+function value(kind: number, change: Partial<RawValue> = {}): RawValue {
+  return { kind, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0, ...change }
+}
+
+test('normalize: a process from fork to exit, with the sequence gap-free over what yields events', () => {
+  const s = setup()
+  assert.equal(s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0)), undefined)
+  const started = s.event(exec(200, 6000, 100, s.shellStart, { filename: '/bin/cat', argv: ['cat', '/etc/passwd'] }))
+  const access = s.event(hook(200, 6000))
+  const ended = s.event(exit(200, 6000, 3 << 8))
+  assert.deepEqual(
+    [started, access, ended].map(({ type, seq }) => [type, seq]),
+    [
+      ['process_exec', 40],
+      ['process_kprobe', 41],
+      ['process_exit', 42],
+    ],
+  )
+  assert.equal(s.normalizer.nextSeq, 43)
+  // One object for one image: encoders keep their rendering with it.
+  assert.equal(started.process, access.process)
+  assert.equal(started.process, ended.process)
+  assert.equal(started.process.binary, '/bin/cat')
+  assert.equal(access.parent?.binary, '/bin/sh')
+  assert.ok(ended.type === 'process_exit')
+  assert.deepEqual([ended.signal, ended.status], ['', 3])
+  assert.deepEqual(ended.time, { sec: Number(OFFSET_NS / 1_000_000_000n) + 2, nsec: 5 })
+  assert.ok(access.type === 'process_kprobe')
+  assert.deepEqual(access.time, { sec: Number(OFFSET_NS / 1_000_000_000n) + 1, nsec: 999_999_999 })
+  assert.equal(access.tid, 201)
+})
+
+test('normalize: a loss record has the next number, and what follows the one after', () => {
+  const s = setup()
+  const time = { sec: 9, nsec: 1 }
+  const what = { loss: { stage: 'kernel', exporter: '', reason: 'join_full' }, count: 3 } as const
+  const lost = s.normalizer.lost({ time, ...what, firstSeq: undefined, lastSeq: undefined })
+  assert.deepEqual(lost, { type: 'events_lost', seq: 40, time, ...what, firstSeq: undefined, lastSeq: undefined })
+  assert.equal(s.event(exec(200, 6000, 100, s.shellStart)).seq, 41)
+})
+
+test('normalize: refcnt is a copy on kprobe events, as the stored record’s on exec and exit (tetragon.md §3.6)', () => {
+  const s = setup()
+  s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0))
+  const started = s.event(exec(200, 6000, 100, s.shellStart))
+  const alone = s.event(hook(200, 6000))
+  s.normalizer.event(fork(201, 7000, 200, 6000), Buffer.alloc(0))
+  const withChild = s.event(hook(200, 6000))
+  const ofChild = s.event(hook(201, 7000))
+  // The child never execs: a cloned entry.
+  const childEnded = s.event(exit(201, 7000))
+  const ended = s.event(exit(200, 6000))
+  const late = s.event(hook(200, 6000))
+  assert.deepEqual(
+    [started, alone, withChild, ofChild, childEnded, ended, late].map(({ refcnt }) => refcnt),
+    [0, 1, 2, 1, 1, 0, 0],
+  )
+  // Copied when the event was made: what came later does not change it.
+  assert.equal(withChild.refcnt, 2)
+})
+
+test('normalize: a cloned parent shows its count in the record, another parent does not', () => {
+  const s = setup()
+  s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0))
+  const events = [s.event(exec(201, 6000, 200, 5000)), s.event(exec(202, 6001, 100, s.shellStart))]
+  const parents = events.map((event) => {
+    const { bytes } = createJsonEncoder({ nodeName: 'n' }).encode([event])
+    const line = Buffer.from(bytes).toString()
+    const record: unknown = JSON.parse(line)
+    assert.ok(typeof record === 'object' && record !== null && 'process_exec' in record)
+    const body: unknown = record.process_exec
+    assert.ok(typeof body === 'object' && body !== null && 'parent' in body)
+    return body.parent
+  })
+  assert.ok(typeof parents[0] === 'object' && parents[0] !== null && 'refcnt' in parents[0])
+  assert.equal(parents[0].refcnt, 1)
+  assert.ok(typeof parents[1] === 'object' && parents[1] !== null && !('refcnt' in parents[1]))
+})
+
+test('normalize: what a process does after its exit record is still its own', () => {
+  const s = setup()
+  s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0))
+  const image = s.event(exec(200, 6000, 100, s.shellStart)).process
+  s.event(exit(200, 6000))
+  // The kernel's table has forgotten it: start 0. Or the record was made before: its start.
+  assert.equal(s.event(hook(200, 0)).process, image)
+  assert.equal(s.event(hook(200, 6000)).process, image)
+  s.now = 10_000
+  s.table.sweep(s.now)
+  assert.equal(s.event(hook(200, 6000)).process.flags, 'unknown')
+})
+
+test('normalize: an exit that nobody knows is reported with what the record has', () => {
+  const s = setup()
+  const event = s.event(exit(999, 4321, 9))
+  assert.ok(event.type === 'process_exit')
+  assert.deepEqual([event.process.pid, event.process.flags, event.signal], [999, 'unknown', 'SIGKILL'])
+  assert.equal(event.parent, undefined)
+})
+
+test('normalize: a record of a hook that is long gone is counted, takes no number and makes no event', () => {
+  const s = setup()
+  assert.equal(s.normalizer.event(hook(100, s.shellStart, [], 99), Buffer.alloc(0)), undefined)
+  assert.equal(s.normalizer.orphaned, 1)
+  assert.equal(s.normalizer.nextSeq, 40)
+})
+
+const PATH = Buffer.from('..../etc/pässwd')
+const BYTES = Buffer.from([0x2f, 0xff, 0xfe, 0x61])
+const file = { lo: 7, hi: 1, mode: 0o100644, dev: 0x800001 }
+
+const ARGUMENTS: ReadonlyArray<readonly [what: string, ArgumentType, RawValue, bytes: Buffer, want: Argument]> = [
+  [
+    'a file',
+    'file',
+    value(wire.VALUE_FILE, { ...file, from: 4, to: PATH.length }),
+    PATH,
+    {
+      kind: 'file',
+      path: '/etc/pässwd',
+      raw: undefined,
+      mode: 0o100644,
+      inode: 2 ** 32 + 7,
+      device: 0x800001,
+      unresolved: false,
+      unstable: false,
+      deleted: false,
+    },
+  ],
+  [
+    'a path with flags',
+    'path',
+    value(wire.VALUE_FILE, { flags: 3, to: 4 }),
+    PATH,
+    {
+      kind: 'path',
+      path: '....',
+      raw: undefined,
+      mode: 0,
+      inode: 0,
+      device: 0,
+      unresolved: true,
+      unstable: false,
+      deleted: true,
+    },
+  ],
+  [
+    'a file without a path',
+    'file',
+    value(wire.VALUE_FILE, { mode: 0o010600 }),
+    PATH,
+    {
+      kind: 'file',
+      path: '',
+      raw: undefined,
+      mode: 0o010600,
+      inode: 0,
+      device: 0,
+      unresolved: false,
+      unstable: false,
+      deleted: false,
+    },
+  ],
+  [
+    'a path that is no UTF-8',
+    'file',
+    value(wire.VALUE_FILE, { to: 4 }),
+    BYTES,
+    {
+      kind: 'file',
+      path: '/\ufffda',
+      raw: BYTES,
+      mode: 0,
+      inode: 0,
+      device: 0,
+      unresolved: false,
+      unstable: false,
+      deleted: false,
+    },
+  ],
+  [
+    'a string',
+    'string',
+    value(wire.VALUE_STRING, { to: 4 }),
+    PATH,
+    { kind: 'string', value: '....', raw: undefined, truncated: false },
+  ],
+  [
+    'a string that was cut',
+    'string',
+    value(wire.VALUE_STRING, { to: 4, flags: 4 }),
+    PATH,
+    { kind: 'string', value: '....', raw: undefined, truncated: true },
+  ],
+  [
+    'a negative int',
+    'int',
+    value(wire.VALUE_INT, { lo: 0xffff_fff3, hi: 0xffff_ffff }),
+    PATH,
+    { kind: 'int', value: -13 },
+  ],
+  [
+    'the smallest int',
+    'int',
+    value(wire.VALUE_INT, { lo: 0x8000_0000, hi: 0xffff_ffff }),
+    PATH,
+    { kind: 'int', value: -(2 ** 31) },
+  ],
+  ['a uint32', 'uint32', value(wire.VALUE_UINT, { lo: 0xffff_ffff }), PATH, { kind: 'uint', value: 0xffff_ffff }],
+  [
+    'a size_t',
+    'size_t',
+    value(wire.VALUE_UINT, { lo: 1, hi: 0x8000_0000 }),
+    PATH,
+    { kind: 'size', value: 2n ** 63n + 1n },
+  ],
+  ['a uint64', 'uint64', value(wire.VALUE_UINT, { lo: 5 }), PATH, { kind: 'size', value: 5n }],
+  [
+    'what could not be read',
+    'string',
+    value(wire.VALUE_ERROR),
+    PATH,
+    { kind: 'error', message: 'Bad address for basic type' },
+  ],
+]
+
+for (const [what, type, raw, bytes, want] of ARGUMENTS) {
+  test(`normalize: ${what} as an argument`, () => {
+    const s = setup(['nop', type])
+    const event = s.event(hook(100, s.shellStart, [{ ...raw, index: 1 }]), bytes)
+    assert.ok(event.type === 'process_kprobe')
+    assert.deepEqual(event.args, [want])
+    assert.equal(event.returned, undefined)
+  })
+}
+
+test('normalize: texts outlive the chunk they stood in', () => {
+  const s = setup(['file'])
+  const bytes = Buffer.from(BYTES)
+  const event = s.event(hook(100, s.shellStart, [value(wire.VALUE_FILE, { to: 4 })]), bytes)
+  bytes.fill(0)
+  assert.ok(event.type === 'process_kprobe' && event.args[0]?.kind === 'file')
+  assert.deepEqual(event.args[0].raw, BYTES)
+})
+
+test('normalize: the return value stands apart, typed by the policy', () => {
+  for (const [type, want] of [
+    ['int', { kind: 'int', value: -1 }],
+    ['uint32', { kind: 'uint', value: 0xffff_ffff }],
+    ['uint64', { kind: 'size', value: 2n ** 64n - 1n }],
+  ] as const) {
+    const s = setup(['int'], type)
+    const returned = value(wire.VALUE_UINT, { index: wire.RETURN_INDEX, lo: 0xffff_ffff, hi: 0xffff_ffff })
+    const event = s.event(hook(100, s.shellStart, [value(wire.VALUE_INT, { lo: 4 }), returned]))
+    assert.ok(event.type === 'process_kprobe')
+    assert.deepEqual(event.args, [{ kind: 'int', value: 4 }])
+    assert.deepEqual(event.returned, want)
+  }
+})

@@ -1,0 +1,194 @@
+/** The ring as chunks: pulled, never pushed; woken or waited for; drained at the end. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { chunks } from '../../../../collector/ingest/source.ts'
+import type { RingReader } from '../../../../native/types.ts'
+
+class FakeRing implements RingReader {
+  readonly waiting: Buffer[] = []
+  reads = 0
+  failure: Error | undefined
+
+  read(into: Uint8Array): number {
+    this.reads++
+    if (this.failure !== undefined) throw this.failure
+    const next = this.waiting.shift()
+    if (next === undefined) return 0
+    into.set(next)
+    return next.length
+  }
+  available = (): number => this.waiting.length
+  malformed = (): number => 0
+  close(): void {}
+  [Symbol.dispose](): void {}
+}
+
+interface Setup {
+  readonly ring: FakeRing
+  readonly source: AsyncGenerator<{ readonly bytes: Buffer; readonly length: number }>
+  readonly stop: AbortController
+  wake(): void
+  watches: number
+  empty: number
+  wantsTurn: boolean
+}
+
+/** A delay that no test lives to see, unless it asks for another. */
+const NEVER_MS = 1_000_000
+
+function setup(maxDelayMs = NEVER_MS): Setup {
+  const ring = new FakeRing()
+  const stop = new AbortController()
+  let woken: (() => void) | undefined
+  const made: Setup = {
+    ring,
+    stop,
+    watches: 0,
+    empty: 0,
+    wantsTurn: false,
+    wake: () => woken?.(),
+    source: chunks(
+      {
+        ring,
+        watch: (wake) => {
+          woken = wake
+          made.watches++
+          return { [Symbol.dispose]: () => void made.watches-- }
+        },
+        maxDelayMs,
+        onEmpty: () => made.empty++,
+        wantsTurn: () => made.wantsTurn,
+        chunkBytes: 64,
+      },
+      stop.signal,
+    ),
+  }
+  return made
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+
+async function text(source: Setup['source']): Promise<string | undefined> {
+  const { value, done } = await source.next()
+  return done === true ? undefined : value.bytes.toString('latin1', 0, value.length)
+}
+
+test('source: reads nothing before it is pulled, and one chunk a pull', async () => {
+  const s = setup()
+  s.ring.waiting.push(Buffer.from('one'), Buffer.from('two'))
+  await turn()
+  assert.deepEqual([s.ring.reads, s.watches], [0, 0])
+  assert.equal(await text(s.source), 'one')
+  await turn()
+  assert.equal(s.ring.waiting.length, 1)
+  assert.equal(await text(s.source), 'two')
+  s.stop.abort()
+  await s.source.return(undefined)
+})
+
+test('source: between two chunks the event loop gets its turn', async () => {
+  const s = setup()
+  s.ring.waiting.push(Buffer.from('one'), Buffer.from('two'))
+  await s.source.next()
+  let turned = false
+  setImmediate(() => (turned = true))
+  await s.source.next()
+  assert.ok(turned)
+  await s.source.return(undefined)
+})
+
+test('source: waits while the ring is empty, and comes back when woken', async () => {
+  const s = setup()
+  const next = text(s.source)
+  await turn()
+  assert.equal(s.empty, 1)
+  s.ring.waiting.push(Buffer.from('late'))
+  await turn()
+  assert.equal(s.ring.waiting.length, 1)
+  s.wake()
+  assert.equal(await next, 'late')
+  await s.source.return(undefined)
+})
+
+test('source: looks by itself when nobody wakes it', async () => {
+  const s = setup(5)
+  const next = text(s.source)
+  await turn()
+  s.ring.waiting.push(Buffer.from('few'))
+  assert.equal(await next, 'few')
+  await s.source.return(undefined)
+})
+
+test('source: a wakeup with nothing in the ring is no chunk', async () => {
+  const s = setup()
+  const next = text(s.source)
+  for (let i = 0; i < 3; i++) {
+    await turn()
+    s.wake()
+  }
+  await turn()
+  assert.equal(s.empty, 4)
+  s.stop.abort()
+  assert.equal(await next, undefined)
+})
+
+test('source: at the end it reads what is still there, tells that the ring is empty, and ends its watch', async () => {
+  const s = setup()
+  s.ring.waiting.push(Buffer.from('one'), Buffer.from('two'))
+  const first = await text(s.source)
+  s.stop.abort()
+  assert.deepEqual([first, await text(s.source), await text(s.source)], ['one', 'two', undefined])
+  assert.deepEqual([s.empty, s.watches], [1, 0])
+})
+
+test('source: ends at once when it waits, and when it was over before it began', async () => {
+  const waiting = setup()
+  const next = text(waiting.source)
+  await turn()
+  waiting.stop.abort()
+  assert.equal(await next, undefined)
+  const over = setup()
+  over.stop.abort()
+  over.ring.waiting.push(Buffer.from('left'))
+  assert.deepEqual([await text(over.source), await text(over.source)], ['left', undefined])
+})
+
+test('source: a ring that fails ends it with that error, and its watch too', async () => {
+  const s = setup()
+  s.ring.failure = new Error('RING_CLOSED')
+  await assert.rejects(s.source.next(), /RING_CLOSED/)
+  assert.equal(s.watches, 0)
+})
+
+test('source: who stops pulling ends the watch', async () => {
+  const s = setup()
+  s.ring.waiting.push(Buffer.from('one'))
+  for await (const chunk of s.source) {
+    assert.equal(chunk.length, 3)
+    break
+  }
+  assert.equal(s.watches, 0)
+})
+
+test('source: an empty ring gives an empty chunk to who wants a turn, once', async () => {
+  const s = setup(5)
+  const next = text(s.source)
+  await turn()
+  s.wantsTurn = true
+  assert.equal(await next, '')
+  s.wantsTurn = false
+  const after = text(s.source)
+  s.ring.waiting.push(Buffer.from('more'))
+  assert.equal(await after, 'more')
+  await s.source.return(undefined)
+})
+
+test('source: what came while an empty chunk was out is read before the end', async () => {
+  const s = setup()
+  s.wantsTurn = true
+  assert.equal(await text(s.source), '')
+  s.wantsTurn = false
+  s.ring.waiting.push(Buffer.from('last'))
+  s.stop.abort()
+  assert.deepEqual([await text(s.source), await text(s.source)], ['last', undefined])
+})

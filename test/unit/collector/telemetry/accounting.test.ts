@@ -1,0 +1,122 @@
+/** The accounts can fail: a record that is withheld, or one that comes from nowhere, shows. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { pino } from 'pino'
+import { SequenceTracker } from '../../../../collector/kernel/sequence.ts'
+import { Losses } from '../../../../collector/telemetry/losses.ts'
+import { COUNTERS } from '../../../../collector/kernel/wire.ts'
+
+type Counters = Record<(typeof COUNTERS)[number], number>
+
+/** A kernel side that numbers records on two CPUs, and the agent's accounts of it. */
+function accounts(): {
+  kernel: { taken: number; readonly counters: Counters }
+  tracker: SequenceTracker
+  losses: Losses
+  log: string[]
+} {
+  const kernel = { taken: 0, counters: Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Counters }
+  const tracker = new SequenceTracker()
+  const log: string[] = []
+  const losses = new Losses({
+    kernel: { state: () => ({ taken: kernel.taken, counters: { ...kernel.counters } }), missedRuns: () => [] },
+    policies: () => [],
+    tracker,
+    log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
+  })
+  return { kernel, tracker, losses, log }
+}
+
+interface Row {
+  readonly name: string
+  /** Numbers the kernel took, by CPU. */
+  readonly taken: readonly [number, number]
+  readonly refused: ReadonlyArray<readonly [cpu: number, seq: number]>
+  readonly withheld: ReadonlyArray<readonly [cpu: number, seq: number]>
+  readonly imbalance: number
+}
+
+const rows: readonly Row[] = [
+  { name: 'everything came', taken: [5, 3], refused: [], withheld: [], imbalance: 0 },
+  { name: 'nothing happened', taken: [0, 0], refused: [], withheld: [], imbalance: 0 },
+  {
+    name: 'refused records are no imbalance',
+    taken: [5, 3],
+    refused: [
+      [0, 2],
+      [1, 0],
+    ],
+    withheld: [],
+    imbalance: 0,
+  },
+  { name: 'a record withheld in the middle', taken: [5, 3], refused: [], withheld: [[0, 2]], imbalance: 1 },
+  { name: 'the last record withheld', taken: [5, 3], refused: [], withheld: [[1, 2]], imbalance: 1 },
+  {
+    name: 'all of one CPU withheld',
+    taken: [5, 3],
+    refused: [],
+    withheld: [
+      [1, 0],
+      [1, 1],
+      [1, 2],
+    ],
+    imbalance: 3,
+  },
+  { name: 'one refused and one withheld', taken: [5, 3], refused: [[0, 0]], withheld: [[0, 4]], imbalance: 1 },
+]
+
+const has = (list: Row['refused'], cpu: number, seq: number): boolean => list.some(([c, s]) => c === cpu && s === seq)
+
+describe('accounts of the ring', () => {
+  for (const row of rows) {
+    it(row.name, () => {
+      const { kernel, tracker, losses } = accounts()
+      row.taken.forEach((taken, cpu) => {
+        for (let seq = 0; seq < taken; seq++) {
+          if (!has(row.refused, cpu, seq) && !has(row.withheld, cpu, seq)) tracker.see(cpu, seq)
+        }
+        kernel.taken += taken
+      })
+      kernel.counters.ring_full_hook = row.refused.length
+      losses.report()
+      losses.drained()
+      losses.report()
+      assert.equal(losses.imbalance, row.imbalance)
+    })
+  }
+
+  it('a gap in the numbers is as large as what was refused, without asking the kernel', () => {
+    const { tracker } = accounts()
+    for (const seq of [0, 1, 4, 5]) tracker.see(0, seq)
+    for (const seq of [1, 0, 3, 2]) tracker.see(1, seq)
+    assert.equal(tracker.gaps(), 2)
+    assert.equal(tracker.received, 8)
+  })
+
+  it('what is still in the ring is no imbalance before the ring was found empty', () => {
+    const { kernel, losses } = accounts()
+    kernel.taken = 7
+    losses.report()
+    losses.report()
+    assert.equal(losses.imbalance, 0)
+    losses.drained()
+    losses.report()
+    assert.equal(losses.imbalance, 7)
+  })
+
+  it('a loss is logged when it grows, with its reason, and once', () => {
+    const { kernel, losses, log } = accounts()
+    losses.report()
+    assert.deepEqual(log, [])
+    kernel.counters.ring_full_hook = 3
+    losses.report()
+    losses.report()
+    kernel.counters.path_raced = 9 // a fall-back, nothing was lost
+    losses.report()
+    assert.equal(log.length, 1)
+    assert.match(log[0] ?? '', /"total":"ring_full_hook=3".*"msg":"events were lost"/)
+    kernel.counters.return_missed = 1
+    losses.report()
+    assert.match(log[1] ?? '', /"new":1,"total":"ring_full_hook=3 return_missed=1"/)
+  })
+})

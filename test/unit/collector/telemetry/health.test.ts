@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Reading, readyz } from '../../../../collector/telemetry/health.ts'
+import type { Watched } from '../../../../collector/telemetry/health.ts'
+import { Sender } from '../../../../exporters/index.ts'
+import type { Outcome } from '../../../../exporters/index.ts'
+import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
+import { FakeExporter, gate, hold, lines, retryable } from '../../exporters/support/lines.ts'
+
+const OPTIONS = {
+  queue: { maxBytes: 10_000, maxEvents: 5, whenFull: 'block' },
+  batch: { maxEvents: 5, maxBytes: 1000, maxWaitMs: 0 },
+  retry: { initialMs: 1000, maxMs: 10_000 },
+  timeoutMs: 60_000,
+} as const
+
+async function senderOf(name: string, answer?: FakeExporter['answer']): Promise<Sender> {
+  const sender = new Sender(name, new FakeExporter(answer), OPTIONS, { clock: new FakeClock(), random: () => 0.5 })
+  await sender.start()
+  return sender
+}
+
+interface Rig {
+  readonly reading: Reading
+  at(ms: number, senders?: readonly Watched[]): string
+}
+
+function rig(): Rig {
+  let nowMs = 0
+  const reading = new Reading(() => nowMs)
+  return {
+    reading,
+    at(ms, senders = []) {
+      nowMs = ms
+      const { status, body } = reading.livez(senders)
+      return `${status} ${body}`
+    },
+  }
+}
+
+test('livez: ok as long as the ring was looked at in the last ten seconds, then 503 until it is again', () => {
+  const { reading, at } = rig()
+  assert.equal(at(9_999), '200 ok\n')
+  assert.equal(at(34_567), '503 the ring has not been read for 34 s, expected each second: restart the agent\n')
+  reading.looked()
+  assert.equal(at(44_566), '200 ok\n')
+  assert.match(at(44_567), /^503 /)
+})
+
+test('livez: an exporter that blocks holds the reader, is named, and is no reason for a restart', async () => {
+  const { answer, open } = gate()
+  const [free, blocking] = [await senderOf('free'), await senderOf('bus', answer)]
+  const { reading, at } = rig()
+  const wait = blocking.offer(lines(0, 10))
+  assert.ok(wait !== undefined)
+  const held = reading.heldBy(wait)
+  assert.equal(at(9_999, [free, blocking]), '200 ok\n')
+  assert.equal(
+    at(20_000, [free, blocking]),
+    '200 ok, but the ring has not been read for 20 s: exporter bus blocks it (when_full: block)\n',
+  )
+  await settle()
+  open({ status: 'delivered' })
+  await held
+  assert.equal(at(29_999, [free, blocking]), '200 ok\n')
+  // Not held any more: who stops to read now is deaf.
+  assert.match(at(30_000, [free, blocking]), /^503 /)
+})
+
+test('livez: a wait for nobody holds nothing', async () => {
+  const { reading, at } = rig()
+  await reading.heldBy(undefined)
+  assert.match(at(10_000), /^503 /)
+})
+
+test('livez: ok while the agent drains, which may take longer', () => {
+  const { reading, at } = rig()
+  reading.end()
+  assert.equal(at(60_000), '200 ok\n')
+})
+
+const policies = [
+  { policy: { name: 'a' }, hooks: [{ mode: 'fexit' }, { mode: 'join' }], skipped: [] },
+  { policy: { name: 'b' }, hooks: [{ mode: 'fexit' }], skipped: [] },
+]
+
+test('readyz: 503 before everything is attached and from the end on', () => {
+  assert.deepEqual(readyz({ ready: false, policies, senders: [] }), { status: 503, body: 'starting or stopping\n' })
+  assert.deepEqual(readyz({ ready: true, policies, senders: [] }), {
+    status: 200,
+    body: 'ready: 2 policies, 3 hooks\n',
+  })
+})
+
+test('readyz: 503 while an exporter waits for a person; one that tries again is named', async () => {
+  const say =
+    (outcome: Outcome): FakeExporter['answer'] =>
+    () =>
+      outcome
+  const senders = [
+    await senderOf('well', say({ status: 'delivered' })),
+    await senderOf('again', say(retryable())),
+    await senderOf('stuck', say(hold())),
+  ]
+  for (const sender of senders) sender.offer(lines(0, 5))
+  await settle()
+  assert.deepEqual(readyz({ ready: true, policies, senders: senders.slice(0, 2) }), {
+    status: 200,
+    body: 'ready: 2 policies, 3 hooks\nexporter again is retrying: try again\n',
+  })
+  assert.deepEqual(readyz({ ready: true, policies, senders }), {
+    status: 503,
+    body: 'exporter stuck: mend me\nexporter again is retrying: try again\n',
+  })
+})

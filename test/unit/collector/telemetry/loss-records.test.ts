@@ -1,0 +1,341 @@
+/** Losses become records: added up, no more often than every ten seconds, and never because of loss records alone. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import type { Event } from '../../../../exporters/contract/event.ts'
+import { LossRecords } from '../../../../collector/telemetry/loss-records.ts'
+import type { LossDraft } from '../../../../collector/telemetry/loss-records.ts'
+import { createJsonEncoder, FanOut, Sender } from '../../../../exporters/index.ts'
+import type { WhenFull } from '../../../../exporters/index.ts'
+import { makeExec, makeLoss } from '../../exporters/support/events.ts'
+import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
+import { FakeExporter, rejected, retryable } from '../../exporters/support/lines.ts'
+
+const NONE = {
+  queue_full: 0,
+  rate_limit: 0,
+  expired: 0,
+  shutdown: 0,
+  spool_full: 0,
+  spool_failed: 0,
+  memory: 0,
+  corrupt: 0,
+  dead_letter_failed: 0,
+}
+const TICK_MS = 2000
+const EPOCH = 'now'
+
+/** Books that a test writes, behind the interface of a sender. */
+class Account {
+  readonly name: string
+  accepted = 0
+  heldEvents = 0
+  rejected: Record<string, number> = {}
+  dropped = { ...NONE }
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  books(): Pick<Account, 'accepted' | 'heldEvents' | 'rejected' | 'dropped'> {
+    const { accepted, heldEvents, rejected: refused, dropped } = this
+    return { accepted, heldEvents, rejected: { ...refused }, dropped: { ...dropped } }
+  }
+}
+
+interface Setup {
+  readonly records: LossRecords
+  readonly kernel: Record<string, number>
+  readonly accounts: readonly Account[]
+  readonly account: Account
+  readonly log: string[]
+  nowMs: number
+  /** Ticks until an interval is over, and what was then published, as text. */
+  interval(during?: () => void): string[]
+}
+
+function setup(...names: readonly string[]): Setup {
+  const [account = new Account('x'), ...others] = names.map((name) => new Account(name))
+  const accounts = [account, ...others]
+  const kernel: Record<string, number> = {}
+  const log: string[] = []
+  const options = {
+    epoch: EPOCH,
+    kernel: () => Object.entries(kernel).map(([reason, count]) => ({ hook: '*', reason, count })),
+    exporters: () => accounts,
+    log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
+  }
+  const made: Setup = {
+    records: new LossRecords(options, 0),
+    kernel,
+    accounts,
+    account,
+    log,
+    nowMs: 0,
+    interval(during) {
+      during?.()
+      for (let i = 0; i < 5; i++) made.records.look((made.nowMs += TICK_MS))
+      return published(made)
+    },
+  }
+  return made
+}
+
+/** Takes what is pending, as exporters that deliver it do. */
+function published({ records, accounts }: Setup): string[] {
+  const seen: LossDraft[] = []
+  const give = (drafts: readonly LossDraft[]): undefined => {
+    seen.push(...drafts)
+    for (const account of accounts) account.accepted += drafts.length
+  }
+  assert.equal(records.publish(give), undefined)
+  return seen.map(textOf)
+}
+
+function textOf({ loss, count, firstSeq, lastSeq }: LossDraft): string {
+  const range = firstSeq === undefined ? '' : ` ${firstSeq}-${lastSeq}`
+  return `${[loss.stage, loss.exporter, loss.reason].filter((word) => word !== '').join(' ')}=${count}${range}`
+}
+
+test('loss records: nothing lost, nothing told', () => {
+  const s = setup('x')
+  s.kernel['ring_full_hook'] = 0
+  s.account.accepted = 1000
+  assert.deepEqual(s.interval(), [])
+  assert.equal(s.records.pending, false)
+  assert.deepEqual(s.log, [])
+})
+
+test('loss records: kernel losses of all hooks are one record a reason, with the growth of the interval', () => {
+  const hooks = [
+    { hook: 'fd_install', reason: 'missed_run', count: 3 },
+    { hook: 'do_exit', reason: 'missed_run', count: 4 },
+    { hook: '*', reason: 'join_full', count: 1 },
+    { hook: '*', reason: 'malformed', count: 0 },
+  ]
+  const log = pino({ level: 'silent' })
+  const records = new LossRecords({ epoch: EPOCH, kernel: () => hooks, exporters: () => [], log }, 0)
+  const look = (nowMs: number): string[] => {
+    records.look(nowMs)
+    const seen: string[] = []
+    void records.publish((drafts) => void seen.push(...drafts.map(textOf)))
+    return seen
+  }
+  assert.deepEqual(look(9_999), [])
+  assert.deepEqual(look(10_000), ['kernel missed_run=7', 'kernel join_full=1'])
+  assert.deepEqual(look(20_000), [])
+  hooks.push({ hook: 'vfs_read', reason: 'missed_run', count: 5 })
+  assert.deepEqual(look(20_001), [])
+  assert.deepEqual(look(30_000), ['kernel missed_run=5'])
+})
+
+test('loss records: where some of the lost events have no number of this run, there is no range', () => {
+  const s = setup('x')
+  const told = s.interval(() => {
+    s.account.rejected = { too_old: 20 }
+    s.records.note('x', { reason: 'too_old', events: 10, firstSeq: 500_000, lastSeq: 500_009, epoch: 'before' })
+    s.records.note('x', { reason: 'too_old', events: 10, firstSeq: 0, lastSeq: 9, epoch: EPOCH })
+  })
+  assert.deepEqual(told, ['exporter x too_old=20'])
+})
+
+test('loss records: a count that goes back, as when a policy is replaced, is never told twice', () => {
+  const s = setup('x')
+  assert.deepEqual(
+    s.interval(() => (s.kernel['missed_run'] = 10)),
+    ['kernel missed_run=10'],
+  )
+  assert.deepEqual(
+    s.interval(() => (s.kernel['missed_run'] = 4)),
+    [],
+  )
+  assert.deepEqual(
+    s.interval(() => (s.kernel['missed_run'] = 12)),
+    ['kernel missed_run=2'],
+  )
+})
+
+test('loss records: what exporters drop and what their sinks refuse, each by name and reason, and in the log', () => {
+  const s = setup('x', 'y')
+  const [x, y] = s.accounts
+  assert.ok(x !== undefined && y !== undefined)
+  const lose = (): void => {
+    x.accepted += 500
+    x.dropped.queue_full += 100
+    x.rejected['too_large'] = 2
+    y.accepted += 500
+    y.dropped.expired += 7
+  }
+  assert.deepEqual(s.interval(lose), ['exporter x queue_full=100', 'exporter x too_large=2', 'exporter y expired=7'])
+  assert.equal(s.log.length, 3)
+  assert.match(s.log[0] ?? '', /"exporter":"x","reason":"queue_full","count":100,"msg":"an exporter lost events"/)
+  assert.deepEqual(s.interval(), [])
+  assert.deepEqual(s.interval(lose), ['exporter x queue_full=100', 'exporter y expired=7'])
+})
+
+test('loss records: a sink that refuses for a reason that is also one of ours gives one record', () => {
+  const s = setup('x')
+  const lose = (): void => {
+    s.account.accepted += 9
+    s.account.rejected['expired'] = 4
+    s.account.dropped.expired = 5
+  }
+  assert.deepEqual(s.interval(lose), ['exporter x expired=9'])
+})
+
+test('loss records: which events they were is told where it is known, once', () => {
+  const s = setup('x', 'y')
+  const lose = (): void => {
+    s.account.accepted += 100
+    s.account.dropped.queue_full += 30
+    s.records.note('x', { reason: 'queue_full', events: 10, firstSeq: 50, lastSeq: 59 })
+    s.records.note('x', { reason: 'queue_full', events: 10, firstSeq: 40, lastSeq: 49 })
+    s.records.note('x', { reason: 'queue_full', events: 10, firstSeq: 70, lastSeq: 79 })
+    s.records.note('y', { reason: 'expired', events: 2, firstSeq: 1, lastSeq: 2 })
+  }
+  assert.deepEqual(s.interval(lose), ['exporter x queue_full=30 40-79'])
+  const more = (): void => {
+    s.account.accepted += 5
+    s.account.dropped.queue_full += 5
+  }
+  assert.deepEqual(s.interval(more), ['exporter x queue_full=5'])
+})
+
+test('loss records: the loss of a loss record is told with the next loss, not by itself', () => {
+  const s = setup('x')
+  const lose = (): void => {
+    s.account.accepted += 10
+    s.account.dropped.queue_full += 10
+  }
+  assert.deepEqual(s.interval(lose), ['exporter x queue_full=10'])
+  const loseRecord = (): void => void s.account.dropped.queue_full++
+  assert.deepEqual(s.interval(loseRecord), [])
+  assert.deepEqual(s.interval(), [])
+  assert.deepEqual(s.interval(lose), ['exporter x queue_full=11'])
+})
+
+test('loss records: one that was delivered explains no loss after it', () => {
+  const s = setup('x')
+  const refuse = (): void => {
+    s.account.accepted++
+    s.account.rejected['too_large'] = (s.account.rejected['too_large'] ?? 0) + 1
+  }
+  assert.deepEqual(s.interval(refuse), ['exporter x too_large=1'])
+  assert.deepEqual(s.interval(), [])
+  assert.deepEqual(s.interval(refuse), ['exporter x too_large=1'])
+})
+
+test('loss records: one that is still held may explain one loss, and no more', () => {
+  const s = setup('x')
+  const lose = (): void => {
+    s.account.accepted += 10
+    s.account.heldEvents += 8
+    s.account.dropped.rate_limit += 2
+  }
+  assert.deepEqual(s.interval(lose), ['exporter x rate_limit=2'])
+  s.account.heldEvents += 1
+  const expire = (n: number) => (): void => {
+    s.account.heldEvents -= n
+    s.account.dropped.expired += n
+  }
+  assert.deepEqual(s.interval(expire(1)), [])
+  assert.deepEqual(s.interval(expire(1)), ['exporter x expired=2'])
+})
+
+test('loss records: a filter that keeps them out of an exporter makes them no explanation there', () => {
+  const s = setup('x', 'y')
+  s.kernel['join_full'] = 1
+  s.interval()
+  const [x, y] = s.accounts
+  assert.ok(x !== undefined && y !== undefined)
+  s.kernel['join_full'] = 2
+  for (let i = 0; i < 5; i++) s.records.look((s.nowMs += TICK_MS))
+  void s.records.publish((drafts) => void (x.accepted += drafts.length))
+  const lose = (): void => {
+    for (const account of s.accounts) {
+      account.accepted++
+      account.dropped.queue_full++
+    }
+  }
+  assert.deepEqual(s.interval(lose), ['exporter y queue_full=1'])
+})
+
+test('loss records: at the end everything is told that was not, without waiting for the interval', () => {
+  const s = setup('x')
+  const lose = (): void => {
+    s.account.accepted += 10
+    s.account.dropped.queue_full += 10
+  }
+  s.interval(lose)
+  s.interval(() => void s.account.dropped.queue_full++)
+  s.kernel['return_missed'] = 3
+  s.records.finish()
+  assert.deepEqual(published(s), ['kernel return_missed=3', 'exporter x queue_full=1'])
+  s.records.finish()
+  assert.deepEqual(published(s), [])
+})
+
+/** An agent in small: real senders of one fan-out, its own loss records among what it publishes. */
+async function downFor(
+  intervals: number,
+  whenFull: WhenFull,
+  traffic: (interval: number) => number,
+): Promise<{ records: Event[]; dropped: number; told: number }> {
+  const clock = new FakeClock()
+  const options = {
+    queue: { maxBytes: 1 << 20, maxEvents: 100, whenFull },
+    batch: { maxEvents: 10, maxBytes: 1 << 20, maxWaitMs: 0 },
+    retry: { initialMs: 1000, maxMs: 30_000 },
+    timeoutMs: 1000,
+  }
+  const deps = { clock, random: () => 0.5 }
+  const down = new Sender('down', new FakeExporter(() => retryable()), options, deps)
+  const up = new Sender('up', new FakeExporter(() => rejected('no')), options, deps)
+  const encoder = createJsonEncoder({ nodeName: 'n' })
+  const fanout = new FanOut([down, up].map((sender) => ({ encoder, sender })))
+  await fanout.start()
+  const senders = [down]
+  const log = pino({ level: 'silent' })
+  const losses = new LossRecords({ epoch: EPOCH, kernel: () => [], exporters: () => senders, log }, clock.nowMs())
+  const records: Event[] = []
+  let seq = 0
+  for (let i = 0; i < intervals; i++) {
+    const events = Array.from({ length: traffic(i) }, () => makeExec({ seq: seq++ }))
+    // Parts as small as the batches, so that one is pushed out at a time.
+    for (let at = 0; at < events.length; at += 10) fanout.publish(events.slice(at, at + 10))
+    for (let tick = 0; tick < 5; tick++) {
+      await clock.turn(TICK_MS)
+      losses.look(clock.nowMs())
+      void losses.publish((drafts) => {
+        const made = drafts.map((draft) => makeLoss({ ...draft, seq: seq++ }))
+        records.push(...made)
+        return fanout.publish(made)
+      })
+    }
+  }
+  losses.finish()
+  const last: number[] = []
+  void losses.publish((drafts) => void last.push(...drafts.map(({ count }) => count)))
+  const told = records.reduce((sum, event) => sum + (event.type === 'events_lost' ? event.count : 0), 0)
+  const dropped = down.books().dropped.queue_full
+  await Promise.all([fanout.stop(0), clock.turn(10_000)])
+  await settle()
+  return { records, dropped, told: last.reduce((sum, count) => sum + count, told) }
+}
+
+for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
+  test(`loss records: a quiet agent with a dead exporter (${whenFull}) makes one, not one for ever`, async () => {
+    const { records, dropped, told } = await downFor(200, whenFull, (i) => (i === 0 ? 300 : 0))
+    assert.equal(records.length, 1)
+    assert.ok(dropped >= 200)
+    // With what the record itself cost, which the last one tells.
+    assert.equal(told, dropped)
+  })
+
+  test(`loss records: a busy agent with a dead exporter (${whenFull}) tells of each interval, and all`, async () => {
+    const { records, dropped, told } = await downFor(50, whenFull, () => 200)
+    assert.ok(records.length >= 48 && records.length <= 50, `${records.length} records`)
+    assert.ok(dropped >= 9_800)
+    assert.equal(told, dropped)
+  })
+}

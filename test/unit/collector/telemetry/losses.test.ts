@@ -1,0 +1,115 @@
+/** What is lost shows, also while other records keep coming; what is only on its way does not. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { SequenceTracker } from '../../../../collector/kernel/sequence.ts'
+import { Losses } from '../../../../collector/telemetry/losses.ts'
+import { COUNTERS } from '../../../../collector/kernel/wire.ts'
+
+type Counters = Record<(typeof COUNTERS)[number], number>
+
+function setup(): {
+  counters: Counters
+  log: string[]
+  losses: Losses
+  tick(fate: (i: number) => Fate): void
+  deliver(): void
+} {
+  const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Counters
+  const tracker = new SequenceTracker()
+  const log: string[] = []
+  let taken = 0
+  let onTheWay: number[] = []
+  const losses = new Losses({
+    kernel: { state: () => ({ taken, counters: { ...counters } }), missedRuns: () => [] },
+    policies: () => [],
+    tracker,
+    log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
+  })
+  const deliver = (): void => {
+    for (const seq of onTheWay) tracker.see(0, seq)
+    onTheWay = []
+  }
+  return {
+    counters,
+    log,
+    losses,
+    deliver,
+    // A hundred records, then the housekeeping.
+    tick(fate) {
+      for (let i = 0; i < 100; i++) {
+        const seq = taken++
+        if (fate(i) === 'comes') tracker.see(0, seq)
+        if (fate(i) === 'late') onTheWay.push(seq)
+        if (fate(i) === 'refused') counters.ring_full_hook++
+      }
+      losses.drained()
+      losses.report()
+    },
+  }
+}
+
+type Fate = 'comes' | 'late' | 'refused' | 'withheld'
+
+test('losses: records withheld in the middle of a steady stream show, and stay', () => {
+  const s = setup()
+  s.tick(() => 'comes')
+  s.tick((i) => (i < 10 ? 'withheld' : 'comes'))
+  for (let i = 0; i < 3; i++) s.tick(() => 'comes')
+  assert.equal(s.losses.imbalance, 10)
+})
+
+test('losses: records withheld at the end show at the tick after', () => {
+  const s = setup()
+  s.tick((i) => (i < 93 ? 'comes' : 'withheld'))
+  s.losses.drained()
+  s.losses.report()
+  assert.equal(s.losses.imbalance, 7)
+})
+
+test('losses: records that were overtaken, or are on their way at a tick, do not show', () => {
+  const s = setup()
+  for (let i = 0; i < 5; i++) {
+    s.deliver()
+    s.tick((n) => (n % 10 === 0 ? 'late' : 'comes'))
+    // Those of this tick come before the next one.
+    s.deliver()
+    assert.equal(s.losses.imbalance, 0)
+  }
+})
+
+test('losses: what the ring refused is a loss with a reason, no imbalance, and a line in the log each time it grows', () => {
+  const s = setup()
+  s.tick((i) => (i % 2 === 0 ? 'refused' : 'comes'))
+  s.tick(() => 'comes')
+  s.tick((i) => (i === 0 ? 'refused' : 'comes'))
+  s.tick(() => 'comes')
+  assert.equal(s.losses.imbalance, 0)
+  assert.equal(s.losses.list().find(({ reason }) => reason === 'ring_full_hook')?.count, 51)
+  assert.deepEqual(
+    s.log.map((line) => /"new":(\d+),"total":"([^"]*)"/.exec(line)?.slice(1)),
+    [
+      ['50', 'ring_full_hook=50'],
+      ['1', 'ring_full_hook=51'],
+    ],
+  )
+})
+
+test('losses: every reason is listed while it is 0, fall-backs are not losses', () => {
+  const s = setup()
+  s.counters.path_raced = 5
+  s.tick(() => 'comes')
+  assert.deepEqual(s.log, [])
+  assert.deepEqual(
+    s.losses.list().map(({ reason, count }) => `${reason}=${count}`),
+    [
+      'ring_full_hook',
+      'ring_full_process',
+      'join_full',
+      'return_missed',
+      'process_map_full',
+      'malformed',
+      'orphaned',
+    ].map((reason) => `${reason}=0`),
+  )
+})

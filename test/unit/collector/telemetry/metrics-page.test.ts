@@ -1,0 +1,74 @@
+/** docs/metrics.md names every metric and every word that a label can have. UPDATE_GOLDEN=1 writes its table anew. */
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { SequenceTracker } from '../../../../collector/kernel/sequence.ts'
+import { Losses } from '../../../../collector/telemetry/losses.ts'
+import { LoopLag } from '../../../../collector/telemetry/metrics/loop-lag.ts'
+import { createMetrics } from '../../../../collector/telemetry/metrics/metrics.ts'
+import { Reloads } from '../../../../collector/telemetry/metrics/reloads.ts'
+import { WallClock } from '../../../../collector/process/clock.ts'
+import { ProcessTable } from '../../../../collector/process/table.ts'
+import { COUNTERS } from '../../../../collector/kernel/wire.ts'
+import { Sender } from '../../../../exporters/index.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
+import { parsePrometheus } from '../../../support/prometheus.ts'
+import { FakeExporter } from '../../exporters/support/lines.ts'
+
+const PAGE = new URL('../../../../docs/metrics.md', import.meta.url)
+const BEGIN = '<!-- metrics:begin -->'
+const END = '<!-- metrics:end -->'
+
+const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<(typeof COUNTERS)[number], number>
+const losses = new Losses({
+  kernel: { state: () => ({ taken: 0, counters }), missedRuns: () => [{ program: 'hook', missed: 0 }] },
+  policies: () => [],
+  tracker: new SequenceTracker(),
+  log: pino({ level: 'silent' }),
+})
+using lag = new LoopLag()
+const page = createMetrics({
+  build: { version: '', node: '', kernel: '' },
+  configHash: '',
+  events: () => [],
+  records: () => 0,
+  losses: () => losses.list(),
+  fallbacks: () => ({}),
+  imbalance: () => 0,
+  ringWaiting: () => 0,
+  returnsWaiting: () => 0,
+  processes: new ProcessTable('', new WallClock(() => 0n)),
+  policies: () => [{ policy: { name: 'files' }, hooks: [], skipped: [] }],
+  senders: () => [new Sender('a', new FakeExporter(), DEFAULT_SENDER_OPTIONS)],
+  filtered: () => new Map(),
+  reloads: new Reloads(),
+  loopLag: () => lag.seconds,
+})
+
+function table(): string {
+  const rows = page.families.map(({ name, help, labelNames }) => {
+    const labels = labelNames.length === 0 ? '' : `{${labelNames.join(',')}}`
+    return `| \`${name}${labels}\` | ${help} |`
+  })
+  return `\n| metric | what |\n|---|---|\n${rows.join('\n')}\n\n`
+}
+
+test('metrics page: the table of metrics is that of the page (else: UPDATE_GOLDEN=1)', () => {
+  const readme = readFileSync(PAGE, 'utf8')
+  const from = readme.indexOf(BEGIN) + BEGIN.length + 1
+  const to = readme.indexOf(END)
+  assert.ok(from > BEGIN.length && to >= from, `docs/metrics.md: expected the lines ${BEGIN} and ${END}`)
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(PAGE, readme.slice(0, from) + table() + readme.slice(to))
+  assert.equal(readFileSync(PAGE, 'utf8').slice(from).split(END)[0], table())
+})
+
+test('metrics page: names every state, outcome and reason', async () => {
+  const [section = ''] = readFileSync(PAGE, 'utf8').split(BEGIN)
+  const families = parsePrometheus(await page.text())
+  const words = families.flatMap(({ samples }) =>
+    samples.flatMap(({ labels }) => ['state', 'outcome', 'reason'].flatMap((label) => labels[label] ?? [])),
+  )
+  assert.ok(new Set(words).size > 20, `${words.length} words`)
+  for (const word of words) assert.ok(section.includes(`\`${word}\``), `docs/metrics.md: expected \`${word}\``)
+})

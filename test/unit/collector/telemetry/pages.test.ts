@@ -1,0 +1,174 @@
+/** The agent's pages, asked for as a program would. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Reading } from '../../../../collector/telemetry/health.ts'
+import { Reloads } from '../../../../collector/telemetry/metrics/reloads.ts'
+import { createPages } from '../../../../collector/telemetry/pages.ts'
+import type { PageSources } from '../../../../collector/telemetry/pages.ts'
+import { Histogram, Sender, openSpool, systemClock, systemSpoolFiles } from '../../../../exporters/index.ts'
+import { until } from '../../exporters/support/fake-clock.ts'
+import { newTable } from '../support/processes.ts'
+import { Folder } from '../../exporters/support/folder.ts'
+import { FakeExporter, describedLines, rejected, retryable } from '../../exporters/support/lines.ts'
+
+const OPTIONS = {
+  queue: { maxBytes: 10_000, maxEvents: 100, whenFull: 'drop_newest' },
+  batch: { maxEvents: 10, maxBytes: 1000, maxWaitMs: 0 },
+  retry: { initialMs: 3_600_000, maxMs: 3_600_000 },
+  timeoutMs: 60_000,
+  spoolLimitBytes: 1 << 20,
+} as const
+
+function sources(senders: readonly Sender[]): PageSources {
+  return {
+    epoch: 'e1',
+    ready: () => true,
+    reading: new Reading(),
+    policies: () => [
+      {
+        policy: { name: 'files' },
+        hooks: [{ mode: 'fexit' }, { mode: 'join' }],
+        skipped: [{ symbol: 'security_new' }],
+      },
+    ],
+    build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
+    configHash: 'c0ffee',
+    events: () => [{ type: 'process_exec', policy: '', count: 3 }],
+    records: () => 7,
+    losses: () => [{ hook: '*', reason: 'join_full', count: 2 }],
+    fallbacks: () => ({}),
+    imbalance: () => 0,
+    ringWaiting: () => 64,
+    returnsWaiting: () => 5,
+    processes: newTable(),
+    senders: () => senders,
+    filtered: () => new Map([['bus', { policies: 4 }]]),
+    reloads: new Reloads(),
+    loopLag: () => new Histogram([1]),
+  }
+}
+
+async function json(pages: ReturnType<typeof createPages>): Promise<Record<string, unknown>> {
+  const answer = await pages['/status']?.(undefined)
+  assert.deepEqual([answer?.status, answer?.type], [200, 'application/json'])
+  return JSON.parse(String(answer?.body))
+}
+
+const READY = 'ready: 1 policies, 2 hooks\npolicy files: this kernel has no security_new, skipped\n'
+
+test('pages: there are four', async () => {
+  const pages = createPages(sources([]))
+  assert.deepEqual(Object.keys(pages), ['/livez', '/readyz', '/metrics', '/status'])
+  assert.deepEqual(await pages['/livez']?.(undefined), { status: 200, body: 'ok\n' })
+  assert.deepEqual(await pages['/readyz']?.(undefined), { status: 200, body: READY })
+  assert.match(String((await pages['/metrics']?.(undefined))?.body), /^ktrail_ring_records_total 7$/m)
+})
+
+test('pages: with a token, others learn that the agent is alive and ready, and nothing more', async () => {
+  const pages = createPages({ ...sources([]), token: 'open sesame' })
+  for (const sent of [
+    undefined,
+    '',
+    'open sesame',
+    'Bearer',
+    'Bearer open',
+    'Bearer open sesame ',
+    'Basic open sesame',
+  ]) {
+    assert.equal((await pages['/livez']?.(sent))?.body, 'ok\n')
+    const ready = await pages['/readyz']?.(sent)
+    assert.deepEqual(ready, { status: 200, body: 'ready; details need the token of server.token\n' })
+    for (const path of ['/metrics', '/status']) {
+      const answer = await pages[path]?.(sent)
+      assert.equal(answer?.status, 401)
+      assert.equal(answer?.headers?.['WWW-Authenticate'], 'Bearer')
+      assert.match(
+        String(answer?.body),
+        /^this page needs the token of server\.token: .*Authorization: Bearer TOKEN\n$/,
+      )
+    }
+  }
+  for (const sent of ['Bearer open sesame', 'bearer  open sesame']) {
+    assert.equal((await pages['/readyz']?.(sent))?.body, READY)
+    for (const path of ['/metrics', '/status']) assert.equal((await pages[path]?.(sent))?.status, 200)
+  }
+})
+
+test('status: the agent, its ring and its losses', async () => {
+  const { started, uptime_seconds, resident_bytes, ...rest } = await json(createPages(sources([])))
+  assert.ok(Math.abs(Date.parse(String(started)) + Number(uptime_seconds) * 1000 - Date.now()) < 60_000)
+  assert.ok(Number(resident_bytes) > 10 << 20)
+  assert.deepEqual(rest, {
+    version: '1.2.3',
+    node: 'v24',
+    kernel: '6.12',
+    epoch: 'e1',
+    event_loop_lag_seconds: { bounds: [1], counts: [0, 0], sum: 0 },
+    policies: [
+      {
+        name: 'files',
+        state: 'partially_enabled',
+        hooks: 2,
+        attached: { fexit: 1, join: 1 },
+        call_not_found: ['security_new'],
+      },
+    ],
+    events: [{ type: 'process_exec', policy: '', count: 3 }],
+    ring: { records: 7, waiting_bytes: 64, returns_waiting: 5, imbalance: 0 },
+    lost: [{ hook: '*', reason: 'join_full', count: 2 }],
+    exporters: [],
+  })
+})
+
+test('status: each exporter with its books, its chain and its spool', async () => {
+  using folder = new Folder()
+  const spool = { dir: folder.at('s'), fsync: 'never', maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e' } as const
+  let call = 0
+  const exporter = new FakeExporter(() => (call++ === 0 ? rejected('NotJSON') : retryable()))
+  Object.assign(exporter, { learnedLimits: { max_line_size: 1200 } })
+  const sender = new Sender('bus', exporter, OPTIONS, {
+    openSpool: (onLoss) =>
+      openSpool(spool, { files: systemSpoolFiles, clock: systemClock, random: Math.random, onLoss }),
+  })
+  // Also when something does not hold: else it would go on trying.
+  await using ending = new AsyncDisposableStack()
+  ending.defer(() => sender.stop(0))
+  await sender.start()
+  sender.offer(describedLines(0, 10))
+  await until('the first batch is refused', () => call === 1)
+  sender.offer(describedLines(10, 5))
+  await until('the second lies in the spool', () => (sender.stats().spool?.appended ?? 0) === 5)
+  const { exporters } = await json(createPages(sources([sender])))
+  assert.ok(Array.isArray(exporters))
+  const [{ dropped, requests, request_seconds, latency_seconds, oldest_age_ms, retry_wait_ms, spool: disk, ...told }] =
+    exporters
+  assert.deepEqual(told, {
+    name: 'bus',
+    type: 'fake',
+    learned_limits: { max_line_size: 1200 },
+    accepted: 15,
+    delivered: 0,
+    delivered_bytes: 0,
+    rejected: { NotJSON: 10 },
+    state: 'retrying',
+    held_events: 5,
+    queue_events: 5,
+    queue_bytes: told.queue_bytes,
+    retries: 0,
+    duplicates_possible: 0,
+    last_error: 'try again',
+    imbalance: 0,
+    filtered: { policies: 4 },
+    last_success_ms: 0,
+    in_flight: 0,
+    concurrency_limit: 1,
+    queue_limit_bytes: 10_000,
+    queue_limit_events: 100,
+  })
+  assert.equal(dropped.queue_full, 0)
+  assert.deepEqual([requests.permanent, requests.retry], [1, 1])
+  assert.equal(request_seconds.counts.length, request_seconds.bounds.length + 1)
+  assert.equal(latency_seconds.sum, 0)
+  assert.ok(oldest_age_ms >= 0 && retry_wait_ms >= 0)
+  assert.deepEqual([disk.appended, disk.limit_bytes, disk.failures.sync, disk.last_error], [5, 1 << 20, 0, ''])
+})

@@ -1,0 +1,54 @@
+/** No duration that a timer waits for is longer than a timer of Node can wait: past 2^31 - 1 ms it fires at once. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { z } from 'zod'
+import { configSchema } from '../../../../config/agent/schema.ts'
+
+type Schema = z.core.$ZodType
+
+/** Every value with a unit, by path. */
+function* unitsOf(schema: Schema, path: string): Generator<[path: string, codec: z.ZodCodec]> {
+  if (schema instanceof z.ZodCodec) yield [path, schema]
+  else if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional)
+    yield* unitsOf(schema.unwrap(), path)
+  else if (schema instanceof z.ZodArray) yield* unitsOf(schema.element, `${path}[]`)
+  else if (schema instanceof z.ZodRecord) yield* unitsOf(schema.valueType, `${path}.*`)
+  else if (schema instanceof z.ZodUnion) for (const option of schema.options) yield* unitsOf(option, path)
+  else if (schema instanceof z.ZodObject)
+    for (const [key, child] of Object.entries(schema.shape)) yield* unitsOf(child as Schema, `${path}.${key}`)
+}
+
+/** Paths of the values that take one of these texts. */
+function taking(...texts: readonly string[]): string[] {
+  const found = [...unitsOf(configSchema, '')].filter(([, codec]) =>
+    texts.some((text) => codec.safeParse(text).success),
+  )
+  return [...new Set(found.map(([path]) => path))].toSorted()
+}
+
+test('config: only ages are longer than a timer can wait', () => {
+  assert.ok(taking('1ms', '1s', '1h').length > 12, `${taking('1ms', '1s', '1h')}`)
+  assert.deepEqual(taking('25d'), [
+    '.exporters.*.loki.max_age',
+    '.exporters.*.loki.max_ahead',
+    '.exporters.*.retry.max_age',
+    // Waited for in pieces.
+    '.exporters.*.rotate.interval',
+    '.exporters.*.rotate.max_age',
+    '.exporters.*.spool.max_age',
+  ])
+  assert.deepEqual(taking('3651d', '999999999999d'), [])
+})
+
+test('config: nothing where nothing would mean for ever or never is 0', () => {
+  assert.deepEqual(taking('0ms', '0B'), [
+    '.exporters.*.batch.max_wait',
+    '.exporters.*.loki.max_ahead',
+    '.exporters.*.spool.min_free',
+    '.shutdown.grace',
+  ])
+})
+
+test('config: no size is so large that it is no number any more', () => {
+  assert.deepEqual(taking('9999999999TiB'), [])
+})

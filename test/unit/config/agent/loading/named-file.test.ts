@@ -1,0 +1,63 @@
+/** Whatever lies where a config names a file: read whole, or refused in words, at once. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { readTextFile } from '../../../../../config/yaml/files.ts'
+import { readNamedFile, readNamedFileSync } from '../../../../../config/agent/loading/named-file.ts'
+import { whyUnreadable } from '../../../../../config/agent/loading/unreadable.ts'
+import { Folder } from '../../../exporters/support/folder.ts'
+
+const MAX = 100_000
+
+async function read(path: string): Promise<Array<Buffer | string>> {
+  const sync = (): Buffer => readNamedFileSync(path, MAX)
+  return [await readNamedFile(path, MAX).catch(whyUnreadable), await Promise.resolve().then(sync).catch(whyUnreadable)]
+}
+
+test('named file: a regular file is read whole, up to its bound, through links and from /proc', async () => {
+  using folder = new Folder()
+  const full = Buffer.alloc(MAX, 'ab')
+  for (const [name, content] of [
+    ['full', full],
+    ['empty', Buffer.alloc(0)],
+  ] as const) {
+    writeFileSync(folder.at(name), content)
+    symlinkSync(name, folder.at(`to-${name}`))
+    for (const path of [name, `to-${name}`]) assert.deepEqual(await read(folder.at(path)), [content, content])
+  }
+  const [, status] = await read('/proc/self/status')
+  assert.match(String(status), /^Name:/)
+})
+
+const OTHERS: ReadonlyArray<readonly [name: string, make: (path: string) => unknown, says: RegExp]> = [
+  ['a FIFO', (path) => execFileSync('mkfifo', [path]), /^it is a FIFO; expected a regular file$/],
+  ['a folder', (path) => mkdirSync(path), /^it is a folder; expected a regular file$/],
+  ['a device', (path) => symlinkSync('/dev/zero', path), /^it is a device; expected a regular file$/],
+  ['one byte too many', (path) => writeFileSync(path, Buffer.alloc(MAX + 1)), /^it is larger than 100000 bytes$/],
+  ['nothing', () => undefined, /^no such file$/],
+]
+for (const [name, make, says] of OTHERS) {
+  test(`named file: ${name} is refused at once, in words`, { timeout: 20_000 }, async () => {
+    using folder = new Folder()
+    make(folder.at('x'))
+    for (const said of await read(folder.at('x'))) assert.match(String(said), says)
+  })
+}
+
+test('named file: a socket is refused', async () => {
+  using folder = new Folder()
+  await using server = createServer()
+  await once(server.listen(folder.at('x')), 'listening')
+  for (const said of await read(folder.at('x'))) assert.match(String(said), /^it is a socket/)
+})
+
+test('named file: a FIFO in place of a policy or config is one problem', { timeout: 20_000 }, async () => {
+  using folder = new Folder()
+  const file = folder.at('p.yaml')
+  execFileSync('mkfifo', [file])
+  const message = 'cannot read the file: it is a FIFO; expected a regular file'
+  assert.deepEqual(await readTextFile(file), { problems: [{ file, line: 1, col: 1, message }] })
+})

@@ -1,0 +1,138 @@
+/** Every field, type and operator that Tetragon has and this version has not is refused by name, in its place. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { parsePolicy } from '../../../../config/policy/parse.ts'
+
+// Written out from tetragon.md §1 and §2, not imported: a field that drops out of the tables must fail here.
+const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field: string) => string }> = [
+  {
+    where: 'spec',
+    path: 'spec',
+    fields:
+      'fentries tracepoints lsmhooks uprobes usdts loader lists enforcers podSelector containerSelector hostSelector ' +
+      'nodeSelector options selectorsMacros',
+    yaml: (field) => `spec: { kprobes: [{ call: f }], ${field}: {} }`,
+  },
+  {
+    where: 'a hook',
+    path: 'spec.kprobes[0]',
+    fields: 'returnArgAction data',
+    yaml: (field) => `spec: { kprobes: [{ call: f, ${field}: {} }] }`,
+  },
+  {
+    where: 'an argument',
+    path: 'spec.kprobes[0].args[0]',
+    fields: 'sizeArgIndex returnCopy maxData resolve source btfType btfTypeModule',
+    yaml: (field) => `spec: { kprobes: [{ call: f, args: [{ index: 0, type: int, ${field}: 1 }] }] }`,
+  },
+  {
+    where: 'a selector',
+    path: 'spec.kprobes[0].selectors[0]',
+    fields:
+      'label macros matchPIDs matchBinaries matchParentBinaries matchNamespaces matchCapabilities ' +
+      'matchNamespaceChanges matchCapabilityChanges matchWorkloads matchData matchReturnArgs matchActions ' +
+      'matchReturnActions',
+    yaml: (field) => `spec: { kprobes: [{ call: f, selectors: [{ ${field}: [] }] }] }`,
+  },
+]
+
+const TYPES =
+  'sint8 int8 uint8 sint16 int16 uint16 sint32 int32 ulong long sint64 int64 char_buf char_iovec skb sock sockaddr ' +
+  'socket sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter cred const_buf ' +
+  'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc net_device bpf_cmd ' +
+  'dentry bpf_prog'
+
+const OPERATORS =
+  'GreaterThan LessThan GT LT SPort NotSPort SPortPriv NotSportPriv DPort NotDPort DPortPriv NotDPortPriv SAddr ' +
+  'NotSAddr DAddr NotDAddr Protocol Family State InMap NotInMap CapabilitiesGained InRange NotInRange SubString ' +
+  'SubStringIgnCase CelExpr FileType NotFileType'
+
+function messages(yaml: string): string[] {
+  const head = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: { name: p }\n'
+  const result = parsePolicy(`${head}${yaml}\n`, 'p.yaml')
+  return 'problems' in result ? result.problems.map((problem) => problem.message) : []
+}
+
+for (const { where, path, fields, yaml } of PLACES) {
+  describe(`in ${where}, parsePolicy refuses the known field`, () => {
+    for (const field of fields.split(' ')) {
+      it(field, () => {
+        const want = `${path}: known Tetragon field "${field}" is not supported by this version of ktrail`
+        assert.deepEqual(messages(yaml(field)), [want])
+      })
+    }
+  })
+}
+
+describe('parsePolicy refuses the known type', () => {
+  for (const type of TYPES.split(' ')) {
+    it(type, () => {
+      const [message, ...more] = messages(`spec: { kprobes: [{ call: f, args: [{ index: 0, type: ${type} }] }] }`)
+      assert.ok(message?.includes(`: known Tetragon argument type "${type}" is not supported by this version`), message)
+      assert.deepEqual(more, [])
+    })
+  }
+})
+
+describe('parsePolicy refuses the known operator', () => {
+  for (const operator of OPERATORS.split(' ')) {
+    it(operator, () => {
+      const filter = `{ index: 0, operator: ${operator}, values: ["1"] }`
+      const args = 'args: [{ index: 0, type: int }]'
+      const [message, ...more] = messages(
+        `spec: { kprobes: [{ call: f, ${args}, selectors: [{ matchArgs: [${filter}] }] }] }`,
+      )
+      assert.ok(message?.includes(`: known Tetragon operator "${operator}" is not supported by this version`), message)
+      assert.deepEqual(more, [])
+    })
+  }
+})
+
+describe('parsePolicy refuses a document', () => {
+  for (const { name, yaml, want } of [
+    { name: 'without spec', yaml: '', want: ['spec: missing; expected a mapping with the hooks of the policy'] },
+    { name: 'with an empty spec', yaml: 'spec: {}', want: ['spec.kprobes: missing; expected a list of hooks'] },
+    {
+      name: 'with no hook',
+      yaml: 'spec: { kprobes: [] }',
+      want: ['spec.kprobes: expected at least one hook, got an empty list'],
+    },
+    { name: 'whose spec is a list', yaml: 'spec: [x]', want: ['spec: expected a mapping, got a list'] },
+    {
+      name: 'with a second section',
+      yaml: 'spec: { kprobes: [{ call: f }], usdts: [{ path: x }] }',
+      want: [
+        'spec: known Tetragon field "usdts" is not supported by this version of ktrail',
+        'spec: expected one hook section a policy, got kprobes and usdts: split the policy',
+      ],
+    },
+    {
+      name: 'with another section alone',
+      yaml: 'spec: { tracepoints: [{ event: x }] }',
+      want: ['spec: known Tetragon field "tracepoints" is not supported by this version of ktrail'],
+    },
+    {
+      name: 'with a key of its own',
+      yaml: 'spec: { kprobes: [{ call: f }] }\nstatus: {}',
+      want: ['unknown key "status"; expected one of apiVersion, kind, metadata, spec'],
+    },
+  ]) {
+    it(name, () => assert.deepEqual(messages(yaml), want))
+  }
+
+  it('with several mistakes in its head, all at once', () => {
+    const result = parsePolicy('kind: TracingPolcy\nmetadata: { labels: [a], annotations: { b: true } }\n', 'p.yaml')
+    assert.ok('problems' in result)
+    assert.deepEqual(
+      result.problems.map((problem) => problem.message),
+      [
+        'apiVersion: missing; expected cilium.io/v1alpha1',
+        'spec: missing; expected a mapping with the hooks of the policy',
+        'kind: expected TracingPolicy, got "TracingPolcy" (did you mean "TracingPolicy"?)',
+        'metadata.name: missing; expected the name of the policy',
+        'metadata.labels: expected a mapping of texts, got a list',
+        'metadata.annotations["b"]: expected a text, got the word true; put it in quotes: "true"',
+      ],
+    )
+  })
+})

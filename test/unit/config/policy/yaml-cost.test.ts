@@ -1,0 +1,85 @@
+/** No policy of a size that is taken holds the event loop for long: it is parsed while the ring is read. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parsePolicy } from '../../../../config/policy/parse.ts'
+import { Problems } from '../../../../config/yaml/problems.ts'
+import { parseYaml } from '../../../../config/yaml/yaml.ts'
+
+const BYTES = 256 * 1024 - 16
+/** Of processor time, measured 36 at most; the rest is for slow machines and for code that is not compiled yet. */
+const MOST_MS = 250
+
+const repeated = (unit: string, times: number): string => unit.repeat(Math.min(times, Math.floor(BYTES / unit.length)))
+const counted = (times: number, line: (i: number) => string): string =>
+  Array.from({ length: times }, (_, i) => line(i)).join('')
+
+/** Each at its bytes, and at most of the tokens that are taken. */
+const DOCUMENTS: ReadonlyArray<readonly [name: string, text: (times: number) => string]> = [
+  ['anchors', (times) => repeated('&a ', times)],
+  ['anchored values', (times) => `a:\n${counted(Math.min(times, 16_000), (i) => `- &a${i} x\n`)}`],
+  [
+    'a hundred aliases of the last of many anchors',
+    (times) => `a:\n${counted(Math.min(times, 2_600), (i) => `- &a${i} x\n`)}b: [${'*a2599, '.repeat(99)}*a2599]\n`,
+  ],
+  [
+    'aliases of aliases',
+    () => `a0: &a0 [x]\n${counted(9, (i) => `a${i + 1}: &a${i + 1} [${`*a${i},`.repeat(10)}x]\n`)}`,
+  ],
+  ['tags', (times) => repeated('!!x ', times)],
+  ['values of a flow list', (times) => `a: [${repeated('x,', times)}x]`],
+  ['commas', (times) => `a: [${repeated(',', times)}]`],
+  ['mappings of a flow list', (times) => `a: [${repeated('{a: b},', times)}]`],
+  ['keys', (times) => counted(Math.min(times, 20_000), (i) => `k${i}: v\n`)],
+  ['quotes', (times) => repeated('"', times)],
+  ['comments', (times) => `a: b\n${repeated('#\n', times)}`],
+  ['documents', (times) => repeated('---\n', times)],
+  ['folded lines', () => `a: >\n${repeated('  x\n', BYTES)}`],
+  ['plain lines', () => `a: x\n${repeated('  x\n', BYTES)}`],
+  ['escapes', () => `a: "${repeated('\\n', BYTES)}"`],
+  ['brackets', () => repeated('[', BYTES)],
+]
+
+for (const [name, text] of DOCUMENTS) {
+  test(`yaml: ${name} cost a policy no more than a moment`, () => {
+    for (const times of [2_600, 5_000, 7_900, BYTES]) {
+      const document = text(times)
+      const before = process.threadCpuUsage().user
+      const result = parsePolicy(document, 'p.yaml')
+      const ms = (process.threadCpuUsage().user - before) / 1000
+      assert.ok('problems' in result)
+      assert.ok(ms < MOST_MS, `${document.length} bytes took ${ms} ms: ${JSON.stringify(result.problems[0])}`)
+    }
+  })
+}
+
+test('yaml: a policy may have 3,000 values, and what is too much is told', () => {
+  const list = (values: number): string => {
+    const text = counted(values, (i) => `            - "/usr/lib/x/${i}"\n`)
+    return `apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: { name: p }
+spec:
+  kprobes:
+    - call: security_file_permission
+      syscall: false
+      args: [{ index: 0, type: file }]
+      selectors:
+${[0, 1, 2].map(() => `        - matchArgs:\n          - index: 0\n            operator: Prefix\n            values:\n${text}`).join('')}`
+  }
+  const good = parsePolicy(list(1_000), 'p.yaml')
+  assert.ok('policy' in good, JSON.stringify(good))
+  const large = parsePolicy(list(1_500), 'p.yaml')
+  assert.match(JSON.stringify(large), /YAML has more than 16000 tokens: expected a smaller file, or several/)
+})
+
+test('yaml: the last anchor before an alias counts, also one at a key, and what an alias stands for sets none', () => {
+  const problems = new Problems('f')
+  const text = 'x: &a 1\ny: &b [&c 2]\n&a z: *a\nu: &c 3\nv: *b\nw: *c\n'
+  const root = parseYaml(text, 'config', problems)
+  assert.deepEqual(problems.list(), [])
+  const valueOf = (key: string): unknown => {
+    const node = root?.entries.get(key)?.value
+    return node?.kind === 'scalar' ? node.value : undefined
+  }
+  assert.deepEqual([valueOf('z'), valueOf('w')], ['z', 3])
+})

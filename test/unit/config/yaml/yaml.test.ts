@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Problems, formatProblem } from '../../../../config/yaml/problems.ts'
+import { parseYaml } from '../../../../config/yaml/yaml.ts'
+
+function parse(text: string): { root: ReturnType<typeof parseYaml>; problems: string[] } {
+  const problems = new Problems('f.yaml')
+  const root = parseYaml(text, 'config', problems)
+  return { root, problems: problems.list().map(formatProblem) }
+}
+
+describe('parseYaml', () => {
+  it('keeps the place of every key and value', () => {
+    const { root } = parse('# note\na: 1\nb:\n  - x\n  - {c: "y"}\n')
+    assert.deepEqual(root?.entries.get('a'), {
+      keyAt: { line: 2, col: 1 },
+      value: { kind: 'scalar', at: { line: 2, col: 4 }, value: 1, source: '1' },
+    })
+    const list = root?.entries.get('b')?.value
+    assert.ok(list?.kind === 'list' && list.items[1]?.kind === 'map')
+    assert.deepEqual(list.items[0]?.at, { line: 4, col: 5 })
+    assert.deepEqual(list.items[1].entries.get('c')?.keyAt, { line: 5, col: 6 })
+  })
+
+  it('counts lines that end in CR LF, and skips a byte order mark', () => {
+    const { root } = parse('\ufeffa: 1\r\nb: 2\r\n')
+    assert.deepEqual(root?.entries.get('b')?.keyAt, { line: 2, col: 1 })
+  })
+
+  it('puts an alias at its own place with the value of its anchor', () => {
+    const { root } = parse('a: &x 5\nb: *x\n')
+    assert.deepEqual(root?.entries.get('b')?.value, {
+      kind: 'scalar',
+      at: { line: 2, col: 4 },
+      value: 5,
+      source: '5',
+    })
+  })
+
+  it('reads words of YAML 1.1 as texts and 0600 as decimal, as YAML 1.2 does', () => {
+    const { root } = parse('a: yes\nb: 0600\nc: 0o600\n')
+    const value = (key: string): unknown => {
+      const node = root?.entries.get(key)?.value
+      return node?.kind === 'scalar' ? node.value : undefined
+    }
+    assert.deepEqual(['a', 'b', 'c'].map(value), ['yes', 600, 384])
+  })
+
+  for (const { name, input, want } of [
+    { name: 'nothing', input: '', want: ['f.yaml:1:1: config file is empty: expected a YAML mapping'] },
+    {
+      name: 'a document mark alone',
+      input: '---\n',
+      want: ['f.yaml:1:1: config file is empty: expected a YAML mapping'],
+    },
+    { name: 'null', input: 'null', want: ['f.yaml:1:1: config file is empty: expected a YAML mapping'] },
+    { name: 'a number', input: '\n 5', want: ['f.yaml:2:2: config file: expected a YAML mapping, got the text "5"'] },
+    {
+      name: 'a dangling alias',
+      input: 'a: *nobody\n',
+      want: ['f.yaml:1:4: YAML alias "nobody" names no anchor before it'],
+    },
+    { name: 'an alias of itself', input: 'a: &a [*a]\n', want: ['f.yaml:1:7: YAML is nested deeper than 64 levels'] },
+    {
+      name: 'a key that is a number',
+      input: '5: a\n',
+      want: ['f.yaml:1:1: key: expected a text, put it in quotes if it is meant so'],
+    },
+    {
+      name: 'a key that is a list',
+      input: '[a]: b\n',
+      want: ['f.yaml:1:1: key: expected a text, put it in quotes if it is meant so'],
+    },
+    {
+      name: 'a NUL byte',
+      input: 'a: b\nc: \0\n',
+      want: ['f.yaml:2:4: character U+0000 is not allowed in YAML: expected a text file'],
+    },
+    {
+      name: 'half a surrogate pair',
+      input: 'a: \ud83d\n',
+      want: ['f.yaml:1:4: character U+D83D is not allowed in YAML: expected a text file'],
+    },
+    {
+      name: 'an unclosed bracket',
+      input: 'a: [b\n',
+      want: [
+        'f.yaml:2:1: YAML syntax: Flow sequence in block collection must be sufficiently indented and end with a ]',
+      ],
+    },
+    {
+      name: 'a tag of its own',
+      input: 'a: !secret b\n',
+      want: ['f.yaml:1:4: YAML tag is not supported: Unresolved tag: !secret'],
+    },
+  ]) {
+    it(`refuses ${name}`, () => assert.deepEqual(parse(input).problems, want))
+  }
+
+  it('does not take an emoji for half a surrogate pair', () => {
+    assert.deepEqual(parse('a: "📚"\n').problems, [])
+  })
+})
+
+// The longest of these takes about two seconds on a slow machine; quadratic behaviour would take minutes.
+const LIMIT_MS = 20_000
+const MEGABYTE = 1024 * 1024 - 8
+
+describe('parseYaml on a megabyte', () => {
+  for (const [name, unit] of [
+    ['opening brackets', '['],
+    ['closing brackets', ']'],
+    ['dashes', '- '],
+    ['keys', 'a: b\n'],
+    ['tabs', '\ta: b\n'],
+    ['quotes', '"'],
+    ['aliases', '*a '],
+    ['anchors', '&a '],
+    ['tags', '!!x '],
+    ['documents', '---\n'],
+    ['commas', '[,'],
+    ['comments', '#\n'],
+    ['directives', '%a\n'],
+    ['binary', '\x00\xff\x01\xfe'],
+    ['replacement characters', '\ufffd'],
+  ] as const) {
+    it(`of ${name} gives 1 to 21 problems in bounded time`, () => {
+      const start = performance.now()
+      const { problems } = parse(unit.repeat(MEGABYTE / unit.length))
+      assert.ok(problems.length >= 1 && problems.length <= 21, `${problems.length} problems`)
+      assert.ok(performance.now() - start < LIMIT_MS)
+    })
+  }
+
+  it('of different keys is not quadratic', () => {
+    const text = Array.from({ length: 50_000 }, (_, i) => `k${i}: v`).join('\n')
+    const start = performance.now()
+    assert.equal(parse(text).root?.entries.size, 50_000)
+    assert.ok(performance.now() - start < LIMIT_MS)
+  })
+
+  it('and one byte more is refused unread', () => {
+    const { problems } = parse('#'.repeat(1024 * 1024 + 1))
+    assert.deepEqual(problems, ['f.yaml:1:1: config is too large: expected at most 1048576 bytes, got 1048577'])
+  })
+})

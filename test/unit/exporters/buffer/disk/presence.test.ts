@@ -1,0 +1,194 @@
+/** A spool whose folder or files are taken away while it runs: found at a sync, put back as far as it goes, the rest counted. */
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, describe, it } from 'node:test'
+import { systemClock } from '../../../../../exporters/runtime/clock.ts'
+import { systemSpoolFiles } from '../../../../../exporters/buffer/disk/files/files.ts'
+import type { Loss } from '../../../../../exporters/buffer/disk/losses.ts'
+import type { Vanished } from '../../../../../exporters/buffer/disk/presence.ts'
+import { openSpool } from '../../../../../exporters/buffer/disk/spool.ts'
+import type { Spool } from '../../../../../exporters/buffer/disk/spool.ts'
+import { numbers } from '../../support/lines.ts'
+import { drain, fill, frame } from './support.ts'
+
+const root = mkdtempSync(path.join(tmpdir(), 'spool-'))
+after(() => rmSync(root, { recursive: true, force: true }))
+
+interface Rig {
+  readonly dir: string
+  readonly spool: Spool
+  readonly vanished: Vanished[]
+  readonly losses: Loss[]
+  readonly troubles: string[]
+}
+
+let made = 0
+
+/** Twenty frames of 100 bytes fit into a segment. The long interval leaves syncs to the test. */
+async function rig(dir: string = path.join(root, `s${made++}`, 'spool')): Promise<Rig> {
+  const vanished: Vanished[] = []
+  const losses: Loss[] = []
+  const troubles: string[] = []
+  const spool = await openSpool(
+    { dir, fsync: { intervalMs: 3_600_000 }, maxBytes: 64 << 20, minFreeBytes: 0, segmentBytes: 3000, epoch: 'e' },
+    {
+      files: systemSpoolFiles,
+      clock: systemClock,
+      random: Math.random,
+      onLoss: (loss) => losses.push(loss),
+      onTrouble: (work, error) => troubles.push(`${work} ${error}`),
+      onVanished: (one) => vanished.push(one),
+    },
+  )
+  return { dir, spool, vanished, losses, troubles }
+}
+
+const segmentsIn = (dir: string): string[] => readdirSync(dir).filter((name) => name.endsWith('.seg'))
+const lostIn = (losses: readonly Loss[]): number => losses.reduce((sum, { events }) => sum + events, 0)
+
+/** What somebody does to a spool whose last segment is open; `there` is what may lie in the folder before the repair. */
+const ways: Readonly<Record<string, (dir: string) => void>> = {
+  'the folder is removed': (dir) => rmSync(dir, { recursive: true }),
+  'the folder and the one above it are removed': (dir) => rmSync(path.dirname(dir), { recursive: true }),
+  'the folder is moved away': (dir) => renameSync(dir, `${dir}.moved`),
+  'the folder is replaced by an empty one': (dir) => {
+    renameSync(dir, `${dir}.moved`)
+    mkdirSync(dir)
+  },
+  'all files in it are removed': (dir) => {
+    for (const name of segmentsIn(dir)) rmSync(path.join(dir, name))
+  },
+  'its files are replaced by others': (dir) => {
+    const last = segmentsIn(dir).at(-1) ?? ''
+    for (const name of segmentsIn(dir)) rmSync(path.join(dir, name))
+    writeFileSync(path.join(dir, last), 'what is this?')
+  },
+}
+
+describe('spool: taken away while it runs', () => {
+  for (const [name, take] of Object.entries(ways)) {
+    it(`${name}: what is open is delivered, the rest is counted, at once`, async () => {
+      const { dir, spool, vanished, losses } = await rig()
+      await fill(spool, numbers(0, 50))
+      await spool.sync()
+      await fill(spool, numbers(50, 60))
+      assert.ok(segmentsIn(dir).length >= 3)
+      take(dir)
+      assert.equal(await spool.sync(), undefined)
+      assert.equal(vanished.length, 1)
+      const [{ rescued, lost } = { rescued: 0, lost: 0 }] = vanished
+      assert.ok(rescued >= 1 && lost >= 1, `${rescued} rescued, ${lost} lost`)
+      assert.equal(rescued + lost, 60)
+      assert.equal(lostIn(losses), lost)
+      assert.deepEqual(
+        losses.map(({ reason, marks }) => [reason, marks?.epoch]),
+        losses.map(() => ['corrupt', 'e']),
+      )
+      // Nothing is pretended before anybody reads.
+      assert.equal(spool.stats().events, rescued)
+      assert.equal(spool.stats().segments, segmentsIn(dir).length)
+      assert.equal(spool.stats().imbalance, 0)
+      assert.equal(await spool.sync(), undefined)
+      await fill(spool, numbers(60, 100))
+      assert.equal(await spool.sync(), undefined)
+      assert.equal(vanished.length, 1, 'it is reported once')
+      assert.equal(spool.durable, 100)
+      const read = await drain(spool)
+      assert.deepEqual(read, numbers(60 - rescued, 100))
+      assert.equal(lostIn(losses), lost, 'it is counted once')
+      assert.equal(spool.stats().events, 0)
+      assert.equal(spool.stats().imbalance, 0)
+      await spool.close()
+      const again = await rig(dir)
+      assert.deepEqual(await drain(again.spool), [])
+      assert.equal(again.spool.stats().events, 0)
+      await again.spool.close()
+    })
+  }
+
+  it('a segment that is just read is put back too, one between is counted and passed', async () => {
+    const { dir, spool, vanished, losses } = await rig()
+    await fill(spool, numbers(0, 60))
+    await spool.sync()
+    const first = await spool.next(1)
+    assert.ok(first.status === 'frames')
+    rmSync(dir, { recursive: true })
+    await fill(spool, [60])
+    await spool.sync()
+    const [{ rescued, lost } = { rescued: 0, lost: 0 }] = vanished
+    // One is out, and the last came after the repair that its new file asked for.
+    assert.equal(rescued + lost, 59)
+    spool.ack(first.token)
+    assert.equal(spool.stats().events, rescued + 1)
+    assert.ok(lost > 0 && lostIn(losses) === lost)
+    const read = await drain(spool)
+    assert.deepEqual(read.slice(0, 3), [1, 2, 3])
+    assert.equal(read.at(-1), 60)
+    assert.equal(read.length, rescued + 1)
+    assert.equal(lostIn(losses), lost)
+    assert.equal(spool.stats().imbalance, 0)
+    await spool.close()
+  })
+
+  it('a kill after the repair costs nothing of what was put back', async () => {
+    const { dir, spool, vanished } = await rig()
+    await fill(spool, numbers(0, 10))
+    rmSync(dir, { recursive: true })
+    await spool.sync()
+    assert.deepEqual(vanished, [{ rescued: 10, lost: 0 }])
+    // As a kill leaves it: the files as they are, the lock's owner gone.
+    const copy = path.join(root, 'killed')
+    mkdirSync(copy)
+    for (const name of readdirSync(dir).filter((one) => one !== 'lock')) {
+      const { copyFileSync } = await import('node:fs')
+      copyFileSync(path.join(dir, name), path.join(copy, name))
+    }
+    const again = await rig(copy)
+    assert.deepEqual(await drain(again.spool), numbers(0, 10))
+    await again.spool.close()
+    await spool.close()
+  })
+
+  it('an empty spool gets its folder back with the next append', async () => {
+    const { dir, spool, vanished } = await rig()
+    rmSync(dir, { recursive: true })
+    await fill(spool, numbers(0, 5))
+    assert.deepEqual(vanished, [{ rescued: 0, lost: 0 }])
+    assert.deepEqual(await drain(spool), numbers(0, 5))
+    await spool.close()
+    assert.ok(existsSync(path.join(dir, 'cursor')))
+  })
+
+  it('where no folder can be made nothing is appended to what is gone; it is repaired when one can', async () => {
+    const { dir, spool, vanished, troubles } = await rig()
+    await fill(spool, numbers(0, 5))
+    rmSync(dir, { recursive: true })
+    writeFileSync(dir, 'in its place')
+    const error = await spool.sync()
+    assert.ok(error instanceof Error)
+    assert.match(troubles[0] ?? '', /^sync /)
+    assert.equal((await spool.append([frame(5)])).status, 'failed')
+    assert.deepEqual(vanished, [])
+    rmSync(dir)
+    await fill(spool, [5])
+    assert.deepEqual(vanished, [{ rescued: 5, lost: 0 }])
+    assert.deepEqual(await drain(spool), numbers(0, 6))
+    assert.equal(spool.stats().imbalance, 0)
+    await spool.close()
+  })
+
+  it('a folder that another agent uses is left to it', async () => {
+    const { dir, spool, troubles } = await rig()
+    await fill(spool, numbers(0, 5))
+    renameSync(dir, `${dir}.moved`)
+    const other = await rig(dir)
+    assert.ok((await spool.sync()) instanceof Error)
+    assert.match(troubles[0] ?? '', /process \d+ is using ".*", which took the spool's place/)
+    await other.spool.close()
+    await fill(spool, [5])
+    assert.deepEqual(await drain(spool), numbers(0, 6))
+    await spool.close()
+  })
+})

@@ -1,0 +1,300 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ExportError } from '../../../../../exporters/contract/errors.ts'
+import { numbers } from '../../support/lines.ts'
+import { Bench, closed, DIR, drain, fill, frame } from './support.ts'
+
+test('spool: gives back what was appended, in order, over many segments', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  await fill(spool, numbers(0, 20))
+  assert.ok(spool.stats().segments > 4)
+  assert.deepEqual(await drain(spool), numbers(0, 20))
+  const { events, acked, imbalance } = spool.stats()
+  assert.deepEqual({ events, acked, imbalance }, { events: 0, acked: 20, imbalance: 0 })
+})
+
+test('spool: a reader at the tail sees whole frames only, and the rest once it is there', async () => {
+  const spool = await new Bench().open()
+  assert.deepEqual(await drain(spool), [])
+  await fill(spool, [1, 2])
+  assert.deepEqual(await drain(spool), [1, 2])
+  await fill(spool, [3])
+  assert.deepEqual(await drain(spool), [3])
+})
+
+test('spool: next keeps to maxBytes, but gives a larger frame by itself', async () => {
+  const spool = await new Bench().open()
+  await spool.append([frame(1), frame(2), frame(3), frame(4, 1, 5000), frame(5)])
+  const sizes: number[] = []
+  for (let result = await spool.next(250); result.status === 'frames'; result = await spool.next(250)) {
+    sizes.push(result.frames.length)
+  }
+  assert.deepEqual(sizes, [2, 1, 1, 1])
+})
+
+test('spool: next keeps to maxEvents, but gives a frame of more events by itself', async () => {
+  const spool = await new Bench().open()
+  await spool.append([frame(1, 2), frame(3, 2), frame(5, 3), frame(8, 9), frame(17, 1)])
+  const counts: number[] = []
+  for (let result = await spool.next(1 << 20, 5); result.status === 'frames'; result = await spool.next(1 << 20, 5)) {
+    counts.push(result.frames.reduce((sum, { count }) => sum + count, 0))
+  }
+  assert.deepEqual(counts, [4, 3, 9, 1])
+})
+
+test('spool: the cursor passes only what is acked without gap', async () => {
+  const spool = await new Bench().open()
+  await fill(spool, [1, 2, 3])
+  const tokens = []
+  for (let i = 0; i < 3; i++) {
+    const result = await spool.next(1)
+    if (result.status === 'frames') tokens.push(result.token)
+  }
+  const [first, second, third] = tokens
+  assert.ok(first && second && third)
+  spool.ack(third)
+  spool.ack(second)
+  assert.equal(spool.stats().settled, 0)
+  spool.ack(first)
+  assert.equal(spool.stats().settled, 3)
+})
+
+test('spool: a second ack of a token, and one after a rewind, count nothing', async () => {
+  const spool = await new Bench().open()
+  await fill(spool, [1])
+  const read = await spool.next(1)
+  assert.ok(read.status === 'frames')
+  spool.rewind()
+  spool.ack(read.token)
+  assert.equal(spool.stats().acked, 0)
+  assert.deepEqual(await drain(spool), [1])
+  assert.deepEqual([spool.stats().acked, spool.stats().imbalance], [1, 0])
+})
+
+test('spool: durable follows the syncs of the interval, not the appends', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  await fill(spool, [1, 2])
+  assert.equal(spool.durable, 0)
+  await bench.clock.turn(199)
+  assert.equal(spool.durable, 0)
+  await bench.clock.turn(1)
+  assert.equal(spool.durable, 2)
+})
+
+test('spool: policy batch makes each append durable without a timer, never makes none', async () => {
+  for (const [fsync, want] of [
+    ['batch', 1],
+    ['never', 0],
+  ] as const) {
+    const bench = new Bench()
+    const spool = await bench.open({ fsync })
+    await fill(spool, [1])
+    await bench.clock.turn(0)
+    assert.equal(spool.durable, want)
+  }
+})
+
+test('spool: segments go only after a cursor behind them is durable, and stay when it cannot be', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  await fill(spool, numbers(0, 20))
+  assert.equal(await spool.sync(), undefined)
+  await drain(spool)
+  const before = bench.segments()
+  assert.equal(before.length, spool.stats().segments)
+  bench.disk.faults.sync = 1
+  await bench.clock.turn(250)
+  assert.ok(bench.segments().includes(before[0] ?? ''), 'went although the cursor is not durable')
+  bench.disk.faults.sync = 0
+  await bench.clock.turn(60_000)
+  assert.ok(bench.segments().length <= 1)
+})
+
+test('spool: at max_bytes the oldest segment goes, its events are told exactly', async () => {
+  const bench = new Bench()
+  const spool = await bench.open({ maxBytes: 2400 })
+  await fill(spool, numbers(0, 30))
+  const rest = await drain(spool)
+  assert.ok(bench.losses.length > 0)
+  const lost = bench.losses.flatMap(({ reason, from, to, events, marks }) => {
+    assert.deepEqual([reason, events], ['spool_full', to - from])
+    assert.deepEqual(marks, { epoch: 'e', first: from, last: to - 1 })
+    return numbers(from, to)
+  })
+  assert.deepEqual([...lost, ...rest], numbers(0, 30))
+  assert.equal(spool.stats().imbalance, 0)
+})
+
+test('spool: a frame that never fits is refused and costs nobody else', async () => {
+  const bench = new Bench()
+  const spool = await bench.open({ maxBytes: 2400 })
+  await fill(spool, [1, 2])
+  assert.deepEqual(await spool.append([frame(3, 1, 5000)]), { status: 'full', why: 'max_bytes', frames: 0, from: 2 })
+  assert.deepEqual(await drain(spool), [1, 2])
+})
+
+test('spool: what is out with the caller is not counted as dropped when its segment goes', async () => {
+  const bench = new Bench()
+  const spool = await bench.open({ maxBytes: 2400 })
+  await fill(spool, [0])
+  const out = await spool.next(1)
+  assert.ok(out.status === 'frames')
+  await fill(spool, numbers(1, 30))
+  assert.equal(bench.losses[0]?.from, 1)
+  spool.ack(out.token)
+  assert.deepEqual([spool.stats().acked, spool.stats().imbalance], [1, 0])
+})
+
+test('spool: events older than max_age go as expired, younger ones stay', async () => {
+  const bench = new Bench()
+  const spool = await bench.open({ maxAgeMs: 8000 })
+  await fill(spool, [1, 2])
+  await bench.clock.turn(5000)
+  await fill(spool, [3])
+  await bench.clock.turn(4000)
+  assert.deepEqual(await drain(spool), [3])
+  assert.deepEqual(
+    bench.losses.map(({ reason, events }) => [reason, events]),
+    [['expired', 2]],
+  )
+})
+
+test('spool: the reserve of the disk is kept: by dropping where that is enough, by refusing where it is not', async () => {
+  const bench = new Bench()
+  bench.disk.faults.capacity = 6000
+  const spool = await bench.open({ minFreeBytes: 3000 })
+  for (const id of numbers(0, 40)) {
+    await spool.append([frame(id)])
+    await bench.clock.turn(1000)
+    bench.disk.nowMs = bench.clock.wallMs()
+  }
+  assert.ok(6000 - bench.disk.used >= 3000 - 200, `${bench.disk.used} bytes used`)
+  assert.ok(spool.stats().lost.spool_full > 0)
+  const held = spool.stats().events
+  bench.disk.put('/other', Buffer.alloc(2900))
+  await bench.clock.turn(1000)
+  assert.deepEqual(await spool.append([frame(99)]), { status: 'full', why: 'min_free', frames: 0, from: 40 })
+  assert.equal(spool.stats().events, held, 'old events were given up in vain')
+})
+
+test('spool: a full disk is a result, leaves no torn frame, and passes', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  await fill(spool, [1])
+  bench.disk.faults.capacity = bench.disk.used + 50
+  assert.deepEqual(await spool.append([frame(2)]), { status: 'full', why: 'no_space', frames: 0, from: 1 })
+  bench.disk.faults.capacity = Infinity
+  await fill(spool, [3])
+  assert.deepEqual(await drain(spool), [1, 3])
+})
+
+test('spool: a disk that is full to the last byte gets back what is spent', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  await fill(spool, numbers(0, 20))
+  assert.equal(await spool.sync(), undefined)
+  bench.disk.faults.capacity = bench.disk.used
+  assert.deepEqual(await drain(spool), numbers(0, 20))
+  await bench.clock.turn(250)
+  assert.ok(bench.segments().length <= 1, `${bench.segments().length} segments are kept`)
+  assert.deepEqual([spool.stats().lastError, bench.disk.paths.includes(`${DIR}/cursor.tmp`)], ['', false])
+  await fill(spool, [20, 21])
+  await spool.sync()
+  bench.disk.restart(false)
+  const again = await bench.open()
+  assert.deepEqual([again.recovery.cursor, again.recovery.quarantined], ['read', []])
+  assert.deepEqual(await drain(again), [20, 21])
+})
+
+test('spool: a failed write is a result with its error', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  bench.disk.faults.write = 1
+  const result = await spool.append([frame(1)])
+  assert.ok(result.status === 'failed' && result.frames === 0 && result.error.message.includes('EIO'))
+})
+
+test('spool: after a failed sync the frames are written again elsewhere, and survive a power cut from then on', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  await fill(spool, [1, 2, 3])
+  const [before] = bench.segments()
+  bench.disk.faults.sync = 1
+  assert.ok((await spool.sync()) instanceof Error)
+  assert.equal(spool.durable, 0)
+  bench.disk.faults.sync = 0
+  assert.equal(await spool.sync(), undefined)
+  assert.equal(spool.durable, 3)
+  assert.ok(!bench.segments().includes(before ?? ''))
+  bench.disk.restart(false)
+  assert.deepEqual(await drain(await bench.open()), [1, 2, 3])
+})
+
+test('spool: what is in use by one process is refused to the second with a sentence', async () => {
+  const bench = new Bench()
+  await bench.open()
+  await assert.rejects(bench.open(), (error) => {
+    assert.ok(error instanceof ExportError)
+    assert.equal(error.code, 'UNUSABLE')
+    assert.equal(
+      error.message,
+      `cannot open the spool "${DIR}": process 1 is using it; stop that one or give this exporter another folder`,
+    )
+    return true
+  })
+})
+
+test('spool: closes twice, refuses appends after, lets go of the lock', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  await fill(spool, [1])
+  await spool.close()
+  await spool.close()
+  const result = await spool.append([frame(2)])
+  assert.equal(result.status, 'failed')
+  assert.deepEqual(await spool.next(1), { status: 'empty' })
+  await using again = await bench.open()
+  assert.deepEqual(await drain(again), [1])
+})
+
+test('spool: a cursor that can not be stored is counted each time, and told when it begins and ends', async () => {
+  const bench = new Bench()
+  let broken = true
+  bench.through = (files) => closed('EIO', (path) => broken && path.endsWith('/cursor.tmp'))(files)
+  const spool = await bench.open()
+  const told = "cursor EIO: refused, open '/spool/cursor.tmp'"
+  assert.deepEqual(bench.troubles, [told])
+  await fill(spool, [1, 2])
+  await drain(spool)
+  await bench.clock.turn(1000)
+  const { failures, lastError } = spool.stats()
+  assert.ok(failures.cursor >= 3, `${failures.cursor} failures`)
+  assert.deepEqual([bench.troubles, `cursor ${lastError}`], [[told], told])
+  broken = false
+  await bench.clock.turn(1000)
+  assert.deepEqual([bench.troubles, spool.stats().lastError], [[told, 'cursor '], ''])
+})
+
+test('spool: reads, writes and syncs that fail are told when they begin and end', async () => {
+  const bench = new Bench()
+  const spool = await bench.open()
+  bench.disk.faults.write = 1
+  for (let i = 0; i < 3; i++) assert.equal((await spool.append([frame(1)])).status, 'failed')
+  bench.disk.faults.write = 0
+  await fill(spool, [1, 2])
+  bench.disk.faults.sync = 1
+  for (let i = 0; i < 3; i++) await spool.sync()
+  bench.disk.faults.sync = 0
+  assert.equal(await spool.sync(), undefined)
+  bench.disk.faults.read = 1
+  for (let i = 0; i < 2; i++) assert.equal((await spool.next(1)).status, 'failed')
+  bench.disk.faults.read = 0
+  assert.deepEqual(await drain(spool), [1, 2])
+  const eio = 'EIO: injected'
+  assert.deepEqual(bench.troubles, [`write ${eio}`, 'write ', `sync ${eio}`, 'sync ', `read ${eio}`, 'read '])
+  const { read, write, sync, cursor } = spool.stats().failures
+  assert.deepEqual([read, write, cursor], [2, 3, 0])
+  assert.ok(sync >= 3)
+})

@@ -1,0 +1,458 @@
+/** A sender with a spool, on a disk in memory. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Compress } from '../../../../exporters/runtime/compression.ts'
+import type { Books, Encoding, Lost, Outcome } from '../../../../exporters/contract/exporter.ts'
+import type { SenderOptions, SpoolUse } from '../../../../exporters/sending/options.ts'
+import { Sender } from '../../../../exporters/sending/sender.ts'
+import { frameOf } from '../../../../exporters/buffer/disk/format/payload.ts'
+import type { SpoolFrame } from '../../../../exporters/buffer/disk/format/segment.ts'
+import { openSpool } from '../../../../exporters/buffer/disk/spool.ts'
+import { Disk } from '../../../simulation/spool/disk.ts'
+import { Seeded } from '../../../simulation/spool/random.ts'
+import { zstdAtOnce } from '../support/compressors.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { FakeExporter, describedLines, gate, hold, lines, numbers, retryable } from '../support/lines.ts'
+
+const BASE: SenderOptions = {
+  queue: { maxBytes: 100_000, maxEvents: 100, whenFull: 'drop_newest' },
+  batch: { maxEvents: 4, maxBytes: 1000, maxWaitMs: 200 },
+  retry: { initialMs: 100, maxMs: 1000 },
+  timeoutMs: 60_000,
+}
+
+/** Four of them have memory of their own when they are read. */
+const LONG_LINE = 50_000
+
+class Rig {
+  readonly clock = new FakeClock()
+  readonly disk = new Disk(new Seeded(1))
+  exporter = new FakeExporter()
+  encoding: Encoding = 'json'
+  /** Of the sender that was started last. */
+  troubles: string[] = []
+  sender: Sender = new Sender('none', this.exporter, BASE)
+  spoolBytes = 1 << 20
+  readonly lost: Lost[] = []
+  readonly spoolTroubles: string[] = []
+  readonly #options: SenderOptions
+  readonly #zstd: Compress | undefined
+
+  constructor(options: SenderOptions = BASE, zstd?: Compress) {
+    this.#options = options
+    this.#zstd = zstd
+  }
+
+  async start(answer?: FakeExporter['answer']): Promise<Sender> {
+    const { clock } = this
+    this.exporter = new FakeExporter(answer)
+    this.exporter.encoding = this.encoding
+    this.troubles = []
+    const { troubles } = this
+    this.sender = new Sender('test', this.exporter, this.#options, {
+      clock,
+      random: () => 0.5,
+      onLost: (lost) => this.lost.push(lost),
+      onSpoolTrouble: (error) => this.spoolTroubles.push(error),
+      onTrouble: (trouble, error) => troubles.push(`${trouble} ${error}`),
+      openSpool: (onLoss) =>
+        openSpool(
+          { dir: '/spool', fsync: { intervalMs: 200 }, maxBytes: this.spoolBytes, minFreeBytes: 0, epoch: 'e' },
+          { files: this.disk.files, clock, random: () => 0.5, onLoss, zstd: this.#zstd },
+        ),
+    })
+    await this.sender.start()
+    return this.sender
+  }
+
+  /** Turns the clock far enough for everything that is under way. */
+  async run(ms = 300): Promise<void> {
+    for (let i = 0; i < 10; i++) await this.clock.turn(ms / 10)
+  }
+
+  async stop(graceMs = 1000): Promise<Books> {
+    const stopping = this.sender.stop(graceMs)
+    await this.run(graceMs + 2000)
+    await stopping
+    return this.sender.books()
+  }
+}
+
+function offer(sender: Sender, from: number, to: number): void {
+  for (let id = from; id < to; id += 4) void sender.offer(describedLines(id, Math.min(4, to - id)))
+}
+
+test('overflow: while the sink takes what it gets, nothing is written', async () => {
+  const rig = new Rig()
+  const sender = await rig.start()
+  offer(sender, 0, 20)
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 20))
+  assert.equal(sender.stats().spool?.appended, 0)
+})
+
+test('overflow: what the queue has no room for is written, and comes after it, in order', async () => {
+  const rig = new Rig()
+  const { answer, open } = gate()
+  let answered = 0
+  const sender = await rig.start((...args) => (answered++ < 1 ? answer(...args) : { status: 'delivered' }))
+  offer(sender, 0, 80)
+  await rig.run()
+  const { queueEvents, heldEvents } = sender.books()
+  assert.equal(heldEvents, 80)
+  assert.equal(queueEvents, 4, 'only what is in flight is in memory')
+  open({ status: 'delivered' })
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 80))
+  assert.equal(sender.imbalance(), 0)
+  assert.equal(sender.stats().spool?.events, 0, 'the copy of what was in flight is skipped')
+})
+
+test('overflow: once the sink fails, all that is held is on the disk, what is in flight too', async () => {
+  const rig = new Rig()
+  const sender = await rig.start(() => retryable())
+  offer(sender, 0, 12)
+  await rig.run(50)
+  offer(sender, 12, 20)
+  await rig.run()
+  assert.equal(sender.stats().spool?.appended, 20)
+  assert.equal(sender.books().state, 'retrying')
+  // The process dies; the next one has everything.
+  rig.disk.down = true
+  rig.disk.restart(true)
+  const next = await rig.start()
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 20))
+  assert.equal(next.imbalance(), 0)
+})
+
+const ENDS: ReadonlyArray<readonly [name: string, answer: () => Outcome]> = [
+  ['is down', () => retryable()],
+  ['needs a person', () => hold()],
+]
+for (const [name, answer] of ENDS) {
+  test(`overflow: a stop while the sink ${name} is quick, keeps all on the disk and drops nothing`, async () => {
+    const rig = new Rig()
+    const sender = await rig.start(answer)
+    offer(sender, 0, 30)
+    await rig.run()
+    const stopping = sender.stop(60_000)
+    await rig.run(1500)
+    await stopping
+    const { heldEvents, queueEvents, dropped } = sender.books()
+    assert.deepEqual([heldEvents, queueEvents, dropped.shutdown], [30, 0, 0])
+    await rig.start()
+    assert.equal(rig.sender.books().accepted, 30)
+    await rig.run()
+    assert.deepEqual(rig.exporter.ids, numbers(0, 30))
+  })
+}
+
+test('overflow: a stop sends what it can within the grace and keeps the rest', async () => {
+  const rig = new Rig()
+  const { answer } = gate()
+  const sender = await rig.start((...args) => (args[1] < 2 ? { status: 'delivered' } : answer(...args)))
+  offer(sender, 0, 20)
+  await rig.run(50)
+  const books = await rig.stop(500)
+  assert.deepEqual([books.delivered, books.heldEvents, books.dropped.shutdown], [8, 12, 0])
+  await rig.start()
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(8, 20))
+})
+
+test('overflow: new events never pass a spool that is not empty', async () => {
+  const rig = new Rig()
+  const first = await rig.start(() => retryable())
+  offer(first, 0, 8)
+  await rig.run()
+  await rig.stop()
+  const next = await rig.start()
+  offer(next, 8, 16)
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 16))
+})
+
+test('overflow: events offered before the start come after those of the spool', async () => {
+  const rig = new Rig()
+  const first = await rig.start(() => retryable())
+  offer(first, 0, 8)
+  await rig.run()
+  await rig.stop()
+  const starting = rig.start()
+  offer(rig.sender, 8, 12)
+  await starting
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 12))
+})
+
+test('overflow: always means that every event goes over the disk', async () => {
+  const use: SpoolUse = 'always'
+  const rig = new Rig({ ...BASE, spoolUse: use })
+  const sender = await rig.start()
+  offer(sender, 0, 20)
+  await rig.run()
+  assert.equal(sender.stats().spool?.appended, 20)
+  assert.deepEqual(rig.exporter.ids, numbers(0, 20))
+  offer(sender, 20, 22)
+  const books = await rig.stop()
+  assert.deepEqual([books.delivered, books.heldEvents], [22, 0], 'a stop sends also what was just offered')
+})
+
+test('overflow: a disk that fails is gone round, in order, and said', async () => {
+  const rig = new Rig()
+  const { answer, open } = gate()
+  let answered = 0
+  const sender = await rig.start((...args) => (answered++ < 1 ? answer(...args) : { status: 'delivered' }))
+  rig.disk.faults.write = 1
+  offer(sender, 0, 60)
+  await rig.run()
+  assert.match(sender.books().lastError, /cannot write the spool/)
+  open({ status: 'delivered' })
+  await rig.run(5000)
+  assert.deepEqual(rig.exporter.ids, numbers(0, 60))
+  assert.equal(sender.imbalance(), 0)
+})
+
+test('overflow: events that come while a failing disk is left in peace do not wait for the next look at it', async () => {
+  const rig = new Rig({ ...BASE, spoolUse: 'always' })
+  const { answer, open } = gate()
+  let answered = 0
+  const sender = await rig.start((...args) => (answered++ < 1 ? answer(...args) : { status: 'delivered' }))
+  offer(sender, 0, 8)
+  await rig.run()
+  rig.disk.faults.write = 1
+  offer(sender, 8, 12)
+  await rig.run(20)
+  open({ status: 'delivered' })
+  await rig.run(100)
+  assert.deepEqual(rig.exporter.ids, numbers(0, 12))
+  offer(sender, 12, 16)
+  await rig.run(100)
+  assert.deepEqual(rig.exporter.ids, numbers(0, 16))
+  assert.equal(sender.imbalance(), 0)
+})
+
+test('overflow: when neither disk nor memory takes more, what is dropped is counted by its cause', async () => {
+  const rig = new Rig()
+  const sender = await rig.start(() => retryable())
+  rig.disk.faults.write = 1
+  offer(sender, 0, 40)
+  await rig.run()
+  offer(sender, 40, 400)
+  const { dropped, heldEvents } = sender.books()
+  assert.equal(dropped.spool_failed + heldEvents, 400)
+  assert.ok(dropped.spool_failed > 0, JSON.stringify(dropped))
+  assert.equal(sender.imbalance(), 0)
+})
+
+test('overflow: block waits for the disk, not for the sink', async () => {
+  const rig = new Rig({ ...BASE, queue: { ...BASE.queue, whenFull: 'block' } })
+  const sender = await rig.start(() => retryable())
+  const waits: Array<Promise<void>> = []
+  for (let id = 0; id < 400; id += 4) {
+    const wait = sender.offer(describedLines(id, 4))
+    if (wait !== undefined) waits.push(wait)
+  }
+  assert.ok(waits.length > 0)
+  await rig.run()
+  await Promise.all(waits)
+  assert.equal(sender.books().heldEvents, 400)
+  assert.equal(sender.stats().spool?.appended, 400)
+})
+
+/** Puts frames into the spool of a rig whose sender has stopped. */
+async function inject(rig: Rig, ...frames: readonly SpoolFrame[]): Promise<void> {
+  const spool = await openSpool(
+    { dir: '/spool', fsync: 'batch', maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e' },
+    { files: rig.disk.files, clock: rig.clock, random: () => 0.5 },
+  )
+  assert.equal((await spool.append(frames)).status, 'written')
+  await spool.close()
+}
+
+test('overflow: events in an encoding that the exporter no longer has are held, in order, and sent by one that has it', async () => {
+  const rig = new Rig()
+  const first = await rig.start(() => retryable())
+  offer(first, 0, 8)
+  await rig.run()
+  await rig.stop()
+  rig.encoding = 'compact'
+  const next = await rig.start()
+  void next.offer({ ...describedLines(8, 4), encoding: 'compact' })
+  await rig.run(5000)
+  const { state, lastError, heldEvents, rejected, dropped } = next.books()
+  assert.deepEqual([rig.exporter.calls, state, heldEvents, rejected, dropped.corrupt], [0, 'hold', 12, {}, 0])
+  assert.match(
+    lastError,
+    /^the spool has events that this exporter can not send: expected events encoded as compact, got "json": /,
+  )
+  assert.match(
+    lastError,
+    /go back to that one, or stop the agent and move them away with ktrail spool replay --to EXPORTER --remove$/,
+  )
+  assert.deepEqual([rig.troubles, next.imbalance()], [[`hold ${lastError}`], 0])
+  await rig.stop()
+  rig.encoding = 'json'
+  const back = await rig.start()
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(0, 8))
+  assert.deepEqual([back.books().state, back.books().heldEvents, back.imbalance()], ['hold', 4, 0])
+})
+
+test('overflow: events of another release are held, those that are spoilt are rejected', async () => {
+  const rig = new Rig()
+  const newer = frameOf(describedLines(8, 4))
+  newer.parts[0]?.fill(2, 0, 1)
+  const spoilt = { parts: [Buffer.alloc(10)], count: 4, first: 0, last: 3 }
+  await inject(rig, spoilt, frameOf(describedLines(4, 4)), newer)
+  const sender = await rig.start()
+  await rig.run()
+  const { rejected, state, lastError, heldEvents } = sender.books()
+  assert.deepEqual([rejected, rig.exporter.ids, state, heldEvents], [{ unreadable: 4 }, numbers(4, 8), 'hold', 4])
+  assert.match(
+    lastError,
+    /expected events of version 1, got version 2: written by another release; go back to that one/,
+  )
+  assert.equal(sender.imbalance(), 0)
+})
+
+test('overflow: an event without a description is a fault of ours and is said so', async () => {
+  const rig = new Rig({ ...BASE, spoolUse: 'always' })
+  const sender = await rig.start()
+  assert.throws(() => void sender.offer(lines(0, 4)), /expected described events/)
+})
+
+test('overflow: events older than the limit are dropped as expired when they come out of the spool', async () => {
+  const rig = new Rig({ ...BASE, retry: { ...BASE.retry, maxAgeMs: 5000 } })
+  const { clock } = rig
+  const first = await rig.start(() => retryable())
+  void first.offer(describedLines(0, 4, clock.wallMs()))
+  await rig.run(100)
+  await rig.stop()
+  await clock.turn(10_000)
+  const next = await rig.start()
+  void next.offer(describedLines(4, 4, clock.wallMs()))
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, numbers(4, 8))
+  assert.equal(next.books().dropped.expired, 4)
+})
+
+for (const [name, releases, answers, freed] of [
+  ['an exporter that copies, taken at once', true, [{ status: 'delivered' }], true],
+  ['an exporter that keeps slices', false, [{ status: 'delivered' }], false],
+  ['a second try: the first may still be read', true, [retryable(), { status: 'delivered' }], false],
+  [
+    'a batch that is taken in part',
+    true,
+    [{ status: 'partial', refusals: [{ reason: 'r', events: 1, message: 'm' }] }],
+    false,
+  ],
+] as const satisfies ReadonlyArray<readonly [string, boolean, readonly Outcome[], boolean]>) {
+  test(`overflow: the memory of what was read is ${freed ? '' : 'not '}given back at once to ${name}`, async () => {
+    const wide = { queue: { ...BASE.queue, maxBytes: 10 << 20 }, batch: { ...BASE.batch, maxBytes: 1 << 20 } }
+    const rig = new Rig({ ...BASE, ...wide, spoolUse: 'always' }, zstdAtOnce)
+    const seen: Uint8Array[] = []
+    const script: readonly Outcome[] = answers
+    const sender = await rig.start((batch, call) => {
+      seen.push(...batch.parts.map(({ bytes }) => bytes))
+      return script[call] ?? { status: 'delivered' }
+    })
+    rig.exporter.releases = releases
+    void sender.offer(describedLines(0, 4, 0, LONG_LINE))
+    await rig.run(5000)
+    assert.equal(sender.books().heldEvents, 0)
+    assert.deepEqual(
+      seen.map(({ length }) => length > 0),
+      answers.map(() => !freed),
+    )
+    await rig.stop()
+  })
+}
+
+test('overflow: a stop ends although the disk does not answer a read', async () => {
+  const rig = new Rig()
+  const first = await rig.start(() => retryable())
+  offer(first, 0, 40)
+  await rig.run()
+  await rig.stop()
+  const sender = await rig.start()
+  rig.disk.freeze()
+  let ended = false
+  const stopping = sender.stop(1000).then(() => (ended = true))
+  await rig.run(15_000)
+  assert.equal(ended, true)
+  await stopping
+  assert.equal(sender.imbalance(), 0)
+  assert.equal(sender.books().heldEvents, 40, 'they stay on the disk')
+})
+
+test('overflow: a write that the disk does not answer is said, is waited for, and is not passed', async () => {
+  const rig = new Rig()
+  let fails = 1
+  const sender = await rig.start(() => (fails-- > 0 ? retryable() : { status: 'delivered' }))
+  rig.disk.freeze()
+  offer(sender, 0, 40)
+  await rig.run(60_000)
+  offer(sender, 40, 400)
+  assert.match(sender.books().lastError, /disk has not answered for 30 s/)
+  assert.deepEqual(rig.spoolTroubles.length, 1)
+  assert.ok(sender.books().dropped.spool_failed > 0, 'what finds no room is lost to the disk')
+  rig.disk.thaw()
+  await rig.run(5000)
+  const { heldEvents, lastError } = sender.books()
+  assert.deepEqual([heldEvents, lastError, rig.spoolTroubles.at(-1)], [0, '', ''])
+  assert.deepEqual(
+    rig.exporter.ids,
+    rig.exporter.ids.toSorted((a, b) => a - b),
+  )
+  assert.equal(sender.imbalance(), 0)
+})
+
+test('overflow: an event that is larger than the small queue before a spool goes over the disk', async () => {
+  const rig = new Rig()
+  const sender = await rig.start()
+  sender.offer(describedLines(0, 1, 0, 20_000))
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, [0])
+  assert.equal(sender.books().delivered, 1)
+})
+
+test('overflow: what a full spool gives up is told by its numbers', async () => {
+  const rig = new Rig()
+  rig.spoolBytes = 3000
+  const sender = await rig.start(() => retryable())
+  offer(sender, 0, 400)
+  for (let id = 400; id < 2000; id += 40) {
+    await rig.run()
+    offer(sender, id, id + 40)
+  }
+  await rig.run()
+  const { spool_full: full } = sender.books().dropped
+  assert.ok(full > 0)
+  const told = rig.lost.filter(({ reason }) => reason === 'spool_full')
+  assert.ok(told.length > 0)
+  for (const { firstSeq, lastSeq, epoch } of told) {
+    assert.ok(firstSeq <= lastSeq && lastSeq < 2000)
+    assert.equal(epoch, 'e')
+  }
+})
+
+test('overflow: short of memory, events go over the disk while the sink works; far too short, they are dropped, counted', async () => {
+  const rig = new Rig()
+  const sender = await rig.start()
+  sender.pressure = 'soft'
+  offer(sender, 0, 40)
+  await rig.run()
+  assert.deepEqual([sender.stats().spool?.appended, sender.books().delivered], [40, 40])
+  sender.pressure = 'hard'
+  offer(sender, 40, 60)
+  await rig.run()
+  assert.equal(sender.books().dropped.memory, 20)
+  sender.pressure = 'none'
+  offer(sender, 60, 80)
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, [...numbers(0, 40), ...numbers(60, 80)])
+  assert.equal(sender.stats().spool?.appended, 40)
+  assert.equal(sender.imbalance(), 0)
+})

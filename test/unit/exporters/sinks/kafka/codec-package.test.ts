@@ -1,0 +1,49 @@
+/** A codec out of a package beside the config file. */
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { ExportError } from '../../../../../exporters/contract/errors.ts'
+import { loadCodec } from '../../../../../exporters/sinks/kafka/codec-package.ts'
+import { Folder } from '../../support/folder.ts'
+
+/** Installs a package and returns the config file beside it. */
+function install(folder: Folder, name: string, source: string): string {
+  mkdirSync(folder.at(`node_modules/${name}`), { recursive: true })
+  writeFileSync(
+    folder.at(`node_modules/${name}/package.json`),
+    JSON.stringify({ name, type: 'module', main: 'index.js' }),
+  )
+  writeFileSync(folder.at(`node_modules/${name}/index.js`), source)
+  return folder.at('config.yaml')
+}
+
+test('kafka codec package: its compress gets the records, and may return bytes or a promise of them', async () => {
+  using folder = new Folder()
+  for (const [name, source] of [
+    ['a-codec', 'export const compress = (records) => records.subarray(1)'],
+    ['b-codec', 'export const compress = async (records) => new Uint8Array(records).subarray(1)'],
+  ] as const) {
+    const compress = await loadCodec(name, install(folder, name, source))
+    assert.equal((await compress(Buffer.from('abc'))).toString(), 'bc')
+  }
+})
+
+const BAD = [
+  ['exports nothing', 'export {}', /^codec: npm:bad: expected it to export a function compress, got none$/],
+  ['can not be loaded', 'throw new Error("no")', /^codec: npm:bad: cannot load the package: no/],
+] as const
+for (const [name, source, says] of BAD) {
+  test(`kafka codec package: one that ${name} is refused`, async () => {
+    using folder = new Folder()
+    const unusable = (error: unknown): boolean => error instanceof ExportError && says.test(error.message)
+    await assert.rejects(loadCodec('bad', install(folder, 'bad', source)), unusable)
+  })
+}
+
+test('kafka codec package: one that is not installed is named with where it was looked for', async () => {
+  using folder = new Folder()
+  await assert.rejects(
+    loadCodec('nowhere', folder.at('config.yaml')),
+    /cannot find the package "nowhere": expected it in /,
+  )
+})

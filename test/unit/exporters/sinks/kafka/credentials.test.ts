@@ -1,0 +1,207 @@
+/** Certificates and passwords from files: read at start, on a reopen and after a refusal. */
+import assert from 'node:assert/strict'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { ExportError } from '../../../../../exporters/contract/errors.ts'
+import { readConnection } from '../../../../../exporters/sinks/kafka/credentials.ts'
+import { KafkaExporter } from '../../../../../exporters/sinks/kafka/exporter.ts'
+import { DEFAULT_KAFKA_OPTIONS } from '../../../../../exporters/sinks/kafka/options.ts'
+import type { KafkaConnection, KafkaOptions } from '../../../../../exporters/sinks/kafka/options.ts'
+import { createAuthority, withoutOpenssl } from '../../../../support/authority.ts'
+import { Folder } from '../../support/folder.ts'
+import { batch, lines } from '../../support/lines.ts'
+import { fault, FakeDriver } from './support/fake-driver.ts'
+
+const NONE = withoutOpenssl()
+const NEVER = new AbortController().signal
+const LOGIN = { mechanism: 'plain', username: 'me' } as const
+
+interface Files {
+  readonly caFile: string
+  readonly certFile: string
+  readonly keyFile: string
+  readonly junk: string
+  readonly other: string
+}
+
+const optionsOf = (change: Pick<KafkaOptions, 'tls' | 'sasl'>): KafkaOptions => ({
+  ...DEFAULT_KAFKA_OPTIONS,
+  brokers: ['b:9092'],
+  topic: 'events',
+  nodeName: 'n',
+  epoch: 'e',
+  ...change,
+})
+
+/** An exporter that has started, what its driver was made with, and what was said. */
+async function started(folder: Folder): Promise<{
+  exporter: KafkaExporter
+  driver: FakeDriver
+  made: KafkaConnection[]
+  warnings: string[]
+}> {
+  const driver = new FakeDriver()
+  const made: KafkaConnection[] = []
+  const warnings: string[] = []
+  const makeDriver = (connection: KafkaConnection): FakeDriver => {
+    made.push(connection)
+    return driver
+  }
+  const options = optionsOf({ sasl: { ...LOGIN, passwordFile: folder.at('password') } })
+  const exporter = new KafkaExporter(options, { makeDriver, warn: (text) => warnings.push(text) })
+  await exporter.start()
+  return { exporter, driver, made, warnings }
+}
+
+test('kafka credentials: files become their content, a password without its line feed', { skip: NONE }, async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('password'), 'password text\n')
+  const { ca, cert, key } = createAuthority(folder.at('.'), 'a')
+  const tls = { caFile: ca, certFile: cert, keyFile: key, serverName: 's' }
+  const connection = await readConnection(optionsOf({ tls, sasl: { ...LOGIN, passwordFile: folder.at('password') } }))
+  const pem = { ca: readFileSync(ca, 'utf8'), cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
+  assert.deepEqual(connection.tls, { ...pem, serverName: 's', insecure: false })
+  assert.deepEqual(connection.sasl, { ...LOGIN, password: 'password text' })
+  const plain = await readConnection(optionsOf({ sasl: { ...LOGIN, password: 'p\n' } }))
+  assert.deepEqual([plain.tls, plain.sasl?.password], [undefined, 'p\n'])
+})
+
+const BAD: ReadonlyArray<{
+  readonly name: string
+  readonly options: (folder: Folder) => Pick<KafkaOptions, 'tls' | 'sasl'>
+  readonly says: RegExp
+}> = [
+  {
+    name: 'a file that is not there',
+    options: (folder) => ({ tls: { caFile: folder.at('none') } }),
+    says: /^tls\.ca_file: cannot read ".*none": no such file$/,
+  },
+  {
+    name: 'a folder as a key',
+    options: (folder) => ({ tls: { certFile: folder.at('full'), keyFile: folder.at('.') } }),
+    says: /^tls\.key_file: cannot read ".*": it is a folder; expected a regular file$/,
+  },
+  {
+    name: 'a certificate without key',
+    options: (folder) => ({ tls: { certFile: folder.at('full') } }),
+    says: /^tls: expected cert_file and key_file together/,
+  },
+  {
+    name: 'a login without password',
+    options: () => ({ sasl: LOGIN }),
+    says: /^sasl: expected password or password_f/,
+  },
+  {
+    name: 'an empty password file',
+    options: (folder) => ({ sasl: { ...LOGIN, passwordFile: folder.at('empty') } }),
+    says: /^sasl: expected a password in ".*empty", got an empty file$/,
+  },
+]
+for (const { name, options, says } of BAD) {
+  test(`kafka credentials: an exporter does not start with ${name}`, async () => {
+    using folder = new Folder()
+    writeFileSync(folder.at('empty'), '\n')
+    writeFileSync(folder.at('full'), 'x')
+    const exporter = new KafkaExporter(optionsOf(options(folder)), { makeDriver: () => new FakeDriver() })
+    await assert.rejects(exporter.start(), (error) => {
+      assert.ok(error instanceof ExportError && error.code === 'UNUSABLE')
+      assert.match(error.message, says)
+      return true
+    })
+  })
+}
+
+const UNUSABLE: ReadonlyArray<readonly [name: string, change: (files: Files) => Partial<Files>, says: RegExp]> = [
+  ['authorities', ({ junk }) => ({ caFile: junk }), /^tls\.ca_file: expected a certificate in PEM in ".*junk": /],
+  ['a certificate', ({ junk }) => ({ certFile: junk }), /^tls\.cert_file: expected a certificate in PEM in ".*junk": /],
+  ['a key', ({ junk }) => ({ keyFile: junk }), /^tls\.key_file: expected a private key without passphrase in PEM in /],
+  [
+    "another's key",
+    ({ other }) => ({ keyFile: other }),
+    /^tls\.key_file: expected the key of ".*a-cert\.pem", got that/,
+  ],
+]
+for (const [name, change, says] of UNUSABLE) {
+  test(
+    `kafka credentials: what is in the file of ${name} and can not be used is said at once`,
+    { skip: NONE },
+    async () => {
+      using folder = new Folder()
+      writeFileSync(folder.at('junk'), 'not a pem\n')
+      const { ca, cert, key } = createAuthority(folder.at('.'), 'a')
+      const other = createAuthority(folder.at('.'), 'b').key
+      const files = { caFile: ca, certFile: cert, keyFile: key, junk: folder.at('junk'), other }
+      const unusable = (error: unknown): boolean =>
+        error instanceof ExportError && error.code === 'UNUSABLE' && says.test(error.message)
+      await assert.rejects(readConnection(optionsOf({ tls: { ...files, ...change(files) } })), unusable)
+    },
+  )
+}
+
+test('kafka credentials: a reopen takes a new password into use, and connects anew only when there is one', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('password'), 'old')
+  const { exporter, driver, made } = await started(folder)
+  assert.equal(made[0]?.sasl?.password, 'old')
+  await exporter.reopen()
+  await exporter.send(batch(lines(0, 1)), NEVER)
+  assert.equal(driver.resets, 0)
+  writeFileSync(folder.at('password'), 'new')
+  await exporter.reopen()
+  assert.equal((await exporter.send(batch(lines(1, 1)), NEVER)).status, 'delivered')
+  assert.deepEqual([driver.resets, driver.connection?.sasl?.password], [1, 'new'])
+})
+
+test('kafka credentials: a password that is replaced while it connects anew is not forgotten', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('password'), 'old')
+  const { exporter, driver } = await started(folder)
+  driver.plan = () => fault('reset')
+  await exporter.send(batch(lines(0, 1)), NEVER)
+  driver.plan = () => undefined
+  const reset = driver.reset.bind(driver)
+  driver.reset = async (connection) => {
+    driver.reset = reset
+    writeFileSync(folder.at('password'), 'new')
+    await exporter.reopen()
+    await reset(connection)
+  }
+  await exporter.send(batch(lines(0, 1)), NEVER)
+  await exporter.send(batch(lines(1, 1)), NEVER)
+  assert.equal(driver.connection?.sasl?.password, 'new')
+})
+
+test('kafka credentials: a reopen that can not read says so, and the old ones stay in use', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('password'), 'old')
+  const { exporter, driver } = await started(folder)
+  rmSync(folder.at('password'))
+  await assert.rejects(exporter.reopen(), /sasl\.password_file: cannot read/)
+  assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'delivered')
+  assert.equal(driver.resets, 0)
+})
+
+for (const code of ['SASL_AUTHENTICATION_FAILED', 'CERT_HAS_EXPIRED', 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED']) {
+  test(`kafka credentials: after ${code} it holds, and the next try is with what the files say then`, async () => {
+    using folder = new Folder()
+    writeFileSync(folder.at('password'), 'old')
+    const { exporter, driver } = await started(folder)
+    driver.plan = () => (driver.connection?.sasl?.password === 'new' ? undefined : fault('config', code))
+    assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'hold')
+    writeFileSync(folder.at('password'), 'new')
+    assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'delivered')
+  })
+}
+
+test('kafka credentials: a file that is gone at a retry is told, and the old password is tried again', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('password'), 'old')
+  const { exporter, driver, warnings } = await started(folder)
+  driver.plan = () => fault('config', 'SASL_AUTHENTICATION_FAILED')
+  await exporter.send(batch(lines(0, 1)), NEVER)
+  rmSync(folder.at('password'))
+  driver.plan = () => undefined
+  assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'delivered')
+  assert.equal(driver.connection?.sasl?.password, 'old')
+  assert.match(warnings.at(-1) ?? '', /sasl\.password_file: cannot read/)
+})

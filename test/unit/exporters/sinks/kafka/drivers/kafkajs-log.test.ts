@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import kafkajs from 'kafkajs'
+import { logTo } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-log.ts'
+
+test('kafkajs log: a cause is told once in five minutes, however many levels and tries tell it', () => {
+  let now = 0
+  const told: string[] = []
+  const log = logTo(
+    (text) => told.push(text),
+    () => now,
+  )(kafkajs.logLevel.WARN)
+  const say = (namespace: string, message: string): void =>
+    log({
+      namespace,
+      level: kafkajs.logLevel.ERROR,
+      label: 'ERROR',
+      log: { timestamp: '', logger: undefined, message },
+    })
+  const refused = 'Connection error: connect ECONNREFUSED 127.0.0.1:9092'
+  for (let i = 0; i < 3; i++) {
+    say('Connection', refused)
+    say('BrokerPool', `Failed to connect to seed broker, trying another broker from the list: ${refused}`)
+  }
+  say('Connection', 'Connection error: read ECONNRESET')
+  say('Producer', 'Limiting retries for the idempotent producer may invalidate EoS guarantees')
+  const both = [`kafkajs Connection: ${refused}`, 'kafkajs Connection: Connection error: read ECONNRESET']
+  assert.deepEqual(told, both)
+  now = 300_000
+  say('Connection', refused)
+  assert.deepEqual(told, [...both, both[0]])
+})

@@ -1,0 +1,446 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { About, Described } from '../../../../../exporters/contract/described.ts'
+import type { Outcome } from '../../../../../exporters/contract/exporter.ts'
+import { ExportError } from '../../../../../exporters/contract/errors.ts'
+import { KafkaExporter } from '../../../../../exporters/sinks/kafka/exporter.ts'
+import { DEFAULT_KAFKA_OPTIONS } from '../../../../../exporters/sinks/kafka/options.ts'
+import type { KafkaOptions } from '../../../../../exporters/sinks/kafka/options.ts'
+import { slice } from '../../../../../exporters/sending/encoded.ts'
+import { settle } from '../../support/fake-clock.ts'
+import { batch, idsOf, lines, numbers } from '../../support/lines.ts'
+import { fault, FakeDriver } from './support/fake-driver.ts'
+
+const NEVER = new AbortController().signal
+const KPROBE: About = { type: 'process_kprobe', policy: 'a' }
+
+async function start(
+  driver: FakeDriver,
+  change: Partial<KafkaOptions> = {},
+  nowMs: () => number = Date.now,
+): Promise<KafkaExporter> {
+  const names = { brokers: ['b:9092'], topic: 'events', nodeName: 'n', epoch: 'e1' }
+  const deps = { makeDriver: () => driver, nowMs }
+  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names, ...change }, deps)
+  await exporter.start()
+  return exporter
+}
+
+function described(firstSeq: number, abouts: readonly About[]): Described {
+  const times = Float64Array.from(abouts, (_, i) => 1_790_000_000_000 + i + 0.75)
+  return { ...lines(firstSeq, abouts.length), abouts, times, seqs: Float64Array.from(abouts, (_, i) => firstSeq + i) }
+}
+
+const stored = (driver: FakeDriver, topic?: string, partition?: number): number[] =>
+  idsOf(
+    driver
+      .lines(topic, partition)
+      .map((line) => `${line}\n`)
+      .join(''),
+  )
+
+test('kafka: a record is the line without its end, with event time, key and headers', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  await exporter.send(batch(described(7, [KPROBE])), NEVER)
+  const record = driver.topics.get('events')?.[0]?.[0]
+  assert.equal(record?.value.toString(), '{"id":7}')
+  assert.equal(record?.key?.toString(), 'n')
+  assert.equal(record?.timestampMs, 1_790_000_000_000)
+  assert.deepEqual(
+    { ...record?.common, ...record?.own },
+    { 'content-type': 'application/json', 'event-type': 'process_kprobe', node: 'n', schema: '1', seq: 'e1-7' },
+  )
+})
+
+test('kafka: events that a spool kept over a restart carry the number of the run that made them', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  const old = { ...described(7, [KPROBE, KPROBE, KPROBE]), epoch: 'e0' }
+  await exporter.send(batch(slice(old, 1, 3), described(7, [KPROBE])), NEVER)
+  const records = driver.topics.get('events')?.[0] ?? []
+  assert.deepEqual(
+    records.map(({ own }) => own['seq']),
+    ['e0-8', 'e0-9', 'e1-7'],
+  )
+})
+
+test('kafka: a template sends each event to its topic, in order within it', async () => {
+  const driver = new FakeDriver({ 'k.a': 1, 'k.b_c': 1, 'k.none': 1 })
+  const exporter = await start(driver, { topic: 'k.{policy}' })
+  const policies = ['a', 'b c', 'a', '', 'b c']
+  const part = described(
+    0,
+    policies.map((policy) => ({ type: 'process_kprobe', policy })),
+  )
+  assert.deepEqual(await exporter.send(batch(part), NEVER), { status: 'delivered' })
+  assert.deepEqual(stored(driver, 'k.a'), [0, 2])
+  assert.deepEqual(stored(driver, 'k.b_c'), [1, 4])
+  assert.deepEqual(stored(driver, 'k.none'), [3])
+})
+
+test('kafka: what was acknowledged before another partition failed is not sent again', async () => {
+  const driver = new FakeDriver({ a: 1, b: 1 })
+  const exporter = await start(driver, { topic: '{policy}' })
+  let broken = true
+  driver.plan = ({ topic }) => (topic === 'b' && broken ? fault('retry') : undefined)
+  const part = described(
+    0,
+    ['a', 'b', 'a', 'b'].map((policy) => ({ type: 'process_kprobe', policy })),
+  )
+  const whole = batch(described(9, [{ type: 'process_kprobe', policy: 'a' }]), part)
+  const outcome = await exporter.send(whole, NEVER)
+  // The first part is delivered whole and said to be; the second stays as it is.
+  assert.ok(outcome.status === 'retryable' && outcome.taken === 1)
+  broken = false
+  assert.deepEqual(await exporter.send(batch(part), NEVER), { status: 'delivered' })
+  assert.deepEqual(stored(driver, 'a'), [9, 0, 2])
+  assert.deepEqual(stored(driver, 'b'), [1, 3])
+})
+
+test('kafka: after a request that failed, none of its partition overtakes it', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver, { maxRequestBytes: 1100 })
+  let call = 0
+  driver.plan = () => (++call === 2 ? fault('retry') : undefined)
+  const whole = batch(lines(0, 8))
+  const outcome = await exporter.send(whole, NEVER)
+  assert.deepEqual(outcome.status === 'retryable' && outcome.unsure, 2)
+  assert.deepEqual(stored(driver), [0, 1])
+  assert.equal((await exporter.send(whole, NEVER)).status, 'delivered')
+  assert.deepEqual(stored(driver), numbers(0, 8))
+})
+
+test('kafka: a request that fails after the sender gave up is told of before its events are sent again', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  const answer = Promise.withResolvers<ReturnType<typeof fault>>()
+  driver.plan = () => answer.promise
+  const controller = new AbortController()
+  const whole = batch(lines(0, 5))
+  const sending = exporter.send(whole, controller.signal)
+  await settle()
+  controller.abort()
+  const aborted = await sending
+  assert.deepEqual(aborted.status === 'retryable' && aborted.unsure, 0)
+  answer.resolve(fault('retry'))
+  driver.plan = () => undefined
+  const told = await exporter.send(whole, NEVER)
+  assert.deepEqual(told.status === 'retryable' && told.unsure, 5)
+  assert.deepEqual(stored(driver), [])
+  assert.deepEqual(await exporter.send(whole, NEVER), { status: 'delivered' })
+  assert.deepEqual(stored(driver), numbers(0, 5))
+})
+
+test('kafka: an answer that comes after the sender gave up is remembered, not doubled', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  const answer = Promise.withResolvers<undefined>()
+  driver.plan = () => answer.promise
+  const controller = new AbortController()
+  const whole = batch(lines(0, 5))
+  const sending = exporter.send(whole, controller.signal)
+  await settle()
+  controller.abort()
+  assert.equal((await sending).status, 'retryable')
+  const again = exporter.send(whole, NEVER)
+  await settle()
+  answer.resolve(undefined)
+  assert.deepEqual(await again, { status: 'delivered' })
+  assert.deepEqual(stored(driver), numbers(0, 5))
+  assert.equal(driver.calls.length, 1)
+})
+
+test('kafka: a request that hangs over two sends makes it connect anew', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  driver.plan = () => new Promise(() => undefined)
+  for (const resets of [0, 1]) {
+    const controller = new AbortController()
+    const sending = exporter.send(batch(lines(0, 1)), controller.signal)
+    await settle()
+    controller.abort()
+    assert.equal((await sending).status, 'retryable')
+    assert.equal(driver.resets, resets)
+  }
+})
+
+test('kafka: only the record that a broker finds too large is refused, found by halving', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  const bad = '{"id":5}'
+  driver.plan = ({ records }) =>
+    records.some(({ value }) => value.toString() === bad) ? fault('too_large') : undefined
+  const outcome = await exporter.send(batch(lines(0, 16)), NEVER)
+  const refusal = { reason: 'too_large', events: 1, which: [5], message: 'told to: too_large' }
+  assert.deepEqual(outcome, { status: 'partial', refusals: [refusal] })
+  assert.deepEqual(
+    stored(driver),
+    numbers(0, 16).filter((id) => id !== 5),
+  )
+})
+
+test('kafka: an event larger than a request is refused without asking, the others go', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver, { maxRequestBytes: 2000 })
+  const outcome = await exporter.send(batch(lines(0, 2), lines(2, 1, 3000), lines(3, 2)), NEVER)
+  const message = 'expected at most 2000 bytes with key and headers, got 3512'
+  const refusal = { reason: 'too_large', events: 1, which: [2], message }
+  assert.deepEqual(outcome, { status: 'partial', refusals: [refusal] })
+  assert.deepEqual(stored(driver), [0, 1, 3, 4])
+  const alone = await exporter.send(batch(lines(9, 1, 3000)), NEVER)
+  assert.ok(alone.status === 'rejected' && alone.reason === 'too_large')
+})
+
+test('kafka: a refused event stays refused and counted once when the rest has to be retried', async () => {
+  const driver = new FakeDriver({ a: 1, b: 1 })
+  const exporter = await start(driver, { topic: '{policy}' })
+  let broken = true
+  driver.plan = ({ topic }) => {
+    if (topic === 'a') return fault('permanent')
+    return broken ? fault('moved') : undefined
+  }
+  const part = described(
+    0,
+    ['a', 'b'].map((policy) => ({ type: 'process_kprobe', policy })),
+  )
+  const first = await exporter.send(batch(part), NEVER)
+  assert.ok(first.status === 'retryable' && first.taken === 0)
+  broken = false
+  const refusal = { reason: 'invalid', events: 1, which: [0], message: 'told to: permanent' }
+  assert.deepEqual(await exporter.send(batch(part), NEVER), { status: 'partial', refusals: [refusal] })
+})
+
+test('kafka: two reasons in one batch are two refusals, also when nothing of it is taken', async () => {
+  const driver = new FakeDriver({ a: 1, b: 1, c: 1 })
+  const exporter = await start(driver, { topic: '{policy}' })
+  driver.plan = ({ topic }) => {
+    if (topic === 'c') return undefined
+    return topic === 'a' ? fault('permanent') : fault('too_large')
+  }
+  const of = (policies: string): Described =>
+    described(
+      0,
+      [...policies].map((policy) => ({ type: 'process_kprobe', policy })),
+    )
+  const tooLarge = { reason: 'too_large', message: 'told to: too_large' }
+  const invalid = { reason: 'invalid', message: 'told to: permanent' }
+  assert.deepEqual(await exporter.send(batch(of('cab'), of('bca')), NEVER), {
+    status: 'partial',
+    refusals: [
+      { ...tooLarge, events: 2, which: [2, 3] },
+      { ...invalid, events: 2, which: [1, 5] },
+    ],
+  })
+  assert.deepEqual(stored(driver, 'c'), [0, 1])
+  assert.deepEqual(await exporter.send(batch(of('ab')), NEVER), {
+    status: 'partial',
+    refusals: [
+      { ...tooLarge, events: 1, which: [1] },
+      { ...invalid, events: 1, which: [0] },
+    ],
+  })
+})
+
+test('kafka: a missing topic holds and says so, the others go on, and it recovers when created', async () => {
+  const driver = new FakeDriver({ a: 1 })
+  const exporter = await start(driver, { topic: '{policy}' })
+  const part = described(
+    0,
+    ['a', 'b'].map((policy) => ({ type: 'process_kprobe', policy })),
+  )
+  const outcome = await exporter.send(batch(part), NEVER)
+  assert.ok(outcome.status === 'hold')
+  assert.match(outcome.error.message, /UNKNOWN_TOPIC/)
+  assert.deepEqual(stored(driver, 'a'), [0])
+  driver.create('b', 1)
+  assert.deepEqual(await exporter.send(batch(part), NEVER), { status: 'delivered' })
+  assert.deepEqual(stored(driver, 'a'), [0])
+  assert.deepEqual(stored(driver, 'b'), [1])
+})
+
+const OUTCOMES = [
+  { name: 'a sequence error', kind: 'reset', status: 'retryable', resets: 1 },
+  { name: 'no right', kind: 'config', status: 'hold', resets: 0 },
+  { name: 'a timeout', kind: 'retry', status: 'retryable', resets: 0 },
+  { name: 'a moved leader', kind: 'moved', status: 'retryable', resets: 0 },
+  { name: 'a timeout of an idempotent producer', kind: 'retry', status: 'retryable', resets: 0, idempotent: true },
+] as const
+
+for (const row of OUTCOMES) {
+  test(`kafka: ${row.name} is ${row.status}, with ${row.resets} resets before the next try`, async () => {
+    const driver = new FakeDriver()
+    const exporter = await start(driver, { idempotent: 'idempotent' in row })
+    driver.plan = () => fault(row.kind)
+    const whole = batch(lines(0, 3))
+    const outcome: Outcome = await exporter.send(whole, NEVER)
+    assert.equal(outcome.status, row.status)
+    driver.plan = () => undefined
+    assert.equal((await exporter.send(whole, NEVER)).status, 'delivered')
+    assert.equal(driver.resets, row.resets)
+  })
+}
+
+test('kafka: what is acknowledged in front of a missing topic is booked before it holds', async () => {
+  const driver = new FakeDriver({ a: 1 })
+  const exporter = await start(driver, { topic: '{policy}' })
+  driver.plan = ({ records }) =>
+    records.some(({ value }) => value.toString() === '{"id":1}') ? fault('permanent') : undefined
+  const of = (firstSeq: number, policy: string): Described =>
+    described(
+      firstSeq,
+      [0, 1].map(() => ({ type: 'process_kprobe', policy })),
+    )
+  const [first, second] = [of(0, 'a'), of(2, 'b')]
+  const outcome = await exporter.send(batch(first, second), NEVER)
+  const refusal = { reason: 'invalid', events: 1, which: [1], message: 'told to: permanent' }
+  assert.ok(outcome.status === 'retryable' && outcome.taken === 2 && outcome.afterMs === 0)
+  assert.deepEqual(outcome.refusals, [refusal])
+  assert.equal((await exporter.send(batch(second), NEVER)).status, 'hold')
+})
+
+test('kafka: brokers that do not tell the number of partitions do not stop what has one', async () => {
+  let now = 0
+  const driver = new FakeDriver()
+  const exporter = await start(driver, {}, () => now)
+  await exporter.send(batch(lines(0, 1)), NEVER)
+  now += 300_000
+  driver.silence = fault('retry')
+  assert.deepEqual(await exporter.send(batch(lines(1, 1)), NEVER), { status: 'delivered' })
+  assert.deepEqual(await exporter.send(batch(lines(2, 1)), NEVER), { status: 'delivered' })
+  assert.equal(driver.asked, 2)
+  driver.silence = undefined
+  driver.create('events', 2)
+  now += 30_000
+  await exporter.send(batch(lines(3, 1)), NEVER)
+  assert.equal(driver.asked, 3)
+  assert.equal(stored(driver, 'events', 0).length + stored(driver, 'events', 1).length, 1)
+})
+
+test('kafka: all topics are asked for at once, and a fault of one makes it ask for that one only', async () => {
+  const driver = new FakeDriver({ a: 1, b: 1 })
+  const questions: string[][] = []
+  const ask = driver.partitions.bind(driver)
+  driver.partitions = (topics) => (questions.push([...topics]), ask(topics))
+  const exporter = await start(driver, { topic: '{policy}' })
+  const part = described(
+    0,
+    ['a', 'b'].map((policy) => ({ type: 'process_kprobe', policy })),
+  )
+  driver.plan = ({ topic }) => (topic === 'b' ? fault('moved') : undefined)
+  await exporter.send(batch(part), NEVER)
+  driver.plan = () => undefined
+  await exporter.send(batch(part), NEVER)
+  assert.deepEqual(questions, [['a', 'b'], ['b']])
+})
+
+test('kafka: a size that a topic refuses is not tried again with each batch', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  driver.plan = ({ records }) => (records.length > 5 ? fault('too_large') : undefined)
+  await exporter.send(batch(lines(0, 16)), NEVER)
+  const before = driver.calls.length
+  await exporter.send(batch(lines(16, 16)), NEVER)
+  assert.deepEqual(
+    driver.calls.slice(before).map(({ records }) => records.length),
+    [4, 4, 4, 4],
+  )
+  assert.deepEqual(stored(driver), numbers(0, 32))
+})
+
+test('kafka: only an unknown fate can double a record', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  const unsure: number[] = []
+  for (const kind of ['unwritten', 'moved', 'reset', 'retry'] as const) {
+    driver.plan = () => fault(kind)
+    const outcome = await exporter.send(batch(lines(0, 3)), NEVER)
+    unsure.push((outcome.status === 'retryable' ? outcome.unsure : undefined) ?? -1)
+  }
+  assert.deepEqual(unsure, [0, 0, 0, 3])
+})
+
+test('kafka: an idempotent producer sends what was not answered again as it was, before all else', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver, { idempotent: true, maxRequestBytes: 1600 })
+  const [first, second] = [lines(0, 2), lines(2, 4)]
+  driver.plan = () => fault('retry')
+  await exporter.send(batch(first), NEVER)
+  driver.plan = () => undefined
+  await exporter.send(batch(first, second), NEVER)
+  assert.deepEqual(
+    driver.calls.map(({ records }) => records.length),
+    [2, 2, 3, 1],
+  )
+  assert.equal(driver.resets, 0)
+})
+
+test('kafka: an idempotent producer is made anew when what was not answered is not sent again', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver, { idempotent: true })
+  driver.plan = () => fault('retry')
+  await exporter.send(batch(lines(0, 2)), NEVER)
+  driver.plan = () => undefined
+  assert.equal((await exporter.send(batch(lines(5, 2)), NEVER)).status, 'delivered')
+  assert.equal(driver.resets, 1)
+})
+
+test('kafka: whatever fails, every key keeps its order, nothing is lost and one request a partition is in flight', async () => {
+  const execIds = numbers(0, 12).map((i) => Buffer.from(`n:${i}`).toString('base64'))
+  const keyed = (seq: number): string =>
+    `{"process_exit":{"process":{"exec_id":"${execIds[(seq * 5) % 12]}"},"id":${seq}}}\n`
+  const steps = fc.array(fc.tuple(fc.integer({ min: 1, max: 30 }), fc.array(fc.nat(4), { maxLength: 6 })), {
+    maxLength: 8,
+  })
+  await fc.assert(
+    fc.asyncProperty(steps, async (rounds) => {
+      const driver = new FakeDriver({ events: 3 })
+      const exporter = await start(driver, { key: 'exec_id', maxRequestBytes: 4000 })
+      let seq = 0
+      for (const [count, failures] of rounds) {
+        const texts = numbers(seq, seq + count).map(keyed)
+        let end = 0
+        const ends = Uint32Array.from(texts, (text) => (end += text.length))
+        const part = { encoding: 'json' as const, bytes: Buffer.from(texts.join('')), ends, count, firstSeq: seq }
+        seq += count
+        const script = [...failures]
+        driver.plan = () => {
+          const kind = (['retry', 'moved', 'reset'] as const)[script.shift() ?? 9]
+          return kind === undefined ? undefined : fault(kind)
+        }
+        while ((await exporter.send(batch(part), NEVER)).status !== 'delivered');
+      }
+      const all = [0, 1, 2].flatMap((partition) => driver.lines('events', partition))
+      assert.equal(new Set(all).size, seq)
+      assert.equal(all.length, seq)
+      for (const id of execIds) {
+        const own = all.filter((line) => line.includes(`"${id}"`))
+        assert.deepEqual(
+          own,
+          numbers(0, seq)
+            .map((i) => keyed(i).trimEnd())
+            .filter((line) => line.includes(`"${id}"`)),
+        )
+      }
+      assert.ok(driver.mostAtOnce <= 1)
+    }),
+    { numRuns: 60 },
+  )
+})
+
+const BAD: ReadonlyArray<{ readonly name: string; readonly change: Partial<KafkaOptions>; readonly says: RegExp }> = [
+  { name: 'no broker', change: { brokers: [] }, says: /brokers: expected/ },
+  { name: 'a topic with a space', change: { topic: 'a b' }, says: /topic: expected/ },
+  { name: 'a codec that nobody plugged in', change: { compression: 'lz4' }, says: /compression: expected/ },
+  { name: 'idempotence without all acks', change: { idempotent: true, acks: 'leader' }, says: /idempotent: expected/ },
+]
+
+for (const { name, change, says } of BAD) {
+  test(`kafka: refuses to be made with ${name}`, async () => {
+    await assert.rejects(
+      start(new FakeDriver(), change),
+      (error) => error instanceof ExportError && says.test(error.message),
+    )
+  })
+}

@@ -1,0 +1,120 @@
+/** Format otlp_proto: many events a record, and what that means for keys, sizes, failures and the books. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { describe } from '../../../../../exporters/contract/described.ts'
+import type { Described } from '../../../../../exporters/contract/described.ts'
+import { createJsonEncoder } from '../../../../../exporters/index.ts'
+import { ExportError } from '../../../../../exporters/contract/errors.ts'
+import { KafkaExporter } from '../../../../../exporters/sinks/kafka/exporter.ts'
+import { DEFAULT_KAFKA_OPTIONS } from '../../../../../exporters/sinks/kafka/options.ts'
+import type { KafkaOptions } from '../../../../../exporters/sinks/kafka/options.ts'
+import type { KafkaRecord } from '../../../../../exporters/sinks/kafka/drivers/driver.ts'
+import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
+import { requestFromProtobuf, seqOf } from '../../../../support/otlp/decode.ts'
+import { makeHook, makeKprobe } from '../../support/events.ts'
+import { batch, numbers } from '../../support/lines.ts'
+import { fault, FakeDriver } from './support/fake-driver.ts'
+
+const NEVER = new AbortController().signal
+const encoder = createOtlpEncoder({ epoch: 'e1', body: 'json', json: createJsonEncoder({ nodeName: 'n' }) })
+const hooks = ['a', 'b'].map((policy, id) => makeHook({ id, policy }))
+
+/** Events `from` up to `to` (exclusive), of two policies in turn. */
+function part(from: number, to: number): Described {
+  const events = numbers(from, to).map((seq) => {
+    const hook = hooks[seq % 2] ?? makeHook()
+    return makeKprobe({ seq, hook, time: { sec: 1_790_000_000, nsec: seq * 1e6 } })
+  })
+  return describe(encoder.encode(events), events)
+}
+
+async function start(driver: FakeDriver, change: Partial<KafkaOptions> = {}): Promise<KafkaExporter> {
+  const names = { brokers: ['b:9092'], topic: 'events', nodeName: 'n', epoch: 'e1', format: 'otlp_proto' } as const
+  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names, ...change }, { makeDriver: () => driver })
+  await exporter.start()
+  return exporter
+}
+
+const recordsOf = (driver: FakeDriver): readonly KafkaRecord[] => driver.topics.get('events')?.flat() ?? []
+const seqsOf = ({ value }: KafkaRecord): number[] => requestFromProtobuf(value).records.map(seqOf)
+
+test('kafka otlp_proto: a request is one record, with the resource, and headers of its first event', async () => {
+  const driver = new FakeDriver()
+  const resource = { serviceName: 'mine', serviceVersion: '2', nodeName: 'n', attributes: { team: 'sec' } }
+  const exporter = await start(driver, { resource })
+  assert.equal(exporter.encoding, 'otlp')
+  assert.deepEqual(await exporter.send(batch(part(7, 10), part(10, 12)), NEVER), { status: 'delivered' })
+  const [record, more] = recordsOf(driver)
+  assert.ok(record !== undefined && more === undefined)
+  const headers = { 'content-type': 'application/x-protobuf', node: 'n', schema: '1', seq: 'e1-7', events: '5' }
+  assert.deepEqual({ ...record.common, ...record.own }, headers)
+  assert.deepEqual([record.key?.toString(), record.timestampMs], ['n', 1_790_000_000_007])
+  const { resource: attributes, scope } = requestFromProtobuf(record.value)
+  assert.deepEqual(
+    attributes.map(({ key }) => key),
+    ['service.name', 'service.version', 'service.instance.id', 'host.name', 'team'],
+  )
+  assert.deepEqual(scope, { name: 'mine.events', version: '2' })
+  assert.deepEqual(seqsOf(record), numbers(7, 12))
+})
+
+test('kafka otlp_proto: with key policy, a record for each', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver, { key: 'policy' })
+  await exporter.send(batch(part(0, 6)), NEVER)
+  assert.deepEqual(
+    recordsOf(driver).map((record) => [record.key?.toString(), seqsOf(record), record.own['seq']]),
+    [
+      ['a', [0, 2, 4], 'e1-0'],
+      ['b', [1, 3, 5], 'e1-1'],
+    ],
+  )
+})
+
+test('kafka otlp_proto: what is too large for one request is several records, in order', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver, { maxRequestBytes: 8 << 10 })
+  assert.deepEqual(await exporter.send(batch(part(0, 40)), NEVER), { status: 'delivered' })
+  const records = recordsOf(driver)
+  assert.ok(records.length > 3 && records.every(({ value }) => value.length <= 8 << 10), `${records.length}`)
+  assert.deepEqual(records.flatMap(seqsOf), numbers(0, 40))
+})
+
+test('kafka otlp_proto: the event that a broker refuses is found by halving and refused alone', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver)
+  driver.plan = ({ records }) => (records.some((record) => seqsOf(record).includes(5)) ? fault('permanent') : undefined)
+  const outcome = await exporter.send(batch(part(0, 9)), NEVER)
+  assert.ok(outcome.status === 'partial')
+  assert.deepEqual(
+    outcome.refusals.map(({ reason, which }) => [reason, which]),
+    [['invalid', [5]]],
+  )
+  assert.deepEqual(recordsOf(driver).flatMap(seqsOf), [0, 1, 2, 3, 4, 6, 7, 8])
+})
+
+test('kafka otlp_proto: an idempotent request whose answer was lost is sent again as the same records', async () => {
+  const driver = new FakeDriver()
+  const exporter = await start(driver, { idempotent: true, key: 'policy' })
+  const whole = batch(part(0, 10))
+  driver.plan = () => fault('retry')
+  assert.equal((await exporter.send(whole, NEVER)).status, 'retryable')
+  driver.plan = () => undefined
+  assert.deepEqual(await exporter.send(whole, NEVER), { status: 'delivered' })
+  const [first, again] = driver.calls
+  assert.deepEqual(again?.records, first?.records)
+  assert.deepEqual(
+    recordsOf(driver)
+      .flatMap(seqsOf)
+      .toSorted((a, b) => a - b),
+    numbers(0, 10),
+  )
+})
+
+test('kafka otlp_proto: a key that is in no record is refused', () => {
+  const options = { ...DEFAULT_KAFKA_OPTIONS, brokers: ['b:1'], topic: 't', nodeName: 'n', epoch: 'e' }
+  assert.throws(
+    () => new KafkaExporter({ ...options, format: 'otlp_proto', key: 'exec_id' }),
+    new ExportError('UNUSABLE', 'key: expected node_name, policy or none with format otlp_proto, got exec_id'),
+  )
+})

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import kafkajs from 'kafkajs'
+import { execIdOf, Keys, murmur2, partitionOf } from '../../../../../exporters/sinks/kafka/partitions.ts'
+import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
+import { makeExec, makeExit, makeKprobe } from '../../support/events.ts'
+
+// Source: Kafka's UtilsTest.java.
+const VECTORS = [
+  ['21', -973932308],
+  ['foobar', -790332482],
+  ['a-little-bit-long-string', -985981536],
+  ['a-little-bit-longer-string', -1486304829],
+  ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971],
+  ['abc', 479470107],
+] as const
+
+for (const [text, hash] of VECTORS) {
+  test(`kafka partitions: murmur2 of "${text}" is Java's`, () => assert.equal(murmur2(Buffer.from(text)), hash))
+}
+
+const metadata = (count: number) =>
+  Array.from({ length: count }, (_, partitionId) => {
+    return { partitionId, leader: 1, isr: [1], replicas: [1], partitionErrorCode: 0 }
+  })
+
+test('kafka partitions: any key goes where kafkajs, which follows Java, puts it', () => {
+  const partitioner = kafkajs.Partitioners.DefaultPartitioner()
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 70 }), fc.integer({ min: 1, max: 50 }), (bytes, count) => {
+      const key = Buffer.from(bytes)
+      const want = partitioner({ topic: 't', partitionMetadata: metadata(count), message: { key, value: '' } })
+      assert.equal(partitionOf(key, count), want)
+    }),
+  )
+})
+
+test('kafka partitions: the exec_id is found in each kind of event', () => {
+  const encoder = createJsonEncoder({ nodeName: 'n' })
+  for (const event of [makeExec(), makeExit(), makeKprobe()]) {
+    const line = Buffer.from(encoder.encode([event]).bytes)
+    assert.equal(execIdOf(line)?.toString(), event.process?.execId)
+  }
+})
+
+const WITHOUT = [
+  '',
+  '{}',
+  '{"process_loss":{"count":3}}',
+  '{"x":{"process":{"exec_id":""}}}',
+  '{"x":{"process":{"exec_id":"abc',
+]
+for (const line of WITHOUT) {
+  test(`kafka partitions: ${line === '' ? 'an empty line' : line} has no exec_id and gets the node's key`, () => {
+    assert.equal(execIdOf(Buffer.from(line)), undefined)
+    const keys = new Keys('exec_id', 'n')
+    assert.equal(keys.of({ type: 'process_exec', policy: '' }, Buffer.from(line))?.toString(), 'n')
+  })
+}
+
+const KEYS = [
+  { choice: 'node_name', policy: 'p', want: 'n' },
+  { choice: 'policy', policy: 'p', want: 'p' },
+  { choice: 'policy', policy: '', want: 'n' },
+  { choice: 'none', policy: 'p', want: undefined },
+] as const
+for (const { choice, policy, want } of KEYS) {
+  test(`kafka partitions: key ${choice} with policy "${policy}" is ${want ?? 'none'}`, () => {
+    const key = new Keys(choice, 'n').of({ type: 'process_exec', policy }, Buffer.from('{}'))
+    assert.equal(key?.toString(), want)
+  })
+}

@@ -1,0 +1,57 @@
+import { after } from 'node:test'
+import { Silence, contract } from '../../../../../exporters/testing/index.ts'
+import { OtlpExporter } from '../../../../../exporters/sinks/otlp/exporter.ts'
+import { rawRecords } from '../../../../support/otlp/decode.ts'
+import { FakeSink, OK } from '../../../../support/otlp/server.ts'
+import type { Answer } from '../../../../support/otlp/server.ts'
+import { idsOf } from '../../support/lines.ts'
+import { RESOURCE } from './support.ts'
+
+/** Ways to fail that take nothing. */
+const FAULTS: readonly Answer[] = [
+  { status: 503 },
+  { status: 429, headers: { 'retry-after': '0' } },
+  { status: 500, body: 'oops' },
+  { status: 200, fault: 'reset' },
+  { status: 413 },
+]
+
+// One server for all tests: the harness is made without waiting, so the sink must be there before.
+let took: string[] = []
+let failures = 0
+let fault = 0
+let silence: Silence | undefined
+const sink = await FakeSink.start(async (request) => {
+  await silence?.pass()
+  const text = rawRecords(request.body).toString()
+  // The harness counts calls of the sink that fail; a lone line is never "too large", that would be a refusal for good.
+  if (failures > 0) {
+    failures--
+    const answer = FAULTS[fault++ % FAULTS.length] ?? OK
+    if (answer.status !== 413 || idsOf(text).length > 1) return answer
+  }
+  took.push(text)
+  return OK
+})
+after(() => sink[Symbol.asyncDispose]())
+
+contract('otlp', () => {
+  took = []
+  failures = 0
+  silence = undefined
+  const options = {
+    encoding: 'otlp',
+    endpoint: sink.url,
+    compression: 'gzip',
+    timeoutMs: 5000,
+    resource: RESOURCE,
+  } as const
+  const exporter = new OtlpExporter(options)
+  return {
+    exporter,
+    ids: () => took.flatMap(idsOf),
+    fail: (calls) => (failures = calls),
+    stall: () => (silence = new Silence()),
+    [Symbol.dispose]: () => void exporter.stop(),
+  }
+})

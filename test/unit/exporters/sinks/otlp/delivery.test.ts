@@ -1,0 +1,116 @@
+/** A batch in halves, where the sink finds fault with a part. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { FakeSink, OK } from '../../../../support/otlp/server.ts'
+import type { Answer, Received } from '../../../../support/otlp/server.ts'
+import { numbers } from '../../support/lines.ts'
+import { NEVER, batchFrom, exporterFor, plain, says, seqsOf } from './support.ts'
+
+test('otlp delivery: 413 halves down to the record that is too large, and takes all others', async () => {
+  const tooLarge = 6
+  await using sink = await FakeSink.start((request) => (seqsOf(request).includes(tooLarge) ? { status: 413 } : OK))
+  await using exporter = exporterFor(sink)
+  await exporter.start()
+  assert.deepEqual(plain(await exporter.send(batchFrom(0, 5, 5), NEVER)), {
+    status: 'partial',
+    refusals: [{ reason: 'too_large', events: 1, which: [6], message: says('413') }],
+  })
+  const taken = sink.requests.filter((request) => !seqsOf(request).includes(tooLarge)).flatMap(seqsOf)
+  assert.deepEqual(
+    taken,
+    numbers(0, 10).filter((seq) => seq !== tooLarge),
+  )
+})
+
+test('otlp delivery: a 400 is isolated in about 2 log n requests, each bad record named', async () => {
+  const bad = new Set([17, 300, 301])
+  await using sink = await FakeSink.start((request) =>
+    seqsOf(request).some((seq) => bad.has(seq)) ? { status: 400, body: 'no' } : OK,
+  )
+  await using exporter = exporterFor(sink)
+  await exporter.start()
+  const outcome = plain(await exporter.send(batchFrom(0, 256, 256), NEVER))
+  const refusals = [{ reason: 'invalid', events: 3, which: [17, 300, 301], message: says('400: no') }]
+  assert.deepEqual(outcome, { status: 'partial', refusals })
+  assert.ok(sink.requests.length < 60, `${sink.requests.length} requests`)
+})
+
+for (const answer of [
+  { status: 400, body: 'no' },
+  { status: 413, body: 'no' },
+]) {
+  const reason = answer.status === 413 ? 'too_large' : 'invalid'
+  const refused = { reason, message: says(`${answer.status}: no`) }
+  const why = 'it has refused 8 single records in a row and taken none: check the endpoint, then reopen (SIGHUP)'
+  const held = { status: 'hold', says: says(`${answer.status}: no; ${why}`) }
+
+  test(`otlp delivery: a sink that answers ${answer.status} to everything gets eight records refused in all, then holds`, async () => {
+    await using sink = await FakeSink.start(() => answer)
+    await using exporter = exporterFor(sink)
+    await exporter.start()
+    assert.deepEqual(plain(await exporter.send(batchFrom(0, 1000), NEVER)), {
+      ...held,
+      status: 'retryable',
+      afterMs: 0,
+      taken: 8,
+      unsure: 0,
+      refusals: [{ ...refused, events: 8, which: numbers(0, 8) }],
+    })
+    for (const batch of [batchFrom(8, 992), batchFrom(8, 992), batchFrom(2000, 1)]) {
+      assert.deepEqual(plain(await exporter.send(batch, NEVER)), held)
+    }
+    assert.ok(sink.requests.length < 60, `${sink.requests.length} requests`)
+    // Mended: nothing more is lost, also when the first record is a bad one.
+    sink.script = (request) => (seqsOf(request).includes(8) ? answer : OK)
+    assert.deepEqual(plain(await exporter.send(batchFrom(8, 10), NEVER)), {
+      status: 'partial',
+      refusals: [{ ...refused, events: 1, which: [0] }],
+    })
+  })
+
+  test(`otlp delivery: single records that are answered ${answer.status} one batch after the other hold too, until a reopen`, async () => {
+    await using sink = await FakeSink.start(() => answer)
+    await using exporter = exporterFor(sink)
+    await exporter.start()
+    for (const seq of numbers(0, 8)) assert.equal((await exporter.send(batchFrom(seq, 1), NEVER)).status, 'rejected')
+    assert.deepEqual(plain(await exporter.send(batchFrom(8, 1), NEVER)), held)
+    await exporter.reopen()
+    assert.equal((await exporter.send(batchFrom(8, 1), NEVER)).status, 'rejected')
+  })
+}
+
+test('otlp delivery: a long run of bad records does not keep the good ones behind it waiting', async () => {
+  await using sink = await FakeSink.start((request) =>
+    seqsOf(request).some((seq) => seq < 100) ? { status: 400, body: 'no' } : OK,
+  )
+  await using exporter = exporterFor(sink)
+  await exporter.start()
+  assert.deepEqual(plain(await exporter.send(batchFrom(0, 128), NEVER)), {
+    status: 'partial',
+    refusals: [{ reason: 'invalid', events: 100, which: numbers(0, 100), message: says('400: no') }],
+  })
+  const asked = sink.requests.map(seqsOf).filter((seqs) => seqs.length === 1 && seqs[0] === 127)
+  assert.equal(asked.length, 1, 'the last record tells once that the sink takes any')
+})
+
+/** Takes two at a time, refuses 1, and has no time for 5. */
+function script(request: Received): Answer {
+  const seqs = seqsOf(request)
+  if (seqs.length > 2) return { status: 413 }
+  if (seqs.includes(1)) return { status: 400 }
+  return seqs.includes(5) ? { status: 503, headers: { 'retry-after': '2' } } : OK
+}
+
+test('otlp delivery: an interruption tells how many at the head are settled, and which of these were refused', async () => {
+  await using sink = await FakeSink.start(script)
+  await using exporter = exporterFor(sink)
+  await exporter.start()
+  assert.deepEqual(plain(await exporter.send(batchFrom(0, 8), NEVER)), {
+    status: 'retryable',
+    afterMs: 2000,
+    taken: 4,
+    unsure: 2,
+    refusals: [{ reason: 'invalid', events: 1, which: [1], message: says('400') }],
+    says: says('503'),
+  })
+})

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Event } from '../../../../../exporters/contract/event.ts'
+import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
+import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
+import { Measure } from '../../../../../exporters/sinks/otlp/loki/measure.ts'
+import { namedLimits } from '../../../../../exporters/sinks/otlp/loki/named-limits.ts'
+import { requestFrom } from '../../../../support/otlp/decode.ts'
+import { lineOf, metadataOf, sizeOf } from '../../../../support/otlp/loki.ts'
+import {
+  file,
+  int,
+  makeExec,
+  makeExit,
+  makeHook,
+  makeKprobe,
+  makeLoss,
+  makeProcess,
+  text,
+} from '../../support/events.ts'
+import { RESOURCE, encoderOptions, requestOf } from './support.ts'
+
+const EVENTS: readonly Event[] = [
+  makeExec(),
+  makeExit(),
+  makeLoss(),
+  makeKprobe({
+    hook: makeHook({ labels: ['', 'a', 'b', 'c', 'd'] }),
+    args: [file('/etc/ünïcode/🚀'), int(-1), int(-2_147_483_648), int(0), text('<&>"\\\n\u0001')],
+  }),
+  makeKprobe({ hook: makeHook({ tags: ['<&>', '"quoted"', 'back\\slash', 'tab\tnewline\n\u0001', ''] }) }),
+  makeKprobe({ process: makeProcess({ arguments: '\u0001"<é'.repeat(500) }) }),
+]
+const options = { ...encoderOptions, argLabels: true }
+for (const encoding of ['otlp', 'otlp_json'] as const) {
+  test(`measure: line, entries and bytes of a record in ${encoding} are those that Loki counts`, () => {
+    const encoder = encoding === 'otlp' ? createOtlpEncoder(options) : createOtlpJsonEncoder(options)
+    const part = encoder.encode(EVENTS)
+    const type = encoding === 'otlp' ? 'application/x-protobuf' : 'application/json'
+    const { records } = requestFrom(requestOf(part, RESOURCE), type, '')
+    const measure = new Measure()
+    for (const [i, record] of records.entries()) {
+      const metadata = metadataOf(record)
+      assert.deepEqual(
+        { ...measure.at(part, i) },
+        {
+          timeMs: Number(record.timeUnixNano) / 1e6,
+          lineBytes: Buffer.byteLength(lineOf(record)),
+          metadataBytes: sizeOf(metadata),
+          metadataEntries: metadata.length,
+        },
+        EVENTS[i]?.type,
+      )
+    }
+    assert.equal(records.length, EVENTS.length)
+  })
+}
+
+const AT = Date.UTC(2026, 7, 1, 10, 0, 0)
+const STREAM = '\'{service_name="ktrail"}\''
+const TEXTS: ReadonlyArray<readonly [text: string, found: ReturnType<typeof namedLimits>]> = [
+  ['no, thank you', undefined],
+  [`stream ${STREAM} has structured metadata too large`, undefined],
+  [
+    "Max entry size '1200' bytes exceeded for stream x while adding an entry with length '1300' bytes",
+    { lineBytes: 1200 },
+  ],
+  [
+    `2 errors like: stream ${STREAM} has too many structured metadata labels: '21', limit: '20'. Please see …; ` +
+      `1 errors like: stream ${STREAM} has too many structured metadata labels: '25', limit: '20'. Please see …`,
+    { metadataEntries: { limit: 20, largest: 25 } },
+  ],
+  [
+    `stream ${STREAM} has structured metadata too large: '70000' bytes, limit: '65536' bytes. Please see …`,
+    { metadataBytes: { limit: 65_536, largest: 70_000 } },
+  ],
+  [
+    `entry for stream ${STREAM} has timestamp too old: 2026-08-01T08:00:00Z, oldest acceptable timestamp is: 2026-08-01T10:00:00Z`,
+    { oldestMs: AT },
+  ],
+  [
+    `entry for stream ${STREAM} has timestamp too old: 2026-08-01T10:00:00+02:00, oldest acceptable timestamp is: 2026-08-01T12:00:00+02:00`,
+    { oldestMs: AT },
+  ],
+  [
+    `2 errors like: entry for stream ${STREAM} has timestamp too new: 2026-08-01T11:00:00Z; 1 errors like: entry for stream ${STREAM} has timestamp too new: 2026-08-01T10:00:00Z`,
+    { newestMs: AT },
+  ],
+  [
+    "entry with timestamp x ignored, reason: 'entry too far behind, entry timestamp is: 2026-08-01T08:00:00Z, oldest acceptable timestamp is: 2026-08-01T10:00:00Z'",
+    undefined,
+  ],
+  ["max entry size '99999999999999999999' bytes exceeded", undefined],
+  ['timestamp too new: 9999-99-99T99:99:99Z', undefined],
+]
+for (const [said, found] of TEXTS) {
+  test(`named limits: ${said.slice(0, 100)}`, () => assert.deepEqual(namedLimits(said), found))
+}

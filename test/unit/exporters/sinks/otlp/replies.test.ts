@@ -1,0 +1,211 @@
+/** What a reply of the sink means for a batch. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Outcome } from '../../../../../exporters/contract/exporter.ts'
+import { FakeSink, OK, partialSuccess, rpcStatus } from '../../../../support/otlp/server.ts'
+import type { Answer } from '../../../../support/otlp/server.ts'
+import { NEVER, batchFrom, exporterFor, plain, says } from './support.ts'
+
+async function answered(answer: Answer): Promise<Outcome> {
+  await using sink = await FakeSink.start(() => answer)
+  await using exporter = exporterFor(sink)
+  await exporter.start()
+  return await exporter.send(batchFrom(0, 3, 2), NEVER)
+}
+
+const json = { 'content-type': 'application/json' }
+const PARTIAL = '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"x"}}'
+const NOT_SAID = 'the sink refused records of a request that it took, and did not say why'
+/** Entry by entry, before it is said how many there were. */
+const BEHIND =
+  `entry with timestamp 2026-11-24 14:03:09.123456789 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp \
+is: 2026-11-24T14:03:09Z, oldest acceptable timestamp is: 2026-11-24T15:03:09Z',\n`.repeat(11)
+const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]> = [
+  ['200 with an empty body', OK, { status: 'delivered' }],
+  ['200 with {}', { status: 200, body: '{}', headers: json }, { status: 'delivered' }],
+  ['200 with a body that is nothing', { status: 200, body: '\xff\xff\xff' }, { status: 'delivered' }],
+  ['202', { status: 202 }, { status: 'delivered' }],
+  ['204, as Loki', { status: 204 }, { status: 'delivered' }],
+  [
+    'a partial success',
+    { status: 200, body: partialSuccess(2, 'two were bad') },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 2, message: 'two were bad' }] },
+  ],
+  [
+    'a partial success in JSON, the number as text',
+    { status: 200, body: PARTIAL, headers: json },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: 'x' }] },
+  ],
+  [
+    'a partial success in JSON after white space',
+    { status: 200, body: ` \n${PARTIAL}`, headers: json },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: 'x' }] },
+  ],
+  [
+    'a partial success in JSON after a mark of the byte order',
+    { status: 200, body: `\ufeff${PARTIAL}`, headers: json },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: 'x' }] },
+  ],
+  [
+    'a partial success that is longer than what is read',
+    { status: 200, body: partialSuccess(2, 'y'.repeat(100_000)) },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 2, message: 'y'.repeat(2000) }] },
+  ],
+  [
+    'one in JSON that is longer than what is read',
+    { status: 200, body: PARTIAL.replace('x', 'y'.repeat(100_000)), headers: json },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: NOT_SAID }] },
+  ],
+  ['a long body that is nothing', { status: 200, body: '{'.padEnd(100_000, ' ') }, { status: 'delivered' }],
+  ['a warning without rejection', { status: 200, body: partialSuccess(0, 'slow down') }, { status: 'delivered' }],
+  [
+    'more rejected than sent',
+    { status: 200, body: partialSuccess(900, '') },
+    { status: 'rejected', reason: 'partial', says: NOT_SAID },
+  ],
+  [
+    '260: blocked',
+    { status: 260, body: rpcStatus('ingestion blocked') },
+    { status: 'hold', says: says('260: ingestion blocked; allow this tenant to write again') },
+  ],
+  ['201', { status: 201 }, { status: 'rejected', reason: 'unexpected_status', says: says('201') }],
+  ['302', { status: 302, headers: { location: '/x' } }, { status: 'hold', says: says('302; check the endpoint') }],
+  ['401', { status: 401, body: rpcStatus('who') }, { status: 'hold', says: says('401: who; check the credentials') }],
+  ['403', { status: 403 }, { status: 'hold', says: says('403; check the credentials') }],
+  [
+    '404',
+    { status: 404, body: '404 page not found' },
+    { status: 'hold', says: says('404: 404 page not found; check the endpoint') },
+  ],
+  ['405', { status: 405 }, { status: 'hold', says: says('405; check the endpoint') }],
+  ['407', { status: 407 }, { status: 'hold', says: says('407; check the credentials') }],
+  ['408', { status: 408 }, { status: 'hold', says: says('408; check the endpoint') }],
+  ['415', { status: 415 }, { status: 'hold', says: says('415; check the endpoint') }],
+  ['429', { status: 429 }, { status: 'retryable', unsure: 0, says: says('429') }],
+  [
+    '429 with seconds',
+    { status: 429, headers: { 'retry-after': '7' } },
+    { status: 'retryable', unsure: 0, afterMs: 7000, says: says('429') },
+  ],
+  [
+    '429 with nonsense',
+    { status: 429, headers: { 'retry-after': 'soon' } },
+    { status: 'retryable', unsure: 0, says: says('429') },
+  ],
+  [
+    "Loki's 429 of one stream",
+    { status: 429, body: rpcStatus('Per stream rate limit exceeded') },
+    { status: 'retryable', unsure: 5, says: says('429: Per stream rate limit exceeded') },
+  ],
+  [
+    '503 with a day',
+    { status: 503, headers: { 'retry-after': '86400' } },
+    { status: 'retryable', unsure: 5, afterMs: 86_400_000, says: says('503') },
+  ],
+  [
+    '503 with a date gone by',
+    { status: 503, headers: { 'retry-after': 'Wed, 21 Oct 2015 07:28:00 GMT' } },
+    { status: 'retryable', unsure: 5, afterMs: 0, says: says('503') },
+  ],
+  [
+    '500',
+    { status: 500, body: '{"code":13,"message":"oh"}', headers: json },
+    { status: 'retryable', unsure: 5, says: says('500: oh') },
+  ],
+  [
+    '500 with another JSON',
+    { status: 500, body: '{"error":"oh"}' },
+    { status: 'retryable', unsure: 5, says: says('500: {"error":"oh"}') },
+  ],
+  ['502', { status: 502, body: '<html>\u0000bad' }, { status: 'retryable', unsure: 5, says: says('502: <html> bad') }],
+  ['504', { status: 504 }, { status: 'retryable', unsure: 5, says: says('504') }],
+  [
+    '400 about the content type',
+    { status: 400, body: rpcStatus('content type: x is not supported') },
+    { status: 'hold', says: says('400: content type: x is not supported') },
+  ],
+  [
+    "Loki's 400 with a count",
+    { status: 400, body: rpcStatus("entry ignored, reason: 'entry too far behind', total ignored: 3 out of 5") },
+    {
+      status: 'partial',
+      refusals: [
+        {
+          reason: 'too_far_behind',
+          events: 3,
+          message: says("400: entry ignored, reason: 'entry too far behind', total ignored: 3 out of 5"),
+        },
+      ],
+    },
+  ],
+  [
+    "Loki's 400 with a count at the end of a long text",
+    { status: 400, body: rpcStatus(`${BEHIND}user 'fake', total ignored: 4 out of 5 for stream: {}`) },
+    {
+      status: 'partial',
+      refusals: [
+        {
+          reason: 'too_far_behind',
+          events: 4,
+          message: says(`400: ${BEHIND.slice(0, 2000)}`),
+        },
+      ],
+    },
+  ],
+  [
+    'a connection reset',
+    { status: 200, fault: 'reset' },
+    { status: 'retryable', unsure: 5, says: 'POST http://SINK/v1/logs: read ECONNRESET' },
+  ],
+  [
+    'a reply that breaks off',
+    { status: 200, headers: { 'content-length': '10' }, fault: 'cut' },
+    { status: 'retryable', unsure: 5, says: 'POST http://SINK/v1/logs: aborted' },
+  ],
+  [
+    '101, which nobody asked for',
+    { status: 101, fault: 'upgrade' },
+    { status: 'retryable', unsure: 5, says: 'POST http://SINK/v1/logs: closed the connection without an answer' },
+  ],
+  ['a reply without end', { status: 200, fault: 'endless' }, { status: 'delivered' }],
+]
+for (const [name, answer, want] of rows) {
+  test(`otlp reply: ${name} is ${'status' in want ? want.status : ''}`, async () => {
+    assert.deepEqual(plain(await answered(answer)), want)
+  })
+}
+
+/** Texts of a 400 that every request of ours would get. */
+const ours = [
+  'unsupported Content-Encoding: zstd',
+  'gzip: invalid header',
+  'flate: corrupt input before offset 5',
+  'proto: wrong wireType = 0 for field ResourceLogs',
+  "couldn't parse push request: proto: illegal tag 0 (wire type 0)",
+  'unexpected EOF',
+  'no org id',
+  'multiple org IDs present',
+  "tenant ID 'a/b' contains unsupported character '/'",
+  "stream '{}' includes structured metadata, but this feature is disallowed",
+  'missing required labels env',
+  'error at least one label pair is required per stream',
+  'error at least one valid stream is required for ingestion',
+  'entry for stream \'{a="b"}\' has 16 label names; limit 15',
+  "stream '{a=\"b\"}' has label name too long: 'a'",
+  "stream '{a=\"b\"}' has label value too long: 'b'",
+]
+for (const text of ours) {
+  test(`otlp reply: a 400 that says "${text}" holds`, async () => {
+    assert.deepEqual(plain(await answered({ status: 400, body: rpcStatus(text) })), {
+      status: 'hold',
+      says: says(`400: ${text}`),
+    })
+  })
+}
+
+test('otlp reply: Retry-After as a date is kept', async () => {
+  const date = new Date(Date.now() + 60_000).toUTCString()
+  const outcome = await answered({ status: 503, headers: { 'retry-after': date } })
+  assert.ok(outcome.status === 'retryable' && outcome.afterMs !== undefined)
+  assert.ok(outcome.afterMs > 50_000 && outcome.afterMs <= 60_000, `${outcome.afterMs}`)
+})

@@ -1,0 +1,56 @@
+/** Requests that are sent once more within one try: counted, as whatever may be there twice. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { LOKI_LIMITS } from '../../../../../exporters/sinks/otlp/loki/limits.ts'
+import { batchOf } from '../../../../../exporters/sending/encoded.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../../../../../exporters/sending/options.ts'
+import { Sender } from '../../../../../exporters/sending/sender.ts'
+import { FakeSink, OK } from '../../../../support/otlp/server.ts'
+import type { Script } from '../../../../support/otlp/server.ts'
+import { until } from '../../support/fake-clock.ts'
+import { NEVER, encoded, exporterFor, seqsOf } from './support.ts'
+
+const EVENTS = 300
+const PER_BATCH = 10
+
+test('otlp: a sink that stores and then resets a reused connection has no more events twice than were counted', async () => {
+  const stored: number[] = []
+  let resets = 0
+  const requestsOf = new Map<string, number>()
+  /** Every third request of a connection is stored and answered by a reset. */
+  const script: Script = (request) => {
+    stored.push(...seqsOf(request))
+    const before = requestsOf.get(request.peer) ?? 0
+    requestsOf.set(request.peer, before + 1)
+    if (before !== 2) return OK
+    resets++
+    return { status: 200, fault: 'reset' }
+  }
+  await using sink = await FakeSink.start(script)
+  const options = {
+    ...DEFAULT_SENDER_OPTIONS,
+    batch: { maxEvents: PER_BATCH, maxBytes: 1 << 20, maxWaitMs: 5 },
+    retry: { initialMs: 1, maxMs: 1 },
+  }
+  const sender = new Sender('otlp', exporterFor(sink), options)
+  await sender.start()
+  for (let seq = 0; seq < EVENTS; seq += PER_BATCH) void sender.offer(encoded(seq, PER_BATCH))
+  await until('all is delivered', () => sender.books().delivered === EVENTS)
+  await sender.stop(5000)
+  assert.ok(resets >= 5, `${resets} resets`)
+  assert.equal(new Set(stored).size, EVENTS, 'by uid')
+  assert.equal(stored.length - EVENTS, resets * PER_BATCH, 'as many are there twice')
+  assert.equal(sender.stats().duplicatesPossible, resets * PER_BATCH)
+  assert.equal(sender.books().retries, resets)
+})
+
+test('otlp: what is sent once more counts the events that the request had, not those held back from it', async () => {
+  await using sink = await FakeSink.start((_, call) => (call === 1 ? { status: 200, fault: 'reset' } : OK))
+  await using exporter = exporterFor(sink, { loki: LOKI_LIMITS }, { wallMs: () => 1_713_061_100_000 })
+  await exporter.start()
+  await exporter.send(batchOf([encoded(0, 1)]), NEVER)
+  const old = encoded(2, 1, { time: { sec: 0, nsec: 1 } })
+  await exporter.send(batchOf([encoded(1, 1), old, encoded(3, 2)]), NEVER)
+  assert.deepEqual(sink.requests.map(seqsOf), [[0], [1, 3, 4], [1, 3, 4]])
+  assert.deepEqual(exporter.resent, { requests: 1, events: 3 })
+})

@@ -1,0 +1,287 @@
+/**
+ * A Loki whose tenant is stricter than the limits that are configured here. What it refuses is set aside in the dead-letter file, the rest
+ * is stored, and the stream goes on. Counted by log.record.uid at the sink and in the file, not by our own counters.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Event } from '../../../../../exporters/contract/event.ts'
+import { DeadLetterFile } from '../../../../../exporters/dead-letter/dead-letters.ts'
+import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
+import type { OtlpExporter } from '../../../../../exporters/sinks/otlp/exporter.ts'
+import { LOKI_LIMITS } from '../../../../../exporters/sinks/otlp/loki/limits.ts'
+import { DEFAULT_SENDER_OPTIONS } from '../../../../../exporters/sending/options.ts'
+import { Sender } from '../../../../../exporters/sending/sender.ts'
+import { FakeLoki } from '../../../../support/otlp/loki.ts'
+import type { LokiOptions } from '../../../../support/otlp/loki.ts'
+import { FakeSink } from '../../../../support/otlp/server.ts'
+import { makeExec, makeHook, makeKprobe, makeProcess } from '../../support/events.ts'
+import { until } from '../../support/fake-clock.ts'
+import { Folder } from '../../support/folder.ts'
+import { numbers } from '../../support/lines.ts'
+import { encoderOptions, exporterFor } from './support.ts'
+
+const SEC = 1_795_528_989
+const TENANT = 'strict'
+
+interface Rig extends AsyncDisposable {
+  readonly folder: Folder
+  readonly fake: FakeLoki
+  readonly sink: FakeSink
+  readonly exporter: OtlpExporter
+  readonly sender: Sender
+  readonly warnings: string[]
+  /** The wall clock of both sides. */
+  nowMs: number
+}
+
+/** A chain that is configured with Loki's default limits, and a Loki with others for its tenant. */
+async function rig(limits: LokiOptions): Promise<Rig> {
+  const folder = new Folder()
+  const warnings: string[] = []
+  const wallMs = (): number => made.nowMs
+  const fake = new FakeLoki({ nowMs: wallMs, tenants: { [TENANT]: { nowMs: wallMs, ...limits } } })
+  const sink = await FakeSink.start(fake.script)
+  const exporter = exporterFor(
+    sink,
+    { loki: LOKI_LIMITS, headers: { 'x-scope-orgid': TENANT } },
+    { wallMs, warn: (text) => warnings.push(text) },
+  )
+  const where = { exporter: 'loki', epoch: encoderOptions.epoch, path: folder.at('refused.jsonl') }
+  const deadLetters = new DeadLetterFile({ ...where, maxSizeBytes: 1 << 30, maxFiles: 3 })
+  const retry = { initialMs: 1, maxMs: 5 }
+  const sender = new Sender('loki', exporter, { ...DEFAULT_SENDER_OPTIONS, retry }, { deadLetters })
+  const made: Rig = {
+    folder,
+    fake,
+    sink,
+    exporter,
+    sender,
+    warnings,
+    nowMs: SEC * 1000,
+    async [Symbol.asyncDispose]() {
+      await sender.stop(0)
+      await sink[Symbol.asyncDispose]()
+      folder[Symbol.dispose]()
+    },
+  }
+  await sender.start()
+  return made
+}
+
+function offer({ sender }: Rig, events: readonly Event[]): void {
+  for (let from = 0; from < events.length; from += 500) {
+    void sender.offer(createOtlpEncoder(encoderOptions).encode(events.slice(from, from + 500)))
+  }
+}
+
+async function settled({ sender }: Rig): Promise<void> {
+  await until('all is settled', () => sender.books().heldEvents === 0, 30_000)
+  assert.equal(sender.imbalance(), 0)
+}
+
+/** What the sink takes and what it does not: the events are all there, each in one of both places. */
+function assertDivided({ fake, folder }: Rig, taken: readonly number[], aside: readonly number[]): void {
+  assert.deepEqual(fake.uids, taken)
+  assert.deepEqual(recorded(folder), aside)
+}
+
+function recorded(folder: Folder): number[] {
+  return folder
+    .read('refused.jsonl')
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => Number(/"seq":"\d+-(\d+)"/.exec(line)?.[1]))
+    .toSorted((a, b) => a - b)
+}
+
+const at = (seq: number, sec: number): Event => makeKprobe({ seq, time: { sec, nsec: seq } })
+const withArguments = (seq: number, length: number): Event =>
+  makeExec({ seq, time: { sec: SEC, nsec: seq }, process: makeProcess({ arguments: 'x'.repeat(length) }) })
+
+test('loki: 2,000 events of two hours ago are set aside where the tenant takes the last hour, and fresh ones are stored', async () => {
+  await using all = await rig({ maxAgeMs: 3_600_000 })
+  const old = numbers(0, 2000).map((seq) => at(seq, SEC - 7200 + (seq % 600)))
+  const fresh = numbers(2000, 2500).map((seq) => at(seq, SEC - 5))
+  offer(all, [...old, ...fresh])
+  await settled(all)
+  assertDivided(all, numbers(2000, 2500), numbers(0, 2000))
+  assert.deepEqual(all.sender.books().rejected, { too_old: 2000 })
+  assert.ok(all.sink.requests.length < 20, `${all.sink.requests.length} requests`)
+})
+
+/** A record of a hook has more attributes than one of a start. */
+const many = (seq: number): Event => makeKprobe({ seq, time: { sec: SEC, nsec: seq } })
+const few = (seq: number): Event => makeExec({ seq, time: { sec: SEC, nsec: seq } })
+
+const CASES: ReadonlyArray<
+  readonly [name: string, limits: LokiOptions, good: (seq: number) => Event, bad: (seq: number) => Event, why: string]
+> = [
+  [
+    'max_line_size',
+    { maxLineBytes: 1200 },
+    (seq) => withArguments(seq, 10),
+    (seq) => withArguments(seq, 900),
+    'too_large',
+  ],
+  ['max_structured_metadata_entries_count', { maxMetadataEntries: 20 }, few, many, 'metadata_too_large'],
+  [
+    'max_structured_metadata_size',
+    { maxMetadataBytes: 1500 },
+    (seq) => withArguments(seq, 10),
+    (seq) => makeKprobe({ seq, time: { sec: SEC, nsec: seq }, hook: makeHook({ tags: ['<&>'.repeat(400)] }) }),
+    'metadata_too_large',
+  ],
+]
+for (const [name, limits, good, bad, reason] of CASES) {
+  test(`loki: events beyond a stricter ${name} are set aside, one by one, and all others are stored`, async () => {
+    await using all = await rig(limits)
+    const isBad = (seq: number): boolean => seq % 3 === 0
+    offer(
+      all,
+      numbers(0, 2000).map((seq) => (isBad(seq) ? bad(seq) : good(seq))),
+    )
+    await settled(all)
+    const aside = numbers(0, 2000).filter(isBad)
+    assertDivided(
+      all,
+      numbers(0, 2000).filter((seq) => !isBad(seq)),
+      aside,
+    )
+    assert.deepEqual(all.sender.books().rejected, { [reason]: aside.length })
+    assert.ok(all.sink.requests.length < 25, `${all.sink.requests.length} requests`)
+  })
+}
+
+test('loki: a long run of events that all break a stricter limit does not stop what comes after it', async () => {
+  await using all = await rig({ maxLineBytes: 1200 })
+  const bad = numbers(0, 3000).map((seq) => withArguments(seq, 900))
+  offer(all, [...bad, ...numbers(3000, 3100).map((seq) => withArguments(seq, 10))])
+  await settled(all)
+  assertDivided(all, numbers(3000, 3100), numbers(0, 3000))
+})
+
+test('loki: a tenant that takes no event at all is held after 10,000, and goes on when its limit is raised', async () => {
+  await using all = await rig({ maxLineBytes: 10 })
+  offer(
+    all,
+    numbers(0, 12_000).map((seq) => few(seq)),
+  )
+  await until('it is held', () => all.sender.books().state === 'hold', 30_000)
+  const { rejected, heldEvents, lastError } = all.sender.books()
+  assert.ok((rejected['too_large'] ?? 0) <= 10_000 && heldEvents >= 2000, JSON.stringify(rejected))
+  assert.match(
+    lastError,
+    /^the sink has refused 10000 events in a row and taken none: expected a body of at most 10 bytes/,
+  )
+  const aside = recorded(all.folder)
+  assert.equal(aside.length, rejected['too_large'])
+  all.fake.options = { nowMs: () => all.nowMs }
+  await settled(all)
+  assertDivided(all, numbers(aside.length, 12_000), aside)
+})
+
+test('loki: what is learned is logged once, is shown, holds before sending, and is forgotten after an hour and by a reopen', async () => {
+  await using all = await rig({ maxLineBytes: 1200, maxMetadataEntries: 20, maxAgeMs: 3_600_000 })
+  const round = async (seq: number): Promise<number> => {
+    const before = all.sink.requests.length
+    const sec = all.nowMs / 1000
+    const old = makeExec({ seq, time: { sec: sec - 7200, nsec: 0 } })
+    const large = makeExec({
+      seq: seq + 1,
+      time: { sec, nsec: 1 },
+      process: makeProcess({ arguments: 'x'.repeat(900) }),
+    })
+    const wide = makeKprobe({ seq: seq + 2, time: { sec, nsec: 2 } })
+    const good = makeExec({ seq: seq + 3, time: { sec, nsec: seq + 3 } })
+    offer(all, [old, large, wide, good])
+    await settled(all)
+    return all.sink.requests.length - before
+  }
+  const learned = {
+    max_line_size: 1200,
+    max_structured_metadata_entries_count: 20,
+    reject_old_samples_max_age_seconds: 3600,
+  }
+  assert.deepEqual(all.exporter.learnedLimits, {})
+  assert.equal(await round(0), 2)
+  assert.deepEqual(all.exporter.learnedLimits, learned)
+  assert.equal(await round(4), 1, 'nothing is sent that would be refused')
+  all.nowMs += 3_601_000
+  assert.equal(await round(8), 2, 'an hour later the sink is asked again')
+  assert.deepEqual(all.exporter.learnedLimits, learned)
+  await all.exporter.reopen()
+  assert.deepEqual(all.exporter.learnedLimits, {})
+  assert.equal(await round(12), 2)
+  assertDivided(all, [3, 7, 11, 15], [0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14])
+  assert.equal(all.warnings.length, 3, all.warnings.join('\n'))
+  for (const [name, value] of Object.entries(learned)) {
+    assert.match(
+      all.warnings.join('\n'),
+      new RegExp(`the sink has ${name} ${value}, which is stricter than configured`),
+    )
+  }
+  assert.equal(all.exporter.counters['limits_learned'], 3)
+})
+
+test('loki: limits that are raised at the sink are found out: nothing is refused for ever', async () => {
+  await using all = await rig({ maxLineBytes: 1200 })
+  offer(all, [withArguments(0, 900)])
+  await settled(all)
+  all.fake.options = { nowMs: () => all.nowMs }
+  all.nowMs += 3_601_000
+  offer(all, [
+    makeExec({ seq: 1, time: { sec: SEC + 3601, nsec: 1 }, process: makeProcess({ arguments: 'x'.repeat(900) }) }),
+  ])
+  await settled(all)
+  assertDivided(all, [1], [0])
+})
+
+for (const [name, limits, sec] of [
+  ['the sink takes only the last 30 seconds', { maxAgeMs: 30_000 }, SEC - 31],
+  ['our clock is two hours behind that of the sink', { maxAgeMs: 3_600_000, nowMs: () => (SEC + 7200) * 1000 }, SEC],
+  ['our clock is an hour ahead of that of the sink', { nowMs: () => (SEC - 3600) * 1000 }, SEC],
+] as const) {
+  test(`loki: where ${name}, nothing is set aside: the events are held`, async () => {
+    await using all = await rig(limits)
+    offer(
+      all,
+      numbers(0, 500).map((seq) => at(seq, sec)),
+    )
+    await until('it is held', () => all.sender.books().state === 'hold')
+    const { rejected, heldEvents, lastError } = all.sender.books()
+    assert.deepEqual([rejected, heldEvents], [{}, 500])
+    assert.match(lastError, /by our clock|of our clock/)
+    assert.match(lastError, /compare the clocks of both$/)
+    assert.deepEqual(all.exporter.learnedLimits, {})
+  })
+}
+
+test('loki: labels that a tenant does not take are no fault of single events: they are held', async () => {
+  await using all = await rig({ maxLabelNames: 1 })
+  offer(
+    all,
+    numbers(0, 500).map((seq) => at(seq, SEC)),
+  )
+  await until('it is held', () => all.sender.books().state === 'hold')
+  assert.deepEqual([all.sender.books().rejected, all.sender.books().heldEvents], [{}, 500])
+})
+
+test('loki: a backlog across the border of the age that a tenant takes catches up, however fast that border moves', async () => {
+  await using all = await rig({ maxAgeMs: 3_600_000 })
+  // Each request takes as long as 20 events lie apart: who isolates single events at the border never gets away from it.
+  const { script } = all.sink
+  all.sink.script = (request, call) => {
+    all.nowMs += 200
+    return script(request, call)
+  }
+  offer(
+    all,
+    numbers(0, 3000).map((seq) => at(seq, SEC - 3610 + Math.floor(seq / 100))),
+  )
+  await settled(all)
+  const taken = all.fake.uids
+  assert.ok(taken.length > 1000, `${taken.length} taken`)
+  assert.ok(all.sink.requests.length < 30, `${all.sink.requests.length} requests`)
+  const all3000 = new Set([...taken, ...recorded(all.folder)])
+  assert.equal(all3000.size, 3000)
+})

@@ -1,0 +1,79 @@
+/** Exporters, encoders and batches for the tests of this folder. */
+import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
+import type { Batch, Encoded, Outcome } from '../../../../../exporters/contract/exporter.ts'
+import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
+import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/encode.ts'
+import { createEnvelope } from '../../../../../exporters/encoding/otlp/envelope.ts'
+import type { ResourceOptions } from '../../../../../exporters/encoding/otlp/envelope.ts'
+import { OtlpExporter } from '../../../../../exporters/sinks/otlp/exporter.ts'
+import type { OtlpDeps, OtlpOptions } from '../../../../../exporters/sinks/otlp/exporter.ts'
+import { batchOf } from '../../../../../exporters/sending/encoded.ts'
+import { seqOf } from '../../../../support/otlp/decode.ts'
+import type { FakeSink, Received } from '../../../../support/otlp/server.ts'
+import { makeKprobe } from '../../support/events.ts'
+import type { KprobeEvent } from '../../../../../exporters/contract/event.ts'
+
+export const RESOURCE = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: 'node-1' }
+export const NEVER: AbortSignal = new AbortController().signal
+
+export const encoderOptions: OtlpEncoderOptions = {
+  epoch: '1795520000',
+  body: 'json',
+  json: createJsonEncoder({ nodeName: 'node-1' }),
+  observed: () => ({ sec: 1_795_528_989, nsec: 0 }),
+}
+const encoder = createOtlpEncoder(encoderOptions)
+
+/** `count` records from `firstSeq` on. */
+export function encoded(firstSeq: number, count: number, change: Partial<KprobeEvent> = {}): Encoded {
+  return encoder.encode(Array.from({ length: count }, (_, i) => makeKprobe({ ...change, seq: firstSeq + i })))
+}
+
+/** A batch of several parts. */
+export function batchFrom(firstSeq: number, ...counts: number[]): Batch {
+  let seq = firstSeq
+  const parts = counts.map((count) => {
+    const part = encoded(seq, count)
+    seq += count
+    return part
+  })
+  return batchOf(parts)
+}
+
+/** A whole request of `otlp` or `otlp_json`, as the exporter puts it together. */
+export function requestOf({ bytes, encoding }: Encoded, resource: ResourceOptions): Buffer {
+  const { head, tail, separator } = createEnvelope(encoding === 'otlp_json' ? encoding : 'otlp', resource)
+  const records = bytes.subarray(0, bytes.length - separator)
+  return Buffer.concat([head(records.length), records, tail])
+}
+
+export function exporterFor(sink: FakeSink, change: Partial<OtlpOptions> = {}, deps: OtlpDeps = {}): OtlpExporter {
+  const options = {
+    encoding: 'otlp',
+    endpoint: sink.url,
+    compression: 'none',
+    timeoutMs: 2000,
+    resource: RESOURCE,
+  } as const
+  return new OtlpExporter({ ...options, ...change }, deps)
+}
+
+export const seqsOf = (request: Received): number[] => request.logs().records.map(seqOf)
+
+/** An outcome without its error, and with the error's text. */
+export function plain(outcome: Outcome): object {
+  const { error, ...rest } = { error: undefined, ...outcome }
+  const refusals = 'refusals' in rest ? rest.refusals : undefined
+  return {
+    ...rest,
+    ...(refusals === undefined
+      ? {}
+      : { refusals: refusals.map((each) => ({ ...each, message: shown(each.message) })) }),
+    ...(error === undefined ? {} : { says: shown(error.message) }),
+  }
+}
+
+const shown = (text: string): string => text.replace(/127\.0\.0\.1:\d+/, 'SINK')
+
+/** What is said of a reply that starts with this. */
+export const says = (text: string): string => `http://SINK/v1/logs answered ${text}`

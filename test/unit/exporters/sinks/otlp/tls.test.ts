@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { inspect } from 'node:util'
+import { ExportError } from '../../../../../exporters/contract/errors.ts'
+import { createAuthority, withoutOpenssl } from '../../../../support/authority.ts'
+import { FakeSink } from '../../../../support/otlp/server.ts'
+import { Folder } from '../../support/folder.ts'
+import { NEVER, batchFrom, exporterFor } from './support.ts'
+
+const skip = withoutOpenssl()
+
+test(
+  'otlp tls: trusts the configured authority, shows the client certificate, and holds for any other',
+  { skip },
+  async () => {
+    using folder = new Folder()
+    const good = createAuthority(folder.path, 'good')
+    const other = createAuthority(folder.path, 'other')
+    const mutual = { requestCert: true, rejectUnauthorized: true, ca: readFileSync(good.ca) }
+    const tls = { cert: readFileSync(good.cert), key: readFileSync(good.key), ...mutual }
+    await using sink = await FakeSink.start(undefined, tls)
+    const client = { caFile: good.ca, certFile: good.cert, keyFile: good.key }
+    await using exporter = exporterFor(sink, { tls: client })
+    await exporter.start()
+    assert.deepEqual(await exporter.send(batchFrom(0, 1), NEVER), { status: 'delivered' })
+    await using distrustful = exporterFor(sink, { tls: { ...client, caFile: other.ca } })
+    await distrustful.start()
+    assert.equal((await distrustful.send(batchFrom(0, 1), NEVER)).status, 'hold')
+    await using nameless = exporterFor(sink, { tls: { caFile: good.ca } })
+    await nameless.start()
+    // Now and then the reset of the connection overtakes what the sink says.
+    let unnamed = await nameless.send(batchFrom(0, 1), NEVER)
+    for (let tries = 0; unnamed.status !== 'hold' && tries < 20; tries++) {
+      unnamed = await nameless.send(batchFrom(0, 1), NEVER)
+    }
+    assert.equal(unnamed.status, 'hold', inspect(unnamed))
+    assert.equal(sink.requests.length, 1)
+    await using plain = await FakeSink.start()
+    await using mistaken = exporterFor(plain, { endpoint: plain.url.replace('http:', 'https:') })
+    await mistaken.start()
+    assert.equal((await mistaken.send(batchFrom(0, 1), NEVER)).status, 'hold')
+  },
+)
+
+test('otlp tls: a reopen takes new files into use; a bad one leaves the old', { skip }, async () => {
+  using folder = new Folder()
+  const good = createAuthority(folder.path, 'good')
+  const other = createAuthority(folder.path, 'other')
+  const caFile = folder.at('trusted.pem')
+  copyFileSync(other.ca, caFile)
+  await using sink = await FakeSink.start(undefined, { cert: readFileSync(good.cert), key: readFileSync(good.key) })
+  await using exporter = exporterFor(sink, { tls: { caFile } })
+  await exporter.start()
+  assert.equal((await exporter.send(batchFrom(0, 1), NEVER)).status, 'hold')
+  copyFileSync(good.ca, caFile)
+  await exporter.reopen()
+  assert.deepEqual(await exporter.send(batchFrom(0, 1), NEVER), { status: 'delivered' })
+  folder[Symbol.dispose]()
+  await assert.rejects(exporter.reopen(), /^ExportError: tls ca file: cannot read ".*": no such file/)
+  assert.deepEqual(await exporter.send(batchFrom(1, 1), NEVER), { status: 'delivered' })
+})
+
+const unfit: ReadonlyArray<
+  readonly [name: string, change: (at: Record<'ca' | 'cert' | 'key' | 'other', string>) => void, want: RegExp]
+> = [
+  [
+    'a certificate that is written half',
+    ({ cert }) => writeFileSync(cert, readFileSync(cert).subarray(0, 200)),
+    /^tls certificate file ".*cert" with key file ".*key": expected a certificate and its key in PEM: /,
+  ],
+  [
+    'a certificate of another key',
+    ({ cert, other }) => copyFileSync(other, cert),
+    /^tls certificate file ".*: expected a certificate and its key in PEM: .*key values mismatch$/,
+  ],
+  [
+    'an authority that is written half',
+    ({ ca, other }) => writeFileSync(ca, Buffer.concat([readFileSync(ca), readFileSync(other).subarray(0, 200)])),
+    /^tls ca file ".*ca": expected certificates in PEM: /,
+  ],
+  [
+    'a file without an authority',
+    ({ ca }) => writeFileSync(ca, '\n'),
+    /^tls ca file ".*ca": expected certificates in PEM: there is none$/,
+  ],
+]
+for (const [name, change, want] of unfit) {
+  test(`otlp tls: ${name} stops the start, and at a reopen leaves the old files in use`, { skip }, async () => {
+    using folder = new Folder()
+    const good = createAuthority(folder.path, 'good')
+    const other = createAuthority(folder.path, 'other')
+    const [caFile, certFile, keyFile] = ['ca', 'cert', 'key'].map((file) => folder.at(file))
+    assert.ok(caFile !== undefined && certFile !== undefined && keyFile !== undefined)
+    copyFileSync(good.ca, caFile)
+    copyFileSync(good.cert, certFile)
+    copyFileSync(good.key, keyFile)
+    const mutual = { requestCert: true, rejectUnauthorized: true, ca: readFileSync(good.ca) }
+    const server = { cert: readFileSync(good.cert), key: readFileSync(good.key), ...mutual }
+    await using sink = await FakeSink.start(undefined, server)
+    const tls = { caFile, certFile, keyFile }
+    await using exporter = exporterFor(sink, { tls })
+    await exporter.start()
+    change({ ca: caFile, cert: certFile, key: keyFile, other: other.cert })
+    const unusable = (error: unknown): boolean => {
+      assert.ok(error instanceof ExportError && error.code === 'UNUSABLE')
+      assert.match(error.message, want)
+      return true
+    }
+    await assert.rejects(exporter.reopen(), unusable)
+    assert.deepEqual(await exporter.send(batchFrom(0, 1), NEVER), { status: 'delivered' })
+    await using later = exporterFor(sink, { tls })
+    await assert.rejects(later.start(), unusable)
+  })
+}
+
+test('otlp tls: a file that cannot be read stops the start', async () => {
+  using folder = new Folder()
+  await using sink = await FakeSink.start()
+  await using exporter = exporterFor(sink, {
+    endpoint: 'https://127.0.0.1:1/v1/logs',
+    tls: { caFile: folder.at('none') },
+  })
+  await assert.rejects(exporter.start(), (error) => error instanceof ExportError && error.code === 'UNUSABLE')
+})

@@ -1,4 +1,4 @@
-/** The command line: exit codes, and how errors are told. What can be typed is in `commands/ktrail.ts`. */
+/** The command line: exit codes, and how errors are told. What can be typed is in `cli/ktrail.ts`. */
 import { ConfigError, EXIT_CONFIG } from '../config/yaml/errors.ts'
 import { oneLine } from '../config/yaml/quoting.ts'
 import { hungThreads } from '../config/agent/loading/answered.ts'

@@ -87,10 +87,10 @@ run 3-types npm run --silent types
 tests 4-unit -- test/unit
 # Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
 tests 5-host --serial -- test/integration-host
-tests 6-integration-e2e --cpus 2 --timeout 2700 -- test/integration test/e2e
+tests 6-integration-e2e --cpus 2 --timeout 3300 -- test/integration test/e2e
 # Full preemption is a choice at boot on kernels with PREEMPT_DYNAMIC; one kernel is enough to show it.
 if [ "$kernel" = 6.12 ]; then
-  tests 7-e2e-full --cpus 2 --timeout 900 --append preempt=full -- test/e2e-full
+  tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
 fi
 
 say "results (kernel $kernel)"

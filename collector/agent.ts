@@ -6,7 +6,7 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import type { LoadedConfig } from '../config/agent/load.ts'
-import { ringWatermarkBytes } from '../config/agent/in-force.ts'
+import { ringWatermarkBytes } from '../config/agent/effective.ts'
 import { EncoderPool } from '../exporters/index.ts'
 import { createEpoch } from './ingest/epoch.ts'
 import {
@@ -51,7 +51,7 @@ import { ProcessTable } from './process/table.ts'
 import { createReconciler } from './process/after-losses.ts'
 import { chunks } from './ingest/source.ts'
 import { version } from './version.ts'
-import { watchPlaces } from './policies/watch.ts'
+import { watchPaths } from './policies/watch.ts'
 
 /** Housekeeping: ended processes, losses for the log, exporters that have all failed. */
 const TICK_MS = 2_000
@@ -140,7 +140,7 @@ export async function startAgent(
   const reloads = new Reloads()
   const policies = undo.use(
     new PolicyStore<LoadedPolicy>({
-      places: config.policies,
+      paths: config.policies,
       attach: (policy) => attachPolicy(policy, kernel, hooks, () => losses, log),
       onChange: (change, file, detail) => {
         reloads.count(change)
@@ -191,7 +191,7 @@ export async function startAgent(
     void policies
       .look()
       .catch((error: unknown) => log.error({ error: String(error) }, 'looking at the policies failed'))
-  undo.use(watchPlaces(config.policies, look))
+  undo.use(watchPaths(config.policies, look))
   const { soft_limit: softBytes, hard_limit: hardBytes } = config.memory
   const memory = new MemoryGuard({ softBytes, hardBytes }, (pressure, rssBytes) => {
     fanout.pressure = pressure
@@ -291,7 +291,7 @@ export async function startAgent(
     losses.report()
     await fanout.stop(Math.max(0, graceEnds - performance.now()))
     await within(drained, STUCK_MS)
-    const droppedAtStop = fanout.senders.reduce((sum, sender) => sum + sender.books().dropped.shutdown, 0)
+    const droppedAtStop = fanout.senders.reduce((sum, sender) => sum + sender.accounting().dropped.shutdown, 0)
     await rest.disposeAsync()
     return { droppedAtStop }
   }

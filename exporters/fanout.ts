@@ -150,9 +150,9 @@ export class FanOut {
 
   /** What to say once no sink can take anything any more while this process runs; undefined while one can. */
   failure(): ExportError | undefined {
-    const all = this.#senders.map((sender) => ({ name: sender.name, books: sender.books() }))
-    if (all.length === 0 || all.some(({ books }) => books.state !== 'failed')) return undefined
-    const why = all.map(({ name, books }) => `exporter ${name}: ${books.lastError}`).join('; ')
+    const all = this.#senders.map((sender) => ({ name: sender.name, accounting: sender.accounting() }))
+    if (all.length === 0 || all.some(({ accounting }) => accounting.state !== 'failed')) return undefined
+    const why = all.map(({ name, accounting }) => `exporter ${name}: ${accounting.lastError}`).join('; ')
     return new ExportError('CLOSED', `no exporter can deliver any more: ${why}`)
   }
 

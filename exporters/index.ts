@@ -6,7 +6,7 @@ import type { OtlpDeps, OtlpOptions } from './sinks/otlp/index.ts'
 import type { StdoutDeps, StdoutOptions } from './sinks/stdout/exporter.ts'
 import type { NpmDeps, NpmOptions } from './sinks/npm/load.ts'
 
-export type { Batch, Books, DropReason, Encoded, Encoder, Encoding, Exporter } from './contract/exporter.ts'
+export type { Batch, Accounting, DropReason, Encoded, Encoder, Encoding, Exporter } from './contract/exporter.ts'
 export type { Outcome, Refusal } from './contract/exporter.ts'
 export type { Lost, RequestOutcome, SenderStats } from './contract/exporter.ts'
 export { nodeCompressors } from './runtime/compression.ts'
@@ -67,7 +67,7 @@ export { openSpool } from './buffer/disk/spool.ts'
 export type { SpoolOptions } from './buffer/disk/spool.ts'
 export type { Vanished as SpoolVanished } from './buffer/disk/presence.ts'
 export type { RecoveryReport as SpoolRecovery } from './buffer/disk/recovery.ts'
-export type { TellTrouble as TellSpoolTrouble, Work as SpoolWork } from './buffer/disk/troubles.ts'
+export type { ReportFailure as ReportSpoolFailure, Work as SpoolWork } from './buffer/disk/failures.ts'
 
 /** What each kind of exporter is made from, and the world it touches, for tests to replace. */
 interface Kinds {

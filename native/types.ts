@@ -36,7 +36,7 @@ export interface BpfMap extends Closable {
   readonly info: MapInfo
   lookup(key: Uint8Array): Buffer | undefined
   /** `exclusive` fails with EEXIST (returns false) instead of replacing. */
-  update(key: Uint8Array, value: Uint8Array, exclusive?: boolean): boolean
+  update(key: Uint8Array, value: Uint8Array, mutex?: boolean): boolean
   /** false when there was no such key. */
   delete(key: Uint8Array): boolean
   /**

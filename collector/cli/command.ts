@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { configOrThrow, parseConfigFile } from '../../config/agent/check.ts'
 import type { LoadedConfig } from '../../config/agent/load.ts'
-import { didYouMean } from '../../config/yaml/near.ts'
+import { didYouMean } from '../../config/yaml/suggest.ts'
 import { oneLine } from '../../config/yaml/quoting.ts'
 
 /** Does one command of the command line; resolves to the exit code. Rejects with UsageError for arguments that are wrong. */

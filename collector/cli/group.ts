@@ -1,5 +1,5 @@
 /** A command that is a choice of others (`ktrail` itself, `ktrail spool`, `ktrail config`): finds the one that is meant, or tells of all. */
-import { didYouMean } from '../../config/yaml/near.ts'
+import { didYouMean } from '../../config/yaml/suggest.ts'
 import { EXIT_USAGE, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 

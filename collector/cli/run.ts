@@ -36,20 +36,20 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
     reopen: () => void running.then((agent) => agent.reopen()).catch(failing('reopening')),
     hurry: () => void running.then((agent) => agent.hurry()),
   })
-  const told = Promise.race([signalled, exceptions.first])
+  const reported = Promise.race([signalled, exceptions.first])
   const stop = new AbortController()
-  void told.then(() => stop.abort())
+  void reported.then(() => stop.abort())
   const agent = await start(stop.signal).catch((error: unknown) => {
     if (error !== stop.signal.reason) throw error
     return undefined
   })
   if (agent === undefined) {
-    log.info({ signal: await told }, 'stopped before it was ready')
+    log.info({ signal: await reported }, 'stopped before it was ready')
     return exceptions.count === 0 ? 0 : 1
   }
   runs(agent)
   notifySystemd('ready', (message) => log.warn(message))
-  const signal = await Promise.race([agent.failed, told]).catch(async (error: unknown) => {
+  const signal = await Promise.race([agent.failed, reported]).catch(async (error: unknown) => {
     // What is held already may still be delivered.
     await agent.stop()
     throw error

@@ -34,8 +34,8 @@ const CHUNK_BYTES = 128 << 10
  */
 export async function* chunks(options: SourceOptions, signal: AbortSignal): AsyncGenerator<Chunk> {
   const bytes = Buffer.alloc(options.chunkBytes ?? CHUNK_BYTES)
-  const bell = new Bell()
-  const ring = (): void => bell.ring()
+  const wakeup = new Wakeup()
+  const ring = (): void => wakeup.ring()
   const watch = options.watch(ring)
   signal.addEventListener('abort', ring)
   try {
@@ -53,7 +53,7 @@ export async function* chunks(options: SourceOptions, signal: AbortSignal): Asyn
         continue
       }
       if (signal.aborted) return
-      await bell.wait(options.maxDelayMs)
+      await wakeup.wait(options.maxDelayMs)
     }
   } finally {
     signal.removeEventListener('abort', ring)
@@ -62,7 +62,7 @@ export async function* chunks(options: SourceOptions, signal: AbortSignal): Asyn
 }
 
 /** Waits for a ring or a time, whichever comes first; a ring while nobody waits is for nobody. */
-class Bell {
+class Wakeup {
   #wake: (() => void) | undefined
 
   ring(): void {

@@ -79,6 +79,6 @@ export function readKernelFacts(symbols: (names: string[]) => ReadonlyMap<string
 
 /** Whether this kernel was built with kprobes: their control file exists as soon as tracefs is mounted. */
 export function hasKprobes(): boolean {
-  const places = ['/sys/kernel/tracing/kprobe_events', '/sys/kernel/debug/tracing/kprobe_events']
-  return existsSync('/sys/bus/event_source/devices/kprobe/type') || places.some((path) => existsSync(path))
+  const paths = ['/sys/kernel/tracing/kprobe_events', '/sys/kernel/debug/tracing/kprobe_events']
+  return existsSync('/sys/bus/event_source/devices/kprobe/type') || paths.some((path) => existsSync(path))
 }

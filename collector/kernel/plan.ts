@@ -2,7 +2,7 @@
  * A validated policy → what to load and attach on this kernel. Pure: needs no kernel, only facts about one.
  */
 import type { ArgumentType, KprobeSpec, Policy, Position } from '../../config/policy/policy.ts'
-import { near } from '../../config/yaml/near.ts'
+import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
@@ -173,7 +173,7 @@ function placed({ file }: Policy, at: Position, message: string): string {
 }
 
 function notFound(spec: KprobeSpec, symbol: string, symbols: Symbols): string {
-  const other = near(symbol, symbols.functionNames())
+  const other = suggest(symbol, symbols.functionNames())
   const hint =
     other === undefined
       ? 'see /proc/kallsyms for the names this kernel has'

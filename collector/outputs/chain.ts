@@ -1,14 +1,14 @@
 /** The sending chain of an exporter, as configured. */
-import { whenFull } from '../../config/agent/in-force.ts'
+import { whenFull } from '../../config/agent/effective.ts'
 import type { ExporterConfig } from '../../config/agent/schema.ts'
 import { TokenBucket, nodeCompressors, openSpool, systemClock, systemSpoolFiles } from '../../exporters/index.ts'
 import type { SenderDeps, SenderOptions, SpoolVanished } from '../../exporters/index.ts'
 import { deadLettersOf } from './dead-letter.ts'
 import { rateLimitOf } from './filter.ts'
 import type { OutputContext } from './output.ts'
-import { logRecovery, logVanished, spoolFullLog, spoolTroubleLog } from './spool-log.ts'
+import { logRecovery, logVanished, spoolFullLog, spoolFailureLog } from './spool-log.ts'
 import { spoolOptionsOf } from './spool.ts'
-import { troubleLog } from './trouble-log.ts'
+import { failureLog } from './failure-log.ts'
 
 export function senderOptions(config: ExporterConfig): SenderOptions {
   const { queue, batch, retry, timeout, spool } = config
@@ -51,18 +51,18 @@ export function senderDeps(
       ? {}
       : {
           openSpool: async (onLoss) => {
-            const onTrouble = spoolTroubleLog(name, log)
+            const onFailure = spoolFailureLog(name, log)
             const world = { files: systemSpoolFiles, clock: systemClock, random: Math.random }
             const onVanished = (vanished: SpoolVanished): void => logVanished(name, vanished, log)
-            const opened = await openSpool(spool, { ...world, zstd, onLoss, onTrouble, onVanished })
+            const opened = await openSpool(spool, { ...world, zstd, onLoss, onFailure, onVanished })
             logRecovery(name, opened.recovery, log)
             return opened
           },
         }),
     ...(limit === undefined ? {} : { rateLimit: new TokenBucket(limit, systemClock) }),
     ...(deadLetters === undefined ? {} : { deadLetters }),
-    onTrouble: troubleLog(name, log),
-    onSpoolTrouble: spoolFullLog(name, log),
+    onFailure: failureLog(name, log),
+    onSpoolFailure: spoolFullLog(name, log),
     ...(onLost === undefined ? {} : { onLost: (lost) => onLost(name, lost) }),
   }
 }

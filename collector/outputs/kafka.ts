@@ -1,5 +1,5 @@
 import { packageOf } from '../../config/agent/exporters/npm.ts'
-import { recordsInKafka } from '../../config/agent/in-force.ts'
+import { recordsInKafka } from '../../config/agent/effective.ts'
 import type { KafkaExporterConfig } from '../../config/agent/schema.ts'
 import { createExporter, resolveOtlpResource } from '../../exporters/index.ts'
 import type { Encoder, KafkaOptions, ResolvedResource } from '../../exporters/index.ts'

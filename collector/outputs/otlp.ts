@@ -1,4 +1,4 @@
-import { requestsAtOnce } from '../../config/agent/in-force.ts'
+import { requestsAtOnce } from '../../config/agent/effective.ts'
 import type { OtlpExporterConfig } from '../../config/agent/schema.ts'
 import { LOKI_LIMITS, createExporter, resolveOtlpOptions } from '../../exporters/index.ts'
 import type { LokiLimits, OtlpOptions, ResolvedOtlp } from '../../exporters/index.ts'

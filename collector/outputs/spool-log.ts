@@ -6,7 +6,7 @@ import type {
   SpoolRecovery,
   SpoolVanished,
   SpoolWork,
-  TellSpoolTrouble,
+  ReportSpoolFailure,
 } from '../../exporters/index.ts'
 import type { Log } from '../telemetry/log.ts'
 
@@ -55,42 +55,42 @@ export function logVanished(exporter: string, { rescued, lost }: SpoolVanished, 
 }
 
 /** Says that something of a spool's work begins to fail, why, and that it works again. */
-export function spoolTroubleLog(
+export function spoolFailureLog(
   exporter: string,
   log: Log,
   clock: Pick<Clock, 'nowMs'> = systemClock,
-): TellSpoolTrouble {
-  const toldMs = new Map<SpoolWork, number>()
-  const told = new Set<SpoolWork>()
+): ReportSpoolFailure {
+  const reportedMs = new Map<SpoolWork, number>()
+  const reported = new Set<SpoolWork>()
   return (work, error) => {
     if (error === '') {
-      if (told.delete(work)) log.info({ exporter }, WORKS[work])
+      if (reported.delete(work)) log.info({ exporter }, WORKS[work])
       return
     }
     const nowMs = clock.nowMs()
-    if (nowMs - (toldMs.get(work) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return
-    toldMs.set(work, nowMs)
-    told.add(work)
+    if (nowMs - (reportedMs.get(work) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return
+    reportedMs.set(work, nowMs)
+    reported.add(work)
     log.warn({ exporter }, `${FAILS[work]}: ${error}`)
   }
 }
 
-/** Says that a spool is full or does not answer, and that it takes events again. What the disk refuses is `spoolTroubleLog`'s. */
+/** Says that a spool is full or does not answer, and that it takes events again. What the disk refuses is `spoolFailureLog`'s. */
 export function spoolFullLog(
   exporter: string,
   log: Log,
   clock: Pick<Clock, 'nowMs'> = systemClock,
-): NonNullable<SenderDeps['onSpoolTrouble']> {
-  let toldMs = Number.NEGATIVE_INFINITY
-  let told = false
+): NonNullable<SenderDeps['onSpoolFailure']> {
+  let reportedMs = Number.NEGATIVE_INFINITY
+  let reported = false
   return (error) => {
     if (error === '') {
-      if (told) log.info({ exporter }, 'the spool takes events again')
-      told = false
-    } else if (clock.nowMs() - toldMs >= QUIET_MS) {
+      if (reported) log.info({ exporter }, 'the spool takes events again')
+      reported = false
+    } else if (clock.nowMs() - reportedMs >= QUIET_MS) {
       log.warn({ exporter }, error)
-      toldMs = clock.nowMs()
-      told = true
+      reportedMs = clock.nowMs()
+      reported = true
     }
   }
 }

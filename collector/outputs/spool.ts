@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { spoolMaxAgeMs } from '../../config/agent/in-force.ts'
+import { spoolMaxAgeMs } from '../../config/agent/effective.ts'
 import type { ExporterConfig } from '../../config/agent/schema.ts'
 import type { SpoolOptions } from '../../exporters/index.ts'
 

@@ -26,7 +26,7 @@ interface Entry {
 
 export interface PolicyStoreOptions<T extends Attached> {
   /** Files and folders, as configured. */
-  readonly places: readonly string[]
+  readonly paths: readonly string[]
   /** Puts a policy in force; throws when the kernel will not have it, and then nothing of it is attached. */
   readonly attach: (policy: Policy) => T
   readonly onChange: (change: 'added' | 'replaced' | 'removed' | 'refused', file: string, detail: string) => void
@@ -93,7 +93,7 @@ export class PolicyStore<T extends Attached> implements Disposable {
   async #look(): Promise<void> {
     const present = new Set<string>()
     const files: string[] = []
-    for (const place of this.#options.places) files.push(...(await this.#filesOf(place, present)))
+    for (const place of this.#options.paths) files.push(...(await this.#filesOf(place, present)))
     for (const file of files) await this.#lookAt(file, present)
     if (this.#closed) return
     for (const [file, entry] of this.#entries) {

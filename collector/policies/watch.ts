@@ -9,7 +9,7 @@ const POLL_MS = 1000
 /** An editor writes a file in several steps. */
 const SETTLE_MS = 100
 
-export function watchPlaces(places: readonly string[], look: () => void): Disposable {
+export function watchPaths(paths: readonly string[], look: () => void): Disposable {
   let settling: NodeJS.Timeout | undefined
   const soon = (): void => {
     settling ??= setTimeout(() => {
@@ -17,7 +17,7 @@ export function watchPlaces(places: readonly string[], look: () => void): Dispos
       look()
     }, SETTLE_MS)
   }
-  const watchers = places.flatMap((place): FSWatcher[] => {
+  const watchers = paths.flatMap((place): FSWatcher[] => {
     try {
       const watcher = watchPath(place, soon)
       watcher.on('error', () => watcher.close())

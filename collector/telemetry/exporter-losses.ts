@@ -5,10 +5,10 @@
  * full queue. Were that news, an exporter that is down would make records for ever. It is not: such losses are added to
  * the next record that has another cause, and to the last one of all.
  */
-import type { Books } from '../../exporters/index.ts'
+import type { Accounting } from '../../exporters/index.ts'
 
 /** What the attribution needs of the books. */
-export type LossBooks = Pick<Books, 'accepted' | 'heldEvents' | 'rejected' | 'dropped'>
+export type LossAccounting = Pick<Accounting, 'accepted' | 'heldEvents' | 'rejected' | 'dropped'>
 
 /** Events lost for one reason. */
 export interface Owed {
@@ -39,12 +39,12 @@ export class ExporterLosses {
   }
 
   /** Reads the books; call it every few seconds. */
-  look(books: LossBooks): void {
-    const { accepted, heldEvents } = books
+  look(accounting: LossAccounting): void {
+    const { accepted, heldEvents } = accounting
     const others = accepted - this.#records
     const alone = others === this.#others
     this.#others = others
-    const lost = lostByReason(books)
+    const lost = lostByReason(accounting)
     for (const [reason, count] of lost) {
       const grown = count - (this.#seen.get(reason) ?? 0)
       if (grown <= 0) continue
@@ -61,15 +61,15 @@ export class ExporterLosses {
 
   /** What is to be told now, and no more after this call; with `all`, also what makes no record by itself. */
   take(all: boolean): Owed[] {
-    const told = [...this.#owed].filter(([reason]) => all || this.#news.has(reason))
-    for (const [reason] of told) this.#owed.delete(reason)
+    const reported = [...this.#owed].filter(([reason]) => all || this.#news.has(reason))
+    for (const [reason] of reported) this.#owed.delete(reason)
     this.#news.clear()
-    return told.map(([reason, count]) => ({ reason, count }))
+    return reported.map(([reason, count]) => ({ reason, count }))
   }
 }
 
 /** A sink may refuse for a reason that has the name of one of ours: then both are one. */
-function lostByReason({ dropped, rejected }: LossBooks): Map<string, number> {
+function lostByReason({ dropped, rejected }: LossAccounting): Map<string, number> {
   const lost = new Map<string, number>(Object.entries(dropped))
   for (const [reason, count] of Object.entries(rejected)) lost.set(reason, (lost.get(reason) ?? 0) + count)
   return lost

@@ -7,7 +7,7 @@ import type { EffectivePolicy } from './metrics/metrics.ts'
 const DEAF_MS = 10_000
 
 /** The part of a sender that is read here. */
-export type Watched = Pick<Sender, 'name' | 'books' | 'blocks'>
+export type Watched = Pick<Sender, 'name' | 'accounting' | 'blocks'>
 
 /** Whether the ring is read. An agent whose reader has stopped answers, and sees nothing: alive and deaf (export.md §9.2). */
 export class Reading {
@@ -64,8 +64,8 @@ export function readyz({ ready, policies, senders }: Readiness): Answer {
   if (!ready) return { status: 503, body: 'starting or stopping\n' }
   const inState = (state: string): string[] =>
     senders
-      .map((sender) => ({ name: sender.name, ...sender.books() }))
-      .filter((books) => books.state === state)
+      .map((sender) => ({ name: sender.name, ...sender.accounting() }))
+      .filter((accounting) => accounting.state === state)
       .map(({ name, lastError }) => `exporter ${name}${state === 'hold' ? '' : ` is ${state}`}: ${lastError}\n`)
   const held = [...inState('hold'), ...inState('failed')]
   const retrying = inState('retrying').join('')

@@ -9,7 +9,7 @@ import type { Lost } from '../../exporters/index.ts'
 import type { LossEvent, LossKind } from '../../exporters/contract/event.ts'
 import type { Log } from './log.ts'
 import { ExporterLosses } from './exporter-losses.ts'
-import type { LossBooks } from './exporter-losses.ts'
+import type { LossAccounting } from './exporter-losses.ts'
 import type { Loss } from './losses.ts'
 
 const INTERVAL_MS = 10_000
@@ -21,7 +21,7 @@ export interface LossRecordOptions {
   /** Of this run of the agent. */
   readonly epoch: string
   readonly kernel: () => readonly Loss[]
-  readonly exporters: () => ReadonlyArray<{ readonly name: string; books(): LossBooks }>
+  readonly exporters: () => ReadonlyArray<{ readonly name: string; accounting(): LossAccounting }>
   readonly log: Log
 }
 
@@ -89,10 +89,10 @@ export class LossRecords {
     const drafts = this.#pending
     this.#pending = []
     const exporters = this.#options.exporters()
-    const before = exporters.map((exporter) => exporter.books().accepted)
+    const before = exporters.map((exporter) => exporter.accounting().accepted)
     const wait = give(drafts)
     for (const [i, exporter] of exporters.entries()) {
-      const { accepted } = exporter.books()
+      const { accepted } = exporter.accounting()
       // Not all of them, where a filter keeps loss records out.
       this.#exporterOf(exporter.name).offered(accepted - (before[i] ?? accepted), accepted)
     }
@@ -100,7 +100,7 @@ export class LossRecords {
   }
 
   #readExporters(): void {
-    for (const exporter of this.#options.exporters()) this.#exporterOf(exporter.name).look(exporter.books())
+    for (const exporter of this.#options.exporters()) this.#exporterOf(exporter.name).look(exporter.accounting())
   }
 
   #exporterOf(name: string): ExporterLosses {
@@ -124,11 +124,11 @@ export class LossRecords {
     const byReason = new Map<string, number>()
     for (const { reason, count } of this.#options.kernel()) byReason.set(reason, (byReason.get(reason) ?? 0) + count)
     for (const [reason, count] of byReason) {
-      const told = this.#kernel.get(reason) ?? 0
-      if (count <= told) continue
+      const reported = this.#kernel.get(reason) ?? 0
+      if (count <= reported) continue
       this.#kernel.set(reason, count)
       const loss = { stage: 'kernel', exporter: '', reason } as const
-      this.#pending.push({ loss, count: count - told, firstSeq: undefined, lastSeq: undefined })
+      this.#pending.push({ loss, count: count - reported, firstSeq: undefined, lastSeq: undefined })
     }
   }
 

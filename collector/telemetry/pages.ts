@@ -4,7 +4,7 @@ import { readyz } from './health.ts'
 import type { Reading, Watched } from './health.ts'
 import type { Pages } from './http.ts'
 import { createMetrics } from './metrics/metrics.ts'
-import type { Told } from './metrics/exporters.ts'
+import type { Reported } from './metrics/exporters.ts'
 import { statusOf } from './status.ts'
 import type { StatusSources } from './status.ts'
 
@@ -13,7 +13,7 @@ export interface PageSources extends StatusSources {
   readonly token?: string | undefined
   readonly ready: () => boolean
   readonly reading: Pick<Reading, 'livez'>
-  readonly senders: () => ReadonlyArray<Told & Watched>
+  readonly senders: () => ReadonlyArray<Reported & Watched>
 }
 
 export function createPages(sources: PageSources): Pages {

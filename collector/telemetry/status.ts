@@ -2,7 +2,7 @@
  * /status: the agent as one JSON object, for programs that show it to people. Everything is read where the metrics read it;
  * keys are those of books and stats (`exporters/contract/exporter.ts`) in snake_case, absent where there is nothing.
  */
-import type { Told } from './metrics/exporters.ts'
+import type { Reported } from './metrics/exporters.ts'
 import type { MetricSources } from './metrics/metrics.ts'
 
 export interface StatusSources extends MetricSources {
@@ -45,12 +45,12 @@ function countsOf(words: readonly string[]): Record<string, number> {
   return counts
 }
 
-function exporterOf(sender: Told, filtered: Readonly<Record<string, number>> = {}): object {
+function exporterOf(sender: Reported, filtered: Readonly<Record<string, number>> = {}): object {
   const { spool, ...stats } = sender.stats()
   return {
     name: sender.name,
     type: sender.exporter.type,
-    ...snakeCased(sender.books()),
+    ...snakeCased(sender.accounting()),
     imbalance: sender.imbalance(),
     filtered,
     ...snakeCased(stats),

@@ -12,7 +12,7 @@ import { show } from '../yaml/problems.ts'
 const OURS = fileURLToPath(new URL('../../package.json', import.meta.url))
 
 /** Files from which packages are looked for, in this order. */
-function places(configFile: string | undefined): string[] {
+function paths(configFile: string | undefined): string[] {
   return configFile === undefined ? [OURS] : [resolve(configFile), OURS]
 }
 
@@ -21,7 +21,7 @@ function places(configFile: string | undefined): string[] {
  * node_modules, else one of ktrail's own; undefined when neither sees it.
  */
 export function findPackage(name: string, configFile?: string): string | undefined {
-  return places(configFile).find((place) => sees(place, name))
+  return paths(configFile).find((place) => sees(place, name))
 }
 
 function sees(place: string, name: string): boolean {
@@ -34,7 +34,7 @@ function sees(place: string, name: string): boolean {
 
 /** Says that a package is not there, where it was looked for, and what to do. */
 export function missingPackage(name: string, configFile?: string): string {
-  const folders = [...new Set(places(configFile).map((place) => dirname(place)))]
+  const folders = [...new Set(paths(configFile).map((place) => dirname(place)))]
   const where = `expected it in node_modules of ${folders.map(show).join(' or ')}, or of a folder above`
   return `cannot find the package ${show(name)}: ${where}; install it: npm install --prefix ${folders[0]} ${name}`
 }

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { address } from '../yaml/addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
-import { place } from '../yaml/places.ts'
+import { pathSchema } from '../yaml/paths.ts'
 import { duration, size } from '../yaml/units.ts'
 
 const KIB = 1024
@@ -125,7 +125,7 @@ export const configSchema = z
   .strictObject({
     node_name: z.string().max(253).default('').describe('Name of this host in every record; the host name when empty.'),
     policies: z
-      .array(place('A policy file, or a folder of them.'))
+      .array(pathSchema('A policy file, or a folder of them.'))
       .default([])
       .describe('Policy files and folders of *.yaml files; watched while the agent runs.'),
     server,
@@ -146,7 +146,7 @@ export const configSchema = z
       .meta({ minProperties: 1 }),
     ring,
     attach,
-    procfs: place('Where the proc file system of the host is mounted.').default('/proc'),
+    procfs: pathSchema('Where the proc file system of the host is mounted.').default('/proc'),
     log,
     memory,
     shutdown,

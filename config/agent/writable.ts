@@ -20,7 +20,7 @@ const STICKY = 0o1000
 const MOST_WARNINGS = 20
 
 /** A warning for each place that others may write, of a config file and of the policies that it names now. Never rejects. */
-export async function writablePlaces({ config, origins }: LoadedConfig, file: string): Promise<Problem[]> {
+export async function writablePaths({ config, origins }: LoadedConfig, file: string): Promise<Problem[]> {
   const looked = new Looked()
   const warnings = await looked.warningsOf([file], { file, line: 1, col: 1 }, '')
   for (const [i, place] of config.policies.entries()) {
@@ -45,7 +45,7 @@ export function writablePolicy(file: string): Promise<Problem[]> {
 
 /** Each file and folder is looked at once. */
 class Looked {
-  readonly #places = new Set<string>()
+  readonly #paths = new Set<string>()
 
   /** Of each path: what is written and what links lead to, and every folder above. What may not be looked at is passed over. */
   async warningsOf(paths: readonly string[], at: Omit<Problem, 'message'>, key: string): Promise<Problem[]> {
@@ -54,8 +54,8 @@ class Looked {
       const named = resolve(path)
       const real = await answered(named, () => realpath(named)).catch(() => named)
       for (const start of [real, dirname(named)]) {
-        for (let place = start; !this.#places.has(place); place = dirname(place)) {
-          this.#places.add(place)
+        for (let place = start; !this.#paths.has(place); place = dirname(place)) {
+          this.#paths.add(place)
           const why = await answered(place, () => whyWritable(place, place === real)).catch(() => undefined)
           if (why !== undefined) warnings.push({ ...at, message: key + why })
         }

@@ -1,7 +1,7 @@
 /** Reading one mapping of a policy: which keys it may have, which of them must be there, what type each has. */
 import { describe } from '../agent/loading/tree.ts'
 import type { MapNode, TreeNode } from '../agent/loading/tree.ts'
-import { didYouMean } from '../yaml/near.ts'
+import { didYouMean } from '../yaml/suggest.ts'
 import type { Position } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'

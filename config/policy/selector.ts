@@ -1,5 +1,5 @@
 import { describe } from '../agent/loading/tree.ts'
-import { didYouMean } from '../yaml/near.ts'
+import { didYouMean } from '../yaml/suggest.ts'
 import type { ArgumentFilter, ArgumentSpec, ArgumentType, Operator, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'

@@ -1,7 +1,7 @@
-import type { Flight } from '../sending/flight.ts'
+import type { InFlightBatch } from '../sending/in-flight-batch.ts'
 
 interface Copy {
-  readonly flight: Flight
+  readonly inFlightBatch: InFlightBatch
   readonly from: number
   readonly end: number
 }
@@ -14,15 +14,15 @@ export class Copies {
     return this.#all.length > 0
   }
 
-  add(flight: Flight, from: number, end: number): void {
-    this.#all.push({ flight, from, end })
+  add(inFlightBatch: InFlightBatch, from: number, end: number): void {
+    this.#all.push({ inFlightBatch, from, end })
   }
 
   /** Whose copy was read at this position; it is none any more. undefined when it is no copy. */
-  take(position: number): Flight | undefined {
+  take(position: number): InFlightBatch | undefined {
     const found = this.#all.find(({ from, end }) => position >= from && position < end)
     if (found !== undefined) this.#all = this.#all.filter((other) => other !== found)
-    return found?.flight
+    return found?.inFlightBatch
   }
 
   /** The spool has lost these positions. Returns how many of them were copies; their flights are in memory only again. */
@@ -32,7 +32,7 @@ export class Copies {
       const [low, high] = [Math.max(from, copy.from), Math.min(to, copy.end)]
       if (low >= high) return [copy]
       lost += high - low
-      copy.flight.memoryOnly = true
+      copy.inFlightBatch.memoryOnly = true
       const rest = [
         { ...copy, end: low },
         { ...copy, from: high },

@@ -17,16 +17,16 @@ import { frameOf, pieceOf } from './disk/format/payload.ts'
 import type { ReadFrame } from './disk/reader.ts'
 import type { Spool } from './disk/spool.ts'
 import type { AppendResult } from './disk/writer.ts'
-import type { BookKeeper } from '../sending/books.ts'
-import { Bell } from '../runtime/clock.ts'
+import type { Counters } from '../sending/counters.ts'
+import { Signal } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { Copies } from './copies.ts'
 import { slice } from '../sending/encoded.ts'
-import { Flight, Receipt } from '../sending/flight.ts'
+import { InFlightBatch, Receipt } from '../sending/in-flight-batch.ts'
 import { reserveOf } from './queue.ts'
 import type { Held, Queue } from './queue.ts'
-import { Tail } from './tail.ts'
-import type { Waiting } from './tail.ts'
+import { PendingWrites } from './pending-writes.ts'
+import type { Waiting } from './pending-writes.ts'
 
 export interface OverflowOptions {
   /** Bound what is in memory: what waits to be written and what the queue has. */
@@ -40,16 +40,16 @@ export interface OverflowOptions {
 export interface OverflowDeps {
   readonly spool: Pick<Spool, 'append' | 'next' | 'ack' | 'releases'>
   readonly queue: Queue
-  readonly books: BookKeeper
+  readonly accounting: Counters
   readonly clock: Clock
   /** What is under way; a batch that is read is added in the moment in which it leaves the spool's account. */
-  readonly flights: Set<Flight>
+  readonly inFlightBatches: Set<InFlightBatch>
   /** Something can be read, or waits in the queue again. */
   readonly onReady: () => void
   /** There is room again. */
   readonly onRoom: () => void
   /** The spool is full or does not answer, and why; '' when it takes events again. */
-  readonly onTrouble: (error: string) => void
+  readonly onFailure: (error: string) => void
 }
 
 interface Problem {
@@ -69,12 +69,12 @@ const WAY_OUT =
 export class Overflow {
   readonly #options: OverflowOptions
   readonly #deps: OverflowDeps
-  readonly #again: Bell
-  readonly #tail = new Tail()
+  readonly #again: Signal
+  readonly #pending = new PendingWrites()
   readonly #copies = new Copies()
   /** Events in the spool that are in no flight. */
   #spooled: number
-  #untold: Loss[] = []
+  #unreported: Loss[] = []
   /** Why the spool takes nothing, while that is so. */
   #problem: Problem | undefined
   #pumping: Promise<void> | undefined
@@ -90,14 +90,14 @@ export class Overflow {
   constructor(options: OverflowOptions, deps: OverflowDeps, recovered: number) {
     this.#options = options
     this.#deps = deps
-    this.#again = new Bell(deps.clock)
+    this.#again = new Signal(deps.clock)
     this.#spooled = recovered
     this.#sinceMs = deps.clock.nowMs() - AGAIN_MS
   }
 
   /** New events must come here, not into the queue. */
   get active(): boolean {
-    return this.always || this.sinkFails || this.memoryShort || !this.#tail.isEmpty || this.readable
+    return this.always || this.sinkFails || this.memoryShort || !this.#pending.isEmpty || this.readable
   }
 
   /** Nothing goes through the queue. */
@@ -117,7 +117,7 @@ export class Overflow {
 
   /** Something is about to become readable. */
   get writing(): boolean {
-    return !this.#tail.isEmpty && this.#problem === undefined
+    return !this.#pending.isEmpty && this.#problem === undefined
   }
 
   /** Since when there is something to read and nothing was read. */
@@ -126,12 +126,12 @@ export class Overflow {
   }
 
   /** What waits in memory to be written. */
-  get tail(): Pick<Tail, 'events' | 'bytes' | 'recount'> {
-    return this.#tail
+  get pending(): Pick<PendingWrites, 'events' | 'bytes' | 'recount'> {
+    return this.#pending
   }
 
   /** Why the spool takes nothing; '' while it does. */
-  get trouble(): string {
+  get failure(): string {
     return this.#problem?.text ?? ''
   }
 
@@ -142,14 +142,14 @@ export class Overflow {
 
   /** From here on events come here: first those in flight, then those of the queue. Does nothing when it is so already. */
   begin(): void {
-    if (this.#spooled > 0 || !this.#tail.isEmpty) return
-    const { flights, queue } = this.#deps
-    for (const flight of flights) {
-      if (!flight.memoryOnly) continue
-      flight.memoryOnly = false
-      for (const held of flight.held) this.#tail.addCopy(held, flight)
+    if (this.#spooled > 0 || !this.#pending.isEmpty) return
+    const { inFlightBatches, queue } = this.#deps
+    for (const inFlightBatch of inFlightBatches) {
+      if (!inFlightBatch.memoryOnly) continue
+      inFlightBatch.memoryOnly = false
+      for (const held of inFlightBatch.held) this.#pending.addCopy(held, inFlightBatch)
     }
-    for (const held of queue.takeBack()) this.#tail.add(held)
+    for (const held of queue.takeBack()) this.#pending.add(held)
     this.#kick()
   }
 
@@ -164,9 +164,9 @@ export class Overflow {
     const { queue } = this.#deps
     const { bytes, count } = described(held.part)
     const reserve = reserveOf(held)
-    if (queue.bytes + this.#tail.bytes + bytes.length > maxBytes + reserve.bytes) return false
-    if (queue.events + this.#tail.events + count > maxEvents + reserve.events) return false
-    this.#tail.add(held)
+    if (queue.bytes + this.#pending.bytes + bytes.length > maxBytes + reserve.bytes) return false
+    if (queue.events + this.#pending.events + count > maxEvents + reserve.events) return false
+    this.#pending.add(held)
     this.#kick()
     // Nobody else may look before the disk is tried again.
     this.refill()
@@ -175,18 +175,18 @@ export class Overflow {
 
   /** Removes the oldest part that waits, is not being written and is no record of losses; undefined when there is none. */
   dropOldest(): Encoded | undefined {
-    return this.#tail.dropOldest()
+    return this.#pending.dropOldest()
   }
 
   /** The next batch; undefined when there was nothing to read after all. Not to be called again before it settles. */
-  async read(maxEvents: number, maxBytes: number): Promise<Flight | undefined> {
-    const { spool, clock, books, flights } = this.#deps
+  async read(maxEvents: number, maxBytes: number): Promise<InFlightBatch | undefined> {
+    const { spool, clock, accounting, inFlightBatches } = this.#deps
     this.#sinceMs = clock.nowMs()
     const result = await spool.next(maxBytes, maxEvents)
     // Nobody waits for it any more: it stays where it lies.
     if (this.#ending) return undefined
     if (result.status === 'failed') {
-      books.note(`cannot read the spool: ${result.error.message}`)
+      accounting.note(`cannot read the spool: ${result.error.message}`)
       await this.#again.wait(AGAIN_MS)
       return undefined
     }
@@ -198,17 +198,17 @@ export class Overflow {
     const receipt = new Receipt(() => spool.ack(result.token))
     receipt.take()
     const held = result.frames.flatMap((frame) => this.#piece(frame, result.token.from, receipt))
-    const flight = held.length === 0 ? undefined : new Flight(held, receipt)
-    if (flight !== undefined) flights.add(flight)
+    const inFlightBatch = held.length === 0 ? undefined : new InFlightBatch(held, receipt)
+    if (inFlightBatch !== undefined) inFlightBatches.add(inFlightBatch)
     receipt.giveBack()
-    return flight
+    return inFlightBatch
   }
 
   /** To be told of every loss of the spool. */
   lost(loss: Loss): void {
-    this.#untold.push(loss)
+    this.#unreported.push(loss)
     // It may be about what is being written: which of that are copies is known when the append has ended.
-    if (!this.#tail.isWriting) this.accountLosses()
+    if (!this.#pending.isWriting) this.accountLosses()
   }
 
   /** Tries a failing disk again now. */
@@ -235,17 +235,17 @@ export class Overflow {
    * its parts are copies is not known before its end.
    */
   accountLosses(): void {
-    for (const { reason, events, from, to, marks } of this.#untold.splice(0)) {
+    for (const { reason, events, from, to, marks } of this.#unreported.splice(0)) {
       const gone = Math.max(0, events - this.#copies.lose(from, to))
       this.#spooled -= gone
       const span = marks && { firstSeq: marks.first, lastSeq: marks.last, epoch: marks.epoch }
-      this.#deps.books.drop(reason, gone, span)
+      this.#deps.accounting.drop(reason, gone, span)
     }
   }
 
   /** Whether all that is left of a flight lies in the spool. */
-  has(flight: Flight): boolean {
-    return !flight.memoryOnly && !this.#tail.hasCopyOf(flight)
+  has(inFlightBatch: InFlightBatch): boolean {
+    return !inFlightBatch.memoryOnly && !this.#pending.hasCopyOf(inFlightBatch)
   }
 
   /** Events of a flight that nobody will send now are back in the spool's account. */
@@ -257,20 +257,20 @@ export class Overflow {
   abandon(reason: DropReason): void {
     this.#abandoned = true
     this.accountLosses()
-    this.#deps.books.drop(reason, this.#tail.recount())
-    this.#tail.clear()
+    this.#deps.accounting.drop(reason, this.#pending.recount())
+    this.#pending.clear()
   }
 
   #kick(): void {
     this.#pumping ??= this.#pump().then(() => {
       this.#pumping = undefined
-      if (!this.#tail.isEmpty && !this.#ending) this.#kick()
+      if (!this.#pending.isEmpty && !this.#ending) this.#kick()
     })
   }
 
   async #pump(): Promise<void> {
     for (;;) {
-      const group = this.#tail.begin(GROUP_PARTS)
+      const group = this.#pending.begin(GROUP_PARTS)
       if (group.length === 0) return
       const result = await this.#append(group)
       if (this.#abandoned) return
@@ -291,13 +291,13 @@ export class Overflow {
   }
 
   #say(problem: Problem | undefined): void {
-    if (problem?.text !== this.#problem?.text) this.#deps.onTrouble(problem?.text ?? '')
+    if (problem?.text !== this.#problem?.text) this.#deps.onFailure(problem?.text ?? '')
     this.#problem = problem
   }
 
   #written(group: readonly Waiting[], result: AppendResult): void {
     const done = result.status === 'written' ? group : group.slice(0, result.frames)
-    this.#tail.end(done.length)
+    this.#pending.end(done.length)
     if (!this.readable) this.#sinceMs = this.#deps.clock.nowMs()
     let position = result.from
     for (const { held, copyOf } of done) {
@@ -319,9 +319,9 @@ export class Overflow {
 
   /** Whether anything went. Only while the spool is empty: the queue is sent before it. */
   #backToQueue(): boolean {
-    if (this.#spooled > 0 || this.#tail.isWriting) return false
+    if (this.#spooled > 0 || this.#pending.isWriting) return false
     const { queue, onReady } = this.#deps
-    const went = this.#tail.takeWhile(({ held, copyOf }) => {
+    const went = this.#pending.takeWhile(({ held, copyOf }) => {
       if (copyOf === undefined) return queue.push(held)
       copyOf.memoryOnly = true
       return true
@@ -342,7 +342,7 @@ export class Overflow {
     }
     const settled = Math.max(0, from - frame.seq)
     this.#spooled -= frame.count - settled
-    const { books, clock } = this.#deps
+    const { accounting, clock } = this.#deps
     const piece = pieceOf(frame, this.#options.encoding)
     if (!('why' in piece)) {
       const ageMs = Math.max(0, clock.wallMs() - (piece.times.at(-1) ?? 0))
@@ -352,8 +352,8 @@ export class Overflow {
     const problem = `the spool has events that this exporter can not send: ${piece.why}`
     if (piece.foreign)
       return [{ part: this.#sealed(frame, count), acceptedMs: clock.nowMs(), problem: problem + WAY_OUT }]
-    books.reject('unreadable', count)
-    books.note(problem)
+    accounting.reject('unreadable', count)
+    accounting.note(problem)
     return []
   }
 

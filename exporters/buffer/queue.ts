@@ -37,8 +37,8 @@ export class Queue {
   #head = 0
   #waitingEvents = 0
   #waitingBytes = 0
-  #flightEvents = 0
-  #flightBytes = 0
+  #inFlightEvents = 0
+  #inFlightBytes = 0
 
   constructor(maxBytes: number, maxEvents: number) {
     this.#maxBytes = maxBytes
@@ -55,11 +55,11 @@ export class Queue {
 
   /** Waiting and in flight. */
   get events(): number {
-    return this.#waitingEvents + this.#flightEvents
+    return this.#waitingEvents + this.#inFlightEvents
   }
 
   get bytes(): number {
-    return this.#waitingBytes + this.#flightBytes
+    return this.#waitingBytes + this.#inFlightBytes
   }
 
   /** When the oldest waiting part came; undefined when none waits. */
@@ -98,8 +98,8 @@ export class Queue {
       bytes += next.part.bytes.length
       if (taken.length > 0 && (events > maxEvents || bytes > maxBytes)) break
       this.#shift(next)
-      this.#flightEvents += next.part.count
-      this.#flightBytes += next.part.bytes.length
+      this.#inFlightEvents += next.part.count
+      this.#inFlightBytes += next.part.bytes.length
       taken.push(next)
     }
     return taken
@@ -107,8 +107,8 @@ export class Queue {
 
   /** Frees the room of events and bytes in flight that are delivered, refused or dropped. */
   settle(events: number, bytes: number): void {
-    this.#flightEvents -= events
-    this.#flightBytes -= bytes
+    this.#inFlightEvents -= events
+    this.#inFlightBytes -= bytes
   }
 
   /** Removes the oldest waiting part that is no record of losses; undefined when there is none. What is in flight is never dropped here. */

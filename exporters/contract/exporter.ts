@@ -68,7 +68,7 @@ export type Outcome =
        * How many of the rest the sink may have all the same, for want of an answer: sent again they may be there twice.
        * All of them when absent.
        */
-      readonly unsure?: number
+      readonly unacknowledged?: number
       readonly refusals?: readonly Refusal[]
       readonly error: Error
     }
@@ -138,7 +138,7 @@ export type DropReason =
  * One exporter's books: accepted = delivered + rejected (each reason) + dropped (each reason) + held, at every moment.
  * `held` is what sits in the queue, on its way to the spool, in the spool, in the batch being built and in flight.
  */
-export interface Books {
+export interface Accounting {
   /** With those that the spool held already at the start. */
   readonly accepted: number
   readonly delivered: number

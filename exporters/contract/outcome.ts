@@ -29,7 +29,7 @@ export function checkOutcome({ count }: { readonly count: number }, outcome: unk
 }
 
 function checkRetryable(
-  { afterMs, taken = 0, unsure = 0, refusals = [], error }: Fields,
+  { afterMs, taken = 0, unacknowledged = 0, refusals = [], error }: Fields,
   count: number,
 ): string | undefined {
   if (afterMs !== undefined && !(Number.isFinite(afterMs) && Number(afterMs) >= 0)) {
@@ -37,7 +37,8 @@ function checkRetryable(
   }
   if (!isCount(taken) || taken > count) return `taken: expected 0 to ${count}, got ${String(taken)}`
   const rest = count - taken
-  if (!isCount(unsure) || unsure > rest) return `unsure: expected 0 to ${rest}, got ${String(unsure)}`
+  if (!isCount(unacknowledged) || unacknowledged > rest)
+    return `unsure: expected 0 to ${rest}, got ${String(unacknowledged)}`
   return checkRefusals(refusals, taken, 0) ?? checkError(error)
 }
 

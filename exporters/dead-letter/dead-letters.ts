@@ -7,7 +7,7 @@ import { ExportError, textOf } from '../contract/errors.ts'
 import type { Batch, Encoded, Outcome, Refusal } from '../contract/exporter.ts'
 import { FileExporter } from '../sinks/file/exporter.ts'
 import type { FileDeps } from '../sinks/file/exporter.ts'
-import { Bell, systemClock } from '../runtime/clock.ts'
+import { Signal, systemClock } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { batchOf } from '../sending/encoded.ts'
 import { within } from '../runtime/within.ts'
@@ -126,7 +126,7 @@ export class DeadLetterFile implements AsyncDisposable {
   async #writeGroup(group: readonly DeadLetterRecord[], signal: AbortSignal): Promise<number> {
     const endMs = this.#clock.nowMs() + (this.#failing ? 0 : PATIENCE_MS)
     let written = 0
-    const again = new Bell(this.#clock)
+    const again = new Signal(this.#clock)
     while (this.#hanging === 0 && !(signal.aborted && this.#stopMs() === 0)) {
       const outcome = await this.#tryOnce(group.slice(written), signal)
       if (outcome?.status === 'delivered') {

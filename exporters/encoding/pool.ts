@@ -64,7 +64,7 @@ export class EncoderPool {
   /** Loaded when first wanted: OpenTelemetry's packages take memory. */
   async otlp(records: OtlpRecords): Promise<Encoder> {
     const make = await otlpEncoder(records)
-    const { attributeTest } = await import('./otlp/shown.ts')
+    const { attributeTest } = await import('./otlp/attribute-filter.ts')
     const shown = this.#fields.length === 0 ? {} : { shows: attributeTest(this.#fields) }
     return this.#get(`otlp ${JSON.stringify(records)}`, () =>
       this.#redacting(make({ ...records, ...shown, json: this.#lines() })),

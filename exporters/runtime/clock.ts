@@ -22,7 +22,7 @@ export const systemClock: Clock = {
 export type Random = () => number
 
 /** A bell: `wait` returns when it rings or after a time. A ring that nobody waits for is lost. */
-export class Bell {
+export class Signal {
   readonly #waiters = new Set<() => void>()
   readonly #clock: Clock
 

@@ -3,9 +3,9 @@
  * enough, or when the sink has nothing to do and there is enough to be worth a request. Pulled by the sender; `notify` tells it that
  * something has come.
  */
-import { Bell } from '../runtime/clock.ts'
+import { Signal } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { Flight } from './flight.ts'
+import { InFlightBatch } from './in-flight-batch.ts'
 import type { SenderOptions } from './options.ts'
 import type { Overflow } from '../buffer/overflow.ts'
 import type { Queue } from '../buffer/queue.ts'
@@ -21,8 +21,8 @@ export class Batcher {
   overflow: Overflow | undefined
   readonly #options: SenderOptions['batch']
   readonly #clock: Clock
-  readonly #flights: Set<Flight>
-  readonly #bell: Bell
+  readonly #inFlightBatches: Set<InFlightBatch>
+  readonly #signal: Signal
   #waiting: Waiting = 'no'
   #hurry = false
   #ended = false
@@ -30,16 +30,16 @@ export class Batcher {
   #onCut: () => void = () => {}
 
   /** A batch is added to `flights` in the moment in which it leaves where it waited, so that it is always counted. */
-  constructor(queue: Queue, options: SenderOptions['batch'], clock: Clock, flights: Set<Flight>) {
+  constructor(queue: Queue, options: SenderOptions['batch'], clock: Clock, inFlightBatches: Set<InFlightBatch>) {
     this.#queue = queue
-    this.#flights = flights
+    this.#inFlightBatches = inFlightBatches
     this.#options = options
     this.#clock = clock
-    this.#bell = new Bell(clock)
+    this.#signal = new Signal(clock)
   }
 
   /** The next batch; undefined once the batcher has ended and nothing waits. */
-  async next(): Promise<Flight | undefined> {
+  async next(): Promise<InFlightBatch | undefined> {
     const { maxEvents, maxBytes } = this.#options
     while (!this.#cut) {
       const since = this.#oldestMs
@@ -55,18 +55,18 @@ export class Batcher {
       }
       this.#hurry = false
       if (this.#queue.waitingEvents > 0) {
-        const taken = new Flight(this.#queue.take(maxEvents, maxBytes))
-        this.#flights.add(taken)
+        const taken = new InFlightBatch(this.#queue.take(maxEvents, maxBytes))
+        this.#inFlightBatches.add(taken)
         return taken
       }
-      const flight = await this.#read(maxEvents, maxBytes)
-      if (flight !== undefined) return flight
+      const inFlightBatch = await this.#read(maxEvents, maxBytes)
+      if (inFlightBatch !== undefined) return inFlightBatch
     }
     return undefined
   }
 
   /** A batch from the disk; undefined when there was none, and as soon as the batcher is cut: a disk may hang. */
-  #read(maxEvents: number, maxBytes: number): Promise<Flight | undefined> {
+  #read(maxEvents: number, maxBytes: number): Promise<InFlightBatch | undefined> {
     return new Promise((resolve, reject) => {
       this.#onCut = () => resolve(undefined)
       Promise.resolve(this.overflow?.read(maxEvents, maxBytes)).then(resolve, reject)
@@ -75,19 +75,19 @@ export class Batcher {
 
   /** Call after each push, and when nothing is under way any more. */
   notify(): void {
-    if (this.#waiting === 'for_first' || (this.#waiting === 'for_full' && this.#full())) this.#bell.ring()
+    if (this.#waiting === 'for_first' || (this.#waiting === 'for_full' && this.#full())) this.#signal.ring()
   }
 
   /** Sends what there is without waiting for more: somebody waits for room. */
   flush(): void {
     this.#hurry = true
-    this.#bell.ring()
+    this.#signal.ring()
   }
 
   /** No more will come: what waits is handed out at once, then nothing. */
   end(): void {
     this.#ended = true
-    this.#bell.ring()
+    this.#signal.ring()
   }
 
   /** Nothing is handed out any more, whatever waits. */
@@ -99,7 +99,7 @@ export class Batcher {
 
   async #wait(what: Waiting, ms?: number): Promise<void> {
     this.#waiting = what
-    await this.#bell.wait(ms)
+    await this.#signal.wait(ms)
     this.#waiting = 'no'
   }
 
@@ -111,7 +111,7 @@ export class Batcher {
 
   #full(): boolean {
     const { waitingEvents, waitingBytes } = this.#queue
-    const share = this.#flights.size === 0 ? ENOUGH : 1
+    const share = this.#inFlightBatches.size === 0 ? ENOUGH : 1
     const [maxEvents, maxBytes] = [this.#options.maxEvents * share, this.#options.maxBytes * share]
     if (this.#ended || this.#hurry || waitingEvents >= maxEvents || waitingBytes >= maxBytes) return true
     const { overflow } = this

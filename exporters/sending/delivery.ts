@@ -7,18 +7,18 @@
  */
 import { ExportError } from '../contract/errors.ts'
 import type { Batch, DropReason, Exporter, Outcome, Refusal } from '../contract/exporter.ts'
-import type { BookKeeper, Span } from './books.ts'
-import type { Bell, Clock, Random } from '../runtime/clock.ts'
+import type { Counters, Span } from './counters.ts'
+import type { Signal, Clock, Random } from '../runtime/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
 import { spanOf, spanOfSome } from './encoded.ts'
-import type { Flight, Sum, Trouble } from './flight.ts'
+import type { InFlightBatch, Sum, Failure } from './in-flight-batch.ts'
 import type { Meters } from './meters.ts'
 import type { SenderOptions } from './options.ts'
 import { holdDelayMs, retryDelayMs } from './retry.ts'
 import { sendWithin } from '../runtime/timeout.ts'
 
 /** Takes what a sink refused for good. */
-export interface DeadLetters {
+export interface DeadLetterRecords {
   /** Throws ExportError when it can never work. */
   start(): Promise<void>
   /** Reopens what a log rotator has moved away. */
@@ -39,21 +39,21 @@ export interface DeliveryDeps {
   readonly options: Pick<SenderOptions, 'retry' | 'timeoutMs'>
   readonly clock: Clock
   readonly random: Random
-  readonly books: BookKeeper
+  readonly accounting: Counters
   readonly meters: Meters
   readonly limit: ConcurrencyLimit
-  readonly deadLetters: DeadLetters | undefined
+  readonly deadLetters: DeadLetterRecords | undefined
   /** Ends waits for a retry. */
-  readonly nudge: Bell
+  readonly nudge: Signal
   /** Aborted when there is no time left. */
   readonly deadline: AbortSignal
   readonly stopping: () => boolean
   /** What is not settled at the deadline is kept on the disk. */
   readonly spooled: () => boolean
   /** Events of the flight are settled: their room is free. */
-  readonly onSettled: (flight: Flight, sum: Sum) => void
+  readonly onSettled: (inFlightBatch: InFlightBatch, sum: Sum) => void
   /** `flight.trouble` is another now. */
-  readonly onTrouble: () => void
+  readonly onFailure: () => void
 }
 
 /** "At once" is believed of a sink that has just taken something: of another it would be a loop without a pause. */
@@ -90,29 +90,29 @@ export class Delivery {
   }
 
   /** Returns when the flight is settled, or the deadline has come; then the rest of it is the caller's. */
-  async run(flight: Flight): Promise<void> {
-    const { books, deadLetters, deadline, nudge, options, clock, meters, spooled } = this.#deps
+  async run(inFlightBatch: InFlightBatch): Promise<void> {
+    const { accounting, deadLetters, deadline, nudge, options, clock, meters, spooled } = this.#deps
     for (let attempt = 1; ; attempt++) {
       const { maxAgeMs } = options.retry
-      if (maxAgeMs !== undefined) this.#expire(flight, clock.nowMs() - maxAgeMs)
-      if (flight.count === 0 || deadline.aborted) return
+      if (maxAgeMs !== undefined) this.#expire(inFlightBatch, clock.nowMs() - maxAgeMs)
+      if (inFlightBatch.count === 0 || deadline.aborted) return
       if (attempt > 1) {
-        books.retry()
-        meters.duplicatesPossible += Math.min(flight.unsure, flight.count)
+        accounting.retry()
+        meters.duplicatesPossible += Math.min(inFlightBatch.unacknowledged, inFlightBatch.count)
       }
-      const batch = flight.batch()
-      const { problem } = flight
+      const batch = inFlightBatch.batch()
+      const { problem } = inFlightBatch
       const outcome: Outcome =
         problem === undefined
-          ? await this.#send(flight, batch)
+          ? await this.#send(inFlightBatch, batch)
           : { status: 'hold', error: new ExportError('UNUSABLE', problem) }
       const refusals = refusalsOf(outcome, batch)
       const unrecorded =
         refusals.length === 0 || deadLetters === undefined ? [] : await deadLetters.write(batch, refusals, deadline)
       // At a stop the spool keeps the batch: the next run sends it again.
       if (deadline.aborted && spooled() && unrecorded.some((events) => events > 0)) return
-      const waitMs = this.#apply(flight, batch, outcome, { refusals, unrecorded }, attempt)
-      if (flight.count === 0 || deadline.aborted) return
+      const waitMs = this.#apply(inFlightBatch, batch, outcome, { refusals, unrecorded }, attempt)
+      if (inFlightBatch.count === 0 || deadline.aborted) return
       meters.retryWaitMs = this.#shortened(waitMs)
       await nudge.wait(meters.retryWaitMs)
       meters.retryWaitMs = 0
@@ -125,7 +125,7 @@ export class Delivery {
     return stopping() ? Math.min(waitMs, options.retry.initialMs) : waitMs
   }
 
-  async #send(flight: Flight, batch: Batch): Promise<Outcome> {
+  async #send(inFlightBatch: InFlightBatch, batch: Batch): Promise<Outcome> {
     const { exporter, options, deadline, clock, meters, limit } = this.#deps
     const startMs = clock.nowMs()
     /** Once a call: one that does not end is counted while it goes on, as what it is. */
@@ -139,7 +139,7 @@ export class Delivery {
     }
     const onDeaf = (error: Error): void => {
       count({ status: 'retryable', error })
-      this.#trouble(flight, 'retrying', error)
+      this.#failure(inFlightBatch, 'retrying', error)
     }
     limit.started(meters.inFlight)
     meters.inFlight++
@@ -150,73 +150,73 @@ export class Delivery {
   }
 
   /** Enters the outcome into the books and frees room; returns how long to wait if anything is left. */
-  #apply(flight: Flight, batch: Batch, outcome: Outcome, refused: Refused, attempt: number): number {
+  #apply(inFlightBatch: InFlightBatch, batch: Batch, outcome: Outcome, refused: Refused, attempt: number): number {
     const { exporter, options, random } = this.#deps
     switch (outcome.status) {
       case 'delivered':
-        this.#settle(flight, batch, flight.count, refused)
-        this.#calm(flight, '')
+        this.#settle(inFlightBatch, batch, inFlightBatch.count, refused)
+        this.#calm(inFlightBatch, '')
         // An earlier try may have been given up while something still read.
         if (attempt === 1 && exporter.releases === true) for (const { memory } of batch.parts) memory?.done()
         return 0
       case 'partial':
       case 'rejected':
-        this.#settle(flight, batch, flight.count, refused)
-        this.#calm(flight, refused.refusals[0]?.message ?? '')
+        this.#settle(inFlightBatch, batch, inFlightBatch.count, refused)
+        this.#calm(inFlightBatch, refused.refusals[0]?.message ?? '')
         return 0
       case 'retryable':
-        this.#settle(flight, batch, outcome.taken ?? 0, refused)
-        flight.unsure = outcome.unsure ?? flight.count
-        this.#trouble(flight, 'retrying', outcome.error)
+        this.#settle(inFlightBatch, batch, outcome.taken ?? 0, refused)
+        inFlightBatch.unacknowledged = outcome.unacknowledged ?? inFlightBatch.count
+        this.#failure(inFlightBatch, 'retrying', outcome.error)
         return retryDelayMs(attempt, options.retry, random, pauseOf(outcome))
       case 'hold':
-        flight.unsure = 0
-        this.#trouble(flight, outcome.forGood === true ? 'failed' : 'hold', outcome.error)
-        return holdDelayMs(++flight.holds, options.retry)
+        inFlightBatch.unacknowledged = 0
+        this.#failure(inFlightBatch, outcome.forGood === true ? 'failed' : 'hold', outcome.error)
+        return holdDelayMs(++inFlightBatch.holds, options.retry)
     }
   }
 
   /** The first `count` events are settled: taken, but for the refusals. */
-  #settle(flight: Flight, batch: Batch, count: number, { refusals, unrecorded }: Refused): void {
+  #settle(inFlightBatch: InFlightBatch, batch: Batch, count: number, { refusals, unrecorded }: Refused): void {
     if (count <= 0) return
-    const { books, meters, onSettled } = this.#deps
-    const { held } = flight
-    const sum = flight.takeHead(count)
+    const { accounting, meters, onSettled } = this.#deps
+    const { held } = inFlightBatch
+    const sum = inFlightBatch.takeHead(count)
     let delivered = sum.events
     for (const [i, { reason, events, which }] of refusals.entries()) {
       const refused = Math.min(Math.max(0, events), delivered)
       const lost = Math.min(unrecorded[i] ?? 0, refused)
       const span = (from: number, to?: number): Span | undefined =>
         which === undefined ? spanOf(batch) : spanOfSome(batch, which.slice(from, to))
-      if (lost < refused) books.reject(reason, refused - lost, span(0, refused - lost))
-      if (lost > 0) books.drop('dead_letter_failed', lost, span(refused - lost))
+      if (lost < refused) accounting.reject(reason, refused - lost, span(0, refused - lost))
+      if (lost > 0) accounting.drop('dead_letter_failed', lost, span(refused - lost))
       delivered -= refused
     }
-    books.deliver(delivered, delivered === 0 ? 0 : sum.bytes)
+    accounting.deliver(delivered, delivered === 0 ? 0 : sum.bytes)
     meters.delivered(held, delivered)
-    onSettled(flight, sum)
+    onSettled(inFlightBatch, sum)
   }
 
-  #expire(flight: Flight, beforeMs: number): void {
-    const span = spanOf(flight.batch())
-    this.#drop(flight, flight.takeOlder(beforeMs), 'expired', span)
+  #expire(inFlightBatch: InFlightBatch, beforeMs: number): void {
+    const span = spanOf(inFlightBatch.batch())
+    this.#drop(inFlightBatch, inFlightBatch.takeOlder(beforeMs), 'expired', span)
   }
 
-  #drop(flight: Flight, sum: Sum, reason: DropReason, span: Span | undefined): void {
+  #drop(inFlightBatch: InFlightBatch, sum: Sum, reason: DropReason, span: Span | undefined): void {
     if (sum.events === 0) return
-    this.#deps.books.drop(reason, sum.events, span)
-    this.#deps.onSettled(flight, sum)
+    this.#deps.accounting.drop(reason, sum.events, span)
+    this.#deps.onSettled(inFlightBatch, sum)
   }
 
-  #calm(flight: Flight, note: string): void {
-    this.#deps.books.note(note)
-    flight.trouble = 'none'
-    this.#deps.onTrouble()
+  #calm(inFlightBatch: InFlightBatch, note: string): void {
+    this.#deps.accounting.note(note)
+    inFlightBatch.failure = 'none'
+    this.#deps.onFailure()
   }
 
-  #trouble(flight: Flight, trouble: Trouble, error: Error): void {
-    this.#deps.books.note(error.message)
-    flight.trouble = trouble
-    this.#deps.onTrouble()
+  #failure(inFlightBatch: InFlightBatch, failure: Failure, error: Error): void {
+    this.#deps.accounting.note(error.message)
+    inFlightBatch.failure = failure
+    this.#deps.onFailure()
   }
 }

@@ -3,14 +3,14 @@
  * for the next would fare no better.
  */
 import type { Batcher } from './batcher.ts'
-import { Bell } from '../runtime/clock.ts'
+import { Signal } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
 import type { Delivery } from './delivery.ts'
-import type { Flight, Trouble } from './flight.ts'
+import type { InFlightBatch, Failure } from './in-flight-batch.ts'
 
 /** Each is worse than the one before. */
-const WORSE: readonly Trouble[] = ['none', 'retrying', 'hold', 'failed']
+const WORSE: readonly Failure[] = ['none', 'retrying', 'hold', 'failed']
 
 export interface DispatcherDeps {
   readonly batcher: Batcher
@@ -18,7 +18,7 @@ export interface DispatcherDeps {
   readonly limit: ConcurrencyLimit
   readonly clock: Clock
   /** What is under way. The batcher adds; a flight that is settled is removed here, and any other stays. */
-  readonly flights: Set<Flight>
+  readonly inFlightBatches: Set<InFlightBatch>
   /** Aborted when nothing more is to be sent. */
   readonly deadline: AbortSignal
   /** A flight is settled. */
@@ -27,18 +27,18 @@ export interface DispatcherDeps {
 
 export class Dispatcher {
   readonly #deps: DispatcherDeps
-  readonly #slot: Bell
+  readonly #slot: Signal
   #flying = 0
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps
-    this.#slot = new Bell(deps.clock)
+    this.#slot = new Signal(deps.clock)
   }
 
   /** The worst of what is under way. */
-  get trouble(): Trouble {
+  get failure(): Failure {
     let worst = 0
-    for (const { trouble } of this.#deps.flights) worst = Math.max(worst, WORSE.indexOf(trouble))
+    for (const { failure } of this.#deps.inFlightBatches) worst = Math.max(worst, WORSE.indexOf(failure))
     return WORSE[worst] ?? 'none'
   }
 
@@ -46,9 +46,9 @@ export class Dispatcher {
   async run(): Promise<void> {
     for (;;) {
       await this.#free()
-      const flight = await this.#deps.batcher.next()
-      if (flight === undefined) break
-      void this.#deliver(flight)
+      const inFlightBatch = await this.#deps.batcher.next()
+      if (inFlightBatch === undefined) break
+      void this.#deliver(inFlightBatch)
     }
     while (this.#flying > 0) await this.#slot.wait()
   }
@@ -59,22 +59,22 @@ export class Dispatcher {
   }
 
   async #free(): Promise<void> {
-    const { flights, limit, deadline } = this.#deps
-    while (flights.size > 0 && !deadline.aborted) {
-      if (flights.size < limit.limit && this.trouble === 'none') return
+    const { inFlightBatches, limit, deadline } = this.#deps
+    while (inFlightBatches.size > 0 && !deadline.aborted) {
+      if (inFlightBatches.size < limit.limit && this.failure === 'none') return
       await this.#slot.wait()
     }
   }
 
-  async #deliver(flight: Flight): Promise<void> {
-    const { batcher, delivery, flights, onEnd } = this.#deps
+  async #deliver(inFlightBatch: InFlightBatch): Promise<void> {
+    const { batcher, delivery, inFlightBatches, onEnd } = this.#deps
     this.#flying++
-    await delivery.run(flight)
+    await delivery.run(inFlightBatch)
     this.#flying--
-    if (flight.count === 0) {
-      flight.end()
-      flights.delete(flight)
-      if (flights.size === 0) batcher.notify()
+    if (inFlightBatch.count === 0) {
+      inFlightBatch.end()
+      inFlightBatches.delete(inFlightBatch)
+      if (inFlightBatches.size === 0) batcher.notify()
       onEnd()
     }
     this.#slot.ring()

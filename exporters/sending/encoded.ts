@@ -2,7 +2,7 @@
 import { isDescribed } from '../contract/described.ts'
 import type { Described } from '../contract/described.ts'
 import type { Batch, Encoded } from '../contract/exporter.ts'
-import type { Span } from './books.ts'
+import type { Span } from './counters.ts'
 
 /**
  * Largest piece that travels through a queue. Small enough that dropping one loses little and that one held piece

@@ -3,7 +3,7 @@
  * `whenFull`. Constraint: order is kept, so nothing passes a part that waits outside.
  */
 import type { DropReason, Encoded } from '../contract/exporter.ts'
-import type { BookKeeper } from './books.ts'
+import type { Counters } from './counters.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { batchOf, spanOf } from './encoded.ts'
 import type { WhenFull } from './options.ts'
@@ -18,7 +18,7 @@ interface Waiting {
 export class Intake {
   readonly #queue: Queue
   readonly #whenFull: WhenFull
-  readonly #books: BookKeeper
+  readonly #accounting: Counters
   readonly #clock: Clock
   /** Set when there is a spool. */
   overflow: Overflow | undefined
@@ -28,10 +28,10 @@ export class Intake {
   #outside: Waiting[] = []
   #done: PromiseWithResolvers<void> | undefined
 
-  constructor(queue: Queue, whenFull: WhenFull, deps: { books: BookKeeper; clock: Clock; divert: () => void }) {
+  constructor(queue: Queue, whenFull: WhenFull, deps: { accounting: Counters; clock: Clock; divert: () => void }) {
     this.#queue = queue
     this.#whenFull = whenFull
-    this.#books = deps.books
+    this.#accounting = deps.accounting
     this.#clock = deps.clock
     this.#divert = deps.divert
   }
@@ -113,7 +113,7 @@ export class Intake {
   }
 
   #dropAs(reason: DropReason, part: Encoded): void {
-    this.#books.drop(reason, part.count, spanOf({ parts: [part] }))
+    this.#accounting.drop(reason, part.count, spanOf({ parts: [part] }))
   }
 
   #release(): void {

@@ -8,20 +8,20 @@
  * `exporter.send` at a time as it allows; no timer runs while nothing waits.
  */
 import { ExportError, textOf } from '../contract/errors.ts'
-import type { Books, Encoded, Exporter, Lost, SenderStats } from '../contract/exporter.ts'
+import type { Accounting, Encoded, Exporter, Lost, SenderStats } from '../contract/exporter.ts'
 import type { Loss } from '../buffer/disk/losses.ts'
 import type { Spool } from '../buffer/disk/spool.ts'
 import { Batcher } from './batcher.ts'
-import { BookKeeper } from './books.ts'
-import { Bell, systemClock } from '../runtime/clock.ts'
+import { Counters } from './counters.ts'
+import { Signal, systemClock } from '../runtime/clock.ts'
 import type { Clock, Random } from '../runtime/clock.ts'
 import { ConcurrencyLimit } from './concurrency.ts'
 import { Delivery } from './delivery.ts'
-import type { DeadLetters } from './delivery.ts'
+import type { DeadLetterRecords } from './delivery.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { MAX_PART_BYTES, MAX_PART_EVENTS, slice, spanOf, split } from './encoded.ts'
-import { isStuck } from './flight.ts'
-import type { Flight, Sum, Trouble } from './flight.ts'
+import { isStuck } from './in-flight-batch.ts'
+import type { InFlightBatch, Sum, Failure } from './in-flight-batch.ts'
 import { Intake } from './intake.ts'
 import { Meters } from './meters.ts'
 import type { SenderOptions } from './options.ts'
@@ -36,13 +36,13 @@ export interface SenderDeps {
   readonly openSpool?: (onLoss: (loss: Loss) => void) => Promise<Spool>
   /** How many of so many events may pass. */
   readonly rateLimit?: { take(events: number): number }
-  readonly deadLetters?: DeadLetters
+  readonly deadLetters?: DeadLetterRecords
   /** Told of events that are given up where it is known which; the books count all. */
   readonly onLost?: (lost: Lost) => void
   /** Told when the sink begins or ceases to take what it gets; `error` is what it said last, '' when all is well. */
-  readonly onTrouble?: (trouble: Trouble, error: string) => void
+  readonly onFailure?: (failure: Failure, error: string) => void
   /** Told when the spool is full or does not answer, and why; with '' when it takes events again. */
-  readonly onSpoolTrouble?: (error: string) => void
+  readonly onSpoolFailure?: (error: string) => void
 }
 
 /** How short of memory the process is. */
@@ -64,22 +64,22 @@ export class Sender {
   readonly #queue: Queue
   readonly #partBounds: readonly [bytes: number, events: number]
   readonly #batcher: Batcher
-  readonly #books: BookKeeper
+  readonly #accounting: Counters
   readonly #meters: Meters
   readonly #intake: Intake
   readonly #limit: ConcurrencyLimit
   readonly #dispatcher: Dispatcher
   /** Ends waits for a retry. */
-  readonly #nudge: Bell
+  readonly #nudge: Signal
   /** Something is settled, or not taken: ends waits for all that is held to be sent. */
-  readonly #quiet: Bell
+  readonly #quiet: Signal
   readonly #deadline = new AbortController()
-  readonly #flights = new Set<Flight>()
+  readonly #inFlightBatches = new Set<InFlightBatch>()
   #spool: Spool | undefined
   #overflow: Overflow | undefined
   #pressure: MemoryPressure = 'none'
   #state: 'starting' | 'running' | 'closed' = 'starting'
-  #told: Trouble = 'none'
+  #reported: Failure = 'none'
   #stopping: Promise<void> | undefined
   #loop: Promise<void> = Promise.resolve()
 
@@ -90,26 +90,26 @@ export class Sender {
     this.#deps = deps
     this.#clock = deps.clock ?? systemClock
     const clock = this.#clock
-    this.#books = new BookKeeper(deps.onLost)
+    this.#accounting = new Counters(deps.onLost)
     this.#meters = new Meters(clock)
-    this.#nudge = new Bell(clock)
-    this.#quiet = new Bell(clock)
+    this.#nudge = new Signal(clock)
+    this.#quiet = new Signal(clock)
     const [queueBytes, queueEvents] = queueBounds(options, deps.openSpool !== undefined)
     this.#queue = new Queue(queueBytes, queueEvents)
     this.#partBounds = [
       Math.min(MAX_PART_BYTES, queueBytes, options.batch.maxBytes),
       Math.min(MAX_PART_EVENTS, queueEvents, options.batch.maxEvents),
     ]
-    this.#batcher = new Batcher(this.#queue, options.batch, clock, this.#flights)
+    this.#batcher = new Batcher(this.#queue, options.batch, clock, this.#inFlightBatches)
     const divert = (): void => this.#overflow?.begin()
-    this.#intake = new Intake(this.#queue, options.queue.whenFull, { books: this.#books, clock, divert })
+    this.#intake = new Intake(this.#queue, options.queue.whenFull, { accounting: this.#accounting, clock, divert })
     this.#limit = new ConcurrencyLimit(exporter.maxConcurrency ?? 1)
     const delivery = new Delivery({
       exporter,
       options,
       clock,
       random: deps.random ?? Math.random,
-      books: this.#books,
+      accounting: this.#accounting,
       meters: this.#meters,
       limit: this.#limit,
       deadLetters: deps.deadLetters,
@@ -117,17 +117,17 @@ export class Sender {
       deadline: this.#deadline.signal,
       stopping: () => this.#stopping !== undefined,
       spooled: () => this.#overflow !== undefined,
-      onSettled: (flight, sum) => this.#settled(flight, sum),
-      onTrouble: () => this.#troubled(),
+      onSettled: (inFlightBatch, sum) => this.#settled(inFlightBatch, sum),
+      onFailure: () => this.#failing(),
     })
     this.#dispatcher = new Dispatcher({
       batcher: this.#batcher,
       delivery,
       limit: this.#limit,
       clock,
-      flights: this.#flights,
+      inFlightBatches: this.#inFlightBatches,
       deadline: this.#deadline.signal,
-      onEnd: () => this.#troubled(),
+      onEnd: () => this.#failing(),
     })
   }
 
@@ -148,10 +148,10 @@ export class Sender {
    * little room of their own behind a full queue.
    */
   offer(whole: Encoded, losses = false): Promise<void> | undefined {
-    this.#books.accept(whole.count)
+    this.#accounting.accept(whole.count)
     const refused = this.#stopping === undefined ? this.#pressure === 'hard' && !losses && 'memory' : 'shutdown'
     if (refused !== false) {
-      this.#books.drop(refused, whole.count, spanOf({ parts: [whole] }))
+      this.#accounting.drop(refused, whole.count, spanOf({ parts: [whole] }))
       return undefined
     }
     const passing = losses ? whole : this.#limited(whole)
@@ -181,7 +181,7 @@ export class Sender {
     await waitAtMost(reopened, REOPEN_MS, this.#clock)
     if (!late) return
     const error = new ExportError('TIMEOUT', `exporter "${this.exporter.type}" has not reopened within ${REOPEN_MS} ms`)
-    this.#books.note(error.message)
+    this.#accounting.note(error.message)
     this.#tryAtOnce()
     throw error
   }
@@ -214,17 +214,17 @@ export class Sender {
   }
 
   /** The accounts now. */
-  books(): Books {
+  accounting(): Accounting {
     const { events, bytes } = this.#memory()
-    const books = this.#books.snapshot({
+    const accounting = this.#accounting.snapshot({
       state: this.#shownState(),
       heldEvents: events + (this.#overflow?.spooled ?? 0),
       queueEvents: events,
       queueBytes: bytes,
     })
     // The sink may well take everything while the disk does not.
-    const lastError = books.lastError || (this.#overflow?.trouble ?? '')
-    return { ...books, retries: books.retries + (this.exporter.resent?.requests ?? 0), lastError }
+    const lastError = accounting.lastError || (this.#overflow?.failure ?? '')
+    return { ...accounting, retries: accounting.retries + (this.exporter.resent?.requests ?? 0), lastError }
   }
 
   /** What is measured beside the accounts. */
@@ -251,21 +251,21 @@ export class Sender {
   imbalance(): number {
     const overflow = this.#overflow
     let held = this.#queue.recount() + this.#intake.outside().count
-    for (const flight of this.#flights) held += flight.count
-    if (overflow !== undefined) held += overflow.tail.recount() + overflow.spooled
-    return this.#books.imbalance(held) || (this.#spool?.stats().imbalance ?? 0)
+    for (const inFlightBatch of this.#inFlightBatches) held += inFlightBatch.count
+    if (overflow !== undefined) held += overflow.pending.recount() + overflow.spooled
+    return this.#accounting.imbalance(held) || (this.#spool?.stats().imbalance ?? 0)
   }
 
   /** Whether a full `block` queue blocks: not while its sink waits for a person, for nobody else should. */
   get #patient(): boolean {
-    return !isStuck(this.#dispatcher.trouble)
+    return !isStuck(this.#dispatcher.failure)
   }
 
   /** What the rate limit lets pass; the others are counted. */
   #limited(whole: Encoded): Encoded {
     const passing = this.#deps.rateLimit?.take(whole.count) ?? whole.count
     if (passing >= whole.count) return whole
-    this.#books.drop('rate_limit', whole.count - passing, spanOf({ parts: [slice(whole, passing, whole.count)] }))
+    this.#accounting.drop('rate_limit', whole.count - passing, spanOf({ parts: [slice(whole, passing, whole.count)] }))
     return slice(whole, 0, passing)
   }
 
@@ -278,18 +278,18 @@ export class Sender {
     const { queue, spoolUse } = this.#options
     const { encoding } = this.exporter
     const { events } = spool.stats()
-    this.#books.accept(events)
+    this.#accounting.accept(events)
     overflow = new Overflow(
       { maxBytes: queue.maxBytes, maxEvents: queue.maxEvents, always: spoolUse === 'always', encoding },
       {
         spool,
         queue: this.#queue,
-        books: this.#books,
+        accounting: this.#accounting,
         clock: this.#clock,
-        flights: this.#flights,
+        inFlightBatches: this.#inFlightBatches,
         onReady: () => this.#batcher.notify(),
         onRoom: () => this.#admitOutside(),
-        onTrouble: (error) => this.#deps.onSpoolTrouble?.(error),
+        onFailure: (error) => this.#deps.onSpoolFailure?.(error),
       },
       events,
     )
@@ -304,7 +304,7 @@ export class Sender {
     try {
       await Promise.all([this.exporter.reopen?.(), this.#deps.deadLetters?.reopen()])
     } catch (error) {
-      this.#books.note(textOf(error))
+      this.#accounting.note(textOf(error))
       throw error
     } finally {
       this.#tryAtOnce()
@@ -316,7 +316,7 @@ export class Sender {
     this.#overflow?.nudge()
   }
 
-  #settled({ fromQueue }: Flight, { events, bytes }: Sum): void {
+  #settled({ fromQueue }: InFlightBatch, { events, bytes }: Sum): void {
     if (fromQueue) this.#queue.settle(events, bytes)
     this.#overflow?.refill()
     this.#admitOutside()
@@ -325,7 +325,7 @@ export class Sender {
 
   /** It sends, and the sink takes what it gets. */
   get #busy(): boolean {
-    if (this.#state !== 'running' || this.#stopping !== undefined || this.#dispatcher.trouble !== 'none') return false
+    if (this.#state !== 'running' || this.#stopping !== undefined || this.#dispatcher.failure !== 'none') return false
     return this.#memory().events + (this.#overflow?.spooled ?? 0) > 0
   }
 
@@ -335,19 +335,20 @@ export class Sender {
   }
 
   /** What is in flight or waits is safer on the disk while the sink does not take it. */
-  #troubled(): void {
-    const { trouble } = this.#dispatcher
-    if (trouble !== this.#told) this.#deps.onTrouble?.(trouble, trouble === 'none' ? '' : this.books().lastError)
-    this.#told = trouble
+  #failing(): void {
+    const { failure } = this.#dispatcher
+    if (failure !== this.#reported)
+      this.#deps.onFailure?.(failure, failure === 'none' ? '' : this.accounting().lastError)
+    this.#reported = failure
     if (this.#overflow !== undefined) {
-      this.#overflow.sinkFails = trouble !== 'none'
-      if (trouble !== 'none') this.#overflow.begin()
+      this.#overflow.sinkFails = failure !== 'none'
+      if (failure !== 'none') this.#overflow.begin()
     }
     // While stopping nobody will mend it in time; with a spool there is no need to try on.
-    const vain = isStuck(trouble) || (trouble !== 'none' && this.#overflow !== undefined)
+    const vain = isStuck(failure) || (failure !== 'none' && this.#overflow !== undefined)
     if (vain && this.#stopping !== undefined) this.#expireGrace()
-    if (isStuck(trouble)) this.#admitOutside()
-    if (trouble !== 'none') this.#quiet.ring()
+    if (isStuck(failure)) this.#admitOutside()
+    if (failure !== 'none') this.#quiet.ring()
     this.#dispatcher.look()
   }
 
@@ -356,7 +357,7 @@ export class Sender {
     const neverStarted = this.#state === 'starting'
     // One turn, so that `#stopping` is set before anything below looks at it.
     await Promise.resolve()
-    const vain = this.#overflow !== undefined && this.#dispatcher.trouble !== 'none'
+    const vain = this.#overflow !== undefined && this.#dispatcher.failure !== 'none'
     if (graceMs <= 0 || neverStarted || vain) this.#expireGrace()
     this.#batcher.end()
     this.#nudge.ring()
@@ -391,27 +392,27 @@ export class Sender {
     await this.#before(diskEndMs, overflow?.end())
     // Of an append that still goes on: its disk hangs.
     overflow?.accountLosses()
-    for (const flight of this.#flights) {
-      const span = spanOf(flight.batch())
-      const kept = overflow?.has(flight) === true
-      const { events, bytes } = flight.takeAll()
+    for (const inFlightBatch of this.#inFlightBatches) {
+      const span = spanOf(inFlightBatch.batch())
+      const kept = overflow?.has(inFlightBatch) === true
+      const { events, bytes } = inFlightBatch.takeAll()
       if (kept) overflow.takeBack(events)
-      else this.#books.drop('shutdown', events, span)
-      if (flight.fromQueue) this.#queue.settle(events, bytes)
+      else this.#accounting.drop('shutdown', events, span)
+      if (inFlightBatch.fromQueue) this.#queue.settle(events, bytes)
     }
-    this.#flights.clear()
+    this.#inFlightBatches.clear()
     this.#intake.dropAll('shutdown')
   }
 
   /** Events and bytes in memory. */
   #memory(): Sum {
     const outside = this.#intake.outside()
-    const tail = this.#overflow?.tail ?? { events: 0, bytes: 0 }
-    let events = this.#queue.events + outside.count + tail.events
-    let bytes = this.#queue.bytes + outside.sizeBytes + tail.bytes
-    for (const flight of this.#flights) {
-      if (flight.fromQueue) continue
-      const { count, sizeBytes } = flight.batch()
+    const pending = this.#overflow?.pending ?? { events: 0, bytes: 0 }
+    let events = this.#queue.events + outside.count + pending.events
+    let bytes = this.#queue.bytes + outside.sizeBytes + pending.bytes
+    for (const inFlightBatch of this.#inFlightBatches) {
+      if (inFlightBatch.fromQueue) continue
+      const { count, sizeBytes } = inFlightBatch.batch()
       events += count
       bytes += sizeBytes
     }
@@ -419,19 +420,19 @@ export class Sender {
   }
 
   #oldestAgeMs(spoolMs: number | undefined): number {
-    const ages = [this.#queue.oldestMs, ...[...this.#flights].map(({ oldestMs }) => oldestMs)]
+    const ages = [this.#queue.oldestMs, ...[...this.#inFlightBatches].map(({ oldestMs }) => oldestMs)]
       .filter((ms) => ms !== undefined)
       .map((ms) => this.#clock.nowMs() - ms)
     if (spoolMs !== undefined && (this.#overflow?.spooled ?? 0) > 0) ages.push(this.#clock.wallMs() - spoolMs)
     return Math.max(0, ...ages)
   }
 
-  #shownState(): Books['state'] {
+  #shownState(): Accounting['state'] {
     if (this.#state === 'closed') return 'stopped'
     if (this.#stopping !== undefined) return 'draining'
     if (this.#state === 'starting') return 'starting'
-    const trouble = this.#dispatcher.trouble
-    return trouble === 'none' ? 'healthy' : trouble
+    const failure = this.#dispatcher.failure
+    return failure === 'none' ? 'healthy' : failure
   }
 }
 

@@ -141,10 +141,10 @@ export function contract(kind: string, make: () => Harness | Promise<Harness>, s
         seq += events
         assert.equal(sender.imbalance(), 0, `seed ${seed}`)
       }
-      await until(`all of seed ${seed} is delivered`, () => sender.books().heldEvents === 0)
+      await until(`all of seed ${seed} is delivered`, () => sender.accounting().heldEvents === 0)
       await sender.stop(SOON_MS)
       assert.equal(sender.imbalance(), 0, `seed ${seed}`)
-      assert.equal(sender.books().delivered, seq, `seed ${seed}: ${sender.books().lastError}`)
+      assert.equal(sender.accounting().delivered, seq, `seed ${seed}: ${sender.accounting().lastError}`)
       await rig.has(seq)
       for (const [name, value] of Object.entries(rig.exporter.counters)) {
         assert.match(name, /^[a-z][a-z0-9_]*$/, 'counters become labels of a metric')

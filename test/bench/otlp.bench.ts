@@ -77,7 +77,7 @@ async function chain(encoder: Encoder, compression: Compression, count: number):
   await fanout.stop(60_000)
   const ms = performance.now() - startMs
   const { user, system } = process.cpuUsage(before)
-  const { delivered } = sender.books()
+  const { delivered } = sender.accounting()
   if (delivered !== given || sender.imbalance() !== 0) throw new Error(`expected ${given} delivered, got ${delivered}`)
   const bytes = (exporter.counters['request_bytes'] ?? 0) / delivered
   return { cpuUs: (user + system) / delivered, perS: (delivered / ms) * 1000, bytes }

@@ -110,8 +110,8 @@ for await (const chunk of chunks({ ring, watch, maxDelayMs: MAX_DELAY_MS }, stop
 }
 const { user, system } = process.cpuUsage(warm)
 await fanout.stop(10_000)
-if (sender.books().delivered !== published) {
-  throw new Error(`expected ${published} delivered, got ${sender.books().delivered}`)
+if (sender.accounting().delivered !== published) {
+  throw new Error(`expected ${published} delivered, got ${sender.accounting().delivered}`)
 }
 
 const first = PER_SECOND * WARM_UP_SECONDS

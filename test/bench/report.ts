@@ -83,10 +83,10 @@ function main(printOnly: boolean): void {
   const results = load()
   if (results.length === 0) throw new Error(`no results in ${fileURLToPath(RESULTS)}: run make bench`)
   const tables = [targets(results), ...results.flatMap((result) => result.tables)]
-  const places = results.map(place)
-  console.log(`\n${tables.map(plain).join('\n\n')}\n\n${places.join('\n')}`)
+  const paths = results.map(place)
+  console.log(`\n${tables.map(plain).join('\n\n')}\n\n${paths.join('\n')}`)
   if (printOnly) return
-  const content = [...tables.map(markdown), `Measured by \`make bench\`. ${places.join(' ')}`].join('\n\n')
+  const content = [...tables.map(markdown), `Measured by \`make bench\`. ${paths.join(' ')}`].join('\n\n')
   writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), content))
   console.log('\ndocs/performance.md has the new table')
 }

@@ -75,7 +75,7 @@ async function line(path: string, files: FileSystem, fsync: FsyncPolicy): Promis
   await fanout.stop(60_000)
   const ms = performance.now() - startMs
   const { user, system } = process.cpuUsage(before)
-  const { accepted, delivered, deliveredBytes } = sender.books()
+  const { accepted, delivered, deliveredBytes } = sender.accounting()
   if (delivered !== accepted || accepted !== rounds * eventsInRound || sender.imbalance() !== 0) {
     throw new Error(`expected ${rounds * eventsInRound} events delivered, got ${delivered} of ${accepted}`)
   }

@@ -115,7 +115,7 @@ describe('losses', { skip }, () => {
     const passed = countLines(narrow, accessOf(file))
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the file exporter writes
     const lines = new LineFile(narrow).read().map((line) => JSON.parse(line) as Line)
-    report('rate limit', { hits: LIMITED_HITS, all, passed, kernel, told: lostIn(lines) })
+    report('rate limit', { hits: LIMITED_HITS, all, passed, kernel, reported: lostIn(lines) })
     assert.ok(passed >= 500 && passed < all / 2)
     assert.equal(lostIn(lines), all - passed + kernel, 'in the file with the rate limit')
     assert.equal(lostIn(agent.lines()), all - passed + kernel, 'in the file without')

@@ -96,7 +96,7 @@ describe('policies', { skip }, () => {
     writeFileSync(join(mounted, '..2', 'k.yaml'), watching('mounted', 'b'))
     symlinkSync('..1', join(mounted, '..data'))
     symlinkSync('..data/k.yaml', join(mounted, 'k.yaml'))
-    agent = await TestAgent.start({ places: [mounted] })
+    agent = await TestAgent.start({ paths: [mounted] })
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
@@ -148,7 +148,7 @@ describe('policies', { skip }, () => {
   test('policies: a bad file is reported with its place and changes nothing', async () => {
     const file = join(agent.policies, 'edited.yaml')
     assert.equal(await agent.apply('edited', watching('edited', 'a')), 'added')
-    const inForce = async (): Promise<string[]> => seen(await agent.during(() => reading('a', 'b')))
+    const effective = async (): Promise<string[]> => seen(await agent.during(() => reading('a', 'b')))
     const bad: ReadonlyArray<readonly [text: string, says: RegExp]> = [
       ['kind: [', /edited\.yaml:\d+:\d+: /],
       ['', /edited\.yaml:1:1: /],
@@ -160,17 +160,17 @@ describe('policies', { skip }, () => {
       const from = agent.log().length
       assert.equal(await agent.apply('edited', text), 'refused', text)
       assert.match(await heard(from, file, 'refused'), says)
-      assert.deepEqual(await inForce(), ['edited a'], text)
+      assert.deepEqual(await effective(), ['edited a'], text)
     }
     assert.equal(await agent.apply('edited', watching('edited', 'b')), 'replaced')
-    assert.deepEqual(await inForce(), ['edited b'])
+    assert.deepEqual(await effective(), ['edited b'])
     await agent.withdraw('edited')
     // A new one that is bad is not half in force, and can be mended.
     const two = policy('new', [fileHook([path('Equal', below('a'))]), { ...fileHook([]), call: 'no_such_function' }])
     assert.equal(await agent.apply('new', two), 'refused')
-    assert.deepEqual(await inForce(), [])
+    assert.deepEqual(await effective(), [])
     assert.equal(await agent.apply('new', watching('new', 'b')), 'added')
-    assert.deepEqual(await inForce(), ['new b'])
+    assert.deepEqual(await effective(), ['new b'])
     await agent.withdraw('new')
   })
 
@@ -198,9 +198,9 @@ describe('policies', { skip }, () => {
     assert.deepEqual([hooks('loaded'), hooks('call_not_found')], [1, 1])
     const status: unknown = await (await agent.get('/status')).json()
     assert.ok(typeof status === 'object' && status !== null && 'policies' in status && Array.isArray(status.policies))
-    const { attached, ...told } = status.policies.find(({ name }) => name === 'part')
+    const { attached, ...reported } = status.policies.find(({ name }) => name === 'part')
     assert.deepEqual(Object.values(attached), [1])
-    assert.deepEqual(told, {
+    assert.deepEqual(reported, {
       name: 'part',
       state: 'partially_enabled',
       hooks: 1,
@@ -362,14 +362,14 @@ describe('policies', { skip }, () => {
     const lines = await agent.during(() =>
       runAct([line('openat', below('a')), line('openat', '/no/such "file"'), line('openat', '-')]),
     )
-    const told = (message: string): string[] =>
+    const reported = (message: string): string[] =>
       lines.filter(({ process_kprobe: kprobe }) => kprobe?.message === message).map(summary)
     const call = (name: string): string => `${ACT} ${prefix}sys_openat(-100, ${name}, ${flags})`
     const fault = 'error: Bad address for basic type'
     const names = [JSON.stringify(below('a')), String.raw`"/no/such \"file\""`, fault]
-    assert.deepEqual(told('without'), names.map(call))
-    assert.deepEqual(told('by name'), names.slice(0, 2).map(call))
-    const [opened = '', ...failed] = told('with')
+    assert.deepEqual(reported('without'), names.map(call))
+    assert.deepEqual(reported('by name'), names.slice(0, 2).map(call))
+    const [opened = '', ...failed] = reported('with')
     assert.match(opened, / = [0-9]+$/)
     assert.equal(opened.replace(/ = [0-9]+$/, ''), call(names[0] ?? ''))
     assert.deepEqual(failed, [`${call(names[1] ?? '')} = -2`, `${call(fault)} = -14`])
@@ -427,12 +427,12 @@ describe('policies', { skip }, () => {
             line('unlink', below('m')),
           ]),
         )
-        const told = lines
+        const reported = lines
           .filter(({ process_kprobe: kprobe }) => kprobe !== undefined)
           .map((found) => `${found.process_kprobe?.message}: ${summary(found)}`)
-        if (first.length === 0) first = told
-        assert.equal(told.length, 10)
-        assert.deepEqual(told, first)
+        if (first.length === 0) first = reported
+        assert.equal(reported.length, 10)
+        assert.deepEqual(reported, first)
         const metrics = await other.metrics()
         assert.deepEqual(metrics.losses(), [])
         assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)

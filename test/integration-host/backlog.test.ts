@@ -8,7 +8,7 @@ import { pino } from 'pino'
 import { createFanOut } from '../../collector/outputs/outputs.ts'
 import { loadConfig } from '../../config/agent/load.ts'
 import { EncoderPool } from '../../exporters/index.ts'
-import type { Books } from '../../exporters/index.ts'
+import type { Accounting } from '../../exporters/index.ts'
 import { makeBacklog } from '../support/delivery/backlog.ts'
 import { waitUntil } from '../support/delivery/child.ts'
 import { eventAt, numberIn } from '../support/delivery/events.ts'
@@ -25,7 +25,7 @@ const DEADLINE_MS = 120_000
 interface Replay {
   /** Numbers in the order in which Loki stored them. */
   readonly stored: readonly number[]
-  readonly books: Books
+  readonly accounting: Accounting
   readonly imbalance: number
   readonly backlog: number
   readonly duplicates: number
@@ -56,37 +56,37 @@ async function replay(maxAge: string): Promise<Replay> {
   const started = performance.now()
   await fanOut.start()
   await fanOut.publish(Array.from({ length: NEW_EVENTS }, (_, i) => eventAt(backlog + i, Date.now())))
-  await waitUntil('nothing is held', () => sender.books().heldEvents === 0, DEADLINE_MS)
+  await waitUntil('nothing is held', () => sender.accounting().heldEvents === 0, DEADLINE_MS)
   const seconds = (performance.now() - started) / 1000
   await fanOut.stop(5000)
   assert.deepEqual(sink.failures, [])
   const stored = loki.entries.map(({ line }) => numberIn(line))
   const { duplicates } = loki
-  return { stored, books: sender.books(), imbalance: sender.imbalance(), backlog, duplicates, seconds }
+  return { stored, accounting: sender.accounting(), imbalance: sender.imbalance(), backlog, duplicates, seconds }
 }
 
 const from = (first: number, count: number): number[] => Array.from({ length: count }, (_, i) => first + i)
 
 test('backlog: 72 hours are replayed to Loki in order, the new events behind them, and none is refused', async (t) => {
-  const { stored, books, imbalance, backlog, duplicates, seconds } = await replay('156h')
+  const { stored, accounting, imbalance, backlog, duplicates, seconds } = await replay('156h')
   const total = backlog + NEW_EVENTS
   t.diagnostic(`${total} events in ${seconds.toFixed(1)} s`)
-  assert.deepEqual(books.rejected, {})
+  assert.deepEqual(accounting.rejected, {})
   assert.deepEqual(stored, from(0, total))
-  assert.deepEqual([imbalance, books.accepted, books.delivered, duplicates], [0, total, total, 0])
+  assert.deepEqual([imbalance, accounting.accepted, accounting.delivered, duplicates], [0, total, total, 0])
 })
 
 test('backlog: with max_age 24h the first 48 hours expire, counted, and the rest is replayed', async (t) => {
-  const { stored, books, imbalance, backlog, duplicates } = await replay('24h')
+  const { stored, accounting, imbalance, backlog, duplicates } = await replay('24h')
   const total = backlog + NEW_EVENTS
   const perHour = (EVENTS * HOUR_MS) / EVERY_MS
-  const { expired } = books.dropped
+  const { expired } = accounting.dropped
   t.diagnostic(`${expired} of ${backlog} expired, which is ${(expired / perHour).toFixed(1)} hours`)
   // What is older goes, but whole segments of an hour, with a segment that ends on the edge.
   assert.ok(expired <= 48 * perHour && expired > 46.5 * perHour, `${expired} expired`)
   assert.deepEqual(stored, from(expired, total - expired))
-  assert.deepEqual([imbalance, books.accepted, books.delivered, duplicates], [0, total, total - expired, 0])
-  assert.deepEqual(books.rejected, {})
+  assert.deepEqual([imbalance, accounting.accepted, accounting.delivered, duplicates], [0, total, total - expired, 0])
+  assert.deepEqual(accounting.rejected, {})
 })
 
 test('backlog: this Loki would refuse old entries behind new ones', async () => {
@@ -117,5 +117,5 @@ test('backlog: this Loki would refuse old entries behind new ones', async () => 
   await fanOut.publish([eventAt(0, Date.now() - 2 * HOUR_MS)])
   await fanOut.stop(5000)
   assert.deepEqual(answers, [204, 400])
-  assert.deepEqual(fanOut.senders[0]?.books().rejected, { too_far_behind: 1 })
+  assert.deepEqual(fanOut.senders[0]?.accounting().rejected, { too_far_behind: 1 })
 })

@@ -54,14 +54,14 @@ for (const { name, use, minFree } of CASES) {
     assert.equal(nothing, 0)
     const small = new SmallDisk(agent.pid, folder.path)
     const now = (): ExporterReport => agent.latest?.exporters['sink'] ?? assert.fail('no report yet')
-    const dropped = (): number => now().books.dropped.spool_full
+    const dropped = (): number => now().accounting.dropped.spool_full
     const until = (what: string, condition: () => boolean): Promise<void> =>
       agent.until(what, () => agent.latest !== undefined && condition(), DEADLINE_MS)
     const oneMore = async (what: string, count: () => number, by: number): Promise<void> => {
       const before = count()
       await until(what, () => count() >= before + by)
     }
-    const delivered = (): number => now().books.delivered
+    const delivered = (): number => now().accounting.delivered
     const sinkLeaves = (): void => {
       away = true
       agent.rate(FAST)
@@ -69,18 +69,18 @@ for (const { name, use, minFree } of CASES) {
     const sinkReturns = async (): Promise<void> => {
       away = false
       agent.rate(SLOW)
-      await until('what is held is delivered', () => now().books.heldEvents < 1000)
+      await until('what is held is delivered', () => now().accounting.heldEvents < 1000)
     }
     await until('some are delivered', () => delivered() > 500)
     assert.equal(dropped(), 0)
 
     sinkLeaves()
     await until('the spool has filled its disk', () => dropped() > 500)
-    assert.equal(now().books.state, 'retrying')
+    assert.equal(now().accounting.state, 'retrying')
     assert.ok(small.freeBytes < minFree + SLACK, `${small.freeBytes} bytes are free`)
     assert.ok(small.freeBytes >= minFree - SLACK, `${small.freeBytes} bytes are left of the reserve`)
     // At a reserve the oldest give way on the disk; a disk that is full keeps them, and memory keeps what comes then.
-    if (minFree === 0) assert.ok(now().books.queueEvents > QUEUE_EVENTS / 2, 'memory is not used')
+    if (minFree === 0) assert.ok(now().accounting.queueEvents > QUEUE_EVENTS / 2, 'memory is not used')
     const firstDrops = dropped()
     await sinkReturns()
     if (use === 'overflow') await until('all goes by memory again', () => spoolOf(now()).settled === spoolOf(now()).end)
@@ -104,17 +104,17 @@ for (const { name, use, minFree } of CASES) {
     await oneMore('the spool is used again', appended, 1000)
     await sinkReturns()
     agent.rate(0)
-    await until('nothing is held', () => now().books.heldEvents === 0)
-    const { books, imbalance } = (await agent.stop(5000))['sink'] ?? assert.fail()
-    const { accepted, rejected } = books
+    await until('nothing is held', () => now().accounting.heldEvents === 0)
+    const { accounting, imbalance } = (await agent.stop(5000))['sink'] ?? assert.fail()
+    const { accepted, rejected } = accounting
     t.diagnostic(
-      `${accepted} events, ${books.delivered} delivered, ${books.dropped.spool_full} dropped as spool_full ` +
+      `${accepted} events, ${accounting.delivered} delivered, ${accounting.dropped.spool_full} dropped as spool_full ` +
         `(${firstDrops} before the sink came back), ${ledger.duplicates} twice`,
     )
     assert.deepEqual([imbalance, accepted, rejected], [0, agent.publishing, {}])
-    assert.deepEqual({ ...books.dropped, spool_full: 0 }, NOTHING)
-    assert.equal(ledger.distinct, books.delivered)
-    assert.equal(ledger.missing(0, accepted).length, books.dropped.spool_full)
+    assert.deepEqual({ ...accounting.dropped, spool_full: 0 }, NOTHING)
+    assert.equal(ledger.distinct, accounting.delivered)
+    assert.equal(ledger.missing(0, accepted).length, accounting.dropped.spool_full)
     assert.deepEqual([ledger.duplicates, sink.failures], [0, []])
   })
 }

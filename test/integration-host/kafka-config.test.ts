@@ -17,7 +17,7 @@ const USER = { username: 'me', password: 'open-sesame' }
 const FIRST_RUN = 15_000
 const SECOND_RUN = 5_000
 
-const delivered = (fanOut: FanOut): number => fanOut.senders[0]?.books().delivered ?? 0
+const delivered = (fanOut: FanOut): number => fanOut.senders[0]?.accounting().delivered ?? 0
 const imbalance = (fanOut: FanOut): number | undefined => fanOut.senders[0]?.imbalance()
 
 test('kafka by config: with a spool, neither a restart of the broker nor one of the agent loses or renumbers an event', async (t) => {
@@ -42,7 +42,7 @@ test('kafka by config: with a spool, neither a restart of the broker nor one of 
     await cluster.restart(1)
     const second = await started(keys, 'e2')
     await publish(second, 0, SECOND_RUN)
-    await until('all is delivered', () => second.senders[0]?.books().heldEvents === 0, DEADLINE_MS)
+    await until('all is delivered', () => second.senders[0]?.accounting().heldEvents === 0, DEADLINE_MS)
     await second.stop(10_000)
     assert.equal(imbalance(second), 0)
     assert.equal(delivered(first) + delivered(second), FIRST_RUN + SECOND_RUN)
@@ -73,9 +73,9 @@ test('kafka by config: TLS with client certificates and a login; a wrong passwor
           const keys = `${brokers}, topic: ${topic}, driver: ${driver}, ${RETRY}, tls: { ${client} }, ${sasl}`
           const fanOut = await started(keys, 'e1')
           await publish(fanOut, 0, 400)
-          await until('it holds', () => fanOut.senders[0]?.books().state === 'hold', DEADLINE_MS)
+          await until('it holds', () => fanOut.senders[0]?.accounting().state === 'hold', DEADLINE_MS)
           assert.match(
-            fanOut.senders[0]?.books().lastError ?? '',
+            fanOut.senders[0]?.accounting().lastError ?? '',
             /SASL_AUTHENTICATION_FAILED.*check sasl\.mechanism, sasl\.username and sasl\.password/,
           )
           // Nobody tells it: the next try reads the file.
@@ -94,8 +94,11 @@ test('kafka by config: TLS with client certificates and a login; a wrong passwor
         const keys = `brokers: ["${cluster.secureBrokers[0]}"], topic: x, driver: ${driver}, ${RETRY}, tls: {}, ${login}`
         const fanOut = await started(keys, 'e1')
         await publish(fanOut, 0, 1)
-        await until('it holds', () => fanOut.senders[0]?.books().state === 'hold', DEADLINE_MS)
-        assert.match(fanOut.senders[0]?.books().lastError ?? '', /self.signed|SELF_SIGNED|UNABLE_TO_|unable to verify/i)
+        await until('it holds', () => fanOut.senders[0]?.accounting().state === 'hold', DEADLINE_MS)
+        assert.match(
+          fanOut.senders[0]?.accounting().lastError ?? '',
+          /self.signed|SELF_SIGNED|UNABLE_TO_|unable to verify/i,
+        )
         await fanOut.stop(0)
       })
     }

@@ -25,13 +25,13 @@ test(
             let outage: Promise<void> | undefined
             await offer(sender, 0, LOAD_EVENTS, async (seq) => {
               if (seq !== LOAD_EVENTS / 3) return
-              await until('some are delivered', () => sender.books().delivered > 0, DEADLINE_MS)
+              await until('some are delivered', () => sender.accounting().delivered > 0, DEADLINE_MS)
               outage = cluster.kill(1).then(() => cluster.restart(1))
             })
             await outage
-            await until('all is delivered', () => sender.books().heldEvents === 0, DEADLINE_MS)
+            await until('all is delivered', () => sender.accounting().heldEvents === 0, DEADLINE_MS)
             await sender.stop(10_000)
-            const { delivered, retries } = sender.books()
+            const { delivered, retries } = sender.accounting()
             assert.deepEqual([delivered, sender.imbalance()], [LOAD_EVENTS, 0])
             assert.ok(retries > 0, 'the broker was not missed: it did not end under load')
             const records = await readTopic(jars, cluster.brokers, topic)
@@ -75,11 +75,11 @@ test('kafka: leaders that move between three brokers under load lose nothing', {
           await pause(200)
         }
         await moving
-        await until('all is delivered', () => sender.books().heldEvents === 0, DEADLINE_MS)
+        await until('all is delivered', () => sender.accounting().heldEvents === 0, DEADLINE_MS)
         await sender.stop(10_000)
-        assert.deepEqual([sender.books().delivered, sender.imbalance()], [seq, 0])
+        assert.deepEqual([sender.accounting().delivered, sender.imbalance()], [seq, 0])
         const duplicates = reconcile(await readTopic(jars, cluster.brokers, topic), { [EPOCH]: seq })
-        t.diagnostic(`${topic}: ${seq} events, ${sender.books().retries} retries, ${duplicates} duplicates`)
+        t.diagnostic(`${topic}: ${seq} events, ${sender.accounting().retries} retries, ${duplicates} duplicates`)
       })
     }
   })

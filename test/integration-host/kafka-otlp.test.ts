@@ -57,7 +57,7 @@ for (const driver of DRIVERS) {
         await publish(fanOut, 0, EVENTS)
         await fanOut.stop(DEADLINE_MS)
         const [sender] = fanOut.senders
-        assert.deepEqual([sender?.books().delivered, sender?.imbalance()], [EVENTS, 0])
+        assert.deepEqual([sender?.accounting().delivered, sender?.imbalance()], [EVENTS, 0])
 
         const stored = await readTopic(jars, cluster.brokers, 'otlp_logs')
         assert.ok(stored.length < EVENTS / 20, `${stored.length} records for ${EVENTS} events`)

@@ -62,7 +62,7 @@ test('kafka: events arrive once, in order of key, with headers and times, by eit
         await sender.start()
         await offer(sender, 0, EVENTS)
         await sender.stop(60_000)
-        assert.deepEqual([sender.books().delivered, sender.imbalance()], [EVENTS, 0])
+        assert.deepEqual([sender.accounting().delivered, sender.imbalance()], [EVENTS, 0])
         const records = await readTopic(jars, cluster.brokers, topic)
         assert.equal(reconcile(records, { [EPOCH]: EVENTS }), 0)
         assert.equal(new Set(records.map(({ partition }) => partition)).size, 4)
@@ -98,16 +98,19 @@ test('kafka: events arrive once, in order of key, with headers and times, by eit
         const sender = senderOf(cluster.brokers, topic, { driver })
         await sender.start()
         await offer(sender, 0, 1000)
-        await until('it holds', () => sender.books().state === 'hold', DEADLINE_MS)
-        assert.match(sender.books().lastError, new RegExp(`topic "${topic}".*UNKNOWN_TOPIC_OR_PARTITION.*create it`))
+        await until('it holds', () => sender.accounting().state === 'hold', DEADLINE_MS)
+        assert.match(
+          sender.accounting().lastError,
+          new RegExp(`topic "${topic}".*UNKNOWN_TOPIC_OR_PARTITION.*create it`),
+        )
         // The broker takes less in this topic than we send in one request.
         await topics.create(topic, 1, { maxMessageBytes: 100_000 })
         await sender.reopen()
-        await until('all is delivered', () => sender.books().heldEvents === 0, DEADLINE_MS)
+        await until('all is delivered', () => sender.accounting().heldEvents === 0, DEADLINE_MS)
         await sender.offer(incompressibleLine(1000, 120_000))
         await offer(sender, 1001, 1101)
         await sender.stop(20_000)
-        const { delivered, rejected } = sender.books()
+        const { delivered, rejected } = sender.accounting()
         assert.deepEqual(
           { delivered, rejected, imbalance: sender.imbalance() },
           { delivered: 1100, rejected: { too_large: 1 }, imbalance: 0 },

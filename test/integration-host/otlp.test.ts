@@ -91,20 +91,20 @@ async function run(collector: Collector, change: Partial<OtlpOptions>, kills: nu
     if (wait !== undefined) await wait
     assert.equal(sender.imbalance(), 0)
     if (seq > 0 && Math.floor(seq / every) !== Math.floor((seq - SLICE) / every)) {
-      const before = sender.books().delivered
-      await until('some more is delivered', () => sender.books().delivered > before, 60_000)
+      const before = sender.accounting().delivered
+      await until('some more is delivered', () => sender.accounting().delivered > before, 60_000)
       await collector.kill()
-      await until('the exporter notices', () => sender.books().state === 'retrying', 60_000)
+      await until('the exporter notices', () => sender.accounting().state === 'retrying', 60_000)
       await collector.start()
     }
   }
-  await until('all is delivered', () => sender.books().heldEvents === 0, 120_000)
+  await until('all is delivered', () => sender.accounting().heldEvents === 0, 120_000)
   await sender.stop(10_000)
   return sender
 }
 
 function reconcile(t: { diagnostic(text: string): void }, sender: Sender, ledger: Ledger): void {
-  const { delivered, rejected, dropped, accepted, retries } = sender.books()
+  const { delivered, rejected, dropped, accepted, retries } = sender.accounting()
   assert.deepEqual(ledger.missing, [])
   assert.equal(ledger.wrong, 0)
   assert.equal(ledger.times.size, EVENTS)
@@ -118,7 +118,7 @@ function reconcile(t: { diagnostic(text: string): void }, sender: Sender, ledger
 }
 
 /** Good and bad answers in a fixed order; `stored` ones that fail afterwards make the duplicates. */
-function trouble(ledger: Ledger): Script {
+function failure(ledger: Ledger): Script {
   const plan: ReadonlyArray<readonly [stored: boolean, answer: Answer]> = [
     [true, OK],
     [false, { status: 503, headers: { 'retry-after': '0' } }],
@@ -173,7 +173,7 @@ test(
   { skip },
   async (t) => {
     const ledger = new Ledger()
-    await using sink = await FakeSink.start(trouble(ledger))
+    await using sink = await FakeSink.start(failure(ledger))
     await using collector = await Collector.start(program, sink.url)
     reconcile(t, await run(collector, { compression: 'zstd' }, 1), ledger)
   },
@@ -181,7 +181,7 @@ test(
 
 test('collector: in JSON, killed once under load, 20,000 of 20,000 arrive', { skip }, async (t) => {
   const ledger = new Ledger()
-  await using sink = await FakeSink.start(trouble(ledger))
+  await using sink = await FakeSink.start(failure(ledger))
   await using collector = await Collector.start(program, sink.url)
   reconcile(t, await run(collector, { encoding: 'otlp_json' }, 1), ledger)
 })
@@ -192,7 +192,7 @@ test(
   async (t) => {
     using folder = new Folder()
     const ledger = new Ledger()
-    await using sink = await FakeSink.start(trouble(ledger))
+    await using sink = await FakeSink.start(failure(ledger))
     await using collector = await Collector.start(program, sink.url)
     const text = `exporters:
   otel:
@@ -225,16 +225,16 @@ test(
     for (let seq = 0; seq < EVENTS; seq += SLICE) {
       if (seq === EVENTS / 2) {
         await collector.kill()
-        await until('the exporter notices', () => sender.books().state === 'retrying', 60_000)
+        await until('the exporter notices', () => sender.accounting().state === 'retrying', 60_000)
         await collector.start()
       }
       const wait = fanOut.publish(Array.from({ length: SLICE }, (_, i) => eventAt(seq + i)))
       if (wait !== undefined) await wait
     }
-    await until('all is delivered', () => sender.books().heldEvents === 0, 120_000)
+    await until('all is delivered', () => sender.accounting().heldEvents === 0, 120_000)
     await fanOut.stop(10_000)
     reconcile(t, sender, ledger)
-    assert.equal(archive.books().delivered, EVENTS)
+    assert.equal(archive.accounting().delivered, EVENTS)
     assert.equal(folder.read('events.jsonl').trimEnd().split('\n').length, EVENTS)
   },
 )

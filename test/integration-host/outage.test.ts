@@ -25,7 +25,7 @@ const IN_HAND = EVENTS_PER_SECOND
 /** How a sink is away, and what the exporter then shows. */
 interface Way extends Absence {
   readonly name: string
-  readonly state: ExporterReport['books']['state']
+  readonly state: ExporterReport['accounting']['state']
   readonly error: RegExp
 }
 
@@ -64,35 +64,38 @@ test('outage: whatever way a sink is away, it gets everything in order afterward
     eventsPerSecond: EVENTS_PER_SECOND,
     onReport: ({ exporters }) => {
       for (const name of ['other', 'filed'] as const)
-        most[name] = Math.max(most[name], exporters[name]?.books.heldEvents ?? Infinity)
+        most[name] = Math.max(most[name], exporters[name]?.accounting.heldEvents ?? Infinity)
     },
   })
   await agent.whenStarted()
   const now = (): ExporterReport => agent.latest?.exporters['pulled'] ?? assert.fail('no report yet')
   const until = (what: string, condition: () => boolean): Promise<void> =>
     agent.until(what, () => agent.latest !== undefined && condition(), DEADLINE_MS)
-  const healthy = (): boolean => now().books.state === 'healthy' && now().books.heldEvents < IN_HAND
-  await until('some are delivered', () => now().books.delivered > 500)
+  const healthy = (): boolean => now().accounting.state === 'healthy' && now().accounting.heldEvents < IN_HAND
+  await until('some are delivered', () => now().accounting.delivered > 500)
   for (const way of WAYS) {
     const { to = 0 } = agent.latest ?? {}
-    const { books: then, spool: disk } = now()
+    const { accounting: then, spool: disk } = now()
     await pulled.pull(way)
-    await until(`it shows that its sink ${way.name}`, () => now().books.state === way.state)
+    await until(`it shows that its sink ${way.name}`, () => now().accounting.state === way.state)
     await until('enough is published', () => agent.publishing > to + AWAY_EVENTS)
-    const { books, spool } = now()
-    assert.deepEqual([books.state, way.error.test(books.lastError)], [way.state, true], books.lastError)
-    assert.ok(books.delivered < then.delivered + IN_HAND, `${books.delivered - then.delivered} delivered to nobody`)
+    const { accounting, spool } = now()
+    assert.deepEqual([accounting.state, way.error.test(accounting.lastError)], [way.state, true], accounting.lastError)
+    assert.ok(
+      accounting.delivered < then.delivered + IN_HAND,
+      `${accounting.delivered - then.delivered} delivered to nobody`,
+    )
     const spooled = (spool?.end ?? 0) - (disk?.end ?? 0)
     assert.ok(spooled > AWAY_EVENTS / 2, `${spooled} written to the disk`)
     await pulled.back()
     const backMs = performance.now()
     await until(`a sink that ${way.name} is back`, healthy)
     const ms = Math.round(performance.now() - backMs)
-    t.diagnostic(`${way.name}: ${books.heldEvents} held, caught up ${ms} ms after the return`)
+    t.diagnostic(`${way.name}: ${accounting.heldEvents} held, caught up ${ms} ms after the return`)
     for (const name of ['other', 'filed'] as const) assert.ok(most[name] < IN_HAND, `${name} had ${most[name]} in hand`)
   }
   agent.rate(0)
-  await until('all is delivered', () => now().books.heldEvents === 0)
+  await until('all is delivered', () => now().accounting.heldEvents === 0)
   const total = agent.publishing
   const stopped = await agent.stop(5000)
   for (const name of ['pulled', 'other', 'filed']) complete(stopped[name], total)
@@ -135,16 +138,16 @@ test('outage: what a sink refuses for good is counted one by one, the others arr
   how = '400'
   await agent.until('some are refused one by one', () => refused.size > partial + 20, DEADLINE_MS)
   agent.rate(0)
-  await agent.until('nothing is held', () => now().books.heldEvents === 0, DEADLINE_MS)
+  await agent.until('nothing is held', () => now().accounting.heldEvents === 0, DEADLINE_MS)
   const total = agent.publishing
-  const { books, imbalance } = (await agent.stop(5000))['pulled'] ?? assert.fail()
-  t.diagnostic(`${total} events, ${JSON.stringify(books.rejected)} refused`)
-  assert.deepEqual([imbalance, books.accepted, books.delivered], [0, total, total - refused.size])
+  const { accounting, imbalance } = (await agent.stop(5000))['pulled'] ?? assert.fail()
+  t.diagnostic(`${total} events, ${JSON.stringify(accounting.rejected)} refused`)
+  assert.deepEqual([imbalance, accounting.accepted, accounting.delivered], [0, total, total - refused.size])
   assert.equal(
-    Object.values(books.rejected).reduce((sum, events) => sum + events, 0),
+    Object.values(accounting.rejected).reduce((sum, events) => sum + events, 0),
     refused.size,
   )
-  assert.equal(Object.keys(books.rejected).length, 2, JSON.stringify(books.rejected))
+  assert.equal(Object.keys(accounting.rejected).length, 2, JSON.stringify(accounting.rejected))
   assert.deepEqual(
     ledger.missing(0, total),
     [...refused].toSorted((a, b) => a - b),
@@ -177,15 +180,19 @@ test('outage: a real collector paused, killed and restarted under load loses not
   const away = async (what: string, pull: () => unknown, back: () => unknown): Promise<void> => {
     const before = agent.publishing
     await pull()
-    await agent.until('the exporter notices', () => now().books.state === 'retrying', DEADLINE_MS)
+    await agent.until('the exporter notices', () => now().accounting.state === 'retrying', DEADLINE_MS)
     await agent.until('enough is published', () => agent.publishing > before + AWAY_EVENTS, DEADLINE_MS)
-    const { heldEvents, lastError } = now().books
+    const { heldEvents, lastError } = now().accounting
     assert.ok(heldEvents > AWAY_EVENTS / 2, `${heldEvents} held`)
     await back()
-    await agent.until('it has caught up', () => now().books.heldEvents < IN_HAND, DEADLINE_MS)
+    await agent.until('it has caught up', () => now().accounting.heldEvents < IN_HAND, DEADLINE_MS)
     t.diagnostic(`${what}: ${heldEvents} held (${lastError})`)
   }
-  await agent.until('some are delivered', () => agent.latest !== undefined && now().books.delivered > 500, DEADLINE_MS)
+  await agent.until(
+    'some are delivered',
+    () => agent.latest !== undefined && now().accounting.delivered > 500,
+    DEADLINE_MS,
+  )
   await away(
     'paused',
     () => collector.pause(),
@@ -197,7 +204,7 @@ test('outage: a real collector paused, killed and restarted under load loses not
     () => collector.start(),
   )
   agent.rate(0)
-  await agent.until('nothing is held', () => now().books.heldEvents === 0, DEADLINE_MS)
+  await agent.until('nothing is held', () => now().accounting.heldEvents === 0, DEADLINE_MS)
   const total = agent.publishing
   complete((await agent.stop(5000))['pulled'], total)
   // What a paused collector had taken it may hand on after the exporter has given it up.
@@ -206,8 +213,12 @@ test('outage: a real collector paused, killed and restarted under load loses not
 })
 
 function complete(report: ExporterReport | undefined, total: number): void {
-  const { books, imbalance } = report ?? assert.fail('no report')
-  assert.deepEqual([imbalance, books.accepted, books.delivered], [0, total, total], JSON.stringify(books))
+  const { accounting, imbalance } = report ?? assert.fail('no report')
+  assert.deepEqual(
+    [imbalance, accounting.accepted, accounting.delivered],
+    [0, total, total],
+    JSON.stringify(accounting),
+  )
 }
 
 function yamlOf(folder: Folder, urls: { readonly pulled: string; readonly other?: string }): string {

@@ -93,8 +93,8 @@ class Agent {
       memory: { rss, heapUsed, external, arrayBuffers },
       cpuSeconds: (user + system) / 1e6,
       published: this.#published,
-      books: Object.fromEntries(
-        this.#fanOut.senders.map((sender) => [sender.name, { ...sender.books(), imbalance: sender.imbalance() }]),
+      accounting: Object.fromEntries(
+        this.#fanOut.senders.map((sender) => [sender.name, { ...sender.accounting(), imbalance: sender.imbalance() }]),
       ),
     }
   }

@@ -1,5 +1,5 @@
 /** What the soak and its agent say to each other. */
-import type { Books } from '../../exporters/contract/exporter.ts'
+import type { Accounting } from '../../exporters/contract/exporter.ts'
 
 export type Order =
   | { readonly do: 'run'; readonly yaml: string; readonly epoch: string; readonly eventsPerSecond: number }
@@ -21,5 +21,5 @@ export interface Sample {
   /** User + system since the start of the process, in seconds. */
   readonly cpuSeconds: number
   readonly published: number
-  readonly books: Readonly<Record<string, Books & { readonly imbalance: number }>>
+  readonly accounting: Readonly<Record<string, Accounting & { readonly imbalance: number }>>
 }

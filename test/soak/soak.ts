@@ -72,7 +72,8 @@ while (performance.now() - startMs < minutes * MINUTE_MS) {
 await turn(0)
 agent.pause()
 const endMs = performance.now()
-const held = (): number => Object.values(agent.samples.at(-1)?.books ?? {}).reduce((sum, b) => sum + b.heldEvents, 0)
+const held = (): number =>
+  Object.values(agent.samples.at(-1)?.accounting ?? {}).reduce((sum, b) => sum + b.heldEvents, 0)
 // Not before a sample that was made after the pause.
 const drained = (): boolean => (agent.samples.at(-1)?.seconds ?? 0) * 1000 > endMs - startMs && held() === 0
 while (!drained() && performance.now() - endMs < DRAIN_MS) {
@@ -108,10 +109,10 @@ exporters:
 
 function show(sample: Sample): void {
   if (values.samples !== undefined) appendFileSync(values.samples, `${JSON.stringify(sample)}\n`)
-  const { seconds, memory, cpuSeconds, published, books } = sample
+  const { seconds, memory, cpuSeconds, published, accounting } = sample
   if (Math.round(seconds / 5) % 6 !== 0) return
   const mb = (bytes: number): string => (bytes / 1e6).toFixed(0).padStart(4)
-  const flakyHeld = books['flaky']?.heldEvents ?? 0
+  const flakyHeld = accounting['flaky']?.heldEvents ?? 0
   console.error(
     `${seconds.toFixed(0).padStart(6)} s  rss ${mb(memory.rss)}  heap ${mb(memory.heapUsed)}  external ${mb(memory.external)}  ` +
       `buffers ${mb(memory.arrayBuffers)} MB  cpu ${((100 * cpuSeconds) / seconds).toFixed(1)} %  ${published} events, ${flakyHeld} wait`,

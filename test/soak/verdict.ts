@@ -43,12 +43,14 @@ export function verdictOf({ minutes, samples, last, accounts }: Soak): string[] 
   if (!(slope <= bound)) problems.push(`RSS grows by ${slope.toFixed(2)} MiB/h, expected at most ${bound}`)
   if (!(most <= MOST_MB)) problems.push(`RSS was ${most.toFixed(0)} MB, expected at most ${MOST_MB}`)
 
-  const unbalanced = samples.filter(({ books }) => Object.values(books).some(({ imbalance }) => imbalance !== 0))
+  const unbalanced = samples.filter(({ accounting }) =>
+    Object.values(accounting).some(({ imbalance }) => imbalance !== 0),
+  )
   if (unbalanced.length > 0) problems.push(`the books did not balance in ${unbalanced.length} samples`)
   const sinks = Object.entries(accounts).map(([name, account]) => {
-    const books = last.books[name]
-    if (books === undefined) throw new Error(`the agent has no exporter "${name}"`)
-    const { accepted, delivered, dropped, rejected, heldEvents } = books
+    const accounting = last.accounting[name]
+    if (accounting === undefined) throw new Error(`the agent has no exporter "${name}"`)
+    const { accepted, delivered, dropped, rejected, heldEvents } = accounting
     const given = [...Object.values(dropped), ...Object.values(rejected)].reduce((sum, events) => sum + events, 0)
     const { duplicates, late } = account
     const lost = account.missing(last.published)

@@ -1,8 +1,8 @@
 /** One look at a spool: its listing, who uses it, what is wrong with it, as every spool command needs them. */
 import { ExportError, listSpool, lockHolder, systemSpoolFiles } from '../../../exporters/index.ts'
 import type { SpoolListing } from '../../../exporters/index.ts'
-import { counted, dataSize } from '../words.ts'
-import type { Place } from './places.ts'
+import { counted, dataSize } from '../format.ts'
+import type { Place } from './paths.ts'
 
 export interface Look {
   readonly place: Place

@@ -1,10 +1,10 @@
 import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
-import { counted, dataSize, shortened, table, timeText } from '../words.ts'
-import type { Row } from '../words.ts'
+import { counted, dataSize, shortened, table, timeText } from '../format.ts'
+import type { Row } from '../format.ts'
 import { lookAt } from './look.ts'
 import type { Look } from './look.ts'
-import { configuredPlaces, placesOf } from './places.ts'
+import { configuredPaths, pathsOf } from './paths.ts'
 
 /** Wider names are in the folder's line. */
 const NAME_WIDTH = 18
@@ -16,11 +16,11 @@ export const lsCommand: Command = async (args, terminal) => {
   if (output !== 'table' && output !== 'json') throw new UsageError(`-o: expected table or json, got "${output}"`)
   const file = configFile(given)
   const read = async () => (await readConfig(given, terminal)).config
-  const places =
+  const paths =
     given.positionals.length > 0
-      ? await placesOf(given.positionals, { file, read })
-      : await configuredPlaces(await read())
-  const looks = await Promise.all(places.map(lookAt))
+      ? await pathsOf(given.positionals, { file, read })
+      : await configuredPaths(await read())
+  const looks = await Promise.all(paths.map(lookAt))
   // What an exporter that is gone left behind matters as long as there is something in it.
   const found = looks
     .filter((look) => typeof look !== 'string')

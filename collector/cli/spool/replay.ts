@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import { didYouMean } from '../../../config/yaml/near.ts'
+import { didYouMean } from '../../../config/yaml/suggest.ts'
 import { parseDuration } from '../../../config/yaml/units.ts'
 import {
   anyPieceOf,
@@ -14,10 +14,10 @@ import {
 import type { Encoded, TimeRange } from '../../../exporters/index.ts'
 import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from '../command.ts'
 import type { Command, Terminal } from '../command.ts'
-import { plural } from '../words.ts'
+import { plural } from '../format.ts'
 import { lookAt, problemOf, processName } from './look.ts'
 import type { Look } from './look.ts'
-import { placesOf } from './places.ts'
+import { pathsOf } from './paths.ts'
 import { Target } from './send.ts'
 
 /** Read and sent before anything more is removed. */
@@ -59,7 +59,7 @@ export const replayCommand: Command = async (args, terminal) => {
   }
   const file = configFile(given)
   const config = async () => (await readConfig(given, terminal)).config
-  const [place] = await placesOf(given.positionals, { file, read: config })
+  const [place] = await pathsOf(given.positionals, { file, read: config })
   if (place === undefined) return 0
   const look = await lookAt(place)
   const fail = (text: string): number => {
@@ -84,7 +84,7 @@ export const replayCommand: Command = async (args, terminal) => {
     const missing = await (remove === true ? drain(look, target) : send(look, from, range, target))
     const { text, lost } = target.summary()
     terminal.say(text)
-    return Math.max(lost > 0 ? 1 : 0, tellMissing(missing, look, terminal))
+    return Math.max(lost > 0 ? 1 : 0, reportMissing(missing, look, terminal))
   } catch (error) {
     if (error instanceof ExportError) return fail(error.message)
     if (error instanceof Error && 'code' in error && error.code !== 'STDOUT' && 'syscall' in error)
@@ -99,7 +99,7 @@ async function print(look: Look, from: number, range: TimeRange, terminal: Termi
     const missing = await each(look, from, range, async (part) => {
       if (!(await terminal.print(linesOf(part)))) throw new Enough()
     })
-    return tellMissing(missing, look, terminal)
+    return reportMissing(missing, look, terminal)
   } catch (error) {
     if (error instanceof Enough) return 0
     throw error
@@ -171,7 +171,7 @@ function notRemoved(events: number, dir: string, why: string): ExportError {
   )
 }
 
-function tellMissing(missing: number, { place }: Look, { say }: Terminal): number {
+function reportMissing(missing: number, { place }: Look, { say }: Terminal): number {
   if (missing === 0) return 0
   say(`ktrail: ${plural(missing, 'event')} of the spool "${place.dir}" can not be read; ktrail spool verify says more`)
   return 1

@@ -9,7 +9,7 @@ import { createLog } from '../../telemetry/log.ts'
 import { nodeNameOf } from '../../node-name.ts'
 import { createFanOut } from '../../outputs/outputs.ts'
 import type { Terminal } from '../command.ts'
-import { plural } from '../words.ts'
+import { plural } from '../format.ts'
 
 /** How often the books are looked at. */
 const LOOK_MS = 20
@@ -22,7 +22,7 @@ export class Target implements AsyncDisposable {
   readonly #sender: Sender
   readonly #stop: () => Promise<void>
   readonly #say: (line: string) => void
-  #told = ''
+  #reported = ''
 
   private constructor(name: string, sender: Sender, stop: () => Promise<void>, say: (line: string) => void) {
     this.#name = name
@@ -82,13 +82,13 @@ export class Target implements AsyncDisposable {
 
   /** Waits until the sink has settled everything. Throws ExportError when only a person can make it go on. */
   async settle(): Promise<void> {
-    for (; this.#sender.books().heldEvents > 0; await setTimeout(LOOK_MS)) this.#look()
+    for (; this.#sender.accounting().heldEvents > 0; await setTimeout(LOOK_MS)) this.#look()
     this.#look()
   }
 
   /** What became of everything given, as a sentence; `lost` are those that the sink did not take. */
   summary(): { readonly text: string; readonly lost: number } {
-    const { delivered, rejected, dropped } = this.#sender.books()
+    const { delivered, rejected, dropped } = this.#sender.accounting()
     const refused = Object.entries({ ...rejected, ...dropped }).filter(([, events]) => events > 0)
     const lost = refused.reduce((sum, [, events]) => sum + events, 0)
     const reasons = refused.map(([reason, events]) => `, ${events} refused (${reason})`).join('')
@@ -101,13 +101,13 @@ export class Target implements AsyncDisposable {
 
   /** Whether the sink still takes anything. */
   #look(): void {
-    const { state, lastError } = this.#sender.books()
+    const { state, lastError } = this.#sender.accounting()
     if (state === 'hold' || state === 'failed') {
       const message = `exporter "${this.#name}" can not go on: ${lastError}; what it did not take stays in the spool`
       throw new ExportError('UNUSABLE', message)
     }
-    if (state !== 'retrying' || lastError === this.#told) return
-    this.#told = lastError
+    if (state !== 'retrying' || lastError === this.#reported) return
+    this.#reported = lastError
     this.#say(`ktrail: ${this.#name}: ${lastError}; trying again, Ctrl-C ends`)
   }
 }

@@ -1,17 +1,17 @@
 /** What every exporter tells of itself: its books, its sending chain and its spool. Names: export.md §9.2. */
-import type { Books, RequestOutcome, Sender, SenderStats } from '../../../exporters/index.ts'
+import type { Accounting, RequestOutcome, Sender, SenderStats } from '../../../exporters/index.ts'
 import type { Fill, MetricsPage } from './page.ts'
 
 /** The part of a sender that is read here. */
-export type Told = Pick<Sender, 'name' | 'exporter' | 'books' | 'stats' | 'imbalance'>
+export type Reported = Pick<Sender, 'name' | 'exporter' | 'accounting' | 'stats' | 'imbalance'>
 
 export interface ExporterSources {
-  readonly senders: () => readonly Told[]
+  readonly senders: () => readonly Reported[]
   /** Events that an exporter's filters kept out, by exporter and filter. */
   readonly filtered: () => ReadonlyMap<string, Readonly<Record<string, number>>>
 }
 
-const STATES: ReadonlyArray<Books['state']> = [
+const STATES: ReadonlyArray<Accounting['state']> = [
   'starting',
   'healthy',
   'retrying',
@@ -45,18 +45,19 @@ export function addExporterMetrics(page: MetricsPage, sources: ExporterSources):
         put({ exporter: name, type: exporter.type, encoding: exporter.encoding }, 1)
     },
   )
-  addBooks(page, sources.senders)
+  addAccounting(page, sources.senders)
   addChain(page, sources.senders)
   addDeadLetters(page, sources.senders)
 }
 
-function addBooks(page: MetricsPage, senders: ExporterSources['senders']): void {
-  const books = (value: (books: Books) => number): Fill<number> =>
-    eachSender(senders, (sender) => value(sender.books()))
-  const byReason = (reasons: (books: Books) => Readonly<Record<string, number>>): Fill<number> => {
+function addAccounting(page: MetricsPage, senders: ExporterSources['senders']): void {
+  const accounting = (value: (accounting: Accounting) => number): Fill<number> =>
+    eachSender(senders, (sender) => value(sender.accounting()))
+  const byReason = (reasons: (accounting: Accounting) => Readonly<Record<string, number>>): Fill<number> => {
     return (put) => {
       for (const sender of senders()) {
-        for (const [reason, n] of Object.entries(reasons(sender.books()))) put({ exporter: sender.name, reason }, n)
+        for (const [reason, n] of Object.entries(reasons(sender.accounting())))
+          put({ exporter: sender.name, reason }, n)
       }
     }
   }
@@ -64,19 +65,19 @@ function addBooks(page: MetricsPage, senders: ExporterSources['senders']): void 
     `${PREFIX}_accepted_events_total`,
     'Events that the exporter took over, with those found in its spool at the start.',
     EXPORTER,
-    books(({ accepted }) => accepted),
+    accounting(({ accepted }) => accepted),
   )
   page.counter(
     `${PREFIX}_delivered_events_total`,
     'Events that the sink took.',
     EXPORTER,
-    books(({ delivered }) => delivered),
+    accounting(({ delivered }) => delivered),
   )
   page.counter(
     `${PREFIX}_delivered_bytes_total`,
     'Bytes of the events that the sink took, as they were encoded, before compression.',
     EXPORTER,
-    books(({ deliveredBytes }) => deliveredBytes),
+    accounting(({ deliveredBytes }) => deliveredBytes),
   )
   page.counter(
     `${PREFIX}_rejected_events_total`,
@@ -94,29 +95,29 @@ function addBooks(page: MetricsPage, senders: ExporterSources['senders']): void 
     `${PREFIX}_retries_total`,
     'Batches that were sent once more.',
     EXPORTER,
-    books(({ retries }) => retries),
+    accounting(({ retries }) => retries),
   )
   page.gauge(
     `${PREFIX}_queue_events`,
     'Events held in memory: waiting, being batched and in flight.',
     EXPORTER,
-    books(({ queueEvents }) => queueEvents),
+    accounting(({ queueEvents }) => queueEvents),
   )
   page.gauge(
     `${PREFIX}_queue_bytes`,
     'Bytes of the events held in memory.',
     EXPORTER,
-    books(({ queueBytes }) => queueBytes),
+    accounting(({ queueBytes }) => queueBytes),
   )
   page.gauge(
     `${PREFIX}_held_events`,
     'Events held in memory and in the spool.',
     EXPORTER,
-    books(({ heldEvents }) => heldEvents),
+    accounting(({ heldEvents }) => heldEvents),
   )
   page.gauge(`${PREFIX}_state`, '1 for the state that the exporter is in, else 0.', ['exporter', 'state'], (put) => {
     for (const sender of senders()) {
-      const now = sender.books().state
+      const now = sender.accounting().state
       for (const state of STATES) put({ exporter: sender.name, state }, state === now ? 1 : 0)
     }
   })
@@ -219,7 +220,10 @@ function addChain(page: MetricsPage, senders: ExporterSources['senders']): void 
 }
 
 /** One value of each sender. */
-export function eachSender<T>(senders: ExporterSources['senders'], value: (sender: Told) => T | undefined): Fill<T> {
+export function eachSender<T>(
+  senders: ExporterSources['senders'],
+  value: (sender: Reported) => T | undefined,
+): Fill<T> {
   return (put) => {
     for (const sender of senders()) {
       const found = value(sender)

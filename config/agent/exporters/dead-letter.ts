@@ -1,6 +1,6 @@
 /** The file that every exporter may have for events that its sink refuses for good. */
 import { z } from 'zod'
-import { place } from '../../yaml/places.ts'
+import { pathSchema } from '../../yaml/paths.ts'
 import { size } from '../../yaml/units.ts'
 
 const KIB = 1024
@@ -8,7 +8,7 @@ const MIB = 1024 * KIB
 
 export const deadLetter = z
   .strictObject({
-    path: place('The file, readable by its owner only; no other exporter may use it.'),
+    path: pathSchema('The file, readable by its owner only; no other exporter may use it.'),
     max_size: size(4 * KIB, 1024 * 1024 * MIB)
       .prefault('16MiB')
       .describe('The file is renamed and a new one begun before a line would make it larger.'),

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { place } from '../../yaml/places.ts'
+import { pathSchema } from '../../yaml/paths.ts'
 import { duration, formatSize, size } from '../../yaml/units.ts'
 import { chain } from './chain.ts'
 
@@ -53,7 +53,7 @@ const rotate = z
 export const file = z
   .strictObject({
     type: z.literal('file').describe('Appends JSON lines to a file.'),
-    path: place('The file that lines are appended to.'),
+    path: pathSchema('The file that lines are appended to.'),
     format: z.literal('tetragon').default('tetragon').describe("Shape of a record: Tetragon's JSON."),
     mode: z
       .string({ error: 'expected an octal file mode in quotes, such as "0600"' })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { place } from '../../yaml/places.ts'
+import { pathSchema } from '../../yaml/paths.ts'
 import { duration, formatDuration, size } from '../../yaml/units.ts'
 import { chainOfRequests } from './chain.ts'
 import { fieldsProblem } from '../filtering/filter.ts'
@@ -48,7 +48,7 @@ const sasl = z
       .min(1)
       .optional()
       .describe('Password; never printed. Better a reference ${file:/path}, read at start, or password_file.'),
-    password_file: place(
+    password_file: pathSchema(
       'File that holds the password; a line feed at its end does not count. Read at start, on SIGHUP and when a broker ' +
         'refuses what was read, so that a password can be replaced while the agent runs.',
       'secret',

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { place } from '../../yaml/places.ts'
+import { pathSchema } from '../../yaml/paths.ts'
 import { duration, formatSize, size } from '../../yaml/units.ts'
 import { chainOfRequests } from './chain.ts'
 import { FROM_ENVIRONMENT, recordKeys, resourceKeys } from './otlp-records.ts'
@@ -138,7 +138,7 @@ export const otlp = z
           `${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_HEADERS.`,
       ),
     header_files: z
-      .record(headerName, place('File that holds the value.', 'secret'))
+      .record(headerName, pathSchema('File that holds the value.', 'secret'))
       .default({})
       .describe(
         'HTTP headers whose value is the content of a file, by name; read at start, on SIGHUP and after the sink has refused ' +

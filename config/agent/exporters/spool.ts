@@ -1,6 +1,6 @@
 /** The disk queue that every exporter may have. */
 import { z } from 'zod'
-import { place } from '../../yaml/places.ts'
+import { pathSchema } from '../../yaml/paths.ts'
 import { duration, size } from '../../yaml/units.ts'
 
 const KIB = 1024
@@ -9,7 +9,7 @@ const DAY_MS = 86_400_000
 
 export const spool = z
   .strictObject({
-    dir: place(
+    dir: pathSchema(
       'Folder of the spools. This exporter keeps its own in a folder of its name below it, so several may name the same.',
     ),
     use: z

@@ -1,14 +1,14 @@
 import { z } from 'zod'
-import { place } from '../../yaml/places.ts'
+import { pathSchema } from '../../yaml/paths.ts'
 
 /** Certificates of a connection: the same keys for every exporter. `environment`: which variable fills in what is left out. */
 export function tlsKeys(environment = { ca: '', cert: '', key: '' }) {
   return {
-    ca_file: place(`PEM file of the authorities to trust instead of the system's.${environment.ca}`).optional(),
-    cert_file: place(
+    ca_file: pathSchema(`PEM file of the authorities to trust instead of the system's.${environment.ca}`).optional(),
+    cert_file: pathSchema(
       `PEM file of the client's certificate, for servers that ask for one.${environment.cert}`,
     ).optional(),
-    key_file: place(`PEM file of the client's private key.${environment.key}`, 'secret').optional(),
+    key_file: pathSchema(`PEM file of the client's private key.${environment.key}`, 'secret').optional(),
     server_name: z
       .string()
       .min(1)

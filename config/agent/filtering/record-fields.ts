@@ -1,5 +1,5 @@
 /** Which fields records have, and lists of them as Tetragon's field filters write them: `process.binary,parent.pod`. */
-import { didYouMean } from '../../yaml/near.ts'
+import { didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 
 /** Names below a field; `true` where whatever stands there is not named one by one. */

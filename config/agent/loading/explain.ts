@@ -1,7 +1,7 @@
 /** zod's issues as sentences of the house: path, expected, got, hint. */
 import type { z } from 'zod'
 import { NPM_FORM } from '../exporters/npm.ts'
-import { didYouMean } from '../../yaml/near.ts'
+import { didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 import { valuesNotBuilt } from './not-built.ts'
 

@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { Position } from '../../policy/policy.ts'
-import { absolute } from '../../yaml/places.ts'
+import { absolute } from '../../yaml/paths.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Problems } from '../../yaml/problems.ts'
 import type { SecretFile } from '../secret-files.ts'

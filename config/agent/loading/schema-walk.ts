@@ -1,6 +1,6 @@
 /** Questions about a zod schema at a path: which keys it takes there, and whether it wants a number or a boolean. */
 import { z } from 'zod'
-import { placeHolds } from '../../yaml/places.ts'
+import { pathHolds } from '../../yaml/paths.ts'
 
 type Schema = z.core.$ZodType
 
@@ -51,8 +51,8 @@ function mappingsOf(schema: Schema): z.ZodObject[] {
 }
 
 /** What the file holds that a value of this schema names; undefined when it names none. */
-export function placeHoldsAt(schema: Schema | undefined): ReturnType<typeof placeHolds> {
-  return schema === undefined ? undefined : placeHolds(bare(schema))
+export function placeHoldsAt(schema: Schema | undefined): ReturnType<typeof pathHolds> {
+  return schema === undefined ? undefined : pathHolds(bare(schema))
 }
 
 /** `text` as the number or boolean the schema wants, else unchanged: for values that came out of a substitution. */

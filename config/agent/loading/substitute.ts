@@ -2,8 +2,8 @@
  * `${env:X}`, `${env:X:-default}`, `${env:X:?message}`, `${file:/path}` and `$$` inside one scalar of a config.
  * Done after YAML is parsed and in values only, so what an environment holds can never become structure.
  */
-import { didYouMean } from '../../yaml/near.ts'
-import { absolute } from '../../yaml/places.ts'
+import { didYouMean } from '../../yaml/suggest.ts'
+import { absolute } from '../../yaml/paths.ts'
 import { show } from '../../yaml/problems.ts'
 import { MAX_SECRET_BYTES, readNamedFileSync } from './named-file.ts'
 import { whyUnreadable } from './unreadable.ts'

@@ -1,8 +1,8 @@
 /** What the spool tells about events that it had and has no more. */
 import { Histogram } from '../../runtime/histogram.ts'
 import type { Segment } from './catalog.ts'
-import { Troubles } from './troubles.ts'
-import type { TellTrouble } from './troubles.ts'
+import { Failures } from './failures.ts'
+import type { ReportFailure } from './failures.ts'
 
 /** Seconds of a sync, from a disk with a battery behind its cache to one that is about to fail. */
 const SYNC_SECONDS: readonly number[] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
@@ -41,18 +41,18 @@ export class Tally {
   possiblyLost = 0
   syncs = 0
   readonly syncSeconds: Histogram = new Histogram(SYNC_SECONDS)
-  readonly troubles: Troubles
+  readonly failures: Failures
   readonly lost: Record<LossReason, number> = { spool_full: 0, expired: 0, corrupt: 0 }
-  readonly #tell: (loss: Loss) => void
+  readonly #report: (loss: Loss) => void
 
-  constructor(tell: (loss: Loss) => void, tellTrouble: TellTrouble) {
-    this.#tell = tell
-    this.troubles = new Troubles(tellTrouble)
+  constructor(report: (loss: Loss) => void, reportFailure: ReportFailure) {
+    this.#report = report
+    this.failures = new Failures(reportFailure)
   }
 
   lose(loss: Loss): void {
     if (loss.events <= 0) return
     this.lost[loss.reason] += loss.events
-    this.#tell(loss)
+    this.#report(loss)
   }
 }

@@ -6,7 +6,7 @@
  */
 import { errnoOf } from '../../contract/errors.ts'
 import type { Catalog, Segment } from './catalog.ts'
-import { Exclusive } from './exclusive.ts'
+import { Mutex } from './mutex.ts'
 import { ignoring, isAccess } from './files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files/files.ts'
 import { FIRST_FRAME } from './format/format.ts'
@@ -70,7 +70,7 @@ export class Reader {
   readonly #files: SpoolFiles
   readonly #tally: Tally
   readonly #settled: (cursor: Cursor) => void
-  readonly #exclusive = new Exclusive()
+  readonly #mutex = new Mutex()
   #seq: number
   #hint: Cursor | undefined
   #place: Place | undefined
@@ -115,17 +115,17 @@ export class Reader {
 
   /** Frames from the front: at least one, and no more than `most` unless the first alone is more. */
   next(most: Most): Promise<ReadResult> {
-    return this.#exclusive.run(async () => {
+    return this.#mutex.run(async () => {
       try {
         const result = await this.#next(most)
         this.#failures = 0
-        this.#tally.troubles.worked('read')
+        this.#tally.failures.worked('read')
         return result
       } catch (error) {
         const failed = error instanceof Error ? error : new Error(String(error))
         // What is out of reach is not lost: only the device's own refusals are given up.
         if (!isAccess(failed)) this.#failures++
-        this.#tally.troubles.failed('read', failed)
+        this.#tally.failures.failed('read', failed)
         await this.#leave()
         return { status: 'failed', error: failed }
       }
@@ -187,11 +187,11 @@ export class Reader {
 
   /** Runs `job` while nothing is read; what is read next is opened anew. */
   pause<T>(job: () => Promise<T>): Promise<T> {
-    return this.#exclusive.run(() => job().finally(() => this.#leave()))
+    return this.#mutex.run(() => job().finally(() => this.#leave()))
   }
 
   close(): Promise<void> {
-    return this.#exclusive.run(() => this.#leave())
+    return this.#mutex.run(() => this.#leave())
   }
 
   #settle(): void {

@@ -7,7 +7,7 @@ import { ExportError, textOf } from '../../contract/errors.ts'
 import type { Segment } from './catalog.ts'
 import { ignoring, inParallel, isAccess, withFile } from './files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files/files.ts'
-import { inForce, loadCursor, readSegments } from './files/folder.ts'
+import { effective, loadCursor, readSegments } from './files/folder.ts'
 import { FIRST_FRAME, segmentName } from './format/format.ts'
 import type { Cursor } from './format/format.ts'
 import { prune, setAside } from './files/quarantine.ts'
@@ -64,18 +64,18 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
       await ignoring(files.unlink(`${dir}/${segmentName(file.number)}`))
     } else await aside(file.number, file.why, file.is === 'damaged')
   }
-  let kept = inForce(all)
+  let kept = effective(all)
   const superseded = all.length === kept.length ? [] : all.filter((segment) => !kept.includes(segment))
   let end = 0
   for (let last = kept.at(-1); last !== undefined; last = kept.at(-1)) {
-    const tail = await mendTail(last, files)
-    if (typeof tail !== 'string') {
-      tornBytes += tail.tornBytes
-      end = tail.end
+    const pending = await repairEnd(last, files)
+    if (typeof pending !== 'string') {
+      tornBytes += pending.tornBytes
+      end = pending.end
       if (end === last.header.base && (await cutBehind(kept.at(-2), end, files))) superseded.push(last)
       break
     }
-    await aside(last.header.number, tail, false)
+    await aside(last.header.number, pending, false)
     kept.pop()
   }
   const removed = quarantined.length === 0 ? [] : await prune(dir, files)
@@ -179,7 +179,7 @@ async function cutAt(file: SpoolFile, bytes: number): Promise<void> {
 }
 
 /** Finds where the last segment ends and cuts off what is torn there; why it cannot be read, when that is so. */
-async function mendTail(last: Segment, files: SpoolFiles): Promise<{ end: number; tornBytes: number } | string> {
+async function repairEnd(last: Segment, files: SpoolFiles): Promise<{ end: number; tornBytes: number } | string> {
   const size = last.bytes
   let seq = last.header.base
   let refused: Error | undefined

@@ -17,7 +17,7 @@ import type { Clock, Random } from '../../runtime/clock.ts'
 import type { HistogramCounts } from '../../runtime/histogram.ts'
 import { Catalog } from './catalog.ts'
 import { CursorKeeper } from './cursor.ts'
-import { Exclusive } from './exclusive.ts'
+import { Mutex } from './mutex.ts'
 import { ignoring, isAccess } from './files/file-access.ts'
 import type { Lock, SpoolFiles } from './files/files.ts'
 import { Limits } from './limits.ts'
@@ -31,7 +31,7 @@ import type { ReadResult, Token } from './reader.ts'
 import { recover } from './recovery.ts'
 import type { Recovered, RecoveryReport } from './recovery.ts'
 import type { SpoolFrame } from './format/segment.ts'
-import type { TellTrouble, Work } from './troubles.ts'
+import type { ReportFailure, Work } from './failures.ts'
 import { Writer } from './writer.ts'
 import type { AppendResult, FsyncPolicy } from './writer.ts'
 
@@ -57,7 +57,7 @@ export interface SpoolDeps {
   readonly zstd?: Compress | undefined
   /** Told of every loss: what was dropped at once, damage when the reader comes to it. */
   readonly onLoss?: (loss: Loss) => void
-  readonly onTrouble?: TellTrouble
+  readonly onFailure?: ReportFailure
   /** Told once when the folder, or files in it, were removed, moved or replaced. */
   readonly onVanished?: (vanished: Vanished) => void
 }
@@ -165,7 +165,7 @@ export class Spool implements AsyncDisposable {
   readonly #presence: Presence
   readonly #catalog: Catalog
   readonly #tally: Tally
-  readonly #exclusive = new Exclusive()
+  readonly #mutex = new Mutex()
   readonly #reader: Reader
   readonly #writer: Writer
   readonly #cursor: CursorKeeper
@@ -174,7 +174,7 @@ export class Spool implements AsyncDisposable {
   readonly #ages: boolean
   readonly #zstd: Compress | undefined
   /** Appends that are packed first must not overtake each other meanwhile. */
-  readonly #packing = new Exclusive()
+  readonly #packing = new Mutex()
   /** Position after the last segment that was dropped, durable or not. */
   #dropped = 0
   #closed: Promise<void> | undefined
@@ -187,7 +187,7 @@ export class Spool implements AsyncDisposable {
     this.#zstd = deps.zstd
     this.#files = files
     const catalog = new Catalog(found.segments, found.end)
-    const tally = new Tally(deps.onLoss ?? (() => undefined), deps.onTrouble ?? (() => undefined))
+    const tally = new Tally(deps.onLoss ?? (() => undefined), deps.onFailure ?? (() => undefined))
     this.#catalog = catalog
     this.#tally = tally
     this.#recovered = found.end - found.cursor.seq
@@ -222,7 +222,7 @@ export class Spool implements AsyncDisposable {
     const makeRoom = this.#limits.makeRoom.bind(this.#limits)
     this.#writer = new Writer(
       { dir, fsync, segmentBytes, segmentMs, epoch },
-      { catalog, files, clock, random, tally, exclusive: this.#exclusive, presence: this.#presence, makeRoom },
+      { catalog, files, clock, random, tally, mutex: this.#mutex, presence: this.#presence, makeRoom },
       found,
     )
   }
@@ -253,7 +253,7 @@ export class Spool implements AsyncDisposable {
   /** The next frames, at least one and at most `maxBytes` of payload and `maxEvents` unless the first alone is more. */
   async next(maxBytes: number, maxEvents: number = Infinity): Promise<ReadResult> {
     if (this.#closed !== undefined) return { status: 'empty' }
-    if (this.#ages) await this.#exclusive.run(() => this.#limits.expire())
+    if (this.#ages) await this.#mutex.run(() => this.#limits.expire())
     return this.#reader.next({ bytes: maxBytes, events: maxEvents })
   }
 
@@ -307,8 +307,8 @@ export class Spool implements AsyncDisposable {
       possiblyLost: tally.possiblyLost,
       syncs: tally.syncs,
       syncSeconds: tally.syncSeconds,
-      failures: { ...tally.troubles.failures },
-      lastError: tally.troubles.lastError,
+      failures: { ...tally.failures.failures },
+      lastError: tally.failures.lastError,
       imbalance: this.#recovered + tally.appended - tally.acked - lost - events,
     }
   }
@@ -359,9 +359,9 @@ export class Spool implements AsyncDisposable {
   }
 
   async #removeSpent(seq: number, error: Error | undefined): Promise<void> {
-    if (error === undefined) this.#tally.troubles.worked('cursor')
-    else this.#tally.troubles.failed('cursor', error)
-    if (errnoOf(error) === 'ENOENT') void this.#exclusive.run(() => this.#presence.restore())
+    if (error === undefined) this.#tally.failures.worked('cursor')
+    else this.#tally.failures.failed('cursor', error)
+    if (errnoOf(error) === 'ENOENT') void this.#mutex.run(() => this.#presence.restore())
     const catalog = this.#catalog
     const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && !this.#writer.isCurrent(segment))
     catalog.remove(spent)

@@ -11,7 +11,7 @@
 import { errnoOf, isNoSpace } from '../../contract/errors.ts'
 import type { Clock, Random } from '../../runtime/clock.ts'
 import type { Catalog, Segment } from './catalog.ts'
-import type { Exclusive } from './exclusive.ts'
+import type { Mutex } from './mutex.ts'
 import { ignoring } from './files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files/files.ts'
 import { FIRST_FRAME } from './format/format.ts'
@@ -68,7 +68,7 @@ export class Writer {
   readonly #clock: Clock
   readonly #random: Random
   readonly #tally: Tally
-  readonly #exclusive: Exclusive
+  readonly #mutex: Mutex
   readonly #presence: Presence
   readonly #makeRoom: (bytes: number) => Promise<FullReason | undefined>
   readonly #held: Held
@@ -93,7 +93,7 @@ export class Writer {
       clock: Clock
       random: Random
       tally: Tally
-      exclusive: Exclusive
+      mutex: Mutex
       presence: Presence
       makeRoom: (bytes: number) => Promise<FullReason | undefined>
     },
@@ -105,7 +105,7 @@ export class Writer {
     this.#clock = deps.clock
     this.#random = deps.random
     this.#tally = deps.tally
-    this.#exclusive = deps.exclusive
+    this.#mutex = deps.mutex
     this.#presence = deps.presence
     this.#makeRoom = deps.makeRoom
     this.#held = new Held(options.fsync === 'never' ? 0 : HELD_BYTES)
@@ -162,7 +162,7 @@ export class Writer {
   async sync(): Promise<Error | undefined> {
     // One that is going on may have begun before the last write.
     await this.#syncing
-    if (this.#rewrite) await this.#exclusive.run(() => this.#mend())
+    if (this.#rewrite) await this.#mutex.run(() => this.#repair())
     return (this.#syncing ??= this.#syncOnce().finally(() => (this.#syncing = undefined)))
   }
 
@@ -187,7 +187,7 @@ export class Writer {
 
   async #run(): Promise<void> {
     while (this.#pending.length > 0) {
-      await this.#exclusive.run(() => this.#writeGroup())
+      await this.#mutex.run(() => this.#writeGroup())
       if (this.#options.fsync === 'batch') await this.sync()
     }
   }
@@ -202,8 +202,8 @@ export class Writer {
       for (const frame of pending.frames) bytes += sizeOf(frame)
     }
     const failure = await this.#writeAll(group)
-    if (failure === undefined) this.#tally.troubles.worked('write')
-    else if (failure.status === 'failed') this.#tally.troubles.failed('write', failure.error)
+    if (failure === undefined) this.#tally.failures.worked('write')
+    else if (failure.status === 'failed') this.#tally.failures.failed('write', failure.error)
     for (const pending of group) {
       const { frames, written, from, resolve } = pending
       if (failure === undefined || written === frames.length) {
@@ -214,7 +214,7 @@ export class Writer {
   }
 
   async #writeAll(group: readonly Pending[]): Promise<Failure | undefined> {
-    const error = (this.#presence.failed && (await this.#presence.restore())) ?? (await this.#mend())
+    const error = (this.#presence.failed && (await this.#presence.restore())) ?? (await this.#repair())
     if (error !== undefined) return failureOf(error)
     const all = group.flatMap((pending) => pending.frames.map((frame) => ({ pending, frame })))
     for (let from = 0; from < all.length;) {
@@ -334,19 +334,19 @@ export class Writer {
     const upTo = this.#catalog.end
     this.#tally.syncs++
     const disturbed = await this.#presence.isDisturbed()
-    const absent = disturbed ? await this.#exclusive.run(() => this.#presence.restore()) : undefined
+    const absent = disturbed ? await this.#mutex.run(() => this.#presence.restore()) : undefined
     const doubtful = this.#rewrite ? new Error('what a failed sync left behind is not yet written again') : undefined
     const error = absent ?? doubtful ?? (await this.#syncAll())
     if (error === undefined) {
-      this.#tally.troubles.worked('sync')
+      this.#tally.failures.worked('sync')
       this.#failures = 0
       this.#durable = Math.max(this.#durable, upTo)
       this.#held.releaseBefore(this.#durable)
     } else {
       this.#failures++
-      this.#tally.troubles.failed('sync', error)
+      this.#tally.failures.failed('sync', error)
       // At once: a process that is killed now leaves pages that look safe to the next one and are not.
-      if (this.#rewrite) await this.#exclusive.run(() => this.#mend())
+      if (this.#rewrite) await this.#mutex.run(() => this.#repair())
     }
     this.#scheduleSync()
     return error
@@ -381,7 +381,7 @@ export class Writer {
   }
 
   /** Writes again what a failed sync put in doubt. */
-  async #mend(): Promise<Error | undefined> {
+  async #repair(): Promise<Error | undefined> {
     if (!this.#rewrite) return undefined
     // What is acked and gone meanwhile needs no copy.
     this.#held.releaseBefore(this.#catalog.segments[0]?.header.base ?? this.#catalog.end)

@@ -24,7 +24,7 @@ import {
 } from './mapping.ts'
 import type { MappingOptions } from './mapping.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
-import { shownOnly } from './shown.ts'
+import { filterAttributes } from './attribute-filter.ts'
 
 export interface OtlpEncoderOptions extends MappingOptions {
   /** Makes the bodies for `body: 'json'`. Wrapped by `shareLast` it costs nothing when a file exporter has the line too. */
@@ -102,7 +102,7 @@ class OtlpEncoder implements Encoder {
     out.text(KEYS.uid, this.#uidPrefix + event.seq)
     const { shows } = this.#options
     if (shows === undefined) this.#attributes(event, hook)
-    else attributes(event, this.#argLabels, shownOnly(out, event.type, shows))
+    else attributes(event, this.#argLabels, filterAttributes(out, event.type, shows))
     if (this.#options.eventNameAttribute === true) out.text(KEYS.eventName, EVENT_NAMES[event.type])
     out.raw(tail)
     out.close(start, RECORD_LENGTH)

@@ -6,7 +6,7 @@
 import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../contract/event.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink } from './attributes.ts'
-import type { AttributeTest } from './shown.ts'
+import type { AttributeTest } from './attribute-filter.ts'
 
 export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 

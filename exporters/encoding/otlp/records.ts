@@ -7,7 +7,7 @@ import { KEYS } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import { EVENT_NAMES, attributes as allAttributes, severityOf, summary } from './mapping.ts'
 import type { MappingOptions, Severity } from './mapping.ts'
-import { shownOnly } from './shown.ts'
+import { filterAttributes } from './attribute-filter.ts'
 
 export type AttributeValue = string | number | string[]
 
@@ -47,7 +47,7 @@ export function plainRecord(
   const sink = new ObjectSink()
   sink.text(KEYS.uid, `${options.epoch}-${event.seq}`)
   const { shows } = options
-  const out = shows === undefined ? sink : shownOnly(sink, event.type, shows)
+  const out = shows === undefined ? sink : filterAttributes(sink, event.type, shows)
   allAttributes(event, options.argLabels ?? false, out)
   const eventName = EVENT_NAMES[event.type]
   if (options.eventNameAttribute === true) sink.text(KEYS.eventName, eventName)

@@ -7,7 +7,7 @@ import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { Alarm } from './alarm.ts'
+import { Timer } from './timer.ts'
 import { failure, outcomeOf } from './failure.ts'
 import { systemFiles } from './file-system.ts'
 import type { FileSystem } from './file-system.ts'
@@ -61,8 +61,8 @@ export class FileExporter implements Exporter {
   readonly #warn: (problem: ExportError) => void
   readonly #current: RotatingFile
   readonly #upkeep: Upkeep
-  readonly #syncAlarm: Alarm
-  readonly #rotateAlarm: Alarm
+  readonly #syncTimer: Timer
+  readonly #rotateTimer: Timer
   #stopped = false
   /** Ends when the call now using the file has ended: send, reopen, timers and stop take turns. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -93,13 +93,13 @@ export class FileExporter implements Exporter {
       },
       { ...shared, onRotated: () => this.#upkeep.rotated() },
     )
-    this.#syncAlarm = new Alarm(clock)
-    this.#rotateAlarm = new Alarm(clock)
+    this.#syncTimer = new Timer(clock)
+    this.#rotateTimer = new Timer(clock)
   }
 
   /** A full disk or a failing device do not keep the agent from starting; a path that can never work does. */
   start(): Promise<void> {
-    return this.#exclusive(async () => {
+    return this.#mutex(async () => {
       try {
         await makeFolder(this.#files, this.#options.path)
         await this.#current.open()
@@ -113,12 +113,12 @@ export class FileExporter implements Exporter {
   }
 
   send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    return this.#exclusive(() => this.#send(batch, signal))
+    return this.#mutex(() => this.#send(batch, signal))
   }
 
   /** Opens the path anew. When that fails the open file stays in use, and ExportError says why. */
   reopen(): Promise<void> {
-    return this.#exclusive(async () => {
+    return this.#mutex(async () => {
       try {
         await this.#current.reopen()
       } catch (cause) {
@@ -128,10 +128,10 @@ export class FileExporter implements Exporter {
   }
 
   stop(): Promise<void> {
-    return this.#exclusive(async () => {
+    return this.#mutex(async () => {
       this.#stopped = true
-      this.#syncAlarm.cancel()
-      this.#rotateAlarm.cancel()
+      this.#syncTimer.cancel()
+      this.#rotateTimer.cancel()
       await Promise.all([this.#upkeep.stop(), this.#current.close()])
     })
   }
@@ -203,15 +203,15 @@ export class FileExporter implements Exporter {
 
   #armSync(): void {
     const { fsync } = this.#options
-    if (typeof fsync === 'string' || this.#syncAlarm.isSet) return
-    this.#syncAlarm.set(fsync.intervalMs, () => this.#later('sync', () => this.#syncOrReplace()))
+    if (typeof fsync === 'string' || this.#syncTimer.isSet) return
+    this.#syncTimer.set(fsync.intervalMs, () => this.#later('sync', () => this.#syncOrReplace()))
   }
 
   /** Where nothing more is written, the file gets its rotated name all the same when its time is over. */
   #armRotation(): void {
     const ms = this.#current.msUntilDue()
-    if (ms === undefined || this.#rotateAlarm.isSet) return
-    this.#rotateAlarm.set(Math.max(1, ms), () =>
+    if (ms === undefined || this.#rotateTimer.isSet) return
+    this.#rotateTimer.set(Math.max(1, ms), () =>
       this.#later('rotate', async () => {
         if (this.#current.msUntilDue() === 0) await this.#current.rotate()
         this.#armRotation()
@@ -224,10 +224,10 @@ export class FileExporter implements Exporter {
     const run = async (): Promise<void> => {
       if (!this.#stopped) await work()
     }
-    this.#exclusive(run).catch((cause: unknown) => this.#warn(failure(action, this.#options.path, cause)))
+    this.#mutex(run).catch((cause: unknown) => this.#warn(failure(action, this.#options.path, cause)))
   }
 
-  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+  #mutex<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work)
     this.#turn = result.catch(() => undefined)
     return result
@@ -239,7 +239,7 @@ function noCounters(): FileCounters {
     rotations: 0,
     rotation_failures: 0,
     reopens: 0,
-    torn_lines_mended: 0,
+    torn_lines_repaired: 0,
     sync_failures: 0,
     possibly_lost: 0,
     deleted_files: 0,

@@ -62,5 +62,5 @@ function codeOf(errno: string): ExportErrorCode {
 export function outcomeOf(error: ExportError, taken: number): Outcome {
   // `hold` has no way to say that some were taken: those count first, and the next try says `hold`.
   if (error.code === 'UNUSABLE' && taken === 0) return { status: 'hold', error }
-  return { status: 'retryable', ...(taken === 0 ? {} : { taken }), unsure: 0, error }
+  return { status: 'retryable', ...(taken === 0 ? {} : { taken }), unacknowledged: 0, error }
 }

@@ -37,7 +37,7 @@ export class LogFile {
   /** Events written since the last sync. */
   unsynced = 0
   /** The file ended in a torn line when it was opened (a crash), and has got its line feed. */
-  mended = false
+  repaired = false
 
   private constructor(files: FileSystem, path: string, file: OpenFile, stat: FileStat) {
     this.#files = files
@@ -63,7 +63,7 @@ export class LogFile {
       }
       if (created) await file.chmod(mode)
       const log = new LogFile(files, path, file, stat)
-      await log.#mendCrash()
+      await log.#repairCrash()
       return log
     } catch (error) {
       await file.close().catch(() => undefined)
@@ -148,14 +148,14 @@ export class LogFile {
     }
   }
 
-  async #mendCrash(): Promise<void> {
+  async #repairCrash(): Promise<void> {
     if (this.size === 0) return
     const last = new Uint8Array(1)
     await this.#file.read(last, this.size - 1)
     if (last[0] === LINE_FEED) return
     await this.#file.writev([Uint8Array.of(LINE_FEED)])
     this.size++
-    this.mended = true
+    this.repaired = true
   }
 }
 

@@ -37,7 +37,7 @@ export interface RotatingCounters {
   rotations: number
   rotation_failures: number
   reopens: number
-  torn_lines_mended: number
+  torn_lines_repaired: number
   sync_failures: number
   /** Events that counted as delivered and may not be on the disk, because a later sync has failed. */
   possibly_lost: number
@@ -83,7 +83,7 @@ export class RotatingFile {
     const { path, mode } = this.#options
     const { files, clock, counters } = this.#deps
     const file = await LogFile.open(files, path, mode)
-    if (file.mended) counters.torn_lines_mended++
+    if (file.repaired) counters.torn_lines_repaired++
     this.#checkedMs = clock.nowMs()
     this.#interval = this.#intervalAt(file.size === 0 ? clock.wallMs() : file.mtimeMs)
     this.#file = file

@@ -7,7 +7,7 @@
 import { errnoOf } from '../../contract/errors.ts'
 import type { ExportError } from '../../contract/errors.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { Alarm } from './alarm.ts'
+import { Timer } from './timer.ts'
 import { compress, remove } from './compress.ts'
 import { failure } from './failure.ts'
 import type { FileSystem } from './file-system.ts'
@@ -40,7 +40,7 @@ export class Upkeep {
   readonly #options: UpkeepOptions
   readonly #deps: UpkeepDeps
   readonly #ended = new AbortController()
-  readonly #age: Alarm
+  readonly #age: Timer
   #compressing: Promise<void> | undefined
   /** There may be more to compress than the pass under way knows of. */
   #again = false
@@ -48,7 +48,7 @@ export class Upkeep {
   constructor(options: UpkeepOptions, deps: UpkeepDeps) {
     this.#options = options
     this.#deps = deps
-    this.#age = new Alarm(deps.clock)
+    this.#age = new Timer(deps.clock)
   }
 
   /** At the start: also mends what a crash has left of a compression. As `rotated`. */

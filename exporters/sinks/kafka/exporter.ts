@@ -16,15 +16,15 @@ import type { KafkaDriver, KafkaRecord, MakeDriver } from './drivers/driver.ts'
 import { faultOf, isLoginFault } from './faults.ts'
 import type { KafkaFault } from './faults.ts'
 import { RecordHeaders } from './headers.ts'
-import { ACKED, INVALID, layOut, Memory, TOO_LARGE, topicsOf } from './lanes.ts'
-import type { Fate, Lane, Layout } from './lanes.ts'
+import { ACKED, INVALID, layOut, Memory, TOO_LARGE, topicsOf } from './partition-batches.ts'
+import type { Fate, PartitionBatch, Layout } from './partition-batches.ts'
 import type { KafkaConnection, KafkaOptions } from './options.ts'
 import { Gathering } from './gathering.ts'
 import { outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
 import { parseTopic } from './topic.ts'
 import { Topics } from './topics.ts'
-import { Unsure } from './unsure.ts'
+import { Unacknowledged } from './unacknowledged.ts'
 
 export interface KafkaDeps {
   /** Instead of the one that `options.driver` names. */
@@ -51,7 +51,7 @@ export class KafkaExporter implements Exporter {
   readonly #gathered: Gathering | undefined
   readonly #memory = new Memory()
   readonly #topics: Topics
-  readonly #unsure = new Unsure()
+  readonly #unacknowledged = new Unacknowledged()
   readonly #counters = { requests: 0, resets: 0, split_batches: 0 }
   /** What was said of the last event that was refused, by its fate. */
   readonly #said = new Map<Fate, string>()
@@ -151,9 +151,9 @@ export class KafkaExporter implements Exporter {
   }
 
   #outcome(batch: Batch, faults: readonly KafkaFault[]): Outcome {
-    const unsure = this.#unanswered
+    const unacknowledged = this.#unanswered
     this.#unanswered = 0
-    return outcomeOf(batch, this.#memory, faults, this.#said, unsure)
+    return outcomeOf(batch, this.#memory, faults, this.#said, unacknowledged)
   }
 
   /** Sends all that is pending in the batch; returns what went wrong, lane by lane. Fates are remembered. */
@@ -161,28 +161,32 @@ export class KafkaExporter implements Exporter {
     if (this.#needsReset) await this.#reset(driver)
     const { counts, faults: missing } = await this.#topics.find(driver, topicsOf(batch, this.#memory, this.#layout))
     // The next one in turn, but not for records that are to be sent again as they were.
-    if (this.#unsure.records === 0) this.#turn++
-    const lanes = layOut(batch, this.#memory, this.#layout, counts, this.#turn, Math.floor(this.#now()))
-    if (!this.#unsure.fits(lanes)) await this.#reset(driver)
-    const results = await Promise.all(lanes.map((lane) => this.#sendLane(driver, lane)))
+    if (this.#unacknowledged.records === 0) this.#turn++
+    const partitionBatches = layOut(batch, this.#memory, this.#layout, counts, this.#turn, Math.floor(this.#now()))
+    if (!this.#unacknowledged.fits(partitionBatches)) await this.#reset(driver)
+    const results = await Promise.all(
+      partitionBatches.map((partitionBatch) => this.#sendPartitionBatch(driver, partitionBatch)),
+    )
     const faults = [...missing, ...results.filter((fault) => fault !== undefined)]
     if (faults.some((fault) => fault.kind === 'reset' || isLoginFault(fault))) this.#needsReset = true
     return faults
   }
 
   /** Chunks in order; stops at the first that fails, so that nothing overtakes it. */
-  async #sendLane(driver: KafkaDriver, lane: Lane): Promise<KafkaFault | undefined> {
-    const { records, topic } = lane
+  async #sendPartitionBatch(driver: KafkaDriver, partitionBatch: PartitionBatch): Promise<KafkaFault | undefined> {
+    const { records, topic } = partitionBatch
     const most = this.#options.maxRequestBytes
     for (let from = 0; from < records.length;) {
       if (sizeOf(records[from]) > most) {
         this.#said.set(TOO_LARGE, `expected at most ${most} bytes with key and headers, got ${sizeOf(records[from])}`)
-        this.#memory.settle(lane, from, ++from, TOO_LARGE)
+        this.#memory.settle(partitionBatch, from, ++from, TOO_LARGE)
         continue
       }
-      const to = from + ((from === 0 ? this.#unsure.headOf(lane) : undefined) ?? this.#chunk(lane, from))
+      const to =
+        from +
+        ((from === 0 ? this.#unacknowledged.headOf(partitionBatch) : undefined) ?? this.#chunk(partitionBatch, from))
       const tried: Tried = { refused: false, largestTaken: 0 }
-      const fault = await this.#sendRange(driver, lane, from, to, tried)
+      const fault = await this.#sendRange(driver, partitionBatch, from, to, tried)
       if (tried.refused && tried.largestTaken > 0) this.#topics.limit(topic, tried.largestTaken)
       if (fault !== undefined) {
         this.#topics.doubt(topic)
@@ -194,7 +198,7 @@ export class KafkaExporter implements Exporter {
   }
 
   /** How many records from `from` on make one request: at least one. */
-  #chunk({ records, topic }: Lane, from: number): number {
+  #chunk({ records, topic }: PartitionBatch, from: number): number {
     const limit = this.#topics.limitOf(topic)
     let to = from + 1
     for (let bytes = sizeOf(records[from]); to < records.length; to++) {
@@ -207,40 +211,40 @@ export class KafkaExporter implements Exporter {
   /** One request; halved when the broker refuses it for its content, down to the single record that is to blame. */
   async #sendRange(
     driver: KafkaDriver,
-    lane: Lane,
+    partitionBatch: PartitionBatch,
     from: number,
     to: number,
     tried: Tried,
   ): Promise<KafkaFault | undefined> {
     this.#counters.requests++
-    const whole = from === 0 && to === lane.records.length
-    const records = whole ? lane.records : lane.records.slice(from, to)
+    const whole = from === 0 && to === partitionBatch.records.length
+    const records = whole ? partitionBatch.records : partitionBatch.records.slice(from, to)
     try {
-      await driver.send(lane.topic, lane.partition, this.#gathered?.of(records) ?? records)
+      await driver.send(partitionBatch.topic, partitionBatch.partition, this.#gathered?.of(records) ?? records)
     } catch (error) {
-      const fault = faultOf(error, `write to topic "${lane.topic}"`)
+      const fault = faultOf(error, `write to topic "${partitionBatch.topic}"`)
       if (fault.kind === 'retry') {
         this.#unanswered += to - from
         // The broker knows a repetition by its sequence numbers, if it is one.
-        if (this.#options.idempotent) this.#unsure.add(lane, from, to)
+        if (this.#options.idempotent) this.#unacknowledged.add(partitionBatch, from, to)
       }
       if (fault.kind !== 'too_large' && fault.kind !== 'permanent') return fault
       // It was not written, whatever a request before it did.
-      this.#unsure.settle(lane)
+      this.#unacknowledged.settle(partitionBatch)
       if (to - from === 1) {
         const fate = fault.kind === 'too_large' ? TOO_LARGE : INVALID
         this.#said.set(fate, fault.message)
-        this.#memory.settle(lane, from, to, fate)
+        this.#memory.settle(partitionBatch, from, to, fate)
         return undefined
       }
       if (fault.kind === 'too_large') tried.refused = true
       this.#counters.split_batches++
       const middle = (from + to) >>> 1
-      const first = await this.#sendRange(driver, lane, from, middle, tried)
-      return first ?? this.#sendRange(driver, lane, middle, to, tried)
+      const first = await this.#sendRange(driver, partitionBatch, from, middle, tried)
+      return first ?? this.#sendRange(driver, partitionBatch, middle, to, tried)
     }
-    this.#memory.settle(lane, from, to, ACKED)
-    this.#unsure.settle(lane)
+    this.#memory.settle(partitionBatch, from, to, ACKED)
+    this.#unacknowledged.settle(partitionBatch)
     tried.largestTaken = Math.max(
       tried.largestTaken,
       records.reduce((sum, record) => sum + sizeOf(record), 0),
@@ -251,7 +255,7 @@ export class KafkaExporter implements Exporter {
   /** Connects anew, as a new producer: what was unsure of the old one stays so. */
   async #reset(driver: KafkaDriver): Promise<void> {
     this.#counters.resets++
-    this.#unsure.clear()
+    this.#unacknowledged.clear()
     // In front of all waiting: a reopen meanwhile asks for one more.
     this.#needsReset = false
     try {
@@ -290,7 +294,7 @@ function sizeOf(record: KafkaRecord | undefined): number {
 
 /** Nothing is sent again before what may be on its way has ended: then it is told of. */
 function retryable(code: 'CLOSED' | 'ABORTED' | 'TIMEOUT', message: string): Outcome {
-  return { status: 'retryable', unsure: 0, error: new ExportError(code, message) }
+  return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
 }
 
 /** The value of `work`, or undefined when the signal aborts first. */

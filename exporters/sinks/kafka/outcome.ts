@@ -2,8 +2,8 @@
 import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Outcome, Refusal } from '../../contract/exporter.ts'
 import type { KafkaFault } from './faults.ts'
-import { INVALID, PENDING, TOO_LARGE } from './lanes.ts'
-import type { Fate, Memory } from './lanes.ts'
+import { INVALID, PENDING, TOO_LARGE } from './partition-batches.ts'
+import type { Fate, Memory } from './partition-batches.ts'
 
 /** Fates of events that are refused for good, and the words that metrics know them by. */
 const REFUSED: ReadonlyArray<readonly [Fate, string]> = [
@@ -20,7 +20,7 @@ export function outcomeOf(
   memory: Memory,
   faults: readonly KafkaFault[],
   said: ReadonlyMap<Fate, string>,
-  unsure: number,
+  unacknowledged: number,
 ): Outcome {
   const fault = faults.find(({ kind }) => kind !== 'config') ?? faults[0]
   if (fault !== undefined) {
@@ -32,7 +32,7 @@ export function outcomeOf(
     return {
       status: 'retryable',
       taken,
-      unsure,
+      unacknowledged,
       ...(refusals.length === 0 ? {} : { refusals }),
       ...(fault.kind === 'config' ? { afterMs: 0 } : {}),
       error,

@@ -46,7 +46,7 @@ export class GuardedExporter implements Exporter {
   /** An outcome that is none becomes `hold`: only a person can mend the package, and nothing is lost meanwhile. */
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     if (!this.#open)
-      return { status: 'retryable', unsure: 0, error: new ExportError('CLOSED', `${this.type} is not open`) }
+      return { status: 'retryable', unacknowledged: 0, error: new ExportError('CLOSED', `${this.type} is not open`) }
     const outcome: Outcome = await this.#inner.send(batch, signal)
     const problem = checkOutcome(batch, outcome)
     if (problem === undefined) return unhurried(outcome)

@@ -21,8 +21,8 @@ export type Checked<T> = { readonly value: T } | { readonly problem: string }
  */
 export function checkModule(module: object): Checked<CreateExporter> {
   const inner = get(module, 'default')
-  const places = [module, inner].filter(isObject)
-  const api = places.map((place) => get(place, 'ktrail')).find((value) => value !== undefined)
+  const paths = [module, inner].filter(isObject)
+  const api = paths.map((place) => get(place, 'ktrail')).find((value) => value !== undefined)
   if (api === undefined) {
     return { problem: `it is no exporter for ktrail: expected "export const ktrail = ${API}", got none` }
   }
@@ -30,7 +30,7 @@ export function checkModule(module: object): Checked<CreateExporter> {
     const want = typeof api === 'number' && api > API ? 'a newer ktrail' : 'another version of the package'
     return { problem: `it is for interface ${String(api)}, expected ${API}: it needs ${want}` }
   }
-  const create = [...places.map((place) => get(place, 'createExporter')), inner].find(isCreate)
+  const create = [...paths.map((place) => get(place, 'createExporter')), inner].find(isCreate)
   if (create !== undefined) return { value: create }
   return {
     problem: `expected "export function createExporter(options, context)", got ${Object.keys(module).join(', ')}`,

@@ -222,17 +222,17 @@ class Tally {
   /** The sink makes us wait; it was sent so many events. */
   unfinished(verdict: Verdict, events: number): Outcome {
     if (verdict.is === 'again') {
-      return this.interrupted(verdict.error, verdict.afterMs, verdict.unsure ? events : 0)
+      return this.interrupted(verdict.error, verdict.afterMs, verdict.unacknowledged ? events : 0)
     }
     return this.held('error' in verdict ? verdict.error : new ExportError('IO', NOT_SAID))
   }
 
-  interrupted(error: ExportError, afterMs: number | undefined, unsure: number): Outcome {
+  interrupted(error: ExportError, afterMs: number | undefined, unacknowledged: number): Outcome {
     return {
       status: 'retryable',
       ...(afterMs === undefined ? {} : { afterMs }),
       ...(this.#settled === 0 ? {} : { taken: this.#settled }),
-      unsure,
+      unacknowledged,
       ...(this.#refusals.events === 0 ? {} : { refusals: this.#refusals.list() }),
       error,
     }

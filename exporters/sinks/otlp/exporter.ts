@@ -184,7 +184,7 @@ export class OtlpExporter implements Exporter {
       const error = cause instanceof ExportError ? cause : new ExportError('IO', textOf(cause), cause)
       const code = errnoOf(error.cause)
       if (error.code === 'UNUSABLE' || TLS_FAULT.test(code) || TLS_ALERT.test(code)) return { is: 'hold', error }
-      return { is: 'again', unsure: !wasNeverSent(error), throttled: false, afterMs: undefined, error }
+      return { is: 'again', unacknowledged: !wasNeverSent(error), throttled: false, afterMs: undefined, error }
     }
   }
 
@@ -210,7 +210,9 @@ export class OtlpExporter implements Exporter {
   /** Credentials may have been replaced since they were read: then the request is worth another try at once. */
   async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>, used: FileHeaders): Promise<Verdict> {
     const renewed = await this.#transport.renewHeaders(used)
-    return renewed ? { is: 'again', unsure: false, throttled: false, afterMs: 0, error: verdict.error } : verdict
+    return renewed
+      ? { is: 'again', unacknowledged: false, throttled: false, afterMs: 0, error: verdict.error }
+      : verdict
   }
 
   /** The request of the events of `range` that are not refused; at least one is not. */

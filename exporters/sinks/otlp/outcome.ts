@@ -30,7 +30,7 @@ export type Verdict =
   | {
       readonly is: 'again'
       /** The sink may have stored some of it. */
-      readonly unsure: boolean
+      readonly unacknowledged: boolean
       readonly throttled: boolean
       readonly afterMs: number | undefined
       readonly error: ExportError
@@ -84,8 +84,8 @@ export function verdictOf(reply: Reply, sent: number, endpoint: string, wallMs: 
   }
   if (status === 413) return { is: 'faulty', reason: 'too_large', error }
   const afterMs = retryAfterMs(reply.retryAfter, wallMs)
-  if (status === 429) return { is: 'again', unsure: STORED_SOME.test(text), throttled: true, afterMs, error }
-  if (status >= 500) return { is: 'again', unsure: true, throttled: false, afterMs, error }
+  if (status === 429) return { is: 'again', unacknowledged: STORED_SOME.test(text), throttled: true, afterMs, error }
+  if (status >= 500) return { is: 'again', unacknowledged: true, throttled: false, afterMs, error }
   return malformed(text, sent, error)
 }
 

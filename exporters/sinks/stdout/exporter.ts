@@ -101,7 +101,7 @@ export class StdoutExporter implements Exporter {
 
 /** Nothing is there twice then: what the stream was given it is not given again. */
 function again(code: 'CLOSED' | 'ABORTED', message: string): Outcome {
-  return { status: 'retryable', unsure: 0, error: new ExportError(code, message) }
+  return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
 }
 
 function ignore(): void {

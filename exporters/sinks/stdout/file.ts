@@ -40,12 +40,12 @@ export class StdoutFileExporter implements Exporter {
   }
 
   send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    return this.#exclusive(() => this.#send(batch, signal))
+    return this.#mutex(() => this.#send(batch, signal))
   }
 
   /** Cuts off the beginning of a line that could not be ended; the file stays open, it is the process's. */
   stop(): Promise<void> {
-    return this.#exclusive(async () => {
+    return this.#mutex(async () => {
       const file = this.#file
       this.#file = undefined
       await file?.close()
@@ -66,7 +66,7 @@ export class StdoutFileExporter implements Exporter {
       : outcomeOf(failure('write to', this.#deps.path, error), events)
   }
 
-  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+  #mutex<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work)
     this.#turn = result.catch(() => undefined)
     return result

@@ -87,10 +87,10 @@ function lineOf({ exporters, events }: Extract<Way, { is: 'line' }>): Round {
 
 /** Throws unless all is delivered, or, by a dead exporter, kept. */
 function audit(sender: Sender, published: number): void {
-  const { accepted, delivered, heldEvents } = sender.books()
+  const { accepted, delivered, heldEvents } = sender.accounting()
   const settled = sender.name === 'dead' ? heldEvents : delivered
   if (accepted === published && settled === published && sender.imbalance() === 0) return
-  throw new Error(`${sender.name}: expected ${published} events, got ${JSON.stringify(sender.books())}`)
+  throw new Error(`${sender.name}: expected ${published} events, got ${JSON.stringify(sender.accounting())}`)
 }
 
 function sdkOf({ endpoint, events }: Extract<Way, { is: 'sdk' }>): Round {

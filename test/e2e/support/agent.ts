@@ -41,7 +41,7 @@ export interface AgentOptions {
   /** Policy files that are there at the start: file name → text. */
   readonly policies?: Readonly<Record<string, string>>
   /** Policy files and folders beside the watched one, as in the config. */
-  readonly places?: readonly string[]
+  readonly paths?: readonly string[]
   /** Top-level keys of the config that replace the test's own (policies, server, exporters, log). */
   readonly config?: Readonly<Record<string, unknown>>
   /** Exporters beside the JSON file `archive`. */
@@ -125,7 +125,7 @@ export class TestAgent implements AsyncDisposable {
     for (const [name, text] of Object.entries(options.policies ?? {})) writeFileSync(join(this.policies, name), text)
     const events = join(this.folder, 'events.jsonl')
     const config = {
-      policies: [this.policies, ...(options.places ?? [])],
+      policies: [this.policies, ...(options.paths ?? [])],
       server: { http: '127.0.0.1:0' },
       exporters: {
         archive: {

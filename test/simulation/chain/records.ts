@@ -1,14 +1,14 @@
 /** A dead-letter file that is quick, slow, full or hangs, by a seed. */
 import type { Batch, Refusal } from '../../../exporters/contract/exporter.ts'
 import type { Clock } from '../../../exporters/runtime/clock.ts'
-import type { DeadLetters } from '../../../exporters/sending/delivery.ts'
+import type { DeadLetterRecords } from '../../../exporters/sending/delivery.ts'
 import { idsOf } from '../../unit/exporters/support/lines.ts'
 import type { Seeded } from '../spool/random.ts'
 
 /** As long as the real file waits for its disk. */
 const PATIENCE_MS = 5000
 
-export class Records implements DeadLetters {
+export class Records implements DeadLetterRecords {
   readonly counters = {}
   readonly #recorded: Set<number>
   readonly #random: Seeded

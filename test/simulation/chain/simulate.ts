@@ -80,7 +80,7 @@ class Life {
   readonly #everWritten: Written[] = []
   readonly #losses: Loss[] = []
   /** Ids in losses that were told. */
-  readonly #told = new Set<number>()
+  readonly #reported = new Set<number>()
   /** Ids that were given up for want of room or time. A power cut may undo that for what a full disk had refused. */
   readonly #dropped = new Set<number>()
   #run: Run | undefined
@@ -273,8 +273,8 @@ class Life {
     if (this.#disk.down) return this.#end('crash')
     this.#facts.stops++
     this.#check(run)
-    const { dropped, queueEvents, heldEvents } = run.sender.books()
-    this.#trace(`stopped, ${JSON.stringify(run.sender.books())}`)
+    const { dropped, queueEvents, heldEvents } = run.sender.accounting()
+    this.#trace(`stopped, ${JSON.stringify(run.sender.accounting())}`)
     if (queueEvents !== 0) throw new Error(`${queueEvents} events in memory after the stop`)
     const left = run.spool()?.stats().events ?? 0
     if (left < heldEvents) throw new Error(`${heldEvents} events held after the stop, ${left} in the spool`)
@@ -290,7 +290,7 @@ class Life {
     if (spool !== undefined && spool.stats().possiblyLost === 0) {
       for (const written of this.#written) if (written.from + written.count <= spool.durable) written.safe = true
     }
-    this.#noteTold()
+    this.#noteReported()
     if (run !== undefined) {
       run.exporter.dead = true
       run.clock.dead = true
@@ -317,10 +317,10 @@ class Life {
     const fresh = this.#nextId
     this.#nextId += 3
     void run.sender.offer(describedLines(fresh, 3, this.#clock.wallMs()))
-    for (let i = 0; run.sender.books().heldEvents > 0; i++) {
+    for (let i = 0; run.sender.accounting().heldEvents > 0; i++) {
       await this.#turn(500)
       this.#check(run)
-      if (i > 2000) throw new Error(`${run.sender.books().heldEvents} events never leave a healthy chain`)
+      if (i > 2000) throw new Error(`${run.sender.accounting().heldEvents} events never leave a healthy chain`)
     }
     const { seen } = this.#sink
     for (let id = fresh; id < fresh + 3; id++)
@@ -329,7 +329,7 @@ class Life {
     await this.#turn(2000)
     await done
     this.#check(run)
-    this.#noteTold()
+    this.#noteReported()
     for (const written of this.#written) this.#account(written, seen)
     // What has expired may come after all when the process dies before that is noted.
     if (this.#concurrency === 1 && this.#options.retry.maxAgeMs === undefined) this.#inOrder()
@@ -342,7 +342,7 @@ class Life {
         this.#accountRefused(first + i)
         continue
       }
-      if (!this.#told.has(first + i) && !this.#mayBeGone())
+      if (!this.#reported.has(first + i) && !this.#mayBeGone())
         throw new Error(`event ${first + i} at ${from + i} was durable, and neither seen by the sink nor told as lost`)
     }
   }
@@ -356,20 +356,20 @@ class Life {
   /** What the sink refused for good is in a record; an event that was dropped or expired meanwhile never comes so far. */
   #accountRefused(id: number): void {
     const { refused, taken } = this.#sink
-    if (!refused.has(id) || this.#recorded.has(id) || this.#dropped.has(id) || this.#told.has(id)) return
+    if (!refused.has(id) || this.#recorded.has(id) || this.#dropped.has(id) || this.#reported.has(id)) return
     if (taken.includes(id) || this.#mayBeGone()) return
     throw new Error(`event ${id} was durable and refused, and is neither in a dead-letter record nor told as lost`)
   }
 
   /** Notes which events the losses told so far are about. */
-  #noteTold(): void {
+  #noteReported(): void {
     for (const { marks } of this.#losses) {
-      for (let id = marks?.first ?? 0; id <= (marks?.last ?? -1); id++) this.#told.add(id)
+      for (let id = marks?.first ?? 0; id <= (marks?.last ?? -1); id++) this.#reported.add(id)
     }
     for (const { first, count, from } of this.#everWritten) {
       for (const loss of this.#losses) {
         for (let at = Math.max(from, loss.from); at < Math.min(from + count, loss.to); at++)
-          this.#told.add(first + at - from)
+          this.#reported.add(first + at - from)
       }
     }
   }
@@ -378,7 +378,7 @@ class Life {
     let last = -1
     for (const id of this.#sink.seen) {
       // Given up because the device refused to be read, then found again by the next run.
-      if (this.#told.has(id) || this.#dropped.has(id)) continue
+      if (this.#reported.has(id) || this.#dropped.has(id)) continue
       if (id < last) throw new Error(`event ${id} was first seen after ${last}`)
       last = id
     }
@@ -386,10 +386,11 @@ class Life {
 
   #check({ sender, spool }: Run): void {
     const off = sender.imbalance()
-    if (off !== 0) throw new Error(`the books are off by ${off}: ${JSON.stringify(sender.books())}`)
-    const { accepted, delivered, rejected, dropped, heldEvents } = sender.books()
+    if (off !== 0) throw new Error(`the books are off by ${off}: ${JSON.stringify(sender.accounting())}`)
+    const { accepted, delivered, rejected, dropped, heldEvents } = sender.accounting()
     const sum = delivered + heldEvents + total(rejected) + total(dropped)
-    if (sum !== accepted) throw new Error(`accepted ${accepted}, explained ${sum}: ${JSON.stringify(sender.books())}`)
+    if (sum !== accepted)
+      throw new Error(`accepted ${accepted}, explained ${sum}: ${JSON.stringify(sender.accounting())}`)
     void spool
   }
 

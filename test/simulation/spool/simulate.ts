@@ -407,23 +407,23 @@ function sum(frames: readonly Appended[]): number {
 }
 
 /** The same files, telling what is done to them. Adds no turn of the event loop: that would be another run. */
-function traced(files: SpoolFiles, tell: (line: string) => void): SpoolFiles {
-  const told = <T>(what: string, work: Promise<T>): Promise<T> => {
+function traced(files: SpoolFiles, report: (line: string) => void): SpoolFiles {
+  const reported = <T>(what: string, work: Promise<T>): Promise<T> => {
     void work.then(
-      (result) => tell(`  ${what}${typeof result === 'number' ? ` = ${result}` : ''}`),
-      (error: unknown) => tell(`  ${what} failed: ${String(error)}`),
+      (result) => report(`  ${what}${typeof result === 'number' ? ` = ${result}` : ''}`),
+      (error: unknown) => report(`  ${what} failed: ${String(error)}`),
     )
     return work
   }
   return {
     ...files,
-    rename: (from, to) => told(`rename ${from} ${to}`, files.rename(from, to)),
-    unlink: (path) => told(`unlink ${path}`, files.unlink(path)),
-    syncFolder: (path) => told(`sync ${path}`, files.syncFolder(path)),
+    rename: (from, to) => reported(`rename ${from} ${to}`, files.rename(from, to)),
+    unlink: (path) => reported(`unlink ${path}`, files.unlink(path)),
+    syncFolder: (path) => reported(`sync ${path}`, files.syncFolder(path)),
     open(path, how): Promise<SpoolFile> {
-      const opening = told(`open ${path} ${how}`, files.open(path, how))
+      const opening = reported(`open ${path} ${how}`, files.open(path, how))
       void opening.then(
-        (file) => Object.assign(file, tracedFile(path, { ...file }, told)),
+        (file) => Object.assign(file, tracedFile(path, { ...file }, reported)),
         () => undefined,
       )
       return opening
@@ -431,12 +431,16 @@ function traced(files: SpoolFiles, tell: (line: string) => void): SpoolFiles {
   }
 }
 
-function tracedFile(path: string, file: SpoolFile, told: <T>(what: string, work: Promise<T>) => Promise<T>): SpoolFile {
+function tracedFile(
+  path: string,
+  file: SpoolFile,
+  reported: <T>(what: string, work: Promise<T>) => Promise<T>,
+): SpoolFile {
   return {
     ...file,
-    write: (buffers, position) => told(`write ${path} at ${position}`, file.write(buffers, position)),
-    read: (into, position) => told(`read ${path} at ${position}`, file.read(into, position)),
-    sync: () => told(`sync ${path}`, file.sync()),
-    truncate: (size) => told(`truncate ${path} to ${size}`, file.truncate(size)),
+    write: (buffers, position) => reported(`write ${path} at ${position}`, file.write(buffers, position)),
+    read: (into, position) => reported(`read ${path} at ${position}`, file.read(into, position)),
+    sync: () => reported(`sync ${path}`, file.sync()),
+    truncate: (size) => reported(`truncate ${path} to ${size}`, file.truncate(size)),
   }
 }

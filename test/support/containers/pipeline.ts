@@ -58,20 +58,20 @@ export class Pipeline implements AsyncDisposable {
 
   /** Until each exporter has delivered so many. */
   delivered(count: number): Promise<void> {
-    return this.#until(`has delivered ${count}`, (sender) => sender.books().delivered === count)
+    return this.#until(`has delivered ${count}`, (sender) => sender.accounting().delivered === count)
   }
 
   /** Until each exporter has noticed that its sink is away. */
   noticed(): Promise<void> {
-    return this.#until('notices', (sender) => sender.books().state === 'retrying')
+    return this.#until('notices', (sender) => sender.accounting().state === 'retrying')
   }
 
   async #until(what: string, holds: (sender: Sender) => boolean): Promise<void> {
     const end = performance.now() + DEADLINE_MS
     while (!this.senders.every(holds)) {
       if (performance.now() > end) {
-        const books = this.senders.map((sender) => ({ name: sender.name, ...sender.books() }))
-        throw new Error(`waited ${DEADLINE_MS} ms in vain until each ${what}: ${JSON.stringify(books)}`)
+        const accounting = this.senders.map((sender) => ({ name: sender.name, ...sender.accounting() }))
+        throw new Error(`waited ${DEADLINE_MS} ms in vain until each ${what}: ${JSON.stringify(accounting)}`)
       }
       // The sink shares the processor with us.
       await pause(LOOK_MS)
@@ -82,7 +82,7 @@ export class Pipeline implements AsyncDisposable {
   async stop(count: number): Promise<void> {
     await this.#fanOut.stop(10_000)
     for (const sender of this.senders) {
-      const { accepted, delivered, rejected, dropped } = sender.books()
+      const { accepted, delivered, rejected, dropped } = sender.accounting()
       const gone = [...Object.values(rejected), ...Object.values(dropped)].reduce((sum, events) => sum + events, 0)
       assert.deepEqual([sender.name, accepted, delivered, gone], [sender.name, count, count, 0])
       assert.equal(sender.imbalance(), 0)

@@ -83,11 +83,11 @@ function reportsOf({ senders }: FanOut): Reports {
 
 function reportOf(sender: Sender): ExporterReport {
   const { spool } = sender.stats()
-  const books = sender.books()
+  const accounting = sender.accounting()
   const imbalance = sender.imbalance()
-  if (spool === undefined) return { books, imbalance, spool }
+  if (spool === undefined) return { accounting, imbalance, spool }
   const { durable, settled, end, recovered, appended, segments } = spool
-  return { books, imbalance, spool: { durable, settled, end, recovered, appended, segments } }
+  return { accounting, imbalance, spool: { durable, settled, end, recovered, appended, segments } }
 }
 
 /** Resolves when the test will hear it even if this process is killed now: what a busy test does not read yet may wait in here. */

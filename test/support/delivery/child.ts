@@ -134,8 +134,9 @@ export class AgentProcess implements AsyncDisposable {
 
   #look(report: Extract<Said, { is: 'report' }>): void {
     try {
-      for (const [name, { imbalance, books }] of Object.entries(report.exporters)) {
-        if (imbalance !== 0) throw new Error(`the books of "${name}" are off by ${imbalance}: ${JSON.stringify(books)}`)
+      for (const [name, { imbalance, accounting }] of Object.entries(report.exporters)) {
+        if (imbalance !== 0)
+          throw new Error(`the books of "${name}" are off by ${imbalance}: ${JSON.stringify(accounting)}`)
       }
       this.#options.onReport?.(report, this.started ?? {})
     } catch (error) {

@@ -74,7 +74,8 @@ export async function killAgain(plan: KillPlan): Promise<Toll> {
   plan.before(plan.kills, true)
   await using last = start(plan, plan.kills, 0)
   await last.whenStarted()
-  const empty = (): boolean => Object.values(last.latest?.exporters ?? {}).every(({ books }) => books.heldEvents === 0)
+  const empty = (): boolean =>
+    Object.values(last.latest?.exporters ?? {}).every(({ accounting }) => accounting.heldEvents === 0)
   await last.until('all is delivered', () => last.latest !== undefined && empty(), DRAIN_MS)
   await last.stop(5000)
   bury(plan.kills, last)
@@ -91,11 +92,15 @@ function start({ yaml }: KillPlan, run: number, eventsPerSecond: number): AgentP
     from: first,
     eventsPerSecond,
     onReport: ({ to, exporters }, started) => {
-      for (const [name, { books }] of Object.entries(exporters)) {
-        const { accepted, dropped, rejected } = books
-        assert.equal(accepted, (started[name]?.books.accepted ?? 0) + to - first, `${name}: not all are in the books`)
+      for (const [name, { accounting }] of Object.entries(exporters)) {
+        const { accepted, dropped, rejected } = accounting
+        assert.equal(
+          accepted,
+          (started[name]?.accounting.accepted ?? 0) + to - first,
+          `${name}: not all are in the books`,
+        )
         const gone = [...Object.values(dropped), ...Object.values(rejected)].some((events) => events > 0)
-        assert.ok(!gone, `${name}: ${JSON.stringify(books)}`)
+        assert.ok(!gone, `${name}: ${JSON.stringify(accounting)}`)
       }
     },
   })

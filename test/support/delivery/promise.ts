@@ -15,8 +15,8 @@ export type Keeping = 'always' | 'overflow' | 'memory'
  * the first event, which was number `first`. A kill takes no written page, so what is written counts, durable or not.
  */
 export function promised(keeping: Keeping, first: number, started: ExporterReport, now: ExporterReport): Span[] {
-  const { delivered, accepted, queueEvents } = now.books
-  const recovered = started.books.accepted
+  const { delivered, accepted, queueEvents } = now.accounting
+  const recovered = started.accounting.accepted
   // Events are settled in the order in which they were accepted; those that a spool brought along came before all.
   const numberOf = (index: number): number => first + Math.max(0, index - recovered)
   switch (keeping) {

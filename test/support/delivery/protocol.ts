@@ -1,5 +1,5 @@
 /** What a test and the agent it starts (agent.ts) say to each other, over the channel that node gives a child. */
-import type { Books } from '../../../exporters/contract/exporter.ts'
+import type { Accounting } from '../../../exporters/contract/exporter.ts'
 
 export type Order =
   /** The first one: make exporters of this YAML (all of `exporters:`), start them, publish events numbered from `from` on. */
@@ -24,7 +24,7 @@ export interface SpoolReport {
 }
 
 export interface ExporterReport {
-  readonly books: Books
+  readonly accounting: Accounting
   readonly imbalance: number
   readonly spool: SpoolReport | undefined
 }

@@ -63,7 +63,7 @@ test('fan-out: a stuck exporter that drops costs nobody else anything', async ()
     await settle()
   }
   assert.deepEqual(good.ids, numbers(0, 500))
-  assert.equal(stuck.books().dropped.queue_full, 400)
+  assert.equal(stuck.accounting().dropped.queue_full, 400)
   assert.equal(stuck.imbalance(), 0)
 })
 
@@ -131,7 +131,7 @@ test('fan-out: it has failed when no sender can deliver any more, and says why o
   await fanOut.publish(events(0, 10))
   await settle()
   assert.deepEqual(
-    fanOut.senders.map((sender) => sender.books().state),
+    fanOut.senders.map((sender) => sender.accounting().state),
     ['failed', 'hold'],
   )
   assert.equal(fanOut.failure(), undefined)

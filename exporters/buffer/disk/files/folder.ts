@@ -43,7 +43,7 @@ export function readSegments(
 }
 
 /** Those that no later segment takes the place of, by the same base or a smaller one. `all` ascends by number. */
-export function inForce(all: readonly Segment[]): Segment[] {
+export function effective(all: readonly Segment[]): Segment[] {
   let smallest = Infinity
   const kept = all.toReversed().filter(({ header }) => {
     if (header.base >= smallest) return false

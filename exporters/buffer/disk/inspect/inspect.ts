@@ -6,7 +6,7 @@ import { errnoOf, ExportError } from '../../../contract/errors.ts'
 import type { Segment } from '../catalog.ts'
 import { readFully, withFile } from '../files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from '../files/files.ts'
-import { inForce, loadCursor, readSegments } from '../files/folder.ts'
+import { effective, loadCursor, readSegments } from '../files/folder.ts'
 import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, segmentName } from '../format/format.ts'
 import { unpack } from '../format/packing.ts'
 import { anyPieceOf } from '../format/payload.ts'
@@ -80,7 +80,7 @@ export interface Verdict extends SegmentFacts {
 export async function list(dir: string, files: SpoolFiles): Promise<Listing> {
   const { segments, unreadable } = await segmentsOf(dir, files)
   const last = segments.at(-1)
-  const tail = last === undefined ? undefined : await tailOf(last, files)
+  const pending = last === undefined ? undefined : await tailOf(last, files)
   const first = segments[0]?.header.base ?? 0
   // Only now: the cursor of a running agent must not be older than the segments.
   const cursor = await loadCursor(dir, files)
@@ -88,14 +88,14 @@ export async function list(dir: string, files: SpoolFiles): Promise<Listing> {
   const found = (await files.readdir(dir)).includes('cursor')
   const known = typeof cursor === 'object' ? cursor : { seq: first, durable: 0 }
   return {
-    segments: segments.map((segment, i) => factsOf(segment, limitOf(segments, i) ?? tail?.end)),
+    segments: segments.map((segment, i) => factsOf(segment, limitOf(segments, i) ?? pending?.end)),
     unreadable,
     bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
     cursor: typeof cursor === 'object' ? 'read' : found ? 'corrupt' : 'absent',
     settled: known.seq,
     durable: known.durable,
-    end: Math.max(tail?.end ?? 0, known.seq),
-    tailBytes: tail?.restBytes ?? 0,
+    end: Math.max(pending?.end ?? 0, known.seq),
+    tailBytes: pending?.restBytes ?? 0,
     quarantined: quarantined.length,
   }
 }
@@ -250,7 +250,7 @@ async function segmentsOf(dir: string, files: SpoolFiles): Promise<{ segments: S
     else if (!(await gone(`${dir}/${name}`, files)))
       unreadable.push(`${name}: ${found.is === 'torn' ? `torn at birth, ${found.bytes} bytes` : found.why}`)
   }
-  return { segments: inForce(all), unreadable }
+  return { segments: effective(all), unreadable }
 }
 
 /** Removed meanwhile, which a running agent does with what is acked. */

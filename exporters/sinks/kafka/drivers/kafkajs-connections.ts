@@ -90,7 +90,7 @@ export class Sockets {
 }
 
 /** Mends the prototype; to be called once, for a version whose code is known. */
-export function mendConnections(): void {
+export function repairConnections(): void {
   const prototype = connectionPrototype()
   const { connect: open, send, processData, failIfNotConnected } = prototype
 

@@ -4,7 +4,7 @@
  * The guard arms it only when something is pending or a throttle runs. Source: export.md §5.1.
  */
 import { createRequire } from 'node:module'
-import { mendConnections } from './kafkajs-connections.ts'
+import { repairConnections } from './kafkajs-connections.ts'
 
 /** The last release, of 2023; what is said here of its inside holds for no other. */
 export const KNOWN_VERSION = '2.2.4'
@@ -26,7 +26,7 @@ export function guardKafkajs(version: string = installedVersion()): boolean {
   queue.scheduleCheckPendingRequests = function guarded(this: RequestQueue): void {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
   }
-  mendConnections()
+  repairConnections()
   applied = true
   return true
 }

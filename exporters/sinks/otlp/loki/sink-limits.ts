@@ -33,8 +33,8 @@ const MOST_TOLD = 64
 export class SinkLimits {
   readonly #configured: LokiLimits | undefined
   readonly #copied: Copied
-  readonly #tell: (text: string) => void
-  readonly #told = new Set<string>()
+  readonly #report: (text: string) => void
+  readonly #reported = new Set<string>()
   #check: LimitCheck | undefined
   #learnedMs: number | undefined
   #values: Readonly<Record<string, number>> = {}
@@ -43,11 +43,11 @@ export class SinkLimits {
   constructor(
     configured: LokiLimits | undefined,
     resource: Readonly<Record<string, string>>,
-    tell: (text: string) => void,
+    report: (text: string) => void,
   ) {
     this.#configured = configured
     this.#copied = copiedAtMost(resource)
-    this.#tell = tell
+    this.#report = report
     this.forget()
   }
 
@@ -114,9 +114,9 @@ export class SinkLimits {
     this.#values = Object.fromEntries(stricter)
     for (const [name, value] of stricter) {
       const text = `${name} ${value}`
-      if (this.#told.has(text) || this.#told.size >= MOST_TOLD) continue
-      this.#told.add(text)
-      this.#tell(
+      if (this.#reported.has(text) || this.#reported.size >= MOST_TOLD) continue
+      this.#reported.add(text)
+      this.#report(
         `the sink has ${text}, which is stricter than configured: events beyond it are refused here for the next hour; ` +
           'raise it there, or configure it here under loki',
       )

@@ -3,30 +3,30 @@ import { test } from 'node:test'
 import { MemoryGuard } from '../../../../collector/host/memory.ts'
 
 test('memory: each limit is told of once when it is passed, and again when there is a twentieth less', () => {
-  const told: string[] = []
+  const reported: string[] = []
   let rss = 0
   const guard = new MemoryGuard(
     { softBytes: 1000, hardBytes: 2000 },
-    (pressure, bytes) => void told.push(`${pressure} ${bytes}`),
+    (pressure, bytes) => void reported.push(`${pressure} ${bytes}`),
     () => rss,
   )
   for (rss of [900, 1000, 1001, 1500, 960, 951, 950, 2001, 1950, 1900, 990, 10, 2500, 10]) guard.look()
-  assert.deepEqual(told, ['soft 1001', 'none 950', 'hard 2001', 'soft 1900', 'none 10', 'hard 2500', 'none 10'])
+  assert.deepEqual(reported, ['soft 1001', 'none 950', 'hard 2001', 'soft 1900', 'none 10', 'hard 2500', 'none 10'])
   assert.equal(guard.pressure, 'none')
 })
 
 test('memory: measures the process where nothing else is said', () => {
-  const told: string[] = []
-  new MemoryGuard({ softBytes: 1, hardBytes: 2 ** 50 }, (pressure) => void told.push(pressure)).look()
-  assert.deepEqual(told, ['soft'])
+  const reported: string[] = []
+  new MemoryGuard({ softBytes: 1, hardBytes: 2 ** 50 }, (pressure) => void reported.push(pressure)).look()
+  assert.deepEqual(reported, ['soft'])
 })
 
 test('memory: what can not be measured changes nothing', () => {
-  const told: string[] = []
+  const reported: string[] = []
   let rss = (): number => 1001
   const guard = new MemoryGuard(
     { softBytes: 1000, hardBytes: 2000 },
-    (pressure) => void told.push(pressure),
+    (pressure) => void reported.push(pressure),
     () => rss(),
   )
   guard.look()
@@ -34,5 +34,5 @@ test('memory: what can not be measured changes nothing', () => {
     throw new Error('EMFILE')
   }
   guard.look()
-  assert.deepEqual([told, guard.pressure], [['soft'], 'soft'])
+  assert.deepEqual([reported, guard.pressure], [['soft'], 'soft'])
 })

@@ -57,9 +57,12 @@ test('outputs: what a sink refuses for good is in the dead-letter file, and coun
     const fanOut = await made(`exporters: { o: { type: otlp, endpoint: "${endpoint}", ${letters} } }`)
     await fanOut.start()
     fanOut.publish(events(5, 3))
-    await until('they are refused', () => fanOut.senders[0]?.books().heldEvents === 0)
+    await until('they are refused', () => fanOut.senders[0]?.accounting().heldEvents === 0)
     await fanOut.stop(5_000)
-    const rejected = Object.values(fanOut.senders[0]?.books().rejected ?? {}).reduce((sum, count) => sum + count, 0)
+    const rejected = Object.values(fanOut.senders[0]?.accounting().rejected ?? {}).reduce(
+      (sum, count) => sum + count,
+      0,
+    )
     assert.equal(rejected, 3)
   } finally {
     server.close()

@@ -34,7 +34,7 @@ const events = (from: number, to: number): Array<ReturnType<typeof makeExec>> =>
 
 async function delivered(fanOut: FanOut, count: number): Promise<void> {
   const [sender] = fanOut.senders
-  await until(`${count} events are delivered`, () => sender?.books().delivered === count)
+  await until(`${count} events are delivered`, () => sender?.accounting().delivered === count)
   assert.equal(sender?.imbalance(), 0)
 }
 
@@ -126,14 +126,14 @@ export default () => ({ type: 'pkg', encoding: 'json', async start() {}, async s
   await fanOut.start()
   await fanOut.publish(events(0, 3))
   const [sender] = fanOut.senders
-  await until('the exporter holds', () => sender?.books().state === 'hold')
+  await until('the exporter holds', () => sender?.accounting().state === 'hold')
   assert.match(
-    sender?.books().lastError ?? '',
+    sender?.accounting().lastError ?? '',
     /^npm:pkg broke the contract of send: expected .*, got nothing; report it/,
   )
-  assert.equal(sender?.books().heldEvents, 3)
+  assert.equal(sender?.accounting().heldEvents, 3)
   await fanOut.stop(0)
-  assert.equal(sender?.books().dropped.shutdown, 3)
+  assert.equal(sender?.accounting().dropped.shutdown, 3)
   assert.equal(sender?.imbalance(), 0)
 })
 

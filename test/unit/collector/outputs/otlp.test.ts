@@ -47,7 +47,7 @@ async function sent(sink: FakeSink, keys: string, events: readonly Event[], env:
   assert.equal(fanOut.publish(events), undefined)
   await fanOut.stop(5_000)
   const [sender] = fanOut.senders
-  assert.equal(sender?.books().delivered, events.length)
+  assert.equal(sender?.accounting().delivered, events.length)
   assert.equal(sender?.imbalance(), 0)
   const [request] = sink.requests
   assert.ok(request !== undefined)
@@ -180,8 +180,8 @@ test("otlp output: Loki's limits are checked before sending, the others pass", a
   const ages = [0, 7200, 60]
   fanOut.publish(ages.map((age, seq) => makeExec({ seq, time: { sec: sec - age, nsec: 0 } })))
   await fanOut.stop(5_000)
-  const books = fanOut.senders[0]?.books()
-  assert.deepEqual([books?.delivered, books?.rejected], [2, { too_old: 1 }])
+  const accounting = fanOut.senders[0]?.accounting()
+  assert.deepEqual([accounting?.delivered, accounting?.rejected], [2, { too_old: 1 }])
   assert.deepEqual(
     sink.requests.flatMap((request) => request.logs().records.map(seqOf)),
     [0, 2],
@@ -193,9 +193,9 @@ test('otlp output: a sink that finds fault with everything costs eight events, t
   const { fanOut } = await made(`endpoint: "${base(sink)}", batch: { max_events: 100 }`)
   await fanOut.start()
   fanOut.publish(numbers(0, 1000).map((seq) => makeExec({ seq })))
-  const books = (): ReturnType<Sender['books']> | undefined => fanOut.senders[0]?.books()
-  await until('the sink is held', () => books()?.state === 'hold')
-  assert.deepEqual([books()?.rejected, books()?.heldEvents], [{ invalid: 8 }, 992])
+  const accounting = (): ReturnType<Sender['accounting']> | undefined => fanOut.senders[0]?.accounting()
+  await until('the sink is held', () => accounting()?.state === 'hold')
+  assert.deepEqual([accounting()?.rejected, accounting()?.heldEvents], [{ invalid: 8 }, 992])
   await fanOut.stop(0)
 })
 

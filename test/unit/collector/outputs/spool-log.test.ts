@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { pino } from 'pino'
 import { senderDeps } from '../../../../collector/outputs/chain.ts'
 import type { Log } from '../../../../collector/telemetry/log.ts'
-import { logRecovery, spoolFullLog, spoolTroubleLog } from '../../../../collector/outputs/spool-log.ts'
+import { logRecovery, spoolFullLog, spoolFailureLog } from '../../../../collector/outputs/spool-log.ts'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import type { SpoolRecovery } from '../../../../exporters/index.ts'
 import { Folder } from '../../exporters/support/folder.ts'
@@ -60,11 +60,11 @@ for (const { name, found, want } of [
 
 test('spool log: what fails is told when it begins and when it works again, each kind by itself', () => {
   const lines: Line[] = []
-  const told = spoolTroubleLog('x', logTo(lines), { nowMs: () => 0 })
-  told('cursor', 'EIO')
-  told('sync', 'EIO')
-  told('cursor', '')
-  told('sync', '')
+  const reported = spoolFailureLog('x', logTo(lines), { nowMs: () => 0 })
+  reported('cursor', 'EIO')
+  reported('sync', 'EIO')
+  reported('cursor', '')
+  reported('sync', '')
   assert.deepEqual(
     lines.map(({ level, msg }) => [level, msg.replace(/, and will.*:/, ':')]),
     [
@@ -79,10 +79,10 @@ test('spool log: what fails is told when it begins and when it works again, each
 test('spool log: a disk that fails and works in turn is told of once a minute', () => {
   const lines: Line[] = []
   let nowMs = 0
-  const told = spoolTroubleLog('x', logTo(lines), { nowMs: () => nowMs })
+  const reported = spoolFailureLog('x', logTo(lines), { nowMs: () => nowMs })
   for (; nowMs < 100_000; nowMs += 1000) {
-    told('write', 'EIO')
-    told('write', '')
+    reported('write', 'EIO')
+    reported('write', '')
   }
   assert.deepEqual(
     lines.map(({ level }) => level),
@@ -120,10 +120,10 @@ test('spool log: one that is full and not in turn is told of once a minute', () 
   const lines: string[] = []
   const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line.trim()) })
   let nowMs = 0
-  const told = spoolFullLog('x', log, { nowMs: () => nowMs })
+  const reported = spoolFullLog('x', log, { nowMs: () => nowMs })
   for (; nowMs < 90_000; nowMs += 1000) {
-    told('the spool takes no more: the disk is full')
-    told('')
+    reported('the spool takes no more: the disk is full')
+    reported('')
   }
   assert.deepEqual(
     lines.map((line) => /"level":40.*disk is full/.test(line)),

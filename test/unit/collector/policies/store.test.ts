@@ -32,10 +32,10 @@ interface Setup {
   readonly store: PolicyStore<Attached>
 }
 
-function setup(...places: string[]): Setup {
+function setup(...paths: string[]): Setup {
   const kernel: Kernel = { attached: [], log: [], fail: undefined }
   const store = new PolicyStore<Attached>({
-    places,
+    paths,
     attach(policy) {
       const error = kernel.fail?.(policy)
       if (error !== undefined) throw error

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { watchPlaces } from '../../../../collector/policies/watch.ts'
+import { watchPaths } from '../../../../collector/policies/watch.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 
 /** Counts looks; `done` resolves at the `count`th, the deadline is the test runner's. */
@@ -26,7 +26,7 @@ test(
     context.mock.timers.enable({ apis: ['setInterval'] })
     using folder = new Folder()
     const { look, done } = looks(1)
-    using watching = watchPlaces([folder.path], look)
+    using watching = watchPaths([folder.path], look)
     assert.ok(watching)
     writeFileSync(folder.at('a.yaml'), 'x')
     await done
@@ -36,7 +36,7 @@ test(
 test('watch: many changes within a moment are one look', { timeout: 10_000 }, async () => {
   using folder = new Folder()
   const { look, seen, done } = looks(1)
-  using watching = watchPlaces([folder.path], look)
+  using watching = watchPaths([folder.path], look)
   assert.ok(watching)
   for (let i = 0; i < 50; i++) writeFileSync(folder.at(`${i}.yaml`), 'x')
   await done
@@ -47,7 +47,7 @@ test('watch: polls once a second, also a place that is not there, until disposed
   context.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
   using folder = new Folder()
   const { look, seen } = looks(99)
-  const watch = watchPlaces([folder.at('none')], look)
+  const watch = watchPaths([folder.at('none')], look)
   context.mock.timers.tick(3_000)
   assert.equal(seen(), 3)
   watch[Symbol.dispose]()
@@ -59,7 +59,7 @@ test('watch: a folder that is taken away is no crash, and is still polled', { ti
   using folder = new Folder()
   mkdirSync(folder.at('p'))
   const { look, done } = looks(2)
-  using watching = watchPlaces([folder.at('p')], look)
+  using watching = watchPaths([folder.at('p')], look)
   assert.ok(watching)
   rmSync(folder.at('p'), { recursive: true })
   await done
@@ -68,7 +68,7 @@ test('watch: a folder that is taken away is no crash, and is still polled', { ti
 test('watch: a look that was coming does not come any more once disposed', (context) => {
   context.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
   const { look, seen } = looks(99)
-  const watch = watchPlaces([], look)
+  const watch = watchPaths([], look)
   context.mock.timers.tick(999)
   watch[Symbol.dispose]()
   watch[Symbol.dispose]()

@@ -37,7 +37,7 @@ class Account {
     this.name = name
   }
 
-  books(): Pick<Account, 'accepted' | 'heldEvents' | 'rejected' | 'dropped'> {
+  accounting(): Pick<Account, 'accepted' | 'heldEvents' | 'rejected' | 'dropped'> {
     const { accepted, heldEvents, rejected: refused, dropped } = this
     return { accepted, heldEvents, rejected: { ...refused }, dropped: { ...dropped } }
   }
@@ -131,12 +131,12 @@ test('loss records: kernel losses of all hooks are one record a reason, with the
 
 test('loss records: where some of the lost events have no number of this run, there is no range', () => {
   const s = setup('x')
-  const told = s.interval(() => {
+  const reported = s.interval(() => {
     s.account.rejected = { too_old: 20 }
     s.records.note('x', { reason: 'too_old', events: 10, firstSeq: 500_000, lastSeq: 500_009, epoch: 'before' })
     s.records.note('x', { reason: 'too_old', events: 10, firstSeq: 0, lastSeq: 9, epoch: EPOCH })
   })
-  assert.deepEqual(told, ['exporter x too_old=20'])
+  assert.deepEqual(reported, ['exporter x too_old=20'])
 })
 
 test('loss records: a count that goes back, as when a policy is replaced, is never told twice', () => {
@@ -280,7 +280,7 @@ async function downFor(
   intervals: number,
   whenFull: WhenFull,
   traffic: (interval: number) => number,
-): Promise<{ records: Event[]; dropped: number; told: number }> {
+): Promise<{ records: Event[]; dropped: number; reported: number }> {
   const clock = new FakeClock()
   const options = {
     queue: { maxBytes: 1 << 20, maxEvents: 100, whenFull },
@@ -316,26 +316,26 @@ async function downFor(
   losses.finish()
   const last: number[] = []
   void losses.publish((drafts) => void last.push(...drafts.map(({ count }) => count)))
-  const told = records.reduce((sum, event) => sum + (event.type === 'events_lost' ? event.count : 0), 0)
-  const dropped = down.books().dropped.queue_full
+  const reported = records.reduce((sum, event) => sum + (event.type === 'events_lost' ? event.count : 0), 0)
+  const dropped = down.accounting().dropped.queue_full
   await Promise.all([fanout.stop(0), clock.turn(10_000)])
   await settle()
-  return { records, dropped, told: last.reduce((sum, count) => sum + count, told) }
+  return { records, dropped, reported: last.reduce((sum, count) => sum + count, reported) }
 }
 
 for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
   test(`loss records: a quiet agent with a dead exporter (${whenFull}) makes one, not one for ever`, async () => {
-    const { records, dropped, told } = await downFor(200, whenFull, (i) => (i === 0 ? 300 : 0))
+    const { records, dropped, reported } = await downFor(200, whenFull, (i) => (i === 0 ? 300 : 0))
     assert.equal(records.length, 1)
     assert.ok(dropped >= 200)
     // With what the record itself cost, which the last one tells.
-    assert.equal(told, dropped)
+    assert.equal(reported, dropped)
   })
 
   test(`loss records: a busy agent with a dead exporter (${whenFull}) tells of each interval, and all`, async () => {
-    const { records, dropped, told } = await downFor(50, whenFull, () => 200)
+    const { records, dropped, reported } = await downFor(50, whenFull, () => 200)
     assert.ok(records.length >= 48 && records.length <= 50, `${records.length} records`)
     assert.ok(dropped >= 9_800)
-    assert.equal(told, dropped)
+    assert.equal(reported, dropped)
   })
 }

@@ -55,18 +55,18 @@ class SmallAgent {
   /** Ten seconds have passed. */
   async interval(): Promise<void> {
     this.#losses.look((this.#nowMs += 10_000))
-    await this.#tell()
+    await this.#report()
   }
 
   /** As the agent stops once the ring is read. */
   async stop(): Promise<void> {
     await this.fanout.flush(GRACE_MS / 2)
     this.#losses.finish()
-    await this.#tell()
+    await this.#report()
     await this.fanout.stop(GRACE_MS)
   }
 
-  async #tell(): Promise<void> {
+  async #report(): Promise<void> {
     await this.#losses.publish((drafts) => {
       const records: Event[] = drafts.map((draft) => makeLoss({ ...draft, seq: this.#seq++ }))
       return this.fanout.publish(records)
@@ -78,7 +78,7 @@ class SmallAgent {
     const sum = (counts: Readonly<Record<string, number>>): number =>
       Object.values(counts).reduce((total, count) => total + count, 0)
     return this.fanout.senders.reduce((total, sender) => {
-      const { dropped, rejected } = sender.books()
+      const { dropped, rejected } = sender.accounting()
       return total + sum(dropped) + sum(rejected)
     }, 0)
   }
@@ -156,7 +156,7 @@ for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
       opening.resolve()
       gate.open = Promise.resolve()
       const otlpSender = agent.fanout.senders[1]
-      await until('the sink has caught up', () => (otlpSender?.books().queueEvents ?? 0) < 50)
+      await until('the sink has caught up', () => (otlpSender?.accounting().queueEvents ?? 0) < 50)
     }
     await agent.publish(100, 50)
     await agent.stop()
@@ -165,15 +165,15 @@ for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
       .split('\n')
       .filter((line) => line.includes('rate_limit_info'))
       .map((line) => Number(/"number_of_dropped_process_events":"?(\d+)/.exec(line)?.[1]))
-    const told = records.filter(isLoss)
+    const reported = records.filter(isLoss)
     const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0)
     assert.ok(agent.lost > 5000, `${agent.lost} were lost`)
     assert.equal(sum(ofFile), agent.lost, 'in the file')
-    assert.equal(sum(told.map((record) => integer(record, 'agent.loss.count'))), agent.lost, 'in the OTLP sink')
+    assert.equal(sum(reported.map((record) => integer(record, 'agent.loss.count'))), agent.lost, 'in the OTLP sink')
 
     // Where the range is no longer than the count, all in it were lost; else others lie in it too.
     const arrived = new Set(records.map(seqOf))
-    for (const record of told) {
+    for (const record of reported) {
       const exporter = record.attributes.find(({ key }) => key === 'agent.loss.exporter')?.value
       if (JSON.stringify(exporter) !== '{"stringValue":"otlp"}') continue
       const [first, last] = ['agent.loss.first_seq', 'agent.loss.last_seq'].map((key) => integer(record, key))

@@ -13,7 +13,7 @@ import type { Sample } from '../../../support/prometheus.ts'
 import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
 import { FakeExporter, lines, rejected, retryable } from '../../exporters/support/lines.ts'
 
-type Told = ReturnType<MetricSources['senders']>[number]
+type Reported = ReturnType<MetricSources['senders']>[number]
 
 const OPTIONS = {
   queue: { maxBytes: 10_000, maxEvents: 100, whenFull: 'drop_newest' },
@@ -82,7 +82,7 @@ async function rig(name: string, exporter: FakeExporter): Promise<Rig> {
 }
 
 /** A sender with a spool whose numbers a test chooses. */
-function spooled(spool: Partial<NonNullable<SenderStats['spool']>>): Told {
+function spooled(spool: Partial<NonNullable<SenderStats['spool']>>): Reported {
   const sender = new Sender('disk', new FakeExporter(), OPTIONS, { clock: new FakeClock() })
   const syncs = new Histogram([0.1])
   syncs.add(0.05)
@@ -115,7 +115,7 @@ function spooled(spool: Partial<NonNullable<SenderStats['spool']>>): Told {
   return {
     name: 'disk',
     exporter: sender.exporter,
-    books: () => sender.books(),
+    accounting: () => sender.accounting(),
     imbalance: () => sender.imbalance(),
     stats: () => ({ ...sender.stats(), spool: whole }),
   }
@@ -190,7 +190,7 @@ test('metrics: books and requests of an exporter that delivers, refuses and drop
   const { sender } = await rig('x', exporter)
   sender.offer(lines(0, 20, 10))
   await settle()
-  const senders = (): readonly Told[] => [sender]
+  const senders = (): readonly Reported[] => [sender]
   const of = (name: string): Promise<string[]> => shown(`ktrail_exporter_${name}`, { senders })
   assert.deepEqual(await of('info'), ['x fake json=1'])
   assert.deepEqual(await of('accepted_events_total'), ['x=20'])
@@ -255,7 +255,7 @@ test('metrics: an exporter that is down shows what it holds, for how long, and t
   sender.offer(lines(0, 5, 10))
   await settle()
   await clock.turn(200)
-  const senders = (): readonly Told[] => [sender]
+  const senders = (): readonly Reported[] => [sender]
   const of = (name: string): Promise<string[]> => shown(`ktrail_exporter_${name}`, { senders })
   assert.deepEqual(await of('queue_events'), ['x=5'])
   assert.deepEqual(await of('duplicates_possible_total'), ['x=0'])
@@ -292,7 +292,7 @@ const SPOOL: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
 ]
 for (const [name, want] of SPOOL) {
   test(`metrics: ktrail_spool_${name} shows what the spool says`, async () => {
-    const senders = (): readonly Told[] => [spooled({})]
+    const senders = (): readonly Reported[] => [spooled({})]
     assert.deepEqual(await shown(`ktrail_spool_${name}`, { senders }), want)
   })
 }

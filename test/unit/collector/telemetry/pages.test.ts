@@ -140,9 +140,10 @@ test('status: each exporter with its books, its chain and its spool', async () =
   await until('the second lies in the spool', () => (sender.stats().spool?.appended ?? 0) === 5)
   const { exporters } = await json(createPages(sources([sender])))
   assert.ok(Array.isArray(exporters))
-  const [{ dropped, requests, request_seconds, latency_seconds, oldest_age_ms, retry_wait_ms, spool: disk, ...told }] =
-    exporters
-  assert.deepEqual(told, {
+  const [
+    { dropped, requests, request_seconds, latency_seconds, oldest_age_ms, retry_wait_ms, spool: disk, ...reported },
+  ] = exporters
+  assert.deepEqual(reported, {
     name: 'bus',
     type: 'fake',
     learned_limits: { max_line_size: 1200 },
@@ -153,7 +154,7 @@ test('status: each exporter with its books, its chain and its spool', async () =
     state: 'retrying',
     held_events: 5,
     queue_events: 5,
-    queue_bytes: told.queue_bytes,
+    queue_bytes: reported.queue_bytes,
     retries: 0,
     duplicates_possible: 0,
     last_error: 'try again',

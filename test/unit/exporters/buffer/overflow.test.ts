@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Compress } from '../../../../exporters/runtime/compression.ts'
-import type { Books, Encoding, Lost, Outcome } from '../../../../exporters/contract/exporter.ts'
+import type { Accounting, Encoding, Lost, Outcome } from '../../../../exporters/contract/exporter.ts'
 import type { SenderOptions, SpoolUse } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { frameOf } from '../../../../exporters/buffer/disk/format/payload.ts'
@@ -30,11 +30,11 @@ class Rig {
   exporter = new FakeExporter()
   encoding: Encoding = 'json'
   /** Of the sender that was started last. */
-  troubles: string[] = []
+  failures: string[] = []
   sender: Sender = new Sender('none', this.exporter, BASE)
   spoolBytes = 1 << 20
   readonly lost: Lost[] = []
-  readonly spoolTroubles: string[] = []
+  readonly spoolFailures: string[] = []
   readonly #options: SenderOptions
   readonly #zstd: Compress | undefined
 
@@ -47,14 +47,14 @@ class Rig {
     const { clock } = this
     this.exporter = new FakeExporter(answer)
     this.exporter.encoding = this.encoding
-    this.troubles = []
-    const { troubles } = this
+    this.failures = []
+    const { failures } = this
     this.sender = new Sender('test', this.exporter, this.#options, {
       clock,
       random: () => 0.5,
       onLost: (lost) => this.lost.push(lost),
-      onSpoolTrouble: (error) => this.spoolTroubles.push(error),
-      onTrouble: (trouble, error) => troubles.push(`${trouble} ${error}`),
+      onSpoolFailure: (error) => this.spoolFailures.push(error),
+      onFailure: (failure, error) => failures.push(`${failure} ${error}`),
       openSpool: (onLoss) =>
         openSpool(
           { dir: '/spool', fsync: { intervalMs: 200 }, maxBytes: this.spoolBytes, minFreeBytes: 0, epoch: 'e' },
@@ -70,11 +70,11 @@ class Rig {
     for (let i = 0; i < 10; i++) await this.clock.turn(ms / 10)
   }
 
-  async stop(graceMs = 1000): Promise<Books> {
+  async stop(graceMs = 1000): Promise<Accounting> {
     const stopping = this.sender.stop(graceMs)
     await this.run(graceMs + 2000)
     await stopping
-    return this.sender.books()
+    return this.sender.accounting()
   }
 }
 
@@ -98,7 +98,7 @@ test('overflow: what the queue has no room for is written, and comes after it, i
   const sender = await rig.start((...args) => (answered++ < 1 ? answer(...args) : { status: 'delivered' }))
   offer(sender, 0, 80)
   await rig.run()
-  const { queueEvents, heldEvents } = sender.books()
+  const { queueEvents, heldEvents } = sender.accounting()
   assert.equal(heldEvents, 80)
   assert.equal(queueEvents, 4, 'only what is in flight is in memory')
   open({ status: 'delivered' })
@@ -116,7 +116,7 @@ test('overflow: once the sink fails, all that is held is on the disk, what is in
   offer(sender, 12, 20)
   await rig.run()
   assert.equal(sender.stats().spool?.appended, 20)
-  assert.equal(sender.books().state, 'retrying')
+  assert.equal(sender.accounting().state, 'retrying')
   // The process dies; the next one has everything.
   rig.disk.down = true
   rig.disk.restart(true)
@@ -139,10 +139,10 @@ for (const [name, answer] of ENDS) {
     const stopping = sender.stop(60_000)
     await rig.run(1500)
     await stopping
-    const { heldEvents, queueEvents, dropped } = sender.books()
+    const { heldEvents, queueEvents, dropped } = sender.accounting()
     assert.deepEqual([heldEvents, queueEvents, dropped.shutdown], [30, 0, 0])
     await rig.start()
-    assert.equal(rig.sender.books().accepted, 30)
+    assert.equal(rig.sender.accounting().accepted, 30)
     await rig.run()
     assert.deepEqual(rig.exporter.ids, numbers(0, 30))
   })
@@ -154,8 +154,8 @@ test('overflow: a stop sends what it can within the grace and keeps the rest', a
   const sender = await rig.start((...args) => (args[1] < 2 ? { status: 'delivered' } : answer(...args)))
   offer(sender, 0, 20)
   await rig.run(50)
-  const books = await rig.stop(500)
-  assert.deepEqual([books.delivered, books.heldEvents, books.dropped.shutdown], [8, 12, 0])
+  const accounting = await rig.stop(500)
+  assert.deepEqual([accounting.delivered, accounting.heldEvents, accounting.dropped.shutdown], [8, 12, 0])
   await rig.start()
   await rig.run()
   assert.deepEqual(rig.exporter.ids, numbers(8, 20))
@@ -195,8 +195,8 @@ test('overflow: always means that every event goes over the disk', async () => {
   assert.equal(sender.stats().spool?.appended, 20)
   assert.deepEqual(rig.exporter.ids, numbers(0, 20))
   offer(sender, 20, 22)
-  const books = await rig.stop()
-  assert.deepEqual([books.delivered, books.heldEvents], [22, 0], 'a stop sends also what was just offered')
+  const accounting = await rig.stop()
+  assert.deepEqual([accounting.delivered, accounting.heldEvents], [22, 0], 'a stop sends also what was just offered')
 })
 
 test('overflow: a disk that fails is gone round, in order, and said', async () => {
@@ -207,7 +207,7 @@ test('overflow: a disk that fails is gone round, in order, and said', async () =
   rig.disk.faults.write = 1
   offer(sender, 0, 60)
   await rig.run()
-  assert.match(sender.books().lastError, /cannot write the spool/)
+  assert.match(sender.accounting().lastError, /cannot write the spool/)
   open({ status: 'delivered' })
   await rig.run(5000)
   assert.deepEqual(rig.exporter.ids, numbers(0, 60))
@@ -240,7 +240,7 @@ test('overflow: when neither disk nor memory takes more, what is dropped is coun
   offer(sender, 0, 40)
   await rig.run()
   offer(sender, 40, 400)
-  const { dropped, heldEvents } = sender.books()
+  const { dropped, heldEvents } = sender.accounting()
   assert.equal(dropped.spool_failed + heldEvents, 400)
   assert.ok(dropped.spool_failed > 0, JSON.stringify(dropped))
   assert.equal(sender.imbalance(), 0)
@@ -257,7 +257,7 @@ test('overflow: block waits for the disk, not for the sink', async () => {
   assert.ok(waits.length > 0)
   await rig.run()
   await Promise.all(waits)
-  assert.equal(sender.books().heldEvents, 400)
+  assert.equal(sender.accounting().heldEvents, 400)
   assert.equal(sender.stats().spool?.appended, 400)
 })
 
@@ -281,7 +281,7 @@ test('overflow: events in an encoding that the exporter no longer has are held, 
   const next = await rig.start()
   void next.offer({ ...describedLines(8, 4), encoding: 'compact' })
   await rig.run(5000)
-  const { state, lastError, heldEvents, rejected, dropped } = next.books()
+  const { state, lastError, heldEvents, rejected, dropped } = next.accounting()
   assert.deepEqual([rig.exporter.calls, state, heldEvents, rejected, dropped.corrupt], [0, 'hold', 12, {}, 0])
   assert.match(
     lastError,
@@ -291,13 +291,13 @@ test('overflow: events in an encoding that the exporter no longer has are held, 
     lastError,
     /go back to that one, or stop the agent and move them away with ktrail spool replay --to EXPORTER --remove$/,
   )
-  assert.deepEqual([rig.troubles, next.imbalance()], [[`hold ${lastError}`], 0])
+  assert.deepEqual([rig.failures, next.imbalance()], [[`hold ${lastError}`], 0])
   await rig.stop()
   rig.encoding = 'json'
   const back = await rig.start()
   await rig.run()
   assert.deepEqual(rig.exporter.ids, numbers(0, 8))
-  assert.deepEqual([back.books().state, back.books().heldEvents, back.imbalance()], ['hold', 4, 0])
+  assert.deepEqual([back.accounting().state, back.accounting().heldEvents, back.imbalance()], ['hold', 4, 0])
 })
 
 test('overflow: events of another release are held, those that are spoilt are rejected', async () => {
@@ -308,7 +308,7 @@ test('overflow: events of another release are held, those that are spoilt are re
   await inject(rig, spoilt, frameOf(describedLines(4, 4)), newer)
   const sender = await rig.start()
   await rig.run()
-  const { rejected, state, lastError, heldEvents } = sender.books()
+  const { rejected, state, lastError, heldEvents } = sender.accounting()
   assert.deepEqual([rejected, rig.exporter.ids, state, heldEvents], [{ unreadable: 4 }, numbers(4, 8), 'hold', 4])
   assert.match(
     lastError,
@@ -335,7 +335,7 @@ test('overflow: events older than the limit are dropped as expired when they com
   void next.offer(describedLines(4, 4, clock.wallMs()))
   await rig.run()
   assert.deepEqual(rig.exporter.ids, numbers(4, 8))
-  assert.equal(next.books().dropped.expired, 4)
+  assert.equal(next.accounting().dropped.expired, 4)
 })
 
 for (const [name, releases, answers, freed] of [
@@ -361,7 +361,7 @@ for (const [name, releases, answers, freed] of [
     rig.exporter.releases = releases
     void sender.offer(describedLines(0, 4, 0, LONG_LINE))
     await rig.run(5000)
-    assert.equal(sender.books().heldEvents, 0)
+    assert.equal(sender.accounting().heldEvents, 0)
     assert.deepEqual(
       seen.map(({ length }) => length > 0),
       answers.map(() => !freed),
@@ -384,7 +384,7 @@ test('overflow: a stop ends although the disk does not answer a read', async () 
   assert.equal(ended, true)
   await stopping
   assert.equal(sender.imbalance(), 0)
-  assert.equal(sender.books().heldEvents, 40, 'they stay on the disk')
+  assert.equal(sender.accounting().heldEvents, 40, 'they stay on the disk')
 })
 
 test('overflow: a write that the disk does not answer is said, is waited for, and is not passed', async () => {
@@ -395,13 +395,13 @@ test('overflow: a write that the disk does not answer is said, is waited for, an
   offer(sender, 0, 40)
   await rig.run(60_000)
   offer(sender, 40, 400)
-  assert.match(sender.books().lastError, /disk has not answered for 30 s/)
-  assert.deepEqual(rig.spoolTroubles.length, 1)
-  assert.ok(sender.books().dropped.spool_failed > 0, 'what finds no room is lost to the disk')
+  assert.match(sender.accounting().lastError, /disk has not answered for 30 s/)
+  assert.deepEqual(rig.spoolFailures.length, 1)
+  assert.ok(sender.accounting().dropped.spool_failed > 0, 'what finds no room is lost to the disk')
   rig.disk.thaw()
   await rig.run(5000)
-  const { heldEvents, lastError } = sender.books()
-  assert.deepEqual([heldEvents, lastError, rig.spoolTroubles.at(-1)], [0, '', ''])
+  const { heldEvents, lastError } = sender.accounting()
+  assert.deepEqual([heldEvents, lastError, rig.spoolFailures.at(-1)], [0, '', ''])
   assert.deepEqual(
     rig.exporter.ids,
     rig.exporter.ids.toSorted((a, b) => a - b),
@@ -415,7 +415,7 @@ test('overflow: an event that is larger than the small queue before a spool goes
   sender.offer(describedLines(0, 1, 0, 20_000))
   await rig.run()
   assert.deepEqual(rig.exporter.ids, [0])
-  assert.equal(sender.books().delivered, 1)
+  assert.equal(sender.accounting().delivered, 1)
 })
 
 test('overflow: what a full spool gives up is told by its numbers', async () => {
@@ -428,11 +428,11 @@ test('overflow: what a full spool gives up is told by its numbers', async () => 
     offer(sender, id, id + 40)
   }
   await rig.run()
-  const { spool_full: full } = sender.books().dropped
+  const { spool_full: full } = sender.accounting().dropped
   assert.ok(full > 0)
-  const told = rig.lost.filter(({ reason }) => reason === 'spool_full')
-  assert.ok(told.length > 0)
-  for (const { firstSeq, lastSeq, epoch } of told) {
+  const reported = rig.lost.filter(({ reason }) => reason === 'spool_full')
+  assert.ok(reported.length > 0)
+  for (const { firstSeq, lastSeq, epoch } of reported) {
     assert.ok(firstSeq <= lastSeq && lastSeq < 2000)
     assert.equal(epoch, 'e')
   }
@@ -444,11 +444,11 @@ test('overflow: short of memory, events go over the disk while the sink works; f
   sender.pressure = 'soft'
   offer(sender, 0, 40)
   await rig.run()
-  assert.deepEqual([sender.stats().spool?.appended, sender.books().delivered], [40, 40])
+  assert.deepEqual([sender.stats().spool?.appended, sender.accounting().delivered], [40, 40])
   sender.pressure = 'hard'
   offer(sender, 40, 60)
   await rig.run()
-  assert.equal(sender.books().dropped.memory, 20)
+  assert.equal(sender.accounting().dropped.memory, 20)
   sender.pressure = 'none'
   offer(sender, 60, 80)
   await rig.run()

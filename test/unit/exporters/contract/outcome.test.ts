@@ -55,8 +55,8 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
   ['more taken than given', retryable({ taken: 11 }), /^taken: expected 0 to 10, got 11$/],
   ['less than nothing taken', retryable({ taken: -1 }), /^taken: /],
   ['half an event taken', retryable({ taken: 0.5 }), /^taken: /],
-  ['unsure of more than the rest', retryable({ taken: 4, unsure: 7 }), /^unsure: expected 0 to 6, got 7$/],
-  ['unsure of half an event', retryable({ unsure: 0.5 }), /^unsure: /],
+  ['unsure of more than the rest', retryable({ taken: 4, unacknowledged: 7 }), /^unsure: expected 0 to 6, got 7$/],
+  ['unsure of half an event', retryable({ unacknowledged: 0.5 }), /^unsure: /],
   [
     'more refused than taken',
     retryable({ taken: 1, refusals: [refusal({ events: 2 })] }),

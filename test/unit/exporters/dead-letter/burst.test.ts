@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DeadLetterFile } from '../../../../exporters/dead-letter/dead-letters.ts'
-import type { Books } from '../../../../exporters/contract/exporter.ts'
+import type { Accounting } from '../../../../exporters/contract/exporter.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import type { SenderDeps } from '../../../../exporters/sending/sender.ts'
 import { openSpool } from '../../../../exporters/buffer/disk/spool.ts'
@@ -61,14 +61,14 @@ function recorded({ folder }: Rig): number[] {
     .toSorted((a, b) => a - b)
 }
 
-function rejectedOf({ rejected }: Books): number {
+function rejectedOf({ rejected }: Accounting): number {
   return Object.values(rejected).reduce((sum, n) => sum + n, 0)
 }
 
 function assertBalanced({ sender }: Rig): void {
-  const books = sender.books()
-  const dropped = Object.values(books.dropped).reduce((sum, n) => sum + n, 0)
-  assert.equal(books.accepted, books.delivered + rejectedOf(books) + dropped + books.heldEvents)
+  const accounting = sender.accounting()
+  const dropped = Object.values(accounting.dropped).reduce((sum, n) => sum + n, 0)
+  assert.equal(accounting.accepted, accounting.delivered + rejectedOf(accounting) + dropped + accounting.heldEvents)
   assert.equal(sender.imbalance(), 0)
 }
 
@@ -80,11 +80,11 @@ function offer({ sender }: Rig, events: number): void {
 test('dead letters: 20,000 events that are refused at once are 20,000 records', async () => {
   await using all = await rig()
   offer(all, EVENTS)
-  await until('all are settled', () => all.sender.books().heldEvents === 0, 30_000)
+  await until('all are settled', () => all.sender.accounting().heldEvents === 0, 30_000)
   assertBalanced(all)
   await all.sender.stop(1000)
   assert.deepEqual(recorded(all), numbers(0, EVENTS))
-  assert.equal(rejectedOf(all.sender.books()), EVENTS)
+  assert.equal(rejectedOf(all.sender.accounting()), EVENTS)
 })
 
 test('dead letters: a batch is held until its records are on the disk, then it is settled', async () => {
@@ -94,16 +94,16 @@ test('dead letters: a batch is held until its records are on the disk, then it i
   await until('a record is being written', () => disk.waiting > 0)
   await settle()
   assert.deepEqual(recorded(all), [])
-  assert.equal(all.sender.books().heldEvents, 3000)
+  assert.equal(all.sender.accounting().heldEvents, 3000)
   assert.equal(all.exporter.calls, 1, 'a second batch is not sent meanwhile')
   assertBalanced(all)
   disk.release()
-  await until('all are settled', () => all.sender.books().heldEvents === 0)
+  await until('all are settled', () => all.sender.accounting().heldEvents === 0)
   assert.deepEqual(
     recorded(all),
     numbers(0, 3000).filter((id) => id % 2 === 0),
   )
-  const { delivered, rejected } = all.sender.books()
+  const { delivered, rejected } = all.sender.accounting()
   assert.deepEqual({ delivered, rejected }, { delivered: 1500, rejected: { too_old: 1500 } })
   await all.sender.stop(1000)
 })
@@ -114,13 +114,13 @@ test('dead letters: a full disk stops a healthy sink for five seconds in all, an
   offer(all, EVENTS)
   const startMs = all.clock.nowMs()
   await until('the disk has failed', () => all.clock.pending.length > 0)
-  for (let i = 0; i < 1000 && all.sender.books().heldEvents > 0; i++) {
+  for (let i = 0; i < 1000 && all.sender.accounting().heldEvents > 0; i++) {
     if (all.clock.nowMs() - startMs < 5000) await all.clock.turn(100)
     else await settle()
     assertBalanced(all)
   }
-  await until('all are settled', () => all.sender.books().heldEvents === 0)
-  const { delivered, rejected, dropped } = all.sender.books()
+  await until('all are settled', () => all.sender.accounting().heldEvents === 0)
+  const { delivered, rejected, dropped } = all.sender.accounting()
   assert.deepEqual([delivered, rejected, dropped.dead_letter_failed], [EVENTS / 2, {}, EVENTS / 2])
   assertBalanced(all)
   await all.sender.stop(1000)
@@ -137,7 +137,7 @@ test('dead letters: a disk that hangs does not hang the stop; without a spool it
     void all.clock.turn(100)
     return stopped
   })
-  const { delivered, dropped, heldEvents } = all.sender.books()
+  const { delivered, dropped, heldEvents } = all.sender.accounting()
   assert.deepEqual([delivered, dropped.dead_letter_failed, heldEvents], [140, 10, 0])
   assertBalanced(all)
   disk.release()
@@ -160,7 +160,7 @@ test('dead letters: at a stop a disk that hangs leaves the batch to the spool, a
       void all.clock.turn(100)
       return stopped
     })
-    assert.equal(all.sender.books().heldEvents, 100)
+    assert.equal(all.sender.accounting().heldEvents, 100)
     assertBalanced(all)
     letters.release()
   }
@@ -169,9 +169,9 @@ test('dead letters: at a stop a disk that hangs leaves the batch to the spool, a
   await using all = await rig((id) => id < 10, openIt)
   await until('all are settled', () => {
     void all.clock.turn(100)
-    return all.sender.books().heldEvents === 0
+    return all.sender.accounting().heldEvents === 0
   })
   assert.deepEqual(recorded(all), numbers(0, 10))
-  assert.equal(all.sender.books().delivered, 90)
+  assert.equal(all.sender.accounting().delivered, 90)
   await all.sender.stop(0)
 })

@@ -75,7 +75,7 @@ test('filtered fan-out: each exporter gets what its filter takes, in order, with
       sender.offered.flatMap((each) => (isDescribed(each) ? [...each.seqs] : [])),
       want,
     )
-    assert.equal(sender.books().accepted, want.length)
+    assert.equal(sender.accounting().accepted, want.length)
     assert.equal(sender.imbalance(), 0)
   }
 })

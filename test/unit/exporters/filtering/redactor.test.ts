@@ -168,9 +168,9 @@ describe('redaction and encoders', () => {
     return [['json', pool.json()], ...compact, ...(await Promise.all(otlp)), ['unredacted', plain.json()]]
   }
 
-  const places = fc.array(fc.tuple(fc.nat(8), fc.nat(20)), { minLength: 8, maxLength: 8 })
+  const paths = fc.array(fc.tuple(fc.nat(8), fc.nat(20)), { minLength: 8, maxLength: 8 })
   const withSecrets = fc
-    .tuple(anyProcessEvents, places)
+    .tuple(anyProcessEvents, paths)
     .map(([events, all]) => events.map((event, i) => withSecret(event, ...(all[i] ?? [0, 0]))))
     .filter(({ length }) => length > 0)
 

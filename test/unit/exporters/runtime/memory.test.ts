@@ -119,8 +119,8 @@ for (const [name, releases, filter, freed] of [
       open({ status: 'delivered' })
       await settle()
     }
-    assert.equal(first.sender.books().delivered, 200)
-    assert.equal(second.sender.books().delivered, filter === undefined ? 200 : 100)
+    assert.equal(first.sender.accounting().delivered, 200)
+    assert.equal(second.sender.accounting().delivered, filter === undefined ? 200 : 100)
     assert.equal(bytes.length === 0, freed)
   })
 }

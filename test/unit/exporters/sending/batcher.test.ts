@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Batcher } from '../../../../exporters/sending/batcher.ts'
-import { Flight } from '../../../../exporters/sending/flight.ts'
+import { InFlightBatch } from '../../../../exporters/sending/in-flight-batch.ts'
 import { Queue } from '../../../../exporters/buffer/queue.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
 import { lines } from '../support/lines.ts'
 
 interface Rig {
   readonly clock: FakeClock
-  readonly flights: Set<Flight>
+  readonly inFlightBatches: Set<InFlightBatch>
   readonly push: (seq: number, count: number) => void
   readonly batcher: Batcher
   readonly got: number[][]
@@ -18,12 +18,12 @@ interface Rig {
 function make({ idle = false, maxEvents = 4 } = {}): Rig {
   const clock = new FakeClock()
   const queue = new Queue(10_000, 100)
-  const flights = new Set<Flight>(idle ? [] : [new Flight([])])
-  const batcher = new Batcher(queue, { maxEvents, maxBytes: 1000, maxWaitMs: 200 }, clock, flights)
+  const inFlightBatches = new Set<InFlightBatch>(idle ? [] : [new InFlightBatch([])])
+  const batcher = new Batcher(queue, { maxEvents, maxBytes: 1000, maxWaitMs: 200 }, clock, inFlightBatches)
   const got: number[][] = []
   const pull = async (): Promise<void> => {
-    for (let flight = await batcher.next(); flight !== undefined; flight = await batcher.next()) {
-      got.push(flight.held.map(({ part }) => part.firstSeq))
+    for (let inFlightBatch = await batcher.next(); inFlightBatch !== undefined; inFlightBatch = await batcher.next()) {
+      got.push(inFlightBatch.held.map(({ part }) => part.firstSeq))
     }
     got.push([])
   }
@@ -32,7 +32,7 @@ function make({ idle = false, maxEvents = 4 } = {}): Rig {
     queue.push({ part: lines(seq, count, 10), acceptedMs: clock.nowMs() })
     batcher.notify()
   }
-  return { clock, flights, push, batcher, got }
+  return { clock, inFlightBatches, push, batcher, got }
 }
 
 test('batcher: a full batch goes at once', async () => {
@@ -121,11 +121,11 @@ test('batcher: an eighth of the bytes is enough too', async () => {
 })
 
 test('batcher: what waits for a full batch goes when nothing is under way any more', async () => {
-  const { push, got, flights, batcher } = make({ maxEvents: 40 })
+  const { push, got, inFlightBatches, batcher } = make({ maxEvents: 40 })
   push(1, 30)
   await settle()
   assert.deepEqual(got, [])
-  flights.clear()
+  inFlightBatches.clear()
   batcher.notify()
   await settle()
   assert.deepEqual(got, [[1]])

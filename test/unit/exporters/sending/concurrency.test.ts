@@ -109,7 +109,7 @@ test('sender: a sink that takes four calls gets up to four, and every event once
   const sender = new Sender('p', exporter, OPTIONS, { clock })
   await sender.start()
   for (let id = 0; id < 400; id += 4) void sender.offer(lines(id, 4))
-  for (let i = 0; i < 200 && sender.books().heldEvents > 0; i++) {
+  for (let i = 0; i < 200 && sender.accounting().heldEvents > 0; i++) {
     await clock.turn(10)
     assert.equal(sender.imbalance(), 0)
   }
@@ -138,9 +138,9 @@ test('sender: what waits for company goes when the sink has nothing to do any mo
   await settle()
   void sender.offer(lines(840, 10))
   await clock.turn(9)
-  assert.equal(sender.books().heldEvents, 50)
+  assert.equal(sender.accounting().heldEvents, 50)
   await clock.turn(11)
-  assert.equal(sender.books().heldEvents, 0)
+  assert.equal(sender.accounting().heldEvents, 0)
   await sender.stop(0)
 })
 
@@ -155,13 +155,13 @@ test('sender: while one call is not taken, no other begins', async () => {
   await sender.start()
   for (let id = 0; id < 80; id += 4) void sender.offer(lines(id, 4))
   for (let i = 0; i < 50; i++) await clock.turn(1)
-  assert.equal(sender.books().heldEvents, 0)
+  assert.equal(sender.accounting().heldEvents, 0)
   down = true
   for (let id = 80; id < 160; id += 4) void sender.offer(lines(id, 4))
   for (let i = 0; i < 20; i++) await clock.turn(1)
   const { retry } = sender.stats().requests
   assert.ok(retry >= 1 && retry <= 4, `${retry} calls`)
-  assert.equal(sender.books().state, 'retrying')
+  assert.equal(sender.accounting().state, 'retrying')
   down = false
   for (let i = 0; i < 300; i++) await clock.turn(1)
   assert.deepEqual(

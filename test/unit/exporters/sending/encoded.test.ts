@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Flight } from '../../../../exporters/sending/flight.ts'
+import { InFlightBatch } from '../../../../exporters/sending/in-flight-batch.ts'
 import { batchOf, slice, spanOf, spanOfSome, split } from '../../../../exporters/sending/encoded.ts'
 import type { Encoded } from '../../../../exporters/contract/exporter.ts'
 import { describedLines, idsOf, lines, numbers } from '../support/lines.ts'
@@ -76,17 +76,17 @@ test('flight: taking the head in any steps removes exactly those events, in orde
       (counts, steps) => {
         let seq = 0
         const held = counts.map((count) => ({ part: lines((seq += count) - count, count), acceptedMs: 0 }))
-        const flight = new Flight(held)
+        const inFlightBatch = new InFlightBatch(held)
         let left = seq
         for (const step of steps) {
-          const before = flight.batch().sizeBytes
-          const sum = flight.takeHead(step)
+          const before = inFlightBatch.batch().sizeBytes
+          const sum = inFlightBatch.takeHead(step)
           assert.equal(sum.events, Math.min(step, left))
           left -= sum.events
-          assert.equal(flight.count, left)
-          assert.equal(flight.batch().sizeBytes, before - sum.bytes)
+          assert.equal(inFlightBatch.count, left)
+          assert.equal(inFlightBatch.batch().sizeBytes, before - sum.bytes)
           assert.deepEqual(
-            flight.batch().parts.flatMap((part) => idsOf(textOf(part))),
+            inFlightBatch.batch().parts.flatMap((part) => idsOf(textOf(part))),
             numbers(seq - left, seq),
           )
         }
@@ -96,11 +96,11 @@ test('flight: taking the head in any steps removes exactly those events, in orde
 })
 
 test('flight: only parts accepted before the limit are too old', () => {
-  const flight = new Flight([1, 2, 3].map((ms) => ({ part: lines(ms, 1), acceptedMs: ms })))
-  assert.equal(flight.takeOlder(1).events, 0)
-  assert.equal(flight.takeOlder(3).events, 2)
-  assert.equal(flight.takeOlder(4).events, 1)
-  assert.equal(flight.count, 0)
+  const inFlightBatch = new InFlightBatch([1, 2, 3].map((ms) => ({ part: lines(ms, 1), acceptedMs: ms })))
+  assert.equal(inFlightBatch.takeOlder(1).events, 0)
+  assert.equal(inFlightBatch.takeOlder(3).events, 2)
+  assert.equal(inFlightBatch.takeOlder(4).events, 1)
+  assert.equal(inFlightBatch.count, 0)
 })
 
 test('span: of a batch, and of some of its events', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Books, Outcome } from '../../../../exporters/contract/exporter.ts'
+import type { Accounting, Outcome } from '../../../../exporters/contract/exporter.ts'
 import type { SenderOptions, WhenFull } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
@@ -30,17 +30,17 @@ async function rig(answer?: FakeExporter['answer'], options = BASE): Promise<Rig
 }
 
 /** The part of the books that says what became of the events. */
-function sums(books: Books): Record<string, number> {
-  const { queue_full, expired, shutdown } = books.dropped
-  const rejects = Object.values(books.rejected).reduce((sum, n) => sum + n, 0)
-  const { accepted, delivered, heldEvents } = books
+function sums(accounting: Accounting): Record<string, number> {
+  const { queue_full, expired, shutdown } = accounting.dropped
+  const rejects = Object.values(accounting.rejected).reduce((sum, n) => sum + n, 0)
+  const { accepted, delivered, heldEvents } = accounting
   const all = { accepted, delivered, rejected: rejects, queue_full, expired, shutdown, held: heldEvents }
   return Object.fromEntries(Object.entries(all).filter(([, n]) => n !== 0))
 }
 
 function balanced(sender: Sender): void {
   assert.equal(sender.imbalance(), 0)
-  const { accepted = 0, ...rest } = sums(sender.books())
+  const { accepted = 0, ...rest } = sums(sender.accounting())
   assert.equal(
     accepted,
     Object.values(rest).reduce((sum, n) => sum + n, 0),
@@ -50,21 +50,21 @@ function balanced(sender: Sender): void {
 test('sender: what is delivered is counted, in events and bytes', async () => {
   const { sender, exporter } = await rig()
   assert.equal(sender.offer(lines(0, 4, 10)), undefined)
-  assert.deepEqual(sums(sender.books()), { accepted: 4, held: 4 })
-  assert.equal(sender.books().queueBytes, 40)
+  assert.deepEqual(sums(sender.accounting()), { accepted: 4, held: 4 })
+  assert.equal(sender.accounting().queueBytes, 40)
   await settle()
   assert.deepEqual(exporter.ids, numbers(0, 4))
-  assert.deepEqual(sums(sender.books()), { accepted: 4, delivered: 4 })
-  assert.equal(sender.books().deliveredBytes, 40)
-  assert.equal(sender.books().queueBytes, 0)
-  assert.equal(sender.books().state, 'healthy')
+  assert.deepEqual(sums(sender.accounting()), { accepted: 4, delivered: 4 })
+  assert.equal(sender.accounting().deliveredBytes, 40)
+  assert.equal(sender.accounting().queueBytes, 0)
+  assert.equal(sender.accounting().state, 'healthy')
 })
 
 test('sender: takes events before it is started and sends them after', async () => {
   const exporter = new FakeExporter()
   const sender = new Sender('test', exporter, BASE, { clock: new FakeClock() })
   sender.offer(lines(0, 4))
-  assert.equal(sender.books().state, 'starting')
+  assert.equal(sender.accounting().state, 'starting')
   await sender.start()
   await settle()
   assert.deepEqual(exporter.ids, numbers(0, 4))
@@ -85,7 +85,7 @@ test('sender: a large Encoded is cut so that no batch passes its limits', async 
 test('sender: a full queue drops the newest and counts them', async () => {
   const { sender } = await rig(gate().answer)
   for (let i = 0; i < 5; i++) sender.offer(lines(i * 4, 4))
-  assert.deepEqual(sums(sender.books()), { accepted: 20, queue_full: 12, held: 8 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 20, queue_full: 12, held: 8 })
 })
 
 test('sender: drop_oldest makes room from what waits and never touches what is in flight', async () => {
@@ -95,7 +95,7 @@ test('sender: drop_oldest makes room from what waits and never touches what is i
   await settle()
   sender.offer(lines(4, 4))
   sender.offer(lines(8, 4))
-  assert.deepEqual(sums(sender.books()), { accepted: 12, queue_full: 4, held: 8 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 12, queue_full: 4, held: 8 })
   open({ status: 'delivered' })
   await settle()
   open({ status: 'delivered' })
@@ -110,7 +110,7 @@ test('sender: drop_oldest drops the newest when all the room is in flight', asyn
   sender.offer(lines(0, 4))
   await settle()
   sender.offer(lines(4, 4))
-  assert.deepEqual(sums(sender.books()), { accepted: 8, queue_full: 4, held: 4 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 8, queue_full: 4, held: 4 })
 })
 
 test('sender: block asks to wait, loses nothing, and lets go when there is room', async () => {
@@ -123,7 +123,7 @@ test('sender: block asks to wait, loses nothing, and lets go when there is room'
   void wait.then(() => (released = true))
   await settle()
   assert.equal(released, false)
-  assert.deepEqual(sums(sender.books()), { accepted: 16, held: 16 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 16, held: 16 })
   for (let i = 0; i < 4; i++) {
     open({ status: 'delivered' })
     await settle()
@@ -153,39 +153,39 @@ test('sender: block does not block while the sink waits for a person; the loss i
   const wait = sender.offer(lines(8, 8))
   assert.ok(wait)
   await wait
-  assert.equal(sender.books().state, 'hold')
-  assert.equal(sender.books().lastError, 'mend me')
+  assert.equal(sender.accounting().state, 'hold')
+  assert.equal(sender.accounting().lastError, 'mend me')
   assert.equal(sender.offer(lines(16, 4)), undefined)
-  assert.deepEqual(sums(sender.books()), { accepted: 20, queue_full: 12, held: 8 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 20, queue_full: 12, held: 8 })
   await clock.turn(1000)
   assert.deepEqual(exporter.ids, numbers(0, 8))
-  assert.equal(sender.books().state, 'healthy')
+  assert.equal(sender.accounting().state, 'healthy')
 })
 
 test('sender: what has failed for good blocks nobody either, keeps what it holds, and a stop does not wait for it', async () => {
   const { sender, clock } = await rig(() => ({ ...hold(), forGood: true }), whenFull('block'))
   await sender.offer(lines(0, 12))
-  assert.equal(sender.books().state, 'failed')
-  assert.deepEqual(sums(sender.books()), { accepted: 12, queue_full: 4, held: 8 })
+  assert.equal(sender.accounting().state, 'failed')
+  assert.deepEqual(sums(sender.accounting()), { accepted: 12, queue_full: 4, held: 8 })
   const stopped = sender.stop(60_000)
   await settle()
   await stopped
-  assert.deepEqual(sums(sender.books()), { accepted: 12, queue_full: 4, shutdown: 8 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 12, queue_full: 4, shutdown: 8 })
   assert.deepEqual(clock.pending, [])
 })
 
 test('sender: a line that can never fit is dropped even by block, which would wait for ever', async () => {
   const { sender } = await rig(undefined, whenFull('block'))
   assert.equal(sender.offer(lines(0, 1, 10_001)), undefined)
-  assert.deepEqual(sums(sender.books()), { accepted: 1, queue_full: 1 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 1, queue_full: 1 })
 })
 
 test('sender: retries without limit, with doubling waits, and shows state and error meanwhile', async () => {
   const { sender, exporter, clock } = await rig((_batch, call) => (call < 6 ? retryable() : { status: 'delivered' }))
   sender.offer(lines(0, 4))
   await settle()
-  assert.equal(sender.books().state, 'retrying')
-  assert.equal(sender.books().lastError, 'try again')
+  assert.equal(sender.accounting().state, 'retrying')
+  assert.equal(sender.accounting().lastError, 'try again')
   const waits: number[] = []
   while (exporter.ids.length === 0) {
     const [next] = clock.pending
@@ -194,9 +194,9 @@ test('sender: retries without limit, with doubling waits, and shows state and er
     await clock.turn(next)
   }
   assert.deepEqual(waits, [50, 100, 200, 400, 500, 500])
-  assert.equal(sender.books().retries, 6)
-  assert.equal(sender.books().lastError, '')
-  assert.equal(sender.books().state, 'healthy')
+  assert.equal(sender.accounting().retries, 6)
+  assert.equal(sender.accounting().lastError, '')
+  assert.equal(sender.accounting().state, 'healthy')
 })
 
 test('sender: waits as long as the sink asked', async () => {
@@ -222,7 +222,7 @@ test('sender: events that the sink took are not sent again', async () => {
   sender.offer(lines(0, 2))
   sender.offer(lines(2, 2))
   await settle()
-  assert.deepEqual(sums(sender.books()), { accepted: 4, delivered: 3, held: 1 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 4, delivered: 3, held: 1 })
   balanced(sender)
   await clock.turn(50)
   assert.deepEqual(exporter.ids, numbers(0, 4))
@@ -254,8 +254,8 @@ for (const [name, answers, want] of [
   ['that says nothing of it: all that are sent again', [retryable()], 4],
   ['each time anew', [retryable(), retryable()], 8],
   ['not those that it took', [retryable({ taken: 1 })], 3],
-  ['as many as it says', [retryable({ taken: 1, unsure: 2 })], 2],
-  ['none where it surely has none', [retryable({ unsure: 0 }), hold()], 0],
+  ['as many as it says', [retryable({ taken: 1, unacknowledged: 2 })], 2],
+  ['none where it surely has none', [retryable({ unacknowledged: 0 }), hold()], 0],
 ] as const) {
   test(`sender: events that may be there twice are counted, after a failure ${name}`, async () => {
     const { sender, exporter, clock } = await rig((_, call) => answers[call] ?? { status: 'delivered' })
@@ -279,8 +279,8 @@ test('sender: refused events are counted by reason', async () => {
     sender.offer(lines(i * 4, 4))
     await settle()
   }
-  assert.deepEqual(sender.books().rejected, { too_large: 1, http_400: 8 })
-  assert.deepEqual(sums(sender.books()), { accepted: 12, delivered: 3, rejected: 9 })
+  assert.deepEqual(sender.accounting().rejected, { too_large: 1, http_400: 8 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 12, delivered: 3, rejected: 9 })
 })
 
 test('sender: events older than the limit are dropped as expired, younger ones of the same batch are kept', async () => {
@@ -295,9 +295,9 @@ test('sender: events older than the limit are dropped as expired, younger ones o
   await clock.turn(100)
   sender.offer(lines(1, 1))
   await clock.turn(100)
-  assert.deepEqual(sums(sender.books()), { accepted: 2, held: 2 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 2, held: 2 })
   await clock.turn(100)
-  assert.deepEqual(sums(sender.books()), { accepted: 2, expired: 1, held: 1 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 2, expired: 1, held: 1 })
   await clock.turn(50)
   assert.deepEqual(exporter.ids, [1])
   balanced(sender)
@@ -310,7 +310,7 @@ test('sender: an exporter that throws is tried again', async () => {
   })
   sender.offer(lines(0, 4))
   await settle()
-  assert.match(sender.books().lastError, /threw instead of returning an outcome: oops/)
+  assert.match(sender.accounting().lastError, /threw instead of returning an outcome: oops/)
   await clock.turn(50)
   assert.deepEqual(exporter.ids, numbers(0, 4))
 })
@@ -319,14 +319,14 @@ test('sender: stop sends what waits at once, closes the exporter once and stays 
   const { sender, exporter } = await rig()
   sender.offer(lines(0, 3))
   const first = sender.stop(1000)
-  assert.equal(sender.books().state, 'draining')
+  assert.equal(sender.accounting().state, 'draining')
   assert.equal(sender.stop(1000), first)
   await first
   assert.deepEqual(exporter.ids, numbers(0, 3))
   assert.equal(exporter.stops, 1)
-  assert.equal(sender.books().state, 'stopped')
+  assert.equal(sender.accounting().state, 'stopped')
   sender.offer(lines(3, 2))
-  assert.deepEqual(sums(sender.books()), { accepted: 5, delivered: 3, shutdown: 2 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 5, delivered: 3, shutdown: 2 })
 })
 
 test('sender: at the deadline of a stop the rest is dropped as shutdown and the books balance', async () => {
@@ -336,11 +336,11 @@ test('sender: at the deadline of a stop the rest is dropped as shutdown and the 
   await settle()
   const stopped = sender.stop(5000)
   await clock.turn(4999)
-  assert.deepEqual(sums(sender.books()), { accepted: 20, held: 20 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 20, held: 20 })
   await clock.turn(1)
   await Promise.all([stopped, wait])
-  assert.deepEqual(sums(sender.books()), { accepted: 20, shutdown: 20 })
-  assert.equal(sender.books().queueBytes, 0)
+  assert.deepEqual(sums(sender.accounting()), { accepted: 20, shutdown: 20 })
+  assert.equal(sender.accounting().queueBytes, 0)
   assert.deepEqual(clock.pending, [])
   balanced(sender)
 })
@@ -352,7 +352,7 @@ test('sender: an exporter that hangs does not keep a stop from ending', async ()
   const stopped = sender.stop(100)
   await clock.turn(1100)
   await stopped
-  assert.deepEqual(sums(sender.books()), { accepted: 4, shutdown: 4 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 4, shutdown: 4 })
 })
 
 for (const maxConcurrency of [1, 3]) {
@@ -364,20 +364,20 @@ for (const maxConcurrency of [1, 3]) {
       maxConcurrency,
       send: () => new Promise<Outcome>((answer) => calls.push(answer)),
     })
-    const told: string[] = []
-    const onTrouble = (trouble: string, error: string): void => void told.push(`${trouble}: ${error}`)
-    const sender = new Sender('test', deaf, { ...BASE, timeoutMs: 500 }, { clock, random: () => 0.5, onTrouble })
+    const reported: string[] = []
+    const onFailure = (failure: string, error: string): void => void reported.push(`${failure}: ${error}`)
+    const sender = new Sender('test', deaf, { ...BASE, timeoutMs: 500 }, { clock, random: () => 0.5, onFailure })
     await sender.start()
     sender.offer(lines(0, 8))
     await settle()
     await clock.turn(1499)
-    assert.deepEqual([sender.books().state, told], ['healthy', []])
+    assert.deepEqual([sender.accounting().state, reported], ['healthy', []])
     await clock.turn(1)
     const sentence = /^exporter "fake" has not ended a send 1000 ms after its limit of 500 ms: it gets no other/
-    assert.equal(sender.books().state, 'retrying')
-    assert.match(sender.books().lastError, sentence)
-    assert.equal(told.length, 1)
-    assert.match(told[0] ?? '', /^retrying: exporter "fake" has not ended/)
+    assert.equal(sender.accounting().state, 'retrying')
+    assert.match(sender.accounting().lastError, sentence)
+    assert.equal(reported.length, 1)
+    assert.match(reported[0] ?? '', /^retrying: exporter "fake" has not ended/)
     const counted = sender.stats()
     assert.deepEqual([counted.requests.timeout, counted.inFlight, counted.lastSuccessMs], [1, 1, 0])
     await clock.turn(1_000_000)
@@ -387,7 +387,7 @@ for (const maxConcurrency of [1, 3]) {
     // What it says in the end is what became of the batch; the call is counted already.
     calls[0]?.({ status: 'delivered' })
     await settle()
-    assert.deepEqual([sender.books().state, sender.books().delivered, told[1]], ['healthy', 4, 'none: '])
+    assert.deepEqual([sender.accounting().state, sender.accounting().delivered, reported[1]], ['healthy', 4, 'none: '])
     assert.equal(calls.length, 2)
     const { requests, requestSeconds, lastSuccessMs } = sender.stats()
     assert.deepEqual([requests.timeout, requests.ok, lastSuccessMs], [1, 0, clock.wallMs()])
@@ -418,7 +418,7 @@ test('sender: stopping does not wait out the grace for a sink that needs a perso
   const stopped = sender.stop(60_000)
   await clock.turn(0)
   await stopped
-  assert.deepEqual(sums(sender.books()), { accepted: 8, shutdown: 8 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 8, shutdown: 8 })
 })
 
 test('sender: a second stop without grace ends the first at once', async () => {
@@ -430,14 +430,14 @@ test('sender: a second stop without grace ends the first at once', async () => {
   void sender.stop(0)
   await clock.turn(1000)
   await stopped
-  assert.deepEqual(sums(sender.books()), { accepted: 4, shutdown: 4 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 4, shutdown: 4 })
 })
 
 test('sender: one that never started drops what it holds', async () => {
   const sender = new Sender('test', new FakeExporter(), BASE, { clock: new FakeClock() })
   sender.offer(lines(0, 4))
   await sender.stop(1000)
-  assert.deepEqual(sums(sender.books()), { accepted: 4, shutdown: 4 })
+  assert.deepEqual(sums(sender.accounting()), { accepted: 4, shutdown: 4 })
 })
 
 test('sender: reopening ends the wait of a sink that needed a person', async () => {
@@ -454,14 +454,14 @@ test('sender: a reopening that fails is told and stands in the books; what waits
   const reopen = (): Promise<void> => Promise.reject(new Error('cannot reopen "x": it is a link'))
   Object.assign(exporter, { reopen })
   await assert.rejects(sender.reopen(), /cannot reopen "x"/)
-  assert.equal(sender.books().lastError, 'cannot reopen "x": it is a link')
+  assert.equal(sender.accounting().lastError, 'cannot reopen "x": it is a link')
   sender.offer(lines(0, 4))
   await settle()
-  assert.equal(sender.books().state, 'hold')
+  assert.equal(sender.accounting().state, 'hold')
   await assert.rejects(sender.reopen(), /cannot reopen "x"/)
   await settle()
   assert.deepEqual(exporter.ids, numbers(0, 4))
-  assert.deepEqual([sender.books().lastError, clock.pending], ['', []])
+  assert.deepEqual([sender.accounting().lastError, clock.pending], ['', []])
 })
 
 test('sender: a reopening that never ends is told, and does not keep what waits from being tried', async () => {
@@ -479,12 +479,12 @@ test('sender: a reopening that never ends is told, and does not keep what waits 
 })
 
 test('sender: an unbalanced book would be seen', async () => {
-  const { BookKeeper } = await import('../../../../exporters/sending/books.ts')
-  const books = new BookKeeper()
-  books.accept(3)
-  books.deliver(1, 10)
-  assert.equal(books.imbalance(2), 0)
-  assert.equal(books.imbalance(1), 1)
+  const { Counters } = await import('../../../../exporters/sending/counters.ts')
+  const accounting = new Counters()
+  accounting.accept(3)
+  accounting.deliver(1, 10)
+  assert.equal(accounting.imbalance(2), 0)
+  assert.equal(accounting.imbalance(1), 1)
 })
 
 type Step = readonly ['offer' | 'turn' | 'answer', number]
@@ -522,14 +522,14 @@ test('sender: whatever a sink answers and whenever, every event is delivered onc
           seq += n
         } else await clock.turn(what === 'turn' ? n * 50 : 0)
         balanced(sender)
-        const { heldEvents } = sender.books()
+        const { heldEvents } = sender.accounting()
         assert.ok(how === 'block' || heldEvents <= 10)
       }
       const stopped = sender.stop(grace)
       await clock.turn(grace + 2000)
       await Promise.all([stopped, wait])
       balanced(sender)
-      const { accepted = 0, delivered = 0, rejected: no = 0, held = 0 } = sums(sender.books())
+      const { accepted = 0, delivered = 0, rejected: no = 0, held = 0 } = sums(sender.accounting())
       assert.deepEqual([accepted, delivered, no, held], [seq, exporter.ids.length, refused, 0])
       assert.deepEqual(
         exporter.ids,

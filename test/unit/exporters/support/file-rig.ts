@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Batch, Outcome } from '../../../../exporters/contract/exporter.ts'
 import { FileExporter } from '../../../../exporters/sinks/file/exporter.ts'
 import type { FileOptions } from '../../../../exporters/sinks/file/exporter.ts'
-import { Flight } from '../../../../exporters/sending/flight.ts'
+import { InFlightBatch } from '../../../../exporters/sending/in-flight-batch.ts'
 import { FakeClock } from './fake-clock.ts'
 import { FaultyFiles } from './faulty-files.ts'
 import type { Fault } from './faulty-files.ts'
@@ -40,15 +40,15 @@ export function sentence(outcome: Outcome): string {
 
 /** Sends as the sender does until everything is taken; returns the outcomes on the way. */
 export async function insist(exporter: FileExporter, sent: Batch, tries = 10): Promise<Outcome[]> {
-  const flight = new Flight(sent.parts.map((part) => ({ part, acceptedMs: 0 })))
+  const inFlightBatch = new InFlightBatch(sent.parts.map((part) => ({ part, acceptedMs: 0 })))
   const outcomes: Outcome[] = []
-  for (let i = 0; i < tries && flight.count > 0; i++) {
-    const outcome = await exporter.send(flight.batch(), NEVER)
+  for (let i = 0; i < tries && inFlightBatch.count > 0; i++) {
+    const outcome = await exporter.send(inFlightBatch.batch(), NEVER)
     outcomes.push(outcome)
-    if (outcome.status === 'delivered') flight.takeAll()
-    if (outcome.status === 'retryable') flight.takeHead(outcome.taken ?? 0)
+    if (outcome.status === 'delivered') inFlightBatch.takeAll()
+    if (outcome.status === 'retryable') inFlightBatch.takeHead(outcome.taken ?? 0)
   }
-  assert.equal(flight.count, 0, 'not all taken')
+  assert.equal(inFlightBatch.count, 0, 'not all taken')
   return outcomes
 }
 

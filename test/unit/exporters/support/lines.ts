@@ -55,7 +55,7 @@ export class FakeExporter implements Exporter {
   }
 }
 
-export const retryable = (more: { afterMs?: number; taken?: number; unsure?: number } = {}): Outcome => ({
+export const retryable = (more: { afterMs?: number; taken?: number; unacknowledged?: number } = {}): Outcome => ({
   status: 'retryable',
   error: new ExportError('IO', 'try again'),
   ...more,

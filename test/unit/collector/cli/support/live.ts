@@ -26,7 +26,7 @@ const code = await live(async (stop) => {
     stop: async () => {
       await fanout.stop(config.shutdown.grace)
       clearInterval(tick)
-      return { droppedAtStop: fanout.senders.reduce((sum, sender) => sum + sender.books().dropped.shutdown, 0) }
+      return { droppedAtStop: fanout.senders.reduce((sum, sender) => sum + sender.accounting().dropped.shutdown, 0) }
     },
     hurry: () => void fanout.stop(0),
     reopen: async () => void (await fanout.reopen()),

@@ -83,8 +83,8 @@ export class Host implements Disposable {
       say: (text) => err.push(`${text}\n`),
       nowMs: () => this.clock.wallMs(),
     })
-    const told = (text: string): string => text.replaceAll(this.folder.path, 'F')
-    return { code, stdout: told(Buffer.concat(out).toString()), stderr: told(err.join('')) }
+    const reported = (text: string): string => text.replaceAll(this.folder.path, 'F')
+    return { code, stdout: reported(Buffer.concat(out).toString()), stderr: reported(err.join('')) }
   }
 
   [Symbol.dispose](): void {

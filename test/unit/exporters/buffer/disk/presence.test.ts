@@ -21,7 +21,7 @@ interface Rig {
   readonly spool: Spool
   readonly vanished: Vanished[]
   readonly losses: Loss[]
-  readonly troubles: string[]
+  readonly failures: string[]
 }
 
 let made = 0
@@ -30,7 +30,7 @@ let made = 0
 async function rig(dir: string = path.join(root, `s${made++}`, 'spool')): Promise<Rig> {
   const vanished: Vanished[] = []
   const losses: Loss[] = []
-  const troubles: string[] = []
+  const failures: string[] = []
   const spool = await openSpool(
     { dir, fsync: { intervalMs: 3_600_000 }, maxBytes: 64 << 20, minFreeBytes: 0, segmentBytes: 3000, epoch: 'e' },
     {
@@ -38,11 +38,11 @@ async function rig(dir: string = path.join(root, `s${made++}`, 'spool')): Promis
       clock: systemClock,
       random: Math.random,
       onLoss: (loss) => losses.push(loss),
-      onTrouble: (work, error) => troubles.push(`${work} ${error}`),
+      onFailure: (work, error) => failures.push(`${work} ${error}`),
       onVanished: (one) => vanished.push(one),
     },
   )
-  return { dir, spool, vanished, losses, troubles }
+  return { dir, spool, vanished, losses, failures }
 }
 
 const segmentsIn = (dir: string): string[] => readdirSync(dir).filter((name) => name.endsWith('.seg'))
@@ -162,13 +162,13 @@ describe('spool: taken away while it runs', () => {
   })
 
   it('where no folder can be made nothing is appended to what is gone; it is repaired when one can', async () => {
-    const { dir, spool, vanished, troubles } = await rig()
+    const { dir, spool, vanished, failures } = await rig()
     await fill(spool, numbers(0, 5))
     rmSync(dir, { recursive: true })
     writeFileSync(dir, 'in its place')
     const error = await spool.sync()
     assert.ok(error instanceof Error)
-    assert.match(troubles[0] ?? '', /^sync /)
+    assert.match(failures[0] ?? '', /^sync /)
     assert.equal((await spool.append([frame(5)])).status, 'failed')
     assert.deepEqual(vanished, [])
     rmSync(dir)
@@ -180,12 +180,12 @@ describe('spool: taken away while it runs', () => {
   })
 
   it('a folder that another agent uses is left to it', async () => {
-    const { dir, spool, troubles } = await rig()
+    const { dir, spool, failures } = await rig()
     await fill(spool, numbers(0, 5))
     renameSync(dir, `${dir}.moved`)
     const other = await rig(dir)
     assert.ok((await spool.sync()) instanceof Error)
-    assert.match(troubles[0] ?? '', /process \d+ is using ".*", which took the spool's place/)
+    assert.match(failures[0] ?? '', /process \d+ is using ".*", which took the spool's place/)
     await other.spool.close()
     await fill(spool, [5])
     assert.deepEqual(await drain(spool), numbers(0, 6))

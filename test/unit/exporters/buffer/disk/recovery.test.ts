@@ -286,39 +286,49 @@ test('recovery: a segment given up for a later one does not come back', async ()
 const isSegment = (path: string): boolean => path.endsWith('.seg')
 const isCursor = (path: string): boolean => path.endsWith('/cursor')
 
-for (const { name, code, which, mend } of [
+for (const { name, code, which, repairable } of [
   {
     name: 'no file of it may be read',
     code: 'EACCES',
     which: (path: string) => isSegment(path) || isCursor(path),
-    mend: /let the user that the agent runs as/,
+    repairable: /let the user that the agent runs as/,
   },
   {
     name: 'its segments may not be read',
     code: 'EPERM',
     which: isSegment,
-    mend: /let the user that the agent runs as/,
+    repairable: /let the user that the agent runs as/,
   },
-  { name: 'its cursor may not be read', code: 'EACCES', which: isCursor, mend: /let the user that the agent runs as/ },
+  {
+    name: 'its cursor may not be read',
+    code: 'EACCES',
+    which: isCursor,
+    repairable: /let the user that the agent runs as/,
+  },
   {
     name: 'one segment may not be read',
     code: 'EACCES',
     which: (path: string) => path === seg(3),
-    mend: /let the user/,
+    repairable: /let the user/,
   },
-  { name: 'there are no descriptors left', code: 'EMFILE', which: isSegment, mend: /raise the limit of open files/ },
+  {
+    name: 'there are no descriptors left',
+    code: 'EMFILE',
+    which: isSegment,
+    repairable: /raise the limit of open files/,
+  },
   {
     name: 'there are none in the whole system',
     code: 'ENFILE',
     which: isCursor,
-    mend: /raise the limit of open files/,
+    repairable: /raise the limit of open files/,
   },
-  { name: 'there is no memory', code: 'ENOMEM', which: isSegment, mend: /free some memory/ },
+  { name: 'there is no memory', code: 'ENOMEM', which: isSegment, repairable: /free some memory/ },
   {
     name: 'nothing may be written',
     code: 'EROFS',
     which: (_: string, how: string) => how !== 'read',
-    mend: /mount its file system/,
+    repairable: /mount its file system/,
   },
 ]) {
   test(`spool recovery: a start that can not get at the events says so and leaves them alone: ${name}`, async () => {
@@ -328,7 +338,7 @@ for (const { name, code, which, mend } of [
     await assert.rejects(bench.open(), (error) => {
       assert.ok(error instanceof ExportError && error.code === 'UNUSABLE')
       assert.match(error.message, new RegExp(`^cannot use the spool "/spool": ${code}: .*; no event in it is lost: `))
-      assert.match(error.message, mend)
+      assert.match(error.message, repairable)
       return true
     })
     assert.deepEqual(bench.content(), before)

@@ -264,17 +264,17 @@ test('spool: a cursor that can not be stored is counted each time, and told when
   let broken = true
   bench.through = (files) => closed('EIO', (path) => broken && path.endsWith('/cursor.tmp'))(files)
   const spool = await bench.open()
-  const told = "cursor EIO: refused, open '/spool/cursor.tmp'"
-  assert.deepEqual(bench.troubles, [told])
+  const reported = "cursor EIO: refused, open '/spool/cursor.tmp'"
+  assert.deepEqual(bench.failures, [reported])
   await fill(spool, [1, 2])
   await drain(spool)
   await bench.clock.turn(1000)
   const { failures, lastError } = spool.stats()
   assert.ok(failures.cursor >= 3, `${failures.cursor} failures`)
-  assert.deepEqual([bench.troubles, `cursor ${lastError}`], [[told], told])
+  assert.deepEqual([bench.failures, `cursor ${lastError}`], [[reported], reported])
   broken = false
   await bench.clock.turn(1000)
-  assert.deepEqual([bench.troubles, spool.stats().lastError], [[told, 'cursor '], ''])
+  assert.deepEqual([bench.failures, spool.stats().lastError], [[reported, 'cursor '], ''])
 })
 
 test('spool: reads, writes and syncs that fail are told when they begin and end', async () => {
@@ -293,7 +293,7 @@ test('spool: reads, writes and syncs that fail are told when they begin and end'
   bench.disk.faults.read = 0
   assert.deepEqual(await drain(spool), [1, 2])
   const eio = 'EIO: injected'
-  assert.deepEqual(bench.troubles, [`write ${eio}`, 'write ', `sync ${eio}`, 'sync ', `read ${eio}`, 'read '])
+  assert.deepEqual(bench.failures, [`write ${eio}`, 'write ', `sync ${eio}`, 'sync ', `read ${eio}`, 'read '])
   const { read, write, sync, cursor } = spool.stats().failures
   assert.deepEqual([read, write, cursor], [2, 3, 0])
   assert.ok(sync >= 3)

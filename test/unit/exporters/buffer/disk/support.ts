@@ -16,13 +16,13 @@ export class Bench {
   readonly clock: FakeClock = new FakeClock()
   readonly losses: Loss[] = []
   /** `work error` of each trouble told. */
-  readonly troubles: string[] = []
+  readonly failures: string[] = []
   /** What stands between the spool and the disk. */
   through: (files: SpoolFiles) => SpoolFiles = (files) => files
 
   open(options: Partial<SpoolOptions> = {}, zstd?: Compress): Promise<Spool> {
     this.disk.nowMs = this.clock.wallMs()
-    const { clock, disk, losses, troubles } = this
+    const { clock, disk, losses, failures } = this
     return openSpool(
       {
         dir: DIR,
@@ -39,7 +39,7 @@ export class Bench {
         random: () => 0.5,
         zstd,
         onLoss: (loss) => losses.push(loss),
-        onTrouble: (work, error) => troubles.push(`${work} ${error}`),
+        onFailure: (work, error) => failures.push(`${work} ${error}`),
       },
     )
   }

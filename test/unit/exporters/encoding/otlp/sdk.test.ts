@@ -26,7 +26,7 @@ const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOption
     'severities of policies, tags and lifecycle',
     {
       ...base,
-      severity: { lifecycle: 'debug', policies: { quiet: 'trace', loud: 'fatal' }, tags: { alarm: 'warn' } },
+      severity: { lifecycle: 'debug', policies: { quiet: 'trace', loud: 'fatal' }, tags: { timer: 'warn' } },
     },
   ],
   [

@@ -69,9 +69,9 @@ async function fillAndRecover(folder: Folder, make: (path: string) => Exporter):
 
 async function run(folder: Folder, sender: Sender): Promise<void> {
   for (let i = 0; i < 20; i++) sender.offer(lines(i * 10, 10, 1001))
-  await until('the disk is full', () => sender.books().retries > 3)
+  await until('the disk is full', () => sender.accounting().retries > 3)
 
-  const full = sender.books()
+  const full = sender.accounting()
   assert.equal(full.state, 'retrying')
   assert.match(
     full.lastError,
@@ -82,14 +82,14 @@ async function run(folder: Folder, sender: Sender): Promise<void> {
   await until('what is counted is what is there', () => {
     const ids = idsOf(folder.read('events.jsonl'))
     assert.deepEqual(ids, numbers(0, ids.length))
-    return ids.length === sender.books().delivered
+    return ids.length === sender.accounting().delivered
   })
   assert.ok(statfsSync(folder.path).bavail * 4096 < 8192, 'the disk is full indeed')
 
   rmSync(folder.at('ballast'))
-  await until('all has arrived', () => sender.books().heldEvents === 0)
+  await until('all has arrived', () => sender.accounting().heldEvents === 0)
   assert.deepEqual(idsOf(folder.read('events.jsonl')), numbers(0, 200))
-  assert.equal(sender.books().delivered, 200)
-  assert.equal(sender.books().state, 'healthy')
+  assert.equal(sender.accounting().delivered, 200)
+  assert.equal(sender.accounting().state, 'healthy')
   assert.equal(sender.imbalance(), 0)
 }

@@ -49,7 +49,7 @@ test('file: an existing file is continued and keeps its mode', async () => {
   await delivered(exporter, lines(1, 1))
   assert.deepEqual(folder.ids(), [0, 1])
   assert.equal(statSync(folder.at('events.jsonl')).mode & 0o777, 0o644)
-  assert.equal(exporter.counters.torn_lines_mended, 0)
+  assert.equal(exporter.counters.torn_lines_repaired, 0)
   await exporter.stop()
 })
 
@@ -60,7 +60,7 @@ test('file: a last line torn by a crash gets its line feed, is counted, and the 
   await exporter.start()
   await delivered(exporter, lines(1, 1))
   assert.equal(readFileSync(folder.at('events.jsonl'), 'utf8'), '{"id":0}\n{"i\n{"id":1}\n')
-  assert.equal(exporter.counters.torn_lines_mended, 1)
+  assert.equal(exporter.counters.torn_lines_repaired, 1)
   await exporter.stop()
 })
 
@@ -204,7 +204,7 @@ for (const how of ['rotation', 'reopen'] as const) {
     await delivered(exporter, lines(0, 1, 20))
     script(files, { writev: [5, 'EIO'], truncate: ['EIO', 'EIO', 'EIO'] })
     const failed = await exporter.send(batch(lines(1, 1, 20)), NEVER)
-    assert.ok(failed.status === 'retryable' && failed.unsure === 0, 'what was begun is cut off')
+    assert.ok(failed.status === 'retryable' && failed.unacknowledged === 0, 'what was begun is cut off')
     // The event that was begun is given up; the next one does not fit and needs a rotation.
     const next = batch(lines(2, 1, how === 'rotation' ? 30 : 20))
     if (how === 'reopen') await assert.rejects(exporter.reopen(), /EIO/)

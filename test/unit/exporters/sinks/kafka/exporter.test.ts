@@ -106,7 +106,7 @@ test('kafka: after a request that failed, none of its partition overtakes it', a
   driver.plan = () => (++call === 2 ? fault('retry') : undefined)
   const whole = batch(lines(0, 8))
   const outcome = await exporter.send(whole, NEVER)
-  assert.deepEqual(outcome.status === 'retryable' && outcome.unsure, 2)
+  assert.deepEqual(outcome.status === 'retryable' && outcome.unacknowledged, 2)
   assert.deepEqual(stored(driver), [0, 1])
   assert.equal((await exporter.send(whole, NEVER)).status, 'delivered')
   assert.deepEqual(stored(driver), numbers(0, 8))
@@ -123,11 +123,11 @@ test('kafka: a request that fails after the sender gave up is told of before its
   await settle()
   controller.abort()
   const aborted = await sending
-  assert.deepEqual(aborted.status === 'retryable' && aborted.unsure, 0)
+  assert.deepEqual(aborted.status === 'retryable' && aborted.unacknowledged, 0)
   answer.resolve(fault('retry'))
   driver.plan = () => undefined
-  const told = await exporter.send(whole, NEVER)
-  assert.deepEqual(told.status === 'retryable' && told.unsure, 5)
+  const reported = await exporter.send(whole, NEVER)
+  assert.deepEqual(reported.status === 'retryable' && reported.unacknowledged, 5)
   assert.deepEqual(stored(driver), [])
   assert.deepEqual(await exporter.send(whole, NEVER), { status: 'delivered' })
   assert.deepEqual(stored(driver), numbers(0, 5))
@@ -352,13 +352,13 @@ test('kafka: a size that a topic refuses is not tried again with each batch', as
 test('kafka: only an unknown fate can double a record', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver)
-  const unsure: number[] = []
+  const unacknowledged: number[] = []
   for (const kind of ['unwritten', 'moved', 'reset', 'retry'] as const) {
     driver.plan = () => fault(kind)
     const outcome = await exporter.send(batch(lines(0, 3)), NEVER)
-    unsure.push((outcome.status === 'retryable' ? outcome.unsure : undefined) ?? -1)
+    unacknowledged.push((outcome.status === 'retryable' ? outcome.unacknowledged : undefined) ?? -1)
   }
-  assert.deepEqual(unsure, [0, 0, 0, 3])
+  assert.deepEqual(unacknowledged, [0, 0, 0, 3])
 })
 
 test('kafka: an idempotent producer sends what was not answered again as it was, before all else', async () => {

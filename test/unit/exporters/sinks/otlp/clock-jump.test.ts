@@ -81,12 +81,15 @@ for (const batchEvents of [1000, 300]) {
         void sender.offer(encoder.encode(events))
       }
       // Entries of the future hold, until the clock is right again and they are known as such.
-      await until('it holds or has sent all', () => sender.books().state === 'hold' || sender.books().heldEvents === 0)
+      await until(
+        'it holds or has sent all',
+        () => sender.accounting().state === 'hold' || sender.accounting().heldEvents === 0,
+      )
       offset = 0
-      await until('all is settled', () => sender.books().heldEvents === 0, 30_000)
+      await until('all is settled', () => sender.accounting().heldEvents === 0, 30_000)
     }
     await sender.stop(5000)
-    const { delivered, rejected, dropped } = sender.books()
+    const { delivered, rejected, dropped } = sender.accounting()
     const found = new Set(loki.uids)
     const sent = sentBy(sink.requests)
     const lines = new Set([...found].map((uid) => sent.get(uid)))

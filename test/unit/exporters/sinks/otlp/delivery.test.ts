@@ -53,7 +53,7 @@ for (const answer of [
       status: 'retryable',
       afterMs: 0,
       taken: 8,
-      unsure: 0,
+      unacknowledged: 0,
       refusals: [{ ...refused, events: 8, which: numbers(0, 8) }],
     })
     for (const batch of [batchFrom(8, 992), batchFrom(8, 992), batchFrom(2000, 1)]) {
@@ -109,7 +109,7 @@ test('otlp delivery: an interruption tells how many at the head are settled, and
     status: 'retryable',
     afterMs: 2000,
     taken: 4,
-    unsure: 2,
+    unacknowledged: 2,
     refusals: [{ reason: 'invalid', events: 1, which: [1], message: says('400') }],
     says: says('503'),
   })

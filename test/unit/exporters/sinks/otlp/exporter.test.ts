@@ -16,7 +16,7 @@ test('otlp exporter: a sink that does not answer is a timeout, one that is not t
   await exporter.start()
   const outcome = await exporter.send(batchFrom(0, 1), NEVER)
   assert.ok(outcome.status === 'retryable' && outcome.error instanceof ExportError)
-  assert.deepEqual([outcome.error.code, outcome.unsure], ['TIMEOUT', 1])
+  assert.deepEqual([outcome.error.code, outcome.unacknowledged], ['TIMEOUT', 1])
   await sink[Symbol.asyncDispose]()
   const gone = new OtlpExporter({
     encoding: 'otlp',
@@ -29,7 +29,7 @@ test('otlp exporter: a sink that does not answer is a timeout, one that is not t
   const refused = await gone.send(batchFrom(0, 1), NEVER)
   assert.ok(refused.status === 'retryable')
   assert.match(refused.error.message, /^POST http:\/\/127\.0\.0\.1:1\/v1\/logs: .*ECONNREFUSED/)
-  assert.equal(refused.unsure, 0, 'nothing of it can be there')
+  assert.equal(refused.unacknowledged, 0, 'nothing of it can be there')
   await gone.stop()
 })
 
@@ -57,7 +57,11 @@ test('otlp exporter: a stop ends what is in flight, also what began before a reo
   await until('the second request has come', () => sink.requests.length === 2)
   await exporter.stop()
   for (const outcome of await Promise.all([before, after])) {
-    assert.deepEqual(plain(outcome), { status: 'retryable', unsure: 1, says: 'POST http://SINK/v1/logs: was stopped' })
+    assert.deepEqual(plain(outcome), {
+      status: 'retryable',
+      unacknowledged: 1,
+      says: 'POST http://SINK/v1/logs: was stopped',
+    })
   }
 })
 

@@ -81,44 +81,48 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   ['407', { status: 407 }, { status: 'hold', says: says('407; check the credentials') }],
   ['408', { status: 408 }, { status: 'hold', says: says('408; check the endpoint') }],
   ['415', { status: 415 }, { status: 'hold', says: says('415; check the endpoint') }],
-  ['429', { status: 429 }, { status: 'retryable', unsure: 0, says: says('429') }],
+  ['429', { status: 429 }, { status: 'retryable', unacknowledged: 0, says: says('429') }],
   [
     '429 with seconds',
     { status: 429, headers: { 'retry-after': '7' } },
-    { status: 'retryable', unsure: 0, afterMs: 7000, says: says('429') },
+    { status: 'retryable', unacknowledged: 0, afterMs: 7000, says: says('429') },
   ],
   [
     '429 with nonsense',
     { status: 429, headers: { 'retry-after': 'soon' } },
-    { status: 'retryable', unsure: 0, says: says('429') },
+    { status: 'retryable', unacknowledged: 0, says: says('429') },
   ],
   [
     "Loki's 429 of one stream",
     { status: 429, body: rpcStatus('Per stream rate limit exceeded') },
-    { status: 'retryable', unsure: 5, says: says('429: Per stream rate limit exceeded') },
+    { status: 'retryable', unacknowledged: 5, says: says('429: Per stream rate limit exceeded') },
   ],
   [
     '503 with a day',
     { status: 503, headers: { 'retry-after': '86400' } },
-    { status: 'retryable', unsure: 5, afterMs: 86_400_000, says: says('503') },
+    { status: 'retryable', unacknowledged: 5, afterMs: 86_400_000, says: says('503') },
   ],
   [
     '503 with a date gone by',
     { status: 503, headers: { 'retry-after': 'Wed, 21 Oct 2015 07:28:00 GMT' } },
-    { status: 'retryable', unsure: 5, afterMs: 0, says: says('503') },
+    { status: 'retryable', unacknowledged: 5, afterMs: 0, says: says('503') },
   ],
   [
     '500',
     { status: 500, body: '{"code":13,"message":"oh"}', headers: json },
-    { status: 'retryable', unsure: 5, says: says('500: oh') },
+    { status: 'retryable', unacknowledged: 5, says: says('500: oh') },
   ],
   [
     '500 with another JSON',
     { status: 500, body: '{"error":"oh"}' },
-    { status: 'retryable', unsure: 5, says: says('500: {"error":"oh"}') },
+    { status: 'retryable', unacknowledged: 5, says: says('500: {"error":"oh"}') },
   ],
-  ['502', { status: 502, body: '<html>\u0000bad' }, { status: 'retryable', unsure: 5, says: says('502: <html> bad') }],
-  ['504', { status: 504 }, { status: 'retryable', unsure: 5, says: says('504') }],
+  [
+    '502',
+    { status: 502, body: '<html>\u0000bad' },
+    { status: 'retryable', unacknowledged: 5, says: says('502: <html> bad') },
+  ],
+  ['504', { status: 504 }, { status: 'retryable', unacknowledged: 5, says: says('504') }],
   [
     '400 about the content type',
     { status: 400, body: rpcStatus('content type: x is not supported') },
@@ -155,17 +159,21 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   [
     'a connection reset',
     { status: 200, fault: 'reset' },
-    { status: 'retryable', unsure: 5, says: 'POST http://SINK/v1/logs: read ECONNRESET' },
+    { status: 'retryable', unacknowledged: 5, says: 'POST http://SINK/v1/logs: read ECONNRESET' },
   ],
   [
     'a reply that breaks off',
     { status: 200, headers: { 'content-length': '10' }, fault: 'cut' },
-    { status: 'retryable', unsure: 5, says: 'POST http://SINK/v1/logs: aborted' },
+    { status: 'retryable', unacknowledged: 5, says: 'POST http://SINK/v1/logs: aborted' },
   ],
   [
     '101, which nobody asked for',
     { status: 101, fault: 'upgrade' },
-    { status: 'retryable', unsure: 5, says: 'POST http://SINK/v1/logs: closed the connection without an answer' },
+    {
+      status: 'retryable',
+      unacknowledged: 5,
+      says: 'POST http://SINK/v1/logs: closed the connection without an answer',
+    },
   ],
   ['a reply without end', { status: 200, fault: 'endless' }, { status: 'delivered' }],
 ]

@@ -35,13 +35,13 @@ test('otlp: a sink that stores and then resets a reused connection has no more e
   const sender = new Sender('otlp', exporterFor(sink), options)
   await sender.start()
   for (let seq = 0; seq < EVENTS; seq += PER_BATCH) void sender.offer(encoded(seq, PER_BATCH))
-  await until('all is delivered', () => sender.books().delivered === EVENTS)
+  await until('all is delivered', () => sender.accounting().delivered === EVENTS)
   await sender.stop(5000)
   assert.ok(resets >= 5, `${resets} resets`)
   assert.equal(new Set(stored).size, EVENTS, 'by uid')
   assert.equal(stored.length - EVENTS, resets * PER_BATCH, 'as many are there twice')
   assert.equal(sender.stats().duplicatesPossible, resets * PER_BATCH)
-  assert.equal(sender.books().retries, resets)
+  assert.equal(sender.accounting().retries, resets)
 })
 
 test('otlp: what is sent once more counts the events that the request had, not those held back from it', async () => {

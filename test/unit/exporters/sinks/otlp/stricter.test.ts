@@ -75,7 +75,7 @@ function offer({ sender }: Rig, events: readonly Event[]): void {
 }
 
 async function settled({ sender }: Rig): Promise<void> {
-  await until('all is settled', () => sender.books().heldEvents === 0, 30_000)
+  await until('all is settled', () => sender.accounting().heldEvents === 0, 30_000)
   assert.equal(sender.imbalance(), 0)
 }
 
@@ -105,7 +105,7 @@ test('loki: 2,000 events of two hours ago are set aside where the tenant takes t
   offer(all, [...old, ...fresh])
   await settled(all)
   assertDivided(all, numbers(2000, 2500), numbers(0, 2000))
-  assert.deepEqual(all.sender.books().rejected, { too_old: 2000 })
+  assert.deepEqual(all.sender.accounting().rejected, { too_old: 2000 })
   assert.ok(all.sink.requests.length < 20, `${all.sink.requests.length} requests`)
 })
 
@@ -147,7 +147,7 @@ for (const [name, limits, good, bad, reason] of CASES) {
       numbers(0, 2000).filter((seq) => !isBad(seq)),
       aside,
     )
-    assert.deepEqual(all.sender.books().rejected, { [reason]: aside.length })
+    assert.deepEqual(all.sender.accounting().rejected, { [reason]: aside.length })
     assert.ok(all.sink.requests.length < 25, `${all.sink.requests.length} requests`)
   })
 }
@@ -166,8 +166,8 @@ test('loki: a tenant that takes no event at all is held after 10,000, and goes o
     all,
     numbers(0, 12_000).map((seq) => few(seq)),
   )
-  await until('it is held', () => all.sender.books().state === 'hold', 30_000)
-  const { rejected, heldEvents, lastError } = all.sender.books()
+  await until('it is held', () => all.sender.accounting().state === 'hold', 30_000)
+  const { rejected, heldEvents, lastError } = all.sender.accounting()
   assert.ok((rejected['too_large'] ?? 0) <= 10_000 && heldEvents >= 2000, JSON.stringify(rejected))
   assert.match(
     lastError,
@@ -247,8 +247,8 @@ for (const [name, limits, sec] of [
       all,
       numbers(0, 500).map((seq) => at(seq, sec)),
     )
-    await until('it is held', () => all.sender.books().state === 'hold')
-    const { rejected, heldEvents, lastError } = all.sender.books()
+    await until('it is held', () => all.sender.accounting().state === 'hold')
+    const { rejected, heldEvents, lastError } = all.sender.accounting()
     assert.deepEqual([rejected, heldEvents], [{}, 500])
     assert.match(lastError, /by our clock|of our clock/)
     assert.match(lastError, /compare the clocks of both$/)
@@ -262,8 +262,8 @@ test('loki: labels that a tenant does not take are no fault of single events: th
     all,
     numbers(0, 500).map((seq) => at(seq, SEC)),
   )
-  await until('it is held', () => all.sender.books().state === 'hold')
-  assert.deepEqual([all.sender.books().rejected, all.sender.books().heldEvents], [{}, 500])
+  await until('it is held', () => all.sender.accounting().state === 'hold')
+  assert.deepEqual([all.sender.accounting().rejected, all.sender.accounting().heldEvents], [{}, 500])
 })
 
 test('loki: a backlog across the border of the age that a tenant takes catches up, however fast that border moves', async () => {

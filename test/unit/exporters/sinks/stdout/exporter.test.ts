@@ -72,7 +72,10 @@ test('stdout: after an abort the same events are not written twice', async () =>
   controller.abort()
   await settle()
   assert.match(sentence(first.outcome), /^retryable: the reader of standard output takes no more/)
-  assert.ok(first.outcome?.status === 'retryable' && first.outcome.unsure === 0, 'it is not written a second time')
+  assert.ok(
+    first.outcome?.status === 'retryable' && first.outcome.unacknowledged === 0,
+    'it is not written a second time',
+  )
   const again = watch(exporter.send(batch(part), NEVER))
   await stream.take()
   assert.deepEqual(again.outcome, { status: 'delivered' })

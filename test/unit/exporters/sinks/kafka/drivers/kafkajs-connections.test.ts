@@ -55,8 +55,11 @@ test('kafkajs connections: all topics are asked for at once, and what is wrong w
   const driver = driverOf([broker])
   const found = await driver.partitions(['a', 'forbidden', 'missing', 'events'])
   assert.equal(broker.connections, 1)
-  const told = [...found].map(([name, value]) => [name, value instanceof KafkaFault ? [value.kind, value.code] : value])
-  assert.deepEqual(Object.fromEntries(told), {
+  const reported = [...found].map(([name, value]) => [
+    name,
+    value instanceof KafkaFault ? [value.kind, value.code] : value,
+  ])
+  assert.deepEqual(Object.fromEntries(reported), {
     a: 1,
     forbidden: ['config', 'TOPIC_AUTHORIZATION_FAILED'],
     missing: ['config', 'UNKNOWN_TOPIC_OR_PARTITION'],

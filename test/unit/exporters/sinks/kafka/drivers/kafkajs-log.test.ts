@@ -5,9 +5,9 @@ import { logTo } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-l
 
 test('kafkajs log: a cause is told once in five minutes, however many levels and tries tell it', () => {
   let now = 0
-  const told: string[] = []
+  const reported: string[] = []
   const log = logTo(
-    (text) => told.push(text),
+    (text) => reported.push(text),
     () => now,
   )(kafkajs.logLevel.WARN)
   const say = (namespace: string, message: string): void =>
@@ -25,8 +25,8 @@ test('kafkajs log: a cause is told once in five minutes, however many levels and
   say('Connection', 'Connection error: read ECONNRESET')
   say('Producer', 'Limiting retries for the idempotent producer may invalidate EoS guarantees')
   const both = [`kafkajs Connection: ${refused}`, 'kafkajs Connection: Connection error: read ECONNRESET']
-  assert.deepEqual(told, both)
+  assert.deepEqual(reported, both)
   now = 300_000
   say('Connection', refused)
-  assert.deepEqual(told, [...both, both[0]])
+  assert.deepEqual(reported, [...both, both[0]])
 })

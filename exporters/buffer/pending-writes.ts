@@ -1,15 +1,15 @@
 import type { Encoded } from '../contract/exporter.ts'
-import type { Flight } from '../sending/flight.ts'
+import type { InFlightBatch } from '../sending/in-flight-batch.ts'
 import type { Held } from './queue.ts'
 
 /** Waits to be written. A copy is of a flight that is still under way: held and counted there, not here. */
 export interface Waiting {
   readonly held: Held
-  readonly copyOf: Flight | undefined
+  readonly copyOf: InFlightBatch | undefined
 }
 
 /** What waits in memory to be written to the spool, oldest first. Copies do not count. */
-export class Tail {
+export class PendingWrites {
   #waiting: Waiting[] = []
   /** Of these, the first so many are being written now. */
   #writing = 0
@@ -44,13 +44,13 @@ export class Tail {
     this.#bytes += held.part.bytes.length
   }
 
-  addCopy(held: Held, copyOf: Flight): void {
+  addCopy(held: Held, copyOf: InFlightBatch): void {
     held.part.memory?.hold()
     this.#waiting.push({ held, copyOf })
   }
 
-  hasCopyOf(flight: Flight): boolean {
-    return this.#waiting.some(({ copyOf }) => copyOf === flight)
+  hasCopyOf(inFlightBatch: InFlightBatch): boolean {
+    return this.#waiting.some(({ copyOf }) => copyOf === inFlightBatch)
   }
 
   /** The head, at most `parts` of it, which `end` takes off or gives back. Copies of what is settled fall away. */

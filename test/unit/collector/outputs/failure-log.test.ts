@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { troubleLog } from '../../../../collector/outputs/trouble-log.ts'
+import { failureLog } from '../../../../collector/outputs/failure-log.ts'
 
-function rig(): { lines: string[]; at: (ms: number, ...call: Parameters<ReturnType<typeof troubleLog>>) => void } {
+function rig(): { lines: string[]; at: (ms: number, ...call: Parameters<ReturnType<typeof failureLog>>) => void } {
   const lines: string[] = []
   let nowMs = 0
   const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line.trim()) })
-  const told = troubleLog('x', log, { nowMs: () => nowMs })
+  const reported = failureLog('x', log, { nowMs: () => nowMs })
   return {
     lines,
     at(ms, ...call) {
       nowMs = ms
-      told(...call)
+      reported(...call)
     },
   }
 }

@@ -1,4 +1,4 @@
-import type { Books, DropReason, Lost } from '../contract/exporter.ts'
+import type { Accounting, DropReason, Lost } from '../contract/exporter.ts'
 
 /** First and last number of events. */
 export type Span = Omit<Lost, 'reason' | 'events'>
@@ -19,7 +19,7 @@ const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
  * One exporter's accounts. Every event offered to a sender passes `accept` once and then exactly one of `deliver`,
  * `reject` or `drop`; what has not yet done so is held, and `imbalance` compares both.
  */
-export class BookKeeper {
+export class Counters {
   #accepted = 0
   #delivered = 0
   #deliveredBytes = 0
@@ -72,7 +72,7 @@ export class BookKeeper {
   }
 
   /** The accounts now, as a value of its own. */
-  snapshot(held: Pick<Books, 'state' | 'heldEvents' | 'queueEvents' | 'queueBytes'>): Books {
+  snapshot(held: Pick<Accounting, 'state' | 'heldEvents' | 'queueEvents' | 'queueBytes'>): Accounting {
     return {
       accepted: this.#accepted,
       delivered: this.#delivered,

@@ -3,11 +3,11 @@ import { batchOf, endOf, slice } from './encoded.ts'
 import type { Held } from '../buffer/queue.ts'
 
 /** Why something is not taken: `hold` until a person mends it, `failed` as long as this process runs. */
-export type Trouble = 'none' | 'retrying' | 'hold' | 'failed'
+export type Failure = 'none' | 'retrying' | 'hold' | 'failed'
 
 /** Whether trying again soon is of no use. */
-export function isStuck(trouble: Trouble): boolean {
-  return trouble === 'hold' || trouble === 'failed'
+export function isStuck(failure: Failure): boolean {
+  return failure === 'hold' || failure === 'failed'
 }
 
 /** Events and bytes that have just left a flight. */
@@ -22,15 +22,15 @@ const NONE: Sum = { events: 0, bytes: 0 }
  * What is in flight: the parts of one batch that are not yet settled. Shrinks from the head. A flight that came from the
  * spool, or lies there too, has receipts to be given back once nothing of it is left.
  */
-export class Flight {
+export class InFlightBatch {
   #held: readonly Held[]
   readonly #receipts: Receipt[] = []
   /** Why it is not taken, while that is so. */
-  trouble: Trouble = 'none'
+  failure: Failure = 'none'
   /** How often a person was waited for. */
   holds = 0
   /** How many of its events the sink may have got by the last try. */
-  unsure = 0
+  unacknowledged = 0
   /** It holds room of the queue. */
   readonly fromQueue: boolean
   /** Its events lie in memory alone, not in the spool. */

@@ -4,7 +4,7 @@ import type { Clock } from '../../runtime/clock.ts'
 const LONGEST_MS = 24 * 86_400_000
 
 /** A timer that is set or not, never twice. Whoever sets it looks again when it goes off: a very long wait ends early. */
-export class Alarm {
+export class Timer {
   readonly #clock: Clock
   #cancel: (() => void) | undefined
 

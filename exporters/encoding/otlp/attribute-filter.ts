@@ -52,7 +52,7 @@ export function attributeTest(filters: readonly FieldFilterConfig[]): AttributeT
 }
 
 /** Passes on the attributes of one event that `shows` says records have. */
-export function shownOnly(out: AttributeSink, type: Event['type'], shows: AttributeTest): AttributeSink {
+export function filterAttributes(out: AttributeSink, type: Event['type'], shows: AttributeTest): AttributeSink {
   return {
     text: (key, value) => void (shows(type, key) && out.text(key, value)),
     integer: (key, value) => void (shows(type, key) && out.integer(key, value)),

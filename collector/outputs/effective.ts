@@ -4,7 +4,7 @@
  */
 import { kafka } from '../../config/agent/exporters/kafka.ts'
 import { otlp } from '../../config/agent/exporters/otlp.ts'
-import { filledIn } from '../../config/agent/in-force.ts'
+import { filledIn } from '../../config/agent/effective.ts'
 import { writtenForm } from '../../config/agent/print.ts'
 import type { Config, ExporterConfig } from '../../config/agent/schema.ts'
 import { formatDuration } from '../../config/yaml/units.ts'
@@ -17,7 +17,7 @@ import type { OutputContext } from './output.ts'
 
 type Path = readonly string[]
 
-export interface InForce {
+export interface Effective {
   /**
    * The config as a user would write it, with what no config file has. No schema sees it again: config and variables together
    * may say what a config alone may not.
@@ -45,7 +45,7 @@ interface Influence {
   readonly keys: readonly string[]
 }
 
-export function inForce(config: Config, env: OutputContext['env']): InForce {
+export function effective(config: Config, env: OutputContext['env']): Effective {
   const nodeName = nodeNameOf(config, env)
   const written = writtenForm({ ...filledIn(config), node_name: nodeName.value })
   const sources: Array<readonly [Path, string]> = []

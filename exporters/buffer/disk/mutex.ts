@@ -1,5 +1,5 @@
 /** Runs jobs one at a time, in the order they came. A job that fails stops nobody else. */
-export class Exclusive {
+export class Mutex {
   #last: Promise<unknown> = Promise.resolve()
 
   run<T>(job: () => Promise<T>): Promise<T> {

@@ -4,26 +4,26 @@
 export type Work = 'read' | 'write' | 'sync' | 'cursor'
 
 /** `error` is what the system said; '' when it works again. */
-export type TellTrouble = (work: Work, error: string) => void
+export type ReportFailure = (work: Work, error: string) => void
 
-export class Troubles {
+export class Failures {
   readonly failures: Record<Work, number> = { read: 0, write: 0, sync: 0, cursor: 0 }
   readonly #failing = new Map<Work, string>()
-  readonly #tell: TellTrouble
+  readonly #report: ReportFailure
 
-  constructor(tell: TellTrouble) {
-    this.#tell = tell
+  constructor(report: ReportFailure) {
+    this.#report = report
   }
 
   failed(work: Work, { message }: Error): void {
     this.failures[work]++
     const known = this.#failing.has(work)
     this.#failing.set(work, message)
-    if (!known) this.#tell(work, message)
+    if (!known) this.#report(work, message)
   }
 
   worked(work: Work): void {
-    if (this.#failing.delete(work)) this.#tell(work, '')
+    if (this.#failing.delete(work)) this.#report(work, '')
   }
 
   /** Of what fails now; '' when nothing does. */

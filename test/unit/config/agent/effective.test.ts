@@ -7,7 +7,7 @@ import {
   ringWatermarkBytes,
   spoolMaxAgeMs,
   whenFull,
-} from '../../../../config/agent/in-force.ts'
+} from '../../../../config/agent/effective.ts'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import { printConfig } from '../../../../config/agent/print.ts'
 import type { Config, ExporterConfig } from '../../../../config/agent/schema.ts'

@@ -16,7 +16,7 @@ export const INVALID = 3
 export type Fate = typeof PENDING | typeof ACKED | typeof TOO_LARGE | typeof INVALID
 
 /** Records for one partition, and where each came from. */
-export interface Lane {
+export interface PartitionBatch {
   readonly topic: string
   readonly partition: number
   readonly records: KafkaRecord[]
@@ -33,7 +33,7 @@ export class Memory {
   }
 
   /** Enters one fate for the events `from`..`to` of a lane. */
-  settle({ parts, indices }: Lane, from: number, to: number, fate: Fate): void {
+  settle({ parts, indices }: PartitionBatch, from: number, to: number, fate: Fate): void {
     let last: Encoded | undefined
     let fates: Uint8Array | undefined
     for (let i = from; i < to; i++) {
@@ -97,9 +97,9 @@ export function layOut(
   partitions: ReadonlyMap<string, number>,
   turn: number,
   nowMs: number,
-): Lane[] {
-  const lanes = new Map<string, Lane[]>()
-  const all: Lane[] = []
+): PartitionBatch[] {
+  const partitionBatches = new Map<string, PartitionBatch[]>()
+  const all: PartitionBatch[] = []
   const { keys, topicOf, headers, endBytes } = layout
   let lastKey: Buffer | null = null
   let lastCount = 0
@@ -129,10 +129,10 @@ export function layOut(
       lastCount = count
       const timestampMs = described === undefined ? nowMs : Math.floor(described.times[i] ?? nowMs)
       const own = headers.own(described?.seqs[i] ?? part.firstSeq + i, timestampMs, about.loss, described?.epoch)
-      const lane = laneOf(lanes, all, topic, partition)
-      lane.records.push({ key, value, common: headers.common(about.type), own, timestampMs })
-      lane.parts.push(part)
-      lane.indices.push(i)
+      const partitionBatch = partitionBatchOf(partitionBatches, all, topic, partition)
+      partitionBatch.records.push({ key, value, common: headers.common(about.type), own, timestampMs })
+      partitionBatch.parts.push(part)
+      partitionBatch.indices.push(i)
     }
   }
   return all
@@ -142,9 +142,14 @@ function aboutOf(part: Encoded, index: number): About {
   return isDescribed(part) ? (part.abouts[index] ?? UNKNOWN) : UNKNOWN
 }
 
-function laneOf(lanes: Map<string, Lane[]>, all: Lane[], topic: string, partition: number): Lane {
-  let own = lanes.get(topic)
-  if (own === undefined) lanes.set(topic, (own = []))
+function partitionBatchOf(
+  partitionBatches: Map<string, PartitionBatch[]>,
+  all: PartitionBatch[],
+  topic: string,
+  partition: number,
+): PartitionBatch {
+  let own = partitionBatches.get(topic)
+  if (own === undefined) partitionBatches.set(topic, (own = []))
   const known = own[partition]
   if (known !== undefined) return known
   const made = { topic, partition, records: [], parts: [], indices: [] }

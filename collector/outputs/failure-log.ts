@@ -6,31 +6,31 @@ import type { Log } from '../telemetry/log.ts'
 const QUIET_MS = 60_000
 
 /** Says in the agent's log that a sink does not take what it gets, why, and that it does again. */
-export function troubleLog(
+export function failureLog(
   exporter: string,
   log: Log,
   clock: Pick<Clock, 'nowMs'> = systemClock,
-): NonNullable<SenderDeps['onTrouble']> {
-  let toldMs = Number.NEGATIVE_INFINITY
+): NonNullable<SenderDeps['onFailure']> {
+  let reportedMs = Number.NEGATIVE_INFINITY
   let sinceMs: number | undefined
-  let told = false
-  return (trouble, error) => {
+  let reported = false
+  return (failure, error) => {
     const nowMs = clock.nowMs()
-    if (trouble === 'none') {
+    if (failure === 'none') {
       const seconds = Math.round((nowMs - (sinceMs ?? nowMs)) / 1000)
-      if (told) log.info({ exporter, seconds }, 'the sink takes events again')
+      if (reported) log.info({ exporter, seconds }, 'the sink takes events again')
       sinceMs = undefined
-      told = false
+      reported = false
       return
     }
     sinceMs ??= nowMs
-    if (trouble === 'failed') log.error({ exporter }, `the exporter has failed for good: ${error}`)
-    else if (trouble === 'hold') {
+    if (failure === 'failed') log.error({ exporter }, `the exporter has failed for good: ${error}`)
+    else if (failure === 'hold') {
       log.error({ exporter }, `events are held until somebody mends this, then tried again (SIGHUP: at once): ${error}`)
-    } else if (nowMs - toldMs >= QUIET_MS)
+    } else if (nowMs - reportedMs >= QUIET_MS)
       log.warn({ exporter }, `events are not taken and will be tried again: ${error}`)
     else return
-    toldMs = nowMs
-    told = true
+    reportedMs = nowMs
+    reported = true
   }
 }

@@ -9,7 +9,7 @@ type Holds = 'anything' | 'secret'
 const PLACES = new WeakMap<z.core.$ZodType, Holds>()
 
 /** A key that names a file or folder; `loadConfig` makes it absolute. */
-export function place(description: string, holds: Holds = 'anything'): z.ZodString {
+export function pathSchema(description: string, holds: Holds = 'anything'): z.ZodString {
   const schema = z
     .string()
     .min(1)
@@ -19,7 +19,7 @@ export function place(description: string, holds: Holds = 'anything'): z.ZodStri
 }
 
 /** What the file holds whose name this schema takes; undefined for a schema of anything else. */
-export function placeHolds(schema: z.core.$ZodType): Holds | undefined {
+export function pathHolds(schema: z.core.$ZodType): Holds | undefined {
   return PLACES.get(schema)
 }
 

@@ -1,7 +1,7 @@
 /** Which spools a command is about: those of the config's exporters, or folders given as they are. */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
-import { didYouMean } from '../../../config/yaml/near.ts'
+import { didYouMean } from '../../../config/yaml/suggest.ts'
 import type { Config } from '../../../config/agent/schema.ts'
 import { spoolFolderOf } from '../../outputs/spool.ts'
 import { UsageError } from '../command.ts'
@@ -21,22 +21,22 @@ export interface ConfigSource {
 }
 
 /** Spools by exporter name or folder (what has a slash in it, or is `.`). Throws UsageError for a name without a spool. */
-export async function placesOf(given: readonly string[], source: ConfigSource): Promise<readonly Place[]> {
-  const places: Place[] = []
+export async function pathsOf(given: readonly string[], source: ConfigSource): Promise<readonly Place[]> {
+  const paths: Place[] = []
   for (const word of given) {
     if (word.includes('/') || word === '.' || word === '..') {
-      places.push({ name: word, dir: path.resolve(word), kind: 'folder' })
-    } else places.push(placeOf(word, await source.read(), source.file))
+      paths.push({ name: word, dir: path.resolve(word), kind: 'folder' })
+    } else paths.push(placeOf(word, await source.read(), source.file))
   }
-  return places
+  return paths
 }
 
 /** The spools of all exporters, and those that an exporter which is gone or has another name now left behind. */
-export async function configuredPlaces(config: Config): Promise<readonly Place[]> {
-  const places = Object.keys(config.exporters).flatMap((name) => placeIn(config, name) ?? [])
-  const known = new Set(places.map(({ dir }) => dir))
+export async function configuredPaths(config: Config): Promise<readonly Place[]> {
+  const paths = Object.keys(config.exporters).flatMap((name) => placeIn(config, name) ?? [])
+  const known = new Set(paths.map(({ dir }) => dir))
   const orphans: Place[] = []
-  for (const parent of new Set(places.map(({ dir }) => path.dirname(dir)))) {
+  for (const parent of new Set(paths.map(({ dir }) => path.dirname(dir)))) {
     const entries = await readdir(parent, { withFileTypes: true }).catch(() => [])
     for (const entry of entries) {
       const dir = path.join(parent, entry.name)
@@ -44,7 +44,7 @@ export async function configuredPlaces(config: Config): Promise<readonly Place[]
         orphans.push({ name: entry.name, dir, kind: 'orphan' })
     }
   }
-  return [...places, ...orphans.toSorted((a, b) => (a.dir < b.dir ? -1 : 1))]
+  return [...paths, ...orphans.toSorted((a, b) => (a.dir < b.dir ? -1 : 1))]
 }
 
 function placeOf(name: string, config: Config, file: string): Place {

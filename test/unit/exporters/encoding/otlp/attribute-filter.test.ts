@@ -8,7 +8,7 @@ import type { Encoder } from '../../../../../exporters/contract/exporter.ts'
 import { KEYS } from '../../../../../exporters/encoding/otlp/attributes.ts'
 import type { AttributeValue } from '../../../../../exporters/encoding/otlp/records.ts'
 import { plainRecord } from '../../../../../exporters/encoding/otlp/records.ts'
-import { attributeTest } from '../../../../../exporters/encoding/otlp/shown.ts'
+import { attributeTest } from '../../../../../exporters/encoding/otlp/attribute-filter.ts'
 import {
   file,
   int,
@@ -128,7 +128,7 @@ function byOrder(a: string, b: string): number {
 describe('field filters and encoders', () => {
   const secret = 'S3cr3tS3cr3t'
   const secretProcess = makeProcess({ arguments: secret, cwd: `/${secret}`, binary: `/bin/${secret}`, docker: secret })
-  const places: Readonly<Record<string, Event>> = {
+  const paths: Readonly<Record<string, Event>> = {
     'process.arguments': makeExec({ process: makeProcess({ arguments: secret }) }),
     'process.cwd': makeExec({ process: makeProcess({ cwd: `/${secret}` }) }),
     'process.binary': makeExit({ process: makeProcess({ binary: `/${secret}` }) }),
@@ -160,7 +160,7 @@ describe('field filters and encoders', () => {
   }
 
   it('no encoding shows what a filter leaves out, also when another exporter shows it', async () => {
-    const all = Object.entries(places)
+    const all = Object.entries(paths)
     const open = await encoders([])
     const made = await Promise.all(all.map(async ([field]) => await encoders([filter(field)])))
     fc.assert(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { didYouMean, near } from '../../../../config/yaml/near.ts'
+import { didYouMean, suggest } from '../../../../config/yaml/suggest.ts'
 
 const SYMBOLS = ['fd_install', 'security_file_permission', 'security_file_open', 'vfs_read', 'do_sys_open']
 
@@ -19,12 +19,12 @@ describe('near', () => {
     { name: 'nothing', word: '', want: undefined },
     { name: 'a word of a megabyte', word: 'a'.repeat(1_000_000), want: undefined },
   ]) {
-    it(`finds ${want ?? 'nothing'} for ${name}`, () => assert.equal(near(word, SYMBOLS), want))
+    it(`finds ${want ?? 'nothing'} for ${name}`, () => assert.equal(suggest(word, SYMBOLS), want))
   }
 
   it('prefers the candidate with fewer slips to one that comes first', () => {
-    assert.equal(near('matchArg', ['matchArk_', 'matchArgs']), 'matchArgs')
-    assert.equal(near('abcdef', ['abcxyf', 'abcdeg']), 'abcdeg')
+    assert.equal(suggest('matchArg', ['matchArk_', 'matchArgs']), 'matchArgs')
+    assert.equal(suggest('abcdef', ['abcxyf', 'abcdeg']), 'abcdeg')
   })
 
   it('writes a hint, or nothing', () => {
@@ -37,7 +37,7 @@ describe('near', () => {
     fc.assert(
       fc.property(word, word, (a, b) => {
         const limit = Math.min(3, Math.max(1, Math.floor(a.length / 3)))
-        assert.equal(near(a, [b]), plainDistance(a, b) <= limit ? b : undefined)
+        assert.equal(suggest(a, [b]), plainDistance(a, b) <= limit ? b : undefined)
       }),
       { numRuns: 2000 },
     )
@@ -54,7 +54,7 @@ describe('near', () => {
     let best = Infinity
     for (let run = 0; run < 5; run++) {
       const start = performance.now()
-      assert.equal(near('security_file_premision', names), 'security_file_permission')
+      assert.equal(suggest('security_file_premision', names), 'security_file_permission')
       best = Math.min(best, performance.now() - start)
     }
     // 15 ms on a quiet machine; by the whole table it would be many seconds.

@@ -4,14 +4,14 @@
  * else. When its records are not to be sent any more, or not there, the numbers are worth nothing: a new producer is needed.
  */
 import type { Encoded } from '../../contract/exporter.ts'
-import type { Lane } from './lanes.ts'
+import type { PartitionBatch } from './partition-batches.ts'
 
 interface Request {
   readonly parts: readonly Encoded[]
   readonly indices: readonly number[]
 }
 
-export class Unsure {
+export class Unacknowledged {
   readonly #requests = new Map<string, Request>()
 
   /** Records whose fate is unknown. */
@@ -20,17 +20,20 @@ export class Unsure {
   }
 
   /** The answer to the records `from`..`to` of the lane was lost. */
-  add(lane: Lane, from: number, to: number): void {
-    this.#requests.set(nameOf(lane), { parts: lane.parts.slice(from, to), indices: lane.indices.slice(from, to) })
+  add(partitionBatch: PartitionBatch, from: number, to: number): void {
+    this.#requests.set(nameOf(partitionBatch), {
+      parts: partitionBatch.parts.slice(from, to),
+      indices: partitionBatch.indices.slice(from, to),
+    })
   }
 
   /** How many records at the head of the lane are one request; undefined when nothing of it is unsure. */
-  headOf(lane: Lane): number | undefined {
-    return this.#requests.get(nameOf(lane))?.indices.length
+  headOf(partitionBatch: PartitionBatch): number | undefined {
+    return this.#requests.get(nameOf(partitionBatch))?.indices.length
   }
 
-  settle(lane: Lane): void {
-    this.#requests.delete(nameOf(lane))
+  settle(partitionBatch: PartitionBatch): void {
+    this.#requests.delete(nameOf(partitionBatch))
   }
 
   clear(): void {
@@ -38,16 +41,18 @@ export class Unsure {
   }
 
   /** True when each lane begins with what is unsure of it. */
-  fits(lanes: readonly Lane[]): boolean {
-    return lanes.every((lane) => {
-      const request = this.#requests.get(nameOf(lane))
+  fits(partitionBatches: readonly PartitionBatch[]): boolean {
+    return partitionBatches.every((partitionBatch) => {
+      const request = this.#requests.get(nameOf(partitionBatch))
       return (
-        request?.indices.every((index, i) => lane.indices[i] === index && lane.parts[i] === request.parts[i]) ?? true
+        request?.indices.every(
+          (index, i) => partitionBatch.indices[i] === index && partitionBatch.parts[i] === request.parts[i],
+        ) ?? true
       )
     })
   }
 }
 
-function nameOf({ topic, partition }: Lane): string {
+function nameOf({ topic, partition }: PartitionBatch): string {
   return `${topic}/${partition}`
 }

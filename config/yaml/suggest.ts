@@ -14,7 +14,7 @@ function limitFor(word: string): number {
  * characters and two swapped neighbours count one each; letter case counts nothing. Ties go to the first candidate.
  * Words over 256 characters have no near name. Never throws.
  */
-export function near(word: string, candidates: Iterable<string>): string | undefined {
+export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length === 0 || word.length > 256) return undefined
   const wanted = word.toLowerCase()
   let limit = limitFor(word)
@@ -32,7 +32,7 @@ export function near(word: string, candidates: Iterable<string>): string | undef
 
 /** ` (did you mean "x"?)`, or '' when nothing is near: to be put behind a message. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
-  const found = near(word, candidates)
+  const found = suggest(word, candidates)
   return found === undefined ? '' : ` (did you mean "${found}"?)`
 }
 

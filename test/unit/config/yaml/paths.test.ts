@@ -68,7 +68,7 @@ describe('places in a config', () => {
 })
 
 describe('checkFile on a config', () => {
-  const told = async (folder: Folder, policies: string): Promise<string[]> => {
+  const reported = async (folder: Folder, policies: string): Promise<string[]> => {
     const file = folder.at('c.yaml')
     writeFileSync(
       file,
@@ -81,13 +81,13 @@ describe('checkFile on a config', () => {
     using folder = new Folder()
     mkdirSync(folder.at('p'))
     writeFileSync(folder.at('q.yaml'), '')
-    assert.deepEqual(await told(folder, '[p, q.yaml]'), [])
+    assert.deepEqual(await reported(folder, '[p, q.yaml]'), [])
   })
 
   it('tells of each place of policies that is not there', async () => {
     using folder = new Folder()
     writeFileSync(folder.at('q.yaml'), '')
-    const [first = '', second = '', ...others] = await told(folder, '[none, q.yaml, q.yaml/x]')
+    const [first = '', second = '', ...others] = await reported(folder, '[none, q.yaml, q.yaml/x]')
     assert.equal(
       first,
       `1:12: policies[0]: expected a policy file or a folder of them, got "${folder.at('none')}": no such file`,
@@ -104,7 +104,7 @@ describe('checkFile on a config', () => {
     chmodSync(folder.path, 0o755)
     chmodSync(folder.at('closed'), 0)
     try {
-      assert.deepEqual(await asNobody(() => told(folder, '[closed/p]')), [])
+      assert.deepEqual(await asNobody(() => reported(folder, '[closed/p]')), [])
     } finally {
       chmodSync(folder.at('closed'), 0o755)
     }

@@ -24,7 +24,7 @@ esac
 # Two tests of one checkout would write into each other's results: the second waits. This file is the lock.
 exec 8<test/run.sh
 if ! flock -n 8; then
-  say "another test of this checkout is running, waiting for it"
+  log "another test of this checkout is running, waiting for it"
   flock 8
 fi
 
@@ -40,7 +40,7 @@ run() {
   local name=$1 code=0
   shift
   wanted "$name" || return 0
-  say "$name"
+  log "$name"
   : >"$results/$name.started"
   "$@" || code=$?
   echo "$code" >"$results/$name.code"
@@ -62,7 +62,7 @@ tests() {
     fi
   done
   if [ ${#found[@]} -eq 0 ]; then
-    say "$name: no test files in $*"
+    log "$name: no test files in $*"
     return 0
   fi
   # Made here, so that a guest that dies before node starts is a run without a summary.
@@ -93,5 +93,5 @@ if [ "$kernel" = 6.12 ]; then
   tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
 fi
 
-say "results (kernel $kernel)"
+log "results (kernel $kernel)"
 exec node test/support/tally.ts "$results"

@@ -5,7 +5,7 @@ import { readArguments, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
 /** `ktrail check`. */
-export const checkCommand: Command = async (args, { env, print, say }) => {
+export const checkCommand: Command = async (args, { env, print, printError }) => {
   const { positionals } = readArguments(args, {})
   if (positionals.length === 0) throw new UsageError('check needs at least one file')
   let wrong = 0
@@ -20,7 +20,7 @@ export const checkCommand: Command = async (args, { env, print, say }) => {
     wrong += problems.length > 0 ? 1 : 0
   }
   const total = positionals.length
-  say(
+  printError(
     wrong === 0
       ? `${total} file${total === 1 ? '' : 's'} checked, no mistakes`
       : `${wrong} of ${total} files with mistakes`,

@@ -14,7 +14,7 @@ export interface Terminal {
   /** The answer: to standard output. Rejects when it cannot be written; false when nobody reads it any more. */
   readonly print: (text: string | Uint8Array) => Promise<boolean>
   /** About the answer: one line to standard error. */
-  readonly say: (line: string) => void
+  readonly printError: (line: string) => void
   /** Milliseconds since 1970. */
   readonly nowMs: () => number
 }
@@ -37,7 +37,7 @@ export const EXIT_USAGE = 2
 export const systemTerminal: Terminal = {
   env: process.env,
   print: printed,
-  say: (line) => console.error(oneLine(line)),
+  printError: (line) => console.error(oneLine(line)),
   nowMs: () => Date.now(),
 }
 
@@ -93,12 +93,12 @@ export function readArguments(args: readonly string[], options: OptionTypes): Ar
 /** The option of every command that reads the config. */
 export const CONFIG_OPTION = { config: { type: 'string' } } as const
 
-/** The config file that a command was told, or the one that comes with this program. */
+/** The config file given to a command, or the one that comes with this program. */
 export function configFile({ values }: Arguments): string {
   return String(values['config'] ?? new URL('../../config/ktrail.yaml', import.meta.url).pathname)
 }
 
-/** The config that a command was told. Throws ConfigError. */
+/** The config given to a command. Throws ConfigError. */
 export async function readConfig(args: Arguments, { env }: Pick<Terminal, 'env'>): Promise<LoadedConfig> {
   return configOrThrow(await parseConfigFile(configFile(args), env))
 }

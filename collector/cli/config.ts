@@ -11,7 +11,7 @@ export const configPrintCommand: Command = async (args, terminal) => {
   const loaded = await readConfig(given, terminal)
   if (given.values['effective'] === true) {
     const { warnings, ...effectiveNow } = effective(loaded.config, terminal.env)
-    for (const warning of warnings) terminal.say(warning)
+    for (const warning of warnings) terminal.printError(warning)
     await terminal.print(printConfig(loaded, { effective: true, ...effectiveNow }))
   } else {
     await terminal.print(printConfig(loaded))

@@ -1,4 +1,4 @@
-/** A command that is a choice of others (`ktrail` itself, `ktrail spool`, `ktrail config`): finds the one that is meant, or tells of all. */
+/** A command that is a choice of others (`ktrail` itself, `ktrail spool`, `ktrail config`): runs the one that is named, or lists all. */
 import { didYouMean } from '../../config/yaml/suggest.ts'
 import { EXIT_USAGE, UsageError } from './command.ts'
 import type { Command } from './command.ts'
@@ -28,7 +28,7 @@ export function group({ name, help, commands, later = [] }: GroupOptions): Comma
       return 0
     }
     if (word === undefined) {
-      terminal.say(help.trimEnd())
+      terminal.printError(help.trimEnd())
       return EXIT_USAGE
     }
     if (isHelp(word)) return printed(help)

@@ -41,7 +41,7 @@ no exporter took in time, 2 wrong usage, 78 a config or policy is wrong.
 const CHECK = `ktrail check FILE...
 
 Prints every mistake in configs and policies as file:line:col: message, without
-root and without a kernel; a policy is told by its keys (kind, spec). Of a
+root and without a kernel. A policy is known by its keys (kind, spec). Of a
 config also packages and policies that are not there; the policies it names are
 not read: check them as well. What is marked as a warning or a note is no
 mistake.
@@ -49,19 +49,19 @@ mistake.
 Exit codes: 0 no mistakes, 2 wrong usage, 78 mistakes.
 `
 
-const CONFIG = `ktrail config: what a config says
+const CONFIG = `ktrail config: what a config means
 
   ktrail config print [--effective] [--config FILE]
 
-ktrail config print --help says more.
+ktrail config print --help explains more.
 `
 
 const CONFIG_PRINT = `ktrail config print [--effective] [--config FILE]
 
-Prints a config as YAML: what its file says, with references (\${env:NAME})
+Prints a config as YAML: what its file contains, with references (\${env:NAME})
 replaced. Secrets are shown as [redacted].
 
-  --effective     every value that is in force, also the defaults and what
+  --effective     every effective value, also the defaults and what
                   variables (OTEL_*) add, and behind each where it comes from
   --config FILE   instead of ktrail's own config/ktrail.yaml
 

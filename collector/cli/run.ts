@@ -60,14 +60,14 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   if (droppedAtStop > 0) {
     log.error(
       { events: droppedAtStop },
-      'stopped with events that no exporter took in time: raise shutdown.grace, or mend the sink',
+      'stopped with events that no exporter took in time: raise shutdown.grace, or repair the sink',
     )
   }
   return droppedAtStop === 0 && exceptions.count === 0 ? 0 : 1
 }
 
 /**
- * Exceptions, and rejections of promises, that nobody caught, from now on: Node would end the process with what it holds.
+ * Exceptions, and rejections of promises, that nobody caught, from now on: Node would end the process and lose the events it holds.
  * Most likely they are a package's, out of a timer or a callback.
  */
 class Exceptions implements Disposable {
@@ -79,7 +79,7 @@ class Exceptions implements Disposable {
     const first = Promise.withResolvers<'exception'>()
     this.first = first.promise
     this.#hear = (error) => {
-      // Told once: one that comes with each turn of a timer would fill the log while the agent drains.
+      // Logged once: one that comes with each turn of a timer would fill the log while the agent drains.
       if (++this.count > 1) return
       first.resolve('exception')
       // Not the value's own words: they may be a getter that throws.
@@ -87,7 +87,7 @@ class Exceptions implements Disposable {
       const [what] = stack.split('\n', 1)
       log.fatal(
         { stack },
-        `nobody caught an exception, so the agent drains and stops; whose it is, its stack says: ${what}`,
+        `uncaught exception, so the agent drains and stops; the stack shows where it comes from: ${what}`,
       )
     }
     process.on('uncaughtException', this.#hear)

@@ -11,7 +11,7 @@ const HELP = `ktrail spool: events that wait on disk until their sink takes them
 
 NAME is an exporter of the config with a spool, DIR its folder (with a slash in
 it, such as /var/lib/ktrail/spool/loki). All of them take --config FILE, and
---help, which says more.
+--help for details.
 `
 
 const LS = `ktrail spool ls [NAME|DIR]... [-o table|json] [--config FILE]
@@ -29,8 +29,8 @@ Exit codes: 0 shown, 1 a spool cannot be read, 2 wrong usage, 78 wrong config.
 
 const VERIFY = `ktrail spool verify [NAME|DIR]... [--config FILE]
 
-Reads every byte of the spools and compares checksums. Says what is damaged and
-how many events that costs; changes nothing. Without a name all spools of the
+Reads every byte of the spools and compares checksums. Reports damage and how
+many events it costs. Changes nothing. Without a name all spools of the
 config. Works beside a running agent.
 
 Exit codes: 0 no damage, 1 damage, or a spool cannot be read, 2 wrong usage,

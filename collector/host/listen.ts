@@ -1,4 +1,4 @@
-/** Listening where a config says: a host and port, or a Unix socket. */
+/** Listening at the configured address: a host and port, or a Unix socket. */
 import { mkdir } from 'node:fs/promises'
 import type { Server } from 'node:net'
 import { dirname } from 'node:path'

@@ -1,4 +1,4 @@
-/** Tells systemd how the service stands (sd_notify), when it asked to be told. */
+/** Reports the state of the service to systemd (sd_notify), if it asked for it. */
 import { spawn } from 'node:child_process'
 
 /**
@@ -8,6 +8,6 @@ import { spawn } from 'node:child_process'
 export function notifySystemd(state: 'ready' | 'stopping', warn: (message: string) => void): void {
   if (process.env['NOTIFY_SOCKET'] === undefined) return
   const child = spawn('systemd-notify', [`--${state}`, `--pid=${process.pid}`], { stdio: 'ignore' })
-  child.on('error', (error) => warn(`cannot tell systemd "${state}": ${error.message}`))
+  child.on('error', (error) => warn(`cannot notify systemd "${state}": ${error.message}`))
   child.unref()
 }

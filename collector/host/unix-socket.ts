@@ -21,7 +21,7 @@ export async function listenOnPath(server: Server, path: string): Promise<Holder
     if (await answers(path)) return 'a program that listens'
     await unlink(path).catch(ignoreMissing)
   }
-  // Where it is taken again somebody else was faster.
+  // If it is taken again, another process was faster.
   return (await listens(server, path)) ? undefined : 'a program that listens'
 }
 

@@ -99,7 +99,7 @@ export class Budget {
     this.renderings.drop(image.process.rendered)
   }
 
-  /** Leaves so many characters of its arguments; the flag of cut arguments says so. */
+  /** Leaves so many characters of its arguments; the flag of cut arguments is set. */
   cut(image: Image, characters: number): void {
     const process: Mutable<Process> = image.process
     if (process.arguments.length <= characters) return

@@ -16,7 +16,7 @@ const SLICE = 50
 
 /**
  * Start time (boot clock) and parent from /proc/PID/stat; the name may hold spaces and parentheses. undefined also for
- * a zombie without living threads: its end was before us, and nothing will tell of it again.
+ * a zombie without living threads: it ended before us, and no further record will come of it.
  */
 export function parseStat(stat: string): { parentPid: number; startNs: bigint; kernelThread: boolean } | undefined {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
@@ -81,7 +81,7 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
   if (stat === undefined || status === undefined || parsed === undefined) return undefined
   const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
   const exe = tryRead(() => readlinkSync(at('exe')))
-  // A name may end like that too: the links tell.
+  // A name may end like that too: the link count decides.
   const unlinked = exe?.endsWith(' (deleted)') ? tryRead(() => statSync(at('exe'), { bigint: true })) : undefined
   const cwd = tryRead(() => readlinkSync(at('cwd')))
   const argv = tryRead(() => readStart(at('cmdline'))) ?? Buffer.alloc(0)

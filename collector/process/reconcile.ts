@@ -34,7 +34,7 @@ export interface ReconcileOptions {
     forgetProcess(pid: number): void
   }
   readonly procfs: string
-  /** How much of what tells of processes was lost so far. */
+  /** How many records of processes were lost so far. */
   readonly lost: () => number
   /** Exits that the kernel's own table has missed so far: it then has processes that are gone. */
   readonly missedExits: () => number
@@ -55,7 +55,7 @@ export interface Reconciled {
 
 /** A program of ours that was interrupted between its look at the clock and the ring is through by then. */
 const MARGIN_NS = 1_000_000_000n
-/** /proc tells start times in ticks. */
+/** /proc gives start times in ticks. */
 const TICK_NS = 10_000_000n
 /** Others wait no longer than about this. */
 const SLICE_MS = 4

@@ -93,7 +93,7 @@ export class Renderings implements RenderingCache {
     return rendered.bytes > 0
   }
 
-  /** Counts so many bytes more of somebody who is not old. */
+  /** Adds bytes of an entry that is not old. */
   #add(rendered: Rendered, bytes: number): void {
     this.#young.members.add(rendered)
     this.#young.bytes += bytes

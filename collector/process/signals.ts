@@ -1,4 +1,4 @@
-/** Wait status → what an exit record says (tetragon.md §3.9). */
+/** Wait status → what an exit record contains. */
 import { constants } from 'node:os'
 
 const NAMES = new Map<number, string>()

@@ -23,7 +23,7 @@ export function decodeText(bytes: Buffer, from = 0, to = bytes.length): { text: 
 
 /**
  * The same text with memory of its own. A part of a text keeps all of it alive, and one put together of parts keeps them, and
- * some bytes of tree for each: what a process is called must weigh what it says.
+ * some bytes of tree for each: the estimate of a process must match what its texts weigh.
  */
 export function own(text: string): string {
   return text.length < SHORTEST_PART ? text : Buffer.from(text).toString()

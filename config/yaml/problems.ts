@@ -1,7 +1,7 @@
 import { oneLine } from './quoting.ts'
 import type { Position, Problem } from '../policy/policy.ts'
 
-/** A file with more mistakes than this shows the first ones: nobody reads the rest before mending these. */
+/** A file with more mistakes than this shows the first ones: nobody reads the rest before correcting these. */
 export const MAX_PROBLEMS = 20
 
 // What is kept before sorting. Bounds memory for a file that is wrong in every byte.
@@ -23,12 +23,12 @@ export class Problems {
     if (this.#kept.length < MAX_KEPT) this.#kept.push({ file: this.file, line: at.line, col: at.col, message })
   }
 
-  /** True when so many were found that looking further tells the user nothing. */
+  /** True when so many were found that looking further does not help the user. */
   get full(): boolean {
     return this.count >= MAX_KEPT
   }
 
-  /** By line and column, at most MAX_PROBLEMS and one that says how many more there are. */
+  /** By line and column, at most MAX_PROBLEMS and one with the number of the rest. */
   list(): Problem[] {
     const sorted = this.#kept.toSorted((a, b) => a.line - b.line || a.col - b.col)
     const shown = sorted.slice(0, MAX_PROBLEMS)
@@ -37,7 +37,7 @@ export class Problems {
       const more = this.count - MAX_PROBLEMS
       shown.push({
         ...next,
-        message: `and ${more} more problem${more === 1 ? '' : 's'} from here on: mend those above first`,
+        message: `and ${more} more problem${more === 1 ? '' : 's'} from here on: correct those above first`,
       })
     }
     return shown

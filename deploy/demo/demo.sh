@@ -41,7 +41,7 @@ agent=$!
 # On an emulated machine a start takes seconds.
 deadline=$((SECONDS + 60))
 until [[ $(get /readyz) == HTTP/1.?" 200"* ]]; do
-  kill -0 "$agent" 2>/dev/null || fail 'the agent ended before it was ready: it said the above'
+  kill -0 "$agent" 2>/dev/null || fail 'the agent ended before it was ready: see its output above'
   [ $SECONDS -lt $deadline ] || fail "the agent was not ready after 60 s: expected 200 from http://127.0.0.1:$port/readyz"
   read -rt 0.1 <> <(:) || true
 done
@@ -54,7 +54,7 @@ wait "$agent" || code=$?
 agent=''
 [ $code = 0 ] || fail "the agent ended with exit code $code, expected 0"
 
-# For whoever owns the checkout to read, also when root in a guest writes it.
+# Readable by the owner of the checkout, also when root in a guest writes it.
 mkdir -p build/demo
 install -m 644 -o "$(stat -c %u build/demo)" "$folder/events.jsonl" build/demo/events.jsonl
 node --disable-warning=ExperimentalWarning deploy/demo/summary.ts build/demo/events.jsonl "$folder/metrics"

@@ -21,7 +21,7 @@ step() {
   pause
   printf -- '--- %s\n' "$1"
   shift
-  # The outer redirection is for what bash itself says of a killed child.
+  # The outer redirection is for what bash itself prints about a killed child.
   { "$@" >/dev/null 2>&1; } 2>/dev/null || true
 }
 

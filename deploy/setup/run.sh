@@ -25,10 +25,10 @@ export KTRAIL_DEMO_COLOR=$color
 
 why=$(reason)
 if [ -z "$why" ]; then
-  say "running on this machine's kernel $(uname -r)"
+  log "running on this machine's kernel $(uname -r)"
   exec deploy/demo/demo.sh
 fi
-say "not on this machine ($why): running in a guest with kernel ${KERNEL:-6.12}"
+log "not on this machine ($why): running in a guest with kernel ${KERNEL:-6.12}"
 mkdir -p build/demo
 exec test/support/guest/run.sh "${KERNEL:-6.12}" --timeout 300 -- \
   env "KTRAIL_DEMO_COLOR=$color" deploy/demo/demo.sh

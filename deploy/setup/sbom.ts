@@ -65,8 +65,10 @@ function debianComponents(): Component[] {
   const format = '${Package} ${Version} ${Architecture} ${source:Package}\n'
   let found: string
   try {
-    const said = execFileSync('dpkg-query', ['-W', '-f', format, ...LIBRARIES], { stdio: ['ignore', 'pipe', 'ignore'] })
-    found = said.toString()
+    const output = execFileSync('dpkg-query', ['-W', '-f', format, ...LIBRARIES], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    found = output.toString()
   } catch (error) {
     // It fails when one of them is not there, and prints the others.
     found = error instanceof Error && 'stdout' in error ? String(error.stdout) : ''

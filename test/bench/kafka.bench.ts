@@ -71,7 +71,7 @@ async function cpuOf(run: Run): Promise<number> {
 }
 
 const cpu = new Map<string, number>()
-// Plain kafkajs last: its ready messages are much garbage, which whoever comes next would pay for.
+// Plain kafkajs last: its ready messages are much garbage, which the next measurement would pay for.
 for (const driver of ['kafkajs', 'platformatic', 'plain'] as const) {
   for (const compression of CODECS) {
     const [run, stop] = driver === 'plain' ? await plainOf(compression) : await exporterOf(driver, compression)

@@ -1,6 +1,6 @@
 /**
  * The user space of the agent under a steady load: a recording is replayed at a rate through source, decode, normalize and fan-out,
- * the exporters made of YAML by the agent's own maker. Tells its memory and its books each few seconds.
+ * the exporters made of YAML by the agent's own code. Reports its memory and its accounting every few seconds.
  */
 import { flushCompileCache } from 'node:module'
 import { pino } from 'pino'
@@ -16,7 +16,7 @@ import { Line, NODE_NAME, RecordedRing } from '../bench/support/replay.ts'
 import { endingAt, loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
 import { NUMBERS } from './file-reader.ts'
-import type { Order, Sample, Said } from './protocol.ts'
+import type { Order, Sample, Message } from './protocol.ts'
 import { gzip, releaseCode, zstd } from '../../native/index.ts'
 
 const SAMPLE_MS = 5000
@@ -38,7 +38,7 @@ class Agent {
     this.#fanOut = fanOut
     this.#pumping = this.#pump(eventsPerSecond)
     setTimeout(releaseCode, SETTLED_MS).unref()
-    this.#sampling = setInterval(() => say({ is: 'sample', sample: this.#sample() }), SAMPLE_MS)
+    this.#sampling = setInterval(() => send({ is: 'sample', sample: this.#sample() }), SAMPLE_MS)
   }
 
   static async start({ yaml, epoch, eventsPerSecond }: Extract<Order, { do: 'run' }>): Promise<Agent> {
@@ -61,7 +61,7 @@ class Agent {
     await this.pause()
     await this.#fanOut.stop(graceMs)
     clearInterval(this.#sampling)
-    say({ is: 'stopped', sample: this.#sample() })
+    send({ is: 'stopped', sample: this.#sample() })
     process.disconnect()
   }
 
@@ -100,7 +100,7 @@ class Agent {
   }
 }
 
-/** The time is now; its digits below the millisecond say the number, for Tetragon's JSON has no place for one. */
+/** The time is now; its digits below the millisecond are the number: Tetragon's JSON has no place for one. */
 function stamp(events: readonly ProcessEvent[], nowMs: number): void {
   const sec = Math.floor(nowMs / 1000)
   const nsec = (nowMs % 1000) * NUMBERS
@@ -110,8 +110,8 @@ function stamp(events: readonly ProcessEvent[], nowMs: number): void {
   }
 }
 
-function say(said: Said): void {
-  process.send?.(said)
+function send(message: Message): void {
+  process.send?.(message)
 }
 
 let agent: Agent | undefined
@@ -134,4 +134,4 @@ process.on('disconnect', () => process.exit())
 // What a config brings in.
 await import('../../exporters/sinks/otlp/index.ts')
 flushCompileCache()
-say({ is: 'loaded' })
+send({ is: 'loaded' })

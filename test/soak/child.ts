@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { launchOf } from '../support/launcher.ts'
-import type { Order, Said, Sample } from './protocol.ts'
+import type { Order, Message, Sample } from './protocol.ts'
 
 const PROGRAM = fileURLToPath(new URL('agent.ts', import.meta.url))
 const CACHE = fileURLToPath(new URL('../../build/compile-cache', import.meta.url))
@@ -21,11 +21,11 @@ export class AgentProcess implements AsyncDisposable {
     // Its last words come before the disconnect.
     this.#ended = Promise.all([once(child, 'exit'), once(child, 'disconnect')]).then(() => undefined)
     this.#loaded = new Promise((resolve) => {
-      child.on('message', (said: Said) => {
-        if (said.is === 'loaded') return resolve()
-        this.#stopped = said.is === 'stopped'
-        this.samples.push(said.sample)
-        onSample(said.sample)
+      child.on('message', (message: Message) => {
+        if (message.is === 'loaded') return resolve()
+        this.#stopped = message.is === 'stopped'
+        this.samples.push(message.sample)
+        onSample(message.sample)
       })
     })
   }
@@ -54,14 +54,15 @@ export class AgentProcess implements AsyncDisposable {
     this.#order({ do: 'stop', graceMs })
     await this.#ended
     const last = this.samples.at(-1)
-    if (!this.#stopped || last === undefined) throw new Error('the agent ended without a last word: it said the above')
+    if (!this.#stopped || last === undefined)
+      throw new Error('the agent ended without a last sample: see its output above')
     return last
   }
 
   /** Throws when it has ended. */
   check(): void {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null)
-      throw new Error('the agent has ended: it said the above')
+      throw new Error('the agent has ended: see its output above')
   }
 
   #order(order: Order): void {

@@ -23,7 +23,7 @@ export class FileReader implements Disposable {
     this.#account = account
   }
 
-  /** To be called more often than the file is rotated. Throws for a line that is torn or says no time. */
+  /** To be called more often than the file is rotated. Throws for a line that is torn or has no time. */
   read(): void {
     if (this.#fd !== undefined) this.#drain(this.#fd)
     const ino = statSync(this.#path, { throwIfNoEntry: false })?.ino

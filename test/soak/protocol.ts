@@ -1,4 +1,4 @@
-/** What the soak and its agent say to each other. */
+/** The messages between the soak and its agent. */
 import type { Accounting } from '../../exporters/contract/exporter.ts'
 
 export type Order =
@@ -7,7 +7,7 @@ export type Order =
   | { readonly do: 'pause' }
   | { readonly do: 'stop'; readonly graceMs: number }
 
-export type Said =
+export type Message =
   /** Its modules are loaded. */
   | { readonly is: 'loaded' }
   | { readonly is: 'sample'; readonly sample: Sample }
@@ -15,7 +15,7 @@ export type Said =
 
 /** The agent at one moment. */
 export interface Sample {
-  /** Seconds since it was told to run. */
+  /** Seconds since the order to run. */
   readonly seconds: number
   readonly memory: Readonly<Record<'rss' | 'heapUsed' | 'external' | 'arrayBuffers', number>>
   /** User + system since the start of the process, in seconds. */

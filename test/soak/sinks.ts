@@ -46,7 +46,7 @@ export class CountingSink implements AsyncDisposable {
     if (this.#sink !== undefined) this.#sink.requests.length = 0
     if (this.refusal !== undefined) return this.refusal
     for (let at = body.indexOf(this.#prefix); at >= 0; at = body.indexOf(this.#prefix, at + 1)) {
-      // One byte before it says how long the text is; a digit that follows may be the tag of the next field.
+      // One byte before it gives the length of the text; a digit that follows may be the tag of the next field.
       const text = body.toString('latin1', at + this.#prefix.length, at + (body[at - 1] ?? 0))
       if (!/^\d+$/.test(text)) this.failures.push(new Error(`expected a number after the epoch, got "${text}"`))
       this.#account.take(Number(text))

@@ -1,5 +1,5 @@
 /**
- * Does the agent's memory stay flat, and do its books balance, under a steady load with one sink down half of the time?
+ * Does the agent's memory stay flat, and does its accounting balance, under a steady load with one sink down half of the time?
  *
  *   node test/soak/soak.ts [--minutes 30] [--rate 5000] [--samples FILE]      each sample as a line of JSON
  *
@@ -8,7 +8,7 @@
  *                                 └▶ OTLP, zstd, with a spool         (a minute there, a minute not)
  *
  * Every event that a sink got is counted by its number. Exit code 1 when RSS grew or was too large, when an event was lost, came
- * twice without a reason, or the books did not balance.
+ * twice without a reason, or the accounting did not balance.
  */
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'

@@ -46,7 +46,7 @@ export function verdictOf({ minutes, samples, last, accounts }: Soak): string[] 
   const unbalanced = samples.filter(({ accounting }) =>
     Object.values(accounting).some(({ imbalance }) => imbalance !== 0),
   )
-  if (unbalanced.length > 0) problems.push(`the books did not balance in ${unbalanced.length} samples`)
+  if (unbalanced.length > 0) problems.push(`the accounting did not balance in ${unbalanced.length} samples`)
   const sinks = Object.entries(accounts).map(([name, account]) => {
     const accounting = last.accounting[name]
     if (accounting === undefined) throw new Error(`the agent has no exporter "${name}"`)
@@ -55,7 +55,8 @@ export function verdictOf({ minutes, samples, last, accounts }: Soak): string[] 
     const { duplicates, late } = account
     const lost = account.missing(last.published)
     if (accepted !== last.published) problems.push(`${name}: ${accepted} accepted of ${last.published} published`)
-    if (lost !== given + heldEvents) problems.push(`${name}: ${lost} lost, the books know of ${given + heldEvents}`)
+    if (lost !== given + heldEvents)
+      problems.push(`${name}: ${lost} lost, the accounting knows of ${given + heldEvents}`)
     if (delivered + duplicates < account.distinct) problems.push(`${name}: more arrived than was delivered`)
     if (given > 0) problems.push(`${name}: ${given} dropped or rejected: ${JSON.stringify({ dropped, rejected })}`)
     if (name !== 'flaky' && duplicates > 0) problems.push(`${name}: ${duplicates} came twice`)

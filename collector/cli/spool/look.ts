@@ -16,7 +16,7 @@ export interface Look {
 }
 
 /**
- * Looks, or says in a sentence why that is not possible. The folder of an exporter that was never started is empty, any
+ * Looks, or explains in a sentence why that is not possible. The folder of an exporter that was never started is empty, any
  * other folder without a spool is a mistake.
  */
 export async function lookAt(place: Place): Promise<Look | string> {

@@ -27,9 +27,9 @@ export const lsCommand: Command = async (args, terminal) => {
     .filter(({ place, events, damage }) => place.kind !== 'orphan' || events > 0 || damage.length > 0)
   if (output === 'json') await terminal.print(`${JSON.stringify(found.map(jsonOf), undefined, 2)}\n`)
   else if (found.length > 0) await terminal.print(table(HEAD, found.map(rowOf), [1, 2, 3]))
-  else if (looks.length === 0) terminal.say(`no exporter of ${file} has a spool`)
+  else if (looks.length === 0) terminal.printError(`no exporter of ${file} has a spool`)
   const problems = looks.filter((look) => typeof look === 'string')
-  for (const problem of problems) terminal.say(`ktrail: ${problem}`)
+  for (const problem of problems) terminal.printError(`ktrail: ${problem}`)
   return problems.length === 0 ? 0 : 1
 }
 

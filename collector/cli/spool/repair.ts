@@ -14,7 +14,7 @@ export const repairCommand: Command = async (args, terminal) => {
   const [place] = await pathsOf(given.positionals, { file: configFile(given), read })
   if (place === undefined) return 0
   const problem = (text: string): number => {
-    terminal.say(`ktrail: ${text}`)
+    terminal.printError(`ktrail: ${text}`)
     return 1
   }
   // Before anything is touched: a lock and a quarantine have no place in a folder that is no spool.

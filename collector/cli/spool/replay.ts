@@ -25,10 +25,10 @@ const STRETCH_BYTES = 8 << 20
 
 /** A device that refuses may give a moment later; what it goes on refusing the spool passes after three times, and counts. */
 const PAUSE_MS = 200
-/** So many in a row are not the device's: rights, descriptors or memory, which come back only when somebody sees to it. */
+/** So many in a row are not the device's: rights, descriptors or memory, which come back only by manual action. */
 const MOST_FAILURES = 10
 
-/** Told by a callback that whoever reads the answer has gone. */
+/** Set by a callback when the reader of the answer has gone. */
 class Enough extends Error {}
 
 /** `ktrail spool replay`. Fails with 1 when not all events could be read, or the sink refused some. */
@@ -63,7 +63,7 @@ export const replayCommand: Command = async (args, terminal) => {
   if (place === undefined) return 0
   const look = await lookAt(place)
   const fail = (text: string): number => {
-    terminal.say(`ktrail: ${text}`)
+    terminal.printError(`ktrail: ${text}`)
     return 1
   }
   if (typeof look === 'string') return fail(look)
@@ -83,7 +83,7 @@ export const replayCommand: Command = async (args, terminal) => {
     await using target = await Target.start(to, { config: loaded, file }, terminal)
     const missing = await (remove === true ? drain(look, target) : send(look, from, range, target))
     const { text, lost } = target.summary()
-    terminal.say(text)
+    terminal.printError(text)
     return Math.max(lost > 0 ? 1 : 0, reportMissing(missing, look, terminal))
   } catch (error) {
     if (error instanceof ExportError) return fail(error.message)
@@ -171,9 +171,11 @@ function notRemoved(events: number, dir: string, why: string): ExportError {
   )
 }
 
-function reportMissing(missing: number, { place }: Look, { say }: Terminal): number {
+function reportMissing(missing: number, { place }: Look, { printError }: Terminal): number {
   if (missing === 0) return 0
-  say(`ktrail: ${plural(missing, 'event')} of the spool "${place.dir}" can not be read; ktrail spool verify says more`)
+  printError(
+    `ktrail: ${plural(missing, 'event')} of the spool "${place.dir}" cannot be read; ktrail spool verify shows more`,
+  )
   return 1
 }
 

@@ -11,7 +11,7 @@ import { createFanOut } from '../../outputs/outputs.ts'
 import type { Terminal } from '../command.ts'
 import { plural } from '../format.ts'
 
-/** How often the books are looked at. */
+/** How often the counters are read. */
 const LOOK_MS = 20
 /** The exporter has nothing left to send by then; only its own end may take time. */
 const STOP_MS = 10_000
@@ -21,21 +21,21 @@ export class Target implements AsyncDisposable {
   readonly #name: string
   readonly #sender: Sender
   readonly #stop: () => Promise<void>
-  readonly #say: (line: string) => void
+  readonly #printError: (line: string) => void
   #reported = ''
 
-  private constructor(name: string, sender: Sender, stop: () => Promise<void>, say: (line: string) => void) {
+  private constructor(name: string, sender: Sender, stop: () => Promise<void>, printError: (line: string) => void) {
     this.#name = name
     this.#sender = sender
     this.#stop = stop
-    this.#say = say
+    this.#printError = printError
   }
 
   /** Starts the exporter of this name, without its own spool and filter. Throws ExportError when it can never work. */
   static async start(
     name: string,
     { config, file }: { readonly config: Config; readonly file: string },
-    { env, say }: Pick<Terminal, 'env' | 'say'>,
+    { env, printError }: Pick<Terminal, 'env' | 'printError'>,
   ): Promise<Target> {
     const exporter = config.exporters[name]
     if (exporter === undefined) throw new ExportError('UNUSABLE', `no exporter "${name}" in the config`)
@@ -57,7 +57,7 @@ export class Target implements AsyncDisposable {
       await fanout.start()
       const [sender] = fanout.senders
       if (sender === undefined) throw new ExportError('UNUSABLE', `exporter "${name}" can not be started`)
-      return new Target(name, sender, stop, say)
+      return new Target(name, sender, stop, printError)
     } catch (error) {
       await fanout.stop(0)
       throw error
@@ -108,7 +108,7 @@ export class Target implements AsyncDisposable {
     }
     if (state !== 'retrying' || lastError === this.#reported) return
     this.#reported = lastError
-    this.#say(`ktrail: ${this.#name}: ${lastError}; trying again, Ctrl-C ends`)
+    this.#printError(`ktrail: ${this.#name}: ${lastError}; trying again, Ctrl-C ends`)
   }
 }
 

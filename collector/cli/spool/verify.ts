@@ -16,7 +16,7 @@ export const verifyCommand: Command = async (args, terminal) => {
     given.positionals.length > 0
       ? await pathsOf(given.positionals, { file, read })
       : await configuredPaths(await read())
-  if (paths.length === 0) terminal.say(`no exporter of ${file} has a spool`)
+  if (paths.length === 0) terminal.printError(`no exporter of ${file} has a spool`)
   let bad = 0
   for (const place of paths) {
     const look = await lookAt(place)
@@ -25,7 +25,7 @@ export const verifyCommand: Command = async (args, terminal) => {
         ? undefined
         : await linesAbout(look).catch((error: unknown) => problemOf(place.dir, error))
     if (typeof look === 'string' || typeof lines === 'string' || lines === undefined) {
-      terminal.say(`ktrail: ${typeof look === 'string' ? look : lines}`)
+      terminal.printError(`ktrail: ${typeof look === 'string' ? look : lines}`)
       bad++
       continue
     }

@@ -50,12 +50,12 @@ function memory(pid: number): Memory {
 async function ready(agent: ChildProcess): Promise<void> {
   if (agent.stderr === null) throw new Error('the agent has no standard error')
   const late = AbortSignal.timeout(READY_WITHIN_MS)
-  const said: string[] = []
+  const output: string[] = []
   for await (const line of createInterface({ input: agent.stderr, signal: late })) {
-    said.push(line)
+    output.push(line)
     if (line.includes('"msg":"ready"')) return
   }
-  throw new Error(`the agent was not ready within ${READY_WITHIN_MS} ms: it said ${said.join('\n')}`)
+  throw new Error(`the agent was not ready within ${READY_WITHIN_MS} ms: it output ${output.join('\n')}`)
 }
 
 /** One life of an agent; its memory `idleMs` after it was ready. */

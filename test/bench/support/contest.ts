@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { launchOf } from '../../support/launcher.ts'
-import type { Cost, Said, Way } from './delivery-child.ts'
+import type { Cost, Message, Way } from './delivery-child.ts'
 import { median } from './result.ts'
 
 const CHILD = fileURLToPath(new URL('delivery-child.ts', import.meta.url))
@@ -56,24 +56,26 @@ class Player {
 
   async round(): Promise<Cost> {
     this.#child.send('round')
-    const said = await this.#hear()
-    if (said.is !== 'cost') throw new Error(`expected the cost of a round, got "${said.is}"`)
-    return said.cost
+    const message = await this.#hear()
+    if (message.is !== 'cost') throw new Error(`expected the cost of a round, got "${message.is}"`)
+    return message.cost
   }
 
   end(): void {
     if (this.#child.connected) this.#child.disconnect()
   }
 
-  async #hear(): Promise<Said> {
+  async #hear(): Promise<Message> {
     const over = new AbortController()
     const ended = once(this.#child, 'exit', { signal: over.signal }).then(([code]) => {
-      throw new Error(`a way of delivery ended with code ${code}: it said the above`)
+      throw new Error(`a way of delivery ended with code ${code}: see its output above`)
     })
     try {
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by delivery-child.ts
-      const [said] = (await Promise.race([once(this.#child, 'message', { signal: over.signal }), ended])) as [Said]
-      return said
+      const [message] = (await Promise.race([once(this.#child, 'message', { signal: over.signal }), ended])) as [
+        Message,
+      ]
+      return message
     } finally {
       ended.catch(() => {})
       over.abort()

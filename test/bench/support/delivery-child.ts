@@ -1,6 +1,6 @@
 /**
- * One way of delivery in a process of its own, so that neither its memory nor the code compiled for it is another's. Says that it is
- * ready, then plays one round for each message and says what that cost.
+ * One way of delivery in a process of its own, so that neither its memory nor the code compiled for it is another's. Reports that it is
+ * ready, then plays one round for each message and reports the cost.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -35,7 +35,7 @@ export interface Cost {
   readonly rssMB: number
 }
 
-export type Said = { readonly is: 'ready' } | { readonly is: 'cost'; readonly cost: Cost }
+export type Message = { readonly is: 'ready' } | { readonly is: 'cost'; readonly cost: Cost }
 
 export const SYNTHETIC_RECORDS = 60_000
 const EPOCH = '1795520000'
@@ -64,7 +64,7 @@ function lineOf({ exporters, events }: Extract<Way, { is: 'line' }>): Round {
   const line = new Line(recording)
   const perRound = chunksOf(recording).reduce((sum, chunk) => sum + line.take(chunk).length, 0)
   return async () => {
-    // Made by whoever records, or by nobody yet.
+    // Made by the recorder, or not yet.
     mkdirSync(BUILD, { recursive: true })
     const folder = mkdtempSync(`${BUILD}bench-`)
     try {
@@ -131,14 +131,14 @@ async function measured(round: Round): Promise<Cost> {
   return { cpuUs: (user + system) / events, perS: (events / ms) * 1000, rssMB }
 }
 
-function say(said: Said): void {
-  process.send?.(said)
+function send(message: Message): void {
+  process.send?.(message)
 }
 
 if (import.meta.main) {
   process.on('disconnect', () => process.exit())
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by delivery.bench.ts
   const round = await roundOf(JSON.parse(process.argv[2] ?? '') as Way)
-  process.on('message', () => void measured(round).then((cost) => say({ is: 'cost', cost })))
-  say({ is: 'ready' })
+  process.on('message', () => void measured(round).then((cost) => send({ is: 'cost', cost })))
+  send({ is: 'ready' })
 }

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
-/** Says its port on a line; ends with its standard input. */
+/** Prints its port on a line; ends with its standard input. */
 const SINK = `const s=require('http').createServer((q,r)=>{q.on('data',()=>{});q.on('end',()=>r.end())});
 s.listen(0,'127.0.0.1',()=>console.log(s.address().port));process.stdin.on('end',()=>process.exit()).resume()`
 

@@ -61,7 +61,7 @@ export class Reader implements Disposable {
 
   async #line(): Promise<string> {
     const { value, done } = await this.#lines.next()
-    if (done === true) throw new Error('the reading program ended early: it said the above')
+    if (done === true) throw new Error('the reading program ended early: see its output above')
     return value
   }
 

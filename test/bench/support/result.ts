@@ -60,7 +60,7 @@ export function leaveOut(why: string): never {
   process.exit(LEFT_OUT)
 }
 
-/** `2 × AMD EPYC`; in a guest bench.sh says what the host is. */
+/** `2 × AMD EPYC`; in a guest bench.sh gives the host. */
 function machine(): string {
   const list = cpus()
   return `${list.length} × ${list[0]?.model.trim() ?? 'unknown processor'}`

@@ -23,7 +23,7 @@ if [ -x "$folder/usr/sbin/dockerd" ]; then
   exit 0
 fi
 
-say "fetching a Docker engine into $folder"
+log "fetching a Docker engine into $folder"
 fresh=$(mktemp -d "$CACHE/docker/.fresh.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
 fetch() {
@@ -31,7 +31,7 @@ fetch() {
     die "cannot fetch $*: $(grep -m 1 '^E:' "$APT/log" || echo 'a package cannot be unpacked'); check the network and the apt sources"
   }
 }
-read_suite own || say 'not all package lists could be read, going on'
+read_suite own || log 'not all package lists could be read, going on'
 fetch docker.io containerd runc
 
 programs=(usr/sbin/dockerd usr/bin/containerd usr/bin/containerd-shim-runc-v2 usr/sbin/runc)

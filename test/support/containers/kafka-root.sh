@@ -9,7 +9,7 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 jars=$1 root=$2
 
 command -v apt-get >/dev/null || die 'cannot build an image of Apache Kafka: this machine has no apt-get'
-read_suite own || say 'not all package lists could be read, going on'
+read_suite own || log 'not all package lists could be read, going on'
 # Kafka 4 brokers need Java 17 or later.
 java=$(newest_package 'openjdk-(17|21|25)-jre-headless') || die 'no Java 17 or later among the packages of this Debian'
 packages=("$java" libc6 libgcc-s1 libstdc++6 zlib1g busybox-static)

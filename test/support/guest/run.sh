@@ -66,7 +66,7 @@ take_place() {
       fi
     done
     if [ $waiting = no ]; then
-      say 'two guests are running already, waiting for one to end'
+      log 'two guests are running already, waiting for one to end'
       waiting=yes
     fi
     sleep 0.5
@@ -125,7 +125,7 @@ machine=(-accel 'tcg,thread=single' -smp "$cpus" -cpu max -m "$memory"
   -display none -monitor none -serial "file:$guest/console" -nic none -no-reboot
   -kernel "$files/vmlinuz" -append "$kernel_line")
 [ ! -e "$files/initrd" ] || machine+=(-initrd "$files/initrd")
-[ $verbose = no ] || say "kernel $(<"$files/release"), $cpus CPUs, $memory MB"
+[ $verbose = no ] || log "kernel $(<"$files/release"), $cpus CPUs, $memory MB"
 setpriv --pdeathsig TERM timeout -k 5 "$timeout" setpriv --pdeathsig KILL \
   qemu-system-x86_64 "${machine[@]}" </dev/null >"$guest/qemu.log" 2>&1 &
 qemu=$!
@@ -149,6 +149,6 @@ if [ "$ended" = 124 ] || [ "$ended" = 137 ]; then
 fi
 {
   tail -n 60 "$guest/console" "$guest/qemu.log" 2>/dev/null || true
-  printf 'guest: kernel %s ended before its command "%s" did (QEMU exit %s): the console said the above\n' "$kernel" "$*" "$ended"
+  printf 'guest: kernel %s ended before its command "%s" did (QEMU exit %s): the see the output of console above\n' "$kernel" "$*" "$ended"
 } >&2
 exit 125

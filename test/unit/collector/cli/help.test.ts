@@ -19,7 +19,7 @@ async function typed(line: string): Promise<Answer> {
       stdout += text.toString()
       return Promise.resolve(true)
     },
-    say: (text) => void (stderr += `${text}\n`),
+    printError: (text) => void (stderr += `${text}\n`),
     nowMs: () => 0,
   }
   const code = await ktrail(line === '' ? [] : line.split(' '), terminal)

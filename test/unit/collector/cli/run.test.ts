@@ -76,13 +76,13 @@ async function spooled(folder: UserFolder): Promise<number> {
 }
 
 const uncaught: ReadonlyArray<readonly [what: string, code: string, want: RegExp]> = [
-  ['an exception in a timer', `throw new Error('boom')`, /says: Error: boom$/],
-  ['a rejection that nobody hears of', `void Promise.reject()`, /says: .*UnhandledPromiseRejection/],
-  ['what can not be shown', `throw Object.create(null)`, /says: \[Object: null prototype\]/],
+  ['an exception in a timer', `throw new Error('boom')`, /comes from: Error: boom$/],
+  ['a rejection that nobody hears of', `void Promise.reject()`, /comes from: .*UnhandledPromiseRejection/],
+  ['what can not be shown', `throw Object.create(null)`, /comes from: \[Object: null prototype\]/],
   [
     'an exception at each turn, and one at the exit,',
     `setInterval(() => { throw new Error('boom') }, 1); process.on('exit', () => { throw new Error('last') })`,
-    /says: Error: boom$/,
+    /comes from: Error: boom$/,
   ],
 ]
 for (const [what, code, want] of uncaught) {
@@ -140,7 +140,7 @@ test('run: an exception while the agent drains is told, and is an exit code of 1
   const ended = await livesWith(folder, members, { signal: 'SIGINT', when: 'ready' })
   assert.equal(ended.code, 1)
   assert.deepEqual(says(ended).slice(0, 3), ['starting', 'ready', 'stopping'])
-  assert.match(says(ended)[3] ?? '', /says: Error: late$/)
+  assert.match(says(ended)[3] ?? '', /comes from: Error: late$/)
 })
 
 test('run: a hang-up while it starts ends nothing, and reopens once it is ready', async () => {

@@ -60,7 +60,7 @@ test('spool replay: what is damaged is passed over and told', async () => {
   host.edit(`${host.dir('bus')}/00000002.seg`, (bytes) => bytes.fill(1, 400, 410))
   const { code, stdout, stderr } = await host.run('replay bus')
   assert.deepEqual([code, idsOf(stdout)], [1, [...numbers(0, 20), ...numbers(30, 50)]])
-  assert.equal(stderr, 'ktrail: 10 events of the spool "F/spool/bus" can not be read; ktrail spool verify says more\n')
+  assert.equal(stderr, 'ktrail: 10 events of the spool "F/spool/bus" cannot be read; ktrail spool verify shows more\n')
 })
 
 test('spool replay: a reader that has gone ends it, without an error', async () => {
@@ -152,7 +152,7 @@ test('spool replay: --remove gets past a block that the device refuses, and tell
     stdout: '',
     stderr:
       '40 events delivered to archive\n' +
-      'ktrail: 20 events of the spool "F/spool/bus" can not be read; ktrail spool verify says more\n',
+      'ktrail: 20 events of the spool "F/spool/bus" cannot be read; ktrail spool verify shows more\n',
   })
   assert.ok(refusals > 3)
   assert.deepEqual(idsOf(readFileSync(host.folder.at('archive.jsonl'), 'utf8')), [
@@ -173,7 +173,7 @@ test('spool replay: --remove passes what is spoilt, and stops before what anothe
     stdout: '',
     stderr:
       '20 events delivered to archive\n' +
-      'ktrail: 10 events of the spool "F/spool/bus" can not be read; ktrail spool verify says more\n',
+      'ktrail: 10 events of the spool "F/spool/bus" cannot be read; ktrail spool verify shows more\n',
   })
   await add(host, 'bus', newer)
   const { code, stderr } = await host.run('replay bus --to archive --remove')

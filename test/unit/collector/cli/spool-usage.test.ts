@@ -42,7 +42,7 @@ test('spool: without a command it says which there are', async () => {
   const terminal = {
     env: {},
     print: () => Promise.resolve(true),
-    say: (line: string) => said.push(line),
+    printError: (line: string) => said.push(line),
     nowMs: () => 0,
   }
   assert.equal(await spoolCommand([], terminal), 2)

@@ -25,7 +25,7 @@ async function shown(
     const code = await configPrintCommand([...flags, '--config', file], {
       env,
       print,
-      say: (line) => void (said ?? assert.fail(line)).push(line),
+      printError: (line) => void (said ?? assert.fail(line)).push(line),
       nowMs: () => 0,
     })
     assert.equal(code, 0)
@@ -110,7 +110,7 @@ for (const [name, exporter, env, expected, absent] of [
     [/http:\/\/c/],
   ],
   [
-    'what OTLP records in Kafka say when nothing is said',
+    'what OTLP records in Kafka printError when nothing is said',
     'type: kafka, brokers: ["a:1"], topic: t, format: otlp_proto',
     {},
     ['otlp:', 'service_name: ktrail # default', 'body: json # default', 'lifecycle: info # default'],
@@ -124,7 +124,7 @@ for (const [name, exporter, env, expected, absent] of [
     [/OTEL/, /otlp/],
   ],
   [
-    'what config and variables say together and no config may',
+    'what config and variables printError together and no config may',
     'type: otlp, tls: { ca_file: /ca }',
     { [`${PREFIX}ENDPOINT`]: 'http://c:1' },
     [`logs_endpoint: http://c:1/v1/logs # ${PREFIX}ENDPOINT`, 'ca_file: "[redacted]" # line 2'],

@@ -29,8 +29,8 @@ describe('problems', () => {
       count(20),
       Array.from({ length: 20 }, () => 'x'),
     )
-    assert.equal(count(21).at(-1), 'and 1 more problem from here on: mend those above first')
-    assert.equal(count(100_000).at(-1), 'and 99980 more problems from here on: mend those above first')
+    assert.equal(count(21).at(-1), 'and 1 more problem from here on: correct those above first')
+    assert.equal(count(100_000).at(-1), 'and 99980 more problems from here on: correct those above first')
     assert.equal(count(100_000).length, 21)
   })
 

@@ -80,7 +80,7 @@ export class Host implements Disposable {
         out.push(Buffer.from(text))
         return Promise.resolve(readable())
       },
-      say: (text) => err.push(`${text}\n`),
+      printError: (text) => err.push(`${text}\n`),
       nowMs: () => this.clock.wallMs(),
     })
     const reported = (text: string): string => text.replaceAll(this.folder.path, 'F')

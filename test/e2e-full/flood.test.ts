@@ -1,4 +1,4 @@
-/** The floods of test/e2e/hostile, where any program of ours may be put aside in the middle. */
+/** The floods of test/e2e/hostile under full preemption, where any of our BPF programs may be preempted in the middle. */
 import { floodSuite } from '../e2e/hostile/support/flood.ts'
 import { cannotPreempt } from './support.ts'
 

@@ -1,6 +1,6 @@
 /**
- * Full preemption: a program may be put aside in the middle of a hook, and on one CPU four readers do that to each other
- * all the time. What a mode can not deliver it must count: hits = events + named losses.
+ * Full preemption: a program may be preempted in the middle of a hook, and on one CPU four readers do that to each other
+ * all the time. What a mode cannot deliver it must count: hits = events + counted losses.
  *
  * KTRAIL_FULL_HITS sets the number of hits, 200,000 by default; `make full` takes 600,000.
  */
@@ -22,7 +22,7 @@ if (skip !== false) console.log(`preempt: skipped: ${skip}`)
 
 interface Outcome {
   readonly events: number
-  /** By reason, hooks only. */
+  /** Losses by reason, hooks only. */
   readonly lost: Readonly<Record<'ring' | 'returnMissed' | 'joinFull' | 'missedRun' | 'dropped', number>>
 }
 
@@ -40,7 +40,7 @@ function lossesOf(metrics: MetricsPage): Outcome['lost'] {
   }
 }
 
-/** Some readers on one CPU, `hits` in all; what became of each hit, once everything has come to rest. */
+/** Runs some readers on one CPU, `hits` in all; counts what became of each hit once the agent is idle. */
 async function readersOnOneCpu(mode: string, wantsReturn: boolean, readers = READERS, hits = HITS): Promise<Outcome> {
   const { folder, file } = target()
   const hook = fileHook([path('Prefix', folder)])
@@ -80,7 +80,7 @@ async function readersOnOneCpu(mode: string, wantsReturn: boolean, readers = REA
 }
 
 describe('preempt=full, four readers on one CPU', { skip }, () => {
-  it('auto, which joins here: each hit is an event or stands in exactly one counter', async () => {
+  it('auto: each hit is an event or is in exactly one counter', async () => {
     const { events, lost } = await readersOnOneCpu('auto', true)
     assert.equal(lost.missedRun, 0)
     assert.equal(lost.dropped, 0)
@@ -103,19 +103,19 @@ describe('preempt=full, four readers on one CPU', { skip }, () => {
 
   it('auto without a return value: every hit is an event', async () => {
     const { events, lost } = await readersOnOneCpu('auto', false)
-    // A missed run may be that of a call that is no hit: the kernel does not tell which it skipped.
+    // A missed run may belong to a call that is no hit: the kernel does not report which call it skipped.
     assert.deepEqual({ ...lost, missedRun: 0 }, { ring: 0, returnMissed: 0, joinFull: 0, missedRun: 0, dropped: 0 })
     assert.ok(events <= HITS && events + lost.missedRun >= HITS, `${events} of ${HITS}, missed ${lost.missedRun}`)
   })
 
-  it('kprobe.session, when it is asked for: no hit goes uncounted', async () => {
+  it('kprobe.session, if configured: every hit is delivered or counted', async () => {
     const { events, lost } = await readersOnOneCpu('kprobe.session', true)
     const counted = events + lost.ring + lost.returnMissed + lost.joinFull + lost.missedRun + lost.dropped
     assert.ok(counted >= HITS, `${counted} of ${HITS}`)
   })
 
-  // Documented as losing: a program that was put aside hides the other tasks' calls. But it says so.
-  it('fexit, when it is asked for: hits it hides are counted as missed runs', async () => {
+  // Documented as losing events: a preempted program hides the calls of other tasks. But it counts them.
+  it('fexit, if configured: hits it hides are counted as missed runs', async () => {
     const { events, lost } = await readersOnOneCpu('fexit', true)
     const counted = events + lost.ring + lost.missedRun + lost.dropped
     assert.ok(counted >= HITS, `${counted} of ${HITS}`)

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { cannotRun } from '../e2e/support/agent.ts'
 
-/** Why tests of full preemption cannot run here; false when they can. */
+/** Why tests of full preemption cannot run here; false if they can. */
 export function cannotPreempt(): string | false {
   const why = cannotRun()
   if (why !== false) return why

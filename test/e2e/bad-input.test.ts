@@ -1,6 +1,6 @@
 /**
- * Starts that must fail: a clear sentence, exit code 78 (a file of the user's) or 1 (the machine), nothing left in the
- * kernel, no lock. And after all of it the agent starts as if nothing had been.
+ * Starts that must fail: a clear message, exit code 78 (the user's configuration) or 1 (the machine), nothing left in the
+ * kernel, no lock. Afterwards a normal start works.
  */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -30,94 +30,95 @@ const GARBAGE = Buffer.from(Array.from({ length: 1 << 20 }, (_, i) => (i * 7919 
 interface BadPolicy {
   readonly name: string
   readonly text: string | Buffer
-  readonly says: RegExp
+  readonly message: RegExp
   /** Also tried in a start of its own; each takes seconds. */
   readonly alone?: boolean
 }
 
 const badPolicies: readonly BadPolicy[] = [
-  { name: 'an empty file', text: '', says: /p\.yaml:1:1: .*empty/, alone: true },
+  { name: 'an empty file', text: '', message: /p\.yaml:1:1: .*empty/, alone: true },
   {
     name: 'tabs',
     text: GOOD.replace(/^ /gm, '\t').replace('{', 'apiVersion:\n\tx: {'),
-    says: /p\.yaml:\d+:\d+: .*[Tt]ab/,
+    message: /p\.yaml:\d+:\d+: .*[Tt]ab/,
   },
-  { name: 'two documents', text: `${GOOD}---\n${GOOD}`, says: /p\.yaml:\d+:\d+: .*document/ },
-  { name: '1 MB of garbage', text: GARBAGE, says: /p\.yaml:1:\d+: byte 0x[0-9A-F]{2} at offset \d+ is not UTF-8/ },
-  { name: '1 MB of brackets', text: '['.repeat(1 << 20), says: /p\.yaml:1:\d+: / },
+  { name: 'two documents', text: `${GOOD}---\n${GOOD}`, message: /p\.yaml:\d+:\d+: .*document/ },
+  { name: '1 MB of garbage', text: GARBAGE, message: /p\.yaml:1:\d+: byte 0x[0-9A-F]{2} at offset \d+ is not UTF-8/ },
+  { name: '1 MB of brackets', text: '['.repeat(1 << 20), message: /p\.yaml:1:\d+: / },
   {
     name: 'an unknown key',
     text: hook({ retrun: true }),
-    says: /p\.yaml:\d+:\d+: .*unknown key "retrun" \(did you mean "return"\?\)/,
+    message: /p\.yaml:\d+:\d+: .*unknown key "retrun" \(did you mean "return"\?\)/,
   },
   {
-    name: 'a function that is none, with a near name',
+    name: 'an unknown function with a similar name',
     text: hook({ call: 'security_file_permision' }),
-    says: /p\.yaml:\d+:\d+: no kernel function "security_file_permision": did you mean security_file_permission\?/,
+    message: /p\.yaml:\d+:\d+: no kernel function "security_file_permision": did you mean security_file_permission\?/,
   },
   {
-    name: 'a function that is none, with none near',
+    name: 'an unknown function without a similar name',
     text: hook({ call: 'zzyzx_plugh_xyzzy_frobnicate' }),
-    says: /no kernel function "zzyzx_plugh_xyzzy_frobnicate": see \/proc\/kallsyms/,
+    message: /no kernel function "zzyzx_plugh_xyzzy_frobnicate": see \/proc\/kallsyms/,
   },
   {
-    name: 'a system call that is none',
+    name: 'an unknown system call',
     text: policy('bad', [{ call: 'sys_opeenat', syscall: true, args: [{ index: 1, type: 'string' }] }]),
-    says: /no kernel function "sys_opeenat" \(looked for __\w+_sys_opeenat; .*\): did you mean sys_openat\?/,
+    message: /no kernel function "sys_opeenat" \(looked for __\w+_sys_opeenat; .*\): did you mean sys_openat\?/,
   },
   {
     name: 'an argument of another type than the kernel has',
     text: hook({ args: [{ index: 0, type: 'int' }], selectors: [] }),
-    says: /p\.yaml:\d+:\d+: argument 0 of security_file_permission: type "int" does not fit, the kernel's is "struct file \*"/,
+    message:
+      /p\.yaml:\d+:\d+: argument 0 of security_file_permission: type "int" does not fit, the kernel's is "struct file \*"/,
   },
   {
     name: 'a number read as a file',
     text: plain('security_file_permission', [{ index: 1, type: 'file' }]),
-    says: /argument 1 of security_file_permission: type "file" does not fit, the kernel's is "int"/,
+    message: /argument 1 of security_file_permission: type "file" does not fit, the kernel's is "int"/,
   },
   {
     name: 'an argument beyond the prototype',
     text: plain('security_file_permission', [{ index: 2, type: 'int' }]),
-    says: /argument index 2 of security_file_permission: expected 0 to 1, the function takes 2 arguments/,
+    message: /argument index 2 of security_file_permission: expected 0 to 1, the function takes 2 arguments/,
   },
   {
-    name: 'an argument of a function that has none',
+    name: 'an argument of a function without arguments',
     text: plain('schedule', [{ index: 0, type: 'int' }]),
-    says: /argument index 0 of schedule: /,
+    message: /argument index 0 of schedule: /,
   },
   {
     name: 'a return value of another type',
     text: hook({ returnArg: { index: 0, type: 'file' } }),
-    says: /return value of security_file_permission: type "file" does not fit, the kernel's is "int"|returnArg/,
+    message: /return value of security_file_permission: type "file" does not fit, the kernel's is "int"|returnArg/,
   },
   {
-    name: 'a return value of a function that gives none',
+    name: 'a return value of a function that returns nothing',
     text: plain('security_inode_free', [], { return: true, returnArg: { index: 0, type: 'int' } }),
-    says: /return value of security_inode_free: type "int" does not fit, the kernel's is "void"/,
+    message: /return value of security_inode_free: type "int" does not fit, the kernel's is "void"/,
   },
   {
-    name: 'a good hook before a bad one: nothing of the policy is attached',
+    name: 'a bad hook after a good one: no hook of the policy is attached',
     text: policy('bad', [
       fileHook([path('Prefix', '/etc/')]),
       { call: 'security_path_trunkate', syscall: false, args: [{ index: 0, type: 'path' }] },
     ]),
-    says: /no kernel function "security_path_trunkate": did you mean security_path_truncate\?/,
+    message: /no kernel function "security_path_trunkate": did you mean security_path_truncate\?/,
     alone: true,
   },
   {
-    name: 'a function that may not be traced, after a good hook',
+    name: 'a function that cannot be traced, after a good hook',
     text: policy('bad', [
       fileHook([path('Prefix', '/etc/')]),
       { call: 'notrace_is_no_function', syscall: false, args: [] },
     ]),
-    says: /p\.yaml:\d+:\d+: no kernel function "notrace_is_no_function"/,
+    message: /p\.yaml:\d+:\d+: no kernel function "notrace_is_no_function"/,
   },
 ]
 
 describe('bad policies', { skip }, () => {
   after(nothingLeft)
 
-  it('all at once: 78, each with its place and its sentence, none hides another', async () => {
+  it('all at once: exit code 78, and each is reported with its position and message', async () => {
     const folder = freshFolder('bad')
     const config = withKeys(folder, { policies: badPolicies.map((_, i) => join(folder, `${i}`, 'p.yaml')) })
     for (const [i, { text }] of badPolicies.entries()) {
@@ -133,20 +134,20 @@ describe('bad policies', { skip }, () => {
         .split('\n')
         .filter((line) => line.startsWith(`${folder}/${i}/p.yaml:`))
         .join('\n')
-    for (const [i, { name, says }] of badPolicies.entries()) {
-      assert.match(ofFile(i), says, name)
+    for (const [i, { name, message }] of badPolicies.entries()) {
+      assert.match(ofFile(i), message, name)
       assert.ok(ofFile(i).length < 10_000, `${name}: ${ofFile(i).length} characters for one mistake`)
     }
   })
 
-  for (const { name, text, says } of badPolicies.filter((row) => row.alone === true)) {
-    it(`${name}: 78, and its place`, async () => {
+  for (const { name, text, message } of badPolicies.filter((row) => row.alone === true)) {
+    it(`${name}: exit code 78, with its position`, async () => {
       const folder = freshFolder('bad')
       writeFileSync(join(folder, 'p.yaml'), text)
       const config = withKeys(folder, { policies: [join(folder, 'p.yaml')] })
       const { code, stderr } = await run([KTRAIL, 'run', '--config', config])
       assert.equal(code, 78, stderr.slice(0, 3000))
-      assert.match(stderr, says)
+      assert.match(stderr, message)
       await nothingLeft()
     })
   }
@@ -172,11 +173,11 @@ const unshared = (mounts: string): readonly string[] => ['unshare', '-m', 'sh', 
 interface BadStart {
   readonly name: string
   readonly code: 1 | 78
-  readonly says: RegExp
-  /** Makes what is wrong; gives the config's keys. */
+  readonly message: RegExp
+  /** Sets up the failure; returns the config's keys. */
   readonly keys?: (folder: string) => Readonly<Record<string, unknown>>
   readonly wrapper?: readonly string[]
-  /** What must be there for it; skipped with this reason otherwise. */
+  /** A resource that the case needs while it runs. */
   readonly held?: () => Promise<AsyncDisposable>
 }
 
@@ -186,40 +187,40 @@ const badStarts: readonly BadStart[] = [
   {
     name: 'no root',
     code: 1,
-    says: /loading BPF programs needs root: expected uid 0, got 65534; run it with sudo/,
-    // Node may lie where only root can read.
+    message: /loading BPF programs needs root: expected uid 0, got 65534; run it with sudo/,
+    // Node may be in a folder that only root can read.
     wrapper: ['setpriv', '--reuid', '65534', '--inh-caps', '+dac_read_search', '--ambient-caps', '+dac_read_search'],
   },
   {
     name: 'no type information in the kernel',
     code: 1,
-    says: /no type information: expected \/sys\/kernel\/btf\/vmlinux \(CONFIG_DEBUG_INFO_BTF=y\)/,
+    message: /no type information: expected \/sys\/kernel\/btf\/vmlinux \(CONFIG_DEBUG_INFO_BTF=y\)/,
     wrapper: unshared('mount -t tmpfs none /sys/kernel/btf'),
   },
   {
     name: 'no kprobes in the kernel',
     code: 1,
-    says: /can not attach kprobes: expected CONFIG_KPROBES=y and tracefs at \/sys\/kernel\/tracing/,
+    message: /can not attach kprobes: expected CONFIG_KPROBES=y and tracefs at \/sys\/kernel\/tracing/,
     wrapper: unshared(
       'mount -t tmpfs none /sys/kernel/tracing; mount -t tmpfs none /sys/kernel/debug; mount -t tmpfs none /sys/bus/event_source/devices',
     ),
   },
   {
-    name: 'an output folder that is not there and can not be made',
+    name: 'an output folder that does not exist and cannot be created',
     code: 1,
-    says: /cannot open ".*\/none\/none\/events\.jsonl": its folder does not exist \(ENOENT\)/,
+    message: /cannot open ".*\/none\/none\/events\.jsonl": its folder does not exist \(ENOENT\)/,
     keys: (folder) => archive(join(folder, 'none/none/events.jsonl')),
   },
   {
-    name: 'an output folder on a file system that is read-only',
+    name: 'an output folder on a read-only file system',
     code: 1,
-    says: /cannot open "\/sys\/kernel\/btf\/events\.jsonl": /,
+    message: /cannot open "\/sys\/kernel\/btf\/events\.jsonl": /,
     keys: () => archive('/sys/kernel/btf/events.jsonl'),
   },
   {
     name: 'an output that is a folder',
     code: 1,
-    says: /cannot open ".*": expected a file, got a folder \(EISDIR\)/,
+    message: /cannot open ".*": expected a file, got a folder \(EISDIR\)/,
     keys: (folder) => {
       mkdirSync(join(folder, 'out'))
       return archive(join(folder, 'out'))
@@ -228,16 +229,16 @@ const badStarts: readonly BadStart[] = [
   {
     name: 'an output that is a symbolic link',
     code: 1,
-    says: /cannot open ".*\/link\.jsonl": expected a file, got a symbolic link \(ELOOP\)/,
+    message: /cannot open ".*\/link\.jsonl": expected a file, got a symbolic link \(ELOOP\)/,
     keys: (folder) => {
       symlinkSync(join(folder, 'elsewhere'), join(folder, 'link.jsonl'))
       return archive(join(folder, 'link.jsonl'))
     },
   },
   {
-    name: 'a port that is taken',
+    name: 'a port in use',
     code: 1,
-    says: /cannot listen on 127\.0\.0\.1:18911: another program listens there; set server\.http to a free port/,
+    message: /cannot listen on 127\.0\.0\.1:18911: another program listens there; set server\.http to a free port/,
     keys: () => ({ server: { http: `127.0.0.1:${TAKEN_PORT}` } }),
     held: async () => {
       const server = createServer()
@@ -246,17 +247,17 @@ const badStarts: readonly BadStart[] = [
     },
   },
   {
-    name: 'a policies folder that is not there',
+    name: 'a policies folder that does not exist',
     code: 78,
-    says: /\/none:1:1: cannot read: .*ENOENT/,
+    message: /\/none:1:1: cannot read: .*ENOENT/,
     keys: (folder) => ({ policies: [join(folder, 'none')] }),
   },
 ]
 
 describe('bad starts', { skip }, () => {
   after(nothingLeft)
-  for (const { name, code, says, keys, wrapper = [], held } of badStarts) {
-    it(`${name}: ${code}`, async () => {
+  for (const { name, code, message, keys, wrapper = [], held } of badStarts) {
+    it(`${name}: exit code ${code}`, async () => {
       await using _ = await held?.()
       const folder = freshFolder('bad')
       mkdirSync(join(folder, 'policies'))
@@ -265,13 +266,13 @@ describe('bad starts', { skip }, () => {
       const config = withKeys(folder, keys?.(folder) ?? {})
       const got = await run([...wrapper, KTRAIL, 'run', '--config', config])
       assert.equal(got.code, code, got.stderr.slice(0, 3000))
-      assert.match(got.stderr, says)
+      assert.match(got.stderr, message)
       assert.doesNotMatch(got.stderr, /^\s+at .*\.ts:\d+/m)
       await nothingLeft()
     })
   }
 
-  it('a second agent: 1, and the first goes on', async () => {
+  it('a second agent: exit code 1, and the first continues', async () => {
     await using first = await TestAgent.start({ policies: { 'p.yaml': GOOD } })
     assert.deepEqual(leftovers().includes('the lock'), true)
     const folder = freshFolder('second')
@@ -285,7 +286,7 @@ describe('bad starts', { skip }, () => {
     await nothingLeft()
   })
 
-  it('a bad file among the policies of a running agent: told, and what was in force stays', async () => {
+  it('a bad policy file while the agent runs: reported, and the effective policies stay', async () => {
     await using agent = await TestAgent.start({ policies: { 'good.yaml': GOOD } })
     const programs = leftovers().toSorted()
     assert.ok(programs.some((what) => what.startsWith('program hook_')))
@@ -296,13 +297,13 @@ describe('bad starts', { skip }, () => {
     assert.equal(await agent.apply('good', hook({ call: 'security_file_permision' })), 'refused')
     assert.equal((await agent.get('/readyz')).status, 200)
     await agent.until('the programs of the refused ones to go', () => leftovers().length === programs.length)
-    // Links have numbers of their own; they are the same ones, not new.
+    // Link numbers are unique, so equal lists mean that no link was replaced.
     assert.deepEqual(leftovers().toSorted(), programs)
     assert.deepEqual(await agent.stop(), { code: 0, signal: null })
   })
 })
 
-describe('after all of that', { skip }, () => {
+describe('after all bad starts', { skip }, () => {
   before(nothingLeft)
   it('a good start works', async () => {
     await using agent = await TestAgent.start({ policies: { 'p.yaml': GOOD } })

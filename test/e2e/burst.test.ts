@@ -1,4 +1,4 @@
-/** As many hits as the guest can make, as fast as it can: every one of them is in the file, and the books balance. */
+/** As many hits as the guest can make, as fast as it can: every hit is in the file, and the accounting balances. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
@@ -11,7 +11,7 @@ if (skip !== false) console.log(`burst: skipped: ${skip}`)
 
 const CPU1 = '/sys/devices/system/cpu/cpu1/online'
 
-/** Takes the second CPU away; gives it back when disposed. undefined when this kernel has no second one to take. */
+/** Takes the second CPU offline; brings it back when disposed. undefined if this kernel has no second CPU to take. */
 function oneCpu(): Disposable | undefined {
   try {
     if (readFileSync(CPU1, 'utf8').trim() !== '1') return undefined
@@ -30,12 +30,12 @@ interface Burst {
   readonly ring?: string
 }
 
-/** Runs it and checks: each hit once in the file, nothing lost anywhere, books that balance. */
+/** Runs the burst and checks: each hit once in the file, nothing lost, and the accounting balances. */
 async function checkBurst(what: string, { hits, processes, archive = {}, ring }: Burst): Promise<void> {
   const { folder, file } = target()
   await using agent = await TestAgent.start({
     policies: { 'p.yaml': policy('burst', [fileHook([path('Prefix', folder)])]) },
-    // Back to what a config has that says nothing of them.
+    // The defaults of the file exporter, not those of the test agent.
     archive: { fsync: '1s', batch: {}, ...archive },
     ...(ring === undefined ? {} : { config: { ring: { size: ring } } }),
   })
@@ -88,8 +88,8 @@ describe('burst', { skip }, () => {
     await checkBurst('four readers, one CPU', { hits: 20_000, processes: 4 })
   })
 
-  // Made five times as fast as an emulated agent writes them, so the ring must take them: 200,000 records of 170 bytes.
-  it('200,000 hits with an exporter that blocks, in a ring that takes them: 200,000 events', () =>
+  // Hits come five times as fast as an emulated agent writes them, so the ring must hold 200,000 records of 170 bytes.
+  it('200,000 hits with an exporter that blocks, in a ring that is large enough: 200,000 events', () =>
     checkBurst('one reader, when_full: block', {
       hits: 200_000,
       processes: 1,

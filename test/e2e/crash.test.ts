@@ -1,6 +1,6 @@
 /**
- * The agent killed at random moments, told to stop at awkward ones, with its output, its disk or its descriptors taken
- * away. KTRAIL_SEED repeats a run of the random part; it prints the one it used.
+ * The agent is killed at random moments, is stopped at awkward ones, or loses its output, its disk or its descriptors.
+ * KTRAIL_SEED repeats a run of the random part; each run prints its seed.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -70,7 +70,7 @@ function randomFrom(seed: number): () => number {
   }
 }
 
-/** Lines that are no JSON. */
+/** Lines that are not JSON. */
 function badLines(file: string): string[] {
   const lines = readFileSync(file, 'utf8').split('\n')
   assert.equal(lines.pop(), '', 'the file ends with a line feed')
@@ -91,7 +91,7 @@ describe('kill -9', { skip }, () => {
   let startMs = 0
   let kills = 0
 
-  /** Kills it at the moment; `mayEnd`: it may have stopped in good order just before. */
+  /** Kills it at this moment; `mayEnd`: it may have ended by itself just before. */
   async function killed(moment: (agent: RawAgent) => Promise<unknown>, mayEnd = false): Promise<void> {
     await using agent = new RawAgent(at.config)
     await moment(agent)
@@ -142,7 +142,7 @@ describe('kill -9', { skip }, () => {
     })
   }
 
-  it('and then a start works, sees what happens, and has mended the file', async () => {
+  it('afterwards a start works, records events, and has repaired the file', async () => {
     await using agent = new RawAgent(at.config)
     await agent.ready()
     const before = countLines(at.events, accessOf(at.file))
@@ -150,7 +150,7 @@ describe('kill -9', { skip }, () => {
     await until('500 more events', () => countLines(at.events, accessOf(at.file)) === before + 500)
     assert.deepEqual(await agent.end('SIGTERM'), { code: 0, signal: null })
     const bad = badLines(at.events)
-    report('after kill -9', { kills, 'torn lines, mended': bad.length })
+    report('after kill -9', { kills, 'torn lines, repaired': bad.length })
     assert.ok(kills >= 20, `${kills} kills`)
     assert.ok(bad.length <= kills, 'at most the line being written is torn')
   })
@@ -159,7 +159,7 @@ describe('kill -9', { skip }, () => {
 describe('signals', { skip }, () => {
   after(nothingLeft)
 
-  it('SIGTERM while it starts ends it, nothing stays', async () => {
+  it('SIGTERM during start ends it and leaves nothing in the kernel', async () => {
     const { config } = place()
     for (const ms of [50, 1500, 3000]) {
       await using agent = new RawAgent(config)
@@ -170,7 +170,7 @@ describe('signals', { skip }, () => {
     }
   })
 
-  it('SIGINT drains and stops: 0', async () => {
+  it('SIGINT drains and stops with exit code 0', async () => {
     const { config, events, file } = place()
     await using agent = new RawAgent(config)
     await agent.ready()
@@ -180,7 +180,7 @@ describe('signals', { skip }, () => {
     assert.deepEqual(badLines(events), [])
   })
 
-  it('a second SIGTERM does not wait for a sink that takes nothing', async () => {
+  it('a second SIGTERM does not wait for a sink that accepts nothing', async () => {
     const disk = smallDisk('1m')
     const { config, file } = place({
       exporters: {
@@ -194,7 +194,7 @@ describe('signals', { skip }, () => {
     agent.signal('SIGTERM')
     await until('the stop to begin', () => agent.stderr.includes('"stopping"'))
     assert.equal(agent.over, undefined)
-    // What nobody took is counted and said, so it is no success.
+    // Undelivered events are counted and reported, so the exit code is not 0.
     assert.deepEqual(await agent.end('SIGTERM'), { code: 1, signal: null })
     assert.match(agent.stderr, /no exporter took in time/)
     await nothingLeft()
@@ -241,10 +241,10 @@ function smallDisk(size: string): Disposable & { readonly folder: string; resize
   }
 }
 
-describe('what the agent needs is taken away', { skip }, () => {
+describe('lost resources', { skip }, () => {
   after(nothingLeft)
 
-  it('its standard output is closed (| head -1): the file exporter goes on', async () => {
+  it('standard output is closed (| head -1): the file exporter continues', async () => {
     const { folder, events, file, config: _ } = place()
     const config = configFile(folder, {
       policies: [join(folder, 'policies')],
@@ -267,17 +267,17 @@ describe('what the agent needs is taken away', { skip }, () => {
     assert.equal(metrics.sum('ktrail_exporter_dropped_events_total', { exporter: 'archive' }), 0)
     const { code, signal } = await agent.end('SIGTERM')
     assert.equal(signal, null)
-    // What the screen did not take is told.
+    // What standard output did not take is reported.
     assert.equal(code, 1, agent.stderr)
     assert.match(agent.stderr, /stopped with events that no exporter took in time/)
     assert.deepEqual(badLines(events), [])
   })
 
   for (const { name, maxEvents } of [
-    { name: 'the queue takes what waits, and nothing is lost', maxEvents: 20_000 },
+    { name: 'the queue holds the waiting events, and nothing is lost', maxEvents: 20_000 },
     { name: 'the queue is too small, and what is dropped is counted', maxEvents: 500 },
   ]) {
-    it(`its disk is full: tried again, no torn line, goes on once there is room; ${name}`, async () => {
+    it(`the disk is full: writes are retried, no line is torn, and output continues once there is space; ${name}`, async () => {
       const { folder: watched, file } = target()
       using disk = smallDisk('1m')
       const events = join(disk.folder, 'events.jsonl')
@@ -311,7 +311,7 @@ describe('what the agent needs is taken away', { skip }, () => {
       )
       await audited(agent)
       await balanced(agent)
-      // The losses are events too, and on their way for a while: wait until nothing is.
+      // Losses are written as events too and need some time: wait until none is pending.
       const metrics = await agent.until('the file to have all that was read and not dropped', async () => {
         const page = await agent.metrics()
         const delivered = page.sum('ktrail_exporter_delivered_events_total')
@@ -336,7 +336,7 @@ describe('what the agent needs is taken away', { skip }, () => {
     })
   }
 
-  it('it has no descriptors left: the policies stay in force and nothing is lost', async () => {
+  it('no file descriptors are left: the policies stay effective and nothing is lost', async () => {
     const { folder: watched, file } = target()
     await using agent = await TestAgent.start({
       policies: { 'p.yaml': policy('watched', [fileHook([path('Prefix', watched)])]) },
@@ -344,7 +344,7 @@ describe('what the agent needs is taken away', { skip }, () => {
     await agent.settled()
     const limit = (soft: string): unknown =>
       execFileSync('prlimit', ['--pid', String(agent.pid), `--nofile=${soft}:65536`])
-    limit('3') // below what is open: nothing can be opened, what is open stays
+    limit('3') // below the number of open files: no file can be opened, open ones stay
     // Two polls of the policies (once a second) and a reopening find no descriptor.
     process.kill(agent.pid, 'SIGHUP')
     await setTimeout(3500)

@@ -1,4 +1,4 @@
-/** From the kernel to a sink that is down, over the death of the agent: what the file has, the sink gets, in order. */
+/** From the kernel to a sink that is down, across a kill of the agent: the sink gets what the file has, in order. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { bodyOf, epochOf } from '../support/otlp/decode.ts'
@@ -13,7 +13,7 @@ if (skip !== false) console.log(`delivery: skipped: ${skip}`)
 
 const HITS = 2000
 
-/** JSON lines in the bodies of what a sink has taken so far, one list for each run of the agent. */
+/** JSON lines in the bodies that a sink has taken so far, one list for each run of the agent. */
 function bodies(sink: FakeSink, taken: ReadonlySet<number>): string[][] {
   const records = sink.requests.flatMap((request, i) => (taken.has(i) ? request.logs().records : []))
   return [...Map.groupBy(records, epochOf).values()].map((run) => run.map(bodyOf))
@@ -50,7 +50,7 @@ describe('delivery', { skip }, () => {
     })
     assert.equal((await first.metrics()).sum('ktrail_accounting_imbalance_events'), 0)
     assert.equal((await first.get('/readyz')).status, 200)
-    // What came after these may be in the file and not yet in the spool.
+    // Later events may be in the file and not yet in the spool.
     const expected = first.texts().slice(0, lines)
     assert.ok(expected.length >= HITS)
     await first.kill()
@@ -72,7 +72,7 @@ describe('delivery', { skip }, () => {
     assert.deepEqual(sink.failures, [])
   })
 
-  it('a stop with the sink down is quick, says nothing was lost, and leaves all in the spool', async () => {
+  it('a stop with the sink down is fast, reports no loss, and leaves all events in the spool', async () => {
     const { folder, file } = target()
     const spool = freshFolder('spool')
     await using sink = await FakeSink.start(() => ({ status: 503 }))

@@ -1,4 +1,4 @@
-/** What is lost is counted, to the last record: a ring that is far too small, and an agent that does not read it. */
+/** Losses are counted, to the last record: with a ring that is far too small and an agent that does not read it. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -37,12 +37,12 @@ async function numbersOf(agent: TestAgent): Promise<Numbers> {
   }
 }
 
-/** All that the agent has lost so far. */
+/** All events that the agent has lost so far. */
 async function lostOf(agent: TestAgent): Promise<number> {
   return (await agent.metrics()).sum(LOST)
 }
 
-/** What came and went while the agent was stopped and `action` ran, once it has caught up. */
+/** Differences of the counters while the agent was stopped and `action` ran, taken once it has caught up. */
 async function whileStopped(agent: TestAgent, action: () => Promise<unknown>): Promise<Numbers> {
   await agent.settled()
   await audited(agent)
@@ -66,7 +66,7 @@ async function whileStopped(agent: TestAgent, action: () => Promise<unknown>): P
 }
 
 describe('losses', { skip }, () => {
-  it('a ring of 64 KiB that nobody reads loses hits, and counts exactly those', async () => {
+  it('a ring of 64 KiB that the agent does not read loses hits and counts each of them', async () => {
     const { folder, file } = target()
     await using agent = await TestAgent.start({
       policies: { 'p.yaml': policy('lossy', [fileHook([path('Prefix', folder)])]) },
@@ -77,23 +77,23 @@ describe('losses', { skip }, () => {
     report('64 KiB ring, agent stopped', { hits: HITS, events, ...numbers })
     assert.ok(events > 0 && numbers.hook > 0, 'the test must lose some and not all')
     assert.equal(events + numbers.hook, HITS)
-    // The kernel's own numbers, read past the agent: each was taken for a record that came or one that was refused.
+    // The kernel's own numbers, not by the agent: each number belongs to a record that arrived or one that was refused.
     assert.equal(numbers.records + numbers.hook + numbers.process, numbers.taken)
     await balanced(agent)
     const logged = agent.log().filter(({ msg }) => msg === 'events were lost')
     assert.ok(logged.length > 0, 'a loss is written to the log')
     assert.match(JSON.stringify(logged), new RegExp(`ring_full_hook=${numbers.hook}\\b`))
-    // Nothing else happens meanwhile: a quiet ring must not keep them back.
+    // No further events come: loss records must be written without them.
     await agent.until('loss records of everything', () => lostIn(agent.lines()) >= numbers.hook + numbers.process)
     assert.equal(lostIn(agent.lines()), await lostOf(agent))
 
     await agent.settled()
     const lines = await agent.during(() => burst(['pread', file, 100, 1]))
-    assert.equal(lines.filter((line) => line.process_kprobe !== undefined).length, 100, 'it has recovered')
+    assert.equal(lines.filter((line) => line.process_kprobe !== undefined).length, 100, 'the agent has recovered')
     assert.deepEqual(await agent.stop(), { code: 0, signal: null })
   })
 
-  it('what a rate limit drops stands, to the last event, in the loss records of both files after a clean stop', async () => {
+  it('after a clean stop the loss records of both files contain every event that a rate limit dropped', async () => {
     const { folder, file } = target()
     const narrow = `${freshFolder('narrow')}/events.jsonl`
     await using agent = await TestAgent.start({
@@ -121,13 +121,13 @@ describe('losses', { skip }, () => {
     assert.equal(lostIn(agent.lines()), all - passed + kernel, 'in the file without')
   })
 
-  it('lost exec and exit records are counted, and processes that run on are read from /proc', async () => {
+  it('lost exec and exit records are counted, and processes that still run are read from /proc', async () => {
     const { folder, file } = target()
     await using agent = await TestAgent.start({
       policies: { 'p.yaml': policy('lossy', [fileHook([path('Prefix', folder)])]) },
       config: { ring: { size: '64KiB', watermark: '16KiB' } },
     })
-    // Begins while everything is lost, and reads (sh reads one byte a call, so twice) once the agent is back.
+    // Starts while everything is lost, and reads (sh reads one byte a call, so twice) once the agent runs again.
     const gate = `${freshFolder('gate')}/fifo`
     execFileSync('mkfifo', [gate])
     let late: ChildProcess | undefined
@@ -152,7 +152,7 @@ describe('losses', { skip }, () => {
     report('64 KiB ring, processes', { spawned: SPAWNS, execs, exits, ...numbers })
     assert.ok(numbers.process > SPAWNS, 'the test must lose most of them')
     assert.ok(gone <= numbers.process, `${gone} of exec and exit are missing, ${numbers.process} counted`)
-    assert.ok(numbers.process <= gone + SPAWNS + 50, 'no more are counted than there can have been')
+    assert.ok(numbers.process <= gone + SPAWNS + 50, 'no more are counted than can be missing')
     assert.equal(numbers.records + numbers.hook + numbers.process, numbers.taken)
     await balanced(agent)
 
@@ -163,14 +163,14 @@ describe('losses', { skip }, () => {
     )
 
     const lines = await agent.during(() => burst(['spawn', 20]))
-    assert.equal(lines.filter((line) => line.process_exec !== undefined).length, 21, 'it has recovered')
+    assert.equal(lines.filter((line) => line.process_exec !== undefined).length, 21, 'the agent has recovered')
     assert.equal(lines.filter((line) => line.process_exit !== undefined).length, 21)
     const lost = await lostOf(agent)
     assert.deepEqual(await agent.stop(), { code: 0, signal: null })
-    assert.equal(lostIn(agent.lines()), lost, 'what no record had told is told at the end')
+    assert.equal(lostIn(agent.lines()), lost, 'losses without a record yet are recorded at the end')
   })
 
-  it('a call that never returns is counted once its thread is gone, and gives its room back', async () => {
+  it('a call that never returns is counted once its thread is gone, and its slot is freed', async () => {
     const CALLS = 20
     const never = {
       call: 'sys_exit_group',

@@ -1,6 +1,6 @@
 /**
- * The operators on paths and numbers, against plain string logic. One policy holds many hooks on the same function,
- * told apart by their message; one script touches many files; each hook must report exactly what the model says.
+ * The operators on paths and numbers, compared with plain string logic. One policy has many hooks on the same function,
+ * distinguished by their message; one script touches many files; each hook must report exactly what the model expects.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ interface Access {
   readonly mask: number
 }
 
-/** The model: no more than the reference says (tetragon.md §2.2). */
+/** The model: only what the documentation of the operators defines. */
 function filterMatches({ index, operator, values }: Filter, { path, mask }: Access): boolean {
   if (index === 1) {
     const numbers = values.map(Number)
@@ -59,7 +59,7 @@ const on = (operator: string, ...values: string[]): Filter => ({ index: 0, opera
 const mask = (operator: string, ...values: number[]): Filter => ({ index: 1, operator, values: values.map(String) })
 const below = (...names: string[]): string => join(top, ...names)
 
-/** A script that touches files, and the calls it makes. */
+/** A script that touches files, and the calls that it makes. */
 interface Work {
   readonly does: string[]
   readonly accesses: Access[]
@@ -200,7 +200,7 @@ function randomFiles(root: string, pick: (bound: number) => number): string[] {
   const files = new Set<string>()
   while (files.size < 40) {
     const names = Array.from({ length: 1 + pick(10) }, () => `${ALPHABET[pick(ALPHABET.length)]}${pick(2) ? '' : '.d'}`)
-    // Files end in a letter of their own, so that none is another's folder.
+    // Each file name ends in another letter, so that none is another's folder.
     names.push(`${ALPHABET[pick(ALPHABET.length)]}f`)
     files.add(below(root, ...names))
   }
@@ -234,7 +234,7 @@ describe('operators', { skip }, () => {
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
-  /** Runs the work under the hooks; gives each hook's accesses in order, and all that there were. */
+  /** Runs the work under the hooks; returns each hook's accesses in order, and all accesses. */
   const observed = async (
     name: string,
     hooks: Readonly<Record<string, Selectors>>,
@@ -262,13 +262,13 @@ describe('operators', { skip }, () => {
 
   describe('operators: one by one', () => {
     const got = new Map<string, Access[]>()
-    /** Of each part; they differ in the name of the script. */
+    /** One script for each part; they differ in the name of the script. */
     const all = new Map<Readonly<Record<string, Selectors>>, Access[]>()
     before(async () => {
       const work = touching(FILES)
       const both = { does: [...work.does, ...EXTRA.does], accesses: [...work.accesses, ...EXTRA.accesses] }
       const hooks = Object.entries(HOOKS)
-      // In parts: how many hooks one function bears is another test's question.
+      // In parts: the number of hooks on one function is tested elsewhere.
       for (let from = 0; from < hooks.length; from += HOOKS_AT_ONCE) {
         const part = Object.fromEntries(hooks.slice(from, from + HOOKS_AT_ONCE))
         const seen = await observed(`operators-${from}`, part, both)
@@ -281,7 +281,7 @@ describe('operators', { skip }, () => {
         const accesses = [...all].find(([part]) => name in part)?.[1] ?? []
         const want = accesses.filter((access) => hookMatches(selectors, access))
         assert.deepEqual(got.get(name), want)
-        assert.ok(want.length > 0 && want.length < accesses.length, 'the row shows nothing')
+        assert.ok(want.length > 0 && want.length < accesses.length, 'the row must match some accesses and not all')
       })
     }
   })
@@ -301,7 +301,7 @@ describe('operators', { skip }, () => {
           ]),
         ]),
       )
-      // Without the broad first filter half of the hooks go by their own values alone.
+      // Half of the hooks have no broad first filter: only their own values select.
       for (const [i, message] of Object.keys(hooks).entries()) {
         if (i % 2 === 0) hooks[message] = (hooks[message] ?? []).map((filters) => filters.slice(1))
       }
@@ -317,7 +317,7 @@ describe('operators', { skip }, () => {
     })
   }
 
-  test('operators: nothing was lost and the books balance', async () => {
+  test('operators: nothing was lost and the accounting balances', async () => {
     const metrics = await agent.metrics()
     assert.deepEqual(metrics.losses(), [])
     assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)

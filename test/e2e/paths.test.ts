@@ -1,5 +1,5 @@
 /**
- * Every shape of path, against what the test knows to be true: length, depth, bytes, mounts, roots, unlinked files.
+ * Every shape of path, compared with what the test created: length, depth, bytes, mounts, roots, unlinked files.
  * One policy watches one folder; one script makes and reads the files; the events must be the paths, in order.
  */
 import assert from 'node:assert/strict'
@@ -19,14 +19,14 @@ const outside = skip === false ? freshFolder('outside') : '/none'
 interface Case {
   readonly name: string
   readonly does: readonly string[]
-  /** True paths of the reads that must be reported. */
+  /** Paths of the reads that must be reported. */
   readonly want: ReadonlyArray<string | Buffer>
 }
 
 const below = (...names: string[]): string => join(watched, ...names)
 const make = (file: string | Buffer): string[] => [line('create', file), line('read', file)]
 
-/** Goes down `names` from the watched folder, relative step by step, and reads a file in each. */
+/** Enters each of `names` from the watched folder, step by step, and reads a file in each. */
 function chain(top: string, names: readonly string[], everywhere: boolean): { does: string[]; want: Buffer[] } {
   const does = [line('mkdir', below(top)), line('chdir', below(top))]
   const want: Buffer[] = []
@@ -47,7 +47,7 @@ function ofLength(top: string, bytes: number): { does: string[]; want: Buffer[] 
   const names: string[] = []
   let rest = bytes - Buffer.byteLength(below(top)) - '/f'.length
   while (rest > 0) {
-    // Not one byte left for the last: its slash takes that.
+    // No byte is left for a further name: its slash takes that.
     const take = Math.min(rest === 257 ? 250 : 256, rest)
     names.push('n'.repeat(take - 1))
     rest -= take
@@ -102,8 +102,8 @@ const CASES: readonly Case[] = [
   },
   { name: '4,000 bytes', ...ofLength('long', 4000) },
   { name: '4,095 bytes, the most that fits', ...ofLength('longest', 4095) },
-  { name: '4,097 bytes keep the tail', ...ofLength('longer', 4097) },
-  { name: '12,000 bytes keep the tail', ...ofLength('far', 12_000) },
+  { name: '4,097 bytes keep their last components', ...ofLength('longer', 4097) },
+  { name: '12,000 bytes keep their last components', ...ofLength('far', 12_000) },
   {
     name: 'any bytes in a name',
     does: [line('mkdir', below('names')), ...NAMES.flatMap((name) => make(inWatched(name)))],
@@ -121,7 +121,7 @@ const CASES: readonly Case[] = [
     want: [below('gone (deleted)'), below('gone'), below('gone (deleted)')],
   },
   {
-    name: 'a hard link has the name it was opened by',
+    name: 'a hard link has the name by which it was opened',
     does: [
       ...make(below('one')),
       line('link', below('one'), below('two')),
@@ -144,7 +144,7 @@ const CASES: readonly Case[] = [
     want: [below('real'), below('real')],
   },
   {
-    name: 'an open file is named as it is called now',
+    name: 'an open file has its current name',
     does: [
       line('open', 0, below('before')),
       line('readfd', 0),
@@ -177,7 +177,7 @@ const CASES: readonly Case[] = [
     want: [below('bind', 'f'), below('file')],
   },
   {
-    name: 'mounts on mounts, seen only by their namespace',
+    name: 'mounts on mounts, visible only in their namespace',
     does: [
       line('private'),
       line('mkdir', below('m')),
@@ -223,7 +223,7 @@ const CASES: readonly Case[] = [
     want: kernelAtLeast(6, 8) ? [below('ovl', 'f')] : [below('ovl', 'f'), below('ovl', 'f')],
   },
   {
-    name: 'chroot: paths as its task sees them, an earlier file to the global root',
+    name: 'chroot: paths are relative to the root of the task; those of files opened before, to the global root',
     does: [
       line('mkdir', below('jail')),
       line('mkdir', below('jail', 'ktrail-inner')),
@@ -249,7 +249,7 @@ const CASES: readonly Case[] = [
     ],
   },
   {
-    name: 'pivot_root: the new root counts',
+    name: 'pivot_root: paths are relative to the new root',
     does: [
       line('fork', 11),
       line('private'),
@@ -267,7 +267,7 @@ const CASES: readonly Case[] = [
     want: [below('new', 'ktrail-inner', 'f'), '/ktrail-inner/f', below('real')],
   },
   {
-    name: 'neighbours: a longer name, a shorter one, the folder itself',
+    name: 'a similar folder: a longer name, a shorter one, the folder itself',
     does: [
       line('mkdir', `${watched}x`),
       ...make(`${watched}x/f`),
@@ -291,7 +291,7 @@ const CASES: readonly Case[] = [
   },
 ]
 
-/** How often the storm is tried. */
+/** How often the storm is repeated. */
 const STORMS = 15
 
 function read(found: Line): { text: string; flags?: string } {
@@ -320,7 +320,7 @@ describe('paths', { skip }, () => {
       })
       const wanted = want.map((bytes) => kept(Buffer.from(bytes)))
       const got = lines.filter((found) => found.process_kprobe !== undefined).map(read)
-      // One by one first: the difference of two 12,000-byte texts is no help.
+      // First one by one: the difference of two 12,000-byte texts is hard to read.
       for (const [i, { text, flags }] of wanted.entries()) {
         if (got[i]?.text === text && got[i]?.flags === flags) continue
         t.diagnostic(`event ${i}: expected ${text.length} characters, got ${got[i]?.text.length} ${got[i]?.flags}`)
@@ -337,7 +337,7 @@ describe('paths', { skip }, () => {
     )
     const counts: Record<string, number> = {}
     let raced = 0
-    // An emulated CPU is seldom interrupted between two steps of a rename: until one was, or it shows nothing.
+    // An emulated CPU is seldom interrupted between two steps of a rename: repeat until a walk meets one.
     for (let round = 0; round < STORMS && raced === 0; round++) {
       const lines = await agent.during(() =>
         runAct([line('spin', join(a, 'c', 'f'), a, b, below('beside-a'), below('beside-b'), reads)]),
@@ -345,7 +345,7 @@ describe('paths', { skip }, () => {
       const texts = lines.filter((found) => found.process_kprobe !== undefined).map(read)
       assert.equal(texts.length, reads)
       for (const { text, flags } of texts) {
-        // A walk that never came to rest says so; its path may then be made of two moments.
+        // A walk that never saw a stable tree is marked; its path may mix two states.
         if (flags === undefined) assert.ok(text === `${a}/c/f` || text === `${b}/c/f`, text)
         counts[`${text} ${flags ?? ''}`] = (counts[`${text} ${flags ?? ''}`] ?? 0) + 1
       }
@@ -355,7 +355,7 @@ describe('paths', { skip }, () => {
     assert.ok(raced > 0, 'no walk met a rename: the test shows nothing')
   })
 
-  test('paths: nothing was lost and the books balance', async () => {
+  test('paths: nothing was lost and the accounting balances', async () => {
     const metrics = await agent.metrics()
     assert.deepEqual(metrics.losses(), [])
     assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)

@@ -1,6 +1,6 @@
 /**
- * Policy files that come, change and go while the agent runs; several policies and hooks at once; system calls; and
- * every way to attach, which must all tell the same.
+ * Policy files that are added, changed and removed while the agent runs; several policies and hooks at once; system
+ * calls; and every attach mode, which must all report the same.
  */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -19,8 +19,8 @@ const ACT = skip === false ? actBinary() : ''
 const below = (...names: string[]): string => join(folder, ...names)
 const SEED = readFileSync(new URL('../../config/policies/file-monitoring.yaml', import.meta.url), 'utf8')
 
-/** What the issue promises for a change in the watched folder. */
-const IN_FORCE_MS = 2000
+/** The documented bound for a change in the watched folder. */
+const EFFECTIVE_MS = 2000
 
 const watching = (name: string, ...files: string[]): string =>
   policy(name, [fileHook([path('Equal', ...files.map((file) => below(file)))])])
@@ -49,7 +49,7 @@ function linkKinds(pid: number): Record<string, number> {
     if (type === undefined) continue
     // BPF_TRACE_FEXIT of enum bpf_attach_type.
     const tracing = /^attach_type:\s*25$/m.test(info) ? 'fexit' : 'tracing'
-    // Newer kernels tell the two ends of a kprobe.multi link apart.
+    // Newer kernels distinguish the two ends of a kprobe.multi link.
     const kind = type === 'tracing' ? tracing : type.replace('kretprobe', 'kprobe')
     kinds[kind] = (kinds[kind] ?? 0) + 1
   }
@@ -59,7 +59,7 @@ function linkKinds(pid: number): Record<string, number> {
 const HAS_MULTI = skip === false && / register_fprobe_ips$/m.test(readFileSync('/proc/kallsyms', 'latin1'))
 const HAS_SESSION = HAS_MULTI && kernelAtLeast(6, 10)
 
-/** Links expected of one hook with a return value and one without, where this kernel has what the mode needs. */
+/** Links expected of one hook with a return value and one without, if this kernel has what the mode needs. */
 const MODES: ReadonlyArray<{ mode: string; links: Record<string, number> | undefined }> = [
   { mode: 'auto', links: undefined },
   { mode: 'kprobe.multi', links: undefined },
@@ -77,7 +77,7 @@ function dozen(from: number): object[] {
   }))
 }
 
-/** Adds the time that `change` took. */
+/** Appends the duration of `change`. */
 async function timed(into: number[], change: () => Promise<unknown>): Promise<void> {
   const start = performance.now()
   await change()
@@ -101,33 +101,33 @@ describe('policies', { skip }, () => {
   after(() => agent?.[Symbol.asyncDispose]())
 
   /** Waits for a line of the log about a file, from this position on. */
-  const heard = (from: number, file: string, word: string): Promise<string> =>
+  const logLine = (from: number, file: string, word: string): Promise<string> =>
     agent.until(`"policy ${word}" about ${file} in the log`, () => {
       const found = agent
         .log()
         .slice(from)
-        .find((said) => said.file === file && said.msg?.startsWith(`policy ${word}`) === true)
+        .find((line) => line.file === file && line.msg?.startsWith(`policy ${word}`) === true)
       return found?.msg
     })
 
-  test('policies: a folder as Kubernetes mounts it: the swap of its link changes the policy', async () => {
+  test('policies: in a folder mounted by Kubernetes, a swap of its link replaces the policy', async () => {
     assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['mounted a'])
     const from = agent.log().length
     symlinkSync('..2', join(mounted, '..next'))
     renameSync(join(mounted, '..next'), join(mounted, '..data'))
-    await heard(from, join(mounted, 'k.yaml'), 'replaced')
+    await logLine(from, join(mounted, 'k.yaml'), 'replaced')
     assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['mounted b'])
     const removal = agent.log().length
     rmSync(join(mounted, 'k.yaml'))
-    await heard(removal, join(mounted, 'k.yaml'), 'removed')
+    await logLine(removal, join(mounted, 'k.yaml'), 'removed')
     assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), [])
   })
 
-  test(`policies: added, changed and removed take effect in less than ${IN_FORCE_MS} ms`, async (t) => {
+  test(`policies: added, changed and removed take effect in less than ${EFFECTIVE_MS} ms`, async (t) => {
     const times = { added: [] as number[], changed: [] as number[], removed: [] as number[] }
     const slow = (): string[] =>
       Object.entries(times).flatMap(([what, all]) =>
-        Math.min(...all) < IN_FORCE_MS ? [] : [`${what}: ${all.join()} ms`],
+        Math.min(...all) < EFFECTIVE_MS ? [] : [`${what}: ${all.join()} ms`],
       )
     // Several tries: the machine may be busy with another guest.
     for (let round = 0; round < 6 && slow().length > 0; round++) {
@@ -145,27 +145,27 @@ describe('policies', { skip }, () => {
     assert.deepEqual(slow(), [])
   })
 
-  test('policies: a bad file is reported with its place and changes nothing', async () => {
+  test('policies: a bad file is reported with its position and changes nothing', async () => {
     const file = join(agent.policies, 'edited.yaml')
     assert.equal(await agent.apply('edited', watching('edited', 'a')), 'added')
     const effective = async (): Promise<string[]> => seen(await agent.during(() => reading('a', 'b')))
-    const bad: ReadonlyArray<readonly [text: string, says: RegExp]> = [
+    const bad: ReadonlyArray<readonly [text: string, message: RegExp]> = [
       ['kind: [', /edited\.yaml:\d+:\d+: /],
       ['', /edited\.yaml:1:1: /],
       [watching('edited', 'b').replace('Equal', 'Equals'), /edited\.yaml:\d+:\d+: .*Equals/],
       [watching('edited', 'b').replace('file_permission', 'file_permision'), /did you mean security_file_permission/],
       [watching('edited', 'b').replace('"file"', '"path"'), /edited\.yaml:\d+:\d+: argument 0 /],
     ]
-    for (const [text, says] of bad) {
+    for (const [text, message] of bad) {
       const from = agent.log().length
       assert.equal(await agent.apply('edited', text), 'refused', text)
-      assert.match(await heard(from, file, 'refused'), says)
+      assert.match(await logLine(from, file, 'refused'), message)
       assert.deepEqual(await effective(), ['edited a'], text)
     }
     assert.equal(await agent.apply('edited', watching('edited', 'b')), 'replaced')
     assert.deepEqual(await effective(), ['edited b'])
     await agent.withdraw('edited')
-    // A new one that is bad is not half in force, and can be mended.
+    // A new file that is bad has no effect at all, and can be corrected.
     const two = policy('new', [fileHook([path('Equal', below('a'))]), { ...fileHook([]), call: 'no_such_function' }])
     assert.equal(await agent.apply('new', two), 'refused')
     assert.deepEqual(await effective(), [])
@@ -174,14 +174,14 @@ describe('policies', { skip }, () => {
     await agent.withdraw('new')
   })
 
-  test('policies: a bad file that is removed takes the version in force along', async () => {
+  test('policies: removing a bad file removes its effective version', async () => {
     assert.equal(await agent.apply('broken', watching('broken', 'a')), 'added')
     assert.equal(await agent.apply('broken', 'kind: ['), 'refused')
     await agent.withdraw('broken')
     assert.deepEqual(seen(await agent.during(() => reading('a'))), [])
   })
 
-  test('policies: an optional call that this kernel does not have is skipped, and shown', async () => {
+  test('policies: an optional call that this kernel does not have is skipped, and /status shows it', async () => {
     const missing = { ...fileHook([]), call: 'security_of_tomorrow', ignore: { callNotFound: true } }
     const file = join(agent.policies, 'part.yaml')
     const from = agent.log().length
@@ -207,33 +207,33 @@ describe('policies', { skip }, () => {
       call_not_found: ['security_of_tomorrow'],
     })
     assert.match(await (await agent.get('/readyz')).text(), /^policy part: this kernel has no security_of_tomorrow/m)
-    // Of a group of alternatives one must be there: the version before stays.
+    // At least one of a group of alternatives must exist: the version before stays.
     const tried = agent.log().length
     assert.equal(await agent.apply('part', policy('part', [missing, missing])), 'refused')
-    assert.match(await heard(tried, file, 'refused'), /this kernel has no function that the policy hooks/)
+    assert.match(await logLine(tried, file, 'refused'), /this kernel has no function that the policy hooks/)
     assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['part a'])
     await agent.withdraw('part')
   })
 
-  test('policies: of two with one name the first counts, and the second when the first has gone', async () => {
+  test('policies: of two files with one name the first is effective; the second follows once the first is removed', async () => {
     assert.equal(await agent.apply('first', watching('same', 'a')), 'added')
     const from = agent.log().length
     assert.equal(await agent.apply('second', watching('same', 'b')), 'refused')
-    assert.match(await heard(from, join(agent.policies, 'second.yaml'), 'refused'), /"same".*first\.yaml/)
+    assert.match(await logLine(from, join(agent.policies, 'second.yaml'), 'refused'), /"same".*first\.yaml/)
     assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['same a'])
     rmSync(join(agent.policies, 'first.yaml'))
-    await heard(from, join(agent.policies, 'second.yaml'), 'replaced')
+    await logLine(from, join(agent.policies, 'second.yaml'), 'replaced')
     assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['same b'])
     await agent.withdraw('second')
   })
 
-  test('policies: a file that is renamed stays in force', async () => {
+  test('policies: a renamed file stays effective', async () => {
     assert.equal(await agent.apply('old', watching('renamed', 'a')), 'added')
     const from = agent.log().length
     const act = startAct([line('wait'), line('read', below('a'), 3)])
     const lines = await agent.during(async () => {
       renameSync(join(agent.policies, 'old.yaml'), join(agent.policies, 'new.yaml'))
-      await heard(from, join(agent.policies, 'new.yaml'), 'replaced')
+      await logLine(from, join(agent.policies, 'new.yaml'), 'replaced')
       act.go()
       await act.ended
     })
@@ -242,12 +242,12 @@ describe('policies', { skip }, () => {
     assert.deepEqual(seen(await agent.during(() => reading('a'))), [])
   })
 
-  test('policies: hidden files and other endings are no policies', async () => {
+  test('policies: hidden files and files with another extension are ignored', async () => {
     const lines = await agent.during(async () => {
       for (const name of ['.hidden.yaml', 'text.txt', 'x.yaml~', 'x.yaml.bak']) {
         writeFileSync(join(agent.policies, name), watching(`p${name.length}`, 'a'))
       }
-      // Applied after them, so that they have been looked at.
+      // Applied after them, so that they have been read by then.
       assert.equal(await agent.apply('real', watching('real', 'a')), 'added')
       await reading('a')
     })
@@ -255,7 +255,7 @@ describe('policies', { skip }, () => {
     await agent.withdraw('real')
   })
 
-  test('policies: two on one function both report, and one stays when the other goes', async () => {
+  test('policies: two on one function both report, and one stays when the other is removed', async () => {
     assert.equal(await agent.apply('one', watching('one', 'a', 'b')), 'added')
     assert.equal(await agent.apply('two', watching('two', 'b', 'c')), 'added')
     const lines = await agent.during(() => reading('a', 'b', 'c', 'd'))
@@ -276,7 +276,7 @@ describe('policies', { skip }, () => {
         state.over = true
         return end
       })
-      // Another text of the same meaning each time.
+      // Each time another text with the same meaning.
       while (!state.over) {
         assert.equal(await agent.apply('swap', `${watching('swap', 'a')}# ${++replaced}\n`), 'replaced')
       }
@@ -285,13 +285,13 @@ describe('policies', { skip }, () => {
     const count = seen(lines).length
     t.diagnostic(`${reads} reads during ${replaced} replacements: ${count} events`)
     assert.ok(replaced > 1, 'one replacement shows little: let the reads take longer')
-    // Twice for a moment, while the old and the new are both attached; never not at all.
+    // Reported twice while the old and the new are both attached, but never missed.
     assert.ok(count >= reads && count < reads + reads / 4, `${count} events of ${reads} reads`)
     assert.equal((await agent.metrics()).sum('ktrail_exporter_dropped_events_total'), 0)
     await agent.withdraw('swap')
   })
 
-  test('policies: twenty hooks in one', async () => {
+  test('policies: one policy with twenty hooks', async () => {
     const calls = ['security_file_permission', 'security_file_open', 'security_mmap_file', 'security_path_truncate']
     const hooks = Array.from({ length: 20 }, (_, i) => {
       const call = calls[i % calls.length] ?? ''
@@ -327,7 +327,7 @@ describe('policies', { skip }, () => {
     await agent.withdraw('twenty')
   })
 
-  // From 6.14 on the returns of all who watch one function share 256 bytes a call: more than 16 sessions would all be blind.
+  // From 6.14 on the returns of all programs on one function share 256 bytes a call: more than 16 sessions would all miss them.
   test('policies: twenty-four hooks on one function, in two policies', async () => {
     assert.equal(await agent.apply('dozen', policy('dozen', dozen(0))), 'added')
     assert.equal(await agent.apply('another', policy('another', dozen(12))), 'added')
@@ -376,7 +376,7 @@ describe('policies', { skip }, () => {
     await agent.withdraw('calls')
   })
 
-  test('policies: nothing was lost and the books balance', async () => {
+  test('policies: nothing was lost and the accounting balances', async () => {
     const metrics = await agent.metrics()
     // A call that was inside the function while its hook was replaced counts as missed, although the new hook saw it.
     const cut = metrics.sum('ktrail_kernel_lost_events_total', { reason: 'return_missed' })
@@ -389,9 +389,9 @@ describe('policies', { skip }, () => {
     assert.deepEqual(await agent.stop(), { code: 0, signal: null })
   })
 
-  describe('policies: every way to attach', () => {
+  describe('policies: every attach mode', () => {
     let first: string[] = []
-    // One agent a host; the first is still there when a test above failed.
+    // Only one agent runs on a host; the first still runs if a test above failed.
     before(() => agent[Symbol.asyncDispose]())
     for (const { mode, links } of MODES) {
       test(`policies: attach.mode ${mode}`, async (t) => {

@@ -1,6 +1,6 @@
 /**
- * Processes on a real kernel: who ran, from whom, how it ended. One agent watches a folder; scripts of act.c fork, exec
- * and end in every way; the records must be these and no others.
+ * Processes on a real kernel: which ran, their parents, how they ended. One agent watches a folder; scripts of act.c fork,
+ * exec and end in every way; exactly these records must be written.
  */
 import assert from 'node:assert/strict'
 import { chmodSync, chownSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, writeFileSync } from 'node:fs'
@@ -93,7 +93,7 @@ describe('processes', { skip }, () => {
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
-  /** Runs a script; gives its lines, and how it ended. */
+  /** Runs a script; returns its lines, and how it ended. */
   const running = async (does: readonly string[], binary?: string): Promise<{ lines: Line[]; end: ActEnd }> => {
     let end: ActEnd | undefined
     const lines = await agent.during(async () => {
@@ -104,7 +104,7 @@ describe('processes', { skip }, () => {
     return { lines, end }
   }
 
-  test('processes: each that ran before has one record, with flag procFS; kernel threads have none', () => {
+  test('processes: each user process that ran before the agent has one record, with flag procFS; kernel threads have none', () => {
     const lines = agent.lines()
     const scanned = execs(lines).filter(({ flags = '' }) => flags.split(' ').includes('procFS'))
     const still = userPids()
@@ -129,7 +129,7 @@ describe('processes', { skip }, () => {
     assert.match(execIdText(init?.parent?.exec_id), /:1:0$/)
   })
 
-  test('processes: one that ran before keeps its identity to its end', async () => {
+  test('processes: one that ran before the agent keeps its identity until it ends', async () => {
     const lines = await agent.during(async () => {
       sleeper.go()
       assert.equal((await sleeper.ended).code, 5)
@@ -185,7 +185,7 @@ describe('processes', { skip }, () => {
     )
   })
 
-  test('processes: a script is named itself, its interpreter is not', async () => {
+  test('processes: the binary of a script is the script, not its interpreter', async () => {
     writeFileSync(below('script'), '#!/bin/sh\nexit 3\n')
     chmodSync(below('script'), 0o755)
     for (const named of [below('script'), './script', './bin/../script']) {
@@ -204,13 +204,13 @@ describe('processes', { skip }, () => {
     assert.equal(execs(lines).at(-1)?.binary, `${below('a "b"\n')}\uFFFD`)
   })
 
-  test('processes: fexecve', async () => {
+  test('processes: an executable run by its descriptor (fexecve) is named', async () => {
     const { lines } = await running([line('fexec', ACT, 'by-descriptor', scriptFile([line('exit', 4)]))])
     assert.equal(execs(lines).at(-1)?.binary, ACT)
     assert.equal(lines.at(-1)?.process_exit?.status, 4)
   })
 
-  test('processes: an exec that fails is none', async () => {
+  test('processes: a failed exec is not recorded', async () => {
     const { lines, end } = await running([line('denied', 'exec', below('f'), 'f')])
     assert.deepEqual(lines.map(summary), [`exec ${ACT} ${end.script}`, `exit ${ACT} 0`])
   })
@@ -237,7 +237,7 @@ describe('processes', { skip }, () => {
     )
   })
 
-  test('processes: a fork without exec is its parent again, with an identity of its own', async () => {
+  test('processes: a fork without exec has the image of its parent and its own identity', async () => {
     const { lines, end } = await running([
       line('read', below('f')),
       line('fork', 4),
@@ -289,7 +289,7 @@ describe('processes', { skip }, () => {
     assert.equal(exits(lines)[0]?.tid, end.pid)
   })
 
-  test('processes: a leader that ends early is not the end of its process', async () => {
+  test('processes: a process whose first thread ends continues', async () => {
     const { lines, end } = await running([line('leave'), line('read', below('f')), line('exit', 7)])
     assert.equal(end.code, 7)
     assert.deepEqual(lines.map(summary), [
@@ -303,7 +303,7 @@ describe('processes', { skip }, () => {
     assert.equal(exits(lines)[0]?.tid, end.pid)
   })
 
-  test('processes: an exec by a thread is one by its process', async () => {
+  test('processes: an exec by a thread is recorded for its process', async () => {
     const { lines, end } = await running([line('thread', 1), line('exec', '/bin/true', 'true', 'from-a-thread')])
     const [first, second] = execs(lines)
     assert.equal(second?.pid, end.pid)
@@ -333,7 +333,7 @@ describe('processes', { skip }, () => {
     })
   }
 
-  test('processes: the cwd is / by a flag, a removed one is marked, one in a chroot is as its task sees it', async () => {
+  test('processes: the cwd / is a flag, a removed one is marked, and one in a chroot is relative to its root', async () => {
     const inner = [line('mkdir', below('root')), line('mkdir', below('root', 'd'))]
     const { lines } = await running([
       line('chdir', '/'),
@@ -363,7 +363,7 @@ describe('processes', { skip }, () => {
     )
   })
 
-  test('processes: a cwd that does not fit keeps its end and says so', async () => {
+  test('processes: a cwd that does not fit keeps its last components and is marked', async () => {
     const name = 'n'.repeat(250)
     const does = [line('chdir', folder)]
     for (let i = 0; i < 20; i++) does.push(line('mkdir', name), line('chdir', name))
@@ -401,7 +401,7 @@ describe('processes', { skip }, () => {
     assert.equal(ran?.docker, undefined)
   })
 
-  test('processes: a container is known by its cgroup, its first process and what descends from it by a flag', async () => {
+  test('processes: a container is known by its cgroup; its first process and its descendants have a flag', async () => {
     const cgroup = `/sys/fs/cgroup/docker-${CONTAINER}.scope`
     mkdirSync(cgroup)
     const init = scriptFile([
@@ -456,7 +456,7 @@ describe('processes', { skip }, () => {
     })
   }
 
-  test('processes: 2,000 short ones: each exec has its exit', { timeout: 240_000 }, async (t) => {
+  test('processes: each of 2,000 short ones has an exec and an exit record', { timeout: 240_000 }, async (t) => {
     const count = 2000
     const startMs = performance.now()
     const lines = await agent.during(() => runAct([line('storm', count, ACT)]))
@@ -471,7 +471,7 @@ describe('processes', { skip }, () => {
     assert.ok(execs(storm).every((found) => found.parent_exec_id === parent && found.flags === 'execve clone'))
   })
 
-  test('processes: nothing was lost and the books balance', async () => {
+  test('processes: nothing was lost and the accounting balances', async () => {
     const metrics = await agent.metrics()
     assert.deepEqual(metrics.losses(), [])
     assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)

@@ -1,6 +1,6 @@
 /**
- * The policy that the project began with, config/policies/file-monitoring.yaml, on a real kernel: a scenario on an /etc
- * of its own (a tmpfs folder, bound over /etc in a private mount namespace), and what must come of each access.
+ * The first policy of the project, config/policies/file-monitoring.yaml, on a real kernel: a scenario on an /etc of its
+ * own (a tmpfs folder, bound over /etc in a private mount namespace), and the events expected of each access.
  */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -19,7 +19,7 @@ const SEED = readFileSync(new URL('../../config/policies/file-monitoring.yaml', 
 const skip = cannotRun()
 const folder = skip === false ? freshFolder('seed') : ''
 const etc = join(folder, 'root', 'etc')
-// Named so for the security module of one step.
+// The security module of one step matches this name.
 const ACT = skip === false ? actBinary(join(folder, 'denied')) : ''
 const PASSWD = 'root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000:Alice:/home/alice:/bin/bash\n'
 
@@ -39,9 +39,9 @@ interface Step {
   readonly name: string
   /** What the program does once it sees its own /etc. */
   readonly does: readonly string[]
-  /** What must come, between the exec of act and the exit, without the binary when it is act. */
+  /** The events expected between the exec of act and its exit, without the binary if it is act. */
   readonly want: readonly string[]
-  /** How the exit line ends; act 0 when absent. */
+  /** How the exit line ends; act 0 if absent. */
   readonly end?: string
   readonly fails?: true
   readonly skip?: string | false
@@ -85,7 +85,7 @@ const STEPS: readonly Step[] = [
     end: '/bin/sh 0',
   },
   {
-    name: 'every way to a new size is one event',
+    name: 'every way to change the size is one event',
     does: [
       line('truncate', '/etc/passwd', 9),
       line('ftruncate', '/etc/passwd', 8),
@@ -110,12 +110,12 @@ const STEPS: readonly Step[] = [
     want: [READ, READ, READ, READ, WRITE, WRITE, WRITE],
   },
   {
-    name: 'opening without reading is none',
+    name: 'opening without reading is no event',
     does: [line('open', 0, '/etc/passwd')],
     want: [],
   },
   {
-    name: 'a folder below is listed, the folder itself is not below itself',
+    name: 'listing a folder below the prefix is an event, listing the prefix itself is not',
     does: [line('list', '/etc'), line('list', '/etc/sub')],
     want: ['security_file_permission(/etc/sub drwxr-xr-x, 4) = 0'],
   },
@@ -125,7 +125,7 @@ const STEPS: readonly Step[] = [
     want: ['security_file_permission(/etc/passwd -rwsr-sr-t, 4) = 0'],
   },
   {
-    name: 'another user is denied by the mode before any hook',
+    name: 'a user whom the file mode denies reaches no hook',
     does: [line('user', 65_534), line('denied', 'read', '/etc/shadow'), line('read', '/etc/passwd')],
     want: [READ],
   },
@@ -159,7 +159,7 @@ const STEPS: readonly Step[] = [
     want: [],
   },
   {
-    name: 'neighbours of the prefix are outside, also as seen from another root',
+    name: 'paths similar to the prefix do not match, also in another root',
     does: [
       line('chroot', join(folder, 'root')),
       line('read', '/etcX/passwd'),
@@ -175,7 +175,7 @@ const STEPS: readonly Step[] = [
   },
 ]
 
-/** The folder that becomes /etc, as each step finds it. */
+/** The folder that becomes /etc, in the state in which each step begins. */
 function freshEtc(): void {
   rmSync(join(folder, 'root'), { recursive: true, force: true })
   for (const name of ['etc/sub', 'etcX', 'tmp/etc']) mkdirSync(join(folder, 'root', name), { recursive: true })
@@ -216,10 +216,10 @@ describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
     })
   }
 
-  test('seed: sendfile and copy_file_range are seen on each file they touch', async () => {
+  test('seed: sendfile and copy_file_range are reported for each file they touch', async () => {
     const { lines } = await scenario([line('sendfile', '/etc/passwd'), line('copy', '/etc/passwd', '/etc/shadow')])
     const seen = new Set(lines.slice(1, -1).map(summary))
-    // How many checks one call makes is the kernel's business; which files and directions it shows is not.
+    // The kernel decides how many checks a call makes; the test fixes only which files and directions are reported.
     assert.deepEqual(
       seen,
       new Set([`${ACT} ${READ}`, `${ACT} security_file_permission(/etc/shadow -rw-------, 2) = 0`]),
@@ -302,7 +302,7 @@ describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
     assert.equal(ended?.process_exit?.status, undefined)
   })
 
-  test('seed: compact lines say the same', async () => {
+  test('seed: compact lines contain the same events', async () => {
     const from = agent.stdout().length
     const { script } = await scenario([
       line('write', '/etc/passwd'),
@@ -335,13 +335,13 @@ describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
     )
   })
 
-  test('seed: what the agent does itself is never an event', async () => {
+  test('seed: accesses by the agent itself are not events', async () => {
     // The agent reads this folder every second and writes its events into it.
     const own = policy('own', [fileHook([path('Prefix', `${agent.folder}/`)])])
     assert.equal(await agent.apply('own', own), 'added')
     const lines = await agent.during(async () => {
       await runAct([line('read', join(agent.policies, 'own.yaml'))], { binary: ACT })
-      // Looks again, reads the file, writes events.
+      // Makes the agent read the folder and write events again.
       assert.equal(await agent.apply('other', policy('other', [fileHook([path('Equal', '/none')])])), 'added')
       await agent.withdraw('other')
     })
@@ -352,7 +352,7 @@ describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
     await agent.withdraw('own')
   })
 
-  test('seed: after the policy file is gone there are none', async () => {
+  test('seed: without the policy file there are no events', async () => {
     await agent.withdraw('file-monitoring')
     const { lines, script } = await scenario([
       line('read', '/etc/passwd'),
@@ -362,7 +362,7 @@ describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
     assert.deepEqual(lines.map(summary), [`exec ${ACT} ${script}`, `exit ${ACT} 0`])
   })
 
-  test('seed: nothing was lost and the books balance', async () => {
+  test('seed: nothing was lost and the accounting balances', async () => {
     const metrics = await agent.metrics()
     assert.deepEqual(metrics.losses(), [])
     assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)

@@ -1,6 +1,6 @@
 /**
  * kill -9 under load, again and again, on the same folders. What an agent has said to be on the disk or delivered arrives, in
- * order; what arrives twice had arrived shortly before a kill; the books balance in every report; no start is refused.
+ * order; what arrives twice had arrived shortly before a kill; the accounting balances in every report; no start is refused.
  * 15 kills; KTRAIL_LONG=1: 200, and the real collector before one of the sinks. KTRAIL_SEED chooses the moments.
  */
 import assert from 'node:assert/strict'

@@ -1,6 +1,6 @@
 /**
- * Which file a process runs, when whoever started it, a user without rights, wants it to look like another one or like
- * none. The record must name the file that was executed, and mark one that has no name any more.
+ * Which file a process runs, when the unprivileged user who started it wants it to look like another file or like none.
+ * The record must name the file that was executed, and mark a file that no longer has a name.
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -30,7 +30,7 @@ const unlinked = (record: ProcessRecord | undefined): boolean => {
 describe('hostile forged paths', { skip }, () => {
   let agent: TestAgent
 
-  /** Runs a program as the user; the execs of it. */
+  /** Runs a program as the user; returns its exec records. */
   const running = async (file: string, args: readonly string[], cwd = folder): Promise<ProcessRecord[]> =>
     execs(await agent.during(() => promisify(execFile)(file, args, { ...user, cwd })))
 
@@ -50,14 +50,14 @@ describe('hostile forged paths', { skip }, () => {
     ['a binary', 'sshd'],
     ['a script', 'backup'],
   ] as const) {
-    test(`forged: ${what} behind a symlink and \`..\` is where the kernel found it, not where the text leads`, async () => {
-      // From `deep` in the root, six up are still the root; the kernel goes from where the link leads to.
+    test(`forged: ${what} behind a symlink and \`..\` is named as the kernel resolved it, not as the text reads`, async () => {
+      // From `deep`, six levels up are still the root; the kernel starts from the link's target.
       const [record] = await running(`${link}/${'../'.repeat(6)}usr/sbin/${program}`, [])
       assert.equal(record?.binary, below('usr', 'sbin', program))
     })
   }
 
-  test('forged: a relative name while another process changes the folder that both have', async (t) => {
+  test('forged: a relative name while another process changes their shared working folder', async (t) => {
     let ran = 0
     const args = ['race', './sshd', below('usr', 'sbin'), '/usr/sbin', '40']
     const lines = await agent.during(async () => {
@@ -81,7 +81,7 @@ describe('hostile forged paths', { skip }, () => {
     assert.ok(!unlinked(records[0]), 'an ordinary file is marked too')
   })
 
-  test('forged: a deleted file is named by where it was, and marked', async () => {
+  test('forged: a deleted file is named by its last path, and marked', async () => {
     const own = below('own')
     mkdirSync(own)
     chmodSync(own, 0o777)

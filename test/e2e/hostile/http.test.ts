@@ -1,6 +1,6 @@
 /**
  * What a local user can do to the agent through its HTTP address: pipelined requests that are never read, and connections that stay
- * idle. Meanwhile events come, /livez answers and policies are reloaded.
+ * idle. Meanwhile events are recorded, /livez answers and policies are reloaded.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
@@ -17,7 +17,7 @@ if (skip !== false) console.log(`http: skipped: ${skip}`)
 
 const SOURCE = fileURLToPath(new URL('../../fixtures/hostile/http.c', import.meta.url))
 const READS = 200
-/** A kubelet asks again after a second by default; the guest is emulated, and its two cores are taken by the attack. */
+/** A kubelet retries after a second by default; the guest is emulated, and the attack uses both of its cores. */
 const LIVEZ_MS = 10_000
 
 describe('http', { skip }, () => {
@@ -36,7 +36,7 @@ describe('http', { skip }, () => {
   })
   after(() => agent?.[Symbol.asyncDispose]())
 
-  /** Lets the attacker work while `work` does. */
+  /** Runs the attacker while `work` runs. */
   const attacked = async (words: readonly string[], work: () => Promise<void>): Promise<void> => {
     const attack = spawn(attacker, [agent.port, ...words], { stdio: ['pipe', 'pipe', 'inherit'] })
     const ended = once(attack, 'exit')
@@ -64,7 +64,7 @@ describe('http', { skip }, () => {
     await agent.until(`${READS} events`, () => count() >= from + READS, 30_000)
   }
 
-  it('six connections with 1,500 requests each that are never read hold neither events nor /livez', async (t) => {
+  it('six connections with 1,500 requests each that are never read delay neither events nor /livez', async (t) => {
     let slowestMs = 0
     await attacked(['6', '1500'], async () => {
       for (let i = 0; i < 5; i++) {
@@ -103,7 +103,7 @@ describe('http', { skip }, () => {
     })
   })
 
-  it('a limit of 32 open files is refused with a sentence that names it', async () => {
+  it('a limit of 32 open files is refused with a message that names the limit', async () => {
     const config = join(folder, 'config.yaml')
     mkdirSync(join(folder, 'policies'))
     writeFileSync(join(folder, 'policies/p.yaml'), policies['http.yaml'])

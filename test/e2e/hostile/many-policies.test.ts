@@ -1,4 +1,4 @@
-/** More policies on one function than the kernel lets programs of one kind be there, ours and those of other tracers. */
+/** More policies on one function than the kernel allows programs of one kind, ours and those of other tracers. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ const skip = cannotRun()
 const folder = skip === false ? freshFolder('many') : '/none'
 const file = join(folder, 'f')
 
-/** Policies by the way in which they are attached, from /status. */
+/** Policies by attach mode, from /status. */
 async function attached(agent: TestAgent): Promise<Record<string, number>> {
   const status: unknown = await (await agent.get('/status')).json()
   assert.ok(typeof status === 'object' && status !== null && 'policies' in status && Array.isArray(status.policies))
@@ -49,19 +49,19 @@ describe('many policies on one function', { skip }, () => {
     for (const name of names) {
       writeFileSync(join(agent.policies, `${name}.yaml`), policy(name, [fileHook([path('Equal', file)])]))
     }
-    const said = (word: string): string[] =>
+    const logged = (word: string): string[] =>
       agent.log().flatMap(({ msg }) => (msg?.startsWith(`policy ${word}`) === true ? [msg] : []))
     await agent.until(
       `${POLICIES} policies to be loaded or refused`,
-      () => said('added').length + said('refused').length >= POLICIES,
+      () => logged('added').length + logged('refused').length >= POLICIES,
       LOADED_MS,
     )
     t.diagnostic(`attached: ${JSON.stringify(await attached(agent))}`)
-    assert.deepEqual(said('refused'), [])
+    assert.deepEqual(logged('refused'), [])
     assert.deepEqual(await reporting(agent), names)
   })
 
-  test('many policies: other tracers have filled the trampoline, and a policy is attached all the same', async () => {
+  test('many policies: a policy is attached although other tracers have filled the trampoline', async () => {
     const call = 'security_file_open'
     const programs = Array.from({ length: TRAMPOLINE + 1 }, (_, i) => {
       return { name: `other_${i + 10}`, kind: 'fexit', target: call } as const
@@ -76,7 +76,7 @@ describe('many policies on one function', { skip }, () => {
       }
     }
     fails(attachAll, 'ATTACH_FAILED', /fexit to "security_file_open": the function has as many .* \(at most 38\)/)
-    // 36 on 7.3: the code of more does not fit into a page.
+    // 36 on 7.3, where the code of more does not fit into a page.
     assert.ok(attachedOthers > 29 && attachedOthers <= TRAMPOLINE, `${attachedOthers} programs of others`)
     const hook = { ...fileHook([path('Equal', file)]), call, args: [{ index: 0, type: 'file' }] }
     const { fexit: fexits = 0 } = await attached(agent)
@@ -86,7 +86,7 @@ describe('many policies on one function', { skip }, () => {
     assert.equal((await reporting(agent)).filter((name) => name === 'crowded').length, 1)
   })
 
-  test('many policies: nothing was lost and the books balance', async (t) => {
+  test('many policies: nothing was lost and the accounting balances', async (t) => {
     const metrics = await agent.metrics()
     t.diagnostic(`losses: ${metrics.losses().join(' ')}`)
     assert.deepEqual(metrics.losses(), [])

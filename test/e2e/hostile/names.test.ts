@@ -16,13 +16,13 @@ import { fileHook, path, policy } from '../support/policy.ts'
 
 const skip = cannotRun()
 const folder = skip === false ? opened(freshFolder('names')) : '/none'
-/** Root's, and empty: what is mounted on it is seen by its namespace alone. */
+/** Root's, and empty: a mount on it is visible in its namespace alone. */
 const mounted = join(folder, 'm')
 
 /** A name of this many bytes that ends in `.secret`. */
 const secret = (bytes: number): string => `${'n'.repeat(bytes - '.secret'.length)}.secret`
 const PLAIN = 'p'.repeat(300)
-/** As a length of one byte would cut it. */
+/** The name as a one-byte length would cut it. */
 const CUT = PLAIN.slice(0, 300 & 0xff)
 const deep = (levels: number): string => `d${'e'.repeat(999)}/`.repeat(levels)
 
@@ -98,7 +98,7 @@ describe('hostile names', { skip }, () => {
       const lines = await agent.during(() => promisify(execFile)(program, [mounted, ...read], { uid: UID, gid: UID }))
       const got = lines.flatMap(({ process_kprobe: event }) => {
         const { path: text, flags } = event?.args?.[0]?.file_arg ?? {}
-        // Not what it does to be a file system.
+        // Without the calls by which it serves the file system.
         const ours = event?.process?.binary === program && text?.startsWith('/proc/') !== true && text !== '/dev/fuse'
         return ours
           ? [{ ...(text === undefined ? {} : { path: text }), ...(flags === undefined ? {} : { flags }) }]

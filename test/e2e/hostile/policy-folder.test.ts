@@ -1,4 +1,4 @@
-/** What lies in a policy folder and can not be read: the other policies are reloaded, and SIGTERM ends the agent in time. */
+/** Unreadable entries in a policy folder: the other policies are reloaded, and SIGTERM ends the agent in time. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,12 +10,12 @@ import { cannotRun, freshFolder, TestAgent } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 
 const skip = cannotRun()
-/** A stop without anything to drain; the guest is emulated. */
+/** A stop without events to drain; the guest is emulated. */
 const STOP_MS = 20_000
 
 const prefix = (folder: string): string => policy('good', [fileHook([path('Prefix', folder)])])
 
-/** The good policy is replaced and the agent stops, both as if nothing else lay in its folder. */
+/** The good policy is replaced and the agent stops, as if its folder held nothing else. */
 async function goesOn(agent: TestAgent): Promise<void> {
   assert.equal(await agent.apply('good', prefix('/tmp/second/')), 'replaced')
   assert.equal(await agent.apply('more', policy('more', [fileHook([path('Prefix', '/tmp/third/')])])), 'added')
@@ -29,16 +29,16 @@ async function goesOn(agent: TestAgent): Promise<void> {
 const refused = (agent: TestAgent, file: string): string | undefined =>
   agent.log().find((line) => line.file === file && line.msg?.startsWith('policy refused'))?.msg
 
-test('a FIFO in the policy folder', { skip }, async () => {
+test('policy folder: a FIFO is refused and does not block the other policies', { skip }, async () => {
   await using agent = await TestAgent.start({ policies: { 'good.yaml': prefix('/tmp/first/') } })
   const fifo = join(agent.policies, 'a.yaml')
   execFileSync('mkfifo', [fifo])
-  const said = await agent.until('the FIFO to be refused', () => refused(agent, fifo))
-  assert.match(said, /a\.yaml:1:1: cannot read the file: it is a FIFO; expected a regular file$/)
+  const refusal = await agent.until('the FIFO to be refused', () => refused(agent, fifo))
+  assert.match(refusal, /a\.yaml:1:1: cannot read the file: it is a FIFO; expected a regular file$/)
   await goesOn(agent)
 })
 
-test('a policy on a file system that does not answer', { skip }, async () => {
+test('policy folder: a file system that does not answer does not block the other policies', { skip }, async () => {
   await using agent = await TestAgent.start({ policies: { 'good.yaml': prefix('/tmp/first/') } })
   const folder = freshFolder('silent')
   const program = join(folder, 'silent-mount')
@@ -51,8 +51,8 @@ test('a policy on a file system that does not answer', { skip }, async () => {
     await once(server.stdout, 'data')
     const link = join(agent.policies, 'a.yaml')
     symlinkSync(join(folder, 'mount/p.yaml'), link)
-    const said = await agent.until('the silence to be noticed', () => refused(agent, link))
-    assert.match(said, /cannot read the file: its file system does not answer within 5 s/)
+    const refusal = await agent.until('the file to be refused', () => refused(agent, link))
+    assert.match(refusal, /cannot read the file: its file system does not answer within 5 s/)
     await goesOn(agent)
   } finally {
     server.kill('SIGKILL')

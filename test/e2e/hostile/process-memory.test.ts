@@ -1,4 +1,4 @@
-/** Memory of the process table: whoever forks with a huge argument costs the agent its budget, and no event. */
+/** Memory of the process table: many forks with a huge argument cost the agent bounded memory and no event. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import test from 'node:test'
@@ -12,7 +12,7 @@ const CHILDREN = 1_000
 const READS = 200
 const MIB = 1 << 20
 const DROPPED = 'ktrail_exporter_dropped_events_total'
-/** Nearly all that the kernel side takes; each byte is six of JSON: \u0001. */
+/** Nearly the maximum of the kernel side; each byte is six in JSON: \u0001. */
 const ARGUMENT = '\x01'.repeat(16_300)
 
 const rss = (pid: number): number =>
@@ -23,7 +23,7 @@ test('forks with a huge argument that read once and sleep cost a bounded table a
   opened(folder)
   await using agent = await TestAgent.start({
     policies: { 'p.yaml': policy('watched', [fileHook([path('Prefix', folder)])]) },
-    // What the renderings of all children take is more than there is between rest and the hard limit.
+    // The rendered processes of all children are larger than the memory between idle and the hard limit.
     config: { memory: { soft_limit: '165MiB', hard_limit: '170MiB', process_table: '16MiB' } },
   })
   await agent.settled()
@@ -31,7 +31,7 @@ test('forks with a huge argument that read once and sleep cost a bounded table a
   await using sleepers = await Sleepers.start(CHILDREN, file, ARGUMENT)
   assert.ok(sleepers.pid > 0)
   const held = async (): Promise<number> => (await agent.metrics()).sum('ktrail_exporter_held_events')
-  // While 100 MB of their events are on the way a slow disk may fill the queue, which is counted. What matters is what comes after.
+  // While 100 MB of their events are in the pipeline a slow disk may fill the queue, which is counted. Only later events matter.
   await agent.until('the events of all children to be written or counted, and memory as before', async () => {
     const events = (await agent.metrics()).sum('ktrail_events_read_total', { type: 'process_kprobe' })
     return events >= CHILDREN && (await held()) === 0 && rss(agent.pid) < 150 * MIB

@@ -1,4 +1,4 @@
-/** A full ring leaves no ghosts: hits leave room for records of processes, and what is lost all the same is found out. */
+/** A full ring leaves no stale processes: space is reserved for process records, and lost ones are found by reconciliation. */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { describe, it } from 'node:test'
@@ -13,12 +13,12 @@ const SLEEPERS = 1_000
 const HITS = 10_000
 const LOST = 'ktrail_kernel_lost_events_total'
 
-/** Processes there are: those of /proc, and the kernel itself. */
+/** Existing processes: those of /proc, and the kernel itself. */
 const real = (): number => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length + 1
 const known = async (agent: TestAgent): Promise<number> => (await agent.metrics()).sum('ktrail_processes')
 const lost = async (agent: TestAgent, reason: string): Promise<number> => (await agent.metrics()).sum(LOST, { reason })
 
-/** As an agent that gets no processor time for as long as it takes. */
+/** Stops the agent as if it got no processor time while `action` runs. */
 async function whileStarved(agent: TestAgent, action: () => Promise<unknown>): Promise<void> {
   process.kill(agent.pid, 'SIGSTOP')
   try {
@@ -35,17 +35,17 @@ function start(ring: string, folder: string): Promise<TestAgent> {
   })
 }
 
-/** Waits until the table has what is real: a few come and go by themselves. */
+/** Waits until the table matches the real processes; a few come and go by themselves. */
 async function agrees(agent: TestAgent): Promise<{ ms: number; processes: number }> {
   const from = performance.now()
-  const processes = await agent.until('a table of what is real', async () => {
+  const processes = await agent.until('a table that matches the real processes', async () => {
     const found = await known(agent)
     return Math.abs(found - real()) < 40 ? found : undefined
   })
   return { ms: performance.now() - from, processes }
 }
 
-describe('processes that end and begin while the ring is full', { skip }, () => {
+describe('processes that start and end while the ring is full', { skip }, () => {
   it('a flood of hits costs no record of a process', async () => {
     const { folder, file } = target()
     await using agent = await start('1MiB', folder)
@@ -69,7 +69,7 @@ describe('processes that end and begin while the ring is full', { skip }, () => 
     await balanced(agent)
   })
 
-  it('what is lost beyond the reserve is gone from the table, or in it, within seconds', async () => {
+  it('processes whose records are lost are removed from the table, or added to it, within seconds', async () => {
     const { folder, file } = target()
     await using agent = await start('64KiB', folder)
     await using sleepers = await Sleepers.start(SLEEPERS)
@@ -92,7 +92,7 @@ describe('processes that end and begin while the ring is full', { skip }, () => 
         'seconds until they agree': ms / 1000,
       })
       assert.ok((await lost(agent, 'ring_full_process')) - records > SLEEPERS / 2, 'the test must lose most of them')
-      // Named by what /proc says, under the start time by which the kernel knows them.
+      // Named as in /proc, with the start time that the kernel records.
       const lines = await agent.during(() => late?.killHalf())
       const ends = lines.filter((line) => line.process_exit?.signal === 'SIGKILL').map(processOf)
       assert.equal(ends.length, SLEEPERS / 4)

@@ -1,6 +1,6 @@
 /**
- * Renames and mounts elsewhere, without a pause, by a user without rights: they move the kernel's global sequence locks
- * under every walk of a path. Reads of a file that nobody watches must not become events, and those of a watched one
+ * Renames and mounts in other folders, without a pause, by an unprivileged user: they change the kernel's global sequence
+ * locks under every walk of a path. Reads of an unwatched file must not become events, and all reads of a watched one
  * must all be events.
  */
 import assert from 'node:assert/strict'
@@ -15,7 +15,7 @@ import { fileHook, path, policy } from '../support/policy.ts'
 import type { Line } from '../support/record.ts'
 
 const skip = cannotRun()
-/** KTRAIL_LONG=1: as many as in the report of the fault, some minutes. */
+/** KTRAIL_LONG=1: as many as when the fault was found, some minutes. */
 const LONG = process.env['KTRAIL_LONG'] === '1'
 const UNWATCHED_READS = LONG ? 5_000_000 : 1_000_000
 const WATCHED_READS = 5_000
@@ -26,7 +26,7 @@ describe('hostile storms', { skip }, () => {
   let agent: TestAgent
   let storms = 0
 
-  /** Reads a file during a storm; its lines. */
+  /** Reads a file during a storm; returns its lines. */
   const during = (file: string, reads: number): Promise<Line[]> =>
     agent.during(async () => {
       const own = join(folder, `storm-${storms++}`)

@@ -24,7 +24,7 @@ export function line(verb: string, ...words: ReadonlyArray<string | Buffer | num
   return [verb, ...encoded].join(' ')
 }
 
-/** The compiled program; a copy under another name where a test tells processes by their name. */
+/** The compiled program; a copy under another name if a test distinguishes processes by their name. */
 export function actBinary(as?: string): string {
   if (!existsSync(BUILT)) {
     execFileSync('gcc', ['-O1', '-static', '-pthread', '-o', `${BUILT}.new`, fixture('act.c')])
@@ -51,7 +51,7 @@ export interface Acting {
   readonly ended: Promise<ActEnd>
 }
 
-/** Writes a script and gives its path. */
+/** Writes a script and returns its path. */
 export function scriptFile(lines: readonly string[]): string {
   const script = join(freshFolder('script'), 's')
   writeFileSync(script, `${lines.join('\n')}\n`)
@@ -77,7 +77,7 @@ export function startAct(
   return { pid, script, ended, go: () => void child.stdin.write('x') }
 }
 
-/** Runs a script; throws when one of its lines failed (its message is on stderr) or the program ended otherwise than 0. */
+/** Runs a script; throws if one of its lines failed (its message is on stderr) or its exit code is not 0. */
 export async function runAct(
   lines: readonly string[],
   options: { readonly binary?: string; readonly cwd?: string } = {},
@@ -87,7 +87,7 @@ export async function runAct(
   return end
 }
 
-/** Compiles deny.bpf.c (what processes named "denied" write is refused) and pins it; gives the pin for `module`. */
+/** Compiles deny.bpf.c (writes of processes named "denied" are refused) and pins it; returns the pin for `module`. */
 export function pinnedDenial(): string {
   const object = join(freshFolder('deny'), 'deny.o')
   const pin = '/sys/fs/bpf/ktrail-test-deny'

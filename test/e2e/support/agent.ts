@@ -5,8 +5,8 @@
  *   await agent.apply('mine', policy('mine', [fileHook([path('Prefix', '/tmp/x/')])]))
  *   const lines = await agent.during(() => execFileSync('cat', ['/tmp/x/y']))
  *
- * The order of lines is the order of the ring. `during` and `settled` rely on it: they run a program with a mark of its
- * own and wait for its exit, so that what happened before is in the file, and what is not there did not yield an event.
+ * Lines have the order of the ring. `during` and `settled` rely on it: they run a program with a mark of its own and wait
+ * for its exit record. Then everything that happened before is in the file, and what is missing yielded no event.
  */
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -21,24 +21,24 @@ import { processOf } from './record.ts'
 import type { Line } from './record.ts'
 import { until } from './wait.ts'
 
-/** How long the agent gives the same page. */
+/** How long the agent serves the same page. */
 const PAGE_MS = 1_000
 const KTRAIL = fileURLToPath(new URL('../../../ktrail', import.meta.url))
 
-/** Why an agent cannot run here; false when it can. For `test(name, { skip: cannotRun() })`. */
+/** Why an agent cannot run here; false if it can. For `test(name, { skip: cannotRun() })`. */
 export function cannotRun(): string | false {
   if (process.getuid?.() !== 0) return 'needs root'
   if (!existsSync('/sys/bus/event_source/devices/kprobe/type')) return 'this kernel has no kprobes: run in a guest'
   return false
 }
 
-/** A fresh folder in the guest's tmpfs; the caller removes it, or nobody: the guest's memory goes with it. */
+/** A fresh folder in the guest's tmpfs; the caller may remove it, else it ends with the guest. */
 export function freshFolder(name: string): string {
   return mkdtempSync(join(process.env['KTRAIL_TMP'] ?? tmpdir(), `ktrail-${name}-`))
 }
 
 export interface AgentOptions {
-  /** Policy files that are there at the start: file name → text. */
+  /** Policy files that exist at the start: file name → text. */
   readonly policies?: Readonly<Record<string, string>>
   /** Policy files and folders beside the watched one, as in the config. */
   readonly paths?: readonly string[]
@@ -68,7 +68,7 @@ export interface LogLine {
   readonly http?: string
 }
 
-/** What starts `ktrail` with these arguments, and with a limit on open files, soft and hard, where one is given. */
+/** The command that starts `ktrail` with these arguments, and with a limit on open files, soft and hard, if given. */
 function commandLine(args: readonly string[], openFiles?: number): [program: string, ...words: string[]] {
   return openFiles === undefined ? [KTRAIL, ...args] : ['prlimit', `--nofile=${openFiles}`, KTRAIL, ...args]
 }
@@ -103,10 +103,10 @@ export class TestAgent implements AsyncDisposable {
   #url = ''
   #over: Ended | undefined
   #marks = 0
-  /** From then on /metrics is made anew. */
+  /** From this time on the agent makes /metrics anew. */
   #freshMs = 0
 
-  /** Starts an agent and waits until /readyz answers 200. Throws with its log when it ends before. */
+  /** Starts an agent and waits until /readyz answers 200. Throws with its log if it ends before. */
   static async start(options: AgentOptions = {}): Promise<TestAgent> {
     const agent = new TestAgent(options)
     try {
@@ -166,7 +166,7 @@ export class TestAgent implements AsyncDisposable {
     await this.until('200 from /readyz', async () => (await fetch(`${this.#url}/readyz`)).ok)
   }
 
-  /** `until`, but fails at once when the agent ends, and shows the end of its log. */
+  /** `until`, but fails at once if the agent ends, and shows the end of its log. */
   until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>, ms?: number): Promise<T> {
     const more = (): string => {
       const log = this.#log.read().slice(-10).join('\n')
@@ -199,7 +199,7 @@ export class TestAgent implements AsyncDisposable {
     return this.#stdout.read()
   }
 
-  /** The agent's own log so far; what is not JSON comes as `msg`. */
+  /** The agent's own log so far; a line that is not JSON comes as `msg`. */
   log(): LogLine[] {
     return this.#log.read().map((text): LogLine => (text.startsWith('{') ? JSON.parse(text) : { msg: text }))
   }
@@ -220,7 +220,7 @@ export class TestAgent implements AsyncDisposable {
   }
 
   /**
-   * Lines of what happened during `action`: from before it until all of it has arrived. Left out are marks, and threads of
+   * Lines of what happened during `action`, waiting until all have arrived. Left out are marks, and threads of
    * the kernel (`[kworker/…]`), which come and go by themselves.
    */
   async during(action: () => unknown): Promise<Line[]> {
@@ -235,16 +235,16 @@ export class TestAgent implements AsyncDisposable {
       })
   }
 
-  /** Puts a policy file (added or replaced at once, by a rename) and waits until it is in force or refused. */
+  /** Adds or replaces a policy file atomically, by a rename, and waits until it is effective or refused. */
   async apply(name: string, text: string): Promise<'added' | 'replaced' | 'refused'> {
     const file = join(this.policies, `${name}.yaml`)
     const from = this.#log.read().length
     writeFileSync(`${this.folder}/new`, text)
     renameSync(`${this.folder}/new`, file)
-    return this.until(`the policy file ${file} to be noticed`, () => this.#said(file, from))
+    return this.until(`the policy file ${file} to be added, replaced or refused`, () => this.#outcomeOf(file, from))
   }
 
-  /** Removes a policy file and waits until it is no longer in force. */
+  /** Removes a policy file and waits until it is no longer effective. */
   async withdraw(name: string): Promise<void> {
     const file = join(this.policies, `${name}.yaml`)
     const from = this.#log.read().length
@@ -256,7 +256,7 @@ export class TestAgent implements AsyncDisposable {
     )
   }
 
-  #said(file: string, from: number): 'added' | 'replaced' | 'refused' | undefined {
+  #outcomeOf(file: string, from: number): 'added' | 'replaced' | 'refused' | undefined {
     for (const { file: about, msg } of this.log().slice(from)) {
       const word = /^policy (added|replaced|refused)/.exec(msg ?? '')?.[1]
       if (about === file && (word === 'added' || word === 'replaced' || word === 'refused')) return word
@@ -264,7 +264,7 @@ export class TestAgent implements AsyncDisposable {
     return undefined
   }
 
-  /** Where its pages are. */
+  /** The address of its pages. */
   get port(): string {
     return new URL(this.#url).port
   }
@@ -274,7 +274,7 @@ export class TestAgent implements AsyncDisposable {
     return fetch(this.#url + page, { signal })
   }
 
-  /** Made after this call: the agent makes the page at most once a second, and gives everybody who asks meanwhile the same. */
+  /** A page made after this call: the agent makes it at most once a second, and serves the same one in between. */
   async metrics(): Promise<MetricsPage> {
     await setTimeout(Math.max(0, this.#freshMs - performance.now()))
     const page = await (await this.get('/metrics')).text()
@@ -282,7 +282,7 @@ export class TestAgent implements AsyncDisposable {
     return new MetricsPage(page)
   }
 
-  /** SIGTERM, and the end; the file is complete then. */
+  /** SIGTERM, and waits for the end; the file is complete then. */
   async stop(): Promise<Ended> {
     if (this.#over === undefined) this.#child.kill('SIGTERM')
     const ended = await until('the agent to end after SIGTERM', () => this.#over)
@@ -290,13 +290,13 @@ export class TestAgent implements AsyncDisposable {
     return ended
   }
 
-  /** SIGKILL, or another signal, and the end. */
+  /** SIGKILL, or another signal, and waits for the end. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Ended> {
     if (this.#over === undefined) this.#child.kill(signal)
     return until(`the agent to end after ${signal}`, () => this.#over)
   }
 
-  /** A half line at the end of the event file; '' when there is none. */
+  /** A half line at the end of the event file; '' if there is none. */
   torn(): string {
     this.#events.read()
     return this.#events.torn

@@ -1,4 +1,4 @@
-/** For the tests that break things: a workload of known numbers, what is left in the kernel, starts that fail. */
+/** For tests that inject failures: a workload of a known size, leftovers in the kernel, starts that fail. */
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ export function burstBinary(): string {
   return path
 }
 
-/** Runs the workload in a process of its own, so that this one goes on; `wrapper` is put in front (taskset …). */
+/** Runs the workload in a process of its own, asynchronously; `wrapper` is put in front (taskset …). */
 export function burst(args: ReadonlyArray<string | number>, wrapper: readonly string[] = []): Promise<{ ms: number }> {
   const [file = '', ...words] = [...wrapper, burstBinary(), ...args.map(String)]
   return new Promise((resolve, reject) => {
@@ -49,7 +49,7 @@ export function countLines(file: string, text: string): number {
   }
 }
 
-/** The text by which a line tells of an access to this file. */
+/** The text that marks a line as an access to this file. */
 export const accessOf = (file: string): string => `"file_arg":{"path":${JSON.stringify(file)}`
 
 const PROGRAM = /^(?:hook_(?:entry|fexit|session|enter|leave)_|process_(?:fork|exec|exit))/
@@ -63,7 +63,7 @@ function fieldsOf(item: unknown): Readonly<Record<string, unknown>> {
   return typeof item === 'object' && item !== null ? Object.fromEntries(Object.entries(item)) : {}
 }
 
-/** Everything of an agent that a kernel could still hold: programs, links, maps, pins, the lock. Empty: nothing. */
+/** Everything of an agent that a kernel could still hold: programs, links, maps, pins, the lock. Empty if clean. */
 export function leftovers(): string[] {
   const programs = bpftool('prog', 'list')
     .map(fieldsOf)
@@ -93,7 +93,7 @@ export async function nothingLeft(): Promise<void> {
   await until('the kernel to hold nothing of the agent', () => (left = leftovers()).length === 0, { ms: 10_000, more })
 }
 
-/** Sequence numbers taken so far, over all CPUs, read past the agent: from the map `cpu_state`. */
+/** Sequence numbers taken so far, over all CPUs, read from the map `cpu_state` without the agent. */
 export function numbersTaken(): number {
   const [entry] = bpftool('map', 'dump', 'name', 'cpu_state').map(fieldsOf)
   const values = Array.isArray(entry?.['values']) ? entry['values'].map(fieldsOf) : []
@@ -104,7 +104,7 @@ export function numbersTaken(): number {
   }, 0)
 }
 
-/** A config file; `parts` are top-level keys. A text is written as it is. */
+/** A config file; `parts` are top-level keys. A string is written as it is. */
 export function configFile(folder: string, parts: Readonly<Record<string, unknown>> | string): string {
   const file = join(folder, 'config.yaml')
   writeFileSync(file, typeof parts === 'string' ? parts : JSON.stringify(parts))
@@ -131,7 +131,7 @@ export function cpuMs(pid: number): number {
   return 10 * (Number(fields[11]) + Number(fields[12]))
 }
 
-/** A line of numbers for the person who reads the test's output. */
+/** A line of numbers in the test's output. */
 export function report(what: string, numbers: Readonly<Record<string, number | string>>): void {
   const shown = Object.entries(numbers).map(
     ([key, value]) => `${key} ${typeof value === 'number' ? Math.round(value).toLocaleString('en') : value}`,
@@ -139,19 +139,19 @@ export function report(what: string, numbers: Readonly<Record<string, number | s
   console.log(`# ${what}: ${shown.join(', ')}`)
 }
 
-/** Waits until the ring is empty and the books have been looked at since (every two seconds): imbalance is then true. */
+/** Waits until the ring is empty and the accounting was checked since (every two seconds): imbalance is then current. */
 export async function audited(agent: TestAgent): Promise<void> {
   let since = 0
   await agent.until('an empty ring', async () => (await agent.metrics()).sum('ktrail_ring_waiting_bytes') === 0)
-  // Two looks of the agent apart: the numbers of the first are compared at the second.
-  await agent.until('two looks at the books', async () => {
+  // Two checks of the agent are needed: the second compares the numbers of the first.
+  await agent.until('two checks of the accounting', async () => {
     since ||= performance.now()
     await agent.get('/livez')
     return performance.now() - since > 4_500
   })
 }
 
-/** Fails unless every account of the agent balances. */
+/** Fails unless all accounting of the agent balances. */
 export async function balanced(agent: TestAgent): Promise<void> {
   const metrics = await agent.metrics()
   assert.equal(metrics.sum('ktrail_accounting_imbalance_events', { exporter: 'ring' }), 0, 'ring')

@@ -1,4 +1,4 @@
-/** Attack programs of test/fixtures/hostile, run as a user without rights. */
+/** Attack programs of test/fixtures/hostile, run as an unprivileged user. */
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,12 +7,12 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freshFolder } from './agent.ts'
 
-/** `nobody`. */
+/** The user `nobody`. */
 export const UID = 65_534
 
 const built = new Map<string, string>()
 
-/** Compiles `NAME.c`, once a run, to where everybody may run it. */
+/** Compiles `NAME.c`, once a run, into a folder where every user may run it. */
 export function hostileBinary(name: string): string {
   const known = built.get(name)
   if (known !== undefined) return known
@@ -24,13 +24,13 @@ export function hostileBinary(name: string): string {
   return path
 }
 
-/** Lets everybody into a folder of freshFolder. */
+/** Gives every user access to a folder of freshFolder. */
 export function opened(folder: string): string {
   for (let at = folder; existsSync(at) && at.includes('ktrail-'); at = dirname(at)) chmodSync(at, 0o755)
   return folder
 }
 
-/** sleepers.c at work. */
+/** A running sleepers.c. */
 export class Sleepers implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly #ended: Promise<unknown>
@@ -38,7 +38,7 @@ export class Sleepers implements AsyncDisposable {
   /** Resolves when all `count` of them sleep, each after a read of `file`. */
   static async start(count: number, file = '-', argument = ''): Promise<Sleepers> {
     const sleepers = new Sleepers([String(count), file, ...(argument === '' ? [] : [argument])])
-    await sleepers.#said()
+    await sleepers.#reported()
     return sleepers
   }
 
@@ -52,7 +52,7 @@ export class Sleepers implements AsyncDisposable {
     return this.#child.pid ?? 0
   }
 
-  async #said(): Promise<void> {
+  async #reported(): Promise<void> {
     const { stdout } = this.#child
     if (stdout === null) return
     const ended = this.#ended.then(() => {
@@ -64,7 +64,7 @@ export class Sleepers implements AsyncDisposable {
   /** Kills the first half of them. */
   async killHalf(): Promise<void> {
     this.#child.stdin?.write('x')
-    await this.#said()
+    await this.#reported()
   }
 
   /** Kills them all. */

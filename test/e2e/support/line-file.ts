@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 
-/** Follows a growing text file; whole lines only. The file may come into being later. */
+/** Follows a growing text file; whole lines only. The file may be created later. */
 export class LineFile {
   readonly path: string
   readonly #lines: string[] = []
@@ -39,7 +39,7 @@ export class LineFile {
     return this.#lines
   }
 
-  /** Bytes behind the last line feed: '' unless a line is torn. */
+  /** Bytes after the last line feed: '' unless a line is torn. */
   get torn(): string {
     return this.#rest.toString()
   }

@@ -1,4 +1,4 @@
-/** A read of /metrics. */
+/** A snapshot of /metrics. */
 export class MetricsPage {
   readonly text: string
   readonly #samples: ReadonlyArray<{ name: string; labels: Readonly<Record<string, string>>; value: number }>
@@ -19,7 +19,7 @@ export class MetricsPage {
     })
   }
 
-  /** Sum of the samples with this name and at least these labels. Throws when the page has none of that name. */
+  /** Sum of the samples with this name and at least these labels. Throws if the page has no sample of that name. */
   sum(name: string, labels: Readonly<Record<string, string>> = {}): number {
     const named = this.#samples.filter((sample) => sample.name === name)
     if (named.length === 0) throw new Error(`no metric ${name} in:\n${this.text}`)
@@ -28,7 +28,7 @@ export class MetricsPage {
       .reduce((sum, sample) => sum + sample.value, 0)
   }
 
-  /** Everything that was lost, as `reason(hook)=count`; empty when nothing was. */
+  /** All losses, as `reason(hook)=count`; empty if there are none. */
   losses(): string[] {
     return this.#samples
       .filter(({ name, value }) => name === 'ktrail_kernel_lost_events_total' && value > 0)

@@ -1,9 +1,9 @@
-/** What a path should look like in a record, computed by other means than the agent's. */
+/** What a path should look like in a record, computed independently of the agent. */
 
-/** The text that is kept of a path whose whole does not fit: the agent's buffer holds this many bytes. */
+/** The part that is kept of a path that does not fit: the agent's buffer holds this many bytes. */
 const PATH_BYTES = 4095
 
-/** Length of the well-formed UTF-8 character at `at`, 0 when there is none. */
+/** Length of the well-formed UTF-8 character at `at`, 0 if there is none. */
 function characterAt(bytes: Buffer, at: number): number {
   const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   for (let length = 1; length <= 4 && at + length <= bytes.length; length++) {
@@ -17,7 +17,7 @@ function characterAt(bytes: Buffer, at: number): number {
   return 0
 }
 
-/** As JSON shows it: each run of bytes that are no UTF-8 is one U+FFFD. */
+/** As in JSON: each run of bytes that are not UTF-8 is one U+FFFD. */
 export function shown(bytes: Buffer): string {
   let text = ''
   let bad = false
@@ -36,7 +36,7 @@ export function shown(bytes: Buffer): string {
   return text
 }
 
-/** The path as far as it is kept: whole, or the longest tail of whole components. */
+/** The path as far as it is kept: whole, or the longest suffix of whole components. */
 export function kept(path: Buffer): { readonly text: string; readonly flags?: string } {
   let from = 0
   while (path.length - from > PATH_BYTES) {

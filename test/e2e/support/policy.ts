@@ -1,4 +1,4 @@
-/** Policies as objects. JSON is YAML, so that is how they are written. */
+/** Policies as objects. They are written as JSON, which is YAML. */
 
 export type Filter = {
   readonly index: number

@@ -1,4 +1,4 @@
-/** An agent as a bare process, for tests that end it before it is ready or take its output away. */
+/** An agent as a bare process, for tests that end it before it is ready or close its output. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
@@ -17,7 +17,7 @@ export class RawAgent implements AsyncDisposable {
   #over: RawEnd | undefined
   #stderr = ''
 
-  /** Spawns it and does not wait. `stdout`: whether its standard output is a pipe; nowhere otherwise. */
+  /** Spawns it and does not wait. `stdout`: whether its standard output is a pipe; otherwise it is discarded. */
   constructor(config: string, options: { readonly stdout?: boolean } = {}) {
     this.#child = spawn(KTRAIL, ['run', '--config', config], {
       stdio: ['ignore', options.stdout === true ? 'pipe' : 'ignore', 'pipe'],
@@ -45,7 +45,7 @@ export class RawAgent implements AsyncDisposable {
     return this.#over
   }
 
-  /** Waits for the log line "ready"; throws with the log when it ends before. */
+  /** Waits for the log line "ready"; throws with the log if it ends before. */
   async ready(): Promise<void> {
     await until('the agent to be ready', () => {
       if (this.#over !== undefined) throw new Error(`the agent ended (${JSON.stringify(this.#over)}):\n${this.#stderr}`)

@@ -1,4 +1,4 @@
-/** JSON lines of the agent as tests see them: Tetragon's shape (tetragon.md §4.3), every key optional as in protobuf JSON. */
+/** JSON lines of the agent as tests read them: Tetragon's shape, every key optional as in protobuf JSON. */
 
 export interface ProcessRecord {
   readonly exec_id?: string
@@ -71,12 +71,12 @@ export interface Line {
   readonly time?: string
 }
 
-/** The process of a line, whatever its kind; an empty one when there is none. */
+/** The process of a line of any type; an empty one if there is none. */
 export function processOf(line: Line): ProcessRecord {
   return (line.process_kprobe ?? line.process_exec ?? line.process_exit)?.process ?? {}
 }
 
-/** Events that the loss records among these lines tell of. */
+/** Number of events in the loss records among these lines. */
 export function lostIn(lines: readonly Line[]): number {
   return lines.reduce((sum, line) => sum + Number(line.rate_limit_info?.number_of_dropped_process_events ?? 0), 0)
 }

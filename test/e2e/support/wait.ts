@@ -1,12 +1,12 @@
 import { setTimeout } from 'node:timers/promises'
 
-/** How long a condition may take: the guest is emulated and shares its cores, and an agent's start takes ten seconds alone. */
+/** How long a condition may take: the guest is emulated and shares its cores; a start of the agent alone takes ten seconds. */
 export const DEADLINE_MS = 120_000
 const LOOK_MS = 20
 
 /**
- * Looks until `look` gives something other than undefined or false, and returns it. Throws after `ms` with `what` and
- * what `more` says then.
+ * Polls until `look` returns something other than undefined or false, and returns that. Throws after `ms` with `what` and
+ * the result of `more`.
  */
 export async function until<T>(
   what: string,

@@ -2,7 +2,7 @@
  * One random life of a sending chain with its spool: several runs of the agent on one disk, with one sink that is healthy,
  * slow, down, refusing or silent; each run ends in a stop, a kill or a crash of the host. Then a last run without faults.
  *
- * What must hold: the books balance at every look; a start is never refused and a stop always ends; a sink that takes one
+ * What must hold: the accounting balances at every look; a start is never refused and a stop always ends; a sink that takes one
  * call at a time never sees an event for the first time after a younger one; what was durable is seen by the sink in the
  * end, or a loss with a cause was told, and has a dead-letter record if it was refused; a clean stop loses nothing that the disk could take.
  */

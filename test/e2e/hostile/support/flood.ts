@@ -1,6 +1,6 @@
 /**
- * The flood suite: an unprivileged user attacks, in one way after the other, one agent that goes on. After each attack the next
- * watched reads are in the file, /livez has never failed, the accounting is exact, and memory goes back to where it was.
+ * The flood suite: an unprivileged user attacks one running agent, in one way after another. After each attack the next
+ * watched reads are in the file, /livez has never failed, the accounting is exact, and memory returns to its former level.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
@@ -15,9 +15,9 @@ import { UID, hostileBinary, opened } from '../../support/hostile.ts'
 import { fileHook, path, policy } from '../../support/policy.ts'
 
 const READS = 200
-/** How long an attacker that does not end by itself is watched. */
+/** How long an attacker that does not end by itself runs. */
 const LASTS_MS = 4_000
-/** How long memory may take to go back, and to how much of what it was. */
+/** How long memory may take to return, and to which multiple of its former level. */
 const REST_MS = 60_000
 const REST_SHARE = 1.2
 /** Longer is a failure: the agent has one thread, and the guest is emulated. */
@@ -28,9 +28,9 @@ interface Target {
   readonly file: string
   /** Watched and empty, to be mounted on. */
   readonly mounted: string
-  /** The attacker's own. */
+  /** The attacker's own folder. */
   readonly own: string
-  /** Of the agent's pages. */
+  /** Each page of the agent. */
   readonly port: string
 }
 
@@ -38,9 +38,9 @@ interface Attack {
   readonly name: string
   readonly program: () => string
   readonly words: (target: Target) => readonly string[]
-  /** Writes when it is at work, and goes on until its standard input ends. */
+  /** Prints a line once it attacks, and continues until its standard input ends. */
   readonly lasts?: boolean
-  /** Raises its own limits first, then becomes uid 65534 by itself. */
+  /** Raises its own limits first, then switches to uid 65534. */
   readonly startsAsRoot?: boolean
 }
 
@@ -87,13 +87,13 @@ const ATTACKS: readonly Attack[] = [
   },
 ]
 
-/** Memory of the agent alone. Pages of files do not count: the kernel takes them back by itself when it needs them. */
+/** Private memory of the agent. Pages of files do not count: the kernel reclaims them when it needs them. */
 function privateBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return 1024 * Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1])
 }
 
-/** Asks for /livez again and again until `work` is done; every answer must be 200. Gives the longest time that one took. */
+/** Requests /livez again and again until `work` is done; every answer must be 200. Returns the longest time of an answer. */
 async function alive(agent: TestAgent, work: Promise<unknown>): Promise<number> {
   let longestMs = 0
   const done = work.then(() => true)
@@ -106,7 +106,7 @@ async function alive(agent: TestAgent, work: Promise<unknown>): Promise<number> 
   return longestMs
 }
 
-/** Defines the suite; `skip` says why it cannot run here. */
+/** Defines the suite; `skip` is the reason why it cannot run here. */
 export function floodSuite(name: string, skip: string | false): void {
   describe(name, { skip }, () => {
     let agent: TestAgent
@@ -116,7 +116,7 @@ export function floodSuite(name: string, skip: string | false): void {
     let restBytes = 0
     let readers = 0
 
-    /** Reads by a program of its own name, so that its lines are told from the attacker's. */
+    /** Reads with a program of its own name, so that its lines differ from the attacker's. */
     const readAndCount = async (): Promise<void> => {
       const from = agent.texts().length
       const reader = join(freshFolder('reader'), `reader-${++readers}`)
@@ -142,10 +142,10 @@ export function floodSuite(name: string, skip: string | false): void {
       for (const { program } of ATTACKS) program()
       agent = await TestAgent.start({
         policies: { 'p.yaml': policy('flood', [fileHook([path('Prefix', folder)])]) },
-        // As a config that says nothing of them.
+        // The default of a config.
         archive: { fsync: '1s', batch: {} },
       })
-      // Once everything that a burst needs is there.
+      // Taken once everything that a burst needs is allocated.
       await burst(['pread', file, 20_000, 2])
       await readAndCount()
       await audited(agent)

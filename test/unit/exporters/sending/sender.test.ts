@@ -329,7 +329,7 @@ test('sender: stop sends what waits at once, closes the exporter once and stays 
   assert.deepEqual(sums(sender.accounting()), { accepted: 5, delivered: 3, shutdown: 2 })
 })
 
-test('sender: at the deadline of a stop the rest is dropped as shutdown and the books balance', async () => {
+test('sender: at the deadline of a stop the rest is dropped as shutdown and the accounting balances', async () => {
   const { sender, clock } = await rig(gate().answer, whenFull('block'))
   sender.offer(lines(0, 10))
   const wait = sender.offer(lines(10, 10))

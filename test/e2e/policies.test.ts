@@ -106,7 +106,7 @@ describe('policies', { skip }, () => {
       const found = agent
         .log()
         .slice(from)
-        .find((line) => line.file === file && line.msg?.startsWith(`policy ${word}`) === true)
+        .find((entry) => entry.file === file && entry.msg?.startsWith(`policy ${word}`) === true)
       return found?.msg
     })
 

@@ -1,6 +1,6 @@
 /**
- * After an outage of 72 hours a spool is replayed to Loki, which takes nothing that is an hour behind the newest entry of its
- * stream: in order, with the new events behind it, none is refused. Too old ones expire, counted.
+ * After an outage of 72 hours a spool is replayed to Loki, which refuses entries an hour older than the newest of their
+ * stream: they arrive in order, followed by new events, and none is refused. Expired events are counted.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -67,7 +67,7 @@ async function replay(maxAge: string): Promise<Replay> {
 
 const from = (first: number, count: number): number[] => Array.from({ length: count }, (_, i) => first + i)
 
-test('backlog: 72 hours are replayed to Loki in order, the new events behind them, and none is refused', async (t) => {
+test('backlog: 72 hours are replayed to Loki in order, followed by the new events, and none is refused', async (t) => {
   const { stored, accounting, imbalance, backlog, duplicates, seconds } = await replay('156h')
   const total = backlog + NEW_EVENTS
   t.diagnostic(`${total} events in ${seconds.toFixed(1)} s`)
@@ -82,14 +82,14 @@ test('backlog: with max_age 24h the first 48 hours expire, counted, and the rest
   const perHour = (EVENTS * HOUR_MS) / EVERY_MS
   const { expired } = accounting.dropped
   t.diagnostic(`${expired} of ${backlog} expired, which is ${(expired / perHour).toFixed(1)} hours`)
-  // What is older goes, but whole segments of an hour, with a segment that ends on the edge.
+  // Older events expire in whole segments of an hour, including a segment across the limit.
   assert.ok(expired <= 48 * perHour && expired > 46.5 * perHour, `${expired} expired`)
   assert.deepEqual(stored, from(expired, total - expired))
   assert.deepEqual([imbalance, accounting.accepted, accounting.delivered, duplicates], [0, total, total - expired, 0])
   assert.deepEqual(accounting.rejected, {})
 })
 
-test('backlog: this Loki would refuse old entries behind new ones', async () => {
+test('backlog: this Loki refuses old entries after new ones', async () => {
   const loki = new FakeLoki()
   const answers: number[] = []
   await using sink = await FakeSink.start((request) => {

@@ -1,4 +1,4 @@
-/** What a person types and gets back: answers, mistakes, exit codes. Needs no kernel of its own and no root. */
+/** The command line: answers, user errors, exit codes. Needs no kernel of its own and no root. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ interface Answer {
   readonly stderr: string
 }
 
-/** Runs `ktrail` in the checkout; code null when it had to be killed. `stdout` is a path to write to instead. */
+/** Runs `ktrail` in the checkout; code null if it had to be killed. `stdout` is a path to write to instead. */
 function ktrail(args: readonly string[], env: Readonly<Record<string, string>> = {}, stdout?: string): Promise<Answer> {
   const out = stdout === undefined ? 'pipe' : openSync(stdout, 'w')
   const child = spawn(launcher, args, {
@@ -171,7 +171,7 @@ const rows: readonly Row[] = [
   { args: ['run', '--config', tabs], code: 78, stdout: NOTHING, stderr: /tabs\.yaml:\d+:\d+: / },
 ]
 
-/** Without the comments that say where a value comes from. */
+/** Without the comments that name the source of a value. */
 const values = (text: string): string => text.replaceAll(/ *#.*$/gm, '')
 
 describe('command line', () => {
@@ -186,13 +186,13 @@ describe('command line', () => {
     })
   }
 
-  it('config print gives a config that is the same when it is read again', async () => {
+  it('config print prints a config that reads back as the same', async () => {
     const printed = await ktrail(['config', 'print', '--effective', '--config', config])
     const again = await ktrail(['config', 'print', '--effective', '--config', file('again.yaml', printed.stdout)])
     assert.equal(values(again.stdout), values(printed.stdout))
   })
 
-  it('answers that cannot be written are a failure, not a success', async (t) => {
+  it('output that cannot be written is a failure', async (t) => {
     if (!existsSync('/dev/full')) return t.skip('there is no /dev/full here')
     const rowsOf = [['version'], ['help'], ['config', 'print', '--config', config]]
     for (const args of rowsOf) {
@@ -204,7 +204,7 @@ describe('command line', () => {
     assert.ok(code === 1 || code === 78, String(code))
   })
 
-  it('a reader that goes away ends the output without a stack', async () => {
+  it('a closed pipe ends the output without a stack trace', async () => {
     const child = spawn(
       'bash',
       ['-c', `"$0" check "$1" | head -c 1 >/dev/null; echo "\${PIPESTATUS[0]}"`, launcher, missing],
@@ -221,8 +221,8 @@ describe('command line', () => {
     assert.doesNotMatch(err, /^\s+at /m)
   })
 
-  it('run on a kernel that can not attach kprobes: 1, and what to do; before it what is wrong with the config, but works', async (t) => {
-    if (process.getuid?.() !== 0) return t.skip('needs root: without it that is what is told')
+  it('run on a kernel that cannot attach kprobes: exit code 1 and the next step, after the warnings about the config', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('needs root: without it the missing right is reported first')
     if (existsSync('/sys/bus/event_source/devices/kprobe/type')) return t.skip('this kernel can attach kprobes')
     const open = file('open', 'hush')
     chmodSync(open, 0o644)
@@ -233,7 +233,7 @@ describe('command line', () => {
     assert.match(stderr, /header_files\.authorization: .*everybody on this host may read it \(mode 0644\): chmod/)
   })
 
-  it('an environment reference that is not set is told with its place', async () => {
+  it('an environment reference that is not set is reported with its position', async () => {
     const path = file('reference.yaml', 'node_name: ${env:KTRAIL_TEST_UNSET:?set it}\nexporters: {s: {type: stdout}}\n')
     assert.match((await ktrail(['check', path])).stdout, /reference\.yaml:1:\d+: .*KTRAIL_TEST_UNSET.*set it/)
     assert.equal((await ktrail(['check', path], { KTRAIL_TEST_UNSET: 'x' })).code, 0)

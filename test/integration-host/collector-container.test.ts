@@ -1,6 +1,6 @@
 /**
  * From the YAML of a config to the OpenTelemetry Collector in a container, in each encoding and compression, while it
- * freezes and dies. The collector by process in otlp.test.ts runs in any case.
+ * freezes and is killed. otlp.test.ts runs the collector as a process, without a container engine.
  */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
@@ -14,7 +14,7 @@ import { eventOf } from '../support/kafka/events.ts'
 
 const EVENTS = 5000
 const COPY_MS = 20_000
-/** Name of the service, and what differs. */
+/** Name of the service, and its settings. */
 const WAYS: ReadonlyArray<readonly [name: string, keys: string]> = [
   ['protobuf-gzip', 'protocol: http/protobuf, compression: gzip'],
   ['protobuf-zstd', 'protocol: http/protobuf, compression: zstd'],
@@ -63,12 +63,12 @@ test(`collector container: paused once, killed once, ${EVENTS} of ${EVENTS} arri
       const line = Buffer.from(json.encode([eventOf(seq)]).bytes).toString()
       assert.equal(bodies.get(`${EPOCH}-${seq}`), line.trimEnd(), `${name}, event ${seq}`)
     }
-    assert.equal(bodies.size, EVENTS, `${name}: events arrived that nobody published`)
+    assert.equal(bodies.size, EVENTS, `${name}: events arrived that were never published`)
     t.diagnostic(`${chosen.image}, ${name}: ${EVENTS} of ${EVENTS} arrived, ${own.length - EVENTS} again`)
   }
 })
 
-/** Docker copies what the collector prints a moment later: waits for as many as there should be; fewer are for the test to judge. */
+/** Docker copies the collector's output with a delay: waits for the expected number of events; the test judges missing ones. */
 async function allPrinted(collector: Launched): Promise<Printed[]> {
   const end = performance.now() + COPY_MS
   for (;;) {

@@ -1,6 +1,6 @@
 /**
- * A spool on a disk of four megabytes, while the sink is away and while others fill the disk. What finds no room is counted, what
- * is kept arrives in order, events go on through memory, and once there is room the spool is used again. The disk is a tmpfs
+ * A spool on a disk of four megabytes, while the sink is down and while other programs fill the disk. Events without space are
+ * counted, kept ones arrive in order, memory is used meanwhile, and the spool again once there is space. The disk is a tmpfs
  * in a mount namespace: without the right to make one the test is skipped.
  */
 import assert from 'node:assert/strict'
@@ -14,9 +14,9 @@ import { FakeSink, OK } from '../support/otlp/server.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 
 const DISK_MIB = 4
-/** While the sink is away. */
+/** While the sink is down. */
 const FAST = 5000
-/** While it takes them: a machine that is busy with other things has to catch up all the same. */
+/** While the sink is up: a busy machine has to catch up too. */
 const SLOW = 1000
 const QUEUE_EVENTS = 2000
 const DEADLINE_MS = 30_000
@@ -38,7 +38,7 @@ for (const { name, use, minFree } of CASES) {
     const ledger = new Ledger('sink', { ordered: true })
     let away = false
     await using sink: FakeSink = await FakeSink.start((request) => {
-      // Nobody needs them, and they are large.
+      // No longer needed, and large.
       sink.requests.length = 0
       if (away) return { status: 503 }
       ledger.take(0, request.logs().records.map(seqOf))
@@ -79,19 +79,19 @@ for (const { name, use, minFree } of CASES) {
     assert.equal(now().accounting.state, 'retrying')
     assert.ok(small.freeBytes < minFree + SLACK, `${small.freeBytes} bytes are free`)
     assert.ok(small.freeBytes >= minFree - SLACK, `${small.freeBytes} bytes are left of the reserve`)
-    // At a reserve the oldest give way on the disk; a disk that is full keeps them, and memory keeps what comes then.
+    // With a reserve the oldest events on the disk are dropped; a full disk keeps them, and new events stay in memory.
     if (minFree === 0) assert.ok(now().accounting.queueEvents > QUEUE_EVENTS / 2, 'memory is not used')
     const firstDrops = dropped()
     await sinkReturns()
     if (use === 'overflow') await until('all goes by memory again', () => spoolOf(now()).settled === spoolOf(now()).end)
 
     small.fill()
-    // This process is the sink too, and took nothing meanwhile.
+    // This process is the sink too, and accepted nothing meanwhile.
     await oneMore('the sink goes on', delivered, 500)
     const drops = dropped()
     await oneMore('events pass by memory while others fill the disk', delivered, 2000)
     assert.equal(dropped(), drops, 'a full disk costs events although the sink takes them')
-    // What the spool has given back meanwhile they take as well.
+    // The other programs take the space that the spool has freed meanwhile as well.
     small.fill()
     sinkLeaves()
     await oneMore('memory is full too', dropped, 500)

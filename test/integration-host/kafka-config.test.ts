@@ -20,7 +20,7 @@ const SECOND_RUN = 5_000
 const delivered = (fanOut: FanOut): number => fanOut.senders[0]?.accounting().delivered ?? 0
 const imbalance = (fanOut: FanOut): number | undefined => fanOut.senders[0]?.imbalance()
 
-test('kafka by config: with a spool, neither a restart of the broker nor one of the agent loses or renumbers an event', async (t) => {
+test('kafka by config: with a spool, restarts of the broker and of the agent neither lose nor renumber an event', async (t) => {
   await withCluster(t, { nodes: 1 }, async (cluster, jars, topics) => {
     using folder = new Folder()
     await topics.create('events', 3)
@@ -53,7 +53,7 @@ test('kafka by config: with a spool, neither a restart of the broker nor one of 
   })
 })
 
-test('kafka by config: TLS with client certificates and a login; a wrong password holds until its file is right', async (t) => {
+test('kafka by config: TLS with client certificates and a login; a wrong password holds events until its file is corrected', async (t) => {
   const missing = withoutOpenssl()
   if (missing !== false) return t.skip(missing)
   using folder = new Folder()
@@ -78,7 +78,7 @@ test('kafka by config: TLS with client certificates and a login; a wrong passwor
             fanOut.senders[0]?.accounting().lastError ?? '',
             /SASL_AUTHENTICATION_FAILED.*check sasl\.mechanism, sasl\.username and sasl\.password/,
           )
-          // Nobody tells it: the next try reads the file.
+          // No signal is sent: the next attempt reads the file.
           writeFileSync(passwordFile, `${USER.password}\n`)
           await until('all is delivered', () => delivered(fanOut) === 400, DEADLINE_MS)
           await fanOut.stop(10_000)
@@ -89,7 +89,7 @@ test('kafka by config: TLS with client certificates and a login; a wrong passwor
           )
         })
       }
-      await t.test(`${driver}, without the authority of the brokers`, async () => {
+      await t.test(`${driver}, without the certificate authority of the brokers`, async () => {
         const login = `sasl: { mechanism: plain, username: ${USER.username}, password: ${USER.password} }`
         const keys = `brokers: ["${cluster.secureBrokers[0]}"], topic: x, driver: ${driver}, ${RETRY}, tls: {}, ${login}`
         const fanOut = await started(keys, 'e1')

@@ -1,6 +1,6 @@
 /**
- * From the YAML of a config to Apache Kafka in a container, by either driver, while the broker freezes and dies. Kafka's own
- * console consumer reads back. The brokers by jar in kafka*.test.ts run in any case.
+ * From the YAML of a config to Apache Kafka in a container, by either driver, while the broker freezes and is killed. Kafka's
+ * own console consumer reads back. kafka*.test.ts run the brokers as processes, without a container engine.
  */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
@@ -16,7 +16,7 @@ import { Topics } from '../support/kafka/topics.ts'
 
 const EVENTS = 5000
 
-// It reads the topic back, in any case.
+// Always needed: it reads the topic back.
 const jars = await kafkaJars()
 const found = 'missing' in jars ? jars : await findEngine()
 after(async () => {

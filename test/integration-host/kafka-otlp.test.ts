@@ -1,4 +1,4 @@
-/** Format otlp_proto against a real broker, and the real collector's Kafka receiver behind it: it must read what we write. */
+/** Format otlp_proto with a real broker and the real collector's Kafka receiver: it must read what we write. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
@@ -25,7 +25,7 @@ const attribute = (list: LogRecord['attributes'], name: string): string | undefi
   return value !== undefined && 'stringValue' in value ? String(value.stringValue) : undefined
 }
 
-/** Every event once, with its JSON as body, by the resource of the config. */
+/** Every event arrives once, with its JSON as body, under the resource of the config. */
 function check(requests: readonly LogsRequest[]): void {
   const records = requests.flatMap((request) => request.records)
   assert.deepEqual(

@@ -1,4 +1,4 @@
-/** Several topics, partitions and brokers of which one is in trouble: the others go on. Each driver through the same tests. */
+/** Several topics, partitions and brokers of which one fails: the others continue. Each driver in the same tests. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Described } from '../../exporters/contract/described.ts'
@@ -15,7 +15,7 @@ const NOBODY_KNOWN = {
   'allow.everyone.if.no.acl.found': 'true',
 }
 
-/** The events as those of a policy, one after another in turn. */
+/** Distributes the events over these policies in turn. */
 function ofPolicies(parts: readonly Encoded[], policies: readonly string[]): Described[] {
   return parts.map((part) => {
     const abouts = Array.from({ length: part.count }, (_, i) => {
@@ -47,7 +47,7 @@ test('kafka: a forbidden topic, a hung broker and new partitions leave the rest 
         assert.deepEqual([sender.accounting().delivered, sender.imbalance()], [100, 0])
       })
 
-      await t.test(`${driver}: a first broker that accepts and says nothing; partitions that are added`, async () => {
+      await t.test(`${driver}: the first broker accepts and never answers; partitions are added`, async () => {
         const topic = `grows-${driver}`
         await topics.create(topic, 1)
         const sender = senderOf([hung.address, ...cluster.brokers], topic, {

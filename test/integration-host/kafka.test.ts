@@ -1,6 +1,6 @@
 /**
- * The Kafka exporter against a real broker, each driver through the same tests; what arrived is read back by Kafka's own
- * console consumer. Runs on the host: it needs a JVM, not a kernel. Brokers that fail: kafka-faults.test.ts.
+ * The Kafka exporter with a real broker, each driver in the same tests; events are read back by Kafka's own
+ * console consumer. Runs on the host: it needs a JVM, not a kernel. Failing brokers: kafka-faults.test.ts.
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -20,13 +20,13 @@ const EVENTS = SKIP_LONG === false ? 50_000 : 10_000
 const warnings: string[] = []
 process.on('warning', ({ name, message }) => warnings.push(`${name}: ${message}`))
 
-/** One event that no codec makes smaller than half. */
+/** One event that no codec compresses to less than half. */
 function incompressibleLine(seq: number, byteCount: number): Encoded {
   const bytes = Buffer.from(`${randomBytes(byteCount).toString('hex')}\n`)
   return { encoding: 'json', bytes, ends: Uint32Array.of(bytes.length), count: 1, firstSeq: seq }
 }
 
-/** Snappy's format without compressing: the length as a varint, then literals of at most 64 KiB. */
+/** Snappy's format without compression: the length as a varint, then literals of at most 64 KiB. */
 const LITERAL_SNAPPY = `
 export function compress(records) {
   const pieces = []
@@ -93,39 +93,43 @@ test('kafka: events arrive once, in order of key, with headers and times, by eit
     })
     for (const driver of DRIVERS) {
       const skip = driver === 'kafkajs' ? false : SKIP_LONG
-      await t.test(`${driver}: a missing topic holds and says so; too large is refused alone`, { skip }, async () => {
-        const topic = `late-${driver}`
-        const sender = senderOf(cluster.brokers, topic, { driver })
-        await sender.start()
-        await offer(sender, 0, 1000)
-        await until('it holds', () => sender.accounting().state === 'hold', DEADLINE_MS)
-        assert.match(
-          sender.accounting().lastError,
-          new RegExp(`topic "${topic}".*UNKNOWN_TOPIC_OR_PARTITION.*create it`),
-        )
-        // The broker takes less in this topic than we send in one request.
-        await topics.create(topic, 1, { maxMessageBytes: 100_000 })
-        await sender.reopen()
-        await until('all is delivered', () => sender.accounting().heldEvents === 0, DEADLINE_MS)
-        await sender.offer(incompressibleLine(1000, 120_000))
-        await offer(sender, 1001, 1101)
-        await sender.stop(20_000)
-        const { delivered, rejected } = sender.accounting()
-        assert.deepEqual(
-          { delivered, rejected, imbalance: sender.imbalance() },
-          { delivered: 1100, rejected: { too_large: 1 }, imbalance: 0 },
-        )
-        const records = await readTopic(jars, cluster.brokers, topic)
-        assert.deepEqual(
-          records.map((record) => numberOf(record).seq),
-          [...Array(1000).keys(), ...Array.from({ length: 100 }, (_, i) => 1001 + i)],
-        )
-      })
+      await t.test(
+        `${driver}: a missing topic holds events and is reported; an event that is too large is refused alone`,
+        { skip },
+        async () => {
+          const topic = `late-${driver}`
+          const sender = senderOf(cluster.brokers, topic, { driver })
+          await sender.start()
+          await offer(sender, 0, 1000)
+          await until('it holds', () => sender.accounting().state === 'hold', DEADLINE_MS)
+          assert.match(
+            sender.accounting().lastError,
+            new RegExp(`topic "${topic}".*UNKNOWN_TOPIC_OR_PARTITION.*create it`),
+          )
+          // The broker's limit for this topic is below the size of one request.
+          await topics.create(topic, 1, { maxMessageBytes: 100_000 })
+          await sender.reopen()
+          await until('all is delivered', () => sender.accounting().heldEvents === 0, DEADLINE_MS)
+          await sender.offer(incompressibleLine(1000, 120_000))
+          await offer(sender, 1001, 1101)
+          await sender.stop(20_000)
+          const { delivered, rejected } = sender.accounting()
+          assert.deepEqual(
+            { delivered, rejected, imbalance: sender.imbalance() },
+            { delivered: 1100, rejected: { too_large: 1 }, imbalance: 0 },
+          )
+          const records = await readTopic(jars, cluster.brokers, topic)
+          assert.deepEqual(
+            records.map((record) => numberOf(record).seq),
+            [...Array(1000).keys(), ...Array.from({ length: 100 }, (_, i) => 1001 + i)],
+          )
+        },
+      )
     }
   })
 })
 
-test('kafka: no driver makes Node warn of a negative timer', () => {
+test('kafka: no driver causes a warning of Node about a negative timer', () => {
   assert.deepEqual(
     warnings.filter((text) => text.startsWith('TimeoutNegativeWarning')),
     [],

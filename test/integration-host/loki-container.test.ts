@@ -1,6 +1,6 @@
 /**
- * From the YAML of a config to Grafana Loki, and back by LogQL, where its image can be pulled. The Loki of
- * test/support/otlp/loki.ts, with the same limits, is tested in any case.
+ * From the YAML of a config to Grafana Loki, and back by LogQL, if its image can be pulled. The Loki of
+ * test/support/otlp/loki.ts has the same limits and needs no image.
  */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
@@ -35,13 +35,13 @@ test(`loki container: ${EVENTS} events are visible by LogQL, each once`, async (
   await pipeline.delivered(EVENTS)
   await pipeline.stop(EVENTS)
 
-  // What Loki has taken can be found a moment later.
+  // Accepted entries become visible a moment later.
   const end = performance.now() + VISIBLE_MS
   let lines: string[] = []
   do {
     lines = await linesOf(loki.address, '{service_name="ktrail-test"}', EVENTS * 2)
   } while (lines.length < EVENTS && performance.now() < end && (await pause(LOOK_MS, true)))
-  // Each set of attributes is a stream of the answer: only within one is there an order.
+  // The answer has a stream for each set of attributes: only entries of one stream are ordered.
   const seen = numbersIn(lines.map((line) => `${line}\n`).join('')).toSorted((a, b) => a - b)
   assert.deepEqual(seen, [...Array(EVENTS).keys()])
 })

@@ -1,7 +1,7 @@
 /**
- * Our OTLP exporter against the real OpenTelemetry Collector, on the host (no kernel is needed). Behind the collector stands a
- * scripted sink, so that what arrived can be reconciled by id. The collector is built with Go; where there is none the tests
- * are skipped and say so.
+ * Our OTLP exporter with the real OpenTelemetry Collector, on the host (no kernel is needed). The collector sends to a
+ * scripted sink, so that arrivals can be reconciled by id. The collector is built with Go; without Go the tests are skipped
+ * with that reason.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -49,7 +49,7 @@ function eventAt(seq: number): Event {
   return makeKprobe({ seq, time: { sec: 1_795_528_989, nsec: seq }, args: [file(`/etc/file-${seq % 97}`)] })
 }
 
-/** What the sink has stored, by id; how often each; and the JSON line that came with it. */
+/** The events that the sink has stored, by id; how often each; and the JSON line that came with it. */
 class Ledger {
   readonly times = new Map<number, number>()
   wrong = 0
@@ -75,14 +75,14 @@ class Ledger {
   }
 }
 
-/** Offers all events; every `killEvery` of them the collector dies in the middle of its work and comes back. */
+/** Offers all events; every `killEvery` of them the collector is killed while it works, and restarted. */
 async function run(collector: Collector, change: Partial<OtlpOptions>, kills: number): Promise<Sender> {
   const options = { encoding: 'otlp', endpoint: collector.url, compression: 'gzip', timeoutMs: 5000, resource } as const
   const exporter = new OtlpExporter({ ...options, ...change }, { compressors: { gzip, zstd } })
   const encoder = exporter.encoding === 'otlp' ? createOtlpEncoder(mapping) : createOtlpJsonEncoder(mapping)
   const sender = new Sender('otlp', exporter, senderOptions)
   await sender.start()
-  // A test that fails must not leave it sending for ever.
+  // Without this a failed test would keep it sending.
   using stack = new DisposableStack()
   stack.defer(() => void sender.stop(0))
   const every = Math.ceil(EVENTS / (kills + 1))
@@ -117,7 +117,7 @@ function reconcile(t: { diagnostic(text: string): void }, sender: Sender, ledger
   t.diagnostic(`${EVENTS} of ${EVENTS} arrived, ${ledger.duplicates} again, ${retries} retries`)
 }
 
-/** Good and bad answers in a fixed order; `stored` ones that fail afterwards make the duplicates. */
+/** Good and bad answers in a fixed order; `stored` ones that fail afterwards cause duplicates. */
 function failure(ledger: Ledger): Script {
   const plan: ReadonlyArray<readonly [stored: boolean, answer: Answer]> = [
     [true, OK],
@@ -137,7 +137,7 @@ function failure(ledger: Ledger): Script {
   }
 }
 
-test('collector: every record kind passes a real collector unchanged, in protobuf and in JSON', { skip }, async () => {
+test('collector: every record type passes a real collector unchanged, in protobuf and in JSON', { skip }, async () => {
   for (const encoding of ['otlp', 'otlp_json'] as const) {
     for (const compression of ['none', 'gzip', 'zstd'] as const) {
       await using sink = await FakeSink.start()
@@ -187,7 +187,7 @@ test('collector: in JSON, killed once under load, 20,000 of 20,000 arrive', { sk
 })
 
 test(
-  'collector: from the text of a config, beside a file, killed under load and a 503 behind it: 20,000 of 20,000 in both',
+  'collector: by config, killed under load, with a sink that answers 503, and with a file exporter: 20,000 of 20,000 in both',
   { skip },
   async (t) => {
     using folder = new Folder()
@@ -239,29 +239,33 @@ test(
   },
 )
 
-test('collector: bytes that are no OTLP are its 400, a wrong path its 404, and both are held', { skip }, async () => {
-  await using sink = await FakeSink.start(() => ({ status: 200, body: rpcStatus('') }))
-  await using collector = await Collector.start(program, sink.url)
-  const options = {
-    encoding: 'otlp',
-    endpoint: collector.url,
-    compression: 'none',
-    timeoutMs: 5000,
-    resource,
-  } as const
-  const garbage = Buffer.from('\x12\x05\xff\xff\xff\xff\xff', 'latin1')
-  const ends = Uint32Array.of(garbage.length)
-  const part = { encoding: 'otlp', bytes: garbage, ends, count: 1, firstSeq: 0 } as const
-  const batch = { parts: [part], count: 1, sizeBytes: garbage.length }
-  await using exporter = new OtlpExporter(options, { compressors: { gzip, zstd } })
-  await exporter.start()
-  const malformed = await exporter.send(batch, new AbortController().signal)
-  assert.equal(malformed.status, 'hold', inspect(malformed))
-  await using lost = new OtlpExporter(
-    { ...options, endpoint: collector.url.replace('/v1/logs', '/nowhere') },
-    { compressors: { gzip, zstd } },
-  )
-  await lost.start()
-  assert.equal((await lost.send(batch, new AbortController().signal)).status, 'hold')
-  assert.equal(sink.requests.length, 0)
-})
+test(
+  'collector: bytes that are not OTLP get status 400, a wrong path gets 404, and both are held',
+  { skip },
+  async () => {
+    await using sink = await FakeSink.start(() => ({ status: 200, body: rpcStatus('') }))
+    await using collector = await Collector.start(program, sink.url)
+    const options = {
+      encoding: 'otlp',
+      endpoint: collector.url,
+      compression: 'none',
+      timeoutMs: 5000,
+      resource,
+    } as const
+    const garbage = Buffer.from('\x12\x05\xff\xff\xff\xff\xff', 'latin1')
+    const ends = Uint32Array.of(garbage.length)
+    const part = { encoding: 'otlp', bytes: garbage, ends, count: 1, firstSeq: 0 } as const
+    const batch = { parts: [part], count: 1, sizeBytes: garbage.length }
+    await using exporter = new OtlpExporter(options, { compressors: { gzip, zstd } })
+    await exporter.start()
+    const malformed = await exporter.send(batch, new AbortController().signal)
+    assert.equal(malformed.status, 'hold', inspect(malformed))
+    await using lost = new OtlpExporter(
+      { ...options, endpoint: collector.url.replace('/v1/logs', '/nowhere') },
+      { compressors: { gzip, zstd } },
+    )
+    await lost.start()
+    assert.equal((await lost.send(batch, new AbortController().signal)).status, 'hold')
+    assert.equal(sink.requests.length, 0)
+  },
+)

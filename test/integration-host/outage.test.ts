@@ -1,6 +1,6 @@
 /**
- * A sink that is pulled in every way there is, under load, and comes back: with a spool nothing is lost, the order is kept, what
- * the sink refuses for good is counted and nothing else, the state is shown, and the other exporters do not notice.
+ * A sink goes down in each possible way, under load, and returns: with a spool nothing is lost and the order is kept, only
+ * events that the sink rejects are dropped, the state is reported, and the other exporters are not affected.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -16,13 +16,13 @@ import { FakeSink, OK, partialSuccess, rpcStatus } from '../support/otlp/server.
 import { Folder } from '../unit/exporters/support/folder.ts'
 
 const EVENTS_PER_SECOND = 2000
-/** Published while the sink is away. */
+/** Published while the sink is down. */
 const AWAY_EVENTS = 3000
 const DEADLINE_MS = 30_000
-/** A second of load: what an exporter may have in hand on a busy machine, and less than one would that is held up. */
+/** A second of load: more than an exporter holds on a busy machine, less than a delayed one would. */
 const IN_HAND = EVENTS_PER_SECOND
 
-/** How a sink is away, and what the exporter then shows. */
+/** How a sink is down, and the state that the exporter then reports. */
 interface Way extends Absence {
   readonly name: string
   readonly state: ExporterReport['accounting']['state']
@@ -48,7 +48,7 @@ const WAYS: readonly Way[] = [
   { name: 'answers 401', state: 'hold', error: /answered 401.*check the credentials/, answer: { status: 401 } },
 ]
 
-test('outage: whatever way a sink is away, it gets everything in order afterwards and nobody else waits', async (t) => {
+test('outage: in each way in which a sink can be down, it gets everything in order afterwards and no other exporter waits', async (t) => {
   using folder = new Folder()
   await using pulled = await Pulled.start()
   const other = new Ledger('other', { ordered: true })
@@ -83,7 +83,7 @@ test('outage: whatever way a sink is away, it gets everything in order afterward
     assert.deepEqual([accounting.state, way.error.test(accounting.lastError)], [way.state, true], accounting.lastError)
     assert.ok(
       accounting.delivered < then.delivered + IN_HAND,
-      `${accounting.delivered - then.delivered} delivered to nobody`,
+      `${accounting.delivered - then.delivered} delivered although the sink is down`,
     )
     const spooled = (spool?.end ?? 0) - (disk?.end ?? 0)
     assert.ok(spooled > AWAY_EVENTS / 2, `${spooled} written to the disk`)
@@ -104,11 +104,11 @@ test('outage: whatever way a sink is away, it gets everything in order afterward
   t.diagnostic(`${total} events to each; at most ${most.other} and ${most.filed} in hand at the others`)
 })
 
-test('outage: what a sink refuses for good is counted one by one, the others arrive in order', async (t) => {
+test('outage: each event that a sink rejects is counted, and the others arrive in order', async (t) => {
   using folder = new Folder()
   const ledger = new Ledger('refusing', { ordered: true })
   const refused = new Set<number>()
-  /** Each 97th event is one that this sink does not like; how it says so changes. */
+  /** This sink rejects each 97th event; the kind of answer changes. */
   const bad = (seq: number): boolean => seq % 97 === 0
   let how: 'partial' | '400' = 'partial'
   await using sink: FakeSink = await FakeSink.start((request) => {
@@ -207,7 +207,7 @@ test('outage: a real collector paused, killed and restarted under load loses not
   await agent.until('nothing is held', () => now().accounting.heldEvents === 0, DEADLINE_MS)
   const total = agent.publishing
   complete((await agent.stop(5000))['pulled'], total)
-  // What a paused collector had taken it may hand on after the exporter has given it up.
+  // A paused collector may deliver what it had accepted after the exporter has given it up.
   await waitUntil('all has arrived', () => seen.size === total, DEADLINE_MS)
   t.diagnostic(`${total} events, ${again} twice`)
 })

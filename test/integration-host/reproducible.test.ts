@@ -1,4 +1,4 @@
-/** BPF objects and addon are the same bytes whatever folder they are built in. */
+/** BPF objects and addon are the same bytes in any build folder. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { Folder } from '../unit/exporters/support/folder.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
-/** What is built of a copy of the sources in `folder`: name → bytes. */
+/** The build results of a copy of the sources in `folder`: name → bytes. */
 function built(folder: string): Map<string, Buffer> {
   mkdirSync(folder, { recursive: true })
   for (const part of ['bpf', 'native']) {
@@ -32,7 +32,7 @@ function built(folder: string): Map<string, Buffer> {
   return new Map([...files, 'native/build/Release/ktrail.node'].map((file) => [file, readFileSync(join(folder, file))]))
 }
 
-test('two checkouts in different folders are built to the same bytes', { timeout: 900_000 }, () => {
+test('two checkouts in different folders build the same bytes', { timeout: 900_000 }, () => {
   using one = new Folder()
   using other = new Folder()
   const first = built(one.path)

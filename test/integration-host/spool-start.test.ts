@@ -1,4 +1,4 @@
-/** A start with a spool of 10 GiB: quick, and without memory for it. Measured in a process of its own, on this disk. */
+/** A start with a spool of 10 GiB is fast and takes little memory. Measured in a process of its own, on this disk. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
@@ -10,7 +10,7 @@ const PROGRAM = fileURLToPath(new URL('../support/delivery/open-spool.ts', impor
 const MOST_MS = 2000
 const MOST_KIB = 32 << 10
 
-/** As by default, and as small as the config lets them be. */
+/** The default, and the smallest that the config allows. */
 for (const segments of [640, 4096]) {
   test(`spool: a start with 10 GiB in ${segments} files takes less than 2 s and 32 MiB`, (t) => {
     using folder = new Folder()

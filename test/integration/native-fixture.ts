@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { NativeError, openObject } from '../../native/index.ts'
 import type { AttachKind, BpfMap, BpfObject, ObjectOptions } from '../../native/types.ts'
 
-/** Why the native tests cannot run on this machine; false when they can. */
+/** Why the native tests cannot run on this machine; false if they can. */
 export function cannotAttach(): string | false {
   if (process.getuid?.() !== 0) return 'needs root'
   if (!existsSync('/sys/bus/event_source/devices/kprobe/type')) return 'this kernel has no kprobes: run in a guest'
@@ -38,7 +38,7 @@ export function bytesOf(value: number, size: 4 | 8 = 4): Buffer {
   return bytes
 }
 
-/** The program of the fixture for a kind, with what it must be told at load. */
+/** The program of the fixture for a kind, with its load options. */
 export function programFor(kind: AttachKind): ObjectOptions['programs'] {
   switch (kind) {
     case 'kprobe.multi':
@@ -78,7 +78,7 @@ export function hit(times = 1): void {
   for (let i = 0; i < times; i++) process.umask(MASK)
 }
 
-/** Why this kernel has no kprobe.multi (Debian's 6.1 is built without CONFIG_FPROBE); false when it has. */
+/** Why this kernel has no kprobe.multi (Debian's 6.1 is built without CONFIG_FPROBE); false if it has. */
 export function noMulti(path: string): string | false {
   using object = openFixture(path, 'kprobe.multi', { tgid: 0 })
   try {
@@ -90,7 +90,7 @@ export function noMulti(path: string): string | false {
   }
 }
 
-/** Asserts that `action` throws a NativeError of this code and sentence; returns it. */
+/** Asserts that `action` throws a NativeError with this code and message; returns it. */
 export function fails(action: () => unknown, code: NativeError['code'], message: RegExp): NativeError {
   try {
     action()
@@ -111,7 +111,7 @@ export function sumOf(counts: BpfMap, index: number): number {
   return Number(sum)
 }
 
-/** Waits for a condition; throws with its name after `ms`. */
+/** Waits for a condition; throws with its description after `ms`. */
 export async function until(what: string, condition: () => boolean, ms = 20_000): Promise<void> {
   const end = Date.now() + ms
   while (!condition()) {

@@ -1,10 +1,10 @@
 /**
- * A process of its own for native.test.ts. Arguments: object file, what to do.
- *   hold    attach, watch the ring, say `ready`, live until killed
- *   exit    attach, watch, say `ready`, exit 0 with all of it open
+ * A process of its own for native.test.ts. Arguments: object file, mode.
+ *   hold    attach, watch the ring, print `ready`, live until killed
+ *   exit    attach, watch, print `ready`, exit 0 with all of it open
  *   close   watch and close: must end by itself
- *   throw   a callback that throws: must end as by an uncaught exception
- *   hit N   call the hooked function N times once told so on stdin
+ *   throw   a callback that throws: must end like an uncaught exception
+ *   hit N   call the hooked function N times after a byte on stdin
  */
 import { once } from 'node:events'
 import { isMainThread } from 'node:worker_threads'
@@ -35,6 +35,6 @@ if (mode === 'close') {
   if (isMainThread) hit() // a worker may not set the mask; its test hits from outside
   process.stdout.write('ready\n')
   if (mode === 'exit') process.exit(0)
-  // Held from here on: an unreferenced link would go with a garbage collection.
+  // Held from here on: the garbage collector would close an unreferenced link.
   process.once('exit', () => link.close())
 }

@@ -49,13 +49,13 @@ describe('native: objects', { skip }, () => {
       message: /no map "nope"/,
     },
     {
-      name: 'a map that the kernel cannot make',
+      name: 'a map that the kernel cannot create',
       options: { programs: one, mapSizes: { table: 4_000_000_000 } },
       code: 'MAP_FAILED',
       message: /cannot create map "table": /,
     },
     {
-      name: 'fexit of no function',
+      name: 'fexit of an unknown function',
       options: { programs: [{ name: 'handle_fexit', kind: 'fexit', target: 'no_such_fn' }] },
       code: 'NO_SYMBOL',
       message: /fexit "no_such_fn": no such function/,
@@ -75,7 +75,7 @@ describe('native: objects', { skip }, () => {
     })
   }
 
-  it('names the program and the instruction that the verifier refused, and keeps its log', () => {
+  it('reports the program and the instruction that the verifier refused, and keeps its log', () => {
     const programs: ObjectOptions['programs'] = [{ name: 'handle_refused', kind: 'kprobe' }]
     const error = fails(
       () => openObject(path, { programs }),
@@ -87,7 +87,7 @@ describe('native: objects', { skip }, () => {
     assert.equal(error.target, 'handle_refused')
   })
 
-  it('says NOT_PERMITTED to a user without the right to load', async () => {
+  it('throws NOT_PERMITTED for a user without the right to load', async () => {
     await asNobody(() => fails(() => openFixture(path, 'kprobe'), 'NOT_PERMITTED', /needs root/))
   })
 
@@ -121,7 +121,7 @@ describe('native: objects', { skip }, () => {
     fails(() => openObject(path, { programs, sharedMaps: { nope: table } }), 'NO_MAP', /no map "nope"/)
   })
 
-  it('answers CLOSED after close, of object, map and ring', () => {
+  it('object, map and ring throw CLOSED after close', () => {
     const object = openFixture(path, 'kprobe')
     const map = object.map('table')
     const ring = openRing(object.map('ring'))
@@ -145,7 +145,7 @@ function withMap(name: string, use: (map: BpfMap) => void): void {
 }
 
 describe('native: maps', { skip }, () => {
-  it('looks up, updates, deletes, and says what was there', () => {
+  it('looks up, updates and deletes, and returns whether the key existed', () => {
     withMap('table', (map) => {
       assert.deepEqual(map.info, { name: 'table', keySize: 4, valueSize: 8, maxEntries: 4096, perCpu: 1 })
       assert.equal(map.lookup(bytesOf(1)), undefined)
@@ -157,7 +157,7 @@ describe('native: maps', { skip }, () => {
     })
   })
 
-  it('hands over all entries of a full hash and refuses one more', () => {
+  it('returns all entries of a full hash and refuses one more', () => {
     withMap('table', (map) => {
       const keys = Buffer.alloc(4096 * 4)
       const values = Buffer.alloc(4096 * 8)
@@ -175,7 +175,7 @@ describe('native: maps', { skip }, () => {
     })
   })
 
-  it('hands over a hash in parts, each entry once, whatever the room of a part is', () => {
+  it('returns a hash in parts of any size, each entry once', () => {
     for (const room of [1, 100, 10_000]) {
       withMap('table', (map) => {
         assert.deepEqual([map.part(room).count, map.part(room).next], [0, undefined])
@@ -199,7 +199,7 @@ describe('native: maps', { skip }, () => {
     }
   })
 
-  it('hands over the entries of a prefix trie', () => {
+  it('returns the entries of a prefix trie', () => {
     withMap('trie', (map) => {
       const keys = ['20000000c0a80001', '10000000c0a80000'].map((hex) => Buffer.from(hex, 'hex'))
       map.updateBatch(Buffer.concat(keys), Buffer.concat([bytesOf(1), bytesOf(2)]), 2)

@@ -25,7 +25,7 @@ function drain(ring: RingReader, into: Buffer = Buffer.alloc(1 << 20)): bigint[]
   return numbers
 }
 
-/** An object whose program writes one record a hit of this process, with its ring. Closes what `use` leaves open. */
+/** An object whose program writes one record for each hit of this process, and its ring. Closes what `use` leaves open. */
 async function withRing(
   options: { constants?: Record<string, Uint8Array>; ringBytes?: number; tgid?: number },
   use: (ring: RingReader, object: BpfObject) => void | Promise<void>,
@@ -39,7 +39,7 @@ async function withRing(
 }
 
 describe('native: ring reader', { skip }, () => {
-  it('hands over records in order, over many turns of the ring', () =>
+  it('returns records in order, over many wraps of the ring', () =>
     withRing({ ringBytes: LARGEST }, (ring, object) => {
       using counts = object.map('counts')
       const numbers: bigint[] = []
@@ -54,7 +54,7 @@ describe('native: ring reader', { skip }, () => {
       assert.equal(ring.malformed(), 0)
     }))
 
-  it('a full ring refuses records, which are counted, and takes new ones when read', () =>
+  it('a full ring refuses and counts records, and accepts new ones once it is read', () =>
     withRing({ ringBytes: LARGEST }, (ring, object) => {
       using counts = object.map('counts')
       hit(3000)
@@ -67,7 +67,7 @@ describe('native: ring reader', { skip }, () => {
       assert.equal(sumOf(counts, 1), refused)
     }))
 
-  it('skips records that were given back', () =>
+  it('skips discarded records', () =>
     withRing({ constants: { discard_every: bytesOf(3) } }, (ring) => {
       hit(300)
       const numbers = drain(ring)
@@ -75,7 +75,7 @@ describe('native: ring reader', { skip }, () => {
       assert.ok(numbers.every((n) => n % 3n !== 2n))
     }))
 
-  it('stops when less than 64 KiB of room is left, and goes on there', () =>
+  it('stops when less than 64 KiB of the buffer is left, and continues there', () =>
     withRing({}, (ring) => {
       hit(100)
       const waiting = ring.available()
@@ -86,7 +86,7 @@ describe('native: ring reader', { skip }, () => {
       assert.equal(drain(ring)[0], 11n)
     }))
 
-  it('refuses a buffer below 64 KiB, and loses nothing by it', () =>
+  it('refuses a buffer below 64 KiB without losing a record', () =>
     withRing({}, (ring) => {
       hit(1)
       const waiting = ring.available()
@@ -104,7 +104,7 @@ describe('native: ring reader', { skip }, () => {
       assert.ok(drain(ring).length > 0)
     }))
 
-  it('keeps a record larger than the buffer until a larger buffer comes', () =>
+  it('keeps a record larger than the buffer for a larger buffer', () =>
     withRing({ constants: { big: bytesOf(1) } }, (ring) => {
       hit(1)
       assert.throws(() => ring.read(Buffer.alloc(LARGEST)), {
@@ -116,7 +116,7 @@ describe('native: ring reader', { skip }, () => {
 
   const claims = [
     { name: 'a size below the length: cut and padded to 8', claim: 13, each: 16, malformed: false },
-    { name: 'a size of 4: the least', claim: 4, each: 8, malformed: false },
+    { name: 'a size of 4: the minimum', claim: 4, each: 8, malformed: false },
     { name: 'a size below 4', claim: 3, each: 0, malformed: true },
     { name: 'a size above the length', claim: 33, each: 0, malformed: true },
     { name: 'a huge size', claim: 0xffff_ffff, each: 0, malformed: true },
@@ -160,14 +160,14 @@ describe('native: ring reader', { skip }, () => {
   })
 })
 
-/** Turns of the event loop, each with a look at its descriptors. */
+/** Turns of the event loop; each polls its descriptors. */
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await setImmediate()
 }
 
 describe('native: ring watch', { skip }, () => {
   const FORCE = { wakeup: bytesOf(2, 8) }
-  const SILENT = { wakeup: bytesOf(1, 8) }
+  const NO_WAKEUP = { wakeup: bytesOf(1, 8) }
 
   it('calls back once for a wakeup, not again while nothing is read, and again for the next', () =>
     withRing({ constants: FORCE }, async (ring, object) => {
@@ -186,8 +186,8 @@ describe('native: ring watch', { skip }, () => {
       assert.equal(drain(ring).length, 2)
     }))
 
-  it('calls back at the start when records wait already', () =>
-    withRing({ constants: SILENT }, async (ring, object) => {
+  it('calls back at once if records are waiting', () =>
+    withRing({ constants: NO_WAKEUP }, async (ring, object) => {
       using map = object.map('ring')
       hit(1)
       let calls = 0
@@ -197,8 +197,8 @@ describe('native: ring watch', { skip }, () => {
       assert.ok(drain(ring).length > 0)
     }))
 
-  it('stays silent for records without wakeup, which can be read all the same', () =>
-    withRing({ constants: SILENT }, async (ring, object) => {
+  it('does not call back for records without wakeup, which can still be read', () =>
+    withRing({ constants: NO_WAKEUP }, async (ring, object) => {
       using map = object.map('ring')
       let calls = 0
       using watch = watchRing(map, () => calls++)
@@ -227,7 +227,7 @@ describe('native: ring watch', { skip }, () => {
     })
   })
 
-  it('calls no more after close, also when closed in the callback and when the map is closed first', () =>
+  it('makes no call after close, even if closed in the callback or after the map', () =>
     withRing({ constants: FORCE }, async (ring, object) => {
       const map = object.map('ring')
       let calls = 0
@@ -245,7 +245,7 @@ describe('native: ring watch', { skip }, () => {
       assert.ok(drain(ring).length > 0)
     }))
 
-  it('refuses a map that is no ring, and what is no function', () =>
+  it('refuses a map that is not a ring, and a callback that is not a function', () =>
     withRing({}, (_, object) => {
       using table = object.map('table')
       using map = object.map('ring')
@@ -266,10 +266,10 @@ describe('native: ring watch', { skip }, () => {
 
   it('an exception in the callback is an uncaught exception', async () => {
     const child = spawn(process.execPath, [holder, path, 'throw'], { stdio: ['ignore', 'ignore', 'pipe'] })
-    const said: Buffer[] = []
-    child.stderr.on('data', (bytes: Buffer) => said.push(bytes))
+    const stderr: Buffer[] = []
+    child.stderr.on('data', (bytes: Buffer) => stderr.push(bytes))
     const [code] = await once(child, 'close')
     assert.equal(code, 1)
-    assert.match(Buffer.concat(said).toString(), /thrown in the callback/)
+    assert.match(Buffer.concat(stderr).toString(), /thrown in the callback/)
   })
 })

@@ -49,7 +49,7 @@ describe('native: links', { skip }, () => {
       { kind: 'fexit', program: 6, records: 5 },
     ]
   for (const { kind, program, records, since } of rows) {
-    it(`${kind}: runs at each call while it is attached, and not after close`, () => {
+    it(`${kind}: runs at each call while attached, and not after close`, () => {
       using object = openFixture(path, kind)
       using ring = openRing(object.map('ring'))
       const name = programFor(kind)[0]?.name ?? ''
@@ -87,7 +87,7 @@ describe('native: links', { skip }, () => {
     link.close()
   })
 
-  it('a link lives on when its object is closed, until it is closed itself', () => {
+  it('a link stays attached when its object is closed, until it is closed itself', () => {
     const object = openFixture(path, 'kprobe')
     using counts = object.map('counts')
     const link = object.attach('handle_kprobe', [SYMBOL])
@@ -172,14 +172,14 @@ describe('native: links', { skip }, () => {
       message: /"rename_lock": .*traced/,
     },
     {
-      name: 'kprobe on two',
+      name: 'kprobe on two functions',
       kind: 'kprobe',
       symbols: [SYMBOL, SYMBOL],
       code: 'BAD_ARGUMENT',
       message: /exactly one for kind kprobe, got 2/,
     },
     {
-      name: 'fexit elsewhere',
+      name: 'fexit on another target than loaded',
       kind: 'fexit',
       symbols: ['vfs_read'],
       code: 'BAD_ARGUMENT',
@@ -194,7 +194,7 @@ describe('native: links', { skip }, () => {
   }
 })
 
-/** Opens one of each and keeps none. */
+/** Opens one of each and drops the references. */
 function abandon(): void {
   const object = openFixture(path, 'kprobe')
   openRing(object.map('ring'))
@@ -202,7 +202,7 @@ function abandon(): void {
 }
 
 describe('native: lifetime', { skip }, () => {
-  it('the garbage collector closes what nobody holds', async () => {
+  it('the garbage collector closes unreferenced objects', async () => {
     v8.setFlagsFromString('--expose-gc')
     const collect: unknown = vm.runInNewContext('gc')
     assert.ok(typeof collect === 'function')
@@ -217,7 +217,7 @@ describe('native: lifetime', { skip }, () => {
     await until('descriptors and programs to go', closed)
   })
 
-  it('a worker that ends leaves nothing behind in its process', async () => {
+  it('a worker that ends leaves nothing open in its process', async () => {
     const before = descriptors()
     const worker = new Worker(holder, { argv: [path, 'hold'], stdout: true })
     await once(worker.stdout, 'data')
@@ -228,7 +228,7 @@ describe('native: lifetime', { skip }, () => {
   })
 
   for (const mode of ['exit', 'SIGTERM', 'SIGKILL'] as const) {
-    it(`no program stays when the process ends by ${mode} with links attached`, async () => {
+    it(`no program stays loaded when the process ends by ${mode} with links attached`, async () => {
       const before = programIds()
       const child = spawn(process.execPath, [holder, path, mode === 'exit' ? 'exit' : 'hold'], {
         stdio: ['ignore', 'pipe', 'inherit'],
@@ -237,7 +237,7 @@ describe('native: lifetime', { skip }, () => {
       await once(child.stdout, 'data')
       const during = added(programIds(), before)
       if (mode !== 'exit') {
-        assert.ok(during.size > 0, 'the program is seen while the process lives')
+        assert.ok(during.size > 0, 'the program must be loaded while the process runs')
         child.kill(mode)
       }
       await ended

@@ -17,32 +17,33 @@ const server = z
     http: address
       .prefault('127.0.0.1:2112')
       .describe(
-        "Address for /livez, /readyz, /metrics and /status: host:port, or unix:///path for a Unix socket that only the agent's user may " +
-          'connect to. Every local user can read what is on a host and port; token keeps them out.',
+        "Address of /livez, /readyz, /metrics and /status: host:port, or unix:///path for a Unix socket that only the agent's " +
+          'user can connect to. On a host and port every local user can read the pages; token prevents that.',
       ),
     token: z
       .string()
       .regex(/^[!-~]+$/, { error: 'expected printable characters without spaces' })
       .optional()
       .describe(
-        'Clients send it as "Authorization: Bearer <token>" to read /metrics and /status, and why the agent is not ready; /livez and the ' +
-          'status code of /readyz need none. Never printed. Better a reference ${file:/path}, read at start.',
+        'Clients must send "Authorization: Bearer <token>" to read /metrics, /status and the text of /readyz. /livez and the ' +
+          'status code of /readyz need no token. Never printed. Use ${file:/path} rather than the token itself; the file is read ' +
+          'at the start.',
       ),
   })
   .prefault({})
-  .describe('What the agent listens on.')
+  .describe('The HTTP server of the agent.')
 
 const ring = z
   .strictObject({
     size: size(64 * KIB, 1024 * MIB)
       .prefault('16MiB')
-      .describe('Size of the one ring between kernel and agent; a power of two.'),
+      .describe('Size of the ring; a power of two.'),
     watermark: size(1)
       .optional()
-      .describe('The kernel wakes the agent when this much waits; an eighth of ring.size when absent.'),
+      .describe('The kernel wakes the agent when this much waits in the ring. Default: an eighth of ring.size.'),
     max_delay: duration(1, 1000)
       .prefault('50ms')
-      .describe('Longest time a record waits in the ring before the agent looks.'),
+      .describe('The agent reads the ring at least this often while records wait.'),
   })
   .check((context) => {
     const { size: bytes, watermark } = context.value
@@ -56,7 +57,7 @@ const ring = z
     }
   })
   .prefault({})
-  .describe('The ring buffer that all hooks write to.')
+  .describe('The ring buffer between kernel and agent. All hooks write to it.')
 
 const attach = z
   .strictObject({
@@ -64,20 +65,20 @@ const attach = z
       .enum(['auto', 'kprobe.multi', 'fexit', 'kprobe.session', 'join', 'kprobe'])
       .default('auto')
       .describe(
-        'How programs are attached. auto picks by kernel and by what the hook needs; join is a kprobe and a return ' +
-          'probe joined in a map. Anything else is for tests and for kernels with a known fault.',
+        'How programs are attached. auto chooses by kernel and by what the hook needs. join is a kprobe and a return probe ' +
+          'joined in a map. The others are for tests and for kernels with a known fault.',
       ),
   })
   .prefault({})
-  .describe('How hooks are bound to kernel functions.')
+  .describe('How hooks are attached to kernel functions.')
 
 const log = z
   .strictObject({
     level: z
       .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
       .default('info')
-      .describe("Least level that is written. The agent's own log goes to standard error."),
-    format: z.enum(['json', 'text']).default('json').describe('JSON lines, or lines for people.'),
+      .describe("Lowest level that is written. The agent's own log goes to standard error."),
+    format: z.enum(['json', 'text']).default('json').describe('json: JSON lines. text: lines for people.'),
   })
   .prefault({})
   .describe("The agent's own log.")
@@ -86,15 +87,15 @@ const memory = z
   .strictObject({
     soft_limit: size(64 * MIB)
       .prefault('384MiB')
-      .describe('Past this resident set, exporters with a spool send by way of their disk.'),
+      .describe('Above this resident set size, exporters with a spool send through their spool.'),
     hard_limit: size(64 * MIB)
       .prefault('512MiB')
-      .describe('Past this resident set, all exporters drop new events, counted as memory, until it is smaller again.'),
+      .describe('Above this resident set size, all exporters drop new events and count them with the reason memory.'),
     process_table: size(16 * MIB, 4096 * MIB)
       .prefault('128MiB')
       .describe(
-        'What the table of processes may take; 100,000 ordinary ones fit into the default. When it is full, what was rendered goes ' +
-          'first, then long arguments are cut, then the oldest processes are forgotten, all counted; no event is dropped for it.',
+        'Most memory of the process table; the default holds 100,000 ordinary processes. When it is full, cached renderings go ' +
+          'first, then long arguments are cut, then the oldest processes are forgotten. Each is counted, and no event is dropped.',
       ),
   })
   .check((context) => {
@@ -105,14 +106,15 @@ const memory = z
   })
   .prefault({})
   .describe(
-    'What happens when the agent is short of memory. Its queues are bounded by themselves: this is for what nobody foresaw.',
+    'What the agent does when it uses too much memory. Its queues are bounded by themselves; these limits are for what ' +
+      'nobody foresaw.',
   )
 
 const shutdown = z
   .strictObject({
     grace: duration(0, 3_600_000)
       .prefault('10s')
-      .describe('How long exporters may take to send what they hold once the agent is told to stop.'),
+      .describe('How long exporters may go on sending what they hold after the agent was told to stop.'),
   })
   .prefault({})
   .describe('What happens on SIGTERM and SIGINT.')
@@ -123,11 +125,11 @@ export const NO_EXPORTER = 'expected at least one exporter, such as screen: {typ
 /** The whole file. */
 export const configSchema = z
   .strictObject({
-    node_name: z.string().max(253).default('').describe('Name of this host in every record; the host name when empty.'),
+    node_name: z.string().max(253).default('').describe('Name of this host in every record. Default: the host name.'),
     policies: z
-      .array(pathSchema('A policy file, or a folder of them.'))
+      .array(pathSchema('A policy file, or a folder of policy files.'))
       .default([])
-      .describe('Policy files and folders of *.yaml files; watched while the agent runs.'),
+      .describe('Policy files, and folders of *.yaml files. They are watched while the agent runs.'),
     server,
     exporters: z
       .record(
@@ -142,7 +144,7 @@ export const configSchema = z
           context.issues.push({ code: 'custom', input: context.value, path: [...path], message })
         }
       })
-      .describe('Where events go, by a name of your choice. At least one.')
+      .describe('Where events go. The key is a name of your choice; at least one is needed.')
       .meta({ minProperties: 1 }),
     ring,
     attach,

@@ -8,12 +8,12 @@ type Holds = 'anything' | 'secret'
 
 const PLACES = new WeakMap<z.core.$ZodType, Holds>()
 
+/** Ends the description of every path. */
+export const RELATIVE = "Relative paths start at the agent's working directory."
+
 /** A key that names a file or folder; `loadConfig` makes it absolute. */
 export function pathSchema(description: string, holds: Holds = 'anything'): z.ZodString {
-  const schema = z
-    .string()
-    .min(1)
-    .describe(`${description} A relative path starts at the directory the agent was started in.`)
+  const schema = z.string().min(1).describe(`${description} ${RELATIVE}`)
   PLACES.set(schema, holds)
   return schema
 }

@@ -1,10 +1,10 @@
 /** Durations and sizes as people write them. A bare number is refused: nobody remembers whether it was ms or s. */
 import { z } from 'zod'
 
-const DURATION = /^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)$/
+export const DURATION: RegExp = /^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)$/
 const MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-const SIZE = /^(\d{1,16}(?:\.\d{1,6})?)(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$/
+export const SIZE: RegExp = /^(\d{1,16}(?:\.\d{1,6})?)(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$/
 const BYTES: Readonly<Record<string, number>> = {
   B: 1,
   kB: 1e3,

@@ -12,48 +12,48 @@ const queue = z
   .strictObject({
     max_bytes: size(64 * KIB, 64 * 1024 * MIB)
       .prefault('64MiB')
-      .describe('Most bytes of encoded events that wait in memory.'),
-    max_events: z.int().min(1).max(10_000_000).default(100_000).describe('Most events that wait in memory.'),
+      .describe('Most bytes of encoded events in memory.'),
+    max_events: z.int().min(1).max(10_000_000).default(100_000).describe('Most events in memory.'),
     when_full: z
       .enum(['spool', 'drop_newest', 'drop_oldest', 'block'])
       .optional()
       .describe(
-        'What gives way when the queue is full: spool where this exporter has one and drop_newest where it has none, ' +
-          'when absent. spool writes to disk. drop_newest and drop_oldest drop events of this exporter only, and count ' +
-          'them. block makes the ring reader and with it every exporter wait; the kernel then drops and counts.',
+        'What to do when the queue is full. spool writes to disk. drop_newest and drop_oldest drop events of this exporter ' +
+          'only, and count them. block makes the reader of the ring wait, and with it every exporter; the kernel then drops and ' +
+          'counts. Default: spool with a spool, else drop_newest.',
       ),
   })
   .prefault({})
-  .describe('The bounded queue between the ring and this exporter.')
+  .describe('The bounded queue in memory.')
 
 const batch = z
   .strictObject({
-    max_events: z.int().min(1).max(1_000_000).default(1000).describe('Most events sent in one call.'),
+    max_events: z.int().min(1).max(1_000_000).default(1000).describe('Most events in a batch.'),
     max_bytes: size(4 * KIB, 1024 * MIB)
       .prefault('1MiB')
-      .describe('A batch is sent when it holds this much.'),
+      .describe('Most bytes of encoded events in a batch.'),
     max_wait: duration(0, 60_000)
       .prefault('200ms')
       .describe(
-        'Longest time the first event of a batch waits for others; 0ms sends at once. While nothing is under way, an eighth of a batch ' +
-          'is enough.',
+        'How long the first event of a batch waits for others; 0ms sends at once. While no batch is in flight, an eighth of a ' +
+          'batch is sent without waiting.',
       ),
   })
   .prefault({})
-  .describe('How events are put together before they are sent.')
+  .describe('How events are grouped before they are sent.')
 
 const retry = z
   .strictObject({
     initial: duration(1)
       .prefault('1s')
-      .describe('First wait after a failure that may pass; it doubles with each further one, with jitter.'),
-    max: duration(1).prefault('30s').describe('Longest wait between two tries.'),
+      .describe('Wait before the first retry. It doubles with each further one, with jitter.'),
+    max: duration(1).prefault('30s').describe('Longest wait between two retries.'),
     max_age: duration(1, 3650 * 86_400_000)
       .optional()
-      .describe('Events older than this are dropped and counted as expired; tried for ever when absent.'),
+      .describe('Older events are dropped and counted as expired. Default: retry without end.'),
   })
   .prefault({})
-  .describe('What happens to a batch that the sink did not take.')
+  .describe('When a batch that failed is sent again.')
 
 /** Keys of every exporter. */
 export const chain = {
@@ -63,7 +63,7 @@ export const chain = {
   batch,
   retry,
   dead_letter: deadLetter.optional(),
-  timeout: duration(1).prefault('10s').describe('Longest time one call to the sink may take.'),
+  timeout: duration(1).prefault('10s').describe('Longest time of one call to the sink.'),
 }
 
 /** The same for exporters that may take several requests for a batch. */
@@ -71,7 +71,5 @@ export const chainOfRequests = {
   ...chain,
   timeout: duration(1)
     .prefault('60s')
-    .describe(
-      'Longest time one batch may take. A batch may need several requests; request_timeout is for one of them.',
-    ),
+    .describe('Longest time for one batch, which may need several requests; request_timeout limits each of them.'),
 }

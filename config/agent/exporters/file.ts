@@ -11,34 +11,32 @@ const rotate = z
   .strictObject({
     max_size: size(4 * KIB, 1024 * 1024 * MIB)
       .prefault('64MiB')
-      .describe('The file is renamed and a new one begun before a write would make it larger. Lines are never split.'),
+      .describe('The file is rotated before a write would make it larger. Lines are never split.'),
     interval: duration(1000, 3650 * DAY_MS)
       .optional()
       .describe(
-        'A new file is also begun at each multiple of this time in UTC: 1h on the hour, 1d at midnight; by size only when ' +
-          'absent. An empty file is left as it is.',
+        'The file is also rotated at each multiple of this time in UTC: 1h on the hour, 1d at midnight. An empty file is not ' +
+          'rotated. Default: rotate by size only.',
       ),
     max_files: z
       .int()
       .min(1)
       .max(10_000)
       .default(5)
-      .describe('Renamed files that are kept, compressed or not; the oldest goes first.'),
+      .describe('Rotated files that are kept, compressed or not; the oldest is deleted first.'),
     max_total_size: size(4 * KIB)
       .optional()
       .describe(
-        'Most bytes of the renamed files together, as they lie on the disk; the oldest goes first. The file being written ' +
-          'comes on top. No limit when absent.',
+        'Most bytes of all rotated files together, as stored on disk; the oldest is deleted first. The current file is not ' +
+          'counted. Default: no limit.',
       ),
     max_age: duration(1000, 3650 * DAY_MS)
       .optional()
-      .describe('Renamed files are deleted this long after they were renamed; not by age when absent.'),
+      .describe('Rotated files are deleted this long after their rotation. Default: not by age.'),
     compress: z
       .boolean()
       .default(false)
-      .describe(
-        'Renamed files become .gz, one at a time, beside the writing; a stop or a crash loses nothing of them.',
-      ),
+      .describe('Compresses rotated files to .gz in the background. A stop or a crash in between loses nothing.'),
   })
   .prefault({})
   .check((context) => {
@@ -53,7 +51,7 @@ const rotate = z
 export const file = z
   .strictObject({
     type: z.literal('file').describe('Appends JSON lines to a file.'),
-    path: pathSchema('The file that lines are appended to.'),
+    path: pathSchema('The file to append to.'),
     format: z.literal('tetragon').default('tetragon').describe("Shape of a record: Tetragon's JSON."),
     mode: z
       .string({ error: 'expected an octal file mode in quotes, such as "0600"' })
@@ -66,9 +64,9 @@ export const file = z
       })
       .prefault('1s')
       .describe(
-        'When written bytes are forced to disk: never, after each batch, or at this interval. With batch an event counts as delivered once ' +
-          'it is on the disk, and is written again where that fails; else once it is written: a power cut may then take what was not yet ' +
-          'forced, and where forcing fails that is counted as possibly_lost.',
+        'When written bytes are synced to disk: never, after each batch, or at this interval. With batch an event counts as ' +
+          'delivered once it is on disk, and is written again if the sync fails. Otherwise it counts as delivered once it is ' +
+          'written: a power cut can then lose what is not yet synced, and a failed sync counts those events as possibly_lost.',
       ),
     rotate,
     ...chain,

@@ -33,32 +33,34 @@ const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy)\}){1,249}$
 const tls = z
   .strictObject(tlsKeys())
   .describe(
-    "TLS to the brokers; none when this key is absent, {} for the system's authorities. The files are read at start, on " +
-      'SIGHUP and when a broker refuses what was read.',
+    "TLS to the brokers; {} trusts the system's authorities. The files are read at the start, on SIGHUP, and when a broker " +
+      'refuses what was read. Default: no TLS.',
   )
 
 const sasl = z
   .strictObject({
     mechanism: z
       .enum(['plain', 'scram-sha-256', 'scram-sha-512'])
-      .describe('How the brokers check who we are; plain sends the password itself, so use it with tls.'),
+      .describe('Login method. plain sends the password itself, so use it with tls.'),
     username: z.string().min(1).describe('User to log in as.'),
     password: z
       .string()
       .min(1)
       .optional()
-      .describe('Password; never printed. Better a reference ${file:/path}, read at start, or password_file.'),
+      .describe(
+        'Password. Never printed. Use ${file:/path} (read at the start) or password_file rather than the password itself.',
+      ),
     password_file: pathSchema(
-      'File that holds the password; a line feed at its end does not count. Read at start, on SIGHUP and when a broker ' +
-        'refuses what was read, so that a password can be replaced while the agent runs.',
+      'File with the password; a line feed at its end is ignored. Read at the start, on SIGHUP, and when a broker refuses ' +
+        'the login, so that you can replace the password while the agent runs.',
       'secret',
     ).optional(),
   })
-  .describe('Login to the brokers; none when absent.')
+  .describe('Login to the brokers. Default: none.')
 
 const otlp = z
   .strictObject({ ...resourceKeys, ...recordKeys })
-  .describe('What the records of format otlp_proto say; the same keys as of type otlp.')
+  .describe('Content of the OTLP records with format otlp_proto; the same keys as in type otlp.')
 
 /** What they say when nothing is said. */
 export const DEFAULT_OTLP: z.output<typeof otlp> = otlp.parse({})
@@ -66,25 +68,25 @@ export const DEFAULT_OTLP: z.output<typeof otlp> = otlp.parse({})
 /** `type: kafka`. */
 export const kafka = z
   .strictObject({
-    type: z.literal('kafka').describe('Writes one record an event to Apache Kafka.'),
+    type: z.literal('kafka').describe('Writes one record per event to Apache Kafka.'),
     brokers: z
       .array(broker.describe('Address of a broker, host:port.'), { error: BROKERS_EXPECTED })
       .min(1, { error: BROKERS_EXPECTED })
-      .describe('Brokers to ask for the others; one is enough, several are safer.'),
+      .describe('Brokers to ask for the others. One is enough, several are safer.'),
     topic: z
       .string()
       .regex(TOPIC, {
         error: 'expected a topic of letters, digits, ".", "_" and "-", in it {event_type} and {policy} if you like',
       })
       .describe(
-        'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe or events_lost, {policy} the name ' +
-          'of the policy (none for events of no policy). Topics must exist: this agent creates none.',
+        'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe or events_lost, and ' +
+          '{policy} the name of the policy (none for events without one). Topics must exist; the agent creates none.',
       ),
     driver: z
       .enum(['kafkajs', 'platformatic'])
       .default('kafkajs')
       .describe(
-        'Client library. Both pass the same tests. kafkajs takes 50 MiB less memory; platformatic is a little faster, knows ' +
+        'Client library. Both pass the same tests. kafkajs needs 50 MiB less memory. platformatic is a little faster, supports ' +
           'IPv6 addresses and needs Kafka 2.8 or later.',
       ),
     client_id: z.string().min(1).max(249).default('ktrail').describe('Name of this client in the logs of the brokers.'),
@@ -92,15 +94,15 @@ export const kafka = z
       .enum(['node_name', 'exec_id', 'policy', 'none'])
       .default('node_name')
       .describe(
-        'Key of a record; events of one key are in one partition, in order. node_name: all of this host. exec_id: those of ' +
-          'one process. policy: those of one policy. none: no key and no order, whole batches to one partition after another.',
+        'Key of a record. Events of one key go to one partition, in order. node_name: all events of this host. exec_id: those ' +
+          'of one process. policy: those of one policy. none: no key and no order; each batch goes to another partition.',
       ),
     format: z
       .enum(['json', 'cloudevents', 'otlp_proto'])
       .default('json')
       .describe(
-        'json: the value of a record is the JSON of one event. cloudevents: also the headers of CloudEvents 1.0. otlp_proto: a record ' +
-          "holds the events of a request as OTLP in protobuf, which OpenTelemetry's Kafka receiver reads.",
+        'json: one record is the JSON of one event. cloudevents: the same with the headers of CloudEvents 1.0. otlp_proto: one ' +
+          'record holds the events of a request as OTLP in protobuf, for the Kafka receiver of the OpenTelemetry Collector.',
       ),
     otlp: otlp.optional(),
     cluster_name: z
@@ -108,37 +110,38 @@ export const kafka = z
       .max(253)
       .default('')
       .describe(
-        'Name of the cluster: in ce_source, //cluster/node, of format cloudevents, and k8s.cluster.name of otlp_proto.',
+        'Name of the cluster: in ce_source (//cluster/node) with format cloudevents, and as k8s.cluster.name with otlp_proto.',
       ),
     compression: z
       .enum(['none', 'gzip', 'zstd', 'snappy', 'lz4'])
       .default('zstd')
-      .describe('Compression of a batch of records; snappy and lz4 need codec.'),
+      .describe('Compression of record batches. snappy and lz4 need codec.'),
     codec: packageName
       .optional()
       .describe(
-        'Package of npm that compresses, for snappy and lz4: it exports compress(records: Buffer), which returns a Buffer or a ' +
-          'promise of one, for lz4 in its frame format. Found and run as type: npm:<package> is.',
+        'npm package that compresses snappy or lz4. It exports compress(records: Buffer), which returns a Buffer or a promise ' +
+          'of one; lz4 in its frame format. Found and run like type: npm:<package>.',
       ),
     acks: z
       .enum(['all', 'leader'])
       .default('all')
       .describe(
-        'Who must have a record before it counts as delivered: all replicas in sync, or the leader alone, which may die with it.',
+        'Who must have a record before it counts as delivered: all in-sync replicas, or only the leader, which may fail with ' +
+          'it.',
       ),
     idempotent: z
       .boolean()
       .default(false)
       .describe(
-        'Lets the brokers drop what a retry would write twice: a request whose answer was lost is sent again under its number. ' +
-          'Ends with this run of the agent and with a new login; needs acks all.',
+        'Lets the brokers drop duplicates: a request without an answer is sent again with the same sequence number. Protection ' +
+          'ends with this run of the agent and with a new login. Needs acks: all.',
       ),
-    request_timeout: duration(100, 3_600_000).prefault('30s').describe('Longest time one request may take.'),
+    request_timeout: duration(100, 3_600_000).prefault('30s').describe('Longest time of one request.'),
     max_request_size: size(16 * KIB, 100 * MIB)
       .prefault('900KiB')
       .describe(
-        'Most bytes of one batch of records, before compression; a larger event is refused and counted. Keep it below ' +
-          'message.max.bytes of the brokers.',
+        'Most bytes of one record batch before compression. A larger event is rejected. Keep it below message.max.bytes of the ' +
+          'brokers.',
       ),
     tls: tls.optional(),
     sasl: sasl.optional(),

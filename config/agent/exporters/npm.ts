@@ -15,14 +15,15 @@ export const packageName = z.templateLiteral(['npm:', z.string().regex(PACKAGE)]
 export const npm = z
   .strictObject({
     type: packageName.describe(
-      'An exporter from a package of npm. It is looked for in the node_modules folders at and above this file, ' +
+      'An exporter from an npm package. The agent looks for it in the node_modules folders at and above the config file, ' +
         "then in ktrail's own. Its code runs inside the agent, with the agent's rights.",
     ),
     options: z
       .record(z.string(), z.unknown())
       .default({})
       .describe(
-        'Goes to the package as it is; which keys there are is up to the package. References are replaced; what looks like a secret by its key, such as token, is never printed.',
+        'Passed to the package as it is; the package defines the keys. References such as ${env:X} are replaced. Values of ' +
+          'keys that look like secrets, such as token, are never printed.',
       ),
     ...chain,
   })

@@ -1,25 +1,22 @@
 /** What OTLP records say, and of whom: the same keys wherever records are made. */
 import { z } from 'zod'
 
-/** What the environment may say when the config does not: these keys have no default here. */
-export const FROM_ENVIRONMENT = 'Also by the variable'
+/** Names the variable that applies when the config does not set the key; such keys have no default in the schema. */
+export const FROM_ENVIRONMENT = 'Environment variable:'
 
 const severityName = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
 
 const severity = z
   .strictObject({
     lifecycle: severityName.default('info').describe('Severity of exec and exit events.'),
-    policies: z
-      .record(z.string(), severityName)
-      .default({})
-      .describe("Severity by name of the policy; wins over that of a hook's tags."),
+    policies: z.record(z.string(), severityName).default({}).describe('Severity by policy name. Wins over tags.'),
     tags: z
       .record(z.string(), severityName)
       .default({})
-      .describe("Severity by tag; the first of a hook's tags that stands here decides."),
+      .describe("Severity by tag. The first of a hook's tags that is listed here decides."),
   })
   .prefault({})
-  .describe('Severity of the records; info where nothing else is said.')
+  .describe('Severity of the records. Events that no key names are info.')
 
 /** Of the resource that all records belong to. */
 export const resourceKeys = {
@@ -28,11 +25,11 @@ export const resourceKeys = {
     .min(1)
     .max(255)
     .optional()
-    .describe(`Resource attribute service.name. ${FROM_ENVIRONMENT} OTEL_SERVICE_NAME; ktrail when neither is there.`),
+    .describe(`Resource attribute service.name. ${FROM_ENVIRONMENT} OTEL_SERVICE_NAME. Default: ktrail.`),
   resource_attributes: z
     .record(z.string().min(1), z.string())
     .default({})
-    .describe(`More attributes of the resource. ${FROM_ENVIRONMENT} OTEL_RESOURCE_ATTRIBUTES.`),
+    .describe(`Additional resource attributes. ${FROM_ENVIRONMENT} OTEL_RESOURCE_ATTRIBUTES.`),
 }
 
 /** Of each record. */
@@ -40,14 +37,14 @@ export const recordKeys = {
   body: z
     .enum(['json', 'text', 'none'])
     .default('json')
-    .describe("Body of a record: Tetragon's JSON, one line for people, or none: then there are the attributes only."),
+    .describe("Body of a record. json: Tetragon's JSON. text: one line for people. none: attributes only."),
   severity,
   arg_labels: z
     .boolean()
     .default(false)
-    .describe('Also arguments that have a label in the policy, as attributes tetragon.arg.<label>.'),
+    .describe('Adds arguments that have a label in the policy as attributes tetragon.arg.<label>.'),
   event_name_attribute: z
     .boolean()
     .default(false)
-    .describe('Also the attribute event_name, for versions of Loki that leave out the field of that meaning.'),
+    .describe('Also sets the attribute event_name, for versions of Loki that ignore the event name of a record.'),
 }

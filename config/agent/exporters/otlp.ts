@@ -35,13 +35,13 @@ const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, {
 const tls = z
   .strictObject(
     tlsKeys({
-      ca: ` ${FROM_ENVIRONMENT} …CERTIFICATE.`,
-      cert: ` ${FROM_ENVIRONMENT} …CLIENT_CERTIFICATE.`,
-      key: ` ${FROM_ENVIRONMENT} …CLIENT_KEY.`,
+      ca: ` ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_CERTIFICATE.`,
+      cert: ` ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE.`,
+      key: ` ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_CLIENT_KEY.`,
     }),
   )
   .prefault({})
-  .describe('Certificates, for https endpoints. The files are read at start and again on SIGHUP.')
+  .describe('Certificates for https endpoints. The files are read at the start and on SIGHUP.')
 
 const loki = z
   .union(
@@ -59,24 +59,22 @@ const loki = z
           .min(1)
           .max(100_000)
           .default(128)
-          .describe(
-            "Loki's max_structured_metadata_entries_count: attributes of a record, with those of the resource.",
-          ),
+          .describe("Loki's max_structured_metadata_entries_count: attributes of a record and of its resource."),
         max_age: duration(1000, 3650 * DAY_MS)
           .prefault('7d')
-          .describe("Loki's reject_old_samples_max_age: oldest record it takes."),
+          .describe("Loki's reject_old_samples_max_age: oldest record that it takes."),
         max_ahead: duration(0, 3650 * DAY_MS)
           .prefault('10m')
-          .describe("Loki's creation_grace_period: how far ahead of the clock a record may be."),
+          .describe("Loki's creation_grace_period: how far a record may be ahead of the clock."),
       }),
     ],
     { error: 'expected true, false or a mapping of limits such as {max_line_size: 256KiB}' },
   )
   .prefault(false)
   .describe(
-    "The sink is Grafana Loki: true for Loki's default limits, or a mapping of yours. Records that break one are refused " +
-      'and counted here, because Loki does not say which they were; one request at a time keeps their order, for it refuses ' +
-      'what is too far behind the newest. batch.max_bytes is at most 4MiB then.',
+    "The sink is Grafana Loki: true for Loki's default limits, or a mapping with yours. Records beyond a limit are " +
+      'rejected before sending, because Loki does not say which one it refused. One request is sent at a time, because Loki ' +
+      'refuses records too far behind the newest. batch.max_bytes is then at most 4MiB.',
   )
 
 const concurrency = z
@@ -87,11 +85,11 @@ const concurrency = z
       .max(256)
       .optional()
       .describe(
-        'Most requests at a time, each on a connection of its own; 4 when absent, always 1 for Loki. Each holds a batch in memory.',
+        'Most requests in flight, each on its own connection and with a batch in memory. Default: 4; always 1 for Loki.',
       ),
   })
   .prefault({})
-  .describe('Requests under way at the same time. With more than one, records arrive in another order.')
+  .describe('Requests in flight at the same time. With more than one, records may arrive in another order.')
 
 /** `type: otlp`. */
 export const otlp = z
@@ -99,57 +97,58 @@ export const otlp = z
     type: z
       .literal('otlp')
       .describe(
-        'Sends OTLP log records over HTTP: OpenTelemetry Collector, Grafana Loki and others. batch.max_bytes is at most 20MiB.',
+        'Sends OTLP log records over HTTP: to the OpenTelemetry Collector, Grafana Loki and others. batch.max_bytes is at most ' +
+          '20MiB.',
       ),
     endpoint: url
       .optional()
       .describe(
-        `Base address; v1/logs is appended. For Loki http://HOST:3100/otlp. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_ENDPOINT; ` +
-          'http://localhost:4318 when neither is there.',
+        `Base address; v1/logs is appended. For Loki http://HOST:3100/otlp. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_ENDPOINT. ` +
+          'Default: http://localhost:4318.',
       ),
     logs_endpoint: url
       .optional()
       .describe(
-        `Whole address, used as it is, instead of endpoint. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_LOGS_ENDPOINT.`,
+        `Complete address, used as it is, instead of endpoint. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_LOGS_ENDPOINT.`,
       ),
     protocol: z
       .enum(['http/protobuf', 'http/json'])
       .optional()
       .describe(
-        `http/json is about twenty times slower to make. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_PROTOCOL; http/protobuf when ` +
-          'neither is there.',
+        `Encoding of a request. http/json costs about twenty times as much. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_PROTOCOL. ` +
+          'Default: http/protobuf.',
       ),
     encoder: z
       .enum(['ktrail', 'sdk'])
       .default('ktrail')
-      .describe("Who writes the records: ktrail, or OpenTelemetry's own library, slower and byte for byte the same."),
+      .describe(
+        "Encoder of the records: ktrail's, or the OpenTelemetry SDK's, which is slower and writes the same bytes.",
+      ),
     compression: z
       .enum(['none', 'gzip', 'zstd'])
       .optional()
       .describe(
-        `zstd costs less and is smaller; not every sink takes it. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_COMPRESSION; gzip when ` +
-          'neither is there.',
+        `Compression of requests. zstd costs less and is smaller, but not every sink takes it. ${FROM_ENVIRONMENT} ` +
+          'OTEL_EXPORTER_OTLP_COMPRESSION. Default: gzip.',
       ),
     headers: z
       .record(headerName, headerValue)
       .default({})
       .describe(
-        'HTTP headers of every request, by name; never printed. Secrets by ${file:/path}, read at start, or header_files. ' +
-          `${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_HEADERS.`,
+        'HTTP headers of every request, by name. Never printed. For secrets use ${file:/path} (read at the start) or ' +
+          `header_files. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_HEADERS.`,
       ),
     header_files: z
-      .record(headerName, pathSchema('File that holds the value.', 'secret'))
+      .record(headerName, pathSchema('File with the value.', 'secret'))
       .default({})
       .describe(
-        'HTTP headers whose value is the content of a file, by name; read at start, on SIGHUP and after the sink has refused ' +
-          'them, so that a token can be replaced while the agent runs.',
+        'HTTP headers whose values are read from files, by name. Read at the start, on SIGHUP, and after the sink refused ' +
+          'them, so that you can replace a token while the agent runs.',
       ),
-    tenant: headerValue.min(1).optional().describe('Tenant of a Loki that has several, as X-Scope-OrgID.'),
+    tenant: headerValue.min(1).optional().describe('Tenant of a multi-tenant Loki, sent as X-Scope-OrgID.'),
     request_timeout: duration(1)
       .optional()
-      .describe(
-        `Longest time one request may take. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_TIMEOUT; 10s when neither is there.`,
-      ),
+      .describe(`Longest time of one request. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_TIMEOUT. Default: 10s.`),
     tls,
     ...resourceKeys,
     cluster_name: z.string().max(253).default('').describe('Resource attribute k8s.cluster.name; left out when empty.'),

@@ -10,29 +10,29 @@ const DAY_MS = 86_400_000
 export const spool = z
   .strictObject({
     dir: pathSchema(
-      'Folder of the spools. This exporter keeps its own in a folder of its name below it, so several may name the same.',
+      'Folder of the spools. Each exporter has a subfolder of its own, so several may name the same folder.',
     ),
     use: z
       .enum(['overflow', 'always'])
       .default('overflow')
       .describe(
-        'overflow: events go to disk when the queue in memory is full, when the sink fails and at the stop. always: ' +
-          'every event goes to disk first, so that a crash of the agent or the host loses only what was not yet synced.',
+        'overflow: events go to disk when the queue is full, when the sink fails, and at the stop. always: every event goes to ' +
+          'disk first, so that a crash loses only what is not yet synced.',
       ),
     max_size: size(MIB, 1024 * 1024 * MIB)
       .prefault('1GiB')
-      .describe('Most bytes on disk; then the oldest events are dropped and counted as spool_full.'),
+      .describe('Most bytes on disk. Beyond that the oldest events are dropped and counted as spool_full.'),
     max_age: duration(1000, 3650 * DAY_MS)
       .optional()
       .describe(
-        'Events older than this are dropped and counted as expired; kept for ever when absent, but for Loki, which refuses old ' +
-          'entries: 13/14 of loki.max_age then, 156h of its 7d.',
+        'Older events are dropped and counted as expired. Default: none; for Loki, which refuses old entries, 13/14 of ' +
+          'loki.max_age (156h of 7d).',
       ),
     min_free: size(0)
       .prefault('1GiB')
       .describe(
-        'What must stay free on the file system. When others have filled it, nothing more is spooled, and what the ' +
-          'queue in memory cannot hold is dropped and counted.',
+        'Space that must stay free on the file system. When less is free, nothing more is spooled; what the queue in memory ' +
+          'cannot hold is dropped and counted.',
       ),
     fsync: z
       .union([z.enum(['never', 'batch']), duration(1, 3_600_000)], {
@@ -40,20 +40,18 @@ export const spool = z
       })
       .prefault('200ms')
       .describe(
-        'When written events are forced to disk: at this interval, after each batch, or never. Until then a power cut ' +
-          'or a crash of the kernel may take them; a crash of the agent does not.',
+        'When written events are synced to disk: at this interval, after each batch, or never. Before the sync a power cut or ' +
+          'a kernel crash can lose them; a crash of the agent cannot.',
       ),
     compression: z
       .enum(['none', 'zstd'])
       .default('zstd')
-      .describe(
-        'How events lie on disk. zstd takes a tenth of the space and less processor time than writing all of it.',
-      ),
+      .describe('Compression on disk. zstd needs a tenth of the space, and less CPU than writing everything.'),
     segment_size: size(64 * KIB, 1024 * MIB)
       .prefault('16MiB')
       .describe(
-        'Size of one file of the spool, and of what is dropped at once at a limit; never more than a quarter of max_size, nor ' +
-          'less than a 4096th of it.',
+        'Size of one spool file, and of what is dropped at once at a limit. Limited to between a 4096th and a quarter of ' +
+          'max_size.',
       ),
   })
-  .describe('A queue on disk for this exporter, for what the queue in memory cannot hold; none when absent.')
+  .describe('A queue on disk, for what the queue in memory cannot hold. Default: none.')

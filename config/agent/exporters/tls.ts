@@ -6,19 +6,17 @@ export function tlsKeys(environment = { ca: '', cert: '', key: '' }) {
   return {
     ca_file: pathSchema(`PEM file of the authorities to trust instead of the system's.${environment.ca}`).optional(),
     cert_file: pathSchema(
-      `PEM file of the client's certificate, for servers that ask for one.${environment.cert}`,
+      `PEM file of the client certificate, for servers that ask for one.${environment.cert}`,
     ).optional(),
-    key_file: pathSchema(`PEM file of the client's private key.${environment.key}`, 'secret').optional(),
+    key_file: pathSchema(`PEM file of the private key of the client.${environment.key}`, 'secret').optional(),
     server_name: z
       .string()
       .min(1)
       .optional()
-      .describe("Name to expect in the server's certificate when it is not that of its address."),
+      .describe("Name to expect in the server's certificate, if it differs from the address."),
     insecure_skip_verify: z
       .boolean()
       .default(false)
-      .describe(
-        "Takes any certificate of the server. For tests: anyone can then read along and answer in the sink's place.",
-      ),
+      .describe('Accepts any certificate. Only for tests: anyone can then read the traffic and pose as the sink.'),
   }
 }

@@ -23,8 +23,8 @@ const EVENT_TYPES = [
   'RATE_LIMIT_INFO',
 ] as const
 
-const UNANCHORED = 'By RE2; matches anywhere in the text, ^ and $ bind it.'
-const GLOB = '* stands for any run of characters, / included; nothing else is special.'
+const UNANCHORED = 'RE2, unanchored.'
+const GLOB = '* matches any characters, also /.'
 
 type Text = z.ZodString
 
@@ -76,55 +76,52 @@ const filteredSet = list(
         ? 'expected a kind that allow and deny lists decide about; records of losses pass every filter'
         : undefined,
   }),
-  "Kinds of events, by Tetragon's names. Records of losses (RATE_LIMIT_INFO) are none of these: they pass every filter.",
+  "Kinds of events, by Tetragon's names. Loss records (RATE_LIMIT_INFO) pass every filter.",
 )
 
 const tetragonFilter = z
   .strictObject({
     event_set: filteredSet,
-    policy_names: list(z.string().min(1), 'Names of policies, exact. Events of processes belong to no policy.'),
+    policy_names: list(z.string().min(1), 'Exact policy names. Exec and exit events belong to no policy.'),
     binary_regex: list(regex, `Binary of the process. ${UNANCHORED}`),
     parent_binary_regex: list(regex, `Binary of the parent. ${UNANCHORED}`),
-    arguments_regex: list(regex, `Arguments of the process, separated by spaces. ${UNANCHORED}`),
+    arguments_regex: list(regex, `Arguments of the process, joined by spaces. ${UNANCHORED}`),
     parent_arguments_regex: list(regex, `Arguments of the parent. ${UNANCHORED}`),
-    pid: list(z.int().min(0).max(4_294_967_295), 'Process id, as the host sees it.'),
+    pid: list(z.int().min(0).max(4_294_967_295), 'Process ids in the pid namespace of the host.'),
     in_init_tree: z
       .boolean()
       .optional()
-      .describe('Whether the process descends from the first one of its container; not known counts as false.'),
-    container_id: list(regex, `Container id of the process, at most 31 characters. ${UNANCHORED}`),
+      .describe('Whether the process descends from the first process of its container. Unknown counts as false.'),
+    container_id: list(regex, `First 31 characters of the container id. ${UNANCHORED}`),
     container_name_regex: list(regex, `Name of the container in its pod. ${UNANCHORED}`),
-    namespace: list(z.string(), 'Kubernetes namespace, exact; "" for processes outside of any pod.'),
-    namespace_regex: list(regex, `Kubernetes namespace; never matches outside of a pod. ${UNANCHORED}`),
-    pod_regex: list(regex, `Name of the pod; never matches outside of a pod. ${UNANCHORED}`),
-    labels: list(selector, 'Kubernetes label selectors on the labels of the pod; never match outside of a pod.'),
-    health_check: z.boolean().optional().describe("Whether the process or its parent may be a pod's exec probe."),
+    namespace: list(z.string(), 'Exact Kubernetes namespaces; "" means outside any pod.'),
+    namespace_regex: list(regex, `Kubernetes namespace; never matches outside a pod. ${UNANCHORED}`),
+    pod_regex: list(regex, `Name of the pod; never matches outside a pod. ${UNANCHORED}`),
+    labels: list(selector, 'Kubernetes label selectors for the labels of the pod; never match outside a pod.'),
+    health_check: z.boolean().optional().describe('Whether the process or its parent may be an exec probe of a pod.'),
   })
-  .describe("One of Tetragon's filters: all keys must match, one value of each.")
+  .describe("One of Tetragon's filters. All keys must match, each with at least one of its values.")
 
 /** `filter:`. */
 const filter = z
   .strictObject({
     policies: list(
       z.string().min(1),
-      `Names of policies. ${GLOB} Events of processes (exec, exit) belong to no policy: with this key they are left out.`,
+      `Policy names. ${GLOB} Exec and exit events belong to no policy: this key leaves them out.`,
     ),
     event_types: list(
       z.enum(RECORDS),
-      'Kinds of records. Records of losses pass every filter, named here or not; with events_lost alone nothing else does.',
+      'Kinds of records. Loss records always pass; with events_lost alone nothing else does.',
     ),
-    namespaces: list(z.string(), `Kubernetes namespaces, "" for processes outside of any pod. ${GLOB}`),
-    pods: list(z.string().min(1), `Names of pods. ${GLOB}`),
-    binaries: list(z.string().min(1), `Paths of the process's binary. ${GLOB}`),
+    namespaces: list(z.string(), `Kubernetes namespaces; "" means outside any pod. ${GLOB}`),
+    pods: list(z.string().min(1), `Pod names. ${GLOB}`),
+    binaries: list(z.string().min(1), `Binaries of the process, as paths. ${GLOB}`),
     binary_regex: list(regex, `Binary of the process. ${UNANCHORED}`),
-    arguments_regex: list(
-      regex,
-      `Arguments of the process before anything is redacted, separated by spaces. ${UNANCHORED}`,
-    ),
+    arguments_regex: list(regex, `Arguments of the process, joined by spaces, before redaction. ${UNANCHORED}`),
     health_checks: z
       .enum(['keep', 'drop'])
       .optional()
-      .describe("drop leaves out events of processes that may be a pod's exec probe; kept when absent."),
+      .describe('drop leaves out events of processes that may be an exec probe of a pod. Default: keep.'),
     sample: z
       .number()
       .check((context) => {
@@ -135,54 +132,62 @@ const filter = z
       .meta({ exclusiveMinimum: 0, maximum: 1 })
       .optional()
       .describe(
-        'Fraction of processes whose events pass, after all other keys. Chosen by the exec id: a process passes with all its events or with none.',
+        'Fraction of processes whose events pass, applied after all other keys. It is decided by exec id: all events of a ' +
+          'process pass, or none.',
       ),
-    allow: list(tetragonFilter, "Tetragon's allow list: passes what one of these filters matches."),
-    deny: list(tetragonFilter, "Tetragon's deny list: leaves out what one of these filters matches."),
+    allow: list(tetragonFilter, "Tetragon's allow list: only events that match one of these filters pass."),
+    deny: list(tetragonFilter, "Tetragon's deny list: events that match one of these filters are left out."),
   })
-  .describe('Which events this exporter gets: those that pass every key. All when absent.')
+  .describe('Which events this exporter gets: those that pass every key. Default: all.')
 
 const fieldFilter = z
   .strictObject({
     event_set: eventSet,
-    invert_event_set: z.boolean().default(false).describe('True: for all kinds of events but those of event_set.'),
+    invert_event_set: z
+      .boolean()
+      .default(false)
+      .describe('true: applies to all kinds of events except those in event_set.'),
     fields: fieldPaths.describe('Paths below the record, separated by commas, such as "process.binary,parent.pod".'),
     action: z
       .enum(['INCLUDE', 'EXCLUDE'])
       .default('INCLUDE')
-      .describe('INCLUDE keeps only these fields, EXCLUDE leaves them out.'),
+      .describe('INCLUDE keeps only these fields. EXCLUDE removes them.'),
   })
-  .describe("One of Tetragon's field filters. Records of losses stay whole where event_set does not name them.")
+  .describe("One of Tetragon's field filters. Loss records stay whole unless event_set names them.")
 
 const redact = z
   .strictObject({
-    redact: list(redaction, `Regular expressions for arguments: each group of each match becomes *****. ${UNANCHORED}`),
+    redact: list(
+      redaction,
+      `Regular expressions for arguments. Each group of each match is replaced by *****. ${UNANCHORED}`,
+    ),
     paths: list(
       redaction,
-      'The same wherever a path can stand: files and texts among the arguments of a hook, binary, working directory, and arguments of processes.',
+      'The same for all paths: file and text arguments of a hook, binary, working directory, and arguments of processes.',
     ),
-    binary_regex: list(regex, `Only processes whose binary one of these matches; all when absent. ${UNANCHORED}`),
+    binary_regex: list(regex, `Only for processes whose binary matches. ${UNANCHORED} Default: all processes.`),
   })
   .check((context) => {
     if (context.value.redact !== undefined || context.value.paths !== undefined) return
     const message = 'expected the key redact or paths, with what is to be replaced'
     context.issues.push({ code: 'custom', input: context.value, message })
   })
-  .describe("One of Tetragon's redaction filters. It looks at the process and at its parent, each for itself.")
+  .describe("One of Tetragon's redaction filters. It is applied to the process and to its parent separately.")
 
 const rateLimit = z
   .strictObject({
     events: z.int().min(1).max(1_000_000_000).describe('Events that pass in each period.'),
-    per: duration(1, 86_400_000).prefault('1s').describe('The period.'),
+    per: duration(1, 86_400_000).prefault('1s').describe('Length of the period.'),
     burst: z
       .int()
       .min(1)
       .max(1_000_000_000)
       .optional()
-      .describe('Most events that pass at once after a quiet time; as many as events when absent.'),
+      .describe('Most events that pass at once after a quiet time. Default: as many as events.'),
   })
   .describe(
-    'Most events this exporter sends; what is above is dropped, and counted as rate_limit. Records of losses pass.',
+    'Limits how many events this exporter sends. Events above the limit are dropped and counted as rate_limit. Loss ' +
+      'records always pass.',
   )
 
 /** Keys of every exporter. */
@@ -190,9 +195,12 @@ export const filtering = {
   filter: filter.optional(),
   fields: list(
     fieldFilter,
-    "Tetragon's field filters, in order: which fields records have. They shape JSON lines and, of OTLP records, the JSON body and the attributes: one goes with any of the fields that it is made of. Compact lines and a body of text have no fields.",
+    "Tetragon's field filters, in order: which fields a record has. They apply to JSON lines and to the JSON body and the attributes of OTLP records; an attribute goes with any of the fields it is made of. Compact lines and text bodies have no fields.",
   ),
-  redact: list(redact, "Tetragon's redaction filters, in order: what becomes ***** before anything is encoded."),
+  redact: list(
+    redact,
+    "Tetragon's redaction filters, in order. They replace text by ***** before anything is encoded.",
+  ),
   rate_limit: rateLimit.optional(),
 }
 

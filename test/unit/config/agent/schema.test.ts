@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { configJsonSchema } from '../../../../config/agent/json-schema.ts'
+import { configReference } from '../../../../config/agent/reference.ts'
 
 interface Node {
   description?: string
@@ -36,6 +37,12 @@ describe('the schema of the config', () => {
   it('is what config/schema.json says (else: node config/agent/write-schema.ts, npm run format)', () => {
     const file = join(import.meta.dirname, '../../../../config/schema.json')
     assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), JSON.parse(JSON.stringify(configJsonSchema())))
+  })
+
+  it('is what the tables of docs/configuration.md say (else: node config/agent/write-schema.ts)', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../../docs/configuration.md'), 'utf8')
+    const [, tables = ''] = page.split(/<!-- keys:(?:begin|end) -->\n/)
+    assert.equal(tables.trim(), configReference())
   })
 
   it('has a sentence for every key', () => {

@@ -1,0 +1,132 @@
+/** The tables of docs/configuration.md: every key of the config with its type, default and meaning, from the JSON Schema. */
+import { isDeepStrictEqual } from 'node:util'
+import { DURATION, SIZE } from '../yaml/units.ts'
+import { RELATIVE } from '../yaml/paths.ts'
+import { configJsonSchema } from './json-schema.ts'
+
+/** What of JSON Schema the config uses. */
+interface Schema {
+  readonly type?: string
+  readonly description?: string
+  readonly default?: unknown
+  readonly const?: string
+  readonly enum?: readonly string[]
+  readonly pattern?: string
+  readonly minimum?: number
+  readonly exclusiveMinimum?: number
+  readonly maximum?: number
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly required?: readonly string[]
+  readonly additionalProperties?: Schema | boolean
+  readonly items?: Schema
+  readonly oneOf?: readonly Schema[]
+  readonly anyOf?: readonly Schema[]
+}
+
+type Keys = Readonly<Record<string, Schema>>
+
+/** Markdown, from the heading of the agent's own keys to the table of the last exporter. */
+export function configReference(): string {
+  const schema: Schema = configJsonSchema()
+  const { exporters, ...own } = schema.properties ?? {}
+  const kinds = alternatives(exporters?.additionalProperties)
+  const [first] = kinds
+  const shared = Object.entries(first?.properties ?? {}).filter(([key, node]) =>
+    kinds.every((kind) => isDeepStrictEqual(kind.properties?.[key], node)),
+  )
+  const names = new Set(shared.map(([key]) => key))
+  const sections = kinds.map((kind) => {
+    const { type, ...rest } = kind.properties ?? {}
+    const keys = Object.fromEntries(Object.entries(rest).filter(([key]) => !names.has(key)))
+    return `## Exporter \`type: ${type?.const ?? 'npm:PACKAGE'}\`\n\n${sentences(type).text}\n\n${table(keys, kind.required)}`
+  })
+  return [
+    `## The agent\n\n${table(own, schema.required)}`,
+    `## Every exporter\n\nThese keys stand below \`exporters.NAME\`, beside \`type\`.\n\n${table(Object.fromEntries(shared), [])}`,
+    ...sections,
+  ].join('\n\n')
+}
+
+function table(keys: Keys, required: readonly string[] = []): string {
+  const head = '| key | type | default | meaning |\n|---|---|---|---|'
+  return [head, ...rows(keys, required, '', new Map())].join('\n')
+}
+
+/** `printed`: mappings of this table by their path, so that the same keys appear once. */
+function rows(keys: Keys, required: readonly string[], above: string, printed: Map<string, Keys>): string[] {
+  return Object.entries(keys).flatMap(([key, node]) => {
+    const path = `${above}${key}`
+    const { text, standard } = sentences(node)
+    const below = inside(node)
+    const same = [...printed].find(([, other]) => below !== undefined && isDeepStrictEqual(other, below.keys))
+    const value = required.includes(key) && node.default === undefined ? '**required**' : standard
+    const row = `| \`${path}\` | ${typeOf(node)} | ${value} | ${text}${same === undefined ? '' : ` Keys: as \`${same[0]}\`.`} |`
+    if (below === undefined || same !== undefined) return [row]
+    printed.set(path, below.keys)
+    return [row, ...rows(below.keys, below.required, `${path}${below.step}`, printed)]
+  })
+}
+
+/** The keys below a mapping, a list of mappings, or "a word or a mapping". */
+function inside(node: Schema): { readonly keys: Keys; readonly required: readonly string[]; step: string } | undefined {
+  const mapping = [node, ...alternatives(node)].find(({ properties }) => properties !== undefined)
+  if (mapping !== undefined) return { keys: mapping.properties ?? {}, required: mapping.required ?? [], step: '.' }
+  const below = node.items === undefined ? undefined : inside(node.items)
+  return below === undefined ? undefined : { ...below, step: '[].' }
+}
+
+/** The description, and what it says to be the default where the schema has none. */
+function sentences(node: Schema | undefined): { readonly text: string; readonly standard: string } {
+  const whole = (node?.description ?? '').replace(RELATIVE, '').trim()
+  const [text = '', said] = whole.split(/ ?Default: (.*)\.$/)
+  const value = node?.default
+  const empty =
+    value === undefined || value === '' || (typeof value === 'object' && Object.keys(value ?? {}).length === 0)
+  const word = empty ? said : String(value)
+  const isValue = !empty || node?.enum?.includes(word ?? '') === true
+  return { text: marked(text), standard: isValue ? `\`${word}\`` : marked(word ?? '') }
+}
+
+/** Text in a cell of a table, with the names of variables as code. */
+function marked(text: string): string {
+  return text.replaceAll(/[|*<]/g, '\\$&').replaceAll(/\bOTEL_\w+/g, '`$&`')
+}
+
+function typeOf(node: Schema): string {
+  const others = alternatives(node)
+  if (others.length > 0) return others.map(typeOf).join(' or ')
+  if (node.enum !== undefined) return node.enum.map((word) => `\`${word}\``).join(', ')
+  if (node.const !== undefined) return `\`${node.const}\``
+  switch (node.type) {
+    case 'string':
+      if (node.pattern === DURATION.source) return 'duration'
+      return node.pattern === SIZE.source ? 'size' : 'text'
+    case 'boolean':
+      return '`true`, `false`'
+    case 'integer':
+    case 'number':
+      return numbers(node)
+    case 'array':
+      return `list of ${typeOf(node.items ?? {})}`
+    case 'object': {
+      const values = node.additionalProperties
+      if (node.properties !== undefined || typeof values !== 'object') return 'mapping'
+      return `mapping of name to ${values.type === undefined ? 'anything' : typeOf(values)}`
+    }
+    default:
+      return 'anything'
+  }
+}
+
+function numbers({ type, minimum, exclusiveMinimum, maximum }: Schema): string {
+  const low = minimum === undefined ? `above ${exclusiveMinimum ?? ''}` : `${minimum}`
+  return `${type === 'integer' ? 'whole number' : 'number'}, ${low} to ${maximum?.toLocaleString('en') ?? ''}`
+}
+
+function alternatives(node: Schema | boolean | undefined): Schema[] {
+  if (typeof node !== 'object') return []
+  return [...(node.oneOf ?? []), ...(node.anyOf ?? [])].flatMap((each) => {
+    const deeper = alternatives(each)
+    return deeper.length === 0 ? [each] : deeper
+  })
+}

@@ -13,7 +13,7 @@ export interface Authority {
 
 const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'pipe' })
 
-/** Why there can be no certificates here; false when there can. */
+/** Why certificates cannot be made here; false if they can. */
 export function withoutOpenssl(): string | false {
   try {
     openssl('version')
@@ -23,7 +23,7 @@ export function withoutOpenssl(): string | false {
   }
 }
 
-/** A self-made authority with a certificate for 127.0.0.1, as files `NAME-…` of the folder. */
+/** A private authority with a certificate for 127.0.0.1, as files `NAME-…` of the folder. */
 export function createAuthority(folder: string, name: string): Authority {
   const at = (file: string): string => path.join(folder, `${name}-${file}`)
   openssl('req', '-x509', ...KEY, '-keyout', at('ca.key'), '-out', at('ca.pem'), '-days', '2', '-subj', `/CN=${name}`)

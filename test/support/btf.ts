@@ -1,6 +1,6 @@
 /**
- * Reads the BTF section of a BPF object file: structs with their members, enums, variables. Enough to compare layouts,
- * no more. Format: the kernel's Documentation/bpf/btf.rst; little endian only.
+ * Reads the BTF section of a BPF object file: structs with their members, enums, variables. Enough to compare layouts, no
+ * more. Format: the kernel's Documentation/bpf/btf.rst; little endian only.
  */
 import { readFileSync } from 'node:fs'
 
@@ -31,7 +31,7 @@ interface RawType {
   readonly kindFlag: boolean
   /** Size in bytes, or another type's number. */
   readonly value: number
-  /** Where what belongs to the kind begins. */
+  /** Where the data of the kind begins. */
   readonly at: number
 }
 
@@ -108,7 +108,7 @@ export function elfSection(file: Buffer, name: string): Buffer {
   throw new Error(`no section ${name}`)
 }
 
-/** Throws a sentence when the file is not there: tests must not pass for want of what they test. */
+/** Throws if the file does not exist: without an object a test must not pass. */
 export function readBtf(path: string): Btf {
   let file: Buffer
   try {

@@ -1,6 +1,6 @@
 /**
- * The lint rule "who may import whom" (run by `npm run lint`). Each room may import only what RULES lists, which has
- * no cycle, so neither have the rooms. Prints `file:line: what, rule` for every offence and exits with 1.
+ * The lint rule "who may import whom" (run by `npm run lint`). Each room may import only what RULES lists. RULES has no
+ * cycle, so the rooms have none. Prints `file:line: what, rule` for every offence and exits with 1.
  *
  *   node test/support/check-imports.ts [FOLDER]
  *
@@ -13,7 +13,7 @@ type Room = 'config' | 'native' | 'exporters' | 'collector' | 'test'
 
 interface Rule {
   readonly text: string
-  /** Whether a file of this room may import `target` (relative to the root), as a type only or for real. */
+  /** Whether a file of this room may import `target` (relative to the root), as a type only or at run time. */
   allows(target: string, typeOnly: boolean): boolean
 }
 
@@ -35,10 +35,10 @@ const RULES: Readonly<Record<Room, Rule>> = {
   test: { text: 'tests import anything', allows: () => true },
 }
 
-/** The one file of the collector that may know config, native and exporters together. */
+/** The only file of the collector that may import config, native and exporters together. */
 const MEETING_POINT = 'collector/agent.ts'
 
-/** One import that breaks a rule, or names no file. */
+/** An import that breaks a rule, or of a file that does not exist. */
 export interface Offence {
   /** Relative to the root. */
   readonly file: string
@@ -52,8 +52,8 @@ interface Import {
   readonly typeOnly: boolean
 }
 
-// `import … from 'x'`, `export … from 'x'`, `import 'x'`. A clause is names, braces, commas and stars: anything else,
-// such as `=` or `(`, makes it another statement, which must not swallow the import after it.
+// `import … from 'x'`, `export … from 'x'`, `import 'x'`. A clause is names, braces, commas and stars: any other character,
+// such as `=` or `(`, belongs to another statement, which must not include the import after it.
 const STATEMENT = /^[ \t]*(import|export)\b([\w$*\s{},]*?)(\bfrom\s*)?(['"])([^'"\n]+)\4/gm
 const CALL = /\bimport\s*\(\s*(['"])([^'"\n]+)\1/g
 
@@ -77,7 +77,7 @@ export function importsOf(source: string): Import[] {
     add(match.index + whole.length, specifier, /^\s+type\b(?!\s*(?:,|$))/.test(clause))
   }
   for (const match of text.matchAll(CALL)) {
-    // `import('./x.ts').Name` as a type cannot be told from a call: both count as real.
+    // `import('./x.ts').Name` as a type looks like a call: both count as imports at run time.
     add(match.index, match[2], false)
   }
   return found.toSorted((a, b) => a.line - b.line)

@@ -1,4 +1,4 @@
-/** How ./ktrail starts Node, read from the launcher itself: what is measured in another process runs as the agent does. */
+/** How ./ktrail starts Node, read from the launcher itself: programs measured in other processes run as the agent does. */
 import { readFileSync } from 'node:fs'
 
 const LAUNCHER = new URL('../../ktrail', import.meta.url)
@@ -7,11 +7,11 @@ const JEMALLOC = new URL('../../node_modules/.ktrail/jemalloc', import.meta.url)
 export interface Launch {
   /** Node's and V8's flags. */
   readonly flags: readonly string[]
-  /** What the launcher sets in the environment, but for V8's compile cache. */
+  /** The environment that the launcher sets, except for V8's compile cache. */
   readonly env: Readonly<Record<string, string>>
 }
 
-/** `jemalloc`: its file, '' for none. Throws when the launcher is not what this reads. */
+/** `jemalloc`: its file, '' for none. Throws if the launcher has another form. */
 export function launchOf(
   text: string = readFileSync(LAUNCHER, 'utf8'),
   jemalloc: string = readFileSync(JEMALLOC, 'utf8').trim(),

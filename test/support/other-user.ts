@@ -1,9 +1,9 @@
-/** For tests of what a user may not do: root may do it. */
+/** For tests of what an ordinary user may not do: root may do everything. */
 const NOBODY = 65_534
 
 /**
- * Runs `action` as a user for whom the modes of files hold; who is not root does it as it is. What `action` imports
- * must be loaded before: the checkout may lie below a folder that only root may enter.
+ * Runs `action` as a user for whom file modes hold; a process that is not root runs it unchanged. What `action` imports
+ * must be loaded before: the checkout may be in a folder that only root may enter.
  */
 export async function asNobody<T>(action: () => T | Promise<T>): Promise<T> {
   if (process.geteuid?.() !== 0) return action()

@@ -1,6 +1,6 @@
 /**
- * A reporter for `node --test`: one JSON line a finding, for tally.ts. The last line is the whole run's summary,
- * so a run that was cut off is told from one that passed.
+ * A reporter for `node --test`: one JSON line for each result, for tally.ts. The last line is the summary of the whole run,
+ * which distinguishes an interrupted run from one that passed.
  */
 import type { TestEvent } from 'node:test/reporters'
 
@@ -21,14 +21,14 @@ export function tallyLine(event: TestEvent): TallyLine | undefined {
     }
     case 'test:fail': {
       const { name, file = '', todo, details } = event.data
-      // A suite fails because of a test that stands in the list itself; a failing todo is not held against anybody.
+      // A suite fails because of a test that is listed itself; a failing todo does not count as a failure.
       if (details.type === 'suite' || (todo !== undefined && todo !== false)) return undefined
       return { kind: 'failed', name, file, why: whyOf(details.error) }
     }
     case 'test:summary': {
       // One per file, and at the end one without a file for all.
       if (event.data.file !== undefined) return undefined
-      // The rest failed or was cancelled; the documented counts name no failures.
+      // The rest failed or was cancelled; the documented counts have no field for failures.
       const { tests, passed, skipped, todo } = event.data.counts
       return { kind: 'summary', passed, failed: tests - passed - skipped - todo, skipped: skipped + todo }
     }
@@ -37,7 +37,7 @@ export function tallyLine(event: TestEvent): TallyLine | undefined {
   }
 }
 
-/** What a log keeps of a failure when nothing else is kept: a comparison's difference is below its first line. */
+/** The part of a failure that goes into a log: the difference of a comparison is below its first line. */
 const WHY_CHARS = 600
 
 function whyOf(error: Error): string {
@@ -45,7 +45,7 @@ function whyOf(error: Error): string {
   return message.length <= WHY_CHARS ? message : `${message.slice(0, WHY_CHARS)} …`
 }
 
-/** The reporter itself, as node:test wants it. */
+/** The reporter itself, in the form of node:test. */
 export default async function* tallyReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   for await (const event of source) {
     const line = tallyLine(event)

@@ -5,7 +5,7 @@
  *
  * FOLDER holds for each run NAME: `NAME.started` (empty), and when it ended `NAME.code` (exit code); a run of
  * `node --test` also leaves `NAME.tally` (lines of tally-reporter.ts), while a plain check has none.
- * A run that did not finish is one failure: silence never looks like success. Exits with 1 when anything failed.
+ * A run that did not finish is one failure: missing output never counts as success. Exits with 1 if anything failed.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -15,7 +15,7 @@ export interface Tally {
   readonly passed: number
   readonly failed: number
   readonly skipped: number
-  /** What a person should see above the sum: skipped tests with their reasons, failures. */
+  /** Printed above the sum: skipped tests with their reasons, failures. */
   readonly notes: readonly string[]
 }
 
@@ -59,7 +59,7 @@ export function tallyRun({ name, code, lines }: Run): Tally {
     }
   }
   if (!whole) {
-    // No summary, so no counts: what the lines tell is all there is.
+    // No summary, so no counts: only the lines so far are known.
     const cause = code === undefined ? 'did not finish' : `ended with exit ${code} before its summary`
     notes.push(`failed: ${name}: ${cause}`)
     failed += 1
@@ -73,7 +73,7 @@ export function tallyRun({ name, code, lines }: Run): Tally {
   return { passed, failed, skipped, notes }
 }
 
-/** Reads what the runs left in `folder`. A torn last line (a guest that crashed) is left out. */
+/** Reads the results of the runs in `folder`. A torn last line (a guest that crashed) is ignored. */
 export function readRuns(folder: string): Run[] {
   const names = readdirSync(folder).filter((file) => file.endsWith('.started'))
   return names.toSorted().map((file) => {

@@ -1,4 +1,4 @@
-/** The OpenTelemetry Collector in a container; it prints what it takes before it answers, and what it printed can be counted. */
+/** The OpenTelemetry Collector in a container; it prints each record before it answers, and the printed records can be counted. */
 import { copyFile } from 'node:fs/promises'
 import path from 'node:path'
 import { collectorProgram } from '../otlp/collector.ts'
@@ -12,7 +12,7 @@ import { freePorts } from './ports.ts'
 const VERSION = '0.165.0'
 const PROGRAM = 'otelcol'
 
-/** The official image, or one with nothing but the program that the tests build. */
+/** The official image, or one that contains only the program that the tests build. */
 export async function collectorImage(engine: Engine): Promise<Image> {
   const found = await collectorProgram()
   const official = `otel/opentelemetry-collector:${VERSION}`
@@ -26,7 +26,7 @@ export async function collectorImage(engine: Engine): Promise<Image> {
   })
 }
 
-/** Settles when it serves. */
+/** Settles when it accepts connections. */
 export async function startCollector(engine: Engine, image: string): Promise<Launched> {
   const [port = 0] = await freePorts(1)
   const command = ['--config', `yaml:${config(`${insideAddress(engine)}:${port}`)}`]
@@ -52,7 +52,7 @@ export interface Printed {
   readonly body: string
 }
 
-/** The records in the output of the collector, in order. One that a kill tore apart is left out. */
+/** The records in the output of the collector, in order, without a record torn by a kill. */
 export function printedRecords(output: string): Printed[] {
   const records: Printed[] = []
   let service = ''

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The first process of the namespaces that daemon.sh makes: when it ends, all others there are killed.
-# Descriptor 3 is the standard input of daemon.sh; the folders after CGROUP are written to by the daemon, whatever it is told.
+# The first process of the namespaces that daemon.sh makes: when it ends, all other processes in them are killed.
+# Descriptor 3 is the standard input of daemon.sh. The daemon writes to the folders after CGROUP whatever its options are.
 set -euo pipefail
 engine=$1 data=$2 run=$3 cgroup=$4
 shift 4

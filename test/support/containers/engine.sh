@@ -17,7 +17,7 @@ fi
 mkdir -p "$CACHE/docker"
 exec 7>"$CACHE/docker/.lock"
 flock 7
-# Another one may have fetched it while we waited.
+# Another process may have fetched it while we waited.
 if [ -x "$folder/usr/sbin/dockerd" ]; then
   echo "$folder"
   exit 0
@@ -45,7 +45,7 @@ missing=$(export LD_LIBRARY_PATH; LD_LIBRARY_PATH=$(printf '%s:' "$fresh"/{usr/,
 [ -z "$missing" ] || die "the Docker engine of this Debian lacks libraries: ${missing//$'\n'/,}"
 find "$fresh" -type d -empty -delete
 
-# Last, and under a name that appears at once: a broken fetch never looks like an engine.
+# Last, by an atomic rename: a broken fetch never looks like an engine.
 chmod 755 "$fresh"
 rm -rf "$folder"
 mv -T "$fresh" "$folder"

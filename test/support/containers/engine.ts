@@ -1,6 +1,6 @@
 /**
- * A container engine for tests: the daemon that testcontainers finds, else one of our own for as long as the test runs, from
- * the packages of this machine's Debian (engine.sh, daemon.sh). Where there can be neither, the reason why.
+ * A container engine for tests: the daemon that testcontainers finds, else one of our own for the duration of the test, from
+ * the packages of this machine's Debian (engine.sh, daemon.sh). If neither works, the reason why.
  */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -18,17 +18,17 @@ import { lastLineOf } from './last-line.ts'
 const at = (name: string): string => path.join(import.meta.dirname, name)
 const HERE = '127.0.0.1'
 const FETCH_MS = 600_000
-/** Another test file may have the daemon first. */
+/** Another test file may be using the daemon. */
 const START_MS = 600_000
 const SEARCH_MS = 60_000
-// testcontainers remembers what it found at first, also that it found nothing: another process has to look.
+// testcontainers caches its first result, also a failure: another process has to look.
 const SEARCH = "import('testcontainers').then(({ getContainerRuntimeClient: search }) => search())"
 
 export interface Engine extends AsyncDisposable {
   readonly client: ContainerRuntimeClient
   /** Containers use the network of this machine, so their ports are ports of this machine. */
   readonly hostNetwork: boolean
-  /** Where ports of containers are reached. */
+  /** The host at which ports of containers are reached. */
   readonly host: string
 }
 
@@ -65,7 +65,7 @@ async function startEngine(): Promise<Engine> {
   })
   const data = path.join(process.env['XDG_CACHE_HOME'] ?? path.join(homedir(), '.cache'), 'ktrail/docker/data')
   const program = stdout.trim()
-  // One that fails has removed what it kept, which a kill may have damaged: the second may succeed.
+  // A failed daemon has removed its data, which a kill may have damaged: a second attempt may succeed.
   return startDaemon(program, data).catch(() => startDaemon(program, data))
 }
 
@@ -76,7 +76,7 @@ async function startDaemon(program: string, data: string): Promise<Engine> {
   const ended = once(child, 'exit')
   let complaint = ''
   child.stderr.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-2000)))
-  // A test that ends without disposing of it closes the pipe, which stops it as well.
+  // A test that ends without disposing of it closes the pipe, which stops the daemon too.
   child.unref()
   for (const pipe of [child.stdin, child.stderr]) if (pipe instanceof Socket) pipe.unref()
   const stop = async (): Promise<void> => {
@@ -94,7 +94,7 @@ async function startDaemon(program: string, data: string): Promise<Engine> {
     process.env['DOCKER_HOST'] = `unix://${socketPath}`
     // Within a container it would look for the gateway of a bridge.
     process.env['TESTCONTAINERS_HOST_OVERRIDE'] = HERE
-    // Its helper container is for daemons that outlive the test.
+    // Its helper container is for daemons that run longer than the test.
     process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true'
     const client = await getContainerRuntimeClient()
     await removeContainers(client)
@@ -112,12 +112,12 @@ function pings(socketPath: string): Promise<boolean> {
       resolve(response.statusCode === 200)
     })
     request.on('timeout', () => request.destroy())
-    // The next question must not follow at once: it would spin.
+    // A pause before the next request, to avoid a busy loop.
     request.on('error', () => void pause(50).then(() => resolve(false)))
   })
 }
 
-/** Those of a test that was killed. */
+/** Removes containers of a killed test. */
 async function removeContainers({ container: { dockerode } }: ContainerRuntimeClient): Promise<void> {
   for (const { Id } of await dockerode.listContainers({ all: true })) {
     await dockerode.getContainer(Id).remove({ force: true, v: true })

@@ -1,6 +1,6 @@
 /**
- * Images for tests: the official one where it is there or can be pulled, else one built here of packages, kept by the daemon
- * under a tag that is the hash of what it is made of.
+ * Images for tests: the official one if it exists or can be pulled, else one built here of packages, kept by the daemon
+ * under a tag that is the hash of its inputs.
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -12,7 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { ImageName } from 'testcontainers'
 import type { Engine } from './engine.ts'
 
-/** A pull that hangs must not take the test with it. */
+/** A pull that hangs must not block the test. */
 const PULL_MS = 300_000
 
 /** How to build an image here. */
@@ -20,19 +20,19 @@ export interface Recipe {
   /** Repository of the image built. */
   readonly name: string
   readonly entrypoint: readonly string[]
-  /** What it is made of: with the same, the image of an earlier run is taken. */
+  /** The inputs: with the same ones, the image of an earlier run is used. */
   readonly inputs: readonly (string | Uint8Array)[]
-  /** Fills the folder with the root file system. Throws with a sentence. */
+  /** Fills the folder with the root file system. Throws an error whose message is the reason. */
   fill(folder: string): Promise<void>
 }
 
 export type Image = { readonly image: string } | { readonly missing: string }
 
-/** The official image, else that of the recipe; a sentence where there is neither. */
+/** The official image, else that of the recipe; the reason if there is neither. */
 export async function imageOf(engine: Engine, official: string, recipe?: Recipe): Promise<Image> {
   const why = await pull(engine, official)
   if (why === undefined) return { image: official }
-  // Nor can the image of the helper that cleans up after a killed test.
+  // The image of the helper that cleans up after a killed test cannot be pulled either.
   process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true'
   if (recipe === undefined) return { missing: `cannot pull ${official}: ${why}; this test runs where it can` }
   try {
@@ -43,7 +43,7 @@ export async function imageOf(engine: Engine, official: string, recipe?: Recipe)
   }
 }
 
-/** Why it is not there; undefined when it is. */
+/** Why the image cannot be pulled; undefined if it could. */
 async function pull({ client }: Engine, official: string): Promise<string | undefined> {
   const name = ImageName.fromString(official)
   const late = new AbortController()
@@ -79,11 +79,12 @@ async function built({ client }: Engine, { name, entrypoint, inputs, fill }: Rec
     })
     const changes = `ENTRYPOINT ${JSON.stringify(entrypoint)}`
     const answer = await text(await dockerode.importImage(tar.stdout, { repo: name, tag, changes }))
-    if (!(await client.image.exists(ImageName.fromString(image)))) throw new Error(`the daemon says ${answer.trim()}`)
+    if (!(await client.image.exists(ImageName.fromString(image))))
+      throw new Error(`the daemon answered: ${answer.trim()}`)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
-  // Made of other inputs; nobody will ask for them again.
+  // Made of other inputs and no longer needed.
   for (const { Id, RepoTags } of await dockerode.listImages({ filters: { reference: [name] } })) {
     if (RepoTags?.includes(image) === false) await dockerode.getImage(Id).remove({ force: true })
   }

@@ -28,7 +28,7 @@ export function kafkaImage(engine: Engine, jars: string): Promise<Image> {
   return imageOf(engine, `apache/kafka:${KAFKA_VERSION}`, recipe)
 }
 
-/** Settles when it serves. */
+/** Settles when it accepts connections. */
 export async function startKafka(engine: Engine, image: string): Promise<Launched> {
   const [port = 0, controller = 0] = await freePorts(2)
   const environment = {
@@ -41,7 +41,7 @@ export async function startKafka(engine: Engine, image: string): Promise<Launche
     KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     KAFKA_LOG_DIRS: '/tmp/kafka-data',
     KAFKA_AUTO_CREATE_TOPICS_ENABLE: 'false',
-    // Retention goes by the records' own times, and those of tests are long ago.
+    // Retention is by the timestamps of records, and those of tests are old.
     KAFKA_LOG_RETENTION_MS: '-1',
     KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS: '1',
     KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: '1',

@@ -1,4 +1,4 @@
-/** A container of a test with one port and the ways it can fail: paused, killed, restarted. */
+/** A container of a test with one port, which can be paused, killed and restarted. */
 import { BoundPorts, GenericContainer, Wait, waitForContainer } from 'testcontainers'
 import type { StartedTestContainer, WaitStrategy } from 'testcontainers'
 import type { Engine } from './engine.ts'
@@ -9,15 +9,15 @@ const HEADER_BYTES = 8
 
 export interface Launch {
   readonly image: string
-  /** The same inside and outside, because brokers tell their clients where they are. */
+  /** The same inside and outside, because brokers report their address to clients. */
   readonly port: number
   readonly command?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
-  /** What it logs when it serves. */
+  /** What it logs when it is ready. */
   readonly ready: RegExp
 }
 
-/** The address to listen on inside a container: other machines need not see it where that can be helped. */
+/** The address to listen on inside a container: not visible to other machines if that can be avoided. */
 export const insideAddress = ({ hostNetwork }: Engine): string => (hostNetwork ? '127.0.0.1' : '0.0.0.0')
 
 const waitFor = (ready: RegExp): WaitStrategy => Wait.forLogMessage(ready).withStartupTimeout(START_MS)
@@ -35,7 +35,7 @@ export class Launched implements AsyncDisposable {
     this.#ready = ready
   }
 
-  /** Settles when it serves. */
+  /** Settles when it is ready. */
   static async start(engine: Engine, launch: Launch): Promise<Launched> {
     const { image, port, command, environment, ready } = launch
     const container = new GenericContainer(image).withWaitStrategy(waitFor(ready)).withDefaultLogDriver()
@@ -46,12 +46,12 @@ export class Launched implements AsyncDisposable {
     return new Launched(engine, await container.start(), launch)
   }
 
-  /** Where it is reached, as host:port. */
+  /** Its address, as host:port. */
   get address(): string {
     return `${this.#engine.host}:${this.#port}`
   }
 
-  /** Freezes its processes: connections stay, nobody answers. */
+  /** Freezes its processes: connections stay open, without answers. */
   async pause(): Promise<void> {
     await this.#container.pause()
   }
@@ -60,22 +60,22 @@ export class Launched implements AsyncDisposable {
     await this.#container.unpause()
   }
 
-  /** kill -9; settles when it is gone. */
+  /** kill -9; settles when the container has stopped. */
   async kill(): Promise<void> {
     await this.#container.kill({ signal: 'SIGKILL' })
     await this.#container.wait()
   }
 
-  /** Starts it again after a kill, with the files it had; settles when it serves. */
+  /** Starts it again after a kill, with its files; settles when it is ready. */
   async restart(): Promise<void> {
     const container = this.#container
-    // Docker's note of when it started comes after the start: what was logged in between would be overlooked.
+    // Docker records the start time after the start: log lines in between would be missed.
     const { FinishedAt } = (await container.inspect()).State
     await container.start()
     await waitForContainer(this.#engine.client, container, waitFor(this.#ready), new BoundPorts(), new Date(FinishedAt))
   }
 
-  /** Standard output so far, of all its lives. */
+  /** Standard output so far, across restarts. */
   async output(): Promise<string> {
     const frames = await this.#container.logs({ stdout: true, stderr: false, follow: false })
     const parts: Buffer[] = []
@@ -92,7 +92,7 @@ export class Launched implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // A test that fails may leave it paused, and such a one cannot be removed.
+    // A failed test may leave it paused, and a paused container cannot be removed.
     await this.resume().catch(() => {})
     await this.#container.remove({ force: true, v: true })
   }

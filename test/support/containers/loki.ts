@@ -1,4 +1,4 @@
-/** Grafana Loki in a container, and what a person would see there by LogQL. No registry of packages has it: the official image only. */
+/** Grafana Loki in a container, and LogQL queries to it. No package registry has it: the official image only. */
 import { z } from 'zod'
 import type { Engine } from './engine.ts'
 import { imageOf } from './images.ts'
@@ -6,14 +6,14 @@ import type { Image } from './images.ts'
 import { insideAddress, Launched } from './launched.ts'
 import { freePorts } from './ports.ts'
 
-/** Of /loki/api/v1/query_range; an entry is its time and its line. */
+/** The answer of /loki/api/v1/query_range; an entry is its time and its line. */
 const ENTRY = z.tuple([z.string(), z.string()], z.unknown())
 const STREAM = z.object({ values: z.array(ENTRY) })
 const ANSWER = z.object({ data: z.object({ resultType: z.literal('streams'), result: z.array(STREAM) }) })
 
 export const lokiImage = (engine: Engine): Promise<Image> => imageOf(engine, 'grafana/loki:3.5.0')
 
-/** Settles when it serves. */
+/** Settles when it is ready. */
 export async function startLoki(engine: Engine, image: string): Promise<Launched> {
   const [port = 0, grpcPort = 0] = await freePorts(2)
   const command = [

@@ -1,4 +1,4 @@
-/** What the agent makes of the exporters of a config, within the test. */
+/** The exporters that the agent creates from a config, within the test. */
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import { pino } from 'pino'
@@ -51,17 +51,17 @@ export class Pipeline implements AsyncDisposable {
     for (let seq = from; seq < to; seq += AT_ONCE) {
       const count = Math.min(AT_ONCE, to - seq)
       await this.#fanOut.publish(Array.from({ length: count }, (_, i) => this.#eventOf(seq + i)))
-      // As between two reads of the ring: the senders get their turn.
+      // As between two reads of the ring: senders run in between.
       await nextTurn()
     }
   }
 
-  /** Until each exporter has delivered so many. */
+  /** Until each exporter has delivered this number. */
   delivered(count: number): Promise<void> {
     return this.#until(`has delivered ${count}`, (sender) => sender.accounting().delivered === count)
   }
 
-  /** Until each exporter has noticed that its sink is away. */
+  /** Until each exporter has noticed that its sink is down. */
   noticed(): Promise<void> {
     return this.#until('notices', (sender) => sender.accounting().state === 'retrying')
   }
@@ -73,12 +73,12 @@ export class Pipeline implements AsyncDisposable {
         const accounting = this.senders.map((sender) => ({ name: sender.name, ...sender.accounting() }))
         throw new Error(`waited ${DEADLINE_MS} ms in vain until each ${what}: ${JSON.stringify(accounting)}`)
       }
-      // The sink shares the processor with us.
+      // The sink runs in this process too.
       await pause(LOOK_MS)
     }
   }
 
-  /** Stops; every event is in the books once. */
+  /** Stops; the accounting then contains every event once. */
   async stop(count: number): Promise<void> {
     await this.#fanOut.stop(10_000)
     for (const sender of this.senders) {
@@ -89,7 +89,7 @@ export class Pipeline implements AsyncDisposable {
     }
   }
 
-  /** A test that fails must not leave it sending for ever. */
+  /** Without this a failed test would keep it sending. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#fanOut.stop(0)
   }

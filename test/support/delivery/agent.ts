@@ -1,6 +1,6 @@
 /**
- * The user space of the agent without a kernel: exporters made of a YAML text by the agent's own maker, and numbered events
- * published at a rate. A test starts it (child.ts), is told what was published and how far it got, and kills it.
+ * The user space of the agent without a kernel: exporters created from a YAML text by the agent's own code, and numbered
+ * events published at a rate. A test starts it (child.ts), receives its reports of what was published and kills it.
  */
 import { pino } from 'pino'
 import { createFanOut } from '../../../collector/outputs/outputs.ts'
@@ -8,12 +8,12 @@ import { loadConfig } from '../../../config/agent/load.ts'
 import { EncoderPool } from '../../../exporters/index.ts'
 import type { FanOut, Sender } from '../../../exporters/index.ts'
 import { eventAt } from './events.ts'
-import type { ExporterReport, Order, Reports, Said } from './protocol.ts'
+import type { ExporterReport, Order, Reports, Message } from './protocol.ts'
 import { gzip, zstd } from '../../../native/index.ts'
 
 const NODE_NAME = 'node-1'
 const TICK_MS = 10
-/** On a machine that is too busy for the rate, events are fewer, not later: a burst would show the size of queues only. */
+/** On a machine that is too busy for the rate, events are fewer, not later: a burst would only test the size of queues. */
 const MOST_AT_ONCE = 200
 
 class Agent {
@@ -45,7 +45,7 @@ class Agent {
     const context = { nodeName: NODE_NAME, epoch, encoders, compressors: { gzip, zstd }, env: {}, log }
     this.#fanOut = await createFanOut(loaded.config.exporters, context)
     await this.#fanOut.start()
-    void say({ is: 'started', exporters: reportsOf(this.#fanOut) })
+    void send({ is: 'started', exporters: reportsOf(this.#fanOut) })
     this.#seq = from
     this.#perSecond = eventsPerSecond
     this.#lastMs = performance.now()
@@ -61,10 +61,10 @@ class Agent {
     const due = Math.min(MOST_AT_ONCE, Math.floor(((now - this.#lastMs) * this.#perSecond) / 1000))
     if (due > 0 || this.#perSecond === 0) this.#lastMs = now
     const events = Array.from({ length: due }, (_, i) => eventAt(this.#seq + i, Date.now()))
-    await say({ is: 'publishing', to: this.#seq + due })
+    await send({ is: 'publishing', to: this.#seq + due })
     await this.#fanOut.publish(events)
     this.#seq += due
-    void say({ is: 'report', to: this.#seq, exporters: reportsOf(this.#fanOut) })
+    void send({ is: 'report', to: this.#seq, exporters: reportsOf(this.#fanOut) })
     this.#busy = false
   }
 
@@ -72,7 +72,7 @@ class Agent {
     clearInterval(this.#ticking)
     await this.#publishing
     await this.#fanOut?.stop(graceMs)
-    if (this.#fanOut !== undefined) void say({ is: 'stopped', exporters: reportsOf(this.#fanOut) })
+    if (this.#fanOut !== undefined) void send({ is: 'stopped', exporters: reportsOf(this.#fanOut) })
     process.disconnect()
   }
 }
@@ -90,17 +90,17 @@ function reportOf(sender: Sender): ExporterReport {
   return { accounting, imbalance, spool: { durable, settled, end, recovered, appended, segments } }
 }
 
-/** Resolves when the test will hear it even if this process is killed now: what a busy test does not read yet may wait in here. */
-function say(said: Said): Promise<void> {
+/** Resolves once the message arrives even if this process is killed now: messages that a busy test has not read wait in this process. */
+function send(message: Message): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  // The test may be gone: then this process is about to end as well.
-  if (process.connected) process.send?.(said, undefined, undefined, () => resolve())
+  // The test may have ended: then this process is about to end too.
+  if (process.connected) process.send?.(message, undefined, undefined, () => resolve())
   else resolve()
   return promise
 }
 
 function fail(error: unknown): void {
-  void say({ is: 'failed', why: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  void send({ is: 'failed', why: error instanceof Error ? (error.stack ?? error.message) : String(error) })
   process.exitCode = 1
   process.disconnect()
 }

@@ -1,4 +1,4 @@
-/** A spool as an agent leaves it that was cut off from its sink for days. */
+/** A spool as left by an agent whose sink was down for days. */
 import { utimesSync } from 'node:fs'
 import path from 'node:path'
 import type { Encoder } from '../../../exporters/contract/exporter.ts'
@@ -16,12 +16,12 @@ export interface BacklogOptions {
   /** Milliseconds since 1970 of the first event; the last happens just before `toMs`. */
   readonly fromMs: number
   readonly toMs: number
-  /** One frame of so many events every so often. */
+  /** A frame of `events` events every `everyMs`. */
   readonly everyMs: number
   readonly events: number
 }
 
-/** Writes it, with the times that the segments would have. Returns how many events; their numbers begin at 0. */
+/** Writes it, with matching times of the segment files. Returns the number of events; they are numbered from 0. */
 export async function makeBacklog(options: BacklogOptions): Promise<number> {
   const { dir, encoder, epoch, fromMs, toMs, everyMs, events } = options
   let nowMs = fromMs

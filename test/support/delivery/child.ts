@@ -1,14 +1,14 @@
-/** An agent (agent.ts) in a process of its own, as its test sees it. */
+/** An agent (agent.ts) in a process of its own, as seen by its test. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { Order, Reports, Said } from './protocol.ts'
+import type { Order, Reports, Message } from './protocol.ts'
 
 const PROGRAM = fileURLToPath(new URL('agent.ts', import.meta.url))
 const START_MS = 30_000
 
-/** Waits for a condition without taking the processor from the process that is to bring it about. */
+/** Waits for a condition without blocking the process that has to fulfil it. */
 export async function waitUntil(what: string, condition: () => boolean, deadlineMs: number): Promise<void> {
   const end = performance.now() + deadlineMs
   while (!condition()) {
@@ -22,20 +22,20 @@ export interface StartOptions {
   readonly epoch: string
   readonly from?: number
   readonly eventsPerSecond: number
-  /** Command before node, for namespaces; it must become node without a process between. */
+  /** Command before node, for namespaces; it must become node by exec, without a process between. */
   readonly wrapper?: readonly string[]
-  /** Sees each report in the order in which the agent made it. */
-  readonly onReport?: (report: Extract<Said, { is: 'report' }>, started: Reports) => void
+  /** Receives each report in the order in which the agent made it. */
+  readonly onReport?: (report: Extract<Message, { is: 'report' }>, started: Reports) => void
 }
 
 export class AgentProcess implements AsyncDisposable {
-  /** What the exporters said of themselves once they were started, before the first event. */
+  /** The exporters' reports after the start, before the first event. */
   started: Reports | undefined
-  latest: Extract<Said, { is: 'report' }> | undefined
+  latest: Extract<Message, { is: 'report' }> | undefined
   stopped: Reports | undefined
   /** No event at or above this one was published. */
   publishing: number
-  /** Why it ended by itself, or what a look at a report threw. */
+  /** Why it ended by itself, or the error of a check of a report. */
   failure: string | undefined
   readonly #child: ChildProcess
   readonly #ended: Promise<void>
@@ -56,9 +56,9 @@ export class AgentProcess implements AsyncDisposable {
     this.#child = child
     this.#ended = new Promise((resolve) => child.once('close', () => resolve()))
     child.stderr?.on('data', (chunk: Buffer) => (this.#stderr = (this.#stderr + chunk.toString()).slice(-4000)))
-    child.on('message', (said: Said) => this.#hear(said))
+    child.on('message', (message: Message) => this.#receive(message))
     child.on('error', (error) => (this.failure ??= error.message))
-    // Killed before it read this, it is gone: nobody needs to know.
+    // An error here means that it was killed before it read this.
     child.send({ do: 'run', yaml, epoch, from, eventsPerSecond } satisfies Order, () => undefined)
   }
 
@@ -70,20 +70,20 @@ export class AgentProcess implements AsyncDisposable {
     return this.#child.exitCode !== null || this.#child.signalCode !== null
   }
 
-  /** Waits until its exporters are started; rejects when they refuse. */
+  /** Waits until its exporters are started; rejects if they fail to start. */
   async whenStarted(): Promise<Reports> {
     await this.until('it has started', () => this.started !== undefined, START_MS)
     return this.started ?? {}
   }
 
-  /** Waits for something that its reports tell; rejects when it ends or fails before. */
+  /** Waits for a condition on its reports; rejects if it ends or fails before. */
   async until(what: string, condition: () => boolean, deadlineMs: number): Promise<void> {
     await waitUntil(what, () => this.failure !== undefined || this.hasEnded || condition(), deadlineMs)
     this.check()
     if (!condition()) throw new Error(`the agent ended before ${what}: ${this.#stderr}`)
   }
 
-  /** Throws what failed so far. */
+  /** Throws the failure so far, if there is one. */
   check(): void {
     if (this.failure !== undefined) throw new Error(this.failure)
   }
@@ -92,7 +92,7 @@ export class AgentProcess implements AsyncDisposable {
     this.#child.send({ do: 'rate', eventsPerSecond } satisfies Order)
   }
 
-  /** kill -9; resolves when all it has said is heard. */
+  /** kill -9; resolves when all its messages are received. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.#ended
@@ -103,7 +103,7 @@ export class AgentProcess implements AsyncDisposable {
     this.#child.send({ do: 'stop', graceMs } satisfies Order)
     await this.#ended
     this.check()
-    if (this.stopped === undefined) throw new Error(`the agent ended without a word: ${this.#stderr}`)
+    if (this.stopped === undefined) throw new Error(`the agent ended without a report: ${this.#stderr}`)
     return this.stopped
   }
 
@@ -111,32 +111,32 @@ export class AgentProcess implements AsyncDisposable {
     if (!this.hasEnded) await this.kill()
   }
 
-  #hear(said: Said): void {
-    switch (said.is) {
+  #receive(message: Message): void {
+    switch (message.is) {
       case 'started':
-        this.started = said.exporters
+        this.started = message.exporters
         break
       case 'publishing':
-        this.publishing = said.to
+        this.publishing = message.to
         break
       case 'report':
-        this.latest = said
-        this.#look(said)
+        this.latest = message
+        this.#checkReport(message)
         break
       case 'stopped':
-        this.stopped = said.exporters
+        this.stopped = message.exporters
         break
       case 'failed':
-        this.failure ??= said.why
+        this.failure ??= message.why
         break
     }
   }
 
-  #look(report: Extract<Said, { is: 'report' }>): void {
+  #checkReport(report: Extract<Message, { is: 'report' }>): void {
     try {
       for (const [name, { imbalance, accounting }] of Object.entries(report.exporters)) {
         if (imbalance !== 0)
-          throw new Error(`the books of "${name}" are off by ${imbalance}: ${JSON.stringify(accounting)}`)
+          throw new Error(`the accounting of "${name}" is off by ${imbalance}: ${JSON.stringify(accounting)}`)
       }
       this.#options.onReport?.(report, this.started ?? {})
     } catch (error) {

@@ -1,4 +1,4 @@
-/** Events that say their own number, in each encoding. */
+/** Events that contain their own number, in each encoding. */
 import type { Event } from '../../../exporters/contract/event.ts'
 import { file, int, makeHook, makeKprobe, makeParent, makeProcess } from '../../unit/exporters/support/events.ts'
 
@@ -14,7 +14,7 @@ export function eventAt(seq: number, ms: number): Event {
 
 const PATH = /"\/seq\/(\d+)"/
 
-/** Numbers of JSON lines, in order; throws where a line is torn. */
+/** Numbers of JSON lines, in order; throws at a torn line. */
 export function numbersIn(lines: string): number[] {
   if (lines === '') return []
   if (!lines.endsWith('\n')) throw new Error(`the last line is torn: ${lines.slice(-80)}`)

@@ -4,7 +4,7 @@ import type { Ledger } from './ledger.ts'
 
 const EVERY_MS = 20
 
-/** Tells a ledger what is appended to a file of JSON lines, as it comes. */
+/** Passes the lines appended to a JSON lines file to a ledger, as they are written. */
 export class Follower implements Disposable {
   readonly #path: string
   readonly #ledger: Ledger
@@ -31,7 +31,7 @@ export class Follower implements Disposable {
     this.#run = run
   }
 
-  /** Its run is dead: reads the rest. A line that it tore off gets a line feed by the next one, and is no event. */
+  /** Its run has ended: reads the rest. A torn last line gets a line feed by the next run, and is no event. */
   end(): void {
     const rest = this.#read()
     if (this.#failure !== undefined) throw this.#failure
@@ -44,7 +44,7 @@ export class Follower implements Disposable {
     clearInterval(this.#timer)
   }
 
-  /** Returns how many bytes are left behind the last whole line. */
+  /** Returns the number of bytes after the last whole line. */
   #read(): number {
     const fd = openSync(this.#path, 'a+')
     try {

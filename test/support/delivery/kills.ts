@@ -1,4 +1,4 @@
-/** Kills an agent again and again on the same folders, and keeps what it published and promised. */
+/** Kills an agent repeatedly on the same folders, and records what it published and what must arrive. */
 import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Seeded } from '../../simulation/spool/random.ts'
@@ -6,7 +6,7 @@ import { AgentProcess } from './child.ts'
 import { durable, promised } from './promise.ts'
 import type { Keeping, Span } from './promise.ts'
 
-/** Numbers that a run may use: the next one begins above. */
+/** Numbers that a run may use: those of the next run begin above. */
 export const RUN_NUMBERS = 1_000_000
 const DRAIN_MS = 60_000
 
@@ -18,9 +18,9 @@ export interface KillPlan {
   /** How each exporter keeps events, by name. */
   readonly keeping: Readonly<Record<string, Keeping>>
   readonly yaml: (run: number) => string
-  /** Before each start; the last one is the one that is not killed. */
+  /** Called before each start; the last run is not killed. */
   readonly before: (run: number, last: boolean) => void
-  /** After each end. */
+  /** Called after each end. */
   readonly dead: (run: number) => void
 }
 
@@ -30,9 +30,9 @@ export interface Toll {
   readonly total: number
   /** By exporter: what must arrive. */
   readonly promises: ReadonlyMap<string, readonly Span[]>
-  /** By exporter: events published and, by the last report before the kill, not yet safe from a power cut. */
+  /** By exporter: events published that, by the last report before the kill, a power cut could still lose. */
   readonly notDurable: ReadonlyMap<string, number>
-  /** Kills before the start had ended. */
+  /** Kills before the start was complete. */
   readonly early: number
 }
 
@@ -44,7 +44,7 @@ export async function killAgain(plan: KillPlan): Promise<Toll> {
   const notDurable = new Map<string, number>()
   let early = 0
 
-  const bury = (run: number, { started, latest, publishing }: AgentProcess): void => {
+  const conclude = (run: number, { started, latest, publishing }: AgentProcess): void => {
     plan.dead(run)
     const first = run * RUN_NUMBERS
     published.push({ from: first, to: publishing })
@@ -64,12 +64,12 @@ export async function killAgain(plan: KillPlan): Promise<Toll> {
     if (random.chance(0.2)) await pause(random.int(600))
     else {
       await agent.whenStarted()
-      // Some live long enough to show that what was delivered long before a kill is not sent again.
+      // Some runs last long enough to show that events delivered long before a kill are not sent again.
       await pause(random.chance(0.15) ? 2500 + random.int(1000) : random.int(900))
     }
     await agent.kill()
     agent.check()
-    bury(run, agent)
+    conclude(run, agent)
   }
   plan.before(plan.kills, true)
   await using last = start(plan, plan.kills, 0)
@@ -78,12 +78,12 @@ export async function killAgain(plan: KillPlan): Promise<Toll> {
     Object.values(last.latest?.exporters ?? {}).every(({ accounting }) => accounting.heldEvents === 0)
   await last.until('all is delivered', () => last.latest !== undefined && empty(), DRAIN_MS)
   await last.stop(5000)
-  bury(plan.kills, last)
+  conclude(plan.kills, last)
   const total = published.reduce((sum, { from, to }) => sum + to - from, 0)
   return { published, total, promises, notDurable, early }
 }
 
-/** Every report must explain every event, and none may be dropped or refused. */
+/** In every report the accounting must balance, and no event may be dropped or rejected. */
 function start({ yaml }: KillPlan, run: number, eventsPerSecond: number): AgentProcess {
   const first = run * RUN_NUMBERS
   return new AgentProcess({
@@ -97,7 +97,7 @@ function start({ yaml }: KillPlan, run: number, eventsPerSecond: number): AgentP
         assert.equal(
           accepted,
           (started[name]?.accounting.accepted ?? 0) + to - first,
-          `${name}: not all are in the books`,
+          `${name}: the accounting does not contain all events`,
         )
         const gone = [...Object.values(dropped), ...Object.values(rejected)].some((events) => events > 0)
         assert.ok(!gone, `${name}: ${JSON.stringify(accounting)}`)

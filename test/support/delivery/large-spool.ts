@@ -1,4 +1,4 @@
-/** A large spool that costs little disk: sparse segments with a real header and a real first frame, the last one full of frames. */
+/** A large spool that uses little disk: sparse segments with a real header and a real first frame, the last one full of frames. */
 import { execFileSync } from 'node:child_process'
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import path from 'node:path'
@@ -13,7 +13,7 @@ import {
 const FRAME_EVENTS = 250
 const PAYLOAD = Buffer.alloc(FRAME_EVENTS * 1000, 'x')
 
-/** Makes it in the folder `dir`. Returns how many events a start has to find. */
+/** Makes it in the folder `dir`. Returns the number of events that a start has to find. */
 export function makeLargeSpool(dir: string, segments: number, segmentBytes: number): number {
   mkdirSync(dir, { recursive: true })
   const frames = Math.floor((segmentBytes - FIRST_FRAME) / (FRAME_HEAD + PAYLOAD.length))
@@ -27,11 +27,11 @@ export function makeLargeSpool(dir: string, segments: number, segmentBytes: numb
       writeSync(fd, encodeFrameHead(place, [PAYLOAD], number))
       writeSync(fd, PAYLOAD)
     }
-    // Zeros behind the last frame of all would be a torn tail.
+    // Zeros after the last frame would be a torn record.
     if (number < segments) ftruncateSync(fd, segmentBytes)
     closeSync(fd)
   }
-  // As a start finds them; what is still dirty the start itself would sync.
+  // Synced as a start finds them; the start itself would sync dirty pages.
   execFileSync('sync', ['-f', dir])
   return segments * frames * FRAME_EVENTS
 }

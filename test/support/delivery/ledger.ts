@@ -1,7 +1,7 @@
-/** What a sink was given by the runs of an agent that is killed again and again: numbers, order, repetitions. */
+/** What a sink received from the runs of a repeatedly killed agent: numbers, order, repetitions. */
 
 export interface LedgerOptions {
-  /** It gets one request at a time: within a run numbers only grow, and none comes first after a younger one. */
+  /** It receives one request at a time: within a run numbers only grow, and no number first arrives after a higher one. */
   readonly ordered: boolean
 }
 
@@ -13,15 +13,15 @@ interface Arrival {
 export class Ledger {
   readonly name: string
   readonly #ordered: boolean
-  /** When and in which run each number came last. */
+  /** When and in which run each number last arrived. */
   readonly #arrivals = new Map<number, Arrival>()
   readonly #deathsMs = new Map<number, number>()
   #youngest = -1
   #run = -1
   #lastInRun = -1
-  /** Numbers that came again. */
+  /** Numbers that arrived again. */
   duplicates = 0
-  /** How long before the death of its run a number that came again had come, at most. */
+  /** The longest time from the first arrival of a repeated number to the end of its run. */
   oldestRepeatedMs = 0
 
   constructor(name: string, { ordered }: LedgerOptions) {
@@ -37,12 +37,12 @@ export class Ledger {
     return this.#arrivals.has(number)
   }
 
-  /** The agent of this run is dead. */
+  /** The agent of this run has ended. */
   died(run: number): void {
     this.#deathsMs.set(run, performance.now())
   }
 
-  /** Throws a sentence for what must not be, whatever was killed. */
+  /** Throws an error for what must not happen, even with kills. */
   take(run: number, numbers: readonly number[]): void {
     if (run < this.#run) throw new Error(`${this.name}: run ${run} sends after run ${this.#run} has`)
     if (run > this.#run) this.#lastInRun = -1
@@ -59,7 +59,7 @@ export class Ledger {
     }
   }
 
-  /** Numbers from `from` up to `to` (exclusive) that never came. */
+  /** Numbers from `from` up to `to` (exclusive) that never arrived. */
   missing(from: number, to: number): number[] {
     const none: number[] = []
     for (let number = from; number < to; number++) if (!this.#arrivals.has(number)) none.push(number)

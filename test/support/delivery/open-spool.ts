@@ -1,4 +1,4 @@
-/** Opens the spool in the folder given, in a process that does nothing else, and prints what that took, as JSON. */
+/** Opens the given spool in a process that does nothing else, and prints the time and memory used, as JSON. */
 import { systemClock } from '../../../exporters/runtime/clock.ts'
 import { systemSpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
 import { openSpool } from '../../../exporters/buffer/disk/spool.ts'

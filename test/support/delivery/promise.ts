@@ -1,4 +1,4 @@
-/** What an agent's report promises: which of the events it published will arrive although it is killed right then. */
+/** What an agent's report promises: the published events that arrive even if it is killed right after the report. */
 import type { ExporterReport } from './protocol.ts'
 
 /** Numbers from `from` up to `to` (exclusive). */
@@ -7,17 +7,17 @@ export interface Span {
   readonly to: number
 }
 
-/** How an exporter keeps events: all on disk first, on disk when it must, in memory only. */
+/** How an exporter keeps events: all on disk first, on disk if necessary, in memory only. */
 export type Keeping = 'always' | 'overflow' | 'memory'
 
 /**
- * The promise of one report, for an exporter that takes one batch at a time and drops nothing. `started` is what it said before
- * the first event, which was number `first`. A kill takes no written page, so what is written counts, durable or not.
+ * The promise of one report, for an exporter that takes one batch at a time and drops nothing. `started` is its report before
+ * the first event, which was number `first`. A kill loses no written page, so written events count, synced or not.
  */
 export function promised(keeping: Keeping, first: number, started: ExporterReport, now: ExporterReport): Span[] {
   const { delivered, accepted, queueEvents } = now.accounting
   const recovered = started.accounting.accepted
-  // Events are settled in the order in which they were accepted; those that a spool brought along came before all.
+  // Events are settled in the order in which they were accepted; those recovered from a spool come first.
   const numberOf = (index: number): number => first + Math.max(0, index - recovered)
   switch (keeping) {
     case 'always':
@@ -25,8 +25,8 @@ export function promised(keeping: Keeping, first: number, started: ExporterRepor
     case 'memory':
       return [{ from: first, to: numberOf(delivered) }]
     case 'overflow':
-      // In memory are the oldest, in flight, and the youngest, in the queue or on the way to the disk: how many of each, the
-      // books do not say.
+      // In memory are the oldest (in-flight batch) and the youngest (in the queue or pending writes); the accounting does not
+      // show how many of each.
       return [
         { from: first, to: numberOf(delivered) },
         { from: numberOf(delivered + queueEvents), to: numberOf(accepted - queueEvents) },

@@ -1,8 +1,8 @@
-/** What a test and the agent it starts (agent.ts) say to each other, over the channel that node gives a child. */
+/** The messages between a test and the agent that it starts (agent.ts), over the channel that node gives a child. */
 import type { Accounting } from '../../../exporters/contract/exporter.ts'
 
 export type Order =
-  /** The first one: make exporters of this YAML (all of `exporters:`), start them, publish events numbered from `from` on. */
+  /** The first one: create the exporters of this YAML, start them, publish events numbered from `from` on. */
   | {
       readonly do: 'run'
       readonly yaml: string
@@ -31,12 +31,12 @@ export interface ExporterReport {
 
 export type Reports = Readonly<Record<string, ExporterReport>>
 
-export type Said =
+export type Message =
   | { readonly is: 'started'; readonly exporters: Reports }
-  /** Said before they are published: none at or above `to` has been given to an exporter yet. */
+  /** Sent before they are published: no event at or above `to` has been given to an exporter yet. */
   | { readonly is: 'publishing'; readonly to: number }
   /** All below `to` were given to every exporter. */
   | { readonly is: 'report'; readonly to: number; readonly exporters: Reports }
   | { readonly is: 'stopped'; readonly exporters: Reports }
-  /** It ends now, and this is why. */
+  /** It ends now, for this reason. */
   | { readonly is: 'failed'; readonly why: string }

@@ -7,13 +7,13 @@ import { FakeSink, OK } from '../otlp/server.ts'
 import type { Answer } from '../otlp/server.ts'
 import { Ledger } from './ledger.ts'
 
-/** How a sink is away: what it answers to everything, or what becomes of its port. */
+/** How a sink is down: its answer to every request, or the state of its port. */
 export interface Absence {
   readonly answer?: Answer
   readonly port?: 'closed' | 'silent'
 }
 
-/** An OTLP sink on a port that stays the same while it is away. */
+/** An OTLP sink on a port that stays the same while it is down. */
 export class Pulled implements AsyncDisposable {
   readonly ledger: Ledger = new Ledger('pulled', { ordered: true })
   answer: Answer | undefined
@@ -46,7 +46,7 @@ export class Pulled implements AsyncDisposable {
     if (this.#server !== undefined) return
     const server: FakeSink = await FakeSink.start(
       (request) => {
-        // Nobody needs them, and they are large.
+        // No longer needed, and large.
         server.requests.length = 0
         if (this.answer !== undefined) return this.answer
         this.ledger.take(0, request.logs().records.map(seqOf))
@@ -61,13 +61,13 @@ export class Pulled implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#silence?.[Symbol.asyncDispose]()
-    // First of all the server, which would keep a test that fails from ending.
+    // The server first: it would keep a failed test from ending.
     await this.#server?.[Symbol.asyncDispose]()
     assert.deepEqual(this.#server?.failures ?? [], [])
   }
 }
 
-/** Accepts connections, reads nothing, says nothing. */
+/** Accepts connections, reads nothing, sends nothing. */
 class Silence implements AsyncDisposable {
   readonly #sockets = new Set<Socket>()
   readonly #server = net.createServer((socket) => {

@@ -3,10 +3,10 @@ import { execFile } from 'node:child_process'
 import { rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 
-/** Mounts `$1` megabytes at `$2` and becomes the rest. */
+/** Mounts `$1` megabytes at `$2` and executes the rest. */
 const MOUNT = 'mount -t tmpfs -o "size=$1m,mode=700" ktrail "$2" && shift 2 && exec "$@"'
 
-/** Command to put before another, which then has the small disk at `mountPoint`; or why that cannot be. */
+/** The command prefix that gives a process the small disk at `mountPoint`; or the reason why it cannot. */
 export async function smallDisk(
   megabytes: number,
   mountPoint: string,
@@ -35,7 +35,7 @@ export class SmallDisk {
     return bavail * bsize
   }
 
-  /** Somebody else takes whatever is free. */
+  /** Fills the free space, as another program would. */
   fill(): void {
     const chunk = Buffer.alloc(4096)
     for (;;) {
@@ -47,7 +47,7 @@ export class SmallDisk {
     }
   }
 
-  /** And gives it back. */
+  /** Frees it again. */
   free(): void {
     rmSync(`${this.#path}/ballast`, { force: true })
   }

@@ -1,4 +1,4 @@
-/** Runs commands on real kernels from tests: a thin wrapper over run.sh, which says what a guest is. */
+/** Runs commands on real kernels from tests: a thin wrapper over run.sh, which documents the guest. */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -23,7 +23,7 @@ export interface GuestResult {
   readonly code: number
   /** What the command wrote, stdout and stderr in order. */
   readonly output: string
-  /** What run.sh itself said: progress, and the kernel's last console lines after a crash. */
+  /** The output of run.sh itself: progress, and the kernel's last console lines after a crash. */
   readonly messages: string
 }
 
@@ -31,7 +31,7 @@ const RUN = fileURLToPath(new URL('run.sh', import.meta.url))
 
 /**
  * Boots a guest, runs the command in it and waits for its end. At most two guests run at a time, a third waits.
- * Resolves also when the command or the guest fails; rejects only when run.sh cannot be started.
+ * Resolves also if the command or the guest fails; rejects only if run.sh cannot be started.
  */
 export function runInGuest(options: GuestOptions): Promise<GuestResult> {
   const flags: string[] = [options.kernel]
@@ -45,7 +45,7 @@ export function runInGuest(options: GuestOptions): Promise<GuestResult> {
     const messages: Buffer[] = []
     child.stdout.on('data', (bytes: Buffer) => output.push(bytes))
     child.stderr.on('data', (bytes: Buffer) => messages.push(bytes))
-    // SIGTERM, so that run.sh can take the guest down with it.
+    // SIGTERM, so that run.sh can stop the guest.
     const stop = (): void => void child.kill('SIGTERM')
     options.signal?.addEventListener('abort', stop, { once: true })
     if (options.signal?.aborted === true) stop()

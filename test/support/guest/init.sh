@@ -1,14 +1,14 @@
 #!/bin/bash
-# The guest's first process. Its root is the host's file system, writable: what it mounts is its own,
-# what it writes elsewhere is the host's. Reads $GUEST/settings, leaves $GUEST/output and $GUEST/code behind.
-# Not `set -e`: whatever fails here, the guest must still reach its end and power off.
+# The guest's first process. Its root is the host's file system, writable: mounts stay in the guest,
+# other writes change the host. Reads $GUEST/settings, leaves $GUEST/output and $GUEST/code behind.
+# Not `set -e`: after any failure here, the guest must still reach the end and power off.
 GUEST=$(dirname "$0")
 . "$GUEST/settings"
 
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null
-# udev's part of the job; <( ) in bash needs the first.
+# Normally made by udev; <( ) in bash needs the first.
 ln -s /proc/self/fd /dev/fd
 ln -s fd/0 /dev/stdin
 ln -s fd/1 /dev/stdout
@@ -23,8 +23,8 @@ mount -t debugfs debugfs /sys/kernel/debug
 mount -t securityfs securityfs /sys/kernel/security
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 
-# Work files belong to the guest: a file that tests leave in /tmp must not reach the host. What we need
-# and happens to lie below /tmp stays visible.
+# Work files belong to the guest: a file that tests leave in /tmp must not reach the host. Needed folders
+# below /tmp stay visible.
 # shellcheck disable=SC2153 # from settings
 for kept in "${KEPT[@]}"; do
   if [[ $kept == /tmp/* ]]; then
@@ -44,16 +44,16 @@ export PATH=$NODE:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/tmp TMPDIR=/tmp KTRAIL_TMP=/tmp KTRAIL_GUEST=$KERNEL TERM=dumb LANG=C.UTF-8
 echo ktrail-guest >/proc/sys/kernel/hostname
 ip link set lo up
-# Modules (overlay, ext4, xfs, loop) come from the unpacked package, also when the kernel asks for one itself.
-# The machine's own /lib/modules stays untouched.
+# Modules (overlay, ext4, xfs, loop) come from the unpacked package, also if the kernel requests one itself.
+# The machine's own /lib/modules stays unchanged.
 printf '#!/bin/bash\nexec /sbin/modprobe -d %q "$@"\n' "$MODULES" >/run/modprobe
 chmod 755 /run/modprobe
 echo /run/modprobe >/proc/sys/kernel/modprobe
 
-# A session of its own, so that a stray kill of its group does not reach init.
+# A session of its own, so that a kill of its group does not reach init.
 cd "$ROOT" && setsid -w bash "$GUEST/command" </dev/null >"$GUEST/output" 2>&1
 echo $? >"$GUEST/code"
 sync
 echo o >/proc/sysrq-trigger
-# init must not return: that is a panic.
+# init must not return: that causes a panic.
 while :; do sleep 10; done

@@ -52,8 +52,8 @@ shift
 [ -x /usr/lib/qemu/virtiofsd ] || guest_fails 'no /usr/lib/qemu/virtiofsd: expected the one of qemu-system-common (Debian 12)'
 files=$("$ROOT/deploy/setup/kernel.sh" "$kernel") || exit 125
 
-# One of two places. The lock is inherited by QEMU, so the place stays taken until the guest is really gone;
-# what an earlier guest left in it is removed by the next one.
+# One of two slots. The lock is inherited by QEMU, so the slot stays taken until the guest has ended;
+# files that an earlier guest left in it are removed by the next one.
 mkdir -p "$CACHE/guests"
 take_place() {
   local place waiting=no
@@ -100,9 +100,9 @@ printf '%q ' "$@" >"$guest/command"
 cp "$ROOT/test/support/guest/init.sh" "$guest/init.sh"
 : >"$guest/output"
 
-# Here, where a password can still be asked for.
+# At this point, where a password can still be entered.
 as_root true || guest_fails 'need root to share the file system with the guest'
-# pdeathsig: when this script is killed without a chance to clean up, the guest still goes.
+# pdeathsig: the guest ends even if this script is killed without a chance to clean up.
 # Root, because the guest's root reads and writes every file of this machine.
 as_root setpriv --pdeathsig KILL /usr/lib/qemu/virtiofsd "--socket-path=$guest/socket" "--socket-group=$(id -gn)" \
   -o source=/ -o sandbox=chroot -o cache=always -o no_posix_lock >"$guest/virtiofsd.log" 2>&1 9>&- &
@@ -114,7 +114,7 @@ for _ in {1..100}; do
 done
 [ -S "$guest/socket" ] || guest_fails "virtiofsd did not start: $(tail -n 1 "$guest/virtiofsd.log")"
 
-# Emulation, not /dev/kvm: it exists on machines where it fails. One thread: with more, kernels crash now and then
+# Emulation, not /dev/kvm: it may exist and not work. One thread: with more, kernels crash now and then
 # while they patch themselves at boot.
 kernel_line="root=rootfs rootfstype=virtiofs rw console=ttyS0 panic=-1 quiet"
 kernel_line+=" lsm=landlock,lockdown,yama,integrity,apparmor,bpf init=$guest/init.sh $append"
@@ -130,7 +130,7 @@ setpriv --pdeathsig TERM timeout -k 5 "$timeout" setpriv --pdeathsig KILL \
   qemu-system-x86_64 "${machine[@]}" </dev/null >"$guest/qemu.log" 2>&1 &
 qemu=$!
 
-# Ends by itself, after a last read, once QEMU is gone.
+# Ends by itself, after a last read, once QEMU has ended.
 tail -n +1 -s 0.1 -f "--pid=$qemu" "$guest/output" 2>/dev/null 9>&- &
 stream=$!
 

@@ -1,4 +1,4 @@
-/** A Kafka exporter as the agent makes it of a config, and events for it. */
+/** A Kafka exporter as the agent creates it from a config, and events for it. */
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { pino } from 'pino'
@@ -9,7 +9,7 @@ import type { FanOut } from '../../../exporters/index.ts'
 import { gzip, zstd } from '../../../native/index.ts'
 import { eventOf, NODE_NAME } from './events.ts'
 
-/** What the agent makes of a config with one exporter, started. */
+/** The exporter of a config with one exporter, started. */
 export async function started(keys: string, epoch: string): Promise<FanOut> {
   const loaded = loadConfig(`exporters: { bus: { type: kafka, ${keys} } }\n`, 'c.yaml', {}, () => '')
   assert.ok('config' in loaded, JSON.stringify(loaded))
@@ -32,7 +32,7 @@ export async function publish(fanOut: FanOut, from: number, to: number): Promise
   for (let first = from; first < to; first += 400) {
     const count = Math.min(400, to - first)
     await fanOut.publish(Array.from({ length: count }, (_, i) => eventOf(first + i)))
-    // As between two reads of the ring: the sender gets its turn.
+    // As between two reads of the ring: the sender runs in between.
     await nextTurn()
   }
 }

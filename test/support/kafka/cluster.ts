@@ -14,13 +14,13 @@ import { promisify } from 'node:util'
 import type { Authority } from '../authority.ts'
 
 const run = promisify(execFile)
-/** A fixed id: these clusters never meet. */
+/** A fixed id: clusters of different tests have no connection. */
 const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg'
 const START_MS = 90_000
 
-/** A further way in: TLS with client certificates and a login, by `plain` or `scram-sha-512`. */
+/** A further listener: TLS with client certificates and a login, by `plain` or `scram-sha-512`. */
 export interface SecureListener {
-  /** PEM files of the brokers' own; `ca` is whom they trust. */
+  /** PEM files of the brokers; `ca` is the authority that they trust. */
   readonly files: Authority
   readonly username: string
   readonly password: string
@@ -52,7 +52,7 @@ export class KafkaCluster implements AsyncDisposable {
     this.#nodes = nodes
   }
 
-  /** Formats and starts all nodes; settles when each says that it serves. */
+  /** Formats and starts all nodes; settles when each has logged that it is ready. */
   static async start(jars: string, options: ClusterOptions): Promise<KafkaCluster> {
     const folder = await mkdtemp(path.join(tmpdir(), 'ktrail-kafka-'))
     const ports = await freePorts(options.nodes * 3)
@@ -90,12 +90,12 @@ export class KafkaCluster implements AsyncDisposable {
     return this.#nodes.map(({ port }) => `127.0.0.1:${port}`)
   }
 
-  /** Where a client with certificate and password is let in. */
+  /** The listener for clients with certificate and password. */
   get secureBrokers(): string[] {
     return this.#nodes.map(({ securePort }) => `127.0.0.1:${securePort}`)
   }
 
-  /** Starts a node that is down, with the data it had. */
+  /** Starts a stopped node, with its data. */
   async restart(id: number): Promise<void> {
     const node = this.#node(id)
     const args = [...this.#java(512), '-XX:TieredStopAtLevel=1', 'kafka.Kafka', node.configFile]
@@ -119,7 +119,7 @@ export class KafkaCluster implements AsyncDisposable {
     })
   }
 
-  /** Ends a node; settles when its process is gone. */
+  /** Ends a node; settles when its process has ended. */
   async kill(id: number, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const child = this.#node(id).process
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
@@ -128,7 +128,7 @@ export class KafkaCluster implements AsyncDisposable {
     await gone
   }
 
-  /** What `java` needs to run a class of Kafka's. */
+  /** The classpath and options for `java` to run a class of Kafka. */
   #java(megabytes: number): string[] {
     return [`-Xmx${megabytes}m`, '-Dorg.slf4j.simpleLogger.defaultLogLevel=info', '-cp', `${this.#jars}/*`]
   }
@@ -163,7 +163,7 @@ function properties(
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'log.dirs': path.join(folder, `data-${node.id}`),
     'auto.create.topics.enable': 'false',
-    // Retention goes by the records' own times, and those of tests are long ago.
+    // Retention is by the timestamps of records, and those of tests are old.
     'log.retention.ms': '-1',
     'offsets.topic.num.partitions': '1',
     'offsets.topic.replication.factor': replicas,
@@ -203,14 +203,14 @@ function secureSettings({ files, username, password }: SecureListener): Record<s
   return Object.fromEntries(Object.entries(own).map(([key, value]) => [`listener.name.secure.${key}`, value]))
 }
 
-/** Arguments that make the storage know a user for SCRAM. */
+/** Arguments that create a SCRAM user in the storage. */
 function userOf({ secure }: ClusterOptions): string[] {
   return secure === undefined
     ? []
     : ['--add-scram', `SCRAM-SHA-512=[name=${secure.username},password=${secure.password}]`]
 }
 
-/** Ports that nobody listens on now. */
+/** Ports that are free now. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(Array.from({ length: count }, listen))
   const ports = servers.map((server) => {

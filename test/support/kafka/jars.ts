@@ -1,7 +1,7 @@
 /**
- * Apache Kafka as jars of Maven Central, fetched once into the cache: a broker without a container engine. What was fetched must
+ * Apache Kafka as jars of Maven Central, fetched once into the cache: a broker without a container engine. The fetched jars must
  * have the checksums of jars.sha512 (`sha512sum *.jar`, written anew when a version changes).
- * What is missing is told as a reason, so that a test can skip and say why.
+ * If something is missing, the reason is returned, so that a test can skip with it.
  */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -22,7 +22,7 @@ const PARTS = [
   ['org.slf4j', 'slf4j-simple', '1.7.36'],
 ]
 
-/** Where the jars are, or why there are none. */
+/** The folder of the jars, or why there are none. */
 export type Jars = { readonly folder: string } | { readonly missing: string }
 
 let found: Promise<Jars> | undefined
@@ -48,7 +48,7 @@ async function fetchJars(): Promise<Jars> {
     const wrong = await wrongSum(jars, CHECKSUMS)
     if (wrong !== undefined)
       return { missing: `the jars of Apache Kafka ${KAFKA_VERSION} are not those of jars.sha512: ${wrong}` }
-    // Somebody else may have been quicker: theirs are the same.
+    // Another process may have been faster: its jars are the same.
     await rename(jars, folder).catch(() => undefined)
     return existsSync(folder) ? { folder } : { missing: `cannot write the jars to ${folder}` }
   } catch (error) {
@@ -59,8 +59,8 @@ async function fetchJars(): Promise<Jars> {
 }
 
 /**
- * The first file of a folder that has not the SHA-512 that `checksums` (lines of sha512sum) has for it, has none there, or is not there;
- * undefined when all is as it should be.
+ * The first file of a folder whose SHA-512 differs from `checksums` (lines of sha512sum), is not listed there, or is missing;
+ * undefined if all match.
  */
 export async function wrongSum(folder: string, checksums: URL): Promise<string | undefined> {
   const lines = (await readFile(checksums, 'utf8')).trimEnd().split('\n')

@@ -1,4 +1,4 @@
-/** Reads a topic back with Kafka's own console consumer: an opinion that owes nothing to the client under test. */
+/** Reads a topic back with Kafka's own console consumer, which shares no code with the client under test. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
@@ -13,22 +13,22 @@ export interface ReadRecord {
   readonly bytes: Buffer
 }
 
-/** What is no printable ASCII as \xHH, so that no value has a tab or a line feed. */
+/** Bytes that are not printable ASCII become \xHH, so that no value has a tab or a line feed. */
 const DESERIALIZER = 'org.apache.kafka.common.serialization.BytesDeserializer'
 const CLASS = 'org.apache.kafka.tools.consumer.ConsoleConsumer'
 const SEPARATOR = '\t'
 const PARTS = ['timestamp', 'partition', 'offset', 'headers', 'key', 'value']
 
-/** Every record of the topic, in the order of each partition. Ends when nothing more has come for `quietMs`. */
+/** Every record of the topic, in the order of each partition. Ends when no record has come for `idleMs`. */
 export async function readTopic(
   jars: string,
   brokers: readonly string[],
   topic: string,
-  quietMs = 4000,
+  idleMs = 4000,
 ): Promise<ReadRecord[]> {
   const args = ['-Xmx512m', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', '-cp', `${jars}/*`, CLASS]
   args.push('--bootstrap-server', brokers.join(','), '--topic', topic, '--from-beginning')
-  args.push('--timeout-ms', String(quietMs), '--value-deserializer', DESERIALIZER)
+  args.push('--timeout-ms', String(idleMs), '--value-deserializer', DESERIALIZER)
   args.push('--property', `key.separator=${SEPARATOR}`)
   for (const part of PARTS) args.push('--property', `print.${part}=true`)
   const child = spawn('java', args, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -38,7 +38,7 @@ export async function readTopic(
   const records: ReadRecord[] = []
   for await (const line of createInterface({ input: child.stdout })) records.push(parse(line))
   await ended
-  // It ends by a timeout, which it reports as an error; the number it read stands in the same text.
+  // It ends by a timeout, which it reports as an error; the same text contains the number of records read.
   if (!complaint.includes(`Processed a total of ${records.length} messages`)) {
     throw new Error(`the console consumer of ${topic} failed: ${complaint}`)
   }

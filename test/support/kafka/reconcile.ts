@@ -1,4 +1,4 @@
-/** What lies in a topic against what was sent. */
+/** Compares the records of a topic with what was sent. */
 import assert from 'node:assert/strict'
 import type { ReadRecord } from './read-topic.ts'
 
@@ -9,7 +9,7 @@ export function numberOf({ headers }: ReadRecord): { readonly epoch: string; rea
 }
 
 /**
- * Nothing is missing, nothing is there that was not sent, and each key has its order. `sent` says how many events of each
+ * Nothing is missing, nothing is there that was not sent, and each key is in order. `sent` is the number of events of each
  * run, whose numbers begin at 0. Returns the number of duplicates.
  */
 export function reconcile(records: readonly ReadRecord[], sent: Readonly<Record<string, number>>): number {
@@ -20,7 +20,7 @@ export function reconcile(records: readonly ReadRecord[], sent: Readonly<Record<
     const own = seen.get(epoch)
     assert.ok(own !== undefined && seq < (sent[epoch] ?? 0), `event ${epoch}-${seq} was never sent`)
     const key = `${epoch}/${record.partition}/${record.key}`
-    // A duplicate may come later than what came after it; what is new must not.
+    // A duplicate may come after later events; a new event must not.
     if (!own.has(seq)) {
       assert.ok(seq > (last.get(key) ?? -1), `event ${seq} of key ${record.key} came after ${last.get(key)}`)
       last.set(key, seq)

@@ -1,4 +1,4 @@
-/** What the tests against real brokers have in common. */
+/** Shared parts of the tests with real brokers. */
 import type { TestContext } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { KafkaExporter } from '../../../exporters/sinks/kafka/exporter.ts'
@@ -16,7 +16,7 @@ export const DRIVERS: readonly DriverName[] = ['kafkajs', 'platformatic']
 export const EPOCH = 'e1'
 export const DEADLINE_MS = 120_000
 
-/** Why a long test does not run now; false when it does. */
+/** Why a long test does not run now; false if it does. */
 export const SKIP_LONG: string | false =
   process.env['KTRAIL_LONG'] === '1' ? false : 'takes minutes; KTRAIL_LONG=1 runs it'
 
@@ -28,7 +28,7 @@ export function senderOf(brokers: readonly string[], topic: string, change: Part
   return new Sender('kafka', exporter, { ...DEFAULT_SENDER_OPTIONS, retry })
 }
 
-/** Offers events as the agent does, a turn of the event loop for each part; `between` is called after each, with the next number. */
+/** Offers events as the agent does, a part for each turn of the loop; `between` is called after each, with the next number. */
 export async function offer(
   sender: Sender,
   from: number,
@@ -38,13 +38,13 @@ export async function offer(
   for (let seq = from; seq < to; seq += 200) {
     const next = Math.min(to, seq + 200)
     for (const part of describedParts(seq, next)) await sender.offer(part)
-    // Else all would wait in the queue before the first request is on its way.
+    // Else all would wait in the queue before the first request is sent.
     await nextTurn()
     await between?.(next)
   }
 }
 
-/** Runs with brokers of its own; skips where there can be none, and says why. */
+/** Runs with brokers of its own; skips with the reason if there can be none. */
 export async function withCluster(
   t: TestContext,
   options: ClusterOptions,

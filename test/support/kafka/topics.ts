@@ -32,7 +32,7 @@ export class Topics {
     await this.#ask(async (admin) => void (await admin.createPartitions({ topicPartitions: [{ topic, count }] })))
   }
 
-  /** Nobody may do anything with the topic. Brokers with an authorizer only. */
+  /** Denies everyone all operations on the topic. Brokers with an authorizer only. */
   async forbid(topic: string): Promise<void> {
     await this.#ask(async (admin) => void (await admin.createAcls({ acl: [denialOf(topic)] })))
   }

@@ -1,4 +1,4 @@
-/** The real OpenTelemetry Collector in a process of its own: OTLP or Kafka in, handed on at once to another OTLP sink, no queue of its own. */
+/** The real OpenTelemetry Collector in a process of its own: OTLP or Kafka in, forwarded at once to an OTLP sink, without a queue. */
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 
 const BUILD = fileURLToPath(new URL('collector/build.sh', import.meta.url))
 
-/** Path of the collector's program, built if need be (minutes the first time); or why there is none. */
+/** Path of the collector's program, built if necessary (minutes the first time); or why there is none. */
 export async function collectorProgram(): Promise<{ readonly program: string } | { readonly missing: string }> {
   try {
     const { stdout } = await promisify(execFile)(BUILD, { timeout: 600_000 })
@@ -57,7 +57,7 @@ export class Collector implements AsyncDisposable {
   readonly #program: string
   readonly #config: string
   #child: ChildProcess | undefined
-  /** The last of what it wrote, for the message when it does not start. */
+  /** The end of its output, for the message if it does not start. */
   #output = ''
 
   private constructor(program: string, port: number, config: string) {
@@ -77,7 +77,7 @@ export class Collector implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}/v1/logs`
   }
 
-  /** Starts it on the same port; resolves when it takes connections. */
+  /** Starts it on the same port; resolves when it accepts connections. */
   async start(): Promise<void> {
     const child = spawn(this.#program, ['--config', `yaml:${this.#config}`], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -96,13 +96,13 @@ export class Collector implements AsyncDisposable {
     return new Promise((resolve) => {
       const socket = net.connect(this.port, '127.0.0.1')
       socket.once('connect', () => resolve(true))
-      // The retry must not spin: a refused connection comes back at once.
+      // The retry must not be a busy loop: a refused connection returns at once.
       socket.once('error', () => setTimeout(resolve, 20, false))
       socket.once('connect', () => socket.destroy())
     })
   }
 
-  /** Stops it in its tracks: connections stay, nothing is read or answered. */
+  /** Pauses it: connections stay open, nothing is read or answered. */
   pause(): void {
     this.#child?.kill('SIGSTOP')
   }

@@ -1,6 +1,6 @@
 /**
- * Reads OTLP requests into the shape of their JSON mapping: written from the field tables of export.md §1.2, without our
- * encoder and without the SDK, so that it can judge both. Strict: unknown fields and wrong types are errors.
+ * Reads OTLP requests into the shape of their JSON mapping: written from the field tables of opentelemetry-proto, without our
+ * encoder and without the SDK, so that it can check both. Strict: unknown fields and wrong types are errors.
  */
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 
@@ -33,7 +33,7 @@ export interface LogsRequest {
 
 type Field = { readonly number: number; readonly wire: number; readonly value: bigint; readonly bytes: Buffer }
 
-/** Every field of a message; throws where it is cut off. */
+/** Every field of a message; throws if it is truncated. */
 export function fieldsOf(message: Buffer): Field[] {
   const found: Field[] = []
   let at = 0
@@ -104,7 +104,7 @@ function keyValues(fields: readonly Field[], number: number): KeyValue[] {
 
 /** One LogRecord. */
 export function recordFrom(message: Buffer): LogRecord {
-  // The collector writes trace and span ids also where there are none, as fields of no bytes.
+  // The collector writes absent trace and span ids too, as fields of no bytes.
   const set = fieldsOf(message).filter(({ number, bytes }) => !((number === 9 || number === 10) && bytes.length === 0))
   const fields = known(set, 1, 2, 3, 5, 6, 7, 11, 12)
   const body = one(fields, 5, 2)
@@ -119,7 +119,7 @@ export function recordFrom(message: Buffer): LogRecord {
   }
 }
 
-/** The raw bytes of ScopeLogs after its scope: what an exporter was given as records. */
+/** The raw bytes of ScopeLogs after its scope: the records that the exporter received. */
 export function rawRecords(request: Buffer): Buffer {
   const resourceLogs = one(fieldsOf(request), 1, 2)?.bytes ?? Buffer.alloc(0)
   const scopeLogs = one(fieldsOf(resourceLogs), 2, 2)?.bytes ?? Buffer.alloc(0)
@@ -143,8 +143,8 @@ export function requestFromProtobuf(body: Buffer): LogsRequest {
   }
 }
 
-/* oxlint-disable typescript/no-unsafe-type-assertion -- the one parser of this edge: what is wrong throws below */
-/** The same in JSON, integers brought to strings. */
+/* oxlint-disable typescript/no-unsafe-type-assertion -- the one parser of this edge: a wrong value throws below */
+/** The same in JSON, with integers as strings. */
 export function requestFromJson(body: Buffer): LogsRequest {
   const root = JSON.parse(utf8.decode(body)) as {
     resourceLogs: Array<{
@@ -176,7 +176,7 @@ function normal({ key, value }: KeyValue): KeyValue {
   return { key, value: 'intValue' in value ? { intValue: String(value.intValue) } : value }
 }
 
-/** By its headers. */
+/** Decodes by the headers of the request. */
 export function requestFrom(body: Buffer, contentType: string, encoding: string): LogsRequest {
   const plain = inflate(body, encoding)
   if (contentType === 'application/x-protobuf') return requestFromProtobuf(plain)
@@ -209,7 +209,7 @@ export function seqOf(record: LogRecord): number {
   return seq
 }
 
-/** The body of a record, which must be a text. */
+/** The body of a record, which must be a string. */
 export function bodyOf({ body }: LogRecord): string {
   if (body === undefined || !('stringValue' in body)) throw new Error('a record without a text as its body')
   return String(body.stringValue)

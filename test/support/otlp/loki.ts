@@ -1,5 +1,5 @@
 /**
- * Loki as its OTLP endpoint behaves (export.md §3): limits per tenant and entry, 400 although the good entries are stored, with equal errors
+ * Loki's OTLP endpoint: limits per tenant and entry, 400 although the good entries are stored, with equal errors
  * grouped as util.GroupedErrors does it, the window of one hour per stream, 429 for bursts, 260, and the removal of duplicates. The texts are
  * those of pkg/validation/validate.go and pkg/ingester/stream.go of Loki 3. A script for FakeSink.
  */
@@ -8,7 +8,7 @@ import { rpcStatus } from './server.ts'
 import type { Answer, Received } from './server.ts'
 
 export interface LokiOptions {
-  /** Limits of tenants (X-Scope-OrgID) that differ from the others here. */
+  /** Limits of tenants (X-Scope-OrgID) that differ from the defaults here. */
   readonly tenants?: Readonly<Record<string, LokiOptions>>
   readonly maxLabelNames?: number
   readonly maxLabelValueLength?: number
@@ -34,7 +34,7 @@ const LABELS = new Set(['service.name', 'service.instance.id', 'k8s.cluster.name
 
 export class FakeLoki {
   readonly entries: Entry[] = []
-  /** Entries that were there already. */
+  /** Entries that were already stored. */
   duplicates = 0
   options: LokiOptions
   readonly #newest = new Map<string, bigint>()
@@ -112,13 +112,13 @@ export class FakeLoki {
     return errors.length === 0 ? { status: 204 } : { status: 400, body: rpcStatus(grouped(errors)) }
   }
 
-  /** Of the stream of an entry: half of max_chunk_age behind its newest. */
+  /** The oldest accepted time in the stream of an entry: half of max_chunk_age before its newest. */
   #oldest({ stream, timeNs }: Entry, { outOfOrderMs = 3_600_000 }: LokiOptions): bigint {
     return (this.#newest.get(stream) ?? timeNs) - BigInt(outOfOrderMs) * 1_000_000n
   }
 
   #store(entry: Entry): void {
-    // Whatever the metadata: pkg/chunkenc/unordered.go compares the line alone.
+    // The metadata does not matter: pkg/chunkenc/unordered.go compares the line alone.
     const key = JSON.stringify([entry.stream, String(entry.timeNs), entry.line])
     if (this.#seen.has(key)) {
       this.duplicates++
@@ -150,7 +150,7 @@ export function sizeOf(pairs: readonly KeyValue[]): number {
   return pairs.reduce((sum, { key, value }) => sum + Buffer.byteLength(key) + Buffer.byteLength(textOf(value)), 0)
 }
 
-/** The structured metadata that Loki makes of a record, without what it copies from resource and scope. */
+/** The structured metadata that Loki makes of a record, without the copies from resource and scope. */
 export function metadataOf(record: LogRecord): KeyValue[] {
   const { attributes, observedTimeUnixNano, severityNumber, severityText, eventName } = record
   const all = {

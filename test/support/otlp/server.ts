@@ -1,4 +1,4 @@
-/** A sink that answers by script: an HTTP server that keeps what it took and says what it is told to say. */
+/** A scripted sink: an HTTP server that keeps its requests and answers as its script decides. */
 import { once } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
@@ -9,13 +9,13 @@ import type { LogsRequest } from './decode.ts'
 export interface Received {
   readonly method: string
   readonly path: string
-  /** Which connection it came on. */
+  /** The connection of the request. */
   readonly peer: string
   readonly headers: Readonly<Record<string, string>>
   readonly raw: Buffer
   /** After decompression. */
   readonly body: Buffer
-  /** Parsed on demand; throws when it is no OTLP. */
+  /** Parsed on demand; throws if it is not OTLP. */
   logs(): LogsRequest
 }
 
@@ -33,7 +33,7 @@ export const OK: Answer = { status: 200 }
 
 export class FakeSink implements AsyncDisposable {
   readonly requests: Received[] = []
-  /** What the script threw. */
+  /** Errors that the script threw. */
   readonly failures: unknown[] = []
   /** Connections so far. */
   connections = 0
@@ -95,7 +95,7 @@ export class FakeSink implements AsyncDisposable {
     try {
       answer = await this.script(received, this.requests.length - 1)
     } catch (error) {
-      // A script fails where a request is not what it expects: the test must see that, the sender must not hang on it.
+      // A script fails if a request is not as expected: the test must see that, and the sender must not hang.
       this.failures.push(error)
       answer = { status: 500, body: String(error) }
     }

@@ -15,7 +15,7 @@ import { chunks } from '../../../collector/ingest/source.ts'
 import { clockOffset, kernelFunction, kernelFunctionNames, kernelSymbols } from '../../../native/index.ts'
 import { saveRecording } from './recording.ts'
 
-/** As config/policies/file-monitoring.yaml, over more folders: a wider mix of paths. */
+/** As config/policies/file-monitoring.yaml, with more folders: a wider mix of paths. */
 const PREFIXES = '["/etc/", "/usr/lib/", "/usr/share/"]'
 const CALLS = [
   { call: 'security_file_permission', args: ['file', 'int'] },

@@ -1,5 +1,5 @@
 /**
- * A recording: ring bytes with what is needed to turn them into events again, so that user space can be measured and
+ * A recording: ring bytes with the data needed to turn them into events again, so that user space can be measured and
  * tested without a kernel. Two files in build/recording/ (ignored): `ring.bin` (records back to back) and `about.json`.
  */
 import { createHash } from 'node:crypto'
@@ -11,7 +11,7 @@ import type { ScannedProcess } from '../../../collector/process/table.ts'
 import { HEADER } from '../../../collector/kernel/wire.ts'
 
 export interface Recording {
-  /** Where it comes from, for the report: `synthetic, seed 1` or `recorded on 6.12.95`. */
+  /** Its origin, for the report: `synthetic, seed 1` or `recorded on 6.12.95`. */
   readonly source: string
   readonly bytes: Buffer
   readonly hooks: readonly RecordedHook[]
@@ -35,13 +35,13 @@ type Stored = Omit<Recording, 'bytes' | 'processes' | 'clockOffsetNs'> & {
 const ROOT = new URL('../../../', import.meta.url)
 const FOLDER = new URL('build/recording/', ROOT)
 
-/** Bytes of another layout would be read as nonsense: the digest of bpf/event.h goes with them. */
+/** Guards against bytes of another layout, which would decode to nonsense: the digest of bpf/event.h. */
 const layout = (): string =>
   createHash('sha256')
     .update(readFileSync(new URL('bpf/event.h', ROOT)))
     .digest('hex')
 
-/** Writes the recording where `loadRecording` finds it. */
+/** Writes the recording to where `loadRecording` finds it. */
 export function saveRecording(recording: Recording): string {
   mkdirSync(FOLDER, { recursive: true })
   const { bytes, processes, clockOffsetNs, ...rest } = recording
@@ -52,12 +52,12 @@ export function saveRecording(recording: Recording): string {
     processes: processes.map((process) => ({ ...process, startNs: String(process.startNs) })),
   }
   writeFileSync(new URL('ring.bin', FOLDER), bytes)
-  // Last, because it says that the bytes are whole.
+  // Last, because its presence means that the bytes are complete.
   writeFileSync(new URL('about.json', FOLDER), JSON.stringify(stored))
   return fileURLToPath(FOLDER)
 }
 
-/** The recording of this checkout; undefined when there is none, or one of an older layout. */
+/** The recording of this checkout; undefined if there is none, or one of an older layout. */
 export function loadRecording(): Recording | undefined {
   const about = new URL('about.json', FOLDER)
   if (!existsSync(about)) return undefined
@@ -72,8 +72,8 @@ export function loadRecording(): Recording | undefined {
 }
 
 /**
- * The same, with its clock set so that the last record is of `wallMs`: a sink that refuses what is old says nothing about how
- * long ago somebody has recorded.
+ * The same, with its clock set so that the last record is of `wallMs`: then a sink that rejects old events does not depend on
+ * the age of the recording.
  */
 export function endingAt(recording: Recording, wallMs: number): Recording {
   const { bytes, spanMs } = recording
@@ -83,5 +83,5 @@ export function endingAt(recording: Recording, wallMs: number): Recording {
   return { ...recording, clockOffsetNs: BigInt(Math.floor(wallMs)) * 1_000_000n - lastNs }
 }
 
-// `node recording.ts`: exit code 0 when there is a usable recording.
+// `node recording.ts`: exit code 0 if there is a usable recording.
 if (import.meta.main) process.exitCode = loadRecording() === undefined ? 1 : 0

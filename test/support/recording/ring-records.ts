@@ -1,6 +1,6 @@
 /**
- * Builds ring records as the kernel side writes them (bpf/event.h by way of collector/kernel/wire.ts): for benches and tests
- * that need ring bytes without a kernel. Nothing is checked: what is given is what is written.
+ * Builds ring records as the kernel side writes them (bpf/event.h, collector/kernel/wire.ts): for benches and tests
+ * that need ring bytes without a kernel. Arguments are not checked.
  */
 import {
   EVENT_EXEC,
@@ -21,7 +21,7 @@ import {
   VALUE_UINT,
 } from '../../../collector/kernel/wire.ts'
 
-/** Boot clock in nanoseconds, and who it happened to. */
+/** Boot clock in nanoseconds, and the process and thread. */
 export interface Stamp {
   readonly ns: bigint
   readonly tgid: number
@@ -48,7 +48,7 @@ export type HookValue =
 const NSEC = 1_000_000_000n
 const padded = (length: number): number => (length + 7) & ~7
 
-/** Records one after the other, each padded to 8 bytes, as RingReader.read leaves them. */
+/** Records one after another, each padded to 8 bytes, as RingReader.read returns them. */
 export class RingRecords {
   readonly #records: Buffer[] = []
   #seq = 0n
@@ -107,7 +107,7 @@ export class RingRecords {
     if (returned !== undefined) header.writeUInt16LE(HOOK_HAS_RETURN, HEADER.flags)
   }
 
-  /** Returns the record, which may still be written to. */
+  /** Returns the record, which may still be changed. */
   #add(type: number, stamp: Stamp, body: readonly Buffer[]): Buffer {
     const size = HEADER.bytes + body.reduce((sum, part) => sum + part.length, 0)
     const record = Buffer.concat([Buffer.alloc(HEADER.bytes), ...body], padded(size))

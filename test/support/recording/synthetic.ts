@@ -1,6 +1,6 @@
 /**
- * A made-up recording: ring bytes of a busy host, by a seed, for machines that can not record real ones. About 150 long
- * lived services and a stream of short commands (fork, exec, some accesses, exit); some 4,000 paths of 3 to 7 components.
+ * A synthetic recording: ring bytes of a busy host, by a seed, for machines that cannot record real ones. About 150
+ * long-lived services and a stream of short commands (fork, exec, some accesses, exit); some 4,000 paths of 3 to 7 components.
  */
 import type { Hook } from '../../../exporters/contract/event.ts'
 import { PROCESS_FLAGS } from '../../../collector/kernel/wire.ts'

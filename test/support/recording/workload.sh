@@ -1,5 +1,5 @@
 #!/bin/bash
-# What record.ts records: many short commands and many files, as a busy host has them. Runs in a guest, whose root is
+# The workload for record.ts: many short commands and many files, as on a busy host. Runs in a guest, whose root is
 # the host's file system: outside a folder in /tmp, which is the guest's own, it only reads.
 set -u
 folder=$(mktemp -d)
@@ -8,7 +8,7 @@ trap 'rm -rf "$folder"' EXIT
 find /etc -xdev -type f -size -64k -readable 2>/dev/null | head -n 1500 >"$folder/etc"
 find /usr/share /usr/lib/python3* -xdev -type f -size -64k 2>/dev/null | head -n 6000 >"$folder/usr"
 
-# One program, many files: names come by standard input or by a walk, as few of them stand on a command line.
+# One program, many files: names come by standard input or by a walk; command lines hold few.
 readall='while (<STDIN>) { chomp; open my $f, "<", $_ or next; 1 while read $f, my $b, 4096 }'
 perl -e "$readall" <"$folder/usr" >/dev/null 2>&1
 grep -rs --exclude-dir=ssl PermitRootLogin /etc >/dev/null 2>&1

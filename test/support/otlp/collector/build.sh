@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds the collector of the tests once into the cache and prints where it is; exit 3 with a sentence when there
-# is no Go to build it with. Rebuilt when its sources change.
+# Builds the collector of the tests once into the cache and prints its path; exit 3 with the reason if there
+# is no Go to build it with. Rebuilt if its sources change.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ktrail/collector

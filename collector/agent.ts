@@ -29,7 +29,6 @@ import { checkHost } from './host/checks.ts'
 import { checkDescriptors } from './host/descriptors.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
-import type { LoadedPolicy } from './kernel/kernel-side.ts'
 import { SequenceTracker } from './kernel/sequence.ts'
 import { takeLock } from './host/lock.ts'
 import { IdleMemory, collectGarbage } from './host/idle-memory.ts'
@@ -44,7 +43,8 @@ import { createPages } from './telemetry/pages.ts'
 import { Normalizer } from './ingest/normalize.ts'
 import { startFanOut } from './outputs/outputs.ts'
 import { attachPolicy, logPolicy } from './policies/attach.ts'
-import { PolicyStore } from './policies/store.ts'
+import { PolicyFolder } from './policies/folder.ts'
+import { Policies, enabledOf } from './policies/registry.ts'
 import { WallClock } from './process/clock.ts'
 import { scanRunning } from './process/scan.ts'
 import { ProcessTable } from './process/table.ts'
@@ -138,19 +138,20 @@ export async function startAgent(
   const started = await scanRunning(config.procfs, kernel, table, normalizer)
 
   const reloads = new Reloads()
-  const policies = undo.use(
-    new PolicyStore<LoadedPolicy>({
+  const policies = undo.use(new Policies((policy) => attachPolicy(policy, kernel.policies, hooks, log)))
+  const folder = undo.use(
+    new PolicyFolder({
       paths: config.policies,
-      attach: (policy) => attachPolicy(policy, kernel, hooks, () => losses, log),
+      policies,
       onChange: (change, file, detail) => {
         reloads.count(change)
         logPolicy(log, change, file, detail)
       },
     }),
   )
-  losses = new Losses({ kernel, policies: () => policies.attached(), tracker, log })
+  losses = new Losses({ kernel, tracker, log })
   losses.orphaned = () => normalizer.orphaned
-  await policies.start()
+  await folder.start()
   reloads.begin()
   const reconciler = createReconciler({ table, kernel, losses, procfs: config.procfs, log })
   undo.defer(() => reconciler.stop())
@@ -163,7 +164,7 @@ export async function startAgent(
     epoch,
     ready: () => ready,
     reading,
-    policies: () => policies.attached(),
+    policies,
     build: { version: version(), node: process.version, kernel: facts.release },
     configHash: hash,
     events: () => [
@@ -178,7 +179,7 @@ export async function startAgent(
     },
     imbalance: () => losses.imbalance,
     ringWaiting: () => kernel.ring.available(),
-    returnsWaiting: () => kernel.waitingReturns(),
+    returnsWaiting: () => kernel.policies.waitingReturns(),
     processes: table,
     senders: () => fanout.senders,
     filtered: () => fanout.filtered(),
@@ -188,9 +189,7 @@ export async function startAgent(
   })
   const server = undo.use(await serve(config.server.http, pages, (message) => log.warn(message)))
   const look = (): void =>
-    void policies
-      .look()
-      .catch((error: unknown) => log.error({ error: String(error) }, 'looking at the policies failed'))
+    void folder.look().catch((error: unknown) => log.error({ error: String(error) }, 'looking at the policies failed'))
   undo.use(watchPaths(config.policies, look))
   const { soft_limit: softBytes, hard_limit: hardBytes } = config.memory
   const memory = new MemoryGuard({ softBytes, hardBytes }, (pressure, rssBytes) => {
@@ -207,7 +206,7 @@ export async function startAgent(
     idleMemory.look()
     table.sweep(performance.now())
     reconciler.tick(performance.now())
-    kernel.sweepJoins()
+    kernel.policies.sweepJoins()
     losses.report()
     lossRecords.look(performance.now())
     const failure = fanout.failure()
@@ -269,7 +268,7 @@ export async function startAgent(
   ready = true
   log.info(
     {
-      policies: policies.attached().length,
+      policies: enabledOf(policies).length,
       kernel: facts.release,
       preemption: facts.preemption,
       http: server.address,
@@ -282,6 +281,7 @@ export async function startAgent(
   const drain = async (): Promise<{ droppedAtStop: number }> => {
     ready = false
     reading.end()
+    folder[Symbol.dispose]()
     policies[Symbol.dispose]()
     stopping.abort()
     const graceEnds = performance.now() + config.shutdown.grace
@@ -304,7 +304,7 @@ export async function startAgent(
     hurry: () => void fanout.stop(0),
     reopen,
     // Side by side: a sink that hangs in its reopening is none of the policies' business.
-    reload: async () => void (await Promise.all([reopen(), policies.look()])),
+    reload: async () => void (await Promise.all([reopen(), folder.look()])),
   }
 }
 

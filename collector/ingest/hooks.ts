@@ -44,7 +44,12 @@ export class HookRegistry {
     setTimeout(forget, RETIRE_MS).unref()
   }
 
-  /** Events so far by policy. */
+  /** Events so far of hooks that are attached. */
+  eventsOf(ids: readonly number[]): number {
+    return ids.reduce((sum, id) => sum + (this.#hooks.get(id)?.events ?? 0), 0)
+  }
+
+  /** Events so far by policy, also of those that are gone. */
   eventsByPolicy(): Map<string, number> {
     const sums = new Map(this.#past)
     for (const { hook, events } of this.#hooks.values()) sums.set(hook.policy, (sums.get(hook.policy) ?? 0) + events)

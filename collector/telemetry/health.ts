@@ -1,7 +1,7 @@
 /** What /livez and /readyz say. */
 import type { Sender } from '../../exporters/index.ts'
+import type { PolicyStatus } from '../policies/registry.ts'
 import type { Answer } from './http.ts'
-import type { EffectivePolicy } from './metrics/metrics.ts'
 
 /** The reader looks at the ring each second at the latest (ring.max_delay): after so much longer it will not come back. */
 const DEAF_MS = 10_000
@@ -55,7 +55,8 @@ export class Reading {
 export interface Readiness {
   /** Everything is attached, and nobody has asked for the end. */
   readonly ready: boolean
-  readonly policies: readonly EffectivePolicy[]
+  /** The enabled ones. */
+  readonly policies: ReadonlyArray<Pick<PolicyStatus, 'id' | 'hooks' | 'skipped'>>
   readonly senders: readonly Watched[]
 }
 
@@ -72,7 +73,7 @@ export function readyz({ ready, policies, senders }: Readiness): Answer {
   if (held.length > 0) return { status: 503, body: held.join('') + retrying }
   const hooks = policies.reduce((sum, policy) => sum + policy.hooks.length, 0)
   const skipped = policies.flatMap((policy) =>
-    policy.skipped.map(({ symbol }) => `policy ${policy.policy.name}: this kernel has no ${symbol}, skipped\n`),
+    policy.skipped.map(({ symbol }) => `policy ${policy.id.name}: this kernel has no ${symbol}, skipped\n`),
   )
   return { status: 200, body: `ready: ${policies.length} policies, ${hooks} hooks\n${skipped.join('')}${retrying}` }
 }

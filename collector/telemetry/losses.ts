@@ -2,7 +2,7 @@
  * Everything that was not seen, by where and why: what the kernel's counters say, the runs that hooks missed, and records
  * that user space could not use. A loss that nobody reads about is a lie, so growth is also written to the log.
  */
-import type { KernelSide, LoadedPolicy } from '../kernel/kernel-side.ts'
+import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { SequenceTracker } from '../kernel/sequence.ts'
 import type { Log } from './log.ts'
 
@@ -17,16 +17,15 @@ export interface Loss {
 const LOST = ['ring_full_hook', 'ring_full_process', 'join_full', 'return_missed', 'process_map_full'] as const
 
 export interface LossOptions {
-  readonly kernel: Pick<KernelSide, 'state' | 'missedRuns'>
-  readonly policies: () => readonly LoadedPolicy[]
+  readonly kernel: Pick<KernelSide, 'state' | 'missedRuns'> & {
+    readonly policies: Pick<KernelSide['policies'], 'missedRuns'>
+  }
   readonly tracker: SequenceTracker
   readonly log: Log
 }
 
 export class Losses {
   readonly #options: LossOptions
-  /** Missed runs of hooks that are detached. */
-  readonly #past = new Map<string, number>()
   /** Records that were no records, and records of hooks that nobody knows. */
   malformed = 0
   orphaned: () => number = () => 0
@@ -41,22 +40,15 @@ export class Losses {
     this.#options = options
   }
 
-  /** Keeps the missed runs of a policy that is about to be detached. */
-  remember(policy: LoadedPolicy): void {
-    for (const { symbol, missed } of missedRuns(policy)) this.#past.set(symbol, (this.#past.get(symbol) ?? 0) + missed)
-  }
-
   /** All losses, also those that are 0: a metric that appears only when it is bad can not be alerted on. */
   list(): Loss[] {
-    const { kernel, policies } = this.#options
+    const { kernel } = this.#options
     const { counters } = kernel.state()
     const losses: Loss[] = LOST.map((reason) => ({ hook: '*', reason, count: counters[reason] }))
-    const missed = new Map(this.#past)
-    for (const { program, missed: count } of kernel.missedRuns()) missed.set(program, count)
-    for (const policy of policies()) {
-      for (const { symbol, missed: count } of missedRuns(policy)) missed.set(symbol, (missed.get(symbol) ?? 0) + count)
+    const programs = kernel.missedRuns().map(({ program, missed }) => [program, missed] as const)
+    for (const [hook, count] of [...programs, ...kernel.policies.missedRuns()]) {
+      losses.push({ hook, reason: 'missed_run', count })
     }
-    for (const [hook, count] of missed) losses.push({ hook, reason: 'missed_run', count })
     losses.push({ hook: '*', reason: 'malformed', count: this.malformed })
     losses.push({ hook: '*', reason: 'orphaned', count: this.orphaned() })
     return losses
@@ -105,18 +97,4 @@ export class Losses {
     this.#options.log.warn({ new: total - this.#reported, total: now.join(' ') }, 'events were lost')
     this.#reported = total
   }
-}
-
-/**
- * By hook. Of a joined hook only the entry side counts: a return that did not run leaves its entry in the join map, if
- * it was a match, and is counted there as return_missed. A session has one program for both, so that its missed returns
- * stand under both reasons: too much, never too little.
- */
-function missedRuns(policy: LoadedPolicy): Array<{ symbol: string; missed: number }> {
-  return policy.hooks.map(({ symbol, mode, links }) => ({
-    symbol,
-    missed: links
-      .filter(({ kind }) => mode !== 'join' || (kind !== 'kretprobe' && kind !== 'kretprobe.multi'))
-      .reduce((sum, link) => sum + Number(link.stats().missed), 0),
-  }))
 }

@@ -1,4 +1,5 @@
 /** The agent's pages: which there are, and what they say. */
+import { enabledOf } from '../policies/registry.ts'
 import { guarded, permits, shared } from './access.ts'
 import { readyz } from './health.ts'
 import type { Reading, Watched } from './health.ts'
@@ -23,7 +24,7 @@ export function createPages(sources: PageSources): Pages {
   return {
     '/livez': () => reading.livez(senders()),
     '/readyz': (authorization) => {
-      const answer = readyz({ ready: ready(), policies: policies(), senders: senders() })
+      const answer = readyz({ ready: ready(), policies: enabledOf(policies), senders: senders() })
       if (permitted(authorization)) return answer
       const body = `${answer.status === 200 ? 'ready' : 'not ready'}; details need the token of server.token\n`
       return { status: answer.status, body }

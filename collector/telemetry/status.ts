@@ -2,6 +2,7 @@
  * /status: the agent as one JSON object, for programs that show it to people. Everything is read where the metrics read it;
  * keys are those of books and stats (`exporters/contract/exporter.ts`) in snake_case, absent where there is nothing.
  */
+import { enabledOf } from '../policies/registry.ts'
 import type { Reported } from './metrics/exporters.ts'
 import type { MetricSources } from './metrics/metrics.ts'
 
@@ -20,8 +21,8 @@ export function statusOf(sources: StatusSources): object {
     uptime_seconds: performance.now() / 1000,
     resident_bytes: process.memoryUsage.rss(),
     event_loop_lag_seconds: sources.loopLag(),
-    policies: sources.policies().map(({ policy, hooks, skipped }) => ({
-      name: policy.name,
+    policies: enabledOf(sources.policies).map(({ id, hooks, skipped }) => ({
+      name: id.name,
       state: skipped.length === 0 ? 'enabled' : 'partially_enabled',
       hooks: hooks.length,
       attached: countsOf(hooks.map(({ mode }) => mode)),

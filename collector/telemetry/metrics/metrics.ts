@@ -1,5 +1,7 @@
 /** The agent's numbers in Prometheus' text format: which there are. Names: export.md §9.2, with `exporter` for `sink`. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
+import { enabledOf } from '../../policies/registry.ts'
+import type { Policies } from '../../policies/registry.ts'
 import type { ProcessTable } from '../../process/table.ts'
 import type { Loss } from '../losses.ts'
 import { addExporterMetrics } from './exporters.ts'
@@ -7,13 +9,6 @@ import type { ExporterSources } from './exporters.ts'
 import { MetricsPage } from './page.ts'
 import type { Reloads } from './reloads.ts'
 import { addSpoolMetrics } from './spools.ts'
-
-/** A policy that is attached: its hooks, and the optional calls that this kernel does not have. */
-export interface EffectivePolicy {
-  readonly policy: { readonly name: string }
-  readonly hooks: ReadonlyArray<{ readonly mode: string }>
-  readonly skipped: ReadonlyArray<{ readonly symbol: string }>
-}
 
 /** Where the numbers come from; read when the page is asked for. */
 export interface MetricSources extends ExporterSources {
@@ -29,8 +24,7 @@ export interface MetricSources extends ExporterSources {
   readonly ringWaiting: () => number
   readonly returnsWaiting: () => number
   readonly processes: Pick<ProcessTable, 'size' | 'bytes' | 'evictions'>
-  /** The effective ones. */
-  readonly policies: () => readonly EffectivePolicy[]
+  readonly policies: Pick<Policies, 'list'>
   readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
   readonly loopLag: () => HistogramCounts
 }
@@ -81,9 +75,9 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
     'Hooks of the policies: loaded, or call_not_found for an optional call that this kernel does not have.',
     ['policy', 'state'],
     (put) => {
-      for (const { policy, hooks, skipped } of sources.policies()) {
-        put({ policy: policy.name, state: 'loaded' }, hooks.length)
-        put({ policy: policy.name, state: 'call_not_found' }, skipped.length)
+      for (const { id, hooks, skipped } of enabledOf(sources.policies)) {
+        put({ policy: id.name, state: 'loaded' }, hooks.length)
+        put({ policy: id.name, state: 'call_not_found' }, skipped.length)
       }
     },
   )

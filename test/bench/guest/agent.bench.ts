@@ -103,7 +103,7 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
   const parsed = parsePolicy(readFileSync(join(ROOT, POLICY), 'utf8'), POLICY)
   if ('problems' in parsed) throw new Error(`${POLICY} has problems`)
   done('policy: parse')
-  kernel.loadPolicy(parsed.policy)[Symbol.dispose]()
+  kernel.policies.load(parsed.policy)[Symbol.dispose]()
   done(`policy: load, attach and detach ${parsed.policy.kprobes.length} hooks`)
   return took
 }

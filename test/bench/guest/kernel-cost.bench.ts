@@ -153,7 +153,7 @@ async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Co
   const policy = policyOf(returns)
   let bound: AttachMode = 'kprobe'
   const attach = (): Attached => {
-    const loaded = kernel.loadPolicy(policy)
+    const loaded = kernel.policies.load(policy)
     bound = loaded.hooks[0]?.mode ?? bound
     return {
       links: loaded.hooks.flatMap((hook) => hook.links),

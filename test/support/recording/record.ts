@@ -51,7 +51,7 @@ using kernel = new KernelSide({
 })
 const scanned = await scanProcfs('/proc')
 for (const { pid, startNs, parentPid } of scanned) kernel.seedProcess(pid, startNs, parentPid)
-using loaded = kernel.loadPolicy(parsed.policy)
+using loaded = kernel.policies.load(parsed.policy)
 
 const startMs = performance.now()
 const stopping = new AbortController()

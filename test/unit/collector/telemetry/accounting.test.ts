@@ -19,8 +19,11 @@ function accounts(): {
   const tracker = new SequenceTracker()
   const log: string[] = []
   const losses = new Losses({
-    kernel: { state: () => ({ taken: kernel.taken, counters: { ...kernel.counters } }), missedRuns: () => [] },
-    policies: () => [],
+    kernel: {
+      state: () => ({ taken: kernel.taken, counters: { ...kernel.counters } }),
+      missedRuns: () => [],
+      policies: { missedRuns: () => new Map() },
+    },
     tracker,
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
   })

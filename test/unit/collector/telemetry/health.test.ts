@@ -4,6 +4,7 @@ import { Reading, readyz } from '../../../../collector/telemetry/health.ts'
 import type { Watched } from '../../../../collector/telemetry/health.ts'
 import { Sender } from '../../../../exporters/index.ts'
 import type { Outcome } from '../../../../exporters/index.ts'
+import { enabledPolicies } from '../support/policies.ts'
 import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
 import { FakeExporter, gate, hold, lines, retryable } from '../../exporters/support/lines.ts'
 
@@ -79,10 +80,7 @@ test('livez: ok while the agent drains, which may take longer', () => {
   assert.equal(at(60_000), '200 ok\n')
 })
 
-const policies = [
-  { policy: { name: 'a' }, hooks: [{ mode: 'fexit' }, { mode: 'join' }], skipped: [] },
-  { policy: { name: 'b' }, hooks: [{ mode: 'fexit' }], skipped: [] },
-]
+const policies = enabledPolicies({ name: 'a', modes: ['fexit', 'join'] }, { name: 'b', modes: ['fexit'] }).list()
 
 test('readyz: 503 before everything is attached and from the end on', () => {
   assert.deepEqual(readyz({ ready: false, policies, senders: [] }), { status: 503, body: 'starting or stopping\n' })

@@ -21,8 +21,11 @@ function setup(): {
   let taken = 0
   let onTheWay: number[] = []
   const losses = new Losses({
-    kernel: { state: () => ({ taken, counters: { ...counters } }), missedRuns: () => [] },
-    policies: () => [],
+    kernel: {
+      state: () => ({ taken, counters: { ...counters } }),
+      missedRuns: () => [],
+      policies: { missedRuns: () => new Map() },
+    },
     tracker,
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
   })

@@ -14,6 +14,7 @@ import { COUNTERS } from '../../../../collector/kernel/wire.ts'
 import { Sender } from '../../../../exporters/index.ts'
 import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
 import { parsePrometheus } from '../../../support/prometheus.ts'
+import { enabledPolicies } from '../support/policies.ts'
 import { FakeExporter } from '../../exporters/support/lines.ts'
 
 const PAGE = new URL('../../../../docs/metrics.md', import.meta.url)
@@ -22,8 +23,11 @@ const END = '<!-- metrics:end -->'
 
 const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<(typeof COUNTERS)[number], number>
 const losses = new Losses({
-  kernel: { state: () => ({ taken: 0, counters }), missedRuns: () => [{ program: 'hook', missed: 0 }] },
-  policies: () => [],
+  kernel: {
+    state: () => ({ taken: 0, counters }),
+    missedRuns: () => [{ program: 'hook', missed: 0 }],
+    policies: { missedRuns: () => new Map() },
+  },
   tracker: new SequenceTracker(),
   log: pino({ level: 'silent' }),
 })
@@ -39,7 +43,7 @@ const page = createMetrics({
   ringWaiting: () => 0,
   returnsWaiting: () => 0,
   processes: new ProcessTable('', new WallClock(() => 0n)),
-  policies: () => [{ policy: { name: 'files' }, hooks: [], skipped: [] }],
+  policies: enabledPolicies({ name: 'files' }),
   senders: () => [new Sender('a', new FakeExporter(), DEFAULT_SENDER_OPTIONS)],
   filtered: () => new Map(),
   reloads: new Reloads(),

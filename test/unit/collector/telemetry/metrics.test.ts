@@ -11,6 +11,7 @@ import { GuardedExporter } from '../../../../exporters/sinks/npm/guarded.ts'
 import { parsePrometheus } from '../../../support/prometheus.ts'
 import type { Sample } from '../../../support/prometheus.ts'
 import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
+import { enabledPolicies } from '../support/policies.ts'
 import { FakeExporter, lines, rejected, retryable } from '../../exporters/support/lines.ts'
 
 type Reported = ReturnType<MetricSources['senders']>[number]
@@ -45,10 +46,10 @@ function sources(change: Partial<MetricSources> = {}): MetricSources {
       bytes: { images: 600, texts: 60, renderings: 6 },
       evictions: { renderings: 3, arguments: 2, images: 1 },
     },
-    policies: () => [
-      { policy: { name: 'whole' }, hooks: [{ mode: 'fexit' }, { mode: 'join' }], skipped: [] },
-      { policy: { name: 'part' }, hooks: [{ mode: 'fexit' }], skipped: [{ symbol: 'security_new' }] },
-    ],
+    policies: enabledPolicies(
+      { name: 'whole', modes: ['fexit', 'join'] },
+      { name: 'part', modes: ['fexit'], skipped: ['security_new'] },
+    ),
     senders: () => [],
     filtered: () => new Map(),
     reloads,

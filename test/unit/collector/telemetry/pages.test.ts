@@ -7,6 +7,7 @@ import { createPages } from '../../../../collector/telemetry/pages.ts'
 import type { PageSources } from '../../../../collector/telemetry/pages.ts'
 import { Histogram, Sender, openSpool, systemClock, systemSpoolFiles } from '../../../../exporters/index.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
+import { enabledPolicies } from '../support/policies.ts'
 import { newTable } from '../support/processes.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { FakeExporter, describedLines, rejected, retryable } from '../../exporters/support/lines.ts'
@@ -24,13 +25,7 @@ function sources(senders: readonly Sender[]): PageSources {
     epoch: 'e1',
     ready: () => true,
     reading: new Reading(),
-    policies: () => [
-      {
-        policy: { name: 'files' },
-        hooks: [{ mode: 'fexit' }, { mode: 'join' }],
-        skipped: [{ symbol: 'security_new' }],
-      },
-    ],
+    policies: enabledPolicies({ name: 'files', modes: ['fexit', 'join'], skipped: ['security_new'] }),
     build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
     configHash: 'c0ffee',
     events: () => [{ type: 'process_exec', policy: '', count: 3 }],

@@ -4,8 +4,8 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
-import { PolicyStore } from '../../../../collector/policies/store.ts'
-import type { Attached } from '../../../../collector/policies/store.ts'
+import { PolicyFolder } from '../../../../collector/policies/folder.ts'
+import { Policies } from '../../../../collector/policies/registry.ts'
 import type { Policy } from '../../../../config/policy/policy.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 
@@ -29,31 +29,35 @@ interface Kernel {
 
 interface Setup {
   readonly kernel: Kernel
-  readonly store: PolicyStore<Attached>
+  readonly policies: Policies
+  readonly source: PolicyFolder
 }
 
 function setup(...paths: string[]): Setup {
   const kernel: Kernel = { attached: [], log: [], fail: undefined }
-  const store = new PolicyStore<Attached>({
+  const policies = new Policies((policy) => {
+    const error = kernel.fail?.(policy)
+    if (error !== undefined) throw error
+    const what = `${policy.name} ${policy.kprobes[0]?.call}`
+    kernel.attached.push(what)
+    kernel.log.push(`+${policy.name}`)
+    return {
+      hooks: [],
+      skipped: [],
+      events: () => 0,
+      [Symbol.dispose]() {
+        kernel.attached.splice(kernel.attached.indexOf(what), 1)
+        kernel.log.push(`-${policy.name}`)
+      },
+    }
+  })
+  const source = new PolicyFolder({
     paths,
-    attach(policy) {
-      const error = kernel.fail?.(policy)
-      if (error !== undefined) throw error
-      const what = `${policy.name} ${policy.kprobes[0]?.call}`
-      kernel.attached.push(what)
-      kernel.log.push(`+${policy.name}`)
-      return {
-        policy,
-        [Symbol.dispose]() {
-          kernel.attached.splice(kernel.attached.indexOf(what), 1)
-          kernel.log.push(`-${policy.name}`)
-        },
-      }
-    },
+    policies,
     onChange: (change, file, detail) =>
       kernel.log.push(`${change} ${file.slice(file.lastIndexOf('/') + 1)}${change === 'refused' ? `: ${detail}` : ''}`),
   })
-  return { kernel, store }
+  return { kernel, policies, source }
 }
 
 test('policies: a folder’s files by name; other files, hidden ones and folders are left alone', async () => {
@@ -63,17 +67,18 @@ test('policies: a folder’s files by name; other files, hidden ones and folders
   writeFileSync(folder.at('.hidden.yaml'), 'garbage')
   writeFileSync(folder.at('notes.txt'), 'garbage')
   writeFileSync(folder.at('c.yaml~'), 'garbage')
-  const { kernel, store } = setup(folder.path)
-  await store.start()
+  const { kernel, policies, source } = setup(folder.path)
+  await source.start()
   assert.deepEqual(kernel.attached, ['one security_file_permission', 'two security_file_permission'])
   assert.deepEqual(
-    store.status().map(({ name, problem }) => [name, problem]),
+    policies.list().map(({ id, error }) => [id.source, id.name, error]),
     [
-      ['one', undefined],
-      ['two', undefined],
+      [folder.at('a.yml'), 'one', undefined],
+      [folder.at('b.yaml'), 'two', undefined],
     ],
   )
-  await store.look()
+  assert.deepEqual(source.problems(), [])
+  await source.look()
   assert.equal(kernel.log.length, 4)
 })
 
@@ -82,8 +87,8 @@ test('policies: one that is bad at the start means that none is attached, and ev
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   writeFileSync(folder.at('b.yaml'), 'kind: 7\n')
   writeFileSync(folder.at('c.yaml'), '\tx')
-  const { kernel, store } = setup(folder.path)
-  await assert.rejects(store.start(), (error) => {
+  const { kernel, source } = setup(folder.path)
+  await assert.rejects(source.start(), (error) => {
     assert.ok(error instanceof CollectorError && error.code === 'POLICY_REFUSED')
     assert.match(error.message, /b\.yaml:1:/)
     assert.match(error.message, /c\.yaml:1:/)
@@ -96,10 +101,10 @@ test('policies: one that the kernel refuses at the start means that none is atta
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   writeFileSync(folder.at('b.yaml'), yaml('two'))
-  const { kernel, store } = setup(folder.path)
+  const { kernel, source } = setup(folder.path)
   kernel.fail = ({ name, file }) =>
     name === 'two' ? new CollectorError('POLICY_REFUSED', `${file}:4:3: no kernel function`) : undefined
-  await assert.rejects(store.start(), /b\.yaml:4:3: no kernel function$/)
+  await assert.rejects(source.start(), /b\.yaml:4:3: no kernel function$/)
   assert.deepEqual(kernel.attached, [])
 })
 
@@ -107,18 +112,18 @@ test('policies: a fault of ours at the start is thrown as it is, and nothing sta
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   writeFileSync(folder.at('b.yaml'), yaml('two'))
-  const { kernel, store } = setup(folder.path)
+  const { kernel, source } = setup(folder.path)
   const fault = new TypeError('x is not a function')
   kernel.fail = ({ name }) => (name === 'two' ? fault : undefined)
-  await assert.rejects(store.start(), fault)
+  await assert.rejects(source.start(), fault)
   assert.deepEqual(kernel.attached, [])
 })
 
 test('policies: a place that is missing at the start is a mistake', async () => {
   using folder = new Folder()
   for (const place of [folder.at('none'), folder.at('none.yaml')]) {
-    const { store } = setup(place)
-    await assert.rejects(store.start(), (error) => {
+    const { source } = setup(place)
+    await assert.rejects(source.start(), (error) => {
       assert.ok(error instanceof CollectorError)
       assert.ok(error.message.startsWith(`${place}:1:1: cannot read: `), error.message)
       return true
@@ -128,64 +133,79 @@ test('policies: a place that is missing at the start is a mistake', async () => 
 
 test('policies: no places and an empty folder are no policies', async () => {
   using folder = new Folder()
-  await setup().store.start()
-  const { kernel, store } = setup(folder.path)
-  await store.start()
-  assert.deepEqual([kernel.log, store.status()], [[], []])
+  await setup().source.start()
+  const { kernel, policies, source } = setup(folder.path)
+  await source.start()
+  assert.deepEqual([kernel.log, policies.list(), source.problems()], [[], [], []])
 })
 
-/** A store with the policy `one` in a.yaml, and its log emptied. */
+/** A source with the policy `one` in a.yaml, and its log emptied. */
 async function started(folder: Folder): Promise<Setup> {
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   const made = setup(folder.path)
-  await made.store.start()
+  await made.source.start()
   made.kernel.log.length = 0
   return made
 }
 
 test('policies: a file that is added, changed and removed takes effect, the new before the old', async () => {
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, source } = await started(folder)
   writeFileSync(folder.at('b.yaml'), yaml('two'))
-  await store.look()
+  await source.look()
   writeFileSync(folder.at('a.yaml'), yaml('one', 'security_mmap_file'))
-  await store.look()
+  await source.look()
   rmSync(folder.at('b.yaml'))
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.log, ['+two', 'added b.yaml', '+one', '-one', 'replaced a.yaml', '-two', 'removed b.yaml'])
   assert.deepEqual(kernel.attached, ['one security_mmap_file'])
 })
 
 test('policies: a change that is bad is told once and changes nothing; the old content again is taken anew', async () => {
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, source } = await started(folder)
   writeFileSync(folder.at('a.yaml'), 'kind: [')
-  await store.look()
-  await store.look()
+  await source.look()
+  await source.look()
   assert.equal(kernel.log.length, 1)
   assert.match(kernel.log[0] ?? '', /^refused a\.yaml: .*a\.yaml:1:/)
   assert.deepEqual(kernel.attached, ['one security_file_permission'])
-  assert.match(store.status()[0]?.problem ?? '', /a\.yaml:1:/)
+  assert.match(source.problems()[0]?.[1] ?? '', /a\.yaml:1:/)
   writeFileSync(folder.at('a.yaml'), yaml('one'))
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.attached, ['one security_file_permission'])
-  assert.equal(store.status()[0]?.problem, undefined)
+  assert.deepEqual(source.problems(), [])
 })
 
 test('policies: a change that the kernel refuses leaves the old in force', async () => {
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, source } = await started(folder)
   kernel.fail = ({ file }) => new CollectorError('POLICY_REFUSED', `${file}:4:3: refused`)
   writeFileSync(folder.at('a.yaml'), yaml('one', 'security_nothing'))
-  await store.look()
-  await store.look()
+  await source.look()
+  await source.look()
   assert.equal(kernel.log.length, 1)
   assert.deepEqual(kernel.attached, ['one security_file_permission'])
 })
 
+test('policies: a file whose names the kernel refuses one after the other is listed with the last, and keeps what is attached', async () => {
+  using folder = new Folder()
+  const { kernel, policies, source } = await started(folder)
+  kernel.fail = ({ file }) => new CollectorError('POLICY_REFUSED', `${file}:4:3: refused`)
+  const states = (): string[] => policies.list().map(({ id, state }) => `${id.name} ${state}`)
+  for (const name of ['two', 'three']) {
+    writeFileSync(folder.at('a.yaml'), yaml(name))
+    await source.look()
+    assert.deepEqual(states(), ['one enabled', `${name} error`])
+  }
+  rmSync(folder.at('a.yaml'))
+  await source.look()
+  assert.deepEqual([states(), kernel.attached], [[], []])
+})
+
 test('policies: a fault of ours while attaching is thrown once, does not keep others out and is not tried for ever', async () => {
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, source } = await started(folder)
   let tries = 0
   kernel.fail = ({ name }) => {
     if (name !== 'bad') return undefined
@@ -194,39 +214,39 @@ test('policies: a fault of ours while attaching is thrown once, does not keep ot
   }
   writeFileSync(folder.at('b.yaml'), yaml('bad'))
   writeFileSync(folder.at('c.yaml'), yaml('good'))
-  await assert.rejects(store.look(), TypeError)
-  await store.look()
-  await store.look()
+  await assert.rejects(source.look(), TypeError)
+  await source.look()
+  await source.look()
   assert.equal(tries, 1)
   assert.deepEqual(kernel.attached, ['one security_file_permission', 'good security_file_permission'])
 })
 
 test('policies: a name that is taken is refused, until the file that had it goes', async () => {
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, source } = await started(folder)
   writeFileSync(folder.at('b.yaml'), yaml('one', 'security_mmap_file'))
-  await store.look()
-  await store.look()
+  await source.look()
+  await source.look()
   assert.equal(kernel.log.length, 1)
   assert.match(
     kernel.log[0] ?? '',
     /^refused b\.yaml: .*policy "one" is already loaded from .*a\.yaml: give it another name$/,
   )
   rmSync(folder.at('a.yaml'))
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.attached, ['one security_mmap_file'])
   assert.deepEqual(kernel.log.slice(1), ['+one', '-one', 'replaced b.yaml'])
 })
 
 test('policies: a file that is renamed stays in force throughout', async () => {
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, policies, source } = await started(folder)
   renameSync(folder.at('a.yaml'), folder.at('z.yaml'))
-  await store.look()
-  await store.look()
+  await source.look()
+  await source.look()
   assert.deepEqual(kernel.log, ['+one', '-one', 'replaced z.yaml'])
   assert.deepEqual(
-    store.status().map(({ file, name }) => [file, name]),
+    policies.list().map(({ id }) => [id.source, id.name]),
     [[folder.at('z.yaml'), 'one']],
   )
 })
@@ -234,8 +254,8 @@ test('policies: a file that is renamed stays in force throughout', async () => {
 test('policies: the same file by two ways is one policy', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
-  const { kernel, store } = setup(folder.path, folder.at('a.yaml'))
-  await store.start()
+  const { kernel, source } = setup(folder.path, folder.at('a.yaml'))
+  await source.start()
   assert.equal(kernel.attached.length, 1)
 })
 
@@ -243,12 +263,12 @@ test('policies: a folder that is taken away takes its policies along, and is tol
   using folder = new Folder()
   mkdirSync(folder.at('p'))
   writeFileSync(folder.at('p/a.yaml'), yaml('one'))
-  const { kernel, store } = setup(folder.at('p'))
-  await store.start()
+  const { kernel, source } = setup(folder.at('p'))
+  await source.start()
   kernel.log.length = 0
   rmSync(folder.at('p'), { recursive: true })
-  await store.look()
-  await store.look()
+  await source.look()
+  await source.look()
   assert.deepEqual(kernel.attached, [])
   assert.deepEqual(
     kernel.log.map((line) => line.split(':')[0]),
@@ -256,24 +276,21 @@ test('policies: a folder that is taken away takes its policies along, and is tol
   )
   mkdirSync(folder.at('p'))
   writeFileSync(folder.at('p/a.yaml'), yaml('one'))
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.attached, ['one security_file_permission'])
-  assert.deepEqual(
-    store.status().map(({ problem }) => problem),
-    [undefined],
-  )
+  assert.deepEqual(source.problems(), [])
 })
 
 test('policies: a single file that is taken away takes its policy along', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
-  const { kernel, store } = setup(folder.at('a.yaml'))
-  await store.start()
+  const { kernel, source } = setup(folder.at('a.yaml'))
+  await source.start()
   rmSync(folder.at('a.yaml'))
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.attached, [])
-  await store.look()
-  assert.match(store.status()[0]?.problem ?? '', /cannot read/)
+  await source.look()
+  assert.match(source.problems()[0]?.[1] ?? '', /cannot read/)
 })
 
 test('policies: a place that can not be read for now changes nothing', async () => {
@@ -281,22 +298,22 @@ test('policies: a place that can not be read for now changes nothing', async () 
   mkdirSync(folder.at('p'))
   writeFileSync(folder.at('p/a.yaml'), yaml('one'))
   symlinkSync('p', folder.at('link'))
-  const { kernel, store } = setup(folder.at('link'))
-  await store.start()
+  const { kernel, policies, source } = setup(folder.at('link'))
+  await source.start()
   kernel.log.length = 0
   // A ring of links: neither "no such file" nor "no folder". Works as root too, unlike taking the rights away.
   rmSync(folder.at('link'))
   symlinkSync('link', folder.at('link'))
-  await store.look()
-  await store.look()
+  await source.look()
+  await source.look()
   assert.deepEqual(kernel.attached, ['one security_file_permission'])
   assert.equal(kernel.log.length, 1)
   assert.match(kernel.log[0] ?? '', /^refused link: .*cannot read: ELOOP/)
   rmSync(folder.at('link'))
   symlinkSync('p', folder.at('link'))
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.attached, ['one security_file_permission'])
-  assert.deepEqual(store.status().length, 1)
+  assert.deepEqual([policies.list().length, source.problems()], [1, []])
 })
 
 test('policies: a file that can not be read is refused and what was in force stays', async (context) => {
@@ -305,51 +322,52 @@ test('policies: a file that can not be read is refused and what was in force sta
     return
   }
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, source } = await started(folder)
   chmodSync(folder.at('a.yaml'), 0)
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.attached, ['one security_file_permission'])
 })
 
 test('policies: a file that swapped to a folder of the same name is refused, not a crash', async () => {
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, source } = await started(folder)
   rmSync(folder.at('a.yaml'))
   mkdirSync(folder.at('a.yaml'))
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.attached, ['one security_file_permission'])
   assert.match(kernel.log.join(), /^refused a\.yaml: /)
 })
 
 test('policies: looks at the same time are one look', async () => {
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, source } = await started(folder)
   writeFileSync(folder.at('b.yaml'), yaml('two'))
-  await Promise.all([store.look(), store.look(), store.look()])
+  await Promise.all([source.look(), source.look(), source.look()])
   assert.deepEqual(kernel.log, ['+two', 'added b.yaml'])
 })
 
 test('policies: once disposed nothing is attached any more, by no look that comes later or is under way', async () => {
   using folder = new Folder()
-  const { kernel, store } = await started(folder)
+  const { kernel, policies, source } = await started(folder)
   writeFileSync(folder.at('b.yaml'), yaml('two'))
-  const underWay = store.look()
-  store[Symbol.dispose]()
+  const underWay = source.look()
+  source[Symbol.dispose]()
+  policies[Symbol.dispose]()
   await underWay
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.attached, [])
   assert.deepEqual(kernel.log, ['-one'])
-  store[Symbol.dispose]()
+  source[Symbol.dispose]()
 })
 
 test('policies: a FIFO among the files is told, and the others are read as before', { timeout: 20_000 }, async () => {
   using folder = new Folder()
   writeFileSync(folder.at('good.yaml'), yaml('good'))
-  const { kernel, store } = setup(folder.path)
-  await store.start()
+  const { kernel, source } = setup(folder.path)
+  await source.start()
   execFileSync('mkfifo', [folder.at('a.yaml')])
   writeFileSync(folder.at('good.yaml'), yaml('good', 'security_mmap_file'))
-  await store.look()
+  await source.look()
   assert.deepEqual(kernel.attached, ['good security_mmap_file'])
   const said = `refused a.yaml: ${folder.at('a.yaml')}:1:1: cannot read the file: it is a FIFO; expected a regular file`
   assert.deepEqual(kernel.log.slice(2), [said, '+good', '-good', 'replaced good.yaml'])

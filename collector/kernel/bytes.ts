@@ -1,0 +1,13 @@
+/** Numbers as the kernel has them in maps and constants: little-endian, of a fixed width. */
+
+export function u64(value: bigint | number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64LE(BigInt(value))
+  return bytes
+}
+
+export function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value)
+  return bytes
+}

@@ -1,0 +1,269 @@
+/**
+ * The programs of policies: one set of objects for each loaded policy. A policy is loaded whole before anything of it is attached.
+ * Counts what its hooks miss, also after it was detached.
+ */
+import { constants as os } from 'node:os'
+import { NativeError, bootTime, openObject } from '../../native/index.ts'
+import type { AttachKind, BpfMap, BpfObject, Link } from '../../native/types.ts'
+import type { Policy } from '../../config/policy/policy.ts'
+import { formatProblem } from '../../config/yaml/problems.ts'
+import { CollectorError } from '../errors.ts'
+import { u32 } from './bytes.ts'
+import type { KernelFacts } from './facts.ts'
+import { JoinSweep, threadStarts } from './joins.ts'
+import type { ThreadStart } from './joins.ts'
+import type { FilterSets } from './layout.ts'
+import { objectPath } from './objects.ts'
+import type { SharedMaps } from './objects.ts'
+import { planPolicy } from './plan.ts'
+import type { AttachMode, PlannedHook, PlannedObject, SkippedCall, Symbols } from './plan.ts'
+import { HOOK, LIMITS } from './wire.ts'
+
+export interface PolicyProgramOptions {
+  readonly facts: KernelFacts
+  readonly symbols: Symbols
+  readonly mode: AttachMode | 'auto'
+  /** Host pid of the agent: its own accesses are no events. */
+  readonly agentPid: number
+  /** Where the host's proc file system is; `/proc` when absent. */
+  readonly procfs?: string
+}
+
+export interface LoadedHook extends PlannedHook {
+  readonly links: readonly Link[]
+}
+
+/** A policy in the kernel; disposing detaches it. */
+export interface LoadedPolicy extends Disposable {
+  readonly policy: Policy
+  readonly hooks: readonly LoadedHook[]
+  /** Optional calls that this kernel does not have. */
+  readonly skipped: readonly SkippedCall[]
+}
+
+const { E2BIG } = os.errno
+
+export class PolicyPrograms {
+  readonly #options: PolicyProgramOptions
+  readonly #maps: SharedMaps
+  /** Those of the process programs too. */
+  readonly #constants: Readonly<Record<string, Buffer>>
+  readonly #threadStart: ThreadStart
+  #nextHookId = 1
+  /** Links of the attached policies, by kind and kernel function. */
+  readonly #links = new Map<string, number>()
+  /** Hooks that are attached. */
+  readonly #hooks = new Set<LoadedHook>()
+  /** Missed runs of hooks that are detached, by kernel function. */
+  readonly #pastMissed = new Map<string, number>()
+  /** Join maps of the attached policies that join. */
+  readonly #joins = new Set<JoinSweep>()
+  /** Calls that matched at entry and whose return never came: the thread is gone, or the hook was detached before. */
+  #cutReturns = 0
+
+  constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Readonly<Record<string, Buffer>>) {
+    this.#options = options
+    this.#maps = maps
+    this.#constants = constants
+    this.#threadStart = threadStarts(options.procfs ?? '/proc')
+  }
+
+  /**
+   * Loads and attaches a policy, whole or not at all. Throws CollectorError POLICY_REFUSED with the position in the
+   * file for what this kernel does not have, or for what it refuses.
+   */
+  load(policy: Policy): LoadedPolicy {
+    /** Functions whose trampoline other tracers of the host have filled: their hooks are joined. */
+    const full = new Set<string>()
+    for (;;) {
+      try {
+        return this.#load(policy, full)
+      } catch (error) {
+        const cause = error instanceof CollectorError ? error.cause : undefined
+        if (!(cause instanceof NativeError) || cause.errno !== E2BIG || full.has(cause.target)) throw error
+        full.add(cause.target)
+      }
+    }
+  }
+
+  #load(policy: Policy, full: ReadonlySet<string>): LoadedPolicy {
+    const { facts, symbols, mode } = this.#options
+    const { objects: planned, skipped } = planPolicy(
+      policy,
+      facts,
+      symbols,
+      mode,
+      () => this.#nextHookId++,
+      (kind, symbol) => (kind === 'fexit' && full.has(symbol) ? Infinity : this.#linksOn(kind, symbol)),
+    )
+    const objects: BpfObject[] = []
+    const hooks: LoadedHook[] = []
+    const joins: Array<{ readonly map: BpfMap; readonly sweep: JoinSweep }> = []
+    const close = (): void => {
+      for (const hook of hooks) for (const link of hook.links) link.close()
+      // Links first: nothing enters any more, and what still waits has lost its return.
+      for (const { map, sweep } of joins) {
+        this.#joins.delete(sweep)
+        this.#cutReturns += sweep.waiting()
+        map.close()
+      }
+      for (const object of objects) object.close()
+      joins.length = objects.length = 0
+    }
+    try {
+      const loaded = planned.map((plan) => {
+        const object = this.#openHooks(plan)
+        objects.push(object)
+        if (plan.hooks.some((hook) => hook.mode === 'join' || hook.mode === 'kprobe.session')) {
+          const map = object.map('join')
+          joins.push({ map, sweep: new JoinSweep(map, this.#threadStart) })
+        }
+        return { plan, object }
+      })
+      // Everything is loaded before anything is attached: a refusal by the verifier then never shows as half a policy.
+      for (const { plan, object } of loaded) {
+        for (const hook of plan.hooks) hooks.push({ ...hook, links: attachHook(object, hook) })
+      }
+    } catch (error) {
+      close()
+      if (!(error instanceof NativeError)) throw error
+      const at = planned.flatMap((plan) => plan.hooks)[hooks.length]?.spec.at ?? { line: 1, col: 1 }
+      const problem = formatProblem({ file: policy.file, ...at, message: error.message })
+      throw new CollectorError('POLICY_REFUSED', problem, { cause: error })
+    }
+    for (const { sweep } of joins) this.#joins.add(sweep)
+    this.#enter(hooks)
+    let attached = true
+    return {
+      policy,
+      hooks,
+      skipped,
+      [Symbol.dispose]: () => {
+        if (attached) this.#leave(hooks)
+        attached = false
+        close()
+      },
+    }
+  }
+
+  #enter(hooks: readonly LoadedHook[]): void {
+    this.#countLinks(hooks, 1)
+    for (const hook of hooks) this.#hooks.add(hook)
+  }
+
+  #leave(hooks: readonly LoadedHook[]): void {
+    this.#countLinks(hooks, -1)
+    for (const hook of hooks) {
+      this.#hooks.delete(hook)
+      add(this.#pastMissed, hook.symbol, missedBy(hook))
+    }
+  }
+
+  #linksOn(kind: AttachKind, symbol: string): number {
+    return this.#links.get(`${kind} ${symbol}`) ?? 0
+  }
+
+  #countLinks(hooks: readonly PlannedHook[], by: 1 | -1): void {
+    for (const { kind, symbol } of hooks.flatMap(({ attach }) => attach)) {
+      this.#links.set(`${kind} ${symbol}`, this.#linksOn(kind, symbol) + by)
+    }
+  }
+
+  #openHooks(plan: PlannedObject): BpfObject {
+    const constants = Buffer.alloc(LIMITS.hookSlots * HOOK.bytes)
+    plan.constants.copy(constants)
+    const object = openObject(objectPath(plan.file), {
+      programs: plan.hooks.flatMap((hook) => hook.programs),
+      constants: { ...this.#constants, hooks: constants, agent_tgid: u32(this.#options.agentPid) },
+      sharedMaps: this.#maps,
+      mapSizes: {
+        numbers: Math.max(1, plan.sets.numbers.length),
+        texts: Math.max(1, plan.sets.texts.length),
+        tails: Math.max(1, plan.sets.tails.length),
+        scratch: plan.hooks.length,
+      },
+    })
+    try {
+      fillSets(object, plan.sets)
+      return object
+    } catch (error) {
+      object.close()
+      throw error
+    }
+  }
+
+  /** Runs that hooks missed so far, by kernel function; those of detached hooks too. */
+  missedRuns(): ReadonlyMap<string, number> {
+    const missed = new Map(this.#pastMissed)
+    for (const hook of this.#hooks) add(missed, hook.symbol, missedBy(hook))
+    return missed
+  }
+
+  /** Calls that matched and whose return never came. */
+  get cutReturns(): number {
+    return this.#cutReturns
+  }
+
+  /** Counts calls whose return will never come, and gives their room back; call it every few seconds. */
+  sweepJoins(): void {
+    if (this.#joins.size === 0) return
+    const { agentPid } = this.#options
+    // Another namespace's procfs, or none, would make every thread look gone.
+    if (typeof this.#threadStart(agentPid, agentPid) !== 'bigint') return
+    const now = bootTime()
+    for (const join of this.#joins) this.#cutReturns += join.sweep(now)
+  }
+
+  /** Calls that matched and have not returned yet, or never will. */
+  waitingReturns(): number {
+    return [...this.#joins].reduce((sum, join) => sum + join.waiting(), 0)
+  }
+}
+function add(counts: Map<string, number>, key: string, count: number): void {
+  counts.set(key, (counts.get(key) ?? 0) + count)
+}
+
+/**
+ * Of a joined hook only the entry side counts: a return that did not run leaves its entry in the join map, if it was a match, and is
+ * counted there as return_missed. A session has one program for both, so that its missed returns stand under both reasons: too much,
+ * never too little.
+ */
+function missedBy({ mode, links }: LoadedHook): number {
+  return links
+    .filter(({ kind }) => mode !== 'join' || (kind !== 'kretprobe' && kind !== 'kretprobe.multi'))
+    .reduce((sum, link) => sum + Number(link.stats().missed), 0)
+}
+
+function attachHook(object: BpfObject, hook: PlannedHook): Link[] {
+  const links: Link[] = []
+  try {
+    for (const { program, symbol } of hook.attach) links.push(object.attach(program, [symbol]))
+    return links
+  } catch (error) {
+    for (const link of links) link.close()
+    throw error
+  }
+}
+
+function fillSets(object: BpfObject, sets: FilterSets): void {
+  using numbers = object.map('numbers')
+  for (const { filter, number } of sets.numbers) {
+    const key = Buffer.alloc(16)
+    key.writeUInt32LE(filter, 0)
+    key.writeBigUInt64LE(number, 8)
+    numbers.update(key, Buffer.from([1]))
+  }
+  for (const [name, entries, capacity] of [
+    ['texts', sets.texts, LIMITS.textKeyBytes],
+    ['tails', sets.tails, LIMITS.tailKeyBytes],
+  ] as const) {
+    using map = object.map(name)
+    for (const { filter, bytes } of entries) {
+      const key = Buffer.alloc(8 + capacity)
+      key.writeUInt32LE(8 * (4 + bytes.length), 0)
+      key.writeUInt32LE(filter, 4)
+      bytes.copy(key, 8)
+      map.update(key, u32(bytes.length))
+    }
+  }
+}

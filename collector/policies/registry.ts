@@ -1,0 +1,121 @@
+/**
+ * The policies of the agent, whoever brought them: a watched folder now; others may come. Knows no files.
+ *
+ * A change is whole or not at all: the new version is attached before the old one is detached, and one that is refused changes
+ * nothing. During an update an access may be reported twice, but is never missed.
+ */
+import type { Policy } from '../../config/policy/policy.ts'
+import { CollectorError } from '../errors.ts'
+
+export interface PolicyId {
+  /** Who brought it, for instance the path of its file. */
+  readonly source: string
+  /** '' for a policy of the whole host. */
+  readonly namespace: string
+  readonly name: string
+}
+
+/** A policy in the kernel; disposing detaches it. */
+export interface Attached extends Disposable {
+  readonly hooks: ReadonlyArray<{ readonly symbol: string; readonly mode: string }>
+  /** Optional calls that this kernel does not have. */
+  readonly skipped: ReadonlyArray<{ readonly symbol: string }>
+  /** Events of its hooks so far. */
+  events(): number
+}
+
+export interface PolicyStatus {
+  readonly id: PolicyId
+  /** `error`: nothing of it is attached. */
+  readonly state: 'enabled' | 'error'
+  /** Why the kernel refused the latest version; an earlier one may be attached. */
+  readonly error: string | undefined
+  /** What is attached; of a policy in the state `error` the version that was refused. */
+  readonly policy: Policy
+  readonly hooks: Attached['hooks']
+  readonly skipped: Attached['skipped']
+  readonly events: number
+}
+
+interface Entry {
+  readonly id: PolicyId
+  readonly policy: Policy
+  readonly attached: Attached | undefined
+  readonly error: string | undefined
+}
+
+const keyOf = ({ source, namespace, name }: PolicyId): string => JSON.stringify([source, namespace, name])
+
+export class Policies implements Disposable {
+  readonly #attach: (policy: Policy) => Attached
+  readonly #entries = new Map<string, Entry>()
+
+  /** `attach` throws when the kernel will not have the policy, and then nothing of it is attached. */
+  constructor(attach: (policy: Policy) => Attached) {
+    this.#attach = attach
+  }
+
+  /** All of them, in the order in which they came. */
+  list(): PolicyStatus[] {
+    return [...this.#entries.values()].map(({ id, policy, attached, error }) => ({
+      id,
+      state: attached === undefined ? 'error' : 'enabled',
+      error,
+      policy,
+      hooks: attached?.hooks ?? [],
+      skipped: attached?.skipped ?? [],
+      events: attached?.events() ?? 0,
+    }))
+  }
+
+  /**
+   * Attaches a policy that is new. Throws CollectorError POLICY_EXISTS when there is one of this id, and what `attach` throws; then it
+   * is listed with that error.
+   */
+  add(id: PolicyId, policy: Policy): void {
+    if (this.#entries.get(keyOf(id))?.attached !== undefined) {
+      throw new CollectorError('POLICY_EXISTS', `policy "${id.name}" of ${id.source} exists: remove or replace it`)
+    }
+    this.replace([], id, policy)
+  }
+
+  /**
+   * Attaches a policy, then detaches those that it replaces, also under another name or from another source; what has the same id is
+   * replaced in any case. Throws what `attach` throws; then the others stay attached.
+   */
+  replace(replaced: readonly PolicyId[], id: PolicyId, policy: Policy): void {
+    const key = keyOf(id)
+    const before = this.#entries.get(key)
+    let attached: Attached
+    try {
+      attached = this.#attach(policy)
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      this.#entries.set(key, before?.attached === undefined ? entry(id, policy, why) : { ...before, error: why })
+      throw error
+    }
+    for (const old of [...replaced, id]) this.remove(old)
+    this.#entries.set(key, { id, policy, attached, error: undefined })
+  }
+
+  /** Detaches a policy and forgets it. */
+  remove(id: PolicyId): void {
+    const key = keyOf(id)
+    this.#entries.get(key)?.attached?.[Symbol.dispose]()
+    this.#entries.delete(key)
+  }
+
+  [Symbol.dispose](): void {
+    for (const { attached } of this.#entries.values()) attached?.[Symbol.dispose]()
+    this.#entries.clear()
+  }
+}
+
+/** Those that are attached. */
+export function enabledOf(policies: Pick<Policies, 'list'>): PolicyStatus[] {
+  return policies.list().filter(({ state }) => state === 'enabled')
+}
+
+function entry(id: PolicyId, policy: Policy, error: string): Entry {
+  return { id, policy, attached: undefined, error }
+}

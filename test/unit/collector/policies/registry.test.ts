@@ -1,0 +1,115 @@
+/** Policies by id: whole or not at all, the new before the old. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CollectorError } from '../../../../collector/errors.ts'
+import { Policies } from '../../../../collector/policies/registry.ts'
+import { idOf, policyOf } from '../support/policies.ts'
+
+interface Rig {
+  readonly policies: Policies
+  /** `+name` for each that was attached, `-name` for each that was detached. */
+  readonly log: string[]
+  refused: string
+  shown(): string[]
+}
+
+function rig(): Rig {
+  const log: string[] = []
+  const policies = new Policies(({ name, file }) => {
+    if (made.refused === name) throw new CollectorError('POLICY_REFUSED', `${file}: no`)
+    log.push(`+${name}`)
+    return {
+      hooks: [{ symbol: 'f', mode: 'fexit' }],
+      skipped: [{ symbol: 'g' }],
+      events: () => 7,
+      [Symbol.dispose]: () => void log.push(`-${name}`),
+    }
+  })
+  const shown = (): string[] =>
+    policies.list().map(({ id, state, error = '' }) => `${id.source}/${id.name} ${state} ${error}`.trimEnd())
+  const made: Rig = { policies, log, refused: '', shown }
+  return made
+}
+
+test('registry: what was added is listed with its hooks and counters until it is removed', () => {
+  const { policies, log } = rig()
+  policies.add(idOf('a'), policyOf('a'))
+  assert.deepEqual(policies.list(), [
+    {
+      id: idOf('a'),
+      state: 'enabled',
+      error: undefined,
+      policy: policyOf('a'),
+      hooks: [{ symbol: 'f', mode: 'fexit' }],
+      skipped: [{ symbol: 'g' }],
+      events: 7,
+    },
+  ])
+  policies.remove(idOf('a'))
+  policies.remove(idOf('a'))
+  assert.deepEqual([policies.list(), log], [[], ['+a', '-a']])
+})
+
+test('registry: one name from two sources or in two namespaces is two policies', () => {
+  const { policies, shown } = rig()
+  policies.add(idOf('a', 'x'), policyOf('a'))
+  policies.add(idOf('a', 'y'), policyOf('a'))
+  policies.add({ ...idOf('a', 'x'), namespace: 'n' }, policyOf('a'))
+  assert.deepEqual(shown(), ['x/a enabled', 'y/a enabled', 'x/a enabled'])
+})
+
+test('registry: what exists is not added again', () => {
+  const { policies, log } = rig()
+  policies.add(idOf('a'), policyOf('a'))
+  assert.throws(() => policies.add(idOf('a'), policyOf('a')), { code: 'POLICY_EXISTS' })
+  assert.deepEqual(log, ['+a'])
+})
+
+test('registry: a replacement is attached before anything that it replaces is detached', () => {
+  const { policies, log, shown } = rig()
+  for (const name of ['a', 'b', 'c']) policies.add(idOf(name), policyOf(name))
+  log.length = 0
+  policies.replace([idOf('a'), idOf('c')], idOf('d'), policyOf('d'))
+  assert.deepEqual(
+    [log, shown()],
+    [
+      ['+d', '-a', '-c'],
+      ['test/b enabled', 'test/d enabled'],
+    ],
+  )
+  policies.replace([], idOf('b'), policyOf('b'))
+  assert.deepEqual(log.slice(3), ['+b', '-b'])
+})
+
+test('registry: a refused replacement changes nothing but the error that is listed', () => {
+  const made = rig()
+  const { policies, log } = made
+  policies.add(idOf('a'), policyOf('a'))
+  made.refused = 'a'
+  assert.throws(() => policies.replace([], idOf('a'), policyOf('a')), { code: 'POLICY_REFUSED' })
+  assert.deepEqual([log, made.shown()], [['+a'], ['test/a enabled a.yaml: no']])
+  made.refused = 'b'
+  assert.throws(() => policies.replace([idOf('a')], idOf('b'), policyOf('b')), { code: 'POLICY_REFUSED' })
+  assert.deepEqual([log, made.shown()], [['+a'], ['test/a enabled a.yaml: no', 'test/b error b.yaml: no']])
+  made.refused = ''
+  policies.replace([idOf('a')], idOf('b'), policyOf('b'))
+  assert.deepEqual([log.slice(1), made.shown()], [['+b', '-a'], ['test/b enabled']])
+})
+
+test('registry: one that was refused may be added again', () => {
+  const made = rig()
+  made.refused = 'a'
+  assert.throws(() => made.policies.add(idOf('a'), policyOf('a')))
+  assert.deepEqual(made.shown(), ['test/a error a.yaml: no'])
+  made.refused = ''
+  made.policies.add(idOf('a'), policyOf('a'))
+  assert.deepEqual([made.log, made.shown()], [['+a'], ['test/a enabled']])
+})
+
+test('registry: disposed, it detaches everything, once', () => {
+  const { policies, log, shown } = rig()
+  for (const name of ['a', 'b']) policies.add(idOf(name), policyOf(name))
+  policies[Symbol.dispose]()
+  policies[Symbol.dispose]()
+  assert.deepEqual([log, shown()], [['+a', '+b', '-a', '-b'], []])
+})

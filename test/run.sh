@@ -4,8 +4,8 @@
 #   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, host, integration, e2e, full
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
-#   KTRAIL_LONG=1: also what takes minutes with real sinks (test/integration-host)
-# Everything runs even when something fails; the last line is `N passed, N failed`, with `, N skipped` when some were.
+#   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host)
+# Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
 [ $# -eq 0 ] || die "test/run.sh takes no arguments, got \"$1\": choose by ONLY, FILES and KERNEL, see its first lines"
@@ -21,7 +21,7 @@ case $kernel in
   *) die "KERNEL=$kernel: expected 5.10, 6.1, 6.12 or 7.3" ;;
 esac
 
-# Two tests of one checkout would write into each other's results: the second waits. This file is the lock.
+# Two tests of one checkout would overwrite each other's results: the second waits. This file is the lock.
 exec 8<test/run.sh
 if ! flock -n 8; then
   log "another test of this checkout is running, waiting for it"
@@ -65,7 +65,7 @@ tests() {
     log "$name: no test files in $*"
     return 0
   fi
-  # Made here, so that a guest that dies before node starts is a run without a summary.
+  # Made here, so that a guest that crashes before node starts is a run without a summary.
   : >"$results/$name.tally"
   local command=(node --disable-warning=ExperimentalWarning --test
     --test-reporter=spec --test-reporter-destination=stdout
@@ -73,7 +73,7 @@ tests() {
   if [ ${#guest[@]} -gt 0 ]; then
     # One kernel, one agent: these tests must not run side by side.
     command+=(--test-concurrency=1)
-    # Nothing of this environment reaches the guest by itself.
+    # The guest gets no variable of this environment by itself.
     command=(env "KTRAIL_SEED=${KTRAIL_SEED:-}" "KTRAIL_FULL_HITS=${KTRAIL_FULL_HITS:-}" "${command[@]}")
     run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}"
   else
@@ -88,7 +88,7 @@ tests 4-unit -- test/unit
 # Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
 tests 5-host --serial -- test/integration-host
 tests 6-integration-e2e --cpus 2 --timeout 3300 -- test/integration test/e2e
-# Full preemption is a choice at boot on kernels with PREEMPT_DYNAMIC; one kernel is enough to show it.
+# Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
 if [ "$kernel" = 6.12 ]; then
   tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
 fi

@@ -1,8 +1,8 @@
 /**
- * What does an event cost from the ring to the sink's answer, for each way of delivery and for all together, and what when one sink
- * is dead? Kernel-shaped records are replayed through the agent's own line, built from YAML as the agent builds it, each way in
- * a process of its own with the launcher's flags; the sinks are other processes on the same machine. Beside them, in the
- * same rounds, the SDK's pipeline and plain kafkajs, which are spared everything before the encoding.
+ * What does an event cost from the ring to the sink's answer, for each way of delivery and for all together, and with one dead
+ * sink? Kernel-shaped records are replayed through the agent's own pipeline, built from YAML as the agent builds it, each way in
+ * a process of its own with the launcher's flags; the sinks are other processes on the same machine. In the same rounds,
+ * for comparison: the SDK's pipeline and plain kafkajs, which skip everything before the encoding.
  */
 import { loadRecording } from '../support/recording/recording.ts'
 import { KafkaCluster } from '../support/kafka/cluster.ts'
@@ -17,7 +17,7 @@ import type { Measure } from './support/result.ts'
 
 const ROUNDS = QUICK ? 2 : 5
 const WARM_UP = QUICK ? 1 : 2
-/** Nobody listens there. */
+/** A port on which no program listens. */
 const NOWHERE = 'http://127.0.0.1:9/v1/logs'
 
 await using stack = new AsyncDisposableStack()
@@ -27,7 +27,7 @@ const cluster = 'missing' in jars ? undefined : stack.use(await KafkaCluster.sta
 const topic = 'bench'
 if (cluster !== undefined) await new Topics(cluster.brokers).create(topic, 1)
 
-// Everybody blocks: what was dropped would be no work.
+// All exporters block: dropped events would cost less.
 const chain = 'queue: { when_full: block }'
 const spool = 'spool: { dir: "${env:FOLDER}/spool", min_free: 0B }'
 const file = `archive: { type: file, path: "\${env:FOLDER}/events.jsonl", ${chain} }`

@@ -1,7 +1,7 @@
 /**
- * What does a Kafka event cost the sending process, by driver and codec, with acks all, beside plain kafkajs in the
+ * What does a Kafka event cost the sending process, by driver and codec, with acks all, compared with plain kafkajs in the
  * same run? Real broker (Apache Kafka by jar) on the same machine; batches of 800 events, keyed by node.
- * The plain side gets its messages as objects that are ready, so that only kafkajs itself counts against it.
+ * Plain kafkajs gets ready-made messages, so that only its own cost is measured.
  */
 import { guardKafkajs } from '../../exporters/sinks/kafka/drivers/kafkajs-guard.ts'
 import { KafkaExporter } from '../../exporters/sinks/kafka/exporter.ts'
@@ -60,7 +60,7 @@ function plainOf(compression: CompressionName): Promise<[Run, Run]> {
 /** User + system of this process, µs per event: middle of the rounds. */
 async function cpuOf(run: Run): Promise<number> {
   const rounds: number[] = []
-  // The first two fill caches and let the code be compiled.
+  // The first two fill caches and let the JIT compile.
   for (let round = -2; round < ROUNDS; round++) {
     const before = process.cpuUsage()
     await run()
@@ -71,7 +71,7 @@ async function cpuOf(run: Run): Promise<number> {
 }
 
 const cpu = new Map<string, number>()
-// Plain kafkajs last: its ready messages are much garbage, which the next measurement would pay for.
+// Plain kafkajs last: its ready-made messages become garbage, which would slow the next measurement.
 for (const driver of ['kafkajs', 'platformatic', 'plain'] as const) {
   for (const compression of CODECS) {
     const [run, stop] = driver === 'plain' ? await plainOf(compression) : await exporterOf(driver, compression)

@@ -1,7 +1,7 @@
 /**
  * How long does an event take at 5,000 events/s, and what does that cost? A recording is read from the ring at that rate, as the agent
- * reads it, and sent with the defaults of a config to an OTLP sink in a process of its own. The time of each event counts from the moment
- * at which it is in the ring to that at which the sink's answer has come.
+ * reads it, and sent with the defaults of a config to an OTLP sink in a process of its own. The time of each event runs from its
+ * arrival in the ring to the sink's answer.
  */
 import { chunks } from '../../collector/ingest/source.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
@@ -20,14 +20,14 @@ import { QUICK, printResult, show } from './support/result.ts'
 
 const PER_SECOND = 5000
 const SECONDS = QUICK ? 5 : 20
-/** Compiled code and connections are there by then. */
+/** By then code is compiled and connections are open. */
 const WARM_UP_SECONDS = QUICK ? 2 : 5
 /** The agent's defaults. */
 const MAX_DELAY_MS = 50
 const CONCURRENCY = 4
 const SYNTHETIC_RECORDS = 60_000
 
-/** Notes when each event was taken; events are numbered as they come out of the ring. */
+/** Records when each event was taken; events are numbered in the order of the ring. */
 class Timed implements Exporter {
   readonly type = 'otlp'
   readonly encoding: Exporter['encoding']

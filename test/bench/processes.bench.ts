@@ -1,6 +1,6 @@
 /**
  * What do 100,000 live processes cost? Exec records go into the process table, then each process has one event in JSON and in
- * OTLP. Forks of one process are the cheap half: their texts are their parent's.
+ * OTLP. Forks of one process are the cheap half: they share their parent's texts.
  */
 import { execFileSync } from 'node:child_process'
 import { createOtlpEncoder } from '../../exporters/encoding/otlp/encode.ts'
@@ -62,7 +62,7 @@ interface Cost {
   readonly evicted: string
 }
 
-/** In a process of its own: memory that another round had would hide what this one needs. */
+/** In a process of its own: memory left by another round would hide the cost of this one. */
 function measure(kind: Kind): Cost {
   const warm = newTable()
   fill(kind, warm, 2000)

@@ -1,8 +1,8 @@
 /**
- * Puts the results of build/bench/*.json together: a table for the terminal, and the same in docs/performance.md between
+ * Combines the results of build/bench/*.json: a table for the terminal, and the same in docs/performance.md between
  * `<!-- bench:begin -->` and `<!-- bench:end -->`.
  *
- *   node test/bench/report.ts [--print]      with --print docs/performance.md stays as it is
+ *   node test/bench/report.ts [--print]      with --print docs/performance.md is not changed
  */
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -13,10 +13,10 @@ const RESULTS = new URL('build/bench/', ROOT)
 const PAGE = new URL('docs/performance.md', ROOT)
 export const BEGIN = '<!-- bench:begin -->'
 export const END = '<!-- bench:end -->'
-/** What readers want to know first; others follow. */
+/** The most important results first; others follow. */
 const ORDER = ['kernel-cost', 'user-space', 'delivery', 'otlp', 'kafka', 'agent', 'start']
 
-/** Replaces what stands between the markers. Throws when they are not there once each, in this order. */
+/** Replaces the text between the markers. Throws unless each is there once, in this order. */
 export function between(text: string, content: string): string {
   const begin = text.indexOf(BEGIN)
   const end = text.indexOf(END)
@@ -45,7 +45,7 @@ export function targets(results: readonly Result[]): Table {
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 
-/** One table as Markdown; numbers stand to the right. */
+/** One table as Markdown; numbers are right-aligned. */
 export function markdown({ title, columns, rows, notes }: Table): string {
   const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`
   return [

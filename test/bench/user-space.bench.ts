@@ -1,7 +1,7 @@
 /**
- * What does one event cost user space? Ring bytes of a recording (test/support/recording; a synthetic one where none was
- * recorded) go through the agent's own line into /dev/null and into a file that is synced each second; then its stages
- * alone, and JSON.stringify of the same records as the measure.
+ * What does one event cost user space? Ring bytes of a recording (test/support/recording; a synthetic one if none was
+ * recorded) go through the agent's own pipeline into /dev/null and into a file that is synced each second; then single
+ * stages, and JSON.stringify of the same records for comparison.
  */
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -39,7 +39,7 @@ interface Speed {
 }
 
 const fake = { ino: 0, dev: 0, size: 0, mode: 0o600, mtimeMs: 0, isFile: (): boolean => true }
-/** /dev/null in the place of a regular file: the exporter does everything but the disk's part. */
+/** /dev/null instead of a regular file: the exporter does everything except the disk's part. */
 const nullFiles = (path: string): FileSystem => ({
   ...systemFiles,
   open: async (_path, flags, mode) => ({
@@ -49,7 +49,7 @@ const nullFiles = (path: string): FileSystem => ({
     datasync: async () => {},
     chmod: async () => {},
   }),
-  // Only this path: a rotation looks for a name that is free.
+  // Only this path: a rotation looks for a free name.
   lstat: async (name) => (name === path ? fake : systemFiles.lstat(name)),
   rename: async () => {},
 })
@@ -58,7 +58,7 @@ const recording = (process.argv.includes('--synthetic') ? undefined : loadRecord
 const parts = chunksOf(recording)
 const eventsInRound = parts.reduce((sum, chunk) => sum + new Line(recording).take(chunk).length, 0)
 
-/** The line of agent.ts from source to sink, with one file exporter. */
+/** The pipeline of agent.ts from source to sink, with one file exporter. */
 async function line(path: string, files: FileSystem, fsync: FsyncPolicy): Promise<Speed> {
   const exporter = await createExporter(
     'file',
@@ -82,7 +82,7 @@ async function line(path: string, files: FileSystem, fsync: FsyncPolicy): Promis
   return { cpuUs: (user + system) / delivered, perS: (delivered / ms) * 1000, bytes: deliveredBytes / delivered }
 }
 
-/** One stage alone: `run` handles the whole recording once and returns the bytes it made. */
+/** One stage alone: `run` handles the whole recording once and returns the number of bytes that it made. */
 function stage(run: () => number): Speed {
   for (let end = performance.now() + STAGE_MS / 3; performance.now() < end;) run()
   const before = process.cpuUsage()
@@ -96,7 +96,7 @@ function stage(run: () => number): Speed {
   return { cpuUs: (user + system) / events, perS: (events / ms) * 1000, bytes: bytes / events }
 }
 
-/** CPU of the middle run, wall time of the best: whatever else the machine does only slows it. */
+/** CPU of the median run, wall time of the best: other load on the machine only slows it. */
 async function runs(run: () => Promise<Speed>): Promise<Speed> {
   const all: Speed[] = []
   for (let i = 0; i < LINE_RUNS; i++) all.push(await run())

@@ -1,6 +1,6 @@
 /**
- * Runs many random lives: `node test/simulation/run.ts spool|chain|packed [--runs N] [--seed S] [--trace]`. Stops at the first that
- * fails and prints its seed, which then becomes a row of the unit test of the same name.
+ * Runs many random lives: `node test/simulation/run.ts spool|chain|packed [--runs N] [--seed S] [--trace]`. Stops at the first
+ * failure and prints its seed, which then becomes a row of the unit test of the same name.
  */
 import { parseArgs } from 'node:util'
 import { simulateChain } from './chain/simulate.ts'

@@ -1,11 +1,11 @@
-/** Which numbers came, how often and in which order; one bit a number, for there are millions. */
+/** Which numbers arrived, how often and in which order; one bit a number, for there are millions. */
 export class Account {
   #seen: Uint8Array = new Uint8Array(1 << 16)
   #last = -1
   distinct = 0
-  /** Came again. */
+  /** Numbers that arrived again. */
   duplicates = 0
-  /** Came for the first time after a greater one. */
+  /** Numbers that first arrived after a greater one. */
   late = 0
 
   take(number: number): void {
@@ -27,7 +27,7 @@ export class Account {
     this.#last = Math.max(this.#last, number)
   }
 
-  /** How many of the numbers below `count` never came. Throws when numbers came that are none of them. */
+  /** How many of the numbers below `count` never arrived. Throws if an unknown number arrived. */
   missing(count: number): number {
     if (this.#last >= count) throw new Error(`expected numbers below ${count}, got ${this.#last}`)
     return count - this.distinct

@@ -1,10 +1,10 @@
 /**
  * The user space of the agent under a steady load: a recording is replayed at a rate through source, decode, normalize and fan-out,
- * the exporters made of YAML by the agent's own code. Reports its memory and its accounting every few seconds.
+ * the exporters created from YAML by the agent's own code. Reports its memory and its accounting every few seconds.
  */
 import { flushCompileCache } from 'node:module'
 import { pino } from 'pino'
-// Not used: brings in every module that the agent has, so that memory is what the agent's would be.
+// Not used: loads every module of the agent, so that the memory is that of the agent.
 import '../../collector/agent.ts'
 import type { ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
 import { createFanOut } from '../../collector/outputs/outputs.ts'
@@ -100,7 +100,7 @@ class Agent {
   }
 }
 
-/** The time is now; its digits below the millisecond are the number: Tetragon's JSON has no place for one. */
+/** The current time, with the number as its digits below the millisecond: Tetragon's JSON has no field for a number. */
 function stamp(events: readonly ProcessEvent[], nowMs: number): void {
   const sec = Math.floor(nowMs / 1000)
   const nsec = (nowMs % 1000) * NUMBERS

@@ -1,4 +1,4 @@
-/** The agent of the soak (agent.ts) in a process of its own, started as the launcher starts it. */
+/** The agent of the soak (agent.ts) in a process of its own, started like the launcher starts it. */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -18,7 +18,7 @@ export class AgentProcess implements AsyncDisposable {
 
   private constructor(child: ChildProcess, onSample: (sample: Sample) => void) {
     this.#child = child
-    // Its last words come before the disconnect.
+    // Its last messages come before the disconnect.
     this.#ended = Promise.all([once(child, 'exit'), once(child, 'disconnect')]).then(() => undefined)
     this.#loaded = new Promise((resolve) => {
       child.on('message', (message: Message) => {
@@ -30,7 +30,7 @@ export class AgentProcess implements AsyncDisposable {
     })
   }
 
-  /** Loads everything but starts nothing. The second time V8 has the compiled modules, as the launcher's cache gives them. */
+  /** Loads everything but starts nothing. The second time V8 has the compiled modules, as with the launcher's cache. */
   static async load(onSample: (sample: Sample) => void): Promise<AgentProcess> {
     const { flags, env } = launchOf()
     const options = { execArgv: [...flags], env: { ...env, ...process.env, NODE_COMPILE_CACHE: CACHE } }
@@ -44,7 +44,7 @@ export class AgentProcess implements AsyncDisposable {
     this.#order({ do: 'run', yaml, epoch, eventsPerSecond })
   }
 
-  /** No more events. */
+  /** Stops publishing events. */
   pause(): void {
     this.#order({ do: 'pause' })
   }
@@ -59,7 +59,7 @@ export class AgentProcess implements AsyncDisposable {
     return last
   }
 
-  /** Throws when it has ended. */
+  /** Throws if it has ended. */
   check(): void {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null)
       throw new Error('the agent has ended: see its output above')

@@ -1,4 +1,4 @@
-/** Reads along what a file exporter writes, over its rotations, and keeps account of the numbers. */
+/** Follows the output of a file exporter across its rotations, and accounts for the numbers. */
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import type { Account } from './account.ts'
 
@@ -13,7 +13,7 @@ export class FileReader implements Disposable {
   readonly #buffer: Buffer = Buffer.alloc(BUFFER_BYTES)
   #fd: number | undefined
   #ino = 0
-  /** Beginning of a line whose end is not there yet. */
+  /** Beginning of a line whose end is not written yet. */
   #rest = ''
   /** The number of the last line. */
   #last = -1
@@ -23,13 +23,13 @@ export class FileReader implements Disposable {
     this.#account = account
   }
 
-  /** To be called more often than the file is rotated. Throws for a line that is torn or has no time. */
+  /** To be called more often than the file is rotated. Throws at a line that is torn or has no time. */
   read(): void {
     if (this.#fd !== undefined) this.#drain(this.#fd)
     const ino = statSync(this.#path, { throwIfNoEntry: false })?.ino
     if (ino === undefined || ino === this.#ino) return
     if (this.#fd !== undefined) {
-      // What was written before it was renamed, after the look above.
+      // Lines written between the read above and the rename.
       this.#drain(this.#fd)
       if (this.#rest !== '') throw new Error(`a rotated file ends in a torn line: ${this.#rest.slice(-80)}`)
       closeSync(this.#fd)
@@ -43,7 +43,7 @@ export class FileReader implements Disposable {
     for (;;) {
       const length = readSync(fd, this.#buffer, 0, BUFFER_BYTES, null)
       if (length === 0) return
-      // Latin-1 tears no character, and the numbers are ASCII.
+      // Latin-1 splits no character, and the numbers are ASCII.
       const lines = (this.#rest + this.#buffer.toString('latin1', 0, length)).split('\n')
       this.#rest = lines.pop() ?? ''
       for (const line of lines) this.#line(line)

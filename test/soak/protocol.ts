@@ -3,7 +3,7 @@ import type { Accounting } from '../../exporters/contract/exporter.ts'
 
 export type Order =
   | { readonly do: 'run'; readonly yaml: string; readonly epoch: string; readonly eventsPerSecond: number }
-  /** No more events; the exporters go on with what they hold. */
+  /** No more events; the exporters continue with the events that they hold. */
   | { readonly do: 'pause' }
   | { readonly do: 'stop'; readonly graceMs: number }
 

@@ -1,17 +1,17 @@
-/** The OTLP sinks of the soak: one that is there, and one that is not half of the time. */
+/** The OTLP sinks of the soak: one that is always up, and one that is down half of the time. */
 import { FakeSink, OK } from '../support/otlp/server.ts'
 import type { Answer, Received } from '../support/otlp/server.ts'
 import type { Account } from './account.ts'
 
-/** A sink that keeps account of the numbers in `event.uid`, which is `<epoch>-<number>`. */
+/** A sink that accounts for the numbers in `event.uid`, which is `<epoch>-<number>`. */
 export class CountingSink implements AsyncDisposable {
-  /** What it could not make sense of. */
+  /** Requests that it could not read. */
   readonly failures: unknown[] = []
   readonly #account: Account
   readonly #prefix: Buffer
   #sink: FakeSink | undefined
   #port = 0
-  /** What it answers instead of taking what it gets. */
+  /** Its answer instead of accepting the request. */
   refusal: Answer | undefined
 
   constructor(epoch: string, account: Account) {
@@ -42,7 +42,7 @@ export class CountingSink implements AsyncDisposable {
   }
 
   #answer({ body }: Received): Answer {
-    // Nobody needs them any more, and they are large.
+    // No longer needed, and large.
     if (this.#sink !== undefined) this.#sink.requests.length = 0
     if (this.refusal !== undefined) return this.refusal
     for (let at = body.indexOf(this.#prefix); at >= 0; at = body.indexOf(this.#prefix, at + 1)) {

@@ -3,12 +3,12 @@
  *
  *   node test/soak/soak.ts [--minutes 30] [--rate 5000] [--samples FILE]      each sample as a line of JSON
  *
- *   replay ─▶ agent's user space ─┬▶ file, rotated and compressed      (read along)
- *                                 ├▶ OTLP, gzip                       (always there)
- *                                 └▶ OTLP, zstd, with a spool         (a minute there, a minute not)
+ *   replay ─▶ agent's user space ─┬▶ file, rotated and compressed      (followed)
+ *                                 ├▶ OTLP, gzip                       (always up)
+ *                                 └▶ OTLP, zstd, with a spool         (a minute up, a minute down)
  *
- * Every event that a sink got is counted by its number. Exit code 1 when RSS grew or was too large, when an event was lost, came
- * twice without a reason, or the accounting did not balance.
+ * Every event that a sink received is counted by its number. Exit code 1 if RSS grew or was too large, if an event was lost or
+ * arrived twice without a reason, or if the accounting did not balance.
  */
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -23,7 +23,7 @@ import { verdictOf } from './verdict.ts'
 import type { Accounts } from './verdict.ts'
 
 const MINUTE_MS = 60_000
-/** How long the second sink is there, and how long it is not. */
+/** How long the second sink is up, and how long it is down. */
 const PHASE_MS = MINUTE_MS
 const READ_MS = 500
 const DRAIN_MS = 120_000
@@ -74,7 +74,7 @@ agent.pause()
 const endMs = performance.now()
 const held = (): number =>
   Object.values(agent.samples.at(-1)?.accounting ?? {}).reduce((sum, b) => sum + b.heldEvents, 0)
-// Not before a sample that was made after the pause.
+// Not before a sample taken after the pause.
 const drained = (): boolean => (agent.samples.at(-1)?.seconds ?? 0) * 1000 > endMs - startMs && held() === 0
 while (!drained() && performance.now() - endMs < DRAIN_MS) {
   await pause(READ_MS)
@@ -92,7 +92,7 @@ function look(): void {
   for (const sink of [steady, flaky]) for (const failure of sink.failures) throw failure
 }
 
-/** Phases with even numbers are good ones; of the others every second one refuses connections, the rest answer 503. */
+/** In phases with even numbers the sink is up; in odd ones it refuses connections and answers 503 in turn. */
 async function turn(number: number): Promise<void> {
   flaky.refusal = number % 4 === 3 ? { status: 503 } : undefined
   await (number % 4 === 1 ? flaky.down() : flaky.up())

@@ -1,11 +1,11 @@
-/** What a soak has shown, printed, and what of it must not be. */
+/** Prints the results of a soak and checks them against its bounds. */
 import type { Account } from './account.ts'
 import type { Sample } from './protocol.ts'
 import { slopeOf } from './slope.ts'
 
 const MIB = 1 << 20
 const WHOLE_MINUTES = 30
-/** RSS in MB, from the issue. */
+/** The documented bound of RSS in MB. */
 const MOST_MB = 150
 const MOST_SLOPE = 1
 /**
@@ -13,7 +13,7 @@ const MOST_SLOPE = 1
  * A leak of one byte an event at 5,000/s would be 17 MiB/h.
  */
 const MOST_SLOPE_SHORT = 60
-/** The pools, the compiled code and the first collections. */
+/** Memory of the pools, the compiled code and the first collections. */
 const WARM_UP_SHARE = 0.2
 const WARM_UP_SECONDS = 300
 
@@ -26,7 +26,7 @@ export interface Soak {
   readonly accounts: Accounts
 }
 
-/** Prints the figures, a line of JSON among them; returns a sentence for each that is out of bounds. */
+/** Prints the figures, a line of JSON among them; returns a message for each that is out of bounds. */
 export function verdictOf({ minutes, samples, last, accounts }: Soak): string[] {
   const problems: string[] = []
   const warmUp = Math.min(WARM_UP_SECONDS, minutes * 60 * WARM_UP_SHARE)

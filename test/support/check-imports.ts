@@ -100,7 +100,7 @@ export function checkFile(file: string, source: string, exists: (target: string)
     if (!exists(target)) {
       offences.push({ file, line, message: `cannot find "${specifier}": expected a file, named with its extension` })
     } else if (other === undefined) {
-      if (room !== 'test') offences.push({ file, line, message: `imports "${specifier}", which lies in no room` })
+      if (room !== 'test') offences.push({ file, line, message: `imports "${specifier}", which is in no room` })
     } else if (other !== room) {
       if (!RULES[room].allows(target, typeOnly)) {
         const as = typeOnly ? 'the types of ' : ''

@@ -1,6 +1,6 @@
 /**
- * What does the whole agent take on a real kernel: from start to ready, with the kernel's part by object, and memory
- * when nothing happens? In a guest, whose emulated time is some ten times slower than a machine's: ratios count.
+ * What does the whole agent cost on a real kernel: time from start to ready, with the kernel's part by object, and memory
+ * when idle? In a guest, whose emulated time is some ten times slower than a machine's: only ratios are meaningful.
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -46,7 +46,7 @@ function memory(pid: number): Memory {
   return { rssMB: field('VmRSS'), anonMB: field('RssAnon'), fileMB: field('RssFile') }
 }
 
-/** Waits for the agent's own word in its log. */
+/** Waits for this message in the agent's log. */
 async function ready(agent: ChildProcess): Promise<void> {
   if (agent.stderr === null) throw new Error('the agent has no standard error')
   const late = AbortSignal.timeout(READY_WITHIN_MS)
@@ -58,7 +58,7 @@ async function ready(agent: ChildProcess): Promise<void> {
   throw new Error(`the agent was not ready within ${READY_WITHIN_MS} ms: it output ${output.join('\n')}`)
 }
 
-/** One life of an agent; its memory `idleMs` after it was ready. */
+/** One run of an agent; its memory `idleMs` after it was ready. */
 async function live({ environment }: Variant, idleMs: number): Promise<{ readyMs: number; memory: Memory }> {
   const startMs = performance.now()
   const agent = spawn('./ktrail', ['run', '--config', CONFIG], {
@@ -79,7 +79,7 @@ async function live({ environment }: Variant, idleMs: number): Promise<{ readyMs
   }
 }
 
-/** The parts of a start that the kernel has a hand in, in this process, which is as fast as the agent. */
+/** The parts of a start that depend on the kernel, in this process, which is as fast as the agent. */
 async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
   const took: Array<readonly [string, number]> = []
   let last = performance.now()

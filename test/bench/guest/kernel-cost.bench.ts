@@ -1,9 +1,9 @@
 /**
- * What does a hook cost the program that is watched? One hook on security_file_permission, prefix /etc/, bound in each way
- * this kernel has, against a file that matches and three that do not, and beside it programs that do nothing.
+ * What does a hook cost the watched program? One hook on security_file_permission, prefix /etc/, attached in each mode
+ * of this kernel, with a file that matches and three that do not, compared with programs that do nothing.
  * Two measures: ns per run by the kernel's own statistics (which add some 85 ns), and, with these off, ns added to a
- * pread. Rounds alternate between no hook and hook. A batch's time is the median of its calls' groups; of the rounds the
- * fastest counts, because whatever else the host does only adds. Runs in a guest with one CPU.
+ * pread. Rounds alternate between no hook and hook. A batch's time is the median of its calls' groups; the fastest
+ * round counts, because other load on the host only adds time. Runs in a guest with one CPU.
  */
 import { readFileSync, readdirSync } from 'node:fs'
 import { parsePolicy } from '../../../config/policy/parse.ts'
@@ -29,7 +29,7 @@ import { TETRAGON } from '../support/tetragon.ts'
 const SYMBOL = 'security_file_permission'
 const ROUNDS = QUICK ? 2 : 7
 const BATCHES = 10
-/** All hits of a round fit into the ring, which nobody reads meanwhile: the one CPU is the reader's alone. */
+/** All hits of a round fit into the ring, which is not read meanwhile: the one CPU runs only the program. */
 const CALLS = QUICK ? 500 : 2_000
 
 type Case = keyof (typeof TETRAGON)['runNs']
@@ -47,7 +47,7 @@ const perCase = async <T>(make: (name: Case, index: number) => Promise<T>): Prom
   deep16: await make('deep16', CASES.indexOf('deep16')),
 })
 
-/** Something that can be attached: `links` hang on it until it is disposed. */
+/** An attachable object: `links` stay attached until it is disposed. */
 interface Attached extends Disposable {
   readonly links: readonly Link[]
   /** Called after each measurement. */
@@ -88,7 +88,7 @@ spec:
   return parsed.policy
 }
 
-/** Instructions that the verifier walked, by program id; of the programs that this process holds. */
+/** Instructions that the verifier processed, by program id; of the programs that this process holds. */
 function verified(): Map<number, number> {
   const programs = new Map<number, number>()
   for (const fd of readdirSync('/proc/self/fdinfo')) {
@@ -115,7 +115,7 @@ async function round(attach: () => Attached): Promise<Round> {
   using attached = attach()
   const loadMs = performance.now() - startMs
   const instructions = [...verified()].reduce((sum, [id, count]) => sum + (before.has(id) ? 0 : count), 0)
-  // One by one, because the ring is to be emptied in between.
+  // One by one, because the ring must be emptied in between.
   const hooked = await perCase(async (_, index) => {
     const ns = await reader.measure(index, BATCHES, CALLS)
     attached.drain()
@@ -139,7 +139,7 @@ async function cost(name: string, attach: () => Attached): Promise<Cost> {
   return { name, rounds }
 }
 
-/** A whole hook of ours as the agent loads it; undefined when this kernel can not bind it so. */
+/** A whole hook of ours as the agent loads it; undefined if this kernel cannot attach it so. */
 async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Cost | undefined> {
   using kernel = new KernelSide({
     facts,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What does a one-byte pread cost? Opens the files it is given, then answers on standard output to lines of standard
- * input: `FILE BATCHES CALLS` (FILE counts from 0) makes BATCHES x CALLS preads, and gets the median batch's
+ * What does a one-byte pread cost? Opens the given files, then answers on standard output to lines of standard
+ * input: `FILE BATCHES CALLS` (FILE counts from 0) makes BATCHES x CALLS preads, and is answered by the median batch's
  * nanoseconds per call. With /etc a file system of its own, in a mount namespace of its own.
  */
 #define _GNU_SOURCE

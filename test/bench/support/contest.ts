@@ -1,4 +1,4 @@
-/** Ways of delivery, each in a process of its own, measured in turn: what else the machine does then meets all of them. */
+/** Ways of delivery, each in a process of its own, measured in turn: other load on the machine then affects all of them. */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,7 +9,7 @@ import { median } from './result.ts'
 
 const CHILD = fileURLToPath(new URL('delivery-child.ts', import.meta.url))
 
-/** Medians over the rounds, by the names of `ways`. Rejects when one of them fails or delivers less than it was given. */
+/** Medians over the rounds, by the names of `ways`. Rejects if one of them fails or delivers less than it was given. */
 export async function contest<Name extends string>(
   ways: ReadonlyMap<Name, Way>,
   { rounds, warmUp }: { readonly rounds: number; readonly warmUp: number },

@@ -1,5 +1,5 @@
 /**
- * One way of delivery in a process of its own, so that neither its memory nor the code compiled for it is another's. Reports that it is
+ * One way of delivery in a process of its own, so that it shares neither memory nor compiled code with another. Reports that it is
  * ready, then plays one round for each message and reports the cost.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -19,9 +19,9 @@ import { Line, NODE_NAME, chunksOf } from './replay.ts'
 import { sdkPipeline } from './sdk-pipeline.ts'
 import { gzip, zstd } from '../../../native/index.ts'
 
-/** What such a process is to measure, with at least so many `events` a round. */
+/** What the process has to measure, with at least `events` events a round. */
 export type Way =
-  /** The agent's line with these exporters; ${env:FOLDER} is a folder of the round. One named `dead` can deliver nothing. */
+  /** The agent's pipeline with these exporters; ${env:FOLDER} is a folder of the round. One named `dead` cannot deliver. */
   | { readonly is: 'line'; readonly exporters: string; readonly events: number }
   | { readonly is: 'sdk'; readonly endpoint: string; readonly events: number }
   | { readonly is: 'kafkajs'; readonly brokers: readonly string[]; readonly topic: string; readonly events: number }
@@ -31,7 +31,7 @@ export interface Cost {
   /** User + system of the whole process. */
   readonly cpuUs: number
   readonly perS: number
-  /** The most that the process ever had, in MB. */
+  /** The peak memory of the process so far, in MB. */
   readonly rssMB: number
 }
 
@@ -40,7 +40,7 @@ export type Message = { readonly is: 'ready' } | { readonly is: 'cost'; readonly
 export const SYNTHETIC_RECORDS = 60_000
 const EPOCH = '1795520000'
 const STOP_MS = 60_000
-/** Below what brokers take in one request, which is 1 MiB. */
+/** Below the request limit of brokers, which is 1 MiB. */
 const KAFKA_BATCH = 600
 const BUILD = fileURLToPath(new URL('../../../build/', import.meta.url))
 
@@ -64,7 +64,7 @@ function lineOf({ exporters, events }: Extract<Way, { is: 'line' }>): Round {
   const line = new Line(recording)
   const perRound = chunksOf(recording).reduce((sum, chunk) => sum + line.take(chunk).length, 0)
   return async () => {
-    // Made by the recorder, or not yet.
+    // Made by the recorder, if it exists already.
     mkdirSync(BUILD, { recursive: true })
     const folder = mkdtempSync(`${BUILD}bench-`)
     try {
@@ -85,7 +85,7 @@ function lineOf({ exporters, events }: Extract<Way, { is: 'line' }>): Round {
   }
 }
 
-/** Throws unless all is delivered, or, by a dead exporter, kept. */
+/** Throws unless all is delivered or, for a dead exporter, kept. */
 function audit(sender: Sender, published: number): void {
   const { accepted, delivered, heldEvents } = sender.accounting()
   const settled = sender.name === 'dead' ? heldEvents : delivered

@@ -1,4 +1,4 @@
-/** An HTTP server in a process of its own that answers 200 to everything and throws it away. */
+/** An HTTP server in a process of its own that answers 200 to every request and discards it. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'

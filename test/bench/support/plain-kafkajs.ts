@@ -1,4 +1,4 @@
-/** kafkajs as its documentation shows it, the measure of our Kafka exporter. */
+/** kafkajs as its documentation shows it, for comparison with our Kafka exporter. */
 import kafkajs from 'kafkajs'
 import type { Message } from 'kafkajs'
 import type { Described } from '../../../exporters/contract/described.ts'
@@ -15,8 +15,8 @@ export interface PlainKafkajsOptions {
 }
 
 /**
- * Connects and returns what sends all batches once, with acks all, the headers of our exporter and the same codec, and what
- * disconnects. The messages are objects that are ready, so that only kafkajs itself counts against it.
+ * Connects and returns a function that sends all batches once, with acks all, the headers of our exporter and the same codec, and
+ * one that disconnects. The messages are ready-made, so that only the cost of kafkajs is measured.
  */
 export async function plainKafkajs(
   options: PlainKafkajsOptions,

@@ -1,4 +1,4 @@
-/** Plays a recording through the agent's own line: source, decode, normalize, fan-out. */
+/** Plays a recording through the agent's own pipeline: source, decode, normalize, fan-out. */
 import { chunks } from '../../../collector/ingest/source.ts'
 import type { FanOut } from '../../../exporters/index.ts'
 import type { Recording } from '../../support/recording/recording.ts'
@@ -6,7 +6,7 @@ import { Line, RecordedRing } from './replay.ts'
 
 const MAX_DELAY_MS = 50
 
-/** Plays it `rounds` times, as fast as `fanout` takes it; returns how many events that were. Does not stop `fanout`. */
+/** Plays it `rounds` times, as fast as `fanout` accepts it; returns the number of events. Does not stop `fanout`. */
 export async function play(recording: Recording, rounds: number, fanout: FanOut): Promise<number> {
   const stage = new Line(recording)
   const stopping = new AbortController()

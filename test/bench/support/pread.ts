@@ -1,4 +1,4 @@
-/** The C programs of the kernel bench, compiled when it runs, and the talk with the one that reads. */
+/** The C programs of the kernel bench, compiled when it runs, and the protocol with the one that reads. */
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync } from 'node:fs'
@@ -26,7 +26,7 @@ export function compileEmpty(): string {
   throw new Error(`cannot compile empty.bpf.c: expected one of ${compilers.join(', ')}; run make build`)
 }
 
-/** Reads one byte of one of some files, again and again, in a process of its own. */
+/** Reads one byte of one of some files, repeatedly, in a process of its own. */
 export class Reader implements Disposable {
   readonly #child: ChildProcess
   readonly #lines: AsyncIterator<string>
@@ -38,7 +38,7 @@ export class Reader implements Disposable {
     this.#write = write
   }
 
-  /** The folders are made, except /etc, which is the reader's own. Needs root. */
+  /** Creates the folders, except /etc, which is the reader's own. Needs root. */
   static async start(paths: readonly string[]): Promise<Reader> {
     const program = join(mkdtempSync(join(tmpdir(), 'ktrail-bench-')), 'pread')
     execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-o', program, source('pread.c')])

@@ -1,4 +1,4 @@
-/** A recording played through the agent's user space, over and over. */
+/** A recording played through the agent's user space, repeatedly. */
 import type { KnownHook } from '../../../collector/ingest/normalize.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'
 import { decodeChunk } from '../../../collector/ingest/decode.ts'
@@ -12,10 +12,10 @@ import type { RingReader } from '../../../native/types.ts'
 import type { Recording } from '../../support/recording/recording.ts'
 
 export const NODE_NAME = 'node-a.example'
-/** As RingReader.read: it stops when less room than a largest record is left. */
+/** As RingReader.read: it stops when less space than a largest record is left. */
 const LARGEST_RECORD = 64 << 10
 
-/** Everything between ring and fan-out, filled with the processes that the recording began with. */
+/** Everything between ring and fan-out, with the processes at the beginning of the recording. */
 export class Line {
   readonly table: ProcessTable
   readonly clock: WallClock
@@ -37,7 +37,7 @@ export class Line {
     for (const process of recording.processes) this.table.addScanned(process)
   }
 
-  /** One chunk as agent.ts takes it. */
+  /** One chunk as agent.ts handles it. */
   take(chunk: Chunk): ProcessEvent[] {
     this.clock.refresh()
     const events: ProcessEvent[] = []
@@ -49,7 +49,7 @@ export class Line {
     return events
   }
 
-  /** Lets the recording's time pass: what has ended leaves the table at the pace at which it ended. */
+  /** Advances the recording's time: ended processes leave the table at the rate at which they ended. */
   pass(ms: number): void {
     this.#nowMs += ms
     this.table.sweep(this.#nowMs)
@@ -57,8 +57,8 @@ export class Line {
 }
 
 /**
- * A ring that holds the recording `rounds` times. `onRound` is called at the end of each. `due` is asked before each read how
- * many records there are by now; all when absent.
+ * A ring that contains the recording `rounds` times. `onRound` is called at the end of each. `due` is called before each read and
+ * returns how many records exist by then; all if absent.
  */
 export class RecordedRing implements RingReader {
   readonly #bytes: Buffer
@@ -107,7 +107,7 @@ export class RecordedRing implements RingReader {
   [Symbol.dispose](): void {}
 }
 
-/** The recording cut into chunks as the source would read them, for stages measured alone. */
+/** The recording cut into chunks as the source would read them, for measuring single stages. */
 export function chunksOf(recording: Recording, chunkBytes = 128 << 10): Chunk[] {
   const ring = new RecordedRing(recording.bytes, 1, () => {})
   const chunks: Chunk[] = []

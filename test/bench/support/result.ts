@@ -1,8 +1,8 @@
-/** What a bench hands on: numbers for machines, tables for people. report.ts puts them together. */
+/** The result of a bench: numbers for machines, tables for people. report.ts combines them. */
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release } from 'node:os'
 
-/** A number with its target, if it has one. A missed target is shown, not a failure: machines differ. */
+/** A number with its target, if it has one. A missed target is shown and is no failure: machines differ. */
 export interface Measure {
   readonly name: string
   readonly value: number
@@ -15,7 +15,7 @@ export interface Table {
   readonly title: string
   readonly columns: readonly string[]
   readonly rows: ReadonlyArray<readonly string[]>
-  /** How to read it: source of foreign figures, what was left out and why. */
+  /** How to read it: source of external figures, what was left out and why. */
   readonly notes: readonly string[]
 }
 
@@ -26,16 +26,16 @@ export interface Result {
   readonly node: string
   readonly commit: string
   readonly at: string
-  /** Load average of the last minute, this bench included: much above 1 means that others took part of the time. */
+  /** Load average of the last minute, this bench included: much above 1 means that other processes took processor time. */
   readonly load?: number
   readonly measures: readonly Measure[]
   readonly tables: readonly Table[]
 }
 
-/** KTRAIL_BENCH_QUICK=1: fewer and shorter rounds, for a look or for CI; the numbers are rougher. */
+/** KTRAIL_BENCH_QUICK=1: fewer and shorter rounds, for a quick check or for CI; the numbers are less exact. */
 export const QUICK: boolean = process.env['KTRAIL_BENCH_QUICK'] === '1'
 
-/** The exit code of a test that was skipped, as automake has it. */
+/** The exit code of a skipped test, as in automake. */
 const LEFT_OUT = 77
 
 /** Prints the result as one line of JSON, which bench.sh keeps as build/bench/NAME.json. */
@@ -54,7 +54,7 @@ export function printResult(bench: string, measures: readonly Measure[], tables:
   console.log(JSON.stringify(result))
 }
 
-/** Ends a bench that cannot be had on this machine; bench.sh then goes on without it. */
+/** Ends a bench that cannot run on this machine; bench.sh then continues without it. */
 export function leaveOut(why: string): never {
   console.error(`left out: ${why}`)
   process.exit(LEFT_OUT)
@@ -66,7 +66,7 @@ function machine(): string {
   return `${list.length} × ${list[0]?.model.trim() ?? 'unknown processor'}`
 }
 
-/** Short commit, with `+` when the tree differs from it. */
+/** Short commit, with `+` if the tree differs from it. */
 function commit(): string {
   const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8', stdio: 'pipe' }).trim()
   try {

@@ -1,4 +1,4 @@
-/** OpenTelemetry's own pipeline, the measure of ours: Logger, BatchLogRecordProcessor and the OTLP exporter. */
+/** OpenTelemetry's own pipeline, for comparison with ours: Logger, BatchLogRecordProcessor and the OTLP exporter. */
 import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-http'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchLogRecordProcessor, LoggerProvider } from '@opentelemetry/sdk-logs'
@@ -14,8 +14,8 @@ export interface SdkPipelineOptions extends MappingOptions {
 }
 
 /**
- * Sends whole cycles, over and over, until `count` events are sent; returns how many. As the documentation of the SDK sets it up,
- * with a queue that holds a cycle: what it drops by itself would be no work.
+ * Sends whole cycles, repeatedly, until `count` events are sent; returns how many. Set up as in the documentation of the SDK,
+ * with a queue that holds a cycle: dropped events would cost less.
  */
 export async function sdkPipeline(
   cycles: ReadonlyArray<readonly Event[]>,

@@ -1,12 +1,12 @@
 /**
- * What `ktrail run` does until it is ready, without what needs a kernel that can attach: modules, config, policies,
+ * The start of `ktrail run` until it is ready, without the parts that need a kernel that can attach: modules, config, policies,
  * exporters, addon, symbols, /proc scan, HTTP. Prints the milliseconds since this process began, by step, and ends.
  * argv: a config file.
  */
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-// Not used: brings in every module that the agent has.
+// Not used: loads every module of the agent.
 import '../../../collector/agent.ts'
 import { configOrThrow, parseConfigFile } from '../../../config/agent/check.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'

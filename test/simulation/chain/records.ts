@@ -1,4 +1,4 @@
-/** A dead-letter file that is quick, slow, full or hangs, by a seed. */
+/** A dead-letter file that is fast, slow, full or hangs, by a seed. */
 import type { Batch, Refusal } from '../../../exporters/contract/exporter.ts'
 import type { Clock } from '../../../exporters/runtime/clock.ts'
 import type { DeadLetterRecords } from '../../../exporters/sending/delivery.ts'

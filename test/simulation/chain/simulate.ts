@@ -1,10 +1,10 @@
 /**
  * One random life of a sending chain with its spool: several runs of the agent on one disk, with one sink that is healthy,
- * slow, down, refusing or silent; each run ends in a stop, a kill or a crash of the host. Then a last run without faults.
+ * slow, down, rejecting or silent; each run ends in a stop, a kill or a crash of the host. Then a last run without faults.
  *
- * What must hold: the accounting balances at every look; a start is never refused and a stop always ends; a sink that takes one
- * call at a time never sees an event for the first time after a younger one; what was durable is seen by the sink in the
- * end, or a loss with a cause was told, and has a dead-letter record if it was refused; a clean stop loses nothing that the disk could take.
+ * Invariants: the accounting balances at every check; a start never fails and a stop always ends; a sink that takes one
+ * call at a time never sees an event for the first time after a later one; durable events are seen by the sink in the
+ * end, or reported as lost with a cause, and have a dead-letter record if rejected; a clean stop loses only what the disk refuses.
  */
 import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
 import type { Spool } from '../../../exporters/buffer/disk/spool.ts'
@@ -23,7 +23,7 @@ import { Records } from './records.ts'
 import { REFUSALS, Sink, SinkExporter } from './sink.ts'
 import type { Mood } from './sink.ts'
 
-/** What a run went through, so that a script can show that the faults really happened. */
+/** The faults and results of a life, so that a script can show that faults really happened. */
 export interface ChainFacts {
   readonly kills: number
   readonly crashes: number
@@ -39,7 +39,7 @@ export interface ChainFacts {
   readonly lost: number
 }
 
-/** Frames in the spool: the ids from `first` on stand at the positions from `from` on. */
+/** Frames in the spool: the ids from `first` on are at the positions from `from` on. */
 interface Written {
   readonly first: number
   readonly count: number
@@ -47,9 +47,9 @@ interface Written {
   safe: boolean
 }
 
-const MOODS: readonly Mood[] = ['healthy', 'healthy', 'slow', 'down', 'mixed', 'needs_person', 'silent']
+const MOODS: readonly Mood[] = ['healthy', 'healthy', 'slow', 'down', 'mixed', 'hold', 'silent']
 
-/** Runs the life with this seed; rejects with a sentence when something does not hold. `packing`: the spool packs, and its disk may hang. */
+/** Runs the life with this seed; rejects with the reason if an invariant fails. `packing`: the spool packs, and its disk may hang. */
 export function simulateChain(
   seed: number,
   trace?: (line: string) => void,
@@ -58,8 +58,8 @@ export function simulateChain(
   return new Life(seed, trace, packing).run()
 }
 
-/** Not on another thread, whose time is not the clock's. */
-// Without a pool each payload has its memory for itself, however small: one that is given back too early is missed.
+/** Not on another thread, which does not follow the test's clock. */
+// Without a pool each payload has its own memory, even if small: then one that is freed too early is noticed.
 Buffer.poolSize = 0
 
 class Life {
@@ -76,12 +76,12 @@ class Life {
   readonly #packing: boolean
   readonly #trace: (line: string) => void
   #written: Written[] = []
-  /** With those whose places are not known for sure any more: a loss may be about them. */
+  /** Includes frames at uncertain positions: a loss may refer to them. */
   readonly #everWritten: Written[] = []
   readonly #losses: Loss[] = []
-  /** Ids in losses that were told. */
+  /** Ids in reported losses. */
   readonly #reported = new Set<number>()
-  /** Ids that were given up for want of room or time. A power cut may undo that for what a full disk had refused. */
+  /** Ids that were dropped for lack of space or by age. After a power cut, events refused by a full disk may still arrive. */
   readonly #dropped = new Set<number>()
   #run: Run | undefined
   #nextId = 0
@@ -141,10 +141,10 @@ class Life {
     await this.#stop(run, random.int(4000))
   }
 
-  /** undefined when the disk went down meanwhile. */
+  /** undefined if the disk crashed meanwhile. */
   async #start(): Promise<Run | undefined> {
     this.#disk.nowMs = this.#clock.wallMs()
-    // A start waits for its disk as long as that takes.
+    // A start waits for its disk without a limit.
     this.#disk.thaw()
     const clock = new LifeClock(this.#clock)
     const exporter = new SinkExporter(this.#sink, this.#random, clock, this.#concurrency)
@@ -184,7 +184,7 @@ class Life {
     const started = await this.#orDown(sender.start())
     this.#trace(`started ${started}, ${JSON.stringify(spool?.stats())}`)
     if (!started) {
-      // What it found, nobody has heard.
+      // The losses that it found were not reported.
       this.#damagedEnds = true
       return undefined
     }
@@ -203,7 +203,7 @@ class Life {
     }
   }
 
-  /** Notes what is written where. */
+  /** Records what is written at which position. */
   #watch(spool: Spool): void {
     const append = spool.append.bind(spool)
     const next = spool.next.bind(spool)
@@ -213,7 +213,7 @@ class Life {
       return result
     }
     spool.append = async (frames: readonly SpoolFrame[]): Promise<AppendResult> => {
-      // Before it is written: a kill meanwhile leaves some of it there, and nobody hears where. One append at a time.
+      // Before the write: a kill meanwhile leaves a part of it, unreported. One append at a time.
       let at = spool.stats().end
       for (const { count, first } of frames) {
         this.#everWritten.push({ first, count, from: at, safe: false })
@@ -302,7 +302,7 @@ class Life {
     this.#disk.down = true
     const { syncFailed } = this.#disk
     const tame = this.#disk.restart(how !== 'crash') && !syncFailed
-    // What was not safe may be gone, and its positions are given to others then.
+    // Unsynced frames may be lost, and their positions used again.
     if (!tame) this.#written = this.#written.filter(({ safe }) => safe)
     if (this.#flipping && this.#random.chance(0.4)) {
       if (this.#disk.flipBit(this.#random, (path) => !path.includes('quarantine')) !== undefined) this.#facts.flips++
@@ -331,7 +331,7 @@ class Life {
     this.#check(run)
     this.#noteReported()
     for (const written of this.#written) this.#account(written, seen)
-    // What has expired may come after all when the process dies before that is noted.
+    // An expired event may still arrive if the process is killed before the expiry is recorded.
     if (this.#concurrency === 1 && this.#options.retry.maxAgeMs === undefined) this.#inOrder()
   }
 
@@ -343,25 +343,27 @@ class Life {
         continue
       }
       if (!this.#reported.has(first + i) && !this.#mayBeGone())
-        throw new Error(`event ${first + i} at ${from + i} was durable, and neither seen by the sink nor told as lost`)
+        throw new Error(
+          `event ${first + i} at ${from + i} was durable, and neither seen by the sink nor reported as lost`,
+        )
     }
   }
 
-  /** Something was durable, and expired or was damaged since. */
+  /** Durable events may have expired or been damaged since. */
   #mayBeGone(): boolean {
     if (this.#options.retry.maxAgeMs !== undefined) return true
     return this.#facts.flips > 0 || this.#disk.injectedReads >= 3 || this.#damagedEnds
   }
 
-  /** What the sink refused for good is in a record; an event that was dropped or expired meanwhile never comes so far. */
+  /** An event that the sink rejected has a record; events that were dropped or expired before never reach the sink. */
   #accountRefused(id: number): void {
     const { refused, taken } = this.#sink
     if (!refused.has(id) || this.#recorded.has(id) || this.#dropped.has(id) || this.#reported.has(id)) return
     if (taken.includes(id) || this.#mayBeGone()) return
-    throw new Error(`event ${id} was durable and refused, and is neither in a dead-letter record nor told as lost`)
+    throw new Error(`event ${id} was durable and refused, and is neither in a dead-letter record nor reported as lost`)
   }
 
-  /** Notes which events the losses told so far are about. */
+  /** Collects the ids of the losses reported so far. */
   #noteReported(): void {
     for (const { marks } of this.#losses) {
       for (let id = marks?.first ?? 0; id <= (marks?.last ?? -1); id++) this.#reported.add(id)
@@ -377,7 +379,7 @@ class Life {
   #inOrder(): void {
     let last = -1
     for (const id of this.#sink.seen) {
-      // Given up because the device refused to be read, then found again by the next run.
+      // Dropped because the device failed to read it, then found again by the next run.
       if (this.#reported.has(id) || this.#dropped.has(id)) continue
       if (id < last) throw new Error(`event ${id} was first seen after ${last}`)
       last = id
@@ -386,7 +388,7 @@ class Life {
 
   #check({ sender, spool }: Run): void {
     const off = sender.imbalance()
-    if (off !== 0) throw new Error(`the books are off by ${off}: ${JSON.stringify(sender.accounting())}`)
+    if (off !== 0) throw new Error(`the accounting is off by ${off}: ${JSON.stringify(sender.accounting())}`)
     const { accepted, delivered, rejected, dropped, heldEvents } = sender.accounting()
     const sum = delivered + heldEvents + total(rejected) + total(dropped)
     if (sum !== accepted)
@@ -427,7 +429,7 @@ class Life {
     this.#disk.nowMs = this.#clock.wallMs()
   }
 
-  /** False when the disk went down first. */
+  /** False if the disk crashed first. */
   #orDown(work: Promise<unknown>): Promise<boolean> {
     return Promise.race([work.then(() => true), this.#disk.crashed.then(() => false)])
   }
@@ -440,7 +442,7 @@ interface Run {
   readonly spool: () => Spool | undefined
 }
 
-/** The clock of one run: once it is dead, its timers never come. */
+/** The clock of one run: once the run has ended, its timers never fire. */
 class LifeClock implements Clock {
   dead = false
   readonly #clock: FakeClock

@@ -1,15 +1,15 @@
-/** A sink that is healthy, slow, down, refusing or lying, by a seed; it remembers what it saw of which event. */
+/** A sink that is healthy, slow, down, rejecting or breaks its contract, by a seed; it records what it saw of which event. */
 import type { Batch, Exporter, Outcome, Refusal } from '../../../exporters/contract/exporter.ts'
 import type { Clock } from '../../../exporters/runtime/clock.ts'
 import { idsOf } from '../../unit/exporters/support/lines.ts'
 import type { Seeded } from '../spool/random.ts'
 
-/** Why it refuses. */
+/** Why it rejects. */
 export const REFUSALS: ReadonlySet<string> = new Set(['odd', 'bad'])
 
-export type Mood = 'healthy' | 'slow' | 'down' | 'mixed' | 'needs_person' | 'silent'
+export type Mood = 'healthy' | 'slow' | 'down' | 'mixed' | 'hold' | 'silent'
 
-/** What is on the other side of the network; survives every crash of the agent. */
+/** The state on the other side of the network; survives every crash of the agent. */
 export class Sink {
   mood: Mood = 'healthy'
   /** Ids in the order in which they were taken, with repetitions. */
@@ -20,7 +20,7 @@ export class Sink {
   readonly seen = new Set<number>()
 }
 
-/** The exporter of one life of the agent. After `dead` nothing it does reaches the sink, and nothing answers. */
+/** The exporter of one run of the agent. After `dead` none of its requests reaches the sink or is answered. */
 export class SinkExporter implements Exporter {
   readonly type = 'simulated'
   readonly encoding = 'json'
@@ -62,7 +62,7 @@ export class SinkExporter implements Exporter {
           signal,
         )
         if (this.dead) return await new Promise(() => undefined)
-        // The connection is cut; what was on its way may have arrived.
+        // The connection is cut; requests on their way may have arrived.
         if (late) {
           if (this.#random.chance(0.3)) this.#take(batch, 0, batch.count, [])
           return again()
@@ -74,7 +74,7 @@ export class SinkExporter implements Exporter {
     }
   }
 
-  /** True when the signal came first. */
+  /** True if the signal came first. */
   #wait(ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const cancel = this.#clock.after(ms, () => resolve(false))
@@ -98,8 +98,8 @@ export class SinkExporter implements Exporter {
       case 'silent':
         if (random.chance(0.1)) throw new Error('an exporter that breaks its contract')
         return again(random.chance(0.2) ? { afterMs: random.int(5000) } : {})
-      case 'needs_person':
-        return { status: 'hold', error: new Error('mend me') }
+      case 'hold':
+        return { status: 'hold', error: new Error('needs manual action') }
       case 'mixed':
         return this.#mixed(batch, count)
     }

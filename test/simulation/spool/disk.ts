@@ -1,6 +1,6 @@
 /**
- * A disk in memory that forgets like a real one. What was not synced may be lost in a crash: each write by itself, whole
- * or torn, in any order; each name by itself. Any step can be made to fail, to be the last one, or not to end until `thaw`.
+ * A disk in memory that loses data like a real one. Unsynced data may be lost in a crash: each write separately, whole
+ * or torn, in any order; each name separately. Any step can be made to fail, to be the last one, or to hang until `thaw`.
  */
 import type { FileFacts, Lock, SpoolFile, SpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
 import type { Seeded } from './random.ts'
@@ -12,16 +12,16 @@ let made = 0
 class Inode {
   /** What a reader sees. */
   data: Buffer = Buffer.alloc(0)
-  /** What is on the platter, and what is on its way there. */
+  /** The synced content, and writes that are not synced yet. */
   safe: Buffer = Buffer.alloc(0)
   pending: Change[] = []
   mtimeMs = 0
   readonly id: number = made++
-  /** A sync has failed: some of `data` may never become safe. */
+  /** A sync has failed: some of `data` may never become durable. */
   doubtful = false
 }
 
-/** What goes wrong, as probabilities of each step. */
+/** The faults, as probabilities of each step. */
 export interface Faults {
   read: number
   write: number
@@ -51,7 +51,7 @@ export class Disk {
   down = false
   steps = 0
   nowMs = 0
-  /** What failed on purpose, for the caller to know whether an error was deserved. */
+  /** Number of injected faults, so that the caller knows whether an error was expected. */
   injected = 0
   /** A file's sync has failed since the last restart. */
   syncFailed = false
@@ -129,12 +129,12 @@ export class Disk {
     return [...this.#names.keys()]
   }
 
-  /** The content of a file, to look at. */
+  /** The content of a file, for checks. */
   bytesOf(path: string): Buffer {
     return this.#must(path).data
   }
 
-  /** Puts a file there, safely. */
+  /** Creates a synced file. */
   put(path: string, bytes: Buffer): void {
     const inode = new Inode()
     inode.data = Buffer.from(bytes)
@@ -148,7 +148,7 @@ export class Disk {
     this.#safeNames.delete(path)
   }
 
-  /** From here on no step ends, as on a file server that is away. */
+  /** From here on no step ends, as on an unreachable file server. */
   freeze(): void {
     this.injected++
     this.#frozen ??= Promise.withResolvers()
@@ -159,7 +159,7 @@ export class Disk {
     this.#frozen = undefined
   }
 
-  /** Flips one bit of one file, in memory and on the platter. Returns its path. */
+  /** Flips one bit of one file, in memory and on the disk. Returns its path. */
   flipBit(random: Seeded, which: (path: string) => boolean): string | undefined {
     const path = random.pick(this.paths.filter((one) => which(one) && this.bytesOf(one).length > 0))
     if (path === undefined) return undefined
@@ -172,8 +172,8 @@ export class Disk {
   }
 
   /**
-   * The power comes back: of what was not safe, only some is there. `tame`: only the process had died, all is there.
-   * Where a sync has failed and its file is still used, no next process could know: the power goes with it then.
+   * The power returns: only some unsynced data is kept. `tame`: only the process ended, and all data is kept.
+   * If a sync has failed and its file is still used, no later process could know that: then power is lost too.
    * Returns whether it was tame.
    */
   restart(wantTame: boolean): boolean {
@@ -262,7 +262,7 @@ export class Disk {
             for (const one of inode.pending) apply(inode, one)
             inode.pending = []
           },
-          // The kernel has given up on some pages and believes them clean: they stay readable and are never written.
+          // The kernel has dropped some pages and treats them as clean: they stay readable and are never written.
           () => {
             inode.pending = inode.pending.filter(() => this.#random.chance(0.5))
             inode.doubtful = true
@@ -293,7 +293,7 @@ export class Disk {
 
   async #step<T>(life: number, failure: number, code: string, run: () => T, onFailure?: () => void): Promise<T> {
     await this.#frozen?.promise
-    // A process that died in an earlier life must not go on.
+    // Operations of an ended process must not continue.
     if (life !== this.#life) return new Promise<never>(() => undefined)
     if (this.down || this.steps++ >= this.faults.crashAfter) {
       this.down = true
@@ -320,14 +320,14 @@ function apply(inode: Inode, one: Change): void {
 
 function changed(bytes: Buffer, one: Change): Buffer {
   const size = 'size' in one ? one.size : Math.max(bytes.length, one.at + one.bytes.length)
-  // Always a new buffer: what a reader has got must not change under it.
+  // Always a new buffer: data that a reader has received must not change later.
   const out = Buffer.alloc(size)
   bytes.copy(out, 0, 0, size)
   if ('bytes' in one) one.bytes.copy(out, one.at)
   return out
 }
 
-/** Some part of a write; the rest of its bytes stays what it was, or zero past the end. */
+/** Some part of a write; the other bytes keep their value, or are zero past the end. */
 function torn(one: Change, random: Seeded): Change {
   if ('size' in one || one.bytes.length < 2) return one
   const from = random.chance(0.5) ? 0 : random.int(one.bytes.length)

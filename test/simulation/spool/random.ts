@@ -3,7 +3,7 @@ export class Seeded {
   #state: number
 
   constructor(seed: number) {
-    // Neighbouring seeds must not give similar runs.
+    // Adjacent seeds must not give similar runs.
     this.#state = Math.imul(seed ^ (seed >>> 16), 0x45d9f3b) ^ 0x9e3779b9
     for (let i = 0; i < 4; i++) this.next()
   }

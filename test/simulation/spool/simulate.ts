@@ -1,9 +1,9 @@
 /**
- * One random life of a spool: several incarnations on one disk, each with appends, reads, acks, faults, and an end that is a
- * crash, a kill or a close; then a last one without faults that reads everything. A list of what was appended is the model.
+ * One random life of a spool: several runs on one disk, each with appends, reads, acks, faults, and an end that is a
+ * crash, a kill or a close; then a last run without faults that reads everything. The model is a list of the appends.
  *
- * What must hold: no start is refused; content and order are those of the appends; what was durable and not acked is
- * read in the end or stands in a reported loss with a cause; the accounts balance at every moment.
+ * Invariants: every start succeeds; content and order are those of the appends; events that were durable and not acked are
+ * read in the end or are part of a reported loss with a cause; the accounting balances at every moment.
  */
 import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
 import type { Spool, SpoolOptions } from '../../../exporters/buffer/disk/spool.ts'
@@ -18,7 +18,7 @@ import { Seeded } from './random.ts'
 const DIR = '/spool'
 const CRASHED = Symbol('crashed')
 
-/** What a run went through, so that a script can show that the faults really happened. */
+/** The faults and results of a life, so that a script can show that faults really happened. */
 export interface RunFacts {
   readonly crashes: number
   readonly injected: number
@@ -44,7 +44,7 @@ interface Out {
   readonly frames: readonly Appended[]
 }
 
-/** Runs the life with this seed; rejects with a sentence when something does not hold. */
+/** Runs the life with this seed; rejects with the reason if an invariant fails. */
 export async function simulate(seed: number, trace?: (line: string) => void): Promise<RunFacts> {
   return new Life(seed, trace).run()
 }
@@ -135,7 +135,7 @@ class Life {
     })
     const opened = await this.#orCrash(opening)
     if (opened === CRASHED) {
-      // What it found, nobody has heard.
+      // The losses that it found were not reported.
       this.#damagedEnds = true
       return CRASHED
     }
@@ -150,7 +150,7 @@ class Life {
     return undefined
   }
 
-  /** The result, or CRASHED when the disk went down first. */
+  /** The result, or CRASHED if the disk crashed first. */
   #orCrash<T>(work: Promise<T>): Promise<T | typeof CRASHED> {
     return Promise.race([work, this.#disk.crashed.then((): typeof CRASHED => CRASHED)])
   }
@@ -165,10 +165,10 @@ class Life {
 
   #restart(wantTame: boolean): void {
     this.#spool = undefined
-    // A kill in the middle of writing anew after a failed sync may cost what was not durable.
+    // A kill during the rewrite after a failed sync may lose unsynced frames.
     const { syncFailed } = this.#disk
     const tame = this.#disk.restart(wantTame) && !syncFailed
-    // Where what was not durable is now, if anywhere, only reading will tell.
+    // Whether unsynced frames still exist, and where, is only known after reading.
     if (!tame) for (const frame of this.#frames) if (!frame.safe) frame.seq = undefined
     this.#flip()
   }
@@ -272,7 +272,7 @@ class Life {
     })
     this.#frames.push(...made)
     const result = await spool.append(made.map(frameOf))
-    // An answer that comes after the crash reaches nobody.
+    // An answer after the crash reaches no caller.
     if (this.#spool !== spool) return
     this.#trace?.(`append ${made.map(({ id, count }) => `${id}x${count}`).join(' ')}: ${JSON.stringify(result)}`)
     let written = made.length
@@ -288,7 +288,7 @@ class Life {
       if (result.status === 'failed' && this.#disk.injected === 0) throw result.error
       if (result.status === 'full' && this.#disk.injected === 0 && !this.#limited)
         throw new Error(`full (${result.why}) without a cause`)
-      // Where those at the head are is not said; they are found by their content.
+      // The positions of the first ones are not reported; they are found by their content.
       for (const frame of made.slice(0, written)) frame.seq = undefined
       return
     }
@@ -345,7 +345,7 @@ class Life {
     this.#lastDurable = stats.durable
   }
 
-  /** No faults any more: all that is there is read. */
+  /** No faults any more: everything left is read. */
   async #last(): Promise<void> {
     this.#disk.faults = { ...NO_FAULTS }
     await this.#open()
@@ -370,7 +370,7 @@ class Life {
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`)
   }
 
-  /** After all that, a new event passes. */
+  /** At the end a new event passes. */
   async #works(spool: Spool): Promise<void> {
     const before = this.#frames.length
     await this.#append(spool)
@@ -389,7 +389,7 @@ class Life {
     const excused = covering.some(({ reason }) => reason !== 'corrupt' || damaged || this.#limited)
     if (!excused && !(damaged && this.#damagedEnds)) {
       const lost = this.#losses.map(({ reason, from, to }) => `${reason} ${from}-${to}`).join(', ')
-      throw new Error(`frame ${frame.id} at ${seq} was durable and is gone (losses told: ${lost || 'none'})`)
+      throw new Error(`frame ${frame.id} at ${seq} was durable and is gone (losses reported: ${lost || 'none'})`)
     }
     if (covering.some(({ reason }) => reason !== 'corrupt') && !this.#limited)
       throw new Error('dropped for a limit that is not set')
@@ -398,7 +398,7 @@ class Life {
 
 function frameOf(frame: Appended): SpoolFrame {
   const { id, count, payload } = frame
-  // In two pieces, as a head and a body would come.
+  // In two parts, like a head and a body.
   return { parts: [payload.subarray(0, 3), payload.subarray(3)], count, first: id * 10, last: id * 10 + 9 }
 }
 
@@ -406,7 +406,7 @@ function sum(frames: readonly Appended[]): number {
   return frames.reduce((all, { count }) => all + count, 0)
 }
 
-/** The same files, telling what is done to them. Adds no turn of the event loop: that would be another run. */
+/** The same files with a trace of the operations. Adds no turn of the event loop: that would change the run. */
 function traced(files: SpoolFiles, report: (line: string) => void): SpoolFiles {
   const reported = <T>(what: string, work: Promise<T>): Promise<T> => {
     void work.then(

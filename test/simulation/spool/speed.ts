@@ -1,5 +1,5 @@
 /**
- * How fast the spool is on this disk: `node test/simulation/spool/speed.ts [FOLDER]`, one JSON line each.
+ * Speed of the spool on this disk: `node test/simulation/spool/speed.ts [FOLDER]`, one JSON line each.
  *
  * - frames of 250 events of 1,000 bytes appended, and read back and acked at the same time;
  * - a start with 10 GiB.

@@ -17,7 +17,7 @@ const resultOf = (...measures: Measure[]): Result => ({
 })
 
 describe('bench table', () => {
-  it('report: replaces what stands between the markers and nothing else, also the second time', () => {
+  it('report: replaces only the text between the markers, also when it runs again', () => {
     const once = between(MARKED, 'new table')
     assert.equal(once, `# A\n\n${BEGIN}\n\nnew table\n\n${END}\n\nrest\n`)
     assert.equal(between(once, 'new table'), once)
@@ -31,7 +31,7 @@ describe('bench table', () => {
     { name: 'the first twice', text: `${BEGIN}\n${BEGIN}\n${END}\n` },
     { name: 'the last twice', text: `${BEGIN}\n${END}\n${END}\n` },
   ]) {
-    it(`report: fails with a sentence on ${name}`, () => {
+    it(`report: fails with a message on ${name}`, () => {
       assert.throws(() => between(text, 'x'), /^Error: performance.md: expected one line "<!-- bench:begin -->"/)
     })
   }

@@ -11,7 +11,7 @@ const room = fileURLToPath(new URL('../../../native/', import.meta.url))
 const skip = existsSync(join(room, 'build/Release/ktrail.node')) ? false : 'the addon is not built: run make build'
 if (skip !== false) console.log(`native border: skipped: ${skip}`)
 
-/** Calls with arguments that the types forbid. */
+/** Calls with arguments that the types do not allow. */
 function call(
   name: 'openObject' | 'openRing' | 'watchRing' | 'kernelFunction' | 'kernelSymbols',
   args: unknown[],
@@ -23,7 +23,7 @@ function programs(spec: unknown): unknown[] {
   return ['x.o', { programs: [spec] }]
 }
 
-describe('native: arguments at the border', { skip }, () => {
+describe('native: argument checks', { skip }, () => {
   const rows: ReadonlyArray<{ name: Parameters<typeof call>[0]; args: unknown[]; want: RegExp }> = [
     { name: 'openObject', args: [], want: /path: expected a string, got undefined/ },
     { name: 'openObject', args: ['', {}], want: /path: expected a non-empty string/ },
@@ -123,7 +123,7 @@ describe('native: arguments at the border', { skip }, () => {
     assert.throws(() => call('openObject', ['x.o', options]), mine)
   })
 
-  it('says OPEN_FAILED for a file that is missing or no BPF object', () => {
+  it('throws OPEN_FAILED for a file that is missing or not a BPF object', () => {
     const text = fileURLToPath(import.meta.url)
     assert.throws(() => native.openObject('/nope.o', { programs: [] }), {
       code: 'OPEN_FAILED',
@@ -135,7 +135,7 @@ describe('native: arguments at the border', { skip }, () => {
 })
 
 describe('native: clocks and symbols', { skip }, () => {
-  it('boot time plus offset is the wall clock', () => {
+  it('boot time plus offset is the wall-clock time', () => {
     const wall = Number((native.bootTime() + native.clockOffset()) / 1_000_000n)
     assert.ok(Math.abs(wall - Date.now()) < 1000, `${wall} and ${Date.now()}`)
     assert.ok(native.bootTime() > 0n)
@@ -146,7 +146,7 @@ describe('native: clocks and symbols', { skip }, () => {
     assert.equal(native.kernelSymbols([]).size, 0)
   })
 
-  it('describes functions by BTF, or says NO_BTF', () => {
+  it('describes functions by BTF, or throws NO_BTF', () => {
     if (!native.hasBtf()) {
       assert.throws(() => native.kernelFunction('vfs_read'), { code: 'NO_BTF' })
       return
@@ -173,7 +173,7 @@ describe('native: a missing or foreign addon', () => {
     { name: 'missing', content: undefined, want: /ktrail\.node is missing: run make build$/ },
     { name: 'no library', content: 'text', want: /cannot load .*ktrail\.node: .*; run make build$/s },
   ]) {
-    it(`${name}: says NOT_BUILT and what to run`, async () => {
+    it(`${name}: throws NOT_BUILT with the command to run`, async () => {
       const folder = mkdtempSync(join(tmpdir(), 'ktrail-native-'))
       try {
         for (const file of ['index.ts', 'errors.ts', 'load-log.ts', 'types.ts'])

@@ -19,7 +19,7 @@ libbpf: prog 'handle_hook': failed to load: -13
 libbpf: failed to load object 'hook.bpf.o'
 `
 
-describe('native: refusal', () => {
+describe('native: refusal by the verifier', () => {
   const rows = [
     {
       name: 'with C lines',
@@ -58,14 +58,14 @@ describe('native: toNativeError', () => {
   const message = 'cannot load hook.bpf.o: Invalid argument (EINVAL)'
   const rows = [
     {
-      name: 'names program, instruction, line and reason of a refusal',
+      name: 'a refused program: its instruction, line and reason',
       failure: { code: 'LOAD_REFUSED', errno: 13, log: VERIFIER },
       code: 'LOAD_REFUSED',
       target: 'handle_hook',
       message: `cannot load program "handle_hook": the verifier refused it at instruction 2: (79) r0 = *(u64 *)(r0 +0) [return *value; @ hook.bpf.c:14]: R0 invalid mem access 'map_value_or_null'`,
     },
     {
-      name: 'a refused right is not a refused program',
+      name: 'a missing right is not reported as a refused program',
       failure: {
         code: 'LOAD_REFUSED',
         errno: 1,
@@ -76,7 +76,7 @@ describe('native: toNativeError', () => {
       message: `${message}; loading BPF needs root (CAP_BPF and CAP_PERFMON)`,
     },
     {
-      name: 'a map that cannot be made',
+      name: 'a map that cannot be created',
       failure: {
         code: 'LOAD_REFUSED',
         errno: 7,
@@ -105,14 +105,14 @@ describe('native: toNativeError', () => {
       message: `cannot load program "x": ${message}: prog 'x': bad relo against 'y'`,
     },
     {
-      name: 'a silent failure',
+      name: 'a failure without a message',
       failure: { code: 'LOAD_REFUSED', errno: 22, log: '' },
       code: 'LOAD_FAILED',
       target: 'hook.bpf.o',
       message,
     },
     {
-      name: 'any other code as it is',
+      name: 'any other code stays as it is',
       failure: { code: 'NO_SYMBOL', errno: 3, log: '' },
       code: 'NO_SYMBOL',
       target: 'hook.bpf.o',
@@ -146,7 +146,7 @@ describe('native: the limit on open files', () => {
     [23, 'ENFILE', 'of this system is reached; raise it (sysctl fs.file-max)'],
   ] as const) {
     for (const code of ['LOAD_REFUSED', 'MAP_FAILED', 'ATTACH_FAILED']) {
-      it(`is named, and not the verifier, where ${code} fails with ${name}`, () => {
+      it(`is reported, and not the verifier, if ${code} fails with ${name}`, () => {
         const message = `cannot load hook.bpf.o: Too many open files (${name})`
         const error = toNativeError({ code, errno, op: 'openObject', target: 'hook.bpf.o', message, log: VERIFIER })
         assert.equal(error.code, 'NO_DESCRIPTORS')

@@ -1,4 +1,4 @@
-/** Giving back code that only a start needs, in processes of their own: the real addon on this machine's Node. */
+/** Releasing code that only a start needs, in processes of their own: the real addon on this machine's Node. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -11,7 +11,7 @@ if (skip !== false) console.log(`native memory: skipped: ${skip}`)
 
 const ADDON = fileURLToPath(new URL('../../../native/index.ts', import.meta.url))
 
-/** What `code` prints as JSON, with `releaseCode`, and with `kB(field)` of /proc/self/status, at hand. */
+/** The JSON that `code` prints; `code` can use `releaseCode` and `kB(field)` of /proc/self/status. */
 function inProcess(code: string, flags: readonly string[] = []): unknown {
   const program = `
     import { readFileSync } from 'node:fs'
@@ -25,7 +25,7 @@ function inProcess(code: string, flags: readonly string[] = []): unknown {
 }
 
 describe('releaseCode', { skip }, () => {
-  it('takes most of the code out of the process', () => {
+  it('releases most of the code of the process', () => {
     const seen = inProcess(`
       const before = kB('RssFile'), released = releaseCode()
       console.log(JSON.stringify({ before, released, after: kB('RssFile') }))`) as Record<string, number>
@@ -34,7 +34,7 @@ describe('releaseCode', { skip }, () => {
     assert.ok(after < before / 2, `expected less than half of ${before} kB, got ${after}`)
   })
 
-  it('leaves a process that works, also when it is called again and again and from a worker', () => {
+  it('leaves a working process, also when called repeatedly and from a worker', () => {
     const seen = inProcess(`
       import { Worker } from 'node:worker_threads'
       import { once } from 'node:events'
@@ -51,7 +51,7 @@ describe('releaseCode', { skip }, () => {
     assert.deepEqual(seen, [true, 'TypeError'])
   })
 
-  it('leaves code that was moved to memory of its own', () => {
+  it('keeps code that was moved to memory of its own', () => {
     const seen = inProcess(
       `const released = releaseCode(); console.log(JSON.stringify({ released, sum: [1, 2, 3].reduce((a, b) => a + b) }))`,
       ['--use-largepages=on'],

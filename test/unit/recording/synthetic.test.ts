@@ -5,7 +5,7 @@ import { endingAt } from '../../support/recording/recording.ts'
 import { synthesize } from '../../support/recording/synthetic.ts'
 
 describe('synthetic recording', () => {
-  it('recording: the same seed gives the same bytes, another one others', () => {
+  it('recording: the same seed gives the same bytes, another seed different ones', () => {
     assert.deepEqual(synthesize(500, 7).bytes, synthesize(500, 7).bytes)
     assert.notDeepEqual(synthesize(500, 8).bytes, synthesize(500, 7).bytes)
   })
@@ -29,7 +29,7 @@ describe('synthetic recording', () => {
     }
   })
 
-  it('recording: played today its events are of today, the last of them of now', () => {
+  it('recording: events get current times, the last one the current moment', () => {
     const nowMs = Date.now()
     const recording = endingAt(synthesize(2_000), nowMs)
     const line = new Line(recording)

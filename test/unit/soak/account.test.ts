@@ -18,14 +18,14 @@ for (const { name, numbers, duplicates, late, missing } of [
   })
 }
 
-it('account: keeps what it knows when it grows', () => {
+it('account: keeps its numbers when it grows', () => {
   const account = new Account()
   for (const number of [0, 7, 8, 3_000_000]) account.take(number)
   for (const number of [0, 7, 8, 3_000_000]) account.take(number)
   assert.deepEqual([account.distinct, account.duplicates], [4, 4])
 })
 
-it('account: a number that nobody published is a fault', () => {
+it('account: throws for a number that was never published', () => {
   const account = new Account()
   account.take(4)
   assert.throws(() => account.missing(4), /expected numbers below 4, got 4/)

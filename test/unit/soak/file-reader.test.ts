@@ -5,13 +5,13 @@ import { Account } from '../../soak/account.ts'
 import { FileReader, NUMBERS } from '../../soak/file-reader.ts'
 import { Folder } from '../exporters/support/folder.ts'
 
-/** Says the number as the agent of the soak does: digits as protojson prints them. */
+/** Writes the number as the agent of the soak does: digits as protojson prints them. */
 function lineOf(number: number): string {
   const nanos = String(123 * NUMBERS + (number % NUMBERS)).padStart(9, '0')
   return `{"process_exec":{},"time":"2026-11-24T14:03:09.${nanos.replace(/(?:000)+$/, '')}Z"}\n`
 }
 
-it('file reader: reads lines in pieces, over rotations, and counts what is missing or comes twice', () => {
+it('file reader: reads lines in pieces, over rotations, and counts missing and repeated numbers', () => {
   using folder = new Folder()
   const path = folder.at('events.jsonl')
   const account = new Account()
@@ -28,7 +28,7 @@ it('file reader: reads lines in pieces, over rotations, and counts what is missi
   assert.deepEqual([account.distinct, account.duplicates, account.missing(6)], [5, 1, 1])
 })
 
-it('file reader: numbers go on above what the digits hold', () => {
+it('file reader: numbers continue beyond the range of the digits', () => {
   using folder = new Folder()
   const account = new Account()
   using reader = new FileReader(folder.at('events.jsonl'), account)

@@ -18,7 +18,7 @@ for (const { name, ys, slope, error } of [
   })
 }
 
-it('slope: two points say nothing, and no bound takes NaN for met', () => {
+it('slope: of two points is NaN, and NaN meets no bound', () => {
   const { slope } = slopeOf(points(1, 2))
   assert.ok(Number.isNaN(slope))
   assert.ok(!(slope <= 1))

@@ -13,7 +13,7 @@ function complaints(file: string, source: string, exists: (target: string) => bo
   return checkFile(file, source, exists).map(({ line, message }) => `${line}: ${message}`)
 }
 
-test('check-imports: lets each room import what its rule lists', () => {
+test('check-imports: allows each room the imports that its rule lists', () => {
   const rows = [
     {
       file: 'config/agent/load.ts',
@@ -40,7 +40,7 @@ test('check-imports: lets each room import what its rule lists', () => {
   for (const { file, source } of rows) assert.deepEqual(complaints(file, source), [], file)
 })
 
-test('check-imports: names the line and the rule of each offence', () => {
+test('check-imports: reports the line and the rule of each offence', () => {
   const exporters = 'but exporters import config'
   const collector = /^1: imports (the types of )?[^,]+, but the collector imports config, /
   const rows = [
@@ -91,7 +91,7 @@ test('check-imports: names the line and the rule of each offence', () => {
     {
       file: 'collector/a.ts',
       source: `import p from '../package.json'`,
-      want: '1: imports "../package.json", which lies in no room',
+      want: '1: imports "../package.json", which is in no room',
     },
     {
       file: 'collector/a.ts',
@@ -107,7 +107,7 @@ test('check-imports: names the line and the rule of each offence', () => {
   }
 })
 
-test('check-imports: reports a file that is not there', () => {
+test('check-imports: reports a file that does not exist', () => {
   const got = complaints('config/a.ts', `import { x } from './b'`, (target) => target === 'config/b.ts')
   assert.deepEqual(got, ['1: cannot find "./b": expected a file, named with its extension'])
 })
@@ -144,7 +144,7 @@ test('check-imports: exits with 1 and prints file:line for a tree with an offenc
     const script = path.join(import.meta.dirname, '../../support/check-imports.ts')
     const run = (): { status: number | null; stderr: string } =>
       spawnSync(process.execPath, [script, root], { encoding: 'utf8' })
-    assert.equal(run().status, 1, 'a tree without files is a mistake of the caller')
+    assert.equal(run().status, 1, 'a tree without files is an error of the caller')
     mkdirSync(path.join(root, 'config/deep'), { recursive: true })
     mkdirSync(path.join(root, 'native/build'), { recursive: true })
     writeFileSync(path.join(root, 'native/build/gone.ts'), `import '../../config/deep/a.ts'`)

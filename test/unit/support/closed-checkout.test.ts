@@ -14,12 +14,12 @@ const CALL = `asNobody${'('}`
 const sources = (pattern: string, text: string): string[] =>
   globSync(pattern, { cwd: ROOT }).filter((file) => readFileSync(path.join(ROOT, file), 'utf8').includes(text))
 
-test('closed checkout: tests become another user in one way only', () => {
+test('closed checkout: tests become another user only by asNobody', () => {
   assert.deepEqual(sources('test/**/*.ts', `.sete${'uid'}`), [HELPER])
 })
 
-test('closed checkout: the unit tests that become another user pass there', { timeout: 120_000 }, (t) => {
-  if (process.geteuid?.() !== 0) return t.skip('needs root: nobody else becomes another user')
+test('closed checkout: the unit tests that become another user pass in it', { timeout: 120_000 }, (t) => {
+  if (process.geteuid?.() !== 0) return t.skip('needs root: only root becomes another user')
   const folder = mkdtempSync(path.join(tmpdir(), 'ktrail-closed-'))
   const checkout = path.join(folder, 'checkout')
   mkdirSync(checkout)
@@ -35,7 +35,7 @@ test('closed checkout: the unit tests that become another user pass there', { ti
     const tests = sources('test/unit/**/*.test.ts', CALL)
     const calls = tests.flatMap((file) => readFileSync(path.join(ROOT, file), 'utf8').split(CALL).slice(1))
     assert.ok(calls.length >= 3, tests.join())
-    // Their names say what may not be done.
+    // The titles of these tests contain "may not".
     const { status, stdout } = run(process.execPath, '--test', '--test-name-pattern=may not', ...tests)
     assert.equal(status, 0, stdout)
     const passed = Number(/^. pass (\d+)$/m.exec(stdout)?.[1])

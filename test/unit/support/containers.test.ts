@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { printedRecords } from '../../support/containers/collector.ts'
 import { linesOf } from '../../support/containers/loki.ts'
 
-/** What the collector's debug exporter prints of one record. */
+/** The output of the collector's debug exporter for one record. */
 const record = (service: string, uid: string, body: string): string => `Logs\t{"resource logs": 1, "log records": 1}
 ResourceLog #0
 Resource attributes:
@@ -40,7 +40,7 @@ test('containers: finds the records that the collector printed, and no torn ones
   for (const { name, text, want } of rows) assert.deepEqual(printedRecords(text), want, name)
 })
 
-test('containers: reads the lines of an answer of Loki, and says what is none', async () => {
+test('containers: reads the lines of an answer of Loki, and rejects other answers', async () => {
   const streams = (result: string): string =>
     `{"status":"success","data":{"resultType":"streams","result":[${result}]}}`
   const rows = [

@@ -11,7 +11,7 @@ const STRANGER = 65534
 const scratch = mkdtempSync(path.join(tmpdir(), 'ktrail-cache-'))
 after(() => rmSync(scratch, { recursive: true }))
 
-/** A built checkout whose program prints which compile cache it was given. */
+/** A built checkout whose program prints the compile cache that it was given. */
 function checkout(name: string): { root: string; cache: string } {
   const root = path.join(scratch, name)
   for (const [file, text] of [
@@ -28,7 +28,7 @@ function checkout(name: string): { root: string; cache: string } {
   return { root, cache: path.join(root, 'node_modules/.ktrail/compile-cache') }
 }
 
-/** What the program said; standard error must stay empty, whatever is wrong with the cache. */
+/** The output of the program; standard error must stay empty, in whatever state the cache is. */
 function cacheOf(root: string, environment: Record<string, string> = {}): string {
   const run = spawnSync('bash', [path.join(root, 'ktrail')], {
     encoding: 'utf8',
@@ -38,20 +38,20 @@ function cacheOf(root: string, environment: Record<string, string> = {}): string
   return run.stdout.trim()
 }
 
-test('launcher: makes a compile cache that only its owner writes, and uses it again', () => {
+test('launcher: creates a compile cache that only its owner can write, and reuses it', () => {
   const { root, cache } = checkout('fresh')
   assert.equal(cacheOf(root), cache)
   assert.equal(statSync(cache).mode & 0o777, 0o755)
   assert.equal(cacheOf(root), cache)
 })
 
-test('launcher: keeps a compile cache that was asked for', () => {
+test('launcher: keeps a configured compile cache', () => {
   const { root, cache } = checkout('asked')
   assert.equal(cacheOf(root, { NODE_COMPILE_CACHE: `${scratch}/mine` }), `${scratch}/mine`)
   assert.throws(() => statSync(cache), { code: 'ENOENT' })
 })
 
-test('launcher: runs without a compile cache where a link or a file is in its place', () => {
+test('launcher: runs without a compile cache if a link or a file is in its place', () => {
   const { root, cache } = checkout('link')
   mkdirSync(`${scratch}/elsewhere`)
   symlinkSync(`${scratch}/elsewhere`, cache)
@@ -62,7 +62,7 @@ test('launcher: runs without a compile cache where a link or a file is in its pl
 })
 
 test(
-  'launcher: uses no compile cache of somebody else, and leaves none in a checkout of somebody else',
+  'launcher: uses no compile cache of another user, and creates none in a checkout of another user',
   { skip: process.getuid?.() === 0 ? false : 'needs root to give files away' },
   () => {
     const { root, cache } = checkout('stranger')

@@ -6,7 +6,7 @@ const SCRIPT = `  [ -r "$LD_PRELOAD" ] && export LD_PRELOAD MALLOC_CONF="\${MALL
 exec "$node" --a --b=1 "$root/collector/main.ts" "$@"
 `
 
-it('launcher: gives the flags and the settings of malloc that the script has', () => {
+it('launcher: returns the flags and the malloc settings of the script', () => {
   const env = { LD_PRELOAD: '/lib/x.so', MALLOC_CONF: 'narenas:2,x:1' }
   assert.deepEqual(launchOf(SCRIPT, '/lib/x.so'), { flags: ['--a', '--b=1'], env })
   assert.deepEqual(launchOf(SCRIPT, '').env, {})
@@ -21,7 +21,7 @@ for (const { name, text } of [
   { name: 'starts another program', text: SCRIPT.replace('"$node"', 'node') },
   { name: 'sets up no malloc', text: SCRIPT.replace('MALLOC_CONF=', 'OTHER=') },
 ]) {
-  it(`launcher: fails with a sentence on a script that ${name}`, () => {
+  it(`launcher: fails with a message on a script that ${name}`, () => {
     assert.throws(() => launchOf(text, ''), /^Error: ktrail: expected a line/)
   })
 }

@@ -1,4 +1,4 @@
-/** The reader that the metrics are held to refuses what a scraper would. */
+/** The strict reader that checks the metrics rejects what a scraper would reject. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePrometheus } from '../../support/prometheus.ts'

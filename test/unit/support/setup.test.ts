@@ -18,7 +18,7 @@ const ROOT = path.join(import.meta.dirname, '../../..')
 const scratch = mkdtempSync(path.join(tmpdir(), 'ktrail-setup-'))
 after(() => rmSync(scratch, { recursive: true }))
 
-/** What deploy/setup/apt-sources.awk finds in one file of that name. */
+/** The result of deploy/setup/apt-sources.awk for one file of this name. */
 function sources(name: string, text: string): string[] {
   const file = path.join(scratch, name)
   writeFileSync(file, text)
@@ -75,7 +75,7 @@ test('setup: finds the Debian sources of a machine in both formats, and no other
   for (const { name, text, want } of rows) assert.deepEqual(sources(name, text), want, name)
 })
 
-/** A checkout with the launcher, a program that prints its arguments and pid, and as much of a build as asked for. */
+/** A checkout with the launcher, a program that prints its arguments and pid, and the given parts of a build. */
 function checkout(name: string, parts: { packages?: boolean; bpf?: boolean; addon?: boolean; node?: string }): string {
   const root = path.join(scratch, name)
   mkdirSync(path.join(root, 'collector'), { recursive: true })
@@ -115,7 +115,7 @@ test('launcher: becomes the program, from any folder and through a link, with ar
   }
 })
 
-test('launcher: says in one sentence what is missing', () => {
+test('launcher: reports in one message what is missing', () => {
   const old = path.join(scratch, 'old-node')
   mkdirSync(old)
   writeFileSync(path.join(old, 'node'), '#!/bin/sh\necho v20.1.0\n')
@@ -152,7 +152,7 @@ test('launcher: says in one sentence what is missing', () => {
   }
 })
 
-test('guest: refuses a wrong call before it starts anything', () => {
+test('guest: refuses wrong arguments before it starts anything', () => {
   const script = path.join(ROOT, 'test/support/guest/run.sh')
   const rows = [
     { args: ['6.12'], want: /expected -- before the command/ },
@@ -168,7 +168,7 @@ test('guest: refuses a wrong call before it starts anything', () => {
   }
 })
 
-test('make: every target of the help exists and names what it does', () => {
+test('make: every target of the help exists and is described', () => {
   const { stdout, status } = spawnSync('make', ['-s', '--no-print-directory', 'help'], { cwd: ROOT, encoding: 'utf8' })
   assert.equal(status, 0)
   const named = stdout

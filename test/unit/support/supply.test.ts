@@ -1,4 +1,4 @@
-/** What is fetched is what was meant: checksums in the tree, and a list of the parts that are built in. */
+/** Downloads have checksums in the tree, and there is a complete list of the included parts. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -31,11 +31,11 @@ test('supply: every npm package has a SHA-512, and none runs scripts when it is 
   for (const line of installs) assert.match(line, /^npm ci .*--ignore-scripts/)
 })
 
-test('supply: the Node that is fetched has a SHA-512 for each processor', () => {
+test('supply: the downloaded Node has a SHA-512 for each processor', () => {
   assert.equal(read('deploy/setup/node.sh').match(/^ {4}integrity='sha512-[A-Za-z0-9+/]{86}=='$/gm)?.length, 2)
 })
 
-test('supply: jars that differ from their checksums, are more or are fewer are told', async () => {
+test('supply: jars that differ from their checksums, are unknown or are missing are reported', async () => {
   using folder = new Folder()
   using sums = new Folder()
   const sum = (text: string): string => createHash('sha512').update(text).digest('hex')
@@ -58,7 +58,7 @@ interface Component {
   readonly hashes?: ReadonlyArray<{ readonly alg: string; readonly content: string }>
 }
 
-test('supply: the list of parts has every package that the agent runs with, Node, and what the addon is linked to', () => {
+test('supply: the list of parts has every package of the agent, Node, and the libraries of the addon', () => {
   const list = (): string =>
     execFileSync(process.execPath, [path.join(ROOT, 'deploy/setup/sbom.ts')], { encoding: 'utf8' })
   const text = list()

@@ -16,7 +16,7 @@ const summary = (passed: number, failed: number, skipped = 0): TallyLine => ({
   skipped,
 })
 
-test('tally: counts a run by its summary, and a run that is not whole as a failure', () => {
+test('tally: counts a run by its summary, and an incomplete run as a failure', () => {
   const rows: Array<{
     name: string
     code: number | undefined
@@ -26,7 +26,13 @@ test('tally: counts a run by its summary, and a run that is not whole as a failu
   }> = [
     { name: 'check that passed', code: 0, lines: undefined, want: '1 passed, 0 failed' },
     { name: 'check that failed', code: 1, lines: undefined, want: '0 passed, 1 failed', note: 'exit 1' },
-    { name: 'check cut off', code: undefined, lines: undefined, want: '0 passed, 1 failed', note: 'did not finish' },
+    {
+      name: 'check interrupted',
+      code: undefined,
+      lines: undefined,
+      want: '0 passed, 1 failed',
+      note: 'did not finish',
+    },
     { name: 'tests that passed', code: 0, lines: [summary(3, 0)], want: '3 passed, 0 failed' },
     { name: 'tests that failed', code: 1, lines: [summary(3, 2)], want: '3 passed, 2 failed' },
     { name: 'only skipped tests', code: 0, lines: [summary(0, 0, 2)], want: '0 passed, 0 failed, 2 skipped' },
@@ -54,7 +60,7 @@ test('tally: counts a run by its summary, and a run that is not whole as a failu
   }
 })
 
-test('tally: adds runs up, and takes no run at all for a failure', () => {
+test('tally: adds runs up, and counts no run at all as a failure', () => {
   const a = { passed: 1, failed: 2, skipped: 3, notes: ['a'] }
   assert.deepEqual(sum([a, { passed: 10, failed: 20, skipped: 30, notes: ['b'] }]), {
     passed: 11,
@@ -74,7 +80,7 @@ function runAndTally(body: string): { status: number | null; lines: string[] } {
     writeFileSync(path.join(folder, 'unit.started'), '')
     const reporter = [`--test-reporter=${path.join(SUPPORT, 'tally-reporter.ts')}`]
     reporter.push(`--test-reporter-destination=${path.join(folder, 'unit.tally')}`)
-    // Without it, the inner runner believes that it is a child of ours and reports nothing.
+    // Without this the inner runner takes itself for a child of this one and reports nothing.
     const env = { ...process.env, NODE_TEST_CONTEXT: undefined }
     const run = spawnSync(process.execPath, ['--test', ...reporter, file], { env })
     writeFileSync(path.join(folder, 'unit.code'), String(run.status))
@@ -85,7 +91,7 @@ function runAndTally(body: string): { status: number | null; lines: string[] } {
   }
 }
 
-test('tally: reads what the reporter makes of passed, skipped and failed tests of node:test', () => {
+test('tally: reads the lines of the reporter for passed, skipped and failed tests of node:test', () => {
   const passing = runAndTally(
     `describe('s', () => { test('a', () => {}); test('b', { skip: 'no kernel' }, () => {}) })`,
   )
@@ -99,7 +105,7 @@ test('tally: reads what the reporter makes of passed, skipped and failed tests o
   assert.equal(failing.lines.at(-1), '1 passed, 1 failed')
 })
 
-test('tally: a test file that dies is a failure', () => {
+test('tally: a test file that crashes is a failure', () => {
   const { status, lines } = runAndTally(
     `test('a', () => {}); test('b', () => { process.kill(process.pid, 'SIGKILL') })`,
   )

@@ -6,8 +6,8 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import type { LoadedConfig } from '../config/agent/load.ts'
-import { ringWatermarkBytes } from '../config/agent/effective.ts'
-import { EncoderPool } from '../exporters/index.ts'
+import { nodeNameOf, ringWatermarkBytes } from '../config/agent/effective.ts'
+import { EncoderPool, startFanOut } from '../exporters/index.ts'
 import { createEpoch } from './ingest/epoch.ts'
 import {
   bootTime,
@@ -38,10 +38,8 @@ import { LossRecords } from './telemetry/loss-records.ts'
 import { Losses } from './telemetry/losses.ts'
 import { LoopLag } from './telemetry/metrics/loop-lag.ts'
 import { Reloads } from './telemetry/metrics/reloads.ts'
-import { nodeNameOf } from './node-name.ts'
 import { createPages } from './telemetry/pages.ts'
 import { Normalizer } from './ingest/normalize.ts'
-import { startFanOut } from './outputs/outputs.ts'
 import { attachPolicy, logPolicy } from './policies/attach.ts'
 import { PolicyFolder } from './policies/folder.ts'
 import { Policies, enabledOf } from './policies/registry.ts'
@@ -50,7 +48,7 @@ import { scanRunning } from './process/scan.ts'
 import { ProcessTable } from './process/table.ts'
 import { createReconciler } from './process/after-losses.ts'
 import { chunks } from './ingest/source.ts'
-import { version } from './version.ts'
+import { version } from '../config/version.ts'
 import { watchPaths } from './policies/watch.ts'
 
 /** Housekeeping: ended processes, losses for the log, exporters that have all failed. */

@@ -7,7 +7,6 @@ export type CollectorErrorCode =
   | 'NOT_HOST'
   | 'ALREADY_RUNNING'
   | 'POLICY_REFUSED'
-  | 'EXPORTER_REFUSED'
   | 'LISTEN_FAILED'
   | 'POLICY_EXISTS'
 

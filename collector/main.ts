@@ -23,7 +23,7 @@ function report(error: unknown): number {
   }
   const known = error instanceof Error && 'code' in error
   console.error(`ktrail: ${known ? oneLine(error.message) : error instanceof Error ? error.stack : String(error)}`)
-  return error instanceof CollectorError && error.code === 'EXPORTER_REFUSED' ? EXIT_CONFIG : 1
+  return known && error.code === 'EXPORTER_REFUSED' ? EXIT_CONFIG : 1
 }
 
 const code = await ktrail(process.argv.slice(2), systemTerminal).catch(report)

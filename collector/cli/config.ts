@@ -1,5 +1,5 @@
+import { effectiveConfig } from '../../config/agent/effective.ts'
 import { printConfig } from '../../config/agent/print.ts'
-import { effective } from '../outputs/effective.ts'
 import { CONFIG_OPTION, readArguments, readConfig, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
@@ -10,9 +10,9 @@ export const configPrintCommand: Command = async (args, terminal) => {
   if (extra !== undefined) throw new UsageError(`config print takes no file, got "${extra}": use --config FILE`)
   const loaded = await readConfig(given, terminal)
   if (given.values['effective'] === true) {
-    const { warnings, ...effectiveNow } = effective(loaded.config, terminal.env)
+    const { config, sources, warnings } = effectiveConfig(loaded.config, terminal.env)
     for (const warning of warnings) terminal.printError(warning)
-    await terminal.print(printConfig(loaded, { effective: true, ...effectiveNow }))
+    await terminal.print(printConfig(loaded, { effective: true, config, sources }))
   } else {
     await terminal.print(printConfig(loaded))
   }

@@ -1,11 +1,18 @@
-/** What is in force where a config leaves out a value that follows from others. */
-import { DEFAULT_OTLP } from './exporters/kafka.ts'
-import type { Config, ExporterConfig, KafkaExporterConfig, OtlpExporterConfig } from './schema.ts'
+/**
+ * The effective config: with every value that follows from others, from the name of the host or from the environment. What runs takes it,
+ * and `config print --effective` shows it.
+ */
+import { hostname } from 'node:os'
+import { OtelEnvironment } from './exporters/otel.ts'
+import { kafkaRecords } from './exporters/kafka.ts'
+import { lokiLimits } from './exporters/otlp.ts'
+import type { Environment } from './loading/substitute.ts'
+import type { Config, ExporterConfig, OtlpExporterConfig, QueueConfig, RateLimitConfig } from './schema.ts'
 
-/** Of Loki itself (`reject_old_samples_max_age`), for `loki: true`. */
-const LOKI_MAX_AGE_MS = 7 * 86_400_000
-/** As for one that is written. */
+/** As for an age that is written. */
 const MIN_AGE_MS = 1000
+/** Files in a spool that is full: a start opens each of them. */
+const MAX_SEGMENTS = 4096
 /**
  * Sinks that keep no order take several requests at a time; more than a few are for far ones only and cost memory. Loki refuses
  * what is too far behind the newest.
@@ -13,61 +20,108 @@ const MIN_AGE_MS = 1000
 const REQUESTS = 4
 const LOKI_REQUESTS = 1
 
+/** With values for the keys `K`. */
+type With<T, K extends keyof T> = Omit<T, K> & { readonly [P in K]-?: Exclude<T[P], undefined> }
+
+/** The part that every exporter has, whole. */
+interface Chain {
+  readonly queue: With<QueueConfig, 'when_full'>
+  readonly rate_limit: With<RateLimitConfig, 'burst'> | undefined
+}
+type Whole<E> = Omit<E, keyof Chain> & Chain
+
+/** `endpoint` or `logs_endpoint` is there: see `logsAddress`. */
+type WholeOtlp = With<
+  Omit<Whole<OtlpExporterConfig>, 'concurrency'>,
+  'protocol' | 'compression' | 'request_timeout'
+> & {
+  readonly concurrency: With<OtlpExporterConfig['concurrency'], 'max'>
+}
+
+/** Of Kafka, `otlp` is there when `format` is `otlp_proto`. */
+type EffectiveOf<E> = E extends OtlpExporterConfig ? WholeOtlp : Whole<E>
+export type EffectiveExporter = EffectiveOf<ExporterConfig>
+/** Of one `type`. */
+export type EffectiveType<T extends EffectiveExporter['type']> = Extract<EffectiveExporter, { readonly type: T }>
+export type EffectiveConfig = Omit<Config, 'exporters'> & {
+  readonly exporters: Readonly<Record<string, EffectiveExporter>>
+}
+
+/** Where a value comes from that neither the config file nor a default has: a variable, or `host name`. */
+export type Source = readonly [path: readonly string[], origin: string]
+
+export interface Effective<T> {
+  readonly config: T
+  readonly sources: readonly Source[]
+  /** Sentences about variables that were left out. */
+  readonly warnings: readonly string[]
+}
+
+export function effectiveConfig(config: Config, env: Environment): Effective<EffectiveConfig> {
+  const name = nodeNameOf(config, env)
+  const sources: Source[] = name.origin === 'config' ? [] : [[['node_name'], name.origin]]
+  const warnings: string[] = []
+  const exporters: Record<string, EffectiveExporter> = {}
+  for (const [key, exporter] of Object.entries(config.exporters)) {
+    const effective = effectiveExporter(exporter, env)
+    exporters[key] = effective.config
+    sources.push(...effective.sources.map(([path, origin]): Source => [['exporters', key, ...path], origin]))
+    warnings.push(...effective.warnings.map((warning) => `exporters.${key}: ${warning}`))
+  }
+  const ring = { ...config.ring, watermark: ringWatermarkBytes(config) }
+  return { config: { ...config, node_name: name.value, ring, exporters }, sources, warnings }
+}
+
+/** Paths of sources are those within the exporter. */
+export function effectiveExporter(exporter: ExporterConfig, env: Environment): Effective<EffectiveExporter> {
+  const environment = new OtelEnvironment(env)
+  const { sources, warnings } = environment
+  return { config: filledIn(exporter, environment), sources, warnings }
+}
+
+function filledIn(exporter: ExporterConfig, environment: OtelEnvironment): EffectiveExporter {
+  const chain = { ...chainOf(exporter), ...spoolOf(exporter) }
+  if (exporter.type === 'kafka') {
+    const records = kafkaRecords(exporter)
+    return { ...exporter, ...chain, otlp: records && environment.resource(records, 'otlp') }
+  }
+  if (exporter.type !== 'otlp') return { ...exporter, ...chain }
+  const max = exporter.concurrency.max ?? (exporter.loki === false ? REQUESTS : LOKI_REQUESTS)
+  return { ...environment.otlp(exporter), ...chain, concurrency: { max } }
+}
+
+function chainOf({ queue, spool, rate_limit: limit }: ExporterConfig): Chain {
+  const when_full = queue.when_full ?? (spool === undefined ? 'drop_newest' : 'spool')
+  return {
+    queue: { ...queue, when_full },
+    rate_limit: limit && { ...limit, burst: limit.burst ?? limit.events },
+  }
+}
+
+function spoolOf(exporter: ExporterConfig): Pick<ExporterConfig, 'spool'> {
+  const { spool } = exporter
+  if (spool === undefined) return {}
+  const limits = exporter.type === 'otlp' ? lokiLimits(exporter.loki) : undefined
+  // Loki would refuse older events: a fourteenth is for the way there.
+  const lokiMs = limits && Math.max(MIN_AGE_MS, Math.floor((limits.max_age * 13) / 14))
+  const segment_size = Math.max(spool.segment_size, Math.ceil(spool.max_size / MAX_SEGMENTS))
+  return { spool: { ...spool, max_age: spool.max_age ?? lokiMs, segment_size } }
+}
+
 /** Bytes that must wait in the ring before the kernel wakes the agent. */
-export function ringWatermarkBytes({ ring }: Config): number {
+export function ringWatermarkBytes({ ring }: Pick<Config, 'ring'>): number {
   return ring.watermark ?? ring.size / 8
 }
 
-/** What gives way when the queue of an exporter is full. */
-export function whenFull({
-  queue,
-  spool,
-}: Pick<ExporterConfig, 'queue' | 'spool'>): NonNullable<ExporterConfig['queue']['when_full']> {
-  return queue.when_full ?? (spool === undefined ? 'drop_newest' : 'spool')
-}
-
-/** Age at which events are dropped from the spool; undefined for never. Loki would refuse them: a fourteenth is for the way there. */
-export function spoolMaxAgeMs(exporter: ExporterConfig): number | undefined {
-  const { spool } = exporter
-  if (spool === undefined || spool.max_age !== undefined || exporter.type !== 'otlp') return spool?.max_age
-  const { loki } = exporter
-  if (loki === false) return undefined
-  const lokiMs = loki === true ? LOKI_MAX_AGE_MS : loki.max_age
-  return Math.max(MIN_AGE_MS, Math.floor((lokiMs * 13) / 14))
-}
-
-/** Most requests under way at a time. */
-export function requestsAtOnce({ concurrency, loki }: OtlpExporterConfig): number {
-  return concurrency.max ?? (loki === false ? REQUESTS : LOKI_REQUESTS)
-}
-
-/** What OTLP records in Kafka say; undefined where its records are JSON. */
-export function recordsInKafka({ format, otlp }: KafkaExporterConfig): KafkaExporterConfig['otlp'] {
-  return format === 'otlp_proto' ? (otlp ?? DEFAULT_OTLP) : undefined
-}
-
-/** The config with all of these in it. */
-export function filledIn(config: Config): Config {
-  const exporters = Object.entries(config.exporters).map(([name, exporter]) => [name, filledInExporter(exporter)])
-  return {
-    ...config,
-    ring: { ...config.ring, watermark: ringWatermarkBytes(config) },
-    exporters: Object.fromEntries(exporters),
+/** The name of this host in every record, and where it comes from: `config`, a variable, or `host name`. As Tetragon does. */
+export function nodeNameOf(
+  { node_name: own }: Pick<Config, 'node_name'>,
+  env: Environment,
+): { readonly value: string; readonly origin: string } {
+  if (own !== '') return { value: own, origin: 'config' }
+  for (const origin of ['HUBBLE_NODE_NAME', 'NODE_NAME']) {
+    const value = env[origin] ?? ''
+    if (value !== '') return { value, origin }
   }
-}
-
-function filledInExporter(exporter: ExporterConfig): ExporterConfig {
-  const { queue, spool, rate_limit: limit } = exporter
-  const maxAge = spoolMaxAgeMs(exporter)
-  const chain = {
-    queue: { ...queue, when_full: whenFull(exporter) },
-    ...(limit === undefined ? {} : { rate_limit: { ...limit, burst: limit.burst ?? limit.events } }),
-    ...(spool === undefined || maxAge === undefined ? {} : { spool: { ...spool, max_age: maxAge } }),
-  }
-  if (exporter.type === 'kafka') {
-    const otlp = recordsInKafka(exporter)
-    return { ...exporter, ...chain, ...(otlp && { otlp }) }
-  }
-  if (exporter.type !== 'otlp') return { ...exporter, ...chain }
-  return { ...exporter, ...chain, concurrency: { max: requestsAtOnce(exporter) } }
+  return { value: hostname(), origin: 'host name' }
 }

@@ -5,6 +5,8 @@ import { pathText } from './loading/explain.ts'
 import type { Origin } from './loading/plain.ts'
 import { mayBeSecret, REDACTED, shownText } from './loading/secret-keys.ts'
 import type { LoadedConfig } from './load.ts'
+import type { EffectiveConfig, Source } from './effective.ts'
+import { exporterSchemas } from './exporters/exporters.ts'
 import { configSchema } from './schema.ts'
 import type { Config } from './schema.ts'
 
@@ -15,10 +17,10 @@ const LEFT_RAW = /[\u007f-\u009f\u2028\u2029\ufeff]/g
 export interface PrintOptions {
   /** With every default, and behind each value where it came from; else only what the user wrote. */
   readonly effective?: boolean
-  /** What is in force, as a user would write it, where that is more than the config. */
-  readonly written?: unknown
-  /** Where values come from that the config in force has and no file: for their mark, by path. */
-  readonly sources?: ReadonlyArray<readonly [path: readonly string[], origin: string]>
+  /** The effective config, where it is more than the loaded one. */
+  readonly config?: Config | EffectiveConfig
+  /** Where values come from that the effective config has and no file: for their mark, by path. */
+  readonly sources?: readonly Source[]
 }
 
 /**
@@ -26,9 +28,9 @@ export interface PrintOptions {
  * values of keys that end in `_file` are shown as `[redacted]`; everything else parses back to the same Config.
  */
 export function printConfig(loaded: LoadedConfig, options: PrintOptions = {}): string {
-  const { effective = false, written, sources = [] } = options
+  const { effective = false, config = loaded.config, sources = [] } = options
   const others = new Map(sources.map(([path, origin]) => [pathText(path), origin]))
-  const doc = new Document(effective ? (written ?? writtenForm(loaded.config)) : loaded.written)
+  const doc = new Document(effective ? writtenForm(config) : loaded.written)
   annotate(doc.contents, [], (node, path) => mark(node, path, loaded, effective ? others : undefined))
   // They only stand between double quotes, see annotate.
   return doc
@@ -36,10 +38,16 @@ export function printConfig(loaded: LoadedConfig, options: PrintOptions = {}): s
     .replace(LEFT_RAW, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** The config as a user would write it: units as texts, every default there. */
-export function writtenForm(config: Config): z.input<typeof configSchema> {
+/** No check of what must not stand together: config and variables may say together what a config alone may not. */
+const WRITTEN = z.strictObject({
+  ...configSchema.shape,
+  exporters: z.record(z.string(), z.union(exporterSchemas.map(({ shape }) => z.strictObject(shape)))),
+})
+
+/** As a user would write it: units as texts, every default there. */
+function writtenForm(config: Config | EffectiveConfig): unknown {
   // zod's type has no readonly; encode does not write into what it is given.
-  return z.encode(configSchema, config as z.output<typeof configSchema>)
+  return z.encode(WRITTEN, config as z.output<typeof WRITTEN>)
 }
 
 type Path = ReadonlyArray<string | number>

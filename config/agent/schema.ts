@@ -155,7 +155,7 @@ export const configSchema = z
   })
   .describe('Configuration of the ktrail agent.')
 
-type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+export type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
 
 /** A valid configuration with every default filled in. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>
@@ -168,6 +168,9 @@ export type StdoutExporterConfig = Extract<ExporterConfig, { type: 'stdout' }>
 export type QueueConfig = ExporterConfig['queue']
 export type BatchConfig = ExporterConfig['batch']
 export type RetryConfig = ExporterConfig['retry']
+export type RateLimitConfig = NonNullable<ExporterConfig['rate_limit']>
+export type SpoolConfig = NonNullable<ExporterConfig['spool']>
+export type DeadLetterConfig = NonNullable<ExporterConfig['dead_letter']>
 export type FilterConfig = NonNullable<ExporterConfig['filter']>
 export type TetragonFilterConfig = NonNullable<FilterConfig['allow']>[number]
 export type FieldFilterConfig = NonNullable<ExporterConfig['fields']>[number]

@@ -2,6 +2,8 @@
 export type ExportErrorCode =
   /** The configuration can never work: wrong kind of file, no right, an address that is none. */
   | 'UNUSABLE'
+  /** An exporter cannot be made of its config: the agent does not start. */
+  | 'EXPORTER_REFUSED'
   | 'NO_SPACE'
   | 'IO'
   | 'SYNC_FAILED'

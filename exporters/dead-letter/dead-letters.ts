@@ -3,6 +3,7 @@
  * Constraints: a batch is settled when its records are written, so the sending chain waits for this file, but never for long where it has no
  * room, fails or hangs; one group of records is in memory for each batch that waits; what could not be written is counted.
  */
+import type { DeadLetterConfig } from '../../config/agent/schema.ts'
 import { ExportError, textOf } from '../contract/errors.ts'
 import type { Batch, Encoded, Outcome, Refusal } from '../contract/exporter.ts'
 import { FileExporter } from '../sinks/file/exporter.ts'
@@ -14,16 +15,12 @@ import { within } from '../runtime/within.ts'
 import { recordsOf } from './record.ts'
 import type { DeadLetterRecord } from './record.ts'
 
-export interface DeadLetterOptions {
+/** Whose events they are. */
+export interface DeadLetterOf {
   /** Name of the exporter whose sink refuses, as written in each line. */
   readonly exporter: string
   /** Of this run of the agent. */
   readonly epoch: string
-  readonly path: string
-  /** The file is rotated before a line would make it larger; a single larger line gets a file of its own. */
-  readonly maxSizeBytes: number
-  /** Rotated files kept beside the current one. */
-  readonly maxFiles: number
 }
 
 /** Records made and written at a time, at most; a single larger one is a group by itself. */
@@ -47,7 +44,8 @@ export class DeadLetterFile implements AsyncDisposable {
    * how many; and tries to write that failed.
    */
   readonly counters = { written: 0, unwritten: 0, unnamed: 0, failures: 0 }
-  readonly #options: DeadLetterOptions
+  readonly #path: string
+  readonly #of: DeadLetterOf
   readonly #clock: Clock
   readonly #warnOut: (problem: ExportError) => void
   readonly #file: FileExporter
@@ -61,13 +59,13 @@ export class DeadLetterFile implements AsyncDisposable {
   #closing: Promise<void> | undefined
   #warnedMs = Number.NEGATIVE_INFINITY
 
-  constructor(options: DeadLetterOptions, deps: FileDeps = {}) {
-    const { path, maxSizeBytes, maxFiles } = options
-    this.#options = options
+  constructor({ path, ...rotate }: DeadLetterConfig, of: DeadLetterOf, deps: FileDeps = {}) {
+    this.#path = path
+    this.#of = of
     this.#clock = deps.clock ?? systemClock
     this.#warnOut = deps.warn ?? (() => undefined)
     this.#file = new FileExporter(
-      { path, maxSizeBytes, maxFiles, mode: 0o600, fsync: { intervalMs: FSYNC_MS } },
+      { path, rotate: { ...rotate, compress: false }, mode: '0600', fsync: FSYNC_MS },
       { ...deps, warn: (problem) => this.#warn(problem) },
     )
   }
@@ -106,8 +104,7 @@ export class DeadLetterFile implements AsyncDisposable {
   }
 
   async #writeRefusal(batch: Batch, refusal: Refusal, signal: AbortSignal): Promise<number> {
-    const { exporter, epoch } = this.#options
-    const context = { exporter, epoch, wallMs: this.#clock.wallMs() }
+    const context = { ...this.#of, wallMs: this.#clock.wallMs() }
     let left = Math.min(refusal.events, batch.count)
     for (const group of groupsOf(recordsOf(batch, refusal, context))) {
       const written = group.slice(0, await this.#writeGroup(group, signal))
@@ -186,15 +183,14 @@ export class DeadLetterFile implements AsyncDisposable {
   #giveUp(events: number): void {
     if (events <= 0) return
     this.counters.unwritten += events
-    const { exporter, path } = this.#options
     const message =
-      `cannot keep what the sink of exporter "${exporter}" refused: the dead-letter file "${path}" takes no records; ` +
+      `cannot keep what the sink of exporter "${this.#of.exporter}" refused: the dead-letter file "${this.#path}" takes no records; ` +
       `${this.counters.unwritten} events are in no file so far, counted as dropped with reason dead_letter_failed`
     this.#warn(new ExportError('IO', message))
   }
 
   #hangs(): ExportError {
-    const message = `writing to "${this.#options.path}" has not ended within ${PATIENCE_MS} ms; look at its disk`
+    const message = `writing to "${this.#path}" has not ended within ${PATIENCE_MS} ms; look at its disk`
     return new ExportError('TIMEOUT', message)
   }
 

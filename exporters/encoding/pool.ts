@@ -63,11 +63,13 @@ export class EncoderPool {
 
   /** Loaded when first wanted: OpenTelemetry's packages take memory. */
   async otlp(records: OtlpRecords): Promise<Encoder> {
-    const make = await otlpEncoder(records)
+    const { body, severity, arg_labels, event_name_attribute, epoch, protocol, sdk } = records
+    const own = { body, severity, arg_labels, event_name_attribute, epoch, protocol, sdk }
+    const make = await otlpEncoder(own)
     const { attributeTest } = await import('./otlp/attribute-filter.ts')
     const shown = this.#fields.length === 0 ? {} : { shows: attributeTest(this.#fields) }
-    return this.#get(`otlp ${JSON.stringify(records)}`, () =>
-      this.#redacting(make({ ...records, ...shown, json: this.#lines() })),
+    return this.#get(`otlp ${JSON.stringify(own)}`, () =>
+      this.#redacting(make({ ...own, ...shown, json: this.#lines() })),
     )
   }
 

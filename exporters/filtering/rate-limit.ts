@@ -1,14 +1,9 @@
+import type { EffectiveExporter } from '../../config/agent/effective.ts'
 import type { Clock } from '../runtime/clock.ts'
 
-export interface RateLimitOptions {
-  /** Tokens that come in each period. */
-  readonly events: number
-  readonly perMs: number
-  /** Tokens that gather at most; `events` when absent. */
-  readonly burst?: number
-}
+type RateLimit = NonNullable<EffectiveExporter['rate_limit']>
 
-/** A token bucket, full at first: over any time t at most burst + t * events / perMs events pass. */
+/** A token bucket, full at first: over any time t at most burst + t * events / per events pass. */
 export class TokenBucket {
   readonly #perMs: number
   readonly #burst: number
@@ -16,8 +11,8 @@ export class TokenBucket {
   #tokens: number
   #filledMs: number
 
-  constructor({ events, perMs, burst = events }: RateLimitOptions, clock: Pick<Clock, 'nowMs'>) {
-    this.#perMs = events / perMs
+  constructor({ events, per, burst }: RateLimit, clock: Pick<Clock, 'nowMs'>) {
+    this.#perMs = events / per
     this.#burst = burst
     this.#clock = clock
     this.#tokens = burst

@@ -6,7 +6,7 @@
 import { Signal } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { InFlightBatch } from './in-flight-batch.ts'
-import type { SenderOptions } from './options.ts'
+import type { ChainConfig } from './config.ts'
 import type { Overflow } from '../buffer/overflow.ts'
 import type { Queue } from '../buffer/queue.ts'
 
@@ -19,7 +19,7 @@ export class Batcher {
   readonly #queue: Queue
   /** Set when there is a spool. */
   overflow: Overflow | undefined
-  readonly #options: SenderOptions['batch']
+  readonly #config: ChainConfig['batch']
   readonly #clock: Clock
   readonly #inFlightBatches: Set<InFlightBatch>
   readonly #signal: Signal
@@ -30,17 +30,17 @@ export class Batcher {
   #onCut: () => void = () => {}
 
   /** A batch is added to `flights` in the moment in which it leaves where it waited, so that it is always counted. */
-  constructor(queue: Queue, options: SenderOptions['batch'], clock: Clock, inFlightBatches: Set<InFlightBatch>) {
+  constructor(queue: Queue, config: ChainConfig['batch'], clock: Clock, inFlightBatches: Set<InFlightBatch>) {
     this.#queue = queue
     this.#inFlightBatches = inFlightBatches
-    this.#options = options
+    this.#config = config
     this.#clock = clock
     this.#signal = new Signal(clock)
   }
 
   /** The next batch; undefined once the batcher has ended and nothing waits. */
   async next(): Promise<InFlightBatch | undefined> {
-    const { maxEvents, maxBytes } = this.#options
+    const { max_events: maxEvents, max_bytes: maxBytes } = this.#config
     while (!this.#cut) {
       const since = this.#oldestMs
       if (since === undefined) {
@@ -48,7 +48,7 @@ export class Batcher {
         await this.#wait('for_first')
         continue
       }
-      const left = since + this.#options.maxWaitMs - this.#clock.nowMs()
+      const left = since + this.#config.max_wait - this.#clock.nowMs()
       if (!this.#full() && left > 0) {
         await this.#wait('for_full', left)
         continue
@@ -112,7 +112,7 @@ export class Batcher {
   #full(): boolean {
     const { waitingEvents, waitingBytes } = this.#queue
     const share = this.#inFlightBatches.size === 0 ? ENOUGH : 1
-    const [maxEvents, maxBytes] = [this.#options.maxEvents * share, this.#options.maxBytes * share]
+    const [maxEvents, maxBytes] = [this.#config.max_events * share, this.#config.max_bytes * share]
     if (this.#ended || this.#hurry || waitingEvents >= maxEvents || waitingBytes >= maxBytes) return true
     const { overflow } = this
     if (overflow === undefined || waitingEvents > 0) return false

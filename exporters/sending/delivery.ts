@@ -13,7 +13,7 @@ import type { ConcurrencyLimit } from './concurrency.ts'
 import { spanOf, spanOfSome } from './encoded.ts'
 import type { InFlightBatch, Sum, Failure } from './in-flight-batch.ts'
 import type { Meters } from './meters.ts'
-import type { SenderOptions } from './options.ts'
+import type { ChainConfig } from './config.ts'
 import { holdDelayMs, retryDelayMs } from './retry.ts'
 import { sendWithin } from '../runtime/timeout.ts'
 
@@ -36,7 +36,7 @@ export interface DeadLetterRecords {
 
 export interface DeliveryDeps {
   readonly exporter: Exporter
-  readonly options: Pick<SenderOptions, 'retry' | 'timeoutMs'>
+  readonly config: Pick<ChainConfig, 'retry' | 'timeout'>
   readonly clock: Clock
   readonly random: Random
   readonly accounting: Counters
@@ -91,10 +91,10 @@ export class Delivery {
 
   /** Returns when the flight is settled, or the deadline has come; then the rest of it is the caller's. */
   async run(inFlightBatch: InFlightBatch): Promise<void> {
-    const { accounting, deadLetters, deadline, nudge, options, clock, meters, spooled } = this.#deps
+    const { accounting, deadLetters, deadline, nudge, config, clock, meters, spooled } = this.#deps
     for (let attempt = 1; ; attempt++) {
-      const { maxAgeMs } = options.retry
-      if (maxAgeMs !== undefined) this.#expire(inFlightBatch, clock.nowMs() - maxAgeMs)
+      const { max_age } = config.retry
+      if (max_age !== undefined) this.#expire(inFlightBatch, clock.nowMs() - max_age)
       if (inFlightBatch.count === 0 || deadline.aborted) return
       if (attempt > 1) {
         accounting.retry()
@@ -121,12 +121,12 @@ export class Delivery {
 
   /** A long wait would use up the grace of a stop without one more try. */
   #shortened(waitMs: number): number {
-    const { options, stopping } = this.#deps
-    return stopping() ? Math.min(waitMs, options.retry.initialMs) : waitMs
+    const { config, stopping } = this.#deps
+    return stopping() ? Math.min(waitMs, config.retry.initial) : waitMs
   }
 
   async #send(inFlightBatch: InFlightBatch, batch: Batch): Promise<Outcome> {
-    const { exporter, options, deadline, clock, meters, limit } = this.#deps
+    const { exporter, config, deadline, clock, meters, limit } = this.#deps
     const startMs = clock.nowMs()
     /** Once a call: one that does not end is counted while it goes on, as what it is. */
     let counted = false
@@ -143,7 +143,7 @@ export class Delivery {
     }
     limit.started(meters.inFlight)
     meters.inFlight++
-    const outcome = await sendWithin(exporter, batch, { timeoutMs: options.timeoutMs, stop: deadline, clock, onDeaf })
+    const outcome = await sendWithin(exporter, batch, { timeoutMs: config.timeout, stop: deadline, clock, onDeaf })
     meters.inFlight--
     count(outcome)
     return outcome
@@ -151,7 +151,7 @@ export class Delivery {
 
   /** Enters the outcome into the books and frees room; returns how long to wait if anything is left. */
   #apply(inFlightBatch: InFlightBatch, batch: Batch, outcome: Outcome, refused: Refused, attempt: number): number {
-    const { exporter, options, random } = this.#deps
+    const { exporter, config, random } = this.#deps
     switch (outcome.status) {
       case 'delivered':
         this.#settle(inFlightBatch, batch, inFlightBatch.count, refused)
@@ -168,11 +168,11 @@ export class Delivery {
         this.#settle(inFlightBatch, batch, outcome.taken ?? 0, refused)
         inFlightBatch.unacknowledged = outcome.unacknowledged ?? inFlightBatch.count
         this.#failure(inFlightBatch, 'retrying', outcome.error)
-        return retryDelayMs(attempt, options.retry, random, pauseOf(outcome))
+        return retryDelayMs(attempt, config.retry, random, pauseOf(outcome))
       case 'hold':
         inFlightBatch.unacknowledged = 0
         this.#failure(inFlightBatch, outcome.forGood === true ? 'failed' : 'hold', outcome.error)
-        return holdDelayMs(++inFlightBatch.holds, options.retry)
+        return holdDelayMs(++inFlightBatch.holds, config.retry)
     }
   }
 

@@ -6,7 +6,7 @@ import type { DropReason, Encoded } from '../contract/exporter.ts'
 import type { Counters } from './counters.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { batchOf, spanOf } from './encoded.ts'
-import type { WhenFull } from './options.ts'
+import type { ChainConfig } from './config.ts'
 import type { Overflow } from '../buffer/overflow.ts'
 import type { Held, Queue } from '../buffer/queue.ts'
 
@@ -17,7 +17,7 @@ interface Waiting {
 
 export class Intake {
   readonly #queue: Queue
-  readonly #whenFull: WhenFull
+  readonly #whenFull: ChainConfig['queue']['when_full']
   readonly #accounting: Counters
   readonly #clock: Clock
   /** Set when there is a spool. */
@@ -28,7 +28,11 @@ export class Intake {
   #outside: Waiting[] = []
   #done: PromiseWithResolvers<void> | undefined
 
-  constructor(queue: Queue, whenFull: WhenFull, deps: { accounting: Counters; clock: Clock; divert: () => void }) {
+  constructor(
+    queue: Queue,
+    whenFull: ChainConfig['queue']['when_full'],
+    deps: { accounting: Counters; clock: Clock; divert: () => void },
+  ) {
     this.#queue = queue
     this.#whenFull = whenFull
     this.#accounting = deps.accounting
@@ -52,6 +56,8 @@ export class Intake {
         if (patient) this.#outside.push({ part, losses })
         else this.#drop(part)
         break
+      // What a spool does not take is the newest.
+      case 'spool':
       case 'drop_newest':
         this.#drop(part)
         break

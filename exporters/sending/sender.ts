@@ -24,7 +24,7 @@ import { isStuck } from './in-flight-batch.ts'
 import type { InFlightBatch, Sum, Failure } from './in-flight-batch.ts'
 import { Intake } from './intake.ts'
 import { Meters } from './meters.ts'
-import type { SenderOptions } from './options.ts'
+import type { ChainConfig } from './config.ts'
 import { Overflow } from '../buffer/overflow.ts'
 import { Queue } from '../buffer/queue.ts'
 import { ABANDON_MS, waitAtMost } from '../runtime/timeout.ts'
@@ -58,7 +58,7 @@ const DISK_END_MS = 10_000
 export class Sender {
   readonly name: string
   readonly exporter: Exporter
-  readonly #options: SenderOptions
+  readonly #config: ChainConfig
   readonly #deps: SenderDeps
   readonly #clock: Clock
   readonly #queue: Queue
@@ -83,10 +83,10 @@ export class Sender {
   #stopping: Promise<void> | undefined
   #loop: Promise<void> = Promise.resolve()
 
-  constructor(name: string, exporter: Exporter, options: SenderOptions, deps: SenderDeps = {}) {
+  constructor(name: string, exporter: Exporter, config: ChainConfig, deps: SenderDeps = {}) {
     this.name = name
     this.exporter = exporter
-    this.#options = options
+    this.#config = config
     this.#deps = deps
     this.#clock = deps.clock ?? systemClock
     const clock = this.#clock
@@ -94,19 +94,19 @@ export class Sender {
     this.#meters = new Meters(clock)
     this.#nudge = new Signal(clock)
     this.#quiet = new Signal(clock)
-    const [queueBytes, queueEvents] = queueBounds(options, deps.openSpool !== undefined)
+    const [queueBytes, queueEvents] = queueBounds(config, deps.openSpool !== undefined)
     this.#queue = new Queue(queueBytes, queueEvents)
     this.#partBounds = [
-      Math.min(MAX_PART_BYTES, queueBytes, options.batch.maxBytes),
-      Math.min(MAX_PART_EVENTS, queueEvents, options.batch.maxEvents),
+      Math.min(MAX_PART_BYTES, queueBytes, config.batch.max_bytes),
+      Math.min(MAX_PART_EVENTS, queueEvents, config.batch.max_events),
     ]
-    this.#batcher = new Batcher(this.#queue, options.batch, clock, this.#inFlightBatches)
+    this.#batcher = new Batcher(this.#queue, config.batch, clock, this.#inFlightBatches)
     const divert = (): void => this.#overflow?.begin()
-    this.#intake = new Intake(this.#queue, options.queue.whenFull, { accounting: this.#accounting, clock, divert })
+    this.#intake = new Intake(this.#queue, config.queue.when_full, { accounting: this.#accounting, clock, divert })
     this.#limit = new ConcurrencyLimit(exporter.maxConcurrency ?? 1)
     const delivery = new Delivery({
       exporter,
-      options,
+      config,
       clock,
       random: deps.random ?? Math.random,
       accounting: this.#accounting,
@@ -229,18 +229,18 @@ export class Sender {
 
   /** What is measured beside the accounts. */
   stats(): SenderStats {
-    const { queue, spoolLimitBytes = 0 } = this.#options
+    const { queue, spool: limits } = this.#config
     const spool = this.#spool?.stats()
     const meters = this.#meters.read()
     return {
       ...meters,
       duplicatesPossible: meters.duplicatesPossible + (this.exporter.resent?.events ?? 0),
       concurrencyLimit: this.#limit.limit,
-      queueLimitBytes: queue.maxBytes,
-      queueLimitEvents: queue.maxEvents,
+      queueLimitBytes: queue.max_bytes,
+      queueLimitEvents: queue.max_events,
       oldestAgeMs: this.#oldestAgeMs(spool?.oldestMs),
       deadLetters: this.#deps.deadLetters?.counters,
-      spool: spool === undefined ? undefined : { ...spool, limitBytes: spoolLimitBytes },
+      spool: spool === undefined ? undefined : { ...spool, limitBytes: limits?.max_size ?? 0 },
     }
   }
 
@@ -275,12 +275,12 @@ export class Sender {
     let overflow: Overflow | undefined
     const spool = await openSpool((loss) => overflow?.lost(loss))
     this.#spool = spool
-    const { queue, spoolUse } = this.#options
+    const { queue, spool: spoolConfig } = this.#config
     const { encoding } = this.exporter
     const { events } = spool.stats()
     this.#accounting.accept(events)
     overflow = new Overflow(
-      { maxBytes: queue.maxBytes, maxEvents: queue.maxEvents, always: spoolUse === 'always', encoding },
+      { maxBytes: queue.max_bytes, maxEvents: queue.max_events, always: spoolConfig?.use === 'always', encoding },
       {
         spool,
         queue: this.#queue,
@@ -437,10 +437,10 @@ export class Sender {
 }
 
 /** Bytes and events for the queue. */
-function queueBounds({ queue, batch }: SenderOptions, spool: boolean): [bytes: number, events: number] {
-  if (!spool) return [queue.maxBytes, queue.maxEvents]
+function queueBounds({ queue, batch }: ChainConfig, spool: boolean): [bytes: number, events: number] {
+  if (!spool) return [queue.max_bytes, queue.max_events]
   return [
-    Math.min(queue.maxBytes, batch.maxBytes * QUEUED_BATCHES),
-    Math.min(queue.maxEvents, batch.maxEvents * QUEUED_BATCHES),
+    Math.min(queue.max_bytes, batch.max_bytes * QUEUED_BATCHES),
+    Math.min(queue.max_events, batch.max_events * QUEUED_BATCHES),
   ]
 }

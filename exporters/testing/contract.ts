@@ -5,9 +5,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { effectiveExporter } from '../../config/agent/effective.ts'
+import { exporterSchema } from '../../config/agent/exporters/exporters.ts'
 import type { Batch, Encoded } from '../contract/exporter.ts'
 import { batchOf } from '../sending/encoded.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../sending/options.ts'
 import { Sender } from '../sending/sender.ts'
 import type { Harness } from './harness.ts'
 import { lines, numbers } from './lines.ts'
@@ -20,11 +21,14 @@ const ENCODINGS = ['json', 'compact', 'otlp', 'otlp_json']
 const SOON_MS = 1000
 const DEADLINE_MS = 10_000
 const SCENARIOS = 40
+const DEFAULTS = effectiveExporter(exporterSchema.parse({ type: 'stdout' }), {}).config
 const SENDER = {
-  ...DEFAULT_SENDER_OPTIONS,
-  batch: { maxEvents: 16, maxBytes: 4096, maxWaitMs: 0 },
-  retry: { initialMs: 0, maxMs: 0 },
-}
+  ...DEFAULTS,
+  queue: { ...DEFAULTS.queue, when_full: 'block' },
+  batch: { max_events: 16, max_bytes: 4096, max_wait: 0 },
+  retry: { initial: 0, max: 0 },
+  timeout: 60_000,
+} as const
 
 const NO_STALL =
   'harness.stall: expected a function that makes the sink fall silent (see Silence), or that returns why it can not, got none'

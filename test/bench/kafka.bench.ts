@@ -4,9 +4,8 @@
  * Plain kafkajs gets ready-made messages, so that only its own cost is measured.
  */
 import { guardKafkajs } from '../../exporters/sinks/kafka/drivers/kafkajs-guard.ts'
+import type { KafkaConfig } from '../../exporters/sinks/kafka/connection.ts'
 import { KafkaExporter } from '../../exporters/sinks/kafka/exporter.ts'
-import { DEFAULT_KAFKA_OPTIONS } from '../../exporters/sinks/kafka/options.ts'
-import type { CompressionName, DriverName } from '../../exporters/sinks/kafka/options.ts'
 import { batchOf } from '../../exporters/sending/encoded.ts'
 import { KafkaCluster } from '../support/kafka/cluster.ts'
 import { describedParts, NODE_NAME } from '../support/kafka/events.ts'
@@ -16,11 +15,12 @@ import { plainKafkajs } from './support/plain-kafkajs.ts'
 import { leaveOut, median, printResult, QUICK, show } from './support/result.ts'
 import type { Measure } from './support/result.ts'
 import { gzip, zstd } from '../../native/index.ts'
+import { exporterConfig } from '../support/exporter-config.ts'
 
 const EVENTS = 20_000
 const BATCH_PARTS = 4
 const ROUNDS = QUICK ? 3 : 7
-const CODECS = ['none', 'gzip', 'zstd'] as const satisfies readonly CompressionName[]
+const CODECS = ['none', 'gzip', 'zstd'] as const satisfies ReadonlyArray<KafkaConfig['compression']>
 const NEVER = new AbortController().signal
 
 type Run = () => Promise<void>
@@ -37,9 +37,10 @@ await using cluster = await KafkaCluster.start(jars.folder, { nodes: 1 })
 await new Topics(cluster.brokers).create('bench', 1)
 guardKafkajs()
 
-async function exporterOf(driver: DriverName, compression: CompressionName): Promise<[Run, Run]> {
-  const names = { brokers: cluster.brokers, topic: 'bench', nodeName: NODE_NAME, epoch: 'e1', driver, compression }
-  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names }, { compressors: { gzip, zstd } })
+async function exporterOf(driver: KafkaConfig['driver'], compression: KafkaConfig['compression']): Promise<[Run, Run]> {
+  const config = exporterConfig('kafka', { brokers: cluster.brokers, topic: 'bench', driver, compression })
+  const context = { nodeName: NODE_NAME, epoch: 'e1', env: {} }
+  const exporter = new KafkaExporter(config, context, { compressors: { gzip, zstd } })
   await exporter.start()
   const run = async (): Promise<void> => {
     for (const batch of batches) {
@@ -51,7 +52,7 @@ async function exporterOf(driver: DriverName, compression: CompressionName): Pro
 }
 
 /** kafkajs as its documentation shows it, with the same headers and the same codec. */
-function plainOf(compression: CompressionName): Promise<[Run, Run]> {
+function plainOf(compression: KafkaConfig['compression']): Promise<[Run, Run]> {
   const plain = batches.map(({ parts }) => parts)
   const { brokers } = cluster
   return plainKafkajs({ brokers, topic: 'bench', compression, nodeName: NODE_NAME, batches: plain })

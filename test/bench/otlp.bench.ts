@@ -11,7 +11,6 @@ import type { Compression } from '../../exporters/runtime/compression.ts'
 import { createOtlpEncoder } from '../../exporters/encoding/otlp/encode.ts'
 import { OtlpExporter } from '../../exporters/sinks/otlp/exporter.ts'
 import { createSdkEncoder } from '../../exporters/encoding/otlp/sdk.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../exporters/sending/options.ts'
 import { Sender } from '../../exporters/sending/sender.ts'
 import { loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
@@ -20,6 +19,8 @@ import { Line, NODE_NAME, chunksOf } from './support/replay.ts'
 import { QUICK, median, printResult, show } from './support/result.ts'
 import { sdkPipeline } from './support/sdk-pipeline.ts'
 import { gzip, zstd } from '../../native/index.ts'
+import { CHAIN, exporterConfig } from '../support/exporter-config.ts'
+import { DEFAULT_RECORDS } from '../../config/agent/exporters/otlp-records.ts'
 
 const SYNTHETIC_RECORDS = 60_000
 const EVENTS = QUICK ? 100_000 : 600_000
@@ -27,7 +28,6 @@ const RUNS = QUICK ? 1 : 3
 /** The SDK is ten times slower; fewer events give the same figure. */
 const SDK_EVENTS = QUICK ? 30_000 : 100_000
 const CYCLE = 1000
-const RESOURCE = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: NODE_NAME }
 
 interface Cost {
   readonly cpuUs: number
@@ -46,23 +46,16 @@ const cycles = Array.from({ length: Math.ceil(events.length / CYCLE) }, (_, i) =
   events.slice(i * CYCLE, (i + 1) * CYCLE),
 )
 const json = createJsonEncoder({ nodeName: NODE_NAME })
-const mapping = { epoch: '1795520000', body: 'json', json } as const
+const mapping = { ...DEFAULT_RECORDS, epoch: '1795520000', json }
 
 /** Whole decode cycles through the chain until `count` events are delivered. */
 async function chain(encoder: Encoder, compression: Compression, count: number): Promise<Cost> {
   const exporter = new OtlpExporter(
-    {
-      encoding: 'otlp',
-      endpoint,
-      compression,
-      timeoutMs: 10_000,
-      resource: RESOURCE,
-      // As from a config.
-      concurrency: 16,
-    },
+    exporterConfig('otlp', { logs_endpoint: endpoint, compression, concurrency: { max: 16 } }),
+    { nodeName: NODE_NAME, env: {} },
     { compressors: { gzip, zstd } },
   )
-  const sender = new Sender('bench', exporter, DEFAULT_SENDER_OPTIONS)
+  const sender = new Sender('bench', exporter, CHAIN)
   const fanout = new FanOut([{ encoder, sender }])
   await fanout.start()
   const before = process.cpuUsage()

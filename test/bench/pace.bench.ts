@@ -9,7 +9,6 @@ import type { Batch, Exporter, Outcome } from '../../exporters/contract/exporter
 import { FanOut } from '../../exporters/fanout.ts'
 import { createOtlpEncoder } from '../../exporters/encoding/otlp/encode.ts'
 import { OtlpExporter } from '../../exporters/sinks/otlp/exporter.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../exporters/sending/options.ts'
 import { Sender } from '../../exporters/sending/sender.ts'
 import { gzip, zstd } from '../../native/index.ts'
 import { endingAt, loadRecording } from '../support/recording/recording.ts'
@@ -17,6 +16,8 @@ import { synthesize } from '../support/recording/synthetic.ts'
 import { discardingSink } from './support/discarding-sink.ts'
 import { Line, NODE_NAME, RecordedRing } from './support/replay.ts'
 import { QUICK, printResult, show } from './support/result.ts'
+import { CHAIN, exporterConfig } from '../support/exporter-config.ts'
+import { DEFAULT_RECORDS } from '../../config/agent/exporters/otlp-records.ts'
 
 const PER_SECOND = 5000
 const SECONDS = QUICK ? 5 : 20
@@ -69,23 +70,16 @@ class Timed implements Exporter {
 
 using sink = await discardingSink()
 const recording = endingAt(loadRecording() ?? synthesize(SYNTHETIC_RECORDS), Date.now())
-const resource = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: NODE_NAME }
 const exporter = new Timed(
   new OtlpExporter(
-    {
-      encoding: 'otlp',
-      endpoint: sink.url,
-      compression: 'gzip',
-      timeoutMs: 10_000,
-      resource,
-      concurrency: CONCURRENCY,
-    },
+    exporterConfig('otlp', { logs_endpoint: sink.url, compression: 'gzip', concurrency: { max: CONCURRENCY } }),
+    { nodeName: NODE_NAME, env: {} },
     { compressors: { gzip, zstd } },
   ),
 )
 const json = createJsonEncoder({ nodeName: NODE_NAME })
-const encoder = createOtlpEncoder({ epoch: '1795520000', body: 'json', json })
-const sender = new Sender('pace', exporter, DEFAULT_SENDER_OPTIONS)
+const encoder = createOtlpEncoder({ ...DEFAULT_RECORDS, epoch: '1795520000', body: 'json', json })
+const sender = new Sender('pace', exporter, CHAIN)
 const fanout = new FanOut([{ encoder, sender }])
 await fanout.start()
 

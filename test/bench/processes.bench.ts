@@ -10,6 +10,7 @@ import type { Image } from '../../collector/process/image.ts'
 import type { ProcessTable } from '../../collector/process/table.ts'
 import { exec, fork, newTable, scanned } from '../unit/collector/support/processes.ts'
 import { printResult, show } from './support/result.ts'
+import { DEFAULT_RECORDS } from '../../config/agent/exporters/otlp-records.ts'
 
 const PROCESSES = 100_000
 const CHUNK = 200
@@ -53,7 +54,7 @@ function fill(kind: Kind, table: ProcessTable, processes: number): void {
 }
 
 const json = createJsonEncoder({ nodeName: 'node-a.example' })
-const otlp = createOtlpEncoder({ epoch: '0', body: 'json', json })
+const otlp = createOtlpEncoder({ ...DEFAULT_RECORDS, epoch: '0', body: 'json', json })
 
 interface Cost {
   readonly known: number

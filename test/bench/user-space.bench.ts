@@ -9,21 +9,16 @@ import type { Event } from '../../exporters/contract/event.ts'
 import { decodeChunk } from '../../collector/ingest/decode.ts'
 import { systemFiles } from '../../exporters/sinks/file/file-system.ts'
 import type { FileSystem } from '../../exporters/sinks/file/file-system.ts'
-import {
-  DEFAULT_SENDER_OPTIONS,
-  FanOut,
-  Sender,
-  createCompactEncoder,
-  createExporter,
-  createJsonEncoder,
-} from '../../exporters/index.ts'
-import type { FsyncPolicy } from '../../exporters/index.ts'
+import { FileExporter } from '../../exporters/sinks/file/exporter.ts'
+import { createCompactEncoder } from '../../exporters/encoding/compact.ts'
+import { FanOut, Sender, createJsonEncoder } from '../../exporters/index.ts'
 import { loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
 import { recordOf } from '../unit/exporters/support/model.ts'
 import { play } from './support/play.ts'
 import { Line, NODE_NAME, chunksOf } from './support/replay.ts'
 import { QUICK, median, printResult, show } from './support/result.ts'
+import { CHAIN, exporterConfig } from '../support/exporter-config.ts'
 
 const SYNTHETIC_RECORDS = 60_000
 const STAGE_MS = QUICK ? 400 : 1_500
@@ -59,13 +54,9 @@ const parts = chunksOf(recording)
 const eventsInRound = parts.reduce((sum, chunk) => sum + new Line(recording).take(chunk).length, 0)
 
 /** The pipeline of agent.ts from source to sink, with one file exporter. */
-async function line(path: string, files: FileSystem, fsync: FsyncPolicy): Promise<Speed> {
-  const exporter = await createExporter(
-    'file',
-    { path, maxSizeBytes: 64 << 20, maxFiles: 3, mode: 0o600, fsync },
-    { files },
-  )
-  const sender = new Sender('bench', exporter, DEFAULT_SENDER_OPTIONS)
+async function line(path: string, files: FileSystem, fsync: 'never' | number): Promise<Speed> {
+  const exporter = new FileExporter({ ...exporterConfig('file', { path, rotate: { max_files: 3 } }), fsync }, { files })
+  const sender = new Sender('bench', exporter, CHAIN)
   const fanout = new FanOut([{ encoder: createJsonEncoder({ nodeName: NODE_NAME }), sender }])
   await fanout.start()
   const rounds = Math.ceil(LINE_EVENTS / eventsInRound)
@@ -117,7 +108,7 @@ const nullPath = `${folder}/null.jsonl`
 speeds.push(['ring bytes → JSON lines → /dev/null', await runs(() => line(nullPath, nullFiles(nullPath), 'never'))])
 speeds.push([
   'ring bytes → JSON lines → file, fdatasync each second',
-  await runs(() => line(`${folder}/events.jsonl`, systemFiles, { intervalMs: 1000 })),
+  await runs(() => line(`${folder}/events.jsonl`, systemFiles, 1000)),
 ])
 if (statSync(`${folder}/events.jsonl`).size === 0) throw new Error('expected lines in the file, it is empty')
 

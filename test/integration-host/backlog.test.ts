@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { createFanOut } from '../../collector/outputs/outputs.ts'
+import { createFanOut } from '../../exporters/start.ts'
 import { loadConfig } from '../../config/agent/load.ts'
 import { EncoderPool } from '../../exporters/index.ts'
 import type { Accounting } from '../../exporters/index.ts'
@@ -15,6 +15,7 @@ import { eventAt, numberIn } from '../support/delivery/events.ts'
 import { FakeLoki } from '../support/otlp/loki.ts'
 import { FakeSink } from '../support/otlp/server.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
+import { DEFAULT_RECORDS } from '../../config/agent/exporters/otlp-records.ts'
 
 const HOUR_MS = 3_600_000
 const EVERY_MS = 60_000
@@ -45,7 +46,7 @@ async function replay(maxAge: string): Promise<Replay> {
   const loaded = loadConfig(yaml, 'c.yaml', {}, () => '')
   assert.ok('config' in loaded, JSON.stringify(loaded))
   const encoders = new EncoderPool('node-1')
-  const records = { protocol: 'protobuf', sdk: false, body: 'json' } as const
+  const records = { ...DEFAULT_RECORDS, protocol: 'protobuf', sdk: false } as const
   const toMs = Date.now() - EVERY_MS
   const times = { fromMs: toMs - 72 * HOUR_MS, toMs, everyMs: EVERY_MS, events: EVENTS }
   const encoder = await encoders.otlp({ ...records, epoch: 'old' })

@@ -53,7 +53,7 @@ test('kafka: a forbidden topic, a hung broker and new partitions leave the rest 
         const sender = senderOf([hung.address, ...cluster.brokers], topic, {
           driver,
           key: 'exec_id',
-          requestTimeoutMs: 500,
+          request_timeout: 500,
         })
         await sender.start()
         for (const part of describedParts(0, 200)) await sender.offer(part)

@@ -7,13 +7,13 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { Encoded } from '../../exporters/contract/exporter.ts'
-import type { CompressionName, DriverName } from '../../exporters/sinks/kafka/options.ts'
 import { NODE_NAME, timeOf } from '../support/kafka/events.ts'
 import { readTopic } from '../support/kafka/read-topic.ts'
 import { numberOf, reconcile } from '../support/kafka/reconcile.ts'
 import { DEADLINE_MS, DRIVERS, EPOCH, offer, senderOf, SKIP_LONG, withCluster } from '../support/kafka/rig.ts'
 import { until } from '../unit/exporters/support/fake-clock.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
+import type { KafkaConfig } from '../../exporters/sinks/kafka/connection.ts'
 
 const EVENTS = SKIP_LONG === false ? 50_000 : 10_000
 
@@ -42,8 +42,8 @@ export function compress(records) {
 `
 
 const ARRIVALS: ReadonlyArray<{
-  readonly driver: DriverName
-  readonly compression: CompressionName
+  readonly driver: KafkaConfig['driver']
+  readonly compression: KafkaConfig['compression']
   readonly idempotent: boolean
   readonly skip: string | false
 }> = DRIVERS.flatMap((driver) => [
@@ -84,8 +84,8 @@ test('kafka: events arrive once, in order of key, with headers and times, by eit
       writeFileSync(`${home}/package.json`, '{"name":"literal-snappy","type":"module","main":"index.js"}')
       writeFileSync(`${home}/index.js`, LITERAL_SNAPPY)
       await topics.create('snappy', 1)
-      const codec = { codecPackage: 'literal-snappy', configFile: folder.at('config.yaml') }
-      const sender = senderOf(cluster.brokers, 'snappy', { compression: 'snappy', ...codec })
+      const codec = { compression: 'snappy', codec: 'npm:literal-snappy' } as const
+      const sender = senderOf(cluster.brokers, 'snappy', codec, folder.at('config.yaml'))
       await sender.start()
       await offer(sender, 0, 1000)
       await sender.stop(20_000)

@@ -7,15 +7,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { pino } from 'pino'
-import { createFanOut } from '../../collector/outputs/outputs.ts'
+import { createFanOut } from '../../exporters/start.ts'
 import { loadConfig } from '../../config/agent/load.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
 import { EncoderPool } from '../../exporters/index.ts'
 import { createOtlpEncoder } from '../../exporters/encoding/otlp/encode.ts'
 import { createOtlpJsonEncoder } from '../../exporters/encoding/otlp/json-encode.ts'
 import { OtlpExporter } from '../../exporters/sinks/otlp/exporter.ts'
-import type { OtlpOptions } from '../../exporters/sinks/otlp/exporter.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../exporters/sending/options.ts'
+import type { OtlpConfig } from '../../exporters/sinks/otlp/exporter.ts'
 import { Sender } from '../../exporters/sending/sender.ts'
 import type { Event } from '../../exporters/contract/event.ts'
 import { Collector, collectorProgram } from '../support/otlp/collector.ts'
@@ -27,6 +26,8 @@ import { file, makeKprobe } from '../unit/exporters/support/events.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 import { until } from '../unit/exporters/support/fake-clock.ts'
 import { gzip, zstd } from '../../native/index.ts'
+import { CHAIN, CONTEXT, exporterConfig } from '../support/exporter-config.ts'
+import { DEFAULT_RECORDS } from '../../config/agent/exporters/otlp-records.ts'
 
 const found = await collectorProgram()
 const skip = 'missing' in found ? found.missing : false
@@ -35,14 +36,19 @@ const program = 'program' in found ? found.program : ''
 const EVENTS = 20_000
 const SLICE = 200
 const json = createJsonEncoder({ nodeName: 'node-1' })
-const mapping = { epoch: '1795520000', body: 'json', json } as const
-const resource = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: 'node-1' }
+const mapping = { ...DEFAULT_RECORDS, epoch: '1795520000', json }
+/** An exporter to this address, with the agent's compressors. */
+function exporterTo(url: string, change: Partial<OtlpConfig> = {}): OtlpExporter {
+  const keys = { logs_endpoint: url, request_timeout: '5s', concurrency: { max: 1 } }
+  const config = { ...exporterConfig('otlp', keys), ...change }
+  return new OtlpExporter(config, { ...CONTEXT, nodeName: 'node-1' }, { compressors: { gzip, zstd } })
+}
 const observed = () => ({ sec: 1_795_528_990, nsec: 1 })
 const senderOptions = {
-  ...DEFAULT_SENDER_OPTIONS,
-  queue: { ...DEFAULT_SENDER_OPTIONS.queue, maxEvents: EVENTS },
-  batch: { maxEvents: 500, maxBytes: 1 << 20, maxWaitMs: 10 },
-  retry: { initialMs: 20, maxMs: 200 },
+  ...CHAIN,
+  queue: { ...CHAIN.queue, max_events: EVENTS },
+  batch: { max_events: 500, max_bytes: 1 << 20, max_wait: 10 },
+  retry: { initial: 20, max: 200 },
 }
 
 function eventAt(seq: number): Event {
@@ -76,9 +82,8 @@ class Ledger {
 }
 
 /** Offers all events; every `killEvery` of them the collector is killed while it works, and restarted. */
-async function run(collector: Collector, change: Partial<OtlpOptions>, kills: number): Promise<Sender> {
-  const options = { encoding: 'otlp', endpoint: collector.url, compression: 'gzip', timeoutMs: 5000, resource } as const
-  const exporter = new OtlpExporter({ ...options, ...change }, { compressors: { gzip, zstd } })
+async function run(collector: Collector, change: Partial<OtlpConfig>, kills: number): Promise<Sender> {
+  const exporter = exporterTo(collector.url, change)
   const encoder = exporter.encoding === 'otlp' ? createOtlpEncoder(mapping) : createOtlpJsonEncoder(mapping)
   const sender = new Sender('otlp', exporter, senderOptions)
   await sender.start()
@@ -138,19 +143,18 @@ function failure(ledger: Ledger): Script {
 }
 
 test('collector: every record type passes a real collector unchanged, in protobuf and in JSON', { skip }, async () => {
-  for (const encoding of ['otlp', 'otlp_json'] as const) {
+  for (const protocol of ['http/protobuf', 'http/json'] as const) {
     for (const compression of ['none', 'gzip', 'zstd'] as const) {
       await using sink = await FakeSink.start()
       await using collector = await Collector.start(program, sink.url)
-      const options = { encoding, endpoint: collector.url, compression, timeoutMs: 5000, resource }
-      await using exporter = new OtlpExporter(options, { compressors: { gzip, zstd } })
+      await using exporter = exporterTo(collector.url, { protocol, compression })
       await exporter.start()
-      const make = encoding === 'otlp' ? createOtlpEncoder : createOtlpJsonEncoder
-      const part = make({ ...mapping, observed, argLabels: true }).encode(goldenEvents())
+      const make = protocol === 'http/protobuf' ? createOtlpEncoder : createOtlpJsonEncoder
+      const part = make({ ...mapping, observed, arg_labels: true }).encode(goldenEvents())
       const batch = { parts: [part], count: part.count, sizeBytes: part.bytes.length }
       assert.deepEqual(await exporter.send(batch, new AbortController().signal), { status: 'delivered' })
       await using direct = await FakeSink.start()
-      await using straight = new OtlpExporter({ ...options, endpoint: direct.url }, { compressors: { gzip, zstd } })
+      await using straight = exporterTo(direct.url, { protocol, compression })
       await straight.start()
       await straight.send(batch, new AbortController().signal)
       assert.deepEqual(sink.requests[0]?.logs(), direct.requests[0]?.logs())
@@ -183,7 +187,7 @@ test('collector: in JSON, killed once under load, 20,000 of 20,000 arrive', { sk
   const ledger = new Ledger()
   await using sink = await FakeSink.start(failure(ledger))
   await using collector = await Collector.start(program, sink.url)
-  reconcile(t, await run(collector, { encoding: 'otlp_json' }, 1), ledger)
+  reconcile(t, await run(collector, { protocol: 'http/json' }, 1), ledger)
 })
 
 test(
@@ -245,25 +249,15 @@ test(
   async () => {
     await using sink = await FakeSink.start(() => ({ status: 200, body: rpcStatus('') }))
     await using collector = await Collector.start(program, sink.url)
-    const options = {
-      encoding: 'otlp',
-      endpoint: collector.url,
-      compression: 'none',
-      timeoutMs: 5000,
-      resource,
-    } as const
     const garbage = Buffer.from('\x12\x05\xff\xff\xff\xff\xff', 'latin1')
     const ends = Uint32Array.of(garbage.length)
     const part = { encoding: 'otlp', bytes: garbage, ends, count: 1, firstSeq: 0 } as const
     const batch = { parts: [part], count: 1, sizeBytes: garbage.length }
-    await using exporter = new OtlpExporter(options, { compressors: { gzip, zstd } })
+    await using exporter = exporterTo(collector.url, { compression: 'none' })
     await exporter.start()
     const malformed = await exporter.send(batch, new AbortController().signal)
     assert.equal(malformed.status, 'hold', inspect(malformed))
-    await using lost = new OtlpExporter(
-      { ...options, endpoint: collector.url.replace('/v1/logs', '/nowhere') },
-      { compressors: { gzip, zstd } },
-    )
+    await using lost = exporterTo(collector.url.replace('/v1/logs', '/nowhere'), { compression: 'none' })
     await lost.start()
     assert.equal((await lost.send(batch, new AbortController().signal)).status, 'hold')
     assert.equal(sink.requests.length, 0)

@@ -7,7 +7,7 @@ import { pino } from 'pino'
 // Not used: loads every module of the agent, so that the memory is that of the agent.
 import '../../collector/agent.ts'
 import type { ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
-import { createFanOut } from '../../collector/outputs/outputs.ts'
+import { createFanOut } from '../../exporters/start.ts'
 import { chunks } from '../../collector/ingest/source.ts'
 import { loadConfig } from '../../config/agent/load.ts'
 import { EncoderPool } from '../../exporters/index.ts'
@@ -132,6 +132,6 @@ async function obey(order: Order): Promise<void> {
 process.on('message', (order: Order) => void obey(order))
 process.on('disconnect', () => process.exit())
 // What a config brings in.
-await import('../../exporters/sinks/otlp/index.ts')
+await import('../../exporters/sinks/otlp/make.ts')
 flushCompileCache()
 send({ is: 'loaded' })

@@ -2,8 +2,8 @@
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
+import { spoolFolder } from '../../../config/agent/exporters/spool.ts'
 import type { Config } from '../../../config/agent/schema.ts'
-import { spoolFolderOf } from '../../outputs/spool.ts'
 import { UsageError } from '../command.ts'
 
 export interface Place {
@@ -59,9 +59,8 @@ function placeOf(name: string, config: Config, file: string): Place {
 }
 
 function placeIn({ exporters }: Config, name: string): Place | undefined {
-  const exporter = Object.hasOwn(exporters, name) ? exporters[name] : undefined
-  const dir = exporter === undefined ? undefined : spoolFolderOf(name, exporter)
-  return dir === undefined ? undefined : { name, dir: path.resolve(dir), kind: 'exporter' }
+  const spool = Object.hasOwn(exporters, name) ? exporters[name]?.spool : undefined
+  return spool && { name, dir: path.resolve(spoolFolder(name, spool)), kind: 'exporter' }
 }
 
 async function isSpool(dir: string): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
+import { nodeNameOf } from '../../../config/agent/effective.ts'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
 import { parseDuration } from '../../../config/yaml/units.ts'
 import {
@@ -80,13 +81,17 @@ export const replayCommand: Command = async (args, terminal) => {
       return fail(
         `cannot remove events from "${place.dir}": ${processName(look.usedBy)} is using it; stop that one first`,
       )
-    await using target = await Target.start(to, { config: loaded, file }, terminal)
+    await using target = await Target.start(
+      to,
+      { config: loaded, file, nodeName: nodeNameOf(loaded, terminal.env).value },
+      terminal,
+    )
     const missing = await (remove === true ? drain(look, target) : send(look, from, range, target))
     const { text, lost } = target.summary()
     terminal.printError(text)
     return Math.max(lost > 0 ? 1 : 0, reportMissing(missing, look, terminal))
   } catch (error) {
-    if (error instanceof ExportError) return fail(error.message)
+    if (error instanceof ExportError && error.code !== 'EXPORTER_REFUSED') return fail(error.message)
     if (error instanceof Error && 'code' in error && error.code !== 'STDOUT' && 'syscall' in error)
       return fail(problemOf(place.dir, error))
     throw error
@@ -140,7 +145,7 @@ async function each(
 async function drain({ place }: Look, target: Target): Promise<number> {
   let missing = 0
   await using spool = await openSpool(
-    { dir: place.dir, fsync: 'never', maxBytes: Number.MAX_SAFE_INTEGER, minFreeBytes: 0 },
+    { dir: place.dir, fsync: 'never', max_size: Number.MAX_SAFE_INTEGER, min_free: 0, segment_size: 1 << 20 },
     { files: systemSpoolFiles, clock: systemClock, random: Math.random, onLoss: ({ events }) => (missing += events) },
   )
   for (let failures = 0; ;) {

@@ -1,13 +1,11 @@
 /** Events of a spool to another exporter of the config, for `ktrail spool replay --to`. */
 import { setTimeout } from 'node:timers/promises'
 import type { Config, ExporterConfig } from '../../../config/agent/schema.ts'
-import { EncoderPool, ExportError } from '../../../exporters/index.ts'
+import { createFanOut, EncoderPool, ExportError } from '../../../exporters/index.ts'
 import type { Encoded, Sender } from '../../../exporters/index.ts'
 import { gzip, zstd } from '../../../native/index.ts'
 import { createEpoch } from '../../ingest/epoch.ts'
 import { createLog } from '../../telemetry/log.ts'
-import { nodeNameOf } from '../../node-name.ts'
-import { createFanOut } from '../../outputs/outputs.ts'
 import type { Terminal } from '../command.ts'
 import { plural } from '../format.ts'
 
@@ -34,12 +32,11 @@ export class Target implements AsyncDisposable {
   /** Starts the exporter of this name, without its own spool and filter. Throws ExportError when it can never work. */
   static async start(
     name: string,
-    { config, file }: { readonly config: Config; readonly file: string },
+    { config, file, nodeName }: { readonly config: Config; readonly file: string; readonly nodeName: string },
     { env, printError }: Pick<Terminal, 'env' | 'printError'>,
   ): Promise<Target> {
     const exporter = config.exporters[name]
     if (exporter === undefined) throw new ExportError('UNUSABLE', `no exporter "${name}" in the config`)
-    const nodeName = nodeNameOf(config, env).value
     const fanout = await createFanOut(
       { [name]: forReplay(exporter) },
       {

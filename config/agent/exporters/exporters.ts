@@ -14,9 +14,14 @@ export const EXPORTER_NAME: RegExp = /^[a-z0-9][a-z0-9_-]{0,62}$/
 const NO_SPOOL =
   'expected drop_newest, drop_oldest or block where there is no spool such as spool: {dir: /var/lib/ktrail/spool}'
 
+const KINDS = z.discriminatedUnion('type', [file, stdout, otlp, kafka])
+
+/** One for each kind of exporter. */
+export const exporterSchemas = [...KINDS.options, npm] as const
+
 /** One exporter, told apart by `type`. */
 export const exporterSchema = z
-  .union([z.discriminatedUnion('type', [file, stdout, otlp, kafka]), npm], { error: 'expected a mapping' })
+  .union([KINDS, npm], { error: 'expected a mapping' })
   .check((context) => {
     const { queue, retry, spool } = context.value
     const problem = (path: string[], message: string): void => {

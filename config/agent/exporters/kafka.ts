@@ -6,6 +6,7 @@ import { fieldsProblem } from '../filtering/filter.ts'
 import { packageName } from './npm.ts'
 import { recordKeys, resourceKeys } from './otlp-records.ts'
 import { parseFieldPaths } from '../filtering/record-fields.ts'
+import type { KafkaExporterConfig } from '../schema.ts'
 import { tlsKeys } from './tls.ts'
 
 const KIB = 1024
@@ -61,9 +62,6 @@ const sasl = z
 const otlp = z
   .strictObject({ ...resourceKeys, ...recordKeys })
   .describe('Content of the OTLP records with format otlp_proto; the same keys as in type otlp.')
-
-/** What they say when nothing is said. */
-export const DEFAULT_OTLP: z.output<typeof otlp> = otlp.parse({})
 
 /** `type: kafka`. */
 export const kafka = z
@@ -181,6 +179,11 @@ export const kafka = z
     }
   })
   .describe('Exporter to Apache Kafka.')
+
+/** What OTLP records in Kafka say; undefined where its records are JSON. */
+export function kafkaRecords({ format, otlp: records }: KafkaExporterConfig): KafkaExporterConfig['otlp'] {
+  return format === 'otlp_proto' ? (records ?? otlp.parse({})) : undefined
+}
 
 /** True when such a rule leaves records, if not all, without `process.exec_id`. */
 function takesExecId({ fields, action }: { readonly fields: string; readonly action: string }): boolean {

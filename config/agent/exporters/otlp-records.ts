@@ -1,5 +1,6 @@
 /** What OTLP records say, and of whom: the same keys wherever records are made. */
 import { z } from 'zod'
+import type { DeepReadonly } from '../schema.ts'
 
 /** Names the variable that applies when the config does not set the key; such keys have no default in the schema. */
 export const FROM_ENVIRONMENT = 'Environment variable:'
@@ -48,3 +49,10 @@ export const recordKeys = {
     .default(false)
     .describe('Also sets the attribute event_name, for versions of Loki that ignore the event name of a record.'),
 }
+
+export type RecordConfig = DeepReadonly<z.output<z.ZodObject<typeof recordKeys>>>
+
+/** What records say where nothing is said. */
+export const DEFAULT_RECORDS: RecordConfig = z.object(recordKeys).parse({})
+
+export type ResourceConfig = DeepReadonly<z.output<z.ZodObject<typeof resourceKeys>>>

@@ -3,6 +3,7 @@ import { pathSchema } from '../../yaml/paths.ts'
 import { duration, formatSize, size } from '../../yaml/units.ts'
 import { chainOfRequests } from './chain.ts'
 import { FROM_ENVIRONMENT, recordKeys, resourceKeys } from './otlp-records.ts'
+import type { OtlpExporterConfig } from '../schema.ts'
 import { tlsKeys } from './tls.ts'
 
 const KIB = 1024
@@ -43,33 +44,39 @@ const tls = z
   .prefault({})
   .describe('Certificates for https endpoints. The files are read at the start and on SIGHUP.')
 
+const lokiKeys = z.strictObject({
+  max_line_size: size(1, 1024 * MIB)
+    .prefault('256KiB')
+    .describe("Loki's max_line_size: longest body of a record."),
+  max_metadata_size: size(1, 1024 * MIB)
+    .prefault('64KiB')
+    .describe("Loki's max_structured_metadata_size: names and values of all attributes of a record."),
+  max_metadata_entries: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(128)
+    .describe("Loki's max_structured_metadata_entries_count: attributes of a record and of its resource."),
+  max_age: duration(1000, 3650 * DAY_MS)
+    .prefault('7d')
+    .describe("Loki's reject_old_samples_max_age: oldest record that it takes."),
+  max_ahead: duration(0, 3650 * DAY_MS)
+    .prefault('10m')
+    .describe("Loki's creation_grace_period: how far a record may be ahead of the clock."),
+})
+
+/** What Loki is asked to take; undefined for a sink that is none. */
+export function lokiLimits(loki: OtlpExporterConfig['loki']): LokiLimits | undefined {
+  if (loki === false) return undefined
+  return loki === true ? lokiKeys.parse({}) : loki
+}
+
+export type LokiLimits = Readonly<z.output<typeof lokiKeys>>
+
 const loki = z
-  .union(
-    [
-      z.boolean(),
-      z.strictObject({
-        max_line_size: size(1, 1024 * MIB)
-          .prefault('256KiB')
-          .describe("Loki's max_line_size: longest body of a record."),
-        max_metadata_size: size(1, 1024 * MIB)
-          .prefault('64KiB')
-          .describe("Loki's max_structured_metadata_size: names and values of all attributes of a record."),
-        max_metadata_entries: z
-          .int()
-          .min(1)
-          .max(100_000)
-          .default(128)
-          .describe("Loki's max_structured_metadata_entries_count: attributes of a record and of its resource."),
-        max_age: duration(1000, 3650 * DAY_MS)
-          .prefault('7d')
-          .describe("Loki's reject_old_samples_max_age: oldest record that it takes."),
-        max_ahead: duration(0, 3650 * DAY_MS)
-          .prefault('10m')
-          .describe("Loki's creation_grace_period: how far a record may be ahead of the clock."),
-      }),
-    ],
-    { error: 'expected true, false or a mapping of limits such as {max_line_size: 256KiB}' },
-  )
+  .union([z.boolean(), lokiKeys], {
+    error: 'expected true, false or a mapping of limits such as {max_line_size: 256KiB}',
+  })
   .prefault(false)
   .describe(
     "The sink is Grafana Loki: true for Loki's default limits, or a mapping with yours. Records beyond a limit are " +

@@ -20,3 +20,5 @@ export function tlsKeys(environment = { ca: '', cert: '', key: '' }) {
       .describe('Accepts any certificate. Only for tests: anyone can then read the traffic and pose as the sink.'),
   }
 }
+
+export type TlsConfig = Readonly<z.output<z.ZodObject<ReturnType<typeof tlsKeys>>>>

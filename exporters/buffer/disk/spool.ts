@@ -11,6 +11,7 @@
  * - May: give again after a crash what was acked in its last fifth of a second.
  * - At every moment: recovered + appended = acked + lost (each reason) + events.
  */
+import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import type { Compress } from '../../runtime/compression.ts'
 import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
 import type { Clock, Random } from '../../runtime/clock.ts'
@@ -33,19 +34,14 @@ import type { Recovered, RecoveryReport } from './recovery.ts'
 import type { SpoolFrame } from './format/segment.ts'
 import type { ReportFailure, Work } from './failures.ts'
 import { Writer } from './writer.ts'
-import type { AppendResult, FsyncPolicy } from './writer.ts'
+import type { AppendResult } from './writer.ts'
 
-export interface SpoolOptions {
-  /** Made when missing; one spool only. */
+/** `dir`: the exporter's own folder, made when missing. `epoch`: in which the appender's own numbers count; up to 32 bytes. */
+export interface SpoolOptions extends Pick<
+  SpoolConfig,
+  'fsync' | 'max_size' | 'max_age' | 'min_free' | 'segment_size'
+> {
   readonly dir: string
-  readonly fsync: FsyncPolicy
-  readonly maxBytes: number
-  readonly maxAgeMs?: number
-  /** What must stay free on the file system. */
-  readonly minFreeBytes: number
-  /** Size of a segment, 16 MiB by default; never more than a quarter of `maxBytes`, for whole segments are dropped. */
-  readonly segmentBytes?: number
-  /** In which the appender's own numbers count; up to 32 bytes. */
   readonly epoch?: string
 }
 
@@ -98,7 +94,6 @@ export interface SpoolStats {
   readonly imbalance: number
 }
 
-const SEGMENT_BYTES = 16 << 20
 const MAX_SEGMENT_MS = 3_600_000
 
 const RIGHTS = 'let the user that the agent runs as read and write the folder and its files'
@@ -181,9 +176,9 @@ export class Spool implements AsyncDisposable {
 
   constructor(options: SpoolOptions, deps: SpoolDeps, folder: { lock: Lock; id: string }, found: Recovered) {
     const { files, clock, random } = deps
-    const { dir, maxBytes, maxAgeMs, minFreeBytes, fsync, epoch = '' } = options
+    const { dir, max_size, max_age, segment_size, fsync, epoch = '' } = options
     this.recovery = found.report
-    this.#ages = maxAgeMs !== undefined
+    this.#ages = max_age !== undefined
     this.#zstd = deps.zstd
     this.#files = files
     const catalog = new Catalog(found.segments, found.end)
@@ -216,9 +211,10 @@ export class Spool implements AsyncDisposable {
       },
     })
     const dropOldest = (reason: LossReason): Promise<boolean> => this.#dropOldest(reason)
-    this.#limits = new Limits({ dir, maxBytes, maxAgeMs, minFreeBytes }, { catalog, files, clock, dropOldest })
-    const segmentBytes = Math.max(1, Math.min(options.segmentBytes ?? SEGMENT_BYTES, Math.floor(maxBytes / 4)))
-    const segmentMs = Math.min(MAX_SEGMENT_MS, maxAgeMs === undefined ? Infinity : maxAgeMs / 8)
+    this.#limits = new Limits(options, { catalog, files, clock, dropOldest })
+    // Whole segments are dropped.
+    const segmentBytes = Math.max(1, Math.min(segment_size, Math.floor(max_size / 4)))
+    const segmentMs = Math.min(MAX_SEGMENT_MS, max_age === undefined ? Infinity : max_age / 8)
     const makeRoom = this.#limits.makeRoom.bind(this.#limits)
     this.#writer = new Writer(
       { dir, fsync, segmentBytes, segmentMs, epoch },

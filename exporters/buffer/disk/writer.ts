@@ -8,6 +8,7 @@
  *   segment, whose base makes the old copies not exist; only then are those cut off. Until that has worked, nothing new
  *   is appended, for the order on disk must stay the order of positions.
  */
+import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import { errnoOf, isNoSpace } from '../../contract/errors.ts'
 import type { Clock, Random } from '../../runtime/clock.ts'
 import type { Catalog, Segment } from './catalog.ts'
@@ -35,11 +36,9 @@ export type AppendResult =
   | { readonly status: 'full'; readonly why: FullReason; readonly frames: number; readonly from: number }
   | { readonly status: 'failed'; readonly error: Error; readonly frames: number; readonly from: number }
 
-export type FsyncPolicy = { readonly intervalMs: number } | 'batch' | 'never'
-
 export interface WriterOptions {
   readonly dir: string
-  readonly fsync: FsyncPolicy
+  readonly fsync: SpoolConfig['fsync']
   readonly segmentBytes: number
   /** A segment older than this is closed, so that age limits act in small steps. */
   readonly segmentMs: number
@@ -323,7 +322,7 @@ export class Writer {
     if (fsync === 'never' || this.#cancelTimer !== undefined) return
     if (this.#durable >= this.#catalog.end && !this.#namesDirty) return
     if (fsync === 'batch' && this.#failures === 0) return
-    const interval = fsync === 'batch' ? 200 : fsync.intervalMs
+    const interval = fsync === 'batch' ? 200 : fsync
     this.#cancelTimer = this.#clock.after(Math.min(interval * 2 ** this.#failures, MAX_SYNC_DELAY_MS), () => {
       this.#cancelTimer = undefined
       void this.sync()

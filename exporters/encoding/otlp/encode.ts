@@ -61,7 +61,7 @@ class OtlpEncoder implements Encoder {
 
   constructor(options: OtlpEncoderOptions) {
     this.#options = options
-    this.#argLabels = options.argLabels ?? false
+    this.#argLabels = options.arg_labels
     this.#observed = options.observed ?? now
     this.#uidPrefix = `${options.epoch}-`
   }
@@ -103,7 +103,7 @@ class OtlpEncoder implements Encoder {
     const { shows } = this.#options
     if (shows === undefined) this.#attributes(event, hook)
     else attributes(event, this.#argLabels, filterAttributes(out, event.type, shows))
-    if (this.#options.eventNameAttribute === true) out.text(KEYS.eventName, EVENT_NAMES[event.type])
+    if (this.#options.event_name_attribute) out.text(KEYS.eventName, EVENT_NAMES[event.type])
     out.raw(tail)
     out.close(start, RECORD_LENGTH)
   }

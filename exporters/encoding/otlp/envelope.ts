@@ -4,20 +4,9 @@
  */
 import type { Encoding } from '../../contract/exporter.ts'
 import { key } from './attributes.ts'
+import { resourceAttributes, scopeOf } from './resource.ts'
+import type { Resource } from './resource.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
-
-export interface ResourceOptions {
-  readonly serviceName: string
-  readonly serviceVersion: string
-  /** Becomes `service.instance.id` and `host.name`: Loki makes one stream of each instance. */
-  readonly nodeName: string
-  /** Whether the node is one of Kubernetes: then also `k8s.node.name`. */
-  readonly kubernetes?: boolean
-  /** `k8s.cluster.name`; left out when ''. */
-  readonly clusterName?: string
-  /** More, from the user. One of ours by the same name gives way. */
-  readonly attributes?: Readonly<Record<string, string>>
-}
 
 /** Around the records of one request. */
 export interface Envelope {
@@ -31,33 +20,14 @@ export interface Envelope {
 
 const NOTHING = new Uint8Array(0)
 
-/** The resource's attributes in the order in which they are sent. */
-export function resourceAttributes(options: ResourceOptions): Readonly<Record<string, string>> {
-  const { serviceName, serviceVersion, nodeName, kubernetes = false, clusterName = '' } = options
-  return {
-    'service.name': serviceName,
-    ...(serviceVersion === '' ? {} : { 'service.version': serviceVersion }),
-    'service.instance.id': nodeName,
-    'host.name': nodeName,
-    ...(kubernetes ? { 'k8s.node.name': nodeName } : {}),
-    ...(clusterName === '' ? {} : { 'k8s.cluster.name': clusterName }),
-    ...options.attributes,
-  }
-}
-
-/** The scope: `<service>.events`; Loki copies it into every entry, so it is short. */
-export function scopeOf(options: ResourceOptions): { readonly name: string; readonly version: string } {
-  return { name: `${options.serviceName}.events`, version: options.serviceVersion }
-}
-
 /** Makes the envelope of an encoding. */
-export function createEnvelope(encoding: Extract<Encoding, 'otlp' | 'otlp_json'>, options: ResourceOptions): Envelope {
-  return encoding === 'otlp' ? protobufEnvelope(options) : jsonEnvelope(options)
+export function createEnvelope(encoding: Extract<Encoding, 'otlp' | 'otlp_json'>, of: Resource): Envelope {
+  return encoding === 'otlp' ? protobufEnvelope(of) : jsonEnvelope(of)
 }
 
-function protobufEnvelope(options: ResourceOptions): Envelope {
-  const resource = resourceField(options)
-  const scope = scopeField(options)
+function protobufEnvelope(of: Resource): Envelope {
+  const resource = resourceField(of)
+  const scope = scopeField(of)
   const out = new ProtoWriter(6, 4 << 10)
   return {
     head: (length) => {
@@ -77,19 +47,19 @@ function protobufEnvelope(options: ResourceOptions): Envelope {
   }
 }
 
-function resourceField(options: ResourceOptions): Uint8Array {
+function resourceField(of: Resource): Uint8Array {
   const out = new ProtoWriter(1, 4 << 10)
   out.byte(0x0a)
   const start = out.open(1)
-  for (const [name, value] of Object.entries(resourceAttributes(options))) out.text(key(name), value)
+  for (const [name, value] of Object.entries(resourceAttributes(of))) out.text(key(name), value)
   out.byte(0x10)
   out.byte(0)
   out.close(start, 1)
   return out.take()
 }
 
-function scopeField(options: ResourceOptions): Uint8Array {
-  const { name, version } = scopeOf(options)
+function scopeField(of: Resource): Uint8Array {
+  const { name, version } = scopeOf(of)
   const out = new ProtoWriter(6, 1 << 10)
   out.byte(0x0a)
   const start = out.open(1)
@@ -104,13 +74,13 @@ function scopeField(options: ResourceOptions): Uint8Array {
 }
 
 /** A record of `otlp_json` ends in a comma; the last one is not sent. */
-function jsonEnvelope(options: ResourceOptions): Envelope {
-  const attributes = Object.entries(resourceAttributes(options)).map(([name, value]) => ({
+function jsonEnvelope(of: Resource): Envelope {
+  const attributes = Object.entries(resourceAttributes(of)).map(([name, value]) => ({
     key: name,
     value: { stringValue: value },
   }))
   const resource = JSON.stringify({ attributes, droppedAttributesCount: 0 })
-  const { name, version } = scopeOf(options)
+  const { name, version } = scopeOf(of)
   const scope = JSON.stringify(version === '' ? { name } : { name, version })
   const head = Buffer.from(`{"resourceLogs":[{"resource":${resource},"scopeLogs":[{"scope":${scope},"logRecords":[`)
   return { head: () => head, tail: Buffer.from(']}]}]}'), separator: 1, contentType: 'application/json' }

@@ -3,6 +3,7 @@
  * AttributeSink, so that the protobuf encoder, the JSON encoder and the SDK's serializer all say the same.
  * Attributes that come from a process or a hook stand apart, because encoders keep their bytes.
  */
+import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.ts'
 import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../contract/event.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink } from './attributes.ts'
@@ -25,30 +26,16 @@ const SEVERITIES: Readonly<Record<SeverityName, Severity>> = {
   fatal: { number: 21, text: 'FATAL' },
 }
 
-export interface MappingOptions {
+export interface MappingOptions extends RecordConfig {
   /** Names this run of the agent; with the sequence it makes `log.record.uid`. */
   readonly epoch: string
-  /** `json`: the event as Tetragon prints it; `text`: one line for people; `none`: no body. */
-  readonly body: 'json' | 'text' | 'none'
-  readonly severity?: {
-    /** Of exec and exit; default info. */
-    readonly lifecycle?: SeverityName
-    /** A policy's own wins over that of its hooks' tags. */
-    readonly policies?: Readonly<Record<string, SeverityName>>
-    /** The first of a hook's tags that is listed decides. */
-    readonly tags?: Readonly<Record<string, SeverityName>>
-  }
-  /** Scalar arguments that the policy labels, as `tetragon.arg.<label>`. */
-  readonly argLabels?: boolean
-  /** Also the attribute `event_name`, for Loki from before March 2026. */
-  readonly eventNameAttribute?: boolean
   /** Which attributes records have; all when absent. */
   readonly shows?: AttributeTest
 }
 
 const UNSET_AUID = 4294967295
 
-/** All attributes but those that name the record, in their order. `argLabels`: see MappingOptions. */
+/** All attributes but those that name the record, in their order. `argLabels`: also those that the policy labels. */
 export function attributes(event: Event, argLabels: boolean, out: AttributeSink): void {
   if (event.type !== 'events_lost') {
     ownAttributes(event.process, out)
@@ -91,7 +78,7 @@ export function hookAttributes(hook: Hook, out: AttributeSink): void {
   if (hook.tags.length > 0) out.list(KEYS.tags, hook.tags)
 }
 
-/** What differs from event to event. `argLabels`: see MappingOptions. */
+/** What differs from event to event. `argLabels`: also those that the policy labels. */
 export function eventAttributes(event: Event, argLabels: boolean, out: AttributeSink): void {
   switch (event.type) {
     case 'process_exec':
@@ -181,7 +168,7 @@ function octal(mode: number): string {
 
 /** Severity of an event; for a kprobe it depends on the hook alone. */
 export function severityOf(event: Event, options: MappingOptions): Severity {
-  const { lifecycle = 'info', policies = {}, tags = {} } = options.severity ?? {}
+  const { lifecycle, policies, tags } = options.severity
   if (event.type === 'events_lost') return SEVERITIES.error
   if (event.type !== 'process_kprobe') return SEVERITIES[lifecycle]
   const { policy, tags: own } = event.hook

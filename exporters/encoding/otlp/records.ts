@@ -48,9 +48,9 @@ export function plainRecord(
   sink.text(KEYS.uid, `${options.epoch}-${event.seq}`)
   const { shows } = options
   const out = shows === undefined ? sink : filterAttributes(sink, event.type, shows)
-  allAttributes(event, options.argLabels ?? false, out)
+  allAttributes(event, options.arg_labels, out)
   const eventName = EVENT_NAMES[event.type]
-  if (options.eventNameAttribute === true) sink.text(KEYS.eventName, eventName)
+  if (options.event_name_attribute) sink.text(KEYS.eventName, eventName)
   const text = options.body === 'text' ? summary(event).toWellFormed() : undefined
   const { attributes } = sink
   const body = line === undefined ? text : Buffer.from(line.subarray(0, -1)).toString()

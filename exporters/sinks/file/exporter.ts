@@ -3,6 +3,8 @@
  * Constraints: no torn line, no line twice unless the disk's answer to a sync is unknown; one writer; every failure
  * of the disk is an outcome with a sentence, never an exception. Source: export.md §6.
  */
+import type { EffectiveType } from '../../../config/agent/effective.ts'
+import type { MakeExporter } from '../../context.ts'
 import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { systemClock } from '../../runtime/clock.ts'
@@ -16,29 +18,8 @@ import type { RotatingCounters } from './rotating-file.ts'
 import { Upkeep } from './upkeep.ts'
 import type { UpkeepCounters } from './upkeep.ts'
 
-/** When written data is forced to the disk. `batch`: before each batch counts as delivered; else what is written counts. */
-export type FsyncPolicy = 'never' | 'batch' | { readonly intervalMs: number }
-
-export interface FileOptions {
-  readonly path: string
-  /** A file grows up to this; a single larger line gets a file of its own. */
-  readonly maxSizeBytes: number
-  /** A new file is also begun at each multiple of this time since 1970 (UTC): 1 h means on the hour. */
-  readonly rotateIntervalMs?: number
-  /** Rotated files kept beside the current one; older ones are deleted. */
-  readonly maxFiles: number
-  /** Most bytes of the rotated files together, as they lie on the disk. */
-  readonly maxTotalBytes?: number
-  /** Rotated files are deleted this long after their rotation. */
-  readonly maxAgeMs?: number
-  /** Rotated files become `….gz`; false when absent. */
-  readonly compress?: boolean
-  /** Permission bits of files made, for instance 0o600. */
-  readonly mode: number
-  readonly fsync: FsyncPolicy
-  /** Default json. */
-  readonly encoding?: Encoding
-}
+/** The part of the config that says where and how. */
+export type FileConfig = Pick<EffectiveType<'file'>, 'path' | 'rotate' | 'mode' | 'fsync'>
 
 export interface FileDeps {
   readonly files?: FileSystem
@@ -50,13 +31,18 @@ export interface FileDeps {
 /** What a file exporter counts beside the events. */
 export type FileCounters = RotatingCounters & UpkeepCounters
 
+export const make: MakeExporter<EffectiveType<'file'>> = (config, { encoders, warn }) => ({
+  exporter: new FileExporter(config, { warn: (problem) => warn(problem.message) }),
+  encoder: encoders.json(),
+})
+
 export class FileExporter implements Exporter {
   readonly type = 'file'
   /** What is delivered has been written. */
   readonly releases = true
-  readonly encoding: Encoding
+  readonly encoding: Encoding = 'json'
   readonly counters: Readonly<Record<keyof FileCounters, number>>
-  readonly #options: FileOptions
+  readonly #config: FileConfig
   readonly #files: FileSystem
   readonly #warn: (problem: ExportError) => void
   readonly #current: RotatingFile
@@ -67,30 +53,19 @@ export class FileExporter implements Exporter {
   /** Ends when the call now using the file has ended: send, reopen, timers and stop take turns. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(options: FileOptions, deps: FileDeps = {}) {
-    const { path, fsync, maxFiles, maxTotalBytes, maxAgeMs, rotateIntervalMs, mode, maxSizeBytes } = options
+  constructor(config: FileConfig, deps: FileDeps = {}) {
+    const { path, rotate, fsync } = config
     const { files = systemFiles, clock = systemClock, warn = (): void => undefined } = deps
     const counters = noCounters()
     const shared = { files, clock, warn, counters }
-    const retention = {
-      maxFiles,
-      ...(maxTotalBytes === undefined ? {} : { maxTotalBytes }),
-      ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
-    }
-    this.encoding = options.encoding ?? 'json'
     this.counters = counters
-    this.#options = options
+    this.#config = config
     this.#files = files
     this.#warn = warn
-    this.#upkeep = new Upkeep({ path, compress: options.compress ?? false, retention }, shared)
+    this.#upkeep = new Upkeep({ path, rotate }, shared)
+    const mode = Number.parseInt(config.mode, 8)
     this.#current = new RotatingFile(
-      {
-        path,
-        mode,
-        maxSizeBytes,
-        sync: typeof fsync === 'string' ? fsync : 'timed',
-        ...(rotateIntervalMs === undefined ? {} : { intervalMs: rotateIntervalMs }),
-      },
+      { path, mode, rotate, sync: typeof fsync === 'string' ? fsync : 'timed' },
       { ...shared, onRotated: () => this.#upkeep.rotated() },
     )
     this.#syncTimer = new Timer(clock)
@@ -101,10 +76,10 @@ export class FileExporter implements Exporter {
   start(): Promise<void> {
     return this.#mutex(async () => {
       try {
-        await makeFolder(this.#files, this.#options.path)
+        await makeFolder(this.#files, this.#config.path)
         await this.#current.open()
       } catch (cause) {
-        const error = failure('open', this.#options.path, cause)
+        const error = failure('open', this.#config.path, cause)
         if (error.code === 'UNUSABLE') throw error
       }
       this.#armRotation()
@@ -122,7 +97,7 @@ export class FileExporter implements Exporter {
       try {
         await this.#current.reopen()
       } catch (cause) {
-        throw failure('reopen', this.#options.path, cause)
+        throw failure('reopen', this.#config.path, cause)
       }
     })
   }
@@ -148,11 +123,11 @@ export class FileExporter implements Exporter {
       const now = written
       // Until the sync has succeeded none of it counts; after one that failed it is written again.
       written = safe
-      if (this.#options.fsync === 'batch') await this.#syncOrReplace()
+      if (this.#config.fsync === 'batch') await this.#syncOrReplace()
       safe = written = now
     }
     try {
-      if (this.#stopped) throw new ExportError('CLOSED', `cannot write to "${this.#options.path}": it is closed`)
+      if (this.#stopped) throw new ExportError('CLOSED', `cannot write to "${this.#config.path}": it is closed`)
       await this.#current.ready()
       for (let rest = batch.parts; rest.length > 0;) {
         signal.throwIfAborted()
@@ -176,10 +151,10 @@ export class FileExporter implements Exporter {
       if (safe < written) await secure().catch(() => undefined)
       if (safe > 0) this.#armSync()
       if (signal.aborted) {
-        const message = `writing to "${this.#options.path}" was stopped after ${safe} of ${batch.count} events`
+        const message = `writing to "${this.#config.path}" was stopped after ${safe} of ${batch.count} events`
         return outcomeOf(new ExportError('ABORTED', message, cause), safe)
       }
-      return outcomeOf(failure('write to', this.#options.path, cause), safe)
+      return outcomeOf(failure('write to', this.#config.path, cause), safe)
     }
   }
 
@@ -196,15 +171,15 @@ export class FileExporter implements Exporter {
       const doubt = this.#current.inDoubt(file)
       await this.#current.rotate()
       const next = this.#current.file === file ? 'the file goes on' : 'a new file is begun'
-      const message = `cannot sync "${this.#options.path}": ${doubt}; ${next}`
+      const message = `cannot sync "${this.#config.path}": ${doubt}; ${next}`
       throw new ExportError('SYNC_FAILED', message, cause)
     }
   }
 
   #armSync(): void {
-    const { fsync } = this.#options
+    const { fsync } = this.#config
     if (typeof fsync === 'string' || this.#syncTimer.isSet) return
-    this.#syncTimer.set(fsync.intervalMs, () => this.#later('sync', () => this.#syncOrReplace()))
+    this.#syncTimer.set(fsync, () => this.#later('sync', () => this.#syncOrReplace()))
   }
 
   /** Where nothing more is written, the file gets its rotated name all the same when its time is over. */
@@ -224,7 +199,7 @@ export class FileExporter implements Exporter {
     const run = async (): Promise<void> => {
       if (!this.#stopped) await work()
     }
-    this.#mutex(run).catch((cause: unknown) => this.#warn(failure(action, this.#options.path, cause)))
+    this.#mutex(run).catch((cause: unknown) => this.#warn(failure(action, this.#config.path, cause)))
   }
 
   #mutex<T>(work: () => Promise<T>): Promise<T> {

@@ -1,22 +1,17 @@
 /** Which rotated files are kept. The file being written is never one of them. */
+import type { EffectiveType } from '../../../config/agent/effective.ts'
 import { COMPRESSED } from './names.ts'
 import type { Rotated } from './names.ts'
 
-export interface Retention {
-  /** Rotated files kept, compressed or not. */
-  readonly maxFiles: number
-  /** Most bytes of them together, as they lie on the disk. */
-  readonly maxTotalBytes?: number
-  /** Longest time since they were rotated. */
-  readonly maxAgeMs?: number
-}
+export type RotateConfig = EffectiveType<'file'>['rotate']
+export type Retention = Pick<RotateConfig, 'max_files' | 'max_total_size' | 'max_age'>
 
 /**
  * Those of `rotated` (oldest first) that must go, oldest first: what is kept is always an unbroken run of the newest. A plain
  * file with its compressed one beside it counts for nothing: it is about to be deleted, now or by what mends a crash.
  */
 export function surplus(rotated: readonly Rotated[], retention: Retention, wallMs: number): readonly Rotated[] {
-  const { maxFiles, maxTotalBytes = Infinity, maxAgeMs = Infinity } = retention
+  const { max_files, max_total_size = Infinity, max_age = Infinity } = retention
   const compressed = new Set(rotated.filter((file) => file.compressed).map(({ path }) => path))
   let total = 0
   let kept = 0
@@ -25,14 +20,14 @@ export function surplus(rotated: readonly Rotated[], retention: Retention, wallM
       total += file.sizeBytes
       kept++
     }
-    return kept > maxFiles || total > maxTotalBytes || wallMs - file.wallMs > maxAgeMs
+    return kept > max_files || total > max_total_size || wallMs - file.wallMs > max_age
   })
   return rotated.slice(0, newestGone + 1)
 }
 
 /** Milliseconds until the oldest of `rotated` is too old; undefined when none will be. */
-export function untilTooOld(rotated: readonly Rotated[], { maxAgeMs }: Retention, wallMs: number): number | undefined {
+export function untilTooOld(rotated: readonly Rotated[], { max_age }: Retention, wallMs: number): number | undefined {
   const [oldest] = rotated
-  if (oldest === undefined || maxAgeMs === undefined) return undefined
-  return Math.max(0, oldest.wallMs + maxAgeMs - wallMs) + 1
+  if (oldest === undefined || max_age === undefined) return undefined
+  return Math.max(0, oldest.wallMs + max_age - wallMs) + 1
 }

@@ -11,15 +11,15 @@ import type { Clock } from '../../runtime/clock.ts'
 import { fitting, slice } from '../../sending/encoded.ts'
 import { failure } from './failure.ts'
 import type { FileSystem } from './file-system.ts'
+import type { RotateConfig } from './retention.ts'
 import { LogFile } from './log-file.ts'
 import { exists, freeName } from './names.ts'
 
 export interface RotatingOptions {
   readonly path: string
+  /** Permission bits of files made, for instance 0o600. */
   readonly mode: number
-  readonly maxSizeBytes: number
-  /** Also begun anew when a multiple of this time since 1970 (UTC) has passed: 1 h means on the hour. */
-  readonly intervalMs?: number
+  readonly rotate: Pick<RotateConfig, 'max_size' | 'interval'>
   /** Whether a file is synced before it is closed, and whether what it got counts as delivered before it is. */
   readonly sync: 'never' | 'timed' | 'batch'
 }
@@ -92,21 +92,21 @@ export class RotatingFile {
 
   /** How long until the time has come to begin a new file; undefined when it will not come. */
   msUntilDue(): number | undefined {
-    const { intervalMs } = this.#options
-    if (intervalMs === undefined || this.#file === undefined || this.#file.size === 0) return undefined
+    const { interval } = this.#options.rotate
+    if (interval === undefined || this.#file === undefined || this.#file.size === 0) return undefined
     const { clock } = this.#deps
     const waitMs = Math.max(0, this.#noRotationUntilMs - clock.nowMs())
     const wallMs = clock.wallMs()
     // Also when the clock has been set back: else a file from a wrong future would never end.
     if (this.#intervalAt(wallMs) !== this.#interval) return waitMs
-    return Math.max(waitMs, (this.#interval + 1) * intervalMs - wallMs)
+    return Math.max(waitMs, (this.#interval + 1) * interval - wallMs)
   }
 
   /** What of `rest` goes into the file as it is; nothing when it must be rotated first. */
   cut(rest: readonly Encoded[], file: LogFile): { fit: readonly Encoded[]; left: readonly Encoded[] } {
     const fit: Encoded[] = []
     const mayGrow = this.#deps.clock.nowMs() < this.#noRotationUntilMs
-    let room = mayGrow ? Infinity : this.#options.maxSizeBytes - file.size
+    let room = mayGrow ? Infinity : this.#options.rotate.max_size - file.size
     for (const [i, part] of rest.entries()) {
       // A line larger than a whole file goes alone into an empty one.
       const least = file.size === 0 && fit.length === 0 ? 1 : 0
@@ -232,7 +232,7 @@ export class RotatingFile {
   }
 
   #intervalAt(wallMs: number): number {
-    return Math.floor(wallMs / (this.#options.intervalMs ?? Infinity))
+    return Math.floor(wallMs / (this.#options.rotate.interval ?? Infinity))
   }
 }
 

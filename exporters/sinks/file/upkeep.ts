@@ -14,12 +14,11 @@ import type { FileSystem } from './file-system.ts'
 import { COMPRESSED, listRotated } from './names.ts'
 import type { Rotated } from './names.ts'
 import { surplus, untilTooOld } from './retention.ts'
-import type { Retention } from './retention.ts'
+import type { RotateConfig } from './retention.ts'
 
 export interface UpkeepOptions {
   readonly path: string
-  readonly compress: boolean
-  readonly retention: Retention
+  readonly rotate: RotateConfig
 }
 
 export interface UpkeepDeps {
@@ -60,7 +59,7 @@ export class Upkeep {
   /** After each rotation. Resolves when the surplus is deleted; never rejects. */
   async rotated(): Promise<void> {
     await this.#prune()
-    if (this.#options.compress) this.#compressSoon()
+    if (this.#options.rotate.compress) this.#compressSoon()
   }
 
   /** Ends the compression under way, its file stays as it was. Never rejects. */
@@ -71,11 +70,11 @@ export class Upkeep {
   }
 
   async #prune(): Promise<void> {
-    const { path, retention } = this.#options
+    const { path, rotate } = this.#options
     const { files, clock, counters } = this.#deps
     try {
       const { rotated } = await listRotated(files, path)
-      const gone = surplus(rotated, retention, clock.wallMs())
+      const gone = surplus(rotated, rotate, clock.wallMs())
       for (const file of gone) await this.#delete(file.path)
       this.#armAge(rotated.slice(gone.length))
     } catch (cause) {
@@ -96,7 +95,7 @@ export class Upkeep {
 
   /** Where nothing is written, nothing is rotated: the age needs a timer. */
   #armAge(kept: readonly Rotated[]): void {
-    const ms = untilTooOld(kept, this.#options.retention, this.#deps.clock.wallMs())
+    const ms = untilTooOld(kept, this.#options.rotate, this.#deps.clock.wallMs())
     if (ms === undefined || this.#ended.signal.aborted) this.#age.cancel()
     else this.#age.set(ms, () => void this.#prune())
   }
@@ -120,7 +119,7 @@ export class Upkeep {
         const before = counters.compressions
         for (const file of rotated) {
           // Also where compressing has been switched off: a crash's pair would be there twice.
-          if (file.compressed || !(this.#options.compress || whole.has(file.path + COMPRESSED))) continue
+          if (file.compressed || !(this.#options.rotate.compress || whole.has(file.path + COMPRESSED))) continue
           await this.#compress(file)
         }
         // What was deleted while it was compressed is there again.

@@ -5,12 +5,17 @@
  *
  *   Batch ─▶ lanes (topic, partition) ─▶ chunks ≤ maxRequestBytes ─▶ driver ─▶ fates ─▶ Outcome
  */
+import { resourceOf } from '../../encoding/otlp/resource.ts'
 import type { Compressors } from '../../runtime/compression.ts'
+import { within } from '../../runtime/within.ts'
+import { packageOf } from '../../../config/agent/exporters/npm.ts'
+import type { ExporterContext } from '../../context.ts'
 import { ExportError, textOf } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { loadCodec } from './codec-package.ts'
 import { codecOf } from './drivers/codecs.ts'
-import { readConnection, sameCredentials } from './credentials.ts'
+import { readConnection, sameCredentials } from './connection.ts'
+import type { KafkaConfig, KafkaConnection } from './connection.ts'
 import { loadDriver } from './drivers/driver.ts'
 import type { KafkaDriver, KafkaRecord, MakeDriver } from './drivers/driver.ts'
 import { faultOf, isLoginFault } from './faults.ts'
@@ -18,13 +23,14 @@ import type { KafkaFault } from './faults.ts'
 import { RecordHeaders } from './headers.ts'
 import { ACKED, INVALID, layOut, Memory, TOO_LARGE, topicsOf } from './partition-batches.ts'
 import type { Fate, PartitionBatch, Layout } from './partition-batches.ts'
-import type { KafkaConnection, KafkaOptions } from './options.ts'
 import { Gathering } from './gathering.ts'
 import { outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
 import { parseTopic } from './topic.ts'
 import { Topics } from './topics.ts'
 import { Unacknowledged } from './unacknowledged.ts'
+
+export type KafkaContext = Pick<ExporterContext, 'nodeName' | 'epoch' | 'env' | 'configFile'>
 
 export interface KafkaDeps {
   /** Instead of the one that `options.driver` names. */
@@ -44,7 +50,8 @@ export class KafkaExporter implements Exporter {
   readonly encoding: Encoding
   /** Record batches are written into buffers of their own. */
   readonly releases = true
-  readonly #options: KafkaOptions
+  readonly #config: KafkaConfig
+  readonly #configFile: string | undefined
   readonly #deps: KafkaDeps
   readonly #layout: Layout
   /** Of format `otlp_proto`. */
@@ -65,28 +72,20 @@ export class KafkaExporter implements Exporter {
   #turn = 0
 
   /** Throws ExportError for options that can never work. */
-  constructor(options: KafkaOptions, deps: KafkaDeps = {}) {
-    this.#options = options
+  constructor(config: KafkaConfig, context: KafkaContext, deps: KafkaDeps = {}) {
+    const { format, key } = config
+    this.#config = config
+    this.#configFile = context.configFile
     this.#deps = deps
-    this.#topics = new Topics(options.maxRequestBytes, () => this.#now())
-    const { format, key, nodeName, resource = { serviceName: 'ktrail', serviceVersion: '', nodeName } } = options
+    this.#topics = new Topics(config.max_request_size, () => this.#now())
     const isOtlp = format === 'otlp_proto'
     this.encoding = isOtlp ? 'otlp' : 'json'
-    const headers = new RecordHeaders(options)
+    const headers = new RecordHeaders(config, context)
     // A line ends in a line feed, which is no part of a record.
     const endBytes = isOtlp ? 0 : 1
-    this.#layout = { keys: new Keys(key, nodeName), topicOf: parseTopic(options.topic), headers, endBytes }
-    this.#gathered = isOtlp ? new Gathering(resource, headers) : undefined
-    if (isOtlp && key === 'exec_id') {
-      throw new ExportError('UNUSABLE', 'key: expected node_name, policy or none with format otlp_proto, got exec_id')
-    }
-    if (options.codecPackage === undefined) codecOf(options.compression)
-    if (options.brokers.length === 0) {
-      throw new ExportError('UNUSABLE', 'brokers: expected at least one host:port, got none')
-    }
-    if (options.idempotent && options.acks !== 'all') {
-      throw new ExportError('UNUSABLE', `idempotent: expected acks "all" with it, got "${options.acks}"`)
-    }
+    this.#layout = { keys: new Keys(key, context.nodeName), topicOf: parseTopic(config.topic), headers, endBytes }
+    this.#gathered = config.otlp && new Gathering(resourceOf(config.otlp, config.cluster_name, context), headers)
+    if (config.codec === undefined) codecOf(config.compression)
   }
 
   get counters(): Readonly<Record<string, number>> {
@@ -95,10 +94,10 @@ export class KafkaExporter implements Exporter {
 
   /** Does not wait for a broker: one that is down is a matter of retries. */
   async start(): Promise<void> {
-    this.#connection = await readConnection(this.#options)
-    const make = this.#deps.makeDriver ?? (await loadDriver(this.#options.driver))
-    const { codecPackage, configFile } = this.#options
-    const codec = codecPackage === undefined ? undefined : await loadCodec(codecPackage, configFile)
+    this.#connection = await readConnection(this.#config)
+    const make = this.#deps.makeDriver ?? (await loadDriver(this.#config.driver))
+    const { codec: type } = this.#config
+    const codec = type && (await loadCodec(packageOf(type), this.#configFile))
     const { compressors } = this.#deps
     this.#driver = make(this.#connection, { warn: (message) => this.#warn(message), compressors, codec })
   }
@@ -108,7 +107,7 @@ export class KafkaExporter implements Exporter {
    * one cannot be read; the old ones stay in use then.
    */
   async reopen(): Promise<void> {
-    const connection = await readConnection(this.#options)
+    const connection = await readConnection(this.#config)
     if (this.#connection === undefined || sameCredentials(connection, this.#connection)) return
     this.#connection = connection
     this.#needsReset = true
@@ -175,7 +174,7 @@ export class KafkaExporter implements Exporter {
   /** Chunks in order; stops at the first that fails, so that nothing overtakes it. */
   async #sendPartitionBatch(driver: KafkaDriver, partitionBatch: PartitionBatch): Promise<KafkaFault | undefined> {
     const { records, topic } = partitionBatch
-    const most = this.#options.maxRequestBytes
+    const most = this.#config.max_request_size
     for (let from = 0; from < records.length;) {
       if (sizeOf(records[from]) > most) {
         this.#said.set(TOO_LARGE, `expected at most ${most} bytes with key and headers, got ${sizeOf(records[from])}`)
@@ -226,7 +225,7 @@ export class KafkaExporter implements Exporter {
       if (fault.kind === 'retry') {
         this.#unanswered += to - from
         // The broker knows a repetition by its sequence numbers, if it is one.
-        if (this.#options.idempotent) this.#unacknowledged.add(partitionBatch, from, to)
+        if (this.#config.idempotent) this.#unacknowledged.add(partitionBatch, from, to)
       }
       if (fault.kind !== 'too_large' && fault.kind !== 'permanent') return fault
       // It was not written, whatever a request before it did.
@@ -259,7 +258,7 @@ export class KafkaExporter implements Exporter {
     // In front of all waiting: a reopen meanwhile asks for one more.
     this.#needsReset = false
     try {
-      this.#connection = await readConnection(this.#options)
+      this.#connection = await readConnection(this.#config)
     } catch (error) {
       // The old ones may still do; if not, the brokers will say so.
       this.#warn(textOf(error))
@@ -295,17 +294,4 @@ function sizeOf(record: KafkaRecord | undefined): number {
 /** Nothing is sent again before what may be on its way has ended: then it is told of. */
 function retryable(code: 'CLOSED' | 'ABORTED' | 'TIMEOUT', message: string): Outcome {
   return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
-}
-
-/** The value of `work`, or undefined when the signal aborts first. */
-function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  return new Promise((resolve) => {
-    const aborted = (): void => resolve(undefined)
-    if (signal.aborted) return aborted()
-    signal.addEventListener('abort', aborted, { once: true })
-    void work.then((value) => {
-      signal.removeEventListener('abort', aborted)
-      resolve(value)
-    })
-  })
 }

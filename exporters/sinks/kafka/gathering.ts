@@ -3,7 +3,8 @@
  * under that name. Headers: content-type, node, schema, `seq` of the first event, `events`.
  */
 import { createEnvelope } from '../../encoding/otlp/envelope.ts'
-import type { Envelope, ResourceOptions } from '../../encoding/otlp/envelope.ts'
+import type { Envelope } from '../../encoding/otlp/envelope.ts'
+import type { Resource } from '../../encoding/otlp/resource.ts'
 import type { KafkaRecord } from './drivers/driver.ts'
 import type { RecordHeaders } from './headers.ts'
 
@@ -11,7 +12,7 @@ export class Gathering {
   readonly #envelope: Envelope
   readonly #common: KafkaRecord['common']
 
-  constructor(resource: ResourceOptions, headers: RecordHeaders) {
+  constructor(resource: Resource, headers: RecordHeaders) {
     this.#envelope = createEnvelope('otlp', resource)
     this.#common = headers.ofMany
   }

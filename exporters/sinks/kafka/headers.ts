@@ -1,10 +1,12 @@
 /** The headers of a record. Those of one kind of event are one shared object, so that drivers encode them once. */
 import type { LossKind } from '../../contract/event.ts'
 import type { About } from '../../contract/described.ts'
-import type { KafkaOptions } from './options.ts'
+import type { ExporterContext } from '../../context.ts'
+import type { KafkaConfig } from './connection.ts'
 
 type Headers = Readonly<Record<string, string>>
-type Wanted = Pick<KafkaOptions, 'format' | 'nodeName' | 'clusterName' | 'epoch' | 'schema'>
+/** Version of the events' JSON: to be raised when a consumer could no longer read it. */
+const SCHEMA = 1
 
 /**
  * Plain: content-type, event-type, node, schema, seq. CloudEvents 1.0, binary mode, adds ce_specversion, ce_source,
@@ -12,31 +14,36 @@ type Wanted = Pick<KafkaOptions, 'format' | 'nodeName' | 'clusterName' | 'epoch'
  * also has loss_stage, loss_reason and, in the stage `exporter`, loss_exporter.
  */
 export class RecordHeaders {
-  readonly #wanted: Wanted
+  readonly #config: Pick<KafkaConfig, 'format' | 'cluster_name'>
+  readonly #nodeName: string
   readonly #prefix: string
   readonly #byType = new Map<About['type'], Headers>()
 
-  constructor(wanted: Wanted) {
-    this.#wanted = wanted
-    this.#prefix = `${wanted.epoch}-`
+  constructor(
+    config: Pick<KafkaConfig, 'format' | 'cluster_name'>,
+    { nodeName, epoch }: Pick<ExporterContext, 'nodeName' | 'epoch'>,
+  ) {
+    this.#config = config
+    this.#nodeName = nodeName
+    this.#prefix = `${epoch}-`
   }
 
   /** Of a record that holds events of any type. */
   get ofMany(): Headers {
-    const { nodeName, schema } = this.#wanted
-    return { 'content-type': 'application/x-protobuf', node: nodeName, schema: String(schema) }
+    return { 'content-type': 'application/x-protobuf', node: this.#nodeName, schema: String(SCHEMA) }
   }
 
   /** The same object for all events of a type. */
   common(type: About['type']): Headers {
     const known = this.#byType.get(type)
     if (known !== undefined) return known
-    const { format, nodeName, clusterName, schema } = this.#wanted
-    const plain = { 'content-type': 'application/json', 'event-type': type, node: nodeName, schema: String(schema) }
+    const { format, cluster_name: clusterName } = this.#config
+    const nodeName = this.#nodeName
+    const plain = { 'content-type': 'application/json', 'event-type': type, node: nodeName, schema: String(SCHEMA) }
     const cloud = {
       ce_specversion: '1.0',
       ce_source: `//${encodeURIComponent(clusterName)}/${encodeURIComponent(nodeName)}`,
-      ce_type: `io.ktrail.${type}.v${schema}`,
+      ce_type: `io.ktrail.${type}.v${SCHEMA}`,
     }
     const made = format === 'cloudevents' ? { ...plain, ...cloud } : plain
     this.#byType.set(type, made)
@@ -47,7 +54,7 @@ export class RecordHeaders {
   own(seq: number, timeMs: number, loss?: LossKind, epoch?: string): Headers {
     const text = epoch === undefined ? this.#prefix + seq : `${epoch}-${seq}`
     const lost = loss === undefined ? undefined : lossHeaders(loss)
-    if (this.#wanted.format !== 'cloudevents') return { seq: text, ...lost }
+    if (this.#config.format !== 'cloudevents') return { seq: text, ...lost }
     return { seq: text, ce_id: text, ce_time: new Date(timeMs).toISOString(), ...lost }
   }
 }

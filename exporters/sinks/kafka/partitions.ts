@@ -1,6 +1,6 @@
 /** Which key a record gets and which partition a key belongs to, as Kafka's Java client reckons it. */
 import type { About } from '../../contract/described.ts'
-import type { KeyChoice } from './options.ts'
+import type { KafkaConfig } from './connection.ts'
 
 const M = 0x5bd1e995
 
@@ -49,11 +49,11 @@ export function execIdOf(line: Buffer): Buffer | undefined {
 
 /** Chooses the key of each event. Events without the chosen thing get the node's name, so that they stay in order. */
 export class Keys {
-  readonly #choice: KeyChoice
+  readonly #choice: KafkaConfig['key']
   readonly #node: Buffer
   readonly #policies = new Map<string, Buffer>()
 
-  constructor(choice: KeyChoice, nodeName: string) {
+  constructor(choice: KafkaConfig['key'], nodeName: string) {
     this.#choice = choice
     this.#node = Buffer.from(nodeName)
   }

@@ -1,27 +1,20 @@
 /** Topic names, fixed or by template: `events.{event_type}`, `ktrail.{policy}`. */
 import { createHash } from 'node:crypto'
 import type { About } from '../../contract/described.ts'
-import { ExportError } from '../../contract/errors.ts'
 
 /** Source: Kafka's Topic.java. */
 const MAX_LENGTH = 249
 const HASH_LENGTH = 8
-const LEGAL = /^[a-zA-Z0-9._-]*$/
 const PLACE = /\{([^{}]*)\}/g
-const PLACES = ['event_type', 'policy']
 
 /** The topic of an event. */
 export type TopicOf = (about: About) => string
 
 /**
  * Reads a template. `{policy}` of events that belong to none is `none`; characters that a topic may not have become
- * `_`; what is too long ends with a hash of the whole. Throws ExportError when the template can never give a topic.
+ * `_`; what is too long ends with a hash of the whole.
  */
 export function parseTopic(template: string): TopicOf {
-  const bad = problemOf(template)
-  if (bad !== undefined) {
-    throw new ExportError('UNUSABLE', `topic: expected a Kafka topic or a template, ${bad}, got "${template}"`)
-  }
   if (!template.includes('{')) return () => template
   const made = new Map<string, string>()
   return ({ type, policy }) => {
@@ -45,13 +38,4 @@ function shorten(name: string): string {
   if (name.length <= MAX_LENGTH) return name
   const hash = createHash('sha256').update(name).digest('hex').slice(0, HASH_LENGTH)
   return `${name.slice(0, MAX_LENGTH - HASH_LENGTH - 1)}-${hash}`
-}
-
-function problemOf(template: string): string | undefined {
-  const stranger = [...template.matchAll(PLACE)].map(([, place = '']) => place).find((place) => !PLACES.includes(place))
-  if (stranger !== undefined) return `with no other places than {event_type} and {policy} (not {${stranger}})`
-  const fixed = template.replaceAll(PLACE, '')
-  if (!LEGAL.test(fixed)) return 'of letters, digits, ".", "_" and "-"'
-  if (template === '' || template === '.' || template === '..') return 'not empty and neither "." nor ".."'
-  return fixed.length > MAX_LENGTH ? `of at most ${MAX_LENGTH} characters` : undefined
 }

@@ -1,5 +1,10 @@
 /** `type: npm:<package>`: from the name of a package to an exporter, or a sentence that says what it lacks. */
-import type { Exporter } from '../../contract/exporter.ts'
+import type { EffectiveType } from '../../../config/agent/effective.ts'
+import { packageOf } from '../../../config/agent/exporters/npm.ts'
+import { DEFAULT_RECORDS } from '../../../config/agent/exporters/otlp-records.ts'
+import type { ExporterContext as Surroundings, MakeExporter } from '../../context.ts'
+import { ExportError } from '../../contract/errors.ts'
+import type { Encoder, Encoding, Exporter } from '../../contract/exporter.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { ExporterContext } from './api.ts'
@@ -9,39 +14,55 @@ import { importPackage } from './import.ts'
 import { checkExporter, checkModule } from './shape.ts'
 import type { Checked } from './shape.ts'
 
-export interface NpmOptions {
-  readonly package: string
-  /** Packages are looked for from here first, then from ktrail's own folder. */
-  readonly configFile?: string | undefined
-  /** As the user wrote them. */
-  readonly options: Readonly<Record<string, unknown>>
-  /** The exporter's name in the config. */
-  readonly name: string
-  readonly nodeName: string
-  readonly epoch: string
+type NpmConfig = EffectiveType<`npm:${string}`>
+/** What the package needs to know of the agent. */
+type Given = Pick<Surroundings, 'name' | 'nodeName' | 'epoch' | 'configFile' | 'warn'>
+
+export const make: MakeExporter<NpmConfig> = async (config, context) => {
+  const exporter = await loadNpmExporter(config, context)
+  if (exporter.encoding === 'compact' && config.fields !== undefined) {
+    const message =
+      `exporters.${context.name}.fields: expected a package that takes json, otlp or otlp_json, ` +
+      `${packageOf(config.type)} takes compact lines, which have no fields: leave fields out`
+    throw new ExportError('UNUSABLE', message)
+  }
+  return { exporter, encoder: await encoderOf(exporter.encoding, context) }
 }
 
-export interface NpmDeps {
-  readonly warn?: (text: string) => void
-  readonly clock?: Clock
+function encoderOf(encoding: Encoding, { encoders, epoch }: Surroundings): Encoder | Promise<Encoder> {
+  switch (encoding) {
+    case 'json':
+      return encoders.json()
+    case 'compact':
+      return encoders.compact({ color: false, timestamps: true })
+    case 'otlp':
+    case 'otlp_json':
+      return encoders.otlp({
+        ...DEFAULT_RECORDS,
+        epoch,
+        protocol: encoding === 'otlp' ? 'protobuf' : 'json',
+        sdk: false,
+      })
+  }
 }
 
 /**
  * Loads the package and lets it make its exporter, not yet started. Rejects with ExportError UNUSABLE when it is not
  * installed, can not be loaded, is no exporter, or refuses its options; TIMEOUT when it takes too long for that.
  */
-export async function loadNpmExporter(options: NpmOptions, deps: NpmDeps = {}): Promise<Exporter> {
-  const { package: name, configFile } = options
-  const { warn = () => {}, clock = systemClock } = deps
-  const type = `npm:${name}`
-  const module = await importPackage(type, name, configFile, clock)
+export async function loadNpmExporter(
+  { type, options }: Pick<NpmConfig, 'type' | 'options'>,
+  given: Given,
+  clock: Clock = systemClock,
+): Promise<Exporter> {
+  const module = await importPackage(type, packageOf(type), given.configFile, clock)
   // Also what is read of a module and of an exporter is the package's own code, where it has getters.
-  const make = async (): Promise<Exporter> => {
+  const load = async (): Promise<Exporter> => {
     const create = valueOf(checkModule(module))
-    const exporter = valueOf(checkExporter(await create(options.options, contextOf(options, warn))))
-    return new GuardedExporter(type, exporter, { warn, clock })
+    const exporter = valueOf(checkExporter(await create(options, contextOf(given))))
+    return new GuardedExporter(type, exporter, { warn: given.warn, clock })
   }
-  return attempt(type, 'make its exporter', make, clock)
+  return attempt(type, 'make its exporter', load, clock)
 }
 
 function valueOf<T>(checked: Checked<T>): T {
@@ -49,7 +70,7 @@ function valueOf<T>(checked: Checked<T>): T {
   return checked.value
 }
 
-function contextOf({ name, nodeName, epoch }: NpmOptions, warn: (text: string) => void): ExporterContext {
+function contextOf({ name, nodeName, epoch, warn }: Given): ExporterContext {
   return {
     name,
     nodeName,

@@ -2,40 +2,32 @@
  * Sends OTLP log records over HTTP. Its batches hold records in `otlp` or `otlp_json`; it puts resource and scope before them,
  * compresses, posts, and reads what the sink made of it. Which status means what: `outcome.ts`; halving: `delivery.ts`.
  */
+import type { EffectiveType } from '../../../config/agent/effective.ts'
+import { TENANT_HEADER, logsAddress } from '../../../config/agent/exporters/otel.ts'
+import { lokiLimits } from '../../../config/agent/exporters/otlp.ts'
+import type { ExporterContext } from '../../context.ts'
 import { nodeCompressors } from '../../runtime/compression.ts'
-import type { Compress, Compression, Compressors } from '../../runtime/compression.ts'
+import type { Compress, Compressors } from '../../runtime/compression.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
 import type { Batch, Exporter, Outcome, Resent } from '../../contract/exporter.ts'
 import { endOf } from '../../sending/encoded.ts'
 import { deliver } from './delivery.ts'
 import type { Doubt, Range, Task } from './delivery.ts'
-import { createEnvelope, resourceAttributes } from '../../encoding/otlp/envelope.ts'
-import type { Envelope, ResourceOptions } from '../../encoding/otlp/envelope.ts'
-import type { LimitReason, LokiLimits } from './loki/limits.ts'
+import { createEnvelope } from '../../encoding/otlp/envelope.ts'
+import type { Envelope } from '../../encoding/otlp/envelope.ts'
+import { resourceAttributes, resourceOf } from '../../encoding/otlp/resource.ts'
+import type { LimitReason } from './loki/limits.ts'
 import { ABOUT_CREDENTIALS, verdictOf } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
 import { Pace } from './pace.ts'
 import { SinkLimits } from './loki/sink-limits.ts'
-import type { TlsFiles } from './files.ts'
 import { HttpTransport, wasNeverSent } from './transport.ts'
 import type { FileHeaders } from './transport.ts'
 
-export interface OtlpOptions {
-  readonly encoding: 'otlp' | 'otlp_json'
-  /** With path: `http://loki:3100/otlp/v1/logs`. */
-  readonly endpoint: string
-  readonly headers?: Readonly<Record<string, string>>
-  /** Headers whose value is the content of a file: name to path. Read at start, at a reopen and after 401, 403 or 407. */
-  readonly headerFiles?: Readonly<Record<string, string>>
-  readonly compression: Compression
-  /** For one request. A batch may take several, so the sender's own timeout is longer. */
-  readonly timeoutMs: number
-  readonly tls?: TlsFiles
-  readonly resource: ResourceOptions
-  /** Checks each record against these before it is sent; absent for sinks that are not Loki. */
-  readonly loki?: LokiLimits
-  /** Requests at a time, each on a connection of its own; 1 when absent. With more, the order of batches is lost. */
-  readonly concurrency?: number
+export type OtlpConfig = EffectiveType<'otlp'>
+
+export function isJson({ protocol }: Pick<OtlpConfig, 'protocol'>): boolean {
+  return protocol === 'http/json'
 }
 
 export interface OtlpDeps {
@@ -61,7 +53,7 @@ export class OtlpExporter implements Exporter {
   readonly releases: boolean
   readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0, limits_learned: 0 }
   readonly #resent = { requests: 0, events: 0 }
-  readonly #options: OtlpOptions
+  readonly #timeoutMs: number
   readonly #transport: HttpTransport
   readonly #envelope: Envelope
   readonly #compress: Compress | undefined
@@ -74,23 +66,29 @@ export class OtlpExporter implements Exporter {
   #warnedMs = Number.NEGATIVE_INFINITY
 
   /** Throws ExportError when endpoint or headers can never work. */
-  constructor(options: OtlpOptions, deps: OtlpDeps = {}) {
-    const { encoding, endpoint, headers = {}, headerFiles = {}, tls, compression, resource, loki } = options
-    if ((tls?.certFile === undefined) !== (tls?.keyFile === undefined)) {
-      throw new ExportError('UNUSABLE', 'tls: expected a certificate with a key or none of them, got one of both')
+  constructor(config: OtlpConfig, context: Pick<ExporterContext, 'nodeName' | 'env'>, deps: OtlpDeps = {}) {
+    const { tls, compression, tenant } = config
+    // Here, for variables may have named one of both.
+    if ((tls.cert_file === undefined) !== (tls.key_file === undefined)) {
+      throw new ExportError('UNUSABLE', 'tls: expected cert_file and key_file together, got one of both')
     }
-    this.encoding = encoding
-    this.maxConcurrency = options.concurrency ?? 1
+    const resource = resourceOf(config, config.cluster_name, context)
+    this.encoding = isJson(config) ? 'otlp_json' : 'otlp'
+    this.maxConcurrency = config.concurrency.max
     this.releases = compression !== 'none'
-    this.#options = options
+    this.#timeoutMs = config.request_timeout
     this.#transport = new HttpTransport({
-      url: endpoint,
-      headers: { 'user-agent': `ktrail/${resource.serviceVersion}`, ...headers },
-      headerFiles,
-      ...(tls === undefined ? {} : { tls }),
+      url: logsAddress(config),
+      headers: {
+        'user-agent': `ktrail/${resource.serviceVersion}`,
+        ...(tenant === undefined ? {} : { [TENANT_HEADER]: tenant }),
+        ...lowerCase(config.headers),
+      },
+      headerFiles: config.header_files,
+      tls,
       maxConnections: this.maxConcurrency,
     })
-    this.#envelope = createEnvelope(encoding, resource)
+    this.#envelope = createEnvelope(this.encoding, resource)
     this.#compress = compression === 'none' ? undefined : (deps.compressors ?? nodeCompressors)[compression]
     // Literally this: Loki compares the whole header.
     const contentType = { 'content-type': this.#envelope.contentType }
@@ -98,7 +96,7 @@ export class OtlpExporter implements Exporter {
     this.#wallMs = deps.wallMs ?? Date.now
     const warn = deps.warn ?? (() => {})
     this.#warn = warn
-    this.#limits = new SinkLimits(loki, resourceAttributes(resource), (text) => {
+    this.#limits = new SinkLimits(lokiLimits(config.loki), resourceAttributes(resource), (text) => {
       this.#count('limits_learned', 1)
       warn(`${this.#transport.where}: ${text}`)
     })
@@ -171,7 +169,7 @@ export class OtlpExporter implements Exporter {
         this.#resent.requests++
         this.#resent.events += sentOf(range, refused)
       }
-      const reply = await this.#transport.post(body, this.#headers, this.#options.timeoutMs, signal, onResend)
+      const reply = await this.#transport.post(body, this.#headers, this.#timeoutMs, signal, onResend)
       const verdict = verdictOf(reply, sentOf(range, refused), this.#transport.where, this.#wallMs())
       if (verdict.is === 'taken' && verdict.warning !== '') this.#report(verdict.warning)
       if (verdict.is === 'again' && verdict.throttled) this.#pace.throttled(batch, range.to - range.from)
@@ -256,4 +254,8 @@ function sentOf({ from, to }: Range, refused: ReadonlyMap<number, LimitReason>):
   let events = to - from
   for (const index of refused.keys()) if (index >= from && index < to) events--
   return events
+}
+
+function lowerCase(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 }

@@ -4,11 +4,13 @@
  */
 import http from 'node:http'
 import https from 'node:https'
+import { createSecureContext } from 'node:tls'
+import type { SecureContext } from 'node:tls'
+import type { TlsConfig } from '../../../config/agent/exporters/tls.ts'
 import { MAX_SECRET_BYTES } from '../../../config/agent/loading/named-file.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
 import { contentOf } from '../../runtime/named-file.ts'
-import { secureContextOf } from './files.ts'
-import type { TlsFiles } from './files.ts'
+import { readTlsFiles } from '../../runtime/tls-files.ts'
 import { MAX_REPLY_BYTES } from './reply.ts'
 
 export interface TransportOptions {
@@ -16,8 +18,8 @@ export interface TransportOptions {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   /** Headers whose value is the content of a file, read when opened: name to path. */
-  readonly headerFiles?: Readonly<Record<string, string>>
-  readonly tls?: TlsFiles
+  readonly headerFiles: Readonly<Record<string, string>>
+  readonly tls: TlsConfig
   /** Connections at a time. */
   readonly maxConnections: number
 }
@@ -42,15 +44,9 @@ export class HttpTransport {
   #agent: http.Agent | undefined
   #fromFiles: FileHeaders = {}
 
-  /** Throws ExportError when the URL is none of http or https. */
   constructor(options: TransportOptions) {
     this.#options = options
-    const url = URL.canParse(options.url) ? new URL(options.url) : undefined
-    if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-      throw new ExportError('UNUSABLE', `endpoint: expected an http or https URL, got "${options.url}"`)
-    }
-    this.#url = url
-    for (const [name, value] of Object.entries(options.headers)) checkHeader(name, value)
+    this.#url = new URL(options.url)
   }
 
   /**
@@ -82,27 +78,25 @@ export class HttpTransport {
   }
 
   async #readHeaders(): Promise<FileHeaders> {
-    const read = Object.entries(this.#options.headerFiles ?? {}).map(
-      async ([name, path]): Promise<[string, string]> => {
-        const value = (await contentOf(`header_files.${name}`, path, MAX_SECRET_BYTES))
-          .toString('latin1')
-          .replace(/\r?\n$/, '')
-        checkHeader(name, value)
-        return [name.toLowerCase(), value]
-      },
-    )
+    const read = Object.entries(this.#options.headerFiles).map(async ([name, path]): Promise<[string, string]> => {
+      const value = (await contentOf(`header_files.${name}`, path, MAX_SECRET_BYTES))
+        .toString('latin1')
+        .replace(/\r?\n$/, '')
+      checkHeader(name, value)
+      return [name.toLowerCase(), value]
+    })
     return Object.fromEntries(await Promise.all(read))
   }
 
   async #makeAgent(): Promise<http.Agent> {
     const shared = { keepAlive: true, maxSockets: this.#options.maxConnections, timeout: IDLE_MS }
     if (this.#url.protocol === 'http:') return new http.Agent(shared)
-    const { tls = {} } = this.#options
+    const { tls } = this.#options
     return new https.Agent({
       ...shared,
       secureContext: await secureContextOf(tls),
-      ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
-      rejectUnauthorized: tls.insecureSkipVerify !== true,
+      ...(tls.server_name === undefined ? {} : { servername: tls.server_name }),
+      rejectUnauthorized: !tls.insecure_skip_verify,
     })
   }
 
@@ -239,4 +233,13 @@ async function readAtMost(response: http.IncomingMessage, limit: number): Promis
     if (length >= limit) break
   }
   return Buffer.concat(chunks).subarray(0, limit)
+}
+
+async function secureContextOf(config: TlsConfig): Promise<SecureContext> {
+  const files = await readTlsFiles(config)
+  try {
+    return createSecureContext(files)
+  } catch (error) {
+    throw new ExportError('UNUSABLE', `tls: expected a certificate and a key that TLS takes: ${textOf(error)}`, error)
+  }
 }

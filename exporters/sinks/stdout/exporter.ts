@@ -5,14 +5,23 @@
 import { fstatSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { isatty } from 'node:tty'
+import type { EffectiveType } from '../../../config/agent/effective.ts'
+import type { MakeExporter } from '../../context.ts'
 import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
 import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
+import { wantsColor } from './color.ts'
 import { StdoutFileExporter } from './file.ts'
 import { terminal } from './terminal.ts'
 
-export interface StdoutOptions {
-  readonly encoding: Encoding
-}
+type StdoutConfig = EffectiveType<'stdout'>
+/** JSON or compact lines. */
+export type Format = StdoutConfig['format']
+
+export const make: MakeExporter<StdoutConfig> = ({ format, color, timestamps }, { encoders, env }) => ({
+  exporter: createStdoutExporter(format),
+  encoder:
+    format === 'json' ? encoders.json() : encoders.compact({ color: wantsColor(color, isatty(1), env), timestamps }),
+})
 
 export interface StdoutDeps {
   /** In the place of descriptor 1; never closed by this exporter. */
@@ -20,11 +29,11 @@ export interface StdoutDeps {
 }
 
 /** Makes the exporter that is right for what standard output is. */
-export function createStdoutExporter(options: StdoutOptions, { stream }: StdoutDeps = {}): Exporter {
-  if (stream !== undefined) return new StdoutExporter(options, stream)
-  if (isatty(1)) return new StdoutExporter(options, terminal(1) ?? process.stdout)
+export function createStdoutExporter(format: Format, { stream }: StdoutDeps = {}): Exporter {
+  if (stream !== undefined) return new StdoutExporter(format, stream)
+  if (isatty(1)) return new StdoutExporter(format, terminal(1) ?? process.stdout)
   const is = fstatSync(1)
-  return is.isFIFO() || is.isSocket() ? new StdoutExporter(options, process.stdout) : new StdoutFileExporter(options)
+  return is.isFIFO() || is.isSocket() ? new StdoutExporter(format, process.stdout) : new StdoutFileExporter(format)
 }
 
 export class StdoutExporter implements Exporter {
@@ -38,8 +47,8 @@ export class StdoutExporter implements Exporter {
   #broken: ExportError | undefined
   #started = false
 
-  constructor(options: StdoutOptions, stream: Writable) {
-    this.encoding = options.encoding
+  constructor(format: Format, stream: Writable) {
+    this.encoding = format
     this.#stream = stream
   }
 

@@ -9,7 +9,7 @@ import { systemFiles } from '../file/file-system.ts'
 import type { FileSystem, OpenFile } from '../file/file-system.ts'
 import { LogFile } from '../file/log-file.ts'
 import { descriptorFile } from './descriptor.ts'
-import type { StdoutOptions } from './exporter.ts'
+import type { Format } from './exporter.ts'
 
 export interface StdoutFileDeps {
   readonly files?: FileSystem
@@ -28,9 +28,9 @@ export class StdoutFileExporter implements Exporter {
   /** Ends when the call now using the file has ended. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(options: StdoutOptions, deps: StdoutFileDeps = {}) {
+  constructor(format: Format, deps: StdoutFileDeps = {}) {
     const { files = systemFiles, file = descriptorFile(1), path = '/dev/stdout' } = deps
-    this.encoding = options.encoding
+    this.encoding = format
     this.#deps = { files, file, path }
   }
 

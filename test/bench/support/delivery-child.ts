@@ -5,7 +5,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
-import { createFanOut } from '../../../collector/outputs/outputs.ts'
+import { createFanOut } from '../../../exporters/start.ts'
 import { loadConfig } from '../../../config/agent/load.ts'
 import { describe } from '../../../exporters/contract/described.ts'
 import { EncoderPool, createJsonEncoder } from '../../../exporters/index.ts'
@@ -18,6 +18,7 @@ import { play } from './play.ts'
 import { Line, NODE_NAME, chunksOf } from './replay.ts'
 import { sdkPipeline } from './sdk-pipeline.ts'
 import { gzip, zstd } from '../../../native/index.ts'
+import { DEFAULT_RECORDS } from '../../../config/agent/exporters/otlp-records.ts'
 
 /** What the process has to measure, with at least `events` events a round. */
 export type Way =
@@ -100,7 +101,7 @@ function sdkOf({ endpoint, events }: Extract<Way, { is: 'sdk' }>): Round {
     1000,
   )
   const json = createJsonEncoder({ nodeName: NODE_NAME })
-  return () => sdkPipeline(cycles, events, { endpoint, epoch: EPOCH, body: 'json', json })
+  return () => sdkPipeline(cycles, events, { ...DEFAULT_RECORDS, endpoint, epoch: EPOCH, json })
 }
 
 async function kafkajsOf({ brokers, topic, events }: Extract<Way, { is: 'kafkajs' }>): Promise<Round> {

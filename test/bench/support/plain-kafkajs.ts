@@ -3,12 +3,12 @@ import kafkajs from 'kafkajs'
 import type { Message } from 'kafkajs'
 import type { Described } from '../../../exporters/contract/described.ts'
 import { CODEC_IDS, codecOf } from '../../../exporters/sinks/kafka/drivers/codecs.ts'
-import type { CompressionName } from '../../../exporters/sinks/kafka/options.ts'
+import type { KafkaConfig } from '../../../exporters/sinks/kafka/connection.ts'
 
 export interface PlainKafkajsOptions {
   readonly brokers: readonly string[]
   readonly topic: string
-  readonly compression: CompressionName
+  readonly compression: KafkaConfig['compression']
   readonly nodeName: string
   /** Parts that go in one call each. */
   readonly batches: ReadonlyArray<readonly Described[]>

@@ -12,7 +12,6 @@ import type { Loss } from '../../../exporters/buffer/disk/losses.ts'
 import type { SpoolFrame } from '../../../exporters/buffer/disk/format/segment.ts'
 import type { AppendResult } from '../../../exporters/buffer/disk/writer.ts'
 import type { Clock } from '../../../exporters/runtime/clock.ts'
-import type { SenderOptions } from '../../../exporters/sending/options.ts'
 import { Sender } from '../../../exporters/sending/sender.ts'
 import { zstdAtOnce } from '../../unit/exporters/support/compressors.ts'
 import { FakeClock, settle } from '../../unit/exporters/support/fake-clock.ts'
@@ -22,6 +21,8 @@ import { Seeded } from '../spool/random.ts'
 import { Records } from './records.ts'
 import { REFUSALS, Sink, SinkExporter } from './sink.ts'
 import type { Mood } from './sink.ts'
+import type { ChainConfig } from '../../../exporters/sending/config.ts'
+import { SPOOL } from '../../support/exporter-config.ts'
 
 /** The faults and results of a life, so that a script can show that faults really happened. */
 export interface ChainFacts {
@@ -69,7 +70,7 @@ class Life {
   readonly #sink = new Sink()
   /** Ids that have a dead-letter record. */
   readonly #recorded = new Set<number>()
-  readonly #options: SenderOptions
+  readonly #options: ChainConfig
   readonly #concurrency: number
   readonly #flipping: boolean
   readonly #limited: boolean
@@ -99,11 +100,11 @@ class Life {
     this.#concurrency = random.chance(0.2) ? 3 : 1
     const whenFull = random.pick(['drop_newest', 'drop_oldest', 'block'] as const) ?? 'block'
     this.#options = {
-      queue: { maxBytes: 2000 + random.int(4000), maxEvents: 20 + random.int(100), whenFull },
-      batch: { maxEvents: 2 + random.int(10), maxBytes: 200 + random.int(400), maxWaitMs: random.int(300) },
-      retry: { initialMs: 100, maxMs: 2000, ...(random.chance(0.1) ? { maxAgeMs: 5000 } : {}) },
-      timeoutMs: 1000,
-      spoolUse: random.chance(0.2) ? 'always' : 'overflow',
+      queue: { max_bytes: 2000 + random.int(4000), max_events: 20 + random.int(100), when_full: whenFull },
+      batch: { max_events: 2 + random.int(10), max_bytes: 200 + random.int(400), max_wait: random.int(300) },
+      retry: { initial: 100, max: 2000, ...(random.chance(0.1) ? { max_age: 5000 } : {}) },
+      timeout: 1000,
+      spool: { ...SPOOL, use: random.chance(0.2) ? 'always' : 'overflow' },
     }
   }
 
@@ -195,10 +196,10 @@ class Life {
   #spoolOptions(): Parameters<typeof openSpool>[0] {
     return {
       dir: '/spool',
-      fsync: { intervalMs: 200 },
-      maxBytes: this.#limited ? 6000 : 1 << 20,
-      minFreeBytes: this.#limited ? 500 : 0,
-      segmentBytes: 1000,
+      fsync: 200,
+      max_size: this.#limited ? 6000 : 1 << 20,
+      min_free: this.#limited ? 500 : 0,
+      segment_size: 1000,
       epoch: 'e',
     }
   }
@@ -332,7 +333,7 @@ class Life {
     this.#noteReported()
     for (const written of this.#written) this.#account(written, seen)
     // An expired event may still arrive if the process is killed before the expiry is recorded.
-    if (this.#concurrency === 1 && this.#options.retry.maxAgeMs === undefined) this.#inOrder()
+    if (this.#concurrency === 1 && this.#options.retry.max_age === undefined) this.#inOrder()
   }
 
   #account({ first, count, from, safe }: Written, seen: ReadonlySet<number>): void {
@@ -351,7 +352,7 @@ class Life {
 
   /** Durable events may have expired or been damaged since. */
   #mayBeGone(): boolean {
-    if (this.#options.retry.maxAgeMs !== undefined) return true
+    if (this.#options.retry.max_age !== undefined) return true
     return this.#facts.flips > 0 || this.#disk.injectedReads >= 3 || this.#damagedEnds
   }
 

@@ -77,12 +77,12 @@ class Life {
     this.#limited = random.chance(0.3)
     this.#options = {
       dir: DIR,
-      fsync: random.pick([{ intervalMs: 200 }, { intervalMs: 200 }, 'batch', 'never'] as const) ?? 'batch',
-      maxBytes: this.#limited ? 1200 + random.int(3000) : 1 << 20,
-      minFreeBytes: this.#limited ? random.int(2000) : 0,
-      segmentBytes: 200 + random.int(800),
+      fsync: random.pick([200, 200, 'batch', 'never'] as const) ?? 'batch',
+      max_size: this.#limited ? 1200 + random.int(3000) : 1 << 20,
+      min_free: this.#limited ? random.int(2000) : 0,
+      segment_size: 200 + random.int(800),
       epoch: `e${seed}`,
-      ...(this.#limited && random.chance(0.5) ? { maxAgeMs: 500 + random.int(5000) } : {}),
+      ...(this.#limited && random.chance(0.5) ? { max_age: 500 + random.int(5000) } : {}),
     }
   }
 
@@ -279,7 +279,7 @@ class Life {
     let seq = 0
     if (result.status === 'written') {
       const { bytes } = spool.stats()
-      if (bytes > this.#options.maxBytes) throw new Error(`${bytes} bytes, allowed are ${this.#options.maxBytes}`)
+      if (bytes > this.#options.max_size) throw new Error(`${bytes} bytes, allowed are ${this.#options.max_size}`)
       seq = result.from
       if (result.end - result.from !== sum(made))
         throw new Error(`${result.end - result.from} positions for ${sum(made)} events`)

@@ -25,7 +25,7 @@ try {
 
 function open(dir: string): Promise<Spool> {
   return openSpool(
-    { dir, fsync: { intervalMs: 200 }, maxBytes: 64 * 2 ** 30, minFreeBytes: 2 ** 30 },
+    { dir, fsync: 200, max_size: 64 * 2 ** 30, min_free: 2 ** 30, segment_size: 16 << 20 },
     { files: systemSpoolFiles, clock: systemClock, random: Math.random },
   )
 }

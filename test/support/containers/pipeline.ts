@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import { pino } from 'pino'
-import { createFanOut } from '../../../collector/outputs/outputs.ts'
+import { createFanOut } from '../../../exporters/start.ts'
 import type { Event } from '../../../exporters/contract/event.ts'
 import { loadConfig } from '../../../config/agent/load.ts'
 import { EncoderPool } from '../../../exporters/index.ts'

@@ -3,7 +3,7 @@
  * events published at a rate. A test starts it (child.ts), receives its reports of what was published and kills it.
  */
 import { pino } from 'pino'
-import { createFanOut } from '../../../collector/outputs/outputs.ts'
+import { createFanOut } from '../../../exporters/start.ts'
 import { loadConfig } from '../../../config/agent/load.ts'
 import { EncoderPool } from '../../../exporters/index.ts'
 import type { FanOut, Sender } from '../../../exporters/index.ts'

@@ -27,7 +27,7 @@ export async function makeBacklog(options: BacklogOptions): Promise<number> {
   let nowMs = fromMs
   const clock = { nowMs: () => nowMs, wallMs: () => nowMs, after: () => () => undefined }
   const spool = await openSpool(
-    { dir, fsync: 'never', maxBytes: 2 ** 32, minFreeBytes: 0, epoch },
+    { dir, fsync: 'never', max_size: 2 ** 32, min_free: 0, segment_size: 16 << 20, epoch },
     { files: systemSpoolFiles, clock, random: Math.random },
   )
   let seq = 0

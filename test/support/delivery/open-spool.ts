@@ -10,7 +10,7 @@ const [dir = ''] = process.argv.slice(2)
 const before = peak()
 const started = performance.now()
 const spool = await openSpool(
-  { dir, fsync: { intervalMs: 200 }, maxBytes: 2 ** 40, minFreeBytes: 0 },
+  { dir, fsync: 200, max_size: 2 ** 40, min_free: 0, segment_size: 16 << 20 },
   { files: systemSpoolFiles, clock: systemClock, random: Math.random },
 )
 const openedMs = performance.now() - started

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { pino } from 'pino'
-import { createFanOut } from '../../../collector/outputs/outputs.ts'
+import { createFanOut } from '../../../exporters/start.ts'
 import { loadConfig } from '../../../config/agent/load.ts'
 import { EncoderPool } from '../../../exporters/index.ts'
 import type { FanOut } from '../../../exporters/index.ts'

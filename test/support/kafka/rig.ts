@@ -1,18 +1,17 @@
 /** Shared parts of the tests with real brokers. */
 import type { TestContext } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { KafkaConfig } from '../../../exporters/sinks/kafka/connection.ts'
 import { KafkaExporter } from '../../../exporters/sinks/kafka/exporter.ts'
-import { DEFAULT_KAFKA_OPTIONS } from '../../../exporters/sinks/kafka/options.ts'
-import type { DriverName, KafkaOptions } from '../../../exporters/sinks/kafka/options.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../exporters/sending/options.ts'
 import { Sender } from '../../../exporters/sending/sender.ts'
 import { KafkaCluster } from './cluster.ts'
 import type { ClusterOptions } from './cluster.ts'
 import { describedParts, NODE_NAME } from './events.ts'
 import { kafkaJars } from './jars.ts'
 import { Topics } from './topics.ts'
+import { CHAIN, exporterConfig } from '../exporter-config.ts'
 
-export const DRIVERS: readonly DriverName[] = ['kafkajs', 'platformatic']
+export const DRIVERS: ReadonlyArray<KafkaConfig['driver']> = ['kafkajs', 'platformatic']
 export const EPOCH = 'e1'
 export const DEADLINE_MS = 120_000
 
@@ -21,11 +20,17 @@ export const SKIP_LONG: string | false =
   process.env['KTRAIL_LONG'] === '1' ? false : 'takes minutes; KTRAIL_LONG=1 runs it'
 
 /** The exporter behind the chain that the agent puts before it, with short waits. */
-export function senderOf(brokers: readonly string[], topic: string, change: Partial<KafkaOptions>): Sender {
-  const names = { brokers, topic, nodeName: NODE_NAME, epoch: EPOCH }
-  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names, ...change })
-  const retry = { initialMs: 100, maxMs: 1000 }
-  return new Sender('kafka', exporter, { ...DEFAULT_SENDER_OPTIONS, retry })
+export function senderOf(
+  brokers: readonly string[],
+  topic: string,
+  change: Partial<KafkaConfig>,
+  configFile?: string,
+): Sender {
+  const config = { ...exporterConfig('kafka', { brokers, topic }), ...change }
+  const context = { nodeName: NODE_NAME, epoch: EPOCH, env: {}, ...(configFile === undefined ? {} : { configFile }) }
+  const exporter = new KafkaExporter(config, context)
+  const retry = { initial: 100, max: 1000 }
+  return new Sender('kafka', exporter, { ...CHAIN, retry })
 }
 
 /** Offers events as the agent does, a part for each turn of the loop; `between` is called after each, with the next number. */

@@ -8,8 +8,9 @@ import { Silence, contract } from '../../../exporters/testing/index.ts'
 import { errno, FaultyFiles } from './support/faulty-files.ts'
 import { Folder } from './support/folder.ts'
 import { idsOf } from './support/lines.ts'
+import { fileConfig } from './support/file-rig.ts'
 
-for (const maxSizeBytes of [1 << 20, 200]) {
+for (const max_size of [1 << 20, 200]) {
   contract('file', () => {
     const folder = new Folder()
     const files = new FaultyFiles()
@@ -20,15 +21,9 @@ for (const maxSizeBytes of [1 << 20, 200]) {
       // A short write first, so that the failure after it finds a line begun.
       return call === 'writev' && failures > 0 ? Math.ceil(bytes / 2) : 'ENOSPC'
     }
-    const options = {
-      path: folder.at('events.jsonl'),
-      maxSizeBytes,
-      maxFiles: 1000,
-      mode: 0o600,
-      fsync: 'never' as const,
-    }
+    const config = fileConfig({ path: folder.at('events.jsonl'), max_size, max_files: 1000 })
     return {
-      exporter: new FileExporter(options, { files }),
+      exporter: new FileExporter(config, { files }),
       ids: () => folder.ids(),
       fail: (calls) => (failures = calls),
       stall: () => 'a write that the disk does not answer can not be taken back; the chain says so after the time-out',
@@ -52,7 +47,7 @@ contract('stdout', () => {
     },
   })
   return {
-    exporter: new StdoutExporter({ encoding: 'json' }, stream),
+    exporter: new StdoutExporter('json', stream),
     ids: () => idsOf(text),
     fail: (calls) => (slow = calls),
     stall: () => (silence = new Silence()),
@@ -78,7 +73,7 @@ for (const how of ['w', 'a']) {
       },
     }
     return {
-      exporter: new StdoutFileExporter({ encoding: 'json' }, { file, path: folder.path }),
+      exporter: new StdoutFileExporter('json', { file, path: folder.path }),
       ids: () => folder.ids(),
       fail: (calls) => (failures = calls),
       stall: () => 'a write that the disk does not answer can not be taken back; the chain says so after the time-out',

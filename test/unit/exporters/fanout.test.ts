@@ -4,12 +4,13 @@ import type { Event } from '../../../exporters/contract/event.ts'
 import { EncoderPool } from '../../../exporters/encoding/pool.ts'
 import type { Encoded, Encoder, Outcome } from '../../../exporters/contract/exporter.ts'
 import { FanOut } from '../../../exporters/fanout.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../exporters/sending/options.ts'
-import type { WhenFull } from '../../../exporters/sending/options.ts'
 import { Sender } from '../../../exporters/sending/sender.ts'
 import { makeExec } from './support/events.ts'
 import { FakeClock, settle } from './support/fake-clock.ts'
 import { FakeExporter, gate, lines, numbers } from './support/lines.ts'
+import { CHAIN } from '../../support/exporter-config.ts'
+import type { ChainConfig } from '../../../exporters/sending/config.ts'
+import { DEFAULT_RECORDS } from '../../../config/agent/exporters/otlp-records.ts'
 
 const events = (from: number, count: number): Event[] => numbers(from, from + count).map((seq) => makeExec({ seq }))
 
@@ -23,10 +24,10 @@ class Counting implements Encoder {
   }
 }
 
-function makeSender(exporter: FakeExporter, maxEvents: number, whenFull: WhenFull): Sender {
-  const queue = { maxBytes: 1 << 20, maxEvents, whenFull }
-  const batch = { maxEvents: 100, maxBytes: 1 << 20, maxWaitMs: 0 }
-  return new Sender('test', exporter, { ...DEFAULT_SENDER_OPTIONS, queue, batch }, { clock: new FakeClock() })
+function makeSender(exporter: FakeExporter, maxEvents: number, whenFull: ChainConfig['queue']['when_full']): Sender {
+  const queue = { max_bytes: 1 << 20, max_events: maxEvents, when_full: whenFull }
+  const batch = { max_events: 100, max_bytes: 1 << 20, max_wait: 0 }
+  return new Sender('test', exporter, { ...CHAIN, queue, batch }, { clock: new FakeClock() })
 }
 
 test('fan-out: encodes once for all senders of one encoder, and in slices', async () => {
@@ -107,7 +108,7 @@ test('encoders: the pool shares one object for each distinct need', async () => 
   assert.equal(pool.json(), pool.json())
   assert.equal(pool.compact(plain), pool.compact({ ...plain }))
   assert.notEqual(pool.compact(plain), pool.compact(colored))
-  const records = { protocol: 'protobuf', sdk: false, epoch: 'e', body: 'json' } as const
+  const records = { ...DEFAULT_RECORDS, protocol: 'protobuf', sdk: false, epoch: 'e' } as const
   const [first, second] = await Promise.all([pool.otlp(records), pool.otlp({ ...records })])
   assert.equal(first, second)
   assert.notEqual(await pool.otlp({ ...records, body: 'none' }), first)

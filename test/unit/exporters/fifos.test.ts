@@ -8,32 +8,31 @@ import { DeadLetterFile } from '../../../exporters/dead-letter/dead-letters.ts'
 import { FileExporter } from '../../../exporters/sinks/file/exporter.ts'
 import { systemFiles } from '../../../exporters/sinks/file/file-system.ts'
 import { compress } from '../../../exporters/sinks/file/compress.ts'
-import { readConnection } from '../../../exporters/sinks/kafka/credentials.ts'
-import { DEFAULT_KAFKA_OPTIONS } from '../../../exporters/sinks/kafka/options.ts'
-import type { KafkaOptions } from '../../../exporters/sinks/kafka/options.ts'
-import { secureContextOf } from '../../../exporters/sinks/otlp/files.ts'
+import { readTlsFiles } from '../../../exporters/runtime/tls-files.ts'
+import { readConnection } from '../../../exporters/sinks/kafka/connection.ts'
+import { exporterConfig } from '../../support/exporter-config.ts'
 import { FakeSink } from '../../support/otlp/server.ts'
 import { exporterFor } from './sinks/otlp/support.ts'
 import { Folder } from './support/folder.ts'
+import { fileConfig } from './support/file-rig.ts'
 
-const kafka = (change: Pick<KafkaOptions, 'tls' | 'sasl'>): Promise<unknown> =>
-  readConnection({ ...DEFAULT_KAFKA_OPTIONS, brokers: ['b:1'], topic: 't', nodeName: 'n', epoch: 'e', ...change })
+const tls = (files: object): Promise<unknown> => readTlsFiles({ insecure_skip_verify: false, ...files })
+const kafka = (change: object): Promise<unknown> =>
+  readConnection(exporterConfig('kafka', { brokers: ['b:1'], topic: 't', ...change }))
 
 async function otlpHeader(fifo: string): Promise<void> {
   await using sink = await FakeSink.start()
-  await using exporter = exporterFor(sink, { headerFiles: { authorization: fifo } })
+  await using exporter = exporterFor(sink, { header_files: { authorization: fifo } })
   await exporter.start()
 }
 
 const ROWS: ReadonlyArray<readonly [what: string, use: (fifo: string, file: string) => Promise<unknown>]> = [
-  ['tls ca file', (fifo) => secureContextOf({ caFile: fifo })],
-  ['tls certificate file', (certFile, keyFile) => secureContextOf({ certFile, keyFile })],
-  ['tls key file', (keyFile, certFile) => secureContextOf({ certFile, keyFile })],
   ['header_files.authorization', otlpHeader],
-  ['tls.ca_file', (caFile) => kafka({ tls: { caFile } })],
-  ['tls.cert_file', (certFile, keyFile) => kafka({ tls: { certFile, keyFile } })],
-  ['tls.key_file', (keyFile, certFile) => kafka({ tls: { certFile, keyFile } })],
-  ['sasl.password_file', (passwordFile) => kafka({ sasl: { mechanism: 'plain', username: 'me', passwordFile } })],
+  ['tls.ca_file', (ca_file) => tls({ ca_file })],
+  ['tls.cert_file', (cert_file, key_file) => tls({ cert_file, key_file })],
+  ['tls.key_file', (key_file, cert_file) => tls({ cert_file, key_file })],
+  ['tls.ca_file', (ca_file) => kafka({ tls: { ca_file } })],
+  ['sasl.password_file', (password_file) => kafka({ sasl: { mechanism: 'plain', username: 'me', password_file } })],
 ]
 for (const [what, use] of ROWS) {
   test(`fifos: ${what}`, { timeout: 20_000 }, async () => {
@@ -53,16 +52,10 @@ for (const name of ['file exporter', 'dead-letter file']) {
     using folder = new Folder()
     const path = folder.at('fifo')
     execFileSync('mkfifo', [path])
-    const options = {
-      path,
-      maxSizeBytes: 1 << 20,
-      maxFiles: 1,
-      mode: 0o600,
-      fsync: 'never',
-      exporter: 'x',
-      epoch: 'e',
-    } as const
-    const output = name === 'file exporter' ? new FileExporter(options) : new DeadLetterFile(options)
+    const output =
+      name === 'file exporter'
+        ? new FileExporter(fileConfig({ path }))
+        : new DeadLetterFile({ path, max_size: 1 << 20, max_files: 1 }, { exporter: 'x', epoch: 'e' })
     await assert.rejects(output.start(), (error) => {
       assert.ok(error instanceof ExportError && error.code === 'UNUSABLE')
       assert.match(

@@ -2,17 +2,23 @@
 import { nodeCompressors } from '../../../runtime/compression.ts'
 import type { Compressors } from '../../../runtime/compression.ts'
 import { ExportError } from '../../../contract/errors.ts'
-import type { CompressionName } from '../options.ts'
+import type { KafkaConfig } from '../connection.ts'
 
 /** Compresses the records of one batch, whole. Must not keep or change the input. */
 export type Compress = (records: Buffer) => Buffer | Promise<Buffer>
 
 /** Kafka's numbers, in the attributes of a batch. */
-export const CODEC_IDS: Readonly<Record<CompressionName, number>> = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 }
+export const CODEC_IDS: Readonly<Record<KafkaConfig['compression'], number>> = {
+  none: 0,
+  gzip: 1,
+  snappy: 2,
+  lz4: 3,
+  zstd: 4,
+}
 
 /** The codec, undefined for none; `plugged` is what the config names. Throws ExportError for one that there is not. */
 export function codecOf(
-  name: CompressionName,
+  name: KafkaConfig['compression'],
   compressors: Compressors = nodeCompressors,
   plugged?: Compress,
 ): Compress | undefined {

@@ -2,7 +2,7 @@
 import type { Compressors } from '../../../runtime/compression.ts'
 import { faultOfCode, KafkaFault, missingTopic, UNKNOWN_TOPIC } from '../faults.ts'
 import type { Compress } from './codecs.ts'
-import type { DriverName, KafkaConnection } from '../options.ts'
+import type { KafkaConfig, KafkaConnection } from '../connection.ts'
 
 export interface KafkaRecord {
   readonly key: Buffer | null
@@ -68,7 +68,7 @@ export function partitionsOf(
 }
 
 /** Loads a driver; the libraries are read only when one is wanted. */
-export async function loadDriver(name: DriverName): Promise<MakeDriver> {
+export async function loadDriver(name: KafkaConfig['driver']): Promise<MakeDriver> {
   switch (name) {
     case 'kafkajs': {
       const { KafkajsDriver } = await import('./kafkajs-driver.ts')

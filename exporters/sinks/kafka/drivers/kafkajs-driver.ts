@@ -17,7 +17,7 @@ import { refusalOf, Sockets } from './kafkajs-connections.ts'
 import { guardKafkajs } from './kafkajs-guard.ts'
 import { logTo } from './kafkajs-log.ts'
 import { loginOf } from './kafkajs-login.ts'
-import type { KafkaConnection } from '../options.ts'
+import type { KafkaConnection } from '../connection.ts'
 import { NOBODY, RecordBatchWriter, sequenceAfter } from './record-batch.ts'
 
 /** For connections and metadata: 0.1 + 0.2 + 0.4 + 0.8 s. */
@@ -101,13 +101,13 @@ export class KafkajsDriver implements KafkaDriver {
   }
 
   async #produce(producer: Producer, topic: string, batch: ReadyBatch, what: string): Promise<KafkaFault | undefined> {
-    const { acks, requestTimeoutMs } = this.#connection
+    const { acks, request_timeout } = this.#connection
     try {
       const answers = await producer.send({
         topic,
         messages: [batch],
         acks: acks === 'all' ? -1 : 1,
-        timeout: requestTimeoutMs,
+        timeout: request_timeout,
       })
       const answer = answers.find((one) => one.topicName === topic && one.partition === batch.partition)
       // Its promise may resolve for records that it never sent (tulios/kafkajs#1303).
@@ -190,12 +190,12 @@ export class KafkajsDriver implements KafkaDriver {
 }
 
 function configOf(connection: KafkaConnection, log: logCreator): Omit<KafkaConfig, 'brokers'> {
-  const { clientId, requestTimeoutMs, tls, sasl } = connection
+  const { client_id, request_timeout, tls, sasl } = connection
   return {
-    clientId,
-    connectionTimeout: Math.min(CONNECT_MS, requestTimeoutMs),
+    clientId: client_id,
+    connectionTimeout: Math.min(CONNECT_MS, request_timeout),
     authenticationTimeout: CONNECT_MS,
-    requestTimeout: requestTimeoutMs,
+    requestTimeout: request_timeout,
     retry: RETRY,
     logLevel: kafkajs.logLevel.WARN,
     logCreator: log,
@@ -203,11 +203,9 @@ function configOf(connection: KafkaConnection, log: logCreator): Omit<KafkaConfi
       ? {}
       : {
           ssl: {
-            ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-            ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-            ...(tls.key === undefined ? {} : { key: tls.key }),
-            ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
-            rejectUnauthorized: tls.insecure !== true,
+            ...tls.pem,
+            ...(tls.server_name === undefined ? {} : { servername: tls.server_name }),
+            rejectUnauthorized: !tls.insecure_skip_verify,
           },
         }),
     ...(sasl === undefined ? {} : { sasl: loginOf(sasl) }),

@@ -5,7 +5,7 @@
 import { ConnectionPool, metadataV9, ResponseError } from '@platformatic/kafka'
 import type { Broker, Connection, ConnectionOptions } from '@platformatic/kafka'
 import { isIP } from 'node:net'
-import type { KafkaConnection } from '../options.ts'
+import type { KafkaConnection } from '../connection.ts'
 
 const CONNECT_MS = 5000
 /** The one that was asked first may be the one that hangs. */
@@ -26,11 +26,11 @@ export class Cluster {
 
   constructor(options: KafkaConnection) {
     const made = connectionOptions(options)
-    const tlsServerName = options.tls?.serverName
+    const tlsServerName = options.tls?.server_name
     this.#bootstrap = options.brokers.map(brokerOf)
     this.#pools = {
-      names: new ConnectionPool(options.clientId, { ...made, tlsServerName: tlsServerName ?? true }),
-      addresses: new ConnectionPool(options.clientId, { ...made, tlsServerName: tlsServerName ?? false }),
+      names: new ConnectionPool(options.client_id, { ...made, tlsServerName: tlsServerName ?? true }),
+      addresses: new ConnectionPool(options.client_id, { ...made, tlsServerName: tlsServerName ?? false }),
     }
   }
 
@@ -116,17 +116,9 @@ function brokerOf(text: string): Broker {
   return { host: text.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(text.slice(colon + 1)) }
 }
 
-function connectionOptions({ requestTimeoutMs, tls, sasl }: KafkaConnection): ConnectionOptions {
-  const made: ConnectionOptions = { connectTimeout: CONNECT_MS, requestTimeout: requestTimeoutMs }
-  if (tls !== undefined) {
-    const { ca, cert, key, insecure } = tls
-    made.tls = {
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-      rejectUnauthorized: insecure !== true,
-    }
-  }
+function connectionOptions({ request_timeout, tls, sasl }: KafkaConnection): ConnectionOptions {
+  const made: ConnectionOptions = { connectTimeout: CONNECT_MS, requestTimeout: request_timeout }
+  if (tls !== undefined) made.tls = { ...tls.pem, rejectUnauthorized: !tls.insecure_skip_verify }
   if (sasl !== undefined) {
     const mechanism = MECHANISMS[sasl.mechanism]
     made.sasl = { mechanism, username: sasl.username, password: sasl.password }

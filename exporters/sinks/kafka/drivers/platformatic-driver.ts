@@ -11,7 +11,7 @@ import type { Compress } from './codecs.ts'
 import { MOVED_MS, partitionsOf } from './driver.ts'
 import type { DriverDeps, KafkaDriver, KafkaRecord, Partitions } from './driver.ts'
 import { faultOf, faultOfCode, KafkaFault, unlessThere, unwritten } from '../faults.ts'
-import type { KafkaConnection } from '../options.ts'
+import type { KafkaConnection } from '../connection.ts'
 import { Cluster } from './platformatic-cluster.ts'
 import { guardPlatformatic } from './platformatic-guard.ts'
 import { RecordBatchWriter, sequenceAfter } from './record-batch.ts'
@@ -168,7 +168,7 @@ function request(
     Writer.create()
       .appendString(null)
       .appendInt16(options.acks === 'all' ? -1 : 1)
-      .appendInt32(options.requestTimeoutMs)
+      .appendInt32(options.request_timeout)
       // Compact arrays and bytes have their length plus one in front; each struct ends with its tagged fields.
       .appendUnsignedVarInt(2)
       .appendString(topic)

@@ -2,37 +2,19 @@
  * Loki's limits on one entry, checked before sending: a request with a bad entry is answered 400 although the others are
  * stored, and rarely says which one it was (export.md §3.3, §3.4).
  */
+import type { LokiLimits } from '../../../../config/agent/exporters/otlp.ts'
 import type { Encoded } from '../../../contract/exporter.ts'
 import { endOf } from '../../../sending/encoded.ts'
 import { Measure, timeMs } from './measure.ts'
 import type { Measured } from './measure.ts'
 
-export interface LokiLimits {
-  readonly maxLineBytes: number
-  /** Names and values of one entry's structured metadata. */
-  readonly maxMetadataBytes: number
-  readonly maxMetadataEntries: number
-  readonly maxAgeMs: number
-  /** How far ahead of the clock. */
-  readonly maxAheadMs: number
-}
-
-/** Loki's own defaults. */
-export const LOKI_LIMITS: LokiLimits = {
-  maxLineBytes: 256 << 10,
-  maxMetadataBytes: 64 << 10,
-  maxMetadataEntries: 128,
-  maxAgeMs: 7 * 86_400_000,
-  maxAheadMs: 600_000,
-}
-
 /** No limit at all: for sinks that are not known to be Loki. */
 export const NO_LIMITS: LokiLimits = {
-  maxLineBytes: Infinity,
-  maxMetadataBytes: Infinity,
-  maxMetadataEntries: Infinity,
-  maxAgeMs: Infinity,
-  maxAheadMs: Infinity,
+  max_line_size: Infinity,
+  max_metadata_size: Infinity,
+  max_metadata_entries: Infinity,
+  max_age: Infinity,
+  max_ahead: Infinity,
 }
 
 /** What Loki copies into the metadata of each entry, from resource and scope. */
@@ -71,8 +53,8 @@ export class LimitCheck {
   constructor(limits: LokiLimits, copied: Copied) {
     this.limits = limits
     this.copied = copied
-    const smallest = Math.min(limits.maxLineBytes, limits.maxMetadataBytes)
-    const attributes = limits.maxMetadataEntries - copied.entries - OWN_ENTRIES
+    const smallest = Math.min(limits.max_line_size, limits.max_metadata_size)
+    const attributes = limits.max_metadata_entries - copied.entries - OWN_ENTRIES
     this.#surelyFine = Math.min(
       Math.floor((smallest - copied.bytes - OWN_BYTES) / 2),
       Math.max(0, attributes * ATTRIBUTE_BYTES),
@@ -94,18 +76,18 @@ export class LimitCheck {
   }
 
   #reason(record: Readonly<Measured>, nowMs: number): LimitReason | undefined {
-    const { maxLineBytes, maxMetadataBytes, maxMetadataEntries } = this.limits
-    if (record.lineBytes > maxLineBytes) return 'too_large'
+    const { max_line_size, max_metadata_size, max_metadata_entries } = this.limits
+    if (record.lineBytes > max_line_size) return 'too_large'
     const entries = record.metadataEntries + this.copied.entries
-    if (record.metadataBytes + this.copied.bytes > maxMetadataBytes || entries > maxMetadataEntries) {
+    if (record.metadataBytes + this.copied.bytes > max_metadata_size || entries > max_metadata_entries) {
       return 'metadata_too_large'
     }
     return this.#byAge(record.timeMs, nowMs)
   }
 
   #byAge(atMs: number, nowMs: number): LimitReason | undefined {
-    if (nowMs - atMs > this.limits.maxAgeMs) return 'too_old'
-    return atMs - nowMs > this.limits.maxAheadMs ? 'too_new' : undefined
+    if (nowMs - atMs > this.limits.max_age) return 'too_old'
+    return atMs - nowMs > this.limits.max_ahead ? 'too_new' : undefined
   }
 }
 
@@ -113,12 +95,12 @@ export class LimitCheck {
 export function explainLimit(reason: LimitReason, limits: LokiLimits): string {
   switch (reason) {
     case 'too_large':
-      return `expected a body of at most ${limits.maxLineBytes} bytes`
+      return `expected a body of at most ${limits.max_line_size} bytes`
     case 'metadata_too_large':
-      return `expected at most ${limits.maxMetadataEntries} attributes with ${limits.maxMetadataBytes} bytes in all`
+      return `expected at most ${limits.max_metadata_entries} attributes with ${limits.max_metadata_size} bytes in all`
     case 'too_old':
-      return `expected an event of the last ${limits.maxAgeMs / 1000} s`
+      return `expected an event of the last ${limits.max_age / 1000} s`
     case 'too_new':
-      return `expected an event at most ${limits.maxAheadMs / 1000} s ahead of the clock`
+      return `expected an event at most ${limits.max_ahead / 1000} s ahead of the clock`
   }
 }

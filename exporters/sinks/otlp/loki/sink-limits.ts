@@ -6,7 +6,8 @@
 import { ExportError } from '../../../contract/errors.ts'
 import type { Batch } from '../../../contract/exporter.ts'
 import { LimitCheck, NO_LIMITS, copiedAtMost, explainLimit } from './limits.ts'
-import type { Copied, LimitReason, LokiLimits } from './limits.ts'
+import type { Copied, LimitReason } from './limits.ts'
+import type { LokiLimits } from '../../../../config/agent/exporters/otlp.ts'
 import { Measure } from './measure.ts'
 import type { NamedLimits } from './named-limits.ts'
 
@@ -84,14 +85,14 @@ export class SinkLimits {
   learn(named: NamedLimits, sent: Sent): ExportError | undefined {
     const old = this.#check ?? new LimitCheck(NO_LIMITS, this.#copied)
     const { oldestMs = -Infinity, newestMs = Infinity, lineBytes = Infinity } = named
-    const maxAgeMs = Math.min(old.limits.maxAgeMs, sent.atMs - oldestMs - SECOND_MS)
-    const maxAheadMs = Math.min(old.limits.maxAheadMs, newestMs - sent.atMs - 1)
-    if (maxAgeMs < LEAST_AGE_MS)
-      return unfit(`takes only events of the last ${Math.round(maxAgeMs / 1000)} s by our clock`)
-    if (maxAheadMs < LEAST_AGE_MS)
-      return unfit(`refuses events as too new that are ${Math.round(maxAheadMs / 1000)} s ahead of our clock`)
-    const maxLineBytes = Math.min(old.limits.maxLineBytes, lineBytes)
-    let check = new LimitCheck({ ...old.limits, maxAgeMs, maxAheadMs, maxLineBytes }, old.copied)
+    const max_age = Math.min(old.limits.max_age, sent.atMs - oldestMs - SECOND_MS)
+    const max_ahead = Math.min(old.limits.max_ahead, newestMs - sent.atMs - 1)
+    if (max_age < LEAST_AGE_MS)
+      return unfit(`takes only events of the last ${Math.round(max_age / 1000)} s by our clock`)
+    if (max_ahead < LEAST_AGE_MS)
+      return unfit(`refuses events as too new that are ${Math.round(max_ahead / 1000)} s ahead of our clock`)
+    const max_line_size = Math.min(old.limits.max_line_size, lineBytes)
+    let check = new LimitCheck({ ...old.limits, max_age, max_ahead, max_line_size }, old.copied)
     check = withMetadataBytes(check, named, sent)
     check = withMetadataEntries(check, named, sent)
     this.#check = check
@@ -128,20 +129,20 @@ export class SinkLimits {
 function withMetadataBytes(check: LimitCheck, { metadataBytes }: NamedLimits, sent: Sent): LimitCheck {
   if (metadataBytes === undefined) return check
   const unbounded = new LimitCheck(
-    { ...check.limits, maxMetadataBytes: Infinity, maxMetadataEntries: Infinity },
+    { ...check.limits, max_metadata_size: Infinity, max_metadata_entries: Infinity },
     check.copied,
   )
   const bytes = Math.max(0, metadataBytes.largest - largest(unbounded, sent, 'metadataBytes'))
-  const maxMetadataBytes = Math.min(check.limits.maxMetadataBytes, metadataBytes.limit)
-  return new LimitCheck({ ...check.limits, maxMetadataBytes }, { ...check.copied, bytes })
+  const max_metadata_size = Math.min(check.limits.max_metadata_size, metadataBytes.limit)
+  return new LimitCheck({ ...check.limits, max_metadata_size }, { ...check.copied, bytes })
 }
 
 function withMetadataEntries(check: LimitCheck, { metadataEntries }: NamedLimits, sent: Sent): LimitCheck {
   if (metadataEntries === undefined) return check
-  const unbounded = new LimitCheck({ ...check.limits, maxMetadataEntries: Infinity }, check.copied)
+  const unbounded = new LimitCheck({ ...check.limits, max_metadata_entries: Infinity }, check.copied)
   const entries = Math.max(0, metadataEntries.largest - largest(unbounded, sent, 'metadataEntries'))
-  const maxMetadataEntries = Math.min(check.limits.maxMetadataEntries, metadataEntries.limit)
-  return new LimitCheck({ ...check.limits, maxMetadataEntries }, { ...check.copied, entries })
+  const max_metadata_entries = Math.min(check.limits.max_metadata_entries, metadataEntries.limit)
+  return new LimitCheck({ ...check.limits, max_metadata_entries }, { ...check.copied, entries })
 }
 
 /** Of what was sent and passes the check: the most of something. */
@@ -166,26 +167,27 @@ function largest(
 function isStricter(reason: LimitReason, now: LokiLimits, configured: LokiLimits): boolean {
   switch (reason) {
     case 'too_large':
-      return now.maxLineBytes < configured.maxLineBytes
+      return now.max_line_size < configured.max_line_size
     case 'metadata_too_large':
       return (
-        now.maxMetadataBytes < configured.maxMetadataBytes || now.maxMetadataEntries < configured.maxMetadataEntries
+        now.max_metadata_size < configured.max_metadata_size ||
+        now.max_metadata_entries < configured.max_metadata_entries
       )
     case 'too_old':
-      return now.maxAgeMs < configured.maxAgeMs
+      return now.max_age < configured.max_age
     case 'too_new':
-      return now.maxAheadMs < configured.maxAheadMs
+      return now.max_ahead < configured.max_ahead
   }
 }
 
 /** By Loki's names. Ages are learned to a second or two, and a bit less each time: shown, they stay the same. */
 function shown(limits: LokiLimits): Readonly<Record<string, number>> {
   return {
-    max_line_size: limits.maxLineBytes,
-    max_structured_metadata_size: limits.maxMetadataBytes,
-    max_structured_metadata_entries_count: limits.maxMetadataEntries,
-    reject_old_samples_max_age_seconds: seconds(limits.maxAgeMs),
-    creation_grace_period_seconds: seconds(limits.maxAheadMs),
+    max_line_size: limits.max_line_size,
+    max_structured_metadata_size: limits.max_metadata_size,
+    max_structured_metadata_entries_count: limits.max_metadata_entries,
+    reject_old_samples_max_age_seconds: seconds(limits.max_age),
+    creation_grace_period_seconds: seconds(limits.max_ahead),
   }
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { createLog } from '../../../../collector/telemetry/log.ts'
-import { createFanOut } from '../../../../collector/outputs/outputs.ts'
+import { createFanOut } from '../../../../exporters/start.ts'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import { describe } from '../../../../exporters/contract/described.ts'
 import { EncoderPool } from '../../../../exporters/encoding/pool.ts'
@@ -16,6 +16,7 @@ import { FakeSink, partialSuccess } from '../../../support/otlp/server.ts'
 import { goldenEvents } from '../../exporters/support/golden-events.ts'
 import { idsOf, numbers } from '../../exporters/support/lines.ts'
 import { Host, tenEvents } from './support/spools.ts'
+import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records.ts'
 
 const TARGETS = `\
   bus: { type: stdout, spool: { dir: F/spool } }
@@ -78,7 +79,7 @@ for (const [name, options] of [
     using host = new Host()
     const pool = new EncoderPool('node')
     const events = goldenEvents()
-    await spool(host, (await pool.otlp({ epoch: 'e', sdk: false, severity: {}, ...options })).encode(events))
+    await spool(host, (await pool.otlp({ ...DEFAULT_RECORDS, epoch: 'e', sdk: false, ...options })).encode(events))
     const { code, stdout } = await host.run('replay bus')
     assert.deepEqual([code, stdout], [0, Buffer.from(pool.json().encode(events).bytes).toString()])
   })
@@ -87,9 +88,9 @@ for (const [name, options] of [
 test('spool replay: OTLP records with another body are printed whole', async () => {
   using host = new Host()
   const encoder = await new EncoderPool('node').otlp({
+    ...DEFAULT_RECORDS,
     epoch: 'e',
     sdk: false,
-    severity: {},
     protocol: 'protobuf',
     body: 'text',
   })
@@ -191,9 +192,9 @@ test('spool replay: a sink that wants a person ends it with its sentence, and no
   using host = new Host(`  loki: { type: otlp, spool: { dir: F/spool } }
   other: { type: otlp, logs_endpoint: "${sink.url}" }`)
   const encoder = await new EncoderPool('node').otlp({
+    ...DEFAULT_RECORDS,
     epoch: 'e',
     sdk: false,
-    severity: {},
     protocol: 'protobuf',
     body: 'json',
   })
@@ -209,9 +210,9 @@ test('spool replay: what a sink refuses is told by reason, and is an exit code o
   using host = new Host(`  loki: { type: otlp, spool: { dir: F/spool } }
   other: { type: otlp, logs_endpoint: "${sink.url}" }`)
   const encoder = await new EncoderPool('node').otlp({
+    ...DEFAULT_RECORDS,
     epoch: 'e',
     sdk: false,
-    severity: {},
     protocol: 'protobuf',
     body: 'json',
   })
@@ -224,9 +225,9 @@ test('spool replay: what a sink refuses is told by reason, and is an exit code o
 test('spool replay: is refused where it can not work, before anything is sent', async () => {
   using host = new Host(TARGETS)
   const encoder = await new EncoderPool('node').otlp({
+    ...DEFAULT_RECORDS,
     epoch: 'e',
     sdk: false,
-    severity: {},
     protocol: 'protobuf',
     body: 'json',
   })

@@ -9,10 +9,10 @@ import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
 import { FakeExporter, gate, hold, lines, retryable } from '../../exporters/support/lines.ts'
 
 const OPTIONS = {
-  queue: { maxBytes: 10_000, maxEvents: 5, whenFull: 'block' },
-  batch: { maxEvents: 5, maxBytes: 1000, maxWaitMs: 0 },
-  retry: { initialMs: 1000, maxMs: 10_000 },
-  timeoutMs: 60_000,
+  queue: { max_bytes: 10_000, max_events: 5, when_full: 'block' },
+  batch: { max_events: 5, max_bytes: 1000, max_wait: 0 },
+  retry: { initial: 1000, max: 10_000 },
+  timeout: 60_000,
 } as const
 
 async function senderOf(name: string, answer?: FakeExporter['answer']): Promise<Sender> {

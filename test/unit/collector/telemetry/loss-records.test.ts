@@ -6,10 +6,10 @@ import type { Event } from '../../../../exporters/contract/event.ts'
 import { LossRecords } from '../../../../collector/telemetry/loss-records.ts'
 import type { LossDraft } from '../../../../collector/telemetry/loss-records.ts'
 import { createJsonEncoder, FanOut, Sender } from '../../../../exporters/index.ts'
-import type { WhenFull } from '../../../../exporters/index.ts'
 import { makeExec, makeLoss } from '../../exporters/support/events.ts'
 import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
 import { FakeExporter, rejected, retryable } from '../../exporters/support/lines.ts'
+import type { ChainConfig } from '../../../../exporters/sending/config.ts'
 
 const NONE = {
   queue_full: 0,
@@ -278,15 +278,15 @@ test('loss records: at the end everything is told that was not, without waiting 
 /** An agent in small: real senders of one fan-out, its own loss records among what it publishes. */
 async function downFor(
   intervals: number,
-  whenFull: WhenFull,
+  whenFull: ChainConfig['queue']['when_full'],
   traffic: (interval: number) => number,
 ): Promise<{ records: Event[]; dropped: number; reported: number }> {
   const clock = new FakeClock()
   const options = {
-    queue: { maxBytes: 1 << 20, maxEvents: 100, whenFull },
-    batch: { maxEvents: 10, maxBytes: 1 << 20, maxWaitMs: 0 },
-    retry: { initialMs: 1000, maxMs: 30_000 },
-    timeoutMs: 1000,
+    queue: { max_bytes: 1 << 20, max_events: 100, when_full: whenFull },
+    batch: { max_events: 10, max_bytes: 1 << 20, max_wait: 0 },
+    retry: { initial: 1000, max: 30_000 },
+    timeout: 1000,
   }
   const deps = { clock, random: () => 0.5 }
   const down = new Sender('down', new FakeExporter(() => retryable()), options, deps)

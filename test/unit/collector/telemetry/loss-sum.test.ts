@@ -11,8 +11,6 @@ import { createJsonEncoder, FanOut, Sender } from '../../../../exporters/index.t
 import type { SenderDeps } from '../../../../exporters/index.ts'
 import { createOtlpEncoder } from '../../../../exporters/encoding/otlp/encode.ts'
 import { systemClock } from '../../../../exporters/runtime/clock.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
-import type { SenderOptions, WhenFull } from '../../../../exporters/sending/options.ts'
 import { seqOf } from '../../../support/otlp/decode.ts'
 import type { LogRecord } from '../../../support/otlp/decode.ts'
 import { FakeSink, OK, partialSuccess } from '../../../support/otlp/server.ts'
@@ -20,6 +18,9 @@ import { makeExec, makeLoss } from '../../exporters/support/events.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { encoderOptions, exporterFor } from '../../exporters/sinks/otlp/support.ts'
+import { CHAIN } from '../../../support/exporter-config.ts'
+import type { ChainConfig } from '../../../../exporters/sending/config.ts'
+import { fileConfig } from '../../exporters/support/file-rig.ts'
 
 const EPOCH = '1795520000'
 const ROUNDS = 12
@@ -84,12 +85,12 @@ class SmallAgent {
   }
 }
 
-function optionsFor(whenFull: WhenFull): SenderOptions {
+function optionsFor(whenFull: ChainConfig['queue']['when_full']): ChainConfig {
   return {
-    ...DEFAULT_SENDER_OPTIONS,
-    queue: { maxBytes: 64 << 20, maxEvents: 200, whenFull },
-    batch: { maxEvents: 50, maxBytes: 1 << 20, maxWaitMs: 60_000 },
-    retry: { initialMs: 1, maxMs: 1 },
+    ...CHAIN,
+    queue: { max_bytes: 64 << 20, max_events: 200, when_full: whenFull },
+    batch: { max_events: 50, max_bytes: 1 << 20, max_wait: 60_000 },
+    retry: { initial: 1, max: 1 },
   }
 }
 
@@ -101,9 +102,9 @@ function integer(record: LogRecord, key: string): number {
 }
 
 /** Ten events pass at once, then one an hour. */
-const narrow = (): TokenBucket => new TokenBucket({ events: 1, perMs: 3_600_000, burst: 10 }, systemClock)
+const narrow = (): TokenBucket => new TokenBucket({ events: 1, per: 3_600_000, burst: 10 }, systemClock)
 
-const FILE = { maxSizeBytes: 1 << 30, maxFiles: 1, mode: 0o600, fsync: 'never' } as const
+const FILE = { max_size: 1 << 30, max_files: 1 }
 
 for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
   test(`loss records: a file and an OTLP sink hold all of them at a clean stop, with rate limits, filters and full queues (${whenFull})`, async () => {
@@ -125,7 +126,7 @@ for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
     })
     const json = createJsonEncoder({ nodeName: 'n' })
     const otlp = createOtlpEncoder(encoderOptions)
-    const file = new FileExporter({ ...FILE, path: folder.at('events.jsonl') })
+    const file = new FileExporter(fileConfig({ ...FILE, path: folder.at('events.jsonl') }))
     const agent = new SmallAgent(
       [
         {
@@ -135,7 +136,12 @@ for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
         },
         {
           encoder: otlp,
-          sender: new Sender('otlp', exporterFor(sink, { timeoutMs: 60_000 }), optionsFor(whenFull), deps('otlp')),
+          sender: new Sender(
+            'otlp',
+            exporterFor(sink, { request_timeout: 60_000 }),
+            optionsFor(whenFull),
+            deps('otlp'),
+          ),
           filter: createFilter({ allow: [{ event_set: ['PROCESS_EXEC'] }] }),
         },
       ],

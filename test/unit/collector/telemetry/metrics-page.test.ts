@@ -12,10 +12,10 @@ import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
 import { COUNTERS } from '../../../../collector/kernel/wire.ts'
 import { Sender } from '../../../../exporters/index.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
 import { parsePrometheus } from '../../../support/prometheus.ts'
 import { enabledPolicies } from '../support/policies.ts'
 import { FakeExporter } from '../../exporters/support/lines.ts'
+import { CHAIN } from '../../../support/exporter-config.ts'
 
 const PAGE = new URL('../../../../docs/metrics.md', import.meta.url)
 const BEGIN = '<!-- metrics:begin -->'
@@ -44,7 +44,7 @@ const page = createMetrics({
   returnsWaiting: () => 0,
   processes: new ProcessTable('', new WallClock(() => 0n)),
   policies: enabledPolicies({ name: 'files' }),
-  senders: () => [new Sender('a', new FakeExporter(), DEFAULT_SENDER_OPTIONS)],
+  senders: () => [new Sender('a', new FakeExporter(), CHAIN)],
   filtered: () => new Map(),
   reloads: new Reloads(),
   loopLag: () => lag.seconds,

@@ -17,10 +17,10 @@ import { FakeExporter, lines, rejected, retryable } from '../../exporters/suppor
 type Reported = ReturnType<MetricSources['senders']>[number]
 
 const OPTIONS = {
-  queue: { maxBytes: 10_000, maxEvents: 100, whenFull: 'drop_newest' },
-  batch: { maxEvents: 10, maxBytes: 1000, maxWaitMs: 0 },
-  retry: { initialMs: 1000, maxMs: 10_000 },
-  timeoutMs: 60_000,
+  queue: { max_bytes: 10_000, max_events: 100, when_full: 'drop_newest' },
+  batch: { max_events: 10, max_bytes: 1000, max_wait: 0 },
+  retry: { initial: 1000, max: 10_000 },
+  timeout: 60_000,
 } as const
 
 const lag = new Histogram([0.001, 1])

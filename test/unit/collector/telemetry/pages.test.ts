@@ -11,13 +11,14 @@ import { enabledPolicies } from '../support/policies.ts'
 import { newTable } from '../support/processes.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { FakeExporter, describedLines, rejected, retryable } from '../../exporters/support/lines.ts'
+import { spoolOf } from '../../../support/exporter-config.ts'
 
 const OPTIONS = {
-  queue: { maxBytes: 10_000, maxEvents: 100, whenFull: 'drop_newest' },
-  batch: { maxEvents: 10, maxBytes: 1000, maxWaitMs: 0 },
-  retry: { initialMs: 3_600_000, maxMs: 3_600_000 },
-  timeoutMs: 60_000,
-  spoolLimitBytes: 1 << 20,
+  queue: { max_bytes: 10_000, max_events: 100, when_full: 'drop_newest' },
+  batch: { max_events: 10, max_bytes: 1000, max_wait: 0 },
+  retry: { initial: 3_600_000, max: 3_600_000 },
+  timeout: 60_000,
+  spool: spoolOf({ max_size: '1MiB' }),
 } as const
 
 function sources(senders: readonly Sender[]): PageSources {
@@ -117,7 +118,14 @@ test('status: the agent, its ring and its losses', async () => {
 
 test('status: each exporter with its books, its chain and its spool', async () => {
   using folder = new Folder()
-  const spool = { dir: folder.at('s'), fsync: 'never', maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e' } as const
+  const spool = {
+    dir: folder.at('s'),
+    fsync: 'never',
+    max_size: 1 << 20,
+    min_free: 0,
+    segment_size: 16 << 20,
+    epoch: 'e',
+  } as const
   let call = 0
   const exporter = new FakeExporter(() => (call++ === 0 ? rejected('NotJSON') : retryable()))
   Object.assign(exporter, { learnedLimits: { max_line_size: 1200 } })

@@ -1,17 +1,14 @@
-/** What is in force where a value is left out and follows from others. */
+/** The effective value where one is left out and follows from others. */
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import {
-  filledIn,
-  requestsAtOnce,
-  ringWatermarkBytes,
-  spoolMaxAgeMs,
-  whenFull,
-} from '../../../../config/agent/effective.ts'
+import { effectiveConfig, effectiveExporter, ringWatermarkBytes } from '../../../../config/agent/effective.ts'
+import type { EffectiveExporter } from '../../../../config/agent/effective.ts'
+import { lokiLimits } from '../../../../config/agent/exporters/otlp.ts'
+import { spoolFolder } from '../../../../config/agent/exporters/spool.ts'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import { printConfig } from '../../../../config/agent/print.ts'
-import type { Config, ExporterConfig } from '../../../../config/agent/schema.ts'
-import { LOKI_LIMITS } from '../../../../exporters/index.ts'
+import type { Config } from '../../../../config/agent/schema.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -21,13 +18,13 @@ function load(text: string): Config {
   return loaded.config
 }
 
-function exporter(keys: string): ExporterConfig {
+function exporter(keys: string): EffectiveExporter {
   const found = load(`exporters: { a: { ${keys} } }`).exporters['a']
   assert.ok(found !== undefined)
-  return found
+  return effectiveExporter(found, {}).config
 }
 
-describe('in force', () => {
+describe('effective', () => {
   it('the ring wakes at an eighth unless told otherwise', () => {
     const ring = (keys: string): number =>
       ringWatermarkBytes(load(`ring: { ${keys} }\nexporters: { a: { type: stdout } }`))
@@ -39,7 +36,7 @@ describe('in force', () => {
     ['type: stdout, spool: { dir: /s }', 'spool'],
     ['type: stdout, spool: { dir: /s }, queue: { when_full: block }', 'block'],
   ] as const) {
-    it(`a full queue: ${keys}`, () => assert.equal(whenFull(exporter(keys)), want))
+    it(`a full queue: ${keys}`, () => assert.equal(exporter(keys).queue.when_full, want))
   }
 
   for (const [keys, want] of [
@@ -52,12 +49,30 @@ describe('in force', () => {
     ['type: otlp, spool: { dir: /s }', undefined],
     ['type: stdout, spool: { dir: /s }', undefined],
   ] as const) {
-    it(`age in the spool: ${keys}`, () => assert.equal(spoolMaxAgeMs(exporter(keys)), want))
+    it(`age in the spool: ${keys}`, () => assert.equal(exporter(keys).spool?.max_age, want))
   }
 
   it('the age that Loki takes is the one that records are checked by', () => {
-    assert.equal(LOKI_LIMITS.maxAgeMs, 7 * 24 * HOUR_MS)
+    assert.equal(lokiLimits(true)?.max_age, 7 * 24 * HOUR_MS)
   })
+
+  it('a spool has no more files than a start can open in time, however small they are asked for', () => {
+    const { spool } = exporter('type: stdout, spool: { dir: /s, max_size: 10GiB, segment_size: 64KiB }')
+    assert.equal(spool?.segment_size, ((10 << 10) * (1 << 20)) / 4096)
+  })
+
+  for (const [dir, want] of [
+    ['/s/', '/s/a'],
+    ['/s//', '/s/a'],
+    ['/', '/a'],
+    ['s', join(process.cwd(), 's/a')],
+    ['.', join(process.cwd(), 'a')],
+  ] as const) {
+    it(`the folder of a spool in ${dir} is ${want}`, () => {
+      const { spool } = exporter(`type: stdout, spool: { dir: ${dir} }`)
+      assert.equal(spool && spoolFolder('a', spool), want)
+    })
+  }
 
   for (const [keys, want] of [
     ['', 4],
@@ -68,9 +83,32 @@ describe('in force', () => {
     it(`requests at a time: otlp${keys}`, () => {
       const found = exporter(`type: otlp${keys}`)
       assert.ok(found.type === 'otlp')
-      assert.equal(requestsAtOnce(found), want)
+      assert.equal(found.concurrency.max, want)
     })
   }
+
+  it('who OTLP records in Kafka are of is said by config and variables', () => {
+    const keys = 'format: otlp_proto, otlp: { arg_labels: true, resource_attributes: { a: b } }'
+    const { k } = load(`exporters: { k: { type: kafka, brokers: ["a:1"], topic: t, ${keys} } }`).exporters
+    assert.ok(k !== undefined)
+    const env = {
+      OTEL_SERVICE_NAME: 'mine',
+      OTEL_RESOURCE_ATTRIBUTES: 'team=sec,broken',
+      OTEL_EXPORTER_OTLP_TIMEOUT: 'x',
+    }
+    const { config, sources, warnings } = effectiveExporter(k, env)
+    assert.ok(config.type === 'kafka')
+    assert.deepEqual(
+      [config.otlp?.service_name, config.otlp?.resource_attributes, config.otlp?.arg_labels],
+      ['mine', { a: 'b', team: 'sec' }, true],
+    )
+    assert.deepEqual(sources, [
+      [['otlp', 'resource_attributes', 'team'], 'OTEL_RESOURCE_ATTRIBUTES'],
+      [['otlp', 'service_name'], 'OTEL_SERVICE_NAME'],
+    ])
+    // Variables of the way over HTTP are no matter of this exporter.
+    assert.deepEqual(warnings, ['OTEL_RESOURCE_ATTRIBUTES: a pair is left out: expected key=value, percent-encoded'])
+  })
 
   it('what is filled in is a config that says the same when it is read again', () => {
     const text = `exporters:
@@ -79,9 +117,10 @@ describe('in force', () => {
 `
     const loaded = loadConfig(text, 'c.yaml', {})
     assert.ok('config' in loaded)
-    const config = filledIn(loaded.config)
+    const { config } = effectiveConfig(loaded.config, {})
     assert.equal(config.exporters['b']?.rate_limit?.burst, 3)
-    assert.deepEqual(load(printConfig({ ...loaded, config }, { effective: true })), config)
-    assert.deepEqual(filledIn(config), config)
+    const again = load(printConfig(loaded, { effective: true, config }))
+    assert.deepEqual(effectiveConfig(again, {}).config, config)
+    assert.deepEqual(JSON.parse(JSON.stringify(again)), JSON.parse(JSON.stringify(config)))
   })
 })

@@ -144,6 +144,9 @@ describe('type: kafka', () => {
     ['a topic with a space', 'brokers: [a:1], topic: "a b"', `topic: ${TOPIC}, got "a b"`],
     ['a topic that is a folder', 'brokers: [a:1], topic: ".."', `topic: ${TOPIC}, got ".."`],
     ['an unknown place', 'brokers: [a:1], topic: "a.{node}"', `topic: ${TOPIC}, got "a.{node}"`],
+    ...['', '.', 'a/b', '{}', 'a{policy', 'a}', 'é'].map(
+      (topic) => [`topic "${topic}"`, `brokers: [a:1], topic: "${topic}"`, `topic: ${TOPIC}, got "${topic}"`] as const,
+    ),
     [
       'a driver misspelt',
       `${NEEDED}, driver: kafka.js`,

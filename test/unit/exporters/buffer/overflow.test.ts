@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Compress } from '../../../../exporters/runtime/compression.ts'
 import type { Accounting, Encoding, Lost, Outcome } from '../../../../exporters/contract/exporter.ts'
-import type { SenderOptions, SpoolUse } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { frameOf } from '../../../../exporters/buffer/disk/format/payload.ts'
 import type { SpoolFrame } from '../../../../exporters/buffer/disk/format/segment.ts'
@@ -13,12 +12,14 @@ import { Seeded } from '../../../simulation/spool/random.ts'
 import { zstdAtOnce } from '../support/compressors.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { FakeExporter, describedLines, gate, hold, lines, numbers, retryable } from '../support/lines.ts'
+import { SPOOL } from '../../../support/exporter-config.ts'
+import type { ChainConfig } from '../../../../exporters/sending/config.ts'
 
-const BASE: SenderOptions = {
-  queue: { maxBytes: 100_000, maxEvents: 100, whenFull: 'drop_newest' },
-  batch: { maxEvents: 4, maxBytes: 1000, maxWaitMs: 200 },
-  retry: { initialMs: 100, maxMs: 1000 },
-  timeoutMs: 60_000,
+const BASE: ChainConfig = {
+  queue: { max_bytes: 100_000, max_events: 100, when_full: 'drop_newest' },
+  batch: { max_events: 4, max_bytes: 1000, max_wait: 200 },
+  retry: { initial: 100, max: 1000 },
+  timeout: 60_000,
 }
 
 /** Four of them have memory of their own when they are read. */
@@ -35,10 +36,10 @@ class Rig {
   spoolBytes = 1 << 20
   readonly lost: Lost[] = []
   readonly spoolFailures: string[] = []
-  readonly #options: SenderOptions
+  readonly #options: ChainConfig
   readonly #zstd: Compress | undefined
 
-  constructor(options: SenderOptions = BASE, zstd?: Compress) {
+  constructor(options: ChainConfig = BASE, zstd?: Compress) {
     this.#options = options
     this.#zstd = zstd
   }
@@ -57,7 +58,7 @@ class Rig {
       onFailure: (failure, error) => failures.push(`${failure} ${error}`),
       openSpool: (onLoss) =>
         openSpool(
-          { dir: '/spool', fsync: { intervalMs: 200 }, maxBytes: this.spoolBytes, minFreeBytes: 0, epoch: 'e' },
+          { dir: '/spool', fsync: 200, max_size: this.spoolBytes, min_free: 0, segment_size: 16 << 20, epoch: 'e' },
           { files: this.disk.files, clock, random: () => 0.5, onLoss, zstd: this.#zstd },
         ),
     })
@@ -187,8 +188,7 @@ test('overflow: events offered before the start come after those of the spool', 
 })
 
 test('overflow: always means that every event goes over the disk', async () => {
-  const use: SpoolUse = 'always'
-  const rig = new Rig({ ...BASE, spoolUse: use })
+  const rig = new Rig({ ...BASE, spool: { ...SPOOL, use: 'always' } })
   const sender = await rig.start()
   offer(sender, 0, 20)
   await rig.run()
@@ -215,7 +215,7 @@ test('overflow: a disk that fails is gone round, in order, and said', async () =
 })
 
 test('overflow: events that come while a failing disk is left in peace do not wait for the next look at it', async () => {
-  const rig = new Rig({ ...BASE, spoolUse: 'always' })
+  const rig = new Rig({ ...BASE, spool: { ...SPOOL, use: 'always' } })
   const { answer, open } = gate()
   let answered = 0
   const sender = await rig.start((...args) => (answered++ < 1 ? answer(...args) : { status: 'delivered' }))
@@ -247,7 +247,7 @@ test('overflow: when neither disk nor memory takes more, what is dropped is coun
 })
 
 test('overflow: block waits for the disk, not for the sink', async () => {
-  const rig = new Rig({ ...BASE, queue: { ...BASE.queue, whenFull: 'block' } })
+  const rig = new Rig({ ...BASE, queue: { ...BASE.queue, when_full: 'block' } })
   const sender = await rig.start(() => retryable())
   const waits: Array<Promise<void>> = []
   for (let id = 0; id < 400; id += 4) {
@@ -264,7 +264,7 @@ test('overflow: block waits for the disk, not for the sink', async () => {
 /** Puts frames into the spool of a rig whose sender has stopped. */
 async function inject(rig: Rig, ...frames: readonly SpoolFrame[]): Promise<void> {
   const spool = await openSpool(
-    { dir: '/spool', fsync: 'batch', maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e' },
+    { dir: '/spool', fsync: 'batch', max_size: 1 << 20, min_free: 0, segment_size: 16 << 20, epoch: 'e' },
     { files: rig.disk.files, clock: rig.clock, random: () => 0.5 },
   )
   assert.equal((await spool.append(frames)).status, 'written')
@@ -318,13 +318,13 @@ test('overflow: events of another release are held, those that are spoilt are re
 })
 
 test('overflow: an event without a description is a fault of ours and is said so', async () => {
-  const rig = new Rig({ ...BASE, spoolUse: 'always' })
+  const rig = new Rig({ ...BASE, spool: { ...SPOOL, use: 'always' } })
   const sender = await rig.start()
   assert.throws(() => void sender.offer(lines(0, 4)), /expected described events/)
 })
 
 test('overflow: events older than the limit are dropped as expired when they come out of the spool', async () => {
-  const rig = new Rig({ ...BASE, retry: { ...BASE.retry, maxAgeMs: 5000 } })
+  const rig = new Rig({ ...BASE, retry: { ...BASE.retry, max_age: 5000 } })
   const { clock } = rig
   const first = await rig.start(() => retryable())
   void first.offer(describedLines(0, 4, clock.wallMs()))
@@ -350,8 +350,8 @@ for (const [name, releases, answers, freed] of [
   ],
 ] as const satisfies ReadonlyArray<readonly [string, boolean, readonly Outcome[], boolean]>) {
   test(`overflow: the memory of what was read is ${freed ? '' : 'not '}given back at once to ${name}`, async () => {
-    const wide = { queue: { ...BASE.queue, maxBytes: 10 << 20 }, batch: { ...BASE.batch, maxBytes: 1 << 20 } }
-    const rig = new Rig({ ...BASE, ...wide, spoolUse: 'always' }, zstdAtOnce)
+    const wide = { queue: { ...BASE.queue, max_bytes: 10 << 20 }, batch: { ...BASE.batch, max_bytes: 1 << 20 } }
+    const rig = new Rig({ ...BASE, ...wide, spool: { ...SPOOL, use: 'always' } }, zstdAtOnce)
     const seen: Uint8Array[] = []
     const script: readonly Outcome[] = answers
     const sender = await rig.start((batch, call) => {

@@ -8,15 +8,15 @@ import type { SenderDeps } from '../../../../exporters/sending/sender.ts'
 import { openSpool } from '../../../../exporters/buffer/disk/spool.ts'
 import { Disk } from '../../../simulation/spool/disk.ts'
 import { Seeded } from '../../../simulation/spool/random.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
 import { FakeClock, settle, until } from '../support/fake-clock.ts'
 import { FaultyFiles } from '../support/faulty-files.ts'
 import { Folder } from '../support/folder.ts'
 import { FakeExporter, describedLines, lines, numbers } from '../support/lines.ts'
+import { CHAIN } from '../../../support/exporter-config.ts'
 
 const EVENTS = 20_000
 const LINE_BYTES = 1500
-const retry = { initialMs: 1, maxMs: 10 }
+const retry = { initial: 1, max: 10 }
 
 interface Rig extends AsyncDisposable {
   readonly folder: Folder
@@ -36,12 +36,12 @@ async function rig(refuses: (id: number) => boolean = () => true, open?: SenderD
     if (which.length === 0) return { status: 'delivered' }
     return { status: 'partial', refusals: [{ reason: 'too_old', events: which.length, which, message: 'too old' }] }
   })
-  const where = { exporter: 'loki', epoch: 'e1', path: folder.at('refused.jsonl'), maxSizeBytes: 1 << 30, maxFiles: 3 }
-  const deadLetters = new DeadLetterFile(where, { files, clock })
+  const config = { path: folder.at('refused.jsonl'), max_size: 1 << 30, max_files: 3 }
+  const deadLetters = new DeadLetterFile(config, { exporter: 'loki', epoch: 'e1' }, { files, clock })
   const sender = new Sender(
     'loki',
     exporter,
-    { ...DEFAULT_SENDER_OPTIONS, retry },
+    { ...CHAIN, retry },
     {
       clock,
       deadLetters,
@@ -145,7 +145,14 @@ test('dead letters: a disk that hangs does not hang the stop; without a spool it
 
 test('dead letters: at a stop a disk that hangs leaves the batch to the spool, and the next run makes its records', async () => {
   const disk = new Disk(new Seeded(1))
-  const spool = { dir: '/spool', fsync: 'batch', maxBytes: 1 << 20, minFreeBytes: 0, epoch: 'e1' } as const
+  const spool = {
+    dir: '/spool',
+    fsync: 'batch',
+    max_size: 1 << 20,
+    min_free: 0,
+    segment_size: 16 << 20,
+    epoch: 'e1',
+  } as const
   const openIt: SenderDeps['openSpool'] = (onLoss) =>
     openSpool(spool, { files: disk.files, clock: new FakeClock(), random: () => 0.5, onLoss })
   {

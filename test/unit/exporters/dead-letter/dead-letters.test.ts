@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, rmSync, statSync } from 'node:fs'
 import { test } from 'node:test'
 import { DeadLetterFile } from '../../../../exporters/dead-letter/dead-letters.ts'
-import type { DeadLetterOptions } from '../../../../exporters/dead-letter/dead-letters.ts'
+import type { DeadLetterConfig } from '../../../../config/agent/schema.ts'
 import type { Described } from '../../../../exporters/contract/described.ts'
 import type { Encoded, Encoding, Refusal } from '../../../../exporters/contract/exporter.ts'
 import { FakeClock, settle, until } from '../support/fake-clock.ts'
@@ -28,19 +28,13 @@ interface Rig {
   readonly warnings: string[]
 }
 
-function make(folder: Folder, change: Partial<DeadLetterOptions> = {}): Rig {
+function make(folder: Folder, change: Partial<DeadLetterConfig> = {}): Rig {
   const files = new FaultyFiles()
   const clock = new FakeClock()
   const warnings: string[] = []
-  const options = {
-    exporter: 'loki',
-    epoch: 'e1',
-    path: folder.at('refused.jsonl'),
-    maxSizeBytes: 1 << 20,
-    maxFiles: 3,
-  }
+  const config = { path: folder.at('refused.jsonl'), max_size: 1 << 20, max_files: 3, ...change }
   const deps = { files, clock, warn: ({ message }: Error) => warnings.push(message) }
-  return { letters: new DeadLetterFile({ ...options, ...change }, deps), files, clock, warnings }
+  return { letters: new DeadLetterFile(config, { exporter: 'loki', epoch: 'e1' }, deps), files, clock, warnings }
 }
 
 const refusal = (which: readonly number[] | undefined, events = which?.length ?? 0): Refusal => ({
@@ -172,7 +166,7 @@ test('dead letters: without a refusal there is no file; with one it is for its o
 
 test('dead letters: the file is rotated by size, the oldest go, and no line is torn', async () => {
   using folder = new Folder()
-  const { letters } = make(folder, { maxSizeBytes: 1000, maxFiles: 2 })
+  const { letters } = make(folder, { max_size: 1000, max_files: 2 })
   for (let i = 0; i < 30; i++) await letters.write(batch(lines(i, 1)), [refusal([0])], NEVER)
   await letters.close()
   assert.equal(folder.names().length, 3)

@@ -10,14 +10,15 @@ import { FanOut } from '../../../../exporters/fanout.ts'
 import type { Route } from '../../../../exporters/fanout.ts'
 import { createFilter } from '../../../../exporters/filtering/filter.ts'
 import type { EventFilter } from '../../../../exporters/filtering/filter.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { makeExec, makeHook, makeKprobe } from '../support/events.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
 import { FakeExporter, numbers } from '../support/lines.ts'
+import { CHAIN } from '../../../support/exporter-config.ts'
+import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records.ts'
 
-const QUEUE = { maxBytes: 1 << 24, maxEvents: 100_000, whenFull: 'drop_newest' } as const
-const BATCH = { maxEvents: 100, maxBytes: 1 << 20, maxWaitMs: 0 }
+const QUEUE = { max_bytes: 1 << 24, max_events: 100_000, when_full: 'drop_newest' } as const
+const BATCH = { max_events: 100, max_bytes: 1 << 20, max_wait: 0 }
 
 /** Lines that say the number of their event; counts the events that it is given. */
 class Numbering implements Encoder {
@@ -50,7 +51,7 @@ class Watched extends Sender {
 }
 
 function watched(name: string, exporter = new FakeExporter()): { sender: Watched; exporter: FakeExporter } {
-  const options = { ...DEFAULT_SENDER_OPTIONS, queue: QUEUE, batch: BATCH }
+  const options = { ...CHAIN, queue: QUEUE, batch: BATCH }
   return { exporter, sender: new Watched(name, exporter, options, { clock: new FakeClock() }) }
 }
 
@@ -114,7 +115,7 @@ test('filtered fan-out: who takes all shares the bytes, also with who has no fil
 test('filtered fan-out: a JSON line that OTLP records also hold is encoded once, where both take the same', async () => {
   const pool = new EncoderPool('n')
   const json = pool.json()
-  const otlp = await pool.otlp({ epoch: 'e', body: 'json', protocol: 'protobuf', sdk: false })
+  const otlp = await pool.otlp({ ...DEFAULT_RECORDS, epoch: 'e', body: 'json', protocol: 'protobuf', sdk: false })
   const seen: Array<readonly Event[]> = []
   const spied = (encoder: Encoder): Encoder => ({
     encoding: encoder.encoding,

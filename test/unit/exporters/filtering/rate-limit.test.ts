@@ -12,7 +12,7 @@ class Hand {
 
 test('rate limit: a full bucket passes its burst at once, then as much as flows in', () => {
   const clock = new Hand()
-  const bucket = new TokenBucket({ events: 10, perMs: 1000, burst: 25 }, clock)
+  const bucket = new TokenBucket({ events: 10, per: 1000, burst: 25 }, clock)
   assert.equal(bucket.take(20), 20)
   assert.equal(bucket.take(20), 5)
   assert.equal(bucket.take(20), 0)
@@ -25,7 +25,7 @@ test('rate limit: a full bucket passes its burst at once, then as much as flows 
 })
 
 test('rate limit: without a burst it is as many as come in a period; none asked is none taken', () => {
-  const bucket = new TokenBucket({ events: 3, perMs: 60_000 }, new Hand())
+  const bucket = new TokenBucket({ events: 3, per: 60_000, burst: 3 }, new Hand())
   assert.equal(bucket.take(0), 0)
   assert.equal(bucket.take(10), 3)
 })
@@ -35,7 +35,7 @@ test('rate limit: over any time no more than burst and what flowed in, and no le
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 100 }), fc.integer({ min: 1, max: 100 }), steps, (events, burst, all) => {
       const clock = new Hand()
-      const bucket = new TokenBucket({ events, perMs: 1000, burst }, clock)
+      const bucket = new TokenBucket({ events, per: 1000, burst }, clock)
       let passed = 0
       let elapsed = 0
       let always = true
@@ -56,7 +56,7 @@ test('rate limit: over any time no more than burst and what flowed in, and no le
 
 test('rate limit: asked without end it passes all that flows in', () => {
   const clock = new Hand()
-  const bucket = new TokenBucket({ events: 7, perMs: 1000, burst: 7 }, clock)
+  const bucket = new TokenBucket({ events: 7, per: 1000, burst: 7 }, clock)
   let passed = 0
   for (let i = 0; i < 10_000; i++) {
     clock.ms += 10

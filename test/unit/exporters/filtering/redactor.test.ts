@@ -10,6 +10,7 @@ import { Redactor } from '../../../../exporters/filtering/redactor.ts'
 import { anyProcessEvents } from '../encoding/otlp/arbitrary.ts'
 import { file, int, makeExec, makeExit, makeKprobe, makeParent, makeProcess, text } from '../support/events.ts'
 import { linesOf } from './support.ts'
+import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records.ts'
 
 const quiet = (problem: string): never => assert.fail(problem)
 
@@ -155,12 +156,15 @@ describe('redaction and encoders', () => {
   async function encoders(): Promise<Array<readonly [string, Encoder]>> {
     const plain = new EncoderPool('node')
     const pool = plain.shaped({ redact: rules }, quiet)
-    const records = { epoch: 'e', argLabels: true, eventNameAttribute: true } as const
+    const records = { epoch: 'e', arg_labels: true, event_name_attribute: true } as const
     const otlp = (['json', 'text', 'none'] as const).flatMap((body) =>
       (['protobuf', 'json'] as const).flatMap((protocol) =>
         [false, true].map(
           async (sdk) =>
-            [`otlp ${protocol} ${body} ${sdk}`, await pool.otlp({ ...records, body, protocol, sdk })] as const,
+            [
+              `otlp ${protocol} ${body} ${sdk}`,
+              await pool.otlp({ ...DEFAULT_RECORDS, ...records, body, protocol, sdk }),
+            ] as const,
         ),
       ),
     )
@@ -226,7 +230,9 @@ describe('redaction and encoders', () => {
     assert.notEqual(pool.json(), plain.json())
     const events = [makeExec({ process: makeProcess({ arguments: secret }) })]
     const encoded = pool.json().encode(events)
-    await pool.otlp({ epoch: 'e', body: 'json', protocol: 'protobuf', sdk: false }).then((otlp) => otlp.encode(events))
+    await pool
+      .otlp({ ...DEFAULT_RECORDS, epoch: 'e', body: 'json', protocol: 'protobuf', sdk: false })
+      .then((otlp) => otlp.encode(events))
     assert.equal(pool.json().encode(events), encoded)
   })
 
@@ -236,7 +242,7 @@ describe('redaction and encoders', () => {
     const events = [makeExec({ process: makeProcess({ arguments: secret }) })]
     const [line = ''] = linesOf(pool.json().encode(events))
     assert.deepEqual(Object.keys(JSON.parse(line).process_exec), ['process'])
-    const otlp = await pool.otlp({ epoch: 'e', body: 'json', protocol: 'json', sdk: false })
+    const otlp = await pool.otlp({ ...DEFAULT_RECORDS, epoch: 'e', body: 'json', protocol: 'json', sdk: false })
     const record = JSON.parse(Buffer.from(otlp.encode(events).bytes).toString().slice(0, -1))
     assert.equal(record.body.stringValue, line.trimEnd())
     assert.match(JSON.stringify(record.attributes), /\/bin\/vi \*{5}/)

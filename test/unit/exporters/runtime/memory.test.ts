@@ -9,11 +9,11 @@ import { FanOut } from '../../../../exporters/fanout.ts'
 import type { EventFilter } from '../../../../exporters/filtering/filter.ts'
 import { Memory } from '../../../../exporters/runtime/memory.ts'
 import { slice, split } from '../../../../exporters/sending/encoded.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { makeExec } from '../support/events.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
 import { FakeExporter, gate, lines, numbers } from '../support/lines.ts'
+import { CHAIN } from '../../../support/exporter-config.ts'
 
 const OWN_BYTES = 1 << 20
 const LINE_BYTES = 1000
@@ -88,8 +88,8 @@ class Watched implements Encoder {
 
 function senderTo(exporter: FakeExporter): Sender {
   // Each slice of the fan-out is cut into several parts, and sent in several batches.
-  const batch = { maxEvents: 60, maxBytes: 1 << 20, maxWaitMs: 0 }
-  return new Sender('test', exporter, { ...DEFAULT_SENDER_OPTIONS, batch }, { clock: new FakeClock() })
+  const batch = { max_events: 60, max_bytes: 1 << 20, max_wait: 0 }
+  return new Sender('test', exporter, { ...CHAIN, batch }, { clock: new FakeClock() })
 }
 
 /** Takes every second event. */

@@ -19,7 +19,7 @@ function make({ idle = false, maxEvents = 4 } = {}): Rig {
   const clock = new FakeClock()
   const queue = new Queue(10_000, 100)
   const inFlightBatches = new Set<InFlightBatch>(idle ? [] : [new InFlightBatch([])])
-  const batcher = new Batcher(queue, { maxEvents, maxBytes: 1000, maxWaitMs: 200 }, clock, inFlightBatches)
+  const batcher = new Batcher(queue, { max_events: maxEvents, max_bytes: 1000, max_wait: 200 }, clock, inFlightBatches)
   const got: number[][] = []
   const pull = async (): Promise<void> => {
     for (let inFlightBatch = await batcher.next(); inFlightBatch !== undefined; inFlightBatch = await batcher.next()) {
@@ -76,7 +76,7 @@ test('batcher: no timer runs while nothing waits', async () => {
 test('batcher: bytes fill a batch too', async () => {
   const clock = new FakeClock()
   const queue = new Queue(10_000, 100)
-  const batcher = new Batcher(queue, { maxEvents: 100, maxBytes: 25, maxWaitMs: 200 }, clock, new Set())
+  const batcher = new Batcher(queue, { max_events: 100, max_bytes: 25, max_wait: 200 }, clock, new Set())
   for (const seq of [1, 2, 3]) queue.push({ part: lines(seq, 1, 10), acceptedMs: 0 })
   assert.equal((await batcher.next())?.held.length, 2)
 })

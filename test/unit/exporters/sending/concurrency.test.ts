@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Batch, Exporter, Outcome } from '../../../../exporters/contract/exporter.ts'
 import { ConcurrencyLimit } from '../../../../exporters/sending/concurrency.ts'
-import type { SenderOptions } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
 import { idsOf, lines, numbers, retryable } from '../support/lines.ts'
+import type { ChainConfig } from '../../../../exporters/sending/config.ts'
 
 /** A sink that answers in `rttMs` up to `capacity` calls at once, and slower in proportion above. */
 function drive(limit: ConcurrencyLimit, rounds: number, capacity: number, pushesBack = false): number {
@@ -56,11 +56,11 @@ for (const max of [1, 0, -3, 0.5]) {
   })
 }
 
-const OPTIONS: SenderOptions = {
-  queue: { maxBytes: 100_000, maxEvents: 1000, whenFull: 'drop_newest' },
-  batch: { maxEvents: 4, maxBytes: 1000, maxWaitMs: 0 },
-  retry: { initialMs: 100, maxMs: 100 },
-  timeoutMs: 60_000,
+const OPTIONS: ChainConfig = {
+  queue: { max_bytes: 100_000, max_events: 1000, when_full: 'drop_newest' },
+  batch: { max_events: 4, max_bytes: 1000, max_wait: 0 },
+  retry: { initial: 100, max: 100 },
+  timeout: 60_000,
 }
 
 class Parallel implements Exporter {
@@ -127,7 +127,7 @@ test('sender: what waits for company goes when the sink has nothing to do any mo
     await new Promise<void>((resolve) => clock.after(10, resolve))
     return { status: 'delivered' }
   })
-  const batch = { maxEvents: 40, maxBytes: 10_000, maxWaitMs: 1_000_000 }
+  const batch = { max_events: 40, max_bytes: 10_000, max_wait: 1_000_000 }
   const sender = new Sender('p', exporter, { ...OPTIONS, batch }, { clock })
   await sender.start()
   // Several may be under way from then on.

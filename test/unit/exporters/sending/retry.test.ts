@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { holdDelayMs, retryDelayMs } from '../../../../exporters/sending/retry.ts'
 
-const retry = { initialMs: 100, maxMs: 1000 }
+const retry = { initial: 100, max: 1000 }
 
 /** [attempt, random, afterMs, want] */
 const ROWS: ReadonlyArray<readonly [number, number, number | undefined, number]> = [
@@ -32,7 +32,7 @@ for (const [attempt, random, afterMs, want] of ROWS) {
 }
 
 test('retry: a person is waited for ever longer, up to five minutes', () => {
-  const waits = [1, 2, 3, 4, 5, 50, 5000].map((holds) => holdDelayMs(holds, { initialMs: 1000, maxMs: 30_000 }))
+  const waits = [1, 2, 3, 4, 5, 50, 5000].map((holds) => holdDelayMs(holds, { initial: 1000, max: 30_000 }))
   assert.deepEqual(waits, [30_000, 60_000, 120_000, 240_000, 300_000, 300_000, 300_000])
-  assert.equal(holdDelayMs(3, { initialMs: 1000, maxMs: 600_000 }), 600_000, 'as long as the config says')
+  assert.equal(holdDelayMs(3, { initial: 1000, max: 600_000 }), 600_000, 'as long as the config says')
 })

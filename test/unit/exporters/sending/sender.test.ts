@@ -2,18 +2,21 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Accounting, Outcome } from '../../../../exporters/contract/exporter.ts'
-import type { SenderOptions, WhenFull } from '../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
 import { FakeExporter, gate, hold, lines, numbers, rejected, retryable } from '../support/lines.ts'
+import type { ChainConfig } from '../../../../exporters/sending/config.ts'
 
-const BASE: SenderOptions = {
-  queue: { maxBytes: 10_000, maxEvents: 10, whenFull: 'drop_newest' },
-  batch: { maxEvents: 4, maxBytes: 1000, maxWaitMs: 200 },
-  retry: { initialMs: 100, maxMs: 1000 },
-  timeoutMs: 60_000,
+const BASE: ChainConfig = {
+  queue: { max_bytes: 10_000, max_events: 10, when_full: 'drop_newest' },
+  batch: { max_events: 4, max_bytes: 1000, max_wait: 200 },
+  retry: { initial: 100, max: 1000 },
+  timeout: 60_000,
 }
-const whenFull = (how: WhenFull): SenderOptions => ({ ...BASE, queue: { ...BASE.queue, whenFull: how } })
+const whenFull = (how: ChainConfig['queue']['when_full']): ChainConfig => ({
+  ...BASE,
+  queue: { ...BASE.queue, when_full: how },
+})
 
 interface Rig {
   readonly sender: Sender
@@ -106,7 +109,7 @@ test('sender: drop_oldest makes room from what waits and never touches what is i
 
 test('sender: drop_oldest drops the newest when all the room is in flight', async () => {
   const options = whenFull('drop_oldest')
-  const { sender } = await rig(gate().answer, { ...options, queue: { ...options.queue, maxEvents: 4 } })
+  const { sender } = await rig(gate().answer, { ...options, queue: { ...options.queue, max_events: 4 } })
   sender.offer(lines(0, 4))
   await settle()
   sender.offer(lines(4, 4))
@@ -135,7 +138,7 @@ test('sender: block asks to wait, loses nothing, and lets go when there is room'
 
 test('sender: block does not wait for a batch to fill while somebody waits for room', async () => {
   const options = whenFull('block')
-  const small = { ...options, queue: { ...options.queue, maxEvents: 3 } }
+  const small = { ...options, queue: { ...options.queue, max_events: 3 } }
   const { sender, exporter, clock } = await rig(undefined, small)
   const wait = sender.offer(lines(0, 7))
   await wait
@@ -285,8 +288,8 @@ test('sender: refused events are counted by reason', async () => {
 
 test('sender: events older than the limit are dropped as expired, younger ones of the same batch are kept', async () => {
   // Two are not enough to go before their time.
-  const batch = { ...BASE.batch, maxEvents: 40 }
-  const options = { ...BASE, batch, retry: { initialMs: 100, maxMs: 100, maxAgeMs: 250 } }
+  const batch = { ...BASE.batch, max_events: 40 }
+  const options = { ...BASE, batch, retry: { initial: 100, max: 100, max_age: 250 } }
   const { sender, clock, exporter } = await rig(
     (_batch, call) => (call < 3 ? retryable() : { status: 'delivered' }),
     options,
@@ -366,7 +369,7 @@ for (const maxConcurrency of [1, 3]) {
     })
     const reported: string[] = []
     const onFailure = (failure: string, error: string): void => void reported.push(`${failure}: ${error}`)
-    const sender = new Sender('test', deaf, { ...BASE, timeoutMs: 500 }, { clock, random: () => 0.5, onFailure })
+    const sender = new Sender('test', deaf, { ...BASE, timeout: 500 }, { clock, random: () => 0.5, onFailure })
     await sender.start()
     sender.offer(lines(0, 8))
     await settle()
@@ -467,7 +470,7 @@ test('sender: a reopening that fails is told and stands in the books; what waits
 test('sender: a reopening that never ends is told, and does not keep what waits from being tried', async () => {
   const { sender, exporter, clock } = await rig((_batch, call) => (call === 0 ? hold() : { status: 'delivered' }), {
     ...BASE,
-    retry: { initialMs: 60_000, maxMs: 60_000 },
+    retry: { initial: 60_000, max: 60_000 },
   })
   Object.assign(exporter, { reopen: () => new Promise(() => {}) })
   sender.offer(lines(0, 4))
@@ -492,7 +495,7 @@ type Step = readonly ['offer' | 'turn' | 'answer', number]
 test('sender: whatever a sink answers and whenever, every event is delivered once, or stands in a counter', async () => {
   const step: fc.Arbitrary<Step> = fc.tuple(fc.constantFrom('offer', 'turn', 'answer'), fc.nat(12))
   const scenario = fc.record({
-    how: fc.constantFrom<WhenFull>('block', 'drop_newest', 'drop_oldest'),
+    how: fc.constantFrom<ChainConfig['queue']['when_full']>('block', 'drop_newest', 'drop_oldest'),
     steps: fc.array(step, { maxLength: 40 }),
     answers: fc.infiniteStream(fc.nat(9)),
     maxAgeMs: fc.constantFrom(undefined, 300),

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Batch, Outcome } from '../../../../exporters/contract/exporter.ts'
 import { FileExporter } from '../../../../exporters/sinks/file/exporter.ts'
-import type { FileOptions } from '../../../../exporters/sinks/file/exporter.ts'
+import type { FileConfig } from '../../../../exporters/sinks/file/exporter.ts'
+import { exporterConfig } from '../../../support/exporter-config.ts'
 import { InFlightBatch } from '../../../../exporters/sending/in-flight-batch.ts'
 import { FakeClock } from './fake-clock.ts'
 import { FaultyFiles } from './faulty-files.ts'
@@ -19,14 +20,25 @@ export interface Rig {
   readonly warnings: string[]
 }
 
+type Change = Partial<Omit<FileConfig, 'rotate'> & FileConfig['rotate']>
+
+/** The config of a file exporter, with the keys of `rotate` beside the others. */
+export function fileConfig({ path = '/nowhere', mode, fsync = 'never', ...rotate }: Change): FileConfig {
+  const config = exporterConfig('file', { path, fsync: 'never' })
+  return { path, mode: mode ?? config.mode, fsync, rotate: { ...config.rotate, max_size: 1 << 20, ...rotate } }
+}
+
 /** `events.jsonl` in the folder, not yet started. */
-export function make(folder: Folder, change: Partial<FileOptions> = {}): Rig {
+export function make(folder: Folder, change: Change = {}): Rig {
   const files = new FaultyFiles()
   const clock = new FakeClock()
   const warnings: string[] = []
   const path = folder.at('events.jsonl')
-  const options: FileOptions = { path, maxSizeBytes: 1 << 20, maxFiles: 5, mode: 0o600, fsync: 'never', ...change }
-  const exporter = new FileExporter(options, { files, clock, warn: ({ message }) => warnings.push(message) })
+  const exporter = new FileExporter(fileConfig({ path, ...change }), {
+    files,
+    clock,
+    warn: ({ message }) => warnings.push(message),
+  })
   return { exporter, files, clock, warnings }
 }
 

@@ -4,11 +4,11 @@
  */
 import { appendFileSync } from 'node:fs'
 import { createLog } from '../../../../collector/telemetry/log.ts'
-import { createExporter } from '../../../../exporters/index.ts'
+import { createStdoutExporter } from '../../../../exporters/sinks/stdout/exporter.ts'
 import { batch, lines } from './lines.ts'
 
 const [, , path = '', how] = process.argv
-const exporter = await createExporter('stdout', { encoding: 'json' })
+const exporter = createStdoutExporter('json')
 await exporter.start()
 const sent = batch(lines(0, 1000, 500))
 const say = (text: string): void => appendFileSync(path, `${text}\n`)

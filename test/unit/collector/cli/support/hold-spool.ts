@@ -4,7 +4,7 @@ import { systemSpoolFiles } from '../../../../../exporters/buffer/disk/files/fil
 import { openSpool } from '../../../../../exporters/buffer/disk/spool.ts'
 
 const spool = await openSpool(
-  { dir: process.argv[2] ?? '', fsync: 'never', maxBytes: 1 << 30, minFreeBytes: 0 },
+  { dir: process.argv[2] ?? '', fsync: 'never', max_size: 1 << 30, min_free: 0, segment_size: 16 << 20 },
   { files: systemSpoolFiles, clock: systemClock, random: Math.random },
 )
 console.log('held')

@@ -4,7 +4,7 @@
  */
 import { live } from '../../../../../collector/cli/run.ts'
 import { createLog } from '../../../../../collector/telemetry/log.ts'
-import { startFanOut } from '../../../../../collector/outputs/outputs.ts'
+import { startFanOut } from '../../../../../exporters/start.ts'
 import { configOrThrow, parseConfigFile } from '../../../../../config/agent/check.ts'
 import { EncoderPool } from '../../../../../exporters/index.ts'
 import { makeExec } from '../../../exporters/support/events.ts'

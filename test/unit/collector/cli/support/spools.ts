@@ -37,9 +37,9 @@ export class Host implements Disposable {
       {
         dir: this.dir(name),
         fsync: 'never',
-        maxBytes: 1 << 30,
-        minFreeBytes: 0,
-        segmentBytes: 4000,
+        max_size: 1 << 30,
+        min_free: 0,
+        segment_size: 4000,
         epoch: 'e',
         ...options,
       },

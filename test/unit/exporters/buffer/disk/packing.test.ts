@@ -92,7 +92,7 @@ test('packing: bytes that are nothing packed come back as nothing', async () => 
 
 test('packing: a spool takes a tenth of the space, and keeps order over appends at the same time and a restart', async () => {
   const bench = new Bench()
-  const [first, second] = [await bench.open({ segmentBytes: 2000 }, zstd), alike(0, 200)]
+  const [first, second] = [await bench.open({ segment_size: 2000 }, zstd), alike(0, 200)]
   // Not one after the other: the large ones take longer to pack.
   const results = await Promise.all(numbers(0, 40).map((i) => first.append(second.slice(i * 5, i * 5 + 5))))
   assert.ok(results.every(({ status }) => status === 'written'))
@@ -102,14 +102,14 @@ test('packing: a spool takes a tenth of the space, and keeps order over appends 
   )
   assert.ok(first.stats().bytes < (200 * RAW) / 10, `${first.stats().bytes} bytes`)
   await first.close()
-  await using again = await bench.open({ segmentBytes: 2000 }, zstd)
+  await using again = await bench.open({ segment_size: 2000 }, zstd)
   assert.deepEqual((await readAll(again, RAW * 7)).flat(), numbers(0, 200))
   assert.equal(again.stats().imbalance, 0)
 })
 
 test('packing: what is read at a time is bounded as it was, not as it lies there', async () => {
   const bench = new Bench()
-  await using spool = await bench.open({ segmentBytes: 1 << 20 }, zstd)
+  await using spool = await bench.open({ segment_size: 1 << 20 }, zstd)
   await spool.append(alike(0, 20))
   const batches = await readAll(spool, RAW * 7 + 100)
   assert.deepEqual(
@@ -121,10 +121,10 @@ test('packing: what is read at a time is bounded as it was, not as it lies there
 
 test('packing: packed and plain frames stand side by side, whoever reads them', async () => {
   const bench = new Bench()
-  const packing = await bench.open({ segmentBytes: 1 << 20 }, zstd)
+  const packing = await bench.open({ segment_size: 1 << 20 }, zstd)
   await packing.append(alike(0, 3))
   await packing.close()
-  const plain = await bench.open({ segmentBytes: 1 << 20 })
+  const plain = await bench.open({ segment_size: 1 << 20 })
   await plain.append(alike(3, 6))
   const copied: Buffer[] = []
   const events = await copy(DIR, bench.disk.files, { from: 0, to: 6 }, ({ payload }) =>
@@ -137,17 +137,17 @@ test('packing: packed and plain frames stand side by side, whoever reads them', 
 
 test('packing: a close waits for what is being packed', async () => {
   const bench = new Bench()
-  const spool = await bench.open({ segmentBytes: 1 << 20 }, zstd)
+  const spool = await bench.open({ segment_size: 1 << 20 }, zstd)
   const appended = spool.append(alike(0, 5))
   await spool.close()
   assert.equal((await appended).status, 'written')
-  await using again = await bench.open({ segmentBytes: 1 << 20 })
+  await using again = await bench.open({ segment_size: 1 << 20 })
   assert.deepEqual((await readAll(again, 1 << 20)).flat(), numbers(0, 5))
 })
 
 test('packing: a flipped bit costs one packed frame, counted', async () => {
   const bench = new Bench()
-  const spool = await bench.open({ segmentBytes: 1 << 20 }, zstd)
+  const spool = await bench.open({ segment_size: 1 << 20 }, zstd)
   await spool.append(alike(0, 5))
   await spool.close()
   const [path = ''] = bench.segments()

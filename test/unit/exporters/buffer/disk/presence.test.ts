@@ -32,7 +32,7 @@ async function rig(dir: string = path.join(root, `s${made++}`, 'spool')): Promis
   const losses: Loss[] = []
   const failures: string[] = []
   const spool = await openSpool(
-    { dir, fsync: { intervalMs: 3_600_000 }, maxBytes: 64 << 20, minFreeBytes: 0, segmentBytes: 3000, epoch: 'e' },
+    { dir, fsync: 3_600_000, max_size: 64 << 20, min_free: 0, segment_size: 3000, epoch: 'e' },
     {
       files: systemSpoolFiles,
       clock: systemClock,

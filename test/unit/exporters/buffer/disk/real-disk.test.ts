@@ -18,7 +18,7 @@ after(() => rmSync(root, { recursive: true, force: true }))
 
 const open = (dir: string): Promise<Spool> =>
   openSpool(
-    { dir, fsync: { intervalMs: 20 }, maxBytes: 64 << 20, minFreeBytes: 1, segmentBytes: 4096 },
+    { dir, fsync: 20, max_size: 64 << 20, min_free: 1, segment_size: 4096 },
     { files: systemSpoolFiles, clock: systemClock, random: Math.random },
   )
 

@@ -194,12 +194,12 @@ test('spool recovery: damage is counted by place, what lies together once', asyn
 
 test('spool recovery: a frame planted inside an event is not found when the one around it is damaged', async () => {
   const bench = new Bench()
-  const spool = await bench.open({ segmentBytes: 4000 })
+  const spool = await bench.open({ segment_size: 4000 })
   await fill(spool, [0, 1])
   await spool.close()
   // Frame 1 as written, but with the checksum of an attacker who does not know the salt.
   const other = new Bench()
-  const forged = await other.open({ segmentBytes: 4000 })
+  const forged = await other.open({ segment_size: 4000 })
   await fill(forged, [0, 1])
   const planted = Buffer.from(bench.disk.bytesOf(seg(1)).subarray(176 + 136))
   planted.writeUInt32LE(planted.readUInt32LE(4) ^ 0x55, 4)

@@ -114,7 +114,7 @@ test('spool: segments go only after a cursor behind them is durable, and stay wh
 
 test('spool: at max_bytes the oldest segment goes, its events are told exactly', async () => {
   const bench = new Bench()
-  const spool = await bench.open({ maxBytes: 2400 })
+  const spool = await bench.open({ max_size: 2400 })
   await fill(spool, numbers(0, 30))
   const rest = await drain(spool)
   assert.ok(bench.losses.length > 0)
@@ -129,7 +129,7 @@ test('spool: at max_bytes the oldest segment goes, its events are told exactly',
 
 test('spool: a frame that never fits is refused and costs nobody else', async () => {
   const bench = new Bench()
-  const spool = await bench.open({ maxBytes: 2400 })
+  const spool = await bench.open({ max_size: 2400 })
   await fill(spool, [1, 2])
   assert.deepEqual(await spool.append([frame(3, 1, 5000)]), { status: 'full', why: 'max_bytes', frames: 0, from: 2 })
   assert.deepEqual(await drain(spool), [1, 2])
@@ -137,7 +137,7 @@ test('spool: a frame that never fits is refused and costs nobody else', async ()
 
 test('spool: what is out with the caller is not counted as dropped when its segment goes', async () => {
   const bench = new Bench()
-  const spool = await bench.open({ maxBytes: 2400 })
+  const spool = await bench.open({ max_size: 2400 })
   await fill(spool, [0])
   const out = await spool.next(1)
   assert.ok(out.status === 'frames')
@@ -149,7 +149,7 @@ test('spool: what is out with the caller is not counted as dropped when its segm
 
 test('spool: events older than max_age go as expired, younger ones stay', async () => {
   const bench = new Bench()
-  const spool = await bench.open({ maxAgeMs: 8000 })
+  const spool = await bench.open({ max_age: 8000 })
   await fill(spool, [1, 2])
   await bench.clock.turn(5000)
   await fill(spool, [3])
@@ -164,7 +164,7 @@ test('spool: events older than max_age go as expired, younger ones stay', async 
 test('spool: the reserve of the disk is kept: by dropping where that is enough, by refusing where it is not', async () => {
   const bench = new Bench()
   bench.disk.faults.capacity = 6000
-  const spool = await bench.open({ minFreeBytes: 3000 })
+  const spool = await bench.open({ min_free: 3000 })
   for (const id of numbers(0, 40)) {
     await spool.append([frame(id)])
     await bench.clock.turn(1000)

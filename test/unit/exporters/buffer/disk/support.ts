@@ -26,10 +26,10 @@ export class Bench {
     return openSpool(
       {
         dir: DIR,
-        fsync: { intervalMs: 200 },
-        maxBytes: 1 << 20,
-        minFreeBytes: 0,
-        segmentBytes: 600,
+        fsync: 200,
+        max_size: 1 << 20,
+        min_free: 0,
+        segment_size: 600,
         epoch: 'e',
         ...options,
       },

@@ -20,6 +20,7 @@ import {
   makeProcess,
   text,
 } from '../../support/events.ts'
+import { DEFAULT_RECORDS } from '../../../../../config/agent/exporters/otlp-records.ts'
 
 const filter = (fields: string, change: Partial<FieldFilterConfig> = {}): FieldFilterConfig => ({
   fields,
@@ -36,7 +37,13 @@ const exit = makeExit({ signal: 'SIGKILL', status: 1 })
 
 function attributesOf(event: Event, filters?: readonly FieldFilterConfig[]): Readonly<Record<string, AttributeValue>> {
   const shows = filters === undefined ? {} : { shows: attributeTest(filters) }
-  return plainRecord(event, undefined, event.time, { epoch: 'e', body: 'none', argLabels: true, ...shows }).attributes
+  return plainRecord(event, undefined, event.time, {
+    ...DEFAULT_RECORDS,
+    epoch: 'e',
+    body: 'none',
+    arg_labels: true,
+    ...shows,
+  }).attributes
 }
 
 /** Names of the attributes that filters take away. */
@@ -151,7 +158,7 @@ describe('field filters and encoders', () => {
           async (sdk) =>
             [
               `otlp ${protocol} ${body} ${sdk}`,
-              await pool.otlp({ epoch: 'e', argLabels: true, body, protocol, sdk }),
+              await pool.otlp({ ...DEFAULT_RECORDS, epoch: 'e', arg_labels: true, body, protocol, sdk }),
             ] as const,
         ),
       ),

@@ -29,10 +29,17 @@ import { matchesGolden } from '../../support/golden.ts'
 import { anyEvents, anyProcessEvents } from './arbitrary.ts'
 import { attributesOf } from './model.ts'
 import { requestOf } from '../../sinks/otlp/support.ts'
+import { DEFAULT_RECORDS } from '../../../../../config/agent/exporters/otlp-records.ts'
 
 const json = createJsonEncoder({ nodeName: 'node-1' })
 const observed = { sec: 1_795_528_989, nsec: 123_999_000 }
-const base: OtlpEncoderOptions = { epoch: '1795520000', body: 'json', json, observed: () => observed }
+const base: OtlpEncoderOptions = {
+  ...DEFAULT_RECORDS,
+  epoch: '1795520000',
+  body: 'json',
+  json,
+  observed: () => observed,
+}
 const resource = { serviceName: 'product', serviceVersion: '1.0.0', nodeName: 'node-1', kubernetes: true }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
@@ -79,7 +86,7 @@ test('otlp: the attributes of any event of a process are those that the table gi
 })
 
 test('otlp: the golden requests are what they were', () => {
-  const encoder = createOtlpEncoder({ ...base, argLabels: true })
+  const encoder = createOtlpEncoder({ ...base, arg_labels: true })
   const readableRecords = requestFromProtobuf(request(encoder.encode(goldenEvents())))
   matchesGolden('otlp/events.json', `${JSON.stringify(readableRecords, null, 1)}\n`)
   matchesGolden('otlp/events.pb.hex', `${hex(request(encoder.encode(goldenEvents()))).replace(/.{96}/g, '$&\n')}\n`)
@@ -150,7 +157,11 @@ test('otlp: the worked example of the reference comes out as it stands there, po
 
 test('otlp: a loss record says where, why, how many and which, as an error of its own name', () => {
   const loss = makeLoss({ seq: 7, loss: { stage: 'exporter', exporter: 'bus', reason: 'expired' }, count: 4 })
-  const encoder = createOtlpEncoder({ ...base, severity: { lifecycle: 'debug' }, eventNameAttribute: true })
+  const encoder = createOtlpEncoder({
+    ...base,
+    severity: { ...DEFAULT_RECORDS.severity, lifecycle: 'debug' },
+    event_name_attribute: true,
+  })
   const [bare, ranged] = records(encoder, [loss, { ...loss, firstSeq: 3, lastSeq: 6 }])
   const want = {
     'log.record.uid': { stringValue: '1795520000-7' },
@@ -170,7 +181,7 @@ test('otlp: a loss record says where, why, how many and which, as an error of it
 
 test('otlp_json: says what the protobuf says', () => {
   const events = goldenEvents()
-  const options = { ...base, argLabels: true }
+  const options = { ...base, arg_labels: true }
   const protobuf = requestFromProtobuf(request(createOtlpEncoder(options).encode(events)))
   const inJson = requestFromJson(request(createOtlpJsonEncoder(options).encode(events)))
   assert.deepEqual(inJson, protobuf)
@@ -222,7 +233,7 @@ for (const [name, event, want] of severities) {
 test('otlp: of two arguments with one label the first counts, files and unlabelled ones are left out', () => {
   const hook = makeHook({ labels: ['name', 'how', 'how', ''] })
   const event = makeKprobe({ hook, args: [file('/a'), int(-1), int(2), text('x')] })
-  const [record] = records(createOtlpEncoder({ ...base, argLabels: true }), [event])
+  const [record] = records(createOtlpEncoder({ ...base, arg_labels: true }), [event])
   const labelled = record?.attributes.filter(({ key }) => key.startsWith('tetragon.arg.'))
   assert.deepEqual(labelled, [{ key: 'tetragon.arg.how', value: { intValue: '-1' } }])
 })

@@ -6,7 +6,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import fc from 'fast-check'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/encode.ts'
-import { resourceAttributes, scopeOf } from '../../../../../exporters/encoding/otlp/envelope.ts'
+import { resourceAttributes, scopeOf } from '../../../../../exporters/encoding/otlp/resource.ts'
 import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
 import { plainRecord } from '../../../../../exporters/encoding/otlp/records.ts'
 import { createSdkEncoder, createSdkJsonEncoder, readable } from '../../../../../exporters/encoding/otlp/sdk.ts'
@@ -21,7 +21,7 @@ const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOption
   ['defaults', base],
   ['a body of text', { ...base, body: 'text' }],
   ['no body', { ...base, body: 'none' }],
-  ['labels and the event name as attributes', { ...base, argLabels: true, eventNameAttribute: true }],
+  ['labels and the event name as attributes', { ...base, arg_labels: true, event_name_attribute: true }],
   [
     'severities of policies, tags and lifecycle',
     {
@@ -31,7 +31,7 @@ const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOption
   ],
   [
     'a choice of attributes',
-    { ...base, argLabels: true, shows: (type, { name }) => (name.length + type.length) % 3 > 0 },
+    { ...base, arg_labels: true, shows: (type, { name }) => (name.length + type.length) % 3 > 0 },
   ],
 ]
 

@@ -4,7 +4,6 @@ import { readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { FileExporter } from '../../../../../exporters/sinks/file/exporter.ts'
-import type { FileOptions } from '../../../../../exporters/sinks/file/exporter.ts'
 import { rotatedName } from '../../../../../exporters/sinks/file/names.ts'
 import { until } from '../../support/fake-clock.ts'
 import type { Fault } from '../../support/faulty-files.ts'
@@ -12,9 +11,10 @@ import { delivered, make, script } from '../../support/file-rig.ts'
 import type { Rig } from '../../support/file-rig.ts'
 import { Folder } from '../../support/folder.ts'
 import { idsOf, lines, numbers } from '../../support/lines.ts'
+import { fileConfig } from '../../support/file-rig.ts'
 
 /** Two lines a file. */
-const SMALL: Partial<FileOptions> = { maxSizeBytes: 45, maxFiles: 100, compress: true }
+const SMALL = { max_size: 45, max_files: 100, compress: true }
 const FIRST = 'events-2026-11-24T14-03-09.123.jsonl'
 
 const compressed = (rig: Rig, count: number): Promise<void> =>
@@ -25,7 +25,7 @@ const idsOfGzip = (folder: Folder, name: string): number[] =>
 
 test('compress: rotated files become .gz with their lines and their mode, the current one stays plain', async () => {
   using folder = new Folder()
-  const rig = make(folder, { ...SMALL, mode: 0o640 })
+  const rig = make(folder, { ...SMALL, mode: '0640' })
   await rig.exporter.start()
   await delivered(rig.exporter, lines(0, 5, 20))
   await compressed(rig, 2)
@@ -39,7 +39,7 @@ test('compress: rotated files become .gz with their lines and their mode, the cu
 
 test('compress: a file of many chunks is whole, through short reads and short writes', async () => {
   using folder = new Folder()
-  const rig = make(folder, { ...SMALL, maxSizeBytes: 2 << 20 })
+  const rig = make(folder, { ...SMALL, max_size: 2 << 20 })
   await rig.exporter.start()
   // Does not shrink, so that the output has many chunks too.
   const noise = Buffer.from(Array.from({ length: 1 << 20 }, () => 32 + Math.floor(Math.random() * 90)))
@@ -207,7 +207,7 @@ for (const [when, call] of [
   test(`compress: a file that is deleted ${when} is no failure and does not come back to stay`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at(FIRST), '{"id":0}\n')
-    const rig = make(folder, { ...SMALL, maxFiles: 2 })
+    const rig = make(folder, { ...SMALL, max_files: 2 })
     let deleted = false
     rig.files.plan = (what) => {
       if (what !== call || deleted) return undefined
@@ -225,8 +225,8 @@ for (const [when, call] of [
 
 test('compress: many rotations in a row leave every line once, and only .gz beside the current file', async () => {
   using folder = new Folder()
-  const options = { path: folder.at('events.jsonl'), maxFiles: 1000, mode: 0o600, fsync: 'never' as const }
-  await using exporter = new FileExporter({ ...options, maxSizeBytes: 500, compress: true })
+  const options = { path: folder.at('events.jsonl'), max_files: 1000 }
+  await using exporter = new FileExporter(fileConfig({ ...options, max_size: 500, compress: true }))
   await exporter.start()
   for (let i = 0; i < 100; i++) await delivered(exporter, lines(i * 10, 10, 50))
   await until('all are compressed', () => exporter.counters.compressions === 99, 20_000)

@@ -13,6 +13,7 @@ import { FaultyFiles } from '../../support/faulty-files.ts'
 import { NEVER } from '../../support/file-rig.ts'
 import { Folder } from '../../support/folder.ts'
 import { batch, lines, numbers } from '../../support/lines.ts'
+import { fileConfig } from '../../support/file-rig.ts'
 
 const LINE_BYTES = 20
 
@@ -43,8 +44,8 @@ async function live({ folder, calls = Infinity, lastBytes = 0, batches, firstSeq
     return left === 0 && call === 'writev' && lastBytes > 0 ? lastBytes : 'ECRASH'
   }
   const crashed = (): boolean => left <= 0
-  const options = { path: folder.at('events.jsonl'), maxSizeBytes: 45, maxFiles: 1000, mode: 0o600, compress: true }
-  const exporter = new FileExporter({ ...options, fsync: 'batch' }, { files, clock: new FakeClock() })
+  const options = { path: folder.at('events.jsonl'), max_size: 45, max_files: 1000, compress: true }
+  const exporter = new FileExporter(fileConfig({ ...options, fsync: 'batch' }), { files, clock: new FakeClock() })
   const taken: number[] = []
   let seq = firstSeq
   const atRest = (): boolean => folder.names().every((name) => name === 'events.jsonl' || name.endsWith('.gz'))

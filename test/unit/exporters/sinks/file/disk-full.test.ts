@@ -8,18 +8,19 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { Exporter } from '../../../../../exporters/contract/exporter.ts'
 import { FileExporter } from '../../../../../exporters/sinks/file/exporter.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../../exporters/sending/sender.ts'
 import { descriptorFile } from '../../../../../exporters/sinks/stdout/descriptor.ts'
 import { StdoutFileExporter } from '../../../../../exporters/sinks/stdout/file.ts'
 import { until } from '../../support/fake-clock.ts'
 import { Folder } from '../../support/folder.ts'
 import { idsOf, lines, numbers } from '../../support/lines.ts'
+import { CHAIN } from '../../../../support/exporter-config.ts'
+import { fileConfig } from '../../support/file-rig.ts'
 
-const OPTIONS = { ...DEFAULT_SENDER_OPTIONS, retry: { initialMs: 1, maxMs: 5 } }
+const OPTIONS = { ...CHAIN, retry: { initial: 1, max: 5 } }
 
 const KINDS: Readonly<Record<string, (path: string) => Exporter>> = {
-  file: (path) => new FileExporter({ path, maxSizeBytes: 1 << 30, maxFiles: 5, mode: 0o600, fsync: 'batch' }),
+  file: (path) => new FileExporter(fileConfig({ path, max_size: 1 << 30, fsync: 'batch' })),
   'stdout, > file': (path) => stdoutTo(path, 'w'),
   'stdout, >> file': (path) => stdoutTo(path, 'a'),
 }
@@ -30,10 +31,7 @@ for (const [kind, make] of Object.entries(KINDS)) {
 
 function stdoutTo(path: string, how: 'w' | 'a'): Exporter {
   const fd = openSync(path, how)
-  const exporter = new StdoutFileExporter(
-    { encoding: 'json' },
-    { file: descriptorFile(fd), path: `/proc/self/fd/${fd}` },
-  )
+  const exporter = new StdoutFileExporter('json', { file: descriptorFile(fd), path: `/proc/self/fd/${fd}` })
   return Object.assign(exporter, {
     stop: () => StdoutFileExporter.prototype.stop.call(exporter).then(() => closeSync(fd)),
   })

@@ -10,6 +10,7 @@ import { until } from '../../support/fake-clock.ts'
 import { delivered, insist, make, NEVER, script, sentence } from '../../support/file-rig.ts'
 import { Folder } from '../../support/folder.ts'
 import { batch, idsOf, lines, numbers } from '../../support/lines.ts'
+import { fileConfig } from '../../support/file-rig.ts'
 
 test('file: appends whole lines in order, one writev a batch', async () => {
   using folder = new Folder()
@@ -26,7 +27,7 @@ test('file: is made with its mode whatever the umask, and its folder with 0700',
   using folder = new Folder()
   const umask = process.umask(0o777)
   try {
-    const { exporter } = make(folder, { path: folder.at('new/events.jsonl'), mode: 0o640 })
+    const { exporter } = make(folder, { path: folder.at('new/events.jsonl'), mode: '0640' })
     process.umask(0)
     await exporter.start()
     process.umask(0o777)
@@ -179,10 +180,7 @@ test('file: on a full disk the beginnings of lines are not written again and aga
   const path = folder.at('events.jsonl')
   const free = { bytes: 0, blockBytes: 16 }
   files.free = () => Promise.resolve(free)
-  const exporter = new FileExporter(
-    { path, maxSizeBytes: 1 << 20, maxFiles: 5, mode: 0o600, fsync: 'never' },
-    { files },
-  )
+  const exporter = new FileExporter(fileConfig({ path }), { files })
   await exporter.start()
   await delivered(exporter, lines(0, 1, 20))
   script(files, { writev: [5, 'ENOSPC'] })
@@ -199,7 +197,7 @@ test('file: on a full disk the beginnings of lines are not written again and aga
 for (const how of ['rotation', 'reopen'] as const) {
   test(`file: a ${how} leaves no torn line behind, even when cutting it off failed at first`, async () => {
     using folder = new Folder()
-    const { exporter, files } = make(folder, { maxSizeBytes: 45 })
+    const { exporter, files } = make(folder, { max_size: 45 })
     await exporter.start()
     await delivered(exporter, lines(0, 1, 20))
     script(files, { writev: [5, 'EIO'], truncate: ['EIO', 'EIO', 'EIO'] })
@@ -276,7 +274,7 @@ test('file: a failed sync begins a new file, counts, and what was not safe is wr
 
 test('file: fsync by interval syncs once after the interval, and only when something was written', async () => {
   using folder = new Folder()
-  const { exporter, files, clock, warnings } = make(folder, { fsync: { intervalMs: 1000 } })
+  const { exporter, files, clock, warnings } = make(folder, { fsync: 1000 })
   const syncs = (): number => files.log.filter((call) => call === 'datasync').length
   await exporter.start()
   assert.deepEqual(clock.pending, [])
@@ -301,7 +299,7 @@ test('file: fsync by interval syncs once after the interval, and only when somet
 
 test('file: what a failed batch has left in the file is synced at the interval too', async () => {
   using folder = new Folder()
-  const { exporter, files, clock } = make(folder, { fsync: { intervalMs: 1000 } })
+  const { exporter, files, clock } = make(folder, { fsync: 1000 })
   await exporter.start()
   script(files, { writev: [9, 'ENOSPC'] })
   assert.equal((await exporter.send(batch(lines(0, 2)), NEVER)).status, 'retryable')
@@ -314,7 +312,7 @@ test('file: what a failed batch has left in the file is synced at the interval t
 for (const end of ['timer', 'rotation', 'reopen', 'stop'] as const) {
   test(`file: what counted as delivered and a sync at a ${end} makes unsafe is counted, once`, async () => {
     using folder = new Folder()
-    const { exporter, files, clock, warnings } = make(folder, { fsync: { intervalMs: 1000 }, maxSizeBytes: 60 })
+    const { exporter, files, clock, warnings } = make(folder, { fsync: 1000, max_size: 60 })
     await exporter.start()
     await delivered(exporter, lines(0, 1, 20))
     await clock.turn(1000)
@@ -332,7 +330,7 @@ for (const end of ['timer', 'rotation', 'reopen', 'stop'] as const) {
 
 test('file: an aborted send stops between files and says how much it took', async () => {
   using folder = new Folder()
-  const { exporter, files } = make(folder, { maxSizeBytes: 45 })
+  const { exporter, files } = make(folder, { max_size: 45 })
   await exporter.start()
   const controller = new AbortController()
   files.plan = (call) => {
@@ -358,7 +356,7 @@ test('file: another writer in the same file cannot tear our lines', async () => 
 
 test('file: reopens and sends that overlap take turns', async () => {
   using folder = new Folder()
-  const { exporter } = make(folder, { maxSizeBytes: 60 })
+  const { exporter } = make(folder, { max_size: 60 })
   await exporter.start()
   const work = numbers(0, 20).map((seq) => [delivered(exporter, lines(seq, 1, 20)), exporter.reopen()])
   await Promise.all(work.flat())
@@ -380,12 +378,12 @@ test('file: whatever single calls fail, every line is in the files exactly once 
       minLength: 1,
       maxLength: 8,
     }),
-    maxSizeBytes: fc.constantFrom(30, 100, 10_000),
+    max_size: fc.constantFrom(30, 100, 10_000),
   })
   await fc.assert(
-    fc.asyncProperty(scenario, async ({ faults, batches, maxSizeBytes }) => {
+    fc.asyncProperty(scenario, async ({ faults, batches, max_size }) => {
       using folder = new Folder()
-      const { exporter, files } = make(folder, { maxSizeBytes, maxFiles: 1000 })
+      const { exporter, files } = make(folder, { max_size, max_files: 1000 })
       await exporter.start()
       let next = 0
       files.plan = (call) => {

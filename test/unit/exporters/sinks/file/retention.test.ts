@@ -15,20 +15,20 @@ const DAY = 86_400_000
 
 /** Files rotated at days 1, 2, 3 …, each of so many bytes, seen at day 10. */
 const ROWS: ReadonlyArray<readonly [name: string, sizes: readonly number[], retention: Retention, gone: number]> = [
-  ['nothing there', [], { maxFiles: 0, maxTotalBytes: 0, maxAgeMs: 0 }, 0],
-  ['as many as may be', [1, 1, 1], { maxFiles: 3 }, 0],
-  ['one too many', [1, 1, 1], { maxFiles: 2 }, 1],
-  ['none may be', [1, 1, 1], { maxFiles: 0 }, 3],
-  ['as many bytes as may be', [1, 2, 3], { maxFiles: 9, maxTotalBytes: 6 }, 0],
-  ['one byte too many', [1, 2, 3], { maxFiles: 9, maxTotalBytes: 5 }, 1],
-  ['a large one takes the older with it', [1, 9, 3], { maxFiles: 9, maxTotalBytes: 5 }, 2],
-  ['the newest alone is too large', [1, 1, 9], { maxFiles: 9, maxTotalBytes: 5 }, 3],
-  ['just as old as may be', [1, 1, 1], { maxFiles: 9, maxAgeMs: 9 * DAY }, 0],
-  ['a millisecond too old', [1, 1, 1], { maxFiles: 9, maxAgeMs: 9 * DAY - 1 }, 1],
-  ['all too old', [1, 1, 1], { maxFiles: 9, maxAgeMs: DAY }, 3],
-  ['the strictest counts: number', [1, 1, 1], { maxFiles: 1, maxTotalBytes: 2, maxAgeMs: 99 * DAY }, 2],
-  ['the strictest counts: bytes', [1, 1, 1], { maxFiles: 2, maxTotalBytes: 1, maxAgeMs: 99 * DAY }, 2],
-  ['the strictest counts: age', [1, 1, 1], { maxFiles: 2, maxTotalBytes: 2, maxAgeMs: 7.5 * DAY }, 2],
+  ['nothing there', [], { max_files: 0, max_total_size: 0, max_age: 0 }, 0],
+  ['as many as may be', [1, 1, 1], { max_files: 3 }, 0],
+  ['one too many', [1, 1, 1], { max_files: 2 }, 1],
+  ['none may be', [1, 1, 1], { max_files: 0 }, 3],
+  ['as many bytes as may be', [1, 2, 3], { max_files: 9, max_total_size: 6 }, 0],
+  ['one byte too many', [1, 2, 3], { max_files: 9, max_total_size: 5 }, 1],
+  ['a large one takes the older with it', [1, 9, 3], { max_files: 9, max_total_size: 5 }, 2],
+  ['the newest alone is too large', [1, 1, 9], { max_files: 9, max_total_size: 5 }, 3],
+  ['just as old as may be', [1, 1, 1], { max_files: 9, max_age: 9 * DAY }, 0],
+  ['a millisecond too old', [1, 1, 1], { max_files: 9, max_age: 9 * DAY - 1 }, 1],
+  ['all too old', [1, 1, 1], { max_files: 9, max_age: DAY }, 3],
+  ['the strictest counts: number', [1, 1, 1], { max_files: 1, max_total_size: 2, max_age: 99 * DAY }, 2],
+  ['the strictest counts: bytes', [1, 1, 1], { max_files: 2, max_total_size: 1, max_age: 99 * DAY }, 2],
+  ['the strictest counts: age', [1, 1, 1], { max_files: 2, max_total_size: 2, max_age: 7.5 * DAY }, 2],
 ]
 for (const [name, sizes, retention, gone] of ROWS) {
   test(`retention: ${name}`, () => {
@@ -43,11 +43,11 @@ for (const [name, sizes, retention, gone] of ROWS) {
 const PAIRS: ReadonlyArray<
   readonly [name: string, days: number, both: number[], retention: Retention, gone: string[]]
 > = [
-  ['the newest twice', 3, [3], { maxFiles: 3 }, []],
-  ['all twice', 2, [1, 2], { maxFiles: 2, maxTotalBytes: 2 }, []],
-  ['the oldest twice, one too many', 3, [1], { maxFiles: 2 }, ['1', '1.gz']],
-  ['the newest twice, one byte too many', 3, [3], { maxFiles: 9, maxTotalBytes: 2 }, ['1.gz']],
-  ['one twice, too old', 2, [1], { maxFiles: 9, maxAgeMs: 8 * DAY }, ['1', '1.gz']],
+  ['the newest twice', 3, [3], { max_files: 3 }, []],
+  ['all twice', 2, [1, 2], { max_files: 2, max_total_size: 2 }, []],
+  ['the oldest twice, one too many', 3, [1], { max_files: 2 }, ['1', '1.gz']],
+  ['the newest twice, one byte too many', 3, [3], { max_files: 9, max_total_size: 2 }, ['1.gz']],
+  ['one twice, too old', 2, [1], { max_files: 9, max_age: 8 * DAY }, ['1', '1.gz']],
 ]
 for (const [name, days, both, retention, gone] of PAIRS) {
   test(`retention: a file counts once while it is there plain and compressed: ${name}`, () => {
@@ -68,7 +68,7 @@ test('retention: a crash during compression costs no older file at the next star
   const names = [1, 2, 3].map((day) => `events-2026-11-0${day}T00-00-00.000.jsonl`)
   for (const name of names) writeFileSync(folder.at(`${name}.gz`), gzipSync('{"id":0}\n'))
   writeFileSync(folder.at(names[2] ?? ''), '{"id":0}\n')
-  const { exporter } = make(folder, { maxFiles: 3, compress: true })
+  const { exporter } = make(folder, { max_files: 3, compress: true })
   await exporter.start()
   await until('the crash is mended', () => exporter.counters.compressions === 1)
   assert.deepEqual(folder.names(), [...names.map((name) => `${name}.gz`), 'events.jsonl'])
@@ -78,10 +78,10 @@ test('retention: a crash during compression costs no older file at the next star
 
 test('retention: the next age is that of the oldest, and never without a limit', () => {
   const rotated = [{ path: '', wallMs: DAY, compressed: false, sizeBytes: 1, mode: 0 }]
-  assert.equal(untilTooOld(rotated, { maxFiles: 1, maxAgeMs: 3 * DAY }, 2 * DAY), 2 * DAY + 1)
-  assert.equal(untilTooOld(rotated, { maxFiles: 1, maxAgeMs: DAY }, 9 * DAY), 1)
-  assert.equal(untilTooOld(rotated, { maxFiles: 1 }, 2 * DAY), undefined)
-  assert.equal(untilTooOld([], { maxFiles: 1, maxAgeMs: DAY }, 2 * DAY), undefined)
+  assert.equal(untilTooOld(rotated, { max_files: 1, max_age: 3 * DAY }, 2 * DAY), 2 * DAY + 1)
+  assert.equal(untilTooOld(rotated, { max_files: 1, max_age: DAY }, 9 * DAY), 1)
+  assert.equal(untilTooOld(rotated, { max_files: 1 }, 2 * DAY), undefined)
+  assert.equal(untilTooOld([], { max_files: 1, max_age: DAY }, 2 * DAY), undefined)
 })
 
 const NAMES: ReadonlyArray<readonly [path: string, name: string, want: 'plain' | 'gz' | 'unfinished' | 'no']> = [
@@ -117,7 +117,7 @@ test('retention: the newest rotated files are kept, compressed or not, and no ot
   const others = ['events-old.jsonl', 'eventsX2026-11-24T14-03-09.123.jsonl', 'other.jsonl', 'events.jsonl.1']
   const olds = ['events-2025-11-24T14-03-09.123.jsonl.gz', 'events-2025-11-25T14-03-09.123.jsonl']
   for (const name of [...others, ...olds]) writeFileSync(folder.at(name), '')
-  const { exporter } = make(folder, { maxSizeBytes: 20, maxFiles: 2 })
+  const { exporter } = make(folder, { max_size: 20, max_files: 2 })
   await exporter.start()
   await delivered(exporter, lines(0, 6, 20))
   assert.deepEqual(folder.ids(), [3, 4, 5])
@@ -131,7 +131,7 @@ test('retention: the newest rotated files are kept, compressed or not, and no ot
 test('retention: bytes are bounded after every rotation, and older files go at the start already', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('events-2020-01-01T00-00-00.000.jsonl'), 'x'.repeat(1000))
-  const { exporter, files } = make(folder, { maxSizeBytes: 100, maxFiles: 100, maxTotalBytes: 250 })
+  const { exporter, files } = make(folder, { max_size: 100, max_files: 100, max_total_size: 250 })
   await exporter.start()
   assert.deepEqual(folder.names(), ['events.jsonl'])
   let most = 0
@@ -151,7 +151,7 @@ test('retention: bytes are bounded after every rotation, and older files go at t
 
 test('retention: age needs no rotation: a timer deletes, one after the other', async () => {
   using folder = new Folder()
-  const { exporter, clock } = make(folder, { maxFiles: 9, maxAgeMs: DAY })
+  const { exporter, clock } = make(folder, { max_files: 9, max_age: DAY })
   for (const ageMs of [DAY - 1000, DAY / 2, 0]) {
     writeFileSync(rotatedName(folder.at('events.jsonl'), clock.wallMs() - ageMs), '')
   }
@@ -166,7 +166,7 @@ test('retention: age needs no rotation: a timer deletes, one after the other', a
 
 test('retention: a rotated file that cannot be deleted is told, and stops neither delivery nor the other deletions', async () => {
   using folder = new Folder()
-  const { exporter, files, warnings } = make(folder, { maxSizeBytes: 20, maxFiles: 0 })
+  const { exporter, files, warnings } = make(folder, { max_size: 20, max_files: 0 })
   await exporter.start()
   let first: string | undefined
   files.plan = (call, path) => (call === 'unlink' && path === (first ??= path) ? 'EPERM' : undefined)
@@ -180,7 +180,7 @@ test('retention: a rotated file that cannot be deleted is told, and stops neithe
 
 test('retention: a folder that cannot be listed is told and does not stop delivery', async () => {
   using folder = new Folder()
-  const { exporter, files, warnings } = make(folder, { maxSizeBytes: 20, maxFiles: 1 })
+  const { exporter, files, warnings } = make(folder, { max_size: 20, max_files: 1 })
   files.plan = (call) => (call === 'readdir' ? 'EIO' : undefined)
   await exporter.start()
   await delivered(exporter, lines(0, 2, 20))

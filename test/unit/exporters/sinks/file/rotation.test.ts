@@ -13,7 +13,7 @@ const TO_THE_HOUR = 57 * 60_000 - 9123
 
 test('rotation: before the size is passed, and no line splits', async () => {
   using folder = new Folder()
-  const { exporter } = make(folder, { maxSizeBytes: 45 })
+  const { exporter } = make(folder, { max_size: 45 })
   await exporter.start()
   await delivered(exporter, lines(0, 3, 20), lines(3, 4, 20))
   assert.deepEqual(folder.ids(), numbers(0, 7))
@@ -30,7 +30,7 @@ test('rotation: before the size is passed, and no line splits', async () => {
 
 test('rotation: a line larger than a file gets one of its own', async () => {
   using folder = new Folder()
-  const { exporter } = make(folder, { maxSizeBytes: 45 })
+  const { exporter } = make(folder, { max_size: 45 })
   await exporter.start()
   await delivered(exporter, lines(0, 1, 20), lines(1, 2, 100), lines(3, 1, 20))
   assert.deepEqual(
@@ -44,7 +44,7 @@ for (const taken of ['events-2026-11-24T14-03-09.123.jsonl', 'events-2026-11-24T
   test(`rotation: ${taken} in the place of the new name is not overwritten`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at(taken), 'x')
-    const { exporter } = make(folder, { maxSizeBytes: 45 })
+    const { exporter } = make(folder, { max_size: 45 })
     await exporter.start()
     await delivered(exporter, lines(0, 3, 20))
     assert.equal(folder.read(taken), 'x')
@@ -62,7 +62,7 @@ for (const [errno, call] of [
 ] as const) {
   test(`rotation: when ${call} fails with ${errno} the file grows on, says so, and is rotated later`, async () => {
     using folder = new Folder()
-    const { exporter, files, clock, warnings } = make(folder, { maxSizeBytes: 45 })
+    const { exporter, files, clock, warnings } = make(folder, { max_size: 45 })
     await exporter.start()
     files.plan = (what) => (what === call ? errno : undefined)
     await delivered(exporter, lines(0, 3, 20))
@@ -83,7 +83,7 @@ for (const [errno, call] of [
 
 test('rotation: when neither a new file can be opened nor the old one moved back, the events wait', async () => {
   using folder = new Folder()
-  const { exporter, files } = make(folder, { maxSizeBytes: 45 })
+  const { exporter, files } = make(folder, { max_size: 45 })
   await exporter.start()
   await delivered(exporter, lines(0, 2, 20))
   script(files, { rename: [undefined, 'EIO'], open: ['EACCES', 'EACCES'] })
@@ -100,7 +100,7 @@ test('rotation: when neither a new file can be opened nor the old one moved back
 
 test('rotation: a file that others have deleted is not written to while no new one can be opened', async () => {
   using folder = new Folder()
-  const { exporter, files } = make(folder, { maxSizeBytes: 45 })
+  const { exporter, files } = make(folder, { max_size: 45 })
   await exporter.start()
   await delivered(exporter, lines(0, 2, 20))
   rmSync(folder.at('events.jsonl'))
@@ -115,7 +115,7 @@ test('rotation: a file that others have deleted is not written to while no new o
 
 test('rotation: what others have put in the place of the file is not written over', async () => {
   using folder = new Folder()
-  const { exporter, files, warnings } = make(folder, { maxSizeBytes: 45 })
+  const { exporter, files, warnings } = make(folder, { max_size: 45 })
   await exporter.start()
   await delivered(exporter, lines(0, 2, 20))
   files.plan = (call) => {
@@ -135,7 +135,7 @@ test('rotation: what others have put in the place of the file is not written ove
 for (const call of ['rename', 'open', 'lstat', 'readdir'] as const) {
   test(`rotation: two failures of ${call} lose nothing`, async () => {
     using folder = new Folder()
-    const { exporter, files } = make(folder, { maxSizeBytes: 45 })
+    const { exporter, files } = make(folder, { max_size: 45 })
     await exporter.start()
     script(files, { [call]: ['ENOSPC', 'ENOSPC'] })
     await insist(exporter, batch(lines(0, 7, 20)))
@@ -146,7 +146,7 @@ for (const call of ['rename', 'open', 'lstat', 'readdir'] as const) {
 
 test('rotation: by time it comes on the hour, also where nothing is written any more, and only once', async () => {
   using folder = new Folder()
-  const { exporter, clock } = make(folder, { rotateIntervalMs: HOUR })
+  const { exporter, clock } = make(folder, { interval: HOUR })
   await exporter.start()
   assert.deepEqual(clock.pending, [], 'an empty file waits for nothing')
   await delivered(exporter, lines(0, 1))
@@ -166,7 +166,7 @@ test('rotation: by time it comes on the hour, also where nothing is written any 
 
 test('rotation: by time, each file holds lines of one interval, even when no timer could run', async () => {
   using folder = new Folder()
-  const { exporter, clock } = make(folder, { rotateIntervalMs: HOUR })
+  const { exporter, clock } = make(folder, { interval: HOUR })
   await exporter.start()
   await delivered(exporter, lines(0, 1))
   // As after a suspend of the machine: wall time has passed, timers have not gone off.
@@ -182,7 +182,7 @@ test('rotation: by time, each file holds lines of one interval, even when no tim
 
 test('rotation: by time, a clock set back does not keep the file for ever', async () => {
   using folder = new Folder()
-  const { exporter, clock } = make(folder, { rotateIntervalMs: HOUR })
+  const { exporter, clock } = make(folder, { interval: HOUR })
   await exporter.start()
   await delivered(exporter, lines(0, 1))
   clock.jump(-30 * 24 * HOUR)
@@ -202,7 +202,7 @@ for (const [what, agoMs, rotated] of [
 ] as const) {
   test(`rotation: by time, a file last written in ${what} is ${rotated ? '' : 'not '}rotated after a start`, async () => {
     using folder = new Folder()
-    const { exporter, clock } = make(folder, { rotateIntervalMs: HOUR })
+    const { exporter, clock } = make(folder, { interval: HOUR })
     writeFileSync(folder.at('events.jsonl'), '{"id":0}\n')
     const written = new Date(clock.wallMs() - agoMs)
     utimesSync(folder.at('events.jsonl'), written, written)
@@ -220,7 +220,7 @@ for (const [what, agoMs, rotated] of [
 
 test('rotation: by time, one that fails is tried again', async () => {
   using folder = new Folder()
-  const { exporter, clock, files } = make(folder, { rotateIntervalMs: HOUR })
+  const { exporter, clock, files } = make(folder, { interval: HOUR })
   await exporter.start()
   await delivered(exporter, lines(0, 1))
   script(files, { rename: ['EIO'] })
@@ -234,7 +234,7 @@ test('rotation: by time, one that fails is tried again', async () => {
 
 test('rotation: what is synced before each batch is synced before its file is closed', async () => {
   using folder = new Folder()
-  const { exporter, files } = make(folder, { maxSizeBytes: 45, fsync: 'batch' })
+  const { exporter, files } = make(folder, { max_size: 45, fsync: 'batch' })
   await exporter.start()
   files.log.length = 0
   await delivered(exporter, lines(0, 3, 20))
@@ -246,7 +246,7 @@ test('rotation: what is synced before each batch is synced before its file is cl
 test('rotation: a folder in the place of a rotated file is passed over', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('events-2020-01-01T00-00-00.000.jsonl'))
-  const { exporter, warnings } = make(folder, { maxSizeBytes: 20, maxFiles: 1 })
+  const { exporter, warnings } = make(folder, { max_size: 20, max_files: 1 })
   await exporter.start()
   await delivered(exporter, lines(0, 3, 20))
   assert.deepEqual(warnings, [])

@@ -5,7 +5,7 @@ import { copyFileSync, readdirSync, renameSync, rmSync, truncateSync, writeFileS
 import { test } from 'node:test'
 import { FileExporter } from '../../../../../exporters/sinks/file/exporter.ts'
 import { batch, idsOf, lines, numbers } from '../../support/lines.ts'
-import { delivered, make, NEVER, sentence } from '../../support/file-rig.ts'
+import { delivered, fileConfig, make, NEVER, sentence } from '../../support/file-rig.ts'
 import { Folder } from '../../support/folder.ts'
 
 test('rotator: reopen after the file has been moved writes to the path again', async () => {
@@ -82,7 +82,7 @@ test('rotator: while the path of a deleted file cannot be opened the events wait
 
 test('rotator: a file that is truncated goes on at its end, and its size is learned', async () => {
   using folder = new Folder()
-  const { exporter, clock } = make(folder, { maxSizeBytes: 45 })
+  const { exporter, clock } = make(folder, { max_size: 45 })
   await exporter.start()
   await delivered(exporter, lines(0, 2, 20))
   truncateSync(folder.at('events.jsonl'))
@@ -148,7 +148,7 @@ for (const [name, directives, signal] of CONFIGS) {
     using folder = new Folder()
     const path = folder.at('events.jsonl')
     writeFileSync(folder.at('conf'), `"${path}" {\n  rotate 9\n  ${directives}\n}\n`, { mode: 0o644 })
-    await using exporter = new FileExporter({ path, maxSizeBytes: 1 << 20, maxFiles: 1, mode: 0o600, fsync: 'never' })
+    await using exporter = new FileExporter(fileConfig({ path, max_files: 1 }))
     await exporter.start()
     for (const round of [0, 1, 2]) {
       await delivered(exporter, lines(round * 10, 10))

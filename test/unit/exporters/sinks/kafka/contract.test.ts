@@ -1,12 +1,10 @@
-import { KafkaExporter } from '../../../../../exporters/sinks/kafka/exporter.ts'
-import type { KafkaOptions } from '../../../../../exporters/sinks/kafka/options.ts'
-import { DEFAULT_KAFKA_OPTIONS } from '../../../../../exporters/sinks/kafka/options.ts'
 import { Silence, contract } from '../../../../../exporters/testing/index.ts'
 import { idsOf } from '../../support/lines.ts'
+import { kafkaExporter } from './support/config.ts'
 import { fault, FakeDriver } from './support/fake-driver.ts'
 
 // The second writes two records a request, so that requests fail in the middle of a batch.
-for (const maxRequestBytes of [DEFAULT_KAFKA_OPTIONS.maxRequestBytes, 1100]) {
+for (const change of [{}, { max_request_size: 1100 }]) {
   contract('kafka', () => {
     const driver = new FakeDriver()
     let failures = 0
@@ -16,10 +14,8 @@ for (const maxRequestBytes of [DEFAULT_KAFKA_OPTIONS.maxRequestBytes, 1100]) {
       await silence?.pass()
       return failures > 0 ? fault(kinds[failures-- % kinds.length] ?? 'retry') : undefined
     }
-    const names = { brokers: ['b:9092'], topic: 'events', nodeName: 'n', epoch: 'e' }
-    const options: KafkaOptions = { ...DEFAULT_KAFKA_OPTIONS, ...names, maxRequestBytes }
     return {
-      exporter: new KafkaExporter(options, { makeDriver: () => driver }),
+      exporter: kafkaExporter(change, { makeDriver: () => driver }),
       ids: () =>
         idsOf(
           driver

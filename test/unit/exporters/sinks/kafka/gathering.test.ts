@@ -4,19 +4,25 @@ import { test } from 'node:test'
 import { describe } from '../../../../../exporters/contract/described.ts'
 import type { Described } from '../../../../../exporters/contract/described.ts'
 import { createJsonEncoder } from '../../../../../exporters/index.ts'
-import { ExportError } from '../../../../../exporters/contract/errors.ts'
-import { KafkaExporter } from '../../../../../exporters/sinks/kafka/exporter.ts'
-import { DEFAULT_KAFKA_OPTIONS } from '../../../../../exporters/sinks/kafka/options.ts'
-import type { KafkaOptions } from '../../../../../exporters/sinks/kafka/options.ts'
+import type { KafkaConfig } from '../../../../../exporters/sinks/kafka/connection.ts'
+import type { KafkaExporter } from '../../../../../exporters/sinks/kafka/exporter.ts'
 import type { KafkaRecord } from '../../../../../exporters/sinks/kafka/drivers/driver.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import { requestFromProtobuf, seqOf } from '../../../../support/otlp/decode.ts'
 import { makeHook, makeKprobe } from '../../support/events.ts'
 import { batch, numbers } from '../../support/lines.ts'
+import { kafkaExporter } from './support/config.ts'
 import { fault, FakeDriver } from './support/fake-driver.ts'
+import { DEFAULT_RECORDS } from '../../../../../config/agent/exporters/otlp-records.ts'
+import { version } from '../../../../../config/version.ts'
 
 const NEVER = new AbortController().signal
-const encoder = createOtlpEncoder({ epoch: 'e1', body: 'json', json: createJsonEncoder({ nodeName: 'n' }) })
+const encoder = createOtlpEncoder({
+  ...DEFAULT_RECORDS,
+  epoch: 'e1',
+  body: 'json',
+  json: createJsonEncoder({ nodeName: 'n' }),
+})
 const hooks = ['a', 'b'].map((policy, id) => makeHook({ id, policy }))
 
 /** Events `from` up to `to` (exclusive), of two policies in turn. */
@@ -28,9 +34,8 @@ function part(from: number, to: number): Described {
   return describe(encoder.encode(events), events)
 }
 
-async function start(driver: FakeDriver, change: Partial<KafkaOptions> = {}): Promise<KafkaExporter> {
-  const names = { brokers: ['b:9092'], topic: 'events', nodeName: 'n', epoch: 'e1', format: 'otlp_proto' } as const
-  const exporter = new KafkaExporter({ ...DEFAULT_KAFKA_OPTIONS, ...names, ...change }, { makeDriver: () => driver })
+async function start(driver: FakeDriver, change: Partial<KafkaConfig> = {}): Promise<KafkaExporter> {
+  const exporter = kafkaExporter({ format: 'otlp_proto', ...change }, { makeDriver: () => driver })
   await exporter.start()
   return exporter
 }
@@ -40,8 +45,8 @@ const seqsOf = ({ value }: KafkaRecord): number[] => requestFromProtobuf(value).
 
 test('kafka otlp_proto: a request is one record, with the resource, and headers of its first event', async () => {
   const driver = new FakeDriver()
-  const resource = { serviceName: 'mine', serviceVersion: '2', nodeName: 'n', attributes: { team: 'sec' } }
-  const exporter = await start(driver, { resource })
+  const otlp = { ...DEFAULT_RECORDS, service_name: 'mine', resource_attributes: { team: 'sec' } }
+  const exporter = await start(driver, { otlp })
   assert.equal(exporter.encoding, 'otlp')
   assert.deepEqual(await exporter.send(batch(part(7, 10), part(10, 12)), NEVER), { status: 'delivered' })
   const [record, more] = recordsOf(driver)
@@ -54,7 +59,7 @@ test('kafka otlp_proto: a request is one record, with the resource, and headers 
     attributes.map(({ key }) => key),
     ['service.name', 'service.version', 'service.instance.id', 'host.name', 'team'],
   )
-  assert.deepEqual(scope, { name: 'mine.events', version: '2' })
+  assert.deepEqual(scope, { name: 'mine.events', version: version() })
   assert.deepEqual(seqsOf(record), numbers(7, 12))
 })
 
@@ -73,7 +78,7 @@ test('kafka otlp_proto: with key policy, a record for each', async () => {
 
 test('kafka otlp_proto: what is too large for one request is several records, in order', async () => {
   const driver = new FakeDriver()
-  const exporter = await start(driver, { maxRequestBytes: 8 << 10 })
+  const exporter = await start(driver, { max_request_size: 8 << 10 })
   assert.deepEqual(await exporter.send(batch(part(0, 40)), NEVER), { status: 'delivered' })
   const records = recordsOf(driver)
   assert.ok(records.length > 3 && records.every(({ value }) => value.length <= 8 << 10), `${records.length}`)
@@ -108,13 +113,5 @@ test('kafka otlp_proto: an idempotent request whose answer was lost is sent agai
       .flatMap(seqsOf)
       .toSorted((a, b) => a - b),
     numbers(0, 10),
-  )
-})
-
-test('kafka otlp_proto: a key that is in no record is refused', () => {
-  const options = { ...DEFAULT_KAFKA_OPTIONS, brokers: ['b:1'], topic: 't', nodeName: 'n', epoch: 'e' }
-  assert.throws(
-    () => new KafkaExporter({ ...options, format: 'otlp_proto', key: 'exec_id' }),
-    new ExportError('UNUSABLE', 'key: expected node_name, policy or none with format otlp_proto, got exec_id'),
   )
 })

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { createExporter } from '../../../../../exporters/index.ts'
+import { loadNpmExporter } from '../../../../../exporters/sinks/npm/load.ts'
 import type { Outcome } from '../../../../../exporters/contract/exporter.ts'
 import { FakeSink } from '../../../../support/otlp/server.ts'
 import type { Answer } from '../../../../support/otlp/server.ts'
@@ -131,8 +131,11 @@ test('example: what the sink answers decides what becomes of the batch', async (
   folder.link(NAME, EXAMPLE)
   let answer: Answer = { status: 200 }
   await using sink = await FakeSink.start(() => answer)
-  const given = { package: NAME, configFile: folder.configFile, name: 'web', nodeName: 'n', epoch: 'e' }
-  await using exporter = await createExporter('npm', { ...given, options: { url: sink.url, token: 's3cret' } })
+  const given = { configFile: folder.configFile, name: 'web', nodeName: 'n', epoch: 'e', warn: () => {} }
+  await using exporter = await loadNpmExporter(
+    { type: `npm:${NAME}`, options: { url: sink.url, token: 's3cret' } },
+    given,
+  )
   await exporter.start()
   for (const [each, want, more] of answers) {
     answer = each
@@ -151,8 +154,8 @@ test('example: what the sink answers decides what becomes of the batch', async (
 test('example: a URL that is none is refused with a sentence', async () => {
   using folder = new UserFolder()
   folder.link(NAME, EXAMPLE)
-  const given = { package: NAME, configFile: folder.configFile, name: 'web', nodeName: 'n', epoch: 'e', options: {} }
-  await assert.rejects(createExporter('npm', given), {
+  const given = { configFile: folder.configFile, name: 'web', nodeName: 'n', epoch: 'e', warn: () => {} }
+  await assert.rejects(loadNpmExporter({ type: `npm:${NAME}`, options: {} }, given), {
     code: 'UNUSABLE',
     message: `npm:${NAME}: options.url: expected a URL, got undefined`,
   })

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ExportError } from '../../../../../exporters/contract/errors.ts'
 import type { Exporter } from '../../../../../exporters/contract/exporter.ts'
-import { createExporter, systemClock } from '../../../../../exporters/index.ts'
-import type { Clock } from '../../../../../exporters/index.ts'
+import { systemClock } from '../../../../../exporters/runtime/clock.ts'
+import type { Clock } from '../../../../../exporters/runtime/clock.ts'
+import { loadNpmExporter } from '../../../../../exporters/sinks/npm/load.ts'
 import { FakeClock, until } from '../../support/fake-clock.ts'
 import { batch, lines } from '../../support/lines.ts'
 import { UserFolder } from './support.ts'
@@ -19,8 +20,9 @@ function load(
   warnings: string[] = [],
   clock: Clock = systemClock,
 ): Promise<Exporter> {
-  const given = { package: name, configFile: folder.configFile, options, name: 'mine', nodeName: 'node-7', epoch: 'e1' }
-  return createExporter('npm', given, { warn: (text) => warnings.push(text), clock })
+  const warn = (text: string): void => void warnings.push(text)
+  const given = { configFile: folder.configFile, name: 'mine', nodeName: 'node-7', epoch: 'e1', warn }
+  return loadNpmExporter({ type: `npm:${name}`, options }, given, clock)
 }
 
 async function refusal(work: Promise<unknown>): Promise<string> {
@@ -224,15 +226,8 @@ test('third-party: TypeScript inside node_modules is refused with the way out, a
 test('third-party: a package with a scope, for import only, is found above the folder of the config', async () => {
   using folder = new UserFolder()
   folder.install('@me/pkg', `export const ktrail = 1; export default () => ({ ${GOOD} })`)
-  const given = {
-    package: '@me/pkg',
-    configFile: folder.at('a/b/c.yaml'),
-    options: {},
-    name: 'm',
-    nodeName: 'n',
-    epoch: 'e',
-  }
-  assert.equal((await createExporter('npm', given)).type, 'npm:@me/pkg')
+  const given = { configFile: folder.at('a/b/c.yaml'), name: 'm', nodeName: 'n', epoch: 'e', warn: () => {} }
+  assert.equal((await loadNpmExporter({ type: 'npm:@me/pkg', options: {} }, given)).type, 'npm:@me/pkg')
 })
 
 test('third-party: the package beside the config wins over the one beside ktrail', async () => {

@@ -6,9 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Event } from '../../../../../exporters/contract/event.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
-import { LOKI_LIMITS } from '../../../../../exporters/sinks/otlp/loki/limits.ts'
 import { batchOf } from '../../../../../exporters/sending/encoded.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../../exporters/sending/sender.ts'
 import { FakeLoki } from '../../../../support/otlp/loki.ts'
 import { bodyOf, seqOf } from '../../../../support/otlp/decode.ts'
@@ -16,7 +14,8 @@ import { FakeSink } from '../../../../support/otlp/server.ts'
 import type { Received } from '../../../../support/otlp/server.ts'
 import { makeKprobe } from '../../support/events.ts'
 import { until } from '../../support/fake-clock.ts'
-import { NEVER, encoderOptions, exporterFor } from './support.ts'
+import { NEVER, encoderOptions, exporterFor, LOKI } from './support.ts'
+import { CHAIN } from '../../../../support/exporter-config.ts'
 
 const HOUR = 3600
 const TRUE_SEC = 1_795_528_989
@@ -62,11 +61,11 @@ for (const batchEvents of [1000, 300]) {
     let offset = 0
     const wallMs = (): number => (TRUE_SEC + offset) * 1000
     const options = {
-      ...DEFAULT_SENDER_OPTIONS,
-      batch: { maxEvents: batchEvents, maxBytes: 4 << 20, maxWaitMs: 5 },
-      retry: { initialMs: 1, maxMs: 1 },
+      ...CHAIN,
+      batch: { max_events: batchEvents, max_bytes: 4 << 20, max_wait: 5 },
+      retry: { initial: 1, max: 1 },
     }
-    const sender = new Sender('loki', exporterFor(sink, { loki: LOKI_LIMITS }, { wallMs }), options)
+    const sender = new Sender('loki', exporterFor(sink, { loki: LOKI }, { wallMs }), options)
     await sender.start()
     const encoder = createOtlpEncoder(encoderOptions)
     let seq = 0

@@ -8,7 +8,7 @@ import { NEVER, batchFrom, exporterFor, seqsOf } from './support.ts'
 
 const AT_ONCE = 16
 
-test('otlp concurrency: as many requests at a time as are allowed, each on its connection, answered in any order', async () => {
+test('otlp concurrency: { max: as } many requests at a time as are allowed, each on its connection, answered in any order', async () => {
   const waiting: Array<() => void> = []
   await using sink = await FakeSink.start(async () => {
     const turn = new Promise<void>((resolve) => waiting.push(resolve))
@@ -17,7 +17,7 @@ test('otlp concurrency: as many requests at a time as are allowed, each on its c
     await turn
     return OK
   })
-  await using exporter = exporterFor(sink, { concurrency: AT_ONCE, compression: 'zstd' })
+  await using exporter = exporterFor(sink, { concurrency: { max: AT_ONCE }, compression: 'zstd' })
   assert.equal(exporter.maxConcurrency, AT_ONCE)
   await exporter.start()
   const sends = numbers(0, AT_ONCE).map((i) => exporter.send(batchFrom(i * 10, 10), NEVER))
@@ -30,14 +30,14 @@ test('otlp concurrency: as many requests at a time as are allowed, each on its c
   )
 })
 
-test('otlp concurrency: what one batch goes through changes nothing for the others', async () => {
+test('otlp concurrency: { max: what } one batch goes through changes nothing for the others', async () => {
   await using sink = await FakeSink.start((request) => {
     const [first = 0] = seqsOf(request)
     if (first < 10) return { status: 503 }
     if (first < 20) return seqsOf(request).includes(13) ? { status: 400, body: 'no' } : OK
     return first < 30 ? { status: 401 } : OK
   })
-  await using exporter = exporterFor(sink, { concurrency: 4 })
+  await using exporter = exporterFor(sink, { concurrency: { max: 4 } })
   await exporter.start()
   const outcomes = await Promise.all([0, 10, 20, 30].map((seq) => exporter.send(batchFrom(seq, 10), NEVER)))
   assert.deepEqual(
@@ -47,10 +47,10 @@ test('otlp concurrency: what one batch goes through changes nothing for the othe
   assert.deepEqual(refusedOf(outcomes[1]), [3])
 })
 
-test('otlp concurrency: a batch above the burst is still halved while others pass', async () => {
+test('otlp concurrency: { max: a } batch above the burst is still halved while others pass', async () => {
   const burst = 4
   await using sink = await FakeSink.start((request) => (seqsOf(request).length > burst ? { status: 429 } : OK))
-  await using exporter = exporterFor(sink, { concurrency: 2 })
+  await using exporter = exporterFor(sink, { concurrency: { max: 2 } })
   await exporter.start()
   const large = batchFrom(0, 8)
   for (let i = 0; i < 3; i++) {

@@ -1,11 +1,10 @@
 import { after } from 'node:test'
 import { Silence, contract } from '../../../../../exporters/testing/index.ts'
-import { OtlpExporter } from '../../../../../exporters/sinks/otlp/exporter.ts'
 import { rawRecords } from '../../../../support/otlp/decode.ts'
 import { FakeSink, OK } from '../../../../support/otlp/server.ts'
 import type { Answer } from '../../../../support/otlp/server.ts'
 import { idsOf } from '../../support/lines.ts'
-import { RESOURCE } from './support.ts'
+import { exporterFor } from './support.ts'
 
 /** Ways to fail that take nothing. */
 const FAULTS: readonly Answer[] = [
@@ -39,14 +38,7 @@ contract('otlp', () => {
   took = []
   failures = 0
   silence = undefined
-  const options = {
-    encoding: 'otlp',
-    endpoint: sink.url,
-    compression: 'gzip',
-    timeoutMs: 5000,
-    resource: RESOURCE,
-  } as const
-  const exporter = new OtlpExporter(options)
+  const exporter = exporterFor(sink, { compression: 'gzip', request_timeout: 5000 })
   return {
     exporter,
     ids: () => took.flatMap(idsOf),

@@ -17,7 +17,7 @@ test('otlp header files: the content is the value, without its line feed, and wi
   await using sink = await FakeSink.start()
   await using exporter = exporterFor(sink, {
     headers: { authorization: 'Bearer none', 'x-other': 'kept' },
-    headerFiles: { Authorization: folder.at('token') },
+    header_files: { Authorization: folder.at('token') },
   })
   await exporter.start()
   assert.deepEqual(await exporter.send(batchFrom(0, 1), NEVER), { status: 'delivered' })
@@ -30,7 +30,7 @@ test('otlp header files: a token that was replaced is taken after a 401, and a r
   writeFileSync(folder.at('token'), 'old')
   let valid = 'old'
   await using sink = await FakeSink.start((request) => (tokenOf(request) === valid ? OK : { status: 401 }))
-  await using exporter = exporterFor(sink, { headerFiles: { authorization: folder.at('token') } })
+  await using exporter = exporterFor(sink, { header_files: { authorization: folder.at('token') } })
   await exporter.start()
   assert.deepEqual(await exporter.send(batchFrom(0, 1), NEVER), { status: 'delivered' })
   valid = 'new'
@@ -56,7 +56,10 @@ for (const status of [401, 403, 407]) {
       await new Promise<void>((resolve) => waiting.push(resolve))
       return { status }
     })
-    await using exporter = exporterFor(sink, { concurrency: 3, headerFiles: { authorization: folder.at('token') } })
+    await using exporter = exporterFor(sink, {
+      concurrency: { max: 3 },
+      header_files: { authorization: folder.at('token') },
+    })
     await exporter.start()
     const sends = [0, 10, 20].map((seq) => exporter.send(batchFrom(seq, 1), NEVER))
     await until('all are in flight', () => waiting.length === sends.length)
@@ -75,7 +78,7 @@ test('otlp header files: one that has gone away is named where the sink refuses 
   const folder = new Folder()
   writeFileSync(folder.at('token'), 'old')
   await using sink = await FakeSink.start(() => ({ status: 401 }))
-  await using exporter = exporterFor(sink, { headerFiles: { authorization: folder.at('token') } })
+  await using exporter = exporterFor(sink, { header_files: { authorization: folder.at('token') } })
   await exporter.start()
   folder[Symbol.dispose]()
   const outcome = await exporter.send(batchFrom(0, 1), NEVER)
@@ -96,7 +99,7 @@ for (const [name, content, want] of impossible) {
     using folder = new Folder()
     if (content !== undefined) writeFileSync(folder.at('key'), content)
     await using sink = await FakeSink.start()
-    await using exporter = exporterFor(sink, { headerFiles: { 'x-key': folder.at('key') } })
+    await using exporter = exporterFor(sink, { header_files: { 'x-key': folder.at('key') } })
     await assert.rejects(exporter.start(), (error) => {
       assert.ok(error instanceof ExportError && error.code === 'UNUSABLE')
       assert.match(error.message, want)

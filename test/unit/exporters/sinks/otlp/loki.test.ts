@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LOKI_LIMITS } from '../../../../../exporters/sinks/otlp/loki/limits.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
-import type { LokiLimits } from '../../../../../exporters/sinks/otlp/loki/limits.ts'
+import type { LokiLimits } from '../../../../../config/agent/exporters/otlp.ts'
 import { batchOf } from '../../../../../exporters/sending/encoded.ts'
 import type { Outcome } from '../../../../../exporters/contract/exporter.ts'
 import type { Event } from '../../../../../exporters/contract/event.ts'
@@ -11,7 +10,7 @@ import { FakeLoki } from '../../../../support/otlp/loki.ts'
 import type { LokiOptions } from '../../../../support/otlp/loki.ts'
 import { FakeSink } from '../../../../support/otlp/server.ts'
 import { file, makeHook, makeKprobe, makeProcess } from '../../support/events.ts'
-import { NEVER, encoderOptions, exporterFor } from './support.ts'
+import { NEVER, encoderOptions, exporterFor, LOKI } from './support.ts'
 
 const SEC = 1_795_528_989
 const nowMs = (): number => SEC * 1000
@@ -35,8 +34,8 @@ function refused(outcome: Outcome): object[] {
 async function sent(events: readonly Event[], options: LokiOptions, loki: LokiLimits | undefined, json = false) {
   const fake = new FakeLoki({ nowMs, ...options })
   await using sink = await FakeSink.start(fake.script)
-  const encoding = json ? 'otlp_json' : 'otlp'
-  await using exporter = exporterFor(sink, { encoding, ...(loki === undefined ? {} : { loki }) }, { wallMs: nowMs })
+  const protocol = json ? 'http/json' : 'http/protobuf'
+  await using exporter = exporterFor(sink, { protocol, ...(loki === undefined ? {} : { loki }) }, { wallMs: nowMs })
   await exporter.start()
   const encoder = json ? createOtlpJsonEncoder(encoderOptions) : createOtlpEncoder(encoderOptions)
   const outcome = await exporter.send(batchOf([encoder.encode(events)]), NEVER)
@@ -53,7 +52,7 @@ const bad: ReadonlyArray<readonly [reason: string, event: Event]> = [
 for (const json of [false, true]) {
   for (const [reason, event] of bad) {
     test(`loki: an entry that is ${reason} is refused before it is sent${json ? ', in JSON too' : ''}`, async () => {
-      const { outcome, fake, requests } = await sent([at(0), event, at(2)], {}, LOKI_LIMITS, json)
+      const { outcome, fake, requests } = await sent([at(0), event, at(2)], {}, LOKI, json)
       assert.deepEqual(refused(outcome), [{ reason, events: 1, which: [1] }])
       assert.equal(fake.entries.length, 2)
       assert.equal(requests, 1)
@@ -69,7 +68,7 @@ for (const json of [false, true]) {
 }
 
 test('loki: a line that is too large is refused before it is sent', async () => {
-  const limits = { ...LOKI_LIMITS, maxLineBytes: 4096, maxMetadataBytes: 1 << 20 }
+  const limits = { ...LOKI, max_line_size: 4096, max_metadata_size: 1 << 20 }
   const { outcome, fake } = await sent([at(0), at(1, SEC, long(5000))], { maxLineBytes: 4096 }, limits)
   assert.deepEqual(outcome, {
     status: 'partial',
@@ -84,7 +83,7 @@ test('loki: each reason is told by itself, with the events of which it is true',
   const [tooOld, tooNew] = [at(1, SEC - 7 * 86_400 - 1), at(3, SEC + 601)]
   const behind = at(4, SEC - 3601)
   const events = [at(0), tooOld, at(2), tooNew, behind, at(5, SEC - 8 * 86_400), at(6)]
-  const { outcome, fake } = await sent(events, {}, LOKI_LIMITS)
+  const { outcome, fake } = await sent(events, {}, LOKI)
   assert.deepEqual(refused(outcome), [
     { reason: 'too_far_behind', events: 1 },
     { reason: 'too_old', events: 2, which: [1, 5] },
@@ -95,11 +94,11 @@ test('loki: each reason is told by itself, with the events of which it is true',
 
 test('loki: when nothing of a batch may be sent, no request is made', async () => {
   const old = [at(0, SEC - 8 * 86_400), at(1, SEC - 9 * 86_400)]
-  const alike = await sent(old, {}, LOKI_LIMITS)
+  const alike = await sent(old, {}, LOKI)
   assert.ok(alike.outcome.status === 'rejected')
   assert.equal(alike.outcome.reason, 'too_old')
   assert.match(alike.outcome.error.message, /^not sent: expected an event of the last 604800 s$/)
-  const { outcome, requests } = await sent([...old, at(2, SEC + 601)], {}, LOKI_LIMITS)
+  const { outcome, requests } = await sent([...old, at(2, SEC + 601)], {}, LOKI)
   assert.deepEqual(refused(outcome), [
     { reason: 'too_old', events: 2, which: [0, 1] },
     { reason: 'too_new', events: 1, which: [2] },
@@ -109,10 +108,10 @@ test('loki: when nothing of a batch may be sent, no request is made', async () =
 
 test('loki: what lies just inside of every limit is sent and stored', async () => {
   const events = [at(0, SEC - 7 * 86_400), at(1, SEC, { args: [file('/x'.repeat(2000))] })]
-  const { outcome, fake } = await sent(events, { outOfOrderMs: 8 * 86_400_000 }, LOKI_LIMITS)
+  const { outcome, fake } = await sent(events, { outOfOrderMs: 8 * 86_400_000 }, LOKI)
   assert.deepEqual(outcome, { status: 'delivered' })
   assert.equal(fake.entries.length, 2)
-  const { outcome: ahead } = await sent([at(0, SEC + 600)], {}, { ...LOKI_LIMITS, maxAheadMs: 601_000 })
+  const { outcome: ahead } = await sent([at(0, SEC + 600)], {}, { ...LOKI, max_ahead: 601_000 })
   assert.deepEqual(ahead, { status: 'delivered' })
 })
 
@@ -121,7 +120,7 @@ for (const json of [false, true]) {
     const quotes = makeProcess({ arguments: '"'.repeat(40_000) })
     const controls = makeProcess({ arguments: '\u0001'.repeat(20_000) })
     const events = [at(0, SEC, { process: quotes }), at(1, SEC, { process: controls })]
-    const { outcome, fake } = await sent(events, {}, LOKI_LIMITS, json)
+    const { outcome, fake } = await sent(events, {}, LOKI, json)
     assert.deepEqual(outcome, { status: 'delivered' })
     assert.equal(fake.entries.length, 2)
   })
@@ -129,7 +128,7 @@ for (const json of [false, true]) {
 
 test('loki: entries too far behind are counted by what Loki says, and sent once', async () => {
   const events = [at(0), at(1, SEC - 3601), at(2, SEC - 3599), at(3, SEC - 7200)]
-  const { outcome, fake, requests } = await sent(events, {}, LOKI_LIMITS)
+  const { outcome, fake, requests } = await sent(events, {}, LOKI)
   assert.deepEqual(refused(outcome), [{ reason: 'too_far_behind', events: 2 }])
   assert.equal(fake.entries.length, 2)
   assert.equal(requests, 1)
@@ -137,7 +136,7 @@ test('loki: entries too far behind are counted by what Loki says, and sent once'
 
 test('loki: old before new is taken whole, however long the outage was', async () => {
   const events = Array.from({ length: 100 }, (_, i) => at(i, SEC - 6 * 86_400 + i * 5000))
-  const { outcome, fake } = await sent(events, {}, LOKI_LIMITS)
+  const { outcome, fake } = await sent(events, {}, LOKI)
   assert.deepEqual(outcome, { status: 'delivered' })
   assert.equal(fake.entries.length, 100)
 })
@@ -145,7 +144,7 @@ test('loki: old before new is taken whole, however long the outage was', async (
 test('loki: a batch above the burst passes in halves after three refusals', async () => {
   const fake = new FakeLoki({ nowMs, burstBytes: 60_000 })
   await using sink = await FakeSink.start(fake.script)
-  await using exporter = exporterFor(sink, { loki: LOKI_LIMITS }, { wallMs: nowMs })
+  await using exporter = exporterFor(sink, { loki: LOKI }, { wallMs: nowMs })
   await exporter.start()
   const batch = batchOf([createOtlpEncoder(encoderOptions).encode(Array.from({ length: 100 }, (_, i) => at(i)))])
   let left = batch
@@ -163,7 +162,7 @@ test('loki: a batch above the burst passes in halves after three refusals', asyn
 test('loki: while ingestion is blocked everything is kept, and sent once it is not', async () => {
   const fake = new FakeLoki({ nowMs, blocked: true })
   await using sink = await FakeSink.start(fake.script)
-  await using exporter = exporterFor(sink, { loki: LOKI_LIMITS }, { wallMs: nowMs })
+  await using exporter = exporterFor(sink, { loki: LOKI }, { wallMs: nowMs })
   await exporter.start()
   const batch = batchOf([createOtlpEncoder(encoderOptions).encode([at(0), at(1)])])
   for (let i = 0; i < 2; i++) assert.equal((await exporter.send(batch, NEVER)).status, 'hold')
@@ -184,6 +183,6 @@ test('loki: a batch that is sent again leaves nothing twice', async () => {
 })
 
 test('loki: a node is one stream', async () => {
-  const { fake } = await sent([at(0), at(1, SEC, { process: makeProcess({ pid: 9 }) })], {}, LOKI_LIMITS)
+  const { fake } = await sent([at(0), at(1, SEC, { process: makeProcess({ pid: 9 }) })], {}, LOKI)
   assert.equal(new Set(fake.entries.map(({ stream }) => stream)).size, 1)
 })

@@ -31,7 +31,7 @@ const EVENTS: readonly Event[] = [
   makeKprobe({ hook: makeHook({ tags: ['<&>', '"quoted"', 'back\\slash', 'tab\tnewline\n\u0001', ''] }) }),
   makeKprobe({ process: makeProcess({ arguments: '\u0001"<é'.repeat(500) }) }),
 ]
-const options = { ...encoderOptions, argLabels: true }
+const options = { ...encoderOptions, arg_labels: true }
 for (const encoding of ['otlp', 'otlp_json'] as const) {
   test(`measure: line, entries and bytes of a record in ${encoding} are those that Loki counts`, () => {
     const encoder = encoding === 'otlp' ? createOtlpEncoder(options) : createOtlpJsonEncoder(options)

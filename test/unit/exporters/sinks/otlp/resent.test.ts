@@ -1,14 +1,13 @@
 /** Requests that are sent once more within one try: counted, as whatever may be there twice. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LOKI_LIMITS } from '../../../../../exporters/sinks/otlp/loki/limits.ts'
 import { batchOf } from '../../../../../exporters/sending/encoded.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../../exporters/sending/sender.ts'
 import { FakeSink, OK } from '../../../../support/otlp/server.ts'
 import type { Script } from '../../../../support/otlp/server.ts'
 import { until } from '../../support/fake-clock.ts'
-import { NEVER, encoded, exporterFor, seqsOf } from './support.ts'
+import { NEVER, encoded, exporterFor, seqsOf, LOKI } from './support.ts'
+import { CHAIN } from '../../../../support/exporter-config.ts'
 
 const EVENTS = 300
 const PER_BATCH = 10
@@ -28,9 +27,9 @@ test('otlp: a sink that stores and then resets a reused connection has no more e
   }
   await using sink = await FakeSink.start(script)
   const options = {
-    ...DEFAULT_SENDER_OPTIONS,
-    batch: { maxEvents: PER_BATCH, maxBytes: 1 << 20, maxWaitMs: 5 },
-    retry: { initialMs: 1, maxMs: 1 },
+    ...CHAIN,
+    batch: { max_events: PER_BATCH, max_bytes: 1 << 20, max_wait: 5 },
+    retry: { initial: 1, max: 1 },
   }
   const sender = new Sender('otlp', exporterFor(sink), options)
   await sender.start()
@@ -46,7 +45,7 @@ test('otlp: a sink that stores and then resets a reused connection has no more e
 
 test('otlp: what is sent once more counts the events that the request had, not those held back from it', async () => {
   await using sink = await FakeSink.start((_, call) => (call === 1 ? { status: 200, fault: 'reset' } : OK))
-  await using exporter = exporterFor(sink, { loki: LOKI_LIMITS }, { wallMs: () => 1_713_061_100_000 })
+  await using exporter = exporterFor(sink, { loki: LOKI }, { wallMs: () => 1_713_061_100_000 })
   await exporter.start()
   await exporter.send(batchOf([encoded(0, 1)]), NEVER)
   const old = encoded(2, 1, { time: { sec: 0, nsec: 1 } })

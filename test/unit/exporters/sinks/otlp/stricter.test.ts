@@ -8,8 +8,6 @@ import type { Event } from '../../../../../exporters/contract/event.ts'
 import { DeadLetterFile } from '../../../../../exporters/dead-letter/dead-letters.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import type { OtlpExporter } from '../../../../../exporters/sinks/otlp/exporter.ts'
-import { LOKI_LIMITS } from '../../../../../exporters/sinks/otlp/loki/limits.ts'
-import { DEFAULT_SENDER_OPTIONS } from '../../../../../exporters/sending/options.ts'
 import { Sender } from '../../../../../exporters/sending/sender.ts'
 import { FakeLoki } from '../../../../support/otlp/loki.ts'
 import type { LokiOptions } from '../../../../support/otlp/loki.ts'
@@ -18,7 +16,8 @@ import { makeExec, makeHook, makeKprobe, makeProcess } from '../../support/event
 import { until } from '../../support/fake-clock.ts'
 import { Folder } from '../../support/folder.ts'
 import { numbers } from '../../support/lines.ts'
-import { encoderOptions, exporterFor } from './support.ts'
+import { encoderOptions, exporterFor, LOKI } from './support.ts'
+import { CHAIN } from '../../../../support/exporter-config.ts'
 
 const SEC = 1_795_528_989
 const TENANT = 'strict'
@@ -43,13 +42,13 @@ async function rig(limits: LokiOptions): Promise<Rig> {
   const sink = await FakeSink.start(fake.script)
   const exporter = exporterFor(
     sink,
-    { loki: LOKI_LIMITS, headers: { 'x-scope-orgid': TENANT } },
+    { loki: LOKI, headers: { 'x-scope-orgid': TENANT } },
     { wallMs, warn: (text) => warnings.push(text) },
   )
-  const where = { exporter: 'loki', epoch: encoderOptions.epoch, path: folder.at('refused.jsonl') }
-  const deadLetters = new DeadLetterFile({ ...where, maxSizeBytes: 1 << 30, maxFiles: 3 })
-  const retry = { initialMs: 1, maxMs: 5 }
-  const sender = new Sender('loki', exporter, { ...DEFAULT_SENDER_OPTIONS, retry }, { deadLetters })
+  const letters = { path: folder.at('refused.jsonl'), max_size: 1 << 30, max_files: 3 }
+  const deadLetters = new DeadLetterFile(letters, { exporter: 'loki', epoch: encoderOptions.epoch })
+  const retry = { initial: 1, max: 5 }
+  const sender = new Sender('loki', exporter, { ...CHAIN, retry }, { deadLetters })
   const made: Rig = {
     folder,
     fake,

@@ -1,22 +1,28 @@
 /** Exporters, encoders and batches for the tests of this folder. */
+import assert from 'node:assert/strict'
+import { DEFAULT_RECORDS } from '../../../../../config/agent/exporters/otlp-records.ts'
+import { lokiLimits } from '../../../../../config/agent/exporters/otlp.ts'
+import type { LokiLimits } from '../../../../../config/agent/exporters/otlp.ts'
 import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
 import type { Batch, Encoded, Outcome } from '../../../../../exporters/contract/exporter.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/encode.ts'
 import { createEnvelope } from '../../../../../exporters/encoding/otlp/envelope.ts'
-import type { ResourceOptions } from '../../../../../exporters/encoding/otlp/envelope.ts'
+import type { Resource } from '../../../../../exporters/encoding/otlp/resource.ts'
 import { OtlpExporter } from '../../../../../exporters/sinks/otlp/exporter.ts'
-import type { OtlpDeps, OtlpOptions } from '../../../../../exporters/sinks/otlp/exporter.ts'
+import type { OtlpConfig, OtlpDeps } from '../../../../../exporters/sinks/otlp/exporter.ts'
 import { batchOf } from '../../../../../exporters/sending/encoded.ts'
 import { seqOf } from '../../../../support/otlp/decode.ts'
 import type { FakeSink, Received } from '../../../../support/otlp/server.ts'
 import { makeKprobe } from '../../support/events.ts'
 import type { KprobeEvent } from '../../../../../exporters/contract/event.ts'
+import { CONTEXT, exporterConfig } from '../../../../support/exporter-config.ts'
 
 export const RESOURCE = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: 'node-1' }
 export const NEVER: AbortSignal = new AbortController().signal
 
 export const encoderOptions: OtlpEncoderOptions = {
+  ...DEFAULT_RECORDS,
   epoch: '1795520000',
   body: 'json',
   json: createJsonEncoder({ nodeName: 'node-1' }),
@@ -41,21 +47,22 @@ export function batchFrom(firstSeq: number, ...counts: number[]): Batch {
 }
 
 /** A whole request of `otlp` or `otlp_json`, as the exporter puts it together. */
-export function requestOf({ bytes, encoding }: Encoded, resource: ResourceOptions): Buffer {
+export function requestOf({ bytes, encoding }: Encoded, resource: Resource): Buffer {
   const { head, tail, separator } = createEnvelope(encoding === 'otlp_json' ? encoding : 'otlp', resource)
   const records = bytes.subarray(0, bytes.length - separator)
   return Buffer.concat([head(records.length), records, tail])
 }
 
-export function exporterFor(sink: FakeSink, change: Partial<OtlpOptions> = {}, deps: OtlpDeps = {}): OtlpExporter {
-  const options = {
-    encoding: 'otlp',
-    endpoint: sink.url,
-    compression: 'none',
-    timeoutMs: 2000,
-    resource: RESOURCE,
-  } as const
-  return new OtlpExporter({ ...options, ...change }, deps)
+/** Loki's own limits. */
+export const LOKI: LokiLimits = lokiLimits(true) ?? assert.fail()
+
+export function otlpConfig(url: string, change: Partial<OtlpConfig> = {}): OtlpConfig {
+  const keys = { logs_endpoint: url, compression: 'none', request_timeout: '2s', concurrency: { max: 1 } }
+  return { ...exporterConfig('otlp', keys), ...change }
+}
+
+export function exporterFor(sink: FakeSink, change: Partial<OtlpConfig> = {}, deps: OtlpDeps = {}): OtlpExporter {
+  return new OtlpExporter(otlpConfig(sink.url, change), { ...CONTEXT, nodeName: 'node-1' }, deps)
 }
 
 export const seqsOf = (request: Received): number[] => request.logs().records.map(seqOf)

@@ -9,6 +9,7 @@ import { Folder } from '../../support/folder.ts'
 import { NEVER, batchFrom, exporterFor } from './support.ts'
 
 const skip = withoutOpenssl()
+const NO_FILES = { insecure_skip_verify: false }
 
 test(
   'otlp tls: trusts the configured authority, shows the client certificate, and holds for any other',
@@ -20,14 +21,14 @@ test(
     const mutual = { requestCert: true, rejectUnauthorized: true, ca: readFileSync(good.ca) }
     const tls = { cert: readFileSync(good.cert), key: readFileSync(good.key), ...mutual }
     await using sink = await FakeSink.start(undefined, tls)
-    const client = { caFile: good.ca, certFile: good.cert, keyFile: good.key }
+    const client = { ...NO_FILES, ca_file: good.ca, cert_file: good.cert, key_file: good.key }
     await using exporter = exporterFor(sink, { tls: client })
     await exporter.start()
     assert.deepEqual(await exporter.send(batchFrom(0, 1), NEVER), { status: 'delivered' })
-    await using distrustful = exporterFor(sink, { tls: { ...client, caFile: other.ca } })
+    await using distrustful = exporterFor(sink, { tls: { ...client, ca_file: other.ca } })
     await distrustful.start()
     assert.equal((await distrustful.send(batchFrom(0, 1), NEVER)).status, 'hold')
-    await using nameless = exporterFor(sink, { tls: { caFile: good.ca } })
+    await using nameless = exporterFor(sink, { tls: { ...NO_FILES, ca_file: good.ca } })
     await nameless.start()
     // Now and then the reset of the connection overtakes what the sink says.
     let unnamed = await nameless.send(batchFrom(0, 1), NEVER)
@@ -37,7 +38,7 @@ test(
     assert.equal(unnamed.status, 'hold', inspect(unnamed))
     assert.equal(sink.requests.length, 1)
     await using plain = await FakeSink.start()
-    await using mistaken = exporterFor(plain, { endpoint: plain.url.replace('http:', 'https:') })
+    await using mistaken = exporterFor(plain, { logs_endpoint: plain.url.replace('http:', 'https:') })
     await mistaken.start()
     assert.equal((await mistaken.send(batchFrom(0, 1), NEVER)).status, 'hold')
   },
@@ -50,14 +51,14 @@ test('otlp tls: a reopen takes new files into use; a bad one leaves the old', { 
   const caFile = folder.at('trusted.pem')
   copyFileSync(other.ca, caFile)
   await using sink = await FakeSink.start(undefined, { cert: readFileSync(good.cert), key: readFileSync(good.key) })
-  await using exporter = exporterFor(sink, { tls: { caFile } })
+  await using exporter = exporterFor(sink, { tls: { ...NO_FILES, ca_file: caFile } })
   await exporter.start()
   assert.equal((await exporter.send(batchFrom(0, 1), NEVER)).status, 'hold')
   copyFileSync(good.ca, caFile)
   await exporter.reopen()
   assert.deepEqual(await exporter.send(batchFrom(0, 1), NEVER), { status: 'delivered' })
   folder[Symbol.dispose]()
-  await assert.rejects(exporter.reopen(), /^ExportError: tls ca file: cannot read ".*": no such file/)
+  await assert.rejects(exporter.reopen(), /^ExportError: tls\.ca_file: cannot read ".*": no such file/)
   assert.deepEqual(await exporter.send(batchFrom(1, 1), NEVER), { status: 'delivered' })
 })
 
@@ -67,22 +68,22 @@ const unfit: ReadonlyArray<
   [
     'a certificate that is written half',
     ({ cert }) => writeFileSync(cert, readFileSync(cert).subarray(0, 200)),
-    /^tls certificate file ".*cert" with key file ".*key": expected a certificate and its key in PEM: /,
+    /^tls\.cert_file: expected certificates in PEM in ".*cert": /,
   ],
   [
     'a certificate of another key',
     ({ cert, other }) => copyFileSync(other, cert),
-    /^tls certificate file ".*: expected a certificate and its key in PEM: .*key values mismatch$/,
+    /^tls\.key_file: expected the key of ".*cert", got that of another certificate$/,
   ],
   [
     'an authority that is written half',
     ({ ca, other }) => writeFileSync(ca, Buffer.concat([readFileSync(ca), readFileSync(other).subarray(0, 200)])),
-    /^tls ca file ".*ca": expected certificates in PEM: /,
+    /^tls\.ca_file: expected certificates in PEM in ".*ca": /,
   ],
   [
     'a file without an authority',
     ({ ca }) => writeFileSync(ca, '\n'),
-    /^tls ca file ".*ca": expected certificates in PEM: there is none$/,
+    /^tls\.ca_file: expected certificates in PEM in ".*ca": there is none$/,
   ],
 ]
 for (const [name, change, want] of unfit) {
@@ -98,7 +99,7 @@ for (const [name, change, want] of unfit) {
     const mutual = { requestCert: true, rejectUnauthorized: true, ca: readFileSync(good.ca) }
     const server = { cert: readFileSync(good.cert), key: readFileSync(good.key), ...mutual }
     await using sink = await FakeSink.start(undefined, server)
-    const tls = { caFile, certFile, keyFile }
+    const tls = { ...NO_FILES, ca_file: caFile, cert_file: certFile, key_file: keyFile }
     await using exporter = exporterFor(sink, { tls })
     await exporter.start()
     change({ ca: caFile, cert: certFile, key: keyFile, other: other.cert })
@@ -118,8 +119,8 @@ test('otlp tls: a file that cannot be read stops the start', async () => {
   using folder = new Folder()
   await using sink = await FakeSink.start()
   await using exporter = exporterFor(sink, {
-    endpoint: 'https://127.0.0.1:1/v1/logs',
-    tls: { caFile: folder.at('none') },
+    logs_endpoint: 'https://127.0.0.1:1/v1/logs',
+    tls: { ...NO_FILES, ca_file: folder.at('none') },
   })
   await assert.rejects(exporter.start(), (error) => error instanceof ExportError && error.code === 'UNUSABLE')
 })

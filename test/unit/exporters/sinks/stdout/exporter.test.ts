@@ -39,7 +39,7 @@ class Slow extends Writable {
 
 async function make(): Promise<{ stream: Slow; exporter: StdoutExporter }> {
   const stream = new Slow()
-  const exporter = new StdoutExporter({ encoding: 'json' }, stream)
+  const exporter = new StdoutExporter('json', stream)
   await exporter.start()
   return { stream, exporter }
 }
@@ -103,10 +103,10 @@ test('stdout: does not close the stream, and a late error after the stop harms n
 
 /** Sends a line of 1 MiB from a process with this standard output; what it says of it, and its exit code. */
 async function sendTo(stdout: 'pipe' | number, onStart?: (child: ChildProcess) => void): Promise<[string, number]> {
-  const url = new URL('../../../../../exporters/index.ts', import.meta.url)
+  const url = new URL('../../../../../exporters/sinks/stdout/exporter.ts', import.meta.url)
   const code = `
-    import { createExporter } from ${JSON.stringify(url.href)}
-    const exporter = await createExporter('stdout', { encoding: 'json' })
+    import { createStdoutExporter } from ${JSON.stringify(url.href)}
+    const exporter = createStdoutExporter('json')
     await exporter.start()
     const bytes = Buffer.alloc(1 << 20, '\\n')
     const parts = [{ encoding: 'json', bytes, ends: Uint32Array.of(bytes.length), count: 1, firstSeq: 0 }]

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { KafkajsDriver } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-driver.ts'
 import { KafkaFault } from '../../../../../../exporters/sinks/kafka/faults.ts'
-import { DEFAULT_KAFKA_OPTIONS } from '../../../../../../exporters/sinks/kafka/options.ts'
-import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/options.ts'
+import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/connection.ts'
 import { until } from '../../../support/fake-clock.ts'
+import { kafkaConfig } from '../support/config.ts'
 import { AUTHENTICATE, FakeBroker, METADATA, PRODUCE } from '../support/fake-broker.ts'
 import type { Deed } from '../support/fake-broker.ts'
 
@@ -13,7 +13,7 @@ const RECORDS = [{ key: null, value: Buffer.from('{}'), common: {}, own: {}, tim
 const LOGIN = { mechanism: 'plain', username: 'me', password: 'p' } as const
 
 function driverOf(brokers: readonly FakeBroker[], change: Partial<KafkaConnection> = {}): KafkajsDriver {
-  const plain = { ...DEFAULT_KAFKA_OPTIONS, tls: undefined, sasl: undefined }
+  const plain = { ...kafkaConfig(), tls: undefined, sasl: undefined }
   const connection = { ...plain, brokers: brokers.map(({ address }) => address), ...change }
   return new KafkajsDriver(connection, { warn: () => undefined })
 }
@@ -42,7 +42,7 @@ test('kafkajs connections: a broker that accepts and says nothing does not hide 
   await using hung = await FakeBroker.start()
   await using well = await FakeBroker.start()
   hung.deed = () => 'silence'
-  const driver = driverOf([hung, well], { requestTimeoutMs: 200 })
+  const driver = driverOf([hung, well], { request_timeout: 200 })
   assert.deepEqual([...(await driver.partitions(['events']))], [['events', 1]])
   await driver.send('events', 0, RECORDS)
   assert.equal(hung.connections, 1)

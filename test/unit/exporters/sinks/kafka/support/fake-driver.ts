@@ -2,7 +2,7 @@
 import type { KafkaDriver, KafkaRecord, Partitions } from '../../../../../../exporters/sinks/kafka/drivers/driver.ts'
 import { KafkaFault, UNKNOWN_TOPIC } from '../../../../../../exporters/sinks/kafka/faults.ts'
 import type { FaultKind } from '../../../../../../exporters/sinks/kafka/faults.ts'
-import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/options.ts'
+import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/connection.ts'
 
 export const fault = (kind: FaultKind, code: string = kind): KafkaFault =>
   new KafkaFault(kind, code, `told to: ${code}`)

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { senderDeps } from '../../../../collector/outputs/chain.ts'
-import type { Log } from '../../../../collector/telemetry/log.ts'
-import { logRecovery, spoolFullLog, spoolFailureLog } from '../../../../collector/outputs/spool-log.ts'
-import { loadConfig } from '../../../../config/agent/load.ts'
-import type { SpoolRecovery } from '../../../../exporters/index.ts'
-import { Folder } from '../../exporters/support/folder.ts'
+import type { Log } from '../../../exporters/context.ts'
+import { fullSpoolReport, reportRecovery, spoolReport } from '../../../exporters/reports.ts'
+import { spoolOpener } from '../../../exporters/start.ts'
+import { spoolOf } from '../../support/exporter-config.ts'
+import type { RecoveryReport } from '../../../exporters/buffer/disk/recovery.ts'
+import { Folder } from './support/folder.ts'
 
 interface Line {
   readonly level: number
@@ -20,7 +20,7 @@ function logTo(lines: Line[]): Log {
   return pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(JSON.parse(line) as Line) })
 }
 
-const WHOLE: SpoolRecovery = {
+const WHOLE: RecoveryReport = {
   segments: 3,
   bytes: 300,
   tornBytes: 0,
@@ -50,17 +50,17 @@ for (const { name, found, want } of [
   },
   { name: 'no cursor', found: { cursor: 'absent' }, want: 'cursor: missing, so what is not here counts as corrupt' },
 ] as const) {
-  test(`spool log: the start of ${name} is ${want === undefined ? 'not worth a word' : 'told in one sentence'}`, () => {
+  test(`spool report: the start of ${name} is ${want === undefined ? 'not worth a word' : 'told in one sentence'}`, () => {
     const lines: Line[] = []
-    logRecovery('x', { ...WHOLE, ...found }, logTo(lines))
+    reportRecovery('x', { ...WHOLE, ...found }, logTo(lines))
     const msg = `the spool was damaged, and is mended: ${want}`
     assert.deepEqual(lines, want === undefined ? [] : [{ level: 40, exporter: 'x', msg }])
   })
 }
 
-test('spool log: what fails is told when it begins and when it works again, each kind by itself', () => {
+test('spool report: what fails is told when it begins and when it works again, each kind by itself', () => {
   const lines: Line[] = []
-  const reported = spoolFailureLog('x', logTo(lines), { nowMs: () => 0 })
+  const reported = spoolReport('x', logTo(lines), { nowMs: () => 0 })
   reported('cursor', 'EIO')
   reported('sync', 'EIO')
   reported('cursor', '')
@@ -76,10 +76,10 @@ test('spool log: what fails is told when it begins and when it works again, each
   )
 })
 
-test('spool log: a disk that fails and works in turn is told of once a minute', () => {
+test('spool report: a disk that fails and works in turn is told of once a minute', () => {
   const lines: Line[] = []
   let nowMs = 0
-  const reported = spoolFailureLog('x', logTo(lines), { nowMs: () => nowMs })
+  const reported = spoolReport('x', logTo(lines), { nowMs: () => nowMs })
   for (; nowMs < 100_000; nowMs += 1000) {
     reported('write', 'EIO')
     reported('write', '')
@@ -90,16 +90,14 @@ test('spool log: a disk that fails and works in turn is told of once a minute', 
   )
 })
 
-test('spool log: the agent tells of a spool that it had to mend', async () => {
+test('spool report: the agent tells of a spool that it had to mend', async () => {
   using folder = new Folder()
   const lines: Line[] = []
-  const result = loadConfig(`exporters: { a: { type: stdout, spool: { dir: ${folder.path}, min_free: 0B } } }`, 'c', {})
-  const config = 'config' in result ? result.config.exporters['a'] : undefined
-  assert.ok(config !== undefined)
+  const config = spoolOf({ dir: folder.path, min_free: '0B' })
   const open = async (): Promise<void> => {
-    const spool = await senderDeps('a', config, { epoch: 'e', log: logTo(lines) }).openSpool?.(() => undefined)
-    await spool?.append([{ parts: [Buffer.alloc(100)], count: 1, first: 0, last: 0 }])
-    await spool?.close()
+    const spool = await spoolOpener('a', config, { epoch: 'e', log: logTo(lines) })(() => undefined)
+    await spool.append([{ parts: [Buffer.alloc(100)], count: 1, first: 0, last: 0 }])
+    await spool.close()
   }
   await open()
   const segment = folder.at('a/00000001.seg')
@@ -116,11 +114,11 @@ test('spool log: the agent tells of a spool that it had to mend', async () => {
   )
 })
 
-test('spool log: one that is full and not in turn is told of once a minute', () => {
+test('spool report: one that is full and not in turn is told of once a minute', () => {
   const lines: string[] = []
   const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line.trim()) })
   let nowMs = 0
-  const reported = spoolFullLog('x', log, { nowMs: () => nowMs })
+  const reported = fullSpoolReport('x', log, { nowMs: () => nowMs })
   for (; nowMs < 90_000; nowMs += 1000) {
     reported('the spool takes no more: the disk is full')
     reported('')

@@ -1,25 +1,22 @@
 /**
  * The OTEL_* variables, read by the rules of the config's schema. What breaks one is left out with a warning, as the
- * specification of OpenTelemetry demands; empty is the same as unset. Source: export.md §1.4.
+ * specification of OpenTelemetry demands; empty is the same as unset.
  */
 import type { z } from 'zod'
-import { otlp } from '../../../config/agent/exporters/otlp.ts'
-import type { Compression } from '../../runtime/compression.ts'
+import { otlp } from './otlp.ts'
 
-export type OtlpProtocol = 'http/protobuf' | 'http/json'
-
-/** A value and where it comes from: `config`, the name of a variable, or `default`. */
-export interface Sourced<T> {
+/** A value and the variable that it is from. */
+export interface Found<T> {
   readonly value: T
-  readonly origin: string
+  readonly variable: string
 }
 
 export type Env = Readonly<Record<string, string | undefined>>
 
 export const SERVICE_NAME = 'service.name'
 const PREFIX = 'OTEL_EXPORTER_OTLP_'
-const PROTOCOLS: readonly OtlpProtocol[] = ['http/protobuf', 'http/json']
-const COMPRESSIONS: readonly Compression[] = ['none', 'gzip']
+const PROTOCOLS = ['http/protobuf', 'http/json'] as const
+const COMPRESSIONS = ['none', 'gzip'] as const
 /** What the config may say. */
 const RULES = otlp.shape
 const NAME_RULE = 'a name of 1 to 255 characters'
@@ -34,15 +31,15 @@ export class Variables {
     this.#env = env
   }
 
-  compression(): Sourced<Compression> | undefined {
+  compression(): Found<(typeof COMPRESSIONS)[number]> | undefined {
     return this.#oneOf('COMPRESSION', COMPRESSIONS)
   }
 
-  protocol(): Sourced<OtlpProtocol> | undefined {
+  protocol(): Found<(typeof PROTOCOLS)[number]> | undefined {
     return this.#oneOf('PROTOCOL', PROTOCOLS)
   }
 
-  timeoutMs(): Sourced<number> | undefined {
+  timeoutMs(): Found<number> | undefined {
     const expected = 'whole milliseconds, at least 1 and at most 24 days'
     return this.#first(both('TIMEOUT'), expected, (text) =>
       /^\d+$/.test(text) ? taken(RULES.request_timeout, `${text}ms`) : undefined,
@@ -50,21 +47,21 @@ export class Variables {
   }
 
   /** A certificate or key: for nothing where the endpoint is not https. */
-  file(name: string, isSecure: boolean): Sourced<string> | undefined {
+  file(name: string, isSecure: boolean): Found<string> | undefined {
     const parse = (text: string): string | undefined => (isSecure ? text : undefined)
     return this.#first(both(name), 'an https endpoint beside it', parse, () => 'http')
   }
 
-  endpoint(name: string): Sourced<string> | undefined {
+  endpoint(name: string): Found<string> | undefined {
     const expected = 'an http or https URL without user and password'
     return this.#first([PREFIX + name], expected, (text) => taken(RULES.endpoint, text), hidden)
   }
 
-  serviceName(): Sourced<string> | undefined {
+  serviceName(): Found<string> | undefined {
     return this.#first(['OTEL_SERVICE_NAME'], NAME_RULE, named, ({ length }) => `${length}`)
   }
 
-  headers(name: string): Record<string, Sourced<string>> {
+  headers(name: string): Record<string, Found<string>> {
     return this.#pairs(PREFIX + name, (key, value) =>
       taken(RULES.headers, { [key]: value }) === undefined
         ? 'name and value as HTTP allows them in a header'
@@ -72,7 +69,7 @@ export class Variables {
     )
   }
 
-  attributes(): Record<string, Sourced<string>> {
+  attributes(): Record<string, Found<string>> {
     return this.#pairs('OTEL_RESOURCE_ATTRIBUTES', (key, value) =>
       key === SERVICE_NAME && named(value) === undefined ? NAME_RULE : undefined,
     )
@@ -88,18 +85,18 @@ export class Variables {
     expected: string,
     parse: (text: string) => T | undefined,
     shown: (text: string) => string = (text) => `"${text}"`,
-  ): Sourced<T> | undefined {
+  ): Found<T> | undefined {
     for (const name of names) {
       const text = this.#env[name]?.trim() ?? ''
       if (text === '') continue
       const value = parse(text)
-      if (value !== undefined) return { value, origin: name }
+      if (value !== undefined) return { value, variable: name }
       this.leaveOut(name, expected, shown(text))
     }
     return undefined
   }
 
-  #oneOf<T extends string>(name: string, allowed: readonly T[]): Sourced<T> | undefined {
+  #oneOf<T extends string>(name: string, allowed: readonly T[]): Found<T> | undefined {
     return this.#first(both(name), `one of ${allowed.join(', ')}`, (text) =>
       allowed.find((value) => value === text.toLowerCase()),
     )
@@ -109,8 +106,8 @@ export class Variables {
    * `k1=v1,k2=v2`, names and values percent-encoded. A pair that cannot be read, or of which `problem` says what was
    * expected, is left out.
    */
-  #pairs(name: string, problem: (key: string, value: string) => string | undefined): Record<string, Sourced<string>> {
-    const found: Record<string, Sourced<string>> = {}
+  #pairs(name: string, problem: (key: string, value: string) => string | undefined): Record<string, Found<string>> {
+    const found: Record<string, Found<string>> = {}
     for (const pair of (this.#env[name] ?? '').split(',')) {
       if (pair.trim() === '') continue
       const at = pair.indexOf('=')
@@ -119,7 +116,7 @@ export class Variables {
       const expected = key === '' || value === undefined ? 'key=value, percent-encoded' : problem(key, value)
       // Not the pair itself: it may hold a secret.
       if (expected !== undefined) this.warnings.push(`${name}: a pair is left out: expected ${expected}`)
-      else if (value !== undefined) found[key] = { value, origin: name }
+      else if (value !== undefined) found[key] = { value, variable: name }
     }
     return found
   }

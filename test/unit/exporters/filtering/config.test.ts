@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { encodersOf, filterOf, rateLimitOf } from '../../../../collector/outputs/filter.ts'
-import { createFanOut } from '../../../../collector/outputs/outputs.ts'
+import { podKeys } from '../../../../exporters/filtering/pods.ts'
+import { createFanOut } from '../../../../exporters/start.ts'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import type { ExporterConfig } from '../../../../config/agent/schema.ts'
 import { EncoderPool } from '../../../../exporters/index.ts'
-import { makeExec, makeHook, makeKprobe, makeProcess } from '../../exporters/support/events.ts'
-import { Folder } from '../../exporters/support/folder.ts'
+import { makeExec, makeHook, makeKprobe, makeProcess } from '../support/events.ts'
+import { Folder } from '../support/folder.ts'
 
 function exportersOf(text: string): Record<string, ExporterConfig> {
   const loaded = loadConfig(text, 'c.yaml', {}, () => '')
@@ -29,45 +29,48 @@ function listening(): { log: pino.Logger; said: Array<Record<string, unknown>> }
   return { log, said }
 }
 
-test('outputs: filters that ask for pods are warned about, with the keys; others are not', () => {
-  const rows: ReadonlyArray<readonly [keys: string, want: unknown]> = [
-    ['', undefined],
-    [', filter: { namespaces: [""], binaries: [a] }', undefined],
-    [', filter: { allow: [{ namespace: [""] }], deny: [{ container_id: [a] }] }', undefined],
-    [', filter: { namespaces: ["", x], pods: [y] }', ['pods', 'namespaces']],
-    [', filter: { health_checks: drop }', ['health_checks']],
+test('filter config: keys that ask for pods are found, and no others', () => {
+  const rows: ReadonlyArray<readonly [filter: string, want: readonly string[]]> = [
+    ['{ namespaces: [""], binaries: [a] }', []],
+    ['{ allow: [{ namespace: [""] }], deny: [{ container_id: [a] }] }', []],
+    ['{ namespaces: ["", x], pods: [y] }', ['pods', 'namespaces']],
+    ['{ health_checks: drop }', ['health_checks']],
     [
-      ', filter: { allow: [{ namespace: [a], pod_regex: [b] }, { pod_regex: [c] }], deny: [{ labels: [a], health_check: true }] }',
+      '{ allow: [{ namespace: [a], pod_regex: [b] }, { pod_regex: [c] }], deny: [{ labels: [a], health_check: true }] }',
       ['allow.pod_regex', 'allow.namespace', 'deny.labels', 'deny.health_check'],
     ],
   ]
-  for (const [keys, want] of rows) {
+  for (const [text, want] of rows) {
+    const { filter } = exporterOf(`, filter: ${text}`)
+    assert.ok(filter !== undefined)
+    assert.deepEqual(podKeys(filter), want, text)
+  }
+})
+
+test('filter config: an exporter whose filter asks for pods is warned about, with the keys; another is not', async () => {
+  for (const [keys, want] of [
+    ['', undefined],
+    [', filter: { binaries: [a] }', undefined],
+    [', filter: { pods: [y] }', ['pods']],
+  ] as const) {
     const { log, said } = listening()
-    const filter = filterOf('a', exporterOf(keys), log)
-    assert.equal(filter === undefined, keys === '')
+    const context = { nodeName: 'n', epoch: 'e', encoders: new EncoderPool('n'), env: {}, log }
+    await createFanOut({ a: exporterOf(keys) }, context)
     assert.equal(said.length, want === undefined ? 0 : 1, keys)
     assert.deepEqual([said[0]?.['keys'], said[0]?.['exporter']], [want, want === undefined ? undefined : 'a'])
   }
 })
 
-test('outputs: a rate limit in milliseconds, with a burst where there is one', () => {
-  assert.equal(rateLimitOf(exporterOf('')), undefined)
-  assert.deepEqual(rateLimitOf(exporterOf(', rate_limit: { events: 5, per: 1m }')), { events: 5, perMs: 60_000 })
-  const limit = rateLimitOf(exporterOf(', rate_limit: { events: 5, burst: 9 }'))
-  assert.deepEqual(limit, { events: 5, perMs: 1000, burst: 9 })
-})
-
-test('outputs: exporters of one shape share encoders', () => {
+test('filter config: exporters of one shape share encoders', () => {
   const pool = new EncoderPool('n')
-  const { log, said } = listening()
+  const warn = (problem: string): never => assert.fail(problem)
   const redact = ', redact: [{ redact: ["(a)"] }]'
-  const [plain, first, second] = ['', redact, redact].map((keys) => encodersOf('a', exporterOf(keys), pool, log))
+  const [plain, first, second] = ['', redact, redact].map((keys) => pool.shaped(exporterOf(keys), warn))
   assert.equal(plain, pool)
   assert.ok(first !== pool && first === second)
-  assert.equal(said.length, 0)
 })
 
-test('outputs: a file holds what its filter takes, redacted and cut, beside one that holds all', async () => {
+test('filter config: a file holds what its filter takes, redacted and cut, beside one that holds all', async () => {
   using folder = new Folder()
   const text = `
 exporters:

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { failureLog } from '../../../../collector/outputs/failure-log.ts'
+import { sinkReport } from '../../../exporters/reports.ts'
 
-function rig(): { lines: string[]; at: (ms: number, ...call: Parameters<ReturnType<typeof failureLog>>) => void } {
+function rig(): { lines: string[]; at: (ms: number, ...call: Parameters<ReturnType<typeof sinkReport>>) => void } {
   const lines: string[] = []
   let nowMs = 0
   const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line.trim()) })
-  const reported = failureLog('x', log, { nowMs: () => nowMs })
+  const reported = sinkReport('x', log, { nowMs: () => nowMs })
   return {
     lines,
     at(ms, ...call) {
@@ -17,7 +17,7 @@ function rig(): { lines: string[]; at: (ms: number, ...call: Parameters<ReturnTy
   }
 }
 
-test('trouble log: a sink that fails and comes back is told of twice', () => {
+test('sink report: a sink that fails and comes back is told of twice', () => {
   const { lines, at } = rig()
   at(0, 'retrying', 'connect ECONNREFUSED')
   at(90_000, 'none', '')
@@ -26,7 +26,7 @@ test('trouble log: a sink that fails and comes back is told of twice', () => {
   assert.match(lines[1] ?? '', /"level":30.*"seconds":90.*again/)
 })
 
-test('trouble log: a sink that fails and works in turn is told of once a minute', () => {
+test('sink report: a sink that fails and works in turn is told of once a minute', () => {
   const { lines, at } = rig()
   for (let i = 0; i < 100; i++) {
     at(i * 1000, 'retrying', 'slow')
@@ -36,21 +36,21 @@ test('trouble log: a sink that fails and works in turn is told of once a minute'
   assert.equal(lines.length, 4)
 })
 
-test('trouble log: what needs a person is told at once, whatever was told before', () => {
+test('sink report: what needs a person is told at once, whatever was told before', () => {
   const { lines, at } = rig()
   at(0, 'retrying', 'slow')
   at(1, 'hold', 'answered 401')
   assert.match(lines[1] ?? '', /"level":50.*held until somebody mends this.*401/)
 })
 
-test('trouble log: what has failed for good is told as that', () => {
+test('sink report: what has failed for good is told as that', () => {
   const { lines, at } = rig()
   at(0, 'retrying', 'slow')
   at(1, 'failed', 'its reader has gone')
   assert.match(lines[1] ?? '', /"level":50.*the exporter has failed for good: its reader has gone/)
 })
 
-test('trouble log: nothing is said of a sink without trouble', () => {
+test('sink report: nothing is said of a sink without trouble', () => {
   const { lines, at } = rig()
   at(0, 'none', '')
   assert.deepEqual(lines, [])

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict'
 import { statSync } from 'node:fs'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { createFanOut } from '../../../../collector/outputs/outputs.ts'
-import { EncoderPool } from '../../../../exporters/index.ts'
-import type { FanOut } from '../../../../exporters/index.ts'
-import type { Config } from '../../../../config/agent/schema.ts'
-import { loadConfig } from '../../../../config/agent/load.ts'
-import { makeExec } from '../../exporters/support/events.ts'
-import { Folder } from '../../exporters/support/folder.ts'
+import { createFanOut } from '../../../exporters/start.ts'
+import { EncoderPool } from '../../../exporters/index.ts'
+import type { FanOut } from '../../../exporters/index.ts'
+import type { Config } from '../../../config/agent/schema.ts'
+import { loadConfig } from '../../../config/agent/load.ts'
+import { makeExec } from './support/events.ts'
+import { Folder } from './support/folder.ts'
 
 const silent = pino({ level: 'silent' })
 
@@ -24,7 +24,7 @@ function made(text: string, nodeName = 'node'): Promise<FanOut> {
   return createFanOut(configOf(text).exporters, { nodeName, epoch: 'e', encoders, env: {}, log: silent })
 }
 
-test('outputs: one sender for each exporter, in the order and by the names of the config', async () => {
+test('start: one sender for each exporter, in the order and by the names of the config', async () => {
   const fanOut = await made(
     'exporters: { b: { type: stdout, format: compact }, a: { type: file, path: /nowhere/x }, c: { type: stdout } }',
   )
@@ -38,7 +38,7 @@ test('outputs: one sender for each exporter, in the order and by the names of th
   )
 })
 
-test('outputs: a file gets the node’s name in its lines and the mode of the config', async () => {
+test('start: a file gets the node’s name in its lines and the mode of the config', async () => {
   using folder = new Folder()
   const text = `exporters: { f: { type: file, path: ${folder.at('e.jsonl')}, mode: "0640" } }`
   const fanOut = await made(text, 'node-7')
@@ -51,7 +51,7 @@ test('outputs: a file gets the node’s name in its lines and the mode of the co
   assert.equal(statSync(folder.at('e.jsonl')).mode & 0o777, 0o640)
 })
 
-test('outputs: the queue is as long as the config says, and what it can not hold is counted', async () => {
+test('start: the queue is as long as the config says, and what it can not hold is counted', async () => {
   using folder = new Folder()
   const text = `exporters: { f: { type: file, path: ${folder.at('e.jsonl')}, queue: { max_events: 3 }, batch: { max_wait: 1m } } }`
   const fanOut = await made(text)

@@ -3,20 +3,20 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { CollectorError } from '../../../../collector/errors.ts'
-import { createFanOut, startFanOut } from '../../../../collector/outputs/outputs.ts'
-import type { OutputContext } from '../../../../collector/outputs/output.ts'
-import type { Config } from '../../../../config/agent/schema.ts'
-import { configOrThrow, parseConfigFile } from '../../../../config/agent/check.ts'
-import { EncoderPool } from '../../../../exporters/index.ts'
-import type { FanOut } from '../../../../exporters/index.ts'
-import { seqOf } from '../../../support/otlp/decode.ts'
-import { FakeSink } from '../../../support/otlp/server.ts'
-import { makeExec } from '../../exporters/support/events.ts'
-import { until } from '../../exporters/support/fake-clock.ts'
-import { EXAMPLE, ROOT, UserFolder } from '../../exporters/sinks/npm/support.ts'
+import { ExportError } from '../../../../../exporters/contract/errors.ts'
+import { createFanOut, startFanOut } from '../../../../../exporters/start.ts'
+import type { ExportersContext } from '../../../../../exporters/context.ts'
+import type { Config } from '../../../../../config/agent/schema.ts'
+import { configOrThrow, parseConfigFile } from '../../../../../config/agent/check.ts'
+import { EncoderPool } from '../../../../../exporters/index.ts'
+import type { FanOut } from '../../../../../exporters/index.ts'
+import { seqOf } from '../../../../support/otlp/decode.ts'
+import { FakeSink } from '../../../../support/otlp/server.ts'
+import { makeExec } from '../../support/events.ts'
+import { until } from '../../support/fake-clock.ts'
+import { EXAMPLE, ROOT, UserFolder } from './support.ts'
 
-type Given = readonly [exporters: Config['exporters'], context: OutputContext]
+type Given = readonly [exporters: Config['exporters'], context: ExportersContext]
 
 async function givenOf(folder: UserFolder, text: string, log = pino({ level: 'silent' })): Promise<Given> {
   writeFileSync(folder.configFile, text)
@@ -144,7 +144,7 @@ test('npm exporter: what a package refuses is a mistake in the config, and told 
     `export const ktrail = 1; export default () => { throw new Error('options.url: expected one') }`,
   )
   await assert.rejects(fanOutOf(folder, 'exporters: { mine: { type: npm:pkg } }'), (error) => {
-    assert.ok(error instanceof CollectorError)
+    assert.ok(error instanceof ExportError)
     assert.equal(error.code, 'EXPORTER_REFUSED')
     assert.equal(error.message, 'exporters.mine: npm:pkg: options.url: expected one')
     return true
@@ -205,6 +205,6 @@ export const createExporter = () => ({
   await fanOutOf(folder, 'exporters: { o: { type: npm:plain } }')
   await assert.rejects(
     fanOutOf(folder, 'exporters: { o: { type: npm:plain, fields: [{ fields: process.arguments, action: EXCLUDE }] } }'),
-    /^CollectorError: exporters\.o: exporters\.o\.fields: expected a package that takes json, otlp or otlp_json, plain takes compact lines/,
+    /^ExportError: exporters\.o: exporters\.o\.fields: expected a package that takes json, otlp or otlp_json, plain takes compact lines/,
   )
 })

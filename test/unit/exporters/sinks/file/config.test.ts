@@ -6,13 +6,13 @@ import { createServer } from 'node:http'
 import { test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { pino } from 'pino'
-import { createFanOut } from '../../../../collector/outputs/outputs.ts'
-import { loadConfig } from '../../../../config/agent/load.ts'
-import { EncoderPool } from '../../../../exporters/index.ts'
-import type { FanOut } from '../../../../exporters/index.ts'
-import { makeExec } from '../../exporters/support/events.ts'
-import { until } from '../../exporters/support/fake-clock.ts'
-import { Folder } from '../../exporters/support/folder.ts'
+import { createFanOut } from '../../../../../exporters/start.ts'
+import { loadConfig } from '../../../../../config/agent/load.ts'
+import { EncoderPool } from '../../../../../exporters/index.ts'
+import type { FanOut } from '../../../../../exporters/index.ts'
+import { makeExec } from '../../support/events.ts'
+import { until } from '../../support/fake-clock.ts'
+import { Folder } from '../../support/folder.ts'
 
 function made(text: string): Promise<FanOut> {
   const loaded = loadConfig(text, 'c.yaml', {}, () => '')
@@ -25,7 +25,7 @@ function made(text: string): Promise<FanOut> {
 const events = (from: number, count: number): ReturnType<typeof makeExec>[] =>
   Array.from({ length: count }, (_, i) => makeExec({ seq: from + i }))
 
-test('outputs: a file is rotated, compressed and kept as the config says', async () => {
+test('file config: a file is rotated, compressed and kept as the config says', async () => {
   using folder = new Folder()
   const rotate = '{ max_size: 4KiB, compress: true, max_files: 2, max_total_size: 1MiB, max_age: 1d, interval: 1d }'
   const fanOut = await made(`exporters: { f: { type: file, path: ${folder.at('e.jsonl')}, rotate: ${rotate} } }`)
@@ -43,7 +43,7 @@ test('outputs: a file is rotated, compressed and kept as the config says', async
   assert.ok((counters?.['deleted_files'] ?? 0) >= (counters?.['rotations'] ?? 0) - 2)
 })
 
-test('outputs: what a sink refuses for good is in the dead-letter file, and counted as rejected', async () => {
+test('file config: what a sink refuses for good is in the dead-letter file, and counted as rejected', async () => {
   using folder = new Folder()
   const server = createServer((request, response) => {
     request.resume().on('end', () => response.writeHead(400, { 'content-type': 'text/plain' }).end('no, thank you'))

@@ -3,20 +3,20 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { loadConfig } from '../../../../config/agent/load.ts'
-import type { Event } from '../../../../exporters/contract/event.ts'
-import { createFanOut } from '../../../../collector/outputs/outputs.ts'
-import { version } from '../../../../collector/version.ts'
-import { EncoderPool } from '../../../../exporters/index.ts'
-import type { FanOut, Sender } from '../../../../exporters/index.ts'
-import { seqOf } from '../../../support/otlp/decode.ts'
-import type { AnyValue, KeyValue } from '../../../support/otlp/decode.ts'
-import { FakeSink } from '../../../support/otlp/server.ts'
-import type { Received } from '../../../support/otlp/server.ts'
-import { makeExec, makeHook, makeKprobe } from '../../exporters/support/events.ts'
-import { until } from '../../exporters/support/fake-clock.ts'
-import { Folder } from '../../exporters/support/folder.ts'
-import { numbers } from '../../exporters/support/lines.ts'
+import { loadConfig } from '../../../../../config/agent/load.ts'
+import type { Event } from '../../../../../exporters/contract/event.ts'
+import { createFanOut } from '../../../../../exporters/start.ts'
+import { version } from '../../../../../config/version.ts'
+import { EncoderPool } from '../../../../../exporters/index.ts'
+import type { FanOut, Sender } from '../../../../../exporters/index.ts'
+import { seqOf } from '../../../../support/otlp/decode.ts'
+import type { AnyValue, KeyValue } from '../../../../support/otlp/decode.ts'
+import { FakeSink } from '../../../../support/otlp/server.ts'
+import type { Received } from '../../../../support/otlp/server.ts'
+import { makeExec, makeHook, makeKprobe } from '../../support/events.ts'
+import { until } from '../../support/fake-clock.ts'
+import { Folder } from '../../support/folder.ts'
+import { numbers } from '../../support/lines.ts'
 
 type Env = Readonly<Record<string, string>>
 
@@ -135,9 +135,9 @@ test('otlp output: variables fill in what the config leaves out, and it is said 
   assert.deepEqual([line?.['endpoint'], line?.['from']], [sink.url, 'OTEL_EXPORTER_OTLP_ENDPOINT'])
   assert.deepEqual(line?.['variables'], [
     'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'OTEL_EXPORTER_OTLP_HEADERS',
     'OTEL_EXPORTER_OTLP_COMPRESSION',
     'OTEL_SERVICE_NAME',
-    'OTEL_EXPORTER_OTLP_HEADERS',
   ])
   assert.ok(!JSON.stringify(logged).includes('hush'))
   const request = await sent(sink, 'headers: { x-one: mine }', [makeExec({ seq: 0 })], env)
@@ -227,6 +227,6 @@ test('otlp output: what the config says wins over variables of another name', as
 test('otlp output: a certificate of the config without its key does not start', async () => {
   await assert.rejects(
     made('endpoint: "https://x", tls: { cert_file: /c }'),
-    /^CollectorError: exporters\.o: tls: expected a certificate with a key/,
+    /^ExportError: exporters\.o: tls: expected cert_file and key_file together/,
   )
 })

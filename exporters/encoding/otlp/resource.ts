@@ -1,0 +1,53 @@
+/** Who OTLP records are of: the agent and its host, one resource for all of them. */
+import type { ResourceConfig } from '../../../config/agent/exporters/otlp-records.ts'
+import { version } from '../../../config/version.ts'
+import type { ExporterContext } from '../../context.ts'
+
+export interface Resource {
+  readonly serviceName: string
+  readonly serviceVersion: string
+  /** Becomes `service.instance.id` and `host.name`: Loki makes one stream of each instance. */
+  readonly nodeName: string
+  /** Whether the node is one of Kubernetes: then also `k8s.node.name`. */
+  readonly kubernetes?: boolean
+  /** `k8s.cluster.name`; left out when ''. */
+  readonly clusterName?: string
+  /** More, from the user. One of ours by the same name gives way. */
+  readonly attributes?: Readonly<Record<string, string>>
+}
+
+export function resourceOf(
+  { service_name, resource_attributes }: ResourceConfig,
+  clusterName: string,
+  { nodeName, env }: Pick<ExporterContext, 'nodeName' | 'env'>,
+): Resource {
+  const { 'service.name': named = '', ...attributes } = resource_attributes
+  return {
+    serviceName: service_name ?? named,
+    serviceVersion: version(),
+    nodeName,
+    // Set in every pod.
+    kubernetes: (env['KUBERNETES_SERVICE_HOST'] ?? '') !== '',
+    clusterName,
+    attributes,
+  }
+}
+
+/** The resource's attributes in the order in which they are sent. */
+export function resourceAttributes(options: Resource): Readonly<Record<string, string>> {
+  const { serviceName, serviceVersion, nodeName, kubernetes = false, clusterName = '' } = options
+  return {
+    'service.name': serviceName,
+    ...(serviceVersion === '' ? {} : { 'service.version': serviceVersion }),
+    'service.instance.id': nodeName,
+    'host.name': nodeName,
+    ...(kubernetes ? { 'k8s.node.name': nodeName } : {}),
+    ...(clusterName === '' ? {} : { 'k8s.cluster.name': clusterName }),
+    ...options.attributes,
+  }
+}
+
+/** The scope: `<service>.events`; Loki copies it into every entry, so it is short. */
+export function scopeOf(options: Resource): { readonly name: string; readonly version: string } {
+  return { name: `${options.serviceName}.events`, version: options.serviceVersion }
+}

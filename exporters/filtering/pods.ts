@@ -1,0 +1,18 @@
+import type { FilterConfig } from '../../config/agent/schema.ts'
+
+const POD_KEYS: ReadonlyArray<keyof FilterConfig> = ['pods', 'health_checks']
+const POD_FILTER_KEYS = ['namespace_regex', 'pod_regex', 'container_name_regex', 'labels', 'health_check']
+
+/** Keys of a filter that ask for pods, of which this version knows none: as paths below `filter`. */
+export function podKeys(filter: FilterConfig): string[] {
+  const keys: string[] = POD_KEYS.filter((key) => filter[key] !== undefined)
+  if (filter.namespaces?.some((name) => name !== '') === true) keys.push('namespaces')
+  for (const list of ['allow', 'deny'] as const) {
+    for (const each of filter[list] ?? []) {
+      const own = Object.keys(each).filter((key) => POD_FILTER_KEYS.includes(key))
+      if (each.namespace?.some((name) => name !== '') === true) own.push('namespace')
+      keys.push(...own.map((key) => `${list}.${key}`))
+    }
+  }
+  return [...new Set(keys)]
+}

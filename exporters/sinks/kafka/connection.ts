@@ -1,0 +1,53 @@
+/** The way to the brokers as a driver wants it: certificates, keys and passwords from their files. */
+import type { EffectiveType } from '../../../config/agent/effective.ts'
+import { MAX_SECRET_BYTES } from '../../../config/agent/loading/named-file.ts'
+import { ExportError } from '../../contract/errors.ts'
+import { contentOf } from '../../runtime/named-file.ts'
+import { readTlsFiles } from '../../runtime/tls-files.ts'
+import type { TlsContents } from '../../runtime/tls-files.ts'
+
+export type KafkaConfig = EffectiveType<'kafka'>
+type TlsConfig = NonNullable<KafkaConfig['tls']>
+type SaslConfig = NonNullable<KafkaConfig['sasl']>
+
+export interface KafkaSasl extends Pick<SaslConfig, 'mechanism' | 'username'> {
+  readonly password: string
+}
+
+/** What a driver needs of the config: the way to the brokers and how records are written. */
+export interface KafkaConnection extends Pick<
+  KafkaConfig,
+  'brokers' | 'client_id' | 'compression' | 'acks' | 'idempotent' | 'request_timeout'
+> {
+  readonly tls: (Pick<TlsConfig, 'server_name' | 'insecure_skip_verify'> & { readonly pem: TlsContents }) | undefined
+  readonly sasl: KafkaSasl | undefined
+}
+
+/**
+ * Reads all files that the config names. Rejects with ExportError UNUSABLE when one cannot be read or is no certificate or key,
+ * and when a password is empty.
+ */
+export async function readConnection(config: KafkaConfig): Promise<KafkaConnection> {
+  const { tls, sasl } = config
+  return {
+    ...config,
+    tls: tls && { ...tls, pem: await readTlsFiles(tls) },
+    sasl: sasl && (await readSasl(sasl)),
+  }
+}
+
+/** True when both would log in the same way. */
+export function sameCredentials(a: KafkaConnection, b: KafkaConnection): boolean {
+  return JSON.stringify([a.tls, a.sasl]) === JSON.stringify([b.tls, b.sasl])
+}
+
+async function readSasl({ mechanism, username, password, password_file: file = '' }: SaslConfig): Promise<KafkaSasl> {
+  const known = password ?? (await passwordIn(file))
+  if (known !== '') return { mechanism, username, password: known }
+  throw new ExportError('UNUSABLE', `sasl: expected a password in "${file}", got an empty file`)
+}
+
+async function passwordIn(file: string): Promise<string> {
+  const content = await contentOf('sasl.password_file', file, MAX_SECRET_BYTES)
+  return content.toString('utf8').replace(/\r?\n$/, '')
+}

@@ -1,0 +1,17 @@
+import type { MakeExporter } from '../../context.ts'
+import type { KafkaConfig } from './connection.ts'
+import { KafkaExporter } from './exporter.ts'
+
+/** Logs where it writes to, and a password that would travel unprotected. */
+export const make: MakeExporter<KafkaConfig> = async (config, context) => {
+  const { compressors, encoders, epoch, log, name, warn } = context
+  const exporter = new KafkaExporter(config, context, { warn, compressors })
+  const { brokers, topic, driver, tls, sasl, otlp } = config
+  if (sasl?.mechanism === 'plain' && tls === undefined) {
+    warn('sasl.mechanism plain without tls sends the password readable; add tls, or take scram-sha-512')
+  }
+  log.info({ exporter: name, brokers, topic, driver }, 'writes to Kafka')
+  const encoder =
+    otlp === undefined ? encoders.json() : await encoders.otlp({ ...otlp, epoch, protocol: 'protobuf', sdk: false })
+  return { exporter, encoder, describe: true }
+}

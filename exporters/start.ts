@@ -1,0 +1,121 @@
+/** The configured exporters as senders behind one fan-out. */
+import { effectiveExporter } from '../config/agent/effective.ts'
+import type { EffectiveExporter } from '../config/agent/effective.ts'
+import { spoolFolder } from '../config/agent/exporters/spool.ts'
+import type { Config, ExporterConfig, SpoolConfig } from '../config/agent/schema.ts'
+import { systemSpoolFiles } from './buffer/disk/files/files.ts'
+import { openSpool } from './buffer/disk/spool.ts'
+import type { ExportersContext } from './context.ts'
+import { ExportError } from './contract/errors.ts'
+import { DeadLetterFile } from './dead-letter/dead-letters.ts'
+import { FanOut } from './fanout.ts'
+import type { Route } from './fanout.ts'
+import { createFilter } from './filtering/filter.ts'
+import { podKeys } from './filtering/pods.ts'
+import { TokenBucket } from './filtering/rate-limit.ts'
+import { makeExporter } from './registry.ts'
+import { fullSpoolReport, reportRecovery, reportVanished, sinkReport, spoolReport } from './reports.ts'
+import { systemClock } from './runtime/clock.ts'
+import { nodeCompressors } from './runtime/compression.ts'
+import { Sender } from './sending/sender.ts'
+import type { SenderDeps } from './sending/sender.ts'
+
+/**
+ * Made, not yet started. Rejects with ExportError: EXPORTER_REFUSED for what can never be made of the config, TIMEOUT for a package that
+ * takes too long.
+ */
+export async function createFanOut(exporters: Config['exporters'], context: ExportersContext): Promise<FanOut> {
+  const routes = Object.entries(exporters).map(([name, config]) =>
+    routeOf(name, config, context).catch((error: unknown) => {
+      throw refusalOf(name, error)
+    }),
+  )
+  return new FanOut(await Promise.all(routes))
+}
+
+/**
+ * Made and started. Rejects as `createFanOut` and `FanOut.start` do, or with the reason of `stop` when that aborts
+ * first; whatever was started is stopped again then.
+ */
+export async function startFanOut(
+  exporters: Config['exporters'],
+  context: ExportersContext,
+  stop: AbortSignal,
+): Promise<FanOut> {
+  stop.throwIfAborted()
+  const aborted = new Promise<never>((_, reject) => stop.addEventListener('abort', () => reject(stop.reason)))
+  const fanout = await Promise.race([createFanOut(exporters, context), aborted])
+  try {
+    await Promise.race([fanout.start(), aborted])
+    return fanout
+  } catch (error) {
+    await fanout.stop(0)
+    throw error
+  }
+}
+
+async function routeOf(name: string, written: ExporterConfig, context: ExportersContext): Promise<Route> {
+  const { log } = context
+  const warn = (message: string): void => log.warn({ exporter: name }, message)
+  const { config, sources, warnings } = effectiveExporter(written, context.env)
+  for (const warning of warnings) warn(warning)
+  const encoders = context.encoders.shaped(config, warn)
+  const { exporter, encoder, describe } = await makeExporter(config, { ...context, name, encoders, sources, warn })
+  const { filter } = config
+  const keys = filter === undefined ? [] : podKeys(filter)
+  if (keys.length > 0) {
+    const message = 'this version knows no pods: every process counts as one outside of any, with the namespace ""'
+    log.warn({ exporter: name, keys }, message)
+  }
+  return {
+    encoder,
+    describe: describe === true || config.spool !== undefined,
+    ...(filter === undefined ? {} : { filter: createFilter(filter) }),
+    sender: new Sender(name, exporter, config, senderDeps(name, config, context)),
+  }
+}
+
+/** What stands beside the chain: spool, rate limit, dead letters, each where it is configured. */
+function senderDeps(name: string, config: EffectiveExporter, context: ExportersContext): SenderDeps {
+  const { epoch, log, onLost } = context
+  const { spool, rate_limit: limit, dead_letter: letters } = config
+  const warn = (problem: Error): void => log.warn({ exporter: name }, problem.message)
+  return {
+    ...(spool && { openSpool: spoolOpener(name, spool, context) }),
+    ...(limit && { rateLimit: new TokenBucket(limit, systemClock) }),
+    ...(letters && { deadLetters: new DeadLetterFile(letters, { exporter: name, epoch }, { warn }) }),
+    onFailure: sinkReport(name, log),
+    onSpoolFailure: fullSpoolReport(name, log),
+    ...(onLost && { onLost: (lost) => onLost(name, lost) }),
+  }
+}
+
+/** Opens the spool of an exporter, and reports what it finds there. */
+export function spoolOpener(
+  name: string,
+  config: SpoolConfig,
+  { epoch, log, compressors = nodeCompressors }: Pick<ExportersContext, 'epoch' | 'log' | 'compressors'>,
+): NonNullable<SenderDeps['openSpool']> {
+  return async (onLoss) => {
+    const spool = await openSpool(
+      { ...config, dir: spoolFolder(name, config), epoch },
+      {
+        files: systemSpoolFiles,
+        clock: systemClock,
+        random: Math.random,
+        zstd: config.compression === 'zstd' ? compressors.zstd : undefined,
+        onLoss,
+        onFailure: spoolReport(name, log),
+        onVanished: (vanished) => reportVanished(name, vanished, log),
+      },
+    )
+    reportRecovery(name, spool.recovery, log)
+    return spool
+  }
+}
+
+/** What is unusable before anything is opened is a mistake in the config. */
+function refusalOf(name: string, error: unknown): unknown {
+  if (!(error instanceof ExportError) || error.code !== 'UNUSABLE') return error
+  return new ExportError('EXPORTER_REFUSED', `exporters.${name}: ${error.message}`, error)
+}

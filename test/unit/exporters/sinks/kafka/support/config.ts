@@ -1,0 +1,15 @@
+import { KafkaExporter } from '../../../../../../exporters/sinks/kafka/exporter.ts'
+import type { KafkaDeps } from '../../../../../../exporters/sinks/kafka/exporter.ts'
+import type { KafkaConfig } from '../../../../../../exporters/sinks/kafka/connection.ts'
+import { exporterConfig } from '../../../../../support/exporter-config.ts'
+
+/** Of topic `events`. */
+export function kafkaConfig(change: Partial<KafkaConfig> = {}): KafkaConfig {
+  const { format = 'json' } = change
+  return { ...exporterConfig('kafka', { brokers: ['b:9092'], topic: 'events', format }), ...change }
+}
+
+/** On node `n`, in epoch `e1`. */
+export function kafkaExporter(change: Partial<KafkaConfig>, deps: KafkaDeps): KafkaExporter {
+  return new KafkaExporter(kafkaConfig(change), { nodeName: 'n', epoch: 'e1', env: {} }, deps)
+}

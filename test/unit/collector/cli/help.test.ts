@@ -1,4 +1,4 @@
-/** Every command has a help of its own that fits a terminal, and says in a sentence what is wrong with what was typed. */
+/** Every command has a help text that fits a terminal, and reports wrong usage in one message. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { UsageError } from '../../../../collector/cli/command.ts'
@@ -41,7 +41,7 @@ const COMMANDS = [
 
 describe('help', () => {
   for (const command of ['', ...COMMANDS]) {
-    it(`ktrail ${command}: fits a terminal of 79 by 24, and is the same however it is asked for`, async () => {
+    it(`ktrail ${command}: fits a terminal of 79 by 24, and is the same for each way to request it`, async () => {
       const { code, stdout, stderr } = await typed(`${command} --help`.trim())
       assert.deepEqual([code, stderr], [0, ''])
       assert.match(stdout, new RegExp(`^ktrail ?${command}[: \n]`))
@@ -55,13 +55,13 @@ describe('help', () => {
     })
   }
 
-  it('names every command, and none that this version has not', async () => {
+  it('lists every command of this version, and no other', async () => {
     const { stdout } = await typed('help')
     for (const command of COMMANDS) assert.ok(stdout.includes(`ktrail ${command.split(' ')[0]}`), command)
     assert.doesNotMatch(stdout, /ktrail (events|policy|status|top)/)
   })
 
-  it('is told, as wrong usage, where nothing was typed', async () => {
+  it('is printed, as wrong usage, without arguments', async () => {
     for (const command of ['', 'config', 'spool']) {
       const { code, stdout, stderr } = await typed(command)
       assert.deepEqual([code, stdout], [2, ''])
@@ -69,7 +69,7 @@ describe('help', () => {
     }
   })
 
-  it('is given although the other arguments are wrong', async () => {
+  it('is printed even if the other arguments are wrong', async () => {
     assert.equal((await typed('run --nothing --help')).code, 0)
   })
 })
@@ -107,7 +107,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
 
 describe('wrong usage', () => {
   for (const [line, message, see] of WRONG) {
-    it(`is told in a sentence, with where to read more: ${line}`, async () => {
+    it(`is reported in one message that names the help: ${line}`, async () => {
       await assert.rejects(typed(line), (error) => {
         assert.ok(error instanceof UsageError, String(error))
         assert.match(error.message, message)

@@ -1,4 +1,4 @@
-/** What ends an agent from outside, each in a process of its own: signals and exceptions, also while it starts. */
+/** What ends an agent from outside, each in a process of its own: signals and exceptions, also during the start. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ interface Ended {
   readonly lines: readonly Line[]
 }
 
-/** Installs the package, lives with it, and sends `signal` once a line of the log says `when`. */
+/** Installs the package, runs the agent with it, and sends `signal` once a line of the log has the message `when`. */
 async function livesWith(
   folder: UserFolder,
   members: string,
@@ -61,13 +61,13 @@ exporters:
   const lines = text
     .trimEnd()
     .split('\n')
-    // Node's own words at an exit that throws are no line of the log.
+    // Node's own message at an exit by an exception is no line of the log.
     .filter((line) => line.startsWith('{'))
     .map((line): Line => JSON.parse(line))
   return { code, lines }
 }
 
-const says = ({ lines }: Ended): string[] => lines.map(({ msg }) => msg)
+const messages = ({ lines }: Ended): string[] => lines.map(({ msg }) => msg)
 const spoolOf = (folder: UserFolder): string => `, spool: { dir: ${folder.at('spool')}, min_free: 0B }`
 
 async function spooled(folder: UserFolder): Promise<number> {
@@ -77,7 +77,7 @@ async function spooled(folder: UserFolder): Promise<number> {
 
 const uncaught: ReadonlyArray<readonly [what: string, code: string, want: RegExp]> = [
   ['an exception in a timer', `throw new Error('boom')`, /comes from: Error: boom$/],
-  ['a rejection that nobody hears of', `void Promise.reject()`, /comes from: .*UnhandledPromiseRejection/],
+  ['an unhandled rejection', `void Promise.reject()`, /comes from: .*UnhandledPromiseRejection/],
   ['what can not be shown', `throw Object.create(null)`, /comes from: \[Object: null prototype\]/],
   [
     'an exception at each turn, and one at the exit,',
@@ -86,76 +86,76 @@ const uncaught: ReadonlyArray<readonly [what: string, code: string, want: RegExp
   ],
 ]
 for (const [what, code, want] of uncaught) {
-  test(`run: ${what} is told, and ends the agent with all it holds in the spool`, async () => {
+  test(`run: ${what} is reported, and ends the agent with all its events in the spool`, async () => {
     using folder = new UserFolder()
     const ended = await livesWith(folder, `async start() { setTimeout(() => { ${code} }, 50) }`, {
       more: spoolOf(folder),
     })
-    assert.equal(ended.code, 1, says(ended).join('\n'))
+    assert.equal(ended.code, 1, messages(ended).join('\n'))
     const fatal = ended.lines.filter(({ level }) => level === 60)
     assert.equal(fatal.length, 1)
     assert.match(fatal[0]?.msg ?? '', want)
-    assert.ok(says(ended).includes('stopping'))
-    assert.equal(says(ended).at(-1), 'closed')
+    assert.ok(messages(ended).includes('stopping'))
+    assert.equal(messages(ended).at(-1), 'closed')
     assert.equal(await spooled(folder), 10)
   })
 }
 
-test('run: an exception while a package starts ends the start, and what was started is closed', async () => {
+test('run: an exception while a package starts ends the start and closes what was started', async () => {
   using folder = new UserFolder()
   const ended = await livesWith(
     folder,
     `start() { setTimeout(() => { throw new Error('boom') }); return new Promise(() => {}) }`,
   )
   assert.equal(ended.code, 1)
-  const [starting, fatal, ...rest] = says(ended)
+  const [starting, fatal, ...rest] = messages(ended)
   assert.equal(starting, 'starting')
   assert.match(fatal ?? '', /boom$/)
   assert.deepEqual(rest, ['closed', 'stopped before it was ready'])
 })
 
-test('run: a signal ends a start that hangs, and what was started is closed', async () => {
+test('run: a signal ends a hanging start and closes what was started', async () => {
   using folder = new UserFolder()
   const start = `start() { warn('hangs'); return new Promise(() => {}) }`
   const ended = await livesWith(folder, start, { signal: 'SIGTERM', when: 'hangs' })
-  assert.deepEqual(says(ended), ['starting', 'hangs', 'closed', 'stopped before it was ready'])
+  assert.deepEqual(messages(ended), ['starting', 'hangs', 'closed', 'stopped before it was ready'])
   assert.equal(ended.code, 0)
 })
 
-test('run: a send that ignores its time-out is told of, and a stop keeps its batch in the spool', async () => {
+test('run: a send that ignores its time-out is reported, and a stop keeps its batch in the spool', async () => {
   using folder = new UserFolder()
   const ended = await livesWith(folder, `send: () => new Promise(() => {})`, {
     more: `, timeout: 100ms ${spoolOf(folder)}`,
     signal: 'SIGTERM',
     when: 'events are not taken and will be tried again: exporter \\"npm:pkg\\" has not ended a send',
   })
-  assert.equal(ended.code, 0, says(ended).join('\n'))
+  assert.equal(ended.code, 0, messages(ended).join('\n'))
   assert.equal(await spooled(folder), 10)
 })
 
-test('run: an exception while the agent drains is told, and is an exit code of 1', async () => {
+test('run: an exception while the agent drains is reported, and the exit code is 1', async () => {
   using folder = new UserFolder()
   const members = `async send() { return { status: 'delivered' } },
     async stop() { setTimeout(() => { throw new Error('late') }); await new Promise((go) => process.once('uncaughtException', go)) }`
   const ended = await livesWith(folder, members, { signal: 'SIGINT', when: 'ready' })
   assert.equal(ended.code, 1)
-  assert.deepEqual(says(ended).slice(0, 3), ['starting', 'ready', 'stopping'])
-  assert.match(says(ended)[3] ?? '', /comes from: Error: late$/)
+  assert.deepEqual(messages(ended).slice(0, 3), ['starting', 'ready', 'stopping'])
+  assert.match(messages(ended)[3] ?? '', /comes from: Error: late$/)
 })
 
-test('run: a hang-up while it starts ends nothing, and reopens once it is ready', async () => {
+test('run: SIGHUP during the start does not end it, and reopens files once it is ready', async () => {
   using folder = new UserFolder()
   const members = `async start() { warn('begins'); await new Promise((go) => process.once('SIGHUP', go)) },
     async reopen() { warn('reopened'); process.kill(process.pid, 'SIGTERM') },
     async send() { return { status: 'delivered' } }`
   const ended = await livesWith(folder, members, { signal: 'SIGHUP', when: 'begins' })
-  assert.deepEqual(says(ended), ['starting', 'begins', 'ready', 'reopened', 'stopping', 'closed'])
+  assert.deepEqual(messages(ended), ['starting', 'begins', 'ready', 'reopened', 'stopping', 'closed'])
   assert.equal(ended.code, 0)
 })
 
-test('run: what no exporter took in time is an exit code of 1, and is counted', async () => {
+test('run: events that no exporter took in time are counted, and the exit code is 1', async () => {
   using folder = new UserFolder()
   const ended = await livesWith(folder, '', { signal: 'SIGTERM', when: 'ready' })
   assert.equal(ended.code, 1)
-  assert.match(says(ended).at(-1) ?? '', /^stopped with events that no exporter took in time/)
+  assert.match(messages(ended).at(-1) ?? '', /^stopped with events that no exporter took in time/)
 })

@@ -10,7 +10,7 @@ import { Host } from './support/spools.ts'
 
 const TWO = '  bus: { type: stdout, spool: { dir: F/spool } }\n  loki: { type: stdout, spool: { dir: F/spool } }'
 
-test('spool ls: shows each spool of the config: what waits, its size, its age, its folder, how far it is', async () => {
+test('spool ls: shows each spool of the config: its waiting events, size, age, folder and position', async () => {
   using host = new Host(TWO)
   await host.fill('bus', 10, 2)
   assert.deepEqual(await host.run('ls'), {
@@ -27,7 +27,7 @@ loki        0       0 B      0  -                     -
   })
 })
 
-test('spool ls: -o json says the same for programs', async () => {
+test('spool ls: -o json prints the same for programs', async () => {
   using host = new Host()
   await host.fill('bus', 10, 2)
   const { code, stdout } = await host.run('ls -o json')
@@ -51,7 +51,7 @@ test('spool ls: -o json says the same for programs', async () => {
   ])
 })
 
-test('spool ls: works beside the process that uses the spool, and names it', async () => {
+test('spool ls: works while another process uses the spool, and names that process', async () => {
   using host = new Host()
   await host.fill('bus', 3)
   const holder = spawn(process.execPath, [join(import.meta.dirname, 'support/hold-spool.ts'), host.dir('bus')], {
@@ -82,7 +82,7 @@ test('spool ls: works beside the process that uses the spool, and names it', asy
   assert.match((await host.run('ls bus')).stdout, /^bus .* -$/m)
 })
 
-test('spool ls: what an exporter of another name left behind is shown as long as something is in it', async () => {
+test('spool ls: the spool of an exporter that is no longer configured is shown until it is empty', async () => {
   using host = new Host()
   await host.fill('old', 2)
   await host.fill('older', 2, 2)
@@ -110,12 +110,12 @@ const damages: readonly Damage[] = [
     want: /^ {2}damage: 00000002\.seg: both copies of the header are damaged$/m,
   },
   {
-    name: 'the first file gone',
+    name: 'the first file missing',
     spoil: (dir) => unlinkSync(`${dir}/00000001.seg`),
     want: /^ {2}damage: events 0 to 19: missing, no segment has them$/m,
   },
   {
-    name: 'the last file gone',
+    name: 'the last file missing',
     spoil: (dir) => unlinkSync(`${dir}/00000005.seg`),
     want: /^ {2}damage: events 80 to 99: missing at the end, they were on disk$/m,
   },
@@ -142,7 +142,7 @@ const damages: readonly Damage[] = [
 ]
 
 for (const { name, spoil, want } of damages) {
-  test(`spool ls: shows damage and goes on: ${name}`, async () => {
+  test(`spool ls: shows damage and continues: ${name}`, async () => {
     using host = new Host()
     await host.fill('bus', 10)
     spoil(host.dir('bus'), host)
@@ -153,7 +153,7 @@ for (const { name, spoil, want } of damages) {
   })
 }
 
-test('spool ls: what cannot be looked at is told, the others are shown', async () => {
+test('spool ls: a spool that cannot be read is reported, the others are shown', async () => {
   using host = new Host()
   await host.fill('bus', 1)
   mkdirSync(host.folder.at('empty'))
@@ -169,11 +169,11 @@ ktrail: cannot read the spool "F/c.yaml": it is no folder
   )
 })
 
-test('spool ls: a folder that may not be read is told with what to do', async () => {
+test('spool ls: a folder that may not be read is reported with the next step', async () => {
   using host = new Host()
   await host.fill('bus', 1)
   const lines = ['ls bus', 'verify bus', 'repair bus', 'replay bus']
-  // Loads what each command imports when it is wanted.
+  // Loads the modules that each command imports on demand.
   for (const line of lines) await host.run(line)
   chmodSync(host.folder.path, 0o755)
   chmodSync(host.dir('bus'), 0)
@@ -191,7 +191,7 @@ test('spool ls: a folder that may not be read is told with what to do', async ()
   }
 })
 
-test('spool ls: a config without any spool is said to have none', async () => {
+test('spool ls: a config without a spool is reported as such', async () => {
   using host = new Host('  s: { type: stdout }')
   assert.deepEqual(await host.run('ls'), { code: 0, stdout: '', stderr: 'no exporter of F/c.yaml has a spool\n' })
 })
@@ -213,12 +213,12 @@ test('spool ls: takes less than a second of a processor for 10 GiB', async () =>
       epoch: 'e',
     }
     writeFileSync(`${dir}/${segmentName(number)}`, encodeHeader(header))
-    // Sparse: only headers are read, and a last file of zeros is the slowest one, for it is searched whole.
+    // Sparse: only headers are read. A last file of zeros is the slowest case, because it is searched whole.
     truncateSync(`${dir}/${segmentName(number)}`, bytes)
   }
   const before = process.cpuUsage()
   const { code, stdout } = await host.run('ls')
-  // Not the clock's: the machine may have other work.
+  // Processor time, not wall time: the machine may be busy.
   const { user, system } = process.cpuUsage(before)
   const ms = (user + system) / 1000
   assert.equal(code, 0)

@@ -23,7 +23,7 @@ const TARGETS = `\
   archive: { type: file, path: F/archive.jsonl, rate_limit: { events: 1, per: 1h }, filter: { policies: [none] } }
   nowhere: { type: file, path: F/c.yaml/x.jsonl }`
 
-test('spool replay: prints what waits, and leaves it', async () => {
+test('spool replay: prints waiting events, and keeps them', async () => {
   using host = new Host()
   await host.fill('bus', 5, 2)
   for (const line of ['replay bus', 'replay bus -o json', 'replay F/spool/bus']) {
@@ -32,7 +32,7 @@ test('spool replay: prints what waits, and leaves it', async () => {
   }
 })
 
-test('spool replay: --all prints also what is taken and still on disk', async () => {
+test('spool replay: --all also prints delivered events that are still on the disk', async () => {
   using host = new Host()
   await host.fill('bus', 5, 3)
   assert.deepEqual(idsOf((await host.run('replay bus --all')).stdout), numbers(20, 50))
@@ -55,7 +55,7 @@ for (const { options, want } of [
   })
 }
 
-test('spool replay: what is damaged is passed over and told', async () => {
+test('spool replay: damaged events are skipped and reported', async () => {
   using host = new Host()
   await host.fill('bus', 5)
   host.edit(`${host.dir('bus')}/00000002.seg`, (bytes) => bytes.fill(1, 400, 410))
@@ -64,7 +64,7 @@ test('spool replay: what is damaged is passed over and told', async () => {
   assert.equal(stderr, 'ktrail: 10 events of the spool "F/spool/bus" cannot be read; ktrail spool verify shows more\n')
 })
 
-test('spool replay: a reader that has gone ends it, without an error', async () => {
+test('spool replay: a closed pipe ends it, without an error', async () => {
   using host = new Host()
   await host.fill('bus', 5)
   const { code, stdout } = await host.run('replay bus', () => false)
@@ -111,7 +111,7 @@ test('spool replay: OTLP records with another body are printed whole', async () 
   assert.deepEqual(got, want)
 })
 
-test('spool replay: --to sends through another exporter, whole, whatever that lets through otherwise', async () => {
+test('spool replay: --to sends all events through another exporter, without its filters', async () => {
   using host = new Host(TARGETS)
   await host.fill('bus', 30, 1)
   const { code, stdout, stderr } = await host.run('replay bus --to archive --since 2026-03-09T05:30:15Z')
@@ -120,7 +120,7 @@ test('spool replay: --to sends through another exporter, whole, whatever that le
   assert.match((await host.run('ls bus')).stdout, /^bus {7}290 /m)
 })
 
-test('spool replay: --remove moves it', async () => {
+test('spool replay: --remove with --to moves the events', async () => {
   using host = new Host(TARGETS)
   await host.fill('bus', 30, 1)
   assert.deepEqual(await host.run('replay bus --to archive --remove'), {
@@ -132,7 +132,7 @@ test('spool replay: --remove moves it', async () => {
   assert.match((await host.run('ls bus')).stdout, /^bus {9}0 .*\n.*\n {2}taken up to 300 of 300/m)
 })
 
-test('spool replay: --remove gets past a block that the device refuses, and tells what was in it', async (t) => {
+test('spool replay: --remove skips a block that the device cannot read, and reports its events', async (t) => {
   using host = new Host(TARGETS)
   await host.fill('bus', 6)
   const { open } = systemSpoolFiles
@@ -141,7 +141,7 @@ test('spool replay: --remove gets past a block that the device refuses, and tell
     const file = await open(path, how)
     if (!path.endsWith('/00000002.seg')) return file
     const read: SpoolFile['read'] = (into, position) => {
-      // Of the block with the first of its two frames.
+      // The block with the first of its two frames.
       if (position >= 4096 || position + into.length <= 176) return file.read(into, position)
       refusals++
       return Promise.reject(Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' }))
@@ -163,7 +163,7 @@ test('spool replay: --remove gets past a block that the device refuses, and tell
   assert.match((await host.run('ls bus')).stdout, /^bus {9}0 /m)
 })
 
-test('spool replay: --remove passes what is spoilt, and stops before what another release has written', async () => {
+test('spool replay: --remove skips damaged events, and stops at a file of another version', async () => {
   using host = new Host(TARGETS)
   await host.fill('bus', 1)
   const newer = frameOf(tenEvents(10))
@@ -187,7 +187,7 @@ test('spool replay: --remove passes what is spoilt, and stops before what anothe
   assert.match((await host.run('ls bus')).stdout, /^bus {8}10 /m)
 })
 
-test('spool replay: a sink that wants a person ends it with its sentence, and nothing is removed', async () => {
+test('spool replay: a sink that needs manual action ends it with the reason, and nothing is removed', async () => {
   await using sink = await FakeSink.start(() => ({ status: 401 }))
   using host = new Host(`  loki: { type: otlp, spool: { dir: F/spool } }
   other: { type: otlp, logs_endpoint: "${sink.url}" }`)
@@ -205,7 +205,7 @@ test('spool replay: a sink that wants a person ends it with its sentence, and no
   assert.match((await host.run('ls loki -o json')).stdout, new RegExp(`"events": ${goldenEvents().length},`))
 })
 
-test('spool replay: what a sink refuses is told by reason, and is an exit code of 1', async () => {
+test('spool replay: events that a sink rejects are reported by reason, and the exit code is 1', async () => {
   await using sink = await FakeSink.start(() => ({ status: 200, body: partialSuccess(goldenEvents().length, 'no') }))
   using host = new Host(`  loki: { type: otlp, spool: { dir: F/spool } }
   other: { type: otlp, logs_endpoint: "${sink.url}" }`)
@@ -222,7 +222,7 @@ test('spool replay: what a sink refuses is told by reason, and is an exit code o
   assert.match(stderr, new RegExp(`^0 events delivered to other, ${goldenEvents().length} refused \\(\\w+\\)$`, 'm'))
 })
 
-test('spool replay: is refused where it can not work, before anything is sent', async () => {
+test('spool replay: impossible requests are refused before an event is sent', async () => {
   using host = new Host(TARGETS)
   const encoder = await new EncoderPool('node').otlp({
     ...DEFAULT_RECORDS,
@@ -247,7 +247,7 @@ test('spool replay: is refused where it can not work, before anything is sent', 
   assert.match((await host.run('ls bus')).stdout, new RegExp(`^bus +${goldenEvents().length} `, 'm'))
 })
 
-test('spool replay: what an agent could not deliver and left at its stop is what is printed, and what is moved', async () => {
+test('spool replay: prints and moves the events that an agent could not deliver before its stop', async () => {
   using host = new Host(`  loki: { type: otlp, endpoint: "http://127.0.0.1:9", spool: { dir: F/spool, min_free: 0B } }
   archive: { type: file, path: F/archive.jsonl }`)
   const result = loadConfig(readFileSync(host.config, 'utf8'), host.config, {})

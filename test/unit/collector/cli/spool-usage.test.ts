@@ -37,20 +37,20 @@ for (const [line, want] of [
   })
 }
 
-test('spool: without a command it says which there are', async () => {
-  const said: string[] = []
+test('spool: without a command it lists the commands', async () => {
+  const errors: string[] = []
   const terminal = {
     env: {},
     print: () => Promise.resolve(true),
-    printError: (line: string) => said.push(line),
+    printError: (line: string) => errors.push(line),
     nowMs: () => 0,
   }
   assert.equal(await spoolCommand([], terminal), 2)
   for (const name of ['ls', 'verify', 'repair', 'replay'])
-    assert.match(said.join('\n'), new RegExp(`ktrail spool ${name} `))
+    assert.match(errors.join('\n'), new RegExp(`ktrail spool ${name} `))
 })
 
-test('spool: a config that is wrong is told as everywhere', async () => {
+test('spool: a wrong config is reported as by every command', async () => {
   using host = new Host('  bus: { type: nothing }')
   for (const line of ['ls', 'verify', 'repair bus', 'replay bus']) await assert.rejects(host.run(line), ConfigError)
 })

@@ -9,7 +9,7 @@ const MODULE = new URL('../../../../collector/host/descriptors.ts', import.meta.
 const RAISE = /; raise it: ulimit -n 4096 in the shell that starts ktrail, or LimitNOFILE=4096 in its systemd unit$/
 const limited = (limit: number, used = 0) => ({ limit: () => limit, used: () => used })
 
-test('descriptors: a limit that is too low is refused, with the limit and how to raise it', () => {
+test('descriptors: a limit that is too low is refused with the limit and the way to raise it', () => {
   assert.throws(
     () => checkDescriptors(limited(255)),
     (error) => {
@@ -23,7 +23,7 @@ test('descriptors: a limit that is too low is refused, with the limit and how to
   checkDescriptors(limited(Infinity))
 })
 
-test('descriptors: what would take the reserve is refused, with the numbers', () => {
+test('descriptors: a use that would take the reserve is refused with the numbers', () => {
   takesDescriptors('policy "p"', 28, limited(256, 100))
   assert.throws(
     () => takesDescriptors('policy "p"', 29, limited(256, 100)),
@@ -38,13 +38,13 @@ test('descriptors: what would take the reserve is refused, with the numbers', ()
   )
 })
 
-test("descriptors: this process's own are counted, sockets and all that is closed again left out", async () => {
+test('descriptors: those of this process are counted, without sockets and closed ones', async () => {
   const script = `import { openSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { checkDescriptors, takesDescriptors } from ${JSON.stringify(MODULE)}
 const open = () => { try { takesDescriptors('x', 1e9) } catch ({ message }) { return Number(/(\\d+) are open/.exec(message)[1]) } }
 const listen = () => new Promise((resolve) => createServer().listen(0, '127.0.0.1', resolve))
-await listen() // libuv keeps a descriptor for the day when there are none
+await listen() // libuv keeps a descriptor for the case that there are none
 const before = open()
 for (let i = 0; i < 5; i++) openSync('/dev/null')
 for (let i = 0; i < 5; i++) await listen()

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { IdleMemory } from '../../../../collector/host/idle-memory.ts'
 
-/** Looks with these bytes of the ring between two of them; gives the numbers of the looks that collected. */
+/** Polls with these numbers of ring bytes between two polls; returns the numbers of the polls that collected. */
 function collected(looks: readonly number[]): number[] {
   const at: number[] = []
   let now = 0
@@ -17,16 +17,16 @@ function collected(looks: readonly number[]): number[] {
 
 const times = (count: number, bytes: number): number[] => Array.from({ length: count }, () => bytes)
 
-test('idle memory: collects once after the start and once after each burst, when four looks were quiet', () => {
+test('idle memory: collects once after the start and once after each burst, after four idle polls', () => {
   assert.deepEqual(collected([...times(6, 0), 100_000, ...times(3, 10), 100_000, ...times(12, 10)]), [3, 14])
 })
 
-test('idle memory: collects nothing while there is work, and never for little of it', () => {
+test('idle memory: does not collect while there is work, or after little work', () => {
   assert.deepEqual(collected(times(40, 1_000_000)), [])
   assert.deepEqual(collected(times(40, 60_000)), [3])
 })
 
-test('idle memory: adds up what was read between two looks', () => {
+test('idle memory: adds up the bytes read between two polls', () => {
   const at: number[] = []
   const memory = new IdleMemory(() => void at.push(1))
   for (let look = 0; look < 10; look++) {

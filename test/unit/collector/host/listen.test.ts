@@ -17,7 +17,7 @@ function closed(server: Server): Promise<void> {
   return new Promise((resolve) => server.close(() => resolve()))
 }
 
-test('listen: a Unix socket is made with its folder, for its owner alone, and removed at the end', async () => {
+test('listen: a Unix socket is created with its folder, for its owner only, and removed at the end', async () => {
   using folder = new Folder()
   const path = folder.at('run/ktrail/http.sock')
   const mask = process.umask(0)
@@ -41,7 +41,7 @@ test('listen: pages are served on a Unix socket', async () => {
   assert.match(String(answer), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nok\n$/s)
 })
 
-test('listen: the socket of a program that was killed is replaced', async () => {
+test('listen: the socket of a killed program is replaced', async () => {
   using folder = new Folder()
   const path = folder.at('http.sock')
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('listens'))`
@@ -62,7 +62,7 @@ test('listen: the socket of a program that was killed is replaced', async () => 
   await closed(server)
 })
 
-test('listen: what is no socket is never replaced', async () => {
+test('listen: a file that is not a socket is never replaced', async () => {
   using folder = new Folder()
   const file = folder.at('file')
   writeFileSync(file, 'mine')
@@ -77,7 +77,7 @@ test('listen: what is no socket is never replaced', async () => {
   assert.ok(lstatSync(folder.at('link')).isSymbolicLink())
 })
 
-test('listen: a folder that cannot be made is said, with the path', async () => {
+test('listen: a folder that cannot be created is reported with its path', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('file'), '')
   const path = folder.at('file/http.sock')

@@ -10,7 +10,7 @@ import { Folder } from '../../exporters/support/folder.ts'
 const LOCK = new URL('../../../../collector/host/lock.ts', import.meta.url).href
 const isTaken = (error: unknown): boolean => error instanceof CollectorError && error.code === 'ALREADY_RUNNING'
 
-test('lock: a second one is refused, and free once the first lets go', async () => {
+test('lock: a second owner is refused until the first releases it', async () => {
   using folder = new Folder()
   const path = folder.at('agent.lock')
   const first = await takeLock(path)
@@ -20,7 +20,7 @@ test('lock: a second one is refused, and free once the first lets go', async () 
   second[Symbol.dispose]()
 })
 
-test('lock: what an owner that was killed left is taken over', async () => {
+test('lock: the lock of a killed owner is taken over', async () => {
   using folder = new Folder()
   const path = folder.at('agent.lock')
   const script = `import { takeLock } from ${JSON.stringify(LOCK)}
@@ -37,7 +37,7 @@ setInterval(() => {}, 1000)`
   taken[Symbol.dispose]()
 })
 
-test('lock: a folder that is not there is said, with the path', async () => {
+test('lock: a missing folder is reported with its path', async () => {
   using folder = new Folder()
   await assert.rejects(takeLock(folder.at('none/agent.lock')), /cannot take the lock .*none\/agent\.lock/)
 })

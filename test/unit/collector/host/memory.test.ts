@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MemoryGuard } from '../../../../collector/host/memory.ts'
 
-test('memory: each limit is told of once when it is passed, and again when there is a twentieth less', () => {
+test('memory: each limit is reported once when exceeded, and once when the use is a twentieth below it', () => {
   const reported: string[] = []
   let rss = 0
   const guard = new MemoryGuard(
@@ -15,13 +15,13 @@ test('memory: each limit is told of once when it is passed, and again when there
   assert.equal(guard.pressure, 'none')
 })
 
-test('memory: measures the process where nothing else is said', () => {
+test('memory: measures the process by default', () => {
   const reported: string[] = []
   new MemoryGuard({ softBytes: 1, hardBytes: 2 ** 50 }, (pressure) => void reported.push(pressure)).look()
   assert.deepEqual(reported, ['soft'])
 })
 
-test('memory: what can not be measured changes nothing', () => {
+test('memory: a failed measurement changes nothing', () => {
   const reported: string[] = []
   let rss = (): number => 1001
   const guard = new MemoryGuard(

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { hearSignals } from '../../../../collector/host/signals.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 
-test('signals: SIGHUP reloads, SIGUSR1 only reopens, the first SIGTERM or SIGINT ends, the second hurries', async () => {
+test('signals: SIGHUP reloads, SIGUSR1 only reopens, the first SIGTERM or SIGINT stops, the second stops at once', async () => {
   const asked: string[] = []
   const ended = hearSignals({
     reload: () => asked.push('reload'),

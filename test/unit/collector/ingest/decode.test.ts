@@ -1,4 +1,4 @@
-/** Ring bytes → raw events, and what must happen to bytes that are no records. */
+/** Ring bytes → raw events, and the handling of bytes that are not records. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -84,7 +84,7 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
   ),
 )
 
-/** What decode found, with texts copied out of the chunk so that it can be compared with what was written. */
+/** The result of decode, with texts copied out of the chunk so that they can be compared with the input. */
 function decoded(chunk: Buffer, length = chunk.length): { events: RecordSpec[]; malformed: number } {
   const events: RecordSpec[] = []
   const malformed = decodeChunk({ bytes: chunk, length }, (event, whole) => events.push(copied(event, whole)))
@@ -106,11 +106,11 @@ function copied(event: RawEvent, whole: Buffer): RecordSpec {
   return { ...hook, values }
 }
 
-test('decode: gives back what was written, in order, and nothing more', () => {
+test('decode: returns the written records, in order, and nothing else', () => {
   fc.assert(
     fc.property(fc.array(record, { maxLength: 20 }), fc.nat(64), (events, slack) => {
       const used = Buffer.concat(events.map(recordBytes))
-      // What a shorter chunk before left behind its end.
+      // Bytes of a shorter earlier chunk are still after its end.
       const chunk = Buffer.concat([used, Buffer.alloc(slack, 0x30)])
       assert.deepEqual(decoded(chunk, used.length), { events, malformed: 0 })
     }),
@@ -118,7 +118,7 @@ test('decode: gives back what was written, in order, and nothing more', () => {
   )
 })
 
-test('decode: never throws and always ends, whatever the bytes', () => {
+test('decode: never throws and always ends, for any bytes', () => {
   fc.assert(
     fc.property(
       fc.array(record, { minLength: 1, maxLength: 5 }),
@@ -138,7 +138,7 @@ test('decode: never throws and always ends, whatever the bytes', () => {
   )
 })
 
-test('decode: no record reaches into the one behind it', () => {
+test('decode: no record extends into the next one', () => {
   fc.assert(
     fc.property(record, record, (first, second) => {
       const one = recordBytes(first)
@@ -193,7 +193,7 @@ for (const [what, first, events, malformed] of BAD) {
   })
 }
 
-test('decode: exec texts that claim more than the record has are cut at its end', () => {
+test('decode: exec texts longer than the record are cut at its end', () => {
   const exec: RecordSpec = {
     ...exit,
     op: 'exec',

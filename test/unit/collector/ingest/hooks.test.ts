@@ -1,4 +1,4 @@
-/** Hooks by number: what records of a detached one still find, and what was counted. */
+/** Hooks by number: records of a detached hook that are still in the ring, and its counters. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HookRegistry } from '../../../../collector/ingest/hooks.ts'
@@ -7,7 +7,7 @@ import { arg, spec } from '../support/specs.ts'
 
 const RETIRE_MS = 30_000
 
-test('hooks: know their types by position, and nop where no return is asked for', () => {
+test('hooks: have their types by position, and nop without a return value', () => {
   const hooks = new HookRegistry()
   hooks.add(makeHook({ id: 4 }), spec({ args: [arg(2, 'path'), arg(0, 'nop')] }))
   hooks.add(makeHook({ id: 5 }), spec({ args: [], return: true, returnArg: arg(0, 'size_t') }))
@@ -17,7 +17,7 @@ test('hooks: know their types by position, and nop where no return is asked for'
   assert.equal(hooks.take(6), undefined)
 })
 
-test('hooks: each look-up is an event of its policy', () => {
+test('hooks: each lookup counts as an event of its policy', () => {
   const hooks = new HookRegistry()
   hooks.add(makeHook({ id: 1, policy: 'a' }), spec())
   hooks.add(makeHook({ id: 2, policy: 'a' }), spec())
@@ -32,7 +32,7 @@ test('hooks: each look-up is an event of its policy', () => {
   )
 })
 
-test('hooks: a detached one answers for what is still in the ring, then goes; its count stays', (context) => {
+test('hooks: a detached hook is kept for records still in the ring, then removed; its count stays', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] })
   const hooks = new HookRegistry()
   hooks.add(makeHook({ id: 1, policy: 'a' }), spec())
@@ -40,7 +40,7 @@ test('hooks: a detached one answers for what is still in the ring, then goes; it
   hooks.retire([1, 77])
   context.mock.timers.tick(RETIRE_MS - 1)
   assert.notEqual(hooks.take(1), undefined)
-  // The policy again, with new numbers: counters of a policy never fall.
+  // The policy again, with new numbers: counters of a policy never decrease.
   hooks.add(makeHook({ id: 2, policy: 'a' }), spec())
   context.mock.timers.tick(1)
   assert.equal(hooks.take(1), undefined)

@@ -1,4 +1,4 @@
-/** Scripts of raw events → the events that come of them. */
+/** Sequences of raw events → the events made of them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RawEvent, RawHook, RawValue } from '../../../../collector/ingest/decode.ts'
@@ -18,7 +18,7 @@ interface Setup {
   readonly normalizer: Normalizer
   readonly shellStart: number
   now: number
-  /** The event of a raw one, that must be there. */
+  /** The event of a raw event, which must exist. */
   event(raw: RawEvent, bytes?: Buffer): ProcessEvent
 }
 
@@ -68,7 +68,7 @@ function value(kind: number, change: Partial<RawValue> = {}): RawValue {
   return { kind, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0, ...change }
 }
 
-test('normalize: a process from fork to exit, with the sequence gap-free over what yields events', () => {
+test('normalize: a process from fork to exit, with a sequence without gaps', () => {
   const s = setup()
   assert.equal(s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0)), undefined)
   const started = s.event(exec(200, 6000, 100, s.shellStart, { filename: '/bin/cat', argv: ['cat', '/etc/passwd'] }))
@@ -96,7 +96,7 @@ test('normalize: a process from fork to exit, with the sequence gap-free over wh
   assert.equal(access.tid, 201)
 })
 
-test('normalize: a loss record has the next number, and what follows the one after', () => {
+test('normalize: a loss record has the next number, and the following event the one after', () => {
   const s = setup()
   const time = { sec: 9, nsec: 1 }
   const what = { loss: { stage: 'kernel', exporter: '', reason: 'join_full' }, count: 3 } as const
@@ -105,7 +105,7 @@ test('normalize: a loss record has the next number, and what follows the one aft
   assert.equal(s.event(exec(200, 6000, 100, s.shellStart)).seq, 41)
 })
 
-test('normalize: refcnt is a copy on kprobe events, as the stored record’s on exec and exit (tetragon.md §3.6)', () => {
+test('normalize: refcnt is a copy on kprobe events, as the stored record’s on exec and exit ', () => {
   const s = setup()
   s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0))
   const started = s.event(exec(200, 6000, 100, s.shellStart))
@@ -113,7 +113,7 @@ test('normalize: refcnt is a copy on kprobe events, as the stored record’s on 
   s.normalizer.event(fork(201, 7000, 200, 6000), Buffer.alloc(0))
   const withChild = s.event(hook(200, 6000))
   const ofChild = s.event(hook(201, 7000))
-  // The child never execs: a cloned entry.
+  // The child has no exec: a cloned entry.
   const childEnded = s.event(exit(201, 7000))
   const ended = s.event(exit(200, 6000))
   const late = s.event(hook(200, 6000))
@@ -121,7 +121,7 @@ test('normalize: refcnt is a copy on kprobe events, as the stored record’s on 
     [started, alone, withChild, ofChild, childEnded, ended, late].map(({ refcnt }) => refcnt),
     [0, 1, 2, 1, 1, 0, 0],
   )
-  // Copied when the event was made: what came later does not change it.
+  // Copied when the event was made: later changes do not affect it.
   assert.equal(withChild.refcnt, 2)
 })
 
@@ -143,12 +143,12 @@ test('normalize: a cloned parent shows its count in the record, another parent d
   assert.ok(typeof parents[1] === 'object' && parents[1] !== null && !('refcnt' in parents[1]))
 })
 
-test('normalize: what a process does after its exit record is still its own', () => {
+test('normalize: an event after the exit record of a process is still attributed to it', () => {
   const s = setup()
   s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0))
   const image = s.event(exec(200, 6000, 100, s.shellStart)).process
   s.event(exit(200, 6000))
-  // The kernel's table has forgotten it: start 0. Or the record was made before: its start.
+  // The kernel's table has dropped it: start 0. Or the record was made before: its start.
   assert.equal(s.event(hook(200, 0)).process, image)
   assert.equal(s.event(hook(200, 6000)).process, image)
   s.now = 10_000
@@ -156,7 +156,7 @@ test('normalize: what a process does after its exit record is still its own', ()
   assert.equal(s.event(hook(200, 6000)).process.flags, 'unknown')
 })
 
-test('normalize: an exit that nobody knows is reported with what the record has', () => {
+test('normalize: the exit of an unknown process is reported with the data of the record', () => {
   const s = setup()
   const event = s.event(exit(999, 4321, 9))
   assert.ok(event.type === 'process_exit')
@@ -164,7 +164,7 @@ test('normalize: an exit that nobody knows is reported with what the record has'
   assert.equal(event.parent, undefined)
 })
 
-test('normalize: a record of a hook that is long gone is counted, takes no number and makes no event', () => {
+test('normalize: a record of a hook removed before is counted, without a number or an event', () => {
   const s = setup()
   assert.equal(s.normalizer.event(hook(100, s.shellStart, [], 99), Buffer.alloc(0)), undefined)
   assert.equal(s.normalizer.orphaned, 1)
@@ -300,7 +300,7 @@ for (const [what, type, raw, bytes, want] of ARGUMENTS) {
   })
 }
 
-test('normalize: texts outlive the chunk they stood in', () => {
+test('normalize: texts stay valid after their chunk is reused', () => {
   const s = setup(['file'])
   const bytes = Buffer.from(BYTES)
   const event = s.event(hook(100, s.shellStart, [value(wire.VALUE_FILE, { to: 4 })]), bytes)
@@ -309,7 +309,7 @@ test('normalize: texts outlive the chunk they stood in', () => {
   assert.deepEqual(event.args[0].raw, BYTES)
 })
 
-test('normalize: the return value stands apart, typed by the policy', () => {
+test('normalize: the return value is separate, with the type of the policy', () => {
   for (const [type, want] of [
     ['int', { kind: 'int', value: -1 }],
     ['uint32', { kind: 'uint', value: 0xffff_ffff }],

@@ -1,4 +1,4 @@
-/** The ring as chunks: pulled, never pushed; woken or waited for; drained at the end. */
+/** The ring as chunks: pulled, never pushed; by wakeup or by polling; drained at the end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { chunks } from '../../../../collector/ingest/source.ts'
@@ -33,7 +33,7 @@ interface Setup {
   wantsTurn: boolean
 }
 
-/** A delay that no test lives to see, unless it asks for another. */
+/** A delay that no test reaches, unless it sets another. */
 const NEVER_MS = 1_000_000
 
 function setup(maxDelayMs = NEVER_MS): Setup {
@@ -86,7 +86,7 @@ test('source: reads nothing before it is pulled, and one chunk a pull', async ()
   await s.source.return(undefined)
 })
 
-test('source: between two chunks the event loop gets its turn', async () => {
+test('source: the event loop runs between two chunks', async () => {
   const s = setup()
   s.ring.waiting.push(Buffer.from('one'), Buffer.from('two'))
   await s.source.next()
@@ -110,7 +110,7 @@ test('source: waits while the ring is empty, and comes back when woken', async (
   await s.source.return(undefined)
 })
 
-test('source: looks by itself when nobody wakes it', async () => {
+test('source: polls the ring without a wakeup', async () => {
   const s = setup(5)
   const next = text(s.source)
   await turn()
@@ -119,7 +119,7 @@ test('source: looks by itself when nobody wakes it', async () => {
   await s.source.return(undefined)
 })
 
-test('source: a wakeup with nothing in the ring is no chunk', async () => {
+test('source: a wakeup with an empty ring yields no chunk', async () => {
   const s = setup()
   const next = text(s.source)
   for (let i = 0; i < 3; i++) {
@@ -132,7 +132,7 @@ test('source: a wakeup with nothing in the ring is no chunk', async () => {
   assert.equal(await next, undefined)
 })
 
-test('source: at the end it reads what is still there, tells that the ring is empty, and ends its watch', async () => {
+test('source: at the end it reads the rest, reports that the ring is empty, and closes its watch', async () => {
   const s = setup()
   s.ring.waiting.push(Buffer.from('one'), Buffer.from('two'))
   const first = await text(s.source)
@@ -141,7 +141,7 @@ test('source: at the end it reads what is still there, tells that the ring is em
   assert.deepEqual([s.empty, s.watches], [1, 0])
 })
 
-test('source: ends at once when it waits, and when it was over before it began', async () => {
+test('source: ends at once while it waits, and if it was stopped before it began', async () => {
   const waiting = setup()
   const next = text(waiting.source)
   await turn()
@@ -153,14 +153,14 @@ test('source: ends at once when it waits, and when it was over before it began',
   assert.deepEqual([await text(over.source), await text(over.source)], ['left', undefined])
 })
 
-test('source: a ring that fails ends it with that error, and its watch too', async () => {
+test('source: an error of the ring ends it with that error and closes its watch', async () => {
   const s = setup()
   s.ring.failure = new Error('RING_CLOSED')
   await assert.rejects(s.source.next(), /RING_CLOSED/)
   assert.equal(s.watches, 0)
 })
 
-test('source: who stops pulling ends the watch', async () => {
+test('source: ending the iteration closes the watch', async () => {
   const s = setup()
   s.ring.waiting.push(Buffer.from('one'))
   for await (const chunk of s.source) {
@@ -170,7 +170,7 @@ test('source: who stops pulling ends the watch', async () => {
   assert.equal(s.watches, 0)
 })
 
-test('source: an empty ring gives an empty chunk to who wants a turn, once', async () => {
+test('source: an empty ring yields one empty chunk on request', async () => {
   const s = setup(5)
   const next = text(s.source)
   await turn()
@@ -183,7 +183,7 @@ test('source: an empty ring gives an empty chunk to who wants a turn, once', asy
   await s.source.return(undefined)
 })
 
-test('source: what came while an empty chunk was out is read before the end', async () => {
+test('source: records that arrive during an empty chunk are read before the end', async () => {
   const s = setup()
   s.wantsTurn = true
   assert.equal(await text(s.source), '')

@@ -1,4 +1,4 @@
-/** The bytes of the process table: what is accounted is there, texts count once, and nothing makes it larger than it may be. */
+/** The bytes of the process table: the accounting is exact, texts count once, and the table never exceeds its limit. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -24,7 +24,7 @@ function alive(table: ProcessTable): Set<Image> {
   return found
 }
 
-/** What they weigh, counted anew. Images of forks have the texts of their parents: the same strings. */
+/** Their size, counted again. Images of forks have the texts of their parents: the same strings. */
 function recount(table: ProcessTable): { images: number; texts: number } {
   const images = alive(table)
   const texts = new Set([...images].map((image) => image.texts))
@@ -46,7 +46,7 @@ function filled(table: ProcessTable, processes: number, words: string): void {
   }
 }
 
-test('budget: a text that a fork has from its parent counts once', () => {
+test('budget: a text shared by a fork and its parent counts once', () => {
   const table = newTable()
   table.addScanned(scanned(1, 0))
   const before = table.bytes
@@ -54,7 +54,7 @@ test('budget: a text that a fork has from its parent counts once', () => {
   for (let i = 0; i < 1000; i++) table.fork(fork(10 + i, 6 + i, 2, 5), 0)
   const { texts } = table.bytes
   assert.ok(texts - before.texts > 16_000 && texts - before.texts < 17_000, `${texts}`)
-  // They stay as long as one of them has them.
+  // They stay as long as one of them uses them.
   table.exit(2, 5, 0, 0)
   table.sweep(GRACE_MS)
   assert.equal(table.bytes.texts, texts)
@@ -63,7 +63,7 @@ test('budget: a text that a fork has from its parent counts once', () => {
   assert.deepEqual(table.bytes, before)
 })
 
-test('budget: long arguments are cut first, the longest of all, and flagged', () => {
+test('budget: the longest arguments are cut first, and flagged', () => {
   const table = newTable(2048 * KIB)
   filled(table, 100, 'b'.repeat(2000))
   filled(table, 400, 'ü'.repeat(8000))
@@ -76,7 +76,7 @@ test('budget: long arguments are cut first, the longest of all, and flagged', ()
   assert.ok(sum(table.bytes) <= 2048 * KIB)
 })
 
-test('budget: a fork of a process whose arguments were cut has the flag too', () => {
+test('budget: a fork of a process with cut arguments has the flag too', () => {
   const table = newTable(1024 * KIB)
   filled(table, 300, 'b'.repeat(8000))
   const [image] = [...table.latest()].filter(({ process }) => process.flags.includes('truncArgs'))
@@ -86,7 +86,7 @@ test('budget: a fork of a process whose arguments were cut has the flag too', ()
   assert.match(child?.process.flags ?? '', /^execve truncArgs/)
 })
 
-test('budget: then ended images go, then the oldest; what is new is known', () => {
+test('budget: then ended images are removed, then the oldest; new ones stay', () => {
   const table = newTable(1024 * KIB)
   table.addScanned(scanned(1, 0))
   for (let i = 0; i < 200; i++) table.exec(exec(1000 + i, 1_000_000 + i, 1, 10_000_000), 0)
@@ -97,7 +97,7 @@ test('budget: then ended images go, then the oldest; what is new is known', () =
     table.trim()
     const endedLeft = table.find(1000, 0, 0) === undefined && table.find(1199, 0, 0) !== undefined
     if (endedLeft && ++before > 0)
-      assert.notEqual(table.find(1, 0, 0), undefined, 'the ended ones go before the oldest')
+      assert.notEqual(table.find(1, 0, 0), undefined, 'ended images must be removed before the oldest')
     assert.ok(sum(table.bytes) <= 1024 * KIB)
   }
   assert.ok(before > 0)
@@ -109,7 +109,7 @@ test('budget: then ended images go, then the oldest; what is new is known', () =
   assert.ok(table.evictions.images > 3000)
 })
 
-test('budget: renderings always have an eighth', () => {
+test('budget: an eighth is reserved for renderings', () => {
   const table = newTable(1024 * KIB)
   filled(table, 5000, '')
   const { rendered } = table.find(5999, 0, 0)?.process ?? assert.fail()
@@ -133,7 +133,7 @@ test('budget: 100,000 ordinary processes fit into the default', () => {
   assert.ok(sum(table.bytes) < 112 * KIB * KIB)
 })
 
-test('budget: accounted is what a recount finds, and never more than it may be', () => {
+test('budget: the accounting equals a recount, and never exceeds the limit', () => {
   const pid = fc.integer({ min: 1, max: 30 })
   const length = fc.oneof(fc.nat(100), fc.nat(16_000))
   const step = fc.oneof(

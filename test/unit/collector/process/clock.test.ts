@@ -1,4 +1,4 @@
-/** Boot time → wall time: exact, steady, and right again after the clock was set or the machine slept. */
+/** Boot time → wall time: exact, steady, and correct again after the clock was set or the machine was suspended. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -32,7 +32,7 @@ for (const [offset, sec, nsec, want] of [
     assert.deepEqual(new WallClock(() => offset).at(sec, nsec), want))
 }
 
-test('clock: one offset for all while it moves by less than a millisecond, so that times do not jitter', () => {
+test('clock: the offset stays while it changes by less than a millisecond, so that times do not jitter', () => {
   let offset = 100n * NSEC
   const clock = new WallClock(() => offset)
   const steps: ReadonlyArray<readonly [move: bigint, nsec: number]> = [
@@ -50,7 +50,7 @@ test('clock: one offset for all while it moves by less than a millisecond, so th
   }
 })
 
-test('clock: is not moved before it looks again', () => {
+test('clock: does not change before the next check', () => {
   let offset = 0n
   const clock = new WallClock(() => offset)
   offset = 3600n * NSEC
@@ -59,8 +59,8 @@ test('clock: is not moved before it looks again', () => {
   assert.equal(clock.at(1, 0).sec, 3601)
 })
 
-test('clock: a suspend moves nothing, because boot time runs on through it', () => {
-  // Realtime and boottime both gain the hour; their difference, which is all the clock asks for, does not.
+test('clock: a suspend changes nothing, because boot time includes it', () => {
+  // Realtime and boottime both gain the hour; the clock uses only their difference, which does not.
   const clock = new WallClock(() => 1000n * NSEC)
   const before = clock.at(50, 1)
   clock.refresh()

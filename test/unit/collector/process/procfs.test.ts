@@ -1,4 +1,4 @@
-/** The start-up scan, on a /proc that was written for it. */
+/** The scan at start, on a /proc that the test wrote. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,7 +14,7 @@ import { Folder } from '../../exporters/support/folder.ts'
 const NAMES = ['bash', 'a b', 'a) R 1 (b', ')', '((', 'new\nline', ') S 77 1', 'Web Content', '']
 
 for (const name of NAMES) {
-  test(`procfs: a process named ${JSON.stringify(name)} has its parent and start found behind the name`, () => {
+  test(`procfs: a process named ${JSON.stringify(name)} has its parent and start after the name`, () => {
     assert.deepEqual(parseStat(statOf({ pid: 9, parent: 4, name, ticks: 123_456n })), {
       parentPid: 4,
       startNs: 1_234_560_000_000n,
@@ -31,10 +31,10 @@ for (const [what, stat] of [
   ['a zombie: its exit was before us', statOf({ pid: 9, state: 'Z' })],
   ['a dead one', statOf({ pid: 9, state: 'X', threads: 3 })],
 ] as const) {
-  test(`procfs: no process from ${what}`, () => assert.equal(parseStat(stat), undefined))
+  test(`procfs: no process for ${what}`, () => assert.equal(parseStat(stat), undefined))
 }
 
-test('procfs: a leader that ended before its threads is still a process', () => {
+test('procfs: a process whose first thread has ended is still a process', () => {
   assert.notEqual(parseStat(statOf({ pid: 9, state: 'Z', threads: 2 })), undefined)
 })
 
@@ -80,7 +80,7 @@ test('procfs: a kernel thread has its name in brackets, no arguments, uid 0', ()
 const ODD: ReadonlyArray<readonly [what: string, Partial<Fake>, want: Record<string, unknown>, flags: string]> = [
   ['cwd /', { cwd: '/' }, { cwd: '/' }, 'procFS rootcwd'],
   ['a cwd that can not be read', { cwd: undefined }, { cwd: '/' }, 'procFS rootcwd errorCWD'],
-  ['an exe that can not be read: its name', { exe: undefined, name: 'gone', cwd: '/t' }, { binary: 'gone' }, 'procFS'],
+  ['an exe that cannot be read: its name', { exe: undefined, name: 'gone', cwd: '/t' }, { binary: 'gone' }, 'procFS'],
   ['an exe that was deleted', { exe: '/x (deleted)', cwd: '/t' }, { binary: '/x (deleted)' }, 'procFS'],
   ['no audit in the kernel', { loginuid: undefined, cwd: '/t' }, { auid: 4294967295 }, 'procFS'],
   ['a pid that is the host’s', { nspid: '9', cwd: '/t' }, { nspid: 0 }, 'procFS'],
@@ -110,7 +110,7 @@ for (const [what, change, want, flags] of ODD) {
   })
 }
 
-test('procfs: a process that ended while it was read is none', () => {
+test('procfs: a process that ends while it is read is skipped', () => {
   using folder = new Folder()
   mkdirSync(folder.at('5'))
   assert.equal(readProcess(folder.path, 5), undefined)
@@ -128,12 +128,12 @@ async function order(...processes: ReadonlyArray<readonly [pid: number, parent: 
   return (await scanProcfs(folder.path)).map(({ pid }) => pid)
 }
 
-test('procfs: parents come before their children, also where pids have wrapped round', async () => {
+test('procfs: parents come before their children, also after pids have wrapped', async () => {
   assert.deepEqual(await order([1, 0], [2, 0], [30, 1], [4, 30], [5, 2]), [1, 2, 30, 5, 4])
   assert.deepEqual(await order([5, 900], [900, 1], [1, 0]), [1, 900, 5])
 })
 
-test('procfs: nobody is left out, whatever the parents are', async () => {
+test('procfs: no process is left out, whatever its parents are', async () => {
   // A parent that ended, a ring of two, one that is its own parent.
   assert.deepEqual(await order([7, 3], [1, 0]), [1, 7])
   assert.deepEqual(
@@ -146,7 +146,7 @@ test('procfs: nobody is left out, whatever the parents are', async () => {
   )
 })
 
-test('procfs: a scan of many processes lets the event loop have its turns', async () => {
+test('procfs: a scan of many processes does not block the event loop', async () => {
   using folder = new Folder()
   for (let pid = 1; pid <= 400; pid++) write(folder.path, { pid, parent: pid === 1 ? 0 : 1 })
   let turns = 0
@@ -161,7 +161,7 @@ test('procfs: a scan of many processes lets the event loop have its turns', asyn
   assert.ok(turns >= 8, `${turns} turns`)
 })
 
-test('procfs: arguments of megabytes are read as far as the kernel side reads them, and flagged', () => {
+test('procfs: arguments of megabytes are read up to the limit of the kernel side, and flagged', () => {
   using folder = new Folder()
   write(folder.path, { pid: 8, cmdline: `x\0${'a'.repeat(3 << 20)}\0` })
   const found = readProcess(folder.path, 8)
@@ -169,7 +169,7 @@ test('procfs: arguments of megabytes are read as far as the kernel side reads th
   assert.match(flagWords(found?.flags ?? 0), /\btruncArgs\b/)
 })
 
-test('procfs: a start time, a process that is gone, and one of which nothing can be said', () => {
+test('procfs: a start time, an ended process, and one that cannot be read', () => {
   using folder = new Folder()
   write(folder.path, { pid: 8, ticks: 7n })
   write(folder.path, { pid: 9, state: 'Z' })
@@ -180,7 +180,7 @@ test('procfs: a start time, a process that is gone, and one of which nothing can
   )
 })
 
-test('procfs: a binary that was deleted is marked by its inode, one whose name only ends like that is not', async (t) => {
+test('procfs: a deleted binary is marked by its inode; one whose name only ends in "(deleted)" is not', async (t) => {
   using folder = new Folder()
   for (const { name, remove } of [
     { name: 'gone', remove: true },

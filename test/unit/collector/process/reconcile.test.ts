@@ -1,4 +1,4 @@
-/** After losses the table agrees with the kernel's: what is gone goes, what was missed comes, and nothing younger is touched. */
+/** After losses the table is made equal to the kernel's: ended processes are removed, missed ones added, newer ones not touched. */
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
@@ -64,25 +64,25 @@ class World implements Disposable {
     for (const entry of this.kernel.values()) yield [entry]
   }
 
-  /** Into the kernel's table. */
+  /** Adds it to the kernel's table. */
   enter(pid: number, start: number, parentTgid: number): void {
     const parentStart = this.kernel.get(parentTgid)?.start ?? { lo: 0, hi: 0 }
     this.kernel.set(pid, { pid, start: { lo: start, hi: 0 }, parentTgid, parentStart })
   }
 
-  /** Into /proc and the kernel's table. */
+  /** Adds it to /proc and the kernel's table. */
   begin(pid: number, start: number): void {
     write(this.folder.path, { pid, parent: 1, ticks: BigInt(Math.floor(start / TICK_NS)), exe: `/bin/p${pid}` })
     this.enter(pid, start, 1)
   }
 
-  /** The same, and its records come. */
+  /** The same, and its records arrive. */
   run(pid: number, start: number): void {
     this.begin(pid, start)
     this.table.exec(exec(pid, start, 1, TICK_NS), 0)
   }
 
-  /** It ends, and nobody says so. */
+  /** It ends without a record. */
   vanish(pid: number): void {
     this.kernel.delete(pid)
     rmSync(`${this.folder.path}/${pid}`, { recursive: true })
@@ -122,7 +122,7 @@ describe('reconciling', () => {
   })
   afterEach(() => world[Symbol.dispose]())
 
-  it('releases what the kernel no longer has, and lets it stay for its grace', async () => {
+  it('releases processes that the kernel no longer has, after their grace period', async () => {
     world.run(10, START)
     world.run(11, START + 1)
     world.vanish(10)
@@ -142,7 +142,7 @@ describe('reconciling', () => {
     assert.ok(world.isKnown(10))
   })
 
-  it('reads from /proc what only the kernel has, with the kernel’s start and parent', async () => {
+  it('reads from /proc the processes that only the kernel has, with the kernel’s start and parent', async () => {
     world.begin(20, START)
     world.begin(21, START + 1)
     world.kernel.set(21, {
@@ -158,7 +158,7 @@ describe('reconciling', () => {
     assert.equal(image.parent, world.table.find(20, START, 0))
   })
 
-  it('a lost exec: the image before is released, the one that runs is read', async () => {
+  it('a lost exec: the previous image is released, the running one is read', async () => {
     world.run(10, START)
     world.enter(10, START + 5, 10)
     assert.deepEqual(await world.reconcile(), { released: 1, adopted: 1 })
@@ -166,7 +166,7 @@ describe('reconciling', () => {
     assert.ok(world.isKnown(10))
   })
 
-  it('a pid that another process has now: /proc tells of that one', async () => {
+  it('a reused pid: /proc describes the new process', async () => {
     world.run(10, START)
     world.vanish(10)
     write(world.folder.path, { pid: 10, ticks: 4000n })
@@ -174,7 +174,7 @@ describe('reconciling', () => {
     assert.deepEqual(await world.reconcile(), { released: 1, adopted: 0 })
   })
 
-  it('what the kernel had no room for stays, and is entered so that its end will be seen', async () => {
+  it('a process without space in the kernel’s table stays, and is added to it so that its end will be recorded', async () => {
     world.run(10, START)
     world.kernel.delete(10)
     assert.deepEqual(await world.reconcile(), { released: 0, adopted: 0 })
@@ -182,7 +182,7 @@ describe('reconciling', () => {
     assert.equal(world.kernel.get(10)?.start.lo, START)
   })
 
-  it('what the kernel still has although it is gone goes there too, once exits were missed', async () => {
+  it('an ended process that the kernel’s table still has is removed there too, after missed exits', async () => {
     world.run(10, START)
     world.run(11, START)
     rmSync(`${world.folder.path}/10`, { recursive: true })
@@ -192,7 +192,7 @@ describe('reconciling', () => {
     assert.deepEqual([...world.kernel.keys()], [1, 11])
   })
 
-  it('leaves alone what is younger than the look, on either side', async () => {
+  it('does not touch processes newer than the check, on either side', async () => {
     const young = Number(NOW_NS) - 500_000_000
     world.table.exec(exec(10, young % 2 ** 32, 1, TICK_NS, {}, { startHi: Math.floor(young / 2 ** 32) }), 0)
     world.begin(11, START)
@@ -206,7 +206,7 @@ describe('reconciling', () => {
     assert.ok(world.isKnown(10) && world.isKnown(11) && !world.isKnown(12))
   })
 
-  it('compares only after the ring was read up to the look: records that wait there are no loss', async () => {
+  it('compares only after the ring was read up to the check: waiting records are no loss', async () => {
     world.run(10, START)
     world.vanish(10)
     world.begin(11, START)
@@ -217,16 +217,16 @@ describe('reconciling', () => {
     await new Promise((resolve) => setImmediate(resolve))
     world.reconciler.read(60)
     await new Promise((resolve) => setImmediate(resolve))
-    assert.ok(world.isKnown(10), 'the exit record may be among the 40 bytes that wait')
+    assert.ok(world.isKnown(10), 'the exit record may be among the 40 waiting bytes')
     world.table.exit(10, START, 0, 0)
     world.table.fork(fork(11, START, 1, TICK_NS), 0)
     world.reconciler.read(40)
     await until('the end', () => world.done !== undefined, DEADLINE_MS)
     assert.deepEqual(world.done, { released: 0, adopted: 0 })
-    assert.equal(world.table.find(11, START, 0)?.process.forked, true, 'that of the record')
+    assert.equal(world.table.find(11, START, 0)?.process.forked, true, 'the image of the record')
   })
 
-  it('decides nothing where /proc cannot be read', async () => {
+  it('changes nothing if /proc cannot be read', async () => {
     world.run(10, START)
     world.kernel.delete(10)
     rmSync(`${world.folder.path}/10/stat`)
@@ -236,7 +236,7 @@ describe('reconciling', () => {
     assert.ok(world.isKnown(10))
   })
 
-  it('a stop ends one that waits for the ring', async () => {
+  it('a stop ends a reconciliation that waits for the ring', async () => {
     world.run(10, START)
     world.vanish(10)
     world.lost++
@@ -247,7 +247,7 @@ describe('reconciling', () => {
     assert.equal(world.done, undefined)
   })
 
-  it('20,000 processes hold the event loop for no more than a slice', async () => {
+  it('20,000 processes block the event loop for no more than a slice', async () => {
     for (let i = 0; i < 20_000; i++) {
       world.enter(1000 + i, START + i, 1)
       world.table.exec(exec(1000 + i, START + i, 1, TICK_NS), 0)

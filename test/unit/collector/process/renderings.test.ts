@@ -1,4 +1,4 @@
-/** What is kept with processes: bounded, what was used least recently goes first, and what is charged is what is there. */
+/** Texts cached with processes: bounded, the least recently used are evicted first, and the charged size is the real one. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -18,7 +18,7 @@ function read(rendered: Rendered, slot: (typeof SLOTS)[number], size: number): U
   return rendered[slot] ?? rendered.cache.keep(rendered, slot, new Uint8Array(size))
 }
 
-test('renderings: what is used stays, what is not goes', () => {
+test('renderings: used ones stay, unused ones are evicted', () => {
   const cache = new Renderings(LIMIT)
   const busy = cache.make()
   const idle = cache.make()
@@ -33,7 +33,7 @@ test('renderings: what is used stays, what is not goes', () => {
   assert.ok(cache.evicted > 100)
 })
 
-test('renderings: one that would need a large part of the room is made each time', () => {
+test('renderings: one that would need a large part of the budget is not cached', () => {
   const cache = new Renderings(LIMIT)
   const rendered = cache.make()
   assert.equal(read(rendered, 'json', LIMIT / 16).length, LIMIT / 16)
@@ -43,7 +43,7 @@ test('renderings: one that would need a large part of the room is made each time
   assert.equal(rendered.otlp, undefined)
 })
 
-test('renderings: a process that is gone takes what was kept with it and its copies along', () => {
+test('renderings: a removed process removes its renderings and those of its copies', () => {
   const cache = new Renderings(LIMIT)
   const rendered = cache.make()
   const copies = [cache.forCopy(rendered), cache.forCopy(rendered)]
@@ -53,10 +53,10 @@ test('renderings: a process that is gone takes what was kept with it and its cop
   cache.drop(rendered)
   assert.equal(cache.bytes, 0)
   assert.equal(copies[0]?.otlp, undefined)
-  assert.notEqual(rendered.key, key, 'nobody finds what he kept by the old one')
+  assert.notEqual(rendered.key, key, 'the old key must find nothing')
 })
 
-test('renderings: what is found by its key is another after the process was evicted', () => {
+test('renderings: an evicted process gets a new key', () => {
   const cache = new Renderings(LIMIT)
   const rendered = cache.make()
   const { key } = rendered
@@ -69,7 +69,7 @@ test('renderings: what is found by its key is another after the process was evic
   assert.equal(cache.bytes, 0)
 })
 
-test('renderings: never above the limit, and charged as a recount finds it', () => {
+test('renderings: never above the limit, and the charged size equals a recount', () => {
   const step = fc.oneof(
     { weight: 8, arbitrary: fc.tuple(fc.constant('read' as const), fc.nat(40), fc.nat(3), fc.nat(5300)) },
     { weight: 2, arbitrary: fc.tuple(fc.constant('charge' as const), fc.nat(40), fc.nat(0), fc.nat(2000)) },

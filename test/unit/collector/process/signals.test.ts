@@ -1,4 +1,4 @@
-/** Wait status → signal and status (tetragon.md §3.9). */
+/** Wait status → signal and status. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { exitReason } from '../../../../collector/process/signals.ts'

@@ -1,4 +1,4 @@
-/** Who a record is about: images by (tgid, start), their parents, their counts, and how soon they are forgotten. */
+/** The process of a record: images by (tgid, start), their parents, their counts, and how long they are kept. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Image } from '../../../../collector/process/image.ts'
@@ -9,14 +9,14 @@ import { NODE, OFFSET_NS, exec, fork, newTable, scanned } from '../support/proce
 const GRACE_MS = 5_000
 const id = (start: number | bigint, pid: number): string => Buffer.from(`${NODE}:${start}:${pid}`).toString('base64')
 
-/** A shell that the scan found: pid 100. */
+/** A shell found by the scan: pid 100. */
 function withShell(): { table: ProcessTable; shell: Image; shellStart: number } {
   const table = newTable()
   const shell = table.addScanned(scanned(100, 1, { binary: '/bin/sh', arguments: '-i', cwd: '/root', uid: 7 }))
   return { table, shell, shellStart: shell.startLo }
 }
 
-test('table: knows the kernel, the parent of whoever has no other', () => {
+test('table: has the kernel as the parent of processes without another', () => {
   const table = newTable()
   const { process } = table.addScanned(scanned(1, 0))
   assert.equal(process.parentExecId, id(1, 0))
@@ -37,7 +37,7 @@ test('table: a forked child is its parent’s copy with its own ids', () => {
   assert.deepEqual(process.startTime, { sec: Number(OFFSET_NS / 1_000_000_000n), nsec: 5000 })
 })
 
-test('table: exec after fork: the parent is who forked', () => {
+test('table: exec after fork: the parent is the forking process', () => {
   const { table, shell, shellStart } = withShell()
   const child = table.fork(fork(200, 5000, 100, shellStart), 0)
   const image = table.exec(
@@ -48,22 +48,22 @@ test('table: exec after fork: the parent is who forked', () => {
   assert.deepEqual([image.process.execId, image.process.binary], [id(6000, 200), '/usr/bin/ls'])
   assert.deepEqual([image.process.arguments, image.process.flags], ['-l', 'execve clone'])
   assert.equal(table.find(200, 0, 0), image)
-  // The forked image still answers for records of its time.
+  // The forked image is still found for records of its time.
   assert.equal(table.find(200, 5000, 0), child)
 })
 
-test('table: a binary without a name keeps its inode, also in a child that has not exec’d', () => {
+test('table: a binary without a name keeps its inode, also in a child without exec', () => {
   const { table, shellStart } = withShell()
   const mark = (change: object): bigint | undefined =>
     table.exec(exec(200, 6000, 100, shellStart, {}, change), 0).process.unlinkedInode
   assert.equal(mark({ fileIno: 9n, fileLinks: 1 }), undefined)
-  // Not known.
+  // Unknown.
   assert.equal(mark({ fileIno: 0n, fileLinks: 0 }), undefined)
   assert.equal(mark({ fileIno: 9n, fileLinks: 0 }), 9n)
   assert.equal(table.fork(fork(300, 7000, 200, 6000), 0)?.process.unlinkedInode, 9n)
 })
 
-test('table: exec without fork: the parent is the image before, and the pid has a new id', () => {
+test('table: exec without fork: the parent is the previous image, and the pid has a new id', () => {
   const { table, shell, shellStart } = withShell()
   const image = table.exec(exec(100, 7000, 100, shellStart, {}, { flags: PROCESS_FLAGS.execve }), 0)
   assert.equal(image.parent, shell)
@@ -71,7 +71,7 @@ test('table: exec without fork: the parent is the image before, and the pid has 
   assert.equal(image.process.flags, 'execve')
 })
 
-test('table: counts itself and each living child, and takes them back', () => {
+test('table: counts itself and each living child, and releases them', () => {
   const { table, shell, shellStart } = withShell()
   const counts: number[] = [shell.process.refcnt]
   const note = (): void => void counts.push(shell.process.refcnt)
@@ -92,7 +92,7 @@ test('table: counts itself and each living child, and takes them back', () => {
   assert.deepEqual(counts, [1, 2, 3, 3, 2, 2, 1, 0])
 })
 
-test('table: an image answers for late records during its grace, by its start and as the pid’s latest', () => {
+test('table: an image is found for late records during its grace period, by its start and as the latest of its pid', () => {
   const { table, shellStart } = withShell()
   table.fork(fork(200, 5000, 100, shellStart), 0)
   const image = table.exec(exec(200, 6000, 100, shellStart), 1000)
@@ -107,7 +107,7 @@ test('table: an image answers for late records during its grace, by its start an
   assert.equal(image.parent, undefined)
 })
 
-test('table: a pid that is used again is another process, and the one before goes in its time', () => {
+test('table: a reused pid is another process, and the previous one is removed after its grace period', () => {
   const { table, shellStart } = withShell()
   const first = table.fork(fork(200, 5000, 100, shellStart), 0)
   table.exit(200, 5000, 0, 0)
@@ -119,7 +119,7 @@ test('table: a pid that is used again is another process, and the one before goe
   assert.equal(table.find(200, 9000, 0), second)
 })
 
-test('table: a process whose exit was lost goes when its pid is used again', () => {
+test('table: a process with a lost exit is removed when its pid is reused', () => {
   const { table, shell, shellStart } = withShell()
   const first = table.fork(fork(200, 5000, 100, shellStart), 0)
   table.fork(fork(200, 9000, 100, shellStart), 100)
@@ -129,7 +129,7 @@ test('table: a process whose exit was lost goes when its pid is used again', () 
   assert.equal(table.find(200, 5000, 0), undefined)
 })
 
-test('table: whom it does not know it names with what the record has', () => {
+test('table: an unknown process is described with the data of the record', () => {
   const table = newTable()
   const { process, parent } = table.findOrUnknown(77, 5, 0)
   assert.deepEqual([process.pid, process.flags, process.binary, process.execId], [77, 'unknown', '', ''])
@@ -139,7 +139,7 @@ test('table: whom it does not know it names with what the record has', () => {
   assert.equal(table.exit(77, 5, 0, 0), undefined)
 })
 
-test('table: an exec whose fork was lost hangs on the parent’s latest image', () => {
+test('table: an exec with a lost fork has the parent’s latest image as parent', () => {
   const { table, shell } = withShell()
   const image = table.exec(exec(300, 8000, 100, 0, {}, { flags: PROCESS_FLAGS.execve | PROCESS_FLAGS.miss }), 0)
   assert.equal(image.parent, shell)
@@ -157,7 +157,7 @@ test('table: start times beyond 2^53 nanoseconds stay exact', () => {
 
 const CONTAINER = `docker-${'ab'.repeat(32)}.scope`
 
-test('table: in_init_tree begins with the first process of a container and goes down to its children', () => {
+test('table: in_init_tree is set for the first process of a container and its descendants', () => {
   const { table, shellStart } = withShell()
   const init = table.exec(exec(200, 6000, 100, shellStart, { cgroup: CONTAINER }, { nspid: 1 }), 0)
   const entered = table.exec(exec(201, 6001, 100, shellStart, { cgroup: CONTAINER }, { nspid: 9 }), 0)
@@ -174,7 +174,7 @@ test('table: in_init_tree begins with the first process of a container and goes 
   assert.match(grandchild.process.flags, /inInitTree$/)
 })
 
-/** Every image that is alive through `from`. */
+/** Every image that is reachable from `from`. */
 function reachable(from: readonly (Image | undefined)[]): Set<Image> {
   const seen = new Set<Image>()
   const todo = [...from]
@@ -186,10 +186,10 @@ function reachable(from: readonly (Image | undefined)[]): Set<Image> {
   return seen
 }
 
-test('table: 100,000 execs in one pid leave one image and no chain of those before', () => {
+test('table: 100,000 execs in one pid leave one image and no chain of previous ones', () => {
   const { table, shell } = withShell()
   let start = shell.startLo
-  // A child of the first image, which outlives it and names it as its parent.
+  // A child of the first image, which lives longer and has it as parent.
   const child = table.fork(fork(150, 1, 100, start), 0)
   for (let i = 0; i < 100_000; i++) {
     const next = start + 1
@@ -206,7 +206,7 @@ test('table: 100,000 execs in one pid leave one image and no chain of those befo
   assert.deepEqual(current?.process.refcnt, 1)
 })
 
-test('table: 100,000 short processes leave nothing behind, and sweeping them does not slow down', () => {
+test('table: 100,000 short processes leave nothing in the table, and sweeping them does not slow down', () => {
   const { table, shell, shellStart } = withShell()
   for (let i = 0; i < 100_000; i++) {
     const pid = 1000 + (i % 30_000)
@@ -221,13 +221,13 @@ test('table: 100,000 short processes leave nothing behind, and sweeping them doe
   assert.equal(shell.process.refcnt, 1)
 })
 
-test('table: 20,000 execs of one pid within one grace are swept in well under a second', () => {
+test('table: 20,000 execs of one pid within one grace period are swept in well under a second', () => {
   const { table, shell } = withShell()
   let start = shell.startLo
   for (let i = 0; i < 20_000; i++) table.exec(exec(100, start + 1, 100, start++), 0)
   const before = process.cpuUsage()
   table.sweep(GRACE_MS)
-  // Walking the chain for each took 20,000² / 2 steps: seconds. Not by the clock: the machine may have other work.
+  // Walking the chain for each took 20,000² / 2 steps: seconds. Processor time: the machine may be busy.
   const microseconds = process.cpuUsage(before).user
   assert.ok(microseconds < 500_000, `${microseconds} µs`)
   assert.equal(table.find(100, start, 0)?.previous, undefined)

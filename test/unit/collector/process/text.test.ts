@@ -1,4 +1,4 @@
-/** Kernel bytes → texts (tetragon.md §3.2, §3.3, §3.7). */
+/** Kernel bytes → texts. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -27,7 +27,7 @@ const TEXTS: ReadonlyArray<readonly [bytes: number[] | string, text: string, los
 ]
 
 for (const [bytes, text, lost] of TEXTS) {
-  test(`text: ${JSON.stringify(bytes)} is ${JSON.stringify(text)}${lost ? ', with the exact bytes beside' : ''}`, () => {
+  test(`text: ${JSON.stringify(bytes)} is ${JSON.stringify(text)}${lost ? ', with the exact bytes in `raw`' : ''}`, () => {
     const buffer = Buffer.from(bytes as string)
     const found = decodeText(buffer)
     assert.equal(found.text, text)
@@ -35,7 +35,7 @@ for (const [bytes, text, lost] of TEXTS) {
   })
 }
 
-test('text: `raw` is there exactly when the text is not the bytes, and is a copy', () => {
+test('text: `raw` is set only if the text differs from the bytes, and is a copy', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 12 }), fc.nat(4), (array, from) => {
       const bytes = Buffer.concat([Buffer.alloc(from, 0xff), Buffer.from(array), Buffer.alloc(3, 0xff)])
@@ -64,7 +64,7 @@ for (const [filename, path, binary] of [
   ['/dev//fd/3/x', '/tmp/x', '/tmp/x'],
   ['/dev/fdx', '/tmp/x', '/dev/fdx'],
   ['', '/tmp/x', '/tmp/x'],
-  // Not known: as it was spelled.
+  // Unknown: as it was written.
   ['/tmp/l/../../usr/sbin/sshd', '', '/tmp/l/../../usr/sbin/sshd'],
   ['./x', '', './x'],
   ['/dev/fd/3', '', '/dev/fd/3'],
@@ -95,12 +95,12 @@ for (const [argv, joined] of [
     assert.equal(joinArguments(Buffer.from(argv.map((word) => `${word}\0`).join(''))), joined))
 }
 
-test('text: an argv that was cut has its last word as far as it goes', () => {
+test('text: a cut argv ends in the beginning of its last word', () => {
   assert.equal(joinArguments(Buffer.from('ls\0-la\0/tm')), '-la /tm')
   assert.equal(joinArguments(Buffer.from([0x6c, 0, 0xe6, 0x97])), '\ufffd')
 })
 
-test('text: all flags, in Tetragon’s order', () => {
+test('text: all flags are printed, in Tetragon’s order', () => {
   const all = Object.values(PROCESS_FLAGS).reduce((sum, bit) => sum | bit, 0)
   const words =
     'execve procFS truncArgs miss errorFilename errorArgs nocwd rootcwd errorCWD clone errorCgroupName errorPathResolutionCwd inInitTree'
@@ -130,7 +130,7 @@ for (const [cgroup, id] of [
     assert.equal(containerId(cgroup), id))
 }
 
-test('text: exec_id is base64 of node:start:pid, as Tetragon’s', () => {
+test('text: exec_id is base64 of node:start:pid, as in Tetragon', () => {
   assert.equal(
     execId('tetragon-dev-control-plane', 16817705012542n, 64746),
     'dGV0cmFnb24tZGV2LWNvbnRyb2wtcGxhbmU6MTY4MTc3MDUwMTI1NDI6NjQ3NDY=',

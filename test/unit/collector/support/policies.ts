@@ -1,4 +1,4 @@
-/** Policies that are attached to nothing. */
+/** Policies without attached programs. */
 import { Policies } from '../../../../collector/policies/registry.ts'
 import type { PolicyId } from '../../../../collector/policies/registry.ts'
 import type { Policy } from '../../../../config/policy/policy.ts'

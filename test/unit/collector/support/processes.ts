@@ -1,4 +1,4 @@
-/** A process table on a clock that stands, and the records that feed it. */
+/** A process table with a fake clock, and the records that feed it. */
 import type { RawExec, RawFork } from '../../../../collector/ingest/decode.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
@@ -28,7 +28,7 @@ export interface ExecTexts {
   readonly cgroup?: string
 }
 
-/** An exec after a fork; `change` for all else. */
+/** An exec after a fork; `change` overrides its other fields. */
 export function exec(
   tgid: number,
   start: number,

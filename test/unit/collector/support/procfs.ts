@@ -1,4 +1,4 @@
-/** A /proc that was written for a test. */
+/** A /proc written by a test. */
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 

@@ -1,4 +1,4 @@
-/** Raw events → ring bytes, by wire.ts: the other direction of decode. */
+/** Raw events → ring bytes, by wire.ts: the inverse of decode. */
 import type { RawEvent, RawValue } from '../../../../collector/ingest/decode.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
 
@@ -7,7 +7,7 @@ const TYPES = { exec: wire.EVENT_EXEC, fork: wire.EVENT_FORK, exit: wire.EVENT_E
 
 const pad = (bytes: Buffer): Buffer => Buffer.concat([bytes], (bytes.length + 7) & ~7)
 
-/** A value to be written; a text stands in `text` instead of by its place in a chunk. */
+/** A value to be written; a text is in `text` instead of at its position in a chunk. */
 export interface ValueSpec extends Omit<RawValue, 'from' | 'to'> {
   readonly text: Buffer
 }
@@ -35,7 +35,7 @@ function valueBytes(value: ValueSpec): Buffer {
     info.writeUInt32LE(value.dev, FILE_INFO.dev)
     info.writeUInt32LE(value.mode, FILE_INFO.mode)
   }
-  // The filter that looked at it last leaves its key head there.
+  // The last filter that read it leaves its key prefix there.
   return Buffer.concat([head, info, Buffer.alloc(wire.TEXT_KEY_HEAD_BYTES, 0xee), pad(text)])
 }
 
@@ -75,7 +75,7 @@ function bodyOf(event: RecordSpec): Buffer {
   }
 }
 
-/** One record as it stands in a chunk, padded to 8 bytes. */
+/** One record as in a chunk, padded to 8 bytes. */
 export function recordBytes(event: RecordSpec): Buffer {
   const body = bodyOf(event)
   const head = Buffer.alloc(HEADER.bytes)

@@ -1,23 +1,23 @@
-/** bpf/filter.h's first pass, done again in TypeScript on the bytes of a struct hook. */
+/** The first pass of bpf/filter.h in TypeScript, on the bytes of a struct hook. */
 import { HEAD, HOOK, NO_ARG, PART, TAIL } from '../../../../collector/kernel/wire.ts'
 
-/** A file as the walk meets it. */
+/** A file as seen by the walk. */
 export interface RealPath {
   /** Components from the task's root on; none: the root itself, or a pipe. */
   readonly names: readonly string[]
   /** Unlinked: the text gets the mark, the names do not. */
   readonly deleted: boolean
-  /** The name of the file's own dentry where the file is the root of a mount; the text has the mount point's. */
+  /** The name of the file's own dentry if the file is the root of a mount; the text has the mount point's. */
   readonly boundFrom: string | undefined
 }
 
-/** The text that the exact filters see. */
+/** The text for the exact filters. */
 export function textOf(path: RealPath): string {
   if (path.names.length === 0) return ''
   return path.names.map((name) => `/${name}`).join('') + (path.deleted ? ' (deleted)' : '')
 }
 
-/** What 8 bytes at a name are: behind its NUL stands whatever stood there before. */
+/** The 8 bytes at a name: after its NUL are older bytes. */
 function bytesAt(name: Buffer, from: number): bigint {
   return Buffer.concat([name, Buffer.from([0]), Buffer.alloc(8, 0xa5)]).readBigUInt64LE(from)
 }
@@ -34,7 +34,7 @@ function headMatches(hook: Buffer, at: number, names: readonly Buffer[]): boolea
   }
   for (let i = 0; i < hook.readUInt16LE(at + HEAD.parts); i++) {
     const name = names[i]
-    // The kernel would read an old slot of its ring of dentries here: no head may ask for it.
+    // Here the kernel would read an old slot of its ring of dentries: no filter may compare it.
     if (name === undefined) throw new Error(`part ${i} of a path of ${names.length} components`)
     if (!partMatches(hook, at + HEAD.part + i * PART.bytes, name)) return false
   }
@@ -51,7 +51,7 @@ function tailMatches(hook: Buffer, at: number, leaf: Buffer): boolean {
   return ((bytes ^ hook.readBigUInt64LE(at + TAIL.word)) & hook.readBigUInt64LE(at + TAIL.mask)) === 0n
 }
 
-/** Whether the first pass lets the path through to the exact filters. */
+/** Whether the first pass passes the path to the exact filters. */
 export function passes(hook: Buffer, path: RealPath): boolean {
   if (hook[HOOK.screenArg] === NO_ARG) return true
   if (path.names.length === 0) return false

@@ -1,4 +1,4 @@
-/** Hooks of policies for tests: whole, but each part can be replaced. */
+/** Hooks of policies for tests: complete, but each part can be replaced. */
 import type {
   ArgumentFilter,
   ArgumentSpec,
@@ -13,7 +13,7 @@ export function arg(index: number, type: ArgumentType, label = ''): ArgumentSpec
   return { index, type, label, at: { line: 10 + index, col: 9 } }
 }
 
-/** `position` is the place in the hook's args. */
+/** `position` is the position in the hook's args. */
 export function filter(
   position: number,
   operator: Operator,

@@ -1,6 +1,6 @@
 /**
- * A life as `ktrail run` leads it, without a kernel: `node live.ts CONFIG`. The exporters are the config's; ten events are offered
- * before it says "ready".
+ * An agent as `ktrail run` runs it, without a kernel: `node live.ts CONFIG`. The exporters are the config's; ten events are
+ * offered before it logs "ready".
  */
 import { live } from '../../../../../collector/cli/run.ts'
 import { createLog } from '../../../../../collector/telemetry/log.ts'

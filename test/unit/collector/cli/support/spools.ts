@@ -1,4 +1,4 @@
-/** Real spools in a folder of the test, and the command that looks at them, with its answers as text. */
+/** Real spools in a folder of the test, and the spool command with its output as text. */
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { spoolCommand } from '../../../../../collector/cli/spool.ts'
 import type { Described } from '../../../../../exporters/contract/described.ts'
@@ -15,7 +15,7 @@ export interface Answer {
   readonly stderr: string
 }
 
-/** A folder `F` with a config whose exporters have their spools in `F/spool`. In answers the folder is called F. */
+/** A folder `F` with a config whose exporters have their spools in `F/spool`. Output names the folder F. */
 export class Host implements Disposable {
   readonly folder: Folder = new Folder()
   readonly clock: FakeClock = new FakeClock()
@@ -47,7 +47,7 @@ export class Host implements Disposable {
     )
   }
 
-  /** A spool of `frames` frames of ten events each, one second apart, of which the first `acked` frames are taken. */
+  /** A spool of `frames` frames of ten events each, one second apart, of which the first `acked` frames are acked. */
   async fill(name: string, frames: number, acked = 0): Promise<void> {
     await using spool = await this.open(name)
     for (let i = 0; i < frames; i++) await spool.append([frameOf(tenEvents(i * 10))])
@@ -59,7 +59,7 @@ export class Host implements Disposable {
     }
   }
 
-  /** One more exporter in the config. */
+  /** Adds an exporter to the config. */
   append(exporter: string): void {
     appendFileSync(this.config, `${exporter}\n`)
   }
@@ -69,7 +69,7 @@ export class Host implements Disposable {
     writeFileSync(path, change(readFileSync(path)))
   }
 
-  /** Runs `ktrail spool …` with this host's config; `F/` in arguments is the folder. `readable` false: nobody reads the answer. */
+  /** Runs `ktrail spool …` with this host's config; `F/` in arguments is the folder. `readable` false: the output has no reader. */
   async run(line: string, readable = (): boolean => true): Promise<Answer> {
     const out: Buffer[] = []
     const err: string[] = []

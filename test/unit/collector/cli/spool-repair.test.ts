@@ -6,7 +6,7 @@ import { frameOf } from '../../../../exporters/buffer/disk/format/payload.ts'
 import type { SpoolFrame } from '../../../../exporters/buffer/disk/format/segment.ts'
 import { Host, tenEvents } from './support/spools.ts'
 
-/** Where the payload of a file's second frame lies: header, a whole frame, and a piece of the next. */
+/** The position of the payload in a file's second frame: after the header, a whole frame, and a part of the next. */
 const IN_SECOND_FRAME = 176 + 1296 + 400
 
 /** Ten frames of ten events in five files. */
@@ -26,7 +26,7 @@ const flip =
 interface Row {
   readonly name: string
   readonly spoil: (dir: string, host: Host) => void
-  /** What verify says, then what repair says, then what verify says after that. */
+  /** The output of verify, then of repair, then of verify again. */
   readonly verify: string
   readonly repair: string
   readonly after: string
@@ -72,7 +72,7 @@ bus: damaged; readable: 9 frames, 90 events in 5 files of 12.2 KiB
 `,
   },
   {
-    name: 'a file whose head is gone',
+    name: 'a file without its header',
     spoil: (dir, host) => host.edit(`${dir}/00000003.seg`, (bytes) => bytes.fill(0, 0, 176)),
     verify: `\
 bus: 00000003.seg: both copies of the header are damaged
@@ -127,7 +127,7 @@ for (const { name, spoil, verify, repair, after } of rows) {
   })
 }
 
-test('spool repair: what can be read is sent after it, in order', async () => {
+test('spool repair: readable events are sent after a repair, in order', async () => {
   using host = await filled()
   const dir = host.dir('bus')
   host.edit(`${dir}/00000002.seg`, flip(IN_SECOND_FRAME))
@@ -145,7 +145,7 @@ test('spool repair: what can be read is sent after it, in order', async () => {
   assert.deepEqual([acked, lost.corrupt, imbalance], [50, 50, 0])
 })
 
-test('spool repair: says what it deletes in a full quarantine, and what another version has written', async () => {
+test('spool repair: reports files that it deletes from a full quarantine, and files of another version', async () => {
   using host = await filled()
   const dir = host.dir('bus')
   mkdirSync(`${dir}/quarantine`)
@@ -167,7 +167,7 @@ test('spool repair: says what it deletes in a full quarantine, and what another 
   })
 })
 
-test('spool repair: leaves alone what is no spool', async () => {
+test('spool repair: does not touch a folder that is not a spool', async () => {
   using host = new Host()
   mkdirSync(host.folder.at('other'))
   writeFileSync(host.folder.at('other/notes.txt'), 'x')
@@ -181,7 +181,7 @@ test('spool repair: leaves alone what is no spool', async () => {
   assert.deepEqual(readdirSync(host.folder.at('other')), ['notes.txt'])
 })
 
-test('spool verify: one bad spool makes it fail, the others are verified all the same', async () => {
+test('spool verify: one bad spool makes it fail, but the others are verified too', async () => {
   using host = new Host(
     '  bus: { type: stdout, spool: { dir: F/spool } }\n  loki: { type: stdout, spool: { dir: F/spool } }\n  new: { type: stdout, spool: { dir: F/spool } }',
   )
@@ -195,7 +195,7 @@ test('spool verify: one bad spool makes it fail, the others are verified all the
   assert.match(stdout, /^new: nothing was spooled yet$/m)
 })
 
-test('spool verify: frames that are whole and no use are damage too', async () => {
+test('spool verify: whole frames with unusable content are damage too', async () => {
   using host = new Host()
   await host.fill('bus', 1)
   const newer = frameOf(tenEvents(10))

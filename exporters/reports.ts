@@ -75,7 +75,7 @@ export function sinkReport(
     if (!problem.begins(failure !== 'retrying')) return
     if (failure === 'failed') log.error({ exporter }, `the exporter has failed for good: ${error}`)
     else if (failure === 'hold')
-      log.error({ exporter }, `events are held until somebody mends this, then tried again (SIGHUP: at once): ${error}`)
+      log.error({ exporter }, `events are held until this is repaired, then tried again (SIGHUP: at once): ${error}`)
     else log.warn({ exporter }, `events are not taken and will be tried again: ${error}`)
   }
 }
@@ -122,7 +122,7 @@ export function reportRecovery(exporter: string, report: RecoveryReport, log: Lo
   if (tornBytes > 0) found.push(`cut off: ${tornBytes} bytes of a write that was interrupted`)
   if (cursor === 'corrupt') found.push('cursor: unreadable, so all that is here is sent, also what was sent already')
   if (cursor === 'absent' && segments > 0) found.push('cursor: missing, so what is not here counts as corrupt')
-  if (found.length > 0) log.warn({ exporter }, `the spool was damaged, and is mended: ${found.join('; ')}`)
+  if (found.length > 0) log.warn({ exporter }, `the spool was damaged and is repaired: ${found.join('; ')}`)
 }
 
 /** Somebody took the folder of a spool, or files in it, from under the agent. */

@@ -160,14 +160,9 @@ export type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: Deep
 /** A valid configuration with every default filled in. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>
 export type ExporterConfig = Config['exporters'][string]
-export type FileExporterConfig = Extract<ExporterConfig, { type: 'file' }>
-export type NpmExporterConfig = Extract<ExporterConfig, { type: `npm:${string}` }>
 export type KafkaExporterConfig = Extract<ExporterConfig, { type: 'kafka' }>
 export type OtlpExporterConfig = Extract<ExporterConfig, { type: 'otlp' }>
-export type StdoutExporterConfig = Extract<ExporterConfig, { type: 'stdout' }>
 export type QueueConfig = ExporterConfig['queue']
-export type BatchConfig = ExporterConfig['batch']
-export type RetryConfig = ExporterConfig['retry']
 export type RateLimitConfig = NonNullable<ExporterConfig['rate_limit']>
 export type SpoolConfig = NonNullable<ExporterConfig['spool']>
 export type DeadLetterConfig = NonNullable<ExporterConfig['dead_letter']>

@@ -11,7 +11,7 @@ import type { FileDeps } from '../sinks/file/exporter.ts'
 import { Signal, systemClock } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { batchOf } from '../sending/encoded.ts'
-import { within } from '../runtime/within.ts'
+import { within } from '../runtime/timeout.ts'
 import { recordsOf } from './record.ts'
 import type { DeadLetterRecord } from './record.ts'
 

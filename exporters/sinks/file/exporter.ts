@@ -9,7 +9,8 @@ import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { systemClock } from '../../runtime/clock.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { Timer } from './timer.ts'
+import { Timer } from '../../runtime/timer.ts'
+import { Mutex } from '../../runtime/mutex.ts'
 import { failure, outcomeOf } from './failure.ts'
 import { systemFiles } from './file-system.ts'
 import type { FileSystem } from './file-system.ts'
@@ -50,8 +51,8 @@ export class FileExporter implements Exporter {
   readonly #syncTimer: Timer
   readonly #rotateTimer: Timer
   #stopped = false
-  /** Ends when the call now using the file has ended: send, reopen, timers and stop take turns. */
-  #turn: Promise<unknown> = Promise.resolve()
+  /** Send, reopen, timers and stop use the file one after the other. */
+  readonly #mutex = new Mutex()
 
   constructor(config: FileConfig, deps: FileDeps = {}) {
     const { path, rotate, fsync } = config
@@ -74,7 +75,7 @@ export class FileExporter implements Exporter {
 
   /** A full disk or a failing device do not keep the agent from starting; a path that can never work does. */
   start(): Promise<void> {
-    return this.#mutex(async () => {
+    return this.#mutex.run(async () => {
       try {
         await makeFolder(this.#files, this.#config.path)
         await this.#current.open()
@@ -88,12 +89,12 @@ export class FileExporter implements Exporter {
   }
 
   send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    return this.#mutex(() => this.#send(batch, signal))
+    return this.#mutex.run(() => this.#send(batch, signal))
   }
 
   /** Opens the path anew. When that fails the open file stays in use, and ExportError says why. */
   reopen(): Promise<void> {
-    return this.#mutex(async () => {
+    return this.#mutex.run(async () => {
       try {
         await this.#current.reopen()
       } catch (cause) {
@@ -103,7 +104,7 @@ export class FileExporter implements Exporter {
   }
 
   stop(): Promise<void> {
-    return this.#mutex(async () => {
+    return this.#mutex.run(async () => {
       this.#stopped = true
       this.#syncTimer.cancel()
       this.#rotateTimer.cancel()
@@ -199,13 +200,7 @@ export class FileExporter implements Exporter {
     const run = async (): Promise<void> => {
       if (!this.#stopped) await work()
     }
-    this.#mutex(run).catch((cause: unknown) => this.#warn(failure(action, this.#config.path, cause)))
-  }
-
-  #mutex<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work)
-    this.#turn = result.catch(() => undefined)
-    return result
+    this.#mutex.run(run).catch((cause: unknown) => this.#warn(failure(action, this.#config.path, cause)))
   }
 }
 

@@ -7,7 +7,7 @@
 import { errnoOf } from '../../contract/errors.ts'
 import type { ExportError } from '../../contract/errors.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { Timer } from './timer.ts'
+import { Timer } from '../../runtime/timer.ts'
 import { compress, remove } from './compress.ts'
 import { failure } from './failure.ts'
 import type { FileSystem } from './file-system.ts'

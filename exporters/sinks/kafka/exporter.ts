@@ -7,7 +7,7 @@
  */
 import { resourceOf } from '../../encoding/otlp/resource.ts'
 import type { Compressors } from '../../runtime/compression.ts'
-import { within } from '../../runtime/within.ts'
+import { within } from '../../runtime/timeout.ts'
 import { packageOf } from '../../../config/agent/exporters/npm.ts'
 import type { ExporterContext } from '../../context.ts'
 import { ExportError, textOf } from '../../contract/errors.ts'

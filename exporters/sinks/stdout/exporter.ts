@@ -6,10 +6,11 @@ import { fstatSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { isatty } from 'node:tty'
 import type { EffectiveType } from '../../../config/agent/effective.ts'
+import type { Environment } from '../../../config/agent/loading/substitute.ts'
 import type { MakeExporter } from '../../context.ts'
 import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
 import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
-import { wantsColor } from './color.ts'
+import { within } from '../../runtime/timeout.ts'
 import { StdoutFileExporter } from './file.ts'
 import { terminal } from './terminal.ts'
 
@@ -23,14 +24,13 @@ export const make: MakeExporter<StdoutConfig> = ({ format, color, timestamps }, 
     format === 'json' ? encoders.json() : encoders.compact({ color: wantsColor(color, isatty(1), env), timestamps }),
 })
 
-export interface StdoutDeps {
-  /** In the place of descriptor 1; never closed by this exporter. */
-  readonly stream?: Writable
+/** Whether to print ANSI colours; `auto`: on a terminal, unless NO_COLOR is set and not empty (no-color.org). */
+export function wantsColor(when: StdoutConfig['color'], isTerminal: boolean, env: Environment): boolean {
+  return when === 'auto' ? isTerminal && (env['NO_COLOR'] ?? '') === '' : when === 'always'
 }
 
 /** Makes the exporter that is right for what standard output is. */
-export function createStdoutExporter(format: Format, { stream }: StdoutDeps = {}): Exporter {
-  if (stream !== undefined) return new StdoutExporter(format, stream)
+export function createStdoutExporter(format: Format): Exporter {
   if (isatty(1)) return new StdoutExporter(format, terminal(1) ?? process.stdout)
   const is = fstatSync(1)
   return is.isFIFO() || is.isSocket() ? new StdoutExporter(format, process.stdout) : new StdoutFileExporter(format)
@@ -66,7 +66,7 @@ export class StdoutExporter implements Exporter {
     for (const part of batch.parts) {
       if (!this.#given.has(part)) this.#write(part)
     }
-    await aborted(signal, this.#passedOn)
+    await within(this.#passedOn, signal)
     if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
     if (!signal.aborted) return { status: 'delivered' }
     return again('ABORTED', 'the reader of standard output takes no more; the events wait until it does')
@@ -115,16 +115,4 @@ function again(code: 'CLOSED' | 'ABORTED', message: string): Outcome {
 
 function ignore(): void {
   // Listening is the point.
-}
-
-/** Waits for `work` or for the abort, whichever comes first. */
-function aborted(signal: AbortSignal, work: Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    signal.addEventListener('abort', done, { once: true })
-    void work.then(done)
-  })
 }

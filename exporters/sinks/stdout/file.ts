@@ -4,6 +4,7 @@
  */
 import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
+import { Mutex } from '../../runtime/mutex.ts'
 import { failure, outcomeOf } from '../file/failure.ts'
 import { systemFiles } from '../file/file-system.ts'
 import type { FileSystem, OpenFile } from '../file/file-system.ts'
@@ -25,8 +26,8 @@ export class StdoutFileExporter implements Exporter {
   readonly releases = true
   readonly #deps: Required<StdoutFileDeps>
   #file: LogFile | undefined
-  /** Ends when the call now using the file has ended. */
-  #turn: Promise<unknown> = Promise.resolve()
+  /** Send, reopen, timers and stop use the file one after the other. */
+  readonly #mutex = new Mutex()
 
   constructor(format: Format, deps: StdoutFileDeps = {}) {
     const { files = systemFiles, file = descriptorFile(1), path = '/dev/stdout' } = deps
@@ -40,12 +41,12 @@ export class StdoutFileExporter implements Exporter {
   }
 
   send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    return this.#mutex(() => this.#send(batch, signal))
+    return this.#mutex.run(() => this.#send(batch, signal))
   }
 
   /** Cuts off the beginning of a line that could not be ended; the file stays open, it is the process's. */
   stop(): Promise<void> {
-    return this.#mutex(async () => {
+    return this.#mutex.run(async () => {
       const file = this.#file
       this.#file = undefined
       await file?.close()
@@ -64,11 +65,5 @@ export class StdoutFileExporter implements Exporter {
     return error === undefined
       ? { status: 'delivered' }
       : outcomeOf(failure('write to', this.#deps.path, error), events)
-  }
-
-  #mutex<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work)
-    this.#turn = result.catch(() => undefined)
-    return result
   }
 }

@@ -40,7 +40,7 @@ test('sink report: what needs a person is told at once, whatever was told before
   const { lines, at } = rig()
   at(0, 'retrying', 'slow')
   at(1, 'hold', 'answered 401')
-  assert.match(lines[1] ?? '', /"level":50.*held until somebody mends this.*401/)
+  assert.match(lines[1] ?? '', /"level":50.*held until this is repaired.*401/)
 })
 
 test('sink report: what has failed for good is told as that', () => {

@@ -53,7 +53,7 @@ for (const { name, found, want } of [
   test(`spool report: the start of ${name} is ${want === undefined ? 'not worth a word' : 'told in one sentence'}`, () => {
     const lines: Line[] = []
     reportRecovery('x', { ...WHOLE, ...found }, logTo(lines))
-    const msg = `the spool was damaged, and is mended: ${want}`
+    const msg = `the spool was damaged and is repaired: ${want}`
     assert.deepEqual(lines, want === undefined ? [] : [{ level: 40, exporter: 'x', msg }])
   })
 }
@@ -108,7 +108,7 @@ test('spool report: the agent tells of a spool that it had to mend', async () =>
     [
       [
         'a',
-        'the spool was damaged, and is mended: moved to quarantine/: 00000001.seg: both copies of the header are damaged',
+        'the spool was damaged and is repaired: moved to quarantine/: 00000001.seg: both copies of the header are damaged',
       ],
     ],
   )

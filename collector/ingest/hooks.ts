@@ -1,5 +1,5 @@
 /** Hooks by the id that records carry, with what was counted for each. Ids are never used twice. */
-import type { KprobeSpec } from '../../config/policy/policy.ts'
+import type { HookSpec } from '../../config/policy/policy.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
 import type { KnownHook } from './normalize.ts'
 
@@ -15,7 +15,7 @@ export class HookRegistry {
   /** Events of hooks that are gone, by policy. */
   readonly #past = new Map<string, number>()
 
-  add(hook: Hook, spec: KprobeSpec): void {
+  add(hook: Hook, spec: HookSpec): void {
     this.#hooks.set(hook.id, {
       hook,
       argTypes: spec.args.map((arg) => arg.type),

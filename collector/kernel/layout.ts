@@ -1,5 +1,5 @@
 /** Writes one `struct hook` (bpf/filter.h): what a hook wants, as the constants that its program is specialised by. */
-import type { ArgumentFilter, ArgumentType, KprobeSpec, Operator } from '../../config/policy/policy.ts'
+import type { ArgumentFilter, ArgumentType, HookSpec, Operator } from '../../config/policy/policy.ts'
 import { ARG_TYPES, FILTER, HEAD, HOOK, LIMITS, NO_ARG, OPS, PART, SELECTOR, TAIL } from './wire.ts'
 import { screenOf } from './screen.ts'
 import type { Head, Tail } from './screen.ts'
@@ -54,7 +54,7 @@ const kernelOps: Readonly<Record<Operator, number>> = {
  * The struct's bytes. Values that live in maps are added to `sets`.
  * The spec is valid (config/), so its counts fit; what can not be checked there is `numbers` of a Mask filter.
  */
-export function hookBytes(id: number, spec: KprobeSpec, sets: FilterSets): Buffer {
+export function hookBytes(id: number, spec: HookSpec, sets: FilterSets): Buffer {
   const bytes = Buffer.alloc(HOOK.bytes)
   bytes.writeUInt32LE(id, HOOK.id)
   bytes[HOOK.nargs] = spec.args.length

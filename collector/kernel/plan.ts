@@ -1,7 +1,7 @@
 /**
  * A validated policy → what to load and attach on this kernel. Pure: needs no kernel, only facts about one.
  */
-import type { ArgumentType, KprobeSpec, Policy, Position } from '../../config/policy/policy.ts'
+import type { ArgumentType, HookSpec, Policy, Position } from '../../config/policy/policy.ts'
 import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'
@@ -30,7 +30,7 @@ export interface PlannedAttach {
 
 export interface PlannedHook {
   readonly hook: Hook
-  readonly spec: KprobeSpec
+  readonly spec: HookSpec
   readonly symbol: string
   readonly mode: AttachMode
   readonly programs: readonly ProgramSpec[]
@@ -63,7 +63,7 @@ export interface Plan {
 const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
 
 /** Kernel symbol of a call (tetragon.md §1.3): a system call gets its architecture's prefix unless it has one. */
-export function symbolOf(spec: KprobeSpec, arch: KernelFacts['arch']): string {
+export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
   return !spec.syscall || /^__(x64|arm64|ia32)_/.test(spec.call) ? spec.call : SYSCALL_PREFIX[arch] + spec.call
 }
 
@@ -79,7 +79,7 @@ export function objectFile(kernel: KernelFacts): string {
  * under load, so entry and return are joined there. A system call with a text argument is joined too: whether it matches is
  * then decided at its entry...
  */
-export function chooseMode(spec: KprobeSpec, kernel: KernelFacts, wanted: AttachMode | 'auto'): AttachMode {
+export function chooseMode(spec: HookSpec, kernel: KernelFacts, wanted: AttachMode | 'auto'): AttachMode {
   if (!spec.return) return wanted === 'kprobe' || !kernel.fprobe ? 'kprobe' : 'kprobe.multi'
   const session = kernel.fprobe && atLeast(kernel, 6, 10)
   if (wanted === 'fexit') return 'fexit'
@@ -172,7 +172,7 @@ function placed({ file }: Policy, at: Position, message: string): string {
   return formatProblem({ file, ...at, message })
 }
 
-function notFound(spec: KprobeSpec, symbol: string, symbols: Symbols): string {
+function notFound(spec: HookSpec, symbol: string, symbols: Symbols): string {
   const other = suggest(symbol, symbols.functionNames())
   const hint =
     other === undefined
@@ -183,7 +183,7 @@ function notFound(spec: KprobeSpec, symbol: string, symbols: Symbols): string {
   return `no kernel function "${spec.call}"${meant}: ${hint}`
 }
 
-function checkTypes(policy: Policy, spec: KprobeSpec, symbol: string, type: KernelFunction): void {
+function checkTypes(policy: Policy, spec: HookSpec, symbol: string, type: KernelFunction): void {
   // A system call's prototype names only the register frame; its arguments have no types to compare with.
   if (spec.syscall) return
   for (const arg of spec.args) {
@@ -217,10 +217,10 @@ function present(
   policy: Policy,
   kernel: KernelFacts,
   symbols: Symbols,
-): { found: Array<{ spec: KprobeSpec; symbol: string }>; skipped: SkippedCall[] } {
-  const found: Array<{ spec: KprobeSpec; symbol: string }> = []
+): { found: Array<{ spec: HookSpec; symbol: string }>; skipped: SkippedCall[] } {
+  const found: Array<{ spec: HookSpec; symbol: string }> = []
   const skipped: SkippedCall[] = []
-  for (const spec of policy.kprobes) {
+  for (const spec of policy.hooks) {
     const symbol = symbolOf(spec, kernel.arch)
     const type = symbols.functionType(symbol)
     if (type !== undefined) {
@@ -232,7 +232,7 @@ function present(
       refuse(policy, spec.at, notFound(spec, symbol, symbols))
     }
   }
-  const [first] = policy.kprobes
+  const [first] = policy.hooks
   if (found.length === 0 && first !== undefined) {
     const names = skipped.map(({ symbol }) => symbol).join(', ')
     refuse(
@@ -270,6 +270,8 @@ export function planPolicy(
         id: nextHookId(),
         policy: policy.name,
         functionName: symbol,
+        action: spec.action,
+        returnAction: spec.returnAction,
         message: spec.message,
         tags: spec.tags,
         labels: spec.args.filter((arg) => arg.type !== 'nop').map((arg) => arg.label),

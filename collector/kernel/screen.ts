@@ -2,7 +2,7 @@
  * The first pass of a path filter, as data: which first and last components the wanted paths have, so that the kernel
  * rejects by pointers and lengths. It may let through what the exact filters then refuse, never the other way round.
  */
-import type { ArgumentFilter, KprobeSpec } from '../../config/policy/policy.ts'
+import type { ArgumentFilter, HookSpec } from '../../config/policy/policy.ts'
 import { LIMITS } from './wire.ts'
 
 /** A path component: `open` when the name may go on after `bytes`. */
@@ -94,7 +94,7 @@ const isPositive = (filter: ArgumentFilter): boolean =>
 /**
  * The screen of a hook, or undefined when none is sound: every selector must demand something of one and the same path.
  */
-export function screenOf(spec: KprobeSpec): Screen | undefined {
+export function screenOf(spec: HookSpec): Screen | undefined {
   if (spec.selectors.length === 0) return undefined
   const arg = spec.args.findIndex(
     (candidate, position) =>

@@ -8,7 +8,7 @@ import type { PolicyChange } from './folder.ts'
 import type { Attached } from './registry.ts'
 
 /** Most that a policy takes: its maps and BTF, and for each hook its programs and links. */
-const descriptorsOf = ({ kprobes }: Policy): number => 16 + 4 * kprobes.length
+const descriptorsOf = ({ hooks }: Policy): number => 16 + 4 * hooks.length
 
 /**
  * Attaches a policy and logs the optional calls that this kernel does not have; disposing detaches it and retires the hooks.

@@ -77,12 +77,12 @@ export async function checkFile(file: string, env: Environment): Promise<Checked
   return { problems: await missingPolicies(result, file), warnings, notes: [] }
 }
 
-function optionalCalls({ file, kprobes }: Policy): Problem[] {
-  const required = kprobes.some(({ optional }) => !optional)
+function optionalCalls({ file, hooks }: Policy): Problem[] {
+  const required = hooks.some(({ optional }) => !optional)
   const otherwise = required
     ? 'skipped, and the others attached'
     : 'skipped; the policy is refused if none of its calls exists'
-  return kprobes.flatMap(({ call, optional, at }) =>
+  return hooks.flatMap(({ call, optional, at }) =>
     optional
       ? [{ file, ...at, message: `call ${show(call)} is optional: where a kernel lacks it, it is ${otherwise}` }]
       : [],

@@ -42,11 +42,14 @@ export function readKprobe(place: Place, problems: Problems): KprobeSpec | undef
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
   return {
+    type: 'kprobe',
     call,
     optional,
     syscall,
     return: returns,
     returnArg,
+    returnAction: 'post',
+    action: 'post',
     args: args.filter((arg) => arg !== undefined),
     selectors,
     message,

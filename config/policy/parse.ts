@@ -8,7 +8,7 @@ import { readKprobe } from './kprobe.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
 import { describe } from '../agent/loading/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
-import type { KprobeSpec, Policy, Problem } from './policy.ts'
+import type { HookSpec, Policy, Problem } from './policy.ts'
 import { Problems, show } from '../yaml/problems.ts'
 import { parseYaml } from '../yaml/yaml.ts'
 
@@ -30,12 +30,12 @@ export function parsePolicy(text: string, file: string): PolicyResult {
   if (root === undefined) return { problems: problems.list() }
   const document = Fields.of({ node: root, path: '' }, DOCUMENT_KEYS, problems)
   let name = ''
-  let kprobes: KprobeSpec[] = []
+  let hooks: HookSpec[] = []
   if (document !== undefined && readKind(document, problems)) {
     name = readMetadata(document, problems)
-    kprobes = readSpec(document, problems)
+    hooks = readSpec(document, problems)
   }
-  return problems.count > 0 ? { problems: problems.list() } : { policy: { name, file, kprobes } }
+  return problems.count > 0 ? { problems: problems.list() } : { policy: { name, file, hooks } }
 }
 
 /** False when it is another kind of document, of which nothing else can be said. */
@@ -90,7 +90,7 @@ function readTextMap(place: Place | undefined, problems: Problems): void {
   for (const [key, { value }] of node.entries) asText({ node: value, path: `${path}[${show(key)}]` }, problems)
 }
 
-function readSpec(document: Fields, problems: Problems): KprobeSpec[] {
+function readSpec(document: Fields, problems: Problems): HookSpec[] {
   const place = document.need('spec', 'a mapping with the hooks of the policy')
   const spec = place === undefined ? undefined : Fields.of(place, SPEC_KEYS, problems)
   if (spec === undefined) return []
@@ -112,7 +112,7 @@ function readSpec(document: Fields, problems: Problems): KprobeSpec[] {
   if (kprobes.node.kind === 'list' && kprobes.node.items.length === 0) {
     problems.add(kprobes.node.at, 'spec.kprobes: expected at least one hook, got an empty list')
   }
-  const found: KprobeSpec[] = []
+  const found: HookSpec[] = []
   for (const item of asList(kprobes, MAX_KPROBES, problems)) {
     if (problems.full) break
     const kprobe = readKprobe(item, problems)

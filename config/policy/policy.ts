@@ -43,7 +43,22 @@ export interface Selector {
   readonly matchArgs: readonly ArgumentFilter[]
 }
 
-export interface KprobeSpec {
+/** What a hook does with a call that matches: only `post`, an event, so far. */
+export type Action = 'post'
+
+/** What every kind of hook has. */
+interface HookBase {
+  readonly args: readonly ArgumentSpec[]
+  /** Tried in order, the first whose filters all match decides; none = every call matches. */
+  readonly selectors: readonly Selector[]
+  readonly action: Action
+  readonly message: string
+  readonly tags: readonly string[]
+  readonly at: Position
+}
+
+export interface KprobeSpec extends HookBase {
+  readonly type: 'kprobe'
   /** As written. */
   readonly call: string
   /** `ignore.callNotFound`: a kernel without the function skips this hook instead of refusing the policy. */
@@ -51,19 +66,17 @@ export interface KprobeSpec {
   readonly syscall: boolean
   readonly return: boolean
   readonly returnArg: ArgumentSpec | undefined
-  readonly args: readonly ArgumentSpec[]
-  /** Tried in order, the first whose filters all match decides; none = every call matches. */
-  readonly selectors: readonly Selector[]
-  readonly message: string
-  readonly tags: readonly string[]
-  readonly at: Position
+  readonly returnAction: Action
 }
+
+/** One hook of a policy. A union on `type`: tracepoints and LSM hooks will be members of their own. */
+export type HookSpec = KprobeSpec
 
 export interface Policy {
   readonly name: string
   /** As given to the parser; used in messages. */
   readonly file: string
-  readonly kprobes: readonly KprobeSpec[]
+  readonly hooks: readonly HookSpec[]
 }
 
 /** One mistake in a file the user wrote. */

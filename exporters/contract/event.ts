@@ -131,6 +131,9 @@ export interface Hook {
   readonly policy: string
   /** Kernel symbol, with the architecture's prefix for system calls. */
   readonly functionName: string
+  /** What the policy does with a call and its return, as Tetragon's `KprobeAction` in lower case: `post`. */
+  readonly action: string
+  readonly returnAction: string
   readonly message: string
   readonly tags: readonly string[]
   /** By position in an event's `args` (an argument of type nop has none): label, '' for none. */

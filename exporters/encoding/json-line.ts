@@ -248,9 +248,9 @@ function hookBytes(hook: Hook, trailer: Uint8Array): HookBytes {
   const text = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
   const tags = hook.tags.length === 0 ? '' : `,"tags":[${hook.tags.map(quoted).join(',')}]`
   const rest =
-    ',"action":"KPROBE_ACTION_POST"' +
+    text('action', actionName(hook.action)) +
     text('policy_name', hook.policy) +
-    ',"return_action":"KPROBE_ACTION_POST"' +
+    text('return_action', actionName(hook.returnAction)) +
     text('message', hook.message) +
     tags
   const name = text('function_name', hook.functionName)
@@ -260,6 +260,10 @@ function hookBytes(hook: Hook, trailer: Uint8Array): HookBytes {
     rest: new Uint8Array(Buffer.concat([utf8(rest), trailer])),
     labels: hook.labels.map((label) => utf8(`${text('label', label)}}`)),
   }
+}
+
+function actionName(action: string): string {
+  return `KPROBE_ACTION_${action.toUpperCase()}`
 }
 
 function quoted(text: string): string {

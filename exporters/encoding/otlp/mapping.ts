@@ -70,9 +70,8 @@ export function parentAttributes(parent: Process, out: AttributeSink): void {
 /** What is the same in all events of a hook. */
 export function hookAttributes(hook: Hook, out: AttributeSink): void {
   if (hook.functionName !== '') out.text(KEYS.functionName, hook.functionName)
-  // As the JSON line says: the only action that is reported today.
-  out.text(KEYS.action, 'post')
-  out.text(KEYS.returnAction, 'post')
+  out.text(KEYS.action, hook.action)
+  out.text(KEYS.returnAction, hook.returnAction)
   if (hook.policy !== '') out.text(KEYS.rule, hook.policy)
   if (hook.message !== '') out.text(KEYS.ruleDescription, hook.message)
   if (hook.tags.length > 0) out.list(KEYS.tags, hook.tags)

@@ -104,7 +104,7 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
   if ('problems' in parsed) throw new Error(`${POLICY} has problems`)
   done('policy: parse')
   kernel.policies.load(parsed.policy)[Symbol.dispose]()
-  done(`policy: load, attach and detach ${parsed.policy.kprobes.length} hooks`)
+  done(`policy: load, attach and detach ${parsed.policy.hooks.length} hooks`)
   return took
 }
 

@@ -30,6 +30,8 @@ function hookOf(id: number, functionName: string, argTypes: RecordedHook['argTyp
     id,
     policy: 'file-monitoring',
     functionName,
+    action: 'post',
+    returnAction: 'post',
     message: '',
     tags: [],
     labels: argTypes.map(() => ''),

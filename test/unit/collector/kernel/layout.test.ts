@@ -27,10 +27,7 @@ function golden(file: string): string {
   const parsed = parsePolicy(readFileSync(join(ROOT, file), 'utf8'), file)
   assert.ok('policy' in parsed)
   const sets = emptySets()
-  const lines = parsed.policy.kprobes.flatMap((kprobe, i) => [
-    `${kprobe.call}`,
-    ...dump(hookBytes(i + 1, kprobe, sets)),
-  ])
+  const lines = parsed.policy.hooks.flatMap((kprobe, i) => [`${kprobe.call}`, ...dump(hookBytes(i + 1, kprobe, sets))])
   for (const { filter: id, number } of sets.numbers) lines.push(`numbers ${id} ${number}`)
   for (const { filter: id, bytes } of sets.texts) lines.push(`texts ${id} ${bytes.toString('hex')}`)
   for (const { filter: id, bytes } of sets.tails) lines.push(`tails ${id} ${bytes.toString('hex')}`)

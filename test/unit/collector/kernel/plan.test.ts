@@ -136,8 +136,8 @@ const symbols: Symbols = {
   functionNames: () => Object.keys(FUNCTIONS),
 }
 
-function policy(...kprobes: KprobeSpec[]): Policy {
-  return { name: 'p', file: 'p.yaml', kprobes }
+function policy(...hooks: KprobeSpec[]): Policy {
+  return { name: 'p', file: 'p.yaml', hooks }
 }
 
 function counter(): () => number {
@@ -361,6 +361,8 @@ test('plan: what events show of a hook comes from the policy', () => {
     id: 1,
     policy: 'p',
     functionName: 'security_file_permission',
+    action: 'post',
+    returnAction: 'post',
     message: 'm',
     tags: ['a', 'b'],
     labels: ['what', ''],

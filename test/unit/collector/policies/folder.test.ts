@@ -38,7 +38,7 @@ function setup(...paths: string[]): Setup {
   const policies = new Policies((policy) => {
     const error = kernel.fail?.(policy)
     if (error !== undefined) throw error
-    const what = `${policy.name} ${policy.kprobes[0]?.call}`
+    const what = `${policy.name} ${policy.hooks[0]?.call}`
     kernel.attached.push(what)
     kernel.log.push(`+${policy.name}`)
     return {

@@ -5,7 +5,7 @@ import type { Policy } from '../../../../config/policy/policy.ts'
 
 export const idOf = (name: string, source = 'test'): PolicyId => ({ source, namespace: '', name })
 
-export const policyOf = (name: string): Policy => ({ name, file: `${name}.yaml`, kprobes: [] })
+export const policyOf = (name: string): Policy => ({ name, file: `${name}.yaml`, hooks: [] })
 
 interface Row {
   readonly name: string

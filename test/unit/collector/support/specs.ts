@@ -24,11 +24,14 @@ export function filter(
 
 export function spec(change: Partial<KprobeSpec> = {}): KprobeSpec {
   return {
+    type: 'kprobe',
     call: 'security_file_permission',
     optional: false,
     syscall: false,
     return: false,
     returnArg: undefined,
+    returnAction: 'post',
+    action: 'post',
     args: [arg(0, 'file'), arg(1, 'int')],
     selectors: [],
     message: '',

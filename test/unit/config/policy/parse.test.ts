@@ -27,7 +27,7 @@ function withHook(hook: string): string {
 function hookOf(hook: string): KprobeSpec {
   const result = parsePolicy(withHook(hook), 'p.yaml')
   assert.ok('policy' in result, explained(result))
-  const [kprobe] = result.policy.kprobes
+  const [kprobe] = result.policy.hooks
   assert.ok(kprobe)
   return kprobe
 }
@@ -43,7 +43,7 @@ describe('parsePolicy on the sample policy', () => {
   it('is named file-monitoring and hooks four functions, none a system call, one of them optional', () => {
     assert.equal(policy.name, 'file-monitoring')
     assert.deepEqual(
-      policy.kprobes.map(({ call, syscall, return: returns, optional }) => [call, syscall, returns, optional]),
+      policy.hooks.map(({ call, syscall, return: returns, optional }) => [call, syscall, returns, optional]),
       [
         ['security_file_permission', false, true, false],
         ['security_mmap_file', false, true, false],
@@ -54,7 +54,7 @@ describe('parsePolicy on the sample policy', () => {
   })
 
   it('reads the arguments that the records show, and an int return', () => {
-    const shape = policy.kprobes.map(({ args, returnArg }) => [
+    const shape = policy.hooks.map(({ args, returnArg }) => [
       ...args.map((arg) => `${arg.index}:${arg.type}`),
       returnArg?.type,
     ])
@@ -67,7 +67,7 @@ describe('parsePolicy on the sample policy', () => {
   })
 
   it('filters each on the prefix /etc/ of its path', () => {
-    for (const { selectors } of policy.kprobes) {
+    for (const { selectors } of policy.hooks) {
       const filters = selectors.map(({ matchArgs }) =>
         matchArgs.map(({ arg, operator, values }) => ({ arg, operator, values })),
       )
@@ -78,8 +78,11 @@ describe('parsePolicy on the sample policy', () => {
 
 describe('parsePolicy', () => {
   it('reads the hook that the documentation shows', () => {
-    const [hook] = parseFile('test/fixtures/policies/good/seed.yaml').kprobes
+    const [hook] = parseFile('test/fixtures/policies/good/seed.yaml').hooks
     assert.deepEqual(hook, {
+      type: 'kprobe',
+      action: 'post',
+      returnAction: 'post',
       call: 'security_file_permission',
       optional: false,
       syscall: false,
@@ -104,7 +107,7 @@ describe('parsePolicy', () => {
   })
 
   it('reads every field it knows', () => {
-    const [open, write, , aliased] = parseFile('test/fixtures/policies/good/everything.yaml').kprobes
+    const [open, write, , aliased] = parseFile('test/fixtures/policies/good/everything.yaml').hooks
     assert.deepEqual(
       open?.args.map((arg) => arg.label),
       ['dirfd', '', ''],

@@ -214,9 +214,12 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
   fc.record({ kind: fc.constant('string' as const), value: word, raw, truncated: fc.boolean() }),
   fc.record({ kind: fc.constant('error' as const), message: word }),
 )
+const action = fc.constantFrom('post', 'override')
 const hook = fc.record({
   policy: word,
   functionName: word,
+  action,
+  returnAction: action,
   message: word,
   tags: fc.array(word),
   labels: fc.array(word),

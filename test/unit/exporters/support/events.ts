@@ -56,6 +56,8 @@ export function makeHook(change: Partial<Hook> = {}): Hook {
     id: 1,
     policy: 'file-monitoring',
     functionName: 'security_file_permission',
+    action: 'post',
+    returnAction: 'post',
     message: '',
     tags: [],
     labels: [],

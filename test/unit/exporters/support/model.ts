@@ -38,9 +38,9 @@ function bodyOf(event: Event): Json {
         function_name: word(hook.functionName),
         args: args.length > 0 ? args : undefined,
         return: event.returned === undefined ? undefined : argumentOf(event.returned, ''),
-        action: 'KPROBE_ACTION_POST',
+        action: `KPROBE_ACTION_${hook.action.toUpperCase()}`,
         policy_name: word(hook.policy),
-        return_action: 'KPROBE_ACTION_POST',
+        return_action: `KPROBE_ACTION_${hook.returnAction.toUpperCase()}`,
         message: word(hook.message),
         tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
       })

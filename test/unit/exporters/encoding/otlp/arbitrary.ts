@@ -61,6 +61,8 @@ const hook: fc.Arbitrary<Hook> = fc.record({
   id: fc.nat(),
   policy: fc.oneof(word, fc.constantFrom('quiet', 'loud')),
   functionName: word,
+  action: fc.constantFrom('post', 'override'),
+  returnAction: fc.constantFrom('post', 'override'),
   message: word,
   tags: fc.array(fc.oneof(word, fc.constant('alarm')), { maxLength: 3 }),
   labels: fc.array(fc.oneof(word, fc.constantFrom('', 'same')), { maxLength: 5 }),

@@ -23,10 +23,11 @@ enum arg_type {
 	ARG_NOP,
 	ARG_FILE,
 	ARG_PATH,
-	ARG_INT,     /* 32 bits, signed */
-	ARG_UINT,    /* 32 bits */
-	ARG_ULONG,   /* 64 bits: size_t, uint64 */
+	ARG_S32,
+	ARG_U32,
+	ARG_U64,
 	ARG_STRING,
+	ARG_S64,
 };
 
 enum filter_op {

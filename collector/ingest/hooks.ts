@@ -1,4 +1,5 @@
 /** Hooks by the id that records carry, with what was counted for each. Ids are never used twice. */
+import { NOP } from '../../config/policy/arguments.ts'
 import type { HookSpec } from '../../config/policy/policy.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
 import type { KnownHook } from './normalize.ts'
@@ -18,8 +19,8 @@ export class HookRegistry {
   add(hook: Hook, spec: HookSpec): void {
     this.#hooks.set(hook.id, {
       hook,
-      argTypes: spec.args.map((arg) => arg.type),
-      returnType: spec.returnArg?.type ?? 'nop',
+      args: spec.args.map((arg) => arg.type),
+      returned: spec.returnArg?.type ?? NOP,
       events: 0,
     })
   }

@@ -2,7 +2,8 @@
  * Raw events → events: names the process and its parent, turns numbers into arguments of their policy's types, boot
  * time into wall time. Events that only keep the process table (forks) yield nothing.
  */
-import type { ArgumentType } from '../../config/policy/policy.ts'
+import { NOP } from '../../config/policy/arguments.ts'
+import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { RawEvent, RawHook, RawValue } from './decode.ts'
 import type { Argument, Hook, LossEvent, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { WallClock } from '../process/clock.ts'
@@ -15,6 +16,7 @@ import {
   VALUE_DELETED,
   VALUE_ERROR,
   VALUE_FILE,
+  VALUE_INT,
   VALUE_STRING,
   VALUE_TRUNCATED,
   VALUE_UNRESOLVED,
@@ -24,8 +26,9 @@ import {
 /** A hook as its events need it. */
 export interface KnownHook {
   readonly hook: Hook
-  readonly argTypes: readonly ArgumentType[]
-  readonly returnType: ArgumentType
+  /** By position in the policy's `args`. */
+  readonly args: readonly ArgumentType[]
+  readonly returned: ArgumentType
 }
 
 export interface NormalizeOptions {
@@ -118,8 +121,8 @@ export class Normalizer {
     for (let i = 0; i < count; i++) {
       const value = values[i]
       if (value === undefined) continue
-      if (value.index === RETURN_INDEX) returned = argument(value, known.returnType, bytes)
-      else args[at++] = argument(value, known.argTypes[value.index] ?? 'nop', bytes)
+      if (value.index === RETURN_INDEX) returned = argument(value, known.returned, bytes)
+      else args[at++] = argument(value, known.args[value.index] ?? NOP, bytes)
     }
     return {
       type: 'process_kprobe',
@@ -136,12 +139,13 @@ export class Normalizer {
   }
 }
 
-function argument(value: RawValue, type: ArgumentType, bytes: Buffer): Argument {
+function argument(value: RawValue, { field, kind }: ArgumentType, bytes: Buffer): Argument {
   switch (value.kind) {
     case VALUE_FILE: {
       const { text, raw } = decodeText(bytes, value.from, value.to)
       return {
-        kind: type === 'path' ? 'path' : 'file',
+        kind: 'file',
+        field,
         path: text,
         raw,
         mode: value.mode,
@@ -154,13 +158,15 @@ function argument(value: RawValue, type: ArgumentType, bytes: Buffer): Argument 
     }
     case VALUE_STRING: {
       const { text, raw } = decodeText(bytes, value.from, value.to)
-      return { kind: 'string', value: text, raw, truncated: (value.flags & VALUE_TRUNCATED) !== 0 }
+      return { kind: 'string', field, value: text, raw, truncated: (value.flags & VALUE_TRUNCATED) !== 0 }
     }
     case VALUE_ERROR:
-      return { kind: 'error', message: 'Bad address for basic type' }
-    default:
-      if (type === 'int') return { kind: 'int', value: value.lo | 0 }
-      if (type === 'uint32') return { kind: 'uint', value: value.lo }
-      return { kind: 'size', value: (BigInt(value.hi) << 32n) | BigInt(value.lo) }
+      return { kind: 'error', field: 'error_arg', message: 'Bad address for basic type' }
+    default: {
+      const signed = value.kind === VALUE_INT
+      if (kind !== 'wide') return { kind: 'number', field, value: signed ? value.lo | 0 : value.lo }
+      const wide = (BigInt(value.hi) << 32n) | BigInt(value.lo)
+      return { kind: 'wide', field, value: signed ? BigInt.asIntN(64, wide) : wide }
+    }
   }
 }

@@ -1,5 +1,6 @@
 /** Writes one `struct hook` (bpf/filter.h): what a hook wants, as the constants that its program is specialised by. */
-import type { ArgumentFilter, ArgumentType, HookSpec, Operator } from '../../config/policy/policy.ts'
+import type { Operator } from '../../config/policy/operators.ts'
+import type { ArgumentFilter, HookSpec } from '../../config/policy/policy.ts'
 import { ARG_TYPES, FILTER, HEAD, HOOK, LIMITS, NO_ARG, OPS, PART, SELECTOR, TAIL } from './wire.ts'
 import { screenOf } from './screen.ts'
 import type { Head, Tail } from './screen.ts'
@@ -27,22 +28,9 @@ export interface FilterSets {
 
 export const emptySets = (): FilterSets => ({ numbers: [], texts: [], tails: [], lastFilter: 0 })
 
-const kernelTypes: Readonly<Record<ArgumentType, number>> = {
-  nop: ARG_TYPES.nop,
-  file: ARG_TYPES.file,
-  path: ARG_TYPES.path,
-  int: ARG_TYPES.int,
-  uint32: ARG_TYPES.uint,
-  size_t: ARG_TYPES.ulong,
-  uint64: ARG_TYPES.ulong,
-  string: ARG_TYPES.string,
-}
-
 const kernelOps: Readonly<Record<Operator, number>> = {
   Equal: OPS.equal,
-  In: OPS.equal,
   NotEqual: OPS.notEqual,
-  NotIn: OPS.notEqual,
   Mask: OPS.mask,
   Prefix: OPS.prefix,
   NotPrefix: OPS.notPrefix,
@@ -60,11 +48,11 @@ export function hookBytes(id: number, spec: HookSpec, sets: FilterSets): Buffer 
   bytes[HOOK.nargs] = spec.args.length
   bytes[HOOK.syscall] = spec.syscall ? 1 : 0
   bytes[HOOK.returnType] =
-    spec.return && spec.returnArg !== undefined ? kernelTypes[spec.returnArg.type] : ARG_TYPES.nop
+    spec.return && spec.returnArg !== undefined ? ARG_TYPES[spec.returnArg.type.read] : ARG_TYPES.nop
   bytes[HOOK.nselectors] = spec.selectors.length
   spec.args.forEach((arg, i) => {
     bytes[HOOK.argIndex + i] = arg.index
-    bytes[HOOK.argType + i] = kernelTypes[arg.type]
+    bytes[HOOK.argType + i] = ARG_TYPES[arg.type.read]
   })
   spec.selectors.forEach((selector, s) => {
     const at = HOOK.selectors + s * SELECTOR.bytes
@@ -87,11 +75,11 @@ function writeFilter(bytes: Buffer, at: number, filter: ArgumentFilter, sets: Fi
   bytes[at + FILTER.arg] = filter.arg
   bytes[at + FILTER.op] = kernelOps[filter.operator]
   bytes.writeUInt32LE(id, at + FILTER.id)
-  const numbers: bigint[] = []
-  for (const value of filter.values) {
-    if (typeof value === 'bigint') numbers.push(BigInt.asUintN(64, value))
-    else addText(id, filter.operator, value, sets)
+  if (filter.class !== 'number') {
+    for (const value of filter.values) addText(id, filter.operator, value, sets)
+    return
   }
+  const numbers = filter.values.map((value) => BigInt.asUintN(64, value))
   // A Mask is the union of its bits: "any bit of any value".
   const wanted = filter.operator === 'Mask' ? [numbers.reduce((all, one) => all | one, 0n)] : numbers
   if (wanted.length > LIMITS.filterNumbers) {

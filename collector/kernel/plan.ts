@@ -1,7 +1,7 @@
 /**
  * A validated policy → what to load and attach on this kernel. Pure: needs no kernel, only facts about one.
  */
-import type { ArgumentType, HookSpec, Policy, Position } from '../../config/policy/policy.ts'
+import type { HookSpec, Policy, Position } from '../../config/policy/policy.ts'
 import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'
@@ -62,7 +62,7 @@ export interface Plan {
 
 const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
 
-/** Kernel symbol of a call (tetragon.md §1.3): a system call gets its architecture's prefix unless it has one. */
+/** Kernel symbol of a call: a system call gets its architecture's prefix unless it has one. */
 export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
   return !spec.syscall || /^__(x64|arm64|ia32)_/.test(spec.call) ? spec.call : SYSCALL_PREFIX[arch] + spec.call
 }
@@ -142,28 +142,6 @@ function programsOf({ mode, multi }: Way, slot: number, symbol: string): Planned
   }
 }
 
-/**
- * Whether a value of C type `base` (typedefs resolved, as native's KernelFunction has it) may be read as the policy's
- * type (tetragon.md §1.3).
- */
-export function typeFits(type: ArgumentType, base: string): boolean {
-  switch (type) {
-    case 'nop':
-      return true
-    case 'file':
-      return /^(?:const )?struct file \*(?:const)?$/.test(base)
-    case 'path':
-      return /^(?:const )?struct path \*(?:const)?$/.test(base)
-    case 'string':
-      return /^(?:const )?(?:unsigned |signed )?char \*(?:const)?$/.test(base)
-    case 'int':
-    case 'uint32':
-    case 'size_t':
-    case 'uint64':
-      return !/\*|^(?:const )?(?:struct|union|void|float|double)\b|^\.\.\.$/.test(base)
-  }
-}
-
 function refuse(policy: Policy, at: Position, message: string): never {
   throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
 }
@@ -195,19 +173,19 @@ function checkTypes(policy: Policy, spec: HookSpec, symbol: string, type: Kernel
         `argument index ${arg.index} of ${symbol}: expected 0 to ${type.params.length - 1}, the function takes ${type.params.length} arguments`,
       )
     }
-    if (!typeFits(arg.type, parameter.base)) {
+    if (!arg.type.parameter.test(parameter.base)) {
       refuse(
         policy,
         arg.at,
-        `argument ${arg.index} of ${symbol}: type "${arg.type}" does not fit, the kernel's is "${parameter.type}"`,
+        `argument ${arg.index} of ${symbol}: type "${arg.type.name}" does not fit, the kernel's is "${parameter.type}"`,
       )
     }
   }
-  if (spec.returnArg !== undefined && !typeFits(spec.returnArg.type, type.returnsBase)) {
+  if (spec.returnArg !== undefined && !spec.returnArg.type.parameter.test(type.returnsBase)) {
     refuse(
       policy,
       spec.returnArg.at,
-      `return value of ${symbol}: type "${spec.returnArg.type}" does not fit, the kernel's is "${type.returns}"`,
+      `return value of ${symbol}: type "${spec.returnArg.type.name}" does not fit, the kernel's is "${type.returns}"`,
     )
   }
 }
@@ -274,7 +252,7 @@ export function planPolicy(
         returnAction: spec.returnAction,
         message: spec.message,
         tags: spec.tags,
-        labels: spec.args.filter((arg) => arg.type !== 'nop').map((arg) => arg.label),
+        labels: spec.args.filter((arg) => arg.type.kind !== 'none').map((arg) => arg.label),
       }
       constants.push(hookBytes(hook.id, spec, sets))
       const way = withRoom({ mode: chooseMode(spec, kernel, wanted), multi: hasMulti }, kernel, (kind) =>

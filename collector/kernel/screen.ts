@@ -2,7 +2,7 @@
  * The first pass of a path filter, as data: which first and last components the wanted paths have, so that the kernel
  * rejects by pointers and lengths. It may let through what the exact filters then refuse, never the other way round.
  */
-import type { ArgumentFilter, HookSpec } from '../../config/policy/policy.ts'
+import type { ArgumentFilter, HookSpec, TextFilter } from '../../config/policy/policy.ts'
 import { LIMITS } from './wire.ts'
 
 /** A path component: `open` when the name may go on after `bytes`. */
@@ -85,36 +85,34 @@ function tailOf(value: string): Tail | undefined {
   return { bytes: Buffer.from(value.slice(slash + 1)), exact: slash >= 0 }
 }
 
-const isPositive = (filter: ArgumentFilter): boolean =>
-  filter.operator === 'Equal' ||
-  filter.operator === 'In' ||
-  filter.operator === 'Prefix' ||
-  filter.operator === 'Postfix'
+/** Whether the filter demands something of the path at a position. */
+const demands = (filter: ArgumentFilter, position: number): filter is TextFilter =>
+  filter.arg === position &&
+  filter.class === 'path' &&
+  (filter.operator === 'Equal' || filter.operator === 'Prefix' || filter.operator === 'Postfix')
 
 /**
  * The screen of a hook, or undefined when none is sound: every selector must demand something of one and the same path.
  */
 export function screenOf(spec: HookSpec): Screen | undefined {
   if (spec.selectors.length === 0) return undefined
-  const arg = spec.args.findIndex(
-    (candidate, position) =>
-      (candidate.type === 'file' || candidate.type === 'path') &&
-      spec.selectors.every((selector) => selector.matchArgs.some((f) => f.arg === position && isPositive(f))),
+  const arg = spec.args.findIndex((_, position) =>
+    spec.selectors.every((selector) => selector.matchArgs.some((filter) => demands(filter, position))),
   )
   if (arg < 0) return undefined
   const heads: Head[] = []
   const tails: Tail[] = []
   for (const selector of spec.selectors) {
     const [filter] = selector.matchArgs
-      .filter((f) => f.arg === arg && isPositive(f))
+      .filter((each) => demands(each, arg))
       .toSorted((a, b) => a.values.length - b.values.length)
     for (const value of filter?.values ?? []) {
       if (filter?.operator === 'Postfix') {
-        const tail = tailOf(String(value))
+        const tail = tailOf(value)
         if (tail === undefined) return undefined
         if (tail.bytes.length > 0) tails.push(tail)
       } else {
-        const head = headOf(String(value), filter?.operator !== 'Prefix')
+        const head = headOf(value, filter?.operator !== 'Prefix')
         if (head !== undefined) heads.push(head)
       }
     }

@@ -129,7 +129,7 @@ export const LIMITS = {
 
 export const NO_ARG = 0xff
 
-export const ARG_TYPES = { nop: 0, file: 1, path: 2, int: 3, uint: 4, ulong: 5, string: 6 } as const
+export const ARG_TYPES = { nop: 0, file: 1, path: 2, s32: 3, u32: 4, u64: 5, string: 6, s64: 7 } as const
 export const OPS = { equal: 0, notEqual: 1, mask: 2, prefix: 3, notPrefix: 4, postfix: 5, notPostfix: 6 } as const
 
 /** struct hook and what it holds. */

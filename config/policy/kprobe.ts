@@ -1,23 +1,17 @@
 import { describe } from '../agent/loading/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
-import type { ArgumentSpec, ArgumentType, KprobeSpec } from './policy.ts'
+import { LATER_TYPES, NEVER_KPROBE_TYPES, RETURN_TYPES, TYPES } from './arguments.ts'
+import type { ArgumentType } from './arguments.ts'
+import type { ArgumentSpec, KprobeSpec } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
 import { readSelectors } from './selector.ts'
-import {
-  ARGUMENT_KEYS,
-  IGNORE_KEYS,
-  KPROBE_KEYS,
-  LATER_TYPES,
-  NEVER_KPROBE_TYPES,
-  RETURN_TYPES,
-  TYPES,
-} from './tables.ts'
+import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
 
-/** The calling conventions hand over five arguments that BPF can reach (tetragon.md §1.3). */
+/** The calling conventions hand over five arguments that BPF can reach. */
 const MAX_ARGS = 5
 const MAX_INDEX = MAX_ARGS - 1
 const MAX_TAGS = 16
@@ -33,7 +27,7 @@ export function readKprobe(place: Place, problems: Problems): KprobeSpec | undef
   if (fields === undefined) return undefined
   const call = readCall(fields, problems)
   const optional = readIgnore(fields, problems)
-  // Tetragon's schema says true although its hooks page says false (tetragon.md §1.3).
+  // Tetragon's schema says true although its hooks page says false.
   const syscall = fields.flag('syscall', true)
   const returns = fields.flag('return', false)
   const returnArg = readReturnArg(fields, returns, problems)
@@ -112,7 +106,7 @@ function readArgument(place: Place, types: readonly ArgumentType[], problems: Pr
   if (fields === undefined) return undefined
   const indexAt = fields.need('index', `the position in the function's prototype, from 0 to ${MAX_INDEX}`)
   const index = indexAt === undefined ? undefined : asInteger(indexAt, 0, MAX_INDEX, problems)
-  const typeAt = fields.need('type', `one of ${types.join(', ')}`)
+  const typeAt = fields.need('type', `one of ${names(types).join(', ')}`)
   const type = typeAt === undefined ? undefined : readType(typeAt, types, problems)
   const label = fields.text('label') ?? ''
   return index === undefined || type === undefined ? undefined : { index, type, label, at: place.node.at }
@@ -121,22 +115,29 @@ function readArgument(place: Place, types: readonly ArgumentType[], problems: Pr
 function readType(place: Place, types: readonly ArgumentType[], problems: Problems): ArgumentType | undefined {
   const { node, path } = place
   const text = node.kind === 'scalar' ? node.value : undefined
-  const type = types.find((known) => known === text)
+  const type = types.find(({ name }) => name === text)
   if (type !== undefined) return type
-  const expected = `expected one of ${types.join(', ')}`
+  const expected = `expected one of ${names(types).join(', ')}`
   if (typeof text !== 'string') {
     problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
   } else if (NEVER_KPROBE_TYPES.includes(text)) {
     problems.add(node.at, `${path}: type ${show(text)} is not valid for a kprobe; ${expected}`)
   } else if (LATER_TYPES.includes(text)) {
     problems.add(node.at, `${path}: ${notSupported('argument type', text)}; ${expected}`)
-  } else if (TYPES.some((known) => known === text)) {
+  } else if (names(TYPES).includes(text)) {
     const sentence = `type ${show(text)} is not supported for a return value by this version of ktrail`
     problems.add(node.at, `${path}: ${sentence}; ${expected}`)
   } else {
-    problems.add(node.at, `${path}: ${expected}, got ${show(text)}${didYouMean(text, [...TYPES, ...LATER_TYPES])}`)
+    problems.add(
+      node.at,
+      `${path}: ${expected}, got ${show(text)}${didYouMean(text, [...names(TYPES), ...LATER_TYPES])}`,
+    )
   }
   return undefined
+}
+
+function names(types: readonly ArgumentType[]): string[] {
+  return types.map(({ name }) => name)
 }
 
 function readMessage(fields: Fields, problems: Problems): string {

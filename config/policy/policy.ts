@@ -3,18 +3,8 @@
  * Names follow Tetragon's TracingPolicy (tetragon.md §1, §2); defaults are filled in.
  */
 
-export type ArgumentType = 'file' | 'path' | 'int' | 'uint32' | 'size_t' | 'uint64' | 'string' | 'nop'
-
-export type Operator =
-  | 'Equal'
-  | 'NotEqual'
-  | 'In'
-  | 'NotIn'
-  | 'Mask'
-  | 'Prefix'
-  | 'NotPrefix'
-  | 'Postfix'
-  | 'NotPostfix'
+import type { ArgumentType } from './arguments.ts'
+import type { Operator } from './operators.ts'
 
 /** Where something stands in its file, 1-based. */
 export interface Position {
@@ -30,14 +20,26 @@ export interface ArgumentSpec {
   readonly at: Position
 }
 
-export interface ArgumentFilter {
+interface FilterBase {
   /** Position in the hook's `args` list (not in the prototype). */
   readonly arg: number
   readonly operator: Operator
-  /** Parsed for integer types; as written (trailing NULs cut) for texts. */
-  readonly values: readonly bigint[] | readonly string[]
   readonly at: Position
 }
+
+export interface NumberFilter extends FilterBase {
+  readonly class: 'number'
+  readonly values: readonly bigint[]
+}
+
+export interface TextFilter extends FilterBase {
+  readonly class: 'text' | 'path'
+  /** As written, trailing NULs cut. */
+  readonly values: readonly string[]
+}
+
+/** By the class of its argument's type. */
+export type ArgumentFilter = NumberFilter | TextFilter
 
 export interface Selector {
   readonly matchArgs: readonly ArgumentFilter[]

@@ -1,14 +1,17 @@
 import { describe } from '../agent/loading/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
-import type { ArgumentFilter, ArgumentSpec, ArgumentType, Operator, Selector } from './policy.ts'
+import type { ArgumentType } from './arguments.ts'
+import { LATER_OPERATORS, OPERATORS, OPERATORS_OF } from './operators.ts'
+import type { Operator } from './operators.ts'
+import type { ArgumentFilter, ArgumentSpec, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
-import { FILTER_KEYS, LATER_OPERATORS, OPERATORS, OPERATORS_OF, SELECTOR_KEYS } from './tables.ts'
-import { MAX_VALUES, readValues } from './values.ts'
+import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
+import { MAX_VALUES, readNumbers, readTexts } from './values.ts'
 
-// Tetragon's bounds (tetragon.md §2.1, §2.2); the kernel side's tables have the same.
+// Tetragon's bounds; the kernel side's tables have the same.
 const MAX_SELECTORS = 5
 const MAX_FILTERS = 5
 const MAX_INDEX = 4
@@ -34,7 +37,7 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
   const arg = readTarget(fields, args, problems)
   // Unknown when the argument is wrong itself: then only what does not hang on its type is checked.
   const type = arg === undefined ? undefined : args[arg]?.type
-  const operatorAt = fields.need('operator', `one of ${OPERATORS.join(', ')}`)
+  const operatorAt = fields.need('operator', `one of ${[...OPERATORS.keys()].join(', ')}`)
   const operator = operatorAt === undefined ? undefined : readOperator(operatorAt, type, problems)
   const valuesAt = fields.need('values', 'a list of texts')
   const places = valuesAt === undefined ? [] : asList(valuesAt, MAX_VALUES, problems)
@@ -42,14 +45,16 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
     problems.add(valuesAt.node.at, `${valuesAt.path}: expected at least one value, got an empty list`)
   }
   if (arg === undefined || type === undefined || operator === undefined) return undefined
-  const values = readValues(places, type, operator, problems)
-  return { arg, operator: typeof values[0] === 'string' ? plain(operator) : operator, values, at: place.node.at }
-}
-
-/** On texts In is Equal and NotIn is NotEqual (tetragon.md §2.2); the plan then has two cases fewer. */
-function plain(operator: Operator): Operator {
-  if (operator === 'In') return 'Equal'
-  return operator === 'NotIn' ? 'NotEqual' : operator
+  const filter = { arg, operator, at: place.node.at }
+  switch (type.filter) {
+    case 'number':
+      return { ...filter, class: type.filter, values: readNumbers(places, type, operator, problems) }
+    case 'text':
+    case 'path':
+      return { ...filter, class: type.filter, values: readTexts(places, operator, problems) }
+    case 'none':
+      return undefined
+  }
 }
 
 /** Position in the hook's `args` list that the filter is about. `args: [n]` says it itself and wins over `index`. */
@@ -92,18 +97,20 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
 function readOperator(place: Place, type: ArgumentType | undefined, problems: Problems): Operator | undefined {
   const { node, path } = place
   const text = node.kind === 'scalar' ? node.value : undefined
-  const operator = OPERATORS.find((known) => known === text)
-  const allowed = type === undefined ? OPERATORS : OPERATORS_OF[type]
-  if (operator !== undefined && allowed.includes(operator)) return operator
-  if (type === 'nop') {
-    problems.add(node.at, `${path}: an argument of type nop is not read and cannot be filtered; give it another type`)
+  const table = type === undefined ? OPERATORS : OPERATORS_OF[type.filter]
+  const operator = typeof text === 'string' ? table.get(text) : undefined
+  if (operator !== undefined) return operator
+  if (type?.filter === 'none') {
+    const sentence = `an argument of type ${type.name} is not read and cannot be filtered; give it another type`
+    problems.add(node.at, `${path}: ${sentence}`)
     return undefined
   }
+  const allowed = [...table.keys()]
   const expected = `expected one of ${allowed.join(', ')}`
-  if (operator !== undefined) {
-    problems.add(node.at, `${path}: ${operator} does not apply to an argument of type ${type}; ${expected}`)
-  } else if (typeof text !== 'string') {
+  if (typeof text !== 'string') {
     problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
+  } else if (type !== undefined && OPERATORS.has(text)) {
+    problems.add(node.at, `${path}: ${text} does not apply to an argument of type ${type.name}; ${expected}`)
   } else if (LATER_OPERATORS.includes(text)) {
     problems.add(node.at, `${path}: ${notSupported('operator', text)}; ${expected}`)
   } else {

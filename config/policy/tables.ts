@@ -1,8 +1,7 @@
 /**
- * Every field, argument type and operator that Tetragon's policy language has (tetragon.md §1, §2), split into what
- * this version understands and what it refuses by name. A field that becomes supported moves from `later` to `own`.
+ * Every field that Tetragon's policy language has, split into what this version understands and what it refuses by name.
+ * A field that becomes supported moves from `later` to `own`.
  */
-import type { ArgumentType, Operator } from './policy.ts'
 import type { KeyTable } from './fields.ts'
 
 export const DOCUMENT_KEYS: KeyTable = { own: ['apiVersion', 'kind', 'metadata', 'spec'] }
@@ -25,7 +24,7 @@ export const METADATA_KEYS: KeyTable = {
   owner: 'Kubernetes',
 }
 
-/** A policy may have one of these non-empty (§1.1). */
+/** A policy may have one of these non-empty. */
 export const HOOK_SECTIONS: readonly string[] = ['kprobes', 'fentries', 'tracepoints', 'lsmhooks', 'uprobes', 'usdts']
 
 export const SPEC_KEYS: KeyTable = {
@@ -81,49 +80,3 @@ export const SELECTOR_KEYS: KeyTable = {
 }
 
 export const FILTER_KEYS: KeyTable = { own: ['index', 'args', 'operator', 'values'] }
-
-const TEXT_OPERATORS: readonly Operator[] = [
-  'Equal',
-  'NotEqual',
-  'In',
-  'NotIn',
-  'Prefix',
-  'NotPrefix',
-  'Postfix',
-  'NotPostfix',
-]
-const INTEGER_OPERATORS: readonly Operator[] = ['Equal', 'NotEqual', 'In', 'NotIn', 'Mask']
-
-/** What may be asked of an argument of each type. */
-export const OPERATORS_OF: Readonly<Record<ArgumentType, readonly Operator[]>> = {
-  file: TEXT_OPERATORS,
-  path: TEXT_OPERATORS,
-  string: TEXT_OPERATORS,
-  int: INTEGER_OPERATORS,
-  uint32: INTEGER_OPERATORS,
-  size_t: INTEGER_OPERATORS,
-  uint64: INTEGER_OPERATORS,
-  nop: [],
-}
-
-export const OPERATORS: readonly Operator[] = [...TEXT_OPERATORS, 'Mask']
-
-export const LATER_OPERATORS: readonly string[] = (
-  'GreaterThan LessThan GT LT SPort NotSPort SPortPriv NotSportPriv DPort NotDPort DPortPriv NotDPortPriv ' +
-  'SAddr NotSAddr DAddr NotDAddr Protocol Family State InMap NotInMap CapabilitiesGained InRange NotInRange ' +
-  'SubString SubStringIgnCase CelExpr FileType NotFileType'
-).split(' ')
-
-export const TYPES: readonly ArgumentType[] = ['file', 'path', 'int', 'uint32', 'size_t', 'uint64', 'string', 'nop']
-
-export const RETURN_TYPES: readonly ArgumentType[] = ['int', 'uint32', 'size_t', 'uint64']
-
-/** In Tetragon's schema, but refused there too for a kprobe (§1.3). */
-export const NEVER_KPROBE_TYPES: readonly string[] = ['auto', 'syscall64']
-
-export const LATER_TYPES: readonly string[] = (
-  'sint8 int8 uint8 sint16 int16 uint16 sint32 int32 ulong long sint64 int64 char_buf char_iovec skb sock ' +
-  'sockaddr socket sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter ' +
-  'cred const_buf load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc ' +
-  'net_device bpf_cmd dentry bpf_prog'
-).split(' ')

@@ -1,5 +1,6 @@
 /** The `values` of one filter: texts checked for length, integers parsed into the width of their argument. */
-import type { ArgumentType, Operator } from './policy.ts'
+import type { NumberType } from './arguments.ts'
+import type { Operator } from './operators.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { asText } from './fields.ts'
@@ -10,32 +11,21 @@ export const MAX_VALUES = 1024
 
 /** Most bytes of a text value: the keys of the kernel's sets and prefix trees hold no more. */
 const MAX_TEXT_BYTES = 252
-/** Tetragon's bound for Postfix (tetragon.md §2.2). */
+/** Tetragon's bound for Postfix. */
 const MAX_POSTFIX_BYTES = 127
 
-interface Range {
-  readonly min: bigint
-  readonly max: bigint
-  readonly words: string
-}
-
-const RANGES: Readonly<Record<'int' | 'uint32' | 'size_t' | 'uint64', Range>> = {
-  int: { min: -(2n ** 31n), max: 2n ** 31n - 1n, words: 'a signed 32-bit' },
-  uint32: { min: 0n, max: 2n ** 32n - 1n, words: 'an unsigned 32-bit' },
-  size_t: { min: 0n, max: 2n ** 64n - 1n, words: 'an unsigned 64-bit' },
-  uint64: { min: 0n, max: 2n ** 64n - 1n, words: 'an unsigned 64-bit' },
-}
-
-/** The parsed values; those that are wrong are reported and left out. */
-export function readValues(
+/** The numbers of a filter; those that are wrong are reported and left out. */
+export function readNumbers(
   places: readonly Place[],
-  type: ArgumentType,
+  type: NumberType,
   operator: Operator,
   problems: Problems,
-): readonly bigint[] | readonly string[] {
-  if (type === 'int' || type === 'uint32' || type === 'size_t' || type === 'uint64') {
-    return collect(places, (place) => readInteger(place, type, operator, problems))
-  }
+): readonly bigint[] {
+  return collect(places, (place) => readNumber(place, type, operator, problems))
+}
+
+/** The texts of a filter; those that are wrong are reported and left out. */
+export function readTexts(places: readonly Place[], operator: Operator, problems: Problems): readonly string[] {
   return collect(places, (place) => readText(place, operator, problems))
 }
 
@@ -48,15 +38,10 @@ function collect<T>(places: readonly Place[], read: (place: Place) => T | undefi
   return found
 }
 
-function readInteger(
-  place: Place,
-  type: keyof typeof RANGES,
-  operator: Operator,
-  problems: Problems,
-): bigint | undefined {
+function readNumber(place: Place, type: NumberType, operator: Operator, problems: Problems): bigint | undefined {
   const text = asText(place, problems)
   if (text === undefined) return undefined
-  const range = RANGES[type]
+  const { name, range } = type
   const value = parseInteger(text)
   if (value === undefined) {
     const expected = 'a decimal, 0x hexadecimal, 0 octal or 0b binary number'
@@ -64,7 +49,7 @@ function readInteger(
     return undefined
   }
   if (value < range.min || value > range.max) {
-    const expected = `${range.words} number for an argument of type ${type}`
+    const expected = `${range.words} number for an argument of type ${name}`
     problems.add(place.node.at, `${place.path}: expected ${expected}, got ${show(text)}, which is out of range`)
     return undefined
   }

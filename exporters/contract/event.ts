@@ -94,8 +94,15 @@ export interface RenderingCache {
   forCopy(rendered: Rendered): Rendered
 }
 
-export interface FileArgument {
-  readonly kind: 'file' | 'path'
+/** An argument is a union on what it holds. Each has its key in Tetragon's records, which a policy's type decides. */
+interface ArgumentBase {
+  /** Such as `int_arg`. */
+  readonly field: string
+}
+
+/** `file_arg`, `path_arg` */
+export interface FileArgument extends ArgumentBase {
+  readonly kind: 'file'
   /** '' for a pathless file (pipe, socket, the task's root): the JSON then has no `path` key. */
   readonly path: string
   /** Exact bytes, only when `path` could not hold them. */
@@ -111,19 +118,33 @@ export interface FileArgument {
   readonly deleted: boolean
 }
 
-export type Argument =
-  | FileArgument
-  | { readonly kind: 'int'; readonly value: number }
-  | { readonly kind: 'uint'; readonly value: number }
-  | { readonly kind: 'long'; readonly value: bigint }
-  | { readonly kind: 'size'; readonly value: bigint }
-  | {
-      readonly kind: 'string'
-      readonly value: string
-      readonly raw: Uint8Array | undefined
-      readonly truncated: boolean
-    }
-  | { readonly kind: 'error'; readonly message: string }
+/** `int_arg`, `uint_arg`: an integer of at most 32 bits. */
+export interface NumberArgument extends ArgumentBase {
+  readonly kind: 'number'
+  readonly value: number
+}
+
+/** `long_arg`, `size_arg`: an integer of 64 bits, a text in JSON. */
+export interface WideArgument extends ArgumentBase {
+  readonly kind: 'wide'
+  readonly value: bigint
+}
+
+/** `string_arg` */
+export interface StringArgument extends ArgumentBase {
+  readonly kind: 'string'
+  readonly value: string
+  readonly raw: Uint8Array | undefined
+  readonly truncated: boolean
+}
+
+/** `error_arg`: it could not be read. */
+export interface ErrorArgument extends ArgumentBase {
+  readonly kind: 'error'
+  readonly message: string
+}
+
+export type Argument = FileArgument | NumberArgument | WideArgument | StringArgument | ErrorArgument
 
 /** What is the same for every event of one hook; shared by reference. */
 export interface Hook {

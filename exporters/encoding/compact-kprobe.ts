@@ -90,7 +90,7 @@ function mmapFile(args: Args): Description {
   const [mapped, prot] = args
   if (mapped === undefined || prot === undefined) return show('❓', 'security_mmap_file', file(mapped))
   // Only a uint is decoded: a policy that declares the protection as int gets `mmap-`.
-  const bits = prot.kind === 'uint' ? prot.value : 0
+  const bits = prot.kind === 'number' && prot.field === 'uint_arg' ? prot.value : 0
   const letters = PROT_LETTERS.map(([bit, letter]) => (bits & bit ? letter : '')).join('')
   return show('📝', `mmap-${letters}`, file(mapped))
 }
@@ -98,11 +98,11 @@ function mmapFile(args: Args): Description {
 function pathTruncate(args: Args): Description {
   const [first] = args
   if (first === undefined) return show('❓', 'security_path_truncate', '')
-  return show('📝', 'truncate', first.kind === 'path' ? printable(first.path) : '')
+  return show('📝', 'truncate', first.kind === 'file' && first.field === 'path_arg' ? printable(first.path) : '')
 }
 
 function file(argument: Argument | undefined): string {
-  return argument?.kind === 'file' ? printable(argument.path) : ''
+  return argument?.kind === 'file' && argument.field === 'file_arg' ? printable(argument.path) : ''
 }
 
 function text(argument: Argument | undefined): string {
@@ -110,11 +110,11 @@ function text(argument: Argument | undefined): string {
 }
 
 function int(argument: Argument | undefined): number {
-  return argument?.kind === 'int' ? argument.value : 0
+  return argument?.kind === 'number' && argument.field === 'int_arg' ? argument.value : 0
 }
 
 function bytes(args: Args): string {
   const argument = args[2]
   if (argument === undefined) return ''
-  return `${argument.kind === 'size' ? argument.value : 0} bytes`
+  return `${argument.kind === 'wide' && argument.field === 'size_arg' ? argument.value : 0} bytes`
 }

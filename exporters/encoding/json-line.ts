@@ -1,13 +1,13 @@
 /**
  * Encoding `json`: one line an event in the protobuf JSON shape of Tetragon's GetEventsResponse.
- * Key order, what is left out, integers and times: tetragon.md §4.1, §4.3, §4.4.
+ * Key order, what is left out, integers and times are Tetragon's.
  */
-import type { Argument, Event, ExitEvent, FileArgument, Hook, KprobeEvent, ProcessEvent } from '../contract/event.ts'
+import type { Event, ExitEvent, Hook, KprobeEvent, ProcessEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
+import { writeArgument } from './arguments.ts'
 import { writeOwn, writeParent } from './json-process.ts'
-import { permission } from './permission.ts'
 
 export interface JsonEncoderOptions {
   /** `node_name` of each record; left out when ''. */
@@ -25,8 +25,6 @@ interface HookBytes {
   readonly labels: readonly Uint8Array[]
 }
 
-type PathStart = readonly [named: Uint8Array, nameless: Uint8Array]
-
 const utf8 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const EXEC = ascii('{"process_exec":{"process":')
@@ -38,28 +36,10 @@ const SIGNAL = ascii(',"signal":')
 const STATUS = ascii(',"status":')
 const TIME = ascii(',"time":"')
 const RETURN = ascii(',"return":')
-/** Begins an argument with a path, and one without. */
-const FILE: PathStart = [ascii('{"file_arg":{"path":'), ascii('{"file_arg":{')]
-const PATH: PathStart = [ascii('{"path_arg":{"path":'), ascii('{"path_arg":{')]
-/** By unresolved + 2 × unstable. The comma goes where nothing stands before it. */
-const FLAGS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedPathComponents unstablePath'].map((words) =>
-  ascii(words === '' ? '' : `,"flags":"${words}"`),
-)
-const NO_FLAGS = ascii('')
-const PERMISSION = ascii(',"permission":"')
-const PERMISSION_END = ascii('"}')
-const INT = ascii('{"int_arg":')
-const UINT = ascii('{"uint_arg":')
-const LONG = ascii('{"long_arg":"')
-const SIZE = ascii('{"size_arg":"')
-const STRING = ascii('{"string_arg":')
-const ERROR = ascii('{"error_arg":{')
-const MESSAGE = ascii('"Message":')
 const LINE_END = ascii('"}\n')
 const END = ascii('}')
 const QUOTE = 0x22
 const COMMA = 0x2c
-const CLOSE = 0x7d
 const CLOSE_LIST = 0x5d
 
 /** Makes the encoder of Tetragon-shaped JSON lines (LF after each). */
@@ -71,7 +51,6 @@ class JsonEncoder implements Encoder {
   readonly encoding = 'json'
   readonly #out = new ByteWriter()
   readonly #hooks = new WeakMap<Hook, HookBytes>()
-  readonly #permissions = new Map<number, Uint8Array>()
   /** From the `}` of the event to the opening quote of the time. */
   readonly #trailer: Uint8Array
 
@@ -162,85 +141,17 @@ class JsonEncoder implements Encoder {
         const argument = args[i]
         if (argument === undefined) continue
         if (i > 0) out.byte(COMMA)
-        this.#argument(argument, hook.labels[i] ?? END)
+        writeArgument(out, argument)
+        out.bytes(hook.labels[i] ?? END)
       }
       out.byte(CLOSE_LIST)
     }
     if (returned !== undefined) {
       out.bytes(RETURN)
-      this.#argument(returned, END)
+      writeArgument(out, returned)
+      out.bytes(END)
     }
     out.bytes(hook.rest)
-  }
-
-  #argument(argument: Argument, end: Uint8Array): void {
-    const out = this.#out
-    switch (argument.kind) {
-      case 'file':
-        this.#file(FILE, argument)
-        break
-      case 'path':
-        this.#file(PATH, argument)
-        break
-      case 'int':
-        out.bytes(INT)
-        out.integer(argument.value)
-        break
-      case 'uint':
-        out.bytes(UINT)
-        out.integer(argument.value)
-        break
-      case 'long':
-        this.#wide(LONG, argument.value)
-        break
-      case 'size':
-        this.#wide(SIZE, argument.value)
-        break
-      case 'string':
-        out.bytes(STRING)
-        out.json(argument.value)
-        break
-      case 'error':
-        out.bytes(ERROR)
-        if (argument.message !== '') {
-          out.bytes(MESSAGE)
-          out.json(argument.message)
-        }
-        out.byte(CLOSE)
-        break
-    }
-    out.bytes(end)
-  }
-
-  #file([named, nameless]: PathStart, { path, unresolved, unstable, mode }: FileArgument): void {
-    const out = this.#out
-    const permissions = this.#permission(mode & 0xffff)
-    const flags = unresolved || unstable ? (FLAGS[(unresolved ? 1 : 0) + (unstable ? 2 : 0)] ?? NO_FLAGS) : NO_FLAGS
-    if (path !== '') {
-      out.bytes(named)
-      out.json(path)
-      if (flags !== NO_FLAGS) out.bytes(flags)
-      out.bytes(permissions)
-      return
-    }
-    out.bytes(nameless)
-    if (flags !== NO_FLAGS) out.bytes(flags.subarray(1))
-    out.bytes(flags !== NO_FLAGS ? permissions : permissions.subarray(1))
-  }
-
-  #permission(mode: number): Uint8Array {
-    let text = this.#permissions.get(mode)
-    if (text === undefined) {
-      text = new Uint8Array(Buffer.concat([PERMISSION, ascii(permission(mode)), PERMISSION_END]))
-      this.#permissions.set(mode, text)
-    }
-    return text
-  }
-
-  #wide(start: Uint8Array, value: bigint): void {
-    this.#out.bytes(start)
-    this.#out.utf8(value.toString())
-    this.#out.byte(QUOTE)
   }
 }
 

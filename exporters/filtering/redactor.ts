@@ -2,9 +2,10 @@
  * Hides parts of events before anything is encoded, so that no encoding can show them. A process is rewritten once and its
  * copy kept with it; where nothing is hidden the process and the event stay the same objects, with what encoders keep.
  */
-import type { Argument, Event, Process } from '../contract/event.ts'
+import type { Event, Process } from '../contract/event.ts'
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
+import { shownArgument } from '../encoding/arguments.ts'
 import { touch } from '../encoding/kept.ts'
 import { Redaction } from './redaction.ts'
 import { regexMatcher } from './regexes.ts'
@@ -79,8 +80,8 @@ export class Redactor {
     if (event.type !== 'process_kprobe' || own.paths.regexes.length === 0) {
       return same ? event : { ...event, ...processes }
     }
-    const args = event.args.map((argument) => shownArgument(argument, own.paths))
-    const returned = event.returned === undefined ? undefined : shownArgument(event.returned, own.paths)
+    const args = event.args.map((argument) => shownArgument(argument, shownPath, own.paths))
+    const returned = event.returned === undefined ? undefined : shownArgument(event.returned, shownPath, own.paths)
     if (same && returned === event.returned && args.every((argument, i) => argument === event.args[i])) return event
     return { ...event, ...processes, args, returned }
   }
@@ -152,25 +153,4 @@ function shownPath(path: string, rules: PathRules): string {
   }
   known.set(path, result)
   return result
-}
-
-/** The same object where nothing is hidden. The exact bytes beside a text go with what they would show. */
-function shownArgument(argument: Argument, rules: PathRules): Argument {
-  switch (argument.kind) {
-    case 'file':
-    case 'path': {
-      const path = shownPath(argument.path, rules)
-      return path === argument.path ? argument : { ...argument, path, raw: undefined }
-    }
-    case 'string': {
-      const value = shownPath(argument.value, rules)
-      return value === argument.value ? argument : { ...argument, value, raw: undefined }
-    }
-    case 'error':
-    case 'int':
-    case 'uint':
-    case 'long':
-    case 'size':
-      return argument
-  }
 }

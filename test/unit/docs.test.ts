@@ -56,7 +56,7 @@ describe('README and docs/', () => {
     assert.ok(policies.length >= 1)
     for (const { page, text } of policies) {
       const parsed = parsePolicy(text, page)
-      assert.ok('policy' in parsed, JSON.stringify(parsed))
+      assert.deepEqual('policy' in parsed ? [] : parsed.problems, [])
     }
   })
 })

@@ -5,6 +5,7 @@
  */
 import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.ts'
 import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../contract/event.ts'
+import { argumentText } from '../arguments.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
@@ -113,8 +114,7 @@ function fileAttributes(args: readonly Argument[], out: AttributeSink): void {
   let seen = false
   for (let i = 0; i < args.length; i++) {
     const argument = args[i]
-    if (argument === undefined || (argument.kind !== 'file' && argument.kind !== 'path') || argument.path === '')
-      continue
+    if (argument === undefined || argument.kind !== 'file' || argument.path === '') continue
     if (seen) {
       out.text(KEYS.targetPath, argument.path)
       return
@@ -126,7 +126,7 @@ function fileAttributes(args: readonly Argument[], out: AttributeSink): void {
 }
 
 function returnAttribute(returned: Argument, out: AttributeSink): void {
-  const text = scalar(returned)
+  const text = argumentText(returned)
   if (text !== '') out.text(KEYS.returned, text)
 }
 
@@ -134,28 +134,11 @@ function labelAttributes(hook: Hook, args: readonly Argument[], out: AttributeSi
   for (let i = 0; i < args.length; i++) {
     const argument = args[i]
     const label = hook.labels[i] ?? ''
-    if (argument === undefined || label === '' || argument.kind === 'file' || argument.kind === 'path') continue
+    if (argument === undefined || label === '' || argument.kind === 'file') continue
     // Keys are unique in a record: of two arguments with one label the first counts.
     if (hook.labels.indexOf(label) !== i) continue
-    if (argument.kind === 'int' || argument.kind === 'uint') out.integer(labelKey(label), argument.value)
-    else out.text(labelKey(label), scalar(argument))
-  }
-}
-
-function scalar(argument: Argument): string {
-  switch (argument.kind) {
-    case 'file':
-    case 'path':
-      return argument.path
-    case 'error':
-      return argument.message
-    case 'string':
-      return argument.value
-    case 'int':
-    case 'uint':
-    case 'long':
-    case 'size':
-      return argument.value.toString()
+    if (argument.kind === 'number') out.integer(labelKey(label), argument.value)
+    else out.text(labelKey(label), argumentText(argument))
   }
 }
 
@@ -192,7 +175,7 @@ export function summary(event: Event): string {
     case 'process_exit':
       return `exit ${commandLine(event.process)} ${event.signal === '' ? event.status : event.signal}`
     case 'process_kprobe': {
-      const args = event.args.map(scalar).filter((text) => text !== '')
+      const args = event.args.map(argumentText).filter((text) => text !== '')
       return [event.hook.functionName, event.process.binary, ...args].join(' ')
     }
     case 'events_lost': {

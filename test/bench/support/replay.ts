@@ -9,6 +9,7 @@ import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
 import { HEADER } from '../../../collector/kernel/wire.ts'
 import type { RingReader } from '../../../native/types.ts'
+import { knownHook } from '../../support/recording/recording.ts'
 import type { Recording } from '../../support/recording/recording.ts'
 
 export const NODE_NAME = 'node-a.example'
@@ -26,7 +27,7 @@ export class Line {
   constructor(recording: Recording) {
     this.clock = new WallClock(() => recording.clockOffsetNs)
     this.table = new ProcessTable(NODE_NAME, this.clock)
-    const hooks = new Map<number, KnownHook>(recording.hooks.map((known) => [known.hook.id, known]))
+    const hooks = new Map<number, KnownHook>(recording.hooks.map((each) => [each.hook.id, knownHook(each)]))
     this.normalizer = new Normalizer({
       table: this.table,
       clock: this.clock,

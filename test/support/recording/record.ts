@@ -69,8 +69,8 @@ const folder = saveRecording({
   bytes: Buffer.concat(kept),
   hooks: loaded.hooks.map(({ hook, spec }) => ({
     hook,
-    argTypes: spec.args.map((arg) => arg.type),
-    returnType: spec.returnArg?.type ?? 'nop',
+    types: spec.args.map((arg) => arg.type.name),
+    returned: spec.returnArg?.type.name ?? 'nop',
   })),
   processes: scanned,
   clockOffsetNs: clockOffset(),

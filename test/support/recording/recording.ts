@@ -5,7 +5,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { ArgumentType } from '../../../config/policy/policy.ts'
+import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
+import type { Hook } from '../../../exporters/contract/event.ts'
 import type { KnownHook } from '../../../collector/ingest/normalize.ts'
 import type { ScannedProcess } from '../../../collector/process/table.ts'
 import { HEADER } from '../../../collector/kernel/wire.ts'
@@ -22,8 +23,11 @@ export interface Recording {
   readonly spanMs: number
 }
 
-export interface RecordedHook extends KnownHook {
-  readonly argTypes: readonly ArgumentType[]
+/** A KnownHook with its types by name. */
+export interface RecordedHook {
+  readonly hook: Hook
+  readonly types: readonly string[]
+  readonly returned: string
 }
 
 type Stored = Omit<Recording, 'bytes' | 'processes' | 'clockOffsetNs'> & {
@@ -85,3 +89,9 @@ export function endingAt(recording: Recording, wallMs: number): Recording {
 
 // `node recording.ts`: exit code 0 if there is a usable recording.
 if (import.meta.main) process.exitCode = loadRecording() === undefined ? 1 : 0
+
+/** The hook as the normalizer takes it. */
+export function knownHook({ hook, types, returned }: RecordedHook): KnownHook {
+  const type = (name: string): KnownHook['returned'] => typeNamed(name) ?? NOP
+  return { hook, args: types.map(type), returned: type(returned) }
+}

@@ -25,7 +25,7 @@ function randomOf(seed: number): (below: number) => number {
   }
 }
 
-function hookOf(id: number, functionName: string, argTypes: RecordedHook['argTypes']): RecordedHook {
+function hookOf(id: number, functionName: string, types: RecordedHook['types']): RecordedHook {
   const hook: Hook = {
     id,
     policy: 'file-monitoring',
@@ -34,9 +34,9 @@ function hookOf(id: number, functionName: string, argTypes: RecordedHook['argTyp
     returnAction: 'post',
     message: '',
     tags: [],
-    labels: argTypes.map(() => ''),
+    labels: types.map(() => ''),
   }
-  return { hook, argTypes, returnType: 'int' }
+  return { hook, types, returned: 'int' }
 }
 
 const HOOKS = [

@@ -25,7 +25,7 @@ describe('synthetic recording', () => {
       if (event.type !== 'process_kprobe') continue
       const [file] = event.args
       assert.ok(file !== undefined && 'path' in file && /^\/etc\/.+\.conf$/.test(file.path))
-      assert.deepEqual(event.returned, { kind: 'int', value: 0 })
+      assert.deepEqual(event.returned, { kind: 'number', field: 'int_arg', value: 0 })
     }
   })
 

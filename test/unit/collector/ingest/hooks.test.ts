@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HookRegistry } from '../../../../collector/ingest/hooks.ts'
 import { makeHook } from '../../exporters/support/events.ts'
-import { arg, spec } from '../support/specs.ts'
+import { NOP } from '../../../../config/policy/arguments.ts'
+import { arg, spec, typeOf } from '../support/specs.ts'
 
 const RETIRE_MS = 30_000
 
@@ -12,8 +13,8 @@ test('hooks: have their types by position, and nop without a return value', () =
   hooks.add(makeHook({ id: 4 }), spec({ args: [arg(2, 'path'), arg(0, 'nop')] }))
   hooks.add(makeHook({ id: 5 }), spec({ args: [], return: true, returnArg: arg(0, 'size_t') }))
   const [first, second] = [hooks.take(4), hooks.take(5)]
-  assert.deepEqual([first?.argTypes, first?.returnType], [['path', 'nop'], 'nop'])
-  assert.deepEqual([second?.argTypes, second?.returnType], [[], 'size_t'])
+  assert.deepEqual([first?.args, first?.returned], [[typeOf('path'), NOP], NOP])
+  assert.deepEqual([second?.args, second?.returned], [[], typeOf('size_t')])
   assert.equal(hooks.take(6), undefined)
 })
 

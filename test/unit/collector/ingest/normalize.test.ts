@@ -8,9 +8,9 @@ import type { KnownHook } from '../../../../collector/ingest/normalize.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
-import type { ArgumentType } from '../../../../config/policy/policy.ts'
 import { createJsonEncoder } from '../../../../exporters/index.ts'
 import { makeHook } from '../../exporters/support/events.ts'
+import { typeOf } from '../support/specs.ts'
 import { OFFSET_NS, exec, fork, newTable, scanned } from '../support/processes.ts'
 
 interface Setup {
@@ -22,10 +22,10 @@ interface Setup {
   event(raw: RawEvent, bytes?: Buffer): ProcessEvent
 }
 
-function setup(argTypes: readonly ArgumentType[] = [], returnType: ArgumentType = 'int'): Setup {
+function setup(types: readonly string[] = [], returned = 'int'): Setup {
   const table = newTable()
   const shell = table.addScanned(scanned(100, 1, { binary: '/bin/sh' }))
-  const known: KnownHook = { hook: makeHook({ id: 3 }), argTypes, returnType }
+  const known: KnownHook = { hook: makeHook({ id: 3 }), args: types.map(typeOf), returned: typeOf(returned) }
   const made: Setup = {
     table,
     shellStart: shell.startLo,
@@ -175,7 +175,7 @@ const PATH = Buffer.from('..../etc/pässwd')
 const BYTES = Buffer.from([0x2f, 0xff, 0xfe, 0x61])
 const file = { lo: 7, hi: 1, mode: 0o100644, dev: 0x800001 }
 
-const ARGUMENTS: ReadonlyArray<readonly [what: string, ArgumentType, RawValue, bytes: Buffer, want: Argument]> = [
+const ARGUMENTS: ReadonlyArray<readonly [what: string, type: string, RawValue, bytes: Buffer, want: Argument]> = [
   [
     'a file',
     'file',
@@ -183,6 +183,7 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, ArgumentType, RawValue, b
     PATH,
     {
       kind: 'file',
+      field: 'file_arg',
       path: '/etc/pässwd',
       raw: undefined,
       mode: 0o100644,
@@ -199,7 +200,8 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, ArgumentType, RawValue, b
     value(wire.VALUE_FILE, { flags: 3, to: 4 }),
     PATH,
     {
-      kind: 'path',
+      kind: 'file',
+      field: 'path_arg',
       path: '....',
       raw: undefined,
       mode: 0,
@@ -217,6 +219,7 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, ArgumentType, RawValue, b
     PATH,
     {
       kind: 'file',
+      field: 'file_arg',
       path: '',
       raw: undefined,
       mode: 0o010600,
@@ -234,6 +237,7 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, ArgumentType, RawValue, b
     BYTES,
     {
       kind: 'file',
+      field: 'file_arg',
       path: '/\ufffda',
       raw: BYTES,
       mode: 0,
@@ -249,44 +253,50 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, ArgumentType, RawValue, b
     'string',
     value(wire.VALUE_STRING, { to: 4 }),
     PATH,
-    { kind: 'string', value: '....', raw: undefined, truncated: false },
+    { kind: 'string', field: 'string_arg', value: '....', raw: undefined, truncated: false },
   ],
   [
     'a string that was cut',
     'string',
     value(wire.VALUE_STRING, { to: 4, flags: 4 }),
     PATH,
-    { kind: 'string', value: '....', raw: undefined, truncated: true },
+    { kind: 'string', field: 'string_arg', value: '....', raw: undefined, truncated: true },
   ],
   [
     'a negative int',
     'int',
     value(wire.VALUE_INT, { lo: 0xffff_fff3, hi: 0xffff_ffff }),
     PATH,
-    { kind: 'int', value: -13 },
+    { kind: 'number', field: 'int_arg', value: -13 },
   ],
   [
     'the smallest int',
     'int',
     value(wire.VALUE_INT, { lo: 0x8000_0000, hi: 0xffff_ffff }),
     PATH,
-    { kind: 'int', value: -(2 ** 31) },
+    { kind: 'number', field: 'int_arg', value: -(2 ** 31) },
   ],
-  ['a uint32', 'uint32', value(wire.VALUE_UINT, { lo: 0xffff_ffff }), PATH, { kind: 'uint', value: 0xffff_ffff }],
+  [
+    'a uint32',
+    'uint32',
+    value(wire.VALUE_UINT, { lo: 0xffff_ffff }),
+    PATH,
+    { kind: 'number', field: 'uint_arg', value: 0xffff_ffff },
+  ],
   [
     'a size_t',
     'size_t',
     value(wire.VALUE_UINT, { lo: 1, hi: 0x8000_0000 }),
     PATH,
-    { kind: 'size', value: 2n ** 63n + 1n },
+    { kind: 'wide', field: 'size_arg', value: 2n ** 63n + 1n },
   ],
-  ['a uint64', 'uint64', value(wire.VALUE_UINT, { lo: 5 }), PATH, { kind: 'size', value: 5n }],
+  ['a uint64', 'uint64', value(wire.VALUE_UINT, { lo: 5 }), PATH, { kind: 'wide', field: 'size_arg', value: 5n }],
   [
     'what could not be read',
     'string',
     value(wire.VALUE_ERROR),
     PATH,
-    { kind: 'error', message: 'Bad address for basic type' },
+    { kind: 'error', field: 'error_arg', message: 'Bad address for basic type' },
   ],
 ]
 
@@ -310,16 +320,16 @@ test('normalize: texts stay valid after their chunk is reused', () => {
 })
 
 test('normalize: the return value is separate, with the type of the policy', () => {
-  for (const [type, want] of [
-    ['int', { kind: 'int', value: -1 }],
-    ['uint32', { kind: 'uint', value: 0xffff_ffff }],
-    ['uint64', { kind: 'size', value: 2n ** 64n - 1n }],
+  for (const [type, wireKind, want] of [
+    ['int', wire.VALUE_INT, { kind: 'number', field: 'int_arg', value: -1 }],
+    ['uint32', wire.VALUE_UINT, { kind: 'number', field: 'uint_arg', value: 0xffff_ffff }],
+    ['uint64', wire.VALUE_UINT, { kind: 'wide', field: 'size_arg', value: 2n ** 64n - 1n }],
   ] as const) {
     const s = setup(['int'], type)
-    const returned = value(wire.VALUE_UINT, { index: wire.RETURN_INDEX, lo: 0xffff_ffff, hi: 0xffff_ffff })
+    const returned = value(wireKind, { index: wire.RETURN_INDEX, lo: 0xffff_ffff, hi: 0xffff_ffff })
     const event = s.event(hook(100, s.shellStart, [value(wire.VALUE_INT, { lo: 4 }), returned]))
     assert.ok(event.type === 'process_kprobe')
-    assert.deepEqual(event.args, [{ kind: 'int', value: 4 }])
+    assert.deepEqual(event.args, [{ kind: 'number', field: 'int_arg', value: 4 }])
     assert.deepEqual(event.returned, want)
   }
 })

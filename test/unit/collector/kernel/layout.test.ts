@@ -7,9 +7,10 @@ import { emptySets, hookBytes } from '../../../../collector/kernel/layout.ts'
 import type { FilterSets } from '../../../../collector/kernel/layout.ts'
 import { ARG_TYPES, FILTER, HOOK, LIMITS, NO_ARG, OPS, SELECTOR } from '../../../../collector/kernel/wire.ts'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
-import type { ArgumentType, KprobeSpec, Operator } from '../../../../config/policy/policy.ts'
+import type { Operator } from '../../../../config/policy/operators.ts'
+import type { KprobeSpec } from '../../../../config/policy/policy.ts'
 import { matchesGolden } from '../../exporters/support/golden.ts'
-import { arg, filter, spec } from '../support/specs.ts'
+import { arg, filter, numberFilter, spec } from '../support/specs.ts'
 
 const ROOT = join(import.meta.dirname, '../../../..')
 
@@ -51,16 +52,14 @@ function numbersOf(bytes: Buffer, at = first): bigint[] {
   )
 }
 
-const onNumber = (type: ArgumentType, operator: Operator, values: readonly bigint[]): KprobeSpec =>
-  spec({ args: [arg(0, type)], selectors: [{ matchArgs: [filter(0, operator, values)] }] })
+const onNumber = (type: string, operator: Operator, values: readonly bigint[]): KprobeSpec =>
+  spec({ args: [arg(0, type)], selectors: [{ matchArgs: [numberFilter(0, operator, values)] }] })
 
-const NUMBERS: ReadonlyArray<
-  readonly [type: ArgumentType, op: Operator, values: bigint[], code: number, want: bigint[]]
-> = [
+const NUMBERS: ReadonlyArray<readonly [type: string, op: Operator, values: bigint[], code: number, want: bigint[]]> = [
   ['int', 'Equal', [-1n, 0n, 2n], OPS.equal, [0xffff_ffff_ffff_ffffn, 0n, 2n]],
   ['int', 'NotEqual', [-(2n ** 31n)], OPS.notEqual, [0xffff_ffff_8000_0000n]],
-  ['int', 'In', [2n ** 31n - 1n], OPS.equal, [0x7fff_ffffn]],
-  ['uint32', 'NotIn', [0xffff_ffffn], OPS.notEqual, [0xffff_ffffn]],
+  ['int', 'Equal', [2n ** 31n - 1n], OPS.equal, [0x7fff_ffffn]],
+  ['uint32', 'NotEqual', [0xffff_ffffn], OPS.notEqual, [0xffff_ffffn]],
   ['uint64', 'Equal', [2n ** 64n - 1n, 1n, 2n, 3n], OPS.equal, [0xffff_ffff_ffff_ffffn, 1n, 2n, 3n]],
   ['size_t', 'Mask', [1n, 4n, 2n ** 63n], OPS.mask, [0x8000_0000_0000_0005n]],
   ['int', 'Mask', [-(2n ** 31n)], OPS.mask, [0xffff_ffff_8000_0000n]],
@@ -79,7 +78,7 @@ for (const [type, op, values, code, want] of NUMBERS) {
 
 test('layout: more numbers than the constants hold go to the map, all of them, and the count says so', () => {
   const sets = emptySets()
-  const bytes = hookBytes(1, onNumber('int', 'In', [-1n, 0n, 1n, 2n, 3n]), sets)
+  const bytes = hookBytes(1, onNumber('int', 'Equal', [-1n, 0n, 1n, 2n, 3n]), sets)
   assert.equal(bytes[first + FILTER.count], 0)
   assert.deepEqual(
     sets.numbers,
@@ -135,9 +134,9 @@ test('layout: arguments by position, their index and type beside; the return typ
   assert.equal(bytes.readUInt32LE(HOOK.id), 0xfeed_beef)
   assert.deepEqual([bytes[HOOK.nargs], bytes[HOOK.syscall], bytes[HOOK.nselectors]], [5, 1, 0])
   assert.deepEqual([...bytes.subarray(HOOK.argIndex, HOOK.argIndex + 5)], [4, 0, 2, 1, 3])
-  const types = [ARG_TYPES.string, ARG_TYPES.nop, ARG_TYPES.ulong, ARG_TYPES.path, ARG_TYPES.uint]
+  const types = [ARG_TYPES.string, ARG_TYPES.nop, ARG_TYPES.u64, ARG_TYPES.path, ARG_TYPES.u32]
   assert.deepEqual([...bytes.subarray(HOOK.argType, HOOK.argType + 5)], types)
-  assert.equal(bytes[HOOK.returnType], ARG_TYPES.int)
+  assert.equal(bytes[HOOK.returnType], ARG_TYPES.s32)
   assert.equal(bytes[HOOK.screenArg], NO_ARG)
   assert.equal(hookBytes(1, spec({ returnArg }), emptySets())[HOOK.returnType], ARG_TYPES.nop)
 })

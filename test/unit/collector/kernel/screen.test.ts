@@ -5,10 +5,11 @@ import fc from 'fast-check'
 import { emptySets, hookBytes } from '../../../../collector/kernel/layout.ts'
 import { screenOf } from '../../../../collector/kernel/screen.ts'
 import { HOOK, LIMITS, NO_ARG } from '../../../../collector/kernel/wire.ts'
-import type { KprobeSpec, Operator } from '../../../../config/policy/policy.ts'
+import type { Operator } from '../../../../config/policy/operators.ts'
+import type { KprobeSpec } from '../../../../config/policy/policy.ts'
 import { passes, textOf } from '../support/screen-model.ts'
 import type { RealPath } from '../support/screen-model.ts'
-import { arg, filter, onPath, spec } from '../support/specs.ts'
+import { arg, filter, numberFilter, onPath, spec } from '../support/specs.ts'
 
 const plain = (text: string): RealPath => ({
   names: text.split('/').slice(1),
@@ -208,7 +209,7 @@ const NONE: ReadonlyArray<readonly [why: string, hook: KprobeSpec]> = [
   [
     'one selector of two is about a number',
     spec({
-      selectors: [{ matchArgs: [filter(0, 'Prefix', ['/etc/'])] }, { matchArgs: [filter(1, 'Equal', [4n])] }],
+      selectors: [{ matchArgs: [filter(0, 'Prefix', ['/etc/'])] }, { matchArgs: [numberFilter(1, 'Equal', [4n])] }],
     }),
   ],
   ['a postfix that the mark of unlinked files may end', onPath(['Postfix', ['d)']])],
@@ -224,7 +225,7 @@ const NONE: ReadonlyArray<readonly [why: string, hook: KprobeSpec]> = [
   ],
   [
     'a string is no path',
-    spec({ args: [arg(0, 'string')], selectors: [{ matchArgs: [filter(0, 'Prefix', ['/a'])] }] }),
+    spec({ args: [arg(0, 'string')], selectors: [{ matchArgs: [{ ...filter(0, 'Prefix', ['/a']), class: 'text' }] }] }),
   ],
 ]
 

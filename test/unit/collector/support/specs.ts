@@ -1,25 +1,29 @@
 /** Hooks of policies for tests: complete, but each part can be replaced. */
-import type {
-  ArgumentFilter,
-  ArgumentSpec,
-  ArgumentType,
-  KprobeSpec,
-  Operator,
-} from '../../../../config/policy/policy.ts'
+import assert from 'node:assert/strict'
+import { typeNamed } from '../../../../config/policy/arguments.ts'
+import type { ArgumentType } from '../../../../config/policy/arguments.ts'
+import type { Operator } from '../../../../config/policy/operators.ts'
+import type { KprobeSpec, ArgumentSpec, NumberFilter, TextFilter } from '../../../../config/policy/policy.ts'
 
 const at = { line: 3, col: 5 }
 
-export function arg(index: number, type: ArgumentType, label = ''): ArgumentSpec {
-  return { index, type, label, at: { line: 10 + index, col: 9 } }
+/** The type that policies spell like this. */
+export function typeOf(name: string): ArgumentType {
+  return typeNamed(name) ?? assert.fail(`no type ${name}`)
 }
 
-/** `position` is the position in the hook's args. */
-export function filter(
-  position: number,
-  operator: Operator,
-  values: readonly string[] | readonly bigint[],
-): ArgumentFilter {
-  return { arg: position, operator, values, at }
+export function arg(index: number, type: string, label = ''): ArgumentSpec {
+  return { index, type: typeOf(type), label, at: { line: 10 + index, col: 9 } }
+}
+
+/** On a path. `position` is the position in the hook's args. */
+export function filter(position: number, operator: Operator, values: readonly string[]): TextFilter {
+  return { class: 'path', arg: position, operator, values, at }
+}
+
+/** On a number. */
+export function numberFilter(position: number, operator: Operator, values: readonly bigint[]): NumberFilter {
+  return { class: 'number', arg: position, operator, values, at }
 }
 
 export function spec(change: Partial<KprobeSpec> = {}): KprobeSpec {

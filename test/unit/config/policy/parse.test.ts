@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { typeNamed } from '../../../../config/policy/arguments.ts'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
 import type { PolicyResult } from '../../../../config/policy/parse.ts'
 import type { KprobeSpec, Policy } from '../../../../config/policy/policy.ts'
@@ -55,8 +56,8 @@ describe('parsePolicy on the sample policy', () => {
 
   it('reads the arguments that the records show, and an int return', () => {
     const shape = policy.hooks.map(({ args, returnArg }) => [
-      ...args.map((arg) => `${arg.index}:${arg.type}`),
-      returnArg?.type,
+      ...args.map((arg) => `${arg.index}:${arg.type.name}`),
+      returnArg?.type.name,
     ])
     assert.deepEqual(shape, [
       ['0:file', '1:int', 'int'],
@@ -89,14 +90,14 @@ describe('parsePolicy', () => {
       return: false,
       returnArg: undefined,
       args: [
-        { index: 0, type: 'file', label: '', at: { line: 11, col: 7 } },
-        { index: 1, type: 'int', label: '', at: { line: 13, col: 7 } },
+        { index: 0, type: typeNamed('file'), label: '', at: { line: 11, col: 7 } },
+        { index: 1, type: typeNamed('int'), label: '', at: { line: 13, col: 7 } },
       ],
       selectors: [
         {
           matchArgs: [
-            { arg: 0, operator: 'Equal', values: ['/etc/passwd'], at: { line: 17, col: 9 } },
-            { arg: 1, operator: 'Equal', values: [2n], at: { line: 21, col: 9 } },
+            { class: 'path', arg: 0, operator: 'Equal', values: ['/etc/passwd'], at: { line: 17, col: 9 } },
+            { class: 'number', arg: 1, operator: 'Equal', values: [2n], at: { line: 21, col: 9 } },
           ],
         },
       ],
@@ -129,7 +130,7 @@ describe('parsePolicy', () => {
       [0, 1],
     )
     assert.deepEqual(write?.selectors[0]?.matchArgs[1]?.values, [18446744073709551615n])
-    assert.equal(aliased?.args[0]?.type, 'file')
+    assert.equal(aliased?.args[0]?.type.name, 'file')
   })
 
   it('takes a hook for a system call unless told otherwise, and its name as written', () => {
@@ -413,14 +414,14 @@ const GOOD_FILTERS: Array<[name: string, filter: string, arg: number, operator: 
     'bases',
     'index: 0, operator: In, values: ["0x1F", "010", "0o10", "0b11", "-7", "+7", "0"]',
     0,
-    'In',
+    'Equal',
     [31n, 8n, 8n, 3n, -7n, 7n, 0n],
   ],
   [
     'bounds of int',
     'index: 0, operator: NotIn, values: ["-2147483648", "2147483647"]',
     0,
-    'NotIn',
+    'NotEqual',
     [-2147483648n, 2147483647n],
   ],
   ['bounds of uint32', 'index: 3, operator: Equal, values: ["0xffffffff"]', 3, 'Equal', [4294967295n]],
@@ -440,7 +441,7 @@ const GOOD_FILTERS: Array<[name: string, filter: string, arg: number, operator: 
     '1024 values',
     `index: 0, operator: In, values: [${'"1",'.repeat(1024)}]`,
     0,
-    'In',
+    'Equal',
     Array.from({ length: 1024 }, () => 1n),
   ],
 ]

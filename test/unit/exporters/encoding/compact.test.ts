@@ -45,7 +45,7 @@ const ROWS: ReadonlyArray<readonly [Event, string]> = [
   [
     makeKprobe({
       hook: makeHook({ functionName: 'security_path_truncate' }),
-      args: [file('/etc/passwd', { kind: 'path' })],
+      args: [file('/etc/passwd', { field: 'path_arg' })],
     }),
     '📝 truncate ns/pod /bin/vi /etc/passwd',
   ],

@@ -197,7 +197,8 @@ const process: fc.Arbitrary<Process> = fc.record({
 const raw = fc.constant(undefined)
 const argument: fc.Arbitrary<Argument> = fc.oneof(
   fc.record({
-    kind: fc.constantFrom('file' as const, 'path' as const),
+    kind: fc.constant('file' as const),
+    field: fc.constantFrom('file_arg', 'path_arg'),
     path: word,
     raw,
     mode: fc.integer({ min: 0, max: 0xffff }),
@@ -207,12 +208,26 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
     unstable: fc.boolean(),
     deleted: fc.boolean(),
   }),
-  fc.record({ kind: fc.constant('int' as const), value: fc.integer() }),
-  fc.record({ kind: fc.constant('uint' as const), value: u32 }),
-  fc.record({ kind: fc.constant('long' as const), value: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) }),
-  fc.record({ kind: fc.constant('size' as const), value: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) }),
-  fc.record({ kind: fc.constant('string' as const), value: word, raw, truncated: fc.boolean() }),
-  fc.record({ kind: fc.constant('error' as const), message: word }),
+  fc.record({ kind: fc.constant('number' as const), field: fc.constant('int_arg'), value: fc.integer() }),
+  fc.record({ kind: fc.constant('number' as const), field: fc.constant('uint_arg'), value: u32 }),
+  fc.record({
+    kind: fc.constant('wide' as const),
+    field: fc.constant('long_arg'),
+    value: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+  }),
+  fc.record({
+    kind: fc.constant('wide' as const),
+    field: fc.constant('size_arg'),
+    value: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  }),
+  fc.record({
+    kind: fc.constant('string' as const),
+    field: fc.constant('string_arg'),
+    value: word,
+    raw,
+    truncated: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('error' as const), field: fc.constant('error_arg'), message: word }),
 )
 const action = fc.constantFrom('post', 'override')
 const hook = fc.record({

@@ -61,7 +61,7 @@ describe('redaction of paths', () => {
     parent: makeParent({ cwd: home }),
     args: [
       file(home, { raw: Buffer.from(home) }),
-      { ...file(home), kind: 'path' },
+      { ...file(home), field: 'path_arg' },
       text(home),
       file('/etc/passwd', { raw: Buffer.from('/etc/passwd') }),
       int(4),
@@ -75,7 +75,13 @@ describe('redaction of paths', () => {
     const shown = '/home/*****/x'
     assert.deepEqual([event.process.cwd, event.process.binary, event.process.arguments], [shown, shown, shown])
     assert.equal(event.parent?.cwd, shown)
-    assert.deepEqual(event.args, [file(shown), { ...file(shown), kind: 'path' }, text(shown), kprobe.args[3], int(4)])
+    assert.deepEqual(event.args, [
+      file(shown),
+      { ...file(shown), field: 'path_arg' },
+      text(shown),
+      kprobe.args[3],
+      int(4),
+    ])
     assert.deepEqual(event.returned, text('u=*****'))
     assert.deepEqual([event.seq, event.hook, event.tid], [kprobe.seq, kprobe.hook, kprobe.tid])
   })
@@ -199,7 +205,7 @@ describe('redaction and encoders', () => {
       case 5:
         return makeKprobe({ args: [file(put('/a')), int(4)] })
       case 6:
-        return makeKprobe({ args: [int(1), text(put('/a')), { ...file(put('/b')), kind: 'path' }] })
+        return makeKprobe({ args: [int(1), text(put('/a')), { ...file(put('/b')), field: 'path_arg' }] })
       case 7:
         return makeKprobe({ returned: text(put('')) })
       default:

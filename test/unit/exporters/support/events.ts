@@ -75,14 +75,21 @@ export function file(path: string, change: Partial<FileArgument> = {}): FileArgu
     unstable: false,
     deleted: false,
   }
-  return { kind: 'file', path, ...plain, ...change }
+  return { kind: 'file', field: 'file_arg', path, ...plain, ...change }
 }
 
-export const int = (value: number): Argument => ({ kind: 'int', value })
-export const uint = (value: number): Argument => ({ kind: 'uint', value })
-export const long = (value: bigint): Argument => ({ kind: 'long', value })
-export const size = (value: bigint): Argument => ({ kind: 'size', value })
-export const text = (value: string): Argument => ({ kind: 'string', value, raw: undefined, truncated: false })
+export const int = (value: number): Argument => ({ kind: 'number', field: 'int_arg', value })
+export const uint = (value: number): Argument => ({ kind: 'number', field: 'uint_arg', value })
+export const long = (value: bigint): Argument => ({ kind: 'wide', field: 'long_arg', value })
+export const size = (value: bigint): Argument => ({ kind: 'wide', field: 'size_arg', value })
+export const text = (value: string): Argument => ({
+  kind: 'string',
+  field: 'string_arg',
+  value,
+  raw: undefined,
+  truncated: false,
+})
+export const unread = (message: string): Argument => ({ kind: 'error', field: 'error_arg', message })
 
 const base = { seq: 1, time: { sec: 1713061094, nsec: 376304204 }, refcnt: 1 }
 

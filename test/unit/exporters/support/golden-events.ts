@@ -14,6 +14,7 @@ import {
   size,
   text,
   uint,
+  unread,
 } from './events.ts'
 
 const hook = (functionName: string, change = {}): ReturnType<typeof makeHook> => makeHook({ functionName, ...change })
@@ -33,7 +34,7 @@ export function goldenEvents(): Event[] {
     makeKprobe({ args: [file('/etc/passwd'), int(4)], tid: 64750, refcnt: 2 }),
     makeKprobe({ args: [file('/etc/shadow', { mode: 0o100000 }), int(4)], returned: int(-13) }),
     makeKprobe({ hook: hook('security_mmap_file'), args: [file('/etc/passwd'), uint(3)] }),
-    makeKprobe({ hook: hook('security_path_truncate'), args: [file('/etc/passwd', { kind: 'path' })] }),
+    makeKprobe({ hook: hook('security_path_truncate'), args: [file('/etc/passwd', { field: 'path_arg' })] }),
     makeKprobe({
       hook: hook('__x64_sys_write'),
       args: [file('/etc/passwd'), text(''), size(1234n)],
@@ -54,7 +55,7 @@ export function goldenEvents(): Event[] {
         long(-9007199254740993n),
         size(2n ** 64n - 1n),
       ],
-      returned: { kind: 'error', message: 'Bad address for basic type' },
+      returned: unread('Bad address for basic type'),
     }),
     makeKprobe({
       args: [
@@ -62,7 +63,7 @@ export function goldenEvents(): Event[] {
         file('/tmp/x (deleted)', { deleted: true, mode: 0 }),
         file('/a/or/b', { unstable: true }),
         file('', { unresolved: true, unstable: true }),
-        { kind: 'error', message: '' },
+        unread(''),
       ],
       parent: undefined,
     }),

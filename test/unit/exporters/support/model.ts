@@ -77,27 +77,24 @@ function argumentOf(argument: Argument, label: string): Json {
 
 function valueOf(argument: Argument): { readonly [key: string]: Json } {
   switch (argument.kind) {
-    case 'file':
-    case 'path': {
+    case 'file': {
       const flags = word(
         [argument.unresolved ? 'unresolvedPathComponents' : '', argument.unstable ? 'unstablePath' : '']
           .filter((flag) => flag !== '')
           .join(' '),
       )
       return {
-        [`${argument.kind}_arg`]: prune({
+        [argument.field]: prune({
           path: word(argument.path),
           flags,
           permission: permission(argument.mode & 0xffff),
         }),
       }
     }
-    case 'int':
-    case 'uint':
-      return { [`${argument.kind}_arg`]: argument.value }
-    case 'long':
-    case 'size':
-      return { [`${argument.kind}_arg`]: argument.value.toString() }
+    case 'number':
+      return { [argument.field]: argument.value }
+    case 'wide':
+      return { [argument.field]: argument.value.toString() }
     case 'string':
       return { string_arg: argument.value.toWellFormed() }
     case 'error':

@@ -32,10 +32,10 @@ const process: fc.Arbitrary<Process> = fc
   })
   .map((change) => makeProcess(change))
 
-const files = fc.constantFrom('file' as const, 'path' as const)
 const argument: fc.Arbitrary<Argument> = fc.oneof(
   fc.record({
-    kind: files,
+    kind: fc.constant('file' as const),
+    field: fc.constantFrom('file_arg', 'path_arg'),
     path: word,
     raw: fc.constant(undefined),
     mode: fc.integer({ min: 0, max: 0xffff }),
@@ -45,17 +45,30 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
     unstable: fc.boolean(),
     deleted: fc.boolean(),
   }),
-  fc.record({ kind: fc.constant('int' as const), value: fc.integer({ min: -2147483648, max: 2147483647 }) }),
-  fc.record({ kind: fc.constant('uint' as const), value: uint32 }),
-  fc.record({ kind: fc.constant('long' as const), value: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) }),
-  fc.record({ kind: fc.constant('size' as const), value: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) }),
+  fc.record({
+    kind: fc.constant('number' as const),
+    field: fc.constant('int_arg'),
+    value: fc.integer({ min: -2147483648, max: 2147483647 }),
+  }),
+  fc.record({ kind: fc.constant('number' as const), field: fc.constant('uint_arg'), value: uint32 }),
+  fc.record({
+    kind: fc.constant('wide' as const),
+    field: fc.constant('long_arg'),
+    value: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+  }),
+  fc.record({
+    kind: fc.constant('wide' as const),
+    field: fc.constant('size_arg'),
+    value: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  }),
   fc.record({
     kind: fc.constant('string' as const),
+    field: fc.constant('string_arg'),
     value: word,
     raw: fc.constant(undefined),
     truncated: fc.boolean(),
   }),
-  fc.record({ kind: fc.constant('error' as const), message: word }),
+  fc.record({ kind: fc.constant('error' as const), field: fc.constant('error_arg'), message: word }),
 )
 const hook: fc.Arbitrary<Hook> = fc.record({
   id: fc.nat(),

@@ -1,0 +1,102 @@
+/**
+ * The argument types of policies, one row each. What is accepted, which operators and values a type has, how the kernel
+ * side reads it and what records hold all follow from its row. Names and keys of records are Tetragon's.
+ */
+
+/** What filters can ask of an argument: operators.ts says which operators a class has, bpf/match/ tests them. */
+export type FilterClass = 'none' | 'number' | 'text' | 'path'
+
+/** What a record holds, a `kind` of `Argument` in exporters/contract/event.ts. `wide` is an integer of 64 bits. */
+export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide'
+
+type Sign = 's' | 'u'
+type Bits = 32 | 64
+
+export interface NumberRange {
+  readonly min: bigint
+  readonly max: bigint
+  /** Such as `a signed 32-bit`. */
+  readonly words: string
+}
+
+interface TypeBase {
+  /** As policies spell it. */
+  readonly name: string
+  /** How the kernel side reads it: `enum arg_type` of bpf/filter.h without its prefix. */
+  readonly read: 'nop' | 'file' | 'path' | 'string' | `${Sign}${Bits}`
+  readonly kind: ArgumentKind
+  /** Key of the argument in records; '' for none. */
+  readonly field: string
+  /** The C types, typedefs resolved, of the parameters that may be read as this type. */
+  readonly parameter: RegExp
+}
+
+export interface NumberType extends TypeBase {
+  readonly filter: 'number'
+  /** Of the values that filters may have. */
+  readonly range: NumberRange
+}
+
+interface OtherType extends TypeBase {
+  readonly filter: Exclude<FilterClass, 'number'>
+}
+
+export type ArgumentType = NumberType | OtherType
+
+const FILE = /^(?:const )?struct file \*(?:const)?$/
+const PATH = /^(?:const )?struct path \*(?:const)?$/
+const STRING = /^(?:const )?(?:unsigned |signed )?char \*(?:const)?$/
+/** Any but pointers, structs and floating point; an ellipsis is no parameter. */
+const INTEGER = /^(?!(?:const )?(?:struct|union|void|float|double)\b)[^*.]+$/
+
+function integer(name: string, sign: Sign, bits: Bits): NumberType {
+  const signed = sign === 's'
+  const wide = bits === 64
+  const values = 1n << BigInt(bits)
+  return {
+    name,
+    read: `${sign}${bits}`,
+    filter: 'number',
+    kind: wide ? 'wide' : 'number',
+    field: signed ? (wide ? 'long_arg' : 'int_arg') : wide ? 'size_arg' : 'uint_arg',
+    parameter: INTEGER,
+    range: signed
+      ? { min: -values / 2n, max: values / 2n - 1n, words: `a signed ${bits}-bit` }
+      : { min: 0n, max: values - 1n, words: `an unsigned ${bits}-bit` },
+  }
+}
+
+/** Read and reported by nobody: it only keeps its place. */
+export const NOP: ArgumentType = { name: 'nop', read: 'nop', filter: 'none', kind: 'none', field: '', parameter: /^/ }
+
+/** In the order in which messages list them. */
+export const TYPES: readonly ArgumentType[] = [
+  { name: 'file', read: 'file', filter: 'path', kind: 'file', field: 'file_arg', parameter: FILE },
+  { name: 'path', read: 'path', filter: 'path', kind: 'file', field: 'path_arg', parameter: PATH },
+  integer('int', 's', 32),
+  integer('uint32', 'u', 32),
+  integer('size_t', 'u', 64),
+  integer('uint64', 'u', 64),
+  { name: 'string', read: 'string', filter: 'text', kind: 'string', field: 'string_arg', parameter: STRING },
+  NOP,
+]
+
+/** Types that a return value may have. */
+export const RETURN_TYPES: readonly ArgumentType[] = TYPES.filter((type) => type.filter === 'number')
+
+/** In Tetragon's schema, but refused there too for a kprobe. */
+export const NEVER_KPROBE_TYPES: readonly string[] = ['auto', 'syscall64']
+
+const TETRAGON_TYPES = (
+  'int sint8 int8 uint8 sint16 int16 uint16 uint32 sint32 int32 ulong uint64 size_t long sint64 int64 char_buf ' +
+  'char_iovec skb sock sockaddr socket sockaddr_un string fd file filename path nop bpf_attr perf_event bpf_map ' +
+  'user_namespace capability kiocb iov_iter cred const_buf load_info module kernel_cap_t cap_inheritable ' +
+  'cap_permitted cap_effective linux_binprm data_loc net_device bpf_cmd dentry bpf_prog'
+).split(' ')
+
+/** Types of Tetragon's that this version does not have. */
+export const LATER_TYPES: readonly string[] = TETRAGON_TYPES.filter((name) => typeNamed(name) === undefined)
+
+export function typeNamed(name: string): ArgumentType | undefined {
+  return TYPES.find((type) => type.name === name)
+}

@@ -1,0 +1,40 @@
+/** The operators of `matchArgs`: for each class of filters a table from what policies spell to what is asked. */
+import type { FilterClass } from './arguments.ts'
+
+export type Operator = 'Equal' | 'NotEqual' | 'Mask' | 'Prefix' | 'NotPrefix' | 'Postfix' | 'NotPostfix'
+
+type Spellings = ReadonlyMap<string, Operator>
+
+const EQUALITY: ReadonlyArray<readonly [string, Operator]> = [
+  ['Equal', 'Equal'],
+  ['NotEqual', 'NotEqual'],
+  ['In', 'Equal'],
+  ['NotIn', 'NotEqual'],
+]
+const TEXT: Spellings = new Map([
+  ...EQUALITY,
+  ['Prefix', 'Prefix'],
+  ['NotPrefix', 'NotPrefix'],
+  ['Postfix', 'Postfix'],
+  ['NotPostfix', 'NotPostfix'],
+])
+const NUMBER: Spellings = new Map([...EQUALITY, ['Mask', 'Mask']])
+
+export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {
+  path: TEXT,
+  text: TEXT,
+  number: NUMBER,
+  none: new Map(),
+}
+
+/** Those of all classes. */
+export const OPERATORS: Spellings = new Map([...TEXT, ...NUMBER])
+
+const TETRAGON_OPERATORS = (
+  'Equal NotEqual Prefix NotPrefix Postfix NotPostfix GreaterThan LessThan GT LT Mask SPort NotSPort SPortPriv ' +
+  'NotSportPriv DPort NotDPort DPortPriv NotDPortPriv SAddr NotSAddr DAddr NotDAddr Protocol Family State InMap ' +
+  'NotInMap CapabilitiesGained InRange NotInRange SubString SubStringIgnCase CelExpr FileType NotFileType'
+).split(' ')
+
+/** Operators of Tetragon's that this version does not have. */
+export const LATER_OPERATORS: readonly string[] = TETRAGON_OPERATORS.filter((name) => !OPERATORS.has(name))

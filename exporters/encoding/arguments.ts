@@ -1,0 +1,121 @@
+/**
+ * How arguments are printed and hidden: one function a purpose, in each one case a kind. A new kind of `Argument` is a case in
+ * each of them; a type whose kind is known already needs nothing here.
+ */
+import type { Argument, FileArgument } from '../contract/event.ts'
+import type { ByteWriter } from '../runtime/byte-writer.ts'
+import { permission } from './permission.ts'
+
+const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
+const PATH = '"path":'
+/** By unresolved + 2 × unstable. The comma goes where nothing stands before it. */
+const FLAGS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedPathComponents unstablePath'].map((words) =>
+  ascii(words === '' ? '' : `,"flags":"${words}"`),
+)
+const NO_FLAGS = ascii('')
+const MESSAGE = ascii('"Message":')
+const QUOTE = 0x22
+const CLOSE = 0x7d
+
+/** By field: from `{` to where the value begins. */
+const OPENINGS = new Map<string, Uint8Array>()
+/** By mode: the `permission` of a file and the end of its object. */
+const PERMISSIONS = new Map<number, Uint8Array>()
+
+/** Writes an argument as JSON without its last `}`, which goes behind the label. */
+export function writeArgument(out: ByteWriter, argument: Argument): void {
+  switch (argument.kind) {
+    case 'file':
+      writeFile(out, argument)
+      return
+    case 'number':
+      out.bytes(opening(argument.field, ''))
+      out.integer(argument.value)
+      return
+    case 'wide':
+      out.bytes(opening(argument.field, '"'))
+      out.utf8(argument.value.toString())
+      out.byte(QUOTE)
+      return
+    case 'string':
+      out.bytes(opening(argument.field, ''))
+      out.json(argument.value)
+      return
+    case 'error':
+      out.bytes(opening(argument.field, '{'))
+      if (argument.message !== '') {
+        out.bytes(MESSAGE)
+        out.json(argument.message)
+      }
+      out.byte(CLOSE)
+  }
+}
+
+/** An argument as plain text, as OTLP attributes and the lines for people have it; a file's is its path. */
+export function argumentText(argument: Argument): string {
+  switch (argument.kind) {
+    case 'file':
+      return argument.path
+    case 'error':
+      return argument.message
+    case 'string':
+      return argument.value
+    case 'number':
+    case 'wide':
+      return argument.value.toString()
+  }
+}
+
+/**
+ * The argument with its texts as `show` gives them, the same object where nothing is hidden. The exact bytes beside a text go
+ * with what they would show.
+ */
+export function shownArgument<Rules>(
+  argument: Argument,
+  show: (text: string, rules: Rules) => string,
+  rules: Rules,
+): Argument {
+  switch (argument.kind) {
+    case 'file': {
+      const path = show(argument.path, rules)
+      return path === argument.path ? argument : { ...argument, path, raw: undefined }
+    }
+    case 'string': {
+      const value = show(argument.value, rules)
+      return value === argument.value ? argument : { ...argument, value, raw: undefined }
+    }
+    case 'error':
+    case 'number':
+    case 'wide':
+      return argument
+  }
+}
+
+function writeFile(out: ByteWriter, { field, path, unresolved, unstable, mode }: FileArgument): void {
+  const start = opening(field, `{${PATH}`)
+  const permissions = permissionOf(mode & 0xffff)
+  const flags = unresolved || unstable ? (FLAGS[(unresolved ? 1 : 0) + (unstable ? 2 : 0)] ?? NO_FLAGS) : NO_FLAGS
+  if (path !== '') {
+    out.bytes(start)
+    out.json(path)
+    if (flags !== NO_FLAGS) out.bytes(flags)
+    out.bytes(permissions)
+    return
+  }
+  out.bytes(start.subarray(0, -PATH.length))
+  if (flags !== NO_FLAGS) out.bytes(flags.subarray(1))
+  out.bytes(flags !== NO_FLAGS ? permissions : permissions.subarray(1))
+}
+
+/** `after` depends on the kind alone, and a field has one kind. */
+function opening(field: string, after: string): Uint8Array {
+  let bytes = OPENINGS.get(field)
+  if (bytes === undefined) OPENINGS.set(field, (bytes = ascii(`{"${field}":${after}`)))
+  return bytes
+}
+
+function permissionOf(mode: number): Uint8Array {
+  let bytes = PERMISSIONS.get(mode)
+  if (bytes === undefined) PERMISSIONS.set(mode, (bytes = ascii(`,"permission":"${permission(mode)}"}`)))
+  return bytes
+}

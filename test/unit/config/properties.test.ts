@@ -1,4 +1,4 @@
-/** Whatever the text, both parsers come back with a value or with problems that have a place in it. */
+/** For any text, both parsers return a value or problems with a valid position. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -39,7 +39,7 @@ function bothAreSound(text: string): void {
   if ('problems' in config) sound(config.problems, text)
 }
 
-/** Keys and words of both languages, so that structures reach deep. */
+/** Keys and words of both formats, so that random structures become deep. */
 const word = fc.constantFrom(
   ...'apiVersion kind metadata spec kprobes call syscall return returnArg args index type selectors matchArgs operator values message tags name labels'.split(
     ' ',
@@ -82,7 +82,7 @@ describe('both parsers', () => {
     fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), bothAreSound), { numRuns: 1000 })
   })
 
-  it('survive any text made of what YAML is made of', () => {
+  it('survive any text made of YAML tokens', () => {
     const piece = fc.oneof(
       word,
       fc.constantFrom(
@@ -128,7 +128,7 @@ describe('both parsers', () => {
     )
   })
 
-  it('survive any structure in the place of any value of a good file', () => {
+  it('survive any structure in place of any value of a good file', () => {
     const spot = fc.tuple(fc.constantFrom(...SEEDS), fc.nat(), tree)
     fc.assert(
       fc.property(spot, ([text, at, value]) => {
@@ -153,12 +153,12 @@ describe('both parsers', () => {
     )
   })
 
-  it('end no sentence with a period, whatever YAML quotes', () => {
+  it('end no message with a period, also with quoted YAML', () => {
     bothAreSound('%...\n')
     bothAreSound('a: !x... b\n')
   })
 
-  it('refuse a file that is for somebody else', async () => {
+  it('refuse a file of another format', async () => {
     assert.equal((await checkFile(join(ROOT, 'package.json'), {})).problems.length > 0, true)
   })
 })

@@ -1,4 +1,4 @@
-/** No duration that a timer waits for is longer than a timer of Node can wait: past 2^31 - 1 ms it fires at once. */
+/** No duration for a timer exceeds the limit of Node's timers: above 2^31 - 1 ms they fire at once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { z } from 'zod'
@@ -18,7 +18,7 @@ function* unitsOf(schema: Schema, path: string): Generator<[path: string, codec:
     for (const [key, child] of Object.entries(schema.shape)) yield* unitsOf(child as Schema, `${path}.${key}`)
 }
 
-/** Paths of the values that take one of these texts. */
+/** Paths of the values that accept one of these texts. */
 function taking(...texts: readonly string[]): string[] {
   const found = [...unitsOf(configSchema, '')].filter(([, codec]) =>
     texts.some((text) => codec.safeParse(text).success),
@@ -26,13 +26,13 @@ function taking(...texts: readonly string[]): string[] {
   return [...new Set(found.map(([path]) => path))].toSorted()
 }
 
-test('config: only ages are longer than a timer can wait', () => {
+test('config: only ages may exceed the limit of a timer', () => {
   assert.ok(taking('1ms', '1s', '1h').length > 12, `${taking('1ms', '1s', '1h')}`)
   assert.deepEqual(taking('25d'), [
     '.exporters.*.loki.max_age',
     '.exporters.*.loki.max_ahead',
     '.exporters.*.retry.max_age',
-    // Waited for in pieces.
+    // Waited for in several steps.
     '.exporters.*.rotate.interval',
     '.exporters.*.rotate.max_age',
     '.exporters.*.spool.max_age',
@@ -40,7 +40,7 @@ test('config: only ages are longer than a timer can wait', () => {
   assert.deepEqual(taking('3651d', '999999999999d'), [])
 })
 
-test('config: nothing where nothing would mean for ever or never is 0', () => {
+test('config: durations for which 0 would mean for ever or never cannot be 0', () => {
   assert.deepEqual(taking('0ms', '0B'), [
     '.exporters.*.batch.max_wait',
     '.exporters.*.loki.max_ahead',
@@ -49,6 +49,6 @@ test('config: nothing where nothing would mean for ever or never is 0', () => {
   ])
 })
 
-test('config: no size is so large that it is no number any more', () => {
+test('config: no size exceeds the exact range of a number', () => {
   assert.deepEqual(taking('9999999999TiB'), [])
 })

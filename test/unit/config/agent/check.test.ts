@@ -63,25 +63,25 @@ describe('looksLikePolicy', () => {
 })
 
 describe('checkFile', () => {
-  it('finds nothing in the files that ship', async () => {
+  it('finds no problem in the shipped files', async () => {
     assert.deepEqual(await messages(join(ROOT, 'config/ktrail.yaml')), [])
     assert.deepEqual(await messages(join(ROOT, 'config/policies/file-monitoring.yaml')), [])
   })
 
   for (const { name, hooks, want } of [
     {
-      name: 'says that a call is optional, for it knows no kernel',
+      name: 'reports that a call is optional, because the kernel is unknown',
       hooks: '[{call: f}, {call: g, ignore: {callNotFound: true}}]',
       want: ['4:29: call "g" is optional: where a kernel lacks it, it is skipped, and the others attached'],
     },
     {
-      name: 'says that of calls that are all optional one must exist',
+      name: 'reports that one of several optional calls must exist',
       hooks: '[{call: g, ignore: {callNotFound: true}}]',
       want: [
         '4:18: call "g" is optional: where a kernel lacks it, it is skipped; the policy is refused if none of its calls exists',
       ],
     },
-    { name: 'has no note on calls that must exist', hooks: '[{call: f}]', want: [] },
+    { name: 'reports nothing about required calls', hooks: '[{call: f}]', want: [] },
   ]) {
     it(name, async () => {
       const head = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\n'
@@ -95,7 +95,7 @@ describe('checkFile', () => {
     })
   }
 
-  it('takes each file for what it is', async () => {
+  it('recognises the type of each file', async () => {
     assert.deepEqual(await messages(await put('p.yaml', 'kind: TracingPolicy\n')), [
       '1:1: apiVersion: missing; expected cilium.io/v1alpha1',
       '1:1: metadata: missing; expected a mapping with the name of the policy',
@@ -106,17 +106,17 @@ describe('checkFile', () => {
     ])
   })
 
-  it('says that a file is not there', async () => {
+  it('reports that a file does not exist', async () => {
     assert.deepEqual(await messages(join(folder, 'nowhere.yaml')), ['1:1: cannot read the file: no such file'])
   })
 
-  it('says that a file is a folder', async () => {
+  it('reports that a file is a folder', async () => {
     const path = join(folder, 'folder')
     await mkdir(path)
     assert.deepEqual(await messages(path), ['1:1: cannot read the file: it is a folder; expected a regular file'])
   })
 
-  it('says that a file may not be read', async () => {
+  it('reports that a file may not be read', async () => {
     const path = await put('closed.yaml', 'a: b')
     await chmod(path, 0)
     assert.deepEqual(await asNobody(() => messages(path)), [
@@ -124,7 +124,7 @@ describe('checkFile', () => {
     ])
   })
 
-  it('refuses more than a megabyte, and a file without end', async () => {
+  it('refuses more than a megabyte, and an endless file', async () => {
     const large = await put('big.yaml', 'a'.repeat(1024 * 1024 + 1))
     assert.deepEqual(await messages(large), ['1:1: cannot read the file: it is larger than 1048576 bytes'])
     assert.deepEqual(await messages('/dev/zero'), [
@@ -140,17 +140,17 @@ describe('checkFile', () => {
       want: '1:4: byte 0xE2 at offset 3',
     },
     {
-      name: 'a sequence that begins as U+FFFD does',
+      name: 'a sequence that begins like U+FFFD',
       bytes: Buffer.from([97, 0xef, 0xbf, 0x41]),
       want: '1:2: byte 0xEF at offset 1',
     },
     {
-      name: 'an error behind real U+FFFD',
+      name: 'an error after a real U+FFFD',
       bytes: Buffer.from([0xef, 0xbf, 0xbd, 0xff]),
       want: '1:2: byte 0xFF at offset 3',
     },
     {
-      name: 'an error behind longer characters',
+      name: 'an error after longer characters',
       bytes: Buffer.from('é📚\xff', 'utf8').subarray(0, 7),
       want: '1:4: byte 0xC3 at offset 6',
     },
@@ -163,7 +163,7 @@ describe('checkFile', () => {
 })
 
 describe('the helpers that throw', () => {
-  it('return what was parsed', async () => {
+  it('return the parsed value', async () => {
     const policy = policyOrThrow(await parsePolicyFile(join(ROOT, 'config/policies/file-monitoring.yaml')))
     assert.equal(policy.name, 'file-monitoring')
     const { config } = configOrThrow(await parseConfigFile(join(ROOT, 'config/ktrail.yaml'), {}))

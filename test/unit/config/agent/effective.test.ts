@@ -25,7 +25,7 @@ function exporter(keys: string): EffectiveExporter {
 }
 
 describe('effective', () => {
-  it('the ring wakes at an eighth unless told otherwise', () => {
+  it('the ring wakes at an eighth by default', () => {
     const ring = (keys: string): number =>
       ringWatermarkBytes(load(`ring: { ${keys} }\nexporters: { a: { type: stdout } }`))
     assert.deepEqual([ring('size: 64KiB'), ring('watermark: 1MiB')], [8192, 1 << 20])
@@ -52,7 +52,7 @@ describe('effective', () => {
     it(`age in the spool: ${keys}`, () => assert.equal(exporter(keys).spool?.max_age, want))
   }
 
-  it('the age that Loki takes is the one that records are checked by', () => {
+  it('records are checked against the age that Loki accepts', () => {
     assert.equal(lokiLimits(true)?.max_age, 7 * 24 * HOUR_MS)
   })
 
@@ -110,7 +110,7 @@ describe('effective', () => {
     assert.deepEqual(warnings, ['OTEL_RESOURCE_ATTRIBUTES: a pair is left out: expected key=value, percent-encoded'])
   })
 
-  it('what is filled in is a config that says the same when it is read again', () => {
+  it('the effective config reads back as the same', () => {
     const text = `exporters:
   a: { type: otlp, loki: true, spool: { dir: /s } }
   b: { type: stdout, rate_limit: { events: 3 } }

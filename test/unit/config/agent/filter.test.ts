@@ -6,7 +6,7 @@ import { parseLabelSelector } from '../../../../config/agent/filtering/label-sel
 import { parseFieldPaths } from '../../../../config/agent/filtering/record-fields.ts'
 import { loadConfig } from '../../../../config/agent/load.ts'
 
-/** What is wrong with the keys put into an exporter that is otherwise right; each `line:col: message`. */
+/** The problems of these keys in an otherwise valid exporter; each `line:col: message`. */
 function problems(keys: string, type = 'type: stdout'): string[] {
   const loaded = loadConfig(`exporters:\n  a: { ${type}, ${keys} }\n`, 'c.yaml', {}, () => '')
   return 'problems' in loaded ? loaded.problems.map(({ line, col, message }) => `${line}:${col}: ${message}`) : []
@@ -109,7 +109,7 @@ describe('the filters of an exporter', () => {
     })
   }
 
-  it('are read as they are written, the rate with its period in milliseconds', () => {
+  it('are read as written, the rate with its period in milliseconds', () => {
     const file = join(import.meta.dirname, '../../../fixtures/configs/good/filters.yaml')
     const loaded = loadConfig(readFileSync(file, 'utf8'), file, {}, () => '')
     assert.ok('config' in loaded, JSON.stringify(loaded))
@@ -135,7 +135,7 @@ describe('the filters of an exporter', () => {
     assert.deepEqual(picky.rate_limit, { events: 1000, per: 60_000, burst: 5000 })
   })
 
-  it('fields are refused where a record has none', () => {
+  it('fields that no record has are refused', () => {
     const fields = 'fields: [{ fields: process }]'
     const otlp = 'type: otlp, endpoint: "http://x"'
     assert.deepEqual(problems(`${fields}, body: json`, otlp), [])
@@ -176,7 +176,7 @@ describe('label selectors', () => {
     '=b': undefined,
   }
   for (const [text, want] of Object.entries(rows)) {
-    it(`${JSON.stringify(text)} is ${want === undefined ? 'none' : 'one'}`, () =>
+    it(`${JSON.stringify(text)} is ${want === undefined ? 'invalid' : 'valid'}`, () =>
       assert.deepEqual(parseLabelSelector(text), want))
   }
 })
@@ -197,7 +197,7 @@ describe('fields of a record', () => {
     )
   })
 
-  it('are not guessed', () => {
+  it('are refused if unknown', () => {
     for (const text of [
       '',
       ',',
@@ -213,7 +213,7 @@ describe('fields of a record', () => {
     }
   })
 
-  it('may go on where a record is not known field by field', () => {
+  it('may continue below a field whose contents are not listed', () => {
     assert.deepEqual(parseFieldPaths('process.ns.pidForChildren.is_host'), [
       ['process', 'ns', 'pid_for_children', 'is_host'],
     ])

@@ -1,4 +1,4 @@
-/** `type: kafka` in a config: what it takes, what it refuses, what is shown of it. */
+/** `type: kafka` in a config: valid keys, refused ones, and how it is printed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { loadConfig } from '../../../../config/agent/load.ts'
@@ -26,7 +26,7 @@ function kafka(keys: string): KafkaExporterConfig {
 }
 
 describe('type: kafka', () => {
-  it('needs brokers and a topic, and gives a batch longer than a request', () => {
+  it('needs brokers and a topic, and allows a batch more time than a request', () => {
     const { queue, batch, retry, ...own } = kafka(NEEDED)
     assert.deepEqual([queue.max_events, batch.max_events, retry.initial], [100_000, 1000, 1000])
     assert.deepEqual(own, {
@@ -86,7 +86,7 @@ describe('type: kafka', () => {
     ],
     ['a codec', `${NEEDED}, compression: lz4, codec: "npm:a-codec"`, (of) => of.codec, 'npm:a-codec'],
     [
-      'records of OTLP, and what they say',
+      'OTLP records and their contents',
       `${NEEDED}, format: otlp_proto, key: policy, otlp: { service_name: s, body: text }`,
       ({ format, otlp }) => [format, otlp],
       [
@@ -131,7 +131,7 @@ describe('type: kafka', () => {
       'key: expected node_name, policy or none, for a record of format otlp_proto holds many processes, got "exec_id"',
     ],
     [
-      'what OTLP records say where there are none',
+      'OTLP contents for another format',
       `${NEEDED}, otlp: { service_name: s }`,
       'otlp: expected format otlp_proto with it, got a mapping',
     ],
@@ -229,7 +229,7 @@ describe('type: kafka', () => {
 })
 
 describe('printConfig of type: kafka', () => {
-  it('shows no password, whether it came from a file or not', () => {
+  it('shows no password, neither from a file nor from the config', () => {
     for (const password of ['hush', '"${file:/p}"']) {
       for (const effective of [true, false]) {
         const printed = printConfig(loaded(`${NEEDED}, sasl: { ${LOGIN}, password: ${password} }`), { effective })

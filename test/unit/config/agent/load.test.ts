@@ -31,8 +31,8 @@ function reader(files: Env): (path: string) => string {
   }
 }
 
-/** A config whose only exporter is `exporter` (flow text without braces), beside `more`. */
-/** As messages name them. */
+/** A config whose only exporter is `exporter` (flow text without braces), with the keys `more`. */
+/** As messages show them. */
 const TYPES = 'file, stdout, otlp, kafka, npm:<package>'
 
 function withExporter(exporter: string, more = ''): string {
@@ -126,7 +126,7 @@ describe('loadConfig', () => {
     })
   })
 
-  it('fills in the defaults of a spool, and leaves what a full queue does to whoever has it', () => {
+  it('fills in the defaults of a spool, except when_full, which depends on the exporter', () => {
     const { spool, queue } = load(withExporter('type: stdout, spool: { dir: /s }')).exporters['a'] ?? {}
     assert.deepEqual(spool, {
       dir: '/s',
@@ -140,20 +140,20 @@ describe('loadConfig', () => {
     assert.equal(queue?.when_full, undefined)
   })
 
-  it('takes the default config as it is, with the node name from the environment', () => {
+  it('accepts the default config, with the node name from the environment', () => {
     const text = readFileSync(join(ROOT, 'config/ktrail.yaml'), 'utf8')
     assert.equal(load(text).node_name, '')
     assert.equal(load(text, { NODE_NAME: 'node-7' }).node_name, 'node-7')
   })
 
-  it('gives the hash of the file, as sha256sum does', () => {
+  it('returns the hash of the file, as sha256sum does', () => {
     const path = join(ROOT, 'config/ktrail.yaml')
     const result = loadConfig(readFileSync(path, 'utf8'), path, {})
     const sum = execFileSync('sha256sum', [path], { encoding: 'utf8' }).split(' ')[0]
     assert.equal('hash' in result && result.hash, sum)
   })
 
-  it('says where each value came from', () => {
+  it('returns the source of each value', () => {
     const text = 'node_name: ${env:N}\nexporters:\n  a:\n    type: file\n    path: ${file:/p}\n'
     const result = loadConfig(text, 'c.yaml', { N: 'n' }, reader({ '/p': 'x' }))
     assert.ok('origins' in result)
@@ -165,7 +165,7 @@ describe('loadConfig', () => {
   })
 })
 
-/** node_name as written, and what it becomes. */
+/** node_name as written, and its value. */
 const REFERENCES: Array<[name: string, written: string, want: string]> = [
   ['a variable', '${env:A}', 'one'],
   ['a variable inside text', 'x-${env:A}-${env:B}', 'x-one-two'],
@@ -228,13 +228,13 @@ describe('loadConfig replaces', () => {
   }
 
   for (const [name, written, want] of BAD_REFERENCES) {
-    it(`nothing, but complains about ${name}`, () => {
+    it(`nothing, but reports ${name}`, () => {
       const problems = problemsOf(withExporter('type: stdout', `node_name: '${written}'\n`), env, files)
       assert.deepEqual(problems, [`c.yaml:2:12: node_name: ${want}`])
     })
   }
 
-  it('numbers and booleans where the schema wants them, and only there', () => {
+  it('with numbers and booleans if the schema has them, and only then', () => {
     const text = withExporter(
       'type: stdout, timestamps: "${env:T}", queue: { max_events: "${env:N}" }',
       'node_name: "${env:N}"\n',
@@ -256,7 +256,7 @@ describe('loadConfig replaces', () => {
     )
   })
 
-  it('a secret, without showing it in a message', () => {
+  it('secrets, without showing them in a message', () => {
     const problems = problemsOf(withExporter('type: "${file:/s}"'), {}, { '/s': 'stdoutt' })
     assert.deepEqual(problems, [
       `c.yaml:1:25: exporters.a.type: expected one of ${TYPES}, got a value from a file that is not shown`,

@@ -23,7 +23,7 @@ function loaded(exporter: string): LoadedConfig {
 }
 
 describe('type: npm:<package>', () => {
-  it('takes any options and the keys of every exporter', () => {
+  it('accepts any options and the keys of every exporter', () => {
     const { config } = loaded('{ type: npm:@me/pkg, options: { a: [1, { type: x }], b: null }, timeout: 3s }')
     const { type, timeout, ...rest } = config.exporters['a'] ?? {}
     assert.equal(type, 'npm:@me/pkg')
@@ -31,7 +31,7 @@ describe('type: npm:<package>', () => {
     assert.equal(timeout, 3000)
   })
 
-  it('has no options when none are given', () => {
+  it('has no options by default', () => {
     const exporter = loaded('{ type: npm:pkg }').config.exporters['a'] ?? {}
     assert.deepEqual('options' in exporter ? exporter.options : undefined, {})
   })
@@ -82,7 +82,7 @@ describe('type: npm:<package>', () => {
     it(`refuses ${exporter || 'nothing'}`, () => assert.equal(load(exporter), `c.yaml:${want}`))
   }
 
-  it('says of an unknown key which there are', () => {
+  it('lists the valid keys for an unknown key', () => {
     assert.match(
       String(load('{ type: npm:pkg, url: x }')),
       /^c.yaml:1:34: exporters.a.url: unknown key "url"; expected one of type, options, .*timeout/,
@@ -90,14 +90,14 @@ describe('type: npm:<package>', () => {
     assert.match(String(load('{ type: npm:pkg, otpions: {} }')), /unknown key "otpions" \(did you mean "options"\?\)$/)
   })
 
-  it('says of several mistakes all', () => {
+  it('reports every error', () => {
     const text = String(load('{ type: npm:pkg, options: 5, timeout: 5, x: 1 }'))
     assert.deepEqual(text.match(/exporters\.a\.\w+/g), ['exporters.a.options', 'exporters.a.timeout', 'exporters.a.x'])
   })
 })
 
 describe('a package that a config names', () => {
-  it('is a mistake, too, as the codec of an exporter', async () => {
+  it('is an error also as the codec of an exporter', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ktrail-config-'))
     try {
       const file = join(folder, 'c.yaml')
@@ -110,7 +110,7 @@ describe('a package that a config names', () => {
     }
   })
 
-  it('is a mistake with its place when it is not installed, and none when it is', async () => {
+  it('is an error with its position unless it is installed', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ktrail-config-'))
     try {
       const file = join(folder, 'c.yaml')

@@ -1,4 +1,4 @@
-/** `type: otlp` in a config: what it takes, what it refuses, what is shown of it. */
+/** `type: otlp` in a config: valid keys, refused ones, and how it is printed. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { loadConfig } from '../../../../config/agent/load.ts'
@@ -26,7 +26,7 @@ function otlp(keys: string): OtlpExporterConfig {
 }
 
 describe('type: otlp', () => {
-  it('needs no key, leaves to the environment what that may say, and gives a batch longer than a request', () => {
+  it('needs no key, leaves keys to the environment, and allows a batch more time than a request', () => {
     const { queue, batch, retry, ...own } = otlp('')
     assert.deepEqual([queue.max_events, batch.max_events, retry.initial], [100_000, 1000, 1000])
     assert.deepEqual(own, {
@@ -47,7 +47,7 @@ describe('type: otlp', () => {
     })
   })
 
-  it("takes Loki's limits as true, or as a mapping with Loki's defaults", () => {
+  it("accepts Loki's limits as true, or as a mapping with Loki's defaults", () => {
     assert.equal(otlp('loki: true').loki, true)
     assert.deepEqual(otlp('loki: {}').loki, {
       max_line_size: 262_144,
@@ -202,7 +202,7 @@ describe('type: otlp', () => {
 describe('printConfig of type: otlp', () => {
   const keys = 'headers: { authorization: Bearer hush, x-scope: "${file:/token}" }, header_files: { x-key: /run/key }'
 
-  it('shows no value of a header, whether it came from a file or not', () => {
+  it('shows no value of a header, neither from a file nor from the config', () => {
     for (const effective of [true, false]) {
       const printed = printConfig(loaded(keys), { effective })
       assert.ok(!printed.includes('hush'), printed)

@@ -13,7 +13,7 @@ function load(text: string, files: Record<string, string> = {}): LoadedConfig {
   return result
 }
 
-/** JSON that YAML reads as the same value, with no reference in it. */
+/** JSON that YAML reads as the same value, without a reference. */
 function escaped(value: unknown): string {
   return JSON.stringify(value)
     .replaceAll('$', '$$$$')
@@ -27,7 +27,7 @@ ring: { size: 1024KiB }
 `
 
 describe('printConfig', () => {
-  it('shows what was written, references replaced, secrets not shown', () => {
+  it('prints the config as written, with references replaced and secrets hidden', () => {
     assert.equal(
       printConfig(load(TEXT, { '/p': 'hush' })),
       `node_name: node-1
@@ -42,7 +42,7 @@ ring:
     )
   })
 
-  it('shows every value in force with where it came from when effective', () => {
+  it('prints every effective value with its source', () => {
     const lines = printConfig(load(TEXT, { '/p': 'hush' }), { effective: true }).split('\n')
     for (const line of [
       'node_name: node-1 # line 1, NODE',
@@ -60,7 +60,7 @@ ring:
     assert.ok(!lines.join().includes('hush'))
   })
 
-  it('doubles dollars, so that they stay dollars', () => {
+  it('doubles dollar signs, so that they stay dollar signs', () => {
     const printed = printConfig(load('policies: ["/$${env:NODE}", "/a$b"]\nexporters: { a: { type: stdout } }\n'))
     assert.match(printed, /- \/\$\$\{env:NODE\}\n {2}- \/a\$\$b\n/)
   })

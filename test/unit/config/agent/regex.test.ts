@@ -30,13 +30,13 @@ describe('regular expressions of a config', () => {
       assert.ok(typeof regex !== 'string')
       const startMs = performance.now()
       assert.equal(regex.test('a'.repeat(100_000)), false)
-      // A few ms; what tries everything takes minutes or centuries.
+      // A few ms; a backtracking engine takes minutes or centuries.
       assert.ok(performance.now() - startMs < 5000)
     }
   })
 })
 
-describe('regular expressions that hide', () => {
+describe('regular expressions for redaction', () => {
   it('have a group', () => {
     for (const pattern of ['(a)', '(?P<n>a)', '(?<n>a)', '()'])
       assert.notEqual(typeof parseRedaction(pattern), 'string')
@@ -45,7 +45,7 @@ describe('regular expressions that hide', () => {
     }
   })
 
-  // RE2 knows only what a group took last, so the rounds before would be shown.
+  // RE2 captures only the last repetition of a group, so earlier ones would be shown.
   const repeated = [
     '(?:-u (\\S+) ?|-p (\\S+) ?)+',
     '(a)*',
@@ -94,6 +94,6 @@ describe('regular expressions that hide', () => {
     '([)]*)',
   ]
   for (const pattern of single) {
-    it(`${pattern} is none that is repeated`, () => assert.notEqual(typeof parseRedaction(pattern), 'string'))
+    it(`${pattern} is not a repeated group`, () => assert.notEqual(typeof parseRedaction(pattern), 'string'))
   }
 })

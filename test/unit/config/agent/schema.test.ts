@@ -34,23 +34,23 @@ describe('the schema of the config', () => {
   const schema: Node = configJsonSchema()
   const all = keys(schema, '')
 
-  it('is what config/schema.json says (else: node config/agent/write-schema.ts, npm run format)', () => {
+  it('equals config/schema.json (else: node config/agent/write-schema.ts, npm run format)', () => {
     const file = join(import.meta.dirname, '../../../../config/schema.json')
     assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), JSON.parse(JSON.stringify(configJsonSchema())))
   })
 
-  it('is what the tables of docs/configuration.md say (else: node config/agent/write-schema.ts)', () => {
+  it('equals the tables of docs/configuration.md (else: node config/agent/write-schema.ts)', () => {
     const page = readFileSync(join(import.meta.dirname, '../../../../docs/configuration.md'), 'utf8')
     const [, tables = ''] = page.split(/<!-- keys:(?:begin|end) -->\n/)
     assert.equal(tables.trim(), configReference())
   })
 
-  it('has a sentence for every key', () => {
+  it('has a description of every key', () => {
     assert.ok(all.length > 40, `${all.length} keys`)
     for (const [path, node] of all) assert.match(node.description ?? '', /^[^\n]{10,}\.$/, path)
   })
 
-  it('has a default for every key but those a user must or need not give', () => {
+  it('has a default for every key that is neither required nor optional', () => {
     const without = all
       .filter(([path, node]) => node.default === undefined && !FILTERING.test(path))
       .map(([path]) => path)
@@ -99,7 +99,7 @@ describe('the schema of the config', () => {
     )
   })
 
-  it('filters nothing unless told to', () => {
+  it('filters nothing by default', () => {
     const filtering = all.filter(([path]) => FILTERING.test(path))
     assert.ok(filtering.length > 40, `${filtering.length} keys`)
     const given = filtering
@@ -108,7 +108,7 @@ describe('the schema of the config', () => {
     assert.deepEqual([...new Set(given)], ['[].invert_event_set', '[].action', '.per'])
   })
 
-  it('gives defaults as a user would write them', () => {
+  it('has defaults as a user would write them', () => {
     const wanted = {
       '.ring.size': '16MiB',
       '.server.http': '127.0.0.1:2112',

@@ -1,4 +1,4 @@
-/** No print and no problem shows a secret, and files with secrets that everybody may read are told of. */
+/** No printed config and no message shows a secret, and secret files that other users can read are reported. */
 import assert from 'node:assert/strict'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
@@ -23,7 +23,7 @@ const KEYS: ReadonlyArray<readonly [keys: string, shown: RegExp]> = [
   ['type: kafka, brokers: [b:1], topic: t, sasl: { mechanism: plain, username: me, password: hush }', /username: me\n/],
 ]
 
-/** Each is refused, and the sentence would quote the value. */
+/** Each is refused, and the message would quote the value. */
 const BAD: readonly string[] = [
   'type: otlp, endpoint: "me:hush@h:4318"',
   'type: otlp, endpoint: "http://me:hu/sh@h"',
@@ -41,7 +41,7 @@ const BAD: readonly string[] = [
 
 describe('a config with secrets', () => {
   for (const [keys, shown] of KEYS) {
-    it(`shows none when it is printed: ${keys}`, () => {
+    it(`shows none in a printed config: ${keys}`, () => {
       const loaded = loadConfig(`exporters: { a: { ${keys} } }`, 'c.yaml', { HUSH: 'hush' })
       assert.ok('config' in loaded, JSON.stringify(loaded))
       for (const effective of [true, false]) {
@@ -52,7 +52,7 @@ describe('a config with secrets', () => {
     })
   }
 
-  it('shows no token of the server, printed or in a problem', () => {
+  it('shows no token of the server, in a printed config or a message', () => {
     const config = (token: string): ReturnType<typeof loadConfig> =>
       loadConfig(`server: { token: ${token} }\nexporters: { a: { type: stdout } }`, 'c.yaml', {}, () => 'hush\n')
     for (const token of ['hush', '"${file:/t}"']) {
@@ -74,7 +74,7 @@ describe('a config with secrets', () => {
   })
 
   for (const keys of BAD) {
-    it(`shows none in a problem: ${keys}`, () => {
+    it(`shows none in a message: ${keys}`, () => {
       const loaded = loadConfig(`exporters: { a: { ${keys} } }`, 'c.yaml', {})
       assert.ok('problems' in loaded)
       assert.match(JSON.stringify(loaded.problems), /not shown|\[redacted\]/)
@@ -95,7 +95,7 @@ exporters:
 `
 
 describe('files with secrets', () => {
-  it('that everybody may read are told of, once each; certificates are none', async () => {
+  it('that every user may read are reported once each, except certificates', async () => {
     using folder = new Folder()
     const file = folder.at('c.yaml')
     writeFileSync(file, openIn(folder))
@@ -105,24 +105,24 @@ describe('files with secrets', () => {
     }
     const { problems, warnings } = await checkFile(file, {})
     assert.deepEqual(problems, [])
-    const said = (name: string, mode: string): string => {
+    const warning = (name: string, mode: string): string => {
       const path = JSON.stringify(folder.at(name))
       return `${path} holds a secret and everybody on this host may read it (mode ${mode}): chmod o-rwx ${path}`
     }
     assert.deepEqual(
       warnings.map(({ line, col, message }) => `${line}:${col}: ${message}`),
       [
-        `1:12: node_name: ${said('name', '0644')}`,
-        `7:36: exporters.o.header_files.authorization: ${said('header', '0604')}`,
-        `8:22: exporters.o.tls.key_file: ${said('key', '0644')}`,
-        `9:101: exporters.k.sasl.password_file: ${said('pw', '0644')}`,
+        `1:12: node_name: ${warning('name', '0644')}`,
+        `7:36: exporters.o.header_files.authorization: ${warning('header', '0604')}`,
+        `8:22: exporters.o.tls.key_file: ${warning('key', '0644')}`,
+        `9:101: exporters.k.sasl.password_file: ${warning('pw', '0644')}`,
       ],
     )
     for (const name of ['name', 'header', 'key', 'pw']) chmodSync(folder.at(name), 0o640)
     assert.deepEqual(await checkFile(file, {}), { problems: [], warnings: [], notes: [] })
   })
 
-  it('that are not there are no warning: whoever reads them says so', async () => {
+  it('that do not exist cause no warning: reading them reports it', async () => {
     using folder = new Folder()
     const file = folder.at('c.yaml')
     writeFileSync(file, 'exporters: { o: { type: otlp, header_files: { x: none } } }')

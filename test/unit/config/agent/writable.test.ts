@@ -1,4 +1,4 @@
-/** Files and folders by which ktrail runs and which others may write: told, with what to do. */
+/** Files and folders of ktrail that other users may write: reported, with the next step. */
 import assert from 'node:assert/strict'
 import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -19,7 +19,7 @@ const FILE = 'lib/policies/p.yaml'
 interface Row {
   readonly name: string
   readonly change: (at: (name: string) => string) => void
-  /** Who may write what; empty: nobody. */
+  /** The user or group that may write, and the path; empty if there is none. */
   readonly want: ReadonlyArray<readonly [key: string, place: string, who: string, next: string]>
   readonly needsRoot?: boolean
 }
@@ -47,7 +47,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    name: 'what a link in the policy folder leads to, and the folder of that',
+    name: 'the target of a link in the policy folder, and its folder',
     change: (at) => {
       mkdirSync(at('home'))
       writeFileSync(at('home/q.yaml'), POLICY)
@@ -107,7 +107,7 @@ for (const { name, change, want, needsRoot = false } of ROWS) {
   })
 }
 
-test('writable: of very many the first are told, and how many more there are', async () => {
+test('writable: of many, the first are reported with the number of the others', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('p'))
   for (let i = 0; i < 30; i++) {

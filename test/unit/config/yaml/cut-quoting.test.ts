@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { goQuoted } from '../../../../config/yaml/quoting.ts'
 
-// Expected texts are what Go's strconv.Quote gives, without its outer quotes.
+// Expected texts are the output of Go's strconv.Quote, without its outer quotes.
 for (const { name, input, max = 256, want } of [
   { name: 'plain text stays', input: 'read /etc/passwd', want: 'read /etc/passwd' },
   { name: 'quotes and backslashes are escaped', input: 'a "b" \\c', want: 'a \\"b\\" \\\\c' },
-  { name: 'control characters with a letter take it', input: '\x07\b\t\n\v\f\r', want: '\\a\\b\\t\\n\\v\\f\\r' },
+  { name: 'control characters with a letter escape use it', input: '\x07\b\t\n\v\f\r', want: '\\a\\b\\t\\n\\v\\f\\r' },
   { name: 'other control characters are \\x', input: '\0\x1b\x7f', want: '\\x00\\x1b\\x7f' },
-  { name: 'printable letters of any script stay', input: 'Zugriff äöü 読む 📚', want: 'Zugriff äöü 読む 📚' },
+  { name: 'printable characters of any script stay', input: 'Zugriff äöü 読む 📚', want: 'Zugriff äöü 読む 📚' },
   { name: 'spaces other than the ASCII one are \\u', input: 'a\u00a0b\u2028', want: 'a\\u00a0b\\u2028' },
   { name: 'an invisible character is \\u', input: '\u200b\ufeff', want: '\\u200b\\ufeff' },
   { name: 'beyond the first plane it is \\U', input: '\u{e0001}', want: '\\U000e0001' },

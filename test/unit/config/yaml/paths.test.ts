@@ -1,4 +1,4 @@
-/** Paths in a config: where they start, and policies that are not there are told. */
+/** Paths in a config: their base folder, and reports of missing policies. */
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -29,8 +29,8 @@ exporters:
   n: { type: npm:x, options: { file: own } }
 `
 
-describe('places in a config', () => {
-  it('start at the directory the agent was started in, for every key that names a file or folder', () => {
+describe('paths in a config', () => {
+  it('are relative to the directory in which the agent was started, for every key with a path', () => {
     const read: string[] = []
     const loaded = loadConfig(CONFIG, '/etc/k/c.yaml', {}, (path) => `${read.push(path)}`)
     assert.ok('config' in loaded, JSON.stringify(loaded))
@@ -50,11 +50,11 @@ describe('places in a config', () => {
       insecure_skip_verify: false,
     })
     assert.deepEqual([k.tls?.ca_file, k.sasl?.password_file], started('ca', 'pw'))
-    // What keys of a package mean is up to the package.
+    // The meaning of a package's keys is up to the package.
     assert.deepEqual(n.options, { file: 'own' })
   })
 
-  it("start at ktrail's own folder in the config that it comes with, wherever it is started", async () => {
+  it("are relative to ktrail's own folder in the default config, wherever it is started", async () => {
     const before = process.cwd()
     process.chdir('/')
     try {
@@ -77,14 +77,14 @@ describe('checkFile on a config', () => {
     return (await checkFile(file, {})).problems.map(({ line, col, message }) => `${line}:${col}: ${message}`)
   }
 
-  it('finds nothing wrong with policies that are there, a file or a folder', async () => {
+  it('accepts existing policy paths, a file or a folder', async () => {
     using folder = new Folder()
     mkdirSync(folder.at('p'))
     writeFileSync(folder.at('q.yaml'), '')
     assert.deepEqual(await reported(folder, '[p, q.yaml]'), [])
   })
 
-  it('tells of each place of policies that is not there', async () => {
+  it('reports each policy path that does not exist', async () => {
     using folder = new Folder()
     writeFileSync(folder.at('q.yaml'), '')
     const [first = '', second = '', ...others] = await reported(folder, '[none, q.yaml, q.yaml/x]')
@@ -96,7 +96,7 @@ describe('checkFile on a config', () => {
     assert.deepEqual(others, [])
   })
 
-  it('says nothing of a place that whoever checks may not look at', async () => {
+  it('reports nothing about a path that the user may not read', async () => {
     using folder = new Folder()
     mkdirSync(folder.at('closed/p'), { recursive: true })
     writeFileSync(folder.at('c.yaml'), '')

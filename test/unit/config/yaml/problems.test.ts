@@ -10,7 +10,7 @@ function count(n: number): string[] {
 }
 
 describe('problems', () => {
-  it('come by line and column, whatever the order they were found in', () => {
+  it('are sorted by line and column', () => {
     const problems = new Problems('f')
     problems.add({ line: 10, col: 1 }, 'd')
     problems.add({ line: 2, col: 9 }, 'b')
@@ -19,12 +19,12 @@ describe('problems', () => {
     assert.deepEqual(problems.list().map(formatProblem), ['f:1:1: a', 'f:2:9: b', 'f:2:10: c', 'f:10:1: d'])
   })
 
-  it('are one line each, whatever the file is called', () => {
+  it('are one line each, for any file name', () => {
     const problem = { file: 'p\nq\x1b[2J\u202e.yaml', line: 1, col: 2, message: 'got \x9b' }
     assert.equal(formatProblem(problem), 'p\\nq\\x1b[2J\\u202e.yaml:1:2: got \\u009b')
   })
 
-  it('stop at twenty and say how many more there are', () => {
+  it('stop at twenty and report the number of the others', () => {
     assert.deepEqual(
       count(20),
       Array.from({ length: 20 }, () => 'x'),

@@ -33,7 +33,7 @@ for (const [text, want] of ROWS) {
   test(`printable: ${JSON.stringify(text)} is ${want}`, () => assert.equal(printable(text), want))
 }
 
-/** What could forge a line or move a terminal's cursor. */
+/** Characters that could forge a line or move a terminal's cursor. */
 const LINES: ReadonlyArray<readonly [string, string]> = [
   ['say "a\\b" in 日本', 'say "a\\b" in 日本'],
   ['a\nktrail: info: forged', 'a\\nktrail: info: forged'],

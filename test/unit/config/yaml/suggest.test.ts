@@ -5,7 +5,7 @@ import { didYouMean, suggest } from '../../../../config/yaml/suggest.ts'
 
 const SYMBOLS = ['fd_install', 'security_file_permission', 'security_file_open', 'vfs_read', 'do_sys_open']
 
-describe('near', () => {
+describe('suggest', () => {
   for (const { name, word, want } of [
     { name: 'a missing letter', word: 'fd_instal', want: 'fd_install' },
     { name: 'an extra letter', word: 'fd_installl', want: 'fd_install' },
@@ -32,7 +32,7 @@ describe('near', () => {
     assert.equal(didYouMean('zzz', ['call']), '')
   })
 
-  it('agrees with the plain distance table about what is near', () => {
+  it('agrees with the plain distance table', () => {
     const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 12 })
     fc.assert(
       fc.property(word, word, (a, b) => {
@@ -43,7 +43,7 @@ describe('near', () => {
     )
   })
 
-  it('looks through 60,000 kernel functions in a fraction of a second', () => {
+  it('searches 60,000 kernel functions in a fraction of a second', () => {
     const parts = ['security', 'file', 'inode', 'sock', 'tcp', 'vfs', 'read', 'write', 'alloc', 'free', 'perm', 'open']
     const names = Array.from({ length: 60_000 }, (_, i) => {
       const [a, b, c] = [i % 12, Math.floor(i / 12) % 12, Math.floor(i / 144) % 12].map((at) => parts[at])
@@ -57,12 +57,12 @@ describe('near', () => {
       assert.equal(suggest('security_file_premision', names), 'security_file_permission')
       best = Math.min(best, performance.now() - start)
     }
-    // 15 ms on a quiet machine; by the whole table it would be many seconds.
+    // 15 ms on an idle machine; with the whole table it would be many seconds.
     assert.ok(best < 300, `${best} ms`)
   })
 })
 
-/** Optimal string alignment by the whole table. */
+/** Optimal string alignment with the whole table. */
 function plainDistance(a: string, b: string): number {
   const rows: number[][] = []
   const at = (i: number, j: number): number => rows[i]?.[j] ?? Infinity

@@ -30,7 +30,7 @@ describe('durations', () => {
     fc.assert(fc.property(fc.nat(), (ms) => assert.equal(parseDuration(formatDuration(ms)), ms)))
   })
 
-  it('names the range when out of bounds, the form when malformed', () => {
+  it('reports the range if out of bounds, the form if malformed', () => {
     const schema = duration(1000, 60_000)
     const message = (input: unknown): string | undefined => schema.safeParse(input).error?.issues[0]?.message
     assert.equal(schema.parse('1m'), 60_000)
@@ -76,7 +76,7 @@ describe('sizes', () => {
     assert.deepEqual([67_108_864, 1_000_000_000, 1025, 0].map(formatSize), ['64MiB', '1GB', '1025B', '0B'])
   })
 
-  it('refuses what is out of bounds', () => {
+  it('refuses values out of bounds', () => {
     assert.equal(size(1024, 2048).safeParse('1MiB').error?.issues[0]?.message, 'expected a size from 1KiB to 2KiB')
   })
 })

@@ -10,7 +10,7 @@ function parse(text: string): { root: ReturnType<typeof parseYaml>; problems: st
 }
 
 describe('parseYaml', () => {
-  it('keeps the place of every key and value', () => {
+  it('keeps the position of every key and value', () => {
     const { root } = parse('# note\na: 1\nb:\n  - x\n  - {c: "y"}\n')
     assert.deepEqual(root?.entries.get('a'), {
       keyAt: { line: 2, col: 1 },
@@ -27,7 +27,7 @@ describe('parseYaml', () => {
     assert.deepEqual(root?.entries.get('b')?.keyAt, { line: 2, col: 1 })
   })
 
-  it('puts an alias at its own place with the value of its anchor', () => {
+  it('puts an alias at its own position with the value of its anchor', () => {
     const { root } = parse('a: &x 5\nb: *x\n')
     assert.deepEqual(root?.entries.get('b')?.value, {
       kind: 'scalar',
@@ -37,7 +37,7 @@ describe('parseYaml', () => {
     })
   })
 
-  it('reads words of YAML 1.1 as texts and 0600 as decimal, as YAML 1.2 does', () => {
+  it('reads keywords of YAML 1.1 as texts and 0600 as decimal, as YAML 1.2 does', () => {
     const { root } = parse('a: yes\nb: 0600\nc: 0o600\n')
     const value = (key: string): unknown => {
       const node = root?.entries.get(key)?.value
@@ -97,7 +97,7 @@ describe('parseYaml', () => {
     it(`refuses ${name}`, () => assert.deepEqual(parse(input).problems, want))
   }
 
-  it('does not take an emoji for half a surrogate pair', () => {
+  it('accepts an emoji, which is a whole surrogate pair', () => {
     assert.deepEqual(parse('a: "📚"\n').problems, [])
   })
 })
@@ -106,7 +106,7 @@ describe('parseYaml', () => {
 const LIMIT_MS = 20_000
 const MEGABYTE = 1024 * 1024 - 8
 
-describe('parseYaml on a megabyte', () => {
+describe('parseYaml: a megabyte', () => {
   for (const [name, unit] of [
     ['opening brackets', '['],
     ['closing brackets', ']'],
@@ -124,7 +124,7 @@ describe('parseYaml on a megabyte', () => {
     ['binary', '\x00\xff\x01\xfe'],
     ['replacement characters', '\ufffd'],
   ] as const) {
-    it(`of ${name} gives 1 to 21 problems in bounded time`, () => {
+    it(`of ${name} yields 1 to 21 problems in bounded time`, () => {
       const start = performance.now()
       const { problems } = parse(unit.repeat(MEGABYTE / unit.length))
       assert.ok(problems.length >= 1 && problems.length <= 21, `${problems.length} problems`)
@@ -139,7 +139,7 @@ describe('parseYaml on a megabyte', () => {
     assert.ok(performance.now() - start < LIMIT_MS)
   })
 
-  it('and one byte more is refused unread', () => {
+  it('and one byte is refused unread', () => {
     const { problems } = parse('#'.repeat(1024 * 1024 + 1))
     assert.deepEqual(problems, ['f.yaml:1:1: config is too large: expected at most 1048576 bytes, got 1048577'])
   })

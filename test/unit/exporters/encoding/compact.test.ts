@@ -26,7 +26,7 @@ const call = (functionName: string, ...args: Argument[]): Event =>
   makeKprobe({ process: curl, hook: makeHook({ functionName }), args })
 const path = file('/etc/password')
 
-/** The lines of tetragon.md §6.5 and of the seed document, then the rest of the table in §6.3. */
+/** One row for each form of a compact line. */
 const ROWS: ReadonlyArray<readonly [Event, string]> = [
   [makeExec({ process: curl }), '🚀 process ns/pod /usr/bin/curl cilium.io'],
   [makeExit({ process: curl, status: 1 }), '💥 exit    ns/pod /usr/bin/curl cilium.io 1'],
@@ -91,12 +91,12 @@ for (const [event, want] of ROWS) {
   test(`compact: prints ${JSON.stringify(want)}`, () => assert.equal(print(event), `${want}\n`))
 }
 
-test('compact: the golden lines are what they were', () => {
+test('compact: the golden lines are unchanged', () => {
   const encoder = createCompactEncoder({ nodeName: 'tetragon-dev-control-plane' })
   matchesGolden('events.compact', Buffer.from(encoder.encode(goldenEvents()).bytes).toString())
 })
 
-test('compact: timestamps stand in front, always with nine digits', () => {
+test('compact: timestamps come first, always with nine digits', () => {
   const event = makeExec({ process: curl, time: { sec: 0, nsec: 0 } })
   assert.equal(
     print(event, { timestamps: true }),
@@ -117,7 +117,7 @@ test('compact: a node name with a space is quoted', () => {
   )
 })
 
-test('compact: every event is one line and ends says where', () => {
+test('compact: every event is one line, and `ends` contains the line ends', () => {
   const { bytes, ends, count } = createCompactEncoder({ nodeName: 'n' }).encode(goldenEvents())
   assert.equal(count, ends.length)
   assert.equal(Buffer.from(bytes).toString().split('\n').length - 1, count)

@@ -38,7 +38,7 @@ function parsed(events: readonly Event[]): unknown[] {
 const at = (sec: number): Event => makeExec({ time: { sec, nsec: 0 } })
 const line = (event: Event): string => Buffer.from(encoder.encode([event]).bytes).toString()
 
-test('json: the golden records are what they were', () => {
+test('json: the golden records are unchanged', () => {
   matchesGolden('events.jsonl', Buffer.from(encoder.encode(goldenEvents()).bytes).toString())
 })
 
@@ -50,7 +50,7 @@ test('json: the golden records equal an independently built object, key order in
   )
 })
 
-test('json: the write event of the seed document comes out with its keys in its order', () => {
+test('json: a write event has the keys of Tetragon in their order', () => {
   const want = {
     process_kprobe: {
       process: {
@@ -109,7 +109,7 @@ for (const { nsec, want } of TIMES) {
   })
 }
 
-test('json: the second is printed anew when it changes and back again', () => {
+test('json: the cached second follows changes in both directions', () => {
   const times = parsed([at(0), at(1713061094), at(1713061094), at(0)]).map((record) =>
     JSON.stringify(record).slice(-25),
   )
@@ -141,23 +141,23 @@ test('json: an empty node name is left out', () => {
   assert.ok(!Buffer.from(bytes).toString().includes('node_name'))
 })
 
-test('json: no events make no bytes', () => {
+test('json: no events yield no bytes', () => {
   assert.deepEqual(parsed([]), [])
 })
 
-test('json: an Encoded stays as it is while the encoder makes the next', () => {
+test('json: an Encoded does not change while the encoder makes the next', () => {
   const first = encoder.encode([makeExec()])
   const before = Buffer.from(first.bytes).toString()
   encoder.encode([makeExit(), makeKprobe()])
   assert.equal(Buffer.from(first.bytes).toString(), before)
 })
 
-test('json: lines far larger than the scratch are whole', () => {
+test('json: lines far larger than the scratch buffer are whole', () => {
   const long = '/'.padEnd(700_000, 'é"')
   assert.deepEqual(parsed([makeKprobe({ args: [file(long), int(2)] }), makeExec()])[1], recordOf(makeExec(), NODE))
 })
 
-test('json: both sides of the length where strings are copied in one go are escaped', () => {
+test('json: strings are escaped on both sides of the length limit for copying at once', () => {
   for (const length of [0, 1, 47, 48, 49, 100]) {
     for (const odd of ['', '"', '\\', '\x00', '\x1f', '\x7f', 'é', '\u2028', '\u{1f600}', '\ud800']) {
       const event = makeKprobe({ args: [text('x'.repeat(length) + odd)] })

@@ -1,4 +1,4 @@
-/** One encoding for several: who keeps the bytes, and who only reads them. */
+/** One encoding for several exporters: those that keep the bytes, and those that only read them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Event } from '../../../../exporters/contract/event.ts'
@@ -35,7 +35,7 @@ const borrow = (encoder: Encoder, events: readonly Event[]): Encoded => {
   return encoder.borrow(events)
 }
 
-test('json: what is borrowed says the same as what is kept, and is written over by the next', () => {
+test('json: borrowed bytes equal kept ones, and the next encoding overwrites them', () => {
   const encoder = createJsonEncoder({ nodeName: 'n' })
   const [a, b] = [eventsFrom(0), eventsFrom(7)]
   const first = borrow(encoder, a)
@@ -47,14 +47,14 @@ test('json: what is borrowed says the same as what is kept, and is written over 
   assert.notEqual(encoder.encode(a).bytes.buffer, second.bytes.buffer)
 })
 
-test('shareLast: two that borrow the same events cost one encoding', () => {
+test('shareLast: two borrowers of the same events cost one encoding', () => {
   const { shared, calls } = counted()
   const events = eventsFrom(0)
   assert.equal(borrow(shared, events), borrow(shared, events))
   assert.equal(calls(), 1)
 })
 
-test('shareLast: who keeps after somebody has borrowed gets bytes of its own, without another encoding', () => {
+test('shareLast: keeping after a borrow copies the bytes, without another encoding', () => {
   const { shared, calls } = counted()
   const [a, b] = [eventsFrom(0), eventsFrom(7)]
   borrow(shared, a)
@@ -66,7 +66,7 @@ test('shareLast: who keeps after somebody has borrowed gets bytes of its own, wi
   assert.equal(textOf(kept), textOf(plain.encode(a)))
 })
 
-test('shareLast: once somebody keeps, the one who borrows first gets what is kept, and nothing is copied', () => {
+test('shareLast: once one keeps, a borrower gets the kept bytes, and nothing is copied', () => {
   const { shared, calls } = counted()
   shared.encode(eventsFrom(0))
   const events = eventsFrom(7)
@@ -77,7 +77,7 @@ test('shareLast: once somebody keeps, the one who borrows first gets what is kep
   assert.equal(calls(), 3)
 })
 
-test('shareLast: an encoder that lends nothing is asked to encode', () => {
+test('shareLast: an encoder without borrowing encodes', () => {
   const shared = shareLast({ encoding: 'json', encode: (events) => plain.encode(events) })
   const events = eventsFrom(0)
   const lent = borrow(shared, events)

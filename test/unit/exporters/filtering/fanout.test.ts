@@ -1,4 +1,4 @@
-/** The fan-out where exporters have filters. */
+/** The fan-out with filtered exporters. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -20,7 +20,7 @@ import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records
 const QUEUE = { max_bytes: 1 << 24, max_events: 100_000, when_full: 'drop_newest' } as const
 const BATCH = { max_events: 100, max_bytes: 1 << 20, max_wait: 0 }
 
-/** Lines that say the number of their event; counts the events that it is given. */
+/** Lines that contain the number of their event; counts the events that it encodes. */
 class Numbering implements Encoder {
   readonly encoding = 'json'
   calls = 0
@@ -41,7 +41,7 @@ class Numbering implements Encoder {
   }
 }
 
-/** Keeps what is offered to it, beside sending it. */
+/** Keeps what is offered to it, in addition to sending it. */
 class Watched extends Sender {
   readonly offered: Encoded[] = []
   override offer(whole: Encoded): Promise<void> | undefined {
@@ -58,7 +58,7 @@ function watched(name: string, exporter = new FakeExporter()): { sender: Watched
 const filterBy = (accepts: (event: Event) => boolean): EventFilter => ({ accepts, filtered: {} })
 const execs = (count: number): Event[] => numbers(0, count).map((seq) => makeExec({ seq }))
 
-test('filtered fan-out: each exporter gets what its filter takes, in order, with the right numbers', async () => {
+test('filtered fan-out: each exporter gets the events of its filter, in order, with the right numbers', async () => {
   const moduli = [1, 2, 3, 7, 1000]
   const encoder = new Numbering()
   const routes = moduli.map((modulus) => ({ modulus, ...watched(`m${modulus}`) }))
@@ -81,7 +81,7 @@ test('filtered fan-out: each exporter gets what its filter takes, in order, with
   }
 })
 
-test('filtered fan-out: what nobody takes is not encoded', async () => {
+test('filtered fan-out: events that no exporter takes are not encoded', async () => {
   const encoder = new Numbering()
   const [a, b] = [watched('a'), watched('b')]
   const fanOut = new FanOut([
@@ -96,7 +96,7 @@ test('filtered fan-out: what nobody takes is not encoded', async () => {
   assert.deepEqual([a.sender.offered.length, b.sender.offered.length], [1, 1])
 })
 
-test('filtered fan-out: who takes all shares the bytes, also with who has no filter', () => {
+test('filtered fan-out: filters that pass all events share the bytes with unfiltered exporters', () => {
   const encoder = new Numbering()
   const [all, plain, described] = [watched('all'), watched('plain'), watched('described')]
   const fanOut = new FanOut([
@@ -112,7 +112,7 @@ test('filtered fan-out: who takes all shares the bytes, also with who has no fil
   assert.deepEqual([isDescribed(first), isDescribed(second), isDescribed(third)], [true, false, true])
 })
 
-test('filtered fan-out: a JSON line that OTLP records also hold is encoded once, where both take the same', async () => {
+test('filtered fan-out: a JSON line that is also an OTLP body is encoded once, if both take the same events', async () => {
   const pool = new EncoderPool('n')
   const json = pool.json()
   const otlp = await pool.otlp({ ...DEFAULT_RECORDS, epoch: 'e', body: 'json', protocol: 'protobuf', sdk: false })
@@ -136,7 +136,7 @@ test('filtered fan-out: a JSON line that OTLP records also hold is encoded once,
   assert.notEqual(seen[1], seen[2])
 })
 
-test('filtered fan-out: says by exporter and key what was not taken', () => {
+test('filtered fan-out: counts filtered events by exporter and key', () => {
   const encoder = new Numbering()
   const filter = createFilter({ policies: ['x'], binaries: ['/bin/vi'] })
   const fanOut = new FanOut([
@@ -152,7 +152,7 @@ test('filtered fan-out: says by exporter and key what was not taken', () => {
   assert.deepEqual(fanOut.filtered(), want)
 })
 
-test('filtered fan-out: filtering before encoding and selecting after it give the same', () => {
+test('filtered fan-out: filtering before encoding and selecting after it have the same result', () => {
   const choice = fc.array(fc.option(fc.integer({ min: 0, max: 0xff }), { nil: undefined }), {
     minLength: 1,
     maxLength: 4,

@@ -19,7 +19,7 @@ const filter = (fields: string, change: Partial<FieldFilterConfig> = {}): FieldF
 })
 const EXCLUDE = { action: 'EXCLUDE' } as const
 
-/** The records below their kind. */
+/** The records below their type. */
 function cut(...filters: FieldFilterConfig[]): unknown[] {
   return linesOf(withFields(lines, filters).encode(events)).map((line) => {
     const record: Record<string, unknown> = JSON.parse(line)
@@ -74,7 +74,7 @@ const ROWS: Readonly<Record<string, Row>> = {
 describe('field filters', () => {
   for (const [name, { filters, want }] of Object.entries(ROWS)) it(name, () => assert.deepEqual(cut(...filters), want))
 
-  it('EXCLUDE leaves out, and keeps the rest as it was', () => {
+  it('EXCLUDE removes fields, and keeps the rest unchanged', () => {
     for (const [i, line] of linesOf(
       withFields(lines, [filter('parent,process.flags', EXCLUDE)]).encode(events),
     ).entries()) {
@@ -88,7 +88,7 @@ describe('field filters', () => {
     }
   })
 
-  it('leave records of losses whole, but for a filter that names them', () => {
+  it('keep loss records whole, unless a filter lists their fields', () => {
     const count = { number_of_dropped_process_events: '3' }
     const named: Partial<FieldFilterConfig> = { event_set: ['RATE_LIMIT_INFO'] }
     const rows: ReadonlyArray<readonly [filter: FieldFilterConfig, want: object]> = [
@@ -106,7 +106,7 @@ describe('field filters', () => {
     }
   })
 
-  it('keeps order, number and description of lines, whatever they say', () => {
+  it('keeps order, number and description of any lines', () => {
     const encoder = withFields(lines, [filter('process.arguments', EXCLUDE)])
     fc.assert(
       fc.property(anyEvents, (all) => {

@@ -200,7 +200,7 @@ describe('filter: a key of the config', () => {
   }
 })
 
-describe("filter: Tetragon's filter in the allow list, and its opposite in the deny list", () => {
+describe("filter: Tetragon's filter in the allow list, and its inverse in the deny list", () => {
   for (const [name, { filter, yes, no }] of Object.entries(FIELDS)) {
     it(name, () => {
       for (const [events, want] of [
@@ -233,7 +233,7 @@ describe('filter', () => {
     assert.equal(accepts(both, exec({ pid: 9 })), false)
   })
 
-  it('takes records of losses whatever it asks for', () => {
+  it('passes loss records with every key', () => {
     const narrow: FilterConfig = {
       policies: ['x'],
       namespaces: ['x'],
@@ -247,7 +247,7 @@ describe('filter', () => {
     assert.equal(accepts({ event_types: ['process_exec'] }, loss), true)
   })
 
-  it('counts what it refuses by the first key that said no', () => {
+  it('counts refused events by the first key that refuses', () => {
     const filter = createFilter({ sample: 1e-9, binaries: ['/bin/vi'], event_types: ['process_exec'] })
     const events = [makeExit(), makeExit(), exec({ binary: '/x' }), exec(), loss]
     assert.deepEqual(
@@ -257,7 +257,7 @@ describe('filter', () => {
     assert.deepEqual(filter.filtered, { event_types: 2, binaries: 1, sample: 1 })
   })
 
-  it('remembers by process and parent: another image of either is asked anew', () => {
+  it('caches by process and parent: another image of either is checked again', () => {
     const filter = createFilter({ allow: [{ parent_binary_regex: ['sh$'] }] })
     const process = makeProcess()
     const [shell, other] = [makeParent(), makeParent({ binary: '/bin/ssh-agent' })]
@@ -266,7 +266,7 @@ describe('filter', () => {
     assert.deepEqual(got, [true, false, true, false, true])
   })
 
-  it('remembers by kind: the same process with another policy or type is another question', () => {
+  it('caches by type: the same process with another policy or type is checked again', () => {
     const filter = createFilter({ deny: [{ policy_names: ['a'], binary_regex: ['vi'] }] })
     const process = makeProcess()
     const hooks = ['a', 'b', 'a', 'b'].map((policy) => makeHook({ policy }))
@@ -274,7 +274,7 @@ describe('filter', () => {
     assert.deepEqual([...got, filter.accepts(makeExec({ process }))], [false, true, false, true, true])
   })
 
-  it('looks at a process once and not at each of its events', () => {
+  it('checks a process once and not at each of its events', () => {
     let reads = 0
     const process = {
       ...makeProcess(),
@@ -288,7 +288,7 @@ describe('filter', () => {
     assert.equal(reads, 2)
   })
 
-  it('samples whole processes, about the fraction, and the larger sample holds the smaller', () => {
+  it('samples whole processes, about the fraction, and a larger sample contains a smaller one', () => {
     const [small, large] = [0.1, 0.5].map((sample) => createFilter({ sample }))
     assert.ok(small !== undefined && large !== undefined)
     let inSmall = 0

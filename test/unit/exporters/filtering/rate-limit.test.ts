@@ -10,7 +10,7 @@ class Hand {
   }
 }
 
-test('rate limit: a full bucket passes its burst at once, then as much as flows in', () => {
+test('rate limit: a full bucket passes its burst at once, then the rate', () => {
   const clock = new Hand()
   const bucket = new TokenBucket({ events: 10, per: 1000, burst: 25 }, clock)
   assert.equal(bucket.take(20), 20)
@@ -24,13 +24,13 @@ test('rate limit: a full bucket passes its burst at once, then as much as flows 
   assert.equal(bucket.take(100), 25)
 })
 
-test('rate limit: without a burst it is as many as come in a period; none asked is none taken', () => {
+test('rate limit: the default burst is the events of one period; a request for none takes none', () => {
   const bucket = new TokenBucket({ events: 3, per: 60_000, burst: 3 }, new Hand())
   assert.equal(bucket.take(0), 0)
   assert.equal(bucket.take(10), 3)
 })
 
-test('rate limit: over any time no more than burst and what flowed in, and no less where more was asked', () => {
+test('rate limit: over any time at most the burst and the rate pass, and no fewer if more are requested', () => {
   const steps = fc.array(fc.tuple(fc.nat(3000), fc.nat(50)), { maxLength: 60 })
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 100 }), fc.integer({ min: 1, max: 100 }), steps, (events, burst, all) => {
@@ -54,7 +54,7 @@ test('rate limit: over any time no more than burst and what flowed in, and no le
   )
 })
 
-test('rate limit: asked without end it passes all that flows in', () => {
+test('rate limit: with constant requests it passes the whole rate', () => {
   const clock = new Hand()
   const bucket = new TokenBucket({ events: 7, per: 1000, burst: 7 }, clock)
   let passed = 0

@@ -27,17 +27,17 @@ const REDACTIONS: ReadonlyArray<readonly [pattern: string, text: string, want: s
   ['((a)(b))c', 'abc', '*****c'],
   ['(.)', '😀x', '**********'],
   ['no (group)? here', 'no  here', 'no  here'],
-  // Characters that end a line or a word for JavaScript and not for RE2: a watched program chooses them.
+  // Characters that end a line or a word for JavaScript and not for RE2: a watched program can use them.
   ['password=(.*)', 'password=a\rb\u2028c', 'password=*****'],
   ['password=(\\S+)', 'password=a\u00a0b\u000bc\u3000d e', 'password=***** e'],
 ]
 
-describe('one regular expression that hides', () => {
+describe('one regular expression for redaction', () => {
   for (const [pattern, text, want] of REDACTIONS) {
     it(`of ${JSON.stringify(text)} by ${pattern}`, () => assert.equal(redact(pattern, text), want))
   }
 
-  it('refuses what would hide nothing or not all', () => {
+  it('refuses expressions that would hide nothing or only a part', () => {
     for (const pattern of ['(a', 'a', '(a)*']) {
       assert.throws(
         () => redact(pattern, ''),
@@ -46,9 +46,9 @@ describe('one regular expression that hides', () => {
     }
   })
 
-  it('hides all of a text in which too many matches look too far, and in the end without trying', () => {
-    const said: string[] = []
-    const slow = new Redaction('(a)(?:.*b)?', (problem) => said.push(problem))
+  it('hides the whole text if matching takes too long, and after repeated time-outs without trying', () => {
+    const problems: string[] = []
+    const slow = new Redaction('(a)(?:.*b)?', (problem) => problems.push(problem))
     const hostile = 'a'.repeat(50_000)
     for (let i = 0; i < 10; i++) assert.equal(slow.redact(hostile), '*****')
     const startMs = performance.now()
@@ -57,10 +57,10 @@ describe('one regular expression that hides', () => {
     assert.ok(performance.now() - startMs < 2500)
     assert.equal(slow.redact('xay'), 'x*****y')
     assert.equal(slow.redact('x'.repeat(50_000)), 'x'.repeat(50_000))
-    assert.equal(said.length, 2)
-    assert.match(said[0] ?? '', /"\(a\)\(\?:\.\*b\)\?" did not find all .* of 50000 characters in 50 ms, 1 times/)
+    assert.equal(problems.length, 2)
+    assert.match(problems[0] ?? '', /"\(a\)\(\?:\.\*b\)\?" did not find all .* of 50000 characters in 50 ms, 1 times/)
     assert.match(
-      said[1] ?? '',
+      problems[1] ?? '',
       /10 times by now; texts of 50000 and more characters are hidden untried: make it simpler$/,
     )
   })
@@ -73,7 +73,7 @@ interface Row {
   readonly redacted?: string
 }
 
-describe('regular expressions against Go’s', () => {
+describe('regular expressions compared with Go’s', () => {
   const file = join(import.meta.dirname, '../../../fixtures/regex/go.jsonl')
   const rows: Row[] = readFileSync(file, 'utf8')
     .trimEnd()

@@ -12,10 +12,10 @@ import { file, int, makeExec, makeExit, makeKprobe, makeParent, makeProcess, tex
 import { linesOf } from './support.ts'
 import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records.ts'
 
-const quiet = (problem: string): never => assert.fail(problem)
+const noProblem = (problem: string): never => assert.fail(problem)
 
 function shownArguments(rules: readonly RedactConfig[], change: Partial<Process>): string {
-  const [event] = new Redactor(rules, quiet).events([makeExec({ process: makeProcess(change) })])
+  const [event] = new Redactor(rules, noProblem).events([makeExec({ process: makeProcess(change) })])
   assert.ok(event?.type === 'process_exec')
   return event.process.arguments
 }
@@ -40,8 +40,8 @@ describe('redaction of arguments', () => {
     it(name, () => assert.equal(shownArguments(rules, { binary, arguments: args }), want))
   }
 
-  it('is for the parent too, by the parent’s own binary', () => {
-    const redactor = new Redactor([{ redact: ['(secret)'], binary_regex: ['sh$'] }], quiet)
+  it('applies to the parent too, by the parent’s own binary', () => {
+    const redactor = new Redactor([{ redact: ['(secret)'], binary_regex: ['sh$'] }], noProblem)
     const process = makeProcess({ arguments: 'secret' })
     const parent = makeParent({ arguments: '-c secret' })
     const [event] = redactor.events([makeExit({ process, parent })])
@@ -69,8 +69,8 @@ describe('redaction of paths', () => {
     returned: text('u=alice'),
   })
 
-  it('reaches arguments of hooks, what they return, binaries and directories; nothing else changes', () => {
-    const [event] = new Redactor(rules, quiet).events([kprobe])
+  it('applies to arguments of hooks, their return values, binaries and directories; nothing else changes', () => {
+    const [event] = new Redactor(rules, noProblem).events([kprobe])
     assert.ok(event?.type === 'process_kprobe')
     const shown = '/home/*****/x'
     assert.deepEqual([event.process.cwd, event.process.binary, event.process.arguments], [shown, shown, shown])
@@ -86,8 +86,8 @@ describe('redaction of paths', () => {
     assert.deepEqual([event.seq, event.hook, event.tid], [kprobe.seq, kprobe.hook, kprobe.tid])
   })
 
-  it('is bound to the binary of the event’s process', () => {
-    const only = new Redactor([{ paths: ['^/home/([^/]+)'], binary_regex: ['^/bin/vi$'] }], quiet)
+  it('applies by the binary of the event’s process', () => {
+    const only = new Redactor([{ paths: ['^/home/([^/]+)'], binary_regex: ['^/bin/vi$'] }], noProblem)
     const events = ['/bin/vi', '/bin/cat'].map((binary) =>
       makeKprobe({ process: makeProcess({ binary }), args: [file(home)] }),
     )
@@ -97,14 +97,14 @@ describe('redaction of paths', () => {
 })
 
 describe('redaction', () => {
-  it('leaves the very objects where it hides nothing', () => {
+  it('returns the same objects if it hides nothing', () => {
     const events = [makeExec(), makeKprobe(), makeExit({ parent: undefined })]
-    const got = new Redactor([password, { paths: ['(nothing)'] }], quiet).events(events)
+    const got = new Redactor([password, { paths: ['(nothing)'] }], noProblem).events(events)
     for (const [i, event] of got.entries()) assert.equal(event, events[i])
   })
 
-  it('rewrites a process once, so that encoders keep what they made of it', () => {
-    const redactor = new Redactor([{ redact: ['(passwd)'] }], quiet)
+  it('rewrites a process once, so that encoders can cache its rendering', () => {
+    const redactor = new Redactor([{ redact: ['(passwd)'] }], noProblem)
     const process = makeProcess()
     const [first] = redactor.events([makeExec({ process })])
     const [second] = redactor.events([makeExit({ process })])
@@ -114,8 +114,8 @@ describe('redaction', () => {
     assert.notEqual(first.process.rendered, process.rendered)
   })
 
-  it('makes the copy again after the process was evicted, and with the process goes what was kept with the copy', () => {
-    const redactor = new Redactor([{ redact: ['(passwd)'] }], quiet)
+  it('copies again after the process was evicted, and the renderings of the copy are removed with the process', () => {
+    const redactor = new Redactor([{ redact: ['(passwd)'] }], noProblem)
     const cache = new Renderings(1 << 20)
     const process = makeProcess({ rendered: cache.make() })
     const copy = (): Process => {
@@ -135,8 +135,8 @@ describe('redaction', () => {
     assert.equal(cache.bytes, 0)
   })
 
-  it('gives the same array for the same slice, and another when the array was filled anew', () => {
-    const redactor = new Redactor([password], quiet)
+  it('returns the same array for the same slice, and another once the array has other events', () => {
+    const redactor = new Redactor([password], noProblem)
     const events = [makeExec({ seq: 1 }), makeExec({ seq: 2 })]
     const first = redactor.events(events)
     assert.equal(redactor.events(events), first)
@@ -147,7 +147,7 @@ describe('redaction', () => {
     )
   })
 
-  it('hides all arguments of a process when it can not find the secret in time', () => {
+  it('hides all arguments of a process if it cannot find the secret in time', () => {
     const redactor = new Redactor([{ redact: ['(a)(?:.*b)?'] }], () => {})
     const [event] = redactor.events([makeExec({ process: makeProcess({ arguments: 'a'.repeat(50_000) }) })])
     assert.equal(event?.type === 'process_exec' && event.process.arguments, '*****')
@@ -158,10 +158,10 @@ describe('redaction and encoders', () => {
   const secret = 'S3cr3tS3cr3t'
   const rules: RedactConfig[] = [{ redact: [`(${secret})`], paths: [`(${secret})`] }]
 
-  /** Every encoder of a pool that redacts, and one that shares nothing with it and does not. */
+  /** Every encoder of a pool that redacts, and a separate one that does not. */
   async function encoders(): Promise<Array<readonly [string, Encoder]>> {
     const plain = new EncoderPool('node')
-    const pool = plain.shaped({ redact: rules }, quiet)
+    const pool = plain.shaped({ redact: rules }, noProblem)
     const records = { epoch: 'e', arg_labels: true, event_name_attribute: true } as const
     const otlp = (['json', 'text', 'none'] as const).flatMap((body) =>
       (['protobuf', 'json'] as const).flatMap((protocol) =>
@@ -184,7 +184,7 @@ describe('redaction and encoders', () => {
     .map(([events, all]) => events.map((event, i) => withSecret(event, ...(all[i] ?? [0, 0]))))
     .filter(({ length }) => length > 0)
 
-  /** Puts the secret at one place of one text of the event. */
+  /** Puts the secret into one position of one text of the event. */
   function withSecret(event: ProcessEvent, where: number, at: number): Event {
     const put = (value: string): string => {
       const characters = [...value.toWellFormed()]
@@ -213,7 +213,7 @@ describe('redaction and encoders', () => {
     }
   }
 
-  it('no encoding shows a secret, anywhere; the line beside it that is not redacted does', async () => {
+  it('no encoding contains a secret, and the unredacted line does', async () => {
     const all = await encoders()
     fc.assert(
       fc.property(withSecrets, (events) => {
@@ -226,12 +226,12 @@ describe('redaction and encoders', () => {
     )
   })
 
-  it('one shape shares its lines, whoever asks; a second shape is another pool', async () => {
+  it('equal settings share their lines; other settings are another pool', async () => {
     const plain = new EncoderPool('node')
-    const pool = plain.shaped({ redact: rules }, quiet)
-    assert.equal(plain.shaped({}, quiet), plain)
-    assert.equal(plain.shaped({ redact: [...rules] }, quiet), pool)
-    assert.notEqual(plain.shaped({ redact: [password] }, quiet), pool)
+    const pool = plain.shaped({ redact: rules }, noProblem)
+    assert.equal(plain.shaped({}, noProblem), plain)
+    assert.equal(plain.shaped({ redact: [...rules] }, noProblem), pool)
+    assert.notEqual(plain.shaped({ redact: [password] }, noProblem), pool)
     assert.equal(pool.json(), pool.json())
     assert.notEqual(pool.json(), plain.json())
     const events = [makeExec({ process: makeProcess({ arguments: secret }) })]
@@ -242,9 +242,9 @@ describe('redaction and encoders', () => {
     assert.equal(pool.json().encode(events), encoded)
   })
 
-  it('fields cut the body of an OTLP record, redaction holds in body and attributes', async () => {
+  it('fields filter the body of an OTLP record, redaction applies to body and attributes', async () => {
     const fields = [{ fields: 'process', action: 'INCLUDE', invert_event_set: false }] as const
-    const pool = new EncoderPool('node').shaped({ redact: rules, fields }, quiet)
+    const pool = new EncoderPool('node').shaped({ redact: rules, fields }, noProblem)
     const events = [makeExec({ process: makeProcess({ arguments: secret }) })]
     const [line = ''] = linesOf(pool.json().encode(events))
     assert.deepEqual(Object.keys(JSON.parse(line).process_exec), ['process'])

@@ -14,7 +14,7 @@ const selection = (...taken: number[]): Selection => ({
   count: taken.filter((each) => each === 1).length,
 })
 
-test('selection: lines picked are the lines of the picked events, with their descriptions', () => {
+test('selection: selected lines are those of the selected events, with their descriptions', () => {
   fc.assert(
     fc.property(anyEvents, fc.array(fc.boolean(), { minLength: 8, maxLength: 8 }), (events, choice) => {
       const wanted = events.map((_, i) => (choice[i] === true ? 1 : 0))
@@ -27,13 +27,13 @@ test('selection: lines picked are the lines of the picked events, with their des
   )
 })
 
-test('selection: of lines that are not described, the first number is right', () => {
+test('selection: the first number is right for lines without description', () => {
   const events = [3, 4, 5].map((seq) => makeExec({ seq }))
   const got = pickLines(encoder.encode(events), selection(0, 1, 1))
   assert.deepEqual([got.firstSeq, got.count, isDescribed(got)], [4, 2, false])
 })
 
-test('selection: asks a filter once for each event', () => {
+test('selection: calls a filter once for each event', () => {
   const asked: number[] = []
   const filter = {
     filtered: {},
@@ -50,7 +50,7 @@ test('selection: asks a filter once for each event', () => {
   assert.ok(equal(got, selection(1, 0, 1)))
 })
 
-test('selection: union, and a part of it seen from it', () => {
+test('selection: union, and the positions of a part in it', () => {
   const [a, b] = [selection(1, 0, 0, 1), selection(0, 0, 1, 1)]
   const union = unionOf([a, b], 4)
   assert.ok(equal(union, selection(1, 0, 1, 1)))

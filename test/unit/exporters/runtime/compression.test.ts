@@ -1,4 +1,4 @@
-/** Both makers of compressed bodies, Node's and the addon's: the same in, the same out. */
+/** Both compressors, Node's and the addon's: decompressing returns the input. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
@@ -30,13 +30,13 @@ const makers: ReadonlyArray<readonly [by: 'gzip' | 'zstd', who: string, compress
 ]
 for (const [by, who, compress] of makers) {
   for (const [name, chunks] of sizes) {
-    test(`compression: ${by} by ${who} of ${name} comes back as it was`, async () => {
-      // Twice: the second time with what the thread has kept.
+    test(`compression: ${by} by ${who} of ${name} decompresses to the input`, async () => {
+      // Twice: the second time with the cached state of the thread.
       for (let i = 0; i < 2; i++) assert.deepEqual(inflate(await compress(chunks), by), Buffer.concat(chunks))
     })
   }
 
-  test(`compression: several ${by} by ${who} at a time, each its own, whatever ends first`, async () => {
+  test(`compression: several ${by} by ${who} at a time have their own results, in any order of completion`, async () => {
     for (let round = 0; round < 5; round++) {
       const bodies = numbers(0, 12).map((i) => [Buffer.alloc(10 + i * 40_000, `${round}-${i} `), randomBytes(i * 1000)])
       const back = await Promise.all(bodies.map(async (chunks) => inflate(await compress(chunks), by)))
@@ -49,7 +49,7 @@ for (const [by, who, compress] of makers) {
 }
 
 for (const [name, compress] of Object.entries({ gzip, zstd })) {
-  test(`compression: ${name} by the addon makes repetitive bodies small and keeps nothing of the list it was given`, async () => {
+  test(`compression: ${name} by the addon compresses repetitive bodies and keeps no reference to its input`, async () => {
     const chunks = [Buffer.alloc(1 << 20, '{"process":{"pid":1}}')]
     const under = compress(chunks)
     chunks.length = 0

@@ -1,4 +1,4 @@
-/** Memory goes when the last of its users is done, not before; and never what others have a part of. */
+/** Memory is freed after its last user is done, not before; and never memory that others share. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Event } from '../../../../exporters/contract/event.ts'
@@ -19,7 +19,7 @@ const OWN_BYTES = 1 << 20
 const LINE_BYTES = 1000
 const events = (count: number): Event[] => numbers(0, count).map((seq) => makeExec({ seq }))
 
-test('memory: goes with the last user, and every view of it', () => {
+test('memory: is freed after the last user, with every view of it', () => {
   const bytes = Buffer.allocUnsafe(OWN_BYTES)
   const view = bytes.subarray(10, 20)
   const memory = new Memory(bytes)
@@ -39,7 +39,7 @@ for (const [name, make] of [
   ['a part of something', (): Buffer => Buffer.alloc(OWN_BYTES).subarray(1)],
   ['the beginning of something', (): Buffer => Buffer.alloc(OWN_BYTES).subarray(0, -2)],
 ] as const) {
-  test(`memory: ${name} is left to the collector`, () => {
+  test(`memory: ${name} is left to the garbage collector`, () => {
     const bytes = make()
     const { length } = bytes
     new Memory(bytes, 1).done()
@@ -47,7 +47,7 @@ for (const [name, make] of [
   })
 }
 
-test('memory: each part that is cut is a user, one that replaces the whole is not', () => {
+test('memory: each cut part is a user, one that replaces the whole is not', () => {
   const { bytes, ...rest } = lines(0, 10, 10_000)
   const own = new Uint8Array(bytes)
   const memory = new Memory(own, 1)
@@ -61,7 +61,7 @@ test('memory: each part that is cut is a user, one that replaces the whole is no
   assert.equal(own.length, 0)
 })
 
-test('memory: a line that is shared is encoded anew when its users are done', () => {
+test('memory: a shared line is encoded again after its users are done', () => {
   const shared = shareLast(createJsonEncoder({ nodeName: 'n' }))
   const some = events(200)
   const first = shared.encode(some)
@@ -73,7 +73,7 @@ test('memory: a line that is shared is encoded anew when its users are done', ()
   assert.equal(Buffer.from(shared.borrow?.(some).bytes ?? []).toString(), text)
 })
 
-/** Remembers what it made. */
+/** Records what it made. */
 class Watched implements Encoder {
   readonly encoding = 'json'
   readonly made: Encoded[] = []
@@ -100,7 +100,7 @@ for (const [name, releases, filter, freed] of [
   ['one of them keeps slices', [true, false], undefined, false],
   ['another has every second event cut out', [true, true], half, true],
 ] as const satisfies ReadonlyArray<readonly [string, readonly boolean[], EventFilter | undefined, boolean]>) {
-  test(`memory: of a slice ${freed ? 'goes' : 'stays'} where ${name}`, async () => {
+  test(`memory: of a slice ${freed ? 'is freed' : 'stays'} if ${name}`, async () => {
     const { answer, open } = gate()
     const exporters = [new FakeExporter(answer), new FakeExporter()]
     exporters.forEach((exporter, i) => (exporter.releases = releases[i] ?? false))
@@ -112,7 +112,7 @@ for (const [name, releases, filter, freed] of [
     void fanOut.publish(events(200))
     await settle()
     const [{ bytes } = { bytes: Buffer.alloc(0) }] = encoder.made
-    assert.ok(bytes.length > 0, 'the first has nothing yet')
+    assert.ok(bytes.length > 0, 'the first batch must still have its bytes')
     assert.ok(bytes.byteOffset === 0 && bytes.buffer.byteLength === bytes.length, 'its own memory')
     for (let i = 0; i < 4; i++) {
       assert.ok(bytes.length > 0, `before batch ${i}`)

@@ -37,7 +37,7 @@ test('timeout: an answer in time is passed on and leaves no timer', async () => 
   assert.deepEqual(clock.pending, [])
 })
 
-test('timeout: the exporter is aborted at the limit and the outcome says how long it was given', async () => {
+test('timeout: the exporter is aborted at the limit and the outcome contains the limit', async () => {
   const clock = new FakeClock()
   const result = watch(new FakeExporter(gate().answer), clock, new AbortController().signal)
   await clock.turn(499)
@@ -47,7 +47,7 @@ test('timeout: the exporter is aborted at the limit and the outcome says how lon
   assert.match(sentence(result), /500 ms/)
 })
 
-test('timeout: what the sink took before the limit still counts', async () => {
+test('timeout: events that the sink took before the limit still count', async () => {
   const clock = new FakeClock()
   const exporter = new FakeExporter(async (_batch, _call, signal) => {
     await new Promise((resolve) => signal.addEventListener('abort', resolve))
@@ -58,7 +58,7 @@ test('timeout: what the sink took before the limit still counts', async () => {
   assert.deepEqual(result.outcome?.status === 'retryable' && result.outcome.taken, 1)
 })
 
-test('timeout: an exporter that ignores the abort is told of, and waited for, because it must not be called twice', async () => {
+test('timeout: an exporter that ignores the abort is reported, and awaited, because it must not be called twice', async () => {
   const clock = new FakeClock()
   const answer = Promise.withResolvers<Outcome>()
   const result = watch(new FakeExporter(() => answer.promise), clock, new AbortController().signal)
@@ -80,7 +80,7 @@ test('timeout: an exporter that ignores the abort is told of, and waited for, be
   assert.equal(codeOf(result.outcome), 'delivered')
 })
 
-test('timeout: an exporter that hears the abort in time is not told of', async () => {
+test('timeout: an exporter that reacts to the abort in time is not reported', async () => {
   const clock = new FakeClock()
   const result = watch(new FakeExporter(gate().answer), clock, new AbortController().signal)
   await clock.turn(100_000)
@@ -116,7 +116,7 @@ test('timeout: an exporter that ignores a stop is given up after a second', asyn
   assert.equal(codeOf(result.outcome), 'retryable ABORTED')
 })
 
-test('timeout: an exporter that throws has broken its contract and is tried again', async () => {
+test('timeout: an exporter that throws breaks its contract and is retried', async () => {
   const throws = new FakeExporter(() => {
     throw new Error('oops')
   })

@@ -1,16 +1,16 @@
-/** Paths whose file system does not answer: given up in time, never more than two threads. */
+/** Paths on a file system that does not answer: the wait ends in time, with at most two threads. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { answered, hungThreads } from '../../../../../config/agent/loading/answered.ts'
 
-/** Work that ends when told. */
+/** Work that ends on request. */
 function stuck(): { readonly work: () => Promise<string>; readonly end: () => void; calls: number } {
   const { promise, resolve } = Promise.withResolvers<string>()
   const state = { calls: 0, work: () => (state.calls++, promise), end: () => resolve('late') }
   return state
 }
 
-test('answered: what works comes through, one at a time, whatever the one before did', async () => {
+test('answered: returns results one at a time, also after a failed one', async () => {
   const log: string[] = []
   const work = (name: string) => async (): Promise<string> => {
     log.push(`${name} begins`)
@@ -28,16 +28,16 @@ test('answered: what works comes through, one at a time, whatever the one before
   assert.equal(hungThreads(), 0)
 })
 
-test('answered: silence is given up, not tried twice, holds two threads at most, and passes when it ends', async () => {
+test('answered: a hanging path is given up, not tried twice, uses two threads at most, and works again once it answers', async () => {
   const first = stuck()
   const second = stuck()
   const third = stuck()
-  const silent = /its file system does not answer within 0\.01 s/
-  await assert.rejects(answered('/first', first.work, 10), silent)
-  await assert.rejects(answered('/first', first.work, 10), silent)
+  const unanswered = /its file system does not answer within 0\.01 s/
+  await assert.rejects(answered('/first', first.work, 10), unanswered)
+  await assert.rejects(answered('/first', first.work, 10), unanswered)
   assert.deepEqual([first.calls, hungThreads()], [1, 1])
   assert.equal(await answered('/good', async () => 'read', 5000), 'read')
-  await assert.rejects(answered('/second', second.work, 10), silent)
+  await assert.rejects(answered('/second', second.work, 10), unanswered)
   await assert.rejects(
     answered('/third', third.work, 10),
     /^Error: not read: the file systems of "\/first" and "\/second" do not/,

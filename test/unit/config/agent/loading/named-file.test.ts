@@ -1,4 +1,4 @@
-/** Whatever lies where a config names a file: read whole, or refused in words, at once. */
+/** Any kind of file to which a config refers: read whole, or refused at once with a message. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -32,18 +32,18 @@ test('named file: a regular file is read whole, up to its bound, through links a
   assert.match(String(status), /^Name:/)
 })
 
-const OTHERS: ReadonlyArray<readonly [name: string, make: (path: string) => unknown, says: RegExp]> = [
+const OTHERS: ReadonlyArray<readonly [name: string, make: (path: string) => unknown, message: RegExp]> = [
   ['a FIFO', (path) => execFileSync('mkfifo', [path]), /^it is a FIFO; expected a regular file$/],
   ['a folder', (path) => mkdirSync(path), /^it is a folder; expected a regular file$/],
   ['a device', (path) => symlinkSync('/dev/zero', path), /^it is a device; expected a regular file$/],
   ['one byte too many', (path) => writeFileSync(path, Buffer.alloc(MAX + 1)), /^it is larger than 100000 bytes$/],
   ['nothing', () => undefined, /^no such file$/],
 ]
-for (const [name, make, says] of OTHERS) {
-  test(`named file: ${name} is refused at once, in words`, { timeout: 20_000 }, async () => {
+for (const [name, make, message] of OTHERS) {
+  test(`named file: ${name} is refused at once with a message`, { timeout: 20_000 }, async () => {
     using folder = new Folder()
     make(folder.at('x'))
-    for (const said of await read(folder.at('x'))) assert.match(String(said), says)
+    for (const refusal of await read(folder.at('x'))) assert.match(String(refusal), message)
   })
 }
 
@@ -51,7 +51,7 @@ test('named file: a socket is refused', async () => {
   using folder = new Folder()
   await using server = createServer()
   await once(server.listen(folder.at('x')), 'listening')
-  for (const said of await read(folder.at('x'))) assert.match(String(said), /^it is a socket/)
+  for (const refusal of await read(folder.at('x'))) assert.match(String(refusal), /^it is a socket/)
 })
 
 test('named file: a FIFO in place of a policy or config is one problem', { timeout: 20_000 }, async () => {

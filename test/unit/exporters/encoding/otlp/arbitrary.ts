@@ -1,4 +1,4 @@
-/** Random events for property tests: every kind of record and argument, texts of every length and script. */
+/** Random events for property tests: every type of record and argument, texts of every length and script. */
 import fc from 'fast-check'
 import type { Argument, Event, Hook, Process, ProcessEvent } from '../../../../../exporters/contract/event.ts'
 import { makeExec, makeExit, makeKprobe, makeLoss, makeProcess } from '../../support/events.ts'
@@ -8,7 +8,7 @@ const word = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 60 }),
   // Lone surrogates.
   fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 6 }).map((codes) => String.fromCharCode(...codes)),
-  // Around the lengths at which a varint grows.
+  // Near the lengths at which a varint grows.
   fc.constantFrom(47, 48, 49, 120, 127, 128, 129, 16_300, 16_384).map((length) => 'x'.repeat(length)),
 )
 const uint32 = fc.integer({ min: 0, max: 4294967295 })
@@ -72,12 +72,12 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
 )
 const hook: fc.Arbitrary<Hook> = fc.record({
   id: fc.nat(),
-  policy: fc.oneof(word, fc.constantFrom('quiet', 'loud')),
+  policy: fc.oneof(word, fc.constantFrom('low', 'high')),
   functionName: word,
   action: fc.constantFrom('post', 'override'),
   returnAction: fc.constantFrom('post', 'override'),
   message: word,
-  tags: fc.array(fc.oneof(word, fc.constant('alarm')), { maxLength: 3 }),
+  tags: fc.array(fc.oneof(word, fc.constant('urgent')), { maxLength: 3 }),
   labels: fc.array(fc.oneof(word, fc.constantFrom('', 'same')), { maxLength: 5 }),
 })
 const parent = fc.option(process, { nil: undefined })
@@ -112,7 +112,7 @@ const loss: fc.Arbitrary<Event> = fc
   })
   .map((change) => makeLoss(change))
 
-/** Slices as the fan-out hands them on: sequence without gaps. */
+/** Slices as the fan-out passes them on: sequence without gaps. */
 export const anyProcessEvents: fc.Arbitrary<ProcessEvent[]> = numbered(processEvent)
 export const anyEvents: fc.Arbitrary<Event[]> = numbered(
   fc.oneof({ arbitrary: processEvent, weight: 3 }, { arbitrary: loss, weight: 1 }),

@@ -46,7 +46,7 @@ function attributesOf(event: Event, filters?: readonly FieldFilterConfig[]): Rea
   }).attributes
 }
 
-/** Names of the attributes that filters take away. */
+/** Names of the attributes that filters remove. */
 function hidden(event: Event, ...filters: FieldFilterConfig[]): string[] {
   const left = attributesOf(event, filters)
   return Object.keys(attributesOf(event)).filter((name) => !Object.hasOwn(left, name))
@@ -99,7 +99,7 @@ describe('attributes under field filters', () => {
     it(`EXCLUDE: ${name}`, () => assert.deepEqual(hidden(event, ...filters).toSorted(), want.toSorted()))
   }
 
-  it('INCLUDE leaves what it names, and what names the record', () => {
+  it('INCLUDE keeps the listed attributes and those that identify the record', () => {
     const left = (event: Event, ...filters: FieldFilterConfig[]): string[] => Object.keys(attributesOf(event, filters))
     assert.deepEqual(left(exec, filter('process.binary', INCLUDE)), ['log.record.uid', 'process.executable.path'])
     assert.deepEqual(left(exec, filter('process', INCLUDE), filter('process.pid', INCLUDE)), [
@@ -112,7 +112,7 @@ describe('attributes under field filters', () => {
     )
   })
 
-  it('an INCLUDE of nothing leaves only what names the record or tells of a loss', () => {
+  it('an empty INCLUDE keeps only the attributes that identify the record or describe a loss', () => {
     const shows = attributeTest([filter('ancestors', INCLUDE)])
     const left = Object.values(KEYS).filter((key) => shows('process_kprobe', key))
     assert.deepEqual(
@@ -166,7 +166,7 @@ describe('field filters and encoders', () => {
     return [['json', pool.json()], ...(await Promise.all(otlp))]
   }
 
-  it('no encoding shows what a filter leaves out, also when another exporter shows it', async () => {
+  it('no encoding contains what a filter removes, also if another exporter has it', async () => {
     const all = Object.entries(paths)
     const open = await encoders([])
     const made = await Promise.all(all.map(async ([field]) => await encoders([filter(field)])))
@@ -174,7 +174,7 @@ describe('field filters and encoders', () => {
       fc.property(fc.nat(all.length - 1), fc.boolean(), (i, openFirst) => {
         const [field, event] = all[i] ?? ['', exec]
         const shows = (encoder: Encoder): boolean => Buffer.from(encoder.encode([event]).bytes).includes(secret)
-        // What is kept with a process must not pass from one to the other.
+        // Data cached with a process must not pass from one to the other.
         if (openFirst) for (const [, encoder] of open) encoder.encode([event])
         for (const [name, encoder] of made[i] ?? []) assert.equal(shows(encoder), false, `${field} in ${name}`)
         for (const [name, encoder] of open) assert.ok(shows(encoder), `${field} in ${name}`)

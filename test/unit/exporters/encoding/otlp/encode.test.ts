@@ -50,7 +50,7 @@ const records = (encoder: Encoder, events: readonly Event[]): readonly LogRecord
 
 const asObject = (pairs: readonly KeyValue[]): object => Object.fromEntries(pairs.map(({ key, value }) => [key, value]))
 
-test('otlp: any records, of one slice or several, are a valid ScopeLogs together', () => {
+test('otlp: any records, of one slice or several, form a valid ScopeLogs', () => {
   const encoder = createOtlpEncoder(base)
   fc.assert(
     fc.property(anyEvents, anyEvents, fc.nat(8), fc.nat(8), (one, two, from, length) => {
@@ -67,7 +67,7 @@ test('otlp: any records, of one slice or several, are a valid ScopeLogs together
   )
 })
 
-test('otlp: the attributes of any event of a process are those that the table gives for its JSON line', () => {
+test('otlp: the attributes of any event of a process are those of its JSON line by the mapping table', () => {
   const encoder = createOtlpEncoder(base)
   fc.assert(
     fc.property(anyProcessEvents, (events) => {
@@ -85,14 +85,14 @@ test('otlp: the attributes of any event of a process are those that the table gi
   )
 })
 
-test('otlp: the golden requests are what they were', () => {
+test('otlp: the golden requests are unchanged', () => {
   const encoder = createOtlpEncoder({ ...base, arg_labels: true })
   const readableRecords = requestFromProtobuf(request(encoder.encode(goldenEvents())))
   matchesGolden('otlp/events.json', `${JSON.stringify(readableRecords, null, 1)}\n`)
   matchesGolden('otlp/events.pb.hex', `${hex(request(encoder.encode(goldenEvents()))).replace(/.{96}/g, '$&\n')}\n`)
 })
 
-test('otlp: the worked example of the reference comes out as it stands there, pod apart', () => {
+test('otlp: the worked example has the documented result, except for the pod', () => {
   const process = makeProcess({
     execId: 'bm9kZS0xOjQyMTY6MTIz',
     parentExecId: '',
@@ -155,7 +155,7 @@ test('otlp: the worked example of the reference comes out as it stands there, po
   assert.deepEqual(scope, { name: 'product.events', version: '1.0.0' })
 })
 
-test('otlp: a loss record says where, why, how many and which, as an error of its own name', () => {
+test('otlp: a loss record is an error event with place, reason, count and range of the loss', () => {
   const loss = makeLoss({ seq: 7, loss: { stage: 'exporter', exporter: 'bus', reason: 'expired' }, count: 4 })
   const encoder = createOtlpEncoder({
     ...base,
@@ -179,7 +179,7 @@ test('otlp: a loss record says where, why, how many and which, as an error of it
   assert.deepEqual(bare?.body, { stringValue: `${line}"time":"2024-04-14T02:18:14.376304204Z"}` })
 })
 
-test('otlp_json: says what the protobuf says', () => {
+test('otlp_json: has the same content as the protobuf', () => {
   const events = goldenEvents()
   const options = { ...base, arg_labels: true }
   const protobuf = requestFromProtobuf(request(createOtlpEncoder(options).encode(events)))
@@ -201,7 +201,7 @@ const texts: ReadonlyArray<readonly [want: string, event: Event]> = [
   ['do_exit /bin/vi', makeKprobe({ args: [], hook: makeHook({ functionName: 'do_exit' }) })],
 ]
 for (const [want, event] of texts) {
-  test(`otlp: the body of text says "${want}"`, () => {
+  test(`otlp: the body of text is "${want}"`, () => {
     const [record] = records(createOtlpEncoder({ ...base, body: 'text' }), [event])
     assert.deepEqual(record?.body, { stringValue: want })
   })
@@ -218,7 +218,7 @@ const severities: ReadonlyArray<readonly [name: string, event: Event, want: stri
   ['an exec', makeExec(), '5 DEBUG'],
   ['an exit', makeExit(), '5 DEBUG'],
   ['a loss, whatever is configured', makeLoss(), '17 ERROR'],
-  ['a policy of which nothing is said', makeKprobe(), '9 INFO'],
+  ['a policy without a configured severity', makeKprobe(), '9 INFO'],
   ['a policy', makeKprobe({ hook: makeHook({ policy: 'p', tags: ['t'] }) }), '17 ERROR'],
   ['a tag', makeKprobe({ hook: makeHook({ tags: ['x', 'u', 't'] }) }), '21 FATAL'],
   ['a policy named like a member of every object', makeKprobe({ hook: makeHook({ policy: 'constructor' }) }), '9 INFO'],
@@ -230,7 +230,7 @@ for (const [name, event, want] of severities) {
   })
 }
 
-test('otlp: of two arguments with one label the first counts, files and unlabelled ones are left out', () => {
+test('otlp: of two arguments with one label the first is used, files and unlabelled ones are left out', () => {
   const hook = makeHook({ labels: ['name', 'how', 'how', ''] })
   const event = makeKprobe({ hook, args: [file('/a'), int(-1), int(2), text('x')] })
   const [record] = records(createOtlpEncoder({ ...base, arg_labels: true }), [event])
@@ -249,20 +249,20 @@ test('otlp: a process is rendered once, as itself and as a parent', () => {
   assert.equal(process.rendered.otlpParent, otlpParent)
 })
 
-test('otlp: equal events make equal bytes, whenever they are encoded', () => {
+test('otlp: equal events yield equal bytes, at any time', () => {
   const one = createOtlpEncoder(base).encode(goldenEvents())
   const two = createOtlpEncoder(base).encode(goldenEvents())
   assert.equal(hex(one.bytes), hex(two.bytes))
 })
 
-test('otlp: no events make no bytes', () => {
+test('otlp: no events yield no bytes', () => {
   for (const make of [createOtlpEncoder, createOtlpJsonEncoder, createSdkEncoder, createSdkJsonEncoder]) {
     const { bytes, count, ends } = make(base).encode([])
     assert.deepEqual([bytes.length, count, ends.length], [0, 0, 0])
   }
 })
 
-test('otlp: one JSON encoding serves the file exporter and the body, and never the wrong events', () => {
+test('otlp: one JSON encoding is used for the file exporter and the body, and only for the same events', () => {
   let calls = 0
   const counted: Encoder = { encoding: 'json', encode: (events) => (calls++, json.encode(events)) }
   const shared = shareLast(counted)
@@ -272,7 +272,7 @@ test('otlp: one JSON encoding serves the file exporter and the body, and never t
   encoder.encode(events)
   assert.equal(calls, 1)
   assert.equal(shared.encode(events), lines)
-  // The same array, filled anew.
+  // The same array with other events.
   events.splice(0, 1)
   assert.equal(shared.encode(events).count, events.length)
   assert.equal(calls, 2)

@@ -1,6 +1,6 @@
 /**
- * The attributes that a record must have, worked out from its JSON line by the table of export.md §2.3: a second opinion on
- * the mapping, which starts from the event.
+ * The attributes that a record must have, computed from its JSON line by the mapping table: an independent check of
+ * the encoder, which starts from the event.
  */
 import type { AnyValue } from '../../../../support/otlp/decode.ts'
 
@@ -13,7 +13,7 @@ const object = (value: unknown): Json | undefined =>
     : undefined
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
-/** Of one JSON line; `uid` is not in it. */
+/** The attributes of one JSON line, without `uid`. */
 export function attributesOf(line: string, uid: string): Attributes {
   const record = object(JSON.parse(line)) ?? {}
   const [type = '', inner] = Object.entries(record)[0] ?? []

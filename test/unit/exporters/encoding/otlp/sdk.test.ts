@@ -1,4 +1,4 @@
-/** The bytes of both encodings are those of OpenTelemetry's own serializers, whatever the events and options. */
+/** The bytes of both encodings equal those of OpenTelemetry's own serializers, for all events and options. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer'
@@ -26,7 +26,7 @@ const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOption
     'severities of policies, tags and lifecycle',
     {
       ...base,
-      severity: { lifecycle: 'debug', policies: { quiet: 'trace', loud: 'fatal' }, tags: { timer: 'warn' } },
+      severity: { lifecycle: 'debug', policies: { low: 'trace', high: 'fatal' }, tags: { timer: 'warn' } },
     },
   ],
   [

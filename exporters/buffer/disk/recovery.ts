@@ -34,6 +34,8 @@ export interface Recovered {
   readonly end: number
   /** Position up to which everything is durable. */
   readonly durable: number
+  /** Segments whose sync, or that of their names, failed: the next sync takes them along. */
+  readonly unsynced: readonly Segment[]
   /** Where reading goes on. */
   readonly cursor: Cursor
   /** No segment of this number or above was seen. */
@@ -94,10 +96,12 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
   if (superseded.length > 0) await ignoring(files.syncFolder(dir))
   const segments = kept.filter((segment) => !spent.includes(segment))
   const doubtful = kept.filter((segment, i) => limit(i) > cursor.durable && !spent.includes(segment))
+  const unsynced = safe ? await syncAll(doubtful, files) : doubtful
   return {
     segments,
     end,
-    durable: Math.max(cursor.durable, safe ? await syncAll(doubtful, end, files) : (doubtful[0]?.header.base ?? end)),
+    durable: Math.max(cursor.durable, unsynced[0]?.header.base ?? end),
+    unsynced,
     cursor: { seq, segment: cursor.segment, offset: cursor.offset },
     nextNumber: 1 + Math.max(cursor.segment, found.at(-1)?.number ?? 0),
     report: {
@@ -113,13 +117,13 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
 }
 
 /**
- * A process that was killed leaves its last writes in the page cache only: readable, and gone with the power. Returns up to which
- * position all is durable then.
+ * A process that was killed leaves its last writes in the page cache only: readable, and gone with the power. Returns the segments from the
+ * first on that could not be synced.
  */
-async function syncAll(segments: readonly Segment[], end: number, files: SpoolFiles): Promise<number> {
-  const failures = await inParallel(segments, ({ path }) => ignoring(withFile(files, path, (file) => file.sync())))
-  const failed = failures.findIndex((errno) => errno !== '')
-  return segments[failed]?.header.base ?? end
+async function syncAll(segments: readonly Segment[], files: SpoolFiles): Promise<readonly Segment[]> {
+  const errors = await inParallel(segments, ({ path }) => ignoring(withFile(files, path, (file) => file.sync())))
+  const failed = errors.findIndex((errno) => errno !== '')
+  return failed < 0 ? [] : segments.slice(failed)
 }
 
 function otherVersion(dir: string, number: number, why: string): ExportError {

@@ -13,13 +13,14 @@ import { errnoOf, isNoSpace } from '../../contract/errors.ts'
 import type { Clock, Random } from '../../runtime/clock.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import type { Mutex } from '../../runtime/mutex.ts'
-import { ignoring } from './files/file-access.ts'
+import { ignoring, withFile } from './files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files/files.ts'
 import { FIRST_FRAME } from './format/format.ts'
 import { Held } from './held.ts'
 import type { HeldFrame } from './held.ts'
 import type { Tally } from './losses.ts'
 import type { Presence } from './presence.ts'
+import type { Recovered } from './recovery.ts'
 import { SegmentWriter, sizeOf } from './format/segment.ts'
 import type { Placed, SpoolFrame } from './format/segment.ts'
 
@@ -75,10 +76,12 @@ export class Writer {
   #durable: number
   #pending: Pending[] = []
   #running: Promise<void> | undefined
+  /** Of an earlier process, oldest first. */
+  #unsynced: readonly Segment[]
   /** Files with something not yet synced, oldest first; the last may be the one being appended to. */
   #writers: SegmentWriter[] = []
   #current: SegmentWriter | undefined
-  #namesDirty = false
+  #namesDirty: boolean
   #rewrite = false
   #syncing: Promise<Error | undefined> | undefined
   #failures = 0
@@ -96,7 +99,7 @@ export class Writer {
       presence: Presence
       makeRoom: (bytes: number) => Promise<FullReason | undefined>
     },
-    found: { readonly nextNumber: number; readonly durable: number },
+    found: Pick<Recovered, 'nextNumber' | 'durable' | 'unsynced'>,
   ) {
     this.#options = options
     this.#catalog = deps.catalog
@@ -110,6 +113,8 @@ export class Writer {
     this.#held = new Held(options.fsync === 'never' ? 0 : HELD_BYTES)
     this.#nextNumber = found.nextNumber
     this.#durable = found.durable
+    this.#unsynced = found.unsynced
+    this.#namesDirty = found.unsynced.length > 0
   }
 
   /** Every event before this position survives a power cut. */
@@ -352,6 +357,8 @@ export class Writer {
   }
 
   async #syncAll(): Promise<Error | undefined> {
+    const failed = await this.#syncRecovered()
+    if (failed !== undefined) return failed
     for (const writer of this.#writers.slice()) {
       const { sealed } = writer
       if (writer.gone) continue
@@ -377,6 +384,19 @@ export class Writer {
       this.#namesDirty = true
       return asError(error)
     }
+  }
+
+  /** What it can not sync stays for the next time; only files that are gone, or whose events are, are passed over. */
+  async #syncRecovered(): Promise<Error | undefined> {
+    for (const segment of this.#unsynced) {
+      try {
+        if (this.#catalog.segments.includes(segment)) await withFile(this.#files, segment.path, (file) => file.sync())
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT') return asError(error)
+      }
+      this.#unsynced = this.#unsynced.slice(1)
+    }
+    return undefined
   }
 
   /** Writes again what a failed sync put in doubt. */

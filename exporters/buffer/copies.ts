@@ -1,4 +1,4 @@
-import type { InFlightBatch } from '../sending/in-flight-batch.ts'
+import type { InFlightBatch } from './in-flight-batch.ts'
 
 interface Copy {
   readonly inFlightBatch: InFlightBatch

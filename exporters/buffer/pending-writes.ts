@@ -1,5 +1,5 @@
 import type { Encoded } from '../contract/exporter.ts'
-import type { InFlightBatch } from '../sending/in-flight-batch.ts'
+import type { InFlightBatch } from './in-flight-batch.ts'
 import type { Held } from './queue.ts'
 
 /** Waits to be written. A copy is of a flight that is still under way: held and counted there, not here. */

@@ -8,7 +8,7 @@
  */
 import { isDescribed } from '../contract/described.ts'
 import type { Batch, Encoded, Encoding, Refusal } from '../contract/exporter.ts'
-import { endOf } from '../sending/encoded.ts'
+import { endOf } from '../contract/encoded.ts'
 
 /** A dead-letter record: one line, its line feed with it. */
 export interface DeadLetterRecord {

@@ -5,7 +5,7 @@
  */
 import { Signal } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { InFlightBatch } from './in-flight-batch.ts'
+import { InFlightBatch } from '../buffer/in-flight-batch.ts'
 import type { ChainConfig } from './config.ts'
 import type { Overflow } from '../buffer/overflow.ts'
 import type { Queue } from '../buffer/queue.ts'

@@ -7,7 +7,7 @@ import { Signal } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
 import type { Delivery } from './delivery.ts'
-import type { InFlightBatch, Failure } from './in-flight-batch.ts'
+import type { InFlightBatch, Failure } from '../buffer/in-flight-batch.ts'
 
 /** Each is worse than the one before. */
 const WORSE: readonly Failure[] = ['none', 'retrying', 'hold', 'failed']

@@ -3,9 +3,9 @@
  * `whenFull`. Constraint: order is kept, so nothing passes a part that waits outside.
  */
 import type { DropReason, Encoded } from '../contract/exporter.ts'
-import type { Counters } from './counters.ts'
+import type { Counters } from '../buffer/counters.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { batchOf, spanOf } from './encoded.ts'
+import { batchOf, spanOf } from '../contract/encoded.ts'
 import type { ChainConfig } from './config.ts'
 import type { Overflow } from '../buffer/overflow.ts'
 import type { Held, Queue } from '../buffer/queue.ts'

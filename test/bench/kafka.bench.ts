@@ -6,7 +6,7 @@
 import { guardKafkajs } from '../../exporters/sinks/kafka/drivers/kafkajs-guard.ts'
 import type { KafkaConfig } from '../../exporters/sinks/kafka/connection.ts'
 import { KafkaExporter } from '../../exporters/sinks/kafka/exporter.ts'
-import { batchOf } from '../../exporters/sending/encoded.ts'
+import { batchOf } from '../../exporters/contract/encoded.ts'
 import { KafkaCluster } from '../support/kafka/cluster.ts'
 import { describedParts, NODE_NAME } from '../support/kafka/events.ts'
 import { kafkaJars } from '../support/kafka/jars.ts'

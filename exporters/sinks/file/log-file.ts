@@ -6,7 +6,7 @@
 import { constants } from 'node:fs'
 import { errnoOf, ExportError } from '../../contract/errors.ts'
 import type { Encoded } from '../../contract/exporter.ts'
-import { batchOf, endOf, fitting } from '../../sending/encoded.ts'
+import { batchOf, endOf, fitting } from '../../contract/encoded.ts'
 import type { FileStat, FileSystem, OpenFile } from './file-system.ts'
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants

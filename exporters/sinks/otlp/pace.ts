@@ -1,5 +1,5 @@
 import type { Batch } from '../../contract/exporter.ts'
-import { spanOf } from '../../sending/encoded.ts'
+import { spanOf } from '../../contract/encoded.ts'
 
 /** Consecutive 429s after which the batch is taken to be larger than the sink's burst, which never passes (§3.4). */
 const PATIENCE = 3

@@ -4,7 +4,7 @@
  */
 import type { LokiLimits } from '../../../../config/agent/exporters/otlp.ts'
 import type { Encoded } from '../../../contract/exporter.ts'
-import { endOf } from '../../../sending/encoded.ts'
+import { endOf } from '../../../contract/encoded.ts'
 import { Measure, timeMs } from './measure.ts'
 import type { Measured } from './measure.ts'
 

@@ -3,7 +3,7 @@
  * request writes them. Source: pkg/loghttp/push/otlp.go of Loki 3, field numbers of opentelemetry-proto (logs.proto, common.proto).
  */
 import type { Encoded } from '../../../contract/exporter.ts'
-import { endOf } from '../../../sending/encoded.ts'
+import { endOf } from '../../../contract/encoded.ts'
 import { plainValue } from '../../../encoding/otlp/json-record.ts'
 import type { JsonRecord } from '../../../encoding/otlp/json-record.ts'
 

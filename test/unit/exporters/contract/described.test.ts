@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { describe, isDescribed } from '../../../../exporters/contract/described.ts'
 import { createJsonEncoder } from '../../../../exporters/index.ts'
-import { slice, split } from '../../../../exporters/sending/encoded.ts'
+import { slice, split } from '../../../../exporters/contract/encoded.ts'
 import { makeExec, makeExit, makeHook, makeKprobe, makeLoss } from '../support/events.ts'
 
 const hook = makeHook({ policy: 'files' })

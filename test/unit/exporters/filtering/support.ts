@@ -1,5 +1,5 @@
 import type { Encoded } from '../../../../exporters/contract/exporter.ts'
-import { slice } from '../../../../exporters/sending/encoded.ts'
+import { slice } from '../../../../exporters/contract/encoded.ts'
 
 /** Each line with its end, as text. */
 export function linesOf(whole: Encoded): string[] {

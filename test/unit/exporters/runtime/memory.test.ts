@@ -8,7 +8,7 @@ import type { Encoded, Encoder } from '../../../../exporters/contract/exporter.t
 import { FanOut } from '../../../../exporters/fanout.ts'
 import type { EventFilter } from '../../../../exporters/filtering/filter.ts'
 import { Memory } from '../../../../exporters/runtime/memory.ts'
-import { slice, split } from '../../../../exporters/sending/encoded.ts'
+import { slice, split } from '../../../../exporters/contract/encoded.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import { makeExec } from '../support/events.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'

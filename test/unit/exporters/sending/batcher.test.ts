@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Batcher } from '../../../../exporters/sending/batcher.ts'
-import { InFlightBatch } from '../../../../exporters/sending/in-flight-batch.ts'
+import { InFlightBatch } from '../../../../exporters/buffer/in-flight-batch.ts'
 import { Queue } from '../../../../exporters/buffer/queue.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
 import { lines } from '../support/lines.ts'

@@ -482,7 +482,7 @@ test('sender: a reopening that never ends is told, and does not keep what waits 
 })
 
 test('sender: an unbalanced book would be seen', async () => {
-  const { Counters } = await import('../../../../exporters/sending/counters.ts')
+  const { Counters } = await import('../../../../exporters/buffer/counters.ts')
   const accounting = new Counters()
   accounting.accept(3)
   accounting.deliver(1, 10)

@@ -2,7 +2,7 @@
 import type { Described } from '../../../../exporters/contract/described.ts'
 import { ExportError } from '../../../../exporters/contract/errors.ts'
 import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../../../exporters/contract/exporter.ts'
-import { batchOf } from '../../../../exporters/sending/encoded.ts'
+import { batchOf } from '../../../../exporters/contract/encoded.ts'
 import { idsOf, lines } from '../../../../exporters/testing/lines.ts'
 
 export { idsOf, lines, numbers } from '../../../../exporters/testing/lines.ts'

@@ -9,7 +9,7 @@ import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/
 import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
 import { createSdkEncoder, createSdkJsonEncoder } from '../../../../../exporters/encoding/otlp/sdk.ts'
 import { shareLast } from '../../../../../exporters/encoding/share-last.ts'
-import { slice } from '../../../../../exporters/sending/encoded.ts'
+import { slice } from '../../../../../exporters/contract/encoded.ts'
 import { requestFromJson, requestFromProtobuf, seqOf } from '../../../../support/otlp/decode.ts'
 import type { KeyValue, LogRecord } from '../../../../support/otlp/decode.ts'
 import {

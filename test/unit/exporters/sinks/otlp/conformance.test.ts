@@ -8,7 +8,7 @@ import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.t
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import { resourceAttributes, scopeOf } from '../../../../../exporters/encoding/otlp/resource.ts'
 import { plainRecord } from '../../../../../exporters/encoding/otlp/records.ts'
-import { batchOf } from '../../../../../exporters/sending/encoded.ts'
+import { batchOf } from '../../../../../exporters/contract/encoded.ts'
 import { FakeSink } from '../../../../support/otlp/server.ts'
 import { goldenEvents } from '../../support/golden-events.ts'
 import { NEVER, RESOURCE, encoderOptions, exporterFor } from './support.ts'

@@ -1,7 +1,7 @@
 /** Requests that are sent once more within one try: counted, as whatever may be there twice. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { batchOf } from '../../../../../exporters/sending/encoded.ts'
+import { batchOf } from '../../../../../exporters/contract/encoded.ts'
 import { Sender } from '../../../../../exporters/sending/sender.ts'
 import { FakeSink, OK } from '../../../../support/otlp/server.ts'
 import type { Script } from '../../../../support/otlp/server.ts'

@@ -11,7 +11,7 @@ import { createEnvelope } from '../../../../../exporters/encoding/otlp/envelope.
 import type { Resource } from '../../../../../exporters/encoding/otlp/resource.ts'
 import { OtlpExporter } from '../../../../../exporters/sinks/otlp/exporter.ts'
 import type { OtlpConfig, OtlpDeps } from '../../../../../exporters/sinks/otlp/exporter.ts'
-import { batchOf } from '../../../../../exporters/sending/encoded.ts'
+import { batchOf } from '../../../../../exporters/contract/encoded.ts'
 import { seqOf } from '../../../../support/otlp/decode.ts'
 import type { FakeSink, Received } from '../../../../support/otlp/server.ts'
 import { makeKprobe } from '../../support/events.ts'

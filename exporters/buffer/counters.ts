@@ -1,7 +1,5 @@
+import type { Span } from '../contract/encoded.ts'
 import type { Accounting, DropReason, Lost } from '../contract/exporter.ts'
-
-/** First and last number of events. */
-export type Span = Omit<Lost, 'reason' | 'events'>
 
 const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
   queue_full: 0,

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { InFlightBatch } from '../../../../exporters/sending/in-flight-batch.ts'
-import { batchOf, slice, spanOf, spanOfSome, split } from '../../../../exporters/sending/encoded.ts'
+import { InFlightBatch } from '../../../../exporters/buffer/in-flight-batch.ts'
+import { batchOf, slice, spanOf, spanOfSome, split } from '../../../../exporters/contract/encoded.ts'
 import type { Encoded } from '../../../../exporters/contract/exporter.ts'
 import { describedLines, idsOf, lines, numbers } from '../support/lines.ts'
 

@@ -1,6 +1,6 @@
 import type { Batch } from '../contract/exporter.ts'
-import { batchOf, endOf, slice } from './encoded.ts'
-import type { Held } from '../buffer/queue.ts'
+import { batchOf, endOf, slice } from '../contract/encoded.ts'
+import type { Held } from './queue.ts'
 
 /** Why something is not taken: `hold` until a person mends it, `failed` as long as this process runs. */
 export type Failure = 'none' | 'retrying' | 'hold' | 'failed'

@@ -1,8 +1,10 @@
 /** Cutting and joining of Encoded without copying: every piece is a view of the bytes it came from. */
-import { isDescribed } from '../contract/described.ts'
-import type { Described } from '../contract/described.ts'
-import type { Batch, Encoded } from '../contract/exporter.ts'
-import type { Span } from './counters.ts'
+import { isDescribed } from './described.ts'
+import type { Described } from './described.ts'
+import type { Batch, Encoded, Lost } from './exporter.ts'
+
+/** First and last number of events. */
+export type Span = Omit<Lost, 'reason' | 'events'>
 
 /**
  * Largest piece that travels through a queue. Small enough that dropping one loses little and that one held piece

@@ -1,8 +1,9 @@
-import type { Batch } from '../contract/exporter.ts'
 import { batchOf, endOf, slice } from '../contract/encoded.ts'
+import type { Batch } from '../contract/exporter.ts'
+import type { Token } from './disk/reader.ts'
 import type { Held } from './queue.ts'
 
-/** Why something is not taken: `hold` until a person mends it, `failed` as long as this process runs. */
+/** Why something is not taken: `hold` until somebody acts, `failed` as long as this process runs. */
 export type Failure = 'none' | 'retrying' | 'hold' | 'failed'
 
 /** Whether trying again soon is of no use. */
@@ -10,37 +11,33 @@ export function isStuck(failure: Failure): boolean {
   return failure === 'hold' || failure === 'failed'
 }
 
-/** Events and bytes that have just left a flight. */
+/** Events and bytes. */
 export interface Sum {
   readonly events: number
   readonly bytes: number
 }
 
-const NONE: Sum = { events: 0, bytes: 0 }
-
-/**
- * What is in flight: the parts of one batch that are not yet settled. Shrinks from the head. A flight that came from the
- * spool, or lies there too, has receipts to be given back once nothing of it is left.
- */
+/** The parts of one batch that are not yet settled. Shrinks from the head. */
 export class InFlightBatch {
   #held: readonly Held[]
-  readonly #receipts: Receipt[] = []
   /** Why it is not taken, while that is so. */
   failure: Failure = 'none'
-  /** How often a person was waited for. */
+  /** How often manual action was waited for. */
   holds = 0
   /** How many of its events the sink may have got by the last try. */
   unacknowledged = 0
   /** It holds room of the queue. */
   readonly fromQueue: boolean
-  /** Its events lie in memory alone, not in the spool. */
+  /** Its events lie in memory alone, not on the disk. */
   memoryOnly: boolean
+  /** What of the disk is free when nothing of it is left. */
+  readonly tokens: Token[]
 
-  constructor(held: readonly Held[], receipt?: Receipt) {
+  constructor(held: readonly Held[], token?: Token) {
     this.#held = held
-    this.fromQueue = receipt === undefined
-    this.memoryOnly = receipt === undefined
-    if (receipt !== undefined) this.owe(receipt)
+    this.fromQueue = token === undefined
+    this.memoryOnly = token === undefined
+    this.tokens = token === undefined ? [] : [token]
   }
 
   get count(): number {
@@ -56,7 +53,7 @@ export class InFlightBatch {
     return this.#held
   }
 
-  /** Why it can not be sent before a person mends that; undefined when it can. */
+  /** Why it can not be sent before somebody acts; undefined when it can. */
   get problem(): string | undefined {
     return this.#held.find(({ problem }) => problem !== undefined)?.problem
   }
@@ -65,31 +62,18 @@ export class InFlightBatch {
     return batchOf(this.#held.map(({ part }) => part))
   }
 
-  /** To be given back when the flight ends. */
-  owe(receipt: Receipt): void {
-    receipt.take()
-    this.#receipts.push(receipt)
-  }
-
-  /** Nothing of it is left to send: its place in the spool is free. */
-  end(): void {
-    for (const receipt of this.#receipts.splice(0)) receipt.giveBack()
-  }
-
   takeAll(): Sum {
-    const { count, sizeBytes } = this.batch()
-    this.#held = []
-    return { events: count, bytes: sizeBytes }
+    return this.takeHead(this.count)
   }
 
   /** Removes the parts accepted before `ms`: time only grows along the queue, so they are at the head. */
   takeOlder(ms: number): Sum {
-    const young = this.#held.findIndex(({ acceptedMs }) => acceptedMs >= ms)
-    if (young === 0) return NONE
-    if (young < 0) return this.takeAll()
-    const { count, sizeBytes } = batchOf(this.#held.slice(0, young).map(({ part }) => part))
-    this.#held = this.#held.slice(young)
-    return { events: count, bytes: sizeBytes }
+    let older = 0
+    for (const { part, acceptedMs } of this.#held) {
+      if (acceptedMs >= ms) break
+      older += part.count
+    }
+    return this.takeHead(older)
   }
 
   /** Removes the first `count` events, cutting a part in two where needed; at most all of them. */
@@ -106,23 +90,5 @@ export class InFlightBatch {
     }
     this.#held = rest
     return { events: count - left, bytes }
-  }
-}
-
-/** Acknowledges what one read of the spool gave, once everybody who got a part of it has given it back. */
-export class Receipt {
-  #owed = 0
-  readonly #ack: () => void
-
-  constructor(ack: () => void) {
-    this.#ack = ack
-  }
-
-  take(): void {
-    this.#owed++
-  }
-
-  giveBack(): void {
-    if (--this.#owed === 0) this.#ack()
   }
 }

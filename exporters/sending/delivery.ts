@@ -1,5 +1,5 @@
 /**
- * Sends one flight until every event of it is settled:
+ * Sends one batch until every event of it is settled:
  *
  *     sendWithin ─▶ Outcome ─┬▶ delivered, rejected: settled
  *         ▲                  └▶ retryable, hold: wait, then again
@@ -7,6 +7,7 @@
  */
 import { ExportError } from '../contract/errors.ts'
 import type { Batch, DropReason, Exporter, Outcome, Refusal } from '../contract/exporter.ts'
+import type { Buffer } from '../buffer/buffer.ts'
 import type { Counters } from '../buffer/counters.ts'
 import type { Signal, Clock, Random } from '../runtime/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
@@ -49,11 +50,10 @@ export interface DeliveryDeps {
   /** Aborted when there is no time left. */
   readonly deadline: AbortSignal
   readonly stopping: () => boolean
-  /** What is not settled at the deadline is kept on the disk. */
-  readonly spooled: () => boolean
-  /** Events of the flight are settled: their room is free. */
-  readonly onSettled: (inFlightBatch: InFlightBatch, sum: Sum) => void
-  /** `flight.trouble` is another now. */
+  readonly buffer: Pick<Buffer, 'keeps' | 'ack'>
+  /** Events are settled. */
+  readonly onSettled: () => void
+  /** The failure of a batch has changed. */
   readonly onFailure: () => void
 }
 
@@ -90,9 +90,9 @@ export class Delivery {
     this.#deps = deps
   }
 
-  /** Returns when the flight is settled, or the deadline has come; then the rest of it is the caller's. */
+  /** Returns when the batch is settled, or the deadline has come; then the rest of it is the caller's. */
   async run(inFlightBatch: InFlightBatch): Promise<void> {
-    const { accounting, deadLetters, deadline, nudge, config, clock, meters, spooled } = this.#deps
+    const { accounting, deadLetters, deadline, nudge, config, clock, meters, buffer } = this.#deps
     for (let attempt = 1; ; attempt++) {
       const { max_age } = config.retry
       if (max_age !== undefined) this.#expire(inFlightBatch, clock.nowMs() - max_age)
@@ -110,8 +110,8 @@ export class Delivery {
       const refusals = refusalsOf(outcome, batch)
       const unrecorded =
         refusals.length === 0 || deadLetters === undefined ? [] : await deadLetters.write(batch, refusals, deadline)
-      // At a stop the spool keeps the batch: the next run sends it again.
-      if (deadline.aborted && spooled() && unrecorded.some((events) => events > 0)) return
+      // Kept, the next run sends it again.
+      if (deadline.aborted && buffer.keeps && unrecorded.some((events) => events > 0)) return
       const waitMs = this.#apply(inFlightBatch, batch, outcome, { refusals, unrecorded }, attempt)
       if (inFlightBatch.count === 0 || deadline.aborted) return
       meters.retryWaitMs = this.#shortened(waitMs)
@@ -180,7 +180,7 @@ export class Delivery {
   /** The first `count` events are settled: taken, but for the refusals. */
   #settle(inFlightBatch: InFlightBatch, batch: Batch, count: number, { refusals, unrecorded }: Refused): void {
     if (count <= 0) return
-    const { accounting, meters, onSettled } = this.#deps
+    const { accounting, meters } = this.#deps
     const { held } = inFlightBatch
     const sum = inFlightBatch.takeHead(count)
     let delivered = sum.events
@@ -195,7 +195,7 @@ export class Delivery {
     }
     accounting.deliver(delivered, delivered === 0 ? 0 : sum.bytes)
     meters.delivered(held, delivered)
-    onSettled(inFlightBatch, sum)
+    this.#ack(inFlightBatch, sum)
   }
 
   #expire(inFlightBatch: InFlightBatch, beforeMs: number): void {
@@ -206,7 +206,12 @@ export class Delivery {
   #drop(inFlightBatch: InFlightBatch, sum: Sum, reason: DropReason, span: Span | undefined): void {
     if (sum.events === 0) return
     this.#deps.accounting.drop(reason, sum.events, span)
-    this.#deps.onSettled(inFlightBatch, sum)
+    this.#ack(inFlightBatch, sum)
+  }
+
+  #ack(inFlightBatch: InFlightBatch, sum: Sum): void {
+    this.#deps.buffer.ack(inFlightBatch, sum)
+    this.#deps.onSettled()
   }
 
   #calm(inFlightBatch: InFlightBatch, note: string): void {

@@ -7,7 +7,8 @@ import { Signal } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { ConcurrencyLimit } from './concurrency.ts'
 import type { Delivery } from './delivery.ts'
-import type { InFlightBatch, Failure } from '../buffer/in-flight-batch.ts'
+import type { Buffer } from '../buffer/buffer.ts'
+import type { Failure, InFlightBatch } from '../buffer/in-flight-batch.ts'
 
 /** Each is worse than the one before. */
 const WORSE: readonly Failure[] = ['none', 'retrying', 'hold', 'failed']
@@ -17,18 +18,17 @@ export interface DispatcherDeps {
   readonly delivery: Delivery
   readonly limit: ConcurrencyLimit
   readonly clock: Clock
-  /** What is under way. The batcher adds; a flight that is settled is removed here, and any other stays. */
-  readonly inFlightBatches: Set<InFlightBatch>
+  readonly inFlight: Buffer['inFlight']
   /** Aborted when nothing more is to be sent. */
   readonly deadline: AbortSignal
-  /** A flight is settled. */
+  /** A batch is settled. */
   readonly onEnd: () => void
 }
 
 export class Dispatcher {
   readonly #deps: DispatcherDeps
   readonly #slot: Signal
-  #flying = 0
+  #delivering = 0
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps
@@ -38,43 +38,41 @@ export class Dispatcher {
   /** The worst of what is under way. */
   get failure(): Failure {
     let worst = 0
-    for (const { failure } of this.#deps.inFlightBatches) worst = Math.max(worst, WORSE.indexOf(failure))
+    for (const { failure } of this.#deps.inFlight) worst = Math.max(worst, WORSE.indexOf(failure))
     return WORSE[worst] ?? 'none'
   }
 
-  /** Runs until the batcher has ended; then nobody works on a flight any more. */
+  /** Runs until the batcher has ended; then nobody works on a batch any more. */
   async run(): Promise<void> {
     for (;;) {
       await this.#free()
-      const inFlightBatch = await this.#deps.batcher.next()
-      if (inFlightBatch === undefined) break
-      void this.#deliver(inFlightBatch)
+      const batch = await this.#deps.batcher.next()
+      if (batch === undefined) break
+      void this.#deliver(batch)
     }
-    while (this.#flying > 0) await this.#slot.wait()
+    while (this.#delivering > 0) await this.#slot.wait()
   }
 
-  /** Looks again whether another batch may go: the limit, a trouble or the deadline is another now. */
+  /** Looks again whether another batch may go: the limit, a failure or the deadline has changed. */
   look(): void {
     this.#slot.ring()
   }
 
   async #free(): Promise<void> {
-    const { inFlightBatches, limit, deadline } = this.#deps
-    while (inFlightBatches.size > 0 && !deadline.aborted) {
-      if (inFlightBatches.size < limit.limit && this.failure === 'none') return
+    const { inFlight, limit, deadline } = this.#deps
+    while (inFlight.size > 0 && !deadline.aborted) {
+      if (inFlight.size < limit.limit && this.failure === 'none') return
       await this.#slot.wait()
     }
   }
 
-  async #deliver(inFlightBatch: InFlightBatch): Promise<void> {
-    const { batcher, delivery, inFlightBatches, onEnd } = this.#deps
-    this.#flying++
-    await delivery.run(inFlightBatch)
-    this.#flying--
-    if (inFlightBatch.count === 0) {
-      inFlightBatch.end()
-      inFlightBatches.delete(inFlightBatch)
-      if (inFlightBatches.size === 0) batcher.notify()
+  async #deliver(batch: InFlightBatch): Promise<void> {
+    const { batcher, delivery, inFlight, onEnd } = this.#deps
+    this.#delivering++
+    await delivery.run(batch)
+    this.#delivering--
+    if (batch.count === 0) {
+      if (inFlight.size === 0) batcher.notify()
       onEnd()
     }
     this.#slot.ring()

@@ -140,6 +140,21 @@ export class Reader {
     this.#settle()
   }
 
+  /** As if just these had been read: the caller has them. undefined when some of them are read, or counted as lost, or are not next. */
+  claim(from: number, to: number): Token | undefined {
+    if (this.#seq > from || this.uncounted(this.#seq, from) > 0 || this.uncounted(from, to) < to - from)
+      return undefined
+    const catalog = this.#catalog
+    const segment = catalog.segments[catalog.indexOf(from)]?.header.number ?? 0
+    const token = { from, to, events: to - from, segment, offset: 0, acked: false }
+    this.skip(from)
+    this.#out.push(token)
+    this.#seq = to
+    // A read that goes on begins anew.
+    catalog.generation++
+    return token
+  }
+
   /** Everything that is out will be read again; its tokens mean nothing any more. */
   rewind(): void {
     const first = this.#out[0]
@@ -280,6 +295,7 @@ export class Reader {
         if (found === undefined) break
       }
       if (found.seq + found.count <= expected) {
+        place.mark = found.last
         offset = found.end
         continue
       }

@@ -253,6 +253,11 @@ export class Spool implements AsyncDisposable {
     return this.#reader.next({ bytes: maxBytes, events: maxEvents })
   }
 
+  /** Takes events that were just appended as read, for the caller still has them; undefined when some of them are not there to be read next. */
+  claim(from: number, to: number): Token | undefined {
+    return this.#reader.claim(from, to)
+  }
+
   /** What the token stands for is delivered (or refused for good): it will not be read again. */
   ack(token: Token): void {
     this.#reader.ack(token)

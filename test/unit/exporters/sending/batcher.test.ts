@@ -2,13 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Batcher } from '../../../../exporters/sending/batcher.ts'
 import { InFlightBatch } from '../../../../exporters/buffer/in-flight-batch.ts'
-import { Queue } from '../../../../exporters/buffer/queue.ts'
+import type { BufferConfig } from '../../../../exporters/buffer/buffer.ts'
+import { Counters } from '../../../../exporters/buffer/counters.ts'
+import { MemoryBuffer } from '../../../../exporters/buffer/memory-buffer.ts'
 import { FakeClock, settle } from '../support/fake-clock.ts'
 import { lines } from '../support/lines.ts'
 
 interface Rig {
   readonly clock: FakeClock
-  readonly inFlightBatches: Set<InFlightBatch>
+  readonly buffer: MemoryBuffer
   readonly push: (seq: number, count: number) => void
   readonly batcher: Batcher
   readonly got: number[][]
@@ -17,9 +19,10 @@ interface Rig {
 /** Something is under way unless `idle`, so that batches are to be full. */
 function make({ idle = false, maxEvents = 4 } = {}): Rig {
   const clock = new FakeClock()
-  const queue = new Queue(10_000, 100)
-  const inFlightBatches = new Set<InFlightBatch>(idle ? [] : [new InFlightBatch([])])
-  const batcher = new Batcher(queue, { max_events: maxEvents, max_bytes: 1000, max_wait: 200 }, clock, inFlightBatches)
+  const batch = { max_events: maxEvents, max_bytes: 1000, max_wait: 200 }
+  const buffer = bufferFor(batch, clock, () => batcher.notify())
+  if (!idle) buffer.inFlight.add(new InFlightBatch([]))
+  const batcher = new Batcher(buffer, batch, clock)
   const got: number[][] = []
   const pull = async (): Promise<void> => {
     for (let inFlightBatch = await batcher.next(); inFlightBatch !== undefined; inFlightBatch = await batcher.next()) {
@@ -29,10 +32,14 @@ function make({ idle = false, maxEvents = 4 } = {}): Rig {
   }
   void pull()
   const push = (seq: number, count: number): void => {
-    queue.push({ part: lines(seq, count, 10), acceptedMs: clock.nowMs() })
-    batcher.notify()
+    buffer.put(lines(seq, count, 10), false)
   }
-  return { clock, inFlightBatches, push, batcher, got }
+  return { clock, buffer, push, batcher, got }
+}
+
+function bufferFor(batch: BufferConfig['batch'], clock: FakeClock, onReady: () => void): MemoryBuffer {
+  const queue = { max_bytes: 10_000, max_events: 100, when_full: 'block' } as const
+  return new MemoryBuffer({ queue, batch, spool: undefined }, { counters: new Counters(), clock, onReady })
 }
 
 test('batcher: a full batch goes at once', async () => {
@@ -75,9 +82,10 @@ test('batcher: no timer runs while nothing waits', async () => {
 
 test('batcher: bytes fill a batch too', async () => {
   const clock = new FakeClock()
-  const queue = new Queue(10_000, 100)
-  const batcher = new Batcher(queue, { max_events: 100, max_bytes: 25, max_wait: 200 }, clock, new Set())
-  for (const seq of [1, 2, 3]) queue.push({ part: lines(seq, 1, 10), acceptedMs: 0 })
+  const batch = { max_events: 100, max_bytes: 25, max_wait: 200 }
+  const buffer = bufferFor(batch, clock, () => {})
+  const batcher = new Batcher(buffer, batch, clock)
+  for (const seq of [1, 2, 3]) buffer.put(lines(seq, 1, 10), false)
   assert.equal((await batcher.next())?.held.length, 2)
 })
 
@@ -121,11 +129,11 @@ test('batcher: an eighth of the bytes is enough too', async () => {
 })
 
 test('batcher: what waits for a full batch goes when nothing is under way any more', async () => {
-  const { push, got, inFlightBatches, batcher } = make({ maxEvents: 40 })
+  const { push, got, buffer, batcher } = make({ maxEvents: 40 })
   push(1, 30)
   await settle()
   assert.deepEqual(got, [])
-  inFlightBatches.clear()
+  buffer.inFlight.clear()
   batcher.notify()
   await settle()
   assert.deepEqual(got, [[1]])

@@ -43,6 +43,20 @@ test('spool: next keeps to maxEvents, but gives a frame of more events by itself
   assert.deepEqual(counts, [4, 3, 9, 1])
 })
 
+test('spool: what is claimed is not read, and is free when its token is acked', async () => {
+  const spool = await new Bench().open()
+  await fill(spool, [1, 2, 3])
+  const claimed = spool.claim(0, 2)
+  assert.ok(claimed)
+  assert.equal(spool.claim(0, 2), undefined, 'not twice')
+  assert.deepEqual(await drain(spool), [3])
+  assert.equal(spool.stats().settled, 0)
+  assert.equal(spool.claim(1, 2), undefined, 'not what is read')
+  spool.ack(claimed)
+  const { events, acked, settled, imbalance } = spool.stats()
+  assert.deepEqual({ events, acked, settled, imbalance }, { events: 0, acked: 3, settled: 3, imbalance: 0 })
+})
+
 test('spool: the cursor passes only what is acked without gap', async () => {
   const spool = await new Bench().open()
   await fill(spool, [1, 2, 3])

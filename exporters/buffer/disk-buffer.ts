@@ -1,0 +1,329 @@
+/**
+ * The form with a disk, for what memory has no room for or must not lose while the sink is away.
+ *
+ *     put ─┬▶ queue ──────────── next ─▶ in flight
+ *          └▶ pending writes ─▶ spool ─ next ─▶ in flight
+ *
+ * Constraints: while anything is pending or on the disk, nothing new goes into the queue. When that begins, what is in flight is written
+ * too, before all else, so that an end of the process neither loses nor reorders it; such a copy is claimed, not read back, and free when its
+ * batch is settled. Only while the disk cannot be written, what is pending goes back to the queue, as far as that changes no order.
+ */
+import type { DropReason, Encoded, Encoding } from '../contract/exporter.ts'
+import { Signal } from '../runtime/clock.ts'
+import { waitAtMost } from '../runtime/timeout.ts'
+import type { BufferConfig, BufferDeps } from './buffer.ts'
+import type { Loss } from './disk/losses.ts'
+import type { Spool, SpoolStats } from './disk/spool.ts'
+import { InFlightBatch } from './in-flight-batch.ts'
+import type { Failure, Sum } from './in-flight-batch.ts'
+import { MemoryBuffer } from './memory-buffer.ts'
+import { AGAIN_MS, described, PendingWrites } from './pending-writes.ts'
+import type { PendingWrite } from './pending-writes.ts'
+import { reserveOf } from './queue.ts'
+import type { Held } from './queue.ts'
+import { readBack } from './read-back.ts'
+
+/** Opens the spool; called once. */
+export type OpenSpool = (onLoss: (loss: Loss) => void) => Promise<Spool>
+
+export interface DiskBufferDeps extends BufferDeps {
+  readonly encoding: Encoding
+  readonly openSpool: OpenSpool
+  /** The spool is full or does not answer, and why; '' when it takes events again. */
+  readonly onFailure: (error: string) => void
+}
+
+/** What waits in the queue is at most this many batches: the rest is safer on the disk. */
+const QUEUED_BATCHES = 8
+
+export class DiskBuffer extends MemoryBuffer {
+  readonly #deps: DiskBufferDeps
+  readonly #again: Signal
+  readonly #pending: PendingWrites
+  #spool: Spool | undefined
+  /** Events in the spool that are in no batch. */
+  #spooled = 0
+  /** Losses of the spool, and how many of their events are not accounted for. */
+  #losses: Array<{ readonly loss: Loss; events: number }> = []
+  #reading = false
+  #ending = false
+  /** New events are safer on the disk. */
+  #diskFirst = false
+  /** Since when there is something to read and nothing was read. */
+  #sinceMs: number
+
+  constructor(config: BufferConfig, deps: DiskBufferDeps) {
+    super(config, deps, QUEUED_BATCHES)
+    this.#deps = deps
+    this.#again = new Signal(deps.clock)
+    this.#pending = new PendingWrites({
+      clock: deps.clock,
+      onWritten: (done, from) => this.#written(done, from),
+      onRefused: () => this.#backToQueue(),
+      onFailure: deps.onFailure,
+    })
+    this.#sinceMs = deps.clock.nowMs() - AGAIN_MS
+  }
+
+  override async start(): Promise<void> {
+    const spool = await this.#deps.openSpool((loss) => this.#lost(loss))
+    this.#spool = spool
+    this.#spooled = spool.stats().events
+    this.#deps.counters.accept(this.#spooled)
+    // Put before the start, and younger than what the spool has.
+    if (this.#spooled > 0) this.#enqueue(this.queue.takeBack())
+  }
+
+  override get keeps(): boolean {
+    return this.#spool !== undefined
+  }
+
+  override adapt(sink: Failure, memoryShort: boolean): void {
+    this.#diskFirst = sink !== 'none' || memoryShort
+    if (this.#diskFirst) this.#spill()
+    super.adapt(sink, memoryShort)
+  }
+
+  override get readySinceMs(): number | undefined {
+    return super.readySinceMs ?? (this.#spooled > 0 ? this.#sinceMs : undefined)
+  }
+
+  override get moreComes(): boolean {
+    return !this.#pending.isEmpty && this.#pending.problem === undefined
+  }
+
+  override hasBatch(maxEvents: number, maxBytes: number): boolean {
+    if (super.hasBatch(maxEvents, maxBytes)) return true
+    if (this.queue.waitingEvents > 0) return false
+    // A spool that is not the way of all events is emptied at once, however little it holds: memory is the shorter way.
+    return this.#spooled >= maxEvents || (this.#spooled > 0 && !this.#always)
+  }
+
+  override async next(maxEvents: number, maxBytes: number): Promise<InFlightBatch | undefined> {
+    const spool = this.#spool
+    if (spool === undefined || this.queue.waitingEvents > 0) return super.next(maxEvents, maxBytes)
+    const { clock, counters } = this.#deps
+    this.#sinceMs = clock.nowMs()
+    this.#reading = true
+    const result = await spool.next(maxBytes, maxEvents)
+    this.#reading = false
+    // Nobody waits for it any more: it stays where it lies.
+    if (this.#ending) return undefined
+    if (result.status === 'failed') counters.note(`cannot read the spool: ${result.error.message}`)
+    if (result.status !== 'frames') {
+      // What is missing is in a loss that will be accounted for when the append that goes on has ended.
+      if (result.status === 'failed' || this.#spooled > 0) await this.#again.wait(AGAIN_MS)
+      return undefined
+    }
+    const { token } = result
+    const held = result.frames.flatMap((frame) => {
+      this.#spooled -= frame.count - Math.max(0, token.from - frame.seq)
+      return readBack(frame, token.from, this.#deps)
+    })
+    if (held.length > 0) return this.launch(new InFlightBatch(held, token))
+    spool.ack(token)
+    return undefined
+  }
+
+  override ack(batch: InFlightBatch, sum: Sum): void {
+    super.ack(batch, sum)
+    if (batch.count === 0) for (const token of batch.tokens) this.#spool?.ack(token)
+    if (this.#pending.problem !== undefined) this.#backToQueue()
+  }
+
+  override retry(): void {
+    this.#again.ring()
+    this.#pending.retry()
+  }
+
+  override endGrace(): void {
+    if (this.#spool === undefined) return super.endGrace()
+    this.patient = false
+    this.admitBlocked()
+  }
+
+  override async finish(endMs: number): Promise<void> {
+    await this.#within(endMs, this.#writeAll())
+    // Of an append that still goes on: its disk hangs.
+    this.#accountLosses()
+    for (const batch of this.inFlight) {
+      if (batch.memoryOnly || this.#pending.hasCopyOf(batch)) continue
+      const { events, bytes } = batch.takeAll()
+      this.#spooled += events
+      if (batch.fromQueue) this.queue.settle(events, bytes)
+      this.inFlight.delete(batch)
+    }
+    this.#deps.counters.drop('shutdown', this.#pending.recount())
+    this.#pending.abandon()
+    await super.finish(endMs)
+  }
+
+  override async close(endMs: number): Promise<void> {
+    if (this.#spool !== undefined) await this.#within(endMs, this.#spool.close())
+  }
+
+  override memory(): Sum {
+    let { events, bytes } = super.memory()
+    events += this.#pending.events
+    bytes += this.#pending.bytes
+    for (const batch of this.inFlight) {
+      if (batch.fromQueue) continue
+      const { count, sizeBytes } = batch.batch()
+      events += count
+      bytes += sizeBytes
+    }
+    return { events, bytes }
+  }
+
+  override get onDisk(): number {
+    return this.#spooled
+  }
+
+  override recount(): number {
+    return super.recount() + this.#pending.recount() + this.#spooled
+  }
+
+  override oldestAgeMs(): number {
+    const { oldestMs } = this.#spool?.stats() ?? {}
+    const ageMs = super.oldestAgeMs()
+    if (oldestMs === undefined || this.#spooled <= 0) return ageMs
+    return Math.max(ageMs, this.#deps.clock.wallMs() - oldestMs)
+  }
+
+  override get failure(): string {
+    return this.#pending.problem?.text ?? ''
+  }
+
+  override spoolStats(): SpoolStats | undefined {
+    return this.#spool?.stats()
+  }
+
+  protected override admits(part: Encoded): boolean {
+    if (this.#spool === undefined) return super.admits(part)
+    const { max_bytes, max_events } = this.config.queue
+    return part.bytes.length <= max_bytes && part.count <= max_events
+  }
+
+  protected override push(held: Held): boolean {
+    if (this.#spool === undefined) return super.push(held)
+    if (!this.#spills) {
+      if (super.push(held)) return true
+      this.#spill()
+    }
+    const { max_bytes, max_events } = this.config.queue
+    const { bytes, count } = described(held.part)
+    const reserve = reserveOf(held)
+    if (this.queue.bytes + this.#pending.bytes + bytes.length > max_bytes + reserve.bytes) return false
+    if (this.queue.events + this.#pending.events + count > max_events + reserve.events) return false
+    this.#enqueue([held])
+    // Nobody else may look before the disk is tried again.
+    if (this.#pending.problem !== undefined) this.#backToQueue()
+    return true
+  }
+
+  protected override dropOldest(): Encoded | undefined {
+    return this.#spool === undefined ? super.dropOldest() : this.#pending.dropOldest()
+  }
+
+  protected override get fullReason(): DropReason {
+    return this.#pending.problem?.reason ?? 'queue_full'
+  }
+
+  /** Nothing goes through the queue. */
+  get #always(): boolean {
+    return this.config.spool?.use === 'always'
+  }
+
+  /** New events go to the disk, not into the queue. */
+  get #spills(): boolean {
+    return this.#always || this.#diskFirst || !this.#pending.isEmpty || this.#spooled > 0
+  }
+
+  /** From here on events go to the disk: first those in flight, then those of the queue. Does nothing when it is so already. */
+  #spill(): void {
+    if (this.#spool === undefined || this.#spooled > 0 || !this.#pending.isEmpty) return
+    // A read that goes on must not come upon copies.
+    if (this.#reading && !this.#ending) return
+    for (const batch of this.inFlight) {
+      if (!batch.memoryOnly) continue
+      batch.memoryOnly = false
+      for (const held of batch.held) this.#pending.addCopy(held, batch)
+    }
+    this.#enqueue(this.queue.takeBack())
+  }
+
+  #enqueue(all: readonly Held[]): void {
+    for (const held of all) this.#pending.add(held)
+    if (this.#spool !== undefined) this.#pending.write(this.#spool)
+  }
+
+  #written(done: readonly PendingWrite[], from: number): void {
+    if (this.#spooled === 0) this.#sinceMs = this.#deps.clock.nowMs()
+    let position = from
+    for (const { held, copyOf } of done) {
+      const end = position + held.part.count
+      if (copyOf === undefined) this.#spooled += held.part.count
+      else this.#claim(copyOf, position, end)
+      if (this.#spool?.releases === true) held.part.memory?.done()
+      position = end
+    }
+    this.#accountLosses()
+    this.#again.ring()
+    if (done.length === 0) return
+    this.#deps.onReady()
+    this.admitBlocked()
+  }
+
+  /** A copy is written: it is the batch's, and not to be read. */
+  #claim(batch: InFlightBatch, from: number, to: number): void {
+    const token = this.#spool?.claim(from, to)
+    if (token === undefined) {
+      const lost = this.#losses.find(({ loss }) => loss.from <= from && to <= loss.to)
+      // Else a read has it that nobody waits for any more.
+      if (lost === undefined) return
+      lost.events -= to - from
+      batch.memoryOnly = true
+    } else if (batch.count === 0) this.#spool?.ack(token)
+    else batch.tokens.push(token)
+  }
+
+  #lost(loss: Loss): void {
+    this.#losses.push({ loss, events: loss.events })
+    // It may be about what is being written: which of that are copies is known when the append has ended.
+    if (!this.#pending.isWriting) this.#accountLosses()
+  }
+
+  #accountLosses(): void {
+    for (const { loss, events } of this.#losses.splice(0)) {
+      const { reason, marks } = loss
+      this.#spooled -= events
+      const span = marks && { firstSeq: marks.first, lastSeq: marks.last, epoch: marks.epoch }
+      this.#deps.counters.drop(reason, events, span)
+    }
+  }
+
+  /** Whether anything went. Only while the spool is empty: the queue is sent before it. */
+  #backToQueue(): boolean {
+    if (this.#spooled > 0 || this.#pending.isWriting) return false
+    const went = this.#pending.takeWhile(({ held, copyOf }) => {
+      if (copyOf === undefined) return this.queue.push(held)
+      copyOf.memoryOnly = true
+      return true
+    })
+    if (went > 0) this.#deps.onReady()
+    return went > 0
+  }
+
+  /** Writes what is in memory, in flight too; resolves when that is done or has failed once. */
+  async #writeAll(): Promise<void> {
+    this.#ending = true
+    this.#spill()
+    this.#again.ring()
+    if (this.#spool !== undefined) await this.#pending.end(this.#spool)
+  }
+
+  #within(endMs: number, work: Promise<void>): Promise<void> {
+    const { clock } = this.#deps
+    return waitAtMost(work, Math.max(0, endMs - clock.nowMs()), clock)
+  }
+}

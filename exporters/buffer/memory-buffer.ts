@@ -1,0 +1,219 @@
+import { batchOf, MAX_PART_BYTES, MAX_PART_EVENTS, spanOf, split } from '../contract/encoded.ts'
+import type { DropReason, Encoded } from '../contract/exporter.ts'
+import type { Buffer, BufferDeps, BufferConfig } from './buffer.ts'
+import type { SpoolStats } from './disk/spool.ts'
+import { InFlightBatch, isStuck } from './in-flight-batch.ts'
+import type { Failure, Sum } from './in-flight-batch.ts'
+import { Queue } from './queue.ts'
+import type { Held } from './queue.ts'
+
+interface Blocked {
+  readonly part: Encoded
+  readonly losses: boolean
+}
+
+/** The memory form: a queue, and in front of it, with `block`, what one publish offered and has no room. */
+export class MemoryBuffer implements Buffer {
+  readonly inFlight: Set<InFlightBatch> = new Set()
+  protected readonly config: BufferConfig
+  protected readonly deps: BufferDeps
+  protected readonly queue: Queue
+  readonly #partBounds: readonly [bytes: number, events: number]
+  /** Nothing passes these. */
+  #blocked: Blocked[] = []
+  #room: PromiseWithResolvers<void> | undefined
+  /** Whether a full `block` buffer blocks: not while its sink needs manual action, for nobody else should. */
+  protected patient = true
+
+  /** Of the bounds of memory, `queuedBatches` batches may wait in the queue. */
+  constructor(config: BufferConfig, deps: BufferDeps, queuedBatches: number = Infinity) {
+    const { queue, batch } = config
+    const maxBytes = Math.min(queue.max_bytes, batch.max_bytes * queuedBatches)
+    const maxEvents = Math.min(queue.max_events, batch.max_events * queuedBatches)
+    this.config = config
+    this.deps = deps
+    this.queue = new Queue(maxBytes, maxEvents)
+    this.#partBounds = [
+      Math.min(MAX_PART_BYTES, maxBytes, batch.max_bytes),
+      Math.min(MAX_PART_EVENTS, maxEvents, batch.max_events),
+    ]
+  }
+
+  get keeps(): boolean {
+    return false
+  }
+
+  get moreComes(): boolean {
+    return false
+  }
+
+  get onDisk(): number {
+    return 0
+  }
+
+  get failure(): string {
+    return ''
+  }
+
+  start(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  put(whole: Encoded, losses: boolean): void {
+    for (const part of split(whole, ...this.#partBounds)) this.#admit({ part, losses })
+    this.deps.onReady()
+  }
+
+  get blocks(): boolean {
+    return this.#blocked.length > 0
+  }
+
+  get room(): Promise<void> | undefined {
+    if (!this.blocks) return undefined
+    this.#room ??= Promise.withResolvers<void>()
+    return this.#room.promise
+  }
+
+  adapt(sink: Failure, _memoryShort: boolean): void {
+    this.patient = !isStuck(sink)
+    if (!this.patient) this.admitBlocked()
+  }
+
+  get readySinceMs(): number | undefined {
+    return this.queue.oldestMs
+  }
+
+  hasBatch(maxEvents: number, maxBytes: number): boolean {
+    return this.blocks || this.queue.waitingEvents >= maxEvents || this.queue.waitingBytes >= maxBytes
+  }
+
+  next(maxEvents: number, maxBytes: number): Promise<InFlightBatch | undefined> {
+    const held = this.queue.take(maxEvents, maxBytes)
+    return Promise.resolve(held.length === 0 ? undefined : this.launch(new InFlightBatch(held)))
+  }
+
+  ack(batch: InFlightBatch, { events, bytes }: Sum): void {
+    if (batch.fromQueue) this.queue.settle(events, bytes)
+    if (batch.count === 0) this.inFlight.delete(batch)
+    this.admitBlocked()
+  }
+
+  retry(): void {
+    // Memory does not fail.
+  }
+
+  endGrace(): void {
+    this.#dropWaiting()
+  }
+
+  finish(_endMs: number): Promise<void> {
+    for (const batch of this.inFlight) {
+      const span = spanOf(batch.batch())
+      const sum = batch.takeAll()
+      this.deps.counters.drop('shutdown', sum.events, span)
+      this.ack(batch, sum)
+    }
+    this.#dropWaiting()
+    return Promise.resolve()
+  }
+
+  close(_endMs: number): Promise<void> {
+    return Promise.resolve()
+  }
+
+  memory(): Sum {
+    const { count, sizeBytes } = this.#blockedBatch()
+    return { events: this.queue.events + count, bytes: this.queue.bytes + sizeBytes }
+  }
+
+  recount(): number {
+    let held = this.queue.recount() + this.#blockedBatch().count
+    for (const batch of this.inFlight) held += batch.count
+    return held
+  }
+
+  oldestAgeMs(): number {
+    const since = [this.queue.oldestMs, ...[...this.inFlight].map(({ oldestMs }) => oldestMs)]
+    const nowMs = this.deps.clock.nowMs()
+    return Math.max(0, ...since.map((ms) => nowMs - (ms ?? nowMs)))
+  }
+
+  spoolStats(): SpoolStats | undefined {
+    return undefined
+  }
+
+  /** From here on a batch is counted as in flight. */
+  protected launch(batch: InFlightBatch): InFlightBatch {
+    this.inFlight.add(batch)
+    return batch
+  }
+
+  /** Lets in what waits for room, as far as there is some. */
+  protected admitBlocked(): void {
+    if (!this.blocks) return
+    for (const one of this.#blocked.splice(0)) this.#admit(one)
+    this.#releaseRoom()
+    this.deps.onReady()
+  }
+
+  /** Whether a part could ever be taken. */
+  protected admits(part: Encoded): boolean {
+    return this.queue.admits(part)
+  }
+
+  /** Takes a part; false, and nothing changes, when there is no room. */
+  protected push(held: Held): boolean {
+    return this.queue.push(held)
+  }
+
+  /** Removes the oldest part that waits and is no record of losses; undefined when there is none. */
+  protected dropOldest(): Encoded | undefined {
+    return this.queue.dropOldest()
+  }
+
+  /** Why a part that found no room was dropped. */
+  protected get fullReason(): DropReason {
+    return 'queue_full'
+  }
+
+  #admit(one: Blocked): void {
+    const { part, losses } = one
+    if (this.blocks) {
+      this.#blocked.push(one)
+      return
+    }
+    if (!losses && !this.admits(part)) return this.#drop(part, 'queue_full')
+    const acceptedMs = this.deps.clock.nowMs()
+    const held: Held = losses ? { part, acceptedMs, losses } : { part, acceptedMs }
+    const whenFull = this.config.queue.when_full
+    while (!this.push(held)) {
+      if (whenFull === 'block' && this.patient) {
+        this.#blocked.push(one)
+        return
+      }
+      // All the room may be taken by what is in flight: then the newest is what goes.
+      const oldest = whenFull === 'drop_oldest' ? this.dropOldest() : undefined
+      this.#drop(oldest ?? part, this.fullReason)
+      if (oldest === undefined) return
+    }
+  }
+
+  #dropWaiting(): void {
+    for (const { part } of [...this.queue.takeBack(), ...this.#blocked.splice(0)]) this.#drop(part, 'shutdown')
+    this.#releaseRoom()
+  }
+
+  #drop(part: Encoded, reason: DropReason): void {
+    this.deps.counters.drop(reason, part.count, spanOf({ parts: [part] }))
+  }
+
+  #releaseRoom(): void {
+    if (this.blocks) return
+    this.#room?.resolve()
+    this.#room = undefined
+  }
+
+  #blockedBatch(): { readonly count: number; readonly sizeBytes: number } {
+    return batchOf(this.#blocked.map(({ part }) => part))
+  }
+}

@@ -1,0 +1,40 @@
+import { slice } from '../contract/encoded.ts'
+import type { Encoded, Encoding } from '../contract/exporter.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Counters } from './counters.ts'
+import { pieceOf } from './disk/format/payload.ts'
+import type { ReadFrame } from './disk/reader.ts'
+import type { Held } from './queue.ts'
+
+const WAY_OUT =
+  '; go back to that one, or stop the agent and move them away with ktrail spool replay --to EXPORTER --remove'
+
+/**
+ * A frame of the spool as a part to be sent; nothing when it is spoilt, which is counted. What lies before `from` is settled: after a fault of
+ * the disk the cursor may stand within a frame.
+ */
+export function readBack(
+  frame: ReadFrame,
+  from: number,
+  { encoding, clock, counters }: { encoding: Encoding; clock: Clock; counters: Counters },
+): Held[] {
+  const settled = Math.max(0, from - frame.seq)
+  const piece = pieceOf(frame, encoding)
+  const nowMs = clock.nowMs()
+  if (!('why' in piece)) {
+    const ageMs = Math.max(0, clock.wallMs() - (piece.times.at(-1) ?? 0))
+    return [{ part: slice(piece, settled, piece.count), acceptedMs: nowMs - ageMs }]
+  }
+  const count = frame.count - settled
+  const problem = `the spool has events that this exporter can not send: ${piece.why}`
+  if (piece.foreign) return [{ part: sealed(frame, count, encoding), acceptedMs: nowMs, problem: problem + WAY_OUT }]
+  counters.reject('unreadable', count)
+  counters.note(problem)
+  return []
+}
+
+/** The last `count` events of a frame as a part that is only kept and counted. */
+function sealed({ payload, last }: ReadFrame, count: number, encoding: Encoding): Encoded {
+  const ends = new Uint32Array(count).fill(payload.length)
+  return { encoding, bytes: payload, ends, count, firstSeq: last - count + 1 }
+}

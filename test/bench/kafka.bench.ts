@@ -107,6 +107,6 @@ printResult('kafka', measures, [
     title: 'Kafka: processor time per event, µs, acks all',
     columns: ['codec', 'kafkajs driver', 'platformatic driver', 'plain kafkajs', 'kafkajs driver ÷ plain'],
     rows,
-    notes: [`${EVENTS} events of about 1.1 kB in batches of 800, one partition, broker on the same machine`],
+    notes: [`${EVENTS} events of about 1.1 kB in batches of 800, one partition, broker on the same machine.`],
   },
 ])

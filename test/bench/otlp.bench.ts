@@ -151,9 +151,9 @@ printResult(
         show(reference / cpuUs, 1),
       ]),
       notes: [
-        `Events: ${recording.source}; ${show(events.length)} of them, over and over. The sink is a process of its own that throws bodies away.`,
-        'CPU is user + system of the sending process with its thread pool, so compression counts. Decoding of ring bytes is not in it (see user-space).',
-        'The SDK gets the same JSON bodies and attributes; it is waited for after each 1,000 events, because its queue drops what it cannot hold.',
+        `Events: ${recording.source}; ${show(events.length)} of them, repeated. The sink is another process that discards what it gets.`,
+        'CPU is user + system time of the sending process with its thread pool, so compression is included. Decoding of ring bytes is not (see user-space).',
+        'The SDK gets the same JSON bodies and attributes. The bench waits for it after each 1,000 events, because its queue drops what it cannot hold.',
       ],
     },
   ],

@@ -134,7 +134,9 @@ printResult(
           show(percent, 1),
         ],
       ],
-      notes: ['From the ring, which is looked at every 50 ms, to the answer; default batches. User space only.'],
+      notes: [
+        'From the ring, which is read every 50 ms, to the answer of the sink, with default batches. User space only.',
+      ],
     },
   ],
 )

@@ -33,14 +33,39 @@ const shown = (value: number): string =>
 
 /** Measures that have a target, as a table. */
 export function targets(results: readonly Result[]): Table {
-  const row = ({ name, value, unit, atMost, atLeast }: Measure): string[] => {
-    const met = (atMost === undefined || value <= atMost) && (atLeast === undefined || value >= atLeast)
+  const isMet = ({ value, atMost, atLeast }: Measure): boolean =>
+    (atMost === undefined || value <= atMost) && (atLeast === undefined || value >= atLeast)
+  const row = (measure: Measure): string[] => {
+    const { name, value, unit, atMost, atLeast } = measure
     const target = atMost === undefined ? `≥ ${shown(atLeast ?? 0)}` : `≤ ${shown(atMost)}`
-    return [name, `${shown(value)} ${unit}`, target, met ? 'yes' : 'no']
+    return [name, `${shown(value)} ${unit}`, target, isMet(measure) ? 'yes' : '**no**']
   }
-  const measures = results.flatMap((result) => result.measures)
-  const rows = measures.filter(({ atMost, atLeast }) => atMost !== undefined || atLeast !== undefined).map(row)
-  return { title: 'Targets', columns: ['', 'measured', 'target', 'met'], rows, notes: [] }
+  const measures = results
+    .flatMap((result) => result.measures)
+    .filter(({ atMost, atLeast }) => atMost !== undefined || atLeast !== undefined)
+  const met = measures.filter(isMet).length
+  const notes = [`${met} of ${measures.length} targets are met, ${measures.length - met} are missed.`]
+  return { title: 'Targets', columns: ['', 'measured', 'target', 'met'], rows: measures.map(row), notes }
+}
+
+/** Where and when each bench ran, as a table. */
+function runs(results: readonly Result[]): Table {
+  const rows = results.map(({ bench, machine, kernel, node, commit, at, load: busy }) => [
+    bench,
+    machine,
+    kernel,
+    node,
+    commit,
+    busy === undefined ? '' : shown(busy),
+    at.slice(0, 10),
+  ])
+  const notes = ['Load: load average of the last minute of the bench; other work on the machine disturbs the figures.']
+  return {
+    title: 'Where this was measured',
+    columns: ['bench', 'machine', 'kernel', 'Node', 'commit', 'load', 'date'],
+    rows,
+    notes,
+  }
 }
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
@@ -67,11 +92,6 @@ export function plain({ title, columns, rows, notes }: Table): string {
   return [title, ...all.map((cells) => `  ${line(cells).trimEnd()}`), ...notes.map((note) => `  ${note}`)].join('\n')
 }
 
-function place({ bench, machine, kernel, node, commit, at, load }: Result): string {
-  const busy = load === undefined ? '' : ` load ${shown(load)},`
-  return `${bench}: ${machine}, kernel ${kernel}, Node ${node}, commit ${commit},${busy} ${at.slice(0, 10)}.`
-}
-
 function load(): Result[] {
   const files = existsSync(RESULTS) ? readdirSync(RESULTS).filter((name) => name.endsWith('.json')) : []
   const results = files.map((name) => JSON.parse(readFileSync(new URL(name, RESULTS), 'utf8')) as Result)
@@ -82,12 +102,10 @@ function load(): Result[] {
 function main(printOnly: boolean): void {
   const results = load()
   if (results.length === 0) throw new Error(`no results in ${fileURLToPath(RESULTS)}: run make bench`)
-  const tables = [targets(results), ...results.flatMap((result) => result.tables)]
-  const paths = results.map(place)
-  console.log(`\n${tables.map(plain).join('\n\n')}\n\n${paths.join('\n')}`)
+  const tables = [targets(results), ...results.flatMap((result) => result.tables), runs(results)]
+  console.log(`\n${tables.map(plain).join('\n\n')}`)
   if (printOnly) return
-  const content = [...tables.map(markdown), `Measured by \`make bench\`. ${paths.join(' ')}`].join('\n\n')
-  writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), content))
+  writeFileSync(PAGE, between(readFileSync(PAGE, 'utf8'), tables.map(markdown).join('\n\n')))
   console.log('\ndocs/performance.md has the new table')
 }
 

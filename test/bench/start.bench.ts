@@ -84,7 +84,9 @@ printResult(
         show(rss(of)),
         show(version(of)),
       ]),
-      notes: ['Everything that `ktrail run` does but loading and attaching BPF programs; medians of alternating runs.'],
+      notes: [
+        'Everything that `ktrail run` does except loading and attaching BPF programs. Medians of alternating runs.',
+      ],
     },
   ],
 )

@@ -168,8 +168,8 @@ printResult(
         bytes === 0 || name === 'encode compact' ? '' : show(1e6 / cpuUs / TETRAGON_EVENTS_PER_S, 1),
       ]),
       notes: [
-        `Stages alone keep nothing of what they make, so the compiler leaves some of it out. Ring bytes: ${recording.source}; ${show(eventsInRound)} events a round, of ${recording.hooks.length} hooks.`,
-        'CPU is user + system of the whole process, thread pool included; one core does 1e6 / CPU µs events/s. The first two lines are the agent’s own chain: source, decode, normalize, fan-out, queue, batch, file exporter with rotation.',
+        `A stage measured alone discards its results, so the compiler can omit some of its work. Ring bytes: ${recording.source}; ${show(eventsInRound)} events a round, of ${recording.hooks.length} hooks.`,
+        'CPU is user + system time of the whole process with its thread pool; one core handles 1e6 / CPU µs events/s. The first two rows are the agent’s own chain: source, decode, normalize, fan-out, queue, batch, file exporter with rotation.',
       ],
     },
   ],

@@ -278,7 +278,7 @@ printResult('kernel-cost', measures, [
       ['Tetragon, with return value (its own run)', ...CASES.map((name) => show(TETRAGON.runNs[name])), '', ''],
     ],
     notes: [
-      'In brackets: part of Tetragon’s ns in the same kind of guest, whose run was another one. Statistics add some 85 ns to each run of a program.',
+      'In brackets: the fraction of Tetragon’s time, measured in another run of the same kind of guest. Statistics add about 85 ns to each run of a program.',
       ...(skipped.length === 0 ? [] : [`Not on this kernel: ${skipped.join(', ')}.`]),
     ],
   },
@@ -300,7 +300,7 @@ printResult('kernel-cost', measures, [
       ],
     ],
     notes: [
-      'In brackets: part of what Tetragon adds, each as a multiple of the bare pread of its own run. Kernel statistics off; the fastest of rounds that alternate between no hook and hook.',
+      'In brackets: the fraction of what Tetragon adds, each relative to the bare pread of its own run. Kernel statistics are off. Rounds alternate between no hook and hook; the fastest count.',
     ],
   },
 ])

@@ -37,7 +37,7 @@ describe('bench table', () => {
   }
 
   it('report: shows measures with a target, and whether it is met', () => {
-    const { rows } = targets([
+    const { rows, notes } = targets([
       resultOf(
         { name: 'a', value: 1.234, unit: 'µs', atMost: 2 },
         { name: 'b', value: 2.5, unit: 'µs', atMost: 2 },
@@ -48,10 +48,11 @@ describe('bench table', () => {
     ])
     assert.deepEqual(rows, [
       ['a', '1.23 µs', '≤ 2', 'yes'],
-      ['b', '2.5 µs', '≤ 2', 'no'],
+      ['b', '2.5 µs', '≤ 2', '**no**'],
       ['c', '400,000 events/s', '≥ 400,000', 'yes'],
-      ['d', 'NaN MB', '≤ 120', 'no'],
+      ['d', 'NaN MB', '≤ 120', '**no**'],
     ])
+    assert.deepEqual(notes, ['2 of 4 targets are met, 2 are missed.'])
   })
 
   it('report: prints a table as Markdown and in columns', () => {

@@ -100,7 +100,7 @@ struct exec_body {
 	__u32 reserved;
 };
 
-/* Same bits as Tetragon prints (tetragon.md 3.3). */
+/* Same bits as Tetragon prints (docs/reference/records.md). */
 enum process_flag {
 	PROCESS_EXECVE = 0x1,
 	PROCESS_PROCFS = 0x4,

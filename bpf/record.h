@@ -30,7 +30,7 @@ static __always_inline void stamp(struct event_header *h, enum event_type type, 
 
 /*
  * `size` bytes from `h` on go into the ring. The wakeup goes off once, when the fill passes the watermark:
- * one for each record would halve the throughput (measured: targets.md §1). `room` is what `h` points to, a constant.
+ * one for each record would halve the throughput (measured). `room` is what `h` points to, a constant.
  */
 static __always_inline void submit(struct event_header *h, __u32 size, __u32 room, enum counter refused)
 {

@@ -1,6 +1,6 @@
 /**
  * How short of memory the agent is, by two limits of its resident set. Past the soft one exporters with a spool send by way of their
- * disk, past the hard one all drop what is new, counted: an agent that the kernel kills loses more. Source: export.md §7.4.
+ * disk, past the hard one all drop what is new, counted: an agent that the kernel kills loses more.
  */
 import type { MemoryPressure } from '../../exporters/index.ts'
 import type { Log } from '../telemetry/log.ts'

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
 
-/** `unknown` is treated like `full`: the safe side (targets.md §1). */
+/** `unknown` is treated like `full`: the safe side. */
 export type Preemption = 'none' | 'voluntary' | 'full' | 'lazy' | 'unknown'
 
 export interface KernelFacts {

@@ -74,7 +74,7 @@ export function objectFile(kernel: KernelFacts): string {
 }
 
 /**
- * The cheapest way that loses nothing on this kernel (design: "Attach by what the kernel is").
+ * The cheapest way that loses nothing on this kernel (docs/policies.md).
  * Where tasks are preempted inside the kernel a held fexit program hides other tasks' calls, and session loses returns
  * under load, so entry and return are joined there. A system call with a text argument is joined too: whether it matches is
  * then decided at its entry...

@@ -75,7 +75,7 @@ export const FORK = { parentStartNs: 0, parentTgid: 8, nspid: 12, bytes: 16 } as
 /** struct exit_body */
 export const EXIT = { code: 0, bytes: 8 } as const
 
-/** enum process_flag and the words Tetragon prints, in its order (tetragon.md §3.3). */
+/** enum process_flag and the words Tetragon prints, in its order (docs/reference/records.md). */
 export const PROCESS_FLAGS = {
   execve: 0x1,
   procFS: 0x4,

@@ -1,5 +1,5 @@
 /**
- * The start-up scan of /proc (tetragon.md §3.4): every process that runs already, parents before children.
+ * The start-up scan of /proc (docs/reference/records.md): every process that runs already, parents before children.
  * It runs after the process hooks are attached, so nothing falls between; what the hooks have seen meanwhile wins.
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, statSync } from 'node:fs'

@@ -96,7 +96,7 @@ export class ProcessTable {
     return image
   }
 
-  /** `find`, or a placeholder as Tetragon's: pid, start time and the flag `unknown` (tetragon.md §3.3). */
+  /** `find`, or a placeholder as Tetragon's: pid, start time and the flag `unknown` (docs/reference/records.md). */
   findOrUnknown(tgid: number, startLo: number, startHi: number): Image {
     const known = this.find(tgid, startLo, startHi)
     if (known !== undefined) return known

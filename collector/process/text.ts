@@ -1,4 +1,4 @@
-/** Kernel bytes → the texts of a record (tetragon.md §3.2, §3.3, §3.7). Pure functions. */
+/** Kernel bytes → the texts of a record (docs/reference/records.md). Pure functions. */
 import { posix } from 'node:path'
 import { PROCESS_FLAGS } from '../kernel/wire.ts'
 
@@ -83,7 +83,7 @@ export function containerId(cgroup: string): string {
   return id.length >= 64 ? own(id.slice(0, 31)) : ''
 }
 
-/** Standard base64 of `<node>:<ktime>:<pid>` (tetragon.md §3.1). */
+/** Standard base64 of `<node>:<ktime>:<pid>` (docs/reference/records.md). */
 export function execId(node: string, startNs: bigint, pid: number): string {
   return Buffer.from(`${node}:${startNs}:${pid}`).toString('base64')
 }

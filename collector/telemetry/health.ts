@@ -9,7 +9,7 @@ const DEAF_MS = 10_000
 /** The part of a sender that is read here. */
 export type Watched = Pick<Sender, 'name' | 'accounting' | 'blocks'>
 
-/** Whether the ring is read. An agent whose reader has stopped answers, and sees nothing: alive and deaf (export.md §9.2). */
+/** Whether the ring is read. An agent whose reader has stopped answers, and sees nothing: alive and deaf. */
 export class Reading {
   readonly #nowMs: () => number
   #lookedMs: number

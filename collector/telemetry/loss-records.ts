@@ -1,7 +1,7 @@
 /**
  * Loss as data: what the counters of the kernel side and the books of the exporters have lost, as events for every
  * exporter. Added up in time, one record at most each ten seconds for a stage, exporter and reason: a record for each
- * loss would make an overload worse. Source: export.md §2.3.
+ * loss would make an overload worse. Form of the records: docs/reference/otlp.md.
  *
  * What a killed agent held in memory no record can tell.
  */

@@ -1,4 +1,4 @@
-/** Files with secrets that a config names, and which of them everybody on the host may read (export.md §8). */
+/** Files with secrets that a config names, and which of them everybody on the host may read. */
 import { stat } from 'node:fs/promises'
 import type { LoadedConfig } from './load.ts'
 import type { Position, Problem } from '../policy/policy.ts'

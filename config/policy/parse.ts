@@ -1,5 +1,5 @@
 /**
- * The policy language: a Tetragon TracingPolicy (tetragon.md §1, §2) from text to a validated Policy, without a
+ * The policy language: a Tetragon TracingPolicy (docs/reference/policy-language.md) from text to a validated Policy, without a
  * kernel. What this version cannot do is refused, never ignored: a policy that loads means what it says.
  */
 import { Fields, asList, asText, notSupported } from './fields.ts'

@@ -1,6 +1,6 @@
 /**
  * A validated policy: what `collector/plan.ts` turns into programs and maps. Made only by `parsePolicy`.
- * Names follow Tetragon's TracingPolicy (tetragon.md §1, §2); defaults are filled in.
+ * Names follow Tetragon's TracingPolicy (docs/reference/policy-language.md); defaults are filled in.
  */
 
 import type { ArgumentType } from './arguments.ts'

@@ -25,7 +25,7 @@ export function oneLine(text: string): string {
 
 /**
  * The text as compact lines print it: raw, or as Go's strconv.Quote when it has a space or a rune that does not
- * print. Source: tetragon.md §6.1.
+ * print. Where: docs/reference/records.md.
  */
 export function printable(text: string): string {
   return QUOTED.test(text) ? goQuote(text) : text
@@ -38,7 +38,7 @@ export function goQuote(text: string): string {
 
 /**
  * Cuts `text` to `maxBytes` of UTF-8 and writes it as Go's strconv.Quote would, without the outer quotes: the way
- * Tetragon stores a policy's message and tags (tetragon.md §1.3). A character cut in half becomes `\x` escapes, as
+ * Tetragon stores a policy's message and tags. A character cut in half becomes `\x` escapes, as
  * in Go. The result can be longer than `maxBytes`.
  */
 export function goQuoted(text: string, maxBytes: number): string {

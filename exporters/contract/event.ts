@@ -1,6 +1,6 @@
 /**
  * The normalised event: what every exporter and encoder sees. A leaf: imports nothing.
- * Field names follow Tetragon's records (tetragon.md §4.3) in camelCase.
+ * Field names follow Tetragon's records (docs/reference/records.md) in camelCase.
  *
  * Texts are JavaScript strings in which bytes that are not UTF-8 have become U+FFFD, as protobuf JSON demands;
  * where that lost something the exact bytes stand beside in `raw`.
@@ -28,7 +28,7 @@ export interface Process {
   readonly cwd: string
   readonly binary: string
   readonly arguments: string
-  /** Space-separated words in Tetragon's order (tetragon.md §3.3). */
+  /** Space-separated words in Tetragon's order (docs/reference/records.md). */
   readonly flags: string
   readonly startTime: Timestamp
   /** First 31 characters of the container id; '' on the host. */
@@ -39,7 +39,7 @@ export interface Process {
   readonly inInitTree: boolean | undefined
   /** References now held: itself, each living child. Copied into an event when the event is made. */
   refcnt: number
-  /** Made by a fork, no exec yet. Tetragon keeps a count of 1 with these, which shows in exits and as a parent (§3.6). */
+  /** Made by a fork, no exec yet. Tetragon keeps a count of 1 with these, which shows in exits and as a parent. */
   readonly forked?: boolean
   /** Inode number of a binary that has no name: deleted, or in memory only (memfd). undefined for any other. */
   readonly unlinkedInode?: bigint | undefined

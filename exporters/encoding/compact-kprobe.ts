@@ -1,6 +1,6 @@
 /**
  * What a compact line says about a kprobe, by the function hooked. A table, because the choice is Tetragon's and
- * has no rule: tetragon.md §6.3. Functions whose details are of a kind that ktrail has no argument for yet
+ * has no rule: docs/reference/records.md. Functions whose details are of a kind that ktrail has no argument for yet
  * (sockets, BPF programs and maps, perf events) show their label and an empty detail.
  */
 import type { Argument, KprobeEvent } from '../contract/event.ts'

@@ -1,7 +1,7 @@
 /**
  * Encoding `compact`: one line an event for people, as Tetragon's client prints it.
  * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; a missing detail still leaves its space.
- * Source: tetragon.md §6.1, §6.2, §6.5.
+ * Source: docs/reference/records.md.
  */
 import type { Event, LossEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'

@@ -2,7 +2,7 @@
  * `process` and `parent` of a JSON line. A process is rendered once and its bytes are kept with it, as long as there is room, because nearly every
  * event repeats them and they are most of the line. Only refcnt and tid differ between events; they are written
  * between the kept head and a constant tail.
- * Key order and what is left out: tetragon.md §4.1, §4.3 (Process).
+ * Key order and what is left out: docs/reference/records.md.
  */
 import type { Process } from '../contract/event.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
@@ -13,7 +13,7 @@ const PARENT = ascii(',"parent":')
 const REFCNT = ascii(',"refcnt":')
 const ONE_REFCNT = ascii(',"refcnt":1')
 const TID = ascii(',"tid":')
-/** A binary without a name, as Tetragon marks it (tetragon.md §3.8). */
+/** A binary without a name, as Tetragon marks it. */
 const UNLINKED = ascii(',"binary_properties":{"file":{"inode":{"number":"')
 const UNLINKED_END = ascii('","links":0}}}')
 const END = ascii('}')

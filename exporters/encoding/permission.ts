@@ -14,7 +14,7 @@ const STICKY = 0o1000
 
 /**
  * An inode's mode as `ls -l` shows it: type letter (none when the type bits are empty), then three triples with
- * s/S for set-id and t/T for sticky. A zero mode gives `---------`. Source: tetragon.md §1.5.
+ * s/S for set-id and t/T for sticky. A zero mode gives `---------`.
  */
 export function permission(mode: number): string {
   const type = TYPES[mode & 0xf000] ?? ''

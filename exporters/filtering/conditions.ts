@@ -64,7 +64,7 @@ export function conditionsOf(filter: FilterConfig): Condition[] {
   return all
 }
 
-/** All keys of a Tetragon Filter must match. Source: tetragon.md §5.2. */
+/** All keys of a Tetragon Filter must match. */
 function tetragonFilter(filter: TetragonFilterConfig): Asks {
   const asks: Asks[] = []
   if (filter.event_set !== undefined) asks.push(oneOf(filter.event_set, ({ type }) => type.toUpperCase()))

@@ -1,6 +1,6 @@
 /**
  * Tetragon's field filters on JSON lines: each line is parsed, cut down and printed again, which costs several times what
- * the line cost to make. For those who ask for it. Source: tetragon.md §5.3.
+ * the line cost to make. For those who ask for it.
  */
 import { parseFieldPaths } from '../../config/agent/filtering/record-fields.ts'
 import type { FieldFilterConfig } from '../../config/agent/schema.ts'
@@ -91,7 +91,7 @@ function leaves({ mask, keep }: Rule, field: readonly string[]): boolean {
 
 function cut(line: string, rules: readonly Rule[]): string {
   const record: unknown = JSON.parse(line)
-  // The first key is the event's kind; the others are kept (§4.1).
+  // The first key is the event's kind; the others are kept.
   const [kind] = isObject(record) ? Object.keys(record) : []
   if (!isObject(record) || kind === undefined) return line
   let touched = false

@@ -1,5 +1,5 @@
 /**
- * Compression of whole bodies, level 1 throughout: the next ones cost more than twice for a tenth fewer bytes (export.md §4.6).
+ * Compression of whole bodies, level 1 throughout: the next ones cost more than twice for a tenth fewer bytes.
  * The agent brings faster ones along (native/index.ts); those of node:zlib serve where nothing is brought.
  */
 import { promisify } from 'node:util'

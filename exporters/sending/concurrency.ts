@@ -1,6 +1,6 @@
 /**
  * How many calls of `send` may be under way at once, found out from how the sink answers: additive increase, multiplicative
- * decrease as in Vector (export.md §7.1), and no increase once answers take twice as long as they did at their fastest,
+ * decrease as in Vector, and no increase once answers take twice as long as they did at their fastest,
  * for the mean alone follows a sink that gets slower and slower.
  */
 

@@ -29,7 +29,7 @@ export function retryDelayMs(
 
 /**
  * How long to wait for a person before hold number `holds` (from 1) of a batch is tried again: from `max` on doubling to five
- * minutes. Source: export.md §1.3.
+ * minutes.
  */
 export function holdDelayMs(holds: number, { max }: ChainConfig['retry']): number {
   return Math.max(max, Math.min(LONGEST_HOLD_MS, max * 2 ** Math.min(holds - 1, MAX_DOUBLINGS)))

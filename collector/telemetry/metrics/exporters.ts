@@ -1,4 +1,4 @@
-/** What every exporter tells of itself: its books, its sending chain and its spool. Names: export.md §9.2. */
+/** What every exporter tells of itself: its books, its sending chain and its spool. Listed in docs/metrics.md. */
 import type { Accounting, RequestOutcome, Sender, SenderStats } from '../../../exporters/index.ts'
 import type { Fill, MetricsPage } from './page.ts'
 

@@ -1,4 +1,4 @@
-/** The agent's numbers in Prometheus' text format: which there are. Names: export.md §9.2, with `exporter` for `sink`. */
+/** The agent's numbers in Prometheus' text format: which there are. Listed in docs/metrics.md. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
 import { enabledOf } from '../../policies/registry.ts'
 import type { Policies } from '../../policies/registry.ts'

@@ -34,7 +34,7 @@ const ARGUMENT: Shape = {
   path_arg: FILE,
   error_arg: named('Message'),
 }
-/** tetragon.md §4.3: ProcessExec, ProcessExit, ProcessKprobe and RateLimitInfo together. */
+/** As in docs/reference/records.md, with what Tetragon has more: ProcessExec, ProcessExit, ProcessKprobe and RateLimitInfo together. */
 const RECORD: Shape = {
   process: PROCESS,
   parent: PROCESS,

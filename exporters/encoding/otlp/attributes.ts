@@ -1,4 +1,4 @@
-/** Names of all attributes that we send, and what attributes are written into. Names: export.md §2.1, §2.3. */
+/** Names of all attributes that we send, and what attributes are written into. Listed in docs/reference/otlp.md. */
 
 /** An attribute's name with its protobuf form, made once. */
 export interface Key {

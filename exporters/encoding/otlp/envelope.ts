@@ -1,6 +1,6 @@
 /**
  * What stands around the records: ExportLogsServiceRequest{ResourceLogs{resource, ScopeLogs{scope, records…}}}, in both
- * protocols. The resource is the agent and its host, one for all records (export.md §2.2).
+ * protocols. The resource is the agent and its host, one for all records.
  */
 import type { Encoding } from '../../contract/exporter.ts'
 import { key } from './attributes.ts'

@@ -1,5 +1,5 @@
 /**
- * Which attributes, severity and text an event has in OTLP: the one place that knows (export.md §2.3). Written against
+ * Which attributes, severity and text an event has in OTLP: the one place that knows (docs/reference/otlp.md lists them). Written against
  * AttributeSink, so that the protobuf encoder, the JSON encoder and the SDK's serializer all say the same.
  * Attributes that come from a process or a hook stand apart, because encoders keep their bytes.
  */
@@ -17,7 +17,7 @@ export interface Severity {
   readonly text: string
 }
 
-/** export.md §1.5: the first number of each range. */
+/** The first number of each range of SeverityNumber in opentelemetry-proto. */
 const SEVERITIES: Readonly<Record<SeverityName, Severity>> = {
   trace: { number: 1, text: 'TRACE' },
   debug: { number: 5, text: 'DEBUG' },

@@ -1,6 +1,6 @@
 /**
  * A protobuf writer for the hot path: one reused buffer, no object per field, lengths known before their content
- * wherever that is cheap. Field numbers: export.md §1.2. Byte for byte what @opentelemetry/otlp-transformer writes.
+ * wherever that is cheap. Field numbers: opentelemetry-proto, logs.proto. Byte for byte what @opentelemetry/otlp-transformer writes.
  */
 import type { Timestamp } from '../../contract/event.ts'
 import type { AttributeSink, Key } from './attributes.ts'

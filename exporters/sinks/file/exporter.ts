@@ -1,7 +1,7 @@
 /**
  * Appends whole lines to a file and rotates it by size and by time.
  * Constraints: no torn line, no line twice unless the disk's answer to a sync is unknown; one writer; every failure
- * of the disk is an outcome with a sentence, never an exception. Source: export.md §6.
+ * of the disk is an outcome with a sentence, never an exception.
  */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
 import type { MakeExporter } from '../../context.ts'

@@ -1,7 +1,7 @@
 /**
  * Names of rotated files, as Tetragon (lumberjack) gives them: `events.jsonl` becomes
  * `events-2026-11-24T14-03-09.123.jsonl`, compressed `….jsonl.gz`, and while that is written `….jsonl.gz.1f2e3d4c.tmp`.
- * Files of other names are never touched. Source: export.md §6.
+ * Files of other names are never touched.
  */
 import { randomBytes } from 'node:crypto'
 import { basename, dirname, extname, join } from 'node:path'

@@ -1,7 +1,7 @@
 /**
  * Brings events to Kafka: one record an event (`gathering.ts`: or many), several partitions side by side, one request in flight each.
  * Constraints: nothing is lost; within a key order is kept; what a broker has acknowledged is not sent again, even
- * when the rest of its batch fails or the sender gave up waiting. Source: export.md §5.
+ * when the rest of its batch fails or the sender gave up waiting. See docs/reference/kafka.md.
  *
  *   Batch ─▶ lanes (topic, partition) ─▶ chunks ≤ maxRequestBytes ─▶ driver ─▶ fates ─▶ Outcome
  */

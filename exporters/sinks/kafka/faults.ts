@@ -1,4 +1,4 @@
-/** What Kafka's errors mean for us, whichever library words them. Source: export.md §5.1, Kafka's Errors.java. */
+/** What Kafka's errors mean for us, whichever library words them. Source: Kafka's Errors.java; docs/reference/kafka.md. */
 import { textOf } from '../../contract/errors.ts'
 
 /**

@@ -1,5 +1,5 @@
 /**
- * What a reply of the sink means for the records of one request: the status table (export.md §1.3, §3.3, §3.4), nothing else.
+ * What a reply of the sink means for the records of one request: the status table of docs/reference/otlp.md, nothing else.
  * What then happens to a batch is the exporter's.
  */
 import { ExportError } from '../../contract/errors.ts'
@@ -47,7 +47,7 @@ export const MENDABLE: ReadonlySet<number> = new Set([401, 403, 404, 405, 407, 4
 /** Of these, faults of credentials: others may have taken their place meanwhile. */
 export const ABOUT_CREDENTIALS: ReadonlySet<number> = new Set([401, 403, 407])
 
-/** Texts of Loki's 400 about single entries (§3.3), and the reason that goes into the books. */
+/** Texts of Loki's 400 about single entries (docs/reference/loki.md), and the reason that goes into the books. */
 const ENTRY_FAULTS: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = [
   [/max entry size|line_too_long/i, 'too_large'],
   [/structured metadata too large|too many structured metadata/i, 'metadata_too_large'],

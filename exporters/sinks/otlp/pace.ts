@@ -1,7 +1,7 @@
 import type { Batch } from '../../contract/exporter.ts'
 import { spanOf } from '../../contract/encoded.ts'
 
-/** Consecutive 429s after which the batch is taken to be larger than the sink's burst, which never passes (§3.4). */
+/** Consecutive 429s after which the batch is taken to be larger than the sink's burst, which never passes (docs/reference/loki.md). */
 const PATIENCE = 3
 /** Batches that are remembered. One that is never sent again (it expired) must not stay for ever. */
 const MAX_REMEMBERED = 64

@@ -41,7 +41,7 @@ export function partialSuccessOf({ body }: Reply): PartialSuccess {
 
 /**
  * `message` of a google.rpc.Status. Loki sends protobuf whatever was asked for and whatever its content type says
- * (export.md §3.3), so the form is found by looking; a body of neither form is its own text.
+ * (docs/reference/loki.md), so the form is found by looking; a body of neither form is its own text.
  */
 export function statusTextOf({ body }: Reply): string {
   const json = jsonOf(body)

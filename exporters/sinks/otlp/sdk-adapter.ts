@@ -1,6 +1,6 @@
 /**
  * Any OpenTelemetry exporter of logs as an Exporter. It sees records as its SDK would give them to it. What it answers is
- * all that is known: a partial success looks like success to it (export.md §4.5), and what it retries may be there twice.
+ * all that is known: a partial success looks like success to it, and what it retries may be there twice.
  */
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import type { LogRecordExporter, ReadableLogRecord } from '@opentelemetry/sdk-logs'

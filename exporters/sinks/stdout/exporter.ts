@@ -1,6 +1,6 @@
 /**
  * Writes lines to standard output, whatever that is: a pipe, a socket or a terminal here, a file in file.ts. Waits for the stream's
- * callback, so a reader that is slow slows only this exporter. A reader that went away is a state, not a crash. Source: export.md §6.
+ * callback, so a reader that is slow slows only this exporter. A reader that went away is a state, not a crash.
  */
 import { fstatSync } from 'node:fs'
 import type { Writable } from 'node:stream'

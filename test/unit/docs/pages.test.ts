@@ -1,17 +1,11 @@
-/** What README and the pages of docs/ show works: links lead somewhere, configs load, policies parse. */
+/** What the pages show works: links lead somewhere, configs load, policies parse, files and metrics that they name exist. */
 import assert from 'node:assert/strict'
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { loadConfig } from '../../config/agent/load.ts'
-import { parsePolicy } from '../../config/policy/parse.ts'
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const PAGES = globSync(['*.md', 'docs/**/*.md'], { cwd: ROOT }).toSorted()
-const read = (page: string): string => readFileSync(join(ROOT, page), 'utf8')
-const blocks = (text: string, language: string): string[] =>
-  [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'))].map(([, block = '']) => block)
+import { loadConfig } from '../../../config/agent/load.ts'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import { PAGES, ROOT, blocks, files, inlineCode, read, withoutBlocks } from './support.ts'
 
 /** GitHub's anchor of a heading. */
 const anchors = (text: string): string[] =>
@@ -22,6 +16,8 @@ const anchors = (text: string): string[] =>
       .replaceAll(' ', '-'),
   )
 
+const exists = (path: string): boolean => existsSync(join(ROOT, path))
+
 describe('README and docs/', () => {
   it('README has at most 10 kB', () => {
     assert.ok(PAGES.length > 10)
@@ -30,12 +26,11 @@ describe('README and docs/', () => {
 
   for (const page of PAGES) {
     it(`${page}: every link leads to a file and a heading of this repository`, () => {
-      const text = read(page).replaceAll(/^```.*?^```$/gms, '')
-      for (const [, link = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      for (const [, link = ''] of withoutBlocks(read(page)).matchAll(/\]\(([^)\s]+)\)/g)) {
         if (/^https?:/.test(link)) continue
         const [path = '', anchor] = link.split('#')
         const target = path === '' ? page : join(dirname(page), path)
-        assert.ok(existsSync(join(ROOT, target)), `${page} links to ${link}: no such file`)
+        assert.ok(exists(target), `${page} links to ${link}: no such file`)
         if (anchor === undefined) continue
         assert.ok(anchors(read(target)).includes(anchor), `${page} links to ${link}: no such heading`)
       }
@@ -57,6 +52,59 @@ describe('README and docs/', () => {
     for (const { page, text } of policies) {
       const parsed = parsePolicy(text, page)
       assert.deepEqual('policy' in parsed ? [] : parsed.problems, [])
+    }
+  })
+
+  it('every file of the repository that a page names exists', () => {
+    const named = PAGES.flatMap((page) => inlineCode(read(page)).map((path) => ({ page, path })))
+      // NAME stands for any.
+      .filter(({ path }) => /^(?:bpf|collector|config|deploy|docs|exporters|native|test)\/[\w./*{},-]+$/.test(path))
+      .filter(({ path }) => !/\bNAME\b|\/build\//.test(path))
+    assert.ok(named.length > 20)
+    for (const { page, path } of named) {
+      assert.ok(globSync(path, { cwd: ROOT }).length > 0, `${page} names ${path}: no such file`)
+    }
+  })
+
+  it('every metric that a page names is in docs/metrics.md', () => {
+    const known = new Set(read('docs/metrics.md').match(/\bktrail_\w+/g))
+    for (const page of PAGES) {
+      for (const name of read(page).match(/\bktrail_[a-z]\w+/g) ?? [])
+        assert.ok(known.has(name), `${page} names the metric ${name}: it is not in docs/metrics.md`)
+    }
+  })
+
+  it('no file cites a page that is not in the repository', () => {
+    const names = new Set(PAGES.map((page) => page.split('/').at(-1)))
+    const citing = [...PAGES, 'Makefile', ...files(['**/*.{ts,js,c,h,cc,sh,awk,yaml}'])]
+    assert.ok(citing.length > 300)
+    for (const file of citing) {
+      const text = read(file).replaceAll(/https?:\/\/\S+|\\n/g, ' ')
+      for (const [cited] of text.matchAll(/[\w-][\w./-]*\.md\b/g)) {
+        if (cited.endsWith('NAME.md')) continue
+        const isThere =
+          exists(cited) || exists(join(dirname(file), cited)) || (!cited.includes('/') && names.has(cited))
+        assert.ok(isThere, `${file} cites ${cited}: expected a page of this repository`)
+      }
+    }
+  })
+})
+
+describe('docs/troubleshooting.md', () => {
+  it('quotes texts that the code has', () => {
+    const source = files(['{collector,config,exporters,native}/**/*.{ts,cc,h}'])
+      .map(read)
+      .join('\n')
+      // A text that goes on in the next line of the source.
+      .replaceAll(/['"`] \+\n\s*['"`]/g, '')
+    const rows = [...read('docs/troubleshooting.md').matchAll(/^\| ([^|]*`[^|]*) \|/gm)]
+    assert.ok(rows.length > 10)
+    for (const [, first = ''] of rows) {
+      for (const quote of inlineCode(first)) {
+        // … stands for what differs.
+        for (const part of quote.split('…').map((text) => text.trim()))
+          assert.ok(part.length < 3 || source.includes(part), `expected "${part}" in the code`)
+      }
     }
   })
 })

@@ -1,6 +1,6 @@
 /**
  * The driver on kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, our own record batches, for its encoder
- * is what makes it slow. With guards against its known faults (export.md §5.1): one topic-partition a send and the
+ * is what makes it slow. With guards against its known faults (docs/reference/kafka.md): one topic-partition a send and the
  * partition set by us, so that its retry cannot skip a broker; the answer is checked all the same; the idle timer is
  * tamed; a topic's error concerns that topic only; connections are mended (`kafkajs-connections.ts`).
  */

@@ -1,7 +1,7 @@
 /**
  * kafkajs 2.2.4 keeps a timer running on every idle connection and arms it with a negative time, which Node turns into
  * 1 ms: about 900 wake-ups a second and a TimeoutNegativeWarning (tulios/kafkajs#1751, fixes #1755 and #1768 unmerged).
- * The guard arms it only when something is pending or a throttle runs. Source: export.md §5.1.
+ * The guard arms it only when something is pending or a throttle runs. See docs/reference/kafka.md.
  */
 import { createRequire } from 'node:module'
 import { repairConnections } from './kafkajs-connections.ts'

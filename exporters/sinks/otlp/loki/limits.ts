@@ -1,6 +1,6 @@
 /**
  * Loki's limits on one entry, checked before sending: a request with a bad entry is answered 400 although the others are
- * stored, and rarely says which one it was (export.md §3.3, §3.4).
+ * stored, and rarely says which one it was (docs/reference/loki.md).
  */
 import type { LokiLimits } from '../../../../config/agent/exporters/otlp.ts'
 import type { Encoded } from '../../../contract/exporter.ts'

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
 
-// Written out from tetragon.md §1 and §2, not imported: a field that drops out of the tables must fail here.
+// Written out from Tetragon's schema, not imported: a field that drops out of the tables must fail here.
 const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field: string) => string }> = [
   {
     where: 'spec',

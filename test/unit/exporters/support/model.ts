@@ -1,5 +1,5 @@
 /**
- * What a JSON line must parse to, built as plain objects straight from the tables of tetragon.md §4.3: an
+ * What a JSON line must parse to, built as plain objects straight from the tables of docs/reference/records.md: an
  * independent second opinion on the encoder, slow and obvious. Key order is that of the tables.
  */
 import type { Argument, Event, Process, Timestamp } from '../../../../exporters/contract/event.ts'

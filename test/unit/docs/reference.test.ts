@@ -1,0 +1,27 @@
+/** docs/reference/ names everything that the code has: types, operators, flags, attributes. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { OPERATORS, TYPES } from '../../../config/policy/tables.ts'
+import { PROCESS_FLAGS } from '../../../collector/kernel/wire.ts'
+import { KEYS, LABEL_PREFIX } from '../../../exporters/encoding/otlp/attributes.ts'
+import { read } from './support.ts'
+
+function namesAll(page: string, names: readonly string[]): void {
+  const text = read(page)
+  assert.ok(names.length > 3)
+  for (const name of names) assert.ok(text.includes(`\`${name}\``), `${page}: expected \`${name}\``)
+}
+
+describe('docs/reference/', () => {
+  it('names every argument type and operator', () => {
+    namesAll('docs/reference/policy-language.md', [...TYPES, ...OPERATORS])
+  })
+
+  it('names every flag of a process', () => {
+    namesAll('docs/reference/records.md', Object.keys(PROCESS_FLAGS))
+  })
+
+  it('names every attribute of an OTLP record', () => {
+    namesAll('docs/reference/otlp.md', [...Object.values(KEYS).map(({ name }) => name), `${LABEL_PREFIX}<label>`])
+  })
+})

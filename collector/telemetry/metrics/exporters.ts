@@ -28,7 +28,7 @@ const EXPORTER = ['exporter']
 export function addExporterMetrics(page: MetricsPage, sources: ExporterSources): void {
   page.counter(
     'ktrail_events_filtered_total',
-    'Events that the filters of an exporter kept out; they are in none of its books.',
+    'Events that the filters of an exporter left out; no other counter has them.',
     ['exporter', 'filter'],
     (put) => {
       for (const [exporter, filters] of sources.filtered()) {
@@ -38,7 +38,7 @@ export function addExporterMetrics(page: MetricsPage, sources: ExporterSources):
   )
   page.gauge(
     `${PREFIX}_info`,
-    'What kind of exporter it is, and what its events are encoded as; always 1.',
+    'Type and encoding of the exporter; always 1.',
     ['exporter', 'type', 'encoding'],
     (put) => {
       for (const { name, exporter } of sources.senders())
@@ -63,37 +63,37 @@ function addAccounting(page: MetricsPage, senders: ExporterSources['senders']): 
   }
   page.counter(
     `${PREFIX}_accepted_events_total`,
-    'Events that the exporter took over, with those found in its spool at the start.',
+    'Events that the exporter accepted, with those found in its spool at the start.',
     EXPORTER,
     accounting(({ accepted }) => accepted),
   )
   page.counter(
     `${PREFIX}_delivered_events_total`,
-    'Events that the sink took.',
+    'Events that the sink accepted.',
     EXPORTER,
     accounting(({ delivered }) => delivered),
   )
   page.counter(
     `${PREFIX}_delivered_bytes_total`,
-    'Bytes of the events that the sink took, as they were encoded, before compression.',
+    'Encoded bytes of the events that the sink accepted, before compression.',
     EXPORTER,
     accounting(({ deliveredBytes }) => deliveredBytes),
   )
   page.counter(
     `${PREFIX}_rejected_events_total`,
-    'Events that the sink refused for good.',
+    'Events that the sink rejected.',
     ['exporter', 'reason'],
     byReason(({ rejected }) => rejected),
   )
   page.counter(
     `${PREFIX}_dropped_events_total`,
-    'Events that the exporter gave up.',
+    'Events that the exporter dropped.',
     ['exporter', 'reason'],
     byReason(({ dropped }) => dropped),
   )
   page.counter(
     `${PREFIX}_retries_total`,
-    'Batches that were sent once more.',
+    'Batches that were sent again.',
     EXPORTER,
     accounting(({ retries }) => retries),
   )
@@ -115,13 +115,13 @@ function addAccounting(page: MetricsPage, senders: ExporterSources['senders']): 
     EXPORTER,
     accounting(({ heldEvents }) => heldEvents),
   )
-  page.gauge(`${PREFIX}_state`, '1 for the state that the exporter is in, else 0.', ['exporter', 'state'], (put) => {
+  page.gauge(`${PREFIX}_state`, '1 for the current state of the exporter, else 0.', ['exporter', 'state'], (put) => {
     for (const sender of senders()) {
       const now = sender.accounting().state
       for (const state of STATES) put({ exporter: sender.name, state }, state === now ? 1 : 0)
     }
   })
-  page.counter(`${PREFIX}_own_total`, 'What only this kind of sink counts.', ['exporter', 'what'], (put) => {
+  page.counter(`${PREFIX}_own_total`, 'Counters that only this type of exporter has.', ['exporter', 'what'], (put) => {
     for (const { name, exporter } of senders()) {
       for (const [what, n] of Object.entries(exporter.counters ?? {})) put({ exporter: name, what }, n)
     }
@@ -131,8 +131,7 @@ function addAccounting(page: MetricsPage, senders: ExporterSources['senders']): 
 function addDeadLetters(page: MetricsPage, senders: ExporterSources['senders']): void {
   page.counter(
     `${PREFIX}_dead_letters_total`,
-    'What became of events that the sink refused for good: written, unwritten, or unnamed where the sink told only how many; ' +
-      'and failures to write.',
+    'Dead-letter records of rejected events: written, unwritten, or unnamed where the sink gave only a number; and failures to write.',
     ['exporter', 'what'],
     (put) => {
       for (const sender of senders()) {
@@ -148,7 +147,7 @@ function addChain(page: MetricsPage, senders: ExporterSources['senders']): void 
     eachSender(senders, (sender) => value(sender.stats()))
   page.counter(
     `${PREFIX}_requests_total`,
-    'Batches handed to the sink, by how it ended: config waits for a person, permanent was refused for good.',
+    'Batches sent, by outcome: config needs manual action, permanent was rejected.',
     ['exporter', 'outcome'],
     (put) => {
       for (const sender of senders()) {
@@ -159,49 +158,49 @@ function addChain(page: MetricsPage, senders: ExporterSources['senders']): void 
   )
   page.counter(
     `${PREFIX}_duplicates_possible_total`,
-    'Events that were sent again although the sink may have had them: no answer came, or one that leaves it open.',
+    'Events sent again although the sink may have stored them: there was no answer, or an unclear one.',
     EXPORTER,
     stats(({ duplicatesPossible }) => duplicatesPossible),
   )
   page.histogram(
     `${PREFIX}_request_duration_seconds`,
-    'How long the sink took to answer for a batch, well or not.',
+    'Time until the sink answered for a batch, whatever the outcome.',
     EXPORTER,
     eachSender(senders, (sender) => sender.stats().requestSeconds),
   )
   page.histogram(
     `${PREFIX}_event_latency_seconds`,
-    'From the time of an event to the answer that the sink took it.',
+    'Time from an event to the answer that the sink accepted it.',
     EXPORTER,
     eachSender(senders, (sender) => sender.stats().latencySeconds),
   )
   page.gauge(
     `${PREFIX}_retry_wait_seconds`,
-    'How long the exporter now waits before the next try; 0 while it does not.',
+    'Current wait before the next try; 0 when there is none.',
     EXPORTER,
     stats(({ retryWaitMs }) => retryWaitMs / 1000),
   )
   page.gauge(
     `${PREFIX}_queue_limit_bytes`,
-    'Bytes of events that may be held in memory.',
+    'Limit of bytes of events in memory.',
     EXPORTER,
     stats(({ queueLimitBytes }) => queueLimitBytes),
   )
   page.gauge(
     `${PREFIX}_queue_limit_events`,
-    'Events that may be held in memory.',
+    'Limit of events in memory.',
     EXPORTER,
     stats(({ queueLimitEvents }) => queueLimitEvents),
   )
   page.gauge(
     `${PREFIX}_concurrency_limit`,
-    'Requests that may be under way at once now.',
+    'Current limit of requests in flight.',
     EXPORTER,
     stats(({ concurrencyLimit }) => concurrencyLimit),
   )
   page.gauge(
     `${PREFIX}_in_flight_requests`,
-    'Requests under way.',
+    'Requests in flight.',
     EXPORTER,
     stats(({ inFlight }) => inFlight),
   )
@@ -213,7 +212,7 @@ function addChain(page: MetricsPage, senders: ExporterSources['senders']): void 
   )
   page.gauge(
     `${PREFIX}_last_success_timestamp_seconds`,
-    'When the sink last took something, in seconds since 1970; 0 for never.',
+    'When the sink last accepted events, in seconds since 1970; 0 for never.',
     EXPORTER,
     stats(({ lastSuccessMs }) => lastSuccessMs / 1000),
   )

@@ -43,7 +43,7 @@ export function createMetrics(sources: MetricSources): MetricsPage {
 function addReading(page: MetricsPage, sources: MetricSources): void {
   page.counter(
     'ktrail_events_read_total',
-    'Events made: of records of the ring, of processes found at the start, and of losses (events_lost).',
+    'Events made from records of the ring, from processes found at the start, and from losses (events_lost).',
     ['type', 'policy'],
     (put) => {
       for (const { type, policy, count } of sources.events()) put({ type, policy }, count)
@@ -52,7 +52,7 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   page.counter('ktrail_ring_records_total', 'Records read from the ring.', [], (put) => put({}, sources.records()))
   page.counter(
     'ktrail_kernel_lost_events_total',
-    'Events that happened and were not seen.',
+    'Events that happened but were not recorded.',
     ['hook', 'reason'],
     (put) => {
       for (const { hook, reason, count } of sources.losses()) put({ hook, reason }, count)
@@ -60,7 +60,7 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   )
   page.counter(
     'ktrail_kernel_fallbacks_total',
-    'Times the kernel side took a slower way; nothing was lost.',
+    'Slower ways taken by the kernel side; nothing was lost.',
     ['kind'],
     (put) => {
       for (const [kind, count] of Object.entries(sources.fallbacks())) put({ kind }, count)
@@ -72,7 +72,7 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   )
   page.gauge(
     'ktrail_policy_hooks',
-    'Hooks of the policies: loaded, or call_not_found for an optional call that this kernel does not have.',
+    'Hooks by policy: loaded, or call_not_found for an optional call that this kernel does not have.',
     ['policy', 'state'],
     (put) => {
       for (const { id, hooks, skipped } of enabledOf(sources.policies)) {
@@ -84,7 +84,7 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   addProcesses(page, sources.processes)
   page.gauge(
     'ktrail_accounting_imbalance_events',
-    'Events that the books do not explain: must be 0 (for the ring: while it is empty).',
+    'Events that the accounting does not explain; must be 0 (for the ring: while it is empty).',
     ['exporter'],
     (put) => {
       put({ exporter: 'ring' }, sources.imbalance())
@@ -97,7 +97,7 @@ function addProcesses(page: MetricsPage, table: MetricSources['processes']): voi
   page.gauge('ktrail_processes', 'Processes in the table.', [], (put) => put({}, table.size))
   page.gauge(
     'ktrail_process_table_bytes',
-    'Memory that the process table takes: its images, their texts, and what encoders keep with them (renderings).',
+    'Memory of the process table: images, their texts, and what encoders cache with them (renderings).',
     ['kind'],
     (put) => {
       for (const [kind, bytes] of Object.entries(table.bytes)) put({ kind }, bytes)
@@ -116,17 +116,16 @@ function addProcesses(page: MetricsPage, table: MetricSources['processes']): voi
 
 /** The agent as a process. */
 function addAgent(page: MetricsPage, sources: MetricSources): void {
-  page.gauge('ktrail_build_info', 'What runs; always 1.', ['version', 'node', 'kernel'], (put) => put(sources.build, 1))
+  page.gauge('ktrail_build_info', 'Versions; always 1.', ['version', 'node', 'kernel'], (put) => put(sources.build, 1))
   page.gauge(
     'ktrail_config_hash_info',
-    'The config that the agent was started with, as sha256sum of its file; always 1.',
+    'SHA-256 of the config file that the agent was started with; always 1.',
     ['hash'],
     (put) => put({ hash: sources.configHash }, 1),
   )
   page.counter(
     'ktrail_config_reload_total',
-    'Policy files that were added, changed or removed while the agent ran, by whether the change was taken; the config itself ' +
-      'is read at the start only.',
+    'Policy files added, changed or removed while the agent ran, by result; the config is read at the start only.',
     ['result'],
     (put) => {
       for (const [result, n] of Object.entries(sources.reloads.counts)) put({ result }, n)
@@ -134,20 +133,17 @@ function addAgent(page: MetricsPage, sources: MetricSources): void {
   )
   page.gauge(
     'ktrail_config_last_reload_success_timestamp_seconds',
-    'When a policy file was last taken, the start for one, in seconds since 1970.',
+    'When a policy file was last loaded, or the start, in seconds since 1970.',
     [],
     (put) => put({}, sources.reloads.lastMs / 1000),
   )
-  page.histogram(
-    'ktrail_event_loop_lag_seconds',
-    'How late the event loop came to a timer of a tenth of a second.',
-    [],
-    (put) => put({}, sources.loopLag()),
+  page.histogram('ktrail_event_loop_lag_seconds', 'How late the event loop ran a timer of 100 ms.', [], (put) =>
+    put({}, sources.loopLag()),
   )
-  page.gauge('ktrail_process_resident_memory_bytes', 'Memory of the agent that is in RAM.', [], (put) =>
+  page.gauge('ktrail_process_resident_memory_bytes', 'Resident memory of the agent.', [], (put) =>
     put({}, process.memoryUsage.rss()),
   )
-  page.counter('ktrail_process_cpu_seconds_total', 'Time of a processor that the agent used.', [], (put) => {
+  page.counter('ktrail_process_cpu_seconds_total', 'CPU time of the agent, user and system.', [], (put) => {
     const { user, system } = process.cpuUsage()
     put({}, (user + system) / 1e6)
   })

@@ -18,12 +18,12 @@ export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['sen
     })
   const gauges: ReadonlyArray<readonly [name: string, help: string, value: (spool: Spool) => number | undefined]> = [
     ['bytes', 'Bytes of the files of the spool.', ({ bytes }) => bytes],
-    ['limit_bytes', 'Bytes that the files of the spool may have.', ({ limitBytes }) => limitBytes],
+    ['limit_bytes', 'Limit of the bytes of the spool.', ({ limitBytes }) => limitBytes],
     ['segments', 'Files of events in the spool.', ({ segments }) => segments],
-    ['events', 'Events in the spool that the sink has not taken yet.', ({ events }) => events],
+    ['events', 'Events in the spool that the sink has not accepted yet.', ({ events }) => events],
     [
       'unsafe_events',
-      'Events in the spool that a power cut now would take along.',
+      'Events in the spool that are not synced yet: a power cut would lose them.',
       ({ durable, end }) => Math.max(0, end - durable),
     ],
     [
@@ -42,12 +42,12 @@ export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['sen
     ],
     [
       'truncated_bytes_total',
-      'Bytes cut off at the start, which a crash had left half written.',
+      'Bytes cut off at the start because a crash had left them half written.',
       ({ tornBytes }) => tornBytes,
     ],
     [
       'possibly_lost_events_total',
-      'Events of which it is not known whether they reached the disk when a sync failed or the agent was killed.',
+      'Events that may not have reached the disk when a sync failed or the agent was killed.',
       ({ possiblyLost }) => possiblyLost,
     ],
     [
@@ -58,14 +58,14 @@ export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['sen
     ['sync_failures_total', 'Syncs of the spool that failed.', ({ failures }) => failures.sync],
     [
       'cursor_failures_total',
-      'Times that it could not be stored how far the sink has taken the spool.',
+      'Failures to store how far the sink has read the spool.',
       ({ failures }) => failures.cursor,
     ],
   ]
   for (const [name, help, value] of counters) page.counter(`${PREFIX}_${name}`, help, EXPORTER, spool(value))
   page.histogram(
     `${PREFIX}_fsync_duration_seconds`,
-    'How long the sync of a file of the spool took.',
+    'Duration of a sync of a spool file.',
     EXPORTER,
     spool(({ syncSeconds }) => syncSeconds),
   )

@@ -17,10 +17,15 @@ build: ## make ./ktrail work: packages, Node, BPF objects, addon
 run: build ## see it work: on this kernel if it can, else in a guest
 	@$(SETUP)/run.sh
 
+picture: build ## draw docs/terminal.svg, the picture in README, from a run of the demo
+	@mkdir -p build/demo
+	@KTRAIL_DEMO_COLOR=always KTRAIL_DEMO_PAUSE=5 NODE_NAME=web-1 $(SETUP)/run.sh >build/demo/output
+	@$(SETUP)/with-node.sh node deploy/demo/picture.ts build/demo/output docs/terminal.svg
+
 test: build ## checks, unit tests, and the rest on a real kernel (KERNEL=5.10|6.1|6.12|7.3)
 	@test/run.sh
 
-full: build ## the issue's own 600,000 hits under full preemption; make test takes 200,000
+full: build ## 600,000 hits under full preemption; make test takes 200,000
 	@ONLY=full KTRAIL_FULL_HITS=600000 test/run.sh
 
 faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
@@ -43,4 +48,4 @@ simulate: build ## a million lives of spool, sending chain, chain that packs: RU
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run test full faults check soak bench simulate clean
+.PHONY: help build run picture test full faults check soak bench simulate clean

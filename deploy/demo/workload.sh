@@ -15,7 +15,7 @@ chmod 600 /etc/shadow
 
 # Lets the lines of one step appear before the next heading. A `sleep` would be an event itself.
 exec {quiet}<> <(:)
-pause() { read -rt 0.7 -u "$quiet" || true; }
+pause() { read -rt "${KTRAIL_DEMO_PAUSE:-0.7}" -u "$quiet" || true; }
 
 step() {
   pause
@@ -34,7 +34,7 @@ with open("/etc/passwd", "rb") as f: mmap.mmap(f.fileno(), 0, prot=mmap.PROT_REA
 
 step 'a shell reads /etc/passwd' bash -c 'read -r line </etc/passwd'
 step 'an editor rewrites it' perl -e "$editor"
-step 'a shell appends to it with >>' bash -c 'echo "bob:x:1001:1001::/home/bob:/bin/sh" >>/etc/passwd'
+step 'a shell appends to it with >>' bash -c 'echo bob:x:1001: >>/etc/passwd'
 step 'a program truncates it' perl -e 'truncate "/etc/passwd", 64'
 step 'a program maps it into memory' python3 -ISc "$mapper"
 step 'a shell empties it with >' bash -c ': >/etc/passwd'

@@ -19,7 +19,7 @@ reason() {
 }
 
 # What the demo's output goes through in a guest is no terminal: decide here.
-color=never
+color=${KTRAIL_DEMO_COLOR:-never}
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then color=always; fi
 export KTRAIL_DEMO_COLOR=$color
 
@@ -31,4 +31,4 @@ fi
 log "not on this machine ($why): running in a guest with kernel ${KERNEL:-6.12}"
 mkdir -p build/demo
 exec test/support/guest/run.sh "${KERNEL:-6.12}" --timeout 300 -- \
-  env "KTRAIL_DEMO_COLOR=$color" deploy/demo/demo.sh
+  env "KTRAIL_DEMO_COLOR=$color" "KTRAIL_DEMO_PAUSE=${KTRAIL_DEMO_PAUSE:-}" "NODE_NAME=${NODE_NAME:-}" deploy/demo/demo.sh

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { Terminal } from '../../../collector/cli/command.ts'
-import { ktrail } from '../../../collector/cli/ktrail.ts'
-import { PAGES, ROOT, blocks, inlineCode, read } from './support.ts'
+import type { Terminal } from '../../collector/cli/command.ts'
+import { ktrail } from '../../collector/cli/ktrail.ts'
+import { PAGES, ROOT, blocks, inlineCode, read } from './support/pages.ts'
 
 /** The help of a command; rejects for one that is not there. */
 async function help(words: readonly string[]): Promise<string> {

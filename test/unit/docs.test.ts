@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
-import { loadConfig } from '../../../config/agent/load.ts'
-import { parsePolicy } from '../../../config/policy/parse.ts'
-import { PAGES, ROOT, blocks, files, inlineCode, read, withoutBlocks } from './support.ts'
+import { loadConfig } from '../../config/agent/load.ts'
+import { parsePolicy } from '../../config/policy/parse.ts'
+import { PAGES, ROOT, blocks, files, inlineCode, read, withoutBlocks } from './support/pages.ts'
 
 /** GitHub's anchor of a heading. */
 const anchors = (text: string): string[] =>
@@ -80,7 +80,7 @@ describe('README and docs/', () => {
     assert.ok(citing.length > 300)
     for (const file of citing) {
       const text = read(file).replaceAll(/https?:\/\/\S+|\\n/g, ' ')
-      for (const [cited] of text.matchAll(/[\w-][\w./-]*\.md\b/g)) {
+      for (const [cited] of text.matchAll(/(?:\.{1,2}\/)*[\w-][\w./-]*\.md\b/g)) {
         if (cited.endsWith('NAME.md')) continue
         const isThere =
           exists(cited) || exists(join(dirname(file), cited)) || (!cited.includes('/') && names.has(cited))

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { configWarnings } from '../../config/agent/warnings.ts'
 import { startAgent } from '../agent.ts'
-import type { RunningAgent } from '../agent.ts'
+import type { RunningAgent } from '../running.ts'
 import { notifySystemd } from '../host/notify.ts'
 import { hearSignals } from '../host/signals.ts'
 import { createLog } from '../telemetry/log.ts'

@@ -10,7 +10,7 @@ const QUIET_LOOKS = 4
 
 export class IdleMemory {
   readonly #collect: () => void
-  #bytes = 0
+  #bytesRead = 0
   #quiet = 0
   #owed = true
 
@@ -19,15 +19,10 @@ export class IdleMemory {
     this.#collect = collect
   }
 
-  /** So many bytes of the ring were read. */
-  read(bytes: number): void {
-    this.#bytes += bytes
-  }
-
-  /** Call it every second or two. */
-  look(): void {
-    const burst = this.#bytes > BURST_BYTES
-    this.#bytes = 0
+  /** Call it every second or two. `bytesRead`: of the ring, since the start. */
+  look(bytesRead: number): void {
+    const burst = bytesRead - this.#bytesRead > BURST_BYTES
+    this.#bytesRead = bytesRead
     this.#quiet = burst ? 0 : this.#quiet + 1
     this.#owed ||= burst
     if (!this.#owed || this.#quiet < QUIET_LOOKS) return

@@ -5,10 +5,7 @@
 import type { MemoryPressure } from '../../exporters/index.ts'
 import type { Log } from '../telemetry/log.ts'
 
-export interface MemoryLimits {
-  readonly softBytes: number
-  readonly hardBytes: number
-}
+export type MemoryLimits = Readonly<Record<'soft_limit' | 'hard_limit', number>>
 
 /** A limit counts as passed until the resident set is so much smaller again: it must not be on and off with each collection. */
 const BACK_BELOW = 0.95
@@ -54,7 +51,7 @@ export class MemoryGuard {
   }
 
   #pressureOf(rssBytes: number): MemoryPressure {
-    const { softBytes, hardBytes } = this.#limits
+    const { soft_limit: softBytes, hard_limit: hardBytes } = this.#limits
     const passed = (limit: number, already: boolean): boolean => rssBytes > (already ? limit * BACK_BELOW : limit)
     if (passed(hardBytes, this.#pressure === 'hard')) return 'hard'
     return passed(softBytes, this.#pressure !== 'none') ? 'soft' : 'none'

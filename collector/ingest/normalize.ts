@@ -5,7 +5,7 @@
 import { NOP } from '../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { RawEvent, RawHook, RawValue } from './decode.ts'
-import type { Argument, Hook, LossEvent, ProcessEvent } from '../../exporters/contract/event.ts'
+import type { Argument, Hook, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { WallClock } from '../process/clock.ts'
 import { exitReason } from '../process/signals.ts'
 import type { Image } from '../process/image.ts'
@@ -37,27 +37,21 @@ export interface NormalizeOptions {
   /** By hook id; undefined for a hook that is long gone. */
   readonly hook: (id: number) => KnownHook | undefined
   readonly nowMs: () => number
-  /** First number of the agent's gap-free sequence. */
-  readonly firstSeq: number
 }
 
 export class Normalizer {
   readonly #options: NormalizeOptions
-  #seq: number
   /** Records of hooks that nobody knows any more. */
   orphaned = 0
 
   constructor(options: NormalizeOptions) {
     this.#options = options
-    this.#seq = options.firstSeq
   }
 
-  /** The next sequence number. */
-  get nextSeq(): number {
-    return this.#seq
-  }
-
-  /** The event of a raw one, or undefined for one that yields none. `bytes` is the chunk that texts stand in. */
+  /**
+   * The event of a raw one, not yet numbered (sequence.ts), or undefined for one that yields none. `bytes` is the chunk that texts
+   * stand in.
+   */
   event(raw: RawEvent, bytes: Buffer): ProcessEvent | undefined {
     const { table, clock, nowMs } = this.#options
     switch (raw.op) {
@@ -73,7 +67,7 @@ export class Normalizer {
         const { signal, status } = exitReason(raw.code)
         return {
           type: 'process_exit',
-          seq: this.#seq++,
+          seq: 0,
           time: clock.at(raw.sec, raw.nsec),
           process: image.process,
           parent: image.parent?.process,
@@ -91,17 +85,12 @@ export class Normalizer {
   exec(image: Image, sec: number, nsec: number): ProcessEvent {
     return {
       type: 'process_exec',
-      seq: this.#seq++,
+      seq: 0,
       time: this.#options.clock.at(sec, nsec),
       process: image.process,
       parent: image.parent?.process,
       refcnt: 0,
     }
-  }
-
-  /** A loss record, with its number in the same sequence as everything else. */
-  lost(loss: Omit<LossEvent, 'type' | 'seq'>): LossEvent {
-    return { type: 'events_lost', seq: this.#seq++, ...loss }
   }
 
   #kprobe(raw: RawHook, bytes: Buffer): ProcessEvent | undefined {
@@ -126,7 +115,7 @@ export class Normalizer {
     }
     return {
       type: 'process_kprobe',
-      seq: this.#seq++,
+      seq: 0,
       time: this.#options.clock.at(raw.sec, raw.nsec),
       process: image.process,
       parent: image.parent?.process,

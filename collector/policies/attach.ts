@@ -34,7 +34,9 @@ export function attachPolicy(policy: Policy, programs: PolicyPrograms, registry:
 }
 
 /** Logs what became of a policy file. */
-export function logPolicy(log: Log, change: PolicyChange, file: string, detail: string): void {
-  if (change === 'refused') log.error({ file }, `policy refused, what was in force stays: ${detail}`)
-  else log.info({ file, policy: detail }, `policy ${change}`)
-}
+export const policyLog =
+  (log: Log) =>
+  (change: PolicyChange, file: string, detail: string): void => {
+    if (change === 'refused') log.error({ file }, `policy refused, what was in force stays: ${detail}`)
+    else log.info({ file, policy: detail }, `policy ${change}`)
+  }

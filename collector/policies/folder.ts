@@ -10,7 +10,9 @@ import { policyFilesAt } from '../../config/policy/files.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import { CollectorError } from '../errors.ts'
+import { Reloads } from './reloads.ts'
 import type { Policies, PolicyId, PolicyStatus } from './registry.ts'
+import { watchPaths } from './watch.ts'
 
 export type PolicyChange = 'added' | 'replaced' | 'removed' | 'refused'
 
@@ -37,11 +39,14 @@ function problemOf(file: string, message: string): string {
 }
 
 export class PolicyFolder implements Disposable {
+  /** Changes since the start. */
+  readonly reloads: Reloads = new Reloads()
   readonly #options: PolicyFolderOptions
   readonly #files = new Map<string, Seen>()
   #looking: Promise<void> | undefined
   /** Disposed: a look that is under way attaches nothing more. */
   #closed = false
+  #watch: Disposable | undefined
 
   constructor(options: PolicyFolderOptions) {
     this.#options = options
@@ -57,6 +62,7 @@ export class PolicyFolder implements Disposable {
     try {
       await this.look()
       const problems = this.problems().map(([, problem]) => problem)
+      this.reloads.begin()
       if (problems.length > 0) throw new CollectorError('POLICY_REFUSED', problems.join('\n'))
     } catch (error) {
       this[Symbol.dispose]()
@@ -133,7 +139,7 @@ export class PolicyFolder implements Disposable {
   }
 
   #put(file: string, digest: string, policy: Policy, renamedFrom: string | undefined): void {
-    const { policies, onChange } = this.#options
+    const { policies } = this.#options
     const before = this.#own().filter(({ id: { source } }) => source === file || source === renamedFrom)
     const id: PolicyId = { source: file, namespace: '', name: policy.name }
     try {
@@ -153,24 +159,29 @@ export class PolicyFolder implements Disposable {
     }
     if (renamedFrom !== undefined) this.#files.delete(renamedFrom)
     this.#files.set(file, { digest, problem: undefined })
-    onChange(before.length === 0 ? 'added' : 'replaced', file, policy.name)
+    this.#changed(before.length === 0 ? 'added' : 'replaced', file, policy.name)
   }
 
   #refuse(file: string, digest: string, problem: string): void {
     const known = this.#files.get(file)
     if (known?.digest === digest && known.problem === problem) return
     this.#files.set(file, { digest, problem })
-    this.#options.onChange('refused', file, problem)
+    this.#changed('refused', file, problem)
   }
 
   #remove(file: string): void {
-    const { policies, onChange } = this.#options
+    const { policies } = this.#options
     this.#forgetErrors(file)
     const enabled = this.#enabled(file)
     this.#files.delete(file)
     if (enabled === undefined) return
     policies.remove(enabled.id)
-    onChange('removed', file, enabled.id.name)
+    this.#changed('removed', file, enabled.id.name)
+  }
+
+  #changed(change: PolicyChange, file: string, detail: string): void {
+    this.reloads.count(change)
+    this.#options.onChange(change, file, detail)
   }
 
   /** Policies of files that are known here. */
@@ -189,8 +200,14 @@ export class PolicyFolder implements Disposable {
     }
   }
 
+  /** From now on a change of the files takes effect within a second or so. `onFailed`: of a look that found a fault of ours. */
+  watch(onFailed: (error: unknown) => void): void {
+    this.#watch = watchPaths(this.#options.paths, () => void this.look().catch(onFailed))
+  }
+
   /** Ends the looking; what is attached stays attached. */
   [Symbol.dispose](): void {
     this.#closed = true
+    this.#watch?.[Symbol.dispose]()
   }
 }

@@ -1,21 +1,21 @@
 /** When and with what the process table is reconciled (reconcile.ts): what of the agent's losses means that it may be wrong. */
 import { bootTime } from '../../native/index.ts'
+import type { RingAccounting } from '../ingest/ring-accounting.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Losses } from '../telemetry/losses.ts'
 import { Reconciler } from './reconcile.ts'
 import type { ProcessTable } from './table.ts'
 
 export interface ReconcilingOptions {
   readonly table: ProcessTable
   readonly kernel: KernelSide
-  readonly losses: Losses
+  readonly accounting: RingAccounting
   readonly procfs: string
   readonly log: Log
 }
 
 /** Makes the one of the agent. */
-export function createReconciler({ table, kernel, losses, procfs, log }: ReconcilingOptions): Reconciler {
+export function createReconciler({ table, kernel, accounting, procfs, log }: ReconcilingOptions): Reconciler {
   const missed = (program?: string): number =>
     kernel
       .missedRuns()
@@ -26,7 +26,7 @@ export function createReconciler({ table, kernel, losses, procfs, log }: Reconci
     procfs,
     lost: () => {
       const { ring_full_process: refused, process_map_full: full } = kernel.state().counters
-      return refused + full + missed() + losses.malformed + losses.imbalance
+      return refused + full + missed() + accounting.malformed + accounting.imbalance
     },
     missedExits: () => missed('process_exit'),
     waiting: () => kernel.ring.available(),

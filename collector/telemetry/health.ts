@@ -1,55 +1,27 @@
 /** What /livez and /readyz say. */
 import type { Sender } from '../../exporters/index.ts'
+import type { Reading } from '../ingest/reading.ts'
 import type { PolicyStatus } from '../policies/registry.ts'
 import type { Answer } from './http.ts'
 
 /** The reader looks at the ring each second at the latest (ring.max_delay): after so much longer it will not come back. */
 const DEAF_MS = 10_000
 
+export type ReadState = Pick<Reading, 'ended' | 'held' | 'silentMs'>
+
 /** The part of a sender that is read here. */
 export type Watched = Pick<Sender, 'name' | 'accounting' | 'blocks'>
 
-/** Whether the ring is read. An agent whose reader has stopped answers, and sees nothing: alive and deaf. */
-export class Reading {
-  readonly #nowMs: () => number
-  #lookedMs: number
-  #held = false
-  #ended = false
-
-  /** `nowMs` never goes back. */
-  constructor(nowMs: () => number = () => performance.now()) {
-    this.#nowMs = nowMs
-    this.#lookedMs = nowMs()
-  }
-
-  /** To be called each time the ring was read, or found empty. */
-  looked(): void {
-    this.#lookedMs = this.#nowMs()
-  }
-
-  /** Waits for exporters that block, if any does: what holds the reader then is the user's choice. */
-  async heldBy(wait: Promise<void> | undefined): Promise<void> {
-    if (wait === undefined) return
-    this.#held = true
-    await wait
-    this.#held = false
-    this.looked()
-  }
-
-  /** Nobody is to read any more. */
-  end(): void {
-    this.#ended = true
-  }
-
-  /** Also 200 while exporters block: a restart would not make the sink take more, and would cost what is held. */
-  livez(senders: readonly Watched[]): Answer {
-    const silentMs = this.#nowMs() - this.#lookedMs
-    if (this.#ended || silentMs < DEAF_MS) return { status: 200, body: 'ok\n' }
-    const since = `the ring has not been read for ${Math.floor(silentMs / 1000)} s`
-    if (!this.#held) return { status: 503, body: `${since}, expected each second: restart the agent\n` }
-    const names = senders.filter(({ blocks }) => blocks).map(({ name }) => name)
-    return { status: 200, body: `ok, but ${since}: exporter ${names.join(', ')} blocks it (when_full: block)\n` }
-  }
+/**
+ * Whether the ring is read: an agent whose reader has stopped answers, and sees nothing. Also 200 while exporters block: a restart would not
+ * make the sink take more, and would cost what is held.
+ */
+export function livez({ ended, held, silentMs }: ReadState, senders: readonly Watched[]): Answer {
+  if (ended || silentMs < DEAF_MS) return { status: 200, body: 'ok\n' }
+  const since = `the ring has not been read for ${Math.floor(silentMs / 1000)} s`
+  if (!held) return { status: 503, body: `${since}, expected each second: restart the agent\n` }
+  const names = senders.filter(({ blocks }) => blocks).map(({ name }) => name)
+  return { status: 200, body: `ok, but ${since}: exporter ${names.join(', ')} blocks it (when_full: block)\n` }
 }
 
 export interface Readiness {

@@ -1,16 +1,16 @@
 /**
- * Loss as data: what the counters of the kernel side and the books of the exporters have lost, as events for every
+ * Loss as data: what the counters of the kernel side and the accounting of the exporters have lost, as events for every
  * exporter. Added up in time, one record at most each ten seconds for a stage, exporter and reason: a record for each
  * loss would make an overload worse. Form of the records: docs/reference/otlp.md.
  *
  * What a killed agent held in memory no record can tell.
  */
-import type { Lost } from '../../exporters/index.ts'
 import type { LossEvent, LossKind } from '../../exporters/contract/event.ts'
+import type { LostRanges } from '../delivery/lost-ranges.ts'
 import type { Log } from './log.ts'
 import { ExporterLosses } from './exporter-losses.ts'
 import type { LossAccounting } from './exporter-losses.ts'
-import type { Loss } from './losses.ts'
+import type { Losses } from './losses.ts'
 
 const INTERVAL_MS = 10_000
 
@@ -18,18 +18,12 @@ const INTERVAL_MS = 10_000
 export type LossDraft = Omit<LossEvent, 'type' | 'seq' | 'time'>
 
 export interface LossRecordOptions {
-  /** Of this run of the agent. */
-  readonly epoch: string
-  readonly kernel: () => readonly Loss[]
-  readonly exporters: () => ReadonlyArray<{ readonly name: string; accounting(): LossAccounting }>
+  /** Between the hooks and the events. */
+  readonly losses: Pick<Losses, 'list'>
+  readonly exporters: ReadonlyArray<{ readonly name: string; accounting(): LossAccounting }>
+  /** Which events the exporters have lost. */
+  readonly ranges: LostRanges
   readonly log: Log
-}
-
-/** Of events with known numbers. */
-interface Range {
-  readonly events: number
-  readonly firstSeq: number
-  readonly lastSeq: number
 }
 
 const NO_RANGE = { firstSeq: undefined, lastSeq: undefined }
@@ -38,9 +32,9 @@ export class LossRecords {
   readonly #options: LossRecordOptions
   readonly #exporters = new Map<string, ExporterLosses>()
   readonly #kernel = new Map<string, number>()
-  /** By exporter and reason, since the last record of it. */
-  readonly #ranges = new Map<string, Range>()
   #pending: LossDraft[] = []
+  /** Records handed out so far. */
+  published = 0
   #closedMs: number
 
   /** `nowMs`: as for `look`; the first interval begins then. */
@@ -52,18 +46,6 @@ export class LossRecords {
   /** Loss records are waiting to be published. */
   get pending(): boolean {
     return this.#pending.length > 0
-  }
-
-  /** An exporter has just given up events, and it is known which. Numbers of another run would say nothing in a record of this one. */
-  note(exporter: string, { reason, events, firstSeq, lastSeq, epoch }: Lost): void {
-    if (epoch !== undefined && epoch !== this.#options.epoch) return
-    const key = `${exporter}\0${reason}`
-    const known = this.#ranges.get(key)
-    this.#ranges.set(key, {
-      events: events + (known?.events ?? 0),
-      firstSeq: Math.min(firstSeq, known?.firstSeq ?? firstSeq),
-      lastSeq: Math.max(lastSeq, known?.lastSeq ?? lastSeq),
-    })
   }
 
   /** Reads all counters; makes records when the interval is over. `nowMs` never goes back. Call it every few seconds. */
@@ -88,7 +70,8 @@ export class LossRecords {
     if (this.#pending.length === 0) return undefined
     const drafts = this.#pending
     this.#pending = []
-    const exporters = this.#options.exporters()
+    this.published += drafts.length
+    const { exporters } = this.#options
     const before = exporters.map((exporter) => exporter.accounting().accepted)
     const wait = give(drafts)
     for (const [i, exporter] of exporters.entries()) {
@@ -100,7 +83,7 @@ export class LossRecords {
   }
 
   #readExporters(): void {
-    for (const exporter of this.#options.exporters()) this.#exporterOf(exporter.name).look(exporter.accounting())
+    for (const exporter of this.#options.exporters) this.#exporterOf(exporter.name).look(exporter.accounting())
   }
 
   #exporterOf(name: string): ExporterLosses {
@@ -122,7 +105,8 @@ export class LossRecords {
   /** The ring's losses have no number: what was not read was never counted. By hook they are in the metrics and the log. */
   #closeKernel(): void {
     const byReason = new Map<string, number>()
-    for (const { reason, count } of this.#options.kernel()) byReason.set(reason, (byReason.get(reason) ?? 0) + count)
+    for (const { reason, count } of this.#options.losses.list())
+      byReason.set(reason, (byReason.get(reason) ?? 0) + count)
     for (const [reason, count] of byReason) {
       const reported = this.#kernel.get(reason) ?? 0
       if (count <= reported) continue
@@ -133,9 +117,7 @@ export class LossRecords {
   }
 
   #closeExporter(loss: LossKind, count: number): void {
-    const key = `${loss.exporter}\0${loss.reason}`
-    const range = this.#ranges.get(key)
-    this.#ranges.delete(key)
+    const range = this.#options.ranges.take(loss.exporter, loss.reason)
     // Only one that holds all of them: then one as long as the count holds nothing else.
     const { firstSeq, lastSeq } = range?.events === count ? range : NO_RANGE
     this.#pending.push({ loss, count, firstSeq, lastSeq })

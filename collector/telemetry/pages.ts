@@ -1,8 +1,8 @@
 /** The agent's pages: which there are, and what they say. */
 import { enabledOf } from '../policies/registry.ts'
 import { guarded, permits, shared } from './access.ts'
-import { readyz } from './health.ts'
-import type { Reading, Watched } from './health.ts'
+import { livez, readyz } from './health.ts'
+import type { ReadState, Watched } from './health.ts'
 import type { Pages } from './http.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Reported } from './metrics/exporters.ts'
@@ -13,7 +13,7 @@ export interface PageSources extends StatusSources {
   /** Whoever does not send it learns whether the agent is alive and ready, and nothing more. Without one everybody sees everything. */
   readonly token?: string | undefined
   readonly ready: () => boolean
-  readonly reading: Pick<Reading, 'livez'>
+  readonly reading: ReadState
   readonly senders: () => ReadonlyArray<Reported & Watched>
 }
 
@@ -22,7 +22,7 @@ export function createPages(sources: PageSources): Pages {
   const { ready, policies, senders, reading } = sources
   const permitted = permits(sources.token)
   return {
-    '/livez': () => reading.livez(senders()),
+    '/livez': () => livez(reading, senders()),
     '/readyz': (authorization) => {
       const answer = readyz({ ready: ready(), policies: enabledOf(policies), senders: senders() })
       if (permitted(authorization)) return answer

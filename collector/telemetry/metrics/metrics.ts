@@ -7,7 +7,7 @@ import type { Loss } from '../losses.ts'
 import { addExporterMetrics } from './exporters.ts'
 import type { ExporterSources } from './exporters.ts'
 import { MetricsPage } from './page.ts'
-import type { Reloads } from './reloads.ts'
+import type { Reloads } from '../../policies/reloads.ts'
 import { addSpoolMetrics } from './spools.ts'
 
 /** Where the numbers come from; read when the page is asked for. */

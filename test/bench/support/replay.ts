@@ -4,6 +4,7 @@ import { Normalizer } from '../../../collector/ingest/normalize.ts'
 import { decodeChunk } from '../../../collector/ingest/decode.ts'
 import type { Chunk } from '../../../collector/ingest/decode.ts'
 import type { ProcessEvent } from '../../../exporters/contract/event.ts'
+import { Sequence } from '../../../collector/ingest/sequence.ts'
 import { SequenceTracker } from '../../../collector/kernel/sequence.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
@@ -22,6 +23,7 @@ export class Line {
   readonly clock: WallClock
   readonly normalizer: Normalizer
   readonly tracker: SequenceTracker = new SequenceTracker()
+  readonly sequence: Sequence = new Sequence()
   #nowMs = 0
 
   constructor(recording: Recording) {
@@ -33,13 +35,12 @@ export class Line {
       clock: this.clock,
       hook: (id) => hooks.get(id),
       nowMs: () => this.#nowMs,
-      firstSeq: 0,
     })
     for (const process of recording.processes) this.table.addScanned(process)
   }
 
-  /** One chunk as agent.ts handles it. */
-  take(chunk: Chunk): ProcessEvent[] {
+  /** One chunk as ingest takes it, numbered. */
+  take(chunk: Chunk): readonly ProcessEvent[] {
     this.clock.refresh()
     const events: ProcessEvent[] = []
     decodeChunk(chunk, (raw, bytes) => {
@@ -47,7 +48,7 @@ export class Line {
       const event = this.normalizer.event(raw, bytes)
       if (event !== undefined) events.push(event)
     })
-    return events
+    return this.sequence.number(events)
   }
 
   /** Advances the recording's time: ended processes leave the table at the rate at which they ended. */

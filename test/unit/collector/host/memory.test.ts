@@ -6,7 +6,7 @@ test('memory: each limit is reported once when exceeded, and once when the use i
   const reported: string[] = []
   let rss = 0
   const guard = new MemoryGuard(
-    { softBytes: 1000, hardBytes: 2000 },
+    { soft_limit: 1000, hard_limit: 2000 },
     (pressure, bytes) => void reported.push(`${pressure} ${bytes}`),
     () => rss,
   )
@@ -17,7 +17,7 @@ test('memory: each limit is reported once when exceeded, and once when the use i
 
 test('memory: measures the process by default', () => {
   const reported: string[] = []
-  new MemoryGuard({ softBytes: 1, hardBytes: 2 ** 50 }, (pressure) => void reported.push(pressure)).look()
+  new MemoryGuard({ soft_limit: 1, hard_limit: 2 ** 50 }, (pressure) => void reported.push(pressure)).look()
   assert.deepEqual(reported, ['soft'])
 })
 
@@ -25,7 +25,7 @@ test('memory: a failed measurement changes nothing', () => {
   const reported: string[] = []
   let rss = (): number => 1001
   const guard = new MemoryGuard(
-    { softBytes: 1000, hardBytes: 2000 },
+    { soft_limit: 1000, hard_limit: 2000 },
     (pressure) => void reported.push(pressure),
     () => rss(),
   )

@@ -35,7 +35,6 @@ function setup(types: readonly string[] = [], returned = 'int'): Setup {
       clock: new WallClock(() => OFFSET_NS),
       hook: (id) => (id === 3 ? known : undefined),
       nowMs: () => made.now,
-      firstSeq: 40,
     }),
     event: (raw, bytes = Buffer.alloc(0)) => made.normalizer.event(raw, bytes) ?? assert.fail('no event'),
   }
@@ -68,21 +67,16 @@ function value(kind: number, change: Partial<RawValue> = {}): RawValue {
   return { kind, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0, ...change }
 }
 
-test('normalize: a process from fork to exit, with a sequence without gaps', () => {
+test('normalize: a process from fork to exit', () => {
   const s = setup()
   assert.equal(s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0)), undefined)
   const started = s.event(exec(200, 6000, 100, s.shellStart, { filename: '/bin/cat', argv: ['cat', '/etc/passwd'] }))
   const access = s.event(hook(200, 6000))
   const ended = s.event(exit(200, 6000, 3 << 8))
   assert.deepEqual(
-    [started, access, ended].map(({ type, seq }) => [type, seq]),
-    [
-      ['process_exec', 40],
-      ['process_kprobe', 41],
-      ['process_exit', 42],
-    ],
+    [started, access, ended].map(({ type }) => type),
+    ['process_exec', 'process_kprobe', 'process_exit'],
   )
-  assert.equal(s.normalizer.nextSeq, 43)
   // One object for one image: encoders keep their rendering with it.
   assert.equal(started.process, access.process)
   assert.equal(started.process, ended.process)
@@ -96,16 +90,7 @@ test('normalize: a process from fork to exit, with a sequence without gaps', () 
   assert.equal(access.tid, 201)
 })
 
-test('normalize: a loss record has the next number, and the following event the one after', () => {
-  const s = setup()
-  const time = { sec: 9, nsec: 1 }
-  const what = { loss: { stage: 'kernel', exporter: '', reason: 'join_full' }, count: 3 } as const
-  const lost = s.normalizer.lost({ time, ...what, firstSeq: undefined, lastSeq: undefined })
-  assert.deepEqual(lost, { type: 'events_lost', seq: 40, time, ...what, firstSeq: undefined, lastSeq: undefined })
-  assert.equal(s.event(exec(200, 6000, 100, s.shellStart)).seq, 41)
-})
-
-test('normalize: refcnt is a copy on kprobe events, as the stored record’s on exec and exit ', () => {
+test('normalize: refcnt is a copy on kprobe events, as the stored record’s on exec and exit', () => {
   const s = setup()
   s.normalizer.event(fork(200, 5000, 100, s.shellStart), Buffer.alloc(0))
   const started = s.event(exec(200, 6000, 100, s.shellStart))
@@ -164,11 +149,10 @@ test('normalize: the exit of an unknown process is reported with the data of the
   assert.equal(event.parent, undefined)
 })
 
-test('normalize: a record of a hook removed before is counted, without a number or an event', () => {
+test('normalize: a record of a hook removed before is counted, and makes no event', () => {
   const s = setup()
   assert.equal(s.normalizer.event(hook(100, s.shellStart, [], 99), Buffer.alloc(0)), undefined)
   assert.equal(s.normalizer.orphaned, 1)
-  assert.equal(s.normalizer.nextSeq, 40)
 })
 
 const PATH = Buffer.from('..../etc/pässwd')

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { pino } from 'pino'
-import { SequenceTracker } from '../../../../collector/kernel/sequence.ts'
+import { RingAccounting } from '../../../../collector/ingest/ring-accounting.ts'
 import { Losses } from '../../../../collector/telemetry/losses.ts'
+import type { KernelSide } from '../../../../collector/kernel/kernel-side.ts'
 import { COUNTERS } from '../../../../collector/kernel/wire.ts'
 
 type Counters = Record<(typeof COUNTERS)[number], number>
@@ -11,23 +12,20 @@ type Counters = Record<(typeof COUNTERS)[number], number>
 /** A kernel side that numbers records on two CPUs, and the agent's accounts of it. */
 function accounts(): {
   kernel: { taken: number; readonly counters: Counters }
-  tracker: SequenceTracker
+  accounting: RingAccounting
   losses: Losses
   log: string[]
 } {
   const kernel = { taken: 0, counters: Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Counters }
-  const tracker = new SequenceTracker()
+  const state = (): ReturnType<KernelSide['state']> => ({ taken: kernel.taken, counters: { ...kernel.counters } })
+  const accounting = new RingAccounting({ state })
   const log: string[] = []
   const losses = new Losses({
-    kernel: {
-      state: () => ({ taken: kernel.taken, counters: { ...kernel.counters } }),
-      missedRuns: () => [],
-      policies: { missedRuns: () => new Map() },
-    },
-    tracker,
+    kernel: { state, missedRuns: () => [], policies: { missedRuns: () => new Map() } },
+    ingest: { accounting, orphaned: 0 },
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
   })
-  return { kernel, tracker, losses, log }
+  return { kernel, accounting, losses, log }
 }
 
 interface Row {
@@ -73,23 +71,23 @@ const has = (list: Row['refused'], cpu: number, seq: number): boolean => list.so
 describe('accounts of the ring', () => {
   for (const row of rows) {
     it(row.name, () => {
-      const { kernel, tracker, losses } = accounts()
+      const { kernel, accounting } = accounts()
       row.taken.forEach((taken, cpu) => {
         for (let seq = 0; seq < taken; seq++) {
-          if (!has(row.refused, cpu, seq) && !has(row.withheld, cpu, seq)) tracker.see(cpu, seq)
+          if (!has(row.refused, cpu, seq) && !has(row.withheld, cpu, seq)) accounting.tracker.see(cpu, seq)
         }
         kernel.taken += taken
       })
       kernel.counters.ring_full_hook = row.refused.length
-      losses.report()
-      losses.drained()
-      losses.report()
-      assert.equal(losses.imbalance, row.imbalance)
+      accounting.look()
+      accounting.emptied()
+      accounting.look()
+      assert.equal(accounting.imbalance, row.imbalance)
     })
   }
 
   it('a gap in the numbers is as large as what was refused, without asking the kernel', () => {
-    const { tracker } = accounts()
+    const { tracker } = accounts().accounting
     for (const seq of [0, 1, 4, 5]) tracker.see(0, seq)
     for (const seq of [1, 0, 3, 2]) tracker.see(1, seq)
     assert.equal(tracker.gaps(), 2)
@@ -97,14 +95,14 @@ describe('accounts of the ring', () => {
   })
 
   it('what is still in the ring is no imbalance before the ring was found empty', () => {
-    const { kernel, losses } = accounts()
+    const { kernel, accounting } = accounts()
     kernel.taken = 7
-    losses.report()
-    losses.report()
-    assert.equal(losses.imbalance, 0)
-    losses.drained()
-    losses.report()
-    assert.equal(losses.imbalance, 7)
+    accounting.look()
+    accounting.look()
+    assert.equal(accounting.imbalance, 0)
+    accounting.emptied()
+    accounting.look()
+    assert.equal(accounting.imbalance, 7)
   })
 
   it('a loss is logged when it grows, with its reason, and once', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Reading, readyz } from '../../../../collector/telemetry/health.ts'
+import { Reading } from '../../../../collector/ingest/reading.ts'
+import { livez, readyz } from '../../../../collector/telemetry/health.ts'
 import type { Watched } from '../../../../collector/telemetry/health.ts'
 import { Sender } from '../../../../exporters/index.ts'
 import type { Outcome } from '../../../../exporters/index.ts'
@@ -33,7 +34,7 @@ function rig(): Rig {
     reading,
     at(ms, senders = []) {
       nowMs = ms
-      const { status, body } = reading.livez(senders)
+      const { status, body } = livez(reading, senders)
       return `${status} ${body}`
     },
   }
@@ -54,7 +55,7 @@ test('livez: an exporter that blocks holds the reader, is named, and is no reaso
   const { reading, at } = rig()
   const wait = blocking.offer(lines(0, 10))
   assert.ok(wait !== undefined)
-  const held = reading.heldBy(wait)
+  reading.handOver()
   assert.equal(at(9_999, [free, blocking]), '200 ok\n')
   assert.equal(
     at(20_000, [free, blocking]),
@@ -62,15 +63,17 @@ test('livez: an exporter that blocks holds the reader, is named, and is no reaso
   )
   await settle()
   open({ status: 'delivered' })
-  await held
+  await wait
+  reading.takeBack()
   assert.equal(at(29_999, [free, blocking]), '200 ok\n')
   // Not held any more: who stops to read now is deaf.
   assert.match(at(30_000, [free, blocking]), /^503 /)
 })
 
-test('livez: a wait for nobody holds nothing', async () => {
+test('livez: exporters that take the events at once hold nothing', () => {
   const { reading, at } = rig()
-  await reading.heldBy(undefined)
+  reading.handOver()
+  reading.takeBack()
   assert.match(at(10_000), /^503 /)
 })
 

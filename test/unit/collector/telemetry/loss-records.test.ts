@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
 import type { Event } from '../../../../exporters/contract/event.ts'
+import { LostRanges } from '../../../../collector/delivery/lost-ranges.ts'
 import { LossRecords } from '../../../../collector/telemetry/loss-records.ts'
 import type { LossDraft } from '../../../../collector/telemetry/loss-records.ts'
 import { createJsonEncoder, FanOut, Sender } from '../../../../exporters/index.ts'
@@ -45,6 +46,7 @@ class Account {
 
 interface Setup {
   readonly records: LossRecords
+  readonly ranges: LostRanges
   readonly kernel: Record<string, number>
   readonly accounts: readonly Account[]
   readonly account: Account
@@ -60,13 +62,14 @@ function setup(...names: readonly string[]): Setup {
   const kernel: Record<string, number> = {}
   const log: string[] = []
   const options = {
-    epoch: EPOCH,
-    kernel: () => Object.entries(kernel).map(([reason, count]) => ({ hook: '*', reason, count })),
-    exporters: () => accounts,
+    losses: { list: () => Object.entries(kernel).map(([reason, count]) => ({ hook: '*', reason, count })) },
+    exporters: accounts,
+    ranges: new LostRanges(EPOCH),
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
   }
   const made: Setup = {
     records: new LossRecords(options, 0),
+    ranges: options.ranges,
     kernel,
     accounts,
     account,
@@ -114,7 +117,10 @@ test('loss records: kernel losses of all hooks are one record a reason, with the
     { hook: '*', reason: 'malformed', count: 0 },
   ]
   const log = pino({ level: 'silent' })
-  const records = new LossRecords({ epoch: EPOCH, kernel: () => hooks, exporters: () => [], log }, 0)
+  const records = new LossRecords(
+    { losses: { list: () => hooks }, exporters: [], ranges: new LostRanges(EPOCH), log },
+    0,
+  )
   const look = (nowMs: number): string[] => {
     records.look(nowMs)
     const seen: string[] = []
@@ -133,8 +139,8 @@ test('loss records: where some of the lost events have no number of this run, th
   const s = setup('x')
   const reported = s.interval(() => {
     s.account.rejected = { too_old: 20 }
-    s.records.note('x', { reason: 'too_old', events: 10, firstSeq: 500_000, lastSeq: 500_009, epoch: 'before' })
-    s.records.note('x', { reason: 'too_old', events: 10, firstSeq: 0, lastSeq: 9, epoch: EPOCH })
+    s.ranges.note('x', { reason: 'too_old', events: 10, firstSeq: 500_000, lastSeq: 500_009, epoch: 'before' })
+    s.ranges.note('x', { reason: 'too_old', events: 10, firstSeq: 0, lastSeq: 9, epoch: EPOCH })
   })
   assert.deepEqual(reported, ['exporter x too_old=20'])
 })
@@ -188,10 +194,10 @@ test('loss records: which events they were is told where it is known, once', () 
   const lose = (): void => {
     s.account.accepted += 100
     s.account.dropped.queue_full += 30
-    s.records.note('x', { reason: 'queue_full', events: 10, firstSeq: 50, lastSeq: 59 })
-    s.records.note('x', { reason: 'queue_full', events: 10, firstSeq: 40, lastSeq: 49 })
-    s.records.note('x', { reason: 'queue_full', events: 10, firstSeq: 70, lastSeq: 79 })
-    s.records.note('y', { reason: 'expired', events: 2, firstSeq: 1, lastSeq: 2 })
+    s.ranges.note('x', { reason: 'queue_full', events: 10, firstSeq: 50, lastSeq: 59 })
+    s.ranges.note('x', { reason: 'queue_full', events: 10, firstSeq: 40, lastSeq: 49 })
+    s.ranges.note('x', { reason: 'queue_full', events: 10, firstSeq: 70, lastSeq: 79 })
+    s.ranges.note('y', { reason: 'expired', events: 2, firstSeq: 1, lastSeq: 2 })
   }
   assert.deepEqual(s.interval(lose), ['exporter x queue_full=30 40-79'])
   const more = (): void => {
@@ -296,7 +302,8 @@ async function downFor(
   await fanout.start()
   const senders = [down]
   const log = pino({ level: 'silent' })
-  const losses = new LossRecords({ epoch: EPOCH, kernel: () => [], exporters: () => senders, log }, clock.nowMs())
+  const ranges = new LostRanges(EPOCH)
+  const losses = new LossRecords({ losses: { list: () => [] }, exporters: senders, ranges, log }, clock.nowMs())
   const records: Event[] = []
   let seq = 0
   for (let i = 0; i < intervals; i++) {

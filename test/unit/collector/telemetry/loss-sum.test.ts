@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
 import type { Event } from '../../../../exporters/contract/event.ts'
+import { LostRanges } from '../../../../collector/delivery/lost-ranges.ts'
 import { LossRecords } from '../../../../collector/telemetry/loss-records.ts'
 import { FileExporter } from '../../../../exporters/sinks/file/exporter.ts'
 import { createFilter } from '../../../../exporters/filtering/filter.ts'
@@ -34,16 +35,15 @@ class SmallAgent {
   #seq = 0
   #nowMs = 0
 
-  constructor(routes: ConstructorParameters<typeof FanOut>[0], onSenders: (losses: LossRecords) => void) {
+  constructor(routes: ConstructorParameters<typeof FanOut>[0], ranges: LostRanges) {
     this.fanout = new FanOut(routes)
     const options = {
-      epoch: EPOCH,
-      kernel: () => [],
-      exporters: () => this.fanout.senders,
+      losses: { list: () => [] },
+      exporters: this.fanout.senders,
+      ranges,
       log: pino({ level: 'silent' }),
     }
     this.#losses = new LossRecords(options, 0)
-    onSenders(this.#losses)
   }
 
   async publish(count: number, slice = count): Promise<void> {
@@ -119,9 +119,9 @@ for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
       if (!refuses) records.push(...got)
       return refuses ? { status: 200, body: partialSuccess(got.length, 'no') } : OK
     })
-    let losses: LossRecords | undefined
+    const ranges = new LostRanges(EPOCH)
     const deps = (name: string, more: SenderDeps = {}): SenderDeps => ({
-      onLost: (lost) => losses?.note(name, lost),
+      onLost: (lost) => ranges.note(name, lost),
       ...more,
     })
     const json = createJsonEncoder({ nodeName: 'n' })
@@ -145,7 +145,7 @@ for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
           filter: createFilter({ allow: [{ event_set: ['PROCESS_EXEC'] }] }),
         },
       ],
-      (made) => (losses = made),
+      ranges,
     )
     await agent.fanout.start()
     for (let round = 0; round < ROUNDS; round++) {

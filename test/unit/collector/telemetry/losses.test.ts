@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { SequenceTracker } from '../../../../collector/kernel/sequence.ts'
+import { RingAccounting } from '../../../../collector/ingest/ring-accounting.ts'
 import { Losses } from '../../../../collector/telemetry/losses.ts'
+import type { KernelSide } from '../../../../collector/kernel/kernel-side.ts'
 import { COUNTERS } from '../../../../collector/kernel/wire.ts'
 
 type Counters = Record<(typeof COUNTERS)[number], number>
@@ -12,21 +13,20 @@ function setup(): {
   counters: Counters
   log: string[]
   losses: Losses
+  accounting: RingAccounting
   tick(fate: (i: number) => Fate): void
   deliver(): void
 } {
   const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Counters
-  const tracker = new SequenceTracker()
   const log: string[] = []
   let taken = 0
   let onTheWay: number[] = []
+  const state = (): ReturnType<KernelSide['state']> => ({ taken, counters: { ...counters } })
+  const accounting = new RingAccounting({ state })
+  const { tracker } = accounting
   const losses = new Losses({
-    kernel: {
-      state: () => ({ taken, counters: { ...counters } }),
-      missedRuns: () => [],
-      policies: { missedRuns: () => new Map() },
-    },
-    tracker,
+    kernel: { state, missedRuns: () => [], policies: { missedRuns: () => new Map() } },
+    ingest: { accounting, orphaned: 0 },
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
   })
   const deliver = (): void => {
@@ -37,6 +37,7 @@ function setup(): {
     counters,
     log,
     losses,
+    accounting,
     deliver,
     // A hundred records, then the housekeeping.
     tick(fate) {
@@ -46,7 +47,8 @@ function setup(): {
         if (fate(i) === 'late') onTheWay.push(seq)
         if (fate(i) === 'refused') counters.ring_full_hook++
       }
-      losses.drained()
+      accounting.emptied()
+      accounting.look()
       losses.report()
     },
   }
@@ -59,15 +61,15 @@ test('losses: records withheld in the middle of a steady stream show, and stay',
   s.tick(() => 'comes')
   s.tick((i) => (i < 10 ? 'withheld' : 'comes'))
   for (let i = 0; i < 3; i++) s.tick(() => 'comes')
-  assert.equal(s.losses.imbalance, 10)
+  assert.equal(s.accounting.imbalance, 10)
 })
 
 test('losses: records withheld at the end show at the tick after', () => {
   const s = setup()
   s.tick((i) => (i < 93 ? 'comes' : 'withheld'))
-  s.losses.drained()
-  s.losses.report()
-  assert.equal(s.losses.imbalance, 7)
+  s.accounting.emptied()
+  s.accounting.look()
+  assert.equal(s.accounting.imbalance, 7)
 })
 
 test('losses: records that were overtaken, or are on their way at a tick, do not show', () => {
@@ -77,7 +79,7 @@ test('losses: records that were overtaken, or are on their way at a tick, do not
     s.tick((n) => (n % 10 === 0 ? 'late' : 'comes'))
     // Those of this tick come before the next one.
     s.deliver()
-    assert.equal(s.losses.imbalance, 0)
+    assert.equal(s.accounting.imbalance, 0)
   }
 })
 
@@ -87,7 +89,7 @@ test('losses: what the ring refused is a loss with a reason, no imbalance, and a
   s.tick(() => 'comes')
   s.tick((i) => (i === 0 ? 'refused' : 'comes'))
   s.tick(() => 'comes')
-  assert.equal(s.losses.imbalance, 0)
+  assert.equal(s.accounting.imbalance, 0)
   assert.equal(s.losses.list().find(({ reason }) => reason === 'ring_full_hook')?.count, 51)
   assert.deepEqual(
     s.log.map((line) => /"new":(\d+),"total":"([^"]*)"/.exec(line)?.slice(1)),

@@ -3,11 +3,10 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { SequenceTracker } from '../../../../collector/kernel/sequence.ts'
 import { Losses } from '../../../../collector/telemetry/losses.ts'
 import { LoopLag } from '../../../../collector/telemetry/metrics/loop-lag.ts'
 import { createMetrics } from '../../../../collector/telemetry/metrics/metrics.ts'
-import { Reloads } from '../../../../collector/telemetry/metrics/reloads.ts'
+import { Reloads } from '../../../../collector/policies/reloads.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
 import { COUNTERS } from '../../../../collector/kernel/wire.ts'
@@ -28,7 +27,7 @@ const losses = new Losses({
     missedRuns: () => [{ program: 'hook', missed: 0 }],
     policies: { missedRuns: () => new Map() },
   },
-  tracker: new SequenceTracker(),
+  ingest: { accounting: { malformed: 0 }, orphaned: 0 },
   log: pino({ level: 'silent' }),
 })
 using lag = new LoopLag()

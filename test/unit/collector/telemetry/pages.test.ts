@@ -1,8 +1,8 @@
 /** The agent's pages, asked for as a program would. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Reading } from '../../../../collector/telemetry/health.ts'
-import { Reloads } from '../../../../collector/telemetry/metrics/reloads.ts'
+import { Reading } from '../../../../collector/ingest/reading.ts'
+import { Reloads } from '../../../../collector/policies/reloads.ts'
 import { createPages } from '../../../../collector/telemetry/pages.ts'
 import type { PageSources } from '../../../../collector/telemetry/pages.ts'
 import { Histogram, Sender, openSpool, systemClock, systemSpoolFiles } from '../../../../exporters/index.ts'

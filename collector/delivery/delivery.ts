@@ -1,0 +1,63 @@
+/**
+ * The part of the agent by which events leave: the exporters behind their fan-out. Only an exporter with `when_full: block` can hold up who
+ * publishes.
+ */
+import type { Config } from '../../config/agent/schema.ts'
+import type { Event } from '../../exporters/contract/event.ts'
+import { startFanOut } from '../../exporters/index.ts'
+import type { ExportersContext, FanOut } from '../../exporters/index.ts'
+import { LostRanges } from './lost-ranges.ts'
+
+export class Delivery implements AsyncDisposable {
+  /** The exporters. */
+  readonly fanout: FanOut
+  /** Which events exporters have given up. */
+  readonly lostRanges: LostRanges
+  readonly #log: ExportersContext['log']
+
+  constructor(fanout: FanOut, lostRanges: LostRanges, log: ExportersContext['log']) {
+    this.fanout = fanout
+    this.lostRanges = lostRanges
+    this.#log = log
+  }
+
+  /**
+   * Takes events in sequence, already numbered. Returns undefined when everybody took them at once; a promise, to be awaited before the
+   * next call, when an exporter that blocks is full.
+   */
+  publish(events: readonly Event[]): Promise<void> | undefined {
+    return this.fanout.publish(events)
+  }
+
+  /** Reopens every sink that can be; what fails is in the log. */
+  async reopen(): Promise<void> {
+    for (const { exporter, error } of await this.fanout.reopen()) {
+      this.#log.error({ exporter }, `cannot be reopened: ${error}`)
+    }
+  }
+
+  /** Drains the exporters within one deadline. A second call can only shorten the grace. */
+  async stop(graceMs: number): Promise<void> {
+    await this.fanout.stop(graceMs)
+  }
+
+  /** Events that no exporter took before its end. */
+  get droppedAtStop(): number {
+    return this.fanout.senders.reduce((sum, sender) => sum + sender.accounting().dropped.shutdown, 0)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop(0)
+  }
+}
+
+/** Starts the configured exporters. Rejects as `startFanOut`, and then nothing is left behind. */
+export async function startDelivery(
+  exporters: Config['exporters'],
+  context: Omit<ExportersContext, 'onLost'>,
+  stop: AbortSignal,
+): Promise<Delivery> {
+  const lostRanges = new LostRanges(context.epoch)
+  const onLost: ExportersContext['onLost'] = (exporter, lost) => lostRanges.note(exporter, lost)
+  return new Delivery(await startFanOut(exporters, { ...context, onLost }, stop), lostRanges, context.log)
+}

@@ -1,0 +1,141 @@
+/**
+ * The part of the agent between the ring and the events: reads and decodes the ring, keeps the process table and the clocks, numbers
+ * events. Whoever wants events pulls them; while nobody does nothing is read.
+ */
+import type { Config } from '../../config/agent/schema.ts'
+import { bootTime, clockOffset } from '../../native/index.ts'
+import type { Event, Timestamp } from '../../exporters/contract/event.ts'
+import type { KernelSide } from '../kernel/kernel-side.ts'
+import { createReconciler } from '../process/after-losses.ts'
+import { WallClock } from '../process/clock.ts'
+import type { Reconciler } from '../process/reconcile.ts'
+import { scanRunning } from '../process/scan.ts'
+import { ProcessTable } from '../process/table.ts'
+import type { Log } from '../telemetry/log.ts'
+import { decodeChunk } from './decode.ts'
+import type { Chunk } from './decode.ts'
+import { HookRegistry } from './hooks.ts'
+import { Normalizer } from './normalize.ts'
+import { Reading } from './reading.ts'
+import { RingAccounting } from './ring-accounting.ts'
+import { Sequence } from './sequence.ts'
+import { chunks } from './source.ts'
+
+export interface IngestOptions {
+  readonly kernel: KernelSide
+  readonly nodeName: string
+  readonly config: Pick<Config, 'procfs' | 'memory' | 'ring'>
+  readonly log: Log
+}
+
+const NSEC = 1_000_000_000n
+
+export class Ingest implements Disposable {
+  readonly hooks: HookRegistry = new HookRegistry()
+  readonly processes: ProcessTable
+  readonly sequence: Sequence = new Sequence()
+  readonly accounting: RingAccounting
+  readonly reading: Reading = new Reading()
+  /** Events made, other than those of hooks. */
+  readonly made: Record<'process_exec' | 'process_exit', number> = { process_exec: 0, process_exit: 0 }
+  /** Bytes of the ring so far. */
+  bytesRead = 0
+  readonly #options: IngestOptions
+  readonly #clock = new WallClock(clockOffset)
+  readonly #normalizer: Normalizer
+  readonly #reconciler: Reconciler
+  /** Events of the processes that ran already. */
+  #found: Event[] = []
+
+  constructor(options: IngestOptions) {
+    const { kernel, nodeName, config, log } = options
+    const { procfs } = config
+    this.#options = options
+    this.processes = new ProcessTable(nodeName, this.#clock, config.memory.process_table)
+    this.accounting = new RingAccounting(kernel)
+    this.#normalizer = new Normalizer({
+      table: this.processes,
+      clock: this.#clock,
+      hook: (id) => this.hooks.take(id),
+      nowMs: () => performance.now(),
+    })
+    this.#reconciler = createReconciler({ table: this.processes, kernel, accounting: this.accounting, procfs, log })
+  }
+
+  /** Takes in the processes that run already; their events are the first. */
+  async scan(): Promise<void> {
+    const { kernel, config } = this.#options
+    this.#found = await scanRunning(config.procfs, kernel, this.processes, this.#normalizer)
+    this.made.process_exec += this.#found.length
+  }
+
+  /**
+   * The events of one read of the ring after the other, not yet numbered, until `signal` aborts and the ring is empty. `wantsTurn`: asked
+   * when the ring is empty; true gives an empty array, for who pulls and has something else to hand on.
+   */
+  async *events(signal: AbortSignal, wantsTurn: () => boolean): AsyncGenerator<readonly Event[]> {
+    const { kernel, config } = this.#options
+    const maxDelayMs = config.ring.max_delay
+    const onEmpty = (): void => {
+      this.reading.looked()
+      this.accounting.emptied()
+      this.#reconciler.read(0)
+    }
+    this.reading.handOver()
+    yield this.#found
+    this.#takeBack()
+    this.#found = []
+    const watch = (wake: () => void): Disposable => kernel.watch(wake)
+    for await (const chunk of chunks({ ring: kernel.ring, watch, maxDelayMs, onEmpty, wantsTurn }, signal)) {
+      const events = this.#take(chunk)
+      this.reading.handOver()
+      yield events
+      this.#takeBack()
+    }
+  }
+
+  #take(chunk: Chunk): Event[] {
+    const { accounting, made } = this
+    this.#clock.refresh()
+    const events: Event[] = []
+    accounting.malformed += decodeChunk(chunk, (raw, bytes) => {
+      accounting.tracker.see(raw.cpu, raw.seq)
+      const event = this.#normalizer.event(raw, bytes)
+      if (event === undefined) return
+      if (event.type !== 'process_kprobe') made[event.type]++
+      events.push(event)
+    })
+    this.reading.looked()
+    this.#reconciler.read(chunk.length)
+    this.bytesRead += chunk.length
+    return events
+  }
+
+  /** Encoders have seen the events: now the process table may be cut. */
+  #takeBack(): void {
+    this.reading.takeBack()
+    this.processes.trim()
+  }
+
+  /** Records of hooks that nobody knows. */
+  get orphaned(): number {
+    return this.#normalizer.orphaned
+  }
+
+  /** Wall time by the clock of the events. */
+  now(): Timestamp {
+    const now = bootTime()
+    return this.#clock.at(Number(now / NSEC), Number(now % NSEC))
+  }
+
+  /** Housekeeping, every few seconds. */
+  tick(): void {
+    this.processes.sweep(performance.now())
+    this.#reconciler.tick(performance.now())
+    this.accounting.look()
+  }
+
+  [Symbol.dispose](): void {
+    this.#reconciler.stop()
+  }
+}

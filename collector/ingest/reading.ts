@@ -1,0 +1,45 @@
+/** Whether the ring is read: when that was last, and whether whoever got the events is still busy with them. */
+export class Reading {
+  readonly #nowMs: () => number
+  #lookedMs: number
+  #held = false
+  #ended = false
+
+  /** `nowMs` never goes back. */
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs
+    this.#lookedMs = nowMs()
+  }
+
+  /** Call it each time the ring was read, or found empty. */
+  looked(): void {
+    this.#lookedMs = this.#nowMs()
+  }
+
+  /** The events are with the exporters now; one that blocks keeps them. */
+  handOver(): void {
+    this.#held = true
+  }
+
+  takeBack(): void {
+    this.#held = false
+    this.looked()
+  }
+
+  /** Nobody is to read any more. */
+  end(): void {
+    this.#ended = true
+  }
+
+  get silentMs(): number {
+    return this.#nowMs() - this.#lookedMs
+  }
+
+  get held(): boolean {
+    return this.#held
+  }
+
+  get ended(): boolean {
+    return this.#ended
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The line while the agent runs: pulls events from ingest into delivery, and loss records with them.
+ *
+ *   ring ─▶ ingest ─▶ numbers ─▶ delivery
+ *
+ * Whoever publishes waits for an exporter that blocks, and that is felt back to the ring.
+ */
+import { setTimeout } from 'node:timers/promises'
+import type { Event, LossEvent } from '../exporters/contract/event.ts'
+import type { Delivery } from './delivery/delivery.ts'
+import type { Ingest } from './ingest/ingest.ts'
+import type { Log } from './telemetry/log.ts'
+import type { LossRecords } from './telemetry/loss-records.ts'
+
+export interface LineParts {
+  readonly ingest: Ingest
+  readonly delivery: Delivery
+  readonly lossRecords: LossRecords
+  readonly log: Log
+}
+
+export class Line {
+  /** Rejects when nothing can be read, or delivered, any more. */
+  readonly failed: Promise<never>
+  readonly #parts: LineParts
+  readonly #graceMs: number
+  readonly #fail: (error: unknown) => void
+  readonly #stopping = new AbortController()
+  #running: Promise<void> = Promise.resolve()
+
+  /** `graceMs`: how long the agent's stop may take to deliver what is held. */
+  constructor(parts: LineParts, graceMs: number) {
+    this.#parts = parts
+    this.#graceMs = graceMs
+    const { promise, reject } = Promise.withResolvers<never>()
+    promise.catch(() => {}) // whoever does not ask must not be ended by it
+    this.failed = promise
+    this.#fail = reject
+  }
+
+  start(): void {
+    this.#running = this.#run()
+    this.#running.catch(this.#fail)
+  }
+
+  /** Housekeeping, every few seconds. */
+  tick(): void {
+    const failure = this.#parts.delivery.fanout.failure()
+    if (failure !== undefined) this.#fail(failure)
+  }
+
+  /**
+   * Reads the ring to its end, for at most `ms`. An exporter that blocks holds the line: call
+   * it again when that has been stopped.
+   */
+  async stop(ms: number): Promise<void> {
+    const { ingest, log } = this.#parts
+    ingest.reading.end()
+    this.#stopping.abort()
+    await within(
+      this.#running.catch((error: unknown) => log.error({ error: String(error) }, 'reading the ring failed')),
+      ms,
+    )
+  }
+
+  async #run(): Promise<void> {
+    const { ingest, delivery, lossRecords } = this.#parts
+    const wantsTurn = (): boolean => lossRecords.pending
+    for await (const events of ingest.events(this.#stopping.signal, wantsTurn)) {
+      await this.#publish(events)
+      await this.#publishLosses()
+    }
+    // What a sink still refuses of it belongs into the last records of losses.
+    await delivery.fanout.flush(this.#graceMs / 2)
+    lossRecords.finish()
+    await this.#publishLosses()
+  }
+
+  #publish(events: readonly Event[]): Promise<void> | undefined {
+    const { ingest, delivery } = this.#parts
+    return delivery.publish(ingest.sequence.number(events))
+  }
+
+  #publishLosses(): Promise<void> | undefined {
+    const { ingest, lossRecords } = this.#parts
+    return lossRecords.publish((drafts) => {
+      const time = ingest.now()
+      return this.#publish(drafts.map((draft): LossEvent => ({ type: 'events_lost', seq: 0, time, ...draft })))
+    })
+  }
+}
+
+/** Waits for `work` or for the time, whichever comes first. */
+async function within(work: Promise<void>, ms: number): Promise<void> {
+  const over = new AbortController()
+  await Promise.race([work, setTimeout(ms, undefined, { signal: over.signal })])
+  over.abort()
+}

@@ -1,0 +1,80 @@
+/** An agent that runs: how it is stopped, hurried, reopened and reloaded. */
+import type { Delivery } from './delivery/delivery.ts'
+import type { Line } from './line.ts'
+import type { PolicyFolder } from './policies/folder.ts'
+import type { Policies } from './policies/registry.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
+
+export interface RunningAgent {
+  /** Settles when the agent has stopped by itself because something broke. */
+  readonly failed: Promise<never>
+  /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
+  stop(): Promise<{ readonly droppedAtStop: number }>
+  /** Ends the grace of a stop that goes on: what is held is written to the spools, or dropped, counted. */
+  hurry(): void
+  /** SIGUSR1: reopens files and tries at once what waits for a retry. What fails is in the log. */
+  reopen(): Promise<void>
+  /** SIGHUP: reopens as well, and looks at the policies. */
+  reload(): Promise<void>
+}
+
+export interface RunningParts {
+  readonly line: Line
+  readonly delivery: Delivery
+  readonly telemetry: Telemetry
+  readonly policies: Policies
+  readonly folder: PolicyFolder
+}
+
+/** How long the line may take to end although nothing holds it any more: a ring may fill as fast as it is read. */
+const STUCK_MS = 1_000
+
+export class Running implements RunningAgent {
+  readonly failed: Promise<never>
+  readonly #parts: RunningParts
+  readonly #graceMs: number
+  readonly #rest: AsyncDisposable
+  #ending: ReturnType<RunningAgent['stop']> | undefined
+
+  /** `rest`: everything else, closed at the end. */
+  constructor(parts: RunningParts, graceMs: number, rest: AsyncDisposable) {
+    this.failed = parts.line.failed
+    this.#parts = parts
+    this.#graceMs = graceMs
+    this.#rest = rest
+  }
+
+  stop(): Promise<{ readonly droppedAtStop: number }> {
+    this.#ending ??= this.#drain()
+    return this.#ending
+  }
+
+  async #drain(): Promise<{ readonly droppedAtStop: number }> {
+    const { line, delivery, telemetry, policies, folder } = this.#parts
+    const graceEnds = performance.now() + this.#graceMs
+    telemetry.ready = false
+    folder[Symbol.dispose]()
+    policies[Symbol.dispose]()
+    // An exporter that blocks holds the line; the end of its own grace then lets it go on.
+    await line.stop(this.#graceMs)
+    telemetry.report()
+    await delivery.stop(Math.max(0, graceEnds - performance.now()))
+    await line.stop(STUCK_MS)
+    const { droppedAtStop } = delivery
+    await this.#rest[Symbol.asyncDispose]()
+    return { droppedAtStop }
+  }
+
+  hurry(): void {
+    void this.#parts.delivery.stop(0)
+  }
+
+  reopen(): Promise<void> {
+    return this.#parts.delivery.reopen()
+  }
+
+  async reload(): Promise<void> {
+    // Side by side: a sink that hangs in its reopening is none of the policies' business.
+    await Promise.all([this.reopen(), this.#parts.folder.look()])
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * The part of the agent that tells how it is: losses and their records, metrics, health and status pages. Reads the counters of the other
+ * parts now and then; none of them knows it.
+ */
+import type { LoadedConfig } from '../../config/agent/load.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import type { Ingest } from '../ingest/ingest.ts'
+import type { KernelFacts } from '../kernel/facts.ts'
+import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { Policies } from '../policies/registry.ts'
+import type { Reloads } from '../policies/reloads.ts'
+import { version } from '../../config/version.ts'
+import { serve } from './http.ts'
+import type { PageServer } from './http.ts'
+import type { Log } from './log.ts'
+import { LossRecords } from './loss-records.ts'
+import { Losses } from './losses.ts'
+import { LoopLag } from './metrics/loop-lag.ts'
+import { createPages } from './pages.ts'
+import type { PageSources } from './pages.ts'
+
+export interface TelemetryOptions {
+  /** Names this run of the agent. */
+  readonly epoch: string
+  readonly loaded: Pick<LoadedConfig, 'config' | 'hash'>
+  readonly facts: KernelFacts
+  readonly log: Log
+}
+
+/** What is read. */
+export interface Parts {
+  readonly kernel: KernelSide
+  readonly ingest: Ingest
+  readonly policies: Policies
+  readonly reloads: Reloads
+  readonly delivery: Delivery
+}
+
+export class Telemetry implements AsyncDisposable {
+  readonly lossRecords: LossRecords
+  /** Everything is attached, and nobody has asked for the end. */
+  ready = false
+  readonly #losses: Losses
+  readonly #lag = new LoopLag()
+  readonly #parts: Parts
+  readonly #options: TelemetryOptions
+  #server: PageServer | undefined
+
+  constructor(parts: Parts, options: TelemetryOptions) {
+    const { kernel, ingest, delivery } = parts
+    const { log } = options
+    this.#parts = parts
+    this.#options = options
+    this.#losses = new Losses({ kernel, ingest, log })
+    this.lossRecords = new LossRecords(
+      { losses: this.#losses, exporters: delivery.fanout.senders, ranges: delivery.lostRanges, log },
+      performance.now(),
+    )
+  }
+
+  /** Serves the pages; returns where. Throws CollectorError LISTEN_FAILED. */
+  async serve(): Promise<string> {
+    const { loaded, log } = this.#options
+    const pages = createPages(this.#sources())
+    this.#server = await serve(loaded.config.server.http, pages, (message) => log.warn(message))
+    return this.#server.address
+  }
+
+  #sources(): PageSources {
+    const { kernel, ingest, policies, reloads, delivery } = this.#parts
+    const { epoch, loaded, facts } = this.#options
+    const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
+    return {
+      epoch,
+      token: loaded.config.server.token,
+      ready: () => this.ready,
+      reading: ingest.reading,
+      build: { version: version(), node: process.version, kernel: facts.release },
+      configHash: loaded.hash,
+      events: () => [
+        ...Object.entries(made()).map(([type, count]) => ({ type, policy: '', count })),
+        ...[...ingest.hooks.eventsByPolicy()].map(([policy, count]) => ({ type: 'process_kprobe', policy, count })),
+      ],
+      records: () => ingest.accounting.tracker.received,
+      losses: () => this.#losses.list(),
+      fallbacks: () => {
+        const { path_raced, path_unstable } = kernel.state().counters
+        return { path_raced, path_unstable }
+      },
+      imbalance: () => ingest.accounting.imbalance,
+      ringWaiting: () => kernel.ring.available(),
+      returnsWaiting: () => kernel.policies.waitingReturns(),
+      processes: ingest.processes,
+      policies,
+      senders: () => delivery.fanout.senders,
+      filtered: () => delivery.fanout.filtered(),
+      reloads,
+      loopLag: () => this.#lag.seconds,
+    }
+  }
+
+  /** Logs losses that are new. */
+  report(): void {
+    this.#losses.report()
+  }
+
+  /** Housekeeping, every few seconds. */
+  tick(): void {
+    this.report()
+    this.lossRecords.look(performance.now())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server?.[Symbol.asyncDispose]()
+    this.#lag[Symbol.dispose]()
+  }
+}

@@ -1,0 +1,19 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Sequence } from '../../../../collector/ingest/sequence.ts'
+import { makeExec, makeLoss } from '../../exporters/support/events.ts'
+
+test('sequence: numbers are gap-free over all events, records of losses too, in their order', () => {
+  const sequence = new Sequence(40)
+  const seqs = (count: number): number[] =>
+    sequence.number(Array.from({ length: count }, () => makeExec({ seq: 0 }))).map(({ seq }) => seq)
+  assert.deepEqual([seqs(0), seqs(3)], [[], [40, 41, 42]])
+  const [lost] = sequence.number([makeLoss({ seq: 0 })])
+  assert.equal(lost?.seq, 43)
+  assert.deepEqual([seqs(1), sequence.next], [[44], 45])
+})
+
+test('sequence: the array that was given comes back', () => {
+  const events = [makeExec()]
+  assert.equal(new Sequence().number(events), events)
+})

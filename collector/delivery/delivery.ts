@@ -1,12 +1,14 @@
 /**
- * The part of the agent by which events leave: the exporters behind their fan-out. Only an exporter with `when_full: block` can hold up who
- * publishes.
+ * The part of the agent by which events leave: the exporters behind their fan-out, and live readers, who may come and go. Only an exporter
+ * with `when_full: block` can hold up who publishes.
  */
-import type { Config } from '../../config/agent/schema.ts'
+import type { Config, FilterConfig } from '../../config/agent/schema.ts'
 import type { Event } from '../../exporters/contract/event.ts'
-import { startFanOut } from '../../exporters/index.ts'
+import { createFilter, startFanOut } from '../../exporters/index.ts'
 import type { ExportersContext, FanOut } from '../../exporters/index.ts'
 import { LostRanges } from './lost-ranges.ts'
+import { Subscription } from './subscription.ts'
+import type { SubscriptionBound } from './subscription.ts'
 
 export class Delivery implements AsyncDisposable {
   /** The exporters. */
@@ -14,6 +16,7 @@ export class Delivery implements AsyncDisposable {
   /** Which events exporters have given up. */
   readonly lostRanges: LostRanges
   readonly #log: ExportersContext['log']
+  readonly #subscriptions = new Set<Subscription>()
 
   constructor(fanout: FanOut, lostRanges: LostRanges, log: ExportersContext['log']) {
     this.fanout = fanout
@@ -26,7 +29,16 @@ export class Delivery implements AsyncDisposable {
    * next call, when an exporter that blocks is full.
    */
   publish(events: readonly Event[]): Promise<void> | undefined {
+    if (this.#subscriptions.size > 0) for (const subscription of this.#subscriptions) subscription.put(events)
     return this.fanout.publish(events)
+  }
+
+  /** A live reader, from now on. `filter` as in the config of an exporter; all events when undefined. */
+  subscribe(filter: FilterConfig | undefined, bound: SubscriptionBound): Subscription {
+    const accepts = filter === undefined ? undefined : createFilter(filter)
+    const made = new Subscription(bound, accepts, (closed) => this.#subscriptions.delete(closed))
+    this.#subscriptions.add(made)
+    return made
   }
 
   /** Reopens every sink that can be; what fails is in the log. */
@@ -36,8 +48,9 @@ export class Delivery implements AsyncDisposable {
     }
   }
 
-  /** Drains the exporters within one deadline. A second call can only shorten the grace. */
+  /** Drains the exporters within one deadline, and ends what readers get. A second call can only shorten the grace. */
   async stop(graceMs: number): Promise<void> {
+    for (const subscription of this.#subscriptions) subscription.end()
     await this.fanout.stop(graceMs)
   }
 

@@ -2,7 +2,7 @@
  * The agent: makes its parts from sink to source, each from those before it, and takes them down from source to sink. The only place that
  * knows config, native and exporters together.
  *
- *   ring ─▶ ingest ─▶ delivery ─▶ exporters        policies ─▶ kernel        telemetry reads them all
+ *   ring ─▶ ingest ─▶ enrichment ─▶ delivery ─▶ exporters        policies ─▶ kernel        telemetry reads them all
  */
 import { nodeNameOf, ringWatermarkBytes } from '../config/agent/effective.ts'
 import type { LoadedConfig } from '../config/agent/load.ts'
@@ -10,6 +10,7 @@ import type { Config } from '../config/agent/schema.ts'
 import { EncoderPool } from '../exporters/index.ts'
 import { gzip, hasBtf, kernelFunction, kernelFunctionNames, kernelSymbols, zstd } from '../native/index.ts'
 import { startDelivery } from './delivery/delivery.ts'
+import { Enrichment } from './enrich/enrichment.ts'
 import { checkHost } from './host/checks.ts'
 import { checkDescriptors } from './host/descriptors.ts'
 import { housekeeping } from './host/housekeeping.ts'
@@ -64,7 +65,10 @@ export async function startAgent(
   const telemetry = undo.use(new Telemetry(parts, { epoch, loaded, facts, log }))
   const http = await telemetry.serve()
   folder.watch((error) => log.error({ error: String(error) }, 'looking at the policies failed'))
-  const line = new Line({ ingest, delivery, lossRecords: telemetry.lossRecords, log }, config.shutdown.grace)
+  const line = new Line(
+    { ingest, enrichment: new Enrichment(), delivery, lossRecords: telemetry.lossRecords, log },
+    config.shutdown.grace,
+  )
   const memory = new MemoryGuard(config.memory, (pressure, rssBytes) => {
     delivery.fanout.pressure = pressure
     logPressure(log, pressure, rssBytes)

@@ -1,19 +1,21 @@
 /**
- * The line while the agent runs: pulls events from ingest into delivery, and loss records with them.
+ * The line while the agent runs: pulls events from ingest through enrichment into delivery, and loss records with them.
  *
- *   ring ─▶ ingest ─▶ numbers ─▶ delivery
+ *   ring ─▶ ingest ─▶ enrichment ─▶ numbers ─▶ delivery
  *
  * Whoever publishes waits for an exporter that blocks, and that is felt back to the ring.
  */
 import { setTimeout } from 'node:timers/promises'
 import type { Event, LossEvent } from '../exporters/contract/event.ts'
 import type { Delivery } from './delivery/delivery.ts'
+import type { Enrichment } from './enrich/enrichment.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import type { Log } from './telemetry/log.ts'
 import type { LossRecords } from './telemetry/loss-records.ts'
 
 export interface LineParts {
   readonly ingest: Ingest
+  readonly enrichment: Enrichment
   readonly delivery: Delivery
   readonly lossRecords: LossRecords
   readonly log: Log
@@ -50,12 +52,13 @@ export class Line {
   }
 
   /**
-   * Reads the ring to its end, for at most `ms`. An exporter that blocks holds the line: call
+   * Reads the ring to its end, for at most `ms`, and lets everything go that waits for enrichment. An exporter that blocks holds the line: call
    * it again when that has been stopped.
    */
   async stop(ms: number): Promise<void> {
-    const { ingest, log } = this.#parts
+    const { ingest, enrichment, log } = this.#parts
     ingest.reading.end()
+    enrichment.end()
     this.#stopping.abort()
     await within(
       this.#running.catch((error: unknown) => log.error({ error: String(error) }, 'reading the ring failed')),
@@ -64,10 +67,10 @@ export class Line {
   }
 
   async #run(): Promise<void> {
-    const { ingest, delivery, lossRecords } = this.#parts
-    const wantsTurn = (): boolean => lossRecords.pending
+    const { ingest, enrichment, delivery, lossRecords } = this.#parts
+    const wantsTurn = (): boolean => lossRecords.pending || enrichment.due
     for await (const events of ingest.events(this.#stopping.signal, wantsTurn)) {
-      await this.#publish(events)
+      await this.#publish(enrichment.pass(events))
       await this.#publishLosses()
     }
     // What a sink still refuses of it belongs into the last records of losses.

@@ -6,13 +6,10 @@ import { pino } from 'pino'
 import { Losses } from '../../../../collector/telemetry/losses.ts'
 import { LoopLag } from '../../../../collector/telemetry/metrics/loop-lag.ts'
 import { createMetrics } from '../../../../collector/telemetry/metrics/metrics.ts'
-import { Reloads } from '../../../../collector/policies/reloads.ts'
-import { WallClock } from '../../../../collector/process/clock.ts'
-import { ProcessTable } from '../../../../collector/process/table.ts'
 import { COUNTERS } from '../../../../collector/kernel/wire.ts'
 import { Sender } from '../../../../exporters/index.ts'
 import { parsePrometheus } from '../../../support/prometheus.ts'
-import { enabledPolicies } from '../support/policies.ts'
+import { makeSources } from '../support/sources.ts'
 import { FakeExporter } from '../../exporters/support/lines.ts'
 import { CHAIN } from '../../../support/exporter-config.ts'
 
@@ -31,23 +28,10 @@ const losses = new Losses({
   log: pino({ level: 'silent' }),
 })
 using lag = new LoopLag()
-const page = createMetrics({
-  build: { version: '', node: '', kernel: '' },
-  configHash: '',
-  events: () => [],
-  records: () => 0,
-  losses: () => losses.list(),
-  fallbacks: () => ({}),
-  imbalance: () => 0,
-  ringWaiting: () => 0,
-  returnsWaiting: () => 0,
-  processes: new ProcessTable('', new WallClock(() => 0n)),
-  policies: enabledPolicies({ name: 'files' }),
-  senders: () => [new Sender('a', new FakeExporter(), CHAIN)],
-  filtered: () => new Map(),
-  reloads: new Reloads(),
-  loopLag: () => lag.seconds,
-})
+const senders = [new Sender('a', new FakeExporter(), CHAIN)]
+const page = createMetrics(
+  makeSources({ losses: () => losses.list(), senders: () => senders, loopLag: () => lag.seconds }),
+)
 
 function table(): string {
   const rows = page.families.map(({ name, help, labelNames }) => {

@@ -12,6 +12,7 @@ import { parsePrometheus } from '../../../support/prometheus.ts'
 import type { Sample } from '../../../support/prometheus.ts'
 import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
 import { enabledPolicies } from '../support/policies.ts'
+import { makeSources } from '../support/sources.ts'
 import { FakeExporter, lines, rejected, retryable } from '../../exporters/support/lines.ts'
 
 type Reported = ReturnType<MetricSources['senders']>[number]
@@ -27,20 +28,14 @@ const lag = new Histogram([0.001, 1])
 const reloads = new Reloads()
 
 function sources(change: Partial<MetricSources> = {}): MetricSources {
-  return {
-    build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
-    configHash: 'c0ffee',
+  return makeSources({
     events: () => [
       { type: 'process_exec', policy: '', count: 3 },
       { type: 'process_kprobe', policy: 'odd "name"\\\n', count: 4 },
       { type: 'events_lost', policy: '', count: 1 },
     ],
-    records: () => 7,
     losses: () => [{ hook: '*', reason: 'join_full', count: 0 }],
     fallbacks: () => ({ path_raced: 2 }),
-    imbalance: () => 0,
-    ringWaiting: () => 64,
-    returnsWaiting: () => 5,
     processes: {
       size: 6,
       bytes: { images: 600, texts: 60, renderings: 6 },
@@ -50,12 +45,10 @@ function sources(change: Partial<MetricSources> = {}): MetricSources {
       { name: 'whole', modes: ['fexit', 'join'] },
       { name: 'part', modes: ['fexit'], skipped: ['security_new'] },
     ),
-    senders: () => [],
-    filtered: () => new Map(),
     reloads,
     loopLag: () => lag,
     ...change,
-  }
+  })
 }
 
 async function page(change: Partial<MetricSources> = {}): Promise<ReturnType<typeof parsePrometheus>> {

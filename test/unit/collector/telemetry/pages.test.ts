@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Reading } from '../../../../collector/ingest/reading.ts'
-import { Reloads } from '../../../../collector/policies/reloads.ts'
 import { createPages } from '../../../../collector/telemetry/pages.ts'
 import type { PageSources } from '../../../../collector/telemetry/pages.ts'
-import { Histogram, Sender, openSpool, systemClock, systemSpoolFiles } from '../../../../exporters/index.ts'
+import { Sender, openSpool, systemClock, systemSpoolFiles } from '../../../../exporters/index.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 import { enabledPolicies } from '../support/policies.ts'
-import { newTable } from '../support/processes.ts'
+import { makeSources } from '../support/sources.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { FakeExporter, describedLines, rejected, retryable } from '../../exporters/support/lines.ts'
 import { spoolOf } from '../../../support/exporter-config.ts'
@@ -22,26 +21,13 @@ const OPTIONS = {
 } as const
 
 function sources(senders: readonly Sender[]): PageSources {
-  return {
-    epoch: 'e1',
-    ready: () => true,
-    reading: new Reading(),
+  const metrics = makeSources({
     policies: enabledPolicies({ name: 'files', modes: ['fexit', 'join'], skipped: ['security_new'] }),
-    build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
-    configHash: 'c0ffee',
     events: () => [{ type: 'process_exec', policy: '', count: 3 }],
-    records: () => 7,
     losses: () => [{ hook: '*', reason: 'join_full', count: 2 }],
-    fallbacks: () => ({}),
-    imbalance: () => 0,
-    ringWaiting: () => 64,
-    returnsWaiting: () => 5,
-    processes: newTable(),
-    senders: () => senders,
     filtered: () => new Map([['bus', { policies: 4 }]]),
-    reloads: new Reloads(),
-    loopLag: () => new Histogram([1]),
-  }
+  })
+  return { ...metrics, epoch: 'e1', ready: () => true, reading: new Reading(), senders: () => senders }
 }
 
 async function json(pages: ReturnType<typeof createPages>): Promise<Record<string, unknown>> {

@@ -1,0 +1,27 @@
+/** What the page of metrics reads, with nothing in it. */
+import { Reloads } from '../../../../collector/policies/reloads.ts'
+import type { MetricSources } from '../../../../collector/telemetry/metrics/metrics.ts'
+import { Histogram } from '../../../../exporters/index.ts'
+import { enabledPolicies } from './policies.ts'
+import { newTable } from './processes.ts'
+
+export function makeSources(change: Partial<MetricSources> = {}): MetricSources {
+  return {
+    build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
+    configHash: 'c0ffee',
+    events: () => [],
+    records: () => 7,
+    losses: () => [],
+    fallbacks: () => ({}),
+    imbalance: () => 0,
+    ringWaiting: () => 64,
+    returnsWaiting: () => 5,
+    processes: newTable(),
+    policies: enabledPolicies({ name: 'files' }),
+    senders: () => [],
+    filtered: () => new Map(),
+    reloads: new Reloads(),
+    loopLag: () => new Histogram([1]),
+    ...change,
+  }
+}

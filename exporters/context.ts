@@ -1,7 +1,8 @@
 /** What an exporter is made from beside its config, and what comes of it. */
 import type { Source } from '../config/agent/effective.ts'
 import type { Environment } from '../config/agent/loading/substitute.ts'
-import type { Encoder, Exporter, Lost } from './contract/exporter.ts'
+import type { Encoder, Exporter } from './contract/exporter.ts'
+import type { Lost } from './contract/accounting.ts'
 import type { EncoderPool } from './encoding/pool.ts'
 import type { Compressors } from './runtime/compression.ts'
 

@@ -1,5 +1,5 @@
 import type { Span } from '../contract/encoded.ts'
-import type { Accounting, DropReason, Lost } from '../contract/exporter.ts'
+import type { Accounting, DropReason, Lost } from '../contract/accounting.ts'
 
 const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
   queue_full: 0,

@@ -8,12 +8,14 @@
  * too, before all else, so that an end of the process neither loses nor reorders it; such a copy is claimed, not read back, and free when its
  * batch is settled. Only while the disk cannot be written, what is pending goes back to the queue, as far as that changes no order.
  */
-import type { DropReason, Encoded, Encoding } from '../contract/exporter.ts'
+import type { Encoded, Encoding } from '../contract/exporter.ts'
+import type { DropReason } from '../contract/accounting.ts'
 import { Signal } from '../runtime/clock.ts'
 import { waitAtMost } from '../runtime/timeout.ts'
 import type { BufferConfig, BufferDeps } from './buffer.ts'
 import type { Loss } from './disk/losses.ts'
-import type { Spool, SpoolStats } from './disk/spool.ts'
+import type { Spool } from './disk/spool.ts'
+import type { SpoolStats } from '../contract/accounting.ts'
 import { InFlightBatch } from './in-flight-batch.ts'
 import type { Failure, Sum } from './in-flight-batch.ts'
 import { MemoryBuffer } from './memory-buffer.ts'

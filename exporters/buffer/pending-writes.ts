@@ -1,6 +1,7 @@
 import { isDescribed } from '../contract/described.ts'
 import type { Described } from '../contract/described.ts'
-import type { DropReason, Encoded } from '../contract/exporter.ts'
+import type { Encoded } from '../contract/exporter.ts'
+import type { DropReason } from '../contract/accounting.ts'
 import { Signal } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { frameOf } from './disk/format/payload.ts'

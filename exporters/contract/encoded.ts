@@ -1,7 +1,8 @@
 /** Cutting and joining of Encoded without copying: every piece is a view of the bytes it came from. */
 import { isDescribed } from './described.ts'
 import type { Described } from './described.ts'
-import type { Batch, Encoded, Lost } from './exporter.ts'
+import type { Batch, Encoded } from './exporter.ts'
+import type { Lost } from './accounting.ts'
 
 /** First and last number of events. */
 export type Span = Omit<Lost, 'reason' | 'events'>

@@ -1,14 +1,6 @@
 /** A histogram of plain counters, cheap enough for the sending chain; a metric reads it when it is asked for. */
 
-/** Values counted by size. */
-export interface HistogramCounts {
-  /** Ascending upper bounds, each inclusive. */
-  readonly bounds: readonly number[]
-  /** One more than bounds: values up to each bound and above the one before; the last, above all of them. */
-  readonly counts: readonly number[]
-  /** Of all values. */
-  readonly sum: number
-}
+import type { HistogramCounts } from '../contract/accounting.ts'
 
 /** Seconds, from what one core does to a batch to a sink that answers just before its time-out. */
 export const REQUEST_SECONDS: readonly number[] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60]

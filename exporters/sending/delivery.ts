@@ -6,7 +6,8 @@
  *         └──────────────────────┘
  */
 import { ExportError } from '../contract/errors.ts'
-import type { Batch, DropReason, Exporter, Outcome, Refusal } from '../contract/exporter.ts'
+import type { Batch, Exporter, Outcome, Refusal } from '../contract/exporter.ts'
+import type { DropReason } from '../contract/accounting.ts'
 import type { Buffer } from '../buffer/buffer.ts'
 import type { Counters } from '../buffer/counters.ts'
 import type { Signal, Clock, Random } from '../runtime/clock.ts'

@@ -1,4 +1,5 @@
-import type { Outcome, RequestOutcome, SenderStats } from '../contract/exporter.ts'
+import type { Outcome } from '../contract/exporter.ts'
+import type { RequestOutcome, SenderStats } from '../contract/accounting.ts'
 import { isDescribed } from '../contract/described.ts'
 import { ExportError } from '../contract/errors.ts'
 import type { Clock } from '../runtime/clock.ts'

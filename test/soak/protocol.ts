@@ -1,5 +1,5 @@
 /** The messages between the soak and its agent. */
-import type { Accounting } from '../../exporters/contract/exporter.ts'
+import type { Accounting } from '../../exporters/contract/accounting.ts'
 
 export type Order =
   | { readonly do: 'run'; readonly yaml: string; readonly epoch: string; readonly eventsPerSecond: number }

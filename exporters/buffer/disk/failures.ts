@@ -1,7 +1,9 @@
 /** What of the spool's own work fails: counted each time, told when it begins to fail and when it works again. */
 
+import type { SpoolStats } from '../../contract/accounting.ts'
+
 /** `cursor`: to store how far the sink has taken the events. */
-export type Work = 'read' | 'write' | 'sync' | 'cursor'
+export type Work = keyof SpoolStats['failures']
 
 /** `error` is what the system said; '' when it works again. */
 export type ReportFailure = (work: Work, error: string) => void

@@ -1,4 +1,5 @@
 /** What the spool tells about events that it had and has no more. */
+import type { SpoolStats } from '../../contract/accounting.ts'
 import { Histogram } from '../../runtime/histogram.ts'
 import type { Segment } from './catalog.ts'
 import { Failures } from './failures.ts'
@@ -8,7 +9,7 @@ import type { ReportFailure } from './failures.ts'
 const SYNC_SECONDS: readonly number[] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
 /** Why: the size or disk limit, the age limit, or damage (a bad checksum, a missing or unreadable file). */
-export type LossReason = 'spool_full' | 'expired' | 'corrupt'
+export type LossReason = keyof SpoolStats['lost']
 
 export interface Loss {
   readonly reason: LossReason

@@ -11,11 +11,11 @@
  * - May: give again after a crash what was acked in its last fifth of a second.
  * - At every moment: recovered + appended = acked + lost (each reason) + events.
  */
+import type { SpoolStats } from '../../contract/accounting.ts'
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import type { Compress } from '../../runtime/compression.ts'
 import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
 import type { Clock, Random } from '../../runtime/clock.ts'
-import type { HistogramCounts } from '../../runtime/histogram.ts'
 import { Catalog } from './catalog.ts'
 import { CursorKeeper } from './cursor.ts'
 import { Mutex } from '../../runtime/mutex.ts'
@@ -32,7 +32,7 @@ import type { ReadResult, Token } from './reader.ts'
 import { recover } from './recovery.ts'
 import type { Recovered, RecoveryReport } from './recovery.ts'
 import type { SpoolFrame } from './format/segment.ts'
-import type { ReportFailure, Work } from './failures.ts'
+import type { ReportFailure } from './failures.ts'
 import { Writer } from './writer.ts'
 import type { AppendResult } from './writer.ts'
 
@@ -56,42 +56,6 @@ export interface SpoolDeps {
   readonly onFailure?: ReportFailure
   /** Told once when the folder, or files in it, were removed, moved or replaced. */
   readonly onVanished?: (vanished: Vanished) => void
-}
-
-/** The spool's accounts and gauges, now. */
-export interface SpoolStats {
-  /** In the spool: to be read, or read and not yet acked. */
-  readonly events: number
-  readonly outEvents: number
-  readonly bytes: number
-  readonly segments: number
-  /** Positions: everything before `durable` is safe, everything before `settled` is acked or counted, `end` comes next. */
-  readonly durable: number
-  readonly settled: number
-  readonly end: number
-  /** Creation of the oldest segment, milliseconds since 1970; undefined when there is none. */
-  readonly oldestMs: number | undefined
-  readonly recovered: number
-  readonly appended: number
-  readonly acked: number
-  readonly lost: Readonly<Record<LossReason, number>>
-  readonly corruptBytes: number
-  /** Frames that could not be read back; damage that lies together counts as one. */
-  readonly corruptFrames: number
-  /** Cut off the end of the last segment at the start: a write that a crash interrupted. */
-  readonly tornBytes: number
-  /** Files that the start moved to `quarantine/`. */
-  readonly quarantinedFiles: number
-  readonly possiblyLost: number
-  readonly syncs: number
-  /** Of each file synced. */
-  readonly syncSeconds: HistogramCounts
-  /** How often each kind of its work failed. */
-  readonly failures: Readonly<Record<Work, number>>
-  /** What the system said of what fails now; '' when nothing does. */
-  readonly lastError: string
-  /** Anything but 0 is a bug in this program. */
-  readonly imbalance: number
 }
 
 const MAX_SEGMENT_MS = 3_600_000

@@ -1,5 +1,5 @@
 /** The messages between a test and the agent that it starts (agent.ts), over the channel that node gives a child. */
-import type { Accounting } from '../../../exporters/contract/exporter.ts'
+import type { Accounting } from '../../../exporters/contract/accounting.ts'
 
 export type Order =
   /** The first one: create the exporters of this YAML, start them, publish events numbered from `from` on. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DeadLetterFile } from '../../../../exporters/dead-letter/dead-letters.ts'
-import type { Accounting } from '../../../../exporters/contract/exporter.ts'
+import type { Accounting } from '../../../../exporters/contract/accounting.ts'
 import { Sender } from '../../../../exporters/sending/sender.ts'
 import type { SenderDeps } from '../../../../exporters/sending/sender.ts'
 import { openSpool } from '../../../../exporters/buffer/disk/spool.ts'

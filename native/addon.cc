@@ -55,7 +55,6 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitBtf(env, exports);
   InitKernel(env, exports);
   InitCompress(env, exports);
-  InitMemory(env, exports);
   return exports;
 }
 

@@ -82,6 +82,5 @@ void InitWatch(Napi::Env env, Napi::Object exports);
 void InitBtf(Napi::Env env, Napi::Object exports);
 void InitKernel(Napi::Env env, Napi::Object exports);
 void InitCompress(Napi::Env env, Napi::Object exports);
-void InitMemory(Napi::Env env, Napi::Object exports);
 
 }  // namespace ktrail

@@ -5,7 +5,7 @@
       "sources": [
         "addon.cc", "error.cc", "value.cc", "options.cc", "constants.cc", "object.cc",
         "map.cc", "link.cc", "ring.cc", "watch.cc", "btf.cc", "kernel.cc",
-        "compress.cc", "memory.cc"
+        "compress.cc"
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],

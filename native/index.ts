@@ -24,7 +24,6 @@ interface Addon {
   hasBtf(): boolean
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
   zstd(chunks: readonly Uint8Array[]): Promise<Buffer>
-  releaseCode(): number
   endProcess(code: number): never
 }
 
@@ -42,7 +41,6 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'hasBtf',
   'gzip',
   'zstd',
-  'releaseCode',
   'endProcess',
 ]
 
@@ -158,14 +156,6 @@ export function gzip(chunks: readonly Uint8Array[]): Promise<Buffer> {
 /** The same as one zstd frame (level 1 of libzstd), which has the length of its content in its header. */
 export function zstd(chunks: readonly Uint8Array[]): Promise<Buffer> {
   return addon().zstd(chunks)
-}
-
-/**
- * Takes the pages of Node's own code and constants out of this process: some 30 MB that only a start needs. What runs on comes back
- * from the page cache, by cheap faults. Returns the bytes that left; 0 where /proc does not tell of them.
- */
-export function releaseCode(): number {
-  return addon().releaseCode()
 }
 
 /**

@@ -13,15 +13,14 @@ import { loadConfig } from '../../config/agent/load.ts'
 import { EncoderPool } from '../../exporters/index.ts'
 import type { FanOut } from '../../exporters/index.ts'
 import { Line, NODE_NAME, RecordedRing } from '../bench/support/replay.ts'
+import { memoryOf } from '../support/memory.ts'
 import { endingAt, loadRecording } from '../support/recording/recording.ts'
 import { synthesize } from '../support/recording/synthetic.ts'
 import { NUMBERS } from './file-reader.ts'
 import type { Order, Sample, Message } from './protocol.ts'
-import { gzip, releaseCode, zstd } from '../../native/index.ts'
+import { gzip, zstd } from '../../native/index.ts'
 
 const SAMPLE_MS = 5000
-/** As the agent does it. */
-const SETTLED_MS = 10_000
 /** As the agent's ring by default. */
 const MAX_DELAY_MS = 50
 const SYNTHETIC_RECORDS = 60_000
@@ -37,7 +36,6 @@ class Agent {
   private constructor(fanOut: FanOut, eventsPerSecond: number) {
     this.#fanOut = fanOut
     this.#pumping = this.#pump(eventsPerSecond)
-    setTimeout(releaseCode, SETTLED_MS).unref()
     this.#sampling = setInterval(() => send({ is: 'sample', sample: this.#sample() }), SAMPLE_MS)
   }
 
@@ -90,7 +88,7 @@ class Agent {
     const { user, system } = process.cpuUsage()
     return {
       seconds: (performance.now() - this.#startMs) / 1000,
-      memory: { rss, heapUsed, external, arrayBuffers },
+      memory: { rss, private: memoryOf('self').privateBytes, heapUsed, external, arrayBuffers },
       cpuSeconds: (user + system) / 1e6,
       published: this.#published,
       accounting: Object.fromEntries(

@@ -17,7 +17,8 @@ export type Message =
 export interface Sample {
   /** Seconds since the order to run. */
   readonly seconds: number
-  readonly memory: Readonly<Record<'rss' | 'heapUsed' | 'external' | 'arrayBuffers', number>>
+  /** Bytes. `private` is the part of `rss` that is no page of a file. */
+  readonly memory: Readonly<Record<'rss' | 'private' | 'heapUsed' | 'external' | 'arrayBuffers', number>>
   /** User + system since the start of the process, in seconds. */
   readonly cpuSeconds: number
   readonly published: number

@@ -7,7 +7,7 @@
  *                                 ├▶ OTLP, gzip                       (always up)
  *                                 └▶ OTLP, zstd, with a spool         (a minute up, a minute down)
  *
- * Every event that a sink received is counted by its number. Exit code 1 if RSS grew or was too large, if an event was lost or
+ * Every event that a sink received is counted by its number. Exit code 1 if private memory grew or was too large, if an event was lost or
  * arrived twice without a reason, or if the accounting did not balance.
  */
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -114,7 +114,7 @@ function show(sample: Sample): void {
   const mb = (bytes: number): string => (bytes / 1e6).toFixed(0).padStart(4)
   const flakyHeld = accounting['flaky']?.heldEvents ?? 0
   console.error(
-    `${seconds.toFixed(0).padStart(6)} s  rss ${mb(memory.rss)}  heap ${mb(memory.heapUsed)}  external ${mb(memory.external)}  ` +
+    `${seconds.toFixed(0).padStart(6)} s  rss ${mb(memory.rss)}  private ${mb(memory.private)}  heap ${mb(memory.heapUsed)}  external ${mb(memory.external)}  ` +
       `buffers ${mb(memory.arrayBuffers)} MB  cpu ${((100 * cpuSeconds) / seconds).toFixed(1)} %  ${published} events, ${flakyHeld} wait`,
   )
 }

@@ -9,6 +9,7 @@ import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from '
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { memoryOf } from '../../support/memory.ts'
 import { TestAgent, cannotRun, freshFolder, ktrail } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 
@@ -77,14 +78,12 @@ describe('http', { skip }, () => {
   })
 
   it('2,000 half-open connections cost next to no memory', async (t) => {
-    const rssBytes = (): number =>
-      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${agent.pid}/status`, 'utf8'))?.[1]) * 1024
     await readsArrive()
-    const atRest = rssBytes()
+    const atRest = memoryOf(agent.pid).privateBytes
     await attacked(['2000', '0'], async () => {
       await livez()
       await readsArrive()
-      const more = rssBytes() - atRest
+      const more = memoryOf(agent.pid).privateBytes - atRest
       t.diagnostic(`${(more / 2 ** 20).toFixed(1)} MiB more`)
       assert.ok(more < 32 * 2 ** 20, `${more} bytes more`)
     })

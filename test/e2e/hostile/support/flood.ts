@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, copyFileSync, mkdirSync, readFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { memoryOf } from '../../../support/memory.ts'
 import { TestAgent, freshFolder } from '../../support/agent.ts'
 import { accessOf, audited, balanced, burst, burstBinary, countLines, report, target } from '../../support/faults.ts'
 import { UID, hostileBinary, opened } from '../../support/hostile.ts'
@@ -87,12 +88,6 @@ const ATTACKS: readonly Attack[] = [
   },
 ]
 
-/** Private memory of the agent. Pages of files do not count: the kernel reclaims them when it needs them. */
-function privateBytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return 1024 * Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1])
-}
-
 /** Requests /livez again and again until `work` is done; every answer must be 200. Returns the longest time of an answer. */
 async function alive(agent: TestAgent, work: Promise<unknown>): Promise<number> {
   let longestMs = 0
@@ -149,7 +144,7 @@ export function floodSuite(name: string, skip: string | false): void {
       await burst(['pread', file, 20_000, 2])
       await readAndCount()
       await audited(agent)
-      restBytes = privateBytes(agent.pid)
+      restBytes = memoryOf(agent.pid).privateBytes
     })
 
     after(() => agent?.[Symbol.asyncDispose]())
@@ -166,7 +161,7 @@ export function floodSuite(name: string, skip: string | false): void {
           await setTimeout(LASTS_MS)
         }
         const longestMs = await alive(agent, lasts ? atWork() : ended)
-        const peakBytes = privateBytes(agent.pid)
+        const peakBytes = memoryOf(agent.pid).privateBytes
         await readAndCount()
         child.stdin.end()
         child.stdout.resume()
@@ -174,7 +169,7 @@ export function floodSuite(name: string, skip: string | false): void {
         let nowBytes = peakBytes
         await agent.until(
           `private memory to go back to ${REST_SHARE} × ${restBytes >> 20} MiB`,
-          () => (nowBytes = privateBytes(agent.pid)) <= REST_SHARE * restBytes,
+          () => (nowBytes = memoryOf(agent.pid).privateBytes) <= REST_SHARE * restBytes,
           REST_MS,
         )
         await audited(agent)

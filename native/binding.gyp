@@ -3,8 +3,9 @@
     {
       "target_name": "ktrail",
       "sources": [
-        "addon.cc", "error.cc", "value.cc", "options.cc", "constants.cc", "object.cc",
-        "map.cc", "link.cc", "ring.cc", "watch.cc", "btf.cc", "kernel.cc",
+        "border/addon.cc", "border/arguments.cc", "border/failure.cc",
+        "kernel/object.cc", "kernel/plan.cc", "kernel/prepare.cc", "kernel/map.cc", "kernel/link.cc",
+        "kernel/ring.cc", "kernel/watch.cc", "kernel/btf.cc", "kernel/symbols.cc", "kernel/clocks.cc",
         "compress.cc"
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "addon.h"
-#include "value.h"
+#include "border/addon.h"
+#include "border/arguments.h"
 
-// Whole bodies of requests and parts of a spool, compressed on libuv's threads: the chunks are read where they are, so nobody has to put them
-// together first, and what a compressor needs to work with stays with its thread from one body to the next.
+// Whole bodies of requests and parts of a spool, compressed on libuv's threads: the chunks are read where they are, so
+// nobody has to put them together first, and what a compressor works with stays with its thread.
 
 namespace ktrail {
 
@@ -151,10 +151,7 @@ class Job : public Napi::AsyncWorker {
 
 Napi::Value Start(const Napi::CallbackInfo& info, const char* op, Compress compress) {
   Napi::Env env = info.Env();
-  if (!info[0].IsArray()) {
-    BadArgument(env, op, "chunks", "an array of Uint8Array", Describe(info[0]));
-    return {};
-  }
+  if (!info[0].IsArray()) return BadArgument(env, op, "chunks", "an array of Uint8Array", Describe(info[0]));
   Napi::Array given = info[0].As<Napi::Array>();
   Napi::Array alive = Napi::Array::New(env, given.Length());
   std::vector<Bytes> chunks;
@@ -179,9 +176,9 @@ Napi::Value StartZstd(const Napi::CallbackInfo& info) { return Start(info, "zstd
 
 }  // namespace
 
-void InitCompress(Napi::Env env, Napi::Object exports) {
-  exports.Set("gzip", Napi::Function::New<StartGzip>(env, "gzip"));
-  exports.Set("zstd", Napi::Function::New<StartZstd>(env, "zstd"));
+void InitCompress(Napi::Env, Napi::Object exports) {
+  Export<StartGzip>(exports, "gzip");
+  Export<StartZstd>(exports, "zstd");
 }
 
 }  // namespace ktrail

@@ -37,7 +37,7 @@ if ! make -q -C bpf >/dev/null 2>&1; then
 fi
 
 # N-API is stable, but the compiler flags come from the Node that node-gyp is pointed at.
-want="$(digest native/binding.gyp native/*.cc native/*.h) $node"
+want="$(digest native/binding.gyp native/*.cc native/*/*.cc native/*/*.h) $node"
 if [ "$(cat "$FACTS/addon" 2>/dev/null)" != "$want" ] || [ -z "$(find native/build/Release -maxdepth 1 -name '*.node' 2>/dev/null)" ]; then
   log 'building the addon'
   log=$(mktemp)

@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -18,19 +21,14 @@ class Fd {
   explicit Fd(int fd) : fd_(fd) {}
   Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Fd& operator=(Fd&& other) noexcept {
-    if (this != &other) {
-      Reset();
-      fd_ = std::exchange(other.fd_, -1);
-    }
+    std::swap(fd_, other.fd_);
     return *this;
   }
-  ~Fd() { Reset(); }
+  ~Fd() {
+    if (fd_ >= 0) ::close(fd_);
+  }
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
-  void Reset() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
 
  private:
   int fd_ = -1;
@@ -39,21 +37,11 @@ class Fd {
 // A second descriptor of the same thing, so that it outlives its first owner. Empty on failure, errno set.
 Fd Duplicate(int fd);
 
-class Addon;
-
-// Whatever holds the kernel's things. Registered while open, so that the end of the environment (also a worker's,
-// whose process lives on) closes it whether or not its JavaScript object was collected.
-class Resource {
+// Whatever is to be closed when the environment ends.
+class Closable {
  public:
-  virtual ~Resource() = default;
+  virtual ~Closable() = default;
   virtual void Close() = 0;
-
- protected:
-  void Register(Napi::Env env);
-  void Unregister();
-
- private:
-  Addon* addon_ = nullptr;
 };
 
 struct BtfFree {
@@ -64,23 +52,27 @@ struct BtfFree {
 class Addon {
  public:
   explicit Addon(Napi::Env env);
-  static Addon& Of(Napi::Env env);
-  void CloseAll();
+  static Addon& Of(Napi::Env env) { return *env.GetInstanceData<Addon>(); }
 
   Napi::FunctionReference make_error;
-  Napi::FunctionReference object_class, map_class, link_class, ring_class, watch_class, stats_class;
-  std::unordered_set<Resource*> open;
+  // Constructors of the handles, by name (handle.h).
+  std::unordered_map<std::string_view, Napi::FunctionReference> classes;
+  std::unordered_set<Closable*> open;
   std::unique_ptr<btf, BtfFree> vmlinux;
 };
 
 // Each file's part of the module.
 void InitObject(Napi::Env env, Napi::Object exports);
-void InitMap(Napi::Env env);
-void InitLink(Napi::Env env);
 void InitRing(Napi::Env env, Napi::Object exports);
 void InitWatch(Napi::Env env, Napi::Object exports);
 void InitBtf(Napi::Env env, Napi::Object exports);
-void InitKernel(Napi::Env env, Napi::Object exports);
+void InitSymbols(Napi::Env env, Napi::Object exports);
+void InitClocks(Napi::Env env, Napi::Object exports);
 void InitCompress(Napi::Env env, Napi::Object exports);
+
+template <Napi::Value (*function)(const Napi::CallbackInfo&)>
+void Export(Napi::Object exports, const char* name) {
+  exports.Set(name, Napi::Function::New<function>(exports.Env(), name));
+}
 
 }  // namespace ktrail

@@ -16,8 +16,9 @@ namespace ktrail {
 
 using Bytes = std::span<uint8_t>;
 
-void BadArgument(Napi::Env env, const std::string& op, const std::string& what, const std::string& expected,
-                 const std::string& got);
+// Throws that sentence, and returns the empty value that a call must then return.
+Napi::Value BadArgument(Napi::Env env, const std::string& op, const std::string& what, const std::string& expected,
+                        const std::string& got);
 
 // A value in few words, for messages: its type, and a short string or number as it is.
 std::string Describe(Napi::Value value);
@@ -38,8 +39,5 @@ std::optional<uint32_t> Uint32Of(Napi::Value value, const char* op, const std::s
                                  uint32_t high);
 
 std::optional<std::vector<std::string>> StringsOf(Napi::Value value, const char* op, const std::string& what);
-
-// Symbol.dispose, under which each class repeats its `close`.
-Napi::Symbol DisposeSymbol(Napi::Env env);
 
 }  // namespace ktrail

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "value.h"
+#include "arguments.h"
 
 #include <cmath>
 #include <cstdio>
 
-#include "error.h"
+#include "failure.h"
 
 namespace ktrail {
 
-void BadArgument(Napi::Env env, const std::string& op, const std::string& what, const std::string& expected,
-                 const std::string& got) {
-  Throw(env, {.code = "BAD_ARGUMENT", .op = op, .target = what,
+Napi::Value BadArgument(Napi::Env env, const std::string& op, const std::string& what, const std::string& expected,
+                        const std::string& got) {
+  return Throw(env, {.code = "BAD_ARGUMENT", .op = op, .target = what,
               .message = op + ": " + what + ": expected " + expected + ", got " + got});
 }
 
@@ -104,7 +104,5 @@ std::optional<std::vector<std::string>> StringsOf(Napi::Value value, const char*
   }
   return strings;
 }
-
-Napi::Symbol DisposeSymbol(Napi::Env env) { return Napi::Symbol::WellKnown(env, "dispose"); }
 
 }  // namespace ktrail

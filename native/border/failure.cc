@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "error.h"
+#include "failure.h"
 
 #include <bpf/libbpf.h>
 
@@ -52,12 +52,14 @@ std::string ErrnoText(int err) {
 
 std::string Quoted(const std::string& text) { return "\"" + text + "\""; }
 
-std::string CodeFor(int err, const char* otherwise) {
-  return err == EPERM || err == EACCES ? "NOT_PERMITTED" : otherwise;
+Failure Refused(int err, const char* code, const char* op, const std::string& target, const std::string& what,
+                const std::string& log) {
+  bool permitted = err != EPERM && err != EACCES;
+  return {permitted ? code : "NOT_PERMITTED", op, target, what + ": " + ErrnoText(err), err, log};
 }
 
-void Throw(Napi::Env env, const Failure& failure) {
-  if (env.IsExceptionPending()) return;
+Napi::Value Throw(Napi::Env env, const Failure& failure) {
+  if (env.IsExceptionPending()) return {};
   Napi::HandleScope scope(env);
   Napi::Object detail = Napi::Object::New(env);
   detail.Set("code", failure.code);
@@ -69,10 +71,11 @@ void Throw(Napi::Env env, const Failure& failure) {
   Addon& addon = Addon::Of(env);
   if (addon.make_error.IsEmpty()) {
     Napi::Error::New(env, failure.message).ThrowAsJavaScriptException();
-    return;
+    return {};
   }
   Napi::Value error = addon.make_error.Call({detail});
   if (!env.IsExceptionPending()) napi_throw(env, error);
+  return {};
 }
 
 }  // namespace ktrail

@@ -5,9 +5,9 @@
 #include <cerrno>
 #include <string>
 
-#include "addon.h"
-#include "error.h"
-#include "value.h"
+#include "../border/addon.h"
+#include "../border/arguments.h"
+#include "../border/failure.h"
 
 namespace ktrail {
 namespace {
@@ -24,11 +24,12 @@ const btf* LoadVmlinux(Napi::Env env) {
 
 const btf* NeedVmlinux(Napi::Env env, const char* op) {
   const btf* types = LoadVmlinux(env);
-  if (types) return types;
-  int err = errno;
-  Throw(env, {"NO_BTF", op, "vmlinux", "this kernel has no BTF (/sys/kernel/btf/vmlinux): " + ErrnoText(err) +
-      "; it needs CONFIG_DEBUG_INFO_BTF", err});
-  return nullptr;
+  if (!types) {
+    int err = errno;
+    Throw(env, {"NO_BTF", op, "vmlinux", "this kernel has no BTF (/sys/kernel/btf/vmlinux): " + ErrnoText(err) +
+        "; it needs CONFIG_DEBUG_INFO_BTF", err});
+  }
+  return types;
 }
 
 std::string NameOf(const btf* types, const btf_type* type) {
@@ -163,10 +164,10 @@ Napi::Value HasBtf(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void InitBtf(Napi::Env env, Napi::Object exports) {
-  exports.Set("kernelFunction", Napi::Function::New<KernelFunction>(env, "kernelFunction"));
-  exports.Set("kernelFunctionNames", Napi::Function::New<KernelFunctionNames>(env, "kernelFunctionNames"));
-  exports.Set("hasBtf", Napi::Function::New<HasBtf>(env, "hasBtf"));
+void InitBtf(Napi::Env, Napi::Object exports) {
+  Export<KernelFunction>(exports, "kernelFunction");
+  Export<KernelFunctionNames>(exports, "kernelFunctionNames");
+  Export<HasBtf>(exports, "hasBtf");
 }
 
 }  // namespace ktrail

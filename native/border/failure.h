@@ -18,17 +18,18 @@ struct Failure {
   std::string log = {};
 };
 
-// Throws; keeps an exception that is already pending.
-void Throw(Napi::Env env, const Failure& failure);
+// A failure by errno: `<what>: <errno in words>`. Its code is NOT_PERMITTED for EPERM and EACCES, `code` for the rest.
+Failure Refused(int err, const char* code, const char* op, const std::string& target, const std::string& what,
+                const std::string& log = {});
+
+// Throws, and returns the empty value that a call must then return. Keeps an exception that is already pending.
+Napi::Value Throw(Napi::Env env, const Failure& failure);
 
 // `errno` as words and name: `No such file or directory (ENOENT)`.
 std::string ErrnoText(int err);
 
 // `text` in double quotes.
 std::string Quoted(const std::string& text);
-
-// NOT_PERMITTED for EPERM and EACCES, `otherwise` for the rest.
-std::string CodeFor(int err, const char* otherwise);
 
 // Collects what libbpf prints on this thread while it lives, so that it goes into the error and not to stderr.
 class LogCapture {

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "addon.h"
+
+#include <fcntl.h>
+
+#include "failure.h"
+
+namespace ktrail {
+namespace {
+
+Napi::Value OnFailure(const Napi::CallbackInfo& info) {
+  if (info[0].IsFunction()) Addon::Of(info.Env()).make_error = Napi::Persistent(info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
+Napi::Value EndProcess(const Napi::CallbackInfo& info) {
+  _exit(info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : 1);
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new Addon(env));
+  LogCapture::Install();
+  Export<OnFailure>(exports, "onFailure");
+  Export<EndProcess>(exports, "endProcess");
+  InitObject(env, exports);
+  InitRing(env, exports);
+  InitWatch(env, exports);
+  InitBtf(env, exports);
+  InitSymbols(env, exports);
+  InitClocks(env, exports);
+  InitCompress(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+Fd Duplicate(int fd) { return Fd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+
+Addon::Addon(Napi::Env env) {
+  env.AddCleanupHook([this] {
+    while (!open.empty()) (*open.begin())->Close();
+  });
+}
+
+NODE_API_MODULE(ktrail, Init)
+
+}  // namespace ktrail

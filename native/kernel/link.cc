@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "link.h"
+
+#include <bpf/bpf.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "../border/arguments.h"
+#include "../border/handle.h"
+#include "symbols.h"
+
+namespace ktrail {
+namespace {
+
+// Heads of struct bpf_link_info as kernels fill them; bytes a kernel does not know stay 0. `missed` exists
+// for kprobe.multi since 6.7 and for kprobe perf events since 6.7.
+//
+//   0 type  4 id  8 prog_id  16 kprobe_multi: addrs  24 count  28 flags  32 missed
+//                            16 perf_event: type     24 func_name  32 name_len  36 offset  40 addr  48 missed
+struct LinkInfo {
+  uint32_t type, id, prog_id, pad;
+  union {
+    struct {
+      uint64_t addrs;
+      uint32_t count, flags;
+      uint64_t missed;
+    } multi;
+    struct {
+      uint32_t type, pad;
+      uint64_t func_name;
+      uint32_t name_len, offset;
+      uint64_t addr, missed;
+    } perf;
+    uint8_t room[112];
+  };
+};
+static_assert(offsetof(LinkInfo, multi.missed) == 32 && offsetof(LinkInfo, perf.missed) == 48);
+
+constexpr uint32_t kLinkPerfEvent = 7, kLinkKprobeMulti = 8;
+constexpr uint32_t kPerfKprobe = 3, kPerfKretprobe = 4;  // enum bpf_perf_event_type
+constexpr char kPmu[] = "/sys/bus/event_source/devices/kprobe/type";
+
+struct LinkFree {
+  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
+};
+using LinkPtr = std::unique_ptr<bpf_link, LinkFree>;
+
+uint64_t MissedByLink(int fd) {
+  LinkInfo info{};
+  uint32_t size = sizeof(info);
+  if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size)) return 0;
+  if (info.type == kLinkKprobeMulti && size >= 40) return info.multi.missed;
+  bool kprobe = info.perf.type == kPerfKprobe || info.perf.type == kPerfKretprobe;
+  if (info.type == kLinkPerfEvent && kprobe && size >= 56) return info.perf.missed;
+  return 0;
+}
+
+// BPF_LINK_CREATE for every multi kind: libbpf 1.1 has no session, and resolves names by patterns that we do not want.
+Fd AttachMulti(int program, const Kind& kind, const std::vector<std::string>& symbols) {
+  std::vector<const char*> names;
+  for (const std::string& symbol : symbols) names.push_back(symbol.c_str());
+  bpf_attr attr;
+  memset(&attr, 0, sizeof(attr));
+  attr.link_create.prog_fd = static_cast<uint32_t>(program);
+  attr.link_create.attach_type = static_cast<uint32_t>(kind.expected);
+  attr.link_create.kprobe_multi.flags = kind.returns ? BPF_F_KPROBE_MULTI_RETURN : 0;
+  attr.link_create.kprobe_multi.cnt = static_cast<uint32_t>(names.size());
+  attr.link_create.kprobe_multi.syms = reinterpret_cast<uint64_t>(names.data());
+  return Fd(static_cast<int>(syscall(__NR_bpf, BPF_LINK_CREATE, &attr, sizeof(attr))));
+}
+
+std::string Joined(const std::vector<std::string>& symbols) {
+  std::string text;
+  for (size_t i = 0; i < symbols.size() && i < 4; i++) text += (i ? ", " : "") + Quoted(symbols[i]);
+  if (symbols.size() > 4) text += " and " + std::to_string(symbols.size() - 4) + " more";
+  return text;
+}
+
+Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& symbols, int err,
+                      const std::string& log) {
+  const Kind& kind = *plan.kind;
+  const std::string name(kind.name), why = ErrnoText(err);
+  const std::string own = plan.target.empty() ? plan.name : plan.target;
+  const std::string what = symbols.empty() ? Quoted(own) : Joined(symbols);
+  auto failure = [&](const char* code, const std::string& reason) {
+    std::string target = symbols.empty() ? plan.target : symbols.front();
+    return Failure{code, "attach", target, "cannot attach " + name + " to " + what + ": " + reason, err, log};
+  };
+  const Failure unsupported = failure("UNSUPPORTED", "this kernel has no " + name + ": " + why);
+  if (err == EPERM || err == EACCES)
+    return failure("NOT_PERMITTED", why + "; run as root, and look at kernel lockdown");
+  // Built without CONFIG_FPROBE (Debian's 6.1): said before it looks at any name.
+  if (kind.multi && err == EOPNOTSUPP) return unsupported;
+  // The multi kinds answer ESRCH, perf events ENOENT, whichever of the names it was.
+  std::optional<Symbols> found;
+  if (!symbols.empty()) found = FindSymbols(symbols);
+  for (const std::string& symbol : symbols) {
+    if (!found || found->contains(symbol)) continue;
+    return {"NO_SYMBOL", "attach", symbol, "cannot attach " + name + " to " + Quoted(symbol) +
+        ": no such kernel symbol", err, log};
+  }
+  // EINVAL of a plain kprobe: the symbol is there, but is data or on the kprobe blacklist.
+  if (err == ESRCH || err == ENOENT || (err == EINVAL && found && !kind.multi)) {
+    return failure("NO_SYMBOL",
+        "the kernel does not let this function be traced (not a function, notrace, or blacklisted)");
+  }
+  // BPF_MAX_TRAMP_LINKS, or code that does not fit into the trampoline's page.
+  if (kind.by_target && err == E2BIG) {
+    return failure("ATTACH_FAILED", "the function has as many fentry, fexit and fmod_ret programs as the kernel has "
+        "room for (at most 38): detach another tracer of the host, or attach otherwise");
+  }
+  // Names are right and the attach type is ours: what is left is a kernel that does not know this kind.
+  if (kind.multi && err == EINVAL) return unsupported;
+  return failure("ATTACH_FAILED", why);
+}
+
+bool CheckSymbols(Napi::Env env, const ProgramPlan& plan, const std::vector<std::string>& symbols) {
+  std::string got = std::to_string(symbols.size()), for_kind = " for kind " + std::string(plan.kind->name);
+  if (plan.kind->by_target && !(symbols.empty() || (symbols.size() == 1 && symbols[0] == plan.target))) {
+    BadArgument(env, "attach", "symbols", "none" + for_kind + " (its target was set at load)", got);
+    return false;
+  }
+  if (plan.kind->multi && symbols.empty()) {
+    BadArgument(env, "attach", "symbols", "one or more" + for_kind, got);
+    return false;
+  }
+  if (!plan.kind->multi && !plan.kind->by_target && symbols.size() != 1) {
+    BadArgument(env, "attach", "symbols", "exactly one" + for_kind, got);
+    return false;
+  }
+  return true;
+}
+
+// One attachment. Holds either libbpf's link (perf event, trampoline) or the descriptor of a multi link, and a
+// descriptor of the program for its counters.
+struct Link {
+  Napi::Value Stats(const Napi::CallbackInfo& info);
+
+  static constexpr char kClass[] = "Link", kWhat[] = "link of program";
+  static constexpr Method<Link> kMethods[] = {{"stats", &Link::Stats}};
+  std::string name;
+  Fd program;
+  LinkPtr link;
+  Fd multi;
+};
+
+Napi::Value Link::Stats(const Napi::CallbackInfo& call) {
+  Napi::Env env = call.Env();
+  bpf_prog_info info{};
+  uint32_t size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(program.get(), &info, &size)) {
+    return Throw(env, Refused(errno, "ATTACH_FAILED", "stats", name, "cannot read counters of program " +
+        Quoted(name)));
+  }
+  uint64_t missed = info.recursion_misses + MissedByLink(link ? bpf_link__fd(link.get()) : multi.get());
+  Napi::Object stats = Napi::Object::New(env);
+  stats.Set("missed", Napi::BigInt::New(env, missed));
+  stats.Set("runs", Napi::BigInt::New(env, uint64_t{info.run_cnt}));
+  stats.Set("runNs", Napi::BigInt::New(env, uint64_t{info.run_time_ns}));
+  return stats;
+}
+
+// Keeps the kernel's run_cnt and run_time_ns going while open (BPF_ENABLE_STATS, 5.8).
+struct StatsSwitch {
+  static constexpr char kClass[] = "StatsSwitch", kWhat[] = "statistics";
+  static constexpr std::array<Method<StatsSwitch>, 0> kMethods = {};
+  std::string name;
+  Fd fd;
+};
+
+Napi::Value EnableStats(const Napi::CallbackInfo& info) {
+  Fd fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+  if (fd) return Wrapped(info.Env(), std::make_unique<StatsSwitch>("run time", std::move(fd)));
+  return Throw(info.Env(), Refused(errno, "UNSUPPORTED", "enableStats", "BPF run time",
+      "cannot enable BPF run time statistics"));
+}
+
+}  // namespace
+
+Napi::Value Attached(Napi::Env env, bpf_program* program, const ProgramPlan& plan,
+                     const std::vector<std::string>& symbols) {
+  if (!CheckSymbols(env, plan, symbols)) return {};
+  LogCapture log;
+  const std::string kind(plan.kind->name);
+  // Duplicated first: after the attachment nothing can fail any more.
+  auto made = std::make_unique<Link>(plan.name, Duplicate(bpf_program__fd(program)));
+  if (!made->program) return Throw(env, AttachFailure(plan, {}, errno, ""));
+  if (plan.kind->multi) {
+    made->multi = AttachMulti(made->program.get(), *plan.kind, symbols);
+  } else if (plan.kind->by_target) {
+    made->link.reset(bpf_program__attach_trace(program));
+  } else if (access(kPmu, R_OK) != 0) {
+    // libbpf would fall back to tracefs, whose probes outlive the process.
+    return Throw(env, {"UNSUPPORTED", "attach", symbols[0], "cannot attach " + kind + " to " + Quoted(symbols[0]) +
+        ": " + kPmu + " is missing (no kprobes in this kernel, or /sys is not mounted)", errno});
+  } else {
+    bpf_kprobe_opts options{.sz = sizeof(bpf_kprobe_opts), .retprobe = plan.kind->returns};
+    made->link.reset(bpf_program__attach_kprobe_opts(program, symbols[0].c_str(), &options));
+  }
+  if (!made->link && !made->multi) return Throw(env, AttachFailure(plan, symbols, errno, log.text()));
+  Napi::Value wrapped = Wrapped(env, std::move(made));
+  if (wrapped.IsEmpty()) return {};
+  wrapped.As<Napi::Object>().DefineProperty(
+      Napi::PropertyDescriptor::Value("kind", Napi::String::New(env, kind), napi_enumerable));
+  return wrapped;
+}
+
+void InitLink(Napi::Env env, Napi::Object exports) {
+  Handle<Link>::Define(env);
+  Handle<StatsSwitch>::Define(env);
+  Export<EnableStats>(exports, "enableStats");
+}
+
+}  // namespace ktrail

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <linux/bpf.h>
+#include <napi.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "../border/arguments.h"
+#include "../border/handle.h"
+
+namespace ktrail {
+
+// A map by its own descriptor: it lives on when the object it came from is closed.
+class BpfMap {
+ public:
+  BpfMap(std::string name, Fd fd, const bpf_map_info& info, size_t value_bytes)
+      : name(std::move(name)), fd(std::move(fd)), info(info), value_bytes_(value_bytes) {}
+
+  const std::string name;
+  const Fd fd;
+  const bpf_map_info info;
+
+ private:
+  struct Batch;
+  Napi::Value Lookup(const Napi::CallbackInfo& info);
+  Napi::Value Update(const Napi::CallbackInfo& info);
+  Napi::Value Delete(const Napi::CallbackInfo& info);
+  Napi::Value Entries(const Napi::CallbackInfo& info);
+  Napi::Value ReadPart(const Napi::CallbackInfo& info);
+  Napi::Value UpdateBatch(const Napi::CallbackInfo& info);
+
+  Napi::Value Fail(Napi::Env env, const char* op, int err) const;
+  std::optional<Bytes> Part(Napi::Value value, const char* op, const char* part, size_t size) const;
+  int ReadBatch(Batch& batch) const;
+  bool EntriesByBatch(Napi::Env env, Napi::Array out) const;
+  void EntriesByKey(Napi::Env env, Napi::Array out) const;
+  void Append(Napi::Env env, Napi::Array out, const uint8_t* key, const uint8_t* value) const;
+
+  const size_t value_bytes_;  // as the system call moves them: all CPUs' values, each padded to 8
+
+ public:
+  static constexpr char kClass[] = "BpfMap", kWhat[] = "map";
+  static constexpr Method<BpfMap> kMethods[] = {
+      {"lookup", &BpfMap::Lookup},   {"update", &BpfMap::Update}, {"delete", &BpfMap::Delete},
+      {"entries", &BpfMap::Entries}, {"part", &BpfMap::ReadPart}, {"updateBatch", &BpfMap::UpdateBatch}};
+};
+
+void InitMap(Napi::Env env);
+
+// A BpfMap of types.ts over a duplicate of `fd`; empty after throwing.
+Napi::Value MapOfDescriptor(Napi::Env env, int fd, const std::string& name);
+
+// The map behind a JavaScript value, open; nullptr after throwing BAD_ARGUMENT or CLOSED.
+const BpfMap* MapOf(Napi::Value value, const char* op, const std::string& what);
+
+// The same, which must be a ring buffer.
+const BpfMap* RingMapOf(Napi::Value value, const char* op);
+
+}  // namespace ktrail

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "plan.h"
+
+namespace ktrail {
+namespace {
+
+constexpr char kOp[] = "openObject";
+
+// Only the listed programs are loaded: the others may need what this kernel lacks.
+std::optional<Failure> SelectPrograms(bpf_object* object, const ObjectPlan& plan, const std::string& path,
+                                      const LogCapture& log) {
+  bpf_program* each = nullptr;
+  bpf_object__for_each_program(each, object) bpf_program__set_autoload(each, false);
+  for (const ProgramPlan& wanted : plan.programs) {
+    const std::string kind(wanted.kind->name);
+    bpf_program* program = bpf_object__find_program_by_name(object, wanted.name.c_str());
+    if (!program) return Failure{"NO_PROGRAM", kOp, wanted.name, "no program " + Quoted(wanted.name) + " in " + path};
+    bpf_program__set_autoload(program, true);
+    bpf_program__set_type(program, wanted.kind->type);
+    bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(wanted.kind->expected));
+    if (wanted.target.empty()) {
+      // SEC("fexit/NAME") names its target itself.
+      if (!wanted.kind->by_target || strchr(bpf_program__section_name(program), '/')) continue;
+      return Failure{"BAD_ARGUMENT", kOp, wanted.name,
+                     "program " + Quoted(wanted.name) + ": expected a target for kind " + kind + ", got none"};
+    }
+    int err = -bpf_program__set_attach_target(program, 0, wanted.target.c_str());
+    if (err == 0) continue;
+    std::string what = "cannot bind program " + Quoted(wanted.name) + " to " + kind + " " + Quoted(wanted.target);
+    Failure failure = Refused(err, "ATTACH_FAILED", kOp, wanted.target, what, log.text());
+    if (log.text().find("vmlinux BTF") != std::string::npos) {
+      failure.code = "NO_BTF";
+      failure.message = what + ": this kernel has no BTF (/sys/kernel/btf/vmlinux)";
+    } else if (err == ESRCH || err == ENOENT) {
+      failure.code = "NO_SYMBOL";
+      failure.message = what + ": no such function in the kernel's BTF";
+    }
+    return failure;
+  }
+  return std::nullopt;
+}
+
+// Where the initial value of a `const volatile` variable is. The object's BTF lists every global of a section with its
+// offset and size (BTF_KIND_DATASEC); the section's bytes are the initial value of the map that libbpf makes of it.
+std::optional<Failure> FindConstant(bpf_object* object, const std::string& constant, const std::string& where,
+                                    uint8_t*& bytes, size_t& size) {
+  const btf* types = bpf_object__btf(object);
+  uint32_t count = types ? btf__type_cnt(types) : 0;
+  for (uint32_t id = 1; id < count; id++) {
+    const btf_type* section = btf__type_by_id(types, id);
+    if (!btf_is_datasec(section)) continue;
+    const char* section_name = btf__name_by_offset(types, section->name_off);
+    if (!section_name || !std::string_view(section_name).starts_with(".rodata")) continue;
+    const btf_var_secinfo* variable = btf_var_secinfos(section);
+    for (uint32_t i = 0; i < btf_vlen(section); i++, variable++) {
+      const char* name = btf__name_by_offset(types, btf__type_by_id(types, variable->type)->name_off);
+      if (!name || constant != name) continue;
+      bpf_map* map = bpf_object__find_map_by_name(object, section_name);
+      size_t section_size = 0;
+      void* start = map ? const_cast<void*>(bpf_map__initial_value(map, &section_size)) : nullptr;
+      size = variable->size;
+      if (!start || variable->offset + size > section_size)
+        return Failure{"NO_CONSTANT", kOp, constant, where + ": its section has no initial value"};
+      bytes = static_cast<uint8_t*>(start) + variable->offset;
+      return std::nullopt;
+    }
+  }
+  return Failure{"NO_CONSTANT", kOp, constant, where + ": no such variable; expected a `const volatile` global"};
+}
+
+std::optional<Failure> SetConstants(bpf_object* object, const ObjectPlan& plan, const std::string& path) {
+  for (const auto& [name, value] : plan.constants) {
+    const std::string where = "constant " + Quoted(name) + " of " + path;
+    uint8_t* bytes = nullptr;
+    size_t size = 0;
+    if (auto failure = FindConstant(object, name, where, bytes, size)) return failure;
+    if (size != value.size()) {
+      return Failure{"BAD_ARGUMENT", kOp, name, where + ": expected " + std::to_string(size) + " bytes, got " +
+          std::to_string(value.size())};
+    }
+    memcpy(bytes, value.data(), size);
+  }
+  return std::nullopt;
+}
+
+// `set` returns an errno, or 0.
+template <typename Value, typename Set>
+std::optional<Failure> SetMaps(bpf_object* object, const ByName<Value>& wanted, const std::string& path,
+                               const char* verb, Set set) {
+  for (const auto& [name, value] : wanted) {
+    bpf_map* map = bpf_object__find_map_by_name(object, name.c_str());
+    if (!map) return Failure{"NO_MAP", kOp, name, "no map " + Quoted(name) + " in " + path};
+    int err = set(map, value);
+    if (err) return Refused(err, "MAP_FAILED", kOp, name, std::string("cannot ") + verb + " map " + Quoted(name));
+  }
+  return std::nullopt;
+}
+
+std::string Shape(uint32_t type, uint32_t key, uint32_t value) {
+  const char* name = libbpf_bpf_map_type_str(static_cast<bpf_map_type>(type));
+  return std::string(name ? name : "unknown") + " of " + std::to_string(key) + "/" + std::to_string(value) + " bytes";
+}
+
+// libbpf would take any descriptor: the program would then read another map's bytes as its own.
+std::optional<Failure> CheckShared(bpf_object* object, const ObjectPlan& plan, const std::string& path) {
+  for (const auto& [name, shared] : plan.shared_maps) {
+    bpf_map* map = bpf_object__find_map_by_name(object, name.c_str());
+    if (!map) continue;
+    std::string want = Shape(bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map));
+    std::string have = Shape(shared->info.type, shared->info.key_size, shared->info.value_size);
+    if (want == have) continue;
+    return Failure{"BAD_ARGUMENT", kOp, name, "shared map " + Quoted(name) + " of " + path + ": expected " + want +
+        ", got " + have};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, const std::string& path,
+                               const LogCapture& log) {
+  auto failure = SelectPrograms(object, plan, path, log);
+  if (!failure) failure = SetConstants(object, plan, path);
+  if (!failure) failure = CheckShared(object, plan, path);
+  if (!failure) {
+    failure = SetMaps(object, plan.map_sizes, path, "size", [](bpf_map* map, uint32_t entries) {
+      return -bpf_map__set_max_entries(map, entries);
+    });
+  }
+  if (!failure) {
+    failure = SetMaps(object, plan.map_flags, path, "set flags of", [](bpf_map* map, uint32_t flags) {
+      return -bpf_map__set_map_flags(map, flags);
+    });
+  }
+  if (!failure) {
+    failure = SetMaps(object, plan.shared_maps, path, "share", [](bpf_map* map, const BpfMap* shared) {
+      return -bpf_map__reuse_fd(map, shared->fd.get());
+    });
+  }
+  return failure;
+}
+
+}  // namespace ktrail

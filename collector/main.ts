@@ -1,7 +1,7 @@
 /** The command line: exit codes, and how errors are told. What can be typed is in `cli/ktrail.ts`. */
 import { ConfigError, EXIT_CONFIG } from '../config/yaml/errors.ts'
 import { oneLine } from '../config/yaml/quoting.ts'
-import { hungThreads } from '../config/agent/loading/answered.ts'
+import { hungThreads } from '../config/yaml/answered.ts'
 import { endProcess } from '../native/index.ts'
 import { EXIT_USAGE, systemTerminal, UsageError } from './cli/command.ts'
 import { ktrail } from './cli/ktrail.ts'

@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
-import { NativeError, toNativeError } from './errors.ts'
+import { NativeError } from './errors.ts'
 import type { Failure } from './errors.ts'
+import { toNativeError } from './load-log.ts'
 import type { BpfMap, BpfObject, Closable, KernelFunction, ObjectOptions, RingReader } from './types.ts'
 
 export { NativeError } from './errors.ts'

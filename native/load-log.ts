@@ -1,3 +1,4 @@
+import { NATIVE_ERROR_CODES, NativeError } from './errors.ts'
 import type { Failure, NativeErrorCode } from './errors.ts'
 
 const EPERM = 1
@@ -10,6 +11,26 @@ const INSTRUCTION = /^(\d+: \([0-9a-f]{2}\) [^;]*?)\s*(?:;.*)?$/
 const SOURCE = /^; (.*\S)\s*$/
 /** Lines that only tell state or statistics, never the reason. */
 const NOISE = /^(processed \d|verification time|stack depth|from \d|R\d.*=|\d+: R\d|max_states|Func#|func#|$)/
+
+/** By errno, on every architecture: EMFILE and ENFILE. */
+const LIMITS: Readonly<Record<number, string>> = {
+  24: 'the limit on open files of this process is reached; raise it (ulimit -n, or LimitNOFILE= of the service)',
+  23: 'the limit on open files of this system is reached; raise it (sysctl fs.file-max)',
+}
+
+/** Makes the error of an addon's failure; of a failed load it says which program or map, and why. Never throws. */
+export function toNativeError(failure: Failure): NativeError {
+  // Before all else: libbpf says it of whatever came first, a map, a program's load or its attachment.
+  const limit = LIMITS[failure.errno]
+  if (limit !== undefined) return new NativeError('NO_DESCRIPTORS', `${failure.message}: ${limit}`, failure)
+  if (failure.code === 'LOAD_REFUSED') {
+    const { code, message, target } = explainLoad(failure)
+    return new NativeError(code, message, { ...failure, target })
+  }
+  // A code outside the list means an addon of another version; the sentence is still the addon's.
+  const code = NATIVE_ERROR_CODES.find((known) => known === failure.code) ?? 'UNSUPPORTED'
+  return new NativeError(code, failure.message, failure)
+}
 
 /** What the verifier refused: the last instruction it looked at, its C line when the log has it, and the reason. */
 export interface Refusal {
@@ -42,7 +63,7 @@ export function refusal(log: string): Refusal {
 }
 
 /** Says in one sentence why bpf_object__load failed, from libbpf's text. `target` is the program or map at fault. */
-export function explainLoad(failure: Failure): { code: NativeErrorCode; message: string; target: string } {
+function explainLoad(failure: Failure): { code: NativeErrorCode; message: string; target: string } {
   const { log, errno, message, target } = failure
   const program = PROGRAM.exec(log)?.[1]
   const verifier = LOG.exec(log)?.[1]

@@ -1,7 +1,8 @@
 /**
  * A validated policy → what to load and attach on this kernel. Pure: needs no kernel, only facts about one.
  */
-import type { HookSpec, Policy, Position } from '../../config/policy/policy.ts'
+import type { HookSpec, Policy } from '../../config/policy/policy.ts'
+import type { Position } from '../../config/yaml/problems.ts'
 import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'

@@ -1,6 +1,6 @@
 import { formatAddress, isLocal } from '../yaml/addresses.ts'
 import type { LoadedConfig } from './load.ts'
-import type { Problem } from '../policy/policy.ts'
+import type { Problem } from '../yaml/problems.ts'
 
 /** A warning where other hosts may read the agent's pages without a token. */
 export function openServer({ config, origins }: LoadedConfig, file: string): Problem[] {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { isPackageType, packageOf } from './exporters/npm.ts'
 import type { LoadedConfig } from './load.ts'
 import { pathText } from './loading/explain.ts'
-import type { Problem } from '../policy/policy.ts'
+import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
 
 /** Seen from it are the packages installed beside ktrail's own. */

@@ -1,14 +1,7 @@
 /** Files with secrets that a config names, and which of them everybody on the host may read. */
 import { stat } from 'node:fs/promises'
 import type { LoadedConfig } from './load.ts'
-import type { Position, Problem } from '../policy/policy.ts'
-
-/** Where a config first names a file with a secret. */
-export interface SecretFile {
-  /** The key as a path, such as `exporters.bus.sasl.password_file`. */
-  readonly key: string
-  readonly at: Position
-}
+import type { Problem } from '../yaml/problems.ts'
 
 const READ_BY_OTHERS = 0o004
 

@@ -1,6 +1,6 @@
 import type { LoadedConfig } from './load.ts'
 import { openServer } from './open-server.ts'
-import type { Problem } from '../policy/policy.ts'
+import type { Problem } from '../yaml/problems.ts'
 import { openSecrets } from './secret-files.ts'
 import { writablePaths } from './writable.ts'
 

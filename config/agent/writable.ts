@@ -6,10 +6,10 @@ import type { Stats } from 'node:fs'
 import { access, constants, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { LoadedConfig } from './load.ts'
-import { answered } from './loading/answered.ts'
+import { answered } from '../yaml/answered.ts'
 import { pathText } from './loading/explain.ts'
 import { policyFilesAt } from '../policy/files.ts'
-import type { Problem } from '../policy/policy.ts'
+import type { Problem } from '../yaml/problems.ts'
 
 const BY_GROUP = 0o020
 const BY_OTHERS = 0o002

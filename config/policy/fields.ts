@@ -1,10 +1,9 @@
 /** Reading one mapping of a policy: which keys it may have, which of them must be there, what type each has. */
-import { describe } from '../agent/loading/tree.ts'
-import type { MapNode, TreeNode } from '../agent/loading/tree.ts'
+import { describe } from '../yaml/tree.ts'
+import type { MapNode, TreeNode } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
-import type { Position } from './policy.ts'
 import { show } from '../yaml/problems.ts'
-import type { Problems } from '../yaml/problems.ts'
+import type { Position, Problems } from '../yaml/problems.ts'
 
 /** A value and the way to it, `spec.kprobes[0].call`. */
 export interface Place {

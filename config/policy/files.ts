@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { answered } from '../agent/loading/answered.ts'
+import { answered } from '../yaml/answered.ts'
 
 /**
  * The policy files of a place that a config names: of a folder *.yaml and *.yml directly in it, hidden ones left out, in the order of

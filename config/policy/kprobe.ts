@@ -1,4 +1,4 @@
-import { describe } from '../agent/loading/tree.ts'
+import { describe } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
 import { LATER_TYPES, NEVER_KPROBE_TYPES, RETURN_TYPES, TYPES } from './arguments.ts'
 import type { ArgumentType } from './arguments.ts'

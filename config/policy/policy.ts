@@ -3,14 +3,9 @@
  * Names follow Tetragon's TracingPolicy (docs/reference/policy-language.md); defaults are filled in.
  */
 
+import type { Position } from '../yaml/problems.ts'
 import type { ArgumentType } from './arguments.ts'
 import type { Operator } from './operators.ts'
-
-/** Where something stands in its file, 1-based. */
-export interface Position {
-  readonly line: number
-  readonly col: number
-}
 
 export interface ArgumentSpec {
   /** Position in the function's prototype, 0 to 4. */
@@ -79,13 +74,4 @@ export interface Policy {
   /** As given to the parser; used in messages. */
   readonly file: string
   readonly hooks: readonly HookSpec[]
-}
-
-/** One mistake in a file the user wrote. */
-export interface Problem {
-  readonly file: string
-  readonly line: number
-  readonly col: number
-  /** What is wrong, what was expected, what was found, and a hint; no trailing period. */
-  readonly message: string
 }

@@ -1,4 +1,4 @@
-import { describe } from '../agent/loading/tree.ts'
+import { describe } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
 import type { ArgumentType } from './arguments.ts'
 import { LATER_OPERATORS, OPERATORS, OPERATORS_OF } from './operators.ts'

@@ -1,5 +1,5 @@
 import { formatProblem } from './problems.ts'
-import type { Problem } from '../policy/policy.ts'
+import type { Problem } from './problems.ts'
 
 /** sysexits.h EX_CONFIG: what a command exits with when a file of the user is wrong. */
 export const EXIT_CONFIG = 78

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
-import { readNamedFile } from '../agent/loading/named-file.ts'
-import { whyUnreadable } from '../agent/loading/unreadable.ts'
-import type { Problem } from '../policy/policy.ts'
+import { readNamedFile } from './named-file.ts'
+import { whyUnreadable } from './unreadable.ts'
+import type { Problem } from './problems.ts'
 import { MAX_FILE_BYTES } from './yaml.ts'
 
 export type TextResult = { readonly text: string } | { readonly problems: readonly Problem[] }

@@ -1,5 +1,19 @@
 import { oneLine } from './quoting.ts'
-import type { Position, Problem } from '../policy/policy.ts'
+
+/** Where something stands in its file, 1-based. */
+export interface Position {
+  readonly line: number
+  readonly col: number
+}
+
+/** One mistake in a file the user wrote. */
+export interface Problem {
+  readonly file: string
+  readonly line: number
+  readonly col: number
+  /** What is wrong, what was expected, what was found, and a hint; no trailing period. */
+  readonly message: string
+}
 
 /** A file with more mistakes than this shows the first ones: nobody reads the rest before correcting these. */
 export const MAX_PROBLEMS = 20

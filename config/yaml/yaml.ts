@@ -6,9 +6,9 @@
  */
 import { Composer, LineCounter, Lexer, Parser } from 'yaml'
 import type { Document } from 'yaml'
-import { toTree } from '../agent/loading/tree.ts'
-import type { MapNode } from '../agent/loading/tree.ts'
-import type { Position } from '../policy/policy.ts'
+import { toTree } from './tree.ts'
+import type { MapNode } from './tree.ts'
+import type { Position } from './problems.ts'
 import { MAX_PROBLEMS, Problems, show } from './problems.ts'
 
 /** Of a policy or config file, in bytes; the biggest sample policy known has 30 KiB. */

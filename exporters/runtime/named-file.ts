@@ -1,5 +1,5 @@
-import { readNamedFile } from '../../config/agent/loading/named-file.ts'
-import { whyUnreadable } from '../../config/agent/loading/unreadable.ts'
+import { readNamedFile } from '../../config/yaml/named-file.ts'
+import { whyUnreadable } from '../../config/yaml/unreadable.ts'
 import { ExportError } from '../contract/errors.ts'
 
 /** The content of a file that `key` names. Rejects with ExportError UNUSABLE when it cannot be read whole or has more than `maxBytes`. */

@@ -1,7 +1,7 @@
 /** Certificates and keys of a connection, read from their files and found fit for use before it is made. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { TlsConfig } from '../../config/agent/exporters/tls.ts'
-import { MAX_PEM_BYTES } from '../../config/agent/loading/named-file.ts'
+import { MAX_PEM_BYTES } from '../../config/yaml/named-file.ts'
 import { ExportError, textOf } from '../contract/errors.ts'
 import { contentOf } from './named-file.ts'
 

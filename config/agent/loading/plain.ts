@@ -1,15 +1,13 @@
 import type { z } from 'zod'
-import type { Position } from '../../policy/policy.ts'
 import { absolute } from '../../yaml/paths.ts'
 import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
-import type { SecretFile } from '../secret-files.ts'
+import type { Position, Problems } from '../../yaml/problems.ts'
 import { pathText } from './explain.ts'
 import { keysNotBuilt, valueNotBuilt } from './not-built.ts'
 import { childSchema, placeHoldsAt, retyped } from './schema-walk.ts'
 import { substitute } from './substitute.ts'
 import type { Environment, ReadText } from './substitute.ts'
-import type { MapNode, ScalarNode, TreeNode } from './tree.ts'
+import type { MapNode, ScalarNode, TreeNode } from '../../yaml/tree.ts'
 
 /** Where a value came from. `secret`: from a `${file:}`, never to be printed. */
 export interface Origin {
@@ -17,6 +15,13 @@ export interface Origin {
   readonly at: Position
   /** Environment variables that were used. */
   readonly variables: readonly string[]
+}
+
+/** Where a config first names a file with a secret. */
+export interface SecretFile {
+  /** The key as a path, such as `exporters.bus.sasl.password_file`. */
+  readonly key: string
+  readonly at: Position
 }
 
 type Path = ReadonlyArray<string | number>

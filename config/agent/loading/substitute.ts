@@ -5,8 +5,8 @@
 import { didYouMean } from '../../yaml/suggest.ts'
 import { absolute } from '../../yaml/paths.ts'
 import { show } from '../../yaml/problems.ts'
-import { MAX_SECRET_BYTES, readNamedFileSync } from './named-file.ts'
-import { whyUnreadable } from './unreadable.ts'
+import { MAX_SECRET_BYTES, readNamedFileSync } from '../../yaml/named-file.ts'
+import { whyUnreadable } from '../../yaml/unreadable.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

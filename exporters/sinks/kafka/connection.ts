@@ -1,6 +1,6 @@
 /** The way to the brokers as a driver wants it: certificates, keys and passwords from their files. */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
-import { MAX_SECRET_BYTES } from '../../../config/agent/loading/named-file.ts'
+import { MAX_SECRET_BYTES } from '../../../config/yaml/named-file.ts'
 import { ExportError } from '../../contract/errors.ts'
 import { contentOf } from '../../runtime/named-file.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'

@@ -2,15 +2,13 @@
  * Reads the two messages that a sink answers with: ExportLogsServiceResponse and google.rpc.Status, each in protobuf or JSON.
  * A sink may send anything, so nothing here throws: what cannot be read is empty.
  */
+import { MAX_REPLY_BYTES } from './transport.ts'
 import type { Reply } from './transport.ts'
 
 export interface PartialSuccess {
   readonly rejected: number
   readonly message: string
 }
-
-/** A reply says little; one that does not end must not fill our memory. */
-export const MAX_REPLY_BYTES: number = 64 << 10
 
 const NONE: PartialSuccess = { rejected: 0, message: '' }
 /** In JSON that was cut off. */

@@ -7,11 +7,10 @@ import https from 'node:https'
 import { createSecureContext } from 'node:tls'
 import type { SecureContext } from 'node:tls'
 import type { TlsConfig } from '../../../config/agent/exporters/tls.ts'
-import { MAX_SECRET_BYTES } from '../../../config/agent/loading/named-file.ts'
+import { MAX_SECRET_BYTES } from '../../../config/yaml/named-file.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
 import { contentOf } from '../../runtime/named-file.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'
-import { MAX_REPLY_BYTES } from './reply.ts'
 
 export interface TransportOptions {
   /** With path, as posted to. */
@@ -34,6 +33,8 @@ export interface Reply {
   readonly body: Uint8Array
 }
 
+/** A reply says little; one that does not end must not fill our memory. */
+export const MAX_REPLY_BYTES: number = 64 << 10
 /** Idle connections go before the usual 60 s of load balancers, so that few requests meet a closed one. */
 const IDLE_MS = 50_000
 

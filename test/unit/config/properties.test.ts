@@ -8,7 +8,7 @@ import { stringify } from 'yaml'
 import { checkFile } from '../../../config/agent/check.ts'
 import { loadConfig } from '../../../config/agent/load.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
-import type { Problem } from '../../../config/policy/policy.ts'
+import type { Problem } from '../../../config/yaml/problems.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const SEEDS = [

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 
-import { NativeError, toNativeError } from '../../../native/errors.ts'
-import { refusal } from '../../../native/load-log.ts'
+import { NativeError } from '../../../native/errors.ts'
+import { refusal, toNativeError } from '../../../native/load-log.ts'
 
 const VERIFIER = `libbpf: prog 'handle_hook': BPF program load failed: Permission denied
 libbpf: prog 'handle_hook': -- BEGIN PROG LOAD LOG --

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
-import type { Problem } from '../../../../config/policy/policy.ts'
+import type { Problem } from '../../../../config/yaml/problems.ts'
 import { formatProblem } from '../../../../config/yaml/problems.ts'
 
 const FIXTURES = join(import.meta.dirname, '../../../fixtures')

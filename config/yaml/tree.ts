@@ -1,8 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq } from 'yaml'
 import type { Document, ParsedNode } from 'yaml'
-import type { Position } from '../../policy/policy.ts'
-import { show } from '../../yaml/problems.ts'
-import type { Problems } from '../../yaml/problems.ts'
+import { show } from './problems.ts'
+import type { Position, Problems } from './problems.ts'
 
 /** What stands in a YAML file, aliases resolved, keys unique and texts, each node with its place. */
 export type TreeNode = MapNode | ListNode | ScalarNode

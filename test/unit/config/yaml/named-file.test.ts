@@ -5,10 +5,10 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { readTextFile } from '../../../../../config/yaml/files.ts'
-import { readNamedFile, readNamedFileSync } from '../../../../../config/agent/loading/named-file.ts'
-import { whyUnreadable } from '../../../../../config/agent/loading/unreadable.ts'
-import { Folder } from '../../../exporters/support/folder.ts'
+import { readTextFile } from '../../../../config/yaml/files.ts'
+import { readNamedFile, readNamedFileSync } from '../../../../config/yaml/named-file.ts'
+import { whyUnreadable } from '../../../../config/yaml/unreadable.ts'
+import { Folder } from '../../exporters/support/folder.ts'
 
 const MAX = 100_000
 

@@ -1,7 +1,7 @@
 /** Paths on a file system that does not answer: the wait ends in time, with at most two threads. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answered, hungThreads } from '../../../../../config/agent/loading/answered.ts'
+import { answered, hungThreads } from '../../../../config/yaml/answered.ts'
 
 /** Work that ends on request. */
 function stuck(): { readonly work: () => Promise<string>; readonly end: () => void; calls: number } {

@@ -7,6 +7,7 @@ import { address } from '../yaml/addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
 import { pathSchema } from '../yaml/paths.ts'
+import type { DeepReadonly } from '../yaml/readonly.ts'
 import { duration, size } from '../yaml/units.ts'
 
 const KIB = 1024
@@ -154,8 +155,6 @@ export const configSchema = z
     shutdown,
   })
   .describe('Configuration of the ktrail agent.')
-
-export type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
 
 /** A valid configuration with every default filled in. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>

@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
+import type { DeepReadonly } from '../../yaml/readonly.ts'
 import { duration, formatDuration, size } from '../../yaml/units.ts'
 import { chainOfRequests } from './chain.ts'
 import { fieldsProblem } from '../filtering/filter.ts'
 import { packageName } from './npm.ts'
 import { recordKeys, resourceKeys } from './otlp-records.ts'
 import { parseFieldPaths } from '../filtering/record-fields.ts'
-import type { KafkaExporterConfig } from '../schema.ts'
 import { tlsKeys } from './tls.ts'
 
 const KIB = 1024
@@ -180,8 +180,10 @@ export const kafka = z
   })
   .describe('Exporter to Apache Kafka.')
 
+type KafkaConfig = DeepReadonly<z.output<typeof kafka>>
+
 /** What OTLP records in Kafka say; undefined where its records are JSON. */
-export function kafkaRecords({ format, otlp: records }: KafkaExporterConfig): KafkaExporterConfig['otlp'] {
+export function kafkaRecords({ format, otlp: records }: KafkaConfig): KafkaConfig['otlp'] {
   return format === 'otlp_proto' ? (records ?? otlp.parse({})) : undefined
 }
 

@@ -1,6 +1,6 @@
 /** What OTLP records say, and of whom: the same keys wherever records are made. */
 import { z } from 'zod'
-import type { DeepReadonly } from '../schema.ts'
+import type { DeepReadonly } from '../../yaml/readonly.ts'
 
 /** Names the variable that applies when the config does not set the key; such keys have no default in the schema. */
 export const FROM_ENVIRONMENT = 'Environment variable:'

@@ -3,7 +3,6 @@ import { pathSchema } from '../../yaml/paths.ts'
 import { duration, formatSize, size } from '../../yaml/units.ts'
 import { chainOfRequests } from './chain.ts'
 import { FROM_ENVIRONMENT, recordKeys, resourceKeys } from './otlp-records.ts'
-import type { OtlpExporterConfig } from '../schema.ts'
 import { tlsKeys } from './tls.ts'
 
 const KIB = 1024
@@ -66,7 +65,7 @@ const lokiKeys = z.strictObject({
 })
 
 /** What Loki is asked to take; undefined for a sink that is none. */
-export function lokiLimits(loki: OtlpExporterConfig['loki']): LokiLimits | undefined {
+export function lokiLimits(loki: boolean | LokiLimits): LokiLimits | undefined {
   if (loki === false) return undefined
   return loki === true ? lokiKeys.parse({}) : loki
 }

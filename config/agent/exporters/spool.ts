@@ -1,7 +1,6 @@
 /** The disk queue that every exporter may have. */
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { SpoolConfig } from '../schema.ts'
 import { pathSchema } from '../../yaml/paths.ts'
 import { duration, size } from '../../yaml/units.ts'
 
@@ -59,6 +58,6 @@ export const spool = z
   .describe('A queue on disk, for what the queue in memory cannot hold. Default: none.')
 
 /** Where the exporter of this name keeps its spool. */
-export function spoolFolder(name: string, { dir }: Pick<SpoolConfig, 'dir'>): string {
+export function spoolFolder(name: string, { dir }: { readonly dir: string }): string {
   return join(dir, name)
 }

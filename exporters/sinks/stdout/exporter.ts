@@ -12,11 +12,10 @@ import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
 import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { within } from '../../runtime/timeout.ts'
 import { StdoutFileExporter } from './file.ts'
+import type { Format } from './file.ts'
 import { terminal } from './terminal.ts'
 
 type StdoutConfig = EffectiveType<'stdout'>
-/** JSON or compact lines. */
-export type Format = StdoutConfig['format']
 
 export const make: MakeExporter<StdoutConfig> = ({ format, color, timestamps }, { encoders, env }) => ({
   exporter: createStdoutExporter(format),

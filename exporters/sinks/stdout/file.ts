@@ -2,6 +2,7 @@
  * Standard output that is a file: no line is torn, what counts as delivered is written, and a disk that is full is waited for. As the
  * file exporter writes, but into the file that the process was given.
  */
+import type { EffectiveType } from '../../../config/agent/effective.ts'
 import { ExportError } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { Mutex } from '../../runtime/mutex.ts'
@@ -10,7 +11,9 @@ import { systemFiles } from '../file/file-system.ts'
 import type { FileSystem, OpenFile } from '../file/file-system.ts'
 import { LogFile } from '../file/log-file.ts'
 import { descriptorFile } from './descriptor.ts'
-import type { Format } from './exporter.ts'
+
+/** JSON or compact lines. */
+export type Format = EffectiveType<'stdout'>['format']
 
 export interface StdoutFileDeps {
   readonly files?: FileSystem

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { parseLabelSelector } from '../../../../config/agent/filtering/label-selector.ts'
-import { parseFieldPaths } from '../../../../config/agent/filtering/record-fields.ts'
-import { loadConfig } from '../../../../config/agent/load.ts'
+import { parseLabelSelector } from '../../../../../config/agent/filtering/label-selector.ts'
+import { parseFieldPaths } from '../../../../../config/agent/filtering/record-fields.ts'
+import { loadConfig } from '../../../../../config/agent/load.ts'
 
 /** The problems of these keys in an otherwise valid exporter; each `line:col: message`. */
 function problems(keys: string, type = 'type: stdout'): string[] {
@@ -110,7 +110,7 @@ describe('the filters of an exporter', () => {
   }
 
   it('are read as written, the rate with its period in milliseconds', () => {
-    const file = join(import.meta.dirname, '../../../fixtures/configs/good/filters.yaml')
+    const file = join(import.meta.dirname, '../../../../fixtures/configs/good/filters.yaml')
     const loaded = loadConfig(readFileSync(file, 'utf8'), file, {}, () => '')
     assert.ok('config' in loaded, JSON.stringify(loaded))
     const { picky } = loaded.config.exporters

@@ -1,0 +1,111 @@
+/** The lint rules of .oxlintrc.json, by oxlint itself on a tree of a few small files. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+
+/** `file:line: rule: message` of every offence in a tree of these files. */
+function offences(files: Readonly<Record<string, string>>): string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'ktrail-lint-'))
+  try {
+    const config: { jsPlugins: string[] } = JSON.parse(readFileSync(join(ROOT, '.oxlintrc.json'), 'utf8'))
+    config.jsPlugins = config.jsPlugins.map((plugin) => join(ROOT, plugin))
+    writeFileSync(join(folder, '.oxlintrc.json'), JSON.stringify(config))
+    for (const [file, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, file)), { recursive: true })
+      writeFileSync(join(folder, file), text)
+    }
+    const oxlint = join(ROOT, 'node_modules/oxlint/bin/oxlint')
+    const { stdout, stderr } = spawnSync(process.execPath, [oxlint, '--format=json'], { cwd: folder, encoding: 'utf8' })
+    assert.equal(stderr, '')
+    const { diagnostics }: { diagnostics: ReadonlyArray<Record<string, unknown>> } = JSON.parse(stdout)
+    return diagnostics.map(({ code, filename, message, labels }) => {
+      const [label] = labels as ReadonlyArray<{ span: { line: number } }>
+      return `${String(filename)}:${label?.span.line ?? 0}: ${String(code)}: ${String(message)}`
+    })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+const imports = (specifier: string): string => `import { a } from '${specifier}'\nexport const b: unknown = a\n`
+const typed = (specifier: string): string => `import type { A } from '${specifier}'\nexport type B = A\n`
+
+test('lint: each folder may import what its row lists', () => {
+  const found = offences({
+    'config/agent/a.ts': imports('../policy/b.ts') + typed('../yaml/c.ts') + `export { z } from 'zod'\n`,
+    'config/policy/a.ts': imports('../yaml/c.ts'),
+    'native/index.ts': typed('./types.ts'),
+    'exporters/sinks/a.ts': imports('../../config/agent/a.ts') + typed('../contract/event.ts'),
+    'collector/agent.ts':
+      `import { a } from '../config/a.ts'\nimport { b } from '../native/index.ts'\nimport { c } from '../exporters/index.ts'\n` +
+      'export const all: unknown = [a, b, c]\n',
+    'collector/a.ts': typed('../exporters/contract/event.ts') + `export type { Map } from '../native/types.ts'\n`,
+    'test/unit/a.test.ts': imports('../../native/load-log.ts'),
+    'deploy/a.ts': imports('../native/load-log.ts'),
+  })
+  assert.deepEqual(found, [])
+})
+
+test('lint: refuses every other import of ours, with the row', () => {
+  const found = offences({
+    'config/agent/a.ts': `\n${imports('../../collector/errors.ts')}`,
+    'config/policy/a.ts': typed('../agent/load.ts'),
+    'config/yaml/a.ts': imports('../policy/policy.ts'),
+    'native/a.ts': `export * from '../config/yaml/units.ts'\n`,
+    'exporters/a.ts': `export const a: unknown = await import('../collector/errors.ts')\n`,
+    'exporters/b.ts': imports('../package.json'),
+    'exporters/c.ts': `export type A = import('../native/types.ts').Link\n`,
+    'collector/a.ts': imports('../native/load-log.ts'),
+    'collector/b.ts': imports('../exporters/contract/event.ts'),
+    'collector/c.ts': typed('../exporters/sending/sender.ts'),
+    'collector/d.ts': `export { a } from '../test/support/a.ts'\n`,
+  })
+  const collector =
+    'but collector may import config, native/index.ts, exporters/index.ts, and types of native/types.ts and exporters/contract'
+  assert.deepEqual(found.toSorted(), [
+    `collector/a.ts:1: ktrail(rooms): imports native/load-log.ts, ${collector}`,
+    `collector/b.ts:1: ktrail(rooms): imports exporters/contract/event.ts, ${collector}`,
+    `collector/c.ts:1: ktrail(rooms): imports the types of exporters/sending/sender.ts, ${collector}`,
+    `collector/d.ts:1: ktrail(rooms): imports test/support/a.ts, ${collector}`,
+    'config/agent/a.ts:2: ktrail(rooms): imports collector/errors.ts, but config may import nothing else of ours',
+    'config/policy/a.ts:1: ktrail(rooms): imports the types of config/agent/load.ts, but config/policy may import config/yaml',
+    'config/yaml/a.ts:1: ktrail(rooms): imports config/policy/policy.ts, but config/yaml may import nothing else of ours',
+    'exporters/a.ts:1: ktrail(rooms): imports collector/errors.ts, but exporters may import config',
+    'exporters/b.ts:1: ktrail(rooms): imports package.json, but exporters may import config',
+    'exporters/c.ts:1: ktrail(rooms): imports native/types.ts, but exporters may import config',
+    'native/a.ts:1: ktrail(rooms): imports config/yaml/units.ts, but native may import nothing else of ours',
+  ])
+})
+
+test('lint: only the agent sees config, native and exporters together', () => {
+  const found = offences({
+    'collector/a.ts':
+      `import type { A } from '../exporters/contract/event.ts'\nimport { b } from '../native/index.ts'\n` +
+      `import { c } from '../config/a.ts'\nimport { d } from '../exporters/index.ts'\nexport const all: A = [b, c, d]\n`,
+  })
+  assert.deepEqual(found, [
+    'collector/a.ts:4: ktrail(rooms): sees config, native and exporters, but only collector/agent.ts may',
+  ])
+})
+
+test('lint: refuses circles, also of types, and long files', () => {
+  const long = (lines: number): string => '// a line that counts\n'.repeat(lines - 1) + 'export const a = 1\n'
+  const found = offences({
+    'config/a.ts': typed('./b.ts'),
+    'config/b.ts': `import type { B } from './a.ts'\nexport type A = B\n`,
+    'native/a.ts': long(350),
+    'native/b.ts': long(351),
+    'test/a.ts': long(351),
+  })
+  assert.deepEqual(found.map((offence) => offence.replace(/:\d+: /, ': ')).toSorted(), [
+    'config/a.ts: import(no-cycle): Dependency cycle detected',
+    'config/b.ts: import(no-cycle): Dependency cycle detected',
+    'native/b.ts: eslint(max-lines): File has too many lines (351).',
+  ])
+})

@@ -1,0 +1,36 @@
+/** What the tree must look like; what a lint can see in one file is in .oxlintrc.json. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const MOST_FILES = 14
+/** Larger ones, each with the number that it may not grow beyond. None may be added. */
+const EXCEPTIONS: ReadonlyMap<string, number> = new Map([
+  ['collector/outputs', 15],
+  ['exporters/sinks/kafka', 15],
+  ['test/integration-host', 17],
+  ['test/unit/exporters/sinks/otlp', 16],
+])
+
+/** Files that git knows, and new ones that it does not ignore, relative to the root. */
+function files(): string[] {
+  const list = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: ROOT })
+  return [...new Set(list.toString().split('\0'))].filter((file) => file !== '' && existsSync(join(ROOT, file)))
+}
+
+const skip = existsSync(join(ROOT, '.git')) ? false : 'no checkout of git'
+
+test(`tree: a folder has at most ${MOST_FILES} files`, { skip }, () => {
+  const counts = new Map<string, number>()
+  for (const file of files()) {
+    const folder = dirname(file)
+    // Tools expect their files in the root.
+    if (folder !== '.' && !folder.startsWith('test/fixtures/')) counts.set(folder, (counts.get(folder) ?? 0) + 1)
+  }
+  const large = [...counts].filter(([folder, count]) => count > (EXCEPTIONS.get(folder) ?? MOST_FILES))
+  assert.deepEqual(large, [])
+})

@@ -37,7 +37,7 @@ check: build ## format, lint, types, unit tests
 soak: build ## half an hour at 5,000 events/s with one sink down half of the time: MINUTES=30
 	@$(SETUP)/with-node.sh node test/soak/soak.ts --minutes $(MINUTES)
 
-bench: build ## measure, and print JSON
+bench: build ## measure; write build/bench/*.json and docs/performance.md
 	@$(SETUP)/bench.sh
 
 simulate: build ## a million lives of spool, sending chain, chain that packs: RUNS=1000000 SEED=1

@@ -1,7 +1,7 @@
 #!/bin/bash
 # make test: the checks, the unit tests, real sinks here, and the others on a real kernel in a guest.
 #   KERNEL=6.12   kernel of the guest: 5.10, 6.1, 6.12 or 7.3
-#   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, host, integration, e2e, full
+#   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, integration (host: those with real sinks), e2e, full
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 #   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host)
@@ -86,7 +86,7 @@ run 2-lint npm run --silent lint
 run 3-types npm run --silent types
 tests 4-unit -- test/unit
 # Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
-tests 5-host --serial -- test/integration-host
+tests 5-integration-host --serial -- test/integration-host
 tests 6-integration-e2e --cpus 2 --timeout 3300 -- test/integration test/e2e
 # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
 if [ "$kernel" = 6.12 ]; then

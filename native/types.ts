@@ -45,9 +45,6 @@ export interface BpfMap extends Closable {
    * the while is seen once.
    */
   part(room: number, from?: Uint8Array): MapPart
-  /** Every [key, value] now in the map; by batch calls where the kernel has them. */
-  entries(): Array<readonly [Buffer, Buffer]>
-  updateBatch(keys: Uint8Array, values: Uint8Array, count: number): void
 }
 
 export interface LinkStats {

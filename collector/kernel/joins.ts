@@ -19,6 +19,8 @@ export type ThreadStart = (tgid: number, tid: number) => bigint | 'gone' | 'unkn
 const YOUNG_NS = 2_000_000_000n
 /** Threads looked up in one sweep, each some 20 µs of system calls: the event loop has a budget of 10 ms. */
 const LOOKUPS_MAX = 256
+/** Of the map, by one system call. */
+const ENTRIES_AT_ONCE = 4096
 /** Start times are cut to ticks of 10 ms (USER_HZ); an entry must be older than that to be another thread's. */
 const TICK_NS = 10_000_000n
 
@@ -49,9 +51,7 @@ export class JoinSweep {
 
   /** Takes out entries of threads that are gone; returns how many, which the caller counts as returns missed. */
   sweep(nowNs: bigint): number {
-    const old = this.#map
-      .entries()
-      .filter(([, value]) => nowNs - value.readBigUInt64LE(JOIN_VALUE.enteredNs) > YOUNG_NS)
+    const old = this.#entries().filter(([, value]) => nowNs - value.readBigUInt64LE(JOIN_VALUE.enteredNs) > YOUNG_NS)
     const known = new Map<bigint, ReturnType<ThreadStart>>()
     let taken = 0
     const from = old.length > LOOKUPS_MAX ? this.#turn++ * LOOKUPS_MAX : 0
@@ -80,6 +80,21 @@ export class JoinSweep {
 
   /** Entries in the map now. */
   waiting(): number {
-    return this.#map.entries().length
+    return this.#entries().length
+  }
+
+  #entries(): Array<readonly [key: Buffer, value: Buffer]> {
+    const { keySize, valueSize } = this.#map.info
+    const found: Array<readonly [key: Buffer, value: Buffer]> = []
+    let from: Buffer | undefined
+    do {
+      const { keys, values, count, next } = this.#map.part(ENTRIES_AT_ONCE, from)
+      for (let i = 0; i < count; i++) {
+        const key = keys.subarray(i * keySize, (i + 1) * keySize)
+        found.push([key, values.subarray(i * valueSize, (i + 1) * valueSize)])
+      }
+      from = next
+    } while (from !== undefined)
+    return found
   }
 }

@@ -4,24 +4,19 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <unordered_set>
 
 namespace ktrail {
 namespace {
 
 constexpr napi_type_tag kMapTag = {0x6b747261696c0001, 0x8d2f1f5c3a7e4b10};
-constexpr size_t kBatchBytes = 1 << 20;  // per system call: few calls for a full table, no large spike
+constexpr uint32_t kMostRoom = 1 << 20;
 
 bool IsPerCpu(uint32_t type) {
   return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY ||
          type == BPF_MAP_TYPE_LRU_PERCPU_HASH ||
          type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE;
 }
-
-// The map or the kernel has no such batch operation: 524 is ENOTSUPP, which bpf(2) leaks to user space.
-bool NoBatch(int err) { return err == EINVAL || err == EOPNOTSUPP || err == 524; }
 
 }  // namespace
 
@@ -110,125 +105,34 @@ Napi::Value BpfMap::Delete(const Napi::CallbackInfo& call) {
   return Napi::Boolean::New(env, done);
 }
 
-Napi::Value BpfMap::UpdateBatch(const Napi::CallbackInfo& call) {
-  Napi::Env env = call.Env();
-  auto count = Uint32Of(call[2], "updateBatch", "count", 0, UINT32_MAX);
-  if (!count) return {};
-  auto keys = Part(call[0], "updateBatch", "keys", size_t{*count} * info.key_size);
-  if (!keys) return {};
-  auto values = Part(call[1], "updateBatch", "values", size_t{*count} * value_bytes_);
-  if (!values) return {};
-  if (*count == 0) return env.Undefined();
-  uint32_t done = *count;
-  if (bpf_map_update_batch(fd.get(), keys->data(), values->data(), &done, nullptr) == 0) return env.Undefined();
-  if (!NoBatch(errno)) return Fail(env, "updateBatch", errno);
-  for (size_t i = 0; i < *count; i++) {
-    const uint8_t* key = keys->data() + i * info.key_size;
-    if (bpf_map_update_elem(fd.get(), key, values->data() + i * value_bytes_, BPF_ANY))
-      return Fail(env, "updateBatch", errno);
-  }
-  return env.Undefined();
-}
-
-// Entries between two positions of the kernel: a bucket number for hash maps, a key for the others.
-struct BpfMap::Batch {
-  size_t room;  // entries that fit; more after a bucket that is larger
-  std::vector<uint8_t> from, to;
-  bool first = true;
-  std::vector<uint8_t> keys = {}, values = {};
-  uint32_t count = 0;
-};
-
-// Returns 0, ENOENT at the end of the map (with the last entries), or why not. A hash map hands over whole buckets: so
-// a batch sees each entry at most once, and there must be room for the largest bucket.
-int BpfMap::ReadBatch(Batch& batch) const {
-  for (;; batch.room *= 2) {
-    batch.keys.resize(batch.room * info.key_size);
-    batch.values.resize(batch.room * value_bytes_);
-    batch.count = static_cast<uint32_t>(batch.room);
-    void* from = batch.first ? nullptr : batch.from.data();
-    int result = bpf_map_lookup_batch(fd.get(), from, batch.to.data(), batch.keys.data(), batch.values.data(),
-                                      &batch.count, nullptr);
-    int err = result ? errno : 0;
-    if (err != ENOSPC || batch.room > info.max_entries) return err;
-  }
-}
-
+// The kernel's position is a bucket number for hash maps, a key for the others. A hash map hands over whole buckets: so
+// a part sees each entry at most once, and there must be room for the largest bucket.
 Napi::Value BpfMap::ReadPart(const Napi::CallbackInfo& call) {
   Napi::Env env = call.Env();
-  auto room = Uint32Of(call[0], "part", "room", 1, kBatchBytes);
+  auto room = Uint32Of(call[0], "part", "room", 1, kMostRoom);
   if (!room) return {};
-  const size_t position_bytes = info.key_size + 8;
-  Batch batch{*room, {}, std::vector<uint8_t>(position_bytes), call[1].IsUndefined()};
-  if (!batch.first) {
-    auto given = Part(call[1], "part", "position", position_bytes);
+  std::vector<uint8_t> from(info.key_size + 8), to(from.size()), keys, values;
+  const bool first = call[1].IsUndefined();
+  if (!first) {
+    auto given = Part(call[1], "part", "position", from.size());
     if (!given) return {};
-    batch.from.assign(given->begin(), given->end());
+    from.assign(given->begin(), given->end());
   }
-  int err = ReadBatch(batch);
-  if (err && err != ENOENT) return Fail(env, "read a part", err);
-  Napi::Object part = Napi::Object::New(env);
-  part.Set("keys", Napi::Buffer<uint8_t>::Copy(env, batch.keys.data(), batch.count * info.key_size));
-  part.Set("values", Napi::Buffer<uint8_t>::Copy(env, batch.values.data(), batch.count * value_bytes_));
-  part.Set("count", batch.count);
-  part.Set("next", err ? env.Undefined() : Napi::Buffer<uint8_t>::Copy(env, batch.to.data(), batch.to.size()));
-  return part;
-}
-
-Napi::Value BpfMap::Entries(const Napi::CallbackInfo& call) {
-  Napi::Env env = call.Env();
-  Napi::Array out = Napi::Array::New(env);
-  if (!EntriesByBatch(env, out) && !env.IsExceptionPending()) {
-    out = Napi::Array::New(env);
-    EntriesByKey(env, out);
-  }
-  return out;
-}
-
-void BpfMap::Append(Napi::Env env, Napi::Array out, const uint8_t* key, const uint8_t* value) const {
-  Napi::HandleScope scope(env);
-  Napi::Array pair = Napi::Array::New(env, 2);
-  pair.Set(0u, Napi::Buffer<uint8_t>::Copy(env, key, info.key_size));
-  pair.Set(1u, Napi::Buffer<uint8_t>::Copy(env, value, value_bytes_));
-  out.Set(out.Length(), pair);
-}
-
-// false: not possible here, walk by key.
-bool BpfMap::EntriesByBatch(Napi::Env env, Napi::Array out) const {
-  size_t room = std::clamp<size_t>(kBatchBytes / (info.key_size + value_bytes_ + 1), 64, info.max_entries +
-      size_t{64});
-  Batch batch{room, std::vector<uint8_t>(info.key_size + 8), std::vector<uint8_t>(info.key_size + 8)};
-  for (;;) {
-    int err = ReadBatch(batch);
-    if (err && err != ENOENT) return false;
-    for (uint32_t i = 0; i < batch.count; i++)
-      Append(env, out, batch.keys.data() + i * info.key_size, batch.values.data() + i * value_bytes_);
-    if (err == ENOENT || env.IsExceptionPending()) return true;
-    batch.from.swap(batch.to);
-    batch.first = false;
-  }
-}
-
-// get_next_key starts over when the key it stands on was deleted meanwhile: so each key is taken once, and the steps
-// are bounded even while another CPU inserts and deletes without end.
-void BpfMap::EntriesByKey(Napi::Env env, Napi::Array out) const {
-  std::unordered_set<std::string> seen;
-  std::string key(info.key_size, '\0'), next(info.key_size, '\0');
-  std::vector<uint8_t> value(value_bytes_);
-  size_t steps = 4 * size_t{info.max_entries} + 64;
-  for (bool first = true; steps-- > 0; first = false, key = next) {
-    if (bpf_map_get_next_key(fd.get(), first ? nullptr : key.data(), next.data())) {
-      if (errno != ENOENT) Fail(env, "entries", errno);
-      return;
-    }
-    if (!seen.insert(next).second) continue;
-    if (bpf_map_lookup_elem(fd.get(), next.data(), value.data())) {
-      if (errno == ENOENT) continue;
-      Fail(env, "entries", errno);
-      return;
-    }
-    Append(env, out, reinterpret_cast<const uint8_t*>(next.data()), value.data());
-    if (env.IsExceptionPending()) return;
+  for (size_t entries = *room;; entries *= 2) {
+    keys.resize(entries * info.key_size);
+    values.resize(entries * value_bytes_);
+    uint32_t count = static_cast<uint32_t>(entries);
+    int result = bpf_map_lookup_batch(fd.get(), first ? nullptr : from.data(), to.data(), keys.data(), values.data(),
+                                      &count, nullptr);
+    int err = result ? errno : 0;
+    if (err == ENOSPC && entries <= info.max_entries) continue;
+    if (err && err != ENOENT) return Fail(env, "read a part", err);
+    Napi::Object part = Napi::Object::New(env);
+    part.Set("keys", Napi::Buffer<uint8_t>::Copy(env, keys.data(), count * info.key_size));
+    part.Set("values", Napi::Buffer<uint8_t>::Copy(env, values.data(), count * value_bytes_));
+    part.Set("count", count);
+    part.Set("next", err ? env.Undefined() : Napi::Buffer<uint8_t>::Copy(env, to.data(), to.size()));
+    return part;
   }
 }
 

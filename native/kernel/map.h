@@ -24,28 +24,20 @@ class BpfMap {
   const bpf_map_info info;
 
  private:
-  struct Batch;
   Napi::Value Lookup(const Napi::CallbackInfo& info);
   Napi::Value Update(const Napi::CallbackInfo& info);
   Napi::Value Delete(const Napi::CallbackInfo& info);
-  Napi::Value Entries(const Napi::CallbackInfo& info);
   Napi::Value ReadPart(const Napi::CallbackInfo& info);
-  Napi::Value UpdateBatch(const Napi::CallbackInfo& info);
 
   Napi::Value Fail(Napi::Env env, const char* op, int err) const;
   std::optional<Bytes> Part(Napi::Value value, const char* op, const char* part, size_t size) const;
-  int ReadBatch(Batch& batch) const;
-  bool EntriesByBatch(Napi::Env env, Napi::Array out) const;
-  void EntriesByKey(Napi::Env env, Napi::Array out) const;
-  void Append(Napi::Env env, Napi::Array out, const uint8_t* key, const uint8_t* value) const;
 
   const size_t value_bytes_;  // as the system call moves them: all CPUs' values, each padded to 8
 
  public:
   static constexpr char kClass[] = "BpfMap", kWhat[] = "map";
   static constexpr Method<BpfMap> kMethods[] = {
-      {"lookup", &BpfMap::Lookup},   {"update", &BpfMap::Update}, {"delete", &BpfMap::Delete},
-      {"entries", &BpfMap::Entries}, {"part", &BpfMap::ReadPart}, {"updateBatch", &BpfMap::UpdateBatch}};
+      {"lookup", &BpfMap::Lookup}, {"update", &BpfMap::Update}, {"delete", &BpfMap::Delete}, {"part", &BpfMap::ReadPart}};
 };
 
 void InitMap(Napi::Env env);

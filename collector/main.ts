@@ -13,11 +13,7 @@ function report(error: unknown): number {
     console.error(`ktrail: ${oneLine(error.message)}\nSee: ${error.see ?? 'ktrail help'}`)
     return EXIT_USAGE
   }
-  if (error instanceof ConfigError) {
-    console.error(error.message)
-    return error.exitCode
-  }
-  if (error instanceof CollectorError && error.code === 'POLICY_REFUSED') {
+  if (error instanceof ConfigError || (error instanceof CollectorError && error.code === 'POLICY_REFUSED')) {
     console.error(error.message)
     return EXIT_CONFIG
   }

@@ -1,25 +1,17 @@
 import { stat } from 'node:fs/promises'
 import { ConfigError } from '../yaml/errors.ts'
 import { readTextFile } from '../yaml/files.ts'
-import { loadConfig } from './load.ts'
+import { loadConfig, problemAt } from './load.ts'
 import { packageProblems } from './packages.ts'
 import type { ConfigResult, LoadedConfig } from './load.ts'
-import { pathText } from './loading/explain.ts'
 import type { Environment } from './loading/substitute.ts'
 import { whyUnreadable } from '../yaml/unreadable.ts'
 import { parsePolicy } from '../policy/parse.ts'
-import type { PolicyResult } from '../policy/parse.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
 import { configWarnings } from './warnings.ts'
 import { writablePolicy } from './writable.ts'
-
-/** `parsePolicy` on a file; what stands in the way of reading it is a problem too. Never throws. */
-export async function parsePolicyFile(file: string): Promise<PolicyResult> {
-  const read = await readTextFile(file)
-  return 'problems' in read ? read : parsePolicy(read.text, file)
-}
 
 /** `loadConfig` on a file; what stands in the way of reading it, or a package missing, is a problem too. Never throws. */
 export async function parseConfigFile(file: string, env: Environment): Promise<ConfigResult> {
@@ -34,15 +26,9 @@ function loadWithPackages(text: string, file: string, env: Environment): ConfigR
   return problems.length === 0 ? result : { problems }
 }
 
-/** The policy, or a ConfigError POLICY_INVALID. */
-export function policyOrThrow(result: PolicyResult): Policy {
-  if ('problems' in result) throw new ConfigError('POLICY_INVALID', result.problems)
-  return result.policy
-}
-
-/** The loaded config, or a ConfigError CONFIG_INVALID. */
+/** The loaded config, or a ConfigError. */
 export function configOrThrow(result: ConfigResult): LoadedConfig {
-  if ('problems' in result) throw new ConfigError('CONFIG_INVALID', result.problems)
+  if ('problems' in result) throw new ConfigError(result.problems)
   return result
 }
 
@@ -91,18 +77,16 @@ function optionalCalls({ file, hooks }: Policy): Problem[] {
 }
 
 /** A place that whoever checks may not look at may well be there for the agent. */
-async function missingPolicies({ config, origins }: LoadedConfig, file: string): Promise<Problem[]> {
+async function missingPolicies(loaded: LoadedConfig, file: string): Promise<Problem[]> {
   const problems: Problem[] = []
-  for (const [i, place] of config.policies.entries()) {
+  for (const [i, place] of loaded.config.policies.entries()) {
     const error: unknown = await stat(place).then(
       () => undefined,
       (cause: unknown) => cause,
     )
     if (error === undefined || (error instanceof Error && 'code' in error && error.code === 'EACCES')) continue
-    const path = pathText(['policies', i])
-    const { line, col } = origins.get(path)?.at ?? { line: 1, col: 1 }
-    const message = `${path}: expected a policy file or a folder of them, got ${show(place)}: ${whyUnreadable(error)}`
-    problems.push({ file, line, col, message })
+    const message = `expected a policy file or a folder of them, got ${show(place)}: ${whyUnreadable(error)}`
+    problems.push(problemAt(loaded, file, ['policies', i], message))
   }
   return problems
 }

@@ -51,6 +51,17 @@ export function loadConfig(text: string, file: string, env: Environment, read: R
   return { config: result.data, written, origins, hash, secretFiles }
 }
 
+/** A problem with the value at `path` of a config that is valid by itself. */
+export function problemAt(
+  { origins }: LoadedConfig,
+  file: string,
+  path: readonly PropertyKey[],
+  message: string,
+): Problem {
+  const where = pathText(path)
+  return { file, ...(origins.get(where)?.at ?? { line: 1, col: 1 }), message: `${where}: ${message}` }
+}
+
 function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems): void {
   if (plain.isReported(issue.path)) return
   if (issue.code === 'unrecognized_keys') {

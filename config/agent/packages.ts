@@ -3,8 +3,8 @@ import { findPackageJSON } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isPackageType, packageOf } from './exporters/npm.ts'
+import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
-import { pathText } from './loading/explain.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
 
@@ -40,13 +40,11 @@ export function missingPackage(name: string, configFile?: string): string {
 }
 
 /** One problem for each package that the exporters of the config name and that is not installed. */
-export function packageProblems({ config, origins }: LoadedConfig, file: string): Problem[] {
-  return Object.entries(config.exporters).flatMap(([exporter, options]) => {
+export function packageProblems(loaded: LoadedConfig, file: string): Problem[] {
+  return Object.entries(loaded.config.exporters).flatMap(([exporter, options]) => {
     const key = options.type === 'kafka' ? 'codec' : 'type'
     const named = options.type === 'kafka' ? options.codec : options.type
     if (named === undefined || !isPackageType(named) || findPackage(packageOf(named), file) !== undefined) return []
-    const path = pathText(['exporters', exporter, key])
-    const { line, col } = origins.get(path)?.at ?? { line: 1, col: 1 }
-    return [{ file, line, col, message: `${path}: ${missingPackage(packageOf(named), file)}` }]
+    return [problemAt(loaded, file, ['exporters', exporter, key], missingPackage(packageOf(named), file))]
   })
 }

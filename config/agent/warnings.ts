@@ -1,10 +1,38 @@
-import type { LoadedConfig } from './load.ts'
-import { openServer } from './open-server.ts'
+/** What of a config works and should not be so: others may read or write what they should not. */
+import { stat } from 'node:fs/promises'
+import { formatAddress, isLocal } from '../yaml/addresses.ts'
 import type { Problem } from '../yaml/problems.ts'
-import { openSecrets } from './secret-files.ts'
+import { problemAt } from './load.ts'
+import type { LoadedConfig } from './load.ts'
 import { writablePaths } from './writable.ts'
 
-/** What of a config works and should not be so: others may read or write what they should not. Never throws. */
+const READ_BY_OTHERS = 0o004
+
+/** All of them. Never throws. */
 export async function configWarnings(loaded: LoadedConfig, file: string): Promise<Problem[]> {
   return [...openServer(loaded, file), ...(await openSecrets(loaded, file)), ...(await writablePaths(loaded, file))]
+}
+
+/** Other hosts may read the agent's pages without a token. */
+function openServer(loaded: LoadedConfig, file: string): Problem[] {
+  const { http, token } = loaded.config.server
+  if (isLocal(http) || token !== undefined) return []
+  const message =
+    `whoever reaches ${formatAddress(http)} can read the addresses of exporters, their errors and the names of policies: ` +
+    'set server.token, or use 127.0.0.1 or a Unix socket'
+  return [problemAt(loaded, file, ['server', 'http'], message)]
+}
+
+/** Everybody on the host may read a file with a secret; none for one that cannot be looked at. */
+async function openSecrets({ secretFiles }: LoadedConfig, file: string): Promise<Problem[]> {
+  const warnings: Problem[] = []
+  for (const [path, { key, at }] of secretFiles) {
+    const mode = (await stat(path).catch(() => undefined))?.mode ?? 0
+    if ((mode & READ_BY_OTHERS) === 0) continue
+    const octal = (mode & 0o7777).toString(8).padStart(4, '0')
+    const name = JSON.stringify(path)
+    const message = `${key}: ${name} holds a secret and everybody on this host may read it (mode ${octal}): chmod o-rwx ${name}`
+    warnings.push({ file, ...at, message })
+  }
+  return warnings
 }

@@ -69,7 +69,7 @@ function expectation(issue: Issue): string {
 
 /** Words that would have been right. */
 function candidates(issue: Issue): string[] {
-  const later = valuesNotBuilt(issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part)))
+  const later = valuesNotBuilt(issue.path)
   if (issue.code === 'invalid_value') return [...issue.values.map(String), ...later]
   const options = unionOptions(issue)
   return options.length > 0 ? [...options, ...later] : []

@@ -1,46 +1,31 @@
 /** Keys and values that the design has and this version does not: refused by name, never taken for a typing slip. */
 
-interface KeyRow {
-  readonly path: readonly string[]
-  readonly key: string
-}
+type Path = readonly PropertyKey[]
 
-interface ValueRow {
-  readonly path: readonly string[]
-  readonly value: string
-}
-
-const EXPORTER = ['exporters', '*']
-
-const KEYS: readonly KeyRow[] = [
-  { path: ['server'], key: 'grpc' },
+/** As `formOf` a path. */
+const KEYS: ReadonlySet<string> = new Set([
+  'server.grpc',
   ...['allow', 'deny'].flatMap((list) =>
-    ['pid_set', 'ancestor_binary_regex', 'capabilities', 'cel_expression'].map((key) => ({
-      path: [...EXPORTER, 'filter', list, '*'],
-      key,
-    })),
+    ['pid_set', 'ancestor_binary_regex', 'capabilities', 'cel_expression'].map(
+      (key) => `exporters.*.filter.${list}.*.${key}`,
+    ),
   ),
-]
+])
+const VALUES: ReadonlyMap<string, readonly string[]> = new Map([['exporters.*.format', ['extended']]])
 
-const VALUES: readonly ValueRow[] = [{ path: [...EXPORTER, 'format'], value: 'extended' }]
-
-type Path = ReadonlyArray<string | number>
-
-function matches(pattern: readonly string[], path: Path): boolean {
-  return pattern.length === path.length && pattern.every((part, i) => part === '*' || part === path[i])
+/** A path with `*` for an exporter's name and for a place in a list. */
+function formOf(path: Path): string {
+  return path
+    .map((part, i) => (typeof part === 'number' || (i === 1 && path[0] === 'exporters') ? '*' : String(part)))
+    .join('.')
 }
 
-/** Known keys of the mapping at `path` that are not built yet. */
-export function keysNotBuilt(path: Path): string[] {
-  return KEYS.filter((row) => matches(row.path, path)).map((row) => row.key)
-}
-
-/** True when `value` is known for the key at `path` but not built yet. */
-export function valueNotBuilt(path: Path, value: string): boolean {
-  return valuesNotBuilt(path).includes(value)
+/** True when the key at the end of `path` is known and not built yet. */
+export function keyNotBuilt(path: Path): boolean {
+  return KEYS.has(formOf(path))
 }
 
 /** Known values of the key at `path` that are not built yet. */
-export function valuesNotBuilt(path: Path): string[] {
-  return VALUES.filter((row) => matches(row.path, path)).map((row) => row.value)
+export function valuesNotBuilt(path: Path): readonly string[] {
+  return VALUES.get(formOf(path)) ?? []
 }

@@ -3,7 +3,7 @@ import { absolute } from '../../yaml/paths.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Position, Problems } from '../../yaml/problems.ts'
 import { pathText } from './explain.ts'
-import { keysNotBuilt, valueNotBuilt } from './not-built.ts'
+import { keyNotBuilt, valuesNotBuilt } from './not-built.ts'
 import { childSchema, placeHoldsAt, retyped } from './schema-walk.ts'
 import { substitute } from './substitute.ts'
 import type { Environment, ReadText } from './substitute.ts'
@@ -109,12 +109,11 @@ export class PlainValue {
     const typeNode = node.entries.get('type')?.value
     const type = typeNode === undefined ? undefined : this.#convert(typeNode, undefined, [...path, 'type'])
     if (type === DROPPED && path.length > 0) return this.#drop(path)
-    const later = keysNotBuilt(path)
     const entries: Array<[string, unknown]> = []
     for (const [key, { keyAt, value }] of node.entries) {
       const below = [...path, key]
       this.#keys.set(pathText(below), keyAt)
-      if (later.includes(key)) {
+      if (keyNotBuilt(below)) {
         this.#problems.add(keyAt, `${pathText(below)}: known key ${notBuilt(key)}`)
         continue
       }
@@ -146,7 +145,7 @@ export class PlainValue {
       value = absolute(value, this.#problems.file)
       if (holds === 'secret') this.#noteSecret(value, where, node.at)
     }
-    if (typeof value === 'string' && valueNotBuilt(path, value)) {
+    if (typeof value === 'string' && valuesNotBuilt(path).includes(value)) {
       this.#problems.add(node.at, `${where}: known value ${notBuilt(value)}`)
       return this.#drop(path)
     }

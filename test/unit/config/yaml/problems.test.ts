@@ -40,16 +40,13 @@ describe('problems', () => {
     assert.equal(show('x'.repeat(60)), `"${'x'.repeat(60)}"`)
   })
 
-  it('become the message of a ConfigError, one a line, with exit code 78', () => {
+  it('become the message of a ConfigError, one a line', () => {
     const problems = [
       { file: 'f', line: 1, col: 2, message: 'a' },
       { file: 'f', line: 3, col: 4, message: 'b' },
     ]
-    const error = new ConfigError('POLICY_INVALID', problems)
+    const error = new ConfigError(problems)
     assert.equal(error.message, 'f:1:2: a\nf:3:4: b')
-    assert.deepEqual(
-      [error.name, error.code, error.exitCode, error.problems],
-      ['ConfigError', 'POLICY_INVALID', 78, problems],
-    )
+    assert.deepEqual([error.name, error.code, error.problems], ['ConfigError', 'CONFIG_INVALID', problems])
   })
 })

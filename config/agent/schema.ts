@@ -46,16 +46,13 @@ const ring = z
       .prefault('50ms')
       .describe('The agent reads the ring at least this often while records wait.'),
   })
-  .check((context) => {
-    const { size: bytes, watermark } = context.value
-    if (!Number.isInteger(Math.log2(bytes))) {
-      const message = 'expected a power of two such as 16MiB'
-      context.issues.push({ code: 'custom', input: context.value, path: ['size'], message })
-    }
-    if (watermark !== undefined && watermark > bytes / 2) {
-      const message = 'expected at most half of ring.size'
-      context.issues.push({ code: 'custom', input: context.value, path: ['watermark'], message })
-    }
+  .refine(({ size: bytes }) => Number.isInteger(Math.log2(bytes)), {
+    path: ['size'],
+    error: 'expected a power of two such as 16MiB',
+  })
+  .refine(({ size: bytes, watermark }) => watermark === undefined || watermark <= bytes / 2, {
+    path: ['watermark'],
+    error: 'expected at most half of ring.size',
   })
   .prefault({})
   .describe('The ring buffer between kernel and agent. All hooks write to it.')
@@ -99,11 +96,9 @@ const memory = z
           'first, then long arguments are cut, then the oldest processes are forgotten. Each is counted, and no event is dropped.',
       ),
   })
-  .check((context) => {
-    const { soft_limit: soft, hard_limit: hard } = context.value
-    if (soft <= hard) return
-    const message = 'expected at most memory.hard_limit'
-    context.issues.push({ code: 'custom', input: context.value, path: ['soft_limit'], message })
+  .refine(({ soft_limit: soft, hard_limit: hard }) => soft <= hard, {
+    path: ['soft_limit'],
+    error: 'expected at most memory.hard_limit',
   })
   .prefault({})
   .describe(

@@ -26,44 +26,30 @@ const EVENT_TYPES = [
 const UNANCHORED = 'RE2, unanchored.'
 const GLOB = '* matches any characters, also /.'
 
+const FRACTION = 'expected a fraction above 0 and at most 1, such as 0.1'
+
 type Text = z.ZodString
 
-/** A text that `problem` finds nothing wrong with. */
-function checked(problem: (text: string) => string | undefined): Text {
+/** A text that `parse` does not answer with a sentence. */
+function parsedBy(parse: (text: string) => unknown): Text {
   return z.string().check((context) => {
-    const message = problem(context.value)
-    if (message !== undefined) context.issues.push({ code: 'custom', input: context.value, message })
+    const message = parse(context.value)
+    if (typeof message === 'string') context.issues.push({ code: 'custom', input: context.value, message })
   })
 }
 
-const regex = checked((text) => sentenceOf(parseRegex(text)))
-const redaction = checked((text) => sentenceOf(parseRedaction(text)))
+const regex = parsedBy(parseRegex)
+const redaction = parsedBy(parseRedaction)
+const fieldPaths = parsedBy(parseFieldPaths)
 
-const selector = checked((text) =>
-  parseLabelSelector(text) === undefined
-    ? 'expected a label selector such as "app=web,tier in (a, b),!debug"'
-    : undefined,
-)
-
-const fieldPaths = checked((text) => sentenceOf(parseFieldPaths(text)))
-
-/** What a parser has to say instead of a result. */
-function sentenceOf(parsed: unknown): string | undefined {
-  return typeof parsed === 'string' ? parsed : undefined
-}
+const selector = z.string().refine((text) => parseLabelSelector(text) !== undefined, {
+  error: 'expected a label selector such as "app=web,tier in (a, b),!debug"',
+})
 
 /** A list that is left out where it has nothing to say: an empty one could mean all or nothing. */
 function list<T extends z.ZodType>(item: T, description: string): z.ZodOptional<z.ZodArray<T>> {
-  return z
-    .array(item)
-    .check((context) => {
-      if (context.value.length > 0) return
-      const message = 'expected at least one entry; leave the key out when it is to change nothing'
-      context.issues.push({ code: 'custom', input: context.value, message })
-    })
-    .meta({ minItems: 1 })
-    .optional()
-    .describe(description)
+  const error = 'expected at least one entry; leave the key out when it is to change nothing'
+  return z.array(item).min(1, { error }).optional().describe(description)
 }
 
 const eventSet = list(z.enum(EVENT_TYPES), "Kinds of events, by Tetragon's names.")
@@ -124,12 +110,8 @@ const filter = z
       .describe('drop leaves out events of processes that may be an exec probe of a pod. Default: keep.'),
     sample: z
       .number()
-      .check((context) => {
-        if (context.value > 0 && context.value <= 1) return
-        const message = 'expected a fraction above 0 and at most 1, such as 0.1'
-        context.issues.push({ code: 'custom', input: context.value, message })
-      })
-      .meta({ exclusiveMinimum: 0, maximum: 1 })
+      .gt(0, { error: FRACTION })
+      .max(1, { error: FRACTION })
       .optional()
       .describe(
         'Fraction of processes whose events pass, applied after all other keys. It is decided by exec id: all events of a ' +
@@ -167,10 +149,8 @@ const redact = z
     ),
     binary_regex: list(regex, `Only for processes whose binary matches. ${UNANCHORED} Default: all processes.`),
   })
-  .check((context) => {
-    if (context.value.redact !== undefined || context.value.paths !== undefined) return
-    const message = 'expected the key redact or paths, with what is to be replaced'
-    context.issues.push({ code: 'custom', input: context.value, message })
+  .refine((value) => value.redact !== undefined || value.paths !== undefined, {
+    error: 'expected the key redact or paths, with what is to be replaced',
   })
   .describe("One of Tetragon's redaction filters. It is applied to the process and to its parent separately.")
 

@@ -36,28 +36,19 @@ export function explain(issue: Issue, value: unknown, got: string): string {
 }
 
 function expectation(issue: Issue): string {
+  // A schema's own sentence stands when it has one.
+  if (issue.message.startsWith('expected')) return issue.message
   switch (issue.code) {
-    case 'invalid_type': {
-      // A schema's own sentence stands when it has one.
-      if (issue.message.startsWith('expected')) return issue.message
+    case 'invalid_type':
       return `expected ${KINDS[issue.expected] ?? issue.expected}`
-    }
-    case 'invalid_value': {
-      if (issue.message.startsWith('expected')) return issue.message
-      const [only] = issue.values
-      if (issue.values.length === 1) return `expected ${String(only)}`
-      return `expected one of ${issue.values.map(String).join(', ')}`
-    }
+    case 'invalid_value':
+      return `expected ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`
     case 'invalid_union': {
       const options = unionOptions(issue)
-      if (options.length > 0) return `expected one of ${options.join(', ')}`
-      return issue.message
+      return options.length > 0 ? `expected one of ${options.join(', ')}` : issue.message
     }
-    case 'too_small': {
-      if (issue.message.startsWith('expected')) return issue.message
-      if (issue.origin === 'string') return 'expected a text that is not empty'
-      return `expected at least ${issue.minimum}`
-    }
+    case 'too_small':
+      return issue.origin === 'string' ? 'expected a text that is not empty' : `expected at least ${issue.minimum}`
     case 'too_big':
       return `expected at most ${issue.maximum}${issue.origin === 'string' ? ' characters' : ''}`
     case 'invalid_key':

@@ -5,8 +5,8 @@
  *
  * Whoever publishes waits for an exporter that blocks, and that is felt back to the ring.
  */
-import { setTimeout } from 'node:timers/promises'
 import type { Event, LossEvent } from '../exporters/contract/event.ts'
+import { systemClock, waitAtMost } from '../exporters/index.ts'
 import type { Delivery } from './delivery/delivery.ts'
 import type { Enrichment } from './enrich/enrichment.ts'
 import type { Ingest } from './ingest/ingest.ts'
@@ -60,10 +60,10 @@ export class Line {
     ingest.reading.end()
     enrichment.end()
     this.#stopping.abort()
-    await within(
-      this.#running.catch((error: unknown) => log.error({ error: String(error) }, 'reading the ring failed')),
-      ms,
+    const ended = this.#running.catch((error: unknown) =>
+      log.error({ error: String(error) }, 'reading the ring failed'),
     )
+    await waitAtMost(ended, ms, systemClock)
   }
 
   async #run(): Promise<void> {
@@ -91,11 +91,4 @@ export class Line {
       return this.#publish(drafts.map((draft): LossEvent => ({ type: 'events_lost', seq: 0, time, ...draft })))
     })
   }
-}
-
-/** Waits for `work` or for the time, whichever comes first. */
-async function within(work: Promise<void>, ms: number): Promise<void> {
-  const over = new AbortController()
-  await Promise.race([work, setTimeout(ms, undefined, { signal: over.signal })])
-  over.abort()
 }

@@ -8,10 +8,7 @@ import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
 import { pathSchema } from '../yaml/paths.ts'
 import type { DeepReadonly } from '../yaml/readonly.ts'
-import { duration, size } from '../yaml/units.ts'
-
-const KIB = 1024
-const MIB = 1024 * KIB
+import { KIB, MIB, duration, size } from '../yaml/units.ts'
 
 const server = z
   .strictObject({

@@ -1,8 +1,12 @@
 /** Durations and sizes as people write them. A bare number is refused: nobody remembers whether it was ms or s. */
 import { z } from 'zod'
 
+export const KIB = 1024
+export const MIB: number = 1024 * KIB
+export const DAY_MS = 86_400_000
+
 export const DURATION: RegExp = /^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)$/
-const MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: DAY_MS }
 
 export const SIZE: RegExp = /^(\d{1,16}(?:\.\d{1,6})?)(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$/
 const BYTES: Readonly<Record<string, number>> = {
@@ -19,7 +23,7 @@ const BYTES: Readonly<Record<string, number>> = {
 }
 
 /** Longest delay in whole days that a timer of Node takes: past 2^31 - 1 ms it would fire at once. */
-export const MAX_TIMER_MS: number = 24 * 86_400_000
+export const MAX_TIMER_MS: number = 24 * DAY_MS
 
 const DURATION_WORDS = 'a duration such as 200ms, 10s, 5m or 6d'
 const SIZE_WORDS = 'a size such as 64MiB or 1GB'

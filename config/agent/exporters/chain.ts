@@ -1,12 +1,9 @@
 /** What every exporter has: filters and the sending chain, which is queue, spool, batch, retry, timeout. */
 import { z } from 'zod'
-import { duration, size } from '../../yaml/units.ts'
+import { DAY_MS, KIB, MIB, duration, size } from '../../yaml/units.ts'
 import { deadLetter } from './dead-letter.ts'
 import { filtering } from '../filtering/filter.ts'
 import { spool } from './spool.ts'
-
-const KIB = 1024
-const MIB = 1024 * KIB
 
 const queue = z
   .strictObject({
@@ -48,7 +45,7 @@ const retry = z
       .prefault('1s')
       .describe('Wait before the first retry. It doubles with each further one, with jitter.'),
     max: duration(1).prefault('30s').describe('Longest wait between two retries.'),
-    max_age: duration(1, 3650 * 86_400_000)
+    max_age: duration(1, 3650 * DAY_MS)
       .optional()
       .describe('Older events are dropped and counted as expired. Default: retry without end.'),
   })

@@ -1,10 +1,7 @@
 /** The file that every exporter may have for events that its sink refuses for good. */
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
-import { size } from '../../yaml/units.ts'
-
-const KIB = 1024
-const MIB = 1024 * KIB
+import { KIB, MIB, size } from '../../yaml/units.ts'
 
 export const deadLetter = z
   .strictObject({

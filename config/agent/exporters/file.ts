@@ -1,11 +1,7 @@
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
-import { duration, formatSize, size } from '../../yaml/units.ts'
+import { DAY_MS, KIB, MIB, duration, formatSize, size } from '../../yaml/units.ts'
 import { chain } from './chain.ts'
-
-const KIB = 1024
-const MIB = 1024 * KIB
-const DAY_MS = 86_400_000
 
 const rotate = z
   .strictObject({

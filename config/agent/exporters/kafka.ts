@@ -1,16 +1,13 @@
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
 import type { DeepReadonly } from '../../yaml/readonly.ts'
-import { duration, formatDuration, size } from '../../yaml/units.ts'
+import { KIB, MIB, duration, formatDuration, size } from '../../yaml/units.ts'
 import { chainOfRequests } from './chain.ts'
 import { fieldsProblem } from '../filtering/filter.ts'
 import { packageName } from './npm.ts'
 import { recordKeys, resourceKeys } from './otlp-records.ts'
 import { parseFieldPaths } from '../filtering/record-fields.ts'
 import { tlsKeys } from './tls.ts'
-
-const KIB = 1024
-const MIB = 1024 * KIB
 
 /** `host:port`, an IPv6 host in brackets. */
 const BROKER = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/

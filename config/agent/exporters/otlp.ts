@@ -1,13 +1,10 @@
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
-import { duration, formatSize, size } from '../../yaml/units.ts'
+import { DAY_MS, MIB, duration, formatSize, size } from '../../yaml/units.ts'
 import { chainOfRequests } from './chain.ts'
 import { FROM_ENVIRONMENT, recordKeys, resourceKeys } from './otlp-records.ts'
 import { tlsKeys } from './tls.ts'
 
-const KIB = 1024
-const MIB = 1024 * KIB
-const DAY_MS = 86_400_000
 /** What a request may hold before it is compressed: as much as a Collector takes by default; less for Loki, which has a burst of 6 MB. */
 const MAX_BATCH = 20 * MIB
 const MAX_LOKI_BATCH = 4 * MIB

@@ -2,11 +2,7 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
-import { duration, size } from '../../yaml/units.ts'
-
-const KIB = 1024
-const MIB = 1024 * KIB
-const DAY_MS = 86_400_000
+import { DAY_MS, KIB, MIB, duration, size } from '../../yaml/units.ts'
 
 export const spool = z
   .strictObject({

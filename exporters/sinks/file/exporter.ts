@@ -13,14 +13,11 @@ import { Timer } from '../../runtime/timer.ts'
 import { Mutex } from '../../runtime/mutex.ts'
 import { failure, outcomeOf } from './failure.ts'
 import { systemFiles } from './file-system.ts'
+import { noCounters } from './parts.ts'
+import type { FileConfig, FileCounters } from './parts.ts'
 import type { FileSystem } from './file-system.ts'
 import { makeFolder, RotatingFile } from './rotating-file.ts'
-import type { RotatingCounters } from './rotating-file.ts'
 import { Upkeep } from './upkeep.ts'
-import type { UpkeepCounters } from './upkeep.ts'
-
-/** The part of the config that says where and how. */
-export type FileConfig = Pick<EffectiveType<'file'>, 'path' | 'rotate' | 'mode' | 'fsync'>
 
 export interface FileDeps {
   readonly files?: FileSystem
@@ -28,9 +25,6 @@ export interface FileDeps {
   /** Hears of what no outcome can tell: a failed timed sync, rotation, compression, a file that cannot be deleted. */
   readonly warn?: (problem: ExportError) => void
 }
-
-/** What a file exporter counts beside the events. */
-export type FileCounters = RotatingCounters & UpkeepCounters
 
 export const make: MakeExporter<EffectiveType<'file'>> = (config, { encoders, warn }) => ({
   exporter: new FileExporter(config, { warn: (problem) => warn(problem.message) }),
@@ -55,20 +49,14 @@ export class FileExporter implements Exporter {
   readonly #mutex = new Mutex()
 
   constructor(config: FileConfig, deps: FileDeps = {}) {
-    const { path, rotate, fsync } = config
     const { files = systemFiles, clock = systemClock, warn = (): void => undefined } = deps
-    const counters = noCounters()
-    const shared = { files, clock, warn, counters }
-    this.counters = counters
+    const parts = { files, clock, warn, counters: noCounters() }
+    this.counters = parts.counters
     this.#config = config
     this.#files = files
     this.#warn = warn
-    this.#upkeep = new Upkeep({ path, rotate }, shared)
-    const mode = Number.parseInt(config.mode, 8)
-    this.#current = new RotatingFile(
-      { path, mode, rotate, sync: typeof fsync === 'string' ? fsync : 'timed' },
-      { ...shared, onRotated: () => this.#upkeep.rotated() },
-    )
+    this.#upkeep = new Upkeep(config, parts)
+    this.#current = new RotatingFile(config, parts, () => this.#upkeep.rotated())
     this.#syncTimer = new Timer(clock)
     this.#rotateTimer = new Timer(clock)
   }
@@ -201,20 +189,5 @@ export class FileExporter implements Exporter {
       if (!this.#stopped) await work()
     }
     this.#mutex.run(run).catch((cause: unknown) => this.#warn(failure(action, this.#config.path, cause)))
-  }
-}
-
-function noCounters(): FileCounters {
-  return {
-    rotations: 0,
-    rotation_failures: 0,
-    reopens: 0,
-    torn_lines_repaired: 0,
-    sync_failures: 0,
-    possibly_lost: 0,
-    deleted_files: 0,
-    retention_failures: 0,
-    compressions: 0,
-    compression_failures: 0,
   }
 }

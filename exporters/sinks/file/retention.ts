@@ -1,9 +1,8 @@
 /** Which rotated files are kept. The file being written is never one of them. */
-import type { EffectiveType } from '../../../config/agent/effective.ts'
 import { COMPRESSED } from './names.ts'
 import type { Rotated } from './names.ts'
+import type { RotateConfig } from './parts.ts'
 
-export type RotateConfig = EffectiveType<'file'>['rotate']
 export type Retention = Pick<RotateConfig, 'max_files' | 'max_total_size' | 'max_age'>
 
 /**

@@ -5,43 +5,13 @@
  */
 import { dirname } from 'node:path'
 import { errnoOf } from '../../contract/errors.ts'
-import type { ExportError } from '../../contract/errors.ts'
 import type { Encoded } from '../../contract/exporter.ts'
-import type { Clock } from '../../runtime/clock.ts'
 import { fitting, slice } from '../../contract/encoded.ts'
 import { failure } from './failure.ts'
 import type { FileSystem } from './file-system.ts'
-import type { RotateConfig } from './retention.ts'
+import type { FileConfig, FileParts } from './parts.ts'
 import { LogFile } from './log-file.ts'
 import { exists, freeName } from './names.ts'
-
-export interface RotatingOptions {
-  readonly path: string
-  /** Permission bits of files made, for instance 0o600. */
-  readonly mode: number
-  readonly rotate: Pick<RotateConfig, 'max_size' | 'interval'>
-  /** Whether a file is synced before it is closed, and whether what it got counts as delivered before it is. */
-  readonly sync: 'never' | 'timed' | 'batch'
-}
-
-export interface RotatingDeps {
-  readonly files: FileSystem
-  readonly clock: Clock
-  readonly warn: (problem: ExportError) => void
-  readonly counters: RotatingCounters
-  /** A file has just got its rotated name. Never rejects. */
-  readonly onRotated: () => Promise<void>
-}
-
-export interface RotatingCounters {
-  rotations: number
-  rotation_failures: number
-  reopens: number
-  torn_lines_repaired: number
-  sync_failures: number
-  /** Events that counted as delivered and may not be on the disk, because a later sync has failed. */
-  possibly_lost: number
-}
 
 /** How often at most a send looks whether the path still leads to the open file. */
 const MOVED_CHECK_MS = 1000
@@ -49,8 +19,9 @@ const MOVED_CHECK_MS = 1000
 const ROTATE_AGAIN_MS = 10_000
 
 export class RotatingFile {
-  readonly #options: RotatingOptions
-  readonly #deps: RotatingDeps
+  readonly #config: FileConfig
+  readonly #parts: FileParts
+  readonly #onRotated: () => Promise<void>
   #file: LogFile | undefined
   /** The interval in which the file got its last lines. */
   #interval = 0
@@ -59,9 +30,11 @@ export class RotatingFile {
   /** Until then no rotation is tried: the last has failed. */
   #noRotationUntilMs = Number.NEGATIVE_INFINITY
 
-  constructor(options: RotatingOptions, deps: RotatingDeps) {
-    this.#options = options
-    this.#deps = deps
+  /** `onRotated`: a file has just got its rotated name; never rejects. */
+  constructor(config: FileConfig, parts: FileParts, onRotated: () => Promise<void>) {
+    this.#config = config
+    this.#parts = parts
+    this.#onRotated = onRotated
   }
 
   /** The open file; undefined before the first `ready` and while the path cannot be opened. */
@@ -75,14 +48,14 @@ export class RotatingFile {
     if (this.#file === undefined) await this.open()
     if (this.msUntilDue() === 0) await this.rotate()
     const file = this.#file ?? (await this.open())
-    if (file.size === 0) this.#interval = this.#intervalAt(this.#deps.clock.wallMs())
+    if (file.size === 0) this.#interval = this.#intervalAt(this.#parts.clock.wallMs())
     return file
   }
 
   async open(): Promise<LogFile> {
-    const { path, mode } = this.#options
-    const { files, clock, counters } = this.#deps
-    const file = await LogFile.open(files, path, mode)
+    const { path, mode } = this.#config
+    const { files, clock, counters } = this.#parts
+    const file = await LogFile.open(files, path, Number.parseInt(mode, 8))
     if (file.repaired) counters.torn_lines_repaired++
     this.#checkedMs = clock.nowMs()
     this.#interval = this.#intervalAt(file.size === 0 ? clock.wallMs() : file.mtimeMs)
@@ -92,9 +65,9 @@ export class RotatingFile {
 
   /** How long until the time has come to begin a new file; undefined when it will not come. */
   msUntilDue(): number | undefined {
-    const { interval } = this.#options.rotate
+    const { interval } = this.#config.rotate
     if (interval === undefined || this.#file === undefined || this.#file.size === 0) return undefined
-    const { clock } = this.#deps
+    const { clock } = this.#parts
     const waitMs = Math.max(0, this.#noRotationUntilMs - clock.nowMs())
     const wallMs = clock.wallMs()
     // Also when the clock has been set back: else a file from a wrong future would never end.
@@ -105,8 +78,8 @@ export class RotatingFile {
   /** What of `rest` goes into the file as it is; nothing when it must be rotated first. */
   cut(rest: readonly Encoded[], file: LogFile): { fit: readonly Encoded[]; left: readonly Encoded[] } {
     const fit: Encoded[] = []
-    const mayGrow = this.#deps.clock.nowMs() < this.#noRotationUntilMs
-    let room = mayGrow ? Infinity : this.#options.rotate.max_size - file.size
+    const mayGrow = this.#parts.clock.nowMs() < this.#noRotationUntilMs
+    let room = mayGrow ? Infinity : this.#config.rotate.max_size - file.size
     for (const [i, part] of rest.entries()) {
       // A line larger than a whole file goes alone into an empty one.
       const least = file.size === 0 && fit.length === 0 ? 1 : 0
@@ -125,18 +98,18 @@ export class RotatingFile {
   async rotate(): Promise<void> {
     const old = this.#file
     if (old === undefined) return
-    const { clock, counters, warn, onRotated } = this.#deps
+    const { clock, counters, warn } = this.#parts
     await old.cutTorn()
     try {
       await this.#moveAside()
     } catch (cause) {
       counters.rotation_failures++
       this.#noRotationUntilMs = clock.nowMs() + ROTATE_AGAIN_MS
-      warn(failure('rotate', this.#options.path, cause, 'it grows, and is rotated later'))
+      warn(failure('rotate', this.#config.path, cause, 'it grows, and is rotated later'))
     }
     if (this.#file === old) return
     await this.#finish(old)
-    await onRotated()
+    await this.#onRotated()
   }
 
   /** Opens the path anew; when that fails the open file stays in use. Rejects with the error of a system call. */
@@ -144,17 +117,17 @@ export class RotatingFile {
     const old = this.#file
     await old?.cutTorn()
     await this.open()
-    this.#deps.counters.reopens++
+    this.#parts.counters.reopens++
     if (old !== undefined) await this.#finish(old)
   }
 
   /** A sync of `file` has failed and is not repeated: counts what that makes unsafe. Returns it as words. */
   inDoubt(file: LogFile): string {
-    const { counters } = this.#deps
+    const { counters } = this.#parts
     const { unsynced } = file
     file.unsynced = 0
     counters.sync_failures++
-    if (this.#options.sync === 'timed') counters.possibly_lost += unsynced
+    if (typeof this.#config.fsync === 'number') counters.possibly_lost += unsynced
     return `what it got since the last sync (events: ${unsynced}) may not be on the disk`
   }
 
@@ -166,8 +139,8 @@ export class RotatingFile {
 
   /** Gives the file its rotated name and opens a new one; as it was when it rejects and `#file` is still the same. */
   async #moveAside(): Promise<void> {
-    const { path } = this.#options
-    const { files, clock, counters } = this.#deps
+    const { path } = this.#config
+    const { files, clock, counters } = this.#parts
     const free = await freeName(files, path, Math.max(clock.wallMs(), this.#lastRotationMs + 1))
     let moved = true
     try {
@@ -191,8 +164,8 @@ export class RotatingFile {
 
   /** No new file can be opened: the old one goes on under its name, or else nothing is written until one can be. */
   async #moveBack(name: string): Promise<void> {
-    const { path } = this.#options
-    const { files } = this.#deps
+    const { path } = this.#config
+    const { files } = this.#parts
     try {
       if (await exists(files, path)) throw new Error(`"${path}" is there again`)
       await files.rename(name, path)
@@ -203,12 +176,12 @@ export class RotatingFile {
   }
 
   async #finish(old: LogFile): Promise<void> {
-    const { path, sync } = this.#options
+    const { path, fsync } = this.#config
     try {
-      if (sync !== 'never') await old.sync()
+      if (fsync !== 'never') await old.sync()
     } catch (cause) {
       const doubt = this.inDoubt(old)
-      this.#deps.warn(failure('sync', path, cause, doubt))
+      this.#parts.warn(failure('sync', path, cause, doubt))
     }
     await old.close()
   }
@@ -216,10 +189,10 @@ export class RotatingFile {
   /** Somebody moved or deleted the file under its path: go on at the path. */
   async #followMoved(): Promise<void> {
     const file = this.#file
-    const nowMs = this.#deps.clock.nowMs()
+    const nowMs = this.#parts.clock.nowMs()
     if (file === undefined || nowMs - this.#checkedMs < MOVED_CHECK_MS) return
     try {
-      const stat = await this.#deps.files.lstat(this.#options.path)
+      const stat = await this.#parts.files.lstat(this.#config.path)
       // Also learns that somebody has truncated the file.
       if (file.isAt(stat)) file.size = stat.size
       else await this.reopen()
@@ -232,7 +205,7 @@ export class RotatingFile {
   }
 
   #intervalAt(wallMs: number): number {
-    return Math.floor(wallMs / (this.#options.rotate.interval ?? Infinity))
+    return Math.floor(wallMs / (this.#config.rotate.interval ?? Infinity))
   }
 }
 

@@ -5,49 +5,27 @@
  * time, and what a crash left of it is finished or removed at the next start.
  */
 import { errnoOf } from '../../contract/errors.ts'
-import type { ExportError } from '../../contract/errors.ts'
-import type { Clock } from '../../runtime/clock.ts'
 import { Timer } from '../../runtime/timer.ts'
 import { compress, remove } from './compress.ts'
 import { failure } from './failure.ts'
-import type { FileSystem } from './file-system.ts'
 import { COMPRESSED, listRotated } from './names.ts'
 import type { Rotated } from './names.ts'
 import { surplus, untilTooOld } from './retention.ts'
-import type { RotateConfig } from './retention.ts'
-
-export interface UpkeepOptions {
-  readonly path: string
-  readonly rotate: RotateConfig
-}
-
-export interface UpkeepDeps {
-  readonly files: FileSystem
-  readonly clock: Clock
-  readonly warn: (problem: ExportError) => void
-  readonly counters: UpkeepCounters
-}
-
-export interface UpkeepCounters {
-  deleted_files: number
-  retention_failures: number
-  compressions: number
-  compression_failures: number
-}
+import type { FileConfig, FileParts } from './parts.ts'
 
 export class Upkeep {
-  readonly #options: UpkeepOptions
-  readonly #deps: UpkeepDeps
+  readonly #config: FileConfig
+  readonly #parts: FileParts
   readonly #ended = new AbortController()
   readonly #age: Timer
   #compressing: Promise<void> | undefined
   /** There may be more to compress than the pass under way knows of. */
   #again = false
 
-  constructor(options: UpkeepOptions, deps: UpkeepDeps) {
-    this.#options = options
-    this.#deps = deps
-    this.#age = new Timer(deps.clock)
+  constructor(config: FileConfig, parts: FileParts) {
+    this.#config = config
+    this.#parts = parts
+    this.#age = new Timer(parts.clock)
   }
 
   /** At the start: also mends what a crash has left of a compression. As `rotated`. */
@@ -59,7 +37,7 @@ export class Upkeep {
   /** After each rotation. Resolves when the surplus is deleted; never rejects. */
   async rotated(): Promise<void> {
     await this.#prune()
-    if (this.#options.rotate.compress) this.#compressSoon()
+    if (this.#config.rotate.compress) this.#compressSoon()
   }
 
   /** Ends the compression under way, its file stays as it was. Never rejects. */
@@ -70,8 +48,8 @@ export class Upkeep {
   }
 
   async #prune(): Promise<void> {
-    const { path, rotate } = this.#options
-    const { files, clock, counters } = this.#deps
+    const { path, rotate } = this.#config
+    const { files, clock, counters } = this.#parts
     try {
       const { rotated } = await listRotated(files, path)
       const gone = surplus(rotated, rotate, clock.wallMs())
@@ -84,7 +62,7 @@ export class Upkeep {
   }
 
   async #delete(path: string): Promise<void> {
-    const { files, counters } = this.#deps
+    const { files, counters } = this.#parts
     try {
       if (await remove(files, path)) counters.deleted_files++
     } catch (cause) {
@@ -95,7 +73,7 @@ export class Upkeep {
 
   /** Where nothing is written, nothing is rotated: the age needs a timer. */
   #armAge(kept: readonly Rotated[]): void {
-    const ms = untilTooOld(kept, this.#options.rotate, this.#deps.clock.wallMs())
+    const ms = untilTooOld(kept, this.#config.rotate, this.#parts.clock.wallMs())
     if (ms === undefined || this.#ended.signal.aborted) this.#age.cancel()
     else this.#age.set(ms, () => void this.#prune())
   }
@@ -106,8 +84,8 @@ export class Upkeep {
   }
 
   async #compressAll(): Promise<void> {
-    const { path } = this.#options
-    const { files, counters } = this.#deps
+    const { path } = this.#config
+    const { files, counters } = this.#parts
     // Not in the caller's turn: `#compressing` is set when this ends.
     await Promise.resolve()
     while (this.#again && !this.#ended.signal.aborted) {
@@ -119,7 +97,7 @@ export class Upkeep {
         const before = counters.compressions
         for (const file of rotated) {
           // Also where compressing has been switched off: a crash's pair would be there twice.
-          if (file.compressed || !(this.#options.rotate.compress || whole.has(file.path + COMPRESSED))) continue
+          if (file.compressed || !(this.#config.rotate.compress || whole.has(file.path + COMPRESSED))) continue
           await this.#compress(file)
         }
         // What was deleted while it was compressed is there again.
@@ -133,7 +111,7 @@ export class Upkeep {
   }
 
   async #compress(file: Rotated): Promise<void> {
-    const { files, counters } = this.#deps
+    const { files, counters } = this.#parts
     const { signal } = this.#ended
     if (signal.aborted) return
     try {
@@ -148,6 +126,6 @@ export class Upkeep {
   }
 
   #warn(action: string, path: string, cause: unknown): void {
-    this.#deps.warn(failure(action, path, cause, 'it is tried again at the next rotation'))
+    this.#parts.warn(failure(action, path, cause, 'it is tried again at the next rotation'))
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Batch, Outcome } from '../../../../exporters/contract/exporter.ts'
 import { FileExporter } from '../../../../exporters/sinks/file/exporter.ts'
-import type { FileConfig } from '../../../../exporters/sinks/file/exporter.ts'
+import type { FileConfig } from '../../../../exporters/sinks/file/parts.ts'
 import { exporterConfig } from '../../../support/exporter-config.ts'
 import { InFlightBatch } from '../../../../exporters/buffer/in-flight-batch.ts'
 import { FakeClock } from './fake-clock.ts'

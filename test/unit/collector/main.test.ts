@@ -1,4 +1,4 @@
-/** Exit codes, as the process itself gives them. */
+/** Exit codes of the process. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -9,7 +9,7 @@ import { Host } from './cli/support/spools.ts'
 
 const MAIN = join(import.meta.dirname, '../../../collector/main.ts')
 
-const rows: ReadonlyArray<readonly [what: string, made: string, code: number, says: string]> = [
+const rows: ReadonlyArray<readonly [what: string, made: string, code: number, message: string]> = [
   [
     'a package that refuses its options is a mistake in the config',
     `throw new Error('options.url: expected a URL, got nothing')`,
@@ -18,9 +18,9 @@ const rows: ReadonlyArray<readonly [what: string, made: string, code: number, sa
   ],
   [
     'a package that is no exporter is one too',
-    `return { get type() { throw new Error('nobody knows') } }`,
+    `return { get type() { throw new Error('unknown type') } }`,
     78,
-    'ktrail: exporters.mine: npm:pkg: nobody knows\n',
+    'ktrail: exporters.mine: npm:pkg: unknown type\n',
   ],
   [
     'a package that can not start now is none',
@@ -29,7 +29,7 @@ const rows: ReadonlyArray<readonly [what: string, made: string, code: number, sa
     'ktrail: npm:pkg: cannot start: no such host\n',
   ],
 ]
-for (const [what, made, code, says] of rows) {
+for (const [what, made, code, message] of rows) {
   test(`main: ${what}: ${code}`, async () => {
     using host = new Host('  bus: { type: stdout, spool: { dir: F/spool } }\n  mine: { type: npm:pkg }')
     await host.fill('bus', 1)
@@ -40,7 +40,7 @@ for (const [what, made, code, says] of rows) {
     const args = ['--disable-warning=ExperimentalWarning', MAIN, 'spool', 'replay', 'bus', '--to', 'mine']
     const child = spawn(process.execPath, [...args, '--config', host.config], { stdio: ['ignore', 'inherit', 'pipe'] })
     const closed = new Promise<number | null>((resolve) => child.on('close', resolve))
-    assert.equal(await text(child.stderr), says)
+    assert.equal(await text(child.stderr), message)
     assert.equal(await closed, code)
   })
 }

@@ -18,7 +18,7 @@ for (const max_size of [1 << 20, 200]) {
     files.plan = (call, _path, bytes) => {
       if (failures === 0 || call === 'open') return undefined
       failures--
-      // A short write first, so that the failure after it finds a line begun.
+      // A short write first, so that the failure after it happens within a line.
       return call === 'writev' && failures > 0 ? Math.ceil(bytes / 2) : 'ENOSPC'
     }
     const config = fileConfig({ path: folder.at('events.jsonl'), max_size, max_files: 1000 })
@@ -26,7 +26,7 @@ for (const max_size of [1 << 20, 200]) {
       exporter: new FileExporter(config, { files }),
       ids: () => folder.ids(),
       fail: (calls) => (failures = calls),
-      stall: () => 'a write that the disk does not answer can not be taken back; the chain says so after the time-out',
+      stall: () => 'a hanging write cannot be cancelled; the chain reports it after the time-out',
       [Symbol.dispose]: () => folder[Symbol.dispose](),
     }
   })
@@ -36,7 +36,7 @@ contract('stdout', () => {
   let text = ''
   let slow = 0
   let silence: Silence | undefined
-  // A pipe's only passing failure is a reader that takes its time.
+  // A pipe's only temporary failure is a slow reader.
   const stream = new Writable({
     highWaterMark: 16,
     write(chunk: Buffer, _encoding, done) {
@@ -63,7 +63,7 @@ for (const how of ['w', 'a']) {
     let failures = 0
     const file = {
       ...real,
-      // A short write first, so that the failure after it finds a line begun.
+      // A short write first, so that the failure after it happens within a line.
       writev: (buffers: readonly Uint8Array[]): Promise<number> => {
         if (failures <= 0) return real.writev(buffers)
         const all = Buffer.concat(buffers)
@@ -76,7 +76,7 @@ for (const how of ['w', 'a']) {
       exporter: new StdoutFileExporter('json', { file, path: folder.path }),
       ids: () => folder.ids(),
       fail: (calls) => (failures = calls),
-      stall: () => 'a write that the disk does not answer can not be taken back; the chain says so after the time-out',
+      stall: () => 'a hanging write cannot be cancelled; the chain reports it after the time-out',
       [Symbol.dispose]: () => {
         closeSync(fd)
         folder[Symbol.dispose]()

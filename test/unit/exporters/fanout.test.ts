@@ -14,7 +14,7 @@ import { DEFAULT_RECORDS } from '../../../config/agent/exporters/otlp-records.ts
 
 const events = (from: number, count: number): Event[] => numbers(from, from + count).map((seq) => makeExec({ seq }))
 
-/** Encodes events as numbered lines and counts how often it is asked. */
+/** Encodes events as numbered lines and counts its calls. */
 class Counting implements Encoder {
   readonly encoding = 'json'
   calls = 0
@@ -50,7 +50,7 @@ test('fan-out: no events are no work', () => {
   assert.equal(encoder.calls, 0)
 })
 
-test('fan-out: a stuck exporter that drops costs nobody else anything', async () => {
+test('fan-out: a stuck exporter that drops does not affect others', async () => {
   const encoder = new Counting()
   const good = new FakeExporter()
   const stuck = makeSender(new FakeExporter(gate().answer), 100, 'drop_newest')
@@ -68,7 +68,7 @@ test('fan-out: a stuck exporter that drops costs nobody else anything', async ()
   assert.equal(stuck.imbalance(), 0)
 })
 
-test('fan-out: a stuck exporter that blocks holds the caller until it has room again', async () => {
+test('fan-out: a stuck exporter that blocks makes the caller wait until it has space again', async () => {
   const encoder = new Counting()
   const { answer, open } = gate()
   const exporter = new FakeExporter(answer)
@@ -116,7 +116,7 @@ test('encoders: the pool shares one object for each distinct need', async () => 
   assert.equal((await pool.otlp({ ...records, sdk: true })).encoding, 'otlp')
 })
 
-test('fan-out: it has failed when no sender can deliver any more, and says why of each', async () => {
+test('fan-out: it has failed once no sender can deliver any more, with the reason of each', async () => {
   const states: Outcome[] = [
     { status: 'hold', forGood: true, error: new Error('its reader has gone') },
     { status: 'hold', error: new Error('no right') },
@@ -145,7 +145,7 @@ test('fan-out: it has failed when no sender can deliver any more, and says why o
   )
 })
 
-test('fan-out: a reopening names the senders that could not, and why', async () => {
+test('fan-out: a reopen reports the senders that failed, with the reason', async () => {
   const [good, bad] = [new FakeExporter(), new FakeExporter()]
   let reopened = 0
   Object.assign(good, { reopen: async () => void reopened++ })

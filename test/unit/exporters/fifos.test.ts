@@ -1,4 +1,4 @@
-/** A FIFO nobody opens, in place of each file that an exporter reads or writes: refused in words, and nothing hangs. */
+/** A FIFO without a peer in place of each file that an exporter reads or writes: refused with a message, without hanging. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'

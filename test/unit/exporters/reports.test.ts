@@ -17,7 +17,7 @@ function rig(): { lines: string[]; at: (ms: number, ...call: Parameters<ReturnTy
   }
 }
 
-test('sink report: a sink that fails and comes back is told of twice', () => {
+test('sink report: a sink that fails and recovers is reported twice', () => {
   const { lines, at } = rig()
   at(0, 'retrying', 'connect ECONNREFUSED')
   at(90_000, 'none', '')
@@ -26,7 +26,7 @@ test('sink report: a sink that fails and comes back is told of twice', () => {
   assert.match(lines[1] ?? '', /"level":30.*"seconds":90.*again/)
 })
 
-test('sink report: a sink that fails and works in turn is told of once a minute', () => {
+test('sink report: a sink that fails and works in turn is reported once a minute', () => {
   const { lines, at } = rig()
   for (let i = 0; i < 100; i++) {
     at(i * 1000, 'retrying', 'slow')
@@ -36,21 +36,21 @@ test('sink report: a sink that fails and works in turn is told of once a minute'
   assert.equal(lines.length, 4)
 })
 
-test('sink report: what needs a person is told at once, whatever was told before', () => {
+test('sink report: a state that needs manual action is reported at once, after any earlier report', () => {
   const { lines, at } = rig()
   at(0, 'retrying', 'slow')
   at(1, 'hold', 'answered 401')
   assert.match(lines[1] ?? '', /"level":50.*held until this is repaired.*401/)
 })
 
-test('sink report: what has failed for good is told as that', () => {
+test('sink report: a permanent failure is reported as such', () => {
   const { lines, at } = rig()
   at(0, 'retrying', 'slow')
   at(1, 'failed', 'its reader has gone')
   assert.match(lines[1] ?? '', /"level":50.*the exporter has failed for good: its reader has gone/)
 })
 
-test('sink report: nothing is said of a sink without trouble', () => {
+test('sink report: a sink without failures is not reported', () => {
   const { lines, at } = rig()
   at(0, 'none', '')
   assert.deepEqual(lines, [])

@@ -32,12 +32,12 @@ const WHOLE: RecoveryReport = {
 const files = (count: number): string[] => Array.from({ length: count }, (_, i) => `0000000${i + 1}.seg: why`)
 
 for (const { name, found, want } of [
-  { name: 'a spool that was whole', found: {}, want: undefined },
+  { name: 'an intact spool', found: {}, want: undefined },
   { name: 'one that is new', found: { cursor: 'absent', segments: 0 }, want: undefined },
   { name: 'a torn end', found: { tornBytes: 50 }, want: 'cut off: 50 bytes of a write that was interrupted' },
   { name: 'one file', found: { quarantined: files(1) }, want: 'moved to quarantine/: 00000001.seg: why' },
   {
-    name: 'many files, and some of before',
+    name: 'many files, and some from earlier starts',
     found: { quarantined: files(5), removed: ['a', 'b'] },
     want:
       'moved to quarantine/: 00000001.seg: why, 00000002.seg: why, 00000003.seg: why and 2 more; ' +
@@ -50,7 +50,7 @@ for (const { name, found, want } of [
   },
   { name: 'no cursor', found: { cursor: 'absent' }, want: 'cursor: missing, so what is not here counts as corrupt' },
 ] as const) {
-  test(`spool report: the start of ${name} is ${want === undefined ? 'not worth a word' : 'told in one sentence'}`, () => {
+  test(`spool report: the start of ${name} is ${want === undefined ? 'not reported' : 'reported in one sentence'}`, () => {
     const lines: Line[] = []
     reportRecovery('x', { ...WHOLE, ...found }, logTo(lines))
     const msg = `the spool was damaged and is repaired: ${want}`
@@ -58,7 +58,7 @@ for (const { name, found, want } of [
   })
 }
 
-test('spool report: what fails is told when it begins and when it works again, each kind by itself', () => {
+test('spool report: a failure is reported when it begins and when it ends, each kind separately', () => {
   const lines: Line[] = []
   const reported = spoolReport('x', logTo(lines), { nowMs: () => 0 })
   reported('cursor', 'EIO')
@@ -76,7 +76,7 @@ test('spool report: what fails is told when it begins and when it works again, e
   )
 })
 
-test('spool report: a disk that fails and works in turn is told of once a minute', () => {
+test('spool report: a disk that fails and works in turn is reported once a minute', () => {
   const lines: Line[] = []
   let nowMs = 0
   const reported = spoolReport('x', logTo(lines), { nowMs: () => nowMs })
@@ -90,7 +90,7 @@ test('spool report: a disk that fails and works in turn is told of once a minute
   )
 })
 
-test('spool report: the agent tells of a spool that it had to mend', async () => {
+test('spool report: the agent reports a spool that it had to repair', async () => {
   using folder = new Folder()
   const lines: Line[] = []
   const config = spoolOf({ dir: folder.path, min_free: '0B' })
@@ -114,7 +114,7 @@ test('spool report: the agent tells of a spool that it had to mend', async () =>
   )
 })
 
-test('spool report: one that is full and not in turn is told of once a minute', () => {
+test('spool report: a spool that is full and not in turn is reported once a minute', () => {
   const lines: string[] = []
   const log = pino({ base: null, timestamp: false }, { write: (line: string) => void lines.push(line.trim()) })
   let nowMs = 0

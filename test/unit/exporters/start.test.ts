@@ -1,4 +1,4 @@
-/** The config's exporters, made. */
+/** The exporters of a config, as created by the agent. */
 import assert from 'node:assert/strict'
 import { statSync } from 'node:fs'
 import { test } from 'node:test'
@@ -51,7 +51,7 @@ test('start: a file gets the node’s name in its lines and the mode of the conf
   assert.equal(statSync(folder.at('e.jsonl')).mode & 0o777, 0o640)
 })
 
-test('start: the queue is as long as the config says, and what it can not hold is counted', async () => {
+test('start: the queue has the configured length, and events beyond it are counted', async () => {
   using folder = new Folder()
   const text = `exporters: { f: { type: file, path: ${folder.at('e.jsonl')}, queue: { max_events: 3 }, batch: { max_wait: 1m } } }`
   const fanOut = await made(text)

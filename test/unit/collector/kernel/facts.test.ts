@@ -1,4 +1,4 @@
-/** What is read from the running kernel, from texts. */
+/** Facts about the running kernel, parsed from texts. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { atLeast, parsePreemption, parseRelease, readKernelFacts } from '../../../../collector/kernel/facts.ts'
@@ -45,7 +45,7 @@ test('facts: versions compare by number, not by text', () => {
   assert.ok(!atLeast(facts, 6, 13) && !atLeast(facts, 7, 0))
 })
 
-test('facts: what kallsyms does not show is 0, and no fprobe', () => {
+test('facts: symbols missing in kallsyms are 0, and there is no fprobe', () => {
   const none = readKernelFacts(() => new Map())
   assert.deepEqual([none.renameLock, none.mountLock, none.fprobe], [0n, 0n, false])
   const all = readKernelFacts((names) => new Map(names.map((name, i) => [name, BigInt(i + 1)])))

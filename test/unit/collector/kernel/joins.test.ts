@@ -47,18 +47,18 @@ function joinMap(
 }
 
 const rows: ReadonlyArray<{ name: string; enteredNs: bigint; start: ReturnType<ThreadStart>; taken: number }> = [
-  { name: 'a thread that is gone', enteredNs: 90n * SECOND, start: 'gone', taken: 1 },
+  { name: 'an ended thread', enteredNs: 90n * SECOND, start: 'gone', taken: 1 },
   { name: 'a later thread with the same number', enteredNs: 90n * SECOND, start: 95n * SECOND, taken: 1 },
   { name: 'a call that still runs', enteredNs: 90n * SECOND, start: 10n * SECOND, taken: 0 },
   { name: 'a call in the tick its thread began in', enteredNs: 90n * SECOND, start: 90n * SECOND, taken: 0 },
-  { name: 'a start told as up to a tick late', enteredNs: 90n * SECOND, start: 90n * SECOND + 9_999_999n, taken: 0 },
-  { name: 'a thread that procfs does not tell about', enteredNs: 90n * SECOND, start: 'unknown', taken: 0 },
-  { name: 'an entry too young to be looked at', enteredNs: NOW - SECOND, start: 'gone', taken: 0 },
+  { name: 'a start reported up to a tick late', enteredNs: 90n * SECOND, start: 90n * SECOND + 9_999_999n, taken: 0 },
+  { name: 'a thread that procfs cannot describe', enteredNs: 90n * SECOND, start: 'unknown', taken: 0 },
+  { name: 'an entry too new to be checked', enteredNs: NOW - SECOND, start: 'gone', taken: 0 },
 ]
 
 describe('sweep of the joins', () => {
   for (const { name, enteredNs, start, taken } of rows) {
-    it(`${name}: ${taken === 1 ? 'is taken out and counted' : 'stays'}`, () => {
+    it(`${name}: ${taken === 1 ? 'is removed and counted' : 'stays'}`, () => {
       const map = joinMap([{ key: keyOf(7, 8), enteredNs }])
       const sweep = new JoinSweep(map, (tgid, tid) => {
         assert.deepEqual([tgid, tid], [7, 8])
@@ -71,7 +71,7 @@ describe('sweep of the joins', () => {
     })
   }
 
-  it('the idle tasks, which procfs does not list, are not gone', () => {
+  it('the idle tasks, which procfs does not list, count as running', () => {
     const map = joinMap([{ key: keyOf(0, 0), enteredNs: 0n }])
     assert.equal(new JoinSweep(map, () => 'gone').sweep(NOW), 0)
   })
@@ -85,7 +85,7 @@ describe('sweep of the joins', () => {
     assert.equal(sweep.sweep(NOW), 0)
   })
 
-  it('asks once for each thread, and for a few hundred in a sweep; the next ones come in turn', () => {
+  it('checks each thread once, and a few hundred in a sweep; the others follow in later sweeps', () => {
     const entries = Array.from({ length: 3000 }, (_, i) => ({
       key: keyOf(1 + (i >> 1), 1, BigInt(i & 1)),
       enteredNs: 0n,
@@ -103,7 +103,7 @@ describe('sweep of the joins', () => {
     assert.equal(map.held.size, 2800)
   })
 
-  it('procfs: a living thread has a start, one that never was is gone, and no procfs tells nothing', () => {
+  it('procfs: a running thread has a start, an unknown one is gone, and without procfs the start is unknown', () => {
     const starts = threadStarts('/proc')
     const start = starts(process.pid, process.pid)
     assert.ok(typeof start === 'bigint' && start > 0n, String(start))

@@ -76,7 +76,7 @@ for (const [type, op, values, code, want] of NUMBERS) {
   })
 }
 
-test('layout: more numbers than the constants hold go to the map, all of them, and the count says so', () => {
+test('layout: more numbers than the constants hold all go to the map, with a count that shows it', () => {
   const sets = emptySets()
   const bytes = hookBytes(1, onNumber('int', 'Equal', [-1n, 0n, 1n, 2n, 3n]), sets)
   assert.equal(bytes[first + FILTER.count], 0)
@@ -86,7 +86,7 @@ test('layout: more numbers than the constants hold go to the map, all of them, a
   )
 })
 
-test('layout: texts go to the map as bytes, those of Postfix turned round; ids count over all hooks of an object', () => {
+test('layout: texts go to the map as bytes, those of Postfix reversed; ids count over all hooks of an object', () => {
   const sets: FilterSets = emptySets()
   const hook = spec({
     selectors: [
@@ -126,7 +126,7 @@ test('layout: texts go to the map as bytes, those of Postfix turned round; ids c
   )
 })
 
-test('layout: arguments by position, their index and type beside; the return type only when it is asked for', () => {
+test('layout: arguments by position, with index and type; the return type only if configured', () => {
   const args = [arg(4, 'string'), arg(0, 'nop'), arg(2, 'uint64'), arg(1, 'path'), arg(3, 'uint32')]
   const returnArg = arg(0, 'int')
   const bytes = hookBytes(0xfeed_beef, spec({ syscall: true, args, return: true, returnArg }), emptySets())
@@ -141,7 +141,7 @@ test('layout: arguments by position, their index and type beside; the return typ
   assert.equal(hookBytes(1, spec({ returnArg }), emptySets())[HOOK.returnType], ARG_TYPES.nop)
 })
 
-test('layout: a hook that is as full as a policy may make it stays within its struct', () => {
+test('layout: the largest hook that a policy allows fits into its struct', () => {
   const values = Array.from({ length: LIMITS.heads }, (_, i) => `/${i}/b/c/d/e/f/g/h/i`)
   const matchArgs = Array.from({ length: LIMITS.filters }, () => filter(0, 'Prefix', values))
   const selectors = Array.from({ length: LIMITS.selectors }, () => ({ matchArgs }))

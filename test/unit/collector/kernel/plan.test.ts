@@ -222,7 +222,7 @@ test('plan: an optional function that this kernel does not have is skipped, the 
   ])
 })
 
-test('plan: an optional function that is there is hooked as any other', () => {
+test('plan: an optional function that exists is hooked like any other', () => {
   const { objects, skipped } = planPolicy(policy(spec({ optional: true })), v612, symbols, 'auto', counter())
   assert.deepEqual([objects.length, skipped], [1, []])
 })
@@ -310,7 +310,7 @@ for (const [what, facts, wanted, on, want] of CROWDS) {
   })
 }
 
-test('plan: a crowd on one function takes no room from another', () => {
+test('plan: many hooks on one function do not affect another', () => {
   const other = spec({ call: 'fd_install', args: [], return: true, returnArg: arg(0, 'int') })
   const typed: Symbols = {
     ...symbols,
@@ -354,7 +354,7 @@ test('plan: more hooks than slots share several objects, each with slots and fil
   }
 })
 
-test('plan: what events show of a hook comes from the policy', () => {
+test('plan: the hook fields of events come from the policy', () => {
   const hook = spec({ message: 'm', tags: ['a', 'b'], args: [arg(0, 'file', 'what'), arg(1, 'int')] })
   const [object] = planned(policy(hook), v612, symbols, 'auto', counter())
   assert.deepEqual(object?.hooks[0]?.hook, {

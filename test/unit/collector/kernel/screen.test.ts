@@ -98,7 +98,7 @@ const aCase: fc.Arbitrary<Case> = fc
     return { hook: onPath(...made), paths, filters: made }
   })
 
-test('screen: lets through every path that a filter matches, whatever the values', () => {
+test('screen: passes every path that a filter matches, for any values', () => {
   let hits = 0
   fc.assert(
     fc.property(aCase, ({ hook, paths, filters }) => {
@@ -113,7 +113,7 @@ test('screen: lets through every path that a filter matches, whatever the values
     }),
     { numRuns: 3000 },
   )
-  // Else the property would hold for want of matches.
+  // Else the property would hold without a match.
   assert.ok(hits > 3000, `${hits} matches tried`)
 })
 
@@ -187,14 +187,14 @@ const ROWS: ReadonlyArray<readonly [filters: Filters, path: RealPath, through: b
 
 for (const [filters, real, through] of ROWS) {
   const what = filters.map(([op, values]) => `${op} ${values.join(' ')}`).join(' or ')
-  test(`screen: ${what} ${through ? 'lets through' : 'refuses'} ${JSON.stringify(textOf(real))}`, () => {
+  test(`screen: ${what} ${through ? 'passes' : 'refuses'} ${JSON.stringify(textOf(real))}`, () => {
     const bytes = bytesOf(onPath(...filters))
     assert.notEqual(bytes[HOOK.screenArg], NO_ARG)
     assert.equal(passes(bytes, real), through)
   })
 }
 
-test('screen: more values than heads share shorter heads', () => {
+test('screen: more values than prefixes share shorter prefixes', () => {
   const values = Array.from({ length: 20 }, (_, i) => `/data/${i}/x/`)
   const bytes = bytesOf(onPath(['Prefix', values]))
   assert.ok((bytes[HOOK.nheads] ?? 99) <= LIMITS.heads)
@@ -230,13 +230,13 @@ const NONE: ReadonlyArray<readonly [why: string, hook: KprobeSpec]> = [
 ]
 
 for (const [why, hook] of NONE) {
-  test(`screen: none where it would not be sound: ${why}`, () => {
+  test(`screen: none if it would not be sound: ${why}`, () => {
     assert.equal(screenOf(hook), undefined)
     assert.equal(bytesOf(hook)[HOOK.screenArg], NO_ARG)
   })
 }
 
-test('screen: is on the second path when only that one is asked for everywhere', () => {
+test('screen: is on the second path if every selector filters only that one', () => {
   const hook = spec({
     args: [arg(0, 'path'), arg(2, 'path')],
     selectors: [

@@ -255,6 +255,6 @@ test('wire: no constant is left unchecked', () => {
   )
 })
 
-test('btf reader: a file that is not there is a sentence with the next step', () => {
+test('btf reader: a missing file is an error with the next step', () => {
   assert.throws(() => object('none.bpf.o'), /none\.bpf\.o: expected a built BPF object; run `make -C bpf`/)
 })

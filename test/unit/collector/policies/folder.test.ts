@@ -1,4 +1,4 @@
-/** Files → what is attached. The kernel is a list here; the files are real. */
+/** Policy files → attached policies. The kernel is a list here; the files are real. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ function yaml(name: string, call = 'security_file_permission'): string {
 interface Kernel {
   /** `name call`, in the order of attaching. */
   readonly attached: string[]
-  /** Everything that was done, in order. */
+  /** Every action, in order. */
   readonly log: string[]
   fail: ((policy: Policy) => Error | undefined) | undefined
 }
@@ -60,7 +60,7 @@ function setup(...paths: string[]): Setup {
   return { kernel, policies, source }
 }
 
-test('policies: a folder’s files by name; other files, hidden ones and folders are left alone', async () => {
+test('policies: a folder’s files by name; other files, hidden ones and folders are ignored', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('b.yaml'), yaml('two'))
   writeFileSync(folder.at('a.yml'), yaml('one'))
@@ -82,7 +82,7 @@ test('policies: a folder’s files by name; other files, hidden ones and folders
   assert.equal(kernel.log.length, 4)
 })
 
-test('policies: one that is bad at the start means that none is attached, and every mistake is named', async () => {
+test('policies: a bad file at the start means that none is attached, and every error is reported', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   writeFileSync(folder.at('b.yaml'), 'kind: 7\n')
@@ -97,7 +97,7 @@ test('policies: one that is bad at the start means that none is attached, and ev
   assert.deepEqual(kernel.attached, [])
 })
 
-test('policies: one that the kernel refuses at the start means that none is attached', async () => {
+test('policies: a policy that the kernel refuses at the start means that none is attached', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   writeFileSync(folder.at('b.yaml'), yaml('two'))
@@ -108,7 +108,7 @@ test('policies: one that the kernel refuses at the start means that none is atta
   assert.deepEqual(kernel.attached, [])
 })
 
-test('policies: a fault of ours at the start is thrown as it is, and nothing stays attached', async () => {
+test('policies: an internal error at the start is thrown unchanged, and nothing stays attached', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   writeFileSync(folder.at('b.yaml'), yaml('two'))
@@ -119,7 +119,7 @@ test('policies: a fault of ours at the start is thrown as it is, and nothing sta
   assert.deepEqual(kernel.attached, [])
 })
 
-test('policies: a place that is missing at the start is a mistake', async () => {
+test('policies: a path that is missing at the start is an error', async () => {
   using folder = new Folder()
   for (const place of [folder.at('none'), folder.at('none.yaml')]) {
     const { source } = setup(place)
@@ -131,7 +131,7 @@ test('policies: a place that is missing at the start is a mistake', async () => 
   }
 })
 
-test('policies: no places and an empty folder are no policies', async () => {
+test('policies: no paths and an empty folder are no policies', async () => {
   using folder = new Folder()
   await setup().source.start()
   const { kernel, policies, source } = setup(folder.path)
@@ -161,7 +161,7 @@ test('policies: a file that is added, changed and removed takes effect, the new 
   assert.deepEqual(kernel.attached, ['one security_mmap_file'])
 })
 
-test('policies: a change that is bad is told once and changes nothing; the old content again is taken anew', async () => {
+test('policies: a bad change is reported once and changes nothing; the old content is then applied again', async () => {
   using folder = new Folder()
   const { kernel, source } = await started(folder)
   writeFileSync(folder.at('a.yaml'), 'kind: [')
@@ -177,7 +177,7 @@ test('policies: a change that is bad is told once and changes nothing; the old c
   assert.deepEqual(source.problems(), [])
 })
 
-test('policies: a change that the kernel refuses leaves the old in force', async () => {
+test('policies: a change that the kernel refuses leaves the old one effective', async () => {
   using folder = new Folder()
   const { kernel, source } = await started(folder)
   kernel.fail = ({ file }) => new CollectorError('POLICY_REFUSED', `${file}:4:3: refused`)
@@ -188,7 +188,7 @@ test('policies: a change that the kernel refuses leaves the old in force', async
   assert.deepEqual(kernel.attached, ['one security_file_permission'])
 })
 
-test('policies: a file whose names the kernel refuses one after the other is listed with the last, and keeps what is attached', async () => {
+test('policies: a file refused under several names is listed with the last one, and keeps its attached policy', async () => {
   using folder = new Folder()
   const { kernel, policies, source } = await started(folder)
   kernel.fail = ({ file }) => new CollectorError('POLICY_REFUSED', `${file}:4:3: refused`)
@@ -203,7 +203,7 @@ test('policies: a file whose names the kernel refuses one after the other is lis
   assert.deepEqual([states(), kernel.attached], [[], []])
 })
 
-test('policies: a fault of ours while attaching is thrown once, does not keep others out and is not tried for ever', async () => {
+test('policies: an internal error while attaching is thrown once, does not affect other policies and is not retried forever', async () => {
   using folder = new Folder()
   const { kernel, source } = await started(folder)
   let tries = 0
@@ -221,7 +221,7 @@ test('policies: a fault of ours while attaching is thrown once, does not keep ot
   assert.deepEqual(kernel.attached, ['one security_file_permission', 'good security_file_permission'])
 })
 
-test('policies: a name that is taken is refused, until the file that had it goes', async () => {
+test('policies: a name in use is refused until its file is removed', async () => {
   using folder = new Folder()
   const { kernel, source } = await started(folder)
   writeFileSync(folder.at('b.yaml'), yaml('one', 'security_mmap_file'))
@@ -238,7 +238,7 @@ test('policies: a name that is taken is refused, until the file that had it goes
   assert.deepEqual(kernel.log.slice(1), ['+one', '-one', 'replaced b.yaml'])
 })
 
-test('policies: a file that is renamed stays in force throughout', async () => {
+test('policies: a renamed file stays effective throughout', async () => {
   using folder = new Folder()
   const { kernel, policies, source } = await started(folder)
   renameSync(folder.at('a.yaml'), folder.at('z.yaml'))
@@ -251,7 +251,7 @@ test('policies: a file that is renamed stays in force throughout', async () => {
   )
 })
 
-test('policies: the same file by two ways is one policy', async () => {
+test('policies: the same file by two paths is one policy', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   const { kernel, source } = setup(folder.path, folder.at('a.yaml'))
@@ -259,7 +259,7 @@ test('policies: the same file by two ways is one policy', async () => {
   assert.equal(kernel.attached.length, 1)
 })
 
-test('policies: a folder that is taken away takes its policies along, and is told once', async () => {
+test('policies: removing a folder removes its policies, and is reported once', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('p'))
   writeFileSync(folder.at('p/a.yaml'), yaml('one'))
@@ -281,7 +281,7 @@ test('policies: a folder that is taken away takes its policies along, and is tol
   assert.deepEqual(source.problems(), [])
 })
 
-test('policies: a single file that is taken away takes its policy along', async () => {
+test('policies: removing a single file removes its policy', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('a.yaml'), yaml('one'))
   const { kernel, source } = setup(folder.at('a.yaml'))
@@ -293,7 +293,7 @@ test('policies: a single file that is taken away takes its policy along', async 
   assert.match(source.problems()[0]?.[1] ?? '', /cannot read/)
 })
 
-test('policies: a place that can not be read for now changes nothing', async () => {
+test('policies: a path that cannot be read for now changes nothing', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('p'))
   writeFileSync(folder.at('p/a.yaml'), yaml('one'))
@@ -301,7 +301,7 @@ test('policies: a place that can not be read for now changes nothing', async () 
   const { kernel, policies, source } = setup(folder.at('link'))
   await source.start()
   kernel.log.length = 0
-  // A ring of links: neither "no such file" nor "no folder". Works as root too, unlike taking the rights away.
+  // A loop of links: neither "no such file" nor "no folder". Works as root too, unlike a change of the mode.
   rmSync(folder.at('link'))
   symlinkSync('link', folder.at('link'))
   await source.look()
@@ -316,7 +316,7 @@ test('policies: a place that can not be read for now changes nothing', async () 
   assert.deepEqual([policies.list().length, source.problems()], [1, []])
 })
 
-test('policies: a file that can not be read is refused and what was in force stays', async (context) => {
+test('policies: a file that cannot be read is refused and its effective policy stays', async (context) => {
   if (process.geteuid?.() === 0) {
     context.skip('root reads everything')
     return
@@ -338,7 +338,7 @@ test('policies: a file that swapped to a folder of the same name is refused, not
   assert.match(kernel.log.join(), /^refused a\.yaml: /)
 })
 
-test('policies: looks at the same time are one look', async () => {
+test('policies: concurrent checks are one check', async () => {
   using folder = new Folder()
   const { kernel, source } = await started(folder)
   writeFileSync(folder.at('b.yaml'), yaml('two'))
@@ -346,7 +346,7 @@ test('policies: looks at the same time are one look', async () => {
   assert.deepEqual(kernel.log, ['+two', 'added b.yaml'])
 })
 
-test('policies: once disposed nothing is attached any more, by no look that comes later or is under way', async () => {
+test('policies: once disposed nothing is attached any more, neither by a later check nor by a running one', async () => {
   using folder = new Folder()
   const { kernel, policies, source } = await started(folder)
   writeFileSync(folder.at('b.yaml'), yaml('two'))
@@ -360,7 +360,7 @@ test('policies: once disposed nothing is attached any more, by no look that come
   source[Symbol.dispose]()
 })
 
-test('policies: a FIFO among the files is told, and the others are read as before', { timeout: 20_000 }, async () => {
+test('policies: a FIFO among the files is reported, the others are read', { timeout: 20_000 }, async () => {
   using folder = new Folder()
   writeFileSync(folder.at('good.yaml'), yaml('good'))
   const { kernel, source } = setup(folder.path)
@@ -369,6 +369,6 @@ test('policies: a FIFO among the files is told, and the others are read as befor
   writeFileSync(folder.at('good.yaml'), yaml('good', 'security_mmap_file'))
   await source.look()
   assert.deepEqual(kernel.attached, ['good security_mmap_file'])
-  const said = `refused a.yaml: ${folder.at('a.yaml')}:1:1: cannot read the file: it is a FIFO; expected a regular file`
-  assert.deepEqual(kernel.log.slice(2), [said, '+good', '-good', 'replaced good.yaml'])
+  const refused = `refused a.yaml: ${folder.at('a.yaml')}:1:1: cannot read the file: it is a FIFO; expected a regular file`
+  assert.deepEqual(kernel.log.slice(2), [refused, '+good', '-good', 'replaced good.yaml'])
 })

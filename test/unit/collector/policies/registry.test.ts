@@ -1,4 +1,4 @@
-/** Policies by id: whole or not at all, the new before the old. */
+/** Policies by id: attached completely or not at all, the new before the old. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
@@ -31,7 +31,7 @@ function rig(): Rig {
   return made
 }
 
-test('registry: what was added is listed with its hooks and counters until it is removed', () => {
+test('registry: an added policy is listed with its hooks and counters until it is removed', () => {
   const { policies, log } = rig()
   policies.add(idOf('a'), policyOf('a'))
   assert.deepEqual(policies.list(), [
@@ -58,7 +58,7 @@ test('registry: one name from two sources or in two namespaces is two policies',
   assert.deepEqual(shown(), ['x/a enabled', 'y/a enabled', 'x/a enabled'])
 })
 
-test('registry: what exists is not added again', () => {
+test('registry: an existing policy is not added again', () => {
   const { policies, log } = rig()
   policies.add(idOf('a'), policyOf('a'))
   assert.throws(() => policies.add(idOf('a'), policyOf('a')), { code: 'POLICY_EXISTS' })
@@ -81,7 +81,7 @@ test('registry: a replacement is attached before anything that it replaces is de
   assert.deepEqual(log.slice(3), ['+b', '-b'])
 })
 
-test('registry: a refused replacement changes nothing but the error that is listed', () => {
+test('registry: a refused replacement changes only the listed error', () => {
   const made = rig()
   const { policies, log } = made
   policies.add(idOf('a'), policyOf('a'))
@@ -96,7 +96,7 @@ test('registry: a refused replacement changes nothing but the error that is list
   assert.deepEqual([log.slice(1), made.shown()], [['+b', '-a'], ['test/b enabled']])
 })
 
-test('registry: one that was refused may be added again', () => {
+test('registry: a refused policy may be added again', () => {
   const made = rig()
   made.refused = 'a'
   assert.throws(() => made.policies.add(idOf('a'), policyOf('a')))

@@ -1,4 +1,4 @@
-/** Somebody looks soon after a change, and in any case once a second. */
+/** Folders are checked soon after a change, and at least once a second. */
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -19,10 +19,10 @@ function looks(count: number): { look: () => void; seen: () => number; done: Pro
 }
 
 test(
-  'watch: a file written into a folder is looked at without waiting for the poll',
+  'watch: a file written into a folder is read without waiting for the poll',
   { timeout: 10_000 },
   async (context) => {
-    // The poll never comes.
+    // The poll never fires.
     context.mock.timers.enable({ apis: ['setInterval'] })
     using folder = new Folder()
     const { look, done } = looks(1)
@@ -33,7 +33,7 @@ test(
   },
 )
 
-test('watch: many changes within a moment are one look', { timeout: 10_000 }, async () => {
+test('watch: many changes within a moment are one check', { timeout: 10_000 }, async () => {
   using folder = new Folder()
   const { look, seen, done } = looks(1)
   using watching = watchPaths([folder.path], look)
@@ -43,7 +43,7 @@ test('watch: many changes within a moment are one look', { timeout: 10_000 }, as
   assert.equal(seen(), 1)
 })
 
-test('watch: polls once a second, also a place that is not there, until disposed', (context) => {
+test('watch: polls once a second, also a missing path, until disposed', (context) => {
   context.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
   using folder = new Folder()
   const { look, seen } = looks(99)
@@ -55,7 +55,7 @@ test('watch: polls once a second, also a place that is not there, until disposed
   assert.equal(seen(), 3)
 })
 
-test('watch: a folder that is taken away is no crash, and is still polled', { timeout: 10_000 }, async () => {
+test('watch: a removed folder is no crash, and is still polled', { timeout: 10_000 }, async () => {
   using folder = new Folder()
   mkdirSync(folder.at('p'))
   const { look, done } = looks(2)
@@ -65,7 +65,7 @@ test('watch: a folder that is taken away is no crash, and is still polled', { ti
   await done
 })
 
-test('watch: a look that was coming does not come any more once disposed', (context) => {
+test('watch: a pending check is cancelled once disposed', (context) => {
   context.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
   const { look, seen } = looks(99)
   const watch = watchPaths([], look)

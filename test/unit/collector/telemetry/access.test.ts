@@ -4,7 +4,7 @@ import { shared } from '../../../../collector/telemetry/access.ts'
 
 const OK = { status: 200 } as const
 
-test('shared: a page is made once a second, for everybody who asks meanwhile', async () => {
+test('shared: a page is made once a second, for all requests meanwhile', async () => {
   let now = 5
   let made = 0
   const page = shared(
@@ -19,7 +19,7 @@ test('shared: a page is made once a second, for everybody who asks meanwhile', a
   assert.equal(await ask(), '2')
 })
 
-test('shared: a page that takes long is not made twice at a time, and then rests for a second', async () => {
+test('shared: a slow page is not made twice at a time, and then kept for a second', async () => {
   let now = 0
   let made = 0
   const { promise, resolve } = Promise.withResolvers<string>()

@@ -1,4 +1,4 @@
-/** The accounts can fail: a record that is withheld, or one that comes from nowhere, shows. */
+/** The accounting can fail: a withheld record, or one from an unknown source, shows as imbalance. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { pino } from 'pino'
@@ -9,7 +9,7 @@ import { COUNTERS } from '../../../../collector/kernel/wire.ts'
 
 type Counters = Record<(typeof COUNTERS)[number], number>
 
-/** A kernel side that numbers records on two CPUs, and the agent's accounts of it. */
+/** A kernel side that numbers records on two CPUs, and the agent's accounting of it. */
 function accounts(): {
   kernel: { taken: number; readonly counters: Counters }
   accounting: RingAccounting
@@ -68,7 +68,7 @@ const rows: readonly Row[] = [
 
 const has = (list: Row['refused'], cpu: number, seq: number): boolean => list.some(([c, s]) => c === cpu && s === seq)
 
-describe('accounts of the ring', () => {
+describe('accounting of the ring', () => {
   for (const row of rows) {
     it(row.name, () => {
       const { kernel, accounting } = accounts()
@@ -86,7 +86,7 @@ describe('accounts of the ring', () => {
     })
   }
 
-  it('a gap in the numbers is as large as what was refused, without asking the kernel', () => {
+  it('a gap in the numbers equals the refused records, without reading kernel counters', () => {
     const { tracker } = accounts().accounting
     for (const seq of [0, 1, 4, 5]) tracker.see(0, seq)
     for (const seq of [1, 0, 3, 2]) tracker.see(1, seq)
@@ -94,7 +94,7 @@ describe('accounts of the ring', () => {
     assert.equal(tracker.received, 8)
   })
 
-  it('what is still in the ring is no imbalance before the ring was found empty', () => {
+  it('records still in the ring are no imbalance until the ring was found empty', () => {
     const { kernel, accounting } = accounts()
     kernel.taken = 7
     accounting.look()

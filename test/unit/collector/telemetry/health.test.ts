@@ -40,7 +40,7 @@ function rig(): Rig {
   }
 }
 
-test('livez: ok as long as the ring was looked at in the last ten seconds, then 503 until it is again', () => {
+test('livez: ok if the ring was read in the last ten seconds, else 503 until it is read again', () => {
   const { reading, at } = rig()
   assert.equal(at(9_999), '200 ok\n')
   assert.equal(at(34_567), '503 the ring has not been read for 34 s, expected each second: restart the agent\n')
@@ -49,7 +49,7 @@ test('livez: ok as long as the ring was looked at in the last ten seconds, then 
   assert.match(at(44_567), /^503 /)
 })
 
-test('livez: an exporter that blocks holds the reader, is named, and is no reason for a restart', async () => {
+test('livez: an exporter that blocks the reader is listed, and is no reason for a restart', async () => {
   const { answer, open } = gate()
   const [free, blocking] = [await senderOf('free'), await senderOf('bus', answer)]
   const { reading, at } = rig()
@@ -66,7 +66,7 @@ test('livez: an exporter that blocks holds the reader, is named, and is no reaso
   await wait
   reading.takeBack()
   assert.equal(at(29_999, [free, blocking]), '200 ok\n')
-  // Not held any more: who stops to read now is deaf.
+  // No longer blocked: a reader that does not read now has failed.
   assert.match(at(30_000, [free, blocking]), /^503 /)
 })
 
@@ -77,7 +77,7 @@ test('livez: exporters that take the events at once hold nothing', () => {
   assert.match(at(10_000), /^503 /)
 })
 
-test('livez: ok while the agent drains, which may take longer', () => {
+test('livez: ok while the agent drains, which may take more than ten seconds', () => {
   const { reading, at } = rig()
   reading.end()
   assert.equal(at(60_000), '200 ok\n')
@@ -85,7 +85,7 @@ test('livez: ok while the agent drains, which may take longer', () => {
 
 const policies = enabledPolicies({ name: 'a', modes: ['fexit', 'join'] }, { name: 'b', modes: ['fexit'] }).list()
 
-test('readyz: 503 before everything is attached and from the end on', () => {
+test('readyz: 503 before everything is attached and once the agent stops', () => {
   assert.deepEqual(readyz({ ready: false, policies, senders: [] }), { status: 503, body: 'starting or stopping\n' })
   assert.deepEqual(readyz({ ready: true, policies, senders: [] }), {
     status: 200,
@@ -93,15 +93,15 @@ test('readyz: 503 before everything is attached and from the end on', () => {
   })
 })
 
-test('readyz: 503 while an exporter waits for a person; one that tries again is named', async () => {
-  const say =
+test('readyz: 503 while an exporter needs manual action; a retrying one is listed', async () => {
+  const answering =
     (outcome: Outcome): FakeExporter['answer'] =>
     () =>
       outcome
   const senders = [
-    await senderOf('well', say({ status: 'delivered' })),
-    await senderOf('again', say(retryable())),
-    await senderOf('stuck', say(hold())),
+    await senderOf('well', answering({ status: 'delivered' })),
+    await senderOf('again', answering(retryable())),
+    await senderOf('stuck', answering(hold())),
   ]
   for (const sender of senders) sender.offer(lines(0, 5))
   await settle()
@@ -111,6 +111,6 @@ test('readyz: 503 while an exporter waits for a person; one that tries again is 
   })
   assert.deepEqual(readyz({ ready: true, policies, senders }), {
     status: 503,
-    body: 'exporter stuck: mend me\nexporter again is retrying: try again\n',
+    body: 'exporter stuck: needs manual action\nexporter again is retrying: try again\n',
   })
 })

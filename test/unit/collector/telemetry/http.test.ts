@@ -1,4 +1,4 @@
-/** What a stranger may send, and what comes back. */
+/** Requests that any client may send, and the answers. */
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
@@ -19,7 +19,7 @@ const PAGES: Pages = {
     throw new Error('no numbers today')
   },
   '/rejects': () => Promise.reject(new Error('nor now')),
-  '/says': (authorization) => ({ status: 401, headers: { 'WWW-Authenticate': 'Bearer' }, body: `${authorization}\n` }),
+  '/echo': (authorization) => ({ status: 401, headers: { 'WWW-Authenticate': 'Bearer' }, body: `${authorization}\n` }),
   '/large': () => {
     asked++
     return { status: 200, body: PAGE }
@@ -35,7 +35,7 @@ after(() => server[Symbol.asyncDispose]())
 
 const portOf = ({ address }: PageServer): number => Number(address.split(':').at(-1))
 
-/** Sends the bytes as they are, which fetch would not, and gives all that comes back until the connection is closed. */
+/** Sends the bytes unchanged, which fetch would not, and returns all that arrives until the connection is closed. */
 function raw(text: string, port: number = portOf(server)): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(text, 'latin1'))
@@ -46,7 +46,7 @@ function raw(text: string, port: number = portOf(server)): Promise<string> {
   })
 }
 
-/** A connection that sends this and then does nothing more, not even read. */
+/** A connection that sends this and then neither sends nor reads. */
 async function silent(port: number, text = ''): Promise<Socket> {
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => {})
@@ -76,8 +76,8 @@ const ROWS: ReadonlyArray<readonly [line: string, status: number, body: string]>
   ['GET /slow HTTP/1.1', 503, 'later\n'],
   ['GET /broken HTTP/1.1', 500, 'no numbers today\n'],
   ['GET /rejects HTTP/1.1', 500, 'nor now\n'],
-  ['GET /says HTTP/1.1\r\nAUTHORIZATION:  Bearer a b \r\nAuthorization: c', 401, 'Bearer a b\n'],
-  ['GET /says HTTP/1.1', 401, 'undefined\n'],
+  ['GET /echo HTTP/1.1\r\nAUTHORIZATION:  Bearer a b \r\nAuthorization: c', 401, 'Bearer a b\n'],
+  ['GET /echo HTTP/1.1', 401, 'undefined\n'],
   ['GET / HTTP/1.1', 404, THERE],
   ['GET // HTTP/1.1', 404, THERE],
   ['GET //a:b HTTP/1.1', 404, THERE],
@@ -115,9 +115,9 @@ for (const [line, status, body] of ROWS) {
   })
 }
 
-test('http: headers of an answer are sent', async () => {
+test('http: headers of a response are sent', async () => {
   assert.match(await raw('PUT /livez HTTP/1.1\r\n\r\n'), /^Allow: GET, HEAD\r$/m)
-  assert.match(await raw(get('/says')), /^WWW-Authenticate: Bearer\r$/m)
+  assert.match(await raw(get('/echo')), /^WWW-Authenticate: Bearer\r$/m)
   assert.match(await raw(get('/slow')), /^Content-Type: text\/x\r$/m)
 })
 
@@ -131,20 +131,20 @@ test('http: bare line feeds, and a request that comes byte by byte, are understo
   assert.match(answer, /ok\n$/)
 })
 
-test('http: what is no HTTP at all is answered at once, and the server lives on', async () => {
+test('http: a request that is not HTTP is answered at once, and the server continues', async () => {
   assert.equal(statusOf(await raw('\x16\x03\x01\x02')), 400)
   assert.equal(statusOf(await raw(`GET /${'x'.repeat(9000)}`)), 431)
   assert.equal(statusOf(await raw(get('/livez'))), 200)
 })
 
-test('http: fetch takes a large page whole, again and again', async () => {
+test('http: fetch gets a large page whole, repeatedly', async () => {
   for (let i = 0; i < 5; i++) {
     const answer = await fetch(`http://${server.address}/large`)
     assert.equal((await answer.bytes()).length, PAGE.length)
   }
 })
 
-test('http: of pipelined requests the first is answered, the others are never read', async () => {
+test('http: the first of pipelined requests is answered, the others are never read', async () => {
   await using small = await bounded({})
   asked = 0
   const flooding = await Promise.all(
@@ -158,7 +158,7 @@ test('http: of pipelined requests the first is answered, the others are never re
   for (const socket of flooding) socket.destroy()
 })
 
-/** None of these ever has its answer taken. */
+/** The answers to these are never read. */
 const IDLE: ReadonlyArray<readonly [name: string, text: string]> = [
   ['nothing', ''],
   ['half a request', 'GET /livez HTTP/1.1\r\nHost'],
@@ -166,7 +166,7 @@ const IDLE: ReadonlyArray<readonly [name: string, text: string]> = [
 ]
 
 for (const [name, text] of IDLE) {
-  test(`http: a full house of connections that send ${name} shuts nobody out`, async () => {
+  test(`http: as many connections as allowed that send ${name} do not lock other clients out`, async () => {
     await using small = await bounded({ connections: 4 })
     const idle: Socket[] = []
     let closed = 0
@@ -176,19 +176,19 @@ for (const [name, text] of IDLE) {
       idle.push(socket.pause())
     }
     for (let i = 0; i < 10; i++) assert.equal(statusOf(await raw(get('/livez'), small.port)), 200)
-    // Only who reads notices the end of a connection.
+    // Only a reading client notices the end of a connection.
     for (const socket of idle) socket.resume()
     await until('all of them to be displaced', () => closed === idle.length)
   })
 
-  test(`http: a connection that sends ${name} is closed when its time is over`, async () => {
+  test(`http: a connection that sends ${name} is closed after its time-out`, async () => {
     await using small = await bounded({ lifeMs: 100 })
     const socket = await silent(small.port, text)
     await new Promise((resolve) => socket.resume().once('close', resolve))
   })
 }
 
-test('http: an address that is taken is an error that names it and the next step', async () => {
+test('http: an address in use is an error with the address and the next step', async () => {
   const port = portOf(server)
   await assert.rejects(serve({ host: '127.0.0.1', port }, {}, NO_WARNING), (error) => {
     assert.ok(error instanceof CollectorError && error.code === 'LISTEN_FAILED')

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { createLog } from '../../../../collector/telemetry/log.ts'
 import { errno } from '../../exporters/support/faulty-files.ts'
 
-/** A reader that takes a line when told. */
+/** A reader that takes a line on request. */
 class Slow extends Writable {
   text = ''
   #next: (() => void) | undefined
@@ -24,7 +24,7 @@ class Slow extends Writable {
   }
 }
 
-test('log: a person gets a line of text, a program JSON', () => {
+test('log: format text is readable lines, format json is JSON', () => {
   for (const [format, want] of [
     ['text', /^ktrail: warn: disk full exporter=a n=1\n$/],
     ['json', /^\{"level":40,"time":\d+,"exporter":"a","n":1,"msg":"disk full"\}\n$/],
@@ -35,7 +35,7 @@ test('log: a person gets a line of text, a program JSON', () => {
   }
 })
 
-test('log: text of others is one line, and can pass for no other line or field', () => {
+test('log: foreign text stays on one line, and cannot imitate another line or field', () => {
   const stream = new Slow()
   const log = createLog({ level: 'info', format: 'text' }, stream)
   const forged = 'p\nktrail: info: ready'
@@ -49,7 +49,7 @@ test('log: text of others is one line, and can pass for no other line or field',
 })
 
 for (const format of ['text', 'json'] as const) {
-  test(`log, ${format}: what nobody takes waits, to a bound; what is left out is counted and said`, () => {
+  test(`log, ${format}: unread lines wait, up to a bound; dropped ones are counted and reported`, () => {
     const stream = new Slow()
     const log = createLog({ level: 'info', format }, stream)
     const long = 'x'.repeat(1000)
@@ -59,14 +59,14 @@ for (const format of ['text', 'json'] as const) {
     log.info('last')
     stream.takeAll()
     const lines = stream.text.trimEnd().split('\n')
-    const [said = '', last = ''] = lines.splice(-2)
+    const [dropped = '', last = ''] = lines.splice(-2)
     assert.match(last, /last/)
-    assert.match(said, /lines of the log were left out/)
-    assert.equal(Number(/lines"?[:=](\d+)/.exec(said)?.[1]), 2000 - lines.length)
+    assert.match(dropped, /lines of the log were left out/)
+    assert.equal(Number(/lines"?[:=](\d+)/.exec(dropped)?.[1]), 2000 - lines.length)
   })
 }
 
-test('log: a reader that has gone does not end the process', async () => {
+test('log: a closed pipe does not end the process', async () => {
   const stream = new Slow()
   const log = createLog({ level: 'info', format: 'text' }, stream)
   stream.destroy(errno('EPIPE'))
@@ -95,7 +95,7 @@ for (const [format, want] of [
   ['json', /^\{"level":30,"time":\d+,"at":7,"msg":"a line"\}\n$/],
   ['text', /^ktrail: info: a line at=7\n$/],
 ] as const) {
-  test(`log: ${format} goes to standard error, and a reader that has gone away ends nobody`, async () => {
+  test(`log: ${format} goes to standard error, and a closed pipe does not end the process`, async () => {
     const [, err] = await written(format, true)
     assert.match(err, want)
     assert.deepEqual(await written(format, false), ['ended by itself\n', '', 0])

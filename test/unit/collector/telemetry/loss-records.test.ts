@@ -1,4 +1,4 @@
-/** Losses become records: added up, no more often than every ten seconds, and never because of loss records alone. */
+/** Losses become records: added up, at most one every ten seconds, and never because of loss records alone. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
@@ -26,7 +26,7 @@ const NONE = {
 const TICK_MS = 2000
 const EPOCH = 'now'
 
-/** Books that a test writes, behind the interface of a sender. */
+/** Accounting set by a test, with the interface of a sender. */
 class Account {
   readonly name: string
   accepted = 0
@@ -52,7 +52,7 @@ interface Setup {
   readonly account: Account
   readonly log: string[]
   nowMs: number
-  /** Ticks until an interval is over, and what was then published, as text. */
+  /** Ticks until an interval is over; returns the records published then, as text. */
   interval(during?: () => void): string[]
 }
 
@@ -84,7 +84,7 @@ function setup(...names: readonly string[]): Setup {
   return made
 }
 
-/** Takes what is pending, as exporters that deliver it do. */
+/** Takes the pending records, as exporters do that deliver them. */
 function published({ records, accounts }: Setup): string[] {
   const seen: LossDraft[] = []
   const give = (drafts: readonly LossDraft[]): undefined => {
@@ -100,7 +100,7 @@ function textOf({ loss, count, firstSeq, lastSeq }: LossDraft): string {
   return `${[loss.stage, loss.exporter, loss.reason].filter((word) => word !== '').join(' ')}=${count}${range}`
 }
 
-test('loss records: nothing lost, nothing told', () => {
+test('loss records: no losses, no records', () => {
   const s = setup('x')
   s.kernel['ring_full_hook'] = 0
   s.account.accepted = 1000
@@ -109,7 +109,7 @@ test('loss records: nothing lost, nothing told', () => {
   assert.deepEqual(s.log, [])
 })
 
-test('loss records: kernel losses of all hooks are one record a reason, with the growth of the interval', () => {
+test('loss records: kernel losses of all hooks are one record for each reason, with the growth of the interval', () => {
   const hooks = [
     { hook: 'fd_install', reason: 'missed_run', count: 3 },
     { hook: 'do_exit', reason: 'missed_run', count: 4 },
@@ -135,7 +135,7 @@ test('loss records: kernel losses of all hooks are one record a reason, with the
   assert.deepEqual(look(30_000), ['kernel missed_run=5'])
 })
 
-test('loss records: where some of the lost events have no number of this run, there is no range', () => {
+test('loss records: there is no range if some lost events have no number of this run', () => {
   const s = setup('x')
   const reported = s.interval(() => {
     s.account.rejected = { too_old: 20 }
@@ -145,7 +145,7 @@ test('loss records: where some of the lost events have no number of this run, th
   assert.deepEqual(reported, ['exporter x too_old=20'])
 })
 
-test('loss records: a count that goes back, as when a policy is replaced, is never told twice', () => {
+test('loss records: a decreasing count, as after the replacement of a policy, is never reported twice', () => {
   const s = setup('x')
   assert.deepEqual(
     s.interval(() => (s.kernel['missed_run'] = 10)),
@@ -161,7 +161,7 @@ test('loss records: a count that goes back, as when a policy is replaced, is nev
   )
 })
 
-test('loss records: what exporters drop and what their sinks refuse, each by name and reason, and in the log', () => {
+test('loss records: events that exporters drop and sinks reject, by exporter and reason, and in the log', () => {
   const s = setup('x', 'y')
   const [x, y] = s.accounts
   assert.ok(x !== undefined && y !== undefined)
@@ -179,7 +179,7 @@ test('loss records: what exporters drop and what their sinks refuse, each by nam
   assert.deepEqual(s.interval(lose), ['exporter x queue_full=100', 'exporter y expired=7'])
 })
 
-test('loss records: a sink that refuses for a reason that is also one of ours gives one record', () => {
+test('loss records: a reason of a sink with the same name as one of ours yields one record', () => {
   const s = setup('x')
   const lose = (): void => {
     s.account.accepted += 9
@@ -189,7 +189,7 @@ test('loss records: a sink that refuses for a reason that is also one of ours gi
   assert.deepEqual(s.interval(lose), ['exporter x expired=9'])
 })
 
-test('loss records: which events they were is told where it is known, once', () => {
+test('loss records: the range of the events is reported once, if known', () => {
   const s = setup('x', 'y')
   const lose = (): void => {
     s.account.accepted += 100
@@ -207,7 +207,7 @@ test('loss records: which events they were is told where it is known, once', () 
   assert.deepEqual(s.interval(more), ['exporter x queue_full=5'])
 })
 
-test('loss records: the loss of a loss record is told with the next loss, not by itself', () => {
+test('loss records: the loss of a loss record is reported with the next loss, not alone', () => {
   const s = setup('x')
   const lose = (): void => {
     s.account.accepted += 10
@@ -220,7 +220,7 @@ test('loss records: the loss of a loss record is told with the next loss, not by
   assert.deepEqual(s.interval(lose), ['exporter x queue_full=11'])
 })
 
-test('loss records: one that was delivered explains no loss after it', () => {
+test('loss records: a delivered loss record explains no later loss', () => {
   const s = setup('x')
   const refuse = (): void => {
     s.account.accepted++
@@ -231,7 +231,7 @@ test('loss records: one that was delivered explains no loss after it', () => {
   assert.deepEqual(s.interval(refuse), ['exporter x too_large=1'])
 })
 
-test('loss records: one that is still held may explain one loss, and no more', () => {
+test('loss records: a held loss record may explain one loss, and no more', () => {
   const s = setup('x')
   const lose = (): void => {
     s.account.accepted += 10
@@ -248,7 +248,7 @@ test('loss records: one that is still held may explain one loss, and no more', (
   assert.deepEqual(s.interval(expire(1)), ['exporter x expired=2'])
 })
 
-test('loss records: a filter that keeps them out of an exporter makes them no explanation there', () => {
+test('loss records: loss records filtered out of an exporter explain no loss there', () => {
   const s = setup('x', 'y')
   s.kernel['join_full'] = 1
   s.interval()
@@ -266,7 +266,7 @@ test('loss records: a filter that keeps them out of an exporter makes them no ex
   assert.deepEqual(s.interval(lose), ['exporter y queue_full=1'])
 })
 
-test('loss records: at the end everything is told that was not, without waiting for the interval', () => {
+test('loss records: at the end all pending losses are recorded, without waiting for the interval', () => {
   const s = setup('x')
   const lose = (): void => {
     s.account.accepted += 10
@@ -281,7 +281,7 @@ test('loss records: at the end everything is told that was not, without waiting 
   assert.deepEqual(published(s), [])
 })
 
-/** An agent in small: real senders of one fan-out, its own loss records among what it publishes. */
+/** A small agent: real senders of one fan-out, with its own loss records among the published events. */
 async function downFor(
   intervals: number,
   whenFull: ChainConfig['queue']['when_full'],
@@ -308,7 +308,7 @@ async function downFor(
   let seq = 0
   for (let i = 0; i < intervals; i++) {
     const events = Array.from({ length: traffic(i) }, () => makeExec({ seq: seq++ }))
-    // Parts as small as the batches, so that one is pushed out at a time.
+    // Parts as small as the batches, so that one is dropped at a time.
     for (let at = 0; at < events.length; at += 10) fanout.publish(events.slice(at, at + 10))
     for (let tick = 0; tick < 5; tick++) {
       await clock.turn(TICK_MS)
@@ -331,15 +331,15 @@ async function downFor(
 }
 
 for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
-  test(`loss records: a quiet agent with a dead exporter (${whenFull}) makes one, not one for ever`, async () => {
+  test(`loss records: an idle agent with a dead exporter (${whenFull}) makes one record, not an endless series`, async () => {
     const { records, dropped, reported } = await downFor(200, whenFull, (i) => (i === 0 ? 300 : 0))
     assert.equal(records.length, 1)
     assert.ok(dropped >= 200)
-    // With what the record itself cost, which the last one tells.
+    // Includes the loss caused by the record itself, which the last one reports.
     assert.equal(reported, dropped)
   })
 
-  test(`loss records: a busy agent with a dead exporter (${whenFull}) tells of each interval, and all`, async () => {
+  test(`loss records: a busy agent with a dead exporter (${whenFull}) records each interval, and all losses`, async () => {
     const { records, dropped, reported } = await downFor(50, whenFull, () => 200)
     assert.ok(records.length >= 48 && records.length <= 50, `${records.length} records`)
     assert.ok(dropped >= 9_800)

@@ -1,4 +1,4 @@
-/** At a clean stop the loss records that a sink holds add up to what the counters of all exporters say. */
+/** After a clean stop the loss records in a sink add up to the counters of all exporters. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
@@ -28,7 +28,7 @@ const ROUNDS = 12
 const PER_ROUND = 300
 const GRACE_MS = 10_000
 
-/** An agent's delivery and loss records, without a kernel; its intervals pass as fast as the test asks. */
+/** An agent's delivery and loss records, without a kernel; its intervals pass as the test decides. */
 class SmallAgent {
   readonly fanout: FanOut
   readonly #losses: LossRecords
@@ -59,7 +59,7 @@ class SmallAgent {
     await this.#report()
   }
 
-  /** As the agent stops once the ring is read. */
+  /** The stop of the agent once the ring is read. */
   async stop(): Promise<void> {
     await this.fanout.flush(GRACE_MS / 2)
     this.#losses.finish()
@@ -74,7 +74,7 @@ class SmallAgent {
     })
   }
 
-  /** Events that exporters have dropped or that were refused for good. */
+  /** Events that exporters have dropped or sinks rejected. */
   get lost(): number {
     const sum = (counts: Readonly<Record<string, number>>): number =>
       Object.values(counts).reduce((total, count) => total + count, 0)
@@ -101,20 +101,20 @@ function integer(record: LogRecord, key: string): number {
   return value !== undefined && 'intValue' in value ? Number(value.intValue) : Number.NaN
 }
 
-/** Ten events pass at once, then one an hour. */
+/** Ten events at once, then one an hour. */
 const narrow = (): TokenBucket => new TokenBucket({ events: 1, per: 3_600_000, burst: 10 }, systemClock)
 
 const FILE = { max_size: 1 << 30, max_files: 1 }
 
 for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
-  test(`loss records: a file and an OTLP sink hold all of them at a clean stop, with rate limits, filters and full queues (${whenFull})`, async () => {
+  test(`loss records: after a clean stop a file and an OTLP sink have all of them, with rate limits, filters and full queues (${whenFull})`, async () => {
     using folder = new Folder()
     const gate = { open: Promise.resolve() }
     const records: LogRecord[] = []
     await using sink = await FakeSink.start(async (request, call) => {
       await gate.open
       const got = request.logs().records
-      // Every third request is refused, but none with loss records: their own loss is told by none.
+      // Every third request is refused, but none with loss records: no record reports their own loss.
       const refuses = call % 3 === 0 && !got.some(isLoss)
       if (!refuses) records.push(...got)
       return refuses ? { status: 200, body: partialSuccess(got.length, 'no') } : OK
@@ -149,7 +149,7 @@ for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
     )
     await agent.fanout.start()
     for (let round = 0; round < ROUNDS; round++) {
-      // The sink stands still for the middle rounds.
+      // The sink does not answer in the middle rounds.
       const opening = Promise.withResolvers<void>()
       if (round === 3) gate.open = opening.promise
       await agent.publish(PER_ROUND, 50)
@@ -177,7 +177,7 @@ for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
     assert.equal(sum(ofFile), agent.lost, 'in the file')
     assert.equal(sum(reported.map((record) => integer(record, 'agent.loss.count'))), agent.lost, 'in the OTLP sink')
 
-    // Where the range is no longer than the count, all in it were lost; else others lie in it too.
+    // If the range is as long as the count, all events in it were lost; else it contains others too.
     const arrived = new Set(records.map(seqOf))
     for (const record of reported) {
       const exporter = record.attributes.find(({ key }) => key === 'agent.loss.exporter')?.value

@@ -1,4 +1,4 @@
-/** What is lost shows, also while other records keep coming; what is only on its way does not. */
+/** Losses show, also while other records keep arriving; records on their way do not count. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
@@ -56,7 +56,7 @@ function setup(): {
 
 type Fate = 'comes' | 'late' | 'refused' | 'withheld'
 
-test('losses: records withheld in the middle of a steady stream show, and stay', () => {
+test('losses: records withheld in the middle of a steady stream are counted, and stay counted', () => {
   const s = setup()
   s.tick(() => 'comes')
   s.tick((i) => (i < 10 ? 'withheld' : 'comes'))
@@ -64,7 +64,7 @@ test('losses: records withheld in the middle of a steady stream show, and stay',
   assert.equal(s.accounting.imbalance, 10)
 })
 
-test('losses: records withheld at the end show at the tick after', () => {
+test('losses: records withheld at the end are counted at the next tick', () => {
   const s = setup()
   s.tick((i) => (i < 93 ? 'comes' : 'withheld'))
   s.accounting.emptied()
@@ -72,7 +72,7 @@ test('losses: records withheld at the end show at the tick after', () => {
   assert.equal(s.accounting.imbalance, 7)
 })
 
-test('losses: records that were overtaken, or are on their way at a tick, do not show', () => {
+test('losses: records out of order, or on their way at a tick, are not counted', () => {
   const s = setup()
   for (let i = 0; i < 5; i++) {
     s.deliver()
@@ -83,7 +83,7 @@ test('losses: records that were overtaken, or are on their way at a tick, do not
   }
 })
 
-test('losses: what the ring refused is a loss with a reason, no imbalance, and a line in the log each time it grows', () => {
+test('losses: records that the ring refused are a loss with a reason, no imbalance, and a line in the log each time they grow', () => {
   const s = setup()
   s.tick((i) => (i % 2 === 0 ? 'refused' : 'comes'))
   s.tick(() => 'comes')

@@ -1,4 +1,4 @@
-/** docs/metrics.md names every metric and every word that a label can have. UPDATE_GOLDEN=1 writes its table anew. */
+/** docs/metrics.md lists every metric and every label value. UPDATE_GOLDEN=1 rewrites its table. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -41,7 +41,7 @@ function table(): string {
   return `\n| metric | what |\n|---|---|\n${rows.join('\n')}\n\n`
 }
 
-test('metrics page: the table of metrics is that of the page (else: UPDATE_GOLDEN=1)', () => {
+test('metrics page: the table in docs/metrics.md matches the metrics (else: UPDATE_GOLDEN=1)', () => {
   const readme = readFileSync(PAGE, 'utf8')
   const from = readme.indexOf(BEGIN) + BEGIN.length + 1
   const to = readme.indexOf(END)
@@ -50,7 +50,7 @@ test('metrics page: the table of metrics is that of the page (else: UPDATE_GOLDE
   assert.equal(readFileSync(PAGE, 'utf8').slice(from).split(END)[0], table())
 })
 
-test('metrics page: names every state, outcome and reason', async () => {
+test('metrics page: lists every state, outcome and reason', async () => {
   const [section = ''] = readFileSync(PAGE, 'utf8').split(BEGIN)
   const families = parsePrometheus(await page.text())
   const words = families.flatMap(({ samples }) =>

@@ -115,7 +115,7 @@ function spooled(spool: Partial<NonNullable<SenderStats['spool']>>): Reported {
   }
 }
 
-test('metrics: the page is valid with no exporter, and with two of them under way', async () => {
+test('metrics: the page is valid with no exporter, and with two of them running', async () => {
   assert.ok((await page()).length > 30)
   const ok = await rig('with "quotes" and \\', new FakeExporter())
   const bad = await rig('bad', new FakeExporter(() => rejected('no')))
@@ -166,10 +166,10 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['ktrail_config_reload_total', ['ok=0', 'refused=0']],
 ]
 for (const [name, want] of PLAIN) {
-  test(`metrics: ${name} shows what its source says`, async () => assert.deepEqual(await shown(name), want))
+  test(`metrics: ${name} shows the value of its source`, async () => assert.deepEqual(await shown(name), want))
 }
 
-test('metrics: what filters kept out, by exporter and filter', async () => {
+test('metrics: events that filters removed, by exporter and filter', async () => {
   const filtered = (): ReadonlyMap<string, Record<string, number>> =>
     new Map([
       ['loki', { policies: 3, sampling: 0 }],
@@ -178,7 +178,7 @@ test('metrics: what filters kept out, by exporter and filter', async () => {
   assert.deepEqual(await shown('ktrail_events_filtered_total', { filtered }), ['loki policies=3', 'loki sampling=0'])
 })
 
-test('metrics: books and requests of an exporter that delivers, refuses and drops', async () => {
+test('metrics: accounting and requests of an exporter that delivers, rejects and drops', async () => {
   let call = 0
   const exporter = new FakeExporter(() => (call++ === 0 ? { status: 'delivered' } : rejected('too_large')))
   const { sender } = await rig('x', exporter)
@@ -208,12 +208,12 @@ test('metrics: books and requests of an exporter that delivers, refuses and drop
     ['x healthy=1'],
   )
   assert.equal((await of('request_duration_seconds')).at(-1), 'x=2')
-  // One value a delivered event.
+  // One value for each delivered event.
   assert.equal((await of('event_latency_seconds')).at(-1), 'x=10')
   assert.deepEqual(await of('last_success_timestamp_seconds'), [`x=${new FakeClock().wallMs() / 1000}`])
 })
 
-test('metrics: counters of a package leave the page whole, whatever they are', async () => {
+test('metrics: invalid counters of a package do not break the page', async () => {
   let counters: unknown = {}
   const inner = {
     type: 'x',
@@ -244,7 +244,7 @@ test('metrics: counters of a package leave the page whole, whatever they are', a
   }
 })
 
-test('metrics: an exporter that is down shows what it holds, for how long, and that it waits', async () => {
+test('metrics: an exporter that is down shows its held events, their age, and that it waits', async () => {
   const { sender, clock } = await rig('x', new FakeExporter(() => retryable()))
   sender.offer(lines(0, 5, 10))
   await settle()
@@ -285,7 +285,7 @@ const SPOOL: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['fsync_duration_seconds', ['disk 0.1=1', 'disk +Inf=1', 'disk=0.05', 'disk=1']],
 ]
 for (const [name, want] of SPOOL) {
-  test(`metrics: ktrail_spool_${name} shows what the spool says`, async () => {
+  test(`metrics: ktrail_spool_${name} shows the value of the spool`, async () => {
     const senders = (): readonly Reported[] => [spooled({})]
     assert.deepEqual(await shown(`ktrail_spool_${name}`, { senders }), want)
   })
@@ -298,7 +298,7 @@ test('metrics: an exporter without a spool has no samples of one, an empty spool
   assert.deepEqual(await shown('ktrail_spool_oldest_segment_timestamp_seconds', { senders: () => empty }), [])
 })
 
-test('metrics: the page is read anew each time, and asking changes nothing', async () => {
+test('metrics: each request reads the current values, and changes nothing', async () => {
   let records = 1
   const metrics = createMetrics(sources({ records: () => records }))
   const read = async (): Promise<string | undefined> =>
@@ -328,7 +328,7 @@ test('metrics: policy files that change are counted from the start on, and when'
   assert.ok(counted.lastMs >= begun)
 })
 
-test('metrics: the event loop’s lag is what a timer comes late, one value a turn', (t) => {
+test('metrics: the event loop’s lag is the delay of a timer, one value each time it fires', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] })
   let nowMs = 0
   using late = new LoopLag(() => nowMs)

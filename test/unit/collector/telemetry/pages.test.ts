@@ -1,4 +1,4 @@
-/** The agent's pages, asked for as a program would. */
+/** The agent's pages, requested as a program does. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Reading } from '../../../../collector/ingest/reading.ts'
@@ -46,7 +46,7 @@ test('pages: there are four', async () => {
   assert.match(String((await pages['/metrics']?.(undefined))?.body), /^ktrail_ring_records_total 7$/m)
 })
 
-test('pages: with a token, others learn that the agent is alive and ready, and nothing more', async () => {
+test('pages: with a token configured, clients without it see only liveness and readiness', async () => {
   const pages = createPages({ ...sources([]), token: 'open sesame' })
   for (const sent of [
     undefined,
@@ -102,7 +102,7 @@ test('status: the agent, its ring and its losses', async () => {
   })
 })
 
-test('status: each exporter with its books, its chain and its spool', async () => {
+test('status: each exporter with its accounting, its chain and its spool', async () => {
   using folder = new Folder()
   const spool = {
     dir: folder.at('s'),
@@ -119,14 +119,14 @@ test('status: each exporter with its books, its chain and its spool', async () =
     openSpool: (onLoss) =>
       openSpool(spool, { files: systemSpoolFiles, clock: systemClock, random: Math.random, onLoss }),
   })
-  // Also when something does not hold: else it would go on trying.
+  // Also if an assertion fails: else it would keep retrying.
   await using ending = new AsyncDisposableStack()
   ending.defer(() => sender.stop(0))
   await sender.start()
   sender.offer(describedLines(0, 10))
   await until('the first batch is refused', () => call === 1)
   sender.offer(describedLines(10, 5))
-  await until('the second lies in the spool', () => (sender.stats().spool?.appended ?? 0) === 5)
+  await until('the second is in the spool', () => (sender.stats().spool?.appended ?? 0) === 5)
   const { exporters } = await json(createPages(sources([sender])))
   assert.ok(Array.isArray(exporters))
   const [

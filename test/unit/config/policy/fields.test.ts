@@ -1,4 +1,4 @@
-/** Every field, type and operator that Tetragon has and this version has not is refused by name, in its place. */
+/** Every field, type and operator of Tetragon that this version does not support is refused by name, at its position. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
@@ -112,7 +112,7 @@ describe('parsePolicy refuses a document', () => {
       want: ['spec: known Tetragon field "tracepoints" is not supported by this version of ktrail'],
     },
     {
-      name: 'with a key of its own',
+      name: 'with an unknown key',
       yaml: 'spec: { kprobes: [{ call: f }] }\nstatus: {}',
       want: ['unknown key "status"; expected one of apiVersion, kind, metadata, spec'],
     },
@@ -120,7 +120,7 @@ describe('parsePolicy refuses a document', () => {
     it(name, () => assert.deepEqual(messages(yaml), want))
   }
 
-  it('with several mistakes in its head, all at once', () => {
+  it('with several errors before its hooks, all at once', () => {
     const result = parsePolicy('kind: TracingPolcy\nmetadata: { labels: [a], annotations: { b: true } }\n', 'p.yaml')
     assert.ok('problems' in result)
     assert.deepEqual(

@@ -1,4 +1,4 @@
-/** Golden problems: each bad fixture has a `.problems.txt` beside it. UPDATE_GOLDEN=1 writes them anew; review as code. */
+/** Golden problems: each bad fixture has a `.problems.txt` file. UPDATE_GOLDEN=1 rewrites them; review as code. */
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

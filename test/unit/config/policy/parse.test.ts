@@ -20,7 +20,7 @@ function explained(result: PolicyResult): string {
   return 'problems' in result ? result.problems.map(formatProblem).join('\n') : 'no problem'
 }
 
-/** A policy with one hook; `hook` is YAML flow text without braces and stands on line 6, column 7. */
+/** A policy with one hook; `hook` is YAML flow text without braces, on line 6, column 7. */
 function withHook(hook: string): string {
   return `apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: { name: p }\nspec:\n  kprobes:\n    - { ${hook} }\n`
 }
@@ -54,7 +54,7 @@ describe('parsePolicy on the sample policy', () => {
     )
   })
 
-  it('reads the arguments that the records show, and an int return', () => {
+  it('reads the arguments of the records, and an int return', () => {
     const shape = policy.hooks.map(({ args, returnArg }) => [
       ...args.map((arg) => `${arg.index}:${arg.type.name}`),
       returnArg?.type.name,
@@ -78,7 +78,7 @@ describe('parsePolicy on the sample policy', () => {
 })
 
 describe('parsePolicy', () => {
-  it('reads the hook that the documentation shows', () => {
+  it('reads the hook of the documentation', () => {
     const [hook] = parseFile('test/fixtures/policies/good/seed.yaml').hooks
     assert.deepEqual(hook, {
       type: 'kprobe',
@@ -107,7 +107,7 @@ describe('parsePolicy', () => {
     })
   })
 
-  it('reads every field it knows', () => {
+  it('reads every supported field', () => {
     const [open, write, , aliased] = parseFile('test/fixtures/policies/good/everything.yaml').hooks
     assert.deepEqual(
       open?.args.map((arg) => arg.label),
@@ -124,7 +124,7 @@ describe('parsePolicy', () => {
       ],
       [],
     ])
-    // The index names the function's argument; the filter names its place in the list.
+    // The index is that of the function's argument; the filter has the position in the list.
     assert.deepEqual(
       write?.selectors[0]?.matchArgs.map(({ arg }) => arg),
       [0, 1],
@@ -133,13 +133,13 @@ describe('parsePolicy', () => {
     assert.equal(aliased?.args[0]?.type.name, 'file')
   })
 
-  it('takes a hook for a system call unless told otherwise, and its name as written', () => {
+  it('treats a hook as a system call by default, and keeps its name as written', () => {
     assert.equal(hookOf('call: sys_read').syscall, true)
     assert.equal(hookOf('call: __x64_sys_read').call, '__x64_sys_read')
     assert.equal(hookOf('call: fd_install, syscall: false').syscall, false)
   })
 
-  it('takes a call for required unless ignore.callNotFound is true', () => {
+  it('treats a call as required unless ignore.callNotFound is true', () => {
     const ways = ['', ', ignore: {}', ', ignore: {callNotFound: false}', ', ignore: {callNotFound: true}']
     assert.deepEqual(
       ways.map((ignore) => hookOf(`call: f${ignore}`).optional),
@@ -147,7 +147,7 @@ describe('parsePolicy', () => {
     )
   })
 
-  it('lets args win over index', () => {
+  it('prefers args to index', () => {
     const hook = hookOf(
       'call: f, args: [{index: 3, type: int}, {index: 1, type: int}], selectors: [{matchArgs: [{index: 3, args: [1], operator: Equal, values: ["1"]}]}]',
     )
@@ -171,7 +171,7 @@ describe('parsePolicy', () => {
   })
 
   for (const name of ['a', 'a-b', 'a.b-c.1', '0', 'a'.repeat(253)]) {
-    it(`takes the name ${name.slice(0, 10)}`, () => {
+    it(`accepts the name ${name.slice(0, 10)}`, () => {
       assert.deepEqual(problemsOf(withHook('call: f').replace('name: p', `name: "${name}"`)), [])
     })
   }
@@ -408,7 +408,7 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
   ],
 ]
 
-/** Filters on the same hook that are right, and what becomes of them. */
+/** Valid filters on the same hook, and their parsed form. */
 const GOOD_FILTERS: Array<[name: string, filter: string, arg: number, operator: string, values: unknown[]]> = [
   [
     'bases',
@@ -484,7 +484,7 @@ describe('parsePolicy refuses a hook with', () => {
     assert.equal(problemsOf(withHook(hook)).length, 1)
   })
 
-  it('at its place', () => {
+  it('at its position', () => {
     assert.deepEqual(problemsOf(withHook('syscall: false')), [
       `${HOOK}.call: missing; expected the name of a kernel function`,
     ])
@@ -497,7 +497,7 @@ describe('parsePolicy refuses a filter with', () => {
   }
 })
 
-describe('parsePolicy takes a filter with', () => {
+describe('parsePolicy accepts a filter with', () => {
   for (const [name, filter, arg, operator, values] of GOOD_FILTERS) {
     it(name, () => {
       const found = hookOf(WITH_FILTER(filter)).selectors[0]?.matchArgs[0]

@@ -1,4 +1,4 @@
-/** No policy of a size that is taken holds the event loop for long: it is parsed while the ring is read. */
+/** No policy of an accepted size blocks the event loop for long: it is parsed while the ring is read. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
@@ -6,14 +6,14 @@ import { Problems } from '../../../../config/yaml/problems.ts'
 import { parseYaml } from '../../../../config/yaml/yaml.ts'
 
 const BYTES = 256 * 1024 - 16
-/** Of processor time, measured 36 at most; the rest is for slow machines and for code that is not compiled yet. */
+/** Processor time; measured 36 at most, the rest is for slow machines and code that is not compiled yet. */
 const MOST_MS = 250
 
 const repeated = (unit: string, times: number): string => unit.repeat(Math.min(times, Math.floor(BYTES / unit.length)))
 const counted = (times: number, line: (i: number) => string): string =>
   Array.from({ length: times }, (_, i) => line(i)).join('')
 
-/** Each at its bytes, and at most of the tokens that are taken. */
+/** Each at its maximum of bytes, and at most the maximum of tokens. */
 const DOCUMENTS: ReadonlyArray<readonly [name: string, text: (times: number) => string]> = [
   ['anchors', (times) => repeated('&a ', times)],
   ['anchored values', (times) => `a:\n${counted(Math.min(times, 16_000), (i) => `- &a${i} x\n`)}`],
@@ -40,7 +40,7 @@ const DOCUMENTS: ReadonlyArray<readonly [name: string, text: (times: number) => 
 ]
 
 for (const [name, text] of DOCUMENTS) {
-  test(`yaml: ${name} cost a policy no more than a moment`, () => {
+  test(`yaml: ${name} in a policy take bounded time`, () => {
     for (const times of [2_600, 5_000, 7_900, BYTES]) {
       const document = text(times)
       const before = process.threadCpuUsage().user
@@ -52,7 +52,7 @@ for (const [name, text] of DOCUMENTS) {
   })
 }
 
-test('yaml: a policy may have 3,000 values, and what is too much is told', () => {
+test('yaml: a policy may have 3,000 values, and more is reported', () => {
   const list = (values: number): string => {
     const text = counted(values, (i) => `            - "/usr/lib/x/${i}"\n`)
     return `apiVersion: cilium.io/v1alpha1
@@ -72,7 +72,7 @@ ${[0, 1, 2].map(() => `        - matchArgs:\n          - index: 0\n            o
   assert.match(JSON.stringify(large), /YAML has more than 16000 tokens: expected a smaller file, or several/)
 })
 
-test('yaml: the last anchor before an alias counts, also one at a key, and what an alias stands for sets none', () => {
+test('yaml: the last anchor before an alias is used, also one at a key, and anchors in the value of an alias are not set again', () => {
   const problems = new Problems('f')
   const text = 'x: &a 1\ny: &b [&c 2]\n&a z: *a\nu: &c 3\nv: *b\nw: *c\n'
   const root = parseYaml(text, 'config', problems)

@@ -23,7 +23,7 @@ const BASE: ChainConfig = {
   timeout: 60_000,
 }
 
-/** Four of them have memory of their own when they are read. */
+/** Four of them get memory of their own when they are read. */
 const LONG_LINE = 50_000
 
 class Rig {
@@ -67,7 +67,7 @@ class Rig {
     return this.sender
   }
 
-  /** Turns the clock far enough for everything that is under way. */
+  /** Advances the clock far enough for everything in progress. */
   async run(ms = 300): Promise<void> {
     for (let i = 0; i < 10; i++) await this.clock.turn(ms / 10)
   }
@@ -84,7 +84,7 @@ function offer(sender: Sender, from: number, to: number): void {
   for (let id = from; id < to; id += 4) void sender.offer(describedLines(id, Math.min(4, to - id)))
 }
 
-test('overflow: while the sink takes what it gets, nothing is written', async () => {
+test('overflow: while the sink accepts events, nothing is written', async () => {
   const rig = new Rig()
   const sender = await rig.start()
   offer(sender, 0, 20)
@@ -93,7 +93,7 @@ test('overflow: while the sink takes what it gets, nothing is written', async ()
   assert.equal(sender.stats().spool?.appended, 0)
 })
 
-test('overflow: what the queue has no room for is written, and comes after it, in order', async () => {
+test('overflow: events beyond the queue are written, and sent after it, in order', async () => {
   const rig = new Rig()
   const { answer, open } = gate()
   let answered = 0
@@ -102,15 +102,15 @@ test('overflow: what the queue has no room for is written, and comes after it, i
   await rig.run()
   const { queueEvents, heldEvents } = sender.accounting()
   assert.equal(heldEvents, 80)
-  assert.equal(queueEvents, 4, 'only what is in flight is in memory')
+  assert.equal(queueEvents, 4, 'only in-flight events are in memory')
   open({ status: 'delivered' })
   await rig.run()
   assert.deepEqual(rig.exporter.ids, numbers(0, 80))
   assert.equal(sender.imbalance(), 0)
-  assert.equal(sender.stats().spool?.events, 0, 'the copy of what was in flight is skipped')
+  assert.equal(sender.stats().spool?.events, 0, 'the copy of the in-flight events is skipped')
 })
 
-test('overflow: once the sink fails, all that is held is on the disk, what is in flight too', async () => {
+test('overflow: once the sink fails, all held events are on the disk, in-flight ones too', async () => {
   const rig = new Rig()
   const sender = await rig.start(() => retryable())
   offer(sender, 0, 12)
@@ -119,7 +119,7 @@ test('overflow: once the sink fails, all that is held is on the disk, what is in
   await rig.run()
   assert.equal(sender.stats().spool?.appended, 20)
   assert.equal(sender.accounting().state, 'retrying')
-  // The process dies; the next one has everything.
+  // The process ends; the next one has everything.
   rig.disk.down = true
   rig.disk.restart(true)
   const next = await rig.start()
@@ -130,10 +130,10 @@ test('overflow: once the sink fails, all that is held is on the disk, what is in
 
 const ENDS: ReadonlyArray<readonly [name: string, answer: () => Outcome]> = [
   ['is down', () => retryable()],
-  ['needs a person', () => hold()],
+  ['needs manual action', () => hold()],
 ]
 for (const [name, answer] of ENDS) {
-  test(`overflow: a stop while the sink ${name} is quick, keeps all on the disk and drops nothing`, async () => {
+  test(`overflow: a stop while the sink ${name} is fast, keeps all events on the disk and drops none`, async () => {
     const rig = new Rig()
     const sender = await rig.start(answer)
     offer(sender, 0, 30)
@@ -150,7 +150,7 @@ for (const [name, answer] of ENDS) {
   })
 }
 
-test('overflow: a stop sends what it can within the grace and keeps the rest', async () => {
+test('overflow: a stop sends events within the grace period and keeps the rest', async () => {
   const rig = new Rig()
   const { answer } = gate()
   const sender = await rig.start((...args) => (args[1] < 2 ? { status: 'delivered' } : answer(...args)))
@@ -188,7 +188,7 @@ test('overflow: events offered before the start come after those of the spool', 
   assert.deepEqual(rig.exporter.ids, numbers(0, 12))
 })
 
-test('overflow: always means that every event goes over the disk', async () => {
+test('overflow: always means that every event is written to the disk', async () => {
   const rig = new Rig({ ...BASE, spool: { ...SPOOL, use: 'always' } })
   const sender = await rig.start()
   offer(sender, 0, 20)
@@ -197,10 +197,10 @@ test('overflow: always means that every event goes over the disk', async () => {
   assert.deepEqual(rig.exporter.ids, numbers(0, 20))
   offer(sender, 20, 22)
   const accounting = await rig.stop()
-  assert.deepEqual([accounting.delivered, accounting.heldEvents], [22, 0], 'a stop sends also what was just offered')
+  assert.deepEqual([accounting.delivered, accounting.heldEvents], [22, 0], 'a stop also sends events just offered')
 })
 
-test('overflow: a disk that fails is gone round, in order, and said', async () => {
+test('overflow: a failing disk is bypassed, in order, and reported', async () => {
   const rig = new Rig()
   const { answer, open } = gate()
   let answered = 0
@@ -215,7 +215,7 @@ test('overflow: a disk that fails is gone round, in order, and said', async () =
   assert.equal(sender.imbalance(), 0)
 })
 
-test('overflow: events that come while a failing disk is left in peace do not wait for the next look at it', async () => {
+test('overflow: events offered while a failing disk is bypassed do not wait for its next try', async () => {
   const rig = new Rig({ ...BASE, spool: { ...SPOOL, use: 'always' } })
   const { answer, open } = gate()
   let answered = 0
@@ -234,7 +234,7 @@ test('overflow: events that come while a failing disk is left in peace do not wa
   assert.equal(sender.imbalance(), 0)
 })
 
-test('overflow: when neither disk nor memory takes more, what is dropped is counted by its cause', async () => {
+test('overflow: when neither disk nor memory has space, dropped events are counted by cause', async () => {
   const rig = new Rig()
   const sender = await rig.start(() => retryable())
   rig.disk.faults.write = 1
@@ -272,7 +272,7 @@ async function inject(rig: Rig, ...frames: readonly SpoolFrame[]): Promise<void>
   await spool.close()
 }
 
-test('overflow: events in an encoding that the exporter no longer has are held, in order, and sent by one that has it', async () => {
+test('overflow: events in an encoding that the exporter no longer has are held, in order, and sent once it has it again', async () => {
   const rig = new Rig()
   const first = await rig.start(() => retryable())
   offer(first, 0, 8)
@@ -301,7 +301,7 @@ test('overflow: events in an encoding that the exporter no longer has are held, 
   assert.deepEqual([back.accounting().state, back.accounting().heldEvents, back.imbalance()], ['hold', 4, 0])
 })
 
-test('overflow: events of another release are held, those that are spoilt are rejected', async () => {
+test('overflow: events of another release are held, damaged ones are rejected', async () => {
   const rig = new Rig()
   const newer = frameOf(describedLines(8, 4))
   newer.parts[0]?.fill(2, 0, 1)
@@ -318,13 +318,13 @@ test('overflow: events of another release are held, those that are spoilt are re
   assert.equal(sender.imbalance(), 0)
 })
 
-test('overflow: an event without a description is a fault of ours and is said so', async () => {
+test('overflow: an event without a description is reported as an internal error', async () => {
   const rig = new Rig({ ...BASE, spool: { ...SPOOL, use: 'always' } })
   const sender = await rig.start()
   assert.throws(() => void sender.offer(lines(0, 4)), /expected described events/)
 })
 
-test('overflow: events older than the limit are dropped as expired when they come out of the spool', async () => {
+test('overflow: events older than the limit are dropped as expired when they are read from the spool', async () => {
   const rig = new Rig({ ...BASE, retry: { ...BASE.retry, max_age: 5000 } })
   const { clock } = rig
   const first = await rig.start(() => retryable())
@@ -350,7 +350,7 @@ for (const [name, releases, answers, freed] of [
     false,
   ],
 ] as const satisfies ReadonlyArray<readonly [string, boolean, readonly Outcome[], boolean]>) {
-  test(`overflow: the memory of what was read is ${freed ? '' : 'not '}given back at once to ${name}`, async () => {
+  test(`overflow: the memory of events read is ${freed ? '' : 'not '}released at once for ${name}`, async () => {
     const wide = { queue: { ...BASE.queue, max_bytes: 10 << 20 }, batch: { ...BASE.batch, max_bytes: 1 << 20 } }
     const rig = new Rig({ ...BASE, ...wide, spool: { ...SPOOL, use: 'always' } }, zstdAtOnce)
     const seen: Uint8Array[] = []
@@ -388,7 +388,7 @@ test('overflow: a stop ends although the disk does not answer a read', async () 
   assert.equal(sender.accounting().heldEvents, 40, 'they stay on the disk')
 })
 
-test('overflow: a write that the disk does not answer is said, is waited for, and is not passed', async () => {
+test('overflow: a hanging write is reported, awaited, and not overtaken', async () => {
   const rig = new Rig()
   let fails = 1
   const sender = await rig.start(() => (fails-- > 0 ? retryable() : { status: 'delivered' }))
@@ -398,7 +398,7 @@ test('overflow: a write that the disk does not answer is said, is waited for, an
   offer(sender, 40, 400)
   assert.match(sender.accounting().lastError, /disk has not answered for 30 s/)
   assert.deepEqual(rig.spoolFailures.length, 1)
-  assert.ok(sender.accounting().dropped.spool_failed > 0, 'what finds no room is lost to the disk')
+  assert.ok(sender.accounting().dropped.spool_failed > 0, 'events without space must be counted as spool_failed')
   rig.disk.thaw()
   await rig.run(5000)
   const { heldEvents, lastError } = sender.accounting()
@@ -410,7 +410,7 @@ test('overflow: a write that the disk does not answer is said, is waited for, an
   assert.equal(sender.imbalance(), 0)
 })
 
-test('overflow: an event that is larger than the small queue before a spool goes over the disk', async () => {
+test('overflow: an event that is larger than the small queue before a spool is written to the disk', async () => {
   const rig = new Rig()
   const sender = await rig.start()
   sender.offer(describedLines(0, 1, 0, 20_000))
@@ -419,7 +419,7 @@ test('overflow: an event that is larger than the small queue before a spool goes
   assert.equal(sender.accounting().delivered, 1)
 })
 
-test('overflow: what a full spool gives up is told by its numbers', async () => {
+test('overflow: events that a full spool drops are reported by number', async () => {
   const rig = new Rig()
   rig.spoolBytes = 3000
   const sender = await rig.start(() => retryable())
@@ -439,7 +439,7 @@ test('overflow: what a full spool gives up is told by its numbers', async () => 
   }
 })
 
-test('overflow: short of memory, events go over the disk while the sink works; far too short, they are dropped, counted', async () => {
+test('overflow: under memory pressure, events are written to the disk while the sink works; at the hard limit they are dropped and counted', async () => {
   const rig = new Rig()
   const sender = await rig.start()
   sender.pressure = 'soft'

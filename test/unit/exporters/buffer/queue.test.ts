@@ -26,14 +26,14 @@ test('queue: is bounded in bytes as well as in events', () => {
   assert.equal(queue.bytes, 20)
 })
 
-test('queue: does not admit what could never fit', () => {
+test('queue: does not accept a part that could never fit', () => {
   const queue = new Queue(25, 2)
   assert.ok(queue.admits(lines(1, 2, 10)))
   assert.ok(!queue.admits(lines(1, 1, 26)))
   assert.ok(!queue.admits(lines(1, 3, 8)))
 })
 
-test('queue: the oldest is dropped from what waits, never from what is in flight', () => {
+test('queue: the oldest waiting part is dropped, never one in flight', () => {
   const queue = new Queue(1000, 10)
   queue.push(held(1))
   queue.push(held(2))
@@ -43,7 +43,7 @@ test('queue: the oldest is dropped from what waits, never from what is in flight
   assert.equal(queue.events, 1)
 })
 
-test('queue: records of losses take the reserve when it is full, up to its end, and are not what is dropped', () => {
+test('queue: loss records use the reserve when the queue is full, up to its end, and are not dropped', () => {
   const queue = new Queue(1000, 2)
   const losses = (seq: number): Held => ({ ...held(seq), losses: true })
   assert.ok(queue.push(losses(1)) && queue.push(held(2)))
@@ -85,7 +85,7 @@ test('queue: keeps order and counts through thousands of parts, also after it ha
 
 type Step = readonly ['push' | 'take' | 'settle' | 'drop', number]
 
-test('queue: keeps bounds, order and counts against a plain list, whatever is done with it', () => {
+test('queue: keeps bounds, order and counts like a plain list, for any operations', () => {
   const step: fc.Arbitrary<Step> = fc.tuple(
     fc.constantFrom('push', 'take', 'settle', 'drop'),
     fc.integer({ min: 1, max: 5 }),

@@ -14,7 +14,7 @@ const events = [
 ]
 const whole = describe(createJsonEncoder({ nodeName: 'n' }).encode(events), events)
 
-test('described: says type, policy, milliseconds and sequence of each event', () => {
+test('described: contains type, policy, milliseconds and sequence of each event', () => {
   assert.deepEqual(
     whole.abouts.map(({ type, policy }) => [type, policy]),
     [
@@ -28,11 +28,11 @@ test('described: says type, policy, milliseconds and sequence of each event', ()
   assert.deepEqual([...whole.seqs], [7, 9, 12, 13])
 })
 
-test('described: events of a kind share one description', () => {
+test('described: events of a type share one description', () => {
   assert.equal(whole.abouts[1], whole.abouts[2])
 })
 
-test('described: a piece has the descriptions of its own events, also where numbers are left out', () => {
+test('described: a slice has the descriptions of its own events, also with gaps in the numbers', () => {
   const piece = slice(whole, 1, 3)
   assert.ok(isDescribed(piece))
   assert.equal(piece.firstSeq, 9)
@@ -41,12 +41,12 @@ test('described: a piece has the descriptions of its own events, also where numb
   assert.equal(piece.abouts.length, 2)
 })
 
-test('described: pieces put together are the whole', () => {
+test('described: joined slices equal the whole', () => {
   const seqs = split(whole, 1, 1).flatMap((piece) => (isDescribed(piece) ? [...piece.seqs] : []))
   assert.deepEqual(seqs, [7, 9, 12, 13])
 })
 
-test('described: a loss record is described by what was lost where', () => {
+test('described: a loss record is described by the place and reason of the loss', () => {
   const lost = makeLoss({ seq: 14 })
   const { abouts, seqs } = describe(createJsonEncoder({ nodeName: 'n' }).encode([lost]), [lost])
   assert.deepEqual(abouts, [{ type: 'events_lost', policy: '', loss: lost.loss }])

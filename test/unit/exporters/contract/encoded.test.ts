@@ -8,7 +8,7 @@ import { describedLines, idsOf, lines, numbers } from '../support/lines.ts'
 
 const textOf = (part: Encoded): string => Buffer.from(part.bytes).toString()
 
-/** What must hold of any Encoded. */
+/** Invariants of any Encoded. */
 function sound(part: Encoded): void {
   assert.equal(part.ends.length, part.count)
   assert.equal(part.ends.at(-1) ?? 0, part.bytes.length)
@@ -16,7 +16,7 @@ function sound(part: Encoded): void {
   for (const end of part.ends) assert.equal(part.bytes[end - 1], 0x0a)
 }
 
-test('split: what fits stays the same object, uncopied', () => {
+test('split: a value that fits stays the same object, without a copy', () => {
   const whole = lines(1, 3)
   assert.deepEqual(split(whole, whole.bytes.length, 3), [whole])
   assert.equal(split(whole, whole.bytes.length, 3)[0], whole)
@@ -27,9 +27,9 @@ test('split: pieces are views of the same memory', () => {
   assert.equal(split(whole, 1000, 1)[2]?.bytes.buffer, whole.bytes.buffer)
 })
 
-test('split: nothing gives no part', () => assert.deepEqual(split(lines(1, 0), 10, 10), []))
+test('split: no events yield no part', () => assert.deepEqual(split(lines(1, 0), 10, 10), []))
 
-test('split: a line larger than the bound is a piece by itself', () => {
+test('split: a line larger than the bound is a piece of its own', () => {
   const parts = split(lines(1, 3, 50), 10, 10)
   assert.deepEqual(
     parts.map(({ count }) => count),
@@ -37,7 +37,7 @@ test('split: a line larger than the bound is a piece by itself', () => {
   )
 })
 
-test('split: pieces are within bounds, sound, and give the whole when joined', () => {
+test('split: pieces are within bounds, valid, and equal the whole when joined', () => {
   const input = fc.tuple(
     fc.nat(40),
     fc.integer({ min: 9, max: 60 }),
@@ -58,7 +58,7 @@ test('split: pieces are within bounds, sound, and give the whole when joined', (
   )
 })
 
-test('slice: any range is sound', () => {
+test('slice: any range is valid', () => {
   fc.assert(
     fc.property(fc.nat(20), fc.nat(20), (from, length) => {
       const part = slice(lines(5, 40), from, from + length)
@@ -68,7 +68,7 @@ test('slice: any range is sound', () => {
   )
 })
 
-test('flight: taking the head in any steps removes exactly those events, in order', () => {
+test('in-flight batch: taking the first events in any steps removes exactly those, in order', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 6 }),
@@ -95,7 +95,7 @@ test('flight: taking the head in any steps removes exactly those events, in orde
   )
 })
 
-test('flight: only parts accepted before the limit are too old', () => {
+test('in-flight batch: only parts accepted before the limit are too old', () => {
   const inFlightBatch = new InFlightBatch([1, 2, 3].map((ms) => ({ part: lines(ms, 1), acceptedMs: ms })))
   assert.equal(inFlightBatch.takeOlder(1).events, 0)
   assert.equal(inFlightBatch.takeOlder(3).events, 2)
@@ -111,7 +111,7 @@ test('span: of a batch, and of some of its events', () => {
   assert.equal(spanOf(batchOf([])), undefined)
 })
 
-test('span: numbers of another run say whose they are, those of two runs nothing', () => {
+test('span: numbers of another run name that run, numbers of two runs have no span', () => {
   const old = { ...describedLines(500, 5), epoch: 'old' }
   assert.deepEqual(spanOf(batchOf([old])), { firstSeq: 500, lastSeq: 504, epoch: 'old' })
   assert.equal(spanOf(batchOf([old, describedLines(0, 5)])), undefined)

@@ -55,8 +55,8 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
   ['more taken than given', retryable({ taken: 11 }), /^taken: expected 0 to 10, got 11$/],
   ['less than nothing taken', retryable({ taken: -1 }), /^taken: /],
   ['half an event taken', retryable({ taken: 0.5 }), /^taken: /],
-  ['unsure of more than the rest', retryable({ taken: 4, unacknowledged: 7 }), /^unsure: expected 0 to 6, got 7$/],
-  ['unsure of half an event', retryable({ unacknowledged: 0.5 }), /^unsure: /],
+  ['more unacknowledged than the rest', retryable({ taken: 4, unacknowledged: 7 }), /^unsure: expected 0 to 6, got 7$/],
+  ['half an event unacknowledged', retryable({ unacknowledged: 0.5 }), /^unsure: /],
   [
     'more refused than taken',
     retryable({ taken: 1, refusals: [refusal({ events: 2 })] }),
@@ -102,6 +102,6 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
   ],
 ]
 for (const [name, outcome, want] of bad) {
-  test(`outcome: ${name} breaks the contract, and it is said how`, () =>
+  test(`outcome: ${name} breaks the contract, and the message shows how`, () =>
     assert.match(checkOutcome({ count: 10 }, outcome) ?? '', want))
 }

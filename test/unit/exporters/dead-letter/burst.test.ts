@@ -1,4 +1,4 @@
-/** A sink that refuses much at once: a batch is settled only when its dead-letter records are written, or counted as lost. */
+/** A sink that rejects much at once: a batch is settled only once its dead-letter records are written, or counted as lost. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DeadLetterFile } from '../../../../exporters/dead-letter/dead-letters.ts'
@@ -26,7 +26,7 @@ interface Rig extends AsyncDisposable {
   readonly exporter: FakeExporter
 }
 
-/** A sender whose sink refuses every event, or those that `refuses` names. */
+/** A sender whose sink rejects every event, or those for which `refuses` is true. */
 async function rig(refuses: (id: number) => boolean = () => true, open?: SenderDeps['openSpool']): Promise<Rig> {
   const folder = new Folder()
   const files = new FaultyFiles()
@@ -77,7 +77,7 @@ function offer({ sender }: Rig, events: number): void {
   for (let seq = 0; seq < events; seq += 1000) void sender.offer(lines(seq, 1000, LINE_BYTES))
 }
 
-test('dead letters: 20,000 events that are refused at once are 20,000 records', async () => {
+test('dead-letter records: 20,000 events that are rejected at once are 20,000 records', async () => {
   await using all = await rig()
   offer(all, EVENTS)
   await until('all are settled', () => all.sender.accounting().heldEvents === 0, 30_000)
@@ -87,7 +87,7 @@ test('dead letters: 20,000 events that are refused at once are 20,000 records', 
   assert.equal(rejectedOf(all.sender.accounting()), EVENTS)
 })
 
-test('dead letters: a batch is held until its records are on the disk, then it is settled', async () => {
+test('dead-letter records: a batch is held until its records are on the disk, then it is settled', async () => {
   await using all = await rig((id) => id % 2 === 0)
   const disk = all.files.hang('writev')
   offer(all, 3000)
@@ -108,7 +108,7 @@ test('dead letters: a batch is held until its records are on the disk, then it i
   await all.sender.stop(1000)
 })
 
-test('dead letters: a full disk stops a healthy sink for five seconds in all, and what finds no room is a loss of its own', async () => {
+test('dead-letter records: a full disk delays a healthy sink for five seconds in all, and records without space are a counted loss', async () => {
   await using all = await rig((id) => id % 2 === 0)
   all.files.plan = (call) => (call === 'writev' ? 'ENOSPC' : undefined)
   offer(all, EVENTS)
@@ -126,7 +126,7 @@ test('dead letters: a full disk stops a healthy sink for five seconds in all, an
   await all.sender.stop(1000)
 })
 
-test('dead letters: a disk that hangs does not hang the stop; without a spool its events are a counted loss', async () => {
+test('dead-letter records: a hanging disk does not delay the stop; without a spool its events are a counted loss', async () => {
   await using all = await rig((id) => id < 10)
   const disk = all.files.hang('writev')
   void all.sender.offer(lines(0, 150))
@@ -143,7 +143,7 @@ test('dead letters: a disk that hangs does not hang the stop; without a spool it
   disk.release()
 })
 
-test('dead letters: at a stop a disk that hangs leaves the batch to the spool, and the next run makes its records', async () => {
+test('dead-letter records: at a stop with a hanging disk the batch stays in the spool, and the next run writes its records', async () => {
   const disk = new Disk(new Seeded(1))
   const spool = {
     dir: '/spool',
@@ -157,10 +157,10 @@ test('dead letters: at a stop a disk that hangs leaves the batch to the spool, a
     openSpool(spool, { files: disk.files, clock: new FakeClock(), random: () => 0.5, onLoss })
   {
     await using all = await rig((id) => id < 10, openIt)
-    const letters = all.files.hang('writev')
+    const writes = all.files.hang('writev')
     void all.sender.offer(describedLines(0, 100))
     await all.clock.turn(300)
-    await until('a record is being written', () => letters.waiting > 0)
+    await until('a record is being written', () => writes.waiting > 0)
     let stopped = false
     void all.sender.stop(2000).then(() => (stopped = true))
     await until('it has stopped', () => {
@@ -169,12 +169,12 @@ test('dead letters: at a stop a disk that hangs leaves the batch to the spool, a
     })
     assert.equal(all.sender.accounting().heldEvents, 100)
     assertBalanced(all)
-    letters.release()
+    writes.release()
   }
   disk.down = true
   disk.restart(true)
   await using all = await rig((id) => id < 10, openIt)
-  // The file is on a real disk: a clock that turned meanwhile would end the five seconds that its write may take.
+  // The file is on a real disk: an advanced clock would end the five seconds that its write may take.
   await until('all are settled', () => all.sender.accounting().heldEvents === 0)
   assert.deepEqual(recorded(all), numbers(0, 10))
   assert.equal(all.sender.accounting().delivered, 90)

@@ -16,7 +16,7 @@ interface Rig {
   readonly got: number[][]
 }
 
-/** Something is under way unless `idle`, so that batches are to be full. */
+/** A request is in flight unless `idle`, so that batches wait until they are full. */
 function make({ idle = false, maxEvents = 4 } = {}): Rig {
   const clock = new FakeClock()
   const batch = { max_events: maxEvents, max_bytes: 1000, max_wait: 200 }
@@ -42,7 +42,7 @@ function bufferFor(batch: BufferConfig['batch'], clock: FakeClock, onReady: () =
   return new MemoryBuffer({ queue, batch, spool: undefined }, { counters: new Counters(), clock, onReady })
 }
 
-test('batcher: a full batch goes at once', async () => {
+test('batcher: a full batch is sent at once', async () => {
   const { push, got } = make()
   push(1, 2)
   push(3, 2)
@@ -50,7 +50,7 @@ test('batcher: a full batch goes at once', async () => {
   assert.deepEqual(got, [[1, 3]])
 })
 
-test('batcher: a part that does not fit any more begins the next batch', async () => {
+test('batcher: a part that does not fit begins the next batch', async () => {
   const { push, got, clock } = make()
   push(1, 3)
   push(4, 3)
@@ -60,7 +60,7 @@ test('batcher: a part that does not fit any more begins the next batch', async (
   assert.deepEqual(got, [[1], [4]])
 })
 
-test('batcher: a batch that is not full goes when its first event has waited, not later', async () => {
+test('batcher: a partial batch is sent once its first event has waited max_wait', async () => {
   const { push, got, clock } = make()
   push(1, 1)
   await clock.turn(150)
@@ -89,7 +89,7 @@ test('batcher: bytes fill a batch too', async () => {
   assert.equal((await batcher.next())?.held.length, 2)
 })
 
-test('batcher: a flush sends what there is, once', async () => {
+test('batcher: a flush sends waiting events, once', async () => {
   const { push, got, batcher } = make()
   push(1, 1)
   await settle()
@@ -100,7 +100,7 @@ test('batcher: a flush sends what there is, once', async () => {
   assert.deepEqual(got, [[1]])
 })
 
-test('batcher: after the end it hands out the rest, then nothing', async () => {
+test('batcher: after the end it returns the rest, then nothing', async () => {
   const { push, got, batcher } = make()
   push(1, 1)
   batcher.end()
@@ -108,7 +108,7 @@ test('batcher: after the end it hands out the rest, then nothing', async () => {
   assert.deepEqual(got, [[1], []])
 })
 
-test('batcher: while nothing is under way an eighth of a batch goes at once, less waits', async () => {
+test('batcher: without a request in flight an eighth of a batch is sent at once, less waits', async () => {
   const { push, got, clock } = make({ idle: true, maxEvents: 40 })
   push(1, 4)
   await settle()
@@ -128,7 +128,7 @@ test('batcher: an eighth of the bytes is enough too', async () => {
   assert.deepEqual(got, [[1]])
 })
 
-test('batcher: what waits for a full batch goes when nothing is under way any more', async () => {
+test('batcher: a partial batch is sent once no request is in flight any more', async () => {
   const { push, got, buffer, batcher } = make({ maxEvents: 40 })
   push(1, 30)
   await settle()

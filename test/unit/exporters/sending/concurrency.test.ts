@@ -26,7 +26,7 @@ test('concurrency: begins with one and grows to the maximum while the sink keeps
   assert.equal(drive(limit, 100, 1000), 16)
 })
 
-test('concurrency: a sink that pushes back keeps it near what the sink takes', () => {
+test('concurrency: a sink with backpressure keeps it near the capacity of the sink', () => {
   const reached = drive(new ConcurrencyLimit(16), 500, 4, true)
   assert.ok(reached >= 2 && reached <= 5, `${reached}`)
 })
@@ -36,7 +36,7 @@ test('concurrency: a sink that gets slower keeps it below the maximum', () => {
   assert.ok(reached >= 4 && reached <= 40, `${reached}`)
 })
 
-test('concurrency: does not grow when what is allowed is not used', () => {
+test('concurrency: does not grow while it is not used', () => {
   const limit = new ConcurrencyLimit(16)
   drive(limit, 100, 1000)
   const one = new ConcurrencyLimit(16)
@@ -121,7 +121,7 @@ test('sender: a sink that takes four calls gets up to four, and every event once
   await sender.stop(0)
 })
 
-test('sender: what waits for company goes when the sink has nothing to do any more', async () => {
+test('sender: a partial batch is sent once the sink is idle', async () => {
   const clock = new FakeClock()
   const exporter = new Parallel(async () => {
     await new Promise<void>((resolve) => clock.after(10, resolve))
@@ -130,7 +130,7 @@ test('sender: what waits for company goes when the sink has nothing to do any mo
   const batch = { max_events: 40, max_bytes: 10_000, max_wait: 1_000_000 }
   const sender = new Sender('p', exporter, { ...OPTIONS, batch }, { clock })
   await sender.start()
-  // Several may be under way from then on.
+  // Several may be in flight from then on.
   for (let id = 0; id < 800; id += 40) void sender.offer(lines(id, 40))
   for (let i = 0; i < 50; i++) await clock.turn(10)
   assert.ok(exporter.most > 1)
@@ -144,7 +144,7 @@ test('sender: what waits for company goes when the sink has nothing to do any mo
   await sender.stop(0)
 })
 
-test('sender: while one call is not taken, no other begins', async () => {
+test('sender: while one call is retried, no other begins', async () => {
   const clock = new FakeClock()
   let down = false
   const exporter = new Parallel(async () => {

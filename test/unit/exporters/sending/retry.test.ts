@@ -31,8 +31,8 @@ for (const [attempt, random, afterMs, want] of ROWS) {
   })
 }
 
-test('retry: a person is waited for ever longer, up to five minutes', () => {
+test('retry: waits for manual action grow up to five minutes', () => {
   const waits = [1, 2, 3, 4, 5, 50, 5000].map((holds) => holdDelayMs(holds, { initial: 1000, max: 30_000 }))
   assert.deepEqual(waits, [30_000, 60_000, 120_000, 240_000, 300_000, 300_000, 300_000])
-  assert.equal(holdDelayMs(3, { initial: 1000, max: 600_000 }), 600_000, 'as long as the config says')
+  assert.equal(holdDelayMs(3, { initial: 1000, max: 600_000 }), 600_000, 'as long as configured')
 })

@@ -33,7 +33,7 @@ async function rig(answer?: FakeExporter['answer'], options = BASE): Promise<Rig
   return { sender, exporter, clock }
 }
 
-/** The part of the books that says what became of the events. */
+/** The counters that show where the events went. */
 function sums(accounting: Accounting): Record<string, number> {
   const { queue_full, expired, shutdown } = accounting.dropped
   const rejects = Object.values(accounting.rejected).reduce((sum, n) => sum + n, 0)
@@ -51,7 +51,7 @@ function balanced(sender: Sender): void {
   )
 }
 
-test('sender: what is delivered is counted, in events and bytes', async () => {
+test('sender: delivered events are counted, in events and bytes', async () => {
   const { sender, exporter } = await rig()
   assert.equal(sender.offer(lines(0, 4, 10)), undefined)
   assert.deepEqual(sums(sender.accounting()), { accepted: 4, held: 4 })
@@ -64,7 +64,7 @@ test('sender: what is delivered is counted, in events and bytes', async () => {
   assert.equal(sender.accounting().state, 'healthy')
 })
 
-test('sender: takes events before it is started and sends them after', async () => {
+test('sender: accepts events before the start and sends them after it', async () => {
   const exporter = new FakeExporter()
   const sender = new Sender('test', exporter, BASE, { clock: new FakeClock() })
   sender.offer(lines(0, 4))
@@ -92,7 +92,7 @@ test('sender: a full queue drops the newest and counts them', async () => {
   assert.deepEqual(sums(sender.accounting()), { accepted: 20, queue_full: 12, held: 8 })
 })
 
-test('sender: drop_oldest makes room from what waits and never touches what is in flight', async () => {
+test('sender: drop_oldest drops waiting events and never in-flight ones', async () => {
   const { answer, open } = gate()
   const { sender, exporter } = await rig(answer, whenFull('drop_oldest'))
   sender.offer(lines(0, 4))
@@ -108,7 +108,7 @@ test('sender: drop_oldest makes room from what waits and never touches what is i
   balanced(sender)
 })
 
-test('sender: drop_oldest drops the newest when all the room is in flight', async () => {
+test('sender: drop_oldest drops the newest if the whole queue is in flight', async () => {
   const options = whenFull('drop_oldest')
   const { sender } = await rig(gate().answer, { ...options, queue: { ...options.queue, max_events: 4 } })
   sender.offer(lines(0, 4))
@@ -117,7 +117,7 @@ test('sender: drop_oldest drops the newest when all the room is in flight', asyn
   assert.deepEqual(sums(sender.accounting()), { accepted: 8, queue_full: 4, held: 4 })
 })
 
-test('sender: block asks to wait, loses nothing, and lets go when there is room', async () => {
+test('sender: block makes the caller wait, loses nothing, and ends the wait once there is space', async () => {
   const { answer, open } = gate()
   const { sender, exporter } = await rig(answer, whenFull('block'))
   assert.equal(sender.offer(lines(0, 8)), undefined)
@@ -137,7 +137,7 @@ test('sender: block asks to wait, loses nothing, and lets go when there is room'
   assert.deepEqual(exporter.ids, numbers(0, 16))
 })
 
-test('sender: block does not wait for a batch to fill while somebody waits for room', async () => {
+test('sender: block does not wait for a full batch while a caller waits for space', async () => {
   const options = whenFull('block')
   const small = { ...options, queue: { ...options.queue, max_events: 3 } }
   const { sender, exporter, clock } = await rig(undefined, small)
@@ -148,7 +148,7 @@ test('sender: block does not wait for a batch to fill while somebody waits for r
   assert.deepEqual(exporter.ids, numbers(0, 7))
 })
 
-test('sender: block does not block while the sink waits for a person; the loss is counted', async () => {
+test('sender: block does not block while the sink needs manual action; the loss is counted', async () => {
   const { sender, clock, exporter } = await rig(
     (_batch, call) => (call === 0 ? hold() : { status: 'delivered' }),
     whenFull('block'),
@@ -158,7 +158,7 @@ test('sender: block does not block while the sink waits for a person; the loss i
   assert.ok(wait)
   await wait
   assert.equal(sender.accounting().state, 'hold')
-  assert.equal(sender.accounting().lastError, 'mend me')
+  assert.equal(sender.accounting().lastError, 'needs manual action')
   assert.equal(sender.offer(lines(16, 4)), undefined)
   assert.deepEqual(sums(sender.accounting()), { accepted: 20, queue_full: 12, held: 8 })
   await clock.turn(1000)
@@ -166,7 +166,7 @@ test('sender: block does not block while the sink waits for a person; the loss i
   assert.equal(sender.accounting().state, 'healthy')
 })
 
-test('sender: what has failed for good blocks nobody either, keeps what it holds, and a stop does not wait for it', async () => {
+test('sender: a permanently failed sink does not block either, keeps its events, and a stop does not wait for it', async () => {
   const { sender, clock } = await rig(() => ({ ...hold(), forGood: true }), whenFull('block'))
   await sender.offer(lines(0, 12))
   assert.equal(sender.accounting().state, 'failed')
@@ -178,13 +178,13 @@ test('sender: what has failed for good blocks nobody either, keeps what it holds
   assert.deepEqual(clock.pending, [])
 })
 
-test('sender: a line that can never fit is dropped even by block, which would wait for ever', async () => {
+test('sender: a line that can never fit is dropped even with block, which would wait forever', async () => {
   const { sender } = await rig(undefined, whenFull('block'))
   assert.equal(sender.offer(lines(0, 1, 10_001)), undefined)
   assert.deepEqual(sums(sender.accounting()), { accepted: 1, queue_full: 1 })
 })
 
-test('sender: retries without limit, with doubling waits, and shows state and error meanwhile', async () => {
+test('sender: retries without limit, with doubling waits, and reports state and error meanwhile', async () => {
   const { sender, exporter, clock } = await rig((_batch, call) => (call < 6 ? retryable() : { status: 'delivered' }))
   sender.offer(lines(0, 4))
   await settle()
@@ -203,14 +203,14 @@ test('sender: retries without limit, with doubling waits, and shows state and er
   assert.equal(sender.accounting().state, 'healthy')
 })
 
-test('sender: waits as long as the sink asked', async () => {
+test('sender: waits for the time that the sink requests', async () => {
   const { sender, clock } = await rig(() => retryable({ afterMs: 12_345 }))
   sender.offer(lines(0, 4))
   await settle()
   assert.deepEqual(clock.pending, [12_345])
 })
 
-test('sender: a sink that says "at once" and takes nothing is given the usual pause', async () => {
+test('sender: a sink that requests no wait and accepts nothing is retried after the usual pause', async () => {
   const { sender, exporter, clock } = await rig(() => retryable({ afterMs: 0 }))
   sender.offer(lines(0, 4))
   await settle()
@@ -233,7 +233,7 @@ test('sender: events that the sink took are not sent again', async () => {
 })
 
 for (const claimed of [-1, 5, 1_000_000]) {
-  test(`sender: an exporter that claims ${claimed} of 4 events does not unbalance the books`, async () => {
+  test(`sender: an exporter that claims ${claimed} of 4 events does not unbalance the accounting`, async () => {
     const { sender } = await rig((_batch, call) =>
       call === 0 ? retryable({ taken: claimed }) : { status: 'delivered' },
     )
@@ -243,7 +243,7 @@ for (const claimed of [-1, 5, 1_000_000]) {
     await sender.stop(0)
     balanced(sender)
   })
-  test(`sender: an exporter that rejects ${claimed} of 4 events does not unbalance the books`, async () => {
+  test(`sender: an exporter that rejects ${claimed} of 4 events does not unbalance the accounting`, async () => {
     const { sender } = await rig(() => ({
       status: 'partial',
       refusals: [{ reason: 'odd', events: claimed, message: '' }],
@@ -255,13 +255,13 @@ for (const claimed of [-1, 5, 1_000_000]) {
 }
 
 for (const [name, answers, want] of [
-  ['that says nothing of it: all that are sent again', [retryable()], 4],
+  ['without that number: all that are sent again', [retryable()], 4],
   ['each time anew', [retryable(), retryable()], 8],
   ['not those that it took', [retryable({ taken: 1 })], 3],
-  ['as many as it says', [retryable({ taken: 1, unacknowledged: 2 })], 2],
+  ['with a number: that many', [retryable({ taken: 1, unacknowledged: 2 })], 2],
   ['none where it surely has none', [retryable({ unacknowledged: 0 }), hold()], 0],
 ] as const) {
-  test(`sender: events that may be there twice are counted, after a failure ${name}`, async () => {
+  test(`sender: possible duplicates are counted after a failure ${name}`, async () => {
     const { sender, exporter, clock } = await rig((_, call) => answers[call] ?? { status: 'delivered' })
     sender.offer(lines(0, 4))
     await settle()
@@ -272,7 +272,7 @@ for (const [name, answers, want] of [
   })
 }
 
-test('sender: refused events are counted by reason', async () => {
+test('sender: rejected events are counted by reason', async () => {
   const answers: Outcome[] = [
     { status: 'partial', refusals: [{ reason: 'too_large', events: 1, message: '' }] },
     rejected('http_400'),
@@ -287,7 +287,7 @@ test('sender: refused events are counted by reason', async () => {
   assert.deepEqual(sums(sender.accounting()), { accepted: 12, delivered: 3, rejected: 9 })
 })
 
-test('sender: events older than the limit are dropped as expired, younger ones of the same batch are kept', async () => {
+test('sender: events older than the limit are dropped as expired, newer ones of the same batch are kept', async () => {
   // Two are not enough to go before their time.
   const batch = { ...BASE.batch, max_events: 40 }
   const options = { ...BASE, batch, retry: { initial: 100, max: 100, max_age: 250 } }
@@ -307,7 +307,7 @@ test('sender: events older than the limit are dropped as expired, younger ones o
   balanced(sender)
 })
 
-test('sender: an exporter that throws is tried again', async () => {
+test('sender: an exporter that throws is retried', async () => {
   const { sender, exporter, clock } = await rig((_batch, call) => {
     if (call === 0) throw new Error('oops')
     return { status: 'delivered' }
@@ -319,7 +319,7 @@ test('sender: an exporter that throws is tried again', async () => {
   assert.deepEqual(exporter.ids, numbers(0, 4))
 })
 
-test('sender: stop sends what waits at once, closes the exporter once and stays stopped', async () => {
+test('sender: stop sends waiting events at once, closes the exporter once and stays stopped', async () => {
   const { sender, exporter } = await rig()
   sender.offer(lines(0, 3))
   const first = sender.stop(1000)
@@ -349,7 +349,7 @@ test('sender: at the deadline of a stop the rest is dropped as shutdown and the 
   balanced(sender)
 })
 
-test('sender: an exporter that hangs does not keep a stop from ending', async () => {
+test('sender: a hanging exporter does not prevent the end of a stop', async () => {
   const { sender, clock } = await rig(() => new Promise(() => undefined))
   sender.offer(lines(0, 4))
   await settle()
@@ -360,7 +360,7 @@ test('sender: an exporter that hangs does not keep a stop from ending', async ()
 })
 
 for (const maxConcurrency of [1, 3]) {
-  test(`sender: an exporter of ${maxConcurrency} at once that ignores its time-out shows it, and gets no other batch until it settles`, async () => {
+  test(`sender: an exporter of ${maxConcurrency} at once that ignores its time-out is reported, and gets no other batch until it settles`, async () => {
     const clock = new FakeClock()
     const calls: Array<(outcome: Outcome) => void> = []
     const exporter = new FakeExporter()
@@ -388,7 +388,7 @@ for (const maxConcurrency of [1, 3]) {
     await sender.reopen()
     assert.equal(calls.length, 1)
     balanced(sender)
-    // What it says in the end is what became of the batch; the call is counted already.
+    // Its final answer decides about the batch; the call is counted already.
     calls[0]?.({ status: 'delivered' })
     await settle()
     assert.deepEqual([sender.accounting().state, sender.accounting().delivered, reported[1]], ['healthy', 4, 'none: '])
@@ -403,7 +403,7 @@ for (const maxConcurrency of [1, 3]) {
   })
 }
 
-test('sender: stopping retries soon although a long wait was going on', async () => {
+test('sender: stopping retries soon even during a long wait', async () => {
   const { sender, clock, exporter } = await rig((_batch, call) =>
     call === 0 ? retryable({ afterMs: 60_000 }) : { status: 'delivered' },
   )
@@ -415,7 +415,7 @@ test('sender: stopping retries soon although a long wait was going on', async ()
   assert.deepEqual(exporter.ids, numbers(0, 4))
 })
 
-test('sender: stopping does not wait out the grace for a sink that needs a person', async () => {
+test('sender: stopping does not wait for a sink that needs manual action', async () => {
   const { sender, clock } = await rig(hold)
   sender.offer(lines(0, 8))
   await settle()
@@ -437,14 +437,14 @@ test('sender: a second stop without grace ends the first at once', async () => {
   assert.deepEqual(sums(sender.accounting()), { accepted: 4, shutdown: 4 })
 })
 
-test('sender: one that never started drops what it holds', async () => {
+test('sender: a sender that never started drops its events', async () => {
   const sender = new Sender('test', new FakeExporter(), BASE, { clock: new FakeClock() })
   sender.offer(lines(0, 4))
   await sender.stop(1000)
   assert.deepEqual(sums(sender.accounting()), { accepted: 4, shutdown: 4 })
 })
 
-test('sender: reopening ends the wait of a sink that needed a person', async () => {
+test('sender: reopening ends the wait for manual action', async () => {
   const { sender, exporter } = await rig((_batch, call) => (call === 0 ? hold() : { status: 'delivered' }))
   sender.offer(lines(0, 4))
   await settle()
@@ -453,7 +453,7 @@ test('sender: reopening ends the wait of a sink that needed a person', async () 
   assert.deepEqual(exporter.ids, numbers(0, 4))
 })
 
-test('sender: a reopening that fails is told and stands in the books; what waits is tried all the same', async () => {
+test('sender: a failed reopen is reported and counted; waiting events are still retried', async () => {
   const { sender, exporter, clock } = await rig((_batch, call) => (call === 0 ? hold() : { status: 'delivered' }))
   const reopen = (): Promise<void> => Promise.reject(new Error('cannot reopen "x": it is a link'))
   Object.assign(exporter, { reopen })
@@ -468,7 +468,7 @@ test('sender: a reopening that fails is told and stands in the books; what waits
   assert.deepEqual([sender.accounting().lastError, clock.pending], ['', []])
 })
 
-test('sender: a reopening that never ends is told, and does not keep what waits from being tried', async () => {
+test('sender: a reopen that never ends is reported, and does not prevent retries of waiting events', async () => {
   const { sender, exporter, clock } = await rig((_batch, call) => (call === 0 ? hold() : { status: 'delivered' }), {
     ...BASE,
     retry: { initial: 60_000, max: 60_000 },
@@ -482,7 +482,7 @@ test('sender: a reopening that never ends is told, and does not keep what waits 
   assert.deepEqual(exporter.ids, numbers(0, 4))
 })
 
-test('sender: an unbalanced book would be seen', async () => {
+test('sender: an imbalance is detected', async () => {
   const { Counters } = await import('../../../../exporters/buffer/counters.ts')
   const accounting = new Counters()
   accounting.accept(3)
@@ -493,7 +493,7 @@ test('sender: an unbalanced book would be seen', async () => {
 
 type Step = readonly ['offer' | 'turn' | 'answer', number]
 
-test('sender: whatever a sink answers and whenever, every event is delivered once, or stands in a counter', async () => {
+test('sender: for any answers at any time, every event is delivered once or is in a counter', async () => {
   const step: fc.Arbitrary<Step> = fc.tuple(fc.constantFrom('offer', 'turn', 'answer'), fc.nat(12))
   const scenario = fc.record({
     how: fc.constantFrom<ChainConfig['queue']['when_full']>('block', 'drop_newest', 'drop_oldest'),

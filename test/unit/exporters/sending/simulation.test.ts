@@ -7,9 +7,9 @@ import type { ChainFacts } from '../../../simulation/chain/simulate.ts'
 const LIVES = 3000
 const PACKED_LIVES = 1000
 
-/** Seeds that once failed, and of what. */
+/** Seeds that once failed, with the reason. */
 const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
-  [1652, 'a loss told during an append took copies for events'],
+  [1652, 'a loss reported during an append counted copies as events'],
   [282378, 'an empty read during an append forgot copies, and a loss then counted them'],
   [36300, 'what a device refused to give, and gave to the next run, is no reordering'],
   [40146474, 'a cursor that stands within a frame after a fault of the disk put the account of the spool wrong'],
@@ -21,21 +21,21 @@ const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
   ],
   [10791717, 'a power cut brought back a torn tail that the start before had cut off'],
 ]
-/** Of lives with a spool that packs. */
+/** Seeds of lives with a spool that packs. */
 const PACKED_AGAIN: typeof AGAIN = [
   [438036, 'a stop on a disk that hung took for kept what the spool had dropped to make room for the append that hung'],
 ]
 
 for (const [seed, was] of AGAIN) {
-  test(`chain, simulated, seed ${seed}: not again: ${was}`, () => simulateChain(seed).then(() => undefined))
+  test(`chain, simulated, seed ${seed}: no longer: ${was}`, () => simulateChain(seed).then(() => undefined))
 }
 
 for (const [seed, was] of PACKED_AGAIN) {
-  test(`chain that packs, simulated, seed ${seed}: not again: ${was}`, () =>
+  test(`chain that packs, simulated, seed ${seed}: no longer: ${was}`, () =>
     simulateChain(seed, undefined, true).then(() => undefined))
 }
 
-test('chain, simulated: 1,000 lives with a spool that packs keep every promise', async () => {
+test('chain, simulated: 1,000 lives with a spool that packs keep every guarantee', async () => {
   for (let seed = 1; seed <= PACKED_LIVES; seed++) {
     try {
       await simulateChain(seed, undefined, true)
@@ -45,7 +45,7 @@ test('chain, simulated: 1,000 lives with a spool that packs keep every promise',
   }
 })
 
-test('chain, simulated: 3,000 lives with sinks that fail and lie, kills, crashes and failing disks keep every promise', async (t) => {
+test('chain, simulated: 3,000 lives with failing and misbehaving sinks, kills, crashes and failing disks keep every guarantee', async (t) => {
   const totals = new Map<keyof ChainFacts, number>()
   for (let seed = 1; seed <= LIVES; seed++) {
     try {
@@ -55,7 +55,7 @@ test('chain, simulated: 3,000 lives with sinks that fail and lie, kills, crashes
       throw new Error(`seed ${seed}`, { cause: error })
     }
   }
-  // A simulation in which nothing goes wrong would show nothing.
+  // The simulation must inject enough faults.
   for (const key of [
     'kills',
     'crashes',

@@ -1,5 +1,5 @@
 import { zstdCompressSync } from 'node:zlib'
 import type { Compress } from '../../../../exporters/runtime/compression.ts'
 
-/** On this thread, so that a test which turns its own clock need not wait for another. */
+/** On this thread, so that a test with its own clock need not wait for another. */
 export const zstdAtOnce: Compress = (chunks) => Promise.resolve(zstdCompressSync(Buffer.concat(chunks)))

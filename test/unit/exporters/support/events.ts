@@ -1,4 +1,4 @@
-/** Events for tests and benches of this room: whole, but each part can be replaced. */
+/** Events for tests and benches of exporters: complete, but each part can be replaced. */
 import type {
   Argument,
   ExecEvent,
@@ -14,7 +14,7 @@ import { Renderings } from '../../../../collector/process/renderings.ts'
 
 const renderings = new Renderings(64 << 20)
 
-/** Room for what encoders keep with a process. */
+/** Space for renderings that encoders keep with a process. */
 export function makeRendered(): Rendered {
   return renderings.make()
 }

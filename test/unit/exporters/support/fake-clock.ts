@@ -1,6 +1,6 @@
 import type { Clock } from '../../../../exporters/runtime/clock.ts'
 
-/** A clock that stands still until it is turned. */
+/** A clock that does not advance by itself. */
 export class FakeClock implements Clock {
   #ms = 1000
   #wallMs = Date.UTC(2026, 10, 24, 14, 3, 9, 123) - 1000
@@ -32,7 +32,7 @@ export class FakeClock implements Clock {
     return this.#timers.map(({ at }) => at - this.#ms).toSorted((a, b) => a - b)
   }
 
-  /** Turns the clock, running what is due in order, and lets promises settle after each. */
+  /** Advances the clock, running due timers in order, and lets promises settle after each. */
   async turn(ms: number): Promise<void> {
     const end = this.#ms + ms
     for (;;) {
@@ -53,7 +53,7 @@ export function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Waits for a condition that I/O brings about; fails after `deadlineMs`. */
+/** Waits for a condition that depends on I/O; fails after `deadlineMs`. */
 export async function until(what: string, condition: () => boolean, deadlineMs = 5000): Promise<void> {
   const end = performance.now() + deadlineMs
   while (!condition()) {

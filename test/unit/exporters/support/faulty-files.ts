@@ -4,11 +4,11 @@ import type { FileSystem, OpenFile } from '../../../../exporters/sinks/file/file
 
 export type Call = keyof FileSystem | Exclude<keyof OpenFile, 'close'>
 
-/** What happens to one call: an errno name, or for writev the most bytes it takes. undefined: nothing. */
+/** The fault of one call: an errno name, or for writev the most bytes it takes. undefined: none. */
 export type Fault = string | number | undefined
 
 export class FaultyFiles implements FileSystem {
-  /** Asked before every call; `bytes` for writev. */
+  /** Called before every call; `bytes` for writev. */
   plan: (call: Call, path: string, bytes: number) => Fault = () => undefined
   readonly log: Call[] = []
   /** False: syncs succeed at once. The end of a process, unlike a power cut, does not need them. */

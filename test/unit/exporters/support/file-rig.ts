@@ -22,7 +22,7 @@ export interface Rig {
 
 type Change = Partial<Omit<FileConfig, 'rotate'> & FileConfig['rotate']>
 
-/** The config of a file exporter, with the keys of `rotate` beside the others. */
+/** The config of a file exporter, with the keys of `rotate` and the others. */
 export function fileConfig({ path = '/nowhere', mode, fsync = 'never', ...rotate }: Change): FileConfig {
   const config = exporterConfig('file', { path, fsync: 'never' })
   return { path, mode: mode ?? config.mode, fsync, rotate: { ...config.rotate, max_size: 1 << 20, ...rotate } }
@@ -50,7 +50,7 @@ export function sentence(outcome: Outcome): string {
   return 'error' in outcome ? outcome.error.message : outcome.status
 }
 
-/** Sends as the sender does until everything is taken; returns the outcomes on the way. */
+/** Sends as the sender does until everything is taken; returns the outcomes in between. */
 export async function insist(exporter: FileExporter, sent: Batch, tries = 10): Promise<Outcome[]> {
   const inFlightBatch = new InFlightBatch(sent.parts.map((part) => ({ part, acceptedMs: 0 })))
   const outcomes: Outcome[] = []

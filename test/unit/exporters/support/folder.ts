@@ -20,7 +20,7 @@ export class Folder implements Disposable {
     return readFileSync(this.at(name), 'utf8')
   }
 
-  /** Numbers of all lines in all files, in the order written; throws where a line is torn. */
+  /** Numbers of all lines in all files, in the order written; throws if a line is torn. */
   ids(): number[] {
     return this.names().flatMap((name) => idsOf(this.read(name)))
   }

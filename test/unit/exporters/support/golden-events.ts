@@ -1,4 +1,4 @@
-/** The events of the golden files: each kind of record and of argument, in a fixed order. */
+/** The events of the golden files: each type of record and of argument, in a fixed order. */
 import type { Event } from '../../../../exporters/contract/event.ts'
 import {
   file,

@@ -1,4 +1,4 @@
-/** Encoded values whose lines say their own sequence number, and fake exporters that remember them. */
+/** Encoded values whose lines contain their own sequence number, and fake exporters that record them. */
 import type { Described } from '../../../../exporters/contract/described.ts'
 import { ExportError } from '../../../../exporters/contract/errors.ts'
 import type { Batch, Encoded, Encoding, Exporter, Outcome } from '../../../../exporters/contract/exporter.ts'
@@ -9,7 +9,7 @@ export { idsOf, lines, numbers } from '../../../../exporters/testing/lines.ts'
 
 export const batch = (...parts: Encoded[]): Batch => batchOf(parts)
 
-/** Answers by script; keeps the ids of what it took. `answer` sees the batch and how often it was called. */
+/** Answers by script; keeps the ids of what it took. `answer` gets the batch and the number of calls. */
 export class FakeExporter implements Exporter {
   readonly type = 'fake'
   encoding: Encoding = 'json'
@@ -65,9 +65,9 @@ export const rejected = (reason: string): Outcome => ({
   reason,
   error: new ExportError('IO', 'refused'),
 })
-export const hold = (): Outcome => ({ status: 'hold', error: new ExportError('UNUSABLE', 'mend me') })
+export const hold = (): Outcome => ({ status: 'hold', error: new ExportError('UNUSABLE', 'needs manual action') })
 
-/** Answers only when told to, or with `retryable` when aborted. */
+/** Answers only on request, or with `retryable` if aborted. */
 export function gate(): { answer: FakeExporter['answer']; open: (outcome: Outcome) => void } {
   let resolve: ((outcome: Outcome) => void) | undefined
   const answer: FakeExporter['answer'] = (_batch, _call, signal) =>
@@ -78,7 +78,7 @@ export function gate(): { answer: FakeExporter['answer']; open: (outcome: Outcom
   return { answer, open: (outcome) => resolve?.(outcome) }
 }
 
-/** As `lines`, with a description as a spool needs it; every event happened at `timeMs`. */
+/** As `lines`, with the description that a spool needs; every event happened at `timeMs`. */
 export function describedLines(firstSeq: number, count: number, timeMs = 0, lineBytes = 0): Described {
   const about = { type: 'process_exec', policy: '' } as const
   return {

@@ -1,6 +1,6 @@
 /**
  * What a JSON line must parse to, built as plain objects straight from the tables of docs/reference/records.md: an
- * independent second opinion on the encoder, slow and obvious. Key order is that of the tables.
+ * encoder, slow and obvious. Keys have the order of the tables.
  */
 import type { Argument, Event, Process, Timestamp } from '../../../../exporters/contract/event.ts'
 import { permission } from '../../../../exporters/encoding/permission.ts'

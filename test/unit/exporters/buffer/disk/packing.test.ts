@@ -1,4 +1,4 @@
-/** Payloads that lie compressed on disk: nobody above the spool notices, but for the space. */
+/** Payloads compressed on disk: nothing above the spool notices, except for the space. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
@@ -17,7 +17,7 @@ import { Bench, DIR, frame } from './support.ts'
 const { zstd } = nodeCompressors
 const RAW = 4000
 
-/** Frames `from` up to `to`, of so many alike bytes each. */
+/** Frames `from` up to `to`, each with this number of similar bytes. */
 const alike = (from: number, to: number): SpoolFrame[] => numbers(from, to).map((id) => frame(id, 1, RAW))
 
 const idsOf = (payloads: readonly Buffer[]): number[] =>
@@ -38,7 +38,7 @@ for (const [name, parts] of [
   ['one part', [Buffer.alloc(5000, 'ab')]],
   ['several parts', [Buffer.alloc(700, 'x'), Buffer.alloc(0), Buffer.alloc(300, 'y')]],
 ] as const) {
-  test(`packing: ${name} becomes smaller and comes back`, async () => {
+  test(`packing: ${name} becomes smaller and reads back unchanged`, async () => {
     const packed = await pack({ parts, count: 3, first: 7, last: 9 }, zstd)
     const stored = Buffer.concat(packed.parts)
     const whole = Buffer.concat(parts)
@@ -54,7 +54,7 @@ for (const [name, payload, compress] of [
   ['what does not get smaller', randomBytes(5000), zstd],
   ['what the compressor fails on', Buffer.alloc(5000), (): Promise<Buffer> => Promise.reject(new Error('no memory'))],
 ] as const satisfies ReadonlyArray<readonly [string, Buffer, Compress]>) {
-  test(`packing: ${name} is kept as it is`, async () => {
+  test(`packing: ${name} is stored unchanged`, async () => {
     const given = { parts: [payload], count: 1, first: 0, last: 0 }
     const kept = await pack(given, compress)
     assert.deepEqual(kept, given)
@@ -66,9 +66,9 @@ for (const [name, payload, compress] of [
 for (const [name, length, freed] of [
   ['has its memory for itself gives it back', 100_000, true],
   ['is as long as the pool gives it back', Buffer.poolSize - 1, true],
-  ['lies in the pool leaves the others there alone', 100, false],
+  ['is in the pool does not free its neighbours', 100, false],
 ] as const) {
-  test(`packing: what ${name}`, async () => {
+  test(`packing: a payload that ${name}`, async () => {
     const packed = Buffer.concat(
       (await pack({ parts: [Buffer.alloc(length, 'ab')], count: 1, first: 0, last: 0 }, zstd)).parts,
     )
@@ -79,7 +79,7 @@ for (const [name, length, freed] of [
   })
 }
 
-test('packing: bytes that are nothing packed come back as nothing', async () => {
+test('packing: bytes that are not packed unpack to nothing', async () => {
   const packed = Buffer.concat((await pack({ parts: [Buffer.alloc(5000)], count: 1, first: 0, last: 0 }, zstd)).parts)
   const longer = Buffer.from(packed)
   longer.writeUInt32LE(5001)
@@ -90,10 +90,10 @@ test('packing: bytes that are nothing packed come back as nothing', async () => 
   }
 })
 
-test('packing: a spool takes a tenth of the space, and keeps order over appends at the same time and a restart', async () => {
+test('packing: a spool takes a tenth of the space, and keeps the order over concurrent appends and a restart', async () => {
   const bench = new Bench()
   const [first, second] = [await bench.open({ segment_size: 2000 }, zstd), alike(0, 200)]
-  // Not one after the other: the large ones take longer to pack.
+  // Concurrently: the large ones take longer to pack.
   const results = await Promise.all(numbers(0, 40).map((i) => first.append(second.slice(i * 5, i * 5 + 5))))
   assert.ok(results.every(({ status }) => status === 'written'))
   assert.deepEqual(
@@ -107,7 +107,7 @@ test('packing: a spool takes a tenth of the space, and keeps order over appends 
   assert.equal(again.stats().imbalance, 0)
 })
 
-test('packing: what is read at a time is bounded as it was, not as it lies there', async () => {
+test('packing: reads are bounded by the unpacked size', async () => {
   const bench = new Bench()
   await using spool = await bench.open({ segment_size: 1 << 20 }, zstd)
   await spool.append(alike(0, 20))
@@ -119,7 +119,7 @@ test('packing: what is read at a time is bounded as it was, not as it lies there
   assert.deepEqual(batches.flat(), numbers(0, 20))
 })
 
-test('packing: packed and plain frames stand side by side, whoever reads them', async () => {
+test('packing: packed and plain frames can be mixed, for every reader', async () => {
   const bench = new Bench()
   const packing = await bench.open({ segment_size: 1 << 20 }, zstd)
   await packing.append(alike(0, 3))
@@ -135,7 +135,7 @@ test('packing: packed and plain frames stand side by side, whoever reads them', 
   await plain.close()
 })
 
-test('packing: a close waits for what is being packed', async () => {
+test('packing: a close waits for frames that are being packed', async () => {
   const bench = new Bench()
   const spool = await bench.open({ segment_size: 1 << 20 }, zstd)
   const appended = spool.append(alike(0, 5))
@@ -163,7 +163,7 @@ test('packing: a flipped bit costs one packed frame, counted', async () => {
 })
 
 for (const compress of [undefined, zstd]) {
-  test(`packing: whichever bit of a ${compress === undefined ? 'plain' : 'packed'} frame's head is flipped, nothing false is read`, async () => {
+  test(`packing: any flipped bit in the header of a ${compress === undefined ? 'plain' : 'packed'} frame never yields wrong data`, async () => {
     const bench = new Bench()
     const spool = await bench.open({}, compress)
     await spool.append(alike(0, 1))

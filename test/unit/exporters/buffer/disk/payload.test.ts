@@ -38,7 +38,7 @@ function pieceFrom(events: readonly { about: About; time: number; seq: number; b
   }
 }
 
-/** The run that wrote the frames; a segment's header has it. */
+/** The run that wrote the frames, from the segment's header. */
 const epoch = 'e0'
 
 function framed(piece: Described): { payload: Buffer; count: number; epoch: string } {
@@ -46,7 +46,7 @@ function framed(piece: Described): { payload: Buffer; count: number; epoch: stri
   return { payload: Buffer.concat(parts), count, epoch }
 }
 
-test('payload: a piece comes back as it was, with the run that its numbers belong to', () => {
+test('payload: a payload reads back unchanged, with the run of its numbers', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 20 }), (events) => {
       const piece = pieceFrom(events)
@@ -71,7 +71,7 @@ test('payload: bytes are copied neither way, and events that share an about stil
   assert.equal(back.abouts[0], back.abouts[1])
 })
 
-test('payload: no bytes at all make it throw', () => {
+test('payload: no bytes make it throw', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 80 }), fc.nat(5), (bytes, count) => {
       pieceOf({ payload: Buffer.from(bytes), count, epoch }, 'json')
@@ -79,7 +79,7 @@ test('payload: no bytes at all make it throw', () => {
   )
 })
 
-test('payload: a changed piece is a piece or a sentence, never more', () => {
+test('payload: a changed payload is a valid one or an error message, and never throws', () => {
   const whole = framed(
     pieceFrom([{ about: { type: 'process_exec', policy: 'p' }, time: 1, seq: 5, bytes: Buffer.from('abc') }]),
   )
@@ -154,7 +154,7 @@ for (const { name, payload, count = 1, encoding = 'json', want } of [
     want: /^expected the last event to end at 3, got 2$/,
   },
 ] as const) {
-  test(`payload: refused with a sentence: ${name}`, () => {
+  test(`payload: refused with a message: ${name}`, () => {
     const back = pieceOf({ payload, count, epoch }, encoding)
     assert.ok('why' in back)
     assert.match(back.why, want)

@@ -1,4 +1,4 @@
-/** A spool whose folder or files are taken away while it runs: found at a sync, put back as far as it goes, the rest counted. */
+/** A spool whose folder or files are removed while it runs: noticed at a sync, restored as far as possible, the rest counted. */
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ interface Rig {
 
 let made = 0
 
-/** Twenty frames of 100 bytes fit into a segment. The long interval leaves syncs to the test. */
+/** A segment holds twenty frames of 100 bytes. With the long interval the test controls syncs. */
 async function rig(dir: string = path.join(root, `s${made++}`, 'spool')): Promise<Rig> {
   const vanished: Vanished[] = []
   const losses: Loss[] = []
@@ -48,7 +48,7 @@ async function rig(dir: string = path.join(root, `s${made++}`, 'spool')): Promis
 const segmentsIn = (dir: string): string[] => readdirSync(dir).filter((name) => name.endsWith('.seg'))
 const lostIn = (losses: readonly Loss[]): number => losses.reduce((sum, { events }) => sum + events, 0)
 
-/** What somebody does to a spool whose last segment is open; `there` is what may lie in the folder before the repair. */
+/** Damage to a spool whose last segment is open; `there` is what may be in the folder before the repair. */
 const ways: Readonly<Record<string, (dir: string) => void>> = {
   'the folder is removed': (dir) => rmSync(dir, { recursive: true }),
   'the folder and the one above it are removed': (dir) => rmSync(path.dirname(dir), { recursive: true }),
@@ -67,9 +67,9 @@ const ways: Readonly<Record<string, (dir: string) => void>> = {
   },
 }
 
-describe('spool: taken away while it runs', () => {
+describe('spool: removed while it runs', () => {
   for (const [name, take] of Object.entries(ways)) {
-    it(`${name}: what is open is delivered, the rest is counted, at once`, async () => {
+    it(`${name}: open segments are delivered, the rest is counted, at once`, async () => {
       const { dir, spool, vanished, losses } = await rig()
       await fill(spool, numbers(0, 50))
       await spool.sync()
@@ -86,7 +86,7 @@ describe('spool: taken away while it runs', () => {
         losses.map(({ reason, marks }) => [reason, marks?.epoch]),
         losses.map(() => ['corrupt', 'e']),
       )
-      // Nothing is pretended before anybody reads.
+      // Nothing is reported as readable before a read.
       assert.equal(spool.stats().events, rescued)
       assert.equal(spool.stats().segments, segmentsIn(dir).length)
       assert.equal(spool.stats().imbalance, 0)
@@ -108,7 +108,7 @@ describe('spool: taken away while it runs', () => {
     })
   }
 
-  it('a segment that is just read is put back too, one between is counted and passed', async () => {
+  it('the segment being read is restored too, one in between is counted and skipped', async () => {
     const { dir, spool, vanished, losses } = await rig()
     await fill(spool, numbers(0, 60))
     await spool.sync()
@@ -118,7 +118,7 @@ describe('spool: taken away while it runs', () => {
     await fill(spool, [60])
     await spool.sync()
     const [{ rescued, lost } = { rescued: 0, lost: 0 }] = vanished
-    // One is out, and the last came after the repair that its new file asked for.
+    // One is out, and the last one came after the repair that its new file caused.
     assert.equal(rescued + lost, 59)
     spool.ack(first.token)
     assert.equal(spool.stats().events, rescued + 1)
@@ -132,13 +132,13 @@ describe('spool: taken away while it runs', () => {
     await spool.close()
   })
 
-  it('a kill after the repair costs nothing of what was put back', async () => {
+  it('a kill after the repair loses no restored event', async () => {
     const { dir, spool, vanished } = await rig()
     await fill(spool, numbers(0, 10))
     rmSync(dir, { recursive: true })
     await spool.sync()
     assert.deepEqual(vanished, [{ rescued: 10, lost: 0 }])
-    // As a kill leaves it: the files as they are, the lock's owner gone.
+    // The state after a kill: the files unchanged, the lock's owner ended.
     const copy = path.join(root, 'killed')
     mkdirSync(copy)
     for (const name of readdirSync(dir).filter((one) => one !== 'lock')) {
@@ -161,7 +161,7 @@ describe('spool: taken away while it runs', () => {
     assert.ok(existsSync(path.join(dir, 'cursor')))
   })
 
-  it('where no folder can be made nothing is appended to what is gone; it is repaired when one can', async () => {
+  it('while the folder cannot be created nothing is appended to deleted files; it is repaired once it can', async () => {
     const { dir, spool, vanished, failures } = await rig()
     await fill(spool, numbers(0, 5))
     rmSync(dir, { recursive: true })
@@ -179,7 +179,7 @@ describe('spool: taken away while it runs', () => {
     await spool.close()
   })
 
-  it('a folder that another agent uses is left to it', async () => {
+  it('a folder that another agent uses is not touched', async () => {
     const { dir, spool, failures } = await rig()
     await fill(spool, numbers(0, 5))
     renameSync(dir, `${dir}.moved`)

@@ -1,4 +1,4 @@
-/** The same on a real file system: what the simulation takes for granted. */
+/** The same on a real file system: the assumptions of the simulation. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -33,7 +33,7 @@ test('spool on a real disk: survives a close, private to its owner', async () =>
   assert.deepEqual(await drain(again), numbers(0, 200))
 })
 
-test('spool on a real disk: folders, links and pipes under the names of segments stop no start', async () => {
+test('spool on a real disk: folders, links and pipes with the names of segments do not prevent a start', async () => {
   const dir = path.join(root, 'odd')
   await (await open(dir)).close()
   const { execFileSync } = await import('node:child_process')
@@ -55,18 +55,18 @@ test('spool on a real disk: a second process is refused, a killed one leaves no 
   const child = spawn(process.execPath, ['--input-type=module', '-e', script, dir], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const [said] = await once(child.stdout, 'data')
-  assert.equal(String(said), 'locked\n')
+  const [output] = await once(child.stdout, 'data')
+  assert.equal(String(output), 'locked\n')
   await assert.rejects(open(dir), { message: new RegExp(`process ${child.pid} is using it`) })
   child.kill('SIGKILL')
   await once(child, 'exit')
-  assert.ok(existsSync(path.join(dir, 'lock')), 'nothing is left behind: this shows nothing')
+  assert.ok(existsSync(path.join(dir, 'lock')), 'the kill left no lock')
   await using spool = await open(dir)
   assert.equal(spool.recovery.cursor, 'read')
   assert.ok((await open(dir).catch((error: unknown) => error)) instanceof Error)
 })
 
-test('spool on a real disk: what is no folder is refused with a sentence', async () => {
+test('spool on a real disk: a path that is not a folder is refused with a message', async () => {
   const file = path.join(root, 'file')
   writeFileSync(file, '')
   await assert.rejects(open(file), {

@@ -38,14 +38,14 @@ const none = { tornBytes: 0, quarantined: [], cursor: 'read' } as const
 const ROWS: readonly Row[] = [
   { name: 'nothing is wrong', damage: () => undefined, read: numbers(0, 12), corrupt: 0, report: none },
   {
-    name: 'bytes behind the last frame are a torn tail',
+    name: 'bytes after the last frame are a torn write',
     damage: (bench) => bench.edit(seg(4), (whole) => Buffer.concat([whole, Buffer.alloc(50, 7)])),
     read: numbers(0, 12),
     corrupt: 0,
     report: { tornBytes: 50 },
   },
   {
-    name: 'a last frame cut short after a clean close is missed, not taken for torn only',
+    name: 'a last frame cut short after a clean close is counted as lost, not only as torn',
     damage: (bench) => bench.edit(seg(4), cut(1)),
     read: numbers(0, 11),
     corrupt: 1,
@@ -85,7 +85,7 @@ const ROWS: readonly Row[] = [
     report: { quarantined: ['00000002.seg: both copies of the header are damaged'] },
   },
   {
-    name: 'the last segment quarantined: how much was durable is known from the cursor',
+    name: 'the last segment quarantined: the cursor shows how much was durable',
     damage: (bench) => bench.edit(seg(4), (whole) => flip(30)(flip(30 + 88)(whole))),
     read: numbers(0, 9),
     corrupt: 3,
@@ -107,7 +107,7 @@ const ROWS: readonly Row[] = [
     report: { quarantined: ['00000009.seg: the header says segment 1'] },
   },
   {
-    name: 'a segment torn at birth',
+    name: 'a segment torn at its creation',
     damage: (bench) => bench.disk.put(seg(5), Buffer.alloc(40)),
     read: numbers(0, 12),
     corrupt: 0,
@@ -128,7 +128,7 @@ const ROWS: readonly Row[] = [
     report: none,
   },
   {
-    name: 'a file of somebody else',
+    name: 'a file of another program',
     damage: (bench) => bench.disk.put(`${DIR}/notes.txt`, Buffer.alloc(3)),
     read: numbers(0, 12),
     corrupt: 0,
@@ -149,13 +149,13 @@ const ROWS: readonly Row[] = [
     report: { cursor: 'corrupt' },
   },
   {
-    name: 'a cursor with a wrong place but the right position',
+    name: 'a cursor with a wrong file offset but the right position',
     damage: (bench) => bench.disk.put(`${DIR}/cursor`, encodeCursor({ seq: 4, segment: 3, offset: 999, durable: 12 })),
     read: numbers(4, 12),
     corrupt: 0,
   },
   {
-    name: 'a cursor behind the end: all is acked',
+    name: 'a cursor after the end: all is acked',
     damage: (bench) => bench.disk.put(`${DIR}/cursor`, encodeCursor({ seq: 20, segment: 9, offset: 176, durable: 12 })),
     read: [],
     corrupt: 0,
@@ -181,7 +181,7 @@ for (const { name, damage, read, corrupt, report } of ROWS) {
   })
 }
 
-test('spool recovery: damage is counted by place, what lies together once', async () => {
+test('spool recovery: adjacent damage is counted once', async () => {
   const bench = await written()
   const apart = flip(176 + 60)
   bench.edit(seg(1), (whole) => flip(176 + 2 * 136 + 60)(apart(whole)))
@@ -192,7 +192,7 @@ test('spool recovery: damage is counted by place, what lies together once', asyn
   assert.deepEqual([lost.corrupt, corruptFrames], [4, 3])
 })
 
-test('spool recovery: a frame planted inside an event is not found when the one around it is damaged', async () => {
+test('spool recovery: a forged frame inside an event is not found if the frame around it is damaged', async () => {
   const bench = new Bench()
   const spool = await bench.open({ segment_size: 4000 })
   await fill(spool, [0, 1])
@@ -208,7 +208,7 @@ test('spool recovery: a frame planted inside an event is not found when the one 
   assert.deepEqual(await drain(again), [0])
 })
 
-test('spool inspect: list counts by the heads of the last segment only, and names what is unreadable', async () => {
+test('spool inspect: list counts by the headers of the last segment only, and reports unreadable files', async () => {
   const bench = await written()
   bench.disk.put(seg(7), Buffer.alloc(300, 1))
   const listing = await list(DIR, bench.disk.files)
@@ -224,7 +224,7 @@ test('spool inspect: list counts by the heads of the last segment only, and name
   assert.deepEqual([listing.settled, listing.unreadable], [0, ['00000007.seg: both copies of the header are damaged']])
 })
 
-test('spool inspect: verify finds each damaged frame, beside a running agent, and changes nothing', async () => {
+test('spool inspect: verify finds each damaged frame, while an agent runs, and changes nothing', async () => {
   const bench = await written()
   bench.edit(seg(2), flip(176 + 136 + 60))
   bench.edit(seg(4), (whole) => Buffer.concat([whole, Buffer.alloc(5)]))
@@ -245,7 +245,7 @@ test('spool inspect: verify finds each damaged frame, beside a running agent, an
   assert.equal((await drain(spool)).length, 11)
 })
 
-test('spool inspect: copy gives the frames of a range, stops where the callback rejects', async () => {
+test('spool inspect: copy returns the frames of a range, and stops if the callback rejects', async () => {
   const bench = await written()
   const seqs: number[] = []
   const events = await copy(DIR, bench.disk.files, { from: 2, to: 8 }, async ({ seq }) => void seqs.push(seq))
@@ -256,7 +256,7 @@ test('spool inspect: copy gives the frames of a range, stops where the callback 
   )
 })
 
-test('spool inspect: repair cuts and quarantines, but not beside a running agent', async () => {
+test('spool inspect: repair cuts and quarantines, but not while an agent runs', async () => {
   const bench = await written()
   bench.edit(seg(4), (whole) => Buffer.concat([whole, Buffer.alloc(5)]))
   bench.edit(seg(2), (whole) => Buffer.concat([whole.subarray(0, 176), Buffer.alloc(100)]))
@@ -269,11 +269,11 @@ test('spool inspect: repair cuts and quarantines, but not beside a running agent
   assert.ok(bench.disk.paths.includes(`${DIR}/quarantine/5-00000002.seg`))
 })
 
-test('recovery: a segment given up for a later one does not come back', async () => {
+test('recovery: a segment replaced by a later one is not read again', async () => {
   const bench = await written()
   const base = 9
   const header = { number: 5, createdMs: 0, base, salt: 5, firstMark: base, previousMark: 0, epoch: 'e' }
-  // What was written anew into it after a failed sync did not reach the disk.
+  // Its frames written again after a failed sync did not reach the disk.
   bench.disk.put(seg(5), Buffer.concat([encodeHeader(header), Buffer.alloc(100)]))
   const spool = await bench.open()
   assert.equal(spool.recovery.spent, 2)
@@ -312,13 +312,13 @@ for (const { name, code, which, repairable } of [
     repairable: /let the user/,
   },
   {
-    name: 'there are no descriptors left',
+    name: 'no descriptors are left',
     code: 'EMFILE',
     which: isSegment,
     repairable: /raise the limit of open files/,
   },
   {
-    name: 'there are none in the whole system',
+    name: 'no descriptors are left in the whole system',
     code: 'ENFILE',
     which: isCursor,
     repairable: /raise the limit of open files/,
@@ -331,7 +331,7 @@ for (const { name, code, which, repairable } of [
     repairable: /mount its file system/,
   },
 ]) {
-  test(`spool recovery: a start that can not get at the events says so and leaves them alone: ${name}`, async () => {
+  test(`spool recovery: a start that cannot read the events reports it and does not touch them: ${name}`, async () => {
     const bench = await written()
     const before = bench.content()
     bench.through = closed(code, which)
@@ -354,7 +354,7 @@ const versions =
     return whole
   }
 
-test('spool recovery: what another version has written is left alone, whatever became of the cursor, and said', async () => {
+test('spool recovery: files of another version are reported and not touched, in any state of the cursor', async () => {
   const bench = await written()
   bench.edit(seg(3), versions(2, 2))
   bench.edit(`${DIR}/cursor`, flip(1))
@@ -375,7 +375,7 @@ test('spool recovery: what another version has written is left alone, whatever b
   ])
 })
 
-test('spool recovery: a number of a version that is damaged is damage', async () => {
+test('spool recovery: a damaged version number is damage', async () => {
   const bench = await written()
   bench.edit(seg(1), versions(2))
   bench.edit(seg(2), versions(2, 3))
@@ -386,10 +386,10 @@ test('spool recovery: a number of a version that is damaged is damage', async ()
 
 for (const { name, through } of [
   { name: 'its header', through: unreadable(seg(4), 0) },
-  { name: 'all behind its header', through: unreadable(seg(4), 176) },
+  { name: 'all after its header', through: unreadable(seg(4), 176) },
   { name: 'it', through: closed('EIO', (path) => path === seg(4)) },
 ]) {
-  test(`spool recovery: a segment of which the device refuses ${name} is counted and kept`, async () => {
+  test(`spool recovery: a segment of which the device cannot read ${name} is counted and kept`, async () => {
     const bench = await written()
     const bytes = Buffer.from(bench.disk.bytesOf(seg(4)))
     bench.through = through
@@ -405,7 +405,7 @@ for (const { name, through } of [
   })
 }
 
-test('spool recovery: of the quarantine only damaged files go, the oldest beyond its bounds, and that is said', async () => {
+test('spool recovery: only damaged files are deleted from the quarantine, the oldest beyond its bounds, and that is reported', async () => {
   const bench = await written()
   const room = (name: string): string => `${DIR}/quarantine/${name}`
   for (let i = 0; i < 40; i++) {
@@ -440,7 +440,7 @@ test('spool recovery: the quarantine is bounded in bytes too, but keeps the newe
   assert.ok(bench.disk.paths.some((path) => path.endsWith('-00000002.seg.damaged')))
 })
 
-test('spool: what may not be read while it runs is never given up', async () => {
+test('spool: events that cannot be read while it runs are never dropped', async () => {
   const bench = await written()
   let open = true
   bench.through = (files) => closed('EACCES', (path) => !open && path === seg(2))(files)

@@ -4,7 +4,7 @@ import { ExportError } from '../../../../../exporters/contract/errors.ts'
 import { numbers } from '../../support/lines.ts'
 import { Bench, closed, DIR, drain, fill, frame } from './support.ts'
 
-test('spool: gives back what was appended, in order, over many segments', async () => {
+test('spool: returns the appended frames, in order, over many segments', async () => {
   const bench = new Bench()
   const spool = await bench.open()
   await fill(spool, numbers(0, 20))
@@ -14,7 +14,7 @@ test('spool: gives back what was appended, in order, over many segments', async 
   assert.deepEqual({ events, acked, imbalance }, { events: 0, acked: 20, imbalance: 0 })
 })
 
-test('spool: a reader at the tail sees whole frames only, and the rest once it is there', async () => {
+test('spool: a reader at the end sees whole frames only, and the rest once it is written', async () => {
   const spool = await new Bench().open()
   assert.deepEqual(await drain(spool), [])
   await fill(spool, [1, 2])
@@ -23,7 +23,7 @@ test('spool: a reader at the tail sees whole frames only, and the rest once it i
   assert.deepEqual(await drain(spool), [3])
 })
 
-test('spool: next keeps to maxBytes, but gives a larger frame by itself', async () => {
+test('spool: next observes maxBytes, but returns a larger frame alone', async () => {
   const spool = await new Bench().open()
   await spool.append([frame(1), frame(2), frame(3), frame(4, 1, 5000), frame(5)])
   const sizes: number[] = []
@@ -33,7 +33,7 @@ test('spool: next keeps to maxBytes, but gives a larger frame by itself', async 
   assert.deepEqual(sizes, [2, 1, 1, 1])
 })
 
-test('spool: next keeps to maxEvents, but gives a frame of more events by itself', async () => {
+test('spool: next observes maxEvents, but returns a frame of more events alone', async () => {
   const spool = await new Bench().open()
   await spool.append([frame(1, 2), frame(3, 2), frame(5, 3), frame(8, 9), frame(17, 1)])
   const counts: number[] = []
@@ -57,7 +57,7 @@ test('spool: what is claimed is not read, and is free when its token is acked', 
   assert.deepEqual({ events, acked, settled, imbalance }, { events: 0, acked: 3, settled: 3, imbalance: 0 })
 })
 
-test('spool: the cursor passes only what is acked without gap', async () => {
+test('spool: the cursor advances only over acked frames without a gap', async () => {
   const spool = await new Bench().open()
   await fill(spool, [1, 2, 3])
   const tokens = []
@@ -74,7 +74,7 @@ test('spool: the cursor passes only what is acked without gap', async () => {
   assert.equal(spool.stats().settled, 3)
 })
 
-test('spool: a second ack of a token, and one after a rewind, count nothing', async () => {
+test('spool: a second ack of a token, and one after a rewind, have no effect', async () => {
   const spool = await new Bench().open()
   await fill(spool, [1])
   const read = await spool.next(1)
@@ -110,7 +110,7 @@ test('spool: policy batch makes each append durable without a timer, never makes
   }
 })
 
-test('spool: segments go only after a cursor behind them is durable, and stay when it cannot be', async () => {
+test('spool: segments are deleted only once a cursor after them is durable, and stay if it cannot be stored', async () => {
   const bench = new Bench()
   const spool = await bench.open()
   await fill(spool, numbers(0, 20))
@@ -120,13 +120,13 @@ test('spool: segments go only after a cursor behind them is durable, and stay wh
   assert.equal(before.length, spool.stats().segments)
   bench.disk.faults.sync = 1
   await bench.clock.turn(250)
-  assert.ok(bench.segments().includes(before[0] ?? ''), 'went although the cursor is not durable')
+  assert.ok(bench.segments().includes(before[0] ?? ''), 'deleted although the cursor is not durable')
   bench.disk.faults.sync = 0
   await bench.clock.turn(60_000)
   assert.ok(bench.segments().length <= 1)
 })
 
-test('spool: at max_bytes the oldest segment goes, its events are told exactly', async () => {
+test('spool: at max_bytes the oldest segment is deleted, and its events are reported exactly', async () => {
   const bench = new Bench()
   const spool = await bench.open({ max_size: 2400 })
   await fill(spool, numbers(0, 30))
@@ -141,7 +141,7 @@ test('spool: at max_bytes the oldest segment goes, its events are told exactly',
   assert.equal(spool.stats().imbalance, 0)
 })
 
-test('spool: a frame that never fits is refused and costs nobody else', async () => {
+test('spool: a frame that never fits is refused and affects no other', async () => {
   const bench = new Bench()
   const spool = await bench.open({ max_size: 2400 })
   await fill(spool, [1, 2])
@@ -149,7 +149,7 @@ test('spool: a frame that never fits is refused and costs nobody else', async ()
   assert.deepEqual(await drain(spool), [1, 2])
 })
 
-test('spool: what is out with the caller is not counted as dropped when its segment goes', async () => {
+test('spool: frames that the caller still holds are not counted as dropped when their segment is deleted', async () => {
   const bench = new Bench()
   const spool = await bench.open({ max_size: 2400 })
   await fill(spool, [0])
@@ -161,7 +161,7 @@ test('spool: what is out with the caller is not counted as dropped when its segm
   assert.deepEqual([spool.stats().acked, spool.stats().imbalance], [1, 0])
 })
 
-test('spool: events older than max_age go as expired, younger ones stay', async () => {
+test('spool: events older than max_age expire, newer ones stay', async () => {
   const bench = new Bench()
   const spool = await bench.open({ max_age: 8000 })
   await fill(spool, [1, 2])
@@ -175,7 +175,7 @@ test('spool: events older than max_age go as expired, younger ones stay', async 
   )
 })
 
-test('spool: the reserve of the disk is kept: by dropping where that is enough, by refusing where it is not', async () => {
+test('spool: the reserve of the disk is kept by dropping, or by refusing if dropping is not enough', async () => {
   const bench = new Bench()
   bench.disk.faults.capacity = 6000
   const spool = await bench.open({ min_free: 3000 })
@@ -190,10 +190,10 @@ test('spool: the reserve of the disk is kept: by dropping where that is enough, 
   bench.disk.put('/other', Buffer.alloc(2900))
   await bench.clock.turn(1000)
   assert.deepEqual(await spool.append([frame(99)]), { status: 'full', why: 'min_free', frames: 0, from: 40 })
-  assert.equal(spool.stats().events, held, 'old events were given up in vain')
+  assert.equal(spool.stats().events, held, 'old events were dropped without effect')
 })
 
-test('spool: a full disk is a result, leaves no torn frame, and passes', async () => {
+test('spool: a full disk is a result, leaves no torn frame, and appends work again once there is space', async () => {
   const bench = new Bench()
   const spool = await bench.open()
   await fill(spool, [1])
@@ -204,7 +204,7 @@ test('spool: a full disk is a result, leaves no torn frame, and passes', async (
   assert.deepEqual(await drain(spool), [1, 3])
 })
 
-test('spool: a disk that is full to the last byte gets back what is spent', async () => {
+test('spool: on a disk without a free byte, delivered segments are deleted', async () => {
   const bench = new Bench()
   const spool = await bench.open()
   await fill(spool, numbers(0, 20))
@@ -230,7 +230,7 @@ test('spool: a failed write is a result with its error', async () => {
   assert.ok(result.status === 'failed' && result.frames === 0 && result.error.message.includes('EIO'))
 })
 
-test('spool: after a failed sync the frames are written again elsewhere, and survive a power cut from then on', async () => {
+test('spool: after a failed sync the frames are written again to a new file, and then survive a power cut', async () => {
   const bench = new Bench()
   const spool = await bench.open()
   await fill(spool, [1, 2, 3])
@@ -246,7 +246,7 @@ test('spool: after a failed sync the frames are written again elsewhere, and sur
   assert.deepEqual(await drain(await bench.open()), [1, 2, 3])
 })
 
-test('spool: what is in use by one process is refused to the second with a sentence', async () => {
+test('spool: a spool in use by one process is refused to a second one with a message', async () => {
   const bench = new Bench()
   await bench.open()
   await assert.rejects(bench.open(), (error) => {
@@ -260,7 +260,7 @@ test('spool: what is in use by one process is refused to the second with a sente
   })
 })
 
-test('spool: closes twice, refuses appends after, lets go of the lock', async () => {
+test('spool: closes twice, refuses appends after, releases the lock', async () => {
   const bench = new Bench()
   const spool = await bench.open()
   await fill(spool, [1])
@@ -273,7 +273,7 @@ test('spool: closes twice, refuses appends after, lets go of the lock', async ()
   assert.deepEqual(await drain(again), [1])
 })
 
-test('spool: a cursor that can not be stored is counted each time, and told when it begins and ends', async () => {
+test('spool: a cursor that cannot be stored is counted each time, and reported when it begins and ends', async () => {
   const bench = new Bench()
   let broken = true
   bench.through = (files) => closed('EIO', (path) => broken && path.endsWith('/cursor.tmp'))(files)
@@ -291,7 +291,7 @@ test('spool: a cursor that can not be stored is counted each time, and told when
   assert.deepEqual([bench.failures, spool.stats().lastError], [[reported, 'cursor '], ''])
 })
 
-test('spool: reads, writes and syncs that fail are told when they begin and end', async () => {
+test('spool: failing reads, writes and syncs are reported when they begin and end', async () => {
   const bench = new Bench()
   const spool = await bench.open()
   bench.disk.faults.write = 1

@@ -15,9 +15,9 @@ export class Bench {
   readonly disk: Disk = new Disk(new Seeded(1))
   readonly clock: FakeClock = new FakeClock()
   readonly losses: Loss[] = []
-  /** `work error` of each trouble told. */
+  /** `work error` of each reported failure. */
   readonly failures: string[] = []
-  /** What stands between the spool and the disk. */
+  /** A wrapper between the spool and the disk. */
   through: (files: SpoolFiles) => SpoolFiles = (files) => files
 
   open(options: Partial<SpoolOptions> = {}, zstd?: Compress): Promise<Spool> {
@@ -44,7 +44,7 @@ export class Bench {
     )
   }
 
-  /** Everything that lies there. */
+  /** The names of all files. */
   content(): ReadonlyMap<string, string> {
     return new Map(this.disk.paths.map((path) => [path, this.disk.bytesOf(path).toString('latin1')]))
   }
@@ -53,13 +53,13 @@ export class Bench {
     return this.disk.paths.filter((path) => /^\/spool\/\d+\.seg$/.test(path)).toSorted()
   }
 
-  /** Changes a file's bytes behind the spool's back. */
+  /** Changes a file's bytes without the spool. */
   edit(path: string, change: (bytes: Buffer) => Buffer): void {
     this.disk.put(path, change(Buffer.from(this.disk.bytesOf(path))))
   }
 }
 
-/** Files of which some can not be opened, with this errno. */
+/** Files of which some cannot be opened, with this errno. */
 export function closed(code: string, which: (path: string, how: string) => boolean): Bench['through'] {
   return (files) => ({
     ...files,
@@ -67,7 +67,7 @@ export function closed(code: string, which: (path: string, how: string) => boole
   })
 }
 
-/** Files of which these bytes can not be read, from the position on; EIO. */
+/** Files of which these bytes cannot be read, from the position on; EIO. */
 export function unreadable(path: string, from: number): Bench['through'] {
   return (files) => ({
     ...files,
@@ -85,7 +85,7 @@ function failure(code: string, path: string): Error {
   return Object.assign(new Error(`${code}: refused, open '${path}'`), { code })
 }
 
-/** A frame of `count` events whose payload says its number. */
+/** A frame of `count` events whose payload contains its number. */
 export function frame(id: number, count = 1, bytes = 100): SpoolFrame {
   const payload = Buffer.alloc(bytes, id)
   payload.write(`#${id} `)

@@ -70,7 +70,7 @@ test('livez: an exporter that blocks the reader is listed, and is no reason for 
   assert.match(at(30_000, [free, blocking]), /^503 /)
 })
 
-test('livez: exporters that take the events at once hold nothing', () => {
+test('livez: exporters that accept events at once do not delay the reader', () => {
   const { reading, at } = rig()
   reading.handOver()
   reading.takeBack()

@@ -43,7 +43,7 @@ test('spool: next observes maxEvents, but returns a frame of more events alone',
   assert.deepEqual(counts, [4, 3, 9, 1])
 })
 
-test('spool: what is claimed is not read, and is free when its token is acked', async () => {
+test('spool: claimed events are not read, and are settled when their token is acked', async () => {
   const spool = await new Bench().open()
   await fill(spool, [1, 2, 3])
   const claimed = spool.claim(0, 2)

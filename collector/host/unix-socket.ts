@@ -2,6 +2,7 @@
 import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import type { Server } from 'node:net'
+import { errnoOf } from '../../config/yaml/unreadable.ts'
 
 /** Only the agent's own user may connect: connecting needs the right to write. */
 const UMASK = 0o177
@@ -62,6 +63,6 @@ function answers(path: string): Promise<boolean> {
 }
 
 function ignoreMissing(error: unknown): undefined {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+  if (errnoOf(error) === 'ENOENT') return undefined
   throw error
 }

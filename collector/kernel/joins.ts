@@ -8,6 +8,7 @@
  * or delivers it, so hits = events + losses holds to the last one.
  */
 import { readFileSync } from 'node:fs'
+import { errnoOf } from '../../config/yaml/unreadable.ts'
 import type { BpfMap } from '../../native/types.ts'
 import { parseStat } from '../process/procfs.ts'
 import { JOIN_KEY, JOIN_VALUE } from './wire.ts'
@@ -24,16 +25,13 @@ const ENTRIES_AT_ONCE = 4096
 /** Start times are cut to ticks of 10 ms (USER_HZ); an entry must be older than that to be another thread's. */
 const TICK_NS = 10_000_000n
 
-const errnoOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined)
-
 /** Asks `<procfs>/<tgid>/task/<tid>/stat`. */
 export function threadStarts(procfs: string): ThreadStart {
   return (tgid, tid) => {
     try {
       return parseStat(readFileSync(`${procfs}/${tgid}/task/${tid}/stat`, 'utf8'))?.startNs ?? 'unknown'
     } catch (error) {
-      const errno = errnoOf(error)
-      return errno === 'ENOENT' || errno === 'ESRCH' ? 'gone' : 'unknown'
+      return ['ENOENT', 'ESRCH'].includes(errnoOf(error)) ? 'gone' : 'unknown'
     }
   }
 }

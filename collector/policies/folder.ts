@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { dirname } from 'node:path'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import { readTextFile } from '../../config/yaml/files.ts'
+import { errnoOf } from '../../config/yaml/unreadable.ts'
 import { policyFilesAt } from '../../config/policy/files.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
@@ -30,8 +31,7 @@ interface Seen {
   readonly problem: string | undefined
 }
 
-const isGone = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+const isGone = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 
 /** Of a file or folder as a whole. */
 function problemOf(file: string, message: string): string {

@@ -5,6 +5,7 @@
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import { errnoOf } from '../../config/yaml/unreadable.ts'
 import { PROCESS_FLAGS } from '../kernel/wire.ts'
 import type { ScannedProcess } from './table.ts'
 import { decodeText, joinArguments } from './text.ts'
@@ -50,8 +51,7 @@ export function startedAt(procfs: string, pid: number): bigint | 'gone' | 'unkno
   try {
     return parseStat(readFileSync(`${procfs}/${pid}/stat`, 'utf8'))?.startNs ?? 'gone'
   } catch (error) {
-    const errno = error instanceof Error && 'code' in error ? error.code : undefined
-    return errno === 'ENOENT' || errno === 'ESRCH' ? 'gone' : 'unknown'
+    return ['ENOENT', 'ESRCH'].includes(errnoOf(error)) ? 'gone' : 'unknown'
   }
 }
 

@@ -5,7 +5,7 @@ import { loadConfig, problemAt } from './load.ts'
 import { packageProblems } from './packages.ts'
 import type { ConfigResult, LoadedConfig } from './load.ts'
 import type { Environment } from './loading/substitute.ts'
-import { whyUnreadable } from '../yaml/unreadable.ts'
+import { errnoOf, whyUnreadable } from '../yaml/unreadable.ts'
 import { parsePolicy } from '../policy/parse.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Problem } from '../yaml/problems.ts'
@@ -84,7 +84,7 @@ async function missingPolicies(loaded: LoadedConfig, file: string): Promise<Prob
       () => undefined,
       (cause: unknown) => cause,
     )
-    if (error === undefined || (error instanceof Error && 'code' in error && error.code === 'EACCES')) continue
+    if (error === undefined || errnoOf(error) === 'EACCES') continue
     const message = `expected a policy file or a folder of them, got ${show(place)}: ${whyUnreadable(error)}`
     problems.push(problemAt(loaded, file, ['policies', i], message))
   }

@@ -9,6 +9,7 @@ import type { LoadedConfig } from './load.ts'
 import { answered } from '../yaml/answered.ts'
 import { pathText } from './loading/explain.ts'
 import { policyFilesAt } from '../policy/files.ts'
+import { errnoOf } from '../yaml/unreadable.ts'
 import type { Problem } from '../yaml/problems.ts'
 
 const BY_GROUP = 0o020
@@ -90,6 +91,6 @@ function writers({ mode, uid, gid }: Stats, itself: boolean): { name: string; ow
 async function isReadOnly(place: string): Promise<boolean> {
   return access(place, constants.W_OK).then(
     () => false,
-    (error: unknown) => error instanceof Error && 'code' in error && error.code === 'EROFS',
+    (error: unknown) => errnoOf(error) === 'EROFS',
   )
 }

@@ -64,7 +64,7 @@ function readNumber(place: Place, type: NumberType, operator: Operator, problems
  * Go's ParseInt with base 0 without underscores: sign, then 0x, 0o, 0b, a leading 0 for octal, else decimal.
  * undefined when it is no number. Longer than any 64-bit number can be written also counts as none.
  */
-export function parseInteger(text: string): bigint | undefined {
+function parseInteger(text: string): bigint | undefined {
   const found = /^([+-]?)(?:(0x[0-9a-f]{1,64})|(0b[01]{1,64})|0o?([0-7]{1,64})|([1-9][0-9]{0,63}|0))$/i.exec(text)
   if (found === null) return undefined
   const [, sign, hex, binary, octal, decimal] = found

@@ -32,7 +32,7 @@ export function printable(text: string): string {
 }
 
 /** Go's strconv.Quote. Lone surrogates count as U+FFFD. */
-export function goQuote(text: string): string {
+function goQuote(text: string): string {
   return `"${text.toWellFormed().replace(UNPRINTABLE_OR_QUOTE, escape)}"`
 }
 

@@ -11,9 +11,13 @@ const SENTENCES: Readonly<Record<string, string>> = {
   ENFILE: "the system's limit on open files is reached; raise it (sysctl fs.file-max)",
 }
 
+/** The name of a failed system call's error (`ENOENT`), or '' when the error is of another kind. */
+export function errnoOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}
+
 /** Why a file could not be read, in words; the system's own text for rare reasons. */
 export function whyUnreadable(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  return SENTENCES[code] ?? error.message
+  return SENTENCES[errnoOf(error)] ?? error.message
 }

@@ -1,4 +1,5 @@
 /** One look at a spool: its listing, who uses it, what is wrong with it, as every spool command needs them. */
+import { errnoOf } from '../../../config/yaml/unreadable.ts'
 import { ExportError, listSpool, lockHolder, systemSpoolFiles } from '../../../exporters/index.ts'
 import type { SpoolListing } from '../../../exporters/index.ts'
 import { counted, dataSize } from '../format.ts'
@@ -28,7 +29,7 @@ export async function lookAt(place: Place): Promise<Look | string> {
     const events = Math.max(0, listing.end - listing.settled)
     return { place, listing, events, usedBy, damage: damageOf(listing, usedBy !== undefined) }
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' && place.kind === 'exporter')
+    if (errnoOf(error) === 'ENOENT' && place.kind === 'exporter')
       return { place, listing: NOTHING, events: 0, usedBy: undefined, damage: [] }
     return problemOf(place.dir, error)
   }
@@ -37,7 +38,7 @@ export async function lookAt(place: Place): Promise<Look | string> {
 /** Why a spool cannot be used, as a sentence. */
 export function problemOf(dir: string, error: unknown): string {
   if (error instanceof ExportError) return error.message
-  switch (codeOf(error)) {
+  switch (errnoOf(error)) {
     case 'ENOENT':
       return `cannot read the spool "${dir}": no such folder`
     case 'ENOTDIR':
@@ -91,8 +92,4 @@ export function damageOf(listing: SpoolListing, inUse: boolean): readonly string
     )
   if (tailBytes > 0) found.push(`${last?.name}: torn end of ${dataSize(tailBytes)}; the next start cuts it off`)
   return found
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -21,7 +21,7 @@ export class KafkaFault extends Error {
 }
 
 /** Of an idempotent producer's repetition, whose first try was written: no fault. */
-export const ALREADY_THERE = 'DUPLICATE_SEQUENCE_NUMBER'
+const ALREADY_THERE = 'DUPLICATE_SEQUENCE_NUMBER'
 export const UNKNOWN_TOPIC = 'UNKNOWN_TOPIC_OR_PARTITION'
 
 /** Protocol errors that a producer meets; every other code is `retry`. */

@@ -118,7 +118,7 @@ function advised(error: ExportError, advice: string): ExportError {
 }
 
 /** Seconds or an HTTP date; undefined when absent or neither. */
-export function retryAfterMs(header: string | undefined, wallMs: number): number | undefined {
+function retryAfterMs(header: string | undefined, wallMs: number): number | undefined {
   if (header === undefined || header.trim() === '') return undefined
   const text = header.trim()
   const ms = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text) - wallMs

@@ -5,7 +5,7 @@
 import path from 'node:path'
 
 interface Row {
-  /** The folder, relative to the root; the longest that fits a file is its row. */
+  /** The folder, relative to the root; the first that fits a file is its row. */
   readonly folder: string
   /** Folders and files. */
   readonly imports: readonly string[]
@@ -18,6 +18,13 @@ export const ROWS: readonly Row[] = [
   { folder: 'config/policy', imports: ['config/yaml'] },
   { folder: 'config', imports: [] },
   { folder: 'native', imports: [] },
+  { folder: 'exporters/contract', imports: [] },
+  { folder: 'exporters/runtime', imports: ['config', 'exporters/contract'] },
+  {
+    folder: 'exporters/buffer',
+    imports: ['config', 'exporters/contract', 'exporters/runtime', 'exporters/encoding', 'exporters/filtering'],
+  },
+  { folder: 'exporters/sending', imports: ['config', 'exporters/contract', 'exporters/runtime', 'exporters/buffer'] },
   { folder: 'exporters', imports: ['config'] },
   {
     folder: 'collector',

@@ -58,6 +58,10 @@ test('lint: refuses every other import of ours, with the row', () => {
     'config/policy/a.ts': typed('../agent/load.ts'),
     'config/yaml/a.ts': imports('../policy/policy.ts'),
     'native/a.ts': `export * from '../config/yaml/units.ts'\n`,
+    'exporters/buffer/a.ts': imports('../sending/sender.ts'),
+    'exporters/contract/a.ts': typed('../runtime/clock.ts'),
+    'exporters/runtime/a.ts': imports('../encoding/pool.ts'),
+    'exporters/sending/a.ts': imports('../sinks/file/exporter.ts'),
     'exporters/a.ts': `export const a: unknown = await import('../collector/errors.ts')\n`,
     'exporters/b.ts': imports('../package.json'),
     'exporters/c.ts': `export type A = import('../native/types.ts').Link\n`,
@@ -78,7 +82,15 @@ test('lint: refuses every other import of ours, with the row', () => {
     'config/yaml/a.ts:1: ktrail(rooms): imports config/policy/policy.ts, but config/yaml may import nothing else of ours',
     'exporters/a.ts:1: ktrail(rooms): imports collector/errors.ts, but exporters may import config',
     'exporters/b.ts:1: ktrail(rooms): imports package.json, but exporters may import config',
+    'exporters/buffer/a.ts:1: ktrail(rooms): imports exporters/sending/sender.ts, but exporters/buffer may import config, ' +
+      'exporters/contract, exporters/runtime, exporters/encoding, exporters/filtering',
     'exporters/c.ts:1: ktrail(rooms): imports native/types.ts, but exporters may import config',
+    'exporters/contract/a.ts:1: ktrail(rooms): imports the types of exporters/runtime/clock.ts, but exporters/contract may ' +
+      'import nothing else of ours',
+    'exporters/runtime/a.ts:1: ktrail(rooms): imports exporters/encoding/pool.ts, but exporters/runtime may import config, ' +
+      'exporters/contract',
+    'exporters/sending/a.ts:1: ktrail(rooms): imports exporters/sinks/file/exporter.ts, but exporters/sending may import ' +
+      'config, exporters/contract, exporters/runtime, exporters/buffer',
     'native/a.ts:1: ktrail(rooms): imports config/yaml/units.ts, but native may import nothing else of ours',
   ])
 })

@@ -1,131 +1,129 @@
-/** What becomes of events, in numbers: the accounting of an exporter, and what is measured beside it. */
+/** An exporter's accounting and statistics. */
 
-/** Why events were dropped: a closed list, so that the books can balance. */
+/** All reasons for dropping events, so that the accounting is complete. */
 export type DropReason =
   | 'queue_full'
   | 'rate_limit'
   | 'expired'
   | 'shutdown'
-  /** The spool's limits took them, or it could not be written. */
+  /** The spool is at its limits (`spool_full`) or could not be written (`spool_failed`). */
   | 'spool_full'
   | 'spool_failed'
-  /** The agent had passed its hard limit of memory. */
+  /** The agent exceeded its hard memory limit. */
   | 'memory'
-  /** The spool had them and they can not be read any more. */
+  /** Damaged in the spool. */
   | 'corrupt'
-  /** The sink refused them for good, and the dead-letter file did not take them: its disk is full, fails or hangs. */
+  /** Permanently refused by the sink, and the dead-letter file could not be written: disk full, failing or hanging. */
   | 'dead_letter_failed'
 
 /**
- * One exporter's books: accepted = delivered + rejected (each reason) + dropped (each reason) + held, at every moment.
- * `held` is what sits in the queue, on its way to the spool, in the spool, in the batch being built and in flight.
+ * One exporter's accounting. At any time: accepted = delivered + rejected (all reasons) + dropped (all reasons) + held.
+ * `held` counts events in the queue, being written to the spool, in the spool, in the batch being built, and in flight.
  */
 export interface Accounting {
-  /** With those that the spool held already at the start. */
+  /** Includes events that were in the spool at the start. */
   readonly accepted: number
   readonly delivered: number
   readonly deliveredBytes: number
   readonly rejected: Readonly<Record<string, number>>
   readonly dropped: Readonly<Record<DropReason, number>>
-  /** All that is held. */
   readonly heldEvents: number
-  /** Of these, events and their bytes in memory. */
+  /** The part of them in memory. */
   readonly queueEvents: number
   readonly queueBytes: number
-  /** Batches, and single requests of them, that were sent once more. */
+  /** Batches and single requests that were sent again. */
   readonly retries: number
   readonly lastError: string
   readonly state: 'starting' | 'healthy' | 'retrying' | 'hold' | 'failed' | 'draining' | 'stopped'
 }
 
-/** How calls of `send` ended: `config` is a `hold`, `permanent` a `rejected`, `timeout` a `retryable` that took too long. */
+/** Results of `send` calls: `config` is a `hold`, `permanent` a `rejected`, `timeout` a `retryable` that took too long. */
 export type RequestOutcome = 'ok' | 'partial' | 'retry' | 'timeout' | 'permanent' | 'config'
 
-/** What a sender tells of itself beside its books; for metrics, read now and then. Plain counters, no timer. */
+/** A sender's statistics besides its accounting, for metrics. */
 export interface SenderStats {
   readonly requests: Readonly<Record<RequestOutcome, number>>
-  /** Events that were sent again although the sink may have had them. */
+  /** Events sent again although the sink may already have them. */
   readonly duplicatesPossible: number
-  /** Seconds of each call of `send` (REQUEST_SECONDS). */
+  /** Duration of each `send` call (REQUEST_SECONDS). */
   readonly requestSeconds: HistogramCounts
   /**
-   * Seconds from an event's time to the answer that it was taken, once for each delivered event (LATENCY_SECONDS).
-   * Events of one part may count with the time of its first; where event times are not known, from its acceptance.
+   * Seconds from an event's time to its acknowledgement, for each delivered event (LATENCY_SECONDS). Events of one part may
+   * count with the time of its first event; without event times, from acceptance.
    */
   readonly latencySeconds: HistogramCounts
-  /** Calls of `send` under way, and how many there may be now. */
+  /** Running `send` calls and their current limit. */
   readonly inFlight: number
   readonly concurrencyLimit: number
   readonly queueLimitBytes: number
   readonly queueLimitEvents: number
-  /** The wait before the next try, whole as it was chosen; 0 while none goes on. */
+  /** The full length of the current wait before a retry; 0 when not waiting. */
   readonly retryWaitMs: number
-  /** How long the oldest held event has been held, in memory or in the spool; 0 when nothing is held. */
+  /** Age of the oldest held event, in memory or in the spool; 0 when nothing is held. */
   readonly oldestAgeMs: number
-  /** Milliseconds since 1970 when the sink last took something; 0 for never. */
+  /** Milliseconds since 1970 of the last successful send; 0 for never. */
   readonly lastSuccessMs: number
-  /** What became of events that the sink refused for good; undefined without a dead-letter file. */
+  /** Counters of the dead-letter file; undefined without one. */
   readonly deadLetters: Readonly<Record<string, number>> | undefined
   /** undefined without a spool. */
   readonly spool: (SpoolStats & { readonly limitBytes: number }) | undefined
 }
 
 /**
- * Events that a sender has just given up, for loss records: which, as numbers of one run's sequence, where known.
- * Told beside the books, which count; never once an event, only once a part.
+ * Events that a sender just dropped or had rejected, for loss records. Reported per part, not per event; the accounting counts
+ * them separately.
  */
 export interface Lost {
   readonly reason: string
   readonly events: number
-  /** All of them lie within these; events that were not lost may lie there too. */
+  /** All lost events are in this range; it may also contain events that were not lost. */
   readonly firstSeq: number
   readonly lastSeq: number
-  /** Run of the agent that the numbers count in, where it may be another than this one: of what a spool gave back. */
+  /** The agent run of these numbers. Set for events read back from a spool, which may be of an earlier run. */
   readonly epoch?: string
 }
 
-/** What a spool counts, and its state now. */
+/** Counters and state of a spool. */
 export interface SpoolStats {
-  /** In the spool: to be read, or read and not yet acknowledged. */
+  /** In the spool: not yet read, or read and not yet acknowledged. */
   readonly events: number
   readonly outEvents: number
   readonly bytes: number
   readonly segments: number
-  /** Positions: everything before `durable` is safe, everything before `settled` is acked or counted, `end` comes next. */
+  /** Positions: before `durable` everything is synced, before `settled` acknowledged or counted as lost; `end` is the next event. */
   readonly durable: number
   readonly settled: number
   readonly end: number
-  /** Creation of the oldest segment, milliseconds since 1970; undefined when there is none. */
+  /** Creation of the oldest segment, milliseconds since 1970; undefined without segments. */
   readonly oldestMs: number | undefined
   readonly recovered: number
   readonly appended: number
   readonly acked: number
   readonly lost: Readonly<Record<'spool_full' | 'expired' | 'corrupt', number>>
   readonly corruptBytes: number
-  /** Frames that could not be read back; damage that lies together counts as one. */
+  /** Unreadable frames; adjacent damage counts as one. */
   readonly corruptFrames: number
-  /** Cut off the end of the last segment at the start: a write that a crash interrupted. */
+  /** Cut from the last segment at the start: a write interrupted by a crash. */
   readonly tornBytes: number
-  /** Files that the start moved to `quarantine/`. */
+  /** Files moved to `quarantine/` at the start. */
   readonly quarantinedFiles: number
   readonly possiblyLost: number
   readonly syncs: number
-  /** Of each file synced. */
+  /** Duration of each fsync. */
   readonly syncSeconds: HistogramCounts
-  /** How often each kind of its work failed. */
+  /** Failures by kind of operation. */
   readonly failures: Readonly<Record<'read' | 'write' | 'sync' | 'cursor', number>>
-  /** What the system said of what fails now; '' when nothing does. */
+  /** The system's error of a current failure; '' without one. */
   readonly lastError: string
   /** Anything but 0 is a bug in this program. */
   readonly imbalance: number
 }
 
-/** Values counted by size. */
+/** A histogram's counters. */
 export interface HistogramCounts {
-  /** Ascending upper bounds, each inclusive. */
+  /** Ascending, inclusive upper bounds. */
   readonly bounds: readonly number[]
-  /** One more than bounds: values up to each bound and above the one before; the last, above all of them. */
+  /** Values per bucket; the last bucket is for values above all bounds. */
   readonly counts: readonly number[]
-  /** Of all values. */
   readonly sum: number
 }

@@ -1,11 +1,11 @@
 /**
- * What a sink may need to know of events beside their bytes: a Kafka topic by policy, a record's time, a sequence header.
- * Kept apart from the bytes so that encodings stay shared.
+ * What a sink may need besides an event's bytes: policy (for a Kafka topic), time, sequence number. Separate from the bytes,
+ * so that exporters still share one encoding.
  */
 import type { Event, LossKind } from './event.ts'
 import type { Encoded } from './exporter.ts'
 
-/** Shared by all events that agree in it. */
+/** One object for all events of the same type and policy. */
 export interface About {
   readonly type: Event['type']
   /** '' for events that belong to no policy. */
@@ -14,17 +14,16 @@ export interface About {
   readonly loss?: LossKind
 }
 
-/** An Encoded with a description of each of its events, index by index. */
+/** An Encoded that describes each of its events, by index. */
 export interface Described extends Encoded {
   readonly abouts: readonly About[]
   /** Event time, milliseconds since 1970. */
   readonly times: Float64Array
   readonly seqs: Float64Array
-  /** Run of the agent that `seqs` count in, where it may be another than this one: of what a spool gave back. */
+  /** The agent run that `seqs` belong to. Set for events read back from a spool, which may be of an earlier run. */
   readonly epoch?: string
 }
 
-/** All events of a kind share one. */
 const ofProcesses: Readonly<Record<'process_exec' | 'process_exit', About>> = {
   process_exec: { type: 'process_exec', policy: '' },
   process_exit: { type: 'process_exit', policy: '' },
@@ -32,7 +31,7 @@ const ofProcesses: Readonly<Record<'process_exec' | 'process_exit', About>> = {
 const ofPolicies = new Map<string, About>()
 
 function aboutOf(event: Event): About {
-  // Rare, and of another kind nearly every time.
+  // Not cached: rare, and almost every one differs.
   if (event.type === 'events_lost') return { type: event.type, policy: '', loss: event.loss }
   if (event.type !== 'process_kprobe') return ofProcesses[event.type]
   const { policy } = event.hook
@@ -43,7 +42,7 @@ function aboutOf(event: Event): About {
   return about
 }
 
-/** `encoded` with the descriptions of the events that it was made from. */
+/** Adds the descriptions of `events`, from which `encoded` was made. */
 export function describe(encoded: Encoded, events: readonly Event[]): Described {
   const times = new Float64Array(events.length)
   const seqs = new Float64Array(events.length)

@@ -1,20 +1,17 @@
-/** Cutting and joining of Encoded without copying: every piece is a view of the bytes it came from. */
+/** Cuts and joins Encoded without copying: every piece is a view of the original bytes. */
 import { isDescribed } from './described.ts'
 import type { Described } from './described.ts'
 import type { Batch, Encoded } from './exporter.ts'
 import type { Lost } from './accounting.ts'
 
-/** First and last number of events. */
+/** Sequence numbers of the first and the last event. */
 export type Span = Omit<Lost, 'reason' | 'events'>
 
-/**
- * Largest piece that travels through a queue. Small enough that dropping one loses little and that one held piece
- * keeps little memory alive, large enough that per-piece work does not count.
- */
+/** Limits of a piece in a queue: small enough that one dropped or held piece costs little, large enough for low overhead. */
 export const MAX_PART_BYTES: number = 256 << 10
 export const MAX_PART_EVENTS = 1000
 
-/** Lines `from` up to `to` (exclusive) as an Encoded of their own, in the place of the whole as a user of its memory. */
+/** Lines `from` up to `to` (exclusive) as an Encoded. It takes over the whole's use of the memory. */
 export function slice(whole: Encoded, from: number, to: number): Encoded {
   if (from === 0 && to === whole.count) return whole
   const start = endOf(whole, from)
@@ -41,7 +38,7 @@ export function slice(whole: Encoded, from: number, to: number): Encoded {
   return described
 }
 
-/** Cuts at line ends into pieces within both bounds; a single line larger than `maxBytes` is a piece by itself. */
+/** Cuts at line ends into pieces within both limits. A line larger than `maxBytes` becomes a piece of its own. */
 export function split(whole: Encoded, maxBytes: number, maxEvents: number): readonly Encoded[] {
   if (whole.count === 0) return []
   if (whole.bytes.length <= maxBytes && whole.count <= maxEvents) return [whole]
@@ -68,7 +65,7 @@ export function fitting(whole: Encoded, from: number, maxBytes: number, maxEvent
   return low
 }
 
-/** Where line `index` begins, which is where the one before ended. */
+/** Where line `index` begins: the end of the line before. */
 export function endOf(whole: Encoded, index: number): number {
   return index === 0 ? 0 : (whole.ends[index - 1] ?? 0)
 }
@@ -84,13 +81,13 @@ export function batchOf(parts: readonly Encoded[]): Batch {
   return { parts, count, sizeBytes }
 }
 
-/** Numbers of the first and the last event; undefined where there is none, and where they are of two runs of the agent. */
+/** Sequence numbers of the first and the last event; undefined for no events or events of two agent runs. */
 export function spanOf({ parts }: Pick<Batch, 'parts'>): Span | undefined {
   const [first, last] = [parts[0], parts.at(-1)]
   return first === undefined || last === undefined ? undefined : spanBetween(first, 0, last, last.count - 1)
 }
 
-/** The same of some events of a batch, named by their indices. */
+/** The same for the events of a batch at the given indexes. */
 export function spanOfSome({ parts }: Pick<Batch, 'parts'>, which: readonly number[]): Span | undefined {
   const ascending = which.toSorted((a, b) => a - b)
   const [first, last] = [placeOf(parts, ascending[0]), placeOf(parts, ascending.at(-1))]

@@ -1,8 +1,8 @@
-/** Every way in which an exporter or its sending chain can fail: a closed list. */
+/** All ways in which an exporter or its sending chain can fail. */
 export type ExportErrorCode =
-  /** The configuration can never work: wrong kind of file, no right, an address that is none. */
+  /** The configuration can never work: wrong kind of file, missing permission, invalid address. */
   | 'UNUSABLE'
-  /** An exporter cannot be made of its config: the agent does not start. */
+  /** The exporter cannot be created from its config; the agent does not start. */
   | 'EXPORTER_REFUSED'
   | 'NO_SPACE'
   | 'IO'
@@ -14,8 +14,8 @@ export type ExportErrorCode =
   | 'CONTRACT'
 
 /**
- * The one error of this room. `code` is for programs, the message is a sentence for people (what, on what, got,
- * next step), `cause` keeps what the system said.
+ * The error class of `exporters/`. `code` is for programs, the message for people (what failed, on what, got, next step),
+ * `cause` is the system's own error.
  */
 export class ExportError extends Error {
   override readonly name = 'ExportError'
@@ -27,17 +27,17 @@ export class ExportError extends Error {
   }
 }
 
-/** `errno` name of a failed system call (`ENOSPC`), or '' when the error is of another kind. */
+/** `errno` name of a failed system call (`ENOSPC`); '' for any other error. */
 export function errnoOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
-/** Whether a system call failed for want of room, on the disk or in a quota. */
+/** Whether a system call failed because the disk or a quota is full. */
 export function isNoSpace(error: unknown): boolean {
   return ['ENOSPC', 'EDQUOT'].includes(errnoOf(error))
 }
 
-/** What an unknown thrown value says, never empty. Does not throw: the value may be anybody's, with getters of its own. */
+/** The message of any thrown value, never empty. Does not throw, even if a getter of the value does. */
 export function textOf(error: unknown): string {
   try {
     if (error instanceof Error) return String(error.message) || errnoOf(error) || String(error.name)

@@ -1,29 +1,27 @@
 /**
- * The normalised event: what every exporter and encoder sees. A leaf: imports nothing.
+ * The normalised event, as every exporter and encoder sees it. Imports nothing.
  * Field names follow Tetragon's records (docs/reference/records.md) in camelCase.
  *
- * Texts are JavaScript strings in which bytes that are not UTF-8 have become U+FFFD, as protobuf JSON demands;
- * where that lost something the exact bytes stand beside in `raw`.
+ * Texts are JavaScript strings. Bytes that are not UTF-8 become U+FFFD, as protobuf JSON requires; `raw` then has the exact bytes.
  */
 
-/** A wall-clock instant, UTC, kept as two integers so that nanoseconds survive. */
+/** A UTC time in two integers, to keep nanoseconds. */
 export interface Timestamp {
   readonly sec: number
   readonly nsec: number
 }
 
 /**
- * One image of one process: made by a fork or an exec, never changed after, except `refcnt`, and arguments that the memory of the
- * process table has no room for (`collector/process/table.ts`).
- * Encoders may cache their rendering of it under `rendered` (one slot each, see Rendered).
+ * One image of a process, created by a fork or an exec. Immutable except `refcnt` and arguments that the process table has no
+ * memory for (`collector/process/table.ts`). Encoders cache their output in `rendered`.
  */
 export interface Process {
   readonly execId: string
   readonly parentExecId: string
   readonly pid: number
-  /** Effective uid; undefined for a process that is not known. */
+  /** Effective uid; undefined for an unknown process. */
   readonly uid: number | undefined
-  /** Login uid; 4294967295 when unset, undefined for a process that is not known. */
+  /** Login uid; 4294967295 when unset, undefined for an unknown process. */
   readonly auid: number | undefined
   readonly cwd: string
   readonly binary: string
@@ -35,66 +33,66 @@ export interface Process {
   readonly docker: string
   /** The Kubernetes pod it runs in; absent on the host. */
   readonly pod?: Pod
-  /** undefined: not known for this process (Tetragon omits the key then). */
+  /** undefined when unknown; Tetragon then omits the key. */
   readonly inInitTree: boolean | undefined
-  /** References now held: itself, each living child. Copied into an event when the event is made. */
+  /** Current references: the process itself and each living child. An event copies the value. */
   refcnt: number
-  /** Made by a fork, no exec yet. Tetragon keeps a count of 1 with these, which shows in exits and as a parent. */
+  /** Forked, no exec yet. Tetragon reports a refcnt of 1 for these in exits and as a parent. */
   readonly forked?: boolean
-  /** Inode number of a binary that has no name: deleted, or in memory only (memfd). undefined for any other. */
+  /** Inode number of a binary without a name (deleted or memfd). */
   readonly unlinkedInode?: bigint | undefined
   readonly rendered: Rendered
 }
 
-/** What is known of a process's pod. Absent parts are not known. */
+/** What is known about a process's pod. */
 export interface Pod {
   readonly namespace: string
   readonly name: string
   readonly labels?: Readonly<Record<string, string>>
   /** Name of the container in the pod. */
   readonly container?: string
-  /** The command is that of an exec probe of its container. */
+  /** The command is an exec probe of its container. */
   readonly execProbe?: boolean
 }
 
 /**
- * Bytes that encoders keep with a process. A cache: a slot may be empty again at any time. Slots are read by the encoder that
- * owns them and by nobody else, after `touch` (`exporters/encoding/kept.ts`), and filled by `cache.keep` alone.
+ * Bytes that encoders cache with a process. A slot may become empty at any time. Only the encoder that owns a slot reads it,
+ * after `touch` (`exporters/encoding/kept.ts`); only `cache.keep` fills it.
  */
 export interface Rendered {
-  /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to where refcnt and tid go, and all of `,"parent":{…}`. */
+  /** `exporters/encoding/json-process.ts`: the JSON object from `{` up to refcnt and tid, and the whole `,"parent":{…}`. */
   json: Uint8Array | undefined
   jsonParent: Uint8Array | undefined
   /** `exporters/encoding/otlp/encode.ts`: attributes as an event's own process, and as a parent. */
   otlp: Uint8Array | undefined
   otlpParent: Uint8Array | undefined
-  /** Key of WeakMaps for what filters and redactors know of the process: another one once that has to go. */
+  /** WeakMap key for the results of filters and redactors. Replaced to discard them. */
   key: object
-  /** Generation of the cache in which it was last used. */
+  /** Cache generation of the last use. */
   used: number
-  /** What it is charged in the cache. */
+  /** Bytes counted for it in the cache. */
   bytes: number
-  /** Those of redacted copies of the process: they go with this one. */
+  /** Of redacted copies of the process; removed together with this one. */
   copies: Rendered[] | undefined
   readonly cache: RenderingCache
 }
 
 export type RenderingSlot = 'json' | 'jsonParent' | 'otlp' | 'otlpParent'
 
-/** What bounds all of them together: `collector/process/renderings.ts`. */
+/** Limits the memory of all of them together: `collector/process/renderings.ts`. */
 export interface RenderingCache {
   readonly generation: number
-  /** Notes a use, once a generation. */
+  /** Records a use, once per generation. */
   use(rendered: Rendered): void
-  /** Puts bytes into their slot, where there is room for them; returns them. */
+  /** Stores the bytes in their slot if there is memory for them; returns them. */
   keep(rendered: Rendered, slot: RenderingSlot, bytes: Uint8Array): Uint8Array
-  /** Charges what somebody keeps by `key`. */
+  /** Counts memory that a filter or redactor keeps under `key`. */
   charge(rendered: Rendered, bytes: number): void
-  /** For a copy of the process that `rendered` belongs to. */
+  /** The Rendered of a redacted copy of the process of `rendered`. */
   forCopy(rendered: Rendered): Rendered
 }
 
-/** An argument is a union on what it holds. Each has its key in Tetragon's records, which a policy's type decides. */
+/** An argument. Its key in Tetragon's records depends on the type in the policy. */
 interface ArgumentBase {
   /** Such as `int_arg`. */
   readonly field: string
@@ -112,7 +110,7 @@ export interface FileArgument extends ArgumentBase {
   readonly device: number
   /** Leading components are missing. */
   readonly unresolved: boolean
-  /** Its folders were renamed each time it was read: `path` may be of two moments, or missing. */
+  /** Its folders were renamed during every read: `path` may mix two states or be missing. */
   readonly unstable: boolean
   /** The file is unlinked; `path` then ends in ` (deleted)`. */
   readonly deleted: boolean
@@ -124,7 +122,7 @@ export interface NumberArgument extends ArgumentBase {
   readonly value: number
 }
 
-/** `long_arg`, `size_arg`: an integer of 64 bits, a text in JSON. */
+/** `long_arg`, `size_arg`: an integer of 64 bits; a string in JSON. */
 export interface WideArgument extends ArgumentBase {
   readonly kind: 'wide'
   readonly value: bigint
@@ -138,7 +136,7 @@ export interface StringArgument extends ArgumentBase {
   readonly truncated: boolean
 }
 
-/** `error_arg`: it could not be read. */
+/** `error_arg`: the argument could not be read. */
 export interface ErrorArgument extends ArgumentBase {
   readonly kind: 'error'
   readonly message: string
@@ -152,26 +150,26 @@ export interface Hook {
   readonly policy: string
   /** Kernel symbol, with the architecture's prefix for system calls. */
   readonly functionName: string
-  /** What the policy does with a call and its return, as Tetragon's `KprobeAction` in lower case: `post`. */
+  /** The policy's action on a call and on its return: Tetragon's `KprobeAction` in lower case, such as `post`. */
   readonly action: string
   readonly returnAction: string
   readonly message: string
   readonly tags: readonly string[]
-  /** By position in an event's `args` (an argument of type nop has none): label, '' for none. */
+  /** Labels by position in an event's `args`, which has no nop arguments; '' for none. */
   readonly labels: readonly string[]
 }
 
 interface EventBase {
-  /** Position in this agent's gap-free sequence; with the epoch it names the event for ever. */
+  /** Position in the gap-free sequence of this agent run. Epoch and `seq` together identify the event. */
   seq: number
   readonly time: Timestamp
 }
 
 interface ProcessEventBase extends EventBase {
   readonly process: Process
-  /** undefined when unknown: the key is then left out. */
+  /** undefined when unknown; the key is then omitted. */
   readonly parent: Process | undefined
-  /** `process.refcnt` at this moment. */
+  /** `process.refcnt` when the event was created. */
   readonly refcnt: number
 }
 
@@ -181,7 +179,7 @@ export interface ExecEvent extends ProcessEventBase {
 
 export interface ExitEvent extends ProcessEventBase {
   readonly type: 'process_exit'
-  /** `SIGKILL`; '' when it ended by itself. */
+  /** Such as `SIGKILL`; '' without a signal. */
   readonly signal: string
   readonly status: number
 }
@@ -194,24 +192,24 @@ export interface KprobeEvent extends ProcessEventBase {
   readonly returned: Argument | undefined
 }
 
-/** Where events went missing and why; what a loss record says beside how many. */
+/** Where and why events were lost. */
 export interface LossKind {
-  /** `kernel`: before they were read, so that they have no number; `exporter`: between the fan-out and a sink. */
+  /** `kernel`: before they were read, so they have no sequence number; `exporter`: between the fan-out and a sink. */
   readonly stage: 'kernel' | 'exporter'
-  /** Name of the exporter that did not deliver them; '' in the stage `kernel`. */
+  /** Name of the exporter that lost them; '' in stage `kernel`. */
   readonly exporter: string
-  /** One of few words, the label of the metric that counts them too. */
+  /** The label of the metric that counts them; one of a few words. */
   readonly reason: string
 }
 
-/** Events that will not come, added up over some seconds. Has no process. */
+/** Lost events, summed over some seconds. Has no process. */
 export interface LossEvent extends EventBase {
   readonly type: 'events_lost'
   readonly loss: LossKind
   readonly count: number
   /**
-   * Lowest and highest sequence number among them, where those of all are known; both or none. The range holds nothing else
-   * when it is as long as `count`; a longer one also holds events that were not lost, or were never this exporter's.
+   * Lowest and highest lost sequence number; both undefined unless all numbers are known. If the range is longer than `count`, it also
+   * covers events that were not lost or not for this exporter.
    */
   readonly firstSeq: number | undefined
   readonly lastSeq: number | undefined

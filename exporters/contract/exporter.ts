@@ -1,91 +1,91 @@
 /**
- * The contract every exporter keeps. An exporter knows one sink and nothing else: the sending chain
- * (`sending/`) queues, batches, retries, times out and counts around it.
+ * The contract of every exporter. An exporter only knows its sink: the sending chain (`sending/`) queues, batches, retries,
+ * times out and counts.
  */
 import type { Event } from './event.ts'
 
-/** Names of the encodings that exporters share; each batch is encoded once per name. */
+/** Encodings that exporters share: events are encoded once for all exporters of the same encoding. */
 export type Encoding = 'json' | 'compact' | 'otlp' | 'otlp_json'
 
-/** Bytes that have several users (runtime/memory.ts). */
+/** Reference-counted bytes (runtime/memory.ts). */
 export interface SharedMemory {
-  /** There are so many users more. */
+  /** Adds users. */
   hold(more?: number): void
-  /** One user less. */
+  /** Removes one user. */
   done(): void
 }
 
 /**
- * Consecutive events in one encoding. `bytes` holds `count` lines; line i ends at `ends[i]` and begins where the
- * line before ended. Immutable and shared by every exporter of that encoding: nobody writes into it.
+ * Consecutive events in one encoding. `bytes` has `count` lines; line i ends at `ends[i]` and begins at the end of the line
+ * before. Shared by all exporters of the encoding and immutable.
  */
 export interface Encoded {
   readonly encoding: Encoding
   readonly bytes: Uint8Array
   readonly ends: Uint32Array
   readonly count: number
-  /** Sequence number of the first event; the others follow, without gap but where a filter took some: Described says. */
+  /** Sequence number of the first event. The others follow without gaps, unless a filter removed some (see Described). */
   readonly firstSeq: number
-  /** Of `bytes`: each sender that has it, and each part that it is cut into, is a user. Absent: left to the garbage collector. */
+  /** The memory of `bytes`: each sender and each piece cut from it is a user. Absent: left to the garbage collector. */
   readonly memory?: SharedMemory
 }
 
-/** Turns events into one Encoded. Pure apart from renderings cached on processes. */
+/** Encodes events. Only the cache in `Process.rendered` changes. */
 export interface Encoder {
   readonly encoding: Encoding
   encode(events: readonly Event[]): Encoded
-  /** The same for who copies the bytes at once: they stay the encoder's and are written over by its next call. */
+  /** For callers that copy the bytes at once: the bytes remain the encoder's and the next call overwrites them. */
   borrow?(events: readonly Event[]): Encoded
 }
 
-/** What is sent in one call: one or more Encoded, in order. */
+/** The events of one `send` call: one or more Encoded, in order. */
 export interface Batch {
   readonly parts: readonly Encoded[]
   readonly count: number
   readonly sizeBytes: number
 }
 
-/** Events of a batch that were refused for good, for one reason. */
+/** Events of a batch that the sink permanently refused for one reason. */
 export interface Refusal {
-  /** One of a few words: it becomes a metric's label. */
+  /** One of a few words; a metric label. */
   readonly reason: string
   readonly events: number
-  /** Which, as indexes into the batch in ascending order; absent where the sink told only how many. */
+  /** Indexes into the batch, ascending; absent if the sink reported only a number. */
   readonly which?: readonly number[]
-  /** What the sink said, as a sentence. */
+  /** The sink's explanation. */
   readonly message: string
 }
 
-/** What became of a batch. Whoever sees the sink's answer decides; nobody else interprets it. */
+/** The result of sending a batch. The exporter alone interprets the sink's response. */
 export type Outcome =
   | { readonly status: 'delivered' }
-  /** Some events of the batch were refused for good, the others taken. */
+  /** Some events were permanently refused, the others taken. */
   | { readonly status: 'partial'; readonly refusals: readonly Refusal[] }
   /**
-   * Not taken, worth trying again; `afterMs` when the sink named a time, of which an hour is believed. `taken` counts events at the head of the
-   * batch that are settled: they were taken, but for those in `refusals`; only the rest is sent again.
+   * Not taken; try again, after `afterMs` if the sink named a time (at most one hour). The first `taken` events are settled: taken
+   * by the sink or listed in `refusals`. Only the rest is sent again.
    */
   | {
       readonly status: 'retryable'
       readonly afterMs?: number
       readonly taken?: number
       /**
-       * How many of the rest the sink may have all the same, for want of an answer: sent again they may be there twice.
-       * All of them when absent.
+       * How many of the rest the sink may have stored without acknowledging them: possible duplicates when sent again.
+       * Absent: all.
        */
       readonly unacknowledged?: number
       readonly refusals?: readonly Refusal[]
       readonly error: Error
     }
-  /** All refused for good, for one reason. */
+  /** All permanently refused for one reason. */
   | { readonly status: 'rejected'; readonly reason: string; readonly error: Error }
   /**
-   * Not taken because of something a person must mend (credentials, address, rights): keep, try slowly, say so. `forGood`: and nobody
-   * can while this process runs; an agent all of whose exporters say so ends.
+   * Not taken because of a problem that needs manual action (credentials, address, permissions): keep the events, retry slowly,
+   * report it. `forGood`: cannot be fixed while this process runs. The agent ends when all exporters report that.
    */
   | { readonly status: 'hold'; readonly forGood?: boolean; readonly error: Error }
 
-/** What was sent once more within a call of `send`, although the sink may have had it. */
+/** What one `send` call sent again although the sink may already have it. */
 export interface Resent {
   readonly requests: number
   readonly events: number
@@ -95,30 +95,29 @@ export interface Exporter extends AsyncDisposable {
   readonly type: string
   readonly encoding: Encoding
   /**
-   * Calls of `send` that it can take at once; 1 when absent. With more than one, batches may arrive in another order:
-   * only for sinks to which order means nothing.
+   * Maximum concurrent `send` calls; 1 when absent. With more than one, batches may arrive out of order: only for sinks that
+   * do not need order.
    */
   readonly maxConcurrency?: number
   /**
-   * Nothing of this exporter reads the bytes of a batch once `send` has returned `delivered`, whatever the sink does: their memory
-   * may be given back at once.
+   * The exporter never reads the bytes of a batch after `send` returned `delivered`: their memory may be freed at once.
    */
   readonly releases?: boolean
-  /** Opens the sink. Throws ExportError when the configuration can never work (then the agent does not start). */
+  /** Opens the sink. Throws ExportError if the configuration can never work; the agent then does not start. */
   start(): Promise<void>
   /**
-   * Delivers the batch or says what became of it; never throws for what a sink does. At most
-   * `maxConcurrency` calls are under way at once. When `signal` aborts, settles soon with 'retryable'.
+   * Sends the batch and reports the result; never throws for a failure of the sink. At most `maxConcurrency` calls run at
+   * once. When `signal` aborts, it settles soon with 'retryable'.
    */
   send(batch: Batch, signal: AbortSignal): Promise<Outcome>
-  /** Reopens what a log rotator has moved away (SIGUSR1, SIGHUP). */
+  /** Reopens files after log rotation (SIGUSR1, SIGHUP). */
   reopen?(): Promise<void>
   /** Flushes and closes. A second call does nothing. */
   stop(): Promise<void>
-  /** Limits on single events that the sink has named in its answers and that hold now, by the sink's own names; for people. */
+  /** Current limits on single events that the sink reported in its responses, by the sink's names. For display. */
   readonly learnedLimits?: Readonly<Record<string, number>>
-  /** What only this kind of sink can count (rotations, torn lines mended …), by name; always the current values. */
+  /** Current values of counters specific to this kind of sink (rotations, repaired lines …), by name. */
   readonly counters?: Readonly<Record<string, number>>
-  /** Of all calls so far; absent where a call sends nothing twice. Calls that are repeated count for themselves. */
+  /** Total of all calls, repeated calls included; absent if a call never sends anything twice. */
   readonly resent?: Resent
 }

@@ -1,14 +1,14 @@
-/** Whether an outcome keeps the contract: what an exporter says of a batch can be entered into the books. */
+/** Checks an exporter's outcome before the accounting uses it. */
 
-/** A label of a metric; free text would make a time series of every message. */
+/** A metric label; free text would create a time series for every message. */
 const REASON = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/
 const FORM = 'expected {status: delivered | partial | retryable | rejected | hold, …}'
 
 type Fields = Readonly<Record<string, unknown>>
 
 /**
- * What is wrong with the outcome of a batch of `count` events, as a sentence; undefined when nothing is. Takes anything, as
- * an exporter of somebody else's may return it.
+ * The problem with the outcome of a batch of `count` events, as a sentence; undefined if it is valid. Accepts any value, because
+ * a third-party exporter may return it.
  */
 export function checkOutcome({ count }: { readonly count: number }, outcome: unknown): string | undefined {
   if (!isObject(outcome)) return `${FORM}, got ${typeName(outcome)}`
@@ -38,11 +38,11 @@ function checkRetryable(
   if (!isCount(taken) || taken > count) return `taken: expected 0 to ${count}, got ${String(taken)}`
   const rest = count - taken
   if (!isCount(unacknowledged) || unacknowledged > rest)
-    return `unsure: expected 0 to ${rest}, got ${String(unacknowledged)}`
+    return `unacknowledged: expected 0 to ${rest}, got ${String(unacknowledged)}`
   return checkRefusals(refusals, taken, 0) ?? checkError(error)
 }
 
-/** `count`: events that may be refused, from the head of the batch. */
+/** `count`: number of events, from the start of the batch, that may be refused. */
 function checkRefusals(refusals: unknown, count: number, least: number): string | undefined {
   if (!Array.isArray(refusals) || refusals.length < least) {
     return `refusals: expected a list${least > 0 ? ' of at least one' : ''}, got ${typeName(refusals)}`
@@ -79,7 +79,6 @@ function checkWhich(which: unknown, events: number, count: number): string | und
   return undefined
 }
 
-/** No event is refused twice. */
 function checkOnce(refusals: readonly unknown[]): string | undefined {
   const seen = new Set<unknown>()
   for (const refusal of refusals) {

@@ -1,6 +1,5 @@
 /**
- * How arguments are printed and hidden: one function a purpose, in each one case a kind. A new kind of `Argument` is a case in
- * each of them; a type whose kind is known already needs nothing here.
+ * Prints and redacts arguments. A new kind of `Argument` needs a case in each function; a new type of a known kind needs nothing.
  */
 import type { Argument, FileArgument } from '../contract/event.ts'
 import type { ByteWriter } from '../runtime/byte-writer.ts'
@@ -8,7 +7,7 @@ import { permission } from './permission.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const PATH = '"path":'
-/** By unresolved + 2 × unstable. The comma goes where nothing stands before it. */
+/** By unresolved + 2 × unstable. The comma is removed where nothing precedes it. */
 const FLAGS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedPathComponents unstablePath'].map((words) =>
   ascii(words === '' ? '' : `,"flags":"${words}"`),
 )
@@ -22,7 +21,7 @@ const OPENINGS = new Map<string, Uint8Array>()
 /** By mode: the `permission` of a file and the end of its object. */
 const PERMISSIONS = new Map<number, Uint8Array>()
 
-/** Writes an argument as JSON without its last `}`, which goes behind the label. */
+/** Writes an argument as JSON without its last `}`, so that a label can follow. */
 export function writeArgument(out: ByteWriter, argument: Argument): void {
   switch (argument.kind) {
     case 'file':
@@ -51,7 +50,7 @@ export function writeArgument(out: ByteWriter, argument: Argument): void {
   }
 }
 
-/** An argument as plain text, as OTLP attributes and the lines for people have it; a file's is its path. */
+/** An argument as plain text, for OTLP attributes and compact lines. A file is its path. */
 export function argumentText(argument: Argument): string {
   switch (argument.kind) {
     case 'file':
@@ -67,10 +66,10 @@ export function argumentText(argument: Argument): string {
 }
 
 /**
- * The argument with its texts as `show` gives them, the same object where nothing is hidden. The exact bytes beside a text go
- * with what they would show.
+ * The argument with its texts redacted by `show`; the same object if nothing changes. A redacted text also loses its exact
+ * bytes (`raw`).
  */
-export function shownArgument<Rules>(
+export function redactArgument<Rules>(
   argument: Argument,
   show: (text: string, rules: Rules) => string,
   rules: Rules,
@@ -107,7 +106,7 @@ function writeFile(out: ByteWriter, { field, path, unresolved, unstable, mode }:
   out.bytes(flags !== NO_FLAGS ? permissions : permissions.subarray(1))
 }
 
-/** `after` depends on the kind alone, and a field has one kind. */
+/** `after` only depends on the kind, and each field has one kind, so `field` is enough as key. */
 function opening(field: string, after: string): Uint8Array {
   let bytes = OPENINGS.get(field)
   if (bytes === undefined) OPENINGS.set(field, (bytes = ascii(`{"${field}":${after}`)))

@@ -1,7 +1,7 @@
 /**
- * What a compact line says about a kprobe, by the function hooked. A table, because the choice is Tetragon's and
- * has no rule: docs/reference/records.md. Functions whose details are of a kind that ktrail has no argument for yet
- * (sockets, BPF programs and maps, perf events) show their label and an empty detail.
+ * Emoji, label and details of a kprobe's compact line, by hooked function. Tetragon's choices follow no rule, so they are a
+ * table (docs/reference/records.md). Details that ktrail has no argument type for yet (sockets, BPF programs and maps,
+ * perf events) are empty.
  */
 import type { Argument, KprobeEvent } from '../contract/event.ts'
 import { printable } from '../../config/yaml/quoting.ts'
@@ -9,7 +9,7 @@ import { printable } from '../../config/yaml/quoting.ts'
 export interface Description {
   readonly emoji: string
   readonly label: string
-  /** Printed after the binary, each after a space, even when empty. */
+  /** Printed after the binary, each with a leading space, even when empty. */
   readonly details: readonly string[]
 }
 
@@ -23,7 +23,7 @@ const PROT_LETTERS = [
   [2, 'w'],
   [4, 'x'],
 ] as const
-/** CLONE_NEW* as setns(2) takes them. */
+/** The CLONE_NEW* values of setns(2). */
 const NAMESPACES: Readonly<Record<number, string>> = {
   0: 'any',
   0x80: 'time',
@@ -40,7 +40,7 @@ const TABLE: ReadonlyMap<string, (args: Args) => Description> = new Map([
   ['sys_write', (args: Args) => show('📝', 'write', file(args[0]), bytes(args))],
   ['sys_read', (args: Args) => show('📚', 'read', file(args[0]), bytes(args))],
   ['fd_install', (args: Args) => show('📬', 'open', file(args[1]))],
-  // The emoji of these two carries a variation selector, as Tetragon's does.
+  // Tetragon's emoji for these two has a variation selector.
   ['sys_openat', (args: Args) => show('📬\ufe0f', 'openat', text(args[1]))],
   ['sys_open', (args: Args) => show('📬\ufe0f', 'open', text(args[1]))],
   ['sys_close', (args: Args) => show('📪', 'close', file(args[0]))],
@@ -89,7 +89,7 @@ function filePermission(args: Args): Description {
 function mmapFile(args: Args): Description {
   const [mapped, prot] = args
   if (mapped === undefined || prot === undefined) return show('❓', 'security_mmap_file', file(mapped))
-  // Only a uint is decoded: a policy that declares the protection as int gets `mmap-`.
+  // Only uint is decoded: a policy that declares the protection as int gets `mmap-`.
   const bits = prot.kind === 'number' && prot.field === 'uint_arg' ? prot.value : 0
   const letters = PROT_LETTERS.map(([bit, letter]) => (bits & bit ? letter : '')).join('')
   return show('📝', `mmap-${letters}`, file(mapped))

@@ -1,7 +1,6 @@
 /**
- * Encoding `compact`: one line an event for people, as Tetragon's client prints it.
- * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; a missing detail still leaves its space.
- * Source: docs/reference/records.md.
+ * Encoding `compact`: one readable line per event, as Tetragon's client prints it (docs/reference/records.md).
+ * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; an empty detail keeps its space.
  */
 import type { Event, LossEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
@@ -15,7 +14,7 @@ export interface CompactEncoderOptions {
   readonly nodeName: string
   /** ANSI colours; default false. */
   readonly color?: boolean
-  /** Each line begins with its time, UTC, nine digits; default false. */
+  /** Lines begin with the time in UTC, nine digits; default false. */
   readonly timestamps?: boolean
 }
 
@@ -26,7 +25,7 @@ const BLUE = 34
 const MAGENTA = 35
 const CYAN = 36
 
-/** Makes the encoder of compact lines (LF after each). */
+/** Creates the encoder of compact lines, each ending in LF. */
 export function createCompactEncoder(options: CompactEncoderOptions): Encoder {
   return new CompactEncoder(options)
 }
@@ -81,7 +80,7 @@ class CompactEncoder implements Encoder {
     }
   }
 
-  /** Ours: Tetragon's client has no line for it. */
+  /** Tetragon's client has no line for losses. */
   #lost({ loss, count }: LossEvent): string {
     const where = loss.exporter === '' ? loss.stage : `${loss.stage} ${printable(loss.exporter)}`
     const what = `${count} ${count === 1 ? 'event' : 'events'}`

@@ -1,6 +1,6 @@
 /**
- * Encoding `json`: one line an event in the protobuf JSON shape of Tetragon's GetEventsResponse.
- * Key order, what is left out, integers and times are Tetragon's.
+ * Encoding `json`: one line per event, as protobuf JSON of Tetragon's GetEventsResponse.
+ * Key order, omitted keys, integers and times are as in Tetragon.
  */
 import type { Event, ExitEvent, Hook, KprobeEvent, ProcessEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
@@ -10,18 +10,18 @@ import { writeArgument } from './arguments.ts'
 import { writeOwn, writeParent } from './json-process.ts'
 
 export interface JsonEncoderOptions {
-  /** `node_name` of each record; left out when ''. */
+  /** `node_name` of each record; omitted when ''. */
   readonly nodeName: string
 }
 
-/** What is the same in every line of one hook. */
+/** The constant bytes of a hook's lines. */
 interface HookBytes {
   /** `,"function_name":…`, and the same with `,"args":[` */
   readonly name: Uint8Array
   readonly nameAndArgs: Uint8Array
   /** From `,"action":` to the opening quote of the time. */
   readonly rest: Uint8Array
-  /** By argument: `,"label":"…"}`, or only the `}` of the argument. */
+  /** By argument: `,"label":"…"}`, or only the argument's `}`. */
   readonly labels: readonly Uint8Array[]
 }
 
@@ -30,7 +30,7 @@ const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'la
 const EXEC = ascii('{"process_exec":{"process":')
 const EXIT = ascii('{"process_exit":{"process":')
 const KPROBE = ascii('{"process_kprobe":{"process":')
-/** Tetragon's own record of missing events: anything else a strict reader of Tetragon's records would refuse. */
+/** Tetragon's record of lost events; strict readers of Tetragon's records would refuse anything else. */
 const LOST = ascii('{"rate_limit_info":{"number_of_dropped_process_events":"')
 const SIGNAL = ascii(',"signal":')
 const STATUS = ascii(',"status":')
@@ -42,7 +42,7 @@ const QUOTE = 0x22
 const COMMA = 0x2c
 const CLOSE_LIST = 0x5d
 
-/** Makes the encoder of Tetragon-shaped JSON lines (LF after each). */
+/** Creates the encoder of Tetragon-compatible JSON lines, each ending in LF. */
 export function createJsonEncoder(options: JsonEncoderOptions): Encoder {
   return new JsonEncoder(options.nodeName)
 }
@@ -100,7 +100,7 @@ class JsonEncoder implements Encoder {
         break
     }
     const out = this.#out
-    // A hook's bytes have it.
+    // The bytes of a hook end with the trailer.
     if (event.type !== 'process_kprobe') out.bytes(this.#trailer)
     out.timestamp(event.time)
     out.bytes(LINE_END)

@@ -1,8 +1,7 @@
 /**
- * `process` and `parent` of a JSON line. A process is rendered once and its bytes are kept with it, as long as there is room, because nearly every
- * event repeats them and they are most of the line. Only refcnt and tid differ between events; they are written
- * between the kept head and a constant tail.
- * Key order and what is left out: docs/reference/records.md.
+ * `process` and `parent` of a JSON line. They are most of the line and nearly every event repeats them, so their bytes are
+ * cached with the process. Only refcnt and tid differ between events; they follow the cached bytes.
+ * Key order and omitted keys: docs/reference/records.md.
  */
 import type { Process } from '../contract/event.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
@@ -13,13 +12,13 @@ const PARENT = ascii(',"parent":')
 const REFCNT = ascii(',"refcnt":')
 const ONE_REFCNT = ascii(',"refcnt":1')
 const TID = ascii(',"tid":')
-/** A binary without a name, as Tetragon marks it. */
+/** Tetragon's mark of a binary without a name. */
 const UNLINKED = ascii(',"binary_properties":{"file":{"inode":{"number":"')
 const UNLINKED_END = ascii('","links":0}}}')
 const END = ascii('}')
 const IN_INIT_TREE = ascii(',"in_init_tree":true}')
 const NOT_IN_INIT_TREE = ascii(',"in_init_tree":false}')
-/** Not the caller's writer: a process is rendered in the middle of its line. */
+/** Separate from the caller's writer, which has half a line when a process is rendered. */
 const scratch = new ByteWriter()
 
 /** Writes the object as an event's `process`. */
@@ -33,8 +32,8 @@ export function writeOwn(out: ByteWriter, process: Process, refcnt: number, tid:
 }
 
 /**
- * Writes `,"parent":` and the object: with the count that Tetragon keeps with it, and its own pid as tid. Nothing of that differs between
- * events, and there are fewer parents than processes: kept whole.
+ * Writes `,"parent":` and the object, with Tetragon's refcnt for parents and its own pid as tid. It is the same in all events,
+ * so the whole object is cached.
  */
 export function writeParent(out: ByteWriter, process: Process): void {
   const rendered = touch(process.rendered)
@@ -59,7 +58,7 @@ function headOf(process: Process): Uint8Array {
 }
 
 function renderParent(process: Process): Uint8Array {
-  // First, for it is rendered in the same scratch.
+  // Before anything is written: it uses the same scratch writer.
   const head = headOf(process)
   scratch.bytes(PARENT)
   scratch.bytes(head)
@@ -68,7 +67,7 @@ function renderParent(process: Process): Uint8Array {
   return taken()
 }
 
-/** From `{` up to where refcnt and tid go. */
+/** From `{` up to refcnt and tid. */
 function render(process: Process): Uint8Array {
   let separator = '{'
   const text = (key: string, value: string): void => {
@@ -98,7 +97,7 @@ function render(process: Process): Uint8Array {
   return taken()
 }
 
-/** Out of Node's shared pool, which one long-lived slice would keep alive as a whole. */
+/** Copies the bytes out of Node's shared pool: a long-lived slice would keep the whole pool in memory. */
 function taken(): Uint8Array {
   return new Uint8Array(scratch.take())
 }

@@ -1,6 +1,6 @@
 import type { Rendered } from '../contract/event.ts'
 
-/** Notes that somebody uses what is kept with a process; to be called before it is read. Once a generation more than a comparison. */
+/** Marks the cache of a process as used. Call it before reading from the cache. */
 export function touch(rendered: Rendered): Rendered {
   const { cache } = rendered
   if (rendered.used !== cache.generation) cache.use(rendered)

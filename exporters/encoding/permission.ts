@@ -1,4 +1,4 @@
-/** Type letters by the top four bits of i_mode; other values have none. */
+/** Type letters by the top four bits of i_mode. */
 const TYPES: Readonly<Record<number, string>> = {
   0x1000: 'p',
   0x2000: 'c',
@@ -13,7 +13,7 @@ const SET_GID = 0o2000
 const STICKY = 0o1000
 
 /**
- * An inode's mode as `ls -l` shows it: type letter (none when the type bits are empty), then three triples with
+ * An inode's mode as `ls -l` prints it: type letter (none when the type bits are 0), then three triples with
  * s/S for set-id and t/T for sticky. A zero mode gives `---------`.
  */
 export function permission(mode: number): string {

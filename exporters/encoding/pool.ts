@@ -1,4 +1,4 @@
-/** Which encoder an exporter takes its bytes from: one object for each distinct need, so that exporters share the bytes. */
+/** The encoders of all exporters. Exporters with equal settings share one encoder and thus the encoded bytes. */
 import { createCompactEncoder } from './compact.ts'
 import { createJsonEncoder } from './json-line.ts'
 import { shareLast } from './share-last.ts'
@@ -8,19 +8,18 @@ import { withFields } from '../filtering/fields.ts'
 import { Redactor, redacting } from '../filtering/redactor.ts'
 import type { MappingOptions } from './otlp/mapping.ts'
 
-/** How compact lines look. */
 export interface CompactLook {
   readonly color: boolean
   readonly timestamps: boolean
 }
 
-/** Which OTLP records; `sdk` takes OpenTelemetry's own serializer instead of ours. */
+/** Options of OTLP records; `sdk` selects OpenTelemetry's serializer instead of ours. */
 export interface OtlpRecords extends MappingOptions {
   readonly protocol: 'protobuf' | 'json'
   readonly sdk: boolean
 }
 
-/** What is left of events before and after they are encoded; both as the config has them. */
+/** Redaction (before encoding) and field filters (after it), as configured. */
 export interface Shape {
   readonly redact?: readonly RedactConfig[] | undefined
   readonly fields?: readonly FieldFilterConfig[] | undefined
@@ -33,14 +32,14 @@ export class EncoderPool {
   readonly #made = new Map<string, Encoder>()
   readonly #shaped = new Map<string, EncoderPool>()
 
-  /** `warn` is told of regular expressions that take too long. Throws ExportError UNUSABLE for an impossible shape. */
+  /** `warn` receives warnings about slow regular expressions. Throws ExportError UNUSABLE for an invalid shape. */
   constructor(nodeName: string, { redact = [], fields = [] }: Shape = {}, warn: (problem: string) => void = () => {}) {
     this.#nodeName = nodeName
     this.#fields = fields
     this.#redactor = redact.length === 0 ? undefined : new Redactor(redact, warn)
   }
 
-  /** The pool of those that want events in this shape: they share among themselves. */
+  /** The pool for this shape; exporters share encoders within it. */
   shaped(shape: Shape, warn: (problem: string) => void): EncoderPool {
     const { redact = [], fields = [] } = shape
     if (redact.length === 0 && fields.length === 0) return this
@@ -50,7 +49,7 @@ export class EncoderPool {
     return pool
   }
 
-  /** JSON lines; also the body of OTLP records, and then not encoded a second time. */
+  /** JSON lines, shared with OTLP records that have them as body. */
   json(): Encoder {
     return this.#get('json', () => this.#redacting(this.#lines()))
   }
@@ -61,19 +60,19 @@ export class EncoderPool {
     )
   }
 
-  /** Loaded when first wanted: OpenTelemetry's packages take memory. */
+  /** Loaded on first use, because OpenTelemetry's packages take memory. */
   async otlp(records: OtlpRecords): Promise<Encoder> {
     const { body, severity, arg_labels, event_name_attribute, epoch, protocol, sdk } = records
     const own = { body, severity, arg_labels, event_name_attribute, epoch, protocol, sdk }
     const make = await otlpEncoder(own)
     const { attributeTest } = await import('./otlp/attribute-filter.ts')
-    const shown = this.#fields.length === 0 ? {} : { shows: attributeTest(this.#fields) }
+    const filter = this.#fields.length === 0 ? {} : { hasAttribute: attributeTest(this.#fields) }
     return this.#get(`otlp ${JSON.stringify(own)}`, () =>
-      this.#redacting(make({ ...own, ...shown, json: this.#lines() })),
+      this.#redacting(make({ ...own, ...filter, json: this.#lines() })),
     )
   }
 
-  /** JSON lines of events that are redacted already. */
+  /** JSON lines without redaction, for encoders that redact around it. */
   #lines(): Encoder {
     return this.#get('lines', () => {
       const lines = createJsonEncoder({ nodeName: this.#nodeName })

@@ -1,14 +1,14 @@
 /**
- * One JSON encoding for all who need it. The fan-out hands the same slice to each encoder in turn; the OTLP body is the
- * JSON line, so behind this wrapper the slice that the file exporter has just had encoded is not encoded again.
+ * Encodes JSON once for all users. The fan-out passes the same slice to each encoder in turn, and an OTLP body can be the JSON
+ * line that the file exporter just had encoded.
  */
 import type { Event } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 
 /**
- * Wraps an encoder so that a second call with the same events returns the Encoded of the first. Keeps one slice. As long as
- * nobody wants to keep bytes, they are borrowed from the encoder, which saves a copy and the garbage.
+ * Wraps an encoder so that a second call with the same events returns the Encoded of the first. Remembers one slice. Until
+ * `encode` is called once, `borrow` uses the encoder's own buffer, which saves a copy.
  */
 export function shareLast(encoder: Encoder): Encoder {
   return new SharedEncoder(encoder)
@@ -20,9 +20,9 @@ class SharedEncoder implements Encoder {
   #first: Event | undefined
   #end: Event | undefined
   #encoded: Encoded | undefined
-  /** The bytes of `#encoded` are the encoder's own. */
+  /** The bytes of `#encoded` are borrowed from the encoder. */
   #borrowed = false
-  /** Somebody keeps bytes, so the next will be wanted too. */
+  /** A caller keeps bytes, so the next slice will not be borrowed. */
   #kept = false
 
   constructor(encoder: Encoder) {
@@ -58,9 +58,9 @@ class SharedEncoder implements Encoder {
     return (this.#encoded = encoded)
   }
 
-  /** The array alone would not do: a caller may fill it anew. Events are made once and never reused. */
+  /** Compares events too, because a caller may reuse the array. Events are never reused. */
   #same(events: readonly Event[], last: Encoded): boolean {
-    // Bytes whose users are done are gone.
+    // Freed bytes have length 0.
     const gone = last.bytes.length === 0 && last.count > 0
     return (
       !gone &&

@@ -1,6 +1,6 @@
 /**
- * What a filter asks of an event, one condition a key. An answer depends on nothing but the event's kind, its process and the
- * parent of that, which is what allows `filter.ts` to keep it.
+ * The conditions of a filter, one per config key. A result only depends on the event's kind, its process and its parent, so
+ * `filter.ts` can cache it.
  */
 import type { Event, Pod, Process } from '../contract/event.ts'
 import type { FilterConfig, TetragonFilterConfig } from '../../config/agent/schema.ts'
@@ -9,29 +9,29 @@ import { labelMatcher } from './labels.ts'
 import { regexMatcher } from './regexes.ts'
 import { inSample } from './sample.ts'
 
-/** What is the same for all events of a type and policy. */
+/** Type and policy of an event. */
 export interface Kind {
   readonly type: Event['type']
   /** '' for events that belong to no policy. */
   readonly policy: string
 }
 
-export type Asks = (kind: Kind, process: Process, parent: Process | undefined) => boolean
+export type EventTest = (kind: Kind, process: Process, parent: Process | undefined) => boolean
 
 export interface Condition {
-  /** The key in the config; also the label of what it counts. */
+  /** The config key; also the label in metrics. */
   readonly key: keyof FilterConfig
-  /** It looks at the kind alone. */
+  /** Only depends on the kind. */
   readonly byKind: boolean
-  readonly asks: Asks
+  readonly test: EventTest
 }
 
 type PodTest = (pod: Pod) => boolean
 
-/** The conditions of a filter, in the order in which they are asked: the first that says no is the one that counts. */
+/** The conditions of a filter, in the order of evaluation. An event is counted under the first that fails. */
 export function conditionsOf(filter: FilterConfig): Condition[] {
   const all: Condition[] = []
-  const add = (key: keyof FilterConfig, asks: Asks, byKind = false): void => void all.push({ key, byKind, asks })
+  const add = (key: keyof FilterConfig, test: EventTest, byKind = false): void => void all.push({ key, byKind, test })
   const { allow, deny, sample } = filter
   if (filter.event_types !== undefined)
     add(
@@ -40,17 +40,17 @@ export function conditionsOf(filter: FilterConfig): Condition[] {
       true,
     )
   if (filter.policies !== undefined) {
-    const known = globMatcher(filter.policies)
-    add('policies', ({ policy }) => policy !== '' && known(policy), true)
+    const matches = globMatcher(filter.policies)
+    add('policies', ({ policy }) => policy !== '' && matches(policy), true)
   }
   if (filter.namespaces !== undefined) {
-    const known = globMatcher(filter.namespaces)
-    add('namespaces', (_, { pod }) => known(pod?.namespace ?? ''))
+    const matches = globMatcher(filter.namespaces)
+    add('namespaces', (_, { pod }) => matches(pod?.namespace ?? ''))
   }
   if (filter.pods !== undefined) add('pods', inPod(podName(globMatcher(filter.pods))))
   if (filter.binaries !== undefined) {
-    const known = globMatcher(filter.binaries)
-    add('binaries', (_, { binary }) => known(binary))
+    const matches = globMatcher(filter.binaries)
+    add('binaries', (_, { binary }) => matches(binary))
   }
   if (filter.binary_regex !== undefined) add('binary_regex', binaryOf(filter.binary_regex))
   if (filter.arguments_regex !== undefined) add('arguments_regex', argumentsOf(filter.arguments_regex))
@@ -65,47 +65,47 @@ export function conditionsOf(filter: FilterConfig): Condition[] {
 }
 
 /** All keys of a Tetragon Filter must match. */
-function tetragonFilter(filter: TetragonFilterConfig): Asks {
-  const asks: Asks[] = []
-  if (filter.event_set !== undefined) asks.push(oneOf(filter.event_set, ({ type }) => type.toUpperCase()))
-  if (filter.policy_names !== undefined) asks.push(oneOf(filter.policy_names, ({ policy }) => policy))
+function tetragonFilter(filter: TetragonFilterConfig): EventTest {
+  const tests: EventTest[] = []
+  if (filter.event_set !== undefined) tests.push(oneOf(filter.event_set, ({ type }) => type.toUpperCase()))
+  if (filter.policy_names !== undefined) tests.push(oneOf(filter.policy_names, ({ policy }) => policy))
   if (filter.pid !== undefined) {
     const pids = new Set(filter.pid)
-    asks.push((_, { pid }) => pids.has(pid))
+    tests.push((_, { pid }) => pids.has(pid))
   }
   if (filter.in_init_tree !== undefined) {
     const wanted = filter.in_init_tree
-    asks.push((_, { inInitTree }) => (inInitTree ?? false) === wanted)
+    tests.push((_, { inInitTree }) => (inInitTree ?? false) === wanted)
   }
   if (filter.namespace !== undefined) {
     const names = new Set(filter.namespace)
-    asks.push((_, { pod }) => names.has(pod?.namespace ?? ''))
+    tests.push((_, { pod }) => names.has(pod?.namespace ?? ''))
   }
-  if (filter.health_check !== undefined) asks.push(healthCheck(filter.health_check))
+  if (filter.health_check !== undefined) tests.push(healthCheck(filter.health_check))
   if (filter.labels !== undefined) {
-    const known = labelMatcher(filter.labels)
-    asks.push(inPod(({ labels }) => known(labels ?? {})))
+    const matches = labelMatcher(filter.labels)
+    tests.push(inPod(({ labels }) => matches(labels ?? {})))
   }
   if (filter.container_id !== undefined) {
-    const known = regexMatcher(filter.container_id)
-    asks.push((_, { docker }) => known(docker))
+    const matches = regexMatcher(filter.container_id)
+    tests.push((_, { docker }) => matches(docker))
   }
   if (filter.namespace_regex !== undefined) {
-    const known = regexMatcher(filter.namespace_regex)
-    asks.push(inPod(({ namespace }) => known(namespace)))
+    const matches = regexMatcher(filter.namespace_regex)
+    tests.push(inPod(({ namespace }) => matches(namespace)))
   }
-  if (filter.pod_regex !== undefined) asks.push(inPod(podName(regexMatcher(filter.pod_regex))))
+  if (filter.pod_regex !== undefined) tests.push(inPod(podName(regexMatcher(filter.pod_regex))))
   if (filter.container_name_regex !== undefined) {
-    const known = regexMatcher(filter.container_name_regex)
-    asks.push(inPod(({ container }) => container !== undefined && known(container)))
+    const matches = regexMatcher(filter.container_name_regex)
+    tests.push(inPod(({ container }) => container !== undefined && matches(container)))
   }
-  if (filter.binary_regex !== undefined) asks.push(binaryOf(filter.binary_regex))
-  if (filter.arguments_regex !== undefined) asks.push(argumentsOf(filter.arguments_regex))
-  if (filter.parent_binary_regex !== undefined) asks.push(ofParent(binaryOf(filter.parent_binary_regex)))
+  if (filter.binary_regex !== undefined) tests.push(binaryOf(filter.binary_regex))
+  if (filter.arguments_regex !== undefined) tests.push(argumentsOf(filter.arguments_regex))
+  if (filter.parent_binary_regex !== undefined) tests.push(ofParent(binaryOf(filter.parent_binary_regex)))
   if (filter.parent_arguments_regex !== undefined) {
-    asks.push(ofParent(argumentsOf(filter.parent_arguments_regex)))
+    tests.push(ofParent(argumentsOf(filter.parent_arguments_regex)))
   }
-  return allOf(asks)
+  return allOf(tests)
 }
 
 const KIND_KEYS = ['event_set', 'policy_names']
@@ -114,34 +114,34 @@ function isByKind(filter: TetragonFilterConfig): boolean {
   return Object.keys(filter).every((key) => KIND_KEYS.includes(key))
 }
 
-function oneOf(wanted: readonly string[], of: (kind: Kind) => string): Asks {
+function oneOf(wanted: readonly string[], of: (kind: Kind) => string): EventTest {
   const names = new Set(wanted)
   return (kind) => names.has(of(kind))
 }
 
-function binaryOf(patterns: readonly string[]): Asks {
-  const known = regexMatcher(patterns)
-  return (_, { binary }) => known(binary)
+function binaryOf(patterns: readonly string[]): EventTest {
+  const matches = regexMatcher(patterns)
+  return (_, { binary }) => matches(binary)
 }
 
-function argumentsOf(patterns: readonly string[]): Asks {
-  const known = regexMatcher(patterns)
-  return (_, process) => known(process.arguments)
+function argumentsOf(patterns: readonly string[]): EventTest {
+  const matches = regexMatcher(patterns)
+  return (_, process) => matches(process.arguments)
 }
 
-function ofParent(asks: Asks): Asks {
-  return (kind, _, parent) => parent !== undefined && asks(kind, parent, undefined)
+function ofParent(test: EventTest): EventTest {
+  return (kind, _, parent) => parent !== undefined && test(kind, parent, undefined)
 }
 
-function inPod(test: PodTest): Asks {
+function inPod(test: PodTest): EventTest {
   return (_, { pod }) => pod !== undefined && test(pod)
 }
 
-function podName(known: (text: string) => boolean): PodTest {
-  return ({ name }) => known(name)
+function podName(matches: (text: string) => boolean): PodTest {
+  return ({ name }) => matches(name)
 }
 
-function healthCheck(wanted: boolean): Asks {
+function healthCheck(wanted: boolean): EventTest {
   return (_, process, parent) => (mayBeProbe(process) || mayBeProbe(parent)) === wanted
 }
 
@@ -149,10 +149,10 @@ function mayBeProbe(process: Process | undefined): boolean {
   return process?.pod?.execProbe === true
 }
 
-function anyOf(all: readonly Asks[]): Asks {
-  return (...event) => all.some((asks) => asks(...event))
+function anyOf(all: readonly EventTest[]): EventTest {
+  return (...event) => all.some((test) => test(...event))
 }
 
-function allOf(all: readonly Asks[]): Asks {
-  return (...event) => all.every((asks) => asks(...event))
+function allOf(all: readonly EventTest[]): EventTest {
+  return (...event) => all.every((test) => test(...event))
 }

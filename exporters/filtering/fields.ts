@@ -1,6 +1,5 @@
 /**
- * Tetragon's field filters on JSON lines: each line is parsed, cut down and printed again, which costs several times what
- * the line cost to make. For those who ask for it.
+ * Tetragon's field filters on JSON lines. Each line is parsed, cut and printed again, which costs several times the encoding.
  */
 import { parseFieldPaths } from '../../config/agent/filtering/record-fields.ts'
 import type { FieldFilterConfig } from '../../config/agent/schema.ts'
@@ -10,7 +9,7 @@ import { Memory } from '../runtime/memory.ts'
 
 type Json = { [key: string]: unknown }
 
-/** Names below a message; an empty mask stands for all of what is there. */
+/** Names below a message; an empty mask means everything below. */
 type Mask = Map<string, Mask>
 
 interface Rule {
@@ -21,8 +20,8 @@ interface Rule {
 }
 
 /**
- * Wraps an encoder of JSON lines so that records have only the fields that all of `filters`, in their order, leave.
- * Throws ExportError UNUSABLE for what the config would have refused.
+ * Wraps an encoder of JSON lines: applies all `filters` in order to each record. Throws ExportError UNUSABLE for filters that
+ * the config would refuse.
  */
 export function withFields(encoder: Encoder, filters: readonly FieldFilterConfig[]): Encoder {
   const rules = filters.map(ruleOf)
@@ -45,7 +44,7 @@ export function withFields(encoder: Encoder, filters: readonly FieldFilterConfig
   }
 }
 
-/** Tells whether all of `filters` leave a field, whole, in records of a kind. Throws as `withFields`. */
+/** Tests whether all `filters` keep a field completely in records of a kind. Throws like `withFields`. */
 export function fieldTest(filters: readonly FieldFilterConfig[]): (kind: string, field: readonly string[]) => boolean {
   const rules = filters.map(ruleOf)
   return (kind, field) => rules.every((rule) => !isFor(rule, kind) || leaves(rule, field))
@@ -55,7 +54,7 @@ function ruleOf({ event_set: events, invert_event_set: invert, fields, action }:
   const paths = parseFieldPaths(fields)
   if (typeof paths === 'string') throw new ExportError('UNUSABLE', `fields: ${paths}`)
   const mask: Mask = new Map()
-  // Shorter ones first: what names a whole message also names what is below it.
+  // Shorter paths first: the path of a message includes everything below it.
   for (const path of paths.toSorted((a, b) => a.length - b.length)) insert(mask, path)
   const set = events === undefined ? undefined : new Set(events.map((event) => event.toLowerCase()))
   return { events: set, invert, mask, keep: action === 'INCLUDE' }
@@ -72,7 +71,7 @@ function insert(mask: Mask, path: readonly string[]): void {
   }
 }
 
-/** A record of losses is cut only by who names it: its count stands in no other field. */
+/** A loss record is only cut by a filter that names it, because no other field has its count. */
 function isFor({ events, invert }: Rule, kind: string): boolean {
   if (kind === 'rate_limit_info') return events?.has(kind) === true && !invert
   return events?.has(kind) !== invert
@@ -91,7 +90,7 @@ function leaves({ mask, keep }: Rule, field: readonly string[]): boolean {
 
 function cut(line: string, rules: readonly Rule[]): string {
   const record: unknown = JSON.parse(line)
-  // The first key is the event's kind; the others are kept.
+  // The first key is the event's kind. Filters only apply below it.
   const [kind] = isObject(record) ? Object.keys(record) : []
   if (!isObject(record) || kind === undefined) return line
   let touched = false
@@ -123,7 +122,7 @@ function without(message: Json, mask: Mask): Json {
   return result
 }
 
-/** Of a list, each message. */
+/** Changes a message, or each message of a list. */
 function mapped(value: unknown, change: (message: Json) => Json): unknown {
   if (Array.isArray(value)) return value.map((each: unknown) => (isObject(each) ? change(each) : each))
   return isObject(value) ? change(value) : value

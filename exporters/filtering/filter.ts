@@ -1,6 +1,6 @@
 /**
- * Which events an exporter gets. Nothing is computed twice: an answer stands with the kind of the event where that decides,
- * else with its process, so that a regular expression runs once for a process and not for each of its events.
+ * Selects the events of an exporter. Results are cached by the event's kind where that decides, else by process, so that a
+ * regular expression runs once per process instead of once per event.
  */
 import type { Event, Hook, Process, ProcessEvent } from '../contract/event.ts'
 import type { FilterConfig } from '../../config/agent/schema.ts'
@@ -10,11 +10,11 @@ import { touch } from '../encoding/kept.ts'
 
 export interface EventFilter {
   accepts(event: Event): boolean
-  /** Events that were not accepted so far, by the key of the config that said no. */
+  /** Events not accepted so far, by the config key of the failed condition. */
   readonly filtered: Readonly<Record<string, number>>
 }
 
-/** Index of the condition that says no, ACCEPTED, or that the process must be asked. */
+/** Index of the failed condition, ACCEPTED, or BY_PROCESS if it depends on the process. */
 type Verdict = number
 const ACCEPTED = -1
 const BY_PROCESS = -2
@@ -24,16 +24,16 @@ interface KnownKind extends Kind {
   readonly verdict: Verdict
 }
 
-/** About what a KnownProcess weighs, with its place in the map. */
+/** Approximate memory of a KnownProcess with its map entry. */
 const KNOWN_BYTES = 250
 
-/** What was decided for a process, by index of the kind. */
+/** The verdicts for a process, by index of the kind. */
 interface KnownProcess {
   readonly parent: Process | undefined
   readonly verdicts: Verdict[]
 }
 
-/** Makes a filter from the config's. Throws ExportError UNUSABLE for what the config would have refused. */
+/** Throws ExportError UNUSABLE for a filter that the config would refuse. */
 export function createFilter(filter: FilterConfig): EventFilter {
   return new Filter(conditionsOf(filter))
 }
@@ -45,7 +45,7 @@ class Filter implements EventFilter {
   readonly #hooks = new WeakMap<Hook, KnownKind>()
   /** By `Rendered.key`. */
   readonly #processes = new WeakMap<object, KnownProcess>()
-  // Events come in runs of one hook and one process.
+  // Consecutive events often have the same hook and process.
   #lastHook: Hook | undefined
   #lastKind: KnownKind | undefined
   #lastProcess: Process | undefined
@@ -57,7 +57,7 @@ class Filter implements EventFilter {
   }
 
   accepts(event: Event): boolean {
-    // A record of losses says what is missing among those that a filter accepts: nothing keeps it out.
+    // Loss records count lost events that the filter accepted, so they always pass.
     if (event.type === 'events_lost') return true
     const verdict = this.#verdict(event)
     if (verdict === ACCEPTED) return true
@@ -95,10 +95,10 @@ class Filter implements EventFilter {
     return made
   }
 
-  /** `event` is any of its kind. */
+  /** `event` is any event of the kind. */
   #ofKind(kind: Kind, { process, parent }: ProcessEvent): Verdict {
-    const no = this.#conditions.findIndex(({ byKind, asks }) => byKind && !asks(kind, process, parent))
-    return no < 0 && this.#conditions.some(({ byKind }) => !byKind) ? BY_PROCESS : no
+    const failed = this.#conditions.findIndex(({ byKind, test }) => byKind && !test(kind, process, parent))
+    return failed < 0 && this.#conditions.some(({ byKind }) => !byKind) ? BY_PROCESS : failed
   }
 
   #known(process: Process, parent: Process | undefined): KnownProcess {
@@ -106,7 +106,7 @@ class Filter implements EventFilter {
     if (process === this.#lastProcess && last !== undefined && last.parent === parent) return last
     const rendered = touch(process.rendered)
     let known = this.#processes.get(rendered.key)
-    // The parent may have become another image since.
+    // The parent may have changed by an exec.
     if (known === undefined || known.parent !== parent) {
       rendered.cache.charge(rendered, KNOWN_BYTES)
       this.#processes.set(rendered.key, (known = { parent, verdicts: [] }))
@@ -117,6 +117,6 @@ class Filter implements EventFilter {
   }
 
   #decide(kind: Kind, { process, parent }: ProcessEvent): Verdict {
-    return this.#conditions.findIndex(({ asks }) => !asks(kind, process, parent))
+    return this.#conditions.findIndex(({ test }) => !test(kind, process, parent))
   }
 }

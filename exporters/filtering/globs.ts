@@ -1,6 +1,6 @@
 /**
- * Matches whole texts against a list in which `*` stands for any run of characters. Linear: no text makes it slow.
- * The texts without a star are one look-up.
+ * Matches whole texts against patterns in which `*` stands for any characters. Linear for any text. All patterns without
+ * a star are one look-up.
  */
 export function globMatcher(patterns: readonly string[]): (text: string) => boolean {
   const exact = new Set(patterns.filter((pattern) => !pattern.includes('*')))
@@ -8,7 +8,7 @@ export function globMatcher(patterns: readonly string[]): (text: string) => bool
   return (text) => exact.has(text) || globs.some((parts) => matches(text, parts))
 }
 
-/** `parts`: what stands between the stars. Each middle part is taken where it comes first, which leaves most room. */
+/** `parts`: the texts between the stars. Taking the first match of each middle part leaves most room for the rest. */
 function matches(text: string, parts: readonly string[]): boolean {
   const [first = ''] = parts
   const last = parts.at(-1) ?? ''

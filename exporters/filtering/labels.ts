@@ -4,7 +4,7 @@ import { ExportError } from '../contract/errors.ts'
 
 type Labels = Readonly<Record<string, string>>
 
-/** Makes a test of a pod's labels by Kubernetes selectors: one of them must hold. Throws ExportError UNUSABLE. */
+/** Tests a pod's labels by Kubernetes selectors, of which one must match. Throws ExportError UNUSABLE. */
 export function labelMatcher(selectors: readonly string[]): (labels: Labels) => boolean {
   const parsed = selectors.map((text) => {
     const requirements = parseLabelSelector(text)

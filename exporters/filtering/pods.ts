@@ -3,7 +3,7 @@ import type { FilterConfig } from '../../config/agent/schema.ts'
 const POD_KEYS: ReadonlyArray<keyof FilterConfig> = ['pods', 'health_checks']
 const POD_FILTER_KEYS = ['namespace_regex', 'pod_regex', 'container_name_regex', 'labels', 'health_check']
 
-/** Keys of a filter that ask for pods, of which this version knows none: as paths below `filter`. */
+/** The keys of a filter that need pods, which this version does not support, as paths below `filter`. */
 export function podKeys(filter: FilterConfig): string[] {
   const keys: string[] = POD_KEYS.filter((key) => filter[key] !== undefined)
   if (filter.namespaces?.some((name) => name !== '') === true) keys.push('namespaces')

@@ -3,7 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 
 type RateLimit = NonNullable<EffectiveExporter['rate_limit']>
 
-/** A token bucket, full at first: over any time t at most burst + t * events / per events pass. */
+/** A token bucket, full at the start. In any time t at most burst + t * events / per events pass. */
 export class TokenBucket {
   readonly #perMs: number
   readonly #burst: number
@@ -19,7 +19,7 @@ export class TokenBucket {
     this.#filledMs = clock.nowMs()
   }
 
-  /** How many of `count` events may pass now: the first ones. */
+  /** How many of `count` events may pass now. */
   take(count: number): number {
     const nowMs = this.#clock.nowMs()
     this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#filledMs) * this.#perMs)

@@ -1,30 +1,30 @@
 /**
- * One regular expression that hides. A search is linear in the text, but a watched program can write a text in which each of
- * thousands of matches has to look to the end: all searches of a text together have a limit.
+ * One redacting regular expression. A search is linear in the text, but a watched program can write a text in which each of
+ * thousands of matches searches to the end. So all searches of a text together have a time limit.
  */
 import { parseRedaction } from '../../config/agent/filtering/regex.ts'
 import type { Regex } from '../../config/agent/filtering/regex.ts'
 import { ExportError } from '../contract/errors.ts'
 
-/** Processor time: a busy machine hides nothing more. */
+/** CPU time, so that a busy machine does not redact more. */
 const MOST_US = 50_000
-/** Matches between two looks at the clock: what has fewer is never too slow. */
+/** Matches between two checks of the time; fewer are never too slow. */
 const UNTIMED = 16
-/** So often it is tried; then nobody can hold the agent with this expression any more. */
-const MAX_LATE = 10
+/** After so many timeouts, long texts are redacted without a search, so that nobody can block the agent with them. */
+const MAX_SLOW = 10
 
-/** What is written in place of what is hidden. Source: Tetragon. */
+/** Replaces redacted text, as in Tetragon. */
 const REDACTED = '*****'
 
 export class Redaction {
   readonly #regex: Regex
   readonly #pattern: string
   readonly #warn: (problem: string) => void
-  #late = 0
-  /** Length of the shortest text that took too long. */
-  #shortestLate = Infinity
+  #slow = 0
+  /** Length of the shortest text that timed out. */
+  #shortestSlow = Infinity
 
-  /** `warn` is told of texts that take too long. Throws ExportError UNUSABLE for what the config would have refused. */
+  /** `warn` receives warnings about timeouts. Throws ExportError UNUSABLE for a pattern that the config would refuse. */
   constructor(pattern: string, warn: (problem: string) => void) {
     const regex = parseRedaction(pattern)
     if (typeof regex === 'string') throw new ExportError('UNUSABLE', `${regex}, got "${pattern}"`)
@@ -34,14 +34,13 @@ export class Redaction {
   }
 
   /**
-   * The text with each group of each match replaced, as Tetragon does. All of it is replaced when the matches could not be
-   * found in time.
+   * The text with each group of each match replaced, as in Tetragon. On a timeout the whole text is replaced.
    */
   redact(text: string): string {
-    // Most texts have nothing to hide, and to find out only that is several times cheaper.
+    // Most texts do not match, and this test is several times cheaper.
     if (!this.#regex.test(text)) return text
-    if (this.#late >= MAX_LATE && text.length >= this.#shortestLate) return REDACTED
-    return this.#replaced(text) ?? this.#tooLate(text)
+    if (this.#slow >= MAX_SLOW && text.length >= this.#shortestSlow) return REDACTED
+    return this.#replaced(text) ?? this.#tooSlow(text)
   }
 
   #replaced(text: string): string | undefined {
@@ -53,12 +52,12 @@ export class Redaction {
     let matchEnd = -1
     for (let found = 1; matcher.find(); found++) {
       if (found % UNTIMED === 0 && spentUs() - startUs > MOST_US) return undefined
-      // Go takes no empty match right behind another.
+      // Go skips an empty match directly after another.
       if (matcher.end() === matchEnd) continue
       matchEnd = matcher.end()
-      // Groups come in the order in which they begin, because none is repeated; what lies in one that is hidden is hidden.
+      // Groups are in order of their start, because none is repeated. A group inside a replaced one is skipped.
       for (let group = 1; group <= groups; group++) {
-        // -1 for one of another branch.
+        // -1 for a group of another branch.
         const start = matcher.start(group)
         if (start < done) continue
         redacted += text.slice(done, start) + REDACTED
@@ -68,24 +67,24 @@ export class Redaction {
     return redacted + text.slice(done)
   }
 
-  #tooLate({ length }: string): string {
-    this.#late++
-    this.#shortestLate = Math.min(this.#shortestLate, length)
-    if (this.#late === 1 || this.#late === MAX_LATE) {
+  #tooSlow({ length }: string): string {
+    this.#slow++
+    this.#shortestSlow = Math.min(this.#shortestSlow, length)
+    if (this.#slow === 1 || this.#slow === MAX_SLOW) {
       const now =
-        this.#late === 1
-          ? 'it is hidden whole'
-          : `texts of ${this.#shortestLate} and more characters are hidden untried`
+        this.#slow === 1
+          ? 'the whole text is redacted'
+          : `from now on texts of ${this.#shortestSlow} or more characters are redacted without a search`
       this.#warn(
-        `the regular expression "${this.#pattern}" did not find all there is to hide in a text of ${length} characters ` +
-          `in ${MOST_US / 1000} ms, ${this.#late} times by now; ${now}: make it simpler`,
+        `the regular expression "${this.#pattern}" did not finish searching a text of ${length} characters in ${MOST_US / 1000} ms ` +
+          `(timeouts so far: ${this.#slow}); ${now}: simplify the expression`,
       )
     }
     return REDACTED
   }
 }
 
-/** Processor time of this thread. */
+/** CPU time of this thread. */
 function spentUs(): number {
   const { user, system } = process.threadCpuUsage()
   return user + system

@@ -1,40 +1,40 @@
 /**
- * Hides parts of events before anything is encoded, so that no encoding can show them. A process is rewritten once and its
- * copy kept with it; where nothing is hidden the process and the event stay the same objects, with what encoders keep.
+ * Redacts events before encoding, so that no encoding contains redacted text. A process is rewritten once and the copy cached
+ * with it. Events and processes without redacted text stay the same objects and keep their cached encodings.
  */
 import type { Event, Process } from '../contract/event.ts'
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
-import { shownArgument } from '../encoding/arguments.ts'
+import { redactArgument } from '../encoding/arguments.ts'
 import { touch } from '../encoding/kept.ts'
 import { Redaction } from './redaction.ts'
 import { regexMatcher } from './regexes.ts'
 
-/** About what a redacted copy of a process weighs beside its texts. */
+/** Approximate memory of a redacted copy of a process, without its texts. */
 const REDACTED_BYTES = 600
-/** Paths whose redacted form is kept, for they repeat: so many, and so many characters of them. */
+/** Limits of the cache of redacted paths. */
 const MAX_PATHS = 4096
 const MAX_PATH_CHARACTERS = 1 << 20
 
 interface Rule {
   readonly redact: readonly Redaction[]
   readonly paths: readonly Redaction[]
-  /** Whether it is for processes with this binary. */
+  /** Whether it applies to processes with this binary. */
   readonly isFor: (binary: string) => boolean
 }
 
-/** A process and how it is shown. */
+/** The redacted process, the same object if nothing is redacted. */
 interface Redacted {
   readonly process: Process
   /** Rules on the paths of its events. */
   readonly paths: PathRules
 }
 
-/** The path expressions that apply to some processes, with what they made of paths so far. */
+/** The path expressions for some processes, with a cache of their results. */
 interface PathRules {
   readonly regexes: readonly Redaction[]
   readonly known: Map<string, string>
-  /** Of all that is known. */
+  /** In all entries of `known`. */
   characters: number
 }
 
@@ -42,14 +42,14 @@ export class Redactor {
   readonly #rules: readonly Rule[]
   /** By `Rendered.key`. */
   readonly #processes = new WeakMap<object, Redacted>()
-  /** By which rules apply. */
+  /** By indexes of the applicable rules. */
   readonly #paths = new Map<string, PathRules>()
   #events: readonly Event[] = []
   #first: Event | undefined
   #last: Event | undefined
   #redacted: readonly Event[] = []
 
-  /** `warn` is told of regular expressions that take too long. Throws ExportError UNUSABLE for what the config would have refused. */
+  /** `warn` receives warnings about slow regular expressions. Throws ExportError UNUSABLE for rules that the config would refuse. */
   constructor(rules: readonly RedactConfig[], warn: (problem: string) => void) {
     const compile = (patterns: readonly string[]): Redaction[] =>
       patterns.map((pattern) => new Redaction(pattern, warn))
@@ -60,9 +60,9 @@ export class Redactor {
     }))
   }
 
-  /** The events as they may be shown. The same slice again gives the same array, so that encoders behind it share. */
+  /** The redacted events. The same slice gives the same array again, so that encoders can share their result. */
   events(events: readonly Event[]): readonly Event[] {
-    // The array alone would not do: a caller may fill it anew.
+    // Compares events too, because a caller may reuse the array.
     const same = events === this.#events && events[0] === this.#first && events.at(-1) === this.#last
     if (same && events.length === this.#redacted.length) return this.#redacted
     this.#events = events
@@ -80,8 +80,8 @@ export class Redactor {
     if (event.type !== 'process_kprobe' || own.paths.regexes.length === 0) {
       return same ? event : { ...event, ...processes }
     }
-    const args = event.args.map((argument) => shownArgument(argument, shownPath, own.paths))
-    const returned = event.returned === undefined ? undefined : shownArgument(event.returned, shownPath, own.paths)
+    const args = event.args.map((argument) => redactArgument(argument, redactPath, own.paths))
+    const returned = event.returned === undefined ? undefined : redactArgument(event.returned, redactPath, own.paths)
     if (same && returned === event.returned && args.every((argument, i) => argument === event.args[i])) return event
     return { ...event, ...processes, args, returned }
   }
@@ -105,10 +105,10 @@ export class Redactor {
     for (const [i, { redact, paths, isFor }] of this.#rules.entries()) {
       if (!isFor(process.binary)) continue
       applying.push(i)
-      text = shown(text, redact)
-      text = shown(text, paths)
-      cwd = shown(cwd, paths)
-      binary = shown(binary, paths)
+      text = redactText(text, redact)
+      text = redactText(text, paths)
+      cwd = redactText(cwd, paths)
+      binary = redactText(binary, paths)
     }
     const paths = this.#pathRules(applying)
     if (text === process.arguments && cwd === process.cwd && binary === process.binary) return { process, paths }
@@ -127,7 +127,7 @@ export class Redactor {
   }
 }
 
-/** Wraps an encoder so that it sees redacted events only. */
+/** Wraps an encoder so that it only receives redacted events. */
 export function redacting(encoder: Encoder, redactor: Redactor): Encoder {
   return {
     encoding: encoder.encoding,
@@ -135,17 +135,17 @@ export function redacting(encoder: Encoder, redactor: Redactor): Encoder {
   }
 }
 
-function shown(text: string, regexes: readonly Redaction[]): string {
+function redactText(text: string, regexes: readonly Redaction[]): string {
   let result = text
   for (const regex of regexes) result = regex.redact(result)
   return result
 }
 
-function shownPath(path: string, rules: PathRules): string {
+function redactPath(path: string, rules: PathRules): string {
   const { known } = rules
   let result = known.get(path)
   if (result !== undefined) return result
-  result = shown(path, rules.regexes)
+  result = redactText(path, rules.regexes)
   rules.characters += path.length + result.length
   if (known.size >= MAX_PATHS || rules.characters > MAX_PATH_CHARACTERS) {
     known.clear()

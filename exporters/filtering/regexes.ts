@@ -1,7 +1,7 @@
 import { parseRegex } from '../../config/agent/filtering/regex.ts'
 import { ExportError } from '../contract/errors.ts'
 
-/** Makes a test of texts by regular expressions: one of them must match somewhere. Throws ExportError UNUSABLE. */
+/** Tests texts by regular expressions, of which one must match somewhere. Throws ExportError UNUSABLE. */
 export function regexMatcher(patterns: readonly string[]): (text: string) => boolean {
   const regexes = patterns.map((pattern) => {
     const regex = parseRegex(pattern)

@@ -1,4 +1,4 @@
-/** Which events of a slice a route takes, and the cutting of their lines out of what is encoded once for several routes. */
+/** Selects events of a slice for a route, and their lines from an Encoded that several routes share. */
 import type { Event } from '../contract/event.ts'
 import { isDescribed } from '../contract/described.ts'
 import type { Described } from '../contract/described.ts'
@@ -6,13 +6,13 @@ import type { Encoded } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import type { EventFilter } from './filter.ts'
 
-/** By index: 1 where the event is taken. */
+/** By index: 1 for a selected event. */
 export interface Selection {
   readonly taken: Uint8Array
   readonly count: number
 }
 
-/** Asks the filter for each event, once. */
+/** Evaluates the filter once per event. */
 export function selectionOf(events: readonly Event[], filter: EventFilter): Selection {
   const taken = new Uint8Array(events.length)
   let count = 0
@@ -25,7 +25,7 @@ export function selectionOf(events: readonly Event[], filter: EventFilter): Sele
   return { taken, count }
 }
 
-/** What at least one of them takes; all have the same length. */
+/** Events that at least one selection has; all have the same length. */
 export function unionOf(selections: readonly Selection[], length: number): Selection {
   const taken = new Uint8Array(length)
   let count = 0
@@ -37,7 +37,7 @@ export function unionOf(selections: readonly Selection[], length: number): Selec
   return { taken, count }
 }
 
-/** `part` of `whole` as a selection of what `whole` takes. */
+/** `part`, a subset of `whole`, as a selection among the events of `whole`. */
 export function within(whole: Selection, part: Selection): Selection {
   const taken = part.taken.filter((_, i) => whole.taken[i] === 1)
   return { taken, count: part.count }
@@ -48,8 +48,7 @@ export function equal(a: Selection, b: Selection): boolean {
 }
 
 /**
- * The taken lines as an Encoded of their own, in bytes of its own. Numbers are not without gap any more, so only a
- * Described says which event each line is.
+ * Copies the selected lines into a new Encoded. Sequence numbers then have gaps, so only a Described knows them.
  */
 export function pickLines(whole: Encoded, { taken, count }: Selection): Encoded {
   const ends = new Uint32Array(count)
@@ -60,7 +59,7 @@ export function pickLines(whole: Encoded, { taken, count }: Selection): Encoded 
     if (taken[i] !== 1) continue
     const from = i === 0 ? 0 : (whole.ends[i - 1] ?? 0)
     const before = length
-    // Neighbours are copied in one piece.
+    // Adjacent lines are copied together.
     for (; taken[i] === 1; i++) ends[picked++] = before + (whole.ends[i] ?? 0) - from
     const to = whole.ends[i - 1] ?? 0
     runs.push(whole.bytes.subarray(from, to))

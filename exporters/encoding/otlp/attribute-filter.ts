@@ -1,18 +1,18 @@
-/** Field filters on attributes: what they take out of records stands in no attribute either. */
+/** Applies field filters to attributes: a field removed from records is removed from attributes too. */
 import type { Event } from '../../contract/event.ts'
 import type { FieldFilterConfig } from '../../../config/agent/schema.ts'
 import { fieldTest } from '../../filtering/fields.ts'
 import { KEYS, LABEL_PREFIX } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 
-/** Tells whether records of a type have an attribute. */
+/** Whether records of a type have an attribute. */
 export type AttributeTest = (type: Event['type'], key: Key) => boolean
 
 type Paths = ReadonlyArray<readonly string[]>
 
 const FILE_PATH = 'args.file_arg.path,args.path_arg.path'
 const ARGUMENTS = paths('args')
-/** The fields that an attribute tells of. Others name the record or tell of a loss, which no field filter is about. */
+/** The fields behind each attribute. Other attributes identify the record or describe a loss; no field filter applies to them. */
 const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.pid, paths('process.pid')],
   [KEYS.parentPid, paths('parent.pid')],
@@ -43,20 +43,19 @@ const FIELDS: ReadonlyMap<Key, Paths> = new Map([
 ])
 
 /**
- * The attributes that `filters` leave: those of which every field is left. Throws ExportError UNUSABLE for what the config would
- * have refused.
+ * Tests for attributes whose fields all pass `filters`. Throws ExportError UNUSABLE for filters that the config would refuse.
  */
 export function attributeTest(filters: readonly FieldFilterConfig[]): AttributeTest {
   const leaves = fieldTest(filters)
   return (type, key) => fieldsOf(key).every((field) => leaves(type, field))
 }
 
-/** Passes on the attributes of one event that `shows` says records have. */
-export function filterAttributes(out: AttributeSink, type: Event['type'], shows: AttributeTest): AttributeSink {
+/** Passes on the attributes of one event that `hasAttribute` accepts. */
+export function filterAttributes(out: AttributeSink, type: Event['type'], hasAttribute: AttributeTest): AttributeSink {
   return {
-    text: (key, value) => void (shows(type, key) && out.text(key, value)),
-    integer: (key, value) => void (shows(type, key) && out.integer(key, value)),
-    list: (key, values) => void (shows(type, key) && out.list(key, values)),
+    text: (key, value) => void (hasAttribute(type, key) && out.text(key, value)),
+    integer: (key, value) => void (hasAttribute(type, key) && out.integer(key, value)),
+    list: (key, values) => void (hasAttribute(type, key) && out.list(key, values)),
   }
 }
 

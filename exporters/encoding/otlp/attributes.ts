@@ -1,13 +1,13 @@
-/** Names of all attributes that we send, and what attributes are written into. Listed in docs/reference/otlp.md. */
+/** Names of all attributes (docs/reference/otlp.md) and the interface they are written to. */
 
-/** An attribute's name with its protobuf form, made once. */
+/** An attribute's name with its protobuf form. */
 export interface Key {
   readonly name: string
   /** Field 1 of KeyValue: tag, length, name. */
   readonly bytes: Uint8Array
 }
 
-/** Where a mapping puts attributes: protobuf bytes, JSON, or a plain object. A key is put at most once. */
+/** Receives attributes as protobuf bytes, JSON, or a plain object. Each key at most once. */
 export interface AttributeSink {
   text(key: Key, value: string): void
   /** Within ±2^53. */
@@ -15,7 +15,7 @@ export interface AttributeSink {
   list(key: Key, values: readonly string[]): void
 }
 
-/** Makes a key. The name is at most 127 bytes of ASCII when it is one of ours; labels may be anything. */
+/** Creates a key. Our names are ASCII of at most 127 bytes; labels may be anything. */
 export function key(name: string): Key {
   const text = Buffer.from(name)
   const length: number[] = []
@@ -64,7 +64,7 @@ export const KEYS = {
 
 export const LABEL_PREFIX = 'tetragon.arg.'
 const LABELS = new Map<string, Key>()
-/** Labels come from policies, so there are few; a bound keeps a policy that is reloaded for years harmless. */
+/** Limits the cache: labels come from policies, which may be reloaded for years. */
 const MAX_LABELS = 10_000
 
 /** `tetragon.arg.<label>` */

@@ -1,11 +1,11 @@
 /**
- * Encoding `otlp`: one LogRecord an event, each as a whole field 2 of ScopeLogs, so that any run of records, of one slice
- * or of several, is the rest of a ScopeLogs. Resource and scope are put before them when they are sent (`envelope.ts`).
+ * Encoding `otlp`: one LogRecord per event, as a complete field 2 of ScopeLogs, so that any run of records can be sent
+ * together. `envelope.ts` adds resource and scope when they are sent.
  *
  *     12 len │ 09 time8 │ 10 severity │ 1a text │ 2a body │ 32 attribute … │ 38 00 │ 59 observed8 │ 62 event name
  *
- * Field order and the explicit `38 00` (no dropped attributes) are those of @opentelemetry/otlp-transformer: the bytes
- * are equal, and a test holds them so. The same event and clock give the same bytes, which Loki's removal of duplicates needs.
+ * The bytes equal those of @opentelemetry/otlp-transformer, including field order and the explicit `38 00` (no dropped
+ * attributes); tests check this. The same event and clock give the same bytes, so that Loki can drop duplicates.
  */
 import type { Event, Hook, Process, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
@@ -27,24 +27,24 @@ import { ProtoWriter, varintSize } from './protobuf.ts'
 import { filterAttributes } from './attribute-filter.ts'
 
 export interface OtlpEncoderOptions extends MappingOptions {
-  /** Makes the bodies for `body: 'json'`. Wrapped by `shareLast` it costs nothing when a file exporter has the line too. */
+  /** Encodes the bodies for `body: 'json'`. With `shareLast` it costs nothing if a file exporter uses the same lines. */
   readonly json: Encoder
-  /** When the events came out of the ring. Default: now, once for each slice. */
+  /** When the events were read from the ring. Default: now, once per slice. */
   readonly observed?: () => Timestamp
 }
 
-/** What is the same in all events of one hook. */
+/** The constant bytes of a hook's events. */
 interface HookBytes {
   readonly attributes: Uint8Array
   /** Fields 2 and 3. */
   readonly severity: Uint8Array
 }
 
-/** Width that is reserved for the length of a record: right for 128 to 16,383 bytes, others are moved. */
+/** Bytes reserved for the length of a record: fits 128 to 16,383 bytes, other records are moved. */
 const RECORD_LENGTH = 2
 const scratch = new ProtoWriter(6, 64 << 10)
 
-/** Makes the encoder of OTLP log records in protobuf. */
+/** Creates the encoder of OTLP log records in protobuf. */
 export function createOtlpEncoder(options: OtlpEncoderOptions): Encoder {
   return new OtlpEncoder(options)
 }
@@ -76,7 +76,7 @@ class OtlpEncoder implements Encoder {
       const event = events[i]
       if (event === undefined) continue
       const lineEnd = json?.ends[i] ?? 0
-      // Without the line feed.
+      // The body is the line without its line feed.
       this.#record(event, lines, lineStart, lineEnd - 1, tails[event.type])
       lineStart = lineEnd
       ends[i] = this.#out.length
@@ -100,15 +100,15 @@ class OtlpEncoder implements Encoder {
       writeBody(out, text, 0, text.length)
     }
     out.text(KEYS.uid, this.#uidPrefix + event.seq)
-    const { shows } = this.#options
-    if (shows === undefined) this.#attributes(event, hook)
-    else attributes(event, this.#argLabels, filterAttributes(out, event.type, shows))
+    const { hasAttribute } = this.#options
+    if (hasAttribute === undefined) this.#attributes(event, hook)
+    else attributes(event, this.#argLabels, filterAttributes(out, event.type, hasAttribute))
     if (this.#options.event_name_attribute) out.text(KEYS.eventName, EVENT_NAMES[event.type])
     out.raw(tail)
     out.close(start, RECORD_LENGTH)
   }
 
-  /** All of them, with the bytes that are kept. */
+  /** All attributes, using the bytes cached with processes and hooks. */
   #attributes(event: Event, hook: HookBytes | undefined): void {
     const out = this.#out
     if (event.type !== 'events_lost') {
@@ -149,7 +149,7 @@ class OtlpEncoder implements Encoder {
     return exact(scratch.take())
   }
 
-  /** Fields 7, 11 and 12: the same for all events of a type in one slice. */
+  /** Fields 7, 11 and 12, constant for a type within one slice. */
   #tails(observed: Timestamp): Readonly<Record<Event['type'], Uint8Array>> {
     const tail = (type: Event['type']): Uint8Array => {
       scratch.byte(0x38)
@@ -169,12 +169,12 @@ class OtlpEncoder implements Encoder {
   }
 }
 
-/** Encoded for reading now: the bytes may be the encoder's. */
+/** Encodes for immediate reading: the bytes may be overwritten by the encoder's next call. */
 function borrowed(encoder: Encoder, events: readonly Event[]): Encoded {
   return encoder.borrow?.(events) ?? encoder.encode(events)
 }
 
-/** Field 5: an AnyValue with a string, which stands in `source`. */
+/** Field 5: an AnyValue with a string from `source`. */
 function writeBody(out: ProtoWriter, source: Buffer, from: number, to: number): void {
   const length = to - from
   out.byte(0x2a)
@@ -189,12 +189,12 @@ function rendered(process: Process, write: (process: Process, out: ProtoWriter) 
   return exact(scratch.take())
 }
 
-/** As a plain Uint8Array: one class of array on the hot path. */
+/** A plain Uint8Array keeps the hot path monomorphic. */
 function exact(bytes: Buffer): Uint8Array {
   return new Uint8Array(bytes)
 }
 
-/** The clock of the machine, in whole milliseconds: enough for an observed time. */
+/** System time in whole milliseconds, precise enough for an observed time. */
 export function now(): Timestamp {
   const ms = Date.now()
   const sec = Math.floor(ms / 1000)

@@ -1,6 +1,6 @@
 /**
- * What stands around the records: ExportLogsServiceRequest{ResourceLogs{resource, ScopeLogs{scope, records…}}}, in both
- * protocols. The resource is the agent and its host, one for all records.
+ * The request around the records, ExportLogsServiceRequest{ResourceLogs{resource, ScopeLogs{scope, records…}}}, in protobuf and
+ * JSON. One resource, the agent on its host, for all records.
  */
 import type { Encoding } from '../../contract/exporter.ts'
 import { key } from './attributes.ts'
@@ -8,19 +8,18 @@ import { resourceAttributes, scopeOf } from './resource.ts'
 import type { Resource } from './resource.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
 
-/** Around the records of one request. */
+/** The bytes around the records of one request. */
 export interface Envelope {
-  /** Goes before records of `length` bytes in all. */
+  /** The bytes before records of `length` bytes in total. */
   head(length: number): Uint8Array
   readonly tail: Uint8Array
-  /** Bytes of each record's last separator that must not be sent. */
+  /** Bytes of the separator after the last record, which is not sent. */
   readonly separator: number
   readonly contentType: 'application/x-protobuf' | 'application/json'
 }
 
 const NOTHING = new Uint8Array(0)
 
-/** Makes the envelope of an encoding. */
 export function createEnvelope(encoding: Extract<Encoding, 'otlp' | 'otlp_json'>, of: Resource): Envelope {
   return encoding === 'otlp' ? protobufEnvelope(of) : jsonEnvelope(of)
 }
@@ -73,7 +72,7 @@ function scopeField(of: Resource): Uint8Array {
   return out.take()
 }
 
-/** A record of `otlp_json` ends in a comma; the last one is not sent. */
+/** Each record of `otlp_json` ends in a comma; the last comma is not sent. */
 function jsonEnvelope(of: Resource): Envelope {
   const attributes = Object.entries(resourceAttributes(of)).map(([name, value]) => ({
     key: name,

@@ -1,6 +1,6 @@
 /**
- * Encoding `otlp_json`: LogRecords in OTLP's JSON mapping, each followed by a comma, so that any run of them is the inside
- * of a `logRecords` list but for its last byte. For sinks that do not take protobuf: about twenty times slower than `otlp`.
+ * Encoding `otlp_json`: LogRecords in OTLP's JSON mapping, each followed by a comma, so that any run without its last byte is
+ * the content of a `logRecords` list. For sinks that do not accept protobuf; about twenty times slower than `otlp`.
  */
 import type { Event, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
@@ -9,7 +9,7 @@ import type { OtlpEncoderOptions } from './encode.ts'
 import { plainRecord } from './records.ts'
 import type { AttributeValue, PlainRecord } from './records.ts'
 
-/** Makes the encoder of OTLP log records in JSON. */
+/** Creates the encoder of OTLP log records in JSON. */
 export function createOtlpJsonEncoder(options: OtlpEncoderOptions): Encoder {
   const observe = options.observed ?? now
   return {
@@ -25,7 +25,7 @@ export function createOtlpJsonEncoder(options: OtlpEncoderOptions): Encoder {
   }
 }
 
-/** The records, each a text, with their commas. */
+/** Joins the records, adding a comma to each. */
 export function joined(events: readonly Event[], record: (event: Event, index: number) => string): Encoded {
   let end = 0
   const records = events.map((event, i) => Buffer.from(`${record(event, i)},`))
@@ -39,7 +39,7 @@ export function joined(events: readonly Event[], record: (event: Event, index: n
   }
 }
 
-/** Key order as the SDK's serializer prints it; without a body an empty one, as there. */
+/** Key order and the empty `body` for none are as in the SDK's serializer. */
 function jsonRecord(record: PlainRecord): object {
   const { severity, body } = record
   return {

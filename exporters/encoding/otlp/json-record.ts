@@ -1,12 +1,12 @@
 import type { AttributeValue } from './records.ts'
 
-/** One record of encoding `otlp_json`, parsed. */
+/** A parsed record of encoding `otlp_json`. */
 export interface JsonRecord {
   readonly timeUnixNano: string
   readonly observedTimeUnixNano: string
   readonly severityNumber: number
   readonly severityText: string
-  /** Absent in spools of earlier versions where it would be empty. */
+  /** Spools of earlier versions omit an empty body. */
   readonly body?: { readonly stringValue?: string }
   readonly eventName: string
   readonly attributes: ReadonlyArray<{ readonly key: string; readonly value: JsonValue }>
@@ -18,7 +18,7 @@ interface JsonValue {
   readonly arrayValue?: { readonly values: readonly JsonValue[] }
 }
 
-/** What an attribute's value was before it was encoded. */
+/** The attribute value before encoding. */
 export function plainValue({ stringValue, intValue, arrayValue }: JsonValue): AttributeValue {
   return stringValue ?? intValue ?? (arrayValue?.values ?? []).map((value) => value.stringValue ?? '')
 }

@@ -1,7 +1,7 @@
 /**
- * Which attributes, severity and text an event has in OTLP: the one place that knows (docs/reference/otlp.md lists them). Written against
- * AttributeSink, so that the protobuf encoder, the JSON encoder and the SDK's serializer all say the same.
- * Attributes that come from a process or a hook stand apart, because encoders keep their bytes.
+ * The attributes, severity and text of an event in OTLP (docs/reference/otlp.md). The protobuf encoder, the JSON encoder and
+ * the SDK's serializer all use it through AttributeSink. Attributes of processes and hooks are separate, because encoders
+ * cache their bytes.
  */
 import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.ts'
 import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../contract/event.ts'
@@ -28,15 +28,15 @@ const SEVERITIES: Readonly<Record<SeverityName, Severity>> = {
 }
 
 export interface MappingOptions extends RecordConfig {
-  /** Names this run of the agent; with the sequence it makes `log.record.uid`. */
+  /** Identifies this run of the agent; `log.record.uid` is epoch and sequence number. */
   readonly epoch: string
-  /** Which attributes records have; all when absent. */
-  readonly shows?: AttributeTest
+  /** Absent: records have all attributes. */
+  readonly hasAttribute?: AttributeTest
 }
 
 const UNSET_AUID = 4294967295
 
-/** All attributes but those that name the record, in their order. `argLabels`: also those that the policy labels. */
+/** All attributes in order, except those that identify the record. `argLabels` adds arguments that the policy labels. */
 export function attributes(event: Event, argLabels: boolean, out: AttributeSink): void {
   if (event.type !== 'events_lost') {
     ownAttributes(event.process, out)
@@ -68,7 +68,7 @@ export function parentAttributes(parent: Process, out: AttributeSink): void {
   if (parent.binary !== '') out.text(KEYS.parentBinary, parent.binary)
 }
 
-/** What is the same in all events of a hook. */
+/** Attributes that are the same in all events of a hook. */
 export function hookAttributes(hook: Hook, out: AttributeSink): void {
   if (hook.functionName !== '') out.text(KEYS.functionName, hook.functionName)
   out.text(KEYS.action, hook.action)
@@ -78,13 +78,13 @@ export function hookAttributes(hook: Hook, out: AttributeSink): void {
   if (hook.tags.length > 0) out.list(KEYS.tags, hook.tags)
 }
 
-/** What differs from event to event. `argLabels`: also those that the policy labels. */
+/** Attributes that differ between events. `argLabels` adds arguments that the policy labels. */
 export function eventAttributes(event: Event, argLabels: boolean, out: AttributeSink): void {
   switch (event.type) {
     case 'process_exec':
       return
     case 'process_exit':
-      // A killed process has no exit code; 0 would say that it ended well.
+      // A killed process has no exit code; 0 would mean success.
       if (event.signal === '' || event.status !== 0) out.integer(KEYS.exitCode, event.status)
       if (event.signal !== '') out.text(KEYS.signal, event.signal)
       out.text(KEYS.exitTime, isoTime(event.time))
@@ -135,7 +135,7 @@ function labelAttributes(hook: Hook, args: readonly Argument[], out: AttributeSi
     const argument = args[i]
     const label = hook.labels[i] ?? ''
     if (argument === undefined || label === '' || argument.kind === 'file') continue
-    // Keys are unique in a record: of two arguments with one label the first counts.
+    // Keys must be unique: of two arguments with the same label the first is used.
     if (hook.labels.indexOf(label) !== i) continue
     if (argument.kind === 'number') out.integer(labelKey(label), argument.value)
     else out.text(labelKey(label), argumentText(argument))
@@ -148,7 +148,7 @@ function octal(mode: number): string {
   return (OCTAL[mode] ??= mode.toString(8).padStart(4, '0'))
 }
 
-/** Severity of an event; for a kprobe it depends on the hook alone. */
+/** Severity of an event; for a kprobe it only depends on the hook. */
 export function severityOf(event: Event, options: MappingOptions): Severity {
   const { lifecycle, policies, tags } = options.severity
   if (event.type === 'events_lost') return SEVERITIES.error
@@ -159,7 +159,7 @@ export function severityOf(event: Event, options: MappingOptions): Severity {
   return SEVERITIES[(Object.hasOwn(policies, policy) ? policies[policy] : byTag) ?? 'info']
 }
 
-/** Tetragon's key of the record, but for what only we have. */
+/** Tetragon's key of the record; ours for losses. */
 export const EVENT_NAMES: Readonly<Record<Event['type'], string>> = {
   process_exec: 'process_exec',
   process_exit: 'process_exit',
@@ -167,7 +167,7 @@ export const EVENT_NAMES: Readonly<Record<Event['type'], string>> = {
   events_lost: 'agent.events_lost',
 }
 
-/** One line for people: `exec /usr/bin/cat /etc/passwd`, `security_file_permission /usr/bin/cat /etc/shadow`. */
+/** A readable line: `exec /usr/bin/cat /etc/passwd`, `security_file_permission /usr/bin/cat /etc/shadow`. */
 export function summary(event: Event): string {
   switch (event.type) {
     case 'process_exec':

@@ -1,13 +1,13 @@
 /**
- * A protobuf writer for the hot path: one reused buffer, no object per field, lengths known before their content
- * wherever that is cheap. Field numbers: opentelemetry-proto, logs.proto. Byte for byte what @opentelemetry/otlp-transformer writes.
+ * A protobuf writer for the hot path: one reused buffer, no object per field, lengths computed first where that is cheap.
+ * Field numbers are those of opentelemetry-proto, logs.proto; the bytes equal those of @opentelemetry/otlp-transformer.
  */
 import type { Timestamp } from '../../contract/event.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 
-/** Below it a loop beats a call into native code; it also fits a one-byte length. */
+/** For shorter texts a loop is faster than a native call; also fits a one-byte length. */
 const SHORT = 48
-/** A buffer that once held a huge batch is given back above this size. */
+/** A buffer that grew beyond this size for a huge batch is freed. */
 const KEEP_BYTES = 4 << 20
 const NANOS_PER_SECOND = 1_000_000_000n
 const TWO_32 = 0x1_0000_0000
@@ -23,7 +23,7 @@ export function varintSize(value: number): number {
 export class ProtoWriter implements AttributeSink {
   #buffer: Buffer
   #at = 0
-  /** Tag of the KeyValue fields that the attribute methods write: attributes are field 6 of a record, 1 of a resource. */
+  /** Tag of the KeyValue fields written for attributes: field 6 in a record, 1 in a resource. */
   readonly #attributeTag: number
   #second = Number.NaN
   #secondLow = 0
@@ -38,7 +38,7 @@ export class ProtoWriter implements AttributeSink {
     return this.#at
   }
 
-  /** Copies the bytes out (the caller's for ever) and empties the writer. */
+  /** Returns a copy of the bytes and empties the writer. */
   take(): Buffer {
     const out = Buffer.allocUnsafeSlow(this.#at)
     out.set(this.#buffer.subarray(0, this.#at))
@@ -65,7 +65,7 @@ export class ProtoWriter implements AttributeSink {
     this.#at += source.length
   }
 
-  /** Bytes `from` up to `to` (exclusive); a view of them first would be garbage for each event. */
+  /** Bytes `from` up to `to` (exclusive), without allocating a view per event. */
   part(source: Buffer, from: number, to: number): void {
     this.#reserve(to - from)
     this.#at += source.copy(this.#buffer, this.#at, from, to)
@@ -89,7 +89,7 @@ export class ProtoWriter implements AttributeSink {
     this.#buffer[this.#at++] = Number(rest)
   }
 
-  /** fixed64 of nanoseconds since 1970. The seconds' part is kept from one call to the next. */
+  /** fixed64 of nanoseconds since 1970. Caches the part of the seconds. */
   nanos(time: Timestamp): void {
     if (time.sec !== this.#second) {
       const whole = BigInt(time.sec) * NANOS_PER_SECOND
@@ -118,7 +118,7 @@ export class ProtoWriter implements AttributeSink {
     this.#utf8(text, length)
   }
 
-  /** `length` is that of utf8Length: equal to the text's own exactly when it is ASCII. */
+  /** `length` is from utf8Length; it equals `text.length` only for ASCII. */
   #utf8(text: string, length: number): void {
     this.#reserve(length)
     if (length < SHORT && length === text.length) {
@@ -131,7 +131,7 @@ export class ProtoWriter implements AttributeSink {
     }
   }
 
-  /** Begins a message whose length is not known yet; `close` puts it in, moving the content when `width` was wrong. */
+  /** Begins a message of unknown length; `close` writes the length and moves the content if `width` was wrong. */
   open(width: number): number {
     this.#reserve(width)
     this.#at += width
@@ -197,7 +197,7 @@ export class ProtoWriter implements AttributeSink {
     this.varint(valueLength)
   }
 
-  /** The same for values whose length is found by writing them. */
+  /** The same for values of unknown length. */
   #open(key: Key): { readonly pair: number; readonly value: number } {
     this.byte(this.#attributeTag)
     const pair = this.open(1)
@@ -212,7 +212,7 @@ export class ProtoWriter implements AttributeSink {
   }
 }
 
-/** Bytes of a text in UTF-8; lone surrogates count as the U+FFFD that they become. */
+/** Length in UTF-8; lone surrogates are encoded as U+FFFD. */
 function utf8Length(text: string): number {
   const { length } = text
   if (length >= SHORT) return Buffer.byteLength(text)

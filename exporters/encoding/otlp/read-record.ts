@@ -1,6 +1,6 @@
 /**
- * LogRecords back from their encodings, for people: a spool keeps what would have been sent. Written from the field tables
- * of opentelemetry-proto (logs.proto, common.proto); fields that our encoder never writes are left out.
+ * Decodes LogRecords of a spool for display. Based on opentelemetry-proto (logs.proto, common.proto); ignores fields that our
+ * encoder never writes.
  */
 
 type Value = { readonly stringValue: string } | { readonly intValue: string } | { readonly arrayValue: object } | object
@@ -16,9 +16,9 @@ interface Field {
 const NONE = Buffer.alloc(0)
 
 /**
- * One event as one line, without a line feed: the record's body where that is a JSON object, else the whole record in OTLP's
- * JSON mapping. `record` is one of encoding `otlp` (a field of ScopeLogs) or `otlp_json` (an object and a comma). Throws
- * RangeError or SyntaxError for bytes that are neither.
+ * One event as one line without a line feed: the record's body if that is a JSON object, else the whole record in OTLP's JSON
+ * mapping. `record` is a field of ScopeLogs (`otlp`) or an object and a comma (`otlp_json`). Throws RangeError or SyntaxError
+ * for other bytes.
  */
 export function recordLine(record: Uint8Array, encoding: 'otlp' | 'otlp_json'): string {
   const bytes = Buffer.from(record.buffer, record.byteOffset, record.length)
@@ -86,7 +86,7 @@ function textOf(field: Field | undefined): string {
   return field?.bytes.toString('utf8') ?? ''
 }
 
-/** Top-level fields of a message. Throws RangeError where it is cut off or no protobuf. */
+/** Top-level fields of a message. Throws RangeError if it is truncated or not protobuf. */
 function fieldsOf(message: Buffer): Field[] {
   const found: Field[] = []
   let at = 0

@@ -1,6 +1,5 @@
 /**
- * Records as plain objects, for the slower ways: JSON over HTTP and the SDK's own serializer. Attributes come from the
- * same mapping as those of the protobuf encoder.
+ * Records as plain objects, for the slower encoders: OTLP JSON and the SDK's serializer.
  */
 import type { Event, Timestamp } from '../../contract/event.ts'
 import { KEYS } from './attributes.ts'
@@ -11,7 +10,6 @@ import { filterAttributes } from './attribute-filter.ts'
 
 export type AttributeValue = string | number | string[]
 
-/** One record before it is serialised. */
 export interface PlainRecord {
   readonly time: Timestamp
   readonly observed: Timestamp
@@ -46,8 +44,8 @@ export function plainRecord(
 ): PlainRecord {
   const sink = new ObjectSink()
   sink.text(KEYS.uid, `${options.epoch}-${event.seq}`)
-  const { shows } = options
-  const out = shows === undefined ? sink : filterAttributes(sink, event.type, shows)
+  const { hasAttribute } = options
+  const out = hasAttribute === undefined ? sink : filterAttributes(sink, event.type, hasAttribute)
   allAttributes(event, options.arg_labels, out)
   const eventName = EVENT_NAMES[event.type]
   if (options.event_name_attribute) sink.text(KEYS.eventName, eventName)

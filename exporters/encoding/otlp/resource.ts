@@ -1,4 +1,4 @@
-/** Who OTLP records are of: the agent and its host, one resource for all of them. */
+/** The resource of all OTLP records: the agent on its host. */
 import type { ResourceConfig } from '../../../config/agent/exporters/otlp-records.ts'
 import { version } from '../../../config/version.ts'
 import type { ExporterContext } from '../../context.ts'
@@ -6,13 +6,13 @@ import type { ExporterContext } from '../../context.ts'
 export interface Resource {
   readonly serviceName: string
   readonly serviceVersion: string
-  /** Becomes `service.instance.id` and `host.name`: Loki makes one stream of each instance. */
+  /** Sent as `service.instance.id` and `host.name`. Loki makes one stream per instance. */
   readonly nodeName: string
-  /** Whether the node is one of Kubernetes: then also `k8s.node.name`. */
+  /** Whether it is a Kubernetes node; adds `k8s.node.name`. */
   readonly kubernetes?: boolean
-  /** `k8s.cluster.name`; left out when ''. */
+  /** `k8s.cluster.name`; omitted when ''. */
   readonly clusterName?: string
-  /** More, from the user. One of ours by the same name gives way. */
+  /** Configured attributes; they override ours. */
   readonly attributes?: Readonly<Record<string, string>>
 }
 
@@ -33,7 +33,7 @@ export function resourceOf(
   }
 }
 
-/** The resource's attributes in the order in which they are sent. */
+/** The resource's attributes in sending order. */
 export function resourceAttributes(options: Resource): Readonly<Record<string, string>> {
   const { serviceName, serviceVersion, nodeName, kubernetes = false, clusterName = '' } = options
   return {
@@ -47,7 +47,7 @@ export function resourceAttributes(options: Resource): Readonly<Record<string, s
   }
 }
 
-/** The scope: `<service>.events`; Loki copies it into every entry, so it is short. */
+/** The scope `<service>.events`. Loki copies it into every entry, so it is short. */
 export function scopeOf(options: Resource): { readonly name: string; readonly version: string } {
   return { name: `${options.serviceName}.events`, version: options.serviceVersion }
 }

@@ -1,6 +1,6 @@
 /**
- * `encoder: sdk`: the same records, serialised by @opentelemetry/otlp-transformer. Slower by an order of magnitude; for those
- * who want the reference's bytes by construction, and for the tests that hold our own encoders to them.
+ * `encoder: sdk`: the same records, serialised by @opentelemetry/otlp-transformer. About ten times slower; for users who want the
+ * reference implementation, and for tests that compare our encoders with it.
  */
 import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer'
 import type { Resource } from '@opentelemetry/resources'
@@ -16,11 +16,11 @@ import type { PlainRecord } from './records.ts'
 
 const NO_RESOURCE = resourceFromAttributes({})
 const NO_SCOPE = { name: '' }
-/** What stands before and after the records of a request in JSON. */
+/** The JSON before and after the records of a request. */
 const HEAD = '"logRecords":['
 const TAIL = ']}]}]}'
 
-/** Makes the encoder `sdk`: encoding `otlp`, byte for byte that of createOtlpEncoder. */
+/** Encoding `otlp`; its bytes equal those of createOtlpEncoder. */
 export function createSdkEncoder(options: OtlpEncoderOptions): Encoder {
   return {
     encoding: 'otlp',
@@ -31,7 +31,7 @@ export function createSdkEncoder(options: OtlpEncoderOptions): Encoder {
   }
 }
 
-/** Makes the encoder `sdk` for JSON: encoding `otlp_json`, byte for byte that of createOtlpJsonEncoder. */
+/** Encoding `otlp_json`; its bytes equal those of createOtlpJsonEncoder. */
 export function createSdkJsonEncoder(options: OtlpEncoderOptions): Encoder {
   return {
     encoding: 'otlp_json',
@@ -54,7 +54,7 @@ function readables(events: readonly Event[], options: OtlpEncoderOptions): Reada
   })
 }
 
-/** A record as the SDK's serializers and exporters take it. */
+/** A record for the SDK's serializers and exporters. */
 export function readable(
   record: PlainRecord,
   resource: Resource,
@@ -75,7 +75,7 @@ export function readable(
   }
 }
 
-/** Cuts the records, with their tags, out of a request of one resource and one scope. */
+/** The records, with their tags, of a request with one resource and one scope. */
 function recordsOf(request: Uint8Array): { readonly bytes: Uint8Array; readonly ends: Uint32Array } {
   const ends: number[] = []
   let at = 0
@@ -99,7 +99,7 @@ function recordsOf(request: Uint8Array): { readonly bytes: Uint8Array; readonly 
     length()
   }
   if (request.length === 0) return { bytes: request, ends: new Uint32Array(0) }
-  // ResourceLogs, past its resource, ScopeLogs, past its scope.
+  // Into ResourceLogs, past its resource, into ScopeLogs, past its scope.
   enter()
   skip()
   enter()

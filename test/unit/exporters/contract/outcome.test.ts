@@ -55,8 +55,12 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
   ['more taken than given', retryable({ taken: 11 }), /^taken: expected 0 to 10, got 11$/],
   ['less than nothing taken', retryable({ taken: -1 }), /^taken: /],
   ['half an event taken', retryable({ taken: 0.5 }), /^taken: /],
-  ['more unacknowledged than the rest', retryable({ taken: 4, unacknowledged: 7 }), /^unsure: expected 0 to 6, got 7$/],
-  ['half an event unacknowledged', retryable({ unacknowledged: 0.5 }), /^unsure: /],
+  [
+    'more unacknowledged than the rest',
+    retryable({ taken: 4, unacknowledged: 7 }),
+    /^unacknowledged: expected 0 to 6, got 7$/,
+  ],
+  ['half an event unacknowledged', retryable({ unacknowledged: 0.5 }), /^unacknowledged: /],
   [
     'more refused than taken',
     retryable({ taken: 1, refusals: [refusal({ events: 2 })] }),

@@ -36,13 +36,13 @@ const exec = makeExec({ process: makeProcess({ docker: 'c0ffee', auid: 1000 }) }
 const exit = makeExit({ signal: 'SIGKILL', status: 1 })
 
 function attributesOf(event: Event, filters?: readonly FieldFilterConfig[]): Readonly<Record<string, AttributeValue>> {
-  const shows = filters === undefined ? {} : { shows: attributeTest(filters) }
+  const test = filters === undefined ? {} : { hasAttribute: attributeTest(filters) }
   return plainRecord(event, undefined, event.time, {
     ...DEFAULT_RECORDS,
     epoch: 'e',
     body: 'none',
     arg_labels: true,
-    ...shows,
+    ...test,
   }).attributes
 }
 

@@ -31,7 +31,7 @@ const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOption
   ],
   [
     'a choice of attributes',
-    { ...base, arg_labels: true, shows: (type, { name }) => (name.length + type.length) % 3 > 0 },
+    { ...base, arg_labels: true, hasAttribute: (type, { name }) => (name.length + type.length) % 3 > 0 },
   ],
 ]
 

@@ -54,6 +54,32 @@ static __always_inline struct value *value_at(struct scratch *s, __u32 at)
 	return (struct value *)(s->record + at);
 }
 
+/* Which selectors the numbers alone leave possible, one bit each. */
+static __always_inline __u32 selectors_by_number(const volatile struct hook *hook, const __u64 *args)
+{
+	__u32 alive = 0, s, i;
+
+	for (s = 0; s < SELECTORS_MAX; s++) {
+		bool possible = true;
+
+		if (s >= hook->nselectors)
+			break;
+		for (i = 0; i < FILTERS_MAX; i++) {
+			const volatile struct filter *f = &hook->selectors[s].filters[i];
+
+			if (i >= hook->selectors[s].count)
+				break;
+			if (f->class != CLASS_NUMBER || f->arg >= ARGS_MAX)
+				continue;
+			if (!number_matches(f, args[f->arg]))
+				possible = false;
+		}
+		if (possible)
+			alive |= 1u << s;
+	}
+	return alive;
+}
+
 /* First selector all of whose filters match, -1 if none. */
 static __always_inline int first_selector(const volatile struct hook *hook, __u32 alive, struct scratch *scratch)
 {
@@ -71,7 +97,7 @@ static __always_inline int first_selector(const volatile struct hook *hook, __u3
 
 			if (i >= hook->selectors[s].count)
 				break;
-			if (f->arg >= ARGS_MAX || !is_text(hook->arg_type[f->arg]) || !matches)
+			if (f->class == CLASS_NUMBER || f->arg >= ARGS_MAX || !matches)
 				continue;
 			v = value_at(scratch, scratch->offset[f->arg]);
 			if (!v)
@@ -81,7 +107,7 @@ static __always_inline int first_selector(const volatile struct hook *hook, __u3
 				continue;
 			}
 			key = (struct text_key *)(v + 1);
-			if (hook->arg_type[f->arg] != ARG_STRING)
+			if (f->class == CLASS_PATH)
 				key = (struct text_key *)((struct file_info *)(v + 1) + 1);
 			matches = text_matches(f, v, key, &scratch->reversed);
 		}
@@ -124,7 +150,7 @@ static __noinline int hook_record(__u32 slot, __u32 alive)
 		v->index = i;
 		v->flags = 0;
 		if (type == ARG_FILE || type == ARG_PATH)
-			used = put_file((char *)v, type, call->args[i], i == hook->screen_arg ? &s->top : 0);
+			used = put_file((char *)v, type, call->args[i], i == hook->screen.arg ? &s->top : 0);
 		else if (type == ARG_STRING)
 			used = put_string((char *)v, call->args[i]);
 		else
@@ -143,7 +169,7 @@ static __noinline int hook_record(__u32 slot, __u32 alive)
 
 		if (!v)
 			return 0;
-		v->index = 255;
+		v->index = RETURN_INDEX;
 		at += put_number((char *)v, hook->return_type, narrowed(hook->return_type, call->returned));
 		h->nargs++;
 		h->flags |= HOOK_HAS_RETURN;
@@ -169,13 +195,13 @@ static __always_inline int hook_screen(struct scratch *s, __u32 slot)
 		if (!alive)
 			return -1;
 	}
-	position = hook->screen_arg;
+	position = hook->screen.arg;
 	if (position < ARGS_MAX) {
 		struct place at = place_of(hook->arg_type[position], s->call.args[position]);
 
 		if (!at.dentry)
 			return -1;
-		if (!screen(hook, at, task_root(), s->ring, &s->top))
+		if (!screen(&hook->screen, at, task_root(), s->ring, &s->top))
 			return -1;
 	}
 	/* Two helper calls that nearly every call can do without. */

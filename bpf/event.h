@@ -3,9 +3,8 @@
 #define KTRAIL_EVENT_H
 
 /*
- * The one contract between kernel and user space: what a ring record looks like.
- * collector/kernel/wire.ts repeats these offsets; test/unit/collector/kernel/wire.test.ts compares both
- * through the BTF of the built objects. Little endian, naturally aligned, no implicit padding.
+ * The one contract between kernel and user space: what a ring record looks like. collector/kernel/wire.ts is made of it,
+ * through the BTF of layout.bpf.o. Little endian, naturally aligned, no implicit padding.
  *
  *   struct event_header | body by type
  *
@@ -54,8 +53,12 @@ enum value_kind {
 struct value {
 	__u32 len;    /* bytes of text (STRING, FILE); 8 for integers; 0 for ERROR */
 	__u8 kind;    /* enum value_kind */
-	__u8 index;   /* position in the policy's args list; 255 for the return value */
+	__u8 index;   /* position in the policy's args list, or RETURN_INDEX */
 	__u16 flags;  /* enum value_flag */
+};
+
+enum value_index {
+	RETURN_INDEX = 255,
 };
 
 enum value_flag {
@@ -100,7 +103,7 @@ struct exec_body {
 	__u32 reserved;
 };
 
-/* Same bits as Tetragon prints (docs/reference/records.md). */
+/* Same bits as Tetragon prints (docs/reference/records.md); the words: collector/process/flags.ts. */
 enum process_flag {
 	PROCESS_EXECVE = 0x1,
 	PROCESS_PROCFS = 0x4,

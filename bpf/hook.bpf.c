@@ -15,30 +15,17 @@
 #include "record.h"
 #include "path.h"
 #include "filter.h"
-#include "values.h"
+#include "match/number.h"
+#include "match/text.h"
+#include "match/path.h"
+#include "hook.h"
+#include "args/number.h"
+#include "args/string.h"
+#include "args/file.h"
+#include "join.h"
 #include "call.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* A matched entry that waits for its return. The stack pointer tells nested calls apart. */
-struct join_key {
-	__u64 thread;
-	__u64 sp;
-	__u32 hook;
-	__u32 reserved;
-};
-
-struct join_value {
-	__u64 args[ARGS_MAX];
-	__u64 entered_ns;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct join_key);
-	__type(value, struct join_value);
-} join SEC(".maps");
 
 /* `raw` are the first five parameters; a system call's stand in the registers that the first points to. */
 static __always_inline void take_args(struct call *call, __u32 slot, __u64 *raw)

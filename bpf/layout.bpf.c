@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Never loaded. One variable of each type that user space repeats, because clang leaves out of BTF whatever a program
- * uses only inside inlined functions; test/unit/collector/kernel/wire.test.ts reads them from build/layout.bpf.o.
+ * Never loaded. One variable of each type that user space needs, because clang leaves out of BTF whatever a program
+ * uses only inside inlined functions. collector/kernel/write-wire.ts turns the BTF of build/layout.bpf.o into wire.ts.
  */
 #include "vmlinux/x86_64.h"
 #include <bpf/bpf_core_read.h>
@@ -15,6 +15,11 @@
 #include "record.h"
 #include "path.h"
 #include "filter.h"
+#include "match/number.h"
+#include "match/text.h"
+#include "match/path.h"
+#include "hook.h"
+#include "join.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -26,6 +31,11 @@ enum process_flag layout_process_flag;
 enum counter layout_counter;
 enum arg_type layout_arg_type;
 enum filter_op layout_filter_op;
+enum filter_class layout_filter_class;
+enum limit layout_limit;
+enum text_limit layout_text_limit;
+enum path_limit layout_path_limit;
+enum value_index layout_value_index;
 
 struct event_header layout_event_header;
 struct value layout_value;
@@ -34,11 +44,3 @@ struct text_key layout_text_key;
 struct exec_body layout_exec_body;
 struct fork_body layout_fork_body;
 struct exit_body layout_exit_body;
-
-/* Capacities that no array of a struct shows. */
-enum layout_limit {
-	LAYOUT_ARGS_MAX = ARGS_MAX,
-	LAYOUT_NO_ARG = NO_ARG,
-	LAYOUT_PATH_BYTES = PATH_BYTES,
-	LAYOUT_TOP_MAX = TOP_MAX,
-} layout_limit;

@@ -8,12 +8,12 @@ import {
   EVENT_EXIT,
   EVENT_FORK,
   EVENT_HOOK,
-  EXEC,
-  EXIT,
+  EXEC_BODY,
+  EXIT_BODY,
   FILE_INFO,
-  FORK,
-  HEADER,
-  TEXT_KEY_HEAD_BYTES,
+  FORK_BODY,
+  EVENT_HEADER,
+  TEXT_KEY,
   VALUE,
   VALUE_FILE,
   VALUE_INT,
@@ -136,9 +136,9 @@ export function decodeChunk(chunk: Chunk, each: (event: RawEvent, bytes: Buffer)
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, length >>> 2)
   let malformed = 0
   let at = 0
-  while (at + HEADER.bytes <= length) {
+  while (at + EVENT_HEADER.bytes <= length) {
     const size = words[at >>> 2] ?? 0
-    if (size < HEADER.bytes || at + size > length) {
+    if (size < EVENT_HEADER.bytes || at + size > length) {
       // Nothing after it can be found: record boundaries are only known by their sizes.
       return malformed + 1
     }
@@ -153,7 +153,7 @@ export function decodeChunk(chunk: Chunk, each: (event: RawEvent, bytes: Buffer)
 function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: number): RawEvent | undefined {
   const word = at >>> 2
   const meta = words[word + 1] ?? 0
-  const body = at + HEADER.bytes
+  const body = at + EVENT_HEADER.bytes
   const end = at + size
   switch (meta & 0xff) {
     case EVENT_HOOK:
@@ -163,21 +163,21 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
       hook.count = readValues(words, body, end, (meta >>> 8) & 0xff)
       return hook
     case EVENT_EXEC:
-      return end - body < EXEC.bytes
+      return end - body < EXEC_BODY.bytes
         ? undefined
         : { op: 'exec', ...baseOf(words, word), ...decodeExec(bytes, body, end) }
     case EVENT_FORK:
-      if (end - body < FORK.bytes) return undefined
+      if (end - body < FORK_BODY.bytes) return undefined
       return {
         op: 'fork',
         ...baseOf(words, word),
-        parentTgid: bytes.readUInt32LE(body + FORK.parentTgid),
-        parentStart: startKey(bytes, body + FORK.parentStartNs),
-        nspid: bytes.readUInt32LE(body + FORK.nspid),
+        parentTgid: bytes.readUInt32LE(body + FORK_BODY.parentTgid),
+        parentStart: startKey(bytes, body + FORK_BODY.parentStartNs),
+        nspid: bytes.readUInt32LE(body + FORK_BODY.nspid),
       }
     case EVENT_EXIT:
-      if (end - body < EXIT.bytes) return undefined
-      return { op: 'exit', ...baseOf(words, word), code: bytes.readUInt32LE(body + EXIT.code) }
+      if (end - body < EXIT_BODY.bytes) return undefined
+      return { op: 'exit', ...baseOf(words, word), code: bytes.readUInt32LE(body + EXIT_BODY.code) }
     default:
       return undefined
   }
@@ -205,26 +205,26 @@ export function startKey(bytes: Buffer, at: number): StartKey {
 }
 
 function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op' | keyof RawBase> {
-  let at = body + EXEC.bytes
+  let at = body + EXEC_BODY.bytes
   const text = (length: number, pad: boolean): Buffer => {
     const slice = bytes.subarray(Math.min(at, end), Math.min(at + length, end))
     at += pad ? padded(length) : length
     return slice
   }
   return {
-    parentTgid: bytes.readUInt32LE(body + EXEC.parentTgid),
-    parentStart: startKey(bytes, body + EXEC.parentStartNs),
-    euid: bytes.readUInt32LE(body + EXEC.euid),
-    auid: bytes.readUInt32LE(body + EXEC.auid),
-    flags: bytes.readUInt32LE(body + EXEC.flags),
-    nspid: bytes.readUInt32LE(body + EXEC.nspid),
-    fileIno: bytes.readBigUInt64LE(body + EXEC.fileIno),
-    fileLinks: bytes.readUInt32LE(body + EXEC.fileLinks),
-    filename: text(bytes.readUInt16LE(body + EXEC.filenameLen), true),
-    cwd: text(bytes.readUInt16LE(body + EXEC.cwdLen), true),
-    cgroup: text(bytes.readUInt16LE(body + EXEC.cgroupLen), true),
-    path: text(bytes.readUInt16LE(body + EXEC.pathLen), true),
-    argv: text(bytes.readUInt32LE(body + EXEC.argvLen), false),
+    parentTgid: bytes.readUInt32LE(body + EXEC_BODY.parentTgid),
+    parentStart: startKey(bytes, body + EXEC_BODY.parentStartNs),
+    euid: bytes.readUInt32LE(body + EXEC_BODY.euid),
+    auid: bytes.readUInt32LE(body + EXEC_BODY.auid),
+    flags: bytes.readUInt32LE(body + EXEC_BODY.flags),
+    nspid: bytes.readUInt32LE(body + EXEC_BODY.nspid),
+    fileIno: bytes.readBigUInt64LE(body + EXEC_BODY.fileIno),
+    fileLinks: bytes.readUInt32LE(body + EXEC_BODY.fileLinks),
+    filename: text(bytes.readUInt16LE(body + EXEC_BODY.filenameLen), true),
+    cwd: text(bytes.readUInt16LE(body + EXEC_BODY.cwdLen), true),
+    cgroup: text(bytes.readUInt16LE(body + EXEC_BODY.cgroupLen), true),
+    path: text(bytes.readUInt16LE(body + EXEC_BODY.pathLen), true),
+    argv: text(bytes.readUInt32LE(body + EXEC_BODY.argvLen), false),
   }
 }
 
@@ -250,9 +250,9 @@ function readValues(words: Uint32Array, body: number, end: number, count: number
     value.dev = isFile ? (words[payload + 2] ?? 0) : 0
     value.mode = isFile ? (words[payload + 3] ?? 0) : 0
     if (isFile) {
-      from += FILE_INFO.bytes + TEXT_KEY_HEAD_BYTES
+      from += FILE_INFO.bytes + TEXT_KEY.bytes
     } else if (kind === VALUE_STRING) {
-      from += TEXT_KEY_HEAD_BYTES
+      from += TEXT_KEY.bytes
     }
     value.from = from
     value.to = Math.min(from + len, end)

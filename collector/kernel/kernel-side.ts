@@ -12,7 +12,7 @@ import { objectPath } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
 import type { PolicyProgramOptions } from './policy-programs.ts'
-import { COUNTERS, CPU_STATE_BYTES, PROCESS_VALUE } from './wire.ts'
+import { COUNTERS, CPU_STATE, PROCESS } from './wire.ts'
 
 export type CounterName = (typeof COUNTERS)[number]
 
@@ -80,9 +80,9 @@ export class KernelSide implements Disposable {
    * Enters a process that ran before us; the hooks' own entry wins. False when it was known, or the table is full.
    */
   seedProcess(pid: number, startNs: bigint, parentPid: number): boolean {
-    const value = Buffer.alloc(PROCESS_VALUE.bytes)
-    value.writeBigUInt64LE(startNs, PROCESS_VALUE.startNs)
-    value.writeUInt32LE(parentPid, PROCESS_VALUE.parentTgid)
+    const value = Buffer.alloc(PROCESS.bytes)
+    value.writeBigUInt64LE(startNs, PROCESS.startNs)
+    value.writeUInt32LE(parentPid, PROCESS.parentTgid)
     return this.#maps.processes.update(u32(pid), value, true)
   }
 
@@ -92,7 +92,7 @@ export class KernelSide implements Disposable {
 
   /** The start time of the image that the kernel's table has for this pid. */
   processStart(pid: number): bigint | undefined {
-    return this.#maps.processes.lookup(u32(pid))?.readBigUInt64LE(PROCESS_VALUE.startNs)
+    return this.#maps.processes.lookup(u32(pid))?.readBigUInt64LE(PROCESS.startNs)
   }
 
   /** The kernel's table of processes, in parts: the caller decides when to go on. What is there all the while is seen. */
@@ -102,12 +102,12 @@ export class KernelSide implements Disposable {
       const { keys, values, count, next } = this.#maps.processes.part(ENTRIES_AT_ONCE, from)
       const part: KernelProcess[] = []
       for (let i = 0; i < count; i++) {
-        const at = i * PROCESS_VALUE.bytes
+        const at = i * PROCESS.bytes
         part.push({
           pid: keys.readUInt32LE(i * 4),
-          start: startKey(values, at + PROCESS_VALUE.startNs),
-          parentTgid: values.readUInt32LE(at + PROCESS_VALUE.parentTgid),
-          parentStart: startKey(values, at + PROCESS_VALUE.parentStartNs),
+          start: startKey(values, at + PROCESS.startNs),
+          parentTgid: values.readUInt32LE(at + PROCESS.parentTgid),
+          parentStart: startKey(values, at + PROCESS.parentStartNs),
         })
       }
       yield part
@@ -121,8 +121,8 @@ export class KernelSide implements Disposable {
     counters.return_missed += this.policies.cutReturns
     let taken = 0
     for (const state of this.#cpuStates()) {
-      taken += Number(state.readBigUInt64LE(0))
-      COUNTERS.forEach((name, i) => (counters[name] += Number(state.readBigUInt64LE(8 + 8 * i))))
+      taken += Number(state.readBigUInt64LE(CPU_STATE.seq))
+      COUNTERS.forEach((name, i) => (counters[name] += Number(state.readBigUInt64LE(CPU_STATE.counters + 8 * i))))
     }
     return { taken, counters }
   }
@@ -135,7 +135,7 @@ export class KernelSide implements Disposable {
   #cpuStates(): Buffer[] {
     const all = this.#maps.cpu_state.lookup(u32(0)) ?? Buffer.alloc(0)
     const states: Buffer[] = []
-    for (let at = 0; at < all.length; at += CPU_STATE_BYTES) states.push(all.subarray(at, at + CPU_STATE_BYTES))
+    for (let at = 0; at < all.length; at += CPU_STATE.bytes) states.push(all.subarray(at, at + CPU_STATE.bytes))
     return states
   }
 

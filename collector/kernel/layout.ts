@@ -1,9 +1,23 @@
-/** Writes one `struct hook` (bpf/filter.h): what a hook wants, as the constants that its program is specialised by. */
+/** Writes one `struct hook` (bpf/hook.h): what a hook wants, as the constants that its program is specialised by. */
 import type { Operator } from '../../config/policy/operators.ts'
 import type { ArgumentFilter, HookSpec } from '../../config/policy/policy.ts'
-import { ARG_TYPES, FILTER, HEAD, HOOK, LIMITS, NO_ARG, OPS, PART, SELECTOR, TAIL } from './wire.ts'
+import {
+  ARG_TYPES,
+  CLASSES,
+  FILTER,
+  HEAD,
+  HOOK,
+  FILTER_NUMBERS,
+  HEAD_PARTS,
+  NO_ARG,
+  OPS,
+  PART,
+  PATH_SCREEN,
+  SELECTOR,
+  TAIL,
+} from './wire.ts'
 import { screenOf } from './screen.ts'
-import type { Head, Tail } from './screen.ts'
+import type { Head, Screen, Tail } from './screen.ts'
 
 /** A number of a filter that has more of them than its constants hold. */
 export interface NumberEntry {
@@ -28,16 +42,6 @@ export interface FilterSets {
 
 export const emptySets = (): FilterSets => ({ numbers: [], texts: [], tails: [], lastFilter: 0 })
 
-const kernelOps: Readonly<Record<Operator, number>> = {
-  Equal: OPS.equal,
-  NotEqual: OPS.notEqual,
-  Mask: OPS.mask,
-  Prefix: OPS.prefix,
-  NotPrefix: OPS.notPrefix,
-  Postfix: OPS.postfix,
-  NotPostfix: OPS.notPostfix,
-}
-
 /**
  * The struct's bytes. Values that live in maps are added to `sets`.
  * The spec is valid (config/), so its counts fit; what can not be checked there is `numbers` of a Mask filter.
@@ -61,19 +65,15 @@ export function hookBytes(id: number, spec: HookSpec, sets: FilterSets): Buffer 
       writeFilter(bytes, at + SELECTOR.filters + f * FILTER.bytes, filter, sets),
     )
   })
-  const screen = screenOf(spec)
-  bytes[HOOK.screenArg] = screen?.arg ?? NO_ARG
-  bytes[HOOK.nheads] = screen?.heads.length ?? 0
-  bytes[HOOK.ntails] = screen?.tails.length ?? 0
-  screen?.heads.forEach((head, i) => writeHead(bytes, HOOK.heads + i * HEAD.bytes, head))
-  screen?.tails.forEach((tail, i) => writeTail(bytes, HOOK.tails + i * TAIL.bytes, tail))
+  writeScreen(bytes, HOOK.screen, screenOf(spec))
   return bytes
 }
 
 function writeFilter(bytes: Buffer, at: number, filter: ArgumentFilter, sets: FilterSets): void {
   const id = ++sets.lastFilter
   bytes[at + FILTER.arg] = filter.arg
-  bytes[at + FILTER.op] = kernelOps[filter.operator]
+  bytes[at + FILTER.class] = CLASSES[filter.class]
+  bytes[at + FILTER.op] = OPS[filter.operator]
   bytes.writeUInt32LE(id, at + FILTER.id)
   if (filter.class !== 'number') {
     for (const value of filter.values) addText(id, filter.operator, value, sets)
@@ -82,7 +82,7 @@ function writeFilter(bytes: Buffer, at: number, filter: ArgumentFilter, sets: Fi
   const numbers = filter.values.map((value) => BigInt.asUintN(64, value))
   // A Mask is the union of its bits: "any bit of any value".
   const wanted = filter.operator === 'Mask' ? [numbers.reduce((all, one) => all | one, 0n)] : numbers
-  if (wanted.length > LIMITS.filterNumbers) {
+  if (wanted.length > FILTER_NUMBERS) {
     for (const number of wanted) sets.numbers.push({ filter: id, number })
     return
   }
@@ -108,9 +108,17 @@ function word(bytes: Buffer, fromEnd: boolean): { word: bigint; mask: bigint } {
   return { word: text.readBigUInt64LE(), mask: mask.readBigUInt64LE() }
 }
 
+function writeScreen(bytes: Buffer, at: number, screen: Screen | undefined): void {
+  bytes[at + PATH_SCREEN.arg] = screen?.arg ?? NO_ARG
+  bytes[at + PATH_SCREEN.nheads] = screen?.heads.length ?? 0
+  bytes[at + PATH_SCREEN.ntails] = screen?.tails.length ?? 0
+  screen?.heads.forEach((head, i) => writeHead(bytes, at + PATH_SCREEN.heads + i * HEAD.bytes, head))
+  screen?.tails.forEach((tail, i) => writeTail(bytes, at + PATH_SCREEN.tails + i * TAIL.bytes, tail))
+}
+
 function writeHead(bytes: Buffer, at: number, head: Head): void {
   // Components behind the seventh are left to the exact filter.
-  const parts = head.parts.slice(0, LIMITS.headParts)
+  const parts = head.parts.slice(0, HEAD_PARTS)
   bytes.writeUInt16LE(parts.length, at + HEAD.parts)
   bytes.writeUInt16LE(head.depthMin, at + HEAD.depthMin)
   bytes.writeUInt32LE(head.depthMax, at + HEAD.depthMax)

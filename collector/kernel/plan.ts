@@ -8,7 +8,7 @@ import { formatProblem } from '../../config/yaml/problems.ts'
 import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
-import { LIMITS } from './wire.ts'
+import { HOOK_SLOTS } from './wire.ts'
 import { atLeast } from './facts.ts'
 import type { KernelFacts } from './facts.ts'
 import { emptySets, hookBytes } from './layout.ts'
@@ -39,7 +39,7 @@ export interface PlannedHook {
   readonly attach: readonly PlannedAttach[]
 }
 
-/** One object file to load: up to LIMITS.hookSlots hooks share it. */
+/** One object file to load: up to HOOK_SLOTS hooks share it. */
 export interface PlannedObject {
   readonly file: string
   readonly hooks: readonly PlannedHook[]
@@ -241,10 +241,10 @@ export function planPolicy(
   const own: PlannedAttach[] = []
   const objects: PlannedObject[] = []
   const hasMulti = kernel.fprobe && wanted !== 'kprobe'
-  for (let from = 0; from < found.length; from += LIMITS.hookSlots) {
+  for (let from = 0; from < found.length; from += HOOK_SLOTS) {
     const sets = emptySets()
     const constants: Buffer[] = []
-    const hooks = found.slice(from, from + LIMITS.hookSlots).map(({ spec, symbol }, slot): PlannedHook => {
+    const hooks = found.slice(from, from + HOOK_SLOTS).map(({ spec, symbol }, slot): PlannedHook => {
       const hook: Hook = {
         id: nextHookId(),
         policy: policy.name,

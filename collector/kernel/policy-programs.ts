@@ -17,7 +17,7 @@ import { objectPath } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { planPolicy } from './plan.ts'
 import type { AttachMode, PlannedHook, PlannedObject, SkippedCall, Symbols } from './plan.ts'
-import { HOOK, LIMITS } from './wire.ts'
+import { HOOK, HOOK_SLOTS, NUMBER_KEY, TAIL_ENTRY, TEXT_ENTRY } from './wire.ts'
 
 export interface PolicyProgramOptions {
   readonly facts: KernelFacts
@@ -170,7 +170,7 @@ export class PolicyPrograms {
   }
 
   #openHooks(plan: PlannedObject): BpfObject {
-    const constants = Buffer.alloc(LIMITS.hookSlots * HOOK.bytes)
+    const constants = Buffer.alloc(HOOK_SLOTS * HOOK.bytes)
     plan.constants.copy(constants)
     const object = openObject(objectPath(plan.file), {
       programs: plan.hooks.flatMap((hook) => hook.programs),
@@ -248,21 +248,22 @@ function attachHook(object: BpfObject, hook: PlannedHook): Link[] {
 function fillSets(object: BpfObject, sets: FilterSets): void {
   using numbers = object.map('numbers')
   for (const { filter, number } of sets.numbers) {
-    const key = Buffer.alloc(16)
-    key.writeUInt32LE(filter, 0)
-    key.writeBigUInt64LE(number, 8)
+    const key = Buffer.alloc(NUMBER_KEY.bytes)
+    key.writeUInt32LE(filter, NUMBER_KEY.filter)
+    key.writeBigUInt64LE(number, NUMBER_KEY.number)
     numbers.update(key, Buffer.from([1]))
   }
-  for (const [name, entries, capacity] of [
-    ['texts', sets.texts, LIMITS.textKeyBytes],
-    ['tails', sets.tails, LIMITS.tailKeyBytes],
+  for (const [name, entries, layout] of [
+    ['texts', sets.texts, TEXT_ENTRY],
+    ['tails', sets.tails, TAIL_ENTRY],
   ] as const) {
     using map = object.map(name)
     for (const { filter, bytes } of entries) {
-      const key = Buffer.alloc(8 + capacity)
-      key.writeUInt32LE(8 * (4 + bytes.length), 0)
-      key.writeUInt32LE(filter, 4)
-      bytes.copy(key, 8)
+      const key = Buffer.alloc(layout.bytes)
+      // Of all that stands behind it.
+      key.writeUInt32LE(8 * (layout.text - layout.filter + bytes.length), layout.bits)
+      key.writeUInt32LE(filter, layout.filter)
+      bytes.copy(key, layout.text)
       map.update(key, u32(bytes.length))
     }
   }

@@ -3,7 +3,7 @@
  * rejects by pointers and lengths. It may let through what the exact filters then refuse, never the other way round.
  */
 import type { ArgumentFilter, HookSpec, TextFilter } from '../../config/policy/policy.ts'
-import { LIMITS } from './wire.ts'
+import { HEADS_MAX, HEAD_PARTS, TAILS_MAX } from './wire.ts'
 
 /** A path component: `open` when the name may go on after `bytes`. */
 export interface Part {
@@ -71,9 +71,9 @@ function shortened(heads: readonly Head[], levels: number): Head[] {
 }
 
 function fitted(heads: readonly Head[]): Head[] | undefined {
-  for (let levels: number = LIMITS.headParts; levels > 0; levels--) {
+  for (let levels: number = HEAD_PARTS; levels > 0; levels--) {
     const short = shortened(heads, levels)
-    if (short.length <= LIMITS.heads) return short
+    if (short.length <= HEADS_MAX) return short
   }
   return undefined
 }
@@ -118,6 +118,6 @@ export function screenOf(spec: HookSpec): Screen | undefined {
     }
   }
   const short = fitted(heads)
-  if (short === undefined || tails.length > LIMITS.tails) return undefined
+  if (short === undefined || tails.length > TAILS_MAX) return undefined
   return { arg, heads: short, tails }
 }

@@ -3,7 +3,7 @@
  * Images and texts may take seven eighths of the budget; renderings get what is left, at least an eighth.
  */
 import type { Process } from '../../exporters/contract/event.ts'
-import { PROCESS_FLAGS } from '../kernel/wire.ts'
+import { PROCESS_FLAGS } from './flags.ts'
 import type { Image, Texts } from './image.ts'
 import { textBytes } from './image.ts'
 import { Renderings } from './renderings.ts'

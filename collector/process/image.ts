@@ -1,6 +1,6 @@
 /** An image: one program in one process, from the fork or exec that made it to its end. */
 import type { Process, Timestamp } from '../../exporters/contract/event.ts'
-import { PROCESS_FLAGS } from '../kernel/wire.ts'
+import { PROCESS_FLAGS } from './flags.ts'
 import type { WallClock } from './clock.ts'
 import type { Renderings } from './renderings.ts'
 import { execId, flagWords } from './text.ts'

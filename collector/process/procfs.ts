@@ -6,7 +6,7 @@ import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync,
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { errnoOf } from '../../config/yaml/unreadable.ts'
-import { PROCESS_FLAGS } from '../kernel/wire.ts'
+import { PROCESS_FLAGS } from './flags.ts'
 import type { ScannedProcess } from './table.ts'
 import { decodeText, joinArguments } from './text.ts'
 

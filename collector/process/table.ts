@@ -8,7 +8,7 @@
  * All of it has a budget (budget.ts), which `trim` keeps.
  */
 import type { RawExec, RawFork, StartKey } from '../ingest/decode.ts'
-import { PROCESS_FLAGS } from '../kernel/wire.ts'
+import { PROCESS_FLAGS } from './flags.ts'
 import { Budget } from './budget.ts'
 import type { Evictions } from './budget.ts'
 import type { WallClock } from './clock.ts'

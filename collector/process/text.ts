@@ -1,6 +1,6 @@
 /** Kernel bytes → the texts of a record (docs/reference/records.md). Pure functions. */
 import { posix } from 'node:path'
-import { PROCESS_FLAGS } from '../kernel/wire.ts'
+import { PROCESS_FLAGS } from './flags.ts'
 
 /** U+FFFD as its UTF-8 bytes, one character each. */
 const REPLACEMENT = '\xef\xbf\xbd'

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TYPES } from '../../config/policy/arguments.ts'
 import { OPERATORS } from '../../config/policy/operators.ts'
-import { PROCESS_FLAGS } from '../../collector/kernel/wire.ts'
+import { PROCESS_FLAGS } from '../../collector/process/flags.ts'
 import { KEYS, LABEL_PREFIX } from '../../exporters/encoding/otlp/attributes.ts'
 import { read } from './support/pages.ts'
 

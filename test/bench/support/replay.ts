@@ -8,7 +8,7 @@ import { Sequence } from '../../../collector/ingest/sequence.ts'
 import { SequenceTracker } from '../../../collector/kernel/sequence.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
-import { HEADER } from '../../../collector/kernel/wire.ts'
+import { EVENT_HEADER } from '../../../collector/kernel/wire.ts'
 import type { RingReader } from '../../../native/types.ts'
 import { knownHook } from '../../support/recording/recording.ts'
 import type { Recording } from '../../support/recording/recording.ts'
@@ -93,7 +93,7 @@ export class RecordedRing implements RingReader {
   }
 
   #next(at: number): number {
-    return at + ((this.#bytes.readUInt32LE(at + HEADER.size) + 7) & ~7)
+    return at + ((this.#bytes.readUInt32LE(at + EVENT_HEADER.size) + 7) & ~7)
   }
 
   available(): number {

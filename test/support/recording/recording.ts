@@ -9,7 +9,7 @@ import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
 import type { Hook } from '../../../exporters/contract/event.ts'
 import type { KnownHook } from '../../../collector/ingest/normalize.ts'
 import type { ScannedProcess } from '../../../collector/process/table.ts'
-import { HEADER } from '../../../collector/kernel/wire.ts'
+import { EVENT_HEADER } from '../../../collector/kernel/wire.ts'
 
 export interface Recording {
   /** Its origin, for the report: `synthetic, seed 1` or `recorded on 6.12.95`. */
@@ -82,7 +82,8 @@ export function loadRecording(): Recording | undefined {
 export function endingAt(recording: Recording, wallMs: number): Recording {
   const { bytes, spanMs } = recording
   const firstNs =
-    BigInt(bytes.readUInt32LE(HEADER.timeSec)) * 1_000_000_000n + BigInt(bytes.readUInt32LE(HEADER.timeNsec))
+    BigInt(bytes.readUInt32LE(EVENT_HEADER.timeSec)) * 1_000_000_000n +
+    BigInt(bytes.readUInt32LE(EVENT_HEADER.timeNsec))
   const lastNs = firstNs + BigInt(Math.ceil(spanMs)) * 1_000_000n
   return { ...recording, clockOffsetNs: BigInt(Math.floor(wallMs)) * 1_000_000n - lastNs }
 }

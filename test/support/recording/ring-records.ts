@@ -7,14 +7,14 @@ import {
   EVENT_EXIT,
   EVENT_FORK,
   EVENT_HOOK,
-  EXEC,
-  EXIT,
+  EXEC_BODY,
+  EXIT_BODY,
   FILE_INFO,
-  FORK,
-  HEADER,
+  FORK_BODY,
+  EVENT_HEADER,
   HOOK_HAS_RETURN,
   RETURN_INDEX,
-  TEXT_KEY_HEAD_BYTES,
+  TEXT_KEY,
   VALUE,
   VALUE_FILE,
   VALUE_INT,
@@ -67,34 +67,34 @@ export class RingRecords {
     const texts = [exec.filename, exec.cwd, exec.cgroup, exec.filename].map((text) => Buffer.from(text))
     const argv = Buffer.from(exec.argv.map((word) => `${word}\0`).join(''))
     const [filename = argv, cwd = argv, cgroup = argv] = texts
-    const body = Buffer.alloc(EXEC.bytes)
-    body.writeBigUInt64LE(exec.parentStartNs, EXEC.parentStartNs)
-    body.writeUInt32LE(exec.parentTgid, EXEC.parentTgid)
-    body.writeUInt32LE(exec.euid, EXEC.euid)
-    body.writeUInt32LE(4294967295, EXEC.auid)
-    body.writeUInt32LE(exec.flags, EXEC.flags)
-    body.writeUInt32LE(exec.argv.length, EXEC.argc)
-    body.writeUInt16LE(filename.length, EXEC.filenameLen)
-    body.writeUInt16LE(cwd.length, EXEC.cwdLen)
-    body.writeUInt16LE(cgroup.length, EXEC.cgroupLen)
-    body.writeUInt16LE(filename.length, EXEC.pathLen)
-    body.writeUInt32LE(argv.length, EXEC.argvLen)
-    body.writeBigUInt64LE(7n, EXEC.fileIno)
-    body.writeUInt32LE(1, EXEC.fileLinks)
+    const body = Buffer.alloc(EXEC_BODY.bytes)
+    body.writeBigUInt64LE(exec.parentStartNs, EXEC_BODY.parentStartNs)
+    body.writeUInt32LE(exec.parentTgid, EXEC_BODY.parentTgid)
+    body.writeUInt32LE(exec.euid, EXEC_BODY.euid)
+    body.writeUInt32LE(4294967295, EXEC_BODY.auid)
+    body.writeUInt32LE(exec.flags, EXEC_BODY.flags)
+    body.writeUInt32LE(exec.argv.length, EXEC_BODY.argc)
+    body.writeUInt16LE(filename.length, EXEC_BODY.filenameLen)
+    body.writeUInt16LE(cwd.length, EXEC_BODY.cwdLen)
+    body.writeUInt16LE(cgroup.length, EXEC_BODY.cgroupLen)
+    body.writeUInt16LE(filename.length, EXEC_BODY.pathLen)
+    body.writeUInt32LE(argv.length, EXEC_BODY.argvLen)
+    body.writeBigUInt64LE(7n, EXEC_BODY.fileIno)
+    body.writeUInt32LE(1, EXEC_BODY.fileLinks)
     this.#add(EVENT_EXEC, stamp, [body, ...texts.map(pad), argv])
   }
 
   fork(stamp: Stamp, parentTgid: number, parentStartNs: bigint): void {
-    const body = Buffer.alloc(FORK.bytes)
-    body.writeBigUInt64LE(parentStartNs, FORK.parentStartNs)
-    body.writeUInt32LE(parentTgid, FORK.parentTgid)
+    const body = Buffer.alloc(FORK_BODY.bytes)
+    body.writeBigUInt64LE(parentStartNs, FORK_BODY.parentStartNs)
+    body.writeUInt32LE(parentTgid, FORK_BODY.parentTgid)
     this.#add(EVENT_FORK, stamp, [body])
   }
 
   /** `code` is the wait status. */
   exit(stamp: Stamp, code: number): void {
-    const body = Buffer.alloc(EXIT.bytes)
-    body.writeUInt32LE(code, EXIT.code)
+    const body = Buffer.alloc(EXIT_BODY.bytes)
+    body.writeUInt32LE(code, EXIT_BODY.code)
     this.#add(EVENT_EXIT, stamp, [body])
   }
 
@@ -102,23 +102,23 @@ export class RingRecords {
     const all = values.map((value, index) => valueBytes(value, index))
     if (returned !== undefined) all.push(valueBytes(returned, RETURN_INDEX))
     const header = this.#add(EVENT_HOOK, stamp, all)
-    header[HEADER.nargs] = all.length
-    header.writeUInt32LE(hookId, HEADER.hookId)
-    if (returned !== undefined) header.writeUInt16LE(HOOK_HAS_RETURN, HEADER.flags)
+    header[EVENT_HEADER.nargs] = all.length
+    header.writeUInt32LE(hookId, EVENT_HEADER.hookId)
+    if (returned !== undefined) header.writeUInt16LE(HOOK_HAS_RETURN, EVENT_HEADER.flags)
   }
 
   /** Returns the record, which may still be changed. */
   #add(type: number, stamp: Stamp, body: readonly Buffer[]): Buffer {
-    const size = HEADER.bytes + body.reduce((sum, part) => sum + part.length, 0)
-    const record = Buffer.concat([Buffer.alloc(HEADER.bytes), ...body], padded(size))
-    record.writeUInt32LE(size, HEADER.size)
-    record[HEADER.type] = type
-    record.writeBigUInt64LE(this.#seq++, HEADER.seq)
-    record.writeUInt32LE(Number(stamp.ns / NSEC), HEADER.timeSec)
-    record.writeUInt32LE(Number(stamp.ns % NSEC), HEADER.timeNsec)
-    record.writeUInt32LE(stamp.tgid, HEADER.tgid)
-    record.writeUInt32LE(stamp.tid, HEADER.tid)
-    record.writeBigUInt64LE(stamp.startNs, HEADER.startNs)
+    const size = EVENT_HEADER.bytes + body.reduce((sum, part) => sum + part.length, 0)
+    const record = Buffer.concat([Buffer.alloc(EVENT_HEADER.bytes), ...body], padded(size))
+    record.writeUInt32LE(size, EVENT_HEADER.size)
+    record[EVENT_HEADER.type] = type
+    record.writeBigUInt64LE(this.#seq++, EVENT_HEADER.seq)
+    record.writeUInt32LE(Number(stamp.ns / NSEC), EVENT_HEADER.timeSec)
+    record.writeUInt32LE(Number(stamp.ns % NSEC), EVENT_HEADER.timeNsec)
+    record.writeUInt32LE(stamp.tgid, EVENT_HEADER.tgid)
+    record.writeUInt32LE(stamp.tid, EVENT_HEADER.tid)
+    record.writeBigUInt64LE(stamp.startNs, EVENT_HEADER.startNs)
     this.#records.push(record)
     return record
   }
@@ -142,5 +142,5 @@ function valueBytes(value: HookValue, index: number): Buffer {
   const info = Buffer.alloc(FILE_INFO.bytes)
   info.writeBigUInt64LE(value.inode, FILE_INFO.ino)
   info.writeUInt32LE(value.mode, FILE_INFO.mode)
-  return Buffer.concat([head, info, Buffer.alloc(TEXT_KEY_HEAD_BYTES), pad(path)])
+  return Buffer.concat([head, info, Buffer.alloc(TEXT_KEY.bytes), pad(path)])
 }

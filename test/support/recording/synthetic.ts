@@ -3,7 +3,7 @@
  * long-lived services and a stream of short commands (fork, exec, some accesses, exit); some 4,000 paths of 3 to 7 components.
  */
 import type { Hook } from '../../../exporters/contract/event.ts'
-import { PROCESS_FLAGS } from '../../../collector/kernel/wire.ts'
+import { PROCESS_FLAGS } from '../../../collector/process/flags.ts'
 import { RingRecords } from './ring-records.ts'
 import type { HookValue, Stamp } from './ring-records.ts'
 import type { RecordedHook, Recording } from './recording.ts'

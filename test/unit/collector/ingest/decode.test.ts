@@ -127,7 +127,7 @@ test('decode: never throws and always ends, for any bytes', () => {
         const chunk = Buffer.concat(events.map(recordBytes))
         for (const [at, byte] of changes) chunk[at % chunk.length] = byte
         const found = decoded(chunk)
-        assert.ok(found.events.length + found.malformed <= chunk.length / wire.HEADER.bytes + 1)
+        assert.ok(found.events.length + found.malformed <= chunk.length / wire.EVENT_HEADER.bytes + 1)
       },
     ),
     { numRuns: 2000 },
@@ -146,7 +146,7 @@ test('decode: no record extends into the next one', () => {
       decodeChunk({ bytes: chunk, length: chunk.length }, (event) => {
         if (event.op === 'hook') {
           for (const { from, to } of event.values.slice(0, event.count))
-            assert.ok(to <= chunk.length && (to <= from || from >= wire.HEADER.bytes))
+            assert.ok(to <= chunk.length && (to <= from || from >= wire.EVENT_HEADER.bytes))
         }
       })
       assert.deepEqual(decoded(chunk).events, [first, second])
@@ -174,15 +174,15 @@ function changed(change: (bytes: Buffer) => void, event: RecordSpec = exit): Buf
 }
 
 const BAD: ReadonlyArray<readonly [what: string, first: Buffer, events: number, malformed: number]> = [
-  ['a size of 0 ends the chunk', changed((b) => b.writeUInt32LE(0, wire.HEADER.size)), 0, 1],
-  ['a size below the header ends the chunk', changed((b) => b.writeUInt32LE(47, wire.HEADER.size)), 0, 1],
-  ['a size beyond the chunk ends it', changed((b) => b.writeUInt32LE(4096, wire.HEADER.size)), 0, 1],
-  ['the largest size ends it', changed((b) => b.writeUInt32LE(0xffff_ffff, wire.HEADER.size)), 0, 1],
-  ['an unknown type is one record', changed((b) => void (b[wire.HEADER.type] = 99)), 1, 1],
-  ['type 0 is one record', changed((b) => void (b[wire.HEADER.type] = 0)), 1, 1],
-  ['an exit without its body', changed((b) => b.writeUInt32LE(52, wire.HEADER.size)), 1, 1],
-  ['an exec without its body', changed((b) => void (b[wire.HEADER.type] = wire.EVENT_EXEC)), 1, 1],
-  ['a fork without its body', changed((b) => void (b[wire.HEADER.type] = wire.EVENT_FORK)), 1, 1],
+  ['a size of 0 ends the chunk', changed((b) => b.writeUInt32LE(0, wire.EVENT_HEADER.size)), 0, 1],
+  ['a size below the header ends the chunk', changed((b) => b.writeUInt32LE(47, wire.EVENT_HEADER.size)), 0, 1],
+  ['a size beyond the chunk ends it', changed((b) => b.writeUInt32LE(4096, wire.EVENT_HEADER.size)), 0, 1],
+  ['the largest size ends it', changed((b) => b.writeUInt32LE(0xffff_ffff, wire.EVENT_HEADER.size)), 0, 1],
+  ['an unknown type is one record', changed((b) => void (b[wire.EVENT_HEADER.type] = 99)), 1, 1],
+  ['type 0 is one record', changed((b) => void (b[wire.EVENT_HEADER.type] = 0)), 1, 1],
+  ['an exit without its body', changed((b) => b.writeUInt32LE(52, wire.EVENT_HEADER.size)), 1, 1],
+  ['an exec without its body', changed((b) => void (b[wire.EVENT_HEADER.type] = wire.EVENT_EXEC)), 1, 1],
+  ['a fork without its body', changed((b) => void (b[wire.EVENT_HEADER.type] = wire.EVENT_FORK)), 1, 1],
   ['nothing wrong', recordBytes(exit), 2, 0],
 ]
 
@@ -211,11 +211,11 @@ test('decode: exec texts longer than the record are cut at its end', () => {
     fileLinks: 1,
     argv: Buffer.from('sh\0'),
   }
-  const long = changed((b) => b.writeUInt16LE(0xffff, wire.HEADER.bytes + wire.EXEC.filenameLen), exec)
-  const size = long.readUInt32LE(wire.HEADER.size)
+  const long = changed((b) => b.writeUInt16LE(0xffff, wire.EVENT_HEADER.bytes + wire.EXEC_BODY.filenameLen), exec)
+  const size = long.readUInt32LE(wire.EVENT_HEADER.size)
   const [event] = decoded(Buffer.concat([long, recordBytes(exit)])).events
   assert.ok(event?.op === 'exec')
-  assert.equal(event.filename.length, size - wire.HEADER.bytes - wire.EXEC.bytes)
+  assert.equal(event.filename.length, size - wire.EVENT_HEADER.bytes - wire.EXEC_BODY.bytes)
   assert.deepEqual([event.cwd.length, event.cgroup.length, event.path.length, event.argv.length], [0, 0, 0, 0])
 })
 

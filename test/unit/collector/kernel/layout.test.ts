@@ -5,7 +5,18 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { emptySets, hookBytes } from '../../../../collector/kernel/layout.ts'
 import type { FilterSets } from '../../../../collector/kernel/layout.ts'
-import { ARG_TYPES, FILTER, HOOK, LIMITS, NO_ARG, OPS, SELECTOR } from '../../../../collector/kernel/wire.ts'
+import {
+  ARG_TYPES,
+  FILTER,
+  HOOK,
+  FILTERS_MAX,
+  HEADS_MAX,
+  SELECTORS_MAX,
+  NO_ARG,
+  OPS,
+  SELECTOR,
+  PATH_SCREEN,
+} from '../../../../collector/kernel/wire.ts'
 import { parsePolicy } from '../../../../config/policy/parse.ts'
 import type { Operator } from '../../../../config/policy/operators.ts'
 import type { KprobeSpec } from '../../../../config/policy/policy.ts'
@@ -56,14 +67,14 @@ const onNumber = (type: string, operator: Operator, values: readonly bigint[]): 
   spec({ args: [arg(0, type)], selectors: [{ matchArgs: [numberFilter(0, operator, values)] }] })
 
 const NUMBERS: ReadonlyArray<readonly [type: string, op: Operator, values: bigint[], code: number, want: bigint[]]> = [
-  ['int', 'Equal', [-1n, 0n, 2n], OPS.equal, [0xffff_ffff_ffff_ffffn, 0n, 2n]],
-  ['int', 'NotEqual', [-(2n ** 31n)], OPS.notEqual, [0xffff_ffff_8000_0000n]],
-  ['int', 'Equal', [2n ** 31n - 1n], OPS.equal, [0x7fff_ffffn]],
-  ['uint32', 'NotEqual', [0xffff_ffffn], OPS.notEqual, [0xffff_ffffn]],
-  ['uint64', 'Equal', [2n ** 64n - 1n, 1n, 2n, 3n], OPS.equal, [0xffff_ffff_ffff_ffffn, 1n, 2n, 3n]],
-  ['size_t', 'Mask', [1n, 4n, 2n ** 63n], OPS.mask, [0x8000_0000_0000_0005n]],
-  ['int', 'Mask', [-(2n ** 31n)], OPS.mask, [0xffff_ffff_8000_0000n]],
-  ['uint32', 'Mask', [1n, 2n, 4n, 8n, 16n, 32n], OPS.mask, [63n]],
+  ['int', 'Equal', [-1n, 0n, 2n], OPS.Equal, [0xffff_ffff_ffff_ffffn, 0n, 2n]],
+  ['int', 'NotEqual', [-(2n ** 31n)], OPS.NotEqual, [0xffff_ffff_8000_0000n]],
+  ['int', 'Equal', [2n ** 31n - 1n], OPS.Equal, [0x7fff_ffffn]],
+  ['uint32', 'NotEqual', [0xffff_ffffn], OPS.NotEqual, [0xffff_ffffn]],
+  ['uint64', 'Equal', [2n ** 64n - 1n, 1n, 2n, 3n], OPS.Equal, [0xffff_ffff_ffff_ffffn, 1n, 2n, 3n]],
+  ['size_t', 'Mask', [1n, 4n, 2n ** 63n], OPS.Mask, [0x8000_0000_0000_0005n]],
+  ['int', 'Mask', [-(2n ** 31n)], OPS.Mask, [0xffff_ffff_8000_0000n]],
+  ['uint32', 'Mask', [1n, 2n, 4n, 8n, 16n, 32n], OPS.Mask, [63n]],
 ]
 
 for (const [type, op, values, code, want] of NUMBERS) {
@@ -115,9 +126,9 @@ test('layout: texts go to the map as bytes, those of Postfix reversed; ids count
       one[at + FILTER.op],
     ]),
     [
-      [1, OPS.prefix],
-      [2, OPS.notEqual],
-      [3, OPS.notPostfix],
+      [1, OPS.Prefix],
+      [2, OPS.NotEqual],
+      [3, OPS.NotPostfix],
     ],
   )
   assert.deepEqual(
@@ -137,15 +148,15 @@ test('layout: arguments by position, with index and type; the return type only i
   const types = [ARG_TYPES.string, ARG_TYPES.nop, ARG_TYPES.u64, ARG_TYPES.path, ARG_TYPES.u32]
   assert.deepEqual([...bytes.subarray(HOOK.argType, HOOK.argType + 5)], types)
   assert.equal(bytes[HOOK.returnType], ARG_TYPES.s32)
-  assert.equal(bytes[HOOK.screenArg], NO_ARG)
+  assert.equal(bytes[HOOK.screen + PATH_SCREEN.arg], NO_ARG)
   assert.equal(hookBytes(1, spec({ returnArg }), emptySets())[HOOK.returnType], ARG_TYPES.nop)
 })
 
 test('layout: the largest hook that a policy allows fits into its struct', () => {
-  const values = Array.from({ length: LIMITS.heads }, (_, i) => `/${i}/b/c/d/e/f/g/h/i`)
-  const matchArgs = Array.from({ length: LIMITS.filters }, () => filter(0, 'Prefix', values))
-  const selectors = Array.from({ length: LIMITS.selectors }, () => ({ matchArgs }))
+  const values = Array.from({ length: HEADS_MAX }, (_, i) => `/${i}/b/c/d/e/f/g/h/i`)
+  const matchArgs = Array.from({ length: FILTERS_MAX }, () => filter(0, 'Prefix', values))
+  const selectors = Array.from({ length: SELECTORS_MAX }, () => ({ matchArgs }))
   const bytes = hookBytes(1, spec({ selectors }), emptySets())
   assert.equal(bytes.length, HOOK.bytes)
-  assert.equal(bytes[HOOK.nheads], LIMITS.heads)
+  assert.equal(bytes[HOOK.screen + PATH_SCREEN.nheads], HEADS_MAX)
 })

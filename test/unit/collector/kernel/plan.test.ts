@@ -5,7 +5,7 @@ import { CollectorError } from '../../../../collector/errors.ts'
 import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
 import { chooseMode, objectFile, planPolicy, symbolOf } from '../../../../collector/kernel/plan.ts'
 import type { AttachMode, PlannedObject, Symbols } from '../../../../collector/kernel/plan.ts'
-import { HOOK, LIMITS } from '../../../../collector/kernel/wire.ts'
+import { HOOK, HOOK_SLOTS } from '../../../../collector/kernel/wire.ts'
 import type { KprobeSpec, Policy } from '../../../../config/policy/policy.ts'
 import type { AttachKind, KernelFunction } from '../../../../native/types.ts'
 import { arg, onPath, spec, typeOf } from '../support/specs.ts'
@@ -325,20 +325,20 @@ test('plan: many hooks on one function do not affect another', () => {
 })
 
 test('plan: more hooks than slots share several objects, each with slots and filters of its own', () => {
-  const count = LIMITS.hookSlots * 2 + 1
+  const count = HOOK_SLOTS * 2 + 1
   const hooks = Array.from({ length: count }, () => onPath(['Prefix', ['/etc/']]))
   const objects = planned(policy(...hooks), v612, symbols, 'auto', counter())
   assert.deepEqual(
     objects.map((object) => object.hooks.length),
-    [LIMITS.hookSlots, LIMITS.hookSlots, 1],
+    [HOOK_SLOTS, HOOK_SLOTS, 1],
   )
   assert.deepEqual(
     objects.map((object) => object.constants.length / HOOK.bytes),
-    [LIMITS.hookSlots, LIMITS.hookSlots, 1],
+    [HOOK_SLOTS, HOOK_SLOTS, 1],
   )
   assert.deepEqual(
     objects.map((object) => object.sets.lastFilter),
-    [LIMITS.hookSlots, LIMITS.hookSlots, 1],
+    [HOOK_SLOTS, HOOK_SLOTS, 1],
   )
   const ids = objects.flatMap((object) => object.hooks.map(({ hook }) => hook.id))
   assert.deepEqual(

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { emptySets, hookBytes } from '../../../../collector/kernel/layout.ts'
 import { screenOf } from '../../../../collector/kernel/screen.ts'
-import { HOOK, LIMITS, NO_ARG } from '../../../../collector/kernel/wire.ts'
+import { HOOK, HEADS_MAX, SELECTORS_MAX, NO_ARG, PATH_SCREEN } from '../../../../collector/kernel/wire.ts'
 import type { Operator } from '../../../../config/policy/operators.ts'
 import type { KprobeSpec } from '../../../../config/policy/policy.ts'
 import { passes, textOf } from '../support/screen-model.ts'
@@ -18,7 +18,7 @@ const plain = (text: string): RealPath => ({
 })
 const gone = (text: string): RealPath => ({ ...plain(text), deleted: true })
 const bytesOf = (hook: KprobeSpec): Buffer => hookBytes(1, hook, emptySets())
-const screened = (hook: KprobeSpec): boolean => bytesOf(hook)[HOOK.screenArg] !== NO_ARG
+const screened = (hook: KprobeSpec): boolean => bytesOf(hook)[HOOK.screen + PATH_SCREEN.arg] !== NO_ARG
 
 function matches(operator: Operator, value: string, text: string): boolean {
   const [whole, part] = [Buffer.from(text), Buffer.from(value)]
@@ -84,7 +84,7 @@ const aCase: fc.Arbitrary<Case> = fc
           },
         ),
       }),
-      { minLength: 1, maxLength: LIMITS.selectors },
+      { minLength: 1, maxLength: SELECTORS_MAX },
     ),
   })
   .map(({ paths, filters }) => {
@@ -189,7 +189,7 @@ for (const [filters, real, through] of ROWS) {
   const what = filters.map(([op, values]) => `${op} ${values.join(' ')}`).join(' or ')
   test(`screen: ${what} ${through ? 'passes' : 'refuses'} ${JSON.stringify(textOf(real))}`, () => {
     const bytes = bytesOf(onPath(...filters))
-    assert.notEqual(bytes[HOOK.screenArg], NO_ARG)
+    assert.notEqual(bytes[HOOK.screen + PATH_SCREEN.arg], NO_ARG)
     assert.equal(passes(bytes, real), through)
   })
 }
@@ -197,7 +197,7 @@ for (const [filters, real, through] of ROWS) {
 test('screen: more values than prefixes share shorter prefixes', () => {
   const values = Array.from({ length: 20 }, (_, i) => `/data/${i}/x/`)
   const bytes = bytesOf(onPath(['Prefix', values]))
-  assert.ok((bytes[HOOK.nheads] ?? 99) <= LIMITS.heads)
+  assert.ok((bytes[HOOK.screen + PATH_SCREEN.nheads] ?? 99) <= HEADS_MAX)
   assert.ok(passes(bytes, plain('/data/19/x/y')))
   assert.ok(!passes(bytes, plain('/var/19/x/y')))
 })
@@ -232,7 +232,7 @@ const NONE: ReadonlyArray<readonly [why: string, hook: KprobeSpec]> = [
 for (const [why, hook] of NONE) {
   test(`screen: none if it would not be sound: ${why}`, () => {
     assert.equal(screenOf(hook), undefined)
-    assert.equal(bytesOf(hook)[HOOK.screenArg], NO_ARG)
+    assert.equal(bytesOf(hook)[HOOK.screen + PATH_SCREEN.arg], NO_ARG)
   })
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Image } from '../../../../collector/process/image.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
-import { PROCESS_FLAGS } from '../../../../collector/kernel/wire.ts'
+import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 import { NODE, OFFSET_NS, exec, fork, newTable, scanned } from '../support/processes.ts'
 
 const GRACE_MS = 5_000

@@ -10,7 +10,7 @@ import {
   flagWords,
   joinArguments,
 } from '../../../../collector/process/text.ts'
-import { PROCESS_FLAGS } from '../../../../collector/kernel/wire.ts'
+import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
 const TEXTS: ReadonlyArray<readonly [bytes: number[] | string, text: string, lost: boolean]> = [
   ['/etc/passwd', '/etc/passwd', false],

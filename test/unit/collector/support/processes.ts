@@ -3,7 +3,7 @@ import type { RawExec, RawFork } from '../../../../collector/ingest/decode.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
 import type { ScannedProcess } from '../../../../collector/process/table.ts'
-import { PROCESS_FLAGS } from '../../../../collector/kernel/wire.ts'
+import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
 export const NODE = 'node-1'
 /** CLOCK_REALTIME − CLOCK_BOOTTIME: 2024-04-14T02:51:22Z minus nothing, to keep sums readable. */

@@ -2,7 +2,7 @@
 import type { RawEvent, RawValue } from '../../../../collector/ingest/decode.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
 
-const { HEADER, EXEC, FORK, EXIT, VALUE, FILE_INFO } = wire
+const { EVENT_HEADER, EXEC_BODY, FORK_BODY, EXIT_BODY, VALUE, FILE_INFO } = wire
 const TYPES = { exec: wire.EVENT_EXEC, fork: wire.EVENT_FORK, exit: wire.EVENT_EXIT, hook: wire.EVENT_HOOK } as const
 
 const pad = (bytes: Buffer): Buffer => Buffer.concat([bytes], (bytes.length + 7) & ~7)
@@ -36,38 +36,38 @@ function valueBytes(value: ValueSpec): Buffer {
     info.writeUInt32LE(value.mode, FILE_INFO.mode)
   }
   // The last filter that read it leaves its key prefix there.
-  return Buffer.concat([head, info, Buffer.alloc(wire.TEXT_KEY_HEAD_BYTES, 0xee), pad(text)])
+  return Buffer.concat([head, info, Buffer.alloc(wire.TEXT_KEY.bytes, 0xee), pad(text)])
 }
 
 function bodyOf(event: RecordSpec): Buffer {
   switch (event.op) {
     case 'fork': {
-      const body = Buffer.alloc(FORK.bytes)
-      body.writeUInt32LE(event.parentStart.lo, FORK.parentStartNs)
-      body.writeUInt32LE(event.parentStart.hi, FORK.parentStartNs + 4)
-      body.writeUInt32LE(event.parentTgid, FORK.parentTgid)
-      body.writeUInt32LE(event.nspid, FORK.nspid)
+      const body = Buffer.alloc(FORK_BODY.bytes)
+      body.writeUInt32LE(event.parentStart.lo, FORK_BODY.parentStartNs)
+      body.writeUInt32LE(event.parentStart.hi, FORK_BODY.parentStartNs + 4)
+      body.writeUInt32LE(event.parentTgid, FORK_BODY.parentTgid)
+      body.writeUInt32LE(event.nspid, FORK_BODY.nspid)
       return body
     }
     case 'exit': {
-      const body = Buffer.alloc(EXIT.bytes)
-      body.writeUInt32LE(event.code, EXIT.code)
+      const body = Buffer.alloc(EXIT_BODY.bytes)
+      body.writeUInt32LE(event.code, EXIT_BODY.code)
       return body
     }
     case 'exec': {
-      const body = Buffer.alloc(EXEC.bytes)
-      body.writeUInt32LE(event.parentStart.lo, EXEC.parentStartNs)
-      body.writeUInt32LE(event.parentStart.hi, EXEC.parentStartNs + 4)
+      const body = Buffer.alloc(EXEC_BODY.bytes)
+      body.writeUInt32LE(event.parentStart.lo, EXEC_BODY.parentStartNs)
+      body.writeUInt32LE(event.parentStart.hi, EXEC_BODY.parentStartNs + 4)
       for (const field of ['parentTgid', 'euid', 'auid', 'flags', 'nspid'] as const) {
-        body.writeUInt32LE(event[field], EXEC[field])
+        body.writeUInt32LE(event[field], EXEC_BODY[field])
       }
-      body.writeUInt16LE(event.filename.length, EXEC.filenameLen)
-      body.writeUInt16LE(event.cwd.length, EXEC.cwdLen)
-      body.writeUInt16LE(event.cgroup.length, EXEC.cgroupLen)
-      body.writeUInt16LE(event.path.length, EXEC.pathLen)
-      body.writeBigUInt64LE(event.fileIno, EXEC.fileIno)
-      body.writeUInt32LE(event.fileLinks, EXEC.fileLinks)
-      body.writeUInt32LE(event.argv.length, EXEC.argvLen)
+      body.writeUInt16LE(event.filename.length, EXEC_BODY.filenameLen)
+      body.writeUInt16LE(event.cwd.length, EXEC_BODY.cwdLen)
+      body.writeUInt16LE(event.cgroup.length, EXEC_BODY.cgroupLen)
+      body.writeUInt16LE(event.path.length, EXEC_BODY.pathLen)
+      body.writeBigUInt64LE(event.fileIno, EXEC_BODY.fileIno)
+      body.writeUInt32LE(event.fileLinks, EXEC_BODY.fileLinks)
+      body.writeUInt32LE(event.argv.length, EXEC_BODY.argvLen)
       return Buffer.concat([body, pad(event.filename), pad(event.cwd), pad(event.cgroup), pad(event.path), event.argv])
     }
     case 'hook':
@@ -78,21 +78,21 @@ function bodyOf(event: RecordSpec): Buffer {
 /** One record as in a chunk, padded to 8 bytes. */
 export function recordBytes(event: RecordSpec): Buffer {
   const body = bodyOf(event)
-  const head = Buffer.alloc(HEADER.bytes)
-  head.writeUInt32LE(HEADER.bytes + body.length, HEADER.size)
-  head[HEADER.type] = TYPES[event.op]
-  head.writeUInt16LE(event.cpu, HEADER.cpu)
-  head.writeBigUInt64LE(BigInt(event.seq), HEADER.seq)
-  head.writeUInt32LE(event.sec, HEADER.timeSec)
-  head.writeUInt32LE(event.nsec, HEADER.timeNsec)
-  head.writeUInt32LE(event.tgid, HEADER.tgid)
-  head.writeUInt32LE(event.tid, HEADER.tid)
-  head.writeUInt32LE(event.startLo, HEADER.startNs)
-  head.writeUInt32LE(event.startHi, HEADER.startNs + 4)
+  const head = Buffer.alloc(EVENT_HEADER.bytes)
+  head.writeUInt32LE(EVENT_HEADER.bytes + body.length, EVENT_HEADER.size)
+  head[EVENT_HEADER.type] = TYPES[event.op]
+  head.writeUInt16LE(event.cpu, EVENT_HEADER.cpu)
+  head.writeBigUInt64LE(BigInt(event.seq), EVENT_HEADER.seq)
+  head.writeUInt32LE(event.sec, EVENT_HEADER.timeSec)
+  head.writeUInt32LE(event.nsec, EVENT_HEADER.timeNsec)
+  head.writeUInt32LE(event.tgid, EVENT_HEADER.tgid)
+  head.writeUInt32LE(event.tid, EVENT_HEADER.tid)
+  head.writeUInt32LE(event.startLo, EVENT_HEADER.startNs)
+  head.writeUInt32LE(event.startHi, EVENT_HEADER.startNs + 4)
   if (event.op === 'hook') {
-    head[HEADER.nargs] = event.values.length
-    head.writeUInt32LE(event.hookId, HEADER.hookId)
-    head.writeUInt16LE(event.selector, HEADER.selector)
+    head[EVENT_HEADER.nargs] = event.values.length
+    head.writeUInt32LE(event.hookId, EVENT_HEADER.hookId)
+    head.writeUInt16LE(event.selector, EVENT_HEADER.selector)
   }
   return pad(Buffer.concat([head, body]))
 }

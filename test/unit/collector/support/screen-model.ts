@@ -1,5 +1,5 @@
-/** The first pass of bpf/filter.h in TypeScript, on the bytes of a struct hook. */
-import { HEAD, HOOK, NO_ARG, PART, TAIL } from '../../../../collector/kernel/wire.ts'
+/** The first pass of bpf/match/path.h in TypeScript, on the bytes of a struct hook. */
+import { HEAD, HOOK, NO_ARG, PART, PATH_SCREEN, TAIL } from '../../../../collector/kernel/wire.ts'
 
 /** A file as seen by the walk. */
 export interface RealPath {
@@ -53,11 +53,17 @@ function tailMatches(hook: Buffer, at: number, leaf: Buffer): boolean {
 
 /** Whether the first pass passes the path to the exact filters. */
 export function passes(hook: Buffer, path: RealPath): boolean {
-  if (hook[HOOK.screenArg] === NO_ARG) return true
+  if (hook[HOOK.screen + PATH_SCREEN.arg] === NO_ARG) return true
   if (path.names.length === 0) return false
   const names = path.names.map((name) => Buffer.from(name))
-  const heads = Array.from({ length: hook[HOOK.nheads] ?? 0 }, (_, i) => HOOK.heads + i * HEAD.bytes)
-  const tails = Array.from({ length: hook[HOOK.ntails] ?? 0 }, (_, i) => HOOK.tails + i * TAIL.bytes)
+  const heads = Array.from(
+    { length: hook[HOOK.screen + PATH_SCREEN.nheads] ?? 0 },
+    (_, i) => HOOK.screen + PATH_SCREEN.heads + i * HEAD.bytes,
+  )
+  const tails = Array.from(
+    { length: hook[HOOK.screen + PATH_SCREEN.ntails] ?? 0 },
+    (_, i) => HOOK.screen + PATH_SCREEN.tails + i * TAIL.bytes,
+  )
   if (heads.some((at) => headMatches(hook, at, names))) return true
   if (tails.length > 0 && path.boundFrom !== undefined) return true
   const leaf = names.at(-1)

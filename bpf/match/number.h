@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_MATCH_NUMBER_H
+#define KTRAIL_MATCH_NUMBER_H
+
+/* Filters on numbers: up to FILTER_NUMBERS values are constants of the filter, more of them a set in a map. */
+
+struct number_key {
+	__u32 filter;
+	__u32 reserved;
+	__u64 number;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct number_key);
+	__type(value, __u8);
+} numbers SEC(".maps");
+
+/* One of the filter's numbers, or for OP_MASK a common bit with one of them. */
+static __always_inline bool number_among(const volatile struct filter *f, __u64 number)
+{
+	struct number_key key = { .filter = f->id, .number = number };
+	__u32 i;
+
+	if (f->count == 0)
+		return bpf_map_lookup_elem(&numbers, &key) != 0;
+	for (i = 0; i < FILTER_NUMBERS; i++) {
+		if (i >= f->count)
+			break;
+		if (f->op == OP_MASK ? (number & f->numbers[i]) != 0 : number == f->numbers[i])
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool number_matches(const volatile struct filter *f, __u64 number)
+{
+	return number_among(f, number) != (f->op == OP_NOT_EQUAL);
+}
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_MATCH_TEXT_H
+#define KTRAIL_MATCH_TEXT_H
+
+/* Filters on texts, of which paths are one: values are keys of prefix trees, those of Postfix turned round. */
+
+enum text_limit {
+	TEXT_KEY_BYTES = 252,  /* longest value of a text filter; 4 bytes of a key name the filter */
+	TAIL_KEY_BYTES = 128,
+};
+
+/* kernel/bpf/lpm_trie.c LPM_DATA_SIZE_MAX */
+_Static_assert(sizeof(__u32) + TEXT_KEY_BYTES <= 256, "too long for the key of a prefix tree");
+
+struct text_entry {
+	__u32 bits;
+	__u32 filter;
+	char text[TEXT_KEY_BYTES];
+};
+
+/* Values of Equal and Prefix: the longest stored value that begins the text; its length tells whether it is the whole. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct text_entry);
+	__type(value, __u32);
+} texts SEC(".maps");
+
+struct tail_entry {
+	__u32 bits;
+	__u32 filter;
+	char text[TAIL_KEY_BYTES];
+};
+
+/* Values of Postfix, last byte first. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct tail_entry);
+	__type(value, __u32);
+} tails SEC(".maps");
+
+/* A text of the record: its key words stand right before its bytes. */
+static __always_inline bool text_matches(const volatile struct filter *f, struct value *v, struct text_key *key,
+					 struct tail_entry *reversed)
+{
+	char *text = (char *)(key + 1);
+	bool hit = false, cut = v->flags & VALUE_UNRESOLVED;
+	__u32 *stored;
+	__u32 len = v->len, i;
+
+	/* Its folders were renamed in every try: any text may be the true one. */
+	if (v->flags & VALUE_UNSTABLE)
+		return true;
+	/* No path at all never matches, but one that could not be read must not pass unseen. */
+	if (len == 0 && v->kind == VALUE_FILE)
+		return cut;
+	switch (f->op) {
+	case OP_EQUAL:
+	case OP_NOT_EQUAL:
+	case OP_PREFIX:
+	case OP_NOT_PREFIX:
+		key->filter = f->id;
+		key->bits = 8 * (sizeof(key->filter) + (len < TEXT_KEY_BYTES ? len : TEXT_KEY_BYTES));
+		stored = bpf_map_lookup_elem(&texts, key);
+		if (f->op == OP_EQUAL || f->op == OP_NOT_EQUAL)
+			hit = stored && *stored == len;
+		else
+			hit = stored != 0;
+		/* A text without its beginning can not be refused by a prefix. */
+		if (cut && (f->op == OP_PREFIX || f->op == OP_NOT_PREFIX))
+			return true;
+		return hit == (f->op == OP_EQUAL || f->op == OP_PREFIX);
+	case OP_POSTFIX:
+	case OP_NOT_POSTFIX:
+		reversed->filter = f->id;
+		for (i = 0; i < TAIL_KEY_BYTES; i++) {
+			if (i >= len)
+				break;
+			reversed->text[i] = text[(len - 1 - i) & (2 * PATH_BYTES - 1)];
+		}
+		reversed->bits = 8 * (sizeof(reversed->filter) + (len < TAIL_KEY_BYTES ? len : TAIL_KEY_BYTES));
+		hit = bpf_map_lookup_elem(&tails, reversed) != 0;
+		return hit == (f->op == OP_POSTFIX);
+	}
+	return false;
+}
+
+#endif

@@ -1,4 +1,4 @@
-/** Rotated files become `.gz` beside the writing; what goes wrong with that costs no line and no delivery. */
+/** Rotated files become `.gz` while writing continues; failures of it lose no line and no delivery. */
 import assert from 'node:assert/strict'
 import { readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -13,7 +13,7 @@ import { Folder } from '../../support/folder.ts'
 import { idsOf, lines, numbers } from '../../support/lines.ts'
 import { fileConfig } from '../../support/file-rig.ts'
 
-/** Two lines a file. */
+/** Two lines for each file. */
 const SMALL = { max_size: 45, max_files: 100, compress: true }
 const FIRST = 'events-2026-11-24T14-03-09.123.jsonl'
 
@@ -53,7 +53,7 @@ test('compress: a file of many chunks is whole, through short reads and short wr
   await rig.exporter.stop()
 })
 
-test('compress: plain rotated files from before it was switched on are compressed at the start', async () => {
+test('compress: plain rotated files from before compression was enabled are compressed at the start', async () => {
   using folder = new Folder()
   writeFileSync(folder.at(FIRST), '{"id":0}\n', { mode: 0o644 })
   const rig = make(folder, SMALL)
@@ -64,7 +64,7 @@ test('compress: plain rotated files from before it was switched on are compresse
   await rig.exporter.stop()
 })
 
-test('compress: synced and renamed before the plain file goes', async () => {
+test('compress: synced and renamed before the plain file is deleted', async () => {
   using folder = new Folder()
   writeFileSync(folder.at(FIRST), '{"id":0}\n')
   const rig = make(folder, SMALL)
@@ -87,7 +87,7 @@ const FAILURES: ReadonlyArray<readonly [call: 'open' | 'writev' | 'read' | 'chmo
   ['rename', 'EIO'],
 ]
 for (const [call, fault] of FAILURES) {
-  test(`compress: ${call} that fails with ${fault} leaves the plain file and no other, and the next rotation tries again`, async () => {
+  test(`compress: ${call} that fails with ${fault} keeps only the plain file, and the next rotation tries again`, async () => {
     using folder = new Folder()
     const rig = make(folder, SMALL)
     const { exporter, files, warnings } = rig
@@ -110,7 +110,7 @@ for (const [call, fault] of FAILURES) {
 }
 
 for (const call of ['syncFolder', 'unlink'] as const) {
-  test(`compress: ${call} that fails at the end leaves both, and the next time only the plain one goes`, async () => {
+  test(`compress: ${call} that fails at the end keeps both, and the next time only the plain one is deleted`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at(FIRST), '{"id":0}\n')
     const rig = make(folder, SMALL)
@@ -122,7 +122,7 @@ for (const call of ['syncFolder', 'unlink'] as const) {
     await delivered(rig.exporter, lines(1, 3, 20))
     await compressed(rig, 2)
     assert.ok(!folder.names().includes(FIRST))
-    assert.equal(statSync(folder.at(`${FIRST}.gz`)).ino, ino, 'it was whole and is made use of')
+    assert.equal(statSync(folder.at(`${FIRST}.gz`)).ino, ino, 'it was complete and is reused')
     assert.deepEqual(idsOfGzip(folder, `${FIRST}.gz`), [0])
     await rig.exporter.stop()
   })
@@ -137,7 +137,7 @@ const BESIDE: ReadonlyArray<readonly [what: string, content: Buffer]> = [
   ['no gzip file', Buffer.from('hello')],
 ]
 for (const [what, content] of BESIDE) {
-  test(`compress: beside the plain file, ${what} under the name of the compressed one is made anew`, async () => {
+  test(`compress: ${what} under the name of the compressed file is replaced while the plain file exists`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at(FIRST), '{"id":0}\n{"id":1}\n')
     writeFileSync(folder.at(`${FIRST}.gz`), content)
@@ -150,7 +150,7 @@ for (const [what, content] of BESIDE) {
   })
 }
 
-test('compress: leftovers of a crash are removed at the start, those of others are not', async () => {
+test('compress: leftovers of a crash are removed at the start, files of other programs are not', async () => {
   using folder = new Folder()
   writeFileSync(folder.at(`${FIRST}.gz.0123abcd.tmp`), 'half')
   writeFileSync(folder.at('other-2026-11-24T14-03-09.123.jsonl.gz.0123abcd.tmp'), 'half')
@@ -161,7 +161,7 @@ test('compress: leftovers of a crash are removed at the start, those of others a
   await exporter.stop()
 })
 
-test('compress: switched off, a pair that a crash has left becomes one file, and no other is compressed', async () => {
+test('compress: if disabled, a pair left by a crash becomes one file, and no other is compressed', async () => {
   using folder = new Folder()
   writeFileSync(folder.at(FIRST), '{"id":0}\n')
   writeFileSync(folder.at(`${FIRST}.gz`), gzipSync('{"id":0}\n'))
@@ -204,7 +204,7 @@ for (const [when, call] of [
   ['while it is compressed', 'datasync'],
   ['when that is done', 'syncFolder'],
 ] as const) {
-  test(`compress: a file that is deleted ${when} is no failure and does not come back to stay`, async () => {
+  test(`compress: a file that is deleted ${when} is no failure and does not reappear`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at(FIRST), '{"id":0}\n')
     const rig = make(folder, { ...SMALL, max_files: 2 })
@@ -223,7 +223,7 @@ for (const [when, call] of [
   })
 }
 
-test('compress: many rotations in a row leave every line once, and only .gz beside the current file', async () => {
+test('compress: many rotations in a row keep every line once, and only .gz files besides the current one', async () => {
   using folder = new Folder()
   const options = { path: folder.at('events.jsonl'), max_files: 1000 }
   await using exporter = new FileExporter(fileConfig({ ...options, max_size: 500, compress: true }))

@@ -1,4 +1,4 @@
-/** What the config says of files: rotation, and dead letters of a sink that refuses. */
+/** Files by config: rotation, and dead-letter records of a sink that rejects events. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -25,7 +25,7 @@ function made(text: string): Promise<FanOut> {
 const events = (from: number, count: number): ReturnType<typeof makeExec>[] =>
   Array.from({ length: count }, (_, i) => makeExec({ seq: from + i }))
 
-test('file config: a file is rotated, compressed and kept as the config says', async () => {
+test('file config: a file is rotated, compressed and kept as configured', async () => {
   using folder = new Folder()
   const rotate = '{ max_size: 4KiB, compress: true, max_files: 2, max_total_size: 1MiB, max_age: 1d, interval: 1d }'
   const fanOut = await made(`exporters: { f: { type: file, path: ${folder.at('e.jsonl')}, rotate: ${rotate} } }`)
@@ -43,7 +43,7 @@ test('file config: a file is rotated, compressed and kept as the config says', a
   assert.ok((counters?.['deleted_files'] ?? 0) >= (counters?.['rotations'] ?? 0) - 2)
 })
 
-test('file config: what a sink refuses for good is in the dead-letter file, and counted as rejected', async () => {
+test('file config: events that a sink rejects are in the dead-letter file, and counted as rejected', async () => {
   using folder = new Folder()
   const server = createServer((request, response) => {
     request.resume().on('end', () => response.writeHead(400, { 'content-type': 'text/plain' }).end('no, thank you'))
@@ -53,8 +53,8 @@ test('file config: what a sink refuses for good is in the dead-letter file, and 
   assert.ok(typeof address === 'object' && address !== null)
   try {
     const endpoint = `http://127.0.0.1:${address.port}`
-    const letters = `dead_letter: { path: ${folder.at('refused.jsonl')} }`
-    const fanOut = await made(`exporters: { o: { type: otlp, endpoint: "${endpoint}", ${letters} } }`)
+    const deadLetter = `dead_letter: { path: ${folder.at('refused.jsonl')} }`
+    const fanOut = await made(`exporters: { o: { type: otlp, endpoint: "${endpoint}", ${deadLetter} } }`)
     await fanOut.start()
     fanOut.publish(events(5, 3))
     await until('they are refused', () => fanOut.senders[0]?.accounting().heldEvents === 0)

@@ -1,5 +1,5 @@
 /**
- * The agent ends at each single system call of writing, rotating, compressing and deleting; whoever starts next on the
+ * The agent ends at each single system call of writing, rotating, compressing and deleting; the next start on the
  * same folder has every line that was taken exactly once, over plain and compressed files.
  */
 import assert from 'node:assert/strict'
@@ -19,7 +19,7 @@ const LINE_BYTES = 20
 
 interface Life {
   readonly folder: Folder
-  /** Calls until the end; undefined: it lives on and is stopped. */
+  /** Calls until the end; undefined: it runs on and is stopped. */
   readonly calls?: number
   /** Bytes of the last write that still arrive. */
   readonly lastBytes?: number
@@ -33,7 +33,7 @@ interface Lived {
   readonly offered: number
 }
 
-/** Sends the batches, each time waiting for what happens behind. After the crash no call succeeds. */
+/** Sends the batches, each time waiting for background work. After the crash no call succeeds. */
 async function live({ folder, calls = Infinity, lastBytes = 0, batches, firstSeq }: Life): Promise<Lived> {
   const files = new FaultyFiles()
   files.sync = false
@@ -95,7 +95,7 @@ function check(folder: Folder, lives: readonly Lived[]): void {
 
 const BATCHES = [3, 1, 5]
 
-test('crash: at each call, everything that was taken is there exactly once after the next start', async (t) => {
+test('crash: at each call, every delivered line is there exactly once after the next start', async (t) => {
   let calls = 1
   for (; ; calls++) {
     using folder = new Folder()
@@ -108,10 +108,10 @@ test('crash: at each call, everything that was taken is there exactly once after
     }
   }
   t.diagnostic(`${calls - 1} places to crash`)
-  assert.ok(calls > 80, 'the whole of writing, rotating and compressing was gone through')
+  assert.ok(calls > 80, 'all calls of writing, rotating and compressing were tested')
 })
 
-test('crash: also while mending what a crash has left', async () => {
+test('crash: also during the repair after a crash', async () => {
   const life = fc.record({ calls: fc.integer({ min: 1, max: 110 }), lastBytes: fc.integer({ min: 0, max: 60 }) })
   await fc.assert(
     fc.asyncProperty(fc.array(life, { minLength: 2, maxLength: 4 }), async (crashes) => {

@@ -1,5 +1,5 @@
 /**
- * A real full disk: a tmpfs of 256 KiB. Needs root and mount; a machine without them says so and skips.
+ * A real full disk: a tmpfs of 256 KiB. Needs root and mount; skipped with the reason without them.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -25,7 +25,7 @@ const KINDS: Readonly<Record<string, (path: string) => Exporter>> = {
   'stdout, >> file': (path) => stdoutTo(path, 'a'),
 }
 for (const [kind, make] of Object.entries(KINDS)) {
-  test(`${kind}: on a disk that is really full nothing is lost or torn, and all arrives once there is space`, (t) =>
+  test(`${kind}: on a full real disk nothing is lost or torn, and all events arrive once there is space`, (t) =>
     onSmallDisk(t, make))
 }
 
@@ -53,7 +53,7 @@ async function onSmallDisk(t: TestContext, make: (path: string) => Exporter): Pr
 }
 
 async function fillAndRecover(folder: Folder, make: (path: string) => Exporter): Promise<void> {
-  // Something to delete later, and a size that no line divides: the disk fills in the middle of a line.
+  // A file to delete later, and a size that is no multiple of a line: the disk fills within a line.
   writeFileSync(folder.at('ballast'), Buffer.alloc(128 << 10))
   const sender = new Sender('archive', make(folder.at('events.jsonl')), OPTIONS)
   await sender.start()
@@ -82,7 +82,7 @@ async function run(folder: Folder, sender: Sender): Promise<void> {
     assert.deepEqual(ids, numbers(0, ids.length))
     return ids.length === sender.accounting().delivered
   })
-  assert.ok(statfsSync(folder.path).bavail * 4096 < 8192, 'the disk is full indeed')
+  assert.ok(statfsSync(folder.path).bavail * 4096 < 8192, 'the disk must be full')
 
   rmSync(folder.at('ballast'))
   await until('all has arrived', () => sender.accounting().heldEvents === 0)

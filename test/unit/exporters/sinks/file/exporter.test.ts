@@ -23,7 +23,7 @@ test('file: appends whole lines in order, one writev a batch', async () => {
   await exporter.stop()
 })
 
-test('file: is made with its mode whatever the umask, and its folder with 0700', async () => {
+test('file: is created with its mode for any umask, and its folder with 0700', async () => {
   using folder = new Folder()
   const umask = process.umask(0o777)
   try {
@@ -95,7 +95,7 @@ const UNUSABLE: ReadonlyArray<readonly [string, (folder: Folder) => string, RegE
   ['an endless name', (folder) => folder.at('x'.repeat(300)), /name is too long/],
 ]
 for (const [what, path, want] of UNUSABLE) {
-  test(`file: ${what} in its place is a sentence at the start, not a crash later`, async () => {
+  test(`file: ${what} in its place is an error at the start, not a crash later`, async () => {
     using folder = new Folder()
     const { exporter } = make(folder, { path: path(folder) })
     await assert.rejects(exporter.start(), (error) => {
@@ -122,7 +122,7 @@ for (const [call, errno] of [
   })
 }
 
-test('file: a disk that is full at the start does not keep the agent from starting', async () => {
+test('file: a disk that is full at the start does not prevent the start of the agent', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder)
   files.plan = (call) => (call === 'open' ? 'ENOSPC' : undefined)
@@ -145,7 +145,7 @@ test('file: short writes are continued and no line is torn', async () => {
 })
 
 for (const errno of ['ENOSPC', 'EDQUOT', 'EIO', 'EWEIRD']) {
-  test(`file: ${errno} in the middle of a line leaves whole lines, and the retry neither loses nor doubles one`, async () => {
+  test(`file: ${errno} within a line leaves whole lines, and the retry neither loses nor doubles one`, async () => {
     using folder = new Folder()
     const { exporter, files } = make(folder)
     await exporter.start()
@@ -160,7 +160,7 @@ for (const errno of ['ENOSPC', 'EDQUOT', 'EIO', 'EWEIRD']) {
   })
 }
 
-test('file: when even the cutting back fails it is done before anything else is written', async () => {
+test('file: if truncating fails too, it is repeated before anything else is written', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder)
   await exporter.start()
@@ -174,7 +174,7 @@ test('file: when even the cutting back fails it is done before anything else is 
   await exporter.stop()
 })
 
-test('file: on a full disk the beginnings of lines are not written again and again', async () => {
+test('file: on a full disk beginnings of lines are not written repeatedly', async () => {
   using folder = new Folder()
   const files = new FaultyFiles()
   const path = folder.at('events.jsonl')
@@ -195,15 +195,15 @@ test('file: on a full disk the beginnings of lines are not written again and aga
 })
 
 for (const how of ['rotation', 'reopen'] as const) {
-  test(`file: a ${how} leaves no torn line behind, even when cutting it off failed at first`, async () => {
+  test(`file: a ${how} leaves no torn line behind, even if truncating it failed at first`, async () => {
     using folder = new Folder()
     const { exporter, files } = make(folder, { max_size: 45 })
     await exporter.start()
     await delivered(exporter, lines(0, 1, 20))
     script(files, { writev: [5, 'EIO'], truncate: ['EIO', 'EIO', 'EIO'] })
     const failed = await exporter.send(batch(lines(1, 1, 20)), NEVER)
-    assert.ok(failed.status === 'retryable' && failed.unacknowledged === 0, 'what was begun is cut off')
-    // The event that was begun is given up; the next one does not fit and needs a rotation.
+    assert.ok(failed.status === 'retryable' && failed.unacknowledged === 0, 'the begun line is truncated')
+    // The begun event is given back; the next one does not fit and needs a rotation.
     const next = batch(lines(2, 1, how === 'rotation' ? 30 : 20))
     if (how === 'reopen') await assert.rejects(exporter.reopen(), /EIO/)
     assert.equal((await exporter.send(next, NEVER)).status, 'retryable')
@@ -214,7 +214,7 @@ for (const how of ['rotation', 'reopen'] as const) {
   })
 }
 
-test('file: a write that takes nothing and says nothing is an error, not an endless loop', async () => {
+test('file: a write of 0 bytes without an error is an error, not an endless loop', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder)
   await exporter.start()
@@ -223,7 +223,7 @@ test('file: a write that takes nothing and says nothing is an error, not an endl
   await exporter.stop()
 })
 
-test('file: what needs a person is a hold', async () => {
+test('file: a failure that needs manual action is a hold', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder)
   await exporter.start()
@@ -249,7 +249,7 @@ test('file: fsync batch syncs before each batch is delivered, never does not', a
   }
 })
 
-test('file: a failed sync begins a new file, counts, and what was not safe is written again', async () => {
+test('file: a failed sync starts a new file, is counted, and unsynced lines are written again', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder, { fsync: 'batch' })
   await exporter.start()
@@ -267,7 +267,7 @@ test('file: a failed sync begins a new file, counts, and what was not safe is wr
     ],
   )
   assert.equal(exporter.counters.sync_failures, 1)
-  assert.equal(exporter.counters.possibly_lost, 0, 'nothing of it had counted as delivered')
+  assert.equal(exporter.counters.possibly_lost, 0, 'none of its lines had counted as delivered')
   assert.equal(files.log.filter((call) => call === 'datasync').length, 3, 'the failed file is not synced again')
   await exporter.stop()
 })
@@ -297,7 +297,7 @@ test('file: fsync by interval syncs once after the interval, and only when somet
   assert.deepEqual(folder.ids(), numbers(0, 4))
 })
 
-test('file: what a failed batch has left in the file is synced at the interval too', async () => {
+test('file: lines of a failed batch are synced at the interval too', async () => {
   using folder = new Folder()
   const { exporter, files, clock } = make(folder, { fsync: 1000 })
   await exporter.start()
@@ -310,7 +310,7 @@ test('file: what a failed batch has left in the file is synced at the interval t
 })
 
 for (const end of ['timer', 'rotation', 'reopen', 'stop'] as const) {
-  test(`file: what counted as delivered and a sync at a ${end} makes unsafe is counted, once`, async () => {
+  test(`file: delivered lines made unsafe by a failed sync at a ${end} are counted, once`, async () => {
     using folder = new Folder()
     const { exporter, files, clock, warnings } = make(folder, { fsync: 1000, max_size: 60 })
     await exporter.start()
@@ -328,7 +328,7 @@ for (const end of ['timer', 'rotation', 'reopen', 'stop'] as const) {
   })
 }
 
-test('file: an aborted send stops between files and says how much it took', async () => {
+test('file: an aborted send stops between files and reports how much it took', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder, { max_size: 45 })
   await exporter.start()
@@ -354,7 +354,7 @@ test('file: another writer in the same file cannot tear our lines', async () => 
   await exporter.stop()
 })
 
-test('file: reopens and sends that overlap take turns', async () => {
+test('file: overlapping reopens and sends run one after another', async () => {
   using folder = new Folder()
   const { exporter } = make(folder, { max_size: 60 })
   await exporter.start()
@@ -366,7 +366,7 @@ test('file: reopens and sends that overlap take turns', async () => {
   assert.deepEqual(folder.ids(), numbers(3, 20))
 })
 
-test('file: whatever single calls fail, every line is in the files exactly once and whole', async () => {
+test('file: with any failing calls, every line is in the files exactly once and whole', async () => {
   const fault: fc.Arbitrary<Fault> = fc.oneof(
     { weight: 6, arbitrary: fc.constant(undefined) },
     { weight: 2, arbitrary: fc.constantFrom('ENOSPC', 'EIO', 'EDQUOT') },
@@ -402,7 +402,7 @@ test('file: whatever single calls fail, every line is in the files exactly once 
   )
 })
 
-test('file: after a stop nothing is written any more, and a second stop does nothing', async () => {
+test('file: after a stop nothing is written, and a second stop does nothing', async () => {
   using folder = new Folder()
   const { exporter } = make(folder)
   await exporter.start()

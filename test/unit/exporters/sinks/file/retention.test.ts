@@ -13,7 +13,7 @@ import { lines } from '../../support/lines.ts'
 
 const DAY = 86_400_000
 
-/** Files rotated at days 1, 2, 3 …, each of so many bytes, seen at day 10. */
+/** Files rotated at days 1, 2, 3 …, each of this size, checked at day 10. */
 const ROWS: ReadonlyArray<readonly [name: string, sizes: readonly number[], retention: Retention, gone: number]> = [
   ['nothing there', [], { max_files: 0, max_total_size: 0, max_age: 0 }, 0],
   ['as many as may be', [1, 1, 1], { max_files: 3 }, 0],
@@ -39,7 +39,7 @@ for (const [name, sizes, retention, gone] of ROWS) {
   })
 }
 
-/** Files rotated at days 1, 2 …, each as `.gz`, those in `both` also as they were before; one byte each. */
+/** Files rotated at days 1, 2 …, each as `.gz`, those in `both` also as a plain file; one byte each. */
 const PAIRS: ReadonlyArray<
   readonly [name: string, days: number, both: number[], retention: Retention, gone: string[]]
 > = [
@@ -50,7 +50,7 @@ const PAIRS: ReadonlyArray<
   ['one twice, too old', 2, [1], { max_files: 9, max_age: 8 * DAY }, ['1', '1.gz']],
 ]
 for (const [name, days, both, retention, gone] of PAIRS) {
-  test(`retention: a file counts once while it is there plain and compressed: ${name}`, () => {
+  test(`retention: a file counts once while it exists plain and compressed: ${name}`, () => {
     const rotated = Array.from({ length: days }, (_, i) => i + 1).flatMap((day) =>
       (both.includes(day) ? [`${day}`, `${day}.gz`] : [`${day}.gz`]).map((path) => {
         return { path, wallMs: day * DAY, compressed: path.endsWith('.gz'), sizeBytes: 1, mode: 0o600 }
@@ -63,20 +63,20 @@ for (const [name, days, both, retention, gone] of PAIRS) {
   })
 }
 
-test('retention: a crash during compression costs no older file at the next start', async () => {
+test('retention: a crash during compression deletes no older file at the next start', async () => {
   using folder = new Folder()
   const names = [1, 2, 3].map((day) => `events-2026-11-0${day}T00-00-00.000.jsonl`)
   for (const name of names) writeFileSync(folder.at(`${name}.gz`), gzipSync('{"id":0}\n'))
   writeFileSync(folder.at(names[2] ?? ''), '{"id":0}\n')
   const { exporter } = make(folder, { max_files: 3, compress: true })
   await exporter.start()
-  await until('the crash is mended', () => exporter.counters.compressions === 1)
+  await until('the repair after the crash', () => exporter.counters.compressions === 1)
   assert.deepEqual(folder.names(), [...names.map((name) => `${name}.gz`), 'events.jsonl'])
   assert.equal(exporter.counters.deleted_files, 0)
   await exporter.stop()
 })
 
-test('retention: the next age is that of the oldest, and never without a limit', () => {
+test('retention: the next expiry is that of the oldest file, and never without a limit', () => {
   const rotated = [{ path: '', wallMs: DAY, compressed: false, sizeBytes: 1, mode: 0 }]
   assert.equal(untilTooOld(rotated, { max_files: 1, max_age: 3 * DAY }, 2 * DAY), 2 * DAY + 1)
   assert.equal(untilTooOld(rotated, { max_files: 1, max_age: DAY }, 9 * DAY), 1)
@@ -103,7 +103,7 @@ const NAMES: ReadonlyArray<readonly [path: string, name: string, want: 'plain' |
   ['events', 'events-2026-11-24T14-03-09.123.jsonl', 'no'],
 ]
 for (const [path, name, want] of NAMES) {
-  test(`retention: beside ${path}, ${name} is ${want === 'no' ? 'not ours' : want}`, async () => {
+  test(`retention: next to ${path}, ${name} is ${want === 'no' ? 'not ours' : want}`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at(name), '')
     const { rotated, unfinished } = await listRotated(systemFiles, folder.at(path))
@@ -128,7 +128,7 @@ test('retention: the newest rotated files are kept, compressed or not, and no ot
   await exporter.stop()
 })
 
-test('retention: bytes are bounded after every rotation, and older files go at the start already', async () => {
+test('retention: bytes are bounded after every rotation, and older files are deleted already at the start', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('events-2020-01-01T00-00-00.000.jsonl'), 'x'.repeat(1000))
   const { exporter, files } = make(folder, { max_size: 100, max_files: 100, max_total_size: 250 })
@@ -149,7 +149,7 @@ test('retention: bytes are bounded after every rotation, and older files go at t
   await exporter.stop()
 })
 
-test('retention: age needs no rotation: a timer deletes, one after the other', async () => {
+test('retention: age needs no rotation: a timer deletes the files one after another', async () => {
   using folder = new Folder()
   const { exporter, clock } = make(folder, { max_files: 9, max_age: DAY })
   for (const ageMs of [DAY - 1000, DAY / 2, 0]) {
@@ -164,7 +164,7 @@ test('retention: age needs no rotation: a timer deletes, one after the other', a
   assert.deepEqual(clock.pending, [])
 })
 
-test('retention: a rotated file that cannot be deleted is told, and stops neither delivery nor the other deletions', async () => {
+test('retention: a rotated file that cannot be deleted is reported, and stops neither delivery nor the other deletions', async () => {
   using folder = new Folder()
   const { exporter, files, warnings } = make(folder, { max_size: 20, max_files: 0 })
   await exporter.start()
@@ -178,7 +178,7 @@ test('retention: a rotated file that cannot be deleted is told, and stops neithe
   await exporter.stop()
 })
 
-test('retention: a folder that cannot be listed is told and does not stop delivery', async () => {
+test('retention: a folder that cannot be listed is reported and does not stop delivery', async () => {
   using folder = new Folder()
   const { exporter, files, warnings } = make(folder, { max_size: 20, max_files: 1 })
   files.plan = (call) => (call === 'readdir' ? 'EIO' : undefined)

@@ -1,4 +1,4 @@
-/** When a file is begun anew, and what happens when that fails. */
+/** When a new file is started, and what happens if that fails. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -11,7 +11,7 @@ const HOUR = 3_600_000
 /** The fake clock's start is 14:03:09.123; an hour begins after this. */
 const TO_THE_HOUR = 57 * 60_000 - 9123
 
-test('rotation: before the size is passed, and no line splits', async () => {
+test('rotation: happens before the size is exceeded, and splits no line', async () => {
   using folder = new Folder()
   const { exporter } = make(folder, { max_size: 45 })
   await exporter.start()
@@ -41,7 +41,7 @@ test('rotation: a line larger than a file gets one of its own', async () => {
 })
 
 for (const taken of ['events-2026-11-24T14-03-09.123.jsonl', 'events-2026-11-24T14-03-09.123.jsonl.gz']) {
-  test(`rotation: ${taken} in the place of the new name is not overwritten`, async () => {
+  test(`rotation: ${taken} at the new name is not overwritten`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at(taken), 'x')
     const { exporter } = make(folder, { max_size: 45 })
@@ -60,7 +60,7 @@ for (const [errno, call] of [
   ['EACCES', 'open'],
   ['EIO', 'lstat'],
 ] as const) {
-  test(`rotation: when ${call} fails with ${errno} the file grows on, says so, and is rotated later`, async () => {
+  test(`rotation: if ${call} fails with ${errno} the file keeps growing, the failure is reported, and it is rotated later`, async () => {
     using folder = new Folder()
     const { exporter, files, clock, warnings } = make(folder, { max_size: 45 })
     await exporter.start()
@@ -98,7 +98,7 @@ test('rotation: when neither a new file can be opened nor the old one moved back
   await exporter.stop()
 })
 
-test('rotation: a file that others have deleted is not written to while no new one can be opened', async () => {
+test('rotation: a file deleted by another program is not written to while no new one can be opened', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder, { max_size: 45 })
   await exporter.start()
@@ -113,7 +113,7 @@ test('rotation: a file that others have deleted is not written to while no new o
   await exporter.stop()
 })
 
-test('rotation: what others have put in the place of the file is not written over', async () => {
+test('rotation: a file put there by another program is not overwritten', async () => {
   using folder = new Folder()
   const { exporter, files, warnings } = make(folder, { max_size: 45 })
   await exporter.start()
@@ -144,11 +144,11 @@ for (const call of ['rename', 'open', 'lstat', 'readdir'] as const) {
   })
 }
 
-test('rotation: by time it comes on the hour, also where nothing is written any more, and only once', async () => {
+test('rotation: by time it happens on the hour, also without further writes, and only once', async () => {
   using folder = new Folder()
   const { exporter, clock } = make(folder, { interval: HOUR })
   await exporter.start()
-  assert.deepEqual(clock.pending, [], 'an empty file waits for nothing')
+  assert.deepEqual(clock.pending, [], 'an empty file needs no timer')
   await delivered(exporter, lines(0, 1))
   await delivered(exporter, lines(1, 1))
   assert.deepEqual(clock.pending, [TO_THE_HOUR])
@@ -169,7 +169,7 @@ test('rotation: by time, each file holds lines of one interval, even when no tim
   const { exporter, clock } = make(folder, { interval: HOUR })
   await exporter.start()
   await delivered(exporter, lines(0, 1))
-  // As after a suspend of the machine: wall time has passed, timers have not gone off.
+  // As after a suspend of the machine: wall time has passed, timers have not fired.
   clock.jump(TO_THE_HOUR + HOUR)
   await delivered(exporter, lines(1, 2))
   await delivered(exporter, lines(3, 1))
@@ -180,7 +180,7 @@ test('rotation: by time, each file holds lines of one interval, even when no tim
   await exporter.stop()
 })
 
-test('rotation: by time, a clock set back does not keep the file for ever', async () => {
+test('rotation: by time, a clock set back does not keep the file forever', async () => {
   using folder = new Folder()
   const { exporter, clock } = make(folder, { interval: HOUR })
   await exporter.start()
@@ -218,7 +218,7 @@ for (const [what, agoMs, rotated] of [
   })
 }
 
-test('rotation: by time, one that fails is tried again', async () => {
+test('rotation: by time, a failed one is tried again', async () => {
   using folder = new Folder()
   const { exporter, clock, files } = make(folder, { interval: HOUR })
   await exporter.start()
@@ -232,7 +232,7 @@ test('rotation: by time, one that fails is tried again', async () => {
   await exporter.stop()
 })
 
-test('rotation: what is synced before each batch is synced before its file is closed', async () => {
+test('rotation: with fsync batch, a file is synced before it is closed', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder, { max_size: 45, fsync: 'batch' })
   await exporter.start()
@@ -243,7 +243,7 @@ test('rotation: what is synced before each batch is synced before its file is cl
   await exporter.stop()
 })
 
-test('rotation: a folder in the place of a rotated file is passed over', async () => {
+test('rotation: a folder with the name of a rotated file is skipped', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('events-2020-01-01T00-00-00.000.jsonl'))
   const { exporter, warnings } = make(folder, { max_size: 20, max_files: 1 })

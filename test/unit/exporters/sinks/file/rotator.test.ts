@@ -1,4 +1,4 @@
-/** Log rotators from outside, as logrotate works: by moving the file with and without a signal, and by copying it. */
+/** External log rotators such as logrotate: moving the file with and without a signal, and copying it. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ test('rotator: reopen after the file has been moved writes to the path again', a
   await exporter.stop()
 })
 
-test('rotator: a file made by the rotator (create 0640) is used and keeps its mode', async () => {
+test('rotator: a file created by the rotator (create 0640) is used and keeps its mode', async () => {
   using folder = new Folder()
   const { exporter } = make(folder)
   await exporter.start()
@@ -36,7 +36,7 @@ test('rotator: a file made by the rotator (create 0640) is used and keeps its mo
   await exporter.stop()
 })
 
-test('rotator: a reopen that fails says so and the open file stays in use', async () => {
+test('rotator: a failed reopen is reported and the open file stays in use', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder)
   await exporter.start()
@@ -48,7 +48,7 @@ test('rotator: a reopen that fails says so and the open file stays in use', asyn
 })
 
 for (const how of ['moved', 'deleted'] as const) {
-  test(`rotator: one that was ${how} is noticed within a second of sends, at most one look a second`, async () => {
+  test(`rotator: a file that was ${how} is noticed within a second of sends, with at most one check a second`, async () => {
     using folder = new Folder()
     const { exporter, clock, files } = make(folder)
     await exporter.start()
@@ -65,7 +65,7 @@ for (const how of ['moved', 'deleted'] as const) {
   })
 }
 
-test('rotator: while the path of a deleted file cannot be opened the events wait, none goes into the deleted one', async () => {
+test('rotator: while the path of a deleted file cannot be opened the events wait, and none is written into the deleted one', async () => {
   using folder = new Folder()
   const { exporter, clock, files } = make(folder)
   await exporter.start()
@@ -80,7 +80,7 @@ test('rotator: while the path of a deleted file cannot be opened the events wait
   await exporter.stop()
 })
 
-test('rotator: a file that is truncated goes on at its end, and its size is learned', async () => {
+test('rotator: writing continues at the end of a truncated file, with its new size', async () => {
   using folder = new Folder()
   const { exporter, clock } = make(folder, { max_size: 45 })
   await exporter.start()
@@ -114,7 +114,7 @@ test('rotator: copytruncate under load tears no line and leaves no hole', async 
   await exporter.stop()
 })
 
-test('rotator: a torn line that is to be cut off is not cut out of what came after a copytruncate', async () => {
+test('rotator: truncating a torn line does not remove lines written after a copytruncate', async () => {
   using folder = new Folder()
   const { exporter, files } = make(folder)
   await exporter.start()

@@ -1,4 +1,4 @@
-/** A codec out of a package beside the config file. */
+/** A codec from a package in the folder of the config file. */
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -6,7 +6,7 @@ import { ExportError } from '../../../../../exporters/contract/errors.ts'
 import { loadCodec } from '../../../../../exporters/sinks/kafka/codec-package.ts'
 import { Folder } from '../../support/folder.ts'
 
-/** Installs a package and returns the config file beside it. */
+/** Installs a package and returns the config file in the same folder. */
 function install(folder: Folder, name: string, source: string): string {
   mkdirSync(folder.at(`node_modules/${name}`), { recursive: true })
   writeFileSync(
@@ -32,15 +32,15 @@ const BAD = [
   ['exports nothing', 'export {}', /^codec: npm:bad: expected it to export a function compress, got none$/],
   ['can not be loaded', 'throw new Error("no")', /^codec: npm:bad: cannot load the package: no/],
 ] as const
-for (const [name, source, says] of BAD) {
+for (const [name, source, message] of BAD) {
   test(`kafka codec package: one that ${name} is refused`, async () => {
     using folder = new Folder()
-    const unusable = (error: unknown): boolean => error instanceof ExportError && says.test(error.message)
+    const unusable = (error: unknown): boolean => error instanceof ExportError && message.test(error.message)
     await assert.rejects(loadCodec('bad', install(folder, 'bad', source)), unusable)
   })
 }
 
-test('kafka codec package: one that is not installed is named with where it was looked for', async () => {
+test('kafka codec package: one that is not installed is reported with the searched folders', async () => {
   using folder = new Folder()
   await assert.rejects(
     loadCodec('nowhere', folder.at('config.yaml')),

@@ -19,7 +19,7 @@ function logged(): { lines: string[]; context: ExporterContext } {
   return { lines, context: { ...CONTEXT, name: 'k', encoders: new EncoderPool('n'), log, sources: [], warn } }
 }
 
-test('kafka config: takes the JSON lines that files take, with what it must know of each event', async () => {
+test('kafka config: takes the JSON lines that files take, with a description of each event', async () => {
   const { context } = logged()
   const { exporter, encoder, describe } = await make(exporterConfig('kafka', NEEDED), context)
   assert.deepEqual([exporter.type, exporter.maxConcurrency ?? 1, describe], ['kafka', 1, true])
@@ -34,7 +34,7 @@ test('kafka config: otlp_proto takes the records that an OTLP exporter takes', a
   assert.equal((await makeOtlp(exporterConfig('otlp', { arg_labels: true }), context)).encoder, encoder)
 })
 
-test('kafka config: warns of a password that travels readable, and shows none', async () => {
+test('kafka config: warns of a password sent without encryption, and shows none', async () => {
   const sasl = { mechanism: 'plain', username: 'u', password: 'hush' }
   for (const [keys, warns] of [
     [{ sasl }, true],
@@ -48,7 +48,7 @@ test('kafka config: warns of a password that travels readable, and shows none', 
   }
 })
 
-test('kafka config: a certificate that can not be read stops the start, with a sentence', async () => {
+test('kafka config: a certificate that cannot be read stops the start, with a message', async () => {
   const { context } = logged()
   const { exporter } = await make(exporterConfig('kafka', { ...NEEDED, tls: { ca_file: '/nowhere/ca.pem' } }), context)
   await assert.rejects(

@@ -25,7 +25,7 @@ interface Files {
   readonly other: string
 }
 
-/** An exporter that has started, what its driver was made with, and what was said. */
+/** A started exporter, the connections that its driver was created with, and the warnings. */
 async function started(folder: Folder): Promise<{
   exporter: KafkaExporter
   driver: FakeDriver
@@ -63,25 +63,25 @@ test('kafka connection: files become their content, a password without its line 
 const BAD: ReadonlyArray<{
   readonly name: string
   readonly change: (folder: Folder) => Partial<KafkaConfig>
-  readonly says: RegExp
+  readonly message: RegExp
 }> = [
   {
-    name: 'a file that is not there',
+    name: 'a missing file',
     change: (folder) => ({ tls: { ...NO_FILES, ca_file: folder.at('none') } }),
-    says: /^tls\.ca_file: cannot read ".*none": no such file$/,
+    message: /^tls\.ca_file: cannot read ".*none": no such file$/,
   },
   {
     name: 'a folder as a key',
     change: (folder) => ({ tls: { ...NO_FILES, cert_file: folder.at('full'), key_file: folder.at('.') } }),
-    says: /^tls\.key_file: cannot read ".*": it is a folder; expected a regular file$/,
+    message: /^tls\.key_file: cannot read ".*": it is a folder; expected a regular file$/,
   },
   {
     name: 'an empty password file',
     change: (folder) => ({ sasl: { ...LOGIN, password_file: folder.at('empty') } }),
-    says: /^sasl: expected a password in ".*empty", got an empty file$/,
+    message: /^sasl: expected a password in ".*empty", got an empty file$/,
   },
 ]
-for (const { name, change, says } of BAD) {
+for (const { name, change, message } of BAD) {
   test(`kafka connection: an exporter does not start with ${name}`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at('empty'), '\n')
@@ -89,13 +89,13 @@ for (const { name, change, says } of BAD) {
     const exporter = kafkaExporter(change(folder), { makeDriver: () => new FakeDriver() })
     await assert.rejects(exporter.start(), (error) => {
       assert.ok(error instanceof ExportError && error.code === 'UNUSABLE')
-      assert.match(error.message, says)
+      assert.match(error.message, message)
       return true
     })
   })
 }
 
-const UNUSABLE: ReadonlyArray<readonly [name: string, change: (files: Files) => Partial<Files>, says: RegExp]> = [
+const UNUSABLE: ReadonlyArray<readonly [name: string, change: (files: Files) => Partial<Files>, message: RegExp]> = [
   ['authorities', ({ junk }) => ({ ca_file: junk }), /^tls\.ca_file: expected certificates in PEM in ".*junk": /],
   ['a certificate', ({ junk }) => ({ cert_file: junk }), /^tls\.cert_file: expected certificates in PEM in ".*junk": /],
   ['a key', ({ junk }) => ({ key_file: junk }), /^tls\.key_file: expected a private key without passphrase in PEM in /],
@@ -105,24 +105,20 @@ const UNUSABLE: ReadonlyArray<readonly [name: string, change: (files: Files) => 
     /^tls\.key_file: expected the key of ".*a-cert\.pem", got that/,
   ],
 ]
-for (const [name, change, says] of UNUSABLE) {
-  test(
-    `kafka connection: what is in the file of ${name} and can not be used is said at once`,
-    { skip: NONE },
-    async () => {
-      using folder = new Folder()
-      writeFileSync(folder.at('junk'), 'not a pem\n')
-      const { ca, cert, key } = createAuthority(folder.at('.'), 'a')
-      const other = createAuthority(folder.at('.'), 'b').key
-      const files = { ca_file: ca, cert_file: cert, key_file: key, junk: folder.at('junk'), other }
-      const unusable = (error: unknown): boolean =>
-        error instanceof ExportError && error.code === 'UNUSABLE' && says.test(error.message)
-      await assert.rejects(readConnection(kafkaConfig({ tls: { ...NO_FILES, ...files, ...change(files) } })), unusable)
-    },
-  )
+for (const [name, change, message] of UNUSABLE) {
+  test(`kafka connection: unusable content of the file of ${name} is reported at once`, { skip: NONE }, async () => {
+    using folder = new Folder()
+    writeFileSync(folder.at('junk'), 'not a pem\n')
+    const { ca, cert, key } = createAuthority(folder.at('.'), 'a')
+    const other = createAuthority(folder.at('.'), 'b').key
+    const files = { ca_file: ca, cert_file: cert, key_file: key, junk: folder.at('junk'), other }
+    const unusable = (error: unknown): boolean =>
+      error instanceof ExportError && error.code === 'UNUSABLE' && message.test(error.message)
+    await assert.rejects(readConnection(kafkaConfig({ tls: { ...NO_FILES, ...files, ...change(files) } })), unusable)
+  })
 }
 
-test('kafka connection: a reopen takes a new password into use, and connects anew only when there is one', async () => {
+test('kafka connection: a reopen uses a new password, and reconnects only if it changed', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
   const { exporter, driver, made } = await started(folder)
@@ -136,7 +132,7 @@ test('kafka connection: a reopen takes a new password into use, and connects ane
   assert.deepEqual([driver.resets, driver.connection?.sasl?.password], [1, 'new'])
 })
 
-test('kafka connection: a password that is replaced while it connects anew is not forgotten', async () => {
+test('kafka connection: a password that is replaced during a reconnect is used', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
   const { exporter, driver } = await started(folder)
@@ -155,7 +151,7 @@ test('kafka connection: a password that is replaced while it connects anew is no
   assert.equal(driver.connection?.sasl?.password, 'new')
 })
 
-test('kafka connection: a reopen that can not read says so, and the old ones stay in use', async () => {
+test('kafka connection: a reopen that cannot read the files is reported, and the old ones stay in use', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
   const { exporter, driver } = await started(folder)
@@ -166,7 +162,7 @@ test('kafka connection: a reopen that can not read says so, and the old ones sta
 })
 
 for (const code of ['SASL_AUTHENTICATION_FAILED', 'CERT_HAS_EXPIRED', 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED']) {
-  test(`kafka connection: after ${code} it holds, and the next try is with what the files say then`, async () => {
+  test(`kafka connection: after ${code} it holds, and the next try reads the files again`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at('password'), 'old')
     const { exporter, driver } = await started(folder)
@@ -177,7 +173,7 @@ for (const code of ['SASL_AUTHENTICATION_FAILED', 'CERT_HAS_EXPIRED', 'ERR_SSL_T
   })
 }
 
-test('kafka connection: a file that is gone at a retry is told, and the old password is tried again', async () => {
+test('kafka connection: a file that is missing at a retry is reported, and the old password is tried again', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('password'), 'old')
   const { exporter, driver, warnings } = await started(folder)

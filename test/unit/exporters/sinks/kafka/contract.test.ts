@@ -3,7 +3,7 @@ import { idsOf } from '../../support/lines.ts'
 import { kafkaExporter } from './support/config.ts'
 import { fault, FakeDriver } from './support/fake-driver.ts'
 
-// The second writes two records a request, so that requests fail in the middle of a batch.
+// The second writes two records for each request, so that requests fail within a batch.
 for (const change of [{}, { max_request_size: 1100 }]) {
   contract('kafka', () => {
     const driver = new FakeDriver()

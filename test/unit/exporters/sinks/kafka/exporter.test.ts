@@ -52,7 +52,7 @@ test('kafka: a record is the line without its end, with event time, key and head
   )
 })
 
-test('kafka: events that a spool kept over a restart carry the number of the run that made them', async () => {
+test('kafka: events that a spool kept over a restart have the number of the run that created them', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver)
   const old = { ...described(7, [KPROBE, KPROBE, KPROBE]), epoch: 'e0' }
@@ -78,7 +78,7 @@ test('kafka: a template sends each event to its topic, in order within it', asyn
   assert.deepEqual(stored(driver, 'k.none'), [3])
 })
 
-test('kafka: what was acknowledged before another partition failed is not sent again', async () => {
+test('kafka: events acknowledged before another partition failed are not sent again', async () => {
   const driver = new FakeDriver({ a: 1, b: 1 })
   const exporter = await start(driver, { topic: '{policy}' })
   let broken = true
@@ -89,7 +89,7 @@ test('kafka: what was acknowledged before another partition failed is not sent a
   )
   const whole = batch(described(9, [{ type: 'process_kprobe', policy: 'a' }]), part)
   const outcome = await exporter.send(whole, NEVER)
-  // The first part is delivered whole and said to be; the second stays as it is.
+  // The first part is delivered and reported as such; the second stays unchanged.
   assert.ok(outcome.status === 'retryable' && outcome.taken === 1)
   broken = false
   assert.deepEqual(await exporter.send(batch(part), NEVER), { status: 'delivered' })
@@ -97,7 +97,7 @@ test('kafka: what was acknowledged before another partition failed is not sent a
   assert.deepEqual(stored(driver, 'b'), [1, 3])
 })
 
-test('kafka: after a request that failed, none of its partition overtakes it', async () => {
+test('kafka: after a failed request, no later one of its partition overtakes it', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver, { max_request_size: 1100 })
   let call = 0
@@ -110,7 +110,7 @@ test('kafka: after a request that failed, none of its partition overtakes it', a
   assert.deepEqual(stored(driver), numbers(0, 8))
 })
 
-test('kafka: a request that fails after the sender gave up is told of before its events are sent again', async () => {
+test('kafka: a request that fails after the sender gave up is reported before its events are sent again', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver)
   const answer = Promise.withResolvers<ReturnType<typeof fault>>()
@@ -131,7 +131,7 @@ test('kafka: a request that fails after the sender gave up is told of before its
   assert.deepEqual(stored(driver), numbers(0, 5))
 })
 
-test('kafka: an answer that comes after the sender gave up is remembered, not doubled', async () => {
+test('kafka: an answer after the sender gave up counts, and its events are not sent again', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver)
   const answer = Promise.withResolvers<undefined>()
@@ -150,7 +150,7 @@ test('kafka: an answer that comes after the sender gave up is remembered, not do
   assert.equal(driver.calls.length, 1)
 })
 
-test('kafka: a request that hangs over two sends makes it connect anew', async () => {
+test('kafka: a request that hangs over two sends makes it reconnect', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver)
   driver.plan = () => new Promise(() => undefined)
@@ -164,14 +164,14 @@ test('kafka: a request that hangs over two sends makes it connect anew', async (
   }
 })
 
-test('kafka: only the record that a broker finds too large is refused, found by halving', async () => {
+test('kafka: only the record that is too large for the broker is rejected, found by halving', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver)
   const bad = '{"id":5}'
   driver.plan = ({ records }) =>
     records.some(({ value }) => value.toString() === bad) ? fault('too_large') : undefined
   const outcome = await exporter.send(batch(lines(0, 16)), NEVER)
-  const refusal = { reason: 'too_large', events: 1, which: [5], message: 'told to: too_large' }
+  const refusal = { reason: 'too_large', events: 1, which: [5], message: 'planned: too_large' }
   assert.deepEqual(outcome, { status: 'partial', refusals: [refusal] })
   assert.deepEqual(
     stored(driver),
@@ -179,7 +179,7 @@ test('kafka: only the record that a broker finds too large is refused, found by 
   )
 })
 
-test('kafka: an event larger than a request is refused without asking, the others go', async () => {
+test('kafka: an event larger than a request is rejected without a request, the others are sent', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver, { max_request_size: 2000 })
   const outcome = await exporter.send(batch(lines(0, 2), lines(2, 1, 3000), lines(3, 2)), NEVER)
@@ -191,7 +191,7 @@ test('kafka: an event larger than a request is refused without asking, the other
   assert.ok(alone.status === 'rejected' && alone.reason === 'too_large')
 })
 
-test('kafka: a refused event stays refused and counted once when the rest has to be retried', async () => {
+test('kafka: a rejected event stays rejected and counted once when the rest has to be retried', async () => {
   const driver = new FakeDriver({ a: 1, b: 1 })
   const exporter = await start(driver, { topic: '{policy}' })
   let broken = true
@@ -206,11 +206,11 @@ test('kafka: a refused event stays refused and counted once when the rest has to
   const first = await exporter.send(batch(part), NEVER)
   assert.ok(first.status === 'retryable' && first.taken === 0)
   broken = false
-  const refusal = { reason: 'invalid', events: 1, which: [0], message: 'told to: permanent' }
+  const refusal = { reason: 'invalid', events: 1, which: [0], message: 'planned: permanent' }
   assert.deepEqual(await exporter.send(batch(part), NEVER), { status: 'partial', refusals: [refusal] })
 })
 
-test('kafka: two reasons in one batch are two refusals, also when nothing of it is taken', async () => {
+test('kafka: two reasons in one batch are two refusals, also if all its events are rejected', async () => {
   const driver = new FakeDriver({ a: 1, b: 1, c: 1 })
   const exporter = await start(driver, { topic: '{policy}' })
   driver.plan = ({ topic }) => {
@@ -222,8 +222,8 @@ test('kafka: two reasons in one batch are two refusals, also when nothing of it 
       0,
       [...policies].map((policy) => ({ type: 'process_kprobe', policy })),
     )
-  const tooLarge = { reason: 'too_large', message: 'told to: too_large' }
-  const invalid = { reason: 'invalid', message: 'told to: permanent' }
+  const tooLarge = { reason: 'too_large', message: 'planned: too_large' }
+  const invalid = { reason: 'invalid', message: 'planned: permanent' }
   assert.deepEqual(await exporter.send(batch(of('cab'), of('bca')), NEVER), {
     status: 'partial',
     refusals: [
@@ -241,7 +241,7 @@ test('kafka: two reasons in one batch are two refusals, also when nothing of it 
   })
 })
 
-test('kafka: a missing topic holds and says so, the others go on, and it recovers when created', async () => {
+test('kafka: a missing topic holds its events and is reported, the others continue, and it recovers once created', async () => {
   const driver = new FakeDriver({ a: 1 })
   const exporter = await start(driver, { topic: '{policy}' })
   const part = described(
@@ -280,7 +280,7 @@ for (const row of OUTCOMES) {
   })
 }
 
-test('kafka: what is acknowledged in front of a missing topic is booked before it holds', async () => {
+test('kafka: events acknowledged before a missing topic are counted before it holds', async () => {
   const driver = new FakeDriver({ a: 1 })
   const exporter = await start(driver, { topic: '{policy}' })
   driver.plan = ({ records }) =>
@@ -292,13 +292,13 @@ test('kafka: what is acknowledged in front of a missing topic is booked before i
     )
   const [first, second] = [of(0, 'a'), of(2, 'b')]
   const outcome = await exporter.send(batch(first, second), NEVER)
-  const refusal = { reason: 'invalid', events: 1, which: [1], message: 'told to: permanent' }
+  const refusal = { reason: 'invalid', events: 1, which: [1], message: 'planned: permanent' }
   assert.ok(outcome.status === 'retryable' && outcome.taken === 2 && outcome.afterMs === 0)
   assert.deepEqual(outcome.refusals, [refusal])
   assert.equal((await exporter.send(batch(second), NEVER)).status, 'hold')
 })
 
-test('kafka: brokers that do not tell the number of partitions do not stop what has one', async () => {
+test('kafka: an unknown number of partitions does not stop topics for which it is known', async () => {
   let now = 0
   const driver = new FakeDriver()
   const exporter = await start(driver, {}, () => now)
@@ -316,7 +316,7 @@ test('kafka: brokers that do not tell the number of partitions do not stop what 
   assert.equal(stored(driver, 'events', 0).length + stored(driver, 'events', 1).length, 1)
 })
 
-test('kafka: all topics are asked for at once, and a fault of one makes it ask for that one only', async () => {
+test('kafka: all topics are requested at once, and after a failure of one only that one', async () => {
   const driver = new FakeDriver({ a: 1, b: 1 })
   const questions: string[][] = []
   const ask = driver.partitions.bind(driver)
@@ -347,7 +347,7 @@ test('kafka: a size that a topic refuses is not tried again with each batch', as
   assert.deepEqual(stored(driver), numbers(0, 32))
 })
 
-test('kafka: only an unknown fate can double a record', async () => {
+test('kafka: only a request without a known result can duplicate a record', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver)
   const unacknowledged: number[] = []
@@ -359,7 +359,7 @@ test('kafka: only an unknown fate can double a record', async () => {
   assert.deepEqual(unacknowledged, [0, 0, 0, 3])
 })
 
-test('kafka: an idempotent producer sends what was not answered again as it was, before all else', async () => {
+test('kafka: an idempotent producer sends an unanswered request again unchanged, before all else', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver, { idempotent: true, max_request_size: 1600 })
   const [first, second] = [lines(0, 2), lines(2, 4)]
@@ -374,7 +374,7 @@ test('kafka: an idempotent producer sends what was not answered again as it was,
   assert.equal(driver.resets, 0)
 })
 
-test('kafka: an idempotent producer is made anew when what was not answered is not sent again', async () => {
+test('kafka: an idempotent producer is created again if an unanswered request is not sent again', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver, { idempotent: true })
   driver.plan = () => fault('retry')
@@ -384,7 +384,7 @@ test('kafka: an idempotent producer is made anew when what was not answered is n
   assert.equal(driver.resets, 1)
 })
 
-test('kafka: whatever fails, every key keeps its order, nothing is lost and one request a partition is in flight', async () => {
+test('kafka: with any failures, every key keeps its order, nothing is lost and one request a partition is in flight', async () => {
   const execIds = numbers(0, 12).map((i) => Buffer.from(`n:${i}`).toString('base64'))
   const keyed = (seq: number): string =>
     `{"process_exit":{"process":{"exec_id":"${execIds[(seq * 5) % 12]}"},"id":${seq}}}\n`
@@ -427,7 +427,7 @@ test('kafka: whatever fails, every key keeps its order, nothing is lost and one 
   )
 })
 
-test('kafka: refuses to be made with a codec that nobody plugged in', async () => {
+test('kafka: cannot be created with a missing codec', async () => {
   await assert.rejects(
     start(new FakeDriver(), { compression: 'lz4' }),
     (error) => error instanceof ExportError && /compression: expected/.test(error.message),

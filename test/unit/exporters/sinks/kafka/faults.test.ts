@@ -5,7 +5,7 @@ import { AuthenticationError, NetworkError, ResponseError, UserError } from '@pl
 import { faultOf, KafkaFault } from '../../../../../exporters/sinks/kafka/faults.ts'
 
 const protocol = (type: string, code: number): Error =>
-  new kafkajs.KafkaJSProtocolError(Object.assign(new Error(`said ${type}`), { type, code, retriable: true }))
+  new kafkajs.KafkaJSProtocolError(Object.assign(new Error(`broker error ${type}`), { type, code, retriable: true }))
 const exhausted = (cause: Error): Error =>
   new kafkajs.KafkaJSNumberOfRetriesExceeded(cause, { retryCount: 5, retryTime: 1 })
 const answer = (code: number): Error => new ResponseError(0, 9, { '/responses/0': [code, null] }, {})
@@ -80,7 +80,7 @@ test('kafka faults: a fault stays what it is, and a cycle of causes ends', () =>
   assert.equal(faultOf(cycle, 'z').kind, 'retry')
 })
 
-test('kafka faults: a judgement of our own is found again in what a library wrapped around it', () => {
+test('kafka faults: our own fault is found inside the error of a library', () => {
   const own = new KafkaFault('config', 'UNSUPPORTED_VERSION', 'too old')
   assert.equal(faultOf(exhausted(own), 'write'), own)
 })

@@ -1,4 +1,4 @@
-/** Format otlp_proto: many events a record, and what that means for keys, sizes, failures and the books. */
+/** Format otlp_proto: many events in a record, and the effect on keys, sizes, failures and accounting. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { describe } from '../../../../../exporters/contract/described.ts'
@@ -63,7 +63,7 @@ test('kafka otlp_proto: a request is one record, with the resource, and headers 
   assert.deepEqual(seqsOf(record), numbers(7, 12))
 })
 
-test('kafka otlp_proto: with key policy, a record for each', async () => {
+test('kafka otlp_proto: with key policy, a record for each policy', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver, { key: 'policy' })
   await exporter.send(batch(part(0, 6)), NEVER)
@@ -76,7 +76,7 @@ test('kafka otlp_proto: with key policy, a record for each', async () => {
   )
 })
 
-test('kafka otlp_proto: what is too large for one request is several records, in order', async () => {
+test('kafka otlp_proto: events too large for one request are several records, in order', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver, { max_request_size: 8 << 10 })
   assert.deepEqual(await exporter.send(batch(part(0, 40)), NEVER), { status: 'delivered' })
@@ -85,7 +85,7 @@ test('kafka otlp_proto: what is too large for one request is several records, in
   assert.deepEqual(records.flatMap(seqsOf), numbers(0, 40))
 })
 
-test('kafka otlp_proto: the event that a broker refuses is found by halving and refused alone', async () => {
+test('kafka otlp_proto: the event that a broker rejects is found by halving and rejected alone', async () => {
   const driver = new FakeDriver()
   const exporter = await start(driver)
   driver.plan = ({ records }) => (records.some((record) => seqsOf(record).includes(5)) ? fault('permanent') : undefined)

@@ -4,7 +4,7 @@ import { RecordHeaders } from '../../../../../exporters/sinks/kafka/headers.ts'
 
 const CONTEXT = { nodeName: 'node a', epoch: 'e' }
 
-test('kafka headers: CloudEvents, binary mode, beside the plain ones', () => {
+test('kafka headers: CloudEvents in binary mode, and the plain ones', () => {
   const headers = new RecordHeaders({ format: 'cloudevents', cluster_name: 'prod' }, CONTEXT)
   assert.deepEqual(
     { ...headers.common('process_exit'), ...headers.own(12, Date.UTC(2026, 0, 2, 3, 4, 5, 6)) },
@@ -23,14 +23,14 @@ test('kafka headers: CloudEvents, binary mode, beside the plain ones', () => {
   )
 })
 
-test('kafka headers: those of one type are one object, those of another are not', () => {
+test('kafka headers: events of one type share one object, other types do not', () => {
   const headers = new RecordHeaders({ format: 'json', cluster_name: 'prod' }, CONTEXT)
   assert.equal(headers.common('process_exec'), headers.common('process_exec'))
   assert.notEqual(headers.common('process_exec'), headers.common('process_exit'))
   assert.deepEqual(headers.own(3, 0), { seq: 'e-3' })
 })
 
-test('kafka headers: a loss record says where and why, and of which exporter when it was one', () => {
+test('kafka headers: a loss record has place and reason, and the exporter if it was one', () => {
   const plain = new RecordHeaders({ format: 'json', cluster_name: 'prod' }, CONTEXT)
   const kernel = { stage: 'kernel', exporter: '', reason: 'join_full' } as const
   const exporter = { stage: 'exporter', exporter: 'loki', reason: 'expired' } as const

@@ -25,7 +25,7 @@ const metadata = (count: number) =>
     return { partitionId, leader: 1, isr: [1], replicas: [1], partitionErrorCode: 0 }
   })
 
-test('kafka partitions: any key goes where kafkajs, which follows Java, puts it', () => {
+test('kafka partitions: any key gets the partition of kafkajs, which follows Java', () => {
   const partitioner = kafkajs.Partitioners.DefaultPartitioner()
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 70 }), fc.integer({ min: 1, max: 50 }), (bytes, count) => {
@@ -36,7 +36,7 @@ test('kafka partitions: any key goes where kafkajs, which follows Java, puts it'
   )
 })
 
-test('kafka partitions: the exec_id is found in each kind of event', () => {
+test('kafka partitions: the exec_id is found in each type of event', () => {
   const encoder = createJsonEncoder({ nodeName: 'n' })
   for (const event of [makeExec(), makeExit(), makeKprobe()]) {
     const line = Buffer.from(encoder.encode([event]).bytes)

@@ -1,4 +1,4 @@
-/** From a config that names a package to events at its sink. */
+/** From a config with a package to events at its sink. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -38,7 +38,7 @@ async function delivered(fanOut: FanOut, count: number): Promise<void> {
   assert.equal(sender?.imbalance(), 0)
 }
 
-test('npm exporter: events reach the sink of an installed package, with a secret from a file and the chain of the config', async () => {
+test('npm exporter: events reach the sink of an installed package, with a secret from a file and the configured chain', async () => {
   using folder = new UserFolder()
   folder.copy(EXAMPLE, 'node_modules/ktrail-exporter-http-lines')
   writeFileSync(folder.at('token'), 's3cret\n')
@@ -91,7 +91,7 @@ export const createExporter = (options, context) => context.fromLogRecordExporte
 })
 
 for (const encoding of ['json', 'compact', 'otlp', 'otlp_json']) {
-  test(`npm exporter: a package that wants ${encoding} gets it, and its warnings are in the log under its name`, async () => {
+  test(`npm exporter: a package with encoding ${encoding} gets it, and its warnings are in the log under its name`, async () => {
     using folder = new UserFolder()
     folder.install(
       'pkg',
@@ -115,7 +115,7 @@ export const createExporter = (options, { warn }) => ({
   })
 }
 
-test('npm exporter: a package that breaks the contract holds its events, and the agent says why', async () => {
+test('npm exporter: a package that breaks the contract holds its events, and the agent reports the reason', async () => {
   using folder = new UserFolder()
   folder.install(
     'pkg',
@@ -137,7 +137,7 @@ export default () => ({ type: 'pkg', encoding: 'json', async start() {}, async s
   assert.equal(sender?.imbalance(), 0)
 })
 
-test('npm exporter: what a package refuses is a mistake in the config, and told by the exporter’s name', async () => {
+test('npm exporter: options that a package refuses are an error in the config, reported with the exporter’s name', async () => {
   using folder = new UserFolder()
   folder.install(
     'pkg',
@@ -158,26 +158,26 @@ for (const [when, made] of [
     `({ type: 'pkg', encoding: 'json', async send() {}, start: () => new Promise(hang), async stop() { warn('stopped') } })`,
   ],
 ] as const) {
-  test(`npm exporter: a start that is given up while a package ${when} ends at once, with all that was started`, async () => {
+  test(`npm exporter: aborting a start while a package ${when} ends it at once, with everything that was started`, async () => {
     using folder = new UserFolder()
     const hang = `const hang = (letGo) => { globalThis.letGo = letGo; warn('called') }`
     folder.install('pkg', `export const ktrail = 1; export default (options, { warn }) => { ${hang}; return ${made} }`)
-    const said: string[] = []
+    const logged: string[] = []
     const stop = new AbortController()
-    const log = pino({}, { write: (line: string) => void said.push(JSON.parse(line).msg) })
+    const log = pino({}, { write: (line: string) => void logged.push(JSON.parse(line).msg) })
     const config = `exporters: { mine: { type: npm:pkg }, other: { type: file, path: ${folder.at('e.jsonl')} } }`
     const started = startFanOut(...(await givenOf(folder, config, log)), stop.signal)
     const ended = assert.rejects(started, { name: 'AbortError' })
-    await until('the package is called', () => said.includes('called'))
+    await until('the package is called', () => logged.includes('called'))
     stop.abort()
     await ended
-    assert.deepEqual(said, when === 'starts' ? ['called', 'stopped'] : ['called'])
+    assert.deepEqual(logged, when === 'starts' ? ['called', 'stopped'] : ['called'])
     // The limit of the step would keep this process for its ten seconds.
     Reflect.get(globalThis, 'letGo')()
   })
 }
 
-test('npm exporter: one that can not start stops those that have', async () => {
+test('npm exporter: a failed start stops the exporters that have started', async () => {
   using folder = new UserFolder()
   const members = `type: 'x', encoding: 'json', async send() {}`
   folder.install(
@@ -188,11 +188,11 @@ test('npm exporter: one that can not start stops those that have', async () => {
     'good',
     `export const ktrail = 1; export default (options, { warn }) => ({ ${members}, async start() {}, async stop() { warn('stopped') } })`,
   )
-  const said: string[] = []
-  const log = pino({}, { write: (line: string) => void said.push(JSON.parse(line).msg) })
+  const logged: string[] = []
+  const log = pino({}, { write: (line: string) => void logged.push(JSON.parse(line).msg) })
   const given = await givenOf(folder, 'exporters: { a: { type: npm:good }, b: { type: npm:bad } }', log)
   await assert.rejects(startFanOut(...given, new AbortController().signal), { message: 'npm:bad: cannot start: no' })
-  assert.deepEqual(said, ['stopped'])
+  assert.deepEqual(logged, ['stopped'])
 })
 
 test('npm exporter: fields are refused for a package that takes compact lines', async () => {

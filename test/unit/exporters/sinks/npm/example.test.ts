@@ -1,4 +1,4 @@
-/** The example for authors of packages, used as they would use it: copied, with ktrail linked beside it. */
+/** The example for authors of packages, used as they would use it: copied, with ktrail linked into its folder. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -28,7 +28,7 @@ interface Ran {
 }
 
 async function run(folder: UserFolder, command: string, args: string[]): Promise<Ran> {
-  // The runner of this file must not take the other for a part of itself.
+  // The runner of this file must not report the inner run as its own.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env
   const child = spawn(command, args, {
     cwd: folder.at('pkg'),
@@ -52,7 +52,7 @@ test('example: passes its contract test in a folder of its own, none of it skipp
   assert.match(out, /^# skipped 0$/m, out)
 })
 
-/** Slips in the example, each with the tests that must find it. */
+/** Errors put into the example, each with the tests that must find it. */
 const slips: ReadonlyArray<readonly [name: string, from: string, to: string, found: readonly RegExp[]]> = [
   ['loses events', 'if (ok)', 'if (ok || status === 503)', [/no event is lost/]],
   ['drops parts', 'batch.parts.map', 'batch.parts.slice(0, 2).map', [/many parts/, /no event is lost/]],
@@ -67,7 +67,7 @@ const slips: ReadonlyArray<readonly [name: string, from: string, to: string, fou
   ['invents an outcome', "status: 'delivered' }", "status: 'partial', refusals: [] }", [/many parts/, /at once/]],
   ['sends after its end', 'open = false\n    },', '},', [/stopping twice/, /await using/]],
 ]
-test('example: a slip in it does not pass, and the test that fails says which', async () => {
+test('example: an error in it does not pass, and the failing test shows which', async () => {
   const source = readFileSync(join(EXAMPLE, 'index.js'), 'utf8')
   await Promise.all(
     slips.map(async ([name, from, to, found]) => {
@@ -82,7 +82,7 @@ test('example: a slip in it does not pass, and the test that fails says which', 
   )
 })
 
-test('example: a contract test whose sink can not fall silent fails, unless it says why', async () => {
+test('example: a contract test whose sink cannot stop answering fails, unless it has a reason', async () => {
   const stall = 'stall: () => (silence = new Silence()),'
   const ranWith = async (change: string): Promise<Ran> => {
     using folder = authorsFolder()
@@ -92,17 +92,17 @@ test('example: a contract test whose sink can not fall silent fails, unless it s
     writeFileSync(file, source.replace(stall, change))
     return await run(folder, process.execPath, ['--test', '--test-reporter=tap'])
   }
-  const [without, saying] = await Promise.all([ranWith(''), ranWith(`stall: () => 'it always answers',`)])
+  const [without, withReason] = await Promise.all([ranWith(''), ranWith(`stall: () => 'it always answers',`)])
   assert.notEqual(without.status, 0)
   assert.match(without.out, /harness\.stall: expected a function that makes the sink fall silent/)
-  assert.equal(saying.status, 0, saying.out)
-  assert.match(saying.out, /aborted on its way .*# SKIP http-lines: it always answers$/m)
+  assert.equal(withReason.status, 0, withReason.out)
+  assert.match(withReason.out, /aborted on its way .*# SKIP http-lines: it always answers$/m)
 })
 
 const CHECK = `--noEmit --allowJs --checkJs --strict --target es2024 --lib es2024,esnext.disposable --module nodenext
   --skipLibCheck --allowImportingTsExtensions --types node --typeRoots`.split(/\s+/)
 
-test('example: keeps to the types of ktrail/exporter, which find a slip', async () => {
+test('example: keeps to the types of ktrail/exporter, which find an error', async () => {
   using folder = authorsFolder()
   const check = (): Promise<Ran> =>
     run(folder, join(ROOT, 'node_modules/.bin/tsc'), [...CHECK, join(ROOT, 'node_modules/@types'), 'index.js'])
@@ -126,7 +126,7 @@ const answers: ReadonlyArray<readonly [answer: Answer, want: Outcome['status'], 
   [{ status: 503 }, 'retryable'],
   [{ status: 200, fault: 'reset' }, 'retryable'],
 ]
-test('example: what the sink answers decides what becomes of the batch', async () => {
+test('example: the answer of the sink decides the outcome of the batch', async () => {
   using folder = new UserFolder()
   folder.link(NAME, EXAMPLE)
   let answer: Answer = { status: 200 }
@@ -151,7 +151,7 @@ test('example: what the sink answers decides what becomes of the batch', async (
   assert.equal(first?.body.toString(), '{"id":0}\n{"id":1}\n{"id":2}\n')
 })
 
-test('example: a URL that is none is refused with a sentence', async () => {
+test('example: an invalid URL is refused with a message', async () => {
   using folder = new UserFolder()
   folder.link(NAME, EXAMPLE)
   const given = { configFile: folder.configFile, name: 'web', nodeName: 'n', epoch: 'e', warn: () => {} }

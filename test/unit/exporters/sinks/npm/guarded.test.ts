@@ -24,13 +24,13 @@ function guarded(
   return new GuardedExporter('npm:x', { ...good, ...change }, { warn: (text) => warnings.push(text), clock })
 }
 
-/** As code that nobody has checked would answer. */
+/** Answers as unchecked code could give them. */
 const answer =
   (outcome: unknown): PackageExporter['send'] =>
   () =>
     Promise.resolve(outcome as never)
 
-test('guard: an outcome that is none holds the batch, and names the package and what it did', async () => {
+test('guard: an invalid outcome holds the batch, and the error has the package and the reason', async () => {
   const exporter = guarded({ send: answer({ status: 'retryable', error: new Error('x'), taken: 3 }) })
   await exporter.start()
   const outcome = await exporter.send(batch(lines(0, 2)), NEVER)
@@ -43,26 +43,26 @@ test('guard: an outcome that is none holds the batch, and names the package and 
   )
 })
 
-test('guard: an outcome that is one passes as it is', async () => {
+test('guard: a valid outcome passes unchanged', async () => {
   const outcome = { status: 'partial', refusals: [{ reason: 'x', events: 1, which: [1], message: 'm' }] }
   const exporter = guarded({ send: answer(outcome) })
   await exporter.start()
   assert.equal(await exporter.send(batch(lines(0, 2)), NEVER), outcome)
 })
 
-test('guard: a sink is not asked again without pause because a package says to wait for nothing', async () => {
+test('guard: a package that requests no wait does not cause retries without a pause', async () => {
   const error = new Error('busy')
   const exporter = guarded({ send: answer({ status: 'retryable', error, afterMs: 0, taken: 1 }) })
   await exporter.start()
   assert.deepEqual(await exporter.send(batch(lines(0, 2)), NEVER), { status: 'retryable', error, taken: 1 })
 })
 
-test('guard: what start throws is UNUSABLE and names the package', async () => {
+test('guard: an error of start is UNUSABLE and contains the package', async () => {
   const exporter = guarded({ start: () => Promise.reject(new Error('no such host')) })
   await assert.rejects(exporter.start(), { code: 'UNUSABLE', message: 'npm:x: cannot start: no such host' })
 })
 
-test('guard: a start that does not come to an end is given up after 10 s, and opens nothing when it does later', async () => {
+test('guard: a hanging start is given up after 10 s, and opens nothing if it ends later', async () => {
   const clock = new FakeClock()
   const started = Promise.withResolvers<void>()
   const exporter = guarded({ start: () => started.promise }, [], clock)
@@ -86,7 +86,7 @@ test('guard: a start in time leaves no timer', async () => {
   assert.deepEqual(clock.pending, [])
 })
 
-test('guard: nothing reaches a package that is not open', async () => {
+test('guard: no call reaches a package that is not open', async () => {
   let calls = 0
   const exporter = guarded({ send: () => Promise.reject(new Error(`called ${++calls} times`)) })
   assert.equal((await exporter.send(batch(lines(0, 1)), NEVER)).status, 'retryable')
@@ -96,7 +96,7 @@ test('guard: nothing reaches a package that is not open', async () => {
   assert.equal(calls, 0)
 })
 
-test('guard: a package is stopped once, and one that cannot stop does not keep the agent from ending', async () => {
+test('guard: a package is stopped once, and one that cannot stop does not prevent the end of the agent', async () => {
   const warnings: string[] = []
   let stops = 0
   const exporter = guarded({ stop: () => Promise.reject(new Error(`stuck ${++stops}`)) }, warnings)
@@ -106,7 +106,7 @@ test('guard: a package is stopped once, and one that cannot stop does not keep t
   assert.deepEqual(warnings, ['npm:x: cannot stop: stuck 1'])
 })
 
-test('guard: reopen is there when the package has it', async () => {
+test('guard: reopen exists if the package has it', async () => {
   let reopened = 0
   const exporter = guarded({ reopen: async () => void reopened++ })
   await exporter.reopen?.()
@@ -114,7 +114,7 @@ test('guard: reopen is there when the package has it', async () => {
   assert.equal(guarded({}).reopen, undefined)
 })
 
-test('guard: counters that a metric could not show are left out', () => {
+test('guard: counters that are invalid as metrics are left out', () => {
   const counters = {
     requests: 5,
     'Bad Name': 1,

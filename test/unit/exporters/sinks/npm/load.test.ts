@@ -10,7 +10,7 @@ import { batch, lines } from '../../support/lines.ts'
 import { UserFolder } from './support.ts'
 
 const NEVER = new AbortController().signal
-/** The members of an exporter that takes all. */
+/** The members of an exporter that accepts everything. */
 const GOOD = `type: 'x', encoding: 'json', async start() {}, async send() { return { status: 'delivered' } }, async stop() {}`
 
 function load(
@@ -52,7 +52,7 @@ const ways: ReadonlyArray<readonly [name: string, source: string, type?: 'common
   ],
 ]
 for (const [name, source, type] of ways) {
-  test(`third-party: a package may give its exporter by ${name}`, async () => {
+  test(`third-party: a package may provide its exporter by ${name}`, async () => {
     using folder = new UserFolder()
     folder.install('pkg', source, type)
     await using exporter = await load(folder)
@@ -68,7 +68,7 @@ const exporterWith = (members: string): string =>
   `export const ktrail = 1; export default () => ({ ${GOOD}, ${members} })`
 const bad: ReadonlyArray<readonly [name: string, source: string, want: RegExp]> = [
   [
-    'that does not say ktrail',
+    'without the mark "ktrail"',
     `export default () => ({ ${GOOD} })`,
     /no exporter for ktrail: expected "export const ktrail = 1", got none$/,
   ],
@@ -162,7 +162,7 @@ const bad: ReadonlyArray<readonly [name: string, source: string, want: RegExp]> 
   ],
 ]
 for (const [name, source, want] of bad) {
-  test(`third-party: a package ${name} is refused with a sentence`, async () => {
+  test(`third-party: a package ${name} is refused with a message`, async () => {
     using folder = new UserFolder()
     folder.install('pkg', source)
     const message = await refusal(load(folder, 'pkg', { url: 'here' }))
@@ -179,7 +179,7 @@ const endless: ReadonlyArray<readonly [step: string, source: string]> = [
   ],
 ]
 for (const [step, source] of endless) {
-  test(`third-party: a package that does not come to an end with "${step}" is given up after 10 s`, async () => {
+  test(`third-party: a package that hangs in "${step}" is given up after 10 s`, async () => {
     using folder = new UserFolder()
     folder.install('pkg', source)
     Reflect.deleteProperty(globalThis, 'pkgCalled')
@@ -194,7 +194,7 @@ for (const [step, source] of endless) {
   })
 }
 
-test('third-party: a package that is not installed is refused with where it was looked for and what to do', async () => {
+test('third-party: a package that is not installed is refused with the searched folders and the next step', async () => {
   using folder = new UserFolder()
   const message = await refusal(load(folder, 'nowhere'))
   assert.match(
@@ -204,14 +204,14 @@ test('third-party: a package that is not installed is refused with where it was 
   assert.ok(message.includes(`--prefix ${folder.path} nowhere`))
 })
 
-test('third-party: nothing of a package without the mark is called', async () => {
+test('third-party: a package without the mark is never called', async () => {
   using folder = new UserFolder()
   folder.install('pkg', `export default () => { globalThis.called = true }`)
   await refusal(load(folder))
   assert.equal(Reflect.get(globalThis, 'called'), undefined)
 })
 
-test('third-party: TypeScript inside node_modules is refused with the way out, and runs when it is linked', async () => {
+test('third-party: TypeScript inside node_modules is refused with the next step, and runs if it is linked', async () => {
   using folder = new UserFolder()
   const source = `export const ktrail: number = 1\nexport default () => ({ ${GOOD} })`
   folder.install('pkg', source, 'module', 'index.ts')
@@ -230,7 +230,7 @@ test('third-party: a package with a scope, for import only, is found above the f
   assert.equal((await loadNpmExporter({ type: 'npm:@me/pkg', options: {} }, given)).type, 'npm:@me/pkg')
 })
 
-test('third-party: the package beside the config wins over the one beside ktrail', async () => {
+test('third-party: the package next to the config is preferred to the one next to ktrail', async () => {
   using folder = new UserFolder()
   // zod is one of ktrail's own.
   assert.match(await refusal(load(folder, 'zod')), /no exporter for ktrail/)
@@ -238,7 +238,7 @@ test('third-party: the package beside the config wins over the one beside ktrail
   assert.equal((await load(folder, 'zod')).type, 'npm:zod')
 })
 
-test('third-party: a package gets its options as they are, names, epoch and the log', async () => {
+test('third-party: a package gets its options unchanged, names, epoch and the log', async () => {
   using folder = new UserFolder()
   const made = `async (options, { warn, fromLogRecordExporter, ...rest }) => {
     warn(JSON.stringify({ options, rest, adapter: typeof fromLogRecordExporter }))

@@ -17,12 +17,12 @@ export class UserFolder extends Folder {
     writeFileSync(join(folder, file), source)
   }
 
-  /** Copies a folder to a place in here. */
+  /** Copies a folder into this one. */
   copy(from: string, to: string): void {
     cpSync(from, this.at(to), { recursive: true })
   }
 
-  /** As npm does it with a package that is a folder. */
+  /** Links a package folder, as npm does. */
   link(name: string, target: string): void {
     const path = this.at(join('node_modules', name))
     mkdirSync(dirname(path), { recursive: true })

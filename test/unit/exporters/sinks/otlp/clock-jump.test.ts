@@ -1,5 +1,5 @@
 /**
- * A wall clock that jumps under a Loki with a clock of its own: what counts as delivered is in Loki, or was left out there
+ * A wall clock that jumps with a Loki that has its own clock: delivered events are in Loki, or were left out there
  * because an equal entry (stream, time, line) is stored. By uid, not by our own counters.
  */
 import assert from 'node:assert/strict'
@@ -20,7 +20,7 @@ import { CHAIN } from '../../../../support/exporter-config.ts'
 const HOUR = 3600
 const TRUE_SEC = 1_795_528_989
 
-/** The agent's clock against Loki's, in seconds, and how many events come while it is so; what is in one row is sent after its end. */
+/** The agent clock minus that of Loki, in seconds, and the number of events meanwhile; those of one row are sent after its end. */
 const ROWS: ReadonlyArray<ReadonlyArray<readonly [offset: number, events: number]>> = [
   [[0, 1300]],
   [
@@ -54,7 +54,7 @@ function sentBy(requests: readonly Received[]): Map<number, string> {
 const sum = (counts: Readonly<Record<string, number>>): number => Object.values(counts).reduce((a, b) => a + b, 0)
 
 for (const batchEvents of [1000, 300]) {
-  test(`loki: what counts as delivered while the clock jumps is there, in batches of ${batchEvents}`, async () => {
+  test(`loki: delivered events are stored while the clock jumps, in batches of ${batchEvents}`, async () => {
     const nowMs = (): number => TRUE_SEC * 1000
     const loki = new FakeLoki({ nowMs })
     await using sink = await FakeSink.start(loki.script)
@@ -72,14 +72,14 @@ for (const batchEvents of [1000, 300]) {
     for (const row of ROWS) {
       for (const [seconds, count] of row) {
         offset = seconds
-        // Every tenth event is at the time of the one before it, with the same line: equal to Loki.
+        // Every tenth event has the time and the line of the one before: equal for Loki.
         const events = Array.from({ length: count }, () => {
           const nsec = seq % 10 === 9 ? seq - 1 : seq
           return at(seq++, TRUE_SEC + seconds, nsec)
         })
         void sender.offer(encoder.encode(events))
       }
-      // Entries of the future hold, until the clock is right again and they are known as such.
+      // Entries of the future are held until the clock is right again and they are recognised.
       await until(
         'it holds or has sent all',
         () => sender.accounting().state === 'hold' || sender.accounting().heldEvents === 0,
@@ -93,15 +93,15 @@ for (const batchEvents of [1000, 300]) {
     const sent = sentBy(sink.requests)
     const lines = new Set([...found].map((uid) => sent.get(uid)))
     const equal = [...sent].filter(([uid, line]) => !found.has(uid) && lines.has(line)).length
-    assert.ok(equal > 100, 'some are equal to others')
-    assert.ok(sum(rejected) > 300, 'some are refused')
+    assert.ok(equal > 100, 'some must be equal to others')
+    assert.ok(sum(rejected) > 300, 'some must be rejected')
     assert.equal(sum(dropped), 0)
     assert.equal(delivered, found.size + equal, `found ${found.size}, left out as equal ${equal}`)
     assert.equal(delivered + sum(rejected), seq)
   })
 }
 
-test('loki: entries that are too old are not taken for stored because others are too far behind', async () => {
+test('loki: entries that are too old do not count as stored if others are too far behind', async () => {
   const nowMs = (): number => TRUE_SEC * 1000
   const loki = new FakeLoki({ nowMs })
   await using sink = await FakeSink.start(loki.script)

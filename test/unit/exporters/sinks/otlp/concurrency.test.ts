@@ -1,4 +1,4 @@
-/** Several calls of `send` at a time. */
+/** Concurrent calls of `send`. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Outcome } from '../../../../../exporters/contract/exporter.ts'
@@ -8,11 +8,11 @@ import { NEVER, batchFrom, exporterFor, seqsOf } from './support.ts'
 
 const AT_ONCE = 16
 
-test('otlp concurrency: { max: as } many requests at a time as are allowed, each on its connection, answered in any order', async () => {
+test('otlp concurrency: as many requests at a time as allowed, each on its own connection, answered in any order', async () => {
   const waiting: Array<() => void> = []
   await using sink = await FakeSink.start(async () => {
     const turn = new Promise<void>((resolve) => waiting.push(resolve))
-    // The last one to come is answered first: all of them are in flight then.
+    // The last one is answered first, so that all of them are in flight.
     if (waiting.length === AT_ONCE) for (const answer of waiting.toReversed()) answer()
     await turn
     return OK
@@ -30,7 +30,7 @@ test('otlp concurrency: { max: as } many requests at a time as are allowed, each
   )
 })
 
-test('otlp concurrency: { max: what } one batch goes through changes nothing for the others', async () => {
+test('otlp concurrency: failures of one batch do not affect the others', async () => {
   await using sink = await FakeSink.start((request) => {
     const [first = 0] = seqsOf(request)
     if (first < 10) return { status: 503 }
@@ -47,7 +47,7 @@ test('otlp concurrency: { max: what } one batch goes through changes nothing for
   assert.deepEqual(refusedOf(outcomes[1]), [3])
 })
 
-test('otlp concurrency: { max: a } batch above the burst is still halved while others pass', async () => {
+test('otlp concurrency: a batch above the burst is still halved while others pass', async () => {
   const burst = 4
   await using sink = await FakeSink.start((request) => (seqsOf(request).length > burst ? { status: 429 } : OK))
   await using exporter = exporterFor(sink, { concurrency: { max: 2 } })

@@ -1,4 +1,4 @@
-/** `type: otlp`, from the text of a config to what a sink receives. */
+/** `type: otlp`, from the text of a config to the requests at a sink. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -20,7 +20,7 @@ import { numbers } from '../../support/lines.ts'
 
 type Env = Readonly<Record<string, string>>
 
-/** The exporters of a config, and what was logged meanwhile. */
+/** The exporters of a config, and their log. */
 async function made(
   keys: string,
   env: Env = {},
@@ -40,7 +40,7 @@ interface Line {
   readonly [key: string]: unknown
 }
 
-/** What the sink receives of the events. */
+/** The request that the sink receives for these events. */
 async function sent(sink: FakeSink, keys: string, events: readonly Event[], env: Env = {}): Promise<Received> {
   const { fanOut } = await made(keys, env)
   await fanOut.start()
@@ -78,7 +78,7 @@ test('otlp output: an endpoint alone sends protobuf, gzipped, with resource and 
   assert.match(JSON.stringify(records[0]?.body), /process_exec.*node-7/)
 })
 
-test('otlp output: every key arrives where it belongs', async () => {
+test('otlp output: every key has its effect on the request', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('token'), 'Bearer hush\n')
   await using sink = await FakeSink.start()
@@ -111,7 +111,7 @@ test('otlp output: every key arrives where it belongs', async () => {
   assert.doesNotMatch(JSON.stringify(record.body), /node_name/)
 })
 
-test('otlp output: variables fill in what the config leaves out, and it is said which', async () => {
+test('otlp output: variables fill in missing keys of the config, and are logged', async () => {
   await using sink = await FakeSink.start()
   const env = {
     OTEL_EXPORTER_OTLP_ENDPOINT: `${base(sink)}/?key=hush`,
@@ -146,7 +146,7 @@ test('otlp output: variables fill in what the config leaves out, and it is said 
   assert.deepEqual(named(request.logs().resource)['service.name'], { stringValue: 'env' })
 })
 
-test('otlp output: what the config says wins over variables, and then no variable is named', async () => {
+test('otlp output: keys of the config override variables, and then no variable is logged', async () => {
   const env = { OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: 'http://elsewhere/x', OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' }
   const { logged, fanOut } = await made('endpoint: "http://here:4318", protocol: http/protobuf', env)
   const [line] = logged
@@ -166,13 +166,13 @@ const concurrency: ReadonlyArray<readonly [keys: string, want: number]> = [
   ['loki: true, concurrency: { max: 1 }', 1],
 ]
 for (const [keys, want] of concurrency) {
-  test(`otlp output: with ${keys === '' ? 'nothing said' : keys} at most ${want} requests at a time`, async () => {
+  test(`otlp output: with ${keys === '' ? 'the default' : keys} at most ${want} requests at a time`, async () => {
     const { fanOut } = await made(keys)
     assert.equal(fanOut.senders[0]?.exporter.maxConcurrency, want)
   })
 }
 
-test("otlp output: Loki's limits are checked before sending, the others pass", async () => {
+test("otlp output: Loki's limits are checked before sending, and valid events pass", async () => {
   await using sink = await FakeSink.start()
   const { fanOut } = await made(`endpoint: "${base(sink)}", loki: { max_age: 1h }`)
   await fanOut.start()
@@ -188,7 +188,7 @@ test("otlp output: Loki's limits are checked before sending, the others pass", a
   )
 })
 
-test('otlp output: a sink that finds fault with everything costs eight events, then the rest is held', async () => {
+test('otlp output: a sink that rejects everything rejects eight events, then the rest is held', async () => {
   await using sink = await FakeSink.start(() => ({ status: 400, body: 'no' }))
   const { fanOut } = await made(`endpoint: "${base(sink)}", batch: { max_events: 100 }`)
   await fanOut.start()
@@ -200,7 +200,7 @@ test('otlp output: a sink that finds fault with everything costs eight events, t
 })
 
 for (const protocol of ['http/protobuf', 'http/json']) {
-  test(`otlp output: encoder sdk sends what ktrail's own sends with ${protocol}`, async () => {
+  test(`otlp output: encoder sdk sends the same as ktrail's own with ${protocol}`, async () => {
     const bodies: Buffer[] = []
     for (const encoder of ['ktrail', 'sdk']) {
       await using sink = await FakeSink.start()
@@ -215,7 +215,7 @@ for (const protocol of ['http/protobuf', 'http/json']) {
   })
 }
 
-test('otlp output: what the config says wins over variables of another name', async () => {
+test('otlp output: keys of the config override variables of another name', async () => {
   await using sink = await FakeSink.start()
   const env = { OTEL_EXPORTER_OTLP_HEADERS: 'X-Scope-OrgID=other', OTEL_SERVICE_NAME: 'other' }
   const keys = `endpoint: "${base(sink)}", tenant: mine, resource_attributes: { service.name: mine }`
@@ -224,7 +224,7 @@ test('otlp output: what the config says wins over variables of another name', as
   assert.deepEqual(named(request.logs().resource)['service.name'], { stringValue: 'mine' })
 })
 
-test('otlp output: a certificate of the config without its key does not start', async () => {
+test('otlp output: a certificate without its key does not start', async () => {
   await assert.rejects(
     made('endpoint: "https://x", tls: { cert_file: /c }'),
     /^ExportError: exporters\.o: tls: expected cert_file and key_file together/,

@@ -1,4 +1,4 @@
-/** The SDK's own pipeline and ours, sending the same events to the same sink. */
+/** The SDK's own pipeline and ours send the same events to the same sink. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-http'
@@ -13,7 +13,7 @@ import { FakeSink } from '../../../../support/otlp/server.ts'
 import { goldenEvents } from '../../support/golden-events.ts'
 import { NEVER, RESOURCE, encoderOptions, exporterFor } from './support.ts'
 
-test('otlp: a request of ours says what one of sdk-logs and exporter-logs-otlp-http says', async () => {
+test('otlp: our request has the same content as one of sdk-logs and exporter-logs-otlp-http', async () => {
   await using sink = await FakeSink.start()
   await using exporter = exporterFor(sink, { compression: 'gzip' })
   await exporter.start()

@@ -6,7 +6,7 @@ import type { Answer } from '../../../../support/otlp/server.ts'
 import { idsOf } from '../../support/lines.ts'
 import { exporterFor } from './support.ts'
 
-/** Ways to fail that take nothing. */
+/** Failures after which the sink has taken nothing. */
 const FAULTS: readonly Answer[] = [
   { status: 503 },
   { status: 429, headers: { 'retry-after': '0' } },
@@ -15,7 +15,7 @@ const FAULTS: readonly Answer[] = [
   { status: 413 },
 ]
 
-// One server for all tests: the harness is made without waiting, so the sink must be there before.
+// One server for all tests: the harness is created synchronously, so the sink must exist before.
 let took: string[] = []
 let failures = 0
 let fault = 0
@@ -23,7 +23,7 @@ let silence: Silence | undefined
 const sink = await FakeSink.start(async (request) => {
   await silence?.pass()
   const text = rawRecords(request.body).toString()
-  // The harness counts calls of the sink that fail; a lone line is never "too large", that would be a refusal for good.
+  // The harness counts failing calls of the sink; a single line is never "too large", which would be a rejection.
   if (failures > 0) {
     failures--
     const answer = FAULTS[fault++ % FAULTS.length] ?? OK

@@ -1,19 +1,19 @@
-/** A batch in halves, where the sink finds fault with a part. */
+/** Halving a batch of which the sink rejects a part. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FakeSink, OK } from '../../../../support/otlp/server.ts'
 import type { Answer, Received } from '../../../../support/otlp/server.ts'
 import { numbers } from '../../support/lines.ts'
-import { NEVER, batchFrom, exporterFor, plain, says, seqsOf } from './support.ts'
+import { NEVER, batchFrom, exporterFor, plain, reply, seqsOf } from './support.ts'
 
-test('otlp delivery: 413 halves down to the record that is too large, and takes all others', async () => {
+test('otlp delivery: after 413 the record that is too large is found by halving, and all others are delivered', async () => {
   const tooLarge = 6
   await using sink = await FakeSink.start((request) => (seqsOf(request).includes(tooLarge) ? { status: 413 } : OK))
   await using exporter = exporterFor(sink)
   await exporter.start()
   assert.deepEqual(plain(await exporter.send(batchFrom(0, 5, 5), NEVER)), {
     status: 'partial',
-    refusals: [{ reason: 'too_large', events: 1, which: [6], message: says('413') }],
+    refusals: [{ reason: 'too_large', events: 1, which: [6], message: reply('413') }],
   })
   const taken = sink.requests.filter((request) => !seqsOf(request).includes(tooLarge)).flatMap(seqsOf)
   assert.deepEqual(
@@ -22,7 +22,7 @@ test('otlp delivery: 413 halves down to the record that is too large, and takes 
   )
 })
 
-test('otlp delivery: a 400 is isolated in about 2 log n requests, each bad record named', async () => {
+test('otlp delivery: a 400 is isolated in about 2 log n requests, with each bad record', async () => {
   const bad = new Set([17, 300, 301])
   await using sink = await FakeSink.start((request) =>
     seqsOf(request).some((seq) => bad.has(seq)) ? { status: 400, body: 'no' } : OK,
@@ -30,7 +30,7 @@ test('otlp delivery: a 400 is isolated in about 2 log n requests, each bad recor
   await using exporter = exporterFor(sink)
   await exporter.start()
   const outcome = plain(await exporter.send(batchFrom(0, 256, 256), NEVER))
-  const refusals = [{ reason: 'invalid', events: 3, which: [17, 300, 301], message: says('400: no') }]
+  const refusals = [{ reason: 'invalid', events: 3, which: [17, 300, 301], message: reply('400: no') }]
   assert.deepEqual(outcome, { status: 'partial', refusals })
   assert.ok(sink.requests.length < 60, `${sink.requests.length} requests`)
 })
@@ -40,11 +40,11 @@ for (const answer of [
   { status: 413, body: 'no' },
 ]) {
   const reason = answer.status === 413 ? 'too_large' : 'invalid'
-  const refused = { reason, message: says(`${answer.status}: no`) }
+  const refused = { reason, message: reply(`${answer.status}: no`) }
   const why = 'it has refused 8 single records in a row and taken none: check the endpoint, then reopen (SIGHUP)'
-  const held = { status: 'hold', says: says(`${answer.status}: no; ${why}`) }
+  const held = { status: 'hold', message: reply(`${answer.status}: no; ${why}`) }
 
-  test(`otlp delivery: a sink that answers ${answer.status} to everything gets eight records refused in all, then holds`, async () => {
+  test(`otlp delivery: a sink that answers ${answer.status} to everything rejects eight records in all, then the rest is held`, async () => {
     await using sink = await FakeSink.start(() => answer)
     await using exporter = exporterFor(sink)
     await exporter.start()
@@ -60,7 +60,7 @@ for (const answer of [
       assert.deepEqual(plain(await exporter.send(batch, NEVER)), held)
     }
     assert.ok(sink.requests.length < 60, `${sink.requests.length} requests`)
-    // Mended: nothing more is lost, also when the first record is a bad one.
+    // Corrected: nothing more is lost, also if the first record is a bad one.
     sink.script = (request) => (seqsOf(request).includes(8) ? answer : OK)
     assert.deepEqual(plain(await exporter.send(batchFrom(8, 10), NEVER)), {
       status: 'partial',
@@ -68,7 +68,7 @@ for (const answer of [
     })
   })
 
-  test(`otlp delivery: single records that are answered ${answer.status} one batch after the other hold too, until a reopen`, async () => {
+  test(`otlp delivery: single records that are answered ${answer.status} one batch after the other are held too, until a reopen`, async () => {
     await using sink = await FakeSink.start(() => answer)
     await using exporter = exporterFor(sink)
     await exporter.start()
@@ -79,7 +79,7 @@ for (const answer of [
   })
 }
 
-test('otlp delivery: a long run of bad records does not keep the good ones behind it waiting', async () => {
+test('otlp delivery: a long run of bad records does not delay the good ones after it', async () => {
   await using sink = await FakeSink.start((request) =>
     seqsOf(request).some((seq) => seq < 100) ? { status: 400, body: 'no' } : OK,
   )
@@ -87,13 +87,13 @@ test('otlp delivery: a long run of bad records does not keep the good ones behin
   await exporter.start()
   assert.deepEqual(plain(await exporter.send(batchFrom(0, 128), NEVER)), {
     status: 'partial',
-    refusals: [{ reason: 'invalid', events: 100, which: numbers(0, 100), message: says('400: no') }],
+    refusals: [{ reason: 'invalid', events: 100, which: numbers(0, 100), message: reply('400: no') }],
   })
   const asked = sink.requests.map(seqsOf).filter((seqs) => seqs.length === 1 && seqs[0] === 127)
-  assert.equal(asked.length, 1, 'the last record tells once that the sink takes any')
+  assert.equal(asked.length, 1, 'the last record shows once that the sink accepts any')
 })
 
-/** Takes two at a time, refuses 1, and has no time for 5. */
+/** Takes two at a time, rejects 1, and answers 503 to 5. */
 function script(request: Received): Answer {
   const seqs = seqsOf(request)
   if (seqs.length > 2) return { status: 413 }
@@ -101,7 +101,7 @@ function script(request: Received): Answer {
   return seqs.includes(5) ? { status: 503, headers: { 'retry-after': '2' } } : OK
 }
 
-test('otlp delivery: an interruption tells how many at the head are settled, and which of these were refused', async () => {
+test('otlp delivery: an interruption reports how many of the first are settled, and which of these were rejected', async () => {
   await using sink = await FakeSink.start(script)
   await using exporter = exporterFor(sink)
   await exporter.start()
@@ -110,7 +110,7 @@ test('otlp delivery: an interruption tells how many at the head are settled, and
     afterMs: 2000,
     taken: 4,
     unacknowledged: 2,
-    refusals: [{ reason: 'invalid', events: 1, which: [1], message: says('400') }],
-    says: says('503'),
+    refusals: [{ reason: 'invalid', events: 1, which: [1], message: reply('400') }],
+    message: reply('503'),
   })
 })

@@ -9,7 +9,7 @@ import { until } from '../../support/fake-clock.ts'
 import { numbers } from '../../support/lines.ts'
 import { NEVER, batchFrom, encoderOptions, exporterFor, plain, seqsOf } from './support.ts'
 
-test('otlp exporter: a sink that does not answer is a timeout, one that is not there an error to retry', async () => {
+test('otlp exporter: a sink that does not answer is a timeout, an unreachable one is a retryable error', async () => {
   await using sink = await FakeSink.start(() => ({ status: 200, fault: 'never' }))
   await using exporter = exporterFor(sink, { request_timeout: 50 })
   await exporter.start()
@@ -22,7 +22,7 @@ test('otlp exporter: a sink that does not answer is a timeout, one that is not t
   const refused = await gone.send(batchFrom(0, 1), NEVER)
   assert.ok(refused.status === 'retryable')
   assert.match(refused.error.message, /^POST http:\/\/127\.0\.0\.1:1\/v1\/logs: .*ECONNREFUSED/)
-  assert.equal(refused.unacknowledged, 0, 'nothing of it can be there')
+  assert.equal(refused.unacknowledged, 0, 'the sink cannot have any of it')
   await gone.stop()
 })
 
@@ -39,7 +39,7 @@ test('otlp exporter: a send that is aborted in flight settles at once', async ()
   assert.equal(outcome.error.code, 'ABORTED')
 })
 
-test('otlp exporter: a stop ends what is in flight, also what began before a reopen', async () => {
+test('otlp exporter: a stop ends requests in flight, also those from before a reopen', async () => {
   await using sink = await FakeSink.start(() => ({ status: 200, fault: 'never' }))
   const exporter = exporterFor(sink, { request_timeout: 60_000, concurrency: { max: 2 } })
   await exporter.start()
@@ -53,7 +53,7 @@ test('otlp exporter: a stop ends what is in flight, also what began before a reo
     assert.deepEqual(plain(outcome), {
       status: 'retryable',
       unacknowledged: 1,
-      says: 'POST http://SINK/v1/logs: was stopped',
+      message: 'POST http://SINK/v1/logs: was stopped',
     })
   }
 })
@@ -96,7 +96,7 @@ test('otlp exporter: JSON is sent as JSON, also in halves', async () => {
   )
 })
 
-test('otlp exporter: the fourth try after three 429 goes in halves, and the batch after it whole again', async () => {
+test('otlp exporter: the fourth try after three 429 is sent in halves, and the next batch whole again', async () => {
   let burst = 4
   await using sink = await FakeSink.start((request) => (seqsOf(request).length > burst ? { status: 429 } : OK))
   await using exporter = exporterFor(sink)
@@ -112,7 +112,7 @@ test('otlp exporter: the fourth try after three 429 goes in halves, and the batc
   )
 })
 
-test('otlp exporter: requests share one connection, and one that the sink closed is replaced unseen', async () => {
+test('otlp exporter: requests share one connection, and one that the sink closed is replaced without a failure', async () => {
   await using sink = await FakeSink.start()
   await using exporter = exporterFor(sink)
   await exporter.start()
@@ -123,7 +123,7 @@ test('otlp exporter: requests share one connection, and one that the sink closed
   assert.equal(sink.connections, 2)
 })
 
-test('otlp exporter: warnings of the sink are handed on, at most one a minute', async () => {
+test('otlp exporter: warnings of the sink are reported, at most one a minute', async () => {
   await using sink = await FakeSink.start(() => ({ status: 200, body: partialSuccess(0, 'slow down') }))
   const warnings: string[] = []
   let wallMs = 0
@@ -136,7 +136,7 @@ test('otlp exporter: warnings of the sink are handed on, at most one a minute', 
   assert.equal(exporter.counters['warnings'], 4)
 })
 
-test('otlp exporter: a certificate without its key is refused when it is made', async () => {
+test('otlp exporter: a certificate without its key is refused at creation', async () => {
   await using sink = await FakeSink.start()
   const tls = { insecure_skip_verify: false, cert_file: '/c' }
   assert.throws(() => exporterFor(sink, { tls }), /^ExportError: tls: expected cert_file and key_file together/)

@@ -1,4 +1,4 @@
-/** Headers whose value stands in a file. */
+/** Headers whose value is in a file. */
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -25,7 +25,7 @@ test('otlp header files: the content is the value, without its line feed, and wi
   assert.equal(sink.requests[0]?.headers['x-other'], 'kept')
 })
 
-test('otlp header files: a token that was replaced is taken after a 401, and a reopen takes it before', async () => {
+test('otlp header files: a replaced token is used after a 401, or earlier after a reopen', async () => {
   using folder = new Folder()
   writeFileSync(folder.at('token'), 'old')
   let valid = 'old'
@@ -47,7 +47,7 @@ test('otlp header files: a token that was replaced is taken after a 401, and a r
 })
 
 for (const status of [401, 403, 407]) {
-  test(`otlp header files: all requests in flight that get ${status} learn of a token that was replaced`, async () => {
+  test(`otlp header files: all requests in flight that get ${status} use a replaced token`, async () => {
     using folder = new Folder()
     writeFileSync(folder.at('token'), 'old')
     const waiting: Array<() => void> = []
@@ -64,7 +64,7 @@ for (const status of [401, 403, 407]) {
     const sends = [0, 10, 20].map((seq) => exporter.send(batchFrom(seq, 1), NEVER))
     await until('all are in flight', () => waiting.length === sends.length)
     writeFileSync(folder.at('token'), 'new')
-    // One after the other: the second and third are answered when the new token has been read already.
+    // One after another: the second and third are answered after the new token has been read.
     for (const [i, answer] of waiting.entries()) {
       answer()
       const outcome = await sends[i]
@@ -74,7 +74,7 @@ for (const status of [401, 403, 407]) {
   })
 }
 
-test('otlp header files: one that has gone away is named where the sink refuses the old value', async () => {
+test('otlp header files: a missing file is reported if the sink refuses the old value', async () => {
   const folder = new Folder()
   writeFileSync(folder.at('token'), 'old')
   await using sink = await FakeSink.start(() => ({ status: 401 }))

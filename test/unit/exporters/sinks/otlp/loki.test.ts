@@ -20,7 +20,7 @@ const long = (length: number): Parameters<typeof makeKprobe>[0] => ({
   process: makeProcess({ arguments: 'x'.repeat(length) }),
 })
 
-/** What was refused, without what was said. */
+/** The refusals, without messages. */
 function refused(outcome: Outcome): object[] {
   if (outcome.status !== 'partial') return []
   return outcome.refusals.map(({ reason, events, which }) => ({
@@ -58,7 +58,7 @@ for (const json of [false, true]) {
       assert.equal(requests, 1)
     })
 
-    test(`loki: unchecked, one that is ${reason} is found by halves and stored ones are not doubled${json ? ', in JSON too' : ''}`, async () => {
+    test(`loki: unchecked, one that is ${reason} is found by halving and stored ones are not duplicated${json ? ', in JSON too' : ''}`, async () => {
       const { outcome, fake } = await sent([at(0), event, at(2)], {}, undefined, json)
       assert.deepEqual(refused(outcome), [{ reason, events: 1, which: [1] }])
       assert.equal(fake.entries.length, 2)
@@ -79,7 +79,7 @@ test('loki: a line that is too large is refused before it is sent', async () => 
   assert.equal(fake.entries.length, 1)
 })
 
-test('loki: each reason is told by itself, with the events of which it is true', async () => {
+test('loki: each reason is reported separately, with its events', async () => {
   const [tooOld, tooNew] = [at(1, SEC - 7 * 86_400 - 1), at(3, SEC + 601)]
   const behind = at(4, SEC - 3601)
   const events = [at(0), tooOld, at(2), tooNew, behind, at(5, SEC - 8 * 86_400), at(6)]
@@ -92,7 +92,7 @@ test('loki: each reason is told by itself, with the events of which it is true',
   assert.equal(fake.entries.length, 3)
 })
 
-test('loki: when nothing of a batch may be sent, no request is made', async () => {
+test('loki: if no event of a batch may be sent, no request is made', async () => {
   const old = [at(0, SEC - 8 * 86_400), at(1, SEC - 9 * 86_400)]
   const alike = await sent(old, {}, LOKI)
   assert.ok(alike.outcome.status === 'rejected')
@@ -106,7 +106,7 @@ test('loki: when nothing of a batch may be sent, no request is made', async () =
   assert.equal(alike.requests + requests, 0)
 })
 
-test('loki: what lies just inside of every limit is sent and stored', async () => {
+test('loki: an event just within every limit is sent and stored', async () => {
   const events = [at(0, SEC - 7 * 86_400), at(1, SEC, { args: [file('/x'.repeat(2000))] })]
   const { outcome, fake } = await sent(events, { outOfOrderMs: 8 * 86_400_000 }, LOKI)
   assert.deepEqual(outcome, { status: 'delivered' })
@@ -116,7 +116,7 @@ test('loki: what lies just inside of every limit is sent and stored', async () =
 })
 
 for (const json of [false, true]) {
-  test(`loki: a value counts as what it is, not as ${json ? 'JSON' : 'protobuf'} writes it`, async () => {
+  test(`loki: a value counts by itself, not by its form in ${json ? 'JSON' : 'protobuf'}`, async () => {
     const quotes = makeProcess({ arguments: '"'.repeat(40_000) })
     const controls = makeProcess({ arguments: '\u0001'.repeat(20_000) })
     const events = [at(0, SEC, { process: quotes }), at(1, SEC, { process: controls })]
@@ -126,7 +126,7 @@ for (const json of [false, true]) {
   })
 }
 
-test('loki: entries too far behind are counted by what Loki says, and sent once', async () => {
+test('loki: entries too far behind are counted from the answer of Loki, and sent once', async () => {
   const events = [at(0), at(1, SEC - 3601), at(2, SEC - 3599), at(3, SEC - 7200)]
   const { outcome, fake, requests } = await sent(events, {}, LOKI)
   assert.deepEqual(refused(outcome), [{ reason: 'too_far_behind', events: 2 }])
@@ -134,14 +134,14 @@ test('loki: entries too far behind are counted by what Loki says, and sent once'
   assert.equal(requests, 1)
 })
 
-test('loki: old before new is taken whole, however long the outage was', async () => {
+test('loki: old entries before new ones are accepted, after an outage of any length', async () => {
   const events = Array.from({ length: 100 }, (_, i) => at(i, SEC - 6 * 86_400 + i * 5000))
   const { outcome, fake } = await sent(events, {}, LOKI)
   assert.deepEqual(outcome, { status: 'delivered' })
   assert.equal(fake.entries.length, 100)
 })
 
-test('loki: a batch above the burst passes in halves after three refusals', async () => {
+test('loki: a batch above the burst is sent in halves after three refusals', async () => {
   const fake = new FakeLoki({ nowMs, burstBytes: 60_000 })
   await using sink = await FakeSink.start(fake.script)
   await using exporter = exporterFor(sink, { loki: LOKI }, { wallMs: nowMs })
@@ -171,7 +171,7 @@ test('loki: while ingestion is blocked everything is kept, and sent once it is n
   assert.equal(fake.entries.length, 2)
 })
 
-test('loki: a batch that is sent again leaves nothing twice', async () => {
+test('loki: a batch that is sent again leaves no duplicates', async () => {
   const fake = new FakeLoki({ nowMs })
   await using sink = await FakeSink.start(fake.script)
   await using exporter = exporterFor(sink)

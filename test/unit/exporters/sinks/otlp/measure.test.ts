@@ -93,6 +93,6 @@ const TEXTS: ReadonlyArray<readonly [text: string, found: ReturnType<typeof name
   ["max entry size '99999999999999999999' bytes exceeded", undefined],
   ['timestamp too new: 9999-99-99T99:99:99Z', undefined],
 ]
-for (const [said, found] of TEXTS) {
-  test(`named limits: ${said.slice(0, 100)}`, () => assert.deepEqual(namedLimits(said), found))
+for (const [answer, found] of TEXTS) {
+  test(`named limits: ${answer.slice(0, 100)}`, () => assert.deepEqual(namedLimits(answer), found))
 }

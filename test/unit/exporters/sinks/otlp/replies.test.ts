@@ -1,10 +1,10 @@
-/** What a reply of the sink means for a batch. */
+/** The outcome for each reply of the sink. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Outcome } from '../../../../../exporters/contract/exporter.ts'
 import { FakeSink, OK, partialSuccess, rpcStatus } from '../../../../support/otlp/server.ts'
 import type { Answer } from '../../../../support/otlp/server.ts'
-import { NEVER, batchFrom, exporterFor, plain, says } from './support.ts'
+import { NEVER, batchFrom, exporterFor, plain, reply } from './support.ts'
 
 async function answered(answer: Answer): Promise<Outcome> {
   await using sink = await FakeSink.start(() => answer)
@@ -15,8 +15,8 @@ async function answered(answer: Answer): Promise<Outcome> {
 
 const json = { 'content-type': 'application/json' }
 const PARTIAL = '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"x"}}'
-const NOT_SAID = 'the sink refused records of a request that it took, and did not say why'
-/** Entry by entry, before it is said how many there were. */
+const NO_REASON = 'the sink refused records of a request that it took, and did not say why'
+/** Entry by entry, before the total. */
 const BEHIND =
   `entry with timestamp 2026-11-24 14:03:09.123456789 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp \
 is: 2026-11-24T14:03:09Z, oldest acceptable timestamp is: 2026-11-24T15:03:09Z',\n`.repeat(11)
@@ -54,79 +54,83 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   [
     'one in JSON that is longer than what is read',
     { status: 200, body: PARTIAL.replace('x', 'y'.repeat(100_000)), headers: json },
-    { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: NOT_SAID }] },
+    { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: NO_REASON }] },
   ],
   ['a long body that is nothing', { status: 200, body: '{'.padEnd(100_000, ' ') }, { status: 'delivered' }],
   ['a warning without rejection', { status: 200, body: partialSuccess(0, 'slow down') }, { status: 'delivered' }],
   [
     'more rejected than sent',
     { status: 200, body: partialSuccess(900, '') },
-    { status: 'rejected', reason: 'partial', says: NOT_SAID },
+    { status: 'rejected', reason: 'partial', message: NO_REASON },
   ],
   [
     '260: blocked',
     { status: 260, body: rpcStatus('ingestion blocked') },
-    { status: 'hold', says: says('260: ingestion blocked; allow this tenant to write again') },
+    { status: 'hold', message: reply('260: ingestion blocked; allow this tenant to write again') },
   ],
-  ['201', { status: 201 }, { status: 'rejected', reason: 'unexpected_status', says: says('201') }],
-  ['302', { status: 302, headers: { location: '/x' } }, { status: 'hold', says: says('302; check the endpoint') }],
-  ['401', { status: 401, body: rpcStatus('who') }, { status: 'hold', says: says('401: who; check the credentials') }],
-  ['403', { status: 403 }, { status: 'hold', says: says('403; check the credentials') }],
+  ['201', { status: 201 }, { status: 'rejected', reason: 'unexpected_status', message: reply('201') }],
+  ['302', { status: 302, headers: { location: '/x' } }, { status: 'hold', message: reply('302; check the endpoint') }],
+  [
+    '401',
+    { status: 401, body: rpcStatus('who') },
+    { status: 'hold', message: reply('401: who; check the credentials') },
+  ],
+  ['403', { status: 403 }, { status: 'hold', message: reply('403; check the credentials') }],
   [
     '404',
     { status: 404, body: '404 page not found' },
-    { status: 'hold', says: says('404: 404 page not found; check the endpoint') },
+    { status: 'hold', message: reply('404: 404 page not found; check the endpoint') },
   ],
-  ['405', { status: 405 }, { status: 'hold', says: says('405; check the endpoint') }],
-  ['407', { status: 407 }, { status: 'hold', says: says('407; check the credentials') }],
-  ['408', { status: 408 }, { status: 'hold', says: says('408; check the endpoint') }],
-  ['415', { status: 415 }, { status: 'hold', says: says('415; check the endpoint') }],
-  ['429', { status: 429 }, { status: 'retryable', unacknowledged: 0, says: says('429') }],
+  ['405', { status: 405 }, { status: 'hold', message: reply('405; check the endpoint') }],
+  ['407', { status: 407 }, { status: 'hold', message: reply('407; check the credentials') }],
+  ['408', { status: 408 }, { status: 'hold', message: reply('408; check the endpoint') }],
+  ['415', { status: 415 }, { status: 'hold', message: reply('415; check the endpoint') }],
+  ['429', { status: 429 }, { status: 'retryable', unacknowledged: 0, message: reply('429') }],
   [
     '429 with seconds',
     { status: 429, headers: { 'retry-after': '7' } },
-    { status: 'retryable', unacknowledged: 0, afterMs: 7000, says: says('429') },
+    { status: 'retryable', unacknowledged: 0, afterMs: 7000, message: reply('429') },
   ],
   [
     '429 with nonsense',
     { status: 429, headers: { 'retry-after': 'soon' } },
-    { status: 'retryable', unacknowledged: 0, says: says('429') },
+    { status: 'retryable', unacknowledged: 0, message: reply('429') },
   ],
   [
     "Loki's 429 of one stream",
     { status: 429, body: rpcStatus('Per stream rate limit exceeded') },
-    { status: 'retryable', unacknowledged: 5, says: says('429: Per stream rate limit exceeded') },
+    { status: 'retryable', unacknowledged: 5, message: reply('429: Per stream rate limit exceeded') },
   ],
   [
     '503 with a day',
     { status: 503, headers: { 'retry-after': '86400' } },
-    { status: 'retryable', unacknowledged: 5, afterMs: 86_400_000, says: says('503') },
+    { status: 'retryable', unacknowledged: 5, afterMs: 86_400_000, message: reply('503') },
   ],
   [
     '503 with a date gone by',
     { status: 503, headers: { 'retry-after': 'Wed, 21 Oct 2015 07:28:00 GMT' } },
-    { status: 'retryable', unacknowledged: 5, afterMs: 0, says: says('503') },
+    { status: 'retryable', unacknowledged: 5, afterMs: 0, message: reply('503') },
   ],
   [
     '500',
     { status: 500, body: '{"code":13,"message":"oh"}', headers: json },
-    { status: 'retryable', unacknowledged: 5, says: says('500: oh') },
+    { status: 'retryable', unacknowledged: 5, message: reply('500: oh') },
   ],
   [
     '500 with another JSON',
     { status: 500, body: '{"error":"oh"}' },
-    { status: 'retryable', unacknowledged: 5, says: says('500: {"error":"oh"}') },
+    { status: 'retryable', unacknowledged: 5, message: reply('500: {"error":"oh"}') },
   ],
   [
     '502',
     { status: 502, body: '<html>\u0000bad' },
-    { status: 'retryable', unacknowledged: 5, says: says('502: <html> bad') },
+    { status: 'retryable', unacknowledged: 5, message: reply('502: <html> bad') },
   ],
-  ['504', { status: 504 }, { status: 'retryable', unacknowledged: 5, says: says('504') }],
+  ['504', { status: 504 }, { status: 'retryable', unacknowledged: 5, message: reply('504') }],
   [
     '400 about the content type',
     { status: 400, body: rpcStatus('content type: x is not supported') },
-    { status: 'hold', says: says('400: content type: x is not supported') },
+    { status: 'hold', message: reply('400: content type: x is not supported') },
   ],
   [
     "Loki's 400 with a count",
@@ -137,7 +141,7 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
         {
           reason: 'too_far_behind',
           events: 3,
-          message: says("400: entry ignored, reason: 'entry too far behind', total ignored: 3 out of 5"),
+          message: reply("400: entry ignored, reason: 'entry too far behind', total ignored: 3 out of 5"),
         },
       ],
     },
@@ -151,7 +155,7 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
         {
           reason: 'too_far_behind',
           events: 4,
-          message: says(`400: ${BEHIND.slice(0, 2000)}`),
+          message: reply(`400: ${BEHIND.slice(0, 2000)}`),
         },
       ],
     },
@@ -159,20 +163,20 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
   [
     'a connection reset',
     { status: 200, fault: 'reset' },
-    { status: 'retryable', unacknowledged: 5, says: 'POST http://SINK/v1/logs: read ECONNRESET' },
+    { status: 'retryable', unacknowledged: 5, message: 'POST http://SINK/v1/logs: read ECONNRESET' },
   ],
   [
     'a reply that breaks off',
     { status: 200, headers: { 'content-length': '10' }, fault: 'cut' },
-    { status: 'retryable', unacknowledged: 5, says: 'POST http://SINK/v1/logs: aborted' },
+    { status: 'retryable', unacknowledged: 5, message: 'POST http://SINK/v1/logs: aborted' },
   ],
   [
-    '101, which nobody asked for',
+    '101, which was not requested',
     { status: 101, fault: 'upgrade' },
     {
       status: 'retryable',
       unacknowledged: 5,
-      says: 'POST http://SINK/v1/logs: closed the connection without an answer',
+      message: 'POST http://SINK/v1/logs: closed the connection without an answer',
     },
   ],
   ['a reply without end', { status: 200, fault: 'endless' }, { status: 'delivered' }],
@@ -183,7 +187,7 @@ for (const [name, answer, want] of rows) {
   })
 }
 
-/** Texts of a 400 that every request of ours would get. */
+/** Texts of a 400 that applies to every request of ours. */
 const ours = [
   'unsupported Content-Encoding: zstd',
   'gzip: invalid header',
@@ -203,10 +207,10 @@ const ours = [
   "stream '{a=\"b\"}' has label value too long: 'b'",
 ]
 for (const text of ours) {
-  test(`otlp reply: a 400 that says "${text}" holds`, async () => {
+  test(`otlp reply: a 400 with "${text}" holds`, async () => {
     assert.deepEqual(plain(await answered({ status: 400, body: rpcStatus(text) })), {
       status: 'hold',
-      says: says(`400: ${text}`),
+      message: reply(`400: ${text}`),
     })
   })
 }

@@ -1,4 +1,4 @@
-/** Requests that are sent once more within one try: counted, as whatever may be there twice. */
+/** Requests that are sent again within one try: counted as possible duplicates. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { batchOf } from '../../../../../exporters/contract/encoded.ts'
@@ -12,7 +12,7 @@ import { CHAIN } from '../../../../support/exporter-config.ts'
 const EVENTS = 300
 const PER_BATCH = 10
 
-test('otlp: a sink that stores and then resets a reused connection has no more events twice than were counted', async () => {
+test('otlp: a sink that stores and then resets a reused connection has no more duplicates than were counted', async () => {
   const stored: number[] = []
   let resets = 0
   const requestsOf = new Map<string, number>()
@@ -38,12 +38,12 @@ test('otlp: a sink that stores and then resets a reused connection has no more e
   await sender.stop(5000)
   assert.ok(resets >= 5, `${resets} resets`)
   assert.equal(new Set(stored).size, EVENTS, 'by uid')
-  assert.equal(stored.length - EVENTS, resets * PER_BATCH, 'as many are there twice')
+  assert.equal(stored.length - EVENTS, resets * PER_BATCH, 'the sink must have that many duplicates')
   assert.equal(sender.stats().duplicatesPossible, resets * PER_BATCH)
   assert.equal(sender.accounting().retries, resets)
 })
 
-test('otlp: what is sent once more counts the events that the request had, not those held back from it', async () => {
+test('otlp: sending a request again counts the events in it, not those held back', async () => {
   await using sink = await FakeSink.start((_, call) => (call === 1 ? { status: 200, fault: 'reset' } : OK))
   await using exporter = exporterFor(sink, { loki: LOKI }, { wallMs: () => 1_713_061_100_000 })
   await exporter.start()

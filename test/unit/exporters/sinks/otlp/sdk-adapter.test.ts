@@ -1,4 +1,4 @@
-/** OpenTelemetry's own exporters as ktrail's: what they do with a batch, and what becomes of it. */
+/** OpenTelemetry's own exporters as ktrail exporters: what they do with a batch, and its outcome. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-http'
@@ -31,7 +31,7 @@ const sink = await FakeSink.start(async (request) => {
   const seqs = request.logs().records.map(seqOf)
   const answer = scripted(seqs)
   if (answer !== undefined) return answer
-  // Not 429 or 503: those the SDK's exporter tries again itself, after a second and more.
+  // Not 429 or 503: the SDK's exporter retries those itself, after a second and more.
   if (failures-- > 0) return { status: 500 }
   took.push(...seqs)
   return OK
@@ -55,7 +55,7 @@ const makeHarness = (): Harness => ({
 })
 contract('sdk', makeHarness, 8)
 
-test('sdk adapter: records have the times, attributes, body and resource that the mapping gives them', async () => {
+test('sdk adapter: records have the times, attributes, body and resource of the mapping', async () => {
   const memory = new InMemoryLogRecordExporter()
   await using exporter = adapt(memory)
   await exporter.start()
@@ -97,7 +97,7 @@ for (const [status, reason] of [
   [400, 'invalid'],
   [413, 'too_large'],
 ] as const) {
-  test(`sdk adapter: a record that is answered ${status} is found by halves, the others are taken`, async () => {
+  test(`sdk adapter: a record that is answered ${status} is found by halving, the others are delivered`, async () => {
     await using exporter = adapt(fresh())
     scripted = (seqs) => (seqs.includes(6) ? { status } : undefined)
     await exporter.start()
@@ -111,7 +111,7 @@ for (const [status, reason] of [
   })
 }
 
-test('sdk adapter: what throws, and what fails without a word, is tried again', async () => {
+test('sdk adapter: errors thrown, and failures without a message, are retried', async () => {
   for (const fails of [
     () => {
       throw new Error('boom')
@@ -130,7 +130,7 @@ test('sdk adapter: what throws, and what fails without a word, is tried again', 
   }
 })
 
-test('sdk adapter: a batch that was late but was taken is not sent twice', async () => {
+test('sdk adapter: a batch that was accepted late is not sent twice', async () => {
   await using exporter = adapt(fresh())
   await exporter.start()
   const waiting = new Silence()

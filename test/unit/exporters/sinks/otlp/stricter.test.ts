@@ -1,6 +1,6 @@
 /**
- * A Loki whose tenant is stricter than the limits that are configured here. What it refuses is set aside in the dead-letter file, the rest
- * is stored, and the stream goes on. Counted by log.record.uid at the sink and in the file, not by our own counters.
+ * A Loki whose tenant is stricter than the limits that are configured here. Rejected events are in the dead-letter file, the others
+ * are stored, and the stream continues. Counted by log.record.uid at the sink and in the file, not by our own counters.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -45,8 +45,8 @@ async function rig(limits: LokiOptions): Promise<Rig> {
     { loki: LOKI, headers: { 'x-scope-orgid': TENANT } },
     { wallMs, warn: (text) => warnings.push(text) },
   )
-  const letters = { path: folder.at('refused.jsonl'), max_size: 1 << 30, max_files: 3 }
-  const deadLetters = new DeadLetterFile(letters, { exporter: 'loki', epoch: encoderOptions.epoch })
+  const deadLetterConfig = { path: folder.at('refused.jsonl'), max_size: 1 << 30, max_files: 3 }
+  const deadLetters = new DeadLetterFile(deadLetterConfig, { exporter: 'loki', epoch: encoderOptions.epoch })
   const retry = { initial: 1, max: 5 }
   const sender = new Sender('loki', exporter, { ...CHAIN, retry }, { deadLetters })
   const made: Rig = {
@@ -78,7 +78,7 @@ async function settled({ sender }: Rig): Promise<void> {
   assert.equal(sender.imbalance(), 0)
 }
 
-/** What the sink takes and what it does not: the events are all there, each in one of both places. */
+/** Counts the events in the sink and in the dead-letter file: each must be in exactly one of both. */
 function assertDivided({ fake, folder }: Rig, taken: readonly number[], aside: readonly number[]): void {
   assert.deepEqual(fake.uids, taken)
   assert.deepEqual(recorded(folder), aside)
@@ -97,7 +97,7 @@ const at = (seq: number, sec: number): Event => makeKprobe({ seq, time: { sec, n
 const withArguments = (seq: number, length: number): Event =>
   makeExec({ seq, time: { sec: SEC, nsec: seq }, process: makeProcess({ arguments: 'x'.repeat(length) }) })
 
-test('loki: 2,000 events of two hours ago are set aside where the tenant takes the last hour, and fresh ones are stored', async () => {
+test('loki: 2,000 events of two hours ago get dead-letter records if the tenant accepts only the last hour, and fresh ones are stored', async () => {
   await using all = await rig({ maxAgeMs: 3_600_000 })
   const old = numbers(0, 2000).map((seq) => at(seq, SEC - 7200 + (seq % 600)))
   const fresh = numbers(2000, 2500).map((seq) => at(seq, SEC - 5))
@@ -132,7 +132,7 @@ const CASES: ReadonlyArray<
   ],
 ]
 for (const [name, limits, good, bad, reason] of CASES) {
-  test(`loki: events beyond a stricter ${name} are set aside, one by one, and all others are stored`, async () => {
+  test(`loki: events beyond a stricter ${name} get dead-letter records, one by one, and all others are stored`, async () => {
     await using all = await rig(limits)
     const isBad = (seq: number): boolean => seq % 3 === 0
     offer(
@@ -151,7 +151,7 @@ for (const [name, limits, good, bad, reason] of CASES) {
   })
 }
 
-test('loki: a long run of events that all break a stricter limit does not stop what comes after it', async () => {
+test('loki: a long run of events that all break a stricter limit does not stop later ones', async () => {
   await using all = await rig({ maxLineBytes: 1200 })
   const bad = numbers(0, 3000).map((seq) => withArguments(seq, 900))
   offer(all, [...bad, ...numbers(3000, 3100).map((seq) => withArguments(seq, 10))])
@@ -159,7 +159,7 @@ test('loki: a long run of events that all break a stricter limit does not stop w
   assertDivided(all, numbers(3000, 3100), numbers(0, 3000))
 })
 
-test('loki: a tenant that takes no event at all is held after 10,000, and goes on when its limit is raised', async () => {
+test('loki: a tenant that rejects every event is held after 10,000, and continues once its limit is raised', async () => {
   await using all = await rig({ maxLineBytes: 10 })
   offer(
     all,
@@ -179,7 +179,7 @@ test('loki: a tenant that takes no event at all is held after 10,000, and goes o
   assertDivided(all, numbers(aside.length, 12_000), aside)
 })
 
-test('loki: what is learned is logged once, is shown, holds before sending, and is forgotten after an hour and by a reopen', async () => {
+test('loki: a learned limit is logged once, reported, applied before sending, and dropped after an hour and by a reopen', async () => {
   await using all = await rig({ maxLineBytes: 1200, maxMetadataEntries: 20, maxAgeMs: 3_600_000 })
   const round = async (seq: number): Promise<number> => {
     const before = all.sink.requests.length
@@ -204,9 +204,9 @@ test('loki: what is learned is logged once, is shown, holds before sending, and 
   assert.deepEqual(all.exporter.learnedLimits, {})
   assert.equal(await round(0), 2)
   assert.deepEqual(all.exporter.learnedLimits, learned)
-  assert.equal(await round(4), 1, 'nothing is sent that would be refused')
+  assert.equal(await round(4), 1, 'an event beyond the limit must not be sent')
   all.nowMs += 3_601_000
-  assert.equal(await round(8), 2, 'an hour later the sink is asked again')
+  assert.equal(await round(8), 2, 'an hour later the sink must be tried again')
   assert.deepEqual(all.exporter.learnedLimits, learned)
   await all.exporter.reopen()
   assert.deepEqual(all.exporter.learnedLimits, {})
@@ -222,7 +222,7 @@ test('loki: what is learned is logged once, is shown, holds before sending, and 
   assert.equal(all.exporter.counters['limits_learned'], 3)
 })
 
-test('loki: limits that are raised at the sink are found out: nothing is refused for ever', async () => {
+test('loki: raised limits of the sink are noticed: no event is rejected forever', async () => {
   await using all = await rig({ maxLineBytes: 1200 })
   offer(all, [withArguments(0, 900)])
   await settled(all)
@@ -240,7 +240,7 @@ for (const [name, limits, sec] of [
   ['our clock is two hours behind that of the sink', { maxAgeMs: 3_600_000, nowMs: () => (SEC + 7200) * 1000 }, SEC],
   ['our clock is an hour ahead of that of the sink', { nowMs: () => (SEC - 3600) * 1000 }, SEC],
 ] as const) {
-  test(`loki: where ${name}, nothing is set aside: the events are held`, async () => {
+  test(`loki: if ${name}, the events are held, without dead-letter records`, async () => {
     await using all = await rig(limits)
     offer(
       all,
@@ -255,7 +255,7 @@ for (const [name, limits, sec] of [
   })
 }
 
-test('loki: labels that a tenant does not take are no fault of single events: they are held', async () => {
+test('loki: labels that a tenant refuses are not the fault of single events, which are held', async () => {
   await using all = await rig({ maxLabelNames: 1 })
   offer(
     all,
@@ -265,9 +265,9 @@ test('loki: labels that a tenant does not take are no fault of single events: th
   assert.deepEqual([all.sender.accounting().rejected, all.sender.accounting().heldEvents], [{}, 500])
 })
 
-test('loki: a backlog across the border of the age that a tenant takes catches up, however fast that border moves', async () => {
+test('loki: a backlog across the age limit of a tenant catches up, at any speed of that limit', async () => {
   await using all = await rig({ maxAgeMs: 3_600_000 })
-  // Each request takes as long as 20 events lie apart: who isolates single events at the border never gets away from it.
+  // Each request takes as long as 20 events are apart: isolating single events at the limit would never catch up.
   const { script } = all.sink
   all.sink.script = (request, call) => {
     all.nowMs += 200

@@ -46,7 +46,7 @@ export function batchFrom(firstSeq: number, ...counts: number[]): Batch {
   return batchOf(parts)
 }
 
-/** A whole request of `otlp` or `otlp_json`, as the exporter puts it together. */
+/** A whole request of `otlp` or `otlp_json`, as the exporter builds it. */
 export function requestOf({ bytes, encoding }: Encoded, resource: Resource): Buffer {
   const { head, tail, separator } = createEnvelope(encoding === 'otlp_json' ? encoding : 'otlp', resource)
   const records = bytes.subarray(0, bytes.length - separator)
@@ -76,11 +76,11 @@ export function plain(outcome: Outcome): object {
     ...(refusals === undefined
       ? {}
       : { refusals: refusals.map((each) => ({ ...each, message: shown(each.message) })) }),
-    ...(error === undefined ? {} : { says: shown(error.message) }),
+    ...(error === undefined ? {} : { message: shown(error.message) }),
   }
 }
 
 const shown = (text: string): string => text.replace(/127\.0\.0\.1:\d+/, 'SINK')
 
-/** What is said of a reply that starts with this. */
-export const says = (text: string): string => `http://SINK/v1/logs answered ${text}`
+/** The message for a reply that starts with this. */
+export const reply = (text: string): string => `http://SINK/v1/logs answered ${text}`

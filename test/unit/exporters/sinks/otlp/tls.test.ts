@@ -30,7 +30,7 @@ test(
     assert.equal((await distrustful.send(batchFrom(0, 1), NEVER)).status, 'hold')
     await using nameless = exporterFor(sink, { tls: { ...NO_FILES, ca_file: good.ca } })
     await nameless.start()
-    // Now and then the reset of the connection overtakes what the sink says.
+    // Sometimes the reset of the connection arrives before the sink's alert.
     let unnamed = await nameless.send(batchFrom(0, 1), NEVER)
     for (let tries = 0; unnamed.status !== 'hold' && tries < 20; tries++) {
       unnamed = await nameless.send(batchFrom(0, 1), NEVER)
@@ -44,7 +44,7 @@ test(
   },
 )
 
-test('otlp tls: a reopen takes new files into use; a bad one leaves the old', { skip }, async () => {
+test('otlp tls: a reopen uses new files; after a failed one the old stay in use', { skip }, async () => {
   using folder = new Folder()
   const good = createAuthority(folder.path, 'good')
   const other = createAuthority(folder.path, 'other')
@@ -87,7 +87,7 @@ const unfit: ReadonlyArray<
   ],
 ]
 for (const [name, change, want] of unfit) {
-  test(`otlp tls: ${name} stops the start, and at a reopen leaves the old files in use`, { skip }, async () => {
+  test(`otlp tls: ${name} stops the start, and after a reopen the old files stay in use`, { skip }, async () => {
     using folder = new Folder()
     const good = createAuthority(folder.path, 'good')
     const other = createAuthority(folder.path, 'other')

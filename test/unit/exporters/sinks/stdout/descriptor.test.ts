@@ -8,7 +8,7 @@ const bytes = (text: string): Uint8Array[] => [Buffer.from(text)]
 
 interface Step {
   readonly name: string
-  /** What the shell, or the agent's log, writes after something was cut off. */
+  /** Written by the shell, or by the agent's log, after a line was truncated. */
   readonly between: string
   readonly want: Readonly<Record<'w' | 'a', string>>
 }
@@ -16,20 +16,20 @@ interface Step {
 const BEFORE = 'by the shell\n'
 const STEPS: readonly Step[] = [
   {
-    name: 'nobody',
+    name: 'no other program',
     between: '',
     want: { w: `${BEFORE}one\nthree\nfour\nend\n`, a: `${BEFORE}one\nthree\nfour\nend\n` },
   },
   {
-    name: 'somebody else',
+    name: 'another program',
     between: 'log\n',
-    // The offset was two bytes behind the end.
+    // The offset was two bytes after the end.
     want: { w: `${BEFORE}one\n \nlog\nthree\nfour\nend\n`, a: `${BEFORE}one\nlog\nthree\nfour\nend\n` },
   },
 ]
 for (const { name, between, want } of STEPS) {
   for (const how of ['w', 'a'] as const) {
-    test(`stdout as a file (${how}): cut back, then written by ${name}, it has no gap and nothing is written over`, async () => {
+    test(`stdout as a file (${how}): truncated, then written by ${name}, it has no gap and nothing is overwritten`, async () => {
       using folder = new Folder()
       const fd = openSync(folder.at('out'), how)
       try {
@@ -63,7 +63,7 @@ test('stdout as a file: lines shorter than the gap fill it one after the other',
   }
 })
 
-test('stdout as a file: what a device has taken is not cut off', async () => {
+test('stdout as a file: bytes that a device has taken are not truncated', async () => {
   const fd = openSync('/dev/null', 'w')
   try {
     const file = descriptorFile(fd)

@@ -15,7 +15,7 @@ import { batch, idsOf, lines, numbers } from '../../support/lines.ts'
 
 const NEVER = new AbortController().signal
 
-/** A stream whose reader takes one chunk at a time, when told. */
+/** A stream whose reader takes one chunk at a time, on request. */
 class Slow extends Writable {
   text = ''
   #next: ((error?: Error) => void) | undefined
@@ -54,7 +54,7 @@ function sentence(outcome: Outcome | undefined): string {
   return outcome !== undefined && 'error' in outcome ? `${outcome.status}: ${outcome.error.message}` : 'none'
 }
 
-test('stdout: delivered means that the reader has taken all of it', async () => {
+test('stdout: an event is delivered once the reader has taken all of it', async () => {
   const { stream, exporter } = await make()
   const result = watch(exporter.send(batch(lines(0, 2), lines(2, 2)), NEVER))
   await stream.take()
@@ -82,7 +82,7 @@ test('stdout: after an abort the same events are not written twice', async () =>
   assert.deepEqual(idsOf(stream.text), [0, 1])
 })
 
-test('stdout: a reader that has gone is a hold with a sentence, now and on every later send', async () => {
+test('stdout: a closed pipe is a hold with a message, now and on every later send', async () => {
   const { stream, exporter } = await make()
   const result = watch(exporter.send(batch(lines(0, 2)), NEVER))
   await stream.take(errno('EPIPE'))
@@ -92,7 +92,7 @@ test('stdout: a reader that has gone is a hold with a sentence, now and on every
   await exporter.stop()
 })
 
-test('stdout: does not close the stream, and a late error after the stop harms nobody', async () => {
+test('stdout: does not close the stream, and a late error after the stop has no effect', async () => {
   const { stream, exporter } = await make()
   await exporter.stop()
   await exporter.stop()
@@ -101,7 +101,7 @@ test('stdout: does not close the stream, and a late error after the stop harms n
   assert.match(sentence(await exporter.send(batch(lines(0, 1)), NEVER)), /^retryable: standard output is not open/)
 })
 
-/** Sends a line of 1 MiB from a process with this standard output; what it says of it, and its exit code. */
+/** Sends a line of 1 MiB from a process with this standard output; returns its outcome and its exit code. */
 async function sendTo(stdout: 'pipe' | number, onStart?: (child: ChildProcess) => void): Promise<[string, number]> {
   const url = new URL('../../../../../exporters/sinks/stdout/exporter.ts', import.meta.url)
   const code = `
@@ -116,21 +116,21 @@ async function sendTo(stdout: 'pipe' | number, onStart?: (child: ChildProcess) =
   const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', code], {
     stdio: ['ignore', stdout, 'pipe'],
   })
-  let said = ''
-  child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  let stderr = ''
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   onStart?.(child)
   const [exit] = await once(child, 'close')
-  return [said.trimEnd(), Number(exit)]
+  return [stderr.trimEnd(), Number(exit)]
 }
 
-test('stdout: a real pipe whose reader goes away ends neither the process nor its exit code', async () => {
-  const said = await sendTo('pipe', ({ stdout }) => stdout?.once('data', () => stdout.destroy()))
+test('stdout: a real pipe whose reader ends changes neither the process nor its exit code', async () => {
+  const result = await sendTo('pipe', ({ stdout }) => stdout?.once('data', () => stdout.destroy()))
   const why = 'cannot write to standard output: its reader has gone (EPIPE); restart to use it again'
-  assert.deepEqual(said, [JSON.stringify(['hold', true, why]), 0])
+  assert.deepEqual(result, [JSON.stringify(['hold', true, why]), 0])
 })
 
 for (const how of ['w', 'a']) {
-  test(`stdout: a real file (${how}) gets all of it behind what is there, and what comes later comes after it`, async () => {
+  test(`stdout: a real file (${how}) gets all of it after its present content, and later output after that`, async () => {
     using folder = new Folder()
     const fd = openSync(folder.at('out'), how)
     writeSync(fd, 'before\n')
@@ -143,9 +143,9 @@ for (const how of ['w', 'a']) {
 
 test('stdout: a full disk is waited for', async () => {
   const fd = openSync('/dev/full', 'w')
-  const [said] = await sendTo(fd)
+  const [outcome] = await sendTo(fd)
   closeSync(fd)
-  assert.match(said, /^\["retryable",false,"cannot write to .*: no space left on its file system \(ENOSPC\)/)
+  assert.match(outcome, /^\["retryable",false,"cannot write to .*: no space left on its file system \(ENOSPC\)/)
 })
 
 for (const [when, terminal, env, want] of [

@@ -4,7 +4,7 @@ import { ExportError } from '../../../../../../exporters/contract/errors.ts'
 import { codecOf, CODEC_IDS } from '../../../../../../exporters/sinks/kafka/drivers/codecs.ts'
 import { NOBODY, RecordBatchWriter } from '../../../../../../exporters/sinks/kafka/drivers/record-batch.ts'
 
-test('kafka codecs: none needs none, and what nobody has plugged in is refused by name', () => {
+test('kafka codecs: none needs no codec, and a missing codec is refused by name', () => {
   assert.equal(codecOf('none'), undefined)
   assert.throws(
     () => codecOf('snappy'),
@@ -13,7 +13,7 @@ test('kafka codecs: none needs none, and what nobody has plugged in is refused b
   )
 })
 
-test('kafka codecs: one that is plugged in gets the records whole, and its number is in the batch', async () => {
+test('kafka codecs: a registered codec gets the whole records, and its number is in the batch', async () => {
   const seen: number[] = []
   const plugged = (records: Buffer): Buffer => {
     seen.push(records.length)

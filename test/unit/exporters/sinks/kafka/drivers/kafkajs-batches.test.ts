@@ -1,4 +1,4 @@
-/** Record batches of ours inside of kafkajs's produce requests, against what kafkajs writes itself. */
+/** Our record batches inside kafkajs's produce requests, compared with those that kafkajs writes. */
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
@@ -50,7 +50,7 @@ function ready(): ReadyBatch {
   return new ReadyBatch(3, (identity) => writer.write(records, codec, { ...identity, sequence: SEQUENCE }))
 }
 
-/** `partitionLeaderEpoch` is the broker's to fill in and no part of the checksum: the one place where both differ. */
+/** `partitionLeaderEpoch` is set by the broker and is not in the checksum: the one field in which both differ. */
 function withoutLeaderEpoch(request: Buffer): Buffer {
   const batchAt = request.length - batchBytes(request)
   return Buffer.concat([request.subarray(0, batchAt + 12), request.subarray(batchAt + 16)])
@@ -61,7 +61,7 @@ function batchBytes(request: Buffer): number {
   return request.readInt32BE(14 + topicBytes + 8)
 }
 
-test('kafkajs batches: refused with a sentence in a version that is not known', () => {
+test('kafkajs batches: refused with a message in an unknown version', () => {
   assert.throws(
     () => acceptReadyBatches('2.3.0'),
     /ExportError: .*expected kafkajs 2\.2\.4, got 2\.3\.0; .*platformatic/,
@@ -69,7 +69,7 @@ test('kafkajs batches: refused with a sentence in a version that is not known', 
 })
 
 for (const version of [3, 5, 7]) {
-  test(`kafkajs batches: Produce v${version} has the bytes that kafkajs would write of the same records`, async () => {
+  test(`kafkajs batches: Produce v${version} has the bytes that kafkajs writes for the same records`, async () => {
     acceptReadyBatches()
     const own = made(version, 3, plain)
     const ours = made(version, 3, [ready()])
@@ -81,7 +81,7 @@ for (const version of [3, 5, 7]) {
   })
 }
 
-test('kafkajs batches: plugged in a second time it does nothing, and written anew for each try', async () => {
+test('kafkajs batches: registering twice has no effect, and each try writes the batch again', async () => {
   acceptReadyBatches()
   acceptReadyBatches()
   let writes = 0
@@ -90,7 +90,7 @@ test('kafkajs batches: plugged in a second time it does nothing, and written ane
   for (const last of [1, 2]) assert.equal((await request.encode()).buffer.at(-1), last)
 })
 
-test('kafkajs batches: a broker that is too old for them is told, not written to', () => {
+test('kafkajs batches: a broker that is too old for them is reported, and nothing is sent', () => {
   acceptReadyBatches()
   assert.throws(
     () => made(2, 3, [ready()]),

@@ -1,4 +1,4 @@
-/** The kafkajs driver with brokers that fall silent, cut their answers or talk nonsense: it fails soon, and goes on after. */
+/** The kafkajs driver with brokers that stop answering, cut their answers or send garbage: it fails soon, and continues after. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { KafkajsDriver } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-driver.ts'
@@ -38,7 +38,7 @@ for (const deed of ['half', 'garbage', 'reset'] as const satisfies readonly Deed
   })
 }
 
-test('kafkajs connections: a broker that accepts and says nothing does not hide the next one', async () => {
+test('kafkajs connections: a broker that accepts and never answers does not block the next one', async () => {
   await using hung = await FakeBroker.start()
   await using well = await FakeBroker.start()
   hung.deed = () => 'silence'
@@ -49,7 +49,7 @@ test('kafkajs connections: a broker that accepts and says nothing does not hide 
   await driver.close()
 })
 
-test('kafkajs connections: all topics are asked for at once, and what is wrong with one is told of that one', async () => {
+test('kafkajs connections: all topics are requested at once, and an error of one is reported for that one', async () => {
   await using broker = await FakeBroker.start()
   Object.assign(broker.topics, { a: 0, forbidden: 29 })
   const driver = driverOf([broker])
@@ -68,20 +68,20 @@ test('kafkajs connections: all topics are asked for at once, and what is wrong w
   await driver.close()
 })
 
-test('kafkajs connections: a topic that is forbidden later does not keep others from being written', async () => {
+test('kafkajs connections: a topic that is forbidden later does not prevent writes to others', async () => {
   await using broker = await FakeBroker.start()
   Object.assign(broker.topics, { a: 0, b: 0, c: 0 })
   const driver = driverOf([broker])
   await driver.send('a', 0, RECORDS)
   await driver.send('b', 0, RECORDS)
   broker.topics['b'] = 29
-  // A new topic makes the client ask for all that it knows.
+  // A new topic makes the client request all topics that it knows.
   await driver.send('c', 0, RECORDS)
   await driver.send('a', 0, RECORDS)
   await driver.close()
 })
 
-test('kafkajs connections: a login that is cut is a lost connection, one that is refused a wrong password', async () => {
+test('kafkajs connections: an interrupted login is a lost connection, a refused one is a wrong password', async () => {
   await using broker = await FakeBroker.start()
   const driver = driverOf([broker], { sasl: LOGIN })
   broker.deed = (apiKey) => (apiKey === AUTHENTICATE ? 'reset' : 'answer')
@@ -95,7 +95,7 @@ test('kafkajs connections: a login that is cut is a lost connection, one that is
 })
 
 for (const end of ['reset', 'close'] as const) {
-  test(`kafkajs connections: what is in flight fails at once with a ${end}`, async () => {
+  test(`kafkajs connections: requests in flight fail at once with a ${end}`, async () => {
     await using broker = await FakeBroker.start()
     const driver = driverOf([broker])
     await driver.send('events', 0, RECORDS)

@@ -19,7 +19,7 @@ function makeQueue(): Queue {
   ])
 }
 
-/** Timers that a queue sets while `turns` of them run out, with a clock that is turned by hand. */
+/** The timers that a queue sets while `turns` of them fire, with a manual clock. */
 function timersOf(queue: Queue, turns: number): number {
   let due: Array<() => void> = []
   let count = 0
@@ -40,7 +40,7 @@ function timersOf(queue: Queue, turns: number): number {
   }
 }
 
-test('kafkajs guard: changes nothing in a version that is not known', () => {
+test('kafkajs guard: changes nothing in an unknown version', () => {
   assert.equal(guardKafkajs('2.3.0'), false)
 })
 

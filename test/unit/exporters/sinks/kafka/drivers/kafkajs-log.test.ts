@@ -3,14 +3,14 @@ import { test } from 'node:test'
 import kafkajs from 'kafkajs'
 import { logTo } from '../../../../../../exporters/sinks/kafka/drivers/kafkajs-log.ts'
 
-test('kafkajs log: a cause is told once in five minutes, however many levels and tries tell it', () => {
+test('kafkajs log: a cause is reported once in five minutes, for any number of levels and tries', () => {
   let now = 0
   const reported: string[] = []
   const log = logTo(
     (text) => reported.push(text),
     () => now,
   )(kafkajs.logLevel.WARN)
-  const say = (namespace: string, message: string): void =>
+  const write = (namespace: string, message: string): void =>
     log({
       namespace,
       level: kafkajs.logLevel.ERROR,
@@ -19,14 +19,14 @@ test('kafkajs log: a cause is told once in five minutes, however many levels and
     })
   const refused = 'Connection error: connect ECONNREFUSED 127.0.0.1:9092'
   for (let i = 0; i < 3; i++) {
-    say('Connection', refused)
-    say('BrokerPool', `Failed to connect to seed broker, trying another broker from the list: ${refused}`)
+    write('Connection', refused)
+    write('BrokerPool', `Failed to connect to seed broker, trying another broker from the list: ${refused}`)
   }
-  say('Connection', 'Connection error: read ECONNRESET')
-  say('Producer', 'Limiting retries for the idempotent producer may invalidate EoS guarantees')
+  write('Connection', 'Connection error: read ECONNRESET')
+  write('Producer', 'Limiting retries for the idempotent producer may invalidate EoS guarantees')
   const both = [`kafkajs Connection: ${refused}`, 'kafkajs Connection: Connection error: read ECONNRESET']
   assert.deepEqual(reported, both)
   now = 300_000
-  say('Connection', refused)
+  write('Connection', refused)
   assert.deepEqual(reported, [...both, both[0]])
 })

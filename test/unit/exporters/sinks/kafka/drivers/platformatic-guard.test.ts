@@ -1,10 +1,10 @@
-/** A connection that fails twice, as @platformatic/kafka's do when they are lost while somebody logs in. */
+/** A connection that fails twice, as those of @platformatic/kafka do if they are lost during a login. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Connection } from '@platformatic/kafka'
 import { guardPlatformatic } from '../../../../../../exporters/sinks/kafka/drivers/platformatic-guard.ts'
 
-test('platformatic guard: without it an error that nobody listens for is thrown, with it the process goes on', () => {
+test('platformatic guard: without it an error without a listener is thrown, with it the process continues', () => {
   const lost = new Error('lost')
   assert.throws(() => new Connection('c').emit('error', lost), /lost/, 'is the guard still needed?')
   guardPlatformatic()

@@ -21,7 +21,7 @@ const record: fc.Arbitrary<KafkaRecord> = fc.record({
 const NOBODY = { producerId: -1n, epoch: -1, sequence: 0 }
 
 for (const compression of ['none', 'gzip', 'zstd'] as const) {
-  test(`kafka record batch: what is written, ${compression}, reads back the same with another library`, async () => {
+  test(`kafka record batch: a batch with compression ${compression} reads back the same with another library`, async () => {
     const writer = new RecordBatchWriter()
     const codec = { id: CODEC_IDS[compression], compress: codecOf(compression) }
     await fc.assert(
@@ -53,7 +53,7 @@ const one = (text: string): KafkaRecord[] => [
   { key: null, value: Buffer.from(text), common: {}, own: {}, timestampMs: 1 },
 ]
 
-test('kafka record batch: two batches written at once by a codec in a thread do not mix', async () => {
+test('kafka record batch: two batches written at once by a codec in a thread do not interfere', async () => {
   const writer = new RecordBatchWriter()
   const slow = { id: 1, compress: async (raw: Buffer) => (await new Promise(setImmediate), gzipSync(raw)) }
   const written = await Promise.all(['first', 'second'].map((text) => writer.write(one(text), slow, NOBODY)))

@@ -1,4 +1,4 @@
-/** A broker in this process for kafkajs: it speaks five old requests, and a test says what it does to each. */
+/** A broker in this process for kafkajs: it supports five old requests, and a test decides about each. */
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 
@@ -8,7 +8,7 @@ const HANDSHAKE = 17
 const API_VERSIONS = 18
 export const AUTHENTICATE = 36
 
-/** The one version of each that it knows. */
+/** The one supported version of each. */
 const VERSIONS = [
   [PRODUCE, 3],
   [METADATA, 1],
@@ -17,7 +17,7 @@ const VERSIONS = [
   [AUTHENTICATE, 0],
 ] as const
 
-/** What becomes of a request: an answer, none at all, its first bytes and a reset, or no Kafka. */
+/** The result of a request: an answer, none at all, its first bytes and a reset, or bytes that are not Kafka. */
 export type Deed = 'answer' | 'silence' | 'half' | 'reset' | 'garbage'
 
 export class FakeBroker implements AsyncDisposable {
@@ -73,7 +73,7 @@ export class FakeBroker implements AsyncDisposable {
     const apiKey = request.readInt16BE(0)
     this.requests.push(apiKey)
     const deed = this.deed(apiKey)
-    // Before anything of it is read: whoever is told nothing may be any client.
+    // Before any of it is read: a request without an answer may come from any client.
     if (deed === 'silence') return
     const body = Buffer.concat([request.subarray(4, 8), this.#bodyOf(apiKey, request)])
     const answer = Buffer.concat([int32(body.length), body])
@@ -90,7 +90,7 @@ export class FakeBroker implements AsyncDisposable {
   }
 
   #bodyOf(apiKey: number, request: Buffer): Buffer {
-    // Behind the name of the client.
+    // After the name of the client.
     const rest = request.subarray(10 + request.readInt16BE(8))
     switch (apiKey) {
       case API_VERSIONS:

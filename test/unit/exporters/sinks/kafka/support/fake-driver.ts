@@ -1,11 +1,11 @@
-/** A Kafka that lives in memory: partitions as lists, failures by plan. */
+/** Kafka in memory: partitions as lists, failures by plan. */
 import type { KafkaDriver, KafkaRecord, Partitions } from '../../../../../../exporters/sinks/kafka/drivers/driver.ts'
 import { KafkaFault, UNKNOWN_TOPIC } from '../../../../../../exporters/sinks/kafka/faults.ts'
 import type { FaultKind } from '../../../../../../exporters/sinks/kafka/faults.ts'
 import type { KafkaConnection } from '../../../../../../exporters/sinks/kafka/connection.ts'
 
 export const fault = (kind: FaultKind, code: string = kind): KafkaFault =>
-  new KafkaFault(kind, code, `told to: ${code}`)
+  new KafkaFault(kind, code, `planned: ${code}`)
 
 export interface Call {
   readonly topic: string
@@ -17,15 +17,15 @@ export class FakeDriver implements KafkaDriver {
   readonly topics = new Map<string, KafkaRecord[][]>()
   readonly calls: Call[] = []
   resets = 0
-  /** What the last reset said. */
+  /** The message of the last reset. */
   connection: KafkaConnection | undefined
   asked = 0
-  /** What a question for partitions is answered with, for all topics. */
+  /** The answer to a request for partitions, for all topics. */
   silence: KafkaFault | undefined
   closed = false
   mostAtOnce = 0
   #inFlight = new Map<string, number>()
-  /** What a call answers: nothing for stored, a fault for refused. May wait. */
+  /** The answer of a call: undefined for stored, a fault for refused. May wait. */
   plan: (call: Call) => KafkaFault | undefined | Promise<KafkaFault | undefined> = () => undefined
 
   constructor(topics: Readonly<Record<string, number>> = { events: 1 }) {

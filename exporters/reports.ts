@@ -1,7 +1,7 @@
 /** What the agent's log says of an exporter: that its sink or its spool fails and works again, and what a start had to repair. */
 import type { Vanished } from './buffer/disk/presence.ts'
 import type { RecoveryReport } from './buffer/disk/recovery.ts'
-import type { ReportFailure, Work } from './buffer/disk/failures.ts'
+import type { ReportFailure, Work } from './buffer/disk/tally.ts'
 import type { Log } from './context.ts'
 import { systemClock } from './runtime/clock.ts'
 import type { Clock } from './runtime/clock.ts'

@@ -3,7 +3,7 @@ import type { Encoded, Encoding } from '../contract/exporter.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Counters } from './counters.ts'
 import { pieceOf } from './disk/format/payload.ts'
-import type { ReadFrame } from './disk/reader.ts'
+import type { ReadFrame } from './disk/place.ts'
 import type { Held } from './queue.ts'
 
 const WAY_OUT =

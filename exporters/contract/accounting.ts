@@ -83,8 +83,27 @@ export interface Lost {
   readonly epoch?: string
 }
 
+/** Counters of a spool since it was opened. */
+export interface SpoolCounts {
+  readonly appended: number
+  readonly acked: number
+  readonly lost: Readonly<Record<'spool_full' | 'expired' | 'corrupt', number>>
+  readonly corruptBytes: number
+  /** Unreadable frames; adjacent damage counts as one. */
+  readonly corruptFrames: number
+  /** Events no longer in memory when a sync failed: they may or may not have reached the disk. */
+  readonly possiblyLost: number
+  readonly syncs: number
+  /** Duration of each fsync. */
+  readonly syncSeconds: HistogramCounts
+  /** Failures by kind of operation. */
+  readonly failures: Readonly<Record<'read' | 'write' | 'sync' | 'cursor', number>>
+  /** The system's error of a current failure; '' without one. */
+  readonly lastError: string
+}
+
 /** Counters and state of a spool. */
-export interface SpoolStats {
+export interface SpoolStats extends SpoolCounts {
   /** In the spool: not yet read, or read and not yet acknowledged. */
   readonly events: number
   readonly outEvents: number
@@ -97,24 +116,10 @@ export interface SpoolStats {
   /** Creation of the oldest segment, milliseconds since 1970; undefined without segments. */
   readonly oldestMs: number | undefined
   readonly recovered: number
-  readonly appended: number
-  readonly acked: number
-  readonly lost: Readonly<Record<'spool_full' | 'expired' | 'corrupt', number>>
-  readonly corruptBytes: number
-  /** Unreadable frames; adjacent damage counts as one. */
-  readonly corruptFrames: number
   /** Cut from the last segment at the start: a write interrupted by a crash. */
   readonly tornBytes: number
   /** Files moved to `quarantine/` at the start. */
   readonly quarantinedFiles: number
-  readonly possiblyLost: number
-  readonly syncs: number
-  /** Duration of each fsync. */
-  readonly syncSeconds: HistogramCounts
-  /** Failures by kind of operation. */
-  readonly failures: Readonly<Record<'read' | 'write' | 'sync' | 'cursor', number>>
-  /** The system's error of a current failure; '' without one. */
-  readonly lastError: string
   /** Anything but 0 is a bug in this program. */
   readonly imbalance: number
 }

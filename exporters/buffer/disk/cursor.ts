@@ -9,34 +9,27 @@ import type { Cursor } from './format/format.ts'
 /** Stores are at least this far apart: an ack must not cost a sync. A crash repeats at most what was acked in between. */
 const STORE_EVERY_MS = 200
 
+export interface CursorDeps {
+  readonly files: SpoolFiles
+  readonly clock: Clock
+  /** How much is durable. */
+  readonly safe: () => number
+  /** Called after each store: what lies before `seq` may go. */
+  readonly stored: (seq: number, error: Error | undefined) => Promise<void>
+}
+
 export class CursorKeeper {
   readonly #dir: string
-  readonly #files: SpoolFiles
-  readonly #clock: Clock
-  readonly #stored: (seq: number, error: Error | undefined) => Promise<void>
+  readonly #deps: CursorDeps
   #cursor: Cursor
-  readonly #safe: () => number
   #durable: number
   #storing: Promise<Error | undefined> | undefined
   #cancelTimer: (() => void) | undefined
   #closed = false
 
-  /** `stored` is called after each store: what lies before `seq` may go. `safe` says how much is durable. */
-  constructor(
-    dir: string,
-    deps: {
-      files: SpoolFiles
-      clock: Clock
-      safe: () => number
-      stored: (seq: number, error: Error | undefined) => Promise<void>
-    },
-    cursor: Cursor,
-  ) {
+  constructor(dir: string, deps: CursorDeps, cursor: Cursor) {
     this.#dir = dir
-    this.#files = deps.files
-    this.#clock = deps.clock
-    this.#stored = deps.stored
-    this.#safe = deps.safe
+    this.#deps = deps
     this.#cursor = cursor
     this.#durable = cursor.seq
   }
@@ -54,7 +47,7 @@ export class CursorKeeper {
   move(cursor: Cursor): void {
     this.#cursor = cursor
     if (this.#closed || this.#cancelTimer !== undefined) return
-    this.#cancelTimer = this.#clock.after(STORE_EVERY_MS, () => {
+    this.#cancelTimer = this.#deps.clock.after(STORE_EVERY_MS, () => {
       this.#cancelTimer = undefined
       void this.store()
     })
@@ -78,14 +71,14 @@ export class CursorKeeper {
     const cursor = this.#cursor
     let failed: Error | undefined
     try {
-      await this.#write(encodeCursor({ ...cursor, durable: this.#safe() }))
+      await this.#write(encodeCursor({ ...cursor, durable: this.#deps.safe() }))
       this.#durable = cursor.seq
     } catch (error) {
       failed = error instanceof Error ? error : new Error(String(error))
       // Tried again by and by: what is acked later must not be the only occasion.
       this.move(this.#cursor)
     }
-    await this.#stored(this.#durable, failed)
+    await this.#deps.stored(this.#durable, failed)
     return failed
   }
 
@@ -97,15 +90,15 @@ export class CursorKeeper {
       if (!isNoSpace(error)) throw error
       // A spool that has filled its disk would keep what is spent, and with it the disk full, for ever. The old cursor has
       // its block: torn by a power cut it counts as damaged, and everything is sent again.
-      await ignoring(this.#files.unlink(`${path}.tmp`))
+      await ignoring(this.#deps.files.unlink(`${path}.tmp`))
       return await this.#fill(path, 'write', bytes)
     }
-    await this.#files.rename(`${path}.tmp`, path)
-    await this.#files.syncFolder(this.#dir)
+    await this.#deps.files.rename(`${path}.tmp`, path)
+    await this.#deps.files.syncFolder(this.#dir)
   }
 
   async #fill(path: string, how: 'replace' | 'write', bytes: Buffer): Promise<void> {
-    const file = await this.#files.open(path, how)
+    const file = await this.#deps.files.open(path, how)
     try {
       for (let at = 0; at < bytes.length;) {
         const written = await file.write([bytes.subarray(at)], at)

@@ -8,10 +8,10 @@ import { errnoOf } from '../../contract/errors.ts'
 import type { Catalog, Segment } from './catalog.ts'
 import { ignoring } from './files/file-access.ts'
 import type { FileFacts, Lock, SpoolFile, SpoolFiles } from './files/files.ts'
-import type { Tally } from './losses.ts'
-import { marksOf } from './losses.ts'
+import type { Tally } from './tally.ts'
+import { marksOf } from './tally.ts'
+import type { OpenSegments } from './open-segments.ts'
 import type { Reader } from './reader.ts'
-import type { Writer } from './writer.ts'
 
 /** What became of the events of a folder that was taken away. */
 export interface Vanished {
@@ -26,7 +26,7 @@ export interface PresenceDeps {
   readonly catalog: Catalog
   readonly tally: Tally
   readonly reader: Reader
-  readonly writer: () => Pick<Writer, 'fileOf' | 'adopt' | 'openSegments'>
+  readonly segments: OpenSegments
   readonly onVanished: (vanished: Vanished) => void
 }
 
@@ -56,10 +56,10 @@ export class Presence {
   /** Whether something is not in its place. A look at names and descriptors; cheap enough for each sync. */
   async isDisturbed(): Promise<boolean> {
     if (this.#failed !== undefined) return true
-    const { files, writer } = this.#deps
+    const { files, segments } = this.#deps
     if (isOther(await lookAt(files.stat(this.#dir)), this.#folder)) return true
-    for (const segment of writer().openSegments()) {
-      const open = await lookAt(writer().fileOf(segment)?.stat())
+    for (const segment of segments.segments()) {
+      const open = await lookAt(segments.fileOf(segment)?.stat())
       if (typeof open === 'object' && isOther(await lookAt(files.stat(segment.path)), open.id)) return true
     }
     return false
@@ -103,13 +103,13 @@ export class Presence {
 
   /** `found`: a segment was not in its place. */
   async #restoreSegments(): Promise<Vanished & { readonly found: boolean }> {
-    const { catalog, files, reader, writer } = this.#deps
+    const { catalog, files, reader, segments } = this.#deps
     let found = false
     let rescued = 0
     let lost = 0
     // Some leave the catalog on the way.
     for (const segment of catalog.segments.slice()) {
-      const file = writer().fileOf(segment) ?? reader.fileOf(segment)
+      const file = segments.fileOf(segment) ?? reader.fileOf(segment)
       const there = await files.stat(segment.path).catch(ifMissing)
       // What is spent leaves the catalog before its file is removed.
       const index = catalog.segments.indexOf(segment)
@@ -123,7 +123,7 @@ export class Presence {
         this.#lose(segment, index, events, from, to)
       } else {
         const copy = await this.#copy(segment, file)
-        if (!(await writer().adopt(segment, copy))) await ignoring(copy.close())
+        if (!(await segments.adopt(segment, copy))) await ignoring(copy.close())
         catalog.generation++
         rescued += events
       }

@@ -11,21 +11,10 @@ import { ignoring, isAccess } from './files/file-access.ts'
 import type { SpoolFile, SpoolFiles } from './files/files.ts'
 import { FIRST_FRAME } from './format/format.ts'
 import type { Cursor } from './format/format.ts'
-import type { Loss, Tally } from './losses.ts'
-import { unpack, unpackedBytes } from './format/packing.ts'
-import { findFrame, frameAt, payloadOf, Window } from './format/scan.ts'
-import type { Bounds, Found } from './format/scan.ts'
-
-/** A frame read back. The payload is the caller's for good. */
-export interface ReadFrame {
-  readonly seq: number
-  readonly count: number
-  readonly first: number
-  readonly last: number
-  /** In which `first` and `last` count. */
-  readonly epoch: string
-  readonly payload: Buffer
-}
+import type { Loss, Tally } from './tally.ts'
+import { frameAt, Window } from './format/scan.ts'
+import { collect } from './place.ts'
+import type { Most, Place, ReadFrame } from './place.ts'
 
 /** Stands for frames that are out; good for one `ack`. */
 export interface Token {
@@ -39,12 +28,6 @@ export type ReadResult =
   /** The device refused; worth trying again. After a few times what it cannot read is counted as corrupt and passed. */
   | { readonly status: 'failed'; readonly error: Error }
 
-/** How much one `next` may give: bytes of payload, and events. */
-export interface Most {
-  readonly bytes: number
-  readonly events: number
-}
-
 interface Out extends Token {
   readonly events: number
   readonly segment: number
@@ -52,24 +35,19 @@ interface Out extends Token {
   acked: boolean
 }
 
-interface Place {
-  readonly segment: Segment
-  readonly file: SpoolFile
-  readonly window: Window
-  readonly generation: number
-  offset: number
-  /** Mark of the last event read in this segment. */
-  mark: number
+export interface ReaderDeps {
+  readonly catalog: Catalog
+  readonly files: SpoolFiles
+  readonly tally: Tally
+  /** Everything before this has been acked or counted. */
+  readonly settled: (cursor: Cursor) => void
 }
 
 const WINDOW_BYTES = 1 << 20
 const GIVE_UP_AFTER = 3
 
 export class Reader {
-  readonly #catalog: Catalog
-  readonly #files: SpoolFiles
-  readonly #tally: Tally
-  readonly #settled: (cursor: Cursor) => void
+  readonly #deps: ReaderDeps
   readonly #mutex = new Mutex()
   #seq: number
   #hint: Cursor | undefined
@@ -79,15 +57,8 @@ export class Reader {
   #counted: readonly { readonly from: number; readonly to: number }[] = []
   #failures = 0
 
-  /** `settled` is called when everything before a position has been acked or counted. */
-  constructor(
-    deps: { catalog: Catalog; files: SpoolFiles; tally: Tally; settled: (cursor: Cursor) => void },
-    cursor: Cursor,
-  ) {
-    this.#catalog = deps.catalog
-    this.#files = deps.files
-    this.#tally = deps.tally
-    this.#settled = deps.settled
+  constructor(deps: ReaderDeps, cursor: Cursor) {
+    this.#deps = deps
     this.#seq = cursor.seq
     this.#hint = cursor
   }
@@ -99,7 +70,7 @@ export class Reader {
 
   /** Events still to be read. */
   get unread(): number {
-    return this.uncounted(this.#seq, this.#catalog.end)
+    return this.uncounted(this.#seq, this.#deps.catalog.end)
   }
 
   /** How many of these positions have not been counted as lost. */
@@ -119,13 +90,13 @@ export class Reader {
       try {
         const result = await this.#next(most)
         this.#failures = 0
-        this.#tally.failures.worked('read')
+        this.#deps.tally.worked('read')
         return result
       } catch (error) {
         const failed = error instanceof Error ? error : new Error(String(error))
         // What is out of reach is not lost: only the device's own refusals are given up.
         if (!isAccess(failed)) this.#failures++
-        this.#tally.failures.failed('read', failed)
+        this.#deps.tally.failed('read', failed)
         await this.#leave()
         return { status: 'failed', error: failed }
       }
@@ -144,7 +115,7 @@ export class Reader {
   claim(from: number, to: number): Token | undefined {
     if (this.#seq > from || this.uncounted(this.#seq, from) > 0 || this.uncounted(from, to) < to - from)
       return undefined
-    const catalog = this.#catalog
+    const catalog = this.#deps.catalog
     const segment = catalog.segments[catalog.indexOf(from)]?.header.number ?? 0
     const token = { from, to, events: to - from, segment, offset: 0, acked: false }
     this.skip(from)
@@ -163,7 +134,7 @@ export class Reader {
     this.#counted = [...gaps, ...this.#counted]
     this.#seq = first.from
     this.#out = []
-    this.#catalog.generation++
+    this.#deps.catalog.generation++
   }
 
   /** Goes on at `to`: what lies before is gone and has been counted. */
@@ -180,8 +151,8 @@ export class Reader {
     const from = this.#seq
     const events = this.uncounted(from, to)
     this.skip(to)
-    if (events > 0) this.#tally.corruptFrames++
-    this.#tally.lose({ reason: 'corrupt', events, from, to, marks: between })
+    if (events > 0) this.#deps.tally.corruptFrames++
+    this.#deps.tally.lose({ reason: 'corrupt', events, from, to, marks: between })
   }
 
   /** What lies between, ahead or from here on, is gone and has been counted: it is passed when it is reached. */
@@ -212,16 +183,16 @@ export class Reader {
   #settle(): void {
     let last: Out | undefined
     for (let first = this.#out[0]; first?.acked === true; first = this.#out[0]) {
-      this.#tally.acked += first.events
+      this.#deps.tally.acked += first.events
       last = first
       this.#out.shift()
     }
-    if (last !== undefined) this.#settled({ seq: last.to, segment: last.segment, offset: last.offset })
+    if (last !== undefined) this.#deps.settled({ seq: last.to, segment: last.segment, offset: last.offset })
   }
 
   async #next(most: Most): Promise<ReadResult> {
     for (;;) {
-      const catalog = this.#catalog
+      const catalog = this.#deps.catalog
       if (this.#seq >= catalog.end) return { status: 'empty' }
       const known = this.#counted[0]
       if (known !== undefined && known.from <= this.#seq) {
@@ -244,17 +215,17 @@ export class Reader {
         if (catalog.generation === generation) this.pass(limitSeq)
         continue
       }
-      const found = await this.#collect(place, { salt: segment.header.salt, end, minSeq: 0, limitSeq }, most)
+      const found = await collect(place, this.#seq, { salt: segment.header.salt, end, minSeq: 0, limitSeq }, most)
       if (catalog.generation !== generation) continue
       const first = found.frames[0]
       if (first === undefined) {
-        this.#tally.corruptBytes += found.skippedBytes
+        this.#deps.tally.corruptBytes += found.skippedBytes
         place.offset = end
         this.pass(limitSeq, marks(segment, place.mark, segment.lastMark + 1))
         continue
       }
       if (first.seq > this.#seq) {
-        this.#tally.corruptBytes += found.skippedBytes
+        this.#deps.tally.corruptBytes += found.skippedBytes
         this.pass(first.seq, marks(segment, place.mark, first.first))
       }
       return this.#give(place, found.frames, found.offset)
@@ -271,49 +242,6 @@ export class Reader {
     const token = { from, to, events: to - from, segment: place.segment.header.number, offset, acked: false }
     this.#out.push(token)
     return { status: 'frames', frames, token }
-  }
-
-  /** Whole frames from the place on, up to the first damage; looks past damage only when it comes first. */
-  async #collect(
-    place: Place,
-    bounds: Bounds,
-    most: Most,
-  ): Promise<{ frames: readonly ReadFrame[]; offset: number; skippedBytes: number }> {
-    const { window, segment } = place
-    const frames: ReadFrame[] = []
-    let expected = this.#seq
-    let bytes = 0
-    let events = 0
-    let skippedBytes = 0
-    let { offset } = place
-    while (offset < bounds.end) {
-      let found: Found | undefined = await frameAt(window, offset, bounds)
-      if (found === undefined) {
-        if (frames.length > 0) break
-        found = await findFrame(window, offset + 1, { ...bounds, minSeq: expected })
-        skippedBytes += (found?.offset ?? bounds.end) - offset
-        if (found === undefined) break
-      }
-      if (found.seq + found.count <= expected) {
-        place.mark = found.last
-        offset = found.end
-        continue
-      }
-      if (frames.length > 0 && (found.seq !== expected || events + found.count > most.events)) break
-      const stored = await payloadOf(window, found)
-      if (stored.length !== found.bytes) break
-      const size = unpackedBytes(stored, found.packed)
-      if (frames.length > 0 && bytes + size > most.bytes) break
-      const { seq, count, first, last } = found
-      // Not the window's, which is read into again.
-      const payload = found.packed ? unpack(stored, true) : Buffer.from(stored)
-      frames.push({ seq, count, first, last, epoch: segment.header.epoch, payload })
-      expected = seq + count
-      bytes += size
-      events += count
-      offset = found.end
-    }
-    return { frames, offset, skippedBytes }
   }
 
   /** Opens the segment and finds where to begin; undefined when it cannot be opened and is given up. */
@@ -350,7 +278,7 @@ export class Reader {
 
   async #open(segment: Segment): Promise<SpoolFile | undefined> {
     try {
-      return await this.#files.open(segment.path, 'read')
+      return await this.#deps.files.open(segment.path, 'read')
     } catch (error) {
       if (isAccess(error) || (errnoOf(error) !== 'ENOENT' && this.#failures < GIVE_UP_AFTER)) throw error
       return undefined

@@ -22,9 +22,8 @@ import { Mutex } from '../../runtime/mutex.ts'
 import { ignoring, isAccess } from './files/file-access.ts'
 import type { Lock, SpoolFiles } from './files/files.ts'
 import { Limits } from './limits.ts'
-import { marksOf, Tally } from './losses.ts'
-import type { Loss, LossReason } from './losses.ts'
 import { pack } from './format/packing.ts'
+import { OpenSegments } from './open-segments.ts'
 import { Presence } from './presence.ts'
 import type { Vanished } from './presence.ts'
 import { Reader } from './reader.ts'
@@ -32,7 +31,9 @@ import type { ReadResult, Token } from './reader.ts'
 import { recover } from './recovery.ts'
 import type { Recovered, RecoveryReport } from './recovery.ts'
 import type { SpoolFrame } from './format/segment.ts'
-import type { ReportFailure } from './failures.ts'
+import { Syncer } from './syncer.ts'
+import { marksOf, Tally } from './tally.ts'
+import type { Loss, LossReason, ReportFailure } from './tally.ts'
 import { Writer } from './writer.ts'
 import type { AppendResult } from './writer.ts'
 
@@ -126,6 +127,8 @@ export class Spool implements AsyncDisposable {
   readonly #tally: Tally
   readonly #mutex = new Mutex()
   readonly #reader: Reader
+  readonly #segments: OpenSegments
+  readonly #syncer: Syncer
   readonly #writer: Writer
   readonly #cursor: CursorKeeper
   readonly #limits: Limits
@@ -146,7 +149,7 @@ export class Spool implements AsyncDisposable {
     this.#zstd = deps.zstd
     this.#files = files
     const catalog = new Catalog(found.segments, found.end)
-    const tally = new Tally(deps.onLoss ?? (() => undefined), deps.onFailure ?? (() => undefined))
+    const tally = new Tally(deps.onLoss, deps.onFailure)
     this.#catalog = catalog
     this.#tally = tally
     this.#recovered = found.end - found.cursor.seq
@@ -156,18 +159,26 @@ export class Spool implements AsyncDisposable {
       {
         files,
         clock,
-        safe: () => Math.max(this.#writer.durable, this.#dropped),
+        safe: () => Math.max(this.#syncer.durable, this.#dropped),
         stored: (seq, error) => this.#removeSpent(seq, error),
       },
       found.cursor,
     )
     this.#reader = new Reader({ catalog, files, tally, settled: (cursor) => this.#cursor.move(cursor) }, found.cursor)
-    this.#presence = new Presence(dir, folder.id, folder.lock, {
+    // Whole segments are dropped.
+    const segmentBytes = Math.max(1, Math.min(segment_size, Math.floor(max_size / 4)))
+    const segmentMs = Math.min(MAX_SEGMENT_MS, max_age === undefined ? Infinity : max_age / 8)
+    const segments = new OpenSegments(
+      { dir, segmentBytes, segmentMs, epoch },
+      { catalog, files, clock, random, restore: () => presence.restore() },
+      found.nextNumber,
+    )
+    const presence = new Presence(dir, folder.id, folder.lock, {
       files,
       catalog,
       tally,
       reader: this.#reader,
-      writer: () => this.#writer,
+      segments,
       onVanished: (vanished) => {
         deps.onVanished?.(vanished)
         // The new folder has no cursor.
@@ -176,15 +187,12 @@ export class Spool implements AsyncDisposable {
     })
     const dropOldest = (reason: LossReason): Promise<boolean> => this.#dropOldest(reason)
     this.#limits = new Limits(options, { catalog, files, clock, dropOldest })
-    // Whole segments are dropped.
-    const segmentBytes = Math.max(1, Math.min(segment_size, Math.floor(max_size / 4)))
-    const segmentMs = Math.min(MAX_SEGMENT_MS, max_age === undefined ? Infinity : max_age / 8)
     const makeRoom = this.#limits.makeRoom.bind(this.#limits)
-    this.#writer = new Writer(
-      { dir, fsync, segmentBytes, segmentMs, epoch },
-      { catalog, files, clock, random, tally, mutex: this.#mutex, presence: this.#presence, makeRoom },
-      found,
-    )
+    const mutex = this.#mutex
+    this.#syncer = new Syncer(dir, fsync, { catalog, files, clock, tally, mutex, presence, segments }, found)
+    this.#writer = new Writer({ fsync, catalog, tally, mutex, presence, segments, syncer: this.#syncer, makeRoom })
+    this.#segments = segments
+    this.#presence = presence
   }
 
   /** Nothing reads the bytes of frames once their `append` has resolved; else they must not change until they are durable. */
@@ -234,12 +242,12 @@ export class Spool implements AsyncDisposable {
 
   /** Makes everything appended so far durable, whatever the policy. Returns what failed; it is tried again later. */
   sync(): Promise<Error | undefined> {
-    return this.#writer.sync()
+    return this.#syncer.sync()
   }
 
   /** Every event before this position survives a power cut. */
   get durable(): number {
-    return this.#writer.durable
+    return this.#syncer.durable
   }
 
   /** Makes known to the next start now, not soon, what is acked. Returns what failed; it is tried again by itself. */
@@ -250,30 +258,22 @@ export class Spool implements AsyncDisposable {
   stats(): SpoolStats {
     const tally = this.#tally
     const catalog = this.#catalog
-    const events = this.#reader.unread + this.#reader.outEvents
+    const { outEvents } = this.#reader
+    const events = this.#reader.unread + outEvents
     const lost = tally.lost.corrupt + tally.lost.expired + tally.lost.spool_full
     return {
+      ...tally.read(),
       events,
-      outEvents: this.#reader.outEvents,
+      outEvents,
       bytes: catalog.bytes,
       segments: catalog.segments.length,
-      durable: this.#writer.durable,
+      durable: this.#syncer.durable,
       settled: this.#cursor.seq,
       end: catalog.end,
       oldestMs: catalog.segments[0]?.header.createdMs,
       recovered: this.#recovered,
-      appended: tally.appended,
-      acked: tally.acked,
-      lost: { ...tally.lost },
-      corruptBytes: tally.corruptBytes,
-      corruptFrames: tally.corruptFrames,
       tornBytes: this.recovery.tornBytes,
       quarantinedFiles: this.recovery.quarantined.length,
-      possiblyLost: tally.possiblyLost,
-      syncs: tally.syncs,
-      syncSeconds: tally.syncSeconds,
-      failures: { ...tally.failures.failures },
-      lastError: tally.failures.lastError,
       imbalance: this.#recovered + tally.appended - tally.acked - lost - events,
     }
   }
@@ -290,7 +290,9 @@ export class Spool implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#packing.run(() => Promise.resolve())
-    await this.#writer.close()
+    await this.#writer.idle()
+    await this.#syncer.close()
+    await this.#segments.close()
     await this.#cursor.close()
     await this.#reader.close()
     await ignoring(this.#presence.release())
@@ -316,7 +318,7 @@ export class Spool implements AsyncDisposable {
     this.#catalog.remove([segment])
     this.#reader.skip(to)
     this.#tally.lose({ reason, events, from, to, marks })
-    await this.#writer.forget(segment)
+    await this.#segments.forget(segment)
     // So that the next start does not take for missing what was dropped; when it fails, room is needed all the same.
     await this.#cursor.store()
     await ignoring(this.#files.unlink(segment.path))
@@ -324,14 +326,14 @@ export class Spool implements AsyncDisposable {
   }
 
   async #removeSpent(seq: number, error: Error | undefined): Promise<void> {
-    if (error === undefined) this.#tally.failures.worked('cursor')
-    else this.#tally.failures.failed('cursor', error)
+    if (error === undefined) this.#tally.worked('cursor')
+    else this.#tally.failed('cursor', error)
     if (errnoOf(error) === 'ENOENT') void this.#mutex.run(() => this.#presence.restore())
     const catalog = this.#catalog
-    const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && !this.#writer.isCurrent(segment))
+    const spent = catalog.segments.filter((segment, i) => catalog.limit(i) <= seq && !this.#segments.isCurrent(segment))
     catalog.remove(spent)
     for (const segment of spent) {
-      await this.#writer.forget(segment)
+      await this.#segments.forget(segment)
       await ignoring(this.#files.unlink(segment.path))
     }
   }

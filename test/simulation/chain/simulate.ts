@@ -8,7 +8,7 @@
  */
 import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
 import type { Spool } from '../../../exporters/buffer/disk/spool.ts'
-import type { Loss } from '../../../exporters/buffer/disk/losses.ts'
+import type { Loss } from '../../../exporters/buffer/disk/tally.ts'
 import type { SpoolFrame } from '../../../exporters/buffer/disk/format/segment.ts'
 import type { AppendResult } from '../../../exporters/buffer/disk/writer.ts'
 import type { Clock } from '../../../exporters/runtime/clock.ts'

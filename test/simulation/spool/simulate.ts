@@ -7,8 +7,9 @@
  */
 import { openSpool } from '../../../exporters/buffer/disk/spool.ts'
 import type { Spool, SpoolOptions } from '../../../exporters/buffer/disk/spool.ts'
-import type { Loss } from '../../../exporters/buffer/disk/losses.ts'
-import type { ReadFrame, Token } from '../../../exporters/buffer/disk/reader.ts'
+import type { Loss } from '../../../exporters/buffer/disk/tally.ts'
+import type { ReadFrame } from '../../../exporters/buffer/disk/place.ts'
+import type { Token } from '../../../exporters/buffer/disk/reader.ts'
 import type { SpoolFrame } from '../../../exporters/buffer/disk/format/segment.ts'
 import type { SpoolFile, SpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
 import { FakeClock, settle } from '../../unit/exporters/support/fake-clock.ts'

@@ -14,7 +14,7 @@ import type { LossKind } from '../../../contract/event.ts'
 import type { About, Described } from '../../../contract/described.ts'
 import type { Encoding } from '../../../contract/exporter.ts'
 import { Memory } from '../../../runtime/memory.ts'
-import type { ReadFrame } from '../reader.ts'
+import type { ReadFrame } from '../place.ts'
 import type { SpoolFrame } from './segment.ts'
 
 const VERSION = 1

@@ -11,7 +11,7 @@ import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, segmentName } from '../format
 import { unpack } from '../format/packing.ts'
 import { anyPieceOf } from '../format/payload.ts'
 import { setAside } from '../files/quarantine.ts'
-import type { ReadFrame } from '../reader.ts'
+import type { ReadFrame } from '../place.ts'
 import { recover } from '../recovery.ts'
 import type { RecoveryReport } from '../recovery.ts'
 import { framesOf, tolerantWindow, Window } from '../format/scan.ts'

@@ -8,7 +8,7 @@ import { FIRST_FRAME, FRAME_HEAD } from '../../../../../exporters/buffer/disk/fo
 import { copy } from '../../../../../exporters/buffer/disk/inspect/inspect.ts'
 import { pack, unpack, unpackedBytes } from '../../../../../exporters/buffer/disk/format/packing.ts'
 import { Memory } from '../../../../../exporters/runtime/memory.ts'
-import type { ReadFrame } from '../../../../../exporters/buffer/disk/reader.ts'
+import type { ReadFrame } from '../../../../../exporters/buffer/disk/place.ts'
 import type { SpoolFrame } from '../../../../../exporters/buffer/disk/format/segment.ts'
 import type { Spool } from '../../../../../exporters/buffer/disk/spool.ts'
 import { numbers } from '../../support/lines.ts'

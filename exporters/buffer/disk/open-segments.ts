@@ -1,0 +1,151 @@
+/** The segment files that are open: the one being appended to, and those with something not yet synced. */
+import { errnoOf } from '../../contract/errors.ts'
+import type { Clock, Random } from '../../runtime/clock.ts'
+import type { Catalog, Segment } from './catalog.ts'
+import { ignoring } from './files/file-access.ts'
+import type { SpoolFile, SpoolFiles } from './files/files.ts'
+import { FIRST_FRAME } from './format/format.ts'
+import { SegmentWriter, sizeOf } from './format/segment.ts'
+import type { Placed, SpoolFrame } from './format/segment.ts'
+
+export interface SegmentOptions {
+  readonly dir: string
+  readonly segmentBytes: number
+  /** A segment older than this is closed, so that age limits act in small steps. */
+  readonly segmentMs: number
+  readonly epoch: string
+}
+
+export interface SegmentDeps {
+  readonly catalog: Catalog
+  readonly files: SpoolFiles
+  readonly clock: Clock
+  readonly random: Random
+  /** Puts back a folder that is gone; returns what failed. */
+  readonly restore: () => Promise<Error | undefined>
+}
+
+/** Written in one call, at most. */
+export const GROUP_FRAMES = 256
+
+export class OpenSegments {
+  readonly #options: SegmentOptions
+  readonly #deps: SegmentDeps
+  #nextNumber: number
+  /** Oldest first; the last may be the one being appended to. */
+  open: SegmentWriter[] = []
+  current: SegmentWriter | undefined
+
+  /** `nextNumber`: no segment of this number or above exists. */
+  constructor(options: SegmentOptions, deps: SegmentDeps, nextNumber: number) {
+    this.#options = options
+    this.#deps = deps
+    this.#nextNumber = nextNumber
+  }
+
+  /** Forgets a segment whose file is being removed. */
+  async forget(segment: Segment): Promise<void> {
+    const writer = this.open.find((one) => one.segment === segment)
+    if (writer === undefined) return
+    if (this.current === writer) this.current = undefined
+    this.open = this.open.filter((one) => one !== writer)
+    await writer.close()
+  }
+
+  /** The open file of a segment that is written, or not yet synced. */
+  fileOf(segment: Segment): SpoolFile | undefined {
+    return this.open.find((one) => one.segment === segment && !one.gone)?.file
+  }
+
+  segments(): readonly Segment[] {
+    return this.open.filter(({ gone }) => !gone).map(({ segment }) => segment)
+  }
+
+  /** Goes on with another file of the same content; false when none of its files is of this segment. */
+  async adopt(segment: Segment, file: SpoolFile): Promise<boolean> {
+    const writer = this.open.find((one) => one.segment === segment && !one.gone)
+    if (writer === undefined) return false
+    const old = writer.file
+    writer.file = file
+    await ignoring(old.close())
+    return true
+  }
+
+  /** Whether more may be appended to this segment. */
+  isCurrent(segment: Segment): boolean {
+    return this.current?.segment === segment
+  }
+
+  /** Up to which item those from `from` on, at least one, go into a segment that has `used` bytes. */
+  fitting(used: number, all: readonly { frame: SpoolFrame }[], from: number): number {
+    let room = this.#options.segmentBytes - Math.max(used, FIRST_FRAME)
+    let to = from
+    for (; to < all.length && to - from < GROUP_FRAMES; to++) {
+      const item = all[to]
+      if (item === undefined) break
+      room -= sizeOf(item.frame)
+      if (room < 0 && to > from) break
+    }
+    return to
+  }
+
+  /** The segment for the next frame: the current one while it has room and is young. */
+  async writerFor(frame: SpoolFrame | undefined): Promise<SegmentWriter | Error> {
+    const current = this.current
+    if (frame === undefined) return new Error('nothing to write')
+    if (current !== undefined && !current.sealed) {
+      const { bytes, header } = current.segment
+      const age = this.#deps.clock.wallMs() - header.createdMs
+      if (bytes + sizeOf(frame) <= this.#options.segmentBytes && age <= this.#options.segmentMs) return current
+      current.sealed = true
+    }
+    this.current = undefined
+    return this.create(this.#deps.catalog.end, frame.first, this.#deps.catalog.segments.at(-1))
+  }
+
+  async create(base: number, firstMark: number, previous: Segment | undefined): Promise<SegmentWriter | Error> {
+    const { dir, epoch } = this.#options
+    // A number may be taken by a file that is no segment of ours (a folder, say): go on to the next.
+    for (let tries = 0; ; tries++) {
+      const header = {
+        number: this.#nextNumber++,
+        createdMs: Math.floor(this.#deps.clock.wallMs()),
+        base,
+        salt: Math.floor(this.#deps.random() * 0x1_0000_0000),
+        firstMark,
+        previousMark: previous?.header.epoch === epoch ? previous.lastMark : 0,
+        epoch,
+      }
+      try {
+        return await SegmentWriter.create(dir, header, this.#deps.files)
+      } catch (error) {
+        if (errnoOf(error) === 'EEXIST' && tries < 100) continue
+        // The folder is gone.
+        const again = errnoOf(error) === 'ENOENT' && tries === 0
+        if (again && (await this.#deps.restore()) === undefined) continue
+        return asError(error)
+      }
+    }
+  }
+
+  /** `put`, and when it was the first into a new file, that file goes again. */
+  async put(writer: SegmentWriter, frames: readonly Placed[]): Promise<readonly number[] | Error> {
+    const offsets = await writer.put(frames, this.#deps.clock.wallMs())
+    if (offsets instanceof Error && writer.segment.bytes === 0) {
+      await writer.close()
+      await ignoring(this.#deps.files.unlink(writer.segment.path))
+    }
+    return offsets
+  }
+
+  /** Closes all. */
+  async close(): Promise<void> {
+    for (const writer of this.open) await writer.close()
+    this.open = []
+    this.current = undefined
+  }
+}
+
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}

@@ -1,0 +1,236 @@
+/**
+ * Makes what is written durable.
+ *
+ * After a failed sync nothing in the unsynced files is believed (Linux marks the pages clean: the next sync of that file would succeed without
+ * them). What is still in memory is written again, at the same positions, into a new segment, whose base makes the old copies not exist; only
+ * then are those cut off. Until that has worked, nothing new is appended, for the order on disk must stay the order of positions.
+ */
+import type { SpoolConfig } from '../../../config/agent/schema.ts'
+import { errnoOf } from '../../contract/errors.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Mutex } from '../../runtime/mutex.ts'
+import type { Catalog, Segment } from './catalog.ts'
+import { ignoring, withFile } from './files/file-access.ts'
+import type { SpoolFiles } from './files/files.ts'
+import type { SegmentWriter } from './format/segment.ts'
+import { Held } from './held.ts'
+import type { HeldFrame } from './held.ts'
+import type { Tally } from './tally.ts'
+import { asError } from './open-segments.ts'
+import type { OpenSegments } from './open-segments.ts'
+import type { Presence } from './presence.ts'
+import type { Recovered } from './recovery.ts'
+
+export interface SyncerDeps {
+  readonly catalog: Catalog
+  readonly files: SpoolFiles
+  readonly clock: Clock
+  readonly tally: Tally
+  /** Held by whoever appends. */
+  readonly mutex: Mutex
+  readonly presence: Presence
+  readonly segments: OpenSegments
+}
+
+const HELD_BYTES = 32 << 20
+const MAX_SYNC_DELAY_MS = 30_000
+
+export class Syncer {
+  readonly #dir: string
+  readonly #fsync: SpoolConfig['fsync']
+  readonly #deps: SyncerDeps
+  readonly #held: Held
+  #durable: number
+  /** Of an earlier process, oldest first. */
+  #unsynced: readonly Segment[]
+  #namesDirty: boolean
+  #rewrite = false
+  #syncing: Promise<Error | undefined> | undefined
+  #failures = 0
+  #cancelTimer: (() => void) | undefined
+
+  constructor(
+    dir: string,
+    fsync: SpoolConfig['fsync'],
+    deps: SyncerDeps,
+    { durable, unsynced }: Pick<Recovered, 'durable' | 'unsynced'>,
+  ) {
+    this.#dir = dir
+    this.#fsync = fsync
+    this.#deps = deps
+    this.#held = new Held(fsync === 'never' ? 0 : HELD_BYTES)
+    this.#durable = durable
+    this.#unsynced = unsynced
+    this.#namesDirty = unsynced.length > 0
+  }
+
+  /** Every event before this position survives a power cut. */
+  get durable(): number {
+    return this.#durable
+  }
+
+  /** These are written. */
+  wrote(frames: readonly HeldFrame[]): void {
+    for (const frame of frames) this.#held.add(frame)
+  }
+
+  /** There is a new segment. */
+  named(): void {
+    this.#namesDirty = true
+  }
+
+  /** Makes everything written so far durable. Returns what failed. */
+  async sync(): Promise<Error | undefined> {
+    // One that is going on may have begun before the last write.
+    await this.#syncing
+    if (this.#rewrite) await this.#deps.mutex.run(() => this.repair())
+    return (this.#syncing ??= this.#syncOnce().finally(() => (this.#syncing = undefined)))
+  }
+
+  async close(): Promise<void> {
+    // A failed one leaves its frames to be written again, which the second does.
+    if ((await this.sync()) !== undefined) await this.sync()
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+  }
+
+  /** Sees to the next sync. */
+  schedule(): void {
+    const fsync = this.#fsync
+    if (fsync === 'never' || this.#cancelTimer !== undefined) return
+    if (this.#durable >= this.#deps.catalog.end && !this.#namesDirty) return
+    if (fsync === 'batch' && this.#failures === 0) return
+    const interval = fsync === 'batch' ? 200 : fsync
+    this.#cancelTimer = this.#deps.clock.after(Math.min(interval * 2 ** this.#failures, MAX_SYNC_DELAY_MS), () => {
+      this.#cancelTimer = undefined
+      void this.sync()
+    })
+  }
+
+  /** Writes again what a failed sync put in doubt. */
+  async repair(): Promise<Error | undefined> {
+    if (!this.#rewrite) return undefined
+    // What is acked and gone meanwhile needs no copy.
+    this.#held.releaseBefore(this.#deps.catalog.segments[0]?.header.base ?? this.#deps.catalog.end)
+    const held = [...this.#held.frames]
+    const base = held[0]?.frame.seq ?? this.#deps.catalog.end
+    const fresh: SegmentWriter[] = []
+    const moved: HeldFrame[] = []
+    for (let from = 0; from < held.length;) {
+      const writer = await this.#deps.segments.create(
+        held[from]?.frame.seq ?? base,
+        held[from]?.frame.first ?? 0,
+        undefined,
+      )
+      const to = writer instanceof Error ? from : this.#deps.segments.fitting(writer.segment.bytes, held, from)
+      const frames = held.slice(from, to).map(({ frame }) => frame)
+      const offsets = writer instanceof Error ? writer : await this.#deps.segments.put(writer, frames)
+      if (offsets instanceof Error || writer instanceof Error) {
+        for (const made of fresh) {
+          await made.close()
+          await ignoring(this.#deps.files.unlink(made.segment.path))
+        }
+        return offsets instanceof Error ? offsets : undefined
+      }
+      fresh.push(writer)
+      for (const [i, frame] of frames.entries()) moved.push({ frame, segment: writer.segment, offset: offsets[i] ?? 0 })
+      from = to
+    }
+    await this.#swap(base, held[0], fresh, moved)
+    return undefined
+  }
+
+  async #syncOnce(): Promise<Error | undefined> {
+    const upTo = this.#deps.catalog.end
+    this.#deps.tally.syncs++
+    const disturbed = await this.#deps.presence.isDisturbed()
+    const absent = disturbed ? await this.#deps.mutex.run(() => this.#deps.presence.restore()) : undefined
+    const doubtful = this.#rewrite ? new Error('what a failed sync left behind is not yet written again') : undefined
+    const error = absent ?? doubtful ?? (await this.#syncAll())
+    if (error === undefined) {
+      this.#deps.tally.worked('sync')
+      this.#failures = 0
+      this.#durable = Math.max(this.#durable, upTo)
+      this.#held.releaseBefore(this.#durable)
+    } else {
+      this.#failures++
+      this.#deps.tally.failed('sync', error)
+      // At once: a process that is killed now leaves pages that look safe to the next one and are not.
+      if (this.#rewrite) await this.#deps.mutex.run(() => this.repair())
+    }
+    this.schedule()
+    return error
+  }
+
+  async #syncAll(): Promise<Error | undefined> {
+    const failed = await this.#syncRecovered()
+    if (failed !== undefined) return failed
+    for (const writer of this.#deps.segments.open.slice()) {
+      const { sealed } = writer
+      if (writer.gone) continue
+      try {
+        const startMs = this.#deps.clock.nowMs()
+        await writer.file.sync()
+        this.#deps.tally.syncSeconds.add((this.#deps.clock.nowMs() - startMs) / 1000)
+      } catch (error) {
+        if (writer.gone) continue
+        this.#rewrite = true
+        return asError(error)
+      }
+      if (!sealed) continue
+      this.#deps.segments.open = this.#deps.segments.open.filter((one) => one !== writer)
+      await writer.close()
+    }
+    if (!this.#namesDirty) return undefined
+    this.#namesDirty = false
+    try {
+      await this.#deps.files.syncFolder(this.#dir)
+      return undefined
+    } catch (error) {
+      this.#namesDirty = true
+      return asError(error)
+    }
+  }
+
+  /** What it can not sync stays for the next time; only files that are gone, or whose events are, are passed over. */
+  async #syncRecovered(): Promise<Error | undefined> {
+    for (const segment of this.#unsynced) {
+      try {
+        if (this.#deps.catalog.segments.includes(segment))
+          await withFile(this.#deps.files, segment.path, (file) => file.sync())
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT') return asError(error)
+      }
+      this.#unsynced = this.#unsynced.slice(1)
+    }
+    return undefined
+  }
+
+  async #swap(
+    base: number,
+    first: HeldFrame | undefined,
+    fresh: readonly SegmentWriter[],
+    moved: readonly HeldFrame[],
+  ): Promise<void> {
+    const old = this.#deps.segments.open
+    const catalog = this.#deps.catalog
+    this.#deps.tally.possiblyLost += Math.max(0, base - this.#durable)
+    this.#rewrite = false
+    this.#deps.segments.open = [...fresh]
+    this.#deps.segments.current = fresh.at(-1)
+    for (const writer of fresh.slice(0, -1)) writer.sealed = true
+    this.#held.replace(moved)
+    const gone = catalog.segments.filter((segment) => segment.header.base >= base && base < catalog.end)
+    catalog.remove(gone)
+    catalog.segments.push(...fresh.map(({ segment }) => segment))
+    catalog.generation++
+    this.#namesDirty ||= fresh.length > 0
+    if (first !== undefined && !gone.includes(first.segment)) first.segment.bytes = first.offset
+    for (const writer of old) {
+      if (writer.segment === first?.segment && !gone.includes(writer.segment))
+        await ignoring(writer.file.truncate(first.offset))
+      await writer.close()
+    }
+    for (const { path } of gone) await ignoring(this.#deps.files.unlink(path))
+  }
+}

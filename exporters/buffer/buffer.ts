@@ -65,15 +65,20 @@ export interface Buffer {
   /** Lets go of the disk, or of waiting for it at `endMs`. */
   close(endMs: number): Promise<void>
 
-  /** What is in memory. */
-  memory(): Sum
-  /** Events that are on the disk alone. */
-  readonly onDisk: number
+  stats(): BufferStats
   /** Events held, counted one by one: the auditor's count, not the running one. */
   recount(): number
+}
+
+export interface BufferStats {
+  /** In memory. */
+  readonly events: number
+  readonly bytes: number
+  /** Events that are on the disk alone. */
+  readonly onDisk: number
   /** Age of the oldest event held; 0 when there is none. */
-  oldestAgeMs(): number
+  readonly oldestAgeMs: number
   /** Why the disk takes nothing; '' when it does. */
   readonly failure: string
-  spoolStats(): SpoolStats | undefined
+  readonly spool: SpoolStats | undefined
 }

@@ -12,10 +12,9 @@ import type { Encoded, Encoding } from '../contract/exporter.ts'
 import type { DropReason } from '../contract/accounting.ts'
 import { Signal } from '../runtime/clock.ts'
 import { waitAtMost } from '../runtime/timeout.ts'
-import type { BufferConfig, BufferDeps } from './buffer.ts'
+import type { BufferConfig, BufferDeps, BufferStats } from './buffer.ts'
 import type { Loss } from './disk/tally.ts'
 import type { Spool } from './disk/spool.ts'
-import type { SpoolStats } from '../contract/accounting.ts'
 import { InFlightBatch } from './in-flight-batch.ts'
 import type { Failure, Sum } from './in-flight-batch.ts'
 import { MemoryBuffer } from './memory-buffer.ts'
@@ -164,40 +163,31 @@ export class DiskBuffer extends MemoryBuffer {
     if (this.#spool !== undefined) await this.#within(endMs, this.#spool.close())
   }
 
-  override memory(): Sum {
-    let { events, bytes } = super.memory()
-    events += this.#pending.events
-    bytes += this.#pending.bytes
+  override stats(): BufferStats {
+    const inMemory = super.stats()
+    const spool = this.#spool?.stats()
+    const spooledMs = this.#spooled > 0 ? spool?.oldestMs : undefined
+    let events = inMemory.events + this.#pending.events
+    let bytes = inMemory.bytes + this.#pending.bytes
     for (const batch of this.inFlight) {
       if (batch.fromQueue) continue
       const { count, sizeBytes } = batch.batch()
       events += count
       bytes += sizeBytes
     }
-    return { events, bytes }
-  }
-
-  override get onDisk(): number {
-    return this.#spooled
+    const wallMs = this.#deps.clock.wallMs()
+    return {
+      events,
+      bytes,
+      onDisk: this.#spooled,
+      oldestAgeMs: Math.max(inMemory.oldestAgeMs, wallMs - (spooledMs ?? wallMs)),
+      failure: this.#pending.problem?.text ?? '',
+      spool,
+    }
   }
 
   override recount(): number {
     return super.recount() + this.#pending.recount() + this.#spooled
-  }
-
-  override oldestAgeMs(): number {
-    const { oldestMs } = this.#spool?.stats() ?? {}
-    const ageMs = super.oldestAgeMs()
-    if (oldestMs === undefined || this.#spooled <= 0) return ageMs
-    return Math.max(ageMs, this.#deps.clock.wallMs() - oldestMs)
-  }
-
-  override get failure(): string {
-    return this.#pending.problem?.text ?? ''
-  }
-
-  override spoolStats(): SpoolStats | undefined {
-    return this.#spool?.stats()
   }
 
   protected override admits(part: Encoded): boolean {

@@ -1,8 +1,7 @@
 import { batchOf, MAX_PART_BYTES, MAX_PART_EVENTS, spanOf, split } from '../contract/encoded.ts'
-import type { Encoded } from '../contract/exporter.ts'
 import type { DropReason } from '../contract/accounting.ts'
-import type { Buffer, BufferDeps, BufferConfig } from './buffer.ts'
-import type { SpoolStats } from '../contract/accounting.ts'
+import type { Encoded } from '../contract/exporter.ts'
+import type { Buffer, BufferConfig, BufferDeps, BufferStats } from './buffer.ts'
 import { InFlightBatch, isStuck } from './in-flight-batch.ts'
 import type { Failure, Sum } from './in-flight-batch.ts'
 import { Queue } from './queue.ts'
@@ -46,14 +45,6 @@ export class MemoryBuffer implements Buffer {
 
   get moreComes(): boolean {
     return false
-  }
-
-  get onDisk(): number {
-    return 0
-  }
-
-  get failure(): string {
-    return ''
   }
 
   start(): Promise<void> {
@@ -122,25 +113,24 @@ export class MemoryBuffer implements Buffer {
     return Promise.resolve()
   }
 
-  memory(): Sum {
-    const { count, sizeBytes } = this.#blockedBatch()
-    return { events: this.queue.events + count, bytes: this.queue.bytes + sizeBytes }
-  }
-
   recount(): number {
     let held = this.queue.recount() + this.#blockedBatch().count
     for (const batch of this.inFlight) held += batch.count
     return held
   }
 
-  oldestAgeMs(): number {
-    const since = [this.queue.oldestMs, ...[...this.inFlight].map(({ oldestMs }) => oldestMs)]
+  stats(): BufferStats {
+    const { count, sizeBytes } = this.#blockedBatch()
     const nowMs = this.deps.clock.nowMs()
-    return Math.max(0, ...since.map((ms) => nowMs - (ms ?? nowMs)))
-  }
-
-  spoolStats(): SpoolStats | undefined {
-    return undefined
+    const since = [this.queue.oldestMs, ...[...this.inFlight].map(({ oldestMs }) => oldestMs)]
+    return {
+      events: this.queue.events + count,
+      bytes: this.queue.bytes + sizeBytes,
+      onDisk: 0,
+      oldestAgeMs: Math.max(0, ...since.map((ms) => nowMs - (ms ?? nowMs))),
+      failure: '',
+      spool: undefined,
+    }
   }
 
   /** From here on a batch is counted as in flight. */

@@ -41,7 +41,20 @@ export interface Accounting {
 export type RequestOutcome = 'ok' | 'partial' | 'retry' | 'timeout' | 'permanent' | 'config'
 
 /** A sender's statistics besides its accounting, for metrics. */
-export interface SenderStats {
+export interface SenderStats extends SendStats {
+  readonly concurrencyLimit: number
+  readonly queueLimitBytes: number
+  readonly queueLimitEvents: number
+  /** Age of the oldest held event, in memory or in the spool; 0 when nothing is held. */
+  readonly oldestAgeMs: number
+  /** Counters of the dead-letter file; undefined without one. */
+  readonly deadLetters: Readonly<Record<string, number>> | undefined
+  /** undefined without a spool. */
+  readonly spool: (SpoolStats & { readonly limitBytes: number }) | undefined
+}
+
+/** Statistics of the `send` calls. */
+export interface SendStats {
   readonly requests: Readonly<Record<RequestOutcome, number>>
   /** Events sent again although the sink may already have them. */
   readonly duplicatesPossible: number
@@ -52,21 +65,12 @@ export interface SenderStats {
    * count with the time of its first event; without event times, from acceptance.
    */
   readonly latencySeconds: HistogramCounts
-  /** Running `send` calls and their current limit. */
+  /** Running `send` calls; `concurrencyLimit` is their current limit. */
   readonly inFlight: number
-  readonly concurrencyLimit: number
-  readonly queueLimitBytes: number
-  readonly queueLimitEvents: number
   /** The full length of the current wait before a retry; 0 when not waiting. */
   readonly retryWaitMs: number
-  /** Age of the oldest held event, in memory or in the spool; 0 when nothing is held. */
-  readonly oldestAgeMs: number
   /** Milliseconds since 1970 of the last successful send; 0 for never. */
   readonly lastSuccessMs: number
-  /** Counters of the dead-letter file; undefined without one. */
-  readonly deadLetters: Readonly<Record<string, number>> | undefined
-  /** undefined without a spool. */
-  readonly spool: (SpoolStats & { readonly limitBytes: number }) | undefined
 }
 
 /**

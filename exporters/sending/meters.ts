@@ -1,5 +1,5 @@
 import type { Outcome } from '../contract/exporter.ts'
-import type { RequestOutcome, SenderStats } from '../contract/accounting.ts'
+import type { RequestOutcome, SendStats } from '../contract/accounting.ts'
 import { isDescribed } from '../contract/described.ts'
 import { ExportError } from '../contract/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -7,7 +7,7 @@ import { Histogram, LATENCY_SECONDS, REQUEST_SECONDS } from '../runtime/histogra
 import type { Held } from '../buffer/queue.ts'
 
 /** What a sender measures beside its books: plain counters, read now and then. */
-export class Meters {
+export class Meters implements SendStats {
   readonly requests: Record<RequestOutcome, number> = {
     ok: 0,
     partial: 0,
@@ -52,26 +52,10 @@ export class Meters {
   }
 
   /** A copy, for `Sender.stats`. */
-  read(): Pick<
-    SenderStats,
-    | 'requests'
-    | 'duplicatesPossible'
-    | 'requestSeconds'
-    | 'latencySeconds'
-    | 'inFlight'
-    | 'retryWaitMs'
-    | 'lastSuccessMs'
-  > {
+  read(): SendStats {
     const { requests, duplicatesPossible, requestSeconds, latencySeconds, inFlight, retryWaitMs, lastSuccessMs } = this
-    return {
-      requests: { ...requests },
-      duplicatesPossible,
-      requestSeconds,
-      latencySeconds,
-      inFlight,
-      retryWaitMs,
-      lastSuccessMs,
-    }
+    const values = { duplicatesPossible, requestSeconds, latencySeconds, inFlight, retryWaitMs, lastSuccessMs }
+    return { ...values, requests: { ...requests } }
   }
 }
 

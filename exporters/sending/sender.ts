@@ -194,22 +194,18 @@ export class Sender {
 
   /** The accounts now. */
   accounting(): Accounting {
-    const { events, bytes } = this.#buffer.memory()
-    const accounting = this.#accounting.snapshot({
-      state: this.#shownState(),
-      heldEvents: events + this.#buffer.onDisk,
-      queueEvents: events,
-      queueBytes: bytes,
-    })
+    const { events, bytes, onDisk, failure } = this.#buffer.stats()
+    const held = { heldEvents: events + onDisk, queueEvents: events, queueBytes: bytes }
+    const accounting = this.#accounting.snapshot({ state: this.#shownState(), ...held })
     // The sink may well take everything while the disk does not.
-    const lastError = accounting.lastError || this.#buffer.failure
+    const lastError = accounting.lastError || failure
     return { ...accounting, retries: accounting.retries + (this.exporter.resent?.requests ?? 0), lastError }
   }
 
   /** What is measured beside the accounts. */
   stats(): SenderStats {
     const { queue, spool: limits } = this.#config
-    const spool = this.#buffer.spoolStats()
+    const { spool, oldestAgeMs } = this.#buffer.stats()
     const meters = this.#meters.read()
     return {
       ...meters,
@@ -217,7 +213,7 @@ export class Sender {
       concurrencyLimit: this.#limit.limit,
       queueLimitBytes: queue.max_bytes,
       queueLimitEvents: queue.max_events,
-      oldestAgeMs: this.#buffer.oldestAgeMs(),
+      oldestAgeMs,
       deadLetters: this.#deps.deadLetters?.counters,
       spool: spool === undefined ? undefined : { ...spool, limitBytes: limits?.max_size ?? 0 },
     }
@@ -228,7 +224,7 @@ export class Sender {
    * every moment; a metric shows it.
    */
   imbalance(): number {
-    return this.#accounting.imbalance(this.#buffer.recount()) || (this.#buffer.spoolStats()?.imbalance ?? 0)
+    return this.#accounting.imbalance(this.#buffer.recount()) || (this.#buffer.stats().spool?.imbalance ?? 0)
   }
 
   #makeBuffer(): Buffer {
@@ -266,7 +262,8 @@ export class Sender {
   /** It sends, and the sink takes what it gets. */
   get #busy(): boolean {
     if (this.#state !== 'running' || this.#stopping !== undefined || this.#dispatcher.failure !== 'none') return false
-    return this.#buffer.memory().events + this.#buffer.onDisk > 0
+    const { events, onDisk } = this.#buffer.stats()
+    return events + onDisk > 0
   }
 
   /** The failure of a batch in flight may have changed. */

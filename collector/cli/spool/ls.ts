@@ -1,10 +1,10 @@
-import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from '../command.ts'
+import { CONFIG_OPTION, configFile, readArguments, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, dataSize, shortened, table, timeText } from '../format.ts'
 import type { Row } from '../format.ts'
 import { lookAt } from './look.ts'
 import type { Look } from './look.ts'
-import { configuredPaths, pathsOf } from './paths.ts'
+import { pathsOrAll } from './paths.ts'
 
 /** Wider names are in the folder's line. */
 const NAME_WIDTH = 18
@@ -14,20 +14,14 @@ export const lsCommand: Command = async (args, terminal) => {
   const given = readArguments(args, { ...CONFIG_OPTION, output: { type: 'string', short: 'o' } })
   const { output = 'table' } = given.values
   if (output !== 'table' && output !== 'json') throw new UsageError(`-o: expected table or json, got "${output}"`)
-  const file = configFile(given)
-  const read = async () => (await readConfig(given, terminal)).config
-  const paths =
-    given.positionals.length > 0
-      ? await pathsOf(given.positionals, { file, read })
-      : await configuredPaths(await read())
-  const looks = await Promise.all(paths.map(lookAt))
+  const looks = await Promise.all((await pathsOrAll(given, terminal)).map(lookAt))
   // What an exporter that is gone left behind matters as long as there is something in it.
   const found = looks
     .filter((look) => typeof look !== 'string')
     .filter(({ place, events, damage }) => place.kind !== 'orphan' || events > 0 || damage.length > 0)
   if (output === 'json') await terminal.print(`${JSON.stringify(found.map(jsonOf), undefined, 2)}\n`)
   else if (found.length > 0) await terminal.print(table(HEAD, found.map(rowOf), [1, 2, 3]))
-  else if (looks.length === 0) terminal.printError(`no exporter of ${file} has a spool`)
+  else if (looks.length === 0) terminal.printError(`no exporter of ${configFile(given)} has a spool`)
   const problems = looks.filter((look) => typeof look === 'string')
   for (const problem of problems) terminal.printError(`ktrail: ${problem}`)
   return problems.length === 0 ? 0 : 1

@@ -4,7 +4,8 @@ import path from 'node:path'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
 import { spoolFolder } from '../../../config/agent/exporters/spool.ts'
 import type { Config } from '../../../config/agent/schema.ts'
-import { UsageError } from '../command.ts'
+import { configFile, readConfig, UsageError } from '../command.ts'
+import type { Arguments, Terminal } from '../command.ts'
 
 export interface Place {
   /** The exporter, or the folder as it was given. */
@@ -14,25 +15,30 @@ export interface Place {
   readonly kind: 'exporter' | 'orphan' | 'folder'
 }
 
-/** The config when it is needed, and what to call it in a message. */
-export interface ConfigSource {
-  readonly file: string
-  readonly read: () => Promise<Config>
-}
+type ReadsConfig = Pick<Terminal, 'env'>
 
-/** Spools by exporter name or folder (what has a slash in it, or is `.`). Throws UsageError for a name without a spool. */
-export async function pathsOf(given: readonly string[], source: ConfigSource): Promise<readonly Place[]> {
+/**
+ * Spools by exporter name or folder (what has a slash in it, or is `.`), as the command line names them; the config is read when a name
+ * needs it. Throws UsageError for a name without a spool, ConfigError.
+ */
+export async function pathsOf(given: Arguments, terminal: ReadsConfig): Promise<readonly Place[]> {
   const paths: Place[] = []
-  for (const word of given) {
+  for (const word of given.positionals) {
     if (word.includes('/') || word === '.' || word === '..') {
       paths.push({ name: word, dir: path.resolve(word), kind: 'folder' })
-    } else paths.push(placeOf(word, await source.read(), source.file))
+    } else paths.push(placeOf(word, (await readConfig(given, terminal)).config, configFile(given)))
   }
   return paths
 }
 
+/** The same, and all spools of the config where the command line names none. */
+export async function pathsOrAll(given: Arguments, terminal: ReadsConfig): Promise<readonly Place[]> {
+  if (given.positionals.length > 0) return pathsOf(given, terminal)
+  return configuredPaths((await readConfig(given, terminal)).config)
+}
+
 /** The spools of all exporters, and those that an exporter which is gone or has another name now left behind. */
-export async function configuredPaths(config: Config): Promise<readonly Place[]> {
+async function configuredPaths(config: Config): Promise<readonly Place[]> {
   const paths = Object.keys(config.exporters).flatMap((name) => placeIn(config, name) ?? [])
   const known = new Set(paths.map(({ dir }) => dir))
   const orphans: Place[] = []

@@ -1,6 +1,6 @@
 import { repairSpool, systemSpoolFiles } from '../../../exporters/index.ts'
 import type { SpoolRepair } from '../../../exporters/index.ts'
-import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from '../command.ts'
+import { CONFIG_OPTION, readArguments, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataSize, plural } from '../format.ts'
 import { lookAt, problemOf, processName } from './look.ts'
@@ -10,8 +10,7 @@ import { pathsOf } from './paths.ts'
 export const repairCommand: Command = async (args, terminal) => {
   const given = readArguments(args, CONFIG_OPTION)
   if (given.positionals.length !== 1) throw new UsageError('expected: ktrail spool repair NAME|DIR')
-  const read = async () => (await readConfig(given, terminal)).config
-  const [place] = await pathsOf(given.positionals, { file: configFile(given), read })
+  const [place] = await pathsOf(given, terminal)
   if (place === undefined) return 0
   const problem = (text: string): number => {
     terminal.printError(`ktrail: ${text}`)

@@ -60,7 +60,7 @@ export const replayCommand: Command = async (args, terminal) => {
   }
   const file = configFile(given)
   const config = async () => (await readConfig(given, terminal)).config
-  const [place] = await pathsOf(given.positionals, { file, read: config })
+  const [place] = await pathsOf(given, terminal)
   if (place === undefined) return 0
   const look = await lookAt(place)
   const fail = (text: string): number => {

@@ -1,22 +1,17 @@
 import { systemSpoolFiles, verifySpool } from '../../../exporters/index.ts'
 import type { SpoolVerdict } from '../../../exporters/index.ts'
-import { CONFIG_OPTION, configFile, readArguments, readConfig } from '../command.ts'
+import { CONFIG_OPTION, configFile, readArguments } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, dataSize, plural } from '../format.ts'
 import { damageOf, isUnused, lookAt, problemOf } from './look.ts'
 import type { Look } from './look.ts'
-import { configuredPaths, pathsOf } from './paths.ts'
+import { pathsOrAll } from './paths.ts'
 
 /** `ktrail spool verify`. Fails with 1 when there is damage, or a spool cannot be read. */
 export const verifyCommand: Command = async (args, terminal) => {
   const given = readArguments(args, CONFIG_OPTION)
-  const file = configFile(given)
-  const read = async () => (await readConfig(given, terminal)).config
-  const paths =
-    given.positionals.length > 0
-      ? await pathsOf(given.positionals, { file, read })
-      : await configuredPaths(await read())
-  if (paths.length === 0) terminal.printError(`no exporter of ${file} has a spool`)
+  const paths = await pathsOrAll(given, terminal)
+  if (paths.length === 0) terminal.printError(`no exporter of ${configFile(given)} has a spool`)
   let bad = 0
   for (const place of paths) {
     const look = await lookAt(place)

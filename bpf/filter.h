@@ -21,8 +21,12 @@ enum arg_type {
 	ARG_FILE,
 	ARG_PATH,
 	ARG_STRING,
+	ARG_S8,
+	ARG_S16,
 	ARG_S32,
 	ARG_S64,
+	ARG_U8,
+	ARG_U16,
 	ARG_U32,
 	ARG_U64,
 };

@@ -105,7 +105,20 @@ export const COUNTERS = [
   'path_raced',
   'path_unstable',
 ] as const
-export const ARG_TYPES = { nop: 0, file: 1, path: 2, string: 3, s32: 4, s64: 5, u32: 6, u64: 7 } as const
+export const ARG_TYPES = {
+  nop: 0,
+  file: 1,
+  path: 2,
+  string: 3,
+  s8: 4,
+  s16: 5,
+  s32: 6,
+  s64: 7,
+  u8: 8,
+  u16: 9,
+  u32: 10,
+  u64: 11,
+} as const
 export const OPS = { Equal: 0, NotEqual: 1, Mask: 2, Prefix: 3, NotPrefix: 4, Postfix: 5, NotPostfix: 6 } as const
 export const CLASSES = { number: 0, text: 1, path: 2 } as const
 export const HOOK_SLOTS = 16

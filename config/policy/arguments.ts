@@ -10,7 +10,7 @@ export type FilterClass = 'none' | 'number' | 'text' | 'path'
 export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide'
 
 type Sign = 's' | 'u'
-type Bits = 32 | 64
+type Bits = 8 | 16 | 32 | 64
 
 export interface NumberRange {
   readonly min: bigint
@@ -74,9 +74,21 @@ export const TYPES: readonly ArgumentType[] = [
   { name: 'file', read: 'file', filter: 'path', kind: 'file', field: 'file_arg', parameter: FILE },
   { name: 'path', read: 'path', filter: 'path', kind: 'file', field: 'path_arg', parameter: PATH },
   integer('int', 's', 32),
+  integer('sint8', 's', 8),
+  integer('int8', 's', 8),
+  integer('uint8', 'u', 8),
+  integer('sint16', 's', 16),
+  integer('int16', 's', 16),
+  integer('uint16', 'u', 16),
+  integer('sint32', 's', 32),
+  integer('int32', 's', 32),
   integer('uint32', 'u', 32),
-  integer('size_t', 'u', 64),
+  integer('sint64', 's', 64),
+  integer('int64', 's', 64),
   integer('uint64', 'u', 64),
+  integer('long', 's', 64),
+  integer('ulong', 'u', 64),
+  integer('size_t', 'u', 64),
   { name: 'string', read: 'string', filter: 'text', kind: 'string', field: 'string_arg', parameter: STRING },
   NOP,
 ]

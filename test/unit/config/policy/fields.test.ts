@@ -37,7 +37,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
 ]
 
 const TYPES =
-  'sint8 int8 uint8 sint16 int16 uint16 sint32 int32 ulong long sint64 int64 char_buf char_iovec skb sock sockaddr ' +
+  'char_buf char_iovec skb sock sockaddr ' +
   'socket sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter cred const_buf ' +
   'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc net_device bpf_cmd ' +
   'dentry bpf_prog'

@@ -213,12 +213,12 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   [
     'a returnArg that is a path',
     'call: f, return: true, returnArg: {index: 0, type: file}',
-    '.returnArg.type: type "file" is not supported for a return value by this version of ktrail; expected one of int, uint32, size_t, uint64',
+    '.returnArg.type: type "file" is not supported for a return value by this version of ktrail; expected one of int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t',
   ],
   [
     'a returnArg without type',
     'call: f, return: true, returnArg: {index: 0}',
-    '.returnArg.type: missing; expected one of int, uint32, size_t, uint64',
+    '.returnArg.type: missing; expected one of int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t',
   ],
   [
     'six arguments',
@@ -253,17 +253,17 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   [
     'an argument without type',
     'call: f, args: [{index: 1}]',
-    '.args[0].type: missing; expected one of file, path, int, uint32, size_t, uint64, string, nop',
+    '.args[0].type: missing; expected one of file, path, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, nop',
   ],
   [
     'type auto',
     'call: f, args: [{index: 1, type: auto}]',
-    '.args[0].type: type "auto" is not valid for a kprobe; expected one of file, path, int, uint32, size_t, uint64, string, nop',
+    '.args[0].type: type "auto" is not valid for a kprobe; expected one of file, path, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, nop',
   ],
   [
     'a type that is a list',
     'call: f, args: [{index: 1, type: [int]}]',
-    '.args[0].type: expected one of file, path, int, uint32, size_t, uint64, string, nop, got a list',
+    '.args[0].type: expected one of file, path, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, nop, got a list',
   ],
   ['args that are a mapping', 'call: f, args: {index: 0}', '.args: expected a list, got a mapping'],
   ['an argument that is a text', 'call: f, args: [int]', '.args[0]: expected a mapping, got "int"'],
@@ -494,6 +494,38 @@ describe('parsePolicy refuses a hook with', () => {
 describe('parsePolicy refuses a filter with', () => {
   for (const [name, filter, ...want] of BAD_FILTERS) {
     it(name, () => assert.deepEqual(messages(WITH_FILTER(filter), 'spec.kprobes[0].selectors[0].matchArgs[0]'), want))
+  }
+})
+
+/** Smallest and largest value of each integer type. */
+const RANGES: ReadonlyArray<readonly [types: string, min: bigint, max: bigint, words: string]> = [
+  ['sint8 int8', -128n, 127n, 'a signed 8-bit'],
+  ['uint8', 0n, 255n, 'an unsigned 8-bit'],
+  ['sint16 int16', -32768n, 32767n, 'a signed 16-bit'],
+  ['uint16', 0n, 65535n, 'an unsigned 16-bit'],
+  ['int sint32 int32', -(2n ** 31n), 2n ** 31n - 1n, 'a signed 32-bit'],
+  ['uint32', 0n, 2n ** 32n - 1n, 'an unsigned 32-bit'],
+  ['sint64 int64 long', -(2n ** 63n), 2n ** 63n - 1n, 'a signed 64-bit'],
+  ['uint64 ulong size_t', 0n, 2n ** 64n - 1n, 'an unsigned 64-bit'],
+]
+
+describe('parsePolicy checks the range of', () => {
+  for (const [types, min, max, words] of RANGES) {
+    for (const type of types.split(' ')) {
+      it(type, () => {
+        const hook = (...values: readonly bigint[]): string =>
+          `call: f, return: true, returnArg: {index: 0, type: ${type}}, args: [{index: 0, type: ${type}}], ` +
+          `selectors: [{matchArgs: [{index: 0, operator: Equal, values: [${values.map((value) => `"${value}"`).join()}]}]}]`
+        const found = hookOf(hook(min, max)).selectors[0]?.matchArgs[0]
+        assert.deepEqual([found?.class, found?.values], ['number', [min, max]])
+        const prefix = 'spec.kprobes[0].selectors[0].matchArgs[0]'
+        const expected = `expected ${words} number for an argument of type ${type}`
+        assert.deepEqual(messages(hook(min - 1n, max + 1n), prefix), [
+          `.values[0]: ${expected}, got "${min - 1n}", which is out of range`,
+          `.values[1]: ${expected}, got "${max + 1n}", which is out of range`,
+        ])
+      })
+    }
   }
 })
 

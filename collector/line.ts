@@ -7,6 +7,7 @@
  */
 import type { Event, LossEvent } from '../exporters/contract/event.ts'
 import { systemClock, waitAtMost } from '../exporters/index.ts'
+import type { Clock } from '../exporters/index.ts'
 import type { Delivery } from './delivery/delivery.ts'
 import type { Enrichment } from './enrich/enrichment.ts'
 import type { Ingest } from './ingest/ingest.ts'
@@ -14,11 +15,11 @@ import type { Log } from './telemetry/log.ts'
 import type { LossRecords } from './telemetry/loss-records.ts'
 
 export interface LineParts {
-  readonly ingest: Ingest
+  readonly ingest: Pick<Ingest, 'events' | 'now' | 'reading' | 'sequence'>
   readonly enrichment: Enrichment
-  readonly delivery: Delivery
+  readonly delivery: Pick<Delivery, 'publish' | 'fanout'>
   readonly lossRecords: LossRecords
-  readonly log: Log
+  readonly log: Pick<Log, 'error'>
 }
 
 export class Line {
@@ -28,10 +29,13 @@ export class Line {
   readonly #graceMs: number
   readonly #fail: (error: unknown) => void
   readonly #stopping = new AbortController()
-  #running: Promise<void> = Promise.resolve()
+  readonly #clock: Clock
+  /** Never rejects. */
+  #ended: Promise<void> = Promise.resolve()
 
   /** `graceMs`: how long the agent's stop may take to deliver what is held. */
-  constructor(parts: LineParts, graceMs: number) {
+  constructor(parts: LineParts, graceMs: number, clock: Clock = systemClock) {
+    this.#clock = clock
     this.#parts = parts
     this.#graceMs = graceMs
     const { promise, reject } = Promise.withResolvers<never>()
@@ -41,8 +45,10 @@ export class Line {
   }
 
   start(): void {
-    this.#running = this.#run()
-    this.#running.catch(this.#fail)
+    this.#ended = this.#run().catch((error: unknown) => {
+      this.#parts.log.error({ error: String(error) }, 'reading the ring failed')
+      this.#fail(error)
+    })
   }
 
   /** Housekeeping, every few seconds. */
@@ -56,14 +62,11 @@ export class Line {
    * it again when that has been stopped.
    */
   async stop(ms: number): Promise<void> {
-    const { ingest, enrichment, log } = this.#parts
+    const { ingest, enrichment } = this.#parts
     ingest.reading.end()
     enrichment.end()
     this.#stopping.abort()
-    const ended = this.#running.catch((error: unknown) =>
-      log.error({ error: String(error) }, 'reading the ring failed'),
-    )
-    await waitAtMost(ended, ms, systemClock)
+    await waitAtMost(this.#ended, ms, this.#clock)
   }
 
   async #run(): Promise<void> {

@@ -3,7 +3,7 @@
  * received + refusals. What is missing is the imbalance. Looks two ticks back, so that records on their way do not count.
  */
 import type { KernelSide } from '../kernel/kernel-side.ts'
-import { SequenceTracker } from '../kernel/sequence.ts'
+import { SequenceTracker } from './sequence-tracker.ts'
 
 export class RingAccounting {
   /** To be shown each record. */

@@ -3,6 +3,7 @@
  * is full the kernel drops and counts.
  */
 import { setImmediate } from 'node:timers/promises'
+import { Signal, systemClock } from '../../exporters/index.ts'
 import type { RingReader } from '../../native/types.ts'
 import type { Chunk } from './decode.ts'
 
@@ -34,7 +35,7 @@ const CHUNK_BYTES = 128 << 10
  */
 export async function* chunks(options: SourceOptions, signal: AbortSignal): AsyncGenerator<Chunk> {
   const bytes = Buffer.alloc(options.chunkBytes ?? CHUNK_BYTES)
-  const wakeup = new Wakeup()
+  const wakeup = new Signal(systemClock)
   const ring = (): void => wakeup.ring()
   const watch = options.watch(ring)
   signal.addEventListener('abort', ring)
@@ -58,24 +59,5 @@ export async function* chunks(options: SourceOptions, signal: AbortSignal): Asyn
   } finally {
     signal.removeEventListener('abort', ring)
     watch[Symbol.dispose]()
-  }
-}
-
-/** Waits for a ring or a time, whichever comes first; a ring while nobody waits is for nobody. */
-class Wakeup {
-  #wake: (() => void) | undefined
-
-  ring(): void {
-    this.#wake?.()
-  }
-
-  wait(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      this.#wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
   }
 }

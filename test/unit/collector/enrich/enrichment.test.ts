@@ -172,30 +172,32 @@ test('enrichment: at the end everything goes at once, and nothing waits any more
 type Step =
   | { readonly do: 'pass'; readonly pids: readonly number[] }
   | { readonly do: 'exec'; readonly pid: number; readonly length: number }
-  | { readonly do: 'learned' | 'failed'; readonly pid: number }
+  | { readonly do: 'learned' | 'failed'; readonly pid: number; readonly back: number }
   | { readonly do: 'time'; readonly ms: number }
 
-const PIDS = [1, 2, 3, 4]
+const PIDS = [1, 2, 3]
 const pid = fc.constantFrom(...PIDS)
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('pass' as const), pids: fc.array(pid, { maxLength: 6 }) }),
   // The longest arguments are more than all the room there is.
-  fc.record({ do: fc.constant('exec' as const), pid, length: fc.nat(12_000) }),
-  fc.record({ do: fc.constantFrom('learned' as const, 'failed' as const), pid }),
+  fc.record({ do: fc.constant('exec' as const), pid, length: fc.oneof(fc.nat(500), fc.nat(12_000)) }),
+  // Of the image so many execs ago.
+  fc.record({ do: fc.constantFrom('learned' as const, 'failed' as const), pid, back: fc.nat(1) }),
   fc.record({ do: fc.constant('time' as const), ms: fc.nat(700) }),
 )
 
 test('enrichment: whatever happens, order within a process, every event once, and both bounds hold', async () => {
   const bounds = { bytes: 20_000, ms: 1000 }
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 80, size: 'max' }), async (steps) => {
       const s = rig(bounds)
-      const images = new Map(PIDS.map((number) => [number, makeProcess({ pid: number })]))
-      const imageOf = (number: number): Process => images.get(number) ?? assert.fail('no such pid')
+      const images = PIDS.map((number) => makeProcess({ pid: number }))
+      const imageOf = (number: number, back = 0): Process | undefined =>
+        images.filter((image) => image.pid === number).at(-1 - back)
       const givenMs: number[] = []
       const passed: ProcessEvent[] = []
       const pass = (pids: readonly number[]): void => {
-        const events = pids.map((number) => makeExec({ seq: givenMs.push(s.nowMs) - 1, process: imageOf(number) }))
+        const events = pids.map((number) => makeExec({ seq: givenMs.push(s.nowMs) - 1, process: imageOf(number) ?? a }))
         for (const event of s.stage.pass(events)) if (event.type !== 'events_lost') passed.push(event)
         const gone = new Set(passed.map(({ seq }) => seq))
         assert.equal(gone.size, passed.length, 'each once')
@@ -208,9 +210,12 @@ test('enrichment: whatever happens, order within a process, every event once, an
         else if (each.do === 'pass') pass(each.pids)
         else if (each.do === 'exec') {
           const process = makeProcess({ pid: each.pid, arguments: 'x'.repeat(each.length) })
-          images.set(each.pid, process)
+          images.push(process)
           s.enricher.mustLearn(process)
-        } else await s.enricher[each.do](imageOf(each.pid))
+        } else {
+          const image = imageOf(each.pid, each.back)
+          if (image !== undefined) await s.enricher[each.do](image)
+        }
       }
       s.stage.end()
       pass([])

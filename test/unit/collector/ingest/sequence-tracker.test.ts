@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { SequenceTracker } from '../../../../collector/kernel/sequence.ts'
+import { SequenceTracker } from '../../../../collector/ingest/sequence-tracker.ts'
 
 const numbers = fc.array(fc.tuple(fc.nat(7), fc.boolean()), { maxLength: 300 })
 

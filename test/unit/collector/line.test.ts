@@ -1,0 +1,163 @@
+/** The line from part to part: numbers, what waits for enrichment, records of losses, and its end. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { LostRanges } from '../../../collector/delivery/lost-ranges.ts'
+import { Enrichment } from '../../../collector/enrich/enrichment.ts'
+import { Reading } from '../../../collector/ingest/reading.ts'
+import { Sequence } from '../../../collector/ingest/sequence.ts'
+import { Line } from '../../../collector/line.ts'
+import type { LineParts } from '../../../collector/line.ts'
+import { LossRecords } from '../../../collector/telemetry/loss-records.ts'
+import type { Loss } from '../../../collector/telemetry/losses.ts'
+import { FanOut } from '../../../exporters/index.ts'
+import type { Event, Process } from '../../../exporters/contract/event.ts'
+import { makeKprobe, makeProcess } from '../exporters/support/events.ts'
+import { FakeClock, settle } from '../exporters/support/fake-clock.ts'
+
+const GRACE_MS = 5000
+
+class FakeIngest {
+  readonly reading = new Reading()
+  readonly sequence = new Sequence()
+  readonly #waiting: Event[][] = []
+  #wake: (() => void) | undefined
+  failure: Error | undefined
+
+  /** The ring has these, or is looked at in vain. */
+  async read(...events: Event[]): Promise<void> {
+    if (events.length > 0) this.#waiting.push(events)
+    this.#wake?.()
+    await settle()
+  }
+
+  async *events(signal: AbortSignal, wantsTurn: () => boolean): AsyncGenerator<readonly Event[]> {
+    for (;;) {
+      const next = this.#waiting.shift() ?? (wantsTurn() ? [] : undefined)
+      if (this.failure !== undefined) throw this.failure
+      if (next !== undefined) yield next
+      else if (signal.aborted) return
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve
+          signal.addEventListener('abort', () => resolve())
+        })
+      }
+    }
+  }
+
+  now = (): Event['time'] => ({ sec: 9, nsec: 1 })
+}
+
+interface Rig {
+  readonly line: Line
+  readonly ingest: FakeIngest
+  readonly clock: FakeClock
+  readonly losses: Loss[]
+  readonly parts: LineParts
+  /** `type seq` of what was published. */
+  readonly published: string[]
+  /** Set: an exporter blocks. */
+  blocked: Promise<void> | undefined
+}
+
+function rig(enrichment = new Enrichment()): Rig {
+  const ingest = new FakeIngest()
+  const clock = new FakeClock()
+  const losses: Loss[] = []
+  const log = pino({ level: 'silent' })
+  const options = { losses: { list: () => losses }, exporters: [], ranges: new LostRanges('e'), log }
+  const delivery = {
+    fanout: new FanOut([]),
+    publish(events: readonly Event[]): Promise<void> | undefined {
+      published.push(...events.map(({ type, seq }) => `${type} ${seq}`))
+      return made.blocked
+    },
+  }
+  const published: string[] = []
+  const parts = { ingest, enrichment, delivery, lossRecords: new LossRecords(options, 0), log }
+  const made: Rig = {
+    line: new Line(parts, GRACE_MS, clock),
+    ingest,
+    clock,
+    losses,
+    parts,
+    published,
+    blocked: undefined,
+  }
+  return made
+}
+
+const [a, b] = [makeProcess({ pid: 1 }), makeProcess({ pid: 2 })]
+const by = (process: Process): Event => makeKprobe({ process, seq: 0 })
+
+test('line: events and records of losses get their numbers in the order in which they are published', async () => {
+  const s = rig()
+  s.line.start()
+  await s.ingest.read(by(a), by(b))
+  s.losses.push({ hook: '*', reason: 'join_full', count: 2 })
+  s.parts.lossRecords.look(10_000)
+  await s.ingest.read()
+  await s.ingest.read(by(a))
+  assert.deepEqual(s.published, ['process_kprobe 0', 'process_kprobe 1', 'events_lost 2', 'process_kprobe 3'])
+  await s.line.stop(0)
+})
+
+test('line: what waits for enrichment gets its number when it goes on, also while the ring is empty', async () => {
+  const known = Promise.withResolvers<void>()
+  let pending: Promise<void> | undefined = known.promise
+  const s = rig(new Enrichment({ pending: ({ process }) => (process === a ? pending : undefined) }))
+  s.line.start()
+  await s.ingest.read(by(a), by(b))
+  assert.deepEqual(s.published, ['process_kprobe 0'])
+  pending = undefined
+  known.resolve()
+  await s.ingest.read()
+  assert.deepEqual(s.published, ['process_kprobe 0', 'process_kprobe 1'])
+  assert.deepEqual(s.parts.enrichment.held.events, 0)
+  await s.line.stop(0)
+})
+
+test('line: a stop reads the ring to its end, lets go what waits, and reports the last losses', async () => {
+  const s = rig(new Enrichment({ pending: () => new Promise(() => {}) }))
+  s.line.start()
+  await s.ingest.read(by(a), by(b))
+  assert.deepEqual(s.published, [])
+  s.losses.push({ hook: '*', reason: 'join_full', count: 2 })
+  const stopped = s.line.stop(GRACE_MS)
+  void s.ingest.read(by(a))
+  await stopped
+  assert.deepEqual(s.published, ['process_kprobe 0', 'process_kprobe 1', 'process_kprobe 2', 'events_lost 3'])
+  assert.equal(s.parts.enrichment.gaveUp.stopping, 3)
+  assert.deepEqual([s.ingest.reading.ended, s.clock.pending], [true, []])
+})
+
+test('line: a stop waits no longer than it may for an exporter that blocks, and a second one for the rest', async () => {
+  const s = rig()
+  const open = Promise.withResolvers<void>()
+  s.blocked = open.promise
+  s.line.start()
+  await s.ingest.read(by(a))
+  await s.ingest.read(by(b))
+  assert.deepEqual(s.published, ['process_kprobe 0'])
+  let ended = false
+  const stopped = s.line.stop(GRACE_MS).then(() => (ended = true))
+  await s.clock.turn(GRACE_MS - 1)
+  assert.equal(ended, false)
+  await s.clock.turn(1)
+  await stopped
+  const again = s.line.stop(1000)
+  s.blocked = undefined
+  open.resolve()
+  await again
+  assert.deepEqual(s.published, ['process_kprobe 0', 'process_kprobe 1'])
+})
+
+test('line: a ring that cannot be read fails the agent, and a stop still ends', async () => {
+  const s = rig()
+  s.line.start()
+  s.ingest.failure = new Error('no ring')
+  await s.ingest.read()
+  await assert.rejects(s.line.failed, /no ring/)
+  await s.line.stop(GRACE_MS)
+})

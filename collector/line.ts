@@ -3,7 +3,7 @@
  *
  *   ring ─▶ ingest ─▶ enrichment ─▶ numbers ─▶ delivery
  *
- * Whoever publishes waits for an exporter that blocks, and that is felt back to the ring.
+ * Publishing waits for an exporter that blocks, and so the ring fills.
  */
 import type { Event, LossEvent } from '../exporters/contract/event.ts'
 import { systemClock, waitAtMost } from '../exporters/index.ts'

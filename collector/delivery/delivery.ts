@@ -1,6 +1,6 @@
 /**
- * The part of the agent by which events leave: the exporters behind their fan-out, and live readers, who may come and go. Only an exporter
- * with `when_full: block` can hold up who publishes.
+ * The last part of the agent: exporters behind their fan-out, and live readers, which come and go. Only an exporter with
+ * `when_full: block` can slow down publishing.
  */
 import type { Config, FilterConfig } from '../../config/agent/schema.ts'
 import type { Event } from '../../exporters/contract/event.ts'
@@ -25,7 +25,7 @@ export class Delivery implements AsyncDisposable {
   }
 
   /**
-   * Takes events in sequence, already numbered. Returns undefined when everybody took them at once; a promise, to be awaited before the
+   * Takes events in sequence, already numbered. Returns undefined when all exporters took them at once; a promise, to be awaited before the
    * next call, when an exporter that blocks is full.
    */
   publish(events: readonly Event[]): Promise<void> | undefined {

@@ -1,10 +1,10 @@
 /**
- * A live reader of events, who may come and go:
+ * A live reader of events; readers come and go:
  *
  *     for await (const { events, lost } of subscription) …
  *
- * Constraints: a reader never holds up the line, so what does not fit into its queue is lost to it, and to it alone; it is told how many
- * events that were, and after which. The queue is bounded in bytes and in events. What the reader has taken is not in it any more.
+ * Constraints: a reader never slows down the line. What does not fit into its queue is lost for this reader only, which learns how many
+ * events that were, and after which event. The queue is bounded in bytes and in events; what the reader has taken no longer counts.
  */
 import type { Event } from '../../exporters/contract/event.ts'
 import type { EventFilter } from '../../exporters/index.ts'

@@ -8,16 +8,16 @@
  * Constraints: events of a process keep their order, and those of others pass; nothing is dropped; what waits is bounded in bytes, and in
  * time from the first event of the process. Without an enricher it costs nothing: the same array comes out.
  *
- * No timer: whoever pulls asks `due` whenever the ring is empty, so that an event waits at most `ring.max_delay` longer than its bound.
+ * No timer: the line asks `due` whenever the ring is empty, so an event waits at most `ring.max_delay` longer than its bound.
  */
 import type { Event, ProcessEvent } from '../../exporters/contract/event.ts'
 import { EventSizes } from '../delivery/event-size.ts'
 
 export interface Enricher {
   /**
-   * undefined when nothing more is to be learned of the event's process. Else a promise that settles when it was, or never will be;
-   * the same one for as long as it is the same wait. On the path of each event: cheap, never throws. Who adds something to a process
-   * that was encoded before makes its renderings void (`Rendered.cache`).
+   * undefined when everything is known of the event's process. Otherwise a promise that settles when it is, or never will be; the same
+   * promise as long as it is the same wait. Called for each event: cheap, never throws. An enricher that adds something to a process that was
+   * encoded before also drops its renderings (`Rendered.cache`).
    */
   pending(event: ProcessEvent): Promise<unknown> | undefined
 }
@@ -53,7 +53,7 @@ export class Enrichment {
   readonly #waiting = new Map<number, Waiting>()
   /** Those whose promise has settled. */
   #settled: Waiting[] = []
-  /** Waits that were given up: later events do not wait for them once more. */
+  /** Promises that were given up: later events do not wait for them again. */
   readonly #vain = new WeakMap<Promise<unknown>, GaveUp>()
   #bytes = 0
   #ended = false
@@ -77,7 +77,7 @@ export class Enrichment {
     return passed
   }
 
-  /** Something that waited can go on: `pass` gives it out. */
+  /** Something that waited can go on: call `pass`. */
   get due(): boolean {
     if (this.#waiting.size === 0) return false
     return this.#ended || this.#settled.length > 0 || this.#expired() !== undefined
@@ -146,7 +146,7 @@ export class Enrichment {
     const bytes = waiting.sizes.of(event)
     const most = this.#bounds.bytes
     if (bytes > most) this.#giveUp(waiting, 'bytes', passed)
-    // Who has waited longest gives way; that may be the event's own process.
+    // The process that has waited longest gives way; it may be the event's own.
     for (const oldest of this.#waiting.values()) {
       if (this.#bytes + bytes <= most || !this.#holds(waiting)) break
       this.#giveUp(oldest, 'bytes', passed)

@@ -1,6 +1,6 @@
 /**
- * The part of the agent between the ring and the events: reads and decodes the ring, keeps the process table and the clocks, numbers
- * events. Whoever wants events pulls them; while nobody does nothing is read.
+ * The first part of the agent: reads and decodes the ring, keeps the process table and the clocks, makes and numbers events. Events are
+ * pulled: while nobody pulls, nothing is read.
  */
 import type { Config } from '../../config/agent/schema.ts'
 import { bootTime, clockOffset } from '../../native/index.ts'
@@ -62,7 +62,7 @@ export class Ingest implements Disposable {
     this.#reconciler = createReconciler({ table: this.processes, kernel, accounting: this.accounting, procfs, log })
   }
 
-  /** Takes in the processes that run already; their events are the first. */
+  /** Adds the processes that run already to the table; their events come first. */
   async scan(): Promise<void> {
     const { kernel, config } = this.#options
     this.#found = await scanRunning(config.procfs, kernel, this.processes, this.#normalizer)
@@ -70,8 +70,8 @@ export class Ingest implements Disposable {
   }
 
   /**
-   * The events of one read of the ring after the other, not yet numbered, until `signal` aborts and the ring is empty. `wantsTurn`: asked
-   * when the ring is empty; true gives an empty array, for who pulls and has something else to hand on.
+   * Events, an array for each read of the ring, not yet numbered, until `signal` aborts and the ring is empty. `wantsTurn` is asked when the
+   * ring is empty: true gives an empty array, so that the caller can publish something else.
    */
   async *events(signal: AbortSignal, wantsTurn: () => boolean): AsyncGenerator<readonly Event[]> {
     const { kernel, config } = this.#options
@@ -111,7 +111,7 @@ export class Ingest implements Disposable {
     return events
   }
 
-  /** Encoders have seen the events: now the process table may be cut. */
+  /** The events are encoded: now the process table may be cut. */
   #takeBack(): void {
     this.reading.takeBack()
     this.processes.trim()

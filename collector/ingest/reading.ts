@@ -1,4 +1,4 @@
-/** Whether the ring is read: when that was last, and whether whoever got the events is still busy with them. */
+/** When the ring was last read, and whether exporters still keep the events of that read. */
 export class Reading {
   readonly #nowMs: () => number
   #lookedMs: number
@@ -16,7 +16,7 @@ export class Reading {
     this.#lookedMs = this.#nowMs()
   }
 
-  /** The events are with the exporters now; one that blocks keeps them. */
+  /** The exporters have the events now; one that blocks keeps them. */
   handOver(): void {
     this.#held = true
   }
@@ -26,7 +26,7 @@ export class Reading {
     this.looked()
   }
 
-  /** Nobody is to read any more. */
+  /** The agent stops: the ring is not expected to be read any more. */
   end(): void {
     this.#ended = true
   }

@@ -1,6 +1,7 @@
 /**
- * The gap-free numbers of events, `<epoch>-<n>` with the name of the run. Given where events enter the fan-out, after every stage that
- * may let one overtake another: so numbers rise in the order in which exporters get the events, and a batch needs only its first.
+ * The numbers of events, without gaps: `<epoch>-<n>`, where the epoch names the run. They are given where events enter the fan-out, after
+ * the stage in which one event may overtake another. So they rise in the order in which exporters get the events, and the first number of a
+ * batch names all of it.
  */
 import type { Event } from '../../exporters/contract/event.ts'
 
@@ -9,11 +10,6 @@ export class Sequence {
 
   constructor(first = 0) {
     this.#next = first
-  }
-
-  /** The number that the next event gets. */
-  get next(): number {
-    return this.#next
   }
 
   /** Gives the events their numbers, in their order; returns the same array. */

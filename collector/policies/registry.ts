@@ -1,5 +1,5 @@
 /**
- * The policies of the agent, whoever brought them: a watched folder now; others may come. Knows no files.
+ * The policies of the agent, from any source: a watched folder today. Knows no files.
  *
  * A change is whole or not at all: the new version is attached before the old one is detached, and one that is refused changes
  * nothing. During an update an access may be reported twice, but is never missed.
@@ -8,7 +8,7 @@ import type { Policy } from '../../config/policy/policy.ts'
 import { CollectorError } from '../errors.ts'
 
 export interface PolicyId {
-  /** Who brought it, for instance the path of its file. */
+  /** Where it comes from, for instance the path of its file. */
   readonly source: string
   /** '' for a policy of the whole host. */
   readonly namespace: string

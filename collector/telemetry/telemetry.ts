@@ -1,6 +1,6 @@
 /**
- * The part of the agent that tells how it is: losses and their records, metrics, health and status pages. Reads the counters of the other
- * parts now and then; none of them knows it.
+ * The part of the agent that reports on it: losses and their records, metrics, health and status pages. It reads the counters of the other
+ * parts when it is asked or every few seconds; none of them knows it.
  */
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import type { Delivery } from '../delivery/delivery.ts'

@@ -2,7 +2,7 @@
 #ifndef KTRAIL_JOIN_H
 #define KTRAIL_JOIN_H
 
-/* A matched entry that waits for its return. The stack pointer tells nested calls apart. */
+/* A matched entry that waits for its return. The stack pointer distinguishes nested calls. */
 struct join_key {
 	__u64 thread;
 	__u64 sp;

@@ -7,13 +7,13 @@
  *
  * 1. walk_top: from the file upwards over parents and mounts to the task's root, by pointers only. It remembers the
  *    dentries nearest to the root (a ring of TOP_MAX) and the length of the whole text. Cheap enough for every call;
- *    enough to say "this can not match".
+ *    enough to decide "this cannot match".
  * 2. path_text: the same walk once more, copying names. Only for what passed the first, and for everything the
  *    first could not decide (too deep, or a rename or mount went on meanwhile).
  *
  * Names hold no '/', so comparing components is comparing strings. Out of budget never means "no match".
  *
- * The kernel's locks tell of every rename and mount, also of those elsewhere, which any user may do without a pause.
+ * The kernel's locks count every rename and mount, also of those elsewhere, which any user may do without a pause.
  * So when they moved, the second pass asks the walked dentries themselves: a rename changes the d_seq of what it moves
  * (fs/dcache.c __d_move). Two walks in a row over the same dentries and mounts, with the same even d_seq each, had
  * every name and parent unchanged from the end of the first to the start of the second: the text was true then.

@@ -20,7 +20,7 @@ export const NATIVE_ERROR_CODES = [
 
 export type NativeErrorCode = (typeof NATIVE_ERROR_CODES)[number]
 
-/** What the addon hands over when a call fails: `message` is a sentence, `log` what libbpf and the verifier said. */
+/** What the addon hands over when a call fails: `message` is a sentence, `log` what libbpf and the verifier logged. */
 export interface Failure {
   readonly code: string
   readonly errno: number

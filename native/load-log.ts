@@ -9,7 +9,7 @@ const LOG = /-- BEGIN PROG LOAD LOG --\n([\s\S]*?)-- END PROG LOAD LOG --/
 const INSTRUCTION = /^(\d+: \([0-9a-f]{2}\) [^;]*?)\s*(?:;.*)?$/
 /** `; x = *pointer; @ file.c:12`: the C line of the instructions below it. */
 const SOURCE = /^; (.*\S)\s*$/
-/** Lines that only tell state or statistics, never the reason. */
+/** Lines that only show state or statistics, never the reason. */
 const NOISE = /^(processed \d|verification time|stack depth|from \d|R\d.*=|\d+: R\d|max_states|Func#|func#|$)/
 
 /** By errno, on every architecture: EMFILE and ENFILE. */
@@ -18,9 +18,9 @@ const LIMITS: Readonly<Record<number, string>> = {
   23: 'the limit on open files of this system is reached; raise it (sysctl fs.file-max)',
 }
 
-/** Makes the error of an addon's failure; of a failed load it says which program or map, and why. Never throws. */
+/** Makes the error of an addon's failure; of a failed load it names the program or map, and why. Never throws. */
 export function toNativeError(failure: Failure): NativeError {
-  // Before all else: libbpf says it of whatever came first, a map, a program's load or its attachment.
+  // Before all else: libbpf logs it for whatever came first, a map, a program's load or its attachment.
   const limit = LIMITS[failure.errno]
   if (limit !== undefined) return new NativeError('NO_DESCRIPTORS', `${failure.message}: ${limit}`, failure)
   if (failure.code === 'LOAD_REFUSED') {
@@ -62,7 +62,7 @@ export function refusal(log: string): Refusal {
   return { instruction, source, reason }
 }
 
-/** Says in one sentence why bpf_object__load failed, from libbpf's text. `target` is the program or map at fault. */
+/** Explains in one sentence why bpf_object__load failed, from libbpf's text. `target` is the program or map at fault. */
 function explainLoad(failure: Failure): { code: NativeErrorCode; message: string; target: string } {
   const { log, errno, message, target } = failure
   const program = PROGRAM.exec(log)?.[1]
@@ -86,11 +86,11 @@ function explainLoad(failure: Failure): { code: NativeErrorCode; message: string
     return { code: 'NO_BTF', message: `${message}: this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)`, target }
   }
   const what = program === undefined ? message : `cannot load program "${program}": ${message}`
-  const said = lastLine(log)
-  return { code: 'LOAD_FAILED', message: said === '' ? what : `${what}: ${said}`, target: program ?? target }
+  const last = lastLine(log)
+  return { code: 'LOAD_FAILED', message: last === '' ? what : `${what}: ${last}`, target: program ?? target }
 }
 
-/** The last thing libbpf said that is not only "failed to load object". */
+/** The last line of libbpf that is not only "failed to load object". */
 function lastLine(log: string): string {
   const lines = log.split('\n').map((line) => line.replace(/^libbpf: /, '').trim())
   return lines.findLast((line) => line !== '' && !line.startsWith('failed to load object')) ?? ''

@@ -41,14 +41,14 @@ export interface BpfMap extends Closable {
   delete(key: Uint8Array): boolean
   /**
    * Some entries of a hash map, up to about `room`, back to back: a small part of a large map, for who must not take long. Begins at
-   * the start without `from`, else where `next` of the call before says; undefined as `next` is the end. An entry that is there all
+   * the start without `from`, else at `next` of the call before; undefined as `next` is the end. An entry that is there all
    * the while is seen once.
    */
   part(room: number, from?: Uint8Array): MapPart
 }
 
 export interface LinkStats {
-  /** Times the kernel skipped this program (recursion or exhausted return instances), as far as this kernel tells. */
+  /** Times the kernel skipped this program (recursion or exhausted return instances), as far as this kernel shows it. */
   readonly missed: bigint
   /** run_cnt and run_time_ns; 0 while kernel.bpf_stats_enabled is 0. */
   readonly runs: bigint

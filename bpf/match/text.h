@@ -18,7 +18,7 @@ struct text_entry {
 	char text[TEXT_KEY_BYTES];
 };
 
-/* Values of Equal and Prefix: the longest stored value that begins the text; its length tells whether it is the whole. */
+/* Values of Equal and Prefix: the longest stored value that begins the text; its length shows whether it is the whole. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

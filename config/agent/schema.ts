@@ -107,7 +107,7 @@ const shutdown = z
   .strictObject({
     grace: duration(0, 3_600_000)
       .prefault('10s')
-      .describe('How long exporters may go on sending what they hold after the agent was told to stop.'),
+      .describe('How long exporters may go on sending what they hold after the agent was asked to stop.'),
   })
   .prefault({})
   .describe('What happens on SIGTERM and SIGINT.')

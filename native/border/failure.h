@@ -8,7 +8,7 @@
 namespace ktrail {
 
 // What crosses to JavaScript when a call fails; native/errors.ts turns it into a NativeError.
-// `message` is the whole sentence, `log` everything libbpf and the verifier said meanwhile.
+// `message` is the whole sentence, `log` everything libbpf and the verifier logged meanwhile.
 struct Failure {
   std::string code;
   std::string op;

@@ -95,7 +95,7 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
   const Failure unsupported = failure("UNSUPPORTED", "this kernel has no " + name + ": " + why);
   if (err == EPERM || err == EACCES)
     return failure("NOT_PERMITTED", why + "; run as root, and look at kernel lockdown");
-  // Built without CONFIG_FPROBE (Debian's 6.1): said before it looks at any name.
+  // Built without CONFIG_FPROBE (Debian's 6.1): reported before it looks at any name.
   if (kind.multi && err == EOPNOTSUPP) return unsupported;
   // The multi kinds answer ESRCH, perf events ENOENT, whichever of the names it was.
   std::optional<Symbols> found;

@@ -21,7 +21,7 @@ struct Poll {
   napi_async_cleanup_hook_handle hook = nullptr;
   std::unique_ptr<Napi::AsyncContext> context;
   Napi::FunctionReference callback;
-  Napi::ObjectReference object;  // open, the watch is held by the event loop and not by whoever remembers the object
+  Napi::ObjectReference object;  // open, the watch is held by the event loop and not by references to the object
   Closable* watch = nullptr;     // nullptr once it is closed
 };
 
@@ -56,7 +56,7 @@ void Woken(uv_poll_t* handle, int, int) {
 // Calls back once for each time the kernel wakes the ring's readers.
 //
 // A ring is readable as long as anything lies in it, so polling it directly would call back without end until
-// somebody reads. Instead it sits edge-triggered in an epoll set of our own: the set becomes readable at a wakeup,
+// someone reads. Instead it sits edge-triggered in an epoll set of our own: the set becomes readable at a wakeup,
 // and taking the event makes it quiet until the next one.
 struct RingWatch {
   RingWatch(std::string name, Poll* poll) : name(std::move(name)), poll(poll) {}

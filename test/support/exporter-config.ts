@@ -24,7 +24,7 @@ function isType<T extends EffectiveExporter['type']>(config: EffectiveExporter, 
 export const CONTEXT = { nodeName: 'n', epoch: 'e', env: {} } as const
 
 const { queue, batch, retry } = exporterConfig('stdout')
-/** The sending chain of a test: nothing is dropped for want of room. */
+/** The sending chain of a test: nothing is dropped for lack of room. */
 export const CHAIN: ChainConfig = {
   queue: { ...queue, when_full: 'block' },
   batch,

@@ -58,7 +58,7 @@ exporters:
         assert.deepEqual(
           owed.filter((seq) => !seen.has(seq)),
           [],
-          'promised and gone',
+          'reported as stored, but missing',
         )
         assert.ok(owed.length > total / 4, 'too few events were on the disk')
         assert.equal(seen.size + lost.length, total, 'events arrived that were never published')

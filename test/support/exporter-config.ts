@@ -20,7 +20,7 @@ function isType<T extends EffectiveExporter['type']>(config: EffectiveExporter, 
   return config.type === type
 }
 
-/** What an exporter is made with, where a test does not care. */
+/** Default dependencies of an exporter for tests. */
 export const CONTEXT = { nodeName: 'n', epoch: 'e', env: {} } as const
 
 const { queue, batch, retry } = exporterConfig('stdout')

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 
 export interface ProcessMemory {
   readonly residentBytes: number
-  /** Its own (RssAnon). The rest is pages of files and the ring: the kernel takes file pages back when it needs them. */
+  /** Its own (RssAnon). The rest is pages of files and the ring: the kernel reclaims file pages when it needs them. */
   readonly privateBytes: number
 }
 

@@ -1,4 +1,4 @@
-/** Commands that the pages show exist: subcommands and options of ktrail, targets of make, scripts of npm, files that are run. */
+/** Commands in the pages exist: subcommands and options of ktrail, targets of make, scripts of npm, files that are run. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import type { Terminal } from '../../collector/cli/command.ts'
 import { ktrail } from '../../collector/cli/ktrail.ts'
 import { PAGES, ROOT, blocks, inlineCode, read } from './support/pages.ts'
 
-/** The help of a command; rejects for one that is not there. */
+/** The help of a command; rejects for an unknown one. */
 async function help(words: readonly string[]): Promise<string> {
   let text = ''
   const terminal: Terminal = {

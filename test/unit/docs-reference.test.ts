@@ -1,4 +1,4 @@
-/** docs/reference/ names everything that the code has: types, operators, flags, attributes. */
+/** docs/reference/ lists everything in the code: types, operators, flags, attributes. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { TYPES } from '../../config/policy/arguments.ts'
@@ -14,15 +14,15 @@ function namesAll(page: string, names: readonly string[]): void {
 }
 
 describe('docs/reference/', () => {
-  it('names every argument type and operator', () => {
+  it('lists every argument type and operator', () => {
     namesAll('docs/reference/policy-language.md', [...TYPES.map(({ name }) => name), ...OPERATORS.keys()])
   })
 
-  it('names every flag of a process', () => {
+  it('lists every flag of a process', () => {
     namesAll('docs/reference/records.md', Object.keys(PROCESS_FLAGS))
   })
 
-  it('names every attribute of an OTLP record', () => {
+  it('lists every attribute of an OTLP record', () => {
     namesAll('docs/reference/otlp.md', [...Object.values(KEYS).map(({ name }) => name), `${LABEL_PREFIX}<label>`])
   })
 })

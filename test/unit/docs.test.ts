@@ -1,4 +1,4 @@
-/** What the pages show works: links lead somewhere, configs load, policies parse, files and metrics that they name exist. */
+/** The contents of the pages work: links lead somewhere, configs load, policies parse, files and metrics that they name exist. */
 import assert from 'node:assert/strict'
 import { existsSync, globSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -91,17 +91,17 @@ describe('README and docs/', () => {
 })
 
 describe('docs/troubleshooting.md', () => {
-  it('quotes texts that the code has', () => {
+  it('quotes texts of the code', () => {
     const source = files(['{collector,config,exporters,native}/**/*.{ts,cc,h}'])
       .map(read)
       .join('\n')
-      // A text that goes on in the next line of the source.
+      // A text that continues in the next line of the source.
       .replaceAll(/['"`] \+\n\s*['"`]/g, '')
     const rows = [...read('docs/troubleshooting.md').matchAll(/^\| ([^|]*`[^|]*) \|/gm)]
     assert.ok(rows.length > 10)
     for (const [, first = ''] of rows) {
       for (const quote of inlineCode(first)) {
-        // … stands for what differs.
+        // … is a placeholder.
         for (const part of quote.split('…').map((text) => text.trim()))
           assert.ok(part.length < 3 || source.includes(part), `expected "${part}" in the code`)
       }

@@ -1,4 +1,4 @@
-/** What the tree must look like; what a lint can see in one file is in .oxlintrc.json. */
+/** Rules for the tree; rules for single files are in .oxlintrc.json. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const MOST_FILES = 14
-/** Larger ones, each with the number that it may not grow beyond. None may be added. */
+/** Larger folders, each with its maximum. None may be added. */
 const EXCEPTIONS: ReadonlyMap<string, number> = new Map([
   ['collector/outputs', 15],
   ['exporters/sinks/kafka', 15],

@@ -1,5 +1,5 @@
 /**
- * Who may import whom. Each folder below may import itself and what its row lists; the rows have no cycle, so neither
+ * Who may import whom. Each folder below may import itself and the folders of its row; the rows have no cycle, so neither
  * have the folders. `import()` and types count as well.
  */
 import path from 'node:path'
@@ -33,10 +33,10 @@ export const ROWS: readonly Row[] = [
   },
 ]
 
-/** The one file of the collector that may know config, native and exporters together. */
+/** The one file of the collector that may import config, native and exporters together. */
 const MEETING_POINT = 'collector/agent.ts'
 
-/** Of an ESTree node what is needed here. */
+/** The part of an ESTree node used here. */
 interface ImportNode {
   readonly source?: { readonly value?: unknown } | null
   readonly importKind?: string
@@ -84,7 +84,7 @@ function rowOf(file: string): Row | undefined {
   return ROWS.find(({ folder }) => file.startsWith(`${folder}/`))
 }
 
-/** Why a file of this row may not import `target`; undefined when it may. */
+/** Why a file of this row may not import `target`; undefined if it may. */
 function refusal(row: Row, target: string, typeOnly: boolean): string | undefined {
   const { folder, imports, types = [] } = row
   const fits = (allowed: string): boolean => target === allowed || target.startsWith(`${allowed}/`)

@@ -11,19 +11,19 @@ const MAIN = join(import.meta.dirname, '../../../collector/main.ts')
 
 const rows: ReadonlyArray<readonly [what: string, made: string, code: number, message: string]> = [
   [
-    'a package that refuses its options is a mistake in the config',
+    'a package that refuses its options is an error in the config',
     `throw new Error('options.url: expected a URL, got nothing')`,
     78,
     'ktrail: exporters.mine: npm:pkg: options.url: expected a URL, got nothing\n',
   ],
   [
-    'a package that is no exporter is one too',
+    'a package that is not an exporter is an error in the config',
     `return { get type() { throw new Error('unknown type') } }`,
     78,
     'ktrail: exporters.mine: npm:pkg: unknown type\n',
   ],
   [
-    'a package that can not start now is none',
+    'a package that fails to start is not an error in the config',
     `return { type: 'x', encoding: 'json', async start() { throw new Error('no such host') }, async send() {}, async stop() {} }`,
     1,
     'ktrail: npm:pkg: cannot start: no such host\n',

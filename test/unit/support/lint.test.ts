@@ -1,4 +1,4 @@
-/** The lint rules of .oxlintrc.json, by oxlint itself on a tree of a few small files. */
+/** The lint rules of .oxlintrc.json, run by oxlint on a tree of a few small files. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -36,7 +36,7 @@ function offences(files: Readonly<Record<string, string>>): string[] {
 const imports = (specifier: string): string => `import { a } from '${specifier}'\nexport const b: unknown = a\n`
 const typed = (specifier: string): string => `import type { A } from '${specifier}'\nexport type B = A\n`
 
-test('lint: each folder may import what its row lists', () => {
+test('lint: each folder may import the folders of its row', () => {
   const found = offences({
     'config/agent/a.ts': imports('../policy/b.ts') + typed('../yaml/c.ts') + `export { z } from 'zod'\n`,
     'config/policy/a.ts': imports('../yaml/c.ts'),
@@ -95,7 +95,7 @@ test('lint: refuses every other import of ours, with the row', () => {
   ])
 })
 
-test('lint: only the agent sees config, native and exporters together', () => {
+test('lint: only the agent imports config, native and exporters together', () => {
   const found = offences({
     'collector/a.ts':
       `import type { A } from '../exporters/contract/event.ts'\nimport { b } from '../native/index.ts'\n` +

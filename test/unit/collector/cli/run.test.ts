@@ -78,7 +78,7 @@ async function spooled(folder: UserFolder): Promise<number> {
 const uncaught: ReadonlyArray<readonly [what: string, code: string, want: RegExp]> = [
   ['an exception in a timer', `throw new Error('boom')`, /comes from: Error: boom$/],
   ['an unhandled rejection', `void Promise.reject()`, /comes from: .*UnhandledPromiseRejection/],
-  ['what can not be shown', `throw Object.create(null)`, /comes from: \[Object: null prototype\]/],
+  ['a value that cannot be printed', `throw Object.create(null)`, /comes from: \[Object: null prototype\]/],
   [
     'an exception at each turn, and one at the exit,',
     `setInterval(() => { throw new Error('boom') }, 1); process.on('exit', () => { throw new Error('last') })`,

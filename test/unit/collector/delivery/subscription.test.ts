@@ -1,4 +1,4 @@
-/** Live readers: what each gets, what it loses, and that nobody waits for it. */
+/** Live readers: the events and losses of each, without a wait for slow ones. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -46,7 +46,7 @@ test('subscription: a reader gets events in order, as they come', async () => {
   assert.deepEqual(subscription.waiting, { bytes: 0, events: 0 })
 })
 
-test('subscription: nobody waits for a slow reader; it is told how many events it lost, and where', async () => {
+test('subscription: a slow reader delays nothing, and gets the number and the position of lost events', async () => {
   const agent = delivery()
   await using subscription = agent.subscribe(undefined, { ...WIDE, events: 3 })
   const reader = subscription[Symbol.asyncIterator]()
@@ -59,7 +59,7 @@ test('subscription: nobody waits for a slow reader; it is told how many events i
   assert.equal(subscription.lost, 5)
 })
 
-test('subscription: a loss between events stands between them', async () => {
+test('subscription: a loss between events is reported between them', async () => {
   const agent = delivery()
   const small = makeProcess({ arguments: '' })
   const huge = makeProcess({ arguments: 'x'.repeat(4000) })
@@ -85,7 +85,7 @@ test('subscription: the bound in bytes holds with huge events', () => {
   assert.equal(subscription.waiting.events + subscription.lost, 2000)
 })
 
-test('subscription: what the sizes say is no less than the texts that are kept alive', () => {
+test('subscription: the counted size is at least that of the referenced texts', () => {
   const text = 'z'.repeat(1000)
   const process = makeProcess({ arguments: text, binary: text, cwd: text })
   const event = makeKprobe({ process, args: [file(text, { raw: Buffer.alloc(500) })], returned: undefined })
@@ -116,7 +116,7 @@ test('subscription: each reader has its own filter', async () => {
   assert.equal(files.lost + starts.lost, 0)
 })
 
-test('subscription: a reader that leaves its loop gets nothing more, and others all', async () => {
+test('subscription: a reader that leaves its loop gets no more events, and others get all', async () => {
   const agent = delivery()
   const leaving = agent.subscribe(undefined, WIDE)
   const staying = agent.subscribe(undefined, WIDE)
@@ -133,7 +133,7 @@ test('subscription: a reader that leaves its loop gets nothing more, and others 
   assert.deepEqual(await readAll(staying), ['0,1,2,3,4,5,6'])
 })
 
-test('subscription: disposed while its reader waits, the reader ends', async () => {
+test('subscription: dispose ends a waiting reader', async () => {
   const subscription = delivery().subscribe(undefined, WIDE)
   const reading = readAll(subscription)
   await settle()
@@ -141,12 +141,12 @@ test('subscription: disposed while its reader waits, the reader ends', async () 
   assert.deepEqual(await reading, [])
 })
 
-test('subscription: one that goes in the middle of a batch gets nothing of it, and the others all', async () => {
+test('subscription: a subscription that ends within a batch gets none of it, and the others get all', async () => {
   const agent = delivery()
   const [first, second, third] = [1, 2, 3].map(() => agent.subscribe(undefined, WIDE))
   assert.ok(first !== undefined && second !== undefined && third !== undefined)
   const events = execs(0, 2)
-  // Looked at while the batch is handed to the first.
+  // Evaluated while the first reader gets the batch.
   Object.defineProperty(events[1], 'type', {
     get: () => {
       void second[Symbol.asyncDispose]()
@@ -167,10 +167,10 @@ test('subscription: events + losses are exactly what was offered, in order, with
         const subscription = new Subscription({ ...WIDE, events }, undefined)
         const reader = subscription[Symbol.asyncIterator]()
         let offered = 0
-        let told = 0
+        let reported = 0
         const take = (taken: Taken): void => {
-          for (const seq of seqs(taken)) assert.equal(seq, told++)
-          told += taken.lost
+          for (const seq of seqs(taken)) assert.equal(seq, reported++)
+          reported += taken.lost
         }
         for (const step of steps) {
           if (step !== 'read') {
@@ -181,7 +181,7 @@ test('subscription: events + losses are exactly what was offered, in order, with
         }
         subscription.end()
         for (let next = await reader.next(); next.done !== true; next = await reader.next()) take(next.value)
-        assert.equal(told, offered)
+        assert.equal(reported, offered)
       },
     ),
   )

@@ -1,4 +1,4 @@
-/** Events wait for what is to be learned of their process: bounded, in order, and none is lost. */
+/** Events wait for metadata of their process: bounded, in order, and none is lost. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -12,13 +12,13 @@ import { settle } from '../../exporters/support/fake-clock.ts'
 const BOUNDS: EnrichmentBounds = { bytes: 1 << 20, ms: 1000 }
 const NOTHING = { time: 0, bytes: 0, failed: 0, stopping: 0 }
 
-/** Learns of a process when the test says so. */
+/** Gets the metadata of a process when the test provides it. */
 class Learning {
   readonly #waits = new Map<Process, PromiseWithResolvers<void>>()
 
   mustLearn(process: Process): void {
     const wait = Promise.withResolvers<void>()
-    wait.promise.catch(() => {}) // nobody may wait for it
+    wait.promise.catch(() => {}) // it may have no other handler
     this.#waits.set(process, wait)
   }
 
@@ -43,7 +43,7 @@ interface Rig {
   readonly enricher: Learning
   readonly stage: Enrichment
   nowMs: number
-  /** Numbers of the events that go on, as they were given. */
+  /** Numbers of the events passed on, in their order. */
   pass(...events: readonly Event[]): number[]
 }
 
@@ -79,7 +79,7 @@ test('enrichment: events of one process wait, those of others and records of los
   assert.deepEqual([s.stage.held, s.stage.gaveUp, s.stage.due], [{ bytes: 0, events: 0 }, NOTHING, false])
 })
 
-test('enrichment: the exit of a process comes after its accesses that wait', async () => {
+test('enrichment: the exit of a process comes after its waiting accesses', async () => {
   const s = rig()
   s.enricher.mustLearn(a)
   assert.deepEqual(s.pass(makeExec({ process: a, seq: 0 }), by(a, 1), makeExit({ process: a, seq: 2 })), [])
@@ -87,7 +87,7 @@ test('enrichment: the exit of a process comes after its accesses that wait', asy
   assert.deepEqual(s.pass(), [0, 1, 2])
 })
 
-test('enrichment: after an exec the next image waits for itself, behind the one before', async () => {
+test('enrichment: after an exec the next image waits separately, after the previous one', async () => {
   const s = rig()
   const next = makeProcess({ pid: a.pid, binary: '/bin/next' })
   for (const process of [a, next]) s.enricher.mustLearn(process)
@@ -105,7 +105,7 @@ test('enrichment: after an exec the next image waits for itself, behind the one 
   assert.deepEqual(s.pass(), [4, 5])
 })
 
-test('enrichment: when the time is over they go on without, counted, and later ones do not wait again', () => {
+test('enrichment: after the time limit they are passed on without metadata and counted, and later ones do not wait again', () => {
   const s = rig()
   s.enricher.mustLearn(a)
   s.pass(by(a, 0))
@@ -118,7 +118,7 @@ test('enrichment: when the time is over they go on without, counted, and later o
   assert.deepEqual(s.stage.gaveUp, { ...NOTHING, time: 3 })
 })
 
-test('enrichment: a process waits no longer when one image after the other is unknown', async () => {
+test('enrichment: several unknown images of a process do not extend the wait', async () => {
   const s = rig()
   const images = Array.from({ length: 5 }, (_, i) => makeProcess({ pid: 7, binary: `/${i}` }))
   for (const image of images) s.enricher.mustLearn(image)
@@ -134,7 +134,7 @@ test('enrichment: a process waits no longer when one image after the other is un
   assert.deepEqual(s.pass(), [3, 4])
 })
 
-test('enrichment: what can not be learned goes on, counted', async () => {
+test('enrichment: events without metadata are passed on and counted', async () => {
   const s = rig()
   s.enricher.mustLearn(a)
   s.pass(by(a, 0), by(a, 1))
@@ -143,7 +143,7 @@ test('enrichment: what can not be learned goes on, counted', async () => {
   assert.deepEqual(s.stage.gaveUp, { ...NOTHING, failed: 2 })
 })
 
-test('enrichment: when the bytes are full, who has waited longest goes on without', () => {
+test('enrichment: at the limit in bytes, the longest waiting events are passed on without metadata', () => {
   const event = by(a, 0)
   assert.ok(event.type !== 'events_lost')
   const one = new EventSizes().of(event)
@@ -153,13 +153,13 @@ test('enrichment: when the bytes are full, who has waited longest goes on withou
   for (const process of [first, second, third]) s.enricher.mustLearn(process)
   assert.deepEqual(s.pass(by(first, 0), by(second, 1), by(third, 2)), [0])
   assert.deepEqual(s.stage.gaveUp, { ...NOTHING, bytes: 1 })
-  // Larger than all the room there is: nobody else is sent away for it.
+  // Larger than the whole limit: no other event is passed on for it.
   const huge = makeExec({ seq: 3, process: makeProcess({ pid: 12, arguments: 'x'.repeat(2 * one) }) })
   assert.deepEqual(s.pass(huge), [1, 3])
   assert.deepEqual(s.stage.held.events, 1)
 })
 
-test('enrichment: at the end everything goes at once, and nothing waits any more', () => {
+test('enrichment: at the end all events are passed on at once, and none waits any more', () => {
   const s = rig()
   for (const process of [a, b]) s.enricher.mustLearn(process)
   s.pass(by(a, 0), by(b, 1), by(a, 2))
@@ -179,14 +179,14 @@ const PIDS = [1, 2, 3]
 const pid = fc.constantFrom(...PIDS)
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('pass' as const), pids: fc.array(pid, { maxLength: 6 }) }),
-  // The longest arguments are more than all the room there is.
+  // The longest arguments exceed the whole limit.
   fc.record({ do: fc.constant('exec' as const), pid, length: fc.oneof(fc.nat(500), fc.nat(12_000)) }),
   // Of the image so many execs ago.
   fc.record({ do: fc.constantFrom('learned' as const, 'failed' as const), pid, back: fc.nat(1) }),
   fc.record({ do: fc.constant('time' as const), ms: fc.nat(700) }),
 )
 
-test('enrichment: whatever happens, order within a process, every event once, and both bounds hold', async () => {
+test('enrichment: for any sequence, the order within a process, each event once, and both limits hold', async () => {
   const bounds = { bytes: 20_000, ms: 1000 }
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 80, size: 'max' }), async (steps) => {

@@ -5,7 +5,7 @@ import { SequenceTracker } from '../../../../collector/ingest/sequence-tracker.t
 
 const numbers = fc.array(fc.tuple(fc.nat(7), fc.boolean()), { maxLength: 300 })
 
-test('sequence: gaps are the numbers that never came, below the highest of each CPU, in whatever order the rest came', () => {
+test('sequence: gaps are the missing numbers below the highest of each CPU, for any order of arrival', () => {
   fc.assert(
     fc.property(numbers, fc.infiniteStream(fc.nat(3)), (taken, shuffle) => {
       const next = new Map<number, number>()
@@ -22,7 +22,7 @@ test('sequence: gaps are the numbers that never came, below the highest of each 
         (sum, [cpu, last]) => sum + last + 1 - seen.filter(([other]) => other === cpu).length,
         0,
       )
-      // Records overtake each other by a few places.
+      // Records overtake each other by a few positions.
       for (let i = 0; i + 3 < seen.length; i++) {
         const by = shuffle.next().value ?? 0
         const [here, there] = [seen[i], seen[i + by]]
@@ -36,7 +36,7 @@ test('sequence: gaps are the numbers that never came, below the highest of each 
   )
 })
 
-test('sequence: CPUs that come late, numbers beyond 32 bits', () => {
+test('sequence: CPUs that start late, numbers beyond 32 bits', () => {
   const tracker = new SequenceTracker()
   tracker.see(300, 0)
   tracker.see(2, 0)
@@ -49,7 +49,7 @@ test('sequence: nothing seen, nothing missing', () => {
   assert.deepEqual([new SequenceTracker().received, new SequenceTracker().gaps()], [0, 0])
 })
 
-test('sequence: counts what came after a higher number of its CPU', () => {
+test('sequence: counts records after a higher number of their CPU', () => {
   const tracker = new SequenceTracker()
   for (const [cpu, seq] of [
     [0, 0],

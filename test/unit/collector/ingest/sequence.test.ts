@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Sequence } from '../../../../collector/ingest/sequence.ts'
 import { makeExec, makeLoss } from '../../exporters/support/events.ts'
 
-test('sequence: numbers are gap-free over all events, records of losses too, in their order', () => {
+test('sequence: all events, also loss records, are numbered in order without gaps', () => {
   const sequence = new Sequence(40)
   const seqs = (count: number): number[] =>
     sequence.number(Array.from({ length: count }, () => makeExec({ seq: 0 }))).map(({ seq }) => seq)
@@ -13,7 +13,7 @@ test('sequence: numbers are gap-free over all events, records of losses too, in 
   assert.deepEqual(seqs(1), [44])
 })
 
-test('sequence: the array that was given comes back', () => {
+test('sequence: the same array is returned', () => {
   const events = [makeExec()]
   assert.equal(new Sequence().number(events), events)
 })

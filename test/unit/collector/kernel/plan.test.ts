@@ -151,12 +151,12 @@ function planned(...args: Parameters<typeof planPolicy>): readonly PlannedObject
 
 const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> = [
   [
-    'an unknown function, with a near name',
+    'an unknown function with a similar name',
     spec({ call: 'security_file_permision' }),
     /^p\.yaml:3:5: no kernel function "security_file_permision": did you mean security_file_permission\?$/,
   ],
   [
-    'an unknown function without one',
+    'an unknown function without a similar name',
     spec({ call: 'nothing_like_it' }),
     /^p\.yaml:3:5: no kernel function "nothing_like_it": see \/proc\/kallsyms/,
   ],
@@ -166,17 +166,17 @@ const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> =
     /^p\.yaml:3:5: no kernel function "sys_opnat" \(looked for __x64_sys_opnat; .*syscall: false\): did you mean sys_openat\?$/,
   ],
   [
-    'a function taken for a system call',
+    'a function configured as a system call',
     spec({ call: 'fd_install', syscall: true }),
     /looked for __x64_fd_install; a function that is no system call needs syscall: false/,
   ],
   [
-    'a required function beside one that may be skipped',
+    'a required function in addition to an optional one',
     spec({ call: 'nothing_like_it', args: [arg(0, 'int')] }),
     /^p\.yaml:3:5: no kernel function "nothing_like_it"/,
   ],
   [
-    'a wrong type of an optional function that is there',
+    'a wrong type of an optional function that exists',
     spec({ optional: true, args: [arg(0, 'path')] }),
     /type "path" does not fit/,
   ],
@@ -290,8 +290,8 @@ const PLAIN = 'join kretprobe kprobe'
 const CROWDS: ReadonlyArray<
   readonly [what: string, KernelFacts, AttachMode | 'auto', on: Partial<Record<AttachKind, number>>, want: string[]]
 > = [
-  ['fexit up to what leaves room for others', v612, 'auto', {}, [`29 ${FEXIT}`, `11 ${JOIN}`]],
-  ['fexit beside those of other policies', v612, 'auto', { fexit: 28 }, [`1 ${FEXIT}`, `39 ${JOIN}`]],
+  ['fexit up to a number that leaves slots for others', v612, 'auto', {}, [`29 ${FEXIT}`, `11 ${JOIN}`]],
+  ['fexit in addition to those of other policies', v612, 'auto', { fexit: 28 }, [`1 ${FEXIT}`, `39 ${JOIN}`]],
   ['a full trampoline', v612, 'fexit', { fexit: Infinity }, [`40 ${JOIN}`]],
   ['no fprobe', debian61, 'auto', { fexit: 20 }, [`9 ${FEXIT}`, `31 ${PLAIN}`]],
   ['joined before 6.14: nothing is shared', full612, 'auto', { 'kretprobe.multi': 100 }, [`40 ${JOIN}`]],

@@ -204,7 +204,7 @@ test('screen: more values than prefixes share shorter prefixes', () => {
 
 const NONE: ReadonlyArray<readonly [why: string, hook: KprobeSpec]> = [
   ['no selectors', spec()],
-  ['a selector that asks nothing', spec({ selectors: [{ matchArgs: [] }] })],
+  ['a selector without filters', spec({ selectors: [{ matchArgs: [] }] })],
   ['only a negative operator', onPath(['NotPrefix', ['/etc/']])],
   [
     'one selector of two is about a number',
@@ -214,7 +214,7 @@ const NONE: ReadonlyArray<readonly [why: string, hook: KprobeSpec]> = [
   ],
   ['a postfix that the mark of unlinked files may end', onPath(['Postfix', ['d)']])],
   ['a postfix that ends in the mark', onPath(['Postfix', ['x (deleted)']])],
-  ['more postfixes than tails', onPath(['Postfix', 'abcdefghi'.split('')])],
+  ['more postfixes than the hook has slots for', onPath(['Postfix', 'abcdefghi'.split('')])],
   ['more than eight first components', onPath(['Prefix', 'abcdefghi'.split('').map((c) => `/${c}/`)])],
   [
     'selectors about different paths',
@@ -224,7 +224,7 @@ const NONE: ReadonlyArray<readonly [why: string, hook: KprobeSpec]> = [
     }),
   ],
   [
-    'a string is no path',
+    'a string is not a path',
     spec({ args: [arg(0, 'string')], selectors: [{ matchArgs: [{ ...filter(0, 'Prefix', ['/a']), class: 'text' }] }] }),
   ],
 ]

@@ -11,7 +11,7 @@ import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 const object = (name: string): Btf => readBtf(objectPath(name))
 const HOOK_OBJECTS = ['hook.typed.bpf.o', 'hook.typed_ctx.bpf.o', 'hook.probe.bpf.o']
 
-test('wire: wire.ts is what bpf/ says (else: make -C bpf, node collector/kernel/write-wire.ts, npm run format)', () => {
+test('wire: wire.ts matches bpf/ (else: make -C bpf, node collector/kernel/write-wire.ts, npm run format)', () => {
   assert.deepEqual({ ...wire }, Object.fromEntries(wireConstants(object('layout.bpf.o'))))
 })
 

@@ -28,8 +28,8 @@ for (const [what, stat] of [
   ['no name', '9 S 1 2 3'],
   ['too few fields', '9 (x) S 1 9 9 0 -1 4194560 0 0'],
   ['a start that is no number', statOf({ pid: 9 }).replace(' 100 ', ' x ')],
-  ['a zombie: its exit was before us', statOf({ pid: 9, state: 'Z' })],
-  ['a dead one', statOf({ pid: 9, state: 'X', threads: 3 })],
+  ['a zombie: its exit was before the start', statOf({ pid: 9, state: 'Z' })],
+  ['a dead process', statOf({ pid: 9, state: 'X', threads: 3 })],
 ] as const) {
   test(`procfs: no process for ${what}`, () => assert.equal(parseStat(stat), undefined))
 }
@@ -79,7 +79,7 @@ test('procfs: a kernel thread has its name in brackets, no arguments, uid 0', ()
 
 const ODD: ReadonlyArray<readonly [what: string, Partial<Fake>, want: Record<string, unknown>, flags: string]> = [
   ['cwd /', { cwd: '/' }, { cwd: '/' }, 'procFS rootcwd'],
-  ['a cwd that can not be read', { cwd: undefined }, { cwd: '/' }, 'procFS rootcwd errorCWD'],
+  ['a cwd that cannot be read', { cwd: undefined }, { cwd: '/' }, 'procFS rootcwd errorCWD'],
   ['an exe that cannot be read: its name', { exe: undefined, name: 'gone', cwd: '/t' }, { binary: 'gone' }, 'procFS'],
   ['an exe that was deleted', { exe: '/x (deleted)', cwd: '/t' }, { binary: '/x (deleted)' }, 'procFS'],
   ['no audit in the kernel', { loginuid: undefined, cwd: '/t' }, { auid: 4294967295 }, 'procFS'],

@@ -1,4 +1,4 @@
-/** What the page of metrics reads, with nothing in it. */
+/** Empty sources of the metrics page. */
 import { Reloads } from '../../../../collector/policies/reloads.ts'
 import type { MetricSources } from '../../../../collector/telemetry/metrics/metrics.ts'
 import { Histogram } from '../../../../exporters/index.ts'

@@ -71,7 +71,7 @@ test('log: a closed pipe does not end the process', async () => {
   const log = createLog({ level: 'info', format: 'text' }, stream)
   stream.destroy(errno('EPIPE'))
   await new Promise((resolve) => stream.once('close', resolve))
-  log.info('nobody reads this')
+  log.info('this line has no reader')
 })
 
 const LOG = new URL('../../../../collector/telemetry/log.ts', import.meta.url).href

@@ -1,4 +1,4 @@
-/** `config print --effective` says what OTEL_* variables add, and that it was they. */
+/** `config print --effective` shows values from OTEL_* variables, with their source. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { configPrintCommand } from '../../../../collector/cli/config.ts'
@@ -10,7 +10,7 @@ async function shown(
   exporter: string,
   env: Readonly<Record<string, string>>,
   flags = ['--effective'],
-  said?: string[],
+  errors?: string[],
 ): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'ktrail-'))
   try {
@@ -25,7 +25,7 @@ async function shown(
     const code = await configPrintCommand([...flags, '--config', file], {
       env,
       print,
-      printError: (line) => void (said ?? assert.fail(line)).push(line),
+      printError: (line) => void (errors ?? assert.fail(line)).push(line),
       nowMs: () => 0,
     })
     assert.equal(code, 0)
@@ -82,7 +82,7 @@ for (const [name, exporter, env, expected, absent] of [
     [],
   ],
   [
-    'the config, which wins',
+    'the config, which overrides variables',
     'type: otlp, endpoint: "http://own:1", compression: zstd',
     { [`${PREFIX}ENDPOINT`]: 'http://c:1', [`${PREFIX}COMPRESSION`]: 'gzip' },
     ['endpoint: http://own:1 # line 2', 'compression: zstd # line 2'],
@@ -96,35 +96,35 @@ for (const [name, exporter, env, expected, absent] of [
     [/hush/],
   ],
   [
-    'the spelling and the place of the config',
+    'the spelling and the position of the config',
     'type: otlp, tenant: mine, headers: { X-Token: hush }, resource_attributes: { service.name: "${file:FOLDER/secret}" }',
     { OTEL_SERVICE_NAME: 's', [`${PREFIX}HEADERS`]: 'x-token=hush,x-scope-orgid=hush' },
     ['tenant: mine # line 2', 'X-Token: "[redacted]" # line 2', 'service.name: "[redacted]" # line 2, a file'],
     [/hush/, /x-token/, /service_name/, /x-scope/],
   ],
   [
-    'who the OTLP records in Kafka are of',
+    'the resource of OTLP records in Kafka',
     'type: kafka, brokers: ["a:1"], topic: t, format: otlp_proto, otlp: { resource_attributes: { a: b } }',
     { OTEL_SERVICE_NAME: 's', OTEL_RESOURCE_ATTRIBUTES: 'k=v', [`${PREFIX}ENDPOINT`]: 'http://c:1' },
     ['service_name: s # OTEL_SERVICE_NAME', 'k: v # OTEL_RESOURCE_ATTRIBUTES', 'a: b # line 2'],
     [/http:\/\/c/],
   ],
   [
-    'what OTLP records in Kafka printError when nothing is said',
+    'the default contents of OTLP records in Kafka',
     'type: kafka, brokers: ["a:1"], topic: t, format: otlp_proto',
     {},
     ['otlp:', 'service_name: ktrail # default', 'body: json # default', 'lifecycle: info # default'],
     [],
   ],
   [
-    'nothing of OTEL where Kafka gets JSON',
+    'no OTEL_* values if Kafka gets JSON',
     'type: kafka, brokers: ["a:1"], topic: t',
     { OTEL_SERVICE_NAME: 's' },
     ['format: json # default'],
     [/OTEL/, /otlp/],
   ],
   [
-    'what config and variables printError together and no config may',
+    'a combination of config and variables that no config may have',
     'type: otlp, tls: { ca_file: /ca }',
     { [`${PREFIX}ENDPOINT`]: 'http://c:1' },
     [`logs_endpoint: http://c:1/v1/logs # ${PREFIX}ENDPOINT`, 'ca_file: "[redacted]" # line 2'],
@@ -138,18 +138,18 @@ for (const [name, exporter, env, expected, absent] of [
   })
 }
 
-test('config print --effective: what is left out of variables is said beside the config', async () => {
-  const said: string[] = []
+test('config print --effective: ignored variables are reported besides the config', async () => {
+  const errors: string[] = []
   const env = { [`${PREFIX}ENDPOINT`]: 'http://me:hush@c', [`${PREFIX}TIMEOUT`]: '10s' }
-  const lines = await shown('type: otlp', env, ['--effective'], said)
+  const lines = await shown('type: otlp', env, ['--effective'], errors)
   assert.ok(lines.includes('logs_endpoint: http://localhost:4318/v1/logs # default'), lines.join('\n'))
-  assert.deepEqual(said, [
+  assert.deepEqual(errors, [
     `exporters.o: ${PREFIX}ENDPOINT is left out: expected an http or https URL without user and password, got a value that is not shown`,
     `exporters.o: ${PREFIX}TIMEOUT is left out: expected whole milliseconds, at least 1 and at most 24 days, got "10s"`,
   ])
 })
 
-test('config print --effective: keys stand in the order of the schema, whatever they come from', async () => {
+test('config print --effective: keys have the order of the schema, for any source', async () => {
   const lines = await shown('compression: zstd, type: otlp', { OTEL_SERVICE_NAME: 's' })
   const keys = ['type', 'logs_endpoint', 'protocol', 'encoder', 'compression', 'request_timeout', 'tls', 'service_name']
   const found = lines.map((line) => line.split(':')[0]).filter((key) => keys.includes(key ?? ''))

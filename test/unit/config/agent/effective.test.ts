@@ -1,4 +1,4 @@
-/** The effective value where one is left out and follows from others. */
+/** Effective values of omitted keys that follow from other keys. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
@@ -56,7 +56,7 @@ describe('effective', () => {
     assert.equal(lokiLimits(true)?.max_age, 7 * 24 * HOUR_MS)
   })
 
-  it('a spool has no more files than a start can open in time, however small they are asked for', () => {
+  it('a spool has no more files than a start can open in time, for any configured size', () => {
     const { spool } = exporter('type: stdout, spool: { dir: /s, max_size: 10GiB, segment_size: 64KiB }')
     assert.equal(spool?.segment_size, ((10 << 10) * (1 << 20)) / 4096)
   })
@@ -87,7 +87,7 @@ describe('effective', () => {
     })
   }
 
-  it('who OTLP records in Kafka are of is said by config and variables', () => {
+  it('the resource of OTLP records in Kafka comes from config and variables', () => {
     const keys = 'format: otlp_proto, otlp: { arg_labels: true, resource_attributes: { a: b } }'
     const { k } = load(`exporters: { k: { type: kafka, brokers: ["a:1"], topic: t, ${keys} } }`).exporters
     assert.ok(k !== undefined)
@@ -106,7 +106,7 @@ describe('effective', () => {
       [['otlp', 'resource_attributes', 'team'], 'OTEL_RESOURCE_ATTRIBUTES'],
       [['otlp', 'service_name'], 'OTEL_SERVICE_NAME'],
     ])
-    // Variables of the way over HTTP are no matter of this exporter.
+    // Variables for OTLP over HTTP do not apply to this exporter.
     assert.deepEqual(warnings, ['OTEL_RESOURCE_ATTRIBUTES: a pair is left out: expected key=value, percent-encoded'])
   })
 

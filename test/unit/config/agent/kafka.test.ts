@@ -113,7 +113,7 @@ describe('type: kafka', () => {
     'key: expected node_name, policy or none, for fields leave process.exec_id out of the records, got "exec_id"'
   const BAD: ReadonlyArray<readonly [name: string, keys: string, want: string]> = [
     ['no brokers', 'topic: t', `brokers: missing; ${BROKERS}`],
-    ['brokers that are one', 'topic: t, brokers: "a:1"', `brokers: ${BROKERS}, got "a:1"`],
+    ['brokers as a single text', 'topic: t, brokers: "a:1"', `brokers: ${BROKERS}, got "a:1"`],
     ['an empty list of brokers', 'topic: t, brokers: []', `brokers: ${BROKERS}, got a list`],
     ['a broker without port', 'topic: t, brokers: [a]', `brokers[0]: ${BROKER}, got "a"`],
     ['a broker with port 0', 'topic: t, brokers: ["a:0"]', `brokers[0]: ${BROKER}, got "a:0"`],
@@ -143,7 +143,7 @@ describe('type: kafka', () => {
     ['no topic', 'brokers: [a:1]', 'topic: missing; expected a text'],
     ['a topic with a space', 'brokers: [a:1], topic: "a b"', `topic: ${TOPIC}, got "a b"`],
     ['a topic that is a folder', 'brokers: [a:1], topic: ".."', `topic: ${TOPIC}, got ".."`],
-    ['an unknown place', 'brokers: [a:1], topic: "a.{node}"', `topic: ${TOPIC}, got "a.{node}"`],
+    ['an unknown placeholder', 'brokers: [a:1], topic: "a.{node}"', `topic: ${TOPIC}, got "a.{node}"`],
     ...['', '.', 'a/b', '{}', 'a{policy', 'a}', 'é'].map(
       (topic) => [`topic "${topic}"`, `brokers: [a:1], topic: "${topic}"`, `topic: ${TOPIC}, got "${topic}"`] as const,
     ),

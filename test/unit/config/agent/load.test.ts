@@ -197,7 +197,7 @@ const BAD_REFERENCES: Array<[name: string, written: string, want: string]> = [
   ['a message', '${env:NO:?needed for x}', 'environment variable NO is not set: needed for x'],
   ['a message without text', '${env:EMPTY:?}', 'environment variable EMPTY is not set: it is required'],
   [
-    'a name that is none',
+    'an invalid name',
     '${env:1A}',
     'expected ${env:NAME}, ${env:NAME:-default} or ${file:/path}, got "${env:1A}"; write $$ for a plain $',
   ],
@@ -213,7 +213,7 @@ const BAD_REFERENCES: Array<[name: string, written: string, want: string]> = [
     '${env:constructor}',
     'environment variable constructor is not set and has no default: set it or write ${env:constructor:-default}',
   ],
-  ['a file that is not there', '${file:/nope}', 'cannot read "/nope": no such file'],
+  ['a missing file', '${file:/nope}', 'cannot read "/nope": no such file'],
   ['a file without name', '${file:}', 'expected a path in ${file:/path}, got nothing'],
 ]
 
@@ -318,7 +318,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     '1:40: exporters.a.spool: expected a mapping, got "/x"',
   ],
   [
-    'a spool in an empty place',
+    'a spool with an empty path',
     withExporter('type: stdout, spool: { dir: "" }'),
     '1:47: exporters.a.spool.dir: expected a text that is not empty, got ""',
   ],

@@ -1,4 +1,4 @@
-/** What OTEL_* variables fill in of an exporter's config. */
+/** Keys of an exporter's config that OTEL_* variables fill in. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OtelEnvironment, logsAddress } from '../../../../config/agent/exporters/otel.ts'
@@ -9,7 +9,7 @@ const P = 'OTEL_EXPORTER_OTLP_'
 type Env = Readonly<Record<string, string>>
 type Resolved = ReturnType<OtelEnvironment['otlp']>
 
-/** The config with these keys, as the variables fill it in, and where each value is from that is in no config. */
+/** The config with these keys, completed by the variables, and the source of each value that is not in the config. */
 function resolved(
   keys: Partial<OtlpExporterConfig>,
   env: Env,
@@ -94,7 +94,7 @@ const values: ReadonlyArray<
   ['request_timeout', {}, { [`${P}TIMEOUT`]: '0x10' }, 10_000],
   ['request_timeout', {}, { [`${P}TIMEOUT`]: '0.5' }, 10_000],
   ['request_timeout', {}, { [`${P}TIMEOUT`]: '0' }, 10_000],
-  // 24 days, the most that a timer takes, and a millisecond more.
+  // 24 days, the maximum of a timer, and a millisecond more.
   ['request_timeout', {}, { [`${P}TIMEOUT`]: '2073600000' }, 2_073_600_000, `${P}TIMEOUT`],
   ['request_timeout', {}, { [`${P}TIMEOUT`]: '2073600001' }, 10_000],
   ['request_timeout', {}, { [`${P}LOGS_TIMEOUT`]: '-1', [`${P}TIMEOUT`]: '7' }, 7, `${P}TIMEOUT`],
@@ -113,7 +113,7 @@ const values: ReadonlyArray<
   ],
   ['cert_file', HTTPS, { [`${P}CLIENT_CERTIFICATE`]: '/c' }, undefined],
   ['key_file', HTTPS, { [`${P}CLIENT_KEY`]: '/k' }, undefined],
-  // A fault of the config's own, for the exporter to refuse.
+  // An error of the config, which the exporter refuses.
   ['cert_file', tls({ cert_file: '/own' }), {}, '/own'],
   ['key_file', { ...tls({ key_file: '/own' }), endpoint: 'http://x' }, { [`${P}CLIENT_KEY`]: '/k' }, '/own'],
   ['service_name', {}, { OTEL_SERVICE_NAME: 'x'.repeat(256) }, 'ktrail'],
@@ -140,7 +140,7 @@ for (const [key, keys, env, want, variable] of values) {
   })
 }
 
-test('otel: headers are merged name by name, whatever their case; the nearest wins', () => {
+test('otel: headers are merged name by name, in any case; the most specific source wins', () => {
   const env = {
     [`${P}HEADERS`]: 'A=general,b=general,c=gen%20eral,X-Scope-OrgID=general',
     [`${P}LOGS_HEADERS`]: 'B=logs, d=x=y',
@@ -167,7 +167,7 @@ test('otel: resource attributes come from config and environment, the service na
   )
 })
 
-test('otel: what is left out is said, and nothing repeated that may be a secret', () => {
+test('otel: ignored values are reported, without repeating possible secrets', () => {
   const env = {
     [`${P}HEADERS`]: 'secret%ZZ=1,=2,x,bad name=hush,token=hu%0Ash,euro=%E2%82%AC,ok=1',
     [`${P}TIMEOUT`]: 'soon',
@@ -197,14 +197,14 @@ test('otel: what is left out is said, and nothing repeated that may be a secret'
   ])
 })
 
-test("otel: a client's certificate without its key is left out", () => {
+test("otel: a client's certificate without its key is ignored", () => {
   assert.deepEqual(resolved(HTTPS, { [`${P}CLIENT_CERTIFICATE`]: '/c' }).warnings, [
     `${P}CLIENT_CERTIFICATE is left out: expected a certificate with a key, got one of both`,
   ])
 })
 
 for (const text of ['soon', '0', '-1', '1e13', 'Infinity']) {
-  test(`otel: a time-out of "${text}", which no timer could keep, is left out`, () => {
+  test(`otel: a time-out of "${text}", beyond the limit of a timer, is ignored`, () => {
     const { config, warnings } = resolved({}, { [`${P}TIMEOUT`]: text })
     assert.equal(config.request_timeout, 10_000)
     assert.match(

@@ -150,7 +150,7 @@ describe('type: otlp', () => {
       'tls: expected an https endpoint where there are certificates, got a mapping',
     ],
     [
-      'a severity that is none',
+      'an unknown severity',
       'severity: { tags: { a: loud } }',
       'severity.tags.a: expected one of trace, debug, info, warn, error, fatal, got "loud"',
     ],

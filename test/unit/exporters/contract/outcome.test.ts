@@ -67,7 +67,7 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
     /^refusals: expected at most 1 events in all, got 2$/,
   ],
   [
-    'refused behind what is taken',
+    'rejected after the taken events',
     retryable({ taken: 2, refusals: [refusal({ which: [2] })] }),
     /^refusals\[0\]: which: expected indexes below 2, got 2$/,
   ],
@@ -87,7 +87,7 @@ const bad: ReadonlyArray<readonly [name: string, outcome: unknown, want: RegExp]
     partial(refusal({ events: 2, which: [1] })),
     /^refusals\[0\]: which: expected a list of 2 indexes, one an event, got 1$/,
   ],
-  ['indexes that are none', partial(refusal({ which: 'a' })), /^refusals\[0\]: which: .*got a string$/],
+  ['invalid indexes', partial(refusal({ which: 'a' })), /^refusals\[0\]: which: .*got a string$/],
   [
     'an index past the end',
     partial(refusal({ which: [10] })),

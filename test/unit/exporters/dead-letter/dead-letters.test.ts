@@ -117,10 +117,10 @@ test('dead-letter records: described events have their own numbers, and their ow
 
 const WHICH: ReadonlyArray<readonly [name: string, refusal: Refusal, seqs: readonly string[], unnamed: number]> = [
   ['all, by their number', refusal(undefined, 4), ['e1-0', 'e1-1', 'e1-2', 'e1-3'], 0],
-  ['more than there are, as all', refusal(undefined, 9), ['e1-0', 'e1-1', 'e1-2', 'e1-3'], 0],
+  ['more than exist, counted as all', refusal(undefined, 9), ['e1-0', 'e1-1', 'e1-2', 'e1-3'], 0],
   ['some of which the sink gave only the number', refusal(undefined, 3), [], 3],
   ['none', refusal([], 0), [], 0],
-  ['indexes that are none, counted as unnamed', refusal([1, 4, 99, -1, 1.5]), ['e1-1'], 3],
+  ['invalid indexes, counted as unnamed', refusal([1, 4, 99, -1, 1.5]), ['e1-1'], 3],
   ['one index twice', refusal([2, 2]), ['e1-2'], 1],
   ['fewer indexes than events', refusal([0], 3), ['e1-0'], 2],
 ]

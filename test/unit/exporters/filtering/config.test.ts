@@ -1,4 +1,4 @@
-/** What exporters let through, from the text of a config to the bytes they write. */
+/** Filters of exporters, from the text of a config to the written bytes. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
@@ -22,14 +22,14 @@ function exporterOf(keys: string): ExporterConfig {
   return a
 }
 
-/** A log and what it was told, each a record. */
-function listening(): { log: pino.Logger; said: Array<Record<string, unknown>> } {
-  const said: Array<Record<string, unknown>> = []
-  const log = pino({ level: 'warn' }, { write: (line: string): void => void said.push(JSON.parse(line)) })
-  return { log, said }
+/** A log, and its records. */
+function recordingLog(): { log: pino.Logger; logged: Array<Record<string, unknown>> } {
+  const logged: Array<Record<string, unknown>> = []
+  const log = pino({ level: 'warn' }, { write: (line: string): void => void logged.push(JSON.parse(line)) })
+  return { log, logged }
 }
 
-test('filter config: keys that ask for pods are found, and no others', () => {
+test('filter config: keys that need pods are found, and no others', () => {
   const rows: ReadonlyArray<readonly [filter: string, want: readonly string[]]> = [
     ['{ namespaces: [""], binaries: [a] }', []],
     ['{ allow: [{ namespace: [""] }], deny: [{ container_id: [a] }] }', []],
@@ -47,21 +47,21 @@ test('filter config: keys that ask for pods are found, and no others', () => {
   }
 })
 
-test('filter config: an exporter whose filter asks for pods is warned about, with the keys; another is not', async () => {
+test('filter config: an exporter whose filter needs pods causes a warning with the keys; others do not', async () => {
   for (const [keys, want] of [
     ['', undefined],
     [', filter: { binaries: [a] }', undefined],
     [', filter: { pods: [y] }', ['pods']],
   ] as const) {
-    const { log, said } = listening()
+    const { log, logged } = recordingLog()
     const context = { nodeName: 'n', epoch: 'e', encoders: new EncoderPool('n'), env: {}, log }
     await createFanOut({ a: exporterOf(keys) }, context)
-    assert.equal(said.length, want === undefined ? 0 : 1, keys)
-    assert.deepEqual([said[0]?.['keys'], said[0]?.['exporter']], [want, want === undefined ? undefined : 'a'])
+    assert.equal(logged.length, want === undefined ? 0 : 1, keys)
+    assert.deepEqual([logged[0]?.['keys'], logged[0]?.['exporter']], [want, want === undefined ? undefined : 'a'])
   }
 })
 
-test('filter config: exporters of one shape share encoders', () => {
+test('filter config: exporters with equal settings share encoders', () => {
   const pool = new EncoderPool('n')
   const warn = (problem: string): never => assert.fail(problem)
   const redact = ', redact: [{ redact: ["(a)"] }]'
@@ -70,7 +70,7 @@ test('filter config: exporters of one shape share encoders', () => {
   assert.ok(first !== pool && first === second)
 })
 
-test('filter config: a file holds what its filter takes, redacted and cut, beside one that holds all', async () => {
+test('filter config: a file has the events of its filter, redacted and with selected fields, next to one that has all events', async () => {
   using folder = new Folder()
   const text = `
 exporters:
@@ -82,7 +82,7 @@ exporters:
     redact: [{ redact: ['--key=(\\S+)'] }]
     fields: [{ fields: 'process.arguments,policy_name' }]
 `
-  const { log, said } = listening()
+  const { log, logged } = recordingLog()
   const encoders = new EncoderPool('n')
   const context = { nodeName: 'n', epoch: 'e', encoders, env: {}, log }
   const fanOut = await createFanOut(exportersOf(text), context)
@@ -109,5 +109,5 @@ exporters:
     [{ process: { arguments: '--key=***** -x' }, policy_name: 'files' }],
   )
   assert.deepEqual(fanOut.filtered().get('some'), { policies: 2, deny: 1 })
-  assert.deepEqual(said, [])
+  assert.deepEqual(logged, [])
 })

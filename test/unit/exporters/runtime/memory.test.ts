@@ -96,7 +96,7 @@ function senderTo(exporter: FakeExporter): Sender {
 const half: EventFilter = { accepts: (event) => event.seq % 2 === 0, filtered: {} }
 
 for (const [name, releases, filter, freed] of [
-  ['all who share a slice release it', [true, true], undefined, true],
+  ['all users of a slice release it', [true, true], undefined, true],
   ['one of them keeps slices', [true, false], undefined, false],
   ['another has every second event cut out', [true, true], half, true],
 ] as const satisfies ReadonlyArray<readonly [string, readonly boolean[], EventFilter | undefined, boolean]>) {

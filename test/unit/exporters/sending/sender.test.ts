@@ -259,7 +259,7 @@ for (const [name, answers, want] of [
   ['each time anew', [retryable(), retryable()], 8],
   ['not those that it took', [retryable({ taken: 1 })], 3],
   ['with a number: that many', [retryable({ taken: 1, unacknowledged: 2 })], 2],
-  ['none where it surely has none', [retryable({ unacknowledged: 0 }), hold()], 0],
+  ['without possible duplicates: none', [retryable({ unacknowledged: 0 }), hold()], 0],
 ] as const) {
   test(`sender: possible duplicates are counted after a failure ${name}`, async () => {
     const { sender, exporter, clock } = await rig((_, call) => answers[call] ?? { status: 'delivered' })

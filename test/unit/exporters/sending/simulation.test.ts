@@ -17,7 +17,7 @@ const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
   [9004217, 'a power cut brought back a segment that the start before had given up for a later one'],
   [
     60008371,
-    'a power cut took back a flipped bit, and with it what a kill had written and the next run given up as corrupt',
+    'a power cut reverted a flipped bit, and with it frames that a kill had written and the next run dropped as corrupt',
   ],
   [10791717, 'a power cut brought back a torn tail that the start before had cut off'],
 ]

@@ -51,8 +51,12 @@ for (const [name, parts] of [
 
 for (const [name, payload, compress] of [
   ['little', Buffer.from('abc'), zstd],
-  ['what does not get smaller', randomBytes(5000), zstd],
-  ['what the compressor fails on', Buffer.alloc(5000), (): Promise<Buffer> => Promise.reject(new Error('no memory'))],
+  ['a payload that does not get smaller', randomBytes(5000), zstd],
+  [
+    'a payload on which the compressor fails',
+    Buffer.alloc(5000),
+    (): Promise<Buffer> => Promise.reject(new Error('no memory')),
+  ],
 ] as const satisfies ReadonlyArray<readonly [string, Buffer, Compress]>) {
   test(`packing: ${name} is stored unchanged`, async () => {
     const given = { parts: [payload], count: 1, first: 0, last: 0 }

@@ -61,12 +61,12 @@ describe('attributes under field filters', () => {
     ['arguments are in the command line', exec, [filter('process.arguments')], ['process.command_line']],
     ['so is the binary', exec, [filter('process.binary')], ['process.executable.path', 'process.command_line']],
     ['a parent', exec, [filter('parent')], ['process.parent_pid', 'tetragon.parent.binary']],
-    ['what is in no attribute', exec, [filter('process.flags,process.pod.pod_labels,signal')], []],
+    ['fields that are no attribute', exec, [filter('process.flags,process.pod.pod_labels,signal')], []],
     ['arguments of hooks', kprobe, [filter('args')], [...file1, 'tetragon.arg.note']],
     ['paths', kprobe, [filter('args.file_arg.path')], ['file.path', 'tetragon.file.target_path', 'tetragon.arg.note']],
-    ['a part of what is returned', kprobe, [filter('return.int_arg')], ['tetragon.return']],
+    ['a part of the return value', kprobe, [filter('return.int_arg')], ['tetragon.return']],
     [
-      'what belongs to the policy',
+      'fields of the policy',
       kprobe,
       [filter('policyName,message,tags,functionName,action,returnAction,process.tid')],
       [

@@ -217,7 +217,7 @@ const severity = { lifecycle: 'debug', policies: { p: 'error' }, tags: { t: 'war
 const severities: ReadonlyArray<readonly [name: string, event: Event, want: string]> = [
   ['an exec', makeExec(), '5 DEBUG'],
   ['an exit', makeExit(), '5 DEBUG'],
-  ['a loss, whatever is configured', makeLoss(), '17 ERROR'],
+  ['a loss, with any configuration', makeLoss(), '17 ERROR'],
   ['a policy without a configured severity', makeKprobe(), '9 INFO'],
   ['a policy', makeKprobe({ hook: makeHook({ policy: 'p', tags: ['t'] }) }), '17 ERROR'],
   ['a tag', makeKprobe({ hook: makeHook({ tags: ['x', 'u', 't'] }) }), '21 FATAL'],

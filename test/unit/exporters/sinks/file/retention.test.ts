@@ -18,7 +18,7 @@ const ROWS: ReadonlyArray<readonly [name: string, sizes: readonly number[], rete
   ['nothing there', [], { max_files: 0, max_total_size: 0, max_age: 0 }, 0],
   ['as many as may be', [1, 1, 1], { max_files: 3 }, 0],
   ['one too many', [1, 1, 1], { max_files: 2 }, 1],
-  ['none may be', [1, 1, 1], { max_files: 0 }, 3],
+  ['no rotated file is allowed', [1, 1, 1], { max_files: 0 }, 3],
   ['as many bytes as may be', [1, 2, 3], { max_files: 9, max_total_size: 6 }, 0],
   ['one byte too many', [1, 2, 3], { max_files: 9, max_total_size: 5 }, 1],
   ['a large one takes the older with it', [1, 9, 3], { max_files: 9, max_total_size: 5 }, 2],

@@ -78,7 +78,7 @@ const bad: ReadonlyArray<readonly [name: string, source: string, want: RegExp]> 
     /for interface 2, expected 1: it needs a newer ktrail$/,
   ],
   [
-    'for no interface there is',
+    'for an unknown interface',
     `export const ktrail = '1'; export default () => ({ ${GOOD} })`,
     /for interface 1, expected 1: it needs another version of the package$/,
   ],
@@ -134,7 +134,7 @@ const bad: ReadonlyArray<readonly [name: string, source: string, want: RegExp]> 
     /^npm:pkg: threw undefined, expected an Error$/,
   ],
   [
-    'that throws what can not be shown',
+    'that throws a value that cannot be printed',
     `export const ktrail = 1; export default () => { throw Object.create(null) }`,
     /^npm:pkg: threw something that can not be shown$/,
   ],

@@ -87,7 +87,7 @@ test('otlp header files: a missing file is reported if the sink refuses the old 
 })
 
 const impossible: ReadonlyArray<readonly [name: string, content: string | undefined, want: RegExp]> = [
-  ['one that is not there', undefined, /^header_files\.x-key: cannot read ".*": no such file/],
+  ['a missing file', undefined, /^header_files\.x-key: cannot read ".*": no such file/],
   [
     'two lines, which it does not repeat',
     'se\ncret',

@@ -47,12 +47,12 @@ const rows: ReadonlyArray<readonly [name: string, answer: Answer, want: object]>
     { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: 'x' }] },
   ],
   [
-    'a partial success that is longer than what is read',
+    'a partial success that is longer than the bytes read',
     { status: 200, body: partialSuccess(2, 'y'.repeat(100_000)) },
     { status: 'partial', refusals: [{ reason: 'partial', events: 2, message: 'y'.repeat(2000) }] },
   ],
   [
-    'one in JSON that is longer than what is read',
+    'one in JSON that is longer than the bytes read',
     { status: 200, body: PARTIAL.replace('x', 'y'.repeat(100_000)), headers: json },
     { status: 'partial', refusals: [{ reason: 'partial', events: 1, message: NO_REASON }] },
   ],

@@ -1,5 +1,5 @@
 /**
- * Integer types: what records say of an argument, and the operators on it, against BigInt arithmetic. The calls are of
+ * Integer types: arguments in records, and the operators on them, compared with BigInt arithmetic. The calls are of
  * security_file_fcntl(struct file *, unsigned int, unsigned long), whose last argument may be anything.
  */
 import assert from 'node:assert/strict'
@@ -34,7 +34,7 @@ const TYPES: readonly Type[] = [
 ]
 const typeOf = (name: string): Type => TYPES.find(([own]) => own === name) ?? assert.fail(name)
 
-/** Around the ends of every width, and what a double cannot hold. */
+/** Around the ends of every width, and values beyond a double. */
 const PASSED: readonly bigint[] = [7n, 8n, 16n, 31n, 32n, 53n, 63n]
   .flatMap((bits) => [2n ** bits - 1n, 2n ** bits, 2n ** bits + 1n, -(2n ** bits), -(2n ** bits) - 1n])
   .concat(0n, 1n, -1n, 200n, -2n)
@@ -162,7 +162,7 @@ describe('numbers', { skip }, () => {
       const { type } = row
       const [, , bits, field] = typeOf(type)
       const want = PASSED.filter((value) => matches(row, value))
-      assert.ok(want.length > 0 && want.length < PASSED.length, 'the row shows nothing')
+      assert.ok(want.length > 0 && want.length < PASSED.length, 'the row must match some values and not all')
       const records = want.map((value) => {
         const read = readAs(typeOf(type), value)
         return { [field]: bits === 64 ? String(read) : Number(read) }

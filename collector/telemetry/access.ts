@@ -1,11 +1,11 @@
-/** Who may see a page, and how often it is made. */
+/** Access to pages by token, and caching of pages. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Answer, Page } from './http.ts'
 
-/** A page is made at most once in this time. */
+/** A page is rendered at most once in this time. */
 const SHARED_MS = 1_000
 
-/** Whether what a client sent as `Authorization` names the token, compared in constant time; without a token everybody may. */
+/** Returns a check of a client's `Authorization` header against the token, in constant time. Without a token every client is permitted. */
 export function permits(token: string | undefined): (authorization: string | undefined) => boolean {
   if (token === undefined) return () => true
   const wanted = digest(token)
@@ -15,12 +15,12 @@ export function permits(token: string | undefined): (authorization: string | und
   }
 }
 
-/** Of one length whatever the text, as the comparison wants it. */
+/** `timingSafeEqual` needs buffers of equal length. */
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
-/** The page for whoever is permitted; 401 for others. */
+/** The page for permitted clients; 401 for others. */
 export function guarded(page: Page, permitted: (authorization: string | undefined) => boolean): Page {
   return (authorization) => {
     if (permitted(authorization)) return page(authorization)
@@ -29,7 +29,7 @@ export function guarded(page: Page, permitted: (authorization: string | undefine
   }
 }
 
-/** Makes the page once for everybody who asks until `SHARED_MS` after it was made, so that asking costs the agent next to nothing. */
+/** Shares one rendering of the page among all requests until it is `SHARED_MS` old, so that many requests cost the agent next to nothing. */
 export function shared(make: () => Answer | Promise<Answer>, nowMs: () => number = () => performance.now()): Page {
   let answer: Promise<Answer> | undefined
   let freshUntilMs = 0
@@ -43,7 +43,7 @@ export function shared(make: () => Answer | Promise<Answer>, nowMs: () => number
   }
   return () => {
     if (answer === undefined || nowMs() >= freshUntilMs) {
-      // While it is made, everybody waits for that.
+      // Requests during the rendering wait for it.
       freshUntilMs = Infinity
       answer = makeNow()
     }

@@ -1,74 +1,76 @@
 /**
- * What one exporter has lost and no loss record has told yet, from its books.
+ * Losses of one exporter that no loss record has reported yet, from its accounting.
  *
- * A loss record goes through the same exporters as everything else, so it can be lost itself, or push something out of a
- * full queue. Were that news, an exporter that is down would make records for ever. It is not: such losses are added to
- * the next record that has another cause, and to the last one of all.
+ * A loss record goes through the same exporters as everything else, so it can be lost itself, or push an event out of a full queue. If such
+ * a loss caused a new record, an exporter that is down would cause records for ever. Therefore these losses are added to the next record that
+ * has another cause, or to the last record at the stop.
  */
 import type { Accounting } from '../../exporters/index.ts'
 
-/** What the attribution needs of the books. */
+/** The part of the accounting that is read here. */
 export type LossAccounting = Pick<Accounting, 'accepted' | 'heldEvents' | 'rejected' | 'dropped'>
 
 /** Events lost for one reason. */
-export interface Owed {
+export interface Unreported {
   readonly reason: string
   readonly count: number
 }
 
 export class ExporterLosses {
-  /** By reason, at the last look. */
+  /** Lost events by reason, at the last look. */
   #seen: ReadonlyMap<string, number> = new Map()
-  /** By reason, since the last record of it. */
-  readonly #owed = new Map<string, number>()
-  /** Reasons of which more is owed than our own records explain. */
-  readonly #news = new Set<string>()
-  /** Loss records that this exporter may still lose, and the number of settled events at which it can not any more. */
-  #suspects = 0
-  #innocentAt = 0
-  /** Loss records among what was accepted, and how many others were at the last look. */
+  /** Lost events by reason, since the last record with that reason. */
+  readonly #unreported = new Map<string, number>()
+  /** Reasons with more losses than our own records explain: these cause a record. */
+  readonly #reportable = new Set<string>()
+  /** Loss records that this exporter may still lose. */
+  #openRecords = 0
+  /** Once this many events are settled, all loss records are. */
+  #recordsSettledAt = 0
+  /** Accepted loss records. */
   #records = 0
+  /** Accepted events other than loss records, at the last look. */
   #others = 0
 
-  /** It has just accepted so many loss records, and everything it has accepted so far is `accepted`. */
+  /** The exporter has just accepted `records` loss records; `accepted` is the total of events that it has accepted. */
   offered(records: number, accepted: number): void {
     if (records === 0) return
     this.#records += records
-    this.#suspects += records
-    this.#innocentAt = accepted
+    this.#openRecords += records
+    this.#recordsSettledAt = accepted
   }
 
-  /** Reads the books; call it every few seconds. */
+  /** Reads the accounting; call it every few seconds. */
   look(accounting: LossAccounting): void {
     const { accepted, heldEvents } = accounting
     const others = accepted - this.#records
-    const alone = others === this.#others
+    const onlyRecords = others === this.#others
     this.#others = others
     const lost = lostByReason(accounting)
     for (const [reason, count] of lost) {
       const grown = count - (this.#seen.get(reason) ?? 0)
       if (grown <= 0) continue
-      this.#owed.set(reason, (this.#owed.get(reason) ?? 0) + grown)
-      // Nothing else came that could have been refused, or have pushed out what waited.
-      if (alone && reason === 'queue_full') continue
-      const blamed = Math.min(grown, this.#suspects)
-      this.#suspects -= blamed
-      if (grown > blamed) this.#news.add(reason)
+      this.#unreported.set(reason, (this.#unreported.get(reason) ?? 0) + grown)
+      // Only loss records came: they were dropped themselves, or displaced other events.
+      if (onlyRecords && reason === 'queue_full') continue
+      const own = Math.min(grown, this.#openRecords)
+      this.#openRecords -= own
+      if (grown > own) this.#reportable.add(reason)
     }
     this.#seen = lost
-    if (accepted - heldEvents >= this.#innocentAt) this.#suspects = 0
+    if (accepted - heldEvents >= this.#recordsSettledAt) this.#openRecords = 0
   }
 
-  /** What is to be told now, and no more after this call; with `all`, also what makes no record by itself. */
-  take(all: boolean): Owed[] {
-    const reported = [...this.#owed].filter(([reason]) => all || this.#news.has(reason))
-    for (const [reason] of reported) this.#owed.delete(reason)
-    this.#news.clear()
+  /** Returns the losses to report now and marks them as reported; with `all`, also those that cause no record by themselves. */
+  take(all: boolean): Unreported[] {
+    const reported = [...this.#unreported].filter(([reason]) => all || this.#reportable.has(reason))
+    for (const [reason] of reported) this.#unreported.delete(reason)
+    this.#reportable.clear()
     return reported.map(([reason, count]) => ({ reason, count }))
   }
 }
 
-/** A sink may refuse for a reason that has the name of one of ours: then both are one. */
+/** A sink's reason with the name of one of ours is added to ours. */
 function lostByReason({ dropped, rejected }: LossAccounting): Map<string, number> {
   const lost = new Map<string, number>(Object.entries(dropped))
   for (const [reason, count] of Object.entries(rejected)) lost.set(reason, (lost.get(reason) ?? 0) + count)

@@ -1,11 +1,11 @@
-/** What /livez and /readyz say. */
+/** The answers of /livez and /readyz. */
 import type { Sender } from '../../exporters/index.ts'
 import type { Reading } from '../ingest/reading.ts'
 import type { PolicyStatus } from '../policies/registry.ts'
 import type { Answer } from './http.ts'
 
-/** The reader looks at the ring each second at the latest (ring.max_delay): after so much longer it will not come back. */
-const DEAF_MS = 10_000
+/** The reader looks at the ring at least once a second (ring.max_delay). After this time it counts as stuck. */
+const STUCK_MS = 10_000
 
 export type ReadState = Pick<Reading, 'ended' | 'held' | 'silentMs'>
 
@@ -13,11 +13,11 @@ export type ReadState = Pick<Reading, 'ended' | 'held' | 'silentMs'>
 export type Watched = Pick<Sender, 'name' | 'accounting' | 'blocks'>
 
 /**
- * Whether the ring is read: an agent whose reader has stopped answers, and sees nothing. Also 200 while exporters block: a restart would not
- * make the sink take more, and would cost what is held.
+ * Whether the ring is read. Also 200 while exporters block the reader: a restart would not make the sink accept more, and would lose the
+ * held events.
  */
 export function livez({ ended, held, silentMs }: ReadState, senders: readonly Watched[]): Answer {
-  if (ended || silentMs < DEAF_MS) return { status: 200, body: 'ok\n' }
+  if (ended || silentMs < STUCK_MS) return { status: 200, body: 'ok\n' }
   const since = `the ring has not been read for ${Math.floor(silentMs / 1000)} s`
   if (!held) return { status: 503, body: `${since}, expected each second: restart the agent\n` }
   const names = senders.filter(({ blocks }) => blocks).map(({ name }) => name)
@@ -25,14 +25,14 @@ export function livez({ ended, held, silentMs }: ReadState, senders: readonly Wa
 }
 
 export interface Readiness {
-  /** Everything is attached, and nobody has asked for the end. */
+  /** Everything is attached, and no stop was requested. */
   readonly ready: boolean
-  /** The enabled ones. */
+  /** Enabled policies. */
   readonly policies: ReadonlyArray<Pick<PolicyStatus, 'id' | 'hooks' | 'skipped'>>
   readonly senders: readonly Watched[]
 }
 
-/** An exporter that a person must mend, or that has failed for good, makes the agent unready; one that tries again is named. */
+/** The agent is not ready when an exporter needs manual action or has failed for good. An exporter that retries is only named. */
 export function readyz({ ready, policies, senders }: Readiness): Answer {
   if (!ready) return { status: 503, body: 'starting or stopping\n' }
   const inState = (state: string): string[] =>

@@ -1,4 +1,4 @@
-/** The head of an HTTP request (RFC 9112): as much of it as whoever answers GET and HEAD needs. */
+/** The head of an HTTP request (RFC 9112), as far as answers to GET and HEAD need it. */
 
 export interface Head {
   readonly method: string
@@ -7,7 +7,7 @@ export interface Head {
   readonly authorization: string | undefined
 }
 
-/** What a head that is none is answered with. */
+/** The answer to an invalid head. */
 export interface Refusal {
   readonly status: number
   readonly body: string
@@ -20,9 +20,9 @@ const END = /\r?\n\r?\n/
 const REQUEST = /^([A-Z]{1,32}) (?:https?:\/\/[^/? ]*)?([^? ]*)(?:\?[^ ]*)? HTTP\/1\.[01]$/
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/
 
-/** undefined while more is to come. `text` is what came so far, a character a byte. */
+/** Returns undefined while the head is incomplete. `text`: everything received so far, one character per byte. */
 export function parseHead(text: string): Head | Refusal | undefined {
-  // TLS, for instance, which would say nothing more before it is answered.
+  // For instance TLS, whose client sends nothing more before it gets an answer.
   if (!/^[A-Z]/.test(text)) return refusal('a request such as GET /livez HTTP/1.1')
   const end = END.exec(text)
   if (end === null || end.index > HEAD_BYTES) {
@@ -41,7 +41,7 @@ export function parseHead(text: string): Head | Refusal | undefined {
     if (key === 'authorization') authorization ??= value
     if (key === 'transfer-encoding' || (key === 'content-length' && value !== '0')) body = true
   }
-  // Whoever sends another method is told that first.
+  // For other methods the answer is 405.
   if (body && (method === 'GET' || method === 'HEAD'))
     return { status: 413, body: 'expected a request without a body\n' }
   return { method, path: path === '' ? '/' : path, authorization }

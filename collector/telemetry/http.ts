@@ -1,10 +1,9 @@
 /**
- * The agent on HTTP: answers one GET or HEAD a connection, then closes it. Knows nothing of what it serves.
+ * A small HTTP server for the agent's pages: answers one GET or HEAD per connection, then closes it.
  *
- * Whoever connects may be hostile. Node's own server takes every request that one read brings, up to 3,600 of them, before
- * anything else gets its turn, and keeps 44 kB for a connection that has sent nothing. Here what follows the first request is
- * never read, and there is one more connection at most in each turn of the event loop (libuv accepts one), so that
- * the ring is read between any two answers.
+ * Clients may be hostile. Node's own server handles all requests of one read, up to 3,600, before anything else gets its turn, and keeps
+ * 44 kB for a connection that has sent nothing. This server never reads past the first request, and libuv accepts one connection per turn of
+ * the event loop, so the ring is read between any two answers.
  */
 import { STATUS_CODES } from 'node:http'
 import { createServer } from 'node:net'
@@ -26,22 +25,22 @@ export type Page = (authorization: string | undefined) => Answer | Promise<Answe
 export type Pages = Readonly<Record<string, Page>>
 
 export interface Bounds {
-  /** Connections at a time. A new one displaces the oldest: an honest client has its answer long before, a full house shuts nobody out. */
+  /** Open connections. A new one displaces the oldest, so that idle connections lock no client out. */
   readonly connections: number
-  /** From the beginning of a connection until its answer was taken. */
+  /** From the start of a connection until the client has received its answer. */
   readonly lifeMs: number
 }
 
 const BOUNDS: Bounds = { connections: 64, lifeMs: 10_000 }
 
 export interface PageServer extends AsyncDisposable {
-  /** Where it listens, as a config would write it. */
+  /** The listening address, in the config's notation. */
   readonly address: string
 }
 
 /**
- * Listens and answers until disposed, which waits for nobody; throws CollectorError LISTEN_FAILED with the address when it cannot.
- * `warn` is called once, when a connection could not be accepted.
+ * Listens and answers until disposed; disposing waits for no client. Throws CollectorError LISTEN_FAILED with the address.
+ * `warn` is called for the first connection that could not be accepted.
  */
 export async function serve(
   address: Address,
@@ -49,7 +48,7 @@ export async function serve(
   warn: (message: string) => void,
   bounds: Bounds = BOUNDS,
 ): Promise<PageServer> {
-  // In the order in which they came.
+  // Oldest first.
   const open = new Set<Socket>()
   const server = createServer((socket) => {
     for (const oldest of open.values().take(open.size < bounds.connections ? 0 : 1)) {
@@ -62,7 +61,7 @@ export async function serve(
       clearTimeout(life)
       open.delete(socket)
     })
-    socket.on('error', () => {}) // it closes, too
+    socket.on('error', () => {}) // 'close' follows
     readHead(socket, (head) => void respond(socket, head, pages))
   })
   const where = await listenAt(server, address, 'server.http')
@@ -81,7 +80,7 @@ export async function serve(
   }
 }
 
-/** Hands over the head of the first request, or what is wrong with it; nothing is read afterwards. */
+/** Passes the head of the first request, or the answer to an invalid one, to `done`. Reads nothing afterwards. */
 function readHead(socket: Socket, done: (head: Head | Answer) => void): void {
   let text = ''
   const take = (bytes: Buffer): void => {

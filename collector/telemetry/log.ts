@@ -10,7 +10,7 @@ export type Log = Logger
 
 export interface LogOptions {
   readonly level: string
-  /** `text`: one short line for a person. */
+  /** `text`: one short line for a terminal. */
   readonly format: 'json' | 'text'
 }
 
@@ -24,8 +24,8 @@ const LEVELS: Readonly<Record<number, string>> = {
 }
 
 /**
- * `ktrail: info: policy added policy=file-monitoring`: one line, whatever messages and values of others hold, so that none can
- * look like another. What pino knows of the process is left out.
+ * `ktrail: info: policy added policy=file-monitoring`: always one line, also when values contain line breaks, so that nothing can forge a
+ * log line. pino's process fields are left out.
  */
 function textLine(json: string): string {
   const { level, msg, time: _time, pid: _pid, hostname: _host, ...rest } = JSON.parse(json) as Record<string, unknown>
@@ -35,15 +35,15 @@ function textLine(json: string): string {
   return `ktrail: ${LEVELS[Number(level)] ?? level}: ${oneLine(String(msg))}${fields.join('')}\n`
 }
 
-/** Most of the log that waits where nobody takes it: a terminal after Ctrl-S, a pipe that is not read. */
+/** Bound of buffered log lines, for a reader that does not read: a terminal after Ctrl-S, a full pipe. */
 const MOST_WAITING_BYTES = 1 << 20
 
 /**
- * Writes at once what standard error takes at once: a line that explains the end of the process must not be lost with it. What it
- * does not take waits and keeps nobody; what is too much is left out, and it is said how much that was.
+ * Writes synchronously as far as standard error accepts it, so that a line that explains the end of the process is not lost. The rest is
+ * buffered and blocks nothing. Lines beyond the bound are dropped, and their number is logged.
  */
 export function createLog({ level, format }: LogOptions, stream: Writable = standardError()): Log {
-  // Unheard, it would end the process: the reader has gone, and the agent goes on without.
+  // An unhandled error would end the process; the agent continues without a log reader.
   stream.on('error', () => {})
   const put = (json: string): boolean => stream.write(format === 'json' ? json : textLine(json))
   let lines = 0

@@ -1,9 +1,7 @@
 /**
- * Loss as data: what the counters of the kernel side and the accounting of the exporters have lost, as events for every
- * exporter. Added up in time, one record at most each ten seconds for a stage, exporter and reason: a record for each
- * loss would make an overload worse. Form of the records: docs/reference/otlp.md.
- *
- * What a killed agent held in memory no record can tell.
+ * Reports losses as events: reads the counters of the kernel side and the accounting of the exporters and makes loss records for every
+ * exporter. At most one record per ten seconds, stage, exporter and reason, because a record per loss would make an overload worse.
+ * Form of the records: docs/reference/otlp.md. Events that a killed agent held in memory are not reported.
  */
 import type { LossEvent, LossKind } from '../../exporters/contract/event.ts'
 import type { LostRanges } from '../delivery/lost-ranges.ts'
@@ -14,14 +12,14 @@ import type { Losses } from './losses.ts'
 
 const INTERVAL_MS = 10_000
 
-/** A loss record before it has a time and a number. */
+/** A loss record without time and number. */
 export type LossDraft = Omit<LossEvent, 'type' | 'seq' | 'time'>
 
 export interface LossRecordOptions {
-  /** Between the hooks and the events. */
+  /** Losses between hooks and events. */
   readonly losses: Pick<Losses, 'list'>
   readonly exporters: ReadonlyArray<{ readonly name: string; accounting(): LossAccounting }>
-  /** Which events the exporters have lost. */
+  /** Number ranges of the events that exporters lost. */
   readonly ranges: LostRanges
   readonly log: Log
 }
@@ -33,22 +31,22 @@ export class LossRecords {
   readonly #exporters = new Map<string, ExporterLosses>()
   readonly #kernel = new Map<string, number>()
   #pending: LossDraft[] = []
-  /** Records handed out so far. */
+  /** Published records. */
   published = 0
   #closedMs: number
 
-  /** `nowMs`: as for `look`; the first interval begins then. */
+  /** `nowMs`: start of the first interval, monotonic. */
   constructor(options: LossRecordOptions, nowMs: number) {
     this.#options = options
     this.#closedMs = nowMs
   }
 
-  /** Loss records are waiting to be published. */
+  /** Whether loss records wait to be published. */
   get pending(): boolean {
     return this.#pending.length > 0
   }
 
-  /** Reads all counters; makes records when the interval is over. `nowMs` never goes back. Call it every few seconds. */
+  /** Reads all counters; makes records when the interval is over. Call it every few seconds. */
   look(nowMs: number): void {
     this.#readExporters()
     if (nowMs - this.#closedMs < INTERVAL_MS) return
@@ -56,15 +54,15 @@ export class LossRecords {
     this.#close(false)
   }
 
-  /** Makes records of everything that no record has told, whether the interval is over or not: the agent stops. */
+  /** At the stop: makes records of all unreported losses, also before the interval is over. */
   finish(): void {
     this.#readExporters()
     this.#close(true)
   }
 
   /**
-   * Hands what is pending to `give`, which offers it to the exporters before it returns, and nothing else meanwhile.
-   * Returns what `give` returns; undefined also when nothing is pending.
+   * Passes the pending records to `give`, which must offer them, and nothing else, to the exporters before it returns.
+   * Returns the result of `give`; undefined when nothing is pending.
    */
   publish(give: (drafts: readonly LossDraft[]) => Promise<void> | undefined): Promise<void> | undefined {
     if (this.#pending.length === 0) return undefined
@@ -76,7 +74,7 @@ export class LossRecords {
     const wait = give(drafts)
     for (const [i, exporter] of exporters.entries()) {
       const { accepted } = exporter.accounting()
-      // Not all of them, where a filter keeps loss records out.
+      // A filter may keep some of the loss records out.
       this.#exporterOf(exporter.name).offered(accepted - (before[i] ?? accepted), accepted)
     }
     return wait
@@ -102,7 +100,7 @@ export class LossRecords {
     }
   }
 
-  /** The ring's losses have no number: what was not read was never counted. By hook they are in the metrics and the log. */
+  /** Events lost before the fan-out have no numbers. The metrics and the log list them by hook. */
   #closeKernel(): void {
     const byReason = new Map<string, number>()
     for (const { reason, count } of this.#options.losses.list())
@@ -112,13 +110,13 @@ export class LossRecords {
       if (count <= reported) continue
       this.#kernel.set(reason, count)
       const loss = { stage: 'kernel', exporter: '', reason } as const
-      this.#pending.push({ loss, count: count - reported, firstSeq: undefined, lastSeq: undefined })
+      this.#pending.push({ loss, count: count - reported, ...NO_RANGE })
     }
   }
 
   #closeExporter(loss: LossKind, count: number): void {
     const range = this.#options.ranges.take(loss.exporter, loss.reason)
-    // Only one that holds all of them: then one as long as the count holds nothing else.
+    // Only a range of exactly these events.
     const { firstSeq, lastSeq } = range?.events === count ? range : NO_RANGE
     this.#pending.push({ loss, count, firstSeq, lastSeq })
     const { exporter, reason } = loss

@@ -1,6 +1,6 @@
 /**
- * Everything that was not seen, by where and why: what the kernel's counters say, the runs that hooks missed, and records
- * that user space could not use. A loss that nobody reads about is a lie, so growth is also written to the log.
+ * All losses before the fan-out, by hook and reason: the kernel's loss counters, missed runs of hooks, and records that user space could not
+ * use. New losses are also logged.
  */
 import type { Ingest } from '../ingest/ingest.ts'
 import type { RingAccounting } from '../ingest/ring-accounting.ts'
@@ -8,13 +8,13 @@ import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { Log } from './log.ts'
 
 export interface Loss {
-  /** Kernel symbol, one of our process programs, or '*' where the kernel does not tell. */
+  /** Kernel symbol, one of our process programs, or '*' where the kernel does not report it. */
   readonly hook: string
   readonly reason: string
   readonly count: number
 }
 
-/** Reasons of the kernel side that mean an event is gone; the other counters tell of fall-backs that lost nothing. */
+/** Kernel counters of lost events; the other counters are of fallbacks that lost nothing. */
 const LOST = ['ring_full_hook', 'ring_full_process', 'join_full', 'return_missed', 'process_map_full'] as const
 
 export interface LossOptions {
@@ -33,7 +33,7 @@ export class Losses {
     this.#options = options
   }
 
-  /** All losses, also those that are 0: a metric that appears only when it is bad can not be alerted on. */
+  /** All losses, also zeros: alerts need a metric that always exists. */
   list(): Loss[] {
     const { kernel, ingest } = this.#options
     const { counters } = kernel.state()
@@ -47,7 +47,7 @@ export class Losses {
     return losses
   }
 
-  /** Writes a line when losses have grown since the last call; call it every few seconds. */
+  /** Logs losses since the last call; call it every few seconds. */
   report(): void {
     const losses = this.list()
     const total = losses.reduce((sum, { count }) => sum + count, 0)

@@ -1,4 +1,4 @@
-/** The agent's pages: which there are, and what they say. */
+/** The agent's HTTP pages. */
 import { enabledOf } from '../policies/registry.ts'
 import { guarded, permits, shared } from './access.ts'
 import { livez, readyz } from './health.ts'
@@ -10,7 +10,7 @@ import { statusOf } from './status.ts'
 import type { StatusSources } from './status.ts'
 
 export interface PageSources extends StatusSources {
-  /** Whoever does not send it learns whether the agent is alive and ready, and nothing more. Without one everybody sees everything. */
+  /** Clients that do not send it only learn whether the agent is alive and ready. Without a token every client sees everything. */
   readonly token?: string | undefined
   readonly ready: () => boolean
   readonly reading: ReadState

@@ -1,17 +1,16 @@
 /**
- * /status: the agent as one JSON object, for programs that show it to people. Everything is read where the metrics read it;
- * keys are those of books and stats (`exporters/contract/exporter.ts`) in snake_case, absent where there is nothing.
+ * /status: the state of the agent as one JSON object. The values come from the sources of the metrics; the keys are those of accounting and
+ * stats (`exporters/contract/exporter.ts`) in snake_case. Undefined values are left out.
  */
 import { enabledOf } from '../policies/registry.ts'
 import type { Reported } from './metrics/exporters.ts'
 import type { MetricSources } from './metrics/metrics.ts'
 
 export interface StatusSources extends MetricSources {
-  /** Names this run of the agent, as in every event's number. */
+  /** Identifies this run of the agent; part of every event's number. */
   readonly epoch: string
 }
 
-/** The object, now. */
 export function statusOf(sources: StatusSources): object {
   const filtered = sources.filtered()
   return {
@@ -61,11 +60,11 @@ function exporterOf(sender: Reported, filtered: Readonly<Record<string, number>>
   }
 }
 
-/** Not deeper: the keys of reasons and counters are others' words. */
+/** Only the top level: deeper keys are reasons and counters of exporters. */
 function snakeCased(values: object): object {
   return Object.fromEntries(Object.entries(values).map(([key, value]) => [snakeCase(key), value]))
 }
 
 function snakeCase(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  return key.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`)
 }

@@ -1,6 +1,6 @@
 /**
- * The part of the agent that reports on it: losses and their records, metrics, health and status pages. It reads the counters of the other
- * parts when it is asked or every few seconds; none of them knows it.
+ * The agent's part for observing the agent itself: losses and loss records, metrics, health and status pages. Reads the counters of the
+ * other parts off the hot path; no other part depends on it.
  */
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import type { Delivery } from '../delivery/delivery.ts'
@@ -20,14 +20,14 @@ import { createPages } from './pages.ts'
 import type { PageSources } from './pages.ts'
 
 export interface TelemetryOptions {
-  /** Names this run of the agent. */
+  /** Identifies this run of the agent. */
   readonly epoch: string
   readonly loaded: Pick<LoadedConfig, 'config' | 'hash'>
   readonly facts: KernelFacts
   readonly log: Log
 }
 
-/** What is read. */
+/** The parts whose counters are read. */
 export interface Parts {
   readonly kernel: KernelSide
   readonly ingest: Ingest
@@ -38,7 +38,7 @@ export interface Parts {
 
 export class Telemetry implements AsyncDisposable {
   readonly lossRecords: LossRecords
-  /** Everything is attached, and nobody has asked for the end. */
+  /** Everything is attached, and no stop was requested. */
   ready = false
   readonly #losses: Losses
   readonly #lag = new LoopLag()
@@ -58,7 +58,7 @@ export class Telemetry implements AsyncDisposable {
     )
   }
 
-  /** Serves the pages; returns where. Throws CollectorError LISTEN_FAILED. */
+  /** Serves the pages; returns the address. Throws CollectorError LISTEN_FAILED. */
   async serve(): Promise<string> {
     const { loaded, log } = this.#options
     const pages = createPages(this.#sources())
@@ -99,7 +99,7 @@ export class Telemetry implements AsyncDisposable {
     }
   }
 
-  /** Logs losses that are new. */
+  /** Logs new losses. */
   report(): void {
     this.#losses.report()
   }

@@ -1,4 +1,4 @@
-/** What every exporter tells of itself: its books, its sending chain and its spool. Listed in docs/metrics.md. */
+/** Metrics of every exporter: accounting, sending chain and spool. Listed in docs/metrics.md. */
 import type { Accounting, RequestOutcome, Sender, SenderStats } from '../../../exporters/index.ts'
 import type { Fill, MetricsPage } from './page.ts'
 
@@ -7,7 +7,7 @@ export type Reported = Pick<Sender, 'name' | 'exporter' | 'accounting' | 'stats'
 
 export interface ExporterSources {
   readonly senders: () => readonly Reported[]
-  /** Events that an exporter's filters kept out, by exporter and filter. */
+  /** Filtered events by exporter and filter. */
   readonly filtered: () => ReadonlyMap<string, Readonly<Record<string, number>>>
 }
 
@@ -24,7 +24,7 @@ const OUTCOMES: readonly RequestOutcome[] = ['ok', 'partial', 'retry', 'timeout'
 const PREFIX = 'ktrail_exporter'
 const EXPORTER = ['exporter']
 
-/** Puts the metrics of all exporters onto a page. */
+/** Adds the metrics of all exporters to a page. */
 export function addExporterMetrics(page: MetricsPage, sources: ExporterSources): void {
   page.counter(
     'ktrail_events_filtered_total',

@@ -1,6 +1,6 @@
 /**
- * How late the event loop is: a timer that is due every tenth of a second and sees when it comes. While the loop is
- * held up (a policy being loaded, a long collection of garbage) it reads no ring and sends no batch.
+ * Measures the lag of the event loop: how late a timer of 100 ms fires. While the loop is busy (loading a policy, a long garbage collection)
+ * the agent reads no ring and sends no batch.
  */
 import { Histogram } from '../../../exporters/index.ts'
 import type { HistogramCounts } from '../../../exporters/index.ts'
@@ -13,7 +13,7 @@ export class LoopLag implements Disposable {
   readonly #timer: NodeJS.Timeout
   #dueMs: number
 
-  /** `nowMs` never goes back. Keeps no process alive. */
+  /** `nowMs`: monotonic. The timer does not keep the process alive. */
   constructor(nowMs: () => number = () => performance.now()) {
     this.#dueMs = nowMs() + EVERY_MS
     this.#timer = setInterval(() => {
@@ -23,7 +23,7 @@ export class LoopLag implements Disposable {
     }, EVERY_MS).unref()
   }
 
-  /** One value for each tenth of a second that has passed. */
+  /** One value per 100 ms. */
   get seconds(): HistogramCounts {
     return this.#lag
   }

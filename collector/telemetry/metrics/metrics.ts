@@ -1,4 +1,4 @@
-/** The agent's numbers in Prometheus' text format: which there are. Listed in docs/metrics.md. */
+/** The agent's metrics in Prometheus' text format. Listed in docs/metrics.md. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
 import { enabledOf } from '../../policies/registry.ts'
 import type { Policies } from '../../policies/registry.ts'
@@ -10,12 +10,12 @@ import { MetricsPage } from './page.ts'
 import type { Reloads } from '../../policies/reloads.ts'
 import { addSpoolMetrics } from './spools.ts'
 
-/** Where the numbers come from; read when the page is asked for. */
+/** The sources of the metrics, read when the page is requested. */
 export interface MetricSources extends ExporterSources {
   readonly build: Readonly<Record<'version' | 'node' | 'kernel', string>>
   /** SHA-256 of the config file, in hex. */
   readonly configHash: string
-  /** Events made, by record type; kprobes by policy. */
+  /** Events by record type; kprobe events also by policy. */
   readonly events: () => ReadonlyArray<{ type: string; policy: string; count: number }>
   readonly records: () => number
   readonly losses: () => readonly Loss[]
@@ -29,7 +29,6 @@ export interface MetricSources extends ExporterSources {
   readonly loopLag: () => HistogramCounts
 }
 
-/** A page with all metrics. */
 export function createMetrics(sources: MetricSources): MetricsPage {
   const page = new MetricsPage()
   addReading(page, sources)
@@ -39,7 +38,7 @@ export function createMetrics(sources: MetricSources): MetricsPage {
   return page
 }
 
-/** From the kernel to the fan-out. */
+/** Metrics of the stages from the kernel to the fan-out. */
 function addReading(page: MetricsPage, sources: MetricSources): void {
   page.counter(
     'ktrail_events_read_total',
@@ -60,13 +59,13 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   )
   page.counter(
     'ktrail_kernel_fallbacks_total',
-    'Slower ways taken by the kernel side; nothing was lost.',
+    'Times the kernel side fell back to a slower path; nothing was lost.',
     ['kind'],
     (put) => {
       for (const [kind, count] of Object.entries(sources.fallbacks())) put({ kind }, count)
     },
   )
-  page.gauge('ktrail_ring_waiting_bytes', 'Bytes that wait in the ring.', [], (put) => put({}, sources.ringWaiting()))
+  page.gauge('ktrail_ring_waiting_bytes', 'Bytes waiting in the ring.', [], (put) => put({}, sources.ringWaiting()))
   page.gauge('ktrail_returns_waiting', 'Calls that matched and have not returned yet.', [], (put) =>
     put({}, sources.returnsWaiting()),
   )
@@ -105,8 +104,8 @@ function addProcesses(page: MetricsPage, table: MetricSources['processes']): voi
   )
   page.counter(
     'ktrail_process_table_evictions_total',
-    'What gave way because memory.process_table was full: renderings, which are made again when they are needed; arguments, cut ' +
-      'to their beginning; images, whose later events are of an unknown process.',
+    'Evictions because memory.process_table was full: renderings (made again when needed), arguments (cut to their beginning), ' +
+      'images (their later events are of an unknown process).',
     ['kind'],
     (put) => {
       for (const [kind, count] of Object.entries(table.evictions)) put({ kind }, count)
@@ -114,7 +113,7 @@ function addProcesses(page: MetricsPage, table: MetricSources['processes']): voi
   )
 }
 
-/** The agent as a process. */
+/** Metrics of the agent's process. */
 function addAgent(page: MetricsPage, sources: MetricSources): void {
   page.gauge('ktrail_build_info', 'Versions; always 1.', ['version', 'node', 'kernel'], (put) => put(sources.build, 1))
   page.gauge(

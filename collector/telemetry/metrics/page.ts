@@ -1,10 +1,10 @@
-/** Metrics that are read when the page is asked for, so that the hot path keeps plain counters. Prometheus' text format. */
+/** A page of metrics in Prometheus' text format. Values are read when the page is requested, so the hot path only keeps plain counters. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { HistogramCounts } from '../../../exporters/index.ts'
 
 export type Labels = Readonly<Record<string, string>>
 type Put<T> = (labels: Labels, value: T) => void
-/** Puts every sample of one metric, labels never twice the same. */
+/** Puts every sample of one metric, each with different labels. */
 export type Fill<T> = (put: Put<T>) => void
 
 /** A metric without its samples. */
@@ -19,29 +19,22 @@ export class MetricsPage {
   readonly #registry = new Registry()
 
   counter(name: string, help: string, labelNames: readonly string[], fill: Fill<number>): void {
-    this.families.push({ name, help, labelNames })
-    const counter = new Counter({
-      name,
-      help,
-      labelNames: [...labelNames],
-      registers: [this.#registry],
-      collect: () => {
-        counter.reset()
-        fill((labels, n) => counter.inc({ ...labels }, n))
-      },
-    })
+    this.#add(Counter, { name, help, labelNames }, fill)
   }
 
   gauge(name: string, help: string, labelNames: readonly string[], fill: Fill<number>): void {
-    this.families.push({ name, help, labelNames })
-    const gauge = new Gauge({
-      name,
-      help,
-      labelNames: [...labelNames],
+    this.#add(Gauge, { name, help, labelNames }, fill)
+  }
+
+  #add(Type: typeof Counter | typeof Gauge, family: Family, fill: Fill<number>): void {
+    this.families.push(family)
+    const metric = new Type({
+      ...family,
+      labelNames: [...family.labelNames],
       registers: [this.#registry],
       collect: () => {
-        gauge.reset()
-        fill((labels, n) => gauge.set({ ...labels }, n))
+        metric.reset()
+        fill((labels, n) => metric.inc({ ...labels }, n))
       },
     })
   }
@@ -61,13 +54,13 @@ export class MetricsPage {
 }
 
 /**
- * A histogram whose counts are kept elsewhere: prom-client's own can only be fed value by value. The registry asks
- * `getForPromString` of a histogram, which its types do not tell; a test reads the page.
+ * A histogram whose counts are kept elsewhere; prom-client's own only takes single values. The registry calls `getForPromString` of a
+ * histogram, although prom-client's types do not declare it; a test reads the page.
  */
 class CountsMetric extends Histogram {
   readonly #name: string
   readonly #fill: Fill<HistogramCounts>
-  /** For what is the same in every answer. */
+  /** Supplies the fields that are the same in every answer. */
   readonly #empty: Histogram
 
   constructor(name: string, help: string, labelNames: readonly string[], fill: Fill<HistogramCounts>) {

@@ -1,4 +1,4 @@
-/** What the spools tell of themselves; an exporter without one has no samples here. */
+/** Metrics of the spools. An exporter without a spool has no samples. */
 import type { SenderStats } from '../../../exporters/index.ts'
 import { eachSender } from './exporters.ts'
 import type { ExporterSources } from './exporters.ts'
@@ -9,7 +9,7 @@ type Spool = NonNullable<SenderStats['spool']>
 const PREFIX = 'ktrail_spool'
 const EXPORTER = ['exporter']
 
-/** Puts the metrics of all spools onto a page. */
+/** Adds the metrics of all spools to a page. */
 export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['senders']): void {
   const spool = <T>(value: (spool: Spool) => T | undefined): Fill<T> =>
     eachSender(senders, (sender) => {
@@ -28,7 +28,7 @@ export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['sen
     ],
     [
       'oldest_segment_timestamp_seconds',
-      'When the oldest file of the spool was begun, in seconds since 1970; absent when there is none.',
+      'When the oldest file of the spool was created, in seconds since 1970; absent when there is none.',
       ({ oldestMs }) => (oldestMs === undefined ? undefined : oldestMs / 1000),
     ],
   ]
@@ -37,12 +37,12 @@ export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['sen
     ['corrupt_bytes_total', 'Bytes of the spool that could not be read back.', ({ corruptBytes }) => corruptBytes],
     [
       'corrupt_frames_total',
-      'Frames of the spool that could not be read back; damage that lies together counts as one.',
+      'Frames of the spool that could not be read back; adjacent damage counts as one.',
       ({ corruptFrames }) => corruptFrames,
     ],
     [
       'truncated_bytes_total',
-      'Bytes cut off at the start because a crash had left them half written.',
+      'Bytes cut off at the start because a crash left them half written.',
       ({ tornBytes }) => tornBytes,
     ],
     [
@@ -52,7 +52,7 @@ export function addSpoolMetrics(page: MetricsPage, senders: ExporterSources['sen
     ],
     [
       'quarantined_files_total',
-      'Files of the spool that the start could not read and set aside.',
+      'Files of the spool that could not be read at the start and were set aside.',
       ({ quarantinedFiles }) => quarantinedFiles,
     ],
     ['sync_failures_total', 'Syncs of the spool that failed.', ({ failures }) => failures.sync],

@@ -1,7 +1,7 @@
 /**
  * Ring bytes → raw events: numbers as the kernel gave them, texts as bytes. Knows nothing of policies or processes.
- * 64-bit values that serve only to be compared stay two 32-bit halves: a bigint each would cost more than the rest.
- * Records of hooks, which are nearly all, share one object: it is read at once, and one each would be half of what an event allocates.
+ * 64-bit values that are only compared stay two 32-bit halves: a bigint for each would cost more than the rest.
+ * Hook records, nearly all of the records, share one object that is read immediately; one object each would be half of an event's allocations.
  */
 import {
   EVENT_EXEC,
@@ -28,7 +28,7 @@ export interface Chunk {
   readonly length: number
 }
 
-/** Boot time in nanoseconds that identifies an image together with its tgid; both 0 = unknown. */
+/** Boot time in nanoseconds; with the tgid it identifies an image. Both 0: unknown. */
 export interface StartKey {
   readonly lo: number
   readonly hi: number
@@ -58,12 +58,12 @@ export interface RawExec extends RawBase {
   readonly filename: Buffer
   readonly cwd: Buffer
   readonly cgroup: Buffer
-  /** The file that `filename` led to, as the kernel resolved it; empty when it is not known whole. */
+  /** The path of the executed file as the kernel resolved it; empty when it is not completely known. */
   readonly path: Buffer
-  /** That file's inode number, 0n when not known, and its links: 0 for one that is deleted or never had a name. */
+  /** The file's inode number, 0n if unknown, and its link count: 0 for a file that is deleted or never had a name. */
   readonly fileIno: bigint
   readonly fileLinks: number
-  /** argv, each element ended by a NUL; the last may be cut. */
+  /** argv, each element with a final NUL; the last may be cut. */
   readonly argv: Buffer
 }
 
@@ -96,7 +96,7 @@ export interface RawHook extends RawBase {
   readonly op: 'hook'
   readonly hookId: number
   readonly selector: number
-  /** The first `count` are this record's. */
+  /** Only the first `count` belong to this record. */
   readonly values: readonly RawValue[]
   readonly count: number
 }
@@ -126,10 +126,9 @@ hook.values = values
 const padded = (length: number): number => (length + 7) & ~7
 
 /**
- * Calls `each` for every record of the chunk, in ring order; texts are views into the chunk and end with it, a RawHook ends when
- * `each` returns.
- * Returns how many records were not understood (a size that can not be, an unknown type): 0 unless kernel and
- * user space are of different versions.
+ * Calls `each` for every record of the chunk, in ring order. Texts are views into the chunk and valid as long as it is; a RawHook is valid
+ * until `each` returns.
+ * Returns the number of malformed records (impossible size, unknown type): 0 unless kernel and user space have different versions.
  */
 export function decodeChunk(chunk: Chunk, each: (event: RawEvent, bytes: Buffer) => void): number {
   const { bytes, length } = chunk
@@ -138,8 +137,8 @@ export function decodeChunk(chunk: Chunk, each: (event: RawEvent, bytes: Buffer)
   let at = 0
   while (at + EVENT_HEADER.bytes <= length) {
     const size = words[at >>> 2] ?? 0
-    if (size < EVENT_HEADER.bytes || at + size > length) {
-      // Nothing after it can be found: record boundaries are only known by their sizes.
+    if (size < HEADER.bytes || at + size > length) {
+      // The rest of the chunk is lost: record boundaries are known from sizes only.
       return malformed + 1
     }
     const event = decodeRecord(bytes, words, at, size)
@@ -228,7 +227,7 @@ function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op
   }
 }
 
-/** Returns how many there are. */
+/** Returns the number of values read. */
 function readValues(words: Uint32Array, body: number, end: number, count: number): number {
   let at = body
   let read = 0

@@ -1,10 +1,10 @@
-/** Hooks by the id that records carry, with what was counted for each. Ids are never used twice. */
+/** Hooks by the id that records carry, with their event counts. Ids are never reused. */
 import { NOP } from '../../config/policy/arguments.ts'
 import type { HookSpec } from '../../config/policy/policy.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
 import type { KnownHook } from './normalize.ts'
 
-/** How long records of a detached hook may still come up the ring. */
+/** Time after which no more records of a detached hook can come from the ring. */
 const RETIRE_MS = 30_000
 
 interface Registered extends KnownHook {
@@ -13,7 +13,7 @@ interface Registered extends KnownHook {
 
 export class HookRegistry {
   readonly #hooks = new Map<number, Registered>()
-  /** Events of hooks that are gone, by policy. */
+  /** Events of forgotten hooks, by policy. */
   readonly #past = new Map<string, number>()
 
   add(hook: Hook, spec: HookSpec): void {
@@ -25,14 +25,14 @@ export class HookRegistry {
     })
   }
 
-  /** For the normalizer: the lookup of an event, which it then counts. */
+  /** The normalizer's lookup for an event; counts the event. */
   take(id: number): KnownHook | undefined {
     const known = this.#hooks.get(id)
     if (known !== undefined) known.events++
     return known
   }
 
-  /** Forgets detached hooks once their last records must have been read. */
+  /** Forgets detached hooks after RETIRE_MS. */
   retire(ids: readonly number[]): void {
     const forget = (): void => {
       for (const id of ids) {
@@ -45,12 +45,12 @@ export class HookRegistry {
     setTimeout(forget, RETIRE_MS).unref()
   }
 
-  /** Events so far of hooks that are attached. */
+  /** Events of the given attached hooks. */
   eventsOf(ids: readonly number[]): number {
     return ids.reduce((sum, id) => sum + (this.#hooks.get(id)?.events ?? 0), 0)
   }
 
-  /** Events so far by policy, also of those that are gone. */
+  /** Events by policy, including removed policies. */
   eventsByPolicy(): Map<string, number> {
     const sums = new Map(this.#past)
     for (const { hook, events } of this.#hooks.values()) sums.set(hook.policy, (sums.get(hook.policy) ?? 0) + events)

@@ -1,6 +1,6 @@
 /**
- * The first part of the agent: reads and decodes the ring, keeps the process table and the clocks, makes and numbers events. Events are
- * pulled: while nobody pulls, nothing is read.
+ * The agent's part from the ring to events: reads and decodes the ring, keeps the process table and the clocks, numbers events. Events are
+ * pulled; without a pull nothing is read.
  */
 import type { Config } from '../../config/agent/schema.ts'
 import { bootTime, clockOffset } from '../../native/index.ts'
@@ -36,15 +36,15 @@ export class Ingest implements Disposable {
   readonly sequence: Sequence = new Sequence()
   readonly accounting: RingAccounting
   readonly reading: Reading = new Reading()
-  /** Events made, other than those of hooks. */
+  /** Process events made; `hooks` counts the others. */
   readonly made: Record<'process_exec' | 'process_exit', number> = { process_exec: 0, process_exit: 0 }
-  /** Bytes of the ring so far. */
+  /** Bytes read from the ring. */
   bytesRead = 0
   readonly #options: IngestOptions
   readonly #clock = new WallClock(clockOffset)
   readonly #normalizer: Normalizer
   readonly #reconciler: Reconciler
-  /** Events of the processes that ran already. */
+  /** process_exec events of processes found by the start-up scan. */
   #found: Event[] = []
 
   constructor(options: IngestOptions) {
@@ -62,7 +62,7 @@ export class Ingest implements Disposable {
     this.#reconciler = createReconciler({ table: this.processes, kernel, accounting: this.accounting, procfs, log })
   }
 
-  /** Adds the processes that run already to the table; their events come first. */
+  /** Adds the running processes to the table; their events come first. */
   async scan(): Promise<void> {
     const { kernel, config } = this.#options
     this.#found = await scanRunning(config.procfs, kernel, this.processes, this.#normalizer)
@@ -70,8 +70,8 @@ export class Ingest implements Disposable {
   }
 
   /**
-   * Events, an array for each read of the ring, not yet numbered, until `signal` aborts and the ring is empty. `wantsTurn` is asked when the
-   * ring is empty: true gives an empty array, so that the caller can publish something else.
+   * Yields the events of each read of the ring, not yet numbered, until `signal` aborts and the ring is empty. When the ring is empty and
+   * `wantsTurn` returns true, yields an empty array, so that the caller can publish other events.
    */
   async *events(signal: AbortSignal, wantsTurn: () => boolean): AsyncGenerator<readonly Event[]> {
     const { kernel, config } = this.#options
@@ -111,18 +111,18 @@ export class Ingest implements Disposable {
     return events
   }
 
-  /** The events are encoded: now the process table may be cut. */
+  /** The events are encoded: now the process table may be trimmed. */
   #takeBack(): void {
     this.reading.takeBack()
     this.processes.trim()
   }
 
-  /** Records of hooks that nobody knows. */
+  /** Records of unknown hooks. */
   get orphaned(): number {
     return this.#normalizer.orphaned
   }
 
-  /** Wall time by the clock of the events. */
+  /** Current wall time, from the clock of the events. */
   now(): Timestamp {
     const now = bootTime()
     return this.#clock.at(Number(now / NSEC), Number(now % NSEC))

@@ -1,6 +1,6 @@
 /**
- * Raw events → events: names the process and its parent, turns numbers into arguments of their policy's types, boot
- * time into wall time. Events that only keep the process table (forks) yield nothing.
+ * Raw events → events: looks up the process and its parent, converts numbers to the argument types of the policy, and boot time to wall time.
+ * Forks only update the process table and yield no event.
  */
 import { NOP } from '../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../config/policy/arguments.ts'
@@ -23,7 +23,7 @@ import {
   VALUE_UNSTABLE,
 } from '../kernel/wire.ts'
 
-/** A hook as its events need it. */
+/** What events need of their hook. */
 export interface KnownHook {
   readonly hook: Hook
   /** By position in the policy's `args`. */
@@ -34,14 +34,14 @@ export interface KnownHook {
 export interface NormalizeOptions {
   readonly table: ProcessTable
   readonly clock: WallClock
-  /** By hook id; undefined for a hook that is long gone. */
+  /** Looks up a hook by id; undefined for a retired hook. */
   readonly hook: (id: number) => KnownHook | undefined
   readonly nowMs: () => number
 }
 
 export class Normalizer {
   readonly #options: NormalizeOptions
-  /** Records of hooks that nobody knows any more. */
+  /** Records of retired hooks. */
   orphaned = 0
 
   constructor(options: NormalizeOptions) {
@@ -49,8 +49,7 @@ export class Normalizer {
   }
 
   /**
-   * The event of a raw one, not yet numbered (sequence.ts), or undefined for one that yields none. `bytes` is the chunk that texts
-   * stand in.
+   * The event of a raw event, not yet numbered (sequence.ts), or undefined when it yields none. `bytes`: the chunk that contains the texts.
    */
   event(raw: RawEvent, bytes: Buffer): ProcessEvent | undefined {
     const { table, clock, nowMs } = this.#options
@@ -81,7 +80,7 @@ export class Normalizer {
     }
   }
 
-  /** A process_exec event, also for a process that the start-up scan found. */
+  /** A process_exec event of an exec record or of the start-up scan. */
   exec(image: Image, sec: number, nsec: number): ProcessEvent {
     return {
       type: 'process_exec',
@@ -104,7 +103,7 @@ export class Normalizer {
     let returned: Argument | undefined
     let length = 0
     for (let i = 0; i < count; i++) if (values[i]?.index !== RETURN_INDEX) length++
-    // oxlint-disable-next-line unicorn/no-new-array -- exact in size: what is pushed to makes room for 17, half of what an event weighs
+    // oxlint-disable-next-line unicorn/no-new-array -- exact size: a pushed array allocates 17 slots, half of an event's memory
     const args = new Array<Argument>(length)
     let at = 0
     for (let i = 0; i < count; i++) {

@@ -1,22 +1,22 @@
-/** When the ring was last read, and whether exporters still keep the events of that read. */
+/** The state of the ring's reader: time of the last read, and whether exporters still hold the events. */
 export class Reading {
   readonly #nowMs: () => number
   #lookedMs: number
   #held = false
   #ended = false
 
-  /** `nowMs` never goes back. */
+  /** `nowMs`: monotonic. */
   constructor(nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs
     this.#lookedMs = nowMs()
   }
 
-  /** Call it each time the ring was read, or found empty. */
+  /** Call it after each read of the ring, also when it was empty. */
   looked(): void {
     this.#lookedMs = this.#nowMs()
   }
 
-  /** The exporters have the events now; one that blocks keeps them. */
+  /** The events go to the exporters; a blocking exporter holds them. */
   handOver(): void {
     this.#held = true
   }
@@ -26,7 +26,7 @@ export class Reading {
     this.looked()
   }
 
-  /** The agent stops: the ring is not expected to be read any more. */
+  /** Reading has ended. */
   end(): void {
     this.#ended = true
   }

@@ -1,14 +1,14 @@
 /**
- * Whether everything came up the ring: the kernel numbers every record, also one that the ring refuses, so numbers taken = records
- * received + refusals. What is missing is the imbalance. Looks two ticks back, so that records on their way do not count.
+ * Checks that no record got lost in the ring unnoticed. The kernel numbers every record, also those that the ring refuses, so numbers taken =
+ * records received + refusals; the difference is the imbalance. Compares with a state two ticks old, so that records in flight do not count.
  */
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import { SequenceTracker } from './sequence-tracker.ts'
 
 export class RingAccounting {
-  /** To be shown each record. */
+  /** Must see each record. */
   readonly tracker: SequenceTracker = new SequenceTracker()
-  /** Records that were not understood. */
+  /** Malformed records. */
   malformed = 0
   readonly #kernel: Pick<KernelSide, 'state'>
   #numbered: number | undefined
@@ -21,19 +21,19 @@ export class RingAccounting {
     this.#kernel = kernel
   }
 
-  /** Call it whenever the ring was found empty. */
+  /** Call it whenever the ring is empty. */
   emptied(): void {
     this.#emptied = true
   }
 
-  /** Records that the kernel numbered and did not refuse, but that never came: must be 0. */
+  /** Records that the kernel numbered and did not refuse but that never arrived: must be 0. */
   get imbalance(): number {
     return this.#imbalance
   }
 
   /**
-   * Looks for records that are missing behind those that came (numbered by the last look, and the ring was empty since)
-   * and between them (gaps of the last look that the ring had not refused and that nothing has filled since). Call it every few seconds.
+   * Looks for missing records: after the last received one (numbered before the previous look, and the ring was empty since), and in gaps of
+   * the previous look that are neither refusals nor filled since. Call it every few seconds.
    */
   look(): void {
     const { tracker } = this

@@ -1,7 +1,6 @@
 /**
- * The numbers of events, without gaps: `<epoch>-<n>`, where the epoch names the run. They are given where events enter the fan-out, after
- * the stage in which one event may overtake another. So they rise in the order in which exporters get the events, and the first number of a
- * batch names all of it.
+ * Gap-free numbers of events, `<epoch>-<n>`. Assigned where events enter the fan-out, after every stage that may reorder them, so numbers
+ * rise in the order in which exporters get the events, and a batch only needs its first number.
  */
 import type { Event } from '../../exporters/contract/event.ts'
 
@@ -12,7 +11,12 @@ export class Sequence {
     this.#next = first
   }
 
-  /** Gives the events their numbers, in their order; returns the same array. */
+  /** The number of the next event. */
+  get next(): number {
+    return this.#next
+  }
+
+  /** Numbers the events in order; returns the same array. */
   number<T extends Event>(events: readonly T[]): readonly T[] {
     let next = this.#next
     for (const event of events) event.seq = next++

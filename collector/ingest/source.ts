@@ -1,6 +1,6 @@
 /**
- * The ring as chunks to be pulled. While nobody pulls nothing is read: the ring is the first bounded queue, and when it
- * is full the kernel drops and counts.
+ * The ring as chunks to pull. Without a pull nothing is read: the ring is the first bounded queue, and when it is full the kernel drops and
+ * counts.
  */
 import { setImmediate } from 'node:timers/promises'
 import { Signal, systemClock } from '../../exporters/index.ts'
@@ -9,36 +9,35 @@ import type { Chunk } from './decode.ts'
 
 export interface SourceOptions {
   readonly ring: RingReader
-  /** Calls back when the kernel woke us: the fill passed the watermark. Returns what ends the watch. */
+  /** Calls back when the fill level passes the watermark. Disposing the result ends the watch. */
   readonly watch: (wake: () => void) => Disposable
-  /** Longest time a record waits in a ring that never reaches its watermark. */
+  /** Longest time a record waits in a ring below its watermark. */
   readonly maxDelayMs: number
-  /** Called each time the ring was found empty. */
+  /** Called whenever the ring is empty. */
   readonly onEmpty?: () => void
   /**
-   * Asked each time the ring was found empty: true gives an empty chunk, for who pulls and has something else to hand
-   * on; after that it is to be false.
+   * Called whenever the ring is empty: true yields an empty chunk, so that the caller can publish other events. It must then return false.
    */
   readonly wantsTurn?: () => boolean
   readonly chunkBytes?: number
 }
 
 /**
- * Half of it is what a largest record may need: some 90 events, that all live until they are encoded. A chunk that fills the young
- * generation would fill the old one too.
+ * Twice the largest record. About 90 events, that all live until they are encoded: with more, V8's young generation would overflow into the
+ * old one.
  */
 const CHUNK_BYTES = 128 << 10
 
 /**
- * Chunks until `signal` aborts and the ring is empty. A chunk's buffer belongs to the source and is written over when
- * the next one is pulled. Between two chunks the event loop gets its turn.
+ * Yields chunks until `signal` aborts and the ring is empty. The buffer of a chunk belongs to the source, and the next pull overwrites it.
+ * The event loop gets a turn between two chunks.
  */
 export async function* chunks(options: SourceOptions, signal: AbortSignal): AsyncGenerator<Chunk> {
   const bytes = Buffer.alloc(options.chunkBytes ?? CHUNK_BYTES)
-  const wakeup = new Signal(systemClock)
-  const ring = (): void => wakeup.ring()
-  const watch = options.watch(ring)
-  signal.addEventListener('abort', ring)
+  const wakeup = new Wakeup()
+  const wake = (): void => wakeup.wake()
+  const watch = options.watch(wake)
+  signal.addEventListener('abort', wake)
   try {
     for (;;) {
       const length = options.ring.read(bytes)
@@ -50,14 +49,33 @@ export async function* chunks(options: SourceOptions, signal: AbortSignal): Asyn
       options.onEmpty?.()
       if (options.wantsTurn?.() === true) {
         yield { bytes, length: 0 }
-        // Not on to the wait: while we were out the ring may have filled, or the end have come.
+        // Do not wait now: during the yield the ring may have filled, or the end may have come.
         continue
       }
       if (signal.aborted) return
       await wakeup.wait(options.maxDelayMs)
     }
   } finally {
-    signal.removeEventListener('abort', ring)
+    signal.removeEventListener('abort', wake)
     watch[Symbol.dispose]()
+  }
+}
+
+/** Waits for a wake-up or a timeout, whichever is first. A wake-up while nothing waits is ignored. */
+class Wakeup {
+  #resolve: (() => void) | undefined
+
+  wake(): void {
+    this.#resolve?.()
+  }
+
+  wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#resolve = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 }

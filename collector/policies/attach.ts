@@ -1,4 +1,4 @@
-/** A policy on its way into the kernel and out of it, with what the rest of the agent must know of that. */
+/** Attaches policies to the kernel side and registers their hooks with ingest. */
 import type { Policy } from '../../config/policy/policy.ts'
 import { takesDescriptors } from '../host/descriptors.ts'
 import type { HookRegistry } from '../ingest/hooks.ts'
@@ -7,7 +7,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { PolicyChange } from './folder.ts'
 import type { Attached } from './registry.ts'
 
-/** Most that a policy takes: its maps and BTF, and for each hook its programs and links. */
+/** Upper bounds of a policy's descriptors: maps and BTF, and for each hook its programs and links. */
 const descriptorsOf = ({ hooks }: Policy): number => 16 + 4 * hooks.length
 
 /**
@@ -33,10 +33,10 @@ export function attachPolicy(policy: Policy, programs: PolicyPrograms, registry:
   }
 }
 
-/** Logs what became of a policy file. */
+/** Logs changes of policy files. */
 export const policyLog =
   (log: Log) =>
   (change: PolicyChange, file: string, detail: string): void => {
-    if (change === 'refused') log.error({ file }, `policy refused, what was in force stays: ${detail}`)
+    if (change === 'refused') log.error({ file }, `policy refused, the effective policies stay unchanged: ${detail}`)
     else log.info({ file, policy: detail }, `policy ${change}`)
   }

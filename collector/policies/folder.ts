@@ -1,6 +1,6 @@
 /**
- * The source of policies that are files: what the files of the configured paths say. A file added, changed or removed takes effect at
- * the next look; a bad one is reported once and changes nothing.
+ * The source of policies from files. An added, changed or removed file takes effect at the next look; a bad file is reported once and changes
+ * nothing.
  */
 import { createHash } from 'node:crypto'
 import { dirname } from 'node:path'
@@ -25,7 +25,7 @@ export interface PolicyFolderOptions {
   readonly onChange: (change: PolicyChange, file: string, detail: string) => void
 }
 
-/** What was last seen of a file, or of a path that can not be read. */
+/** The last state of a file, or of a path that can not be read. */
 interface Seen {
   readonly digest: string
   readonly problem: string | undefined
@@ -33,7 +33,7 @@ interface Seen {
 
 const isGone = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 
-/** Of a file or folder as a whole. */
+/** A problem of a file or folder as a whole. */
 function problemOf(file: string, message: string): string {
   return formatProblem({ file, line: 1, col: 1, message })
 }
@@ -44,7 +44,7 @@ export class PolicyFolder implements Disposable {
   readonly #options: PolicyFolderOptions
   readonly #files = new Map<string, Seen>()
   #looking: Promise<void> | undefined
-  /** Disposed: a look that is under way attaches nothing more. */
+  /** Disposed: a running look attaches nothing more. */
   #closed = false
   #watch: Disposable | undefined
 
@@ -52,12 +52,12 @@ export class PolicyFolder implements Disposable {
     this.#options = options
   }
 
-  /** Every mistake in the files as they are now, by file. */
+  /** All mistakes in the current files, by file. */
   problems(): Array<readonly [file: string, problem: string]> {
     return [...this.#files].flatMap(([file, { problem }]) => (problem === undefined ? [] : [[file, problem] as const]))
   }
 
-  /** The first look: everything must be good. Throws CollectorError POLICY_REFUSED naming each mistake; nothing stays attached. */
+  /** The first look: all policies must be valid. Throws CollectorError POLICY_REFUSED with every mistake; then nothing stays attached. */
   async start(): Promise<void> {
     try {
       await this.look()
@@ -71,7 +71,7 @@ export class PolicyFolder implements Disposable {
     }
   }
 
-  /** Compares the files with what is attached. One look at a time; a call during a look waits for that one. */
+  /** Compares the files with the attached policies and applies the differences. A call during a look waits for that look. */
   look(): Promise<void> {
     this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
     return this.#looking
@@ -87,8 +87,8 @@ export class PolicyFolder implements Disposable {
   }
 
   /**
-   * The path's files, added to `present` too. A path that is gone takes its policies along; one that can not be read
-   * (no descriptors left, a file server that is away) is reported and changes nothing.
+   * The path's files; also adds them to `present`. When a path is gone, its policies are removed. A path that can not be read (no descriptors
+   * left, an unreachable file server) is reported and changes nothing.
    */
   async #filesOf(path: string, present: Set<string>): Promise<string[]> {
     try {
@@ -130,11 +130,11 @@ export class PolicyFolder implements Disposable {
     )?.id.source
     if (other !== undefined && present.has(other)) {
       const problem = problemOf(file, `policy "${policy.name}" is already loaded from ${other}: give it another name`)
-      // No digest: looked at again and again, because the other may go.
+      // No digest: the file is tried again at each look, because the other may go.
       this.#refuse(file, '', problem)
       return
     }
-    // One whose file is gone was renamed to this.
+    // If the other file is gone, it was renamed to this one.
     this.#put(file, digest, policy, other)
   }
 
@@ -153,7 +153,7 @@ export class PolicyFolder implements Disposable {
     } catch (error) {
       const known = error instanceof CollectorError
       this.#refuse(file, digest, known ? error.message : problemOf(file, String(error)))
-      // A fault of ours: told to the caller once, for the file is not tried again until it changes.
+      // A fault of ours: thrown once, because the file is not tried again until it changes.
       if (!known) throw error
       return
     }
@@ -184,7 +184,7 @@ export class PolicyFolder implements Disposable {
     this.#options.onChange(change, file, detail)
   }
 
-  /** Policies of files that are known here. */
+  /** The registry's policies that come from these files. */
   #own(): PolicyStatus[] {
     return this.#options.policies.list().filter(({ id }) => this.#files.has(id.source))
   }
@@ -193,19 +193,19 @@ export class PolicyFolder implements Disposable {
     return this.#own().find(({ id, state }) => id.source === file && state === 'enabled')
   }
 
-  /** Under a name that the file had once, and with which it was refused. */
+  /** Removes entries of refused policies; the file may contain another name by now. */
   #forgetErrors(file: string): void {
     for (const { id, state } of this.#own()) {
       if (id.source === file && state === 'error') this.#options.policies.remove(id)
     }
   }
 
-  /** From now on a change of the files takes effect within a second or so. `onFailed`: of a look that found a fault of ours. */
+  /** Starts watching: changes take effect within about a second. `onFailed` gets faults of ours that a look throws. */
   watch(onFailed: (error: unknown) => void): void {
     this.#watch = watchPaths(this.#options.paths, () => void this.look().catch(onFailed))
   }
 
-  /** Ends the looking; what is attached stays attached. */
+  /** Stops watching; attached policies stay attached. */
   [Symbol.dispose](): void {
     this.#closed = true
     this.#watch?.[Symbol.dispose]()

@@ -1,8 +1,8 @@
 /**
- * The policies of the agent, from any source: a watched folder today. Knows no files.
+ * The policies of the agent, from any source (today: a watched folder).
  *
- * A change is whole or not at all: the new version is attached before the old one is detached, and one that is refused changes
- * nothing. During an update an access may be reported twice, but is never missed.
+ * A change is applied as a whole or not at all: the new version is attached before the old one is detached, and a refused version changes
+ * nothing. During an update an access may be reported twice but is never missed.
  */
 import type { Policy } from '../../config/policy/policy.ts'
 import { CollectorError } from '../errors.ts'
@@ -15,7 +15,7 @@ export interface PolicyId {
   readonly name: string
 }
 
-/** A policy in the kernel; disposing detaches it. */
+/** A policy attached in the kernel; disposing detaches it. */
 export interface Attached extends Disposable {
   readonly hooks: ReadonlyArray<{ readonly symbol: string; readonly mode: string }>
   /** Optional calls that this kernel does not have. */
@@ -30,7 +30,7 @@ export interface PolicyStatus {
   readonly state: 'enabled' | 'error'
   /** Why the kernel refused the latest version; an earlier one may be attached. */
   readonly error: string | undefined
-  /** What is attached; of a policy in the state `error` the version that was refused. */
+  /** The attached version; in state `error` the refused version. */
   readonly policy: Policy
   readonly hooks: Attached['hooks']
   readonly skipped: Attached['skipped']
@@ -50,12 +50,12 @@ export class Policies implements Disposable {
   readonly #attach: (policy: Policy) => Attached
   readonly #entries = new Map<string, Entry>()
 
-  /** `attach` throws when the kernel will not have the policy, and then nothing of it is attached. */
+  /** `attach` throws when the kernel refuses the policy; then nothing of it is attached. */
   constructor(attach: (policy: Policy) => Attached) {
     this.#attach = attach
   }
 
-  /** All of them, in the order in which they came. */
+  /** All policies, in the order in which they were added. */
   list(): PolicyStatus[] {
     return [...this.#entries.values()].map(({ id, policy, attached, error }) => ({
       id,
@@ -69,8 +69,8 @@ export class Policies implements Disposable {
   }
 
   /**
-   * Attaches a policy that is new. Throws CollectorError POLICY_EXISTS when there is one of this id, and what `attach` throws; then it
-   * is listed with that error.
+   * Attaches a new policy. Throws CollectorError POLICY_EXISTS when a policy with this id is attached, and whatever `attach` throws; then the
+   * policy is listed with that error.
    */
   add(id: PolicyId, policy: Policy): void {
     if (this.#entries.get(keyOf(id))?.attached !== undefined) {
@@ -80,8 +80,8 @@ export class Policies implements Disposable {
   }
 
   /**
-   * Attaches a policy, then detaches those that it replaces, also under another name or from another source; what has the same id is
-   * replaced in any case. Throws what `attach` throws; then the others stay attached.
+   * Attaches a policy, then detaches those that it replaces; they may have another name or source. A policy with the same id is always
+   * replaced. Throws whatever `attach` throws; then the others stay attached.
    */
   replace(replaced: readonly PolicyId[], id: PolicyId, policy: Policy): void {
     const key = keyOf(id)
@@ -111,7 +111,7 @@ export class Policies implements Disposable {
   }
 }
 
-/** Those that are attached. */
+/** The attached policies. */
 export function enabledOf(policies: Pick<Policies, 'list'>): PolicyStatus[] {
   return policies.list().filter(({ state }) => state === 'enabled')
 }

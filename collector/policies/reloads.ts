@@ -1,11 +1,11 @@
-/** Counts what became of changes to policy files while the agent runs. */
+/** Counts changes of policy files while the agent runs, by result. */
 export class Reloads {
   readonly counts: Record<'ok' | 'refused', number> = { ok: 0, refused: 0 }
-  /** Milliseconds since 1970 of the last change that was taken. */
+  /** Milliseconds since 1970 of the last accepted change. */
   lastMs = 0
   #running = false
 
-  /** From here on a file that is there is a change: what the start finds is none. */
+  /** Starts counting: files found at the start are no changes. */
   begin(): void {
     this.#running = true
     this.lastMs = Date.now()

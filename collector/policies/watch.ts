@@ -1,6 +1,6 @@
 /**
- * Says when something under the policies' places may have changed: by inotify where it works, and once a second in any
- * case, because some file systems tell nothing (network mounts, virtiofs) and Kubernetes swaps a symlink.
+ * Calls `look` when something below the paths may have changed: after inotify events, and once a second in any case, because some file
+ * systems send no events (network mounts, virtiofs) and Kubernetes swaps a symlink.
  */
 import { watch as watchPath } from 'node:fs'
 import type { FSWatcher } from 'node:fs'
@@ -17,13 +17,13 @@ export function watchPaths(paths: readonly string[], look: () => void): Disposab
       look()
     }, SETTLE_MS)
   }
-  const watchers = paths.flatMap((place): FSWatcher[] => {
+  const watchers = paths.flatMap((path): FSWatcher[] => {
     try {
-      const watcher = watchPath(place, soon)
+      const watcher = watchPath(path, soon)
       watcher.on('error', () => watcher.close())
       return [watcher]
     } catch {
-      return [] // polled below
+      return [] // the poll below covers it
     }
   })
   const poll = setInterval(look, POLL_MS)

@@ -3,7 +3,7 @@ import { configWarnings } from '../../config/agent/warnings.ts'
 import { startAgent } from '../agent.ts'
 import type { RunningAgent } from '../running.ts'
 import { notifySystemd } from '../host/notify.ts'
-import { hearSignals } from '../host/signals.ts'
+import { handleSignals } from '../host/signals.ts'
 import { createLog } from '../telemetry/log.ts'
 import type { Log } from '../telemetry/log.ts'
 import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from './command.ts'
@@ -31,7 +31,7 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   const { promise: running, resolve: runs } = Promise.withResolvers<RunningAgent>()
   const failing = (what: string) => (error: unknown) => log.error({ error: String(error) }, `${what} failed`)
   using exceptions = new Exceptions(log)
-  const signalled = hearSignals({
+  const signalled = handleSignals({
     reload: () => void running.then((agent) => agent.reload()).catch(failing('reload')),
     reopen: () => void running.then((agent) => agent.reopen()).catch(failing('reopening')),
     hurry: () => void running.then((agent) => agent.hurry()),

@@ -1,6 +1,6 @@
 /**
- * The last part of the agent: exporters behind their fan-out, and live readers, which come and go. Only an exporter with
- * `when_full: block` can slow down publishing.
+ * The agent's part that delivers events: to the exporters through the fan-out, and to live readers, which may come and go. Only an exporter with
+ * `when_full: block` can block `publish`.
  */
 import type { Config, FilterConfig } from '../../config/agent/schema.ts'
 import type { Event } from '../../exporters/contract/event.ts'
@@ -11,9 +11,8 @@ import { Subscription } from './subscription.ts'
 import type { SubscriptionBound } from './subscription.ts'
 
 export class Delivery implements AsyncDisposable {
-  /** The exporters. */
   readonly fanout: FanOut
-  /** Which events exporters have given up. */
+  /** Number ranges of the events that exporters lost. */
   readonly lostRanges: LostRanges
   readonly #log: ExportersContext['log']
   readonly #subscriptions = new Set<Subscription>()
@@ -25,15 +24,15 @@ export class Delivery implements AsyncDisposable {
   }
 
   /**
-   * Takes events in sequence, already numbered. Returns undefined when all exporters took them at once; a promise, to be awaited before the
-   * next call, when an exporter that blocks is full.
+   * Publishes numbered events, in sequence. Returns undefined when all exporters accepted them at once; a promise, to be awaited before the
+   * next call, when a blocking exporter is full.
    */
   publish(events: readonly Event[]): Promise<void> | undefined {
     if (this.#subscriptions.size > 0) for (const subscription of this.#subscriptions) subscription.put(events)
     return this.fanout.publish(events)
   }
 
-  /** A live reader, from now on. `filter` as in the config of an exporter; all events when undefined. */
+  /** Creates a live reader. `filter`: as in an exporter's config; without it the reader gets all events. */
   subscribe(filter: FilterConfig | undefined, bound: SubscriptionBound): Subscription {
     const accepts = filter === undefined ? undefined : createFilter(filter)
     const made = new Subscription(bound, accepts, (closed) => this.#subscriptions.delete(closed))
@@ -41,20 +40,20 @@ export class Delivery implements AsyncDisposable {
     return made
   }
 
-  /** Reopens every sink that can be; what fails is in the log. */
+  /** Reopens every sink that supports it; logs failures. */
   async reopen(): Promise<void> {
     for (const { exporter, error } of await this.fanout.reopen()) {
       this.#log.error({ exporter }, `cannot be reopened: ${error}`)
     }
   }
 
-  /** Drains the exporters within one deadline, and ends what readers get. A second call can only shorten the grace. */
+  /** Ends the live readers and drains the exporters within one deadline. A second call can only shorten the grace. */
   async stop(graceMs: number): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.end()
     await this.fanout.stop(graceMs)
   }
 
-  /** Events that no exporter took before its end. */
+  /** Events dropped because an exporter could not deliver them before the stop. */
   get droppedAtStop(): number {
     return this.fanout.senders.reduce((sum, sender) => sum + sender.accounting().dropped.shutdown, 0)
   }
@@ -64,7 +63,7 @@ export class Delivery implements AsyncDisposable {
   }
 }
 
-/** Starts the configured exporters. Rejects as `startFanOut`, and then nothing is left behind. */
+/** Starts the configured exporters. Rejects like `startFanOut`, without leaving anything running. */
 export async function startDelivery(
   exporters: Config['exporters'],
   context: Omit<ExportersContext, 'onLost'>,

@@ -1,16 +1,16 @@
-/** About what held events weigh: an upper bound, cheap to tell. */
+/** Estimates the memory of held events: a cheap upper bound. */
 import type { Argument, Event, Process } from '../../exporters/contract/event.ts'
 
-/** The objects of an event, of an argument and of a process, without their texts. */
+/** Objects without their texts. */
 const EVENT_BYTES = 250
 const ARGUMENT_BYTES = 150
 const PROCESS_BYTES = 700
 
-/** Weighs the events of one queue, in their order. */
+/** Sizes of the events of one queue, in order. */
 export class EventSizes {
   #last: Process | undefined
 
-  /** Bytes that the event adds. Its process counts where the event before had another: it lives as long as the queue holds it. */
+  /** Bytes that the event adds. Its process counts if it differs from that of the previous event. */
   of(event: Event): number {
     let bytes = EVENT_BYTES
     if (event.type === 'events_lost') return bytes
@@ -21,7 +21,7 @@ export class EventSizes {
     return event.returned === undefined ? bytes : bytes + argumentBytes(event.returned)
   }
 
-  /** The next event counts with its process in any case: the one before is not in the queue. */
+  /** The previous event is not in the queue: count the process of the next one. */
   forget(): void {
     this.#last = undefined
   }
@@ -31,7 +31,7 @@ function processBytes({ binary, arguments: argv, cwd }: Process): number {
   return PROCESS_BYTES + 2 * (binary.length + argv.length + cwd.length)
 }
 
-/** Whatever its kind: it is its texts that can be long. */
+/** For all kinds of arguments: only texts and bytes can be long. */
 function argumentBytes(argument: Argument): number {
   let bytes = ARGUMENT_BYTES
   for (const value of Object.values(argument)) {

@@ -1,7 +1,6 @@
-/** Which events exporters have given up, by exporter and reason, since a loss record last said so. */
+/** Number ranges of the events that exporters lost, by exporter and reason, since their last loss record. */
 import type { Lost } from '../../exporters/index.ts'
 
-/** Of events with known numbers. */
 export interface LostRange {
   readonly events: number
   readonly firstSeq: number
@@ -12,12 +11,12 @@ export class LostRanges {
   readonly #epoch: string
   readonly #ranges = new Map<string, LostRange>()
 
-  /** `epoch`: of this run of the agent. */
+  /** `epoch`: that of this run of the agent. */
   constructor(epoch: string) {
     this.#epoch = epoch
   }
 
-  /** An exporter has just given up events, and it is known which. Numbers of another run would say nothing in a record of this one. */
+  /** Adds lost events with known numbers. Ignores events of another run: their numbers mean nothing in this run's records. */
   note(exporter: string, { reason, events, firstSeq, lastSeq, epoch }: Lost): void {
     if (epoch !== undefined && epoch !== this.#epoch) return
     const key = keyOf(exporter, reason)
@@ -29,7 +28,7 @@ export class LostRanges {
     })
   }
 
-  /** What was noted since the last call. */
+  /** Returns and clears the range. */
   take(exporter: string, reason: string): LostRange | undefined {
     const key = keyOf(exporter, reason)
     const range = this.#ranges.get(key)

@@ -1,22 +1,22 @@
 /**
- * A live reader of events; readers come and go:
+ * A live reader of events, which may come and go:
  *
  *     for await (const { events, lost } of subscription) …
  *
- * Constraints: a reader never slows down the line. What does not fit into its queue is lost for this reader only, which learns how many
- * events that were, and after which event. The queue is bounded in bytes and in events; what the reader has taken no longer counts.
+ * Constraints: a reader never blocks others. Its queue is bounded in bytes and events; events that do not fit are lost for this reader only,
+ * and it learns how many and after which event. Events that the reader has taken no longer count.
  */
 import type { Event } from '../../exporters/contract/event.ts'
 import type { EventFilter } from '../../exporters/index.ts'
 import { EventSizes } from './event-size.ts'
 
-/** What may wait for the reader. */
+/** Bounds of the queue. */
 export interface SubscriptionBound {
   readonly bytes: number
   readonly events: number
 }
 
-/** Events in their order, and how many were lost right after them. */
+/** Events in order, and the number of events lost right after them. */
 export interface Taken {
   readonly events: readonly Event[]
   readonly lost: number
@@ -32,7 +32,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
   readonly #bound: SubscriptionBound
   readonly #filter: EventFilter | undefined
   readonly #onClose: (subscription: Subscription) => void
-  /** Waiting; a loss ends a part. */
+  /** The queue; a loss ends a part. */
   #parts: Part[] = []
   readonly #sizes = new EventSizes()
   #bytes = 0
@@ -41,7 +41,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
   #ended = false
   #wake: (() => void) | undefined
 
-  /** `onClose`: called once, when nothing is to be put any more. Without a filter it gets all events. */
+  /** `onClose`: called once, when no more events are accepted. Without a filter the reader gets all events. */
   constructor(
     bound: SubscriptionBound,
     filter: EventFilter | undefined,
@@ -52,7 +52,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
     this.#onClose = onClose
   }
 
-  /** Offers events, in sequence; takes what passes the filter and fits. Nothing after the end. */
+  /** Queues the events that pass the filter and fit. Does nothing after the end. */
   put(events: readonly Event[]): void {
     if (this.#ended) return
     for (const event of events) if (this.#filter?.accepts(event) !== false) this.#put(event)
@@ -63,7 +63,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
     const size = this.#sizes.of(event)
     const fits = this.#bytes + size <= this.#bound.bytes && this.#count < this.#bound.events
     let part = this.#parts.at(-1)
-    // Behind a loss a new part begins, so that the reader knows where the loss was.
+    // A new part begins after a loss, so that the reader knows where the loss was.
     if (part === undefined || (fits && part.lost > 0)) this.#parts.push((part = { events: [], bytes: 0, lost: 0 }))
     if (fits) {
       part.events.push(event)
@@ -77,17 +77,17 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
     }
   }
 
-  /** Events that passed the filter and did not fit, so far. */
+  /** Events that passed the filter and did not fit. */
   get lost(): number {
     return this.#lost
   }
 
-  /** What waits now. */
+  /** Size of the queue. */
   get waiting(): SubscriptionBound {
     return { bytes: this.#bytes, events: this.#count }
   }
 
-  /** For one reader. Ends when the agent stops, after what waits, or when the subscription is disposed; leaving the loop disposes it. */
+  /** For one loop. Ends when the agent has stopped and the queue is empty, or when disposed; leaving the loop disposes the subscription. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Taken> {
     try {
       for (;;) {
@@ -110,7 +110,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
     return part
   }
 
-  /** No more events come; what waits can still be read. */
+  /** No more events come; queued events can still be read. */
   end(): void {
     if (this.#ended) return
     this.#ended = true
@@ -118,7 +118,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
     this.#wake?.()
   }
 
-  /** The reader has gone: what waits is dropped. */
+  /** Drops queued events. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#parts = []
     this.#bytes = this.#count = 0

@@ -1,23 +1,23 @@
 /**
- * The stage between ingest and fan-out in which an enricher (containers, pods) has a bounded time to learn of a process:
+ * The stage between ingest and fan-out where an enricher (containers, pods) has a bounded time to look up a process:
  *
  *     events ─▶ pending? ─no──────────────────────────▶ on
  *                  └─yes─▶ wait, by process ─settled──▶ on
  *                              └─ out of time or bytes ▶ on, counted
  *
- * Constraints: events of a process keep their order, and those of others pass; nothing is dropped; what waits is bounded in bytes, and in
- * time from the first event of the process. Without an enricher it costs nothing: the same array comes out.
+ * Constraints: events of one process keep their order and do not block those of others; nothing is dropped; waiting events are bounded in
+ * bytes, and in time from the first event of the process. Without an enricher `pass` returns its argument.
  *
- * No timer: the line asks `due` whenever the ring is empty, so an event waits at most `ring.max_delay` longer than its bound.
+ * There is no timer: the caller checks `due` whenever the ring is empty, so an event waits at most `ring.max_delay` longer than its bound.
  */
 import type { Event, ProcessEvent } from '../../exporters/contract/event.ts'
 import { EventSizes } from '../delivery/event-size.ts'
 
 export interface Enricher {
   /**
-   * undefined when everything is known of the event's process. Otherwise a promise that settles when it is, or never will be; the same
-   * promise as long as it is the same wait. Called for each event: cheap, never throws. An enricher that adds something to a process that was
-   * encoded before also drops its renderings (`Rendered.cache`).
+   * Returns undefined when nothing more can be looked up for the event's process. Else a promise that settles when the lookup has ended,
+   * the same promise for the same lookup. Called for each event: must be cheap and never throw. An enricher that changes a process after
+   * it was encoded must invalidate its renderings (`Rendered.cache`).
    */
   pending(event: ProcessEvent): Promise<unknown> | undefined
 }
@@ -27,7 +27,7 @@ export interface EnrichmentBounds {
   readonly ms: number
 }
 
-/** Why events went on without what their enricher was to learn. */
+/** Why events were passed on without the enricher's result. */
 export type GaveUp = 'time' | 'bytes' | 'failed' | 'stopping'
 
 /** A container runtime answers in milliseconds, a busy API server in a second. The bytes are a burst of 10,000 events. */
@@ -47,25 +47,25 @@ export class Enrichment {
   readonly #enricher: Enricher | undefined
   readonly #bounds: EnrichmentBounds
   readonly #nowMs: () => number
-  /** Events that went on without, by reason. */
+  /** Events passed on without the enricher's result, by reason. */
   readonly gaveUp: Record<GaveUp, number> = { time: 0, bytes: 0, failed: 0, stopping: 0 }
-  /** By pid, also across an exec; in the order in which their time ends. */
+  /** By pid, also across an exec; the first to expire comes first. */
   readonly #waiting = new Map<number, Waiting>()
-  /** Those whose promise has settled. */
+  /** Entries whose promise has settled. */
   #settled: Waiting[] = []
-  /** Promises that were given up: later events do not wait for them again. */
-  readonly #vain = new WeakMap<Promise<unknown>, GaveUp>()
+  /** Lookups that were given up: later events do not wait for them again. */
+  readonly #abandoned = new WeakMap<Promise<unknown>, GaveUp>()
   #bytes = 0
   #ended = false
 
-  /** `nowMs` never goes back. */
+  /** `nowMs`: monotonic. */
   constructor(enricher?: Enricher, bounds: EnrichmentBounds = BOUNDS, nowMs: () => number = () => performance.now()) {
     this.#enricher = enricher
     this.#bounds = bounds
     this.#nowMs = nowMs
   }
 
-  /** What can go on now: of what waited, then of `events`. */
+  /** Returns the events that need not wait (any longer): first from the waiting ones, then from `events`. */
   pass(events: readonly Event[]): readonly Event[] {
     if (this.#enricher === undefined) return events
     const passed: Event[] = []
@@ -77,19 +77,19 @@ export class Enrichment {
     return passed
   }
 
-  /** Something that waited can go on: call `pass`. */
+  /** Whether `pass` would return waiting events. */
   get due(): boolean {
     if (this.#waiting.size === 0) return false
     return this.#ended || this.#settled.length > 0 || this.#expired() !== undefined
   }
 
-  /** What waits now. */
+  /** The waiting events. */
   get held(): { readonly bytes: number; readonly events: number } {
     const events = [...this.#waiting.values()].reduce((sum, waiting) => sum + waiting.events.length, 0)
     return { bytes: this.#bytes, events }
   }
 
-  /** The agent stops: the next `pass` lets everything go, and nothing waits any more. */
+  /** The agent stops: the next `pass` returns everything, and no event waits any more. */
   end(): void {
     this.#ended = true
   }
@@ -97,7 +97,7 @@ export class Enrichment {
   #release(passed: Event[]): void {
     const settled = this.#settled
     this.#settled = []
-    for (const waiting of settled) if (this.#holds(waiting)) this.#goOn(waiting, passed)
+    for (const waiting of settled) if (this.#holds(waiting)) this.#resume(waiting, passed)
     if (this.#ended) for (const waiting of this.#waiting.values()) this.#giveUp(waiting, 'stopping', passed)
     for (let old = this.#expired(); old !== undefined; old = this.#expired()) this.#giveUp(old, 'time', passed)
   }
@@ -107,19 +107,19 @@ export class Enrichment {
     const wait = waiting === undefined ? this.#waitOf(event) : undefined
     if (waiting !== undefined) this.#hold(waiting, event, passed)
     else if (wait instanceof Promise) this.#hold(this.#begin(event, wait), event, passed)
-    else this.#let(event, wait, passed)
+    else this.#emit(event, wait, passed)
   }
 
-  /** A promise: it must wait; a reason: it goes on without. */
+  /** A promise: the event must wait. A reason: it passes without the result. */
   #waitOf(event: ProcessEvent): Promise<unknown> | GaveUp | undefined {
     const promise = this.#enricher?.pending(event)
     if (promise === undefined) return undefined
-    return this.#ended ? 'stopping' : (this.#vain.get(promise) ?? promise)
+    return this.#ended ? 'stopping' : (this.#abandoned.get(promise) ?? promise)
   }
 
-  #let(event: ProcessEvent, without: GaveUp | undefined, passed: Event[]): void {
+  #emit(event: ProcessEvent, gaveUp: GaveUp | undefined, passed: Event[]): void {
     passed.push(event)
-    if (without !== undefined) this.gaveUp[without]++
+    if (gaveUp !== undefined) this.gaveUp[gaveUp]++
   }
 
   #begin({ process: { pid } }: ProcessEvent, promise: Promise<unknown>): Waiting {
@@ -144,21 +144,21 @@ export class Enrichment {
 
   #hold(waiting: Waiting, event: ProcessEvent, passed: Event[]): void {
     const bytes = waiting.sizes.of(event)
-    const most = this.#bounds.bytes
-    if (bytes > most) this.#giveUp(waiting, 'bytes', passed)
-    // The process that has waited longest gives way; it may be the event's own.
+    const maxBytes = this.#bounds.bytes
+    if (bytes > maxBytes) this.#giveUp(waiting, 'bytes', passed)
+    // Give up the longest wait first; it may be that of the event's own process.
     for (const oldest of this.#waiting.values()) {
-      if (this.#bytes + bytes <= most || !this.#holds(waiting)) break
+      if (this.#bytes + bytes <= maxBytes || !this.#holds(waiting)) break
       this.#giveUp(oldest, 'bytes', passed)
     }
     if (this.#holds(waiting)) {
       waiting.events.push({ event, bytes })
       this.#bytes += bytes
-    } else this.#let(event, 'bytes', passed)
+    } else this.#emit(event, 'bytes', passed)
   }
 
-  /** The promise has settled: all go on up to the first that must wait for another, as after an exec. */
-  #goOn(waiting: Waiting, passed: Event[]): void {
+  /** After the promise has settled: passes events on, up to the first that must wait for another promise, as after an exec. */
+  #resume(waiting: Waiting, passed: Event[]): void {
     let gone = 0
     for (const { event, bytes } of waiting.events) {
       const wait = this.#waitOf(event)
@@ -168,8 +168,8 @@ export class Enrichment {
       }
       gone++
       this.#bytes -= bytes
-      const without = waiting.failed ? 'failed' : undefined
-      this.#let(event, typeof wait === 'string' ? wait : without, passed)
+      const failed = waiting.failed ? 'failed' : undefined
+      this.#emit(event, typeof wait === 'string' ? wait : failed, passed)
     }
     waiting.events.splice(0, gone)
     if (waiting.events.length === 0) this.#waiting.delete(waiting.pid)
@@ -177,10 +177,10 @@ export class Enrichment {
 
   #giveUp(waiting: Waiting, why: GaveUp, passed: Event[]): void {
     this.#waiting.delete(waiting.pid)
-    this.#vain.set(waiting.promise, why)
+    this.#abandoned.set(waiting.promise, why)
     for (const { event, bytes } of waiting.events) {
       this.#bytes -= bytes
-      this.#let(event, why, passed)
+      this.#emit(event, why, passed)
     }
   }
 
@@ -188,7 +188,7 @@ export class Enrichment {
     return this.#waiting.get(waiting.pid) === waiting
   }
 
-  /** The oldest, when its time is over. */
+  /** The oldest entry if its time is over. */
   #expired(): Waiting | undefined {
     for (const oldest of this.#waiting.values()) {
       return this.#nowMs() - oldest.sinceMs >= this.#bounds.ms ? oldest : undefined

@@ -1,4 +1,4 @@
-/** Whether this host and this user can run the agent at all. */
+/** Checks whether this host and user can run the agent. */
 import { readlinkSync } from 'node:fs'
 import { CollectorError } from '../errors.ts'
 import { hasKprobes } from '../kernel/facts.ts'
@@ -6,7 +6,7 @@ import { hasKprobes } from '../kernel/facts.ts'
 /** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
 const HOST_PID_NAMESPACE = 0xefff_fffc
 
-/** What must be true of the host; each failure names the next step. Throws CollectorError NO_ROOT, NO_BTF, NO_KPROBES, NOT_HOST. */
+/** Throws CollectorError NO_ROOT, NO_BTF, NO_KPROBES or NOT_HOST, each with the next step. */
 export function checkHost(hasBtf: () => boolean): void {
   if (process.geteuid?.() !== 0) {
     throw new CollectorError(
@@ -35,7 +35,7 @@ export function checkHost(hasBtf: () => boolean): void {
   }
 }
 
-/** undefined where /proc does not show it. */
+/** undefined when /proc does not show it. */
 function pidNamespace(): number | undefined {
   try {
     return Number(/\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0])

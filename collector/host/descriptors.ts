@@ -1,21 +1,21 @@
 /**
- * Descriptors: the limit on open files is found out at the start and before a policy is loaded, never by an agent that can no longer
- * answer, rotate a log or write its spool. Node has raised the soft limit to the hard one before any of this runs. What others can
- * make the agent open is bounded: HTTP connections by observe/http.ts, connections to sinks by their exporters.
+ * Checks the limit on open files at the start and before each policy is loaded, so that a running agent always has descriptors left to answer,
+ * rotate a log and write its spool. Node itself raises the soft limit to the hard one. HTTP connections are bounded by telemetry/http.ts,
+ * connections to sinks by their exporters.
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { CollectorError } from '../errors.ts'
 
-/** HTTP connections, connections to sinks, and the files of a moment: a rotation, the spool, reading policies and /proc. */
+/** HTTP connections, connections to sinks, and short-lived files: rotation, spool, policies and /proc. */
 const RESERVE = 64 + 32 + 32
-/** What the agent has open with a few policies, and the reserve. */
-const LEAST = 256
+/** The descriptors of an agent with a few policies, and the reserve. */
+const MINIMUM = 256
 const RAISE = 'raise it: ulimit -n 4096 in the shell that starts ktrail, or LimitNOFILE=4096 in its systemd unit'
 
 export interface Descriptors {
   /** RLIMIT_NOFILE, soft. */
   readonly limit: () => number
-  /** Open now, without sockets: those are in the reserve. */
+  /** Open descriptors without sockets, which are part of the reserve. */
   readonly used: () => number
 }
 
@@ -27,18 +27,18 @@ const OWN: Descriptors = {
   used: () => readdirSync('/proc/self/fd').filter((name) => !isSocket(name)).length,
 }
 
-/** Throws CollectorError NO_DESCRIPTORS where the limit on open files is too low for any agent. */
+/** Throws CollectorError NO_DESCRIPTORS when the limit on open files is too low for any agent. */
 export function checkDescriptors({ limit }: Pick<Descriptors, 'limit'> = OWN): void {
-  const most = limit()
-  if (most >= LEAST) return
+  const got = limit()
+  if (got >= MINIMUM) return
   throw new CollectorError(
     'NO_DESCRIPTORS',
-    `the limit on open files is too low: expected at least ${LEAST}, got ${most}; ${RAISE}`,
+    `the limit on open files is too low: expected at least ${MINIMUM}, got ${got}; ${RAISE}`,
   )
 }
 
-/** Throws CollectorError NO_DESCRIPTORS where `what`, which takes `more` of them, would leave less than the reserve. */
-export function takesDescriptors(what: string, more: number, { limit, used }: Descriptors = OWN): void {
+/** Throws CollectorError NO_DESCRIPTORS when `what`, which needs `more` descriptors, would leave less than the reserve. */
+export function requireDescriptors(what: string, more: number, { limit, used }: Descriptors = OWN): void {
   const [most, open] = [limit(), used()]
   if (open + more + RESERVE <= most) return
   throw new CollectorError(
@@ -52,6 +52,6 @@ function isSocket(name: string): boolean {
   try {
     return readlinkSync(`/proc/self/fd/${name}`).startsWith('socket:')
   } catch {
-    return true // closed meanwhile, such as the one that the names were read through
+    return true // closed meanwhile, such as the descriptor of the directory itself
   }
 }

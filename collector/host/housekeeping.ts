@@ -1,7 +1,6 @@
-/** What the parts of the agent do every two seconds, one after the other. */
 const TICK_MS = 2_000
 
-/** Begins with it; disposing ends it. */
+/** Runs the periodic tasks of the agent's parts every TICK_MS; disposing ends it. */
 export function housekeeping(tasks: ReadonlyArray<() => void>): Disposable {
   const timer = setInterval(() => {
     for (const task of tasks) task()

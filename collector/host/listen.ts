@@ -8,8 +8,8 @@ import { CollectorError } from '../errors.ts'
 import { listenOnPath } from './unix-socket.ts'
 
 /**
- * Resolves to where `server` listens, as a config would write it. `key` names the address in the config. The folder of a Unix socket
- * is made when it is missing. Throws CollectorError LISTEN_FAILED with the address when it cannot.
+ * Makes `server` listen; resolves to the address in the config's notation. `key`: the config key of the address. Creates a missing folder of
+ * a Unix socket. Throws CollectorError LISTEN_FAILED with the address.
  */
 export async function listenAt(server: Server, address: Address, key: string): Promise<string> {
   const refused = (why: string, cause?: unknown): CollectorError =>
@@ -25,7 +25,7 @@ export async function listenAt(server: Server, address: Address, key: string): P
       .catch((cause: unknown) => {
         throw refused(cause instanceof Error ? cause.message : String(cause), cause)
       })
-    if (holder !== undefined) throw refused(`the name is held by ${holder}; set ${key} to another path`)
+    if (holder !== undefined) throw refused(`the path is taken by ${holder}; set ${key} to another path`)
     return formatAddress(address)
   }
   const { host, port } = address

@@ -1,11 +1,11 @@
-/** One agent a host: a second would report everything twice and take the other's accesses for a user's. */
+/** One agent per host: a second one would report everything twice, and report the first one's accesses. */
 import { createServer } from 'node:net'
 import { CollectorError } from '../errors.ts'
 import { listenOnPath } from './unix-socket.ts'
 
 /**
- * In a folder that only root writes to, so that nobody else can hold it. A socket and not a file with a pid in it: the
- * kernel knows whether its owner lives, also after kill -9.
+ * In a folder that only root can write to, so that no other user can take the lock. A socket instead of a pid file: the kernel releases it
+ * when its owner ends, also after kill -9.
  */
 const PATH = '/run/ktrail.lock'
 
@@ -14,7 +14,7 @@ export async function takeLock(path: string = PATH): Promise<Disposable> {
   const server = createServer((socket) => socket.destroy())
   const holder = await listenOnPath(server, path).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause)
-    throw refused(`cannot take the lock ${path} that keeps a second agent away: ${why}`, cause)
+    throw refused(`cannot take the lock ${path} (one agent per host): ${why}`, cause)
   })
   if (holder === 'a program that listens') {
     throw refused(
@@ -22,7 +22,7 @@ export async function takeLock(path: string = PATH): Promise<Disposable> {
     )
   }
   if (holder !== undefined) {
-    throw refused(`cannot take the lock ${path} that keeps a second agent away: it is held by ${holder}; remove it`)
+    throw refused(`cannot take the lock ${path} (one agent per host): the path is taken by ${holder}; remove it`)
   }
   server.unref()
   return { [Symbol.dispose]: () => void server.close() }

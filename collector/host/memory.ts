@@ -1,13 +1,13 @@
 /**
- * How short of memory the agent is, by two limits of its resident set. Past the soft one exporters with a spool send by way of their
- * disk, past the hard one all drop what is new, counted: an agent that the kernel kills loses more.
+ * Two limits of the agent's resident memory. Above the soft limit exporters with a spool write new events to disk first; above the hard limit
+ * all exporters drop new events, counted: an agent killed by the kernel would lose more.
  */
 import type { MemoryPressure } from '../../exporters/index.ts'
 import type { Log } from '../telemetry/log.ts'
 
 export type MemoryLimits = Readonly<Record<'soft_limit' | 'hard_limit', number>>
 
-/** A limit counts as passed until the resident set is so much smaller again: it must not be on and off with each collection. */
+/** Hysteresis: a limit stays exceeded until the resident set falls below this part of it, so that it does not flip with each collection. */
 const BACK_BELOW = 0.95
 
 export class MemoryGuard {
@@ -16,7 +16,7 @@ export class MemoryGuard {
   readonly #onChange: (pressure: MemoryPressure, rssBytes: number) => void
   #pressure: MemoryPressure = 'none'
 
-  /** `rss`: bytes now. */
+  /** `rss` returns the resident bytes. */
   constructor(
     limits: MemoryLimits,
     onChange: (pressure: MemoryPressure, rssBytes: number) => void,
@@ -41,7 +41,7 @@ export class MemoryGuard {
     this.#onChange(pressure, rssBytes)
   }
 
-  /** undefined while there is no descriptor left to read it with: then nothing is known, and nothing changes. */
+  /** undefined while no descriptor is left to read it; then the state does not change. */
   #measured(): number | undefined {
     try {
       return this.#rss()
@@ -58,13 +58,13 @@ export class MemoryGuard {
   }
 }
 
-const SAID: Readonly<Record<MemoryPressure, string>> = {
-  none: 'memory is not short any more',
-  soft: 'memory is past memory.soft_limit: exporters with a spool send by way of their disk',
-  hard: 'memory is past memory.hard_limit: new events are dropped and counted until it is smaller',
+const MESSAGES: Readonly<Record<MemoryPressure, string>> = {
+  none: 'memory is below its limits again',
+  soft: 'memory is above memory.soft_limit: exporters with a spool write new events to disk first',
+  hard: 'memory is above memory.hard_limit: new events are dropped and counted until it is below the limit',
 }
 
 export function logPressure(log: Log, pressure: MemoryPressure, rssBytes: number): void {
   const level = { none: 'info', soft: 'warn', hard: 'error' } as const
-  log[level[pressure]]({ rssMiB: Math.round(rssBytes / (1 << 20)) }, SAID[pressure])
+  log[level[pressure]]({ rssMiB: Math.round(rssBytes / (1 << 20)) }, MESSAGES[pressure])
 }

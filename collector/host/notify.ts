@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process'
 
 /**
- * Node has no datagram Unix sockets, so systemd's own tool speaks; the unit needs NotifyAccess=all. Without
- * NOTIFY_SOCKET nothing happens, and a failure costs no more than the notice.
+ * Runs systemd-notify, because Node has no Unix datagram sockets; the unit needs NotifyAccess=all. Does nothing without NOTIFY_SOCKET; a
+ * failure is only logged.
  */
 export function notifySystemd(state: 'ready' | 'stopping', warn: (message: string) => void): void {
   if (process.env['NOTIFY_SOCKET'] === undefined) return

@@ -1,15 +1,15 @@
-/** What signals ask of the agent besides its end. */
+/** Reactions to signals. */
 export interface Requests {
   /** SIGHUP. */
   readonly reload: () => void
-  /** SIGUSR1: what a log rotator sends after it has moved a file. */
+  /** SIGUSR1: sent by a log rotator after it has moved a file. */
   readonly reopen: () => void
-  /** SIGTERM or SIGINT once more: nobody wants to wait for the sinks. */
+  /** A second SIGTERM or SIGINT: stop without waiting for the sinks. */
   readonly hurry: () => void
 }
 
-/** The first signal that ends the agent. After the second, further ones are left to Node's default: they end it at once. */
-export function hearSignals({ reload, reopen, hurry }: Requests): Promise<NodeJS.Signals> {
+/** Resolves to the first SIGTERM or SIGINT. A third one ends the process at once (Node's default). */
+export function handleSignals({ reload, reopen, hurry }: Requests): Promise<NodeJS.Signals> {
   process.on('SIGHUP', reload)
   process.on('SIGUSR1', reopen)
   const first = end()

@@ -1,32 +1,32 @@
-/** Listening on a path: at most one program does so at a time, and what one that was killed left is replaced. */
+/** Listening on a Unix socket: at most one program per path; the leftover socket of a killed program is replaced. */
 import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import type { Server } from 'node:net'
 import { errnoOf } from '../../config/yaml/unreadable.ts'
 
-/** Only the agent's own user may connect: connecting needs the right to write. */
+/** Only the agent's user may connect, because connecting needs write permission. */
 const UMASK = 0o177
 
-/** What the name is held by when it is not free. */
-export type Holder = 'a program that listens' | 'a file that is no socket'
+/** What occupies a path that is not free. */
+export type Holder = 'a program that listens' | 'a file that is not a socket'
 
 /**
- * Makes `server` listen on `path`, with mode 0600. A socket that nobody listens on is replaced, anything else never is: then
- * it resolves to what holds the name. Rejects with the system's error.
+ * Makes `server` listen on `path` with mode 0600. Replaces a socket without a listener. Anything else is left alone, and the result is what
+ * occupies the path. Rejects with the system's error.
  */
 export async function listenOnPath(server: Server, path: string): Promise<Holder | undefined> {
   if (await listens(server, path)) return undefined
   const info = await lstat(path).catch(ignoreMissing)
   if (info !== undefined) {
-    if (!info.isSocket()) return 'a file that is no socket'
+    if (!info.isSocket()) return 'a file that is not a socket'
     if (await answers(path)) return 'a program that listens'
     await unlink(path).catch(ignoreMissing)
   }
-  // If it is taken again, another process was faster.
+  // If it is taken again, another program was faster.
   return (await listens(server, path)) ? undefined : 'a program that listens'
 }
 
-/** False: the name is taken. */
+/** False: the path is taken. */
 function listens(server: Server, path: string): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>()
   const failed = (error: NodeJS.ErrnoException): void => {
@@ -39,7 +39,7 @@ function listens(server: Server, path: string): Promise<boolean> {
     resolve(true)
   }
   server.once('error', failed).once('listening', listening)
-  // The socket is made within the call, so that nothing else of this process gets the mask.
+  // The socket is created during the call, so the mask affects nothing else in this process.
   const before = process.umask(UMASK)
   try {
     server.listen(path)

@@ -1,6 +1,6 @@
 /** Attaches policies to the kernel side and registers their hooks with ingest. */
 import type { Policy } from '../../config/policy/policy.ts'
-import { takesDescriptors } from '../host/descriptors.ts'
+import { requireDescriptors } from '../host/descriptors.ts'
 import type { HookRegistry } from '../ingest/hooks.ts'
 import type { PolicyPrograms } from '../kernel/policy-programs.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -15,7 +15,7 @@ const descriptorsOf = ({ hooks }: Policy): number => 16 + 4 * hooks.length
  * Throws what loading throws.
  */
 export function attachPolicy(policy: Policy, programs: PolicyPrograms, registry: HookRegistry, log: Log): Attached {
-  takesDescriptors(`policy "${policy.name}"`, descriptorsOf(policy))
+  requireDescriptors(`policy "${policy.name}"`, descriptorsOf(policy))
   const loaded = programs.load(policy)
   for (const { symbol, message } of loaded.skipped) {
     log.warn({ policy: policy.name, call: symbol }, `optional call skipped: ${message}`)

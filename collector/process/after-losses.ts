@@ -1,4 +1,4 @@
-/** When and with what the process table is reconciled (reconcile.ts): what of the agent's losses means that it may be wrong. */
+/** Connects the reconciler (reconcile.ts) to the agent: which losses mean that the process table may be wrong. */
 import { bootTime } from '../../native/index.ts'
 import type { RingAccounting } from '../ingest/ring-accounting.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
@@ -14,7 +14,6 @@ export interface ReconcilingOptions {
   readonly log: Log
 }
 
-/** Makes the one of the agent. */
 export function createReconciler({ table, kernel, accounting, procfs, log }: ReconcilingOptions): Reconciler {
   const missed = (program?: string): number =>
     kernel

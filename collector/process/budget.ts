@@ -1,6 +1,6 @@
 /**
- * What the process table weighs: images, their texts (once for all that share them), and what encoders keep with processes.
- * Images and texts may take seven eighths of the budget; renderings get what is left, at least an eighth.
+ * The memory budget of the process table: images, their texts (shared texts count once), and the renderings that encoders cache with processes.
+ * Images and texts may take seven eighths of the budget; renderings get the rest, at least an eighth.
  */
 import type { Process } from '../../exporters/contract/event.ts'
 import { PROCESS_FLAGS } from './flags.ts'
@@ -9,22 +9,22 @@ import { textBytes } from './image.ts'
 import { Renderings } from './renderings.ts'
 import { flagWords, own } from './text.ts'
 
-/** Objects of an image, its place in the table and its start time (measured: test/bench/processes.bench.ts). */
+/** An image's objects, table entry and start time (measured: test/bench/processes.bench.ts). */
 const IMAGE_BYTES = 640
-/** `<ktime>:<pid>` and the colon before, in an exec id. */
+/** `:<ktime>:<pid>` in an exec id. */
 const ID_BYTES = 28
 const SHARE_OF_IMAGES = 7 / 8
-/** When they are too large they are made so much smaller than they may be, so that it is not done for each process. */
+/** An eviction goes on to this part of the share, so that it does not run for each new process. */
 const LOW_WATER = 15 / 16
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 export interface Evictions {
-  /** Processes whose renderings went. */
+  /** Processes whose renderings were evicted. */
   readonly renderings: number
-  /** Texts of arguments that were cut. */
+  /** Argument texts that were cut. */
   readonly arguments: number
-  /** Images that left before their time: what comes of them later is of an unknown process. */
+  /** Images that were evicted: their later events are of an unknown process. */
   readonly images: number
 }
 
@@ -35,7 +35,7 @@ export class Budget {
   #images = 0
   #texts = 0
   #cut = 0
-  /** Counted by the table. */
+  /** Incremented by the table. */
   evictedImages = 0
 
   constructor(bytes: number, node: string) {
@@ -44,7 +44,7 @@ export class Budget {
     this.renderings = new Renderings(bytes)
   }
 
-  /** Bytes now, by what they are for. */
+  /** Current bytes by kind. */
   get bytes(): { readonly images: number; readonly texts: number; readonly renderings: number } {
     return { images: this.#images * this.#imageBytes, texts: this.#texts, renderings: this.renderings.bytes }
   }
@@ -58,7 +58,7 @@ export class Budget {
     return this.#used > this.#bytes * SHARE_OF_IMAGES
   }
 
-  /** They take so much less that it is worth while to have stopped. */
+  /** Images and texts are below the low-water mark. */
   get hasRoom(): boolean {
     return this.#used <= this.#bytes * SHARE_OF_IMAGES * LOW_WATER
   }
@@ -67,18 +67,18 @@ export class Budget {
     return this.#images * this.#imageBytes + this.#texts
   }
 
-  /** Renderings get what is left. */
+  /** Gives the rest of the budget to renderings. */
   settle(): void {
     this.renderings.limit = this.#bytes - this.#used
   }
 
-  /** An image comes into the table. */
+  /** Charges an image that enters the table. */
   enter(image: Image): void {
     this.#hold(image)
     if (image.parent !== undefined) this.#hold(image.parent)
   }
 
-  /** It leaves, and holds its parent no longer. */
+  /** Releases an image that leaves the table, and its reference to its parent. */
   leave(image: Image): void {
     const { parent } = image
     image.parent = undefined
@@ -99,7 +99,7 @@ export class Budget {
     this.renderings.drop(image.process.rendered)
   }
 
-  /** Leaves so many characters of its arguments; the flag of cut arguments is set. */
+  /** Cuts the arguments to `characters` and sets the flag for cut arguments. */
   cut(image: Image, characters: number): void {
     const process: Mutable<Process> = image.process
     if (process.arguments.length <= characters) return
@@ -112,7 +112,7 @@ export class Budget {
   #cutTexts(texts: Texts, characters: number): string {
     const whole = texts.arguments
     if (whole.length <= characters) return whole
-    // Not through the middle of a character.
+    // Never cut a surrogate pair in half.
     texts.arguments = own(whole.slice(0, characters).toWellFormed())
     const fewer = textBytes(whole) - textBytes(texts.arguments)
     texts.bytes -= fewer

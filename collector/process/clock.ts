@@ -1,6 +1,6 @@
 /**
- * Boot time → wall time. One clock for everything (CLOCK_BOOTTIME runs on through a suspend), one offset, taken anew
- * when the wall clock was set or drifted by more than a millisecond; so the times of one process do not jitter.
+ * Boot time → wall time. All times come from one clock (CLOCK_BOOTTIME, which runs on during suspend) and one offset, renewed when the wall
+ * clock was set or drifted by more than a millisecond, so the times of one process do not jitter.
  */
 import type { Timestamp } from '../../exporters/contract/event.ts'
 
@@ -13,14 +13,14 @@ export class WallClock {
   #sec = 0
   #nsec = 0
 
-  /** `offset` gives CLOCK_REALTIME − CLOCK_BOOTTIME in nanoseconds (native `clockOffset`). */
+  /** `offset` returns CLOCK_REALTIME − CLOCK_BOOTTIME in nanoseconds (native `clockOffset`). */
   constructor(offset: () => bigint) {
     this.#offset = offset
     this.#taken = offset()
     this.#split()
   }
 
-  /** Looks at the clocks again; call it once for many events. */
+  /** Renews the offset if needed; call it once per chunk. */
   refresh(): void {
     const now = this.#offset()
     const moved = now - this.#taken
@@ -30,7 +30,7 @@ export class WallClock {
   }
 
   #split(): void {
-    // Rounded down, not towards zero: a machine without a clock of its own starts below its boot time.
+    // Round down, not towards zero: without a hardware clock the wall time can start below the boot time.
     this.#nsec = Number(((this.#taken % NSEC) + NSEC) % NSEC)
     this.#sec = Number((this.#taken - BigInt(this.#nsec)) / NSEC)
   }

@@ -5,45 +5,45 @@ import type { WallClock } from './clock.ts'
 import type { Renderings } from './renderings.ts'
 import { execId, flagWords } from './text.ts'
 
-/** What an image has in common with those forked from it: held once, gone with the last of them. */
+/** Texts that an image shares with its forks: stored once, freed with the last of them. */
 export interface Texts {
   arguments: string
   bytes: number
-  /** Images that have these. */
+  /** Number of images that use them. */
   users: number
 }
 
-/** An image with what the table needs to know beside the record's fields. */
+/** An image: the record's fields and what the table needs. */
 export interface Image {
   readonly process: Process
-  /** Cleared when the image has left the table: else a process that execs for ever would keep all it ever was. */
+  /** Cleared when the image leaves the table: else a process that keeps calling exec would keep all its images. */
   parent: Image | undefined
   readonly startLo: number
   readonly startHi: number
   flags: number
-  /** The image that this pid ran before, while it is in its grace time, and the one after. */
+  /** This pid's previous image, while that is in its grace time, and its next image. */
   previous: Image | undefined
   newer: Image | undefined
   ended: boolean
   readonly texts: Texts
-  /** The table, while it is in there, and each image that names it as its parent. */
+  /** References: one of the table while the image is in it, and one of each child image. */
   holders: number
-  /** Last look at the kernel's table that found it there (reconcile.ts). */
+  /** The last reconciliation round that found it in the kernel's table (reconcile.ts). */
   seen: number
 }
 
-/** What an image is made of. */
+/** Input for an image. */
 export type Facts = Pick<
   Process,
   'binary' | 'unlinkedInode' | 'arguments' | 'cwd' | 'uid' | 'auid' | 'docker' | 'inInitTree'
 > & {
   readonly flags: number
   readonly forked?: boolean
-  /** Those of the parent that it was forked from. */
+  /** The parent's texts, for a fork. */
   readonly texts?: Texts
 }
 
-/** What is the same for all images. */
+/** Input that all images share. */
 export interface Making {
   readonly node: string
   readonly clock: WallClock
@@ -56,9 +56,9 @@ export function startOf(lo: number, hi: number): bigint {
   return (BigInt(hi) << 32n) | BigInt(lo)
 }
 
-/** The object of a string, and its characters: one byte each, or two where one of them needs it. */
+/** Memory of a string: the object, and one byte per character, or two if any character needs it. */
 export function textBytes(text: string): number {
-  // oxlint-disable-next-line no-control-regex -- what fits into one byte is meant
+  // oxlint-disable-next-line no-control-regex -- the range is all one-byte characters
   return text === '' ? 0 : 24 + text.length * (/[^\0-\xff]/.test(text) ? 2 : 1)
 }
 

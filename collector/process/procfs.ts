@@ -1,6 +1,6 @@
 /**
- * The start-up scan of /proc (docs/reference/records.md): every process that runs already, parents before children.
- * It runs after the process hooks are attached, so nothing falls between; what the hooks have seen meanwhile wins.
+ * The start-up scan of /proc (docs/reference/records.md): every running process, parents before children.
+ * It runs after the process hooks are attached, so no process is missed; a process that the hooks have reported keeps that entry.
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { posix } from 'node:path'
@@ -12,12 +12,12 @@ import { decodeText, joinArguments } from './text.ts'
 
 /** USER_HZ, the unit of start times in /proc/PID/stat: 100 on every Linux that Node runs on. */
 const NS_PER_TICK = 10_000_000n
-/** Processes read before the event loop gets its turn. */
+/** Processes read per turn of the event loop. */
 const SLICE = 50
 
 /**
- * Start time (boot clock) and parent from /proc/PID/stat; the name may hold spaces and parentheses. undefined also for
- * a zombie without living threads: it ended before us, and no further record will come of it.
+ * Start time (boot clock) and parent from /proc/PID/stat; the process name may contain spaces and parentheses. undefined also for a zombie
+ * without living threads: it has ended already, and no more records of it will come.
  */
 export function parseStat(stat: string): { parentPid: number; startNs: bigint; kernelThread: boolean } | undefined {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
@@ -44,8 +44,8 @@ const tryRead = <T>(read: () => T): T | undefined => {
 }
 
 /**
- * Start time (boot clock) of the process that has this pid now; 'gone' also for a zombie, 'unknown' where the proc file system cannot
- * tell, for instance for want of a descriptor.
+ * Start time (boot clock) of the process that has this pid now; 'gone' also for a zombie, 'unknown' when /proc cannot be read, for instance
+ * because no descriptor is left.
  */
 export function startedAt(procfs: string, pid: number): bigint | 'gone' | 'unknown' {
   try {
@@ -55,10 +55,10 @@ export function startedAt(procfs: string, pid: number): bigint | 'gone' | 'unkno
   }
 }
 
-/** The arguments begin with at most this; as bpf/process.bpf.c takes them. A program may have megabytes of them. */
+/** Limit of the arguments, which may have megabytes; as in bpf/process.bpf.c. */
 const ARGV_BYTES = 16_384
 
-/** What a file begins with: one byte more than ARGV_BYTES where it is longer. */
+/** The beginning of a file: at most ARGV_BYTES and one byte more, which shows that it is longer. */
 function readStart(file: string): Buffer {
   const bytes = Buffer.alloc(ARGV_BYTES + 1)
   const fd = openSync(file, 'r')
@@ -72,7 +72,7 @@ function readStart(file: string): Buffer {
   }
 }
 
-/** undefined: it ended meanwhile. */
+/** undefined: the process has ended meanwhile. */
 export function readProcess(procfs: string, pid: number): ScannedProcess | undefined {
   const at = (name: string): string => posix.join(procfs, String(pid), name)
   const stat = tryRead(() => readFileSync(at('stat'), 'utf8'))
@@ -104,13 +104,13 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
     unlinkedInode: unlinked?.nlink === 0n ? unlinked.ino : undefined,
     arguments: parsed.kernelThread ? '' : joinArguments(argv.subarray(0, ARGV_BYTES)),
     cwd: cwd ?? '/',
-    // The last line is cgroup v2's ("0::/path"); on v1 alone any controller's path names the container.
+    // The last line is that of cgroup v2 ("0::/path"); with v1 only, the path of any controller names the container.
     cgroup: cgroups.trimEnd().split('\n').at(-1) ?? '',
     kernelThread: parsed.kernelThread,
   }
 }
 
-/** All processes, by rising parent pid. Slices itself: no turn of the event loop is held longer than about 10 ms. */
+/** All processes, parents first. Yields to the event loop about every 10 ms. */
 export async function scanProcfs(procfs: string): Promise<ScannedProcess[]> {
   const found: ScannedProcess[] = []
   let read = 0
@@ -123,7 +123,7 @@ export async function scanProcfs(procfs: string): Promise<ScannedProcess[]> {
   return inParentOrder(found)
 }
 
-/** By rising parent pid, but never a child before its parent (pids wrap around). */
+/** Sorted by parent pid, but parents always before children (pids wrap around). */
 function inParentOrder(processes: ScannedProcess[]): ScannedProcess[] {
   const children = new Map<number, ScannedProcess[]>()
   const pids = new Set(processes.map((process) => process.pid))
@@ -141,6 +141,6 @@ function inParentOrder(processes: ScannedProcess[]): ScannedProcess[] {
     parents.push(...next.map((process) => process.pid))
     children.delete(parent)
   }
-  // What hangs on no root: pids that were used again while they were read can make a ring of parents.
+  // The rest has no root: pids reused during the scan can form a cycle of parents.
   return [...ordered, ...[...children.values()].flat().toSorted((a, b) => a.pid - b.pid)]
 }

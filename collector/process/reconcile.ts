@@ -1,12 +1,12 @@
 /**
- * Makes the table agree with the kernel's after records of processes were lost: an exit that never came leaves an image for ever, an
- * exec that never came a process under a wrong name.
+ * Corrects the process table from the kernel's table after process records were lost: a lost exit would leave an image for ever, a lost exec a
+ * process under a wrong name.
  *
  *   lost ─▶ (a tick) ─▶ look at the kernel's table ─▶ read what was in the ring by then ─▶ compare, in slices
  *
- * An image that the kernel does not have is released as if it had exited, without an event: the loss is counted already. A process that
- * only the kernel has is read from /proc. Nothing is decided by what may still be on its way: images younger than the look are
- * left alone, and the ring is read up to the look before anything is compared.
+ * An image that the kernel does not have is released as if it had exited, without an event: the loss is counted already. A process that only
+ * the kernel has is read from /proc. Records that are still in the ring do not disturb this: images younger than the look are left alone, and
+ * the ring is read up to the look before the comparison.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { StartKey } from '../ingest/decode.ts'
@@ -26,7 +26,7 @@ export interface KernelProcess {
 export interface ReconcileOptions {
   readonly table: ProcessTable
   readonly kernel: {
-    /** In parts; between two of them others run. */
+    /** In parts, so that the event loop can run between them. */
     processes(): Iterable<readonly KernelProcess[]>
     processStart(pid: number): bigint | undefined
     /** False when the kernel has an entry for this pid, or no room. */
@@ -34,9 +34,9 @@ export interface ReconcileOptions {
     forgetProcess(pid: number): void
   }
   readonly procfs: string
-  /** How many records of processes were lost so far. */
+  /** Lost process records. */
   readonly lost: () => number
-  /** Exits that the kernel's own table has missed so far: it then has processes that are gone. */
+  /** Exits that the kernel's table has missed: it then contains processes that are gone. */
   readonly missedExits: () => number
   /** Bytes that wait in the ring. */
   readonly waiting: () => number
@@ -47,21 +47,21 @@ export interface ReconcileOptions {
 }
 
 export interface Reconciled {
-  /** Images that were released. */
+  /** Released images. */
   readonly released: number
-  /** Processes that were read from /proc. */
+  /** Processes read from /proc. */
   readonly adopted: number
 }
 
-/** A program of ours that was interrupted between its look at the clock and the ring is through by then. */
+/** Longer than a BPF program takes between reading the clock and writing to the ring, even if interrupted. */
 const MARGIN_NS = 1_000_000_000n
 /** /proc gives start times in ticks. */
 const TICK_NS = 10_000_000n
-/** Others wait no longer than about this. */
+/** Longest turn of the event loop. */
 const SLICE_MS = 4
-/** Taken at most from the kernel's table in one round: the next one takes the rest. */
+/** Most unknown processes per round; the next round takes the rest. */
 const MOST_UNKNOWN = 8192
-/** While losses go on it takes at most so much of the time. */
+/** Share of the time that reconciliation may take while losses go on. */
 const SHARE = 1 / 10
 
 export class Reconciler {
@@ -73,10 +73,10 @@ export class Reconciler {
   #notBeforeMs = 0
   #round = 0
   #stopped = false
-  /** When this turn of the event loop began, and what the turns before took. */
+  /** Start of this turn of the event loop, and time spent in earlier turns. */
   #sliceMs = 0
   #workMs = 0
-  /** Bytes of the ring still to be read before what was found counts, and who waits for them. */
+  /** Bytes of the ring to read before the comparison, and the callback for when they are. */
   #behind = 0
   #caughtUp: (() => void) | undefined
   #released = 0
@@ -88,12 +88,12 @@ export class Reconciler {
     this.#missedExits = options.missedExits()
   }
 
-  /** All so far. */
+  /** Totals since the start. */
   get done(): Reconciled {
     return { released: this.#released, adopted: this.#adopted }
   }
 
-  /** Looks for new losses; call it every second or two. The tick after the last loss sees all of it from the distance of the margin. */
+  /** Checks for new losses; call it every second or two. Runs one tick after the last loss, so that the margin has passed. */
   tick(nowMs: number): void {
     const lost = this.#options.lost()
     const run = this.#due && this.#running === undefined && nowMs >= this.#notBeforeMs
@@ -106,7 +106,7 @@ export class Reconciler {
     this.#lost = lost
   }
 
-  /** So many bytes came out of the ring and were taken into the table; 0: it was found empty. */
+  /** Reports bytes of the ring that are in the table now; 0: the ring is empty. */
   read(bytes: number): void {
     if (this.#caughtUp === undefined) return
     this.#behind = bytes === 0 ? 0 : this.#behind - bytes
@@ -115,7 +115,7 @@ export class Reconciler {
     this.#caughtUp = undefined
   }
 
-  /** Ends what runs, and waits for it. */
+  /** Stops a running reconciliation and waits for its end. */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#caughtUp?.()
@@ -124,13 +124,13 @@ export class Reconciler {
 
   async #run(): Promise<void> {
     const { kernel, procfs, missedExits, bootNs, onDone } = this.#options
-    // Another namespace's proc file system, or none, would make every process look gone.
+    // With no /proc, or that of another pid namespace, every process would seem to be gone.
     if (typeof startedAt(procfs, process.pid) !== 'bigint') return
     this.#workMs = 0
     this.#sliceMs = performance.now()
     const before = this.done
     const missed = missedExits()
-    const asksAll = missed > this.#missedExits
+    const checkAll = missed > this.#missedExits
     this.#missedExits = missed
     const oldNs = bootNs() - MARGIN_NS
     const round = ++this.#round
@@ -142,7 +142,7 @@ export class Reconciler {
     }
     await this.#ringRead()
     if (this.#stopped) return
-    await this.#releaseGone(round, oldNs, asksAll)
+    await this.#releaseGone(round, oldNs, checkAll)
     await this.#adoptUnknown(unknown)
     if (this.#stopped) return
     this.#notBeforeMs = performance.now() + this.#workMs / SHARE
@@ -158,7 +158,7 @@ export class Reconciler {
     }
   }
 
-  /** Until what waits in the ring now is read. */
+  /** Waits until the current content of the ring is read. */
   async #ringRead(): Promise<void> {
     const read = Promise.withResolvers<void>()
     this.#behind = this.#options.waiting()
@@ -168,13 +168,13 @@ export class Reconciler {
     this.#sliceMs = performance.now()
   }
 
-  async #releaseGone(round: number, oldNs: bigint, asksAll: boolean): Promise<void> {
+  async #releaseGone(round: number, oldNs: bigint, checkAll: boolean): Promise<void> {
     const { table } = this.#options
     for (const image of table.latest()) {
       const { pid } = image.process
       if (image.ended || pid === 0 || startOf(image.startLo, image.startHi) > oldNs) continue
       const seen = image.seen === round
-      if (seen && !asksAll) continue
+      if (seen && !checkAll) continue
       if (!this.#isAlive(image, seen)) {
         table.exit(pid, image.startLo, image.startHi, performance.now())
         this.#released++
@@ -184,25 +184,25 @@ export class Reconciler {
     }
   }
 
-  /** Asks the kernel's table again, then /proc; and puts right what the kernel's table has. */
+  /** Checks the kernel's table again, then /proc, and corrects the kernel's entry. */
   #isAlive(image: Image, seen: boolean): boolean {
     const { kernel } = this.#options
     const { pid } = image.process
     const startNs = startOf(image.startLo, image.startHi)
-    // Another image of the pid, or this one came into the kernel's table meanwhile.
+    // By now the kernel's table has this image, or another one of the pid.
     const now = kernel.processStart(pid)
     if (!seen && now !== undefined) return now === startNs
     const exists = this.#exists(pid, startNs)
-    // A fork may take the pid between the two: then it is unknown until its exec, or a later look.
+    // If a fork takes the pid in between, it stays unknown until its exec or a later round.
     if (!exists && now === startNs && kernel.processStart(pid) === startNs) kernel.forgetProcess(pid)
-    // There was no room for it, so its exit would not be reported.
+    // The kernel's table had no room for it, so its exit would not be reported.
     if (exists && !seen && kernel.seedProcess(pid, startNs, image.parent?.process.pid ?? 0)) {
       if (!this.#exists(pid, startNs)) kernel.forgetProcess(pid)
     }
     return exists
   }
 
-  /** Whether the process that has this pid now is old enough to have had an image of that start. When in doubt it is. */
+  /** Whether the process that has this pid now can have had an image with that start time; true when in doubt. */
   #exists(pid: number, startNs: bigint): boolean {
     const started = startedAt(this.#options.procfs, pid)
     return started === 'unknown' || (started !== 'gone' && started <= startNs + TICK_NS)
@@ -214,13 +214,13 @@ export class Reconciler {
     unknown.sort((a, b) => a.start.hi - b.start.hi || a.start.lo - b.start.lo)
     for (const { pid, start, parentTgid, parentStart } of unknown) {
       await this.#pause()
-      // What does not fit now was evicted a moment ago.
+      // Without room, the rest would be evicted at once.
       if (this.#stopped || !table.hasRoom) return
       const startNs = startOf(start.lo, start.hi)
       if (table.find(pid, start.lo, start.hi) !== undefined) continue
       const exists = this.#exists(pid, startNs)
       const found = exists ? readProcess(procfs, pid) : undefined
-      // Asked after /proc was read: what was read is of no later image.
+      // Checked after reading /proc, which proves that it was not read from a later image.
       if (kernel.processStart(pid) !== startNs) continue
       if (!exists) kernel.forgetProcess(pid)
       if (found === undefined) continue

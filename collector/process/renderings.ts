@@ -1,18 +1,17 @@
 /**
- * What encoders, filters and redactors keep with processes, bounded in bytes all together; what was used least recently goes first.
+ * The cache of what encoders, filters and redactors keep with processes. Bounded in bytes; the least recently used entries are evicted first.
  *
- * Constraint: an event costs a comparison of numbers, no list is touched. So there are two generations: what is used is young.
- * When the young ones take more than half of the limit, the old ones go, and the young ones are the old ones from then on.
- * What is used again becomes young again, once a generation.
+ * Constraint: a hit costs one comparison of numbers and touches no list. Hence two generations: used entries are young. When the young ones
+ * take more than half of the limit, the old ones are evicted and the young ones become old. An old entry that is used becomes young again,
+ * at most once per generation.
  */
 import type { Rendered, RenderingCache, RenderingSlot } from '../../exporters/contract/event.ts'
 
-/** A typed array with its buffer and what malloc adds, beside its bytes (measured: test/bench/processes.bench.ts). */
+/** Overhead of a typed array: object, buffer and malloc (measured: test/bench/processes.bench.ts). */
 export const ARRAY_BYTES = 260
-/** So many of the largest that are kept fit in: the four slots of a process never take more than a quarter. */
+/** An entry larger than this part of the limit is not cached, so the four slots of a process take at most a quarter. */
 const LARGEST = 16
 
-/** One generation: who has something, and how much that is. */
 interface Generation {
   readonly members: Set<Rendered>
   bytes: number
@@ -25,14 +24,14 @@ export class Renderings implements RenderingCache {
   #limit: number
   #young = empty()
   #old = empty()
-  /** Processes that lost what was kept with them for want of room. */
+  /** Processes whose entries were evicted. */
   evicted = 0
 
   constructor(limitBytes: number) {
     this.#limit = limitBytes
   }
 
-  /** Bytes charged now; never above the limit. */
+  /** Charged bytes; never above the limit. */
   get bytes(): number {
     return this.#young.bytes + this.#old.bytes
   }
@@ -41,7 +40,7 @@ export class Renderings implements RenderingCache {
     return this.#limit
   }
 
-  /** A smaller one takes effect at once. */
+  /** A smaller limit evicts at once. */
   set limit(bytes: number) {
     this.#limit = bytes
     while (this.bytes > bytes) this.#age()
@@ -89,7 +88,7 @@ export class Renderings implements RenderingCache {
     if (rendered.used !== this.generation) this.use(rendered)
     rendered.bytes += bytes
     this.#add(rendered, bytes)
-    // Room may have been made of itself, in a limit that has become small.
+    // If the limit has become small, `#add` may have evicted the entry itself.
     return rendered.bytes > 0
   }
 
@@ -100,7 +99,7 @@ export class Renderings implements RenderingCache {
     while (this.#young.bytes > this.#limit / 2 || this.bytes > this.#limit) {
       this.#age()
       if (!this.#old.members.has(rendered)) return
-      // It is what was used last.
+      // The entry was used last, so it stays young.
       this.#old.members.delete(rendered)
       this.#old.bytes -= rendered.bytes
       rendered.used = this.generation
@@ -110,7 +109,7 @@ export class Renderings implements RenderingCache {
     }
   }
 
-  /** Forgets what is kept with a process that is gone, and with its copies. */
+  /** Drops the entries of a process that is gone, and of its copies. */
   drop(rendered: Rendered): void {
     if (this.#young.members.delete(rendered)) this.#young.bytes -= rendered.bytes
     else if (this.#old.members.delete(rendered)) this.#old.bytes -= rendered.bytes
@@ -119,7 +118,7 @@ export class Renderings implements RenderingCache {
     if (copies !== undefined) for (const copy of copies) this.drop(copy)
   }
 
-  /** Everything that is charged, for tests. */
+  /** All charged entries, for tests. */
   members(): Rendered[] {
     return [...this.#young.members, ...this.#old.members]
   }
@@ -133,7 +132,7 @@ export class Renderings implements RenderingCache {
       this.evicted++
       const { copies } = rendered
       clear(rendered)
-      // Its key is another one: nobody finds them any more.
+      // The copies belong to the old key and can not be found any more.
       if (copies !== undefined) for (const copy of copies) this.drop(copy)
     }
   }

@@ -9,7 +9,7 @@ import type { ProcessTable } from './table.ts'
 
 const NSEC = 1_000_000_000n
 
-/** The start-up scan: fills both tables and gives the events of what runs already. */
+/** The start-up scan: fills both process tables and returns the events of running processes. */
 export async function scanRunning(
   procfs: string,
   kernel: KernelSide,
@@ -19,10 +19,10 @@ export async function scanRunning(
   const events: Event[] = []
   const now = bootTime()
   for (const process of await scanProcfs(procfs)) {
-    // Known to the hooks already: its own record comes up the ring.
+    // The hooks know it already: its record comes from the ring.
     if (!kernel.seedProcess(process.pid, process.startNs, process.parentPid)) continue
     const image = table.addScanned(process)
-    // Its exit may have come before it was entered; then nobody else would ever take it out again.
+    // If it exited before it was entered, no exit record would remove it.
     if (!existsSync(join(procfs, String(process.pid)))) {
       kernel.forgetProcess(process.pid)
       table.exit(process.pid, 0, 0, performance.now())

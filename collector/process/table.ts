@@ -2,10 +2,9 @@
  * The process table in user space: images by (tgid, start time), fed by exec, fork and exit records and by the /proc
  * scan at start.
  *
- * Constraints: a record names its process by (tgid, start time) and must find it also shortly after it ended (files are
- * closed after the exit record); the table must not grow without bound, in bytes, whatever programs do. So an ended or replaced
- * image stays GRACE_MS, then goes; images that others name as their parent live on through that reference, not through the table.
- * All of it has a budget (budget.ts), which `trim` keeps.
+ * Constraints: a record names its process by (tgid, start time) and must find it also shortly after its end (files are closed after the exit
+ * record). The table is bounded in bytes, whatever programs do. So an ended or replaced image stays for GRACE_MS and is then removed; parents
+ * of other images live on through that reference, not in the table. `trim` keeps the budget (budget.ts).
  */
 import type { RawExec, RawFork, StartKey } from '../ingest/decode.ts'
 import { PROCESS_FLAGS } from './flags.ts'
@@ -18,12 +17,12 @@ import { Renderings } from './renderings.ts'
 import { binaryPath, containerId, decodeText, joinArguments, own } from './text.ts'
 
 const GRACE_MS = 5_000
-/** Arguments longer than these are cut, in this order, where there is no room for whole ones. */
+/** Lengths to which arguments are cut, one after the other, when the budget is full. */
 const CUTS = [4096, 1024, 256]
-/** Without another budget: `memory.process_table` of the config. */
+/** Default of `memory.process_table`. */
 const DEFAULT_BYTES = 128 << 20
 
-/** What a start-up scan knows of a process. */
+/** A process as read from /proc. */
 export interface ScannedProcess {
   readonly pid: number
   readonly parentPid: number
@@ -43,15 +42,15 @@ export interface ScannedProcess {
 export class ProcessTable {
   readonly #budget: Budget
   readonly #making: Making
-  /** For processes that are not in the table: they are others for each record, so nothing is kept with them. */
+  /** For processes that are not in the table: their objects live for one record, so nothing is cached with them. */
   readonly #makingUnknown: Making
-  /** The latest image of each pid, by the age of that. */
+  /** The latest image of each pid, oldest image first. */
   readonly #images = new Map<number, Image>()
-  /** Ended and replaced images in the order in which their grace ends. */
+  /** Ended and replaced images, ordered by the end of their grace time. */
   readonly #leaving: Array<{ pid: number; image: Image; atMs: number }> = []
   readonly #kernel: Image
 
-  /** `bytes`: what images and renderings may take together. */
+  /** `bytes`: the budget of images and renderings together. */
   constructor(node: string, clock: WallClock, bytes: number = DEFAULT_BYTES) {
     this.#budget = new Budget(bytes, node)
     this.#making = { node, clock, renderings: this.#budget.renderings }
@@ -73,17 +72,17 @@ export class ProcessTable {
     return this.#images.size
   }
 
-  /** Bytes that it takes, by what they are for. */
+  /** Current bytes by kind. */
   get bytes(): { readonly images: number; readonly texts: number; readonly renderings: number } {
     return this.#budget.bytes
   }
 
-  /** What had to go before its time because there was no room. */
+  /** Evictions because the budget was full. */
   get evictions(): Evictions {
     return this.#budget.evictions
   }
 
-  /** The latest image of each pid, oldest first; the table may change meanwhile. */
+  /** The latest image of each pid, oldest first; the table may change during the iteration. */
   latest(): IterableIterator<Image> {
     return this.#images.values()
   }
@@ -96,7 +95,7 @@ export class ProcessTable {
     return image
   }
 
-  /** `find`, or a placeholder as Tetragon's: pid, start time and the flag `unknown` (docs/reference/records.md). */
+  /** As `find`, else a placeholder like Tetragon's: pid, start time and the flag `unknown` (docs/reference/records.md). */
   findOrUnknown(tgid: number, startLo: number, startHi: number): Image {
     const known = this.find(tgid, startLo, startHi)
     if (known !== undefined) return known
@@ -118,7 +117,7 @@ export class ProcessTable {
     return this.#start(scanned.pid, this.#scanned(scanned, scanned.startNs, parent))
   }
 
-  /** Takes in a process whose records were lost: as the scan has it, but with the start and parent that the kernel's table has. */
+  /** Adds a process whose records were lost: as read from /proc, but with start time and parent of the kernel's table. */
   adopt(scanned: ScannedProcess, startNs: bigint, parentTgid: number, parentStart: StartKey, nowMs: number): Image {
     const parent = this.#parent(parentTgid, parentStart)
     const replaced = this.#images.get(scanned.pid)
@@ -143,9 +142,9 @@ export class ProcessTable {
     })
   }
 
-  /** undefined when the parent is not known: then nobody knows what the child is. */
+  /** undefined when the parent is unknown: the child is a copy of it. */
   fork(raw: RawFork, nowMs: number): Image | undefined {
-    // A pid that is used again has ended, even when its exit record was lost.
+    // A reused pid has ended before, even if its exit record was lost.
     const before = this.#images.get(raw.tgid)
     if (before !== undefined) this.#release(raw.tgid, before, nowMs)
     const parent = this.find(raw.parentTgid, raw.parentStart.lo, raw.parentStart.hi) ?? this.#images.get(raw.parentTgid)
@@ -191,14 +190,14 @@ export class ProcessTable {
     return image
   }
 
-  /** undefined when the process was never seen. */
+  /** undefined when the process is unknown. */
   exit(tgid: number, startLo: number, startHi: number, nowMs: number): Image | undefined {
     const image = this.find(tgid, startLo, startHi)
     if (image !== undefined) this.#release(tgid, image, nowMs)
     return image
   }
 
-  /** Forgets images whose grace is over; call it now and then. */
+  /** Removes images whose grace time is over; call it every few seconds. */
   sweep(nowMs: number): void {
     let gone = 0
     for (const { pid, image, atMs } of this.#leaving) {
@@ -210,15 +209,15 @@ export class ProcessTable {
   }
 
   /**
-   * Keeps the table within its budget; call it after each chunk, when its events are encoded. Renderings give way first, then long
-   * arguments, then ended images, then the oldest.
+   * Keeps the table within its budget; call it after each chunk, when its events are encoded. Evicts renderings first, then cuts long
+   * arguments, then evicts ended images, then the oldest images.
    */
   trim(): void {
     if (this.#budget.isFull) this.#evict()
     this.#budget.settle()
   }
 
-  /** Whether there is room for more than what comes by itself. */
+  /** Whether there is room for adopted processes. */
   get hasRoom(): boolean {
     return this.#budget.hasRoom
   }
@@ -260,7 +259,7 @@ export class ProcessTable {
     if (this.#images.get(pid) === image) this.#images.delete(pid)
     if (image.newer !== undefined) image.newer.previous = image.previous
     if (image.previous !== undefined) image.previous.newer = image.newer
-    // A child that names it as its parent must not keep its neighbours too.
+    // A child's reference to it must not keep its neighbours alive.
     image.newer = undefined
     image.previous = undefined
   }
@@ -275,7 +274,7 @@ export class ProcessTable {
     if (before !== undefined) {
       image.previous = before
       before.newer = image
-      // The order is that of the images, not of the pids.
+      // Reinsert: the order is by age of the image, not of the pid.
       this.#images.delete(pid)
     }
     this.#images.set(pid, image)

@@ -5,12 +5,12 @@ import { PROCESS_FLAGS } from './flags.ts'
 /** U+FFFD as its UTF-8 bytes, one character each. */
 const REPLACEMENT = '\xef\xbf\xbd'
 
-/** As Go's ToValidUTF8: each run of bytes that are no UTF-8 becomes one U+FFFD. `raw` is set when something was lost. */
+/** As Go's ToValidUTF8: each run of invalid bytes becomes one U+FFFD. `raw` is set if there was one. */
 export function decodeText(bytes: Buffer, from = 0, to = bytes.length): { text: string; raw: Buffer | undefined } {
   const text = bytes.toString('utf8', from, to)
   if (!text.includes('\uFFFD')) return { text, raw: undefined }
   const raw = Buffer.from(bytes.subarray(from, to))
-  // A name may hold a real U+FFFD: then nothing was lost, and it is no part of a run beside it.
+  // A real U+FFFD in the input is valid and is not merged with a neighbouring run.
   if (Buffer.from(text).equals(raw)) return { text, raw: undefined }
   const pieces = raw.toString('latin1').split(REPLACEMENT)
   const runs = pieces.map((piece) =>
@@ -22,23 +22,22 @@ export function decodeText(bytes: Buffer, from = 0, to = bytes.length): { text: 
 }
 
 /**
- * The same text with memory of its own. A part of a text keeps all of it alive, and one put together of parts keeps them, and
- * some bytes of tree for each: the estimate of a process must match what its texts weigh.
+ * A copy of the text with its own memory. V8's slices keep the whole source text alive, and concatenations keep their parts; then the size
+ * estimate of a process would be wrong.
  */
 export function own(text: string): string {
   return text.length < SHORTEST_PART ? text : Buffer.from(text).toString()
 }
 
-/** V8 copies shorter parts (SlicedString::kMinLength, ConsString::kMinLength). */
+/** V8 copies shorter texts anyway (SlicedString::kMinLength, ConsString::kMinLength). */
 const SHORTEST_PART = 13
 
 /**
- * What an exec ran. `filename` is the name given to execve, `path` the file that it led to as the kernel resolved it, ''
- * when not known.
+ * The binary of an exec. `filename`: the name given to execve; `path`: the file as the kernel resolved it, '' if unknown.
  *
- * A name is kept, made clean and symlinks left alone, where no text can mislead: absolute, without `..` (behind a symlink
- * it leads elsewhere than in the text), and no descriptor. A relative one is none: who shares the working folder with the
- * process may have changed it meanwhile. Without a path they stay as they were spelled, so that they look like no other.
+ * A name that can not mislead is used, cleaned, with its symlinks: absolute, without `..` (after a symlink it leads elsewhere than the text),
+ * no descriptor. For others `path` is used; also for relative names, because a process that shares the working directory may have changed it
+ * meanwhile. If `path` is unknown, the name stays as spelled, so that it can not be taken for another file.
  */
 export function binaryPath(filename: string, path: string): string {
   const clean = posix.normalize(filename)
@@ -47,19 +46,19 @@ export function binaryPath(filename: string, path: string): string {
   return path === '' ? filename : path
 }
 
-/** argv[1..] joined by spaces; an element with a space stands in quotes, unescaped. */
+/** argv[1..] joined by spaces; an element with a space is quoted, without escapes. */
 export function joinArguments(argv: Buffer): string {
   if (argv.length === 0) return ''
   const ended = argv[argv.length - 1] === 0 ? argv.subarray(0, -1) : argv
   const words = decodeText(ended).text.split('\0').slice(1)
   const quoted = words.map((word) => (word.includes(' ') ? `"${word}"` : word))
-  // An element in quotes has a space before it, also as the first.
+  // A quoted element has a space before it, also if it is the first.
   return own((words[0]?.includes(' ') === true ? ' ' : '') + quoted.join(' '))
 }
 
 const FLAG_WORDS = Object.entries(PROCESS_FLAGS)
 
-/** Texts of combinations that were seen: there are few, and nearly all processes have one of five. */
+/** Cache by flags: nearly all processes have one of five combinations. */
 const known = new Map<number, string>()
 const MAX_KNOWN = 1024
 

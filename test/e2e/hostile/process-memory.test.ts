@@ -30,7 +30,7 @@ test('forks with a huge argument that read once and sleep cost a bounded table a
   /** The agent checks its memory every two seconds and drops new events until a check passes. */
   const short = (): boolean => {
     const last = agent.log().findLast(({ msg }) => msg?.startsWith('memory is '))
-    return last !== undefined && last.msg !== 'memory is not short any more'
+    return last !== undefined && last.msg !== 'memory is below its limits again'
   }
   // While 100 MB of their events are in the pipeline a slow disk may fill the queue, which is counted. Only later events matter.
   await agent.until('the events of all children to be written or counted, and memory as before', async () => {

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { CollectorError } from '../../../../collector/errors.ts'
-import { checkDescriptors, takesDescriptors } from '../../../../collector/host/descriptors.ts'
+import { checkDescriptors, requireDescriptors } from '../../../../collector/host/descriptors.ts'
 
 const MODULE = new URL('../../../../collector/host/descriptors.ts', import.meta.url).href
 const RAISE = /; raise it: ulimit -n 4096 in the shell that starts ktrail, or LimitNOFILE=4096 in its systemd unit$/
@@ -24,9 +24,9 @@ test('descriptors: a limit that is too low is refused with the limit and the way
 })
 
 test('descriptors: a use that would take the reserve is refused with the numbers', () => {
-  takesDescriptors('policy "p"', 28, limited(256, 100))
+  requireDescriptors('policy "p"', 28, limited(256, 100))
   assert.throws(
-    () => takesDescriptors('policy "p"', 29, limited(256, 100)),
+    () => requireDescriptors('policy "p"', 29, limited(256, 100)),
     (error) => {
       assert.ok(error instanceof CollectorError && error.code === 'NO_DESCRIPTORS')
       const expected =
@@ -41,8 +41,8 @@ test('descriptors: a use that would take the reserve is refused with the numbers
 test('descriptors: those of this process are counted, without sockets and closed ones', async () => {
   const script = `import { openSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { checkDescriptors, takesDescriptors } from ${JSON.stringify(MODULE)}
-const open = () => { try { takesDescriptors('x', 1e9) } catch ({ message }) { return Number(/(\\d+) are open/.exec(message)[1]) } }
+import { checkDescriptors, requireDescriptors } from ${JSON.stringify(MODULE)}
+const open = () => { try { requireDescriptors('x', 1e9) } catch ({ message }) { return Number(/(\\d+) are open/.exec(message)[1]) } }
 const listen = () => new Promise((resolve) => createServer().listen(0, '127.0.0.1', resolve))
 await listen() // libuv keeps a descriptor for the case that there are none
 const before = open()

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { hearSignals } from '../../../../collector/host/signals.ts'
+import { handleSignals } from '../../../../collector/host/signals.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 
 test('signals: SIGHUP reloads, SIGUSR1 only reopens, the first SIGTERM or SIGINT stops, the second stops at once', async () => {
   const asked: string[] = []
-  const ended = hearSignals({
+  const ended = handleSignals({
     reload: () => asked.push('reload'),
     reopen: () => asked.push('reopen'),
     hurry: () => asked.push('hurry'),

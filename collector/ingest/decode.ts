@@ -137,7 +137,7 @@ export function decodeChunk(chunk: Chunk, each: (event: RawEvent, bytes: Buffer)
   let at = 0
   while (at + EVENT_HEADER.bytes <= length) {
     const size = words[at >>> 2] ?? 0
-    if (size < HEADER.bytes || at + size > length) {
+    if (size < EVENT_HEADER.bytes || at + size > length) {
       // The rest of the chunk is lost: record boundaries are known from sizes only.
       return malformed + 1
     }

@@ -11,11 +11,6 @@ export class Sequence {
     this.#next = first
   }
 
-  /** The number of the next event. */
-  get next(): number {
-    return this.#next
-  }
-
   /** Numbers the events in order; returns the same array. */
   number<T extends Event>(events: readonly T[]): readonly T[] {
     let next = this.#next

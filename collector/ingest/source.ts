@@ -34,8 +34,8 @@ const CHUNK_BYTES = 128 << 10
  */
 export async function* chunks(options: SourceOptions, signal: AbortSignal): AsyncGenerator<Chunk> {
   const bytes = Buffer.alloc(options.chunkBytes ?? CHUNK_BYTES)
-  const wakeup = new Wakeup()
-  const wake = (): void => wakeup.wake()
+  const wakeup = new Signal(systemClock)
+  const wake = (): void => wakeup.ring()
   const watch = options.watch(wake)
   signal.addEventListener('abort', wake)
   try {
@@ -58,24 +58,5 @@ export async function* chunks(options: SourceOptions, signal: AbortSignal): Asyn
   } finally {
     signal.removeEventListener('abort', wake)
     watch[Symbol.dispose]()
-  }
-}
-
-/** Waits for a wake-up or a timeout, whichever is first. A wake-up while nothing waits is ignored. */
-class Wakeup {
-  #resolve: (() => void) | undefined
-
-  wake(): void {
-    this.#resolve?.()
-  }
-
-  wait(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      this.#resolve = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
   }
 }

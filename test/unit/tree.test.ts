@@ -8,13 +8,6 @@ import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const MOST_FILES = 14
-/** Larger folders, each with its maximum. None may be added. */
-const EXCEPTIONS: ReadonlyMap<string, number> = new Map([
-  ['collector/outputs', 15],
-  ['exporters/sinks/kafka', 15],
-  ['test/integration-host', 17],
-  ['test/unit/exporters/sinks/otlp', 16],
-])
 
 /** Files that git knows, and new ones that it does not ignore, relative to the root. */
 function files(): string[] {
@@ -31,6 +24,6 @@ test(`tree: a folder has at most ${MOST_FILES} files`, { skip }, () => {
     // Tools expect their files in the root.
     if (folder !== '.' && !folder.startsWith('test/fixtures/')) counts.set(folder, (counts.get(folder) ?? 0) + 1)
   }
-  const large = [...counts].filter(([folder, count]) => count > (EXCEPTIONS.get(folder) ?? MOST_FILES))
+  const large = [...counts].filter(([, count]) => count > MOST_FILES)
   assert.deepEqual(large, [])
 })

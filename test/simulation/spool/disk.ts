@@ -2,7 +2,8 @@
  * A disk in memory that loses data like a real one. Unsynced data may be lost in a crash: each write separately, whole
  * or torn, in any order; each name separately. Any step can be made to fail, to be the last one, or to hang until `thaw`.
  */
-import type { FileFacts, Lock, SpoolFile, SpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
+import type { FileFacts, SpoolFile, SpoolFiles } from '../../../exporters/buffer/disk/files/files.ts'
+import type { Lock } from '../../../exporters/buffer/disk/files/lock.ts'
 import type { Seeded } from './random.ts'
 
 type Change = { readonly at: number; readonly bytes: Buffer } | { readonly size: number }

@@ -3,6 +3,7 @@ import { constants } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 import { mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import { lockFolder } from './lock.ts'
+import type { Lock } from './lock.ts'
 
 /** An open file. Every method rejects with Node's error, whose `code` names the errno. */
 export interface SpoolFile {
@@ -22,11 +23,6 @@ export interface FileFacts {
   readonly id: string
   readonly size: number
   readonly mtimeMs: number
-}
-
-/** A folder's lock, held until released or until the process ends. */
-export interface Lock {
-  release(): Promise<void>
 }
 
 export interface SpoolFiles {

@@ -7,7 +7,11 @@ import { open, rename, stat, unlink } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import type { Server } from 'node:net'
 import { errnoOf } from '../../../contract/errors.ts'
-import type { Lock } from './files.ts'
+
+/** A folder's lock, held until released or until the process ends. */
+export interface Lock {
+  release(): Promise<void>
+}
 
 /** Takes the lock or says which process has it. Rejects when the folder cannot be used at all. */
 export async function lockFolder(folder: string): Promise<Lock | { readonly heldBy: number }> {

@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { killAgain, RUN_NUMBERS } from '../support/delivery/kills.ts'
-import { readTopic } from '../support/kafka/read-topic.ts'
-import { numberOf } from '../support/kafka/reconcile.ts'
-import { DRIVERS, SKIP_LONG, withCluster } from '../support/kafka/rig.ts'
-import { Folder } from '../unit/exporters/support/folder.ts'
+import { killAgain, RUN_NUMBERS } from '../../support/delivery/kills.ts'
+import { readTopic } from '../../support/kafka/read-topic.ts'
+import { numberOf } from '../../support/kafka/reconcile.ts'
+import { DRIVERS, SKIP_LONG, withCluster } from '../../support/kafka/rig.ts'
+import { Folder } from '../../unit/exporters/support/folder.ts'
 
 const KILLS = 100
 const SEED = Number(process.env['KTRAIL_SEED'] || 1)

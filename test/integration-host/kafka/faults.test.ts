@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { readTopic } from '../support/kafka/read-topic.ts'
-import { reconcile } from '../support/kafka/reconcile.ts'
-import { DEADLINE_MS, DRIVERS, EPOCH, offer, senderOf, SKIP_LONG, withCluster } from '../support/kafka/rig.ts'
-import { until } from '../unit/exporters/support/fake-clock.ts'
+import { readTopic } from '../../support/kafka/read-topic.ts'
+import { reconcile } from '../../support/kafka/reconcile.ts'
+import { DEADLINE_MS, DRIVERS, EPOCH, offer, senderOf, SKIP_LONG, withCluster } from '../../support/kafka/rig.ts'
+import { until } from '../../unit/exporters/support/fake-clock.ts'
 
 const LOAD_EVENTS = 30_000
 const MOST_EVENTS = 200_000

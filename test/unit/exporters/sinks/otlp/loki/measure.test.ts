@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Event } from '../../../../../exporters/contract/event.ts'
-import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
-import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
-import { Measure } from '../../../../../exporters/sinks/otlp/loki/measure.ts'
-import { namedLimits } from '../../../../../exporters/sinks/otlp/loki/named-limits.ts'
-import { requestFrom } from '../../../../support/otlp/decode.ts'
-import { lineOf, metadataOf, sizeOf } from '../../../../support/otlp/loki.ts'
+import type { Event } from '../../../../../../exporters/contract/event.ts'
+import { createOtlpEncoder } from '../../../../../../exporters/encoding/otlp/encode.ts'
+import { createOtlpJsonEncoder } from '../../../../../../exporters/encoding/otlp/json-encode.ts'
+import { Measure } from '../../../../../../exporters/sinks/otlp/loki/measure.ts'
+import { namedLimits } from '../../../../../../exporters/sinks/otlp/loki/named-limits.ts'
+import { requestFrom } from '../../../../../support/otlp/decode.ts'
+import { lineOf, metadataOf, sizeOf } from '../../../../../support/otlp/loki.ts'
 import {
   file,
   int,
@@ -17,8 +17,8 @@ import {
   makeLoss,
   makeProcess,
   text,
-} from '../../support/events.ts'
-import { RESOURCE, encoderOptions, requestOf } from './support.ts'
+} from '../../../support/events.ts'
+import { RESOURCE, encoderOptions, requestOf } from '../support.ts'
 
 const EVENTS: readonly Event[] = [
   makeExec(),

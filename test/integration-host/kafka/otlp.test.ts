@@ -1,16 +1,16 @@
 /** Format otlp_proto with a real broker and the real collector's Kafka receiver: it must read what we write. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
-import { publish, started } from '../support/kafka/by-config.ts'
-import { eventOf, NODE_NAME } from '../support/kafka/events.ts'
-import { readTopic } from '../support/kafka/read-topic.ts'
-import { DEADLINE_MS, DRIVERS, withCluster } from '../support/kafka/rig.ts'
-import { Collector, collectorProgram } from '../support/otlp/collector.ts'
-import { requestFromProtobuf, seqOf } from '../support/otlp/decode.ts'
-import type { LogRecord, LogsRequest } from '../support/otlp/decode.ts'
-import { FakeSink } from '../support/otlp/server.ts'
-import { until } from '../unit/exporters/support/fake-clock.ts'
+import { createJsonEncoder } from '../../../exporters/encoding/json-line.ts'
+import { publish, started } from '../../support/kafka/by-config.ts'
+import { eventOf, NODE_NAME } from '../../support/kafka/events.ts'
+import { readTopic } from '../../support/kafka/read-topic.ts'
+import { DEADLINE_MS, DRIVERS, withCluster } from '../../support/kafka/rig.ts'
+import { Collector, collectorProgram } from '../../support/otlp/collector.ts'
+import { requestFromProtobuf, seqOf } from '../../support/otlp/decode.ts'
+import type { LogRecord, LogsRequest } from '../../support/otlp/decode.ts'
+import { FakeSink } from '../../support/otlp/server.ts'
+import { until } from '../../unit/exporters/support/fake-clock.ts'
 
 const found = await collectorProgram()
 const skip = 'missing' in found ? found.missing : false

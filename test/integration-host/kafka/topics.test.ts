@@ -1,14 +1,14 @@
 /** Several topics, partitions and brokers of which one fails: the others continue. Each driver in the same tests. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Described } from '../../exporters/contract/described.ts'
-import type { Encoded } from '../../exporters/contract/exporter.ts'
-import { describedParts } from '../support/kafka/events.ts'
-import { readTopic } from '../support/kafka/read-topic.ts'
-import { numberOf } from '../support/kafka/reconcile.ts'
-import { DEADLINE_MS, DRIVERS, senderOf, withCluster } from '../support/kafka/rig.ts'
-import { FakeBroker } from '../unit/exporters/sinks/kafka/support/fake-broker.ts'
-import { until } from '../unit/exporters/support/fake-clock.ts'
+import type { Described } from '../../../exporters/contract/described.ts'
+import type { Encoded } from '../../../exporters/contract/exporter.ts'
+import { describedParts } from '../../support/kafka/events.ts'
+import { readTopic } from '../../support/kafka/read-topic.ts'
+import { numberOf } from '../../support/kafka/reconcile.ts'
+import { DEADLINE_MS, DRIVERS, senderOf, withCluster } from '../../support/kafka/rig.ts'
+import { FakeBroker } from '../../unit/exporters/sinks/kafka/support/fake-broker.ts'
+import { until } from '../../unit/exporters/support/fake-clock.ts'
 
 const NOBODY_KNOWN = {
   'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',

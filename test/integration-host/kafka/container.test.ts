@@ -4,15 +4,15 @@
  */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { findEngine } from '../support/containers/engine.ts'
-import { kafkaImage, startKafka } from '../support/containers/kafka.ts'
-import { EPOCH, Pipeline } from '../support/containers/pipeline.ts'
-import { eventOf } from '../support/kafka/events.ts'
-import { kafkaJars } from '../support/kafka/jars.ts'
-import { readTopic } from '../support/kafka/read-topic.ts'
-import { reconcile } from '../support/kafka/reconcile.ts'
-import { DRIVERS } from '../support/kafka/rig.ts'
-import { Topics } from '../support/kafka/topics.ts'
+import { findEngine } from '../../support/containers/engine.ts'
+import { kafkaImage, startKafka } from '../../support/containers/kafka.ts'
+import { EPOCH, Pipeline } from '../../support/containers/pipeline.ts'
+import { eventOf } from '../../support/kafka/events.ts'
+import { kafkaJars } from '../../support/kafka/jars.ts'
+import { readTopic } from '../../support/kafka/read-topic.ts'
+import { reconcile } from '../../support/kafka/reconcile.ts'
+import { DRIVERS } from '../../support/kafka/rig.ts'
+import { Topics } from '../../support/kafka/topics.ts'
 
 const EVENTS = 5000
 

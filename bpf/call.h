@@ -26,7 +26,7 @@ struct scratch {
 	struct call call;  /* here and not on the stack, of which all functions of a program share 512 bytes */
 	struct top top;
 	__u64 ring[TOP_MAX];
-	struct tail_entry reversed;
+	struct suffix_entry reversed;
 	__u32 offset[ARGS_MAX + 3];  /* of each value in the record */
 	char record[RECORD_BYTES + 2 * PATH_BYTES + 512];
 };

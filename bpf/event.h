@@ -74,7 +74,7 @@ struct file_info {
 	__u32 mode;  /* i_mode */
 };
 
-/* Key head of the prefix tries, laid before each text so that the record is the key. */
+/* The start of a key of the prefix tries, laid before each text so that the record is the key. */
 struct text_key {
 	__u32 bits;
 	__u32 filter;

@@ -52,7 +52,7 @@ struct filter {
 	__u8 class;  /* enum filter_class */
 	__u8 op;     /* enum filter_op */
 	__u8 count;  /* numbers in use; 0: look into the map `numbers` */
-	__u32 id;    /* key part in the maps `numbers`, `texts` and `tails` */
+	__u32 id;    /* key part in the maps `numbers`, `texts` and `suffixes` */
 	__u64 numbers[FILTER_NUMBERS];
 };
 

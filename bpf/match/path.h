@@ -8,14 +8,14 @@
  */
 
 enum path_limit {
-	HEADS_MAX = 8,
-	HEAD_PARTS = 7,
-	TAILS_MAX = 8,
+	PREFIXES_MAX = 8,
+	PREFIX_PARTS = 7,
+	SUFFIXES_MAX = 8,
 	NO_ARG = 0xff,
 };
 
-/* The walk must still know a head's components when it has the one behind them. */
-_Static_assert(TOP_MAX > HEAD_PARTS, "path.h remembers fewer dentries than a head has parts");
+/* The walk must still know a prefix's components when it has the one behind them. */
+_Static_assert(TOP_MAX > PREFIX_PARTS, "path.h remembers fewer dentries than a prefix has parts");
 
 /* One path component to compare by its length and first bytes. */
 struct part {
@@ -26,15 +26,15 @@ struct part {
 };
 
 /* The beginning of a wanted path, for the first pass. */
-struct head {
+struct prefix {
 	__u16 parts;
 	__u16 depth_min;
 	__u32 depth_max;
-	struct part part[HEAD_PARTS];
+	struct part part[PREFIX_PARTS];
 };
 
 /* The end of a wanted path: the last component, compared from its end. */
-struct tail {
+struct suffix {
 	__u64 word;  /* last 8 bytes, in its upper end */
 	__u64 mask;
 	__u32 len;
@@ -42,12 +42,12 @@ struct tail {
 };
 
 struct path_screen {
-	__u8 arg;     /* position in hook.args of the path that heads and tails screen; NO_ARG: none */
-	__u8 nheads;
-	__u8 ntails;
+	__u8 arg;     /* position in hook.args of the path that prefixes and suffixes screen; NO_ARG: none */
+	__u8 nprefixes;
+	__u8 nsuffixes;
 	__u8 reserved[5];
-	struct head heads[HEADS_MAX];
-	struct tail tails[TAILS_MAX];
+	struct prefix prefixes[PREFIXES_MAX];
+	struct suffix suffixes[SUFFIXES_MAX];
 };
 
 /* First 8 bytes at an address, as a number. Names are allocated or embedded with at least that much room. */
@@ -74,32 +74,32 @@ static __always_inline bool part_matches(const volatile struct part *part, __u64
 	return ((bytes_at(name) ^ part->word) & part->mask) == 0;
 }
 
-static __always_inline bool head_matches(const volatile struct head *head, const struct top *top, const __u64 *ring)
+static __always_inline bool prefix_matches(const volatile struct prefix *prefix, const struct top *top, const __u64 *ring)
 {
 	__u32 i;
 
-	if (top->depth < head->depth_min || top->depth > head->depth_max)
+	if (top->depth < prefix->depth_min || top->depth > prefix->depth_max)
 		return false;
-	for (i = 0; i < HEAD_PARTS; i++) {
-		if (i >= head->parts)
+	for (i = 0; i < PREFIX_PARTS; i++) {
+		if (i >= prefix->parts)
 			break;
-		if (!part_matches(&head->part[i], ring[(top->depth - 1 - i) & (TOP_MAX - 1)]))
+		if (!part_matches(&prefix->part[i], ring[(top->depth - 1 - i) & (TOP_MAX - 1)]))
 			return false;
 	}
 	return true;
 }
 
-static __always_inline bool tail_matches(const volatile struct tail *tail, __u64 leaf)
+static __always_inline bool suffix_matches(const volatile struct suffix *suffix, __u64 leaf)
 {
 	__u32 len = LOAD(dentry, leaf, d_name.len);
 	__u64 name = (__u64)LOAD(dentry, leaf, d_name.name);
 	__u64 bytes;
 
-	if (tail->exact ? len != tail->len : len < tail->len)
+	if (suffix->exact ? len != suffix->len : len < suffix->len)
 		return false;
 	/* A name shorter than the word is read from its start and moved up, never from before its start. */
 	bytes = len >= 8 ? bytes_at(name + len - 8) : len ? bytes_at(name) << (64 - 8 * len) : 0;
-	return ((bytes ^ tail->word) & tail->mask) == 0;
+	return ((bytes ^ suffix->word) & suffix->mask) == 0;
 }
 
 /*
@@ -116,19 +116,19 @@ static __always_inline bool screen(const volatile struct path_screen *wanted, st
 		return true;
 	if (top->depth == 0)
 		return false;
-	for (i = 0; i < HEADS_MAX; i++) {
-		if (i >= wanted->nheads)
+	for (i = 0; i < PREFIXES_MAX; i++) {
+		if (i >= wanted->nprefixes)
 			break;
-		if (head_matches(&wanted->heads[i], top, ring))
+		if (prefix_matches(&wanted->prefixes[i], top, ring))
 			return true;
 	}
 	/* Where the file is the root of a mount (a single file bound over another), its name is the mount point's. */
-	if (wanted->ntails && at.dentry == (__u64)LOAD(mount, at.mount, mnt.mnt_root))
+	if (wanted->nsuffixes && at.dentry == (__u64)LOAD(mount, at.mount, mnt.mnt_root))
 		return true;
-	for (i = 0; i < TAILS_MAX; i++) {
-		if (i >= wanted->ntails)
+	for (i = 0; i < SUFFIXES_MAX; i++) {
+		if (i >= wanted->nsuffixes)
 			break;
-		if (tail_matches(&wanted->tails[i], at.dentry))
+		if (suffix_matches(&wanted->suffixes[i], at.dentry))
 			return true;
 	}
 	return false;

@@ -6,7 +6,7 @@
 
 enum text_limit {
 	TEXT_KEY_BYTES = 252,  /* longest value of a text filter; 4 bytes of a key name the filter */
-	TAIL_KEY_BYTES = 128,
+	SUFFIX_KEY_BYTES = 128,
 };
 
 /* kernel/bpf/lpm_trie.c LPM_DATA_SIZE_MAX */
@@ -27,10 +27,10 @@ struct {
 	__type(value, __u32);
 } texts SEC(".maps");
 
-struct tail_entry {
+struct suffix_entry {
 	__u32 bits;
 	__u32 filter;
-	char text[TAIL_KEY_BYTES];
+	char text[SUFFIX_KEY_BYTES];
 };
 
 /* Values of Postfix, last byte first. */
@@ -38,13 +38,13 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
-	__type(key, struct tail_entry);
+	__type(key, struct suffix_entry);
 	__type(value, __u32);
-} tails SEC(".maps");
+} suffixes SEC(".maps");
 
 /* A text of the record: its key words stand right before its bytes. */
 static __always_inline bool text_matches(const volatile struct filter *f, struct value *v, struct text_key *key,
-					 struct tail_entry *reversed)
+					 struct suffix_entry *reversed)
 {
 	char *text = (char *)(key + 1);
 	bool hit = false, cut = v->flags & VALUE_UNRESOLVED;
@@ -76,13 +76,13 @@ static __always_inline bool text_matches(const volatile struct filter *f, struct
 	case OP_POSTFIX:
 	case OP_NOT_POSTFIX:
 		reversed->filter = f->id;
-		for (i = 0; i < TAIL_KEY_BYTES; i++) {
+		for (i = 0; i < SUFFIX_KEY_BYTES; i++) {
 			if (i >= len)
 				break;
 			reversed->text[i] = text[(len - 1 - i) & (2 * PATH_BYTES - 1)];
 		}
-		reversed->bits = 8 * (sizeof(reversed->filter) + (len < TAIL_KEY_BYTES ? len : TAIL_KEY_BYTES));
-		hit = bpf_map_lookup_elem(&tails, reversed) != 0;
+		reversed->bits = 8 * (sizeof(reversed->filter) + (len < SUFFIX_KEY_BYTES ? len : SUFFIX_KEY_BYTES));
+		hit = bpf_map_lookup_elem(&suffixes, reversed) != 0;
 		return hit == (f->op == OP_POSTFIX);
 	}
 	return false;

@@ -5,19 +5,19 @@ import {
   ARG_TYPES,
   CLASSES,
   FILTER,
-  HEAD,
+  PREFIX,
   HOOK,
   FILTER_NUMBERS,
-  HEAD_PARTS,
+  PREFIX_PARTS,
   NO_ARG,
   OPS,
   PART,
   PATH_SCREEN,
   SELECTOR,
-  TAIL,
+  SUFFIX,
 } from './wire.ts'
 import { screenOf } from './screen.ts'
-import type { Head, Screen, Tail } from './screen.ts'
+import type { Prefix, Screen, Suffix } from './screen.ts'
 
 /** A number of a filter that has more of them than its constants hold. */
 export interface NumberEntry {
@@ -25,7 +25,7 @@ export interface NumberEntry {
   readonly number: bigint
 }
 
-/** A value of a text filter, for the map `texts`, or reversed for `tails`. */
+/** A value of a text filter, for the map `texts`, or reversed for `suffixes`. */
 export interface TextEntry {
   readonly filter: number
   readonly bytes: Buffer
@@ -35,12 +35,12 @@ export interface TextEntry {
 export interface FilterSets {
   readonly numbers: NumberEntry[]
   readonly texts: TextEntry[]
-  readonly tails: TextEntry[]
+  readonly suffixes: TextEntry[]
   /** Number of the last filter; they count from 1. */
   lastFilter: number
 }
 
-export const emptySets = (): FilterSets => ({ numbers: [], texts: [], tails: [], lastFilter: 0 })
+export const emptySets = (): FilterSets => ({ numbers: [], texts: [], suffixes: [], lastFilter: 0 })
 
 /**
  * The struct's bytes. Values that live in maps are added to `sets`.
@@ -93,11 +93,11 @@ function writeFilter(bytes: Buffer, at: number, filter: ArgumentFilter, sets: Fi
 function addText(filter: number, operator: Operator, value: string, sets: FilterSets): void {
   const bytes = Buffer.from(value)
   if (operator === 'Postfix' || operator === 'NotPostfix')
-    sets.tails.push({ filter, bytes: Buffer.from(bytes.toReversed()) })
+    sets.suffixes.push({ filter, bytes: Buffer.from(bytes.toReversed()) })
   else sets.texts.push({ filter, bytes })
 }
 
-/** The first (or, for a tail, last) up to 8 bytes as a number, and which of its bits count. */
+/** The first (or, for a suffix, last) up to 8 bytes as a number, and which of its bits count. */
 function word(bytes: Buffer, fromEnd: boolean): { word: bigint; mask: bigint } {
   const length = Math.min(bytes.length, 8)
   const shift = fromEnd ? 8 - length : 0
@@ -110,20 +110,20 @@ function word(bytes: Buffer, fromEnd: boolean): { word: bigint; mask: bigint } {
 
 function writeScreen(bytes: Buffer, at: number, screen: Screen | undefined): void {
   bytes[at + PATH_SCREEN.arg] = screen?.arg ?? NO_ARG
-  bytes[at + PATH_SCREEN.nheads] = screen?.heads.length ?? 0
-  bytes[at + PATH_SCREEN.ntails] = screen?.tails.length ?? 0
-  screen?.heads.forEach((head, i) => writeHead(bytes, at + PATH_SCREEN.heads + i * HEAD.bytes, head))
-  screen?.tails.forEach((tail, i) => writeTail(bytes, at + PATH_SCREEN.tails + i * TAIL.bytes, tail))
+  bytes[at + PATH_SCREEN.nprefixes] = screen?.prefixes.length ?? 0
+  bytes[at + PATH_SCREEN.nsuffixes] = screen?.suffixes.length ?? 0
+  screen?.prefixes.forEach((prefix, i) => writePrefix(bytes, at + PATH_SCREEN.prefixes + i * PREFIX.bytes, prefix))
+  screen?.suffixes.forEach((suffix, i) => writeSuffix(bytes, at + PATH_SCREEN.suffixes + i * SUFFIX.bytes, suffix))
 }
 
-function writeHead(bytes: Buffer, at: number, head: Head): void {
+function writePrefix(bytes: Buffer, at: number, prefix: Prefix): void {
   // Components behind the seventh are left to the exact filter.
-  const parts = head.parts.slice(0, HEAD_PARTS)
-  bytes.writeUInt16LE(parts.length, at + HEAD.parts)
-  bytes.writeUInt16LE(head.depthMin, at + HEAD.depthMin)
-  bytes.writeUInt32LE(head.depthMax, at + HEAD.depthMax)
+  const parts = prefix.parts.slice(0, PREFIX_PARTS)
+  bytes.writeUInt16LE(parts.length, at + PREFIX.parts)
+  bytes.writeUInt16LE(prefix.depthMin, at + PREFIX.depthMin)
+  bytes.writeUInt32LE(prefix.depthMax, at + PREFIX.depthMax)
   parts.forEach((part, i) => {
-    const to = at + HEAD.part + i * PART.bytes
+    const to = at + PREFIX.part + i * PART.bytes
     const first = word(part.bytes, false)
     bytes.writeBigUInt64LE(first.word, to + PART.word)
     bytes.writeBigUInt64LE(first.mask, to + PART.mask)
@@ -132,10 +132,10 @@ function writeHead(bytes: Buffer, at: number, head: Head): void {
   })
 }
 
-function writeTail(bytes: Buffer, at: number, tail: Tail): void {
-  const last = word(tail.bytes, true)
-  bytes.writeBigUInt64LE(last.word, at + TAIL.word)
-  bytes.writeBigUInt64LE(last.mask, at + TAIL.mask)
-  bytes.writeUInt32LE(tail.bytes.length, at + TAIL.len)
-  bytes.writeUInt32LE(tail.exact ? 1 : 0, at + TAIL.exact)
+function writeSuffix(bytes: Buffer, at: number, suffix: Suffix): void {
+  const last = word(suffix.bytes, true)
+  bytes.writeBigUInt64LE(last.word, at + SUFFIX.word)
+  bytes.writeBigUInt64LE(last.mask, at + SUFFIX.mask)
+  bytes.writeUInt32LE(suffix.bytes.length, at + SUFFIX.len)
+  bytes.writeUInt32LE(suffix.exact ? 1 : 0, at + SUFFIX.exact)
 }

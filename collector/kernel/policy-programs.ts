@@ -17,7 +17,7 @@ import { objectPath } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { planPolicy } from './plan.ts'
 import type { AttachMode, PlannedHook, PlannedObject, SkippedCall, Symbols } from './plan.ts'
-import { HOOK, HOOK_SLOTS, NUMBER_KEY, TAIL_ENTRY, TEXT_ENTRY } from './wire.ts'
+import { HOOK, HOOK_SLOTS, NUMBER_KEY, SUFFIX_ENTRY, TEXT_ENTRY } from './wire.ts'
 
 export interface PolicyProgramOptions {
   readonly facts: KernelFacts
@@ -179,7 +179,7 @@ export class PolicyPrograms {
       mapSizes: {
         numbers: Math.max(1, plan.sets.numbers.length),
         texts: Math.max(1, plan.sets.texts.length),
-        tails: Math.max(1, plan.sets.tails.length),
+        suffixes: Math.max(1, plan.sets.suffixes.length),
         scratch: plan.hooks.length,
       },
     })
@@ -255,7 +255,7 @@ function fillSets(object: BpfObject, sets: FilterSets): void {
   }
   for (const [name, entries, layout] of [
     ['texts', sets.texts, TEXT_ENTRY],
-    ['tails', sets.tails, TAIL_ENTRY],
+    ['suffixes', sets.suffixes, SUFFIX_ENTRY],
   ] as const) {
     using map = object.map(name)
     for (const { filter, bytes } of entries) {

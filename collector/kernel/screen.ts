@@ -3,7 +3,7 @@
  * rejects by pointers and lengths. It may let through what the exact filters then refuse, never the other way round.
  */
 import type { ArgumentFilter, HookSpec, TextFilter } from '../../config/policy/policy.ts'
-import { HEADS_MAX, HEAD_PARTS, TAILS_MAX } from './wire.ts'
+import { PREFIXES_MAX, PREFIX_PARTS, SUFFIXES_MAX } from './wire.ts'
 
 /** A path component: `open` when the name may go on after `bytes`. */
 export interface Part {
@@ -11,13 +11,13 @@ export interface Part {
   readonly open: boolean
 }
 
-export interface Head {
+export interface Prefix {
   readonly parts: readonly Part[]
   readonly depthMin: number
   readonly depthMax: number
 }
 
-export interface Tail {
+export interface Suffix {
   readonly bytes: Buffer
   readonly exact: boolean
 }
@@ -25,8 +25,8 @@ export interface Tail {
 export interface Screen {
   /** Position in the hook's args. */
   readonly arg: number
-  readonly heads: readonly Head[]
-  readonly tails: readonly Tail[]
+  readonly prefixes: readonly Prefix[]
+  readonly suffixes: readonly Suffix[]
 }
 
 const ANY_DEPTH = 0xffff_ffff
@@ -41,7 +41,7 @@ function withoutMark(text: string): { text: string; cut: boolean } {
 }
 
 /** undefined: no path can begin like that. */
-function headOf(value: string, whole: boolean): Head | undefined {
+function prefixOf(value: string, whole: boolean): Prefix | undefined {
   if (!value.startsWith('/')) return undefined
   const names = value.slice(1).split('/')
   const last = names.pop() ?? ''
@@ -53,33 +53,33 @@ function headOf(value: string, whole: boolean): Head | undefined {
   return { parts, depthMin: depth, depthMax: whole ? depth : ANY_DEPTH }
 }
 
-const key = (head: Head): string =>
-  `${head.depthMin}-${head.depthMax}:${head.parts.map((part) => part.bytes.toString('hex') + String(part.open)).join('/')}`
+const key = (prefix: Prefix): string =>
+  `${prefix.depthMin}-${prefix.depthMax}:${prefix.parts.map((part) => part.bytes.toString('hex') + String(part.open)).join('/')}`
 
-/** Keeps at most `levels` parts: a shorter head lets through more, so that many values share few heads. */
-function shortened(heads: readonly Head[], levels: number): Head[] {
-  const distinct = new Map<string, Head>()
-  for (const head of heads) {
+/** Keeps at most `levels` parts: a shorter prefix lets through more, so that many values share few prefixes. */
+function shortened(prefixes: readonly Prefix[], levels: number): Prefix[] {
+  const distinct = new Map<string, Prefix>()
+  for (const prefix of prefixes) {
     const short =
-      head.parts.length <= levels
-        ? head
-        : { parts: head.parts.slice(0, levels), depthMin: head.depthMin, depthMax: ANY_DEPTH }
-    const merged = head.parts.length <= levels ? short : { ...short, depthMin: levels + 1 }
+      prefix.parts.length <= levels
+        ? prefix
+        : { parts: prefix.parts.slice(0, levels), depthMin: prefix.depthMin, depthMax: ANY_DEPTH }
+    const merged = prefix.parts.length <= levels ? short : { ...short, depthMin: levels + 1 }
     distinct.set(key(merged), merged)
   }
   return [...distinct.values()]
 }
 
-function fitted(heads: readonly Head[]): Head[] | undefined {
-  for (let levels: number = HEAD_PARTS; levels > 0; levels--) {
-    const short = shortened(heads, levels)
-    if (short.length <= HEADS_MAX) return short
+function fitted(prefixes: readonly Prefix[]): Prefix[] | undefined {
+  for (let levels: number = PREFIX_PARTS; levels > 0; levels--) {
+    const short = shortened(prefixes, levels)
+    if (short.length <= PREFIXES_MAX) return short
   }
   return undefined
 }
 
 /** undefined: the value could match the mark of an unlinked file, which is no part of any name. */
-function tailOf(value: string): Tail | undefined {
+function suffixOf(value: string): Suffix | undefined {
   if (DELETED.endsWith(value) || value.endsWith(DELETED)) return undefined
   const slash = value.lastIndexOf('/')
   return { bytes: Buffer.from(value.slice(slash + 1)), exact: slash >= 0 }
@@ -100,24 +100,24 @@ export function screenOf(spec: HookSpec): Screen | undefined {
     spec.selectors.every((selector) => selector.matchArgs.some((filter) => demands(filter, position))),
   )
   if (arg < 0) return undefined
-  const heads: Head[] = []
-  const tails: Tail[] = []
+  const prefixes: Prefix[] = []
+  const suffixes: Suffix[] = []
   for (const selector of spec.selectors) {
     const [filter] = selector.matchArgs
       .filter((each) => demands(each, arg))
       .toSorted((a, b) => a.values.length - b.values.length)
     for (const value of filter?.values ?? []) {
       if (filter?.operator === 'Postfix') {
-        const tail = tailOf(value)
-        if (tail === undefined) return undefined
-        if (tail.bytes.length > 0) tails.push(tail)
+        const suffix = suffixOf(value)
+        if (suffix === undefined) return undefined
+        if (suffix.bytes.length > 0) suffixes.push(suffix)
       } else {
-        const head = headOf(value, filter?.operator !== 'Prefix')
-        if (head !== undefined) heads.push(head)
+        const prefix = prefixOf(value, filter?.operator !== 'Prefix')
+        if (prefix !== undefined) prefixes.push(prefix)
       }
     }
   }
-  const short = fitted(heads)
-  if (short === undefined || tails.length > TAILS_MAX) return undefined
-  return { arg, heads: short, tails }
+  const short = fitted(prefixes)
+  if (short === undefined || suffixes.length > SUFFIXES_MAX) return undefined
+  return { arg, prefixes: short, suffixes }
 }

@@ -7,7 +7,7 @@ export const CPU_STATE = { seq: 0, counters: 8, bytes: 64 } as const
 export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, bytes: 24 } as const
 export const NUMBER_KEY = { filter: 0, number: 8, bytes: 16 } as const
 export const TEXT_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 260 } as const
-export const TAIL_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 136 } as const
+export const SUFFIX_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 136 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
 export const JOIN_VALUE = { args: 0, enteredNs: 40, bytes: 48 } as const
 export const HOOK = {
@@ -24,10 +24,10 @@ export const HOOK = {
 } as const
 export const SELECTOR = { count: 0, filters: 8, bytes: 208 } as const
 export const FILTER = { arg: 0, class: 1, op: 2, count: 3, id: 4, numbers: 8, bytes: 40 } as const
-export const PATH_SCREEN = { arg: 0, nheads: 1, ntails: 2, heads: 8, tails: 1416, bytes: 1608 } as const
-export const HEAD = { parts: 0, depthMin: 2, depthMax: 4, part: 8, bytes: 176 } as const
+export const PATH_SCREEN = { arg: 0, nprefixes: 1, nsuffixes: 2, prefixes: 8, suffixes: 1416, bytes: 1608 } as const
+export const PREFIX = { parts: 0, depthMin: 2, depthMax: 4, part: 8, bytes: 176 } as const
 export const PART = { word: 0, mask: 8, len: 16, open: 20, bytes: 24 } as const
-export const TAIL = { word: 0, mask: 8, len: 16, exact: 20, bytes: 24 } as const
+export const SUFFIX = { word: 0, mask: 8, len: 16, exact: 20, bytes: 24 } as const
 export const EVENT_HEADER = {
   size: 0,
   type: 4,
@@ -127,9 +127,9 @@ export const SELECTORS_MAX = 5
 export const FILTERS_MAX = 5
 export const FILTER_NUMBERS = 4
 export const TEXT_KEY_BYTES = 252
-export const TAIL_KEY_BYTES = 128
-export const HEADS_MAX = 8
-export const HEAD_PARTS = 7
-export const TAILS_MAX = 8
+export const SUFFIX_KEY_BYTES = 128
+export const PREFIXES_MAX = 8
+export const PREFIX_PARTS = 7
+export const SUFFIXES_MAX = 8
 export const NO_ARG = 255
 export const RETURN_INDEX = 255

@@ -10,7 +10,7 @@ import {
   FILTER,
   HOOK,
   FILTERS_MAX,
-  HEADS_MAX,
+  PREFIXES_MAX,
   SELECTORS_MAX,
   NO_ARG,
   OPS,
@@ -42,7 +42,7 @@ function golden(file: string): string {
   const lines = parsed.policy.hooks.flatMap((kprobe, i) => [`${kprobe.call}`, ...dump(hookBytes(i + 1, kprobe, sets))])
   for (const { filter: id, number } of sets.numbers) lines.push(`numbers ${id} ${number}`)
   for (const { filter: id, bytes } of sets.texts) lines.push(`texts ${id} ${bytes.toString('hex')}`)
-  for (const { filter: id, bytes } of sets.tails) lines.push(`tails ${id} ${bytes.toString('hex')}`)
+  for (const { filter: id, bytes } of sets.suffixes) lines.push(`suffixes ${id} ${bytes.toString('hex')}`)
   return `${lines.join('\n')}\n`
 }
 
@@ -118,7 +118,7 @@ test('layout: texts go to the map as bytes, those of Postfix reversed; ids count
       [2, '/b'],
     ],
   )
-  assert.deepEqual(sets.tails, [
+  assert.deepEqual(sets.suffixes, [
     { filter: 3, bytes: Buffer.from([0xbc, 0xc3, 0x2e]) },
     { filter: 6, bytes: Buffer.from([0xbc, 0xc3, 0x2e]) },
   ])
@@ -156,10 +156,10 @@ test('layout: arguments by position, with index and type; the return type only i
 })
 
 test('layout: the largest hook that a policy allows fits into its struct', () => {
-  const values = Array.from({ length: HEADS_MAX }, (_, i) => `/${i}/b/c/d/e/f/g/h/i`)
+  const values = Array.from({ length: PREFIXES_MAX }, (_, i) => `/${i}/b/c/d/e/f/g/h/i`)
   const matchArgs = Array.from({ length: FILTERS_MAX }, () => filter(0, 'Prefix', values))
   const selectors = Array.from({ length: SELECTORS_MAX }, () => ({ matchArgs }))
   const bytes = hookBytes(1, spec({ selectors }), emptySets())
   assert.equal(bytes.length, HOOK.bytes)
-  assert.equal(bytes[HOOK.screen + PATH_SCREEN.nheads], HEADS_MAX)
+  assert.equal(bytes[HOOK.screen + PATH_SCREEN.nprefixes], PREFIXES_MAX)
 })

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { emptySets, hookBytes } from '../../../../collector/kernel/layout.ts'
 import { screenOf } from '../../../../collector/kernel/screen.ts'
-import { HOOK, HEADS_MAX, SELECTORS_MAX, NO_ARG, PATH_SCREEN } from '../../../../collector/kernel/wire.ts'
+import { HOOK, PREFIXES_MAX, SELECTORS_MAX, NO_ARG, PATH_SCREEN } from '../../../../collector/kernel/wire.ts'
 import type { Operator } from '../../../../config/policy/operators.ts'
 import type { KprobeSpec } from '../../../../config/policy/policy.ts'
 import { passes, textOf } from '../support/screen-model.ts'
@@ -197,7 +197,7 @@ for (const [filters, real, through] of ROWS) {
 test('screen: more values than prefixes share shorter prefixes', () => {
   const values = Array.from({ length: 20 }, (_, i) => `/data/${i}/x/`)
   const bytes = bytesOf(onPath(['Prefix', values]))
-  assert.ok((bytes[HOOK.screen + PATH_SCREEN.nheads] ?? 99) <= HEADS_MAX)
+  assert.ok((bytes[HOOK.screen + PATH_SCREEN.nprefixes] ?? 99) <= PREFIXES_MAX)
   assert.ok(passes(bytes, plain('/data/19/x/y')))
   assert.ok(!passes(bytes, plain('/var/19/x/y')))
 })

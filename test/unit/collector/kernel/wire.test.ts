@@ -48,16 +48,16 @@ test('wire: integers have the widths that decode and layout read and write', () 
     ['process', 4, 'parent_tgid forked'],
     ['hook', 4, 'id'],
     ['hook', 1, 'nargs syscall return_type nselectors'],
-    ['path_screen', 1, 'arg nheads ntails'],
+    ['path_screen', 1, 'arg nprefixes nsuffixes'],
     ['selector', 4, 'count'],
     ['filter', 1, 'arg class op count'],
     ['filter', 4, 'id'],
-    ['head', 2, 'parts depth_min'],
-    ['head', 4, 'depth_max'],
+    ['prefix', 2, 'parts depth_min'],
+    ['prefix', 4, 'depth_max'],
     ['part', 8, 'word mask'],
     ['part', 4, 'len open'],
-    ['tail', 8, 'word mask'],
-    ['tail', 4, 'len exact'],
+    ['suffix', 8, 'word mask'],
+    ['suffix', 4, 'len exact'],
   ]
   for (const [struct, bytes, members] of widths) {
     for (const member of members.split(' ')) assert.equal(size(struct, member), bytes, `${struct}.${member}`)
@@ -65,7 +65,7 @@ test('wire: integers have the widths that decode and layout read and write', () 
 })
 
 test('wire: the key head of a text stands right before its bytes, in records as in the keys of the maps', () => {
-  for (const entry of [wire.TEXT_ENTRY, wire.TAIL_ENTRY]) {
+  for (const entry of [wire.TEXT_ENTRY, wire.SUFFIX_ENTRY]) {
     assert.deepEqual(
       [entry.bits, entry.filter, entry.text],
       [wire.TEXT_KEY.bits, wire.TEXT_KEY.filter, wire.TEXT_KEY.bytes],

@@ -1,5 +1,5 @@
 /** The first pass of bpf/match/path.h in TypeScript, on the bytes of a struct hook. */
-import { HEAD, HOOK, NO_ARG, PART, PATH_SCREEN, TAIL } from '../../../../collector/kernel/wire.ts'
+import { PREFIX, HOOK, NO_ARG, PART, PATH_SCREEN, SUFFIX } from '../../../../collector/kernel/wire.ts'
 
 /** A file as seen by the walk. */
 export interface RealPath {
@@ -28,27 +28,30 @@ function partMatches(hook: Buffer, at: number, name: Buffer): boolean {
   return ((bytesAt(name, 0) ^ hook.readBigUInt64LE(at + PART.word)) & hook.readBigUInt64LE(at + PART.mask)) === 0n
 }
 
-function headMatches(hook: Buffer, at: number, names: readonly Buffer[]): boolean {
-  if (names.length < hook.readUInt16LE(at + HEAD.depthMin) || names.length > hook.readUInt32LE(at + HEAD.depthMax)) {
+function prefixMatches(hook: Buffer, at: number, names: readonly Buffer[]): boolean {
+  if (
+    names.length < hook.readUInt16LE(at + PREFIX.depthMin) ||
+    names.length > hook.readUInt32LE(at + PREFIX.depthMax)
+  ) {
     return false
   }
-  for (let i = 0; i < hook.readUInt16LE(at + HEAD.parts); i++) {
+  for (let i = 0; i < hook.readUInt16LE(at + PREFIX.parts); i++) {
     const name = names[i]
     // Here the kernel would read an old slot of its ring of dentries: no filter may compare it.
     if (name === undefined) throw new Error(`part ${i} of a path of ${names.length} components`)
-    if (!partMatches(hook, at + HEAD.part + i * PART.bytes, name)) return false
+    if (!partMatches(hook, at + PREFIX.part + i * PART.bytes, name)) return false
   }
   return true
 }
 
-function tailMatches(hook: Buffer, at: number, leaf: Buffer): boolean {
-  const len = hook.readUInt32LE(at + TAIL.len)
-  if (hook.readUInt32LE(at + TAIL.exact) === 0 ? leaf.length < len : leaf.length !== len) return false
+function suffixMatches(hook: Buffer, at: number, leaf: Buffer): boolean {
+  const len = hook.readUInt32LE(at + SUFFIX.len)
+  if (hook.readUInt32LE(at + SUFFIX.exact) === 0 ? leaf.length < len : leaf.length !== len) return false
   const bytes =
     leaf.length >= 8
       ? bytesAt(leaf, leaf.length - 8)
       : BigInt.asUintN(64, bytesAt(leaf, 0) << BigInt(64 - 8 * leaf.length))
-  return ((bytes ^ hook.readBigUInt64LE(at + TAIL.word)) & hook.readBigUInt64LE(at + TAIL.mask)) === 0n
+  return ((bytes ^ hook.readBigUInt64LE(at + SUFFIX.word)) & hook.readBigUInt64LE(at + SUFFIX.mask)) === 0n
 }
 
 /** Whether the first pass passes the path to the exact filters. */
@@ -56,16 +59,16 @@ export function passes(hook: Buffer, path: RealPath): boolean {
   if (hook[HOOK.screen + PATH_SCREEN.arg] === NO_ARG) return true
   if (path.names.length === 0) return false
   const names = path.names.map((name) => Buffer.from(name))
-  const heads = Array.from(
-    { length: hook[HOOK.screen + PATH_SCREEN.nheads] ?? 0 },
-    (_, i) => HOOK.screen + PATH_SCREEN.heads + i * HEAD.bytes,
+  const prefixes = Array.from(
+    { length: hook[HOOK.screen + PATH_SCREEN.nprefixes] ?? 0 },
+    (_, i) => HOOK.screen + PATH_SCREEN.prefixes + i * PREFIX.bytes,
   )
-  const tails = Array.from(
-    { length: hook[HOOK.screen + PATH_SCREEN.ntails] ?? 0 },
-    (_, i) => HOOK.screen + PATH_SCREEN.tails + i * TAIL.bytes,
+  const suffixes = Array.from(
+    { length: hook[HOOK.screen + PATH_SCREEN.nsuffixes] ?? 0 },
+    (_, i) => HOOK.screen + PATH_SCREEN.suffixes + i * SUFFIX.bytes,
   )
-  if (heads.some((at) => headMatches(hook, at, names))) return true
-  if (tails.length > 0 && path.boundFrom !== undefined) return true
+  if (prefixes.some((at) => prefixMatches(hook, at, names))) return true
+  if (suffixes.length > 0 && path.boundFrom !== undefined) return true
   const leaf = names.at(-1)
-  return leaf !== undefined && tails.some((at) => tailMatches(hook, at, leaf))
+  return leaf !== undefined && suffixes.some((at) => suffixMatches(hook, at, leaf))
 }

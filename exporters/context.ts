@@ -1,4 +1,4 @@
-/** What an exporter is made from beside its config, and what comes of it. */
+/** What an exporter is created from, besides its config, and the result. */
 import type { Source } from '../config/agent/effective.ts'
 import type { Environment } from '../config/agent/loading/substitute.ts'
 import type { Encoder, Exporter } from './contract/exporter.ts'
@@ -6,46 +6,46 @@ import type { Lost } from './contract/accounting.ts'
 import type { EncoderPool } from './encoding/pool.ts'
 import type { Compressors } from './runtime/compression.ts'
 
-/** The agent's own log: what belongs to a line, and its sentence. */
+/** The agent's own log: fields and a message. */
 export interface Log {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
 }
 
-/** The same for all exporters of this agent. */
+/** Shared by all exporters of this agent. */
 export interface ExportersContext {
   readonly nodeName: string
-  /** Names this run of the agent; the sequence of events is gap-free within it. */
+  /** Identifies this run of the agent; sequence numbers of events have no gaps within it. */
   readonly epoch: string
   readonly encoders: EncoderPool
-  /** Those of Node when absent. */
+  /** Default: Node's. */
   readonly compressors?: Compressors
   readonly env: Environment
   readonly log: Log
-  /** Hears of events that an exporter gives up, where it is known which. */
+  /** Called for lost events whose sequence numbers are known. */
   readonly onLost?: (exporter: string, lost: Lost) => void
-  /** Where packages are looked for first, beside and above it. */
+  /** Packages are searched first beside and above this file. */
   readonly configFile?: string
 }
 
-/** What one of them gets; its encoders redact and cut fields as its config says. */
+/** The context of one exporter; its encoders apply the configured redaction and field filters. */
 export interface ExporterContext extends Omit<ExportersContext, 'onLost'> {
-  /** The user's name for it. */
+  /** The exporter's name in the config. */
   readonly name: string
-  /** What of its config is from variables. */
+  /** Config values from environment variables. */
   readonly sources: readonly Source[]
-  /** A warning in the log, under its name. */
+  /** Logs a warning under the exporter's name. */
   readonly warn: (message: string) => void
 }
 
-/** An exporter, not yet started, and where its bytes come from. */
+/** An exporter, not yet started, and its encoder. */
 export interface MadeExporter {
   readonly exporter: Exporter
   readonly encoder: Encoder
-  /** It needs to know of events beside their bytes (contract/described.ts). */
+  /** The exporter needs descriptions of the events (contract/described.ts). */
   readonly describe?: boolean
 }
 
-/** Rejects with ExportError UNUSABLE for what can never work. `Config` is the exporter's effective config. */
+/** Rejects with ExportError UNUSABLE for a config that can never work. `Config` is the exporter's effective config. */
 export type MakeExporter<Config> = (config: Config, context: ExporterContext) => MadeExporter | Promise<MadeExporter>

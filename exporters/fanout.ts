@@ -1,6 +1,6 @@
 /**
- * Gives each event to every exporter: encodes once per encoder, offers the bytes to each sender that uses it.
- * A full exporter costs only its own events, unless it is one that blocks.
+ * Passes each event to every exporter: encodes once per encoder and offers the bytes to each sender that uses it.
+ * A full exporter only loses its own events, unless it is configured to block.
  */
 import type { Event } from './contract/event.ts'
 import { describe } from './contract/described.ts'
@@ -11,13 +11,13 @@ import { equal, pickLines, selectionOf, unionOf, within } from './filtering/sele
 import type { Selection } from './filtering/selection.ts'
 import type { MemoryPressure, Sender } from './sending/sender.ts'
 
-/** Which encoder a sender takes its bytes from. Senders that share an encoder object share the bytes. */
+/** A sender with its encoder. Senders with the same encoder object share the bytes. */
 export interface Route {
   readonly encoder: Encoder
   readonly sender: Sender
-  /** Its exporter needs to know of events beside their bytes (described.ts). */
+  /** Its exporter needs descriptions of the events (described.ts). */
   readonly describe?: boolean
-  /** Which events it takes; all when absent. Its state is this route's alone. */
+  /** Absent: all events. Not shared with other routes. */
   readonly filter?: EventFilter
 }
 
@@ -30,8 +30,8 @@ interface Group {
 }
 
 /**
- * Events encoded at a time. About 250 kB of JSON: the size of a queue's part, so that a held part never keeps a much
- * larger buffer alive, and the encoder's scratch stays in the processor's cache.
+ * Events encoded at a time: about 250 kB of JSON, the size of a queue's part. So a held part never keeps a much larger buffer
+ * in memory, and the encoder's buffer fits into the CPU cache.
  */
 const SLICE = 200
 
@@ -39,12 +39,12 @@ export class FanOut {
   readonly #routes: readonly Route[]
   readonly #groups: readonly Group[]
   readonly #senders: readonly Sender[]
-  /** What was encoded last of a slice of which some events are taken by nobody: encoders behind others share it. */
+  /** The last selection of a slice without events that no route takes. The same array lets encoders share their result. */
   #chosen:
     | { readonly slice: readonly Event[]; readonly union: Selection; readonly events: readonly Event[] }
     | undefined
 
-  /** What is being offered are records of losses, and nothing else: they have room of their own. */
+  /** The slice being offered only has loss records, for which queues reserve space. */
   #losses = false
 
   constructor(routes: readonly Route[]) {
@@ -59,8 +59,8 @@ export class FanOut {
   }
 
   /**
-   * Takes the events of one decode cycle, in sequence. Returns undefined when everybody took them at once; a
-   * promise, to be awaited before the next call, when an exporter that blocks is full.
+   * Takes the events of one decode cycle, in sequence. Returns undefined if all exporters took them; else, with a full
+   * exporter that blocks, a promise to await before the next call.
    */
   publish(events: readonly Event[]): Promise<void> | undefined {
     const waits: Array<Promise<void>> = []
@@ -83,7 +83,7 @@ export class FanOut {
     for (const route of routes) this.#offer(route, isDescribedTo(route) ? full : encoded, waits)
   }
 
-  /** Encodes what at least one route takes, once, and cuts out of it what each takes. */
+  /** Encodes the events that at least one route takes, then picks the lines of each route. */
   #offerSelected({ encoder, routes }: Group, slice: readonly Event[], waits: Array<Promise<void>>): void {
     const selections = routes.map(({ filter }) => (filter === undefined ? undefined : selectionOf(slice, filter)))
     const all = selections.some((selection) => selection === undefined || selection.count === slice.length)
@@ -93,7 +93,7 @@ export class FanOut {
     const encoded = encoder.encode(events)
     const sharing = selections.filter((selection) => selection === undefined || selection.count === events.length)
     encoded.memory?.hold(sharing.length)
-    // Where numbers are left out only this says which event is which.
+    // With gaps in the sequence only the descriptions have each event's number.
     const full = describe(encoded, events)
     for (const [i, route] of routes.entries()) {
       const selection = selections[i]
@@ -109,7 +109,7 @@ export class FanOut {
     if (wait !== undefined) waits.push(wait)
   }
 
-  /** The same array for the same choice: the JSON line in an OTLP body is then not encoded a second time. */
+  /** Returns the same array for the same selection, so that the JSON line of an OTLP body is not encoded again. */
   #choose(slice: readonly Event[], union: Selection): readonly Event[] {
     const known = this.#chosen
     if (known !== undefined && known.slice === slice && equal(known.union, union)) return known.events
@@ -118,28 +118,28 @@ export class FanOut {
     return events
   }
 
-  /** Events that the filter of an exporter did not accept so far: by its name, and by the key that said no. */
+  /** Filtered events so far, by exporter and config key of the failed condition. */
   filtered(): ReadonlyMap<string, Readonly<Record<string, number>>> {
     return new Map(this.#routes.map(({ sender, filter }) => [sender.name, filter?.filtered ?? {}]))
   }
 
-  /** Every sender, in the order of the configuration. */
+  /** All senders, in the order of the configuration. */
   get senders(): readonly Sender[] {
     return this.#senders
   }
 
-  /** How short of memory the process is, for every sender. */
+  /** Sets the memory pressure for every sender. */
   set pressure(pressure: MemoryPressure) {
     for (const sender of this.#senders) sender.pressure = pressure
   }
 
-  /** Opens every sink. Throws the first ExportError after all have settled; the caller then calls `stop`. */
+  /** Opens every sink. When all have settled, throws the first ExportError; the caller then calls `stop`. */
   async start(): Promise<void> {
     const results = await Promise.allSettled(this.#senders.map((sender) => sender.start()))
     for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
-  /** Reopens every sink that can be (SIGUSR1, SIGHUP). Resolves to those that could not, and why; never rejects. */
+  /** Reopens every sink that supports it (SIGUSR1, SIGHUP). Resolves to the failures; never rejects. */
   async reopen(): Promise<ReadonlyArray<{ readonly exporter: string; readonly error: string }>> {
     const results = await Promise.allSettled(this.#senders.map((sender) => sender.reopen()))
     return results.flatMap((result, i) => {
@@ -148,7 +148,7 @@ export class FanOut {
     })
   }
 
-  /** What to say once no sink can take anything any more while this process runs; undefined while one can. */
+  /** The error when all exporters have failed permanently; undefined while one can still deliver. */
   failure(): ExportError | undefined {
     const all = this.#senders.map((sender) => ({ name: sender.name, accounting: sender.accounting() }))
     if (all.length === 0 || all.some(({ accounting }) => accounting.state !== 'failed')) return undefined
@@ -156,12 +156,12 @@ export class FanOut {
     return new ExportError('CLOSED', `no exporter can deliver any more: ${why}`)
   }
 
-  /** Resolves when every sender has sent what it holds or cannot now, at the latest after `ms`. */
+  /** Resolves when every sender has sent its events or cannot now, at the latest after `ms`. */
   async flush(ms: number): Promise<void> {
     await Promise.all(this.#senders.map((sender) => sender.flush(ms)))
   }
 
-  /** Drains all senders side by side within one deadline. A second call waits for the first; without grace it ends that of the first. */
+  /** Drains all senders in parallel within one deadline. A second call waits for the first; with a grace of 0 it ends the first's. */
   async stop(graceMs: number): Promise<void> {
     await Promise.all(this.#senders.map((sender) => sender.stop(graceMs)))
   }

@@ -1,4 +1,4 @@
-/** The public door of the room: everything that the collector may use of it. */
+/** The public interface of `exporters/`. */
 export type { Encoded, Outcome } from './contract/exporter.ts'
 export type { Accounting, Lost, RequestOutcome, SenderStats } from './contract/accounting.ts'
 export { ExportError } from './contract/errors.ts'

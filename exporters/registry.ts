@@ -1,4 +1,4 @@
-/** Every kind of exporter, loaded when wanted: an agent that writes a file should not carry Kafka's client in its memory. */
+/** All kinds of exporters, loaded on demand: an agent that writes a file should not load Kafka's client. */
 import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { isPackageType } from '../config/agent/exporters/npm.ts'
 import type { ExporterContext, MadeExporter, MakeExporter } from './context.ts'
@@ -15,7 +15,7 @@ const KINDS: { readonly [K in keyof Kinds]: () => Promise<{ readonly make: MakeE
   npm: () => import('./sinks/npm/load.ts'),
 }
 
-/** Makes an exporter, not yet started. Rejects with ExportError for a config that can never work. */
+/** Creates an exporter, not yet started. Rejects with ExportError for a config that can never work. */
 export async function makeExporter(config: EffectiveExporter, context: ExporterContext): Promise<MadeExporter> {
   if (isPackage(config)) return makeOf('npm', config, context)
   return makeOf(config.type, config, context)

@@ -1,4 +1,4 @@
-/** What the agent's log says of an exporter: that its sink or its spool fails and works again, and what a start had to repair. */
+/** Logs when an exporter's sink or spool fails and recovers, and what a start repaired. */
 import type { Vanished } from './buffer/disk/presence.ts'
 import type { RecoveryReport } from './buffer/disk/recovery.ts'
 import type { ReportFailure, Work } from './buffer/disk/tally.ts'
@@ -7,28 +7,27 @@ import { systemClock } from './runtime/clock.ts'
 import type { Clock } from './runtime/clock.ts'
 import type { SenderDeps } from './sending/sender.ts'
 
-/** What fails and works in turn is reported no more often than this. */
+/** Minimum time between two reports of the same problem. */
 const QUIET_MS = 60_000
-/** Files named one by one. */
+/** Maximum number of files listed by name. */
 const NAMED = 3
 
 const FAILS: Readonly<Record<Work, string>> = {
-  read: 'the spool can not be read, and will be tried again; its events wait',
-  write: 'the spool can not be written, and will be tried again; events wait in memory while there is room',
-  sync: 'what was spooled is not safe from a power cut, and will be tried again',
-  cursor:
-    'how far the sink has taken the spool can not be stored, and will be tried again; a restart now would send it once more',
+  read: 'cannot read the spool, will retry; its events wait',
+  write: 'cannot write the spool, will retry; events wait in memory while there is room',
+  sync: 'cannot sync the spool, will retry; a power cut now would lose events',
+  cursor: 'cannot store the position in the spool, will retry; after a restart now events would be sent again',
 }
 const WORKS: Readonly<Record<Work, string>> = {
-  read: 'the spool is read again',
-  write: 'the spool is written again',
-  sync: 'what was spooled is safe again',
-  cursor: 'how far the sink has taken the spool is stored again',
+  read: 'the spool can be read again',
+  write: 'the spool can be written again',
+  sync: 'the spool can be synced again',
+  cursor: 'the position in the spool can be stored again',
 }
 
 type Time = Pick<Clock, 'nowMs'>
 
-/** One problem that comes and goes. */
+/** Limits the reports of one recurring problem. */
 class Problem {
   readonly #clock: Time
   #reportedMs = Number.NEGATIVE_INFINITY
@@ -38,7 +37,7 @@ class Problem {
     this.#clock = clock
   }
 
-  /** Whether to report it now. */
+  /** Whether to report the problem now. */
   begins(urgent = false): boolean {
     const nowMs = this.#clock.nowMs()
     if (!urgent && nowMs - this.#reportedMs < QUIET_MS) return false
@@ -47,7 +46,7 @@ class Problem {
     return true
   }
 
-  /** Whether to report that it is over: where its beginning was reported. */
+  /** Whether to report the end: only if the begin was reported. */
   ends(): boolean {
     const reported = this.#reported
     this.#reported = false
@@ -55,7 +54,7 @@ class Problem {
   }
 }
 
-/** A sink that does not take what it gets, and that takes it again. */
+/** Reports when a sink stops accepting events and when it accepts them again. */
 export function sinkReport(
   exporter: string,
   log: Log,
@@ -67,7 +66,7 @@ export function sinkReport(
     const nowMs = clock.nowMs()
     if (failure === 'none') {
       const seconds = Math.round((nowMs - (sinceMs ?? nowMs)) / 1000)
-      if (problem.ends()) log.info({ exporter, seconds }, 'the sink takes events again')
+      if (problem.ends()) log.info({ exporter, seconds }, 'the sink accepts events again')
       sinceMs = undefined
       return
     }
@@ -76,11 +75,11 @@ export function sinkReport(
     if (failure === 'failed') log.error({ exporter }, `the exporter has failed for good: ${error}`)
     else if (failure === 'hold')
       log.error({ exporter }, `events are held until this is repaired, then tried again (SIGHUP: at once): ${error}`)
-    else log.warn({ exporter }, `events are not taken and will be tried again: ${error}`)
+    else log.warn({ exporter }, `events could not be sent, will retry: ${error}`)
   }
 }
 
-/** Work of a spool that begins to fail, why, and that works again. */
+/** Reports when an operation of a spool begins to fail and when it works again. */
 export function spoolReport(exporter: string, log: Log, clock: Time = systemClock): ReportFailure {
   const problem = (): Problem => new Problem(clock)
   const problems: Readonly<Record<Work, Problem>> = {
@@ -96,7 +95,7 @@ export function spoolReport(exporter: string, log: Log, clock: Time = systemCloc
   }
 }
 
-/** A spool that is full or does not answer, and that takes events again. What the disk refuses is `spoolReport`'s. */
+/** Reports a spool that is full or hangs, and when it accepts events again. `spoolReport` reports disk errors. */
 export function fullSpoolReport(
   exporter: string,
   log: Log,
@@ -106,11 +105,11 @@ export function fullSpoolReport(
   return (error) => {
     if (error !== '') {
       if (problem.begins()) log.warn({ exporter }, error)
-    } else if (problem.ends()) log.info({ exporter }, 'the spool takes events again')
+    } else if (problem.ends()) log.info({ exporter }, 'the spool accepts events again')
   }
 }
 
-/** What the start has repaired of a spool, in one sentence; nothing of one that was whole. */
+/** Reports in one sentence what the start repaired in a spool; nothing for an intact one. */
 export function reportRecovery(exporter: string, report: RecoveryReport, log: Log): void {
   const { quarantined, removed, tornBytes, cursor, segments } = report
   const found: string[] = []
@@ -118,19 +117,19 @@ export function reportRecovery(exporter: string, report: RecoveryReport, log: Lo
     const more = quarantined.length > NAMED ? ` and ${quarantined.length - NAMED} more` : ''
     found.push(`moved to quarantine/: ${quarantined.slice(0, NAMED).join(', ')}${more}`)
   }
-  if (removed.length > 0) found.push(`deleted there to make room: ${removed.length} of before`)
-  if (tornBytes > 0) found.push(`cut off: ${tornBytes} bytes of a write that was interrupted`)
-  if (cursor === 'corrupt') found.push('cursor: unreadable, so all that is here is sent, also what was sent already')
-  if (cursor === 'absent' && segments > 0) found.push('cursor: missing, so what is not here counts as corrupt')
+  if (removed.length > 0) found.push(`deleted from quarantine/ to make room: ${removed.length} older files`)
+  if (tornBytes > 0) found.push(`cut off: ${tornBytes} bytes of an interrupted write`)
+  if (cursor === 'corrupt') found.push('cursor: unreadable, so all events here are sent, even if sent before')
+  if (cursor === 'absent' && segments > 0) found.push('cursor: missing, so events that are not here count as corrupt')
   if (found.length > 0) log.warn({ exporter }, `the spool was damaged and is repaired: ${found.join('; ')}`)
 }
 
-/** Somebody took the folder of a spool, or files in it, from under the agent. */
+/** Reports a spool folder, or files in it, removed while the agent runs. */
 export function reportVanished(exporter: string, { rescued, lost }: Vanished, log: Log): void {
   log.error(
     { exporter, rescued, lost },
     `the spool folder or files in it were removed, moved or replaced while the agent runs: ${rescued} events were only in open ` +
-      `files and are written again, ${lost} events can no longer be read and count as corrupt; find out who did that, and read a ` +
-      'folder that was moved with ktrail spool replay',
+      `files and are written again, ${lost} events can no longer be read and count as corrupt; find the cause, and read a ` +
+      'moved folder with ktrail spool replay',
   )
 }

@@ -1,4 +1,4 @@
-/** The configured exporters as senders behind one fan-out. */
+/** Creates the configured exporters behind one fan-out. */
 import { effectiveExporter } from '../config/agent/effective.ts'
 import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { spoolFolder } from '../config/agent/exporters/spool.ts'
@@ -21,8 +21,8 @@ import { Sender } from './sending/sender.ts'
 import type { SenderDeps } from './sending/sender.ts'
 
 /**
- * Made, not yet started. Rejects with ExportError: EXPORTER_REFUSED for what can never be made of the config, TIMEOUT for a package that
- * takes too long.
+ * Creates the exporters, not yet started. Rejects with ExportError: EXPORTER_REFUSED for a config that can never work, TIMEOUT
+ * for a package that takes too long.
  */
 export async function createFanOut(exporters: Config['exporters'], context: ExportersContext): Promise<FanOut> {
   const routes = Object.entries(exporters).map(([name, config]) =>
@@ -34,8 +34,8 @@ export async function createFanOut(exporters: Config['exporters'], context: Expo
 }
 
 /**
- * Made and started. Rejects as `createFanOut` and `FanOut.start` do, or with the reason of `stop` when that aborts
- * first; whatever was started is stopped again then.
+ * Creates and starts the exporters. Rejects like `createFanOut` and `FanOut.start`, or with the reason of `stop` if that aborts
+ * first; started exporters are then stopped.
  */
 export async function startFanOut(
   exporters: Config['exporters'],
@@ -64,7 +64,8 @@ async function routeOf(name: string, written: ExporterConfig, context: Exporters
   const { filter } = config
   const keys = filter === undefined ? [] : podKeys(filter)
   if (keys.length > 0) {
-    const message = 'this version knows no pods: every process counts as one outside of any, with the namespace ""'
+    const message =
+      'this version does not support pods: filters treat every process as outside a pod, with namespace ""'
     log.warn({ exporter: name, keys }, message)
   }
   return {
@@ -75,22 +76,22 @@ async function routeOf(name: string, written: ExporterConfig, context: Exporters
   }
 }
 
-/** What stands beside the chain: spool, rate limit, dead letters, each where it is configured. */
+/** The configured optional parts: spool, rate limit, dead-letter file. */
 function senderDeps(name: string, config: EffectiveExporter, context: ExportersContext): SenderDeps {
   const { epoch, log, onLost } = context
-  const { spool, rate_limit: limit, dead_letter: letters } = config
+  const { spool, rate_limit: limit, dead_letter: deadLetter } = config
   const warn = (problem: Error): void => log.warn({ exporter: name }, problem.message)
   return {
     ...(spool && { openSpool: spoolOpener(name, spool, context) }),
     ...(limit && { rateLimit: new TokenBucket(limit, systemClock) }),
-    ...(letters && { deadLetters: new DeadLetterFile(letters, { exporter: name, epoch }, { warn }) }),
+    ...(deadLetter && { deadLetters: new DeadLetterFile(deadLetter, { exporter: name, epoch }, { warn }) }),
     onFailure: sinkReport(name, log),
     onSpoolFailure: fullSpoolReport(name, log),
     ...(onLost && { onLost: (lost) => onLost(name, lost) }),
   }
 }
 
-/** Opens the spool of an exporter, and reports what it finds there. */
+/** Opens an exporter's spool and reports repairs. */
 export function spoolOpener(
   name: string,
   config: SpoolConfig,
@@ -114,7 +115,7 @@ export function spoolOpener(
   }
 }
 
-/** What is unusable before anything is opened is a mistake in the config. */
+/** UNUSABLE before anything is opened is a mistake in the config. */
 function refusalOf(name: string, error: unknown): unknown {
   if (!(error instanceof ExportError) || error.code !== 'UNUSABLE') return error
   return new ExportError('EXPORTER_REFUSED', `exporters.${name}: ${error.message}`, error)

@@ -133,7 +133,7 @@ export class DiskBuffer extends MemoryBuffer {
   }
 
   override retry(): void {
-    this.#again.ring()
+    this.#again.notify()
     this.#pending.retry()
   }
 
@@ -260,7 +260,7 @@ export class DiskBuffer extends MemoryBuffer {
       position = end
     }
     this.#accountLosses()
-    this.#again.ring()
+    this.#again.notify()
     if (done.length === 0) return
     this.#deps.onReady()
     this.admitBlocked()
@@ -310,7 +310,7 @@ export class DiskBuffer extends MemoryBuffer {
   async #writeAll(): Promise<void> {
     this.#ending = true
     this.#spill()
-    this.#again.ring()
+    this.#again.notify()
     if (this.#spool !== undefined) await this.#pending.end(this.#spool)
   }
 

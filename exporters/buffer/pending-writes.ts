@@ -124,13 +124,13 @@ export class PendingWrites {
 
   /** Tries a disk that refuses again now. */
   retry(): void {
-    this.#again.ring()
+    this.#again.notify()
   }
 
   /** Writes a last time; resolves when nothing is pending, or that has failed once. */
   async end(spool: Spool): Promise<void> {
     this.#ending = true
-    this.#again.ring()
+    this.#again.notify()
     this.write(spool)
     await this.#writing
   }

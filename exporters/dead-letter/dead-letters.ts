@@ -1,7 +1,7 @@
 /**
- * Keeps what a sink has refused for good: one JSON line an event in a rotated file that only its owner may read.
- * Constraints: a batch is settled when its records are written, so the sending chain waits for this file, but never for long where it has no
- * room, fails or hangs; one group of records is in memory for each batch that waits; what could not be written is counted.
+ * The dead-letter file: one JSON line for each event that a sink permanently refused. Rotated, readable only by its owner.
+ * A batch is settled when its records are written, so the sending chain waits for this file, but never long if it is full,
+ * fails or hangs. At most one group of records per waiting batch is in memory. Events that could not be written are counted.
  */
 import type { DeadLetterConfig } from '../../config/agent/schema.ts'
 import { ExportError, textOf } from '../contract/errors.ts'
@@ -15,51 +15,49 @@ import { within } from '../runtime/timeout.ts'
 import { recordsOf } from './record.ts'
 import type { DeadLetterRecord } from './record.ts'
 
-/** Whose events they are. */
-export interface DeadLetterOf {
-  /** Name of the exporter whose sink refuses, as written in each line. */
+/** The exporter whose events are refused. */
+export interface DeadLetterSource {
   readonly exporter: string
-  /** Of this run of the agent. */
+  /** The current agent run. */
   readonly epoch: string
 }
 
-/** Records made and written at a time, at most; a single larger one is a group by itself. */
+/** Limits of a group, which is written at once; a larger record is a group of its own. */
 const GROUP_RECORDS = 1000
 const GROUP_BYTES = 1 << 20
 /**
- * How long a group waits for a file that does not take it. While the file fails, the next groups are tried once and do not wait: a full
- * disk costs a healthy sink this pause once, not with every batch.
+ * How long writing a group is retried. While the file fails, the next groups are tried only once: a full disk delays a healthy
+ * sink once, not with every batch.
  */
 const PATIENCE_MS = 5000
 const AGAIN_MS = 500
-/** What a stop leaves to the batch that it finds here: a disk that works needs milliseconds. */
+/** Time for the last batch after a stop; a working disk needs milliseconds. */
 const STOP_MS = 1000
 const WARN_MS = 60_000
-/** A power cut may cost this much of it: the events are not wanted by their sink anyway. */
+/** A power cut may lose this much; the sink has refused the events anyway. */
 const FSYNC_MS = 1000
 
 export class DeadLetterFile implements AsyncDisposable {
   /**
-   * Events whose record is in the file; that are in no record, because the file had no room or failed; of which the sink said only
-   * how many; and tries to write that failed.
+   * Events written; not written because the file was full or failed; of which the sink only reported a number; and failed writes.
    */
   readonly counters = { written: 0, unwritten: 0, unnamed: 0, failures: 0 }
   readonly #path: string
-  readonly #of: DeadLetterOf
+  readonly #of: DeadLetterSource
   readonly #clock: Clock
   readonly #warnOut: (problem: ExportError) => void
   readonly #file: FileExporter
-  /** The last group was given up. */
+  /** The last group could not be written. */
   #failing = false
-  /** Writes that nobody waits for any more and that go on all the same. */
+  /** Writes that timed out but still run. */
   #hanging = 0
-  /** When all writes end; known once a signal has aborted. */
+  /** Deadline of all writes, set when a signal aborts. */
   #lastMs: number | undefined
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
   #warnedMs = Number.NEGATIVE_INFINITY
 
-  constructor({ path, ...rotate }: DeadLetterConfig, of: DeadLetterOf, deps: FileDeps = {}) {
+  constructor({ path, ...rotate }: DeadLetterConfig, of: DeadLetterSource, deps: FileDeps = {}) {
     this.#path = path
     this.#of = of
     this.#clock = deps.clock ?? systemClock
@@ -70,16 +68,16 @@ export class DeadLetterFile implements AsyncDisposable {
     )
   }
 
-  /** Opens the file. Rejects with ExportError UNUSABLE for a path that can never work; not for a full disk. */
+  /** Opens the file. Rejects with ExportError UNUSABLE for a path that can never work, but not for a full disk. */
   start(): Promise<void> {
     this.#starting ??= this.#file.start()
     return this.#starting
   }
 
   /**
-   * Writes the refused events of a batch. Returns for each refusal how many of its events, from its end, are in no record. Never rejects.
-   * Settles when all is written; else within ten seconds, and a second after `signal` aborts. A Refusal without `which` names all events when
-   * it counts as many as the batch has, else none of them: then one line says how many they were.
+   * Writes the refused events of a batch. Returns for each refusal how many of its events, from its end, were not written. Never
+   * rejects. Settles when all is written, at the latest after ten seconds and a second after `signal` aborts. A Refusal without
+   * `which` means all events if it counts the whole batch; otherwise one line has their number.
    */
   async write(batch: Batch, refusals: readonly Refusal[], signal: AbortSignal): Promise<readonly number[]> {
     const unwritten: number[] = []
@@ -88,12 +86,12 @@ export class DeadLetterFile implements AsyncDisposable {
     return unwritten
   }
 
-  /** Opens the path anew, for log rotators (SIGHUP). Rejects with ExportError; the open file then stays in use. */
+  /** Reopens the path after log rotation (SIGHUP). Rejects with ExportError; the open file then stays in use. */
   reopen(): Promise<void> {
     return this.#file.reopen()
   }
 
-  /** Closes the file when the writes under way have ended. Never rejects; a second call does nothing. */
+  /** Closes the file after the running writes. Never rejects; a second call does nothing. */
   close(): Promise<void> {
     this.#closing ??= this.#file.stop()
     return this.#closing
@@ -119,7 +117,7 @@ export class DeadLetterFile implements AsyncDisposable {
     return left
   }
 
-  /** Returns how many records of the group, from its head, are in the file. */
+  /** Returns how many records of the group, from its start, were written. */
   async #writeGroup(group: readonly DeadLetterRecord[], signal: AbortSignal): Promise<number> {
     const endMs = this.#clock.nowMs() + (this.#failing ? 0 : PATIENCE_MS)
     let written = 0
@@ -135,13 +133,13 @@ export class DeadLetterFile implements AsyncDisposable {
       this.#warn(outcome !== undefined && 'error' in outcome ? outcome.error : this.#hangs())
       if (signal.aborted || this.#clock.nowMs() >= endMs) break
       await within(again.wait(Math.min(AGAIN_MS, endMs - this.#clock.nowMs())), signal)
-      again.ring()
+      again.notify()
     }
     this.#failing = true
     return written
   }
 
-  /** One write. undefined: it has not ended in time; it may go on. */
+  /** One write. undefined: it timed out and may still run. */
   async #tryOnce(records: readonly DeadLetterRecord[], signal: AbortSignal): Promise<Outcome | undefined> {
     const ended = new AbortController()
     const end = (): void => ended.abort()
@@ -163,7 +161,7 @@ export class DeadLetterFile implements AsyncDisposable {
     return outcome
   }
 
-  /** What is left of the time after an abort. */
+  /** The time left after an abort. */
   #stopMs(): number {
     const nowMs = this.#clock.nowMs()
     this.#lastMs ??= nowMs + STOP_MS
@@ -184,17 +182,17 @@ export class DeadLetterFile implements AsyncDisposable {
     if (events <= 0) return
     this.counters.unwritten += events
     const message =
-      `cannot keep what the sink of exporter "${this.#of.exporter}" refused: the dead-letter file "${this.#path}" takes no records; ` +
-      `${this.counters.unwritten} events are in no file so far, counted as dropped with reason dead_letter_failed`
+      `cannot write events refused by the sink of exporter "${this.#of.exporter}" to the dead-letter file "${this.#path}"; ` +
+      `events dropped so far with reason dead_letter_failed: ${this.counters.unwritten}`
     this.#warn(new ExportError('IO', message))
   }
 
   #hangs(): ExportError {
-    const message = `writing to "${this.#path}" has not ended within ${PATIENCE_MS} ms; look at its disk`
+    const message = `writing to "${this.#path}" has not ended within ${PATIENCE_MS} ms; check its disk`
     return new ExportError('TIMEOUT', message)
   }
 
-  /** A file that fails does so with every try: one warning a minute is enough. */
+  /** Warns at most once a minute, because a failing file fails with every write. */
   #warn(problem: Error): void {
     const nowMs = this.#clock.nowMs()
     if (nowMs - this.#warnedMs < WARN_MS) return

@@ -4,50 +4,55 @@
  *     {"time":"…Z","exporter":"loki","reason":"line_too_long","message":"…","encoding":"json","seq":"<epoch>-<n>","event":{…}}
  *     {"time":"…Z","exporter":"loki","reason":"unknown","message":"…","encoding":"otlp","events":2,"among":{"events":500,…}}
  *
- * The second kind stands for events that the sink counted and did not name: they are two of the batch's 500.
+ * The second kind is for events of which the sink only reported a number: here two of the batch's 500.
  */
 import { isDescribed } from '../contract/described.ts'
 import type { Batch, Encoded, Encoding, Refusal } from '../contract/exporter.ts'
 import { endOf } from '../contract/encoded.ts'
 
-/** A dead-letter record: one line, its line feed with it. */
+/** A dead-letter record: one line with its line feed. */
 export interface DeadLetterRecord {
   readonly bytes: Buffer
-  /** Events that are in it. */
+  /** Number of events in it. */
   readonly named: number
-  /** Events of which it says only how many they are. */
+  /** Number of events that it only counts. */
   readonly unnamed: number
 }
 
 export interface RecordContext {
   readonly exporter: string
-  /** Of this run of the agent; events of an earlier one (from a spool) bring theirs. */
+  /** The current agent run; events of earlier runs (from a spool) have their own. */
   readonly epoch: string
   /** Milliseconds since 1970. */
   readonly wallMs: number
 }
 
-/** What a sink says can be a whole page of HTML. */
+/** A sink's message can be a whole page of HTML. */
 const MAX_MESSAGE_CHARS = 1000
 const END = Buffer.from('}\n')
 
-/** The records for one refusal, made one by one: whoever has no room for more makes no more. */
+/** The records of a refusal, created on demand. */
 export function* recordsOf(batch: Batch, refusal: Refusal, context: RecordContext): Generator<DeadLetterRecord> {
-  const head = headOf(refusal, context)
+  const start = startOf(refusal, context)
   const which = refusal.which ?? (refusal.events >= batch.count ? range(batch.count) : [])
   let named = 0
   for (const { part, index } of eventsOf(batch, which)) {
-    const said = `${head},"encoding":"${part.encoding}","seq":${JSON.stringify(idOf(part, index, context))},"event":`
+    const fields = `${start},"encoding":"${part.encoding}","seq":${JSON.stringify(idOf(part, index, context))},"event":`
     named++
-    yield { bytes: Buffer.concat([Buffer.from(said), eventOf(part, index), END]), named: 1, unnamed: 0 }
+    yield { bytes: Buffer.concat([Buffer.from(fields), eventOf(part, index), END]), named: 1, unnamed: 0 }
   }
   const unnamed = Math.max(0, Math.min(refusal.events, batch.count) - named)
-  if (unnamed > 0) yield { bytes: Buffer.from(`${head}${amongOf(batch, unnamed, context)}}\n`), named: 0, unnamed }
+  if (unnamed > 0) yield { bytes: Buffer.from(`${start}${amongOf(batch, unnamed, context)}}\n`), named: 0, unnamed }
 }
 
-function headOf({ reason, message }: Refusal, { exporter, wallMs }: RecordContext): string {
-  const said = { time: new Date(wallMs).toISOString(), exporter, reason, message: message.slice(0, MAX_MESSAGE_CHARS) }
-  return JSON.stringify(said).slice(0, -1)
+function startOf({ reason, message }: Refusal, { exporter, wallMs }: RecordContext): string {
+  const fields = {
+    time: new Date(wallMs).toISOString(),
+    exporter,
+    reason,
+    message: message.slice(0, MAX_MESSAGE_CHARS),
+  }
+  return JSON.stringify(fields).slice(0, -1)
 }
 
 function amongOf(batch: Batch, unnamed: number, context: RecordContext): string {
@@ -61,7 +66,7 @@ function amongOf(batch: Batch, unnamed: number, context: RecordContext): string 
   return `,"encoding":${encoding ?? '""'},"events":${unnamed},"among":${JSON.stringify(among)}`
 }
 
-/** The events at these indexes of the batch, in ascending order; indexes that are none are passed over. */
+/** The events at these ascending indexes of the batch; invalid indexes are ignored. */
 function* eventsOf(batch: Batch, which: Iterable<number>): Generator<{ part: Encoded; index: number }> {
   let before = 0
   let at = 0
@@ -79,13 +84,13 @@ function* eventsOf(batch: Batch, which: Iterable<number>): Generator<{ part: Enc
   }
 }
 
-/** The event's name, as in the attribute log.record.uid. */
+/** The event's id, as in the attribute log.record.uid. */
 function idOf(part: Encoded, index: number, { epoch }: RecordContext): string {
   if (!isDescribed(part)) return `${epoch}-${part.firstSeq + index}`
   return `${part.epoch ?? epoch}-${part.seqs[index] ?? part.firstSeq + index}`
 }
 
-/** The event as a JSON value: our own JSON as it is, text as a string, anything else in base64. */
+/** The event as a JSON value: JSON unchanged, text as a string, anything else in base64. */
 function eventOf(part: Encoded, index: number): Buffer {
   const bytes = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength)
   const event = bytes.subarray(endOf(part, index), part.ends[index])

@@ -1,16 +1,15 @@
 /**
- * A growing buffer that text is written into, byte by byte where that is faster than a call.
- * Constraint: the hot path of the agent. No closure, no allocation per event, one shape.
- * The scratch is reused; `take` copies out, so that what is handed on is exact in size and never written again.
+ * A growing buffer for text, on the hot path of the agent: no closures, no allocation per event, one shape.
+ * The buffer is reused; `take` returns a copy of exact size.
  */
 import type { Timestamp } from '../contract/event.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const ZERO = 0x30
-/** Below it a loop beats a call into native code (measured: break-even near 50 characters). */
+/** For shorter texts a loop is faster than a native call (measured: break-even near 50 characters). */
 const SHORT = 48
-/** A scratch that once held a huge batch is given back above this size: four times what a slice of ordinary events needs. */
+/** A buffer that grew beyond this size is freed. Four times the size of a usual slice. */
 const KEEP_BYTES = 1 << 20
 const NEEDS_ESCAPE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/
 
@@ -25,7 +24,7 @@ export class ByteWriter {
     return this.#length
   }
 
-  /** Copies the bytes out (the caller's for ever) and empties the writer. */
+  /** Returns a copy of the bytes and empties the writer. */
   take(): Buffer {
     const out = Buffer.allocUnsafe(this.#length)
     out.set(this.#buffer.subarray(0, this.#length))
@@ -34,7 +33,7 @@ export class ByteWriter {
     return out
   }
 
-  /** The bytes without copying them, and empties the writer: they are written over by what comes next. */
+  /** Returns the bytes without a copy and empties the writer. The next write overwrites them. */
   borrow(): Buffer {
     const out = this.#buffer.subarray(0, this.#length)
     this.#length = 0
@@ -116,7 +115,7 @@ export class ByteWriter {
 
   /**
    * `2026-11-24T14:03:09.123456789Z`: UTC, with 0, 3, 6 or 9 digits as protojson prints them, or always 9 with
-   * `full`. The part down to the second is kept from one call to the next.
+   * `full`. Caches the text of the second.
    */
   timestamp(time: Timestamp, full = false): void {
     if (time.sec !== this.#second) {

@@ -1,6 +1,6 @@
-/** Time as the room sees it, so that tests can turn it by hand. */
+/** The time, replaceable in tests. */
 export interface Clock {
-  /** Milliseconds that never go back; the zero point means nothing. */
+  /** Monotonic milliseconds from an arbitrary start. */
   nowMs(): number
   /** Milliseconds since 1970, UTC. */
   wallMs(): number
@@ -8,7 +8,7 @@ export interface Clock {
   after(ms: number, run: () => void): () => void
 }
 
-/** The real clock. A timer keeps the process alive: one runs only while events are held. */
+/** The real clock. Its timers keep the process alive; they only run while events are held. */
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
@@ -21,7 +21,7 @@ export const systemClock: Clock = {
 /** A random number in [0, 1). */
 export type Random = () => number
 
-/** A bell: `wait` returns when it rings or after a time. A ring that nobody waits for is lost. */
+/** Wakes waiting callers. A `notify` without waiters has no effect. */
 export class Signal {
   readonly #waiters = new Set<() => void>()
   readonly #clock: Clock
@@ -30,7 +30,7 @@ export class Signal {
     this.#clock = clock
   }
 
-  ring(): void {
+  notify(): void {
     for (const wake of this.#waiters) wake()
   }
 

@@ -1,13 +1,13 @@
 /**
- * Compression of whole bodies, level 1 throughout: the next ones cost more than twice for a tenth fewer bytes.
- * The agent brings faster ones along (native/index.ts); those of node:zlib serve where nothing is brought.
+ * Compression of whole bodies at level 1: higher levels take more than twice the time for a tenth fewer bytes.
+ * The agent provides faster compressors (native/index.ts); node:zlib is the default.
  */
 import { promisify } from 'node:util'
 import { constants, gzip, zstdCompress } from 'node:zlib'
 
 export type Compression = 'none' | 'gzip' | 'zstd'
 
-/** The chunks as one compressed body, made on other threads. They must stay as they are until it settles. */
+/** Compresses the chunks into one body, on other threads. The chunks must not change until it settles. */
 export type Compress = (chunks: readonly Uint8Array[]) => Promise<Buffer>
 
 export type Compressors = Readonly<Record<Exclude<Compression, 'none'>, Compress>>
@@ -20,7 +20,7 @@ export const nodeCompressors: Compressors = {
   gzip: (chunks) => gzipAsync(Buffer.concat(chunks), { level: LEVEL }),
   zstd: (chunks) => {
     const body = Buffer.concat(chunks)
-    // Known beforehand, small bodies take small tables.
+    // With a known size, small bodies need small tables.
     return zstdAsync(body, {
       params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
       pledgedSrcSize: body.length,

@@ -1,10 +1,10 @@
-/** A histogram of plain counters, cheap enough for the sending chain; a metric reads it when it is asked for. */
+/** A histogram of plain counters, cheap enough for the sending chain. */
 
 import type { HistogramCounts } from '../contract/accounting.ts'
 
-/** Seconds, from what one core does to a batch to a sink that answers just before its time-out. */
+/** Seconds, from the CPU time of one batch to a response just before the timeout. */
 export const REQUEST_SECONDS: readonly number[] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60]
-/** Seconds, from a file on the same machine to an outage of a weekend. */
+/** Seconds, from a local file to an outage of a day. */
 export const LATENCY_SECONDS: readonly number[] = [0.01, 0.1, 0.25, 0.5, 1, 5, 10, 60, 600, 3600, 21_600, 86_400]
 
 export class Histogram implements HistogramCounts {
@@ -17,7 +17,7 @@ export class Histogram implements HistogramCounts {
     this.counts = Array.from({ length: bounds.length + 1 }, () => 0)
   }
 
-  /** Counts `times` values of one size. A value below 0, as when a wall clock went back, counts as 0. */
+  /** Counts a value `times` times. A value below 0 (the system time went back) counts as 0. */
   add(value: number, times = 1): void {
     const size = Math.max(0, value)
     let bucket = 0

@@ -1,4 +1,4 @@
-/** Runs jobs one at a time, in the order they came. A job that fails stops nobody else. */
+/** Runs jobs one at a time, in order. A failed job does not affect later ones. */
 export class Mutex {
   #last: Promise<unknown> = Promise.resolve()
 

@@ -2,7 +2,7 @@ import { readNamedFile } from '../../config/yaml/named-file.ts'
 import { whyUnreadable } from '../../config/yaml/unreadable.ts'
 import { ExportError } from '../contract/errors.ts'
 
-/** The content of a file that `key` names. Rejects with ExportError UNUSABLE when it cannot be read whole or has more than `maxBytes`. */
+/** The content of the file of config key `key`. Rejects with ExportError UNUSABLE if it is unreadable or larger than `maxBytes`. */
 export async function contentOf(key: string, path: string, maxBytes: number): Promise<Buffer> {
   try {
     return await readNamedFile(path, maxBytes)

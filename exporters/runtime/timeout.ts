@@ -2,32 +2,32 @@ import { ExportError, textOf } from '../contract/errors.ts'
 import type { Batch, Exporter, Outcome } from '../contract/exporter.ts'
 import type { Clock } from './clock.ts'
 
-/** How long an exporter may take to settle once it has been told to, before its answer is no longer counted on. */
+/** How long an exporter may take to settle after an abort. */
 export const ABANDON_MS = 1000
 
-export interface Patience {
+export interface SendLimits {
   readonly timeoutMs: number
-  /** Aborted when there is no time left at all. */
+  /** Aborts when no time is left. */
   readonly stop: AbortSignal
   readonly clock: Clock
-  /** Told once, of an exporter that has let the limit pass and does not settle. */
-  readonly onDeaf: (error: ExportError) => void
+  /** Called once if the exporter does not settle after its timeout. */
+  readonly onUnresponsive: (error: ExportError) => void
 }
 
 /**
- * One call of `exporter.send` that ends: after `timeoutMs` its signal aborts, and the outcome says so. The exporter
- * is waited for even then (it must not be called twice at once), but not for more than a second after `stop`
- * aborts: an answer that comes later is ignored. Never throws; what an exporter throws is a `retryable`.
+ * Calls `exporter.send` with a timeout: after `timeoutMs` its signal aborts and the outcome is a timeout. Even then it waits for
+ * the exporter, which must not be called twice at once, until a second after `stop` aborts; a later result is ignored. Never
+ * throws; an exception of the exporter is a `retryable`.
  */
-export function sendWithin(exporter: Exporter, batch: Batch, patience: Patience): Promise<Outcome> {
-  const { timeoutMs, stop, clock, onDeaf } = patience
+export function sendWithin(exporter: Exporter, batch: Batch, limits: SendLimits): Promise<Outcome> {
+  const { timeoutMs, stop, clock, onUnresponsive } = limits
   return new Promise((resolve) => {
     const controller = new AbortController()
     let timedOut = false
     let cancel = clock.after(timeoutMs, () => {
       timedOut = true
       controller.abort()
-      cancel = clock.after(ABANDON_MS, () => onDeaf(deaf(exporter, timeoutMs)))
+      cancel = clock.after(ABANDON_MS, () => onUnresponsive(unresponsive(exporter, timeoutMs)))
     })
     const settle = (outcome: Outcome): void => {
       cancel()
@@ -63,14 +63,14 @@ function late(exporter: Exporter, timeoutMs: number, outcome: { readonly error: 
   return new ExportError('TIMEOUT', message, outcome.error)
 }
 
-function deaf(exporter: Exporter, timeoutMs: number): ExportError {
+function unresponsive(exporter: Exporter, timeoutMs: number): ExportError {
   const message =
-    `exporter "${exporter.type}" has not ended a send ${ABANDON_MS} ms after its limit of ${timeoutMs} ms: it gets no other ` +
-    'until it has; restart the agent if that does not come'
+    `exporter "${exporter.type}" has not ended a send ${ABANDON_MS} ms after its timeout of ${timeoutMs} ms: it gets no more ` +
+    'events until it has; restart the agent if it never does'
   return new ExportError('TIMEOUT', message)
 }
 
-/** Waits for `work`, but no longer than `ms`: a sink that hangs must not keep the agent from ending. */
+/** Waits for `work`, at most `ms`: a hanging sink must not keep the agent from ending. */
 export function waitAtMost(work: Promise<void>, ms: number, clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
     const cancel = clock.after(ms, resolve)
@@ -78,7 +78,7 @@ export function waitAtMost(work: Promise<void>, ms: number, clock: Clock): Promi
   })
 }
 
-/** The value of `work`, or undefined when the signal aborts first. Rejects as `work` does. */
+/** The value of `work`, or undefined if the signal aborts first. Rejects like `work`. */
 export function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     const stop = (): void => resolve(undefined)

@@ -1,7 +1,7 @@
 import { MAX_TIMER_MS } from '../../config/yaml/units.ts'
 import type { Clock } from './clock.ts'
 
-/** A timer that is set or not, never twice. Whoever sets it looks again when it goes off: a very long wait ends early. */
+/** At most one pending timer. Very long waits end early, so the callback must check whether the time has come. */
 export class Timer {
   readonly #clock: Clock
   #cancel: (() => void) | undefined
@@ -14,7 +14,7 @@ export class Timer {
     return this.#cancel !== undefined
   }
 
-  /** Goes off once after `ms`, instead of what was set before. */
+  /** Calls `run` once after `ms`; replaces an earlier call. */
   set(ms: number, run: () => void): void {
     this.cancel()
     this.#cancel = this.#clock.after(Math.min(ms, MAX_TIMER_MS), () => {

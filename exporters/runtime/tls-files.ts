@@ -1,23 +1,23 @@
-/** Certificates and keys of a connection, read from their files and found fit for use before it is made. */
+/** Reads and checks the certificates and keys of a connection. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { TlsConfig } from '../../config/agent/exporters/tls.ts'
 import { MAX_PEM_BYTES } from '../../config/yaml/named-file.ts'
 import { ExportError, textOf } from '../contract/errors.ts'
 import { contentOf } from './named-file.ts'
 
-/** In PEM. The system's authorities where there is no `ca`; `cert` and `key` are there together. */
+/** In PEM. Without `ca` the system's authorities are used; `cert` and `key` come together. */
 export interface TlsContents {
   readonly ca?: string
   readonly cert?: string
   readonly key?: string
 }
 
-/** Reads the files. Rejects with ExportError UNUSABLE when one cannot be read, is no PEM, or certificate and key are no pair. */
+/** Rejects with ExportError UNUSABLE if a file is unreadable or not PEM, or if certificate and key do not match. */
 export async function readTlsFiles(config: TlsConfig): Promise<TlsContents> {
   const ca = await content('ca_file', config)
   const cert = await content('cert_file', config)
   const key = await content('key_file', config)
-  // Here, because a library reports it as a failed connection, again and again, or trusts nobody.
+  // Checked here because libraries only report failed connections, or trust nobody.
   certificatesIn('ca_file', ca, config)
   const [certificate] = certificatesIn('cert_file', cert, config)
   const secret = key && parse('key_file', 'a private key without passphrase', config, () => createPrivateKey(key))
@@ -39,14 +39,14 @@ async function content(name: FileKey, config: TlsConfig): Promise<string | undef
   return path === undefined ? undefined : (await contentOf(`tls.${name}`, path, MAX_PEM_BYTES)).toString('latin1')
 }
 
-/** Without its end where it is written half. */
+/** Also matches a certificate without its end, so that it is reported. */
 const BLOCK = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]*(?:-----END[^\n]*)?/g
 
 function certificatesIn(name: FileKey, pem: string | undefined, config: TlsConfig): readonly X509Certificate[] {
   if (pem === undefined) return []
   return parse(name, 'certificates', config, () => {
     const blocks = pem.match(BLOCK)
-    if (blocks === null) throw new Error('there is none')
+    if (blocks === null) throw new Error('found none')
     return blocks.map((block) => new X509Certificate(block))
   })
 }

@@ -64,19 +64,19 @@ export class Batcher {
 
   /** Call after each push, and when nothing is under way any more. */
   notify(): void {
-    if (this.#waiting === 'for_first' || (this.#waiting === 'for_full' && this.#full())) this.#signal.ring()
+    if (this.#waiting === 'for_first' || (this.#waiting === 'for_full' && this.#full())) this.#signal.notify()
   }
 
   /** Sends what there is without waiting for more. */
   flush(): void {
     this.#hurry = true
-    this.#signal.ring()
+    this.#signal.notify()
   }
 
   /** No more will come: what waits is handed out at once, then nothing. */
   end(): void {
     this.#ended = true
-    this.#signal.ring()
+    this.#signal.notify()
   }
 
   /** Nothing is handed out any more, whatever waits. */

@@ -139,13 +139,18 @@ export class Delivery {
       meters.answered(outcome, nowMs - startMs)
       limit.answered(nowMs - startMs, outcome.status === 'retryable' || outcome.status === 'hold', nowMs)
     }
-    const onDeaf = (error: Error): void => {
+    const onUnresponsive = (error: Error): void => {
       count({ status: 'retryable', error })
       this.#failure(inFlightBatch, 'retrying', error)
     }
     limit.started(meters.inFlight)
     meters.inFlight++
-    const outcome = await sendWithin(exporter, batch, { timeoutMs: config.timeout, stop: deadline, clock, onDeaf })
+    const outcome = await sendWithin(exporter, batch, {
+      timeoutMs: config.timeout,
+      stop: deadline,
+      clock,
+      onUnresponsive,
+    })
     meters.inFlight--
     count(outcome)
     return outcome

@@ -55,7 +55,7 @@ export class Dispatcher {
 
   /** Looks again whether another batch may go: the limit, a failure or the deadline has changed. */
   look(): void {
-    this.#slot.ring()
+    this.#slot.notify()
   }
 
   async #free(): Promise<void> {
@@ -75,6 +75,6 @@ export class Dispatcher {
       if (inFlight.size === 0) batcher.notify()
       onEnd()
     }
-    this.#slot.ring()
+    this.#slot.notify()
   }
 }

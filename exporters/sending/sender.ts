@@ -102,7 +102,7 @@ export class Sender {
       deadline: this.#deadline.signal,
       stopping: () => this.#stopping !== undefined,
       buffer: this.#buffer,
-      onSettled: () => this.#quiet.ring(),
+      onSettled: () => this.#quiet.notify(),
       onFailure: () => this.#failing(),
     })
     this.#dispatcher = new Dispatcher({
@@ -255,7 +255,7 @@ export class Sender {
   }
 
   #tryAtOnce(): void {
-    this.#nudge.ring()
+    this.#nudge.notify()
     this.#buffer.retry()
   }
 
@@ -276,7 +276,7 @@ export class Sender {
     const vain = isStuck(failure) || (failure !== 'none' && this.#buffer.keeps)
     if (vain && this.#stopping !== undefined) this.#expireGrace()
     this.#buffer.adapt(failure, this.#pressure !== 'none')
-    if (failure !== 'none') this.#quiet.ring()
+    if (failure !== 'none') this.#quiet.notify()
     this.#dispatcher.look()
   }
 
@@ -288,7 +288,7 @@ export class Sender {
     const vain = this.#buffer.keeps && this.#dispatcher.failure !== 'none'
     if (graceMs <= 0 || neverStarted || vain) this.#expireGrace()
     this.#batcher.end()
-    this.#nudge.ring()
+    this.#nudge.notify()
     await this.#loop
     cancel()
     this.#expireGrace()
@@ -307,8 +307,8 @@ export class Sender {
   #expireGrace(): void {
     this.#deadline.abort()
     this.#batcher.cut()
-    this.#nudge.ring()
-    this.#quiet.ring()
+    this.#nudge.notify()
+    this.#quiet.notify()
     this.#dispatcher.look()
     this.#buffer.endGrace()
   }

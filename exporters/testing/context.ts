@@ -1,7 +1,7 @@
 import { fromLogRecordExporter } from '../sinks/otlp/sdk-adapter.ts'
 import type { ExporterContext } from '../sinks/npm/api.ts'
 
-/** What createExporter is given by the agent, for tests; `change` replaces parts of it. Warnings go nowhere. */
+/** A context for createExporter in tests; `change` replaces parts of it. Warnings are discarded. */
 export function testContext(change: Partial<ExporterContext> = {}): ExporterContext {
   const nodeName = 'node-1'
   return {

@@ -1,6 +1,6 @@
 /**
- * The test that every exporter passes, for node:test. Ids are reconciled: every event offered arrives, once and in order, or
- * stands in a counter. The scenarios are drawn from fixed seeds, so that what fails once fails again.
+ * The tests that every exporter passes, for node:test. They compare ids: every event arrives, once and in order, or is counted.
+ * The scenarios use fixed seeds, so that failures are reproducible.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -17,7 +17,7 @@ import { WatchedExporter } from './watched.ts'
 
 const NEVER = new AbortController().signal
 const ENCODINGS = ['json', 'compact', 'otlp', 'otlp_json']
-/** "Settles soon": what the agent waits for an exporter that it has told to stop. */
+/** "Settles soon": how long the agent waits for an aborted exporter. */
 const SOON_MS = 1000
 const DEADLINE_MS = 10_000
 const SCENARIOS = 40
@@ -31,7 +31,7 @@ const SENDER = {
 } as const
 
 const NO_STALL =
-  'harness.stall: expected a function that makes the sink fall silent (see Silence), or that returns why it can not, got none'
+  'harness.stall: expected a function that stops the sink from answering (see Silence) or returns why it cannot, got none'
 
 /** A harness with its exporter watched. */
 interface Rig extends AsyncDisposable {
@@ -44,11 +44,11 @@ interface Rig extends AsyncDisposable {
 }
 
 /**
- * Registers the tests for one kind of exporter, whose `type` is `kind`. `make` is called once or more a test, and what it
- * gives is disposed. `scenarios`: how many are played behind a sender; fewer for a slow sink.
+ * Registers the tests for the exporter of type `kind`. Each test calls `make` at least once and disposes the result.
+ * `scenarios`: how many run behind a sender; fewer for a slow sink.
  */
 export function contract(kind: string, make: () => Harness | Promise<Harness>, scenarios = SCENARIOS): void {
-  test(`contract, ${kind}: says what it is and what it takes`, async () => {
+  test(`contract, ${kind}: has a type, an encoding and a concurrency`, async () => {
     await using rig = await rigOf(make)
     const { type, encoding, maxConcurrency } = rig.exporter
     assert.equal(type, kind)
@@ -74,7 +74,7 @@ export function contract(kind: string, make: () => Harness | Promise<Harness>, s
     assert.equal(hex(), before)
   })
 
-  test(`contract, ${kind}: takes as many sends at once as it says`, async () => {
+  test(`contract, ${kind}: takes maxConcurrency sends at once`, async () => {
     await using rig = await rigOf(make)
     await rig.exporter.start()
     const calls = numbers(0, Math.min(rig.exporter.maxConcurrency, 8))
@@ -94,7 +94,7 @@ export function contract(kind: string, make: () => Harness | Promise<Harness>, s
 
   test(`contract, ${kind}: a send that is aborted on its way settles soon, and what it held can be sent again`, async (t) => {
     await using rig = await rigOf(make)
-    // Of JavaScript, which may have none.
+    // A harness in JavaScript may have none.
     assert.equal(typeof rig.harness.stall, 'function', NO_STALL)
     const stall = rig.harness.stall()
     if (typeof stall === 'string') return t.skip(`${kind}: ${stall}`)
@@ -107,7 +107,7 @@ export function contract(kind: string, make: () => Harness | Promise<Harness>, s
     assert.equal((await atMost(SOON_MS, 'the aborted send settles', sending)).status, 'retryable')
     stall.release()
     assert.deepEqual(await rig.exporter.send(sent, NEVER), { status: 'delivered' })
-    // Whether the sink had taken the first is more than anyone can know.
+    // The sink may or may not have taken the first send.
     assert.deepEqual([...new Set(await rig.harness.ids())].toSorted(ascending), numbers(0, 5))
   })
 
@@ -191,7 +191,7 @@ const ascending = (a: number, b: number): number => a - b
 async function atMost<T>(ms: number, what: string, work: Promise<T>): Promise<T> {
   const over = new AbortController()
   const late = setTimeout(ms, undefined, { signal: over.signal }).then(() => {
-    throw new Error(`waited ${ms} ms in vain until ${what}`)
+    throw new Error(`timed out after ${ms} ms waiting until ${what}`)
   })
   try {
     return await Promise.race([work, late])
@@ -204,7 +204,7 @@ async function atMost<T>(ms: number, what: string, work: Promise<T>): Promise<T>
 async function until(what: string, condition: () => boolean): Promise<void> {
   const end = performance.now() + DEADLINE_MS
   while (!condition()) {
-    if (performance.now() > end) throw new Error(`waited ${DEADLINE_MS} ms in vain until ${what}`)
+    if (performance.now() > end) throw new Error(`timed out after ${DEADLINE_MS} ms waiting until ${what}`)
     await new Promise((resolve) => setImmediate(resolve))
   }
 }

@@ -1,29 +1,29 @@
 import type { Encoded } from '../contract/exporter.ts'
 import type { PackageExporter } from '../sinks/npm/api.ts'
 
-/** What the contract test needs to know of one kind of exporter and its sink, fresh for each test and disposed after it. */
+/** An exporter and its sink for the contract tests; new for each test and disposed after it. */
 export interface Harness extends Partial<Disposable & AsyncDisposable> {
   /** Not yet started. */
   readonly exporter: PackageExporter
-  /** Numbers of all events that the sink has, in the order it got them; `idsOf` reads them from lines. Throws where one is torn. */
+  /** Ids of all events in the sink, in order of arrival; `idsOf` reads them from lines. Throws for a torn line. */
   ids(): number[] | Promise<number[]>
-  /** Makes the next `calls` calls of the sink fail in ways that pass by themselves (a full disk, a 503, a reset connection). */
+  /** Makes the next `calls` calls of the sink fail temporarily (a full disk, a 503, a reset connection). */
   fail(calls: number): void
   /**
-   * Makes the sink fall silent, to see that a send which is aborted on its way settles soon: one that does not stops its exporter
-   * for good. Or says why no sink of this kind can, as a sentence; the test is then skipped with it.
+   * Stops the sink from answering, to test that an aborted send settles soon; a send that never settles blocks its exporter for
+   * ever. Or returns why this kind of sink cannot do that; the test is then skipped with this sentence.
    */
   stall(): Stall | string
-  /** `count` numbered events from `firstSeq` on, where `{"id":N}` lines would not do for the exporter. */
+  /** `count` numbered events from `firstSeq` on, if the exporter cannot take `{"id":N}` lines. */
   encode?(firstSeq: number, count: number): Encoded
-  /** True when a call that failed may have been taken all the same: then an event may be there twice, though never missing. */
+  /** True if the sink may take events of a failed call: events may then arrive twice. */
   readonly repeats?: boolean
 }
 
 /** A sink that does not answer. */
 export interface Stall {
-  /** Settles when a call of the exporter waits for the sink. */
+  /** Settles when the exporter waits for the sink. */
   readonly reached: Promise<unknown>
-  /** Lets the sink answer again: what waits, and all that comes. */
+  /** Lets the sink answer again. */
   release(): void
 }

@@ -1,4 +1,4 @@
-/** `ktrail/testing`: the test that every exporter passes, for those of other packages too. */
+/** `ktrail/testing`: the tests that every exporter passes, also for exporters of other packages. */
 export { testContext } from './context.ts'
 export { contract } from './contract.ts'
 export type { Harness, Stall } from './harness.ts'

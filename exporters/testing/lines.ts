@@ -1,7 +1,7 @@
-/** Encoded values whose lines say their own sequence number, so that what a sink has can be reconciled. */
+/** Encoded values with the sequence number in each line, to check what a sink received. */
 import type { Encoded } from '../contract/exporter.ts'
 
-/** `count` lines `{"id":N}` from `firstSeq` on, each padded to `lineBytes` when that is larger. */
+/** `count` lines `{"id":N}` from `firstSeq` on, each padded to at least `lineBytes`. */
 export function lines(firstSeq: number, count: number, lineBytes = 0): Encoded {
   const texts = Array.from({ length: count }, (_, i) => `${`{"id":${firstSeq + i}`.padEnd(lineBytes - 2)}}\n`)
   let end = 0
@@ -9,7 +9,7 @@ export function lines(firstSeq: number, count: number, lineBytes = 0): Encoded {
   return { encoding: 'json', bytes: Buffer.from(texts.join('')), ends, count, firstSeq }
 }
 
-/** The numbers of whole lines; throws where a line is torn. */
+/** The ids in the lines; throws for a torn line. */
 export function idsOf(text: string): number[] {
   if (text === '') return []
   if (!text.endsWith('\n')) throw new Error(`torn last line: ${text.slice(-40)}`)

@@ -1,4 +1,4 @@
-/** One step of a scenario: `fail` calls of the sink go wrong, then `events` events come. */
+/** One step of a scenario: `events` new events while the next `fail` calls of the sink fail. */
 export interface Step {
   readonly events: number
   readonly fail: number
@@ -11,7 +11,7 @@ export function scenario(seed: number): Step[] {
   return Array.from({ length: 1 + below(12) }, () => ({ events: 1 + below(40), fail: below(4) }))
 }
 
-/** Tommy Ettinger's generator of 32 bits (public domain): small, and good enough to draw scenarios. */
+/** Tommy Ettinger's 32-bit generator (public domain). */
 function mulberry32(seed: number): () => number {
   let state = seed | 0
   return () => {

@@ -1,6 +1,6 @@
 import type { Stall } from './harness.ts'
 
-/** A Stall for sinks made for a test: they await `pass()` before they answer. Silent from the start, until released. */
+/** A Stall for a test's own sink, which awaits `pass()` before it answers. Silent until `release`. */
 export class Silence implements Stall {
   readonly reached: Promise<void>
   readonly #reach: () => void
@@ -16,7 +16,7 @@ export class Silence implements Stall {
     this.release = over.resolve
   }
 
-  /** Says that the sink has been reached; settles when it may answer. */
+  /** Reports that the sink was reached; settles when it may answer. */
   pass(): Promise<void> {
     this.#reach()
     return this.#over

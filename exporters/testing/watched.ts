@@ -2,12 +2,12 @@ import { checkOutcome } from '../contract/outcome.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../contract/exporter.ts'
 import type { PackageExporter } from '../sinks/npm/api.ts'
 
-/** An exporter that writes down how it breaks the contract: behind a sender nobody else would see it. */
+/** An exporter that records violations of the contract, which a sender would hide. */
 export class WatchedExporter implements Exporter {
   readonly type: string
   readonly encoding: Encoding
   readonly maxConcurrency: number
-  /** Sentences; empty at the end of a good test. */
+  /** Sentences; empty after a successful test. */
   readonly broken: string[] = []
   readonly #inner: PackageExporter
   #inSend = 0
@@ -46,7 +46,7 @@ export class WatchedExporter implements Exporter {
     return this.#inner.stop()
   }
 
-  /** As `await using` would do it; the agent stops exporters that have no such method. */
+  /** Like `await using`; exporters without this method are stopped, as the agent does. */
   async [Symbol.asyncDispose](): Promise<void> {
     await (this.#inner[Symbol.asyncDispose]?.() ?? this.#inner.stop())
   }

@@ -1,9 +1,9 @@
 /**
- * Turns a rotated file into a compressed one without a moment at which its lines are in no whole file:
+ * Compresses a rotated file. At any time its lines are in at least one complete file:
  *
  *     X ─ read, gzip ─▶ X.gz.….tmp ─ sync ─ rename ─▶ X.gz ─ sync the folder ─ unlink X
  *
- * A crash leaves X alone, X and an X.gz.….tmp (not whole, to be removed), or X and a whole X.gz (then X is to go).
+ * A crash leaves X alone, X and an incomplete X.gz.….tmp (to be deleted), or X and a complete X.gz (X is to be deleted).
  */
 import { constants } from 'node:fs'
 import { dirname } from 'node:path'
@@ -17,12 +17,12 @@ import type { Rotated } from './names.ts'
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
 const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
 const MAKE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
-/** Read at a time: little garbage, and few turns of the event loop for a file of 64 MiB. */
+/** Read at once: little garbage, and few turns of the event loop for a file of 64 MiB. */
 const CHUNK_BYTES = 64 << 10
 
 /**
- * Compresses `plain` on zlib's threads and deletes it. When it fails or is aborted, `plain` is as it was and nothing is
- * left beside it; only when `plain` cannot be deleted at the end, both are there. A crash's `X.gz` is made use of.
+ * Compresses `plain` on zlib's threads and deletes it. If that fails or is aborted, `plain` is unchanged and no other file is
+ * left; if only the final delete fails, both files remain. A complete `X.gz` from before a crash is used.
  */
 export async function compress(files: FileSystem, plain: Rotated, signal: AbortSignal): Promise<void> {
   const target = plain.path + COMPRESSED
@@ -44,7 +44,7 @@ async function write(files: FileSystem, plain: Rotated, target: string, signal: 
       await out.close()
     }
     signal.throwIfAborted()
-    // Deleted meanwhile, it must not come back.
+    // If it was deleted meanwhile, its content must not come back.
     await files.lstat(plain.path)
     await files.rename(unfinished, target)
   } catch (error) {
@@ -55,7 +55,7 @@ async function write(files: FileSystem, plain: Rotated, target: string, signal: 
   }
 }
 
-/** Deletes a file; false when somebody else has done so. */
+/** Deletes a file; false if it was already deleted. */
 export async function remove(files: FileSystem, path: string): Promise<boolean> {
   try {
     await files.unlink(path)
@@ -67,8 +67,8 @@ export async function remove(files: FileSystem, path: string): Promise<boolean> 
 }
 
 /**
- * Whether `target` is a whole gzip file of what is in `plain`: byte for byte, for the next step is to delete `plain`,
- * and somebody else's gzip may be at work under the same name.
+ * Whether `target` is a complete gzip file of `plain`. Compares every byte, because `plain` is deleted next and another
+ * process may be writing a gzip file of the same name.
  */
 async function holds(files: FileSystem, target: string, plain: string, signal: AbortSignal): Promise<boolean> {
   if (!(await exists(files, target))) return false
@@ -85,7 +85,7 @@ async function holds(files: FileSystem, target: string, plain: string, signal: A
     await pipeline(chunks(left), createGunzip(), compare, { signal })
     return same && at === (await right.stat()).size
   } catch (error) {
-    // Not gzip, or cut short: it is made anew.
+    // Not gzip, or incomplete: it is written again.
     if (errnoOf(error).startsWith('Z_')) return false
     throw error
   } finally {

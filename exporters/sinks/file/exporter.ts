@@ -1,7 +1,6 @@
 /**
  * Appends whole lines to a file and rotates it by size and by time.
- * Constraints: no torn line, no line twice unless the disk's answer to a sync is unknown; one writer; every failure
- * of the disk is an outcome with a sentence, never an exception.
+ * No line is torn; a line is only repeated after a failed sync. One writer. Disk failures are outcomes, never exceptions.
  */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
 import type { MakeExporter } from '../../context.ts'
@@ -22,7 +21,7 @@ import { Upkeep } from './upkeep.ts'
 export interface FileDeps {
   readonly files?: FileSystem
   readonly clock?: Clock
-  /** Hears of what no outcome can tell: a failed timed sync, rotation, compression, a file that cannot be deleted. */
+  /** Receives failures outside `send`: of a timed sync, rotation, compression or deletion. */
   readonly warn?: (problem: ExportError) => void
 }
 
@@ -33,7 +32,7 @@ export const make: MakeExporter<EffectiveType<'file'>> = (config, { encoders, wa
 
 export class FileExporter implements Exporter {
   readonly type = 'file'
-  /** What is delivered has been written. */
+  /** Delivered events have been written, so nothing reads their bytes again. */
   readonly releases = true
   readonly encoding: Encoding = 'json'
   readonly counters: Readonly<Record<keyof FileCounters, number>>
@@ -45,7 +44,7 @@ export class FileExporter implements Exporter {
   readonly #syncTimer: Timer
   readonly #rotateTimer: Timer
   #stopped = false
-  /** Send, reopen, timers and stop use the file one after the other. */
+  /** Serializes send, reopen, timers and stop. */
   readonly #mutex = new Mutex()
 
   constructor(config: FileConfig, deps: FileDeps = {}) {
@@ -61,7 +60,7 @@ export class FileExporter implements Exporter {
     this.#rotateTimer = new Timer(clock)
   }
 
-  /** A full disk or a failing device do not keep the agent from starting; a path that can never work does. */
+  /** Rejects for a path that can never work, but not for a full disk or a failing device. */
   start(): Promise<void> {
     return this.#mutex.run(async () => {
       try {
@@ -80,7 +79,7 @@ export class FileExporter implements Exporter {
     return this.#mutex.run(() => this.#send(batch, signal))
   }
 
-  /** Opens the path anew. When that fails the open file stays in use, and ExportError says why. */
+  /** Reopens the path. Rejects with ExportError if that fails; the open file then stays in use. */
   reopen(): Promise<void> {
     return this.#mutex.run(async () => {
       try {
@@ -105,12 +104,12 @@ export class FileExporter implements Exporter {
   }
 
   async #send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
-    /** Events in the file, and those of them that count as delivered under the sync policy. */
+    /** Events in the file, and how many of them count as delivered under the sync policy. */
     let written = 0
     let safe = 0
     const secure = async (): Promise<void> => {
       const now = written
-      // Until the sync has succeeded none of it counts; after one that failed it is written again.
+      // Nothing counts until the sync succeeds; after a failed sync it is written again.
       written = safe
       if (this.#config.fsync === 'batch') await this.#syncOrReplace()
       safe = written = now
@@ -148,8 +147,8 @@ export class FileExporter implements Exporter {
   }
 
   /**
-   * A file whose sync failed has unknown content: it is moved aside. What has not counted as delivered (`batch`) is written again; what
-   * has is counted once more, as in doubt.
+   * A file whose sync failed has unknown content, so it is moved aside. With `fsync: batch` its events are written again;
+   * otherwise they have counted as delivered and are also counted as possibly lost.
    */
   async #syncOrReplace(): Promise<void> {
     const { file } = this.#current
@@ -159,7 +158,7 @@ export class FileExporter implements Exporter {
     } catch (cause) {
       const doubt = this.#current.inDoubt(file)
       await this.#current.rotate()
-      const next = this.#current.file === file ? 'the file goes on' : 'a new file is begun'
+      const next = this.#current.file === file ? 'the file stays in use' : 'a new file is started'
       const message = `cannot sync "${this.#config.path}": ${doubt}; ${next}`
       throw new ExportError('SYNC_FAILED', message, cause)
     }
@@ -171,7 +170,7 @@ export class FileExporter implements Exporter {
     this.#syncTimer.set(fsync, () => this.#later('sync', () => this.#syncOrReplace()))
   }
 
-  /** Where nothing more is written, the file gets its rotated name all the same when its time is over. */
+  /** Rotates the file at the end of its interval even if nothing is written. */
   #armRotation(): void {
     const ms = this.#current.msUntilDue()
     if (ms === undefined || this.#rotateTimer.isSet) return
@@ -183,7 +182,7 @@ export class FileExporter implements Exporter {
     )
   }
 
-  /** Work of a timer, when its turn comes. */
+  /** Runs the job of a timer when the file is free. */
   #later(action: string, work: () => Promise<void>): void {
     const run = async (): Promise<void> => {
       if (!this.#stopped) await work()

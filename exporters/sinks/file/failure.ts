@@ -1,9 +1,9 @@
-/** What failed system calls mean for the file exporter, and the sentences for them. */
+/** Messages and outcomes for failed system calls of the file exporter. */
 import { errnoOf, ExportError, textOf } from '../../contract/errors.ts'
 import type { ExportErrorCode } from '../../contract/errors.ts'
 import type { Outcome } from '../../contract/exporter.ts'
 
-/** What goes away only when a person does something. Everything else may pass by itself. */
+/** Errors that need manual action. All others may be temporary. */
 const NEEDS_PERSON: ReadonlySet<string> = new Set([
   'EACCES',
   'EPERM',
@@ -20,7 +20,7 @@ const NEEDS_PERSON: ReadonlySet<string> = new Set([
 const SAYS: Readonly<Record<string, readonly [what: string, next: string]>> = {
   ENOSPC: ['no space left on its file system', 'free some space'],
   EDQUOT: ['the disk quota is used up', 'free some space or raise the quota'],
-  EIO: ['the device failed', 'look at the kernel log'],
+  EIO: ['the device failed', 'check the kernel log'],
   EACCES: ['permission denied', 'give the agent write access to it and its folder'],
   EPERM: ['operation not permitted', 'look for an immutable flag or a security policy on it'],
   EROFS: ['its file system is read-only', 'mount it writable or choose another path'],
@@ -34,23 +34,23 @@ const SAYS: Readonly<Record<string, readonly [what: string, next: string]>> = {
 }
 
 /**
- * An ExportError whose sentence says what was done to which file, what came back and what to do. `after`: what happens
- * by itself, when it may pass.
+ * An ExportError with the action, file, error and next step. `after`: what happens automatically if the error may be
+ * temporary.
  */
 export function failure(
   action: string,
   path: string,
   cause: unknown,
-  after = 'the events wait and are tried again',
+  after = 'the events wait and are sent again',
 ): ExportError {
   if (cause instanceof ExportError) return cause
   const errno = errnoOf(cause)
   const code = codeOf(errno)
   const [what, next] = SAYS[errno] ?? [textOf(cause)]
-  const said = [`cannot ${action} "${path}": ${what} (${errno || 'no errno'})`]
-  if (next !== undefined) said.push(next)
-  if (code !== 'UNUSABLE') said.push(after)
-  return new ExportError(code, said.join('; '), cause)
+  const parts = [`cannot ${action} "${path}": ${what} (${errno || 'no errno'})`]
+  if (next !== undefined) parts.push(next)
+  if (code !== 'UNUSABLE') parts.push(after)
+  return new ExportError(code, parts.join('; '), cause)
 }
 
 function codeOf(errno: string): ExportErrorCode {
@@ -58,9 +58,9 @@ function codeOf(errno: string): ExportErrorCode {
   return NEEDS_PERSON.has(errno) ? 'UNUSABLE' : 'IO'
 }
 
-/** The outcome of a batch of which the first `taken` events are safely in the file. */
+/** The outcome of a batch whose first `taken` events are safely in the file. */
 export function outcomeOf(error: ExportError, taken: number): Outcome {
-  // `hold` has no way to say that some were taken: those count first, and the next try says `hold`.
+  // `hold` cannot report taken events: they are reported first, and the next try returns `hold`.
   if (error.code === 'UNUSABLE' && taken === 0) return { status: 'hold', error }
   return { status: 'retryable', ...(taken === 0 ? {} : { taken }), unacknowledged: 0, error }
 }

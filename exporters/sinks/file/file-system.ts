@@ -1,4 +1,4 @@
-/** The few system calls that the file exporter makes, as one interface, so that a test can fail a single one. */
+/** The system calls of the file exporter, so that tests can fail single ones. */
 import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import { errnoOf } from '../../contract/errors.ts'
@@ -13,7 +13,7 @@ export interface FileStat {
 }
 
 export interface OpenFile {
-  /** Appends; may write less than given. Returns bytes written. */
+  /** Appends; may write only a part. Returns bytes written. */
   writev(buffers: readonly Uint8Array[]): Promise<number>
   /** Fills `into` from `position`; may read less, 0 at the end. */
   read(into: Uint8Array, position: number): Promise<number>
@@ -26,20 +26,20 @@ export interface OpenFile {
 
 export interface FileSystem {
   open(path: string, flags: number, mode: number): Promise<OpenFile>
-  /** Of the path itself, not of what a symlink points to. */
+  /** Does not follow a symbolic link. */
   lstat(path: string): Promise<FileStat>
   stat(path: string): Promise<FileStat>
   mkdir(path: string, mode: number): Promise<void>
   rename(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
   readdir(path: string): Promise<readonly string[]>
-  /** Makes the names in a folder survive a power cut, where its file system can do that. */
+  /** Syncs the names in a folder, if its file system supports that. */
   syncFolder(path: string): Promise<void>
-  /** Free bytes of the file system that holds `path`, those reserved for root included, and its block size. */
+  /** Free bytes (including those reserved for root) and block size of the file system of `path`. */
   free(path: string): Promise<{ readonly bytes: number; readonly blockBytes: number }>
 }
 
-/** What file systems say that know no sync of a folder. */
+/** Errors of file systems that cannot sync a folder. */
 const NO_FOLDER_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EISDIR'])
 
 /** The real file system. Every method rejects with Node's error, whose `code` names the errno. */

@@ -1,7 +1,7 @@
 /**
  * One open file of whole lines.
- * Constraint: the file ends at a line end whenever a call has returned, or this object knows how many bytes of a
- * torn line it must cut off before it writes again.
+ * After each call the file ends at a line end, or this object knows how many bytes of a torn line to cut off before the next
+ * write.
  */
 import { constants } from 'node:fs'
 import { errnoOf, ExportError } from '../../contract/errors.ts'
@@ -10,12 +10,12 @@ import { batchOf, endOf, fitting } from '../../contract/encoded.ts'
 import type { FileStat, FileSystem, OpenFile } from './file-system.ts'
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants
-/** Read too, for the last byte; NONBLOCK, so that a FIFO or a device in the file's place cannot hang the open. */
+/** Readable, to check the last byte; NONBLOCK, so that opening a FIFO or a device instead of a file cannot hang. */
 const FLAGS = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK
 const LINE_FEED = 0x0a
 const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
 
-/** How much of an append is in the file, at line ends. `error` when it is not all of it. */
+/** How many whole lines of an append are in the file; `error` if not all. */
 export interface Appended {
   readonly events: number
   readonly error: unknown
@@ -27,16 +27,16 @@ export class LogFile {
   readonly #file: OpenFile
   readonly #ino: number
   readonly #dev: number
-  /** When it was written last before it was opened: milliseconds since 1970. */
+  /** Time of the last write before it was opened: milliseconds since 1970. */
   readonly mtimeMs: number
-  /** Bytes of a line's beginning at the end of the file. */
+  /** Bytes of a torn line at the end of the file. */
   #tornBytes = 0
-  /** The error of a full disk, until a write has succeeded. */
+  /** The error of a full disk, until a write succeeds. */
   #full: unknown
   size: number
   /** Events written since the last sync. */
   unsynced = 0
-  /** The file ended in a torn line when it was opened (a crash), and has got its line feed. */
+  /** The file ended in a torn line when opened (after a crash); a line feed was added. */
   repaired = false
 
   private constructor(files: FileSystem, path: string, file: OpenFile, stat: FileStat) {
@@ -50,8 +50,8 @@ export class LogFile {
   }
 
   /**
-   * Opens or makes the file; `mode` is set on a file made here, whatever the umask. Rejects with the error of the
-   * system call, or with ExportError UNUSABLE when the path is not a regular file.
+   * Opens or creates the file; a new file gets `mode` regardless of the umask. Rejects with the error of the system call, or
+   * with ExportError UNUSABLE if the path is not a regular file.
    */
   static async open(files: FileSystem, path: string, mode: number): Promise<LogFile> {
     const { file, created } = await openOrCreate(files, path, mode)
@@ -71,7 +71,7 @@ export class LogFile {
     }
   }
 
-  /** A file that is open already, taken as it is; `path` says which file system it is on. Rejects with the error of the system call. */
+  /** Uses an open file; `path` determines its file system. Rejects with the error of the system call. */
   static async of(files: FileSystem, path: string, file: OpenFile): Promise<LogFile> {
     return new LogFile(files, path, file, await file.stat())
   }
@@ -80,7 +80,7 @@ export class LogFile {
     return stat.ino === this.#ino && stat.dev === this.#dev
   }
 
-  /** Writes all lines of `parts`, going on after short writes; on an error cuts back to the last whole line. */
+  /** Writes all lines of `parts`, continuing short writes; on an error cuts back to the last whole line. */
   async append(parts: readonly Encoded[]): Promise<Appended> {
     const total = batchOf(parts).sizeBytes
     let written = 0
@@ -89,7 +89,7 @@ export class LogFile {
       if (this.#full !== undefined && !(await this.#hasRoomFor(parts))) throw this.#full
       while (written < total) {
         const count = await this.#file.writev(skip(parts, written))
-        // A regular file that takes nothing and says nothing would spin here for ever.
+        // Otherwise a file that accepts no bytes and reports no error would loop here forever.
         if (count <= 0) throw new Error('the write took no bytes')
         written += count
       }
@@ -104,7 +104,7 @@ export class LogFile {
       this.size += whole.bytes
       this.unsynced += whole.events
       this.#tornBytes += written - whole.bytes
-      // Now if it can be, else before the next write; the first error is the one to tell.
+      // Cut now if possible, else before the next write. The first error is reported.
       await this.cutTorn().catch(() => undefined)
       return { events: whole.events, error }
     }
@@ -116,15 +116,15 @@ export class LogFile {
     this.unsynced = 0
   }
 
-  /** Closes, whatever state the file is in. Never rejects: there is nothing left to do about it. */
+  /** Closes the file. Never rejects, because nothing could be done about a failure. */
   async close(): Promise<void> {
     await this.cutTorn().catch(() => undefined)
     await this.#file.close().catch(() => undefined)
   }
 
   /**
-   * Cuts off the beginning of a line that a failed append has left; rejects while that fails.
-   * From the end as it is now, because somebody may have truncated the file since (copytruncate).
+   * Cuts off the torn line of a failed append; rejects while that fails. Uses the current end of the file, which may have been
+   * truncated since (copytruncate).
    */
   async cutTorn(): Promise<void> {
     if (this.#tornBytes === 0) return
@@ -134,8 +134,8 @@ export class LogFile {
   }
 
   /**
-   * Whether a full disk has room again for one line at least. Without the look each retry would write the beginning
-   * of a line and cut it off again, under the eyes of whoever tails the file.
+   * Whether a full disk has space again for at least one line. Without this check each retry would write part of a line and cut
+   * it off again, visible to readers that tail the file.
    */
   async #hasRoomFor(parts: readonly Encoded[]): Promise<boolean> {
     const lineBytes = parts[0]?.ends[0] ?? 0
@@ -183,7 +183,7 @@ function skip(parts: readonly Encoded[], written: number): Uint8Array[] {
   return rest
 }
 
-/** How many lines, and bytes of them, are whole within the first `written` bytes. */
+/** Number and bytes of whole lines within the first `written` bytes. */
 function wholeLines(parts: readonly Encoded[], written: number): { events: number; bytes: number } {
   let events = 0
   let bytes = 0

@@ -1,7 +1,6 @@
 /**
- * Names of rotated files, as Tetragon (lumberjack) gives them: `events.jsonl` becomes
- * `events-2026-11-24T14-03-09.123.jsonl`, compressed `….jsonl.gz`, and while that is written `….jsonl.gz.1f2e3d4c.tmp`.
- * Files of other names are never touched.
+ * Names of rotated files, as in Tetragon (lumberjack): `events.jsonl` becomes `events-2026-11-24T14-03-09.123.jsonl`, compressed
+ * `….jsonl.gz`, and while compressing `….jsonl.gz.1f2e3d4c.tmp`. Files of other names are never touched.
  */
 import { randomBytes } from 'node:crypto'
 import { basename, dirname, extname, join } from 'node:path'
@@ -15,7 +14,7 @@ const UNFINISHED = /^\.gz\.[0-9a-f]{8}\.tmp$/
 /** A rotated file in the folder. */
 export interface Rotated {
   readonly path: string
-  /** When it was rotated, as its name says: milliseconds since 1970. */
+  /** Time of rotation, from its name: milliseconds since 1970. */
   readonly wallMs: number
   readonly compressed: boolean
   readonly sizeBytes: number
@@ -23,7 +22,7 @@ export interface Rotated {
   readonly mode: number
 }
 
-/** The name that a file rotated at this moment (ms since 1970) gets, beside the file itself. */
+/** The path of a file rotated at this time (milliseconds since 1970). */
 export function rotatedName(path: string, wallMs: number): string {
   const extension = extname(path)
   const stamp = new Date(wallMs).toISOString().slice(0, -1).replaceAll(':', '-')
@@ -31,16 +30,15 @@ export function rotatedName(path: string, wallMs: number): string {
 }
 
 /**
- * A name under which a compressed file is written until it is whole. Another one each time: two agents that share a
- * path by mistake must not take each other's half for a whole.
+ * The temporary name of a compressed file until it is complete. Random, so that two agents that share a path by mistake do not
+ * use each other's incomplete file.
  */
 export function unfinishedName(rotated: string): string {
   return `${rotated}${COMPRESSED}.${randomBytes(4).toString('hex')}.tmp`
 }
 
 /**
- * A rotated name that nobody has yet, compressed or not: later milliseconds are tried until one is free. Returns it
- * with its time.
+ * A rotated name that is free, compressed or not: tries later milliseconds until one is free. Returns it with its time.
  */
 export async function freeName(
   files: FileSystem,
@@ -53,12 +51,12 @@ export async function freeName(
   }
 }
 
-/** Whether there is anything at the path itself. */
+/** Whether the path exists. */
 export async function exists(files: FileSystem, path: string): Promise<boolean> {
   return (await found(files, path)) !== undefined
 }
 
-/** The rotated files of `path`, oldest first, and the paths of unfinished compressed ones. */
+/** The rotated files of `path`, oldest first, and the paths of incomplete compressed files. */
 export async function listRotated(
   files: FileSystem,
   path: string,

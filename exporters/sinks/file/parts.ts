@@ -1,29 +1,29 @@
-/** What the parts of a file exporter have in common. */
+/** Types shared by the parts of the file exporter. */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
 import type { ExportError } from '../../contract/errors.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { FileSystem } from './file-system.ts'
 
-/** The part of the config that says where and how. */
+/** Path and rotation from the config. */
 export type FileConfig = Pick<EffectiveType<'file'>, 'path' | 'rotate' | 'mode' | 'fsync'>
 export type RotateConfig = FileConfig['rotate']
 
 export interface FileParts {
   readonly files: FileSystem
   readonly clock: Clock
-  /** Hears of what no outcome can tell. */
+  /** Receives failures outside `send`. */
   readonly warn: (problem: ExportError) => void
   readonly counters: FileCounters
 }
 
-/** What a file exporter counts beside the events. */
+/** Counters of a file exporter besides the events. */
 export interface FileCounters {
   rotations: number
   rotation_failures: number
   reopens: number
   torn_lines_repaired: number
   sync_failures: number
-  /** Events that counted as delivered and may not be on the disk, because a later sync has failed. */
+  /** Events that counted as delivered but may not be on the disk, because a later sync failed. */
   possibly_lost: number
   deleted_files: number
   retention_failures: number

@@ -1,4 +1,4 @@
-/** Which rotated files are kept. The file being written is never one of them. */
+/** Which rotated files to keep. The current file is not included. */
 import { COMPRESSED } from './names.ts'
 import type { Rotated } from './names.ts'
 import type { RotateConfig } from './parts.ts'
@@ -6,8 +6,8 @@ import type { RotateConfig } from './parts.ts'
 export type Retention = Pick<RotateConfig, 'max_files' | 'max_total_size' | 'max_age'>
 
 /**
- * Those of `rotated` (oldest first) that must go, oldest first: what is kept is always an unbroken run of the newest. A plain
- * file with its compressed one beside it counts for nothing: it is about to be deleted, now or by what mends a crash.
+ * The files of `rotated` (oldest first) to delete, oldest first; the newest files are kept, without gaps. A plain file with a
+ * compressed one beside it is ignored: it is about to be deleted, at the latest by the cleanup after a crash.
  */
 export function surplus(rotated: readonly Rotated[], retention: Retention, wallMs: number): readonly Rotated[] {
   const { max_files, max_total_size = Infinity, max_age = Infinity } = retention
@@ -24,7 +24,7 @@ export function surplus(rotated: readonly Rotated[], retention: Retention, wallM
   return rotated.slice(0, newestGone + 1)
 }
 
-/** Milliseconds until the oldest of `rotated` is too old; undefined when none will be. */
+/** Milliseconds until the oldest of `rotated` is too old; undefined if none will be. */
 export function untilTooOld(rotated: readonly Rotated[], { max_age }: Retention, wallMs: number): number | undefined {
   const [oldest] = rotated
   if (oldest === undefined || max_age === undefined) return undefined

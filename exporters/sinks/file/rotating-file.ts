@@ -1,7 +1,7 @@
 /**
- * The file at a path over time: opened, begun anew when it is large or old enough, followed when others move it.
- * Constraints: a line is in one file, whole; a rotation that fails does not stop the writing; what was moved aside is no
- * longer written to. One call at a time.
+ * The file at a path: opened, rotated by size and age, reopened when another process moves it.
+ * A line is never split between files. A failed rotation does not stop writing. A rotated file is not written again. One call
+ * at a time.
  */
 import { dirname } from 'node:path'
 import { errnoOf } from '../../contract/errors.ts'
@@ -13,9 +13,9 @@ import type { FileConfig, FileParts } from './parts.ts'
 import { LogFile } from './log-file.ts'
 import { exists, freeName } from './names.ts'
 
-/** How often at most a send looks whether the path still leads to the open file. */
+/** Minimum time between checks whether the path still is the open file. */
 const MOVED_CHECK_MS = 1000
-/** How long a file may go on growing before a failed rotation is tried again. */
+/** Wait before a failed rotation is retried. */
 const ROTATE_AGAIN_MS = 10_000
 
 export class RotatingFile {
@@ -23,26 +23,26 @@ export class RotatingFile {
   readonly #parts: FileParts
   readonly #onRotated: () => Promise<void>
   #file: LogFile | undefined
-  /** The interval in which the file got its last lines. */
+  /** The rotation interval of the file's last lines. */
   #interval = 0
   #checkedMs = Number.NEGATIVE_INFINITY
   #lastRotationMs = 0
-  /** Until then no rotation is tried: the last has failed. */
+  /** No rotation before this time, after a failed one. */
   #noRotationUntilMs = Number.NEGATIVE_INFINITY
 
-  /** `onRotated`: a file has just got its rotated name; never rejects. */
+  /** `onRotated` is called after a file was renamed; never rejects. */
   constructor(config: FileConfig, parts: FileParts, onRotated: () => Promise<void>) {
     this.#config = config
     this.#parts = parts
     this.#onRotated = onRotated
   }
 
-  /** The open file; undefined before the first `ready` and while the path cannot be opened. */
+  /** undefined before the first `ready` and while the path cannot be opened. */
   get file(): LogFile | undefined {
     return this.#file
   }
 
-  /** The file to write into now: at the path, and of this interval. Rejects with the error of a system call. */
+  /** The current file, rotated if its interval is over. Rejects with the error of a system call. */
   async ready(): Promise<LogFile> {
     await this.#followMoved()
     if (this.#file === undefined) await this.open()
@@ -63,25 +63,25 @@ export class RotatingFile {
     return file
   }
 
-  /** How long until the time has come to begin a new file; undefined when it will not come. */
+  /** Milliseconds until the rotation by time; undefined without one. */
   msUntilDue(): number | undefined {
     const { interval } = this.#config.rotate
     if (interval === undefined || this.#file === undefined || this.#file.size === 0) return undefined
     const { clock } = this.#parts
     const waitMs = Math.max(0, this.#noRotationUntilMs - clock.nowMs())
     const wallMs = clock.wallMs()
-    // Also when the clock has been set back: else a file from a wrong future would never end.
+    // Also if the clock was set back; else a file from a wrong future would never be rotated.
     if (this.#intervalAt(wallMs) !== this.#interval) return waitMs
     return Math.max(waitMs, (this.#interval + 1) * interval - wallMs)
   }
 
-  /** What of `rest` goes into the file as it is; nothing when it must be rotated first. */
+  /** The part of `rest` that fits into the file; undefined if it must be rotated first. */
   cut(rest: readonly Encoded[], file: LogFile): { fit: readonly Encoded[]; left: readonly Encoded[] } {
     const fit: Encoded[] = []
     const mayGrow = this.#parts.clock.nowMs() < this.#noRotationUntilMs
     let room = mayGrow ? Infinity : this.#config.rotate.max_size - file.size
     for (const [i, part] of rest.entries()) {
-      // A line larger than a whole file goes alone into an empty one.
+      // A line larger than the maximum file size gets a file of its own.
       const least = file.size === 0 && fit.length === 0 ? 1 : 0
       const lines = Math.max(least, fitting(part, 0, Math.max(0, room), part.count))
       if (lines > 0) fit.push(slice(part, 0, lines))
@@ -92,8 +92,8 @@ export class RotatingFile {
   }
 
   /**
-   * Begins a new file. When that fails the file stays in use and grows, and it is tried again later. Rejects only where
-   * the file has a torn line that cannot be cut off.
+   * Starts a new file. If that fails, the file stays in use, and rotation is retried later. Only rejects if a torn line of
+   * the file cannot be cut off.
    */
   async rotate(): Promise<void> {
     const old = this.#file
@@ -105,14 +105,14 @@ export class RotatingFile {
     } catch (cause) {
       counters.rotation_failures++
       this.#noRotationUntilMs = clock.nowMs() + ROTATE_AGAIN_MS
-      warn(failure('rotate', this.#config.path, cause, 'it grows, and is rotated later'))
+      warn(failure('rotate', this.#config.path, cause, 'it stays in use, and rotation is retried later'))
     }
     if (this.#file === old) return
     await this.#finish(old)
     await this.#onRotated()
   }
 
-  /** Opens the path anew; when that fails the open file stays in use. Rejects with the error of a system call. */
+  /** Reopens the path. Rejects with the error of a system call; the open file then stays in use. */
   async reopen(): Promise<void> {
     const old = this.#file
     await old?.cutTorn()
@@ -121,14 +121,14 @@ export class RotatingFile {
     if (old !== undefined) await this.#finish(old)
   }
 
-  /** A sync of `file` has failed and is not repeated: counts what that makes unsafe. Returns it as words. */
+  /** Counts the events affected by a failed sync of `file`, which is not repeated. Returns a description. */
   inDoubt(file: LogFile): string {
     const { counters } = this.#parts
     const { unsynced } = file
     file.unsynced = 0
     counters.sync_failures++
     if (typeof this.#config.fsync === 'number') counters.possibly_lost += unsynced
-    return `what it got since the last sync (events: ${unsynced}) may not be on the disk`
+    return `events since the last sync (${unsynced}) may not be on the disk`
   }
 
   async close(): Promise<void> {
@@ -137,7 +137,7 @@ export class RotatingFile {
     if (file !== undefined) await this.#finish(file)
   }
 
-  /** Gives the file its rotated name and opens a new one; as it was when it rejects and `#file` is still the same. */
+  /** Renames the file and opens a new one. If it rejects and `#file` has not changed, nothing has changed. */
   async #moveAside(): Promise<void> {
     const { path } = this.#config
     const { files, clock, counters } = this.#parts
@@ -147,7 +147,7 @@ export class RotatingFile {
       await files.rename(path, free.name)
       this.#lastRotationMs = free.wallMs
     } catch (error) {
-      // Somebody else has just moved it: then only the new file is missing.
+      // Another process has moved it, so only open the new file.
       if (errnoOf(error) !== 'ENOENT') throw error
       moved = false
     }
@@ -156,21 +156,21 @@ export class RotatingFile {
       if (moved) counters.rotations++
     } catch (error) {
       if (moved) await this.#moveBack(free.name)
-      // Perhaps deleted: what is written there now would be lost.
+      // It may be deleted: lines written now would be lost.
       else this.#file = undefined
       throw error
     }
   }
 
-  /** No new file can be opened: the old one goes on under its name, or else nothing is written until one can be. */
+  /** When no new file can be opened: gives the old file its name back, or else writes nothing until a file can be opened. */
   async #moveBack(name: string): Promise<void> {
     const { path } = this.#config
     const { files } = this.#parts
     try {
-      if (await exists(files, path)) throw new Error(`"${path}" is there again`)
+      if (await exists(files, path)) throw new Error(`"${path}" exists again`)
       await files.rename(name, path)
     } catch {
-      // Nobody may write to a file with a rotated name: it could be compressed and deleted.
+      // A file with a rotated name could be compressed and deleted, so it must not be written.
       this.#file = undefined
     }
   }
@@ -186,21 +186,21 @@ export class RotatingFile {
     await old.close()
   }
 
-  /** Somebody moved or deleted the file under its path: go on at the path. */
+  /** Reopens the path if another process moved or deleted the file. */
   async #followMoved(): Promise<void> {
     const file = this.#file
     const nowMs = this.#parts.clock.nowMs()
     if (file === undefined || nowMs - this.#checkedMs < MOVED_CHECK_MS) return
     try {
       const stat = await this.#parts.files.lstat(this.#config.path)
-      // Also learns that somebody has truncated the file.
+      // Also detects a truncated file.
       if (file.isAt(stat)) file.size = stat.size
       else await this.reopen()
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error
       await this.reopen()
     }
-    // Not before it has succeeded: a deleted file must not get one more line.
+    // Only after success: a deleted file must not get more lines.
     this.#checkedMs = nowMs
   }
 
@@ -209,7 +209,7 @@ export class RotatingFile {
   }
 }
 
-/** Makes the folder of `path` if only that is missing. */
+/** Creates the folder of `path` if only that is missing. */
 export async function makeFolder(files: FileSystem, path: string): Promise<void> {
   const folder = dirname(path)
   try {

@@ -1,8 +1,8 @@
 /**
- * What happens to files after their rotation: the oldest are deleted, the others compressed.
- * Constraints: nothing here stops the writing, every failure is told and counted; files are deleted within the call that
- * rotated, so that a burst cannot fill the disk with what is to go; compressing goes on beside the writing, one file at a
- * time, and what a crash left of it is finished or removed at the next start.
+ * Deletes the oldest rotated files and compresses the others.
+ * Failures never stop writing; they are reported and counted. Files are deleted within the call that rotated, so that a burst
+ * cannot fill the disk. Compression runs in parallel to writing, one file at a time; after a crash the next start finishes or
+ * removes it.
  */
 import { errnoOf } from '../../contract/errors.ts'
 import { Timer } from '../../runtime/timer.ts'
@@ -19,7 +19,7 @@ export class Upkeep {
   readonly #ended = new AbortController()
   readonly #age: Timer
   #compressing: Promise<void> | undefined
-  /** There may be more to compress than the pass under way knows of. */
+  /** There may be new files that the running pass does not know. */
   #again = false
 
   constructor(config: FileConfig, parts: FileParts) {
@@ -28,19 +28,19 @@ export class Upkeep {
     this.#age = new Timer(parts.clock)
   }
 
-  /** At the start: also mends what a crash has left of a compression. As `rotated`. */
+  /** Like `rotated`; also cleans up a compression interrupted by a crash. */
   async start(): Promise<void> {
     await this.#prune()
     this.#compressSoon()
   }
 
-  /** After each rotation. Resolves when the surplus is deleted; never rejects. */
+  /** Call after each rotation. Resolves when the oldest files are deleted; never rejects. */
   async rotated(): Promise<void> {
     await this.#prune()
     if (this.#config.rotate.compress) this.#compressSoon()
   }
 
-  /** Ends the compression under way, its file stays as it was. Never rejects. */
+  /** Aborts a running compression; its file is unchanged. Never rejects. */
   async stop(): Promise<void> {
     this.#ended.abort()
     this.#age.cancel()
@@ -57,7 +57,7 @@ export class Upkeep {
       this.#armAge(rotated.slice(gone.length))
     } catch (cause) {
       counters.retention_failures++
-      this.#warn('look for rotated files of', path, cause)
+      this.#warn('list rotated files of', path, cause)
     }
   }
 
@@ -71,7 +71,7 @@ export class Upkeep {
     }
   }
 
-  /** Where nothing is written, nothing is rotated: the age needs a timer. */
+  /** Files are also deleted by age while nothing is written or rotated. */
   #armAge(kept: readonly Rotated[]): void {
     const ms = untilTooOld(kept, this.#config.rotate, this.#parts.clock.wallMs())
     if (ms === undefined || this.#ended.signal.aborted) this.#age.cancel()
@@ -86,7 +86,7 @@ export class Upkeep {
   async #compressAll(): Promise<void> {
     const { path } = this.#config
     const { files, counters } = this.#parts
-    // Not in the caller's turn: `#compressing` is set when this ends.
+    // Runs asynchronously, so `#compressing` is set before it ends.
     await Promise.resolve()
     while (this.#again && !this.#ended.signal.aborted) {
       this.#again = false
@@ -96,15 +96,15 @@ export class Upkeep {
         const whole = new Set(rotated.map((file) => file.path))
         const before = counters.compressions
         for (const file of rotated) {
-          // Also where compressing has been switched off: a crash's pair would be there twice.
+          // Even if compression is now off: after a crash the same lines may be in two files.
           if (file.compressed || !(this.#config.rotate.compress || whole.has(file.path + COMPRESSED))) continue
           await this.#compress(file)
         }
-        // What was deleted while it was compressed is there again.
+        // A file deleted while it was compressed exists again.
         if (counters.compressions > before) await this.#prune()
       } catch (cause) {
         counters.compression_failures++
-        this.#warn('look for files to compress beside', path, cause)
+        this.#warn('list files to compress beside', path, cause)
       }
     }
     this.#compressing = undefined
@@ -118,7 +118,7 @@ export class Upkeep {
       await compress(files, file, signal)
       counters.compressions++
     } catch (cause) {
-      // Deleted since it was listed: nothing is left to do.
+      // Deleted since it was listed.
       if (signal.aborted || errnoOf(cause) === 'ENOENT') return
       counters.compression_failures++
       this.#warn('compress', file.path, cause)
@@ -126,6 +126,6 @@ export class Upkeep {
   }
 
   #warn(action: string, path: string, cause: unknown): void {
-    this.#parts.warn(failure(action, path, cause, 'it is tried again at the next rotation'))
+    this.#parts.warn(failure(action, path, cause, 'it is retried at the next rotation'))
   }
 }

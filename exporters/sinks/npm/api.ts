@@ -1,37 +1,36 @@
 /**
- * What a package that is an exporter is written against: `import type … from 'ktrail/exporter'`. Types only, so that a package
- * needs nothing of ktrail when it runs; what it needs then is in its context.
+ * The interface for exporter packages: `import type … from 'ktrail/exporter'`. Types only, so that a package does not need
+ * ktrail at run time; the context provides the rest.
  */
 import type { LogRecordExporter } from '@opentelemetry/sdk-logs'
 import type { Exporter } from '../../contract/exporter.ts'
 
 export type { Batch, Encoded, Encoding, Exporter, Outcome, Refusal } from '../../contract/exporter.ts'
 
-/** An exporter as a package may return it: `await using` is added where it has none. */
+/** An exporter as returned by a package; `Symbol.asyncDispose` is optional. */
 export type PackageExporter = Omit<Exporter, 'releases' | typeof Symbol.asyncDispose> & Partial<AsyncDisposable>
 
-/** What the agent gives to an exporter besides its options. */
+/** What the agent passes to an exporter besides its options. */
 export interface ExporterContext {
-  /** The user's name for this exporter, unique in the config: a good name for files of its own. */
+  /** The exporter's name in the config; unique, so suitable for file names. */
   readonly name: string
-  /** The host, as in every record. */
+  /** The host's name in records. */
   readonly nodeName: string
-  /** Names this run of the agent. With `Encoded.firstSeq` it names an event for ever: `<epoch>-<seq>`. */
+  /** Identifies this run of the agent. `<epoch>-<seq>` identifies an event; see `Encoded.firstSeq`. */
   readonly epoch: string
-  /** A line in the agent's log. For what a person should know; failures belong into the Outcome. */
+  /** Writes a warning to the agent's log. Failures of `send` belong into the Outcome. */
   warn(text: string): void
   /**
-   * Makes an Exporter of any OpenTelemetry exporter of logs. What that does with a batch is its own: its retries end some
-   * time, its timeouts may double, and most take a partial success for a whole one. So each event arrives at most once for
-   * what it keeps to itself; our queue, spool and books stay around it.
+   * Wraps any OpenTelemetry log exporter as an Exporter, with our queue, spool and accounting around it. Its own retries are
+   * limited, its timeouts may cause duplicates, and most treat a partial success as success, so events can be lost inside it.
    */
   fromLogRecordExporter(exporter: LogRecordExporter): Promise<Exporter>
 }
 
 /**
- * What a package exports, as `createExporter` or as its default. `options` are the user's, unchecked: throw an Error with a
- * sentence (option, expected, got) for what can never work, and the agent does not start; nor does it when this, or the start of
- * the exporter, takes more than 10 s.
+ * A package exports this as `createExporter` or as its default. `options` come from the config, unchecked. Throw an Error with a
+ * message (option, expected, got) if they can never work; the agent then does not start. It also does not start if this call or
+ * the exporter's `start` takes more than 10 s.
  */
 export type CreateExporter = (
   options: Readonly<Record<string, unknown>>,

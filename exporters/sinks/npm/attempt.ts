@@ -1,15 +1,15 @@
 import { ExportError, textOf } from '../../contract/errors.ts'
 import type { Clock } from '../../runtime/clock.ts'
 
-/** None of the steps waits for a sink, so this is for slow disks: without a limit, one package keeps the agent from starting. */
+/** Generous, because no step waits for a sink. Without a limit one package could keep the agent from starting. */
 const LIMIT_MS = 10_000
 
-/** What a package is asked for at the start, and what stands before its own words when it fails. */
+/** The steps of a package's start, with the prefix of its error messages. */
 const STEPS = { load: 'cannot load the package: ', 'make its exporter': '', start: 'cannot start: ' } as const
 
 /**
- * What `work` of the package `type` gives. Rejects with ExportError: UNUSABLE with what the package threw, TIMEOUT when it takes
- * too long; what it then still does is nobody's.
+ * The result of `work` of the package `type`. Rejects with ExportError: UNUSABLE with the package's error, TIMEOUT if it takes too
+ * long; a later result is ignored.
  */
 export function attempt<T>(
   type: string,
@@ -21,7 +21,7 @@ export function attempt<T>(
     const cancel = clock.after(LIMIT_MS, () => {
       const message =
         `${type}: did not ${step} within ${LIMIT_MS / 1000} s: expected it not to wait for its sink; ` +
-        'report it to the makers of the package'
+        'report it to the authors of the package'
       reject(new ExportError('TIMEOUT', message))
     })
     new Promise<T>((settle) => settle(work()))

@@ -1,4 +1,4 @@
-/** An exporter by somebody else, held to the contract: what it breaks is said and never reaches the books. */
+/** A third-party exporter. Violations of the contract are reported and never reach the accounting. */
 import { ExportError, textOf } from '../../contract/errors.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { checkOutcome } from '../../contract/outcome.ts'
@@ -7,7 +7,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { PackageExporter } from './api.ts'
 import { attempt } from './attempt.ts'
 
-/** Names of metrics' labels. */
+/** Valid metric labels. */
 const COUNTER = /^[a-z][a-z0-9_]{0,63}$/
 
 export interface GuardDeps {
@@ -26,7 +26,7 @@ export class GuardedExporter implements Exporter {
   #open = false
   #stopping: Promise<void> | undefined
 
-  /** `type` names it in messages: as in the config. */
+  /** `type`, as in the config, names it in messages. */
   constructor(type: string, inner: PackageExporter, deps: GuardDeps) {
     this.type = type
     this.encoding = inner.encoding
@@ -37,24 +37,24 @@ export class GuardedExporter implements Exporter {
     if (inner.reopen !== undefined) this.reopen = async () => inner.reopen?.()
   }
 
-  /** Throws ExportError UNUSABLE with what the package threw, TIMEOUT when it does not come to an end. */
+  /** Throws ExportError: UNUSABLE with the package's error, TIMEOUT if it takes too long. */
   async start(): Promise<void> {
     await attempt(this.type, 'start', () => this.#inner.start(), this.#clock)
     this.#open = this.#stopping === undefined
   }
 
-  /** An outcome that is none becomes `hold`: only a person can mend the package, and nothing is lost meanwhile. */
+  /** An invalid outcome becomes `hold`: the package must be fixed, and no event is lost meanwhile. */
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     if (!this.#open)
       return { status: 'retryable', unacknowledged: 0, error: new ExportError('CLOSED', `${this.type} is not open`) }
     const outcome: Outcome = await this.#inner.send(batch, signal)
     const problem = checkOutcome(batch, outcome)
     if (problem === undefined) return unhurried(outcome)
-    const message = `${this.type} broke the contract of send: ${problem}; report it to the makers of the package`
+    const message = `${this.type} broke the contract of send: ${problem}; report it to the authors of the package`
     return { status: 'hold', error: new ExportError('CONTRACT', message) }
   }
 
-  /** Never rejects: the end of the agent does not hang on a package. */
+  /** Never rejects, so that a package cannot keep the agent from ending. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop()
     return this.#stopping
@@ -64,7 +64,7 @@ export class GuardedExporter implements Exporter {
     return this.stop()
   }
 
-  /** Its counters that can be shown: well named, no less than 0. One that goes back reads as one begun anew. */
+  /** Its counters with valid names and values of at least 0. A decrease reads as a counter reset. */
   get counters(): Readonly<Record<string, number>> {
     try {
       const pairs = Object.entries(this.#inner.counters ?? {})
@@ -86,7 +86,7 @@ export class GuardedExporter implements Exporter {
   }
 }
 
-/** A wait of nothing would ask a sink that is down without pause: it becomes the chain's own, which doubles. */
+/** `afterMs: 0` would retry without a pause; the sending chain's doubling wait is used instead. */
 function unhurried(outcome: Outcome): Outcome {
   if (outcome.status !== 'retryable' || outcome.afterMs !== 0) return outcome
   const { afterMs: _, ...rest } = outcome

@@ -1,4 +1,4 @@
-/** Packages that a config names, as modules. */
+/** Imports the packages that a config names. */
 import { constants, runInThisContext } from 'node:vm'
 import { findPackage, missingPackage } from '../../../config/agent/packages.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
@@ -7,8 +7,8 @@ import type { Clock } from '../../runtime/clock.ts'
 import { attempt } from './attempt.ts'
 
 /**
- * `what` begins the sentence of the ExportError: UNUSABLE when the package is not installed or can not be loaded, TIMEOUT when that
- * takes too long.
+ * Rejects with ExportError: UNUSABLE if the package is not installed or cannot be loaded, TIMEOUT if that takes too long. `what`
+ * is the start of the message.
  */
 export async function importPackage(
   what: string,
@@ -21,7 +21,7 @@ export async function importPackage(
   return attempt(what, 'load', () => importFrom(from, name), clock)
 }
 
-/** `import(name)` as a module at the path `from` would do it: with Node's own rules for what a package exports. */
+/** `import(name)` as in a module at the path `from`, with Node's rules for package exports. */
 async function importFrom(from: string, name: string): Promise<object> {
   const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
   const load: unknown = runInThisContext('(name) => import(name)', { filename: from, importModuleDynamically })
@@ -29,8 +29,7 @@ async function importFrom(from: string, name: string): Promise<object> {
     return await (load as (specifier: string) => Promise<object>)(name)
   } catch (cause) {
     if (errnoOf(cause) !== 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING') throw cause
-    const hint =
-      'a package in node_modules has to bring JavaScript, or to be installed as a link (npm install ./folder)'
+    const hint = 'a package in node_modules must contain JavaScript, or be installed as a link (npm install ./folder)'
     throw new Error(`${textOf(cause)}; ${hint}`, { cause })
   }
 }

@@ -1,4 +1,4 @@
-/** `type: npm:<package>`: from the name of a package to an exporter, or a sentence that says what it lacks. */
+/** `type: npm:<package>`: creates an exporter from a package. */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
 import { packageOf } from '../../../config/agent/exporters/npm.ts'
 import { DEFAULT_RECORDS } from '../../../config/agent/exporters/otlp-records.ts'
@@ -15,7 +15,6 @@ import { checkExporter, checkModule } from './shape.ts'
 import type { Checked } from './shape.ts'
 
 type NpmConfig = EffectiveType<`npm:${string}`>
-/** What the package needs to know of the agent. */
 type Given = Pick<Surroundings, 'name' | 'nodeName' | 'epoch' | 'configFile' | 'warn'>
 
 export const make: MakeExporter<NpmConfig> = async (config, context) => {
@@ -47,8 +46,8 @@ function encoderOf(encoding: Encoding, { encoders, epoch }: Surroundings): Encod
 }
 
 /**
- * Loads the package and lets it make its exporter, not yet started. Rejects with ExportError UNUSABLE when it is not
- * installed, can not be loaded, is no exporter, or refuses its options; TIMEOUT when it takes too long for that.
+ * Loads the package and creates its exporter, not yet started. Rejects with ExportError: UNUSABLE if it is not installed, cannot
+ * be loaded, is no exporter or refuses its options; TIMEOUT if it takes too long.
  */
 export async function loadNpmExporter(
   { type, options }: Pick<NpmConfig, 'type' | 'options'>,
@@ -56,7 +55,7 @@ export async function loadNpmExporter(
   clock: Clock = systemClock,
 ): Promise<Exporter> {
   const module = await importPackage(type, packageOf(type), given.configFile, clock)
-  // Also what is read of a module and of an exporter is the package's own code, where it has getters.
+  // Reading members may also run the package's code, in getters.
   const load = async (): Promise<Exporter> => {
     const create = valueOf(checkModule(module))
     const exporter = valueOf(checkExporter(await create(options, contextOf(given))))
@@ -77,7 +76,7 @@ function contextOf({ name, nodeName, epoch, warn }: Given): ExporterContext {
     epoch,
     warn: (text) => warn(String(text)),
     fromLogRecordExporter: async (exporter) => {
-      // Loaded when wanted: OpenTelemetry's packages take memory.
+      // Loaded on demand, because OpenTelemetry's packages take memory.
       const { fromLogRecordExporter } = await import('../otlp/sdk-adapter.ts')
       return fromLogRecordExporter(exporter, { nodeName })
     },

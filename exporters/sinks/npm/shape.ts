@@ -1,23 +1,23 @@
-/** Whether what a package exports, and what it then returns, is an exporter. Everything it gives is `unknown` until here. */
+/** Checks what a package exports and returns. All of it is `unknown` until here. */
 import type { Encoding } from '../../contract/exporter.ts'
 import type { CreateExporter, PackageExporter } from './api.ts'
 
 /**
- * The number of this interface. It grows when a package written for the one before would no longer work; additions leave it.
- * A package says `export const ktrail = 1`, which is also how it says that it is an exporter at all.
+ * Version of the interface, incremented by incompatible changes. A package declares it with `export const ktrail = 1`, which also
+ * marks it as an exporter.
  */
 const API = 1
 
 const ENCODINGS: readonly Encoding[] = ['json', 'compact', 'otlp', 'otlp_json']
 const METHODS = ['start', 'send', 'stop'] as const
-/** As many as the sending chain would ever start. */
+/** The maximum of the sending chain. */
 const MAX_CONCURRENCY = 1024
 
 export type Checked<T> = { readonly value: T } | { readonly problem: string }
 
 /**
- * The function that makes exporters: `createExporter` or the default export of a module, or of the object that a CommonJS
- * module exports. Only of modules that say `ktrail`: nothing else is called.
+ * Finds `createExporter` or the default export of a module, or of the object that a CommonJS module exports. Only for modules
+ * that export `ktrail`, so that no function of another module is called.
  */
 export function checkModule(module: object): Checked<CreateExporter> {
   const inner = get(module, 'default')
@@ -37,11 +37,11 @@ export function checkModule(module: object): Checked<CreateExporter> {
   }
 }
 
-/** What createExporter returned, if it has all that the contract asks for. */
+/** The result of createExporter, if it has all required members. */
 export function checkExporter(made: unknown): Checked<PackageExporter> {
   if (!isObject(made)) return { problem: `createExporter: expected an exporter, got ${String(made)}` }
   const problem = exporterProblem(made)
-  // The one place where a foreign value becomes a typed one; each member has been looked at.
+  // The only place where a foreign value gets a type; every member has been checked.
   return problem === undefined ? { value: made as PackageExporter } : { problem }
 }
 

@@ -1,6 +1,6 @@
 /**
- * A descriptor that the process was given, as a file that LogFile can write. Its offset is shared with whoever else writes there (the
- * shell, the agent's log under 2>&1) and is kept to, so that nobody writes over anybody.
+ * An inherited descriptor, as a file for LogFile. Its offset is shared with other writers (the shell, the agent's log with 2>&1),
+ * so writes go to the offset and never overwrite theirs.
  */
 import { constants, fstat, ftruncate, readFileSync, write, writev } from 'node:fs'
 import { promisify } from 'node:util'
@@ -11,16 +11,16 @@ const truncate = promisify(ftruncate)
 const writeAt = promisify(write)
 const writeAll = promisify(writev)
 
-/** The file of the descriptor, or the device. It is never closed, read, synced or given another mode. */
+/** The file or device of the descriptor. Never closed, read or synced; its mode is not changed. */
 export function descriptorFile(fd: number): OpenFile {
   const appends = isAppending(fd)
-  /** Where something was cut off while the offset stayed behind it: the next bytes belong there. */
+  /** The new end after a cut, while the offset is still behind it. The next write goes there. */
   let gap: { from: number; readonly to: number } | undefined
   return {
     async writev(buffers) {
       while (gap !== undefined) {
         const bytes = gap.to - gap.from
-        // Else somebody has written behind the gap, and would stand in the middle of our line: a blank line fills it.
+        // Otherwise another process has written behind the gap; a blank line fills it, so that our line is not split.
         const ours = (await stat(fd)).size <= gap.from
         const filling = ours ? Buffer.concat(buffers).subarray(0, bytes) : Buffer.from('\n'.padStart(bytes))
         const { bytesWritten } = await writeAt(fd, filling, 0, filling.length, gap.from)
@@ -31,7 +31,7 @@ export function descriptorFile(fd: number): OpenFile {
     },
     async truncate(size) {
       const now = await stat(fd)
-      // A device has taken it for good.
+      // A device cannot be truncated.
       if (!now.isFile()) return
       await truncate(fd, size)
       if (!appends) gap = { from: size, to: gap?.to ?? now.size }
@@ -46,7 +46,7 @@ export function descriptorFile(fd: number): OpenFile {
 
 const none = (): Promise<void> => Promise.resolve()
 
-/** Opened with O_APPEND (`>>`): then the offset does not matter. */
+/** Opened with O_APPEND (`>>`), so the offset does not matter. */
 function isAppending(fd: number): boolean {
   const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1]
   return (Number.parseInt(flags ?? '0', 8) & constants.O_APPEND) !== 0

@@ -1,6 +1,6 @@
 /**
- * Writes lines to standard output, whatever that is: a pipe, a socket or a terminal here, a file in file.ts. Waits for the stream's
- * callback, so a reader that is slow slows only this exporter. A reader that went away is a state, not a crash.
+ * Writes lines to standard output: a pipe, socket or terminal here, a file in file.ts. Waits for the stream's callback, so a
+ * slow reader only slows down this exporter. A closed reader makes the exporter fail; it does not crash the agent.
  */
 import { fstatSync } from 'node:fs'
 import type { Writable } from 'node:stream'
@@ -28,7 +28,7 @@ export function wantsColor(when: StdoutConfig['color'], isTerminal: boolean, env
   return when === 'auto' ? isTerminal && (env['NO_COLOR'] ?? '') === '' : when === 'always'
 }
 
-/** Makes the exporter that is right for what standard output is. */
+/** Creates the exporter for the kind of standard output. */
 export function createStdoutExporter(format: Format): Exporter {
   if (isatty(1)) return new StdoutExporter(format, terminal(1) ?? process.stdout)
   const is = fstatSync(1)
@@ -39,9 +39,9 @@ export class StdoutExporter implements Exporter {
   readonly type = 'stdout'
   readonly encoding: Encoding
   readonly #stream: Writable
-  /** Parts that the stream has been given: after an abort they must not be given to it again. */
+  /** Parts already passed to the stream; after an abort they must not be written again. */
   readonly #given = new WeakSet<Encoded>()
-  /** Settles when the stream has passed on what it was given last. Never rejects. */
+  /** Settles when the stream has written the last part. Never rejects. */
   #passedOn: Promise<void> = Promise.resolve()
   #broken: ExportError | undefined
   #started = false
@@ -68,15 +68,15 @@ export class StdoutExporter implements Exporter {
     await within(this.#passedOn, signal)
     if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
     if (!signal.aborted) return { status: 'delivered' }
-    return again('ABORTED', 'the reader of standard output takes no more; the events wait until it does')
+    return again('ABORTED', 'the reader of standard output does not read; the events wait until it does')
   }
 
-  /** The stream is the process's: it is neither closed nor flushed beyond what send has waited for. */
+  /** Does not close or flush the stream, which belongs to the process. */
   stop(): Promise<void> {
     if (this.#started) {
       this.#started = false
       this.#stream.off('error', this.#onError)
-      // What is still on its way may fail later, when nobody else listens.
+      // Pending writes may still fail later; without a listener that would end the process.
       this.#stream.on('error', ignore)
     }
     return Promise.resolve()
@@ -98,7 +98,7 @@ export class StdoutExporter implements Exporter {
 
   readonly #onError = (cause: unknown): void => {
     const gone = errnoOf(cause) === 'EPIPE'
-    const what = gone ? 'its reader has gone (EPIPE)' : textOf(cause)
+    const what = gone ? 'its reader is gone (EPIPE)' : textOf(cause)
     this.#broken ??= new ExportError(
       'CLOSED',
       `cannot write to standard output: ${what}; restart to use it again`,
@@ -107,11 +107,11 @@ export class StdoutExporter implements Exporter {
   }
 }
 
-/** Nothing is there twice then: what the stream was given it is not given again. */
+/** No duplicates: parts passed to the stream are not written again. */
 function again(code: 'CLOSED' | 'ABORTED', message: string): Outcome {
   return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
 }
 
 function ignore(): void {
-  // Listening is the point.
+  // A listener is enough; an unhandled error would end the process.
 }

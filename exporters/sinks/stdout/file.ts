@@ -1,6 +1,6 @@
 /**
- * Standard output that is a file: no line is torn, what counts as delivered is written, and a disk that is full is waited for. As the
- * file exporter writes, but into the file that the process was given.
+ * Standard output that is a file. Works like the file exporter on the inherited file: no line is torn, delivered events have been
+ * written, and a full disk is retried.
  */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
 import { ExportError } from '../../contract/errors.ts'
@@ -17,7 +17,7 @@ export type Format = EffectiveType<'stdout'>['format']
 
 export interface StdoutFileDeps {
   readonly files?: FileSystem
-  /** Default descriptor 1, and its path. */
+  /** Default: descriptor 1 and its path. */
   readonly file?: OpenFile
   readonly path?: string
 }
@@ -25,11 +25,11 @@ export interface StdoutFileDeps {
 export class StdoutFileExporter implements Exporter {
   readonly type = 'stdout'
   readonly encoding: Encoding
-  /** What is delivered has been written. */
+  /** Delivered events have been written, so nothing reads their bytes again. */
   readonly releases = true
   readonly #deps: Required<StdoutFileDeps>
   #file: LogFile | undefined
-  /** Send, reopen, timers and stop use the file one after the other. */
+  /** Serializes send, reopen, timers and stop. */
   readonly #mutex = new Mutex()
 
   constructor(format: Format, deps: StdoutFileDeps = {}) {
@@ -47,7 +47,7 @@ export class StdoutFileExporter implements Exporter {
     return this.#mutex.run(() => this.#send(batch, signal))
   }
 
-  /** Cuts off the beginning of a line that could not be ended; the file stays open, it is the process's. */
+  /** Cuts off a torn line. The file stays open, because it belongs to the process. */
   stop(): Promise<void> {
     return this.#mutex.run(async () => {
       const file = this.#file

@@ -1,17 +1,17 @@
 /**
- * A terminal that is written without waiting for it. Node's own stream for terminals makes calls that block while one is stopped
- * (Ctrl-S) or its connection stalls, and with them the whole process, signals included.
+ * Writes to a terminal without blocking. Node's terminal stream blocks the whole process, including signals, while a terminal is
+ * paused (Ctrl-S) or its connection stalls.
  */
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import { errnoOf } from '../../contract/errors.ts'
 
 const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants
-/** A terminal that takes nothing is asked again after this, then after twice as long and so on: it can not be waited for. */
+/** Delays between tries while a terminal accepts nothing, doubling each time: it cannot be polled for readiness. */
 const FIRST_WAIT_MS = 4
 const LONGEST_WAIT_MS = 128
 
-/** A stream to the terminal that a descriptor is; undefined where it can not be opened once more. */
+/** A stream to the terminal of a descriptor; undefined if it cannot be reopened. */
 export function terminal(fd: number): Writable | undefined {
   try {
     return new TerminalStream(fd)
@@ -20,11 +20,10 @@ export function terminal(fd: number): Writable | undefined {
   }
 }
 
-/** Writes at once what the terminal takes at once. */
 class TerminalStream extends Writable {
   readonly #fd: number
 
-  /** On a descriptor of its own: what is set on an inherited one (not to block) holds for the shell too. */
+  /** Opens its own descriptor, because non-blocking mode on an inherited one would also affect the shell. */
   constructor(fd: number) {
     super({ decodeStrings: true })
     this.#fd = openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_NOCTTY)

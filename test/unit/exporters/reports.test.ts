@@ -22,7 +22,7 @@ test('sink report: a sink that fails and recovers is reported twice', () => {
   at(0, 'retrying', 'connect ECONNREFUSED')
   at(90_000, 'none', '')
   assert.equal(lines.length, 2)
-  assert.match(lines[0] ?? '', /"level":40.*not taken and will be tried again: connect ECONNREFUSED/)
+  assert.match(lines[0] ?? '', /"level":40.*could not be sent, will retry: connect ECONNREFUSED/)
   assert.match(lines[1] ?? '', /"level":30.*"seconds":90.*again/)
 })
 
@@ -32,7 +32,7 @@ test('sink report: a sink that fails and works in turn is reported once a minute
     at(i * 1000, 'retrying', 'slow')
     at(i * 1000 + 500, 'none', '')
   }
-  assert.equal(lines.filter((line) => line.includes('not taken')).length, 2)
+  assert.equal(lines.filter((line) => line.includes('could not be sent')).length, 2)
   assert.equal(lines.length, 4)
 })
 

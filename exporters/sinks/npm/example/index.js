@@ -5,12 +5,12 @@
  *   web: { type: npm:ktrail-exporter-http-lines, options: { url: http://vector:8080, token: "${file:/run/token}" } }
  */
 
-/** The interface it is written for. ktrail calls nothing of a package that does not say so. */
+/** Version of the interface. ktrail refuses a package without it. */
 export const ktrail = 1
 
 /** @type {import('ktrail/exporter').CreateExporter} */
 export function createExporter({ url, token }) {
-  // Options come as the user wrote them. What can never work is thrown: the agent then does not start, and says this.
+  // Options come unchecked from the config. An Error keeps the agent from starting and is reported.
   if (typeof url !== 'string' || !URL.canParse(url)) throw new Error(`options.url: expected a URL, got ${url}`)
   const headers = { 'content-type': 'application/x-ndjson', ...(token ? { authorization: `Bearer ${token}` } : {}) }
   let open = false
@@ -18,7 +18,7 @@ export function createExporter({ url, token }) {
     type: 'http-lines',
     encoding: 'json', // an event is a JSON object and a line feed
     async start() {
-      open = true // without asking the sink: one that is down is a matter of retries
+      open = true // without contacting the sink, which may be down for now
     },
     async send(batch, signal) {
       if (!open) return { status: 'retryable', error: new Error('the exporter is not open') }
@@ -41,7 +41,7 @@ async function outcomeOf(answer) {
   const error = new Error(`HTTP ${status}: ${(await answer.text()).slice(0, 200)}`)
   if (ok) return { status: 'delivered' }
   if (status === 400 || status === 413) return { status: 'rejected', reason: `http_${status}`, error } // counted, gone
-  if (status < 500 && status !== 429) return { status: 'hold', error } // for a person to mend; kept, tried slowly
+  if (status < 500 && status !== 429) return { status: 'hold', error } // needs manual action; kept, retried slowly
   const seconds = Number(answer.headers.get('retry-after')) // else the agent waits longer each time
   return { status: 'retryable', error, ...(seconds > 0 ? { afterMs: seconds * 1000 } : {}) }
 }

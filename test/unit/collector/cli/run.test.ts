@@ -127,7 +127,7 @@ test('run: a send that ignores its time-out is reported, and a stop keeps its ba
   const ended = await livesWith(folder, `send: () => new Promise(() => {})`, {
     more: `, timeout: 100ms ${spoolOf(folder)}`,
     signal: 'SIGTERM',
-    when: 'events are not taken and will be tried again: exporter \\"npm:pkg\\" has not ended a send',
+    when: 'events could not be sent, will retry: exporter \\"npm:pkg\\" has not ended a send',
   })
   assert.equal(ended.code, 0, messages(ended).join('\n'))
   assert.equal(await spooled(folder), 10)

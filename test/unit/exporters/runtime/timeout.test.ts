@@ -15,7 +15,7 @@ interface Watched {
 
 function watch(exporter: FakeExporter, clock: FakeClock, stop: AbortSignal): Watched {
   const result: Watched = { outcome: undefined, deaf: [] }
-  const patience = { timeoutMs: 500, stop, clock, onDeaf: (error: ExportError) => result.deaf.push(error) }
+  const patience = { timeoutMs: 500, stop, clock, onUnresponsive: (error: ExportError) => result.deaf.push(error) }
   void sendWithin(exporter, one, patience).then((outcome) => (result.outcome = outcome))
   return result
 }
@@ -68,8 +68,8 @@ test('timeout: an exporter that ignores the abort is reported, and awaited, beca
   assert.deepEqual(
     result.deaf.map(({ code, message }) => `${code}: ${message}`),
     [
-      'TIMEOUT: exporter "fake" has not ended a send 1000 ms after its limit of 500 ms: it gets no other until it has; ' +
-        'restart the agent if that does not come',
+      'TIMEOUT: exporter "fake" has not ended a send 1000 ms after its timeout of 500 ms: it gets no more events until it has; ' +
+        'restart the agent if it never does',
     ],
   )
   await clock.turn(100_000)

@@ -377,7 +377,7 @@ for (const maxConcurrency of [1, 3]) {
     await clock.turn(1499)
     assert.deepEqual([sender.accounting().state, reported], ['healthy', []])
     await clock.turn(1)
-    const sentence = /^exporter "fake" has not ended a send 1000 ms after its limit of 500 ms: it gets no other/
+    const sentence = /^exporter "fake" has not ended a send 1000 ms after its timeout of 500 ms: it gets no more events/
     assert.equal(sender.accounting().state, 'retrying')
     assert.match(sender.accounting().lastError, sentence)
     assert.equal(reported.length, 1)

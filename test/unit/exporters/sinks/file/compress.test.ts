@@ -95,10 +95,7 @@ for (const [call, fault] of FAILURES) {
     files.plan = (what, path) => (what === call && path !== folder.at('events.jsonl') ? fault : undefined)
     await delivered(exporter, lines(0, 3, 20))
     await until('it has failed', () => exporter.counters.compression_failures === 1)
-    assert.match(
-      warnings.join(),
-      new RegExp(`^cannot compress ".*${FIRST}": .*; it is tried again at the next rotation$`),
-    )
+    assert.match(warnings.join(), new RegExp(`^cannot compress ".*${FIRST}": .*; it is retried at the next rotation$`))
     assert.deepEqual(folder.names(), [FIRST, 'events.jsonl'])
     assert.deepEqual(folder.ids(), [0, 1, 2])
     files.plan = () => undefined

@@ -257,7 +257,7 @@ test('file: a failed sync starts a new file, is counted, and unsynced lines are 
   script(files, { datasync: ['EIO'] })
   const outcome = await exporter.send(batch(lines(1, 2)), NEVER)
   assert.ok(outcome.status === 'retryable' && outcome.taken === undefined)
-  assert.match(sentence(outcome), /cannot sync .* a new file is begun/)
+  assert.match(sentence(outcome), /cannot sync .* a new file is started/)
   await delivered(exporter, lines(1, 2))
   assert.deepEqual(
     folder.names().map((name) => idsOf(folder.read(name))),
@@ -290,7 +290,7 @@ test('file: fsync by interval syncs once after the interval, and only when somet
   assert.equal(exporter.counters.sync_failures, 1)
   assert.match(
     warnings.join(),
-    /cannot sync .*: what it got since the last sync \(events: 1\) may not be on the disk; a new file is begun$/,
+    /cannot sync .*: events since the last sync \(1\) may not be on the disk; a new file is started$/,
   )
   await exporter.stop()
   assert.deepEqual(clock.pending, [])

@@ -184,10 +184,7 @@ test('retention: a folder that cannot be listed is reported and does not stop de
   files.plan = (call) => (call === 'readdir' ? 'EIO' : undefined)
   await exporter.start()
   await delivered(exporter, lines(0, 2, 20))
-  assert.match(
-    warnings[0] ?? '',
-    /^cannot look for rotated files of .*: the device failed \(EIO\).*at the next rotation$/,
-  )
+  assert.match(warnings[0] ?? '', /^cannot list rotated files of .*: the device failed \(EIO\).*at the next rotation$/)
   assert.equal(exporter.counters.retention_failures, 2)
   await until('compressing has not been able to look either', () => exporter.counters.compression_failures === 1)
   assert.deepEqual(folder.ids(), [0, 1])

@@ -94,7 +94,7 @@ test('example: a contract test whose sink cannot stop answering fails, unless it
   }
   const [without, withReason] = await Promise.all([ranWith(''), ranWith(`stall: () => 'it always answers',`)])
   assert.notEqual(without.status, 0)
-  assert.match(without.out, /harness\.stall: expected a function that makes the sink fall silent/)
+  assert.match(without.out, /harness\.stall: expected a function that stops the sink from answering/)
   assert.equal(withReason.status, 0, withReason.out)
   assert.match(withReason.out, /aborted on its way .*# SKIP http-lines: it always answers$/m)
 })

@@ -39,7 +39,7 @@ test('guard: an invalid outcome holds the batch, and the error has the package a
   assert.equal(outcome.error.code, 'CONTRACT')
   assert.equal(
     outcome.error.message,
-    'npm:x broke the contract of send: taken: expected 0 to 2, got 3; report it to the makers of the package',
+    'npm:x broke the contract of send: taken: expected 0 to 2, got 3; report it to the authors of the package',
   )
 })
 
@@ -69,7 +69,7 @@ test('guard: a hanging start is given up after 10 s, and opens nothing if it end
   const refused = assert.rejects(exporter.start(), {
     code: 'TIMEOUT',
     message:
-      'npm:x: did not start within 10 s: expected it not to wait for its sink; report it to the makers of the package',
+      'npm:x: did not start within 10 s: expected it not to wait for its sink; report it to the authors of the package',
   })
   await clock.turn(9_999)
   assert.deepEqual(clock.pending, [1])

@@ -186,7 +186,7 @@ for (const [step, source] of endless) {
     const clock = new FakeClock()
     const refused = assert.rejects(load(folder, 'pkg', {}, [], clock), {
       code: 'TIMEOUT',
-      message: `npm:pkg: did not ${step} within 10 s: expected it not to wait for its sink; report it to the makers of the package`,
+      message: `npm:pkg: did not ${step} within 10 s: expected it not to wait for its sink; report it to the authors of the package`,
     })
     await until('the package is called', () => Reflect.get(globalThis, 'pkgCalled') === true)
     await clock.turn(10_000)
@@ -215,7 +215,7 @@ test('third-party: TypeScript inside node_modules is refused with the next step,
   using folder = new UserFolder()
   const source = `export const ktrail: number = 1\nexport default () => ({ ${GOOD} })`
   folder.install('pkg', source, 'module', 'index.ts')
-  assert.match(await refusal(load(folder)), /has to bring JavaScript, or to be installed as a link/)
+  assert.match(await refusal(load(folder)), /must contain JavaScript, or be installed as a link/)
   using other = new UserFolder()
   using home = new UserFolder()
   home.install('../pkg', source, 'module', 'index.ts')

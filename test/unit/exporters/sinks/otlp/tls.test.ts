@@ -83,7 +83,7 @@ const unfit: ReadonlyArray<
   [
     'a file without an authority',
     ({ ca }) => writeFileSync(ca, '\n'),
-    /^tls\.ca_file: expected certificates in PEM in ".*ca": there is none$/,
+    /^tls\.ca_file: expected certificates in PEM in ".*ca": found none$/,
   ],
 ]
 for (const [name, change, want] of unfit) {

@@ -17,7 +17,7 @@ const NEEDS_PERSON: ReadonlySet<string> = new Set([
   'ENXIO',
 ])
 
-const SAYS: Readonly<Record<string, readonly [what: string, next: string]>> = {
+const MESSAGES: Readonly<Record<string, readonly [what: string, next: string]>> = {
   ENOSPC: ['no space left on its file system', 'free some space'],
   EDQUOT: ['the disk quota is used up', 'free some space or raise the quota'],
   EIO: ['the device failed', 'check the kernel log'],
@@ -46,7 +46,7 @@ export function failure(
   if (cause instanceof ExportError) return cause
   const errno = errnoOf(cause)
   const code = codeOf(errno)
-  const [what, next] = SAYS[errno] ?? [textOf(cause)]
+  const [what, next] = MESSAGES[errno] ?? [textOf(cause)]
   const parts = [`cannot ${action} "${path}": ${what} (${errno || 'no errno'})`]
   if (next !== undefined) parts.push(next)
   if (code !== 'UNUSABLE') parts.push(after)

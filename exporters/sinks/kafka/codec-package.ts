@@ -1,9 +1,9 @@
-/** `codec: npm:<package>`: compression by somebody else's package, which exports `compress`. */
+/** `codec: npm:<package>`: compression by a third-party package that exports `compress`. */
 import { textOf, ExportError } from '../../contract/errors.ts'
 import { importPackage } from '../npm/import.ts'
 import type { Compress } from './drivers/codecs.ts'
 
-/** Loads it. Rejects with ExportError UNUSABLE when it is not installed or exports no `compress`. */
+/** Rejects with ExportError UNUSABLE if the package is not installed or does not export `compress`. */
 export async function loadCodec(name: string, configFile: string | undefined): Promise<Compress> {
   const module = await importPackage(`codec: npm:${name}`, name, configFile)
   const compress: unknown = Reflect.get(module, 'compress')

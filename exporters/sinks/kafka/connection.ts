@@ -1,4 +1,4 @@
-/** The way to the brokers as a driver wants it: certificates, keys and passwords from their files. */
+/** Options of a connection to the brokers, with certificates, keys and passwords read from their files. */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
 import { MAX_SECRET_BYTES } from '../../../config/yaml/named-file.ts'
 import { ExportError } from '../../contract/errors.ts'
@@ -14,7 +14,7 @@ export interface KafkaSasl extends Pick<SaslConfig, 'mechanism' | 'username'> {
   readonly password: string
 }
 
-/** What a driver needs of the config: the way to the brokers and how records are written. */
+/** The config for a driver. */
 export interface KafkaConnection extends Pick<
   KafkaConfig,
   'brokers' | 'client_id' | 'compression' | 'acks' | 'idempotent' | 'request_timeout'
@@ -24,8 +24,8 @@ export interface KafkaConnection extends Pick<
 }
 
 /**
- * Reads all files that the config names. Rejects with ExportError UNUSABLE when one cannot be read or is no certificate or key,
- * and when a password is empty.
+ * Reads all files that the config names. Rejects with ExportError UNUSABLE if one is unreadable or not a certificate or key, or
+ * if a password is empty.
  */
 export async function readConnection(config: KafkaConfig): Promise<KafkaConnection> {
   const { tls, sasl } = config
@@ -36,7 +36,7 @@ export async function readConnection(config: KafkaConfig): Promise<KafkaConnecti
   }
 }
 
-/** True when both would log in the same way. */
+/** True if both have the same credentials. */
 export function sameCredentials(a: KafkaConnection, b: KafkaConnection): boolean {
   return JSON.stringify([a.tls, a.sasl]) === JSON.stringify([b.tls, b.sasl])
 }

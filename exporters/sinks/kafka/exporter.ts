@@ -1,9 +1,9 @@
 /**
- * Brings events to Kafka: one record an event (`gathering.ts`: or many), several partitions side by side, one request in flight each.
- * Constraints: nothing is lost; within a key order is kept; what a broker has acknowledged is not sent again, even
- * when the rest of its batch fails or the sender gave up waiting. See docs/reference/kafka.md.
+ * Writes events to Kafka: one record per event (or many, `gathering.ts`), several partitions in parallel, one request in flight
+ * per partition. No event is lost, events of a key stay in order, and acknowledged events are not sent again, even if the rest of
+ * the batch fails or the sender timed out. See docs/reference/kafka.md.
  *
- *   Batch ─▶ lanes (topic, partition) ─▶ chunks ≤ maxRequestBytes ─▶ driver ─▶ fates ─▶ Outcome
+ *   Batch ─▶ partition batches ─▶ chunks ≤ maxRequestBytes ─▶ driver ─▶ fates ─▶ Outcome
  */
 import { resourceOf } from '../../encoding/otlp/resource.ts'
 import type { Compressors } from '../../runtime/compression.ts'
@@ -33,16 +33,16 @@ import { Unacknowledged } from './unacknowledged.ts'
 export type KafkaContext = Pick<ExporterContext, 'nodeName' | 'epoch' | 'env' | 'configFile'>
 
 export interface KafkaDeps {
-  /** Instead of the one that `options.driver` names. */
+  /** Replaces the driver of `options.driver`. */
   readonly makeDriver?: MakeDriver
-  /** Takes what a library wants people to know. Default: nobody is told. */
+  /** Receives the client library's warnings. Default: discarded. */
   readonly warn?: (message: string) => void
   readonly nowMs?: () => number
-  /** Those of Node when absent. */
+  /** Default: Node's. */
   readonly compressors?: Compressors | undefined
 }
 
-/** What a record takes beside key and value: varints and headers, generously. */
+/** Upper bound of a record's size besides key and value: varints and headers. */
 const RECORD_EXTRA = 512
 
 export class KafkaExporter implements Exporter {
@@ -60,13 +60,13 @@ export class KafkaExporter implements Exporter {
   readonly #topics: Topics
   readonly #unacknowledged = new Unacknowledged()
   readonly #counters = { requests: 0, resets: 0, split_batches: 0 }
-  /** What was said of the last event that was refused, by its fate. */
-  readonly #said = new Map<Fate, string>()
+  /** The message for the last refused event, by fate. */
+  readonly #messages = new Map<Fate, string>()
   #driver: KafkaDriver | undefined
   #connection: KafkaConnection | undefined
-  /** The delivery that goes on, perhaps for a send that has been given up. Never rejects. */
+  /** The running delivery, possibly of a send that has timed out. Never rejects. */
   #running: Promise<readonly KafkaFault[]> | undefined
-  /** Events of requests without an answer, since the last outcome. */
+  /** Events in unacknowledged requests since the last outcome. */
   #unanswered = 0
   #needsReset = false
   #turn = 0
@@ -81,7 +81,7 @@ export class KafkaExporter implements Exporter {
     const isOtlp = format === 'otlp_proto'
     this.encoding = isOtlp ? 'otlp' : 'json'
     const headers = new RecordHeaders(config, context)
-    // A line ends in a line feed, which is no part of a record.
+    // Records do not include the line feed of a line.
     const endBytes = isOtlp ? 0 : 1
     this.#layout = { keys: new Keys(key, context.nodeName), topicOf: parseTopic(config.topic), headers, endBytes }
     this.#gathered = config.otlp && new Gathering(resourceOf(config.otlp, config.cluster_name, context), headers)
@@ -92,7 +92,7 @@ export class KafkaExporter implements Exporter {
     return this.#counters
   }
 
-  /** Does not wait for a broker: one that is down is a matter of retries. */
+  /** Does not wait for a broker, which may be down for now. */
   async start(): Promise<void> {
     this.#connection = await readConnection(this.#config)
     const make = this.#deps.makeDriver ?? (await loadDriver(this.#config.driver))
@@ -103,8 +103,8 @@ export class KafkaExporter implements Exporter {
   }
 
   /**
-   * Reads certificates and passwords again; new ones are in use from the next batch on. Rejects with ExportError when
-   * one cannot be read; the old ones stay in use then.
+   * Reads certificates and passwords again and uses them from the next batch on. Rejects with ExportError if one is unreadable;
+   * the old ones then stay in use.
    */
   async reopen(): Promise<void> {
     const connection = await readConnection(this.#config)
@@ -120,19 +120,19 @@ export class KafkaExporter implements Exporter {
     if (this.#running !== undefined) {
       const earlier = await within(this.#running, signal)
       if (earlier === undefined) {
-        // Twice the patience of the sender: whatever hangs, connections anew make it fail.
+        // After two timeouts of the sender: reconnecting makes hanging requests fail.
         this.#needsReset = true
         void driver.reset()
-        return retryable('TIMEOUT', 'an earlier request to Kafka is still not answered; connecting anew')
+        return retryable('TIMEOUT', 'an earlier request to Kafka is still not answered; reconnecting')
       }
       this.#running = undefined
-      // Only what is told is counted as sent again.
+      // Counted as sent again only when reported.
       if (earlier.length > 0) return this.#outcome(batch, earlier)
     }
     const running = this.#deliver(driver, batch).catch((error: unknown) => [faultOf(error, 'write to Kafka')])
     this.#running = running
     const faults = await within(running, signal)
-    if (faults === undefined) return retryable('ABORTED', 'Kafka has not answered in time; what it takes is remembered')
+    if (faults === undefined) return retryable('ABORTED', 'Kafka has not answered in time; late answers will be used')
     this.#running = undefined
     const outcome = this.#outcome(batch, faults)
     if (faults.length === 0) this.#memory.forget(batch)
@@ -152,14 +152,14 @@ export class KafkaExporter implements Exporter {
   #outcome(batch: Batch, faults: readonly KafkaFault[]): Outcome {
     const unacknowledged = this.#unanswered
     this.#unanswered = 0
-    return outcomeOf(batch, this.#memory, faults, this.#said, unacknowledged)
+    return outcomeOf(batch, this.#memory, faults, this.#messages, unacknowledged)
   }
 
-  /** Sends all that is pending in the batch; returns what went wrong, lane by lane. Fates are remembered. */
+  /** Sends all pending events of the batch and remembers their fates. Returns the faults, by partition batch. */
   async #deliver(driver: KafkaDriver, batch: Batch): Promise<readonly KafkaFault[]> {
     if (this.#needsReset) await this.#reset(driver)
     const { counts, faults: missing } = await this.#topics.find(driver, topicsOf(batch, this.#memory, this.#layout))
-    // The next one in turn, but not for records that are to be sent again as they were.
+    // Use the next partition, unless records must be sent again unchanged.
     if (this.#unacknowledged.records === 0) this.#turn++
     const partitionBatches = layOut(batch, this.#memory, this.#layout, counts, this.#turn, Math.floor(this.#now()))
     if (!this.#unacknowledged.fits(partitionBatches)) await this.#reset(driver)
@@ -171,13 +171,16 @@ export class KafkaExporter implements Exporter {
     return faults
   }
 
-  /** Chunks in order; stops at the first that fails, so that nothing overtakes it. */
+  /** Sends chunks in order and stops at the first failure, to keep the order. */
   async #sendPartitionBatch(driver: KafkaDriver, partitionBatch: PartitionBatch): Promise<KafkaFault | undefined> {
     const { records, topic } = partitionBatch
     const most = this.#config.max_request_size
     for (let from = 0; from < records.length;) {
       if (sizeOf(records[from]) > most) {
-        this.#said.set(TOO_LARGE, `expected at most ${most} bytes with key and headers, got ${sizeOf(records[from])}`)
+        this.#messages.set(
+          TOO_LARGE,
+          `expected at most ${most} bytes with key and headers, got ${sizeOf(records[from])}`,
+        )
         this.#memory.settle(partitionBatch, from, ++from, TOO_LARGE)
         continue
       }
@@ -196,7 +199,7 @@ export class KafkaExporter implements Exporter {
     return undefined
   }
 
-  /** How many records from `from` on make one request: at least one. */
+  /** Number of records from `from` on for one request, at least one. */
   #chunk({ records, topic }: PartitionBatch, from: number): number {
     const limit = this.#topics.limitOf(topic)
     let to = from + 1
@@ -207,7 +210,7 @@ export class KafkaExporter implements Exporter {
     return to - from
   }
 
-  /** One request; halved when the broker refuses it for its content, down to the single record that is to blame. */
+  /** Sends a request; halves it if the broker refuses its content, down to the single record at fault. */
   async #sendRange(
     driver: KafkaDriver,
     partitionBatch: PartitionBatch,
@@ -224,15 +227,15 @@ export class KafkaExporter implements Exporter {
       const fault = faultOf(error, `write to topic "${partitionBatch.topic}"`)
       if (fault.kind === 'retry') {
         this.#unanswered += to - from
-        // The broker knows a repetition by its sequence numbers, if it is one.
+        // The broker recognizes a repeated request by its sequence numbers.
         if (this.#config.idempotent) this.#unacknowledged.add(partitionBatch, from, to)
       }
       if (fault.kind !== 'too_large' && fault.kind !== 'permanent') return fault
-      // It was not written, whatever a request before it did.
+      // Not written by this request.
       this.#unacknowledged.settle(partitionBatch)
       if (to - from === 1) {
         const fate = fault.kind === 'too_large' ? TOO_LARGE : INVALID
-        this.#said.set(fate, fault.message)
+        this.#messages.set(fate, fault.message)
         this.#memory.settle(partitionBatch, from, to, fate)
         return undefined
       }
@@ -251,16 +254,16 @@ export class KafkaExporter implements Exporter {
     return undefined
   }
 
-  /** Connects anew, as a new producer: what was unsure of the old one stays so. */
+  /** Reconnects as a new producer, which cannot repeat unacknowledged requests of the old one. */
   async #reset(driver: KafkaDriver): Promise<void> {
     this.#counters.resets++
     this.#unacknowledged.clear()
-    // In front of all waiting: a reopen meanwhile asks for one more.
+    // Before any wait, so that a concurrent reopen reconnects once more.
     this.#needsReset = false
     try {
       this.#connection = await readConnection(this.#config)
     } catch (error) {
-      // The old ones may still do; if not, the brokers will say so.
+      // The old credentials may still work; otherwise the brokers refuse them.
       this.#warn(textOf(error))
     }
     try {
@@ -280,7 +283,7 @@ export class KafkaExporter implements Exporter {
   }
 }
 
-/** What became of the pieces of a request. */
+/** The results of the parts of a request. */
 interface Tried {
   /** For its size. */
   refused: boolean
@@ -291,7 +294,7 @@ function sizeOf(record: KafkaRecord | undefined): number {
   return record === undefined ? 0 : record.value.length + (record.key?.length ?? 0) + RECORD_EXTRA
 }
 
-/** Nothing is sent again before what may be on its way has ended: then it is told of. */
+/** Reports no unacknowledged events: the next send first waits for the running request, which then reports them. */
 function retryable(code: 'CLOSED' | 'ABORTED' | 'TIMEOUT', message: string): Outcome {
   return { status: 'retryable', unacknowledged: 0, error: new ExportError(code, message) }
 }

@@ -1,16 +1,16 @@
-/** What Kafka's errors mean for us, whichever library words them. Source: Kafka's Errors.java; docs/reference/kafka.md. */
+/** The meaning of Kafka's errors, from either library. Source: Kafka's Errors.java; docs/reference/kafka.md. */
 import { textOf } from '../../contract/errors.ts'
 
 /**
- * `retry`: may pass by itself, fate unknown. `unwritten`: may pass by itself, surely not written. `moved`: not written, the
- * partition's leader is elsewhere. `permanent`: this content is refused. `config`: a person must mend it. `reset`: needs a new producer.
+ * `retry`: temporary, may have been written. `unwritten`: temporary, not written. `moved`: not written, the leader has moved.
+ * `permanent`: the content is refused. `config`: needs manual action. `reset`: needs a new producer.
  */
 export type FaultKind = 'retry' | 'unwritten' | 'moved' | 'permanent' | 'config' | 'too_large' | 'reset'
 
 export class KafkaFault extends Error {
   override readonly name = 'KafkaFault'
   readonly kind: FaultKind
-  /** Kafka's name of the error, or the system's. */
+  /** Kafka's or the system's name of the error. */
   readonly code: string
 
   constructor(kind: FaultKind, code: string, message: string, cause?: unknown) {
@@ -20,13 +20,13 @@ export class KafkaFault extends Error {
   }
 }
 
-/** Of an idempotent producer's repetition, whose first try was written: no fault. */
+/** A repeated request of an idempotent producer whose first try was written: no fault. */
 const ALREADY_THERE = 'DUPLICATE_SEQUENCE_NUMBER'
 export const UNKNOWN_TOPIC = 'UNKNOWN_TOPIC_OR_PARTITION'
 
-/** Protocol errors that a producer meets; every other code is `retry`. */
+/** Protocol errors of a producer; every other code is `retry`. */
 const CODES: ReadonlyMap<number, readonly [FaultKind, string]> = new Map([
-  // Of a broker that has just lost the partition, or does not know it yet: whether there is a topic, the metadata says.
+  // The broker has just lost the partition or does not know it yet. Only the metadata show whether a topic exists.
   [3, ['moved', UNKNOWN_TOPIC]],
   [5, ['moved', 'LEADER_NOT_AVAILABLE']],
   [6, ['moved', 'NOT_LEADER_OR_FOLLOWER']],
@@ -57,10 +57,10 @@ const CODES: ReadonlyMap<number, readonly [FaultKind, string]> = new Map([
   [90, ['reset', 'PRODUCER_FENCED']],
 ])
 
-/** OpenSSL's and Node's words for a certificate or a key that will not do. */
+/** OpenSSL's and Node's codes for an unusable certificate or key. */
 const TLS_CODE = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_OSSL_|ERR_SSL_|EPROTO$)/
 
-/** True when other certificates or another password may help. */
+/** True if other certificates or another password may help. */
 export function isLoginFault({ code }: KafkaFault): boolean {
   return code === 'SASL_AUTHENTICATION_FAILED' || TLS_CODE.test(code)
 }
@@ -74,8 +74,8 @@ const NEXT_STEP: Readonly<Record<string, string>> = {
 }
 
 /**
- * Judges whatever a library threw. Wrappers are looked through: kafkajs's "retries exceeded" says not retriable
- * although its cause is. `what` is the subject of the sentence, such as `write to topic "events"`.
+ * The fault for an error of a library, including its causes: kafkajs's "retries exceeded" is marked as not retriable although its
+ * cause is. `what` is for the message, such as `write to topic "events"`.
  */
 export function faultOf(error: unknown, what: string): KafkaFault {
   const chain = causesOf(error)
@@ -93,38 +93,38 @@ export function faultOf(error: unknown, what: string): KafkaFault {
   return new KafkaFault('retry', code ?? 'NETWORK', `cannot ${what}: ${textOf(chain.at(-1) ?? error)}`, error)
 }
 
-/** The fault of a number in an answer. 0 is no fault. */
+/** The fault for an error code in a response; 0 is no fault. */
 export function faultOfCode(code: number, what: string): KafkaFault | undefined {
   return code === 0 ? undefined : unlessThere(faultOf({ code, message: '' }, what))
 }
 
-/** Nothing, when the fault says that the records are there already. */
+/** undefined if the records are already written. */
 export function unlessThere(fault: KafkaFault): KafkaFault | undefined {
   return fault.code === ALREADY_THERE ? undefined : fault
 }
 
-/** As `retry`, when the caller knows that nothing was written. */
+/** Turns `retry` into `unwritten` if the caller knows that nothing was written. */
 export function unwritten(fault: KafkaFault): KafkaFault {
   return fault.kind === 'retry' ? new KafkaFault('unwritten', fault.code, fault.message, fault.cause) : fault
 }
 
-/** What the metadata say of a topic that is not there. */
+/** The fault of a topic that does not exist according to the metadata. */
 export function missingTopic(what: string): KafkaFault {
   return new KafkaFault('config', UNKNOWN_TOPIC, sentence(what, UNKNOWN_TOPIC, undefined))
 }
 
 function sentence(what: string, code: string, link: unknown): string {
-  const said = textIn(link, 'message')
+  const message = textIn(link, 'message')
   const next = NEXT_STEP[code]
-  return `cannot ${what}: ${code}${said === '' ? '' : `, ${said}`}${next === undefined ? '' : `; ${next}`}`
+  return `cannot ${what}: ${code}${message === '' ? '' : `, ${message}`}${next === undefined ? '' : `; ${next}`}`
 }
 
 function judgedByName(link: unknown): readonly [FaultKind, string] | undefined {
   const name = textIn(link, 'name')
   const code = textIn(link, 'code')
-  // kafkajs found no leader; it has asked anew since.
+  // kafkajs found no leader and has already refreshed its metadata.
   if (name === 'KafkaJSBrokerNotFound' || name === 'KafkaJSMetadataNotLoaded') return ['moved', 'LEADER_NOT_AVAILABLE']
-  // One with a cause, such as a connection lost meanwhile, is no judgement of the password; a broker's has a number.
+  // With a cause, such as a lost connection, the password was not refused. A broker's refusal has a code.
   const refused = name === 'KafkaJSSASLAuthenticationError' || code === 'PLT_KFK_AUTHENTICATION'
   if (refused && !(link instanceof Error && link.cause !== undefined)) return ['config', 'SASL_AUTHENTICATION_FAILED']
   if (code === 'PLT_KFK_UNSUPPORTED_API') return ['config', 'UNSUPPORTED_VERSION']

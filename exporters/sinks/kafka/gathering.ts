@@ -1,6 +1,6 @@
 /**
- * Format `otlp_proto`: a record holds many events, as an ExportLogsServiceRequest in protobuf: what OpenTelemetry's Kafka receiver reads
- * under that name. Headers: content-type, node, schema, `seq` of the first event, `events`.
+ * Format `otlp_proto` of OpenTelemetry's Kafka receiver: a record has many events as an ExportLogsServiceRequest in protobuf.
+ * Headers: content-type, node, schema, `seq` of the first event, `events`.
  */
 import { createEnvelope } from '../../encoding/otlp/envelope.ts'
 import type { Envelope } from '../../encoding/otlp/envelope.ts'
@@ -17,7 +17,7 @@ export class Gathering {
     this.#common = headers.ofMany
   }
 
-  /** The events, whose values are LogRecords of encoding `otlp`, as one record for each key. The same events make the same records. */
+  /** Joins events in encoding `otlp` into one record per key. The same events give the same records. */
   of(events: readonly KafkaRecord[]): KafkaRecord[] {
     return [...Map.groupBy(events, ({ key }) => key)].map(([key, own]) => {
       const { length, runs } = runsOf(own)
@@ -34,7 +34,7 @@ export class Gathering {
   }
 }
 
-/** The values in as few pieces as they lie in: most follow each other in the bytes of a part, and each piece has a price of its own. */
+/** Joins adjacent values: most follow each other in a part, and each piece has a cost. */
 function runsOf(events: readonly KafkaRecord[]): { readonly length: number; readonly runs: Uint8Array[] } {
   const runs: Uint8Array[] = []
   let length = 0

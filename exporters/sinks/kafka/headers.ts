@@ -1,11 +1,11 @@
-/** The headers of a record. Those of one kind of event are one shared object, so that drivers encode them once. */
+/** The headers of records. Events of a kind share one object, so that drivers encode it once. */
 import type { LossKind } from '../../contract/event.ts'
 import type { About } from '../../contract/described.ts'
 import type { ExporterContext } from '../../context.ts'
 import type { KafkaConfig } from './connection.ts'
 
 type Headers = Readonly<Record<string, string>>
-/** Version of the events' JSON: to be raised when a consumer could no longer read it. */
+/** Version of the events' JSON; to be incremented by changes that break consumers. */
 const SCHEMA = 1
 
 /**
@@ -28,7 +28,7 @@ export class RecordHeaders {
     this.#prefix = `${epoch}-`
   }
 
-  /** Of a record that holds events of any type. */
+  /** For a record with events of several types. */
   get ofMany(): Headers {
     return { 'content-type': 'application/x-protobuf', node: this.#nodeName, schema: String(SCHEMA) }
   }
@@ -50,7 +50,7 @@ export class RecordHeaders {
     return made
   }
 
-  /** Of one event; `epoch` when its number belongs to another run of the agent. */
+  /** For one event; `epoch` if its number belongs to another agent run. */
   own(seq: number, timeMs: number, loss?: LossKind, epoch?: string): Headers {
     const text = epoch === undefined ? this.#prefix + seq : `${epoch}-${seq}`
     const lost = loss === undefined ? undefined : lossHeaders(loss)
@@ -59,7 +59,7 @@ export class RecordHeaders {
   }
 }
 
-/** Here, because the record's value has no place for them that a strict reader of Tetragon's records would take. */
+/** In headers, because strict readers of Tetragon's records would refuse them in the value. */
 function lossHeaders({ stage, exporter, reason }: LossKind): Headers {
   return { loss_stage: stage, loss_reason: reason, ...(exporter === '' ? {} : { loss_exporter: exporter }) }
 }

@@ -2,7 +2,7 @@ import type { MakeExporter } from '../../context.ts'
 import type { KafkaConfig } from './connection.ts'
 import { KafkaExporter } from './exporter.ts'
 
-/** Logs where it writes to, and a password that would travel unprotected. */
+/** Logs the brokers and topic, and warns about a password sent without TLS. */
 export const make: MakeExporter<KafkaConfig> = async (config, context) => {
   const { compressors, encoders, epoch, log, name, warn } = context
   const exporter = new KafkaExporter(config, context, { warn, compressors })

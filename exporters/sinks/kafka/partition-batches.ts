@@ -1,4 +1,4 @@
-/** A batch laid out by topic and partition. Within a lane events keep their order, and an event of a key has one lane. */
+/** Groups a batch by topic and partition. Events keep their order, and all events of a key go to one partition. */
 import { isDescribed } from '../../contract/described.ts'
 import type { About } from '../../contract/described.ts'
 import type { Batch, Encoded } from '../../contract/exporter.ts'
@@ -8,14 +8,14 @@ import { partitionOf } from './partitions.ts'
 import type { Keys } from './partitions.ts'
 import type { TopicOf } from './topic.ts'
 
-/** What has become of an event; the numbers stand in Memory's arrays. */
+/** The state of an event, as stored in Memory's arrays. */
 export const PENDING = 0
 export const ACKED = 1
 export const TOO_LARGE = 2
 export const INVALID = 3
 export type Fate = typeof PENDING | typeof ACKED | typeof TOO_LARGE | typeof INVALID
 
-/** Records for one partition, and where each came from. */
+/** Records for one partition, with the origin of each. */
 export interface PartitionBatch {
   readonly topic: string
   readonly partition: number
@@ -24,7 +24,7 @@ export interface PartitionBatch {
   readonly indices: number[]
 }
 
-/** What is known of events that were sent before, by the part that they are in: a part is retried as it is. */
+/** Remembers the fates of sent events, by part: parts are retried unchanged. */
 export class Memory {
   readonly #fates = new WeakMap<Encoded, Uint8Array>()
 
@@ -32,7 +32,7 @@ export class Memory {
     return this.#fates.get(part)
   }
 
-  /** Enters one fate for the events `from`..`to` of a lane. */
+  /** Stores a fate for the events `from`..`to` of a partition batch. */
   settle({ parts, indices }: PartitionBatch, from: number, to: number, fate: Fate): void {
     let last: Encoded | undefined
     let fates: Uint8Array | undefined
@@ -46,7 +46,7 @@ export class Memory {
     }
   }
 
-  /** The batch is done with. */
+  /** Forgets a settled batch. */
   forget(batch: Batch): void {
     for (const part of batch.parts) this.#fates.delete(part)
   }
@@ -66,7 +66,7 @@ export interface Layout {
   readonly keys: Keys
   readonly topicOf: TopicOf
   readonly headers: RecordHeaders
-  /** Bytes at the end of an event that are no part of a record: the line feed of a line. */
+  /** Bytes at the end of an event that are not part of a record: the line feed. */
   readonly endBytes: number
 }
 
@@ -87,8 +87,8 @@ export function topicsOf(batch: Batch, memory: Memory, { topicOf }: Layout): Set
 }
 
 /**
- * Lays out the pending events whose topic has a number of partitions. Keyless events go to partition `turn` of their
- * topic, all of them: large batches, spread from send to send.
+ * Groups the pending events whose topic has a known number of partitions. All keyless events of a send go to partition `turn` of
+ * their topic, which gives large batches.
  */
 export function layOut(
   batch: Batch,
@@ -121,7 +121,7 @@ export function layOut(
       const key = keys.of(about, value)
       let partition = turn % count
       if (key !== null) {
-        // Nearly always the same key as before.
+        // Usually the same key as before.
         if (key !== lastKey || count !== lastCount) lastPartition = partitionOf(key, count)
         partition = lastPartition
       }

@@ -1,4 +1,4 @@
-/** Which key a record gets and which partition a key belongs to, as Kafka's Java client reckons it. */
+/** The key of each record, and the partition of each key as in Kafka's Java client. */
 import type { About } from '../../contract/described.ts'
 import type { KafkaConfig } from './connection.ts'
 
@@ -26,18 +26,18 @@ export function murmur2(data: Uint8Array): number {
   return h ^ (h >>> 15)
 }
 
-/** The partition where the Java client's default partitioner puts a key. */
+/** The partition of a key in the Java client's default partitioner. */
 export function partitionOf(key: Uint8Array, partitions: number): number {
   return (murmur2(key) & 0x7fffffff) % partitions
 }
 
 const EXEC_ID = Buffer.from('"exec_id":"')
-/** `{"process_tracepoint":{"process":{"exec_id":"` and anything shorter: the id is the first key of the process. */
+/** Maximum position of the id, for `{"process_tracepoint":{"process":{"exec_id":"`. */
 const EXEC_ID_WITHIN = 64
 
 /**
- * The exec_id in a JSON line, as a view; undefined when the event has no process. It stands at a fixed place, so the
- * line need not be parsed, and is base64, so nothing in it is escaped.
+ * The exec_id in a JSON line, as a view; undefined without a process. It is the first key of the process and in base64, so the
+ * line need not be parsed.
  */
 export function execIdOf(line: Buffer): Buffer | undefined {
   const at = line.subarray(0, EXEC_ID_WITHIN).indexOf(EXEC_ID)
@@ -47,7 +47,7 @@ export function execIdOf(line: Buffer): Buffer | undefined {
   return end > from ? line.subarray(from, end) : undefined
 }
 
-/** Chooses the key of each event. Events without the chosen thing get the node's name, so that they stay in order. */
+/** Chooses the key of each event. Events without it use the node's name, so that they stay in order. */
 export class Keys {
   readonly #choice: KafkaConfig['key']
   readonly #node: Buffer

@@ -11,8 +11,8 @@ const PLACE = /\{([^{}]*)\}/g
 export type TopicOf = (about: About) => string
 
 /**
- * Reads a template. `{policy}` of events that belong to none is `none`; characters that a topic may not have become
- * `_`; what is too long ends with a hash of the whole.
+ * Parses a template. `{policy}` is `none` for events without a policy; invalid characters become `_`; the end of a long name is
+ * replaced by a hash of the whole.
  */
 export function parseTopic(template: string): TopicOf {
   if (!template.includes('{')) return () => template
@@ -33,7 +33,7 @@ function fill(template: string, type: string, policy: string): string {
   )
 }
 
-/** Two long names that begin alike stay two topics. */
+/** The hash keeps long names with the same start different. */
 function shorten(name: string): string {
   if (name.length <= MAX_LENGTH) return name
   const hash = createHash('sha256').update(name).digest('hex').slice(0, HASH_LENGTH)

@@ -1,11 +1,11 @@
-/** What is known of each topic: how many partitions it has, and how large a batch of records it takes. */
+/** Caches each topic's number of partitions and maximum batch size. */
 import type { KafkaDriver } from './drivers/driver.ts'
 import { faultOf } from './faults.ts'
 import type { KafkaFault } from './faults.ts'
 
-/** How long a number of partitions is believed: what Kafka's own clients do. */
+/** How long a number of partitions is valid, as in Kafka's own clients. */
 const BELIEVED_MS = 300_000
-/** How long an old one is kept when nobody says another. */
+/** How long an old number is used while no broker answers. */
 const KEPT_MS = 30_000
 
 interface Known {
@@ -25,7 +25,7 @@ export class Topics {
     this.#nowMs = nowMs
   }
 
-  /** The numbers of partitions, and what is wrong with the topics that have none here. Asks when it must, for all at once. */
+  /** The numbers of partitions, or faults, of all topics. Requests missing ones together. */
   async find(
     driver: KafkaDriver,
     topics: ReadonlySet<string>,
@@ -41,24 +41,24 @@ export class Topics {
     return { counts, faults }
   }
 
-  /** What is known of its partitions may be wrong: to be asked before the next use. */
+  /** Requests the topic's partitions again before the next use. */
   doubt(topic: string): void {
     const known = this.#known.get(topic)
     if (known !== undefined) this.#known.set(topic, { ...known, untilMs: 0 })
   }
 
-  /** Most bytes of one batch. */
+  /** Maximum bytes of a batch. */
   limitOf(topic: string): number {
     return this.#known.get(topic)?.limitBytes ?? this.#limitBytes
   }
 
-  /** The brokers refused more than this for this topic, and took this. Holds until its partitions are asked for again. */
+  /** Remembers the largest accepted size after a refusal, until the topic's partitions are requested again. */
   limit(topic: string, bytes: number): void {
     const known = this.#known.get(topic)
     if (known !== undefined) this.#known.set(topic, { ...known, limitBytes: bytes })
   }
 
-  /** Brokers that do not answer now are no reason to stop: an old number is kept, and the leaders say whether it is wrong. */
+  /** Keeps an old number if no broker answers; the leaders refuse records if it is wrong. */
   async #ask(driver: KafkaDriver, topics: readonly string[]): Promise<KafkaFault[]> {
     let failed: KafkaFault | undefined
     const answers = await driver.partitions(topics).catch((error: unknown) => {

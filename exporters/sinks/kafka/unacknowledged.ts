@@ -1,7 +1,7 @@
 /**
- * Requests of an idempotent producer whose answer was lost, one for each partition at most. The broker knows a repetition by
- * its sequence number, so the same number must mean the same records: such a request is sent again as it was, before all
- * else. When its records are not to be sent any more, or not there, the numbers are worth nothing: a new producer is needed.
+ * Unacknowledged requests of an idempotent producer, at most one per partition. The broker recognizes a repeated request by its
+ * sequence number, so it must have the same records: it is sent again unchanged and first. If its records are not to be sent any
+ * more, a new producer is needed.
  */
 import type { Encoded } from '../../contract/exporter.ts'
 import type { PartitionBatch } from './partition-batches.ts'
@@ -14,12 +14,12 @@ interface Request {
 export class Unacknowledged {
   readonly #requests = new Map<string, Request>()
 
-  /** Records whose fate is unknown. */
+  /** Number of unacknowledged records. */
   get records(): number {
     return this.#requests.values().reduce((sum, { indices }) => sum + indices.length, 0)
   }
 
-  /** The answer to the records `from`..`to` of the lane was lost. */
+  /** The records `from`..`to` of the partition batch were not acknowledged. */
   add(partitionBatch: PartitionBatch, from: number, to: number): void {
     this.#requests.set(nameOf(partitionBatch), {
       parts: partitionBatch.parts.slice(from, to),
@@ -27,7 +27,7 @@ export class Unacknowledged {
     })
   }
 
-  /** How many records at the head of the lane are one request; undefined when nothing of it is unsure. */
+  /** How many first records are one unacknowledged request; undefined for none. */
   headOf(partitionBatch: PartitionBatch): number | undefined {
     return this.#requests.get(nameOf(partitionBatch))?.indices.length
   }
@@ -40,7 +40,7 @@ export class Unacknowledged {
     this.#requests.clear()
   }
 
-  /** True when each lane begins with what is unsure of it. */
+  /** True if each partition batch begins with its unacknowledged records. */
   fits(partitionBatches: readonly PartitionBatch[]): boolean {
     return partitionBatches.every((partitionBatch) => {
       const request = this.#requests.get(nameOf(partitionBatch))

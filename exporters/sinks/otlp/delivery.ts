@@ -1,6 +1,6 @@
 /**
- * One batch, in as many requests as it takes: whole if it can be, in halves where the sink finds fault with a part. Events
- * are settled from the head on, so that an interruption says how far it came.
+ * Sends a batch in one request, or in halves if the sink refuses a part of it. Events are settled in order, so that an
+ * interrupted call can report how many are done.
  */
 import { ExportError } from '../../contract/errors.ts'
 import type { Outcome } from '../../contract/exporter.ts'
@@ -16,48 +16,48 @@ export interface Range {
 
 export interface Task {
   readonly count: number
-  /** Events that are not to be sent, and why; more of them after a `narrowed`. */
+  /** Reasons not to send events; may grow after a `narrowed`. */
   readonly refused: ReadonlyMap<number, LimitReason>
-  /** Absent where nothing is learned from what the sink says. */
+  /** Absent if no limits are learned from the sink. */
   readonly learned?: Learned
-  /** What is to be said of events that are refused for such a reason. */
+  /** The message for events refused for a reason. */
   explain(reason: LimitReason): string
-  /** Most events in one request. */
+  /** Maximum events of a request. */
   readonly maxEvents: number
-  /** Sends the events of a range that are not refused. */
+  /** Sends the events of a range, except refused ones. */
   post(range: Range): Promise<Verdict>
 }
 
-/** Limits that the sink has named. */
+/** Limits learned from the sink. */
 export interface Learned {
-  /** Whether a reason is one of them, not one of the config. */
+  /** Whether a reason is a learned limit, not a configured one. */
   applies(reason: LimitReason): boolean
-  /** They hold no more; in `refused` is what breaks those of the config. */
+  /** Forgets them; `refused` then only has events beyond configured limits. */
   forget(): void
   /** Sends one event, refused or not. */
   probe(index: number): Promise<Verdict>
 }
 
 /**
- * A sink that refuses this many single events in a row, and takes none, refuses us: a person must look, and nothing more is
- * given up meanwhile.
+ * After so many single events refused in a row the sink itself is at fault: it needs manual action, and no more events are
+ * rejected.
  */
 const SINGLES_IN_A_ROW = 8
 /**
- * The same of events that break a limit which the sink has named: other events may well keep it. Not those that are too old: nothing but
- * time has made them so, and younger ones come.
+ * The same for events beyond a learned limit; higher, because other events may be within it. Events that are too old do not
+ * count, because younger ones follow.
  */
 const ASIDE_IN_A_ROW = 10_000
 
-/** What is remembered from one batch to the next. */
+/** State kept between batches. */
 export interface Doubt {
-  /** Single events that were refused since the sink has taken any. */
+  /** Single events refused since the sink last accepted any. */
   singles: number
-  /** Events that were set aside for limits which the sink has named, since it has taken any. */
+  /** Events beyond learned limits since the sink last accepted any. */
   aside: number
 }
 
-/** Sends until every event is settled or the sink makes us wait. */
+/** Sends until every event is settled or the sink requires a wait. */
 export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
   const tally = new Tally(task)
   const ranges = cut({ from: 0, to: task.count }, task.maxEvents).toReversed()
@@ -84,7 +84,7 @@ export async function deliver(task: Task, doubt: Doubt): Promise<Outcome> {
           doubt.singles = 0
           doubt.aside = 0
         }
-        const message = verdict.warning || NOT_SAID
+        const message = verdict.warning || NO_REASON
         if (rejected < events) tally.refuseSome(verdict.reason, rejected, message)
         else tally.refuse(range, verdict.reason, message)
         doubt.aside += tally.aside(range)
@@ -128,13 +128,13 @@ function isDoubtful({ singles, aside }: Doubt, { named }: Extract<Verdict, { is:
 function overdone(task: Task, index: number): ExportError {
   const reason = task.refused.get(index)
   const why = reason === undefined ? '' : `: ${task.explain(reason)}`
-  const message = `the sink has refused ${ASIDE_IN_A_ROW} events in a row and taken none${why}; raise that limit at the sink`
+  const message = `the sink has refused ${ASIDE_IN_A_ROW} events in a row and accepted none${why}; raise that limit at the sink`
   return new ExportError('IO', message)
 }
 
 /**
- * Whether the sink takes any: the last event of the batch, if it lies behind `range`. Taken, it is sent again in its turn:
- * better twice than that the many after a run of bad ones wait for a person.
+ * Whether the sink accepts any event: sends the last event of the batch if it is after `range`. It is sent again in its turn: a
+ * duplicate is better than holding all events after some bad ones.
  */
 async function takesAnother(task: Task, { to }: Range): Promise<boolean> {
   let last = task.count - 1
@@ -145,11 +145,11 @@ async function takesAnother(task: Task, { to }: Range): Promise<boolean> {
 }
 
 function doubtful(error: ExportError): ExportError {
-  const why = `it has refused ${SINGLES_IN_A_ROW} single records in a row and taken none`
+  const why = `it has refused ${SINGLES_IN_A_ROW} single records in a row and accepted none`
   return new ExportError('IO', `${error.message}; ${why}: check the endpoint, then reopen (SIGHUP)`, error)
 }
 
-const NOT_SAID = 'the sink refused records of a request that it took, and did not say why'
+const NO_REASON = 'the sink refused records of an accepted request without a reason'
 const NOTHING_SENT: Verdict = { is: 'taken', rejected: 0, reason: '', warning: '' }
 
 function cut({ from, to }: Range, maxEvents: number): Range[] {
@@ -159,7 +159,7 @@ function cut({ from, to }: Range, maxEvents: number): Range[] {
   return ranges
 }
 
-/** How far the batch is settled and what of it was refused. */
+/** The number of settled events of the batch, and its refusals. */
 class Tally {
   readonly #task: Task
   readonly #refusals = new Refusals()
@@ -175,7 +175,7 @@ class Tally {
     return events
   }
 
-  /** Events of the range that break a limit which the sink has named; none that are too old. */
+  /** Events of the range beyond a learned limit, except those that are too old. */
   aside({ from, to }: Range): number {
     let events = 0
     if (this.#task.refused.size > 0) for (let i = from; i < to; i++) if (this.#isAside(i)) events++
@@ -193,7 +193,6 @@ class Tally {
     return reason !== undefined && reason !== 'too_old' && this.#task.learned?.applies(reason) === true
   }
 
-  /** All events of the range that were sent. */
   refuse({ from, to }: Range, reason: string, message: string): void {
     const sent: number[] = []
     for (let i = from; i < to; i++) if (!this.#task.refused.has(i)) sent.push(i)
@@ -204,7 +203,7 @@ class Tally {
     this.#refusals.addSome(reason, events, message)
   }
 
-  /** All of the range is done with; those of its events that were not sent are refused. */
+  /** Settles the range; its events that were not sent are refused. */
   settle({ from, to }: Range): void {
     this.#settled = to
     if (this.#task.refused.size === 0) return
@@ -215,16 +214,16 @@ class Tally {
   }
 
   held(error: ExportError): Outcome {
-    // With something settled first: the next call, which comes at once, finds nothing settled and holds.
+    // Settled events are reported first; the next call, which follows at once, returns `hold`.
     return this.#settled === 0 ? { status: 'hold', error } : this.interrupted(error, 0, 0)
   }
 
-  /** The sink makes us wait; it was sent so many events. */
+  /** The sink requires a wait; `events` were sent. */
   unfinished(verdict: Verdict, events: number): Outcome {
     if (verdict.is === 'again') {
       return this.interrupted(verdict.error, verdict.afterMs, verdict.unacknowledged ? events : 0)
     }
-    return this.held('error' in verdict ? verdict.error : new ExportError('IO', NOT_SAID))
+    return this.held('error' in verdict ? verdict.error : new ExportError('IO', NO_REASON))
   }
 
   interrupted(error: ExportError, afterMs: number | undefined, unacknowledged: number): Outcome {

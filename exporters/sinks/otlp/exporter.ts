@@ -1,6 +1,6 @@
 /**
- * Sends OTLP log records over HTTP. Its batches hold records in `otlp` or `otlp_json`; it puts resource and scope before them,
- * compresses, posts, and reads what the sink made of it. Which status means what: `outcome.ts`; halving: `delivery.ts`.
+ * Sends OTLP log records over HTTP. Adds resource and scope to records in `otlp` or `otlp_json`, compresses, posts and reads the
+ * response. `outcome.ts` has the meaning of each status, `delivery.ts` splits batches.
  */
 import type { EffectiveType } from '../../../config/agent/effective.ts'
 import { TENANT_HEADER, logsAddress } from '../../../config/agent/exporters/otel.ts'
@@ -31,17 +31,17 @@ export function isJson({ protocol }: Pick<OtlpConfig, 'protocol'>): boolean {
 }
 
 export interface OtlpDeps {
-  /** Those of Node when absent. */
+  /** Default: Node's. */
   readonly compressors?: Compressors | undefined
   /** Milliseconds since 1970; for age limits and dates in Retry-After. */
   readonly wallMs?: () => number
-  /** What the sink says of requests that it took, at most once a minute. */
+  /** Receives the sink's warnings about accepted requests, at most once a minute. */
   readonly warn?: (text: string) => void
 }
 
-/** What is wrong with a certificate, the sink's or ours, is wrong until a person mends it. EPROTO: the sink speaks no TLS. */
+/** A wrong certificate, the sink's or ours, needs manual action. EPROTO: the sink does not use TLS. */
 const TLS_FAULT = /^(?:CERT_|ERR_TLS_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA|EPROTO$)/
-/** What the sink says of our certificate, or of TLS that both do not have in common. */
+/** TLS alerts of the sink about our certificate or about no common TLS version or cipher. */
 const TLS_ALERT = /^ERR_SSL_\w+_ALERT_\w*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE|PROTOCOL_VERSION)/
 const WARN_EVERY_MS = 60_000
 
@@ -49,7 +49,7 @@ export class OtlpExporter implements Exporter {
   readonly type = 'otlp'
   readonly encoding: 'otlp' | 'otlp_json'
   readonly maxConcurrency: number
-  /** Uncompressed, slices of the batch go to the socket, which a hasty answer does not keep from reading on. */
+  /** Uncompressed, the socket may still read slices of the batch after an early response. */
   readonly releases: boolean
   readonly counters: Record<string, number> = { requests: 0, request_bytes: 0, warnings: 0, limits_learned: 0 }
   readonly #resent = { requests: 0, events: 0 }
@@ -68,7 +68,7 @@ export class OtlpExporter implements Exporter {
   /** Throws ExportError when endpoint or headers can never work. */
   constructor(config: OtlpConfig, context: Pick<ExporterContext, 'nodeName' | 'env'>, deps: OtlpDeps = {}) {
     const { tls, compression, tenant } = config
-    // Here, for variables may have named one of both.
+    // Checked here, because environment variables may set only one.
     if ((tls.cert_file === undefined) !== (tls.key_file === undefined)) {
       throw new ExportError('UNUSABLE', 'tls: expected cert_file and key_file together, got one of both')
     }
@@ -90,7 +90,7 @@ export class OtlpExporter implements Exporter {
     })
     this.#envelope = createEnvelope(this.encoding, resource)
     this.#compress = compression === 'none' ? undefined : (deps.compressors ?? nodeCompressors)[compression]
-    // Literally this: Loki compares the whole header.
+    // No parameters: Loki compares the whole header.
     const contentType = { 'content-type': this.#envelope.contentType }
     this.#headers = compression === 'none' ? contentType : { ...contentType, 'content-encoding': compression }
     this.#wallMs = deps.wallMs ?? Date.now
@@ -107,8 +107,8 @@ export class OtlpExporter implements Exporter {
   }
 
   /**
-   * Reads certificates, keys and headers again; new connections use them. The old ones stay when that fails. Somebody has
-   * looked: records that are refused one by one are so because of what they are, and a limit may have been raised.
+   * Reads certificates, keys and headers again for new connections; if that fails, the old ones stay in use. Also resets learned
+   * limits and refusal counts, because the user may have repaired the sink.
    */
   reopen(): Promise<void> {
     this.#doubt.singles = 0
@@ -186,7 +186,7 @@ export class OtlpExporter implements Exporter {
     }
   }
 
-  /** Learns what a refusal names, and takes what breaks that out of the rest of the batch. */
+  /** Learns the limits in a refusal, and removes events beyond them from the rest of the batch. */
   #narrowed(
     verdict: Extract<Verdict, { is: 'faulty' }>,
     batch: Batch,
@@ -205,7 +205,7 @@ export class OtlpExporter implements Exporter {
     return sentOf(range, refused) < before ? { is: 'narrowed' } : verdict
   }
 
-  /** Credentials may have been replaced since they were read: then the request is worth another try at once. */
+  /** Retries at once if the credentials were replaced since they were read. */
   async #withNewHeaders(verdict: Extract<Verdict, { is: 'hold' }>, used: FileHeaders): Promise<Verdict> {
     const renewed = await this.#transport.renewHeaders(used)
     return renewed
@@ -213,7 +213,7 @@ export class OtlpExporter implements Exporter {
       : verdict
   }
 
-  /** The request of the events of `range` that are not refused; at least one is not. */
+  /** The request for the events of `range` that are not refused, at least one. */
   #body(batch: Batch, { from, to }: Range, refused: ReadonlyMap<number, LimitReason>): readonly Uint8Array[] {
     const { separator } = this.#envelope
     const runs: Uint8Array[] = []
@@ -249,7 +249,7 @@ export class OtlpExporter implements Exporter {
   }
 }
 
-/** How many events of the range are sent. */
+/** Number of events of the range to send. */
 function sentOf({ from, to }: Range, refused: ReadonlyMap<number, LimitReason>): number {
   let events = to - from
   for (const index of refused.keys()) if (index >= from && index < to) events--

@@ -3,7 +3,7 @@ import type { ExporterContext, MakeExporter } from '../../context.ts'
 import { OtlpExporter, isJson } from './exporter.ts'
 import type { OtlpConfig } from './exporter.ts'
 
-/** Logs where it sends to and why. */
+/** Logs the endpoint and its source. */
 export const make: MakeExporter<OtlpConfig> = async (config, context) => {
   const { compressors, encoders, epoch, log, name, warn } = context
   const exporter = new OtlpExporter(config, context, { warn, compressors })
@@ -13,7 +13,7 @@ export const make: MakeExporter<OtlpConfig> = async (config, context) => {
   return { exporter, encoder }
 }
 
-/** The endpoint without what may be a secret (user, password, query), and which variables had a say. */
+/** The endpoint without possible secrets (user, password, query), and the environment variables used. */
 function sourcesOf(config: OtlpConfig, { sources }: Pick<ExporterContext, 'sources'>): object {
   const { origin, pathname } = new URL(logsAddress(config))
   const from = sources.find(([[key]]) => key === 'logs_endpoint')?.[1] ?? 'config'

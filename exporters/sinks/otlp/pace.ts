@@ -1,9 +1,9 @@
 import type { Batch } from '../../contract/exporter.ts'
 import { spanOf } from '../../contract/encoded.ts'
 
-/** Consecutive 429s after which the batch is taken to be larger than the sink's burst, which never passes (docs/reference/loki.md). */
+/** After so many 429s in a row the batch may exceed the sink's burst and could never pass (docs/reference/loki.md). */
 const PATIENCE = 3
-/** Batches that are remembered. One that is never sent again (it expired) must not stay for ever. */
+/** Maximum number of batches remembered; expired ones are never sent again. */
 const MAX_REMEMBERED = 64
 
 interface Turned {
@@ -12,8 +12,8 @@ interface Turned {
 }
 
 /**
- * How many events go in one request: all of a batch, or fewer after the sink has turned that batch down again and again.
- * A batch is known by its last event, which stays the same while its head is taken.
+ * Maximum events per request: the whole batch, or fewer after repeated 429s for that batch. A batch is identified by its last
+ * event, which stays the same while the first ones are settled.
  */
 export class Pace {
   readonly #turned = new Map<number, Turned>()
@@ -22,7 +22,7 @@ export class Pace {
     return this.#turned.get(lastOf(batch))?.maxEvents ?? Number.POSITIVE_INFINITY
   }
 
-  /** A request with `events` of the batch was answered 429. */
+  /** A request with `events` of the batch got a 429. */
   throttled(batch: Batch, events: number): void {
     const last = lastOf(batch)
     const turned = this.#turned.get(last) ?? { times: 0, maxEvents: Number.POSITIVE_INFINITY }
@@ -32,13 +32,13 @@ export class Pace {
     if (this.#turned.size > MAX_REMEMBERED && oldest !== undefined) this.#turned.delete(oldest)
   }
 
-  /** A request of the batch was answered in another way. */
+  /** A request of the batch got another response. */
   answered(batch: Batch): void {
     const turned = this.#turned.get(lastOf(batch))
     if (turned !== undefined) turned.times = 0
   }
 
-  /** All of the batch is settled. */
+  /** The whole batch is settled. */
   settled(batch: Batch): void {
     this.#turned.delete(lastOf(batch))
   }

@@ -4,11 +4,11 @@ interface Sum {
   readonly reason: string
   readonly message: string
   events: number
-  /** Absent where the sink told only how many. */
+  /** Absent if the sink reported only a number. */
   readonly which: number[] | undefined
 }
 
-/** Collects what of a batch was refused: one Refusal a reason, and a second where only the number is known. */
+/** Collects the refusals of a batch: per reason one with indexes, and one for events of which only the number is known. */
 export class Refusals {
   readonly #sums = new Map<string, Sum>()
   #events = 0
@@ -26,7 +26,7 @@ export class Refusals {
     this.#count(sum, which.length)
   }
 
-  /** So many events; nobody knows which. */
+  /** A number of unknown events. */
   addSome(reason: string, events: number, message: string): void {
     if (events > 0) this.#count(this.#sum(`some ${reason}`, { reason, message, events: 0, which: undefined }), events)
   }

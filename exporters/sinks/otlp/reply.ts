@@ -1,6 +1,6 @@
 /**
- * Reads the two messages that a sink answers with: ExportLogsServiceResponse and google.rpc.Status, each in protobuf or JSON.
- * A sink may send anything, so nothing here throws: what cannot be read is empty.
+ * Reads a sink's response, ExportLogsServiceResponse or google.rpc.Status, each in protobuf or JSON. Never throws; unreadable
+ * parts are empty.
  */
 import { MAX_REPLY_BYTES } from './transport.ts'
 import type { Reply } from './transport.ts'
@@ -11,12 +11,12 @@ export interface PartialSuccess {
 }
 
 const NONE: PartialSuccess = { rejected: 0, message: '' }
-/** In JSON that was cut off. */
+/** For truncated JSON. */
 const REJECTED = /"rejectedLogRecords"\s*:\s*"?(\d+)/
 
 /**
- * `partialSuccess` of a 200; nothing rejected when the body is empty or unreadable. Of a reply that was cut off the number
- * is read: it stands before the message, which is what makes a reply long.
+ * `partialSuccess` of a 200; nothing rejected if the body is empty or unreadable. The number is also read from a truncated
+ * response, because it precedes the long message.
  */
 export function partialSuccessOf({ body }: Reply): PartialSuccess {
   if (body.length === 0) return NONE
@@ -38,8 +38,8 @@ export function partialSuccessOf({ body }: Reply): PartialSuccess {
 }
 
 /**
- * `message` of a google.rpc.Status. Loki sends protobuf whatever was asked for and whatever its content type says
- * (docs/reference/loki.md), so the form is found by looking; a body of neither form is its own text.
+ * `message` of a google.rpc.Status. Loki sends protobuf regardless of the requested and the returned content type
+ * (docs/reference/loki.md), so the format is detected. A body in neither format is returned as text.
  */
 export function statusTextOf({ body }: Reply): string {
   const json = jsonOf(body)
@@ -55,7 +55,7 @@ function printable(body: Uint8Array): string {
 }
 
 function jsonOf(body: Uint8Array): unknown {
-  // White space, or the mark of a byte order.
+  // White space or a byte order mark.
   const object = utf8(body).trim()
   if (!object.startsWith('{')) return undefined
   try {
@@ -91,8 +91,7 @@ interface Field {
 }
 
 /**
- * Top-level fields of a protobuf message; empty when any of it is not protobuf. When it `isCut`, its last field may be
- * longer than what is there.
+ * Top-level fields of a protobuf message; empty if it is not valid protobuf. If it `isCut`, the last field may be incomplete.
  */
 export function fields(message: Uint8Array, isCut = false): Field[] {
   const found: Field[] = []
@@ -114,8 +113,8 @@ export function fields(message: Uint8Array, isCut = false): Field[] {
     else if (wire === 1) at += 8
     else if (wire === 5) at += 4
     else if (wire === 2) {
-      const said = varint()
-      const length = isCut ? Math.min(said, message.length - at) : said
+      const fullLength = varint()
+      const length = isCut ? Math.min(fullLength, message.length - at) : fullLength
       if (!(at + length <= message.length)) return []
       found.push({ number, value: length, bytes: message.subarray(at, at + length) })
       at += length

@@ -1,6 +1,6 @@
 /**
- * Any OpenTelemetry exporter of logs as an Exporter. It sees records as its SDK would give them to it. What it answers is
- * all that is known: a partial success looks like success to it, and what it retries may be there twice.
+ * Wraps any OpenTelemetry log exporter as an Exporter and passes it records as the SDK does. Only its result is known: it treats a
+ * partial success as success, and its retries may cause duplicates.
  */
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import type { LogRecordExporter, ReadableLogRecord } from '@opentelemetry/sdk-logs'
@@ -13,24 +13,24 @@ import type { Doubt, Range, Task } from './delivery.ts'
 import { resourceAttributes, scopeOf } from '../../encoding/otlp/resource.ts'
 import { plainValue } from '../../encoding/otlp/json-record.ts'
 import type { JsonRecord } from '../../encoding/otlp/json-record.ts'
-import { MENDABLE } from './outcome.ts'
+import { NEEDS_ACTION } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
 
 type ExportResult = Parameters<Parameters<LogRecordExporter['export']>[1]>[0]
 
-/** `ExportResultCode.SUCCESS` of @opentelemetry/core, which is not ours to import. */
+/** `ExportResultCode.SUCCESS` of @opentelemetry/core, which is not a direct dependency. */
 const SUCCESS = 0
-const NO_REASON = new Error('the exporter failed and did not say why')
+const NO_REASON = new Error('the exporter failed without a reason')
 const TAKEN: Verdict = { is: 'taken', rejected: 0, reason: '', warning: '' }
 const NONE: Task['refused'] = new Map()
 
-/** What was given to the exporter when the patience with it ended. */
+/** Records whose export timed out and may still finish. */
 interface Late {
   readonly records: string
   readonly result: Promise<ExportResult>
 }
 
-/** Makes an exporter of encoding `otlp_json` around `exporter`, which it shuts down when it stops. */
+/** Creates an exporter of encoding `otlp_json` around `exporter`; `stop` shuts it down. */
 export function fromLogRecordExporter(exporter: LogRecordExporter, of: { readonly nodeName: string }): Exporter {
   return new SdkExporter(exporter, of.nodeName)
 }
@@ -72,7 +72,7 @@ class SdkExporter implements Exporter {
     return deliver(task, this.#doubt)
   }
 
-  /** One call at a time: what is late is waited for first, and not given again when it was taken after all. */
+  /** One call at a time: waits for a late export first, and does not repeat it if it succeeded. */
   async #post(records: ReadableLogRecord[], signal: AbortSignal): Promise<Verdict> {
     const name = nameOf(records)
     const late = this.#late
@@ -90,7 +90,7 @@ class SdkExporter implements Exporter {
     return again(aborted())
   }
 
-  /** Somebody has looked: as in OtlpExporter. */
+  /** Resets the refusal count, as in OtlpExporter. */
   reopen(): Promise<void> {
     this.#doubt.singles = 0
     return Promise.resolve()
@@ -119,7 +119,7 @@ class SdkExporter implements Exporter {
   }
 }
 
-/** Says which records these are: a run of one batch, which no other run equals. */
+/** Identifies the records, a run of one batch. */
 function nameOf(records: readonly ReadableLogRecord[]): string {
   return `${String(records[0]?.attributes[KEYS.uid.name])} ${records.length}`
 }
@@ -148,12 +148,12 @@ function hrTime(nanos: string): [number, number] {
   return [Number(nanos.slice(0, -9)), Number(nanos.slice(-9))]
 }
 
-/** The SDK's OTLP exporters keep the status in `code`; of others nothing is known but that they failed. */
+/** The SDK's OTLP exporters set `code` to the status; other exporters report no details. */
 function verdictOf({ code, error: cause = NO_REASON }: ExportResult): Verdict {
   if (code === SUCCESS) return TAKEN
   const status = 'code' in cause && typeof cause.code === 'number' ? cause.code : 0
   const error = new ExportError('IO', cause.message, cause)
-  if (MENDABLE.has(status)) return { is: 'hold', error }
+  if (NEEDS_ACTION.has(status)) return { is: 'hold', error }
   if (status === 400) return { is: 'faulty', reason: 'invalid', error }
   if (status === 413) return { is: 'faulty', reason: 'too_large', error }
   return again(error)
@@ -164,5 +164,5 @@ function again(error: ExportError): Verdict {
 }
 
 function aborted(): ExportError {
-  return new ExportError('ABORTED', 'the exporter has not answered in time')
+  return new ExportError('ABORTED', 'the exporter has not finished in time')
 }

@@ -1,6 +1,6 @@
 /**
- * One POST over a kept-alive connection, by node:http(s). Knows bytes, headers and TLS; no OTLP.
- * Redirects are not followed (they are no part of OTLP) and no proxy is used.
+ * POST requests over kept-alive connections, by node:http(s). Handles bytes, headers and TLS, not OTLP.
+ * Does not follow redirects (not part of OTLP) and uses no proxy.
  */
 import http from 'node:http'
 import https from 'node:https'
@@ -13,13 +13,13 @@ import { contentOf } from '../../runtime/named-file.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'
 
 export interface TransportOptions {
-  /** With path, as posted to. */
+  /** The full URL. */
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
-  /** Headers whose value is the content of a file, read when opened: name to path. */
+  /** Paths of files with header values, by header name; read when opened. */
   readonly headerFiles: Readonly<Record<string, string>>
   readonly tls: TlsConfig
-  /** Connections at a time. */
+  /** Maximum number of connections. */
   readonly maxConnections: number
 }
 
@@ -33,9 +33,9 @@ export interface Reply {
   readonly body: Uint8Array
 }
 
-/** A reply says little; one that does not end must not fill our memory. */
+/** Responses are short; an endless one must not fill the memory. */
 export const MAX_REPLY_BYTES: number = 64 << 10
-/** Idle connections go before the usual 60 s of load balancers, so that few requests meet a closed one. */
+/** Closes idle connections before load balancers do (usually 60 s), so that few requests use a closed one. */
 const IDLE_MS = 50_000
 
 export class HttpTransport {
@@ -51,26 +51,26 @@ export class HttpTransport {
   }
 
   /**
-   * Reads the files of TLS and headers. Called again it takes new ones into use; requests under way keep their connection.
-   * Rejects with ExportError when one cannot be read or used; all of the old ones stay in use then.
+   * Reads the files for TLS and headers. A second call uses new ones; running requests keep their connection. Rejects with
+   * ExportError if a file is unreadable or unusable; all old ones then stay in use.
    */
   async open(): Promise<void> {
     const [agent, headers] = await Promise.all([this.#makeAgent(), this.#readHeaders()])
     const old = this.#agent
     this.#agent = agent
     this.#fromFiles = headers
-    // Only the idle ones: `destroy` would cut what is in flight.
+    // Only idle connections: `destroy` would abort running requests.
     for (const sockets of Object.values(old?.freeSockets ?? {})) for (const socket of sockets ?? []) socket.destroy()
   }
 
-  /** The headers from files that the next request carries: another object whenever one of them has changed. */
+  /** The headers from files for the next request; a new object whenever one has changed. */
   get fileHeaders(): FileHeaders {
     return this.#fromFiles
   }
 
   /**
-   * Reads the files of headers again; tells whether one says something else than in `used`, also when another request has
-   * found that out before. Rejects with ExportError when one cannot be read.
+   * Reads the header files again and returns whether a value differs from `used`, even if another request has already loaded
+   * it. Rejects with ExportError if a file is unreadable.
    */
   async renewHeaders(used: FileHeaders): Promise<boolean> {
     const found = await this.#readHeaders()
@@ -102,9 +102,9 @@ export class HttpTransport {
   }
 
   /**
-   * Posts the chunks as one body and reads the reply. Rejects with ExportError: ABORTED by `signal`, TIMEOUT after
-   * `timeoutMs`, IO for all else. Whether the sink has stored the body is not known then. `onResend` is called when the
-   * body is sent once more although the sink may have stored it.
+   * Posts the chunks as one body and reads the response. Rejects with ExportError: ABORTED by `signal`, TIMEOUT after
+   * `timeoutMs`, IO otherwise; the sink may then have stored the body. `onResend` is called when the body is sent again although
+   * the sink may have stored it.
    */
   async post(
     chunks: readonly Uint8Array[],
@@ -118,8 +118,8 @@ export class HttpTransport {
     if (agent === undefined) throw new ExportError('CLOSED', 'the exporter is not started')
     const first = await this.#attempt(agent, chunks, headers, timeoutMs, signal)
     if (first !== 'stale') return first
-    // Most often the sink closed a kept-alive connection just as we used it: tried once more at once. But it may also have
-    // stored the body before it reset the connection, and how far our bytes came the system does not tell.
+    // Usually the sink closed an idle connection just as we used it, so try once more at once. But it may also have stored the
+    // body before it reset the connection; the system does not report how much was received.
     onResend()
     const second = await this.#attempt(agent, chunks, headers, timeoutMs, signal)
     if (second === 'stale') throw this.#error('IO', NO_ANSWER)
@@ -161,7 +161,7 @@ export class HttpTransport {
         else reject(this.#error('IO', textOf(error), error))
       })
       sent.on('close', () => {
-        // All that is heard of a 101, for which Node drops the connection. What is being read says itself how it ends.
+        // Node drops the connection after a 101 and only emits this. A response being read reports its own end.
         if (answered) return
         finish()
         reject(this.#error('IO', NO_ANSWER))
@@ -179,7 +179,7 @@ export class HttpTransport {
           },
         )
       })
-      // Headers and body in as few system calls as it takes.
+      // Headers and body in few system calls.
       sent.cork()
       for (const chunk of chunks) sent.write(chunk)
       sent.end()
@@ -190,12 +190,12 @@ export class HttpTransport {
     return new ExportError(code, `POST ${this.where}: ${what}`, cause)
   }
 
-  /** The endpoint without user, password and query: fit for a log. */
+  /** The endpoint without user, password and query, for logs. */
   get where(): string {
     return this.#url.origin + this.#url.pathname
   }
 
-  /** Closes every connection; requests under way fail, also those that began before a reopen. */
+  /** Closes all connections; running requests fail, also those from before a reopen. */
   close(): void {
     for (const sent of this.#underWay) sent.destroy(this.#error('ABORTED', 'was stopped'))
     this.#agent?.destroy()
@@ -216,7 +216,7 @@ function checkHeader(name: string, value: string): void {
 /** Failures to connect. */
 const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
 
-/** Whether nothing of the body of a `post` that rejected can have reached the sink. */
+/** Whether a rejected `post` surely sent nothing of the body. */
 export function wasNeverSent(error: ExportError): boolean {
   return NOT_SENT.has(errnoOf(error.cause))
 }
@@ -230,7 +230,7 @@ async function readAtMost(response: http.IncomingMessage, limit: number): Promis
   for await (const chunk of response as AsyncIterable<Buffer>) {
     chunks.push(chunk)
     length += chunk.length
-    // Leaving the loop destroys the connection, which is the only way not to read the rest.
+    // Leaving the loop destroys the connection, the only way not to read the rest.
     if (length >= limit) break
   }
   return Buffer.concat(chunks).subarray(0, limit)

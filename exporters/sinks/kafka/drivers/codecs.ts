@@ -1,13 +1,13 @@
-/** Compression of record batches: gzip and zstd; others come from a package that the config names (`codec`). */
+/** Compression of record batches: gzip, zstd, or a package (config `codec`). */
 import { nodeCompressors } from '../../../runtime/compression.ts'
 import type { Compressors } from '../../../runtime/compression.ts'
 import { ExportError } from '../../../contract/errors.ts'
 import type { KafkaConfig } from '../connection.ts'
 
-/** Compresses the records of one batch, whole. Must not keep or change the input. */
+/** Compresses the records of one batch. Must not keep or change the input. */
 export type Compress = (records: Buffer) => Buffer | Promise<Buffer>
 
-/** Kafka's numbers, in the attributes of a batch. */
+/** Kafka's numbers in a batch's attributes. */
 export const CODEC_IDS: Readonly<Record<KafkaConfig['compression'], number>> = {
   none: 0,
   gzip: 1,
@@ -16,7 +16,7 @@ export const CODEC_IDS: Readonly<Record<KafkaConfig['compression'], number>> = {
   zstd: 4,
 }
 
-/** The codec, undefined for none; `plugged` is what the config names. Throws ExportError for one that there is not. */
+/** The codec, undefined for none; `plugged` comes from the config. Throws ExportError for an unknown one. */
 export function codecOf(
   name: KafkaConfig['compression'],
   compressors: Compressors = nodeCompressors,

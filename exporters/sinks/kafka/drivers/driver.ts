@@ -1,4 +1,4 @@
-/** The door to a Kafka client library: one topic-partition a call, partition chosen by us, errors as KafkaFault. */
+/** Interface to a Kafka client library: one topic and partition per call, errors as KafkaFault. */
 import type { Compressors } from '../../../runtime/compression.ts'
 import { faultOfCode, KafkaFault, missingTopic, UNKNOWN_TOPIC } from '../faults.ts'
 import type { Compress } from './codecs.ts'
@@ -6,9 +6,9 @@ import type { KafkaConfig, KafkaConnection } from '../connection.ts'
 
 export interface KafkaRecord {
   readonly key: Buffer | null
-  /** A view of shared bytes: not to be written into, to be read only until send settles. */
+  /** A view of shared bytes: read-only, valid until send settles. */
   readonly value: Buffer
-  /** Headers that many records share, as one object: drivers may encode it once. */
+  /** One object shared by many records: drivers may encode it once. */
   readonly common: Readonly<Record<string, string>>
   /** Headers of this record. */
   readonly own: Readonly<Record<string, string>>
@@ -16,34 +16,34 @@ export interface KafkaRecord {
   readonly timestampMs: number
 }
 
-/** The number of partitions by topic, or what is wrong with it; one for each that was asked for. */
+/** The number of partitions, or the fault, of each requested topic. */
 export type Partitions = ReadonlyMap<string, number | KafkaFault>
 
-/** Every method rejects with KafkaFault and nothing else. */
+/** All methods only reject with KafkaFault. */
 export interface KafkaDriver {
   /**
-   * Asks the brokers how many partitions each topic has, in one request for all. What is wrong with a topic stands in its
-   * place: UNKNOWN_TOPIC_OR_PARTITION is of the kind `config` only here, for a leader that moved may say it too.
+   * Requests the number of partitions of all topics at once, with a fault per topic. Only here UNKNOWN_TOPIC_OR_PARTITION is of
+   * kind `config`; elsewhere it may mean that the leader moved.
    */
   partitions(topics: readonly string[]): Promise<Partitions>
   /**
-   * Writes the records as one batch into one partition; settles when the brokers have acknowledged all of them.
-   * The caller has at most one call in flight a partition. Connects when needed.
+   * Writes the records as one batch to a partition; resolves when the brokers have acknowledged all. At most one call per
+   * partition at a time. Connects if needed.
    */
   send(topic: string, partition: number, records: readonly KafkaRecord[]): Promise<void>
   /**
-   * Drops connections and the producer's identity; what is in flight fails soon. The next call connects anew, with the
-   * certificates and passwords of `connection` when it is given.
+   * Drops connections and the producer's identity; running calls fail soon. The next call reconnects, with the credentials of
+   * `connection` if given.
    */
   reset(connection?: KafkaConnection): Promise<void>
-  /** As reset, for good. A second call does nothing. */
+  /** Like reset, permanently. A second call does nothing. */
   close(): Promise<void>
 }
 
 export interface DriverDeps {
-  /** Takes what the library wants people to know. */
+  /** Receives the library's warnings. */
   readonly warn: (message: string) => void
-  /** Those of Node when absent. */
+  /** Default: Node's. */
   readonly compressors?: Compressors | undefined
   /** For a compression that is not built in. */
   readonly codec?: Compress | undefined
@@ -51,10 +51,10 @@ export interface DriverDeps {
 
 export type MakeDriver = (connection: KafkaConnection, deps: DriverDeps) => KafkaDriver
 
-/** Waits before asking again who leads a partition that has moved: elections take a few 100 ms. */
+/** Waits before asking again for the leader of a moved partition: elections take a few 100 ms. */
 export const MOVED_MS: readonly number[] = [100, 200, 400, 800]
 
-/** What an answer about topics says of one: its error's number, 0 for none, and its partitions. */
+/** A topic in a metadata response: its error code, 0 for none, and its partitions. */
 export function partitionsOf(
   topic: string,
   brokers: readonly string[],
@@ -67,7 +67,7 @@ export function partitionsOf(
   return fault === undefined || fault.code === UNKNOWN_TOPIC ? missingTopic(what) : fault
 }
 
-/** Loads a driver; the libraries are read only when one is wanted. */
+/** Loads a driver and its library on demand. */
 export async function loadDriver(name: KafkaConfig['driver']): Promise<MakeDriver> {
   switch (name) {
     case 'kafkajs': {

@@ -1,8 +1,7 @@
 /**
- * Lets kafkajs 2.2.4 send record batches that are written already. Its own encoder makes some twenty objects a record and
- * is nine tenths of what an event costs; connections, metadata, SASL and TLS stay its own. A batch travels as the one
- * message of a `send`; the produce request writes its bytes where the records would be. Requests with other messages,
- * of whoever else uses kafkajs in this process, are left as they are.
+ * Lets kafkajs 2.2.4 send our encoded record batches: its encoder creates some twenty objects per record and takes nine tenths
+ * of the time per event. Connections, metadata, SASL and TLS remain kafkajs's. A batch is the only message of a `send`, and the
+ * produce request writes its bytes in place of the records. Other users of kafkajs in this process are not affected.
  */
 import { createRequire } from 'node:module'
 import { ExportError } from '../../../contract/errors.ts'
@@ -10,14 +9,14 @@ import { KafkaFault } from '../faults.ts'
 import { installedVersion, KNOWN_VERSION } from './kafkajs-guard.ts'
 import type { Producer } from './record-batch.ts'
 
-/** Record batches of magic 2 begin with Produce v3 (Kafka 0.11); v3 to v7, the last that kafkajs knows, are laid out alike. */
+/** Record batches of magic 2 need Produce v3 (Kafka 0.11); v3 to v7, kafkajs's latest, have the same layout. */
 const FIRST_PRODUCE = 3
 
 const TOO_OLD = 'cannot write to these brokers: UNSUPPORTED_VERSION, expected Kafka 0.11 or later'
 
-/** A batch as a message of kafkajs; `write` is called for each try, with the identity of the producer that tries. */
+/** A batch as a message of kafkajs; each try calls `write` with the producer's identity. */
 export class ReadyBatch {
-  /** kafkajs looks whether there is one. */
+  /** kafkajs checks that it exists. */
   readonly value: Buffer = Buffer.alloc(0)
   readonly partition: number
   readonly write: (identity: Pick<Producer, 'producerId' | 'epoch'>) => Promise<Buffer>
@@ -31,7 +30,7 @@ export class ReadyBatch {
 interface Produced {
   readonly acks: number
   readonly timeout: number
-  /** -1 without idempotence, else a number as text. */
+  /** -1 without idempotence, else a number as a string. */
   readonly producerId: unknown
   readonly producerEpoch: number
   readonly topicData: ReadonlyArray<{
@@ -41,7 +40,7 @@ interface Produced {
 }
 interface Request {
   readonly apiVersion: number
-  /** What is sent after the head of the request; kafkajs looks at both properties. */
+  /** The bytes after the request's header; kafkajs reads both properties. */
   encode(): Promise<{ readonly buf: Buffer; readonly buffer: Buffer }>
 }
 type Make = (produced: Produced) => { readonly request: Request; readonly response: unknown }
@@ -51,7 +50,7 @@ interface Definition {
 
 let applied = false
 
-/** Plugs it in, once a process. Throws ExportError for a version of kafkajs whose code is not known. */
+/** Installs it once per process. Throws ExportError for an unknown version of kafkajs. */
 export function acceptReadyBatches(version: string = installedVersion()): void {
   if (version !== KNOWN_VERSION) {
     throw new ExportError(
@@ -75,7 +74,7 @@ export function acceptReadyBatches(version: string = installedVersion()): void {
   applied = true
 }
 
-/** The batch, when it is all that the request has. */
+/** The batch, if it is the only message of the request. */
 function readyBatchOf({ topicData }: Produced): ReadyBatch | undefined {
   const message = topicData[0]?.partitions[0]?.messages[0]
   return message instanceof ReadyBatch ? message : undefined

@@ -1,12 +1,11 @@
 /**
- * What a connection of kafkajs 2.2.4 does wrong, mended in its prototype; what concerns only us is done only for the
- * connections of our `Sockets`.
+ * Repairs faults of kafkajs 2.2.4's connections in their prototype; changes for us alone only affect connections of our `Sockets`.
  *
- * - It keeps half an answer of a dead socket and reads the next one's answers behind it; what it then throws, as for any
- *   answer that is none, ends the process, for it is thrown in a handler of the socket.
- * - A request on a socket that is gone already, or in a login that the broker cuts, waits for ever.
- * - A broker that accepts and says nothing is asked again and again, instead of the next one; and it stays connected.
- * - An error of one topic or partition in the metadata hides all others: the answer is taken apart here instead.
+ * - It keeps half a response of a dead socket and appends the next socket's responses; the resulting exception in a socket
+ *   handler ends the process, as with any invalid response.
+ * - A request on a closed socket, or during a login that the broker aborts, waits forever.
+ * - It stays connected to a broker that accepts connections but never answers, and retries it instead of the next one.
+ * - An error of one topic or partition in the metadata hides all others: the response is parsed here instead.
  */
 import { createRequire } from 'node:module'
 import { connect, isIP } from 'node:net'
@@ -20,7 +19,7 @@ const KEEP_ALIVE_MS = 60_000
 const LENGTH_BYTES = 4
 const GIVEN_UP = 'this connection is given up'
 const METADATA = 3
-/** ApiVersions, SaslHandshake, SaslAuthenticate: they belong to connecting and have its time, not that of a request. */
+/** ApiVersions, SaslHandshake, SaslAuthenticate: part of connecting, so they use its timeout. */
 const LOGIN: ReadonlySet<number> = new Set([18, 17, 36])
 
 interface TopicMetadata {
@@ -54,7 +53,7 @@ interface Connection {
 const ours = new WeakSet<ISocketFactory>()
 const refusals = new WeakMap<object, number>()
 
-/** Kafka's number of what is wrong with a topic whose partitions were asked for; 0 for nothing. */
+/** Kafka's error code of a requested topic; 0 for none. */
 export function refusalOf(partitions: object): number {
   return refusals.get(partitions) ?? 0
 }
@@ -70,14 +69,14 @@ export class Sockets {
     ours.add(this.factory)
   }
 
-  /** Whatever is in flight fails, and whatever connects later. */
+  /** Makes running requests and later connections fail. */
   destroy(): void {
     this.#ended = true
     for (const socket of this.#open) socket.destroy(new Error(GIVEN_UP))
   }
 
   #connect(host: string, port: number, ssl: object | undefined, onConnect: () => void): Socket {
-    // An address is no name that may be sent; certificates are checked against it all the same.
+    // An IP address must not be sent as server name; certificates are still checked against it.
     const socket = ssl
       ? connectTls({ host, port, ...(isIP(host) > 0 ? {} : { servername: host }), ...ssl }, onConnect)
       : connect({ host, port }, onConnect)
@@ -89,7 +88,7 @@ export class Sockets {
   }
 }
 
-/** Mends the prototype; to be called once, for a version whose code is known. */
+/** Repairs the prototype; call once, for a known version. */
 export function repairConnections(): void {
   const prototype = connectionPrototype()
   const { connect: open, send, processData, failIfNotConnected } = prototype
@@ -131,7 +130,7 @@ export function repairConnections(): void {
     try {
       return await send.call(this, eachOwn ? { ...sent, response: { ...sent.response, parse: takeApart } } : sent)
     } catch (error) {
-      // Whoever is silent once is not asked the next thing on the same connection.
+      // After one timeout the connection is not used again.
       if (error instanceof kafkajs.KafkaJSRequestTimeoutError) this.socket?.destroy(error)
       throw error
     } finally {
@@ -140,7 +139,7 @@ export function repairConnections(): void {
   }
 }
 
-/** A topic with an error has no partitions, and the error is found by them; a partition with an error has no leader. */
+/** Replaces topics with an error by empty ones (the error is looked up later), and drops the leader of partitions with an error. */
 function takeApart(data: Metadata): Promise<Metadata> {
   const topicMetadata = data.topicMetadata.map((topic) => {
     if (topic.topicErrorCode === 0) return topic

@@ -1,8 +1,8 @@
 /**
- * The driver on kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, our own record batches, for its encoder
- * is what makes it slow. With guards against its known faults (docs/reference/kafka.md): one topic-partition a send and the
- * partition set by us, so that its retry cannot skip a broker; the answer is checked all the same; the idle timer is
- * tamed; a topic's error concerns that topic only; connections are mended (`kafkajs-connections.ts`).
+ * The driver with kafkajs 2.2.4: its connections (TLS, SASL), metadata and errors, but our record batches, because its encoder
+ * is slow. Workarounds for its known faults (docs/reference/kafka.md): one topic and partition per send, so that its retry cannot
+ * skip a broker; responses are checked; the idle timer is fixed; errors of topics are separate; connections are repaired
+ * (`kafkajs-connections.ts`).
  */
 import kafkajs from 'kafkajs'
 import type { KafkaConfig, logCreator, Producer } from 'kafkajs'
@@ -20,7 +20,7 @@ import { loginOf } from './kafkajs-login.ts'
 import type { KafkaConnection } from '../connection.ts'
 import { NOBODY, RecordBatchWriter, sequenceAfter } from './record-batch.ts'
 
-/** For connections and metadata: 0.1 + 0.2 + 0.4 + 0.8 s. */
+/** Retries of connections and metadata: 0.1 + 0.2 + 0.4 + 0.8 s. */
 const RETRY = { initialRetryTime: 100, multiplier: 2, factor: 0.2, maxRetryTime: 1000, retries: 4 }
 const CONNECT_MS = 5000
 
@@ -37,9 +37,9 @@ export class KafkajsDriver implements KafkaDriver {
   #connection: KafkaConnection
   #sockets = new Sockets()
   #client: InstanceType<typeof kafkajs.Kafka>
-  /** The broker to begin with: the first that has let us in. */
+  /** The first broker to try: the last one that accepted us. */
   readonly #first = { index: 0, failed: false }
-  /** Connected, or connecting. */
+  /** Connected or connecting. */
   #session: Promise<Session> | undefined
   #closed = false
 
@@ -92,7 +92,7 @@ export class KafkajsDriver implements KafkaDriver {
       const fault = await this.#produce(producer, topic, batch, what)
       if (fault === undefined) break
       const wait = MOVED_MS[attempt]
-      // Not written, and it has asked already who leads now.
+      // Not written; kafkajs has already asked for the new leader.
       if (fault.kind !== 'moved' || wait === undefined) throw tried ? fault : unwritten(fault)
       await pause(wait)
       this.#checkOpen()
@@ -135,7 +135,7 @@ export class KafkajsDriver implements KafkaDriver {
   async #disconnect(): Promise<void> {
     const session = this.#session
     this.#session = undefined
-    // Else it would wait for what is in flight.
+    // Otherwise it would wait for running requests.
     this.#sockets.destroy()
     await session?.then(({ producer }) => producer.disconnect()).catch(() => undefined)
   }
@@ -148,7 +148,7 @@ export class KafkajsDriver implements KafkaDriver {
     })
   }
 
-  /** Asked for again before somebody is connected, it is another one: the last has failed. */
+  /** Returns another broker if called again before a connection succeeds, because the last one failed. */
   #firstBroker(): string {
     const { brokers } = this.#connection
     if (this.#first.failed) this.#first.index++
@@ -164,13 +164,13 @@ export class KafkajsDriver implements KafkaDriver {
 
   async #connect(what: string): Promise<Session> {
     const producer = this.#client.producer({
-      // Of the chain behind us, which counts what may be doubled. Without duplicates one is allowed, and demanded.
+      // The sending chain retries and counts possible duplicates. An idempotent producer may retry, and kafkajs requires it.
       retry: { ...RETRY, retries: this.#connection.idempotent ? 1 : 0 },
       allowAutoTopicCreation: false,
       idempotent: this.#connection.idempotent,
-      // Sequence numbers are taken before the write: a second request in flight could overtake a retry.
+      // Sequence numbers are assigned before the write: a second request in flight could overtake a retry.
       ...(this.#connection.idempotent ? { maxInFlightRequests: 1 } : {}),
-      // Never asked, for every message names its partition; named to silence a warning at start.
+      // Never called, because every message has a partition; only avoids a warning.
       createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
     })
     try {

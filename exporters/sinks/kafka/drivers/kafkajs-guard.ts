@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module'
 import { repairConnections } from './kafkajs-connections.ts'
 
-/** The last release, of 2023; what is said here of its inside holds for no other. */
+/** The latest release, of 2023. These changes to its internals fit no other version. */
 export const KNOWN_VERSION = '2.2.4'
 
 interface RequestQueue {
@@ -17,7 +17,7 @@ interface RequestQueue {
 
 let applied = false
 
-/** Applies the guard, and that of connections, once a process. False, and nothing changed, for a version whose code is not known. */
+/** Applies this guard and the repairs of connections once per process. Returns false, without changes, for an unknown version. */
 export function guardKafkajs(version: string = installedVersion()): boolean {
   if (version !== KNOWN_VERSION) return false
   if (applied) return true

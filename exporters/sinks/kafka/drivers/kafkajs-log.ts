@@ -1,25 +1,25 @@
-/** What kafkajs logs, for people: it says each failure of each try at several levels; here each cause is said once in a while. */
+/** Filters kafkajs's log, which repeats each failure of each try at several levels: each cause is reported once per interval. */
 import type { LogEntry, logCreator } from 'kafkajs'
 
 const AGAIN_MS = 300_000
-/** Said of every idempotent producer with less than endless retries. Ours are behind it. */
+/** kafkajs warns about this for every idempotent producer without endless retries. The sending chain retries for us. */
 const RETRIES_WARNING = 'Limiting retries for the idempotent producer'
 
 /** For kafkajs's option `logCreator`: one for all clients of a driver. */
 export function logTo(warn: (message: string) => void, nowMs: () => number = Date.now): logCreator {
-  const said = new Set<string>()
+  const reported = new Set<string>()
   let untilMs = 0
   return () => (entry) => {
     if (entry.log.message.startsWith(RETRIES_WARNING)) return
     if (nowMs() >= untilMs) {
-      said.clear()
+      reported.clear()
       untilMs = nowMs() + AGAIN_MS
     }
     const text = textOf(entry)
     // "Failed to connect to seed broker, …: Connection error: connect ECONNREFUSED …"
     const cause = text.slice(text.lastIndexOf(': '))
-    if (said.has(cause)) return
-    said.add(cause)
+    if (reported.has(cause)) return
+    reported.add(cause)
     warn(text)
   }
 }

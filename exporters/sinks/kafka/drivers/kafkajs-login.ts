@@ -1,6 +1,6 @@
 /**
- * A login of kafkajs whose failure says why. Its own makes "authentication failed" of whatever goes wrong meanwhile, also of
- * a connection that is lost: then a broker that restarts would look like a wrong password.
+ * A login for kafkajs that keeps the cause of a failure. kafkajs reports any failure, even a lost connection, as "authentication
+ * failed": a restarting broker would look like a wrong password.
  */
 import { createRequire } from 'node:module'
 import type { AuthenticationProviderArgs, Authenticator, Mechanism } from 'kafkajs'
@@ -10,13 +10,13 @@ type Provider = (sasl: KafkaSasl) => (args: AuthenticationProviderArgs) => Authe
 
 const FILES = { plain: 'plain', 'scram-sha-256': 'scram256', 'scram-sha-512': 'scram512' } as const
 
-/** kafkajs's way to log in, for its option `sasl`. */
+/** For kafkajs's option `sasl`. */
 export function loginOf(sasl: KafkaSasl): Mechanism {
   const provider = providerOf(sasl)(sasl)
   return { mechanism: sasl.mechanism, authenticationProvider: (args) => honest(provider, args) }
 }
 
-/** Rejects with what the exchange with the broker has rejected with, when it has. */
+/** Rejects with the error of the exchange with the broker, if it failed. */
 function honest(provider: ReturnType<Provider>, args: AuthenticationProviderArgs): Authenticator {
   let reason: unknown
   const authenticator = provider({

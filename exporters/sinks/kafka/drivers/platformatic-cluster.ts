@@ -1,6 +1,6 @@
 /**
- * Connections by @platformatic/kafka, and who leads which partition as the brokers said last. The library's own metadata fail
- * for all topics when one is missing, forbidden or has a partition without leader; here each has its own answer.
+ * Connections of @platformatic/kafka, and the leaders of partitions. The library's own metadata request fails for all topics if
+ * one is missing, forbidden or has a partition without a leader; here each topic has its own result.
  */
 import { ConnectionPool, metadataV9, ResponseError } from '@platformatic/kafka'
 import type { Broker, Connection, ConnectionOptions } from '@platformatic/kafka'
@@ -8,7 +8,7 @@ import { isIP } from 'node:net'
 import type { KafkaConnection } from '../connection.ts'
 
 const CONNECT_MS = 5000
-/** The one that was asked first may be the one that hangs. */
+/** The first broker may hang, so the next search begins at another. */
 const ASKED = 2
 
 type Metadata = Awaited<ReturnType<typeof metadataV9.api.async>>
@@ -16,12 +16,12 @@ export type Topic = Metadata['topics'][number]
 
 export class Cluster {
   readonly #bootstrap: readonly Broker[]
-  /** An address is no name that may be sent for TLS; certificates are checked against it all the same. */
+  /** An IP address must not be sent as TLS server name; certificates are still checked against it. */
   readonly #pools: { readonly names: ConnectionPool; readonly addresses: ConnectionPool }
   readonly #asking = new Map<string, Promise<Topic | undefined>>()
   readonly #topics = new Map<string, Topic>()
   #brokers = new Map<number, Broker>()
-  /** Where in the list of brokers the next search for one begins. */
+  /** Index of the broker at which the next search begins. */
   #first = 0
 
   constructor(options: KafkaConnection) {
@@ -34,7 +34,7 @@ export class Cluster {
     }
   }
 
-  /** Asks for all of them at once. Rejects when no broker answers; an error of one topic stands in its place. */
+  /** One request for all topics, with a fault per topic. Rejects if no broker answers. */
   async ask(topics: readonly string[]): Promise<ReadonlyMap<string, Topic>> {
     const { brokers, topics: found } = await this.#metadata(topics)
     this.#brokers = new Map(brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
@@ -42,7 +42,7 @@ export class Cluster {
     return new Map(found.map((topic) => [topic.name, topic]))
   }
 
-  /** The connection to the leader; undefined when there is none now. */
+  /** The connection to the leader; undefined without one. */
   async leader(name: string, partition: number): Promise<Connection | undefined> {
     const topic = this.#topics.get(name) ?? (await this.#askOnce(name))
     const leaderId = topic?.partitions.find(({ partitionIndex }) => partitionIndex === partition)?.leaderId ?? -1
@@ -50,12 +50,12 @@ export class Cluster {
     return broker === undefined ? undefined : this.#connect(broker)
   }
 
-  /** Who leads it is to be asked anew. */
+  /** Makes the next use ask for the leader again. */
   forget(topic: string): void {
     this.#topics.delete(topic)
   }
 
-  /** A connection to any broker: the first that can be reached. */
+  /** A connection to the first reachable broker. */
   async any(): Promise<Connection> {
     const known = [...this.#bootstrap, ...this.#brokers.values()]
     const first = this.#first % known.length
@@ -70,7 +70,7 @@ export class Cluster {
     throw new AggregateError(errors, 'no broker can be reached')
   }
 
-  /** What is in flight fails. */
+  /** Running requests fail. */
   async close(): Promise<void> {
     const pools = Object.values(this.#pools)
     for (const pool of pools) for (const [, connection] of pool) connection.socket?.destroy()
@@ -90,7 +90,7 @@ export class Cluster {
     }
   }
 
-  /** Lanes of a topic that lost its leader ask together. */
+  /** Partition batches of a topic share one request. */
   #askOnce(name: string): Promise<Topic | undefined> {
     const going = this.#asking.get(name)
     if (going !== undefined) return going

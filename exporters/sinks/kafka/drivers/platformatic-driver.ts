@@ -1,7 +1,7 @@
 /**
- * The driver on @platformatic/kafka: its connections (TLS, SASL, reauthentication), requests and protocol errors, but
- * our own metadata, record batches and one produce request a call. Its `Producer.send` makes a dozen objects a record and hides
- * which attempt failed; both matter here. Speaks Produce v9, so Kafka 2.8 or later.
+ * The driver with @platformatic/kafka: its connections (TLS, SASL, reauthentication), requests and protocol errors, but our
+ * metadata, record batches and one produce request per call. Its `Producer.send` creates a dozen objects per record and hides
+ * which attempt failed. Uses Produce v9: Kafka 2.8 or later.
  */
 import { initProducerIdV4, produceV9, Writer } from '@platformatic/kafka'
 import type { Connection } from '@platformatic/kafka'
@@ -94,7 +94,7 @@ export class PlatformaticDriver implements KafkaDriver {
     await this.#cluster.close()
   }
 
-  /** Sends to the leader; follows one that moves, for then nothing was written. */
+  /** Sends to the leader and follows one that moved, because nothing was written then. */
   async #produce(cluster: Cluster, topic: string, partition: number, batch: Buffer, what: string): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       this.#checkOpen()
@@ -169,7 +169,7 @@ function request(
       .appendString(null)
       .appendInt16(options.acks === 'all' ? -1 : 1)
       .appendInt32(options.request_timeout)
-      // Compact arrays and bytes have their length plus one in front; each struct ends with its tagged fields.
+      // Compact arrays and bytes begin with their length plus one; each struct ends with its tagged fields.
       .appendUnsignedVarInt(2)
       .appendString(topic)
       .appendUnsignedVarInt(2)

@@ -1,14 +1,14 @@
 /**
- * A connection of @platformatic/kafka that is lost while somebody logs in emits `error` twice, and its pool listens once: Node
- * then ends the process. The library announces each connection that it makes; here each gets a listener that stays. Whoever
- * waits for the connection is told of the error all the same, by the callback of the request.
+ * A connection of @platformatic/kafka that is lost during a login emits `error` twice, but its pool listens only once, so Node
+ * would end the process. The library announces each connection; here each gets a permanent listener. Requests still get the error
+ * through their callback.
  */
 import { subscribe } from 'node:diagnostics_channel'
 import { EventEmitter } from 'node:events'
 
 let applied = false
 
-/** Applies the guard, once a process. */
+/** Applies the guard once per process. */
 export function guardPlatformatic(): void {
   if (applied) return
   applied = true

@@ -1,11 +1,11 @@
 /**
- * Record batches, magic 2 (Kafka's DefaultRecordBatch.java), written into one buffer that is used again.
+ * Writes record batches, magic 2 (Kafka's DefaultRecordBatch.java), into a reused buffer.
  *
  *   0 baseOffset i64 · 8 length i32 · 12 leaderEpoch i32 · 16 magic i8 · 17 crc u32 (CRC-32C from 21 on)
  *  21 attributes i16 · 23 lastOffsetDelta i32 · 27 firstTimestamp i64 · 35 maxTimestamp i64 · 43 producerId i64
  *  51 producerEpoch i16 · 53 baseSequence i32 · 57 count i32 · 61 records (compressed together)
  *
- * One object and some fifty writes a record is what a library's generic writer costs; this one allocates nothing.
+ * Allocates nothing per record, unlike the libraries' generic writers.
  */
 import { crc32c } from '@node-rs/crc32'
 import type { Compress } from './codecs.ts'
@@ -13,15 +13,15 @@ import type { KafkaRecord } from './driver.ts'
 
 const HEAD = 61
 const CRC_FROM = 21
-/** Most that a record takes beside its bytes: five varints of at most ten bytes. */
+/** Maximum size of a record besides its bytes: five varints of at most ten bytes. */
 const RECORD_ROOM = 64
 const HEADER_ROOM = 16
 const FIRST_BYTES = 256 << 10
 const MAX_SPARE = 4
-/** A buffer that once held a huge batch is given back above this size. */
+/** A buffer that grew beyond this size is freed. */
 const KEEP_BYTES = 4 << 20
 
-/** Who writes, for idempotence; `producerId` -1 for nobody. */
+/** The producer's identity, for idempotence; `producerId` is -1 without one. */
 export interface Producer {
   readonly producerId: bigint
   readonly epoch: number
@@ -42,12 +42,12 @@ interface CommonHeaders {
 
 export class RecordBatchWriter {
   #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
-  /** Buffers that a codec has read to the end. */
+  /** Free buffers. */
   readonly #spare: Buffer[] = []
   #at = 0
   readonly #common = new WeakMap<object, CommonHeaders>()
 
-  /** A batch as bytes of its own. May be called again before it settles. */
+  /** Encodes a batch into new bytes. May be called again before it settles. */
   async write(
     records: readonly KafkaRecord[],
     codec: { readonly id: number; readonly compress: Compress | undefined },
@@ -64,7 +64,7 @@ export class RecordBatchWriter {
     }
     const raw = this.#bytes.subarray(0, this.#at)
     const compressed = codec.compress?.(raw) ?? raw
-    // A codec that works in a thread keeps the buffer meanwhile.
+    // A codec in another thread may still read the buffer.
     const body = compressed instanceof Promise ? await this.#lent(compressed) : compressed
     const batch = Buffer.allocUnsafe(HEAD + body.length)
     body.copy(batch, HEAD)
@@ -84,7 +84,7 @@ export class RecordBatchWriter {
     return batch
   }
 
-  /** Another buffer for the next batch until the codec, which may work in a thread, has read this one. */
+  /** Switches to another buffer until the codec, possibly in another thread, has read this one. */
   async #lent(compressed: Promise<Buffer>): Promise<Buffer> {
     const lent = this.#bytes
     this.#bytes = this.#spare.pop() ?? Buffer.allocUnsafeSlow(FIRST_BYTES)
@@ -160,7 +160,7 @@ export class RecordBatchWriter {
     this.#at += bytes.length
   }
 
-  /** Zigzag, then seven bits a byte. By arithmetic, for a time difference may have more than 32 bits. */
+  /** Zigzag varint. Uses arithmetic, because time differences may exceed 32 bits. */
   #varint(value: number): void {
     let rest = value >= 0 ? value * 2 : value * -2 - 1
     while (rest >= 0x80) {

@@ -1,6 +1,6 @@
 /**
- * Loki's limits on one entry, checked before sending: a request with a bad entry is answered 400 although the others are
- * stored, and rarely says which one it was (docs/reference/loki.md).
+ * Checks Loki's limits on single entries before sending: Loki answers 400 to a request with a bad entry although it stores the
+ * others, and rarely names the bad one (docs/reference/loki.md).
  */
 import type { LokiLimits } from '../../../../config/agent/exporters/otlp.ts'
 import type { Encoded } from '../../../contract/exporter.ts'
@@ -8,7 +8,7 @@ import { endOf } from '../../../contract/encoded.ts'
 import { Measure, timeMs } from './measure.ts'
 import type { Measured } from './measure.ts'
 
-/** No limit at all: for sinks that are not known to be Loki. */
+/** No limits, for sinks not known to be Loki. */
 export const NO_LIMITS: LokiLimits = {
   max_line_size: Infinity,
   max_metadata_size: Infinity,
@@ -32,14 +32,14 @@ const OWN_BYTES = 150
 /** The smallest attribute takes 9 bytes. */
 const ATTRIBUTE_BYTES = 9
 
-/** At most what is copied, for Loki makes labels of some attributes of the resource. */
+/** An upper bound: Loki turns some resource attributes into labels instead. */
 export function copiedAtMost(resource: Readonly<Record<string, string>>): Copied {
   const pairs = Object.entries(resource)
   const bytes = pairs.reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value), 0)
   return { entries: pairs.length + SCOPE_ENTRIES, bytes: bytes + SCOPE_BYTES }
 }
 
-/** Why Loki refuses a record that it names. */
+/** Why Loki would refuse a record. */
 export type LimitReason = 'too_large' | 'metadata_too_large' | 'too_old' | 'too_new'
 
 /** Checks records against limits. */
@@ -61,7 +61,7 @@ export class LimitCheck {
     )
   }
 
-  /** Why a record would be refused, by its index; undefined when none would. */
+  /** Reasons by index of the record; undefined if all records pass. */
   refusals(part: Encoded, nowMs: number): Map<number, LimitReason> | undefined {
     let found: Map<number, LimitReason> | undefined
     for (let i = 0; i < part.count; i++) {

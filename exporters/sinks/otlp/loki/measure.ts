@@ -1,6 +1,6 @@
 /**
- * What Loki counts of a record: the bytes of its line, and entries and bytes of its structured metadata, names and values as texts however the
- * request writes them. Source: pkg/loghttp/push/otlp.go of Loki 3, field numbers of opentelemetry-proto (logs.proto, common.proto).
+ * The sizes that Loki's limits apply to: bytes of the line, and number and bytes of structured metadata, whose names and values
+ * Loki converts to texts. Source: pkg/loghttp/push/otlp.go of Loki 3, opentelemetry-proto (logs.proto, common.proto).
  */
 import type { Encoded } from '../../../contract/exporter.ts'
 import { endOf } from '../../../contract/encoded.ts'
@@ -25,13 +25,13 @@ const SEVERITY_NUMBER = 'severity_number'.length
 const SEVERITY_TEXT = 'severity_text'.length
 const EVENT_NAME = 'event_name'.length
 
-/** Measures the records of a part. One object for many records: `at` writes over what it gave before. */
+/** Measures the records of a part. `at` overwrites its previous result. */
 export class Measure {
   readonly #found: Measured = { timeMs: 0, lineBytes: 0, metadataBytes: 0, metadataEntries: 0 }
   #bytes: Uint8Array = new Uint8Array(0)
   #at = 0
 
-  /** Throws SyntaxError where the record is no JSON; takes any bytes as protobuf. */
+  /** Throws SyntaxError for a record that is not JSON; accepts any bytes as protobuf. */
   at(part: Encoded, index: number): Readonly<Measured> {
     const [start, end] = [endOf(part, index), endOf(part, index + 1)]
     if (part.encoding !== 'otlp') return ofJson(part.bytes.subarray(start, end - 1))
@@ -75,7 +75,7 @@ export class Measure {
         this.#at += 4
         return
       default:
-        // No protobuf: its end is passed.
+        // Not protobuf: skip to the end.
         this.#at = Infinity
     }
   }

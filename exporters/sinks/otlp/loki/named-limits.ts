@@ -1,19 +1,19 @@
-/** Reads limits out of the text of a 400 of Loki. Source: pkg/validation/validate.go of Loki 3. */
+/** Reads limits from the text of Loki's 400. Source: pkg/validation/validate.go of Loki 3. */
 
 export interface NamedLimit {
   readonly limit: number
-  /** What the largest refused entry had of it. */
+  /** The value of the largest refused entry. */
   readonly largest: number
 }
 
-/** What a 400 names; a sink may name any number. */
+/** The limits in a 400. Values are unchecked. */
 export interface NamedLimits {
   readonly lineBytes?: number
   readonly metadataBytes?: NamedLimit
   readonly metadataEntries?: NamedLimit
   /** Older entries are refused; to the second, rounded down. Milliseconds since 1970. */
   readonly oldestMs?: number
-  /** The oldest that was refused as too new. */
+  /** The oldest entry refused as too new. */
   readonly newestMs?: number
 }
 
@@ -24,7 +24,7 @@ const TIME = String.raw`(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d
 const TOO_OLD = new RegExp(`timestamp too old: ${TIME}, oldest acceptable timestamp is: ${TIME}`, 'gi')
 const TOO_NEW = new RegExp(`timestamp too new: ${TIME}`, 'gi')
 
-/** The limits that a text names; undefined when it names none. Of several values of one the strictest. */
+/** The limits in a text, the strictest value of each; undefined for none. */
 export function namedLimits(text: string): NamedLimits | undefined {
   const lines = groups(text, LINE, 1)
   const metadataBytes = named(text, METADATA_BYTES)

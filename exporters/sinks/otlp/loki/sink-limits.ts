@@ -1,7 +1,6 @@
 /**
- * The limits that events are checked against before they are sent: those of the config, and stricter ones that the sink has named in an
- * answer. What was learned holds for an hour, for this run, and until a reopen: then the sink is asked again, as it may have been
- * raised meanwhile.
+ * The limits for events before sending: configured ones, and stricter ones learned from the sink's responses. Learned limits are
+ * forgotten after an hour and at a reopen, because they may have been raised.
  */
 import { ExportError } from '../../../contract/errors.ts'
 import type { Batch } from '../../../contract/exporter.ts'
@@ -16,20 +15,20 @@ export interface Sent {
   readonly batch: Batch
   readonly from: number
   readonly to: number
-  /** Of these, not sent. */
+  /** Not sent. */
   readonly refused: ReadonlyMap<number, unknown>
-  /** When, by our clock: milliseconds since 1970. */
+  /** Time of sending by our clock: milliseconds since 1970. */
   readonly atMs: number
 }
 
 const FORGET_MS = 3_600_000
-/** A sink that takes less than this, or has a clock this far from ours, would have none of what comes: that is no limit of single events. */
+/** With a smaller limit, or a larger clock difference, the sink would refuse all events; such limits are not learned. */
 const LEAST_AGE_MS = 60_000
-/** Times in answers are whole seconds, rounded down. */
+/** Times in responses are whole seconds, rounded down. */
 const SECOND_MS = 1000
 const DISPLAY_MS = 10_000
-/** A sink can name a new value with each answer. */
-const MOST_TOLD = 64
+/** Maximum number of warnings: a sink may report a new value with each response. */
+const MAX_REPORTS = 64
 
 export class SinkLimits {
   readonly #configured: LokiLimits | undefined
@@ -40,7 +39,7 @@ export class SinkLimits {
   #learnedMs: number | undefined
   #values: Readonly<Record<string, number>> = {}
 
-  /** `configured` is undefined for sinks that are not known to be Loki. `tell` hears of each limit and value once. */
+  /** `configured` is undefined for sinks not known to be Loki. `report` is called once for each limit and value. */
   constructor(
     configured: LokiLimits | undefined,
     resource: Readonly<Record<string, string>>,
@@ -52,12 +51,12 @@ export class SinkLimits {
     this.forget()
   }
 
-  /** What was learned and holds now, by Loki's names. */
+  /** Current learned limits, by Loki's names. */
   get learned(): Readonly<Record<string, number>> {
     return this.#values
   }
 
-  /** Which events would be refused, and why. */
+  /** Events that would be refused, with reasons. */
   refusals({ parts }: Pick<Batch, 'parts'>, nowMs: number): Map<number, LimitReason> {
     const all = new Map<number, LimitReason>()
     if (this.#learnedMs !== undefined && Math.abs(nowMs - this.#learnedMs) > FORGET_MS) this.forget()
@@ -70,18 +69,18 @@ export class SinkLimits {
     return all
   }
 
-  /** Whether a reason holds because of what the sink has named. */
+  /** Whether a reason is a learned limit. */
   isLearned(reason: LimitReason): boolean {
     return isStricter(reason, this.#check?.limits ?? NO_LIMITS, this.#configured ?? NO_LIMITS)
   }
 
-  /** A reason as a sentence. */
+  /** The message for a reason. */
   explain(reason: LimitReason): string {
     const sentence = explainLimit(reason, this.#check?.limits ?? NO_LIMITS)
-    return this.isLearned(reason) ? `${sentence}, as the sink has said in an earlier answer` : `not sent: ${sentence}`
+    return this.isLearned(reason) ? `${sentence}, as the sink reported in an earlier response` : `not sent: ${sentence}`
   }
 
-  /** Takes over what a refusal names. Returns an error where that is no limit of single events: then nothing is learned. */
+  /** Learns the limits in a refusal. Returns an error, and learns nothing, if they would exclude all events. */
   learn(named: NamedLimits, sent: Sent): ExportError | undefined {
     const old = this.#check ?? new LimitCheck(NO_LIMITS, this.#copied)
     const { oldestMs = -Infinity, newestMs = Infinity, lineBytes = Infinity } = named
@@ -101,7 +100,7 @@ export class SinkLimits {
     return undefined
   }
 
-  /** Only the limits of the config hold again. */
+  /** Forgets all learned limits. */
   forget(): void {
     this.#check = this.#configured === undefined ? undefined : new LimitCheck(this.#configured, this.#copied)
     this.#learnedMs = undefined
@@ -115,7 +114,7 @@ export class SinkLimits {
     this.#values = Object.fromEntries(stricter)
     for (const [name, value] of stricter) {
       const text = `${name} ${value}`
-      if (this.#reported.has(text) || this.#reported.size >= MOST_TOLD) continue
+      if (this.#reported.has(text) || this.#reported.size >= MAX_REPORTS) continue
       this.#reported.add(text)
       this.#report(
         `the sink has ${text}, which is stricter than configured: events beyond it are refused here for the next hour; ` +
@@ -125,7 +124,7 @@ export class SinkLimits {
   }
 }
 
-/** The limit that the sink names, and what it adds to what is measured here: the largest refused entry tells. */
+/** The sink's limit, and what it adds to our measurement, according to the largest refused entry. */
 function withMetadataBytes(check: LimitCheck, { metadataBytes }: NamedLimits, sent: Sent): LimitCheck {
   if (metadataBytes === undefined) return check
   const unbounded = new LimitCheck(
@@ -145,7 +144,7 @@ function withMetadataEntries(check: LimitCheck, { metadataEntries }: NamedLimits
   return new LimitCheck({ ...check.limits, max_metadata_entries }, { ...check.copied, entries })
 }
 
-/** Of what was sent and passes the check: the most of something. */
+/** The maximum of a value among sent events that pass the check. */
 function largest(
   check: LimitCheck,
   { batch, from, to, refused, atMs }: Sent,
@@ -180,7 +179,7 @@ function isStricter(reason: LimitReason, now: LokiLimits, configured: LokiLimits
   }
 }
 
-/** By Loki's names. Ages are learned to a second or two, and a bit less each time: shown, they stay the same. */
+/** By Loki's names. Ages are only known to a second or two, so they are rounded to stay the same. */
 function shown(limits: LokiLimits): Readonly<Record<string, number>> {
   return {
     max_line_size: limits.max_line_size,

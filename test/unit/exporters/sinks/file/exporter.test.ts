@@ -324,7 +324,7 @@ for (const end of ['timer', 'rotation', 'reopen', 'stop'] as const) {
     if (end === 'reopen') await exporter.reopen()
     await exporter.stop()
     assert.deepEqual([exporter.counters.sync_failures, exporter.counters.possibly_lost], [1, 2])
-    assert.match(warnings.join(), /^cannot sync .*events: 2\) may not be on the disk/)
+    assert.match(warnings.join(), /^cannot sync .*events .*\(2\) may not be on the disk/)
   })
 }
 

@@ -15,7 +15,7 @@ async function answered(answer: Answer): Promise<Outcome> {
 
 const json = { 'content-type': 'application/json' }
 const PARTIAL = '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"x"}}'
-const NO_REASON = 'the sink refused records of a request that it took, and did not say why'
+const NO_REASON = 'the sink refused records of an accepted request without a reason'
 /** Entry by entry, before the total. */
 const BEHIND =
   `entry with timestamp 2026-11-24 14:03:09.123456789 +0000 UTC ignored, reason: 'entry too far behind, entry timestamp \

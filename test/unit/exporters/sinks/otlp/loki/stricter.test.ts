@@ -170,7 +170,7 @@ test('loki: a tenant that rejects every event is held after 10,000, and continue
   assert.ok((rejected['too_large'] ?? 0) <= 10_000 && heldEvents >= 2000, JSON.stringify(rejected))
   assert.match(
     lastError,
-    /^the sink has refused 10000 events in a row and taken none: expected a body of at most 10 bytes/,
+    /^the sink has refused 10000 events in a row and accepted none: expected a body of at most 10 bytes/,
   )
   const aside = recorded(all.folder)
   assert.equal(aside.length, rejected['too_large'])

@@ -35,7 +35,7 @@ const CHUNK_BYTES = 128 << 10
 export async function* chunks(options: SourceOptions, signal: AbortSignal): AsyncGenerator<Chunk> {
   const bytes = Buffer.alloc(options.chunkBytes ?? CHUNK_BYTES)
   const wakeup = new Signal(systemClock)
-  const wake = (): void => wakeup.ring()
+  const wake = (): void => wakeup.notify()
   const watch = options.watch(wake)
   signal.addEventListener('abort', wake)
   try {

@@ -179,6 +179,7 @@ test('make: every target of the help exists and is described', () => {
     'help',
     'build',
     'run',
+    'picture',
     'test',
     'full',
     'faults',

@@ -71,7 +71,7 @@ static __always_inline __u32 selectors_by_number(const volatile struct hook *hoo
 				break;
 			if (f->class != CLASS_NUMBER || f->arg >= ARGS_MAX)
 				continue;
-			if (!number_matches(f, args[f->arg]))
+			if (!number_matches(f, hook->arg_type[f->arg], args[f->arg]))
 				possible = false;
 		}
 		if (possible)

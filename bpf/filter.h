@@ -45,6 +45,8 @@ enum filter_op {
 	OP_NOT_PREFIX,
 	OP_POSTFIX,
 	OP_NOT_POSTFIX,
+	OP_GREATER_THAN,
+	OP_LESS_THAN,
 };
 
 struct filter {

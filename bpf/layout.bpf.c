@@ -15,6 +15,7 @@
 #include "record.h"
 #include "path.h"
 #include "filter.h"
+#include "args/number.h"
 #include "match/number.h"
 #include "match/text.h"
 #include "match/path.h"

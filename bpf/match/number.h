@@ -17,8 +17,21 @@ struct {
 	__type(value, __u8);
 } numbers SEC(".maps");
 
-/* One of the filter's numbers, or for OP_MASK a common bit with one of them. */
-static __always_inline bool number_among(const volatile struct filter *f, __u64 number)
+static __always_inline bool number_is(const volatile struct filter *f, bool sign, __u64 number, __u64 value)
+{
+	switch (f->op) {
+	case OP_MASK:
+		return (number & value) != 0;
+	case OP_GREATER_THAN:
+		return sign ? (__s64)number > (__s64)value : number > value;
+	case OP_LESS_THAN:
+		return sign ? (__s64)number < (__s64)value : number < value;
+	}
+	return number == value;
+}
+
+/* Whether it holds for one of the filter's numbers; only equality is asked of more of them than the filter has room for. */
+static __always_inline bool number_among(const volatile struct filter *f, bool sign, __u64 number)
 {
 	struct number_key key = { .filter = f->id, .number = number };
 	__u32 i;
@@ -28,15 +41,16 @@ static __always_inline bool number_among(const volatile struct filter *f, __u64 
 	for (i = 0; i < FILTER_NUMBERS; i++) {
 		if (i >= f->count)
 			break;
-		if (f->op == OP_MASK ? (number & f->numbers[i]) != 0 : number == f->numbers[i])
+		if (number_is(f, sign, number, f->numbers[i]))
 			return true;
 	}
 	return false;
 }
 
-static __always_inline bool number_matches(const volatile struct filter *f, __u64 number)
+/* `type` is that of the argument, whose sign decides which number is greater. */
+static __always_inline bool number_matches(const volatile struct filter *f, __u8 type, __u64 number)
 {
-	return number_among(f, number) != (f->op == OP_NOT_EQUAL);
+	return number_among(f, is_signed(type), number) != (f->op == OP_NOT_EQUAL);
 }
 
 #endif

@@ -1,6 +1,6 @@
 /** Writes one `struct hook` (bpf/hook.h): what a hook wants, as the constants that its program is specialised by. */
 import type { Operator } from '../../config/policy/operators.ts'
-import type { ArgumentFilter, HookSpec } from '../../config/policy/policy.ts'
+import type { ArgumentFilter, HookSpec, NumberFilter } from '../../config/policy/policy.ts'
 import {
   ARG_TYPES,
   CLASSES,
@@ -79,15 +79,27 @@ function writeFilter(bytes: Buffer, at: number, filter: ArgumentFilter, sets: Fi
     for (const value of filter.values) addText(id, filter.operator, value, sets)
     return
   }
-  const numbers = filter.values.map((value) => BigInt.asUintN(64, value))
-  // A Mask is the union of its bits: "any bit of any value".
-  const wanted = filter.operator === 'Mask' ? [numbers.reduce((all, one) => all | one, 0n)] : numbers
+  const wanted = wantedOf(filter).map((value) => BigInt.asUintN(64, value))
   if (wanted.length > FILTER_NUMBERS) {
     for (const number of wanted) sets.numbers.push({ filter: id, number })
     return
   }
   bytes[at + FILTER.count] = wanted.length
   wanted.forEach((number, i) => bytes.writeBigUInt64LE(number, at + FILTER.numbers + 8 * i))
+}
+
+/** Where the filter holds for any of its values, one value says it all. */
+function wantedOf({ operator, values }: NumberFilter): readonly bigint[] {
+  switch (operator) {
+    case 'Mask':
+      return [values.reduce((all, one) => all | one, 0n)]
+    case 'GreaterThan':
+      return [values.reduce((least, one) => (one < least ? one : least))]
+    case 'LessThan':
+      return [values.reduce((most, one) => (one > most ? one : most))]
+    default:
+      return values
+  }
 }
 
 function addText(filter: number, operator: Operator, value: string, sets: FilterSets): void {

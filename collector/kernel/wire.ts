@@ -119,7 +119,17 @@ export const ARG_TYPES = {
   u32: 10,
   u64: 11,
 } as const
-export const OPS = { Equal: 0, NotEqual: 1, Mask: 2, Prefix: 3, NotPrefix: 4, Postfix: 5, NotPostfix: 6 } as const
+export const OPS = {
+  Equal: 0,
+  NotEqual: 1,
+  Mask: 2,
+  Prefix: 3,
+  NotPrefix: 4,
+  Postfix: 5,
+  NotPostfix: 6,
+  GreaterThan: 7,
+  LessThan: 8,
+} as const
 export const CLASSES = { number: 0, text: 1, path: 2 } as const
 export const HOOK_SLOTS = 16
 export const ARGS_MAX = 5

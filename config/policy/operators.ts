@@ -1,7 +1,9 @@
 /** The operators of `matchArgs`: for each class of filters a table from what policies spell to what is asked. */
 import type { FilterClass } from './arguments.ts'
 
-export type Operator = 'Equal' | 'NotEqual' | 'Mask' | 'Prefix' | 'NotPrefix' | 'Postfix' | 'NotPostfix'
+type NumberOperator = 'Equal' | 'NotEqual' | 'GreaterThan' | 'LessThan' | 'Mask'
+type TextOperator = 'Equal' | 'NotEqual' | 'Prefix' | 'NotPrefix' | 'Postfix' | 'NotPostfix'
+export type Operator = NumberOperator | TextOperator
 
 type Spellings = ReadonlyMap<string, Operator>
 
@@ -18,7 +20,14 @@ const TEXT: Spellings = new Map([
   ['Postfix', 'Postfix'],
   ['NotPostfix', 'NotPostfix'],
 ])
-const NUMBER: Spellings = new Map([...EQUALITY, ['Mask', 'Mask']])
+const NUMBER: Spellings = new Map([
+  ...EQUALITY,
+  ['GreaterThan', 'GreaterThan'],
+  ['GT', 'GreaterThan'],
+  ['LessThan', 'LessThan'],
+  ['LT', 'LessThan'],
+  ['Mask', 'Mask'],
+])
 
 export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {
   path: TEXT,

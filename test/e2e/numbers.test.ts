@@ -59,6 +59,12 @@ function matches({ type, operator, values }: Row, value: bigint): boolean {
     case 'NotEqual':
     case 'NotIn':
       return !values.includes(read)
+    case 'GT':
+    case 'GreaterThan':
+      return values.some((least) => read > least)
+    case 'LT':
+    case 'LessThan':
+      return values.some((most) => read < most)
     case 'Mask':
       return values.some((bits) => (read & bits) !== 0n)
     default:
@@ -78,6 +84,16 @@ const ROWS: readonly Row[] = [
   { type: 'uint64', operator: 'Equal', values: [2n ** 63n, 2n ** 63n + 1n, 2n ** 64n - 1n] },
   { type: 'ulong', operator: 'In', values: [2n ** 63n, 2n ** 53n + 1n, 1n, 2n, 3n, 2n ** 64n - 2n] },
   { type: 'long', operator: 'NotEqual', values: [-1n, 2n ** 63n - 1n] },
+  { type: 'sint8', operator: 'GT', values: [-2n] },
+  { type: 'uint8', operator: 'GreaterThan', values: [254n, 200n] },
+  { type: 'int16', operator: 'LT', values: [0n] },
+  { type: 'uint16', operator: 'LessThan', values: [32769n] },
+  { type: 'int', operator: 'GT', values: [-1n] },
+  { type: 'uint32', operator: 'GT', values: [2n ** 31n] },
+  { type: 'long', operator: 'LT', values: [0n] },
+  { type: 'sint64', operator: 'GT', values: [2n ** 53n] },
+  { type: 'ulong', operator: 'GT', values: [2n ** 63n] },
+  { type: 'uint64', operator: 'LT', values: [2n ** 53n + 1n, 5n, 4n, 3n, 2n, 1n] },
   { type: 'uint8', operator: 'Mask', values: [128n] },
   { type: 'int8', operator: 'Mask', values: [-128n] },
   { type: 'long', operator: 'Mask', values: [-(2n ** 63n)] },

@@ -74,6 +74,8 @@ const NUMBERS: ReadonlyArray<readonly [type: string, op: Operator, values: bigin
   ['uint64', 'Equal', [2n ** 64n - 1n, 1n, 2n, 3n], OPS.Equal, [0xffff_ffff_ffff_ffffn, 1n, 2n, 3n]],
   ['size_t', 'Mask', [1n, 4n, 2n ** 63n], OPS.Mask, [0x8000_0000_0000_0005n]],
   ['int', 'Mask', [-(2n ** 31n)], OPS.Mask, [0xffff_ffff_8000_0000n]],
+  ['sint8', 'GreaterThan', [5n, -3n, 7n, 1n, 2n], OPS.GreaterThan, [0xffff_ffff_ffff_fffdn]],
+  ['uint64', 'LessThan', [2n ** 63n, 1n], OPS.LessThan, [2n ** 63n]],
   ['int8', 'Equal', [-128n, 127n], OPS.Equal, [0xffff_ffff_ffff_ff80n, 127n]],
   ['uint16', 'NotEqual', [0xffffn], OPS.NotEqual, [0xffffn]],
   ['long', 'Equal', [-(2n ** 63n)], OPS.Equal, [2n ** 63n]],

@@ -43,7 +43,7 @@ const TYPES =
   'dentry bpf_prog'
 
 const OPERATORS =
-  'GreaterThan LessThan GT LT SPort NotSPort SPortPriv NotSportPriv DPort NotDPort DPortPriv NotDPortPriv SAddr ' +
+  'SPort NotSPort SPortPriv NotSportPriv DPort NotDPort DPortPriv NotDPortPriv SAddr ' +
   'NotSAddr DAddr NotDAddr Protocol Family State InMap NotInMap CapabilitiesGained InRange NotInRange SubString ' +
   'SubStringIgnCase CelExpr FileType NotFileType'
 

@@ -302,7 +302,7 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
   [
     'no operator',
     'index: 0, values: ["1"]',
-    '.operator: missing; expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix, Mask',
+    '.operator: missing; expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix, GreaterThan, GT, LessThan, LT, Mask',
   ],
   [
     'an operator misspelt',
@@ -315,9 +315,14 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
     '.operator: Mask does not apply to an argument of type file; expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix',
   ],
   [
+    'GT on a path',
+    'index: 1, operator: GT, values: ["1"]',
+    '.operator: GT does not apply to an argument of type file; expected one of Equal, NotEqual, In, NotIn, Prefix, NotPrefix, Postfix, NotPostfix',
+  ],
+  [
     'Postfix on a number',
     'index: 0, operator: Postfix, values: ["1"]',
-    '.operator: Postfix does not apply to an argument of type int; expected one of Equal, NotEqual, In, NotIn, Mask',
+    '.operator: Postfix does not apply to an argument of type int; expected one of Equal, NotEqual, In, NotIn, GreaterThan, GT, LessThan, LT, Mask',
   ],
   [
     'a filter on nop',
@@ -425,6 +430,8 @@ const GOOD_FILTERS: Array<[name: string, filter: string, arg: number, operator: 
     [-2147483648n, 2147483647n],
   ],
   ['bounds of uint32', 'index: 3, operator: Equal, values: ["0xffffffff"]', 3, 'Equal', [4294967295n]],
+  ['GT', 'index: 0, operator: GT, values: ["-1"]', 0, 'GreaterThan', [-1n]],
+  ['LessThan', 'index: 3, operator: LessThan, values: ["1"]', 3, 'LessThan', [1n]],
   ['duplicates', 'index: 0, operator: Equal, values: ["1", "1"]', 0, 'Equal', [1n, 1n]],
   ['In on a path', 'index: 1, operator: In, values: [/a, /b]', 1, 'Equal', ['/a', '/b']],
   ['NotIn on a path', 'index: 1, operator: NotIn, values: [/a]', 1, 'NotEqual', ['/a']],

@@ -1,10 +1,10 @@
 /**
- * Where the events of one exporter are from the moment in which it accepts them until they are settled:
+ * Holds the events of one exporter from acceptance until they are settled:
  *
- *     put ─▶ [ waiting ] ─ next ─▶ ( in flight ) ─ ack ─▶ room
+ *     put ─▶ [ waiting ] ─ next ─▶ ( in flight ) ─ ack ─▶ free
  *
- * Constraints: given out in the order of the puts; every event that is put is acked, dropped with a reason, or held, at every moment; what
- * is in memory stays within its bounds. There are two forms: memory alone, and memory that overflows to a disk.
+ * `next` keeps the order of `put`. At any time each event is acknowledged, dropped with a reason, or held. Memory stays within its
+ * limits. There are two forms: memory only, and memory that overflows to a disk.
  */
 import type { EffectiveExporter } from '../../config/agent/effective.ts'
 import type { Encoded } from '../contract/exporter.ts'
@@ -14,59 +14,59 @@ import type { SpoolStats } from '../contract/accounting.ts'
 import type { Failure, InFlightBatch, Sum } from './in-flight-batch.ts'
 
 /**
- * What a buffer takes of an exporter's effective config. `queue` bounds what is in memory: waiting, on its way to the disk and in flight;
- * `batch` what will be asked for at a time.
+ * The part of an exporter's effective config for a buffer. `queue` limits events in memory: waiting, being written to the disk and
+ * in flight. `batch` limits what `next` is asked for.
  */
 export type BufferConfig = Pick<EffectiveExporter, 'queue' | 'batch' | 'spool'>
 
 export interface BufferDeps {
   readonly counters: Counters
   readonly clock: Clock
-  /** Something can be taken that could not before. */
+  /** Called when `next` can return more. */
   readonly onReady: () => void
 }
 
 export interface Buffer {
-  /** To be called once, before the first `next`. Rejects with ExportError when the disk can not be used. */
+  /** Call once before the first `next`. Rejects with ExportError if the disk is unusable. */
   start(): Promise<void>
   /**
-   * Takes over accepted events; what has no room waits, or is dropped and counted. Records of losses (`losses`) also have a little room of
-   * their own, and nothing pushes them out.
+   * Takes accepted events. Without space they wait, or are dropped and counted. Loss records (`losses`) have some reserved space and
+   * are never pushed out.
    */
   put(whole: Encoded, losses: boolean): void
-  /** Settles when nothing waits for room any more; undefined while nothing does. */
+  /** Settles when nothing waits for space any more; undefined if nothing does. */
   readonly room: Promise<void> | undefined
-  /** Whether events wait for room, as only `block` lets them. */
+  /** Whether events wait for space (only with `block`). */
   readonly blocks: boolean
-  /** How the sink fares, and whether the process is short of memory: where new events are better kept depends on it. */
+  /** Reports the sink's state and memory pressure, which decide where new events are kept. */
   adapt(sink: Failure, memoryShort: boolean): void
 
-  /** Since when something can be taken, on the clock; undefined when nothing can. */
+  /** Time since which `next` can return events, on the clock; undefined if it cannot. */
   readonly readySinceMs: number | undefined
-  /** More can be taken soon, though nothing is put. */
+  /** More events will become available without a `put`. */
   readonly moreComes: boolean
-  /** Whether so much waits, or waiting for more is of no use. */
+  /** Whether this much waits, or waiting for more is useless. */
   hasBatch(maxEvents: number, maxBytes: number): boolean
-  /** The next events, now in flight; undefined when there are none after all. Not to be called again before it settles. */
+  /** Takes the next events, now in flight; undefined if there are none. Do not call again before it settles. */
   next(maxEvents: number, maxBytes: number): Promise<InFlightBatch | undefined>
-  /** `sum` was just taken off the batch, and is settled. */
+  /** `sum` was removed from the batch and is settled. */
   ack(batch: InFlightBatch, sum: Sum): void
-  /** Batches of which something is not settled. */
+  /** Batches with unsettled events. */
   readonly inFlight: ReadonlySet<InFlightBatch>
 
-  /** Whether what is not settled at the end is kept for the next run. */
+  /** Whether unsettled events are kept for the next run. */
   readonly keeps: boolean
-  /** Tries again now what has failed. */
+  /** Retries failed operations now. */
   retry(): void
-  /** Nobody may wait for room any more, and what can not be kept is dropped. */
+  /** Ends waits for space and drops what cannot be kept. */
   endGrace(): void
-  /** When nothing is sent any more: keeps until `endMs` what can be kept, then drops the rest. */
+  /** After the last send: stores what can be kept until `endMs`, then drops the rest. */
   finish(endMs: number): Promise<void>
-  /** Lets go of the disk, or of waiting for it at `endMs`. */
+  /** Closes the disk; waits until `endMs` at most. */
   close(endMs: number): Promise<void>
 
   stats(): BufferStats
-  /** Events held, counted one by one: the auditor's count, not the running one. */
+  /** Held events, recounted to verify the running count. */
   recount(): number
 }
 
@@ -74,11 +74,11 @@ export interface BufferStats {
   /** In memory. */
   readonly events: number
   readonly bytes: number
-  /** Events that are on the disk alone. */
+  /** Events only on the disk. */
   readonly onDisk: number
-  /** Age of the oldest event held; 0 when there is none. */
+  /** Age of the oldest held event; 0 without events. */
   readonly oldestAgeMs: number
-  /** Why the disk takes nothing; '' when it does. */
+  /** The disk's error; '' while it works. */
   readonly failure: string
   readonly spool: SpoolStats | undefined
 }

@@ -14,8 +14,8 @@ const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
 }
 
 /**
- * One exporter's accounts. Every event offered to a sender passes `accept` once and then exactly one of `deliver`,
- * `reject` or `drop`; what has not yet done so is held, and `imbalance` compares both.
+ * One exporter's accounting. Every event passes `accept` once and then exactly one of `deliver`, `reject` or `drop`; until then it
+ * is held. `imbalance` compares both.
  */
 export class Counters {
   #accepted = 0
@@ -28,7 +28,7 @@ export class Counters {
   readonly #dropped = { ...NOTHING_DROPPED }
   readonly #onLost: (lost: Lost) => void
 
-  /** `onLost` is told of what is dropped or rejected where it is known which events these are. */
+  /** `onLost` is called for dropped or rejected events with known sequence numbers. */
   constructor(onLost: (lost: Lost) => void = () => {}) {
     this.#onLost = onLost
   }
@@ -59,17 +59,17 @@ export class Counters {
     this.#retries++
   }
 
-  /** '' once things work again. */
+  /** Sets the last error; '' when it works again. */
   note(error: string): void {
     this.#lastError = error
   }
 
-  /** Accepted events that are neither settled nor among `held`; anything but 0 is a bug in this program. */
+  /** Accepted events that are neither settled nor in `held`; not 0 means a bug. */
   imbalance(held: number): number {
     return this.#accepted - this.#settled - held
   }
 
-  /** The accounts now, as a value of its own. */
+  /** A copy of the current accounting. */
   snapshot(held: Pick<Accounting, 'state' | 'heldEvents' | 'queueEvents' | 'queueBytes'>): Accounting {
     return {
       accepted: this.#accepted,

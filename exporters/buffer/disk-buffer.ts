@@ -1,12 +1,12 @@
 /**
- * The form with a disk, for what memory has no room for or must not lose while the sink is away.
+ * The buffer with a disk, for events that do not fit into memory or must survive while the sink fails.
  *
  *     put ─┬▶ queue ──────────── next ─▶ in flight
  *          └▶ pending writes ─▶ spool ─ next ─▶ in flight
  *
- * Constraints: while anything is pending or on the disk, nothing new goes into the queue. When that begins, what is in flight is written
- * too, before all else, so that an end of the process neither loses nor reorders it; such a copy is claimed, not read back, and free when its
- * batch is settled. Only while the disk cannot be written, what is pending goes back to the queue, as far as that changes no order.
+ * While events are pending or on the disk, new ones do not go into the queue. At that point batches in flight are written first, so
+ * that an end of the process neither loses nor reorders them; such a copy is claimed, not read back, and freed with its batch. Only
+ * while the disk cannot be written, pending events go back to the queue, as far as that keeps the order.
  */
 import type { Encoded, Encoding } from '../contract/exporter.ts'
 import type { DropReason } from '../contract/accounting.ts'
@@ -30,11 +30,11 @@ export type OpenSpool = (onLoss: (loss: Loss) => void) => Promise<Spool>
 export interface DiskBufferDeps extends BufferDeps {
   readonly encoding: Encoding
   readonly openSpool: OpenSpool
-  /** The spool is full or does not answer, and why; '' when it takes events again. */
+  /** Called with the error when the spool is full or hangs; with '' when it accepts events again. */
   readonly onFailure: (error: string) => void
 }
 
-/** What waits in the queue is at most this many batches: the rest is safer on the disk. */
+/** Maximum batches waiting in the queue; the rest is safer on the disk. */
 const QUEUED_BATCHES = 8
 
 export class DiskBuffer extends MemoryBuffer {
@@ -42,15 +42,15 @@ export class DiskBuffer extends MemoryBuffer {
   readonly #again: Signal
   readonly #pending: PendingWrites
   #spool: Spool | undefined
-  /** Events in the spool that are in no batch. */
+  /** Events in the spool but not in a batch. */
   #spooled = 0
-  /** Losses of the spool, and how many of their events are not accounted for. */
+  /** Losses of the spool, and their events that are not yet counted. */
   #losses: Array<{ readonly loss: Loss; events: number }> = []
   #reading = false
   #ending = false
   /** New events are safer on the disk. */
   #diskFirst = false
-  /** Since when there is something to read and nothing was read. */
+  /** Time since which unread events exist. */
   #sinceMs: number
 
   constructor(config: BufferConfig, deps: DiskBufferDeps) {
@@ -71,7 +71,7 @@ export class DiskBuffer extends MemoryBuffer {
     this.#spool = spool
     this.#spooled = spool.stats().events
     this.#deps.counters.accept(this.#spooled)
-    // Put before the start, and younger than what the spool has.
+    // Events put before the start are younger than those in the spool.
     if (this.#spooled > 0) this.#enqueue(this.queue.takeBack())
   }
 
@@ -96,7 +96,7 @@ export class DiskBuffer extends MemoryBuffer {
   override hasBatch(maxEvents: number, maxBytes: number): boolean {
     if (super.hasBatch(maxEvents, maxBytes)) return true
     if (this.queue.waitingEvents > 0) return false
-    // A spool that is not the way of all events is emptied at once, however little it holds: memory is the shorter way.
+    // Without `use: always` the spool is emptied at once, so that new events can bypass the disk.
     return this.#spooled >= maxEvents || (this.#spooled > 0 && !this.#always)
   }
 
@@ -108,11 +108,11 @@ export class DiskBuffer extends MemoryBuffer {
     this.#reading = true
     const result = await spool.next(maxBytes, maxEvents)
     this.#reading = false
-    // Nobody waits for it any more: it stays where it lies.
+    // The batcher was cut: the events stay in the spool.
     if (this.#ending) return undefined
     if (result.status === 'failed') counters.note(`cannot read the spool: ${result.error.message}`)
     if (result.status !== 'frames') {
-      // What is missing is in a loss that will be accounted for when the append that goes on has ended.
+      // Missing events belong to a loss that is counted when the running append ends.
       if (result.status === 'failed' || this.#spooled > 0) await this.#again.wait(AGAIN_MS)
       return undefined
     }
@@ -145,7 +145,7 @@ export class DiskBuffer extends MemoryBuffer {
 
   override async finish(endMs: number): Promise<void> {
     await this.#within(endMs, this.#writeAll())
-    // Of an append that still goes on: its disk hangs.
+    // From an append that still runs: its disk hangs.
     this.#accountLosses()
     for (const batch of this.inFlight) {
       if (batch.memoryOnly || this.#pending.hasCopyOf(batch)) continue
@@ -208,7 +208,7 @@ export class DiskBuffer extends MemoryBuffer {
     if (this.queue.bytes + this.#pending.bytes + bytes.length > max_bytes + reserve.bytes) return false
     if (this.queue.events + this.#pending.events + count > max_events + reserve.events) return false
     this.#enqueue([held])
-    // Nobody else may look before the disk is tried again.
+    // Nothing else checks before the disk is retried.
     if (this.#pending.problem !== undefined) this.#backToQueue()
     return true
   }
@@ -221,20 +221,20 @@ export class DiskBuffer extends MemoryBuffer {
     return this.#pending.problem?.reason ?? 'queue_full'
   }
 
-  /** Nothing goes through the queue. */
+  /** Nothing uses the queue. */
   get #always(): boolean {
     return this.config.spool?.use === 'always'
   }
 
-  /** New events go to the disk, not into the queue. */
+  /** New events go to the disk. */
   get #spills(): boolean {
     return this.#always || this.#diskFirst || !this.#pending.isEmpty || this.#spooled > 0
   }
 
-  /** From here on events go to the disk: first those in flight, then those of the queue. Does nothing when it is so already. */
+  /** Switches to the disk: writes events in flight first, then the queue. Does nothing if already switched. */
   #spill(): void {
     if (this.#spool === undefined || this.#spooled > 0 || !this.#pending.isEmpty) return
-    // A read that goes on must not come upon copies.
+    // A running read must not find copies.
     if (this.#reading && !this.#ending) return
     for (const batch of this.inFlight) {
       if (!batch.memoryOnly) continue
@@ -266,12 +266,12 @@ export class DiskBuffer extends MemoryBuffer {
     this.admitBlocked()
   }
 
-  /** A copy is written: it is the batch's, and not to be read. */
+  /** Claims a written copy for its batch, so that it is not read. */
   #claim(batch: InFlightBatch, from: number, to: number): void {
     const token = this.#spool?.claim(from, to)
     if (token === undefined) {
       const lost = this.#losses.find(({ loss }) => loss.from <= from && to <= loss.to)
-      // Else a read has it that nobody waits for any more.
+      // Otherwise an abandoned read has it.
       if (lost === undefined) return
       lost.events -= to - from
       batch.memoryOnly = true
@@ -281,7 +281,7 @@ export class DiskBuffer extends MemoryBuffer {
 
   #lost(loss: Loss): void {
     this.#losses.push({ loss, events: loss.events })
-    // It may be about what is being written: which of that are copies is known when the append has ended.
+    // The loss may be of events being written; only after the append it is known which of them are copies.
     if (!this.#pending.isWriting) this.#accountLosses()
   }
 
@@ -294,7 +294,7 @@ export class DiskBuffer extends MemoryBuffer {
     }
   }
 
-  /** Whether anything went. Only while the spool is empty: the queue is sent before it. */
+  /** Returns whether any events moved. Only with an empty spool, because the queue is sent before it. */
   #backToQueue(): boolean {
     if (this.#spooled > 0 || this.#pending.isWriting) return false
     const went = this.#pending.takeWhile(({ held, copyOf }) => {
@@ -306,7 +306,7 @@ export class DiskBuffer extends MemoryBuffer {
     return went > 0
   }
 
-  /** Writes what is in memory, in flight too; resolves when that is done or has failed once. */
+  /** Writes all events in memory and in flight; resolves when done or after one failure. */
   async #writeAll(): Promise<void> {
     this.#ending = true
     this.#spill()

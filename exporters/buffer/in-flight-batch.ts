@@ -3,34 +3,32 @@ import type { Batch } from '../contract/exporter.ts'
 import type { Token } from './disk/reader.ts'
 import type { Held } from './queue.ts'
 
-/** Why something is not taken: `hold` until somebody acts, `failed` as long as this process runs. */
+/** `hold` needs manual action; `failed` cannot recover in this process. */
 export type Failure = 'none' | 'retrying' | 'hold' | 'failed'
 
-/** Whether trying again soon is of no use. */
+/** Whether a retry soon is useless. */
 export function isStuck(failure: Failure): boolean {
   return failure === 'hold' || failure === 'failed'
 }
 
-/** Events and bytes. */
 export interface Sum {
   readonly events: number
   readonly bytes: number
 }
 
-/** The parts of one batch that are not yet settled. Shrinks from the head. */
+/** The unsettled parts of a batch. Events are removed from its start. */
 export class InFlightBatch {
   #held: readonly Held[]
-  /** Why it is not taken, while that is so. */
   failure: Failure = 'none'
-  /** How often manual action was waited for. */
+  /** Number of holds so far. */
   holds = 0
-  /** How many of its events the sink may have got by the last try. */
+  /** Events that the sink may have stored in the last try. */
   unacknowledged = 0
-  /** It holds room of the queue. */
+  /** It uses space of the queue. */
   readonly fromQueue: boolean
-  /** Its events lie in memory alone, not on the disk. */
+  /** Its events are not on the disk. */
   memoryOnly: boolean
-  /** What of the disk is free when nothing of it is left. */
+  /** Tokens of the spool to acknowledge when the batch is settled. */
   readonly tokens: Token[]
 
   constructor(held: readonly Held[], token?: Token) {
@@ -44,7 +42,7 @@ export class InFlightBatch {
     return this.#held.reduce((sum, { part }) => sum + part.count, 0)
   }
 
-  /** When the oldest of its events came; undefined when none is left. */
+  /** Acceptance time of its oldest event; undefined if empty. */
   get oldestMs(): number | undefined {
     return this.#held[0]?.acceptedMs
   }
@@ -53,7 +51,7 @@ export class InFlightBatch {
     return this.#held
   }
 
-  /** Why it can not be sent before somebody acts; undefined when it can. */
+  /** Why it cannot be sent without manual action; undefined if it can. */
   get problem(): string | undefined {
     return this.#held.find(({ problem }) => problem !== undefined)?.problem
   }
@@ -66,7 +64,7 @@ export class InFlightBatch {
     return this.takeHead(this.count)
   }
 
-  /** Removes the parts accepted before `ms`: time only grows along the queue, so they are at the head. */
+  /** Removes the parts accepted before `ms`, which are the first ones. */
   takeOlder(ms: number): Sum {
     let older = 0
     for (const { part, acceptedMs } of this.#held) {
@@ -76,7 +74,7 @@ export class InFlightBatch {
     return this.takeHead(older)
   }
 
-  /** Removes the first `count` events, cutting a part in two where needed; at most all of them. */
+  /** Removes the first `count` events, or all if there are fewer; splits a part if needed. */
   takeHead(count: number): Sum {
     let left = count
     let bytes = 0

@@ -12,20 +12,20 @@ interface Blocked {
   readonly losses: boolean
 }
 
-/** The memory form: a queue, and in front of it, with `block`, what one publish offered and has no room. */
+/** The buffer in memory: a queue, and with `block` the events of one publish that wait for space. */
 export class MemoryBuffer implements Buffer {
   readonly inFlight: Set<InFlightBatch> = new Set()
   protected readonly config: BufferConfig
   protected readonly deps: BufferDeps
   protected readonly queue: Queue
   readonly #partBounds: readonly [bytes: number, events: number]
-  /** Nothing passes these. */
+  /** Events waiting for space; new ones queue behind them. */
   #blocked: Blocked[] = []
   #room: PromiseWithResolvers<void> | undefined
-  /** Whether a full `block` buffer blocks: not while its sink needs manual action, for nobody else should. */
+  /** Whether a full `block` buffer blocks: not while its sink needs manual action, which would block all other exporters. */
   protected patient = true
 
-  /** Of the bounds of memory, `queuedBatches` batches may wait in the queue. */
+  /** At most `queuedBatches` batches may wait in the queue. */
   constructor(config: BufferConfig, deps: BufferDeps, queuedBatches: number = Infinity) {
     const { queue, batch } = config
     const maxBytes = Math.min(queue.max_bytes, batch.max_bytes * queuedBatches)
@@ -90,9 +90,7 @@ export class MemoryBuffer implements Buffer {
     this.admitBlocked()
   }
 
-  retry(): void {
-    // Memory does not fail.
-  }
+  retry(): void {}
 
   endGrace(): void {
     this.#dropWaiting()
@@ -133,13 +131,13 @@ export class MemoryBuffer implements Buffer {
     }
   }
 
-  /** From here on a batch is counted as in flight. */
+  /** Counts a batch as in flight. */
   protected launch(batch: InFlightBatch): InFlightBatch {
     this.inFlight.add(batch)
     return batch
   }
 
-  /** Lets in what waits for room, as far as there is some. */
+  /** Moves waiting events into the queue as space allows. */
   protected admitBlocked(): void {
     if (!this.blocks) return
     for (const one of this.#blocked.splice(0)) this.#admit(one)
@@ -147,22 +145,22 @@ export class MemoryBuffer implements Buffer {
     this.deps.onReady()
   }
 
-  /** Whether a part could ever be taken. */
+  /** Whether a part fits into an empty queue. */
   protected admits(part: Encoded): boolean {
     return this.queue.admits(part)
   }
 
-  /** Takes a part; false, and nothing changes, when there is no room. */
+  /** Adds a part; false, without a change, if there is no space. */
   protected push(held: Held): boolean {
     return this.queue.push(held)
   }
 
-  /** Removes the oldest part that waits and is no record of losses; undefined when there is none. */
+  /** Removes the oldest waiting part that is not a loss record; undefined if there is none. */
   protected dropOldest(): Encoded | undefined {
     return this.queue.dropOldest()
   }
 
-  /** Why a part that found no room was dropped. */
+  /** The reason for dropping a part without space. */
   protected get fullReason(): DropReason {
     return 'queue_full'
   }
@@ -182,7 +180,7 @@ export class MemoryBuffer implements Buffer {
         this.#blocked.push(one)
         return
       }
-      // All the room may be taken by what is in flight: then the newest is what goes.
+      // If all space is used by events in flight, the newest are dropped.
       const oldest = whenFull === 'drop_oldest' ? this.dropOldest() : undefined
       this.#drop(oldest ?? part, this.fullReason)
       if (oldest === undefined) return

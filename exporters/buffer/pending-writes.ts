@@ -10,7 +10,7 @@ import type { AppendResult } from './disk/writer.ts'
 import type { InFlightBatch } from './in-flight-batch.ts'
 import type { Held } from './queue.ts'
 
-/** Waits to be written. A copy is of a batch in flight: held and counted there, not here. */
+/** A part to be written. A copy belongs to a batch in flight and is counted there. */
 export interface PendingWrite {
   readonly held: Held
   readonly copyOf: InFlightBatch | undefined
@@ -18,33 +18,33 @@ export interface PendingWrite {
 
 export interface PendingWritesDeps {
   readonly clock: Clock
-  /** These have been written, at positions from `from` on, and are pending no more; none when a try has failed. */
+  /** These were written at positions from `from` on; none after a failed try. */
   readonly onWritten: (done: readonly PendingWrite[], from: number) => void
-  /** The disk refuses. Whether some of what is pending has gone elsewhere. */
+  /** The disk fails. Returns whether some pending events moved elsewhere. */
   readonly onRefused: () => boolean
-  /** The spool is full or does not answer, and why; '' when it takes events again. */
+  /** Called with the error when the spool is full or hangs; with '' when it accepts events again. */
   readonly onFailure: (error: string) => void
 }
 
-/** Why the spool takes nothing. */
+/** Why the spool accepts nothing. */
 export interface Problem {
   readonly reason: DropReason
   readonly text: string
 }
 
-/** Parts written in one call, at most: `append` cuts further as it needs. */
+/** Maximum parts per call; `append` splits further if needed. */
 const GROUP_PARTS = 64
-/** A disk that is full or fails is tried again after this. */
+/** Wait before a full or failing disk is retried. */
 export const AGAIN_MS = 1000
-/** A write that takes longer is a failure. It is waited for all the same: what comes after it must not pass it. */
+/** A longer write is reported as a failure, but later events still wait for it, to keep the order. */
 const HANG_MS = 30_000
 
-/** What waits in memory to be written to the spool, oldest first, and its writing. Copies do not count. */
+/** Events in memory waiting to be written to the spool, oldest first. Copies are not counted. */
 export class PendingWrites {
   readonly #deps: PendingWritesDeps
   readonly #again: Signal
   #waiting: PendingWrite[] = []
-  /** Of these, the first so many are being written now. */
+  /** The first so many are being written. */
   #inAppend = 0
   #events = 0
   #bytes = 0
@@ -70,17 +70,16 @@ export class PendingWrites {
     return this.#waiting.length === 0
   }
 
-  /** The head is being written, and must not change. */
+  /** The first parts are being written and must not change. */
   get isWriting(): boolean {
     return this.#inAppend > 0
   }
 
-  /** While that is so. */
   get problem(): Problem | undefined {
     return this.#problem
   }
 
-  /** Events counted one part after the other: the auditor's count, not the running one. */
+  /** Events, recounted to verify the running count. */
   recount(): number {
     return this.#waiting.reduce((sum, { held, copyOf }) => sum + (copyOf === undefined ? held.part.count : 0), 0)
   }
@@ -100,13 +99,13 @@ export class PendingWrites {
     return this.#waiting.some(({ copyOf }) => copyOf === batch)
   }
 
-  /** Removes parts from the head while `take` takes them; returns how many went. */
+  /** Removes the first parts while `take` accepts them; returns how many. */
   takeWhile(take: (waiting: PendingWrite) => boolean): number {
     const stop = this.#waiting.findIndex((waiting) => !take(waiting))
     return this.#remove(0, stop < 0 ? this.#waiting.length : stop).length
   }
 
-  /** Removes the oldest part that is not being written and is no record of losses; undefined when there is none. */
+  /** Removes the oldest part that is neither being written nor a loss record; undefined if there is none. */
   dropOldest(): Encoded | undefined {
     const at = this.#waiting.findIndex(
       ({ held, copyOf }, i) => i >= this.#inAppend && copyOf === undefined && held.losses !== true,
@@ -114,7 +113,7 @@ export class PendingWrites {
     return at < 0 ? undefined : this.#remove(at, 1)[0]?.held.part
   }
 
-  /** Writes until nothing is pending; does nothing while that goes on. */
+  /** Writes until nothing is pending; does nothing if already writing. */
   write(spool: Spool): void {
     this.#writing ??= this.#writeAll(spool).then(() => {
       this.#writing = undefined
@@ -122,12 +121,12 @@ export class PendingWrites {
     })
   }
 
-  /** Tries a disk that refuses again now. */
+  /** Retries a failing disk now. */
   retry(): void {
     this.#again.notify()
   }
 
-  /** Writes a last time; resolves when nothing is pending, or that has failed once. */
+  /** Writes a last time; resolves when nothing is pending, or after one failure. */
   async end(spool: Spool): Promise<void> {
     this.#ending = true
     this.#again.notify()
@@ -135,7 +134,7 @@ export class PendingWrites {
     await this.#writing
   }
 
-  /** Gives up what is pending, also what is being written: it may yet come into the spool. */
+  /** Discards all pending events. Those being written may still get into the spool. */
   abandon(): void {
     this.#abandoned = true
     this.#remove(0, this.#waiting.length)
@@ -143,7 +142,7 @@ export class PendingWrites {
 
   async #writeAll(spool: Spool): Promise<void> {
     for (;;) {
-      // Copies of what is settled fall away.
+      // Skip copies of settled events.
       this.#waiting = this.#waiting.filter(({ copyOf }) => copyOf === undefined || copyOf.count > 0)
       const group = this.#waiting.slice(0, GROUP_PARTS)
       if (group.length === 0) return
@@ -152,7 +151,7 @@ export class PendingWrites {
       if (this.#abandoned) return
       this.#inAppend = 0
       const done = this.#remove(0, result.status === 'written' ? group.length : result.frames)
-      // What the disk refuses, the spool itself reports.
+      // The spool itself reports disk errors.
       if (result.status === 'failed') this.#problem = problemOf(result)
       else this.#report(result.status === 'written' ? undefined : problemOf(result))
       this.#deps.onWritten(done, result.from)
@@ -186,7 +185,7 @@ export class PendingWrites {
   }
 }
 
-/** The part as the spool needs it. Throws TypeError for one without descriptions. */
+/** The part as a frame for the spool. Throws TypeError for a part without descriptions. */
 export function described(part: Encoded): Described {
   if (isDescribed(part)) return part
   throw new TypeError(`expected described events for a spool, got ${part.count} without a description`)
@@ -197,8 +196,8 @@ function problemOf(result: Exclude<AppendResult, { status: 'written' }>): Proble
     return { reason: 'spool_failed', text: `cannot write the spool: ${result.error.message}` }
   const why = {
     max_bytes: 'its limit is reached',
-    min_free: 'the disk has too little free',
+    min_free: 'too little free space on the disk',
     no_space: 'the disk is full',
   }
-  return { reason: 'spool_full', text: `the spool takes no more: ${why[result.why]}` }
+  return { reason: 'spool_full', text: `the spool is full: ${why[result.why]}` }
 }

@@ -1,33 +1,32 @@
 /**
- * The bounded queue of one exporter.
- * Constraints: events + bytes of everything not yet settled, whether waiting or in flight, stay within both
- * bounds; order is kept; room is freed when a part is settled, not when it is taken.
+ * The bounded queue of one exporter. All unsettled events, waiting or in flight, stay within the limits of events and bytes. Keeps
+ * the order. Space is freed when a part is settled, not when it is taken.
  *
- *     push ─▶ [ waiting … ] ─ take ─▶ ( in flight ) ─ settle ─▶ room
+ *     push ─▶ [ waiting … ] ─ take ─▶ ( in flight ) ─ settle ─▶ free
  *                  └─ dropOldest
  */
 import type { Encoded } from '../contract/exporter.ts'
 
-/** A part and when it came, on the clock of the sender. */
+/** A part with its acceptance time on the sender's clock. */
 export interface Held {
   readonly part: Encoded
   readonly acceptedMs: number
-  /** Why it must not be sent as things are, and what to do: it came from the spool and is in no form for this exporter. */
+  /** Why it cannot be sent, and what to do: its format in the spool is not this exporter's. */
   readonly problem?: string
-  /** Records of losses: they may take the reserve, and nothing younger pushes them out. */
+  /** Loss records, which may use the reserve and are never pushed out. */
   readonly losses?: boolean
 }
 
-/** Room beyond the bounds, for records of losses alone: a few hours of them while the sink is away. */
+/** Reserve beyond the limits for loss records: a few hours of them while the sink fails. */
 export const RESERVE = { bytes: 1 << 20, events: 1000 } as const
 const NO_RESERVE = { bytes: 0, events: 0 } as const
 
-/** The room beyond its bounds that a part may take. */
+/** The reserve that a part may use. */
 export function reserveOf({ losses }: Held): { readonly bytes: number; readonly events: number } {
   return losses === true ? RESERVE : NO_RESERVE
 }
 
-/** Vacant slots at the head of the array before it is moved down: keeps `take` cheap without leaking. */
+/** Number of free slots at the start of the array before it is compacted: keeps `take` cheap. */
 const COMPACT_AT = 1024
 
 export class Queue {
@@ -53,7 +52,7 @@ export class Queue {
     return this.#waitingBytes
   }
 
-  /** Waiting and in flight. */
+  /** Events waiting and in flight. */
   get events(): number {
     return this.#waitingEvents + this.#inFlightEvents
   }
@@ -62,12 +61,12 @@ export class Queue {
     return this.#waitingBytes + this.#inFlightBytes
   }
 
-  /** When the oldest waiting part came; undefined when none waits. */
+  /** Acceptance time of the oldest waiting part; undefined if none waits. */
   get oldestMs(): number | undefined {
     return this.#slots[this.#head]?.acceptedMs
   }
 
-  /** Whether a part could ever be taken, were the queue empty. */
+  /** Whether a part fits into an empty queue. */
   admits(part: Encoded): boolean {
     return part.bytes.length <= this.#maxBytes && part.count <= this.#maxEvents
   }
@@ -79,7 +78,7 @@ export class Queue {
     return this.events + part.count <= this.#maxEvents + reserve.events
   }
 
-  /** Appends; false, and nothing changes, when there is no room. */
+  /** Appends a part; false, without a change, if there is no space. */
   push(held: Held): boolean {
     if (!this.fits(held)) return false
     this.#slots.push(held)
@@ -88,7 +87,7 @@ export class Queue {
     return true
   }
 
-  /** Moves parts from the head to in flight, at least one when any waits, else as many as both bounds allow. */
+  /** Moves the first parts to in flight: as many as both limits allow, at least one if any waits. */
   take(maxEvents: number, maxBytes: number): Held[] {
     const taken: Held[] = []
     let events = 0
@@ -105,25 +104,25 @@ export class Queue {
     return taken
   }
 
-  /** Frees the room of events and bytes in flight that are delivered, refused or dropped. */
+  /** Frees the space of settled events in flight. */
   settle(events: number, bytes: number): void {
     this.#inFlightEvents -= events
     this.#inFlightBytes -= bytes
   }
 
-  /** Removes the oldest waiting part that is no record of losses; undefined when there is none. What is in flight is never dropped here. */
+  /** Removes the oldest waiting part that is not a loss record; undefined if there is none. Never drops events in flight. */
   dropOldest(): Encoded | undefined {
     let at = this.#head
     while (this.#slots[at]?.losses === true) at++
     const oldest = this.#slots[at]
     if (oldest === undefined) return undefined
-    // What is passed over moves up by one place.
+    // Skipped parts move up by one.
     this.#slots.copyWithin(this.#head + 1, this.#head, at)
     this.#shift(oldest)
     return oldest.part
   }
 
-  /** Removes all that waits, oldest first. */
+  /** Removes all waiting parts, oldest first. */
   takeBack(): Held[] {
     const waiting = this.#slots.slice(this.#head).filter((held) => held !== undefined)
     this.#slots = []
@@ -133,7 +132,7 @@ export class Queue {
     return waiting
   }
 
-  /** Events waiting, counted one part after the other: the auditor's count, not the running one. */
+  /** Waiting events, recounted to verify the running count. */
   recount(): number {
     return this.#slots.reduce((sum, held) => sum + (held?.part.count ?? 0), 0)
   }

@@ -6,12 +6,12 @@ import { pieceOf } from './disk/format/payload.ts'
 import type { ReadFrame } from './disk/place.ts'
 import type { Held } from './queue.ts'
 
-const WAY_OUT =
+const NEXT_STEP =
   '; go back to that one, or stop the agent and move them away with ktrail spool replay --to EXPORTER --remove'
 
 /**
- * A frame of the spool as a part to be sent; nothing when it is spoilt, which is counted. What lies before `from` is settled: after a fault of
- * the disk the cursor may stand within a frame.
+ * A frame of the spool as a part to send; none, and counted as `unreadable`, if it is damaged. Events before `from` are already
+ * settled: after a disk failure the cursor may be within a frame.
  */
 export function readBack(
   frame: ReadFrame,
@@ -26,14 +26,14 @@ export function readBack(
     return [{ part: slice(piece, settled, piece.count), acceptedMs: nowMs - ageMs }]
   }
   const count = frame.count - settled
-  const problem = `the spool has events that this exporter can not send: ${piece.why}`
-  if (piece.foreign) return [{ part: sealed(frame, count, encoding), acceptedMs: nowMs, problem: problem + WAY_OUT }]
+  const problem = `the spool has events that this exporter cannot send: ${piece.why}`
+  if (piece.foreign) return [{ part: sealed(frame, count, encoding), acceptedMs: nowMs, problem: problem + NEXT_STEP }]
   counters.reject('unreadable', count)
   counters.note(problem)
   return []
 }
 
-/** The last `count` events of a frame as a part that is only kept and counted. */
+/** The last `count` events of a frame as a part that is only held and counted. */
 function sealed({ payload, last }: ReadFrame, count: number, encoding: Encoding): Encoded {
   const ends = new Uint32Array(count).fill(payload.length)
   return { encoding, bytes: payload, ends, count, firstSeq: last - count + 1 }

@@ -1,7 +1,6 @@
 /**
- * Makes batches of what waits in the buffer: as soon as one is full, when its first event has waited long
- * enough, or when the sink has nothing to do and there is enough to be worth a request. Pulled by the sender; `notify` tells it that
- * something has come.
+ * Builds batches from waiting events: when one is full, when its first event has waited long enough, or when the sink is idle and
+ * there are enough events for a request.
  */
 import { Signal } from '../runtime/clock.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -9,7 +8,7 @@ import type { Buffer } from '../buffer/buffer.ts'
 import type { InFlightBatch } from '../buffer/in-flight-batch.ts'
 import type { ChainConfig } from './config.ts'
 
-/** So much of a full batch is enough while nothing is under way: at 5,000 events/s they then wait for the ring, not for each other. */
+/** Share of a full batch that is enough while nothing is in flight: at 5,000 events/s events then only wait for the ring. */
 const ENOUGH = 1 / 8
 
 type Waiting = 'no' | 'for_first' | 'for_full'
@@ -53,7 +52,7 @@ export class Batcher {
     return undefined
   }
 
-  /** From the buffer; undefined when there was none, and as soon as the batcher is cut: a disk may hang. */
+  /** Takes a batch from the buffer; undefined if there was none, or at once after `cut`, because a disk may hang. */
   #take(): Promise<InFlightBatch | undefined> {
     const { max_events, max_bytes } = this.#config
     return new Promise((resolve, reject) => {
@@ -62,24 +61,24 @@ export class Batcher {
     })
   }
 
-  /** Call after each push, and when nothing is under way any more. */
+  /** Call after each push, and when nothing is in flight any more. */
   notify(): void {
     if (this.#waiting === 'for_first' || (this.#waiting === 'for_full' && this.#full())) this.#signal.notify()
   }
 
-  /** Sends what there is without waiting for more. */
+  /** Sends waiting events without waiting for more. */
   flush(): void {
     this.#hurry = true
     this.#signal.notify()
   }
 
-  /** No more will come: what waits is handed out at once, then nothing. */
+  /** No more events will come: returns waiting events at once, then nothing. */
   end(): void {
     this.#ended = true
     this.#signal.notify()
   }
 
-  /** Nothing is handed out any more, whatever waits. */
+  /** Returns no more batches, even if events wait. */
   cut(): void {
     this.#cut = true
     this.#onCut()

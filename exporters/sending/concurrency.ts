@@ -1,17 +1,16 @@
 /**
- * How many calls of `send` may be under way at once, found out from how the sink answers: additive increase, multiplicative
- * decrease as in Vector, and no increase once answers take twice as long as they did at their fastest,
- * for the mean alone follows a sink that gets slower and slower.
+ * Adapts the number of concurrent `send` calls to the sink: additive increase and multiplicative decrease as in Vector, and no
+ * increase once responses take twice the fastest time, because the mean alone follows a sink that gets slower and slower.
  */
 
 /** Weight of the newest round trip in the mean. */
 const ALPHA = 0.4
 const BACK_OFF = 0.9
-/** Answers slower than the mean by this many deviations are a sign of load. */
+/** Responses slower than the mean by this many deviations indicate load. */
 const DEVIATIONS = 2.5
-/** Above this many times the fastest pace more calls only wait for each other. */
+/** Above this multiple of the fastest time more calls only wait for each other. */
 const STRETCH = 2
-/** By which the fastest pace is forgotten with each decision: networks change. */
+/** Increases the fastest time with each decision, because networks change. */
 const FORGET = 1.001
 
 export class ConcurrencyLimit {
@@ -35,16 +34,16 @@ export class ConcurrencyLimit {
     return Math.floor(this.#limit)
   }
 
-  /** A call is about to be made, with `inFlight` others under way. */
+  /** A call is about to start, with `inFlight` others running. */
   started(inFlight: number): void {
     if (inFlight + 1 >= this.limit) this.#reached = true
   }
 
-  /** A call has been answered after `rttMs`; `pushedBack` when the sink did not take it. */
+  /** A call has ended after `rttMs`; `pushedBack` if the sink did not accept it. */
   answered(rttMs: number, pushedBack: boolean, nowMs: number): void {
     if (this.#max === 1) return
     if (pushedBack) this.#pushedBack = true
-    // How fast a refusal comes says nothing about the sink's pace.
+    // The time of a refusal is not the sink's speed.
     else {
       this.#sum += rttMs
       this.#count++
@@ -52,7 +51,7 @@ export class ConcurrencyLimit {
     if (nowMs >= this.#untilMs) this.#decide(nowMs)
   }
 
-  /** Once a round trip: more when all is well and all slots were used, fewer when the sink shows load. */
+  /** Once per round trip: increases if all slots were used without problems, decreases under load. */
   #decide(nowMs: number): void {
     const measured = this.#count === 0 ? undefined : this.#sum / this.#count
     const mean = this.#mean

@@ -2,7 +2,7 @@
  * Sends one batch until every event of it is settled:
  *
  *     sendWithin ─▶ Outcome ─┬▶ delivered, rejected: settled
- *         ▲                  └▶ retryable, hold: wait, then again
+ *         ▲                  └▶ retryable, hold: wait and retry
  *         └──────────────────────┘
  */
 import { ExportError } from '../contract/errors.ts'
@@ -20,20 +20,20 @@ import type { ChainConfig } from './config.ts'
 import { holdDelayMs, retryDelayMs } from './retry.ts'
 import { sendWithin } from '../runtime/timeout.ts'
 
-/** Takes what a sink refused for good. */
+/** Stores events that a sink permanently refused. */
 export interface DeadLetterRecords {
-  /** Throws ExportError when it can never work. */
+  /** Throws ExportError if it can never work. */
   start(): Promise<void>
-  /** Reopens what a log rotator has moved away. */
+  /** Reopens the file after log rotation. */
   reopen(): Promise<void>
   /**
-   * Writes the refused events and returns, for each refusal, how many at its end are in no record. Never rejects; settles within a bounded
-   * time, and soon after `signal` aborts. Reads the batch's bytes until then.
+   * Writes the refused events and returns for each refusal how many of its last events were not written. Never rejects; settles
+   * within a limited time, and soon after `signal` aborts. Reads the batch's bytes until then.
    */
   write(batch: Batch, refusals: readonly Refusal[], signal: AbortSignal): Promise<readonly number[]>
-  /** By name; always the current values. */
+  /** Current values by name. */
   readonly counters: Readonly<Record<string, number>>
-  /** Writes what is pending and closes. */
+  /** Finishes writing and closes. */
   close(): Promise<void>
 }
 
@@ -48,7 +48,7 @@ export interface DeliveryDeps {
   readonly deadLetters: DeadLetterRecords | undefined
   /** Ends waits for a retry. */
   readonly nudge: Signal
-  /** Aborted when there is no time left. */
+  /** Aborts when no time is left. */
   readonly deadline: AbortSignal
   readonly stopping: () => boolean
   readonly buffer: Pick<Buffer, 'keeps' | 'ack'>
@@ -58,12 +58,12 @@ export interface DeliveryDeps {
   readonly onFailure: () => void
 }
 
-/** "At once" is believed of a sink that has just taken something: of another it would be a loop without a pause. */
+/** `afterMs: 0` is only accepted after progress; otherwise it would loop without a pause. */
 function pauseOf({ afterMs, taken = 0 }: Extract<Outcome, { status: 'retryable' }>): number | undefined {
   return afterMs === undefined || (afterMs <= 0 && taken <= 0) ? undefined : afterMs
 }
 
-/** What of a batch was refused for good, and how many of each refusal have no dead-letter record although they should. */
+/** A batch's refusals, and how many events of each are missing in the dead-letter file. */
 interface Refused {
   readonly refusals: readonly Refusal[]
   readonly unrecorded: readonly number[]
@@ -91,7 +91,7 @@ export class Delivery {
     this.#deps = deps
   }
 
-  /** Returns when the batch is settled, or the deadline has come; then the rest of it is the caller's. */
+  /** Returns when the batch is settled or the deadline is over; the caller then handles the rest. */
   async run(inFlightBatch: InFlightBatch): Promise<void> {
     const { accounting, deadLetters, deadline, nudge, config, clock, meters, buffer } = this.#deps
     for (let attempt = 1; ; attempt++) {
@@ -111,7 +111,7 @@ export class Delivery {
       const refusals = refusalsOf(outcome, batch)
       const unrecorded =
         refusals.length === 0 || deadLetters === undefined ? [] : await deadLetters.write(batch, refusals, deadline)
-      // Kept, the next run sends it again.
+      // The buffer keeps the batch; the next run sends it again.
       if (deadline.aborted && buffer.keeps && unrecorded.some((events) => events > 0)) return
       const waitMs = this.#apply(inFlightBatch, batch, outcome, { refusals, unrecorded }, attempt)
       if (inFlightBatch.count === 0 || deadline.aborted) return
@@ -121,7 +121,7 @@ export class Delivery {
     }
   }
 
-  /** A long wait would use up the grace of a stop without one more try. */
+  /** While stopping, waits only shortly, so that the grace period allows another try. */
   #shortened(waitMs: number): number {
     const { config, stopping } = this.#deps
     return stopping() ? Math.min(waitMs, config.retry.initial) : waitMs
@@ -130,7 +130,7 @@ export class Delivery {
   async #send(inFlightBatch: InFlightBatch, batch: Batch): Promise<Outcome> {
     const { exporter, config, deadline, clock, meters, limit } = this.#deps
     const startMs = clock.nowMs()
-    /** Once a call: one that does not end is counted while it goes on, as what it is. */
+    /** Counts each call once; a call that does not end is counted as a timeout while it runs. */
     let counted = false
     const count = (outcome: Outcome): void => {
       if (counted) return
@@ -156,20 +156,20 @@ export class Delivery {
     return outcome
   }
 
-  /** Enters the outcome into the books and frees room; returns how long to wait if anything is left. */
+  /** Counts the outcome and frees space in the buffer; returns how long to wait if events are left. */
   #apply(inFlightBatch: InFlightBatch, batch: Batch, outcome: Outcome, refused: Refused, attempt: number): number {
     const { exporter, config, random } = this.#deps
     switch (outcome.status) {
       case 'delivered':
         this.#settle(inFlightBatch, batch, inFlightBatch.count, refused)
-        this.#calm(inFlightBatch, '')
-        // An earlier try may have been given up while something still read.
+        this.#recovered(inFlightBatch, '')
+        // After a retry the bytes may still be read by an earlier call that timed out.
         if (attempt === 1 && exporter.releases === true) for (const { memory } of batch.parts) memory?.done()
         return 0
       case 'partial':
       case 'rejected':
         this.#settle(inFlightBatch, batch, inFlightBatch.count, refused)
-        this.#calm(inFlightBatch, refused.refusals[0]?.message ?? '')
+        this.#recovered(inFlightBatch, refused.refusals[0]?.message ?? '')
         return 0
       case 'retryable':
         this.#settle(inFlightBatch, batch, outcome.taken ?? 0, refused)
@@ -183,7 +183,7 @@ export class Delivery {
     }
   }
 
-  /** The first `count` events are settled: taken, but for the refusals. */
+  /** Settles the first `count` events: delivered, except the refusals. */
   #settle(inFlightBatch: InFlightBatch, batch: Batch, count: number, { refusals, unrecorded }: Refused): void {
     if (count <= 0) return
     const { accounting, meters } = this.#deps
@@ -220,7 +220,7 @@ export class Delivery {
     this.#deps.onSettled()
   }
 
-  #calm(inFlightBatch: InFlightBatch, note: string): void {
+  #recovered(inFlightBatch: InFlightBatch, note: string): void {
     this.#deps.accounting.note(note)
     inFlightBatch.failure = 'none'
     this.#deps.onFailure()

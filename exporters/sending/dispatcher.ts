@@ -1,6 +1,5 @@
 /**
- * Pulls batches and has them delivered, as many at a time as the limit allows; none more while one of them is not taken,
- * for the next would fare no better.
+ * Pulls batches and delivers up to `limit` at once. Starts no more while one of them fails, because the next would fail too.
  */
 import type { Batcher } from './batcher.ts'
 import { Signal } from '../runtime/clock.ts'
@@ -10,7 +9,7 @@ import type { Delivery } from './delivery.ts'
 import type { Buffer } from '../buffer/buffer.ts'
 import type { Failure, InFlightBatch } from '../buffer/in-flight-batch.ts'
 
-/** Each is worse than the one before. */
+/** In order of severity. */
 const WORSE: readonly Failure[] = ['none', 'retrying', 'hold', 'failed']
 
 export interface DispatcherDeps {
@@ -19,7 +18,7 @@ export interface DispatcherDeps {
   readonly limit: ConcurrencyLimit
   readonly clock: Clock
   readonly inFlight: Buffer['inFlight']
-  /** Aborted when nothing more is to be sent. */
+  /** Aborts when nothing more is to be sent. */
   readonly deadline: AbortSignal
   /** A batch is settled. */
   readonly onEnd: () => void
@@ -35,14 +34,14 @@ export class Dispatcher {
     this.#slot = new Signal(deps.clock)
   }
 
-  /** The worst of what is under way. */
+  /** The most severe failure of the batches in flight. */
   get failure(): Failure {
     let worst = 0
     for (const { failure } of this.#deps.inFlight) worst = Math.max(worst, WORSE.indexOf(failure))
     return WORSE[worst] ?? 'none'
   }
 
-  /** Runs until the batcher has ended; then nobody works on a batch any more. */
+  /** Runs until the batcher has ended and all deliveries are done. */
   async run(): Promise<void> {
     for (;;) {
       await this.#free()
@@ -53,7 +52,7 @@ export class Dispatcher {
     while (this.#delivering > 0) await this.#slot.wait()
   }
 
-  /** Looks again whether another batch may go: the limit, a failure or the deadline has changed. */
+  /** Call when the limit, a failure or the deadline has changed: another batch may be sent. */
   look(): void {
     this.#slot.notify()
   }

@@ -6,7 +6,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { Histogram, LATENCY_SECONDS, REQUEST_SECONDS } from '../runtime/histogram.ts'
 import type { Held } from '../buffer/queue.ts'
 
-/** What a sender measures beside its books: plain counters, read now and then. */
+/** A sender's statistics. */
 export class Meters implements SendStats {
   readonly requests: Record<RequestOutcome, number> = {
     ok: 0,
@@ -19,7 +19,7 @@ export class Meters implements SendStats {
   duplicatesPossible = 0
   readonly requestSeconds = new Histogram(REQUEST_SECONDS)
   readonly latencySeconds = new Histogram(LATENCY_SECONDS)
-  /** Calls of `send` under way. */
+  /** Running `send` calls. */
   inFlight = 0
   retryWaitMs = 0
   lastSuccessMs = 0
@@ -29,13 +29,13 @@ export class Meters implements SendStats {
     this.#clock = clock
   }
 
-  /** A call of `send` has ended after `ms`. */
+  /** A `send` call has ended after `ms`. */
   answered(outcome: Outcome, ms: number): void {
     this.requests[requestOutcome(outcome)]++
     this.requestSeconds.add(ms / 1000)
   }
 
-  /** The first `count` events of these parts have been taken; one value a part, that of its first event. */
+  /** The first `count` events of these parts were delivered. Adds one value per part, for its first event. */
   delivered(held: readonly Held[], count: number): void {
     if (count <= 0) return
     const wallMs = this.#clock.wallMs()

@@ -1,20 +1,19 @@
 import type { Random } from '../runtime/clock.ts'
 import type { ChainConfig } from './config.ts'
 
-/** Doubling stops here: 2^30 times any start is past every limit, and further powers would lose precision. */
+/** 2^30 times any start exceeds every limit; further powers would lose precision. */
 const MAX_DOUBLINGS = 30
 const LONGEST_HOLD_MS = 300_000
 
 /**
- * A sink that names a longer time is not believed: to whoever looks, the exporter would be dead, and past 2^31 - 1 ms a
- * timer of Node goes off at once.
+ * Maximum wait that a sink may request: with a longer one the exporter would look dead. Above 2^31 - 1 ms Node's timers fire at
+ * once.
  */
 const MAX_NAMED_MS = 3_600_000
 
 /**
- * How long to wait before try number `attempt` (from 1) is repeated: anywhere in [0, initial × 2^(attempt-1)],
- * at most `max` ("full jitter": the senders of a fleet spread over the whole time). A time that the sink named
- * (`afterMs`) is kept, up to an hour.
+ * The wait after try `attempt` (from 1): random in [0, initial × 2^(attempt-1)], at most `max` ("full jitter" spreads the
+ * retries of many agents). A time requested by the sink (`afterMs`) is used instead, up to an hour.
  */
 export function retryDelayMs(
   attempt: number,
@@ -28,8 +27,7 @@ export function retryDelayMs(
 }
 
 /**
- * How long to wait for a person before hold number `holds` (from 1) of a batch is tried again: from `max` on doubling to five
- * minutes.
+ * The wait after hold `holds` (from 1) of a batch: from `max`, doubling up to five minutes.
  */
 export function holdDelayMs(holds: number, { max }: ChainConfig['retry']): number {
   return Math.max(max, Math.min(LONGEST_HOLD_MS, max * 2 ** Math.min(holds - 1, MAX_DOUBLINGS)))

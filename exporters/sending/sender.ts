@@ -1,10 +1,10 @@
 /**
- * The sending chain of one exporter: buffer, batch, send, retry, accounting. One loop pulls; nothing pushes it.
+ * The sending chain of one exporter: buffer, batch, send, retry, accounting. One loop pulls the events.
  *
  *     offer ─▶ buffer ─▶ batcher ─▶ delivery ─▶ sink
  *
- * Constraints: every event offered is counted once and settled once; as many calls of `exporter.send` at a time as it allows; no timer runs
- * while nothing waits. Whether the buffer has a disk is not known here.
+ * Every event is counted once and settled once. At most as many concurrent `exporter.send` calls as it allows. No timer runs while
+ * nothing waits. The chain does not know whether the buffer has a disk.
  */
 import type { Buffer } from '../buffer/buffer.ts'
 import { Counters } from '../buffer/counters.ts'
@@ -31,25 +31,25 @@ import type { ChainConfig } from './config.ts'
 export interface SenderDeps {
   readonly clock?: Clock
   readonly random?: Random
-  /** Opens the spool, when there is one. Called once, by `start`; what it throws, `start` throws. */
+  /** Opens the spool, if configured. Called once by `start`, which passes on its errors. */
   readonly openSpool?: OpenSpool
-  /** How many of so many events may pass. */
+  /** Returns how many of `events` may pass. */
   readonly rateLimit?: { take(events: number): number }
   readonly deadLetters?: DeadLetterRecords
-  /** Told of events that are given up where it is known which; the accounting has all. */
+  /** Called for lost events whose sequence numbers are known; the accounting has all. */
   readonly onLost?: (lost: Lost) => void
-  /** Told when the sink begins or ceases to take what it gets; `error` is what it said last, '' when all is well. */
+  /** Called when the failure state changes; `error` is the last error, '' without a failure. */
   readonly onFailure?: (failure: Failure, error: string) => void
-  /** Told when the spool is full or does not answer, and why; with '' when it takes events again. */
+  /** Called with the error when the spool is full or hangs; with '' when it accepts events again. */
   readonly onSpoolFailure?: (error: string) => void
 }
 
-/** How short of memory the process is. */
+/** The process's memory use: above the soft or hard limit. */
 export type MemoryPressure = 'none' | 'soft' | 'hard'
 
-/** How long a sink may take to reopen before what waits is tried without it: longer than a large sync to a slow disk. */
+/** How long to wait for a reopen before retrying anyway: longer than a large sync to a slow disk. */
 const REOPEN_MS = 5000
-/** How long the disk may take at the end, in all: one that hangs must not keep the agent from ending. */
+/** Total time for the disk at the end: a hanging disk must not keep the agent from ending. */
 const DISK_END_MS = 10_000
 
 export class Sender {
@@ -66,7 +66,7 @@ export class Sender {
   readonly #dispatcher: Dispatcher
   /** Ends waits for a retry. */
   readonly #nudge: Signal
-  /** Something is settled, or not taken: ends waits for all that is held to be sent. */
+  /** Wakes `flush` when events are settled or a batch fails. */
   readonly #quiet: Signal
   readonly #deadline = new AbortController()
   #pressure: MemoryPressure = 'none'
@@ -116,7 +116,7 @@ export class Sender {
     })
   }
 
-  /** Opens the spool and the sink and begins to send. Throws ExportError when one of them can never work. */
+  /** Opens the spool and the sink and begins to send. Throws ExportError if one of them can never work. */
   async start(): Promise<void> {
     await this.#buffer.start()
     await this.#deps.deadLetters?.start()
@@ -127,10 +127,9 @@ export class Sender {
   }
 
   /**
-   * Takes over the events: from here they are accounted for. Returns a promise only when this is a `block` sender
-   * and its queue is full; it settles when all of `whole` is in the queue. The bytes are kept, not copied.
-   * With a spool, `whole` is described. Records of losses (`losses`) pass the rate limit and the limits of memory, and have a
-   * little room of their own behind a full queue.
+   * Accepts the events; from here they are accounted for. Returns a promise only if this sender blocks and its queue is full; it
+   * settles when all of `whole` is in the queue. The bytes are kept, not copied. With a spool, `whole` must be described. Loss
+   * records (`losses`) bypass the rate limit and the memory limits, and a full queue reserves some space for them.
    */
   offer(whole: Encoded, losses = false): Promise<void> | undefined {
     this.#accounting.accept(whole.count)
@@ -144,15 +143,14 @@ export class Sender {
     return this.#buffer.room
   }
 
-  /** From now on: `soft` sends new events by way of the disk where there is one, `hard` drops them, counted. */
+  /** `soft` sends new events through the disk if there is one; `hard` drops and counts them. */
   set pressure(pressure: MemoryPressure) {
     this.#pressure = pressure
     this.#buffer.adapt(this.#dispatcher.failure, pressure !== 'none')
   }
 
   /**
-   * Reopens the sink where it can be, then tries at once what waits for a retry. Rejects when the sink can not be reopened, and when it
-   * has not done so in time; what waits is tried all the same.
+   * Reopens the sink if it supports that, then retries at once. Rejects if the reopen fails or takes too long; retries anyway.
    */
   async reopen(): Promise<void> {
     let late = true
@@ -165,7 +163,7 @@ export class Sender {
     throw error
   }
 
-  /** Sends what it holds without waiting for more; resolves when that is done, when the sink does not take it, and after `ms`. */
+  /** Sends held events without waiting for more; resolves when done, when the sink fails, or after `ms`. */
   async flush(ms: number): Promise<void> {
     const endMs = this.#clock.nowMs() + ms
     while (this.#busy) {
@@ -177,8 +175,8 @@ export class Sender {
   }
 
   /**
-   * Accepts no more, sends what it holds for at most `graceMs`; the rest stays in the spool, or is dropped as `shutdown`
-   * where there is none. Closes the exporter. A second call returns the promise of the first, and can only shorten its grace.
+   * Accepts no more events, sends held ones for at most `graceMs`, and closes the exporter. The rest stays in the spool, or is
+   * dropped as `shutdown` without one. A second call returns the same promise; with a grace of 0 it ends the grace at once.
    */
   stop(graceMs: number): Promise<void> {
     const again = this.#stopping !== undefined
@@ -187,22 +185,21 @@ export class Sender {
     return this.#stopping
   }
 
-  /** Somebody waits for room, as only a `block` sender lets them. */
+  /** A caller waits for space in the queue (only with `block`). */
   get blocks(): boolean {
     return this.#buffer.blocks
   }
 
-  /** The accounts now. */
+  /** The current accounting. */
   accounting(): Accounting {
     const { events, bytes, onDisk, failure } = this.#buffer.stats()
     const held = { heldEvents: events + onDisk, queueEvents: events, queueBytes: bytes }
     const accounting = this.#accounting.snapshot({ state: this.#shownState(), ...held })
-    // The sink may well take everything while the disk does not.
+    // The disk may fail while the sink works.
     const lastError = accounting.lastError || failure
     return { ...accounting, retries: accounting.retries + (this.exporter.resent?.requests ?? 0), lastError }
   }
 
-  /** What is measured beside the accounts. */
   stats(): SenderStats {
     const { queue, spool: limits } = this.#config
     const { spool, oldestAgeMs } = this.#buffer.stats()
@@ -220,8 +217,7 @@ export class Sender {
   }
 
   /**
-   * accepted − (delivered + rejected + dropped + held), where held is counted anew, part by part. Must be 0 at
-   * every moment; a metric shows it.
+   * accepted − (delivered + rejected + dropped + held), with held recounted part by part. Always 0; exposed as a metric.
    */
   imbalance(): number {
     return this.#accounting.imbalance(this.#buffer.recount()) || (this.#buffer.stats().spool?.imbalance ?? 0)
@@ -235,7 +231,7 @@ export class Sender {
     return new DiskBuffer(this.#config, { ...deps, encoding, openSpool, onFailure: onSpoolFailure })
   }
 
-  /** What the rate limit lets pass; the others are counted. */
+  /** Applies the rate limit and counts the dropped events. */
   #limited(whole: Encoded): Encoded {
     const passing = this.#deps.rateLimit?.take(whole.count) ?? whole.count
     if (passing >= whole.count) return whole
@@ -259,7 +255,7 @@ export class Sender {
     this.#buffer.retry()
   }
 
-  /** It sends, and the sink takes what it gets. */
+  /** It has events, and sending works. */
   get #busy(): boolean {
     if (this.#state !== 'running' || this.#stopping !== undefined || this.#dispatcher.failure !== 'none') return false
     const { events, onDisk } = this.#buffer.stats()
@@ -272,9 +268,9 @@ export class Sender {
     if (failure !== this.#reported)
       this.#deps.onFailure?.(failure, failure === 'none' ? '' : this.accounting().lastError)
     this.#reported = failure
-    // While stopping nobody will act in time; what is kept need not be tried on.
-    const vain = isStuck(failure) || (failure !== 'none' && this.#buffer.keeps)
-    if (vain && this.#stopping !== undefined) this.#expireGrace()
+    // While stopping, more tries are useless if manual action is needed, and not necessary if the buffer keeps the events.
+    const giveUp = isStuck(failure) || (failure !== 'none' && this.#buffer.keeps)
+    if (giveUp && this.#stopping !== undefined) this.#expireGrace()
     this.#buffer.adapt(failure, this.#pressure !== 'none')
     if (failure !== 'none') this.#quiet.notify()
     this.#dispatcher.look()
@@ -283,10 +279,10 @@ export class Sender {
   async #stop(graceMs: number): Promise<void> {
     const cancel = this.#clock.after(graceMs, () => this.#expireGrace())
     const neverStarted = this.#state === 'starting'
-    // One turn, so that `#stopping` is set before anything below looks at it.
+    // Continue asynchronously, so that `#stopping` is set first.
     await Promise.resolve()
-    const vain = this.#buffer.keeps && this.#dispatcher.failure !== 'none'
-    if (graceMs <= 0 || neverStarted || vain) this.#expireGrace()
+    const giveUp = this.#buffer.keeps && this.#dispatcher.failure !== 'none'
+    if (graceMs <= 0 || neverStarted || giveUp) this.#expireGrace()
     this.#batcher.end()
     this.#nudge.notify()
     await this.#loop
@@ -303,7 +299,7 @@ export class Sender {
     await this.#buffer.close(diskEndMs)
   }
 
-  /** The end of the grace: what is still held is kept, or dropped, counted. */
+  /** Ends the grace period: held events are kept, or dropped and counted. */
   #expireGrace(): void {
     this.#deadline.abort()
     this.#batcher.cut()

@@ -1,15 +1,15 @@
-/** The segments there are, in memory: what the reader, the writer and the limits agree on. */
+/** The list of segments in memory, shared by reader, writer and limits. */
 import type { SegmentHeader } from './format/format.ts'
 
-/** One segment file. It holds the positions from its base up to the base of the next. */
+/** One segment file, with the positions from its base up to the base of the next. */
 export interface Segment {
   readonly header: SegmentHeader
   readonly path: string
-  /** Bytes that count; what lies behind in the file does not exist. */
+  /** Valid bytes; later ones in the file are ignored. */
   bytes: number
-  /** Last time something was appended, milliseconds since 1970. */
+  /** Time of the last append, milliseconds since 1970. */
   writtenMs: number
-  /** The appender's number of the last event in it; 0 when not known. */
+  /** The appender's number of the last event in it; 0 if unknown. */
   lastMark: number
 }
 
@@ -18,7 +18,7 @@ export class Catalog {
   readonly segments: Segment[]
   /** Position after the last event. */
   end: number
-  /** Goes up whenever a segment is taken away or replaced: places remembered before are stale. */
+  /** Increases whenever a segment is removed or replaced: remembered offsets are then stale. */
   generation = 0
 
   constructor(segments: readonly Segment[], end: number) {
@@ -32,12 +32,12 @@ export class Catalog {
     return sum
   }
 
-  /** Position after the last event that segment `index` may hold. */
+  /** Position after the last possible event of segment `index`. */
   limit(index: number): number {
     return this.segments[index + 1]?.header.base ?? this.end
   }
 
-  /** The segment that holds `seq`, or the first after it; -1 when there is none. */
+  /** The segment of `seq`, or the first after it; -1 if there is none. */
   indexOf(seq: number): number {
     let low = 0
     let high = this.segments.length
@@ -49,7 +49,6 @@ export class Catalog {
     return low < this.segments.length ? low : -1
   }
 
-  /** Takes away segments for good. */
   remove(gone: readonly Segment[]): void {
     if (gone.length === 0) return
     const rest = this.segments.filter((segment) => !gone.includes(segment))

@@ -1,4 +1,4 @@
-/** The durable record of how far the sink has taken everything. */
+/** Stores the position up to which all events are settled. */
 import { isNoSpace } from '../../contract/errors.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { ignoring } from './files/file-access.ts'
@@ -6,15 +6,15 @@ import type { SpoolFiles } from './files/files.ts'
 import { encodeCursor } from './format/format.ts'
 import type { Cursor } from './format/format.ts'
 
-/** Stores are at least this far apart: an ack must not cost a sync. A crash repeats at most what was acked in between. */
+/** Minimum time between stores, so that an ack does not need a sync. After a crash events acked in between are repeated. */
 const STORE_EVERY_MS = 200
 
 export interface CursorDeps {
   readonly files: SpoolFiles
   readonly clock: Clock
-  /** How much is durable. */
+  /** Position up to which events are durable. */
   readonly safe: () => number
-  /** Called after each store: what lies before `seq` may go. */
+  /** Called after each store: events before `seq` may be deleted. */
   readonly stored: (seq: number, error: Error | undefined) => Promise<void>
 }
 
@@ -43,7 +43,7 @@ export class CursorKeeper {
     return this.#cursor.seq
   }
 
-  /** Moves on, and sees to it that this becomes durable soon. */
+  /** Advances the cursor and schedules a store. */
   move(cursor: Cursor): void {
     this.#cursor = cursor
     if (this.#closed || this.#cancelTimer !== undefined) return
@@ -53,7 +53,7 @@ export class CursorKeeper {
     })
   }
 
-  /** Makes the cursor durable now; without `always`, unless it is. Returns what failed; tried again by itself. */
+  /** Stores the cursor now; without `always` only if it has changed. Returns a failure, which is retried automatically. */
   async store(always = false): Promise<Error | undefined> {
     await this.#storing
     if (this.#cursor.seq === this.#durable && !always) return undefined
@@ -63,7 +63,7 @@ export class CursorKeeper {
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelTimer?.()
-    // Also when it has not moved: for the durable end.
+    // Even if it has not moved, to store the durable end.
     await this.store(true)
   }
 
@@ -75,7 +75,7 @@ export class CursorKeeper {
       this.#durable = cursor.seq
     } catch (error) {
       failed = error instanceof Error ? error : new Error(String(error))
-      // Tried again by and by: what is acked later must not be the only occasion.
+      // Retry even if nothing more is acked.
       this.move(this.#cursor)
     }
     await this.#deps.stored(this.#durable, failed)
@@ -88,8 +88,8 @@ export class CursorKeeper {
       await this.#fill(`${path}.tmp`, 'replace', bytes)
     } catch (error) {
       if (!isNoSpace(error)) throw error
-      // A spool that has filled its disk would keep what is spent, and with it the disk full, for ever. The old cursor has
-      // its block: torn by a power cut it counts as damaged, and everything is sent again.
+      // On a full disk, write over the old cursor, so that settled segments can be deleted. If a power cut tears it, it counts as
+      // damaged and everything is sent again.
       await ignoring(this.#deps.files.unlink(`${path}.tmp`))
       return await this.#fill(path, 'write', bytes)
     }

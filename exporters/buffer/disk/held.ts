@@ -1,4 +1,4 @@
-/** Frames that are written and not yet durable, kept so that they can be written again when a sync fails. */
+/** Keeps frames until they are durable, to write them again if a sync fails. */
 import type { Segment } from './catalog.ts'
 import { sizeOf } from './format/segment.ts'
 import type { Placed } from './format/segment.ts'
@@ -10,7 +10,7 @@ export interface HeldFrame {
   readonly offset: number
 }
 
-/** Oldest first. Past its bound it lets go of the oldest: a slow disk must not cost unbounded memory. */
+/** Oldest first. Above its limit it forgets the oldest: a slow disk must not use unlimited memory. */
 export class Held {
   readonly #maxBytes: number
   #frames: HeldFrame[] = []
@@ -33,14 +33,14 @@ export class Held {
     if (gone > 0) this.#frames.splice(0, gone)
   }
 
-  /** Lets go of what lies before `seq`. */
+  /** Forgets frames before `seq`. */
   releaseBefore(seq: number): void {
     let gone = 0
     for (; (this.#frames[gone]?.frame.seq ?? seq) < seq; gone++) this.#bytes -= sizeAt(this.#frames, gone)
     if (gone > 0) this.#frames.splice(0, gone)
   }
 
-  /** The same frames in new places. */
+  /** Replaces the frames by rewritten ones. */
   replace(frames: readonly HeldFrame[]): void {
     this.#frames = [...frames]
   }

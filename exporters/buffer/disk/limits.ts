@@ -1,4 +1,4 @@
-/** How much the spool may take and how long it keeps. At a limit the oldest segment goes, or nothing more is let in. */
+/** Limits of size and age. At a limit the oldest segment is dropped, or new events are refused. */
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Catalog } from './catalog.ts'
@@ -14,11 +14,11 @@ export interface LimitDeps {
   readonly catalog: Catalog
   readonly files: SpoolFiles
   readonly clock: Clock
-  /** Takes away the first segment and counts what was still to be read in it; false when the disk is in no state for that. */
+  /** Removes the first segment and counts its unread events; false if the disk fails. */
   readonly dropOldest: (reason: LossReason) => Promise<boolean>
 }
 
-/** Others use the disk too, yet asking it before each write would cost more than the write. */
+/** Interval of checks of the free disk space: a check before each write would cost more than the write. */
 const FREE_EVERY_MS = 1000
 
 export class Limits {
@@ -32,7 +32,7 @@ export class Limits {
     this.#deps = deps
   }
 
-  /** Drops what is too old, then as much as `bytes` more need. Returns why they do not fit even so. */
+  /** Drops segments that are too old, then as many as `bytes` more need. Returns why they still do not fit. */
   async makeRoom(bytes: number): Promise<FullReason | undefined> {
     await this.expire()
     const { max_size, min_free } = this.#config
@@ -40,7 +40,7 @@ export class Limits {
     while (this.#deps.catalog.bytes + bytes > max_size)
       if (!(await this.#deps.dropOldest('spool_full'))) return 'max_bytes'
     await this.#askFree()
-    // Old events are given up only when that brings the disk back above its reserve, not because others have filled it.
+    // Only drop old events if that restores the disk's reserve; other programs may have filled the disk.
     const missing = min_free + bytes - this.#free
     if (missing > this.#deps.catalog.bytes) return 'min_free'
     const goal = this.#deps.catalog.bytes - Math.max(0, missing)
@@ -60,7 +60,7 @@ export class Limits {
     const oldest = this.#deps.clock.wallMs() - max_age
     for (;;) {
       const [first, second] = this.#deps.catalog.segments
-      // The next one's creation bounds it too, for a file's time changes when somebody copies it.
+      // Also limited by the creation of the next segment, because copying a file changes its time.
       if (first === undefined || Math.min(first.writtenMs, second?.header.createdMs ?? Infinity) >= oldest) return
       if (!(await this.#deps.dropOldest('expired'))) return
     }
@@ -73,7 +73,7 @@ export class Limits {
     try {
       this.#free = await this.#deps.files.free(this.#config.dir)
     } catch {
-      // Not known: the write itself will say whether there is room.
+      // Unknown: the write itself fails if the disk is full.
       this.#free = Infinity
     }
   }

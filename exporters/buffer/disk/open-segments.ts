@@ -1,4 +1,4 @@
-/** The segment files that are open: the one being appended to, and those with something not yet synced. */
+/** The open segment files: the current one and unsynced ones. */
 import { errnoOf } from '../../contract/errors.ts'
 import type { Clock, Random } from '../../runtime/clock.ts'
 import type { Catalog, Segment } from './catalog.ts'
@@ -11,7 +11,7 @@ import type { Placed, SpoolFrame } from './format/segment.ts'
 export interface SegmentOptions {
   readonly dir: string
   readonly segmentBytes: number
-  /** A segment older than this is closed, so that age limits act in small steps. */
+  /** Maximum age of the current segment, so that age limits work in small steps. */
   readonly segmentMs: number
   readonly epoch: string
 }
@@ -21,11 +21,11 @@ export interface SegmentDeps {
   readonly files: SpoolFiles
   readonly clock: Clock
   readonly random: Random
-  /** Puts back a folder that is gone; returns what failed. */
+  /** Restores a removed folder; returns a failure. */
   readonly restore: () => Promise<Error | undefined>
 }
 
-/** Written in one call, at most. */
+/** Maximum bytes per write. */
 export const GROUP_FRAMES = 256
 
 export class OpenSegments {
@@ -61,7 +61,7 @@ export class OpenSegments {
     return this.open.filter(({ gone }) => !gone).map(({ segment }) => segment)
   }
 
-  /** Goes on with another file of the same content; false when none of its files is of this segment. */
+  /** Uses another file with the same content; false if the segment has no open file. */
   async adopt(segment: Segment, file: SpoolFile): Promise<boolean> {
     const writer = this.open.find((one) => one.segment === segment && !one.gone)
     if (writer === undefined) return false
@@ -76,7 +76,7 @@ export class OpenSegments {
     return this.current?.segment === segment
   }
 
-  /** Up to which item those from `from` on, at least one, go into a segment that has `used` bytes. */
+  /** The end of the items from `from` on, at least one, that fit into a segment with `used` bytes. */
   fitting(used: number, all: readonly { frame: SpoolFrame }[], from: number): number {
     let room = this.#options.segmentBytes - Math.max(used, FIRST_FRAME)
     let to = from
@@ -89,7 +89,7 @@ export class OpenSegments {
     return to
   }
 
-  /** The segment for the next frame: the current one while it has room and is young. */
+  /** The segment for the next frame: the current one unless it is full or too old. */
   async writerFor(frame: SpoolFrame | undefined): Promise<SegmentWriter | Error> {
     const current = this.current
     if (frame === undefined) return new Error('nothing to write')
@@ -105,7 +105,7 @@ export class OpenSegments {
 
   async create(base: number, firstMark: number, previous: Segment | undefined): Promise<SegmentWriter | Error> {
     const { dir, epoch } = this.#options
-    // A number may be taken by a file that is no segment of ours (a folder, say): go on to the next.
+    // If the name exists (such as a folder), use the next number.
     for (let tries = 0; ; tries++) {
       const header = {
         number: this.#nextNumber++,
@@ -120,7 +120,7 @@ export class OpenSegments {
         return await SegmentWriter.create(dir, header, this.#deps.files)
       } catch (error) {
         if (errnoOf(error) === 'EEXIST' && tries < 100) continue
-        // The folder is gone.
+        // The folder was removed.
         const again = errnoOf(error) === 'ENOENT' && tries === 0
         if (again && (await this.#deps.restore()) === undefined) continue
         return asError(error)
@@ -128,7 +128,7 @@ export class OpenSegments {
     }
   }
 
-  /** `put`, and when it was the first into a new file, that file goes again. */
+  /** Like `put`; if the first write to a new file fails, deletes the file. */
   async put(writer: SegmentWriter, frames: readonly Placed[]): Promise<readonly number[] | Error> {
     const offsets = await writer.put(frames, this.#deps.clock.wallMs())
     if (offsets instanceof Error && writer.segment.bytes === 0) {

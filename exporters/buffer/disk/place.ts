@@ -1,22 +1,22 @@
-/** Where a reader is in a segment, and what it reads from there. */
+/** A reader's place in a segment. */
 import type { Segment } from './catalog.ts'
 import type { SpoolFile } from './files/files.ts'
 import { unpack, unpackedBytes } from './format/packing.ts'
 import { findFrame, frameAt, payloadOf } from './format/scan.ts'
 import type { Bounds, Found, Window } from './format/scan.ts'
 
-/** A frame read back. The payload is the caller's for good. */
+/** A frame read from a segment. The caller owns the payload. */
 export interface ReadFrame {
   readonly seq: number
   readonly count: number
   readonly first: number
   readonly last: number
-  /** In which `first` and `last` count. */
+  /** The agent run of `first` and `last`. */
   readonly epoch: string
   readonly payload: Buffer
 }
 
-/** How much one `next` may give: bytes of payload, and events. */
+/** Limits of one `next`: bytes of payload, and events. */
 export interface Most {
   readonly bytes: number
   readonly events: number
@@ -28,11 +28,11 @@ export interface Place {
   readonly window: Window
   readonly generation: number
   offset: number
-  /** Mark of the last event read in this segment. */
+  /** The appender's number of the last event read in this segment. */
   mark: number
 }
 
-/** Whole frames from the place on, those of positions from `seq` on, up to the first damage; looks past damage only when it comes first. */
+/** Frames from position `seq` on, up to the first damage; only skips damage at the start. */
 export async function collect(
   place: Place,
   seq: number,
@@ -65,7 +65,7 @@ export async function collect(
     const size = unpackedBytes(stored, found.packed)
     if (frames.length > 0 && bytes + size > most.bytes) break
     const { count, first, last } = found
-    // Not the window's, which is read into again.
+    // A copy, because the window is reused.
     const payload = found.packed ? unpack(stored, true) : Buffer.from(stored)
     frames.push({ seq: found.seq, count, first, last, epoch: segment.header.epoch, payload })
     expected = found.seq + count

@@ -1,8 +1,6 @@
 /**
- * Finds out that the folder of a running spool, or segments in it, were removed, moved or replaced. What a descriptor still
- * reaches is written again under its old name, in a new folder if need be; what no descriptor reaches is lost, and counted.
- *
- * Constraint: looked for at each sync, for a deleted file takes writes and syncs as if nothing had happened.
+ * Detects at each sync that the folder of a running spool, or segments in it, were removed, moved or replaced: writes and syncs of
+ * a deleted file succeed. Segments that are still open are written again, in a new folder if needed; others are lost and counted.
  */
 import { errnoOf } from '../../contract/errors.ts'
 import type { Catalog, Segment } from './catalog.ts'
@@ -14,11 +12,11 @@ import { marksOf } from './tally.ts'
 import type { OpenSegments } from './open-segments.ts'
 import type { Reader } from './reader.ts'
 
-/** What became of the events of a folder that was taken away. */
+/** The events of removed files. */
 export interface Vanished {
-  /** Only an open file still had them; they are in the folder again. */
+  /** Restored from open files. */
   readonly rescued: number
-  /** No open file had them: counted as corrupt. */
+  /** Lost, counted as corrupt. */
   readonly lost: number
 }
 
@@ -37,9 +35,9 @@ export class Presence {
   readonly #dir: string
   readonly #deps: PresenceDeps
   #lock: Lock
-  /** The folder that `#lock` is of. */
+  /** The folder of `#lock`. */
   #folder: string
-  /** Why what was taken away could not be written again; nothing may be appended until that has worked. */
+  /** Why files could not be restored; appends fail until that succeeds. */
   #failed: Error | undefined
 
   constructor(dir: string, folder: string, lock: Lock, deps: PresenceDeps) {
@@ -49,12 +47,12 @@ export class Presence {
     this.#deps = deps
   }
 
-  /** Why nothing may be appended; undefined when all is in its place as far as is known. */
+  /** Why appends fail; undefined if nothing is missing. */
   get failed(): Error | undefined {
     return this.#failed
   }
 
-  /** Whether something is not in its place. A look at names and descriptors; cheap enough for each sync. */
+  /** Whether something is missing. Compares names with descriptors; cheap enough for each sync. */
   async isDisturbed(): Promise<boolean> {
     if (this.#failed !== undefined) return true
     const { files, segments } = this.#deps
@@ -66,7 +64,7 @@ export class Presence {
     return false
   }
 
-  /** Puts back what can be. To be called while nobody appends. Returns what failed; then it must be tried again. */
+  /** Restores what it can. Must not run during an append. Returns a failure; then it must be retried. */
   restore(): Promise<Error | undefined> {
     const { reader, files, onVanished } = this.#deps
     return reader.pause(async () => {
@@ -102,17 +100,17 @@ export class Presence {
     return true
   }
 
-  /** `found`: a segment was not in its place. */
+  /** `found`: a segment is missing. */
   async #restoreSegments(): Promise<Vanished & { readonly found: boolean }> {
     const { catalog, files, reader, segments } = this.#deps
     let found = false
     let rescued = 0
     let lost = 0
-    // Some leave the catalog on the way.
+    // Segments may leave the catalog meanwhile.
     for (const segment of catalog.segments.slice()) {
       const file = segments.fileOf(segment) ?? reader.fileOf(segment)
       const there = await files.stat(segment.path).catch(ifMissing)
-      // What is spent leaves the catalog before its file is removed.
+      // Settled segments leave the catalog before their files are removed.
       const index = catalog.segments.indexOf(segment)
       if (index < 0 || (there !== undefined && (file === undefined || (await file.stat()).id === there.id))) continue
       const from = Math.max(segment.header.base, reader.seq)
@@ -141,7 +139,7 @@ export class Presence {
     tally.lose({ reason: 'corrupt', events, from, to, marks })
   }
 
-  /** A new file of the segment's name with what counts of the old one, synced and open. */
+  /** Copies the valid bytes of the segment to a new file of its name, synced and open. */
   async #copy({ path, bytes }: Segment, from: SpoolFile): Promise<SpoolFile> {
     const { files } = this.#deps
     const copy = await files.open(`${path}.tmp`, 'replace')
@@ -149,7 +147,7 @@ export class Presence {
       const chunk = Buffer.allocUnsafe(Math.min(bytes, CHUNK_BYTES))
       for (let at = 0; at < bytes;) {
         const got = await from.read(chunk.subarray(0, Math.min(chunk.length, bytes - at)), at)
-        // Somebody has cut it: the reader counts what is missing.
+        // The file was truncated: the reader counts the missing events.
         if (got === 0) break
         for (let done = 0; done < got;) done += await copy.write([chunk.subarray(done, got)], at + done)
         at += got
@@ -165,7 +163,7 @@ export class Presence {
   }
 }
 
-/** The facts, that there is nothing, or that it can not be told: a device that refuses says nothing about what is where. */
+/** The facts, that nothing exists, or unknown if the device fails. */
 function lookAt(facts: Promise<FileFacts> | undefined): Promise<FileFacts | 'missing' | 'unknown'> {
   if (facts === undefined) return Promise.resolve('unknown')
   return facts.catch((error: unknown) => (errnoOf(error) === 'ENOENT' ? 'missing' : 'unknown'))

@@ -1,8 +1,8 @@
 /**
- * Reads frames in order and keeps the account of what is out with the caller.
+ * Reads frames in order and accounts for events that the caller has not yet settled.
  *
- * Its place is a position, not an offset: whatever happens to files meanwhile (dropped, written anew), it goes on with the
- * first frame at or after that position. A step in positions is what is lost, exactly.
+ * It keeps a position, not an offset: even if files are dropped or rewritten, it continues with the first frame at or after that
+ * position. A gap in positions is exactly the number of lost events.
  */
 import { errnoOf } from '../../contract/errors.ts'
 import type { Catalog, Segment } from './catalog.ts'
@@ -16,7 +16,7 @@ import { frameAt, Window } from './format/scan.ts'
 import { collect } from './place.ts'
 import type { Most, Place, ReadFrame } from './place.ts'
 
-/** Stands for frames that are out; good for one `ack`. */
+/** Identifies frames given to the caller; valid for one `ack`. */
 export interface Token {
   readonly from: number
   readonly to: number
@@ -25,7 +25,7 @@ export interface Token {
 export type ReadResult =
   | { readonly status: 'frames'; readonly frames: readonly ReadFrame[]; readonly token: Token }
   | { readonly status: 'empty' }
-  /** The device refused; worth trying again. After a few times what it cannot read is counted as corrupt and passed. */
+  /** The device failed; try again. After some tries unreadable events are counted as corrupt and skipped. */
   | { readonly status: 'failed'; readonly error: Error }
 
 interface Out extends Token {
@@ -39,7 +39,7 @@ export interface ReaderDeps {
   readonly catalog: Catalog
   readonly files: SpoolFiles
   readonly tally: Tally
-  /** Everything before this has been acked or counted. */
+  /** Everything before this position is acked or counted. */
   readonly settled: (cursor: Cursor) => void
 }
 
@@ -53,7 +53,7 @@ export class Reader {
   #hint: Cursor | undefined
   #place: Place | undefined
   #out: Out[] = []
-  /** Ranges ahead, ascending, that are counted as lost already. */
+  /** Later ranges, ascending, that are already counted as lost. */
   #counted: readonly { readonly from: number; readonly to: number }[] = []
   #failures = 0
 
@@ -63,17 +63,17 @@ export class Reader {
     this.#hint = cursor
   }
 
-  /** Position of the next event to be read. */
+  /** Position of the next event to read. */
   get seq(): number {
     return this.#seq
   }
 
-  /** Events still to be read. */
+  /** Unread events. */
   get unread(): number {
     return this.uncounted(this.#seq, this.#deps.catalog.end)
   }
 
-  /** How many of these positions have not been counted as lost. */
+  /** Number of these positions that are not counted as lost. */
   uncounted(from: number, to: number): number {
     const known = this.#counted.map((range) => Math.max(0, Math.min(to, range.to) - Math.max(from, range.from)))
     return Math.max(0, to - from) - known.reduce((sum, events) => sum + events, 0)
@@ -84,7 +84,7 @@ export class Reader {
     return this.#out.reduce((sum, { events }) => sum + events, 0)
   }
 
-  /** Frames from the front: at least one, and no more than `most` unless the first alone is more. */
+  /** The next frames, at least one, within `most` unless the first alone exceeds it. */
   next(most: Most): Promise<ReadResult> {
     return this.#mutex.run(async () => {
       try {
@@ -94,7 +94,7 @@ export class Reader {
         return result
       } catch (error) {
         const failed = error instanceof Error ? error : new Error(String(error))
-        // What is out of reach is not lost: only the device's own refusals are given up.
+        // Without access events are not lost; only give up after errors of the device.
         if (!isAccess(failed)) this.#failures++
         this.#deps.tally.failed('read', failed)
         await this.#leave()
@@ -103,7 +103,7 @@ export class Reader {
     })
   }
 
-  /** The sink has these. Tokens may come back in any order; the cursor passes what is settled without gap. */
+  /** Settles a token, in any order; the cursor advances over settled events without gaps. */
   ack(token: Token): void {
     const out = this.#out.find((one) => one === token)
     if (out === undefined) return
@@ -111,7 +111,7 @@ export class Reader {
     this.#settle()
   }
 
-  /** As if just these had been read: the caller has them. undefined when some of them are read, or counted as lost, or are not next. */
+  /** Marks events that the caller has as read. undefined if some are already read or counted as lost, or are not next. */
   claim(from: number, to: number): Token | undefined {
     if (this.#seq > from || this.uncounted(this.#seq, from) > 0 || this.uncounted(from, to) < to - from)
       return undefined
@@ -121,12 +121,12 @@ export class Reader {
     this.skip(from)
     this.#out.push(token)
     this.#seq = to
-    // A read that goes on begins anew.
+    // A running read starts again.
     catalog.generation++
     return token
   }
 
-  /** Everything that is out will be read again; its tokens mean nothing any more. */
+  /** All unsettled events will be read again; their tokens become invalid. */
   rewind(): void {
     const first = this.#out[0]
     if (first === undefined) return
@@ -137,7 +137,7 @@ export class Reader {
     this.#deps.catalog.generation++
   }
 
-  /** Goes on at `to`: what lies before is gone and has been counted. */
+  /** Continues at `to`; events before are removed and counted. */
   skip(to: number): void {
     if (to <= this.#seq) return
     this.#out.push({ from: this.#seq, to, events: 0, segment: 0, offset: 0, acked: true })
@@ -146,7 +146,7 @@ export class Reader {
     this.#settle()
   }
 
-  /** Goes on at `to`, counting what lies before as lost by damage. */
+  /** Continues at `to` and counts events before as corrupt. */
   pass(to: number, between?: Loss['marks']): void {
     const from = this.#seq
     const events = this.uncounted(from, to)
@@ -155,7 +155,7 @@ export class Reader {
     this.#deps.tally.lose({ reason: 'corrupt', events, from, to, marks: between })
   }
 
-  /** What lies between, ahead or from here on, is gone and has been counted: it is passed when it is reached. */
+  /** Marks a later range, already counted as lost, to be skipped. */
   pastWithout(from: number, to: number): void {
     let range = { from, to }
     const others = this.#counted.filter((one) => {
@@ -166,12 +166,12 @@ export class Reader {
     if (to > from) this.#counted = [...others, range].toSorted((a, b) => a.from - b.from)
   }
 
-  /** The open file of a segment that is being read. */
+  /** The open file of the segment being read. */
   fileOf(segment: Segment): SpoolFile | undefined {
     return this.#place?.segment === segment ? this.#place.file : undefined
   }
 
-  /** Runs `job` while nothing is read; what is read next is opened anew. */
+  /** Runs `job` while nothing is read; the next read reopens its file. */
   pause<T>(job: () => Promise<T>): Promise<T> {
     return this.#mutex.run(() => job().finally(() => this.#leave()))
   }
@@ -206,7 +206,7 @@ export class Reader {
         this.pass(segment?.header.base ?? catalog.end)
         continue
       }
-      // Taken together, before anything is awaited: all positions below the limit lie within these bytes.
+      // Read together before any await: all positions below the limit are within these bytes.
       const limitSeq = Math.min(catalog.limit(index), known?.from ?? Infinity)
       const end = segment.bytes
       const { generation } = catalog
@@ -244,7 +244,7 @@ export class Reader {
     return { status: 'frames', frames, token }
   }
 
-  /** Opens the segment and finds where to begin; undefined when it cannot be opened and is given up. */
+  /** Opens the segment and finds the start; undefined if it cannot be opened and is given up. */
   async #enter(segment: Segment, generation: number): Promise<Place | undefined> {
     const place = this.#place
     if (place?.segment === segment && place.generation === generation) return place
@@ -263,7 +263,7 @@ export class Reader {
       hint.seq === this.#seq &&
       hint.offset > FIRST_FRAME
     ) {
-      // Only where a frame of just this position is.
+      // Only at a frame of exactly this position.
       const bounds = {
         salt: segment.header.salt,
         end: segment.bytes,
@@ -292,7 +292,7 @@ export class Reader {
   }
 }
 
-/** The marks after `after` and before `before`, when that is a range. */
+/** The numbers between `after` and `before`, if that is a range. */
 function marks(segment: Segment, after: number, before: number): Loss['marks'] {
   if (before - 1 <= after) return undefined
   return { epoch: segment.header.epoch, first: after + 1, last: before - 1 }

@@ -1,7 +1,6 @@
 /**
- * What a folder holds at the start. Only headers are read, and the last segment whole. No damage stops the start: what cannot
- * be read is moved to `quarantine/`, a torn tail is cut off, and both are counted. What is not damaged but out of reach is left
- * as it is, and does stop it.
+ * Reads a folder at the start: only headers, and the whole last segment. Damage does not prevent the start: unreadable files are
+ * moved to `quarantine/`, a torn end is cut off, and both are counted. Missing access does prevent it; files are then unchanged.
  */
 import { ExportError, textOf } from '../../contract/errors.ts'
 import type { Segment } from './catalog.ts'
@@ -13,17 +12,17 @@ import type { Cursor } from './format/format.ts'
 import { prune, setAside } from './files/quarantine.ts'
 import { framesOf, tolerantWindow } from './format/scan.ts'
 
-/** What the start found, for the log and the metrics. */
+/** What the start repaired, for the log and metrics. */
 export interface RecoveryReport {
   readonly segments: number
   readonly bytes: number
-  /** Cut off the end of the last segment. */
+  /** Cut from the end of the last segment. */
   readonly tornBytes: number
   /** `name: why` of each file moved to `quarantine/`. */
   readonly quarantined: readonly string[]
-  /** Damaged files of before, deleted there to make room. */
+  /** Older damaged files deleted from `quarantine/` to make room. */
   readonly removed: readonly string[]
-  /** Segments removed because everything in them was acknowledged or written anew. */
+  /** Segments removed because all their events were acknowledged or rewritten. */
   readonly spent: number
   readonly cursor: 'read' | 'absent' | 'corrupt'
 }
@@ -32,20 +31,20 @@ export interface Recovered {
   readonly segments: readonly Segment[]
   /** Position after the last event. */
   readonly end: number
-  /** Position up to which everything is durable. */
+  /** Position up to which all events are durable. */
   readonly durable: number
-  /** Segments whose sync, or that of their names, failed: the next sync takes them along. */
+  /** Segments that could not be synced; the next sync includes them. */
   readonly unsynced: readonly Segment[]
-  /** Where reading goes on. */
+  /** Where reading continues. */
   readonly cursor: Cursor
-  /** No segment of this number or above was seen. */
+  /** Higher than all existing segment numbers. */
   readonly nextNumber: number
   readonly report: RecoveryReport
 }
 
 /**
- * Reads, mends and describes a spool's folder. Rejects, with all its events where they were, when the folder cannot be listed,
- * when something in it may not be opened or read (`isAccess`), and with ExportError for what another version has written.
+ * Reads and repairs a spool's folder. Rejects, without changes to events, if the folder or files in it are not accessible
+ * (`isAccess`), and with ExportError if another version has written it.
  */
 export async function recover(dir: string, files: SpoolFiles, wallMs: number): Promise<Recovered> {
   const names = await files.readdir(dir)
@@ -85,14 +84,14 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
   end = Math.max(end, seq, cursor.durable)
   kept = kept.filter((segment) => !superseded.includes(segment))
   const limit = (i: number): number => kept[i + 1]?.header.base ?? end
-  // The cursor that was read may itself not be safe yet, and nothing may go before it is.
+  // The cursor itself may not be durable yet; nothing may be deleted before it is.
   const safe = await files.syncFolder(dir).then(
     () => true,
     () => false,
   )
   const spent = safe ? kept.filter((_, i) => limit(i) <= seq) : []
   for (const { path } of [...superseded, ...spent]) await ignoring(files.unlink(path))
-  // A power cut must not bring them back behind what is delivered meanwhile.
+  // A power cut must not restore them after later events were delivered.
   if (superseded.length > 0) await ignoring(files.syncFolder(dir))
   const segments = kept.filter((segment) => !spent.includes(segment))
   const doubtful = kept.filter((segment, i) => limit(i) > cursor.durable && !spent.includes(segment))
@@ -117,8 +116,8 @@ export async function recover(dir: string, files: SpoolFiles, wallMs: number): P
 }
 
 /**
- * A process that was killed leaves its last writes in the page cache only: readable, and gone with the power. Returns the segments from the
- * first on that could not be synced.
+ * Syncs the last writes of a killed process, which may only be in the page cache. Returns the segments from the first on that could
+ * not be synced.
  */
 async function syncAll(segments: readonly Segment[], files: SpoolFiles): Promise<readonly Segment[]> {
   const errors = await inParallel(segments, ({ path }) => ignoring(withFile(files, path, (file) => file.sync())))
@@ -143,8 +142,8 @@ interface FoundCursor {
 }
 
 /**
- * No cursor: nothing was ever acked, so all there ever was should be here. A damaged one stays until the next store
- * replaces it, and says by that that things were acked, though not how many.
+ * Without a cursor nothing was acked, so all events should be here. A damaged cursor means that events were acked, but not how
+ * many; it stays until the next store.
  */
 async function readCursor(dir: string, names: readonly string[], files: SpoolFiles): Promise<FoundCursor> {
   const none = { segment: 0, offset: 0, durable: 0 }
@@ -154,8 +153,8 @@ async function readCursor(dir: string, names: readonly string[], files: SpoolFil
 }
 
 /**
- * Makes sure that a segment ends at this position, also after a power cut: what it has behind it was written anew in a later
- * one, and must not come back when that one goes because nothing of it is left. False when the disk is in no state for it.
+ * Cuts a segment at this position, durably: its later events were rewritten in a later segment, and must not come back when that
+ * one is deleted. False if the disk fails.
  */
 async function cutBehind(segment: Segment | undefined, limit: number, files: SpoolFiles): Promise<boolean> {
   if (segment === undefined) return true
@@ -176,13 +175,13 @@ async function cutBehind(segment: Segment | undefined, limit: number, files: Spo
   return (await ignoring(done)) === ''
 }
 
-/** What was cut off, a power cut must not bring back: by then younger events may have been sent. */
+/** Syncs the cut: a power cut must not restore these events after younger ones were sent. */
 async function cutAt(file: SpoolFile, bytes: number): Promise<void> {
   await file.truncate(bytes)
   await file.sync()
 }
 
-/** Finds where the last segment ends and cuts off what is torn there; why it cannot be read, when that is so. */
+/** Finds the end of the last segment and cuts off a torn end; returns why it cannot be read, if so. */
 async function repairEnd(last: Segment, files: SpoolFiles): Promise<{ end: number; tornBytes: number } | string> {
   const size = last.bytes
   let seq = last.header.base
@@ -202,7 +201,7 @@ async function repairEnd(last: Segment, files: SpoolFiles): Promise<{ end: numbe
     if (isAccess(error)) throw error
     return textOf(error)
   }
-  // Nothing was found because nothing could be read.
+  // Nothing was found because reading failed.
   if (refused !== undefined && seq === last.header.base) return textOf(refused)
   if (last.bytes < size) await ignoring(withFile(files, last.path, (file) => cutAt(file, last.bytes), 'write'))
   return { end: seq, tornBytes: size - last.bytes }

@@ -1,15 +1,15 @@
 /**
- * A queue on disk for one exporter: bounded, first in first out, every event in it either acked or counted.
+ * A queue on disk for one exporter: bounded, first in first out, every event is acked or counted.
  *
  * ```
  *  append ─▶ writer ─▶ 00000001.seg … 0000000N.seg ─▶ reader ─▶ next … ack ─▶ cursor
- *                 limits drop the oldest ─┘                                      └─▶ what lies before it is unlinked
+ *                 limits drop the oldest ─┘                                      └─▶ segments before it are deleted
  * ```
  *
- * - Survives: what is below `durable` and not acked, through a crash of the process, the kernel or the power.
- * - Never: another order than that of the appends; a start refused because of damage in the folder.
- * - May: give again after a crash what was acked in its last fifth of a second.
- * - At every moment: recovered + appended = acked + lost (each reason) + events.
+ * - Events below `durable` survive a crash of the process, the kernel or the power.
+ * - The order never changes. Damage never prevents a start.
+ * - After a crash, events acked in the last 200 ms may be repeated.
+ * - Always: recovered + appended = acked + lost (all reasons) + events.
  */
 import type { SpoolStats } from '../../contract/accounting.ts'
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
@@ -38,7 +38,7 @@ import type { Loss, LossReason, ReportFailure } from './tally.ts'
 import { Writer } from './writer.ts'
 import type { AppendResult } from './writer.ts'
 
-/** `dir`: the exporter's own folder, made when missing. `epoch`: in which the appender's own numbers count; up to 32 bytes. */
+/** `dir`: the exporter's own folder, created if missing. `epoch`: the agent run of the appender's numbers; up to 32 bytes. */
 export interface SpoolOptions extends Pick<
   SpoolConfig,
   'fsync' | 'max_size' | 'max_age' | 'min_free' | 'segment_size'
@@ -51,12 +51,12 @@ export interface SpoolDeps {
   readonly files: SpoolFiles
   readonly clock: Clock
   readonly random: Random
-  /** Packs what is appended; it is kept as it is when absent. */
+  /** Compresses appended payloads; absent: no compression. */
   readonly zstd?: Compress | undefined
-  /** Told of every loss: what was dropped at once, damage when the reader comes to it. */
+  /** Called for every loss: at once for dropped events, for damage when the reader reaches it. */
   readonly onLoss?: (loss: Loss) => void
   readonly onFailure?: ReportFailure
-  /** Told once when the folder, or files in it, were removed, moved or replaced. */
+  /** Called once when the folder, or files in it, were removed, moved or replaced. */
   readonly onVanished?: (vanished: Vanished) => void
 }
 
@@ -64,18 +64,18 @@ const MAX_SEGMENT_MS = 3_600_000
 
 const RIGHTS = 'let the user that the agent runs as read and write the folder and its files'
 const DESCRIPTORS = 'raise the limit of open files (ulimit -n, or LimitNOFILE= of the service)'
-const MENDS: Readonly<Record<string, string>> = {
+const NEXT_STEPS: Readonly<Record<string, string>> = {
   EACCES: RIGHTS,
   EPERM: RIGHTS,
   EMFILE: DESCRIPTORS,
   ENFILE: DESCRIPTORS,
   ENOMEM: 'free some memory',
-  EROFS: 'mount its file system to be written',
+  EROFS: 'mount its file system writable',
 }
 
 /**
- * Opens a spool, mending what a crash left. Throws ExportError when it cannot be used (in use by another process, written by
- * another version, or it may not be read and written: then its events stay where they are), never for damage in it.
+ * Opens a spool and repairs it after a crash. Throws ExportError if it is used by another process, was written by another version,
+ * or is not readable and writable; its events are then unchanged. Never throws for damage.
  */
 export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise<Spool> {
   const { dir } = options
@@ -101,8 +101,8 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
     const found = await recover(dir, files, deps.clock.wallMs())
     const { id } = await files.stat(dir)
     const spool = new Spool(options, deps, { lock, id }, found)
-    // From the first moment on there is a cursor, so that a first segment that goes missing is missed. It also shows whether the
-    // folder may be written: where it may not, what is sent would be sent again by each start.
+    // Store a cursor at once, so that a missing first segment is detected. It also tests write access: without it each start would
+    // send the same events again.
     const failed = await spool.storeCursor()
     if (!isAccess(failed)) return spool
     await spool.close()
@@ -112,7 +112,7 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
     if (error instanceof ExportError) throw error
     throw new ExportError(
       'UNUSABLE',
-      `cannot use the spool "${dir}": ${textOf(error)}; no event in it is lost: ${MENDS[errnoOf(error)] ?? 'look at the file system'}`,
+      `cannot use the spool "${dir}": ${textOf(error)}; no event in it is lost: ${NEXT_STEPS[errnoOf(error)] ?? 'check the file system'}`,
       error,
     )
   }
@@ -120,7 +120,7 @@ export async function openSpool(options: SpoolOptions, deps: SpoolDeps): Promise
 
 /** Made by `openSpool`. */
 export class Spool implements AsyncDisposable {
-  /** What the start found. */
+  /** What the start repaired. */
   readonly recovery: RecoveryReport
   readonly #files: SpoolFiles
   readonly #presence: Presence
@@ -136,9 +136,9 @@ export class Spool implements AsyncDisposable {
   readonly #recovered: number
   readonly #ages: boolean
   readonly #zstd: Compress | undefined
-  /** Appends that are packed first must not overtake each other meanwhile. */
+  /** Keeps the order of appends while payloads are compressed. */
   readonly #packing = new Mutex()
-  /** Position after the last segment that was dropped, durable or not. */
+  /** Position after the last dropped segment. */
   #dropped = 0
   #closed: Promise<void> | undefined
 
@@ -196,13 +196,13 @@ export class Spool implements AsyncDisposable {
     this.#presence = presence
   }
 
-  /** Nothing reads the bytes of frames once their `append` has resolved; else they must not change until they are durable. */
+  /** If true, the bytes of frames are not read after `append`; else they must not change until they are durable. */
   get releases(): boolean {
     return this.#zstd !== undefined
   }
 
   /**
-   * Appends in order; resolves when written, which is not yet durable: `durable` has passed it when it is. Never rejects: a full or failing disk is a result.
+   * Appends in order; resolves when written, but not yet durable (see `durable`). Never rejects: a full or failing disk is a result.
    */
   append(frames: readonly SpoolFrame[]): Promise<AppendResult> {
     const zstd = this.#zstd
@@ -219,29 +219,29 @@ export class Spool implements AsyncDisposable {
     })
   }
 
-  /** The next frames, at least one and at most `maxBytes` of payload and `maxEvents` unless the first alone is more. */
+  /** The next frames, at least one, within `maxBytes` of payload and `maxEvents` unless the first alone exceeds them. */
   async next(maxBytes: number, maxEvents: number = Infinity): Promise<ReadResult> {
     if (this.#closed !== undefined) return { status: 'empty' }
     if (this.#ages) await this.#mutex.run(() => this.#limits.expire())
     return this.#reader.next({ bytes: maxBytes, events: maxEvents })
   }
 
-  /** Takes events that were just appended as read, for the caller still has them; undefined when some of them are not there to be read next. */
+  /** Marks just appended events as read, because the caller still has them; undefined if they are not the next to read. */
   claim(from: number, to: number): Token | undefined {
     return this.#reader.claim(from, to)
   }
 
-  /** What the token stands for is delivered (or refused for good): it will not be read again. */
+  /** Settles the events of a token: they will not be read again. */
   ack(token: Token): void {
     this.#reader.ack(token)
   }
 
-  /** Gives back all that was read and not acked: it will be read again, and its tokens mean nothing any more. */
+  /** All events read but not acked will be read again; their tokens become invalid. */
   rewind(): void {
     this.#reader.rewind()
   }
 
-  /** Makes everything appended so far durable, whatever the policy. Returns what failed; it is tried again later. */
+  /** Makes all appended events durable, regardless of `fsync`. Returns a failure, which is retried later. */
   sync(): Promise<Error | undefined> {
     return this.#syncer.sync()
   }
@@ -251,7 +251,7 @@ export class Spool implements AsyncDisposable {
     return this.#syncer.durable
   }
 
-  /** Makes known to the next start now, not soon, what is acked. Returns what failed; it is tried again by itself. */
+  /** Stores the cursor now. Returns a failure, which is retried automatically. */
   storeCursor(): Promise<Error | undefined> {
     return this.#cursor.store(true)
   }
@@ -279,7 +279,7 @@ export class Spool implements AsyncDisposable {
     }
   }
 
-  /** Writes what is pending, syncs, stores the cursor and lets go of the folder. A second call does nothing. */
+  /** Writes pending events, syncs, stores the cursor and releases the folder. A second call does nothing. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -304,14 +304,14 @@ export class Spool implements AsyncDisposable {
     const [segment] = this.#catalog.segments
     if (segment === undefined) return false
     this.#dropped = this.#catalog.limit(0)
-    // What is still out with the caller would be lost with this process: the next start must know that it existed.
+    // Events that the caller still has would be lost with this process: the next start must know that they existed.
     if (this.#reader.outEvents > 0 && (await this.#cursor.store(true)) !== undefined) return false
     const { base } = segment.header
-    // Meanwhile a stored cursor may have taken it away as spent. From here on nothing is awaited until it is out of the
-    // catalog: a read that is going on would give out its frames uncounted.
+    // A stored cursor may have removed it meanwhile. No await from here until it is out of the catalog: a running read would return
+    // its frames uncounted.
     if (this.#catalog.segments[0] !== segment) return true
     const to = this.#catalog.limit(0)
-    // What is missing before it is not what a limit costs.
+    // Missing events before it were not dropped by a limit.
     this.#reader.pass(base)
     const from = Math.max(base, this.#reader.seq)
     const marks = marksOf(segment, this.#catalog.segments[1])
@@ -320,7 +320,7 @@ export class Spool implements AsyncDisposable {
     this.#reader.skip(to)
     this.#tally.lose({ reason, events, from, to, marks })
     await this.#segments.forget(segment)
-    // So that the next start does not take for missing what was dropped; when it fails, room is needed all the same.
+    // So that the next start does not count dropped events as missing. Space is needed even if it fails.
     await this.#cursor.store()
     await ignoring(this.#files.unlink(segment.path))
     return true

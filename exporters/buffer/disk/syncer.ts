@@ -1,9 +1,9 @@
 /**
- * Makes what is written durable.
+ * Makes written events durable.
  *
- * After a failed sync nothing in the unsynced files is believed (Linux marks the pages clean: the next sync of that file would succeed without
- * them). What is still in memory is written again, at the same positions, into a new segment, whose base makes the old copies not exist; only
- * then are those cut off. Until that has worked, nothing new is appended, for the order on disk must stay the order of positions.
+ * After a failed sync the unsynced data cannot be trusted: Linux marks the pages clean, so the next sync would succeed without
+ * them. Frames still in memory are written again, at the same positions, to a new segment, whose base invalidates the old copies;
+ * then those are cut off. Until that succeeds nothing is appended, because the order on disk must be the order of positions.
  */
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
 import { errnoOf } from '../../contract/errors.ts'
@@ -26,7 +26,7 @@ export interface SyncerDeps {
   readonly files: SpoolFiles
   readonly clock: Clock
   readonly tally: Tally
-  /** Held by whoever appends. */
+  /** Held during appends. */
   readonly mutex: Mutex
   readonly presence: Presence
   readonly segments: OpenSegments
@@ -41,7 +41,7 @@ export class Syncer {
   readonly #deps: SyncerDeps
   readonly #held: Held
   #durable: number
-  /** Of an earlier process, oldest first. */
+  /** Unsynced segments of an earlier process, oldest first. */
   #unsynced: readonly Segment[]
   #namesDirty: boolean
   #rewrite = false
@@ -69,32 +69,32 @@ export class Syncer {
     return this.#durable
   }
 
-  /** These are written. */
+  /** Call after a write. */
   wrote(frames: readonly HeldFrame[]): void {
     for (const frame of frames) this.#held.add(frame)
   }
 
-  /** There is a new segment. */
+  /** Call after a segment was created. */
   named(): void {
     this.#namesDirty = true
   }
 
-  /** Makes everything written so far durable. Returns what failed. */
+  /** Makes everything written so far durable. Returns a failure. */
   async sync(): Promise<Error | undefined> {
-    // One that is going on may have begun before the last write.
+    // A running sync may have begun before the last write.
     await this.#syncing
     if (this.#rewrite) await this.#deps.mutex.run(() => this.repair())
     return (this.#syncing ??= this.#syncOnce().finally(() => (this.#syncing = undefined)))
   }
 
   async close(): Promise<void> {
-    // A failed one leaves its frames to be written again, which the second does.
+    // If it fails, the second one writes its frames again.
     if ((await this.sync()) !== undefined) await this.sync()
     this.#cancelTimer?.()
     this.#cancelTimer = undefined
   }
 
-  /** Sees to the next sync. */
+  /** Schedules the next sync. */
   schedule(): void {
     const fsync = this.#fsync
     if (fsync === 'never' || this.#cancelTimer !== undefined) return
@@ -107,10 +107,10 @@ export class Syncer {
     })
   }
 
-  /** Writes again what a failed sync put in doubt. */
+  /** Writes frames of a failed sync again. */
   async repair(): Promise<Error | undefined> {
     if (!this.#rewrite) return undefined
-    // What is acked and gone meanwhile needs no copy.
+    // Events acked meanwhile need no copy.
     this.#held.releaseBefore(this.#deps.catalog.segments[0]?.header.base ?? this.#deps.catalog.end)
     const held = [...this.#held.frames]
     const base = held[0]?.frame.seq ?? this.#deps.catalog.end
@@ -145,7 +145,7 @@ export class Syncer {
     this.#deps.tally.syncs++
     const disturbed = await this.#deps.presence.isDisturbed()
     const absent = disturbed ? await this.#deps.mutex.run(() => this.#deps.presence.restore()) : undefined
-    const doubtful = this.#rewrite ? new Error('what a failed sync left behind is not yet written again') : undefined
+    const doubtful = this.#rewrite ? new Error('events of a failed sync are not yet written again') : undefined
     const error = absent ?? doubtful ?? (await this.#syncAll())
     if (error === undefined) {
       this.#deps.tally.worked('sync')
@@ -155,7 +155,7 @@ export class Syncer {
     } else {
       this.#failures++
       this.#deps.tally.failed('sync', error)
-      // At once: a process that is killed now leaves pages that look safe to the next one and are not.
+      // At once: after a kill the next process would trust pages that are not durable.
       if (this.#rewrite) await this.#deps.mutex.run(() => this.repair())
     }
     this.schedule()
@@ -192,7 +192,7 @@ export class Syncer {
     }
   }
 
-  /** What it can not sync stays for the next time; only files that are gone, or whose events are, are passed over. */
+  /** Files that cannot be synced stay for the next time; removed files and those without events are skipped. */
   async #syncRecovered(): Promise<Error | undefined> {
     for (const segment of this.#unsynced) {
       try {

@@ -1,9 +1,9 @@
-/** What the spool counts and reports: events that it had and has no more, and what of its own work fails. */
+/** The spool's counters: lost events and failed operations. */
 import type { SpoolCounts } from '../../contract/accounting.ts'
 import { Histogram } from '../../runtime/histogram.ts'
 import type { Segment } from './catalog.ts'
 
-/** Seconds of a sync, from a disk with a battery behind its cache to one that is about to fail. */
+/** Seconds of a sync, from a battery-backed cache to a failing disk. */
 const SYNC_SECONDS: readonly number[] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
 /** Why: the size or disk limit, the age limit, or damage (a bad checksum, a missing or unreadable file). */
@@ -16,23 +16,23 @@ export interface Loss {
   readonly from: number
   readonly to: number
   /**
-   * The appender's own numbers, both inclusive, between which the lost events lie; undefined where they are not known.
-   * With filters or several epochs in between, not every number in the range was in the spool.
+   * Inclusive range of the appender's numbers of the lost events; undefined if unknown. With filters or several epochs the range
+   * also has numbers that were never in the spool.
    */
   readonly marks: { readonly epoch: string; readonly first: number; readonly last: number } | undefined
 }
 
-/** The marks of all that a segment holds, where they are known. */
+/** The numbers of all events of a segment, if known. */
 export function marksOf({ header, lastMark }: Segment, next: Segment | undefined): Loss['marks'] {
   const { epoch, firstMark } = header
   const last = lastMark || (next?.header.previousMark ?? 0)
   return last >= firstMark ? { epoch, first: firstMark, last } : undefined
 }
 
-/** What of the spool's own work may fail; `cursor`: to store how far the sink has taken the events. */
+/** Operations that may fail; `cursor`: storing the position up to which events are settled. */
 export type Work = keyof SpoolCounts['failures']
 
-/** `error` is what the system said; '' when it works again. */
+/** `error` is the system's error; '' when the operation works again. */
 export type ReportFailure = (work: Work, error: string) => void
 
 export class Tally implements SpoolCounts {
@@ -49,7 +49,7 @@ export class Tally implements SpoolCounts {
   readonly #onLoss: (loss: Loss) => void
   readonly #onFailure: ReportFailure
 
-  /** `onFailure` is called when a work begins to fail and when it works again. */
+  /** `onFailure` is called when an operation begins to fail and when it works again. */
   constructor(onLoss: (loss: Loss) => void = () => {}, onFailure: ReportFailure = () => {}) {
     this.#onLoss = onLoss
     this.#onFailure = onFailure
@@ -72,7 +72,7 @@ export class Tally implements SpoolCounts {
     if (this.#failing.delete(work)) this.#onFailure(work, '')
   }
 
-  /** Of what fails now; '' when nothing does. */
+  /** The error of a current failure; '' without one. */
   get lastError(): string {
     return [...this.#failing.values()].at(-1) ?? ''
   }

@@ -1,7 +1,7 @@
 /**
- * Appends.
+ * Appends to the spool.
  *
- * - Appends that come while a write is going on are written together in the next one. Payloads are not copied.
+ * - Appends during a write are written together afterwards. Payloads are not copied.
  * - `durable` follows the syncs, not the writes.
  */
 import type { SpoolConfig } from '../../../config/agent/schema.ts'
@@ -17,12 +17,12 @@ import type { OpenSegments } from './open-segments.ts'
 import type { Presence } from './presence.ts'
 import type { Syncer } from './syncer.ts'
 
-/** Why nothing more fits: the spool's own limit, the reserve of its file system, or the file system is full. */
+/** Why nothing fits: the spool's limit, the reserve of the file system, or a full file system. */
 export type FullReason = 'max_bytes' | 'min_free' | 'no_space'
 
 /**
- * What became of an append. Of one that did not go through, the first `frames` frames are in all the same. What is in
- * has the positions from `from` on, without gap.
+ * The result of an append. Even after a failure the first `frames` frames are written. Written events have the positions from
+ * `from` on, without gaps.
  */
 export type AppendResult =
   /** Up to `end` (exclusive). */
@@ -50,7 +50,7 @@ interface Pending {
 
 type Failure = { status: 'full'; why: FullReason } | { status: 'failed'; error: Error }
 
-/** Written in one call: bounds the memory of a burst and how long a sync waits. */
+/** Maximum bytes per write: limits the memory of a burst and how long a sync waits. */
 const GROUP_BYTES = 8 << 20
 
 export class Writer {
@@ -69,7 +69,7 @@ export class Writer {
     })
   }
 
-  /** Waits for what is pending. */
+  /** Waits for pending appends. */
   async idle(): Promise<void> {
     await this.#running
   }

@@ -1,19 +1,18 @@
-/** Opening and reading that tries again, several files at a time, and which failures say nothing about a file's content. */
+/** Opens and reads files with retries, several at a time, and tells access errors from damage. */
 import { errnoOf } from '../../../contract/errors.ts'
 import type { SpoolFile, SpoolFiles } from './files.ts'
 
-/** A device that refuses once may give a moment later; what stays refused is given up. */
+/** Tries for a read: a device error may be temporary. */
 export const TRIES = 3
-/** Enough to keep the four threads of Node's pool busy, and few descriptors. */
+/** Keeps the four threads of Node's pool busy with few descriptors. */
 const AT_ONCE = 16
 const ACCESS: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EMFILE', 'ENFILE', 'ENOMEM', 'EROFS'])
 
-/** A failure of rights, limits or memory: it goes away when somebody mends that, and all that is on disk is still there. */
+/** A failure of permissions, limits or memory: the files are intact and readable once that is repaired. */
 export function isAccess(error: unknown): boolean {
   return ACCESS.has(errnoOf(error))
 }
 
-/** Opens, runs, closes. */
 export async function withFile<T>(
   files: SpoolFiles,
   path: string,
@@ -28,7 +27,7 @@ export async function withFile<T>(
   }
 }
 
-/** Fills `into` as far as the file reaches. Returns bytes read. */
+/** Fills `into` up to the end of the file. Returns bytes read. */
 export async function readFully(file: SpoolFile, into: Uint8Array, position: number): Promise<number> {
   let failures = 0
   for (let filled = 0; ;) {
@@ -42,10 +41,10 @@ export async function readFully(file: SpoolFile, into: Uint8Array, position: num
   }
 }
 
-/** The results of `run` for all items, in their order, a few at a time. Rejects with the first failure. */
+/** Runs `run` for all items, a few at a time; returns the results in order. Rejects with the first failure. */
 export async function inParallel<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []
-  // One iterator for all: each takes what comes next.
+  // All workers share one iterator.
   const rest = items.entries()
   const work = async (): Promise<void> => {
     for (const [i, item] of rest) results[i] = await run(item)
@@ -54,7 +53,7 @@ export async function inParallel<T, R>(items: readonly T[], run: (item: T) => Pr
   return results
 }
 
-/** For what is tidy to do but changes nothing when it fails. Returns the errno, '' when it worked. */
+/** For optional cleanup: returns the errno of a failure, '' on success. */
 export async function ignoring(done: Promise<unknown>): Promise<string> {
   try {
     await done

@@ -1,4 +1,4 @@
-/** The few system calls that the spool makes, as one interface, so that a simulation can crash and fail each of them. */
+/** The system calls of the spool, so that simulations can fail each of them. */
 import { constants } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 import { mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
@@ -7,7 +7,7 @@ import type { Lock } from './lock.ts'
 
 /** An open file. Every method rejects with Node's error, whose `code` names the errno. */
 export interface SpoolFile {
-  /** Writes at `position`; may write less than given. Returns bytes written. */
+  /** Writes at `position`; may write only a part. Returns bytes written. */
   write(buffers: readonly Uint8Array[], position: number): Promise<number>
   /** Fills `into` from `position`; may read less, 0 at the end. */
   read(into: Uint8Array, position: number): Promise<number>
@@ -19,31 +19,31 @@ export interface SpoolFile {
 }
 
 export interface FileFacts {
-  /** Of the file itself, whatever its name: another one never has it while this is open. */
+  /** Identifies the file regardless of its name; unique while it is open. */
   readonly id: string
   readonly size: number
   readonly mtimeMs: number
 }
 
 export interface SpoolFiles {
-  /** `create`: must not exist; `replace`: made or emptied; `write`: exists; `read`: exists, only read. */
+  /** `create`: must not exist; `replace`: created or emptied; `write`: must exist; `read`: must exist, read-only. */
   open(path: string, how: 'create' | 'replace' | 'write' | 'read'): Promise<SpoolFile>
-  /** The folder and those above it. */
+  /** Creates the folder and its parents. */
   mkdir(path: string): Promise<void>
   readdir(path: string): Promise<readonly string[]>
   rename(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
   stat(path: string): Promise<FileFacts>
-  /** Makes the names in a folder survive a power cut. */
+  /** Syncs the names in a folder. */
   syncFolder(path: string): Promise<void>
-  /** Free bytes of the file system that holds `path`, for an unprivileged writer. */
+  /** Free bytes of the file system of `path`, for an unprivileged writer. */
   free(path: string): Promise<number>
-  /** The process that holds the lock already (0: not known), or the lock. */
+  /** The lock, or the process that holds it (0: unknown). */
   lock(folder: string): Promise<Lock | { readonly heldBy: number }>
 }
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_TRUNC, O_NONBLOCK } = constants
-// O_NONBLOCK: a FIFO of that name must not hold up the start.
+// O_NONBLOCK: a FIFO of that name must not block the start.
 const FLAGS = {
   create: O_RDWR | O_CREAT | O_EXCL,
   replace: O_RDWR | O_CREAT | O_TRUNC,
@@ -51,7 +51,7 @@ const FLAGS = {
   read: O_RDONLY | O_NONBLOCK,
 }
 
-/** The real file system; what it makes is for its owner only (events tell what users do). */
+/** The real file system. New files are only for their owner, because events reveal what users do. */
 export const systemSpoolFiles: SpoolFiles = {
   async open(path, how) {
     const handle = await open(path, FLAGS[how] | O_NOFOLLOW, 0o600)

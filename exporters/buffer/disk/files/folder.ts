@@ -1,4 +1,4 @@
-/** What lies in a spool's folder, looked at and not touched. */
+/** Reads a spool's folder without changing it. */
 import { textOf } from '../../../contract/errors.ts'
 import type { Segment } from '../catalog.ts'
 import { inParallel, isAccess, readFully, TRIES, withFile } from './file-access.ts'
@@ -14,21 +14,20 @@ import {
 } from '../format/format.ts'
 import type { StoredCursor } from '../format/format.ts'
 
-/** What a file under the name of a segment turned out to be; `why` is for people. */
+/** The state of a file with the name of a segment; `why` is for messages. */
 export type FoundFile =
   | { readonly is: 'segment'; readonly segment: Segment }
-  /** Shorter than a header: the process ended while it made it. */
+  /** Shorter than a header: the process ended while creating it. */
   | { readonly is: 'torn'; readonly bytes: number }
-  /** Its own bytes show that it is spoilt. */
+  /** Its bytes are damaged. */
   | { readonly is: 'damaged'; readonly why: string }
-  /** The device refuses it, or it is no file of this name: what is in it may be as good as ever. */
+  /** The device cannot read it, or it has another segment's name; its content may be intact. */
   | { readonly is: 'unread'; readonly why: string }
-  /** Whole, in the format of another version of ktrail. */
+  /** Intact, in the format of another version of ktrail. */
   | { readonly is: 'foreign'; readonly why: string }
 
 /**
- * The segments among these names, by their numbers, ascending. Rejects when one may not be opened or read for a reason that
- * has nothing to do with it (`isAccess`).
+ * The segments among these names, ascending by number. Rejects if access to one fails (`isAccess`).
  */
 export function readSegments(
   dir: string,
@@ -42,7 +41,7 @@ export function readSegments(
   return inParallel(numbers, async (number) => ({ number, ...(await readSegment(dir, number, files)) }))
 }
 
-/** Those that no later segment takes the place of, by the same base or a smaller one. `all` ascends by number. */
+/** Segments not replaced by a later one with the same or a smaller base. `all` ascends by number. */
 export function effective(all: readonly Segment[]): Segment[] {
   let smallest = Infinity
   const kept = all.toReversed().filter(({ header }) => {
@@ -53,7 +52,7 @@ export function effective(all: readonly Segment[]): Segment[] {
   return kept.toReversed()
 }
 
-/** The cursor file's content, or why there is none. Rejects as `readSegments` does. */
+/** The cursor file's content, or why there is none. Rejects like `readSegments`. */
 export async function loadCursor(dir: string, files: SpoolFiles): Promise<StoredCursor | string> {
   try {
     const bytes = Buffer.alloc(CURSOR_BYTES + 1)
@@ -89,7 +88,7 @@ async function lookAt(file: SpoolFile, path: string, number: number): Promise<Fo
     if (version === undefined) return { is: 'damaged', why: 'both copies of the header are damaged' }
     return { is: 'foreign', why: `written by another version of ktrail, in format ${version}` }
   }
-  if (header.number !== number) return { is: 'unread', why: `the header says segment ${header.number}` }
+  if (header.number !== number) return { is: 'unread', why: `its header is of segment ${header.number}` }
   const segment = { header, path, bytes: Math.max(size, FIRST_FRAME), writtenMs: mtimeMs, lastMark: 0 }
   return { is: 'segment', segment }
 }

@@ -1,6 +1,6 @@
 /**
- * The lock of a spool's folder: a listening socket in it. The kernel lets go of it when its process ends, however that
- * ends; a lock file with a process id in it would lie after a reboot and in containers, where ids repeat.
+ * The lock of a spool's folder: a listening socket in it, which the kernel releases when the process ends. A lock file with a process
+ * id would be wrong after a reboot and in containers, where ids repeat.
  */
 import { randomBytes } from 'node:crypto'
 import { open, rename, stat, unlink } from 'node:fs/promises'
@@ -8,14 +8,14 @@ import { createConnection, createServer } from 'node:net'
 import type { Server } from 'node:net'
 import { errnoOf } from '../../../contract/errors.ts'
 
-/** A folder's lock, held until released or until the process ends. */
+/** A folder's lock, held until released or the process ends. */
 export interface Lock {
   release(): Promise<void>
 }
 
-/** Takes the lock or says which process has it. Rejects when the folder cannot be used at all. */
+/** Takes the lock or returns which process has it. Rejects if the folder is unusable. */
 export async function lockFolder(folder: string): Promise<Lock | { readonly heldBy: number }> {
-  // Socket addresses are short (108 bytes), folders need not be: go through the descriptor.
+  // Socket addresses have at most 108 bytes, so use the path of the folder's descriptor.
   const handle = await open(folder, 'r')
   let held = false
   try {
@@ -29,7 +29,7 @@ export async function lockFolder(folder: string): Promise<Lock | { readonly held
         continue
       }
       held = true
-      // The descriptor stays open as long: closing the server removes the socket by this very path.
+      // Keep the descriptor open: closing the server removes the socket through this path.
       return { release: () => close(server).then(() => handle.close()) }
     }
   } finally {
@@ -37,7 +37,7 @@ export async function lockFolder(folder: string): Promise<Lock | { readonly held
   }
 }
 
-/** The process that has the lock (0: not known which), without touching it; undefined when none has. */
+/** The process that has the lock (0: unknown); undefined if none has. Does not change it. */
 export async function lockHolder(folder: string): Promise<number | undefined> {
   const handle = await open(folder, 'r')
   try {
@@ -47,7 +47,7 @@ export async function lockHolder(folder: string): Promise<number | undefined> {
   }
 }
 
-/** For file systems without sockets: a name in the kernel, made from the folder's identity. */
+/** For file systems without sockets: an abstract socket name from the folder's identity. */
 async function lockByName(folder: string): Promise<Lock | { readonly heldBy: number }> {
   const path = await nameOf(folder)
   const server = await listen(path)
@@ -73,8 +73,8 @@ function listen(path: string): Promise<Server | Error> {
 }
 
 /**
- * Removes the socket of a dead process. It is moved aside first and asked again there: of two processes that found it
- * dead, the slower one must not remove what the faster one has just made. Returns who is alive after all.
+ * Removes the socket of a dead process. Renames it and connects again first: of two processes that found it dead, the slower one
+ * must not remove the new socket of the faster one. Returns the process if it is alive.
  */
 async function clearStale(path: string): Promise<number | undefined> {
   const heldBy = await ask(path)
@@ -91,16 +91,16 @@ async function clearStale(path: string): Promise<number | undefined> {
   }
 }
 
-/** The process that listens there; undefined when none does. */
+/** The process that listens there; undefined if none does. */
 function ask(path: string): Promise<number | undefined> {
   return new Promise((resolve) => {
-    let said = ''
+    let answer = ''
     const socket = createConnection(path)
-    // A holder that is stopped or busy does not answer, yet it holds.
+    // A stopped or busy process does not answer, but still has the lock.
     socket.setTimeout(500, () => socket.destroy())
-    socket.on('data', (bytes) => (said += bytes.toString('latin1')))
+    socket.on('data', (bytes) => (answer += bytes.toString('latin1')))
     socket.on('error', (error) => resolve(['ECONNREFUSED', 'ENOENT'].includes(errnoOf(error)) ? undefined : 0))
-    socket.on('close', () => resolve(Number.parseInt(said, 10) || 0))
+    socket.on('close', () => resolve(Number.parseInt(answer, 10) || 0))
   })
 }
 

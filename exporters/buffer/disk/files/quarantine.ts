@@ -1,34 +1,34 @@
 /**
- * `quarantine/` in a spool's folder: files that are no segments to read, kept for somebody to look at. Only what its own bytes
- * show to be spoilt is ever deleted there; the device may give tomorrow what it refuses today.
+ * `quarantine/` in a spool's folder: unreadable segments, kept for inspection. Only files with damaged bytes are ever deleted
+ * there; a device error may be temporary.
  */
 import { ignoring } from './file-access.ts'
 import type { SpoolFiles } from './files.ts'
 
-/** Ends the names of those that may go. */
+/** Suffix of files that may be deleted. */
 const DAMAGED = '.damaged'
-/** So many of them stay, the newest; it is 32 segments of the default size. */
+/** The newest files to keep: 32 segments of the default size. */
 const MAX_FILES = 32
 const MAX_BYTES = 512 << 20
 
-/** A file that is no segment to read, and why. */
+/** An unreadable segment, and why. */
 export interface Unfit {
   readonly name: string
   readonly why: string
-  /** Its own bytes show it. */
+  /** Its bytes are damaged. */
   readonly damaged: boolean
 }
 
-/** Moves a file there, under a name that says when. Returns `name: why`, and what went wrong. */
+/** Moves a file there, with the time in its name. Returns `name: why`, and a failure to move it. */
 export async function setAside(dir: string, file: Unfit, files: SpoolFiles, wallMs: number): Promise<string> {
   const { name, why, damaged } = file
   await ignoring(files.mkdir(`${dir}/quarantine`))
   const to = `${dir}/quarantine/${Math.floor(wallMs)}-${name}${damaged ? DAMAGED : ''}`
   const failed = await ignoring(files.rename(`${dir}/${name}`, to))
-  return `${name}: ${why}${failed === '' ? '' : `, and it can not be moved: ${failed}`}`
+  return `${name}: ${why}${failed === '' ? '' : `, and it cannot be moved: ${failed}`}`
 }
 
-/** Removes the oldest damaged files beyond the bounds, so that a failing disk cannot fill itself. Returns their names. */
+/** Removes the oldest damaged files above the limits, so that a failing disk does not fill up. Returns their names. */
 export async function prune(dir: string, files: SpoolFiles): Promise<readonly string[]> {
   const room = `${dir}/quarantine`
   const names = await files.readdir(room).catch(() => [])

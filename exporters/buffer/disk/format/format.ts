@@ -1,12 +1,12 @@
 /**
- * The bytes of a spool on disk. Little endian, fixed.
+ * The format of a spool on disk. Little endian.
  *
- * Segment `00000001.seg`: two equal copies of the header, so that one flipped bit does not cost a whole segment, then frames.
+ * Segment `00000001.seg`: two equal copies of the header, so that one flipped bit does not lose a whole segment, then frames.
  *
  * | header at | size | field |
  * |---|---|---|
  * | 0 | 4 | `SPL1` |
- * | 4 | 4 | version, 1; another one must keep these first four fields, so that this one knows it for what it is |
+ * | 4 | 4 | version, 1; other versions must keep the first four fields, so that this one recognizes them |
  * | 8 | 4 | CRC-32 of the bytes from 12 on |
  * | 12 | 4 | segment number, equal to the file's name |
  * | 16 | 8 | creation, milliseconds since 1970 |
@@ -15,7 +15,7 @@
  * | 36 | 4 | 0 |
  * | 40 | 8 | the appender's own number of that first event |
  * | 48 | 8 | its number of the last event before this segment; 0 when not known |
- * | 56 | 32 | epoch in which these numbers count, UTF-8, padded with zeros |
+ * | 56 | 32 | epoch (agent run) of these numbers, UTF-8, padded with zeros |
  *
  * | frame at | size | field |
  * |---|---|---|
@@ -27,14 +27,14 @@
  * | 28 | 8 | and of the last |
  * | 36 | | payload, opaque |
  *
- * A *position* counts the events that ever entered this spool, without gap and over restarts: what is missing, for whatever
- * reason, is a subtraction. A segment holds the positions from its `base` up to the smallest base after it; anything else in
- * its file (what a failed write left, a torn tail) does not exist.
+ * A *position* counts the events that ever entered this spool, without gaps and across restarts, so missing events are a
+ * subtraction. A segment has the positions from its `base` up to the smallest base after it; other bytes in its file (of a failed
+ * write, a torn end) are ignored.
  *
- * The salt makes bytes of another segment (reused disk blocks) and frames that someone planted inside an event invalid.
+ * The salt invalidates bytes of another segment (reused disk blocks) and frames that an attacker put into an event.
  *
  * Cursor `cursor`: `SPC1`, CRC-32 of the bytes from 8 on, u64 position, u32 segment, u64 offset (both only hints), u64 position
- * up to which everything was durable or dropped, so that a damaged end is known from a torn one.
+ * up to which everything was durable or dropped, to distinguish a damaged end from a torn one.
  */
 import { crc32 } from 'node:zlib'
 
@@ -62,7 +62,7 @@ export interface SegmentHeader {
 
 /** The first bytes of a frame. `first` and `last` are the appender's own numbers of its first and last event. */
 export interface FrameHead {
-  /** Length of the payload as it lies there. */
+  /** Length of the stored payload. */
   readonly bytes: number
   readonly packed: boolean
   readonly crc: number
@@ -72,14 +72,14 @@ export interface FrameHead {
   readonly last: number
 }
 
-/** How far everything before is settled. `segment` 0: no hint where that is. */
+/** Everything before `seq` is settled. `segment` 0: no hint. */
 export interface Cursor {
   readonly seq: number
   readonly segment: number
   readonly offset: number
 }
 
-/** A cursor as stored, with how much was known to be durable then. */
+/** A stored cursor, with the durable end at that time. */
 export interface StoredCursor extends Cursor {
   readonly durable: number
 }
@@ -94,7 +94,7 @@ export function segmentNumber(name: string): number | undefined {
   return /^\d{8,10}\.seg$/.test(name) ? Number.parseInt(name, 10) : undefined
 }
 
-/** Both copies of the header. An epoch longer than 32 bytes is cut. */
+/** Both copies of the header. An epoch longer than 32 bytes is truncated. */
 export function encodeHeader(header: SegmentHeader): Buffer {
   const out = Buffer.alloc(FIRST_FRAME)
   out.write('SPL1', 0, 'latin1')
@@ -111,12 +111,12 @@ export function encodeHeader(header: SegmentHeader): Buffer {
   return out
 }
 
-/** The header, from whichever copy is whole and of this version; undefined when none is. */
+/** The header, from a valid copy of this version; undefined if there is none. */
 export function decodeHeader(bytes: Buffer): SegmentHeader | undefined {
   return decodeCopy(bytes.subarray(0, HEADER_COPY)) ?? decodeCopy(bytes.subarray(HEADER_COPY, FIRST_FRAME))
 }
 
-/** The version of a header that another release of this program wrote: two equal copies, for no checksum covers the number. */
+/** The version of another release's header. Needs two equal copies, because no checksum covers the number. */
 export function foreignVersion(bytes: Buffer): number | undefined {
   const copy = bytes.subarray(0, HEADER_COPY)
   if (!isWhole(copy) || !copy.equals(bytes.subarray(HEADER_COPY, FIRST_FRAME))) return undefined
@@ -166,7 +166,7 @@ export function encodeFrameHead(
   return head
 }
 
-/** What stands where a frame head should; not checked. `at + FRAME_HEAD` bytes must be there. */
+/** Decodes a frame header without checks. `at + FRAME_HEAD` bytes must exist. */
 export function decodeFrameHead(bytes: Buffer, at: number): FrameHead {
   const count = bytes.readUInt32LE(at + 16)
   const packed = count >= PACKED
@@ -181,7 +181,7 @@ export function decodeFrameHead(bytes: Buffer, at: number): FrameHead {
   }
 }
 
-/** The checksum of the frame at `at`, as far as it lies in `bytes`; go on with `crc32` for the rest of its payload. */
+/** The checksum of the part of the frame at `at` in `bytes`; continue with `crc32` for the rest of its payload. */
 export function frameCrc(bytes: Buffer, at: number, end: number, salt: number): number {
   return crc32(bytes.subarray(at + 8, end), salt)
 }
@@ -197,7 +197,7 @@ export function encodeCursor(cursor: StoredCursor): Buffer {
   return out
 }
 
-/** undefined when the bytes are no whole cursor. */
+/** undefined if the bytes are not a valid cursor. */
 export function decodeCursor(bytes: Buffer): StoredCursor | undefined {
   if (bytes.length !== CURSOR_BYTES || bytes.toString('latin1', 0, 4) !== 'SPC1') return undefined
   if (bytes.readUInt32LE(4) !== crc32(bytes.subarray(8))) return undefined
@@ -209,7 +209,7 @@ export function decodeCursor(bytes: Buffer): StoredCursor | undefined {
   }
 }
 
-// Positions stay far below 2^53 (285 years at a million events a second), so two halves of a number do, without bigint.
+// Positions stay below 2^53 (285 years at a million events per second), so two halves of a number suffice, without bigint.
 function writeU64(out: Buffer, value: number, at: number): void {
   out.writeUInt32LE(value % 0x1_0000_0000, at)
   out.writeUInt32LE(Math.floor(value / 0x1_0000_0000), at + 4)

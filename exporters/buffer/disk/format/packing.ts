@@ -1,24 +1,24 @@
 /**
- * Payloads that lie compressed in their frames: u32 length as it was, then one zstd frame. Events are so much alike that this costs less
- * than writing, checking and syncing the tenfold would.
+ * Compressed payloads: u32 original length, then one zstd frame. Similar events compress so well (about tenfold) that this costs less
+ * than writing, checking and syncing the original.
  */
 import { zstdDecompressSync } from 'node:zlib'
 import type { Compress } from '../../../runtime/compression.ts'
 import type { SpoolFrame } from './segment.ts'
 
 const LENGTH_BYTES = 4
-/** Of a chunk of node:zlib, at least. */
+/** Minimum chunk size of node:zlib. */
 const LEAST_CHUNK_BYTES = 64
 const NOTHING = Buffer.alloc(0)
 
-/** The frame with bytes of its own, packed when that makes it smaller. Never rejects: what cannot be compressed is copied. */
+/** Copies the frame, compressed if that makes it smaller. Never rejects: on failure it is copied uncompressed. */
 export async function pack(frame: SpoolFrame, zstd: Compress): Promise<SpoolFrame> {
   const length = frame.parts.reduce((sum, part) => sum + part.length, 0)
   let packed: Buffer | undefined
   try {
     packed = await zstd(frame.parts)
   } catch {
-    // As if it had not become smaller.
+    // Treated as not smaller.
   }
   if (packed === undefined || packed.length + LENGTH_BYTES >= length) {
     return { ...frame, parts: [Buffer.concat(frame.parts)] }
@@ -28,14 +28,14 @@ export async function pack(frame: SpoolFrame, zstd: Compress): Promise<SpoolFram
   return { ...frame, parts: [head, packed], packed: true }
 }
 
-/** Bytes of a payload once it is unpacked. */
+/** Unpacked size of a payload. */
 export function unpackedBytes(payload: Buffer, packed: boolean): number {
   return packed && payload.length >= LENGTH_BYTES ? payload.readUInt32LE(0) : payload.length
 }
 
 /**
- * The payload as it was appended; empty, which no reader takes for events, when it is not what `pack` made. Not on another thread:
- * a part of a queue takes a fifth of a millisecond.
+ * The original payload; empty, which readers refuse, if it is not from `pack`. Synchronous, because a part of a queue only takes
+ * 0.2 ms.
  */
 export function unpack(payload: Buffer, packed: boolean): Buffer {
   if (!packed) return payload
@@ -43,7 +43,7 @@ export function unpack(payload: Buffer, packed: boolean): Buffer {
   try {
     const whole = zstdDecompressSync(payload.subarray(LENGTH_BYTES), {
       maxOutputLength: length,
-      // One more than it fills: with the last byte of a chunk the next one is allocated, and the chunks put together.
+      // One byte more than needed: a full chunk would make zlib allocate another and join them.
       chunkSize: Math.max(LEAST_CHUNK_BYTES, length + 1),
     })
     return whole.length === length ? whole : NOTHING

@@ -1,5 +1,5 @@
 /**
- * Described events as the bytes of one spool frame, and back. Little endian:
+ * Encodes described events as the payload of a spool frame, and decodes them. Little endian:
  *
  * | size | field |
  * |---|---|
@@ -8,7 +8,7 @@
  * | n | the encoding's name |
  * | each: 1, n, 2, n, [2, n × 3] | abouts: length and text of the type, of the policy; of a loss: stage, exporter, reason |
  * | 4, 2, 8, 8 each event | where it ends; its about; its time; its sequence number, as four arrays |
- * | n | the events' bytes, as they are |
+ * | n | the events' bytes |
  */
 import type { LossKind } from '../../../contract/event.ts'
 import type { About, Described } from '../../../contract/described.ts'
@@ -22,7 +22,7 @@ const HEAD_BYTES = 20
 const EVENT_BYTES = 22
 const MAX_ABOUTS = 0xffff
 
-// Complete by its type: a new type of event does not compile until it stands here.
+// The type requires an entry for each new type of event.
 const TYPES: Readonly<Record<About['type'], true>> = {
   process_exec: true,
   process_exit: true,
@@ -33,11 +33,11 @@ const ENCODINGS: Readonly<Record<Encoding, true>> = { json: true, compact: true,
 const STAGES: Readonly<Record<LossKind['stage'], true>> = { kernel: true, exporter: true }
 
 /**
- * The frame for a piece; its bytes are not copied and must not change until they are durable. Throws RangeError for a
- * piece of more than 65,535 different abouts or a policy name above 65,535 bytes, which no piece in a queue can have.
+ * The frame of a piece. Its bytes are not copied and must not change until they are durable. Throws RangeError for more than
+ * 65,535 different abouts or a policy name above 65,535 bytes, which no piece in a queue can have.
  */
 export function frameOf(piece: Described): SpoolFrame {
-  // By identity: events of a kind share one, and no key of texts is built and hashed for each event.
+  // Compared by identity, because events of a kind share one; faster than a text key per event.
   const indexes = new Map<About, number>()
   const texts: Buffer[] = []
   const rows = piece.abouts.map((about) => {
@@ -72,16 +72,16 @@ export function frameOf(piece: Described): SpoolFrame {
   return { parts: [head, piece.bytes], count, first, last: piece.seqs[count - 1] ?? first }
 }
 
-/** Why there is no piece in a frame, as a sentence. */
+/** Why a frame has no usable piece, as a sentence. */
 export interface NoPiece {
   readonly why: string
-  /** Its events are whole: an exporter of another encoding, or another release, can send them. */
+  /** Its events are intact: an exporter of another encoding, or another release, can send them. */
   readonly foreign: boolean
 }
 
 type Payload = Pick<ReadFrame, 'payload' | 'count' | 'epoch'>
 
-/** The piece in a frame, when the exporter's encoding is this one; `bytes` is a view of the payload. */
+/** The piece in a frame, if it has the exporter's encoding; `bytes` is a view of the payload. */
 export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece {
   const { payload, count, epoch } = frame
   if (payload.length < HEAD_BYTES) return broken(`expected a piece of events, got ${payload.length} bytes`)
@@ -99,7 +99,7 @@ export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece
   const size = payload.readUInt32LE(8)
   if (payload.readUInt32LE(4) !== count || payload.length !== table.end + count * EVENT_BYTES + size) {
     return broken(
-      `expected ${count} events in ${payload.length} bytes, got a head that says ${payload.readUInt32LE(4)} in ${size}`,
+      `expected ${count} events in ${payload.length} bytes, got a header with ${payload.readUInt32LE(4)} in ${size}`,
     )
   }
   const ends = new Uint32Array(count)
@@ -123,7 +123,7 @@ export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece
   return { encoding, bytes, ends, count, firstSeq, abouts, times, seqs, epoch, memory: new Memory(payload, 1) }
 }
 
-/** The piece in a frame, whatever encoding it has. */
+/** The piece in a frame, in any encoding. */
 export function anyPieceOf(frame: Payload): Described | NoPiece {
   const { payload } = frame
   const name =

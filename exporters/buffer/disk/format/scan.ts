@@ -1,4 +1,4 @@
-/** Reading of frames from a segment: one at a known place, or the next valid one anywhere. */
+/** Reads frames of a segment: one at a known offset, or the next valid one after damage. */
 import { crc32 } from 'node:zlib'
 import type { Segment } from '../catalog.ts'
 import { isAccess, TRIES } from '../files/file-access.ts'
@@ -6,17 +6,17 @@ import type { SpoolFile } from '../files/files.ts'
 import { decodeFrameHead, FIRST_FRAME, FRAME_HEAD, frameCrc } from './format.ts'
 import type { FrameHead } from './format.ts'
 
-/** A valid frame and where it lies. */
+/** A valid frame with its offset. */
 export interface Found extends FrameHead {
   readonly offset: number
   /** Where the next frame begins. */
   readonly end: number
 }
 
-/** Where to look and what counts: positions from `minSeq` up to `limitSeq` (exclusive). */
+/** Where to search, and the valid positions: from `minSeq` up to `limitSeq` (exclusive). */
 export interface Bounds {
   readonly salt: number
-  /** Bytes of the file that may be read. */
+  /** Readable bytes of the file. */
   readonly end: number
   readonly minSeq: number
   readonly limitSeq: number
@@ -24,23 +24,23 @@ export interface Bounds {
 
 const BLOCK = 4096
 const SCAN_WINDOW = 1 << 20
-/** More events than a segment can hold; keeps the search after damage from checking whatever looks like a large number. */
+/** More than a segment can have; lets the search after damage skip random large numbers. */
 const MAX_SEGMENT_EVENTS = 2 ** 32
 
-/** A piece of a file in memory, read ahead. */
+/** A part of a file in memory, read ahead. */
 export class Window {
   readonly #file: SpoolFile
   readonly #size: number
   readonly whole: boolean
-  /** Reads past blocks that the device refuses, as if they were zeros, instead of failing. */
+  /** Treats unreadable blocks as zeros instead of failing. */
   tolerant = false
-  /** What the device said of the last such block. */
+  /** The device's error for the last such block. */
   refused: Error | undefined
   #buffer: Buffer = Buffer.alloc(0)
   #at = 0
   #filled = 0
 
-  /** What `at` returns is valid until the next call. `whole`: a frame larger than `size` is held as one all the same. */
+  /** The result of `at` is valid until the next call. `whole`: also loads frames larger than `size` completely. */
   constructor(file: SpoolFile, size: number, whole: boolean) {
     this.#file = file
     this.#size = size
@@ -51,7 +51,7 @@ export class Window {
     return this.#size
   }
 
-  /** Bytes from `offset`: at least `want`, fewer only where `end` or the file's end comes first. */
+  /** Bytes from `offset`: at least `want`, fewer only at `end` or the end of the file. */
   async at(offset: number, want: number, end: number): Promise<Buffer> {
     const inside = offset - this.#at
     if (inside < 0 || inside + want > this.#filled) {
@@ -89,14 +89,14 @@ export class Window {
   }
 }
 
-/** For looking at a whole segment: across damage and unreadable blocks. */
+/** For scanning a whole segment, across damage and unreadable blocks. */
 export function tolerantWindow(file: SpoolFile): Window {
   const window = new Window(file, SCAN_WINDOW, false)
   window.tolerant = true
   return window
 }
 
-/** Every valid frame of a segment in order, across damage; through a tolerant window also across unreadable blocks. */
+/** Every valid frame of a segment in order, across damage; with a tolerant window also across unreadable blocks. */
 export async function* framesOf(
   window: Window,
   segment: Segment,
@@ -114,7 +114,7 @@ export async function* framesOf(
   }
 }
 
-/** The frame at `offset`, when a valid one within the bounds is there. */
+/** The frame at `offset`, if it is valid and within the limits. */
 export async function frameAt(window: Window, offset: number, bounds: Bounds): Promise<Found | undefined> {
   const bytes = await window.at(offset, FRAME_HEAD, bounds.end)
   if (bytes.length < FRAME_HEAD) return undefined
@@ -139,13 +139,13 @@ export async function frameAt(window: Window, offset: number, bounds: Bounds): P
   return crc === head.crc ? { ...head, offset, end } : undefined
 }
 
-/** The payload of a frame found through a window of whole frames, valid as long. Fewer bytes than it has: the file was cut meanwhile. */
+/** The payload of a frame found through a window of whole frames, valid until its next call. Shorter if the file was cut meanwhile. */
 export async function payloadOf(window: Window, frame: Found): Promise<Buffer> {
   const whole = await window.at(frame.offset, FRAME_HEAD + frame.bytes, frame.end)
   return whole.subarray(FRAME_HEAD)
 }
 
-/** The first valid frame at `from` or after it: byte by byte, because a wrong length tells nothing about where the next is. */
+/** The first valid frame at or after `from`. Searches byte by byte, because a wrong length does not lead to the next frame. */
 export async function findFrame(window: Window, from: number, bounds: Bounds): Promise<Found | undefined> {
   for (let offset = from; offset + FRAME_HEAD <= bounds.end;) {
     const bytes = await window.at(offset, FRAME_HEAD, bounds.end)
@@ -164,8 +164,8 @@ export async function findFrame(window: Window, from: number, bounds: Bounds): P
 
 function nextPlausible(bytes: Buffer, offset: number, bounds: Bounds): number {
   for (let i = 0; i + FRAME_HEAD <= bytes.length; i++) {
-    // Positions fit in 53 bits: the highest byte of a real one is 0, which spares most of the decoding. The count is not
-    // 0, which spares it in blocks of zeros: a power cut leaves those.
+    // Skip most offsets cheaply: the highest byte of a position is 0 (53 bits), and the count is not 0, unlike in blocks of zeros
+    // left by a power cut.
     if (bytes[i + 15] !== 0 || bytes.readUInt32LE(i + 16) === 0) continue
     const head = decodeFrameHead(bytes, i)
     if (plausible(head, offset + i + FRAME_HEAD + head.bytes, bounds)) return i

@@ -5,23 +5,23 @@ import type { SpoolFile, SpoolFiles } from '../files/files.ts'
 import { encodeFrameHead, encodeHeader, FRAME_HEAD, segmentName } from './format.ts'
 import type { SegmentHeader } from './format.ts'
 
-/** What is appended: opaque bytes in pieces, which must not change until they are durable. */
+/** An appended frame: opaque bytes in parts, which must not change until they are durable. */
 export interface SpoolFrame {
   readonly parts: readonly Uint8Array[]
   readonly count: number
   /** The appender's own numbers of its first and last event. */
   readonly first: number
   readonly last: number
-  /** The parts are what `pack` made of it. */
+  /** The parts are compressed by `pack`. */
   readonly packed?: boolean
 }
 
-/** A frame with its place in the order. */
+/** A frame with its position. */
 export interface Placed extends SpoolFrame {
   readonly seq: number
 }
 
-/** Bytes that a frame takes on disk. */
+/** Size of a frame on disk. */
 export function sizeOf(frame: SpoolFrame): number {
   return frame.parts.reduce((sum, { length }) => sum + length, FRAME_HEAD)
 }
@@ -29,9 +29,9 @@ export function sizeOf(frame: SpoolFrame): number {
 export class SegmentWriter {
   readonly segment: Segment
   file: SpoolFile
-  /** Nothing more is appended. */
+  /** No more appends. */
   sealed = false
-  /** Its file was removed, or holds nothing that counts: closed, and of no interest to a sync. */
+  /** Its file was removed or has no valid events: closed, and not synced. */
   gone = false
   #size = 0
 
@@ -40,7 +40,7 @@ export class SegmentWriter {
     this.file = file
   }
 
-  /** Makes the file; nothing is in it before the first `put`. Rejects with what the system said. */
+  /** Creates the file, empty until the first `put`. Rejects with the system's error. */
   static async create(dir: string, header: SegmentHeader, files: SpoolFiles): Promise<SegmentWriter> {
     const path = `${dir}/${segmentName(header.number)}`
     const segment = { header, path, bytes: 0, writtenMs: header.createdMs, lastMark: header.previousMark }
@@ -48,9 +48,9 @@ export class SegmentWriter {
   }
 
   /**
-   * Appends all frames or none; returns where each begins, or what failed. Then the file is cut back and sealed: what was
-   * written of the refused frames may come back after a power cut, and must not do so between frames written later. Behind
-   * the base of the next segment it does not count.
+   * Appends all frames or none; returns the offset of each, or a failure. After a failure the file is cut back and sealed: a power
+   * cut may restore partly written frames, which must not appear between later ones. After the base of the next segment they are
+   * ignored.
    */
   async put(frames: readonly Placed[], wallMs: number): Promise<readonly number[] | Error> {
     const { segment } = this
@@ -82,7 +82,7 @@ export class SegmentWriter {
     let left = buffers.filter(({ length }) => length > 0)
     this.#size = position
     while (left.length > 0) {
-      // Also a write that fails may have written: the file is cut back in any case.
+      // A failed write may have written a part, so the file is always cut back.
       const before = this.#size
       this.#size = before + 1
       let written = await this.file.write(left, before)

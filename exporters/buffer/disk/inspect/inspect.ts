@@ -1,6 +1,6 @@
 /**
- * Looking into a spool and mending it, for the command line. `list`, `verify` and `copy` only read and may run beside the
- * agent that uses the spool; what it appends meanwhile may or may not be seen, and a segment that it removes is passed.
+ * Inspects and repairs a spool, for the command line. `list`, `verify` and `copy` only read and may run beside the agent. They may
+ * miss events that it appends meanwhile, and skip segments that it removes.
  */
 import { errnoOf, ExportError } from '../../../contract/errors.ts'
 import type { Segment } from '../catalog.ts'
@@ -17,14 +17,14 @@ import type { RecoveryReport } from '../recovery.ts'
 import { framesOf, tolerantWindow, Window } from '../format/scan.ts'
 import type { Found } from '../format/scan.ts'
 
-/** Holds many heads of small frames, and costs little where the next one is farther off. */
+/** Fits many headers of small frames, and is cheap if the next one is far away. */
 const HEADS_WINDOW = 64 << 10
 
 /** One segment as `list` shows it. */
 export interface SegmentFacts {
   readonly name: string
   readonly bytes: number
-  /** By the positions, so with those that cannot be read. undefined when the file has gone meanwhile. */
+  /** From the positions, so unreadable events are included. undefined if the file was removed meanwhile. */
   readonly events: number | undefined
   /** Positions; `to` is exclusive. */
   readonly from: number
@@ -35,26 +35,26 @@ export interface SegmentFacts {
 
 export interface Listing {
   readonly segments: readonly SegmentFacts[]
-  /** `name: why` of files that are no readable segment. */
+  /** `name: why` of unreadable segments. */
   readonly unreadable: readonly string[]
   readonly bytes: number
-  /** Absent together with all segments: the folder is no spool, or none yet. */
+  /** Absent without any segments: the folder is not a spool yet. */
   readonly cursor: 'read' | 'absent' | 'corrupt'
-  /** Positions: everything before is acked or counted. Without a cursor that of the first segment. */
+  /** Everything before this position is acked or counted. Without a cursor: the first segment. */
   readonly settled: number
-  /** What the cursor last knew to be durable or dropped. */
+  /** The durable end according to the cursor. */
   readonly durable: number
   /** After the last event. */
   readonly end: number
-  /** Behind the last frame of the last segment: a torn tail, or an append going on right now. */
+  /** Bytes after the last frame of the last segment: a torn end or a running append. */
   readonly tailBytes: number
   /** Files in `quarantine/`. */
   readonly quarantined: number
 }
 
-/** What `repair` did and could not mend. */
+/** What `repair` did and what it could not repair. */
 export interface RepairReport extends RecoveryReport {
-  /** Segments with damage inside: their readable events stay, what is missing is counted when the reader comes to it. */
+  /** Damaged segments: readable events stay, missing ones are counted when the reader reaches them. */
   readonly damaged: readonly Verdict[]
 }
 
@@ -62,27 +62,27 @@ export interface RepairReport extends RecoveryReport {
 export interface Verdict extends SegmentFacts {
   readonly frames: number
   readonly goodEvents: number
-  /** Events that should be there and are not; at the end of the last segment nobody can know. */
+  /** Missing events; unknown at the end of the last segment. */
   readonly missingEvents: number
-  /** Of the good ones, those whose payload does not unpack or is no piece of events, and why that is so of the first of them. */
+  /** Valid frames whose payload cannot be unpacked or has no events, and the reason for the first of them. */
   readonly uselessEvents: number
   readonly useless: string
-  /** Bytes that belong to no valid frame. */
+  /** Bytes outside valid frames. */
   readonly badBytes: number
-  /** All `badBytes` are behind the last frame of the last segment: a torn tail, or an append going on right now. */
+  /** All `badBytes` are after the last frame of the last segment: a torn end or a running append. */
   readonly tailOnly: boolean
 }
 
 /**
- * Segments, their sizes and ages; of all but the last only headers are read, of that one the heads of its frames. Rejects
- * when the folder cannot be listed.
+ * Segments with sizes and ages. Only reads segment headers, and frame headers of the last segment. Rejects if the folder cannot be
+ * listed.
  */
 export async function list(dir: string, files: SpoolFiles): Promise<Listing> {
   const { segments, unreadable } = await segmentsOf(dir, files)
   const last = segments.at(-1)
   const pending = last === undefined ? undefined : await tailOf(last, files)
   const first = segments[0]?.header.base ?? 0
-  // Only now: the cursor of a running agent must not be older than the segments.
+  // After the segments, so that the cursor of a running agent is not older than they are.
   const cursor = await loadCursor(dir, files)
   const quarantined = await files.readdir(`${dir}/quarantine`).catch(() => [])
   const found = (await files.readdir(dir)).includes('cursor')
@@ -100,7 +100,7 @@ export async function list(dir: string, files: SpoolFiles): Promise<Listing> {
   }
 }
 
-/** Where a segment ends. undefined when its file has gone meanwhile. */
+/** The end of a segment; undefined if its file was removed meanwhile. */
 async function tailOf(
   segment: Segment,
   files: SpoolFiles,
@@ -108,7 +108,7 @@ async function tailOf(
   const found = { end: segment.header.base, offset: FIRST_FRAME }
   const there = await reading(files, segment, async (file) => {
     if (await walkHeads(file, segment, found).catch(() => false)) return
-    // Something is in the way: look at every byte, to see what lies behind it.
+    // Damaged: check every byte to find frames behind the damage.
     for await (const frame of framesOf(tolerantWindow(file), segment, segment.bytes)) {
       found.end = frame.seq + frame.count
       found.offset = frame.end
@@ -117,7 +117,7 @@ async function tailOf(
   return there ? { end: found.end, restBytes: segment.bytes - found.offset } : undefined
 }
 
-/** From head to head, without payloads and checksums. False when it is not the end that ends it. */
+/** Skips from header to header, without payloads and checksums. False if it stops before the end. */
 async function walkHeads(file: SpoolFile, segment: Segment, found: { end: number; offset: number }): Promise<boolean> {
   const window = new Window(file, HEADS_WINDOW, false)
   for (;;) {
@@ -131,7 +131,7 @@ async function walkHeads(file: SpoolFile, segment: Segment, found: { end: number
   }
 }
 
-/** Checks every byte of every segment, and that every payload is events. Rejects when the folder cannot be listed. */
+/** Checks every byte of every segment, and that every payload has events. Rejects if the folder cannot be listed. */
 export async function* verify(dir: string, files: SpoolFiles): AsyncGenerator<Verdict> {
   const { segments } = await segmentsOf(dir, files)
   for (const [i, segment] of segments.entries()) {
@@ -167,8 +167,8 @@ export async function* verify(dir: string, files: SpoolFiles): AsyncGenerator<Ve
 }
 
 /**
- * Does what a start would do (quarantine, torn tail, spent segments) and moves segments without a single valid frame
- * to `quarantine/` as well. Throws ExportError while a process uses the spool.
+ * Repairs like a start (quarantine, torn end, settled segments), and also moves segments without a valid frame to `quarantine/`.
+ * Throws ExportError while a process uses the spool.
  */
 export async function repair(dir: string, files: SpoolFiles, wallMs: number): Promise<RepairReport> {
   const lock = await files.lock(dir)
@@ -184,7 +184,7 @@ export async function repair(dir: string, files: SpoolFiles, wallMs: number): Pr
     for await (const verdict of verify(dir, files)) {
       const { name, frames, badBytes, missingEvents } = verdict
       if (frames === 0) {
-        // Nor is it known whether that is its fault or the device's.
+        // It is not known whether the file or the device is at fault.
         const unfit = { name, why: 'no valid frame in it', damaged: false }
         quarantined.push(await setAside(dir, unfit, files, wallMs))
         segments--
@@ -198,8 +198,8 @@ export async function repair(dir: string, files: SpoolFiles, wallMs: number): Pr
 }
 
 /**
- * Hands every valid frame of the positions `from` up to `to` to `give`, in order, one at a time: for a replay. Returns
- * how many events. A frame that lies only partly in the range is given whole. Rejects with what `give` rejects with.
+ * For a replay: passes every valid frame from position `from` up to `to` to `give`, in order, one at a time. A frame partly in
+ * the range is passed whole. Returns the number of events. Rejects if `give` rejects.
  */
 export async function copy(
   dir: string,
@@ -233,7 +233,7 @@ export async function copy(
   return events
 }
 
-/** A frame that was found, with its payload unpacked; undefined when the file was cut meanwhile. */
+/** A frame with its unpacked payload; undefined if the file was cut meanwhile. */
 async function readFrame(file: SpoolFile, { header }: Segment, found: Found): Promise<ReadFrame | undefined> {
   const { seq, count, first, last, offset, bytes, packed } = found
   const stored = Buffer.allocUnsafe(bytes)
@@ -253,7 +253,7 @@ async function segmentsOf(dir: string, files: SpoolFiles): Promise<{ segments: S
   return { segments: effective(all), unreadable }
 }
 
-/** Removed meanwhile, which a running agent does with what is acked. */
+/** Whether a running agent has removed the file, which it does with settled segments. */
 function gone(path: string, files: SpoolFiles): Promise<boolean> {
   return files.stat(path).then(
     () => false,
@@ -261,7 +261,7 @@ function gone(path: string, files: SpoolFiles): Promise<boolean> {
   )
 }
 
-/** Opens and reads; false when the file has gone, which a running agent does with what is acked. */
+/** Opens and reads; false if a running agent has removed the file. */
 async function reading(files: SpoolFiles, segment: Segment, run: (file: SpoolFile) => Promise<void>): Promise<boolean> {
   try {
     await withFile(files, segment.path, run)

@@ -1,4 +1,4 @@
-/** What comes out of a spool for somebody else than its exporter: a choice by time, and lines for people and programs. */
+/** Selects events of a spool by time and prints them as lines. */
 import type { Described } from '../../../contract/described.ts'
 import type { Encoded } from '../../../contract/exporter.ts'
 import { pickLines } from '../../../filtering/selection.ts'
@@ -10,7 +10,7 @@ export interface TimeRange {
   readonly untilMs: number
 }
 
-/** The events of a piece whose time is in the range; undefined when none is. */
+/** The events of a piece in the time range; undefined for none. */
 export function ofTimes(piece: Described, { sinceMs, untilMs }: TimeRange): Encoded | undefined {
   const taken = Uint8Array.from(piece.times, (time) => (time >= sinceMs && time < untilMs ? 1 : 0))
   const count = taken.reduce((sum, one) => sum + one, 0)
@@ -19,8 +19,8 @@ export function ofTimes(piece: Described, { sinceMs, untilMs }: TimeRange): Enco
 }
 
 /**
- * One line an event, each with its line feed. Events encoded for OTLP give their body where that is an event's JSON line,
- * else the record in OTLP's JSON mapping. Throws for bytes that are no record, which a checksum has made unlikely.
+ * One line per event, each with a line feed. For OTLP the body if it is an event's JSON line, else the record in OTLP's JSON
+ * mapping. Throws for bytes that are not a record, which is unlikely after a valid checksum.
  */
 export function linesOf(piece: Encoded): Uint8Array {
   const { encoding } = piece

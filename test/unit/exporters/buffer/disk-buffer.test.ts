@@ -286,7 +286,7 @@ test('overflow: events in an encoding that the exporter no longer has are held, 
   assert.deepEqual([rig.exporter.calls, state, heldEvents, rejected, dropped.corrupt], [0, 'hold', 12, {}, 0])
   assert.match(
     lastError,
-    /^the spool has events that this exporter can not send: expected events encoded as compact, got "json": /,
+    /^the spool has events that this exporter cannot send: expected events encoded as compact, got "json": /,
   )
   assert.match(
     lastError,

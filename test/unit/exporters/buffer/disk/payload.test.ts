@@ -129,7 +129,7 @@ for (const { name, payload, count = 1, encoding = 'json', want } of [
     name: 'another count',
     payload: good.payload,
     count: 2,
-    want: /^expected 2 events in \d+ bytes, got a head that says 1/,
+    want: /^expected 2 events in \d+ bytes, got a header with 1/,
   },
   { name: 'cut', payload: good.payload.subarray(0, -1), want: /^expected 1 events in/ },
   {

@@ -104,7 +104,7 @@ const ROWS: readonly Row[] = [
     },
     read: numbers(0, 12),
     corrupt: 0,
-    report: { quarantined: ['00000009.seg: the header says segment 1'] },
+    report: { quarantined: ['00000009.seg: its header is of segment 1'] },
   },
   {
     name: 'a segment torn at its creation',

@@ -43,6 +43,6 @@ export function textOf(error: unknown): string {
     if (error instanceof Error) return String(error.message) || errnoOf(error) || String(error.name)
     return typeof error === 'string' && error !== '' ? error : `threw ${String(error)}, expected an Error`
   } catch {
-    return 'threw something that can not be shown'
+    return 'threw something that cannot be shown'
   }
 }

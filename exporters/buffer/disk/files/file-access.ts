@@ -1,4 +1,4 @@
-/** Opens and reads files with retries, several at a time, and tells access errors from damage. */
+/** Opens and reads files with retries, several at a time, and distinguishes access errors from damage. */
 import { errnoOf } from '../../../contract/errors.ts'
 import type { SpoolFile, SpoolFiles } from './files.ts'
 

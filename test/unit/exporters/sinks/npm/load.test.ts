@@ -136,7 +136,7 @@ const bad: ReadonlyArray<readonly [name: string, source: string, want: RegExp]> 
   [
     'that throws a value that cannot be printed',
     `export const ktrail = 1; export default () => { throw Object.create(null) }`,
-    /^npm:pkg: threw something that can not be shown$/,
+    /^npm:pkg: threw something that cannot be shown$/,
   ],
   [
     'whose exporter throws when it is looked at',

@@ -1,6 +1,6 @@
 /**
- * The agent: makes its parts from sink to source, each from those before it, and takes them down from source to sink. The only place that
- * knows config, native and exporters together.
+ * The agent: creates its parts from sink to source, each from the earlier ones, and stops them from source to sink. The only file that uses
+ * config, native and exporters together.
  *
  *   ring ─▶ ingest ─▶ enrichment ─▶ delivery ─▶ exporters        policies ─▶ kernel        telemetry reads them all
  */
@@ -32,9 +32,9 @@ import type { Log } from './telemetry/log.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 
 /**
- * Starts everything; resolves when all hooks are attached and events flow. Throws CollectorError, ConfigError,
- * ExportError or NativeError, and then nothing is left behind. So it does with the reason of `stop` when that aborts
- * while exporters start, which may be somebody else's code and never come to an end; the rest takes a moment.
+ * Starts everything; resolves when all hooks are attached and events flow. Throws CollectorError, ConfigError, ExportError or NativeError, and
+ * undoes everything it did. `stop` ends only the start of the exporters, which may be third-party code and hang; then it throws the reason of
+ * `stop`.
  */
 export async function startAgent(
   loaded: Pick<LoadedConfig, 'config' | 'hash'>,
@@ -64,7 +64,7 @@ export async function startAgent(
   const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery }
   const telemetry = undo.use(new Telemetry(parts, { epoch, loaded, facts, log }))
   const http = await telemetry.serve()
-  folder.watch((error) => log.error({ error: String(error) }, 'looking at the policies failed'))
+  folder.watch((error) => log.error({ error: String(error) }, 'reading the policy files failed'))
   const line = new Line(
     { ingest, enrichment: new Enrichment(), delivery, lossRecords: telemetry.lossRecords, log },
     config.shutdown.grace,

@@ -1,4 +1,4 @@
-/** What can go wrong in the collector itself; config and native bring their own. */
+/** Errors of the collector; config and native have their own. */
 export type CollectorErrorCode =
   | 'NO_ROOT'
   | 'NO_BTF'
@@ -10,7 +10,7 @@ export type CollectorErrorCode =
   | 'LISTEN_FAILED'
   | 'POLICY_EXISTS'
 
-/** A sentence without a trailing period: what failed, on what, expected, got, next step. `cause` keeps the error behind. */
+/** The message has no trailing period: what failed, on what, expected, got, next step. `cause` keeps the underlying error. */
 export class CollectorError extends Error {
   override readonly name = 'CollectorError'
   readonly code: CollectorErrorCode

@@ -1,5 +1,5 @@
 /**
- * The line while the agent runs: pulls events from ingest through enrichment into delivery, and loss records with them.
+ * The event pipeline: pulls events from ingest through enrichment into delivery, and publishes loss records in between.
  *
  *   ring ─▶ ingest ─▶ enrichment ─▶ numbers ─▶ delivery
  *
@@ -23,7 +23,7 @@ export interface LineParts {
 }
 
 export class Line {
-  /** Rejects when nothing can be read, or delivered, any more. */
+  /** Rejects when events can no longer be read or delivered. */
   readonly failed: Promise<never>
   readonly #parts: LineParts
   readonly #graceMs: number
@@ -33,13 +33,13 @@ export class Line {
   /** Never rejects. */
   #ended: Promise<void> = Promise.resolve()
 
-  /** `graceMs`: how long the agent's stop may take to deliver what is held. */
+  /** `graceMs`: time for delivering held events when the agent stops. */
   constructor(parts: LineParts, graceMs: number, clock: Clock = systemClock) {
     this.#clock = clock
     this.#parts = parts
     this.#graceMs = graceMs
     const { promise, reject } = Promise.withResolvers<never>()
-    promise.catch(() => {}) // whoever does not ask must not be ended by it
+    promise.catch(() => {}) // without a listener the rejection would end the process
     this.failed = promise
     this.#fail = reject
   }
@@ -58,8 +58,8 @@ export class Line {
   }
 
   /**
-   * Reads the ring to its end, for at most `ms`, and lets everything go that waits for enrichment. An exporter that blocks holds the line: call
-   * it again when that has been stopped.
+   * Reads the ring to its end, for at most `ms`, and passes on the events that wait for enrichment. A blocking exporter can delay this: call it
+   * again when that exporter has been stopped.
    */
   async stop(ms: number): Promise<void> {
     const { ingest, enrichment } = this.#parts
@@ -76,7 +76,7 @@ export class Line {
       await this.#publish(enrichment.pass(events))
       await this.#publishLosses()
     }
-    // What a sink still refuses of it belongs into the last records of losses.
+    // Flush first, so that the last loss records include what a sink still refuses.
     await delivery.fanout.flush(this.#graceMs / 2)
     lossRecords.finish()
     await this.#publishLosses()

@@ -1,4 +1,4 @@
-/** The command line: exit codes, and how errors are told. What can be typed is in `cli/ktrail.ts`. */
+/** The command line: prints errors and sets exit codes. The commands are in `cli/ktrail.ts`. */
 import { ConfigError, EXIT_CONFIG } from '../config/yaml/errors.ts'
 import { oneLine } from '../config/yaml/quoting.ts'
 import { hungThreads } from '../config/yaml/answered.ts'
@@ -7,7 +7,7 @@ import { EXIT_USAGE, systemTerminal, UsageError } from './cli/command.ts'
 import { ktrail } from './cli/ktrail.ts'
 import { CollectorError } from './errors.ts'
 
-/** Messages of known errors are whole sentences; anything else is a fault of ours and shows its stack. */
+/** Prints the message of a known error; any other error is a fault of ours and is printed with its stack. */
 function report(error: unknown): number {
   if (error instanceof UsageError) {
     console.error(`ktrail: ${oneLine(error.message)}\nSee: ${error.see ?? 'ktrail help'}`)

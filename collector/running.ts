@@ -1,4 +1,4 @@
-/** An agent that runs: how it is stopped, hurried, reopened and reloaded. */
+/** A running agent: stop, hurry, reopen and reload. */
 import type { Delivery } from './delivery/delivery.ts'
 import type { Line } from './line.ts'
 import type { PolicyFolder } from './policies/folder.ts'
@@ -6,15 +6,15 @@ import type { Policies } from './policies/registry.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 export interface RunningAgent {
-  /** Settles when the agent has stopped by itself because something broke. */
+  /** Rejects when the agent can not go on; call `stop` then. */
   readonly failed: Promise<never>
   /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
   stop(): Promise<{ readonly droppedAtStop: number }>
-  /** Ends the grace of a stop that goes on: what is held is written to the spools, or dropped, counted. */
+  /** Ends the grace of a running stop: held events are written to the spools, or dropped and counted. */
   hurry(): void
-  /** SIGUSR1: reopens files and tries at once what waits for a retry. What fails is in the log. */
+  /** SIGUSR1: reopens files and retries waiting batches at once; logs failures. */
   reopen(): Promise<void>
-  /** SIGHUP: reopens as well, and looks at the policies. */
+  /** SIGHUP: also reloads the policies. */
   reload(): Promise<void>
 }
 
@@ -26,7 +26,7 @@ export interface RunningParts {
   readonly folder: PolicyFolder
 }
 
-/** How long the line may take to end although nothing holds it any more: a ring may fill as fast as it is read. */
+/** Time for the pipeline to end after the exporters have stopped: the ring may fill as fast as it is read. */
 const STUCK_MS = 1_000
 
 export class Running implements RunningAgent {
@@ -55,7 +55,7 @@ export class Running implements RunningAgent {
     telemetry.ready = false
     folder[Symbol.dispose]()
     policies[Symbol.dispose]()
-    // An exporter that blocks holds the line; the end of its own grace then lets it go on.
+    // A blocking exporter can hold the pipeline until its own grace ends.
     await line.stop(this.#graceMs)
     telemetry.report()
     await delivery.stop(Math.max(0, graceEnds - performance.now()))
@@ -74,7 +74,7 @@ export class Running implements RunningAgent {
   }
 
   async reload(): Promise<void> {
-    // Side by side: a sink that hangs in its reopening is none of the policies' business.
+    // In parallel: a sink that hangs while it reopens must not delay the policies.
     await Promise.all([this.reopen(), this.#parts.folder.look()])
   }
 }

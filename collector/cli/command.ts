@@ -1,27 +1,27 @@
-/** What the commands have in common: how they are called, read their arguments and answer. */
+/** What all commands share: their type, arguments and output. */
 import { parseArgs } from 'node:util'
 import { configOrThrow, parseConfigFile } from '../../config/agent/check.ts'
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import { didYouMean } from '../../config/yaml/suggest.ts'
 import { oneLine } from '../../config/yaml/quoting.ts'
 
-/** Does one command of the command line; resolves to the exit code. Rejects with UsageError for arguments that are wrong. */
+/** Runs one command; resolves to the exit code. Rejects with UsageError for wrong arguments. */
 export type Command = (args: readonly string[], terminal: Terminal) => Promise<number>
 
-/** The world of a command, for tests to replace. */
+/** The environment of a command; tests replace it. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The answer: to standard output. Rejects when it cannot be written; false when nobody reads it any more. */
+  /** Writes the answer to standard output. Resolves to false when the reader has gone; rejects for other write errors. */
   readonly print: (text: string | Uint8Array) => Promise<boolean>
-  /** About the answer: one line to standard error. */
+  /** Writes one line to standard error. */
   readonly printError: (line: string) => void
   /** Milliseconds since 1970. */
   readonly nowMs: () => number
 }
 
-/** Arguments that make no sense; the message is a sentence. */
+/** Wrong arguments. */
 export class UsageError extends Error {
-  /** What to type to learn more. */
+  /** The command that prints the matching help. */
   see: string | undefined
 
   constructor(message: string, see?: string) {
@@ -30,10 +30,9 @@ export class UsageError extends Error {
   }
 }
 
-/** What a command that is called wrongly exits with. */
+/** Exit code for wrong arguments. */
 export const EXIT_USAGE = 2
 
-/** The process's own. */
 export const systemTerminal: Terminal = {
   env: process.env,
   print: printed,
@@ -41,7 +40,6 @@ export const systemTerminal: Terminal = {
   nowMs: () => Date.now(),
 }
 
-/** A reader that has gone away wants no more; any other failure is one, also for the exit code. */
 async function printed(text: string | Uint8Array): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const end = (error: Error | null | undefined): void => {
@@ -49,7 +47,7 @@ async function printed(text: string | Uint8Array): Promise<boolean> {
       else if ('code' in error && (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED')) resolve(false)
       else reject(Object.assign(new Error(`cannot write to standard output: ${error.message}`), { code: 'STDOUT' }))
     }
-    // The callback has it already; unheard, it would end the process.
+    // The callback gets the error; without a listener it would also end the process.
     if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => {})
     process.stdout.write(text, end)
   })
@@ -65,7 +63,7 @@ export interface Arguments {
 
 /** Reads arguments. Throws UsageError for an option that the command does not have, or one without its value. */
 export function readArguments(args: readonly string[], options: OptionTypes): Arguments {
-  // Not strict: the library's own messages are for programmers.
+  // Not strict: the library's messages are meant for programmers.
   const { tokens, values, positionals } = parseArgs({
     args: [...args],
     options,
@@ -83,9 +81,9 @@ export function readArguments(args: readonly string[], options: OptionTypes): Ar
       throw new UsageError(`no such option: ${rawName}${didYouMean(rawName, names) || `; ${takes}`}`)
     }
     if (type === 'boolean' && value !== undefined) throw new UsageError(`${rawName}: takes no value, got "${value}"`)
-    // An option in place of the value: that was left out.
+    // An option in place of the value: the value is missing.
     if (type === 'string' && (value === undefined || (!inlineValue && value.startsWith('-'))))
-      throw new UsageError(`${rawName}: expected a value behind it`)
+      throw new UsageError(`${rawName}: expected a value after it`)
   }
   return { values, positionals }
 }
@@ -93,7 +91,7 @@ export function readArguments(args: readonly string[], options: OptionTypes): Ar
 /** The option of every command that reads the config. */
 export const CONFIG_OPTION = { config: { type: 'string' } } as const
 
-/** The config file given to a command, or the one that comes with this program. */
+/** The config file given to a command, or the one shipped with ktrail. */
 export function configFile({ values }: Arguments): string {
   return String(values['config'] ?? new URL('../../config/ktrail.yaml', import.meta.url).pathname)
 }

@@ -1,4 +1,4 @@
-/** Numbers and tables as a person in a terminal of 80 columns reads them. */
+/** Numbers and tables for a terminal of 80 columns. */
 import { oneLine } from '../../config/yaml/quoting.ts'
 
 /** `1,234,567`. */
@@ -32,7 +32,7 @@ export interface Row {
   readonly notes?: readonly string[]
 }
 
-/** Of names and sentences that may hold anything: columns two spaces apart, as wide as they must be; those in `right` end together. */
+/** A table: columns two spaces apart and as wide as needed; those in `right` are right-aligned. Cells may contain any text. */
 export function table(head: readonly string[], unsafe: readonly Row[], right: readonly number[] = []): string {
   const rows = unsafe.map(({ cells, notes = [] }) => ({ cells: cells.map(oneLine), notes: notes.map(oneLine) }))
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map(({ cells }) => (cells[i] ?? '').length)))
@@ -46,7 +46,7 @@ export function table(head: readonly string[], unsafe: readonly Row[], right: re
   return `${lines.join('\n')}\n`
 }
 
-/** At most `width` characters, the end given up for an ellipsis. */
+/** Cuts to at most `width` characters, with an ellipsis. */
 export function shortened(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`
 }

@@ -1,10 +1,10 @@
-/** A command that is a choice of others (`ktrail` itself, `ktrail spool`, `ktrail config`): runs the one that is named, or lists all. */
+/** A command with subcommands (`ktrail` itself, `ktrail spool`, `ktrail config`): runs the named one, or lists all. */
 import { didYouMean } from '../../config/yaml/suggest.ts'
 import { EXIT_USAGE, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
-/** A command, loaded when wanted. With `help` that is printed when asked for; without, the command does it: it is a group. */
-export interface Offer {
+/** A command, loaded when needed. Without `help` it prints its own help: it is a group. */
+export interface Subcommand {
   readonly help?: string
   readonly load: () => Promise<Command>
 }
@@ -13,14 +13,14 @@ export interface GroupOptions {
   /** As typed, such as `ktrail spool`. */
   readonly name: string
   readonly help: string
-  readonly commands: Readonly<Record<string, Offer>>
-  /** Commands that are known and not there yet. */
+  readonly commands: Readonly<Record<string, Subcommand>>
+  /** Planned commands. */
   readonly later?: readonly string[]
 }
 
 const isHelp = (word: string): boolean => word === '--help' || word === '-h'
 
-/** Its own help: `NAME help`, `NAME --help`; that of a command: `NAME help COMMAND`, `NAME COMMAND --help`. */
+/** Help of the group: `NAME help`, `NAME --help`; of a command: `NAME help COMMAND`, `NAME COMMAND --help`. */
 export function group({ name, help, commands, later = [] }: GroupOptions): Command {
   const start: Command = async ([word, ...args], terminal) => {
     const printed = async (text: string): Promise<number> => {

@@ -1,4 +1,4 @@
-/** What can be typed behind `ktrail`. */
+/** The commands of `ktrail` and their help. */
 import type { Command } from './command.ts'
 import { group } from './group.ts'
 
@@ -11,14 +11,14 @@ const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what m
                       [--config FILE]   default and where each value comes from
   ktrail spool ls|verify|repair|replay  events that wait on disk for a sink
   ktrail version                        versions of ktrail, Node and the kernel
-  ktrail help [COMMAND]                 this, or more about one of them
+  ktrail help [COMMAND]                 this help, or help for a command
 
-FILE is ktrail's own config/ktrail.yaml where none is given. While it runs, the
-agent answers GET /livez, /readyz, /metrics, /status on server.http, which is
-127.0.0.1:2112. SIGUSR1 reopens log files, SIGHUP also looks at the policies;
+The default for --config is ktrail's own config/ktrail.yaml. While it runs, the
+agent answers GET /livez, /readyz, /metrics, /status on server.http (default
+127.0.0.1:2112). SIGUSR1 reopens log files, SIGHUP also reloads the policies;
 SIGTERM and SIGINT drain and stop.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 78 a file of yours is wrong.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong config or policy.
 `
 
 const RUN = `ktrail run [--config FILE]
@@ -31,25 +31,24 @@ namespace; one agent runs on a host. Its own log goes to standard error.
   --config FILE   instead of ktrail's own config/ktrail.yaml
 
 SIGUSR1 reopens log files and reads certificates and passwords again, SIGHUP
-also looks at the policies. A second SIGTERM or SIGINT ends the wait for sinks:
-what is held goes to the spools at once. A third one kills.
+also reloads the policies. A second SIGTERM or SIGINT ends the wait for sinks:
+held events are written to the spools at once. A third one kills.
 
-Exit codes: 0 stopped with nothing lost, 1 failed, or stopped with events that
-no exporter took in time, 2 wrong usage, 78 a config or policy is wrong.
+Exit codes: 0 stopped, all events delivered; 1 failed, or stopped before all
+events were delivered; 2 wrong usage; 78 wrong config or policy.
 `
 
 const CHECK = `ktrail check FILE...
 
-Prints every mistake in configs and policies as file:line:col: message, without
-root and without a kernel. A policy is known by its keys (kind, spec). Of a
-config also packages and policies that are not there; the policies it names are
-not read: check them as well. What is marked as a warning or a note is no
-mistake.
+Prints every mistake in configs and policies as file:line:col: message. Needs
+no root and no kernel. Policies are recognized by their keys (kind, spec). For
+a config, missing packages and policies are reported, too; the policies that it
+names are not read: check them as well. Warnings and notes are no mistakes.
 
 Exit codes: 0 no mistakes, 2 wrong usage, 78 mistakes.
 `
 
-const CONFIG = `ktrail config: what a config means
+const CONFIG = `ktrail config: shows what a config means
 
   ktrail config print [--effective] [--config FILE]
 
@@ -58,11 +57,11 @@ ktrail config print --help explains more.
 
 const CONFIG_PRINT = `ktrail config print [--effective] [--config FILE]
 
-Prints a config as YAML: what its file contains, with references (\${env:NAME})
+Prints a config as YAML: the content of its file, with references (\${env:NAME})
 replaced. Secrets are shown as [redacted].
 
-  --effective     every effective value, also the defaults and what
-                  variables (OTEL_*) add, and behind each where it comes from
+  --effective     every effective value, also from defaults and variables
+                  (OTEL_*), each with its source
   --config FILE   instead of ktrail's own config/ktrail.yaml
 
 Exit codes: 0 printed, 2 wrong usage, 78 the config is wrong.
@@ -82,7 +81,7 @@ const config = group({
 const root = group({
   name: 'ktrail',
   help: HELP,
-  // Loaded when wanted: only the agent needs the addon and the exporters.
+  // Loaded when needed: only the agent needs the addon and the exporters.
   commands: {
     run: { help: RUN, load: async () => (await import('./run.ts')).runCommand },
     check: { help: CHECK, load: async () => (await import('./check.ts')).checkCommand },
@@ -90,7 +89,6 @@ const root = group({
     spool: { load: async () => (await import('./spool.ts')).spoolCommand },
     version: { help: VERSION, load: async () => (await import('./version.ts')).versionCommand },
   },
-  // In the design.
   later: ['events', 'policy', 'status', 'top'],
 })
 

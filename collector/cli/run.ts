@@ -9,7 +9,7 @@ import type { Log } from '../telemetry/log.ts'
 import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
-/** `ktrail run`: the agent, until a signal ends it. */
+/** `ktrail run`: runs the agent until a signal ends it. */
 export const runCommand: Command = async (args, terminal) => {
   const given = readArguments(args, CONFIG_OPTION)
   const [extra] = given.positionals
@@ -22,12 +22,11 @@ export const runCommand: Command = async (args, terminal) => {
 }
 
 /**
- * The life of an agent in this process, until a signal or an exception that nobody caught ends it, drained; `start` rejects
- * with the reason of its signal when it is ended by that. Resolves to the exit code. Rejects with what else `start` threw, and
- * with what broke the agent.
+ * Runs an agent in this process until a signal or an uncaught exception ends it; drains it first. `start` must reject with the reason of its
+ * AbortSignal when that ends it. Resolves to the exit code. Rejects with any other error of `start`, and with the error that made the agent fail.
  */
 export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, log: Log): Promise<number> {
-  // Heard from here on: unheard, a hang-up would end the start, and a SIGTERM just after "ready" the agent without a drain.
+  // Signals are handled from here on: else SIGHUP would end the start, and SIGTERM just after "ready" would end the agent without a drain.
   const { promise: running, resolve: runs } = Promise.withResolvers<RunningAgent>()
   const failing = (what: string) => (error: unknown) => log.error({ error: String(error) }, `${what} failed`)
   using exceptions = new Exceptions(log)
@@ -50,7 +49,7 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   runs(agent)
   notifySystemd('ready', (message) => log.warn(message))
   const signal = await Promise.race([agent.failed, reported]).catch(async (error: unknown) => {
-    // What is held already may still be delivered.
+    // Held events may still be delivered.
     await agent.stop()
     throw error
   })
@@ -60,29 +59,29 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   if (droppedAtStop > 0) {
     log.error(
       { events: droppedAtStop },
-      'stopped with events that no exporter took in time: raise shutdown.grace, or repair the sink',
+      'stopped before all events were delivered: raise shutdown.grace, or repair the sink',
     )
   }
   return droppedAtStop === 0 && exceptions.count === 0 ? 0 : 1
 }
 
 /**
- * Exceptions, and rejections of promises, that nobody caught, from now on: Node would end the process and lose the events it holds.
- * Most likely they are a package's, out of a timer or a callback.
+ * Handles uncaught exceptions and rejections, for which Node would end the process and lose the held events. Most likely they come from a timer
+ * or callback of a package.
  */
 class Exceptions implements Disposable {
   count = 0
   readonly first: Promise<'exception'>
-  readonly #hear: (error: unknown) => void
+  readonly #handle: (error: unknown) => void
 
   constructor(log: Log) {
     const first = Promise.withResolvers<'exception'>()
     this.first = first.promise
-    this.#hear = (error) => {
-      // Logged once: one that comes with each turn of a timer would fill the log while the agent drains.
+    this.#handle = (error) => {
+      // Only the first is logged: an exception of a periodic timer would fill the log while the agent drains.
       if (++this.count > 1) return
       first.resolve('exception')
-      // Not the value's own words: they may be a getter that throws.
+      // No custom inspection: it may throw.
       const stack = inspect(error, { customInspect: false })
       const [what] = stack.split('\n', 1)
       log.fatal(
@@ -90,11 +89,11 @@ class Exceptions implements Disposable {
         `uncaught exception, so the agent drains and stops; the stack shows where it comes from: ${what}`,
       )
     }
-    process.on('uncaughtException', this.#hear)
+    process.on('uncaughtException', this.#handle)
   }
 
-  /** The end of the process is for Node again: one that is thrown by the exit itself must not keep it from ending. */
+  /** Restores Node's handling: an exception during the exit must not keep the process running. */
   [Symbol.dispose](): void {
-    process.off('uncaughtException', this.#hear)
+    process.off('uncaughtException', this.#handle)
   }
 }

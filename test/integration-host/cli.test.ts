@@ -109,7 +109,7 @@ const rows: readonly Row[] = [
     args: ['spool', 'ls', '/dev/null/'],
     code: 1,
     stdout: NOTHING,
-    stderr: /^ktrail: cannot read the spool "\/dev\/null": it is no folder\n$/,
+    stderr: /^ktrail: cannot read the spool "\/dev\/null": it is not a folder\n$/,
   },
   {
     args: ['spool', 'ls', '--config', missing],
@@ -128,7 +128,7 @@ const rows: readonly Row[] = [
   { args: ['config'], code: 2, stdout: NOTHING, stderr: /ktrail config print/ },
   { args: ['config', 'show'], code: 2, stderr: /no such command: "config show"\nSee: ktrail config help\n/ },
   { args: ['run', config], code: 2, stderr: /run takes no file, got ".*good.yaml": use --config FILE/ },
-  { args: ['run', '--config'], code: 2, stderr: /--config: expected a value behind it\nSee: ktrail run --help\n/ },
+  { args: ['run', '--config'], code: 2, stderr: /--config: expected a value after it\nSee: ktrail run --help\n/ },
   { args: ['run', '--conf', config], code: 2, stderr: /no such option: --conf \(did you mean "--config"\?\)/ },
 
   {

@@ -1,4 +1,4 @@
-/** One look at a spool: its listing, who uses it, what is wrong with it, as every spool command needs them. */
+/** The state of a spool, for all spool commands: its listing, the process that uses it, its damage. */
 import { errnoOf } from '../../../config/yaml/unreadable.ts'
 import { ExportError, listSpool, lockHolder, systemSpoolFiles } from '../../../exporters/index.ts'
 import type { SpoolListing } from '../../../exporters/index.ts'
@@ -8,23 +8,23 @@ import type { Place } from './paths.ts'
 export interface Look {
   readonly place: Place
   readonly listing: SpoolListing
-  /** Waiting for the sink, with those that cannot be read. */
+  /** Events that wait for the sink, including unreadable ones. */
   readonly events: number
-  /** The process that uses it, 0 where that is not known; undefined when none does. */
+  /** Pid of the process that uses it, 0 if unknown; undefined if none does. */
   readonly usedBy: number | undefined
-  /** What is wrong, as far as it shows without reading everything; a sentence each. */
+  /** Damage that shows without reading everything, one sentence each. */
   readonly damage: readonly string[]
 }
 
 /**
- * Looks, or explains in a sentence why that is not possible. The folder of an exporter that was never started is empty, any
- * other folder without a spool is a mistake.
+ * Returns the state, or a sentence why it can not be read. A missing folder of an exporter is an empty spool; any other folder without a spool is
+ * a mistake.
  */
 export async function lookAt(place: Place): Promise<Look | string> {
   try {
     const listing = await listSpool(place.dir, systemSpoolFiles)
     if (place.kind === 'folder' && isUnused(listing))
-      return `"${place.dir}" is no spool: expected files such as cursor and 00000001.seg`
+      return `"${place.dir}" is not a spool: expected files such as cursor and 00000001.seg`
     const usedBy = await lockHolder(place.dir)
     const events = Math.max(0, listing.end - listing.settled)
     return { place, listing, events, usedBy, damage: damageOf(listing, usedBy !== undefined) }
@@ -35,14 +35,14 @@ export async function lookAt(place: Place): Promise<Look | string> {
   }
 }
 
-/** Why a spool cannot be used, as a sentence. */
+/** A sentence why a spool cannot be used. */
 export function problemOf(dir: string, error: unknown): string {
   if (error instanceof ExportError) return error.message
   switch (errnoOf(error)) {
     case 'ENOENT':
       return `cannot read the spool "${dir}": no such folder`
     case 'ENOTDIR':
-      return `cannot read the spool "${dir}": it is no folder`
+      return `cannot read the spool "${dir}": it is not a folder`
     case 'EACCES':
     case 'EPERM':
       return `cannot read the spool "${dir}": permission denied; run this as root or as the user of the agent`
@@ -51,7 +51,6 @@ export function problemOf(dir: string, error: unknown): string {
   }
 }
 
-/** `process 123`, for sentences. */
 export function processName(pid: number): string {
   return pid > 0 ? `process ${pid}` : 'another process'
 }
@@ -68,12 +67,12 @@ const NOTHING: SpoolListing = {
   quarantined: 0,
 }
 
-/** No spool, or none yet. */
+/** There is no spool (yet). */
 export function isUnused({ cursor, segments, unreadable, quarantined }: SpoolListing): boolean {
   return cursor === 'absent' && segments.length === 0 && unreadable.length === 0 && quarantined === 0
 }
 
-/** While an agent appends and removes, only what is surely not its doing: its own accounts know the rest. */
+/** While an agent uses the spool, only damage that its appending and removing can not cause; its own accounting has the rest. */
 export function damageOf(listing: SpoolListing, inUse: boolean): readonly string[] {
   const { segments, unreadable, cursor, settled, durable, end, tailBytes } = listing
   const [first, last] = [segments[0], segments.at(-1)]
@@ -81,7 +80,7 @@ export function damageOf(listing: SpoolListing, inUse: boolean): readonly string
   if (inUse) return found
   if (cursor === 'corrupt') found.push('cursor: unreadable; sending will begin at the oldest event')
   if (cursor === 'absent' && !isUnused(listing))
-    found.push('cursor: missing; what is not here will be counted as corrupt')
+    found.push('cursor: missing; events that are not here will be counted as corrupt')
   const begin = first?.from ?? end
   if (cursor !== 'corrupt' && begin > settled)
     found.push(`events ${counted(settled)} to ${counted(begin - 1)}: missing, no segment has them`)

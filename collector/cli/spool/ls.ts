@@ -6,7 +6,7 @@ import { lookAt } from './look.ts'
 import type { Look } from './look.ts'
 import { pathsOrAll } from './paths.ts'
 
-/** Wider names are in the folder's line. */
+/** Longer names are cut; the folder's line shows them. */
 const NAME_WIDTH = 18
 
 /** `ktrail spool ls`. Fails with 1 when a spool cannot be looked at, not for damage. */
@@ -15,7 +15,7 @@ export const lsCommand: Command = async (args, terminal) => {
   const { output = 'table' } = given.values
   if (output !== 'table' && output !== 'json') throw new UsageError(`-o: expected table or json, got "${output}"`)
   const looks = await Promise.all((await pathsOrAll(given, terminal)).map(lookAt))
-  // What an exporter that is gone left behind matters as long as there is something in it.
+  // The spool of a removed exporter matters only while it contains something.
   const found = looks
     .filter((look) => typeof look !== 'string')
     .filter(({ place, events, damage }) => place.kind !== 'orphan' || events > 0 || damage.length > 0)
@@ -34,8 +34,8 @@ function rowOf({ place, listing, events, usedBy, damage }: Look): Row {
   const oldest = segments[0]
   const notes = [place.dir]
   if (end > 0) notes.push(`taken up to ${counted(settled)} of ${counted(end)}${safe(durable, usedBy)}`)
-  if (place.kind === 'orphan') notes.push('no exporter of the config has this name: nobody sends these events')
-  if (quarantined > 0) notes.push(`quarantine/: ${counted(quarantined)} unreadable files of before`)
+  if (place.kind === 'orphan') notes.push('no exporter of the config has this name: these events are not sent')
+  if (quarantined > 0) notes.push(`quarantine/: ${counted(quarantined)} unreadable files from earlier`)
   notes.push(...damage.map((text) => `damage: ${text}`))
   return {
     cells: [
@@ -50,7 +50,7 @@ function rowOf({ place, listing, events, usedBy, damage }: Look): Row {
   }
 }
 
-/** Only once nobody syncs any more: the file on disk is written anew when something is taken, not at each sync. */
+/** Only while no agent uses it: the cursor file is rewritten when events are taken, not at each sync. */
 function safe(durable: number, usedBy: number | undefined): string {
   return usedBy === undefined ? `, on disk for sure up to ${counted(durable)}` : ''
 }

@@ -1,4 +1,4 @@
-/** Which spools a command is about: those of the config's exporters, or folders given as they are. */
+/** The spools that a command works on: those of the config's exporters, or given folders. */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
@@ -8,10 +8,10 @@ import { configFile, readConfig, UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
 
 export interface Place {
-  /** The exporter, or the folder as it was given. */
+  /** The exporter, or the given folder. */
   readonly name: string
   readonly dir: string
-  /** `orphan`: a spool beside those of the config whose name no exporter has; `folder`: given on the command line. */
+  /** `orphan`: a spool in the config's spool folder without an exporter of that name; `folder`: given on the command line. */
   readonly kind: 'exporter' | 'orphan' | 'folder'
 }
 
@@ -37,7 +37,7 @@ export async function pathsOrAll(given: Arguments, terminal: ReadsConfig): Promi
   return configuredPaths((await readConfig(given, terminal)).config)
 }
 
-/** The spools of all exporters, and those that an exporter which is gone or has another name now left behind. */
+/** The spools of all exporters, and those of exporters that were removed or renamed. */
 async function configuredPaths(config: Config): Promise<readonly Place[]> {
   const paths = Object.keys(config.exporters).flatMap((name) => placeIn(config, name) ?? [])
   const known = new Set(paths.map(({ dir }) => dir))

@@ -16,7 +16,7 @@ export const repairCommand: Command = async (args, terminal) => {
     terminal.printError(`ktrail: ${text}`)
     return 1
   }
-  // Before anything is touched: a lock and a quarantine have no place in a folder that is no spool.
+  // Look first: never create a lock or a quarantine in a folder that is not a spool.
   const look = await lookAt({ ...place, kind: 'folder' })
   if (typeof look === 'string') return problem(look)
   if (look.usedBy !== undefined)
@@ -35,9 +35,10 @@ export const repairCommand: Command = async (args, terminal) => {
 function linesOf(report: SpoolRepair): readonly string[] {
   const { segments, bytes, tornBytes, quarantined, removed, spent, cursor, damaged } = report
   const done: string[] = []
-  if (tornBytes > 0) done.push(`cut off ${dataSize(tornBytes)} that were no whole frame`)
+  if (tornBytes > 0) done.push(`cut off ${dataSize(tornBytes)} of an incomplete frame`)
   for (const text of quarantined) done.push(`moved to quarantine/: ${text}`)
-  if (removed.length > 0) done.push(`deleted there, to make room: ${plural(removed.length, 'damaged file')} of before`)
+  if (removed.length > 0)
+    done.push(`deleted there, to make room: ${plural(removed.length, 'damaged file')} from earlier`)
   if (spent > 0) done.push(`removed ${plural(spent, 'file')} of which everything was taken already`)
   if (done.length === 0) done.push('nothing to repair')
   for (const { name, missingEvents } of damaged)

@@ -21,15 +21,15 @@ import type { Look } from './look.ts'
 import { pathsOf } from './paths.ts'
 import { Target } from './send.ts'
 
-/** Read and sent before anything more is removed. */
+/** Bytes that are read and sent between two removals. */
 const STRETCH_BYTES = 8 << 20
 
-/** A device that refuses may give a moment later; what it goes on refusing the spool passes after three times, and counts. */
+/** Wait after a failed read: it may work a moment later. After three failures the spool skips the damaged bytes and counts them. */
 const PAUSE_MS = 200
-/** So many in a row are not the device's: rights, descriptors or memory, which come back only by manual action. */
+/** More failures in a row are not due to the device but to permissions, descriptors or memory, and need manual action. */
 const MOST_FAILURES = 10
 
-/** Set by a callback when the reader of the answer has gone. */
+/** Thrown when the reader of standard output has gone. */
 class Enough extends Error {}
 
 /** `ktrail spool replay`. Fails with 1 when not all events could be read, or the sink refused some. */
@@ -52,7 +52,7 @@ export const replayCommand: Command = async (args, terminal) => {
   const partly = since !== undefined || until !== undefined || all === true
   if (remove === true && (to === undefined || partly))
     throw new UsageError(
-      '--remove goes with --to EXPORTER, and without --since, --until and --all: a spool is emptied from its front',
+      '--remove needs --to EXPORTER and excludes --since, --until and --all: a spool is emptied from its oldest event on',
     )
   const range = {
     sinceMs: timeOf('--since', since, terminal.nowMs()) ?? -Infinity,
@@ -98,7 +98,7 @@ export const replayCommand: Command = async (args, terminal) => {
   }
 }
 
-/** To standard output. */
+/** Prints to standard output. */
 async function print(look: Look, from: number, range: TimeRange, terminal: Terminal): Promise<number> {
   try {
     const missing = await each(look, from, range, async (part) => {
@@ -117,7 +117,7 @@ async function send(look: Look, from: number, range: TimeRange, target: Target):
   return missing
 }
 
-/** Gives every part from position `from` on. Returns how many events are damaged. */
+/** Calls `give` with every part from position `from` on. Returns the number of damaged events. */
 async function each(
   { place, listing, usedBy }: Look,
   from: number,
@@ -135,13 +135,13 @@ async function each(
     const part = ofTimes(piece, range)
     if (part !== undefined) await give(part)
   })
-  // Beside an agent, what is not here any more has been sent.
+  // While an agent uses the spool, missing events have been sent.
   const begin = Math.max(from, listing.segments[0]?.from ?? from)
   const missing = usedBy === undefined ? listing.end - Math.min(begin, first) - read : 0
   return unreadable + Math.max(0, missing)
 }
 
-/** Sends and removes: what the sink has settled is acked, stretch by stretch. */
+/** Sends and removes: acks each stretch after the sink has settled it. */
 async function drain({ place }: Look, target: Target): Promise<number> {
   let missing = 0
   await using spool = await openSpool(
@@ -168,7 +168,7 @@ async function drain({ place }: Look, target: Target): Promise<number> {
   }
 }
 
-/** What another release can send must not be removed. */
+/** Events that another release can read must not be removed. */
 function notRemoved(events: number, dir: string, why: string): ExportError {
   return new ExportError(
     'UNUSABLE',

@@ -1,4 +1,4 @@
-/** Events of a spool to another exporter of the config, for `ktrail spool replay --to`. */
+/** Sends events of a spool to another exporter of the config, for `ktrail spool replay --to`. */
 import { setTimeout } from 'node:timers/promises'
 import type { Config, ExporterConfig } from '../../../config/agent/schema.ts'
 import { createFanOut, EncoderPool, ExportError } from '../../../exporters/index.ts'
@@ -9,12 +9,12 @@ import { createLog } from '../../telemetry/log.ts'
 import type { Terminal } from '../command.ts'
 import { plural } from '../format.ts'
 
-/** How often the counters are read. */
+/** Interval of reading the counters. */
 const LOOK_MS = 20
-/** The exporter has nothing left to send by then; only its own end may take time. */
+/** Time for closing the exporter, which has nothing left to send by then. */
 const STOP_MS = 10_000
 
-/** An exporter that is fed by hand and loses nothing: it waits. */
+/** An exporter that gets its events from here. It waits instead of dropping events. */
 export class Target implements AsyncDisposable {
   readonly #name: string
   readonly #sender: Sender
@@ -61,14 +61,14 @@ export class Target implements AsyncDisposable {
     }
   }
 
-  /** Hands over; waits while too much is under way. Throws ExportError for events in another encoding. */
+  /** Passes events to the exporter; waits while its queue is full. Throws ExportError for events in another encoding. */
   async give(part: Encoded): Promise<void> {
     const { encoding } = this.#sender.exporter
     if (part.encoding !== encoding) {
       throw new ExportError(
         'UNUSABLE',
-        `exporter "${this.#name}" sends ${encoding} and the spool has ${part.encoding}: choose an exporter of the kind that the ` +
-          'spool was written for, or print the events as JSON lines with -o json',
+        `exporter "${this.#name}" sends ${encoding} and the spool has ${part.encoding}: choose an exporter that sends ` +
+          `${part.encoding}, or print the events as JSON lines with -o json`,
       )
     }
     const room = this.#sender.offer(part)
@@ -77,13 +77,13 @@ export class Target implements AsyncDisposable {
     while (!(await Promise.race([there, setTimeout(LOOK_MS, false)]))) this.#look()
   }
 
-  /** Waits until the sink has settled everything. Throws ExportError when only a person can make it go on. */
+  /** Waits until the sink has settled everything. Throws ExportError when the exporter needs manual action. */
   async settle(): Promise<void> {
     for (; this.#sender.accounting().heldEvents > 0; await setTimeout(LOOK_MS)) this.#look()
     this.#look()
   }
 
-  /** What became of everything given, as a sentence; `lost` are those that the sink did not take. */
+  /** The result as a sentence; `lost`: events that the sink did not accept. */
   summary(): { readonly text: string; readonly lost: number } {
     const { delivered, rejected, dropped } = this.#sender.accounting()
     const refused = Object.entries({ ...rejected, ...dropped }).filter(([, events]) => events > 0)
@@ -96,7 +96,7 @@ export class Target implements AsyncDisposable {
     return this.#stop()
   }
 
-  /** Whether the sink still takes anything. */
+  /** Throws ExportError when the exporter can not go on; prints a new error of one that retries. */
   #look(): void {
     const { state, lastError } = this.#sender.accounting()
     if (state === 'hold' || state === 'failed') {
@@ -109,7 +109,7 @@ export class Target implements AsyncDisposable {
   }
 }
 
-/** Nothing is chosen, held back or given up: a full queue makes the reader wait, and no batch waits to be filled. */
+/** No filter, no rate limit, no dropping: a full queue makes the reader wait, and batches are sent at once. */
 function forReplay(exporter: ExporterConfig): ExporterConfig {
   const { spool: _spool, filter: _filter, rate_limit: _limit, ...rest } = exporter
   const { max_age: _age, ...retry } = exporter.retry

@@ -44,7 +44,7 @@ async function linesAbout(look: Look): Promise<{ readonly text: string; readonly
     last = verdict
     for (const text of [damageIn(verdict), uselessIn(verdict)]) if (text !== '') found.push(`${verdict.name}: ${text}`)
   }
-  // The look trusts the heads of frames; now it is known up to where they are whole.
+  // The listing trusts frame headers; verify has checked which frames are whole.
   const checked = last === undefined ? listing : { ...listing, segments: [...listing.segments.slice(0, -1), last] }
   const tailBytes = last?.tailOnly === true ? last.badBytes : 0
   found.unshift(...damageOf({ ...checked, tailBytes }, usedBy !== undefined))
@@ -54,14 +54,14 @@ async function linesAbout(look: Look): Promise<{ readonly text: string; readonly
   return { text: lines.map((line) => `${place.name}: ${line}\n`).join(''), damaged: true }
 }
 
-/** Damage between frames. At the end it is a torn tail, which in a spool in use is an append that is going on. */
+/** Damage between frames. In a spool in use, damage at the end is a running append. */
 function damageIn({ badBytes, missingEvents, tailOnly, goodEvents }: SpoolVerdict): string {
   if (missingEvents === 0 && (badBytes === 0 || tailOnly)) return ''
   const all = plural(missingEvents + goodEvents, 'event')
-  return `${counted(missingEvents)} of ${all} missing, ${dataSize(badBytes)} are no whole frame`
+  return `${counted(missingEvents)} of ${all} missing, ${dataSize(badBytes)} are not whole frames`
 }
 
-/** Frames that are whole and no use. */
+/** Whole frames with unreadable content. */
 function uselessIn({ uselessEvents, useless, goodEvents }: SpoolVerdict): string {
   if (uselessEvents === 0) return ''
   return `${counted(uselessEvents)} of ${plural(goodEvents, 'event')} can not be read: ${useless}`

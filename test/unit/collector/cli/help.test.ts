@@ -97,11 +97,11 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['check', /^check needs at least one file$/, 'ktrail check --help'],
   ['check --quiet x', /^no such option: --quiet; it takes none$/, 'ktrail check --help'],
   ['run x.yaml', /^run takes no file, got "x.yaml": use --config FILE$/, 'ktrail run --help'],
-  ['run --config', /^--config: expected a value behind it$/, 'ktrail run --help'],
-  ['run --config --verbose', /^--config: expected a value behind it$/, 'ktrail run --help'],
+  ['run --config', /^--config: expected a value after it$/, 'ktrail run --help'],
+  ['run --config --verbose', /^--config: expected a value after it$/, 'ktrail run --help'],
   ['run --verbose', /^no such option: --verbose; expected --config$/, 'ktrail run --help'],
   ['spool ls -x', /^no such option: -x; expected --config, --output$/, 'ktrail spool ls --help'],
-  ['version junk', /^version takes nothing else, got "junk"$/, 'ktrail version --help'],
+  ['version junk', /^version takes no arguments, got "junk"$/, 'ktrail version --help'],
   ['--version --foo', /^no such option: --foo; it takes none$/, 'ktrail version --help'],
 ]
 

@@ -88,7 +88,10 @@ test('spool ls: the spool of an exporter that is no longer configured is shown u
   await host.fill('older', 2, 2)
   mkdirSync(host.folder.at('spool/other'))
   const { stdout } = await host.run('ls')
-  assert.match(stdout, /^old {8}20 .*\n {2}F\/spool\/old\n.*\n {2}no exporter of the config has this name: nobody/m)
+  assert.match(
+    stdout,
+    /^old {8}20 .*\n {2}F\/spool\/old\n.*\n {2}no exporter of the config has this name: these events are not sent/m,
+  )
   assert.doesNotMatch(stdout, /older|other/)
 })
 
@@ -127,7 +130,7 @@ const damages: readonly Damage[] = [
   {
     name: 'no cursor',
     spoil: (dir) => unlinkSync(`${dir}/cursor`),
-    want: /^ {2}damage: cursor: missing; what is not here will be counted as corrupt$/m,
+    want: /^ {2}damage: cursor: missing; events that are not here will be counted as corrupt$/m,
   },
   {
     name: 'garbage for all files',
@@ -162,9 +165,9 @@ test('spool ls: a spool that cannot be read is reported, the others are shown', 
   assert.match(stdout, /^bus /m)
   assert.equal(
     stderr,
-    `ktrail: "F/empty" is no spool: expected files such as cursor and 00000001.seg
+    `ktrail: "F/empty" is not a spool: expected files such as cursor and 00000001.seg
 ktrail: cannot read the spool "F/none": no such folder
-ktrail: cannot read the spool "F/c.yaml": it is no folder
+ktrail: cannot read the spool "F/c.yaml": it is not a folder
 `,
   )
 })

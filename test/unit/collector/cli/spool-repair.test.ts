@@ -44,7 +44,7 @@ const rows: readonly Row[] = [
     name: 'a flipped bit in the middle',
     spoil: (dir, host) => host.edit(`${dir}/00000002.seg`, flip(IN_SECOND_FRAME)),
     verify: `\
-bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB are no whole frame
+bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB are not whole frames
 bus: damaged; readable: 9 frames, 90 events in 5 files of 13.5 KiB
 `,
     repair: `\
@@ -53,7 +53,7 @@ bus: 00000002.seg: 10 events are lost to damage; the agent will count them as co
 bus: 5 files, 13.5 KiB left
 `,
     after: `\
-bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB are no whole frame
+bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB are not whole frames
 bus: damaged; readable: 9 frames, 90 events in 5 files of 13.5 KiB
 `,
   },
@@ -65,7 +65,7 @@ bus: events 90 to 99: missing at the end, they were on disk
 bus: 00000005.seg: torn end of 1.2 KiB; the next start cuts it off
 bus: damaged; readable: 9 frames, 90 events in 5 files of 13.4 KiB
 `,
-    repair: 'bus: cut off 1.2 KiB that were no whole frame\nbus: 5 files, 12.2 KiB left\n',
+    repair: 'bus: cut off 1.2 KiB of an incomplete frame\nbus: 5 files, 12.2 KiB left\n',
     after: `\
 bus: events 90 to 99: missing at the end, they were on disk
 bus: damaged; readable: 9 frames, 90 events in 5 files of 12.2 KiB
@@ -76,7 +76,7 @@ bus: damaged; readable: 9 frames, 90 events in 5 files of 12.2 KiB
     spoil: (dir, host) => host.edit(`${dir}/00000003.seg`, (bytes) => bytes.fill(0, 0, 176)),
     verify: `\
 bus: 00000003.seg: both copies of the header are damaged
-bus: 00000002.seg: 20 of 40 events missing, 0 B are no whole frame
+bus: 00000002.seg: 20 of 40 events missing, 0 B are not whole frames
 bus: damaged; readable: 8 frames, 80 events in 4 files of 10.8 KiB
 `,
     repair: `\
@@ -85,7 +85,7 @@ bus: 00000002.seg: 20 events are lost to damage; the agent will count them as co
 bus: 4 files, 10.8 KiB left
 `,
     after: `\
-bus: 00000002.seg: 20 of 40 events missing, 0 B are no whole frame
+bus: 00000002.seg: 20 of 40 events missing, 0 B are not whole frames
 bus: damaged; readable: 8 frames, 80 events in 4 files of 10.8 KiB
 `,
   },
@@ -97,7 +97,7 @@ bus: damaged; readable: 8 frames, 80 events in 4 files of 10.8 KiB
     },
     verify: `\
 bus: cursor: unreadable; sending will begin at the oldest event
-bus: 00000001.seg: 20 of 20 events missing, 2.5 KiB are no whole frame
+bus: 00000001.seg: 20 of 20 events missing, 2.5 KiB are not whole frames
 bus: damaged; readable: 8 frames, 80 events in 5 files of 13.5 KiB
 `,
     repair: `\
@@ -154,7 +154,7 @@ test('spool repair: reports files that it deletes from a full quarantine, and fi
   const { stdout } = await host.run('repair bus')
   assert.match(
     stdout,
-    /^bus: moved to quarantine\/: 00000003\.seg: .*\nbus: deleted there, to make room: 2 damaged files of before$/m,
+    /^bus: moved to quarantine\/: 00000003\.seg: .*\nbus: deleted there, to make room: 2 damaged files from earlier$/m,
   )
   assert.equal(readdirSync(`${dir}/quarantine`).length, 32)
   host.edit(`${dir}/00000002.seg`, (bytes) => bytes.fill(2, 4, 5).fill(2, 92, 93))
@@ -172,7 +172,7 @@ test('spool repair: does not touch a folder that is not a spool', async () => {
   mkdirSync(host.folder.at('other'))
   writeFileSync(host.folder.at('other/notes.txt'), 'x')
   for (const [line, want] of [
-    ['repair F/other', '"F/other" is no spool: expected files such as cursor and 00000001.seg'],
+    ['repair F/other', '"F/other" is not a spool: expected files such as cursor and 00000001.seg'],
     ['repair F/none', 'cannot read the spool "F/none": no such folder'],
     ['repair bus', 'cannot read the spool "F/spool/bus": no such folder'],
   ] as const) {

@@ -235,7 +235,7 @@ test('spool replay: impossible requests are refused before an event is sent', as
   for (const [line, want] of [
     [
       'replay bus --to archive',
-      'exporter "archive" sends json and the spool has otlp: choose an exporter of the kind that the spool was written for, or print the events as JSON lines with -o json',
+      'exporter "archive" sends json and the spool has otlp: choose an exporter that sends otlp, or print the events as JSON lines with -o json',
     ],
     ['replay F/none', 'cannot read the spool "F/none": no such folder'],
   ] as const) {

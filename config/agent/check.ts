@@ -13,7 +13,7 @@ import { show } from '../yaml/problems.ts'
 import { configWarnings } from './warnings.ts'
 import { writablePolicy } from './writable.ts'
 
-/** `loadConfig` on a file; what stands in the way of reading it, or a package missing, is a problem too. Never throws. */
+/** `loadConfig` on a file; an unreadable file or a missing package is a problem, too. Never throws. */
 export async function parseConfigFile(file: string, env: Environment): Promise<ConfigResult> {
   const read = await readTextFile(file)
   return 'problems' in read ? read : loadWithPackages(read.text, file, env)
@@ -33,8 +33,8 @@ export function configOrThrow(result: ConfigResult): LoadedConfig {
 }
 
 /**
- * Whether a text is meant as a policy rather than as a config: it has one of the keys every Kubernetes object has.
- * Looks at lines, so that it has an answer for a text that is no YAML.
+ * Whether a text is meant as a policy, not as a config: it has one of the keys of every Kubernetes object.
+ * Looks at lines, so that it works for invalid YAML, too.
  */
 export function looksLikePolicy(text: string): boolean {
   return /^(?:[{ \t]*["']?(?:apiVersion|kind)["']?[ \t]*:|["']?(?:metadata|spec)["']?[ \t]*:)/m.test(text)
@@ -43,15 +43,15 @@ export function looksLikePolicy(text: string): boolean {
 /** What `ktrail check` prints of a file. */
 export interface Checked {
   readonly problems: readonly Problem[]
-  /** What works and should not be so. */
+  /** Settings that work but are risky. */
   readonly warnings: readonly Problem[]
-  /** What depends on the kernel that the agent finds. */
+  /** What depends on the kernel of the host. */
   readonly notes: readonly Problem[]
 }
 
 /**
- * Every problem of one file, policy or config, without kernel or root. Of a config also policies that are not there (what stands
- * in them is not read) and, as warnings, what others may read or write and should not. Never throws.
+ * Every problem of one file, policy or config, without kernel or root. For a config also missing policy files (their content is not read) and,
+ * as warnings, files that other users can read or write and should not. Never throws.
  */
 export async function checkFile(file: string, env: Environment): Promise<Checked> {
   const read = await readTextFile(file)
@@ -76,7 +76,7 @@ function optionalCalls({ file, hooks }: Policy): Problem[] {
   )
 }
 
-/** A place that whoever checks may not look at may well be there for the agent. */
+/** Missing policy paths. A path that this user may not read is no problem: the agent may be able to. */
 async function missingPolicies(loaded: LoadedConfig, file: string): Promise<Problem[]> {
   const problems: Problem[] = []
   for (const [i, place] of loaded.config.policies.entries()) {

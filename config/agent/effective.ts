@@ -1,6 +1,6 @@
 /**
- * The effective config: with every value that follows from others, from the name of the host or from the environment. What runs takes it,
- * and `config print --effective` shows it.
+ * The effective config: with every value that follows from other keys, from the host name or from the environment. The agent runs with it, and
+ * `config print --effective` shows it.
  */
 import { hostname } from 'node:os'
 import { OtelEnvironment } from './exporters/otel.ts'
@@ -9,13 +9,13 @@ import { lokiLimits } from './exporters/otlp.ts'
 import type { Environment } from './loading/substitute.ts'
 import type { Config, ExporterConfig, OtlpExporterConfig, QueueConfig, RateLimitConfig } from './schema.ts'
 
-/** As for an age that is written. */
+/** The schema's minimum of an age. */
 const MIN_AGE_MS = 1000
-/** Files in a spool that is full: a start opens each of them. */
+/** Limit of files in a full spool: a start opens each of them. */
 const MAX_SEGMENTS = 4096
 /**
- * Sinks that keep no order take several requests at a time; more than a few are for far ones only and cost memory. Loki refuses
- * what is too far behind the newest.
+ * Requests in flight for sinks that keep no order; more only help with distant sinks, and cost memory. Loki refuses entries that are too far
+ * behind the newest.
  */
 const REQUESTS = 4
 const LOKI_REQUESTS = 1
@@ -47,13 +47,13 @@ export type EffectiveConfig = Omit<Config, 'exporters'> & {
   readonly exporters: Readonly<Record<string, EffectiveExporter>>
 }
 
-/** Where a value comes from that neither the config file nor a default has: a variable, or `host name`. */
+/** The origin of a value that comes neither from the config file nor from a default: a variable, or `host name`. */
 export type Source = readonly [path: readonly string[], origin: string]
 
 export interface Effective<T> {
   readonly config: T
   readonly sources: readonly Source[]
-  /** Sentences about variables that were left out. */
+  /** Messages about ignored variables. */
   readonly warnings: readonly string[]
 }
 
@@ -72,7 +72,7 @@ export function effectiveConfig(config: Config, env: Environment): Effective<Eff
   return { config: { ...config, node_name: name.value, ring, exporters }, sources, warnings }
 }
 
-/** Paths of sources are those within the exporter. */
+/** Paths of sources are relative to the exporter. */
 export function effectiveExporter(exporter: ExporterConfig, env: Environment): Effective<EffectiveExporter> {
   const environment = new OtelEnvironment(env)
   const { sources, warnings } = environment
@@ -102,7 +102,7 @@ function spoolOf(exporter: ExporterConfig): Pick<ExporterConfig, 'spool'> {
   const { spool } = exporter
   if (spool === undefined) return {}
   const limits = exporter.type === 'otlp' ? lokiLimits(exporter.loki) : undefined
-  // Loki would refuse older events: a fourteenth is for the way there.
+  // Loki would refuse older events; one fourteenth is left for the transport.
   const lokiMs = limits && Math.max(MIN_AGE_MS, Math.floor((limits.max_age * 13) / 14))
   const segment_size = Math.max(spool.segment_size, Math.ceil(spool.max_size / MAX_SEGMENTS))
   return { spool: { ...spool, max_age: spool.max_age ?? lokiMs, segment_size } }
@@ -113,7 +113,7 @@ export function ringWatermarkBytes({ ring }: Pick<Config, 'ring'>): number {
   return ring.watermark ?? ring.size / 8
 }
 
-/** The name of this host in every record, and where it comes from: `config`, a variable, or `host name`. As Tetragon does. */
+/** The host's name in records and its origin: `config`, a variable, or `host name`. The order is Tetragon's. */
 export function nodeNameOf(
   { node_name: own }: Pick<Config, 'node_name'>,
   env: Environment,

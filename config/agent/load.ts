@@ -1,4 +1,4 @@
-/** The agent's config file: text in, a typed Config with defaults out, or every mistake with its place. */
+/** The agent's config file: text in, a typed Config with defaults out, or every mistake with its position. */
 import { createHash } from 'node:crypto'
 import type { z } from 'zod'
 import { describeValue, explain, pathText } from './loading/explain.ts'
@@ -17,9 +17,9 @@ import { parseYaml } from '../yaml/yaml.ts'
 
 export interface LoadedConfig {
   readonly config: Config
-  /** What the user wrote, references replaced, paths absolute, units as texts: the input of the schema. */
+  /** The input of the schema: as written, with references replaced, absolute paths, units as texts. */
   readonly written: unknown
-  /** Where each value the user wrote came from, by path (`exporters.archive.path`); the others are defaults. */
+  /** The origin of each written value, by path (`exporters.archive.path`); the others are defaults. */
   readonly origins: ReadonlyMap<string, Origin>
   /** SHA-256 of the text, in hex. */
   readonly hash: string
@@ -93,8 +93,8 @@ function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems):
 }
 
 /**
- * Of a key that takes a word or a mapping: what is wrong inside the mapping that was written. Of several mappings, told
- * apart by `type`: what is wrong in the one whose type it has.
+ * For a key that takes a word or a mapping: the problems inside the written mapping. If several mappings are allowed, distinguished by `type`:
+ * the problems for the one with the written type.
  */
 function mappingIssues(issue: z.core.$ZodIssueInvalidUnion, value: unknown): readonly z.core.$ZodIssue[] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return []

@@ -1,4 +1,4 @@
-/** Packages that a config names: where they are installed. Finds them without running their code. */
+/** Finds the packages that a config names, without running their code. */
 import { findPackageJSON } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -8,17 +8,17 @@ import type { LoadedConfig } from './load.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
 
-/** Seen from it are the packages installed beside ktrail's own. */
+/** From this file, packages installed next to ktrail are found. */
 const OURS = fileURLToPath(new URL('../../package.json', import.meta.url))
 
-/** Files from which packages are looked for, in this order. */
+/** Files from which packages are resolved, in this order. */
 function paths(configFile: string | undefined): string[] {
   return configFile === undefined ? [OURS] : [resolve(configFile), OURS]
 }
 
 /**
- * The file from which `name` is to be imported: the config file when its folder or one above has the package in a
- * node_modules, else one of ktrail's own; undefined when neither sees it.
+ * The file from which to import `name`: the config file if its folder or a parent has the package in node_modules, else one of ktrail's own;
+ * undefined if the package is not found.
  */
 export function findPackage(name: string, configFile?: string): string | undefined {
   return paths(configFile).find((place) => sees(place, name))
@@ -32,14 +32,14 @@ function sees(place: string, name: string): boolean {
   }
 }
 
-/** Says that a package is not there, where it was looked for, and what to do. */
+/** The message for a missing package: where it was looked for, and what to do. */
 export function missingPackage(name: string, configFile?: string): string {
   const folders = [...new Set(paths(configFile).map((place) => dirname(place)))]
   const where = `expected it in node_modules of ${folders.map(show).join(' or ')}, or of a folder above`
   return `cannot find the package ${show(name)}: ${where}; install it: npm install --prefix ${folders[0]} ${name}`
 }
 
-/** One problem for each package that the exporters of the config name and that is not installed. */
+/** One problem for each exporter package that is not installed. */
 export function packageProblems(loaded: LoadedConfig, file: string): Problem[] {
   return Object.entries(loaded.config.exporters).flatMap(([exporter, options]) => {
     const key = options.type === 'kafka' ? 'codec' : 'type'

@@ -10,41 +10,41 @@ import { exporterSchemas } from './exporters/exporters.ts'
 import { configSchema } from './schema.ts'
 import type { Config } from './schema.ts'
 
-// What YAML does not allow raw, or what reads as a line end or a mark: the library writes some of these as they are.
+// Characters that YAML forbids, or that read as a line end or a byte order mark; the library writes some of them unescaped.
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\ufeff]/u
 const LEFT_RAW = /[\u007f-\u009f\u2028\u2029\ufeff]/g
 
 export interface PrintOptions {
-  /** With every default, and behind each value where it came from; else only what the user wrote. */
+  /** Print every value, also defaults, each with its origin; else only the written values. */
   readonly effective?: boolean
-  /** The effective config, where it is more than the loaded one. */
+  /** The effective config; default: the loaded one. */
   readonly config?: Config | EffectiveConfig
-  /** Where values come from that the effective config has and no file: for their mark, by path. */
+  /** Origins of effective values that are not from the config file. */
   readonly sources?: readonly Source[]
 }
 
 /**
- * A loaded config as YAML, for `ktrail config print`. What came from a `${file:}`, what may be a secret (`secret-keys.ts`) and
- * values of keys that end in `_file` are shown as `[redacted]`; everything else parses back to the same Config.
+ * A loaded config as YAML, for `ktrail config print`. Values from a `${file:}`, possible secrets (`secret-keys.ts`) and values of keys that end
+ * in `_file` are shown as `[redacted]`; everything else parses back to the same Config.
  */
 export function printConfig(loaded: LoadedConfig, options: PrintOptions = {}): string {
   const { effective = false, config = loaded.config, sources = [] } = options
   const others = new Map(sources.map(([path, origin]) => [pathText(path), origin]))
   const doc = new Document(effective ? writtenForm(config) : loaded.written)
   annotate(doc.contents, [], (node, path) => mark(node, path, loaded, effective ? others : undefined))
-  // They only stand between double quotes, see annotate.
+  // These characters only occur in double quotes, see annotate.
   return doc
     .toString({ lineWidth: 0 })
     .replace(LEFT_RAW, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** No check of what must not stand together: config and variables may say together what a config alone may not. */
+/** Without checks across keys: config and variables together may contain what a config alone must not. */
 const WRITTEN = z.strictObject({
   ...configSchema.shape,
   exporters: z.record(z.string(), z.union(exporterSchemas.map(({ shape }) => z.strictObject(shape)))),
 })
 
-/** As a user would write it: units as texts, every default there. */
+/** As a user would write it: units as texts, with every default. */
 function writtenForm(config: Config | EffectiveConfig): unknown {
   // zod's type has no readonly; encode does not write into what it is given.
   return z.encode(WRITTEN, config as z.output<typeof WRITTEN>)
@@ -64,7 +64,7 @@ function annotate(node: unknown, path: Path, scalar: (node: Scalar, path: Path) 
   }
 }
 
-/** With `others`, where it comes from stands behind it. */
+/** With `others`, adds the origin as a comment. */
 function mark(node: Scalar, path: Path, { origins }: LoadedConfig, others?: ReadonlyMap<string, string>): void {
   const key = pathText(path)
   const origin = origins.get(key)

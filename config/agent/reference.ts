@@ -4,7 +4,7 @@ import { DURATION, SIZE } from '../yaml/units.ts'
 import { RELATIVE } from '../yaml/paths.ts'
 import { configJsonSchema } from './json-schema.ts'
 
-/** What of JSON Schema the config uses. */
+/** The part of JSON Schema that the config uses. */
 interface Schema {
   readonly type?: string
   readonly description?: string
@@ -75,14 +75,14 @@ function inside(node: Schema): { readonly keys: Keys; readonly required: readonl
   return below === undefined ? undefined : { ...below, step: '[].' }
 }
 
-/** The description, and what it says to be the default where the schema has none. */
+/** The description, and the default: the schema's, else that of the description. */
 function sentences(node: Schema | undefined): { readonly text: string; readonly standard: string } {
   const whole = (node?.description ?? '').replace(RELATIVE, '').trim()
-  const [text = '', said] = whole.split(/ ?Default: (.*)\.$/)
+  const [text = '', described] = whole.split(/ ?Default: (.*)\.$/)
   const value = node?.default
   const empty =
     value === undefined || value === '' || (typeof value === 'object' && Object.keys(value ?? {}).length === 0)
-  const word = empty ? said : String(value)
+  const word = empty ? described : String(value)
   const isValue = !empty || node?.enum?.includes(word ?? '') === true
   return { text: marked(text), standard: isValue ? `\`${word}\`` : marked(word ?? '') }
 }

@@ -112,7 +112,7 @@ const shutdown = z
   .prefault({})
   .describe('What happens on SIGTERM and SIGINT.')
 
-/** Said when there is nothing to send events to: an agent that ships nothing is a mistake, not a choice. */
+/** The message for a config without exporters: an agent that sends nothing is a mistake. */
 export const NO_EXPORTER = 'expected at least one exporter, such as screen: {type: stdout, format: compact}'
 
 /** The whole file. */

@@ -1,4 +1,4 @@
-/** What of a config works and should not be so: others may read or write what they should not. */
+/** Warnings about a config that works but lets other users read or write too much. */
 import { stat } from 'node:fs/promises'
 import { formatAddress, isLocal } from '../yaml/addresses.ts'
 import type { Problem } from '../yaml/problems.ts'
@@ -8,7 +8,7 @@ import { writablePaths } from './writable.ts'
 
 const READ_BY_OTHERS = 0o004
 
-/** All of them. Never throws. */
+/** All warnings. Never throws. */
 export async function configWarnings(loaded: LoadedConfig, file: string): Promise<Problem[]> {
   return [...openServer(loaded, file), ...(await openSecrets(loaded, file)), ...(await writablePaths(loaded, file))]
 }
@@ -18,12 +18,12 @@ function openServer(loaded: LoadedConfig, file: string): Problem[] {
   const { http, token } = loaded.config.server
   if (isLocal(http) || token !== undefined) return []
   const message =
-    `whoever reaches ${formatAddress(http)} can read the addresses of exporters, their errors and the names of policies: ` +
+    `anyone who can reach ${formatAddress(http)} can read the addresses of exporters, their errors and the names of policies: ` +
     'set server.token, or use 127.0.0.1 or a Unix socket'
   return [problemAt(loaded, file, ['server', 'http'], message)]
 }
 
-/** Everybody on the host may read a file with a secret; none for one that cannot be looked at. */
+/** Files with secrets that every user of the host can read; skips files that cannot be inspected. */
 async function openSecrets({ secretFiles }: LoadedConfig, file: string): Promise<Problem[]> {
   const warnings: Problem[] = []
   for (const [path, { key, at }] of secretFiles) {

@@ -1,6 +1,6 @@
 /**
- * Whether somebody who is neither root nor the agent's user may change what the agent runs by: its config, its policies. By mode and
- * owner of each file, and of each folder above it, in which a name can be given to another file.
+ * Checks whether a user other than root and the agent's user can change the agent's config or policies, by mode and owner of each file and of
+ * each folder above it, where the file could be replaced.
  */
 import type { Stats } from 'node:fs'
 import { access, constants, realpath, stat } from 'node:fs/promises'
@@ -14,13 +14,13 @@ import type { Problem } from '../yaml/problems.ts'
 
 const BY_GROUP = 0o020
 const BY_OTHERS = 0o002
-/** Names in such a folder belong to the owners of what they name. */
+/** In a sticky folder only the owner of a file can rename or remove it. */
 const STICKY = 0o1000
 
-/** More say nothing new. */
+/** More warnings would add nothing. */
 const MOST_WARNINGS = 20
 
-/** A warning for each place that others may write, of a config file and of the policies that it names now. Never rejects. */
+/** A warning for each path that others can write, of a config file and the policies that it names. Never rejects. */
 export async function writablePaths({ config, origins }: LoadedConfig, file: string): Promise<Problem[]> {
   const looked = new Looked()
   const warnings = await looked.warningsOf([file], { file, line: 1, col: 1 }, '')
@@ -48,7 +48,7 @@ export function writablePolicy(file: string): Promise<Problem[]> {
 class Looked {
   readonly #paths = new Set<string>()
 
-  /** Of each path: what is written and what links lead to, and every folder above. What may not be looked at is passed over. */
+  /** Checks each path as written, the target of links, and every folder above. Skips what may not be read. */
   async warningsOf(paths: readonly string[], at: Omit<Problem, 'message'>, key: string): Promise<Problem[]> {
     const warnings: Problem[] = []
     for (const path of paths) {
@@ -66,7 +66,7 @@ class Looked {
   }
 }
 
-/** `itself`: what is read, not a folder above it. */
+/** `itself`: the file itself, not a folder above it. */
 async function whyWritable(place: string, itself: boolean): Promise<string | undefined> {
   const info = await stat(place)
   const who = writers(info, itself)
@@ -78,11 +78,11 @@ async function whyWritable(place: string, itself: boolean): Promise<string | und
 }
 
 function writers({ mode, uid, gid }: Stats, itself: boolean): { name: string; owner: boolean } | undefined {
-  // Its owner may give himself every right.
+  // The owner can grant himself every permission.
   if (uid !== 0 && uid !== process.geteuid?.()) return { name: `user ${uid}`, owner: true }
   if (!itself && (mode & STICKY) !== 0) return undefined
   if ((mode & BY_OTHERS) !== 0) return { name: 'everybody on this host', owner: false }
-  // The group of root, and that of whoever runs this: on many systems nobody else is in it.
+  // The groups of root and of this process are trusted: on many systems they have no other members.
   if ((mode & BY_GROUP) !== 0 && gid !== 0 && gid !== process.getegid?.()) return { name: `group ${gid}`, owner: false }
   return undefined
 }

@@ -94,7 +94,7 @@ function readArguments(fields: Fields, problems: Problems): Array<ArgumentSpec |
     if (spec === undefined) return undefined
     const taken = first.get(spec.index)
     if (taken !== undefined) {
-      problems.add(place.node.at, `${place.path}: index ${spec.index} already stands in ${taken}`)
+      problems.add(place.node.at, `${place.path}: index ${spec.index} is already used by ${taken}`)
     }
     first.set(spec.index, taken ?? place.path)
     return spec

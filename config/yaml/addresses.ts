@@ -9,7 +9,7 @@ const UNIX = 'unix://'
 /** Of `sun_path` (unix(7)), which ends with a zero byte. */
 const MAX_PATH_BYTES = 107
 
-/** The address that a text names, or a sentence with what was expected. */
+/** The parsed address, or a message with what was expected. */
 export function parseAddress(text: string): Address | string {
   if (text.startsWith(UNIX)) {
     const path = text.slice(UNIX.length)

@@ -1,21 +1,21 @@
 /**
- * Work on paths whose file system may never answer (a network mount whose server is away, FUSE). Such work holds one of Node's four
- * threads until the kernel lets go of it, and `process.exit` waits for all of them. So it is done one at a time, given up after a
- * deadline, and not begun while two that were given up still hold their threads.
+ * Work on paths whose file system may never answer (a network mount with an unreachable server, FUSE). Such work blocks one of Node's four
+ * threads until the kernel returns, and `process.exit` waits for all of them. So it is done one at a time, given up after a deadline, and not
+ * begun while two threads are still blocked.
  */
 const DEADLINE_MS = 5000
 const MOST_HUNG = 2
 
-/** Paths whose work was given up and still holds a thread. */
+/** Paths whose work was given up but still blocks a thread. */
 const hung = new Set<string>()
 let turn: Promise<unknown> = Promise.resolve()
 
-/** How many threads are held. While there are any, `process.exit` would wait for them. */
+/** Number of blocked threads. `process.exit` would wait for them. */
 export function hungThreads(): number {
   return hung.size
 }
 
-/** What `work` on `path` comes to. Rejects with what it rejects with, and when the file system does not answer. */
+/** The result of `work` on `path`. Rejects like `work`, and when the file system does not answer. */
 export function answered<T>(path: string, work: () => Promise<T>, deadlineMs: number = DEADLINE_MS): Promise<T> {
   const result = turn.then(() => inTime(path, work, deadlineMs))
   turn = result.catch(() => undefined)

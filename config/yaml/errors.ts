@@ -1,10 +1,10 @@
 import { formatProblem } from './problems.ts'
 import type { Problem } from './problems.ts'
 
-/** sysexits.h EX_CONFIG: what a command exits with when a file of the user is wrong. */
+/** sysexits.h EX_CONFIG: the exit code for a wrong config or policy. */
 export const EXIT_CONFIG = 78
 
-/** For callers that throw rather than pass problems on. `message` has one `file:line:col: message` a line. */
+/** For callers that throw instead of returning problems. `message` has one `file:line:col: message` per line. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly code = 'CONFIG_INVALID'

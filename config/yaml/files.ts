@@ -7,8 +7,8 @@ import { MAX_FILE_BYTES } from './yaml.ts'
 export type TextResult = { readonly text: string } | { readonly problems: readonly Problem[] }
 
 /**
- * Reads a policy or config file: UTF-8, at most 1 MiB. What stands in the way (no such file, no right, no
- * regular file, too large, no answer, bytes that are not UTF-8) comes back as one problem. Never throws.
+ * Reads a policy or config file: UTF-8, at most 1 MiB. Returns a failure (no such file, no permission, not a regular file, too large, no answer,
+ * not UTF-8) as one problem. Never throws.
  */
 export async function readTextFile(file: string): Promise<TextResult> {
   const refuse = (message: string, line = 1, col = 1): TextResult => ({ problems: [{ file, line, col, message }] })
@@ -28,12 +28,12 @@ export async function readTextFile(file: string): Promise<TextResult> {
   return refuse(`byte 0x${byte} at offset ${offset} is not UTF-8: save the file as UTF-8`, line, col)
 }
 
-/** Decoding puts U+FFFD for what is invalid, so the first byte that does not come back is where it begins. */
+/** Decoding replaces invalid bytes by U+FFFD, so they begin at the first byte that differs after re-encoding. */
 function firstInvalid(bytes: Buffer, decoded: string): number {
   const back = Buffer.from(decoded, 'utf8')
   let offset = 0
   while (offset < bytes.length && bytes[offset] === back[offset]) offset++
-  // U+FFFD begins with EF: a sequence that begins so too agrees for up to two bytes longer.
+  // U+FFFD begins with EF: an invalid sequence with EF differs up to two bytes later.
   while (offset > 0 && (bytes[offset - 1] ?? 0) >= 0x80 && !isUtf8(bytes.subarray(0, offset))) offset--
   return offset
 }

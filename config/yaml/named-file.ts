@@ -1,6 +1,6 @@
 /**
- * Reads files that a config, a policy folder or a variable names. Whatever lies there costs bounded bytes and time: a FIFO nobody
- * writes to, a device, a file without end, a file system that does not answer.
+ * Reads files that a config, a policy folder or a variable names. Bytes and time are bounded for anything at that path: a FIFO without writer,
+ * a device, an endless file, a file system that does not answer.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import type { Stats } from 'node:fs'
@@ -8,19 +8,19 @@ import { open } from 'node:fs/promises'
 import { answered } from './answered.ts'
 
 const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants
-/** NONBLOCK: a FIFO opens at once. NOCTTY: a terminal does not become the agent's. */
+/** NONBLOCK: a FIFO opens at once. NOCTTY: a terminal does not become the controlling terminal. */
 const FLAGS = O_RDONLY | O_NONBLOCK | O_NOCTTY
-/** Policies are read each second: not a buffer of the largest size for each. */
+/** Chunk size: policies are read each second, and a buffer of the largest size for each would be wasteful. */
 const CHUNK_BYTES = 16 << 10
 
-/** Passwords, tokens, header values: a line. */
+/** Passwords, tokens, header values: one line. */
 export const MAX_SECRET_BYTES: number = 64 << 10
-/** Certificates: the bundle of every public authority has 250 KiB. */
+/** Certificates: a bundle of all public authorities has 250 KiB. */
 export const MAX_PEM_BYTES: number = 4 << 20
 
 /**
- * The content of a regular file. Rejects when it is something else, has more than `maxBytes` or is not read within seconds;
- * `whyUnreadable` has the words. Never holds more than the bound, nor more than two of Node's threads.
+ * The content of a regular file. Rejects for anything else, for more than `maxBytes`, and when it cannot be read within seconds; `whyUnreadable`
+ * makes the message. Never buffers more than the bound, nor blocks more than two of Node's threads.
  */
 export function readNamedFile(path: string, maxBytes: number): Promise<Buffer> {
   return answered(path, () => readWhole(path, maxBytes))
@@ -30,7 +30,7 @@ async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
   await using handle = await open(path, FLAGS)
   refuseOther(await handle.stat())
   const chunks: Buffer[] = []
-  // The size of a file in /proc is 0, so it is read to its end.
+  // Files in /proc have size 0, so read to the end.
   for (let room = maxBytes + 1; room > 0;) {
     const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(Math.min(CHUNK_BYTES, room)))
     if (bytesRead === 0) break
@@ -40,7 +40,7 @@ async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
   return bounded(Buffer.concat(chunks), maxBytes)
 }
 
-/** The same without a deadline: for a start, before signals are heard and when nothing else runs. */
+/** The same without a deadline: for the start, before signals are handled and when nothing else runs. */
 export function readNamedFileSync(path: string, maxBytes: number): Buffer {
   const descriptor = openSync(path, FLAGS)
   try {

@@ -18,7 +18,7 @@ export function pathSchema(description: string, holds: Holds = 'anything'): z.Zo
   return schema
 }
 
-/** What the file holds whose name this schema takes; undefined for a schema of anything else. */
+/** The purpose of the file that this schema names; undefined for other schemas. */
 export function pathHolds(schema: z.core.$ZodType): Holds | undefined {
   return PLACES.get(schema)
 }
@@ -27,8 +27,8 @@ const SHIPPED = fileURLToPath(new URL('../ktrail.yaml', import.meta.url))
 const OWN_FOLDER = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * A relative path starts at the directory the agent was started in. In the config that ktrail comes with, which nobody has to name
- * and which names what ktrail comes with, at ktrail's own folder.
+ * A relative path starts at the agent's working directory; in ktrail's own default config, which names files that come with ktrail, at ktrail's
+ * folder.
  */
 export function absolute(path: string, configFile: string): string {
   if (isAbsolute(path)) return path

@@ -1,24 +1,24 @@
 import { oneLine } from './quoting.ts'
 
-/** Where something stands in its file, 1-based. */
+/** A position in a file, 1-based. */
 export interface Position {
   readonly line: number
   readonly col: number
 }
 
-/** One mistake in a file the user wrote. */
+/** One mistake in a user's file. */
 export interface Problem {
   readonly file: string
   readonly line: number
   readonly col: number
-  /** What is wrong, what was expected, what was found, and a hint; no trailing period. */
+  /** What failed, expected, got, hint; no trailing period. */
   readonly message: string
 }
 
-/** A file with more mistakes than this shows the first ones: nobody reads the rest before correcting these. */
+/** Only the first mistakes are shown: users correct these before they read on. */
 export const MAX_PROBLEMS = 20
 
-// What is kept before sorting. Bounds memory for a file that is wrong in every byte.
+// Kept before sorting. Bounds memory for a file with a mistake in every byte.
 const MAX_KEPT = 1000
 
 /** Collects the mistakes of one file in any order. */
@@ -37,7 +37,7 @@ export class Problems {
     if (this.#kept.length < MAX_KEPT) this.#kept.push({ file: this.file, line: at.line, col: at.col, message })
   }
 
-  /** True when so many were found that looking further does not help the user. */
+  /** True when there are so many that more would not help the user. */
   get full(): boolean {
     return this.count >= MAX_KEPT
   }
@@ -58,12 +58,12 @@ export class Problems {
   }
 }
 
-/** `file:line:col: message` on one line, the form every problem is printed in: names of files may hold anything. */
+/** `file:line:col: message` on one line; file names may contain any characters. */
 export function formatProblem(problem: Problem): string {
   return oneLine(`${problem.file}:${problem.line}:${problem.col}: ${problem.message}`)
 }
 
-/** A value as a message shows it: quoted, on one line, cut after 60 characters. */
+/** A value for a message: quoted, on one line, cut after 60 characters. */
 export function show(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text)
 }

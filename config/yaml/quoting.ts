@@ -1,6 +1,6 @@
-/** Text of others, such as file names, arguments and answers, as one line of a terminal: what could move its cursor or reorder it is escaped as Go does. */
+/** Untrusted text (file names, arguments, answers) as one terminal line: escapes everything that could move the cursor or reorder text, as Go does. */
 
-/** Anything Go's unicode.IsPrint refuses, and the space: letters, marks, numbers, punctuation and symbols print. */
+/** Characters that Go's unicode.IsPrint refuses, and the space: letters, marks, numbers, punctuation and symbols print. */
 const QUOTED = /[^\p{L}\p{M}\p{N}\p{P}\p{S}]/u
 /** Control characters, also C1; format characters, with them those that change the direction; spaces but the usual one. */
 const UNPRINTABLE = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u
@@ -18,7 +18,7 @@ const SHORT: Readonly<Record<string, string>> = {
   '\v': '\\v',
 }
 
-/** The text with everything escaped that does not print; never more than one line. For sentences: quotes and backslashes stay. */
+/** The text with unprintable characters escaped, so always one line. For messages: quotes and backslashes stay. */
 export function oneLine(text: string): string {
   return UNPRINTABLE.test(text) ? text.toWellFormed().replace(EVERY_UNPRINTABLE, escape) : text
 }
@@ -58,7 +58,7 @@ function escape(rune: string): string {
   return code < 0x10000 ? `\\u${hex(4)}` : `\\U${hex(8)}`
 }
 
-/** Bytes up to the start of a last character that the cut has split. */
+/** Bytes before a last character that the cut has split. */
 function wholeCharacters(bytes: Uint8Array): number {
   let start = bytes.length - 1
   while (start >= 0 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start--

@@ -1,2 +1,2 @@
-/** The type of a parsed value that nobody changes any more. */
+/** A deeply read-only parsed value. */
 export type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T

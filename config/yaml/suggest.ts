@@ -4,15 +4,14 @@
  * by length first, then row by row in a band of 2 * limit + 1 cells.
  */
 
-/** More slips than this and the guess is noise: one slip per three characters, at most three. */
+/** Beyond this a suggestion is noise: one slip per three characters, at most three. */
 function limitFor(word: string): number {
   return Math.min(3, Math.max(1, Math.floor(word.length / 3)))
 }
 
 /**
- * Returns the candidate closest to `word`, or undefined when none is near enough. Insertions, deletions, changed
- * characters and two swapped neighbours count one each; letter case counts nothing. Ties go to the first candidate.
- * Words over 256 characters have no near name. Never throws.
+ * Returns the candidate closest to `word`, or undefined when none is close enough. An insertion, deletion, changed character or swap of two
+ * neighbours counts as one slip; case does not count. Ties go to the first candidate. No suggestion for words over 256 characters. Never throws.
  */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length === 0 || word.length > 256) return undefined
@@ -30,13 +29,13 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
   return best
 }
 
-/** ` (did you mean "x"?)`, or '' when nothing is near: to be put behind a message. */
+/** ` (did you mean "x"?)`, to append to a message; '' without a suggestion. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const found = suggest(word, candidates)
   return found === undefined ? '' : ` (did you mean "${found}"?)`
 }
 
-// Three rows are reused by every call: 60,000 candidates would otherwise allocate 180,000 of them.
+// Every call reuses three rows: 60,000 candidates would otherwise allocate 180,000.
 const ROW_CELLS = 512
 let before = new Uint16Array(ROW_CELLS)
 let previous = new Uint16Array(ROW_CELLS)

@@ -3,7 +3,7 @@ import type { Document, ParsedNode } from 'yaml'
 import { show } from './problems.ts'
 import type { Position, Problems } from './problems.ts'
 
-/** What stands in a YAML file, aliases resolved, keys unique and texts, each node with its place. */
+/** A YAML file as a tree: aliases resolved, keys are unique texts, each node has its position. */
 export type TreeNode = MapNode | ListNode | ScalarNode
 
 export interface MapNode {
@@ -47,7 +47,7 @@ export function toTree(
   const before = problems.count
   let nodes = 0
   let aliases = 0
-  /** Above zero within what an alias stands for. */
+  /** Above zero inside an alias. */
   let expanding = 0
   const anchors = new Map<string, ParsedNode>()
   let stopped = false
@@ -57,7 +57,7 @@ export function toTree(
     stopped = true
   }
 
-  /** The library's own look-up walks the whole document for each alias. An anchor holds from where it stands on. */
+  /** The library's own lookup walks the whole document for each alias. An anchor is valid from its position on. */
   const note = (node: ParsedNode): void => {
     if (!isAlias(node) && node.anchor !== undefined && expanding === 0) anchors.set(node.anchor, node)
   }
@@ -96,11 +96,11 @@ export function toTree(
       if (typeof key !== 'string') {
         problems.add(keyAt, 'key: expected a text, put it in quotes if it is meant so')
       } else if (key === '__proto__') {
-        // Validators skip this one silently; nothing in a file may be ignored.
+        // Validators skip this key silently, but nothing in a file may be ignored.
         problems.add(keyAt, 'the key "__proto__" is not allowed')
       } else if (entries.has(key)) {
         const first = entries.get(key)?.keyAt.line ?? 0
-        problems.add(keyAt, `duplicate key ${show(key)}: it already stands on line ${first}`)
+        problems.add(keyAt, `duplicate key ${show(key)}: it is already on line ${first}`)
       } else {
         entries.set(key, { keyAt, value })
       }
@@ -124,7 +124,7 @@ function scalar(value: unknown, source: string | undefined, at: Position): Scala
   return { kind: 'scalar', at, value: known, source: source ?? String(known) }
 }
 
-/** `a list`, `the number 5`, `"text"`, `nothing`: what a message says was found. */
+/** `a list`, `the number 5`, `"text"`, `nothing`: describes a node for the "got" of a message. */
 export function describe(node: TreeNode): string {
   if (node.kind === 'map') return 'a mapping'
   if (node.kind === 'list') return 'a list'

@@ -1,4 +1,4 @@
-/** Durations and sizes as people write them. A bare number is refused: nobody remembers whether it was ms or s. */
+/** Durations and sizes with units. A bare number is refused, because its unit would be unclear. */
 import { z } from 'zod'
 
 export const KIB = 1024
@@ -22,18 +22,18 @@ const BYTES: Readonly<Record<string, number>> = {
   TiB: 2 ** 40,
 }
 
-/** Longest delay in whole days that a timer of Node takes: past 2^31 - 1 ms it would fire at once. */
+/** Longest delay of a Node timer, in whole days: above 2^31 - 1 ms it would fire at once. */
 export const MAX_TIMER_MS: number = 24 * DAY_MS
 
 const DURATION_WORDS = 'a duration such as 200ms, 10s, 5m or 6d'
 const SIZE_WORDS = 'a size such as 64MiB or 1GB'
 
-/** `10s` → 10000 (ms); undefined when it is no duration in whole milliseconds. */
+/** `10s` → 10000 (ms); undefined for anything but a duration in whole milliseconds. */
 export function parseDuration(text: string): number | undefined {
   return scaled(DURATION.exec(text), MS)
 }
 
-/** `64MiB` → 67108864 (bytes); undefined when it is no size in whole bytes. */
+/** `64MiB` → 67108864 (bytes); undefined for anything but a size in whole bytes. */
 export function parseSize(text: string): number | undefined {
   return scaled(SIZE.exec(text), BYTES)
 }

@@ -1,7 +1,7 @@
 /**
- * YAML with positions, for files people write: text in, a small tree out, where every node knows its line and column.
+ * YAML with positions: text in, a small tree out, where every node has its line and column.
  *
- * Bounds, because the text may be anything: those of LIMITS, 64 levels, 100 aliases.
+ * Bounds for hostile files: those of LIMITS, 64 levels, 100 aliases.
  * YAML 1.2 core: `yes` and `on` are texts, `0600` is the decimal 600. No merge keys, no tags of our own.
  */
 import { Composer, LineCounter, Lexer, Parser } from 'yaml'
@@ -11,11 +11,11 @@ import type { MapNode } from './tree.ts'
 import type { Position } from './problems.ts'
 import { MAX_PROBLEMS, Problems, show } from './problems.ts'
 
-/** Of a policy or config file, in bytes; the biggest sample policy known has 30 KiB. */
+/** Size of a policy or config file; the biggest known sample policy has 30 KiB. */
 export const MAX_FILE_BYTES = 1024 * 1024
 /**
- * Policies are parsed while the agent reads the ring, so what one may cost is bounded by tokens: 2 us each, 50 ms in all. That is
- * 3,000 values; the biggest sample policy has 5,000 tokens. A config is parsed before anything runs.
+ * Policies are parsed while the agent reads the ring, so the cost is bounded by tokens: 2 us each, 50 ms in total. That is 3,000 values; the
+ * biggest sample policy has 5,000 tokens. A config is parsed before anything runs.
  */
 const LIMITS = {
   policy: { bytes: 256 * 1024, tokens: 16_000, nodes: 16_000 },
@@ -25,7 +25,7 @@ const LIMITS = {
 export type YamlKind = keyof typeof LIMITS
 
 const MAX_DEPTH = 64
-// The library quotes what it did not expect, however long.
+// The library quotes unexpected text at any length.
 const MAX_QUOTED = 160
 
 /**
@@ -40,7 +40,7 @@ export function parseYaml(text: string, what: YamlKind, problems: Problems): Map
     return undefined
   }
   const lines = new LineCounter()
-  // Parser.parse would do it; fed token by token, nobody does.
+  // Parser.parse would do this, but the parser is fed token by token here.
   lines.addNewLine(0)
   const position = (offset: number): Position => {
     const { line, col } = lines.linePos(Math.min(offset, text.length))
@@ -82,7 +82,7 @@ function compose(
   let lexemes = 0
   for (const lexeme of new Lexer().lex(text)) {
     for (const token of parser.next(lexeme)) tokens.push(token)
-    // The composer is recursive; checked here, a million brackets cannot overflow its stack.
+    // The composer is recursive: check here, so that a million brackets cannot overflow its stack.
     if (parser.stack.length > MAX_DEPTH * 2) {
       problems.add(position(parser.offset), `YAML is nested deeper than ${MAX_DEPTH} levels`)
       return undefined
@@ -98,8 +98,7 @@ function compose(
   for (const token of parser.end()) tokens.push(token)
   // Duplicate keys are found in toTree: the library's own check is quadratic.
   const composer = new Composer({ version: '1.2', schema: 'core', merge: false, uniqueKeys: false, strict: true })
-  // Of garbage each token can be a mistake, and of each the library makes an Error: without stacks, which nobody reads, at a third of
-  // the time.
+  // In garbage each token can be a mistake, and the library makes an Error for each: without (unused) stacks this takes a third of the time.
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
   try {
@@ -124,7 +123,7 @@ function onlyPrintable(text: string, problems: Problems): boolean {
   return false
 }
 
-/** The library's message as one of ours: its first line, nothing unprintable, no period, no place at its end. */
+/** Converts the library's message: first line only, printable, without period and position at its end. */
 function syntaxSentence(code: string, message: string): string {
   const line = (message.split(/[\r\n]/)[0] ?? '').replace(/ at line \d+, column \d+:?$/, '').slice(0, MAX_QUOTED)
   const first = line.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?').replace(/[\s:.]+$/, '')

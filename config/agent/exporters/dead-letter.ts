@@ -1,4 +1,4 @@
-/** The file that every exporter may have for events that its sink refuses for good. */
+/** The optional file of each exporter for events that its sink rejects for good. */
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
 import { KIB, MIB, size } from '../../yaml/units.ts'

@@ -1,4 +1,4 @@
-/** What a user writes under `exporters:`; one schema a type, each in a file of its own. */
+/** The schemas below `exporters:`, one per type, each in its own file. */
 import { z } from 'zod'
 import { formatDuration } from '../../yaml/units.ts'
 import { file } from './file.ts'
@@ -16,10 +16,10 @@ const NO_SPOOL =
 
 const KINDS = z.discriminatedUnion('type', [file, stdout, otlp, kafka])
 
-/** One for each kind of exporter. */
+/** One schema per type of exporter. */
 export const exporterSchemas = [...KINDS.options, npm] as const
 
-/** One exporter, told apart by `type`. */
+/** One exporter, of any `type`. */
 export const exporterSchema = z
   .union([KINDS, npm], { error: 'expected a mapping' })
   .check((context) => {

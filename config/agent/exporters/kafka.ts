@@ -179,12 +179,12 @@ export const kafka = z
 
 type KafkaConfig = DeepReadonly<z.output<typeof kafka>>
 
-/** What OTLP records in Kafka say; undefined where its records are JSON. */
+/** The OTLP keys of Kafka's records; undefined for JSON records. */
 export function kafkaRecords({ format, otlp: records }: KafkaConfig): KafkaConfig['otlp'] {
   return format === 'otlp_proto' ? (records ?? otlp.parse({})) : undefined
 }
 
-/** True when such a rule leaves records, if not all, without `process.exec_id`. */
+/** True when the rule leaves any records without `process.exec_id`. */
 function takesExecId({ fields, action }: { readonly fields: string; readonly action: string }): boolean {
   const paths = parseFieldPaths(fields)
   if (typeof paths === 'string') return false

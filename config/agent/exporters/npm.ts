@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { chain } from './chain.ts'
 
-/** What stands for all of these in a list of types. */
+/** The placeholder for these types in a list of types. */
 export const NPM_FORM = 'npm:<package>'
 
 /** npm's rules for names of packages; no path and no version, so that it names nothing outside of a node_modules folder. */
@@ -11,7 +11,7 @@ const EXPECTED = 'expected npm: and the name of an installed package such as npm
 /** A package by its name, as a value of the config. */
 export const packageName = z.templateLiteral(['npm:', z.string().regex(PACKAGE)], { error: EXPECTED })
 
-/** `type: npm:<package>`: an exporter by somebody else. */
+/** `type: npm:<package>`: a third-party exporter. */
 export const npm = z
   .strictObject({
     type: packageName.describe(
@@ -33,7 +33,7 @@ export function isPackageType(type: string): type is `npm:${string}` {
   return type.startsWith('npm:')
 }
 
-/** `npm:<package>` without what stands before the name. */
+/** The package name of `npm:<package>`. */
 export function packageOf(type: `npm:${string}`): string {
   return type.slice('npm:'.length)
 }

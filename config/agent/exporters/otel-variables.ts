@@ -1,11 +1,11 @@
 /**
- * The OTEL_* variables, read by the rules of the config's schema. What breaks one is left out with a warning, as the
- * specification of OpenTelemetry demands; empty is the same as unset.
+ * The OTEL_* variables, checked by the rules of the config's schema. An invalid value is ignored with a warning, as OpenTelemetry's
+ * specification demands; empty is the same as unset.
  */
 import type { z } from 'zod'
 import { otlp } from './otlp.ts'
 
-/** A value and the variable that it is from. */
+/** A value and its variable. */
 export interface Found<T> {
   readonly value: T
   readonly variable: string
@@ -17,7 +17,7 @@ export const SERVICE_NAME = 'service.name'
 const PREFIX = 'OTEL_EXPORTER_OTLP_'
 const PROTOCOLS = ['http/protobuf', 'http/json'] as const
 const COMPRESSIONS = ['none', 'gzip'] as const
-/** What the config may say. */
+/** The rules of the schema for values of variables. */
 const RULES = otlp.shape
 const NAME_RULE = 'a name of 1 to 255 characters'
 const hidden = (): string => 'a value that is not shown'
@@ -46,7 +46,7 @@ export class Variables {
     )
   }
 
-  /** A certificate or key: for nothing where the endpoint is not https. */
+  /** A certificate or key; only used with an https endpoint. */
   file(name: string, isSecure: boolean): Found<string> | undefined {
     const parse = (text: string): string | undefined => (isSecure ? text : undefined)
     return this.#first(both(name), 'an https endpoint beside it', parse, () => 'http')
@@ -79,7 +79,7 @@ export class Variables {
     this.warnings.push(`${name} is left out: expected ${expected}, got ${got}`)
   }
 
-  /** The first that `parse` takes. `shown`: what is said of the text of one that is left out. */
+  /** The first variable whose value `parse` accepts. `shown` describes an ignored value in its warning. */
   #first<T>(
     names: readonly string[],
     expected: string,
@@ -103,8 +103,7 @@ export class Variables {
   }
 
   /**
-   * `k1=v1,k2=v2`, names and values percent-encoded. A pair that cannot be read, or of which `problem` says what was
-   * expected, is left out.
+   * `k1=v1,k2=v2`, names and values percent-encoded. Ignores unreadable pairs, and pairs for which `problem` returns what was expected.
    */
   #pairs(name: string, problem: (key: string, value: string) => string | undefined): Record<string, Found<string>> {
     const found: Record<string, Found<string>> = {}
@@ -114,7 +113,7 @@ export class Variables {
       const key = at <= 0 ? '' : (decoded(pair.slice(0, at)) ?? '')
       const value = at <= 0 ? undefined : decoded(pair.slice(at + 1))
       const expected = key === '' || value === undefined ? 'key=value, percent-encoded' : problem(key, value)
-      // Not the pair itself: it may hold a secret.
+      // Without the pair: it may contain a secret.
       if (expected !== undefined) this.warnings.push(`${name}: a pair is left out: expected ${expected}`)
       else if (value !== undefined) found[key] = { value, variable: name }
     }
@@ -130,7 +129,7 @@ function named(text: string): string | undefined {
   return taken(RULES.service_name, text)
 }
 
-/** The value that a key of the config would have from this text; undefined when it does not take it. */
+/** The value that a config key would have from this text; undefined when the key refuses it. */
 function taken<T>(rule: z.ZodType<T>, written: unknown): T | undefined {
   return rule.safeParse(written).data
 }

@@ -1,6 +1,6 @@
 /**
- * What the OTEL_* variables fill in of an exporter's config: config > `_LOGS_` variable > general variable > default, name by name for
- * headers and resource attributes.
+ * Fills in an exporter's config from OTEL_* variables. Precedence: config > `_LOGS_` variable > general variable > default; for headers and
+ * resource attributes separately for each name.
  */
 import type { OtlpExporterConfig } from '../schema.ts'
 import type { ResourceConfig } from './otlp-records.ts'
@@ -13,22 +13,22 @@ const DEFAULT_SERVICE_NAME = 'ktrail'
 /** The header that `tenant` becomes. */
 export const TENANT_HEADER = 'x-scope-orgid'
 
-/** One exporter's view of the environment: reads variables and remembers which of them counted, and for what. */
+/** One exporter's view of the environment: reads variables and records which of them were used, and for what. */
 export class OtelEnvironment {
   readonly #variables: Variables
-  /** Path of a value within the exporter, and the variable that it is from; `default` for an endpoint that nobody has named. */
+  /** Paths of values within the exporter, and their variables; `default` for an endpoint that is set nowhere. */
   readonly sources: Array<readonly [path: readonly string[], variable: string]> = []
 
   constructor(env: Env) {
     this.#variables = new Variables(env)
   }
 
-  /** Sentences about variables that were left out. */
+  /** Messages about ignored variables. */
   get warnings(): readonly string[] {
     return this.#variables.warnings
   }
 
-  /** The config with what the variables and the defaults add. Whether the result works is the exporter's to say. */
+  /** The config with values of variables and defaults. The exporter checks whether the result works. */
   otlp(config: OtlpExporterConfig) {
     const filled = { ...config, ...this.#endpoint(config) }
     return this.resource({
@@ -42,7 +42,7 @@ export class OtelEnvironment {
     } as const)
   }
 
-  /** The same of the resource alone, for records that do not go over HTTP. `within`: the path of its keys. */
+  /** The same for the resource only, for records that are not sent over HTTP. `within`: the path of its keys. */
   resource<T extends ResourceConfig>(config: T, ...within: string[]): T {
     const { [SERVICE_NAME]: named, ...others } = this.#variables.attributes()
     const attributes = this.#added(config.resource_attributes, others, ...within, 'resource_attributes')
@@ -62,7 +62,7 @@ export class OtelEnvironment {
     return { logs_endpoint: logsAddress({ endpoint: base }) }
   }
 
-  /** Header names are equal whatever their case. */
+  /** Header names are case-insensitive. */
   #headers({ headers, tenant }: OtlpExporterConfig): OtlpExporterConfig['headers'] {
     const own = new Set(Object.keys(headers).map((name) => name.toLowerCase()))
     if (tenant !== undefined) own.add(TENANT_HEADER)
@@ -75,7 +75,7 @@ export class OtelEnvironment {
     return this.#added(headers, Object.fromEntries(found), 'headers')
   }
 
-  /** Certificates of variables count where they can be used: for https, and a client's only with its key. */
+  /** Certificates from variables are only used for https, and a client certificate only with its key. */
   #tls(config: OtlpExporterConfig['tls'], isSecure: boolean): OtlpExporterConfig['tls'] {
     const { ca_file = this.#take(this.#variables.file('CERTIFICATE', isSecure), 'tls', 'ca_file') } = config
     const cert = config.cert_file === undefined ? this.#variables.file('CLIENT_CERTIFICATE', isSecure) : undefined
@@ -91,7 +91,7 @@ export class OtelEnvironment {
     return { ...config, ca_file, cert_file, key_file }
   }
 
-  /** What the config has, and behind it what variables say of other names. */
+  /** The config's entries, then those of variables with other names. */
   #added(
     own: Readonly<Record<string, string>>,
     found: Readonly<Record<string, Found<string>>>,
@@ -109,7 +109,7 @@ export class OtelEnvironment {
   }
 }
 
-/** The address that records are sent to: `logs_endpoint` as it is, or `v1/logs` below the path of `endpoint`. */
+/** The URL for records: `logs_endpoint` as it is, or `v1/logs` below the path of `endpoint`. */
 export function logsAddress({
   endpoint = DEFAULT_ENDPOINT,
   logs_endpoint,

@@ -1,4 +1,4 @@
-/** What OTLP records say, and of whom: the same keys wherever records are made. */
+/** Keys for the content and the resource of OTLP records, shared by all exporters that send them. */
 import { z } from 'zod'
 import type { DeepReadonly } from '../../yaml/readonly.ts'
 
@@ -19,7 +19,7 @@ const severity = z
   .prefault({})
   .describe('Severity of the records. Events that no key names are info.')
 
-/** Of the resource that all records belong to. */
+/** Keys of the resource of all records. */
 export const resourceKeys = {
   service_name: z
     .string()
@@ -33,7 +33,7 @@ export const resourceKeys = {
     .describe(`Additional resource attributes. ${FROM_ENVIRONMENT} OTEL_RESOURCE_ATTRIBUTES.`),
 }
 
-/** Of each record. */
+/** Keys of each record. */
 export const recordKeys = {
   body: z
     .enum(['json', 'text', 'none'])
@@ -52,7 +52,7 @@ export const recordKeys = {
 
 export type RecordConfig = DeepReadonly<z.output<z.ZodObject<typeof recordKeys>>>
 
-/** What records say where nothing is said. */
+/** The defaults. */
 export const DEFAULT_RECORDS: RecordConfig = z.object(recordKeys).parse({})
 
 export type ResourceConfig = DeepReadonly<z.output<z.ZodObject<typeof resourceKeys>>>

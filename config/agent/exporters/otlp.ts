@@ -5,7 +5,7 @@ import { chainOfRequests } from './chain.ts'
 import { FROM_ENVIRONMENT, recordKeys, resourceKeys } from './otlp-records.ts'
 import { tlsKeys } from './tls.ts'
 
-/** What a request may hold before it is compressed: as much as a Collector takes by default; less for Loki, which has a burst of 6 MB. */
+/** Limit of a request before compression: the Collector's default limit; less for Loki, which has a burst of 6 MB. */
 const MAX_BATCH = 20 * MIB
 const MAX_LOKI_BATCH = 4 * MIB
 
@@ -14,17 +14,17 @@ const url = z.string().check((context) => {
     void context.issues.push({ code: 'custom', input: context.value, message, params: { secret } })
   const parsed = URL.canParse(context.value) ? new URL(context.value) : undefined
   if (parsed === undefined || !/^https?:\/\//i.test(context.value)) {
-    // What is none may still have a password or a token in it.
+    // An invalid URL may contain a password or token.
     refuse('expected an http or https URL such as http://localhost:4318', /[@?]/.test(context.value))
   } else if (parsed.username !== '' || parsed.password !== '') {
-    // They would be in logs and prints.
+    // They would appear in logs and printed configs.
     refuse('expected a URL without user and password; put them into headers, as authorization', true)
   }
 })
 
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/
 const headerName = z.string().regex(HEADER_NAME, { error: 'expected the name of an HTTP header' })
-/** Printable characters, spaces and tabs, as HTTP allows; no line feed may make a second header. */
+/** Printable characters, spaces and tabs, as HTTP allows; a line feed would start another header. */
 const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, {
   error: 'expected characters that HTTP allows in a header',
 })
@@ -61,7 +61,7 @@ const lokiKeys = z.strictObject({
     .describe("Loki's creation_grace_period: how far a record may be ahead of the clock."),
 })
 
-/** What Loki is asked to take; undefined for a sink that is none. */
+/** The limits for Loki; undefined for other sinks. */
 export function lokiLimits(loki: boolean | LokiLimits): LokiLimits | undefined {
   if (loki === false) return undefined
   return loki === true ? lokiKeys.parse({}) : loki

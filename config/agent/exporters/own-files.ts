@@ -1,4 +1,4 @@
-/** Files that an exporter writes must be its own: two that rotate one file would delete each other's events. */
+/** Each exporter must have its own files: two exporters that rotate one file would delete each other's events. */
 import { resolve } from 'node:path'
 
 interface Writes {
@@ -7,14 +7,14 @@ interface Writes {
   readonly dead_letter?: { readonly path: string } | undefined
 }
 
-/** A file that an exporter before has already. */
+/** A file that an earlier exporter uses. */
 export interface SharedFile {
-  /** Where it is named, below `exporters`. */
+  /** The path of its key, below `exporters`. */
   readonly path: readonly string[]
   readonly message: string
 }
 
-/** Every file that is named a second time. */
+/** Files that are used twice. */
 export function sharedFiles(exporters: Readonly<Record<string, Writes>>): SharedFile[] {
   const owners = new Map<string, string>()
   const shared: SharedFile[] = []

@@ -1,4 +1,4 @@
-/** The disk queue that every exporter may have. */
+/** The optional disk queue of each exporter. */
 import { join } from 'node:path'
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
@@ -53,7 +53,7 @@ export const spool = z
   })
   .describe('A queue on disk, for what the queue in memory cannot hold. Default: none.')
 
-/** Where the exporter of this name keeps its spool. */
+/** The spool folder of the exporter with this name. */
 export function spoolFolder(name: string, { dir }: { readonly dir: string }): string {
   return join(dir, name)
 }

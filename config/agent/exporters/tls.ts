@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
 
-/** Certificates of a connection: the same keys for every exporter. `environment`: which variable fills in what is left out. */
+/** Certificates of a connection: the same keys for every exporter. `environment`: the variables for missing keys. */
 export function tlsKeys(environment = { ca: '', cert: '', key: '' }) {
   return {
     ca_file: pathSchema(`PEM file of the authorities to trust instead of the system's.${environment.ca}`).optional(),

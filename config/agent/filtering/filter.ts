@@ -1,4 +1,4 @@
-/** What an exporter lets through, and what it hides of it: keys of every exporter. */
+/** Filtering and redaction: keys of every exporter. */
 import { z } from 'zod'
 import { duration } from '../../yaml/units.ts'
 import { parseLabelSelector } from './label-selector.ts'
@@ -8,7 +8,7 @@ import { parseRedaction, parseRegex } from './regex.ts'
 /** Kinds of events by the key of their record. */
 const RECORDS = ['process_exec', 'process_exit', 'process_kprobe', 'events_lost'] as const
 
-/** Tetragon's EventType. Those that this version has no events of match nothing. */
+/** Tetragon's EventType. Types without events in this version match nothing. */
 const EVENT_TYPES = [
   'PROCESS_EXEC',
   'PROCESS_EXIT',
@@ -30,7 +30,7 @@ const FRACTION = 'expected a fraction above 0 and at most 1, such as 0.1'
 
 type Text = z.ZodString
 
-/** A text that `parse` does not answer with a sentence. */
+/** A text for which `parse` does not return a message. */
 function parsedBy(parse: (text: string) => unknown): Text {
   return z.string().check((context) => {
     const message = parse(context.value)
@@ -46,7 +46,7 @@ const selector = z.string().refine((text) => parseLabelSelector(text) !== undefi
   error: 'expected a label selector such as "app=web,tier in (a, b),!debug"',
 })
 
-/** A list that is left out where it has nothing to say: an empty one could mean all or nothing. */
+/** A list that must not be empty: an empty one could mean all or nothing. */
 function list<T extends z.ZodType>(item: T, description: string): z.ZodOptional<z.ZodArray<T>> {
   const error = 'expected at least one entry; leave the key out when it is to change nothing'
   return z.array(item).min(1, { error }).optional().describe(description)
@@ -54,7 +54,7 @@ function list<T extends z.ZodType>(item: T, description: string): z.ZodOptional<
 
 const eventSet = list(z.enum(EVENT_TYPES), "Kinds of events, by Tetragon's names.")
 
-/** In allow and deny lists, which records of losses pass unasked. */
+/** For allow and deny lists, which loss records always pass. */
 const filteredSet = list(
   z.enum(EVENT_TYPES).exclude(['RATE_LIMIT_INFO'], {
     error: ({ input }) =>
@@ -184,7 +184,7 @@ export const filtering = {
   rate_limit: rateLimit.optional(),
 }
 
-/** A mistake that only shows with the rest of an exporter: fields of what has none, where they would be sent all the same. */
+/** A mistake that depends on the exporter's other keys: a format without fields, which would send everything. */
 export function fieldsProblem({ fields, format, body }: Readonly<Record<string, unknown>>): string | undefined {
   if (fields === undefined) return undefined
   if (format === 'compact') return 'expected format: json to go with it, compact lines have no fields'

@@ -1,6 +1,6 @@
 /** Kubernetes label selectors as texts: `app=web,tier in (a, b),!debug`. */
 
-/** One comma-separated part; all of a selector must hold. `exists` and `absent` have no values. */
+/** One comma-separated part; all parts must hold. `exists` and `absent` have no values. */
 export interface LabelRequirement {
   readonly key: string
   readonly operator: 'in' | 'notin' | 'exists' | 'absent' | 'above' | 'below'
@@ -16,11 +16,11 @@ const SET = new RegExp(`^(${KEY})\\s+(in|notin)\\s*\\(([^()]*)\\)$`)
 const NUMBER = new RegExp(`^(${KEY})\\s*([<>])\\s*(-?\\d{1,15})$`)
 const VALUE_ONLY = new RegExp(`^${VALUE}$`)
 
-/** Reads a selector; undefined when it is none. The empty selector has no requirement, and every pod meets it. */
+/** Parses a selector; undefined when it is invalid. The empty selector matches every pod. */
 export function parseLabelSelector(text: string): readonly LabelRequirement[] | undefined {
   if (text.trim() === '') return []
   const requirements: LabelRequirement[] = []
-  // Commas inside of parentheses belong to a set.
+  // Commas within parentheses belong to a set.
   for (const part of text.split(/,(?![^(]*\))/)) {
     const requirement = parseRequirement(part.trim())
     if (requirement === undefined) return undefined

@@ -1,8 +1,8 @@
-/** Which fields records have, and lists of them as Tetragon's field filters write them: `process.binary,parent.pod`. */
+/** The fields of records, and lists of fields in the notation of Tetragon's field filters: `process.binary,parent.pod`. */
 import { didYouMean } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
 
-/** Names below a field; `true` where whatever stands there is not named one by one. */
+/** Names below a field; `true` where any name is accepted. */
 interface Shape {
   readonly [name: string]: Shape | true
 }
@@ -34,7 +34,7 @@ const ARGUMENT: Shape = {
   path_arg: FILE,
   error_arg: named('Message'),
 }
-/** As in docs/reference/records.md, with what Tetragon has more: ProcessExec, ProcessExit, ProcessKprobe and RateLimitInfo together. */
+/** The fields of docs/reference/records.md and further ones of Tetragon's ProcessExec, ProcessExit, ProcessKprobe and RateLimitInfo. */
 const RECORD: Shape = {
   process: PROCESS,
   parent: PROCESS,
@@ -47,8 +47,8 @@ const RECORD: Shape = {
 }
 
 /**
- * Reads a list of paths in snake or camel case into lists of names as records have them. Returns what is wrong with
- * it, as a sentence, when a field is not known: a slip would keep what was to be left out.
+ * Parses a list of paths in snake or camel case into lists of names as in records. Returns a message when a field is unknown: a typing slip
+ * would keep a field that was to be left out.
  */
 export function parseFieldPaths(text: string): ReadonlyArray<readonly string[]> | string {
   const paths: string[][] = []

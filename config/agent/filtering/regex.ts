@@ -1,6 +1,6 @@
 /**
- * Regular expressions of a config: RE2's, which are Tetragon's. re2js runs them, a port of Go's engine: what a pattern means is
- * what it means there, and the time is linear in the text, which a watched program chooses.
+ * Regular expressions of a config, in RE2's syntax, as in Tetragon. re2js is a port of Go's engine: patterns mean the same, and the time is
+ * linear in the text, which the watched program controls.
  */
 import { createRequire } from 'node:module'
 import type { RE2JS } from 're2js'
@@ -9,21 +9,21 @@ export type Regex = Pick<RE2JS, 'test' | 'matcher' | 'groupCount'>
 
 const require = createRequire(import.meta.url)
 
-/** What a pattern is made of; anything else is one character. A `]` at the beginning of a class belongs to it. */
+/** Tokens of a pattern; anything else is one character. A `]` at the beginning of a class belongs to it. */
 const TOKEN =
   /\\Q[^]*?(?:\\E|$)|\\[^]|\[\^?\]?(?:\[:\^?\w+:\]|\\[^]|[^\]\\])*\]|\(\?[a-zA-Z-]*[:)]|\{\d+(?:,\d*)?\}|[^]/gu
-/** Behind these, a repetition is one of what stands before them: flags, an empty quotation, at most one round. */
+/** Tokens that a following repetition skips, to apply to what is before them: flags, an empty quotation, at most one round. */
 const PASSED_OVER = /^(?:\(\?[a-zA-Z-]*\)|\\Q\\E|\?|\{(?:[01]|[01],1|0,0)\})$/
 const REPETITION = /^(?:[*+]|\{\d+(?:,\d*)?\})$/
 
-/** Reads a pattern. Returns what is wrong with it, as a sentence, when it does not compile. */
+/** Compiles a pattern, or returns a message why it does not compile. */
 export function parseRegex(pattern: string): Regex | string {
-  // Only where there is a pattern: it takes memory. Not by `import()`: a schema is checked in one go.
+  // Loaded only when there is a pattern, to save memory. Not by `import()`: schemas are checked synchronously.
   const re2: typeof import('re2js') = require('re2js')
   try {
     return re2.RE2JS.compile(pattern)
   } catch (error) {
-    // "error parsing regexp: missing closing ): `(a`": the end says why.
+    // "error parsing regexp: missing closing ): `(a`": keep the reason.
     const text = error instanceof Error ? error.message : String(error)
     const reason = text.replace('error parsing regexp: ', '')
     const hint = /`(?:\(\?<?[=!]|\\[1-9])/.test(reason) ? '; RE2 has neither look-around nor back-references' : ''
@@ -31,7 +31,7 @@ export function parseRegex(pattern: string): Regex | string {
   }
 }
 
-/** The same for one whose groups say what to hide. Refuses what would leave some of that to be seen. */
+/** The same for a pattern whose groups are replaced. Refuses a pattern that could leave part of a match visible. */
 export function parseRedaction(pattern: string): Regex | string {
   const regex = parseRegex(pattern)
   if (typeof regex === 'string') return regex
@@ -43,11 +43,11 @@ export function parseRedaction(pattern: string): Regex | string {
   )
 }
 
-/** Whether a group stands in a repetition. `pattern` compiles. */
+/** Whether a group is repeated. `pattern` must compile. */
 function repeatsGroup(pattern: string): boolean {
-  /** Of each open group, the innermost last: whether it captures or holds one that does. */
+  /** For each open group, the innermost last: whether it captures or contains a capturing group. */
   const open: boolean[] = []
-  /** What can be repeated here is a group of that kind. */
+  /** Whether a repetition here would repeat such a group. */
   let captured = false
   for (const [token] of pattern.matchAll(TOKEN)) {
     if (PASSED_OVER.test(token)) continue

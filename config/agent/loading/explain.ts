@@ -1,4 +1,4 @@
-/** zod's issues as sentences of the house: path, expected, got, hint. */
+/** Converts zod's issues to messages: path, expected, got, hint. */
 import type { z } from 'zod'
 import { NPM_FORM } from '../exporters/npm.ts'
 import { didYouMean } from '../../yaml/suggest.ts'
@@ -7,7 +7,7 @@ import { valuesNotBuilt } from './not-built.ts'
 
 type Issue = z.core.$ZodIssue
 
-/** `exporters.archive.queue.max_bytes`, `policies[0]`; a key that is no plain word stands in quotes and brackets. */
+/** `exporters.archive.queue.max_bytes`, `policies[0]`; other keys than plain words are in quotes and brackets. */
 export function pathText(path: readonly PropertyKey[]): string {
   let text = ''
   for (const part of path) {
@@ -28,7 +28,7 @@ const KINDS: Readonly<Record<string, string>> = {
   record: 'a mapping',
 }
 
-/** What stands in the message after the path. `got` describes the value there, '' when there is none. */
+/** The message after the path. `got` describes the value there, '' without a value. */
 export function explain(issue: Issue, value: unknown, got: string): string {
   if (value === undefined && issue.code !== 'custom') return `missing; ${expectation(issue)}`
   const hint = typeof value === 'string' ? didYouMean(value, candidates(issue)) : ''
@@ -36,7 +36,7 @@ export function explain(issue: Issue, value: unknown, got: string): string {
 }
 
 function expectation(issue: Issue): string {
-  // A schema's own sentence stands when it has one.
+  // The schema's own message wins.
   if (issue.message.startsWith('expected')) return issue.message
   switch (issue.code) {
     case 'invalid_type':
@@ -58,7 +58,7 @@ function expectation(issue: Issue): string {
   }
 }
 
-/** Words that would have been right. */
+/** Allowed words. */
 function candidates(issue: Issue): string[] {
   const later = valuesNotBuilt(issue.path)
   if (issue.code === 'invalid_value') return [...issue.values.map(String), ...later]
@@ -72,7 +72,7 @@ function unionOptions(issue: Issue): string[] {
   return issue.discriminator === 'type' ? [...options, NPM_FORM] : options
 }
 
-/** A value as a message shows it. */
+/** A value for a message. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') return show(value)
   if (value === null) return 'nothing'

@@ -1,4 +1,4 @@
-/** Keys and values that the design has and this version does not: refused by name, never taken for a typing slip. */
+/** Planned keys and values that this version does not have: refused by name, not as a typing slip. */
 
 type Path = readonly PropertyKey[]
 
@@ -13,19 +13,19 @@ const KEYS: ReadonlySet<string> = new Set([
 ])
 const VALUES: ReadonlyMap<string, readonly string[]> = new Map([['exporters.*.format', ['extended']]])
 
-/** A path with `*` for an exporter's name and for a place in a list. */
+/** A path with `*` for an exporter's name and for an index of a list. */
 function formOf(path: Path): string {
   return path
     .map((part, i) => (typeof part === 'number' || (i === 1 && path[0] === 'exporters') ? '*' : String(part)))
     .join('.')
 }
 
-/** True when the key at the end of `path` is known and not built yet. */
+/** True when the key at the end of `path` is planned. */
 export function keyNotBuilt(path: Path): boolean {
   return KEYS.has(formOf(path))
 }
 
-/** Known values of the key at `path` that are not built yet. */
+/** Planned values of the key at `path`. */
 export function valuesNotBuilt(path: Path): readonly string[] {
   return VALUES.get(formOf(path)) ?? []
 }

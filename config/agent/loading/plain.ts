@@ -9,15 +9,15 @@ import { substitute } from './substitute.ts'
 import type { Environment, ReadText } from './substitute.ts'
 import type { MapNode, ScalarNode, TreeNode } from '../../yaml/tree.ts'
 
-/** Where a value came from. `secret`: from a `${file:}`, never to be printed. */
+/** The origin of a value. `secret`: from a `${file:}`, never printed. */
 export interface Origin {
   readonly from: 'file' | 'env' | 'secret'
   readonly at: Position
-  /** Environment variables that were used. */
+  /** Used environment variables. */
   readonly variables: readonly string[]
 }
 
-/** Where a config first names a file with a secret. */
+/** The first use of a file with a secret. */
 export interface SecretFile {
   /** The key as a path, such as `exporters.bus.sasl.password_file`. */
   readonly key: string
@@ -27,12 +27,12 @@ export interface SecretFile {
 type Path = ReadonlyArray<string | number>
 type Schema = z.core.$ZodType
 
-/** Stands for "already reported": the value is left out and nothing below its path is reported again. */
+/** Marks a value as already reported: it is left out, and nothing below its path is reported again. */
 const DROPPED = Symbol('dropped')
 
 /**
- * A config tree as the plain object that the schema takes: references replaced, what is not built yet refused and
- * left out, and for every path its place in the file.
+ * A config tree as the plain object for the schema: references replaced, planned keys refused and left out; and the position of every path in
+ * the file.
  */
 export class PlainValue {
   readonly value: unknown
@@ -54,7 +54,7 @@ export class PlainValue {
     this.value = this.#convert(root, schema, [])
   }
 
-  /** Place of the value at `path`, or of the nearest thing around it that stands in the file. */
+  /** Position of the value at `path`, or of the nearest enclosing value in the file. */
   position(path: readonly PropertyKey[]): Position {
     return nearest(this.#positions, path)
   }
@@ -105,7 +105,7 @@ export class PlainValue {
   }
 
   #map(node: MapNode, schema: Schema | undefined, path: Path): unknown {
-    // First, because it says which keys the others may be.
+    // First, because it determines the allowed keys.
     const typeNode = node.entries.get('type')?.value
     const type = typeNode === undefined ? undefined : this.#convert(typeNode, undefined, [...path, 'type'])
     if (type === DROPPED && path.length > 0) return this.#drop(path)
@@ -120,7 +120,7 @@ export class PlainValue {
       const child = key === 'type' ? type : this.#convert(value, childSchema(schema, key, type), below)
       if (child !== DROPPED) entries.push([key, child])
     }
-    // Creates own properties, whatever the key is called.
+    // Creates own properties for any key, also `__proto__`.
     return Object.fromEntries(entries)
   }
 

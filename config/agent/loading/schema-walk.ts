@@ -1,10 +1,10 @@
-/** Questions about a zod schema at a path: which keys it takes there, and whether it wants a number or a boolean. */
+/** Queries of a zod schema at a path: its keys, and whether it takes a number or a boolean. */
 import { z } from 'zod'
 import { pathHolds } from '../../yaml/paths.ts'
 
 type Schema = z.core.$ZodType
 
-/** Without defaults, optionality and the outer half of a codec: what a user writes there. */
+/** The schema of the written value: without defaults, optionality and the outer half of a codec. */
 function bare(schema: Schema): Schema {
   let inner = schema
   for (;;) {
@@ -19,8 +19,8 @@ function bare(schema: Schema): Schema {
 }
 
 /**
- * The schema below `schema` for one key of a value. `type` is the value of the mapping's `type` key, which picks the
- * branch of a union. undefined when the schema has nothing there.
+ * The schema of one key of a value. `type`: the value of the mapping's `type` key, which selects the branch of a union. undefined when the
+ * schema has no such key.
  */
 export function childSchema(schema: Schema | undefined, key: string | number, type: unknown): Schema | undefined {
   if (schema === undefined) return undefined
@@ -31,13 +31,13 @@ export function childSchema(schema: Schema | undefined, key: string | number, ty
   return undefined
 }
 
-/** The keys a mapping may have; empty when it is free or no mapping. */
+/** The allowed keys of a mapping; empty for a free mapping and for other values. */
 export function knownKeys(schema: Schema | undefined, type: unknown): string[] {
   const inner = schema === undefined ? undefined : branch(bare(schema), type)
   return inner instanceof z.ZodObject ? Object.keys(inner.shape) : []
 }
 
-/** Of a union the mapping that takes this `type`; one that has no such key, as in "a word or a mapping", takes any. */
+/** The mapping of a union for this `type`; a mapping without that key, as in "a word or a mapping", takes any. */
 function branch(schema: Schema, type: unknown): Schema {
   if (!(schema instanceof z.ZodUnion)) return schema
   const mappings = mappingsOf(schema)
@@ -50,12 +50,12 @@ function mappingsOf(schema: Schema): z.ZodObject[] {
   return schema instanceof z.ZodUnion ? schema.options.flatMap(mappingsOf) : []
 }
 
-/** What the file holds that a value of this schema names; undefined when it names none. */
+/** The purpose of the file that a value of this schema names; undefined when it names none. */
 export function placeHoldsAt(schema: Schema | undefined): ReturnType<typeof pathHolds> {
   return schema === undefined ? undefined : pathHolds(bare(schema))
 }
 
-/** `text` as the number or boolean the schema wants, else unchanged: for values that came out of a substitution. */
+/** For substituted values: `text` as a number or boolean if the schema takes one, else unchanged. */
 export function retyped(schema: Schema | undefined, text: string): string | number | boolean {
   const inner = schema === undefined ? undefined : bare(schema)
   if (inner instanceof z.ZodNumber && /^-?\d{1,15}(\.\d{1,15})?$/.test(text)) return Number(text)

@@ -1,4 +1,4 @@
-/** What of a config is never shown, whatever way it came into it. */
+/** Values of a config that are never shown, whatever their origin. */
 
 type Path = ReadonlyArray<PropertyKey>
 
@@ -9,7 +9,7 @@ const KEYS: readonly Path[] = [
   ['exporters', '*', 'headers'],
   ['exporters', '*', 'sasl', 'password'],
 ]
-/** Below these the keys are somebody else's: what they hold is guessed from their names. */
+/** Keys below these are not ours: secrets are guessed from their names. */
 const OTHERS: readonly Path[] = [
   ['exporters', '*', 'options'],
   ['exporters', '*', 'resource_attributes'],
@@ -20,12 +20,12 @@ const SECRET =
 
 const URLS: readonly Path[] = [['exporters', '*', 'endpoint'], ['exporters', '*', 'logs_endpoint'], ...OTHERS]
 
-/** `host:port`; whoever writes a user and a password before it means them as such. */
+/** `host:port`; a user and password before it are removed. */
 const BROKERS: readonly Path[] = [['exporters', '*', 'brokers']]
 const BROKER_USER = /^.*@/s
 
 const USER = /(:\/\/)[^\s/?#]*@/g
-/** From the question mark on, each value, and what is none because it has no name. */
+/** Query of a URL: each value, also one without a name. */
 const QUERY = /\?\S*/g
 const VALUE = /([?&])([^=&]*=)?[^&]*/g
 
@@ -35,7 +35,7 @@ export function mayBeSecret(path: Path): boolean {
   return isBelow(path, OTHERS) && path.slice(3).some((key) => SECRET.test(String(key)))
 }
 
-/** The text at `path` as it may be shown: nothing of a secret, no user, password and values of the query of a URL. */
+/** The text at `path` without secrets: for URLs without user, password and query values. */
 export function shownText(path: Path, text: string): string {
   const inPlaceOfMapping = path.length === 3 && isBelow(path, MAPPINGS)
   if (inPlaceOfMapping || mayBeSecret(path)) return REDACTED

@@ -1,6 +1,6 @@
 /**
- * `${env:X}`, `${env:X:-default}`, `${env:X:?message}`, `${file:/path}` and `$$` inside one scalar of a config.
- * Done after YAML is parsed and in values only, so what an environment holds can never become structure.
+ * Replaces `${env:X}`, `${env:X:-default}`, `${env:X:?message}`, `${file:/path}` and `$$` in a scalar of a config.
+ * Runs after YAML is parsed, and on values only, so that a variable can never change the structure.
  */
 import { didYouMean } from '../../yaml/suggest.ts'
 import { absolute } from '../../yaml/paths.ts'
@@ -10,14 +10,14 @@ import { whyUnreadable } from '../../yaml/unreadable.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Reads a file whole; throws when it cannot. */
+/** Reads a whole file; throws when it cannot. */
 export type ReadText = (path: string) => string
 
 export interface Substituted {
   readonly text: string
-  /** Names of variables used. */
+  /** Names of used variables. */
   readonly variables: readonly string[]
-  /** Files that some of the text came from, absolute: then it is a secret, never printed. */
+  /** Files used in the text, as absolute paths: with any, the text is a secret and never printed. */
   readonly files: readonly string[]
 }
 
@@ -25,7 +25,7 @@ export interface Substituted {
 export const readSecret: ReadText = (path) => readNamedFileSync(path, MAX_SECRET_BYTES).toString('utf8')
 
 /**
- * The text with every reference replaced, or the sentence that says which one could not be. `configFile`: where it stands.
+ * The text with every reference replaced, or a message about the one that could not be. `configFile`: the file with the text.
  */
 export function substitute(
   text: string,

@@ -248,7 +248,7 @@ const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   [
     'an argument twice',
     'call: f, args: [{index: 1, type: int}, {index: 1, type: nop}]',
-    '.args[1]: index 1 already stands in spec.kprobes[0].args[0]',
+    '.args[1]: index 1 is already used by spec.kprobes[0].args[0]',
   ],
   [
     'an argument without type',

@@ -55,7 +55,7 @@ describe('addresses', () => {
       const [warning, ...others] = await warned(`{ http: ${http} }`)
       assert.match(
         warning ?? '',
-        /^1:17: server\.http: whoever reaches .*:2112 can read .*: set server\.token, or use /,
+        /^1:17: server\.http: anyone who can reach .*:2112 can read .*: set server\.token, or use /,
       )
       assert.deepEqual(others, [])
       assert.deepEqual(await warned(`{ http: ${http}, token: hush }`), [])

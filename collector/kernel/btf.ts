@@ -1,6 +1,6 @@
 /**
- * Reads the BTF section of a BPF object file: structs with their members, enums, variables. Enough to compare layouts, no
- * more. Format: the kernel's Documentation/bpf/btf.rst; little endian only.
+ * Reads the BTF section of a BPF object file: structs with their members, enums, variables; only what comparing layouts needs.
+ * Format: the kernel's Documentation/bpf/btf.rst; little endian only.
  */
 import { readFileSync } from 'node:fs'
 
@@ -31,7 +31,7 @@ interface RawType {
   readonly kindFlag: boolean
   /** Size in bytes, or another type's number. */
   readonly value: number
-  /** Where the data of the kind begins. */
+  /** Offset of the kind-specific data. */
   readonly at: number
 }
 
@@ -84,7 +84,7 @@ function trailer(kind: number, count: number): number {
     case TYPE_TAG:
       return 0
     default:
-      throw new Error(`BTF kind ${kind} is not known to this reader`)
+      throw new Error(`BTF kind ${kind} is not supported by this reader`)
   }
 }
 

@@ -1,4 +1,4 @@
-/** Numbers as the kernel has them in maps and constants: little-endian, of a fixed width. */
+/** Numbers in the kernel's form for maps and constants: little-endian, of fixed width. */
 
 export function u64(value: bigint | number): Buffer {
   const bytes = Buffer.alloc(8)

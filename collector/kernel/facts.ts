@@ -1,10 +1,10 @@
 /**
- * What the running kernel is and can do: read once at start, passed on as plain data so that planning needs no kernel.
+ * Facts about the running kernel: read once at the start and passed on as plain data, so that planning needs no kernel.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
 
-/** `unknown` is treated like `full`: the safe side. */
+/** `unknown` is treated like `full`, which is safe. */
 export type Preemption = 'none' | 'voluntary' | 'full' | 'lazy' | 'unknown'
 
 export interface KernelFacts {
@@ -13,22 +13,22 @@ export interface KernelFacts {
   readonly version: readonly [number, number]
   readonly arch: 'x64' | 'arm64'
   readonly preemption: Preemption
-  /** CONFIG_FPROBE: the multi kinds exist. Debian's 6.1 is new enough for them and built without. */
+  /** CONFIG_FPROBE: the multi kinds exist. Debian's 6.1 is new enough but built without it. */
   readonly fprobe: boolean
-  /** CONFIG_SECURITY: the functions that security modules hang on exist. */
+  /** CONFIG_SECURITY: the functions that security modules hook exist. */
   readonly security: boolean
   /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
   readonly renameLock: bigint
   readonly mountLock: bigint
 }
 
-/** Called for a script before its interpreter is looked for; bpf/process.bpf.c hangs on it. */
+/** Called for a script before the lookup of its interpreter; bpf/process.bpf.c hooks it. */
 export const SCRIPT_HOOK = 'security_bprm_check'
 
 export const atLeast = (kernel: KernelFacts, major: number, minor: number): boolean =>
   kernel.version[0] > major || (kernel.version[0] === major && kernel.version[1] >= minor)
 
-/** `6.12.95+deb12-amd64` → [6, 12]; [0, 0] when it is no such text. */
+/** `6.12.95+deb12-amd64` → [6, 12]; [0, 0] for other texts. */
 export function parseRelease(text: string): readonly [number, number] {
   const match = /^(\d+)\.(\d+)/.exec(text)
   return match ? [Number(match[1]), Number(match[2])] : [0, 0]
@@ -38,8 +38,8 @@ const known = (word: string | undefined): Preemption | undefined =>
   word === 'none' || word === 'voluntary' || word === 'full' || word === 'lazy' ? word : undefined
 
 /**
- * Preemption model from, in order of trust: the scheduler's debugfs file (the mode in parentheses is the current one),
- * the kernel command line, the kernel's build version.
+ * The preemption model, from the first source that has it: the scheduler's debugfs file (the current mode is in parentheses), the kernel command
+ * line, the kernel's build version.
  */
 export function parsePreemption(debugfs: string | undefined, cmdline: string, version: string): Preemption {
   const current = known(debugfs === undefined ? undefined : /\((\w+)\)/.exec(debugfs)?.[1])

@@ -1,11 +1,10 @@
 /**
- * Matched entries that wait in a join map for their return, and those whose return will never come: the return probe had
- * no instance left (kretprobe.multi under load), or the function never returns (exit). The next call at the same depth of
- * the same stack replaces such an entry and counts it; a thread that has ended makes no next call, and its entry would
- * take room for good without being counted anywhere. The sweep takes those out.
+ * Sweeps join maps. A join map contains matched calls that wait for their return. Some returns never come: the return probe had no instance left
+ * (kretprobe.multi under load), or the function never returns (exit). The next call at the same depth of the same stack replaces such an entry
+ * and counts it. A thread that has ended makes no next call: the sweep removes its entries, which would occupy the map uncounted.
  *
- * An entry has one taker: the return (bpf/hook.bpf.c `leave`), the next entry, the sweep or the detaching. Each counts it
- * or delivers it, so hits = events + losses holds to the last one.
+ * An entry is removed exactly once: by the return (bpf/hook.bpf.c `leave`), the next entry, the sweep or the detaching. Each delivers or counts
+ * it, so hits = events + losses holds exactly.
  */
 import { readFileSync } from 'node:fs'
 import { errnoOf } from '../../config/yaml/unreadable.ts'
@@ -13,19 +12,19 @@ import type { BpfMap } from '../../native/types.ts'
 import { parseStat } from '../process/procfs.ts'
 import { JOIN_KEY, JOIN_VALUE } from './wire.ts'
 
-/** Boot time at which a thread began, 'gone', or 'unknown' where the proc file system does not tell. */
+/** Start time of a thread (boot time), 'gone', or 'unknown' when /proc cannot be read. */
 export type ThreadStart = (tgid: number, tid: number) => bigint | 'gone' | 'unknown'
 
-/** Calls shorter than this are not looked at: nearly all entries are gone by then. */
+/** Younger entries are not checked: nearly all of them are removed by their return. */
 const YOUNG_NS = 2_000_000_000n
-/** Threads looked up in one sweep, each some 20 µs of system calls: the event loop has a budget of 10 ms. */
+/** Thread lookups per sweep, each about 20 µs of system calls: the event loop has a budget of 10 ms. */
 const LOOKUPS_MAX = 256
-/** Of the map, by one system call. */
+/** Map entries per system call. */
 const ENTRIES_AT_ONCE = 4096
-/** Start times are cut to ticks of 10 ms (USER_HZ); an entry must be older than that to be another thread's. */
+/** /proc rounds start times down to ticks of 10 ms (USER_HZ); an older entry belongs to another thread. */
 const TICK_NS = 10_000_000n
 
-/** Asks `<procfs>/<tgid>/task/<tid>/stat`. */
+/** Reads `<procfs>/<tgid>/task/<tid>/stat`. */
 export function threadStarts(procfs: string): ThreadStart {
   return (tgid, tid) => {
     try {
@@ -36,7 +35,7 @@ export function threadStarts(procfs: string): ThreadStart {
   }
 }
 
-/** Sweeps the join map of one loaded object; keeps where it stopped, so that a full map is looked at in turns. */
+/** Sweeps the join map of one loaded object; continues where the last sweep stopped, so that a full map takes several. */
 export class JoinSweep {
   readonly #map: BpfMap
   readonly #threadStart: ThreadStart
@@ -47,7 +46,7 @@ export class JoinSweep {
     this.#threadStart = threadStart
   }
 
-  /** Takes out entries of threads that are gone; returns how many, which the caller counts as returns missed. */
+  /** Removes entries of threads that are gone; returns their number, which the caller counts as missed returns. */
   sweep(nowNs: bigint): number {
     const old = this.#entries().filter(([, value]) => nowNs - value.readBigUInt64LE(JOIN_VALUE.enteredNs) > YOUNG_NS)
     const known = new Map<bigint, ReturnType<ThreadStart>>()
@@ -59,24 +58,24 @@ export class JoinSweep {
       const thread = key.readBigUInt64LE(JOIN_KEY.thread)
       const start = known.get(thread) ?? this.#look(thread, known)
       if (start === undefined) break
-      // A later thread with the same number: the one that entered is gone.
+      // The tid belongs to a later thread: the one that entered is gone.
       const another = typeof start === 'bigint' && start > value.readBigUInt64LE(JOIN_VALUE.enteredNs) + TICK_NS
       if ((start === 'gone' || another) && this.#map.delete(key)) taken++
     }
     return taken
   }
 
-  /** undefined when this sweep has asked often enough. */
+  /** undefined when this sweep has used up its lookups. */
   #look(thread: bigint, known: Map<bigint, ReturnType<ThreadStart>>): ReturnType<ThreadStart> | undefined {
     if (known.size >= LOOKUPS_MAX) return undefined
     const tgid = Number(thread >> 32n)
-    // The idle tasks have number 0 and are nowhere in procfs.
+    // The idle tasks have tid 0 and are not in /proc.
     const start = tgid === 0 ? 'unknown' : this.#threadStart(tgid, Number(thread & 0xffff_ffffn))
     known.set(thread, start)
     return start
   }
 
-  /** Entries in the map now. */
+  /** Number of entries in the map. */
   waiting(): number {
     return this.#entries().length
   }

@@ -1,6 +1,6 @@
 /**
- * Everything of ours that lives in the kernel: the process programs with the shared maps, and one set of objects for
- * each loaded policy. All of it hangs on file descriptors of this process and is gone when it ends, however it ends.
+ * Everything that the agent has in the kernel: the process programs with the shared maps, and one set of objects per loaded policy. The kernel
+ * frees all of it when this process ends, because only its file descriptors refer to it.
  */
 import { openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, Link, RingReader } from '../../native/types.ts'
@@ -21,17 +21,17 @@ export interface KernelOptions extends PolicyProgramOptions {
   readonly watermarkBytes: number
 }
 
-/** include/uapi/linux/bpf.h. Programs of tracing may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
+/** include/uapi/linux/bpf.h. Tracing programs may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
 const BPF_F_NO_PREALLOC = 1
-/** Hits leave this part of the ring to records of processes, and room for one exec record of the largest size at least. */
+/** Part of the ring reserved for process records; at least one exec record of the largest size. */
 const RESERVE_PART = 8
 const EXEC_RECORD_BYTES = 32 << 10
-/** Entries of the process table looked at in one go: a millisecond or two. */
+/** Entries of the process table per part: a millisecond or two. */
 const ENTRIES_AT_ONCE = 1024
 
 export class KernelSide implements Disposable {
   readonly ring: RingReader
-  /** What policies have in the kernel. */
+  /** The programs of policies. */
   readonly policies: PolicyPrograms
   readonly #object: BpfObject
   readonly #links: Array<{ readonly program: string; readonly link: Link }> = []
@@ -44,7 +44,7 @@ export class KernelSide implements Disposable {
         { name: 'process_fork', kind: 'tp_btf' },
         { name: 'process_exec', kind: 'tp_btf' },
         { name: 'process_exit', kind: 'tp_btf' },
-        // Without it scripts keep the name that they were given.
+        // Without it events of scripts have the name given to execve.
         ...(options.facts.security ? [{ name: 'process_script', kind: 'kprobe' } as const] : []),
       ],
       constants,
@@ -62,7 +62,7 @@ export class KernelSide implements Disposable {
       if (options.facts.security) {
         this.#links.push({ program: 'process_script', link: this.#object.attach('process_script', [SCRIPT_HOOK]) })
       }
-      // Exit first and exec last: what is known must also be forgotten, what is reported must be known.
+      // Exit first, so that every entry is removed again; exec last, so that every reported process has an entry.
       for (const program of ['process_exit', 'process_fork', 'process_exec']) {
         this.#links.push({ program, link: this.#object.attach(program) })
       }
@@ -77,7 +77,7 @@ export class KernelSide implements Disposable {
   }
 
   /**
-   * Enters a process that ran before us; the hooks' own entry wins. False when it was known, or the table is full.
+   * Enters a process that was already running; an entry of the hooks wins. False when there is an entry, or the table is full.
    */
   seedProcess(pid: number, startNs: bigint, parentPid: number): boolean {
     const value = Buffer.alloc(PROCESS.bytes)
@@ -90,12 +90,12 @@ export class KernelSide implements Disposable {
     this.#maps.processes.delete(u32(pid))
   }
 
-  /** The start time of the image that the kernel's table has for this pid. */
+  /** Start time of this pid's image in the kernel's table. */
   processStart(pid: number): bigint | undefined {
     return this.#maps.processes.lookup(u32(pid))?.readBigUInt64LE(PROCESS.startNs)
   }
 
-  /** The kernel's table of processes, in parts: the caller decides when to go on. What is there all the while is seen. */
+  /** The kernel's process table, in parts. Entries that exist during the whole iteration are certain to be included. */
   *processes(): Generator<KernelProcess[]> {
     let from: Buffer | undefined
     do {
@@ -115,7 +115,7 @@ export class KernelSide implements Disposable {
     } while (from !== undefined)
   }
 
-  /** Sequence numbers taken and counters so far, summed over CPUs; from one look, so that they fit together. */
+  /** Sequence numbers taken and counters, summed over CPUs; read together, so that they are consistent. */
   state(): { readonly taken: number; readonly counters: Readonly<Record<CounterName, number>> } {
     const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<CounterName, number>
     counters.return_missed += this.policies.cutReturns
@@ -127,7 +127,7 @@ export class KernelSide implements Disposable {
     return { taken, counters }
   }
 
-  /** Runs of the process programs that the kernel skipped, by program. */
+  /** Skipped runs of the process programs, by program. */
   missedRuns(): ReadonlyArray<{ readonly program: string; readonly missed: number }> {
     return this.#links.map(({ program, link }) => ({ program, missed: Number(link.stats().missed) }))
   }

@@ -1,4 +1,4 @@
-/** Writes one `struct hook` (bpf/hook.h): what a hook wants, as the constants that its program is specialised by. */
+/** Writes one `struct hook` (bpf/hook.h): the constants that specialize the program of a hook. */
 import type { Operator } from '../../config/policy/operators.ts'
 import type { ArgumentFilter, HookSpec, NumberFilter } from '../../config/policy/policy.ts'
 import {
@@ -19,7 +19,7 @@ import {
 import { screenOf } from './screen.ts'
 import type { Prefix, Screen, Suffix } from './screen.ts'
 
-/** A number of a filter that has more of them than its constants hold. */
+/** A number of a filter with more numbers than fit into its constants. */
 export interface NumberEntry {
   readonly filter: number
   readonly number: bigint
@@ -31,20 +31,19 @@ export interface TextEntry {
   readonly bytes: Buffer
 }
 
-/** What a policy needs in its object's maps. */
+/** The map entries of a policy. */
 export interface FilterSets {
   readonly numbers: NumberEntry[]
   readonly texts: TextEntry[]
   readonly suffixes: TextEntry[]
-  /** Number of the last filter; they count from 1. */
+  /** Number of the last filter, from 1 on. */
   lastFilter: number
 }
 
 export const emptySets = (): FilterSets => ({ numbers: [], texts: [], suffixes: [], lastFilter: 0 })
 
 /**
- * The struct's bytes. Values that live in maps are added to `sets`.
- * The spec is valid (config/), so its counts fit; what can not be checked there is `numbers` of a Mask filter.
+ * The struct's bytes. Adds values that are kept in maps to `sets`. The spec is valid (config/), so its counts fit.
  */
 export function hookBytes(id: number, spec: HookSpec, sets: FilterSets): Buffer {
   const bytes = Buffer.alloc(HOOK.bytes)
@@ -88,7 +87,7 @@ function writeFilter(bytes: Buffer, at: number, filter: ArgumentFilter, sets: Fi
   wanted.forEach((number, i) => bytes.writeBigUInt64LE(number, at + FILTER.numbers + 8 * i))
 }
 
-/** Where the filter holds for any of its values, one value says it all. */
+/** The numbers to compare with: masks and bounds are merged into one equivalent value. */
 function wantedOf({ operator, values }: NumberFilter): readonly bigint[] {
   switch (operator) {
     case 'Mask':
@@ -109,7 +108,7 @@ function addText(filter: number, operator: Operator, value: string, sets: Filter
   else sets.texts.push({ filter, bytes })
 }
 
-/** The first (or, for a suffix, last) up to 8 bytes as a number, and which of its bits count. */
+/** The first (for a suffix: last) up to 8 bytes as a number, and the mask of its used bits. */
 function word(bytes: Buffer, fromEnd: boolean): { word: bigint; mask: bigint } {
   const length = Math.min(bytes.length, 8)
   const shift = fromEnd ? 8 - length : 0
@@ -129,7 +128,7 @@ function writeScreen(bytes: Buffer, at: number, screen: Screen | undefined): voi
 }
 
 function writePrefix(bytes: Buffer, at: number, prefix: Prefix): void {
-  // Components behind the seventh are left to the exact filter.
+  // The exact filter checks components after the seventh.
   const parts = prefix.parts.slice(0, PREFIX_PARTS)
   bytes.writeUInt16LE(parts.length, at + PREFIX.parts)
   bytes.writeUInt16LE(prefix.depthMin, at + PREFIX.depthMin)

@@ -1,4 +1,4 @@
-/** The built BPF objects, and their maps that are shared. */
+/** The built BPF objects and their shared maps. */
 import { fileURLToPath } from 'node:url'
 import type { BpfMap } from '../../native/types.ts'
 
@@ -7,5 +7,5 @@ const BUILD = new URL('../../bpf/build/', import.meta.url)
 /** Path of a built object. */
 export const objectPath = (file: string): string => fileURLToPath(new URL(file, BUILD))
 
-/** Maps of process.bpf.o that the hook objects share; each takes those that its file has. */
+/** Maps of process.bpf.o that hook objects share; each object uses those that its file declares. */
 export type SharedMaps = Readonly<Record<'ring' | 'cpu_state' | 'processes', BpfMap>>

@@ -1,5 +1,5 @@
 /**
- * A validated policy → what to load and attach on this kernel. Pure: needs no kernel, only facts about one.
+ * Plans what to load and attach for a policy on this kernel. Pure: needs only facts about the kernel.
  */
 import type { HookSpec, Policy } from '../../config/policy/policy.ts'
 import type { Position } from '../../config/yaml/problems.ts'
@@ -14,10 +14,10 @@ import type { KernelFacts } from './facts.ts'
 import { emptySets, hookBytes } from './layout.ts'
 import type { FilterSets } from './layout.ts'
 
-/** How a hook is bound; `auto` in the config lets `chooseMode` decide. */
+/** How a hook is attached; with `auto` in the config `chooseMode` decides. */
 export type AttachMode = 'kprobe.multi' | 'fexit' | 'kprobe.session' | 'join' | 'kprobe'
 
-/** What planning asks of the kernel's type information. */
+/** The kernel's type information, as far as planning needs it. */
 export interface Symbols {
   functionType(name: string): KernelFunction | undefined
   functionNames(): readonly string[]
@@ -35,7 +35,7 @@ export interface PlannedHook {
   readonly symbol: string
   readonly mode: AttachMode
   readonly programs: readonly ProgramSpec[]
-  /** Return side first: a return may only be seen when its entry was, never the other way round. */
+  /** Return side first: an entry must never be seen when its return can not be. */
   readonly attach: readonly PlannedAttach[]
 }
 
@@ -48,10 +48,10 @@ export interface PlannedObject {
   readonly sets: FilterSets
 }
 
-/** A call that the policy marks as optional and that this kernel does not have. */
+/** A call that is optional in the policy and missing in this kernel. */
 export interface SkippedCall {
   readonly symbol: string
-  /** `file:line:col: no kernel function …`, with the nearest name. */
+  /** `file:line:col: no kernel function …`, with a suggestion. */
   readonly message: string
 }
 
@@ -63,22 +63,21 @@ export interface Plan {
 
 const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
 
-/** Kernel symbol of a call: a system call gets its architecture's prefix unless it has one. */
+/** Kernel symbol of a call: a system call without the architecture's prefix gets it. */
 export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
   return !spec.syscall || /^__(x64|arm64|ia32)_/.test(spec.call) ? spec.call : SYSCALL_PREFIX[arch] + spec.call
 }
 
-/** The object built for this kernel; why there are three: bpf/core_fixes.h. */
+/** The object for this kernel; bpf/core_fixes.h explains why there are three. */
 export function objectFile(kernel: KernelFacts): string {
   if (!atLeast(kernel, 6, 2)) return 'hook.probe.bpf.o'
   return atLeast(kernel, 7, 0) ? 'hook.typed_ctx.bpf.o' : 'hook.typed.bpf.o'
 }
 
 /**
- * The cheapest way that loses nothing on this kernel (docs/policies.md).
- * Where tasks are preempted inside the kernel a held fexit program hides other tasks' calls, and session loses returns
- * under load, so entry and return are joined there. A system call with a text argument is joined too: whether it matches is
- * then decided at its entry...
+ * The cheapest mode that loses nothing on this kernel (docs/policies.md). On kernels that preempt tasks in kernel code, a preempted fexit program
+ * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. A system call with a text argument is
+ * joined, too, so that the match is decided at its entry.
  */
 export function chooseMode(spec: HookSpec, kernel: KernelFacts, wanted: AttachMode | 'auto'): AttachMode {
   if (!spec.return) return wanted === 'kprobe' || !kernel.fprobe ? 'kprobe' : 'kprobe.multi'
@@ -86,18 +85,18 @@ export function chooseMode(spec: HookSpec, kernel: KernelFacts, wanted: AttachMo
   if (wanted === 'fexit') return 'fexit'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'
-  const calm = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
-  if (calm) return 'fexit'
-  // fprobe keeps returns on a shadow stack since 6.14 and no longer runs out of instances.
+  const noPreemption = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
+  if (noPreemption) return 'fexit'
+  // Since 6.14 fprobe keeps returns on a shadow stack and no longer runs out of instances.
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }
 
-/** fexit hooks that share one function. The kernel takes 38 at most (BPF_MAX_TRAMP_LINKS); the rest is for other tracers of the host. */
+/** Most fexit hooks on one function. The kernel's limit is 38 (BPF_MAX_TRAMP_LINKS); the rest is left to other tracers. */
 const FEXIT_MAX = 29
 
 /**
- * Words that the returns of one function take. Since 6.14 all who watch it through fprobe have 32 a call between them
- * (FGRAPH_MAX_DATA_SIZE): beyond that none of them runs, nor any kprobe.multi there. Half is left to other tracers.
+ * Most words for the returns of one function. Since 6.14 all fprobe users of a function share 32 words per call (FGRAPH_MAX_DATA_SIZE); beyond
+ * that none of them runs, nor any kprobe.multi there. Half is left to other tracers.
  */
 const RETURN_WORDS_MAX = 16
 const SESSION_WORDS = 2
@@ -109,7 +108,7 @@ interface Way {
   readonly multi: boolean
 }
 
-/** `way`, or where the function has no room for it another one; `linksOn` counts the links that it has, by kind. */
+/** `way`, or another one if the function has no room for it; `linksOn` returns the number of its links, by kind. */
 function withRoom(way: Way, kernel: KernelFacts, linksOn: (kind: AttachKind) => number): Way {
   const join: Way = { mode: 'join', multi: way.multi }
   const room = RETURN_WORDS_MAX - SESSION_WORDS * linksOn('kprobe.session') - RETURN_WORDS * linksOn('kretprobe.multi')
@@ -158,12 +157,12 @@ function notFound(spec: HookSpec, symbol: string, symbols: Symbols): string {
       ? 'see /proc/kallsyms for the names this kernel has'
       : `did you mean ${spec.syscall && other.startsWith(SYSCALL_PREFIX.x64) ? other.slice(SYSCALL_PREFIX.x64.length) : other}?`
   const meant =
-    symbol === spec.call ? '' : ` (looked for ${symbol}; a function that is no system call needs syscall: false)`
+    symbol === spec.call ? '' : ` (looked for ${symbol}; a function that is not a system call needs syscall: false)`
   return `no kernel function "${spec.call}"${meant}: ${hint}`
 }
 
 function checkTypes(policy: Policy, spec: HookSpec, symbol: string, type: KernelFunction): void {
-  // A system call's prototype names only the register frame; its arguments have no types to compare with.
+  // The prototype of a system call has only the register frame, so there are no argument types to compare with.
   if (spec.syscall) return
   for (const arg of spec.args) {
     const parameter = type.params[arg.index]
@@ -191,7 +190,7 @@ function checkTypes(policy: Policy, spec: HookSpec, symbol: string, type: Kernel
   }
 }
 
-/** The hooks of a policy whose functions this kernel has, with what they are called here. Throws as `planPolicy`. */
+/** The hooks of a policy whose functions this kernel has, with the kernel's names. Throws as `planPolicy`. */
 function present(
   policy: Policy,
   kernel: KernelFacts,
@@ -224,10 +223,9 @@ function present(
 }
 
 /**
- * Plans the hooks of a policy; `nextHookId` numbers them and never repeats, `linksOn` counts the links of a kind
- * that other policies have on a function. An optional call that this kernel does not have is skipped. Throws
- * CollectorError POLICY_REFUSED with file:line:col for another function or a type that this kernel does not have, and
- * for a policy that has no hook left.
+ * Plans the hooks of a policy. `nextHookId` returns unique ids; `linksOn` returns the number of other policies' links of a kind on a function.
+ * Skips optional calls that this kernel does not have. Throws CollectorError POLICY_REFUSED with file:line:col for other missing functions, for
+ * types that do not fit, and for a policy without any hook left.
  */
 export function planPolicy(
   policy: Policy,

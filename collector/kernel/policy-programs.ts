@@ -1,6 +1,6 @@
 /**
- * The programs of policies: one set of objects for each loaded policy. A policy is loaded whole before anything of it is attached.
- * Counts what its hooks miss, also after it was detached.
+ * The programs of policies: one set of objects per loaded policy. A policy is loaded as a whole before any of it is attached. Missed runs of its
+ * hooks stay counted after it was detached.
  */
 import { constants as os } from 'node:os'
 import { NativeError, bootTime, openObject } from '../../native/index.ts'
@@ -23,9 +23,9 @@ export interface PolicyProgramOptions {
   readonly facts: KernelFacts
   readonly symbols: Symbols
   readonly mode: AttachMode | 'auto'
-  /** Host pid of the agent: its own accesses are no events. */
+  /** Host pid of the agent, whose own accesses are not reported. */
   readonly agentPid: number
-  /** Where the host's proc file system is; `/proc` when absent. */
+  /** Path of the host's proc file system; default `/proc`. */
   readonly procfs?: string
 }
 
@@ -33,11 +33,11 @@ export interface LoadedHook extends PlannedHook {
   readonly links: readonly Link[]
 }
 
-/** A policy in the kernel; disposing detaches it. */
+/** A policy attached in the kernel; disposing detaches it. */
 export interface LoadedPolicy extends Disposable {
   readonly policy: Policy
   readonly hooks: readonly LoadedHook[]
-  /** Optional calls that this kernel does not have. */
+  /** Optional calls missing in this kernel. */
   readonly skipped: readonly SkippedCall[]
 }
 
@@ -46,19 +46,19 @@ const { E2BIG } = os.errno
 export class PolicyPrograms {
   readonly #options: PolicyProgramOptions
   readonly #maps: SharedMaps
-  /** Those of the process programs too. */
+  /** Also used by the process programs. */
   readonly #constants: Readonly<Record<string, Buffer>>
   readonly #threadStart: ThreadStart
   #nextHookId = 1
-  /** Links of the attached policies, by kind and kernel function. */
+  /** Number of links of attached policies, by kind and kernel function. */
   readonly #links = new Map<string, number>()
-  /** Hooks that are attached. */
+  /** Attached hooks. */
   readonly #hooks = new Set<LoadedHook>()
-  /** Missed runs of hooks that are detached, by kernel function. */
+  /** Missed runs of detached hooks, by kernel function. */
   readonly #pastMissed = new Map<string, number>()
-  /** Join maps of the attached policies that join. */
+  /** Join maps of attached policies. */
   readonly #joins = new Set<JoinSweep>()
-  /** Calls that matched at entry and whose return never came: the thread is gone, or the hook was detached before. */
+  /** Calls that matched at entry without a return: the thread is gone, or the hook was detached before. */
   #cutReturns = 0
 
   constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Readonly<Record<string, Buffer>>) {
@@ -69,11 +69,11 @@ export class PolicyPrograms {
   }
 
   /**
-   * Loads and attaches a policy, whole or not at all. Throws CollectorError POLICY_REFUSED with the position in the
-   * file for what this kernel does not have, or for what it refuses.
+   * Loads and attaches a policy as a whole or not at all. Throws CollectorError POLICY_REFUSED with the position in the file for anything that
+   * this kernel does not have or refuses.
    */
   load(policy: Policy): LoadedPolicy {
-    /** Functions whose trampoline other tracers of the host have filled: their hooks are joined. */
+    /** Functions whose trampoline is full because of other tracers: their hooks are joined. */
     const full = new Set<string>()
     for (;;) {
       try {
@@ -101,7 +101,7 @@ export class PolicyPrograms {
     const joins: Array<{ readonly map: BpfMap; readonly sweep: JoinSweep }> = []
     const close = (): void => {
       for (const hook of hooks) for (const link of hook.links) link.close()
-      // Links first: nothing enters any more, and what still waits has lost its return.
+      // Links first: then no call enters any more, and waiting calls have lost their return.
       for (const { map, sweep } of joins) {
         this.#joins.delete(sweep)
         this.#cutReturns += sweep.waiting()
@@ -120,7 +120,7 @@ export class PolicyPrograms {
         }
         return { plan, object }
       })
-      // Everything is loaded before anything is attached: a refusal by the verifier then never shows as half a policy.
+      // Load everything before attaching anything, so that a refusal by the verifier never leaves half a policy.
       for (const { plan, object } of loaded) {
         for (const hook of plan.hooks) hooks.push({ ...hook, links: attachHook(object, hook) })
       }
@@ -192,29 +192,29 @@ export class PolicyPrograms {
     }
   }
 
-  /** Runs that hooks missed so far, by kernel function; those of detached hooks too. */
+  /** Missed runs of hooks, also of detached ones, by kernel function. */
   missedRuns(): ReadonlyMap<string, number> {
     const missed = new Map(this.#pastMissed)
     for (const hook of this.#hooks) add(missed, hook.symbol, missedBy(hook))
     return missed
   }
 
-  /** Calls that matched and whose return never came. */
+  /** Matched calls whose return never came. */
   get cutReturns(): number {
     return this.#cutReturns
   }
 
-  /** Counts calls whose return will never come, and gives their room back; call it every few seconds. */
+  /** Counts and removes calls whose return will never come; call it every few seconds. */
   sweepJoins(): void {
     if (this.#joins.size === 0) return
     const { agentPid } = this.#options
-    // Another namespace's procfs, or none, would make every thread look gone.
+    // With no /proc, or that of another pid namespace, every thread would seem to be gone.
     if (typeof this.#threadStart(agentPid, agentPid) !== 'bigint') return
     const now = bootTime()
     for (const join of this.#joins) this.#cutReturns += join.sweep(now)
   }
 
-  /** Calls that matched and have not returned yet, or never will. */
+  /** Matched calls that have not returned (yet). */
   waitingReturns(): number {
     return [...this.#joins].reduce((sum, join) => sum + join.waiting(), 0)
   }
@@ -224,9 +224,8 @@ function add(counts: Map<string, number>, key: string, count: number): void {
 }
 
 /**
- * Of a joined hook only the entry side counts: a return that did not run leaves its entry in the join map, if it was a match, and is
- * counted there as return_missed. A session has one program for both, so that its missed returns stand under both reasons: too much,
- * never too little.
+ * For a joined hook only the entry side counts: a missed return of a match leaves its entry in the join map and is counted as return_missed.
+ * A session has one program for both sides, so its missed returns are counted under both reasons: too many, never too few.
  */
 function missedBy({ mode, links }: LoadedHook): number {
   return links
@@ -260,7 +259,7 @@ function fillSets(object: BpfObject, sets: FilterSets): void {
     using map = object.map(name)
     for (const { filter, bytes } of entries) {
       const key = Buffer.alloc(layout.bytes)
-      // Of all that stands behind it.
+      // Prefix length in bits, of everything after this field.
       key.writeUInt32LE(8 * (layout.text - layout.filter + bytes.length), layout.bits)
       key.writeUInt32LE(filter, layout.filter)
       bytes.copy(key, layout.text)

@@ -1,11 +1,11 @@
 /**
- * The first pass of a path filter, as data: which first and last components the wanted paths have, so that the kernel
- * rejects by pointers and lengths. It may let through what the exact filters then refuse, never the other way round.
+ * The first pass of a path filter, as data: the first and last components of the wanted paths, so that the kernel can reject by pointers and
+ * lengths. It may pass paths that the exact filters then reject, but never rejects a wanted path.
  */
 import type { ArgumentFilter, HookSpec, TextFilter } from '../../config/policy/policy.ts'
 import { PREFIXES_MAX, PREFIX_PARTS, SUFFIXES_MAX } from './wire.ts'
 
-/** A path component: `open` when the name may go on after `bytes`. */
+/** A path component; `open`: the name may continue after `bytes`. */
 export interface Part {
   readonly bytes: Buffer
   readonly open: boolean
@@ -32,7 +32,7 @@ export interface Screen {
 const ANY_DEPTH = 0xffff_ffff
 const DELETED = ' (deleted)'
 
-/** `text` without the part that could be the beginning of the mark of an unlinked file. */
+/** `text` without an end that could be the start of the mark of an unlinked file. */
 function withoutMark(text: string): { text: string; cut: boolean } {
   for (let n = DELETED.length; n > 0; n--) {
     if (text.endsWith(DELETED.slice(0, n))) return { text: text.slice(0, -n), cut: true }
@@ -40,7 +40,7 @@ function withoutMark(text: string): { text: string; cut: boolean } {
   return { text, cut: false }
 }
 
-/** undefined: no path can begin like that. */
+/** undefined: no path can start like that. */
 function prefixOf(value: string, whole: boolean): Prefix | undefined {
   if (!value.startsWith('/')) return undefined
   const names = value.slice(1).split('/')
@@ -56,7 +56,7 @@ function prefixOf(value: string, whole: boolean): Prefix | undefined {
 const key = (prefix: Prefix): string =>
   `${prefix.depthMin}-${prefix.depthMax}:${prefix.parts.map((part) => part.bytes.toString('hex') + String(part.open)).join('/')}`
 
-/** Keeps at most `levels` parts: a shorter prefix lets through more, so that many values share few prefixes. */
+/** Keeps at most `levels` parts: shorter prefixes pass more, and many values share few prefixes. */
 function shortened(prefixes: readonly Prefix[], levels: number): Prefix[] {
   const distinct = new Map<string, Prefix>()
   for (const prefix of prefixes) {
@@ -78,21 +78,21 @@ function fitted(prefixes: readonly Prefix[]): Prefix[] | undefined {
   return undefined
 }
 
-/** undefined: the value could match the mark of an unlinked file, which is no part of any name. */
+/** undefined: the value could match the mark of an unlinked file, which is not part of a name. */
 function suffixOf(value: string): Suffix | undefined {
   if (DELETED.endsWith(value) || value.endsWith(DELETED)) return undefined
   const slash = value.lastIndexOf('/')
   return { bytes: Buffer.from(value.slice(slash + 1)), exact: slash >= 0 }
 }
 
-/** Whether the filter demands something of the path at a position. */
+/** Whether the filter restricts the path at a position. */
 const demands = (filter: ArgumentFilter, position: number): filter is TextFilter =>
   filter.arg === position &&
   filter.class === 'path' &&
   (filter.operator === 'Equal' || filter.operator === 'Prefix' || filter.operator === 'Postfix')
 
 /**
- * The screen of a hook, or undefined when none is sound: every selector must demand something of one and the same path.
+ * The screen of a hook, or undefined when none is sound: every selector must restrict the same path.
  */
 export function screenOf(spec: HookSpec): Screen | undefined {
   if (spec.selectors.length === 0) return undefined

@@ -1,5 +1,5 @@
 /**
- * Makes wire.ts from the types of bpf/layout.bpf.c, after any change of them: `make -C bpf`,
+ * Generates wire.ts from the types of bpf/layout.bpf.c. Run after any change of them: `make -C bpf`,
  * `node collector/kernel/write-wire.ts`, `npm run format`.
  */
 import { writeFileSync } from 'node:fs'
@@ -15,14 +15,14 @@ const HEADER = `/**
  */
 `
 
-/** Enums that are looked up by name: their names here, and how those of their constants are spelled. */
+/** Enums that are looked up by name: their names here, and the conversion of their constants' names. */
 const TABLES: ReadonlyMap<string, readonly [name: string, prefix: string, spell: (words: string) => string]> = new Map([
   ['arg_type', ['ARG_TYPES', 'ARG_', camel]],
   ['filter_class', ['CLASSES', 'CLASS_', camel]],
   ['filter_op', ['OPS', 'OP_', (words: string) => capital(camel(words))]],
 ])
 
-/** What wire.ts exports, by name, in its order. */
+/** The exports of wire.ts by name, in order. */
 export function wireConstants(btf: Btf): Map<string, unknown> {
   const found = new Map<string, unknown>()
   for (const [name, { sizeBytes, members }] of btf.structs) {
@@ -39,7 +39,7 @@ export function wireConstants(btf: Btf): Map<string, unknown> {
       const entries = [...constants].map(([key, value]) => [spell(key.slice(prefix.length)), value])
       found.set(to, Object.fromEntries(entries))
     } else if (name === 'counter') {
-      // Numbered from 0; the last one is how many there are.
+      // Numbered from 0; the last one is the count.
       found.set(
         'COUNTERS',
         [...constants.keys()].slice(0, -1).map((key) => key.replace('COUNTER_', '').toLowerCase()),

@@ -1,12 +1,12 @@
 /**
- * The argument types of policies, one row each. What is accepted, which operators and values a type has, how the kernel
- * side reads it and what records hold all follow from its row. Names and keys of records are Tetragon's.
+ * The argument types of policies, one row each. The row determines the accepted operators and values, how the kernel side reads the argument,
+ * and its form in records. Names and keys of records are Tetragon's.
  */
 
-/** What filters can ask of an argument: operators.ts says which operators a class has, bpf/match/ tests them. */
+/** Class of filters for an argument: operators.ts lists its operators, bpf/match/ implements them. */
 export type FilterClass = 'none' | 'number' | 'text' | 'path'
 
-/** What a record holds, a `kind` of `Argument` in exporters/contract/event.ts. `wide` is an integer of 64 bits. */
+/** The form in records: a `kind` of `Argument` in exporters/contract/event.ts. `wide`: an integer of 64 bits. */
 export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide'
 
 type Sign = 's' | 'u'
@@ -15,25 +15,25 @@ type Bits = 8 | 16 | 32 | 64
 export interface NumberRange {
   readonly min: bigint
   readonly max: bigint
-  /** Such as `a signed 32-bit`. */
+  /** For messages, such as `a signed 32-bit`. */
   readonly words: string
 }
 
 interface TypeBase {
-  /** As policies spell it. */
+  /** The name in policies. */
   readonly name: string
   /** How the kernel side reads it: `enum arg_type` of bpf/filter.h without its prefix. */
   readonly read: 'nop' | 'file' | 'path' | 'string' | `${Sign}${Bits}`
   readonly kind: ArgumentKind
   /** Key of the argument in records; '' for none. */
   readonly field: string
-  /** The C types, typedefs resolved, of the parameters that may be read as this type. */
+  /** C types of parameters, with typedefs resolved, that may be read as this type. */
   readonly parameter: RegExp
 }
 
 export interface NumberType extends TypeBase {
   readonly filter: 'number'
-  /** Of the values that filters may have. */
+  /** Range of filter values. */
   readonly range: NumberRange
 }
 
@@ -46,7 +46,7 @@ export type ArgumentType = NumberType | OtherType
 const FILE = /^(?:const )?struct file \*(?:const)?$/
 const PATH = /^(?:const )?struct path \*(?:const)?$/
 const STRING = /^(?:const )?(?:unsigned |signed )?char \*(?:const)?$/
-/** Any but pointers, structs and floating point; an ellipsis is no parameter. */
+/** Any type but pointers, structs and floating point; an ellipsis is no parameter. */
 const INTEGER = /^(?!(?:const )?(?:struct|union|void|float|double)\b)[^*.]+$/
 
 function integer(name: string, sign: Sign, bits: Bits): NumberType {
@@ -66,7 +66,7 @@ function integer(name: string, sign: Sign, bits: Bits): NumberType {
   }
 }
 
-/** Read and reported by nobody: it only keeps its place. */
+/** Neither read nor reported: only keeps the position of its argument. */
 export const NOP: ArgumentType = { name: 'nop', read: 'nop', filter: 'none', kind: 'none', field: '', parameter: /^/ }
 
 /** In the order in which messages list them. */
@@ -96,7 +96,7 @@ export const TYPES: readonly ArgumentType[] = [
 /** Types that a return value may have. */
 export const RETURN_TYPES: readonly ArgumentType[] = TYPES.filter((type) => type.filter === 'number')
 
-/** In Tetragon's schema, but refused there too for a kprobe. */
+/** In Tetragon's schema, but refused for kprobes by Tetragon, too. */
 export const NEVER_KPROBE_TYPES: readonly string[] = ['auto', 'syscall64']
 
 const TETRAGON_TYPES = (
@@ -106,7 +106,7 @@ const TETRAGON_TYPES = (
   'cap_permitted cap_effective linux_binprm data_loc net_device bpf_cmd dentry bpf_prog'
 ).split(' ')
 
-/** Types of Tetragon's that this version does not have. */
+/** Tetragon's types that this version does not support. */
 export const LATER_TYPES: readonly string[] = TETRAGON_TYPES.filter((name) => typeNamed(name) === undefined)
 
 export function typeNamed(name: string): ArgumentType | undefined {

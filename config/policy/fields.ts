@@ -1,22 +1,22 @@
-/** Reading one mapping of a policy: which keys it may have, which of them must be there, what type each has. */
+/** Reads one mapping of a policy: allowed keys, required keys, types of values. */
 import { describe } from '../yaml/tree.ts'
 import type { MapNode, TreeNode } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
 import type { Position, Problems } from '../yaml/problems.ts'
 
-/** A value and the way to it, `spec.kprobes[0].call`. */
+/** A value and its path, such as `spec.kprobes[0].call`. */
 export interface Place {
   readonly node: TreeNode
   readonly path: string
 }
 
 export interface KeyTable {
-  /** What this version understands. */
+  /** Names that this version supports. */
   readonly own: readonly string[]
-  /** What Tetragon (or Kubernetes) understands there and this version does not. */
+  /** Names that Tetragon (or Kubernetes) supports and this version does not. */
   readonly later?: readonly string[]
-  /** Whose the later ones are; default Tetragon. */
+  /** The owner of the `later` names; default Tetragon. */
   readonly owner?: string
 }
 
@@ -25,7 +25,7 @@ export function notSupported(what: string, name: string, owner = 'Tetragon'): st
   return `known ${owner} ${what} ${show(name)} is not supported by this version of ktrail`
 }
 
-/** One mapping under `path`; adds a problem for each key that the table does not have. */
+/** One mapping at `path`; adds a problem for each key that is not in the table. */
 export class Fields {
   readonly at: Position
   readonly path: string
@@ -39,7 +39,7 @@ export class Fields {
     this.#problems = problems
   }
 
-  /** undefined, and a problem, when `place` is not a mapping. */
+  /** Returns undefined and adds a problem when `place` is not a mapping. */
   static of(place: Place, table: KeyTable, problems: Problems): Fields | undefined {
     const { node, path } = place
     if (node.kind !== 'map') {
@@ -68,19 +68,19 @@ export class Fields {
     return entry === undefined ? undefined : { node: entry.value, path: this.pathOf(key) }
   }
 
-  /** Where the key stands, else where the mapping does. */
+  /** Position of the key, else of the mapping. */
   keyAt(key: string): Position {
     return this.#node.entries.get(key)?.keyAt ?? this.at
   }
 
-  /** Like `get`, but its absence is a problem; `expected` says what should stand there. */
+  /** Like `get`, but a missing key is a problem; `expected` is for its message. */
   need(key: string, expected: string): Place | undefined {
     const place = this.get(key)
     if (place === undefined) this.#problems.add(this.at, `${this.pathOf(key)}: missing; expected ${expected}`)
     return place
   }
 
-  /** The text at `key`; undefined when absent, and a problem when it is not a text. */
+  /** The text at `key`; undefined when absent. Anything else is a problem. */
   text(key: string): string | undefined {
     const place = this.get(key)
     return place === undefined ? undefined : asText(place, this.#problems)

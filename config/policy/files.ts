@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { answered } from '../yaml/answered.ts'
 
 /**
- * The policy files of a place that a config names: of a folder *.yaml and *.yml directly in it, hidden ones left out, in the order of
- * their names; else the place itself. Rejects when it can not be looked at or its file system does not answer.
+ * The policy files at a path of a config: for a folder its *.yaml and *.yml files without hidden ones, sorted by name; else the path itself.
+ * Rejects when the path can not be read or its file system does not answer.
  */
 export async function policyFilesAt(place: string): Promise<string[]> {
   const names = await answered(place, async () => ((await stat(place)).isDirectory() ? readdir(place) : undefined))

@@ -11,7 +11,7 @@ import { goQuoted } from '../yaml/quoting.ts'
 import { readSelectors } from './selector.ts'
 import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
 
-/** The calling conventions hand over five arguments that BPF can reach. */
+/** BPF can read five arguments, because of the calling conventions. */
 const MAX_ARGS = 5
 const MAX_INDEX = MAX_ARGS - 1
 const MAX_TAGS = 16
@@ -21,13 +21,13 @@ const TAG_MAX_BYTES = 128
 /** KSYM_NAME_LEN, include/linux/kallsyms.h, without the NUL. */
 const MAX_SYMBOL_BYTES = 511
 
-/** One entry of `spec.kprobes`. undefined only after a problem was added. */
+/** One entry of `spec.kprobes`; undefined after adding at least one problem. */
 export function readKprobe(place: Place, problems: Problems): KprobeSpec | undefined {
   const fields = Fields.of(place, KPROBE_KEYS, problems)
   if (fields === undefined) return undefined
   const call = readCall(fields, problems)
   const optional = readIgnore(fields, problems)
-  // Tetragon's schema says true although its hooks page says false.
+  // The default in Tetragon's schema is true, although its documentation of hooks has false.
   const syscall = fields.flag('syscall', true)
   const returns = fields.flag('return', false)
   const returnArg = readReturnArg(fields, returns, problems)
@@ -86,7 +86,7 @@ function readReturnArg(fields: Fields, returns: boolean, problems: Problems): Ar
   return readArgument(place, RETURN_TYPES, problems)
 }
 
-/** By position in the list; undefined where an entry is wrong and was reported. */
+/** By position in the list; undefined for a wrong entry, which was reported. */
 function readArguments(fields: Fields, problems: Problems): Array<ArgumentSpec | undefined> {
   const first = new Map<number, string>()
   return fields.list('args', MAX_ARGS).map((place) => {

@@ -1,4 +1,4 @@
-/** The operators of `matchArgs`: for each class of filters a table from what policies spell to what is asked. */
+/** The operators of `matchArgs`: for each class of filters a table from the name in policies to the test. */
 import type { FilterClass } from './arguments.ts'
 
 type NumberOperator = 'Equal' | 'NotEqual' | 'GreaterThan' | 'LessThan' | 'Mask'
@@ -36,7 +36,7 @@ export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {
   none: new Map(),
 }
 
-/** Those of all classes. */
+/** The operators of all classes. */
 export const OPERATORS: Spellings = new Map([...TEXT, ...NUMBER])
 
 const TETRAGON_OPERATORS = (
@@ -45,5 +45,5 @@ const TETRAGON_OPERATORS = (
   'NotInMap CapabilitiesGained InRange NotInRange SubString SubStringIgnCase CelExpr FileType NotFileType'
 ).split(' ')
 
-/** Operators of Tetragon's that this version does not have. */
+/** Tetragon's operators that this version does not support. */
 export const LATER_OPERATORS: readonly string[] = TETRAGON_OPERATORS.filter((name) => !OPERATORS.has(name))

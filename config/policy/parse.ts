@@ -1,6 +1,6 @@
 /**
- * The policy language: a Tetragon TracingPolicy (docs/reference/policy-language.md) from text to a validated Policy, without a
- * kernel. What this version cannot do is refused, never ignored: a policy that loads means what it says.
+ * The policy language: parses a Tetragon TracingPolicy (docs/reference/policy-language.md) to a validated Policy, without a kernel. Unsupported
+ * fields are refused, never ignored, so a loaded policy does everything that it declares.
  */
 import { Fields, asList, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
@@ -13,16 +13,16 @@ import type { Problem } from '../yaml/problems.ts'
 import { Problems, show } from '../yaml/problems.ts'
 import { parseYaml } from '../yaml/yaml.ts'
 
-/** What a caller of the parsers gets; `problems` is sorted and never empty. */
+/** The result of the parsers; `problems` is sorted and never empty. */
 export type PolicyResult = { readonly policy: Policy } | { readonly problems: readonly Problem[] }
 
 const API_VERSION = 'cilium.io/v1alpha1'
 const MAX_NAME = 253
-/** Enough for every policy known (the largest has 40), and it bounds what one file can ask of the kernel. */
+/** Enough for every known policy (the largest has 40), and bounds the kernel resources of one file. */
 const MAX_KPROBES = 1024
 
 /**
- * Parses and validates one policy. `file` is only used in messages. All problems are collected, at most 20 shown.
+ * Parses and validates one policy. `file` is only used in messages. Collects all problems, at most 20 are shown.
  * Never throws, whatever the text.
  */
 export function parsePolicy(text: string, file: string): PolicyResult {
@@ -39,7 +39,7 @@ export function parsePolicy(text: string, file: string): PolicyResult {
   return problems.count > 0 ? { problems: problems.list() } : { policy: { name, file, hooks } }
 }
 
-/** False when it is another kind of document, of which nothing else can be said. */
+/** False for another kind of document, which is not checked further. */
 function readKind(document: Fields, problems: Problems): boolean {
   const version = document.need('apiVersion', API_VERSION)
   if (version !== undefined && !(version.node.kind === 'scalar' && version.node.value === API_VERSION)) {
@@ -101,12 +101,12 @@ function readSpec(document: Fields, problems: Problems): HookSpec[] {
   })
   const second = sections[1]
   if (second !== undefined) {
-    const sentence = `expected one hook section a policy, got ${sections.join(' and ')}: split the policy`
+    const sentence = `expected one hook section per policy, got ${sections.join(' and ')}: split the policy`
     problems.add(spec.keyAt(second), `spec: ${sentence}`)
   }
   const kprobes = spec.get('kprobes')
   if (kprobes === undefined) {
-    // A policy of another section has had its message.
+    // A policy with another section has a message already.
     if (!HOOK_SECTIONS.some((key) => spec.get(key) !== undefined)) spec.need('kprobes', 'a list of hooks')
     return []
   }

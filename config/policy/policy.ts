@@ -1,5 +1,5 @@
 /**
- * A validated policy: what `collector/plan.ts` turns into programs and maps. Made only by `parsePolicy`.
+ * A validated policy, the input of `collector/kernel/plan.ts`. Made only by `parsePolicy`.
  * Names follow Tetragon's TracingPolicy (docs/reference/policy-language.md); defaults are filled in.
  */
 
@@ -33,20 +33,20 @@ export interface TextFilter extends FilterBase {
   readonly values: readonly string[]
 }
 
-/** By the class of its argument's type. */
+/** By the class of the argument's type. */
 export type ArgumentFilter = NumberFilter | TextFilter
 
 export interface Selector {
   readonly matchArgs: readonly ArgumentFilter[]
 }
 
-/** What a hook does with a call that matches: only `post`, an event, so far. */
+/** The action for a matching call: so far only `post`, which reports an event. */
 export type Action = 'post'
 
-/** What every kind of hook has. */
+/** Fields of every kind of hook. */
 interface HookBase {
   readonly args: readonly ArgumentSpec[]
-  /** Tried in order, the first whose filters all match decides; none = every call matches. */
+  /** Tested in order; the first whose filters all match decides. Without selectors every call matches. */
   readonly selectors: readonly Selector[]
   readonly action: Action
   readonly message: string
@@ -58,7 +58,7 @@ export interface KprobeSpec extends HookBase {
   readonly type: 'kprobe'
   /** As written. */
   readonly call: string
-  /** `ignore.callNotFound`: a kernel without the function skips this hook instead of refusing the policy. */
+  /** `ignore.callNotFound`: on a kernel without the function the hook is skipped, and the policy is not refused. */
   readonly optional: boolean
   readonly syscall: boolean
   readonly return: boolean
@@ -66,7 +66,7 @@ export interface KprobeSpec extends HookBase {
   readonly returnAction: Action
 }
 
-/** One hook of a policy. A union on `type`: tracepoints and LSM hooks will be members of their own. */
+/** One hook of a policy, to become a union on `type` with tracepoints and LSM hooks. */
 export type HookSpec = KprobeSpec
 
 export interface Policy {

@@ -11,14 +11,14 @@ import type { Place } from './fields.ts'
 import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
 import { MAX_VALUES, readNumbers, readTexts } from './values.ts'
 
-// Tetragon's bounds; the kernel side's tables have the same.
+// Tetragon's bounds; the tables of the kernel side have the same.
 const MAX_SELECTORS = 5
 const MAX_FILTERS = 5
 const MAX_INDEX = 4
 
 type Arguments = ReadonlyArray<ArgumentSpec | undefined>
 
-/** `selectors` of one hook. `args` are the hook's, undefined where an entry was wrong and is reported already. */
+/** `selectors` of one hook. `args`: the hook's arguments, undefined for wrong entries, which are reported already. */
 export function readSelectors(kprobe: Fields, args: Arguments, problems: Problems): Selector[] {
   return kprobe.list('selectors', MAX_SELECTORS).map((place) => {
     const fields = Fields.of(place, SELECTOR_KEYS, problems)
@@ -35,7 +35,7 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
   const fields = Fields.of(place, FILTER_KEYS, problems)
   if (fields === undefined) return undefined
   const arg = readTarget(fields, args, problems)
-  // Unknown when the argument is wrong itself: then only what does not hang on its type is checked.
+  // Undefined for a wrong argument: then only what does not depend on its type is checked.
   const type = arg === undefined ? undefined : args[arg]?.type
   const operatorAt = fields.need('operator', `one of ${[...OPERATORS.keys()].join(', ')}`)
   const operator = operatorAt === undefined ? undefined : readOperator(operatorAt, type, problems)
@@ -57,7 +57,7 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
   }
 }
 
-/** Position in the hook's `args` list that the filter is about. `args: [n]` says it itself and wins over `index`. */
+/** Position in the hook's `args` list of the filtered argument: `args: [n]` is that position and wins over `index`. */
 function readTarget(fields: Fields, args: Arguments, problems: Problems): number | undefined {
   const byPosition = fields.get('args')
   const byIndex = fields.get('index')
@@ -82,7 +82,7 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
   if (index === undefined) return undefined
   const found = args.findIndex((spec) => spec?.index === index)
   if (found >= 0) return found
-  // With a wrong entry among the args, this one may be it: no second message for one mistake.
+  // The index may be that of a wrong entry among the args: no second message for one mistake.
   if (!args.includes(undefined)) {
     const listed = args.map((spec) => spec?.index).join(', ')
     const known = listed === '' ? 'the hook lists no argument' : `the hook lists ${listed}`

@@ -1,6 +1,5 @@
 /**
- * Every field that Tetragon's policy language has, split into what this version understands and what it refuses by name.
- * A field that becomes supported moves from `later` to `own`.
+ * All fields of Tetragon's policy language: those that this version supports (`own`) and those that it refuses by name (`later`).
  */
 import type { KeyTable } from './fields.ts'
 
@@ -24,7 +23,7 @@ export const METADATA_KEYS: KeyTable = {
   owner: 'Kubernetes',
 }
 
-/** A policy may have one of these non-empty. */
+/** A policy may have one of these. */
 export const HOOK_SECTIONS: readonly string[] = ['kprobes', 'fentries', 'tracepoints', 'lsmhooks', 'uprobes', 'usdts']
 
 export const SPEC_KEYS: KeyTable = {

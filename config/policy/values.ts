@@ -1,4 +1,4 @@
-/** The `values` of one filter: texts checked for length, integers parsed into the width of their argument. */
+/** The `values` of one filter: checks the length of texts, parses integers of the argument's width. */
 import type { NumberType } from './arguments.ts'
 import type { Operator } from './operators.ts'
 import { show } from '../yaml/problems.ts'
@@ -6,15 +6,15 @@ import type { Problems } from '../yaml/problems.ts'
 import { asText } from './fields.ts'
 import type { Place } from './fields.ts'
 
-/** Most values in one filter: what the kernel maps of one hook are sized for. */
+/** Most values of one filter: the size of a hook's kernel maps. */
 export const MAX_VALUES = 1024
 
-/** Most bytes of a text value: the keys of the kernel's sets and prefix trees hold no more. */
+/** Most bytes of a text value: the key size of the kernel's sets and prefix trees. */
 const MAX_TEXT_BYTES = 252
 /** Tetragon's bound for Postfix. */
 const MAX_POSTFIX_BYTES = 127
 
-/** The numbers of a filter; those that are wrong are reported and left out. */
+/** The numbers of a filter; wrong ones are reported and left out. */
 export function readNumbers(
   places: readonly Place[],
   type: NumberType,
@@ -24,7 +24,7 @@ export function readNumbers(
   return collect(places, (place) => readNumber(place, type, operator, problems))
 }
 
-/** The texts of a filter; those that are wrong are reported and left out. */
+/** The texts of a filter; wrong ones are reported and left out. */
 export function readTexts(places: readonly Place[], operator: Operator, problems: Problems): readonly string[] {
   return collect(places, (place) => readText(place, operator, problems))
 }
@@ -61,8 +61,8 @@ function readNumber(place: Place, type: NumberType, operator: Operator, problems
 }
 
 /**
- * Go's ParseInt with base 0 without underscores: sign, then 0x, 0o, 0b, a leading 0 for octal, else decimal.
- * undefined when it is no number. Longer than any 64-bit number can be written also counts as none.
+ * As Go's ParseInt with base 0, without underscores: sign, then 0x, 0o, 0b, a leading 0 for octal, else decimal. undefined for anything else,
+ * and for texts longer than any 64-bit number.
  */
 function parseInteger(text: string): bigint | undefined {
   const found = /^([+-]?)(?:(0x[0-9a-f]{1,64})|(0b[01]{1,64})|0o?([0-7]{1,64})|([1-9][0-9]{0,63}|0))$/i.exec(text)
@@ -76,7 +76,7 @@ function readText(place: Place, operator: Operator, problems: Problems): string 
   const text = asText(place, problems)
   if (text === undefined) return undefined
   const { at } = place.node
-  // Tetragon trims them: policies write "/etc/passwd\0" out of C habit.
+  // Tetragon trims NULs, because policies contain C-style texts such as "/etc/passwd\0".
   const value = text.replace(/\0+$/, '')
   if (value === '') {
     problems.add(at, `${place.path}: expected a text of at least 1 byte, got ${show(text)}`)

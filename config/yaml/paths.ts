@@ -3,7 +3,7 @@ import { isAbsolute, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 
-/** What the file is for. What holds a secret should be readable by the agent alone. */
+/** The purpose of a file. A file with a secret should be readable by the agent only. */
 type Holds = 'anything' | 'secret'
 
 const PLACES = new WeakMap<z.core.$ZodType, Holds>()

@@ -168,7 +168,7 @@ const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> =
   [
     'a function configured as a system call',
     spec({ call: 'fd_install', syscall: true }),
-    /looked for __x64_fd_install; a function that is no system call needs syscall: false/,
+    /looked for __x64_fd_install; a function that is not a system call needs syscall: false/,
   ],
   [
     'a required function in addition to an optional one',

@@ -103,7 +103,7 @@ describe('parsePolicy refuses a document', () => {
       yaml: 'spec: { kprobes: [{ call: f }], usdts: [{ path: x }] }',
       want: [
         'spec: known Tetragon field "usdts" is not supported by this version of ktrail',
-        'spec: expected one hook section a policy, got kprobes and usdts: split the policy',
+        'spec: expected one hook section per policy, got kprobes and usdts: split the policy',
       ],
     },
     {

@@ -99,8 +99,8 @@ const memory = z
   })
   .prefault({})
   .describe(
-    'What the agent does when it uses too much memory. Its queues are bounded by themselves; these limits are for what ' +
-      'nobody foresaw.',
+    'What the agent does when it uses too much memory. Its queues are bounded by themselves; these limits are for ' +
+      'unexpected growth.',
   )
 
 const shutdown = z

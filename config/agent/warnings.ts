@@ -31,7 +31,7 @@ async function openSecrets({ secretFiles }: LoadedConfig, file: string): Promise
     if ((mode & READ_BY_OTHERS) === 0) continue
     const octal = (mode & 0o7777).toString(8).padStart(4, '0')
     const name = JSON.stringify(path)
-    const message = `${key}: ${name} holds a secret and everybody on this host may read it (mode ${octal}): chmod o-rwx ${name}`
+    const message = `${key}: ${name} holds a secret and every user of this host can read it (mode ${octal}): chmod o-rwx ${name}`
     warnings.push({ file, ...at, message })
   }
   return warnings

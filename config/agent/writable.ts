@@ -81,7 +81,7 @@ function writers({ mode, uid, gid }: Stats, itself: boolean): { name: string; ow
   // The owner can grant himself every permission.
   if (uid !== 0 && uid !== process.geteuid?.()) return { name: `user ${uid}`, owner: true }
   if (!itself && (mode & STICKY) !== 0) return undefined
-  if ((mode & BY_OTHERS) !== 0) return { name: 'everybody on this host', owner: false }
+  if ((mode & BY_OTHERS) !== 0) return { name: 'every user of this host', owner: false }
   // The groups of root and of this process are trusted: on many systems they have no other members.
   if ((mode & BY_GROUP) !== 0 && gid !== 0 && gid !== process.getegid?.()) return { name: `group ${gid}`, owner: false }
   return undefined

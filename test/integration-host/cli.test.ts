@@ -230,7 +230,7 @@ describe('command line', () => {
     const { code, stderr } = await ktrail(['run', '--config', withSecret])
     assert.equal(code, 1, stderr)
     assert.match(stderr, /^ktrail: this kernel (?:can not attach kprobes|has no type information): expected \S/m)
-    assert.match(stderr, /header_files\.authorization: .*everybody on this host may read it \(mode 0644\): chmod/)
+    assert.match(stderr, /header_files\.authorization: .*every user of this host can read it \(mode 0644\): chmod/)
   })
 
   it('an environment reference that is not set is reported with its position', async () => {

@@ -76,7 +76,7 @@ const loki = z
   .prefault(false)
   .describe(
     "The sink is Grafana Loki: true for Loki's default limits, or a mapping with yours. Records beyond a limit are " +
-      'rejected before sending, because Loki does not say which one it refused. One request is sent at a time, because Loki ' +
+      'rejected before sending, because Loki does not report which one it refused. One request is sent at a time, because Loki ' +
       'refuses records too far behind the newest. batch.max_bytes is then at most 4MiB.',
   )
 

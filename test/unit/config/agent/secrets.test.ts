@@ -107,7 +107,7 @@ describe('files with secrets', () => {
     assert.deepEqual(problems, [])
     const warning = (name: string, mode: string): string => {
       const path = JSON.stringify(folder.at(name))
-      return `${path} holds a secret and everybody on this host may read it (mode ${mode}): chmod o-rwx ${path}`
+      return `${path} holds a secret and every user of this host can read it (mode ${mode}): chmod o-rwx ${path}`
     }
     assert.deepEqual(
       warnings.map(({ line, col, message }) => `${line}:${col}: ${message}`),

@@ -24,7 +24,7 @@ interface Row {
   readonly needsRoot?: boolean
 }
 
-const EVERYBODY = 'everybody on this host'
+const EVERYBODY = 'every user of this host'
 const ROWS: readonly Row[] = [
   { name: 'nothing', change: () => undefined, want: [] },
   { name: 'the config', change: (at) => chmodSync(at(CONFIG), 0o666), want: [['', CONFIG, EVERYBODY, 'chmod go-w']] },

@@ -6,7 +6,7 @@ import type { Policies } from './policies/registry.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 export interface RunningAgent {
-  /** Rejects when the agent can not go on; call `stop` then. */
+  /** Rejects when the agent cannot go on; call `stop` then. */
   readonly failed: Promise<never>
   /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
   stop(): Promise<{ readonly droppedAtStop: number }>

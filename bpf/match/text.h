@@ -69,7 +69,7 @@ static __always_inline bool text_matches(const volatile struct filter *f, struct
 			hit = stored && *stored == len;
 		else
 			hit = stored != 0;
-		/* A text without its beginning can not be refused by a prefix. */
+		/* A text without its beginning cannot be refused by a prefix. */
 		if (cut && (f->op == OP_PREFIX || f->op == OP_NOT_PREFIX))
 			return true;
 		return hit == (f->op == OP_EQUAL || f->op == OP_PREFIX);

@@ -23,7 +23,7 @@ export function checkHost(hasBtf: () => boolean): void {
   if (!hasKprobes()) {
     throw new CollectorError(
       'NO_KPROBES',
-      'this kernel can not attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
+      'this kernel cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
     )
   }
   const namespace = pidNamespace()

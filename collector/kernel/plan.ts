@@ -35,7 +35,7 @@ export interface PlannedHook {
   readonly symbol: string
   readonly mode: AttachMode
   readonly programs: readonly ProgramSpec[]
-  /** Return side first: an entry must never be seen when its return can not be. */
+  /** Return side first: an entry must never be seen when its return cannot be. */
   readonly attach: readonly PlannedAttach[]
 }
 

@@ -25,7 +25,7 @@ export interface PolicyFolderOptions {
   readonly onChange: (change: PolicyChange, file: string, detail: string) => void
 }
 
-/** The last state of a file, or of a path that can not be read. */
+/** The last state of a file, or of a path that cannot be read. */
 interface Seen {
   readonly digest: string
   readonly problem: string | undefined
@@ -87,7 +87,7 @@ export class PolicyFolder implements Disposable {
   }
 
   /**
-   * The path's files; also adds them to `present`. When a path is gone, its policies are removed. A path that can not be read (no descriptors
+   * The path's files; also adds them to `present`. When a path is gone, its policies are removed. A path that cannot be read (no descriptors
    * left, an unreachable file server) is reported and changes nothing.
    */
   async #filesOf(path: string, present: Set<string>): Promise<string[]> {

@@ -132,7 +132,7 @@ export class Renderings implements RenderingCache {
       this.evicted++
       const { copies } = rendered
       clear(rendered)
-      // The copies belong to the old key and can not be found any more.
+      // The copies belong to the old key and cannot be found any more.
       if (copies !== undefined) for (const copy of copies) this.drop(copy)
     }
   }

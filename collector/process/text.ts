@@ -35,9 +35,9 @@ const SHORTEST_PART = 13
 /**
  * The binary of an exec. `filename`: the name given to execve; `path`: the file as the kernel resolved it, '' if unknown.
  *
- * A name that can not mislead is used, cleaned, with its symlinks: absolute, without `..` (after a symlink it leads elsewhere than the text),
+ * A name that cannot mislead is used, cleaned, with its symlinks: absolute, without `..` (after a symlink it leads elsewhere than the text),
  * no descriptor. For others `path` is used; also for relative names, because a process that shares the working directory may have changed it
- * meanwhile. If `path` is unknown, the name stays as spelled, so that it can not be taken for another file.
+ * meanwhile. If `path` is unknown, the name stays as spelled, so that it cannot be taken for another file.
  */
 export function binaryPath(filename: string, path: string): string {
   const clean = posix.normalize(filename)

@@ -7,6 +7,7 @@ import { permission } from './permission.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const PATH = '"path":'
+const FILE = `{${PATH}`
 /** By unresolved + 2 × unstable. The comma is removed where nothing precedes it. */
 const FLAGS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedPathComponents unstablePath'].map((words) =>
   ascii(words === '' ? '' : `,"flags":"${words}"`),
@@ -91,7 +92,7 @@ export function redactArgument<Rules>(
 }
 
 function writeFile(out: ByteWriter, { field, path, unresolved, unstable, mode }: FileArgument): void {
-  const start = opening(field, `{${PATH}`)
+  const start = opening(field, FILE)
   const permissions = permissionOf(mode & 0xffff)
   const flags = unresolved || unstable ? (FLAGS[(unresolved ? 1 : 0) + (unstable ? 2 : 0)] ?? NO_FLAGS) : NO_FLAGS
   if (path !== '') {

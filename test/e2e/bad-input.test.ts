@@ -200,7 +200,7 @@ const badStarts: readonly BadStart[] = [
   {
     name: 'no kprobes in the kernel',
     code: 1,
-    message: /can not attach kprobes: expected CONFIG_KPROBES=y and tracefs at \/sys\/kernel\/tracing/,
+    message: /cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at \/sys\/kernel\/tracing/,
     wrapper: unshared(
       'mount -t tmpfs none /sys/kernel/tracing; mount -t tmpfs none /sys/kernel/debug; mount -t tmpfs none /sys/bus/event_source/devices',
     ),

@@ -229,7 +229,7 @@ describe('command line', () => {
     const withSecret = file('secret.yaml', `exporters: {o: {type: otlp, header_files: {authorization: ${open}}}}\n`)
     const { code, stderr } = await ktrail(['run', '--config', withSecret])
     assert.equal(code, 1, stderr)
-    assert.match(stderr, /^ktrail: this kernel (?:can not attach kprobes|has no type information): expected \S/m)
+    assert.match(stderr, /^ktrail: this kernel (?:cannot attach kprobes|has no type information): expected \S/m)
     assert.match(stderr, /header_files\.authorization: .*every user of this host can read it \(mode 0644\): chmod/)
   })
 

@@ -17,7 +17,7 @@ export interface Look {
 }
 
 /**
- * Returns the state, or a sentence why it can not be read. A missing folder of an exporter is an empty spool; any other folder without a spool is
+ * Returns the state, or a sentence why it cannot be read. A missing folder of an exporter is an empty spool; any other folder without a spool is
  * a mistake.
  */
 export async function lookAt(place: Place): Promise<Look | string> {
@@ -72,7 +72,7 @@ export function isUnused({ cursor, segments, unreadable, quarantined }: SpoolLis
   return cursor === 'absent' && segments.length === 0 && unreadable.length === 0 && quarantined === 0
 }
 
-/** While an agent uses the spool, only damage that its appending and removing can not cause; its own accounting has the rest. */
+/** While an agent uses the spool, only damage that its appending and removing cannot cause; its own accounting has the rest. */
 export function damageOf(listing: SpoolListing, inUse: boolean): readonly string[] {
   const { segments, unreadable, cursor, settled, durable, end, tailBytes } = listing
   const [first, last] = [segments[0], segments.at(-1)]

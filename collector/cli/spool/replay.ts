@@ -172,7 +172,7 @@ async function drain({ place }: Look, target: Target): Promise<number> {
 function notRemoved(events: number, dir: string, why: string): ExportError {
   return new ExportError(
     'UNUSABLE',
-    `the spool "${dir}" has ${plural(events, 'event')} that this version can not read: ${why}`,
+    `the spool "${dir}" has ${plural(events, 'event')} that this version cannot read: ${why}`,
   )
 }
 

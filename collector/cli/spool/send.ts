@@ -53,7 +53,7 @@ export class Target implements AsyncDisposable {
     try {
       await fanout.start()
       const [sender] = fanout.senders
-      if (sender === undefined) throw new ExportError('UNUSABLE', `exporter "${name}" can not be started`)
+      if (sender === undefined) throw new ExportError('UNUSABLE', `exporter "${name}" cannot be started`)
       return new Target(name, sender, stop, printError)
     } catch (error) {
       await fanout.stop(0)
@@ -96,11 +96,11 @@ export class Target implements AsyncDisposable {
     return this.#stop()
   }
 
-  /** Throws ExportError when the exporter can not go on; prints a new error of one that retries. */
+  /** Throws ExportError when the exporter cannot go on; prints a new error of one that retries. */
   #look(): void {
     const { state, lastError } = this.#sender.accounting()
     if (state === 'hold' || state === 'failed') {
-      const message = `exporter "${this.#name}" can not go on: ${lastError}; what it did not take stays in the spool`
+      const message = `exporter "${this.#name}" cannot go on: ${lastError}; what it did not take stays in the spool`
       throw new ExportError('UNUSABLE', message)
     }
     if (state !== 'retrying' || lastError === this.#reported) return

@@ -64,5 +64,5 @@ function damageIn({ badBytes, missingEvents, tailOnly, goodEvents }: SpoolVerdic
 /** Whole frames with unreadable content. */
 function uselessIn({ uselessEvents, useless, goodEvents }: SpoolVerdict): string {
   if (uselessEvents === 0) return ''
-  return `${counted(uselessEvents)} of ${plural(goodEvents, 'event')} can not be read: ${useless}`
+  return `${counted(uselessEvents)} of ${plural(goodEvents, 'event')} cannot be read: ${useless}`
 }

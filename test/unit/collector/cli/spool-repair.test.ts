@@ -208,8 +208,8 @@ test('spool verify: whole frames with unusable content are damage too', async ()
   assert.deepEqual(await host.run('verify'), {
     code: 1,
     stdout: `\
-bus: 00000002.seg: 10 of 10 events can not be read: expected events of version 1, got version 2: written by another release
-bus: 00000003.seg: 10 of 10 events can not be read: expected a piece of events, got 0 bytes
+bus: 00000002.seg: 10 of 10 events cannot be read: expected events of version 1, got version 2: written by another release
+bus: 00000003.seg: 10 of 10 events cannot be read: expected a piece of events, got 0 bytes
 bus: damaged; readable: 3 frames, 10 events in 3 files of 3.1 KiB
 `,
     stderr: '',

@@ -181,7 +181,7 @@ test('spool replay: --remove skips damaged events, and stops at a file of anothe
   assert.equal(code, 1)
   assert.equal(
     stderr,
-    'ktrail: the spool "F/spool/bus" has 10 events that this version can not read: expected events of version 1, got version 2: ' +
+    'ktrail: the spool "F/spool/bus" has 10 events that this version cannot read: expected events of version 1, got version 2: ' +
       'written by another release\n',
   )
   assert.match((await host.run('ls bus')).stdout, /^bus {8}10 /m)
@@ -201,7 +201,7 @@ test('spool replay: a sink that needs manual action ends it with the reason, and
   await spool(host, encoder.encode(goldenEvents()), 'loki')
   const { code, stderr } = await host.run('replay loki --to other --remove')
   assert.equal(code, 1)
-  assert.match(stderr, /^ktrail: exporter "other" can not go on: .*401.*; what it did not take stays in the spool$/m)
+  assert.match(stderr, /^ktrail: exporter "other" cannot go on: .*401.*; what it did not take stays in the spool$/m)
   assert.match((await host.run('ls loki -o json')).stdout, new RegExp(`"events": ${goldenEvents().length},`))
 })
 

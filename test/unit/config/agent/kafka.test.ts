@@ -126,7 +126,7 @@ describe('type: kafka', () => {
       'brokers[1]: expected a host name (driver kafkajs knows no IPv6 address; platformatic does), got "[::1]:1"',
     ],
     [
-      'a key that records of OTLP can not have',
+      'a key that records of OTLP cannot have',
       `${NEEDED}, format: otlp_proto, key: exec_id`,
       'key: expected node_name, policy or none, for a record of format otlp_proto holds many processes, got "exec_id"',
     ],

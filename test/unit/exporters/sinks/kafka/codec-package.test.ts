@@ -30,7 +30,7 @@ test('kafka codec package: its compress gets the records, and may return bytes o
 
 const BAD = [
   ['exports nothing', 'export {}', /^codec: npm:bad: expected it to export a function compress, got none$/],
-  ['can not be loaded', 'throw new Error("no")', /^codec: npm:bad: cannot load the package: no/],
+  ['cannot be loaded', 'throw new Error("no")', /^codec: npm:bad: cannot load the package: no/],
 ] as const
 for (const [name, source, message] of BAD) {
   test(`kafka codec package: one that ${name} is refused`, async () => {

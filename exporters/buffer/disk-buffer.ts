@@ -148,11 +148,13 @@ export class DiskBuffer extends MemoryBuffer {
     // From an append that still runs: its disk hangs.
     this.#accountLosses()
     for (const batch of this.inFlight) {
-      if (batch.memoryOnly || this.#pending.hasCopyOf(batch)) continue
-      const { events, bytes } = batch.takeAll()
+      const unwritten = batch.memoryOnly ? batch.count : this.#pending.copiesOf(batch)
+      const { events, bytes } = batch.takeHead(Math.max(0, batch.count - unwritten))
       this.#spooled += events
       if (batch.fromQueue) this.queue.settle(events, bytes)
-      this.inFlight.delete(batch)
+      // Its events on the disk are for the next run.
+      batch.tokens.length = 0
+      if (batch.count === 0) this.inFlight.delete(batch)
     }
     this.#deps.counters.drop('shutdown', this.#pending.recount())
     this.#pending.abandon()

@@ -95,8 +95,9 @@ export class PendingWrites {
     this.#waiting.push({ held, copyOf })
   }
 
-  hasCopyOf(batch: InFlightBatch): boolean {
-    return this.#waiting.some(({ copyOf }) => copyOf === batch)
+  /** Events of the batch whose copies are not yet written: its last ones. */
+  copiesOf(batch: InFlightBatch): number {
+    return this.#waiting.reduce((sum, { held, copyOf }) => sum + (copyOf === batch ? held.part.count : 0), 0)
   }
 
   /** Removes the first parts while `take` accepts them; returns how many. */

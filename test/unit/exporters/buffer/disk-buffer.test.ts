@@ -35,6 +35,7 @@ class Rig {
   failures: string[] = []
   sender: Sender = new Sender('none', this.exporter, BASE)
   spoolBytes = 1 << 20
+  segmentBytes = 16 << 20
   readonly lost: Lost[] = []
   readonly spoolFailures: string[] = []
   readonly #options: ChainConfig
@@ -59,7 +60,14 @@ class Rig {
       onFailure: (failure, error) => failures.push(`${failure} ${error}`),
       openSpool: (onLoss) =>
         openSpool(
-          { dir: '/spool', fsync: 200, max_size: this.spoolBytes, min_free: 0, segment_size: 16 << 20, epoch: 'e' },
+          {
+            dir: '/spool',
+            fsync: 200,
+            max_size: this.spoolBytes,
+            min_free: 0,
+            segment_size: this.segmentBytes,
+            epoch: 'e',
+          },
           { files: this.disk.files, clock, random: () => 0.5, onLoss, zstd: this.#zstd },
         ),
     })
@@ -232,6 +240,25 @@ test('overflow: events offered while a failing disk is bypassed do not wait for 
   await rig.run(100)
   assert.deepEqual(rig.exporter.ids, numbers(0, 16))
   assert.equal(sender.imbalance(), 0)
+})
+
+test('overflow: a stop keeps the part of an in-flight batch that a full disk accepted, and drops the rest', async () => {
+  const one = new Rig()
+  void (await one.start(() => retryable())).offer(describedLines(0, 2))
+  await one.run()
+  const rig = new Rig()
+  rig.segmentBytes = 100
+  const sender = await rig.start(gate().answer)
+  for (const id of [0, 2]) void sender.offer(describedLines(id, 2))
+  await rig.run()
+  rig.disk.faults.capacity = one.disk.used
+  const { heldEvents, dropped } = await rig.stop()
+  assert.deepEqual([heldEvents, dropped.shutdown], [2, 2])
+  assert.equal(rig.sender.imbalance(), 0)
+  rig.disk.faults.capacity = Infinity
+  await rig.start()
+  await rig.run()
+  assert.deepEqual(rig.exporter.ids, [0, 1])
 })
 
 test('overflow: when neither disk nor memory has space, dropped events are counted by cause', async () => {

@@ -20,6 +20,7 @@ const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
     'a power cut reverted a flipped bit, and with it frames that a kill had written and the next run dropped as corrupt',
   ],
   [10791717, 'a power cut brought back a torn tail that the start before had cut off'],
+  [61839, 'a stop dropped a batch of which a full disk had taken a part, and that part too'],
 ]
 /** Seeds of lives with a spool that packs. */
 const PACKED_AGAIN: typeof AGAIN = [

@@ -12,14 +12,13 @@ import { fileURLToPath } from 'node:url'
 import { memoryOf } from '../../support/memory.ts'
 import { TestAgent, cannotRun, freshFolder, ktrail } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
+import { livez } from './support/livez.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`http: skipped: ${skip}`)
 
 const SOURCE = fileURLToPath(new URL('../../fixtures/hostile/http.c', import.meta.url))
 const READS = 200
-/** A kubelet retries after a second by default; the guest is emulated, and the attack uses both of its cores. */
-const LIVEZ_MS = 10_000
 
 describe('http', { skip }, () => {
   const folder = freshFolder('http')
@@ -50,13 +49,6 @@ describe('http', { skip }, () => {
     assert.deepEqual(await ended, [0, null])
   }
 
-  const livez = async (): Promise<number> => {
-    const asked = performance.now()
-    const answer = await agent.get('/livez', AbortSignal.timeout(LIVEZ_MS))
-    assert.equal(answer.status, 200)
-    return performance.now() - asked
-  }
-
   /** Reads the watched file and waits until all of its events are in the file. */
   const readsArrive = async (): Promise<void> => {
     const count = (): number => agent.lines().filter((line) => line.process_kprobe !== undefined).length
@@ -70,7 +62,7 @@ describe('http', { skip }, () => {
     await attacked(['6', '1500'], async () => {
       for (let i = 0; i < 5; i++) {
         await readsArrive()
-        slowestMs = Math.max(slowestMs, await livez())
+        slowestMs = Math.max(slowestMs, await livez(agent))
       }
     })
     t.diagnostic(`slowest /livez ${slowestMs.toFixed(0)} ms`)
@@ -81,7 +73,7 @@ describe('http', { skip }, () => {
     await readsArrive()
     const atRest = memoryOf(agent.pid).privateBytes
     await attacked(['2000', '0'], async () => {
-      await livez()
+      await livez(agent)
       await readsArrive()
       const more = memoryOf(agent.pid).privateBytes - atRest
       t.diagnostic(`${(more / 2 ** 20).toFixed(1)} MiB more`)
@@ -93,11 +85,11 @@ describe('http', { skip }, () => {
     const open = (): number => readdirSync(`/proc/${agent.pid}/fd`).length
     const atRest = open()
     await attacked(['253', '0'], async () => {
-      await livez()
+      await livez(agent)
       const other = policy('other', [fileHook([path('Equal', '/tmp/nobody-reads-this')])])
       assert.equal(await agent.apply('other', other), 'added')
       await readsArrive()
-      await livez()
+      await livez(agent)
       t.diagnostic(`${atRest} descriptors at rest, ${open()} in the attack, with one policy more`)
     })
   })

@@ -151,6 +151,9 @@ export function floodSuite(name: string, skip: string | false): void {
           stdio: ['pipe', 'pipe', 'inherit'],
           ...(startsAsRoot ? {} : { uid: UID, gid: UID }),
         })
+        using undo = new DisposableStack()
+        // A failing test must not leave an attacker: the run would wait for it.
+        undo.defer(() => child.kill('SIGKILL'))
         const ended = once(child, 'close')
         const atWork = async (): Promise<void> => {
           await once(child.stdout, 'data')

@@ -319,7 +319,8 @@ describe('seed: config/policies/file-monitoring.yaml', { skip }, () => {
       agent
         .stdout()
         .slice(from)
-        .filter((text) => !text.includes('/bin/true')), // the marks of `during`
+        // Without the marks of `during`, and threads of the kernel.
+        .filter((text) => !text.includes('/bin/true') && !text.includes(` ${node} [`)),
       [
         `🚀 process ${node} ${ACT} ${script}`,
         `📝 write   ${node} ${ACT} /etc/passwd`,

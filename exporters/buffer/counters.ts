@@ -1,7 +1,7 @@
 import type { Span } from '../contract/encoded.ts'
 import type { Accounting, DropReason, Lost } from '../contract/accounting.ts'
 
-const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
+export const NOTHING_DROPPED: Readonly<Record<DropReason, number>> = {
   queue_full: 0,
   rate_limit: 0,
   expired: 0,

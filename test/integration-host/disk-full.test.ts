@@ -12,6 +12,7 @@ import { SmallDisk, smallDisk } from '../support/delivery/small-disk.ts'
 import { seqOf } from '../support/otlp/decode.ts'
 import { FakeSink, OK } from '../support/otlp/server.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
+import { NOTHING_DROPPED } from '../../exporters/buffer/counters.ts'
 
 const DISK_MIB = 4
 /** While the sink is down. */
@@ -112,23 +113,11 @@ for (const { name, use, minFree } of CASES) {
         `(${firstDrops} before the sink came back), ${ledger.duplicates} twice`,
     )
     assert.deepEqual([imbalance, accepted, rejected], [0, agent.publishing, {}])
-    assert.deepEqual({ ...accounting.dropped, spool_full: 0 }, NOTHING)
+    assert.deepEqual({ ...accounting.dropped, spool_full: 0 }, NOTHING_DROPPED)
     assert.equal(ledger.distinct, accounting.delivered)
     assert.equal(ledger.missing(0, accepted).length, accounting.dropped.spool_full)
     assert.deepEqual([ledger.duplicates, sink.failures], [0, []])
   })
-}
-
-const NOTHING = {
-  queue_full: 0,
-  rate_limit: 0,
-  expired: 0,
-  shutdown: 0,
-  spool_full: 0,
-  spool_failed: 0,
-  memory: 0,
-  corrupt: 0,
-  dead_letter_failed: 0,
 }
 
 function spoolOf(report: ExporterReport | undefined): NonNullable<ExporterReport['spool']> {

@@ -11,18 +11,8 @@ import { makeExec, makeLoss } from '../../exporters/support/events.ts'
 import { FakeClock, settle } from '../../exporters/support/fake-clock.ts'
 import { FakeExporter, rejected, retryable } from '../../exporters/support/lines.ts'
 import type { ChainConfig } from '../../../../exporters/sending/config.ts'
+import { NOTHING_DROPPED } from '../../../../exporters/buffer/counters.ts'
 
-const NONE = {
-  queue_full: 0,
-  rate_limit: 0,
-  expired: 0,
-  shutdown: 0,
-  spool_full: 0,
-  spool_failed: 0,
-  memory: 0,
-  corrupt: 0,
-  dead_letter_failed: 0,
-}
 const TICK_MS = 2000
 const EPOCH = 'now'
 
@@ -32,7 +22,7 @@ class Account {
   accepted = 0
   heldEvents = 0
   rejected: Record<string, number> = {}
-  dropped = { ...NONE }
+  dropped = { ...NOTHING_DROPPED }
 
   constructor(name: string) {
     this.name = name

@@ -53,7 +53,7 @@ export async function startAgent(
   const context = { nodeName, epoch, ...encoding, env: process.env, log, configFile }
   const delivery = undo.use(await startDelivery(config.exporters, context, stop))
 
-  const facts = readKernelFacts(kernelSymbols)
+  const facts = readKernelFacts(kernelSymbols, kernelFunction)
   const kernel = undo.use(openKernel(config, facts))
   const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
   await ingest.scan()

@@ -3,6 +3,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
+import type { KernelFunction } from '../../native/types.ts'
 
 /** `unknown` is treated like `full`, which is safe. */
 export type Preemption = 'none' | 'voluntary' | 'full' | 'lazy' | 'unknown'
@@ -15,6 +16,12 @@ export interface KernelFacts {
   readonly preemption: Preemption
   /** CONFIG_FPROBE: the multi kinds exist. Debian's 6.1 is new enough but built without it. */
   readonly fprobe: boolean
+  /** The helper bpf_loop, and with it bpf_get_func_arg and bpf_get_func_ret (Linux 5.17). */
+  readonly loops: boolean
+  /** The kfunc bpf_rdonly_cast (Linux 6.2): kernel memory is read through typed pointers. */
+  readonly typedLoads: boolean
+  /** How the kfuncs of kprobe.session are called: `none` before Linux 6.10, `plain` without an argument, `context` with the context (7.x). */
+  readonly session: 'none' | 'plain' | 'context'
   /** CONFIG_SECURITY: the functions that security modules hook exist. */
   readonly security: boolean
   /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
@@ -58,8 +65,19 @@ const readOr = (path: string): string | undefined => {
   }
 }
 
-/** Reads the facts; `symbols` looks addresses up (native `kernelSymbols`). */
-export function readKernelFacts(symbols: (names: string[]) => ReadonlyMap<string, bigint>): KernelFacts {
+const sessionOf = (isReturn: KernelFunction | undefined): KernelFacts['session'] => {
+  if (isReturn === undefined) return 'none'
+  return isReturn.params.length === 0 ? 'plain' : 'context'
+}
+
+/**
+ * Reads the facts; `symbols` looks addresses up (native `kernelSymbols`), `functionType` asks the kernel's BTF (native `kernelFunction`). Helpers and
+ * kfuncs are looked for by name: distributions backport them, so a version says little.
+ */
+export function readKernelFacts(
+  symbols: (names: string[]) => ReadonlyMap<string, bigint>,
+  functionType: (name: string) => KernelFunction | undefined,
+): KernelFacts {
   const addresses = symbols(['rename_lock', 'mount_lock', 'register_fprobe_ips', SCRIPT_HOOK])
   return {
     release: release(),
@@ -71,6 +89,9 @@ export function readKernelFacts(symbols: (names: string[]) => ReadonlyMap<string
       readOr('/proc/version') ?? '',
     ),
     fprobe: addresses.has('register_fprobe_ips'),
+    loops: functionType('bpf_loop') !== undefined,
+    typedLoads: functionType('bpf_rdonly_cast') !== undefined,
+    session: sessionOf(functionType('bpf_session_is_return')),
     security: addresses.has(SCRIPT_HOOK),
     renameLock: addresses.get('rename_lock') ?? 0n,
     mountLock: addresses.get('mount_lock') ?? 0n,

@@ -13,6 +13,7 @@ import { atLeast } from './facts.ts'
 import type { KernelFacts } from './facts.ts'
 import { emptySets, hookBytes } from './layout.ts'
 import type { FilterSets } from './layout.ts'
+import { hookObject } from './objects.ts'
 
 /** How a hook is attached; with `auto` in the config `chooseMode` decides. */
 export type AttachMode = 'kprobe.multi' | 'fexit' | 'kprobe.session' | 'join' | 'kprobe'
@@ -68,12 +69,6 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
   return !spec.syscall || /^__(x64|arm64|ia32)_/.test(spec.call) ? spec.call : SYSCALL_PREFIX[arch] + spec.call
 }
 
-/** The object for this kernel; bpf/core_fixes.h explains why there are three. */
-export function objectFile(kernel: KernelFacts): string {
-  if (!atLeast(kernel, 6, 2)) return 'hook.probe.bpf.o'
-  return atLeast(kernel, 7, 0) ? 'hook.typed_ctx.bpf.o' : 'hook.typed.bpf.o'
-}
-
 /**
  * The cheapest mode that loses nothing on this kernel (docs/policies.md). On kernels that preempt tasks in kernel code, a preempted fexit program
  * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. A system call with a text argument is
@@ -81,7 +76,7 @@ export function objectFile(kernel: KernelFacts): string {
  */
 export function chooseMode(spec: HookSpec, kernel: KernelFacts, wanted: AttachMode | 'auto'): AttachMode {
   if (!spec.return) return wanted === 'kprobe' || !kernel.fprobe ? 'kprobe' : 'kprobe.multi'
-  const session = kernel.fprobe && atLeast(kernel, 6, 10)
+  const session = kernel.fprobe && kernel.session !== 'none'
   if (wanted === 'fexit') return 'fexit'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'
@@ -264,7 +259,7 @@ export function planPolicy(
       )
       return { hook, spec, symbol, mode: way.mode, programs, attach }
     })
-    objects.push({ file: objectFile(kernel), hooks, constants: Buffer.concat(constants), sets })
+    objects.push({ file: hookObject(kernel), hooks, constants: Buffer.concat(constants), sets })
   }
   return { objects, skipped }
 }

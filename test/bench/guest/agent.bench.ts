@@ -76,7 +76,7 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
     took.push([name, performance.now() - last])
     last = performance.now()
   }
-  const facts = readKernelFacts(kernelSymbols)
+  const facts = readKernelFacts(kernelSymbols, kernelFunction)
   done('addon and kernel symbols')
   using kernel = new KernelSide({
     facts,

@@ -104,7 +104,7 @@ function verified(): Map<number, number> {
   return programs
 }
 
-const facts = readKernelFacts(kernelSymbols)
+const facts = readKernelFacts(kernelSymbols, kernelFunction)
 using reader = await Reader.start(CASES.map((name) => PATHS[name]))
 const preads = (): Promise<Record<Case, number>> => perCase((_, index) => reader.measure(index, BATCHES, CALLS))
 

@@ -40,7 +40,7 @@ ${CALLS.map(
 
 const parsed = parsePolicy(POLICY, 'recording.yaml')
 if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
-const facts = readKernelFacts(kernelSymbols)
+const facts = readKernelFacts(kernelSymbols, kernelFunction)
 using kernel = new KernelSide({
   facts,
   symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },

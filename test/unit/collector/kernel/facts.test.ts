@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { atLeast, parsePreemption, parseRelease, readKernelFacts } from '../../../../collector/kernel/facts.ts'
+import type { KernelFunction } from '../../../../native/types.ts'
 
 for (const [text, version] of [
   ['6.12.95+deb12-amd64', [6, 12]],
@@ -40,14 +41,50 @@ for (const [debugfs, cmdline, version, want] of PREEMPTION) {
 }
 
 test('facts: versions compare by number, not by text', () => {
-  const facts = { ...readKernelFacts(() => new Map()), version: [6, 12] as const }
+  const facts = {
+    ...readKernelFacts(
+      () => new Map(),
+      () => undefined,
+    ),
+    version: [6, 12] as const,
+  }
   assert.ok(atLeast(facts, 6, 2) && atLeast(facts, 6, 12) && atLeast(facts, 5, 18))
   assert.ok(!atLeast(facts, 6, 13) && !atLeast(facts, 7, 0))
 })
 
 test('facts: symbols missing in kallsyms are 0, and there is no fprobe', () => {
-  const none = readKernelFacts(() => new Map())
+  const none = readKernelFacts(
+    () => new Map(),
+    () => undefined,
+  )
   assert.deepEqual([none.renameLock, none.mountLock, none.fprobe], [0n, 0n, false])
-  const all = readKernelFacts((names) => new Map(names.map((name, i) => [name, BigInt(i + 1)])))
+  const all = readKernelFacts(
+    (names) => new Map(names.map((name, i) => [name, BigInt(i + 1)])),
+    () => undefined,
+  )
   assert.ok(all.renameLock > 0n && all.mountLock > 0n && all.fprobe)
 })
+
+const taking = (count: number): KernelFunction => ({
+  returns: 'bool',
+  returnsBase: 'bool',
+  params: Array.from({ length: count }, () => ({ name: 'ctx', type: 'void *', base: 'void *', sizeBytes: 8 })),
+})
+
+const OFFERS: ReadonlyArray<readonly [what: string, functions: Record<string, KernelFunction>, want: unknown[]]> = [
+  ['none of them', {}, [false, false, 'none']],
+  ['bpf_loop', { bpf_loop: taking(4) }, [true, false, 'none']],
+  ['bpf_rdonly_cast', { bpf_rdonly_cast: taking(2) }, [false, true, 'none']],
+  ['session kfuncs without an argument', { bpf_session_is_return: taking(0) }, [false, false, 'plain']],
+  ['session kfuncs that take the context', { bpf_session_is_return: taking(1) }, [false, false, 'context']],
+]
+
+for (const [what, functions, want] of OFFERS) {
+  test(`facts: BTF with ${what}`, () => {
+    const facts = readKernelFacts(
+      () => new Map(),
+      (name) => functions[name],
+    )
+    assert.deepEqual([facts.loops, facts.typedLoads, facts.session], want)
+  })
+}

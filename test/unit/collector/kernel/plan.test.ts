@@ -3,26 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
 import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
-import { chooseMode, objectFile, planPolicy, symbolOf } from '../../../../collector/kernel/plan.ts'
+import { chooseMode, planPolicy, symbolOf } from '../../../../collector/kernel/plan.ts'
 import type { AttachMode, PlannedObject, Symbols } from '../../../../collector/kernel/plan.ts'
 import { HOOK, HOOK_SLOTS } from '../../../../collector/kernel/wire.ts'
 import type { KprobeSpec, Policy } from '../../../../config/policy/policy.ts'
 import type { AttachKind, KernelFunction } from '../../../../native/types.ts'
+import { kernel } from '../support/facts.ts'
 import { arg, onPath, spec, typeOf } from '../support/specs.ts'
-
-function kernel(major: number, minor: number, change: Partial<KernelFacts> = {}): KernelFacts {
-  return {
-    release: `${major}.${minor}`,
-    version: [major, minor],
-    arch: 'x64',
-    preemption: 'voluntary',
-    fprobe: true,
-    security: true,
-    renameLock: 0n,
-    mountLock: 0n,
-    ...change,
-  }
-}
 
 const debian61 = kernel(6, 1, { fprobe: false })
 const v612 = kernel(6, 12)
@@ -69,17 +56,6 @@ const MODES: ReadonlyArray<
 
 for (const [what, hook, facts, wanted, mode] of MODES) {
   test(`plan: ${what} → ${mode}`, () => assert.equal(chooseMode(hook, facts, wanted), mode))
-}
-
-for (const [facts, file] of [
-  [kernel(5, 10), 'hook.probe.bpf.o'],
-  [debian61, 'hook.probe.bpf.o'],
-  [kernel(6, 2), 'hook.typed.bpf.o'],
-  [v612, 'hook.typed.bpf.o'],
-  [kernel(7, 0), 'hook.typed_ctx.bpf.o'],
-  [lazy73, 'hook.typed_ctx.bpf.o'],
-] as const) {
-  test(`plan: ${facts.release} loads ${file}`, () => assert.equal(objectFile(facts), file))
 }
 
 for (const [call, syscall, arch, symbol] of [

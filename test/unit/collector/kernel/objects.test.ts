@@ -1,0 +1,20 @@
+/** What a kernel offers → the object that is loaded. */
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { test } from 'node:test'
+import { hookObject, objectPath } from '../../../../collector/kernel/objects.ts'
+import { kernel } from '../support/facts.ts'
+
+for (const [facts, file] of [
+  [kernel(6, 1), 'hook.probe.bpf.o'],
+  [kernel(6, 2), 'hook.typed.bpf.o'],
+  [kernel(6, 12), 'hook.typed.bpf.o'],
+  [kernel(7, 0), 'hook.typed_ctx.bpf.o'],
+  [kernel(6, 12, { session: 'context' }), 'hook.typed_ctx.bpf.o'],
+  [kernel(5, 14, { loops: true, typedLoads: true }), 'hook.typed.bpf.o'],
+] as const) {
+  test(`objects: ${facts.release}, session ${facts.session}, loads ${file}`, () => {
+    assert.equal(hookObject(facts), file)
+    assert.ok(existsSync(objectPath(file)), `${file} is built`)
+  })
+}

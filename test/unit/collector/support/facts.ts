@@ -1,0 +1,21 @@
+import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
+
+/** The facts of an upstream kernel of this version, built with everything; `change` says what differs. */
+export function kernel(major: number, minor: number, change: Partial<KernelFacts> = {}): KernelFacts {
+  const since = (a: number, b: number): boolean => major > a || (major === a && minor >= b)
+  const session = since(7, 0) ? 'context' : 'plain'
+  return {
+    release: `${major}.${minor}`,
+    version: [major, minor],
+    arch: 'x64',
+    preemption: 'voluntary',
+    fprobe: since(5, 18),
+    loops: since(5, 17),
+    typedLoads: since(6, 2),
+    session: since(6, 10) ? session : 'none',
+    security: true,
+    renameLock: 0n,
+    mountLock: 0n,
+    ...change,
+  }
+}

@@ -45,6 +45,11 @@ export interface BpfMap extends Closable {
    * the while is seen once.
    */
   part(room: number, from?: Uint8Array): MapPart
+  /**
+   * Ends writes of every process for good (BPF_MAP_FREEZE); programs write on, and reads go on. A later `update`, `delete`
+   * or `freeze` throws NOT_PERMITTED. Throws MAP_FAILED while the map is mapped for writing.
+   */
+  freeze(): void
 }
 
 export interface LinkStats {
@@ -87,6 +92,12 @@ export interface BpfObject extends Disposable {
   map(name: string): BpfMap
   /** Attaches a loaded program. `symbols` for the multi kinds, one symbol otherwise. Throws NativeError. */
   attach(program: string, symbols?: readonly string[]): Link
+  /**
+   * Puts a loaded program into a program array, in place of what was there: `bpf_tail_call` at this index goes there from the next call on,
+   * also while calls run. Empty a slot with `map.delete`. The kernel empties the whole array when the last BpfMap and object that have it
+   * are closed. Throws NativeError MAP_FAILED, for instance where type, attach kind or target of the programs differ; NO_PROGRAM, BAD_ARGUMENT.
+   */
+  put(map: BpfMap, index: number, program: string): void
   /** Unloads; its maps and links, once taken, live on until they are closed. */
   close(): void
 }

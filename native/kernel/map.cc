@@ -18,6 +18,10 @@ bool IsPerCpu(uint32_t type) {
          type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE;
 }
 
+bool IsArray(uint32_t type) {
+  return type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY;
+}
+
 }  // namespace
 
 void InitMap(Napi::Env env) { Handle<BpfMap>::Define(env); }
@@ -65,7 +69,10 @@ const BpfMap* RingMapOf(Napi::Value value, const char* op) {
 
 Napi::Value BpfMap::Fail(Napi::Env env, const char* op, int err) const {
   Failure failure = Refused(err, "MAP_FAILED", op, name, "map " + Quoted(name) + ": cannot " + op);
-  if (err == E2BIG) failure.message += "; all of its " + std::to_string(info.max_entries) + " entries are taken";
+  if (err == E2BIG && IsArray(info.type))
+    failure.message += "; its last index is " + std::to_string(info.max_entries - 1);
+  else if (err == E2BIG)
+    failure.message += "; all of its " + std::to_string(info.max_entries) + " entries are taken";
   return Throw(env, failure);
 }
 
@@ -103,6 +110,13 @@ Napi::Value BpfMap::Delete(const Napi::CallbackInfo& call) {
   bool done = bpf_map_delete_elem(fd.get(), key->data()) == 0;
   if (!done && errno != ENOENT) return Fail(env, "delete", errno);
   return Napi::Boolean::New(env, done);
+}
+
+Napi::Value BpfMap::Freeze(const Napi::CallbackInfo& call) {
+  if (bpf_map_freeze(fd.get()) == 0) return call.Env().Undefined();
+  Failure failure = Refused(errno, "MAP_FAILED", "freeze", name, "map " + Quoted(name) + ": cannot freeze");
+  if (failure.err == EBUSY) failure.message += "; it is mapped for writing";
+  return Throw(call.Env(), failure);
 }
 
 // The kernel's position is a bucket number for hash maps, a key for the others. A hash map hands over whole buckets: so

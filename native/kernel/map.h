@@ -28,6 +28,7 @@ class BpfMap {
   Napi::Value Update(const Napi::CallbackInfo& info);
   Napi::Value Delete(const Napi::CallbackInfo& info);
   Napi::Value ReadPart(const Napi::CallbackInfo& info);
+  Napi::Value Freeze(const Napi::CallbackInfo& info);
 
   Napi::Value Fail(Napi::Env env, const char* op, int err) const;
   std::optional<Bytes> Part(Napi::Value value, const char* op, const char* part, size_t size) const;
@@ -37,7 +38,8 @@ class BpfMap {
  public:
   static constexpr char kClass[] = "BpfMap", kWhat[] = "map";
   static constexpr Method<BpfMap> kMethods[] = {
-      {"lookup", &BpfMap::Lookup}, {"update", &BpfMap::Update}, {"delete", &BpfMap::Delete}, {"part", &BpfMap::ReadPart}};
+      {"lookup", &BpfMap::Lookup}, {"update", &BpfMap::Update}, {"delete", &BpfMap::Delete},
+      {"part", &BpfMap::ReadPart}, {"freeze", &BpfMap::Freeze}};
 };
 
 void InitMap(Napi::Env env);

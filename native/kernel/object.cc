@@ -22,9 +22,12 @@ using ObjectPtr = std::unique_ptr<bpf_object, ObjectFree>;
 struct BpfObject {
   Napi::Value Map(const Napi::CallbackInfo& info);
   Napi::Value Attach(const Napi::CallbackInfo& info);
+  Napi::Value Put(const Napi::CallbackInfo& info);
+  const ProgramPlan* Loaded(Napi::Env env, const char* op, const std::string& program) const;
 
   static constexpr char kClass[] = "BpfObject", kWhat[] = "object";
-  static constexpr Method<BpfObject> kMethods[] = {{"map", &BpfObject::Map}, {"attach", &BpfObject::Attach}};
+  static constexpr Method<BpfObject> kMethods[] = {
+      {"map", &BpfObject::Map}, {"attach", &BpfObject::Attach}, {"put", &BpfObject::Put}};
   std::string name;  // its path
   ObjectPtr object;
   std::vector<ProgramPlan> programs;
@@ -85,13 +88,40 @@ Napi::Value BpfObject::Attach(const Napi::CallbackInfo& info) {
     if (!given) return {};
     symbols = std::move(*given);
   }
-  for (const ProgramPlan& plan : programs) {
-    if (plan.name != *wanted) continue;
-    bpf_program* program = bpf_object__find_program_by_name(object.get(), wanted->c_str());
-    return Attached(env, program, plan, symbols);
+  const ProgramPlan* plan = Loaded(env, "attach", *wanted);
+  if (!plan) return {};
+  return Attached(env, bpf_object__find_program_by_name(object.get(), wanted->c_str()), *plan, symbols);
+}
+
+Napi::Value BpfObject::Put(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const BpfMap* map = MapOf(info[0], "put", "map");
+  if (!map) return {};
+  if (map->info.type != BPF_MAP_TYPE_PROG_ARRAY) {
+    return BadArgument(env, "put", "map " + Quoted(map->name), "a program array", "map type " +
+        std::to_string(map->info.type));
   }
-  return Throw(env, {"NO_PROGRAM", "attach", *wanted, "program " + Quoted(*wanted) + " of " + name +
+  auto index = Uint32Of(info[1], "put", "index in map " + Quoted(map->name), 0, map->info.max_entries - 1);
+  if (!index) return {};
+  auto wanted = StringOf(info[2], "put", "program");
+  if (!wanted || !Loaded(env, "put", *wanted)) return {};
+  int program = bpf_program__fd(bpf_object__find_program_by_name(object.get(), wanted->c_str()));
+  if (bpf_map_update_elem(map->fd.get(), &*index, &program, BPF_ANY) == 0) return env.Undefined();
+  Failure failure = Refused(errno, "MAP_FAILED", "put", *wanted, "cannot put program " + Quoted(*wanted) + " into map " +
+      Quoted(map->name));
+  // bpf_prog_map_compatible: the first program that uses a map, or is put into it, decides.
+  if (failure.err == EINVAL)
+    failure.message += "; its type, attach kind or target differs from that of the programs that use this map";
+  return Throw(env, failure);
+}
+
+// What a program was loaded as; nullptr after throwing NO_PROGRAM.
+const ProgramPlan* BpfObject::Loaded(Napi::Env env, const char* op, const std::string& program) const {
+  for (const ProgramPlan& plan : programs)
+    if (plan.name == program) return &plan;
+  Throw(env, {"NO_PROGRAM", op, program, "program " + Quoted(program) + " of " + name +
       " was not loaded: list it in programs"});
+  return nullptr;
 }
 
 }  // namespace

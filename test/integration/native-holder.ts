@@ -5,8 +5,10 @@
  *   close   watch and close: must end by itself
  *   throw   a callback that throws: must end like an uncaught exception
  *   hit N   call the hooked function N times after a byte on stdin
+ *   loop    call it from the first byte on stdin to the next; print that it began, then the number of calls
  */
 import { once } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import { isMainThread } from 'node:worker_threads'
 
 import { watchRing } from '../../native/index.ts'
@@ -18,6 +20,21 @@ if (mode === 'hit') {
   process.stdout.write('ready\n')
   await once(process.stdin, 'data')
   hit(Number(times))
+  process.exit(0)
+}
+
+if (mode === 'loop') {
+  process.stdout.write('ready\n')
+  await once(process.stdin, 'data')
+  const end = new AbortController()
+  process.stdin.once('data', () => end.abort())
+  process.stdout.write('began\n')
+  let calls = 0
+  for (; !end.signal.aborted; calls += 500) {
+    hit(500)
+    await setImmediate()
+  }
+  process.stdout.write(`${calls}\n`)
   process.exit(0)
 }
 

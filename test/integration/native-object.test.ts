@@ -15,6 +15,7 @@ import {
   hit,
   openFixture,
   programFor,
+  sumOf,
 } from './native-fixture.ts'
 
 const skip = cannotAttach()
@@ -191,6 +192,23 @@ describe('native: maps', { skip }, () => {
         fails(() => map.part(1, Buffer.alloc(3)), 'BAD_ARGUMENT', /position of map "table": expected \d+ bytes/)
       })
     }
+  })
+
+  it('a frozen map takes no more writes, except of programs', () => {
+    using object = openFixture(path, 'kprobe')
+    using table = object.map('table')
+    using counts = object.map('counts')
+    table.update(bytesOf(1), bytesOf(10, 8))
+    table.freeze()
+    counts.freeze()
+    fails(() => table.update(bytesOf(1), bytesOf(11, 8)), 'NOT_PERMITTED', /map "table": cannot update: .*EPERM/)
+    fails(() => table.delete(bytesOf(1)), 'NOT_PERMITTED', /map "table": cannot delete: .*EPERM/)
+    fails(() => table.freeze(), 'NOT_PERMITTED', /map "table": cannot freeze: .*EPERM/)
+    assert.deepEqual(table.lookup(bytesOf(1)), bytesOf(10, 8))
+    using link = object.attach('handle_kprobe', [SYMBOL])
+    assert.equal(link.kind, 'kprobe')
+    hit(2)
+    assert.equal(sumOf(counts, 0), 2)
   })
 
   it('finds the longest prefix in a trie', () => {

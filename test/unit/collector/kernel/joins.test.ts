@@ -41,6 +41,7 @@ function joinMap(
     delete: (key) => held.delete(Buffer.from(key).toString('hex')),
     lookup: unused,
     update: unused,
+    freeze: unused,
     close: unused,
     [Symbol.dispose]: unused,
   }

@@ -5,11 +5,14 @@ SETUP := deploy/setup
 RUNS ?= 1000000
 SEED ?= 1
 MINUTES ?= 30
+SETS ?= 2000
+FROM ?= 0
+CALLS ?= 1000000
 
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## make ./ktrail work: packages, Node, BPF objects, addon
 	@$(SETUP)/build.sh
@@ -45,7 +48,13 @@ simulate: build ## a million lives of spool, sending chain, chain that packs: RU
 	@$(SETUP)/with-node.sh node test/simulation/run.ts chain --runs $(RUNS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts packed --runs $(RUNS) --seed $(SEED)
 
+random-policies: build ## random policies against a plain evaluator, verdicts in a moving tree: SETS=2000 SEED=1 CALLS=1000000
+	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- \
+		env KTRAIL_SETS=$(SETS) KTRAIL_SEED=$(SEED) KTRAIL_FROM=$(FROM) KTRAIL_CALLS=$(CALLS) prlimit --nofile=65536 \
+		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec \
+		test/e2e/random-policies.test.ts test/e2e/races.test.ts
+
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full faults check soak bench simulate clean
+.PHONY: help build run picture test full faults check soak bench simulate random-policies clean

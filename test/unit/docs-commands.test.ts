@@ -34,7 +34,7 @@ function commands(page: string): string[] {
 }
 
 const ALL = PAGES.flatMap((page) => commands(page).map((command) => ({ page, command })))
-const TARGETS = new Set([...read('Makefile').matchAll(/^([a-z]+):/gm)].map(([, name]) => name))
+const TARGETS = new Set([...read('Makefile').matchAll(/^([a-z-]+):/gm)].map(([, name]) => name))
 const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
 
 describe('commands of the pages', () => {
@@ -56,7 +56,7 @@ describe('commands of the pages', () => {
 
   it('make: every target exists', () => {
     const found = ALL.flatMap(({ page, command }) => {
-      const target = /^make ([a-z]+)(?: [A-Z]+=.*)?$/.exec(command)?.[1]
+      const target = /^make ([a-z-]+)(?: [A-Z]+=.*)?$/.exec(command)?.[1]
       return target === undefined ? [] : [{ page, target }]
     })
     assert.ok(found.length >= 10)

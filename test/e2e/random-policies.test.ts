@@ -1,0 +1,61 @@
+/**
+ * Random sets of policies on a few functions. A plain evaluator predicts every event of every hook: which calls, in which
+ * order, by which selector, with which arguments and return value.
+ *
+ * KTRAIL_SETS sets, from number KTRAIL_FROM on, of seed KTRAIL_SEED; `make random-policies` runs many. A set that failed
+ * alone: `make random-policies SETS=1 FROM=<its number> SEED=<the seed>`.
+ */
+import assert from 'node:assert/strict'
+import test, { describe } from 'node:test'
+import type { AttachMode } from '../../collector/kernel/plan.ts'
+import { compareSet } from '../support/policies/compare.ts'
+import { LoadedKernel } from '../support/policies/loading.ts'
+import { cannotRun } from './support/agent.ts'
+
+const skip = cannotRun()
+const SETS = Number(process.env['KTRAIL_SETS'] || 12)
+const FROM = Number(process.env['KTRAIL_FROM'] || 0)
+const SEED = Number(process.env['KTRAIL_SEED'] || Date.now() % 1_000_000)
+/** Sets of hundreds of policies take long: only for those who want many sets. */
+const MOST = process.env['KTRAIL_SETS'] ? Infinity : 4
+/** How hooks are attached, by number of the set. What a kernel does not have is replaced by what it has. */
+const MODES: ReadonlyArray<AttachMode | 'auto'> = ['auto', 'join', 'auto', 'kprobe.session', 'kprobe', 'fexit']
+const SETS_A_MODE = 2
+const RING_BYTES = 64 << 20
+const SHOWN = 3
+
+/** Numbers of the sets, those of one mode together. */
+function parts(): number[][] {
+  const found: number[][] = []
+  for (let set = FROM; set < FROM + SETS; set++) {
+    if (found.length === 0 || set % SETS_A_MODE === 0) found.push([])
+    found.at(-1)?.push(set)
+  }
+  return found
+}
+
+describe('random policies', { skip, timeout: 36_000_000 }, () => {
+  const sum = { policies: 0, calls: 0, events: 0 }
+  for (const sets of parts()) {
+    const [first = 0] = sets
+    const mode = MODES[Math.floor(first / SETS_A_MODE) % MODES.length] ?? 'auto'
+    test(`random policies: ${sets.length} from ${first}, seed ${SEED}, attached by ${mode}`, async () => {
+      using kernel = new LoadedKernel(mode, RING_BYTES)
+      const differences: string[] = []
+      for (const set of sets) {
+        const outcome = await compareSet(kernel, SEED, set, MOST)
+        sum.policies += outcome.policies
+        sum.calls += outcome.calls
+        sum.events += outcome.events
+        differences.push(...outcome.differences.map((text) => `seed ${SEED}, set ${set}, ${mode}: ${text}`))
+      }
+      assert.deepEqual(kernel.losses(), {})
+      const text = differences.slice(0, SHOWN).join('\n')
+      assert.equal(differences.length, 0, `${differences.length} hooks reported something else:\n${text}`)
+    })
+  }
+  test('random policies: some calls are events, and some are not', (t) => {
+    t.diagnostic(`${SETS} sets: ${sum.policies} policies, ${sum.calls} calls, ${sum.events} events`)
+    assert.ok(sum.events > sum.calls / 10 && sum.events < sum.calls * sum.policies)
+  })
+})

@@ -1,0 +1,95 @@
+/** One random set of policies on a real kernel: what it reports, compared with what the evaluator predicts. */
+import { mkdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Seeded } from '../../simulation/spool/random.ts'
+import { Calls } from './calls.ts'
+import { policyText, predicted } from './evaluator.ts'
+import type { Call, PolicyDocument, Report } from './evaluator.ts'
+import { Policies } from './generate.ts'
+import { reported } from './loading.ts'
+import type { LoadedKernel } from './loading.ts'
+import { World } from './world.ts'
+
+export interface Outcome {
+  readonly policies: number
+  readonly calls: number
+  readonly events: number
+  /** One text for each hook that reported something else. */
+  readonly differences: readonly string[]
+}
+
+/** Most of a set; some sets have 40 policies, few 200. */
+const FEW = 12
+
+function sizeOf(random: Seeded, most: number): number {
+  const size = random.chance(0.02) ? 40 : random.chance(0.001) ? 200 : 1 + Math.floor(random.next() ** 2 * FEW)
+  return Math.min(size, most)
+}
+
+/** The same seed and number are the same set on every machine. `most`: no set has more policies. */
+export async function compareSet(
+  kernel: LoadedKernel,
+  seed: number,
+  set: number,
+  most: number = Infinity,
+): Promise<Outcome> {
+  const random = new Seeded(seed * 1_000_003 + set)
+  const top = join(process.env['KTRAIL_TMP'] ?? tmpdir(), `ktrail-random-${set}`)
+  mkdirSync(top)
+  const world = new World(random, top)
+  const policies = new Policies(random, world).set(sizeOf(random, most))
+  try {
+    using made = await Calls.start(world.setup, [world.lines])
+    const got = new Map<string, Report[]>()
+    let events = 0
+    let results: bigint[]
+    {
+      await using _ = await kernel.load(policies)
+      results = await made.go(world.lines.length)
+      kernel.read(made.pid, (event, selector) => {
+        const { policy, message, functionName } = event.hook
+        const key = `${policy} ${message} ${functionName.replace(/^__(x64|arm64)_/, '')}`
+        const reports = got.get(key) ?? []
+        got.set(key, reports)
+        reports.push(reported(event, selector))
+        events++
+      })
+    }
+    const calls = world.calls(results)
+    return { policies: policies.length, calls: calls.length, events, differences: differencesOf(policies, calls, got) }
+  } finally {
+    rmSync(top, { recursive: true, force: true })
+  }
+}
+
+function differencesOf(
+  policies: readonly PolicyDocument[],
+  calls: readonly Call[],
+  got: Map<string, Report[]>,
+): string[] {
+  const differences: string[] = []
+  for (const policy of policies) {
+    for (const hook of policy.hooks) {
+      const key = `${policy.name} ${hook.message} ${hook.call}`
+      const want = calls.map((call) => predicted(hook, call)).filter((report) => report !== undefined)
+      const have = got.get(key) ?? []
+      got.delete(key)
+      const at = firstDifference(want, have)
+      if (at < 0) continue
+      const counts = `${want.length} predicted, ${have.length} reported; the first difference is number ${at}`
+      const values = [`predicted: ${shown(want[at])}`, `reported:  ${shown(have[at])}`]
+      differences.push([`${key}: ${counts}`, ...values, `policy: ${policyText(policy)}`].join('\n  '))
+    }
+  }
+  for (const [key, { length }] of got) differences.push(`${key}: ${length} events of a hook that is in no policy`)
+  return differences
+}
+
+const shown = (report: Report | undefined): string => (report === undefined ? 'nothing' : JSON.stringify(report))
+
+/** -1: none. */
+function firstDifference(want: readonly Report[], have: readonly Report[]): number {
+  for (let i = 0; i < Math.max(want.length, have.length); i++) if (shown(want[i]) !== shown(have[i])) return i
+  return -1
+}

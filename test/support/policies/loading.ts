@@ -1,0 +1,118 @@
+/**
+ * Policies in the kernel without an agent around them, and what they report. The only file of these tests that knows how
+ * policies are loaded and events are read.
+ */
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import { formatProblem } from '../../../config/yaml/problems.ts'
+import type { Argument, KprobeEvent } from '../../../exporters/contract/event.ts'
+import { readKernelFacts } from '../../../collector/kernel/facts.ts'
+import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
+import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import { decodeChunk } from '../../../collector/ingest/decode.ts'
+import { HookRegistry } from '../../../collector/ingest/hooks.ts'
+import { Normalizer } from '../../../collector/ingest/normalize.ts'
+import { WallClock } from '../../../collector/process/clock.ts'
+import { ProcessTable } from '../../../collector/process/table.ts'
+import { clockOffset, kernelFunction, kernelFunctionNames, kernelSymbols } from '../../../native/index.ts'
+import { policyText } from './evaluator.ts'
+import type { PolicyDocument, Report } from './evaluator.ts'
+
+const CHUNK_BYTES = 1 << 20
+
+/** Everything the ring has is given to it once `read` is called; policies see no call of this process. */
+export class LoadedKernel implements Disposable {
+  readonly #kernel: KernelSide
+  readonly #chunk = Buffer.alloc(CHUNK_BYTES)
+  readonly #clock = new WallClock(clockOffset)
+  readonly #table = new ProcessTable('test', this.#clock)
+  #hooks = new HookRegistry()
+  readonly #normalizer = new Normalizer({
+    table: this.#table,
+    clock: this.#clock,
+    hook: (id) => this.#hooks.take(id),
+    nowMs: () => performance.now(),
+  })
+
+  constructor(mode: AttachMode | 'auto', ringBytes: number) {
+    this.#kernel = new KernelSide({
+      facts: readKernelFacts(kernelSymbols, kernelFunction),
+      symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
+      mode,
+      ringBytes,
+      watermarkBytes: ringBytes >> 1,
+      agentPid: process.pid,
+    })
+  }
+
+  /** Loads the policies; disposing the result removes them. Call it when those before are removed. */
+  async load(policies: readonly PolicyDocument[]): Promise<AsyncDisposable> {
+    this.#hooks = new HookRegistry()
+    const loaded = new DisposableStack()
+    try {
+      for (const document of policies) {
+        const parsed = parsePolicy(policyText(document), document.name)
+        if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
+        const policy = loaded.use(this.#kernel.policies.load(parsed.policy))
+        for (const { hook, spec } of policy.hooks) this.#hooks.add(hook, spec)
+      }
+    } catch (error) {
+      loaded.dispose()
+      throw error
+    }
+    return { [Symbol.asyncDispose]: async () => loaded.dispose() }
+  }
+
+  /** Reads the ring until it is empty: calls `each` for the events of one process, in their order. */
+  read(pid: number, each: (event: KprobeEvent, selector: number) => void): void {
+    for (;;) {
+      const length = this.#kernel.ring.read(this.#chunk)
+      if (length === 0) return
+      const malformed = decodeChunk({ bytes: this.#chunk, length }, (raw, bytes) => {
+        const event = this.#normalizer.event(raw, bytes)
+        if (raw.op !== 'hook' || raw.tgid !== pid) return
+        if (event?.type !== 'process_kprobe') throw new Error(`a record of an unknown hook ${raw.hookId}`)
+        each(event, raw.selector)
+      })
+      if (malformed > 0) throw new Error(`${malformed} malformed records`)
+      this.#table.trim()
+      this.#table.sweep(performance.now())
+    }
+  }
+
+  /** Counters that are not 0, so far. */
+  counters(): Readonly<Record<string, number>> {
+    return Object.fromEntries(Object.entries(this.#kernel.state().counters).filter(([, count]) => count > 0))
+  }
+
+  /** Those of events that were lost. */
+  losses(): Readonly<Record<string, number>> {
+    return Object.fromEntries(Object.entries(this.counters()).filter(([name]) => !name.startsWith('path_')))
+  }
+
+  [Symbol.dispose](): void {
+    this.#kernel[Symbol.dispose]()
+  }
+}
+
+const exact = (text: string, raw: Uint8Array | undefined): string => Buffer.from(raw ?? text).toString('latin1')
+
+function shown(argument: Argument): string {
+  switch (argument.kind) {
+    case 'file': {
+      const marks = `${argument.unresolved ? ' [unresolved]' : ''}${argument.unstable ? ' [unstable]' : ''}`
+      return `${argument.field} ${exact(argument.path, argument.raw)}${marks}`
+    }
+    case 'string':
+      return `${argument.field} ${exact(argument.value, argument.raw)}${argument.truncated ? ' [truncated]' : ''}`
+    case 'error':
+      return argument.field
+    default:
+      return `${argument.field} ${argument.value}`
+  }
+}
+
+/** An event in the form of `predicted`. */
+export function reported(event: KprobeEvent, selector: number): Report {
+  const { args, returned } = event
+  return { selector, args: args.map(shown), returned: returned === undefined ? '' : shown(returned) }
+}

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Seeded } from '../../simulation/spool/random.ts'
 import { Calls } from './calls.ts'
-import { policyText, predicted } from './evaluator.ts'
-import type { Call, PolicyDocument, Report } from './evaluator.ts'
+import { accepts, policyText, predicted } from './evaluator.ts'
+import type { Call, PolicyDocument, Prediction, Report } from './evaluator.ts'
 import { Policies } from './generate.ts'
 import { reported } from './loading.ts'
 import type { LoadedKernel } from './loading.ts'
@@ -75,10 +75,10 @@ function differencesOf(
       const want = calls.map((call) => predicted(hook, call)).filter((report) => report !== undefined)
       const have = got.get(key) ?? []
       got.delete(key)
-      const at = firstDifference(want, have)
-      if (at < 0) continue
-      const counts = `${want.length} predicted, ${have.length} reported; the first difference is number ${at}`
-      const values = [`predicted: ${shown(want[at])}`, `reported:  ${shown(have[at])}`]
+      const found = firstDifference(want, have)
+      if (found === undefined) continue
+      const counts = `${want.length} predicted, ${have.length} reported; the first difference is number ${found.at}`
+      const values = [`predicted: ${shown(found.want)}`, `reported:  ${shown(found.have)}`]
       differences.push([`${key}: ${counts}`, ...values, `policy: ${policyText(policy)}`].join('\n  '))
     }
   }
@@ -88,8 +88,16 @@ function differencesOf(
 
 const shown = (report: Report | undefined): string => (report === undefined ? 'nothing' : JSON.stringify(report))
 
-/** -1: none. */
-function firstDifference(want: readonly Report[], have: readonly Report[]): number {
-  for (let i = 0; i < Math.max(want.length, have.length); i++) if (shown(want[i]) !== shown(have[i])) return i
-  return -1
+/** In order; an optional prediction may have no event. */
+function firstDifference(
+  want: readonly Prediction[],
+  have: readonly Report[],
+): { readonly at: number; readonly want: Prediction | undefined; readonly have: Report | undefined } | undefined {
+  let at = 0
+  for (const prediction of want) {
+    const report = have[at]
+    if (report !== undefined && accepts(prediction, report)) at++
+    else if (!prediction.optional) return { at, want: prediction, have: report }
+  }
+  return at < have.length ? { at, want: undefined, have: have[at] } : undefined
 }

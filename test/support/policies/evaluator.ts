@@ -44,8 +44,8 @@ export function policyText({ name, hooks }: PolicyDocument): string {
 
 /** An argument of a call, or what it leads to. */
 export type Value =
-  /** '' for a file without a path. `unresolved`: its beginning is not known. */
-  | { readonly kind: 'path'; readonly text: string; readonly unresolved?: boolean }
+  /** '' for a file without a path. `whole`: of a path that is too long for a record, of which `text` is the end. */
+  | { readonly kind: 'path'; readonly text: string; readonly whole?: string }
   | { readonly kind: 'text'; readonly text: string }
   /** A register: 64 bits, of which the declared type reads the lower ones. */
   | { readonly kind: 'number'; readonly value: bigint }
@@ -61,11 +61,31 @@ export interface Call {
 
 /** What is compared of an event. */
 export interface Report {
-  /** The first selector that matches; 0 without selectors. */
   readonly selector: number
   readonly args: readonly string[]
   /** '' without `return: true`. */
   readonly returned: string
+}
+
+/** The event that a call must yield. */
+export interface Prediction extends Report {
+  /**
+   * Selectors that may be reported, the right one last. There are others only for a path that is too long for a record:
+   * the agent may have rejected a Prefix by the beginning of the path, or have passed it because it saw only the end.
+   */
+  readonly selectors: readonly number[]
+  /** No selector matches the whole path, but one might match its end. */
+  readonly optional: boolean
+}
+
+/** Whether this is the predicted event. */
+export function accepts(prediction: Prediction, report: Report): boolean {
+  return (
+    prediction.selectors.includes(report.selector) &&
+    prediction.returned === report.returned &&
+    prediction.args.length === report.args.length &&
+    prediction.args.every((argument, i) => argument === report.args[i])
+  )
 }
 
 export const asBytes = (text: string): string => Buffer.from(text).toString('latin1')
@@ -114,7 +134,8 @@ function numberMatches(operator: string, number: bigint, values: readonly bigint
   }
 }
 
-function textMatches(operator: string, text: string, values: readonly string[], unresolved: boolean): boolean {
+/** `whole`: the text with its beginning, undefined where nothing is known of that. */
+function textMatches(operator: string, text: string, values: readonly string[], whole: string | undefined): boolean {
   switch (operator) {
     case 'Equal':
     case 'In':
@@ -123,9 +144,9 @@ function textMatches(operator: string, text: string, values: readonly string[], 
     case 'NotIn':
       return values.every((value) => text !== value)
     case 'Prefix':
-      return unresolved || values.some((value) => text.startsWith(value))
+      return whole === undefined || values.some((value) => whole.startsWith(value))
     case 'NotPrefix':
-      return unresolved || values.every((value) => !text.startsWith(value))
+      return whole === undefined || values.every((value) => !whole.startsWith(value))
     case 'Postfix':
       return values.some((value) => text.endsWith(value))
     case 'NotPostfix':
@@ -135,7 +156,12 @@ function textMatches(operator: string, text: string, values: readonly string[], 
   }
 }
 
-function filterMatches(filter: FilterDocument, args: readonly ArgumentDocument[], call: Call): boolean {
+function filterMatches(
+  filter: FilterDocument,
+  args: readonly ArgumentDocument[],
+  call: Call,
+  knows: 'whole' | 'end',
+): boolean {
   const [position] = filter.args ?? []
   const argument = position === undefined ? args.find(({ index }) => index === filter.index) : args[position]
   const value = argument === undefined ? undefined : call.args[argument.index]
@@ -151,9 +177,14 @@ function filterMatches(filter: FilterDocument, args: readonly ArgumentDocument[]
     case 'path':
       // A file without a path matches no operator, the negative ones included.
       if (value.text === '') return false
-      return textMatches(filter.operator, value.text, filter.values.map(asBytes), value.unresolved ?? false)
+      return textMatches(
+        filter.operator,
+        value.text,
+        filter.values.map(asBytes),
+        knows === 'end' && value.whole !== undefined ? undefined : (value.whole ?? value.text),
+      )
     case 'text':
-      return textMatches(filter.operator, value.text, filter.values.map(asBytes), false)
+      return textMatches(filter.operator, value.text, filter.values.map(asBytes), value.text)
   }
 }
 
@@ -165,7 +196,7 @@ function shown({ type, index }: ArgumentDocument, call: Call): string {
   const value = call.args[index]
   switch (value?.kind) {
     case 'path':
-      return `${type}_arg ${value.text}${value.unresolved === true ? ' [unresolved]' : ''}`
+      return `${type}_arg ${value.text}${value.whole === undefined ? '' : ' [unresolved]'}`
     case 'text':
       return `string_arg ${value.text}`
     case 'number':
@@ -176,16 +207,24 @@ function shown({ type, index }: ArgumentDocument, call: Call): string {
 }
 
 /** The event of this hook for this call; undefined if there must be none. */
-export function predicted(hook: HookDocument, call: Call): Report | undefined {
+export function predicted(hook: HookDocument, call: Call): Prediction | undefined {
   if (hook.call !== call.call) return undefined
   const { args = [], selectors = [] } = hook
-  const selector = selectors.findIndex(({ matchArgs = [] }) =>
-    matchArgs.every((filter) => filterMatches(filter, args, call)),
-  )
-  if (selectors.length > 0 && selector < 0) return undefined
+  const matching = (knows: 'whole' | 'end'): number[] =>
+    selectors.flatMap(({ matchArgs = [] }, i) =>
+      matchArgs.every((filter) => filterMatches(filter, args, call, knows)) ? [i] : [],
+    )
+  // The first one decides. Without selectors every call matches.
+  const [first] = selectors.length === 0 ? [0] : matching('whole')
+  const possible = matching('end').filter((selector) => first === undefined || selector < first)
+  const accepted = first === undefined ? possible : [...possible, first]
+  const selector = accepted.at(-1)
+  if (selector === undefined) return undefined
   const returned = hook.return === true && hook.returnArg !== undefined ? numberType(hook.returnArg.type) : undefined
   return {
-    selector: Math.max(0, selector),
+    selector,
+    selectors: accepted,
+    optional: first === undefined,
     args: args.filter(({ type }) => type !== 'nop').map((argument) => shown(argument, call)),
     returned: returned === undefined ? '' : shownNumber(returned, call.returned),
   }

@@ -207,7 +207,7 @@ export class World {
       at += `/${name}`
     }
     this.setup.push(sys('openat', AT_FDCWD, text('f'), O_RDWR | O_CREAT, 0o644))
-    this.#hold({ kind: 'path', text: kept(Buffer.from(`${at}/f`, 'latin1')).text, unresolved: true })
+    this.#hold({ kind: 'path', text: kept(Buffer.from(`${at}/f`, 'latin1')).text, whole: `${at}/f` })
   }
 
   #does(call: string, follows: (result: bigint) => readonly Call[] = () => []): void {
@@ -296,7 +296,10 @@ export class World {
     for (let i = 0; i < 3; i++) this.#use(fd, seen, false)
   }
 
-  /** A text like a path, but of nothing that exists; or one that cannot be read. */
+  /**
+   * A text like a path, but of nothing that exists; or one that cannot be read. Not the empty one, which is reported like
+   * those: bpf_probe_read_user_str returns 0 for it.
+   */
   #almost(): { readonly word: Word; readonly value: Value } {
     const random = this.#random
     if (random.int(6) === 0) return { word: '-', value: { kind: 'unreadable' } }
@@ -306,10 +309,9 @@ export class World {
         `${like}/none`,
         `${like}-none`,
         'none',
-        '',
         '/none',
         `none${like}`,
-        'none '.repeat(random.int(50)),
+        'none '.repeat(1 + random.int(50)),
       ]) ?? ''
     return { word: text(value), value: { kind: 'text', text: value } }
   }

@@ -3,7 +3,7 @@
  * folders, and mount and unmount elsewhere. A policy that matches each of the names must report each read. A policy that
  * matches none of them must report no read, unless the event is marked as read from a moving tree.
  *
- * KTRAIL_CALLS reads, 8,000 by default; `make random-policies` takes 1,000,000.
+ * KTRAIL_CALLS reads, 4,000 by default; `make random-policies` takes 1,000,000.
  */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -15,9 +15,9 @@ import { LoadedKernel, reported } from '../support/policies/loading.ts'
 import { cannotRun, freshFolder } from './support/agent.ts'
 
 const skip = cannotRun()
-const CALLS = Number(process.env['KTRAIL_CALLS'] || 8_000)
+const CALLS = Number(process.env['KTRAIL_CALLS'] || 4_000)
 /** Between two looks at the ring, which holds their events. */
-const CALLS_A_ROUND = 2_000
+const CALLS_A_ROUND = 1_000
 const RING_BYTES = 128 << 20
 /** A test in which no walk met a rename goes on up to this many times longer. */
 const PATIENCE = 6
@@ -175,13 +175,14 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
       }
       t.diagnostic(`${reads} reads, ${moves} moves: ${JSON.stringify(Object.fromEntries(counts))}`)
       t.diagnostic(JSON.stringify(kernel.counters()))
+      // First: a call that was lost is no wrong verdict.
+      assert.deepEqual(kernel.losses(), {})
       assert.deepEqual(wrong.slice(0, 5), [])
       for (const each of hits) assert.equal(counts.get(each.name)?.events, reads, each.name)
       for (const each of misses) {
         const { events = 0, marked = 0 } = counts.get(each.name) ?? {}
         assert.equal(events, marked, each.name)
       }
-      assert.deepEqual(kernel.losses(), {})
       assert.ok(!racing || raced() > 0, 'no walk met a rename: the test shows nothing')
     })
   }

@@ -84,9 +84,10 @@ export class LoadedKernel implements Disposable {
     return Object.fromEntries(Object.entries(this.#kernel.state().counters).filter(([, count]) => count > 0))
   }
 
-  /** Those of events that were lost. */
+  /** Counters of lost events, and runs that the kernel skipped, by function. */
   losses(): Readonly<Record<string, number>> {
-    return Object.fromEntries(Object.entries(this.counters()).filter(([name]) => !name.startsWith('path_')))
+    const counters = Object.entries(this.counters()).filter(([name]) => !name.startsWith('path_'))
+    return Object.fromEntries([...counters, ...this.#kernel.policies.missedRuns()].filter(([, count]) => count > 0))
   }
 
   [Symbol.dispose](): void {

@@ -8,7 +8,7 @@ import { nodeNameOf, ringWatermarkBytes } from '../config/agent/effective.ts'
 import type { LoadedConfig } from '../config/agent/load.ts'
 import type { Config } from '../config/agent/schema.ts'
 import { EncoderPool } from '../exporters/index.ts'
-import { gzip, hasBtf, kernelFunction, kernelFunctionNames, kernelSymbols, zstd } from '../native/index.ts'
+import { gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
 import { startDelivery } from './delivery/delivery.ts'
 import { Enrichment } from './enrich/enrichment.ts'
 import { checkHost } from './host/checks.ts'
@@ -53,8 +53,8 @@ export async function startAgent(
   const context = { nodeName, epoch, ...encoding, env: process.env, log, configFile }
   const delivery = undo.use(await startDelivery(config.exporters, context, stop))
 
-  const facts = readKernelFacts(kernelSymbols, kernelFunction)
-  const kernel = undo.use(openKernel(config, facts))
+  const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+  const kernel = undo.use(await openKernel(config, facts))
   const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
   await ingest.scan()
   const policies = undo.use(new Policies((policy) => attachPolicy(policy, kernel.policies, ingest.hooks, log)))
@@ -91,10 +91,9 @@ export async function startAgent(
   return new Running({ line, delivery, telemetry, policies, folder }, config.shutdown.grace, undo.move())
 }
 
-function openKernel(config: Config, facts: KernelFacts): KernelSide {
-  return new KernelSide({
+function openKernel(config: Config, facts: KernelFacts): Promise<KernelSide> {
+  return KernelSide.open({
     facts,
-    symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
     mode: config.attach.mode,
     ringBytes: config.ring.size,
     watermarkBytes: ringWatermarkBytes(config),

@@ -54,7 +54,7 @@ export class Running implements RunningAgent {
     const graceEnds = performance.now() + this.#graceMs
     telemetry.ready = false
     folder[Symbol.dispose]()
-    policies[Symbol.dispose]()
+    await policies[Symbol.asyncDispose]()
     // A blocking exporter can hold the pipeline until its own grace ends.
     await line.stop(this.#graceMs)
     telemetry.report()

@@ -13,14 +13,15 @@ export type { NativeErrorCode } from './errors.ts'
 /** What native/build/Release/ktrail.node exports. */
 interface Addon {
   onFailure(make: (failure: Failure) => Error): void
-  openObject(path: string, options: ObjectOptions): BpfObject
+  openObject(path: string, options: ObjectOptions): Promise<BpfObject>
+  closed(): Promise<void>
   openRing(map: BpfMap): RingReader
   watchRing(map: BpfMap, callback: () => void): Closable
   clockOffset(): bigint
   bootTime(): bigint
-  kernelFunction(name: string): KernelFunction | undefined
-  kernelFunctionNames(): string[]
-  kernelSymbols(names: readonly string[]): Array<[string, bigint]>
+  kernelFunctions(names: readonly string[]): Promise<Array<[string, KernelFunction]>>
+  kernelFunctionNames(): Promise<string>
+  kernelSymbols(names: readonly string[]): Promise<Array<[string, bigint]>>
   enableStats(): Closable
   hasBtf(): boolean
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
@@ -31,11 +32,12 @@ interface Addon {
 const EXPORTS: ReadonlyArray<keyof Addon> = [
   'onFailure',
   'openObject',
+  'closed',
   'openRing',
   'watchRing',
   'clockOffset',
   'bootTime',
-  'kernelFunction',
+  'kernelFunctions',
   'kernelFunctionNames',
   'kernelSymbols',
   'enableStats',
@@ -78,13 +80,21 @@ function addon(): Addon {
 }
 
 /**
- * Opens a BPF object file, sets its constants, shares maps, loads the listed programs; all or nothing.
- * Blocks while the verifier works. The caller closes it; maps and links taken from it live on by themselves.
- * Throws NativeError OPEN_FAILED, NO_PROGRAM, NO_CONSTANT, NO_MAP, NO_SYMBOL, NO_BTF, LOAD_REFUSED (verifier log in
+ * Opens a BPF object file, sets its constants, shares maps, loads the listed programs; all or nothing. The verifier works on a
+ * thread of the addon, one object after the other; the options are copied before. The caller closes the object; maps and
+ * links taken from it live on by themselves. Rejects with NativeError OPEN_FAILED, NO_PROGRAM, NO_CONSTANT, NO_MAP, NO_SYMBOL, NO_BTF, LOAD_REFUSED (verifier log in
  * `log`), LOAD_FAILED, MAP_FAILED, NOT_PERMITTED, BAD_ARGUMENT.
  */
-export function openObject(path: string, options: ObjectOptions): BpfObject {
+export async function openObject(path: string, options: ObjectOptions): Promise<BpfObject> {
   return addon().openObject(path, options)
+}
+
+/**
+ * Resolves when every link and object closed before this call is closed in the kernel, and everything asked for before is done. After that no
+ * program of such a link runs or writes.
+ */
+export async function closed(): Promise<void> {
+  return addon().closed()
 }
 
 /** Becomes the consumer of a ring buffer map; one reader a ring. Throws NativeError MAP_FAILED, BAD_ARGUMENT, CLOSED. */
@@ -116,24 +126,24 @@ export function bootTime(): bigint {
 }
 
 /**
- * Signature of a function of vmlinux by the kernel's BTF (modules are not looked at); undefined when there is none.
- * Throws NativeError NO_BTF.
+ * Signatures of those functions that vmlinux has by the kernel's BTF (modules are not looked at). The BTF, some 6 MB, is kept
+ * for a second after the last call. Rejects with NativeError NO_BTF, BAD_ARGUMENT.
  */
-export function kernelFunction(name: string): KernelFunction | undefined {
-  return addon().kernelFunction(name)
+export async function kernelFunctions(names: readonly string[]): Promise<Map<string, KernelFunction>> {
+  return new Map(await addon().kernelFunctions(names))
 }
 
-/** Names of all functions in vmlinux BTF, some 60,000: for near-name hints. Throws NativeError NO_BTF. */
-export function kernelFunctionNames(): string[] {
-  return addon().kernelFunctionNames()
+/** Names of all functions in vmlinux BTF, some 60,000: for near-name hints. Rejects with NativeError NO_BTF. */
+export async function kernelFunctionNames(): Promise<string[]> {
+  return (await addon().kernelFunctionNames()).split('\n')
 }
 
 /**
  * Addresses of those names that /proc/kallsyms has, modules' too; one pass of some 10 MB. 0n where addresses are hidden
- * (no root, kptr_restrict). Of several symbols of one name: the first function. Throws NativeError OPEN_FAILED.
+ * (no root, kptr_restrict). Of several symbols of one name: the first function. Rejects with NativeError OPEN_FAILED, BAD_ARGUMENT.
  */
-export function kernelSymbols(names: readonly string[]): Map<string, bigint> {
-  return new Map(addon().kernelSymbols(names))
+export async function kernelSymbols(names: readonly string[]): Promise<Map<string, bigint>> {
+  return new Map(await addon().kernelSymbols(names))
 }
 
 /** Makes the kernel count run time of BPF programs until closed. Throws NativeError NOT_PERMITTED, UNSUPPORTED. */

@@ -63,7 +63,10 @@ export interface LinkStats {
 export interface Link extends Disposable {
   readonly kind: AttachKind
   stats(): LinkStats
-  /** Detaches. A second call does nothing. */
+  /**
+   * Detaches, on the thread that loads and attaches, after everything asked for before: the kernel waits until no CPU runs the program any
+   * more. Until then the program may run. `closed()` tells when. A second call does nothing.
+   */
   close(): void
 }
 
@@ -90,15 +93,18 @@ export interface ObjectOptions {
 
 export interface BpfObject extends Disposable {
   map(name: string): BpfMap
-  /** Attaches a loaded program. `symbols` for the multi kinds, one symbol otherwise. Throws NativeError. */
-  attach(program: string, symbols?: readonly string[]): Link
+  /**
+   * Attaches a loaded program, on the thread that loads; also when the object is closed meanwhile. `symbols` for the multi kinds, one symbol
+   * otherwise. Rejects with NativeError NO_PROGRAM, NO_SYMBOL, ATTACH_FAILED, UNSUPPORTED, NOT_PERMITTED, BAD_ARGUMENT, CLOSED.
+   */
+  attach(program: string, symbols?: readonly string[]): Promise<Link>
   /**
    * Puts a loaded program into a program array, in place of what was there: `bpf_tail_call` at this index goes there from the next call on,
    * also while calls run. Empty a slot with `map.delete`. The kernel empties the whole array when the last BpfMap and object that have it
    * are closed. Throws NativeError MAP_FAILED, for instance where type, attach kind or target of the programs differ; NO_PROGRAM, BAD_ARGUMENT.
    */
   put(map: BpfMap, index: number, program: string): void
-  /** Unloads; its maps and links, once taken, live on until they are closed. */
+  /** Unloads, like a link's `close`; its maps and links, once taken, live on until they are closed. */
   close(): void
 }
 

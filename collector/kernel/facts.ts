@@ -71,14 +71,15 @@ const sessionOf = (isReturn: KernelFunction | undefined): KernelFacts['session']
 }
 
 /**
- * Reads the facts; `symbols` looks addresses up (native `kernelSymbols`), `functionType` asks the kernel's BTF (native `kernelFunction`). Helpers and
+ * Reads the facts; `symbols` looks addresses up (native `kernelSymbols`), `functions` asks the kernel's BTF (native `kernelFunctions`). Helpers and
  * kfuncs are looked for by name: distributions backport them, so a version says little.
  */
-export function readKernelFacts(
-  symbols: (names: string[]) => ReadonlyMap<string, bigint>,
-  functionType: (name: string) => KernelFunction | undefined,
-): KernelFacts {
-  const addresses = symbols(['rename_lock', 'mount_lock', 'register_fprobe_ips', SCRIPT_HOOK])
+export async function readKernelFacts(
+  symbols: (names: string[]) => Promise<ReadonlyMap<string, bigint>>,
+  functions: (names: string[]) => Promise<ReadonlyMap<string, KernelFunction>>,
+): Promise<KernelFacts> {
+  const addresses = await symbols(['rename_lock', 'mount_lock', 'register_fprobe_ips', SCRIPT_HOOK])
+  const offered = await functions(['bpf_loop', 'bpf_rdonly_cast', 'bpf_session_is_return'])
   return {
     release: release(),
     version: parseRelease(release()),
@@ -89,9 +90,9 @@ export function readKernelFacts(
       readOr('/proc/version') ?? '',
     ),
     fprobe: addresses.has('register_fprobe_ips'),
-    loops: functionType('bpf_loop') !== undefined,
-    typedLoads: functionType('bpf_rdonly_cast') !== undefined,
-    session: sessionOf(functionType('bpf_session_is_return')),
+    loops: offered.has('bpf_loop'),
+    typedLoads: offered.has('bpf_rdonly_cast'),
+    session: sessionOf(offered.get('bpf_session_is_return')),
     security: addresses.has(SCRIPT_HOOK),
     renameLock: addresses.get('rename_lock') ?? 0n,
     mountLock: addresses.get('mount_lock') ?? 0n,

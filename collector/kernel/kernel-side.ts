@@ -37,9 +37,11 @@ export class KernelSide implements Disposable {
   readonly #links: Array<{ readonly program: string; readonly link: Link }> = []
   readonly #maps: SharedMaps
 
-  constructor(options: KernelOptions) {
+  /** Loads and attaches the process programs. Rejects with NativeError. */
+  static async open(options: KernelOptions): Promise<KernelSide> {
+    using undo = new DisposableStack()
     const constants = commonConstants(options)
-    this.#object = openObject(objectPath('process.bpf.o'), {
+    const object = await openObject(objectPath('process.bpf.o'), {
       programs: [
         { name: 'process_fork', kind: 'tp_btf' },
         { name: 'process_exec', kind: 'tp_btf' },
@@ -51,25 +53,23 @@ export class KernelSide implements Disposable {
       mapSizes: { ring: options.ringBytes },
       mapFlags: atLeast(options.facts, 6, 1) ? { processes: BPF_F_NO_PREALLOC } : {},
     })
-    try {
-      this.#maps = {
-        ring: this.#object.map('ring'),
-        cpu_state: this.#object.map('cpu_state'),
-        processes: this.#object.map('processes'),
-      }
-      this.ring = openRing(this.#maps.ring)
-      this.policies = new PolicyPrograms(options, this.#maps, constants)
-      if (options.facts.security) {
-        this.#links.push({ program: 'process_script', link: this.#object.attach('process_script', [SCRIPT_HOOK]) })
-      }
-      // Exit first, so that every entry is removed again; exec last, so that every reported process has an entry.
-      for (const program of ['process_exit', 'process_fork', 'process_exec']) {
-        this.#links.push({ program, link: this.#object.attach(program) })
-      }
-    } catch (error) {
-      this[Symbol.dispose]()
-      throw error
+    undo.use(object)
+    const kernel = undo.use(new KernelSide(object, options, constants))
+    const attach = async (program: string, symbols?: readonly string[]): Promise<void> => {
+      kernel.#links.push({ program, link: await object.attach(program, symbols) })
     }
+    if (options.facts.security) await attach('process_script', [SCRIPT_HOOK])
+    // Exit first, so that every entry is removed again; exec last, so that every reported process has an entry.
+    for (const program of ['process_exit', 'process_fork', 'process_exec']) await attach(program)
+    undo.move()
+    return kernel
+  }
+
+  private constructor(object: BpfObject, options: KernelOptions, constants: Readonly<Record<string, Buffer>>) {
+    this.#object = object
+    this.#maps = { ring: object.map('ring'), cpu_state: object.map('cpu_state'), processes: object.map('processes') }
+    this.ring = openRing(this.#maps.ring)
+    this.policies = new PolicyPrograms(options, this.#maps, constants)
   }
 
   watch(wake: () => void): Disposable {
@@ -141,7 +141,7 @@ export class KernelSide implements Disposable {
 
   [Symbol.dispose](): void {
     for (const { link } of this.#links) link.close()
-    this.ring?.close()
+    this.ring.close()
     this.#object.close()
   }
 }

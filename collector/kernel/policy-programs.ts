@@ -3,7 +3,7 @@
  * hooks stay counted after it was detached.
  */
 import { constants as os } from 'node:os'
-import { NativeError, bootTime, openObject } from '../../native/index.ts'
+import { NativeError, bootTime, closed, kernelFunctionNames, kernelFunctions, openObject } from '../../native/index.ts'
 import type { AttachKind, BpfMap, BpfObject, Link } from '../../native/types.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
@@ -15,13 +15,12 @@ import type { ThreadStart } from './joins.ts'
 import type { FilterSets } from './layout.ts'
 import { objectPath } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
-import { planPolicy } from './plan.ts'
+import { planPolicy, symbolOf } from './plan.ts'
 import type { AttachMode, PlannedHook, PlannedObject, SkippedCall, Symbols } from './plan.ts'
 import { HOOK, HOOK_SLOTS, NUMBER_KEY, SUFFIX_ENTRY, TEXT_ENTRY } from './wire.ts'
 
 export interface PolicyProgramOptions {
   readonly facts: KernelFacts
-  readonly symbols: Symbols
   readonly mode: AttachMode | 'auto'
   /** Host pid of the agent, whose own accesses are not reported. */
   readonly agentPid: number
@@ -33,8 +32,8 @@ export interface LoadedHook extends PlannedHook {
   readonly links: readonly Link[]
 }
 
-/** A policy attached in the kernel; disposing detaches it. */
-export interface LoadedPolicy extends Disposable {
+/** A policy attached in the kernel; disposing detaches it, and ends when no program of it runs any more. */
+export interface LoadedPolicy extends AsyncDisposable {
   readonly policy: Policy
   readonly hooks: readonly LoadedHook[]
   /** Optional calls missing in this kernel. */
@@ -69,15 +68,16 @@ export class PolicyPrograms {
   }
 
   /**
-   * Loads and attaches a policy as a whole or not at all. Throws CollectorError POLICY_REFUSED with the position in the file for anything that
+   * Loads and attaches a policy as a whole or not at all; one policy at a time. Rejects with CollectorError POLICY_REFUSED with the position in the file for anything that
    * this kernel does not have or refuses.
    */
-  load(policy: Policy): LoadedPolicy {
+  async load(policy: Policy): Promise<LoadedPolicy> {
+    const symbols = await symbolsOf(policy, this.#options.facts)
     /** Functions whose trampoline is full because of other tracers: their hooks are joined. */
     const full = new Set<string>()
     for (;;) {
       try {
-        return this.#load(policy, full)
+        return await this.#load(policy, symbols, full)
       } catch (error) {
         const cause = error instanceof CollectorError ? error.cause : undefined
         if (!(cause instanceof NativeError) || cause.errno !== E2BIG || full.has(cause.target)) throw error
@@ -86,8 +86,8 @@ export class PolicyPrograms {
     }
   }
 
-  #load(policy: Policy, full: ReadonlySet<string>): LoadedPolicy {
-    const { facts, symbols, mode } = this.#options
+  async #load(policy: Policy, symbols: Symbols, full: ReadonlySet<string>): Promise<LoadedPolicy> {
+    const { facts, mode } = this.#options
     const { objects: planned, skipped } = planPolicy(
       policy,
       facts,
@@ -99,8 +99,9 @@ export class PolicyPrograms {
     const objects: BpfObject[] = []
     const hooks: LoadedHook[] = []
     const joins: Array<{ readonly map: BpfMap; readonly sweep: JoinSweep }> = []
-    const close = (): void => {
+    const close = async (): Promise<void> => {
       for (const hook of hooks) for (const link of hook.links) link.close()
+      await closed()
       // Links first: then no call enters any more, and waiting calls have lost their return.
       for (const { map, sweep } of joins) {
         this.#joins.delete(sweep)
@@ -111,21 +112,22 @@ export class PolicyPrograms {
       joins.length = objects.length = 0
     }
     try {
-      const loaded = planned.map((plan) => {
-        const object = this.#openHooks(plan)
+      const loaded: Array<{ readonly plan: PlannedObject; readonly object: BpfObject }> = []
+      for (const plan of planned) {
+        const object = await this.#openHooks(plan)
         objects.push(object)
         if (plan.hooks.some((hook) => hook.mode === 'join' || hook.mode === 'kprobe.session')) {
           const map = object.map('join')
           joins.push({ map, sweep: new JoinSweep(map, this.#threadStart) })
         }
-        return { plan, object }
-      })
+        loaded.push({ plan, object })
+      }
       // Load everything before attaching anything, so that a refusal by the verifier never leaves half a policy.
       for (const { plan, object } of loaded) {
-        for (const hook of plan.hooks) hooks.push({ ...hook, links: attachHook(object, hook) })
+        for (const hook of plan.hooks) hooks.push({ ...hook, links: await attachHook(object, hook) })
       }
     } catch (error) {
-      close()
+      await close()
       if (!(error instanceof NativeError)) throw error
       const at = planned.flatMap((plan) => plan.hooks)[hooks.length]?.spec.at ?? { line: 1, col: 1 }
       const problem = formatProblem({ file: policy.file, ...at, message: error.message })
@@ -138,10 +140,10 @@ export class PolicyPrograms {
       policy,
       hooks,
       skipped,
-      [Symbol.dispose]: () => {
+      [Symbol.asyncDispose]: async () => {
         if (attached) this.#leave(hooks)
         attached = false
-        close()
+        await close()
       },
     }
   }
@@ -169,10 +171,10 @@ export class PolicyPrograms {
     }
   }
 
-  #openHooks(plan: PlannedObject): BpfObject {
+  async #openHooks(plan: PlannedObject): Promise<BpfObject> {
     const constants = Buffer.alloc(HOOK_SLOTS * HOOK.bytes)
     plan.constants.copy(constants)
-    const object = openObject(objectPath(plan.file), {
+    const object = await openObject(objectPath(plan.file), {
       programs: plan.hooks.flatMap((hook) => hook.programs),
       constants: { ...this.#constants, hooks: constants, agent_tgid: u32(this.#options.agentPid) },
       sharedMaps: this.#maps,
@@ -219,6 +221,15 @@ export class PolicyPrograms {
     return [...this.#joins].reduce((sum, join) => sum + join.waiting(), 0)
   }
 }
+
+/** The kernel's types of a policy's functions; the names of all functions, for suggestions, only when one is missing. */
+async function symbolsOf(policy: Policy, { arch }: KernelFacts): Promise<Symbols> {
+  const names = policy.hooks.map((spec) => symbolOf(spec, arch))
+  const types = await kernelFunctions(names)
+  const all = names.every((name) => types.has(name)) ? [] : await kernelFunctionNames()
+  return { functionType: (name) => types.get(name), functionNames: () => all }
+}
+
 function add(counts: Map<string, number>, key: string, count: number): void {
   counts.set(key, (counts.get(key) ?? 0) + count)
 }
@@ -233,10 +244,10 @@ function missedBy({ mode, links }: LoadedHook): number {
     .reduce((sum, link) => sum + Number(link.stats().missed), 0)
 }
 
-function attachHook(object: BpfObject, hook: PlannedHook): Link[] {
+async function attachHook(object: BpfObject, hook: PlannedHook): Promise<Link[]> {
   const links: Link[] = []
   try {
-    for (const { program, symbol } of hook.attach) links.push(object.attach(program, [symbol]))
+    for (const { program, symbol } of hook.attach) links.push(await object.attach(program, [symbol]))
     return links
   } catch (error) {
     for (const link of links) link.close()

@@ -12,11 +12,16 @@ const descriptorsOf = ({ hooks }: Policy): number => 16 + 4 * hooks.length
 
 /**
  * Attaches a policy and logs the optional calls that this kernel does not have; disposing detaches it and retires the hooks.
- * Throws what loading throws.
+ * Rejects with what loading throws.
  */
-export function attachPolicy(policy: Policy, programs: PolicyPrograms, registry: HookRegistry, log: Log): Attached {
+export async function attachPolicy(
+  policy: Policy,
+  programs: PolicyPrograms,
+  registry: HookRegistry,
+  log: Log,
+): Promise<Attached> {
   requireDescriptors(`policy "${policy.name}"`, descriptorsOf(policy))
-  const loaded = programs.load(policy)
+  const loaded = await programs.load(policy)
   for (const { symbol, message } of loaded.skipped) {
     log.warn({ policy: policy.name, call: symbol }, `optional call skipped: ${message}`)
   }
@@ -26,8 +31,8 @@ export function attachPolicy(policy: Policy, programs: PolicyPrograms, registry:
     hooks: loaded.hooks,
     skipped: loaded.skipped,
     events: () => registry.eventsOf(ids),
-    [Symbol.dispose]() {
-      loaded[Symbol.dispose]()
+    async [Symbol.asyncDispose]() {
+      await loaded[Symbol.asyncDispose]()
       registry.retire(ids)
     },
   }

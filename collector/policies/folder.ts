@@ -66,7 +66,7 @@ export class PolicyFolder implements Disposable {
       if (problems.length > 0) throw new CollectorError('POLICY_REFUSED', problems.join('\n'))
     } catch (error) {
       this[Symbol.dispose]()
-      for (const { id } of this.#own()) this.#options.policies.remove(id)
+      for (const { id } of this.#own()) await this.#options.policies.remove(id)
       throw error
     }
   }
@@ -83,7 +83,7 @@ export class PolicyFolder implements Disposable {
     for (const path of this.#options.paths) files.push(...(await this.#filesOf(path, present)))
     for (const file of files) await this.#lookAt(file, present)
     if (this.#closed) return
-    for (const file of [...this.#files.keys()].filter((known) => !present.has(known))) this.#remove(file)
+    for (const file of [...this.#files.keys()].filter((known) => !present.has(known))) await this.#remove(file)
   }
 
   /**
@@ -118,7 +118,7 @@ export class PolicyFolder implements Disposable {
     }
     const digest = createHash('sha256').update(read.text).digest('hex')
     if (this.#files.get(file)?.digest === digest) return
-    this.#forgetErrors(file)
+    await this.#forgetErrors(file)
     const parsed = parsePolicy(read.text, file)
     if ('problems' in parsed) {
       this.#refuse(file, digest, parsed.problems.map(formatProblem).join('\n'))
@@ -135,17 +135,17 @@ export class PolicyFolder implements Disposable {
       return
     }
     // If the other file is gone, it was renamed to this one.
-    this.#put(file, digest, policy, other)
+    await this.#put(file, digest, policy, other)
   }
 
-  #put(file: string, digest: string, policy: Policy, renamedFrom: string | undefined): void {
+  async #put(file: string, digest: string, policy: Policy, renamedFrom: string | undefined): Promise<void> {
     const { policies } = this.#options
     const before = this.#own().filter(({ id: { source } }) => source === file || source === renamedFrom)
     const id: PolicyId = { source: file, namespace: '', name: policy.name }
     try {
-      if (before.length === 0) policies.add(id, policy)
+      if (before.length === 0) await policies.add(id, policy)
       else
-        policies.replace(
+        await policies.replace(
           before.map((old) => old.id),
           id,
           policy,
@@ -169,13 +169,13 @@ export class PolicyFolder implements Disposable {
     this.#changed('refused', file, problem)
   }
 
-  #remove(file: string): void {
+  async #remove(file: string): Promise<void> {
     const { policies } = this.#options
-    this.#forgetErrors(file)
+    await this.#forgetErrors(file)
     const enabled = this.#enabled(file)
     this.#files.delete(file)
     if (enabled === undefined) return
-    policies.remove(enabled.id)
+    await policies.remove(enabled.id)
     this.#changed('removed', file, enabled.id.name)
   }
 
@@ -194,9 +194,9 @@ export class PolicyFolder implements Disposable {
   }
 
   /** Removes entries of refused policies; the file may contain another name by now. */
-  #forgetErrors(file: string): void {
+  async #forgetErrors(file: string): Promise<void> {
     for (const { id, state } of this.#own()) {
-      if (id.source === file && state === 'error') this.#options.policies.remove(id)
+      if (id.source === file && state === 'error') await this.#options.policies.remove(id)
     }
   }
 

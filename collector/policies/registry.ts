@@ -1,7 +1,7 @@
 /**
  * The policies of the agent, from any source (today: a watched folder).
  *
- * A change is applied as a whole or not at all: the new version is attached before the old one is detached, and a refused version changes
+ * Changes are made one after the other, in the order of the calls. A change is applied as a whole or not at all: the new version is attached before the old one is detached, and a refused version changes
  * nothing. During an update an access may be reported twice but is never missed.
  */
 import type { Policy } from '../../config/policy/policy.ts'
@@ -16,7 +16,7 @@ export interface PolicyId {
 }
 
 /** A policy attached in the kernel; disposing detaches it. */
-export interface Attached extends Disposable {
+export interface Attached extends AsyncDisposable {
   readonly hooks: ReadonlyArray<{ readonly symbol: string; readonly mode: string }>
   /** Optional calls that this kernel does not have. */
   readonly skipped: ReadonlyArray<{ readonly symbol: string }>
@@ -46,12 +46,14 @@ interface Entry {
 
 const keyOf = ({ source, namespace, name }: PolicyId): string => JSON.stringify([source, namespace, name])
 
-export class Policies implements Disposable {
-  readonly #attach: (policy: Policy) => Attached
+export class Policies implements AsyncDisposable {
+  readonly #attach: (policy: Policy) => Promise<Attached>
   readonly #entries = new Map<string, Entry>()
+  /** Ends with the last change. */
+  #last: Promise<unknown> = Promise.resolve()
 
-  /** `attach` throws when the kernel refuses the policy; then nothing of it is attached. */
-  constructor(attach: (policy: Policy) => Attached) {
+  /** `attach` rejects when the kernel refuses the policy; then nothing of it is attached. */
+  constructor(attach: (policy: Policy) => Promise<Attached>) {
     this.#attach = attach
   }
 
@@ -69,45 +71,65 @@ export class Policies implements Disposable {
   }
 
   /**
-   * Attaches a new policy. Throws CollectorError POLICY_EXISTS when a policy with this id is attached, and whatever `attach` throws; then the
+   * Attaches a new policy. Rejects with CollectorError POLICY_EXISTS when a policy with this id is attached, and whatever `attach` throws; then the
    * policy is listed with that error.
    */
-  add(id: PolicyId, policy: Policy): void {
-    if (this.#entries.get(keyOf(id))?.attached !== undefined) {
-      throw new CollectorError('POLICY_EXISTS', `policy "${id.name}" of ${id.source} exists: remove or replace it`)
-    }
-    this.replace([], id, policy)
+  add(id: PolicyId, policy: Policy): Promise<void> {
+    return this.#inTurn(() => {
+      if (this.#entries.get(keyOf(id))?.attached !== undefined) {
+        throw new CollectorError('POLICY_EXISTS', `policy "${id.name}" of ${id.source} exists: remove or replace it`)
+      }
+      return this.#replace([], id, policy)
+    })
   }
 
   /**
    * Attaches a policy, then detaches those that it replaces; they may have another name or source. A policy with the same id is always
-   * replaced. Throws whatever `attach` throws; then the others stay attached.
+   * replaced. Rejects with whatever `attach` throws; then the others stay attached.
    */
-  replace(replaced: readonly PolicyId[], id: PolicyId, policy: Policy): void {
+  replace(replaced: readonly PolicyId[], id: PolicyId, policy: Policy): Promise<void> {
+    return this.#inTurn(() => this.#replace(replaced, id, policy))
+  }
+
+  /** Detaches a policy and forgets it. */
+  remove(id: PolicyId): Promise<void> {
+    return this.#inTurn(() => this.#remove(id))
+  }
+
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(change)
+    this.#last = done.catch(() => undefined)
+    return done
+  }
+
+  async #replace(replaced: readonly PolicyId[], id: PolicyId, policy: Policy): Promise<void> {
     const key = keyOf(id)
     const before = this.#entries.get(key)
     let attached: Attached
     try {
-      attached = this.#attach(policy)
+      attached = await this.#attach(policy)
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
       this.#entries.set(key, before?.attached === undefined ? entry(id, policy, why) : { ...before, error: why })
       throw error
     }
-    for (const old of [...replaced, id]) this.remove(old)
+    for (const old of [...replaced, id]) await this.#remove(old)
     this.#entries.set(key, { id, policy, attached, error: undefined })
   }
 
-  /** Detaches a policy and forgets it. */
-  remove(id: PolicyId): void {
+  async #remove(id: PolicyId): Promise<void> {
     const key = keyOf(id)
-    this.#entries.get(key)?.attached?.[Symbol.dispose]()
+    await this.#entries.get(key)?.attached?.[Symbol.asyncDispose]()
     this.#entries.delete(key)
   }
 
-  [Symbol.dispose](): void {
-    for (const { attached } of this.#entries.values()) attached?.[Symbol.dispose]()
-    this.#entries.clear()
+  /** Detaches everything, after the changes that were asked for before. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#inTurn(async () => {
+      const entries = [...this.#entries.values()]
+      this.#entries.clear()
+      await Promise.all(entries.map(({ attached }) => attached?.[Symbol.asyncDispose]()))
+    })
   }
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "failure.h"
+#include "promise.h"
 
 namespace ktrail {
 namespace {
@@ -17,11 +18,19 @@ Napi::Value EndProcess(const Napi::CallbackInfo& info) {
   _exit(info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : 1);
 }
 
+// Resolves once everything closed before is really closed.
+Napi::Value Closed(const Napi::CallbackInfo& info) {
+  return Promised(
+      info.Env(), []() -> Result<std::monostate> { return std::monostate(); },
+      [](Napi::Env env, std::monostate) { return env.Undefined(); });
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Addon(env));
   LogCapture::Install();
   Export<OnFailure>(exports, "onFailure");
   Export<EndProcess>(exports, "endProcess");
+  Export<Closed>(exports, "closed");
   InitObject(env, exports);
   InitRing(env, exports);
   InitWatch(env, exports);
@@ -36,8 +45,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
 
 Fd Duplicate(int fd) { return Fd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
-Addon::Addon(Napi::Env env) {
+Addon::Addon(Napi::Env env) : worker(env) {
   env.AddCleanupHook([this] {
+    worker.Stop();
     while (!open.empty()) (*open.begin())->Close();
   });
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <bpf/btf.h>
 #include <napi.h>
 #include <unistd.h>
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+
+#include "worker.h"
 
 namespace ktrail {
 
@@ -44,10 +44,6 @@ class Closable {
   virtual void Close() = 0;
 };
 
-struct BtfFree {
-  void operator()(btf* type_info) const { btf__free(type_info); }
-};
-
 // What one environment (main thread or worker) shares. Owned by the environment.
 class Addon {
  public:
@@ -58,7 +54,7 @@ class Addon {
   // Constructors of the handles, by name (handle.h).
   std::unordered_map<std::string_view, Napi::FunctionReference> classes;
   std::unordered_set<Closable*> open;
-  std::unique_ptr<btf, BtfFree> vmlinux;
+  Worker worker;
 };
 
 // Each file's part of the module.

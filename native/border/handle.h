@@ -10,6 +10,7 @@
 
 #include "addon.h"
 #include "failure.h"
+#include "promise.h"
 
 namespace ktrail {
 
@@ -17,6 +18,7 @@ template <typename T>
 struct Method {
   const char* name;
   Napi::Value (T::*run)(const Napi::CallbackInfo& info);
+  bool promises = false;  // what it throws, also for being closed, is the rejection of a promise
 };
 
 // The JavaScript object that owns a T: until `close`, until it is collected, or until the environment ends (also a
@@ -26,6 +28,7 @@ struct Method {
 //   kWhat      what it is, for messages
 //   kMethods   what JavaScript may call, as an array of Method<T>; called only while it is open
 //   name       which one it is, for messages
+//   kSlow      optional: it is destroyed on the thread of border/worker.h, after everything asked for before
 template <typename T>
 class Handle : public Napi::ObjectWrap<Handle<T>>, public Closable {
  public:
@@ -35,20 +38,27 @@ class Handle : public Napi::ObjectWrap<Handle<T>>, public Closable {
 
   // Makes the class known; once in an environment.
   static void Define(Napi::Env env) {
+    // Each of these fails in an environment that is being torn down; Napi's wrapper would then end the process.
+    napi_value global = nullptr, symbol = nullptr, dispose = nullptr;
+    if (napi_get_global(env, &global) != napi_ok ||
+        napi_get_named_property(env, global, "Symbol", &symbol) != napi_ok ||
+        napi_get_named_property(env, symbol, "dispose", &dispose) != napi_ok)
+      return;
     std::vector<Napi::ClassPropertyDescriptor<Handle>> members = {
         Wrap::template InstanceMethod<&Handle::CloseCall>("close"),
-        Wrap::template InstanceMethod<&Handle::CloseCall>(Napi::Symbol::WellKnown(env, "dispose"))};
+        Wrap::template InstanceMethod<&Handle::CloseCall>(Napi::Symbol(env, dispose))};
     for (const Method<T>& method : T::kMethods) {
       void* data = const_cast<Method<T>*>(&method);
       members.push_back(Wrap::template InstanceMethod<&Handle::Call>(method.name, napi_default, data));
     }
-    Addon::Of(env).classes[T::kClass] = Napi::Persistent(Wrap::DefineClass(env, T::kClass, members));
+    Napi::Function made = Wrap::DefineClass(env, T::kClass, members);
+    if (!made.IsEmpty()) Addon::Of(env).classes[T::kClass] = Napi::Persistent(made);
   }
 
   // A handle that is open; nullptr with an exception pending, and then `owned` is closed.
   static Handle* New(Napi::Env env, std::unique_ptr<T> owned) {
     Napi::Object object = Addon::Of(env).classes[T::kClass].New({});
-    if (env.IsExceptionPending()) return nullptr;
+    if (object.IsEmpty() || env.IsExceptionPending()) return nullptr;
     Handle* handle = Wrap::Unwrap(object);
     handle->name_ = owned->name;
     handle->owned_ = std::move(owned);
@@ -59,7 +69,10 @@ class Handle : public Napi::ObjectWrap<Handle<T>>, public Closable {
   void Close() override {
     if (!owned_) return;
     Addon::Of(this->Env()).open.erase(this);
-    owned_.reset();
+    if constexpr (requires { T::kSlow; })
+      DestroyLater(this->Env(), std::move(owned_));
+    else
+      owned_.reset();
   }
 
   // What it owns; nullptr after throwing CLOSED.
@@ -76,7 +89,8 @@ class Handle : public Napi::ObjectWrap<Handle<T>>, public Closable {
   Napi::Value Call(const Napi::CallbackInfo& info) {
     const Method<T>& method = *static_cast<const Method<T>*>(info.Data());
     T* open = Open(method.name);
-    return open ? (open->*method.run)(info) : Napi::Value();
+    Napi::Value value = open ? (open->*method.run)(info) : Napi::Value();
+    return method.promises && info.Env().IsExceptionPending() ? Rejected(info.Env()) : value;
   }
 
   std::unique_ptr<T> owned_;

@@ -1,35 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <bpf/btf.h>
 #include <napi.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
-#include "../border/addon.h"
 #include "../border/arguments.h"
-#include "../border/failure.h"
+#include "../border/promise.h"
 
 namespace ktrail {
 namespace {
 
 // Deeper than any type of a kernel; a broken BTF could point in a circle.
 constexpr int kDepth = 32;
+constexpr char kFile[] = "/sys/kernel/btf/vmlinux";
 
-const btf* LoadVmlinux(Napi::Env env) {
-  Addon& addon = Addon::Of(env);
+struct BtfFree {
+  void operator()(btf* type_info) const { btf__free(type_info); }
+};
+
+// The kernel's types, some 6 MB; kept until the thread of border/worker.h ends.
+Result<const btf*> Vmlinux(const char* op) {
+  static thread_local std::unique_ptr<btf, BtfFree> vmlinux;
   LogCapture quiet;
-  if (!addon.vmlinux) addon.vmlinux.reset(btf__load_vmlinux_btf());
-  return addon.vmlinux.get();
-}
-
-const btf* NeedVmlinux(Napi::Env env, const char* op) {
-  const btf* types = LoadVmlinux(env);
-  if (!types) {
-    int err = errno;
-    Throw(env, {"NO_BTF", op, "vmlinux", "this kernel has no BTF (/sys/kernel/btf/vmlinux): " + ErrnoText(err) +
-        "; it needs CONFIG_DEBUG_INFO_BTF", err});
-  }
-  return types;
+  if (!vmlinux) vmlinux.reset(btf__load_vmlinux_btf());
+  if (vmlinux) return vmlinux.get();
+  int err = errno;
+  return Failure{"NO_BTF", op, "vmlinux", "this kernel has no BTF (" + std::string(kFile) + "): " + ErrnoText(err) +
+      "; it needs CONFIG_DEBUG_INFO_BTF", err};
 }
 
 std::string NameOf(const btf* types, const btf_type* type) {
@@ -106,66 +109,112 @@ double SizeOf(const btf* types, uint32_t id) {
   return size < 0 ? 0 : static_cast<double>(size);
 }
 
-Napi::Object TypeObject(Napi::Env env, const btf* types, uint32_t id) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("type", TypeText(types, id, false));
-  object.Set("base", TypeText(types, id, true));
-  object.Set("sizeBytes", Napi::Number::New(env, SizeOf(types, id)));
-  return object;
+struct Type {
+  std::string text, base;
+  double size_bytes;
+};
+
+struct Param {
+  std::string name;
+  Type type;
+};
+
+// KernelFunction of types.ts.
+struct Function {
+  Type returns;
+  std::vector<Param> params;
+};
+
+Type TypeOf(const btf* types, uint32_t id) {
+  return {TypeText(types, id, false), TypeText(types, id, true), SizeOf(types, id)};
 }
 
-Napi::Value KernelFunction(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  auto name = StringOf(info[0], "kernelFunction", "name");
-  if (!name) return {};
-  const btf* types = NeedVmlinux(env, "kernelFunction");
-  if (!types) return {};
-  int id = btf__find_by_name_kind(types, name->c_str(), BTF_KIND_FUNC);
-  if (id < 0) return env.Undefined();
+std::optional<Function> FunctionOf(const btf* types, const std::string& name) {
+  int id = btf__find_by_name_kind(types, name.c_str(), BTF_KIND_FUNC);
+  if (id < 0) return std::nullopt;
   const btf_type* proto = btf__type_by_id(types, btf__type_by_id(types, static_cast<uint32_t>(id))->type);
-  if (!proto || !btf_is_func_proto(proto)) return env.Undefined();
-  Napi::Array params = Napi::Array::New(env);
+  if (!proto || !btf_is_func_proto(proto)) return std::nullopt;
+  Function function{TypeOf(types, proto->type), {}};
   const btf_param* param = btf_params(proto);
   for (int i = 0; i < btf_vlen(proto); i++) {
-    // A nameless void at the end stands for `...`.
-    bool variadic = param[i].type == 0 && param[i].name_off == 0;
-    Napi::Object object = TypeObject(env, types, param[i].type);
     const char* param_name = btf__name_by_offset(types, param[i].name_off);
-    object.Set("name", std::string(param_name ? param_name : ""));
-    if (variadic) object.Set("type", "...");
-    params.Set(static_cast<uint32_t>(i), object);
+    Param made{param_name ? param_name : "", TypeOf(types, param[i].type)};
+    // A nameless void at the end stands for `...`.
+    if (param[i].type == 0 && param[i].name_off == 0) made.type.text = "...";
+    function.params.push_back(std::move(made));
   }
-  Napi::Object function = Napi::Object::New(env);
-  Napi::Object returns = TypeObject(env, types, proto->type);
-  function.Set("returns", returns.Get("type"));
-  function.Set("returnsBase", returns.Get("base"));
-  function.Set("params", params);
   return function;
 }
 
-Napi::Value KernelFunctionNames(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  const btf* types = NeedVmlinux(env, "kernelFunctionNames");
-  if (!types) return {};
-  Napi::Array names = Napi::Array::New(env);
-  uint32_t count = btf__type_cnt(types), length = 0;
-  for (uint32_t id = 1; id < count; id++) {
-    const btf_type* type = btf__type_by_id(types, id);
-    if (!btf_is_func(type)) continue;
-    Napi::HandleScope scope(env);
-    names.Set(length++, Napi::String::New(env, btf__name_by_offset(types, type->name_off)));
+Napi::Object FunctionObject(Napi::Env env, const Function& function) {
+  Napi::Array params = Napi::Array::New(env);
+  for (const Param& param : function.params) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", param.name);
+    object.Set("type", param.type.text);
+    object.Set("base", param.type.base);
+    object.Set("sizeBytes", Napi::Number::New(env, param.type.size_bytes));
+    params.Set(params.Length(), object);
   }
-  return names;
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("returns", function.returns.text);
+  object.Set("returnsBase", function.returns.base);
+  object.Set("params", params);
+  return object;
 }
 
-Napi::Value HasBtf(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), LoadVmlinux(info.Env()) != nullptr);
+using Functions = std::vector<std::pair<std::string, Function>>;
+
+Napi::Value KernelFunctions(const Napi::CallbackInfo& info) {
+  auto names = StringsOf(info[0], "kernelFunctions", "names");
+  if (!names) return {};
+  auto find = [names = std::move(*names)]() -> Result<Functions> {
+    auto types = Vmlinux("kernelFunctions");
+    if (Failure* failure = std::get_if<Failure>(&types)) return std::move(*failure);
+    Functions found;
+    for (const std::string& name : names)
+      if (auto function = FunctionOf(std::get<0>(types), name)) found.emplace_back(name, std::move(*function));
+    return found;
+  };
+  return Promised(info.Env(), std::move(find), [](Napi::Env env, const Functions& found) -> Napi::Value {
+    Napi::Array pairs = Napi::Array::New(env);
+    for (const auto& [name, function] : found) {
+      Napi::Array pair = Napi::Array::New(env, 2);
+      pair.Set(0u, name);
+      pair.Set(1u, FunctionObject(env, function));
+      pairs.Set(pairs.Length(), pair);
+    }
+    return pairs;
+  });
 }
+
+// One name a line: 60,000 strings made one by one would hold up the event loop.
+Napi::Value KernelFunctionNames(const Napi::CallbackInfo& info) {
+  auto list = []() -> Result<std::string> {
+    auto types = Vmlinux("kernelFunctionNames");
+    if (Failure* failure = std::get_if<Failure>(&types)) return std::move(*failure);
+    const btf* vmlinux = std::get<0>(types);
+    std::string names;
+    uint32_t count = btf__type_cnt(vmlinux);
+    for (uint32_t id = 1; id < count; id++) {
+      const btf_type* type = btf__type_by_id(vmlinux, id);
+      if (!btf_is_func(type)) continue;
+      if (!names.empty()) names += '\n';
+      names += btf__name_by_offset(vmlinux, type->name_off);
+    }
+    return names;
+  };
+  return Promised(info.Env(), list, [](Napi::Env env, const std::string& names) {
+    return Napi::String::New(env, names);
+  });
+}
+
+Napi::Value HasBtf(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), access(kFile, R_OK) == 0); }
 
 }  // namespace
 
 void InitBtf(Napi::Env, Napi::Object exports) {
-  Export<KernelFunction>(exports, "kernelFunction");
+  Export<Promising<KernelFunctions>>(exports, "kernelFunctions");
   Export<KernelFunctionNames>(exports, "kernelFunctionNames");
   Export<HasBtf>(exports, "hasBtf");
 }

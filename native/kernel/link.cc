@@ -12,7 +12,6 @@
 #include <optional>
 
 #include "../border/arguments.h"
-#include "../border/handle.h"
 #include "symbols.h"
 
 namespace ktrail {
@@ -45,11 +44,6 @@ static_assert(offsetof(LinkInfo, multi.missed) == 32 && offsetof(LinkInfo, perf.
 constexpr uint32_t kLinkPerfEvent = 7, kLinkKprobeMulti = 8;
 constexpr uint32_t kPerfKprobe = 3, kPerfKretprobe = 4;  // enum bpf_perf_event_type
 constexpr char kPmu[] = "/sys/bus/event_source/devices/kprobe/type";
-
-struct LinkFree {
-  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
-using LinkPtr = std::unique_ptr<bpf_link, LinkFree>;
 
 uint64_t MissedByLink(int fd) {
   LinkInfo info{};
@@ -120,52 +114,6 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
   return failure("ATTACH_FAILED", why);
 }
 
-bool CheckSymbols(Napi::Env env, const ProgramPlan& plan, const std::vector<std::string>& symbols) {
-  std::string got = std::to_string(symbols.size()), for_kind = " for kind " + std::string(plan.kind->name);
-  if (plan.kind->by_target && !(symbols.empty() || (symbols.size() == 1 && symbols[0] == plan.target))) {
-    BadArgument(env, "attach", "symbols", "none" + for_kind + " (its target was set at load)", got);
-    return false;
-  }
-  if (plan.kind->multi && symbols.empty()) {
-    BadArgument(env, "attach", "symbols", "one or more" + for_kind, got);
-    return false;
-  }
-  if (!plan.kind->multi && !plan.kind->by_target && symbols.size() != 1) {
-    BadArgument(env, "attach", "symbols", "exactly one" + for_kind, got);
-    return false;
-  }
-  return true;
-}
-
-// One attachment. Holds either libbpf's link (perf event, trampoline) or the descriptor of a multi link, and a
-// descriptor of the program for its counters.
-struct Link {
-  Napi::Value Stats(const Napi::CallbackInfo& info);
-
-  static constexpr char kClass[] = "Link", kWhat[] = "link of program";
-  static constexpr Method<Link> kMethods[] = {{"stats", &Link::Stats}};
-  std::string name;
-  Fd program;
-  LinkPtr link;
-  Fd multi;
-};
-
-Napi::Value Link::Stats(const Napi::CallbackInfo& call) {
-  Napi::Env env = call.Env();
-  bpf_prog_info info{};
-  uint32_t size = sizeof(info);
-  if (bpf_obj_get_info_by_fd(program.get(), &info, &size)) {
-    return Throw(env, Refused(errno, "ATTACH_FAILED", "stats", name, "cannot read counters of program " +
-        Quoted(name)));
-  }
-  uint64_t missed = info.recursion_misses + MissedByLink(link ? bpf_link__fd(link.get()) : multi.get());
-  Napi::Object stats = Napi::Object::New(env);
-  stats.Set("missed", Napi::BigInt::New(env, missed));
-  stats.Set("runs", Napi::BigInt::New(env, uint64_t{info.run_cnt}));
-  stats.Set("runNs", Napi::BigInt::New(env, uint64_t{info.run_time_ns}));
-  return stats;
-}
-
 // Keeps the kernel's run_cnt and run_time_ns going while open (BPF_ENABLE_STATS, 5.8).
 struct StatsSwitch {
   static constexpr char kClass[] = "StatsSwitch", kWhat[] = "statistics";
@@ -183,28 +131,64 @@ Napi::Value EnableStats(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-Napi::Value Attached(Napi::Env env, bpf_program* program, const ProgramPlan& plan,
-                     const std::vector<std::string>& symbols) {
-  if (!CheckSymbols(env, plan, symbols)) return {};
+Napi::Value Link::Stats(const Napi::CallbackInfo& call) {
+  Napi::Env env = call.Env();
+  bpf_prog_info info{};
+  uint32_t size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(program.get(), &info, &size)) {
+    return Throw(env, Refused(errno, "ATTACH_FAILED", "stats", name, "cannot read counters of program " +
+        Quoted(name)));
+  }
+  uint64_t missed = info.recursion_misses + MissedByLink(link ? bpf_link__fd(link.get()) : multi.get());
+  Napi::Object stats = Napi::Object::New(env);
+  stats.Set("missed", Napi::BigInt::New(env, missed));
+  stats.Set("runs", Napi::BigInt::New(env, uint64_t{info.run_cnt}));
+  stats.Set("runNs", Napi::BigInt::New(env, uint64_t{info.run_time_ns}));
+  return stats;
+}
+
+bool CheckSymbols(Napi::Env env, const ProgramPlan& plan, const std::vector<std::string>& symbols) {
+  std::string got = std::to_string(symbols.size()), for_kind = " for kind " + std::string(plan.kind->name);
+  if (plan.kind->by_target && !(symbols.empty() || (symbols.size() == 1 && symbols[0] == plan.target))) {
+    BadArgument(env, "attach", "symbols", "none" + for_kind + " (its target was set at load)", got);
+    return false;
+  }
+  if (plan.kind->multi && symbols.empty()) {
+    BadArgument(env, "attach", "symbols", "one or more" + for_kind, got);
+    return false;
+  }
+  if (!plan.kind->multi && !plan.kind->by_target && symbols.size() != 1) {
+    BadArgument(env, "attach", "symbols", "exactly one" + for_kind, got);
+    return false;
+  }
+  return true;
+}
+
+Result<LinkPtr> Attach(bpf_program* program, const ProgramPlan& plan, const std::vector<std::string>& symbols) {
   LogCapture log;
   const std::string kind(plan.kind->name);
   // Duplicated first: after the attachment nothing can fail any more.
-  auto made = std::make_unique<Link>(plan.name, Duplicate(bpf_program__fd(program)));
-  if (!made->program) return Throw(env, AttachFailure(plan, {}, errno, ""));
+  auto made = std::make_unique<Link>(plan.name, plan.kind->name, Duplicate(bpf_program__fd(program)));
+  if (!made->program) return AttachFailure(plan, {}, errno, "");
   if (plan.kind->multi) {
     made->multi = AttachMulti(made->program.get(), *plan.kind, symbols);
   } else if (plan.kind->by_target) {
     made->link.reset(bpf_program__attach_trace(program));
   } else if (access(kPmu, R_OK) != 0) {
     // libbpf would fall back to tracefs, whose probes outlive the process.
-    return Throw(env, {"UNSUPPORTED", "attach", symbols[0], "cannot attach " + kind + " to " + Quoted(symbols[0]) +
-        ": " + kPmu + " is missing (no kprobes in this kernel, or /sys is not mounted)", errno});
+    return Failure{"UNSUPPORTED", "attach", symbols[0], "cannot attach " + kind + " to " + Quoted(symbols[0]) + ": " +
+        kPmu + " is missing (no kprobes in this kernel, or /sys is not mounted)", errno};
   } else {
     bpf_kprobe_opts options{.sz = sizeof(bpf_kprobe_opts), .retprobe = plan.kind->returns};
     made->link.reset(bpf_program__attach_kprobe_opts(program, symbols[0].c_str(), &options));
   }
-  if (!made->link && !made->multi) return Throw(env, AttachFailure(plan, symbols, errno, log.text()));
-  Napi::Value wrapped = Wrapped(env, std::move(made));
+  if (!made->link && !made->multi) return AttachFailure(plan, symbols, errno, log.text());
+  return made;
+}
+
+Napi::Value WrappedLink(Napi::Env env, LinkPtr link) {
+  const std::string kind(link->kind);
+  Napi::Value wrapped = Wrapped(env, std::move(link));
   if (wrapped.IsEmpty()) return {};
   wrapped.As<Napi::Object>().DefineProperty(
       Napi::PropertyDescriptor::Value("kind", Napi::String::New(env, kind), napi_enumerable));

@@ -27,9 +27,10 @@ struct BpfObject {
 
   static constexpr char kClass[] = "BpfObject", kWhat[] = "object";
   static constexpr Method<BpfObject> kMethods[] = {
-      {"map", &BpfObject::Map}, {"attach", &BpfObject::Attach}, {"put", &BpfObject::Put}};
+      {"map", &BpfObject::Map}, {"attach", &BpfObject::Attach, true}, {"put", &BpfObject::Put}};
+  static constexpr bool kSlow = true;
   std::string name;  // its path
-  ObjectPtr object;
+  std::shared_ptr<bpf_object> object;  // also of attachments that have not been made yet
   std::vector<ProgramPlan> programs;
 };
 
@@ -44,19 +45,18 @@ void Abandon(bpf_object* object) {
 }
 
 // Opens, prepares and loads; all or nothing.
-std::optional<Failure> Load(const std::string& path, const ObjectPlan& plan, ObjectPtr& loaded) {
+Result<ObjectPtr> Load(const std::string& path, const ObjectPlan& plan) {
   LogCapture log;
   ObjectPtr object(bpf_object__open_file(path.c_str(), nullptr));
   if (!object) return Refused(errno, "OPEN_FAILED", kOp, path, "cannot open BPF object " + path, log.text());
   if (auto failure = Prepare(object.get(), plan, path, log)) {
     Abandon(object.get());
-    return failure;
+    return *failure;
   }
   int err = -bpf_object__load(object.get());
   // errors.ts reads the program, the refused instruction or the map out of the log.
   if (err) return Failure{"LOAD_REFUSED", kOp, path, "cannot load " + path + ": " + ErrnoText(err), err, log.text()};
-  loaded = std::move(object);
-  return std::nullopt;
+  return object;
 }
 
 Napi::Value Open(const Napi::CallbackInfo& info) {
@@ -64,9 +64,12 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   auto path = StringOf(info[0], kOp, "path");
   ObjectPlan plan;
   if (!path || !ParseOptions(info[1], plan)) return {};
-  ObjectPtr loaded;
-  if (auto failure = Load(*path, plan, loaded)) return Throw(env, *failure);
-  return Wrapped(env, std::make_unique<BpfObject>(*path, std::move(loaded), std::move(plan.programs)));
+  auto load = [path = *path, plan = std::move(plan)]() -> Result<std::unique_ptr<BpfObject>> {
+    auto loaded = Load(path, plan);
+    if (Failure* failure = std::get_if<Failure>(&loaded)) return std::move(*failure);
+    return std::make_unique<BpfObject>(path, std::get<ObjectPtr>(std::move(loaded)), plan.programs);
+  };
+  return Promised(env, std::move(load), [](Napi::Env env, auto object) { return Wrapped(env, std::move(object)); });
 }
 
 Napi::Value BpfObject::Map(const Napi::CallbackInfo& info) {
@@ -89,8 +92,11 @@ Napi::Value BpfObject::Attach(const Napi::CallbackInfo& info) {
     symbols = std::move(*given);
   }
   const ProgramPlan* plan = Loaded(env, "attach", *wanted);
-  if (!plan) return {};
-  return Attached(env, bpf_object__find_program_by_name(object.get(), wanted->c_str()), *plan, symbols);
+  if (!plan || !CheckSymbols(env, *plan, symbols)) return {};
+  auto attach = [object = object, plan = *plan, symbols = std::move(symbols)] {
+    return ktrail::Attach(bpf_object__find_program_by_name(object.get(), plan.name.c_str()), plan, symbols);
+  };
+  return Promised(env, std::move(attach), WrappedLink);
 }
 
 Napi::Value BpfObject::Put(const Napi::CallbackInfo& info) {
@@ -130,7 +136,7 @@ void InitObject(Napi::Env env, Napi::Object exports) {
   Handle<BpfObject>::Define(env);
   InitMap(env);
   InitLink(env, exports);
-  Export<Open>(exports, "openObject");
+  Export<Promising<Open>>(exports, "openObject");
 }
 
 }  // namespace ktrail

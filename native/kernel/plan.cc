@@ -3,6 +3,8 @@
 
 #include <linux/bpf.h>
 
+#include <cerrno>
+
 #include "../border/arguments.h"
 
 namespace ktrail {
@@ -115,9 +117,13 @@ bool ParseOptions(Napi::Value value, ObjectPlan& plan) {
     auto view = BytesOf(item, kOp, what);
     return view ? std::optional(std::vector<uint8_t>(view->begin(), view->end())) : std::nullopt;
   };
-  auto map = [](Napi::Value item, const std::string& what) -> std::optional<const BpfMap*> {
+  auto map = [](Napi::Value item, const std::string& what) -> std::optional<SharedMap> {
     const BpfMap* found = MapOf(item, kOp, what);
-    return found ? std::optional(found) : std::nullopt;
+    if (!found) return std::nullopt;
+    SharedMap shared{Duplicate(found->fd.get()), found->info};
+    if (shared.fd) return shared;
+    Throw(item.Env(), Refused(errno, "MAP_FAILED", kOp, found->name, "cannot share map " + Quoted(found->name)));
+    return std::nullopt;
   };
   auto number_from = [](uint32_t low) {
     return [low](Napi::Value item, const std::string& what) { return Uint32Of(item, kOp, what, low, UINT32_MAX); };

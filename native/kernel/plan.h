@@ -32,6 +32,11 @@ struct ProgramPlan {
   const Kind* kind;
 };
 
+struct SharedMap {
+  Fd fd;  // its own: the caller may close the map meanwhile
+  bpf_map_info info;
+};
+
 template <typename Value>
 using ByName = std::vector<std::pair<std::string, Value>>;
 
@@ -39,7 +44,7 @@ using ByName = std::vector<std::pair<std::string, Value>>;
 struct ObjectPlan {
   std::vector<ProgramPlan> programs;
   ByName<std::vector<uint8_t>> constants;
-  ByName<const BpfMap*> shared_maps;  // alive during the call: the caller's options hold them
+  ByName<SharedMap> shared_maps;
   ByName<uint32_t> map_sizes;
   ByName<uint32_t> map_flags;
 };

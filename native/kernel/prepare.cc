@@ -113,7 +113,7 @@ std::optional<Failure> CheckShared(bpf_object* object, const ObjectPlan& plan, c
     bpf_map* map = bpf_object__find_map_by_name(object, name.c_str());
     if (!map) continue;
     std::string want = Shape(bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map));
-    std::string have = Shape(shared->info.type, shared->info.key_size, shared->info.value_size);
+    std::string have = Shape(shared.info.type, shared.info.key_size, shared.info.value_size);
     if (want == have) continue;
     return Failure{"BAD_ARGUMENT", kOp, name, "shared map " + Quoted(name) + " of " + path + ": expected " + want +
         ", got " + have};
@@ -139,8 +139,8 @@ std::optional<Failure> Prepare(bpf_object* object, const ObjectPlan& plan, const
     });
   }
   if (!failure) {
-    failure = SetMaps(object, plan.shared_maps, path, "share", [](bpf_map* map, const BpfMap* shared) {
-      return -bpf_map__reuse_fd(map, shared->fd.get());
+    failure = SetMaps(object, plan.shared_maps, path, "share", [](bpf_map* map, const SharedMap& shared) {
+      return -bpf_map__reuse_fd(map, shared.fd.get());
     });
   }
   return failure;

@@ -9,9 +9,8 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "../border/addon.h"
 #include "../border/arguments.h"
-#include "../border/failure.h"
+#include "../border/promise.h"
 
 namespace ktrail {
 namespace {
@@ -36,20 +35,22 @@ void TakeLine(std::string_view line, const std::unordered_set<std::string_view>&
 }
 
 Napi::Value KernelSymbols(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
   auto names = StringsOf(info[0], "kernelSymbols", "names");
   if (!names) return {};
-  auto found = FindSymbols(*names);
-  if (!found)
-    return Throw(env, Refused(errno, "OPEN_FAILED", "kernelSymbols", kFile, "cannot read /proc/kallsyms"));
-  Napi::Array pairs = Napi::Array::New(env);
-  for (const auto& [name, address] : *found) {
-    Napi::Array pair = Napi::Array::New(env, 2);
-    pair.Set(0u, name);
-    pair.Set(1u, Napi::BigInt::New(env, address));
-    pairs.Set(pairs.Length(), pair);
-  }
-  return pairs;
+  auto find = [names = std::move(*names)]() -> Result<Symbols> {
+    if (auto found = FindSymbols(names)) return std::move(*found);
+    return Refused(errno, "OPEN_FAILED", "kernelSymbols", kFile, "cannot read /proc/kallsyms");
+  };
+  return Promised(info.Env(), std::move(find), [](Napi::Env env, const Symbols& found) -> Napi::Value {
+    Napi::Array pairs = Napi::Array::New(env);
+    for (const auto& [name, address] : found) {
+      Napi::Array pair = Napi::Array::New(env, 2);
+      pair.Set(0u, name);
+      pair.Set(1u, Napi::BigInt::New(env, address));
+      pairs.Set(pairs.Length(), pair);
+    }
+    return pairs;
+  });
 }
 
 }  // namespace
@@ -78,6 +79,6 @@ std::optional<Symbols> FindSymbols(const std::vector<std::string>& names) {
   return found;
 }
 
-void InitSymbols(Napi::Env, Napi::Object exports) { Export<KernelSymbols>(exports, "kernelSymbols"); }
+void InitSymbols(Napi::Env, Napi::Object exports) { Export<Promising<KernelSymbols>>(exports, "kernelSymbols"); }
 
 }  // namespace ktrail

@@ -127,7 +127,7 @@ describe('races', { skip, timeout: 7_200_000 }, () => {
       const some = { name: 'some', filters: [[on('Equal', `${top}/${paths[0]}`)]] }
       const policies = [...hits, ...misses, some].map((each) => ({ name: each.name, hooks: [hook(each.filters)] }))
 
-      using kernel = new LoadedKernel('auto', RING_BYTES)
+      using kernel = await LoadedKernel.open('auto', RING_BYTES)
       using calls = await Calls.start(first, [start, ...rounds])
       await using _ = await kernel.load(policies)
       const counts = new Map(policies.map((policy) => [policy.name, { events: 0, marked: 0 }]))

@@ -40,7 +40,7 @@ describe('random policies', { skip, timeout: 36_000_000 }, () => {
     const [first = 0] = sets
     const mode = MODES[Math.floor(first / SETS_A_MODE) % MODES.length] ?? 'auto'
     test(`random policies: ${sets.length} from ${first}, seed ${SEED}, attached by ${mode}`, async (t) => {
-      using kernel = new LoadedKernel(mode, RING_BYTES)
+      using kernel = await LoadedKernel.open(mode, RING_BYTES)
       const differences: string[] = []
       for (const set of sets) {
         const outcome = await compareSet(kernel, SEED, set, MOST)

@@ -63,7 +63,7 @@ export function openFixture(
   path: string,
   kind: AttachKind,
   options: { tgid?: number; constants?: Record<string, Uint8Array>; ringBytes?: number } = {},
-): BpfObject {
+): Promise<BpfObject> {
   return openObject(path, {
     programs: programFor(kind),
     constants: { only_tgid: bytesOf(options.tgid ?? process.pid), ...options.constants },
@@ -79,10 +79,11 @@ export function hit(times = 1): void {
 }
 
 /** Why this kernel has no kprobe.multi (Debian's 6.1 is built without CONFIG_FPROBE); false if it has. */
-export function noMulti(path: string): string | false {
-  using object = openFixture(path, 'kprobe.multi', { tgid: 0 })
+export async function noMulti(path: string): Promise<string | false> {
+  using object = await openFixture(path, 'kprobe.multi', { tgid: 0 })
   try {
-    object.attach('handle_multi', [SYMBOL]).close()
+    const link = await object.attach('handle_multi', [SYMBOL])
+    link.close()
     return false
   } catch (error) {
     if (error instanceof NativeError && error.code === 'UNSUPPORTED') return error.message
@@ -90,15 +91,33 @@ export function noMulti(path: string): string | false {
   }
 }
 
+function checked(error: unknown, code: NativeError['code'], message: RegExp): NativeError {
+  if (!(error instanceof NativeError)) throw error
+  assert.equal(error.code, code, error.message)
+  assert.match(error.message, message)
+  return error
+}
+
 /** Asserts that `action` throws a NativeError with this code and message; returns it. */
 export function fails(action: () => unknown, code: NativeError['code'], message: RegExp): NativeError {
   try {
     action()
   } catch (error) {
-    if (!(error instanceof NativeError)) throw error
-    assert.equal(error.code, code, error.message)
-    assert.match(error.message, message)
-    return error
+    return checked(error, code, message)
+  }
+  assert.fail(`expected ${code} ${message}`)
+}
+
+/** The same of a promise. */
+export async function rejects(
+  promise: Promise<unknown>,
+  code: NativeError['code'],
+  message: RegExp,
+): Promise<NativeError> {
+  try {
+    await promise
+  } catch (error) {
+    return checked(error, code, message)
   }
   assert.fail(`expected ${code} ${message}`)
 }

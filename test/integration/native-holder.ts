@@ -38,8 +38,8 @@ if (mode === 'loop') {
   process.exit(0)
 }
 
-const kind = noMulti(path) === false ? 'kprobe.multi' : 'kprobe'
-const object = openFixture(path, kind, { constants: { wakeup: bytesOf(0, 8) } })
+const kind = (await noMulti(path)) === false ? 'kprobe.multi' : 'kprobe'
+const object = await openFixture(path, kind, { constants: { wakeup: bytesOf(0, 8) } })
 const ring = object.map('ring')
 const watch = watchRing(ring, () => {
   if (mode === 'throw') throw new Error('thrown in the callback')
@@ -48,7 +48,7 @@ if (mode === 'close') {
   watch.close()
   watch.close()
 } else {
-  const link = object.attach(kind === 'kprobe' ? 'handle_kprobe' : 'handle_multi', [SYMBOL])
+  const link = await object.attach(kind === 'kprobe' ? 'handle_kprobe' : 'handle_multi', [SYMBOL])
   if (isMainThread) hit() // a worker may not set the mask; its test hits from outside
   process.stdout.write('ready\n')
   if (mode === 'exit') process.exit(0)

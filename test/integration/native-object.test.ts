@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 
-import { openObject, openRing } from '../../native/index.ts'
+import { closed, openObject, openRing } from '../../native/index.ts'
 import type { NativeError } from '../../native/index.ts'
 import type { BpfMap, ObjectOptions } from '../../native/types.ts'
 import { asNobody } from '../support/other-user.ts'
@@ -12,6 +12,7 @@ import {
   compileFixture,
   descriptors,
   fails,
+  rejects,
   hit,
   openFixture,
   programFor,
@@ -69,17 +70,17 @@ describe('native: objects', { skip }, () => {
     },
   ]
   for (const { name, options, code, message } of bad) {
-    it(`refuses ${name}, and leaves no descriptor`, () => {
+    it(`refuses ${name}, and leaves no descriptor`, async () => {
       const before = descriptors()
-      fails(() => openObject(path, options), code, message)
+      await rejects(openObject(path, options), code, message)
       assert.equal(descriptors(), before)
     })
   }
 
-  it('reports the program and the instruction that the verifier refused, and keeps its log', () => {
+  it('reports the program and the instruction that the verifier refused, and keeps its log', async () => {
     const programs: ObjectOptions['programs'] = [{ name: 'handle_refused', kind: 'kprobe' }]
-    const error = fails(
-      () => openObject(path, { programs }),
+    const error = await rejects(
+      openObject(path, { programs }),
       'LOAD_REFUSED',
       /program "handle_refused": the verifier refused it at instruction \d+: \(79\) r0 = \*\(u64 \*\)\(r0 \+0\) \[return \*value;.*\]: R0 invalid mem access 'map_value_or_null'/,
     )
@@ -89,48 +90,49 @@ describe('native: objects', { skip }, () => {
   })
 
   it('throws NOT_PERMITTED for a user without the right to load', async () => {
-    await asNobody(() => fails(() => openFixture(path, 'kprobe'), 'NOT_PERMITTED', /needs root/))
+    await asNobody(() => rejects(openFixture(path, 'kprobe'), 'NOT_PERMITTED', /needs root/))
   })
 
-  it('sets constants of every shape by name', () => {
+  it('sets constants of every shape by name', async () => {
     const tag = Buffer.from('0102030405060708', 'hex')
     const bytes = Buffer.from('0908070605', 'hex')
-    using object = openFixture(path, 'kprobe', { constants: { tag, bytes } })
+    using object = await openFixture(path, 'kprobe', { constants: { tag, bytes } })
     using ring = openRing(object.map('ring'))
-    using link = object.attach('handle_kprobe', [SYMBOL])
+    using link = await object.attach('handle_kprobe', [SYMBOL])
     hit()
     link.close()
+    await closed()
     const chunk = Buffer.alloc(1 << 17)
     assert.ok(ring.read(chunk) > 0)
     assert.deepEqual(chunk.subarray(8, 21), Buffer.concat([tag, bytes]))
   })
 
-  it('shares a map with a second object, and refuses one of another shape', () => {
-    using first = openFixture(path, 'kprobe')
+  it('shares a map with a second object, and refuses one of another shape', async () => {
+    using first = await openFixture(path, 'kprobe')
     using table = first.map('table')
     using ring = first.map('ring')
     const programs = programFor('kprobe')
-    using second = openObject(path, { programs, sharedMaps: { table } })
+    using second = await openObject(path, { programs, sharedMaps: { table } })
     using same = second.map('table')
     table.update(bytesOf(7), bytesOf(70, 8))
     assert.deepEqual(same.lookup(bytesOf(7)), bytesOf(70, 8))
-    fails(
-      () => openObject(path, { programs, sharedMaps: { table: ring } }),
+    await rejects(
+      openObject(path, { programs, sharedMaps: { table: ring } }),
       'BAD_ARGUMENT',
       /expected hash of 4\/8 bytes, got ringbuf/,
     )
-    fails(() => openObject(path, { programs, sharedMaps: { nope: table } }), 'NO_MAP', /no map "nope"/)
+    await rejects(openObject(path, { programs, sharedMaps: { nope: table } }), 'NO_MAP', /no map "nope"/)
   })
 
-  it('object, map and ring throw CLOSED after close', () => {
-    const object = openFixture(path, 'kprobe')
+  it('object, map and ring throw CLOSED after close', async () => {
+    const object = await openFixture(path, 'kprobe')
     const map = object.map('table')
     const ring = openRing(object.map('ring'))
     fails(() => object.map('nope'), 'NO_MAP', /no map "nope"/)
-    fails(() => object.attach('handle_multi', [SYMBOL]), 'NO_PROGRAM', /"handle_multi" of .* was not loaded/)
+    await rejects(object.attach('handle_multi', [SYMBOL]), 'NO_PROGRAM', /"handle_multi" of .* was not loaded/)
     for (const resource of [object, map, ring, object, map, ring]) resource.close()
     fails(() => object.map('table'), 'CLOSED', /object .* is closed/)
-    fails(() => object.attach('handle_kprobe', [SYMBOL]), 'CLOSED', /is closed/)
+    await rejects(object.attach('handle_kprobe', [SYMBOL]), 'CLOSED', /is closed/)
     fails(() => map.lookup(bytesOf(1)), 'CLOSED', /map "table" is closed/)
     fails(() => map.part(1), 'CLOSED', /map "table" is closed/)
     fails(() => openRing(map), 'CLOSED', /map "table" is closed/)
@@ -139,15 +141,15 @@ describe('native: objects', { skip }, () => {
   })
 })
 
-function withMap(name: string, use: (map: BpfMap) => void): void {
-  using object = openFixture(path, 'kprobe')
+async function withMap(name: string, use: (map: BpfMap) => void): Promise<void> {
+  using object = await openFixture(path, 'kprobe')
   using map = object.map(name)
   use(map)
 }
 
 describe('native: maps', { skip }, () => {
-  it('looks up, updates and deletes, and returns whether the key existed', () => {
-    withMap('table', (map) => {
+  it('looks up, updates and deletes, and returns whether the key existed', async () => {
+    await withMap('table', (map) => {
       assert.deepEqual(map.info, { name: 'table', keySize: 4, valueSize: 8, maxEntries: 4096, perCpu: 1 })
       assert.equal(map.lookup(bytesOf(1)), undefined)
       assert.equal(map.update(bytesOf(1), bytesOf(10, 8)), true)
@@ -158,8 +160,8 @@ describe('native: maps', { skip }, () => {
     })
   })
 
-  it('returns all entries of a full hash and refuses one more', () => {
-    withMap('table', (map) => {
+  it('returns all entries of a full hash and refuses one more', async () => {
+    await withMap('table', (map) => {
       for (let i = 0; i < 4096; i++) map.update(bytesOf(i), bytesOf(i * 3, 8))
       const { keys, values, count, next } = map.part(8192)
       assert.deepEqual([count, next], [4096, undefined])
@@ -170,9 +172,9 @@ describe('native: maps', { skip }, () => {
     })
   })
 
-  it('returns a hash in parts of any size, each entry once', () => {
+  it('returns a hash in parts of any size, each entry once', async () => {
     for (const room of [1, 100, 10_000]) {
-      withMap('table', (map) => {
+      await withMap('table', (map) => {
         assert.deepEqual([map.part(room).count, map.part(room).next], [0, undefined])
         for (let i = 0; i < 1000; i++) map.update(bytesOf(i), bytesOf(i * 3, 8))
         const seen: number[] = []
@@ -194,8 +196,8 @@ describe('native: maps', { skip }, () => {
     }
   })
 
-  it('a frozen map takes no more writes, except of programs', () => {
-    using object = openFixture(path, 'kprobe')
+  it('a frozen map takes no more writes, except of programs', async () => {
+    using object = await openFixture(path, 'kprobe')
     using table = object.map('table')
     using counts = object.map('counts')
     table.update(bytesOf(1), bytesOf(10, 8))
@@ -205,14 +207,14 @@ describe('native: maps', { skip }, () => {
     fails(() => table.delete(bytesOf(1)), 'NOT_PERMITTED', /map "table": cannot delete: .*EPERM/)
     fails(() => table.freeze(), 'NOT_PERMITTED', /map "table": cannot freeze: .*EPERM/)
     assert.deepEqual(table.lookup(bytesOf(1)), bytesOf(10, 8))
-    using link = object.attach('handle_kprobe', [SYMBOL])
+    using link = await object.attach('handle_kprobe', [SYMBOL])
     assert.equal(link.kind, 'kprobe')
     hit(2)
     assert.equal(sumOf(counts, 0), 2)
   })
 
-  it('finds the longest prefix in a trie', () => {
-    withMap('trie', (map) => {
+  it('finds the longest prefix in a trie', async () => {
+    await withMap('trie', (map) => {
       map.update(Buffer.from('20000000c0a80001', 'hex'), bytesOf(1))
       map.update(Buffer.from('10000000c0a80000', 'hex'), bytesOf(2))
       const found = ['20000000c0a80001', '20000000c0a80002', '20000000c0000000'].map((hex) =>
@@ -222,8 +224,8 @@ describe('native: maps', { skip }, () => {
     })
   })
 
-  it('returns one value for each CPU, padded to 8, of a per-CPU map', () => {
-    withMap('counts', (map) => {
+  it('returns one value for each CPU, padded to 8, of a per-CPU map', async () => {
+    await withMap('counts', (map) => {
       const value = Buffer.alloc(map.info.perCpu * 8, 1)
       assert.equal(map.update(bytesOf(1), value), true)
       assert.deepEqual(map.lookup(bytesOf(1)), value)
@@ -235,8 +237,8 @@ describe('native: maps', { skip }, () => {
     })
   })
 
-  it('refuses keys and values of the wrong size', () => {
-    withMap('table', (map) => {
+  it('refuses keys and values of the wrong size', async () => {
+    await withMap('table', (map) => {
       fails(() => map.lookup(bytesOf(1, 8)), 'BAD_ARGUMENT', /lookup: key of map "table": expected 4 bytes, got 8/)
       fails(() => map.update(bytesOf(1), bytesOf(1)), 'BAD_ARGUMENT', /value of map "table": expected 8 bytes, got 4/)
       fails(() => map.delete(Buffer.alloc(0)), 'BAD_ARGUMENT', /expected 4 bytes, got 0/)

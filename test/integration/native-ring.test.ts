@@ -30,8 +30,8 @@ async function withRing(
   options: { constants?: Record<string, Uint8Array>; ringBytes?: number; tgid?: number },
   use: (ring: RingReader, object: BpfObject) => void | Promise<void>,
 ): Promise<void> {
-  using object = openFixture(path, 'kprobe', options)
-  using link = object.attach('handle_kprobe', [SYMBOL])
+  using object = await openFixture(path, 'kprobe', options)
+  using link = await object.attach('handle_kprobe', [SYMBOL])
   using map = object.map('ring')
   using ring = openRing(map)
   assert.equal(link.kind, 'kprobe')

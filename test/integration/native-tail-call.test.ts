@@ -18,7 +18,7 @@ const holder = fileURLToPath(new URL('native-holder.ts', import.meta.url))
 const skip = cannotAttach()
 if (skip !== false) console.log(`native-tail-call: skipped: ${skip}`)
 const path = skip === false ? compileFixture('bpf/tail-call.bpf.c') : ''
-const multiMissing = skip === false ? noMulti(compileFixture()) : false
+const multiMissing = skip === false ? await noMulti(compileFixture()) : false
 if (multiMissing !== false) console.log(`native-tail-call: multi kinds skipped: ${multiMissing}`)
 const [major = 0, minor = 0] = release().split('.').map(Number)
 const sessionMissing = multiMissing || ((major < 6 || (major === 6 && minor < 10)) && 'kprobe.session needs 6.10')
@@ -35,7 +35,12 @@ const KINDS: ReadonlyArray<{ kind: Kind; runsPerCall: number; skip: string | fal
 const nameOf = (kind: Kind, part: string): string => `${kind === 'fexit' ? 'fexit' : 'probe'}_${part}`
 
 /** The stub or what it calls into; counts runs of process `tgid` only. */
-function open(kind: Kind, parts: readonly string[], tgid: number, sharedMaps?: Record<string, BpfMap>): BpfObject {
+function open(
+  kind: Kind,
+  parts: readonly string[],
+  tgid: number,
+  sharedMaps?: Record<string, BpfMap>,
+): Promise<BpfObject> {
   const target = kind === 'fexit' ? { target: SYMBOL } : {}
   const programs: ObjectOptions['programs'] = parts.map((part) => ({ name: nameOf(kind, part), kind, ...target }))
   return openObject(path, { programs, constants: { only_tgid: bytesOf(tgid) }, ...(sharedMaps && { sharedMaps }) })
@@ -51,14 +56,14 @@ describe('native: tail calls', { skip }, () => {
       const child = spawn(process.execPath, [holder, path, 'loop'], { stdio: ['pipe', 'pipe', 'inherit'] })
       await once(child.stdout, 'data')
       const tgid = child.pid ?? 0
-      using stub = open(kind, ['stub'], tgid)
+      using stub = await open(kind, ['stub'], tgid)
       using programs = stub.map('programs')
       using counts = stub.map('counts')
       // Each in an object of its own, as a new generation is; neither is ever attached.
-      using first = open(kind, ['first'], tgid, { counts, programs })
-      using second = open(kind, ['second'], tgid, { counts, programs })
+      using first = await open(kind, ['first'], tgid, { counts, programs })
+      using second = await open(kind, ['second'], tgid, { counts, programs })
       first.put(programs, 0, nameOf(kind, 'first'))
-      using link = stub.attach(nameOf(kind, 'stub'), [SYMBOL])
+      using link = await stub.attach(nameOf(kind, 'stub'), [SYMBOL])
       child.stdin.write('go')
       await once(child.stdout, 'data')
       for (let i = 0; i < SWITCHES / 2; i++) {
@@ -76,11 +81,11 @@ describe('native: tail calls', { skip }, () => {
       assert.equal(link.stats().missed, 0n)
     })
 
-    it(`${kind}: an empty slot runs the rest of the stub`, { skip: missing }, () => {
-      using object = open(kind, ['stub', 'first'], process.pid)
+    it(`${kind}: an empty slot runs the rest of the stub`, { skip: missing }, async () => {
+      using object = await open(kind, ['stub', 'first'], process.pid)
       using programs = object.map('programs')
       using counts = object.map('counts')
-      using link = object.attach(nameOf(kind, 'stub'), [SYMBOL])
+      using link = await object.attach(nameOf(kind, 'stub'), [SYMBOL])
       assert.equal(link.kind, kind)
       hit(3)
       assert.deepEqual(countsOf(counts), [0, 0, 3 * runsPerCall])
@@ -93,8 +98,8 @@ describe('native: tail calls', { skip }, () => {
     })
   }
 
-  it('refuses another map, index, program or kind', () => {
-    using stub = open('kprobe', ['stub', 'first'], 0)
+  it('refuses another map, index, program or kind', async () => {
+    using stub = await open('kprobe', ['stub', 'first'], 0)
     using programs = stub.map('programs')
     using counts = stub.map('counts')
     const name = nameOf('kprobe', 'first')
@@ -102,7 +107,7 @@ describe('native: tail calls', { skip }, () => {
     fails(() => stub.put(programs, 2, name), 'BAD_ARGUMENT', /index in map "programs": .* from 0 to 1, got 2/)
     fails(() => stub.put(programs, 0, 'probe_second'), 'NO_PROGRAM', /"probe_second" of .* was not loaded/)
     fails(() => programs.delete(bytesOf(2)), 'MAP_FAILED', /its last index is 1/)
-    using other = open('fexit', ['first'], 0)
+    using other = await open('fexit', ['first'], 0)
     fails(
       () => other.put(programs, 0, 'fexit_first'),
       'MAP_FAILED',

@@ -8,7 +8,7 @@ import v8 from 'node:v8'
 import vm from 'node:vm'
 import { Worker } from 'node:worker_threads'
 
-import { enableStats, kernelFunction, kernelSymbols, openRing } from '../../native/index.ts'
+import { closed, enableStats, kernelFunctions, kernelSymbols, openRing } from '../../native/index.ts'
 import type { NativeError } from '../../native/index.ts'
 import type { AttachKind } from '../../native/types.ts'
 import {
@@ -24,6 +24,7 @@ import {
   openFixture,
   programFor,
   programIds,
+  rejects,
   sumOf,
   until,
 } from './native-fixture.ts'
@@ -32,7 +33,7 @@ const holder = fileURLToPath(new URL('native-holder.ts', import.meta.url))
 const skip = cannotAttach()
 if (skip !== false) console.log(`native: skipped: ${skip}`)
 const path = skip === false ? compileFixture() : ''
-const multiMissing = skip === false ? noMulti(path) : false
+const multiMissing = skip === false ? await noMulti(path) : false
 if (multiMissing !== false) console.log(`native: multi kinds skipped: ${multiMissing}`)
 const [major = 0, minor = 0] = release().split('.').map(Number)
 const atLeast = (wantMajor: number, wantMinor: number): boolean =>
@@ -49,16 +50,16 @@ describe('native: links', { skip }, () => {
       { kind: 'fexit', program: 6, records: 5 },
     ]
   for (const { kind, program, records, since } of rows) {
-    it(`${kind}: runs at each call while attached, and not after close`, () => {
-      using object = openFixture(path, kind)
+    it(`${kind}: runs at each call while attached, and not after close`, async () => {
+      using object = await openFixture(path, kind)
       using ring = openRing(object.map('ring'))
       const name = programFor(kind)[0]?.name ?? ''
       const symbols = kind === 'fexit' ? undefined : [SYMBOL]
       if (since && !atLeast(...since) && (multiMissing !== false || kind === 'kprobe.session')) {
-        fails(() => object.attach(name, symbols), 'UNSUPPORTED', /this kernel has no k(ret)?probe\.(multi|session): /)
+        await rejects(object.attach(name, symbols), 'UNSUPPORTED', /this kernel has no k(ret)?probe\.(multi|session): /)
         return
       }
-      const link = object.attach(name, symbols)
+      const link = await object.attach(name, symbols)
       assert.equal(link.kind, kind)
       hit(5)
       const chunk = Buffer.alloc(1 << 17)
@@ -67,6 +68,7 @@ describe('native: links', { skip }, () => {
       assert.equal(link.stats().missed, 0n)
       link.close()
       link.close()
+      await closed()
       hit()
       assert.equal(ring.available(), 0)
       fails(() => link.stats(), 'CLOSED', /link of program "handle_/)
@@ -76,9 +78,9 @@ describe('native: links', { skip }, () => {
   it('tp_btf: runs at the tracepoint', async () => {
     const child = spawn(process.execPath, [holder, path, 'hit', '1'], { stdio: ['pipe', 'pipe', 'inherit'] })
     await once(child.stdout, 'data')
-    using object = openFixture(path, 'tp_btf', { tgid: child.pid ?? 0 })
+    using object = await openFixture(path, 'tp_btf', { tgid: child.pid ?? 0 })
     using counts = object.map('counts')
-    const link = object.attach('handle_tp')
+    const link = await object.attach('handle_tp')
     assert.equal(link.kind, 'tp_btf')
     assert.equal(sumOf(counts, 0), 0)
     child.stdin.write('go')
@@ -87,21 +89,23 @@ describe('native: links', { skip }, () => {
     link.close()
   })
 
-  it('a link stays attached when its object is closed, until it is closed itself', () => {
-    const object = openFixture(path, 'kprobe')
+  it('a link stays attached when its object is closed, until it is closed itself', async () => {
+    const object = await openFixture(path, 'kprobe')
     using counts = object.map('counts')
-    const link = object.attach('handle_kprobe', [SYMBOL])
+    const link = await object.attach('handle_kprobe', [SYMBOL])
     object.close()
+    await closed()
     hit(2)
     assert.equal(sumOf(counts, 0), 2)
     link.close()
+    await closed()
     hit()
     assert.equal(sumOf(counts, 0), 2)
   })
 
-  it('stats: counts runs and their time while enabled', () => {
-    using object = openFixture(path, 'kprobe')
-    using link = object.attach('handle_kprobe', [SYMBOL])
+  it('stats: counts runs and their time while enabled', async () => {
+    using object = await openFixture(path, 'kprobe')
+    using link = await object.attach('handle_kprobe', [SYMBOL])
     {
       using stats = enableStats()
       assert.ok(stats)
@@ -120,19 +124,23 @@ describe('native: links', { skip }, () => {
     { kind: 'kprobe', since: [6, 12] },
   ]
   for (const { kind, since } of recursing) {
-    it(`stats: ${kind} reports the runs that the kernel skipped`, { skip: !atLeast(...since) && 'needs 6.7' }, () => {
-      using object = openFixture(path, kind, { constants: { wakeup: bytesOf(2, 8) } })
-      const name = programFor(kind)[0]?.name ?? ''
-      const links = kind === 'kprobe.multi' ? [[SYMBOL, inner]] : [[SYMBOL], [inner]]
-      const attached = links.map((symbols) => object.attach(name, symbols))
-      hit(10)
-      const missed = attached.map((link) => link.stats().missed)
-      for (const link of attached) link.close()
-      assert.ok(
-        missed.some((count) => count >= 10n),
-        `missed ${missed.join(' and ')} of 10`,
-      )
-    })
+    it(
+      `stats: ${kind} reports the runs that the kernel skipped`,
+      { skip: !atLeast(...since) && 'needs 6.7' },
+      async () => {
+        using object = await openFixture(path, kind, { constants: { wakeup: bytesOf(2, 8) } })
+        const name = programFor(kind)[0]?.name ?? ''
+        const links = kind === 'kprobe.multi' ? [[SYMBOL, inner]] : [[SYMBOL], [inner]]
+        const attached = await Promise.all(links.map((symbols) => object.attach(name, symbols)))
+        hit(10)
+        const missed = attached.map((link) => link.stats().missed)
+        for (const link of attached) link.close()
+        assert.ok(
+          missed.some((count) => count >= 10n),
+          `missed ${missed.join(' and ')} of 10`,
+        )
+      },
+    )
   }
 
   const bad: ReadonlyArray<{
@@ -187,18 +195,18 @@ describe('native: links', { skip }, () => {
     },
   ]
   for (const { name, kind, symbols, code, message } of bad) {
-    it(`refuses ${name}`, { skip: kind === 'kprobe.multi' && multiMissing }, () => {
-      using object = openFixture(path, kind)
-      fails(() => object.attach(programFor(kind)[0]?.name ?? '', symbols), code, message)
+    it(`refuses ${name}`, { skip: kind === 'kprobe.multi' && multiMissing }, async () => {
+      using object = await openFixture(path, kind)
+      await rejects(object.attach(programFor(kind)[0]?.name ?? '', symbols), code, message)
     })
   }
 })
 
 /** Opens one of each and drops the references. */
-function abandon(): void {
-  const object = openFixture(path, 'kprobe')
+async function abandon(): Promise<void> {
+  const object = await openFixture(path, 'kprobe')
   openRing(object.map('ring'))
-  object.attach('handle_kprobe', [SYMBOL])
+  await object.attach('handle_kprobe', [SYMBOL])
 }
 
 describe('native: lifetime', { skip }, () => {
@@ -208,13 +216,13 @@ describe('native: lifetime', { skip }, () => {
     assert.ok(typeof collect === 'function')
     const before = descriptors()
     const programs = programIds().size
-    for (let i = 0; i < 5; i++) abandon()
+    for (let i = 0; i < 5; i++) await abandon()
     assert.ok(descriptors() > before)
-    const closed = (): boolean => {
+    const gone = (): boolean => {
       Reflect.apply(collect, undefined, [])
       return descriptors() <= before && programIds().size <= programs
     }
-    await until('descriptors and programs to go', closed)
+    await until('descriptors and programs to go', gone)
   })
 
   it('a worker that ends leaves nothing open in its process', async () => {
@@ -247,9 +255,11 @@ describe('native: lifetime', { skip }, () => {
 })
 
 describe('native: kernel', { skip }, () => {
-  it('knows a function by BTF, and its address by kallsyms', () => {
-    assert.equal(kernelFunction('vfs_read')?.params[0]?.type, 'struct file *')
-    const found = kernelSymbols(['vfs_read', 'rename_lock', 'no_such_fn'])
+  it('knows a function by BTF, and its address by kallsyms', async () => {
+    const functions = await kernelFunctions(['vfs_read', 'no_such_fn'])
+    assert.deepEqual([...functions.keys()], ['vfs_read'])
+    assert.equal(functions.get('vfs_read')?.params[0]?.type, 'struct file *')
+    const found = await kernelSymbols(['vfs_read', 'rename_lock', 'no_such_fn'])
     assert.deepEqual([...found.keys()].toSorted(), ['rename_lock', 'vfs_read'])
     assert.ok((found.get('vfs_read') ?? 0n) > 0xffff_0000_0000_0000n)
   })

@@ -14,7 +14,7 @@ import { parsePolicy } from '../../../config/policy/parse.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
-import { kernelFunction, kernelFunctionNames, kernelSymbols } from '../../../native/index.ts'
+import { kernelFunctions, kernelSymbols } from '../../../native/index.ts'
 import { memoryOf } from '../../support/memory.ts'
 import type { ProcessMemory } from '../../support/memory.ts'
 import { QUICK, median, printResult, show } from '../support/result.ts'
@@ -76,11 +76,10 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
     took.push([name, performance.now() - last])
     last = performance.now()
   }
-  const facts = readKernelFacts(kernelSymbols, kernelFunction)
+  const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
   done('addon and kernel symbols')
-  using kernel = new KernelSide({
+  using kernel = await KernelSide.open({
     facts,
-    symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
     mode: 'auto',
     ringBytes: 16 << 20,
     watermarkBytes: 64 << 10,
@@ -92,7 +91,8 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
   const parsed = parsePolicy(readFileSync(join(ROOT, POLICY), 'utf8'), POLICY)
   if ('problems' in parsed) throw new Error(`${POLICY} has problems`)
   done('policy: parse')
-  kernel.policies.load(parsed.policy)[Symbol.dispose]()
+  const loaded = await kernel.policies.load(parsed.policy)
+  await loaded[Symbol.asyncDispose]()
   done(`policy: load, attach and detach ${parsed.policy.hooks.length} hooks`)
   return took
 }

@@ -12,14 +12,7 @@ import type { Policy } from '../../../config/policy/policy.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
-import {
-  NativeError,
-  enableStats,
-  kernelFunction,
-  kernelFunctionNames,
-  kernelSymbols,
-  openObject,
-} from '../../../native/index.ts'
+import { NativeError, closed, enableStats, kernelFunctions, kernelSymbols, openObject } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
 import { Reader, compileEmpty } from '../support/pread.ts'
 import { QUICK, median, printResult, show } from '../support/result.ts'
@@ -48,7 +41,7 @@ const perCase = async <T>(make: (name: Case, index: number) => Promise<T>): Prom
 })
 
 /** An attachable object: `links` stay attached until it is disposed. */
-interface Attached extends Disposable {
+interface Attached extends AsyncDisposable {
   readonly links: readonly Link[]
   /** Called after each measurement. */
   drain(): void
@@ -104,15 +97,15 @@ function verified(): Map<number, number> {
   return programs
 }
 
-const facts = readKernelFacts(kernelSymbols, kernelFunction)
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
 using reader = await Reader.start(CASES.map((name) => PATHS[name]))
 const preads = (): Promise<Record<Case, number>> => perCase((_, index) => reader.measure(index, BATCHES, CALLS))
 
-async function round(attach: () => Attached): Promise<Round> {
+async function round(attach: () => Promise<Attached>): Promise<Round> {
   const bare = await preads()
   const before = verified()
   const startMs = performance.now()
-  using attached = attach()
+  await using attached = await attach()
   const loadMs = performance.now() - startMs
   const instructions = [...verified()].reduce((sum, [id, count]) => sum + (before.has(id) ? 0 : count), 0)
   // One by one, because the ring must be emptied in between.
@@ -133,7 +126,7 @@ async function round(attach: () => Attached): Promise<Round> {
   return { bare, hooked, ran, loadMs, instructions }
 }
 
-async function cost(name: string, attach: () => Attached): Promise<Cost> {
+async function cost(name: string, attach: () => Promise<Attached>): Promise<Cost> {
   const rounds: Round[] = []
   for (let i = 0; i < ROUNDS; i++) rounds.push(await round(attach))
   return { name, rounds }
@@ -141,9 +134,8 @@ async function cost(name: string, attach: () => Attached): Promise<Cost> {
 
 /** A whole hook of ours as the agent loads it; undefined if this kernel cannot attach it so. */
 async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Cost | undefined> {
-  using kernel = new KernelSide({
+  using kernel = await KernelSide.open({
     facts,
-    symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
     mode,
     ringBytes: 64 << 20,
     watermarkBytes: 1 << 20,
@@ -152,20 +144,19 @@ async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Co
   const into = Buffer.alloc(1 << 20)
   const policy = policyOf(returns)
   let bound: AttachMode = 'kprobe'
-  const attach = (): Attached => {
-    const loaded = kernel.policies.load(policy)
+  const attach = async (): Promise<Attached> => {
+    const loaded = await kernel.policies.load(policy)
     bound = loaded.hooks[0]?.mode ?? bound
     return {
       links: loaded.hooks.flatMap((hook) => hook.links),
       drain: () => {
         while (kernel.ring.read(into) > 0);
       },
-      [Symbol.dispose]: () => loaded[Symbol.dispose](),
+      [Symbol.asyncDispose]: () => loaded[Symbol.asyncDispose](),
     }
   }
-  using _ = attach()
+  await (await attach())[Symbol.asyncDispose]()
   if (mode !== 'auto' && bound !== mode) return undefined
-  _[Symbol.dispose]()
   const { name, rounds } = await cost(bound, attach)
   const { ring_full_hook: refused } = kernel.state().counters
   if (refused > 0)
@@ -179,16 +170,17 @@ async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Co
 const emptyObject = compileEmpty()
 
 async function emptyCost(program: string, kind: 'fexit' | 'kprobe.multi'): Promise<Cost | undefined> {
-  const attach = (): Attached => {
+  const attach = async (): Promise<Attached> => {
     const target = kind === 'fexit' ? { target: SYMBOL } : {}
-    const object = openObject(emptyObject, { programs: [{ name: program, kind, ...target }] })
-    const link = object.attach(program, kind === 'fexit' ? [] : [SYMBOL])
+    const object = await openObject(emptyObject, { programs: [{ name: program, kind, ...target }] })
+    const link = await object.attach(program, kind === 'fexit' ? [] : [SYMBOL])
     return {
       links: [link],
       drain: () => {},
-      [Symbol.dispose]: () => {
+      [Symbol.asyncDispose]: () => {
         link.close()
         object.close()
+        return closed()
       },
     }
   }

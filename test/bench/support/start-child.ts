@@ -19,7 +19,7 @@ import { EncoderPool } from '../../../exporters/index.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
-import { clockOffset, hasBtf, kernelFunction, kernelSymbols } from '../../../native/index.ts'
+import { clockOffset, hasBtf, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
 
 const steps: Record<string, number> = {}
 const done = (step: string): void => void (steps[step] = performance.now())
@@ -44,7 +44,7 @@ const fanout = await createFanOut(config.exporters, {
 await fanout.start()
 done('exporters')
 hasBtf()
-readKernelFacts(kernelSymbols, kernelFunction)
+await readKernelFacts(kernelSymbols, kernelFunctions)
 done('addon and symbols')
 const table = new ProcessTable('bench', new WallClock(clockOffset))
 for (const process of await scanProcfs('/proc')) table.addScanned(process)

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { openObject } from '../../../native/index.ts'
-import { compileFixture, fails } from '../../integration/native-fixture.ts'
+import { compileFixture, rejects } from '../../integration/native-fixture.ts'
 import { line, runAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
@@ -66,16 +66,20 @@ describe('many policies on one function', { skip }, () => {
     const programs = Array.from({ length: TRAMPOLINE + 1 }, (_, i) => {
       return { name: `other_${i + 10}`, kind: 'fexit', target: call } as const
     })
-    using others = openObject(compileFixture('hostile/trampoline.bpf.c'), { programs })
+    using others = await openObject(compileFixture('hostile/trampoline.bpf.c'), { programs })
     using links = new DisposableStack()
     let attachedOthers = 0
-    const attachAll = (): void => {
+    const attachAll = async (): Promise<void> => {
       for (const { name } of programs) {
-        links.use(others.attach(name))
+        links.use(await others.attach(name))
         attachedOthers++
       }
     }
-    fails(attachAll, 'ATTACH_FAILED', /fexit to "security_file_open": the function has as many .* \(at most 38\)/)
+    await rejects(
+      attachAll(),
+      'ATTACH_FAILED',
+      /fexit to "security_file_open": the function has as many .* \(at most 38\)/,
+    )
     // 36 on 7.3, where the code of more does not fit into a page.
     assert.ok(attachedOthers > 29 && attachedOthers <= TRAMPOLINE, `${attachedOthers} programs of others`)
     const hook = { ...fileHook([path('Equal', file)]), call, args: [{ index: 0, type: 'file' }] }

@@ -13,7 +13,7 @@ import { HookRegistry } from '../../../collector/ingest/hooks.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
-import { clockOffset, kernelFunction, kernelFunctionNames, kernelSymbols } from '../../../native/index.ts'
+import { clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
 import { policyText } from './evaluator.ts'
 import type { PolicyDocument, Report } from './evaluator.ts'
 
@@ -33,33 +33,32 @@ export class LoadedKernel implements Disposable {
     nowMs: () => performance.now(),
   })
 
-  constructor(mode: AttachMode | 'auto', ringBytes: number) {
-    this.#kernel = new KernelSide({
-      facts: readKernelFacts(kernelSymbols, kernelFunction),
-      symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
-      mode,
-      ringBytes,
-      watermarkBytes: ringBytes >> 1,
-      agentPid: process.pid,
-    })
+  private constructor(kernel: KernelSide) {
+    this.#kernel = kernel
+  }
+
+  static async open(mode: AttachMode | 'auto', ringBytes: number): Promise<LoadedKernel> {
+    const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+    const watermarkBytes = ringBytes >> 1
+    return new LoadedKernel(await KernelSide.open({ facts, mode, ringBytes, watermarkBytes, agentPid: process.pid }))
   }
 
   /** Loads the policies; disposing the result removes them. Call it when those before are removed. */
   async load(policies: readonly PolicyDocument[]): Promise<AsyncDisposable> {
     this.#hooks = new HookRegistry()
-    const loaded = new DisposableStack()
+    const loaded = new AsyncDisposableStack()
     try {
       for (const document of policies) {
         const parsed = parsePolicy(policyText(document), document.name)
         if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
-        const policy = loaded.use(this.#kernel.policies.load(parsed.policy))
+        const policy = loaded.use(await this.#kernel.policies.load(parsed.policy))
         for (const { hook, spec } of policy.hooks) this.#hooks.add(hook, spec)
       }
     } catch (error) {
-      loaded.dispose()
+      await loaded.disposeAsync()
       throw error
     }
-    return { [Symbol.asyncDispose]: async () => loaded.dispose() }
+    return loaded
   }
 
   /** Reads the ring until it is empty: calls `each` for the events of one process, in their order. */

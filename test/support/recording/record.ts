@@ -12,7 +12,7 @@ import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { chunks } from '../../../collector/ingest/source.ts'
-import { clockOffset, kernelFunction, kernelFunctionNames, kernelSymbols } from '../../../native/index.ts'
+import { clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
 import { saveRecording } from './recording.ts'
 
 /** As config/policies/file-monitoring.yaml, with more folders: a wider mix of paths. */
@@ -40,10 +40,9 @@ ${CALLS.map(
 
 const parsed = parsePolicy(POLICY, 'recording.yaml')
 if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
-const facts = readKernelFacts(kernelSymbols, kernelFunction)
-using kernel = new KernelSide({
+const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+using kernel = await KernelSide.open({
   facts,
-  symbols: { functionType: kernelFunction, functionNames: kernelFunctionNames },
   mode: 'auto',
   ringBytes: 64 << 20,
   watermarkBytes: 1 << 20,
@@ -51,7 +50,7 @@ using kernel = new KernelSide({
 })
 const scanned = await scanProcfs('/proc')
 for (const { pid, startNs, parentPid } of scanned) kernel.seedProcess(pid, startNs, parentPid)
-using loaded = kernel.policies.load(parsed.policy)
+await using loaded = await kernel.policies.load(parsed.policy)
 
 const startMs = performance.now()
 const stopping = new AbortController()

@@ -40,28 +40,21 @@ for (const [debugfs, cmdline, version, want] of PREEMPTION) {
     assert.equal(parsePreemption(debugfs, cmdline, version), want))
 }
 
-test('facts: versions compare by number, not by text', () => {
+const nothing = async (): Promise<Map<string, never>> => new Map<string, never>()
+
+test('facts: versions compare by number, not by text', async () => {
   const facts = {
-    ...readKernelFacts(
-      () => new Map(),
-      () => undefined,
-    ),
+    ...(await readKernelFacts(nothing, nothing)),
     version: [6, 12] as const,
   }
   assert.ok(atLeast(facts, 6, 2) && atLeast(facts, 6, 12) && atLeast(facts, 5, 18))
   assert.ok(!atLeast(facts, 6, 13) && !atLeast(facts, 7, 0))
 })
 
-test('facts: symbols missing in kallsyms are 0, and there is no fprobe', () => {
-  const none = readKernelFacts(
-    () => new Map(),
-    () => undefined,
-  )
+test('facts: symbols missing in kallsyms are 0, and there is no fprobe', async () => {
+  const none = await readKernelFacts(nothing, nothing)
   assert.deepEqual([none.renameLock, none.mountLock, none.fprobe], [0n, 0n, false])
-  const all = readKernelFacts(
-    (names) => new Map(names.map((name, i) => [name, BigInt(i + 1)])),
-    () => undefined,
-  )
+  const all = await readKernelFacts(async (names) => new Map(names.map((name, i) => [name, BigInt(i + 1)])), nothing)
   assert.ok(all.renameLock > 0n && all.mountLock > 0n && all.fprobe)
 })
 
@@ -80,11 +73,8 @@ const OFFERS: ReadonlyArray<readonly [what: string, functions: Record<string, Ke
 ]
 
 for (const [what, functions, want] of OFFERS) {
-  test(`facts: BTF with ${what}`, () => {
-    const facts = readKernelFacts(
-      () => new Map(),
-      (name) => functions[name],
-    )
+  test(`facts: BTF with ${what}`, async () => {
+    const facts = await readKernelFacts(nothing, async () => new Map(Object.entries(functions)))
     assert.deepEqual([facts.loops, facts.typedLoads, facts.session], want)
   })
 }

@@ -35,7 +35,7 @@ interface Setup {
 
 function setup(...paths: string[]): Setup {
   const kernel: Kernel = { attached: [], log: [], fail: undefined }
-  const policies = new Policies((policy) => {
+  const policies = new Policies(async (policy) => {
     const error = kernel.fail?.(policy)
     if (error !== undefined) throw error
     const what = `${policy.name} ${policy.hooks[0]?.call}`
@@ -45,7 +45,7 @@ function setup(...paths: string[]): Setup {
       hooks: [],
       skipped: [],
       events: () => 0,
-      [Symbol.dispose]() {
+      async [Symbol.asyncDispose]() {
         kernel.attached.splice(kernel.attached.indexOf(what), 1)
         kernel.log.push(`-${policy.name}`)
       },
@@ -352,8 +352,8 @@ test('policies: once disposed nothing is attached any more, neither by a later c
   writeFileSync(folder.at('b.yaml'), yaml('two'))
   const underWay = source.look()
   source[Symbol.dispose]()
-  policies[Symbol.dispose]()
-  await underWay
+  const detached = policies[Symbol.asyncDispose]()
+  await Promise.all([underWay, detached])
   await source.look()
   assert.deepEqual(kernel.attached, [])
   assert.deepEqual(kernel.log, ['-one'])

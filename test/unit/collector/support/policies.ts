@@ -1,6 +1,5 @@
 /** Policies without attached programs. */
-import { Policies } from '../../../../collector/policies/registry.ts'
-import type { PolicyId } from '../../../../collector/policies/registry.ts'
+import type { Policies, PolicyId, PolicyStatus } from '../../../../collector/policies/registry.ts'
 import type { Policy } from '../../../../config/policy/policy.ts'
 
 export const idOf = (name: string, source = 'test'): PolicyId => ({ source, namespace: '', name })
@@ -15,16 +14,15 @@ interface Row {
   readonly skipped?: readonly string[]
 }
 
-export function enabledPolicies(...rows: readonly Row[]): Policies {
-  const policies = new Policies(({ name }) => {
-    const { modes = [], skipped = [] } = rows.find((row) => row.name === name) ?? {}
-    return {
-      hooks: modes.map((mode, i) => ({ symbol: `f${i}`, mode })),
-      skipped: skipped.map((symbol) => ({ symbol })),
-      events: () => 0,
-      [Symbol.dispose]() {},
-    }
-  })
-  for (const { name } of rows) policies.add(idOf(name), policyOf(name))
-  return policies
+export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'> {
+  const enabled = rows.map(({ name, modes = [], skipped = [] }): PolicyStatus => ({
+    id: idOf(name),
+    state: 'enabled',
+    error: undefined,
+    policy: policyOf(name),
+    hooks: modes.map((mode, i) => ({ symbol: `f${i}`, mode })),
+    skipped: skipped.map((symbol) => ({ symbol })),
+    events: 0,
+  }))
+  return { list: () => enabled }
 }

@@ -139,6 +139,7 @@ enum counter {
 	COUNTER_PROCESS_MAP_FULL,   /* a process the table could not take */
 	COUNTER_PATH_RACED,         /* a path walked more than once because of a rename or mount */
 	COUNTER_PATH_UNSTABLE,      /* a path still racing after the last try: every filter lets it through, marked */
+	COUNTER_PATH_TOO_DEEP,      /* a path with more components than the walk may take: its leading ones are missing */
 	COUNTER_MAX,
 };
 

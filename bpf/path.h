@@ -25,8 +25,18 @@
 #define DELETED_BYTES 10           /* " (deleted)" */
 #define TOP_MAX 8                  /* dentries remembered: 7 components of a prefix and the one behind */
 #define TOP_HOPS 64                /* budget of the first pass */
-#define TEXT_HOPS 4096             /* budget of the second: a path of 4,096 bytes has at most 2,048 components */
 #define TEXT_TRIES 4
+/*
+ * Budget of each try of the second pass. A path of 4,096 bytes has at most 2,048 components. Round by round the verifier
+ * of 5.10 looks at 2,300 instructions a hop; a value to match has at most 126 components (TEXT_KEY_BYTES).
+ */
+#ifdef KTRAIL_BOUNDED
+#define TEXT_HOPS 128
+#define TEXT_STEP __noinline /* the walk then stays in memory, where the verifier forgets numbers, so that rounds look alike */
+#else
+#define TEXT_HOPS 4096
+#define TEXT_STEP
+#endif
 
 /* Addresses of the kernel's sequence locks, 0 where kallsyms does not show them: then a race goes unnoticed. */
 const volatile __u64 rename_lock_address = 0;
@@ -138,7 +148,7 @@ reached:
 	return top;
 }
 
-/* State of one copying walk; the callback of bpf_loop may keep nothing but this. */
+/* State of one copying walk; a step may keep nothing but this. */
 struct text_walk {
 	struct place at, root;
 	__u64 mnt_root;
@@ -160,7 +170,7 @@ static __always_inline void trace_step(struct text_walk *w, __u64 from, __u64 to
 	w->trace = (w->trace + step) * 0x9e3779b97f4a7c15ull;
 }
 
-static long text_step(__u32 index, struct text_walk *w)
+static TEXT_STEP long text_step(__u32 index, struct text_walk *w)
 {
 	__u64 parent, up;
 	__u32 len, from, seq;
@@ -242,7 +252,7 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 		w.trace = 1;
 		w.moving = 0;
 		w.done = false;
-		bpf_loop(TEXT_HOPS, text_step, &w, 0);
+		LOOP(TEXT_HOPS, text_step, &w);
 		len = w.fit;
 		raced = locks_moved(locks);
 		if (raced)
@@ -265,6 +275,8 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 		if (w.fit != w.budget)
 			len = 0;
 	}
+	if (!w.done)
+		count(COUNTER_PATH_TOO_DEEP);
 	if (!w.done || w.need > len)
 		*flags |= VALUE_UNRESOLVED;
 	len &= PATH_BYTES - 1;

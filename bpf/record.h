@@ -42,7 +42,7 @@ static __always_inline void submit(struct event_header *h, __u32 size, __u32 roo
 		return;
 	h->size = size;
 	h->cpu = bpf_get_smp_processor_id();
-	h->seq = __sync_fetch_and_add(&state->seq, 1);
+	h->seq = next_number(&state->seq);
 	waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
 	takes = ((size + 7) & ~7u) + RING_HEADER_BYTES;
 	if (refused == COUNTER_RING_FULL_HOOK && waiting + takes > ring_hook_limit) {

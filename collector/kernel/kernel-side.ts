@@ -8,7 +8,7 @@ import { startKey } from '../ingest/decode.ts'
 import type { KernelProcess } from '../process/reconcile.ts'
 import { u32, u64 } from './bytes.ts'
 import { SCRIPT_HOOK, atLeast } from './facts.ts'
-import { objectPath } from './objects.ts'
+import { objectPath, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
 import type { PolicyProgramOptions } from './policy-programs.ts'
@@ -41,7 +41,7 @@ export class KernelSide implements Disposable {
   static async open(options: KernelOptions): Promise<KernelSide> {
     using undo = new DisposableStack()
     const constants = commonConstants(options)
-    const object = await openObject(objectPath('process.bpf.o'), {
+    const object = await openObject(objectPath(processObject(options.facts)), {
       programs: [
         { name: 'process_fork', kind: 'tp_btf' },
         { name: 'process_exec', kind: 'tp_btf' },

@@ -9,10 +9,14 @@ const BUILD = new URL('../../bpf/build/', import.meta.url)
 export const objectPath = (file: string): string => fileURLToPath(new URL(file, BUILD))
 
 /** The object of hooks for a kernel; bpf/core_fixes.h explains how they differ. */
-export function hookObject({ typedLoads, session }: KernelFacts): string {
+export function hookObject({ loops, typedLoads, session }: KernelFacts): string {
+  if (!loops) return 'hook.bounded.bpf.o'
   if (!typedLoads) return 'hook.probe.bpf.o'
   return session === 'context' ? 'hook.typed_ctx.bpf.o' : 'hook.typed.bpf.o'
 }
 
-/** Maps of process.bpf.o that hook objects share; each object uses those that its file declares. */
+/** The object of the process table for a kernel. */
+export const processObject = ({ loops }: KernelFacts): string => (loops ? 'process.bpf.o' : 'process.bounded.bpf.o')
+
+/** Maps of the process object that hook objects share; each object uses those that its file declares. */
 export type SharedMaps = Readonly<Record<'ring' | 'cpu_state' | 'processes', BpfMap>>

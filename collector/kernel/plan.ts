@@ -74,9 +74,15 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
  * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. A system call with a text argument is
  * joined, too, so that the match is decided at its entry.
  */
-export function chooseMode(spec: HookSpec, kernel: KernelFacts, wanted: AttachMode | 'auto'): AttachMode {
+export function chooseMode(
+  spec: Pick<HookSpec, 'return'>,
+  kernel: KernelFacts,
+  wanted: AttachMode | 'auto',
+): AttachMode {
   if (!spec.return) return wanted === 'kprobe' || !kernel.fprobe ? 'kprobe' : 'kprobe.multi'
   const session = kernel.fprobe && kernel.session !== 'none'
+  // The fexit program reads arguments and return value by helpers as old as bpf_loop.
+  if (!kernel.loops) return 'join'
   if (wanted === 'fexit') return 'fexit'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'

@@ -3,7 +3,7 @@
  * A struct is the offsets of its members in bytes, and its size as `bytes`. Constants of an enum have their C names, except where they
  * are looked up by name.
  */
-export const CPU_STATE = { seq: 0, counters: 8, bytes: 64 } as const
+export const CPU_STATE = { seq: 0, counters: 8, bytes: 72 } as const
 export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, bytes: 24 } as const
 export const NUMBER_KEY = { filter: 0, number: 8, bytes: 16 } as const
 export const TEXT_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 260 } as const
@@ -104,6 +104,7 @@ export const COUNTERS = [
   'process_map_full',
   'path_raced',
   'path_unstable',
+  'path_too_deep',
 ] as const
 export const ARG_TYPES = {
   nop: 0,

@@ -84,8 +84,8 @@ export class Telemetry implements AsyncDisposable {
       records: () => ingest.accounting.tracker.received,
       losses: () => this.#losses.list(),
       fallbacks: () => {
-        const { path_raced, path_unstable } = kernel.state().counters
-        return { path_raced, path_unstable }
+        const { path_raced, path_unstable, path_too_deep } = kernel.state().counters
+        return { path_raced, path_unstable, path_too_deep }
       },
       imbalance: () => ingest.accounting.imbalance,
       ringWaiting: () => kernel.ring.available(),

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'
-import { hookObject, objectPath } from '../../../../collector/kernel/objects.ts'
+import { hookObject, objectPath, processObject } from '../../../../collector/kernel/objects.ts'
 import { kernel } from '../support/facts.ts'
 
 for (const [facts, file] of [
+  [kernel(5, 10), 'hook.bounded.bpf.o'],
   [kernel(6, 1), 'hook.probe.bpf.o'],
   [kernel(6, 2), 'hook.typed.bpf.o'],
   [kernel(6, 12), 'hook.typed.bpf.o'],
@@ -15,6 +16,17 @@ for (const [facts, file] of [
 ] as const) {
   test(`objects: ${facts.release}, session ${facts.session}, loads ${file}`, () => {
     assert.equal(hookObject(facts), file)
+    assert.ok(existsSync(objectPath(file)), `${file} is built`)
+  })
+}
+
+for (const [facts, file] of [
+  [kernel(5, 10), 'process.bounded.bpf.o'],
+  [kernel(5, 17), 'process.bpf.o'],
+  [kernel(5, 10, { loops: true }), 'process.bpf.o'],
+] as const) {
+  test(`objects: ${facts.release}, bpf_loop ${facts.loops}, loads ${file}`, () => {
+    assert.equal(processObject(facts), file)
     assert.ok(existsSync(objectPath(file)), `${file} is built`)
   })
 }

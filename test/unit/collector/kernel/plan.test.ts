@@ -34,6 +34,8 @@ const MODES: ReadonlyArray<
   ['return', returns, v612, 'auto', 'fexit'],
   ['return on 6.1', returns, debian61, 'auto', 'fexit'],
   ['return, no preemption', returns, kernel(6, 12, { preemption: 'none' }), 'auto', 'fexit'],
+  ['return on 5.10, without bpf_get_func_arg', returns, kernel(5, 10), 'auto', 'join'],
+  ['return on 5.10, fexit wanted', returns, kernel(5, 10), 'fexit', 'join'],
   ['return, full preemption', returns, full612, 'auto', 'join'],
   ['return, full preemption on 6.1', returns, { ...debian61, preemption: 'full' }, 'auto', 'join'],
   ['return, unknown preemption is taken for full', returns, kernel(6, 12, { preemption: 'unknown' }), 'auto', 'join'],

@@ -9,7 +9,8 @@ import { wireConstants } from '../../../../collector/kernel/write-wire.ts'
 import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
 const object = (name: string): Btf => readBtf(objectPath(name))
-const HOOK_OBJECTS = ['hook.typed.bpf.o', 'hook.typed_ctx.bpf.o', 'hook.probe.bpf.o']
+const PROCESS_OBJECTS = ['process.bpf.o', 'process.bounded.bpf.o']
+const HOOK_OBJECTS = ['hook.typed.bpf.o', 'hook.typed_ctx.bpf.o', 'hook.probe.bpf.o', 'hook.bounded.bpf.o']
 
 test('wire: wire.ts matches bpf/ (else: make -C bpf, node collector/kernel/write-wire.ts, npm run format)', () => {
   assert.deepEqual({ ...wire }, Object.fromEntries(wireConstants(object('layout.bpf.o'))))
@@ -17,7 +18,7 @@ test('wire: wire.ts matches bpf/ (else: make -C bpf, node collector/kernel/write
 
 test('wire: every object has the structs of the contract that it uses as layout.bpf.o has them', () => {
   const { structs } = object('layout.bpf.o')
-  for (const file of ['process.bpf.o', ...HOOK_OBJECTS]) {
+  for (const file of [...PROCESS_OBJECTS, ...HOOK_OBJECTS]) {
     const own = [...object(file).structs].filter(([name]) => structs.has(name))
     assert.ok(own.length > 0, file)
     for (const [name, struct] of own) assert.deepEqual(struct, structs.get(name), `${name} in ${file}`)
@@ -77,7 +78,7 @@ test('wire: the constants that the agent sets before load are there, in their si
   const common = { ring_watermark: 8, rename_lock_address: 8, mount_lock_address: 8 }
   const hooks = { ...common, agent_tgid: 4, hooks: wire.HOOK_SLOTS * wire.HOOK.bytes }
   for (const [file, want] of [
-    ['process.bpf.o', common] as const,
+    ...PROCESS_OBJECTS.map((name) => [name, common] as const),
     ...HOOK_OBJECTS.map((name) => [name, hooks] as const),
   ]) {
     const { variables } = object(file)

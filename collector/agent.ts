@@ -21,6 +21,7 @@ import { createEpoch } from './ingest/epoch.ts'
 import { Ingest } from './ingest/ingest.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import type { KernelFacts } from './kernel/facts.ts'
+import { lackingFeatures } from './kernel/features.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import { Line } from './line.ts'
 import { attachPolicy, policyLog } from './policies/attach.ts'
@@ -54,6 +55,13 @@ export async function startAgent(
   const delivery = undo.use(await startDelivery(config.exporters, context, stop))
 
   const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
+  const without = lackingFeatures(facts)
+  if (without.length > 0) {
+    log.info(
+      { kernel: facts.release, without },
+      'ktrail does without some features of newer kernels: see `ktrail check --kernel`',
+    )
+  }
   const kernel = undo.use(await openKernel(config, facts))
   const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
   await ingest.scan()

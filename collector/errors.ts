@@ -3,6 +3,7 @@ export type CollectorErrorCode =
   | 'NO_ROOT'
   | 'NO_BTF'
   | 'NO_KPROBES'
+  | 'LOCKED_DOWN'
   | 'NO_DESCRIPTORS'
   | 'NOT_HOST'
   | 'ALREADY_RUNNING'

@@ -1,13 +1,19 @@
 import { checkFile } from '../../config/agent/check.ts'
 import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
-import { readArguments, UsageError } from './command.ts'
+import { CONFIG_OPTION, readArguments, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
 /** `ktrail check`. */
-export const checkCommand: Command = async (args, { env, print, printError }) => {
-  const { positionals } = readArguments(args, {})
-  if (positionals.length === 0) throw new UsageError('check needs at least one file')
+export const checkCommand: Command = async (args, terminal) => {
+  const { env, print, printError } = terminal
+  const given = readArguments(args, { kernel: { type: 'boolean' }, ...CONFIG_OPTION })
+  const { values, positionals } = given
+  // Loaded when needed: only this needs the addon.
+  if (values['kernel'] === true) return (await import('./check-kernel.ts')).checkKernel(given, terminal)
+  if (values['config'] !== undefined)
+    throw new UsageError('check --config goes with --kernel; a config is checked by: check FILE')
+  if (positionals.length === 0) throw new UsageError('check needs at least one file, or --kernel')
   let wrong = 0
   for (const file of positionals) {
     const { problems, warnings, notes } = await checkFile(file, env)

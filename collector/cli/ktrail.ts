@@ -5,7 +5,7 @@ import { group } from './group.ts'
 const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what matched
 
   ktrail run [--config FILE]            the agent, in the foreground, as root
-  ktrail check FILE...                  mistakes in configs and policies, as
+  ktrail check FILE... | --kernel       mistakes in configs and policies, as
                                         file:line:col: message; needs no root
   ktrail config print [--effective]     the config, with --effective also every
                       [--config FILE]   default and where each value comes from
@@ -39,13 +39,20 @@ events were delivered; 2 wrong usage; 78 wrong config or policy.
 `
 
 const CHECK = `ktrail check FILE...
+ktrail check --kernel [--config FILE]
 
 Prints every mistake in configs and policies as file:line:col: message. Needs
 no root and no kernel. Policies are recognized by their keys (kind, spec). For
 a config, missing packages and policies are reported, too; the policies that it
 names are not read: check them as well. Warnings and notes are no mistakes.
 
-Exit codes: 0 no mistakes, 2 wrong usage, 78 mistakes.
+  --kernel        what this kernel offers, what ktrail does without it, and
+                  whether it has the functions of the configured policies;
+                  some of it only root can find out
+  --config FILE   instead of ktrail's own config/ktrail.yaml
+
+Exit codes: 0 no mistakes, 2 wrong usage, 78 mistakes, or the kernel cannot
+run ktrail or a policy.
 `
 
 const CONFIG = `ktrail config: shows what a config means

@@ -1,12 +1,51 @@
 /** Checks whether this host and user can run the agent. */
-import { readlinkSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { CollectorError } from '../errors.ts'
 import { hasKprobes } from '../kernel/facts.ts'
 
 /** Inode of the first pid namespace: include/linux/proc_ns.h, PROC_PID_INIT_INO. */
 const HOST_PID_NAMESPACE = 0xefff_fffc
 
-/** Throws CollectorError NO_ROOT, NO_BTF, NO_KPROBES or NOT_HOST, each with the next step. */
+/** What keeps the agent from running on this kernel, root or not: NO_BTF, NO_KPROBES, LOCKED_DOWN, each with the next step. */
+export function kernelProblems(hasBtf: () => boolean, lockdown: string | undefined = readLockdown()): CollectorError[] {
+  const problems: CollectorError[] = []
+  if (!hasBtf()) {
+    problems.push(
+      new CollectorError(
+        'NO_BTF',
+        'this kernel has no type information: expected /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF=y)',
+      ),
+    )
+  }
+  if (!hasKprobes()) {
+    problems.push(
+      new CollectorError(
+        'NO_KPROBES',
+        'this kernel cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
+      ),
+    )
+  }
+  if (lockdown === 'confidentiality') {
+    problems.push(
+      new CollectorError(
+        'LOCKED_DOWN',
+        'the kernel is locked down: expected none or integrity in /sys/kernel/security/lockdown, got confidentiality, which refuses kprobes and BPF reads',
+      ),
+    )
+  }
+  return problems
+}
+
+/** The effective lockdown; undefined when the kernel does not show it (no such security module, or no securityfs). */
+export function readLockdown(): string | undefined {
+  try {
+    return /\[(\w+)\]/.exec(readFileSync('/sys/kernel/security/lockdown', 'utf8'))?.[1]
+  } catch {
+    return undefined
+  }
+}
+
+/** Throws CollectorError NO_ROOT, NO_BTF, NO_KPROBES, LOCKED_DOWN or NOT_HOST, each with the next step. */
 export function checkHost(hasBtf: () => boolean): void {
   if (process.geteuid?.() !== 0) {
     throw new CollectorError(
@@ -14,18 +53,8 @@ export function checkHost(hasBtf: () => boolean): void {
       `loading BPF programs needs root: expected uid 0, got ${process.geteuid?.()}; run it with sudo`,
     )
   }
-  if (!hasBtf()) {
-    throw new CollectorError(
-      'NO_BTF',
-      'this kernel has no type information: expected /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF=y)',
-    )
-  }
-  if (!hasKprobes()) {
-    throw new CollectorError(
-      'NO_KPROBES',
-      'this kernel cannot attach kprobes: expected CONFIG_KPROBES=y and tracefs at /sys/kernel/tracing; `make run` tries a guest kernel instead',
-    )
-  }
+  const [problem] = kernelProblems(hasBtf)
+  if (problem !== undefined) throw problem
   const namespace = pidNamespace()
   if (namespace !== undefined && namespace !== HOST_PID_NAMESPACE) {
     throw new CollectorError(

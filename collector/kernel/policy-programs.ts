@@ -223,7 +223,7 @@ export class PolicyPrograms {
 }
 
 /** The kernel's types of a policy's functions; the names of all functions, for suggestions, only when one is missing. */
-async function symbolsOf(policy: Policy, { arch }: KernelFacts): Promise<Symbols> {
+export async function symbolsOf(policy: Policy, { arch }: KernelFacts): Promise<Symbols> {
   const names = policy.hooks.map((spec) => symbolOf(spec, arch))
   const types = await kernelFunctions(names)
   const all = names.every((name) => types.has(name)) ? [] : await kernelFunctionNames()

@@ -1,0 +1,98 @@
+/** `ktrail check --kernel`: what this kernel offers, what ktrail does without, and which configured policies it cannot run. */
+import { policyFilesAt } from '../../config/policy/files.ts'
+import { parsePolicy } from '../../config/policy/parse.ts'
+import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
+import { readTextFile } from '../../config/yaml/files.ts'
+import { formatProblem } from '../../config/yaml/problems.ts'
+import type { Config } from '../../config/agent/schema.ts'
+import { hasBtf, kernelFunctions, kernelSymbols } from '../../native/index.ts'
+import { CollectorError } from '../errors.ts'
+import { kernelProblems, readLockdown } from '../host/checks.ts'
+import { readKernelFacts } from '../kernel/facts.ts'
+import type { KernelFacts } from '../kernel/facts.ts'
+import { kernelFindings } from '../kernel/features.ts'
+import type { Finding } from '../kernel/features.ts'
+import { planPolicy } from '../kernel/plan.ts'
+import { symbolsOf } from '../kernel/policy-programs.ts'
+import { readConfig, UsageError } from './command.ts'
+import type { Arguments, Terminal } from './command.ts'
+
+/** Prints the report; resolves to 0 if ktrail and every configured policy can run here, else to 78. */
+export async function checkKernel(args: Arguments, terminal: Terminal): Promise<number> {
+  const [extra] = args.positionals
+  if (extra !== undefined) throw new UsageError(`check --kernel takes no file, got "${extra}": use --config FILE`)
+  const { config } = await readConfig(args, terminal)
+  const isRoot = process.geteuid?.() === 0
+  const btf = hasBtf()
+  const facts = await readKernelFacts(kernelSymbols, btf ? kernelFunctions : () => Promise.resolve(new Map()))
+  const problems = kernelProblems(() => btf).map(({ message }): Finding => ({ state: 'missing', text: message }))
+  const findings = [
+    ...problems,
+    ...lockdownFindings(readLockdown()),
+    ...kernelFindings(facts, isRoot),
+    ...(btf ? await policyFindings(config, facts, symbolsOf) : []),
+  ]
+  const lines = findings.map(({ state, text }) => `${state.padEnd(8)} ${text}\n`)
+  await terminal.print(`kernel ${facts.release}, ${facts.arch}\n${lines.join('')}`)
+  const count = (...states: string[]): number => findings.filter(({ state }) => states.includes(state)).length
+  const wrong = count('missing', 'refused')
+  terminal.printError(
+    problems.length > 0
+      ? 'this kernel cannot run ktrail'
+      : `this kernel can run ktrail: ${count('without')} missing features have a replacement, ${count('unknown')} could not be found out, ${wrong} policy files refused`,
+  )
+  return wrong === 0 ? 0 : EXIT_CONFIG
+}
+
+/** `confidentiality` is one of the problems. */
+function lockdownFindings(lockdown: string | undefined): Finding[] {
+  if (lockdown === 'confidentiality') return []
+  return lockdown === undefined
+    ? [{ state: 'unknown', text: 'lockdown: expected it in /sys/kernel/security/lockdown' }]
+    : [{ state: 'ok', text: `lockdown: ${lockdown}` }]
+}
+
+/** One finding for each policy file, one more for each call that is skipped. Never throws for a bad file. */
+export async function policyFindings(
+  config: Pick<Config, 'policies' | 'attach'>,
+  facts: KernelFacts,
+  symbols: typeof symbolsOf,
+): Promise<Finding[]> {
+  const findings: Finding[] = []
+  for (const path of config.policies) {
+    const files = await policyFilesAt(path).catch((error: unknown) => {
+      const message = `cannot read: ${error instanceof Error ? error.message : String(error)}`
+      findings.push(...refused([formatProblem({ file: path, line: 1, col: 1, message })]))
+      return []
+    })
+    for (const file of files) findings.push(...(await fileFindings(file, config, facts, symbols)))
+  }
+  return findings
+}
+
+const refused = (texts: readonly string[]): Finding[] => texts.map((text) => ({ state: 'refused', text }))
+
+async function fileFindings(
+  file: string,
+  config: Pick<Config, 'attach'>,
+  facts: KernelFacts,
+  symbols: typeof symbolsOf,
+): Promise<Finding[]> {
+  const read = await readTextFile(file)
+  if ('problems' in read) return refused(read.problems.map(formatProblem))
+  const parsed = parsePolicy(read.text, file)
+  if ('problems' in parsed) return refused(parsed.problems.map(formatProblem))
+  const { policy } = parsed
+  try {
+    const { objects, skipped } = planPolicy(policy, facts, await symbols(policy, facts), config.attach.mode, () => 1)
+    const modes = new Set(objects.flatMap(({ hooks }) => hooks.map(({ mode }) => mode)))
+    const hooks = objects.reduce((sum, object) => sum + object.hooks.length, 0)
+    return [
+      { state: 'ok', text: `policy ${policy.name}: hooks ${hooks} functions (${[...modes].join(', ')})` },
+      ...skipped.map(({ message }): Finding => ({ state: 'without', text: `${message}; the call is skipped` })),
+    ]
+  } catch (error) {
+    if (!(error instanceof CollectorError)) throw error
+    return refused([error.message])
+  }
+}

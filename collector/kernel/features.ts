@@ -1,0 +1,128 @@
+/** What ktrail uses of a kernel where it is there, and what it does without. docs/kernels.md shows the same table. */
+import { atLeast } from './facts.ts'
+import type { KernelFacts } from './facts.ts'
+import { chooseMode } from './plan.ts'
+
+export interface Feature {
+  readonly name: string
+  /** The first Linux version, the build option, or both. */
+  readonly needs: string
+  readonly isIn: (facts: KernelFacts) => boolean
+  /** Another user than root cannot tell. */
+  readonly onlyRoot?: true
+  /** What ktrail does on a kernel without it. */
+  readonly without: string
+}
+
+export const FEATURES: readonly Feature[] = [
+  {
+    name: 'bpf_loop',
+    needs: 'Linux 5.17',
+    isIn: ({ loops }) => loops,
+    without:
+      'paths are walked in loops with a small bound; a path of more than 128 components lacks the first ones, has the flag unresolvedPathComponents and is counted as path_too_deep',
+  },
+  {
+    name: 'bpf_get_func_arg',
+    needs: 'Linux 5.17',
+    isIn: ({ loops }) => loops,
+    without: 'no hook is attached as fexit; entry and return are joined in a map',
+  },
+  {
+    name: 'kprobe.multi',
+    needs: 'Linux 5.18, CONFIG_FPROBE',
+    isIn: ({ fprobe }) => fprobe,
+    without: 'each hook is a plain kprobe, and a hooked call costs more',
+  },
+  {
+    name: 'maps that grow in tracing programs',
+    needs: 'Linux 6.1',
+    isIn: (facts) => atLeast(facts, 6, 1),
+    without: 'the process table takes all its memory (10 MiB) at the start',
+  },
+  {
+    name: 'bpf_rdonly_cast',
+    needs: 'Linux 6.2',
+    isIn: ({ typedLoads }) => typedLoads,
+    without: 'kernel memory is read by calls of a helper, and a hooked call costs more',
+  },
+  {
+    name: 'counters of skipped runs',
+    needs: 'Linux 6.7',
+    isIn: (facts) => atLeast(facts, 6, 7),
+    without: 'runs of kprobes that the kernel skips are lost without being counted as missed_run',
+  },
+  {
+    name: 'kprobe.session',
+    needs: 'Linux 6.14, CONFIG_FPROBE',
+    isIn: (facts) => facts.fprobe && facts.session !== 'none' && atLeast(facts, 6, 14),
+    without:
+      'where the kernel preempts tasks in kernel code, entry and return are joined in a map; with many callers at once returns are missed, each counted as return_missed',
+  },
+  {
+    name: 'sequence locks in /proc/kallsyms',
+    needs: 'CONFIG_KALLSYMS_ALL',
+    isIn: ({ renameLock, mountLock }) => renameLock !== 0n && mountLock !== 0n,
+    onlyRoot: true,
+    without: 'a rename or mount during the walk of a path goes unnoticed',
+  },
+  {
+    name: 'security hooks',
+    needs: 'CONFIG_SECURITY',
+    isIn: ({ security }) => security,
+    without: 'the binary of a script is the name given to execve, and policies cannot hook security_ functions',
+  },
+]
+
+/** Names of the features that a kernel lacks. */
+export const lackingFeatures = (facts: KernelFacts): string[] =>
+  FEATURES.filter(({ isIn }) => !isIn(facts)).map(({ name }) => name)
+
+/** `without`: works, but worse. `missing`: ktrail cannot run. `refused`: a policy that this kernel cannot run. */
+export type FindingState = 'ok' | 'without' | 'unknown' | 'missing' | 'refused'
+
+export interface Finding {
+  readonly state: FindingState
+  readonly text: string
+}
+
+const MODES = {
+  'kprobe.multi': 'kprobe.multi',
+  kprobe: 'kprobe',
+  fexit: 'fexit',
+  'kprobe.session': 'kprobe.session',
+  join: 'joined entry and return',
+} as const
+
+function preemption(facts: KernelFacts): Finding {
+  switch (facts.preemption) {
+    case 'none':
+    case 'voluntary':
+      return { state: 'ok', text: `preemption: ${facts.preemption}, tasks in kernel code are not preempted` }
+    case 'full':
+    case 'lazy':
+      return {
+        state: 'ok',
+        text: `preemption: ${facts.preemption}, tasks in kernel code are preempted; a preempted fexit program would hide calls of other tasks, so none is used`,
+      }
+    case 'unknown':
+      return {
+        state: 'unknown',
+        text: 'preemption: expected it in /sys/kernel/debug/sched/preempt (root, debugfs) or in the kernel command line; treated as full',
+      }
+  }
+}
+
+/** What is to be known of a kernel that can run ktrail. `isRoot`: whether the facts were read as root. */
+export function kernelFindings(facts: KernelFacts, isRoot: boolean): Finding[] {
+  const modes = [false, true].map((wanted): Finding => {
+    const mode = MODES[chooseMode({ return: wanted }, facts, 'auto')]
+    return { state: 'ok', text: `hooks ${wanted ? 'with' : 'without'} a return value: ${mode}` }
+  })
+  const features = FEATURES.map(({ name, needs, isIn, onlyRoot, without }): Finding => {
+    if (isIn(facts)) return { state: 'ok', text: name }
+    if (onlyRoot && !isRoot) return { state: 'unknown', text: `${name}: only root can see them` }
+    return { state: 'without', text: `${name} (needs ${needs}): ${without}` }
+  })
+  return [preemption(facts), ...modes, ...features]
+}

@@ -1,0 +1,124 @@
+/** `ktrail check --kernel` on a real kernel, as root and as another user, and the agent's log of what it does without. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { rmSync, writeFileSync } from 'node:fs'
+import { release } from 'node:os'
+import { join } from 'node:path'
+import test, { after, describe } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { TestAgent, cannotRun, freshFolder, ktrail } from './support/agent.ts'
+import { policy, fileHook, path } from './support/policy.ts'
+
+const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))
+const skip = cannotRun()
+const folder = skip === false ? freshFolder('kernel') : ''
+
+/** What Debian's kernels lack, and how hooks without and with a return value are attached. */
+const EXPECTED: ReadonlyArray<readonly [release: RegExp, without: string[], entry: string, returns: string]> = [
+  [
+    /^5\.10\./,
+    [
+      'bpf_loop',
+      'bpf_get_func_arg',
+      'kprobe.multi',
+      'maps that grow in tracing programs',
+      'bpf_rdonly_cast',
+      'counters of skipped runs',
+      'kprobe.session',
+    ],
+    'kprobe',
+    'joined entry and return',
+  ],
+  [/^6\.1\./, ['kprobe.multi', 'bpf_rdonly_cast', 'counters of skipped runs', 'kprobe.session'], 'kprobe', 'fexit'],
+  [/^6\.12\./, ['kprobe.session'], 'kprobe.multi', 'fexit'],
+  [/^7\.3\./, [], 'kprobe.multi', 'kprobe.session'],
+]
+
+const expected = EXPECTED.find(([kernel]) => kernel.test(release()))
+const unknown = expected === undefined ? `nothing is known of kernel ${release()}` : false
+
+/** A config with one policy. */
+function config(name: string, text: string): string {
+  const file = join(folder, `${name}.yaml`)
+  writeFileSync(file, text)
+  const agent = join(folder, `${name}.config.yaml`)
+  writeFileSync(agent, JSON.stringify({ policies: [file], exporters: { screen: { type: 'stdout' } } }))
+  return agent
+}
+
+const lines = (stdout: string, state: string): string[] =>
+  stdout
+    .split('\n')
+    .filter((line) => line.startsWith(`${state} `))
+    .map((line) => line.slice(state.length).trim())
+
+/** Another user, who may read files only because Node and the checkout can lie in a folder of root. */
+function asNobody(): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+  const user = ['--reuid=65534', '--clear-groups', '--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search']
+  return new Promise((resolve) => {
+    const child = execFile('setpriv', [...user, KTRAIL, 'check', '--kernel'], (_, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }),
+    )
+  })
+}
+
+describe('the kernel', { skip }, () => {
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  test('check --kernel: names what this kernel lacks and how hooks are attached', { skip: unknown }, async () => {
+    const [, without, entry, returns] = expected ?? assert.fail()
+    const { code, stdout, stderr } = await ktrail(['check', '--kernel'])
+    assert.deepEqual([code, lines(stdout, 'missing'), lines(stdout, 'refused')], [0, [], []], stdout + stderr)
+    assert.ok(stdout.startsWith(`kernel ${release()}, `))
+    assert.deepEqual(
+      lines(stdout, 'without')
+        .filter((text) => text.includes(' (needs '))
+        .map((text) => text.split(' (needs ')[0]),
+      without,
+    )
+    const fine = lines(stdout, 'ok')
+    assert.ok(fine.includes(`hooks without a return value: ${entry}`), stdout)
+    assert.ok(fine.includes(`hooks with a return value: ${returns}`), stdout)
+    assert.ok(
+      fine.some((text) => text.startsWith('policy file-monitoring: ')),
+      stdout,
+    )
+    assert.match(stderr, /^this kernel can run ktrail: /)
+  })
+
+  test('check --kernel: another user than root gets the same, and what only root can see as unknown', async () => {
+    const root = await ktrail(['check', '--kernel'])
+    const other = await asNobody()
+    assert.equal(other.code, 0, other.stdout + other.stderr)
+    assert.deepEqual(lines(other.stdout, 'without'), lines(root.stdout, 'without'))
+    assert.ok(
+      lines(other.stdout, 'unknown').some((text) => text.startsWith('sequence locks ')),
+      other.stdout,
+    )
+  })
+
+  test('check --kernel: a policy with a function that this kernel lacks is refused with its position', async () => {
+    const file = config(
+      'lost',
+      policy('lost', [{ ...fileHook([path('Equal', '/x')]), call: 'security_file_permissoin' }]),
+    )
+    const { code, stdout } = await ktrail(['check', '--kernel', '--config', file])
+    assert.equal(code, 78)
+    const [refused, ...others] = lines(stdout, 'refused')
+    assert.deepEqual(others, [])
+    assert.match(
+      refused ?? '',
+      /lost\.yaml:\d+:\d+: no kernel function "security_file_permissoin".*did you mean security_file_permission\?/,
+    )
+  })
+
+  test('run: the log names once what the kernel lacks', { skip: unknown }, async () => {
+    const [, without] = expected ?? assert.fail()
+    await using agent = await TestAgent.start()
+    const logged = agent.log().filter((line) => 'without' in line)
+    assert.deepEqual(
+      logged.map((line) => ('without' in line ? line.without : undefined)),
+      without.length === 0 ? [] : [without],
+    )
+  })
+})

@@ -1,0 +1,62 @@
+/** Policies of a config against a kernel's functions, without that kernel. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { policyFindings } from '../../../../collector/cli/check-kernel.ts'
+import type { Symbols } from '../../../../collector/kernel/plan.ts'
+import type { KernelFunction } from '../../../../native/types.ts'
+import { kernel } from '../support/facts.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ktrail-check-kernel-'))
+after(() => rmSync(folder, { recursive: true }))
+
+const OPENED: KernelFunction = { returns: 'int', returnsBase: 'int', params: [] }
+const symbols: Symbols = {
+  functionType: (name) => (name === 'fd_install' ? OPENED : undefined),
+  functionNames: () => ['fd_install'],
+}
+
+function written(name: string, ...kprobes: object[]): string {
+  const document = { apiVersion: 'cilium.io/v1alpha1', kind: 'TracingPolicy', metadata: { name }, spec: { kprobes } }
+  const file = join(folder, `${name}.yaml`)
+  writeFileSync(file, JSON.stringify(document))
+  return file
+}
+
+const call = (name: string, optional = false): object => ({
+  call: name,
+  syscall: false,
+  ...(optional ? { ignore: { callNotFound: true } } : {}),
+})
+
+const found = async (...policies: string[]): Promise<string[]> =>
+  (await policyFindings({ policies, attach: { mode: 'auto' } }, kernel(5, 10), () => Promise.resolve(symbols))).map(
+    ({ state, text }) => `${state} ${text.replaceAll(`${folder}/`, '')}`,
+  )
+
+test('check --kernel: a policy whose functions are there is fine, with the way it is attached', async () => {
+  assert.deepEqual(await found(written('fine', call('fd_install'))), ['ok policy fine: hooks 1 functions (kprobe)'])
+})
+
+test('check --kernel: an optional call that is missing is skipped, another one refuses the policy', async () => {
+  const [fine, skipped] = await found(written('optional', call('fd_install'), call('fd_instal', true)))
+  assert.equal(fine, 'ok policy optional: hooks 1 functions (kprobe)')
+  assert.match(
+    skipped ?? '',
+    /^without optional\.yaml:1:\d+: no kernel function "fd_instal".*fd_install\?; the call is skipped$/,
+  )
+  const refused = await found(written('required', call('fd_install'), call('fd_instal')))
+  assert.equal(refused.length, 1)
+  assert.match(refused[0] ?? '', /^refused required\.yaml:1:\d+: no kernel function "fd_instal"/)
+})
+
+test('check --kernel: a missing or broken file is refused, and the others are still checked', async () => {
+  const broken = join(folder, 'broken.yaml')
+  writeFileSync(broken, 'kind: TracingPolicy\nspec: 7\n')
+  const lines = await found(join(folder, 'none.yaml'), broken, written('fine', call('fd_install')))
+  assert.match(lines[0] ?? '', /^refused none\.yaml:1:1: cannot read: /)
+  assert.ok(lines.some((line) => line.startsWith('refused broken.yaml:')))
+  assert.equal(lines.at(-1), 'ok policy fine: hooks 1 functions (kprobe)')
+})

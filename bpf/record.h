@@ -4,7 +4,7 @@
 
 /* Stamps a record and hands it to the ring. */
 
-/* Wake user space when this many bytes wait; its timer bounds the delay below that. */
+/* Wake user space again when this many bytes wait: it reads at once then, and a little after the first record else. */
 const volatile __u64 ring_watermark = 64 << 10;
 /* Hits leave the rest to records of processes: a hit that is lost is one event, an exit that is lost is a process for ever. */
 const volatile __u64 ring_hook_limit = ~0ull;
@@ -29,8 +29,12 @@ static __always_inline void stamp(struct event_header *h, enum event_type type, 
 }
 
 /*
- * `size` bytes from `h` on go into the ring. The wakeup goes off once, when the fill passes the watermark:
- * one for each record would halve the throughput (measured). `room` is what `h` points to, a constant.
+ * `size` bytes from `h` on go into the ring. `room` is what `h` points to, a constant.
+ *
+ * Two records wake user space: the one that passes the watermark, and the first after the reader took all the others.
+ * The kernel itself finds the latter, after the commit (kernel/bpf/ringbuf.c bpf_ringbuf_commit: flags 0 wake if the
+ * consumer stands at the record); a look at the fill beforehand would miss a reader that falls asleep in between.
+ * The woken reader lets records gather before it reads: one wakeup for each would halve the throughput (measured).
  */
 static __always_inline void submit(struct event_header *h, __u32 size, __u32 room, enum counter refused)
 {
@@ -49,7 +53,7 @@ static __always_inline void submit(struct event_header *h, __u32 size, __u32 roo
 		__sync_fetch_and_add(&state->counters[refused], 1);
 		return;
 	}
-	flags = waiting < ring_watermark && waiting + takes >= ring_watermark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	flags = waiting < ring_watermark && waiting + takes >= ring_watermark ? BPF_RB_FORCE_WAKEUP : 0;
 	/* Here, because the verifier of 6.1 forgets the bound of a number that was put aside meanwhile. */
 	barrier_var(size);
 	if (size > room)

@@ -13,7 +13,7 @@ import { startDelivery } from './delivery/delivery.ts'
 import { Enrichment } from './enrich/enrichment.ts'
 import { checkHost } from './host/checks.ts'
 import { checkDescriptors } from './host/descriptors.ts'
-import { housekeeping } from './host/housekeeping.ts'
+import { Housekeeping } from './host/housekeeping.ts'
 import { IdleMemory, collectGarbage } from './host/idle-memory.ts'
 import { takeLock } from './host/lock.ts'
 import { MemoryGuard, logPressure } from './host/memory.ts'
@@ -30,6 +30,7 @@ import { Policies, enabledOf } from './policies/registry.ts'
 import { Running } from './running.ts'
 import type { RunningAgent } from './running.ts'
 import type { Log } from './telemetry/log.ts'
+import { LoopLag } from './telemetry/metrics/loop-lag.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 
 /**
@@ -65,16 +66,27 @@ export async function startAgent(
   const kernel = undo.use(await openKernel(config, facts))
   const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
   await ingest.scan()
-  const policies = undo.use(new Policies((policy) => attachPolicy(policy, kernel.policies, ingest.hooks, log)))
+  const loopLag = undo.use(new LoopLag())
+  const policies = undo.use(
+    new Policies((policy) => {
+      loopLag.working()
+      return attachPolicy(policy, kernel.policies, ingest.hooks, log)
+    }),
+  )
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
 
-  const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery }
+  const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery, loopLag }
   const telemetry = undo.use(new Telemetry(parts, { epoch, loaded, facts, log }))
   const http = await telemetry.serve()
   folder.watch((error) => log.error({ error: String(error) }, 'reading the policy files failed'))
+  const keeping = undo.use(new Housekeeping())
+  const working = (): void => {
+    loopLag.working()
+    keeping.working()
+  }
   const line = new Line(
-    { ingest, enrichment: new Enrichment(), delivery, lossRecords: telemetry.lossRecords, log },
+    { ingest, enrichment: new Enrichment(), delivery, lossRecords: telemetry.lossRecords, working, log },
     config.shutdown.grace,
   )
   const memory = new MemoryGuard(config.memory, (pressure, rssBytes) => {
@@ -82,16 +94,15 @@ export async function startAgent(
     logPressure(log, pressure, rssBytes)
   })
   const idleMemory = new IdleMemory(collectGarbage)
-  undo.use(
-    housekeeping([
-      () => memory.look(),
-      () => idleMemory.look(ingest.bytesRead),
-      () => ingest.tick(),
-      () => kernel.policies.sweepJoins(),
-      () => telemetry.tick(),
-      () => line.tick(),
-    ]),
-  )
+  keeping.start([
+    () => memory.look(),
+    () => idleMemory.look(ingest.bytesRead),
+    () => ingest.tick(),
+    () => kernel.policies.sweepJoins(),
+    () => telemetry.tick(),
+    () => line.tick(),
+    () => ingest.wake(),
+  ])
   line.start()
   telemetry.ready = true
   log.info({ policies: enabledOf(policies).length, kernel: facts.release, preemption: facts.preemption, http }, 'ready')

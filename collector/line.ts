@@ -19,6 +19,8 @@ export interface LineParts {
   readonly enrichment: Enrichment
   readonly delivery: Pick<Delivery, 'publish' | 'fanout'>
   readonly lossRecords: LossRecords
+  /** Called for all that comes from the ring. */
+  readonly working: () => void
   readonly log: Pick<Log, 'error'>
 }
 
@@ -70,9 +72,12 @@ export class Line {
   }
 
   async #run(): Promise<void> {
-    const { ingest, enrichment, delivery, lossRecords } = this.#parts
+    const { ingest, enrichment, delivery, lossRecords, working } = this.#parts
     const wantsTurn = (): boolean => lossRecords.pending || enrichment.due
-    for await (const events of ingest.events(this.#stopping.signal, wantsTurn)) {
+    // Events that wait for enrichment come free without a wakeup of the ring.
+    const polls = (): boolean => enrichment.waits
+    for await (const events of ingest.events(this.#stopping.signal, wantsTurn, polls)) {
+      working()
       await this.#publish(enrichment.pass(events))
       await this.#publishLosses()
     }

@@ -8,7 +8,7 @@
  * Constraints: events of one process keep their order and do not block those of others; nothing is dropped; waiting events are bounded in
  * bytes, and in time from the first event of the process. Without an enricher `pass` returns its argument.
  *
- * There is no timer: the caller checks `due` whenever the ring is empty, so an event waits at most `ring.max_delay` longer than its bound.
+ * There is no timer: while `waits`, the caller checks `due` every `ring.max_delay`, so an event waits at most that much longer than its bound.
  */
 import type { Event, ProcessEvent } from '../../exporters/contract/event.ts'
 import { EventSizes } from '../delivery/event-size.ts'
@@ -75,6 +75,11 @@ export class Enrichment {
       else this.#take(event, passed)
     }
     return passed
+  }
+
+  /** Whether events wait here. */
+  get waits(): boolean {
+    return this.#waiting.size > 0
   }
 
   /** Whether `pass` would return waiting events. */

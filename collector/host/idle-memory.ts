@@ -19,7 +19,7 @@ export class IdleMemory {
     this.#collect = collect
   }
 
-  /** Call it every second or two. `bytesRead`: bytes read from the ring since the start. */
+  /** Call it every few seconds. `bytesRead`: bytes read from the ring since the start. */
   look(bytesRead: number): void {
     const burst = bytesRead - this.#bytesRead > BURST_BYTES
     this.#bytesRead = bytesRead

@@ -31,7 +31,7 @@ export class MemoryGuard {
     return this.#pressure
   }
 
-  /** Call it every second or two. */
+  /** Call it every few seconds. */
   look(): void {
     const rssBytes = this.#measured()
     if (rssBytes === undefined) return

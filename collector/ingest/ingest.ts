@@ -2,6 +2,7 @@
  * The agent's part from the ring to events: reads and decodes the ring, keeps the process table and the clocks, numbers events. Events are
  * pulled; without a pull nothing is read.
  */
+import { ringWatermarkBytes } from '../../config/agent/effective.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { bootTime, clockOffset } from '../../native/index.ts'
 import type { Event, Timestamp } from '../../exporters/contract/event.ts'
@@ -20,6 +21,7 @@ import { Reading } from './reading.ts'
 import { RingAccounting } from './ring-accounting.ts'
 import { Sequence } from './sequence.ts'
 import { chunks } from './source.ts'
+import type { SourceOptions } from './source.ts'
 
 export interface IngestOptions {
   readonly kernel: KernelSide
@@ -46,6 +48,7 @@ export class Ingest implements Disposable {
   readonly #reconciler: Reconciler
   /** process_exec events of processes found by the start-up scan. */
   #found: Event[] = []
+  #wake: () => void = () => {}
 
   constructor(options: IngestOptions) {
     const { kernel, nodeName, config, log } = options
@@ -71,11 +74,11 @@ export class Ingest implements Disposable {
 
   /**
    * Yields the events of each read of the ring, not yet numbered, until `signal` aborts and the ring is empty. When the ring is empty and
-   * `wantsTurn` returns true, yields an empty array, so that the caller can publish other events.
+   * `wantsTurn` returns true, yields an empty array, so that the caller can publish other events. It is asked after each wakeup and each
+   * `wake`, and every `ring.max_delay` while `polls` returns true.
    */
-  async *events(signal: AbortSignal, wantsTurn: () => boolean): AsyncGenerator<readonly Event[]> {
+  async *events(signal: AbortSignal, wantsTurn: () => boolean, polls: () => boolean): AsyncGenerator<readonly Event[]> {
     const { kernel, config } = this.#options
-    const maxDelayMs = config.ring.max_delay
     const onEmpty = (): void => {
       this.reading.looked()
       this.accounting.emptied()
@@ -85,8 +88,16 @@ export class Ingest implements Disposable {
     yield this.#found
     this.#takeBack()
     this.#found = []
-    const watch = (wake: () => void): Disposable => kernel.watch(wake)
-    for await (const chunk of chunks({ ring: kernel.ring, watch, maxDelayMs, onEmpty, wantsTurn }, signal)) {
+    const source: SourceOptions = {
+      ring: kernel.ring,
+      watch: (wake) => kernel.watch((this.#wake = wake)),
+      maxDelayMs: config.ring.max_delay,
+      watermarkBytes: ringWatermarkBytes(config),
+      onEmpty,
+      wantsTurn,
+      polls,
+    }
+    for await (const chunk of chunks(source, signal)) {
       const events = this.#take(chunk)
       this.reading.handOver()
       yield events
@@ -133,6 +144,11 @@ export class Ingest implements Disposable {
     this.processes.sweep(performance.now())
     this.#reconciler.tick(performance.now())
     this.accounting.look()
+  }
+
+  /** The reader looks at the ring, and asks `wantsTurn`. Housekeeping, the last of it: `reading` then shows a reader that is stuck. */
+  wake(): void {
+    this.#wake()
   }
 
   [Symbol.dispose](): void {

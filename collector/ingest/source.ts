@@ -1,6 +1,12 @@
 /**
  * The ring as chunks to pull. Without a pull nothing is read: the ring is the first bounded queue, and when it is full the kernel drops and
  * counts.
+ *
+ *   read until empty ─▶ sleep ─first record─▶ gather, at most maxDelayMs ─▶ read until empty
+ *                                                    └─watermark passed─▶
+ *
+ * The sleep has no timer. The kernel wakes the reader for a record that is committed where the reader stopped (bpf/record.h `submit`), so
+ * either the last read sees it or the wakeup comes. While records gather, further ones wake nobody.
  */
 import { setImmediate } from 'node:timers/promises'
 import { Signal, systemClock } from '../../exporters/index.ts'
@@ -9,16 +15,23 @@ import type { Chunk } from './decode.ts'
 
 export interface SourceOptions {
   readonly ring: RingReader
-  /** Calls back when the fill level passes the watermark. Disposing the result ends the watch. */
+  /**
+   * Calls back when a record arrives in an empty ring, and when the fill passes the watermark; more calls do no harm. Disposing the result
+   * ends the watch.
+   */
   readonly watch: (wake: () => void) => Disposable
-  /** Longest time a record waits in a ring below its watermark. */
+  /** Longest time that records gather in a ring below its watermark. */
   readonly maxDelayMs: number
+  /** With this much in it, the ring is read at once. */
+  readonly watermarkBytes: number
   /** Called whenever the ring is empty. */
   readonly onEmpty?: () => void
   /**
    * Called whenever the ring is empty: true yields an empty chunk, so that the caller can publish other events. It must then return false.
    */
   readonly wantsTurn?: () => boolean
+  /** While true, the ring is looked at every maxDelayMs, also when it is empty: `wantsTurn` may become true without a wakeup. */
+  readonly polls?: () => boolean
   readonly chunkBytes?: number
 }
 
@@ -53,6 +66,9 @@ export async function* chunks(options: SourceOptions, signal: AbortSignal): Asyn
         continue
       }
       if (signal.aborted) return
+      await wakeup.wait(options.polls?.() === true ? options.maxDelayMs : undefined)
+      const waiting = options.ring.available()
+      if (waiting === 0 || waiting >= options.watermarkBytes || signal.aborted) continue
       await wakeup.wait(options.maxDelayMs)
     }
   } finally {

@@ -4,7 +4,7 @@ import type { Reading } from '../ingest/reading.ts'
 import type { PolicyStatus } from '../policies/registry.ts'
 import type { Answer } from './http.ts'
 
-/** The reader looks at the ring at least once a second (ring.max_delay). After this time it counts as stuck. */
+/** The reader looks at the ring after each wakeup and every few seconds (host/housekeeping.ts). After this time it counts as stuck. */
 const STUCK_MS = 10_000
 
 export type ReadState = Pick<Reading, 'ended' | 'held' | 'silentMs'>
@@ -19,7 +19,7 @@ export type Watched = Pick<Sender, 'name' | 'accounting' | 'blocks'>
 export function livez({ ended, held, silentMs }: ReadState, senders: readonly Watched[]): Answer {
   if (ended || silentMs < STUCK_MS) return { status: 200, body: 'ok\n' }
   const since = `the ring has not been read for ${Math.floor(silentMs / 1000)} s`
-  if (!held) return { status: 503, body: `${since}, expected each second: restart the agent\n` }
+  if (!held) return { status: 503, body: `${since}, expected every few seconds: restart the agent\n` }
   const names = senders.filter(({ blocks }) => blocks).map(({ name }) => name)
   return { status: 200, body: `ok, but ${since}: exporter ${names.join(', ')} blocks it (when_full: block)\n` }
 }

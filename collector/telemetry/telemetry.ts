@@ -11,11 +11,11 @@ import type { Policies } from '../policies/registry.ts'
 import type { Reloads } from '../policies/reloads.ts'
 import { version } from '../../config/version.ts'
 import { serve } from './http.ts'
-import type { PageServer } from './http.ts'
+import type { Page, PageServer } from './http.ts'
 import type { Log } from './log.ts'
 import { LossRecords } from './loss-records.ts'
 import { Losses } from './losses.ts'
-import { LoopLag } from './metrics/loop-lag.ts'
+import type { LoopLag } from './metrics/loop-lag.ts'
 import { createPages } from './pages.ts'
 import type { PageSources } from './pages.ts'
 
@@ -34,6 +34,7 @@ export interface Parts {
   readonly policies: Policies
   readonly reloads: Reloads
   readonly delivery: Delivery
+  readonly loopLag: LoopLag
 }
 
 export class Telemetry implements AsyncDisposable {
@@ -41,7 +42,6 @@ export class Telemetry implements AsyncDisposable {
   /** Everything is attached, and no stop was requested. */
   ready = false
   readonly #losses: Losses
-  readonly #lag = new LoopLag()
   readonly #parts: Parts
   readonly #options: TelemetryOptions
   #server: PageServer | undefined
@@ -61,13 +61,20 @@ export class Telemetry implements AsyncDisposable {
   /** Serves the pages; returns the address. Throws CollectorError LISTEN_FAILED. */
   async serve(): Promise<string> {
     const { loaded, log } = this.#options
-    const pages = createPages(this.#sources())
-    this.#server = await serve(loaded.config.server.http, pages, (message) => log.warn(message))
+    const { loopLag } = this.#parts
+    const pages = Object.entries(createPages(this.#sources())).map(([path, page]): [string, Page] => {
+      const measured: Page = (authorization) => {
+        loopLag.working()
+        return page(authorization)
+      }
+      return [path, measured]
+    })
+    this.#server = await serve(loaded.config.server.http, Object.fromEntries(pages), (message) => log.warn(message))
     return this.#server.address
   }
 
   #sources(): PageSources {
-    const { kernel, ingest, policies, reloads, delivery } = this.#parts
+    const { kernel, ingest, policies, reloads, delivery, loopLag } = this.#parts
     const { epoch, loaded, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
     return {
@@ -95,7 +102,7 @@ export class Telemetry implements AsyncDisposable {
       senders: () => delivery.fanout.senders,
       filtered: () => delivery.fanout.filtered(),
       reloads,
-      loopLag: () => this.#lag.seconds,
+      loopLag: () => loopLag.seconds,
     }
   }
 
@@ -112,6 +119,5 @@ export class Telemetry implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server?.[Symbol.asyncDispose]()
-    this.#lag[Symbol.dispose]()
   }
 }

@@ -41,7 +41,7 @@ const ring = z
       .describe('The kernel wakes the agent when this much waits in the ring. Default: an eighth of ring.size.'),
     max_delay: duration(1, 1000)
       .prefault('50ms')
-      .describe('The agent reads the ring at least this often while records wait.'),
+      .describe('A record waits at most this long in a ring below its watermark. An empty ring is not polled.'),
   })
   .refine(({ size: bytes }) => Number.isInteger(Math.log2(bytes)), {
     path: ['size'],

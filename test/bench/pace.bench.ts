@@ -96,7 +96,8 @@ const ring = new RecordedRing(recording.bytes, Infinity, () => stage.pass(record
 const watch = (): Disposable => ({ [Symbol.dispose]: () => {} })
 let warm = process.cpuUsage()
 setTimeout(() => (warm = process.cpuUsage()), WARM_UP_SECONDS * 1000)
-for await (const chunk of chunks({ ring, watch, maxDelayMs: MAX_DELAY_MS }, stopping.signal)) {
+const source = { ring, watch, maxDelayMs: MAX_DELAY_MS, watermarkBytes: 0, polls: () => true }
+for await (const chunk of chunks(source, stopping.signal)) {
   const events = stage.take(chunk)
   published += events.length
   const wait = fanout.publish(events)

@@ -74,7 +74,8 @@ class Agent {
     }
     const ring = new RecordedRing(recording.bytes, Infinity, () => line.pass(recording.spanMs), due)
     const watch = (): Disposable => ({ [Symbol.dispose]: () => {} })
-    for await (const chunk of chunks({ ring, watch, maxDelayMs: MAX_DELAY_MS }, signal)) {
+    const source = { ring, watch, maxDelayMs: MAX_DELAY_MS, watermarkBytes: 0, polls: () => true }
+    for await (const chunk of chunks(source, signal)) {
       const events = line.take(chunk)
       stamp(events, Date.now())
       this.#published += events.length

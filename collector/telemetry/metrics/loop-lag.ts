@@ -1,6 +1,6 @@
 /**
  * Measures the lag of the event loop: how late a timer of 100 ms fires. While the loop is busy (loading a policy, a long garbage collection)
- * the agent reads no ring and sends no batch.
+ * the agent reads no ring and sends no batch. The timer runs only while the agent works, because it would wake an idle one ten times a second.
  */
 import { Histogram } from '../../../exporters/index.ts'
 import type { HistogramCounts } from '../../../exporters/index.ts'
@@ -10,25 +10,45 @@ const SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
 
 export class LoopLag implements Disposable {
   readonly #lag = new Histogram(SECONDS)
-  readonly #timer: NodeJS.Timeout
-  #dueMs: number
+  readonly #nowMs: () => number
+  #timer: NodeJS.Timeout | undefined
+  #dueMs = 0
+  #works = false
+  #ended = false
 
   /** `nowMs`: monotonic. The timer does not keep the process alive. */
   constructor(nowMs: () => number = () => performance.now()) {
-    this.#dueMs = nowMs() + EVERY_MS
-    this.#timer = setInterval(() => {
-      const now = nowMs()
-      this.#lag.add((now - this.#dueMs) / 1000)
-      this.#dueMs = now + EVERY_MS
-    }, EVERY_MS).unref()
+    this.#nowMs = nowMs
   }
 
-  /** One value per 100 ms. */
+  /** Something begins that may take long: measures until nothing has begun for 100 ms. Cheap. */
+  working(): void {
+    this.#works = true
+    if (this.#timer !== undefined || this.#ended) return
+    this.#dueMs = this.#nowMs() + EVERY_MS
+    this.#timer = setInterval(() => this.#measure(), EVERY_MS).unref()
+  }
+
+  #measure(): void {
+    const now = this.#nowMs()
+    this.#lag.add((now - this.#dueMs) / 1000)
+    this.#dueMs = now + EVERY_MS
+    if (!this.#works) this.#stop()
+    this.#works = false
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** One value per 100 ms of work. */
   get seconds(): HistogramCounts {
     return this.#lag
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer)
+    this.#ended = true
+    this.#stop()
   }
 }

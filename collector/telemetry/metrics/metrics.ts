@@ -136,8 +136,11 @@ function addAgent(page: MetricsPage, sources: MetricSources): void {
     [],
     (put) => put({}, sources.reloads.lastMs / 1000),
   )
-  page.histogram('ktrail_event_loop_lag_seconds', 'How late the event loop ran a timer of 100 ms.', [], (put) =>
-    put({}, sources.loopLag()),
+  page.histogram(
+    'ktrail_event_loop_lag_seconds',
+    'How late the event loop ran a timer of 100 ms. Measured while the agent works.',
+    [],
+    (put) => put({}, sources.loopLag()),
   )
   page.gauge('ktrail_process_resident_memory_bytes', 'Resident memory of the agent.', [], (put) =>
     put({}, process.memoryUsage.rss()),

@@ -14,7 +14,8 @@ export async function play(recording: Recording, rounds: number, fanout: FanOut)
   const watch = (): Disposable => ({ [Symbol.dispose]: () => {} })
   const onEmpty = (): void => stopping.abort()
   let published = 0
-  for await (const chunk of chunks({ ring, watch, maxDelayMs: MAX_DELAY_MS, onEmpty }, stopping.signal)) {
+  const source = { ring, watch, maxDelayMs: MAX_DELAY_MS, watermarkBytes: 0, onEmpty }
+  for await (const chunk of chunks(source, stopping.signal)) {
     const events = stage.take(chunk)
     published += events.length
     const wait = fanout.publish(events)

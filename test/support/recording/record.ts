@@ -15,6 +15,8 @@ import { chunks } from '../../../collector/ingest/source.ts'
 import { clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
 import { saveRecording } from './recording.ts'
 
+const WATERMARK_BYTES = 1 << 20
+
 /** As config/policies/file-monitoring.yaml, with more folders: a wider mix of paths. */
 const PREFIXES = '["/etc/", "/usr/lib/", "/usr/share/"]'
 const CALLS = [
@@ -45,7 +47,7 @@ using kernel = await KernelSide.open({
   facts,
   mode: 'auto',
   ringBytes: 64 << 20,
-  watermarkBytes: 1 << 20,
+  watermarkBytes: WATERMARK_BYTES,
   agentPid: process.pid,
 })
 const scanned = await scanProcfs('/proc')
@@ -57,7 +59,8 @@ const stopping = new AbortController()
 const workload = spawn(fileURLToPath(new URL('workload.sh', import.meta.url)), { stdio: 'inherit' })
 workload.on('close', () => stopping.abort())
 const kept: Buffer[] = []
-const source = chunks({ ring: kernel.ring, watch: (wake) => kernel.watch(wake), maxDelayMs: 50 }, stopping.signal)
+const watch = (wake: () => void): Disposable => kernel.watch(wake)
+const source = chunks({ ring: kernel.ring, watch, maxDelayMs: 50, watermarkBytes: WATERMARK_BYTES }, stopping.signal)
 for await (const { bytes, length } of source) kept.push(Buffer.from(bytes.subarray(0, length)))
 const { taken, counters } = kernel.state()
 const lost = counters.ring_full_hook + counters.ring_full_process

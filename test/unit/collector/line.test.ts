@@ -31,7 +31,11 @@ class FakeIngest {
     await settle()
   }
 
-  async *events(signal: AbortSignal, wantsTurn: () => boolean): AsyncGenerator<readonly Event[]> {
+  /** As Ingest's. */
+  polls: () => boolean = () => false
+
+  async *events(signal: AbortSignal, wantsTurn: () => boolean, polls: () => boolean): AsyncGenerator<readonly Event[]> {
+    this.polls = polls
     for (;;) {
       const next = this.#waiting.shift() ?? (wantsTurn() ? [] : undefined)
       if (this.failure !== undefined) throw this.failure
@@ -59,6 +63,7 @@ interface Rig {
   readonly published: string[]
   /** Set: an exporter blocks. */
   blocked: Promise<void> | undefined
+  worked: number
 }
 
 function rig(enrichment = new Enrichment()): Rig {
@@ -75,7 +80,8 @@ function rig(enrichment = new Enrichment()): Rig {
     },
   }
   const published: string[] = []
-  const parts = { ingest, enrichment, delivery, lossRecords: new LossRecords(options, 0), log }
+  const working = (): void => void made.worked++
+  const parts = { ingest, enrichment, delivery, lossRecords: new LossRecords(options, 0), working, log }
   const made: Rig = {
     line: new Line(parts, GRACE_MS, clock),
     ingest,
@@ -84,6 +90,7 @@ function rig(enrichment = new Enrichment()): Rig {
     parts,
     published,
     blocked: undefined,
+    worked: 0,
   }
   return made
 }
@@ -110,10 +117,12 @@ test('line: what waits for enrichment gets its number when it goes on, also whil
   s.line.start()
   await s.ingest.read(by(a), by(b))
   assert.deepEqual(s.published, ['process_kprobe 0'])
+  assert.ok(s.ingest.polls(), 'the ring does not wake for it')
   pending = undefined
   known.resolve()
   await s.ingest.read()
   assert.deepEqual(s.published, ['process_kprobe 0', 'process_kprobe 1'])
+  assert.deepEqual([s.ingest.polls(), s.worked], [false, 2])
   assert.deepEqual(s.parts.enrichment.held.events, 0)
   await s.line.stop(0)
 })

@@ -110,10 +110,11 @@ test('enrichment: after the time limit they are passed on without metadata and c
   s.enricher.mustLearn(a)
   s.pass(by(a, 0))
   s.nowMs = 999
-  assert.deepEqual([s.pass(by(a, 1)), s.stage.due], [[], false])
+  assert.deepEqual([s.pass(by(a, 1)), s.stage.due, s.stage.waits], [[], false, true])
   s.nowMs = 1000
   assert.equal(s.stage.due, true)
   assert.deepEqual(s.pass(by(b, 2)), [0, 1, 2])
+  assert.equal(s.stage.waits, false)
   assert.deepEqual(s.pass(by(a, 3)), [3])
   assert.deepEqual(s.stage.gaveUp, { ...NOTHING, time: 3 })
 })

@@ -1,4 +1,4 @@
-/** The ring as chunks: pulled, never pushed; by wakeup or by polling; drained at the end. */
+/** The ring as chunks: pulled, never pushed; read a little after a wakeup; drained at the end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { chunks } from '../../../../collector/ingest/source.ts'
@@ -17,7 +17,7 @@ class FakeRing implements RingReader {
     into.set(next)
     return next.length
   }
-  available = (): number => this.waiting.length
+  available = (): number => this.waiting.reduce((sum, { length }) => sum + length, 0)
   malformed = (): number => 0
   close(): void {}
   [Symbol.dispose](): void {}
@@ -31,10 +31,12 @@ interface Setup {
   watches: number
   empty: number
   wantsTurn: boolean
+  polls: boolean
 }
 
 /** A delay that no test reaches, unless it sets another. */
 const NEVER_MS = 1_000_000
+const WATERMARK_BYTES = 8
 
 function setup(maxDelayMs = NEVER_MS): Setup {
   const ring = new FakeRing()
@@ -46,6 +48,7 @@ function setup(maxDelayMs = NEVER_MS): Setup {
     watches: 0,
     empty: 0,
     wantsTurn: false,
+    polls: false,
     wake: () => woken?.(),
     source: chunks(
       {
@@ -56,8 +59,10 @@ function setup(maxDelayMs = NEVER_MS): Setup {
           return { [Symbol.dispose]: () => void made.watches-- }
         },
         maxDelayMs,
+        watermarkBytes: WATERMARK_BYTES,
         onEmpty: () => made.empty++,
         wantsTurn: () => made.wantsTurn,
+        polls: () => made.polls,
         chunkBytes: 64,
       },
       stop.signal,
@@ -97,26 +102,76 @@ test('source: the event loop runs between two chunks', async () => {
   await s.source.return(undefined)
 })
 
-test('source: waits while the ring is empty, and comes back when woken', async () => {
-  const s = setup()
+test('source: an empty ring has no timer', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const s = setup(50)
   const next = text(s.source)
   await turn()
-  assert.equal(s.empty, 1)
-  s.ring.waiting.push(Buffer.from('late'))
+  s.ring.waiting.push(Buffer.from('unsaid'))
+  context.mock.timers.tick(NEVER_MS)
   await turn()
-  assert.equal(s.ring.waiting.length, 1)
-  s.wake()
-  assert.equal(await next, 'late')
+  assert.deepEqual([s.ring.reads, s.empty], [1, 1])
+  s.stop.abort()
+  assert.equal(await next, 'unsaid')
   await s.source.return(undefined)
 })
 
-test('source: polls the ring without a wakeup', async () => {
-  const s = setup(5)
+test('source: after a wakeup records gather for the delay, and one read takes them', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const s = setup(50)
   const next = text(s.source)
   await turn()
-  s.ring.waiting.push(Buffer.from('few'))
-  assert.equal(await next, 'few')
+  s.ring.waiting.push(Buffer.from('first'))
+  s.wake()
+  await turn()
+  context.mock.timers.tick(49)
+  await turn()
+  assert.equal(s.ring.reads, 1)
+  context.mock.timers.tick(1)
+  assert.equal(await next, 'first')
   await s.source.return(undefined)
+})
+
+test('source: with the watermark passed the ring is read at once, before the delay and during it', async () => {
+  const before = setup()
+  const first = text(before.source)
+  await turn()
+  before.ring.waiting.push(Buffer.from('12345678'))
+  before.wake()
+  assert.equal(await first, '12345678')
+  await before.source.return(undefined)
+  const during = setup()
+  const next = text(during.source)
+  await turn()
+  during.ring.waiting.push(Buffer.from('1234567'))
+  during.wake()
+  await turn()
+  during.ring.waiting.push(Buffer.from('8'))
+  during.wake()
+  assert.equal(await next, '1234567')
+  await during.source.return(undefined)
+})
+
+test('source: while it polls, the ring is read every delay without a wakeup', async () => {
+  const s = setup(5)
+  s.polls = true
+  const next = text(s.source)
+  await turn()
+  s.wantsTurn = true
+  assert.equal(await next, '')
+  await s.source.return(undefined)
+})
+
+test('source: ends at once while records gather, with the records', async () => {
+  const s = setup()
+  const next = text(s.source)
+  await turn()
+  s.ring.waiting.push(Buffer.from('last'))
+  s.wake()
+  await turn()
+  assert.equal(s.ring.reads, 1)
+  s.stop.abort()
+  assert.deepEqual([await next, await text(s.source)], ['last', undefined])
 })
 
 test('source: a wakeup with an empty ring yields no chunk', async () => {
@@ -175,10 +230,13 @@ test('source: an empty ring yields one empty chunk on request', async () => {
   const next = text(s.source)
   await turn()
   s.wantsTurn = true
+  s.wake()
   assert.equal(await next, '')
   s.wantsTurn = false
   const after = text(s.source)
+  await turn()
   s.ring.waiting.push(Buffer.from('more'))
+  s.wake()
   assert.equal(await after, 'more')
   await s.source.return(undefined)
 })

@@ -333,6 +333,7 @@ test('metrics: the event loop’s lag is the delay of a timer, one value each ti
   let nowMs = 0
   using late = new LoopLag(() => nowMs)
   for (const at of [100, 203, 1303]) {
+    late.working()
     nowMs = at
     t.mock.timers.tick(100)
   }
@@ -342,6 +343,35 @@ test('metrics: the event loop’s lag is the delay of a timer, one value each ti
     ['0.001:1', '0.005:1', '1:1'],
   )
   assert.ok(Math.abs(sum - 1.003) < 1e-9)
+})
+
+test('metrics: the timer of the event loop’s lag ends with the work, and begins anew with it', (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  let nowMs = 0
+  const late = new LoopLag(() => nowMs)
+  const values = (): number => late.seconds.counts.reduce((sum, n) => sum + n, 0)
+  const pass = (ms: number): void => {
+    for (let i = 0; i < ms; i += 100) {
+      nowMs += 100
+      t.mock.timers.tick(100)
+    }
+  }
+  pass(1000)
+  assert.equal(values(), 0)
+  late.working()
+  pass(10_000)
+  assert.equal(values(), 2)
+  late.working()
+  pass(100)
+  late.working()
+  pass(10_000)
+  assert.equal(values(), 2 + 3)
+  assert.ok(late.seconds.sum < 1e-9, 'idle time is no lag')
+  late.working()
+  late[Symbol.dispose]()
+  late.working()
+  pass(10_000)
+  assert.equal(values(), 5)
 })
 
 test('metrics: hooks are counted by policy, with those that the kernel does not have', async () => {

@@ -79,7 +79,10 @@ export async function startAgent(
   const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery, loopLag }
   const telemetry = undo.use(new Telemetry(parts, { epoch, loaded, facts, log }))
   const http = await telemetry.serve()
-  folder.watch((error) => log.error({ error: String(error) }, 'reading the policy files failed'))
+  folder.watch(
+    (error) => log.error({ error: String(error) }, 'reading the policy files failed'),
+    (reason) => log.warn({ reason }, 'changed policy files are found by polling, within some ten seconds'),
+  )
   const keeping = undo.use(new Housekeeping())
   const working = (): void => {
     loopLag.working()

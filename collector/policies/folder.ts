@@ -43,7 +43,9 @@ export class PolicyFolder implements Disposable {
   readonly reloads: Reloads = new Reloads()
   readonly #options: PolicyFolderOptions
   readonly #files = new Map<string, Seen>()
-  #looking: Promise<void> | undefined
+  /** The look that begins when `last` has ended. */
+  #next: Promise<void> | undefined
+  #last: Promise<unknown> = Promise.resolve()
   /** Disposed: a running look attaches nothing more. */
   #closed = false
   #watch: Disposable | undefined
@@ -71,10 +73,17 @@ export class PolicyFolder implements Disposable {
     }
   }
 
-  /** Compares the files with the attached policies and applies the differences. A call during a look waits for that look. */
+  /**
+   * Compares the files with the attached policies and applies the differences. Calls during a look share the next one, because the change
+   * that they are about may be in a file that the running look has passed.
+   */
   look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
-    return this.#looking
+    this.#next ??= this.#last.then(() => {
+      this.#next = undefined
+      return this.#look()
+    })
+    this.#last = this.#next.catch(() => undefined)
+    return this.#next
   }
 
   async #look(): Promise<void> {
@@ -200,9 +209,12 @@ export class PolicyFolder implements Disposable {
     }
   }
 
-  /** Starts watching: changes take effect within about a second. `onFailed` gets faults of ours that a look throws. */
-  watch(onFailed: (error: unknown) => void): void {
-    this.#watch = watchPaths(this.#options.paths, () => void this.look().catch(onFailed))
+  /**
+   * Starts watching: changes take effect within about a second where the file system reports them. `onFailed` gets faults of ours that a look
+   * throws; `onPolls` why changes are found by polling.
+   */
+  watch(onFailed: (error: unknown) => void, onPolls: (reason: string) => void): void {
+    this.#watch = watchPaths(this.#options.paths, { look: () => this.look().catch(onFailed), onPolls })
   }
 
   /** Stops watching; attached policies stay attached. */

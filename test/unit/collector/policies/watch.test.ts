@@ -1,77 +1,330 @@
-/** Folders are checked soon after a change, and at least once a second. */
+/** Paths are looked at soon after a change, and else rarely. */
 import assert from 'node:assert/strict'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import type { FSWatcher } from 'node:fs'
+import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { watchTargets } from '../../../../collector/policies/watch-targets.ts'
 import { watchPaths } from '../../../../collector/policies/watch.ts'
+import type { WatchOptions } from '../../../../collector/policies/watch.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 
-/** Counts looks; `done` resolves at the `count`th, the deadline is the test runner's. */
-function looks(count: number): { look: () => void; seen: () => number; done: Promise<void> } {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  let seen = 0
-  return {
-    look: () => {
-      if (++seen === count) resolve()
+/** Deadline of a test whose watch sees nothing: less than the ten seconds of a poll. */
+const DEADLINE = { timeout: 8_000 }
+
+class Looks {
+  seen = 0
+  readonly reasons: string[] = []
+  readonly #waiting = new Set<() => void>()
+  /** Set: a look takes as long as this. */
+  busy: Promise<void> | undefined
+
+  readonly options: WatchOptions = {
+    look: async () => {
+      this.seen++
+      for (const check of this.#waiting) check()
+      await this.busy
     },
-    seen: () => seen,
-    done: promise,
+    onPolls: (reason) => void this.reasons.push(reason),
+  }
+
+  /** Resolves at the `count`th look; the deadline is the test runner's. */
+  until(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      const check = (): void => {
+        if (this.seen < count) return
+        this.#waiting.delete(check)
+        resolve()
+      }
+      this.#waiting.add(check)
+      check()
+    })
+  }
+
+  /** Does `change` and waits for a look after it. */
+  async after(change: () => void): Promise<void> {
+    const next = this.seen + 1
+    change()
+    await this.until(next)
   }
 }
 
-test(
-  'watch: a file written into a folder is read without waiting for the poll',
-  { timeout: 10_000 },
-  async (context) => {
-    // The poll never fires.
-    context.mock.timers.enable({ apis: ['setInterval'] })
-    using folder = new Folder()
-    const { look, done } = looks(1)
-    using watching = watchPaths([folder.path], look)
-    assert.ok(watching)
-    writeFileSync(folder.at('a.yaml'), 'x')
-    await done
+/** A configmap as kubelet writes it: the files are links through `..data`, which a rename swaps. */
+function kubernetesVolume(folder: Folder): { readonly swap: () => void } {
+  let version = 1
+  const write = (): void => {
+    mkdirSync(folder.at(`..v${version}`))
+    writeFileSync(folder.at(`..v${version}/a.yaml`), `${version}`)
+    symlinkSync(`..v${version}`, folder.at('..data_tmp'))
+    renameSync(folder.at('..data_tmp'), folder.at('..data'))
+  }
+  write()
+  symlinkSync('..data/a.yaml', folder.at('a.yaml'))
+  return {
+    swap: () => {
+      version++
+      write()
+      rmSync(folder.at(`..v${version - 1}`), { recursive: true })
+    },
+  }
+}
+
+interface Change {
+  readonly name: string
+  /** Makes what is there before; returns the watched paths and what changes, one step a look. */
+  readonly make: (folder: Folder) => { readonly paths: readonly string[]; readonly steps: ReadonlyArray<() => void> }
+}
+
+const CHANGES: readonly Change[] = [
+  {
+    name: 'a file added to a folder, written again, removed',
+    make: (folder) => ({
+      paths: [folder.path],
+      steps: [
+        () => writeFileSync(folder.at('a.yaml'), '1'),
+        () => writeFileSync(folder.at('a.yaml'), '2'),
+        () => rmSync(folder.at('a.yaml')),
+      ],
+    }),
   },
-)
+  {
+    name: 'a file replaced by a rename, twice',
+    make: (folder) => {
+      writeFileSync(folder.at('a.yaml'), '0')
+      const replace = (): void => {
+        writeFileSync(folder.at('new'), '1')
+        renameSync(folder.at('new'), folder.at('a.yaml'))
+      }
+      return { paths: [folder.at('a.yaml')], steps: [replace, replace] }
+    },
+  },
+  {
+    name: 'a file moved away, another one in its place',
+    make: (folder) => {
+      writeFileSync(folder.at('a.yaml'), '0')
+      return {
+        paths: [folder.at('a.yaml')],
+        steps: [
+          () => renameSync(folder.at('a.yaml'), folder.at('a.yaml~')),
+          () => writeFileSync(folder.at('a.yaml'), '1'),
+          () => writeFileSync(folder.at('a.yaml'), '2'),
+        ],
+      }
+    },
+  },
+  {
+    name: 'a folder that comes, goes and comes back',
+    make: (folder) => {
+      const come = (): void => mkdirSync(folder.at('p'))
+      return {
+        paths: [folder.at('p')],
+        steps: [
+          come,
+          () => rmSync(folder.at('p'), { recursive: true }),
+          come,
+          () => writeFileSync(folder.at('p/a.yaml'), '1'),
+        ],
+      }
+    },
+  },
+  {
+    name: 'a folder swapped for another',
+    make: (folder) => {
+      mkdirSync(folder.at('p'))
+      mkdirSync(folder.at('q'))
+      return {
+        paths: [folder.at('p')],
+        steps: [
+          () => {
+            renameSync(folder.at('p'), folder.at('old'))
+            renameSync(folder.at('q'), folder.at('p'))
+          },
+          () => writeFileSync(folder.at('p/a.yaml'), '1'),
+        ],
+      }
+    },
+  },
+  {
+    name: 'the volume of a Kubernetes ConfigMap, as a folder',
+    make: (folder) => {
+      const { swap } = kubernetesVolume(folder)
+      return { paths: [folder.path], steps: [swap, swap] }
+    },
+  },
+  {
+    name: 'the volume of a Kubernetes ConfigMap, one file of it',
+    make: (folder) => {
+      const { swap } = kubernetesVolume(folder)
+      return { paths: [folder.at('a.yaml')], steps: [swap, swap] }
+    },
+  },
+  {
+    name: 'a symlink to a folder that is turned, and the target of a linked file',
+    make: (folder) => {
+      for (const name of ['one', 'two', 'else']) mkdirSync(folder.at(name))
+      writeFileSync(folder.at('else/b.yaml'), '0')
+      symlinkSync('../else/b.yaml', folder.at('two/a.yaml'))
+      symlinkSync('one', folder.at('p'))
+      return {
+        paths: [folder.at('p')],
+        steps: [
+          () => {
+            symlinkSync('two', folder.at('new'))
+            renameSync(folder.at('new'), folder.at('p'))
+          },
+          () => writeFileSync(folder.at('else/b.yaml'), '1'),
+        ],
+      }
+    },
+  },
+]
 
-test('watch: many changes within a moment are one check', { timeout: 10_000 }, async () => {
+for (const { name, make } of CHANGES) {
+  test(`watch: looks after each change of ${name}`, DEADLINE, async () => {
+    using folder = new Folder()
+    const { paths, steps } = make(folder)
+    const looks = new Looks()
+    using watching = watchPaths(paths, looks.options)
+    assert.ok(watching)
+    await looks.until(1)
+    for (const step of steps) await looks.after(step)
+  })
+}
+
+test('watch: many changes within a moment are one look', DEADLINE, async () => {
   using folder = new Folder()
-  const { look, seen, done } = looks(1)
-  using watching = watchPaths([folder.path], look)
+  const looks = new Looks()
+  using watching = watchPaths([folder.path], looks.options)
   assert.ok(watching)
-  for (let i = 0; i < 50; i++) writeFileSync(folder.at(`${i}.yaml`), 'x')
-  await done
-  assert.equal(seen(), 1)
+  await looks.until(1)
+  await looks.after(() => {
+    for (let i = 0; i < 50; i++) writeFileSync(folder.at(`${i}.yaml`), 'x')
+  })
+  assert.equal(looks.seen, 2)
 })
 
-test('watch: polls once a second, also a missing path, until disposed', (context) => {
-  context.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
+test('watch: a change during a look is followed by another look', DEADLINE, async () => {
   using folder = new Folder()
-  const { look, seen } = looks(99)
-  const watch = watchPaths([folder.at('none')], look)
-  context.mock.timers.tick(3_000)
-  assert.equal(seen(), 3)
-  watch[Symbol.dispose]()
-  context.mock.timers.tick(3_000)
-  assert.equal(seen(), 3)
-})
-
-test('watch: a removed folder is no crash, and is still polled', { timeout: 10_000 }, async () => {
-  using folder = new Folder()
-  mkdirSync(folder.at('p'))
-  const { look, done } = looks(2)
-  using watching = watchPaths([folder.at('p')], look)
+  const looks = new Looks()
+  using watching = watchPaths([folder.path], looks.options)
   assert.ok(watching)
-  rmSync(folder.at('p'), { recursive: true })
-  await done
+  await looks.until(1)
+  const slow = Promise.withResolvers<void>()
+  looks.busy = slow.promise
+  await looks.after(() => writeFileSync(folder.at('a.yaml'), '1'))
+  writeFileSync(folder.at('a.yaml'), '2')
+  await new Promise((resolve) => setTimeout(resolve, 300)) // the event is there by then
+  assert.equal(looks.seen, 2)
+  looks.busy = undefined
+  slow.resolve()
+  await looks.until(3)
 })
 
-test('watch: a pending check is cancelled once disposed', (context) => {
-  context.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
-  const { look, seen } = looks(99)
-  const watch = watchPaths([], look)
-  context.mock.timers.tick(999)
-  watch[Symbol.dispose]()
-  watch[Symbol.dispose]()
-  context.mock.timers.tick(5_000)
-  assert.equal(seen(), 0)
+/** Watches of which no event comes, or which the kernel refuses. */
+class FakeWatch {
+  open = 0
+  refuses: string | undefined
+  #last: FSWatcher | undefined
+
+  readonly watch = (() => {
+    if (this.refuses !== undefined) throw Object.assign(new Error(this.refuses), { code: this.refuses })
+    this.open++
+    const close = (): number => this.open--
+    this.#last = Object.assign(new EventEmitter(), { close }) as unknown as FSWatcher
+    return this.#last
+  }) as unknown as NonNullable<WatchOptions['watch']>
+
+  fail(): void {
+    this.#last?.emit('error', new Error('gone'))
+  }
+}
+
+/** The next look comes after `ms` and not before. */
+async function nextAfter(context: TestContext, looks: Looks, ms: number): Promise<void> {
+  const { seen } = looks
+  await turn() // the timer is set after the look
+  context.mock.timers.tick(ms - 1)
+  await turn()
+  assert.equal(looks.seen, seen)
+  context.mock.timers.tick(1)
+  await looks.until(seen + 1)
+}
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+
+test('watch: without events it looks once a minute, and not at all once disposed', async (context) => {
+  using folder = new Folder()
+  const looks = new Looks()
+  const fake = new FakeWatch()
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const watching = watchPaths([folder.path, folder.at('none')], { ...looks.options, watch: fake.watch })
+  await looks.until(1)
+  await nextAfter(context, looks, 60_000)
+  await nextAfter(context, looks, 60_000)
+  assert.deepEqual(looks.reasons, [])
+  await turn()
+  watching[Symbol.dispose]()
+  watching[Symbol.dispose]()
+  context.mock.timers.tick(120_000)
+  await turn()
+  assert.deepEqual([looks.seen, fake.open], [3, 0])
+})
+
+test('watch: where the kernel has no watch left it looks every ten seconds, and gives the reason once', async (context) => {
+  using folder = new Folder()
+  const looks = new Looks()
+  const fake = new FakeWatch()
+  fake.refuses = 'ENOSPC'
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  using watching = watchPaths([folder.path], { ...looks.options, watch: fake.watch })
+  assert.ok(watching)
+  await looks.until(1)
+  await nextAfter(context, looks, 10_000)
+  await nextAfter(context, looks, 10_000)
+  assert.deepEqual(looks.reasons, ['this user has no inotify watches left (sysctl fs.inotify.max_user_watches)'])
+  fake.refuses = 'EMFILE'
+  await nextAfter(context, looks, 10_000)
+  assert.match(looks.reasons.slice(1).join(), /^no inotify instance .*max_user_instances\)$/)
+  fake.refuses = undefined
+  await nextAfter(context, looks, 10_000)
+  await nextAfter(context, looks, 60_000)
+  assert.equal(looks.reasons.length, 2)
+})
+
+test('watch: a watch that fails is made anew', DEADLINE, async () => {
+  using folder = new Folder()
+  const looks = new Looks()
+  const fake = new FakeWatch()
+  using watching = watchPaths([folder.path], { ...looks.options, watch: fake.watch })
+  assert.ok(watching)
+  await looks.until(1)
+  await looks.after(() => fake.fail())
+  assert.equal(fake.open, 1)
+})
+
+test('watch targets: the path, its files, and the directories of links with the names that matter', async () => {
+  using folder = new Folder()
+  kubernetesVolume(folder)
+  symlinkSync(folder.path, folder.at('p'))
+  const { names, unseen } = await watchTargets([folder.at('p/./..v1/../a.yaml'), folder.at('p'), folder.at('no/such')])
+  const shown = Object.fromEntries(
+    [...names].map(([path, only]) => [path.slice(folder.path.length), only && [...only]]),
+  )
+  assert.deepEqual(shown, { '': undefined, '/..v1/a.yaml': undefined })
+  assert.equal(unseen, undefined)
+  const one = await watchTargets([folder.at('p/a.yaml'), folder.at('no/such')])
+  assert.deepEqual([...(one.names.get(folder.path) ?? [])].toSorted(), ['..data', 'a.yaml', 'no', 'p'])
+})
+
+test('watch targets: a link to itself ends', async () => {
+  using folder = new Folder()
+  symlinkSync('loop', folder.at('loop'))
+  const { names } = await watchTargets([folder.at('loop')])
+  assert.deepEqual([...names], [[folder.path, new Set(['loop'])]])
+})
+
+test('watch targets: a file system that may not report changes is named', async () => {
+  assert.ok(lstatSync('/proc/self').isSymbolicLink())
+  const { unseen } = await watchTargets(['/proc/sys/kernel'])
+  assert.equal(unseen, '/proc/sys/kernel lies on a file system that may not report changes')
 })

@@ -52,7 +52,7 @@ random-policies: build ## random policies against a plain evaluator, verdicts in
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- \
 		env KTRAIL_SETS=$(SETS) KTRAIL_SEED=$(SEED) KTRAIL_FROM=$(FROM) KTRAIL_CALLS=$(CALLS) prlimit --nofile=65536 \
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec \
-		test/e2e/random-policies.test.ts test/e2e/races.test.ts
+		test/e2e/engine/random-policies.test.ts test/e2e/engine/races.test.ts
 
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules

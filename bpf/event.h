@@ -53,12 +53,13 @@ enum value_kind {
 struct value {
 	__u32 len;    /* bytes of text (STRING, FILE); 8 for integers; 0 for ERROR */
 	__u8 kind;    /* enum value_kind */
-	__u8 index;   /* position in the policy's args list, or RETURN_INDEX */
+	__u8 index;   /* parameter | enum arg_type << VALUE_TYPE_SHIFT, or RETURN_INDEX */
 	__u16 flags;  /* enum value_flag */
 };
 
 enum value_index {
 	RETURN_INDEX = 255,
+	VALUE_TYPE_SHIFT = 3,
 };
 
 enum value_flag {

@@ -3,17 +3,24 @@
 #define KTRAIL_FILTER_H
 
 /*
- * What filters are made of, whatever their class. The classes have a header each, with their constants, their map and
- * their test: match/number.h, match/text.h, match/path.h.
+ * What filters are made of, whatever their class. The classes have a header each, with their constants, their maps and
+ * their tests: match/number.h, match/text.h, match/path.h.
  */
 
 enum limit {
-	HOOK_SLOTS = 16,     /* hooks in one object: programs are stubs that name their slot */
-	ARGS_MAX = 5,
-	SELECTORS_MAX = 5,
-	FILTERS_MAX = 5,
-	FILTER_NUMBERS = 4,  /* more values than that go into the map `numbers` */
+	HOOK_SLOTS = 16,      /* functions in one object: programs are stubs that name their slot */
+	PARAMS_MAX = 5,       /* parameters of a function that a policy can name */
+	VALUES_MAX = 8,       /* values of a record: pairs of parameter and type that the policies of a function ask for */
+	VALUE_TEXTS_MAX = 5,  /* of them texts and paths, each up to 4,096 bytes */
+	SELECTORS_MAX = 512,  /* of all policies on a function */
+	SET_WORDS = 8,
+	FILTERS_MAX = 5,      /* of one selector */
+	FILTER_NUMBERS = 4,   /* more values than that go into the map `numbers` */
+	SCREENED_NUMBERS = 4, /* numbers of a function by which calls are rejected */
+	SMALL_NUMBERS = 64,   /* 0 to 63 are screened by value, all others alike */
 };
+
+_Static_assert(SELECTORS_MAX == 64 * SET_WORDS, "one bit each");
 
 /* How an argument is read: args/. Numbers by sign and width. */
 enum arg_type {
@@ -50,7 +57,7 @@ enum filter_op {
 };
 
 struct filter {
-	__u8 arg;    /* position in hook.args */
+	__u8 value;  /* position in hook.values */
 	__u8 class;  /* enum filter_class */
 	__u8 op;     /* enum filter_op */
 	__u8 count;  /* numbers in use; 0: look into the map `numbers` */
@@ -58,10 +65,21 @@ struct filter {
 	__u64 numbers[FILTER_NUMBERS];
 };
 
+/* A selector of a policy; those of one policy on the function stand together, in its order. */
 struct selector {
-	__u32 count;
-	__u32 reserved;
+	__u32 policy_hook;  /* what records carry as hook_id */
+	__u16 index;        /* within the policy's hook */
+	__u8 count;
+	__u8 return_type;   /* enum arg_type; ARG_NOP: the policy asks for none */
 	struct filter filters[FILTERS_MAX];
 };
+
+/* By hook.selectors + bit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct selector);
+} selectors SEC(".maps");
 
 #endif

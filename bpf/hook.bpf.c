@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The one template of every hook. A program is a stub that says how its arguments arrive and which slot of `hooks`
- * it serves; the verifier then specialises what call.h does for that slot.
+ * The one template of every hooked function. A program says how its parameters arrive and which slot of `hooks` it
+ * serves; the verifier then specialises what call/screen.h does for that slot. It is never attached: gate.bpf.c calls it.
  */
 #include "vmlinux/x86_64.h"
 #include <bpf/bpf_core_read.h>
@@ -15,87 +15,80 @@
 #include "record.h"
 #include "path.h"
 #include "filter.h"
-#include "args/number.h"
+#include "match/set.h"
 #include "match/number.h"
 #include "match/text.h"
 #include "match/path.h"
 #include "hook.h"
+#include "call/join.h"
+#include "call/scratch.h"
+#include "args/number.h"
 #include "args/string.h"
 #include "args/file.h"
-#include "join.h"
-#include "call.h"
+#include "call/screen.h"
+#include "call/match.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* `raw` are the first five parameters; a system call's stand in the registers that the first points to. */
-static __always_inline void take_args(struct call *call, __u32 slot, __u64 *raw)
+static __always_inline void take_params(struct call *call, __u32 slot, __u64 *raw)
 {
-	const volatile struct hook *hook = &hooks[slot];
 	__u64 regs = raw[0];
 	__u32 i;
 
-	if (hook->syscall) {
+	if (hooks[slot].syscall) {
 		raw[0] = LOAD(pt_regs, regs, di);
 		raw[1] = LOAD(pt_regs, regs, si);
 		raw[2] = LOAD(pt_regs, regs, dx);
 		raw[3] = LOAD(pt_regs, regs, r10);
 		raw[4] = LOAD(pt_regs, regs, r8);
 	}
-	for (i = 0; i < ARGS_MAX; i++) {
-		if (i >= hook->nargs)
-			break;
-		if (hook->arg_index[i] < ARGS_MAX)
-			call->args[i] = narrowed(hook->arg_type[i], raw[hook->arg_index[i]]);
-	}
+	for (i = 0; i < PARAMS_MAX; i++)
+		call->params[i] = raw[i];
 }
 
 static __always_inline void take_registers(struct call *call, __u32 slot, struct pt_regs *ctx)
 {
-	__u64 raw[ARGS_MAX] = {
+	__u64 raw[PARAMS_MAX] = {
 		PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx),
 	};
 
-	take_args(call, slot, raw);
+	take_params(call, slot, raw);
 }
 
-/* kprobe, kprobe.multi: no return value asked for. */
-static __noinline int on_entry(struct pt_regs *ctx, __u32 slot)
+/*
+ * The halves of a call stand beside each other in SLOT, not one in the other: functions that call one another share 512
+ * bytes of stack.
+ */
+
+/* kprobe, kprobe.multi: no return value asked for. True when something may match. */
+static __noinline bool on_entry(struct pt_regs *ctx, __u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
-	int alive;
 
 	if (!s)
 		return 0;
 	take_registers(&s->call, slot, ctx);
-	alive = hook_screen(s, slot);
-	return alive < 0 ? 0 : hook_record(slot, alive);
+	return hook_screen(s, slot);
 }
 
-/* fexit: arguments and return value in one place. */
-static __noinline int on_exit(void *ctx, __u32 slot)
+/* fexit: parameters and return value in one place. True when something may match. */
+static __noinline bool on_exit(void *ctx, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
 	struct scratch *s = scratch_of(slot);
-	__u64 raw[ARGS_MAX] = {};
-	int alive;
+	__u64 raw[PARAMS_MAX] = {};
 	__u32 i;
 
 	if (!s)
 		return 0;
-	if (hook->syscall) {
-		bpf_get_func_arg(ctx, 0, &raw[0]);
-	} else {
-		for (i = 0; i < ARGS_MAX; i++) {
-			if (i >= hook->nargs)
-				break;
-			if (hook->arg_index[i] < ARGS_MAX && hook->arg_type[i] != ARG_NOP)
-				bpf_get_func_arg(ctx, hook->arg_index[i], &raw[hook->arg_index[i]]);
-		}
+	for (i = 0; i < PARAMS_MAX; i++) {
+		if (i >= hook->nparams)
+			break;
+		bpf_get_func_arg(ctx, i, &raw[i]);
 	}
-	take_args(&s->call, slot, raw);
+	take_params(&s->call, slot, raw);
 	bpf_get_func_ret(ctx, &s->call.returned);
-	alive = hook_screen(s, slot);
-	return alive < 0 ? 0 : hook_record(slot, alive);
+	return hook_screen(s, slot);
 }
 
 /* First half of a joined return: 0 when the return is wanted. */
@@ -108,9 +101,9 @@ static __noinline int enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
 	if (!s)
 		return 1;
 	take_registers(&s->call, slot, ctx);
-	if (hook_screen(s, slot) < 0)
+	if (!hook_screen(s, slot))
 		return 1;
-	__builtin_memcpy(value.args, s->call.args, sizeof(value.args));
+	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
 	value.entered_ns = s->call.time_ns;
 	if (bpf_map_update_elem(&join, &key, &value, BPF_NOEXIST) == 0)
 		return 0;
@@ -123,46 +116,58 @@ static __noinline int enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
 	return 1;
 }
 
-static __noinline int leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
+/* Second half: true when something may match. */
+static __noinline bool leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 {
 	struct join_key key = { .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
 	struct join_value *entered = bpf_map_lookup_elem(&join, &key);
 	struct scratch *s = scratch_of(slot);
+	__u64 entered_ns;
 
 	if (!entered || !s)
 		return 0;
-	__builtin_memcpy(s->call.args, entered->args, sizeof(s->call.args));
-	s->call.time_ns = entered->entered_ns;
+	__builtin_memcpy(s->call.params, entered->params, sizeof(s->call.params));
+	entered_ns = entered->entered_ns;
 	s->call.returned = PT_REGS_RC(ctx);
-	/* The walk of the entry is not kept and the path may have moved meanwhile: the exact filters look at it anew. */
-	__builtin_memset(&s->top, 0, sizeof(s->top));
 	/* Who takes the entry out answers for it; one that stays is counted by the next entry or by the agent's sweep. */
 	if (bpf_map_delete_elem(&join, &key))
 		return 0;
-	return hook_record(slot, hooks[slot].nselectors ? selectors_by_number(&hooks[slot], s->call.args) : 0);
+	/* The policies may be others by now, and the path may have moved: both are looked at anew. */
+	if (!hook_screen(s, slot))
+		return 0;
+	s->call.time_ns = entered_ns;
+	return 1;
 }
 
 #define JOINED_SP(ctx) (PT_REGS_SP(ctx) - sizeof(__u64)) /* the return address is popped by now */
+
+#define RECORD_RETURN 2
 
 /* One program for both ends; an entry that answers 1 has no return. */
 static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 {
 	__u64 *cookie = SESSION_COOKIE(ctx);
 
-	if (!SESSION_IS_RETURN(ctx)) {
-		*cookie = PT_REGS_SP(ctx);
-		return enter(ctx, slot, *cookie);
-	}
-	leave(ctx, slot, *cookie);
-	return 0;
+	if (SESSION_IS_RETURN(ctx))
+		return leave(ctx, slot, *cookie) ? RECORD_RETURN : 0;
+	*cookie = PT_REGS_SP(ctx);
+	return enter(ctx, slot, *cookie);
 }
 
-#define SLOT(n)                                                                                               \
-	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return on_entry(ctx, n); }                     \
-	SEC("fexit") int hook_fexit_##n(void *ctx) { return on_exit(ctx, n); }                                 \
-	SEC("kprobe") int hook_session_##n(struct pt_regs *ctx) { return on_session(ctx, n); }                 \
-	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx) { enter(ctx, n, PT_REGS_SP(ctx)); return 0; }    \
-	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx) { return leave(ctx, n, JOINED_SP(ctx)); }
+#define SLOT(n)                                                                                                \
+	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return on_entry(ctx, n) ? hook_record(n) : 0; } \
+	SEC("fexit") int hook_fexit_##n(void *ctx) { return on_exit(ctx, n) ? hook_record(n) : 0; }             \
+	SEC("kprobe") int hook_session_##n(struct pt_regs *ctx)                                                \
+	{                                                                                                      \
+		int next = on_session(ctx, n);                                                                 \
+                                                                                                               \
+		return next == RECORD_RETURN ? hook_record(n) : next;                                          \
+	}                                                                                                      \
+	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx) { enter(ctx, n, PT_REGS_SP(ctx)); return 0; }     \
+	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx)                                               \
+	{                                                                                                      \
+		return leave(ctx, n, JOINED_SP(ctx)) ? hook_record(n) : 0;                                     \
+	}
 
 SLOT(0)
 SLOT(1)

@@ -3,20 +3,39 @@
 #define KTRAIL_HOOK_H
 
 /*
- * What a hook wants, as constants. User space fills `hooks` before load, so the verifier sees plain numbers and removes
- * whatever a policy does not use. collector/kernel/layout.ts writes these structs.
+ * What is done at a hooked function for all policies on it, as constants. User space fills `hooks` before load, so the
+ * verifier sees plain numbers and removes what no policy uses. Their selectors are in maps, so that the verifier's work
+ * does not grow with them. collector/kernel/layout.ts writes these structs.
  */
 
+/* A value of a record. */
+struct wanted_value {
+	__u8 param;
+	__u8 type;   /* enum arg_type */
+	__u8 index;  /* what the record calls it (value.index) */
+	__u8 reserved;
+};
+
+struct screened_number {
+	__u8 param;
+	__u8 type;
+	__u16 reserved;
+	__u32 sets;  /* its first entry in the map `number_sets` */
+};
+
 struct hook {
-	__u32 id;
-	__u8 nargs;
-	__u8 syscall;      /* arguments stand in the pt_regs that the first parameter points to */
-	__u8 return_type;  /* enum arg_type; ARG_NOP: none is asked for */
-	__u8 nselectors;
-	__u8 arg_index[ARGS_MAX + 3];
-	__u8 arg_type[ARGS_MAX + 3];  /* enum arg_type */
-	struct selector selectors[SELECTORS_MAX];
-	struct path_screen screen;
+	__u32 id;         /* of the function and its way of attaching; stays when its policies change */
+	__u8 syscall;     /* parameters stand in the pt_regs that the first one points to */
+	__u8 nparams;     /* of the function, as far as fexit reads them */
+	__u8 nvalues;
+	__u8 nnumbers;
+	struct wanted_value values[VALUES_MAX];
+	struct screened_number numbers[SCREENED_NUMBERS];
+	__u32 words;      /* in use of a set of selectors */
+	__u32 all;        /* set of all selectors */
+	__u32 selectors;  /* first of them in the map `selectors` */
+	__u32 nselectors;
+	struct path_screen path;
 };
 
 const volatile struct hook hooks[HOOK_SLOTS];

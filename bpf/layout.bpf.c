@@ -15,12 +15,12 @@
 #include "record.h"
 #include "path.h"
 #include "filter.h"
-#include "args/number.h"
+#include "match/set.h"
 #include "match/number.h"
 #include "match/text.h"
 #include "match/path.h"
 #include "hook.h"
-#include "join.h"
+#include "call/join.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -34,6 +34,7 @@ enum arg_type layout_arg_type;
 enum filter_op layout_filter_op;
 enum filter_class layout_filter_class;
 enum limit layout_limit;
+enum set_id layout_set_id;
 enum text_limit layout_text_limit;
 enum path_limit layout_path_limit;
 enum value_index layout_value_index;

@@ -6,8 +6,7 @@
  * Paths, in two passes.
  *
  * 1. walk_top: from the file upwards over parents and mounts to the task's root, by pointers only. It remembers the
- *    dentries nearest to the root (a ring of TOP_MAX) and the length of the whole text. Cheap enough for every call;
- *    enough to decide "this cannot match".
+ *    dentries nearest to the root (a ring of TOP_MAX). Cheap enough for every call; enough to decide "this cannot match".
  * 2. path_text: the same walk once more, copying names. Only for what passed the first, and for everything the
  *    first could not decide (too deep, or a rename or mount went on meanwhile).
  *
@@ -103,18 +102,17 @@ static __always_inline struct place task_root(void)
 
 struct top {
 	__u32 depth;  /* components between the root and the file */
-	__u32 bytes;  /* sum of their lengths, one '/' each */
-	bool whole;   /* the root was reached inside the budget and nothing moved */
+	bool whole;   /* the root was reached inside the budget */
+	struct path_locks locks;  /* before the walk: who reads the names asks whether they moved */
 };
 
 /* First pass. ring[(depth - 1 - i) % TOP_MAX] is then component i from the root. */
 static __always_inline struct top walk_top(struct place at, struct place root, __u64 *ring)
 {
-	struct path_locks locks = locks_now();
-	struct top top = {};
+	struct top top = { .locks = locks_now() };
 	__u64 dentry = at.dentry, mount = at.mount;
 	__u64 mnt_root = (__u64)LOAD(mount, mount, mnt.mnt_root);
-	__u32 depth = unknown_zero, bytes = unknown_zero, hops = unknown_zero;
+	__u32 depth = unknown_zero, hops = unknown_zero;
 
 	for (; hops < TOP_HOPS; hops++) {
 		__u64 parent;
@@ -136,16 +134,29 @@ static __always_inline struct top walk_top(struct place at, struct place root, _
 			goto reached;
 		ring[depth & (TOP_MAX - 1)] = dentry;
 		depth++;
-		bytes += LOAD(dentry, dentry, d_name.len) + 1;
 		dentry = parent;
 	}
 	top.depth = depth;
 	return top;
 reached:
 	top.depth = depth;
-	top.bytes = bytes;
-	top.whole = !locks_moved(locks);
+	top.whole = true;
 	return top;
+}
+
+/* Length of the path's text, 0 when the walk met more components than it remembers. */
+static __always_inline __u32 top_bytes(const struct top *top, const __u64 *ring)
+{
+	__u32 bytes = 0, i;
+
+	if (!top->whole || top->depth > TOP_MAX)
+		return 0;
+	for (i = 0; i < TOP_MAX; i++) {
+		if (i >= top->depth)
+			break;
+		bytes += LOAD(dentry, ring[i], d_name.len) + 1;
+	}
+	return bytes;
 }
 
 /* State of one copying walk; a step may keep nothing but this. */

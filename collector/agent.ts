@@ -24,7 +24,7 @@ import type { KernelFacts } from './kernel/facts.ts'
 import { lackingFeatures } from './kernel/features.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import { Line } from './line.ts'
-import { attachPolicy, policyLog } from './policies/attach.ts'
+import { KernelPolicies, policyLog } from './policies/attach.ts'
 import { PolicyFolder } from './policies/folder.ts'
 import { Policies, enabledOf } from './policies/registry.ts'
 import { Running } from './running.ts'
@@ -67,12 +67,8 @@ export async function startAgent(
   const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
   await ingest.scan()
   const loopLag = undo.use(new LoopLag())
-  const policies = undo.use(
-    new Policies((policy) => {
-      loopLag.working()
-      return attachPolicy(policy, kernel.policies, ingest.hooks, log)
-    }),
-  )
+  const kernelPolicies = new KernelPolicies(kernel.policies, ingest.hooks, log, () => loopLag.working())
+  const policies = undo.use(new Policies(kernelPolicies))
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
 

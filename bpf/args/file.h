@@ -11,8 +11,8 @@ static __always_inline struct place place_of(__u8 type, __u64 argument)
 	return place_of_path(argument);
 }
 
-/* Writes a path and its file's identity at `at`; returns the bytes used. */
-static __always_inline __u32 put_file(char *at, __u8 type, __u64 argument, const struct top *top)
+/* Writes a path and its file's identity at `at`; returns the bytes used. `bytes`: length of the path's text, 0 if not known yet. */
+static __always_inline __u32 put_file(char *at, __u8 type, __u64 argument, __u32 bytes)
 {
 	struct value *v = (struct value *)at;
 	struct file_info *info = (struct file_info *)(v + 1);
@@ -34,8 +34,7 @@ static __always_inline __u32 put_file(char *at, __u8 type, __u64 argument, const
 			super = (__u64)LOAD(inode, inode, i_sb);
 			info->dev = LOAD(super_block, super, s_dev);
 		}
-		if (!top || !top->whole || top->depth)
-			v->len = path_text(place, task_root(), top ? top->bytes : 0, (char *)(key + 1), &flags);
+		v->len = path_text(place, task_root(), bytes, (char *)(key + 1), &flags);
 	}
 	v->flags = flags;
 	return sizeof(*v) + sizeof(*info) + sizeof(*key) + padded(v->len);

@@ -16,13 +16,14 @@ static __always_inline __u32 put_string(char *at, __u64 argument)
 		len = bpf_probe_read_kernel_str(key + 1, STRING_BYTES, (void *)argument);
 	else
 		len = bpf_probe_read_user_str(key + 1, STRING_BYTES, (void *)argument);
-	if (len <= 0) {
+	if (len < 0) {
 		v->kind = VALUE_ERROR;
 		v->len = 0;
 		return sizeof(*v);
 	}
 	v->kind = VALUE_STRING;
-	v->len = len - 1;
+	/* With its NUL, except of an empty text of the caller: 0 (mm/maccess.c strncpy_from_user_nofault). */
+	v->len = len ? len - 1 : 0;
 	v->flags = len == STRING_BYTES ? VALUE_TRUNCATED : 0;
 	return sizeof(*v) + sizeof(*key) + padded(v->len);
 }

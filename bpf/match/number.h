@@ -2,7 +2,18 @@
 #ifndef KTRAIL_MATCH_NUMBER_H
 #define KTRAIL_MATCH_NUMBER_H
 
-/* Filters on numbers: up to FILTER_NUMBERS values are constants of the filter, more of them a set in a map. */
+/*
+ * Filters on numbers. The screen knows for each small number which selectors it leaves. A selector's filter has up to
+ * FILTER_NUMBERS values itself, more of them in the map `numbers`.
+ */
+
+/* Set of selectors by hook.number_sets[i] + number; the last of a number's entries is for everything from SMALL_NUMBERS on. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} number_sets SEC(".maps");
 
 struct number_key {
 	__u32 filter;
@@ -17,7 +28,16 @@ struct {
 	__type(value, __u8);
 } numbers SEC(".maps");
 
-static __always_inline bool number_is(const volatile struct filter *f, bool sign, __u64 number, __u64 value)
+/* Keeps in `alive` the selectors that this number may match; `from`: its entries in `number_sets`. */
+static __always_inline bool screen_number(__u64 *alive, __u32 words, __u32 from, __u64 number)
+{
+	__u32 key = from + (number < SMALL_NUMBERS ? number : SMALL_NUMBERS);
+	__u32 *id = bpf_map_lookup_elem(&number_sets, &key);
+
+	return id && set_keep_id(alive, words, *id);
+}
+
+static __always_inline bool number_is(const struct filter *f, bool sign, __u64 number, __u64 value)
 {
 	switch (f->op) {
 	case OP_MASK:
@@ -31,7 +51,7 @@ static __always_inline bool number_is(const volatile struct filter *f, bool sign
 }
 
 /* Whether it holds for one of the filter's numbers; only equality is asked of more of them than the filter has room for. */
-static __always_inline bool number_among(const volatile struct filter *f, bool sign, __u64 number)
+static __always_inline bool number_among(const struct filter *f, bool sign, __u64 number)
 {
 	struct number_key key = { .filter = f->id, .number = number };
 	__u32 i;
@@ -47,10 +67,10 @@ static __always_inline bool number_among(const volatile struct filter *f, bool s
 	return false;
 }
 
-/* `type` is that of the argument, whose sign decides which number is greater. */
-static __always_inline bool number_matches(const volatile struct filter *f, __u8 type, __u64 number)
+/* A number of the record. Its sign decides which number is greater. */
+static __always_inline bool number_matches(const struct filter *f, const struct value *v)
 {
-	return number_among(f, is_signed(type), number) != (f->op == OP_NOT_EQUAL);
+	return number_among(f, v->kind == VALUE_INT, *(__u64 *)(v + 1)) != (f->op == OP_NOT_EQUAL);
 }
 
 #endif

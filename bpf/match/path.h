@@ -3,51 +3,56 @@
 #define KTRAIL_MATCH_PATH_H
 
 /*
- * The first pass over the path that all selectors of a hook ask for: by pointers, lengths and the first or last bytes of
- * names. It rejects; whether a path matches is decided by its text (match/text.h).
+ * The screen of a path: which selectors may match it, by pointers, lengths and the first or last bytes of names. It
+ * passes more than the selectors want, never less; whether a path matches is decided by its text (match/text.h).
+ *
+ * The wanted values are one tree of components, kept as a hash of its edges. A call descends it from the root along the
+ * path's own components: its cost depends on how far the path goes along with a value, not on the number of values.
  */
 
 enum path_limit {
-	PREFIXES_MAX = 8,
-	PREFIX_PARTS = 7,
-	SUFFIXES_MAX = 8,
+	PREFIX_PARTS = 7,   /* components that the tree knows of a value */
+	EDGE_OPEN_MAX = 8,  /* bytes compared of an unfinished component */
+	EDGE_OPEN = 1 << 31,
 	NO_ARG = 0xff,
 };
 
-/* The walk must still know a prefix's components when it has the one behind them. */
-_Static_assert(TOP_MAX > PREFIX_PARTS, "path.h remembers fewer dentries than a prefix has parts");
+/* The walk must still know a value's components when it has the one behind them. */
+_Static_assert(TOP_MAX > PREFIX_PARTS, "path.h remembers fewer dentries than the tree has levels");
 
-/* One path component to compare by its length and first bytes. */
-struct part {
-	__u64 word;  /* first 8 bytes, the rest zero */
-	__u64 mask;
-	__u32 len;
-	__u32 open;   /* 1: the name may go on */
+/* One component below a node of the tree, by its first 8 bytes and its length. */
+struct edge {
+	__u64 word;  /* first bytes, the rest zero; of a path's end: the last bytes */
+	__u32 node;
+	__u32 len;   /* EDGE_OPEN | n: the name begins (of a path's end: ends) with these n bytes */
 };
 
-/* The beginning of a wanted path, for the first pass. */
-struct prefix {
-	__u16 parts;
-	__u16 depth_min;
-	__u32 depth_max;
-	struct part part[PREFIX_PARTS];
+/* What an edge leads to. */
+struct node {
+	__u32 id;
+	__u32 here;   /* set of selectors that may match a path that ends here */
+	__u32 below;  /* and one that goes on */
+	__u32 open;   /* bit n - 1: edges for the first n bytes of the next component */
 };
 
-/* The end of a wanted path: the last component, compared from its end. */
-struct suffix {
-	__u64 word;  /* last 8 bytes, in its upper end */
-	__u64 mask;
-	__u32 len;
-	__u32 exact;  /* 1: the component is exactly this long */
-};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct edge);
+	__type(value, struct node);
+} edges SEC(".maps");
 
 struct path_screen {
-	__u8 arg;     /* position in hook.args of the path that prefixes and suffixes screen; NO_ARG: none */
-	__u8 nprefixes;
-	__u8 nsuffixes;
-	__u8 reserved[5];
-	struct prefix prefixes[PREFIXES_MAX];
-	struct suffix suffixes[SUFFIXES_MAX];
+	__u64 first;      /* bit first_bit(word): a value begins with such a component. All bits: the tree must be asked */
+	__u8 param;       /* the parameter that is screened; NO_ARG: none */
+	__u8 type;        /* ARG_FILE or ARG_PATH */
+	__u16 suffix_open; /* as node.open, for ends of the last component */
+	__u32 suffix;     /* node id of the ends */
+	__u32 suffixes;   /* set of the selectors with a Postfix */
+	__u32 all;        /* set of those that ask something of this path */
+	__u32 others;     /* and of the rest, which every path leaves alive */
+	struct node root;
+	__u32 reserved;
 };
 
 /* First 8 bytes at an address, as a number. Names are allocated or embedded with at least that much room. */
@@ -64,74 +69,15 @@ static __always_inline __u64 bytes_at(__u64 address)
 #endif
 }
 
-static __always_inline bool part_matches(const volatile struct part *part, __u64 dentry)
+/* The first n bytes of a word. */
+static __always_inline __u64 first_of(__u64 word, __u32 n)
 {
-	__u32 len = LOAD(dentry, dentry, d_name.len);
-	__u64 name = (__u64)LOAD(dentry, dentry, d_name.name);
-
-	if (part->open ? len < part->len : len != part->len)
-		return false;
-	return ((bytes_at(name) ^ part->word) & part->mask) == 0;
+	return n >= 8 ? word : word & ((1ull << (8 * n)) - 1);
 }
 
-static __always_inline bool prefix_matches(const volatile struct prefix *prefix, const struct top *top, const __u64 *ring)
+static __always_inline __u32 first_bit(__u64 word)
 {
-	__u32 i;
-
-	if (top->depth < prefix->depth_min || top->depth > prefix->depth_max)
-		return false;
-	for (i = 0; i < PREFIX_PARTS; i++) {
-		if (i >= prefix->parts)
-			break;
-		if (!part_matches(&prefix->part[i], ring[(top->depth - 1 - i) & (TOP_MAX - 1)]))
-			return false;
-	}
-	return true;
-}
-
-static __always_inline bool suffix_matches(const volatile struct suffix *suffix, __u64 leaf)
-{
-	__u32 len = LOAD(dentry, leaf, d_name.len);
-	__u64 name = (__u64)LOAD(dentry, leaf, d_name.name);
-	__u64 bytes;
-
-	if (suffix->exact ? len != suffix->len : len < suffix->len)
-		return false;
-	/* A name shorter than the word is read from its start and moved up, never from before its start. */
-	bytes = len >= 8 ? bytes_at(name + len - 8) : len ? bytes_at(name) << (64 - 8 * len) : 0;
-	return ((bytes ^ suffix->word) & suffix->mask) == 0;
-}
-
-/*
- * First pass over the path that all selectors ask for: false only when none of their values can match.
- * `top` is left for the second pass.
- */
-static __always_inline bool screen(const volatile struct path_screen *wanted, struct place at, struct place root, __u64 *ring,
-				   struct top *top)
-{
-	__u32 i;
-
-	*top = walk_top(at, root, ring);
-	if (!top->whole)
-		return true;
-	if (top->depth == 0)
-		return false;
-	for (i = 0; i < PREFIXES_MAX; i++) {
-		if (i >= wanted->nprefixes)
-			break;
-		if (prefix_matches(&wanted->prefixes[i], top, ring))
-			return true;
-	}
-	/* Where the file is the root of a mount (a single file bound over another), its name is the mount point's. */
-	if (wanted->nsuffixes && at.dentry == (__u64)LOAD(mount, at.mount, mnt.mnt_root))
-		return true;
-	for (i = 0; i < SUFFIXES_MAX; i++) {
-		if (i >= wanted->nsuffixes)
-			break;
-		if (suffix_matches(&wanted->suffixes[i], at.dentry))
-			return true;
-	}
-	return false;
+	return (word * 0x9e3779b97f4a7c15ull) >> 58;
 }
 
 #endif

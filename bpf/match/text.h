@@ -43,7 +43,7 @@ struct {
 } suffixes SEC(".maps");
 
 /* A text of the record: its key words stand right before its bytes. */
-static __always_inline bool text_matches(const volatile struct filter *f, struct value *v, struct text_key *key,
+static __always_inline bool text_matches(const struct filter *f, struct value *v, struct text_key *key,
 					 struct suffix_entry *reversed)
 {
 	char *text = (char *)(key + 1);

@@ -13,7 +13,7 @@ import type { KernelFacts } from '../kernel/facts.ts'
 import { kernelFindings } from '../kernel/features.ts'
 import type { Finding } from '../kernel/features.ts'
 import { planPolicy } from '../kernel/plan.ts'
-import { symbolsOf } from '../kernel/policy-programs.ts'
+import { symbolsOf } from '../kernel/symbols.ts'
 import { readConfig, UsageError } from './command.ts'
 import type { Arguments, Terminal } from './command.ts'
 
@@ -84,11 +84,10 @@ async function fileFindings(
   if ('problems' in parsed) return refused(parsed.problems.map(formatProblem))
   const { policy } = parsed
   try {
-    const { objects, skipped } = planPolicy(policy, facts, await symbols(policy, facts), config.attach.mode, () => 1)
-    const modes = new Set(objects.flatMap(({ hooks }) => hooks.map(({ mode }) => mode)))
-    const hooks = objects.reduce((sum, object) => sum + object.hooks.length, 0)
+    const { hooks, skipped } = planPolicy(policy, facts, await symbols([policy], facts), config.attach.mode, () => 1)
+    const modes = new Set(hooks.map(({ way }) => way.mode))
     return [
-      { state: 'ok', text: `policy ${policy.name}: hooks ${hooks} functions (${[...modes].join(', ')})` },
+      { state: 'ok', text: `policy ${policy.name}: hooks ${hooks.length} functions (${[...modes].join(', ')})` },
       ...skipped.map(({ message }): Finding => ({ state: 'without', text: `${message}; the call is skipped` })),
     ]
   } catch (error) {

@@ -2,6 +2,7 @@
 import { NOP } from '../../config/policy/arguments.ts'
 import type { HookSpec } from '../../config/policy/policy.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
+import { valueIndex } from '../kernel/layout/hook.ts'
 import type { KnownHook } from './normalize.ts'
 
 /** Time after which no more records of a detached hook can come from the ring. */
@@ -19,7 +20,7 @@ export class HookRegistry {
   add(hook: Hook, spec: HookSpec): void {
     this.#hooks.set(hook.id, {
       hook,
-      args: spec.args.map((arg) => arg.type),
+      args: spec.args.flatMap((arg) => (arg.type.kind === 'none' ? [] : [{ index: valueIndex(arg), type: arg.type }])),
       returned: spec.returnArg?.type ?? NOP,
       events: 0,
     })

@@ -2,7 +2,6 @@
  * Raw events → events: looks up the process and its parent, converts numbers to the argument types of the policy, and boot time to wall time.
  * Forks only update the process table and yield no event.
  */
-import { NOP } from '../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { RawEvent, RawHook, RawValue } from './decode.ts'
 import type { Argument, Hook, ProcessEvent } from '../../exporters/contract/event.ts'
@@ -26,8 +25,8 @@ import {
 /** What events need of their hook. */
 export interface KnownHook {
   readonly hook: Hook
-  /** By position in the policy's `args`. */
-  readonly args: readonly ArgumentType[]
+  /** The policy's `args` without nop; `index`: what records call the value (`valueIndex` of kernel/layout/hook.ts). */
+  readonly args: ReadonlyArray<{ readonly index: number; readonly type: ArgumentType }>
   readonly returned: ArgumentType
 }
 
@@ -99,19 +98,17 @@ export class Normalizer {
       return undefined
     }
     const image = this.#options.table.findOrUnknown(raw.tgid, raw.startLo, raw.startHi)
-    const { values, count } = raw
-    let returned: Argument | undefined
-    let length = 0
-    for (let i = 0; i < count; i++) if (values[i]?.index !== RETURN_INDEX) length++
     // oxlint-disable-next-line unicorn/no-new-array -- exact size: a pushed array allocates 17 slots, half of an event's memory
-    const args = new Array<Argument>(length)
-    let at = 0
-    for (let i = 0; i < count; i++) {
-      const value = values[i]
-      if (value === undefined) continue
-      if (value.index === RETURN_INDEX) returned = argument(value, known.returned, bytes)
-      else args[at++] = argument(value, known.args[value.index] ?? NOP, bytes)
+    const args = new Array<Argument>(known.args.length)
+    let length = 0
+    for (const { index, type } of known.args) {
+      const value = valueOf(raw, index, length)
+      if (value !== undefined) args[length++] = argument(value, type, bytes)
     }
+    // A record without room for all of them.
+    if (length < args.length) args.length = length
+    const last = valueOf(raw, RETURN_INDEX, raw.count - 1)
+    const returned = last === undefined ? undefined : argument(last, known.returned, bytes)
     return {
       type: 'process_kprobe',
       seq: 0,
@@ -125,6 +122,14 @@ export class Normalizer {
       returned,
     }
   }
+}
+
+/** The value of a record; other policies on the function may have asked for more values, and in another order. `near`: where to look first. */
+function valueOf({ values, count }: RawHook, index: number, near: number): RawValue | undefined {
+  const expected = values[near]
+  if (near < count && expected?.index === index) return expected
+  for (let i = 0; i < count; i++) if (values[i]?.index === index) return values[i]
+  return undefined
 }
 
 function argument(value: RawValue, { field, kind }: ArgumentType, bytes: Buffer): Argument {

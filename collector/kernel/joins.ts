@@ -1,5 +1,5 @@
 /**
- * Sweeps join maps. A join map contains matched calls that wait for their return. Some returns never come: the return probe had no instance left
+ * Sweeps the join map. It contains matched calls that wait for their return. Some returns never come: the return probe had no instance left
  * (kretprobe.multi under load), or the function never returns (exit). The next call at the same depth of the same stack replaces such an entry
  * and counts it. A thread that has ended makes no next call: the sweep removes its entries, which would occupy the map uncounted.
  *
@@ -35,7 +35,7 @@ export function threadStarts(procfs: string): ThreadStart {
   }
 }
 
-/** Sweeps the join map of one loaded object; continues where the last sweep stopped, so that a full map takes several. */
+/** Sweeps the join map; continues where the last sweep stopped, so that a full map takes several. */
 export class JoinSweep {
   readonly #map: BpfMap
   readonly #threadStart: ThreadStart
@@ -73,6 +73,11 @@ export class JoinSweep {
     const start = tgid === 0 ? 'unknown' : this.#threadStart(tgid, Number(thread & 0xffff_ffffn))
     known.set(thread, start)
     return start
+  }
+
+  /** Removes the entries of a detached function, whose returns nobody will see; returns their number. */
+  forget(hook: number): number {
+    return this.#entries().filter(([key]) => key.readUInt32LE(JOIN_KEY.hook) === hook && this.#map.delete(key)).length
   }
 
   /** Number of entries in the map. */

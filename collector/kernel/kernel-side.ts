@@ -1,5 +1,5 @@
 /**
- * Everything that the agent has in the kernel: the process programs with the shared maps, and one set of objects per loaded policy. The kernel
+ * Everything that the agent has in the kernel: the process programs with the shared maps, and the programs of policies. The kernel
  * frees all of it when this process ends, because only its file descriptors refer to it.
  */
 import { openObject, openRing, watchRing } from '../../native/index.ts'
@@ -140,6 +140,7 @@ export class KernelSide implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.policies?.[Symbol.dispose]()
     for (const { link } of this.#links) link.close()
     this.ring.close()
     this.#object.close()

@@ -5,15 +5,11 @@ import type { HookSpec, Policy } from '../../config/policy/policy.ts'
 import type { Position } from '../../config/yaml/problems.ts'
 import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
-import type { AttachKind, KernelFunction, ProgramSpec } from '../../native/types.ts'
+import type { KernelFunction } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
-import { HOOK_SLOTS } from './wire.ts'
 import { atLeast } from './facts.ts'
 import type { KernelFacts } from './facts.ts'
-import { emptySets, hookBytes } from './layout.ts'
-import type { FilterSets } from './layout.ts'
-import { hookObject } from './objects.ts'
 
 /** How a hook is attached; with `auto` in the config `chooseMode` decides. */
 export type AttachMode = 'kprobe.multi' | 'fexit' | 'kprobe.session' | 'join' | 'kprobe'
@@ -24,29 +20,18 @@ export interface Symbols {
   functionNames(): readonly string[]
 }
 
-export interface PlannedAttach {
-  readonly program: string
-  readonly kind: AttachKind
-  readonly symbol: string
-}
-
+/** One hook of a policy on this kernel. */
 export interface PlannedHook {
   readonly hook: Hook
   readonly spec: HookSpec
   readonly symbol: string
-  readonly mode: AttachMode
-  readonly programs: readonly ProgramSpec[]
-  /** Return side first: an entry must never be seen when its return cannot be. */
-  readonly attach: readonly PlannedAttach[]
+  readonly way: Way
 }
 
-/** One object file to load: up to HOOK_SLOTS hooks share it. */
-export interface PlannedObject {
-  readonly file: string
-  readonly hooks: readonly PlannedHook[]
-  /** The constant `hooks`. */
-  readonly constants: Buffer
-  readonly sets: FilterSets
+/** How a function is attached. `multi`: as kprobe.multi, not as plain kprobes. */
+export interface Way {
+  readonly mode: AttachMode
+  readonly multi: boolean
 }
 
 /** A call that is optional in the policy and missing in this kernel. */
@@ -58,7 +43,7 @@ export interface SkippedCall {
 
 export interface Plan {
   /** Not empty. */
-  readonly objects: readonly PlannedObject[]
+  readonly hooks: readonly PlannedHook[]
   readonly skipped: readonly SkippedCall[]
 }
 
@@ -71,8 +56,7 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
 
 /**
  * The cheapest mode that loses nothing on this kernel (docs/policies.md). On kernels that preempt tasks in kernel code, a preempted fexit program
- * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. A system call with a text argument is
- * joined, too, so that the match is decided at its entry.
+ * hides calls of other tasks, and session loses returns under load, so entry and return are joined there.
  */
 export function chooseMode(
   spec: Pick<HookSpec, 'return'>,
@@ -90,57 +74,6 @@ export function chooseMode(
   if (noPreemption) return 'fexit'
   // Since 6.14 fprobe keeps returns on a shadow stack and no longer runs out of instances.
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
-}
-
-/** Most fexit hooks on one function. The kernel's limit is 38 (BPF_MAX_TRAMP_LINKS); the rest is left to other tracers. */
-const FEXIT_MAX = 29
-
-/**
- * Most words for the returns of one function. Since 6.14 all fprobe users of a function share 32 words per call (FGRAPH_MAX_DATA_SIZE); beyond
- * that none of them runs, nor any kprobe.multi there. Half is left to other tracers.
- */
-const RETURN_WORDS_MAX = 16
-const SESSION_WORDS = 2
-const RETURN_WORDS = 1
-
-interface Way {
-  readonly mode: AttachMode
-  /** kprobe.multi, not plain kprobes. */
-  readonly multi: boolean
-}
-
-/** `way`, or another one if the function has no room for it; `linksOn` returns the number of its links, by kind. */
-function withRoom(way: Way, kernel: KernelFacts, linksOn: (kind: AttachKind) => number): Way {
-  const join: Way = { mode: 'join', multi: way.multi }
-  const room = RETURN_WORDS_MAX - SESSION_WORDS * linksOn('kprobe.session') - RETURN_WORDS * linksOn('kretprobe.multi')
-  switch (way.mode) {
-    case 'fexit':
-      return linksOn('fexit') < FEXIT_MAX ? way : withRoom(join, kernel, linksOn)
-    case 'kprobe.session':
-      return room >= SESSION_WORDS ? way : withRoom(join, kernel, linksOn)
-    case 'join':
-      return { ...join, multi: way.multi && (room >= RETURN_WORDS || !atLeast(kernel, 6, 14)) }
-    default:
-      return way
-  }
-}
-
-function programsOf({ mode, multi }: Way, slot: number, symbol: string): PlannedHook['attach'] {
-  switch (mode) {
-    case 'kprobe.multi':
-      return [{ program: `hook_entry_${slot}`, kind: 'kprobe.multi', symbol }]
-    case 'kprobe':
-      return [{ program: `hook_entry_${slot}`, kind: 'kprobe', symbol }]
-    case 'fexit':
-      return [{ program: `hook_fexit_${slot}`, kind: 'fexit', symbol }]
-    case 'kprobe.session':
-      return [{ program: `hook_session_${slot}`, kind: 'kprobe.session', symbol }]
-    case 'join':
-      return [
-        { program: `hook_leave_${slot}`, kind: multi ? 'kretprobe.multi' : 'kretprobe', symbol },
-        { program: `hook_enter_${slot}`, kind: multi ? 'kprobe.multi' : 'kprobe', symbol },
-      ]
-  }
 }
 
 function refuse(policy: Policy, at: Position, message: string): never {
@@ -224,9 +157,8 @@ function present(
 }
 
 /**
- * Plans the hooks of a policy. `nextHookId` returns unique ids; `linksOn` returns the number of other policies' links of a kind on a function.
- * Skips optional calls that this kernel does not have. Throws CollectorError POLICY_REFUSED with file:line:col for other missing functions, for
- * types that do not fit, and for a policy without any hook left.
+ * Plans the hooks of a policy. `nextHookId` returns unique ids. Skips optional calls that this kernel does not have. Throws CollectorError
+ * POLICY_REFUSED with file:line:col for other missing functions, for types that do not fit, and for a policy without any hook left.
  */
 export function planPolicy(
   policy: Policy,
@@ -234,38 +166,21 @@ export function planPolicy(
   symbols: Symbols,
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
-  linksOn: (kind: AttachKind, symbol: string) => number = () => 0,
 ): Plan {
   const { found, skipped } = present(policy, kernel, symbols)
-  const own: PlannedAttach[] = []
-  const objects: PlannedObject[] = []
-  const hasMulti = kernel.fprobe && wanted !== 'kprobe'
-  for (let from = 0; from < found.length; from += HOOK_SLOTS) {
-    const sets = emptySets()
-    const constants: Buffer[] = []
-    const hooks = found.slice(from, from + HOOK_SLOTS).map(({ spec, symbol }, slot): PlannedHook => {
-      const hook: Hook = {
-        id: nextHookId(),
-        policy: policy.name,
-        functionName: symbol,
-        action: spec.action,
-        returnAction: spec.returnAction,
-        message: spec.message,
-        tags: spec.tags,
-        labels: spec.args.filter((arg) => arg.type.kind !== 'none').map((arg) => arg.label),
-      }
-      constants.push(hookBytes(hook.id, spec, sets))
-      const way = withRoom({ mode: chooseMode(spec, kernel, wanted), multi: hasMulti }, kernel, (kind) =>
-        own.reduce((sum, link) => sum + Number(link.kind === kind && link.symbol === symbol), linksOn(kind, symbol)),
-      )
-      const attach = programsOf(way, slot, symbol)
-      own.push(...attach)
-      const programs = attach.map(({ program, kind }) =>
-        kind === 'fexit' ? { name: program, kind, target: symbol } : { name: program, kind },
-      )
-      return { hook, spec, symbol, mode: way.mode, programs, attach }
-    })
-    objects.push({ file: hookObject(kernel), hooks, constants: Buffer.concat(constants), sets })
-  }
-  return { objects, skipped }
+  const multi = kernel.fprobe && wanted !== 'kprobe'
+  const hooks = found.map(({ spec, symbol }): PlannedHook => {
+    const hook: Hook = {
+      id: nextHookId(),
+      policy: policy.name,
+      functionName: symbol,
+      action: spec.action,
+      returnAction: spec.returnAction,
+      message: spec.message,
+      tags: spec.tags,
+      labels: spec.args.filter((arg) => arg.type.kind !== 'none').map((arg) => arg.label),
+    }
+    return { hook, spec, symbol, way: { mode: chooseMode(spec, kernel, wanted), multi } }
+  })
+  return { hooks, skipped }
 }

@@ -1,23 +1,28 @@
 /**
- * The programs of policies: one set of objects per loaded policy. A policy is loaded as a whole before any of it is attached. Missed runs of its
- * hooks stay counted after it was detached.
+ * The programs of policies: one for each kernel function, whatever the number of policies on it. A change of policies loads the next programs of
+ * the functions that it concerns, then replaces the present ones (gate.ts). So it misses no call and reports none twice, and other functions run
+ * on undisturbed. A change takes effect as a whole or not at all. Missed runs of functions stay counted after they were detached.
  */
 import { constants as os } from 'node:os'
-import { NativeError, bootTime, closed, kernelFunctionNames, kernelFunctions, openObject } from '../../native/index.ts'
-import type { AttachKind, BpfMap, BpfObject, Link } from '../../native/types.ts'
+import * as native from '../../native/index.ts'
+import { NativeError } from '../../native/index.ts'
+import type { BpfMap, BpfObject, Link, ObjectOptions } from '../../native/types.ts'
 import type { Policy } from '../../config/policy/policy.ts'
-import { formatProblem } from '../../config/yaml/problems.ts'
 import { CollectorError } from '../errors.ts'
 import { u32 } from './bytes.ts'
 import type { KernelFacts } from './facts.ts'
+import { Gate, gatePrograms, hookPrograms } from './gate.ts'
 import { JoinSweep, threadStarts } from './joins.ts'
 import type { ThreadStart } from './joins.ts'
-import type { FilterSets } from './layout.ts'
-import { objectPath } from './objects.ts'
+import { fitTogether, hookBytes } from './layout/hook.ts'
+import { emptyTables, fillMaps, mapSizes } from './layout/tables.ts'
+import { hookObject, objectPath } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
-import { planPolicy, symbolOf } from './plan.ts'
-import type { AttachMode, PlannedHook, PlannedObject, SkippedCall, Symbols } from './plan.ts'
-import { HOOK, HOOK_SLOTS, NUMBER_KEY, SUFFIX_ENTRY, TEXT_ENTRY } from './wire.ts'
+import { planPolicy } from './plan.ts'
+import type { AttachMode, PlannedHook, SkippedCall, Way } from './plan.ts'
+import { FunctionRefused, refusal } from './refusal.ts'
+import { symbolsOf } from './symbols.ts'
+import { HOOK, HOOK_SLOTS } from './wire.ts'
 
 export interface PolicyProgramOptions {
   readonly facts: KernelFacts
@@ -26,38 +31,61 @@ export interface PolicyProgramOptions {
   readonly agentPid: number
   /** Path of the host's proc file system; default `/proc`. */
   readonly procfs?: string
+  /** Default: the addon. */
+  readonly native?: Pick<typeof native, 'openObject' | 'closed' | 'kernelFunctions' | 'kernelFunctionNames'>
 }
 
-export interface LoadedHook extends PlannedHook {
-  readonly links: readonly Link[]
-}
-
-/** A policy attached in the kernel; disposing detaches it, and ends when no program of it runs any more. */
-export interface LoadedPolicy extends AsyncDisposable {
+/** A policy that is attached. */
+export interface LoadedPolicy {
   readonly policy: Policy
   readonly hooks: readonly LoadedHook[]
   /** Optional calls missing in this kernel. */
   readonly skipped: readonly SkippedCall[]
 }
 
+export interface LoadedHook extends PlannedHook {
+  readonly mode: AttachMode
+}
+
+/** A function and its way of attaching, with the hooks of policies that one program serves. */
+interface Wanted {
+  readonly key: string
+  readonly symbol: string
+  readonly way: Way
+  readonly hooks: readonly PlannedHook[]
+}
+
+/** The programs of a function: a slot of an object that it shares with other functions. */
+interface Programs {
+  readonly object: BpfObject
+  readonly slot: number
+}
+
+interface Attached extends Wanted {
+  /** In records of the join map; stays when policies change. */
+  readonly id: number
+  readonly gate: Gate
+  readonly programs: Programs
+}
+
 const { E2BIG } = os.errno
 
-export class PolicyPrograms {
+export class PolicyPrograms implements Disposable {
   readonly #options: PolicyProgramOptions
   readonly #maps: SharedMaps
   /** Also used by the process programs. */
   readonly #constants: Readonly<Record<string, Buffer>>
   readonly #threadStart: ThreadStart
+  readonly #native: NonNullable<PolicyProgramOptions['native']>
   #nextHookId = 1
-  /** Number of links of attached policies, by kind and kernel function. */
-  readonly #links = new Map<string, number>()
-  /** Attached hooks. */
-  readonly #hooks = new Set<LoadedHook>()
-  /** Missed runs of detached hooks, by kernel function. */
+  #nextFunctionId = 1
+  #closed = false
+  readonly #attached = new Map<string, Attached>()
+  /** Missed runs of detached functions, by name. */
   readonly #pastMissed = new Map<string, number>()
-  /** Join maps of attached policies. */
-  readonly #joins = new Set<JoinSweep>()
-  /** Calls that matched at entry without a return: the thread is gone, or the hook was detached before. */
+  /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
+  #join: { readonly map: BpfMap; readonly sweep: JoinSweep } | undefined
+  /** Calls that matched at entry without a return: the thread is gone, or the function was detached before. */
   #cutReturns = 0
 
   constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Readonly<Record<string, Buffer>>) {
@@ -65,128 +93,116 @@ export class PolicyPrograms {
     this.#maps = maps
     this.#constants = constants
     this.#threadStart = threadStarts(options.procfs ?? '/proc')
+    this.#native = options.native ?? native
   }
 
   /**
-   * Loads and attaches a policy as a whole or not at all; one policy at a time. Rejects with CollectorError POLICY_REFUSED with the position in the file for anything that
-   * this kernel does not have or refuses.
+   * Detaches policies and attaches others, as a whole or not at all. One change at a time. Throws CollectorError POLICY_REFUSED with the position
+   * in the file for anything that this kernel does not have or refuses. `planned` gets the hooks before any record of them can come.
    */
-  async load(policy: Policy): Promise<LoadedPolicy> {
-    const symbols = await symbolsOf(policy, this.#options.facts)
+  async change(
+    remove: readonly LoadedPolicy[],
+    add: readonly Policy[],
+    planned: (hooks: readonly PlannedHook[]) => void = () => {},
+  ): Promise<LoadedPolicy[]> {
+    const { facts, mode } = this.#options
+    const symbols = await symbolsOf(add, facts, this.#native)
+    const plans = add.map((policy) => ({
+      policy,
+      ...planPolicy(policy, facts, symbols, mode, () => this.#nextHookId++),
+    }))
+    const added = plans.flatMap(({ hooks }) => hooks)
+    planned(added)
+    const gone = new Set(remove.flatMap(({ hooks }) => hooks.map(({ hook }) => hook.id)))
     /** Functions whose trampoline is full because of other tracers: their hooks are joined. */
     const full = new Set<string>()
     for (;;) {
+      const changed = this.#assign(gone, added, full)
       try {
-        return await this.#load(policy, symbols, full)
+        await this.#apply(changed)
       } catch (error) {
-        const cause = error instanceof CollectorError ? error.cause : undefined
-        if (!(cause instanceof NativeError) || cause.errno !== E2BIG || full.has(cause.target)) throw error
-        full.add(cause.target)
-      }
-    }
-  }
-
-  async #load(policy: Policy, symbols: Symbols, full: ReadonlySet<string>): Promise<LoadedPolicy> {
-    const { facts, mode } = this.#options
-    const { objects: planned, skipped } = planPolicy(
-      policy,
-      facts,
-      symbols,
-      mode,
-      () => this.#nextHookId++,
-      (kind, symbol) => (kind === 'fexit' && full.has(symbol) ? Infinity : this.#linksOn(kind, symbol)),
-    )
-    const objects: BpfObject[] = []
-    const hooks: LoadedHook[] = []
-    const joins: Array<{ readonly map: BpfMap; readonly sweep: JoinSweep }> = []
-    const close = async (): Promise<void> => {
-      for (const hook of hooks) for (const link of hook.links) link.close()
-      await closed()
-      // Links first: then no call enters any more, and waiting calls have lost their return.
-      for (const { map, sweep } of joins) {
-        this.#joins.delete(sweep)
-        this.#cutReturns += sweep.waiting()
-        map.close()
-      }
-      for (const object of objects) object.close()
-      joins.length = objects.length = 0
-    }
-    try {
-      const loaded: Array<{ readonly plan: PlannedObject; readonly object: BpfObject }> = []
-      for (const plan of planned) {
-        const object = await this.#openHooks(plan)
-        objects.push(object)
-        if (plan.hooks.some((hook) => hook.mode === 'join' || hook.mode === 'kprobe.session')) {
-          const map = object.map('join')
-          joins.push({ map, sweep: new JoinSweep(map, this.#threadStart) })
+        const { symbol, cause } = error instanceof FunctionRefused ? error : { symbol: '', cause: error }
+        if (!(cause instanceof NativeError)) throw cause
+        if (cause.code === 'ATTACH_FAILED' && cause.errno === E2BIG && !full.has(symbol)) {
+          full.add(symbol)
+          continue
         }
-        loaded.push({ plan, object })
+        throw refusal(cause, plans, symbol)
       }
-      // Load everything before attaching anything, so that a refusal by the verifier never leaves half a policy.
-      for (const { plan, object } of loaded) {
-        for (const hook of plan.hooks) hooks.push({ ...hook, links: await attachHook(object, hook) })
+      return plans.map(({ policy, hooks, skipped }) => ({
+        policy,
+        hooks: hooks.map((hook) => ({ ...hook, mode: wayOf(hook, full).mode })),
+        skipped,
+      }))
+    }
+  }
+
+  /** The functions whose hooks change. Those without any left are to be detached. */
+  #assign(gone: ReadonlySet<number>, added: readonly PlannedHook[], full: ReadonlySet<string>): Wanted[] {
+    const changed = new Map<string, Wanted>()
+    for (const { key, symbol, way, hooks } of this.#attached.values()) {
+      const left = hooks.filter(({ hook }) => !gone.has(hook.id))
+      if (left.length < hooks.length) changed.set(key, { key, symbol, way, hooks: left })
+    }
+    for (const planned of added) {
+      const { symbol, spec } = planned
+      const way = wayOf(planned, full)
+      // Nearly always the first has room.
+      for (let n = 0; ; n++) {
+        const key = `${symbol} ${way.mode} ${way.multi} ${spec.syscall} ${n}`
+        const hooks = (changed.get(key) ?? this.#attached.get(key))?.hooks ?? []
+        if (!fitTogether([...hooks, planned].map((hook) => hook.spec))) continue
+        changed.set(key, { key, symbol, way, hooks: [...hooks, planned] })
+        break
       }
-    } catch (error) {
-      await close()
-      if (!(error instanceof NativeError)) throw error
-      const at = planned.flatMap((plan) => plan.hooks)[hooks.length]?.spec.at ?? { line: 1, col: 1 }
-      const problem = formatProblem({ file: policy.file, ...at, message: error.message })
-      throw new CollectorError('POLICY_REFUSED', problem, { cause: error })
     }
-    for (const { sweep } of joins) this.#joins.add(sweep)
-    this.#enter(hooks)
-    let attached = true
-    return {
-      policy,
-      hooks,
-      skipped,
-      [Symbol.asyncDispose]: async () => {
-        if (attached) this.#leave(hooks)
-        attached = false
-        await close()
-      },
+    return [...changed.values()]
+  }
+
+  /** Loads everything, attaches new functions, and only then replaces programs. */
+  async #apply(changed: readonly Wanted[]): Promise<void> {
+    const wanted = changed.filter(({ hooks }) => hooks.length > 0)
+    using made = new DisposableStack()
+    const next: Attached[] = []
+    for (let from = 0; from < wanted.length; from += HOOK_SLOTS) {
+      const part = wanted.slice(from, from + HOOK_SLOTS)
+      const ids = part.map(({ key }) => this.#attached.get(key)?.id ?? this.#nextFunctionId++)
+      const object = made.use(await this.#loadHooks(part, ids))
+      const gates = await this.#openGates(part, object, made)
+      part.forEach((each, slot) => {
+        const [id, gate] = [ids[slot], gates[slot]]
+        if (id !== undefined && gate !== undefined) next.push({ ...each, id, gate, programs: { object, slot } })
+      })
     }
+    if (this.#closed) throw new CollectorError('POLICY_REFUSED', 'the agent is stopping')
+    this.#replace(next)
+    made.move()
+    await this.#detach(changed.flatMap(({ key, hooks }) => (hooks.length === 0 ? [key] : [])))
   }
 
-  #enter(hooks: readonly LoadedHook[]): void {
-    this.#countLinks(hooks, 1)
-    for (const hook of hooks) this.#hooks.add(hook)
-  }
-
-  #leave(hooks: readonly LoadedHook[]): void {
-    this.#countLinks(hooks, -1)
-    for (const hook of hooks) {
-      this.#hooks.delete(hook)
-      add(this.#pastMissed, hook.symbol, missedBy(hook))
+  async #loadHooks(part: readonly Wanted[], ids: readonly number[]): Promise<BpfObject> {
+    const { facts, agentPid } = this.#options
+    const tables = emptyTables()
+    const hooks = Buffer.alloc(HOOK_SLOTS * HOOK.bytes)
+    part.forEach((each, slot) => {
+      const policyHooks = each.hooks.map(({ hook, spec }) => ({ id: hook.id, spec }))
+      hookBytes(ids[slot] ?? 0, policyHooks, tables).copy(hooks, slot * HOOK.bytes)
+    })
+    const options: ObjectOptions = {
+      programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
+      constants: { ...this.#constants, hooks, agent_tgid: u32(agentPid) },
+      sharedMaps: { ...this.#maps, ...(this.#join === undefined ? {} : { join: this.#join.map }) },
+      mapSizes: { ...mapSizes(tables), scratch: part.length },
     }
-  }
-
-  #linksOn(kind: AttachKind, symbol: string): number {
-    return this.#links.get(`${kind} ${symbol}`) ?? 0
-  }
-
-  #countLinks(hooks: readonly PlannedHook[], by: 1 | -1): void {
-    for (const { kind, symbol } of hooks.flatMap(({ attach }) => attach)) {
-      this.#links.set(`${kind} ${symbol}`, this.#linksOn(kind, symbol) + by)
-    }
-  }
-
-  async #openHooks(plan: PlannedObject): Promise<BpfObject> {
-    const constants = Buffer.alloc(HOOK_SLOTS * HOOK.bytes)
-    plan.constants.copy(constants)
-    const object = await openObject(objectPath(plan.file), {
-      programs: plan.hooks.flatMap((hook) => hook.programs),
-      constants: { ...this.#constants, hooks: constants, agent_tgid: u32(this.#options.agentPid) },
-      sharedMaps: this.#maps,
-      mapSizes: {
-        numbers: Math.max(1, plan.sets.numbers.length),
-        texts: Math.max(1, plan.sets.texts.length),
-        suffixes: Math.max(1, plan.sets.suffixes.length),
-        scratch: plan.hooks.length,
-      },
+    const object = await this.#native.openObject(objectPath(hookObject(facts)), options).catch((cause: unknown) => {
+      // A program, or the function that it could not be bound to.
+      const target = cause instanceof NativeError ? cause.target : ''
+      const refused = part.find(({ symbol }) => symbol === target) ?? part[Number(/_(\d+)$/.exec(target)?.[1])]
+      throw new FunctionRefused((refused ?? part[0])?.symbol ?? '', cause)
     })
     try {
-      fillSets(object, plan.sets)
+      fillMaps(object, tables)
+      if (part.some(({ way: { mode } }) => mode === 'join' || mode === 'kprobe.session')) this.#keepJoin(object)
       return object
     } catch (error) {
       object.close()
@@ -194,10 +210,82 @@ export class PolicyPrograms {
     }
   }
 
-  /** Missed runs of hooks, also of detached ones, by kernel function. */
+  #keepJoin(object: BpfObject): void {
+    if (this.#join !== undefined) return
+    const map = object.map('join')
+    this.#join = { map, sweep: new JoinSweep(map, this.#threadStart) }
+  }
+
+  /** The gates of the functions; new ones are attached, with their programs. */
+  async #openGates(part: readonly Wanted[], object: BpfObject, made: DisposableStack): Promise<Gate[]> {
+    const known = part.map(({ key }) => this.#attached.get(key)?.gate)
+    if (known.every((gate) => gate !== undefined)) return known
+    using opened = await this.#native.openObject(objectPath('gate.bpf.o'), {
+      programs: part.flatMap(({ way, symbol }, slot) =>
+        known[slot] === undefined ? gatePrograms(way, symbol, slot) : [],
+      ),
+    })
+    const gates: Gate[] = []
+    for (const [slot, { way, symbol }] of part.entries()) {
+      const gate = known[slot] ?? made.use(new Gate(opened, way, slot))
+      gates.push(gate)
+      if (known[slot] !== undefined) continue
+      gate.put(object, slot)
+      await gate.attach(opened, symbol, slot).catch((cause: unknown) => {
+        throw new FunctionRefused(symbol, cause)
+      })
+    }
+    return gates
+  }
+
+  /** Puts the next programs in the place of the present ones. Throws NativeError; then the present ones are back. */
+  #replace(next: readonly Attached[]): void {
+    const before = next.flatMap(({ key }) => this.#attached.get(key) ?? [])
+    try {
+      for (const { key, gate, programs } of next) {
+        if (this.#attached.has(key)) gate.put(programs.object, programs.slot)
+      }
+    } catch (error) {
+      for (const { gate, programs } of before) gate.put(programs.object, programs.slot)
+      throw error
+    }
+    for (const each of next) this.#attached.set(each.key, each)
+    this.#closeUnused(before)
+  }
+
+  /** Closes the objects of these programs that no function has any more. */
+  #closeUnused(before: readonly Attached[]): void {
+    const used = new Set([...this.#attached.values()].map(({ programs }) => programs.object))
+    for (const { programs } of before) if (!used.has(programs.object)) programs.object.close()
+  }
+
+  /** Ends when no program of these functions runs any more. */
+  async #detach(keys: readonly string[]): Promise<void> {
+    const gone = keys.flatMap((key) => this.#attached.get(key) ?? [])
+    for (const attached of gone) {
+      addTo(this.#pastMissed, attached.symbol, missedBy(attached))
+      attached.gate[Symbol.dispose]()
+      this.#attached.delete(attached.key)
+    }
+    if (gone.length === 0) return
+    await this.#native.closed()
+    // Now no call enters any more, and waiting calls have lost their return.
+    for (const { id } of gone) this.#cutReturns += this.#join?.sweep.forget(id) ?? 0
+    this.#closeUnused(gone)
+  }
+
+  /** The links on functions of a policy, for their statistics; other policies on the function share them. */
+  linksOf({ hooks }: LoadedPolicy): Link[] {
+    const ids = new Set(hooks.map(({ hook }) => hook.id))
+    return [...this.#attached.values()]
+      .filter((attached) => attached.hooks.some(({ hook }) => ids.has(hook.id)))
+      .flatMap(({ gate }) => gate.links)
+  }
+
+  /** Missed runs of functions, also of detached ones, by name. */
   missedRuns(): ReadonlyMap<string, number> {
     const missed = new Map(this.#pastMissed)
-    for (const hook of this.#hooks) add(missed, hook.symbol, missedBy(hook))
+    for (const attached of this.#attached.values()) addTo(missed, attached.symbol, missedBy(attached))
     return missed
   }
 
@@ -208,73 +296,43 @@ export class PolicyPrograms {
 
   /** Counts and removes calls whose return will never come; call it every few seconds. */
   sweepJoins(): void {
-    if (this.#joins.size === 0) return
+    if (this.#join === undefined) return
     const { agentPid } = this.#options
     // With no /proc, or that of another pid namespace, every thread would seem to be gone.
     if (typeof this.#threadStart(agentPid, agentPid) !== 'bigint') return
-    const now = bootTime()
-    for (const join of this.#joins) this.#cutReturns += join.sweep(now)
+    this.#cutReturns += this.#join.sweep.sweep(native.bootTime())
   }
 
   /** Matched calls that have not returned (yet). */
   waitingReturns(): number {
-    return [...this.#joins].reduce((sum, join) => sum + join.waiting(), 0)
+    return this.#join?.sweep.waiting() ?? 0
+  }
+
+  /** Detaches everything; a running change fails. Ends when no program runs any more. */
+  async detachAll(): Promise<void> {
+    this.#closed = true
+    await this.#detach([...this.#attached.keys()])
+  }
+
+  [Symbol.dispose](): void {
+    void this.detachAll().finally(() => this.#join?.map.close())
   }
 }
 
-/** The kernel's types of a policy's functions; the names of all functions, for suggestions, only when one is missing. */
-export async function symbolsOf(policy: Policy, { arch }: KernelFacts): Promise<Symbols> {
-  const names = policy.hooks.map((spec) => symbolOf(spec, arch))
-  const types = await kernelFunctions(names)
-  const all = names.every((name) => types.has(name)) ? [] : await kernelFunctionNames()
-  return { functionType: (name) => types.get(name), functionNames: () => all }
+function wayOf({ way, symbol }: PlannedHook, full: ReadonlySet<string>): Way {
+  return way.mode === 'fexit' && full.has(symbol) ? { ...way, mode: 'join' } : way
 }
 
-function add(counts: Map<string, number>, key: string, count: number): void {
+function addTo(counts: Map<string, number>, key: string, count: number): void {
   counts.set(key, (counts.get(key) ?? 0) + count)
 }
 
 /**
- * For a joined hook only the entry side counts: a missed return of a match leaves its entry in the join map and is counted as return_missed.
+ * For a joined function only the entry side counts: a missed return of a match leaves its entry in the join map and is counted as return_missed.
  * A session has one program for both sides, so its missed returns are counted under both reasons: too many, never too few.
  */
-function missedBy({ mode, links }: LoadedHook): number {
-  return links
+function missedBy({ way: { mode }, gate }: Attached): number {
+  return gate.links
     .filter(({ kind }) => mode !== 'join' || (kind !== 'kretprobe' && kind !== 'kretprobe.multi'))
     .reduce((sum, link) => sum + Number(link.stats().missed), 0)
-}
-
-async function attachHook(object: BpfObject, hook: PlannedHook): Promise<Link[]> {
-  const links: Link[] = []
-  try {
-    for (const { program, symbol } of hook.attach) links.push(await object.attach(program, [symbol]))
-    return links
-  } catch (error) {
-    for (const link of links) link.close()
-    throw error
-  }
-}
-
-function fillSets(object: BpfObject, sets: FilterSets): void {
-  using numbers = object.map('numbers')
-  for (const { filter, number } of sets.numbers) {
-    const key = Buffer.alloc(NUMBER_KEY.bytes)
-    key.writeUInt32LE(filter, NUMBER_KEY.filter)
-    key.writeBigUInt64LE(number, NUMBER_KEY.number)
-    numbers.update(key, Buffer.from([1]))
-  }
-  for (const [name, entries, layout] of [
-    ['texts', sets.texts, TEXT_ENTRY],
-    ['suffixes', sets.suffixes, SUFFIX_ENTRY],
-  ] as const) {
-    using map = object.map(name)
-    for (const { filter, bytes } of entries) {
-      const key = Buffer.alloc(layout.bytes)
-      // Prefix length in bits, of everything after this field.
-      key.writeUInt32LE(8 * (layout.text - layout.filter + bytes.length), layout.bits)
-      key.writeUInt32LE(filter, layout.filter)
-      bytes.copy(key, layout.text)
-      map.update(key, u32(bytes.length))
-    }
-  }
 }

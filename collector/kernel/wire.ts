@@ -5,29 +5,45 @@
  */
 export const CPU_STATE = { seq: 0, counters: 8, bytes: 72 } as const
 export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, bytes: 24 } as const
+export const SELECTOR = { policyHook: 0, index: 4, count: 6, returnType: 7, filters: 8, bytes: 208 } as const
+export const FILTER = { value: 0, class: 1, op: 2, count: 3, id: 4, numbers: 8, bytes: 40 } as const
+export const SET = { bits: 0, bytes: 64 } as const
 export const NUMBER_KEY = { filter: 0, number: 8, bytes: 16 } as const
 export const TEXT_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 260 } as const
 export const SUFFIX_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 136 } as const
+export const EDGE = { word: 0, node: 8, len: 12, bytes: 16 } as const
+export const NODE = { id: 0, here: 4, below: 8, open: 12, bytes: 16 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
-export const JOIN_VALUE = { args: 0, enteredNs: 40, bytes: 48 } as const
+export const JOIN_VALUE = { params: 0, enteredNs: 40, bytes: 48 } as const
 export const HOOK = {
   id: 0,
-  nargs: 4,
-  syscall: 5,
-  returnType: 6,
-  nselectors: 7,
-  argIndex: 8,
-  argType: 16,
-  selectors: 24,
-  screen: 1064,
-  bytes: 2672,
+  syscall: 4,
+  nparams: 5,
+  nvalues: 6,
+  nnumbers: 7,
+  values: 8,
+  numbers: 40,
+  words: 72,
+  all: 76,
+  selectors: 80,
+  nselectors: 84,
+  path: 88,
+  bytes: 136,
 } as const
-export const SELECTOR = { count: 0, filters: 8, bytes: 208 } as const
-export const FILTER = { arg: 0, class: 1, op: 2, count: 3, id: 4, numbers: 8, bytes: 40 } as const
-export const PATH_SCREEN = { arg: 0, nprefixes: 1, nsuffixes: 2, prefixes: 8, suffixes: 1416, bytes: 1608 } as const
-export const PREFIX = { parts: 0, depthMin: 2, depthMax: 4, part: 8, bytes: 176 } as const
-export const PART = { word: 0, mask: 8, len: 16, open: 20, bytes: 24 } as const
-export const SUFFIX = { word: 0, mask: 8, len: 16, exact: 20, bytes: 24 } as const
+export const WANTED_VALUE = { param: 0, type: 1, index: 2, bytes: 4 } as const
+export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
+export const PATH_SCREEN = {
+  first: 0,
+  param: 8,
+  type: 9,
+  suffixOpen: 10,
+  suffix: 12,
+  suffixes: 16,
+  all: 20,
+  others: 24,
+  root: 28,
+  bytes: 48,
+} as const
 export const EVENT_HEADER = {
   size: 0,
   type: 4,
@@ -133,14 +149,21 @@ export const OPS = {
 } as const
 export const CLASSES = { number: 0, text: 1, path: 2 } as const
 export const HOOK_SLOTS = 16
-export const ARGS_MAX = 5
-export const SELECTORS_MAX = 5
+export const PARAMS_MAX = 5
+export const VALUES_MAX = 8
+export const VALUE_TEXTS_MAX = 5
+export const SELECTORS_MAX = 512
+export const SET_WORDS = 8
 export const FILTERS_MAX = 5
 export const FILTER_NUMBERS = 4
+export const SCREENED_NUMBERS = 4
+export const SMALL_NUMBERS = 64
+export const EMPTY_SET = 0
 export const TEXT_KEY_BYTES = 252
 export const SUFFIX_KEY_BYTES = 128
-export const PREFIXES_MAX = 8
 export const PREFIX_PARTS = 7
-export const SUFFIXES_MAX = 8
+export const EDGE_OPEN_MAX = 8
+export const EDGE_OPEN = 2147483648
 export const NO_ARG = 255
 export const RETURN_INDEX = 255
+export const VALUE_TYPE_SHIFT = 3

@@ -2,39 +2,91 @@
 import type { Policy } from '../../config/policy/policy.ts'
 import { requireDescriptors } from '../host/descriptors.ts'
 import type { HookRegistry } from '../ingest/hooks.ts'
-import type { PolicyPrograms } from '../kernel/policy-programs.ts'
+import type { LoadedPolicy, PolicyPrograms } from '../kernel/policy-programs.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { PolicyChange } from './folder.ts'
-import type { Attached } from './registry.ts'
+import type { Attached, PolicyKernel } from './registry.ts'
 
-/** Upper bounds of a policy's descriptors: maps and BTF, and for each hook its programs and links. */
-const descriptorsOf = ({ hooks }: Policy): number => 16 + 4 * hooks.length
+/** Upper bounds of a change's descriptors: maps and BTF of objects, and for each hook its programs and links. */
+const descriptorsOf = (policies: readonly Policy[]): number =>
+  32 + policies.reduce((sum, { hooks }) => sum + 6 * hooks.length, 0)
 
-/**
- * Attaches a policy and logs the optional calls that this kernel does not have; disposing detaches it and retires the hooks.
- * Rejects with what loading throws.
- */
-export async function attachPolicy(
-  policy: Policy,
-  programs: PolicyPrograms,
-  registry: HookRegistry,
-  log: Log,
-): Promise<Attached> {
-  requireDescriptors(`policy "${policy.name}"`, descriptorsOf(policy))
-  const loaded = await programs.load(policy)
-  for (const { symbol, message } of loaded.skipped) {
-    log.warn({ policy: policy.name, call: symbol }, `optional call skipped: ${message}`)
+class AttachedPolicy implements Attached {
+  readonly loaded: LoadedPolicy
+  readonly #registry: HookRegistry
+
+  constructor(loaded: LoadedPolicy, registry: HookRegistry) {
+    this.loaded = loaded
+    this.#registry = registry
   }
-  const ids = loaded.hooks.map(({ hook }) => hook.id)
-  for (const { hook, spec } of loaded.hooks) registry.add(hook, spec)
-  return {
-    hooks: loaded.hooks,
-    skipped: loaded.skipped,
-    events: () => registry.eventsOf(ids),
-    async [Symbol.asyncDispose]() {
-      await loaded[Symbol.asyncDispose]()
-      registry.retire(ids)
-    },
+
+  get hooks(): LoadedPolicy['hooks'] {
+    return this.loaded.hooks
+  }
+
+  get skipped(): LoadedPolicy['skipped'] {
+    return this.loaded.skipped
+  }
+
+  get ids(): number[] {
+    return this.hooks.map(({ hook }) => hook.id)
+  }
+
+  events(): number {
+    return this.#registry.eventsOf(this.ids)
+  }
+}
+
+/** Changes the policies in the kernel and logs the optional calls that this kernel does not have. */
+export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
+  readonly #programs: PolicyPrograms
+  readonly #registry: HookRegistry
+  readonly #log: Log
+  readonly #working: () => void
+
+  /** `working`: called when a change begins. */
+  constructor(programs: PolicyPrograms, registry: HookRegistry, log: Log, working: () => void) {
+    this.#working = working
+    this.#programs = programs
+    this.#registry = registry
+    this.#log = log
+  }
+
+  /** Throws what PolicyPrograms throws, and CollectorError NO_DESCRIPTORS. */
+  async change(remove: readonly AttachedPolicy[], add: readonly Policy[]): Promise<AttachedPolicy[]> {
+    this.#working()
+    const [first] = add
+    if (first !== undefined) {
+      const more = add.length === 1 ? `policy "${first.name}"` : `${add.length} policies`
+      requireDescriptors(more, descriptorsOf(add))
+    }
+    let ids: number[] = []
+    try {
+      const loaded = await this.#programs.change(
+        remove.map((each) => each.loaded),
+        add,
+        (hooks) => {
+          ids = hooks.map(({ hook }) => hook.id)
+          for (const { hook, spec } of hooks) this.#registry.add(hook, spec)
+        },
+      )
+      this.#registry.retire(remove.flatMap((each) => each.ids))
+      return loaded.map((each) => this.#attached(each))
+    } catch (error) {
+      this.#registry.retire(ids)
+      throw error
+    }
+  }
+
+  #attached(loaded: LoadedPolicy): AttachedPolicy {
+    for (const { symbol, message } of loaded.skipped) {
+      this.#log.warn({ policy: loaded.policy.name, call: symbol }, `optional call skipped: ${message}`)
+    }
+    return new AttachedPolicy(loaded, this.#registry)
+  }
+
+  detachAll(): Promise<void> {
+    return this.#programs.detachAll()
   }
 }
 

@@ -12,7 +12,7 @@ import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import { CollectorError } from '../errors.ts'
 import { Reloads } from './reloads.ts'
-import type { Policies, PolicyId, PolicyStatus } from './registry.ts'
+import type { Policies, PolicyPut, PolicyStatus } from './registry.ts'
 import { watchPaths } from './watch.ts'
 
 export type PolicyChange = 'added' | 'replaced' | 'removed' | 'refused'
@@ -20,7 +20,7 @@ export type PolicyChange = 'added' | 'replaced' | 'removed' | 'refused'
 export interface PolicyFolderOptions {
   /** Files and folders, as configured. */
   readonly paths: readonly string[]
-  readonly policies: Policies
+  readonly policies: Pick<Policies, 'list' | 'put' | 'remove'>
   /** `detail`: the policy's name, or why it was refused. */
   readonly onChange: (change: PolicyChange, file: string, detail: string) => void
 }
@@ -29,6 +29,21 @@ export interface PolicyFolderOptions {
 interface Seen {
   readonly digest: string
   readonly problem: string | undefined
+}
+
+/** A file with a new policy. */
+interface Changed {
+  readonly file: string
+  readonly digest: string
+  readonly policy: Policy
+}
+
+type Put = PolicyPut & Changed
+
+/** A name that `other` has. */
+interface Double {
+  readonly name: string
+  readonly other: string
 }
 
 const isGone = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
@@ -90,7 +105,18 @@ export class PolicyFolder implements Disposable {
     const present = new Set<string>()
     const files: string[] = []
     for (const path of this.#options.paths) files.push(...(await this.#filesOf(path, present)))
-    for (const file of files) await this.#lookAt(file, present)
+    const changed: Changed[] = []
+    for (const file of files) {
+      const one = await this.#read(file)
+      if (one !== undefined) changed.push(one)
+    }
+    if (this.#closed) return
+    const { puts, doubles } = this.#putsOf(changed, present)
+    await this.#putAll(puts)
+    // The kernel refused the first of two files with one name.
+    if (doubles.some(({ name, other }) => this.#enabled(other)?.id.name !== name)) {
+      return this.#look()
+    }
     if (this.#closed) return
     for (const file of [...this.#files.keys()].filter((known) => !present.has(known))) await this.#remove(file)
   }
@@ -118,57 +144,70 @@ export class PolicyFolder implements Disposable {
     }
   }
 
-  async #lookAt(file: string, present: ReadonlySet<string>): Promise<void> {
+  /** A changed file's policy; undefined if it has none, or is as it was. */
+  async #read(file: string): Promise<Changed | undefined> {
     const read = await readTextFile(file)
-    if (this.#closed) return
+    if (this.#closed) return undefined
     if ('problems' in read) {
       this.#refuse(file, JSON.stringify(read.problems), read.problems.map(formatProblem).join('\n'))
-      return
+      return undefined
     }
     const digest = createHash('sha256').update(read.text).digest('hex')
-    if (this.#files.get(file)?.digest === digest) return
+    if (this.#files.get(file)?.digest === digest) return undefined
     await this.#forgetErrors(file)
     const parsed = parsePolicy(read.text, file)
-    if ('problems' in parsed) {
-      this.#refuse(file, digest, parsed.problems.map(formatProblem).join('\n'))
-      return
-    }
-    const { policy } = parsed
-    const other = this.#own().find(
-      ({ id, state }) => id.name === policy.name && id.source !== file && state === 'enabled',
-    )?.id.source
-    if (other !== undefined && present.has(other)) {
-      const problem = problemOf(file, `policy "${policy.name}" is already loaded from ${other}: give it another name`)
-      // No digest: the file is tried again at each look, because the other may go.
-      this.#refuse(file, '', problem)
-      return
-    }
-    // If the other file is gone, it was renamed to this one.
-    await this.#put(file, digest, policy, other)
+    if ('policy' in parsed) return { file, digest, policy: parsed.policy }
+    this.#refuse(file, digest, parsed.problems.map(formatProblem).join('\n'))
+    return undefined
   }
 
-  async #put(file: string, digest: string, policy: Policy, renamedFrom: string | undefined): Promise<void> {
-    const { policies } = this.#options
-    const before = this.#own().filter(({ id: { source } }) => source === file || source === renamedFrom)
-    const id: PolicyId = { source: file, namespace: '', name: policy.name }
-    try {
-      if (before.length === 0) await policies.add(id, policy)
-      else
-        await policies.replace(
-          before.map((old) => old.id),
-          id,
-          policy,
-        )
-    } catch (error) {
-      const known = error instanceof CollectorError
-      this.#refuse(file, digest, known ? error.message : problemOf(file, String(error)))
-      // A fault of ours: thrown once, because the file is not tried again until it changes.
-      if (!known) throw error
-      return
+  /** Refuses names that another file has, or gets in this look. Files may swap names, and a renamed file replaces its old self. */
+  #putsOf(changed: readonly Changed[], present: ReadonlySet<string>): { puts: Put[]; doubles: Double[] } {
+    const changing = new Set(changed.map(({ file }) => file))
+    const enabled = this.#own().filter(({ state }) => state === 'enabled')
+    const stays = enabled.filter(({ id: { source } }) => present.has(source) && !changing.has(source))
+    const taken = new Map(stays.map(({ id: { name, source } }) => [name, source]))
+    const puts: Put[] = []
+    const doubles: Double[] = []
+    for (const { file, digest, policy } of changed) {
+      const { name } = policy
+      const other = taken.get(name)
+      if (other !== undefined) {
+        const problem = problemOf(file, `policy "${name}" is already loaded from ${other}: give it another name`)
+        // No digest: the file is tried again at each look, because the other may go.
+        this.#refuse(file, '', problem)
+        doubles.push({ name, other })
+        continue
+      }
+      taken.set(name, file)
+      const replaces = enabled.filter(({ id }) => id.source === file || (id.name === name && !present.has(id.source)))
+      puts.push({
+        id: { source: file, namespace: '', name },
+        policy,
+        replaces: replaces.map(({ id }) => id),
+        file,
+        digest,
+      })
     }
-    if (renamedFrom !== undefined) this.#files.delete(renamedFrom)
-    this.#files.set(file, { digest, problem: undefined })
-    this.#changed(before.length === 0 ? 'added' : 'replaced', file, policy.name)
+    return { puts, doubles }
+  }
+
+  async #putAll(puts: readonly Put[]): Promise<void> {
+    const unknown: unknown[] = []
+    const errors = await this.#options.policies.put(puts)
+    puts.forEach(({ file, digest, policy, replaces }, i) => {
+      const error = errors[i]
+      if (error !== undefined) {
+        const known = error instanceof CollectorError
+        this.#refuse(file, digest, known ? error.message : problemOf(file, String(error)))
+        if (!known) unknown.push(error)
+        return
+      }
+      this.#files.set(file, { digest, problem: undefined })
+      this.#changed(replaces.length === 0 ? 'added' : 'replaced', file, policy.name)
+    })
+    // A fault of ours: thrown once, because the file is not tried again until it changes.
+    if (unknown.length > 0) throw unknown[0]
   }
 
   #refuse(file: string, digest: string, problem: string): void {

@@ -1,10 +1,11 @@
 /**
  * The policies of the agent, from any source (today: a watched folder).
  *
- * Changes are made one after the other, in the order of the calls. A change is applied as a whole or not at all: the new version is attached before the old one is detached, and a refused version changes
- * nothing. During an update an access may be reported twice but is never missed.
+ * A change is applied as a whole or not at all, and a refused version changes nothing. During a change no access is missed and none is reported
+ * twice, except by a hook that changes its way of attaching. Changes run one after another.
  */
 import type { Policy } from '../../config/policy/policy.ts'
+import { Mutex } from '../../exporters/index.ts'
 import { CollectorError } from '../errors.ts'
 
 export interface PolicyId {
@@ -15,13 +16,28 @@ export interface PolicyId {
   readonly name: string
 }
 
-/** A policy attached in the kernel; disposing detaches it. */
-export interface Attached extends AsyncDisposable {
+/** A policy attached in the kernel. */
+export interface Attached {
   readonly hooks: ReadonlyArray<{ readonly symbol: string; readonly mode: string }>
   /** Optional calls that this kernel does not have. */
   readonly skipped: ReadonlyArray<{ readonly symbol: string }>
   /** Events of its hooks so far. */
   events(): number
+}
+
+/** Attaches and detaches. */
+export interface PolicyKernel<T extends Attached> {
+  /** Takes effect as a whole or, when it throws, not at all. Returns what was added, in order. */
+  change(remove: readonly T[], add: readonly Policy[]): Promise<T[]>
+  /** A running change fails. */
+  detachAll(): Promise<void>
+}
+
+/** A policy with the ids that it replaces; one with the same id is always replaced. */
+export interface PolicyPut {
+  readonly id: PolicyId
+  readonly policy: Policy
+  readonly replaces: readonly PolicyId[]
 }
 
 export interface PolicyStatus {
@@ -37,24 +53,23 @@ export interface PolicyStatus {
   readonly events: number
 }
 
-interface Entry {
+interface Entry<T> {
   readonly id: PolicyId
   readonly policy: Policy
-  readonly attached: Attached | undefined
+  readonly attached: T | undefined
   readonly error: string | undefined
 }
 
 const keyOf = ({ source, namespace, name }: PolicyId): string => JSON.stringify([source, namespace, name])
 
-export class Policies implements AsyncDisposable {
-  readonly #attach: (policy: Policy) => Promise<Attached>
-  readonly #entries = new Map<string, Entry>()
-  /** Ends with the last change. */
-  #last: Promise<unknown> = Promise.resolve()
+export class Policies<T extends Attached = Attached> implements AsyncDisposable {
+  readonly #kernel: PolicyKernel<T>
+  readonly #entries = new Map<string, Entry<T>>()
+  readonly #mutex = new Mutex()
+  #ended = false
 
-  /** `attach` rejects when the kernel refuses the policy; then nothing of it is attached. */
-  constructor(attach: (policy: Policy) => Promise<Attached>) {
-    this.#attach = attach
+  constructor(kernel: PolicyKernel<T>) {
+    this.#kernel = kernel
   }
 
   /** All policies, in the order in which they were added. */
@@ -71,73 +86,90 @@ export class Policies implements AsyncDisposable {
   }
 
   /**
-   * Attaches a new policy. Rejects with CollectorError POLICY_EXISTS when a policy with this id is attached, and whatever `attach` throws; then the
+   * Attaches a new policy. Throws CollectorError POLICY_EXISTS when a policy with this id is attached, and what the kernel throws; then the
    * policy is listed with that error.
    */
   add(id: PolicyId, policy: Policy): Promise<void> {
-    return this.#inTurn(() => {
+    return this.#mutex.run(async () => {
       if (this.#entries.get(keyOf(id))?.attached !== undefined) {
         throw new CollectorError('POLICY_EXISTS', `policy "${id.name}" of ${id.source} exists: remove or replace it`)
       }
-      return this.#replace([], id, policy)
+      const error = await this.#put([{ id, policy, replaces: [] }])
+      if (error !== undefined) throw error
     })
   }
 
   /**
-   * Attaches a policy, then detaches those that it replaces; they may have another name or source. A policy with the same id is always
-   * replaced. Rejects with whatever `attach` throws; then the others stay attached.
+   * Attaches a policy in the place of those that it replaces; they may have another name or source. Throws what the kernel throws; then the
+   * others stay attached.
    */
-  replace(replaced: readonly PolicyId[], id: PolicyId, policy: Policy): Promise<void> {
-    return this.#inTurn(() => this.#replace(replaced, id, policy))
+  async replace(replaces: readonly PolicyId[], id: PolicyId, policy: Policy): Promise<void> {
+    const [error] = await this.put([{ id, policy, replaces }])
+    if (error !== undefined) throw error
+  }
+
+  /**
+   * Several at once, which is much faster than one after another. Returns for each what the kernel threw, or undefined. A policy that the kernel
+   * refuses does not keep the others out. Each id once.
+   */
+  put(puts: readonly PolicyPut[]): Promise<unknown[]> {
+    return this.#mutex.run(async () => {
+      if (puts.length > 1 && (await this.#put(puts)) === undefined) return puts.map(() => undefined)
+      const errors: unknown[] = []
+      for (const put of puts) errors.push(await this.#put([put]))
+      return errors
+    })
+  }
+
+  /** One change of the kernel; returns what it threw. */
+  async #put(puts: readonly PolicyPut[]): Promise<unknown> {
+    const replaced = [...new Set(puts.flatMap(({ id, replaces }) => [...replaces, id].map(keyOf)))]
+    try {
+      const added = await this.#kernel.change(
+        replaced.flatMap((key) => this.#entries.get(key)?.attached ?? []),
+        puts.map(({ policy }) => policy),
+      )
+      for (const key of replaced) this.#entries.delete(key)
+      puts.forEach(({ id, policy }, i) =>
+        this.#entries.set(keyOf(id), { id, policy, attached: added[i], error: undefined }),
+      )
+      return undefined
+    } catch (error) {
+      const [put] = puts
+      if (puts.length === 1 && put !== undefined && !this.#ended) this.#refused(put, error)
+      return error
+    }
+  }
+
+  #refused({ id, policy }: PolicyPut, error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error)
+    const before = this.#entries.get(keyOf(id))
+    this.#entries.set(
+      keyOf(id),
+      before?.attached === undefined ? { id, policy, attached: undefined, error: why } : { ...before, error: why },
+    )
   }
 
   /** Detaches a policy and forgets it. */
   remove(id: PolicyId): Promise<void> {
-    return this.#inTurn(() => this.#remove(id))
-  }
-
-  #inTurn(change: () => Promise<void>): Promise<void> {
-    const done = this.#last.then(change)
-    this.#last = done.catch(() => undefined)
-    return done
-  }
-
-  async #replace(replaced: readonly PolicyId[], id: PolicyId, policy: Policy): Promise<void> {
-    const key = keyOf(id)
-    const before = this.#entries.get(key)
-    let attached: Attached
-    try {
-      attached = await this.#attach(policy)
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
-      this.#entries.set(key, before?.attached === undefined ? entry(id, policy, why) : { ...before, error: why })
-      throw error
-    }
-    for (const old of [...replaced, id]) await this.#remove(old)
-    this.#entries.set(key, { id, policy, attached, error: undefined })
-  }
-
-  async #remove(id: PolicyId): Promise<void> {
-    const key = keyOf(id)
-    await this.#entries.get(key)?.attached?.[Symbol.asyncDispose]()
-    this.#entries.delete(key)
-  }
-
-  /** Detaches everything, after the changes that were asked for before. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#inTurn(async () => {
-      const entries = [...this.#entries.values()]
-      this.#entries.clear()
-      await Promise.all(entries.map(({ attached }) => attached?.[Symbol.asyncDispose]()))
+    return this.#mutex.run(async () => {
+      const { attached } = this.#entries.get(keyOf(id)) ?? {}
+      if (attached !== undefined) await this.#kernel.change([attached], [])
+      this.#entries.delete(keyOf(id))
     })
+  }
+
+  /** Detaches everything at once; a running change fails. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true
+    this.#entries.clear()
+    await this.#kernel.detachAll()
+    // What the change had already attached.
+    await this.#mutex.run(() => this.#kernel.detachAll())
   }
 }
 
 /** The attached policies. */
 export function enabledOf(policies: Pick<Policies, 'list'>): PolicyStatus[] {
   return policies.list().filter(({ state }) => state === 'enabled')
-}
-
-function entry(id: PolicyId, policy: Policy, error: string): Entry {
-  return { id, policy, attached: undefined, error }
 }

@@ -91,8 +91,7 @@ async function parts(): Promise<ReadonlyArray<readonly [string, number]>> {
   const parsed = parsePolicy(readFileSync(join(ROOT, POLICY), 'utf8'), POLICY)
   if ('problems' in parsed) throw new Error(`${POLICY} has problems`)
   done('policy: parse')
-  const loaded = await kernel.policies.load(parsed.policy)
-  await loaded[Symbol.asyncDispose]()
+  await kernel.policies.change(await kernel.policies.change([], [parsed.policy]), [])
   done(`policy: load, attach and detach ${parsed.policy.hooks.length} hooks`)
   return took
 }

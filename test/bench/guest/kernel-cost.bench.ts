@@ -145,14 +145,15 @@ async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Co
   const policy = policyOf(returns)
   let bound: AttachMode = 'kprobe'
   const attach = async (): Promise<Attached> => {
-    const loaded = await kernel.policies.load(policy)
+    const [loaded] = await kernel.policies.change([], [policy])
+    if (loaded === undefined) throw new Error('nothing was loaded')
     bound = loaded.hooks[0]?.mode ?? bound
     return {
-      links: loaded.hooks.flatMap((hook) => hook.links),
+      links: kernel.policies.linksOf(loaded),
       drain: () => {
         while (kernel.ring.read(into) > 0);
       },
-      [Symbol.asyncDispose]: () => loaded[Symbol.asyncDispose](),
+      [Symbol.asyncDispose]: async () => void (await kernel.policies.change([loaded], [])),
     }
   }
   await (await attach())[Symbol.asyncDispose]()

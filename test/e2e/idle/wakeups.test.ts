@@ -81,8 +81,8 @@ describe('wakeups', { skip: cannotRun() }, () => {
         watermarkBytes: WATERMARK_BYTES,
         agentPid: process.pid,
       })
-      await using loaded = await kernel.policies.load(parsed.policy)
-      assert.ok(loaded.hooks.length > 0)
+      const [loaded] = await kernel.policies.change([], [parsed.policy])
+      assert.ok(loaded !== undefined && loaded.hooks.length > 0)
       const script = `open my $f, "<", $ARGV[0] or die; for (1..${reads}) { sysread $f, my $b, 1; ${pause} }`
       const children = Array.from({ length: READERS }, () => spawn('perl', ['-e', script, file], { stdio: 'inherit' }))
       const tgids = new Set(children.map(({ pid }) => pid ?? 0))

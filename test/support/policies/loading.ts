@@ -8,6 +8,7 @@ import type { Argument, KprobeEvent } from '../../../exporters/contract/event.ts
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import type { LoadedPolicy } from '../../../collector/kernel/policy-programs.ts'
 import { decodeChunk } from '../../../collector/ingest/decode.ts'
 import { HookRegistry } from '../../../collector/ingest/hooks.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'
@@ -46,19 +47,20 @@ export class LoadedKernel implements Disposable {
   /** Loads the policies; disposing the result removes them. Call it when those before are removed. */
   async load(policies: readonly PolicyDocument[]): Promise<AsyncDisposable> {
     this.#hooks = new HookRegistry()
-    const loaded = new AsyncDisposableStack()
-    try {
-      for (const document of policies) {
-        const parsed = parsePolicy(policyText(document), document.name)
-        if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
-        const policy = loaded.use(await this.#kernel.policies.load(parsed.policy))
-        for (const { hook, spec } of policy.hooks) this.#hooks.add(hook, spec)
-      }
-    } catch (error) {
-      await loaded.disposeAsync()
-      throw error
-    }
-    return loaded
+    const loaded = await this.change([], policies)
+    return { [Symbol.asyncDispose]: async () => void (await this.change(loaded, [])) }
+  }
+
+  /** Removes policies and adds others, in one step; returns these. */
+  async change(remove: readonly LoadedPolicy[], add: readonly PolicyDocument[]): Promise<LoadedPolicy[]> {
+    const parsed = add.map((document) => {
+      const result = parsePolicy(policyText(document), document.name)
+      if ('problems' in result) throw new Error(result.problems.map(formatProblem).join('\n'))
+      return result.policy
+    })
+    return this.#kernel.policies.change(remove, parsed, (hooks) => {
+      for (const { hook, spec } of hooks) this.#hooks.add(hook, spec)
+    })
   }
 
   /** Reads the ring until it is empty: calls `each` for the events of one process, in their order. */

@@ -52,7 +52,7 @@ using kernel = await KernelSide.open({
 })
 const scanned = await scanProcfs('/proc')
 for (const { pid, startNs, parentPid } of scanned) kernel.seedProcess(pid, startNs, parentPid)
-await using loaded = await kernel.policies.load(parsed.policy)
+const [loaded] = await kernel.policies.change([], [parsed.policy])
 
 const startMs = performance.now()
 const stopping = new AbortController()
@@ -69,9 +69,9 @@ if (lost > 0) throw new Error(`the ring refused ${lost} of ${taken} records: exp
 const folder = saveRecording({
   source: `recorded on ${facts.release}`,
   bytes: Buffer.concat(kept),
-  hooks: loaded.hooks.map(({ hook, spec }) => ({
+  hooks: (loaded?.hooks ?? []).map(({ hook, spec }) => ({
     hook,
-    types: spec.args.map((arg) => arg.type.name),
+    args: spec.args.map(({ index, type }) => ({ index, type: type.name })),
     returned: spec.returnArg?.type.name ?? 'nop',
   })),
   processes: scanned,

@@ -9,6 +9,7 @@ import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
 import type { Hook } from '../../../exporters/contract/event.ts'
 import type { KnownHook } from '../../../collector/ingest/normalize.ts'
 import type { ScannedProcess } from '../../../collector/process/table.ts'
+import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
 import { EVENT_HEADER } from '../../../collector/kernel/wire.ts'
 
 export interface Recording {
@@ -26,7 +27,7 @@ export interface Recording {
 /** A KnownHook with its types by name. */
 export interface RecordedHook {
   readonly hook: Hook
-  readonly types: readonly string[]
+  readonly args: ReadonlyArray<{ readonly index: number; readonly type: string }>
   readonly returned: string
 }
 
@@ -92,7 +93,12 @@ export function endingAt(recording: Recording, wallMs: number): Recording {
 if (import.meta.main) process.exitCode = loadRecording() === undefined ? 1 : 0
 
 /** The hook as the normalizer takes it. */
-export function knownHook({ hook, types, returned }: RecordedHook): KnownHook {
+export function knownHook({ hook, args, returned }: RecordedHook): KnownHook {
   const type = (name: string): KnownHook['returned'] => typeNamed(name) ?? NOP
-  return { hook, args: types.map(type), returned: type(returned) }
+  const known = args.map(({ index, type: name }) => ({ index, type: type(name) }))
+  return {
+    hook,
+    args: known.flatMap((arg) => (arg.type === NOP ? [] : [{ index: valueIndex(arg), type: arg.type }])),
+    returned: type(returned),
+  }
 }

@@ -98,8 +98,9 @@ export class RingRecords {
     this.#add(EVENT_EXIT, stamp, [body])
   }
 
-  hook(stamp: Stamp, hookId: number, values: readonly HookValue[], returned?: HookValue): void {
-    const all = values.map((value, index) => valueBytes(value, index))
+  /** `values` with what records call them (`valueIndex`). */
+  hook(stamp: Stamp, hookId: number, values: ReadonlyArray<readonly [number, HookValue]>, returned?: HookValue): void {
+    const all = values.map(([index, value]) => valueBytes(value, index))
     if (returned !== undefined) all.push(valueBytes(returned, RETURN_INDEX))
     const header = this.#add(EVENT_HOOK, stamp, all)
     header[EVENT_HEADER.nargs] = all.length

@@ -2,7 +2,9 @@
  * A synthetic recording: ring bytes of a busy host, by a seed, for machines that cannot record real ones. About 150
  * long-lived services and a stream of short commands (fork, exec, some accesses, exit); some 4,000 paths of 3 to 7 components.
  */
+import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
 import type { Hook } from '../../../exporters/contract/event.ts'
+import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
 import { PROCESS_FLAGS } from '../../../collector/process/flags.ts'
 import { RingRecords } from './ring-records.ts'
 import type { HookValue, Stamp } from './ring-records.ts'
@@ -25,7 +27,7 @@ function randomOf(seed: number): (below: number) => number {
   }
 }
 
-function hookOf(id: number, functionName: string, types: RecordedHook['types']): RecordedHook {
+function hookOf(id: number, functionName: string, types: readonly string[]): RecordedHook {
   const hook: Hook = {
     id,
     policy: 'file-monitoring',
@@ -36,8 +38,11 @@ function hookOf(id: number, functionName: string, types: RecordedHook['types']):
     tags: [],
     labels: types.map(() => ''),
   }
-  return { hook, types, returned: 'int' }
+  return { hook, args: types.map((type, index) => ({ index, type })), returned: 'int' }
 }
+
+/** What records call a parameter of this type. */
+const called = (index: number, type: string): number => valueIndex({ index, type: typeNamed(type) ?? NOP })
 
 const HOOKS = [
   hookOf(1, 'security_file_permission', ['file', 'int']),
@@ -67,9 +72,29 @@ export function synthesize(records: number, seed = 1): Recording {
     const file: HookValue = { kind: 'file', path: paths[inode] ?? '/etc/x', inode: BigInt(inode), mode: REGULAR }
     const stamp = stampOf(pid, startNs)
     const kind = random(20)
-    if (kind === 0) ring.hook(stamp, 3, [file], ZERO)
-    else if (kind < 4) ring.hook(stamp, 2, [file, { kind: 'uint', value: 1n }], ZERO)
-    else ring.hook(stamp, 1, [file, { kind: 'int', value: kind < 14 ? 4n : 2n }], ZERO)
+    if (kind === 0) ring.hook(stamp, 3, [[called(0, 'path'), file]], ZERO)
+    else if (kind < 4) {
+      ring.hook(
+        stamp,
+        2,
+        [
+          [called(0, 'file'), file],
+          [called(1, 'uint32'), { kind: 'uint', value: 1n }],
+        ],
+        ZERO,
+      )
+    } else {
+      const mask = kind < 14 ? 4n : 2n
+      ring.hook(
+        stamp,
+        1,
+        [
+          [called(0, 'file'), file],
+          [called(1, 'int'), { kind: 'int', value: mask }],
+        ],
+        ZERO,
+      )
+    }
   }
   const start = (parentPid: number, parentStartNs: bigint, service: boolean): { pid: number; startNs: bigint } => {
     const pid = nextPid++

@@ -187,6 +187,7 @@ test('make: every target of the help exists and is described', () => {
     'soak',
     'bench',
     'simulate',
+    'random-policies',
     'clean',
   ])
   const phony = /^\.PHONY: (.*)$/m.exec(readFileSync(path.join(ROOT, 'Makefile'), 'utf8'))

@@ -2,18 +2,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HookRegistry } from '../../../../collector/ingest/hooks.ts'
+import { valueIndex } from '../../../../collector/kernel/layout/hook.ts'
 import { makeHook } from '../../exporters/support/events.ts'
 import { NOP } from '../../../../config/policy/arguments.ts'
 import { arg, spec, typeOf } from '../support/specs.ts'
 
 const RETIRE_MS = 30_000
 
-test('hooks: have their types by position, and nop without a return value', () => {
+test('hooks: have the arguments that are read, as records call them, and nop without a return value', () => {
   const hooks = new HookRegistry()
-  hooks.add(makeHook({ id: 4 }), spec({ args: [arg(2, 'path'), arg(0, 'nop')] }))
+  const path = arg(2, 'path')
+  hooks.add(makeHook({ id: 4 }), spec({ args: [arg(0, 'nop'), path] }))
   hooks.add(makeHook({ id: 5 }), spec({ args: [], return: true, returnArg: arg(0, 'size_t') }))
   const [first, second] = [hooks.take(4), hooks.take(5)]
-  assert.deepEqual([first?.args, first?.returned], [[typeOf('path'), NOP], NOP])
+  assert.deepEqual([first?.args, first?.returned], [[{ index: valueIndex(path), type: path.type }], NOP])
   assert.deepEqual([second?.args, second?.returned], [[], typeOf('size_t')])
   assert.equal(hooks.take(6), undefined)
 })

@@ -7,10 +7,12 @@ import { Normalizer } from '../../../../collector/ingest/normalize.ts'
 import type { KnownHook } from '../../../../collector/ingest/normalize.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
+import { valueIndex } from '../../../../collector/kernel/layout/hook.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
+import type { ArgumentSpec } from '../../../../config/policy/policy.ts'
 import { createJsonEncoder } from '../../../../exporters/index.ts'
 import { makeHook } from '../../exporters/support/events.ts'
-import { typeOf } from '../support/specs.ts'
+import { arg, typeOf } from '../support/specs.ts'
 import { OFFSET_NS, exec, fork, newTable, scanned } from '../support/processes.ts'
 
 interface Setup {
@@ -22,10 +24,22 @@ interface Setup {
   event(raw: RawEvent, bytes?: Buffer): ProcessEvent
 }
 
+/** `types`: of the policy's args, those of parameter 0, 1, … */
 function setup(types: readonly string[] = [], returned = 'int'): Setup {
+  return setupOf(
+    types.map((type, index) => arg(index, type)),
+    returned,
+  )
+}
+
+function setupOf(args: readonly ArgumentSpec[], returned = 'int'): Setup {
   const table = newTable()
   const shell = table.addScanned(scanned(100, 1, { binary: '/bin/sh' }))
-  const known: KnownHook = { hook: makeHook({ id: 3 }), args: types.map(typeOf), returned: typeOf(returned) }
+  const known: KnownHook = {
+    hook: makeHook({ id: 3 }),
+    args: args.map((each) => ({ index: valueIndex(each), type: each.type })),
+    returned: typeOf(returned),
+  }
   const made: Setup = {
     table,
     shellStart: shell.startLo,
@@ -65,6 +79,11 @@ function hook(tgid: number, start: number, values: readonly RawValue[] = [], hoo
 
 function value(kind: number, change: Partial<RawValue> = {}): RawValue {
   return { kind, index: 0, flags: 0, lo: 0, hi: 0, mode: 0, dev: 0, from: 0, to: 0, ...change }
+}
+
+/** The value that the kernel side makes for an argument. */
+function valueFor(of: ArgumentSpec, kind: number, change: Partial<RawValue> = {}): RawValue {
+  return value(kind, { index: valueIndex(of), ...change })
 }
 
 test('normalize: a process from fork to exit', () => {
@@ -315,8 +334,8 @@ const ARGUMENTS: ReadonlyArray<readonly [what: string, type: string, RawValue, b
 
 for (const [what, type, raw, bytes, want] of ARGUMENTS) {
   test(`normalize: ${what} as an argument`, () => {
-    const s = setup(['nop', type])
-    const event = s.event(hook(100, s.shellStart, [{ ...raw, index: 1 }]), bytes)
+    const s = setup([type])
+    const event = s.event(hook(100, s.shellStart, [{ ...raw, index: valueIndex(arg(0, type)) }]), bytes)
     assert.ok(event.type === 'process_kprobe')
     assert.deepEqual(event.args, [want])
     assert.equal(event.returned, undefined)
@@ -326,7 +345,7 @@ for (const [what, type, raw, bytes, want] of ARGUMENTS) {
 test('normalize: texts stay valid after their chunk is reused', () => {
   const s = setup(['file'])
   const bytes = Buffer.from(BYTES)
-  const event = s.event(hook(100, s.shellStart, [value(wire.VALUE_FILE, { to: 4 })]), bytes)
+  const event = s.event(hook(100, s.shellStart, [valueFor(arg(0, 'file'), wire.VALUE_FILE, { to: 4 })]), bytes)
   bytes.fill(0)
   assert.ok(event.type === 'process_kprobe' && event.args[0]?.kind === 'file')
   assert.deepEqual(event.args[0].raw, BYTES)
@@ -340,9 +359,60 @@ test('normalize: the return value is separate, with the type of the policy', () 
   ] as const) {
     const s = setup(['int'], type)
     const returned = value(wireKind, { index: wire.RETURN_INDEX, lo: 0xffff_ffff, hi: 0xffff_ffff })
-    const event = s.event(hook(100, s.shellStart, [value(wire.VALUE_INT, { lo: 4 }), returned]))
+    const event = s.event(hook(100, s.shellStart, [valueFor(arg(0, 'int'), wire.VALUE_INT, { lo: 4 }), returned]))
     assert.ok(event.type === 'process_kprobe')
     assert.deepEqual(event.args, [{ kind: 'number', field: 'int_arg', value: 4 }])
     assert.deepEqual(event.returned, want)
   }
+})
+
+const FLAGS = arg(1, 'int')
+const RAW_FLAGS = arg(1, 'uint32')
+const SIZE = arg(2, 'uint32')
+const values = {
+  flags: valueFor(FLAGS, wire.VALUE_INT, { lo: 0xffff_ffff, hi: 0xffff_ffff }),
+  rawFlags: valueFor(RAW_FLAGS, wire.VALUE_UINT, { lo: 0xffff_ffff }),
+  size: valueFor(SIZE, wire.VALUE_UINT, { lo: 12 }),
+  other: valueFor(arg(3, 'int'), wire.VALUE_INT, { lo: 3 }),
+  returned: value(wire.VALUE_INT, { index: wire.RETURN_INDEX, lo: 7 }),
+} as const
+
+const VALUES: ReadonlyArray<
+  readonly [what: string, args: ArgumentSpec[], record: RawValue[], want: number[], returned?: number]
+> = [
+  ['in the order of the policy', [FLAGS, SIZE], [values.flags, values.size], [-1, 12]],
+  ['in another order', [FLAGS, SIZE], [values.size, values.flags], [-1, 12]],
+  ['among those of other policies', [SIZE], [values.other, values.flags, values.size], [12]],
+  [
+    'one parameter read in two ways',
+    [RAW_FLAGS, FLAGS],
+    [values.flags, values.other, values.rawFlags],
+    [0xffff_ffff, -1],
+  ],
+  ['of other policies only', [], [values.flags, values.size], []],
+  ['one twice', [FLAGS, FLAGS], [values.flags], [-1, -1]],
+  ['with one missing: a record without room', [FLAGS, SIZE], [values.size], [12]],
+  ['with all missing', [FLAGS, SIZE], [], []],
+  ['and the return value', [SIZE], [values.flags, values.size, values.returned], [12], 7],
+  ['the return value, not as the last', [SIZE], [values.returned, values.size], [12], 7],
+  ['the return value alone', [SIZE], [values.returned], [], 7],
+]
+
+for (const [what, args, record, want, returned] of VALUES) {
+  test(`normalize: the values of a record: ${what}`, () => {
+    const s = setupOf(args)
+    const event = s.event(hook(100, s.shellStart, record))
+    assert.ok(event.type === 'process_kprobe')
+    const numbers = (list: ReadonlyArray<Argument | undefined>): unknown[] =>
+      list.map((each) => (each?.kind === 'number' ? each.value : each))
+    assert.deepEqual(numbers(event.args), want)
+    assert.deepEqual(numbers([event.returned]), [returned])
+  })
+}
+
+test('normalize: what is behind the values of a record is of an earlier one', () => {
+  const s = setupOf([FLAGS, SIZE])
+  const event = s.event({ ...hook(100, s.shellStart, [values.flags, values.size, values.returned]), count: 1 })
+  assert.ok(event.type === 'process_kprobe')
+  assert.deepEqual([event.args.length, event.returned], [1, undefined])
 })

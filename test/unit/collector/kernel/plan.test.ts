@@ -1,15 +1,14 @@
-/** A policy and the facts of a kernel → what is loaded and attached there. */
+/** A policy and the facts of a kernel → how its functions are attached there. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
 import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
 import { chooseMode, planPolicy, symbolOf } from '../../../../collector/kernel/plan.ts'
-import type { AttachMode, PlannedObject, Symbols } from '../../../../collector/kernel/plan.ts'
-import { HOOK, HOOK_SLOTS } from '../../../../collector/kernel/wire.ts'
+import type { AttachMode, PlannedHook, Symbols } from '../../../../collector/kernel/plan.ts'
 import type { KprobeSpec, Policy } from '../../../../config/policy/policy.ts'
-import type { AttachKind, KernelFunction } from '../../../../native/types.ts'
+import type { KernelFunction } from '../../../../native/types.ts'
 import { kernel } from '../support/facts.ts'
-import { arg, onPath, spec, typeOf } from '../support/specs.ts'
+import { arg, spec, typeOf } from '../support/specs.ts'
 
 const debian61 = kernel(6, 1, { fprobe: false })
 const v612 = kernel(6, 12)
@@ -123,8 +122,8 @@ function counter(): () => number {
   return () => ++id
 }
 
-function planned(...args: Parameters<typeof planPolicy>): readonly PlannedObject[] {
-  return planPolicy(...args).objects
+function planned(...args: Parameters<typeof planPolicy>): readonly PlannedHook[] {
+  return planPolicy(...args).hooks
 }
 
 const BAD: ReadonlyArray<readonly [what: string, KprobeSpec, message: RegExp]> = [
@@ -188,10 +187,10 @@ for (const [what, hook, message] of BAD) {
 
 test('plan: an optional function that this kernel does not have is skipped, the others are not', () => {
   const gone = spec({ call: 'security_file_permision', optional: true, args: [arg(4, 'path')] })
-  const { objects, skipped } = planPolicy(policy(gone, spec(), gone), v612, symbols, 'auto', counter())
+  const { hooks, skipped } = planPolicy(policy(gone, spec(), gone), v612, symbols, 'auto', counter())
   assert.deepEqual(
-    objects.map(({ hooks, constants }) => [hooks.map(({ symbol }) => symbol), constants.length]),
-    [[['security_file_permission'], HOOK.bytes]],
+    hooks.map(({ symbol, hook }) => [symbol, hook.id]),
+    [['security_file_permission', 1]],
   )
   const message = 'p.yaml:3:5: no kernel function "security_file_permision": did you mean security_file_permission?'
   assert.deepEqual(skipped, [
@@ -201,8 +200,8 @@ test('plan: an optional function that this kernel does not have is skipped, the 
 })
 
 test('plan: an optional function that exists is hooked like any other', () => {
-  const { objects, skipped } = planPolicy(policy(spec({ optional: true })), v612, symbols, 'auto', counter())
-  assert.deepEqual([objects.length, skipped], [1, []])
+  const { hooks, skipped } = planPolicy(policy(spec({ optional: true })), v612, symbols, 'auto', counter())
+  assert.deepEqual([hooks.length, skipped], [1, []])
 })
 
 test('plan: a policy of which this kernel has no function at all is refused', () => {
@@ -217,125 +216,45 @@ test('plan: a policy of which this kernel has no function at all is refused', ()
 
 test('plan: a system call’s arguments have no types to compare with', () => {
   const hook = spec({ call: 'sys_openat', syscall: true, args: [arg(1, 'string'), arg(4, 'uint64')] })
-  const [object] = planned(policy(hook), v612, symbols, 'auto', counter())
-  assert.equal(object?.hooks[0]?.hook.functionName, '__x64_sys_openat')
+  const [first] = planned(policy(hook), v612, symbols, 'auto', counter())
+  assert.deepEqual([first?.symbol, first?.hook.functionName], ['__x64_sys_openat', '__x64_sys_openat'])
 })
 
-const PROGRAMS: ReadonlyArray<readonly [KernelFacts, AttachMode | 'auto', attach: string[]]> = [
-  [v612, 'auto', ['hook_fexit_1:fexit']],
-  [full612, 'auto', ['hook_leave_1:kretprobe.multi', 'hook_enter_1:kprobe.multi']],
-  [{ ...debian61, preemption: 'full' }, 'auto', ['hook_leave_1:kretprobe', 'hook_enter_1:kprobe']],
-  [v612, 'kprobe', ['hook_leave_1:kretprobe', 'hook_enter_1:kprobe']],
-  [lazy73, 'auto', ['hook_session_1:kprobe.session']],
-]
-
-for (const [facts, wanted, attach] of PROGRAMS) {
-  test(`plan: ${facts.release} ${facts.preemption} ${wanted} attaches ${attach.join(', then ')}`, () => {
-    const [object] = planned(policy(entry, returns), facts, symbols, wanted, counter())
-    const hook = object?.hooks[1]
-    assert.deepEqual(
-      hook?.attach.map(({ program, kind }) => `${program}:${kind}`),
-      attach,
-    )
-    assert.ok(hook?.attach.every(({ symbol }) => symbol === 'security_file_permission'))
-    assert.deepEqual(
-      hook?.programs.map(({ name }) => name),
-      hook?.attach.map(({ program }) => program),
-    )
-    assert.ok(
-      hook?.programs.every(({ kind, target }) => (kind === 'fexit') === (target === 'security_file_permission')),
-    )
-  })
-}
-
-/** Hooks by way, the attach kinds of their links, as `28 fexit` or `3 join kretprobe kprobe`; in order. */
-function ways(objects: readonly PlannedObject[]): string[] {
-  const runs: Array<{ way: string; count: number }> = []
-  for (const { mode, attach } of objects.flatMap(({ hooks }) => hooks)) {
-    const way = [mode, ...attach.map(({ kind }) => kind)].join(' ')
-    const last = runs.at(-1)
-    if (last?.way === way) last.count++
-    else runs.push({ way, count: 1 })
-  }
-  return runs.map(({ way, count }) => `${count} ${way}`)
-}
-
-const FEXIT = 'fexit fexit'
-const SESSION = 'kprobe.session kprobe.session'
-const JOIN = 'join kretprobe.multi kprobe.multi'
-const PLAIN = 'join kretprobe kprobe'
-
-const CROWDS: ReadonlyArray<
-  readonly [what: string, KernelFacts, AttachMode | 'auto', on: Partial<Record<AttachKind, number>>, want: string[]]
+const WAYS: ReadonlyArray<
+  readonly [KernelFacts, AttachMode | 'auto', entry: [AttachMode, boolean], returns: [AttachMode, boolean]]
 > = [
-  ['fexit up to a number that leaves slots for others', v612, 'auto', {}, [`29 ${FEXIT}`, `11 ${JOIN}`]],
-  ['fexit in addition to those of other policies', v612, 'auto', { fexit: 28 }, [`1 ${FEXIT}`, `39 ${JOIN}`]],
-  ['a full trampoline', v612, 'fexit', { fexit: Infinity }, [`40 ${JOIN}`]],
-  ['no fprobe', debian61, 'auto', { fexit: 20 }, [`9 ${FEXIT}`, `31 ${PLAIN}`]],
-  ['joined before 6.14: nothing is shared', full612, 'auto', { 'kretprobe.multi': 100 }, [`40 ${JOIN}`]],
-  ['sessions and joined returns share 16 words', lazy73, 'auto', {}, [`8 ${SESSION}`, `32 ${PLAIN}`]],
-  ['one word left', lazy73, 'auto', { 'kprobe.session': 7, 'kretprobe.multi': 1 }, [`1 ${JOIN}`, `39 ${PLAIN}`]],
-  ['joined returns alone', lazy73, 'join', {}, [`16 ${JOIN}`, `24 ${PLAIN}`]],
-  ['fexit, then joined', { ...lazy73, preemption: 'none' }, 'auto', {}, [`29 ${FEXIT}`, `11 ${JOIN}`]],
+  [v612, 'auto', ['kprobe.multi', true], ['fexit', true]],
+  [full612, 'auto', ['kprobe.multi', true], ['join', true]],
+  [debian61, 'auto', ['kprobe', false], ['fexit', false]],
+  [{ ...debian61, preemption: 'full' }, 'auto', ['kprobe', false], ['join', false]],
+  [v612, 'kprobe', ['kprobe', false], ['join', false]],
+  [lazy73, 'auto', ['kprobe.multi', true], ['kprobe.session', true]],
 ]
 
-for (const [what, facts, wanted, on, want] of CROWDS) {
-  test(`plan: forty hooks on one function: ${what}`, () => {
-    const others = (kind: AttachKind, symbol: string): number =>
-      symbol === 'security_file_permission' ? (on[kind] ?? 0) : 1000
-    const hooks = Array.from({ length: 40 }, () => returns)
-    assert.deepEqual(ways(planned(policy(...hooks), facts, symbols, wanted, counter(), others)), want)
+for (const [facts, wanted, ...ways] of WAYS) {
+  test(`plan: ${facts.release} ${facts.preemption} ${wanted}, fprobe ${facts.fprobe}: entries by ${ways[0][0]}, returns by ${ways[1][0]}`, () => {
+    const hooks = planned(policy(entry, returns), facts, symbols, wanted, counter())
+    assert.deepEqual(
+      hooks.map(({ way: { mode, multi } }) => [mode, multi]),
+      ways,
+    )
   })
 }
 
-test('plan: many hooks on one function do not affect another', () => {
-  const other = spec({ call: 'fd_install', args: [], return: true, returnArg: arg(0, 'int') })
-  const typed: Symbols = {
-    ...symbols,
-    functionType: () => ({ returns: 'int', returnsBase: 'int', params: [param('struct file *'), param('int')] }),
-  }
-  const hooks = [...Array.from({ length: 30 }, () => returns), other]
-  assert.deepEqual(ways(planned(policy(...hooks), v612, typed, 'auto', counter())), [
-    `29 ${FEXIT}`,
-    `1 ${JOIN}`,
-    `1 ${FEXIT}`,
-  ])
-})
-
-test('plan: more hooks than slots share several objects, each with slots and filters of its own', () => {
-  const count = HOOK_SLOTS * 2 + 1
-  const hooks = Array.from({ length: count }, () => onPath(['Prefix', ['/etc/']]))
-  const objects = planned(policy(...hooks), v612, symbols, 'auto', counter())
+test('plan: any number of hooks on one function are planned alike, each with its id', () => {
+  const ids = Array.from({ length: 600 }, (_, i) => i + 1)
+  const hooks = planned(policy(...ids.map(() => returns)), v612, symbols, 'auto', counter())
   assert.deepEqual(
-    objects.map((object) => object.hooks.length),
-    [HOOK_SLOTS, HOOK_SLOTS, 1],
-  )
-  assert.deepEqual(
-    objects.map((object) => object.constants.length / HOOK.bytes),
-    [HOOK_SLOTS, HOOK_SLOTS, 1],
-  )
-  assert.deepEqual(
-    objects.map((object) => object.sets.lastFilter),
-    [HOOK_SLOTS, HOOK_SLOTS, 1],
-  )
-  const ids = objects.flatMap((object) => object.hooks.map(({ hook }) => hook.id))
-  assert.deepEqual(
+    hooks.map(({ hook }) => hook.id),
     ids,
-    Array.from({ length: count }, (_, i) => i + 1),
   )
-  assert.deepEqual(
-    objects.map(({ hooks: [hook] }) => hook?.attach[0]?.program),
-    Array(3).fill('hook_entry_0'),
-  )
-  for (const { hooks: all, constants } of objects) {
-    all.forEach(({ hook }, slot) => assert.equal(constants.readUInt32LE(slot * HOOK.bytes + HOOK.id), hook.id))
-  }
+  assert.ok(hooks.every(({ spec: own, way }) => own === returns && way.mode === 'fexit'))
 })
 
 test('plan: the hook fields of events come from the policy', () => {
   const hook = spec({ message: 'm', tags: ['a', 'b'], args: [arg(0, 'file', 'what'), arg(1, 'int')] })
-  const [object] = planned(policy(hook), v612, symbols, 'auto', counter())
-  assert.deepEqual(object?.hooks[0]?.hook, {
+  const [first] = planned(policy(hook), v612, symbols, 'auto', counter())
+  assert.deepEqual(first?.hook, {
     id: 1,
     policy: 'p',
     functionName: 'security_file_permission',

@@ -1,15 +1,15 @@
-/** The first pass of path filters must never refuse what the exact filters would let through. */
+/** The first half of a call must never reject a selector that the exact filters would let through. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { emptySets, hookBytes } from '../../../../collector/kernel/layout.ts'
-import { screenOf } from '../../../../collector/kernel/screen.ts'
-import { HOOK, PREFIXES_MAX, SELECTORS_MAX, NO_ARG, PATH_SCREEN } from '../../../../collector/kernel/wire.ts'
+import { fitTogether } from '../../../../collector/kernel/layout/hook.ts'
+import { NO_ARG, SELECTORS_MAX } from '../../../../collector/kernel/wire.ts'
 import type { Operator } from '../../../../config/policy/operators.ts'
-import type { KprobeSpec } from '../../../../config/policy/policy.ts'
-import { passes, textOf } from '../support/screen-model.ts'
-import type { RealPath } from '../support/screen-model.ts'
-import { arg, filter, numberFilter, onPath, spec } from '../support/specs.ts'
+import type { ArgumentFilter, HookSpec, NumberFilter, TextFilter } from '../../../../config/policy/policy.ts'
+import { laidOut, members, pathIn, selectorsIn } from '../support/layout.ts'
+import { ScreenModel, narrowed, textOf } from '../support/screen-model.ts'
+import type { Param, RealPath } from '../support/screen-model.ts'
+import { arg, filter, numberFilter, onPath, spec, typeOf } from '../support/specs.ts'
 
 const plain = (text: string): RealPath => ({
   names: text.split('/').slice(1),
@@ -17,14 +17,64 @@ const plain = (text: string): RealPath => ({
   boundFrom: undefined,
 })
 const gone = (text: string): RealPath => ({ ...plain(text), deleted: true })
-const bytesOf = (hook: KprobeSpec): Buffer => hookBytes(1, hook, emptySets())
-const screened = (hook: KprobeSpec): boolean => bytesOf(hook)[HOOK.screen + PATH_SCREEN.arg] !== NO_ARG
 
-function matches(operator: Operator, value: string, text: string): boolean {
-  const [whole, part] = [Buffer.from(text), Buffer.from(value)]
-  if (operator === 'Equal') return whole.equals(part)
-  if (operator === 'Prefix') return whole.subarray(0, part.length).equals(part)
-  return whole.length >= part.length && whole.subarray(whole.length - part.length).equals(part)
+function numberMatches({ operator, values }: NumberFilter, number: bigint): boolean {
+  switch (operator) {
+    case 'Equal':
+      return values.includes(number)
+    case 'NotEqual':
+      return !values.includes(number)
+    case 'Mask':
+      return values.some((value) => (value & number) !== 0n)
+    case 'GreaterThan':
+      return values.some((value) => number > value)
+    case 'LessThan':
+      return values.some((value) => number < value)
+    default:
+      return assert.fail(`${operator} of a number`)
+  }
+}
+
+function textMatches({ operator, values }: TextFilter, text: string): boolean {
+  const whole = Buffer.from(text)
+  const any = (holds: (part: Buffer) => boolean): boolean => values.some((value) => holds(Buffer.from(value)))
+  const begins = (part: Buffer): boolean => whole.subarray(0, part.length).equals(part)
+  const ends = (part: Buffer): boolean => whole.length >= part.length && whole.subarray(-part.length).equals(part)
+  switch (operator) {
+    case 'Equal':
+      return any((part) => whole.equals(part))
+    case 'NotEqual':
+      return !any((part) => whole.equals(part))
+    case 'Prefix':
+      return any(begins)
+    case 'NotPrefix':
+      return !any(begins)
+    case 'Postfix':
+      return any(ends)
+    case 'NotPostfix':
+      return !any(ends)
+    default:
+      return assert.fail(`${operator} of a text`)
+  }
+}
+
+/** The plain definition. A file without a path matches no filter, whatever its operator. */
+function matches(each: ArgumentFilter, { args }: HookSpec, params: readonly Param[]): boolean {
+  const { index, type } = args[each.arg] ?? assert.fail('no such argument')
+  const param = params[index]
+  if (each.class === 'number') {
+    return numberMatches(each, narrowed(type.read, typeof param === 'bigint' ? param : assert.fail('no number')))
+  }
+  const text = param === undefined || typeof param === 'bigint' ? '' : textOf(param)
+  return text !== '' && textMatches(each, text)
+}
+
+/** Whether each selector of each hook matches, in the order of their bits. */
+function expected(specs: readonly HookSpec[], params: readonly Param[]): boolean[] {
+  return specs.flatMap((hook) => {
+    if (hook.selectors.length === 0) return [true]
+    return hook.selectors.map(({ matchArgs }) => matchArgs.every((each) => matches(each, hook, params)))
+  })
 }
 
 /** Names that are alike, so that random values and paths meet: around 8 bytes, around the mark of unlinked files. */
@@ -48,131 +98,254 @@ const name = fc.oneof(
     .string({ unit: 'grapheme', minLength: 1, maxLength: 12 })
     .filter((text) => text.isWellFormed() && !/[/\0]/.test(text)),
 )
-const path: fc.Arbitrary<RealPath> = fc.record({
-  names: fc.array(name, { maxLength: 12 }),
+const realPath: fc.Arbitrary<RealPath> = fc.record({
+  names: fc.array(name, { maxLength: 12, size: 'max' }),
   deleted: fc.boolean(),
   boundFrom: fc.option(name, { nil: undefined, freq: 8 }),
+  unfinished: fc.nat(9).map((n) => n === 0),
+})
+const number = fc.oneof(
+  fc.bigInt({ min: -3n, max: 70n }),
+  fc.constantFrom(-128n, 127n, 255n, 256n, 2n ** 31n - 1n, 2n ** 31n, 2n ** 32n + 3n, 2n ** 63n, 2n ** 64n - 1n),
+)
+
+/** Anywhere, or near the end: inside the mark of unlinked files. */
+const cut = fc.oneof(fc.nat(400), fc.integer({ min: -14, max: -1 }))
+
+/** A piece of a text, between whole characters; from the end for a negative cut. */
+function piece(text: string, operator: Operator, from: number): string {
+  const characters = [...text]
+  const length = Math.max(1, characters.length)
+  const at = ((from % length) + length) % length
+  if (operator === 'Prefix' || operator === 'NotPrefix') return characters.slice(0, at + 1).join('')
+  return operator === 'Postfix' || operator === 'NotPostfix' ? characters.slice(at).join('') : text
+}
+
+/** What filters are made of. */
+interface Pool {
+  /** The arguments that hooks may have: a type of each. */
+  readonly args: ReadonlyArray<readonly [index: number, types: readonly string[]]>
+  readonly texts: readonly Operator[]
+  readonly numbers: readonly Operator[]
+  readonly odd: readonly string[]
+}
+
+const ANY: Pool = {
+  args: [
+    [0, ['file']],
+    [1, ['int', 'uint32', 'int8']],
+    [2, ['path']],
+    [3, ['long', 'uint64']],
+    [4, ['path']],
+  ],
+  texts: ['Equal', 'Prefix', 'Postfix', 'NotEqual', 'NotPrefix', 'NotPostfix'],
+  numbers: ['Equal', 'NotEqual', 'Mask', 'GreaterThan', 'LessThan'],
+  odd: ['/', '//', '/etc//', 'etc', '/a//b', ' (deleted)', 'd)', '/etc/', '/ (deleted)'],
+}
+
+/** Filters that tell calls apart. */
+const NARROW: Pool = {
+  args: [
+    [0, ['file']],
+    [1, ['int']],
+  ],
+  texts: ['Equal', 'Prefix', 'Postfix'],
+  numbers: ['Equal'],
+  odd: ['/etc/'],
+}
+
+interface Case {
+  readonly specs: readonly HookSpec[]
+  readonly calls: ReadonlyArray<readonly Param[]>
+}
+
+interface FilterSeed {
+  readonly arg: number
+  readonly operator: number
+  readonly from: ReadonlyArray<readonly [number, number]>
+  readonly odd: readonly string[]
+}
+
+interface Least {
+  readonly hooks: number
+  readonly selectors: number
+  readonly filters: number
+}
+
+/** Up to 20 policies, and calls with paths and numbers that their filters are made of. */
+function cases(pool: Pool, least: Least): fc.Arbitrary<Case> {
+  const seed: fc.Arbitrary<FilterSeed> = fc.record({
+    arg: fc.nat(99),
+    operator: fc.nat(99),
+    from: fc.array(fc.tuple(fc.nat(99), cut), { minLength: 1, maxLength: 8, size: 'max' }),
+    odd: fc.array(fc.constantFrom(...pool.odd), { maxLength: 2 }),
+  })
+  const selector = fc.array(seed, { minLength: least.filters, maxLength: 5 })
+  const hook = fc.record({
+    args: fc.shuffledSubarray([...pool.args], { minLength: Math.min(1, least.filters) }),
+    types: fc.nat(99),
+    selectors: fc.array(selector, { minLength: least.selectors, maxLength: 5, size: 'max' }),
+  })
+  return fc
+    .record({
+      paths: fc.array(realPath, { minLength: 1, maxLength: 14, size: 'max' }),
+      numbers: fc.array(number, { minLength: 1, maxLength: 8 }),
+      hooks: fc.array(hook, { minLength: least.hooks, maxLength: 20, size: 'max' }),
+      calls: fc.array(fc.tuple(fc.nat(99), fc.nat(99), fc.nat(99)), { minLength: 1, maxLength: 30, size: 'max' }),
+    })
+    .map(({ paths, numbers, hooks, calls }) => {
+      const specs = hooks.map(({ args, types, selectors }) => {
+        const made = args.map(([index, names]) => arg(index, names[types % names.length] ?? 'int'))
+        const filters = (seeds: readonly FilterSeed[]): ArgumentFilter[] =>
+          made.length === 0
+            ? []
+            : seeds.map((each) =>
+                filterOf(
+                  each,
+                  made.map(({ type }) => type.name),
+                  paths,
+                  numbers,
+                ),
+              )
+        return spec({ args: made, selectors: selectors.map((seeds) => ({ matchArgs: filters(seeds) })) })
+      })
+      const pathAt = (n: number): Param => (n % 17 === 16 ? undefined : paths[n % paths.length])
+      const numberAt = (n: number): bigint => BigInt.asUintN(64, numbers[n % numbers.length] ?? 0n)
+      return {
+        specs,
+        calls: calls.map(([a, b, c]) => [pathAt(a), numberAt(b), pathAt(b), numberAt(c), pathAt(c)]),
+      }
+    })
+
+  function filterOf(
+    { arg: at, operator, from, odd }: FilterSeed,
+    types: readonly string[],
+    paths: readonly RealPath[],
+    numbers: readonly bigint[],
+  ): ArgumentFilter {
+    const position = at % types.length
+    const type = typeOf(types[position] ?? '')
+    if (type.filter === 'number') {
+      const op = pool.numbers[operator % pool.numbers.length] ?? 'Equal'
+      const values = from.map(([i]) => narrowed(type.read, numbers[i % numbers.length] ?? 0n))
+      return numberFilter(position, op, values)
+    }
+    const op = pool.texts[operator % pool.texts.length] ?? 'Equal'
+    const longest = op === 'Postfix' || op === 'NotPostfix' ? 127 : 252
+    const values = from.map(([i, n]) => piece(textOf(paths[i % paths.length] ?? plain('/a')), op, n))
+    const fit = [...values, ...odd].filter((value) => value !== '' && Buffer.byteLength(value) <= longest)
+    return filter(position, op, fit.length > 0 ? fit : ['/etc/'])
+  }
+}
+
+test('screen: no selector that matches is rejected, for any policies on a function', () => {
+  let hits = 0
+  let many = 0
+  const few = cases(ANY, { hooks: 1, selectors: 0, filters: 0 })
+  // More of them than one word of a set has bits.
+  const crowd = cases(ANY, { hooks: 14, selectors: 5, filters: 1 })
+  fc.assert(
+    fc.property(fc.oneof({ weight: 4, arbitrary: few }, { weight: 1, arbitrary: crowd }), ({ specs, calls }) => {
+      assert.ok(fitTogether(specs))
+      const model = new ScreenModel(laidOut(...specs))
+      for (const params of calls) {
+        const alive = model.alive(params)
+        const wanted = expected(specs, params)
+        if (wanted.length > 64) many++
+        wanted.forEach((wants, bit) => {
+          if (!wants) return
+          hits++
+          const why = (): string => JSON.stringify([params, bit, specs.flatMap((hook) => hook.selectors)], shown)
+          if (((alive >> BigInt(bit)) & 1n) === 0n) assert.fail(why())
+        })
+        assert.equal(alive >> BigInt(wanted.length), 0n)
+      }
+    }),
+    { numRuns: 400 },
+  )
+  // Else the property would hold without a match, or within one word.
+  assert.ok(hits > 10_000 && many > 200, `${hits} matches tried, ${many} calls with more than 64 selectors`)
 })
 
-/** A piece of a text, between whole characters. */
-function piece(text: string, operator: Operator, cut: number): string {
-  const characters = [...text]
-  const at = characters.length === 0 ? 0 : cut % characters.length
-  if (operator === 'Prefix') return characters.slice(0, at + 1).join('')
-  return operator === 'Postfix' ? characters.slice(at).join('') : text
+function shown(_: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value
 }
+
+test('screen: rejects most of what does not match', () => {
+  let rejected = 0
+  let misses = 0
+  fc.assert(
+    fc.property(cases(NARROW, { hooks: 1, selectors: 1, filters: 1 }), ({ specs, calls }) => {
+      const model = new ScreenModel(laidOut(...specs))
+      for (const params of calls) {
+        if (params.some((param) => typeof param === 'object' && param.unfinished === true)) continue
+        const alive = model.alive(params)
+        expected(specs, params).forEach((wants, bit) => {
+          if (wants) return
+          misses++
+          if (((alive >> BigInt(bit)) & 1n) === 0n) rejected++
+        })
+      }
+    }),
+    { numRuns: 100, seed: 7 },
+  )
+  assert.ok(misses > 10_000 && rejected > 0.8 * misses, `${rejected} of ${misses} rejected`)
+})
 
 type Filters = ReadonlyArray<readonly [Operator, readonly string[]]>
 
-interface Case {
-  readonly hook: KprobeSpec
-  readonly paths: readonly RealPath[]
-  readonly filters: Filters
-}
-
-const aCase: fc.Arbitrary<Case> = fc
-  .record({
-    paths: fc.array(path, { minLength: 1, maxLength: 14 }),
-    filters: fc.array(
-      fc.record({
-        operator: fc.constantFrom<Operator>('Equal', 'Prefix', 'Postfix'),
-        from: fc.array(fc.tuple(fc.nat(20), fc.nat(400)), { minLength: 1, maxLength: 12 }),
-        odd: fc.array(
-          fc.constantFrom('/', '//', '/etc//', 'etc', '/a//b', ' (deleted)', 'd)', '/etc/', '/ (deleted)'),
-          {
-            maxLength: 2,
-          },
-        ),
-      }),
-      { minLength: 1, maxLength: SELECTORS_MAX },
-    ),
-  })
-  .map(({ paths, filters }) => {
-    const made = filters.map(({ operator, from, odd }): readonly [Operator, readonly string[]] => {
-      const values = from.map(([i, cut]) => piece(textOf(paths[i % paths.length] ?? plain('/a')), operator, cut))
-      const fit = [...values, ...odd].filter(
-        (v) => v !== '' && Buffer.byteLength(v) <= (operator === 'Postfix' ? 127 : 252),
-      )
-      return [operator, fit.length > 0 ? fit : ['/etc/']]
-    })
-    return { hook: onPath(...made), paths, filters: made }
-  })
-
-test('screen: passes every path that a filter matches, for any values', () => {
-  let hits = 0
-  fc.assert(
-    fc.property(aCase, ({ hook, paths, filters }) => {
-      const bytes = bytesOf(hook)
-      for (const real of paths) {
-        const text = textOf(real)
-        const wanted = text !== '' && filters.some(([op, values]) => values.some((value) => matches(op, value, text)))
-        if (!wanted) continue
-        hits++
-        assert.ok(passes(bytes, real), `${JSON.stringify(text)} by ${JSON.stringify(filters)}`)
-      }
-    }),
-    { numRuns: 3000 },
-  )
-  // Else the property would hold without a match.
-  assert.ok(hits > 3000, `${hits} matches tried`)
-})
-
-test('screen: rejects most of what does not match', () => {
-  let refused = 0
-  let misses = 0
-  fc.assert(
-    fc.property(aCase, ({ hook, paths, filters }) => {
-      if (!screened(hook)) return
-      for (const real of paths) {
-        const text = textOf(real)
-        if (filters.some(([op, values]) => values.some((value) => matches(op, value, text)))) continue
-        misses++
-        if (!passes(bytesOf(hook), real)) refused++
-      }
-    }),
-    { numRuns: 300, seed: 7 },
-  )
-  assert.ok(misses > 300 && refused > misses / 2, `${refused} of ${misses} refused`)
-})
-
-const ROWS: ReadonlyArray<readonly [filters: Filters, path: RealPath, through: boolean]> = [
-  [[['Prefix', ['/etc/']]], plain('/etc/passwd'), true],
-  [[['Prefix', ['/etc/']]], plain('/etc'), false],
-  [[['Prefix', ['/etc/']]], gone('/etc'), false],
-  [[['Prefix', ['/etc/']]], plain('/etcetera/passwd'), false],
-  [[['Prefix', ['/etc/']]], plain('/usr/etc/passwd'), false],
-  [[['Prefix', ['/etc']]], plain('/etcetera/passwd'), true],
-  [[['Prefix', ['/etc']]], plain('/et'), false],
-  [[['Prefix', ['/']]], plain('/x'), true],
-  [[['Prefix', ['etc']]], plain('/etc/x'), false],
-  [[['Prefix', ['//']]], plain('/x'), false],
-  [[['Prefix', ['/abcdefgh']]], plain('/abcdefghi'), true],
-  [[['Prefix', ['/abcdefgh']]], plain('/abcdefgX'), false],
-  [[['Prefix', ['/a/b/c/d/e/f/g/h/']]], plain('/a/b/c/d/e/f/g/h/i'), true],
-  [[['Prefix', ['/a/b/c/d/e/f/g/h/']]], plain('/a/b/c/d/e/f/X/h/i'), false],
-  [[['Equal', ['/etc/passwd']]], plain('/etc/passwd'), true],
-  [[['Equal', ['/etc/passwd']]], plain('/etc/passwd-'), false],
-  [[['Equal', ['/etc/passwd']]], plain('/etc/passwd/x'), false],
-  [[['Equal', ['/etc/passwd']]], plain('/etc/shadow'), false],
-  [[['Equal', ['/etc/x (deleted)']]], gone('/etc/x'), true],
-  [[['Equal', ['/etc/x (deleted)']]], plain('/etc/x (deleted)'), true],
-  [[['Equal', ['/etc/x (deleted)']]], plain('/etc/y (deleted)'), false],
-  [[['Equal', ['/etc/']]], plain('/etc/x'), false],
-  [[['Postfix', ['passwd']]], plain('/etc/passwd'), true],
-  [[['Postfix', ['passwd']]], plain('/etc/opasswd'), true],
-  [[['Postfix', ['passwd']]], plain('/etc/passwx'), false],
-  [[['Postfix', ['/passwd']]], plain('/etc/opasswd'), false],
-  [[['Postfix', ['long-name.conf']]], plain('/x/another-long-name.conf'), true],
-  [[['Postfix', ['long-name.conf']]], plain('/x/another-long-name.conX'), false],
-  [[['Postfix', ['x/']]], plain('/x/x'), false],
-  [[['Postfix', ['.conf']]], { ...plain('/etc/resolv.conf'), boundFrom: 'layer' }, true],
+const ROWS: ReadonlyArray<readonly [filters: Filters, path: RealPath | undefined, alive: string]> = [
+  [[['Prefix', ['/etc/']]], plain('/etc/passwd'), '0'],
+  [[['Prefix', ['/etc/']]], plain('/etc'), ''],
+  [[['Prefix', ['/etc/']]], gone('/etc'), ''],
+  [[['Prefix', ['/etc/']]], plain('/etcetera/passwd'), ''],
+  [[['Prefix', ['/etc/']]], plain('/usr/etc/passwd'), ''],
+  [[['Prefix', ['/etc/']]], { ...plain('/usr/x'), unfinished: true }, '0'],
+  [[['Prefix', ['/etc']]], plain('/etcetera/passwd'), '0'],
+  [[['Prefix', ['/etc']]], plain('/et'), ''],
+  [[['Prefix', ['/']]], plain('/x'), '0'],
+  [[['Prefix', ['etc']]], plain('/etc/x'), ''],
+  [[['Prefix', ['//']]], plain('/x'), ''],
+  [[['Prefix', ['/abcdefgh']]], plain('/abcdefghi'), '0'],
+  [[['Prefix', ['/abcdefgh']]], plain('/abcdefgX'), ''],
+  [[['Prefix', ['/a/b/c/d/e/f/g/h/']]], plain('/a/b/c/d/e/f/g/h/i'), '0'],
+  [[['Prefix', ['/a/b/c/d/e/f/g/h/']]], plain('/a/b/c/d/e/f/X/h/i'), ''],
+  [[['Prefix', ['/a/b/c/d/e/f/g/h/']]], plain('/a/b/c/d/e/f/g'), ''],
+  [[['Equal', ['/etc/passwd']]], plain('/etc/passwd'), '0'],
+  [[['Equal', ['/etc/passwd']]], plain('/etc/passwd-'), ''],
+  [[['Equal', ['/etc/passwd']]], plain('/etc/passwd/x'), ''],
+  [[['Equal', ['/etc/passwd']]], plain('/etc/shadow'), ''],
+  [[['Equal', ['/etc/x (deleted)']]], gone('/etc/x'), '0'],
+  [[['Equal', ['/etc/x (deleted)']]], plain('/etc/x (deleted)'), '0'],
+  [[['Equal', ['/etc/x (deleted)']]], plain('/etc/y (deleted)'), ''],
+  [[['Equal', ['/etc/']]], plain('/etc/x'), ''],
+  [[['Prefix', ['/etc/x ']]], gone('/etc/x'), '0'],
+  [[['Prefix', ['/etc/x (del']]], gone('/etc/x'), '0'],
+  [[['Prefix', ['/etc/ (del']]], gone('/etc'), ''],
+  [[['Postfix', ['passwd']]], plain('/etc/passwd'), '0'],
+  [[['Postfix', ['passwd']]], plain('/etc/opasswd'), '0'],
+  [[['Postfix', ['passwd']]], plain('/etc/passwx'), ''],
+  [[['Postfix', ['/passwd']]], plain('/etc/opasswd'), ''],
+  [[['Postfix', ['/passwd']]], plain('/etc/passwd'), '0'],
+  [[['Postfix', ['long-name.conf']]], plain('/x/another-long-name.conf'), '0'],
+  [[['Postfix', ['long-name.conf']]], plain('/x/another-long-name.conX'), ''],
+  [[['Postfix', ['x/']]], plain('/x/x'), ''],
+  [[['Postfix', ['.conf']]], { ...plain('/etc/resolv.conf'), boundFrom: 'layer' }, '0'],
   [
     [
       ['Prefix', ['/etc/']],
       ['Postfix', ['.key']],
     ],
     plain('/home/id.key'),
-    true,
+    '1',
+  ],
+  [
+    [
+      ['Prefix', ['/etc/']],
+      ['Postfix', ['.key']],
+    ],
+    plain('/etc/id.key'),
+    '0 1',
   ],
   [
     [
@@ -180,69 +353,94 @@ const ROWS: ReadonlyArray<readonly [filters: Filters, path: RealPath, through: b
       ['Postfix', ['.key']],
     ],
     plain('/home/id.pub'),
-    false,
-  ],
-  [[['Prefix', ['/etc/']]], { names: [], deleted: false, boundFrom: undefined }, false],
-]
-
-for (const [filters, real, through] of ROWS) {
-  const what = filters.map(([op, values]) => `${op} ${values.join(' ')}`).join(' or ')
-  test(`screen: ${what} ${through ? 'passes' : 'refuses'} ${JSON.stringify(textOf(real))}`, () => {
-    const bytes = bytesOf(onPath(...filters))
-    assert.notEqual(bytes[HOOK.screen + PATH_SCREEN.arg], NO_ARG)
-    assert.equal(passes(bytes, real), through)
-  })
-}
-
-test('screen: more values than prefixes share shorter prefixes', () => {
-  const values = Array.from({ length: 20 }, (_, i) => `/data/${i}/x/`)
-  const bytes = bytesOf(onPath(['Prefix', values]))
-  assert.ok((bytes[HOOK.screen + PATH_SCREEN.nprefixes] ?? 99) <= PREFIXES_MAX)
-  assert.ok(passes(bytes, plain('/data/19/x/y')))
-  assert.ok(!passes(bytes, plain('/var/19/x/y')))
-})
-
-const NONE: ReadonlyArray<readonly [why: string, hook: KprobeSpec]> = [
-  ['no selectors', spec()],
-  ['a selector without filters', spec({ selectors: [{ matchArgs: [] }] })],
-  ['only a negative operator', onPath(['NotPrefix', ['/etc/']])],
-  [
-    'one selector of two is about a number',
-    spec({
-      selectors: [{ matchArgs: [filter(0, 'Prefix', ['/etc/'])] }, { matchArgs: [numberFilter(1, 'Equal', [4n])] }],
-    }),
-  ],
-  ['a postfix that the mark of unlinked files may end', onPath(['Postfix', ['d)']])],
-  ['a postfix that ends in the mark', onPath(['Postfix', ['x (deleted)']])],
-  ['more postfixes than the hook has slots for', onPath(['Postfix', 'abcdefghi'.split('')])],
-  ['more than eight first components', onPath(['Prefix', 'abcdefghi'.split('').map((c) => `/${c}/`)])],
-  [
-    'selectors about different paths',
-    spec({
-      args: [arg(0, 'path'), arg(1, 'path')],
-      selectors: [{ matchArgs: [filter(0, 'Prefix', ['/a'])] }, { matchArgs: [filter(1, 'Prefix', ['/a'])] }],
-    }),
+    '',
   ],
   [
-    'a string is not a path',
-    spec({ args: [arg(0, 'string')], selectors: [{ matchArgs: [{ ...filter(0, 'Prefix', ['/a']), class: 'text' }] }] }),
-  ],
-]
-
-for (const [why, hook] of NONE) {
-  test(`screen: none if it would not be sound: ${why}`, () => {
-    assert.equal(screenOf(hook), undefined)
-    assert.equal(bytesOf(hook)[HOOK.screen + PATH_SCREEN.arg], NO_ARG)
-  })
-}
-
-test('screen: is on the second path if every selector filters only that one', () => {
-  const hook = spec({
-    args: [arg(0, 'path'), arg(2, 'path')],
-    selectors: [
-      { matchArgs: [filter(0, 'Prefix', ['/a']), filter(1, 'Prefix', ['/b'])] },
-      { matchArgs: [filter(1, 'Equal', ['/c'])] },
+    [
+      ['Prefix', ['/etc/']],
+      ['NotPrefix', ['/etc/']],
     ],
+    plain('/home/id.pub'),
+    '1',
+  ],
+  [
+    [
+      ['Prefix', ['/etc/']],
+      ['NotPrefix', ['/etc/']],
+    ],
+    plain('/etc/x'),
+    '0 1',
+  ],
+  [
+    [
+      ['Prefix', ['/etc/']],
+      ['NotPrefix', ['/etc/']],
+    ],
+    { ...plain('/x'), names: [] },
+    '1',
+  ],
+  [
+    [
+      ['Prefix', ['/etc/']],
+      ['NotPrefix', ['/etc/']],
+    ],
+    { ...plain('/x'), unfinished: true },
+    '0 1',
+  ],
+  [
+    [
+      ['Prefix', ['/etc/']],
+      ['NotPrefix', ['/etc/']],
+    ],
+    undefined,
+    '1',
+  ],
+  [[['Prefix', ['/etc/']]], undefined, ''],
+  [[['Prefix', ['/etc/']]], { ...plain('/x'), names: [] }, ''],
+]
+
+for (const [filters, real, alive] of ROWS) {
+  const what = filters.map(([op, values]) => `${op} ${values.join(' ')}`).join(' or ')
+  const path = real === undefined ? 'no file' : JSON.stringify(textOf(real))
+  test(`screen: ${what} leaves {${alive}} for ${path}${real?.unfinished === true ? ', whose root was not reached' : ''}`, () => {
+    const laid = laidOut(onPath(...filters))
+    assert.notEqual(pathIn(laid).param, NO_ARG)
+    assert.equal(members(new ScreenModel(laid).alive([real, 0n])), alive)
   })
-  assert.equal(screenOf(hook)?.arg, 1)
+}
+
+const NUMBERS: ReadonlyArray<readonly [type: string, Operator, values: bigint[], raw: bigint, alive: string]> = [
+  ['int', 'Equal', [4n], 4n, '0'],
+  ['int', 'Equal', [4n], 5n, ''],
+  ['int', 'Equal', [-1n], 0xffff_ffffn, '0'],
+  ['int', 'Equal', [4n], 0xdead_0000_0004n, '0'],
+  ['uint8', 'Equal', [4n], 0x104n, '0'],
+  ['uint64', 'Equal', [4n], 0x1_0000_0004n, ''],
+  ['int', 'LessThan', [0n], 3n, ''],
+  ['int', 'LessThan', [0n], 0xffff_fff0n, '0'],
+  ['int', 'Equal', [64n], 65n, '0'],
+]
+
+for (const [type, operator, values, raw, alive] of NUMBERS) {
+  test(`screen: ${operator} ${values.join(' ')} on ${type} leaves {${alive}} for 0x${raw.toString(16)}`, () => {
+    const hook = spec({ args: [arg(1, type)], selectors: [{ matchArgs: [numberFilter(0, operator, values)] }] })
+    assert.equal(members(new ScreenModel(laidOut(hook)).alive([undefined, raw])), alive)
+  })
+}
+
+test('screen: as many selectors as a program has, each left by its own path and number only', () => {
+  const specs = Array.from({ length: SELECTORS_MAX }, (_, i) =>
+    spec({
+      selectors: [{ matchArgs: [filter(0, 'Prefix', [`/data/${i}/x/`]), numberFilter(1, 'Equal', [BigInt(i % 2)])] }],
+    }),
+  )
+  const laid = laidOut(...specs)
+  assert.equal(selectorsIn(laid).length, SELECTORS_MAX)
+  const model = new ScreenModel(laid)
+  for (const i of [0, 63, 64, 300, SELECTORS_MAX - 1]) {
+    assert.equal(members(model.alive([plain(`/data/${i}/x/y`), BigInt(i % 2)])), String(i))
+    assert.equal(model.alive([plain(`/data/${i}/x/y`), BigInt((i + 1) % 2)]), 0n)
+  }
+  assert.equal(model.alive([plain('/data/512/x/y'), 0n]), 0n)
+  assert.equal(model.alive([plain('/var/1/x/y'), 1n]), 0n)
 })

@@ -1,43 +1,42 @@
-/** Policies by id: attached completely or not at all, the new before the old. */
+/** Policies by id: changed as a whole or not at all, one change after another. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setImmediate } from 'node:timers/promises'
 import { CollectorError } from '../../../../collector/errors.ts'
 import { Policies } from '../../../../collector/policies/registry.ts'
-import { idOf, policyOf } from '../support/policies.ts'
+import type { PolicyPut } from '../../../../collector/policies/registry.ts'
+import { FakeKernel, idOf, policyOf } from '../support/policies.ts'
 
 interface Rig {
   readonly policies: Policies
-  /** `+name` for each that was attached, `-name` for each that was detached. */
-  readonly log: string[]
-  refused: string
+  readonly kernel: FakeKernel
+  /** The kernel refuses these from now on. */
+  refuse(...names: readonly string[]): void
   shown(): string[]
 }
 
 function rig(): Rig {
-  const log: string[] = []
-  const policies = new Policies(async ({ name, file }) => {
-    await setImmediate()
-    if (made.refused === name) throw new CollectorError('POLICY_REFUSED', `${file}: no`)
-    log.push(`+${name}`)
-    return {
-      hooks: [{ symbol: 'f', mode: 'fexit' }],
-      skipped: [{ symbol: 'g' }],
-      events: () => 7,
-      [Symbol.asyncDispose]: async () => {
-        await setImmediate()
-        log.push(`-${name}`)
-      },
-    }
-  })
-  const shown = (): string[] =>
-    policies.list().map(({ id, state, error = '' }) => `${id.source}/${id.name} ${state} ${error}`.trimEnd())
-  const made: Rig = { policies, log, refused: '', shown }
-  return made
+  const kernel = new FakeKernel()
+  const policies = new Policies(kernel)
+  return {
+    policies,
+    kernel,
+    refuse: (...names) => {
+      kernel.refuse = ({ name, file }) =>
+        names.includes(name) ? new CollectorError('POLICY_REFUSED', `${file}: no`) : undefined
+    },
+    shown: () =>
+      policies.list().map(({ id, state, error = '' }) => `${id.source}/${id.name} ${state} ${error}`.trimEnd()),
+  }
 }
 
+const putOf = (name: string, ...replaces: readonly string[]): PolicyPut => ({
+  id: idOf(name),
+  policy: policyOf(name),
+  replaces: replaces.map((other) => idOf(other)),
+})
+
 test('registry: an added policy is listed with its hooks and counters until it is removed', async () => {
-  const { policies, log } = rig()
+  const { policies, kernel } = rig()
   await policies.add(idOf('a'), policyOf('a'))
   assert.deepEqual(policies.list(), [
     {
@@ -52,7 +51,7 @@ test('registry: an added policy is listed with its hooks and counters until it i
   ])
   await policies.remove(idOf('a'))
   await policies.remove(idOf('a'))
-  assert.deepEqual([policies.list(), log], [[], ['+a', '-a']])
+  assert.deepEqual([policies.list(), kernel.tries], [[], ['+a', '-a']])
 })
 
 test('registry: one name from two sources or in two namespaces is two policies', async () => {
@@ -64,77 +63,131 @@ test('registry: one name from two sources or in two namespaces is two policies',
 })
 
 test('registry: an existing policy is not added again', async () => {
-  const { policies, log } = rig()
+  const { policies, kernel } = rig()
   await policies.add(idOf('a'), policyOf('a'))
   await assert.rejects(policies.add(idOf('a'), policyOf('a')), { code: 'POLICY_EXISTS' })
-  assert.deepEqual(log, ['+a'])
+  assert.deepEqual(kernel.tries, ['+a'])
 })
 
-test('registry: a replacement is attached before anything that it replaces is detached', async () => {
-  const { policies, log, shown } = rig()
+test('registry: a replacement and all that it replaces are one change', async () => {
+  const { policies, kernel, shown } = rig()
   for (const name of ['a', 'b', 'c']) await policies.add(idOf(name), policyOf(name))
-  log.length = 0
   await policies.replace([idOf('a'), idOf('c')], idOf('d'), policyOf('d'))
-  assert.deepEqual(
-    [log, shown()],
-    [
-      ['+d', '-a', '-c'],
-      ['test/b enabled', 'test/d enabled'],
-    ],
-  )
+  assert.deepEqual(shown(), ['test/b enabled', 'test/d enabled'])
   await policies.replace([], idOf('b'), policyOf('b'))
-  assert.deepEqual(log.slice(3), ['+b', '-b'])
+  await policies.replace([idOf('b'), idOf('b'), idOf('none')], idOf('b'), policyOf('b'))
+  assert.deepEqual(kernel.log.slice(3), ['-a -c +d', '-b +b', '-b +b'])
 })
 
 test('registry: a refused replacement changes only the listed error', async () => {
-  const made = rig()
-  const { policies, log } = made
-  await policies.add(idOf('a'), policyOf('a'))
-  made.refused = 'a'
+  const { policies, kernel, refuse, shown } = rig()
+  const first = policyOf('a')
+  await policies.add(idOf('a'), first)
+  refuse('a')
   await assert.rejects(policies.replace([], idOf('a'), policyOf('a')), { code: 'POLICY_REFUSED' })
-  assert.deepEqual([log, made.shown()], [['+a'], ['test/a enabled a.yaml: no']])
-  made.refused = 'b'
+  assert.deepEqual([kernel.log, shown()], [['+a'], ['test/a enabled a.yaml: no']])
+  assert.equal(policies.list()[0]?.policy, first)
+  refuse('b')
   await assert.rejects(policies.replace([idOf('a')], idOf('b'), policyOf('b')), { code: 'POLICY_REFUSED' })
-  assert.deepEqual([log, made.shown()], [['+a'], ['test/a enabled a.yaml: no', 'test/b error b.yaml: no']])
-  made.refused = ''
+  assert.deepEqual([kernel.log, shown()], [['+a'], ['test/a enabled a.yaml: no', 'test/b error b.yaml: no']])
+  refuse()
   await policies.replace([idOf('a')], idOf('b'), policyOf('b'))
-  assert.deepEqual([log.slice(1), made.shown()], [['+b', '-a'], ['test/b enabled']])
+  assert.deepEqual([kernel.log.slice(1), shown()], [['-a +b'], ['test/b enabled']])
 })
 
 test('registry: a refused policy may be added again', async () => {
-  const made = rig()
-  made.refused = 'a'
-  await assert.rejects(made.policies.add(idOf('a'), policyOf('a')))
-  assert.deepEqual(made.shown(), ['test/a error a.yaml: no'])
-  made.refused = ''
-  await made.policies.add(idOf('a'), policyOf('a'))
-  assert.deepEqual([made.log, made.shown()], [['+a'], ['test/a enabled']])
+  const { policies, kernel, refuse, shown } = rig()
+  refuse('a')
+  await assert.rejects(policies.add(idOf('a'), policyOf('a')))
+  assert.deepEqual(shown(), ['test/a error a.yaml: no'])
+  refuse()
+  await policies.add(idOf('a'), policyOf('a'))
+  assert.deepEqual([kernel.log, shown()], [['+a'], ['test/a enabled']])
 })
 
-test('registry: disposed, it detaches everything, once', async () => {
-  const { policies, log, shown } = rig()
-  for (const name of ['a', 'b']) await policies.add(idOf(name), policyOf(name))
-  await policies[Symbol.asyncDispose]()
-  await policies[Symbol.asyncDispose]()
-  assert.deepEqual([log, shown()], [['+a', '+b', '-a', '-b'], []])
+test('registry: what the kernel throws is passed on as it is', async () => {
+  const { policies, kernel, shown } = rig()
+  const fault = new TypeError('x is not a function')
+  kernel.refuse = () => fault
+  assert.deepEqual(await policies.put([putOf('a'), putOf('b')]), [fault, fault])
+  assert.deepEqual(shown(), ['test/a error x is not a function', 'test/b error x is not a function'])
 })
 
-test('registry: changes that are asked for together are made one after the other', async () => {
-  const made = rig()
-  const { policies, log, shown } = made
-  made.refused = 'b'
+test('registry: several policies are one change, in their order', async () => {
+  const { policies, kernel, shown } = rig()
+  await policies.add(idOf('old'), policyOf('old'))
+  const errors = await policies.put([putOf('b'), putOf('a', 'old'), putOf('c', 'old')])
+  assert.deepEqual(errors, [undefined, undefined, undefined])
+  assert.deepEqual(kernel.tries, ['+old', '-old +b +a +c'])
+  assert.deepEqual(shown(), ['test/b enabled', 'test/a enabled', 'test/c enabled'])
+  assert.deepEqual(
+    policies.list().map(({ policy }) => policy.name),
+    kernel.names,
+  )
+})
+
+test('registry: nothing is no change', async () => {
+  const { policies, kernel } = rig()
+  assert.deepEqual([await policies.put([]), kernel.tries], [[], []])
+})
+
+test('registry: when the kernel refuses several at once, they are tried one by one, and the good ones stay', async () => {
+  const { policies, kernel, refuse, shown } = rig()
+  await policies.add(idOf('b'), policyOf('b'))
+  refuse('b', 'd')
+  const errors = await policies.put([putOf('a'), putOf('b'), putOf('c'), putOf('d')])
+  assert.deepEqual(
+    errors.map((error) => (error instanceof CollectorError ? error.message : error)),
+    [undefined, 'b.yaml: no', undefined, 'd.yaml: no'],
+  )
+  assert.deepEqual(kernel.tries.slice(1), ['-b +a +b +c +d', '+a', '-b +b', '+c', '+d'])
+  assert.deepEqual(kernel.names, ['b', 'a', 'c'])
+  assert.deepEqual(shown(), [
+    'test/b enabled b.yaml: no',
+    'test/a enabled',
+    'test/c enabled',
+    'test/d error d.yaml: no',
+  ])
+})
+
+test('registry: changes run one after another, in order, also behind one that fails', async () => {
+  const { policies, kernel, refuse, shown } = rig()
+  refuse('bad')
   const changes = await Promise.allSettled([
-    policies.add(idOf('a'), policyOf('a')),
-    policies.add(idOf('a'), policyOf('a')),
-    policies.add(idOf('b'), policyOf('b')),
-    policies.replace([idOf('a')], idOf('c'), policyOf('c')),
-    policies.remove(idOf('c')),
-    policies.add(idOf('d'), policyOf('d')),
-    policies[Symbol.asyncDispose](),
+    policies.replace([], idOf('a'), policyOf('a')),
+    policies.replace([], idOf('bad'), policyOf('bad')),
+    policies.remove(idOf('a')),
+    policies.put([putOf('b'), putOf('c')]),
+    policies.replace([idOf('b')], idOf('a'), policyOf('a')),
   ])
   assert.deepEqual(
     changes.map(({ status }) => status),
-    ['fulfilled', 'rejected', 'rejected', 'fulfilled', 'fulfilled', 'fulfilled', 'fulfilled'],
+    ['fulfilled', 'rejected', 'fulfilled', 'fulfilled', 'fulfilled'],
   )
-  assert.deepEqual([log, shown()], [['+a', '+c', '-a', '-c', '+d', '-d'], []])
+  assert.deepEqual(kernel.tries, ['+a', '+bad', '-a', '+b +c', '-b +a'])
+  assert.equal(kernel.together, 1)
+  assert.deepEqual(shown(), ['test/bad error bad.yaml: no', 'test/c enabled', 'test/a enabled'])
+})
+
+test('registry: disposed, it detaches everything, once', async () => {
+  const { policies, kernel, shown } = rig()
+  for (const name of ['a', 'b']) await policies.add(idOf(name), policyOf(name))
+  await policies[Symbol.asyncDispose]()
+  await policies[Symbol.asyncDispose]()
+  assert.deepEqual([kernel.log, shown()], [['+a', '+b', '-a -b'], []])
+})
+
+test('registry: disposed during a change, that change and later ones fail, and nothing is attached', async () => {
+  const { policies, kernel } = rig()
+  await policies.add(idOf('a'), policyOf('a'))
+  const running = policies.replace([idOf('a')], idOf('b'), policyOf('b'))
+  const waiting = policies.add(idOf('c'), policyOf('c'))
+  const failed = Promise.all([
+    assert.rejects(running, { message: 'the agent is stopping' }),
+    assert.rejects(waiting, { message: 'the agent is stopping' }),
+  ])
+  await policies[Symbol.asyncDispose]()
+  await failed
+  assert.deepEqual([kernel.log, kernel.names], [['+a', '-a'], []])
+  assert.ok(policies.list().every(({ state }) => state !== 'enabled'))
 })

@@ -1,5 +1,7 @@
-/** Policies without attached programs. */
-import type { Policies, PolicyId, PolicyStatus } from '../../../../collector/policies/registry.ts'
+/** Policies without programs. */
+import { setImmediate } from 'node:timers/promises'
+import { CollectorError } from '../../../../collector/errors.ts'
+import type { Attached, Policies, PolicyId, PolicyKernel } from '../../../../collector/policies/registry.ts'
 import type { Policy } from '../../../../config/policy/policy.ts'
 
 export const idOf = (name: string, source = 'test'): PolicyId => ({ source, namespace: '', name })
@@ -15,14 +17,78 @@ interface Row {
 }
 
 export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'> {
-  const enabled = rows.map(({ name, modes = [], skipped = [] }): PolicyStatus => ({
-    id: idOf(name),
-    state: 'enabled',
-    error: undefined,
-    policy: policyOf(name),
-    hooks: modes.map((mode, i) => ({ symbol: `f${i}`, mode })),
-    skipped: skipped.map((symbol) => ({ symbol })),
-    events: 0,
-  }))
-  return { list: () => enabled }
+  return {
+    list: () =>
+      rows.map(({ name, modes = [], skipped = [] }) => ({
+        id: idOf(name),
+        state: 'enabled',
+        error: undefined,
+        policy: policyOf(name),
+        hooks: modes.map((mode, i) => ({ symbol: `f${i}`, mode })),
+        skipped: skipped.map((symbol) => ({ symbol })),
+        events: 0,
+      })),
+  }
+}
+
+export interface FakeAttached extends Attached {
+  readonly policy: Policy
+}
+
+/** A kernel that is a list. It takes a while for each change, as the real one. */
+export class FakeKernel implements PolicyKernel<FakeAttached> {
+  attached: FakeAttached[] = []
+  /** Each change that took effect, as `-a -b +c`. */
+  readonly log: string[]
+  /** Each change that was tried. */
+  readonly tries: string[] = []
+  /** What a change throws that adds this policy. */
+  refuse: (policy: Policy) => Error | undefined = () => undefined
+  /** Changes that ran at the same time, at most. */
+  together = 0
+  #running = 0
+  #closed = false
+
+  constructor(log: string[] = []) {
+    this.log = log
+  }
+
+  /** The names of the attached policies. */
+  get names(): string[] {
+    return this.attached.map(({ policy }) => policy.name)
+  }
+
+  async change(remove: readonly FakeAttached[], add: readonly Policy[]): Promise<FakeAttached[]> {
+    const what = [...remove.map(({ policy }) => `-${policy.name}`), ...add.map(({ name }) => `+${name}`)].join(' ')
+    this.tries.push(what)
+    this.together = Math.max(this.together, ++this.#running)
+    try {
+      await setImmediate()
+    } finally {
+      this.#running--
+    }
+    if (this.#closed) throw new CollectorError('POLICY_REFUSED', 'the agent is stopping')
+    for (const policy of add) {
+      const error = this.refuse(policy)
+      if (error !== undefined) throw error
+    }
+    for (const one of remove) {
+      if (!this.attached.includes(one)) throw new Error(`${one.policy.name} is not attached`)
+    }
+    const added = add.map((policy) => ({
+      policy,
+      hooks: [{ symbol: 'f', mode: 'fexit' }],
+      skipped: [{ symbol: 'g' }],
+      events: () => 7,
+    }))
+    this.attached = [...this.attached.filter((one) => !remove.includes(one)), ...added]
+    this.log.push(what)
+    return added
+  }
+
+  async detachAll(): Promise<void> {
+    this.#closed = true
+    if (this.attached.length > 0) this.log.push(this.names.map((name) => `-${name}`).join(' '))
+    this.attached = []
+  }
 }

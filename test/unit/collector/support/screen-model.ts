@@ -1,5 +1,15 @@
-/** The first pass of bpf/match/path.h in TypeScript, on the bytes of a struct hook. */
-import { PREFIX, HOOK, NO_ARG, PART, PATH_SCREEN, SUFFIX } from '../../../../collector/kernel/wire.ts'
+/** bpf/screen.h in TypeScript, over the bytes of a struct hook and the tables that go with it. */
+import {
+  EDGE_OPEN,
+  EDGE_OPEN_MAX,
+  HOOK,
+  PARAMS_MAX,
+  PREFIX_PARTS,
+  SMALL_NUMBERS,
+} from '../../../../collector/kernel/wire.ts'
+import type { EdgeTarget } from '../../../../collector/kernel/layout/tables.ts'
+import { numbersIn, pathIn, setIn } from './layout.ts'
+import type { LaidOut, NumberRead, PathRead } from './layout.ts'
 
 /** A file as seen by the walk. */
 export interface RealPath {
@@ -9,7 +19,12 @@ export interface RealPath {
   readonly deleted: boolean
   /** The name of the file's own dentry if the file is the root of a mount; the text has the mount point's. */
   readonly boundFrom: string | undefined
+  /** The walk did not finish: too deep, or a rename. */
+  readonly unfinished?: boolean
 }
+
+/** A parameter: a number of 64 bits as in the register, a file, or no file (a null pointer). */
+export type Param = bigint | RealPath | undefined
 
 /** The text for the exact filters. */
 export function textOf(path: RealPath): string {
@@ -17,58 +32,104 @@ export function textOf(path: RealPath): string {
   return path.names.map((name) => `/${name}`).join('') + (path.deleted ? ' (deleted)' : '')
 }
 
+/** `narrowed` of bpf/args/number.h, signed or not as the type is. */
+export function narrowed(type: string, raw: bigint): bigint {
+  const bits = Number(type.slice(1))
+  return type.startsWith('s') ? BigInt.asIntN(bits, raw) : BigInt.asUintN(bits, raw)
+}
+
 /** The 8 bytes at a name: after its NUL are older bytes. */
 function bytesAt(name: Buffer, from: number): bigint {
   return Buffer.concat([name, Buffer.from([0]), Buffer.alloc(8, 0xa5)]).readBigUInt64LE(from)
 }
 
-function partMatches(hook: Buffer, at: number, name: Buffer): boolean {
-  const len = hook.readUInt32LE(at + PART.len)
-  if (hook.readUInt32LE(at + PART.open) === 0 ? name.length !== len : name.length < len) return false
-  return ((bytesAt(name, 0) ^ hook.readBigUInt64LE(at + PART.word)) & hook.readBigUInt64LE(at + PART.mask)) === 0n
-}
+const firstOf = (word: bigint, n: number): bigint => (n >= 8 ? word : BigInt.asUintN(8 * n, word))
 
-function prefixMatches(hook: Buffer, at: number, names: readonly Buffer[]): boolean {
-  if (
-    names.length < hook.readUInt16LE(at + PREFIX.depthMin) ||
-    names.length > hook.readUInt32LE(at + PREFIX.depthMax)
-  ) {
-    return false
+const firstBit = (word: bigint): bigint => BigInt.asUintN(64, word * 0x9e37_79b9_7f4a_7c15n) >> 58n
+
+export class ScreenModel {
+  readonly #laid: LaidOut
+  readonly #edges: ReadonlyMap<string, EdgeTarget>
+  readonly #numbers: readonly NumberRead[]
+  readonly #path: PathRead
+
+  constructor(laid: LaidOut) {
+    this.#laid = laid
+    const { edges } = laid.tables
+    this.#edges = new Map(edges.map(({ node, len, word, to }) => [`${node} ${len} ${word}`, to]))
+    if (this.#edges.size < edges.length) throw new Error('two edges have one key')
+    this.#numbers = numbersIn(laid)
+    this.#path = pathIn(laid)
   }
-  for (let i = 0; i < hook.readUInt16LE(at + PREFIX.parts); i++) {
-    const name = names[i]
-    // Here the kernel would read an old slot of its ring of dentries: no filter may compare it.
-    if (name === undefined) throw new Error(`part ${i} of a path of ${names.length} components`)
-    if (!partMatches(hook, at + PREFIX.part + i * PART.bytes, name)) return false
+
+  #set(id: number): bigint {
+    return setIn(this.#laid.tables, id)
   }
-  return true
-}
 
-function suffixMatches(hook: Buffer, at: number, leaf: Buffer): boolean {
-  const len = hook.readUInt32LE(at + SUFFIX.len)
-  if (hook.readUInt32LE(at + SUFFIX.exact) === 0 ? leaf.length < len : leaf.length !== len) return false
-  const bytes =
-    leaf.length >= 8
-      ? bytesAt(leaf, leaf.length - 8)
-      : BigInt.asUintN(64, bytesAt(leaf, 0) << BigInt(64 - 8 * leaf.length))
-  return ((bytes ^ hook.readBigUInt64LE(at + SUFFIX.word)) & hook.readBigUInt64LE(at + SUFFIX.mask)) === 0n
-}
+  /** The selectors that are left for these parameters, by bit. */
+  alive(params: readonly Param[]): bigint {
+    const { bytes } = this.#laid
+    let alive = BigInt.asUintN(64 * bytes.readUInt32LE(HOOK.words), this.#set(bytes.readUInt32LE(HOOK.all)))
+    for (const { param, type, sets } of this.#numbers) {
+      const raw = params[param]
+      if (typeof raw !== 'bigint') throw new TypeError(`parameter ${param} is no number`)
+      const number = BigInt.asUintN(64, narrowed(type, raw))
+      alive &= sets[number < SMALL_NUMBERS ? Number(number) : SMALL_NUMBERS] ?? 0n
+    }
+    const { param, others } = this.#path
+    if (param >= PARAMS_MAX) return alive
+    const path = params[param]
+    if (typeof path === 'bigint') throw new TypeError(`parameter ${param} is no path`)
+    return alive & (path === undefined ? others : this.#byPath(path))
+  }
 
-/** Whether the first pass passes the path to the exact filters. */
-export function passes(hook: Buffer, path: RealPath): boolean {
-  if (hook[HOOK.screen + PATH_SCREEN.arg] === NO_ARG) return true
-  if (path.names.length === 0) return false
-  const names = path.names.map((name) => Buffer.from(name))
-  const prefixes = Array.from(
-    { length: hook[HOOK.screen + PATH_SCREEN.nprefixes] ?? 0 },
-    (_, i) => HOOK.screen + PATH_SCREEN.prefixes + i * PREFIX.bytes,
-  )
-  const suffixes = Array.from(
-    { length: hook[HOOK.screen + PATH_SCREEN.nsuffixes] ?? 0 },
-    (_, i) => HOOK.screen + PATH_SCREEN.suffixes + i * SUFFIX.bytes,
-  )
-  if (prefixes.some((at) => prefixMatches(hook, at, names))) return true
-  if (suffixes.length > 0 && path.boundFrom !== undefined) return true
-  const leaf = names.at(-1)
-  return leaf !== undefined && suffixes.some((at) => suffixMatches(hook, at, leaf))
+  #byPath(path: RealPath): bigint {
+    const { all, others, first, suffixes } = this.#path
+    if (path.unfinished === true) return all | others
+    const names = path.names.map((name) => Buffer.from(name))
+    const [top] = names
+    if (top === undefined) return others
+    let found = others
+    if (((first >> firstBit(firstOf(bytesAt(top, 0), top.length))) & 1n) === 1n) found |= this.#prefixes(names)
+    if (suffixes !== 0n) found |= this.#suffixes(path, names)
+    return found
+  }
+
+  #prefixes(names: readonly Buffer[]): bigint {
+    let node: EdgeTarget = this.#path.root
+    let found = 0n
+    let level = 0
+    for (; level < PREFIX_PARTS && level < names.length; level++) {
+      const name = names[level] ?? Buffer.alloc(0)
+      const word = firstOf(bytesAt(name, 0), name.length)
+      if (node.open !== 0) found |= this.#open(node.id, node.open, name.length, (n) => firstOf(word, n))
+      const next = this.#edges.get(`${node.id} ${name.length} ${word}`)
+      if (next === undefined) break
+      node = next
+    }
+    return found | this.#set(level < names.length ? node.below : node.here)
+  }
+
+  #suffixes({ boundFrom }: RealPath, names: readonly Buffer[]): bigint {
+    const { suffix, suffixOpen, suffixes } = this.#path
+    if (boundFrom !== undefined) return suffixes
+    const leaf = names.at(-1) ?? Buffer.alloc(0)
+    const word =
+      leaf.length >= 8
+        ? bytesAt(leaf, leaf.length - 8)
+        : BigInt.asUintN(64, bytesAt(leaf, 0) << BigInt(64 - 8 * leaf.length))
+    const exact = this.#edges.get(`${suffix} ${leaf.length} ${word}`)
+    const open = this.#open(suffix, suffixOpen, leaf.length, (n) => word >> BigInt(8 * (EDGE_OPEN_MAX - n)))
+    return open | (exact === undefined ? 0n : this.#set(exact.here))
+  }
+
+  #open(node: number, open: number, len: number, word: (n: number) => bigint): bigint {
+    let found = 0n
+    for (let n = 1; n <= EDGE_OPEN_MAX && n <= len; n++) {
+      if ((open & (1 << (n - 1))) === 0) continue
+      const edge = this.#edges.get(`${node} ${EDGE_OPEN + n} ${word(n)}`)
+      if (edge !== undefined) found |= this.#set(edge.here)
+    }
+    return found
+  }
 }

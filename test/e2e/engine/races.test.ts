@@ -8,11 +8,11 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import test, { describe } from 'node:test'
-import { Calls, line, sys } from '../support/policies/calls.ts'
-import { accepts, predicted } from '../support/policies/evaluator.ts'
-import type { FilterDocument, HookDocument } from '../support/policies/evaluator.ts'
-import { LoadedKernel, reported } from '../support/policies/loading.ts'
-import { cannotRun, freshFolder } from './support/agent.ts'
+import { Calls, line, sys } from '../../support/policies/calls.ts'
+import { accepts, predicted } from '../../support/policies/evaluator.ts'
+import type { FilterDocument, HookDocument } from '../../support/policies/evaluator.ts'
+import { LoadedKernel, reported } from '../../support/policies/loading.ts'
+import { cannotRun, freshFolder } from '../support/agent.ts'
 
 const skip = cannotRun()
 const CALLS = Number(process.env['KTRAIL_CALLS'] || 4_000)

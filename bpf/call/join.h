@@ -11,7 +11,7 @@ struct join_key {
 };
 
 struct join_value {
-	__u64 args[ARGS_MAX];
+	__u64 params[PARAMS_MAX];
 	__u64 entered_ns;
 };
 

@@ -7,10 +7,10 @@
  */
 import assert from 'node:assert/strict'
 import test, { describe } from 'node:test'
-import type { AttachMode } from '../../collector/kernel/plan.ts'
-import { compareSet } from '../support/policies/compare.ts'
-import { LoadedKernel } from '../support/policies/loading.ts'
-import { cannotRun } from './support/agent.ts'
+import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import { compareSet } from '../../support/policies/compare.ts'
+import { LoadedKernel } from '../../support/policies/loading.ts'
+import { cannotRun } from '../support/agent.ts'
 
 const skip = cannotRun()
 const SETS = Number(process.env['KTRAIL_SETS'] || 12)

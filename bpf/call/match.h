@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_MATCH_H
+#define KTRAIL_MATCH_H
+
+/*
+ * The second half of a call of a hooked function, after call/screen.h: names, then the exact filters of each selector that is
+ * left, and a record for each policy that matches.
+ */
+
+
+/* The value at an offset of the record, if the largest one has room there. */
+static __always_inline struct value *value_at(struct scratch *s, __u32 at)
+{
+	/* The verifier of 6.1 forgets the bound of a number that was put aside: it wants the test right here. */
+	barrier_var(at);
+	if (at > RECORD_BYTES)
+		return 0;
+	return (struct value *)(s->record + at);
+}
+
+/* Writes value `i` of the function at an offset of the record; returns the bytes used. Global, as add_open. */
+__noinline int put_value(__u32 slot, __u32 i, __u32 at)
+{
+	struct scratch *s = scratch_of(slot);
+	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];
+	const volatile struct wanted_value *wanted = &hook->values[i & (VALUES_MAX - 1)];
+	__u32 param = wanted->param;
+	__u8 type = wanted->type;
+	struct value *v;
+	__u64 argument;
+
+	if (!s || param >= PARAMS_MAX)
+		return 0;
+	v = value_at(s, at);
+	if (!v)
+		return 0;
+	argument = s->call.params[param];
+	v->index = wanted->index;
+	v->flags = 0;
+	if (type == ARG_FILE || type == ARG_PATH)
+		return put_file((char *)v, type, argument, param == hook->path.param ? top_bytes(&s->top, s->ring) : 0);
+	if (type == ARG_STRING)
+		return put_string((char *)v, argument);
+	return put_number((char *)v, type, narrowed(type, argument));
+}
+
+/* All that the policies on the function ask for; returns the end of the last value in the record. */
+static __always_inline __u32 put_values(struct scratch *s, __u32 slot)
+{
+	struct event_header *h = (struct event_header *)s->record;
+	__u32 at = sizeof(*h), used, i;
+
+	h->nargs = 0;
+	for (i = 0; i < VALUES_MAX; i++) {
+		if (i >= hooks[slot].nvalues)
+			break;
+		used = put_value(slot, i, at);
+		if (!used)
+			break;
+		s->offset[i] = at;
+		at += used;
+		h->nargs++;
+	}
+	return at;
+}
+
+/* Filter `i` of a selector, by its key. Global, as add_open. */
+__noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
+{
+	struct scratch *s = scratch_of(slot);
+	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
+	struct text_key *key;
+	struct filter *f;
+	struct value *v;
+
+	if (!s || !selector || i >= FILTERS_MAX)
+		return false;
+	f = &selector->filters[i];
+	v = value_at(s, s->offset[f->value & (VALUES_MAX - 1)]);
+	if (!v || v->kind == VALUE_ERROR)
+		return false;
+	if (f->class == CLASS_NUMBER)
+		return number_matches(f, v);
+	key = (struct text_key *)(v + 1);
+	if (f->class == CLASS_PATH)
+		key = (struct text_key *)((struct file_info *)(v + 1) + 1);
+	return text_matches(f, v, key, &s->reversed);
+}
+
+/* Takes the first selector out of `left`; SELECTORS_MAX when none is left. Global, as add_open. */
+__noinline int take_left(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	__u64 bits;
+	__u32 w;
+
+	if (!s)
+		return SELECTORS_MAX;
+	for (w = 0; w < SET_WORDS; w++) {
+		bits = s->left[w];
+		if (!bits)
+			continue;
+		s->left[w] = bits & (bits - 1);
+		return 64 * w + lowest_bit(bits);
+	}
+	return SELECTORS_MAX;
+}
+
+/* The way through the selectors that are left; a step may keep nothing but this. */
+struct survivors {
+	__u32 slot;
+	__u32 end;   /* of the values in the record */
+	__u32 done;  /* policy_hook that has its record: its further selectors are alternatives */
+};
+
+static long next_selector(__u32 index, struct survivors *left)
+{
+	struct scratch *s = scratch_of(left->slot);
+	const volatile struct hook *hook = &hooks[left->slot & (HOOK_SLOTS - 1)];
+	__u32 bit, key, i, end = left->end;
+	struct selector *selector;
+	struct event_header *h;
+	struct value *v;
+
+	if (!s)
+		return 1;
+	bit = take_left(left->slot);
+	if (bit >= SELECTORS_MAX)
+		return 1;
+	key = hook->selectors + bit;
+	selector = bpf_map_lookup_elem(&selectors, &key);
+	if (!selector || selector->policy_hook == left->done)
+		return 0;
+	for (i = 0; i < FILTERS_MAX; i++) {
+		if (i >= selector->count)
+			break;
+		if (!filter_matches(left->slot, key, i))
+			return 0;
+	}
+	left->done = selector->policy_hook;
+	h = (struct event_header *)s->record;
+	h->flags = 0;
+	if (selector->return_type != ARG_NOP) {
+		v = value_at(s, end);
+		if (!v)
+			return 0;
+		v->index = RETURN_INDEX;
+		end += put_number((char *)v, selector->return_type, narrowed(selector->return_type, s->call.returned));
+		h->flags = HOOK_HAS_RETURN;
+		h->nargs++;
+	}
+	h->selector = selector->index;
+	h->hook_id = selector->policy_hook;
+	submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK);
+	if (h->flags & HOOK_HAS_RETURN)
+		h->nargs--;
+	return 0;
+}
+
+static __noinline int hook_record(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	struct survivors left = { .slot = slot };
+	struct process *process;
+	struct event_header *h;
+	__u32 w;
+
+	if (!s || slot >= HOOK_SLOTS)
+		return 0;
+	left.end = put_values(s, slot);
+	/* A rename or a mount since the screen: it has judged by another path than the record's. */
+	if (s->top.whole && locks_moved(s->top.locks)) {
+		for (w = 0; w < SET_WORDS; w++)
+			s->left[w] = s->alive[w];
+	}
+	h = (struct event_header *)s->record;
+	stamp(h, EVENT_HOOK, s->call.time_ns);
+	process = bpf_map_lookup_elem(&processes, &h->tgid);
+	h->start_ns = process ? process->start_ns : 0;
+	LOOP(hooks[slot].nselectors, next_selector, &left);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_SCRATCH_H
+#define KTRAIL_SCRATCH_H
+
+/* Where one call of a hooked function is worked on. */
+
+#define RECORD_BYTES (22 << 10) /* a value begins within: also a return value behind VALUE_TEXTS_MAX paths of full length */
+
+/* What a call looks like, however it arrived. */
+struct call {
+	__u64 params[PARAMS_MAX];
+	__u64 returned;
+	__u64 time_ns;
+};
+
+/* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */
+struct scratch {
+	struct call call;  /* here and not on the stack, of which all functions of a program share 512 bytes */
+	struct place at;  /* what the path argument leads to */
+	struct top top;
+	__u64 ring[TOP_MAX];
+	__u64 alive[SET_WORDS];  /* selectors that the numbers leave */
+	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
+	struct suffix_entry reversed;
+	__u32 offset[VALUES_MAX];  /* of each value in the record */
+	char record[RECORD_BYTES + 2 * PATH_BYTES + 512];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, HOOK_SLOTS);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+/* By value: a variable whose address is taken is no constant to the verifier any more. */
+static __always_inline struct scratch *scratch_of(__u32 slot)
+{
+	return bpf_map_lookup_elem(&scratch, &slot);
+}
+
+#endif

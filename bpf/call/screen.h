@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_SCREEN_H
+#define KTRAIL_SCREEN_H
+
+/*
+ * The first half of a call of a hooked function, however it arrived: numbers, then the path by pointers, then whose call
+ * it is. Nearly every call ends here.
+ *
+ * What only some calls get to is a global function: the verifier looks at it once by itself, and not once more in every
+ * state of its callers.
+ */
+
+/* Host pid of the agent: what it does itself is never an event. */
+const volatile __u32 agent_tgid = 0;
+
+#define OPEN_ENDS (1u << 31)
+
+/* Adds the selectors that want a name to begin with the first bytes of `word`, or to end with its last ones (OPEN_ENDS). */
+__noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 len)
+{
+	struct scratch *s = scratch_of(slot);
+	struct edge key = { .node = node };
+	struct node *found;
+	__u32 n;
+
+	if (!s)
+		return 0;
+	for (n = 1; n <= EDGE_OPEN_MAX; n++) {
+		if (!(open & (1u << (n - 1))) || n > len)
+			continue;
+		/* Of an end the last byte is the highest. */
+		key.word = open & OPEN_ENDS ? word >> (8 * (EDGE_OPEN_MAX - n)) : first_of(word, n);
+		key.len = EDGE_OPEN | n;
+		found = bpf_map_lookup_elem(&edges, &key);
+		if (found)
+			set_add(s->left, SET_WORDS, found->here);
+	}
+	return 0;
+}
+
+/* Adds the selectors that the tree has along the path's components. */
+__noinline int add_prefixes(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	const volatile struct path_screen *wanted = &hooks[slot & (HOOK_SLOTS - 1)].path;
+	struct node node = { wanted->root.id, wanted->root.here, wanted->root.below, wanted->root.open };
+	struct node *next;
+	struct edge key = {};
+	__u32 level, depth;
+	__u64 dentry;
+
+	if (!s)
+		return 0;
+	depth = s->top.depth;
+	for (level = 0; level < PREFIX_PARTS; level++) {
+		if (level >= depth)
+			break;
+		dentry = s->ring[(depth - 1 - level) & (TOP_MAX - 1)];
+		key.node = node.id;
+		key.len = LOAD(dentry, dentry, d_name.len);
+		key.word = first_of(bytes_at((__u64)LOAD(dentry, dentry, d_name.name)), key.len);
+		if (node.open)
+			add_open(slot, node.id, node.open, key.word, key.len);
+		next = bpf_map_lookup_elem(&edges, &key);
+		if (!next)
+			break;
+		node = *next;
+	}
+	set_add(s->left, SET_WORDS, level < depth ? node.below : node.here);
+	return 0;
+}
+
+/* Adds the selectors that want the path to end as it does. */
+__noinline int add_suffixes(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	const volatile struct path_screen *wanted = &hooks[slot & (HOOK_SLOTS - 1)].path;
+	struct edge key = { .node = wanted->suffix };
+	struct node *node;
+	__u64 dentry, name;
+	__u32 len;
+
+	if (!s)
+		return 0;
+	dentry = s->at.dentry;
+	len = LOAD(dentry, dentry, d_name.len);
+	name = (__u64)LOAD(dentry, dentry, d_name.name);
+	key.len = len;
+	/* Where the file is the root of a mount (a single file bound over another), its name is the mount point's. */
+	if (dentry == (__u64)LOAD(mount, s->at.mount, mnt.mnt_root)) {
+		set_add(s->left, SET_WORDS, wanted->suffixes);
+		return 0;
+	}
+	/* A name shorter than the word is read from its start and moved up, never from before its start. */
+	key.word = len >= 8 ? bytes_at(name + len - 8) : len ? bytes_at(name) << (64 - 8 * len) : 0;
+	node = bpf_map_lookup_elem(&edges, &key);
+	if (node)
+		set_add(s->left, SET_WORDS, node->here);
+	if (wanted->suffix_open)
+		add_open(slot, wanted->suffix, OPEN_ENDS | wanted->suffix_open, key.word, len);
+	return 0;
+}
+
+/* A rename or a mount since the walk began: names that were read may not be those that the walk met. Then all are left. */
+static __always_inline bool screen_raced(__u32 slot, struct scratch *s)
+{
+	if (!locks_moved(s->top.locks))
+		return false;
+	s->top.whole = false;
+	set_add(s->left, hooks[slot].words, hooks[slot].path.all);
+	return true;
+}
+
+/*
+ * Puts into `left` the selectors that this path may match; false when that is none. `top` is left for the second half.
+ * A walk that did not finish leaves all.
+ */
+static __always_inline bool screen_path(__u32 slot, struct scratch *s, struct place at)
+{
+	const volatile struct path_screen *wanted = &hooks[slot].path;
+	__u32 words = hooks[slot].words;
+	__u64 dentry, word;
+
+	s->top = walk_top(at, task_root(), s->ring);
+	set_clear(s->left, words);
+	if (wanted->others)
+		set_add(s->left, words, wanted->others);
+	if (!s->top.whole) {
+		set_add(s->left, words, wanted->all);
+		return true;
+	}
+	if (s->top.depth == 0)
+		return screen_raced(slot, s) || wanted->others;
+	dentry = s->ring[(s->top.depth - 1) & (TOP_MAX - 1)];
+	word = first_of(bytes_at((__u64)LOAD(dentry, dentry, d_name.name)), LOAD(dentry, dentry, d_name.len));
+	if (wanted->first >> first_bit(word) & 1)
+		add_prefixes(slot);
+	else if (!wanted->suffixes && !wanted->others)
+		return screen_raced(slot, s);
+	if (wanted->suffixes) {
+		s->at = at;
+		add_suffixes(slot);
+	}
+	screen_raced(slot, s);
+	return true;
+}
+
+/* Leaves in `left` the selectors that may match; false when none may. */
+static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
+{
+	const volatile struct hook *hook = &hooks[slot];
+	const volatile struct path_screen *path = &hook->path;
+	__u32 words = hook->words, i;
+	struct place at = {};
+
+	set_clear(s->alive, words);
+	set_add(s->alive, words, hook->all);
+	for (i = 0; i < SCREENED_NUMBERS; i++) {
+		const volatile struct screened_number *screened = &hook->numbers[i];
+
+		if (i >= hook->nnumbers)
+			break;
+		if (screened->param < PARAMS_MAX &&
+		    !screen_number(s->alive, words, screened->sets, narrowed(screened->type, s->call.params[screened->param])))
+			return false;
+	}
+	if (path->param < PARAMS_MAX)
+		at = place_of(path->type, s->call.params[path->param]);
+	if (at.dentry) {
+		if (!screen_path(slot, s, at))
+			return false;
+	} else {
+		set_clear(s->left, words);
+		set_add(s->left, words, path->param < PARAMS_MAX ? path->others : hook->all);
+		s->top.whole = false;
+	}
+	if (!set_keep(s->left, words, s->alive))
+		return false;
+	/* Two helper calls that nearly every call can do without. */
+	if (agent_tgid && bpf_get_current_pid_tgid() >> 32 == agent_tgid)
+		return false;
+	s->call.time_ns = bpf_ktime_get_boot_ns();
+	return true;
+}
+
+#endif

@@ -1,0 +1,258 @@
+/**
+ * Writes one `struct hook` (bpf/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
+ */
+import type { ArgumentFilter, ArgumentSpec, HookSpec, NumberFilter, Selector } from '../../../config/policy/policy.ts'
+import type { ArgumentType } from '../../../config/policy/arguments.ts'
+import {
+  ARG_TYPES,
+  CLASSES,
+  FILTER,
+  FILTER_NUMBERS,
+  HOOK,
+  NO_ARG,
+  OPS,
+  PATH_SCREEN,
+  SCREENED_NUMBER,
+  SCREENED_NUMBERS,
+  SELECTOR,
+  SELECTORS_MAX,
+  SMALL_NUMBERS,
+  VALUES_MAX,
+  VALUE_TEXTS_MAX,
+  VALUE_TYPE_SHIFT,
+  WANTED_VALUE,
+} from '../wire.ts'
+import { writePathTree } from './path-tree.ts'
+import { demandOf } from './screen.ts'
+import type { Demand } from './screen.ts'
+import { nodeBytes } from './tables.ts'
+import type { Tables } from './tables.ts'
+
+/** What one policy wants of a function. */
+export interface PolicyHook {
+  /** What its records carry; unique. */
+  readonly id: number
+  readonly spec: HookSpec
+}
+
+/** A value of the records: a parameter of the function, read in one way. */
+interface Value {
+  readonly param: number
+  readonly read: ArgumentType['read']
+}
+
+/** A selector with its policy; its place in the list is its bit in sets. */
+interface Row {
+  readonly hook: PolicyHook
+  readonly index: number
+  readonly selector: Selector
+}
+
+/** A hook without selectors takes every call. */
+const EVERYTHING: Selector = { matchArgs: [] }
+
+const selectorsOf = ({ selectors }: HookSpec): readonly Selector[] => (selectors.length > 0 ? selectors : [EVERYTHING])
+
+/** How records call this value (`struct value` in bpf/event.h). */
+export function valueIndex({ index, type }: Pick<ArgumentSpec, 'index' | 'type'>): number {
+  return index | (ARG_TYPES[type.read] << VALUE_TYPE_SHIFT)
+}
+
+/** Whether one program can serve these hooks of one function. */
+export function fitTogether(specs: readonly HookSpec[]): boolean {
+  const values = valuesOf(specs)
+  const selectors = specs.reduce((sum, spec) => sum + selectorsOf(spec).length, 0)
+  return selectors <= SELECTORS_MAX && values.length <= VALUES_MAX && values.filter(isText).length <= VALUE_TEXTS_MAX
+}
+
+const isText = ({ read }: Value): boolean => read === 'file' || read === 'path' || read === 'string'
+
+/** All that the hooks want to know, each once. */
+function valuesOf(specs: readonly HookSpec[]): Value[] {
+  const values = new Map<number, Value>()
+  for (const arg of specs.flatMap(({ args }) => args)) {
+    if (arg.type.kind !== 'none') values.set(valueIndex(arg), { param: arg.index, read: arg.type.read })
+  }
+  return [...values.values()]
+}
+
+/**
+ * The struct's bytes. Adds to `tables` what the hooks have in maps. `id`: of the function, kept when its policies change. The specs are valid
+ * (config/) and fit together.
+ */
+export function hookBytes(id: number, hooks: readonly PolicyHook[], tables: Tables): Buffer {
+  const specs = hooks.map(({ spec }) => spec)
+  const values = valuesOf(specs)
+  const rows = hooks.flatMap((hook) =>
+    selectorsOf(hook.spec).map((selector, index): Row => ({ hook, index, selector })),
+  )
+  const bytes = Buffer.alloc(HOOK.bytes)
+  bytes.writeUInt32LE(id, HOOK.id)
+  bytes[HOOK.syscall] = specs.some(({ syscall }) => syscall) ? 1 : 0
+  bytes[HOOK.nparams] = bytes[HOOK.syscall] === 1 ? 1 : Math.max(0, ...values.map(({ param }) => param + 1))
+  bytes[HOOK.nvalues] = values.length
+  values.forEach(({ param, read }, i) => {
+    const at = HOOK.values + i * WANTED_VALUE.bytes
+    bytes[at + WANTED_VALUE.param] = param
+    bytes[at + WANTED_VALUE.type] = ARG_TYPES[read]
+    bytes[at + WANTED_VALUE.index] = param | (ARG_TYPES[read] << VALUE_TYPE_SHIFT)
+  })
+  bytes.writeUInt32LE(Math.ceil(rows.length / 64), HOOK.words)
+  bytes.writeUInt32LE(tables.sets.id(bitsOf(rows, () => true)), HOOK.all)
+  bytes.writeUInt32LE(tables.selectors.length, HOOK.selectors)
+  bytes.writeUInt32LE(rows.length, HOOK.nselectors)
+  for (const row of rows) tables.selectors.push(selectorBytes(row, values, tables))
+  writeNumbers(bytes, values, rows, tables)
+  writePath(bytes, values, rows, tables)
+  return bytes
+}
+
+function bitsOf(rows: readonly Row[], holds: (row: Row) => boolean): bigint {
+  return rows.reduce((bits, row, i) => (holds(row) ? bits | (1n << BigInt(i)) : bits), 0n)
+}
+
+const sameValue = (value: Value, arg: ArgumentSpec | undefined): boolean =>
+  arg !== undefined && arg.index === value.param && arg.type.read === value.read
+
+/** The selector's filters on a value. */
+function filtersOn(value: Value, { hook, selector }: Row): ArgumentFilter[] {
+  return selector.matchArgs.filter(({ arg }) => sameValue(value, hook.spec.args[arg]))
+}
+
+function selectorBytes({ hook: { id, spec }, index, selector }: Row, values: readonly Value[], tables: Tables): Buffer {
+  const bytes = Buffer.alloc(SELECTOR.bytes)
+  bytes.writeUInt32LE(id, SELECTOR.policyHook)
+  bytes.writeUInt16LE(index, SELECTOR.index)
+  bytes[SELECTOR.count] = selector.matchArgs.length
+  bytes[SELECTOR.returnType] =
+    spec.return && spec.returnArg !== undefined ? ARG_TYPES[spec.returnArg.type.read] : ARG_TYPES.nop
+  selector.matchArgs.forEach((filter, i) => {
+    const value = values.findIndex((each) => sameValue(each, spec.args[filter.arg]))
+    writeFilter(bytes, SELECTOR.filters + i * FILTER.bytes, value, filter, tables)
+  })
+  return bytes
+}
+
+function writeFilter(bytes: Buffer, at: number, value: number, filter: ArgumentFilter, tables: Tables): void {
+  const id = ++tables.lastFilter
+  bytes[at + FILTER.value] = value
+  bytes[at + FILTER.class] = CLASSES[filter.class]
+  bytes[at + FILTER.op] = OPS[filter.operator]
+  bytes.writeUInt32LE(id, at + FILTER.id)
+  if (filter.class !== 'number') {
+    const reversed = filter.operator === 'Postfix' || filter.operator === 'NotPostfix'
+    for (const text of filter.values.map((one) => Buffer.from(one))) {
+      if (reversed) tables.suffixes.push({ filter: id, bytes: Buffer.from(text.toReversed()) })
+      else tables.texts.push({ filter: id, bytes: text })
+    }
+    return
+  }
+  const wanted = wantedOf(filter).map((number) => BigInt.asUintN(64, number))
+  if (wanted.length > FILTER_NUMBERS) {
+    for (const number of wanted) tables.numbers.push({ filter: id, number })
+    return
+  }
+  bytes[at + FILTER.count] = wanted.length
+  wanted.forEach((number, i) => bytes.writeBigUInt64LE(number, at + FILTER.numbers + 8 * i))
+}
+
+/** The numbers to compare with: masks and bounds are merged into one equivalent value. */
+function wantedOf({ operator, values }: NumberFilter): readonly bigint[] {
+  switch (operator) {
+    case 'Mask':
+      return [values.reduce((all, one) => all | one, 0n)]
+    case 'GreaterThan':
+      return [values.reduce((least, one) => (one < least ? one : least))]
+    case 'LessThan':
+      return [values.reduce((most, one) => (one > most ? one : most))]
+    default:
+      return values
+  }
+}
+
+/** Whether the filter holds for a small number; undefined stands for all others: then whether it may hold. */
+function accepts(filter: ArgumentFilter, number: bigint | undefined): boolean {
+  if (filter.class !== 'number') return true
+  const wanted = wantedOf(filter)
+  switch (filter.operator) {
+    case 'Equal':
+      return wanted.some((one) => (number === undefined ? one < 0n || one >= SMALL_NUMBERS : one === number))
+    case 'NotEqual':
+      return number === undefined || !wanted.includes(number)
+    case 'Mask':
+      return number === undefined || wanted.some((one) => (one & number) !== 0n)
+    case 'GreaterThan':
+      return number === undefined || wanted.some((one) => number > one)
+    case 'LessThan':
+      return number === undefined || wanted.some((one) => number < one)
+    default:
+      return true
+  }
+}
+
+/** The numbers by which calls are rejected: those by which some selector is. */
+function writeNumbers(bytes: Buffer, values: readonly Value[], rows: readonly Row[], tables: Tables): void {
+  const all = bitsOf(rows, () => true)
+  let count = 0
+  for (const value of values) {
+    const sets = [...Array(SMALL_NUMBERS + 1).keys()].map((n) => {
+      const number = n < SMALL_NUMBERS ? BigInt(n) : undefined
+      return bitsOf(rows, (row) => filtersOn(value, row).every((filter) => accepts(filter, number)))
+    })
+    if (isText(value) || sets.every((set) => set === all)) continue
+    const at = HOOK.numbers + count * SCREENED_NUMBER.bytes
+    bytes[at + SCREENED_NUMBER.param] = value.param
+    bytes[at + SCREENED_NUMBER.type] = ARG_TYPES[value.read]
+    bytes.writeUInt32LE(tables.numberSets.length, at + SCREENED_NUMBER.sets)
+    for (const set of sets) tables.numberSets.push(tables.sets.id(set))
+    if (++count === SCREENED_NUMBERS) break
+  }
+  bytes[HOOK.nnumbers] = count
+}
+
+/** What the selectors ask of a path, by bit. */
+function demandsOn(value: Value, rows: readonly Row[]): Map<number, Demand> {
+  const demands = new Map<number, Demand>()
+  rows.forEach(({ hook, selector }, i) => {
+    for (const [position, arg] of hook.spec.args.entries()) {
+      const demand = sameValue(value, arg) ? demandOf(selector, position) : undefined
+      if (demand !== undefined) demands.set(i, demand)
+    }
+  })
+  return demands
+}
+
+/** Screens the path that most selectors ask for. */
+function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[], tables: Tables): void {
+  const at = HOOK.path
+  const [screened] = values
+    .map((value) => ({ value, demands: demandsOn(value, rows) }))
+    .filter(({ demands }) => demands.size > 0)
+    .toSorted((a, b) => b.demands.size - a.demands.size)
+  if (screened === undefined) {
+    bytes[at + PATH_SCREEN.param] = NO_ARG
+    return
+  }
+  const { value, demands } = screened
+  const tree = writePathTree(demands, tables)
+  const setOf = (holds: (bit: number) => boolean): number =>
+    tables.sets.id(rows.reduce((bits, _, i) => (holds(i) ? bits | (1n << BigInt(i)) : bits), 0n))
+  bytes[at + PATH_SCREEN.param] = value.param
+  bytes[at + PATH_SCREEN.type] = ARG_TYPES[value.read]
+  bytes.writeUInt32LE(
+    setOf((bit) => demands.has(bit)),
+    at + PATH_SCREEN.all,
+  )
+  bytes.writeUInt32LE(
+    setOf((bit) => !demands.has(bit)),
+    at + PATH_SCREEN.others,
+  )
+  bytes.writeUInt32LE(
+    setOf((bit) => (demands.get(bit)?.suffixes.length ?? 0) > 0),
+    at + PATH_SCREEN.suffixes,
+  )
+  bytes.writeUInt32LE(tree.suffix, at + PATH_SCREEN.suffix)
+  bytes.writeUInt16LE(tree.suffixOpen, at + PATH_SCREEN.suffixOpen)
+  bytes.writeBigUInt64LE(tree.first, at + PATH_SCREEN.first)
+  nodeBytes(tree.root).copy(bytes, at + PATH_SCREEN.root)
+}

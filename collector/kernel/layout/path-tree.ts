@@ -1,0 +1,108 @@
+/**
+ * The wanted paths of all selectors of a function as one tree of components (bpf/match/path.h): an edge is a component, a node knows which
+ * selectors a path may match that ends there or goes on. A second, flat tree has the ends of paths.
+ */
+import { EDGE_OPEN, EDGE_OPEN_MAX, PREFIX_PARTS } from '../wire.ts'
+import type { Demand, Part, Prefix } from './screen.ts'
+import type { EdgeTarget, SetTable, Tables } from './tables.ts'
+
+interface Node {
+  readonly id: number
+  /** Selectors, one bit each, whose value ends here, or goes on below. */
+  here: bigint
+  below: bigint
+  open: number
+  readonly edges: Map<string, { readonly word: bigint; readonly len: number; readonly to: Node }>
+}
+
+/** The constants of the screen of a path. */
+export interface PathTree {
+  readonly root: EdgeTarget
+  readonly suffix: number
+  readonly suffixOpen: number
+  /** Bits of the first components, see `first_bit` in bpf/match/path.h. */
+  readonly first: bigint
+}
+
+const ALL_BITS = 0xffff_ffff_ffff_ffffn
+const GOLDEN = 0x9e37_79b9_7f4a_7c15n
+
+/** Adds the edges to `tables`. `demands`: what each selector asks, by its bit. */
+export function writePathTree(demands: ReadonlyMap<number, Demand>, tables: Tables): PathTree {
+  const node = (): Node => ({ id: ++tables.lastNode, here: 0n, below: 0n, open: 0, edges: new Map() })
+  const root = node()
+  const ends = node()
+  for (const [selector, { prefixes, suffixes }] of demands) {
+    const bit = 1n << BigInt(selector)
+    for (const prefix of prefixes) addPrefix(root, prefix, bit, node)
+    for (const { bytes, exact } of suffixes) {
+      const word = wordOf(bytes, true)
+      if (exact) child(ends, word, bytes.length, node).here |= bit
+      else addOpen(ends, bytes, true, node).here |= bit
+    }
+  }
+  writeEdges(root, 0n, tables)
+  writeEdges(ends, 0n, tables)
+  return { root: target(root, 0n, tables.sets), suffix: ends.id, suffixOpen: ends.open, first: firstBits(root) }
+}
+
+function addPrefix(root: Node, { parts, whole }: Prefix, bit: bigint, make: () => Node): void {
+  let at = root
+  // The exact filter checks components after the seventh.
+  for (const { bytes, open } of parts.slice(0, PREFIX_PARTS)) {
+    if (open) {
+      addOpen(at, bytes, false, make).here |= bit
+      return
+    }
+    at = child(at, wordOf(bytes, false), bytes.length, make)
+  }
+  if (whole && parts.length <= PREFIX_PARTS) at.here |= bit
+  else at.below |= bit
+}
+
+function child(at: Node, word: bigint, len: number, make: () => Node): Node {
+  const key = `${word} ${len}`
+  const known = at.edges.get(key)
+  if (known !== undefined) return known.to
+  const to = make()
+  at.edges.set(key, { word, len, to })
+  return to
+}
+
+/** A name that only begins (or ends) with the bytes. */
+function addOpen(at: Node, bytes: Part['bytes'], end: boolean, make: () => Node): Node {
+  const n = Math.min(bytes.length, EDGE_OPEN_MAX)
+  at.open |= 1 << (n - 1)
+  const word = wordOf(bytes, end)
+  return child(at, end ? word >> BigInt(8 * (EDGE_OPEN_MAX - n)) : word, EDGE_OPEN + n, make)
+}
+
+/** The first up to 8 bytes as a number; from the end the last ones, in its upper end. */
+function wordOf(bytes: Buffer, end: boolean): bigint {
+  const length = Math.min(bytes.length, 8)
+  const word = Buffer.alloc(8)
+  if (end) bytes.copy(word, 8 - length, bytes.length - length)
+  else bytes.copy(word, 0, 0, length)
+  return word.readBigUInt64LE()
+}
+
+/** `above`: selectors that the way to the node already allows to go on. */
+function target(node: Node, above: bigint, sets: SetTable): EdgeTarget {
+  return { id: node.id, here: sets.id(node.here | above), below: sets.id(node.below | above), open: node.open }
+}
+
+function writeEdges(from: Node, above: bigint, tables: Tables): void {
+  const below = from.below | above
+  for (const { word, len, to } of from.edges.values()) {
+    tables.edges.push({ word, node: from.id, len, to: target(to, below, tables.sets) })
+    writeEdges(to, below, tables)
+  }
+}
+
+function firstBits(root: Node): bigint {
+  if (root.below !== 0n || root.open !== 0) return ALL_BITS
+  return [...root.edges.values()].reduce(
+    (bits, { word }) => bits | (1n << (BigInt.asUintN(64, word * GOLDEN) >> 58n)),
+    0n,
+  )
+}

@@ -1,0 +1,86 @@
+/**
+ * What a path must begin or end with to match a value, in components, so that the kernel can reject by pointers and lengths. It may pass paths
+ * that the exact filters then reject, but never rejects a wanted path.
+ */
+import type { ArgumentFilter, Selector, TextFilter } from '../../../config/policy/policy.ts'
+
+/** A path component; `open`: the name may continue after `bytes`. */
+export interface Part {
+  readonly bytes: Buffer
+  readonly open: boolean
+}
+
+/** `whole`: the path has no component behind the last part. */
+export interface Prefix {
+  readonly parts: readonly Part[]
+  readonly whole: boolean
+}
+
+/** `exact`: the last component is `bytes`, and does not just end with them. */
+export interface Suffix {
+  readonly bytes: Buffer
+  readonly exact: boolean
+}
+
+/** What a selector asks of a path: one of these. */
+export interface Demand {
+  readonly prefixes: readonly Prefix[]
+  readonly suffixes: readonly Suffix[]
+}
+
+const DELETED = ' (deleted)'
+
+/** `text` without an end that could be the start of the mark of an unlinked file. */
+function withoutMark(text: string): { text: string; cut: boolean } {
+  for (let n = DELETED.length; n > 0; n--) {
+    if (text.endsWith(DELETED.slice(0, n))) return { text: text.slice(0, -n), cut: true }
+  }
+  return { text, cut: false }
+}
+
+/** undefined: no path can start like that. */
+function prefixOf(value: string, whole: boolean): Prefix | undefined {
+  if (!value.startsWith('/')) return undefined
+  const names = value.slice(1).split('/')
+  const last = names.pop() ?? ''
+  if (names.includes('') || (whole && last === '')) return undefined
+  const parts: Part[] = names.map((name) => ({ bytes: Buffer.from(name), open: false }))
+  const stem = withoutMark(last)
+  if (stem.text !== '') parts.push({ bytes: Buffer.from(stem.text), open: !whole || stem.cut })
+  return { parts, whole: whole && stem.text !== '' }
+}
+
+/** undefined: the value could match the mark of an unlinked file, which is not part of a name. */
+function suffixOf(value: string): Suffix | undefined {
+  if (DELETED.endsWith(value) || value.endsWith(DELETED)) return undefined
+  const slash = value.lastIndexOf('/')
+  return { bytes: Buffer.from(value.slice(slash + 1)), exact: slash >= 0 }
+}
+
+/** Whether the filter restricts the path at a position. */
+const restricts = (filter: ArgumentFilter, position: number): filter is TextFilter =>
+  filter.arg === position &&
+  filter.class === 'path' &&
+  (filter.operator === 'Equal' || filter.operator === 'Prefix' || filter.operator === 'Postfix')
+
+/** What the selector asks of the path at a position of the policy's args; undefined: nothing that can be screened. */
+export function demandOf(selector: Selector, position: number): Demand | undefined {
+  // Any of several filters is sound; the one with the fewest values rejects most.
+  const [filter] = selector.matchArgs
+    .filter((each) => restricts(each, position))
+    .toSorted((a, b) => a.values.length - b.values.length)
+  if (filter === undefined) return undefined
+  const prefixes: Prefix[] = []
+  const suffixes: Suffix[] = []
+  for (const value of filter.values) {
+    if (filter.operator === 'Postfix') {
+      const suffix = suffixOf(value)
+      if (suffix === undefined) return undefined
+      if (suffix.bytes.length > 0) suffixes.push(suffix)
+    } else {
+      const prefix = prefixOf(value, filter.operator === 'Equal')
+      if (prefix !== undefined) prefixes.push(prefix)
+    }
+  }
+  return { prefixes, suffixes }
+}

@@ -1,0 +1,155 @@
+/**
+ * The contents of the maps of one object, collected while its hooks are laid out. Numbers of filters, nodes, sets and selectors count over all
+ * hooks of the object.
+ */
+import type { BpfMap, BpfObject } from '../../../native/types.ts'
+import { u32 } from '../bytes.ts'
+import { EDGE, EMPTY_SET, NODE, NUMBER_KEY, SET, SET_WORDS, SUFFIX_ENTRY, TEXT_ENTRY } from '../wire.ts'
+
+/** A number of a filter that has more of them than fit into the filter itself. */
+export interface NumberEntry {
+  readonly filter: number
+  readonly number: bigint
+}
+
+/** A value of a text filter, for the map `texts`, or reversed for `suffixes`. */
+export interface TextEntry {
+  readonly filter: number
+  readonly bytes: Buffer
+}
+
+/** An edge of the tree of path components and the node that it leads to (bpf/match/path.h). */
+export interface Edge {
+  readonly word: bigint
+  readonly node: number
+  readonly len: number
+  readonly to: EdgeTarget
+}
+
+export interface EdgeTarget {
+  readonly id: number
+  /** Sets. */
+  readonly here: number
+  readonly below: number
+  /** Bit n - 1: there are edges for the first n bytes of the next component. */
+  readonly open: number
+}
+
+/** Sets of selectors as numbers with one bit each; equal ones are stored once. */
+export class SetTable {
+  readonly sets: bigint[] = [0n]
+  readonly #ids = new Map<bigint, number>([[0n, EMPTY_SET]])
+
+  id(bits: bigint): number {
+    const known = this.#ids.get(bits)
+    if (known !== undefined) return known
+    this.#ids.set(bits, this.sets.length)
+    return this.sets.push(bits) - 1
+  }
+}
+
+export interface Tables {
+  readonly selectors: Buffer[]
+  readonly sets: SetTable
+  /** Sets by number, see bpf/match/number.h. */
+  readonly numberSets: number[]
+  readonly numbers: NumberEntry[]
+  readonly texts: TextEntry[]
+  readonly suffixes: TextEntry[]
+  readonly edges: Edge[]
+  /** The last filter's and the last node's number, from 1 on. */
+  lastFilter: number
+  lastNode: number
+}
+
+export const emptyTables = (): Tables => ({
+  selectors: [],
+  sets: new SetTable(),
+  numberSets: [],
+  numbers: [],
+  texts: [],
+  suffixes: [],
+  edges: [],
+  lastFilter: 0,
+  lastNode: 0,
+})
+
+type MapName = 'selectors' | 'sets' | 'number_sets' | 'numbers' | 'texts' | 'suffixes' | 'edges'
+
+const indexed = (values: readonly Buffer[]): Array<[Buffer, Buffer]> => values.map((value, i) => [u32(i), value])
+
+/** Entries by map. */
+function entriesOf(tables: Tables): Record<MapName, ReadonlyArray<readonly [key: Buffer, value: Buffer]>> {
+  return {
+    selectors: indexed(tables.selectors),
+    sets: indexed(tables.sets.sets.map(setBytes)),
+    number_sets: indexed(tables.numberSets.map(u32)),
+    numbers: tables.numbers.map((entry) => [numberKey(entry), Buffer.from([1])]),
+    texts: tables.texts.map((entry) => [textKey(entry, TEXT_ENTRY), u32(entry.bytes.length)]),
+    suffixes: tables.suffixes.map((entry) => [textKey(entry, SUFFIX_ENTRY), u32(entry.bytes.length)]),
+    edges: tables.edges.map((edge) => [edgeKey(edge), nodeBytes(edge.to)]),
+  }
+}
+
+/** At least one: the kernel makes no empty map. */
+const size = (entries: { readonly length: number }): number => Math.max(1, entries.length)
+
+/** The sizes that the maps need, by name. */
+export function mapSizes(tables: Tables): Record<MapName, number> {
+  return {
+    selectors: size(tables.selectors),
+    sets: size(tables.sets.sets),
+    number_sets: size(tables.numberSets),
+    numbers: size(tables.numbers),
+    texts: size(tables.texts),
+    suffixes: size(tables.suffixes),
+    edges: size(tables.edges),
+  }
+}
+
+export function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables): void {
+  for (const [name, entries] of Object.entries(entriesOf(tables))) {
+    using map: BpfMap = object.map(name)
+    for (const [key, value] of entries) map.update(key, value)
+  }
+}
+
+function setBytes(bits: bigint): Buffer {
+  const bytes = Buffer.alloc(SET.bytes)
+  for (let w = 0; w < SET_WORDS; w++) bytes.writeBigUInt64LE(BigInt.asUintN(64, bits >> BigInt(64 * w)), 8 * w)
+  return bytes
+}
+
+function numberKey({ filter, number }: NumberEntry): Buffer {
+  const key = Buffer.alloc(NUMBER_KEY.bytes)
+  key.writeUInt32LE(filter, NUMBER_KEY.filter)
+  key.writeBigUInt64LE(number, NUMBER_KEY.number)
+  return key
+}
+
+function textKey({ filter, bytes }: TextEntry, layout: typeof TEXT_ENTRY | typeof SUFFIX_ENTRY): Buffer {
+  const key = Buffer.alloc(layout.bytes)
+  // Prefix length in bits, of everything after this field.
+  key.writeUInt32LE(8 * (layout.text - layout.filter + bytes.length), layout.bits)
+  key.writeUInt32LE(filter, layout.filter)
+  bytes.copy(key, layout.text)
+  return key
+}
+
+function edgeKey({ word, node, len }: Edge): Buffer {
+  const key = Buffer.alloc(EDGE.bytes)
+  key.writeBigUInt64LE(word, EDGE.word)
+  key.writeUInt32LE(node, EDGE.node)
+  key.writeUInt32LE(len, EDGE.len)
+  return key
+}
+
+/** struct node */
+export function nodeBytes({ id, here, below, open }: EdgeTarget): Buffer {
+  const bytes = Buffer.alloc(NODE.bytes)
+  bytes.writeUInt32LE(id, NODE.id)
+  bytes.writeUInt32LE(here, NODE.here)
+  bytes.writeUInt32LE(below, NODE.below)
+  bytes.writeUInt32LE(open, NODE.open)
+  return bytes
+}

@@ -1,0 +1,31 @@
+/** What the kernel refuses, with its place in a policy. */
+import type { Policy } from '../../config/policy/policy.ts'
+import { formatProblem } from '../../config/yaml/problems.ts'
+import type { NativeError } from '../../native/index.ts'
+import { CollectorError } from '../errors.ts'
+import type { PlannedHook } from './plan.ts'
+
+/** The kernel refused a function's program. */
+export class FunctionRefused extends Error {
+  readonly symbol: string
+
+  constructor(symbol: string, cause: unknown) {
+    super(String(cause), { cause })
+    this.symbol = symbol
+  }
+}
+
+/** The error with the place in a policy's file: of the first added hook on the function, else of the first one. */
+export function refusal(
+  error: NativeError,
+  plans: ReadonlyArray<{ readonly policy: Policy; readonly hooks: readonly PlannedHook[] }>,
+  symbol: string,
+): CollectorError {
+  const hooks = plans.flatMap(({ policy, hooks: planned }) => planned.map((hook) => ({ policy, hook })))
+  const blamed = hooks.find(({ hook }) => hook.symbol === symbol) ?? hooks[0]
+  const problem =
+    blamed === undefined
+      ? error.message
+      : formatProblem({ file: blamed.policy.file, ...blamed.hook.spec.at, message: error.message })
+  return new CollectorError('POLICY_REFUSED', problem, { cause: error })
+}

@@ -1,0 +1,369 @@
+/** The hooks of policies on one function as struct hook and selectors. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fitTogether, hookBytes, valueIndex } from '../../../../../collector/kernel/layout/hook.ts'
+import { emptyTables } from '../../../../../collector/kernel/layout/tables.ts'
+import {
+  ARG_TYPES,
+  CLASSES,
+  FILTERS_MAX,
+  HOOK,
+  NO_ARG,
+  OPS,
+  SELECTORS_MAX,
+  WANTED_VALUE,
+} from '../../../../../collector/kernel/wire.ts'
+import type { Operator } from '../../../../../config/policy/operators.ts'
+import { parsePolicy } from '../../../../../config/policy/parse.ts'
+import type { ArgumentFilter, ArgumentSpec, HookSpec, TextFilter } from '../../../../../config/policy/policy.ts'
+import { matchesGolden } from '../../../exporters/support/golden.ts'
+import { laidOut, members, numbersIn, pathIn, selectorsIn, setIn, valuesIn } from '../../support/layout.ts'
+import { dump, showTables } from '../../support/show-layout.ts'
+import { arg, filter, numberFilter, onPath, spec } from '../../support/specs.ts'
+
+const ROOT = join(import.meta.dirname, '../../../../..')
+
+/** The hooks of a policy, each on its own function, in one object. */
+function golden(file: string): string {
+  const parsed = parsePolicy(readFileSync(join(ROOT, file), 'utf8'), file)
+  assert.ok('policy' in parsed)
+  const tables = emptyTables()
+  const hooks = parsed.policy.hooks.flatMap((hook, i) => [
+    hook.call,
+    ...dump(hookBytes(i + 1, [{ id: 100 + i, spec: hook }], tables)),
+  ])
+  return `${[...hooks, ...showTables(tables)].join('\n')}\n`
+}
+
+test('layout: the bytes and map entries of the sample policy', () => {
+  matchesGolden('hooks-file-monitoring.txt', golden('config/policies/file-monitoring.yaml'))
+})
+
+test('layout: the bytes and map entries of a policy that has everything', () => {
+  matchesGolden('hooks-everything.txt', golden('test/fixtures/policies/good/everything.yaml'))
+})
+
+test('layout: the function has its id, and what it must read', () => {
+  const returns = spec({ args: [arg(0, 'nop'), arg(3, 'uint64'), arg(1, 'path')] })
+  const { bytes } = laidOut(returns, spec({ args: [arg(4, 'nop')] }))
+  assert.equal(bytes.length, HOOK.bytes)
+  assert.deepEqual([bytes.readUInt32LE(HOOK.id), bytes[HOOK.syscall], bytes[HOOK.nparams]], [7, 0, 4])
+  assert.equal(laidOut(spec({ args: [] })).bytes[HOOK.nparams], 0)
+})
+
+test('layout: the parameters of a system call are behind the first one', () => {
+  const { bytes } = laidOut(spec({ syscall: true, args: [arg(4, 'string')] }))
+  assert.deepEqual([bytes[HOOK.syscall], bytes[HOOK.nparams]], [1, 1])
+})
+
+const VALUES: ReadonlyArray<readonly [what: string, args: ReadonlyArray<readonly ArgumentSpec[]>, want: string[]]> = [
+  ['none', [[], []], []],
+  ['an argument that is not read', [[arg(0, 'nop')]], []],
+  ['those of one policy, in its order', [[arg(2, 'path'), arg(0, 'int')]], ['2 path', '0 s32']],
+  [
+    'those of several policies, each once, in any order',
+    [
+      [arg(0, 'file'), arg(1, 'int')],
+      [arg(1, 'int'), arg(0, 'file')],
+      [arg(2, 'string'), arg(1, 'int')],
+    ],
+    ['0 file', '1 s32', '2 string'],
+  ],
+  [
+    'one parameter read in several ways',
+    [[arg(1, 'int')], [arg(1, 'uint32'), arg(0, 'file')], [arg(1, 'int8')]],
+    ['1 s32', '1 u32', '0 file', '1 s8'],
+  ],
+  ['types with other names that are read alike', [[arg(0, 'uint64')], [arg(0, 'size_t')]], ['0 u64']],
+]
+
+for (const [what, args, want] of VALUES) {
+  test(`layout: the values of records: ${what}`, () => {
+    const laid = laidOut(...args.map((each) => spec({ args: each })))
+    assert.deepEqual(valuesIn(laid), want)
+  })
+}
+
+test('layout: records call a value the same, whatever else is asked for', () => {
+  const args = [arg(4, 'string'), arg(0, 'uint64'), arg(2, 'path'), arg(0, 'int8')]
+  const { bytes } = laidOut(spec({ args }))
+  const indices = args.map((_, i) => bytes[HOOK.values + i * WANTED_VALUE.bytes + WANTED_VALUE.index])
+  assert.deepEqual(indices, args.map(valueIndex))
+  assert.equal(new Set(indices).size, args.length)
+  assert.deepEqual(indices, [4 + 8 * ARG_TYPES.string, 8 * ARG_TYPES.u64, 2 + 8 * ARG_TYPES.path, 8 * ARG_TYPES.s8])
+})
+
+test('layout: filters refer to the value, and selectors to their policy', () => {
+  const one = spec({
+    args: [arg(1, 'int'), arg(0, 'file')],
+    selectors: [{ matchArgs: [filter(1, 'Prefix', ['/a'])] }, { matchArgs: [numberFilter(0, 'Equal', [4n])] }],
+  })
+  const two = spec({
+    args: [arg(0, 'nop'), arg(0, 'file'), arg(1, 'uint32')],
+    return: true,
+    returnArg: arg(0, 'int'),
+    selectors: [{ matchArgs: [numberFilter(2, 'NotEqual', [5n]), filter(1, 'NotPostfix', ['x'])] }],
+  })
+  const rows = selectorsIn(laidOut(one, spec({ returnArg: arg(0, 'int') }), two)).map(
+    ({ policyHook, index, returnType, filters }) => [policyHook, index, returnType, filters.map((each) => each.value)],
+  )
+  assert.deepEqual(rows, [
+    [1, 0, 'nop', ['0 file']],
+    [1, 1, 'nop', ['1 s32']],
+    // No selector in the policy: one without filters. The type of a return value that is not asked for is not used.
+    [2, 0, 'nop', []],
+    [3, 0, 's32', ['1 u32', '0 file']],
+  ])
+})
+
+test('layout: filters have class, operator and an id that counts over all hooks of an object', () => {
+  const text: TextFilter = { ...filter(1, 'NotEqual', ['b']), class: 'text' }
+  const hook = spec({
+    args: [arg(0, 'file'), arg(2, 'string'), arg(1, 'int')],
+    selectors: [{ matchArgs: [filter(0, 'Postfix', ['a']), text] }, { matchArgs: [numberFilter(2, 'Mask', [1n])] }],
+  })
+  const laid = laidOut(hook)
+  const kinds = selectorsIn(laid).flatMap(({ filters }) => filters.map(({ id, class: kind, op }) => [id, kind, op]))
+  assert.deepEqual(kinds, [
+    [1, CLASSES.path, OPS.Postfix],
+    [2, CLASSES.text, OPS.NotEqual],
+    [3, CLASSES.number, OPS.Mask],
+  ])
+  const bytes = hookBytes(8, [{ id: 9, spec: hook }], laid.tables)
+  assert.deepEqual(
+    selectorsIn({ bytes, tables: laid.tables }).map(({ policyHook, filters }) => [policyHook, filters[0]?.id]),
+    [
+      [9, 4],
+      [9, 6],
+    ],
+  )
+  assert.equal(bytes.readUInt32LE(HOOK.selectors), 2)
+})
+
+const onNumber = (type: string, ...filters: ReadonlyArray<readonly [Operator, readonly bigint[]]>): HookSpec =>
+  spec({
+    args: [arg(0, type)],
+    selectors: [{ matchArgs: filters.map(([operator, values]) => numberFilter(0, operator, values)) }],
+  })
+
+const NUMBERS: ReadonlyArray<readonly [type: string, op: Operator, values: bigint[], want: bigint[]]> = [
+  ['int', 'Equal', [-1n, 0n, 2n], [0xffff_ffff_ffff_ffffn, 0n, 2n]],
+  ['int', 'NotEqual', [-(2n ** 31n)], [0xffff_ffff_8000_0000n]],
+  ['int', 'Equal', [2n ** 31n - 1n], [0x7fff_ffffn]],
+  ['uint32', 'NotEqual', [0xffff_ffffn], [0xffff_ffffn]],
+  ['uint64', 'Equal', [2n ** 64n - 1n, 1n, 2n, 3n], [0xffff_ffff_ffff_ffffn, 1n, 2n, 3n]],
+  ['size_t', 'Mask', [1n, 4n, 2n ** 63n], [0x8000_0000_0000_0005n]],
+  ['int', 'Mask', [-(2n ** 31n)], [0xffff_ffff_8000_0000n]],
+  ['sint8', 'GreaterThan', [5n, -3n, 7n, 1n, 2n], [0xffff_ffff_ffff_fffdn]],
+  ['uint64', 'LessThan', [2n ** 63n, 1n], [2n ** 63n]],
+  ['int8', 'Equal', [-128n, 127n], [0xffff_ffff_ffff_ff80n, 127n]],
+  ['uint16', 'NotEqual', [0xffffn], [0xffffn]],
+  ['long', 'Equal', [-(2n ** 63n)], [2n ** 63n]],
+  ['uint32', 'Mask', [1n, 2n, 4n, 8n, 16n, 32n], [63n]],
+]
+
+for (const [type, op, values, want] of NUMBERS) {
+  test(`layout: ${op} ${values.join(', ')} on ${type}`, () => {
+    const laid = laidOut(onNumber(type, [op, values]))
+    const [found] = selectorsIn(laid)[0]?.filters ?? []
+    assert.deepEqual([found?.op, found?.numbers, found?.count], [OPS[op], want, want.length])
+    assert.deepEqual([laid.tables.numbers, laid.tables.texts], [[], []])
+  })
+}
+
+test('layout: more numbers than a filter has room for all go to the map, with a count that shows it', () => {
+  const laid = laidOut(onNumber('int', ['Equal', [-1n, 0n, 1n, 2n, 3n]]))
+  assert.equal(selectorsIn(laid)[0]?.filters[0]?.count, 0)
+  assert.deepEqual(
+    laid.tables.numbers,
+    [2n ** 64n - 1n, 0n, 1n, 2n, 3n].map((number) => ({ filter: 1, number })),
+  )
+})
+
+test('layout: texts go to the map as bytes, those of Postfix and NotPostfix reversed', () => {
+  const { tables } = laidOut(
+    onPath(['Prefix', ['/é']], ['NotEqual', ['/a', '/b']], ['NotPostfix', ['.ü']], ['Postfix', ['.c']]),
+  )
+  assert.deepEqual(
+    tables.texts.map(({ filter: id, bytes }) => [id, String(bytes)]),
+    [
+      [1, '/é'],
+      [2, '/a'],
+      [2, '/b'],
+    ],
+  )
+  assert.deepEqual(tables.suffixes, [
+    { filter: 3, bytes: Buffer.from([0xbc, 0xc3, 0x2e]) },
+    { filter: 4, bytes: Buffer.from('c.') },
+  ])
+})
+
+test('layout: a set has a word for each 64 selectors', () => {
+  for (const [count, words] of [
+    [1, 1],
+    [64, 1],
+    [65, 2],
+    [SELECTORS_MAX, SELECTORS_MAX / 64],
+  ] as const) {
+    const { bytes, tables } = laidOut(...Array.from({ length: count }, () => spec()))
+    assert.deepEqual([bytes.readUInt32LE(HOOK.words), bytes.readUInt32LE(HOOK.nselectors)], [words, count])
+    assert.equal(setIn(tables, bytes.readUInt32LE(HOOK.all)), 2n ** BigInt(count) - 1n)
+  }
+})
+
+/** Small numbers as ranges with their selectors, `*` for all others: `0-3 {0} 4-63 {} * {0}`. */
+function screens(...specs: readonly HookSpec[]): string[] {
+  return numbersIn(laidOut(...specs)).map(({ param, type, sets }) => {
+    const runs: Array<{ from: number; to: number; set: bigint }> = []
+    sets.slice(0, -1).forEach((set, i) => {
+      const last = runs.at(-1)
+      if (last?.set === set) last.to = i
+      else runs.push({ from: i, to: i, set })
+    })
+    const shown = runs.map(({ from, to, set }) => `${from === to ? from : `${from}-${to}`} {${members(set)}}`)
+    return `${param} ${type}: ${[...shown, `* {${members(sets.at(-1) ?? 0n)}}`].join(' ')}`
+  })
+}
+
+const SCREENS: ReadonlyArray<readonly [what: string, specs: HookSpec[], want: string[]]> = [
+  ['Equal', [onNumber('int', ['Equal', [2n, 4n]])], ['0 s32: 0-1 {} 2 {0} 3 {} 4 {0} 5-63 {} * {}']],
+  ['Equal to a large one', [onNumber('int', ['Equal', [63n, 64n]])], ['0 s32: 0-62 {} 63 {0} * {0}']],
+  ['Equal to a negative one', [onNumber('int', ['Equal', [-1n]])], ['0 s32: 0-63 {} * {0}']],
+  [
+    'Equal to more than a filter has room for',
+    [onNumber('int', ['Equal', [0n, 1n, 2n, 3n, 62n]])],
+    ['0 s32: 0-3 {0} 4-61 {} 62 {0} 63 {} * {}'],
+  ],
+  ['NotEqual', [onNumber('int', ['NotEqual', [0n, 63n, 64n]])], ['0 s32: 0 {} 1-62 {0} 63 {} * {0}']],
+  ['NotEqual to a large one rejects no small one', [onNumber('int', ['NotEqual', [64n, -1n]])], []],
+  ['Mask', [onNumber('int', ['Mask', [32n]])], ['0 s32: 0-31 {} 32-63 {0} * {0}']],
+  ['Mask of several bits', [onNumber('int', ['Mask', [1n, 62n]])], ['0 s32: 0 {} 1-63 {0} * {0}']],
+  ['Mask of the sign', [onNumber('int', ['Mask', [-(2n ** 31n)]])], ['0 s32: 0-63 {} * {0}']],
+  ['GreaterThan', [onNumber('uint8', ['GreaterThan', [61n, 62n]])], ['0 u8: 0-61 {} 62-63 {0} * {0}']],
+  ['GreaterThan a negative one', [onNumber('int', ['GreaterThan', [-1n]])], []],
+  ['LessThan', [onNumber('long', ['LessThan', [2n]])], ['0 s64: 0-1 {0} 2-63 {} * {0}']],
+  ['LessThan a negative one', [onNumber('int', ['LessThan', [0n, -5n]])], ['0 s32: 0-63 {} * {0}']],
+  ['LessThan a large one', [onNumber('int', ['LessThan', [64n]])], []],
+  [
+    'several filters on one number: all must hold',
+    [onNumber('int', ['GreaterThan', [9n]], ['LessThan', [12n]], ['NotEqual', [11n]])],
+    ['0 s32: 0-9 {} 10 {0} 11-63 {} * {0}'],
+  ],
+  [
+    'selectors by bit; one without a filter on the number always stays',
+    [onNumber('int', ['Equal', [1n]]), spec({ args: [] }), onNumber('int', ['LessThan', [1n]])],
+    ['0 s32: 0 {1 2} 1 {0 1} 2-63 {1} * {1 2}'],
+  ],
+  [
+    'one number read in two ways',
+    [onNumber('int', ['Equal', [1n]]), onNumber('uint8', ['Equal', [2n]])],
+    ['0 s32: 0 {1} 1 {0 1} 2-63 {1} * {1}', '0 u8: 0-1 {0} 2 {0 1} 3-63 {0} * {0}'],
+  ],
+  ['a number without a filter', [spec({ args: [arg(0, 'int')] })], []],
+]
+
+for (const [what, specs, want] of SCREENS) {
+  test(`layout: numbers that are screened: ${what}`, () => assert.deepEqual(screens(...specs), want))
+}
+
+test('layout: four numbers are screened, more of them are left to the exact filters', () => {
+  const args = [0, 1, 2, 3, 4].map((index) => arg(index, 'int'))
+  const matchArgs = args.map((_, i) => numberFilter(i, i === 1 ? 'GreaterThan' : 'Equal', [-1n]))
+  const five = spec({ args, selectors: [{ matchArgs }] })
+  assert.deepEqual(
+    numbersIn(laidOut(five)).map(({ param }) => param),
+    [0, 2, 3, 4],
+  )
+  const onAll = spec({ args, selectors: [{ matchArgs: args.map((_, i) => numberFilter(i, 'Equal', [1n])) }] })
+  assert.deepEqual(
+    numbersIn(laidOut(onAll)).map(({ param }) => param),
+    [0, 1, 2, 3],
+  )
+})
+
+test('layout: the path that most selectors ask for is screened', () => {
+  const args = [arg(0, 'path'), arg(2, 'file')]
+  const both = spec({
+    args,
+    selectors: [
+      { matchArgs: [filter(0, 'Prefix', ['/a']), filter(1, 'Prefix', ['/b'])] },
+      { matchArgs: [filter(1, 'Postfix', ['.c'])] },
+      { matchArgs: [filter(0, 'NotPrefix', ['/a'])] },
+    ],
+  })
+  const found = pathIn(laidOut(both, spec()))
+  assert.deepEqual([found.param, found.type], [2, 'file'])
+  assert.deepEqual([found.all, found.others, found.suffixes].map(members), ['0 1', '2 3', '1'])
+  // Of other policies' selectors, too.
+  const first = spec({ args, selectors: [{ matchArgs: [filter(0, 'Equal', ['/c'])] }] })
+  assert.equal(pathIn(laidOut(both, first, first)).param, 0)
+})
+
+test('layout: the same parameter as file and as path are two values, of which one is screened', () => {
+  const file = onPath(['Prefix', ['/a/']])
+  const path = spec({ ...file, args: [arg(0, 'path')] })
+  const found = pathIn(laidOut(file, path, path))
+  assert.deepEqual([found.type, members(found.all), members(found.others)], ['path', '1 2', '0'])
+})
+
+const text: ArgumentFilter = { ...filter(0, 'Prefix', ['/a']), class: 'text' }
+const UNSCREENED: ReadonlyArray<readonly [why: string, hook: HookSpec]> = [
+  ['no selectors', spec()],
+  ['a selector without filters', spec({ selectors: [{ matchArgs: [] }] })],
+  ['only negative operators', onPath(['NotPrefix', ['/etc/']], ['NotEqual', ['/a']], ['NotPostfix', ['b']])],
+  ['only a number', spec({ selectors: [{ matchArgs: [numberFilter(1, 'Equal', [4n])] }] })],
+  ['a postfix that the mark of unlinked files may end', onPath(['Postfix', ['d)']])],
+  ['a postfix that ends in the mark', onPath(['Postfix', ['x (deleted)']])],
+  ['one of several postfixes is such', onPath(['Postfix', ['.conf', ')']])],
+  ['a string is not a path', spec({ args: [arg(0, 'string')], selectors: [{ matchArgs: [text] }] })],
+]
+
+for (const [why, hook] of UNSCREENED) {
+  test(`layout: no path is screened if it would not be sound: ${why}`, () => {
+    assert.equal(pathIn(laidOut(hook)).param, NO_ARG)
+  })
+}
+
+const numbered = (count: number): HookSpec[] => {
+  const types = ['int', 'uint32', 'int8', 'uint8', 'int16', 'uint16', 'long', 'uint64']
+  return Array.from({ length: count }, (_, i) => spec({ args: [arg(Math.floor(i / 8), types[i % 8] ?? 'int')] }))
+}
+const texts = (count: number): HookSpec[] =>
+  Array.from({ length: count }, (_, i) => spec({ args: [arg(i % 5, ['string', 'file'][Math.floor(i / 5)] ?? 'path')] }))
+const selecting = (count: number): HookSpec[] => Array.from({ length: count }, () => spec({ args: [] }))
+
+const FITS: ReadonlyArray<readonly [what: string, specs: HookSpec[], fits: boolean]> = [
+  ['nothing', [], true],
+  ['512 selectors', selecting(512), true],
+  ['513 selectors', selecting(513), false],
+  ['102 hooks of five selectors, and two', [...Array(102).fill(onPath(...fiveFilters())), ...selecting(2)], true],
+  ['102 hooks of five selectors, and three', [...Array(102).fill(onPath(...fiveFilters())), ...selecting(3)], false],
+  ['8 values', numbered(8), true],
+  ['9 values', numbered(9), false],
+  ['8 values that many ask for', [...numbered(8), ...numbered(8)], true],
+  ['5 texts', texts(5), true],
+  ['6 texts', texts(6), false],
+  ['5 texts and 3 numbers', [...texts(5), ...numbered(3)], true],
+  ['5 texts and 4 numbers', [...texts(5), ...numbered(4)], false],
+  ['values that are not read', [...numbered(8), spec({ args: [arg(4, 'nop')] })], true],
+]
+
+function fiveFilters(): Array<[Operator, string[]]> {
+  return Array.from({ length: 5 }, () => ['Prefix', ['/a/']])
+}
+
+for (const [what, specs, fits] of FITS) {
+  test(`layout: ${what} ${fits ? 'fit' : 'do not fit'} into one program`, () => {
+    assert.equal(fitTogether(specs), fits)
+  })
+}
+
+test('layout: any hook of a policy fits into a program of its own', () => {
+  const args = [0, 1, 2, 3, 4].map((index) => arg(index, 'path'))
+  const matchArgs = Array.from({ length: FILTERS_MAX }, (_, i) => filter(i, 'Prefix', ['/a/b/c/d/e/f/g/h/i']))
+  const hook = spec({ args, selectors: Array.from({ length: 5 }, () => ({ matchArgs })) })
+  assert.ok(fitTogether([hook]))
+  assert.equal(selectorsIn(laidOut(hook)).length, 5)
+})

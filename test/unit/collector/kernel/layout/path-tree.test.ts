@@ -1,0 +1,210 @@
+/** Wanted paths → the tree of their components. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { writePathTree } from '../../../../../collector/kernel/layout/path-tree.ts'
+import type { PathTree } from '../../../../../collector/kernel/layout/path-tree.ts'
+import { demandOf } from '../../../../../collector/kernel/layout/screen.ts'
+import { emptyTables } from '../../../../../collector/kernel/layout/tables.ts'
+import type { EdgeTarget, Tables } from '../../../../../collector/kernel/layout/tables.ts'
+import type { Operator } from '../../../../../config/policy/operators.ts'
+import { members, setIn } from '../../support/layout.ts'
+import { showWord } from '../../support/show-layout.ts'
+import { filter } from '../../support/specs.ts'
+
+type Filters = ReadonlyArray<readonly [Operator, ...(readonly string[])]>
+
+const ALL_BITS = 2n ** 64n - 1n
+
+/** The tree of selectors with one filter each. */
+function treeOf(filters: Filters): { tree: PathTree; tables: Tables } {
+  const tables = emptyTables()
+  const demands = filters.map(([operator, ...values]) => demandOf({ matchArgs: [filter(0, operator, values)] }, 0))
+  const entries = demands.flatMap((demand, bit) => (demand === undefined ? [] : [[bit, demand] as const]))
+  return { tree: writePathTree(new Map(entries), tables), tables }
+}
+
+/** A line for each node: its way from the root (`/`) or from the ends (`$`), `=` and `>` for those here and below, the lengths of open names. */
+function show({ tree, tables }: ReturnType<typeof treeOf>): string[] {
+  const lines: string[] = []
+  const visit = (way: string, { id, here, below, open }: EdgeTarget): void => {
+    const lengths = [1, 2, 3, 4, 5, 6, 7, 8].filter((n) => (open & (1 << (n - 1))) !== 0)
+    const sets = `= {${members(setIn(tables, here))}} > {${members(setIn(tables, below))}}`
+    lines.push(`${way} ${sets}${lengths.length === 0 ? '' : ` open ${lengths.join(' ')}`}`)
+    for (const edge of tables.edges) {
+      if (edge.node === id)
+        visit(way.endsWith('/') || way === '$' ? way + showWord(edge) : `${way}/${showWord(edge)}`, edge.to)
+    }
+  }
+  visit('/', tree.root)
+  visit('$', { id: tree.suffix, here: 0, below: 0, open: tree.suffixOpen })
+  return lines.filter((line) => line !== '$ = {} > {}')
+}
+
+const TREES: ReadonlyArray<readonly [what: string, Filters, want: string[]]> = [
+  ['everything below the root', [['Prefix', '/']], ['/ = {} > {0}']],
+  ['a prefix inside a name', [['Prefix', '/etc']], ['/ = {} > {} open 3', '/etc… = {0} > {}']],
+  ['a folder', [['Prefix', '/etc/']], ['/ = {} > {}', '/etc = {} > {0}']],
+  ['one file', [['Equal', '/etc/passwd']], ['/ = {} > {}', '/etc = {} > {}', '/etc/passwd = {0} > {}']],
+  [
+    'what a node allows, all below it allow',
+    [
+      ['Prefix', '/etc/'],
+      ['Equal', '/etc/passwd', '/etc/ssh/config'],
+      ['Prefix', '/etc/ssh/k'],
+    ],
+    [
+      '/ = {} > {}',
+      '/etc = {} > {0}',
+      '/etc/passwd = {0 1} > {0}',
+      '/etc/ssh = {0} > {0} open 1',
+      '/etc/ssh/config = {0 1} > {0}',
+      '/etc/ssh/k… = {0 2} > {0}',
+    ],
+  ],
+  [
+    'the root allows all',
+    [
+      ['Prefix', '/'],
+      ['Equal', '/a'],
+    ],
+    ['/ = {} > {0}', '/a = {0 1} > {0}'],
+  ],
+  [
+    'names of eight bytes, alike or not',
+    [
+      ['Equal', '/abcdefgh'],
+      ['Equal', '/abcdefghi'],
+      ['Equal', '/abcdefghj'],
+      ['Prefix', '/abcdefgh'],
+      ['Prefix', '/abcdefghi'],
+      ['Prefix', '/abcdefg'],
+    ],
+    [
+      '/ = {} > {} open 7 8',
+      '/abcdefgh = {0} > {}',
+      // Beyond eight bytes only lengths differ.
+      '/abcdefgh of 9 = {1 2} > {}',
+      '/abcdefgh… = {3 4} > {}',
+      '/abcdefg… = {5} > {}',
+    ],
+  ],
+  [
+    'seven components, and more of them',
+    [
+      ['Equal', '/1/2/3/4/5/6/7'],
+      ['Equal', '/1/2/3/4/5/6/7/8'],
+      ['Prefix', '/1/2/3/4/5/6/7/'],
+      ['Prefix', '/1/2/3/4/5/6/7/8'],
+      ['Prefix', '/1/2/3/4/5/6/7/8/9/'],
+      ['Prefix', '/1/2/3/4/5/6/7'],
+    ],
+    [
+      '/ = {} > {}',
+      '/1 = {} > {}',
+      '/1/2 = {} > {}',
+      '/1/2/3 = {} > {}',
+      '/1/2/3/4 = {} > {}',
+      '/1/2/3/4/5 = {} > {}',
+      '/1/2/3/4/5/6 = {} > {} open 1',
+      '/1/2/3/4/5/6/7 = {0} > {1 2 3 4}',
+      '/1/2/3/4/5/6/7… = {5} > {}',
+    ],
+  ],
+  [
+    'ends of names, and whole last names',
+    [
+      ['Postfix', '.c'],
+      ['Postfix', 'long-name.conf'],
+      ['Postfix', '/passwd'],
+      ['Postfix', 'ssh/very-long-name'],
+      ['Postfix', 'x/'],
+    ],
+    [
+      '/ = {} > {}',
+      '$ = {} > {} open 2 8',
+      '$.c… = {0} > {}',
+      '$ame.conf… = {1} > {}',
+      '$passwd = {2} > {}',
+      '$ong-name of 14 = {3} > {}',
+    ],
+  ],
+  [
+    'a value that may be the mark of unlinked files is left open',
+    [
+      ['Equal', '/a/x (deleted)'],
+      ['Prefix', '/b/x (del'],
+      ['Equal', '/c/x '],
+      ['Equal', '/d/ (deleted)'],
+      ['Equal', '/ (deleted)'],
+      ['Equal', '/e/x (deleted) (deleted)'],
+    ],
+    [
+      '/ = {} > {4}',
+      '/a = {4} > {4} open 1',
+      '/a/x… = {0 4} > {4}',
+      '/b = {4} > {4} open 1',
+      '/b/x… = {1 4} > {4}',
+      '/c = {4} > {4} open 1',
+      '/c/x… = {2 4} > {4}',
+      '/d = {4} > {3 4}',
+      '/e = {4} > {4} open 8',
+      '/e/x (delet… = {4 5} > {4}',
+    ],
+  ],
+  [
+    'values that no path can have',
+    [
+      ['Equal', '/etc/', 'etc', '/a//b'],
+      ['Prefix', '//', 'etc'],
+    ],
+    ['/ = {} > {}'],
+  ],
+  [
+    'one selector with one way twice',
+    [['Prefix', '/a/', '/a/', '/a/b/']],
+    ['/ = {} > {}', '/a = {} > {0}', '/a/b = {0} > {0}'],
+  ],
+]
+
+for (const [what, filters, want] of TREES) {
+  test(`path tree: ${what}`, () => assert.deepEqual(show(treeOf(filters)), want))
+}
+
+const FIRST: ReadonlyArray<readonly [what: string, Filters, first: (bits: bigint) => boolean]> = [
+  [
+    'a bit for each first component',
+    [
+      ['Prefix', '/etc/', '/usr/x/'],
+      ['Equal', '/etc/b'],
+    ],
+    (bits) => ones(bits) === 2,
+  ],
+  ['none without a prefix', [['Postfix', 'a']], (bits) => bits === 0n],
+  ['all when names are open', [['Prefix', '/et']], (bits) => bits === ALL_BITS],
+  ['all when everything may match', [['Prefix', '/']], (bits) => bits === ALL_BITS],
+]
+
+function ones(bits: bigint): number {
+  return [...bits.toString(2)].filter((bit) => bit === '1').length
+}
+
+for (const [what, filters, first] of FIRST) {
+  test(`path tree: bits of first components: ${what}`, () => {
+    const { tree } = treeOf(filters)
+    assert.ok(first(tree.first), tree.first.toString(2))
+  })
+}
+
+test('path tree: trees of several functions share the tables, not the nodes', () => {
+  const tables = emptyTables()
+  const demand = demandOf({ matchArgs: [filter(0, 'Prefix', ['/etc/'])] }, 0)
+  assert.ok(demand !== undefined)
+  const trees = [0, 1].map(() => writePathTree(new Map([[0, demand]]), tables))
+  const ids = [...trees.flatMap(({ root, suffix }) => [root.id, suffix]), ...tables.edges.map(({ to }) => to.id)]
+  assert.deepEqual([new Set(ids).size, ids.includes(0)], [6, false])
+})
+
+test('path tree: of several filters on the path the one with the fewest values is taken', () => {
+  const matchArgs = [filter(0, 'Prefix', ['/a/', '/b/']), filter(0, 'Postfix', ['.c']), filter(1, 'Prefix', ['/d/'])]
+  assert.deepEqual(demandOf({ matchArgs }, 0), { prefixes: [], suffixes: [{ bytes: Buffer.from('.c'), exact: false }] })
+})

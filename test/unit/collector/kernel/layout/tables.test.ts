@@ -1,0 +1,92 @@
+/** Tables → the entries and sizes of maps. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SetTable, emptyTables, fillMaps, mapSizes } from '../../../../../collector/kernel/layout/tables.ts'
+import { EDGE_OPEN, EMPTY_SET, SELECTOR } from '../../../../../collector/kernel/wire.ts'
+import type { BpfMap } from '../../../../../native/types.ts'
+import { laidOut } from '../../support/layout.ts'
+import { onPath } from '../../support/specs.ts'
+
+const unused = (): never => assert.fail('maps are only filled')
+
+/** Maps that keep their entries as hex; `open`: those not closed. */
+function fakeMaps(): { entries: Map<string, string[]>; open: Set<string>; map(name: string): BpfMap } {
+  const entries = new Map<string, string[]>()
+  const open = new Set<string>()
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+  return {
+    entries,
+    open,
+    map(name) {
+      entries.set(name, [])
+      open.add(name)
+      return {
+        info: { name, keySize: 0, valueSize: 0, maxEntries: 0, perCpu: 1 },
+        update: (key, value) => {
+          entries.get(name)?.push(`${hex(key)} ${hex(value)}`)
+          return true
+        },
+        lookup: unused,
+        delete: unused,
+        part: unused,
+        freeze: unused,
+        close: unused,
+        [Symbol.dispose]: () => void open.delete(name),
+      }
+    },
+  }
+}
+
+test('tables: equal sets are stored once, the empty one is the first', () => {
+  const sets = new SetTable()
+  assert.deepEqual(
+    [0n, 5n, 1n << 511n, 5n, 0n, 1n << 511n].map((bits) => sets.id(bits)),
+    [EMPTY_SET, 1, 2, 1, EMPTY_SET, 2],
+  )
+  assert.deepEqual(sets.sets, [0n, 5n, 1n << 511n])
+})
+
+test('tables: policies that want the same share their sets', () => {
+  const { tables } = laidOut(...Array.from({ length: 50 }, () => onPath(['Prefix', ['/etc/', '/usr/', '/var/lib/']])))
+  assert.deepEqual(tables.sets.sets, [0n, 2n ** 50n - 1n])
+})
+
+test('tables: every entry goes into its map, which has room for it', () => {
+  const tables = emptyTables()
+  tables.selectors.push(Buffer.alloc(SELECTOR.bytes, 1), Buffer.alloc(SELECTOR.bytes, 2))
+  tables.sets.id((1n << 511n) | (1n << 64n) | 3n)
+  tables.numberSets.push(1, 0)
+  tables.numbers.push({ filter: 3, number: 2n ** 64n - 2n })
+  tables.texts.push({ filter: 4, bytes: Buffer.from('/a') })
+  tables.suffixes.push({ filter: 5, bytes: Buffer.from('b.') })
+  tables.edges.push({ word: 0x6261n, node: 6, len: EDGE_OPEN + 2, to: { id: 7, here: 8, below: 9, open: 0x80 } })
+  const object = fakeMaps()
+  fillMaps(object, tables)
+  const zeroes = (bytes: number): string => '00'.repeat(bytes)
+  const set = ['0300000000000000', '0100000000000000', zeroes(40), '0000000000000080'].join('')
+  assert.deepEqual(Object.fromEntries(object.entries), {
+    selectors: [`00000000 ${'01'.repeat(SELECTOR.bytes)}`, `01000000 ${'02'.repeat(SELECTOR.bytes)}`],
+    sets: [`00000000 ${zeroes(64)}`, `01000000 ${set}`],
+    number_sets: ['00000000 01000000', '01000000 00000000'],
+    numbers: ['0300000000000000feffffffffffffff 01'],
+    texts: [`30000000040000002f61${zeroes(250)} 02000000`],
+    suffixes: [`3000000005000000622e${zeroes(126)} 02000000`],
+    edges: ['61620000000000000600000002000080 07000000080000000900000080000000'],
+  })
+  for (const [name, size] of Object.entries(mapSizes(tables))) {
+    assert.equal(size, object.entries.get(name)?.length, name)
+  }
+  assert.deepEqual([...object.open], [])
+})
+
+test('tables: a map without entries has the least size that the kernel takes', () => {
+  assert.deepEqual(mapSizes(emptyTables()), {
+    selectors: 1,
+    sets: 1,
+    number_sets: 1,
+    numbers: 1,
+    texts: 1,
+    suffixes: 1,
+    edges: 1,
+  })
+})

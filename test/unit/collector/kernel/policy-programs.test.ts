@@ -1,0 +1,486 @@
+/** Changes of policies → objects, gates and links. The kernel is in memory; what runs there is for test/integration. */
+import assert from 'node:assert/strict'
+import { constants as os } from 'node:os'
+import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import { PolicyPrograms } from '../../../../collector/kernel/policy-programs.ts'
+import type { LoadedPolicy, PolicyProgramOptions } from '../../../../collector/kernel/policy-programs.ts'
+import type { SharedMaps } from '../../../../collector/kernel/objects.ts'
+import { HOOK, HOOK_SLOTS, SELECTORS_MAX } from '../../../../collector/kernel/wire.ts'
+import type { HookSpec, Policy } from '../../../../config/policy/policy.ts'
+import { NativeError } from '../../../../native/index.ts'
+import { kernel } from '../support/facts.ts'
+import { FakeNative, FakeObject } from '../support/fake-native.ts'
+import { arg, onPath, spec } from '../support/specs.ts'
+
+interface Rig {
+  readonly native: FakeNative
+  readonly programs: PolicyPrograms
+  /** The objects with programs of hooks. */
+  hookObjects(): FakeObject[]
+}
+
+function rig(change: Partial<PolicyProgramOptions> = {}): Rig {
+  const native = new FakeNative()
+  const shared = new FakeObject(native, 'process.bpf.o', { programs: [] })
+  const maps: SharedMaps = {
+    ring: shared.map('ring'),
+    cpu_state: shared.map('cpu_state'),
+    processes: shared.map('processes'),
+  }
+  const programs = new PolicyPrograms(
+    {
+      facts: kernel(6, 12),
+      mode: 'auto',
+      agentPid: 4711,
+      native,
+      ...change,
+    },
+    maps,
+    { ring_watermark: Buffer.from([1]) },
+  )
+  const hookObjects = (): FakeObject[] => native.objects.filter(({ file }) => file !== 'gate.bpf.o')
+  return { native, programs, hookObjects }
+}
+
+const policyOf = (name: string, ...hooks: HookSpec[]): Policy => ({ name, file: `${name}.yaml`, hooks })
+
+/** A hook at entry. */
+const on = (call: string, line = 3): HookSpec => spec({ call, args: [], at: { line, col: 5 } })
+
+/** One that wants the return value. */
+const returning = (call: string): HookSpec => spec({ call, args: [], return: true, returnArg: arg(0, 'int') })
+
+/** Links close on another thread; the maps after them. */
+async function disposed(programs: PolicyPrograms): Promise<void> {
+  programs[Symbol.dispose]()
+  await programs.detachAll()
+  for (let turn = 0; turn < 3; turn++) await setImmediate()
+}
+
+const many = (count: number): HookSpec[] => Array.from({ length: count }, (_, i) => on(`f${i}`))
+
+test('programs: one program a function, whatever the number of policies on it', async () => {
+  const { native, programs } = rig()
+  await programs.change([], [policyOf('a', on('f')), policyOf('b', on('f'), on('g')), policyOf('c', on('f'))])
+  await programs.change([], [policyOf('d', on('f'))])
+  assert.deepEqual(native.state(), ['f kprobe.multi: function 1, hooks 1 2 4 5', 'g kprobe.multi: function 2, hooks 3'])
+})
+
+test('programs: hooks that differ in how they are attached have a program each', async () => {
+  const { native, programs } = rig()
+  const syscall = spec({ ...on('__x64_sys_f'), syscall: true })
+  await programs.change([], [policyOf('a', on('__x64_sys_f'), returning('__x64_sys_f'), syscall)])
+  assert.deepEqual(native.state(), [
+    '__x64_sys_f kprobe.multi: function 1, hooks 1',
+    '__x64_sys_f fexit: function 2, hooks 2',
+    '__x64_sys_f kprobe.multi: function 3, hooks 3',
+  ])
+})
+
+test('programs: a change opens one object for each 16 functions', async () => {
+  const { native, programs, hookObjects } = rig()
+  const hooks = many(2 * HOOK_SLOTS + 1)
+  const policies = [hooks.slice(0, 5), hooks.slice(5, 20), hooks.slice(20)].map((part, i) => policyOf(`p${i}`, ...part))
+  const loaded = await programs.change([], policies)
+  assert.deepEqual(
+    hookObjects().map(({ options }) => options.programs.length),
+    [HOOK_SLOTS, HOOK_SLOTS, 1],
+  )
+  assert.deepEqual(
+    hookObjects().map(({ options }) => options.mapSizes?.['scratch']),
+    [HOOK_SLOTS, HOOK_SLOTS, 1],
+  )
+  assert.equal(native.state().length, hooks.length)
+  assert.equal(native.state().at(-1), 'f32 kprobe.multi: function 33, hooks 33')
+  assert.deepEqual(
+    loaded.map((policy) => [policy.policy.name, policy.hooks.length]),
+    [
+      ['p0', 5],
+      ['p1', 15],
+      ['p2', 13],
+    ],
+  )
+})
+
+test('programs: an object gets the constants, the shared maps and sizes for its entries', async () => {
+  const { programs, hookObjects } = rig()
+  await programs.change([], [policyOf('a', on('f'), returning('g'))])
+  const [object] = hookObjects()
+  assert.equal(object?.file, 'hook.typed.bpf.o')
+  const { constants, sharedMaps, mapSizes, programs: loaded } = object.options
+  assert.equal(constants?.['hooks']?.length, HOOK_SLOTS * HOOK.bytes)
+  assert.equal(Buffer.from(constants['agent_tgid'] ?? []).readUInt32LE(), 4711)
+  assert.ok('ring_watermark' in constants)
+  assert.deepEqual(Object.keys(sharedMaps ?? {}), ['ring', 'cpu_state', 'processes'])
+  assert.deepEqual([mapSizes?.['selectors'], mapSizes?.['scratch']], [2, 2])
+  assert.deepEqual(loaded, [
+    { name: 'hook_entry_0', kind: 'kprobe.multi' },
+    { name: 'hook_fexit_1', kind: 'fexit', target: 'g' },
+  ])
+})
+
+test('programs: more selectors than a program has are served by a second one', async () => {
+  const { native, programs } = rig()
+  const five = spec({
+    ...onPath(...Array.from({ length: 5 }, () => ['Prefix', ['/a/']] as const)),
+    call: 'f',
+    args: [arg(0, 'nop')],
+  })
+  const selectors = five.selectors.map(() => ({ matchArgs: [] }))
+  const count = Math.ceil(SELECTORS_MAX / 5)
+  await programs.change([], [policyOf('a', ...Array.from({ length: count }, () => ({ ...five, args: [], selectors })))])
+  const ids = Array.from({ length: count - 1 }, (_, i) => i + 1).join(' ')
+  assert.deepEqual(native.state(), [
+    `f kprobe.multi: function 1, hooks ${ids}`,
+    `f kprobe.multi: function 2, hooks ${count}`,
+  ])
+})
+
+test('programs: the hooks are known before anything can run', async () => {
+  const { native, programs } = rig()
+  const seen: unknown[] = []
+  await programs.change([], [policyOf('a', on('f')), policyOf('b', on('g'))], (hooks) =>
+    seen.push([native.calls.length, hooks.map(({ hook, symbol }) => [hook.id, hook.policy, symbol])]),
+  )
+  assert.deepEqual(seen, [
+    [
+      0,
+      [
+        [1, 'a', 'f'],
+        [2, 'b', 'g'],
+      ],
+    ],
+  ])
+})
+
+test('programs: gates are attached with programs behind them, the return side first', async () => {
+  const { native, programs } = rig({ mode: 'join' })
+  await programs.change([], [policyOf('a', returning('f'))])
+  const calls = native.calls.filter((call) => !call.startsWith('update'))
+  assert.deepEqual(calls, [
+    'open hook.typed.bpf.o hook_leave_0 hook_enter_0',
+    'open gate.bpf.o gate_return_0 gate_entry_0',
+    'put hook_leave_0',
+    'put hook_enter_0',
+    'attach gate_return_0 f',
+    'attach gate_entry_0 f',
+  ])
+})
+
+test('programs: a replaced policy leaves the function its id and its gate, and other policies their hooks', async () => {
+  const { native, programs } = rig()
+  const [a] = await programs.change([], [policyOf('a', on('f')), policyOf('b', on('f'), on('g'))])
+  assert.ok(a !== undefined)
+  native.calls.length = 0
+  const [next] = await programs.change([a], [policyOf('a', on('f'))])
+  assert.deepEqual(native.state(), ['f kprobe.multi: function 1, hooks 2 4', 'g kprobe.multi: function 2, hooks 3'])
+  assert.deepEqual(
+    native.calls.filter((call) => !call.startsWith('update')),
+    ['open hook.typed.bpf.o hook_entry_0', 'put hook_entry_0'],
+  )
+  assert.deepEqual(
+    next?.hooks.map(({ hook }) => hook.id),
+    [4],
+  )
+})
+
+test('programs: a replacement on other functions attaches those and detaches the old ones', async () => {
+  const { native, programs } = rig()
+  const [a] = await programs.change([], [policyOf('a', on('f'), on('g'))])
+  assert.ok(a !== undefined)
+  await programs.change([a], [policyOf('a', on('g'), on('h'))])
+  assert.deepEqual(native.state(), ['g kprobe.multi: function 2, hooks 3', 'h kprobe.multi: function 3, hooks 4'])
+})
+
+test('programs: the removal of the last policy on a function detaches it and closes everything', async () => {
+  const { native, programs } = rig()
+  const before = native.resources
+  const [a, b] = await programs.change([], [policyOf('a', on('f')), policyOf('b', on('f'))])
+  assert.ok(a !== undefined && b !== undefined)
+  await programs.change([a], [])
+  assert.deepEqual(native.state(), ['f kprobe.multi: function 1, hooks 2'])
+  await programs.change([b], [])
+  assert.deepEqual([native.state(), native.resources], [[], before])
+})
+
+test('programs: an object is closed when the last of its functions has left it', async () => {
+  const { native, programs, hookObjects } = rig()
+  const [a, b] = await programs.change([], [policyOf('a', on('f')), policyOf('b', on('g'))])
+  assert.ok(a !== undefined && b !== undefined)
+  const [first] = hookObjects()
+  assert.ok(first !== undefined)
+  await programs.change([a], [policyOf('a', on('f'))])
+  assert.ok(native.isOpen(first))
+  await programs.change([], [policyOf('c', on('f'))])
+  const [, second, third] = hookObjects()
+  assert.ok(second !== undefined && third !== undefined)
+  assert.deepEqual(
+    [first, second, third].map((object) => native.isOpen(object)),
+    [true, false, true],
+  )
+  await programs.change([b], [])
+  assert.deepEqual(
+    [first, third].map((object) => native.isOpen(object)),
+    [false, true],
+  )
+})
+
+test('programs: of an object for gates nothing stays open but the arrays', async () => {
+  const { native, programs } = rig()
+  const before = native.resources
+  await programs.change([], [policyOf('a', on('f'), on('g'))])
+  // The hooks' object, and an array and a link for each function.
+  assert.equal(native.resources - before, 1 + 2 * 2)
+  assert.ok(native.objects.filter(({ file }) => file === 'gate.bpf.o').every((object) => !native.isOpen(object)))
+})
+
+const refusedBy = (target: string, errno = 22): NativeError =>
+  new NativeError('LOAD_REFUSED', `cannot load ${target}: no`, { errno, target, op: 'load' })
+
+const FAILURES: ReadonlyArray<readonly [what: string, fails: RegExp, nth: number, line: number]> = [
+  ['the load of the hooks', /^open hook/, 1, 8],
+  ['the load of a second object', /^open hook/, 2, 3],
+  ['the load of the gates', /^open gate/, 1, 8],
+  ['an update of a map', /^update selectors/, 3, 8],
+  ['the first program for a new gate', /^put /, 1, 8],
+  // New functions of the second object come first.
+  ['the replacement of the first program', /^put hook_entry_0$/, 2, 8],
+  ['the replacement of the second program', /^put hook_entry_1$/, 2, 8],
+  ['the attachment of the first new function', /^attach /, 1, 3],
+  ['the attachment of a later one', /^attach /, 4, 3],
+]
+
+for (const [what, fails, nth, line] of FAILURES) {
+  test(`programs: a change of which ${what} fails leaves everything as it was`, async () => {
+    const { native, programs } = rig()
+    const [a] = await programs.change([], [policyOf('a', on('f'), on('g')), policyOf('b', on('f'), on('h'))])
+    assert.ok(a !== undefined)
+    const [state, resources] = [native.state(), native.resources]
+    let count = 0
+    native.fail = (call) => (fails.test(call) && ++count === nth ? refusedBy('it') : undefined)
+    const next = policyOf('c', on('f', 8), on('h'), ...many(HOOK_SLOTS))
+    await assert.rejects(programs.change([a], [next]), {
+      code: 'POLICY_REFUSED',
+      message: `c.yaml:${line}:5: cannot load it: no`,
+    })
+    assert.ok(count >= nth)
+    assert.deepEqual([native.state(), native.resources], [state, resources])
+    native.fail = () => undefined
+    await programs.change([a], [next])
+    assert.equal(native.state()[0], 'f kprobe.multi: function 1, hooks 3 23')
+    assert.equal(native.state().length, 2 + HOOK_SLOTS)
+  })
+}
+
+test('programs: an internal error is thrown unchanged, and leaves everything as it was', async () => {
+  const { native, programs } = rig()
+  await programs.change([], [policyOf('a', on('f'))])
+  const [state, resources] = [native.state(), native.resources]
+  const fault = new TypeError('x is not a function')
+  native.fail = (call) => (call.startsWith('attach') ? fault : undefined)
+  await assert.rejects(programs.change([], [policyOf('b', on('f'), on('g'))]), fault)
+  assert.deepEqual([native.state(), native.resources], [state, resources])
+})
+
+test('programs: a policy that this kernel cannot have opens nothing', async () => {
+  const { native, programs } = rig()
+  await assert.rejects(programs.change([], [policyOf('a', on('f')), policyOf('b', on('no_such'))]), {
+    code: 'POLICY_REFUSED',
+    message: /^b\.yaml:3:5: no kernel function "no_such"/,
+  })
+  assert.deepEqual(native.calls, [])
+})
+
+for (const [target, line] of [
+  ['hook_entry_0', 7],
+  ['hook_entry_1', 8],
+  // A program that could not be bound to it.
+  ['g_0', 8],
+  // Of no function.
+  ['sets', 7],
+] as const) {
+  test(`programs: a refusal of ${target} has the position of the hook`, async () => {
+    const { native, programs } = rig()
+    native.fail = (call) => (call.startsWith('open hook') ? refusedBy(target) : undefined)
+    await assert.rejects(programs.change([], [policyOf('a', on('f', 7), on('g_0', 8))]), {
+      code: 'POLICY_REFUSED',
+      message: `a.yaml:${line}:5: cannot load ${target}: no`,
+    })
+  })
+}
+
+test('programs: a refusal by a program in a later object, and beside functions that are detached, has the position of its hook', async () => {
+  const { native, programs } = rig()
+  const [gone] = await programs.change([], [policyOf('gone', on('gone'))])
+  assert.ok(gone !== undefined)
+  let opened = 0
+  native.fail = (call) => (call.startsWith('open hook') && ++opened === 2 ? refusedBy('hook_entry_1') : undefined)
+  const hooks = Array.from({ length: HOOK_SLOTS + 2 }, (_, i) => on(`f${i}`, 10 + i))
+  await assert.rejects(programs.change([gone], [policyOf('a', ...hooks)]), {
+    message: `a.yaml:${10 + HOOK_SLOTS + 1}:5: cannot load hook_entry_1: no`,
+  })
+})
+
+test('programs: a refused attachment has the position of the hook, also of a function with a name like a program’s', async () => {
+  const { native, programs } = rig()
+  native.fail = (call) => (call.endsWith(' g_0') ? refusedBy('g_0') : undefined)
+  await assert.rejects(programs.change([], [policyOf('a', on('f', 7), on('g_0', 8))]), {
+    message: 'a.yaml:8:5: cannot load g_0: no',
+  })
+})
+
+test('programs: a program that is too large for the verifier is refused at once', async () => {
+  const { native, programs } = rig()
+  const large = refusedBy('hook_fexit_0', os.errno.E2BIG)
+  native.fail = (call) => (call.startsWith('open hook') ? large : undefined)
+  await assert.rejects(programs.change([], [policyOf('a', returning('f'))]), { code: 'POLICY_REFUSED' })
+  assert.equal(native.calls.length, 1)
+})
+
+const full = (symbol: string): NativeError =>
+  new NativeError('ATTACH_FAILED', `cannot attach fexit to "${symbol}": full`, {
+    errno: os.errno.E2BIG,
+    target: symbol,
+  })
+
+test('programs: hooks of a function that has no room for fexit are joined, those of others are not', async () => {
+  const { native, programs } = rig()
+  const [old] = await programs.change([], [policyOf('old', returning('f'), returning('g'))])
+  native.fail = (call) => (/^attach gate_fexit_\d+ h$/.test(call) ? full('h') : undefined)
+  const [loaded] = await programs.change([], [policyOf('a', returning('h'), returning('i'))])
+  assert.deepEqual(
+    loaded?.hooks.map(({ symbol, mode }) => [symbol, mode]),
+    [
+      ['h', 'join'],
+      ['i', 'fexit'],
+    ],
+  )
+  assert.deepEqual(
+    old?.hooks.map(({ mode }) => mode),
+    ['fexit', 'fexit'],
+  )
+  const behind = native.state().map((line) => line.replace(/function \d+, /, ''))
+  assert.deepEqual(behind, [
+    'f fexit: hooks 1',
+    'g fexit: hooks 2',
+    'h kretprobe.multi: hooks 3',
+    'h kprobe.multi: hooks 3',
+    'i fexit: hooks 4',
+  ])
+})
+
+test('programs: a function that has no room for anything is refused, after one try to join', async () => {
+  const { native, programs } = rig()
+  const before = native.resources
+  native.fail = (call) => (call.startsWith('attach') ? full('f') : undefined)
+  await assert.rejects(programs.change([], [policyOf('a', returning('f'))]), { code: 'POLICY_REFUSED' })
+  assert.equal(native.calls.filter((call) => call.startsWith('open hook')).length, 2)
+  assert.deepEqual(native.state(), [])
+  await disposed(programs)
+  assert.equal(native.resources, before)
+})
+
+test('programs: functions that join share one map, which stays until the end', async () => {
+  const { native, programs, hookObjects } = rig({ mode: 'join' })
+  const before = native.resources
+  const loaded = await programs.change([], [policyOf('a', returning('f'))])
+  const [b] = await programs.change([], [policyOf('b', returning('g'))])
+  assert.ok(b !== undefined)
+  const shared = hookObjects().map(({ options }) => options.sharedMaps?.['join'])
+  assert.equal(shared[0], undefined)
+  assert.ok(shared[1] !== undefined && native.isOpen(shared[1]))
+  await programs.change([...loaded, b], [])
+  await programs.detachAll()
+  assert.equal(native.resources, before + 1)
+  await disposed(programs)
+  assert.equal(native.resources, before)
+})
+
+test('programs: at the end everything is detached and closed; a second time does nothing', async () => {
+  const { native, programs } = rig()
+  const before = native.resources
+  await programs.change([], [policyOf('a', on('f'), returning('g')), policyOf('b', ...many(20))])
+  await programs.detachAll()
+  await programs.detachAll()
+  assert.deepEqual([native.state(), native.resources], [[], before])
+})
+
+for (const [when, call] of [
+  ['the hooks load', /^open hook/],
+  ['the second object loads', /^open hook\S+ hook_entry_0$/],
+  ['the gates load', /^open gate/],
+] as const) {
+  test(`programs: a change during which all is detached fails and leaves nothing: while ${when}`, async () => {
+    const { native, programs } = rig()
+    const before = native.resources
+    const [old] = await programs.change([], [policyOf('a', on('f'))])
+    assert.ok(old !== undefined)
+    native.fail = (each) => {
+      if (call.test(each)) queueMicrotask(() => void programs.detachAll())
+      return undefined
+    }
+    const change = programs.change([old], [policyOf('a', on('f'), on('g'), ...many(HOOK_SLOTS - 1))])
+    await assert.rejects(change, { code: 'POLICY_REFUSED', message: 'the agent is stopping' })
+    await programs.detachAll()
+    assert.deepEqual([native.state(), native.resources], [[], before])
+  })
+}
+
+test('programs: disposed while the first function to join loads, nothing stays open', async () => {
+  const { native, programs } = rig({ mode: 'join' })
+  const before = native.resources
+  native.fail = (call) => {
+    if (call.startsWith('open hook')) queueMicrotask(() => programs[Symbol.dispose]())
+    return undefined
+  }
+  await assert.rejects(programs.change([], [policyOf('a', returning('f'))]), { message: 'the agent is stopping' })
+  await disposed(programs)
+  assert.equal(native.resources, before)
+})
+
+test('programs: a change after the end fails and leaves nothing', async () => {
+  const { native, programs } = rig()
+  const before = native.resources
+  await programs.detachAll()
+  await assert.rejects(programs.change([], [policyOf('a', on('f'))]), { message: 'the agent is stopping' })
+  assert.deepEqual([native.state(), native.resources], [[], before])
+})
+
+test('programs: the links of a policy are those of its functions', async () => {
+  const { programs } = rig()
+  const [a, b] = await programs.change([], [policyOf('a', on('f'), returning('g')), policyOf('b', on('f'), on('h'))])
+  const kinds = (policy: LoadedPolicy | undefined): string[] =>
+    policy === undefined ? [] : programs.linksOf(policy).map(({ kind }) => kind)
+  assert.deepEqual(
+    [kinds(a), kinds(b)],
+    [
+      ['kprobe.multi', 'fexit'],
+      ['kprobe.multi', 'kprobe.multi'],
+    ],
+  )
+})
+
+test('programs: missed runs stay counted by function; of a joined function those of the entry', async () => {
+  const { native, programs } = rig({ mode: 'join' })
+  native.missed = { 'kprobe.multi': 3n, 'kretprobe.multi': 50n }
+  const [a] = await programs.change([], [policyOf('a', returning('f')), policyOf('b', on('f'), on('g'))])
+  assert.ok(a !== undefined)
+  const missed = (): unknown => Object.fromEntries(programs.missedRuns())
+  assert.deepEqual(missed(), { f: 6, g: 3 })
+  await programs.change([a], [])
+  native.missed = { 'kprobe.multi': 4n }
+  assert.deepEqual(missed(), { f: 7, g: 4 })
+  await programs.detachAll()
+  assert.deepEqual(missed(), { f: 7, g: 4 })
+})
+
+test('programs: an optional call that is missing is skipped', async () => {
+  const { native, programs } = rig()
+  const [loaded] = await programs.change([], [policyOf('a', { ...on('no_such'), optional: true }, on('f'))])
+  assert.deepEqual(
+    loaded?.skipped.map(({ symbol }) => symbol),
+    ['no_such'],
+  )
+  assert.deepEqual(native.state(), ['f kprobe.multi: function 1, hooks 1'])
+})

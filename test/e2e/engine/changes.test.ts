@@ -1,0 +1,101 @@
+/**
+ * Policies change while a program calls the function that they hook: each call is reported once by the policy that stays,
+ * and once by one of those that replace one another. KTRAIL_CHANGES changes for each way of attaching.
+ */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { describe } from 'node:test'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import type { PolicyDocument } from '../../support/policies/evaluator.ts'
+import { LoadedKernel } from '../../support/policies/loading.ts'
+import { cannotRun, freshFolder } from '../support/agent.ts'
+
+const skip = cannotRun()
+const CHANGES = Number(process.env['KTRAIL_CHANGES'] || 15)
+const RING_BYTES = 256 << 20
+const THREADS = 2
+const folder = skip === false ? freshFolder('changes') : '/none'
+const file = join(folder, 'f')
+const binary = join(folder, 'preads')
+
+/** `number`: other values each time, so that each version has other contents of its maps. */
+function policy(name: string, returns: boolean, number: number): PolicyDocument {
+  const values = [`/none-${number}/`, ...(number % 2 === 0 ? ['/'] : [folder])]
+  return {
+    name,
+    hooks: [
+      {
+        call: 'security_file_permission',
+        syscall: false,
+        return: returns,
+        ...(returns ? { returnArg: { index: 0, type: 'int' } } : {}),
+        args: [
+          { index: 0, type: 'file' },
+          { index: 1, type: number % 3 === 0 ? 'uint32' : 'int' },
+        ],
+        selectors: [
+          {
+            matchArgs: [
+              { index: 0, operator: 'Prefix', values },
+              { index: 0, operator: 'Postfix', values: ['/f'] },
+              { index: 1, operator: 'Mask', values: ['4'] },
+            ],
+          },
+        ],
+      },
+    ],
+  }
+}
+
+/** `auto` of a hook without return value is kprobe.multi, or a plain kprobe where there is none. */
+const WAYS: ReadonlyArray<readonly [mode: AttachMode | 'auto', returns: boolean]> = [
+  ['auto', false],
+  ['fexit', true],
+  ['kprobe.session', true],
+  ['join', true],
+]
+
+describe('changes under load', { skip }, () => {
+  test('changes: the reading program compiles', () => {
+    const source = fileURLToPath(new URL('../../fixtures/e2e/preads.c', import.meta.url))
+    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-pthread', '-o', binary, source])
+    writeFileSync(file, 'x')
+  })
+  for (const [mode, returns] of WAYS) {
+    test(`changes: ${CHANGES}, ${mode}, ${returns ? 'with' : 'no'} return value: no call missed, none twice`, async (t) => {
+      using kernel = await LoadedKernel.open(mode, RING_BYTES)
+      const stays = await kernel.change([], [policy('stays', returns, 0)])
+      let other = await kernel.change([], [policy('changes', returns, 1)])
+      const reader = spawn(binary, [file, String(THREADS)], { stdio: ['ignore', 'pipe', 'inherit'] })
+      const output = text(reader.stdout)
+      const events = { stays: 0, changes: 0 }
+      const count = (): void =>
+        kernel.read(reader.pid ?? 0, ({ hook }) => {
+          events[hook.policy === 'stays' ? 'stays' : 'changes']++
+        })
+      for (let i = 2; i < CHANGES + 2; i++) {
+        other = await kernel.change(other, [policy('changes', returns, i)])
+        count()
+      }
+      reader.kill('SIGTERM')
+      const calls = Number(await output)
+      count()
+      const losses = kernel.losses()
+      // A fexit program that is preempted hides the calls of other tasks; the kernel counts them.
+      const missed = (losses['return_missed'] ?? 0) + (losses['security_file_permission'] ?? 0)
+      t.diagnostic(`${calls} calls, events ${JSON.stringify(events)}, losses ${JSON.stringify(losses)}`)
+      assert.ok(calls > CHANGES * 10, 'the program was reading all the time')
+      assert.equal(events.stays + missed, calls)
+      assert.equal(events.changes + missed, calls)
+      assert.deepEqual(
+        Object.keys(losses).filter((name) => !['return_missed', 'security_file_permission'].includes(name)),
+        [],
+      )
+      await kernel.change([...stays, ...other], [])
+    })
+  }
+})

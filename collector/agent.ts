@@ -96,8 +96,9 @@ export async function startAgent(
   keeping.start([
     () => memory.look(),
     () => idleMemory.look(ingest.bytesRead),
-    () => ingest.tick(),
+    // First: the others then count what it has removed.
     () => kernel.policies.sweepJoins(),
+    () => ingest.tick(),
     () => telemetry.tick(),
     () => line.tick(),
     () => ingest.wake(),

@@ -10,14 +10,14 @@ export class RingAccounting {
   readonly tracker: SequenceTracker = new SequenceTracker()
   /** Malformed records. */
   malformed = 0
-  readonly #kernel: Pick<KernelSide, 'state'>
+  readonly #kernel: Pick<KernelSide, 'counts'>
   #numbered: number | undefined
   #gaps = 0
   #late = 0
   #emptied = false
   #imbalance = 0
 
-  constructor(kernel: Pick<KernelSide, 'state'>) {
+  constructor(kernel: Pick<KernelSide, 'counts'>) {
     this.#kernel = kernel
   }
 
@@ -41,7 +41,7 @@ export class RingAccounting {
       const behind = this.#numbered - tracker.received
       this.#imbalance = Math.max(0, behind, this.#gaps - (tracker.late - this.#late))
     }
-    const { taken, counters } = this.#kernel.state()
+    const { taken, counters } = this.#kernel.counts()
     const refused = counters.ring_full_hook + counters.ring_full_process
     this.#numbered = taken - refused
     this.#gaps = tracker.gaps() - refused

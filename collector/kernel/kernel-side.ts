@@ -21,11 +21,22 @@ export interface KernelOptions extends PolicyProgramOptions {
   readonly watermarkBytes: number
 }
 
+export interface KernelCounts {
+  /** Sequence numbers taken. */
+  readonly taken: number
+  readonly counters: Readonly<Record<CounterName, number>>
+  /** Skipped runs of the process programs, by program. */
+  readonly missedPrograms: ReadonlyMap<string, number>
+  /** Skipped runs of functions' programs, also of detached ones, by function. */
+  readonly missedFunctions: ReadonlyMap<string, number>
+}
+
 /** include/uapi/linux/bpf.h. Tracing programs may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
 const BPF_F_NO_PREALLOC = 1
 /** Part of the ring reserved for process records; at least one exec record of the largest size. */
 const RESERVE_PART = 8
 const EXEC_RECORD_BYTES = 32 << 10
+const CPU_STATE_KEY = u32(0)
 /** Entries of the process table per part: a millisecond or two. */
 const ENTRIES_AT_ONCE = 1024
 
@@ -35,6 +46,8 @@ export class KernelSide implements Disposable {
   readonly policies: PolicyPrograms
   readonly #object: BpfObject
   readonly #links: Array<{ readonly program: string; readonly link: Link }> = []
+  /** Of this turn of the event loop. */
+  #counts: KernelCounts | undefined
   readonly #maps: SharedMaps
 
   /** Loads and attaches the process programs. Rejects with NativeError. */
@@ -115,28 +128,28 @@ export class KernelSide implements Disposable {
     } while (from !== undefined)
   }
 
-  /** Sequence numbers taken and counters, summed over CPUs; read together, so that they are consistent. */
-  state(): { readonly taken: number; readonly counters: Readonly<Record<CounterName, number>> } {
-    const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<CounterName, number>
-    counters.return_missed += this.policies.cutReturns
-    let taken = 0
-    for (const state of this.#cpuStates()) {
-      taken += Number(state.readBigUInt64LE(CPU_STATE.seq))
-      COUNTERS.forEach((name, i) => (counters[name] += Number(state.readBigUInt64LE(CPU_STATE.counters + 8 * i))))
+  /**
+   * What the kernel counts, summed over CPUs; read together, so that it is consistent. Reading takes two system calls a link, so all that ask in
+   * one turn of the event loop share a reading.
+   */
+  counts(): KernelCounts {
+    if (this.#counts === undefined) {
+      this.#counts = this.#readCounts()
+      queueMicrotask(() => (this.#counts = undefined))
     }
-    return { taken, counters }
+    return this.#counts
   }
 
-  /** Skipped runs of the process programs, by program. */
-  missedRuns(): ReadonlyArray<{ readonly program: string; readonly missed: number }> {
-    return this.#links.map(({ program, link }) => ({ program, missed: Number(link.stats().missed) }))
-  }
-
-  #cpuStates(): Buffer[] {
-    const all = this.#maps.cpu_state.lookup(u32(0)) ?? Buffer.alloc(0)
-    const states: Buffer[] = []
-    for (let at = 0; at < all.length; at += CPU_STATE.bytes) states.push(all.subarray(at, at + CPU_STATE.bytes))
-    return states
+  #readCounts(): KernelCounts {
+    const states = this.#maps.cpu_state.lookup(CPU_STATE_KEY) ?? Buffer.alloc(0)
+    const counters = summed(states)
+    counters.return_missed += this.policies.cutReturns
+    return {
+      taken: sumAt(states, CPU_STATE.seq),
+      counters,
+      missedPrograms: new Map(this.#links.map(({ program, link }) => [program, Number(link.stats().missed)])),
+      missedFunctions: this.policies.missedRuns(),
+    }
   }
 
   [Symbol.dispose](): void {
@@ -145,6 +158,21 @@ export class KernelSide implements Disposable {
     this.ring.close()
     this.#object.close()
   }
+}
+
+function summed(states: Buffer): Record<CounterName, number> {
+  const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<CounterName, number>
+  COUNTERS.forEach((name, i) => (counters[name] = sumAt(states, CPU_STATE.counters + 8 * i)))
+  return counters
+}
+
+/** Sum over CPUs of the u64 at `offset` of their states. */
+function sumAt(states: Buffer, offset: number): number {
+  let sum = 0
+  for (let at = offset; at < states.length; at += CPU_STATE.bytes) {
+    sum += states.readUInt32LE(at) + states.readUInt32LE(at + 4) * 2 ** 32
+  }
+  return sum
 }
 
 function commonConstants({ facts, ringBytes, watermarkBytes }: KernelOptions): Record<string, Buffer> {

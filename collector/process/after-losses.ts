@@ -15,19 +15,17 @@ export interface ReconcilingOptions {
 }
 
 export function createReconciler({ table, kernel, accounting, procfs, log }: ReconcilingOptions): Reconciler {
-  const missed = (program?: string): number =>
-    kernel
-      .missedRuns()
-      .reduce((sum, run) => sum + (program === undefined || run.program === program ? run.missed : 0), 0)
   return new Reconciler({
     table,
     kernel,
     procfs,
     lost: () => {
-      const { ring_full_process: refused, process_map_full: full } = kernel.state().counters
-      return refused + full + missed() + accounting.malformed + accounting.imbalance
+      const { counters, missedPrograms } = kernel.counts()
+      const missed = [...missedPrograms.values()].reduce((sum, count) => sum + count, 0)
+      const { ring_full_process: refused, process_map_full: full } = counters
+      return refused + full + missed + accounting.malformed + accounting.imbalance
     },
-    missedExits: () => missed('process_exit'),
+    missedExits: () => kernel.counts().missedPrograms.get('process_exit') ?? 0,
     waiting: () => kernel.ring.available(),
     bootNs: bootTime,
     onDone: (done) => log.info({ ...done }, "the process table was compared with the kernel's after losses"),

@@ -18,9 +18,7 @@ export interface Loss {
 const LOST = ['ring_full_hook', 'ring_full_process', 'join_full', 'return_missed', 'process_map_full'] as const
 
 export interface LossOptions {
-  readonly kernel: Pick<KernelSide, 'state' | 'missedRuns'> & {
-    readonly policies: Pick<KernelSide['policies'], 'missedRuns'>
-  }
+  readonly kernel: Pick<KernelSide, 'counts'>
   readonly ingest: Pick<Ingest, 'orphaned'> & { readonly accounting: Pick<RingAccounting, 'malformed'> }
   readonly log: Log
 }
@@ -36,10 +34,9 @@ export class Losses {
   /** All losses, also zeros: alerts need a metric that always exists. */
   list(): Loss[] {
     const { kernel, ingest } = this.#options
-    const { counters } = kernel.state()
+    const { counters, missedPrograms, missedFunctions } = kernel.counts()
     const losses: Loss[] = LOST.map((reason) => ({ hook: '*', reason, count: counters[reason] }))
-    const programs = kernel.missedRuns().map(({ program, missed }) => [program, missed] as const)
-    for (const [hook, count] of [...programs, ...kernel.policies.missedRuns()]) {
+    for (const [hook, count] of [...missedPrograms, ...missedFunctions]) {
       losses.push({ hook, reason: 'missed_run', count })
     }
     losses.push({ hook: '*', reason: 'malformed', count: ingest.accounting.malformed })

@@ -91,7 +91,7 @@ export class Telemetry implements AsyncDisposable {
       records: () => ingest.accounting.tracker.received,
       losses: () => this.#losses.list(),
       fallbacks: () => {
-        const { path_raced, path_unstable, path_too_deep } = kernel.state().counters
+        const { path_raced, path_unstable, path_too_deep } = kernel.counts().counters
         return { path_raced, path_unstable, path_too_deep }
       },
       imbalance: () => ingest.accounting.imbalance,

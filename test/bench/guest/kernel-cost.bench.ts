@@ -159,7 +159,7 @@ async function hookCost(mode: AttachMode | 'auto', returns: boolean): Promise<Co
   await (await attach())[Symbol.asyncDispose]()
   if (mode !== 'auto' && bound !== mode) return undefined
   const { name, rounds } = await cost(bound, attach)
-  const { ring_full_hook: refused } = kernel.state().counters
+  const { ring_full_hook: refused } = kernel.counts().counters
   if (refused > 0)
     throw new Error(`the ring refused ${refused} records: expected none, they would make a hit look cheap`)
   return {

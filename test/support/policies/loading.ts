@@ -82,13 +82,13 @@ export class LoadedKernel implements Disposable {
 
   /** Counters that are not 0, so far. */
   counters(): Readonly<Record<string, number>> {
-    return Object.fromEntries(Object.entries(this.#kernel.state().counters).filter(([, count]) => count > 0))
+    return Object.fromEntries(Object.entries(this.#kernel.counts().counters).filter(([, count]) => count > 0))
   }
 
   /** Counters of lost events, and runs that the kernel skipped, by function. */
   losses(): Readonly<Record<string, number>> {
     const counters = Object.entries(this.counters()).filter(([name]) => !name.startsWith('path_'))
-    return Object.fromEntries([...counters, ...this.#kernel.policies.missedRuns()].filter(([, count]) => count > 0))
+    return Object.fromEntries([...counters, ...this.#kernel.counts().missedFunctions].filter(([, count]) => count > 0))
   }
 
   [Symbol.dispose](): void {

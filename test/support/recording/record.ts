@@ -62,7 +62,7 @@ const kept: Buffer[] = []
 const watch = (wake: () => void): Disposable => kernel.watch(wake)
 const source = chunks({ ring: kernel.ring, watch, maxDelayMs: 50, watermarkBytes: WATERMARK_BYTES }, stopping.signal)
 for await (const { bytes, length } of source) kept.push(Buffer.from(bytes.subarray(0, length)))
-const { taken, counters } = kernel.state()
+const { taken, counters } = kernel.counts()
 const lost = counters.ring_full_hook + counters.ring_full_process
 if (lost > 0) throw new Error(`the ring refused ${lost} of ${taken} records: expected none, use a larger ring`)
 

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { pino } from 'pino'
 import { RingAccounting } from '../../../../collector/ingest/ring-accounting.ts'
 import { Losses } from '../../../../collector/telemetry/losses.ts'
-import type { KernelSide } from '../../../../collector/kernel/kernel-side.ts'
+import type { KernelCounts } from '../../../../collector/kernel/kernel-side.ts'
 import { COUNTERS } from '../../../../collector/kernel/wire.ts'
 
 type Counters = Record<(typeof COUNTERS)[number], number>
@@ -17,11 +17,16 @@ function accounts(): {
   log: string[]
 } {
   const kernel = { taken: 0, counters: Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Counters }
-  const state = (): ReturnType<KernelSide['state']> => ({ taken: kernel.taken, counters: { ...kernel.counters } })
-  const accounting = new RingAccounting({ state })
+  const counts = (): KernelCounts => ({
+    taken: kernel.taken,
+    counters: { ...kernel.counters },
+    missedPrograms: new Map(),
+    missedFunctions: new Map(),
+  })
+  const accounting = new RingAccounting({ counts })
   const log: string[] = []
   const losses = new Losses({
-    kernel: { state, missedRuns: () => [], policies: { missedRuns: () => new Map() } },
+    kernel: { counts },
     ingest: { accounting, orphaned: 0 },
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
   })

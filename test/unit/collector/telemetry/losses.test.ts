@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { pino } from 'pino'
 import { RingAccounting } from '../../../../collector/ingest/ring-accounting.ts'
 import { Losses } from '../../../../collector/telemetry/losses.ts'
-import type { KernelSide } from '../../../../collector/kernel/kernel-side.ts'
+import type { KernelCounts } from '../../../../collector/kernel/kernel-side.ts'
 import { COUNTERS } from '../../../../collector/kernel/wire.ts'
 
 type Counters = Record<(typeof COUNTERS)[number], number>
@@ -21,11 +21,16 @@ function setup(): {
   const log: string[] = []
   let taken = 0
   let onTheWay: number[] = []
-  const state = (): ReturnType<KernelSide['state']> => ({ taken, counters: { ...counters } })
-  const accounting = new RingAccounting({ state })
+  const counts = (): KernelCounts => ({
+    taken,
+    counters: { ...counters },
+    missedPrograms: new Map(),
+    missedFunctions: new Map(),
+  })
+  const accounting = new RingAccounting({ counts })
   const { tracker } = accounting
   const losses = new Losses({
-    kernel: { state, missedRuns: () => [], policies: { missedRuns: () => new Map() } },
+    kernel: { counts },
     ingest: { accounting, orphaned: 0 },
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
   })

@@ -20,9 +20,7 @@ const END = '<!-- metrics:end -->'
 const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<(typeof COUNTERS)[number], number>
 const losses = new Losses({
   kernel: {
-    state: () => ({ taken: 0, counters }),
-    missedRuns: () => [{ program: 'hook', missed: 0 }],
-    policies: { missedRuns: () => new Map() },
+    counts: () => ({ taken: 0, counters, missedPrograms: new Map([['hook', 0]]), missedFunctions: new Map() }),
   },
   ingest: { accounting: { malformed: 0 }, orphaned: 0 },
   log: pino({ level: 'silent' }),

@@ -22,6 +22,7 @@ import { Ingest } from './ingest/ingest.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import type { KernelFacts } from './kernel/facts.ts'
 import { lackingFeatures } from './kernel/features.ts'
+import { Guard } from './kernel/guard/guard.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import { Line } from './line.ts'
 import { KernelPolicies, policyLog } from './policies/attach.ts'
@@ -72,7 +73,8 @@ export async function startAgent(
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
 
-  const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery, loopLag }
+  const guard = new Guard({ check: () => kernel.check(), log })
+  const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery, loopLag, guard }
   const telemetry = undo.use(new Telemetry(parts, { epoch, loaded, facts, log }))
   const http = await telemetry.serve()
   folder.watch(

@@ -60,8 +60,19 @@ export interface LinkStats {
   readonly runNs: bigint
 }
 
+/** Numbers that the kernel gives to links and programs. */
+export interface LinkIdentity {
+  readonly id: number
+  readonly program: number
+}
+
 export interface Link extends Disposable {
   readonly kind: AttachKind
+  /**
+   * Asks the kernel what the descriptor is now. Zeros when it is no link: it was closed behind the back of this object, or the kernel has no
+   * links for perf events (before 5.15).
+   */
+  identity(): LinkIdentity
   stats(): LinkStats
   /**
    * Detaches, on the thread that loads and attaches, after everything asked for before: the kernel waits until no CPU runs the program any

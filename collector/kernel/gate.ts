@@ -3,6 +3,8 @@
  * (bpf/gate.bpf.c). Replacing that program is one store; calls run the old one or the new one.
  */
 import type { AttachKind, BpfMap, BpfObject, Link, ProgramSpec } from '../../native/types.ts'
+import type { Finding } from './guard/finding.ts'
+import { WatchedLink } from './guard/watched-link.ts'
 import { HOOK_SLOTS } from './wire.ts'
 import type { Way } from './plan.ts'
 import { u32 } from './bytes.ts'
@@ -44,10 +46,18 @@ export const gatePrograms = (way: Way, symbol: string, slot: number): ProgramSpe
 export const hookPrograms = (way: Way, symbol: string, slot: number): ProgramSpec[] =>
   endsOf(way).map(({ program, kind }) => specOf(`${program}_${slot}`, kind, symbol))
 
+/** The programs of a function: a slot of an object that it shares with other functions. */
+export interface Programs {
+  readonly object: BpfObject
+  readonly slot: number
+}
+
 export class Gate implements Disposable {
   readonly #map: BpfMap
   readonly #ends: readonly End[]
-  #links: Link[] = []
+  #links: WatchedLink[] = []
+  /** Programs in the array, by index, as the kernel numbers them. */
+  readonly #programs = new Map<number, number>()
 
   /** `object`: gate.bpf.o with the function's programs in a slot. */
   constructor(object: BpfObject, way: Way, slot: number) {
@@ -59,7 +69,9 @@ export class Gate implements Disposable {
   /** Attaches; the gate must have its programs. Throws NativeError; then nothing is attached. */
   async attach(object: BpfObject, symbol: string, slot: number): Promise<void> {
     try {
-      for (const { gate } of this.#ends) this.#links.push(await object.attach(`${gate}_${slot}`, [symbol]))
+      for (const { gate } of this.#ends) {
+        this.#links.push(new WatchedLink(await object.attach(`${gate}_${slot}`, [symbol]), symbol))
+      }
     } catch (error) {
       this.#detach()
       throw error
@@ -68,15 +80,47 @@ export class Gate implements Disposable {
 
   /** From now on calls run the programs of `object`. */
   put(object: BpfObject, slot: number): void {
-    for (const { program, index } of this.#ends) object.put(this.#map, index, `${program}_${slot}`)
+    for (const { program, index } of this.#ends) {
+      object.put(this.#map, index, `${program}_${slot}`)
+      this.#programs.set(index, this.#programAt(index))
+    }
+  }
+
+  /** 0 for none. */
+  #programAt(index: number): number {
+    return this.#map.lookup(u32(index))?.readUInt32LE() ?? 0
+  }
+
+  /** What others have changed. A program that is not the one of `object` is replaced by it. */
+  check(symbol: string, { object, slot }: Programs): Finding[] {
+    const links = this.#links.flatMap((link) => link.check())
+    const ends = [...this.#programs].flatMap(([index, program]) => {
+      const now = this.#programAt(index)
+      return now === program
+        ? []
+        : [{ expected: `program ${program}`, got: now === 0 ? 'no program' : `program ${now}` }]
+    })
+    if (ends.length === 0) return links
+    const repaired = this.#putBack(object, slot)
+    return [...links, ...ends.map((end): Finding => ({ kind: 'gate_changed', on: symbol, ...end, repaired }))]
+  }
+
+  #putBack(object: BpfObject, slot: number): boolean {
+    try {
+      this.put(object, slot)
+      return true
+    } catch {
+      // Frozen by another: only a new gate would help.
+      return false
+    }
   }
 
   get links(): readonly Link[] {
-    return this.#links
+    return this.#links.map(({ link }) => link)
   }
 
   #detach(): void {
-    for (const link of this.#links) link.close()
+    for (const link of this.#links) link[Symbol.dispose]()
     this.#links = []
   }
 

@@ -3,11 +3,14 @@
  * frees all of it when this process ends, because only its file descriptors refer to it.
  */
 import { openObject, openRing, watchRing } from '../../native/index.ts'
-import type { BpfObject, Link, RingReader } from '../../native/types.ts'
+import type { BpfObject, RingReader } from '../../native/types.ts'
 import { startKey } from '../ingest/decode.ts'
 import type { KernelProcess } from '../process/reconcile.ts'
 import { u32, u64 } from './bytes.ts'
 import { SCRIPT_HOOK, atLeast } from './facts.ts'
+import type { Finding } from './guard/finding.ts'
+import { checkSwitches } from './guard/switches.ts'
+import { WatchedLink } from './guard/watched-link.ts'
 import { objectPath, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
@@ -45,10 +48,11 @@ export class KernelSide implements Disposable {
   /** The programs of policies. */
   readonly policies: PolicyPrograms
   readonly #object: BpfObject
-  readonly #links: Array<{ readonly program: string; readonly link: Link }> = []
+  readonly #links: Array<{ readonly program: string; readonly watched: WatchedLink }> = []
   /** Of this turn of the event loop. */
   #counts: KernelCounts | undefined
   readonly #maps: SharedMaps
+  readonly #procfs: string
 
   /** Loads and attaches the process programs. Rejects with NativeError. */
   static async open(options: KernelOptions): Promise<KernelSide> {
@@ -69,7 +73,7 @@ export class KernelSide implements Disposable {
     undo.use(object)
     const kernel = undo.use(new KernelSide(object, options, constants))
     const attach = async (program: string, symbols?: readonly string[]): Promise<void> => {
-      kernel.#links.push({ program, link: await object.attach(program, symbols) })
+      kernel.#links.push({ program, watched: new WatchedLink(await object.attach(program, symbols), program) })
     }
     if (options.facts.security) await attach('process_script', [SCRIPT_HOOK])
     // Exit first, so that every entry is removed again; exec last, so that every reported process has an entry.
@@ -80,6 +84,7 @@ export class KernelSide implements Disposable {
 
   private constructor(object: BpfObject, options: KernelOptions, constants: Readonly<Record<string, Buffer>>) {
     this.#object = object
+    this.#procfs = options.procfs ?? '/proc'
     this.#maps = { ring: object.map('ring'), cpu_state: object.map('cpu_state'), processes: object.map('processes') }
     this.ring = openRing(this.#maps.ring)
     this.policies = new PolicyPrograms(options, this.#maps, constants)
@@ -147,14 +152,23 @@ export class KernelSide implements Disposable {
     return {
       taken: sumAt(states, CPU_STATE.seq),
       counters,
-      missedPrograms: new Map(this.#links.map(({ program, link }) => [program, Number(link.stats().missed)])),
+      missedPrograms: new Map(
+        this.#links.map(({ program, watched }) => [program, Number(watched.link.stats().missed)]),
+      ),
       missedFunctions: this.policies.missedRuns(),
     }
   }
 
+  /** What others have changed or silenced. Costs a system call for each link and gate, and two reads. Puts right what it can. */
+  check(): Finding[] {
+    const links = [...this.#links.map(({ watched }) => watched.link), ...this.policies.links]
+    const switches = checkSwitches(new Set(links.map(({ kind }) => kind)), this.#procfs)
+    return [...switches, ...this.#links.flatMap(({ watched }) => watched.check()), ...this.policies.check()]
+  }
+
   [Symbol.dispose](): void {
     this.policies?.[Symbol.dispose]()
-    for (const { link } of this.#links) link.close()
+    for (const { watched } of this.#links) watched[Symbol.dispose]()
     this.ring.close()
     this.#object.close()
   }

@@ -12,8 +12,10 @@ import { CollectorError } from '../errors.ts'
 import { u32 } from './bytes.ts'
 import type { KernelFacts } from './facts.ts'
 import { Gate, gatePrograms, hookPrograms } from './gate.ts'
+import type { Programs } from './gate.ts'
 import { JoinSweep, threadStarts } from './joins.ts'
 import type { ThreadStart } from './joins.ts'
+import type { Finding } from './guard/finding.ts'
 import { fitTogether, hookBytes } from './layout/hook.ts'
 import { emptyTables, fillMaps, mapSizes } from './layout/tables.ts'
 import { hookObject, objectPath } from './objects.ts'
@@ -53,12 +55,6 @@ interface Wanted {
   readonly symbol: string
   readonly way: Way
   readonly hooks: readonly PlannedHook[]
-}
-
-/** The programs of a function: a slot of an object that it shares with other functions. */
-interface Programs {
-  readonly object: BpfObject
-  readonly slot: number
 }
 
 interface Attached extends Wanted {
@@ -280,6 +276,16 @@ export class PolicyPrograms implements Disposable {
     return [...this.#attached.values()]
       .filter((attached) => attached.hooks.some(({ hook }) => ids.has(hook.id)))
       .flatMap(({ gate }) => gate.links)
+  }
+
+  /** What others have changed since; puts programs back into their gates. */
+  check(): Finding[] {
+    return [...this.#attached.values()].flatMap(({ symbol, gate, programs }) => gate.check(symbol, programs))
+  }
+
+  /** All links of functions. */
+  get links(): Link[] {
+    return [...this.#attached.values()].flatMap(({ gate }) => gate.links)
   }
 
   /** Missed runs of functions, also of detached ones, by name. */

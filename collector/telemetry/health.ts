@@ -1,6 +1,8 @@
 /** The answers of /livez and /readyz. */
 import type { Sender } from '../../exporters/index.ts'
 import type { Reading } from '../ingest/reading.ts'
+import { sentence } from '../kernel/guard/finding.ts'
+import type { Finding } from '../kernel/guard/finding.ts'
 import type { PolicyStatus } from '../policies/registry.ts'
 import type { Answer } from './http.ts'
 
@@ -30,17 +32,22 @@ export interface Readiness {
   /** Enabled policies. */
   readonly policies: ReadonlyArray<Pick<PolicyStatus, 'id' | 'hooks' | 'skipped'>>
   readonly senders: readonly Watched[]
+  readonly tampering: readonly Finding[]
 }
 
-/** The agent is not ready when an exporter needs manual action or has failed for good. An exporter that retries is only named. */
-export function readyz({ ready, policies, senders }: Readiness): Answer {
+/** The agent is not ready while others have silenced its hooks, and when an exporter needs manual action or has failed for good. An exporter that retries is only named. */
+export function readyz({ ready, policies, senders, tampering }: Readiness): Answer {
   if (!ready) return { status: 503, body: 'starting or stopping\n' }
   const inState = (state: string): string[] =>
     senders
       .map((sender) => ({ name: sender.name, ...sender.accounting() }))
       .filter((accounting) => accounting.state === state)
       .map(({ name, lastError }) => `exporter ${name}${state === 'hold' ? '' : ` is ${state}`}: ${lastError}\n`)
-  const held = [...inState('hold'), ...inState('failed')]
+  const held = [
+    ...tampering.map((finding) => `tampering: ${sentence(finding)}\n`),
+    ...inState('hold'),
+    ...inState('failed'),
+  ]
   const retrying = inState('retrying').join('')
   if (held.length > 0) return { status: 503, body: held.join('') + retrying }
   const hooks = policies.reduce((sum, policy) => sum + policy.hooks.length, 0)

@@ -54,6 +54,11 @@ export class LossRecords {
     this.#close(false)
   }
 
+  /** The next look makes records, though the interval is not over. */
+  hurry(): void {
+    this.#closedMs = -Infinity
+  }
+
   /** At the stop: makes records of all unreported losses, also before the interval is over. */
   finish(): void {
     this.#readExporters()

@@ -1,9 +1,10 @@
 /**
  * All losses before the fan-out, by hook and reason: the kernel's loss counters, missed runs of hooks, and records that user space could not
- * use. New losses are also logged.
+ * use; and one for each finding of the guard. New losses are also logged.
  */
 import type { Ingest } from '../ingest/ingest.ts'
 import type { RingAccounting } from '../ingest/ring-accounting.ts'
+import type { Guard } from '../kernel/guard/guard.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { Log } from './log.ts'
 
@@ -20,6 +21,7 @@ const LOST = ['ring_full_hook', 'ring_full_process', 'join_full', 'return_missed
 export interface LossOptions {
   readonly kernel: Pick<KernelSide, 'counts'>
   readonly ingest: Pick<Ingest, 'orphaned'> & { readonly accounting: Pick<RingAccounting, 'malformed'> }
+  readonly guard: Pick<Guard, 'counts'>
   readonly log: Log
 }
 
@@ -33,7 +35,7 @@ export class Losses {
 
   /** All losses, also zeros: alerts need a metric that always exists. */
   list(): Loss[] {
-    const { kernel, ingest } = this.#options
+    const { kernel, ingest, guard } = this.#options
     const { counters, missedPrograms, missedFunctions } = kernel.counts()
     const losses: Loss[] = LOST.map((reason) => ({ hook: '*', reason, count: counters[reason] }))
     for (const [hook, count] of [...missedPrograms, ...missedFunctions]) {
@@ -41,6 +43,8 @@ export class Losses {
     }
     losses.push({ hook: '*', reason: 'malformed', count: ingest.accounting.malformed })
     losses.push({ hook: '*', reason: 'orphaned', count: ingest.orphaned })
+    // One a finding, because nobody knows how many events it took.
+    for (const [reason, count] of guard.counts) losses.push({ hook: '*', reason, count })
     return losses
   }
 

@@ -19,12 +19,17 @@ export interface PageSources extends StatusSources {
 
 export function createPages(sources: PageSources): Pages {
   const metrics = createMetrics(sources)
-  const { ready, policies, senders, reading } = sources
+  const { ready, policies, senders, reading, tampering } = sources
   const permitted = permits(sources.token)
   return {
     '/livez': () => livez(reading, senders()),
     '/readyz': (authorization) => {
-      const answer = readyz({ ready: ready(), policies: enabledOf(policies), senders: senders() })
+      const answer = readyz({
+        ready: ready(),
+        policies: enabledOf(policies),
+        senders: senders(),
+        tampering: tampering(),
+      })
       if (permitted(authorization)) return answer
       const body = `${answer.status === 200 ? 'ready' : 'not ready'}; details need the token of server.token\n`
       return { status: answer.status, body }

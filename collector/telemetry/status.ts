@@ -35,6 +35,7 @@ export function statusOf(sources: StatusSources): object {
       imbalance: sources.imbalance(),
     },
     lost: sources.losses(),
+    tampering: sources.tampering(),
     exporters: sources.senders().map((sender) => exporterOf(sender, filtered.get(sender.name))),
   }
 }

@@ -6,6 +6,7 @@ import type { LoadedConfig } from '../../config/agent/load.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
+import type { Guard } from '../kernel/guard/guard.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { Policies } from '../policies/registry.ts'
 import type { Reloads } from '../policies/reloads.ts'
@@ -35,6 +36,7 @@ export interface Parts {
   readonly reloads: Reloads
   readonly delivery: Delivery
   readonly loopLag: LoopLag
+  readonly guard: Guard
 }
 
 export class Telemetry implements AsyncDisposable {
@@ -47,11 +49,11 @@ export class Telemetry implements AsyncDisposable {
   #server: PageServer | undefined
 
   constructor(parts: Parts, options: TelemetryOptions) {
-    const { kernel, ingest, delivery } = parts
+    const { kernel, ingest, delivery, guard } = parts
     const { log } = options
     this.#parts = parts
     this.#options = options
-    this.#losses = new Losses({ kernel, ingest, log })
+    this.#losses = new Losses({ kernel, ingest, guard, log })
     this.lossRecords = new LossRecords(
       { losses: this.#losses, exporters: delivery.fanout.senders, ranges: delivery.lostRanges, log },
       performance.now(),
@@ -74,7 +76,7 @@ export class Telemetry implements AsyncDisposable {
   }
 
   #sources(): PageSources {
-    const { kernel, ingest, policies, reloads, delivery, loopLag } = this.#parts
+    const { kernel, ingest, policies, reloads, delivery, loopLag, guard } = this.#parts
     const { epoch, loaded, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
     return {
@@ -94,6 +96,7 @@ export class Telemetry implements AsyncDisposable {
         const { path_raced, path_unstable, path_too_deep } = kernel.counts().counters
         return { path_raced, path_unstable, path_too_deep }
       },
+      tampering: () => guard.findings(),
       imbalance: () => ingest.accounting.imbalance,
       ringWaiting: () => kernel.ring.available(),
       returnsWaiting: () => kernel.policies.waitingReturns(),
@@ -113,8 +116,10 @@ export class Telemetry implements AsyncDisposable {
 
   /** Housekeeping, every few seconds. */
   tick(): void {
+    const now = performance.now()
+    if (this.#parts.guard.look(now)) this.lossRecords.hurry()
     this.report()
-    this.lossRecords.look(performance.now())
+    this.lossRecords.look(now)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -45,6 +45,8 @@ constexpr uint32_t kLinkPerfEvent = 7, kLinkKprobeMulti = 8;
 constexpr uint32_t kPerfKprobe = 3, kPerfKretprobe = 4;  // enum bpf_perf_event_type
 constexpr char kPmu[] = "/sys/bus/event_source/devices/kprobe/type";
 
+int DescriptorOf(const Link& made) { return made.link ? bpf_link__fd(made.link.get()) : made.multi.get(); }
+
 uint64_t MissedByLink(int fd) {
   LinkInfo info{};
   uint32_t size = sizeof(info);
@@ -139,12 +141,23 @@ Napi::Value Link::Stats(const Napi::CallbackInfo& call) {
     return Throw(env, Refused(errno, "ATTACH_FAILED", "stats", name, "cannot read counters of program " +
         Quoted(name)));
   }
-  uint64_t missed = info.recursion_misses + MissedByLink(link ? bpf_link__fd(link.get()) : multi.get());
+  uint64_t missed = info.recursion_misses + MissedByLink(DescriptorOf(*this));
   Napi::Object stats = Napi::Object::New(env);
   stats.Set("missed", Napi::BigInt::New(env, missed));
   stats.Set("runs", Napi::BigInt::New(env, uint64_t{info.run_cnt}));
   stats.Set("runNs", Napi::BigInt::New(env, uint64_t{info.run_time_ns}));
   return stats;
+}
+
+Napi::Value Link::Identity(const Napi::CallbackInfo& call) {
+  LinkInfo info{};
+  uint32_t size = sizeof(info);
+  // The descriptor may be anything now: a program or a map answers with other numbers.
+  if (bpf_obj_get_info_by_fd(DescriptorOf(*this), &info, &size)) info = {};
+  Napi::Object identity = Napi::Object::New(call.Env());
+  identity.Set("id", info.id);
+  identity.Set("program", info.prog_id);
+  return identity;
 }
 
 bool CheckSymbols(Napi::Env env, const ProgramPlan& plan, const std::vector<std::string>& symbols) {

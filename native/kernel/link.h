@@ -23,9 +23,10 @@ struct LinkFree {
 // descriptor of the program for its counters.
 struct Link {
   Napi::Value Stats(const Napi::CallbackInfo& info);
+  Napi::Value Identity(const Napi::CallbackInfo& info);
 
   static constexpr char kClass[] = "Link", kWhat[] = "link of program";
-  static constexpr Method<Link> kMethods[] = {{"stats", &Link::Stats}};
+  static constexpr Method<Link> kMethods[] = {{"stats", &Link::Stats}, {"identity", &Link::Identity}};
   static constexpr bool kSlow = true;  // the kernel waits until no CPU runs the program any more
   std::string name;
   std::string_view kind;

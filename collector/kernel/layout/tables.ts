@@ -107,10 +107,12 @@ export function mapSizes(tables: Tables): Record<MapName, number> {
   }
 }
 
+/** Fills the maps and freezes them: nobody can change what a policy wants while its programs run. */
 export function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables): void {
   for (const [name, entries] of Object.entries(entriesOf(tables))) {
     using map: BpfMap = object.map(name)
     for (const [key, value] of entries) map.update(key, value)
+    map.freeze()
   }
 }
 

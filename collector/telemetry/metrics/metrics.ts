@@ -1,5 +1,7 @@
 /** The agent's metrics in Prometheus' text format. Listed in docs/metrics.md. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
+import { FINDING_KINDS } from '../../kernel/guard/finding.ts'
+import type { Finding } from '../../kernel/guard/finding.ts'
 import { enabledOf } from '../../policies/registry.ts'
 import type { Policies } from '../../policies/registry.ts'
 import type { ProcessTable } from '../../process/table.ts'
@@ -20,6 +22,8 @@ export interface MetricSources extends ExporterSources {
   readonly records: () => number
   readonly losses: () => readonly Loss[]
   readonly fallbacks: () => Readonly<Record<string, number>>
+  /** Present findings of the guard. */
+  readonly tampering: () => readonly Finding[]
   readonly imbalance: () => number
   readonly ringWaiting: () => number
   readonly returnsWaiting: () => number
@@ -63,6 +67,15 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
     ['kind'],
     (put) => {
       for (const [kind, count] of Object.entries(sources.fallbacks())) put({ kind }, count)
+    },
+  )
+  page.gauge(
+    'ktrail_tampering_findings',
+    'What others have changed or silenced in the kernel, now or in the last half minute; must be 0.',
+    ['kind'],
+    (put) => {
+      const found = sources.tampering()
+      for (const kind of FINDING_KINDS) put({ kind }, found.filter((finding) => finding.kind === kind).length)
     },
   )
   page.gauge('ktrail_ring_waiting_bytes', 'Bytes waiting in the ring.', [], (put) => put({}, sources.ringWaiting()))

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { constants as os } from 'node:os'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
+import { u32 } from '../../../../collector/kernel/bytes.ts'
 import { PolicyPrograms } from '../../../../collector/kernel/policy-programs.ts'
 import type { LoadedPolicy, PolicyProgramOptions } from '../../../../collector/kernel/policy-programs.ts'
 import type { SharedMaps } from '../../../../collector/kernel/objects.ts'
@@ -483,4 +484,66 @@ test('programs: an optional call that is missing is skipped', async () => {
     ['no_such'],
   )
   assert.deepEqual(native.state(), ['f kprobe.multi: function 1, hooks 1'])
+})
+
+test('programs: a gate that others have emptied or changed gets its program back, and is reported', async () => {
+  const { native, programs } = rig({ mode: 'join' })
+  const [a] = await programs.change([], [policyOf('a', returning('f'), returning('g'))])
+  assert.ok(a !== undefined)
+  assert.deepEqual(programs.check(), [])
+  const before = native.state()
+  const opened = native.objects.find(({ file }) => file === 'gate.bpf.o')
+  const hooks = native.objects.find(({ file }) => file !== 'gate.bpf.o')
+  assert.ok(opened !== undefined && hooks !== undefined)
+  using f = opened.map('gate_0')
+  using g = opened.map('gate_1')
+  const [program = 0] = [f.lookup(u32(0))?.readUInt32LE()]
+  f.delete(u32(0))
+  hooks.put(g, 1, 'hook_leave_0')
+  assert.deepEqual(
+    programs
+      .check()
+      .map(({ kind, on: where, expected, got, repaired }) => [
+        kind,
+        where,
+        expected === got,
+        got === 'no program',
+        repaired,
+      ]),
+    [
+      ['gate_changed', 'f', false, true, true],
+      ['gate_changed', 'g', false, false, true],
+    ],
+  )
+  assert.notEqual(program, 0)
+  assert.deepEqual(native.state(), before)
+  assert.deepEqual(programs.check(), [])
+  // Our own changes are none.
+  await programs.change([a], [policyOf('a', returning('f'))])
+  assert.deepEqual(programs.check(), [])
+})
+
+test('programs: a gate that cannot be put right stays a finding', async () => {
+  const { native, programs } = rig()
+  await programs.change([], [policyOf('a', on('f'))])
+  const opened = native.objects.find(({ file }) => file === 'gate.bpf.o')
+  using gate = opened?.map('gate_0')
+  gate?.delete(u32(0))
+  native.fail = (call) => (call.startsWith('put') ? new NativeError('NOT_PERMITTED', 'the map is frozen') : undefined)
+  for (let look = 0; look < 2; look++) {
+    assert.deepEqual(
+      programs.check().map(({ got, repaired }) => [got, repaired]),
+      [['no program', false]],
+    )
+  }
+})
+
+test('programs: a link whose descriptor others have closed is reported', async () => {
+  const { native, programs } = rig()
+  await programs.change([], [policyOf('a', on('f'), on('g'))])
+  native.closedBehind = (symbol) => symbol === 'g'
+  assert.deepEqual(
+    programs.check().map(({ kind, on: where, got, repaired }) => [kind, where, got, repaired]),
+    [['link_gone', 'g', 'no link', false]],
+  )
 })

@@ -1,6 +1,7 @@
 /** Objects, maps and links in memory: what PolicyPrograms does to the kernel, and what stays open. */
 import { basename } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
+import { u32 } from '../../../../collector/kernel/bytes.ts'
 import { HOOK, SELECTOR } from '../../../../collector/kernel/wire.ts'
 import { NativeError } from '../../../../native/index.ts'
 import type { AttachKind, BpfMap, BpfObject, KernelFunction, Link, ObjectOptions } from '../../../../native/types.ts'
@@ -12,8 +13,9 @@ type Call = string
 interface MapState {
   readonly name: string
   readonly entries: Map<string, Buffer>
+  frozen: boolean
   /** Of a program array. */
-  readonly programs: Map<number, { readonly object: FakeObject; readonly program: string }>
+  readonly programs: Map<number, { readonly object: FakeObject; readonly program: string; readonly id: number }>
 }
 
 interface LinkState {
@@ -35,6 +37,7 @@ export class FakeNative {
   readonly calls: Call[] = []
   readonly #open = new Set<object>()
   readonly #links = new Set<LinkState>()
+  #lastId = 0
   /** Missed runs of links, by kind. */
   missed: Partial<Record<AttachKind, bigint>> = {}
   fail: (call: Call) => Error | undefined = () => undefined
@@ -62,6 +65,14 @@ export class FakeNative {
     return []
   }
 
+  /** Functions whose links others have closed. */
+  closedBehind: (symbol: string) => boolean = () => false
+
+  /** The next number of a link or program. */
+  number(): number {
+    return ++this.#lastId
+  }
+
   call(what: Call): void {
     this.calls.push(what)
     const error = this.fail(what)
@@ -87,8 +98,10 @@ export class FakeNative {
 
   attached(link: LinkState): Link {
     this.#links.add(link)
+    const identity = { id: this.number(), program: this.number() }
     const handle: Link = {
       kind: link.kind,
+      identity: () => (this.closedBehind(link.symbol) ? { id: 0, program: 0 } : identity),
       stats: () => ({ missed: this.missed[link.kind] ?? 0n, runs: 0n, runNs: 0n }),
       close: () => {
         this.#links.delete(link)
@@ -127,9 +140,13 @@ export class FakeObject implements BpfObject {
     const handle: BpfMap & { readonly state: MapState } = {
       state,
       info: { name, keySize: 24, valueSize: 48, maxEntries: 1, perCpu: 1 },
-      lookup: (key) => state.entries.get(hex(key)),
+      lookup: (key) => {
+        const program = state.programs.get(Buffer.from(key).readUInt32LE())
+        return program === undefined ? state.entries.get(hex(key)) : u32(program.id)
+      },
       update: (key, value) => {
         native.call(`update ${name}`)
+        if (state.frozen) throw new NativeError('NOT_PERMITTED', `the map ${name} is frozen`)
         state.entries.set(hex(key), Buffer.from(value))
         return true
       },
@@ -138,7 +155,9 @@ export class FakeObject implements BpfObject {
         if (!native.isOpen(handle)) throw new NativeError('CLOSED', `the map ${name} is closed`)
         return { keys: Buffer.alloc(0), values: Buffer.alloc(0), count: 0, next: undefined }
       },
-      freeze: () => {},
+      freeze: () => {
+        state.frozen = true
+      },
       close: () => native.gave(handle),
       [Symbol.dispose]: () => handle.close(),
     }
@@ -149,7 +168,7 @@ export class FakeObject implements BpfObject {
   #state(name: string): MapState {
     const known = this.#maps.get(name)
     if (known !== undefined) return known
-    const state: MapState = { name, entries: new Map(), programs: new Map() }
+    const state: MapState = { name, entries: new Map(), frozen: false, programs: new Map() }
     this.#maps.set(name, state)
     return state
   }
@@ -170,7 +189,7 @@ export class FakeObject implements BpfObject {
     if (!('state' in map)) throw new TypeError('not a map of this fake')
     if (!this.#native.isOpen(map)) throw new NativeError('CLOSED', 'the map is closed')
     const { programs } = (map as BpfMap & { readonly state: MapState }).state
-    programs.set(index, { object: this, program })
+    programs.set(index, { object: this, program, id: this.#native.number() })
   }
 
   #program(name: string): ObjectOptions['programs'][number] {

@@ -13,6 +13,7 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
     records: () => 7,
     losses: () => [],
     fallbacks: () => ({}),
+    tampering: () => [],
     imbalance: () => 0,
     ringWaiting: () => 64,
     returnsWaiting: () => 5,

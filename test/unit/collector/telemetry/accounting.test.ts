@@ -28,6 +28,7 @@ function accounts(): {
   const losses = new Losses({
     kernel: { counts },
     ingest: { accounting, orphaned: 0 },
+    guard: { counts: new Map() },
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
   })
   return { kernel, accounting, losses, log }

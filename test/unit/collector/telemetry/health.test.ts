@@ -86,8 +86,11 @@ test('livez: ok while the agent drains, which may take more than ten seconds', (
 const policies = enabledPolicies({ name: 'a', modes: ['fexit', 'join'] }, { name: 'b', modes: ['fexit'] }).list()
 
 test('readyz: 503 before everything is attached and once the agent stops', () => {
-  assert.deepEqual(readyz({ ready: false, policies, senders: [] }), { status: 503, body: 'starting or stopping\n' })
-  assert.deepEqual(readyz({ ready: true, policies, senders: [] }), {
+  assert.deepEqual(readyz({ ready: false, policies, senders: [], tampering: [] }), {
+    status: 503,
+    body: 'starting or stopping\n',
+  })
+  assert.deepEqual(readyz({ ready: true, policies, senders: [], tampering: [] }), {
     status: 200,
     body: 'ready: 2 policies, 3 hooks\n',
   })
@@ -105,12 +108,26 @@ test('readyz: 503 while an exporter needs manual action; a retrying one is liste
   ]
   for (const sender of senders) sender.offer(lines(0, 5))
   await settle()
-  assert.deepEqual(readyz({ ready: true, policies, senders: senders.slice(0, 2) }), {
+  assert.deepEqual(readyz({ ready: true, policies, senders: senders.slice(0, 2), tampering: [] }), {
     status: 200,
     body: 'ready: 2 policies, 3 hooks\nexporter again is retrying: try again\n',
   })
-  assert.deepEqual(readyz({ ready: true, policies, senders }), {
+  assert.deepEqual(readyz({ ready: true, policies, senders, tampering: [] }), {
     status: 503,
     body: 'exporter stuck: needs manual action\nexporter again is retrying: try again\n',
+  })
+})
+
+test('readyz: 503 while others have silenced hooks, with what, where and what to do', () => {
+  const on = '/proc/sys/kernel/ftrace_enabled'
+  const tampering = [
+    { kind: 'ftrace_disabled', on, expected: '1', got: '0', repaired: false },
+    { kind: 'gate_changed', on: 'do_exit', expected: 'program 7', got: 'no program', repaired: true },
+  ] as const
+  assert.deepEqual(readyz({ ready: true, policies, senders: [], tampering }), {
+    status: 503,
+    body:
+      `tampering: ${on}: 0, expected 1: write 1 to it\n` +
+      'tampering: do_exit: no program, expected program 7: put right\n',
   })
 })

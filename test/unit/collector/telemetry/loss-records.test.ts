@@ -125,6 +125,19 @@ test('loss records: kernel losses of all hooks are one record for each reason, w
   assert.deepEqual(look(30_000), ['kernel missed_run=5'])
 })
 
+test('loss records: one that hurries does not wait for the interval, the next one does', () => {
+  const s = setup('x')
+  s.kernel['gate_changed'] = 1
+  s.records.hurry()
+  s.records.look(TICK_MS)
+  assert.deepEqual(published(s), ['kernel gate_changed=1'])
+  s.kernel['gate_changed'] = 2
+  s.records.look(TICK_MS + 9_999)
+  assert.deepEqual(published(s), [])
+  s.records.look(TICK_MS + 10_000)
+  assert.deepEqual(published(s), ['kernel gate_changed=1'])
+})
+
 test('loss records: there is no range if some lost events have no number of this run', () => {
   const s = setup('x')
   const reported = s.interval(() => {

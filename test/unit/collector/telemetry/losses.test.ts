@@ -32,6 +32,7 @@ function setup(): {
   const losses = new Losses({
     kernel: { counts },
     ingest: { accounting, orphaned: 0 },
+    guard: { counts: new Map([['gate_changed', 0]]) },
     log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
   })
   const deliver = (): void => {
@@ -120,6 +121,7 @@ test('losses: every reason is listed while it is 0, fall-backs are not losses', 
       'process_map_full',
       'malformed',
       'orphaned',
+      'gate_changed',
     ].map((reason) => `${reason}=0`),
   )
 })

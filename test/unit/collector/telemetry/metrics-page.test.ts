@@ -23,6 +23,7 @@ const losses = new Losses({
     counts: () => ({ taken: 0, counters, missedPrograms: new Map([['hook', 0]]), missedFunctions: new Map() }),
   },
   ingest: { accounting: { malformed: 0 }, orphaned: 0 },
+  guard: { counts: new Map([['gate_changed', 0]]) },
   log: pino({ level: 'silent' }),
 })
 using lag = new LoopLag()

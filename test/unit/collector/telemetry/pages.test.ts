@@ -98,6 +98,7 @@ test('status: the agent, its ring and its losses', async () => {
     events: [{ type: 'process_exec', policy: '', count: 3 }],
     ring: { records: 7, waiting_bytes: 64, returns_waiting: 5, imbalance: 0 },
     lost: [{ hook: '*', reason: 'join_full', count: 2 }],
+    tampering: [],
     exporters: [],
   })
 })

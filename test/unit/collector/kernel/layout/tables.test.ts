@@ -9,27 +9,34 @@ import { onPath } from '../../support/specs.ts'
 
 const unused = (): never => assert.fail('maps are only filled')
 
-/** Maps that keep their entries as hex; `open`: those not closed. */
-function fakeMaps(): { entries: Map<string, string[]>; open: Set<string>; map(name: string): BpfMap } {
+/** Maps that keep their entries as hex; `open`: those not closed; `frozen`: those that nobody can change. */
+function fakeMaps(): {
+  entries: Map<string, string[]>
+  open: Set<string>
+  frozen: Set<string>
+  map(name: string): BpfMap
+} {
   const entries = new Map<string, string[]>()
-  const open = new Set<string>()
+  const [open, frozen] = [new Set<string>(), new Set<string>()]
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
   return {
     entries,
     open,
+    frozen,
     map(name) {
       entries.set(name, [])
       open.add(name)
       return {
         info: { name, keySize: 0, valueSize: 0, maxEntries: 0, perCpu: 1 },
         update: (key, value) => {
+          assert.ok(!frozen.has(name))
           entries.get(name)?.push(`${hex(key)} ${hex(value)}`)
           return true
         },
         lookup: unused,
         delete: unused,
         part: unused,
-        freeze: unused,
+        freeze: () => void frozen.add(name),
         close: unused,
         [Symbol.dispose]: () => void open.delete(name),
       }

@@ -1,0 +1,44 @@
+/** Switches of the kernel that silence hooks of everybody. They belong to the host: they are only read. */
+import { readFileSync } from 'node:fs'
+import type { AttachKind } from '../../../native/types.ts'
+import type { Finding } from './finding.ts'
+
+interface Switch {
+  readonly kind: Finding['kind']
+  readonly file: string
+  readonly silences: readonly AttachKind[]
+}
+
+const switches = (procfs: string): readonly Switch[] => [
+  { kind: 'kprobes_disarmed', file: '/sys/kernel/debug/kprobes/enabled', silences: ['kprobe', 'kretprobe'] },
+  {
+    kind: 'ftrace_disabled',
+    file: `${procfs}/sys/kernel/ftrace_enabled`,
+    // Kprobes at the begin of a function and trampolines are called by ftrace too.
+    silences: ['kprobe', 'kretprobe', 'kprobe.multi', 'kretprobe.multi', 'kprobe.session', 'fexit'],
+  },
+]
+
+/** Bytes of a switch, or undefined where the kernel does not have it or does not show it. */
+export type ReadSwitch = (file: string) => string | undefined
+
+/** `kinds`: what is attached. */
+export function checkSwitches(
+  kinds: ReadonlySet<AttachKind>,
+  procfs: string,
+  read: ReadSwitch = readSwitch,
+): Finding[] {
+  return switches(procfs).flatMap(({ kind, file, silences }): Finding[] => {
+    if (!silences.some((each) => kinds.has(each))) return []
+    const got = read(file)?.trim() ?? '1'
+    return got === '1' ? [] : [{ kind, on: file, expected: '1', got, repaired: false }]
+  })
+}
+
+function readSwitch(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,183 @@
+/** Root takes the hooks of a running agent away: it is seen within ten seconds, reported, and put right where the agent can. */
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { line, runAct } from '../support/act.ts'
+import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { fileHook, path, policy } from '../support/policy.ts'
+import { lostIn } from '../support/record.ts'
+
+const SEEN_MS = 10_000
+/** A finding stays for half a minute after it was last seen. */
+const GONE_MS = 60_000
+const KPROBES = '/sys/kernel/debug/kprobes/enabled'
+const FTRACE = '/proc/sys/kernel/ftrace_enabled'
+const FIXED = ['selectors', 'sets', 'number_sets', 'numbers', 'texts', 'suffixes', 'edges']
+
+const skip = cannotRun()
+if (skip !== false) console.log(`tampering: skipped: ${skip}`)
+const folder = skip === false ? freshFolder('tampering') : '/none'
+const file = join(folder, 'f')
+
+interface Listed {
+  readonly id: number
+  readonly name?: string
+  readonly type?: string
+  readonly frozen?: number
+  readonly bytes_key?: number
+  readonly bytes_value?: number
+}
+
+const list = (what: 'map' | 'link'): Listed[] =>
+  JSON.parse(execFileSync('bpftool', ['-j', what, 'list'], { encoding: 'utf8' }))
+
+function mapOf(name: string): Listed {
+  const found = list('map').find((map) => map.name === name)
+  assert.ok(found !== undefined, `no map ${name}`)
+  return found
+}
+
+/** Bytes of zeros, as bpftool takes them. */
+const zeros = (count = 0): string[] => ['hex', ...Array.from({ length: count }, () => '00')]
+
+/** What bpftool printed against it; '' when it did it. */
+const bpftool = (...args: string[]): string => {
+  const { status, stderr, stdout } = spawnSync('bpftool', args, { encoding: 'utf8' })
+  return status === 0 ? '' : `${stdout}${stderr}`
+}
+
+/** Writes a switch of the kernel; false where the kernel refuses to. */
+function turn(name: string, value: '0' | '1'): boolean {
+  try {
+    writeFileSync(name, value)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Events of one read of the file. */
+async function reads(agent: TestAgent): Promise<number> {
+  const lines = await agent.during(() => runAct([line('read', file)]))
+  return lines.filter(({ process_kprobe: kprobe }) => kprobe !== undefined).length
+}
+
+/** Waits until /readyz answers 503 with this text; returns the seconds that it took. */
+async function unready(agent: TestAgent, text: RegExp): Promise<number> {
+  const from = performance.now()
+  await agent.until(
+    `503 with ${text}`,
+    async () => {
+      const answer = await agent.get('/readyz')
+      return answer.status === 503 && text.test(await answer.text())
+    },
+    SEEN_MS,
+  )
+  return (performance.now() - from) / 1000
+}
+
+const readyAgain = (agent: TestAgent): Promise<unknown> =>
+  agent.until('200 from /readyz', async () => (await agent.get('/readyz')).status === 200, GONE_MS)
+
+const found = async (agent: TestAgent, kind: string): Promise<[now: number, counted: number]> => {
+  const metrics = await agent.metrics()
+  const counted = metrics.sum('ktrail_kernel_lost_events_total', { reason: kind })
+  return [metrics.sum('ktrail_tampering_findings', { kind }), counted]
+}
+
+const start = (env: Readonly<Record<string, string>> = {}): Promise<TestAgent> =>
+  TestAgent.start({ policies: { 'p.yaml': policy('watching', [fileHook([path('Prefix', folder)])]) }, env })
+
+describe('tampering by root', { skip }, () => {
+  let agent: TestAgent
+  let expected = 0
+
+  before(async () => {
+    writeFileSync(file, 'x')
+    agent = await start()
+    expected = await reads(agent)
+    assert.ok(expected > 0)
+  })
+
+  after(async () => {
+    turn(KPROBES, '1')
+    turn(FTRACE, '1')
+    await agent?.[Symbol.asyncDispose]()
+  })
+
+  it('maps that say what a policy wants cannot be changed', async () => {
+    for (const name of FIXED) {
+      const { id, frozen, bytes_key, bytes_value } = mapOf(name)
+      assert.equal(frozen, 1, name)
+      const key = ['id', String(id), 'key', ...zeros(bytes_key)]
+      assert.match(bpftool('map', 'update', ...key, 'value', ...zeros(bytes_value)), /not permitted/i, name)
+    }
+    assert.equal(await reads(agent), expected)
+  })
+
+  it('the kernel detaches no link of another', async () => {
+    const links = list('link')
+    assert.ok(links.length >= 4)
+    for (const { id } of links) assert.match(bpftool('link', 'detach', 'id', String(id)), /not supported/i)
+    assert.equal(await reads(agent), expected)
+  })
+
+  it('an emptied gate is filled again, and is an event and an unready agent within ten seconds', async () => {
+    const from = agent.lines().length
+    const { id } = mapOf('gate_0')
+    for (let index = 0; index < 2; index++)
+      bpftool('map', 'delete', 'id', String(id), 'key', 'hex', `0${index}`, '00', '00', '00')
+    const seconds = await unready(
+      agent,
+      /^tampering: security_file_permission: no program, expected program \d+: put right$/m,
+    )
+    console.log(`an emptied gate was seen after ${seconds.toFixed(1)} s`)
+    assert.equal(await reads(agent), expected)
+    const [now, counted] = await found(agent, 'gate_changed')
+    assert.ok(now >= 1 && counted >= 1)
+    await agent.until('the loss record', () => lostIn(agent.lines().slice(from)) === counted)
+    const logged = agent.log().filter(({ level, msg }) => level === 50 && msg?.startsWith('tampering: '))
+    assert.equal(logged.length, counted)
+    await readyAgain(agent)
+    assert.deepEqual(await found(agent, 'gate_changed'), [0, counted])
+    assert.ok(agent.log().some(({ level, msg }) => level === 30 && msg === 'the tampering is gone'))
+  })
+
+  it('switched off kprobes and ftrace are reported, and are not touched', async () => {
+    assert.ok(existsSync(KPROBES), `${KPROBES} is missing: mount debugfs`)
+    assert.ok(turn(KPROBES, '0'))
+    const seconds = await unready(agent, /^tampering: \/sys\/kernel\/debug\/kprobes\/enabled: 0, expected 1/m)
+    const refused = !turn(FTRACE, '0')
+    if (!refused) await unready(agent, /^tampering: \/proc\/sys\/kernel\/ftrace_enabled: 0, expected 1/m)
+    const seen = await reads(agent)
+    console.log(
+      `kprobes/enabled=0 was seen after ${seconds.toFixed(1)} s; ftrace_enabled=0: ${refused ? 'refused' : 'taken'}, ${seen} of ${expected} events`,
+    )
+    assert.equal(readFileSync(KPROBES, 'utf8'), '0\n')
+    assert.equal(readFileSync(FTRACE, 'utf8'), refused ? '1\n' : '0\n')
+    assert.deepEqual(await found(agent, 'kprobes_disarmed'), [1, 1])
+    assert.deepEqual(await found(agent, 'ftrace_disabled'), refused ? [0, 0] : [1, 1])
+    turn(FTRACE, '1')
+    turn(KPROBES, '1')
+    await readyAgain(agent)
+    assert.equal(await reads(agent), expected)
+  })
+})
+
+describe('tampering with the agent itself', { skip }, () => {
+  it('links whose descriptors a debugger has closed are reported until the agent is restarted', async () => {
+    const module = fileURLToPath(new URL('support/close-links.ts', import.meta.url))
+    await using agent = await start({ NODE_OPTIONS: `--import=${module}` })
+    process.kill(agent.pid, 'SIGUSR2')
+    const sentence = (on: string): RegExp =>
+      new RegExp(`^tampering: ${on}: no link, expected link \\d+ of program \\d+: restart the agent$`, 'm')
+    await unready(agent, sentence('process_exec'))
+    await unready(agent, sentence('security_file_permission'))
+    const [now, counted] = await found(agent, 'link_gone')
+    assert.ok(now >= 4)
+    assert.equal(counted, now)
+  })
+})

@@ -9,6 +9,7 @@ import { NativeError } from '../../native/index.ts'
 import type { BpfMap, BpfObject, Link, ObjectOptions } from '../../native/types.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import { CollectorError } from '../errors.ts'
+import { Turns } from '../host/turns.ts'
 import { u32 } from './bytes.ts'
 import type { KernelFacts } from './facts.ts'
 import { Gate, gatePrograms, hookPrograms } from './gate.ts'
@@ -180,10 +181,12 @@ export class PolicyPrograms implements Disposable {
     const { facts, agentPid } = this.#options
     const tables = emptyTables()
     const hooks = Buffer.alloc(HOOK_SLOTS * HOOK.bytes)
-    part.forEach((each, slot) => {
+    const turns = new Turns()
+    for (const [slot, each] of part.entries()) {
       const policyHooks = each.hooks.map(({ hook, spec }) => ({ id: hook.id, spec }))
       hookBytes(ids[slot] ?? 0, policyHooks, tables).copy(hooks, slot * HOOK.bytes)
-    })
+      if (turns.over) await turns.rest()
+    }
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...this.#constants, hooks, agent_tgid: u32(agentPid) },
@@ -197,7 +200,7 @@ export class PolicyPrograms implements Disposable {
       throw new FunctionRefused((refused ?? part[0])?.symbol ?? '', cause)
     })
     try {
-      fillMaps(object, tables)
+      await fillMaps(object, tables, turns)
       if (part.some(({ way: { mode } }) => mode === 'join' || mode === 'kprobe.session')) this.#keepJoin(object)
       return object
     } catch (error) {

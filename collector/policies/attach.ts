@@ -2,14 +2,20 @@
 import type { Policy } from '../../config/policy/policy.ts'
 import { requireDescriptors } from '../host/descriptors.ts'
 import type { HookRegistry } from '../ingest/hooks.ts'
+import { HOOK_SLOTS, SELECTORS_MAX } from '../kernel/wire.ts'
 import type { LoadedPolicy, PolicyPrograms } from '../kernel/policy-programs.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { PolicyChange } from './folder.ts'
 import type { Attached, PolicyKernel } from './registry.ts'
 
-/** Upper bounds of a change's descriptors: maps and BTF of objects, and for each hook its programs and links. */
-const descriptorsOf = (policies: readonly Policy[]): number =>
-  32 + policies.reduce((sum, { hooks }) => sum + 6 * hooks.length, 0)
+/** Upper bound of the descriptors of a change: maps and BTF of objects, and for each function its programs and links. */
+export function descriptorsOf(policies: readonly Policy[]): number {
+  const hooks = policies.flatMap((policy) => policy.hooks)
+  const functions = new Set(hooks.map((hook) => `${hook.call} ${hook.syscall} ${hook.return}`)).size
+  const selectors = hooks.reduce((sum, hook) => sum + Math.max(1, hook.selectors.length), 0)
+  const programs = functions + Math.floor(selectors / SELECTORS_MAX)
+  return 32 * Math.ceil(programs / HOOK_SLOTS) + 6 * programs
+}
 
 class AttachedPolicy implements Attached {
   readonly loaded: LoadedPolicy

@@ -51,6 +51,9 @@ interface Row {
 /** A hook without selectors takes every call. */
 const EVERYTHING: Selector = { matchArgs: [] }
 
+/** Screened numbers. */
+const SMALL: readonly bigint[] = Array.from({ length: SMALL_NUMBERS }, (_, n) => BigInt(n))
+
 const selectorsOf = ({ selectors }: HookSpec): readonly Selector[] => (selectors.length > 0 ? selectors : [EVERYTHING])
 
 /** How records call this value (`struct value` in bpf/event.h). */
@@ -60,9 +63,14 @@ export function valueIndex({ index, type }: Pick<ArgumentSpec, 'index' | 'type'>
 
 /** Whether one program can serve these hooks of one function. */
 export function fitTogether(specs: readonly HookSpec[]): boolean {
-  const values = valuesOf(specs)
-  const selectors = specs.reduce((sum, spec) => sum + selectorsOf(spec).length, 0)
-  return selectors <= SELECTORS_MAX && values.length <= VALUES_MAX && values.filter(isText).length <= VALUE_TEXTS_MAX
+  let selectors = 0
+  const values = new Map<number, Value>()
+  for (const spec of specs) {
+    selectors += Math.max(1, spec.selectors.length)
+    addValues(spec, values)
+  }
+  const texts = [...values.values()].filter(isText).length
+  return selectors <= SELECTORS_MAX && values.size <= VALUES_MAX && texts <= VALUE_TEXTS_MAX
 }
 
 const isText = ({ read }: Value): boolean => read === 'file' || read === 'path' || read === 'string'
@@ -70,10 +78,15 @@ const isText = ({ read }: Value): boolean => read === 'file' || read === 'path' 
 /** All that the hooks want to know, each once. */
 function valuesOf(specs: readonly HookSpec[]): Value[] {
   const values = new Map<number, Value>()
-  for (const arg of specs.flatMap(({ args }) => args)) {
-    if (arg.type.kind !== 'none') values.set(valueIndex(arg), { param: arg.index, read: arg.type.read })
-  }
+  for (const spec of specs) addValues(spec, values)
   return [...values.values()]
+}
+
+function addValues({ args }: HookSpec, values: Map<number, Value>): void {
+  for (const arg of args) {
+    const index = valueIndex(arg)
+    if (arg.type.kind !== 'none' && !values.has(index)) values.set(index, { param: arg.index, read: arg.type.read })
+  }
 }
 
 /**
@@ -107,16 +120,24 @@ export function hookBytes(id: number, hooks: readonly PolicyHook[], tables: Tabl
   return bytes
 }
 
-function bitsOf(rows: readonly Row[], holds: (row: Row) => boolean): bigint {
-  return rows.reduce((bits, row, i) => (holds(row) ? bits | (1n << BigInt(i)) : bits), 0n)
+/** As digits: with hundreds of rows that is much faster than to add each bit to a bigint. */
+function bitsOf(rows: readonly Row[], holds: (row: Row, bit: number) => boolean): bigint {
+  let digits = ''
+  for (let i = rows.length - 1; i >= 0; i--) {
+    const row = rows[i]
+    digits += row !== undefined && holds(row, i) ? '1' : '0'
+  }
+  return digits === '' ? 0n : BigInt(`0b${digits}`)
 }
 
 const sameValue = (value: Value, arg: ArgumentSpec | undefined): boolean =>
   arg !== undefined && arg.index === value.param && arg.type.read === value.read
 
-/** The selector's filters on a value. */
-function filtersOn(value: Value, { hook, selector }: Row): ArgumentFilter[] {
-  return selector.matchArgs.filter(({ arg }) => sameValue(value, hook.spec.args[arg]))
+/** The selector's filters on a number. */
+function numberFiltersOn(value: Value, { hook, selector }: Row): NumberFilter[] {
+  return selector.matchArgs.filter(
+    (filter): filter is NumberFilter => filter.class === 'number' && sameValue(value, hook.spec.args[filter.arg]),
+  )
 }
 
 function selectorBytes({ hook: { id, spec }, index, selector }: Row, values: readonly Value[], tables: Tables): Buffer {
@@ -170,23 +191,29 @@ function wantedOf({ operator, values }: NumberFilter): readonly bigint[] {
   }
 }
 
-/** Whether the filter holds for a small number; undefined stands for all others: then whether it may hold. */
-function accepts(filter: ArgumentFilter, number: bigint | undefined): boolean {
-  if (filter.class !== 'number') return true
+const each = (holds: (number: bigint) => boolean, others: boolean): boolean[] => [...SMALL.map(holds), others]
+
+/** For each small number whether the filter holds; the last one stands for all others: whether it may hold. */
+function smallNumbers(filter: NumberFilter): boolean[] {
   const wanted = wantedOf(filter)
+  const [bound = 0n] = wanted
+  const exact = new Set(wanted)
   switch (filter.operator) {
     case 'Equal':
-      return wanted.some((one) => (number === undefined ? one < 0n || one >= SMALL_NUMBERS : one === number))
+      return each(
+        (number) => exact.has(number),
+        wanted.some((one) => one < 0n || one >= SMALL_NUMBERS),
+      )
     case 'NotEqual':
-      return number === undefined || !wanted.includes(number)
+      return each((number) => !exact.has(number), true)
     case 'Mask':
-      return number === undefined || wanted.some((one) => (one & number) !== 0n)
+      return each((number) => (bound & number) !== 0n, true)
     case 'GreaterThan':
-      return number === undefined || wanted.some((one) => number > one)
+      return each((number) => number > bound, true)
     case 'LessThan':
-      return number === undefined || wanted.some((one) => number < one)
+      return each((number) => number < bound, true)
     default:
-      return true
+      return each(() => true, true)
   }
 }
 
@@ -195,11 +222,12 @@ function writeNumbers(bytes: Buffer, values: readonly Value[], rows: readonly Ro
   const all = bitsOf(rows, () => true)
   let count = 0
   for (const value of values) {
-    const sets = [...Array(SMALL_NUMBERS + 1).keys()].map((n) => {
-      const number = n < SMALL_NUMBERS ? BigInt(n) : undefined
-      return bitsOf(rows, (row) => filtersOn(value, row).every((filter) => accepts(filter, number)))
-    })
-    if (isText(value) || sets.every((set) => set === all)) continue
+    const asks = isText(value) ? [] : rows.map((row) => numberFiltersOn(value, row).map(smallNumbers))
+    if (!asks.some((filters) => filters.length > 0)) continue
+    const sets = [...SMALL.keys(), SMALL_NUMBERS].map((n) =>
+      bitsOf(rows, (_, bit) => asks[bit]?.every((holds) => holds[n]) ?? false),
+    )
+    if (sets.every((set) => set === all)) continue
     const at = HOOK.numbers + count * SCREENED_NUMBER.bytes
     bytes[at + SCREENED_NUMBER.param] = value.param
     bytes[at + SCREENED_NUMBER.type] = ARG_TYPES[value.read]
@@ -235,8 +263,7 @@ function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[]
   }
   const { value, demands } = screened
   const tree = writePathTree(demands, tables)
-  const setOf = (holds: (bit: number) => boolean): number =>
-    tables.sets.id(rows.reduce((bits, _, i) => (holds(i) ? bits | (1n << BigInt(i)) : bits), 0n))
+  const setOf = (holds: (bit: number) => boolean): number => tables.sets.id(bitsOf(rows, (_, bit) => holds(bit)))
   bytes[at + PATH_SCREEN.param] = value.param
   bytes[at + PATH_SCREEN.type] = ARG_TYPES[value.read]
   bytes.writeUInt32LE(

@@ -3,6 +3,7 @@
  * hooks of the object.
  */
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
+import type { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
 import { EDGE, EMPTY_SET, NODE, NUMBER_KEY, SET, SET_WORDS, SUFFIX_ENTRY, TEXT_ENTRY } from '../wire.ts'
 
@@ -76,18 +77,22 @@ export const emptyTables = (): Tables => ({
 
 type MapName = 'selectors' | 'sets' | 'number_sets' | 'numbers' | 'texts' | 'suffixes' | 'edges'
 
-const indexed = (values: readonly Buffer[]): Array<[Buffer, Buffer]> => values.map((value, i) => [u32(i), value])
+type Entry = readonly [key: Buffer, value: Buffer]
 
-/** Entries by map. */
-function entriesOf(tables: Tables): Record<MapName, ReadonlyArray<readonly [key: Buffer, value: Buffer]>> {
+function indexed<T>(values: readonly T[], bytesOf: (value: T) => Buffer): Iterable<Entry> {
+  return values.entries().map(([i, value]): Entry => [u32(i), bytesOf(value)])
+}
+
+/** Entries by map, made as they are taken. */
+function entriesOf(tables: Tables): Record<MapName, Iterable<Entry>> {
   return {
-    selectors: indexed(tables.selectors),
-    sets: indexed(tables.sets.sets.map(setBytes)),
-    number_sets: indexed(tables.numberSets.map(u32)),
-    numbers: tables.numbers.map((entry) => [numberKey(entry), Buffer.from([1])]),
-    texts: tables.texts.map((entry) => [textKey(entry, TEXT_ENTRY), u32(entry.bytes.length)]),
-    suffixes: tables.suffixes.map((entry) => [textKey(entry, SUFFIX_ENTRY), u32(entry.bytes.length)]),
-    edges: tables.edges.map((edge) => [edgeKey(edge), nodeBytes(edge.to)]),
+    selectors: indexed(tables.selectors, (bytes) => bytes),
+    sets: indexed(tables.sets.sets, setBytes),
+    number_sets: indexed(tables.numberSets, u32),
+    numbers: tables.numbers.values().map((entry): Entry => [numberKey(entry), Buffer.from([1])]),
+    texts: tables.texts.values().map((entry): Entry => [textKey(entry, TEXT_ENTRY), u32(entry.bytes.length)]),
+    suffixes: tables.suffixes.values().map((entry): Entry => [textKey(entry, SUFFIX_ENTRY), u32(entry.bytes.length)]),
+    edges: tables.edges.values().map((edge): Entry => [edgeKey(edge), nodeBytes(edge.to)]),
   }
 }
 
@@ -107,11 +112,17 @@ export function mapSizes(tables: Tables): Record<MapName, number> {
   }
 }
 
-/** Fills the maps and freezes them: nobody can change what a policy wants while its programs run. */
-export function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables): void {
+/**
+ * Fills the maps and freezes them: nobody can change what a policy wants while its programs run. In turns, because hundreds of policies take
+ * thousands of system calls. Rejects with NativeError.
+ */
+export async function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables, turns: Turns): Promise<void> {
   for (const [name, entries] of Object.entries(entriesOf(tables))) {
     using map: BpfMap = object.map(name)
-    for (const [key, value] of entries) map.update(key, value)
+    for (const [key, value] of entries) {
+      map.update(key, value)
+      if (turns.over) await turns.rest()
+    }
     map.freeze()
   }
 }

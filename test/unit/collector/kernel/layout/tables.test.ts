@@ -1,6 +1,7 @@
 /** Tables → the entries and sizes of maps. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Turns } from '../../../../../collector/host/turns.ts'
 import { SetTable, emptyTables, fillMaps, mapSizes } from '../../../../../collector/kernel/layout/tables.ts'
 import { EDGE_OPEN, EMPTY_SET, SELECTOR } from '../../../../../collector/kernel/wire.ts'
 import type { BpfMap } from '../../../../../native/types.ts'
@@ -58,7 +59,7 @@ test('tables: policies that want the same share their sets', () => {
   assert.deepEqual(tables.sets.sets, [0n, 2n ** 50n - 1n])
 })
 
-test('tables: every entry goes into its map, which has room for it', () => {
+test('tables: every entry goes into its map, which has room for it', async () => {
   const tables = emptyTables()
   tables.selectors.push(Buffer.alloc(SELECTOR.bytes, 1), Buffer.alloc(SELECTOR.bytes, 2))
   tables.sets.id((1n << 511n) | (1n << 64n) | 3n)
@@ -68,7 +69,7 @@ test('tables: every entry goes into its map, which has room for it', () => {
   tables.suffixes.push({ filter: 5, bytes: Buffer.from('b.') })
   tables.edges.push({ word: 0x6261n, node: 6, len: EDGE_OPEN + 2, to: { id: 7, here: 8, below: 9, open: 0x80 } })
   const object = fakeMaps()
-  fillMaps(object, tables)
+  await fillMaps(object, tables, new Turns())
   const zeroes = (bytes: number): string => '00'.repeat(bytes)
   const set = ['0300000000000000', '0100000000000000', zeroes(40), '0000000000000080'].join('')
   assert.deepEqual(Object.fromEntries(object.entries), {
@@ -83,6 +84,21 @@ test('tables: every entry goes into its map, which has room for it', () => {
   for (const [name, size] of Object.entries(mapSizes(tables))) {
     assert.equal(size, object.entries.get(name)?.length, name)
   }
+  assert.deepEqual([...object.open], [])
+})
+
+test('tables: many entries are written in several turns of the event loop', async () => {
+  const tables = emptyTables()
+  for (let i = 0; i < 100; i++) tables.numberSets.push(i)
+  const object = fakeMaps()
+  let nowMs = 0
+  const turns = new Turns(() => nowMs++)
+  const writtenBy: number[] = []
+  setImmediate(() => writtenBy.push(object.entries.get('number_sets')?.length ?? 0))
+  await fillMaps(object, tables, turns)
+  assert.equal(object.entries.get('number_sets')?.length, 100)
+  const [written = 100] = writtenBy
+  assert.ok(written < 100, `the event loop had its first turn after ${written} entries`)
   assert.deepEqual([...object.open], [])
 })
 

@@ -4,6 +4,7 @@
  * begun while two threads are still blocked.
  */
 const DEADLINE_MS = 5000
+const DEADLINE_PARTS = 5
 const MOST_HUNG = 2
 
 /** Paths whose work was given up but still blocks a thread. */
@@ -33,15 +34,19 @@ async function inTime<T>(path: string, work: () => Promise<T>, deadlineMs: numbe
   }
   const { promise: late, reject } = Promise.withResolvers<never>()
   const working = work()
-  const timer = setTimeout(() => {
+  // In parts: an event loop that was held up for seconds has the answer, perhaps, and must first get its turn.
+  let left = DEADLINE_PARTS
+  const timer = setInterval(() => {
+    if (--left > 0) return
+    clearInterval(timer)
     hung.add(path)
     const over = (): void => void hung.delete(path)
     working.then(over, over)
     reject(silent)
-  }, deadlineMs)
+  }, deadlineMs / DEADLINE_PARTS)
   try {
     return await Promise.race([working, late])
   } finally {
-    clearTimeout(timer)
+    clearInterval(timer)
   }
 }

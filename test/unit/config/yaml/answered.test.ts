@@ -1,5 +1,6 @@
 /** Paths on a file system that does not answer: the wait ends in time, with at most two threads. */
 import assert from 'node:assert/strict'
+import { stat } from 'node:fs/promises'
 import { test } from 'node:test'
 import { answered, hungThreads } from '../../../../config/yaml/answered.ts'
 
@@ -48,4 +49,16 @@ test('answered: a hanging path is given up, not tried twice, uses two threads at
   await first.work()
   assert.equal(hungThreads(), 0)
   assert.equal(await answered('/first', async () => 'back', 5000), 'back')
+})
+
+test('answered: an event loop that was held up is no hanging file system', async () => {
+  const work = async (): Promise<string> => {
+    await Promise.resolve()
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+    await stat('/')
+    await stat('/')
+    return 'read'
+  }
+  assert.equal(await answered('/', work, 500), 'read')
+  assert.equal(hungThreads(), 0)
 })

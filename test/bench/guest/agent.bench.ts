@@ -1,6 +1,6 @@
 /**
- * What does the whole agent cost on a real kernel: time from start to ready, with the kernel's part by object, and memory
- * when idle? In a guest, whose emulated time is some ten times slower than a machine's: only ratios are meaningful.
+ * What does the whole agent cost on a real kernel: time from start to ready, with the kernel's part by object, and memory,
+ * processor time and wakeups when idle? In a guest, whose emulated time is some ten times slower than a machine's: only ratios are meaningful.
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -15,6 +15,7 @@ import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { scanProcfs } from '../../../collector/process/procfs.ts'
 import { kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { threadUse, usedBetween } from '../../support/idle.ts'
 import { memoryOf } from '../../support/memory.ts'
 import type { ProcessMemory } from '../../support/memory.ts'
 import { QUICK, median, printResult, show } from '../support/result.ts'
@@ -23,6 +24,10 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const POLICY = 'config/policies/file-monitoring.yaml'
 const CONFIG = 'test/bench/support/bench.yaml'
 const IDLE_MS = QUICK ? 5_000 : 20_000
+/** After the start: ended processes leave the table, garbage is collected. */
+const QUIET_MS = 30_000
+/** What idle use is given for. */
+const IDLE_SECONDS = 20
 const STARTS = QUICK ? 1 : 3
 const READY_WITHIN_MS = 120_000
 
@@ -47,8 +52,29 @@ async function ready(agent: ChildProcess): Promise<void> {
   throw new Error(`the agent was not ready within ${READY_WITHIN_MS} ms: it output ${output.join('\n')}`)
 }
 
-/** One run of an agent; its memory `idleMs` after it was ready. */
-async function live({ environment }: Variant, idleMs: number): Promise<{ readyMs: number; memory: ProcessMemory }> {
+interface IdleUse {
+  readonly cpuMs: number
+  readonly wakeups: number
+}
+
+/** What the agent uses in IDLE_SECONDS in which nothing happens. */
+async function idleUse(pid: number): Promise<IdleUse> {
+  await setTimeout(QUIET_MS)
+  const before = threadUse(pid)
+  await setTimeout(IDLE_SECONDS * 1000)
+  const used = usedBetween(before, threadUse(pid))
+  return {
+    cpuMs: used.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+    wakeups: used.reduce((sum, { switches }) => sum + switches, 0),
+  }
+}
+
+/** One run of an agent; its memory `idleMs` after it was ready. With `idle` also what it uses then. */
+async function live(
+  { environment }: Variant,
+  idleMs: number,
+  idle = false,
+): Promise<{ readyMs: number; memory: ProcessMemory; use: IdleUse | undefined }> {
   const startMs = performance.now()
   const agent = spawn('./ktrail', ['run', '--config', CONFIG], {
     cwd: ROOT,
@@ -61,7 +87,9 @@ async function live({ environment }: Variant, idleMs: number): Promise<{ readyMs
     const readyMs = performance.now() - startMs
     agent.stderr?.resume()
     await setTimeout(idleMs)
-    return { readyMs, memory: memoryOf(agent.pid ?? 0) }
+    const pid = agent.pid ?? 0
+    const memory = memoryOf(pid)
+    return { readyMs, memory, use: idle ? await idleUse(pid) : undefined }
   } finally {
     agent.kill('SIGTERM')
     await ended
@@ -105,11 +133,16 @@ const variants: Variant[] = [
 ]
 
 const kernelParts = await parts()
+let use: IdleUse | undefined
 const rows: Array<{ name: string; readyMs: number; memory: ProcessMemory }> = []
 for (const variant of variants) {
   await live(variant, 0) // fills caches, the page cache too
   const lives = []
-  for (let i = 0; i < STARTS; i++) lives.push(await live(variant, i === STARTS - 1 ? IDLE_MS : 0))
+  for (let i = 0; i < STARTS; i++) {
+    const last = i === STARTS - 1
+    lives.push(await live(variant, last ? IDLE_MS : 0, last && variant === variants[0]))
+  }
+  use ??= lives.at(-1)?.use
   const atRest = lives.at(-1)?.memory ?? { residentBytes: Number.NaN, privateBytes: Number.NaN }
   rows.push({ name: variant.name, readyMs: median(lives.map(({ readyMs }) => readyMs)), memory: atRest })
 }
@@ -120,6 +153,13 @@ printResult(
   [
     { name: 'private memory at rest', value: mb(installed?.memory.privateBytes), unit: 'MB', atMost: 60 },
     { name: 'RSS at rest', value: mb(installed?.memory.residentBytes), unit: 'MB', atMost: 120 },
+    {
+      name: `processor time in ${IDLE_SECONDS} idle seconds`,
+      value: use?.cpuMs ?? Number.NaN,
+      unit: 'ms, emulated',
+      atMost: 120,
+    },
+    { name: 'idle wakeups', value: (use?.wakeups ?? Number.NaN) / IDLE_SECONDS, unit: '/s', atMost: 5 },
     ...rows.map(({ name, readyMs }) => ({ name: `start to ready, ${name}`, value: readyMs, unit: 'ms, emulated' })),
     ...rows.map(({ name, memory }) => ({ name: `RSS at rest, ${name}`, value: mb(memory.residentBytes), unit: 'MB' })),
     ...kernelParts.map(([name, ms]) => ({ name: `start: ${name}`, value: ms, unit: 'ms, emulated' })),

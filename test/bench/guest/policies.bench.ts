@@ -10,6 +10,7 @@ import type { Policy } from '../../../config/policy/policy.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import { enableStats, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import type { LoadedPolicy } from '../../../collector/kernel/policy-programs.ts'
 import { Reader } from '../support/pread.ts'
 import { QUICK, printResult, show } from '../support/result.ts'
 import type { Measure } from '../support/result.ts'
@@ -18,6 +19,9 @@ const ROUNDS = QUICK ? 2 : 4
 const BATCHES = 10
 const CALLS = QUICK ? 500 : 2_000
 const FILES = ['/tmp/x', '/tmp/d/3/4/5/6/7/8/9/10/11/12/13/14/15/x', '/etc/near'] as const
+const CALL = 'security_file_permission'
+/** Functions of policies with five hooks. */
+const FIVE = [CALL, 'security_file_open', 'security_mmap_file', 'security_file_lock', 'security_file_ioctl'] as const
 const COLUMNS = ['shallow', '16 deep', 'near a value'] as const
 
 interface Case {
@@ -36,20 +40,22 @@ const CASES: readonly Case[] = [
   { name: '1 policy, 1,000 prefixes', policies: 1, values: 1000 },
 ]
 
-function policyOf(number: number, values: number): Policy {
+/** One hook on each of `calls`. */
+function policyOf(number: number, values: number, calls: readonly string[] = [CALL]): Policy {
   const wanted = Array.from({ length: values }, (_, i) => `/etc/watched-${number}/folder-${i}/`)
+  const kprobe = (call: string): string => `
+    - call: ${call}
+      syscall: false
+      return: true
+      args: [{ index: 0, type: file }${call === CALL ? ', { index: 1, type: int }' : ''}]
+      returnArg: { index: 0, type: int }
+      selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ${JSON.stringify(wanted)} }] }]`
   const parsed = parsePolicy(
     `apiVersion: cilium.io/v1alpha1
 kind: TracingPolicy
 metadata: { name: bench-${number} }
 spec:
-  kprobes:
-    - call: security_file_permission
-      syscall: false
-      return: true
-      args: [{ index: 0, type: file }, { index: 1, type: int }]
-      returnArg: { index: 0, type: int }
-      selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ${JSON.stringify(wanted)} }] }]
+  kprobes:${calls.map(kprobe).join('')}
 `,
     'bench.yaml',
   )
@@ -119,6 +125,22 @@ for (let round = 0; round < ROUNDS; round++) {
   }
 }
 
+/** The least time of some changes that load policies of five hooks; each is undone. */
+const loads = { one: Infinity, many: Infinity, more: Infinity }
+for (let round = 0; round < ROUNDS; round++) {
+  const timed = async (what: keyof typeof loads, add: readonly Policy[]): Promise<LoadedPolicy[]> => {
+    const startMs = performance.now()
+    const loaded = await kernel.policies.change([], add)
+    loads[what] = Math.min(loads[what], performance.now() - startMs)
+    return loaded
+  }
+  await kernel.policies.change(await timed('one', [policyOf(0, 1, FIVE)]), [])
+  const many = Array.from({ length: 200 }, (_, i) => policyOf(i, 1, FIVE))
+  const loaded = await timed('many', many)
+  loaded.push(...(await timed('more', [policyOf(200, 1, FIVE)])))
+  await kernel.policies.change(loaded, [])
+}
+
 const of = (name: string): Result => results.get(name) ?? { ran: [], loadMs: NaN, bytes: NaN }
 const one = of('1 policy, 1 prefix')
 const ratio = (name: string, column: number): number => (of(name).ran[column] ?? NaN) / (one.ran[column] ?? NaN)
@@ -134,6 +156,13 @@ measures.push({
   unit: 'MiB',
   atMost: 0.1,
 })
+for (const [name, value] of [
+  ['load a policy of 5 hooks', loads.one],
+  ['load 200 policies of 5 hooks', loads.many],
+  ['load one more beside 200', loads.more],
+] as const) {
+  measures.push({ name, value, unit: 'ms, emulated' })
+}
 printResult('policies', measures, [
   {
     title: 'Many policies, many values: ns per call that does not match, security_file_permission',

@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import test, { describe } from 'node:test'
 import { FakeSink } from '../../support/otlp/server.ts'
 import { TestAgent, cannotRun } from '../support/agent.ts'
-import { threadUse, usedBetween } from '../support/idle.ts'
+import { threadUse, usedBetween } from '../../support/idle.ts'
 
 const SEED = readFileSync(new URL('../../../config/policies/file-monitoring.yaml', import.meta.url), 'utf8')
 const SECONDS = 20

@@ -68,8 +68,9 @@ struct filter {
 /* A selector of a policy; those of one policy on the function stand together, in its order. */
 struct selector {
 	__u32 policy_hook;  /* what records carry as hook_id */
-	__u16 index;        /* within the policy's hook */
+	__u8 index;         /* within the policy's hook */
 	__u8 count;
+	__u8 undecided;     /* the first filters, about which the screen does not know all */
 	__u8 return_type;   /* enum arg_type; ARG_NOP: the policy asks for none */
 	struct filter filters[FILTERS_MAX];
 };

@@ -23,6 +23,7 @@
 #define PATH_BYTES 4096            /* longest text, without the mark below */
 #define DELETED_BYTES 10           /* " (deleted)" */
 #define TOP_MAX 8                  /* dentries remembered: 7 components of a prefix and the one behind */
+#define NAME_BYTES 255             /* of a name, in nearly all file systems */
 #define TOP_HOPS 64                /* budget of the first pass */
 #define TEXT_TRIES 4
 /*
@@ -144,21 +145,6 @@ reached:
 	return top;
 }
 
-/* Length of the path's text, 0 when the walk met more components than it remembers. */
-static __always_inline __u32 top_bytes(const struct top *top, const __u64 *ring)
-{
-	__u32 bytes = 0, i;
-
-	if (!top->whole || top->depth > TOP_MAX)
-		return 0;
-	for (i = 0; i < TOP_MAX; i++) {
-		if (i >= top->depth)
-			break;
-		bytes += LOAD(dentry, ring[i], d_name.len) + 1;
-	}
-	return bytes;
-}
-
 /* State of one copying walk; a step may keep nothing but this. */
 struct text_walk {
 	struct place at, root;
@@ -232,6 +218,18 @@ static __always_inline bool is_deleted(__u64 dentry)
 	return !LOAD(dentry, dentry, d_hash.pprev) && (__u64)LOAD(dentry, dentry, d_parent) != dentry;
 }
 
+/* Marks the text of an unlinked file; returns its length. */
+static __always_inline __u32 with_mark(__u64 dentry, char *text, __u32 len, __u16 *flags)
+{
+	len &= PATH_BYTES - 1;
+	if (is_deleted(dentry)) {
+		__builtin_memcpy(text + len, " (deleted)", DELETED_BYTES);
+		len += DELETED_BYTES;
+		*flags |= VALUE_DELETED;
+	}
+	return len;
+}
+
 /*
  * Second pass: writes the text of `at` as seen from `root` to `text`, which has room for 2 * PATH_BYTES.
  * `bytes` is the length that the first pass found, 0 when it did not finish. Returns the length; *flags as in value_flag.
@@ -290,13 +288,37 @@ static __always_inline __u32 path_text(struct place at, struct place root, __u32
 		count(COUNTER_PATH_TOO_DEEP);
 	if (!w.done || w.need > len)
 		*flags |= VALUE_UNRESOLVED;
-	len &= PATH_BYTES - 1;
-	if (len && is_deleted(at.dentry)) {
-		__builtin_memcpy(text + len, " (deleted)", DELETED_BYTES);
-		len += DELETED_BYTES;
-		*flags |= VALUE_DELETED;
+	return len ? with_mark(at.dentry, text, len, flags) : 0;
+}
+
+/*
+ * The same from the dentries that the first pass remembers, where that is all of them and nothing moved since: no second
+ * walk. Returns 0 where it is not.
+ */
+static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, __u64 leaf, char *text, __u16 *flags)
+{
+	__u32 depth = top->depth, at = 0, len, i;
+	__u64 dentry;
+
+	if (!top->whole || depth > TOP_MAX)
+		return 0;
+	for (i = 0; i < TOP_MAX; i++) {
+		if (i >= depth)
+			break;
+		dentry = ring[(depth - 1 - i) & (TOP_MAX - 1)];
+		len = LOAD(dentry, dentry, d_name.len);
+		if (len > NAME_BYTES)
+			return 0;
+		at &= TOP_MAX * (NAME_BYTES + 1) - 1;
+		text[at] = '/';
+		bpf_probe_read_kernel(text + at + 1, len & NAME_BYTES, LOAD(dentry, dentry, d_name.name));
+		at += 1 + len;
 	}
-	return len;
+	if (locks_moved(top->locks)) {
+		count(COUNTER_PATH_RACED);
+		return 0;
+	}
+	return at ? with_mark(leaf, text, at, flags) : 0;
 }
 
 #endif

@@ -11,8 +11,11 @@ static __always_inline struct place place_of(__u8 type, __u64 argument)
 	return place_of_path(argument);
 }
 
-/* Writes a path and its file's identity at `at`; returns the bytes used. `bytes`: length of the path's text, 0 if not known yet. */
-static __always_inline __u32 put_file(char *at, __u8 type, __u64 argument, __u32 bytes)
+/*
+ * Writes a path and its file's identity at `at`; returns the bytes used. `screened`: the walk of the screen in `s` was that of
+ * this path.
+ */
+static __always_inline __u32 put_file(char *at, __u8 type, __u64 argument, bool screened, const struct scratch *s)
 {
 	struct value *v = (struct value *)at;
 	struct file_info *info = (struct file_info *)(v + 1);
@@ -34,7 +37,10 @@ static __always_inline __u32 put_file(char *at, __u8 type, __u64 argument, __u32
 			super = (__u64)LOAD(inode, inode, i_sb);
 			info->dev = LOAD(super_block, super, s_dev);
 		}
-		v->len = path_text(place, task_root(), bytes, (char *)(key + 1), &flags);
+		if (screened)
+			v->len = top_text(&s->top, s->ring, place.dentry, (char *)(key + 1), &flags);
+		if (!v->len)
+			v->len = path_text(place, task_root(), 0, (char *)(key + 1), &flags);
 	}
 	v->flags = flags;
 	return sizeof(*v) + sizeof(*info) + sizeof(*key) + padded(v->len);

@@ -38,7 +38,7 @@ __noinline int put_value(__u32 slot, __u32 i, __u32 at)
 	v->index = wanted->index;
 	v->flags = 0;
 	if (type == ARG_FILE || type == ARG_PATH)
-		return put_file((char *)v, type, argument, param == hook->path.param ? top_bytes(&s->top, s->ring) : 0);
+		return put_file((char *)v, type, argument, param == hook->path.param, s);
 	if (type == ARG_STRING)
 		return put_string((char *)v, argument);
 	return put_number((char *)v, type, narrowed(type, argument));
@@ -87,55 +87,69 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 	return text_matches(f, v, key, &s->reversed);
 }
 
-/* Takes the first selector out of `left`; SELECTORS_MAX when none is left. Global, as add_open. */
+#define LAST_LEFT (2 * SELECTORS_MAX)
+
+/* Takes the first selector out of `left`, SELECTORS_MAX when there is none; with LAST_LEFT when no other is left. Global, as add_open. */
 __noinline int take_left(__u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
+	__u32 words = hooks[slot & (HOOK_SLOTS - 1)].words, taken = SELECTORS_MAX, w;
 	__u64 bits;
-	__u32 w;
 
 	if (!s)
-		return SELECTORS_MAX;
+		return SELECTORS_MAX | LAST_LEFT;
 	for (w = 0; w < SET_WORDS; w++) {
+		if (w >= words)
+			break;
 		bits = s->left[w];
 		if (!bits)
 			continue;
-		s->left[w] = bits & (bits - 1);
-		return 64 * w + lowest_bit(bits);
+		if (taken != SELECTORS_MAX)
+			return taken;
+		taken = 64 * w + lowest_bit(bits);
+		bits &= bits - 1;
+		s->left[w] = bits;
+		if (bits)
+			return taken;
 	}
-	return SELECTORS_MAX;
+	return taken | LAST_LEFT;
 }
 
 /* The way through the selectors that are left; a step may keep nothing but this. */
 struct survivors {
 	__u32 slot;
-	__u32 end;   /* of the values in the record */
-	__u32 done;  /* policy_hook that has its record: its further selectors are alternatives */
+	__u32 end;      /* of the values in the record */
+	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */
+	__u32 decided;  /* the screen saw the path of the record: filters that it knows all about need no second look */
 };
 
 static long next_selector(__u32 index, struct survivors *left)
 {
 	struct scratch *s = scratch_of(left->slot);
 	const volatile struct hook *hook = &hooks[left->slot & (HOOK_SLOTS - 1)];
-	__u32 bit, key, i, end = left->end;
+	__u32 taken, count, key, i, end = left->end;
 	struct selector *selector;
 	struct event_header *h;
 	struct value *v;
+	long last;
 
 	if (!s)
 		return 1;
-	bit = take_left(left->slot);
-	if (bit >= SELECTORS_MAX)
+	taken = take_left(left->slot);
+	last = taken & LAST_LEFT ? 1 : 0;
+	taken &= LAST_LEFT - 1;
+	if (taken >= SELECTORS_MAX)
 		return 1;
-	key = hook->selectors + bit;
+	key = hook->selectors + taken;
 	selector = bpf_map_lookup_elem(&selectors, &key);
 	if (!selector || selector->policy_hook == left->done)
-		return 0;
+		return last;
+	count = left->decided ? selector->undecided : selector->count;
 	for (i = 0; i < FILTERS_MAX; i++) {
-		if (i >= selector->count)
+		if (i >= count)
 			break;
 		if (!filter_matches(left->slot, key, i))
-			return 0;
+			return last;
 	}
 	left->done = selector->policy_hook;
 	h = (struct event_header *)s->record;
@@ -143,7 +157,7 @@ static long next_selector(__u32 index, struct survivors *left)
 	if (selector->return_type != ARG_NOP) {
 		v = value_at(s, end);
 		if (!v)
-			return 0;
+			return last;
 		v->index = RETURN_INDEX;
 		end += put_number((char *)v, selector->return_type, narrowed(selector->return_type, s->call.returned));
 		h->flags = HOOK_HAS_RETURN;
@@ -154,7 +168,7 @@ static long next_selector(__u32 index, struct survivors *left)
 	submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK);
 	if (h->flags & HOOK_HAS_RETURN)
 		h->nargs--;
-	return 0;
+	return last;
 }
 
 static __noinline int hook_record(__u32 slot)
@@ -168,8 +182,9 @@ static __noinline int hook_record(__u32 slot)
 	if (!s || slot >= HOOK_SLOTS)
 		return 0;
 	left.end = put_values(s, slot);
+	left.decided = hooks[slot].path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
 	/* A rename or a mount since the screen: it has judged by another path than the record's. */
-	if (s->top.whole && locks_moved(s->top.locks)) {
+	if (!left.decided) {
 		for (w = 0; w < SET_WORDS; w++)
 			s->left[w] = s->alive[w];
 	}

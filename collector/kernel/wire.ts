@@ -5,7 +5,15 @@
  */
 export const CPU_STATE = { seq: 0, counters: 8, bytes: 72 } as const
 export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, bytes: 24 } as const
-export const SELECTOR = { policyHook: 0, index: 4, count: 6, returnType: 7, filters: 8, bytes: 208 } as const
+export const SELECTOR = {
+  policyHook: 0,
+  index: 4,
+  count: 5,
+  undecided: 6,
+  returnType: 7,
+  filters: 8,
+  bytes: 208,
+} as const
 export const FILTER = { value: 0, class: 1, op: 2, count: 3, id: 4, numbers: 8, bytes: 40 } as const
 export const SET = { bits: 0, bytes: 64 } as const
 export const NUMBER_KEY = { filter: 0, number: 8, bytes: 16 } as const

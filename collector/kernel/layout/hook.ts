@@ -114,9 +114,8 @@ export function hookBytes(id: number, hooks: readonly PolicyHook[], tables: Tabl
   bytes.writeUInt32LE(tables.sets.id(bitsOf(rows, () => true)), HOOK.all)
   bytes.writeUInt32LE(tables.selectors.length, HOOK.selectors)
   bytes.writeUInt32LE(rows.length, HOOK.nselectors)
-  for (const row of rows) tables.selectors.push(selectorBytes(row, values, tables))
-  writeNumbers(bytes, values, rows, tables)
-  writePath(bytes, values, rows, tables)
+  const decided = new Set([...writeNumbers(bytes, values, rows, tables), ...writePath(bytes, values, rows, tables)])
+  for (const row of rows) tables.selectors.push(selectorBytes(row, values, decided, tables))
   return bytes
 }
 
@@ -140,14 +139,23 @@ function numberFiltersOn(value: Value, { hook, selector }: Row): NumberFilter[] 
   )
 }
 
-function selectorBytes({ hook: { id, spec }, index, selector }: Row, values: readonly Value[], tables: Tables): Buffer {
+/** `decided`: filters that the screen evaluates completely; they stand last. */
+function selectorBytes(
+  { hook: { id, spec }, index, selector }: Row,
+  values: readonly Value[],
+  decided: ReadonlySet<ArgumentFilter>,
+  tables: Tables,
+): Buffer {
   const bytes = Buffer.alloc(SELECTOR.bytes)
   bytes.writeUInt32LE(id, SELECTOR.policyHook)
-  bytes.writeUInt16LE(index, SELECTOR.index)
-  bytes[SELECTOR.count] = selector.matchArgs.length
+  const undecided = selector.matchArgs.filter((filter) => !decided.has(filter))
+  const filters = [...undecided, ...selector.matchArgs.filter((filter) => decided.has(filter))]
+  bytes[SELECTOR.index] = index
+  bytes[SELECTOR.count] = filters.length
+  bytes[SELECTOR.undecided] = undecided.length
   bytes[SELECTOR.returnType] =
     spec.return && spec.returnArg !== undefined ? ARG_TYPES[spec.returnArg.type.read] : ARG_TYPES.nop
-  selector.matchArgs.forEach((filter, i) => {
+  filters.forEach((filter, i) => {
     const value = values.findIndex((each) => sameValue(each, spec.args[filter.arg]))
     writeFilter(bytes, SELECTOR.filters + i * FILTER.bytes, value, filter, tables)
   })
@@ -217,15 +225,18 @@ function smallNumbers(filter: NumberFilter): boolean[] {
   }
 }
 
-/** The numbers by which calls are rejected: those by which some selector is. */
-function writeNumbers(bytes: Buffer, values: readonly Value[], rows: readonly Row[], tables: Tables): void {
+/** The numbers by which calls are rejected: those by which some selector is. Returns the filters that this decides. */
+function writeNumbers(bytes: Buffer, values: readonly Value[], rows: readonly Row[], tables: Tables): ArgumentFilter[] {
   const all = bitsOf(rows, () => true)
+  const decided: ArgumentFilter[] = []
   let count = 0
   for (const value of values) {
-    const asks = isText(value) ? [] : rows.map((row) => numberFiltersOn(value, row).map(smallNumbers))
+    const asks = isText(value)
+      ? []
+      : rows.map((row) => numberFiltersOn(value, row).map((filter) => ({ filter, holds: smallNumbers(filter) })))
     if (!asks.some((filters) => filters.length > 0)) continue
     const sets = [...SMALL.keys(), SMALL_NUMBERS].map((n) =>
-      bitsOf(rows, (_, bit) => asks[bit]?.every((holds) => holds[n]) ?? false),
+      bitsOf(rows, (_, bit) => asks[bit]?.every(({ holds }) => holds[n]) ?? false),
     )
     if (sets.every((set) => set === all)) continue
     const at = HOOK.numbers + count * SCREENED_NUMBER.bytes
@@ -233,9 +244,11 @@ function writeNumbers(bytes: Buffer, values: readonly Value[], rows: readonly Ro
     bytes[at + SCREENED_NUMBER.type] = ARG_TYPES[value.read]
     bytes.writeUInt32LE(tables.numberSets.length, at + SCREENED_NUMBER.sets)
     for (const set of sets) tables.numberSets.push(tables.sets.id(set))
+    for (const { filter, holds } of asks.flat()) if (holds[SMALL_NUMBERS] === false) decided.push(filter)
     if (++count === SCREENED_NUMBERS) break
   }
   bytes[HOOK.nnumbers] = count
+  return decided
 }
 
 /** What the selectors ask of a path, by bit. */
@@ -250,8 +263,8 @@ function demandsOn(value: Value, rows: readonly Row[]): Map<number, Demand> {
   return demands
 }
 
-/** Screens the path that most selectors ask for. */
-function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[], tables: Tables): void {
+/** Screens the path that most selectors ask for. Returns the filters that this decides. */
+function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[], tables: Tables): ArgumentFilter[] {
   const at = HOOK.path
   const [screened] = values
     .map((value) => ({ value, demands: demandsOn(value, rows) }))
@@ -259,7 +272,7 @@ function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[]
     .toSorted((a, b) => b.demands.size - a.demands.size)
   if (screened === undefined) {
     bytes[at + PATH_SCREEN.param] = NO_ARG
-    return
+    return []
   }
   const { value, demands } = screened
   const tree = writePathTree(demands, tables)
@@ -282,4 +295,5 @@ function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[]
   bytes.writeUInt16LE(tree.suffixOpen, at + PATH_SCREEN.suffixOpen)
   bytes.writeBigUInt64LE(tree.first, at + PATH_SCREEN.first)
   nodeBytes(tree.root).copy(bytes, at + PATH_SCREEN.root)
+  return [...demands.values()].flatMap(({ decides }) => (decides === undefined ? [] : [decides]))
 }

@@ -3,6 +3,7 @@
  * that the exact filters then reject, but never rejects a wanted path.
  */
 import type { ArgumentFilter, Selector, TextFilter } from '../../../config/policy/policy.ts'
+import { PREFIX_PARTS } from '../wire.ts'
 
 /** A path component; `open`: the name may continue after `bytes`. */
 export interface Part {
@@ -26,7 +27,12 @@ export interface Suffix {
 export interface Demand {
   readonly prefixes: readonly Prefix[]
   readonly suffixes: readonly Suffix[]
+  /** The filter, if a path has one of these exactly when the filter matches it. */
+  readonly decides: TextFilter | undefined
 }
+
+/** Bytes of a component that the kernel compares. */
+const WORD_BYTES = 8
 
 const DELETED = ' (deleted)'
 
@@ -63,6 +69,12 @@ const restricts = (filter: ArgumentFilter, position: number): filter is TextFilt
   filter.class === 'path' &&
   (filter.operator === 'Equal' || filter.operator === 'Prefix' || filter.operator === 'Postfix')
 
+/** Whether comparing components compares all: folders with short names, and not too many. */
+function isExact({ parts, whole }: Prefix): boolean {
+  const closed = parts.every(({ bytes, open }) => !open && bytes.length <= WORD_BYTES)
+  return closed && !whole && parts.length <= PREFIX_PARTS
+}
+
 /** What the selector asks of the path at a position of the policy's args; undefined: nothing that can be screened. */
 export function demandOf(selector: Selector, position: number): Demand | undefined {
   // Any of several filters is sound; the one with the fewest values rejects most.
@@ -82,5 +94,5 @@ export function demandOf(selector: Selector, position: number): Demand | undefin
       if (prefix !== undefined) prefixes.push(prefix)
     }
   }
-  return { prefixes, suffixes }
+  return { prefixes, suffixes, decides: filter.operator === 'Prefix' && prefixes.every(isExact) ? filter : undefined }
 }

@@ -51,7 +51,9 @@ export interface FilterRead {
 
 export interface SelectorRead {
   readonly policyHook: number
-  readonly index: number
+  readonly index: number | undefined
+  /** The first filters, about which the screen does not know all. */
+  readonly undecided: number | undefined
   readonly returnType: string
   readonly filters: readonly FilterRead[]
 }
@@ -61,7 +63,8 @@ export function selectorsIn(laid: LaidOut): SelectorRead[] {
   const from = bytes.readUInt32LE(HOOK.selectors)
   return tables.selectors.slice(from, from + bytes.readUInt32LE(HOOK.nselectors)).map((selector) => ({
     policyHook: selector.readUInt32LE(SELECTOR.policyHook),
-    index: selector.readUInt16LE(SELECTOR.index),
+    index: selector[SELECTOR.index],
+    undecided: selector[SELECTOR.undecided],
     returnType: typeName(selector[SELECTOR.returnType]),
     filters: Array.from({ length: selector[SELECTOR.count] ?? 0 }, (_, i) => {
       const filter = selector.subarray(SELECTOR.filters + i * FILTER.bytes, SELECTOR.filters + (i + 1) * FILTER.bytes)

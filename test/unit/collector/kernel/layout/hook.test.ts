@@ -118,6 +118,41 @@ test('layout: filters refer to the value, and selectors to their policy', () => 
   ])
 })
 
+const DECIDED: ReadonlyArray<readonly [what: string, filters: ArgumentFilter[], undecided: number]> = [
+  ['folders with short names', [filter(0, 'Prefix', ['/etc/', '/usr/bin/', '/'])], 0],
+  ['values that no path has', [filter(0, 'Prefix', ['etc/', '//'])], 0],
+  ['a name that goes on', [filter(0, 'Prefix', ['/etc/', '/usr'])], 1],
+  ['a name of more than eight bytes', [filter(0, 'Prefix', ['/folder-of/'])], 1],
+  ['a name of eight bytes', [filter(0, 'Prefix', ['/folder-8/'])], 0],
+  ['more folders than the tree has levels', [filter(0, 'Prefix', ['/1/2/3/4/5/6/7/8/'])], 1],
+  ['as many', [filter(0, 'Prefix', ['/1/2/3/4/5/6/7/'])], 0],
+  ['a whole path, which may be that of an unlinked file', [filter(0, 'Equal', ['/etc/x'])], 1],
+  ['an end', [filter(0, 'Postfix', ['/x'])], 1],
+  ['small numbers', [numberFilter(1, 'Equal', [4n, 63n])], 0],
+  ['a number that is not small', [numberFilter(1, 'Equal', [4n, 64n])], 1],
+  ['bits', [numberFilter(1, 'Mask', [4n])], 1],
+  ['all but a number', [numberFilter(1, 'NotEqual', [4n])], 1],
+  [
+    'two of four',
+    [
+      numberFilter(1, 'Equal', [4n]),
+      filter(0, 'Prefix', ['/etc/']),
+      filter(0, 'NotEqual', ['/etc/x']),
+      filter(0, 'Postfix', ['y', 'z']),
+    ],
+    2,
+  ],
+]
+
+for (const [what, matchArgs, undecided] of DECIDED) {
+  test(`layout: filters that the screen decides alone stand last: ${what}`, () => {
+    const [selector] = selectorsIn(laidOut(spec({ selectors: [{ matchArgs }] })))
+    assert.deepEqual([selector?.undecided, selector?.filters.length], [undecided, matchArgs.length])
+    const last = selector?.filters.slice(undecided).map(({ op }) => op)
+    assert.ok(last?.every((op) => op === OPS.Equal || op === OPS.Prefix))
+  })
+}
+
 test('layout: filters have class, operator and an id that counts over all hooks of an object', () => {
   const text: TextFilter = { ...filter(1, 'NotEqual', ['b']), class: 'text' }
   const hook = spec({

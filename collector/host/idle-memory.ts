@@ -1,22 +1,29 @@
 /**
  * Frees memory after a burst. V8 collects garbage when it allocates, which an idle agent hardly does. So this requests one collection after
- * each burst, and one after the start, once the agent is quiet.
+ * a burst, and one after the start, once the agent is quiet and if the heap has grown since the last one.
  */
+import { getHeapStatistics } from 'node:v8'
 
 /** More bytes of the ring between two looks are a burst. */
 const BURST_BYTES = 64 << 10
 /** Quiet looks in a row before a collection: ended processes stay in the table for some seconds. */
 const QUIET_LOOKS = 4
+/** A smaller growth is not worth a collection, which reads the whole heap. */
+const WORTH_BYTES = 4 << 20
 
 export class IdleMemory {
-  readonly #collect: () => void
+  readonly #collect: () => Promise<void>
+  readonly #heapBytes: () => number
+  /** After the last collection; before the first everything is worth one. */
+  #keptBytes = 0
   #bytesRead = 0
   #quiet = 0
   #pending = true
 
-  /** `collect` may take some 10 ms. */
-  constructor(collect: () => void) {
+  /** `collect` may take some 10 ms. `heapBytes` returns the used bytes of the heap, garbage included. */
+  constructor(collect: () => Promise<void>, heapBytes: () => number = usedHeap) {
     this.#collect = collect
+    this.#heapBytes = heapBytes
   }
 
   /** Call it every few seconds. `bytesRead`: bytes read from the ring since the start. */
@@ -27,11 +34,21 @@ export class IdleMemory {
     this.#pending ||= burst
     if (!this.#pending || this.#quiet < QUIET_LOOKS) return
     this.#pending = false
-    this.#collect()
+    if (this.#heapBytes() - this.#keptBytes >= WORTH_BYTES) void this.#run()
+  }
+
+  async #run(): Promise<void> {
+    await this.#collect()
+    this.#keptBytes = this.#heapBytes()
   }
 }
 
 /** Requests a full collection as a separate task; does nothing without Node's flag --expose-gc, which ./ktrail sets. */
-export function collectGarbage(): void {
-  void globalThis.gc?.({ type: 'major', execution: 'async' })
+export async function collectGarbage(): Promise<void> {
+  await globalThis.gc?.({ type: 'major', execution: 'async' })
+}
+
+function usedHeap(): number {
+  const { used_heap_size: used, external_memory: external } = getHeapStatistics()
+  return used + external
 }

@@ -1,15 +1,27 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { IdleMemory } from '../../../../collector/host/idle-memory.ts'
 
-/** Polls with these numbers of ring bytes between two polls; returns the numbers of the polls that collected. */
-function collected(looks: readonly number[]): number[] {
+const MIB = 1 << 20
+
+/**
+ * Polls with these numbers of ring bytes between two polls; returns the numbers of the polls that collected. Each byte of the ring becomes
+ * `garbage` bytes of the heap, which has 10 MiB besides.
+ */
+async function collected(looks: readonly number[], garbage = 100): Promise<number[]> {
   const at: number[] = []
   let now = 0
   let read = 0
-  const memory = new IdleMemory(() => void at.push(now))
+  let collectedBytes = 0
+  const collect = async (): Promise<void> => {
+    at.push(now)
+    collectedBytes = read
+  }
+  const memory = new IdleMemory(collect, () => 10 * MIB + garbage * (read - collectedBytes))
   for (const bytes of looks) {
     memory.look((read += bytes))
+    await setImmediate()
     now++
   }
   return at
@@ -17,18 +29,20 @@ function collected(looks: readonly number[]): number[] {
 
 const times = (count: number, bytes: number): number[] => Array.from({ length: count }, () => bytes)
 
-test('idle memory: collects once after the start and once after each burst, after four idle polls', () => {
-  assert.deepEqual(collected([...times(6, 0), 100_000, ...times(3, 10), 100_000, ...times(12, 10)]), [3, 14])
+test('idle memory: collects once after the start and once after each burst, after four idle polls', async () => {
+  assert.deepEqual(await collected([...times(6, 0), 100_000, ...times(3, 10), 100_000, ...times(12, 10)]), [3, 14])
 })
 
-test('idle memory: does not collect while there is work, or after little work', () => {
-  assert.deepEqual(collected(times(40, 1_000_000)), [])
-  assert.deepEqual(collected(times(40, 60_000)), [3])
+test('idle memory: does not collect while there is work, or after little work', async () => {
+  assert.deepEqual(await collected(times(40, 1_000_000)), [])
+  assert.deepEqual(await collected(times(40, 60_000)), [3])
 })
 
-test('idle memory: adds up the bytes read between two polls', () => {
-  const at: number[] = []
-  const memory = new IdleMemory(() => void at.push(1))
-  for (let look = 1; look <= 10; look++) memory.look(look * 100_000)
-  assert.deepEqual(at, [])
+test('idle memory: adds up the bytes read between two polls', async () => {
+  assert.deepEqual(await collected(times(10, 100_000)), [])
+})
+
+test('idle memory: a burst that left little garbage is not worth a collection, several are', async () => {
+  const burst = [1_000_000, ...times(9, 0)]
+  assert.deepEqual(await collected([...times(10, 0), ...burst, ...burst, ...burst, ...burst, ...burst], 1), [3, 54])
 })

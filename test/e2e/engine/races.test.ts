@@ -20,7 +20,7 @@ const CALLS = Number(process.env['KTRAIL_CALLS'] || 4_000)
 const CALLS_A_ROUND = 1_000
 const RING_BYTES = 128 << 20
 /** A test in which no walk met a rename goes on up to this many times longer. */
-const PATIENCE = 6
+const PATIENCE = 24
 
 const AT_FDCWD = -100
 const O_RDWR_CREAT = 0o102

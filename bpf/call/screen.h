@@ -15,25 +15,37 @@ const volatile __u32 agent_tgid = 0;
 
 #define OPEN_ENDS (1u << 31)
 
+/* Adds a set to what the path leaves. */
+__noinline int add_left(__u32 slot, __u32 set)
+{
+	struct scratch *s = scratch_of(slot);
+
+	if (s)
+		set_add(s->left, SET_WORDS, set);
+	return 0;
+}
+
 /* Adds the selectors that want a name to begin with the first bytes of `word`, or to end with its last ones (OPEN_ENDS). */
 __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 len)
 {
-	struct scratch *s = scratch_of(slot);
 	struct edge key = { .node = node };
 	struct node *found;
-	__u32 n;
+	__u32 n, bit;
 
-	if (!s)
-		return 0;
 	for (n = 1; n <= EDGE_OPEN_MAX; n++) {
-		if (!(open & (1u << (n - 1))) || n > len)
+		if (n > len)
+			break;
+		bit = open >> (n - 1);
+		/* By itself: the verifier would follow each combination of bits that are known of `open`. */
+		barrier_var(bit);
+		if (!(bit & 1))
 			continue;
 		/* Of an end the last byte is the highest. */
 		key.word = open & OPEN_ENDS ? word >> (8 * (EDGE_OPEN_MAX - n)) : first_of(word, n);
 		key.len = EDGE_OPEN | n;
 		found = bpf_map_lookup_elem(&edges, &key);
 		if (found)
-			set_add(s->left, SET_WORDS, found->here);
+			add_left(slot, found->here);
 	}
 	return 0;
 }

@@ -46,7 +46,7 @@ struct {
 static __always_inline bool text_matches(const struct filter *f, struct value *v, struct text_key *key,
 					 struct suffix_entry *reversed)
 {
-	char *text = (char *)(key + 1);
+	char *text = (char *)(key + 1), *end;
 	bool hit = false, cut = v->flags & VALUE_UNRESOLVED;
 	__u32 *stored;
 	__u32 len = v->len, i;
@@ -76,11 +76,10 @@ static __always_inline bool text_matches(const struct filter *f, struct value *v
 	case OP_POSTFIX:
 	case OP_NOT_POSTFIX:
 		reversed->filter = f->id;
-		for (i = 0; i < SUFFIX_KEY_BYTES; i++) {
-			if (i >= len)
-				break;
-			reversed->text[i] = text[(len - 1 - i) & (2 * PATH_BYTES - 1)];
-		}
+		/* All words of the key; of a text that is shorter, the first ones go before its start, where the record still is. */
+		end = text + (len & (2 * PATH_BYTES - 1));
+		for (i = 0; i < SUFFIX_KEY_BYTES / 8; i++)
+			((__u64 *)reversed->text)[i] = __builtin_bswap64(*(__u64 *)(end - 8 * (i + 1)));
 		reversed->bits = 8 * (sizeof(reversed->filter) + (len < SUFFIX_KEY_BYTES ? len : SUFFIX_KEY_BYTES));
 		hit = bpf_map_lookup_elem(&suffixes, reversed) != 0;
 		return hit == (f->op == OP_POSTFIX);

@@ -37,22 +37,30 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 #define CONTAINER(type, address, field) ((__u64)(address) - bpf_core_field_offset(struct type, field))
 
 /*
- * Calls step(index, state) until it answers other than 0, at most `rounds` times. Without bpf_loop (5.17) the verifier
- * follows every round: a million instructions in all, and 8,192 branches that wait to be looked at
- * (kernel/bpf/verifier.c BPF_COMPLEXITY_LIMIT_JMP_SEQ). So `rounds` must be small there, and the steps short.
+ * LOOP calls step(slot) until it answers other than 0, at most `rounds` times; LOOP_STEP makes a function such a step.
+ * Without bpf_loop (5.17) the verifier follows every round, of which it bears 8,192 (kernel/bpf/verifier.c
+ * BPF_COMPLEXITY_LIMIT_JMP_SEQ). There a step is a global function, so that a round is no more to it than a call.
  */
 #ifdef KTRAIL_BOUNDED
-#define LOOP(rounds, step, state)                                  \
+#define LOOP_STEP(step) \
+	__noinline int step##_round(__u32 slot) { return step(slot); }
+#define LOOP(rounds, step, slot)                                   \
 	({                                                         \
 		__u32 round;                                       \
 		_Pragma("nounroll")                                \
 		for (round = 0; round < (rounds); round++) {       \
-			if (step(round, state))                    \
+			if (step##_round(slot))                    \
 				break;                             \
 		}                                                  \
 	})
 #else
-#define LOOP(rounds, step, state) bpf_loop(rounds, step, state, 0)
+#define LOOP_STEP(step) \
+	static long step##_round(__u32 index, __u32 *slot) { return step(*slot); }
+#define LOOP(rounds, step, slot)                                   \
+	({                                                         \
+		__u32 of_slot = slot;                              \
+		bpf_loop(rounds, step##_round, &of_slot, 0);       \
+	})
 #endif
 
 /*
@@ -68,57 +76,6 @@ static __always_inline __u64 next_number(__u64 *counter)
 	return number;
 #else
 	return __sync_fetch_and_add(counter, 1);
-#endif
-}
-
-#ifdef KTRAIL_BOUNDED
-/* The load has an offset of its own for each word: a computed one is refused (check_ctx_reg). */
-#define CONTEXT_WORD(n)                                                                              \
-	case n:                                                                                      \
-		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(word) : "r"(ctx), "i"(8 * (n)));        \
-		break
-
-/* A fexit program's context: the arguments of the function, then its return value. `n` must be known to the verifier. */
-static __always_inline __u64 context_word(const void *ctx, __u32 n)
-{
-	__u64 word = 0;
-
-	switch (n) {
-	CONTEXT_WORD(0);
-	CONTEXT_WORD(1);
-	CONTEXT_WORD(2);
-	CONTEXT_WORD(3);
-	CONTEXT_WORD(4);
-	CONTEXT_WORD(5);
-	CONTEXT_WORD(6);
-	}
-	return word;
-}
-#endif
-
-/* Argument `n` of a fexit program's function, from 0. */
-static __always_inline __u64 func_arg(void *ctx, __u32 n)
-{
-#ifdef KTRAIL_BOUNDED
-	return context_word(ctx, n);
-#else
-	__u64 word = 0;
-
-	bpf_get_func_arg(ctx, n, &word);
-	return word;
-#endif
-}
-
-/* Its return value; `parameters`: how many the function has, at most six (arch/x86/net/bpf_jit_comp.c before 6.7). */
-static __always_inline __u64 func_return(void *ctx, __u32 parameters)
-{
-#ifdef KTRAIL_BOUNDED
-	return context_word(ctx, parameters);
-#else
-	__u64 word = 0;
-
-	bpf_get_func_ret(ctx, &word);
-	return word;
 #endif
 }
 

@@ -66,7 +66,7 @@ enum value_flag {
 	VALUE_UNRESOLVED = 1,  /* path: leading components missing (too long, too deep) */
 	VALUE_DELETED = 2,     /* path: unlinked; " (deleted)" is part of the text */
 	VALUE_TRUNCATED = 4,   /* string: longer than the buffer */
-	VALUE_UNSTABLE = 8,    /* path: renamed in every try; the text may be of two moments, or missing */
+	VALUE_UNSTABLE = 8,    /* path: renamed in every try; the text may be of two moments */
 };
 
 struct file_info {

@@ -14,6 +14,7 @@
 #include "maps.h"
 #include "record.h"
 #include "path.h"
+#include "path_text.h"
 #include "filter.h"
 #include "match/set.h"
 #include "match/number.h"

@@ -16,6 +16,7 @@
 #include "maps.h"
 #include "record.h"
 #include "path.h"
+#include "path_text.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -112,61 +113,40 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	return 0;
 }
 
-/*
- * The path of a place as the task sees it, at `offset` of the scratch's text. Returns its length, and above 16 bits enum
- * value_flag. A global function: the verifier looks at it once by itself, and not once more in every state of each caller,
- * which for that of 6.1 are too many.
- */
-__noinline int put_path(__u64 dentry, __u64 mount, __u32 offset)
-{
-	__u32 zero = 0, len;
-	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
-	struct place at = { .dentry = dentry, .mount = mount };
-	__u16 flags = 0;
-
-	if (!s || offset > FILENAME_BYTES + PATH_BYTES + 512)
-		return VALUE_UNRESOLVED << 16;
-	len = path_text(at, task_root(), 0, s->text + offset, &flags);
-	return len | flags << 16;
-}
-
-#define PATH_LEN(put) ((put) & (2 * PATH_BYTES - 1))
-#define PATH_FLAGS(put) ((put) >> 16)
-
-static __always_inline __u32 put_cwd(__u32 offset, __u16 *len)
+/* Into `text`; *len is its length. */
+static __always_inline __u32 put_cwd(char *text, __u16 *len)
 {
 	__u64 fs = (__u64)BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), fs);
 	struct place cwd;
-	__u32 put;
+	__u16 flags = 0;
 
 	if (!fs)
 		return PROCESS_ERROR_CWD;
 	cwd = place_of_path(MEMBER(fs_struct, fs, pwd));
 	if (!cwd.dentry)
 		return PROCESS_ERROR_CWD;
-	put = put_path(cwd.dentry, cwd.mount, offset);
-	*len = PATH_LEN(put);
-	if (PATH_FLAGS(put) & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
+	*len = put_path(0, cwd, text, &flags);
+	if (flags & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
 		return PROCESS_ERROR_PATH_CWD;
 	return *len ? 0 : PROCESS_ROOT_CWD;
 }
 
 /*
- * What `file` is, into *ino and *links, and its path as the task sees it, at `text`, which is the scratch's at `offset`.
- * Returns its length; 0: not known whole.
+ * What `file` is, into *ino and *links, and its path as the task sees it, into `text`. Returns its length; 0: not known
+ * whole.
  */
-static __always_inline __u32 put_executed(__u64 file, char *text, __u32 offset, __u64 *ino, __u32 *links)
+static __always_inline __u32 put_executed(__u64 file, char *text, __u64 *ino, __u32 *links)
 {
 	struct place at = place_of_path(MEMBER(file, file, f_path));
 	__u64 inode = (__u64)LOAD(file, file, f_inode);
-	__u32 put, len;
+	__u16 flags = 0;
+	__u32 len;
 	long got;
 
 	*ino = LOAD(inode, inode, i_ino);
 	*links = LOAD(inode, inode, i_nlink);
-	put = put_path(at.dentry, at.mount, offset);
-	len = PATH_LEN(put);
-	if (PATH_FLAGS(put) & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
+	len = put_path(0, at, text, &flags);
+	if (flags & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
 		return 0;
 	if (len || (__u64)LOAD(dentry, at.dentry, d_parent) != at.dentry)
 		return len;
@@ -199,8 +179,7 @@ int BPF_KPROBE(process_script, struct linux_binprm *bprm)
 		return 0;
 	script = (struct executed *)s->text;
 	script->tgid = bpf_get_current_pid_tgid() >> 32;
-	script->len = put_executed((__u64)LOAD(linux_binprm, bprm, file), script->path, __builtin_offsetof(struct executed, path),
-				   &script->ino, &script->links);
+	script->len = put_executed((__u64)LOAD(linux_binprm, bprm, file), script->path, &script->ino, &script->links);
 	if (script->len && script->len <= SCRIPT_PATH_BYTES)
 		bpf_map_update_elem(&scripts, &key, script, BPF_ANY);
 	return 0;
@@ -264,7 +243,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	at = padded(b->filename_len & (FILENAME_BYTES - 1));
 
 	b->cwd_len = 0;
-	flags |= put_cwd(at, &b->cwd_len);
+	flags |= put_cwd(s->text + at, &b->cwd_len);
 	at += padded(b->cwd_len & (2 * PATH_BYTES - 1));
 	if (at > FILENAME_BYTES + PATH_BYTES + 256)
 		return 0;
@@ -285,7 +264,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	b->file_links = 1;
 	key = (__u64)bprm;
 	if (bprm->interp == bprm->filename) {
-		b->path_len = put_executed((__u64)bprm->file, s->text + at, at, &b->file_ino, &b->file_links);
+		b->path_len = put_executed((__u64)bprm->file, s->text + at, &b->file_ino, &b->file_links);
 	} else {
 		script = bpf_map_lookup_elem(&scripts, &key);
 		if (script && script->tgid == tgid) {

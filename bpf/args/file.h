@@ -15,7 +15,7 @@ static __always_inline struct place place_of(__u8 type, __u64 argument)
  * Writes a path and its file's identity at `at`; returns the bytes used. `screened`: the walk of the screen in `s` was that of
  * this path.
  */
-static __always_inline __u32 put_file(char *at, __u8 type, __u64 argument, bool screened, const struct scratch *s)
+static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 argument, bool screened, const struct scratch *s)
 {
 	struct value *v = (struct value *)at;
 	struct file_info *info = (struct file_info *)(v + 1);
@@ -40,7 +40,7 @@ static __always_inline __u32 put_file(char *at, __u8 type, __u64 argument, bool 
 		if (screened)
 			v->len = top_text(&s->top, s->ring, place.dentry, (char *)(key + 1), &flags);
 		if (!v->len)
-			v->len = path_text(place, task_root(), 0, (char *)(key + 1), &flags);
+			v->len = put_path(slot, place, (char *)(key + 1), &flags);
 	}
 	v->flags = flags;
 	return sizeof(*v) + sizeof(*info) + sizeof(*key) + padded(v->len);

@@ -7,7 +7,6 @@
  * left, and a record for each policy that matches.
  */
 
-
 /* The value at an offset of the record, if the largest one has room there. */
 static __always_inline struct value *value_at(struct scratch *s, __u32 at)
 {
@@ -38,14 +37,14 @@ __noinline int put_value(__u32 slot, __u32 i, __u32 at)
 	v->index = wanted->index;
 	v->flags = 0;
 	if (type == ARG_FILE || type == ARG_PATH)
-		return put_file((char *)v, type, argument, param == hook->path.param, s);
+		return put_file(slot, (char *)v, type, argument, param == hook->path.param, s);
 	if (type == ARG_STRING)
 		return put_string((char *)v, argument);
 	return put_number((char *)v, type, narrowed(type, argument));
 }
 
-/* All that the policies on the function ask for; returns the end of the last value in the record. */
-static __always_inline __u32 put_values(struct scratch *s, __u32 slot)
+/* All that the policies on the function ask for. */
+static __always_inline void put_values(struct scratch *s, __u32 slot)
 {
 	struct event_header *h = (struct event_header *)s->record;
 	__u32 at = sizeof(*h), used, i;
@@ -61,7 +60,7 @@ static __always_inline __u32 put_values(struct scratch *s, __u32 slot)
 		at += used;
 		h->nargs++;
 	}
-	return at;
+	s->end = at;
 }
 
 /* Filter `i` of a selector, by its key. Global, as add_open. */
@@ -115,43 +114,36 @@ __noinline int take_left(__u32 slot)
 	return taken | LAST_LEFT;
 }
 
-/* The way through the selectors that are left; a step may keep nothing but this. */
-struct survivors {
-	__u32 slot;
-	__u32 end;      /* of the values in the record */
-	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */
-	__u32 decided;  /* the screen saw the path of the record: filters that it knows all about need no second look */
-};
-
-static long next_selector(__u32 index, struct survivors *left)
+static __always_inline int next_selector(__u32 slot)
 {
-	struct scratch *s = scratch_of(left->slot);
-	const volatile struct hook *hook = &hooks[left->slot & (HOOK_SLOTS - 1)];
-	__u32 taken, count, key, i, end = left->end;
+	struct scratch *s = scratch_of(slot);
+	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];
+	__u32 taken, count, key, i, end;
 	struct selector *selector;
 	struct event_header *h;
 	struct value *v;
-	long last;
+	int last;
 
 	if (!s)
 		return 1;
-	taken = take_left(left->slot);
+	taken = take_left(slot);
 	last = taken & LAST_LEFT ? 1 : 0;
 	taken &= LAST_LEFT - 1;
 	if (taken >= SELECTORS_MAX)
 		return 1;
 	key = hook->selectors + taken;
 	selector = bpf_map_lookup_elem(&selectors, &key);
-	if (!selector || selector->policy_hook == left->done)
+	if (!selector || selector->policy_hook == s->done)
 		return last;
-	count = left->decided ? selector->undecided : selector->count;
+	count = s->decided ? selector->undecided : selector->count;
 	for (i = 0; i < FILTERS_MAX; i++) {
 		if (i >= count)
 			break;
-		if (!filter_matches(left->slot, key, i))
+		if (!filter_matches(slot, key, i))
 			return last;
 	}
-	left->done = selector->policy_hook;
+	s->done = selector->policy_hook;
+	end = s->end;
 	h = (struct event_header *)s->record;
 	h->flags = 0;
 	if (selector->return_type != ARG_NOP) {
@@ -170,21 +162,22 @@ static long next_selector(__u32 index, struct survivors *left)
 		h->nargs--;
 	return last;
 }
+LOOP_STEP(next_selector)
 
 static __noinline int hook_record(__u32 slot)
 {
 	struct scratch *s = scratch_of(slot);
-	struct survivors left = { .slot = slot };
 	struct process *process;
 	struct event_header *h;
 	__u32 w;
 
 	if (!s || slot >= HOOK_SLOTS)
 		return 0;
-	left.end = put_values(s, slot);
-	left.decided = hooks[slot].path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
+	put_values(s, slot);
+	s->done = 0;
+	s->decided = hooks[slot].path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
 	/* A rename or a mount since the screen: it has judged by another path than the record's. */
-	if (!left.decided) {
+	if (!s->decided) {
 		for (w = 0; w < SET_WORDS; w++)
 			s->left[w] = s->alive[w];
 	}
@@ -192,7 +185,7 @@ static __noinline int hook_record(__u32 slot)
 	stamp(h, EVENT_HOOK, s->call.time_ns);
 	process = bpf_map_lookup_elem(&processes, &h->tgid);
 	h->start_ns = process ? process->start_ns : 0;
-	LOOP(hooks[slot].nselectors, next_selector, &left);
+	LOOP(hooks[slot].nselectors, next_selector, slot);
 	return 0;
 }
 

@@ -23,6 +23,9 @@ struct scratch {
 	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
 	struct suffix_entry reversed;
 	__u32 offset[VALUES_MAX];  /* of each value in the record */
+	__u32 end;      /* of the last value */
+	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */
+	__u32 decided;  /* the screen saw the path of the record: filters that it knows all about need no second look */
 	char record[RECORD_BYTES + 2 * PATH_BYTES + 512];
 };
 

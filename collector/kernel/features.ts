@@ -16,13 +16,6 @@ export interface Feature {
 
 export const FEATURES: readonly Feature[] = [
   {
-    name: 'bpf_loop',
-    needs: 'Linux 5.17',
-    isIn: ({ loops }) => loops,
-    without:
-      'paths are walked in loops with a small bound; a path of more than 128 components lacks the first ones, has the flag unresolvedPathComponents and is counted as path_too_deep',
-  },
-  {
     name: 'bpf_get_func_arg',
     needs: 'Linux 5.17',
     isIn: ({ loops }) => loops,

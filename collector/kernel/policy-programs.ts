@@ -191,7 +191,7 @@ export class PolicyPrograms implements Disposable {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...this.#constants, hooks, agent_tgid: u32(agentPid) },
       sharedMaps: { ...this.#maps, ...(this.#join === undefined ? {} : { join: this.#join.map }) },
-      mapSizes: { ...mapSizes(tables), scratch: part.length },
+      mapSizes: { ...mapSizes(tables), scratch: part.length, walks: part.length },
     }
     const object = await this.#native.openObject(objectPath(hookObject(facts)), options).catch((cause: unknown) => {
       // A program, or the function that it could not be bound to.

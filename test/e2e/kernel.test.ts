@@ -18,7 +18,6 @@ const EXPECTED: ReadonlyArray<readonly [release: RegExp, without: string[], entr
   [
     /^5\.10\./,
     [
-      'bpf_loop',
       'bpf_get_func_arg',
       'kprobe.multi',
       'maps that grow in tracing programs',

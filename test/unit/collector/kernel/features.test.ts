@@ -16,7 +16,6 @@ const LACKING: ReadonlyArray<readonly [KernelFacts, string[]]> = [
   [
     debian510,
     [
-      'bpf_loop',
       'bpf_get_func_arg',
       'kprobe.multi',
       'maps that grow in tracing programs',

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_PATH_TEXT_H
+#define KTRAIL_PATH_TEXT_H
+
+/*
+ * The second pass over a path (path.h): its text. Names come leaf first, so it is laid out from the end of a buffer, and
+ * the caller takes it from there.
+ *
+ * The kernel's locks count every rename and mount, also of those elsewhere, which any user may do without a pause.
+ * So when they moved, the walk asks the dentries themselves: a rename changes the d_seq of what it moves
+ * (fs/dcache.c __d_move). Two walks in a row over the same dentries and mounts, with the same even d_seq each, had
+ * every name and parent unchanged from the end of the first to the start of the second: the text was true then.
+ * Nothing is freed meanwhile, for a program runs under RCU. Mounts have no number of their own: one that is moved away
+ * and back between two walks is missed, and its owner could have left it there as well.
+ *
+ * Its functions are global, with plain numbers as arguments: the verifier looks at each once by itself, and not once
+ * more in every state of its callers.
+ */
+
+#define DELETED_BYTES 10 /* " (deleted)" */
+#define NAME_BYTES 255   /* of a name, in nearly all file systems */
+#define TEXT_TRIES 4
+#define TEXT_HOPS 4096   /* budget of each try; a path of 4,096 bytes has at most 2,048 components */
+
+struct text_walk {
+	struct place start, at, root;
+	__u64 mnt_root;
+	__u64 trace;   /* of the dentries and mounts met, and their d_seq */
+	__u32 need;    /* bytes of the names met so far */
+	__u32 fit;     /* of them, those that had room */
+	__u32 moving;  /* a d_seq was odd: a rename at work */
+	__u32 done;
+	char text[2 * PATH_BYTES];  /* ends at PATH_BYTES; the rest is for the verifier, which adds bounds */
+};
+
+/* One for each function in an object; user space sets how many. The scratch of a call has no room left (32 KiB a CPU). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct text_walk);
+} walks SEC(".maps");
+
+static __always_inline struct text_walk *walk_of(__u32 slot)
+{
+	return bpf_map_lookup_elem(&walks, &slot);
+}
+
+static __always_inline void trace(struct text_walk *w, __u64 met)
+{
+	w->trace = (w->trace + met) * 0x9e3779b97f4a7c15ull;
+}
+
+static __always_inline int text_step(__u32 slot)
+{
+	struct text_walk *w = walk_of(slot);
+	__u64 dentry, mount, parent, up;
+	__u32 len, need, from, seq;
+	const void *name;
+
+	if (!w)
+		return 1;
+	dentry = w->at.dentry;
+	mount = w->at.mount;
+	trace(w, dentry);
+	trace(w, mount);
+	if (dentry == w->root.dentry && mount == w->root.mount)
+		goto done;
+	if (dentry == w->mnt_root) {
+		up = (__u64)LOAD(mount, mount, mnt_parent);
+		if (up == mount)
+			goto done;
+		parent = (__u64)LOAD(mount, mount, mnt_mountpoint);
+		w->at.dentry = parent;
+		w->at.mount = up;
+		w->mnt_root = (__u64)LOAD(mount, up, mnt.mnt_root);
+		return 0;
+	}
+	parent = (__u64)LOAD(dentry, dentry, d_parent);
+	if (parent == dentry)
+		goto done;
+	len = LOAD(dentry, dentry, d_name.len);
+	/* Up to PATH_MAX - 1 bytes in some file systems. */
+	need = w->need + len + 1;
+	w->need = need;
+	if (need < PATH_BYTES) {
+		w->fit = need;
+		from = (PATH_BYTES - need) & (PATH_BYTES - 1);
+		w->text[from] = '/';
+		name = LOAD(dentry, dentry, d_name.name);
+		bpf_probe_read_kernel(w->text + from + 1, len & (PATH_BYTES - 1), name);
+	}
+	/* Last: it then vouches for what was read before. */
+	barrier();
+	seq = LOAD(dentry, dentry, d_seq.seqcount.sequence);
+	w->moving |= seq & 1;
+	trace(w, seq);
+	w->at.dentry = parent;
+	return 0;
+done:
+	w->done = true;
+	return 1;
+}
+LOOP_STEP(text_step)
+
+/* One walk from its start to the task's root. */
+__noinline int walk_text(__u32 slot)
+{
+	struct text_walk *w = walk_of(slot);
+
+	if (!w)
+		return 0;
+	w->at = w->start;
+	w->root = task_root();
+	w->mnt_root = (__u64)LOAD(mount, w->at.mount, mnt.mnt_root);
+	w->trace = 1;
+	w->need = 0;
+	w->fit = 0;
+	w->moving = 0;
+	w->done = false;
+	LOOP(TEXT_HOPS, text_step, slot);
+	return 0;
+}
+
+/* The text of the start as the task sees it. Returns its length, and above 16 bits enum value_flag. */
+__noinline int path_text(__u32 slot)
+{
+	struct text_walk *w = walk_of(slot);
+	bool settled = false;
+	struct path_locks locks;
+	__u32 try, len, flags = 0;
+	__u64 before = 0;
+
+	if (!w)
+		return 0;
+#pragma nounroll
+	for (try = 0; try < TEXT_TRIES; try++) {
+		locks = locks_now();
+		walk_text(slot);
+		settled = !locks_moved(locks);
+		if (settled)
+			break;
+		count(COUNTER_PATH_RACED);
+		settled = w->trace == before && !w->moving;
+		if (settled)
+			break;
+		before = w->trace;
+	}
+	if (!settled) {
+		count(COUNTER_PATH_UNSTABLE);
+		flags |= VALUE_UNSTABLE;
+	}
+	if (!w->done)
+		count(COUNTER_PATH_TOO_DEEP);
+	len = w->fit;
+	if (!w->done || w->need > len)
+		flags |= VALUE_UNRESOLVED;
+	return len | flags << 16;
+}
+
+static __always_inline bool is_deleted(__u64 dentry)
+{
+	return !LOAD(dentry, dentry, d_hash.pprev) && (__u64)LOAD(dentry, dentry, d_parent) != dentry;
+}
+
+/* Marks the text of an unlinked file; returns its length. */
+static __always_inline __u32 with_mark(__u64 dentry, char *text, __u32 len, __u16 *flags)
+{
+	len &= PATH_BYTES - 1;
+	if (is_deleted(dentry)) {
+		__builtin_memcpy(text + len, " (deleted)", DELETED_BYTES);
+		len += DELETED_BYTES;
+		*flags |= VALUE_DELETED;
+	}
+	return len;
+}
+
+/* Writes the text of a place to `to`, which has room for 2 * PATH_BYTES. Returns its length; *flags as in value_flag. */
+static __always_inline __u32 put_path(__u32 slot, struct place at, char *to, __u16 *flags)
+{
+	struct text_walk *w = walk_of(slot);
+	__u32 got, len, from;
+
+	if (!w)
+		return 0;
+	w->start = at;
+	got = path_text(slot);
+	*flags = got >> 16;
+	len = got & (PATH_BYTES - 1);
+	from = (PATH_BYTES - w->fit) & (PATH_BYTES - 1);
+	bpf_probe_read_kernel(to, len, w->text + from);
+	return len ? with_mark(at.dentry, to, len, flags) : 0;
+}
+
+/*
+ * The same from the dentries that the first pass remembers, where that is all of them and nothing moved since: no second
+ * walk. Returns 0 where it is not.
+ */
+static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, __u64 leaf, char *text, __u16 *flags)
+{
+	__u32 depth = top->depth, at = 0, len, i;
+	__u64 dentry;
+
+	if (!top->whole || depth > TOP_MAX)
+		return 0;
+	for (i = 0; i < TOP_MAX; i++) {
+		if (i >= depth)
+			break;
+		dentry = ring[(depth - 1 - i) & (TOP_MAX - 1)];
+		len = LOAD(dentry, dentry, d_name.len);
+		if (len > NAME_BYTES)
+			return 0;
+		at &= TOP_MAX * (NAME_BYTES + 1) - 1;
+		text[at] = '/';
+		bpf_probe_read_kernel(text + at + 1, len & NAME_BYTES, LOAD(dentry, dentry, d_name.name));
+		at += 1 + len;
+	}
+	if (locks_moved(top->locks)) {
+		count(COUNTER_PATH_RACED);
+		return 0;
+	}
+	return at ? with_mark(leaf, text, at, flags) : 0;
+}
+
+#endif

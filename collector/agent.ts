@@ -8,7 +8,7 @@ import { nodeNameOf, ringWatermarkBytes } from '../config/agent/effective.ts'
 import type { LoadedConfig } from '../config/agent/load.ts'
 import type { Config } from '../config/agent/schema.ts'
 import { EncoderPool } from '../exporters/index.ts'
-import { gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
+import { enableStats, gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
 import { startDelivery } from './delivery/delivery.ts'
 import { Enrichment } from './enrich/enrichment.ts'
 import { checkHost } from './host/checks.ts'
@@ -22,6 +22,7 @@ import { Ingest } from './ingest/ingest.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import type { KernelFacts } from './kernel/facts.ts'
 import { lackingFeatures } from './kernel/features.ts'
+import { Canary } from './kernel/guard/canary.ts'
 import { Guard } from './kernel/guard/guard.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import { Line } from './line.ts'
@@ -73,7 +74,13 @@ export async function startAgent(
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
 
-  const guard = new Guard({ check: () => kernel.check(), log })
+  const canary = new Canary({
+    facts,
+    links: () => kernel.policies.links,
+    enableStats,
+    warn: (reason) => log.warn({ reason }, 'the agent cannot test its hooks'),
+  })
+  const guard = new Guard({ check: (nowMs) => [...kernel.check(), ...canary.check(nowMs)], log })
   const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery, loopLag, guard }
   const telemetry = undo.use(new Telemetry(parts, { epoch, loaded, facts, log }))
   const http = await telemetry.serve()

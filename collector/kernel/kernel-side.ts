@@ -161,7 +161,7 @@ export class KernelSide implements Disposable {
 
   /** What others have changed or silenced. Costs a system call for each link and gate, and two reads. Puts right what it can. */
   check(): Finding[] {
-    const links = [...this.#links.map(({ watched }) => watched.link), ...this.policies.links]
+    const links = [...this.#links.map(({ watched }) => watched.link), ...this.policies.links.map(({ link }) => link)]
     const switches = checkSwitches(new Set(links.map(({ kind }) => kind)), this.#procfs)
     return [...switches, ...this.#links.flatMap(({ watched }) => watched.check()), ...this.policies.check()]
   }
@@ -170,6 +170,7 @@ export class KernelSide implements Disposable {
     this.policies?.[Symbol.dispose]()
     for (const { watched } of this.#links) watched[Symbol.dispose]()
     this.ring.close()
+    for (const map of Object.values(this.#maps)) map.close()
     this.#object.close()
   }
 }

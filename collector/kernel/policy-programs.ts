@@ -286,9 +286,9 @@ export class PolicyPrograms implements Disposable {
     return [...this.#attached.values()].flatMap(({ symbol, gate, programs }) => gate.check(symbol, programs))
   }
 
-  /** All links of functions. */
-  get links(): Link[] {
-    return [...this.#attached.values()].flatMap(({ gate }) => gate.links)
+  /** All links on functions. */
+  get links(): Array<{ readonly symbol: string; readonly link: Link }> {
+    return [...this.#attached.values()].flatMap(({ symbol, gate }) => gate.links.map((link) => ({ symbol, link })))
   }
 
   /** Missed runs of functions, also of detached ones, by name. */

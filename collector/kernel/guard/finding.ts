@@ -1,6 +1,12 @@
 /** What was found changed behind the agent's back. */
 
-export const FINDING_KINDS = ['link_gone', 'gate_changed', 'kprobes_disarmed', 'ftrace_disabled'] as const
+export const FINDING_KINDS = [
+  'link_gone',
+  'gate_changed',
+  'kprobes_disarmed',
+  'ftrace_disabled',
+  'hook_silent',
+] as const
 
 export type FindingKind = (typeof FINDING_KINDS)[number]
 
@@ -19,6 +25,7 @@ const ADVICE: Readonly<Record<FindingKind, string>> = {
   gate_changed: 'restart the agent',
   kprobes_disarmed: 'write 1 to it',
   ftrace_disabled: 'write 1 to it',
+  hook_silent: 'restart the agent',
 }
 
 /** One line for people. */

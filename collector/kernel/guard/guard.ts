@@ -16,7 +16,7 @@ interface Held {
 
 export interface GuardOptions {
   /** What is wrong now. Puts right what it can. */
-  readonly check: () => readonly Finding[]
+  readonly check: (nowMs: number) => readonly Finding[]
   readonly log: Log
 }
 
@@ -33,7 +33,7 @@ export class Guard {
   look(nowMs: number): boolean {
     const { check, log } = this.#options
     let appeared = false
-    for (const finding of check()) {
+    for (const finding of check(nowMs)) {
       const key = `${finding.kind} ${finding.on}`
       const held = this.#held.get(key)
       this.#held.set(key, { finding, seenMs: nowMs })

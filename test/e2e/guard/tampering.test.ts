@@ -4,11 +4,12 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { line, runAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
-import { lostIn } from '../support/record.ts'
+import { lostIn, processOf } from '../support/record.ts'
 
 const SEEN_MS = 10_000
 /** A finding stays for half a minute after it was last seen. */
@@ -21,6 +22,7 @@ const skip = cannotRun()
 if (skip !== false) console.log(`tampering: skipped: ${skip}`)
 const folder = skip === false ? freshFolder('tampering') : '/none'
 const file = join(folder, 'f')
+if (skip === false) writeFileSync(file, 'x')
 
 interface Listed {
   readonly id: number
@@ -96,7 +98,6 @@ describe('tampering by root', { skip }, () => {
   let expected = 0
 
   before(async () => {
-    writeFileSync(file, 'x')
     agent = await start()
     expected = await reads(agent)
     assert.ok(expected > 0)
@@ -164,6 +165,45 @@ describe('tampering by root', { skip }, () => {
     turn(KPROBES, '1')
     await readyAgain(agent)
     assert.equal(await reads(agent), expected)
+  })
+})
+
+describe('hooks that the kernel does not call', { skip }, () => {
+  after(() => turn(KPROBES, '1'))
+
+  it('are found by the next test access, which is no event', async () => {
+    const hook = (call: string): object => ({
+      ...fileHook([path('Prefix', '/proc/', folder)]),
+      call,
+      return: false,
+      returnArg: undefined,
+      args: [{ index: 0, type: 'file' }],
+    })
+    await using agent = await TestAgent.start({
+      policies: { 'p.yaml': policy('watching', [hook('security_file_permission')]) },
+      config: { attach: { mode: 'kprobe' } },
+    })
+    assert.ok((await reads(agent)) > 0)
+    await setTimeout(SEEN_MS)
+    assert.equal((await agent.get('/readyz')).status, 200)
+    assert.deepEqual(await found(agent, 'hook_silent'), [0, 0])
+    const own = agent.lines().filter((each) => each.process_kprobe !== undefined && processOf(each).pid === agent.pid)
+    assert.deepEqual(own, [])
+    assert.ok(turn(KPROBES, '0'))
+    // Something new is attached: the agent tests its hooks.
+    await agent.apply('more', policy('more', [hook('security_file_open')]))
+    await unready(agent, /^tampering: security_file_permission \(kprobe\): it did not run, /m)
+    await unready(agent, /^tampering: security_file_open \(kprobe\): it did not run, /m)
+    assert.deepEqual(await found(agent, 'hook_silent'), [2, 2])
+    assert.ok(turn(KPROBES, '1'))
+    const text = async (): Promise<string> => (await agent.get('/readyz')).text()
+    await agent.until(
+      'the older hook to be called again',
+      async () => !(await text()).includes('file_permission'),
+      GONE_MS,
+    )
+    // The kernel never arms a kprobe that was attached while all were off.
+    assert.match(await text(), /^tampering: security_file_open \(kprobe\): it did not run, .*: restart the agent$/m)
   })
 })
 

@@ -37,7 +37,7 @@ test('guard: every kind is counted, also while there is none', () => {
   assert.deepEqual(guard.findings(), [])
   assert.deepEqual(
     [...guard.counts],
-    ['link_gone', 'gate_changed', 'kprobes_disarmed', 'ftrace_disabled'].map((kind) => [kind, 0]),
+    ['link_gone', 'gate_changed', 'kprobes_disarmed', 'ftrace_disabled', 'hook_silent'].map((kind) => [kind, 0]),
   )
   assert.deepEqual(log, [])
 })

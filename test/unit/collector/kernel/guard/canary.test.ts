@@ -1,0 +1,126 @@
+/** When the agent tests its hooks, and what it finds. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { Canary, access } from '../../../../../collector/kernel/guard/canary.ts'
+import { NativeError } from '../../../../../native/index.ts'
+import type { AttachKind, Link } from '../../../../../native/types.ts'
+import { kernel } from '../../support/facts.ts'
+
+const HOUR_MS = 3_600_000
+
+class Hook {
+  runs = 0n
+  silent = false
+  readonly symbol: string
+  readonly link: Link
+
+  constructor(symbol: string, kind: AttachKind = 'fexit') {
+    this.symbol = symbol
+    this.link = {
+      kind,
+      identity: () => ({ id: 1, program: 1 }),
+      stats: () => ({ missed: 0n, runs: this.runs, runNs: 0n }),
+      close: () => {},
+      [Symbol.dispose]: () => {},
+    }
+  }
+}
+
+interface Rig {
+  readonly hooks: Hook[]
+  readonly canary: Canary
+  readonly warnings: string[]
+  acts: number
+  counting: number
+  refused: boolean
+  /** Silent hooks, as text. */
+  check(ms: number): string[]
+}
+
+function rig(minor = 12): Rig {
+  const made: Rig = {
+    hooks: [],
+    warnings: [],
+    acts: 0,
+    counting: 0,
+    refused: false,
+    canary: new Canary({
+      facts: kernel(6, minor),
+      links: () => made.hooks,
+      enableStats: () => {
+        if (made.refused) throw new NativeError('NOT_PERMITTED', 'no rights')
+        made.counting++
+        return { [Symbol.dispose]: () => void made.counting-- }
+      },
+      warn: (reason) => void made.warnings.push(reason),
+      act: () => {
+        made.acts++
+        assert.equal(made.counting, 1)
+        for (const hook of made.hooks) if (!hook.silent) hook.runs++
+      },
+    }),
+    check: (ms) => made.canary.check(ms).map(({ kind, on }) => `${kind} ${on}`),
+  }
+  return made
+}
+
+test('canary: at the start, when something new is attached, and each hour', () => {
+  const r = rig()
+  r.hooks.push(new Hook('security_file_permission'))
+  const acts = (ms: number): number => {
+    assert.deepEqual(r.check(ms), [])
+    return r.acts
+  }
+  assert.deepEqual([0, 2_000, HOUR_MS - 1].map(acts), [1, 1, 1])
+  assert.deepEqual([HOUR_MS, HOUR_MS + 1].map(acts), [2, 2])
+  r.hooks.push(new Hook('security_mmap_file'))
+  assert.deepEqual([HOUR_MS + 2, HOUR_MS + 3].map(acts), [3, 3])
+  assert.equal(r.counting, 0)
+})
+
+test('canary: a silent hook is found, and tested at each look until it runs again', () => {
+  const r = rig()
+  const [well, silent] = [new Hook('fd_install', 'kprobe.multi'), new Hook('security_file_open', 'kretprobe')]
+  silent.silent = true
+  r.hooks.push(well, silent)
+  assert.deepEqual(r.check(0), ['hook_silent security_file_open (kretprobe)'])
+  assert.deepEqual(r.check(2_000), ['hook_silent security_file_open (kretprobe)'])
+  silent.silent = false
+  assert.deepEqual(r.check(4_000), [])
+  assert.deepEqual(r.check(6_000), [])
+  assert.equal(r.acts, 3)
+})
+
+test('canary: only functions are judged that the access calls on this kernel', () => {
+  for (const [minor, called, not] of [
+    [1, 'security_path_truncate', 'security_file_truncate'],
+    [2, 'security_file_truncate', 'security_path_truncate'],
+  ] as const) {
+    const r = rig(minor)
+    r.hooks.push(...['do_exit', called, not].map((symbol) => new Hook(symbol)))
+    for (const hook of r.hooks) hook.silent = true
+    assert.deepEqual(r.check(0), [`hook_silent ${called} (fexit)`])
+  }
+})
+
+test('canary: nothing attached, nothing done', () => {
+  const r = rig()
+  r.hooks.push(new Hook('do_exit'))
+  assert.deepEqual(r.check(0), [])
+  assert.equal(r.acts, 0)
+})
+
+test('canary: a kernel that does not count runs is reported once', () => {
+  const r = rig()
+  r.refused = true
+  r.hooks.push(new Hook('fd_install'))
+  assert.deepEqual([r.check(0), r.check(HOUR_MS)], [[], []])
+  assert.deepEqual(r.warnings, ['no rights'])
+})
+
+test('canary: the access leaves nothing behind', () => {
+  const before = readFileSync('/proc/self/comm', 'utf8')
+  access()
+  assert.equal(readFileSync('/proc/self/comm', 'utf8'), before)
+})

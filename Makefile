@@ -8,6 +8,7 @@ MINUTES ?= 30
 SETS ?= 2000
 FROM ?= 0
 CALLS ?= 1000000
+STARTS ?= 1000
 
 .DEFAULT_GOAL := help
 
@@ -54,7 +55,11 @@ random-policies: build ## random policies against a plain evaluator, verdicts in
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec \
 		test/e2e/engine/random-policies.test.ts test/e2e/engine/races.test.ts
 
+start-stop: build ## attach and detach again and again under load: STARTS=1000
+	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- env KTRAIL_STARTS=$(STARTS) \
+		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/e2e/guard/start-stop.test.ts
+
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full faults check soak bench simulate random-policies clean
+.PHONY: help build run picture test full faults check soak bench simulate random-policies start-stop clean

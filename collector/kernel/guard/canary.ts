@@ -11,8 +11,6 @@ import type { KernelFacts } from '../facts.ts'
 import type { Finding } from './finding.ts'
 
 const INTERVAL_MS = 3_600_000
-/** glibc takes more than 32 MiB from mmap each time. The pages are never touched. */
-const MAPPED_BYTES = 33 << 20
 
 export interface CanaryOptions {
   readonly facts: KernelFacts
@@ -85,7 +83,8 @@ export function access(): void {
   closeSync(openSync('/proc/self/comm', 'w'))
   readFileSync('/proc/self/comm')
   try {
-    Buffer.allocUnsafeSlow(MAPPED_BYTES)
+    // V8 maps the room of a buffer that may grow; memory of malloc may have been mapped before.
+    void new ArrayBuffer(0, { maxByteLength: 4096 })
   } catch {
     // No memory: the kernel has called the hook before it refused.
   }

@@ -32,11 +32,13 @@ export async function watchTargets(paths: readonly string[]): Promise<WatchTarge
       const real = await answered(path, () => found.follow('/', partsOf(path)))
       if (real === undefined) continue
       const files = (await policyFilesAt(real)).filter((file) => file !== real)
-      await answered(path, async () => {
-        for (const file of files) await found.follow(real, [basename(file)])
-      })
+      // Each by itself: a symlink to a file system that does not answer must not make its folder unreadable.
+      for (const file of files) {
+        const name = basename(file)
+        await answered(join(path, name), () => found.follow(real, [name])).catch(found.cannotRead(file))
+      }
     } catch (error) {
-      found.unseen ??= `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`
+      found.cannotRead(path)(error)
     }
   }
   return found
@@ -50,6 +52,12 @@ class Found implements WatchTargets {
   readonly names = new Map<string, Set<string> | undefined>()
   unseen: string | undefined
   readonly #local = new Map<number, boolean>()
+
+  readonly cannotRead =
+    (path: string) =>
+    (error: unknown): void => {
+      this.unseen ??= `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`
+    }
 
   /** Looks a path up as the kernel does, from a directory without symlinks on. Returns the real path; undefined if there is none. */
   async follow(from: string, parts: readonly string[]): Promise<string | undefined> {

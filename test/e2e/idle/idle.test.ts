@@ -32,10 +32,11 @@ describe('idle', { skip: cannotRun() }, () => {
     await agent.settled()
     await agent.until('a request', () => sink.requests.length > 0)
     await setTimeout(QUIET_MS)
-    const lines = agent.lines().length
+    let quiet = 0
     let mostWakeups = 0
     let leastMs = Infinity
     for (let period = 1; period <= PERIODS && leastMs > AIM_MS; period++) {
+      const lines = agent.lines().length
       const before = threadUse(agent.pid)
       await setTimeout(SECONDS * 1000)
       const used = usedBetween(before, threadUse(agent.pid))
@@ -45,10 +46,13 @@ describe('idle', { skip: cannotRun() }, () => {
       context.diagnostic(
         `period ${period}: ${wakeups} wakeups/s, ${cpuMs.toFixed(1)} ms of CPU, aim ${AIM_MS} (${threads.join('; ')})`,
       )
+      // Someone touched a file in /etc.
+      if (agent.lines().length > lines) continue
+      quiet++
       mostWakeups = Math.max(mostWakeups, wakeups)
       leastMs = Math.min(leastMs, cpuMs)
     }
-    assert.equal(agent.lines().length, lines, 'something happened meanwhile')
+    assert.ok(quiet > 0, 'something happened in each period')
     assert.ok(mostWakeups <= WAKEUPS_A_SECOND, `${mostWakeups} wakeups/s, expected at most ${WAKEUPS_A_SECOND}`)
     assert.ok(leastMs <= CPU_MS, `${leastMs} ms of CPU, expected at most ${CPU_MS}`)
   })

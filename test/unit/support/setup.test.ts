@@ -188,6 +188,7 @@ test('make: every target of the help exists and is described', () => {
     'bench',
     'simulate',
     'random-policies',
+    'start-stop',
     'clean',
   ])
   const phony = /^\.PHONY: (.*)$/m.exec(readFileSync(path.join(ROOT, 'Makefile'), 'utf8'))

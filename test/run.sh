@@ -5,6 +5,7 @@
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 #   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host)
+# Guests run side by side, two at a time; their lines begin with the name of the run.
 # Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
@@ -35,6 +36,17 @@ mkdir -p "$results"
 
 wanted() { [[ $1 == *"$only"* ]]; }
 
+# Guests run side by side: each takes one core.
+jobs=()
+end_guests() {
+  trap '' INT TERM HUP
+  local job
+  for job in "${jobs[@]}"; do kill -TERM -- "-$job" 2>/dev/null || true; done
+  wait
+}
+trap 'end_guests; exit 130' INT
+trap 'end_guests; exit 143' TERM HUP
+
 # run NAME COMMAND...: for test/support/tally.ts.
 run() {
   local name=$1 code=0
@@ -46,13 +58,21 @@ run() {
   echo "$code" >"$results/$name.code"
 }
 
-# tests NAME [--serial | guest options] -- FOLDER...: one run of `node --test`, here or in one guest boot.
+# tests NAME [--serial | --part I/N and guest options] -- FOLDER...: one run of `node --test`, here or in one guest boot. A guest runs in the
+# background, its lines begin with NAME; --part: every N-th file, from the I-th.
 tests() {
-  local name=$1 guest=() serial=() folder found=()
+  local name=$1 guest=() serial=() part=1 parts=1 folder found=() i
   shift
   wanted "$name" || return 0
   while [ "$1" != -- ]; do
-    if [ "$1" = --serial ]; then serial=(--test-concurrency=1); else guest+=("$1"); fi
+    case $1 in
+      --serial) serial=(--test-concurrency=1) ;;
+      --part)
+        part=${2%/*} parts=${2#*/}
+        shift
+        ;;
+      *) guest+=("$1") ;;
+    esac
     shift
   done
   shift
@@ -60,6 +80,9 @@ tests() {
     if [ -d "$folder" ]; then
       mapfile -t -O ${#found[@]} found < <(find "$folder" -name '*.test.ts' -path "$files" | LC_ALL=C sort)
     fi
+  done
+  for i in "${!found[@]}"; do
+    [ $((i % parts)) -eq $((part - 1)) ] || unset "found[$i]"
   done
   if [ ${#found[@]} -eq 0 ]; then
     log "$name: no test files in $*"
@@ -75,7 +98,12 @@ tests() {
     command+=(--test-concurrency=1)
     # The guest gets no variable of this environment by itself.
     command=(env "KTRAIL_SEED=${KTRAIL_SEED:-}" "KTRAIL_FULL_HITS=${KTRAIL_FULL_HITS:-}" "${command[@]}")
-    run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}"
+    # Job control gives it a process group of its own, which end_guests ends.
+    set -m
+    run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}" \
+      > >(sed -u "s/^/$name: /") 2>&1 &
+    set +m
+    jobs+=($!)
   else
     run "$name" "${command[@]}" "${serial[@]}" "${found[@]}"
   fi
@@ -87,11 +115,15 @@ run 3-types npm run --silent types
 tests 4-unit -- test/unit
 # Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
 tests 5-integration-host --serial -- test/integration-host
-tests 6-integration-e2e --cpus 2 --timeout 3300 -- test/integration test/e2e
+# Two guests at a time: test/support/guest/run.sh lets a third one wait.
+for part in 1 2; do
+  tests "6-integration-e2e-$part" --part $part/2 --cpus 2 --timeout 3300 -- test/integration test/e2e
+done
 # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
 if [ "$kernel" = 6.12 ]; then
   tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
 fi
+wait
 
 log "results (kernel $kernel)"
 exec node test/support/tally.ts "$results"

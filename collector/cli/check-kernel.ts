@@ -39,7 +39,7 @@ export async function checkKernel(args: Arguments, terminal: Terminal): Promise<
   terminal.printError(
     problems.length > 0
       ? 'this kernel cannot run ktrail'
-      : `this kernel can run ktrail: ${count('without')} missing features have a replacement, ${count('unknown')} could not be found out, ${wrong} policy files refused`,
+      : `this kernel can run ktrail: ${count('without')} missing features have a replacement, ${count('unknown')} could not be found out, ${wrong} policies refused or without a function that they need`,
   )
   return wrong === 0 ? 0 : EXIT_CONFIG
 }
@@ -52,7 +52,7 @@ function lockdownFindings(lockdown: string | undefined): Finding[] {
     : [{ state: 'ok', text: `lockdown: ${lockdown}` }]
 }
 
-/** One finding for each policy file, one more for each call that is skipped. Never throws for a bad file. */
+/** One finding for each policy file, one more for each call that is skipped and each group that is lacking. Never throws for a bad file. */
 export async function policyFindings(
   config: Pick<Config, 'policies' | 'attach'>,
   facts: KernelFacts,
@@ -84,11 +84,18 @@ async function fileFindings(
   if ('problems' in parsed) return refused(parsed.problems.map(formatProblem))
   const { policy } = parsed
   try {
-    const { hooks, skipped } = planPolicy(policy, facts, await symbols([policy], facts), config.attach.mode, () => 1)
+    const { hooks, skipped, lacking } = planPolicy(
+      policy,
+      facts,
+      await symbols([policy], facts),
+      config.attach.mode,
+      () => 1,
+    )
     const modes = new Set(hooks.map(({ way }) => way.mode))
     return [
       { state: 'ok', text: `policy ${policy.name}: hooks ${hooks.length} functions (${[...modes].join(', ')})` },
       ...skipped.map(({ message }): Finding => ({ state: 'without', text: `${message}; the call is skipped` })),
+      ...lacking.map((message): Finding => ({ state: 'missing', text: `policy ${policy.name}: ${message}` })),
     ]
   } catch (error) {
     if (!(error instanceof CollectorError)) throw error

@@ -71,7 +71,7 @@ export const FEATURES: readonly Feature[] = [
 export const lackingFeatures = (facts: KernelFacts): string[] =>
   FEATURES.filter(({ isIn }) => !isIn(facts)).map(({ name }) => name)
 
-/** `without`: works, but worse. `missing`: ktrail cannot run. `refused`: a policy that this kernel cannot run. */
+/** `without`: works, but worse. `missing`: ktrail cannot run, or not see an operation that a policy needs. `refused`: a policy that this kernel cannot run. */
 export type FindingState = 'ok' | 'without' | 'unknown' | 'missing' | 'refused'
 
 export interface Finding {

@@ -1,7 +1,7 @@
 /**
  * Plans what to load and attach for a policy on this kernel. Pure: needs only facts about the kernel.
  */
-import type { HookSpec, Policy } from '../../config/policy/policy.ts'
+import type { HookGroup, HookSpec, Policy } from '../../config/policy/policy.ts'
 import type { Position } from '../../config/yaml/problems.ts'
 import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
@@ -44,7 +44,10 @@ export interface SkippedCall {
 export interface Plan {
   /** Not empty. */
   readonly hooks: readonly PlannedHook[]
+  /** Optional calls in no group, or in a lacking one, that this kernel does not have. */
   readonly skipped: readonly SkippedCall[]
+  /** `this kernel has none of …, which the policy needs to see …`, for each group without a function in this kernel. */
+  readonly lacking: readonly string[]
 }
 
 const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
@@ -124,22 +127,41 @@ function checkTypes(policy: Policy, spec: HookSpec, symbol: string, type: Kernel
   }
 }
 
+/** Which calls of groups are hooked, and which groups have none that could be. */
+function choose(
+  { hooks, groups }: Policy,
+  exists: (spec: HookSpec) => boolean,
+): { wants: (call: string) => boolean; lacks: (call: string) => boolean; lacking: readonly HookGroup[] } {
+  const there = new Set(hooks.filter(exists).map(({ call }) => call))
+  const chosen = new Set(groups.map(({ calls }) => calls.find((call) => there.has(call))))
+  const lacking = groups.filter(({ calls }) => !calls.some((call) => there.has(call)))
+  const grouped = new Set(groups.flatMap(({ calls }) => calls))
+  const lost = new Set(lacking.flatMap(({ calls }) => calls))
+  return {
+    wants: (call) => !grouped.has(call) || chosen.has(call),
+    lacks: (call) => !grouped.has(call) || lost.has(call),
+    lacking,
+  }
+}
+
 /** The hooks of a policy whose functions this kernel has, with the kernel's names. Throws as `planPolicy`. */
 function present(
   policy: Policy,
   kernel: KernelFacts,
   symbols: Symbols,
-): { found: Array<{ spec: HookSpec; symbol: string }>; skipped: SkippedCall[] } {
+): Omit<Plan, 'hooks'> & { readonly found: ReadonlyArray<{ readonly spec: HookSpec; readonly symbol: string }> } {
+  const typeOf = (spec: HookSpec): KernelFunction | undefined => symbols.functionType(symbolOf(spec, kernel.arch))
+  const { wants, lacks, lacking } = choose(policy, (spec) => typeOf(spec) !== undefined)
   const found: Array<{ spec: HookSpec; symbol: string }> = []
   const skipped: SkippedCall[] = []
   for (const spec of policy.hooks) {
     const symbol = symbolOf(spec, kernel.arch)
-    const type = symbols.functionType(symbol)
+    const type = typeOf(spec)
     if (type !== undefined) {
       checkTypes(policy, spec, symbol, type)
-      found.push({ spec, symbol })
+      if (wants(spec.call)) found.push({ spec, symbol })
     } else if (spec.optional) {
-      skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols)) })
+      if (lacks(spec.call)) skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols)) })
     } else {
       refuse(policy, spec.at, notFound(spec, symbol, symbols))
     }
@@ -153,7 +175,10 @@ function present(
       `this kernel has no function that the policy hooks: expected one of ${names} (ignore.callNotFound may skip some of them, not all)`,
     )
   }
-  return { found, skipped }
+  const lost = lacking.map(
+    ({ name, calls }) => `this kernel has none of ${calls.join(', ')}, which the policy needs to see ${name}`,
+  )
+  return { found, skipped, lacking: lost }
 }
 
 /**
@@ -167,7 +192,7 @@ export function planPolicy(
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
 ): Plan {
-  const { found, skipped } = present(policy, kernel, symbols)
+  const { found, skipped, lacking } = present(policy, kernel, symbols)
   const multi = kernel.fprobe && wanted !== 'kprobe'
   const hooks = found.map(({ spec, symbol }): PlannedHook => {
     const hook: Hook = {
@@ -182,5 +207,5 @@ export function planPolicy(
     }
     return { hook, spec, symbol, way: { mode: chooseMode(spec, kernel, wanted), multi } }
   })
-  return { hooks, skipped }
+  return { hooks, skipped, lacking }
 }

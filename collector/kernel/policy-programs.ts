@@ -44,6 +44,8 @@ export interface LoadedPolicy {
   readonly hooks: readonly LoadedHook[]
   /** Optional calls missing in this kernel. */
   readonly skipped: readonly SkippedCall[]
+  /** As in the plan. */
+  readonly lacking: readonly string[]
 }
 
 export interface LoadedHook extends PlannedHook {
@@ -126,10 +128,11 @@ export class PolicyPrograms implements Disposable {
         }
         throw refusal(cause, plans, symbol)
       }
-      return plans.map(({ policy, hooks, skipped }) => ({
+      return plans.map(({ policy, hooks, skipped, lacking }) => ({
         policy,
         hooks: hooks.map((hook) => ({ ...hook, mode: wayOf(hook, full).mode })),
         skipped,
+        lacking,
       }))
     }
   }

@@ -34,6 +34,10 @@ class AttachedPolicy implements Attached {
     return this.loaded.skipped
   }
 
+  get lacking(): LoadedPolicy['lacking'] {
+    return this.loaded.lacking
+  }
+
   get ids(): number[] {
     return this.hooks.map(({ hook }) => hook.id)
   }
@@ -43,7 +47,7 @@ class AttachedPolicy implements Attached {
   }
 }
 
-/** Changes the policies in the kernel and logs the optional calls that this kernel does not have. */
+/** Changes the policies in the kernel and logs what this kernel does not have of them. */
 export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
   readonly #programs: PolicyPrograms
   readonly #registry: HookRegistry
@@ -87,6 +91,12 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
   #attached(loaded: LoadedPolicy): AttachedPolicy {
     for (const { symbol, message } of loaded.skipped) {
       this.#log.warn({ policy: loaded.policy.name, call: symbol }, `optional call skipped: ${message}`)
+    }
+    for (const message of loaded.lacking) {
+      this.#log.error(
+        { policy: loaded.policy.name },
+        `the agent is not ready: policy ${loaded.policy.name}: ${message}`,
+      )
     }
     return new AttachedPolicy(loaded, this.#registry)
   }

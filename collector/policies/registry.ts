@@ -21,6 +21,8 @@ export interface Attached {
   readonly hooks: ReadonlyArray<{ readonly symbol: string; readonly mode: string }>
   /** Optional calls that this kernel does not have. */
   readonly skipped: ReadonlyArray<{ readonly symbol: string }>
+  /** What it needs and this kernel lacks, a sentence each. */
+  readonly lacking: readonly string[]
   /** Events of its hooks so far. */
   events(): number
 }
@@ -50,6 +52,7 @@ export interface PolicyStatus {
   readonly policy: Policy
   readonly hooks: Attached['hooks']
   readonly skipped: Attached['skipped']
+  readonly lacking: Attached['lacking']
   readonly events: number
 }
 
@@ -81,6 +84,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
       policy,
       hooks: attached?.hooks ?? [],
       skipped: attached?.skipped ?? [],
+      lacking: attached?.lacking ?? [],
       events: attached?.events() ?? 0,
     }))
   }

@@ -30,12 +30,12 @@ export interface Readiness {
   /** Everything is attached, and no stop was requested. */
   readonly ready: boolean
   /** Enabled policies. */
-  readonly policies: ReadonlyArray<Pick<PolicyStatus, 'id' | 'hooks' | 'skipped'>>
+  readonly policies: ReadonlyArray<Pick<PolicyStatus, 'id' | 'hooks' | 'skipped' | 'lacking'>>
   readonly senders: readonly Watched[]
   readonly tampering: readonly Finding[]
 }
 
-/** The agent is not ready while others have silenced its hooks, and when an exporter needs manual action or has failed for good. An exporter that retries is only named. */
+/** The agent is not ready while others have silenced its hooks, while a policy lacks a whole group of functions, and when an exporter needs manual action or has failed for good. An exporter that retries is only named. */
 export function readyz({ ready, policies, senders, tampering }: Readiness): Answer {
   if (!ready) return { status: 503, body: 'starting or stopping\n' }
   const inState = (state: string): string[] =>
@@ -45,6 +45,7 @@ export function readyz({ ready, policies, senders, tampering }: Readiness): Answ
       .map(({ name, lastError }) => `exporter ${name}${state === 'hold' ? '' : ` is ${state}`}: ${lastError}\n`)
   const held = [
     ...tampering.map((finding) => `tampering: ${sentence(finding)}\n`),
+    ...policies.flatMap(({ id, lacking }) => lacking.map((message) => `policy ${id.name}: ${message}\n`)),
     ...inState('hold'),
     ...inState('failed'),
   ]

@@ -20,12 +20,13 @@ export function statusOf(sources: StatusSources): object {
     uptime_seconds: performance.now() / 1000,
     resident_bytes: process.memoryUsage.rss(),
     event_loop_lag_seconds: sources.loopLag(),
-    policies: enabledOf(sources.policies).map(({ id, hooks, skipped }) => ({
+    policies: enabledOf(sources.policies).map(({ id, hooks, skipped, lacking }) => ({
       name: id.name,
       state: skipped.length === 0 ? 'enabled' : 'partially_enabled',
       hooks: hooks.length,
       attached: countsOf(hooks.map(({ mode }) => mode)),
       call_not_found: skipped.map(({ symbol }) => symbol),
+      lacking,
     })),
     events: sources.events(),
     ring: {

@@ -64,13 +64,14 @@ export async function checkFile(file: string, env: Environment): Promise<Checked
   return { problems: await missingPolicies(result, file), warnings, notes: [] }
 }
 
-function optionalCalls({ file, hooks }: Policy): Problem[] {
+/** Calls of a group are left out: the policy says what it needs of them. */
+function optionalCalls({ file, hooks, groups }: Policy): Problem[] {
   const required = hooks.some(({ optional }) => !optional)
   const otherwise = required
     ? 'skipped, and the others attached'
     : 'skipped; the policy is refused if none of its calls exists'
   return hooks.flatMap(({ call, optional, at }) =>
-    optional
+    optional && !groups.some(({ calls }) => calls.includes(call))
       ? [{ file, ...at, message: `call ${show(call)} is optional: where a kernel lacks it, it is ${otherwise}` }]
       : [],
   )

@@ -4,11 +4,12 @@
  */
 import { Fields, asList, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
+import { readGroups } from './groups.ts'
 import { readKprobe } from './kprobe.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
-import type { HookSpec, Policy } from './policy.ts'
+import type { HookGroup, HookSpec, Policy } from './policy.ts'
 import type { Problem } from '../yaml/problems.ts'
 import { Problems, show } from '../yaml/problems.ts'
 import { parseYaml } from '../yaml/yaml.ts'
@@ -32,11 +33,14 @@ export function parsePolicy(text: string, file: string): PolicyResult {
   const document = Fields.of({ node: root, path: '' }, DOCUMENT_KEYS, problems)
   let name = ''
   let hooks: HookSpec[] = []
+  let groups: readonly HookGroup[] = []
   if (document !== undefined && readKind(document, problems)) {
-    name = readMetadata(document, problems)
+    const metadata = readMetadata(document, problems)
+    name = metadata.name
     hooks = readSpec(document, problems)
+    groups = readGroups(metadata.annotations, hooks, problems)
   }
-  return problems.count > 0 ? { problems: problems.list() } : { policy: { name, file, hooks } }
+  return problems.count > 0 ? { problems: problems.list() } : { policy: { name, file, hooks, groups } }
 }
 
 /** False for another kind of document, which is not checked further. */
@@ -58,10 +62,13 @@ function readKind(document: Fields, problems: Problems): boolean {
   return hint !== ''
 }
 
-function readMetadata(document: Fields, problems: Problems): string {
+function readMetadata(
+  document: Fields,
+  problems: Problems,
+): { readonly name: string; readonly annotations: Place | undefined } {
   const place = document.need('metadata', 'a mapping with the name of the policy')
   const metadata = place === undefined ? undefined : Fields.of(place, METADATA_KEYS, problems)
-  if (metadata === undefined) return ''
+  if (metadata === undefined) return { name: '', annotations: undefined }
   const kind = document.get('kind')?.node
   const namespaced = kind?.kind === 'scalar' && kind.value === 'TracingPolicyNamespaced'
   if (metadata.get('namespace') !== undefined && !namespaced) {
@@ -69,16 +76,17 @@ function readMetadata(document: Fields, problems: Problems): string {
     problems.add(metadata.keyAt('namespace'), `metadata.namespace: ${sentence}`)
   }
   readTextMap(metadata.get('labels'), problems)
-  readTextMap(metadata.get('annotations'), problems)
+  const annotations = metadata.get('annotations')
+  readTextMap(annotations, problems)
   const namePlace = metadata.need('name', 'the name of the policy')
   const name = namePlace === undefined ? undefined : asText(namePlace, problems)
-  if (namePlace === undefined || name === undefined) return ''
+  if (namePlace === undefined || name === undefined) return { name: '', annotations }
   const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
   if (name.length > MAX_NAME || !name.split('.').every((part) => label.test(part))) {
     const expected = `lower-case letters, digits, "-" and "." with a letter or digit at both ends, at most ${MAX_NAME}`
     problems.add(namePlace.node.at, `metadata.name: expected ${expected}, got ${show(name)}`)
   }
-  return name
+  return { name, annotations }
 }
 
 function readTextMap(place: Place | undefined, problems: Problems): void {

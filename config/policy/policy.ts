@@ -69,9 +69,19 @@ export interface KprobeSpec extends HookBase {
 /** One hook of a policy, to become a union on `type` with tracepoints and LSM hooks. */
 export type HookSpec = KprobeSpec
 
+/** Functions of which a kernel must have one, so that the policy sees an operation. */
+export interface HookGroup {
+  /** The operation, for messages. */
+  readonly name: string
+  /** Calls of the policy's hooks, all optional, in order of preference: the first that the kernel has is hooked. */
+  readonly calls: readonly string[]
+  readonly at: Position
+}
+
 export interface Policy {
   readonly name: string
   /** As given to the parser; used in messages. */
   readonly file: string
   readonly hooks: readonly HookSpec[]
+  readonly groups: readonly HookGroup[]
 }

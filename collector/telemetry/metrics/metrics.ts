@@ -84,12 +84,13 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   )
   page.gauge(
     'ktrail_policy_hooks',
-    'Hooks by policy: loaded, or call_not_found for an optional call that this kernel does not have.',
+    'Hooks by policy: loaded; call_not_found for an optional call, lacking for a whole group of them, that this kernel does not have.',
     ['policy', 'state'],
     (put) => {
-      for (const { id, hooks, skipped } of enabledOf(sources.policies)) {
+      for (const { id, hooks, skipped, lacking } of enabledOf(sources.policies)) {
         put({ policy: id.name, state: 'loaded' }, hooks.length)
         put({ policy: id.name, state: 'call_not_found' }, skipped.length)
+        put({ policy: id.name, state: 'lacking' }, lacking.length)
       }
     },
   )

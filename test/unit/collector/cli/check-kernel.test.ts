@@ -1,6 +1,6 @@
 /** Policies of a config against a kernel's functions, without that kernel. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -50,6 +50,25 @@ test('check --kernel: an optional call that is missing is skipped, another one r
   const refused = await found(written('required', call('fd_install'), call('fd_instal')))
   assert.equal(refused.length, 1)
   assert.match(refused[0] ?? '', /^refused required\.yaml:1:\d+: no kernel function "fd_instal"/)
+})
+
+test('check --kernel: a group without any function in this kernel is missing, one with another function is not', async () => {
+  const file = written('groups', call('fd_install'), call('fd_instal', true), call('fd_insta', true))
+  const document = JSON.parse(readFileSync(file, 'utf8'))
+  const grouped = async (calls: string): Promise<string[]> => {
+    const metadata = { name: 'groups', annotations: { 'ktrail.one-of/open': calls } }
+    writeFileSync(file, JSON.stringify({ ...document, metadata }))
+    return (await found(file)).filter((line) => line.startsWith('missing'))
+  }
+  assert.deepEqual(await grouped('fd_instal, fd_insta'), [
+    'missing policy groups: this kernel has none of fd_instal, fd_insta, which the policy needs to see open',
+  ])
+  writeFileSync(
+    file,
+    JSON.stringify(document).replace('"call":"fd_install"', '"call":"fd_install","ignore":{"callNotFound":true}'),
+  )
+  Object.assign(document, JSON.parse(readFileSync(file, 'utf8')))
+  assert.deepEqual(await grouped('fd_instal, fd_install'), [])
 })
 
 test('check --kernel: a missing or broken file is refused, and the others are still checked', async () => {

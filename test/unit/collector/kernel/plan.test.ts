@@ -114,7 +114,7 @@ const symbols: Symbols = {
 }
 
 function policy(...hooks: KprobeSpec[]): Policy {
-  return { name: 'p', file: 'p.yaml', hooks }
+  return { name: 'p', file: 'p.yaml', hooks, groups: [] }
 }
 
 function counter(): () => number {
@@ -203,6 +203,43 @@ test('plan: an optional function that exists is hooked like any other', () => {
   const { hooks, skipped } = planPolicy(policy(spec({ optional: true })), v612, symbols, 'auto', counter())
   assert.deepEqual([hooks.length, skipped], [1, []])
 })
+
+const GROUPS: ReadonlyArray<
+  readonly [there: string, groups: ReadonlyArray<string>, hooked: string, skipped: string, lacking: string]
+> = [
+  ['new old', ['new old'], 'new', '', ''],
+  ['new old', ['old new'], 'old', '', ''],
+  ['old', ['new old'], 'old', '', ''],
+  ['new old', ['old', 'new old'], 'new old', '', ''],
+  ['old', ['old', 'new old'], 'old', '', ''],
+  ['new', ['old', 'new old'], 'new', 'old', 'old'],
+  ['', ['new old'], '', 'new old', 'new, old'],
+  ['new', [], 'new', 'old', ''],
+]
+
+for (const [there, groups, hooked, skipped, lacking] of GROUPS) {
+  test(`plan: a kernel with "${there}" and groups ${JSON.stringify(groups)} hooks "${hooked}", lacks "${lacking}"`, () => {
+    const calls = ['new', 'old'].map((call) => spec({ call, optional: true }))
+    const has = new Set(['security_file_permission', ...there.split(' ')])
+    const plan = planPolicy(
+      {
+        ...policy(spec(), ...calls),
+        groups: groups.map((each) => ({ name: 'it', calls: each.split(' '), at: { line: 1, col: 1 } })),
+      },
+      v612,
+      { ...symbols, functionType: (name) => (has.has(name) ? FUNCTIONS['security_file_permission'] : undefined) },
+      'auto',
+      counter(),
+    )
+    const names = (list: ReadonlyArray<{ readonly symbol: string }>): string =>
+      list.map(({ symbol }) => symbol).join(' ')
+    assert.deepEqual([names(plan.hooks.slice(1)), names(plan.skipped)], [hooked, skipped])
+    assert.deepEqual(
+      plan.lacking,
+      lacking === '' ? [] : [`this kernel has none of ${lacking}, which the policy needs to see it`],
+    )
+  })
+}
 
 test('plan: a policy of which this kernel has no function at all is refused', () => {
   const calls = ['sys_new', 'sys_old'].map((call) => spec({ call, syscall: true, optional: true }))

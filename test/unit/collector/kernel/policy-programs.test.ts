@@ -44,7 +44,7 @@ function rig(change: Partial<PolicyProgramOptions> = {}): Rig {
   return { native, programs, hookObjects }
 }
 
-const policyOf = (name: string, ...hooks: HookSpec[]): Policy => ({ name, file: `${name}.yaml`, hooks })
+const policyOf = (name: string, ...hooks: HookSpec[]): Policy => ({ name, file: `${name}.yaml`, hooks, groups: [] })
 
 /** A hook at entry. */
 const on = (call: string, line = 3): HookSpec => spec({ call, args: [], at: { line, col: 5 } })

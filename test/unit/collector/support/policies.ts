@@ -6,7 +6,7 @@ import type { Policy } from '../../../../config/policy/policy.ts'
 
 export const idOf = (name: string, source = 'test'): PolicyId => ({ source, namespace: '', name })
 
-export const policyOf = (name: string): Policy => ({ name, file: `${name}.yaml`, hooks: [] })
+export const policyOf = (name: string): Policy => ({ name, file: `${name}.yaml`, hooks: [], groups: [] })
 
 interface Row {
   readonly name: string
@@ -14,18 +14,20 @@ interface Row {
   readonly modes?: readonly string[]
   /** Optional calls that are missing. */
   readonly skipped?: readonly string[]
+  readonly lacking?: readonly string[]
 }
 
 export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'> {
   return {
     list: () =>
-      rows.map(({ name, modes = [], skipped = [] }) => ({
+      rows.map(({ name, modes = [], skipped = [], lacking = [] }) => ({
         id: idOf(name),
         state: 'enabled',
         error: undefined,
         policy: policyOf(name),
         hooks: modes.map((mode, i) => ({ symbol: `f${i}`, mode })),
         skipped: skipped.map((symbol) => ({ symbol })),
+        lacking,
         events: 0,
       })),
   }
@@ -79,6 +81,7 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
       policy,
       hooks: [{ symbol: 'f', mode: 'fexit' }],
       skipped: [{ symbol: 'g' }],
+      lacking: [],
       events: () => 7,
     }))
     this.attached = [...this.attached.filter((one) => !remove.includes(one)), ...added]

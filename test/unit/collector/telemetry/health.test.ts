@@ -118,6 +118,14 @@ test('readyz: 503 while an exporter needs manual action; a retrying one is liste
   })
 })
 
+test('readyz: 503 while a policy lacks a group of functions, with the policy', () => {
+  const lacking = enabledPolicies({ name: 'a', modes: ['fexit'], lacking: ['this kernel has none of f, g'] }).list()
+  assert.deepEqual(readyz({ ready: true, policies: lacking, senders: [], tampering: [] }), {
+    status: 503,
+    body: 'policy a: this kernel has none of f, g\n',
+  })
+})
+
 test('readyz: 503 while others have silenced hooks, with what, where and what to do', () => {
   const on = '/proc/sys/kernel/ftrace_enabled'
   const tampering = [

@@ -378,7 +378,9 @@ test('metrics: hooks are counted by policy, with those that the kernel does not 
   assert.deepEqual(await shown('ktrail_policy_hooks'), [
     'whole loaded=2',
     'whole call_not_found=0',
+    'whole lacking=0',
     'part loaded=1',
     'part call_not_found=1',
+    'part lacking=0',
   ])
 })

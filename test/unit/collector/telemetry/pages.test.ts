@@ -93,6 +93,7 @@ test('status: the agent, its ring and its losses', async () => {
         hooks: 2,
         attached: { fexit: 1, join: 1 },
         call_not_found: ['security_new'],
+        lacking: [],
       },
     ],
     events: [{ type: 'process_exec', policy: '', count: 3 }],

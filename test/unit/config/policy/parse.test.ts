@@ -41,16 +41,20 @@ function problemsOf(text: string): string[] {
 describe('parsePolicy on the sample policy', () => {
   const policy = parseFile('config/policies/file-monitoring.yaml')
 
-  it('is named file-monitoring and hooks four functions, none a system call, one of them optional', () => {
+  it('is named file-monitoring and hooks four functions, none a system call, two of them in groups', () => {
     assert.equal(policy.name, 'file-monitoring')
     assert.deepEqual(
       policy.hooks.map(({ call, syscall, return: returns, optional }) => [call, syscall, returns, optional]),
       [
         ['security_file_permission', false, true, false],
         ['security_mmap_file', false, true, false],
-        ['security_path_truncate', false, true, false],
+        ['security_path_truncate', false, true, true],
         ['security_file_truncate', false, true, true],
       ],
+    )
+    assert.deepEqual(
+      policy.groups.map(({ calls }) => calls),
+      [['security_path_truncate'], ['security_file_truncate', 'security_path_truncate']],
     )
   })
 

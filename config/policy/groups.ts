@@ -1,0 +1,64 @@
+/**
+ * Groups of functions of which a kernel must have one. Tetragon has no such thing, so they are annotations, which it ignores:
+ *
+ *   metadata: { annotations: { ktrail.one-of/truncate-open-file: "security_file_truncate, security_path_truncate" } }
+ */
+import { show } from '../yaml/problems.ts'
+import type { Problems } from '../yaml/problems.ts'
+import { didYouMean } from '../yaml/suggest.ts'
+import { asText } from './fields.ts'
+import type { Place } from './fields.ts'
+import type { HookGroup, HookSpec } from './policy.ts'
+
+/** Annotations that begin so are ours. */
+const OWN = /^ktrail[./]/
+const PREFIX = 'ktrail.one-of/'
+/** As Kubernetes wants the part after the slash. */
+const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
+
+/** The groups that the annotations declare for these hooks. */
+export function readGroups(
+  annotations: Place | undefined,
+  hooks: readonly HookSpec[],
+  problems: Problems,
+): readonly HookGroup[] {
+  if (annotations?.node.kind !== 'map') return []
+  const groups: HookGroup[] = []
+  for (const [key, { value, keyAt }] of annotations.node.entries) {
+    if (!OWN.test(key)) continue
+    const path = `${annotations.path}[${show(key)}]`
+    const name = key.startsWith(PREFIX) ? key.slice(PREFIX.length) : ''
+    if (!NAME.test(name)) {
+      const expected = `expected ${PREFIX} and a name of letters, digits, "-", "_" and ".", at most 63 characters`
+      problems.add(keyAt, `${path}: ${expected}, got ${show(key)}`)
+      continue
+    }
+    const place = { node: value, path }
+    const text = asText(place, problems)
+    if (text !== undefined) groups.push({ name, calls: readCalls(place, text, hooks, problems), at: keyAt })
+  }
+  return groups
+}
+
+function readCalls(
+  { node: { at }, path }: Place,
+  text: string,
+  hooks: readonly HookSpec[],
+  problems: Problems,
+): readonly string[] {
+  const calls = text.split(',').map((call) => call.trim())
+  for (const call of calls) {
+    const named = hooks.filter((hook) => hook.call === call)
+    if (named.length === 0) {
+      const hint = didYouMean(
+        call,
+        hooks.map((hook) => hook.call),
+      )
+      problems.add(at, `${path}: expected calls of this policy with commas between, got ${show(call)}${hint}`)
+    } else if (!named.every(({ optional }) => optional)) {
+      const why = 'else a kernel without it refuses the policy'
+      problems.add(at, `${path}: call ${show(call)} needs "ignore: { callNotFound: true }", ${why}`)
+    }
+  }
+  return calls
+}

@@ -46,6 +46,7 @@ test('registry: an added policy is listed with its hooks and counters until it i
       policy: policyOf('a'),
       hooks: [{ symbol: 'f', mode: 'fexit' }],
       skipped: [{ symbol: 'g' }],
+      lacking: [],
       events: 7,
     },
   ])

@@ -18,7 +18,7 @@ help: ## this list
 build: ## make ./ktrail work: packages, Node, BPF objects, addon
 	@$(SETUP)/build.sh
 
-run: build ## see it work: on this kernel if it can, else in a guest
+run: ## see it work: on this kernel if it can, else in a guest
 	@$(SETUP)/run.sh
 
 picture: build ## draw docs/terminal.svg, the picture in README, from a run of the demo

@@ -5,23 +5,22 @@
  *   node deploy/demo/picture.ts OUTPUT SVG
  */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { cut, runs, width } from './terminal.ts'
+import type { Run } from './terminal.ts'
 
 const COLUMNS = 80
 /** Steps of the workload that the picture shows, by the beginning of their headings. */
-const STEPS = ['a shell appends', 'a program truncates', 'a program maps', 'a program is killed']
+const STEPS = ['a user is added', 'it is cut', 'another user tries', 'a program is killed']
 const CELL = 8.4
 const LINE = 20
 const MARGIN = 16
 
-/** A run of text in one colour: an ANSI foreground colour, '' for the terminal's own. */
-interface Run {
-  readonly text: string
-  readonly color: string
-}
-
 const [outputFile = '', svgFile = ''] = process.argv.slice(2)
 const lines = pick(readFileSync(outputFile, 'utf8').split('\n'))
-writeFileSync(svgFile, svg([[{ text: '$ make run', color: 'bold' }], ...lines.map(runs).map(cut)]))
+writeFileSync(
+  svgFile,
+  svg([[{ text: '$ make run', color: 'bold' }], ...lines.map((line) => cut(runsOf(line), COLUMNS))]),
+)
 console.log(`${svgFile}: ${lines.length + 1} lines`)
 
 /** The lines of the steps that are shown, and the sum of events. */
@@ -30,47 +29,22 @@ function pick(output: readonly string[]): string[] {
   let shown = false
   for (const line of output) {
     if (line.startsWith('--- ')) shown = STEPS.some((step) => line.startsWith(`--- ${step}`))
-    // The last step's lines are followed by the end of the workload itself.
-    if (shown && line !== '' && !line.includes('workload.sh')) picked.push(line)
+    if (line.startsWith('--- summary')) shown = false
+    if (shown && line !== '') picked.push(line)
     if (/\d {2}events, lost /.test(line)) picked.push(`--- ${line.trim().replaceAll(/ +/g, ' ')}`)
   }
   if (!picked.at(-1)?.startsWith('--- '))
     throw new Error(`${outputFile}: no summary; expected the whole output of a demo`)
   for (const [i, line] of picked.entries()) {
-    const isEarly = line.startsWith('--- ') && i > 0 && !picked[i - 1]?.includes('💥')
+    const isEarly = line.startsWith('--- ') && i > 0 && !/💥|denied:/.test(picked[i - 1] ?? '')
     if (isEarly) throw new Error(`${outputFile}: "${line}" came before the end of the step before it; run it once more`)
   }
   return picked
 }
 
-/** `\x1b[34mtext\x1b[0m` and what stands between. */
-function runs(line: string): Run[] {
-  if (line.startsWith('--- ')) return [{ text: line, color: 'heading' }]
-  // eslint-disable-next-line no-control-regex
-  return [...line.matchAll(/\x1b\[(\d+)m(.*?)\x1b\[0m|([^\x1b]+)/g)]
-    .map(([, color = '', colored, plain = '']) => ({
-      text: colored ?? plain,
-      color: colored === undefined ? '' : `c${color}`,
-    }))
-    .filter(({ text }) => text !== '')
-}
-
-function cut(line: readonly Run[]): Run[] {
-  if (line.reduce((sum, { text }) => sum + width(text), 0) <= COLUMNS) return [...line]
-  let room = COLUMNS - 1
-  const kept: Run[] = []
-  for (const { text, color } of line) {
-    const fits = [...text].slice(0, room).join('')
-    room -= width(fits)
-    kept.push({ text: room > 0 ? fits : `${fits}…`, color })
-    if (room <= 0) break
-  }
-  return kept
-}
-
-/** Columns in a terminal: an emoji takes two. */
-function width(text: string): number {
-  return [...text].reduce((sum, char) => sum + (/\p{Emoji_Presentation}/u.test(char) ? 2 : 1), 0)
+/** Headings have a colour of their own in the picture. */
+function runsOf(line: string): Run[] {
+  return line.startsWith('--- ') ? [{ text: line, color: 'heading' }] : runs(line)
 }
 
 function svg(screen: ReadonlyArray<readonly Run[]>): string {

@@ -1,28 +1,35 @@
-/**
- * Sums up a demo: events by kind from the JSON file, losses from the metrics.
- *
- *   node deploy/demo/summary.ts EVENTS.jsonl METRICS
- */
-import { readFileSync } from 'node:fs'
-import path from 'node:path'
+/** Sums up a demo: events by kind from its JSON lines, losses from the agent's metrics, and what to try next. */
+import { constants } from 'node:os'
 
 const LOST = 'ktrail_kernel_lost_events_total'
 
+/** The keys of an event that a summary needs; absent where its kind has them not. */
 interface Call {
   readonly policy_name?: string
   readonly function_name?: string
+  readonly process?: { readonly binary: string; readonly uid: number }
+  readonly args?: ReadonlyArray<{ readonly string_arg?: string }>
+  readonly return?: { readonly int_arg?: number }
 }
 
-/** `process_kprobe file-monitoring security_file_permission`, or just the kind. */
-function kindOf(line: string): string {
-  const record: unknown = JSON.parse(line)
-  if (typeof record !== 'object' || record === null) throw new Error(`not an event: ${line}`)
-  for (const [key, value] of Object.entries(record)) {
-    if (!key.startsWith('process_')) continue
-    const { policy_name: policy, function_name: functionName } = value as Call
-    return [key, policy, functionName].filter((part) => part !== undefined).join('  ')
-  }
-  return 'other'
+/** `[process_kprobe, its content]` of each line. */
+function calls(jsonLines: string): ReadonlyArray<readonly [string, Call]> {
+  const lines = jsonLines.split('\n').filter((line) => line !== '')
+  return lines.map((line) => {
+    const found = Object.entries(JSON.parse(line) as Record<string, Call>).find(([key]) => key.startsWith('process_'))
+    return found ?? ['other', {}]
+  })
+}
+
+/** A line for each refused open: what, the result that the function returned, and who. */
+export function denied(jsonLines: string): string[] {
+  return calls(jsonLines).flatMap(([, call]) => {
+    const result = call.return?.int_arg ?? 0
+    if (result >= 0) return []
+    const [name = 'an error'] = Object.entries(constants.errno).find(([, number]) => number === -result) ?? []
+    const what = call.args?.[0]?.string_arg ?? ''
+    return `   denied: ${call.function_name}("${what}") = ${result} ${name}, uid ${call.process?.uid}`
+  })
 }
 
 /** Sum of a counter over its labels; undefined when the metrics have it not. */
@@ -32,18 +39,24 @@ function counter(metrics: string, name: string): number | undefined {
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
 
-const [eventsFile = '', metricsFile = ''] = process.argv.slice(2)
-const counts = new Map<string, number>()
-for (const line of readFileSync(eventsFile, 'utf8').split('\n')) {
-  if (line === '') continue
-  const kind = kindOf(line)
-  counts.set(kind, (counts.get(kind) ?? 0) + 1)
+/** At most 80 columns and 20 lines. `metrics`: what GET /metrics answered. `lastedMs`: the whole demo, for the reader's patience. */
+export function summary(jsonLines: string, metrics: string, lastedMs: number): string {
+  const counts = new Map<string, number>()
+  for (const [kind, { policy_name: policy, function_name: name }] of calls(jsonLines)) {
+    const row = [kind, policy, name].filter((part) => part !== undefined).join('  ')
+    counts.set(row, (counts.get(row) ?? 0) + 1)
+  }
+  const total = [...counts.values()].reduce((sum, count) => sum + count, 0)
+  if (total === 0) throw new Error('no events: expected some of the workload; see `ktrail check --kernel`')
+  const lost = counter(metrics, LOST) ?? `unknown (no ${LOST} in /metrics)`
+  return [
+    `--- summary, after ${Math.round(lastedMs / 1000)} s`,
+    ...[...counts].toSorted().map(([row, count]) => `${String(count).padStart(5)}  ${row}`),
+    `${String(total).padStart(5)}  events, lost ${lost}`,
+    '',
+    'Next:',
+    '  less build/demo/events.jsonl       the same events as JSON lines',
+    '  ./ktrail check --kernel            what your own kernel offers',
+    '  sudo ./ktrail run                  watch /etc on this machine',
+  ].join('\n')
 }
-const lost = counter(readFileSync(metricsFile, 'utf8'), LOST)
-
-console.log('\n--- summary')
-for (const [kind, count] of [...counts].toSorted()) console.log(`${String(count).padStart(7)}  ${kind}`)
-const total = [...counts.values()].reduce((sum, count) => sum + count, 0)
-console.log(`${String(total).padStart(7)}  events, lost ${lost ?? `unknown (no ${LOST} in /metrics)`}`)
-console.log(`JSON lines: ${path.resolve(eventsFile)}`)
-process.exitCode = total > 0 ? 0 : 1

@@ -9,12 +9,12 @@ reason() {
   if [ "$(id -u)" != 0 ]; then
     echo 'not root'
   elif [ ! -e /sys/kernel/btf/vmlinux ]; then
-    echo 'its kernel has no BTF'
+    echo 'no BTF'
   elif ! grep -qw register_kprobe /proc/kallsyms; then
     # The symbol is there exactly when CONFIG_KPROBES is on, whether tracefs is mounted or not.
-    echo 'its kernel has no kprobes'
+    echo 'no kprobes'
   elif grep -q '\[confidentiality\]' /sys/kernel/security/lockdown 2>/dev/null; then
-    echo 'its kernel is locked down'
+    echo 'the kernel is locked down'
   fi
 }
 
@@ -23,12 +23,43 @@ color=${KTRAIL_DEMO_COLOR:-never}
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then color=always; fi
 export KTRAIL_DEMO_COLOR=$color
 
+# step TEXT COMMAND...: a line with the seconds it took; on a terminal it turns, with the last line of COMMAND that begins with ==>.
+step() {
+  local text=$1 output start=$SECONDS pid code=0 i=0 frames='⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏' doing
+  shift
+  if [ ! -t 1 ]; then
+    echo "$text"
+    "$@"
+    return
+  fi
+  output=$(mktemp)
+  "$@" >"$output" 2>&1 &
+  pid=$!
+  while kill -0 $pid 2>/dev/null; do
+    doing=$(sed -n 's/^==> //p' "$output" | tail -n 1)
+    printf '\r\e[K%s %s %s s %.40s' "$text" "${frames:i++%${#frames}:1}" $((SECONDS - start)) "$doing"
+    sleep 0.1
+  done
+  wait $pid || code=$?
+  if [ $code = 0 ]; then
+    printf '\r\e[K%s ✓ %s s\n' "$text" $((SECONDS - start))
+  else
+    printf '\r\e[K%s failed\n' "$text"
+    cat "$output" >&2
+  fi
+  rm -f "$output"
+  return $code
+}
+
+step '[1/4] ktrail is built' deploy/setup/build.sh
+use_node
+mkdir -p build/demo
+
 why=$(reason)
 if [ -z "$why" ]; then
-  log "running on this machine's kernel $(uname -r)"
-  exec deploy/demo/demo.sh
+  exec node --disable-warning=ExperimentalWarning deploy/demo/run.ts "this machine's own kernel $(uname -r) is used" deploy/demo/demo.sh
 fi
-log "not on this machine ($why): running in a guest with kernel ${KERNEL:-6.12}"
-mkdir -p build/demo
-exec test/support/guest/run.sh "${KERNEL:-6.12}" --timeout 300 -- \
+kernel=${KERNEL:-6.12}
+exec node --disable-warning=ExperimentalWarning deploy/demo/run.ts "a guest starts kernel $kernel ($why here)" \
+  test/support/guest/run.sh "$kernel" --timeout 900 -- \
   env "KTRAIL_DEMO_COLOR=$color" "KTRAIL_DEMO_PAUSE=${KTRAIL_DEMO_PAUSE:-}" "NODE_NAME=${NODE_NAME:-}" deploy/demo/demo.sh

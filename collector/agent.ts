@@ -27,6 +27,7 @@ import { Guard } from './kernel/guard/guard.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import { Line } from './line.ts'
 import { KernelPolicies, policyLog } from './policies/attach.ts'
+import { ModuleWatch } from './policies/modules.ts'
 import { PolicyFolder } from './policies/folder.ts'
 import { Policies, enabledOf } from './policies/registry.ts'
 import { Running } from './running.ts'
@@ -69,7 +70,7 @@ export async function startAgent(
   const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
   await ingest.scan()
   const loopLag = undo.use(new LoopLag())
-  const kernelPolicies = new KernelPolicies(kernel.policies, ingest.hooks, log, () => loopLag.working())
+  const kernelPolicies = new KernelPolicies(kernel.policies, ingest.hooks, facts, log, () => loopLag.working())
   const policies = undo.use(new Policies(kernelPolicies))
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
@@ -101,6 +102,7 @@ export async function startAgent(
     delivery.fanout.pressure = pressure
     logPressure(log, pressure, rssBytes)
   })
+  const modules = new ModuleWatch({ policies, log })
   const idleMemory = new IdleMemory(collectGarbage)
   keeping.start([
     () => memory.look(),
@@ -108,6 +110,7 @@ export async function startAgent(
     // First: the others then count what it has removed.
     () => kernel.policies.sweepJoins(),
     () => ingest.tick(),
+    () => modules.look(),
     () => telemetry.tick(),
     () => line.tick(),
     () => ingest.wake(),

@@ -126,8 +126,8 @@ export function bootTime(): bigint {
 }
 
 /**
- * Signatures of those functions that vmlinux has by the kernel's BTF (modules are not looked at). The BTF, some 6 MB, is kept
- * for a second after the last call. Rejects with NativeError NO_BTF, BAD_ARGUMENT.
+ * Signatures of those functions that vmlinux, else a loaded module has by the kernel's BTF. That of vmlinux, some 6 MB, is kept for a second
+ * after the last call; modules are read only for names that it lacks. Rejects with NativeError NO_BTF, BAD_ARGUMENT.
  */
 export async function kernelFunctions(names: readonly string[]): Promise<Map<string, KernelFunction>> {
   return new Map(await addon().kernelFunctions(names))

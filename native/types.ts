@@ -141,6 +141,8 @@ export interface RingReader extends Disposable {
 export interface KernelFunction {
   readonly returns: string
   readonly returnsBase: string
+  /** The module that has it; absent for a function of vmlinux. */
+  readonly module?: string
   readonly params: readonly KernelParam[]
 }
 

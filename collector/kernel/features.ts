@@ -22,6 +22,12 @@ export const FEATURES: readonly Feature[] = [
     without: 'no hook is attached as fexit; entry and return are joined in a map',
   },
   {
+    name: 'types of modules',
+    needs: 'Linux 5.11, CONFIG_DEBUG_INFO_BTF_MODULES',
+    isIn: (facts) => atLeast(facts, 5, 11),
+    without: 'functions of modules cannot be hooked',
+  },
+  {
     name: 'kprobe.multi',
     needs: 'Linux 5.18, CONFIG_FPROBE',
     isIn: ({ fprobe }) => fprobe,

@@ -18,6 +18,8 @@ export type AttachMode = 'kprobe.multi' | 'fexit' | 'kprobe.session' | 'join' | 
 export interface Symbols {
   functionType(name: string): KernelFunction | undefined
   functionNames(): readonly string[]
+  /** Which load of a module is there. */
+  loadOf(module: string): string
 }
 
 /** One hook of a policy on this kernel. */
@@ -26,6 +28,8 @@ export interface PlannedHook {
   readonly spec: HookSpec
   readonly symbol: string
   readonly way: Way
+  /** Of a function of a module: which load of it (`loadOf`). */
+  readonly load: string
 }
 
 /** How a function is attached. `multi`: as kprobe.multi, not as plain kprobes. */
@@ -42,7 +46,7 @@ export interface SkippedCall {
 }
 
 export interface Plan {
-  /** Not empty. */
+  /** Empty when all calls are optional and this kernel has none of them. */
   readonly hooks: readonly PlannedHook[]
   /** Optional calls in no group, or in a lacking one, that this kernel does not have. */
   readonly skipped: readonly SkippedCall[]
@@ -127,6 +131,12 @@ function checkTypes(policy: Policy, spec: HookSpec, symbol: string, type: Kernel
   }
 }
 
+interface Found {
+  readonly spec: HookSpec
+  readonly symbol: string
+  readonly module: string | undefined
+}
+
 /** Which calls of groups are hooked, and which groups have none that could be. */
 function choose(
   { hooks, groups }: Policy,
@@ -149,31 +159,22 @@ function present(
   policy: Policy,
   kernel: KernelFacts,
   symbols: Symbols,
-): Omit<Plan, 'hooks'> & { readonly found: ReadonlyArray<{ readonly spec: HookSpec; readonly symbol: string }> } {
+): Omit<Plan, 'hooks'> & { readonly found: readonly Found[] } {
   const typeOf = (spec: HookSpec): KernelFunction | undefined => symbols.functionType(symbolOf(spec, kernel.arch))
   const { wants, lacks, lacking } = choose(policy, (spec) => typeOf(spec) !== undefined)
-  const found: Array<{ spec: HookSpec; symbol: string }> = []
+  const found: Found[] = []
   const skipped: SkippedCall[] = []
   for (const spec of policy.hooks) {
     const symbol = symbolOf(spec, kernel.arch)
     const type = typeOf(spec)
     if (type !== undefined) {
       checkTypes(policy, spec, symbol, type)
-      if (wants(spec.call)) found.push({ spec, symbol })
+      if (wants(spec.call)) found.push({ spec, symbol, module: type.module })
     } else if (spec.optional) {
       if (lacks(spec.call)) skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols)) })
     } else {
       refuse(policy, spec.at, notFound(spec, symbol, symbols))
     }
-  }
-  const [first] = policy.hooks
-  if (found.length === 0 && first !== undefined) {
-    const names = skipped.map(({ symbol }) => symbol).join(', ')
-    refuse(
-      policy,
-      first.at,
-      `this kernel has no function that the policy hooks: expected one of ${names} (ignore.callNotFound may skip some of them, not all)`,
-    )
   }
   const lost = lacking.map(
     ({ name, calls }) => `this kernel has none of ${calls.join(', ')}, which the policy needs to see ${name}`,
@@ -183,7 +184,7 @@ function present(
 
 /**
  * Plans the hooks of a policy. `nextHookId` returns unique ids. Skips optional calls that this kernel does not have. Throws CollectorError
- * POLICY_REFUSED with file:line:col for other missing functions, for types that do not fit, and for a policy without any hook left.
+ * POLICY_REFUSED with file:line:col for other missing functions, and for types that do not fit.
  */
 export function planPolicy(
   policy: Policy,
@@ -193,8 +194,10 @@ export function planPolicy(
   nextHookId: () => number,
 ): Plan {
   const { found, skipped, lacking } = present(policy, kernel, symbols)
-  const multi = kernel.fprobe && wanted !== 'kprobe'
-  const hooks = found.map(({ spec, symbol }): PlannedHook => {
+  const hooks = found.map(({ spec, symbol, module }): PlannedHook => {
+    // See symbols.ts.
+    const how = module === undefined ? wanted : 'kprobe'
+    const way = { mode: chooseMode(spec, kernel, how), multi: kernel.fprobe && how !== 'kprobe' }
     const hook: Hook = {
       id: nextHookId(),
       policy: policy.name,
@@ -205,7 +208,7 @@ export function planPolicy(
       tags: spec.tags,
       labels: spec.args.filter((arg) => arg.type.kind !== 'none').map((arg) => arg.label),
     }
-    return { hook, spec, symbol, way: { mode: chooseMode(spec, kernel, wanted), multi } }
+    return { hook, spec, symbol, way, load: module === undefined ? '' : symbols.loadOf(module) }
   })
   return { hooks, skipped, lacking }
 }

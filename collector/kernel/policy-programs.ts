@@ -145,11 +145,11 @@ export class PolicyPrograms implements Disposable {
       if (left.length < hooks.length) changed.set(key, { key, symbol, way, hooks: left })
     }
     for (const planned of added) {
-      const { symbol, spec } = planned
+      const { symbol, spec, load } = planned
       const way = wayOf(planned, full)
       // Nearly always the first has room.
       for (let n = 0; ; n++) {
-        const key = `${symbol} ${way.mode} ${way.multi} ${spec.syscall} ${n}`
+        const key = `${symbol} ${load} ${way.mode} ${way.multi} ${spec.syscall} ${n}`
         const hooks = (changed.get(key) ?? this.#attached.get(key))?.hooks ?? []
         if (!fitTogether([...hooks, planned].map((hook) => hook.spec))) continue
         changed.set(key, { key, symbol, way, hooks: [...hooks, planned] })

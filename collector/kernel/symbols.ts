@@ -1,9 +1,14 @@
-/** What the kernel knows of the functions that policies name. */
+/**
+ * What the kernel knows of the functions that policies name. Those of modules come and go, so they are hooked by plain kprobes: any other way
+ * would keep the module from being unloaded. A kprobe ends with its module and does not come back by itself when the module does.
+ */
+import { readdirSync, statSync } from 'node:fs'
 import * as native from '../../native/index.ts'
 import type { Policy } from '../../config/policy/policy.ts'
+import { CollectorError } from '../errors.ts'
 import type { KernelFacts } from './facts.ts'
-import { symbolOf } from './plan.ts'
-import type { Symbols } from './plan.ts'
+import { planPolicy, symbolOf } from './plan.ts'
+import type { PlannedHook, Symbols } from './plan.ts'
 
 /** The types of the functions; the names of all functions, for suggestions, only when one is missing. */
 export async function symbolsOf(
@@ -14,5 +19,47 @@ export async function symbolsOf(
   const names = policies.flatMap(({ hooks }) => hooks.map((spec) => symbolOf(spec, arch)))
   const types = await btf.kernelFunctions([...new Set(names)])
   const all = names.every((name) => types.has(name)) ? [] : await btf.kernelFunctionNames()
-  return { functionType: (name) => types.get(name), functionNames: () => all }
+  return { functionType: (name) => types.get(name), functionNames: () => all, loadOf }
+}
+
+/** Whether a policy would be hooked otherwise now, because modules came or went. */
+export async function hookedOtherwise(
+  policy: Policy,
+  hooks: readonly PlannedHook[],
+  facts: KernelFacts,
+  btf?: Parameters<typeof symbolsOf>[2],
+): Promise<boolean> {
+  const symbols = await symbolsOf([policy], facts, btf)
+  try {
+    return shapeOf(hooks) !== shapeOf(planPolicy(policy, facts, symbols, 'auto', () => 0).hooks)
+  } catch (error) {
+    if (!(error instanceof CollectorError)) throw error
+    return true
+  }
+}
+
+const shapeOf = (hooks: readonly PlannedHook[]): string => hooks.map(({ symbol, load }) => `${symbol} ${load}`).join()
+
+/** An entry for each loaded module with types, and for vmlinux. */
+const TYPES = '/sys/kernel/btf'
+
+/** Which load of the module this is, in text: another one after each load. '' when it is not loaded. */
+export function loadOf(module: string): string {
+  try {
+    // Sysfs numbers its entries anew.
+    return `${module}#${statSync(`${TYPES}/${module}`).ino}`
+  } catch {
+    return ''
+  }
+}
+
+export const moduleOf = (load: string): string => load.slice(0, load.lastIndexOf('#'))
+
+/** Changes when a module was loaded or unloaded; for one that came again while nobody looked see `loadOf`. */
+export function loadedModules(): string {
+  try {
+    return readdirSync(TYPES).join(' ')
+  } catch {
+    return ''
+  }
 }

@@ -2,8 +2,10 @@
 import type { Policy } from '../../config/policy/policy.ts'
 import { requireDescriptors } from '../host/descriptors.ts'
 import type { HookRegistry } from '../ingest/hooks.ts'
+import type { KernelFacts } from '../kernel/facts.ts'
 import { HOOK_SLOTS, SELECTORS_MAX } from '../kernel/wire.ts'
 import type { LoadedPolicy, PolicyPrograms } from '../kernel/policy-programs.ts'
+import { hookedOtherwise } from '../kernel/symbols.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { PolicyChange } from './folder.ts'
 import type { Attached, PolicyKernel } from './registry.ts'
@@ -51,12 +53,14 @@ class AttachedPolicy implements Attached {
 export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
   readonly #programs: PolicyPrograms
   readonly #registry: HookRegistry
+  readonly #facts: KernelFacts
   readonly #log: Log
   readonly #working: () => void
 
   /** `working`: called when a change begins. */
-  constructor(programs: PolicyPrograms, registry: HookRegistry, log: Log, working: () => void) {
+  constructor(programs: PolicyPrograms, registry: HookRegistry, facts: KernelFacts, log: Log, working: () => void) {
     this.#working = working
+    this.#facts = facts
     this.#programs = programs
     this.#registry = registry
     this.#log = log
@@ -88,9 +92,16 @@ export class KernelPolicies implements PolicyKernel<AttachedPolicy> {
     }
   }
 
+  stale(attached: AttachedPolicy): Promise<boolean> {
+    return hookedOtherwise(attached.loaded.policy, attached.hooks, this.#facts)
+  }
+
   #attached(loaded: LoadedPolicy): AttachedPolicy {
     for (const { symbol, message } of loaded.skipped) {
-      this.#log.warn({ policy: loaded.policy.name, call: symbol }, `optional call skipped: ${message}`)
+      this.#log.warn(
+        { policy: loaded.policy.name, call: symbol },
+        `optional call skipped, until a module brings it: ${message}`,
+      )
     }
     for (const message of loaded.lacking) {
       this.#log.error(

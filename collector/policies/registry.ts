@@ -18,7 +18,7 @@ export interface PolicyId {
 
 /** A policy attached in the kernel. */
 export interface Attached {
-  readonly hooks: ReadonlyArray<{ readonly symbol: string; readonly mode: string }>
+  readonly hooks: ReadonlyArray<{ readonly symbol: string; readonly mode: string; readonly load: string }>
   /** Optional calls that this kernel does not have. */
   readonly skipped: ReadonlyArray<{ readonly symbol: string }>
   /** What it needs and this kernel lacks, a sentence each. */
@@ -31,6 +31,8 @@ export interface Attached {
 export interface PolicyKernel<T extends Attached> {
   /** Takes effect as a whole or, when it throws, not at all. Returns what was added, in order. */
   change(remove: readonly T[], add: readonly Policy[]): Promise<T[]>
+  /** Whether it would be attached otherwise now, because modules of the kernel came or went. */
+  stale(attached: T): Promise<boolean>
   /** A running change fails. */
   detachAll(): Promise<void>
 }
@@ -152,6 +154,19 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
       keyOf(id),
       before?.attached === undefined ? { id, policy, attached: undefined, error: why } : { ...before, error: why },
     )
+  }
+
+  /** Attaches stale policies again. Returns them, with what the kernel threw; such a policy stays as it was. */
+  renew(): Promise<Array<{ readonly id: PolicyId; readonly error: unknown }>> {
+    return this.#mutex.run(async () => {
+      const renewed: Array<{ readonly id: PolicyId; readonly error: unknown }> = []
+      const entries = [...this.#entries.values()]
+      for (const { id, policy, attached } of entries) {
+        if (attached === undefined || this.#ended || !(await this.#kernel.stale(attached))) continue
+        renewed.push({ id, error: await this.#put([{ id, policy, replaces: [] }]) })
+      }
+      return renewed
+    })
   }
 
   /** Detaches a policy and forgets it. */

@@ -53,7 +53,9 @@ export function readyz({ ready, policies, senders, tampering }: Readiness): Answ
   if (held.length > 0) return { status: 503, body: held.join('') + retrying }
   const hooks = policies.reduce((sum, policy) => sum + policy.hooks.length, 0)
   const skipped = policies.flatMap((policy) =>
-    policy.skipped.map(({ symbol }) => `policy ${policy.id.name}: this kernel has no ${symbol}, skipped\n`),
+    policy.skipped.map(
+      ({ symbol }) => `policy ${policy.id.name}: this kernel has no ${symbol}, skipped until a module brings it\n`,
+    ),
   )
   return { status: 200, body: `ready: ${policies.length} policies, ${hooks} hooks\n${skipped.join('')}${retrying}` }
 }

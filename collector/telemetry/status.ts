@@ -22,7 +22,7 @@ export function statusOf(sources: StatusSources): object {
     event_loop_lag_seconds: sources.loopLag(),
     policies: enabledOf(sources.policies).map(({ id, hooks, skipped, lacking }) => ({
       name: id.name,
-      state: skipped.length === 0 ? 'enabled' : 'partially_enabled',
+      state: skipped.length === 0 ? 'enabled' : hooks.length === 0 ? 'waiting' : 'partially_enabled',
       hooks: hooks.length,
       attached: countsOf(hooks.map(({ mode }) => mode)),
       call_not_found: skipped.map(({ symbol }) => symbol),

@@ -69,7 +69,7 @@ function optionalCalls({ file, hooks, groups }: Policy): Problem[] {
   const required = hooks.some(({ optional }) => !optional)
   const otherwise = required
     ? 'skipped, and the others attached'
-    : 'skipped; the policy is refused if none of its calls exists'
+    : 'skipped; the policy has no hook if none of its calls exists'
   return hooks.flatMap(({ call, optional, at }) =>
     optional && !groups.some(({ calls }) => calls.includes(call))
       ? [{ file, ...at, message: `call ${show(call)} is optional: where a kernel lacks it, it is ${otherwise}` }]

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -18,6 +20,7 @@ namespace {
 
 // Deeper than any type of a kernel; a broken BTF could point in a circle.
 constexpr int kDepth = 32;
+constexpr char kFolder[] = "/sys/kernel/btf";
 constexpr char kFile[] = "/sys/kernel/btf/vmlinux";
 
 struct BtfFree {
@@ -25,7 +28,7 @@ struct BtfFree {
 };
 
 // The kernel's types, some 6 MB; kept until the thread of border/worker.h ends.
-Result<const btf*> Vmlinux(const char* op) {
+Result<btf*> Vmlinux(const char* op) {
   static thread_local std::unique_ptr<btf, BtfFree> vmlinux;
   LogCapture quiet;
   if (!vmlinux) vmlinux.reset(btf__load_vmlinux_btf());
@@ -123,18 +126,17 @@ struct Param {
 struct Function {
   Type returns;
   std::vector<Param> params;
+  std::string module;
 };
 
 Type TypeOf(const btf* types, uint32_t id) {
   return {TypeText(types, id, false), TypeText(types, id, true), SizeOf(types, id)};
 }
 
-std::optional<Function> FunctionOf(const btf* types, const std::string& name) {
-  int id = btf__find_by_name_kind(types, name.c_str(), BTF_KIND_FUNC);
-  if (id < 0) return std::nullopt;
-  const btf_type* proto = btf__type_by_id(types, btf__type_by_id(types, static_cast<uint32_t>(id))->type);
+std::optional<Function> FunctionOf(const btf* types, const btf_type* type, std::string module) {
+  const btf_type* proto = btf__type_by_id(types, type->type);
   if (!proto || !btf_is_func_proto(proto)) return std::nullopt;
-  Function function{TypeOf(types, proto->type), {}};
+  Function function{TypeOf(types, proto->type), {}, std::move(module)};
   const btf_param* param = btf_params(proto);
   for (int i = 0; i < btf_vlen(proto); i++) {
     const char* param_name = btf__name_by_offset(types, param[i].name_off);
@@ -160,10 +162,34 @@ Napi::Object FunctionObject(Napi::Env env, const Function& function) {
   object.Set("returns", function.returns.text);
   object.Set("returnsBase", function.returns.base);
   object.Set("params", params);
+  if (!function.module.empty()) object.Set("module", function.module);
   return object;
 }
 
 using Functions = std::vector<std::pair<std::string, Function>>;
+
+// Moves those that loaded modules have from `missing` to `found`. One that goes away meanwhile has none.
+void FindInModules(btf* vmlinux, std::unordered_set<std::string>& missing, Functions& found) {
+  std::error_code error;
+  uint32_t first = btf__type_cnt(vmlinux);
+  LogCapture quiet;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder, error)) {
+    std::string module = entry.path().filename();
+    if (missing.empty()) return;
+    if (module == "vmlinux") continue;
+    std::unique_ptr<btf, BtfFree> types(btf__load_module_btf(module.c_str(), vmlinux));
+    if (!types) continue;
+    uint32_t count = btf__type_cnt(types.get());
+    for (uint32_t id = first; id < count; id++) {
+      const btf_type* type = btf__type_by_id(types.get(), id);
+      if (!btf_is_func(type)) continue;
+      auto name = missing.find(NameOf(types.get(), type));
+      if (name == missing.end()) continue;
+      if (auto function = FunctionOf(types.get(), type, module)) found.emplace_back(*name, std::move(*function));
+      missing.erase(name);
+    }
+  }
+}
 
 Napi::Value KernelFunctions(const Napi::CallbackInfo& info) {
   auto names = StringsOf(info[0], "kernelFunctions", "names");
@@ -171,9 +197,17 @@ Napi::Value KernelFunctions(const Napi::CallbackInfo& info) {
   auto find = [names = std::move(*names)]() -> Result<Functions> {
     auto types = Vmlinux("kernelFunctions");
     if (Failure* failure = std::get_if<Failure>(&types)) return std::move(*failure);
+    btf* vmlinux = std::get<0>(types);
     Functions found;
-    for (const std::string& name : names)
-      if (auto function = FunctionOf(std::get<0>(types), name)) found.emplace_back(name, std::move(*function));
+    std::unordered_set<std::string> missing;
+    for (const std::string& name : names) {
+      int id = btf__find_by_name_kind(vmlinux, name.c_str(), BTF_KIND_FUNC);
+      const btf_type* type = id < 0 ? nullptr : btf__type_by_id(vmlinux, static_cast<uint32_t>(id));
+      auto function = type ? FunctionOf(vmlinux, type, "") : std::nullopt;
+      if (function) found.emplace_back(name, std::move(*function));
+      else missing.insert(name);
+    }
+    FindInModules(vmlinux, missing, found);
     return found;
   };
   return Promised(info.Env(), std::move(find), [](Napi::Env env, const Functions& found) -> Napi::Value {

@@ -205,12 +205,13 @@ describe('policies', { skip }, () => {
       state: 'partially_enabled',
       hooks: 1,
       call_not_found: ['security_of_tomorrow'],
+      lacking: [],
     })
     assert.match(await (await agent.get('/readyz')).text(), /^policy part: this kernel has no security_of_tomorrow/m)
-    // At least one of a group of alternatives must exist: the version before stays.
+    // A required call that is missing refuses the policy: the version before stays.
     const tried = agent.log().length
-    assert.equal(await agent.apply('part', policy('part', [missing, missing])), 'refused')
-    assert.match(await logLine(tried, file, 'refused'), /this kernel has no function that the policy hooks/)
+    assert.equal(await agent.apply('part', policy('part', [{ ...missing, ignore: {} }])), 'refused')
+    assert.match(await logLine(tried, file, 'refused'), /no kernel function "security_of_tomorrow"/)
     assert.deepEqual(seen(await agent.during(() => reading('a', 'b'))), ['part a'])
     await agent.withdraw('part')
   })

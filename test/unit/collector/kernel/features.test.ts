@@ -17,6 +17,7 @@ const LACKING: ReadonlyArray<readonly [KernelFacts, string[]]> = [
     debian510,
     [
       'bpf_get_func_arg',
+      'types of modules',
       'kprobe.multi',
       'maps that grow in tracing programs',
       'bpf_rdonly_cast',

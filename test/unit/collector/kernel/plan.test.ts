@@ -106,11 +106,13 @@ const FUNCTIONS: Readonly<Record<string, KernelFunction>> = {
   security_file_permission: { returns: 'int', returnsBase: 'int', params: [param('struct file *'), param('int')] },
   security_file_free: { returns: 'void', returnsBase: 'void', params: [param('struct file *')] },
   fd_install: { returns: 'void', returnsBase: 'void', params: [param('unsigned int'), param('struct file *')] },
+  nfsd_write: { returns: 'int', returnsBase: 'int', params: [param('struct file *'), param('int')], module: 'nfsd' },
   __x64_sys_openat: { returns: 'long', returnsBase: 'long', params: [param('const struct pt_regs *')] },
 }
 const symbols: Symbols = {
   functionType: (name) => (Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined),
   functionNames: () => Object.keys(FUNCTIONS),
+  loadOf: (module) => `${module}#7`,
 }
 
 function policy(...hooks: KprobeSpec[]): Policy {
@@ -241,14 +243,27 @@ for (const [there, groups, hooked, skipped, lacking] of GROUPS) {
   })
 }
 
-test('plan: a policy of which this kernel has no function at all is refused', () => {
+test('plan: a policy of which this kernel has no function at all has no hook', () => {
   const calls = ['sys_new', 'sys_old'].map((call) => spec({ call, syscall: true, optional: true }))
-  assert.throws(() => planPolicy(policy(...calls), v612, symbols, 'auto', counter()), {
-    code: 'POLICY_REFUSED',
-    message:
-      'p.yaml:3:5: this kernel has no function that the policy hooks: expected one of __x64_sys_new, __x64_sys_old ' +
-      '(ignore.callNotFound may skip some of them, not all)',
-  })
+  const { hooks, skipped } = planPolicy(policy(...calls), v612, symbols, 'auto', counter())
+  assert.deepEqual([hooks, skipped.map(({ symbol }) => symbol)], [[], ['__x64_sys_new', '__x64_sys_old']])
+})
+
+test('plan: a function of a module is hooked by kprobes, which do not hold the module', () => {
+  const hooks = planned(
+    policy(spec({ call: 'nfsd_write' }), { ...returns, call: 'nfsd_write' }),
+    v612,
+    symbols,
+    'fexit',
+    counter(),
+  )
+  assert.deepEqual(
+    hooks.map(({ way, load }) => [way.mode, way.multi, load]),
+    [
+      ['kprobe', false, 'nfsd#7'],
+      ['join', false, 'nfsd#7'],
+    ],
+  )
 })
 
 test('plan: a system call’s arguments have no types to compare with', () => {

@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises'
 import { u32 } from '../../../../collector/kernel/bytes.ts'
 import { PolicyPrograms } from '../../../../collector/kernel/policy-programs.ts'
 import type { LoadedPolicy, PolicyProgramOptions } from '../../../../collector/kernel/policy-programs.ts'
+import { hookedOtherwise } from '../../../../collector/kernel/symbols.ts'
 import type { SharedMaps } from '../../../../collector/kernel/objects.ts'
 import { HOOK, HOOK_SLOTS, SELECTORS_MAX } from '../../../../collector/kernel/wire.ts'
 import type { HookSpec, Policy } from '../../../../config/policy/policy.ts'
@@ -484,6 +485,29 @@ test('programs: an optional call that is missing is skipped', async () => {
     ['no_such'],
   )
   assert.deepEqual(native.state(), ['f kprobe.multi: function 1, hooks 1'])
+})
+
+test('programs: a policy is stale when a function that it hooks came or went', async () => {
+  const { native, programs } = rig()
+  native.absent.add('late')
+  const stale = ({ policy, hooks }: LoadedPolicy): Promise<boolean> =>
+    hookedOtherwise(policy, hooks, kernel(6, 12), native)
+  const wants = policyOf('a', { ...on('late'), optional: true })
+  const [waiting] = await programs.change([], [wants])
+  assert.ok(waiting !== undefined)
+  assert.deepEqual([waiting.hooks, await stale(waiting), native.state()], [[], false, []])
+  native.absent.delete('late')
+  assert.equal(await stale(waiting), true)
+  const [hooked] = await programs.change([waiting], [wants])
+  assert.ok(hooked !== undefined)
+  assert.equal(await stale(hooked), false)
+  assert.deepEqual(native.state(), ['late kprobe.multi: function 1, hooks 1'])
+  native.absent.add('late')
+  assert.equal(await stale(hooked), true)
+  const [required] = await programs.change([hooked], [policyOf('b', on('f'))])
+  native.absent.add('f')
+  assert.ok(required !== undefined)
+  assert.equal(await stale(required), true, 'also one that would be refused')
 })
 
 test('programs: a gate that others have emptied or changed gets its program back, and is reported', async () => {

@@ -44,7 +44,7 @@ test('registry: an added policy is listed with its hooks and counters until it i
       state: 'enabled',
       error: undefined,
       policy: policyOf('a'),
-      hooks: [{ symbol: 'f', mode: 'fexit' }],
+      hooks: [{ symbol: 'f', mode: 'fexit', load: '' }],
       skipped: [{ symbol: 'g' }],
       lacking: [],
       events: 7,
@@ -130,6 +130,23 @@ test('registry: several policies are one change, in their order', async () => {
 test('registry: nothing is no change', async () => {
   const { policies, kernel } = rig()
   assert.deepEqual([await policies.put([]), kernel.tries], [[], []])
+})
+
+test('registry: only stale policies are attached again, each by itself; one that is refused stays as it was', async () => {
+  const { policies, kernel, refuse, shown } = rig()
+  await policies.put([putOf('a'), putOf('b')])
+  kernel.load = 'm#2'
+  await policies.add(idOf('c'), policyOf('c'))
+  refuse('b')
+  assert.deepEqual(
+    (await policies.renew()).map(({ id, error }) => [id.name, error === undefined]),
+    [
+      ['a', true],
+      ['b', false],
+    ],
+  )
+  assert.deepEqual(kernel.tries.slice(2), ['-a +a', '-b +b'])
+  assert.deepEqual(shown(), ['test/b enabled b.yaml: no', 'test/c enabled', 'test/a enabled'])
 })
 
 test('registry: when the kernel refuses several at once, they are tried one by one, and the good ones stay', async () => {

@@ -55,9 +55,14 @@ export class FakeNative {
     await setImmediate()
   }
 
+  /** Functions that are missing for now. */
+  readonly absent = new Set<string>()
+
   readonly kernelFunctions = async (names: readonly string[]): Promise<Map<string, KernelFunction>> => {
     await setImmediate()
-    return new Map(names.filter((name) => !name.startsWith('no_')).map((name) => [name, TYPE]))
+    return new Map(
+      names.filter((name) => !name.startsWith('no_') && !this.absent.has(name)).map((name) => [name, TYPE]),
+    )
   }
 
   readonly kernelFunctionNames = async (): Promise<string[]> => {

@@ -25,7 +25,7 @@ export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'>
         state: 'enabled',
         error: undefined,
         policy: policyOf(name),
-        hooks: modes.map((mode, i) => ({ symbol: `f${i}`, mode })),
+        hooks: modes.map((mode, i) => ({ symbol: `f${i}`, mode, load: '' })),
         skipped: skipped.map((symbol) => ({ symbol })),
         lacking,
         events: 0,
@@ -46,6 +46,8 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
   readonly tries: string[] = []
   /** What a change throws that adds this policy. */
   refuse: (policy: Policy) => Error | undefined = () => undefined
+  /** Which load of a module has the function of every policy that is added now. */
+  load = ''
   /** Changes that ran at the same time, at most. */
   together = 0
   #running = 0
@@ -79,7 +81,7 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
     }
     const added = add.map((policy) => ({
       policy,
-      hooks: [{ symbol: 'f', mode: 'fexit' }],
+      hooks: [{ symbol: 'f', mode: 'fexit', load: this.load }],
       skipped: [{ symbol: 'g' }],
       lacking: [],
       events: () => 7,
@@ -87,6 +89,11 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
     this.attached = [...this.attached.filter((one) => !remove.includes(one)), ...added]
     this.log.push(what)
     return added
+  }
+
+  async stale({ hooks }: FakeAttached): Promise<boolean> {
+    await setImmediate()
+    return hooks.some(({ load }) => load !== this.load)
   }
 
   async detachAll(): Promise<void> {

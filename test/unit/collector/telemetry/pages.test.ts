@@ -36,7 +36,8 @@ async function json(pages: ReturnType<typeof createPages>): Promise<Record<strin
   return JSON.parse(String(answer?.body))
 }
 
-const READY = 'ready: 1 policies, 2 hooks\npolicy files: this kernel has no security_new, skipped\n'
+const READY =
+  'ready: 1 policies, 2 hooks\npolicy files: this kernel has no security_new, skipped until a module brings it\n'
 
 test('pages: there are four', async () => {
   const pages = createPages(sources([]))

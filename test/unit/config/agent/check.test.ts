@@ -68,10 +68,10 @@ describe('checkFile', () => {
       want: ['4:29: call "g" is optional: where a kernel lacks it, it is skipped, and the others attached'],
     },
     {
-      name: 'reports that one of several optional calls must exist',
+      name: 'reports that a policy may be left without a hook',
       hooks: '[{call: g, ignore: {callNotFound: true}}]',
       want: [
-        '4:18: call "g" is optional: where a kernel lacks it, it is skipped; the policy is refused if none of its calls exists',
+        '4:18: call "g" is optional: where a kernel lacks it, it is skipped; the policy has no hook if none of its calls exists',
       ],
     },
     { name: 'reports nothing about required calls', hooks: '[{call: f}]', want: [] },

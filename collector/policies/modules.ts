@@ -1,0 +1,56 @@
+/** Policies on functions of kernel modules: hooked when the module is loaded, detached when it goes, hooked again when it comes again. */
+import { loadOf, loadedModules, moduleOf } from '../kernel/symbols.ts'
+import type { Policies } from './registry.ts'
+
+export interface ModuleWatchOptions {
+  readonly policies: Pick<Policies, 'list' | 'renew'>
+  readonly log: { readonly [level in 'info' | 'error']: (fields: object, message: string) => unknown }
+  /** Default: the kernel's. */
+  readonly modules?: { readonly loaded: () => string; readonly loadOf: (module: string) => string }
+}
+
+export class ModuleWatch {
+  readonly #options: ModuleWatchOptions
+  readonly #modules: NonNullable<ModuleWatchOptions['modules']>
+  #before = ''
+  #renewing = false
+
+  constructor(options: ModuleWatchOptions) {
+    this.#options = options
+    this.#modules = options.modules ?? { loaded: loadedModules, loadOf }
+  }
+
+  /** Looks whether modules came or went that a policy may hook; call it every few seconds. Reads one folder, where a policy needs it. */
+  look(): void {
+    if (this.#renewing) return
+    const policies = this.#options.policies.list()
+    const hooked = new Set(policies.flatMap(({ hooks }) => hooks.map(({ load }) => moduleOf(load))))
+    hooked.delete('')
+    if (hooked.size === 0 && policies.every(({ skipped }) => skipped.length === 0)) return
+    const now = [this.#modules.loaded(), ...[...hooked].map((module) => this.#modules.loadOf(module))].join(' ')
+    if (now === this.#before) return
+    this.#before = now
+    void this.#renew()
+  }
+
+  async #renew(): Promise<void> {
+    const { policies, log } = this.#options
+    this.#renewing = true
+    try {
+      for (const { id, error } of await policies.renew()) {
+        const policy = id.name
+        if (error === undefined)
+          log.info({ policy }, 'policy attached again, because modules of the kernel came or went')
+        else
+          log.error(
+            { policy, error: String(error) },
+            'policy not attached again: a module of the kernel went, and the policy says that its function must exist',
+          )
+      }
+    } catch (error) {
+      log.error({ error: String(error) }, 'looking for functions of modules failed')
+    } finally {
+      this.#renewing = false
+    }
+  }
+}

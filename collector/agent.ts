@@ -7,7 +7,7 @@
 import { nodeNameOf, ringWatermarkBytes } from '../config/agent/effective.ts'
 import type { LoadedConfig } from '../config/agent/load.ts'
 import type { Config } from '../config/agent/schema.ts'
-import { EncoderPool } from '../exporters/index.ts'
+import { EncoderPool, Numberings } from '../exporters/index.ts'
 import { enableStats, gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
 import { startDelivery } from './delivery/delivery.ts'
 import { Enrichment } from './enrich/enrichment.ts'
@@ -32,8 +32,10 @@ import { PolicyFolder } from './policies/folder.ts'
 import { Policies, enabledOf } from './policies/registry.ts'
 import { Running } from './running.ts'
 import type { RunningAgent } from './running.ts'
+import { LastRuns } from './telemetry/last-runs.ts'
 import type { Log } from './telemetry/log.ts'
 import { LoopLag } from './telemetry/metrics/loop-lag.ts'
+import { RunRecords } from './telemetry/run-records.ts'
 import { Telemetry } from './telemetry/telemetry.ts'
 
 /**
@@ -55,7 +57,7 @@ export async function startAgent(
   const nodeName = nodeNameOf(config, process.env).value
   const epoch = createEpoch()
   const encoding = { encoders: new EncoderPool(nodeName), compressors: { gzip, zstd } }
-  const context = { nodeName, epoch, ...encoding, env: process.env, log, configFile }
+  const context = { nodeName, epoch, numberings: new Numberings(epoch), ...encoding, env: process.env, log, configFile }
   const delivery = undo.use(await startDelivery(config.exporters, context, stop))
 
   const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
@@ -94,8 +96,14 @@ export async function startAgent(
     loopLag.working()
     keeping.working()
   }
+  const runRecords = new RunRecords({
+    heartbeatMs: config.heartbeat,
+    lastRuns: await LastRuns.open(config.state_dir, epoch, log),
+    exporters: () => delivery.fanout.numbered,
+  })
+  const { lossRecords } = telemetry
   const line = new Line(
-    { ingest, enrichment: new Enrichment(), delivery, lossRecords: telemetry.lossRecords, working, log },
+    { ingest, enrichment: new Enrichment(), delivery, lossRecords, runRecords, working, log },
     config.shutdown.grace,
   )
   const memory = new MemoryGuard(config.memory, (pressure, rssBytes) => {
@@ -113,6 +121,7 @@ export async function startAgent(
     () => modules.look(),
     () => telemetry.tick(),
     () => line.tick(),
+    () => runRecords.tick(performance.now()),
     () => ingest.wake(),
   ])
   line.start()

@@ -1,11 +1,11 @@
 /**
- * The event pipeline: pulls events from ingest through enrichment into delivery, and publishes loss records in between.
+ * The event pipeline: pulls events from ingest through enrichment into delivery, and publishes records about the agent in between.
  *
  *   ring ─▶ ingest ─▶ enrichment ─▶ numbers ─▶ delivery
  *
  * Publishing waits for an exporter that blocks, and so the ring fills.
  */
-import type { Event, LossEvent } from '../exporters/contract/event.ts'
+import type { Event, LossEvent, RunEvent } from '../exporters/contract/event.ts'
 import { systemClock, waitAtMost } from '../exporters/index.ts'
 import type { Clock } from '../exporters/index.ts'
 import type { Delivery } from './delivery/delivery.ts'
@@ -13,12 +13,14 @@ import type { Enrichment } from './enrich/enrichment.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import type { Log } from './telemetry/log.ts'
 import type { LossRecords } from './telemetry/loss-records.ts'
+import type { RunRecords } from './telemetry/run-records.ts'
 
 export interface LineParts {
   readonly ingest: Pick<Ingest, 'events' | 'now' | 'reading' | 'sequence'>
   readonly enrichment: Enrichment
   readonly delivery: Pick<Delivery, 'publish' | 'fanout'>
   readonly lossRecords: LossRecords
+  readonly runRecords: RunRecords
   /** Called for all that comes from the ring. */
   readonly working: () => void
   readonly log: Pick<Log, 'error'>
@@ -72,24 +74,33 @@ export class Line {
   }
 
   async #run(): Promise<void> {
-    const { ingest, enrichment, delivery, lossRecords, working } = this.#parts
-    const wantsTurn = (): boolean => lossRecords.pending || enrichment.due
+    const { ingest, enrichment, delivery, lossRecords, runRecords, working } = this.#parts
+    const wantsTurn = (): boolean => lossRecords.pending || runRecords.due || enrichment.due
     // Events that wait for enrichment come free without a wakeup of the ring.
     const polls = (): boolean => enrichment.waits
+    await this.#publishRun('start')
     for await (const events of ingest.events(this.#stopping.signal, wantsTurn, polls)) {
       working()
       await this.#publish(enrichment.pass(events))
       await this.#publishLosses()
+      if (runRecords.due) await this.#publishRun('heartbeat')
     }
     // Flush first, so that the last loss records include what a sink still refuses.
     await delivery.fanout.flush(this.#graceMs / 2)
     lossRecords.finish()
     await this.#publishLosses()
+    await this.#publishRun('stop')
   }
 
   #publish(events: readonly Event[]): Promise<void> | undefined {
     const { ingest, delivery } = this.#parts
     return delivery.publish(ingest.sequence.number(events))
+  }
+
+  #publishRun(phase: RunEvent['phase']): Promise<void> | undefined {
+    const { ingest, lossRecords, runRecords } = this.#parts
+    const record = runRecords.make(phase, ingest.now(), this.#clock.nowMs())
+    return record && lossRecords.offer(() => this.#publish([record]))
   }
 
   #publishLosses(): Promise<void> | undefined {

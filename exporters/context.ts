@@ -3,6 +3,7 @@ import type { Source } from '../config/agent/effective.ts'
 import type { Environment } from '../config/agent/loading/substitute.ts'
 import type { Encoder, Exporter } from './contract/exporter.ts'
 import type { Lost } from './contract/accounting.ts'
+import type { Numbering, Numberings } from './contract/numbering.ts'
 import type { EncoderPool } from './encoding/pool.ts'
 import type { Compressors } from './runtime/compression.ts'
 
@@ -19,6 +20,8 @@ export interface ExportersContext {
   /** Identifies this run of the agent; sequence numbers of events have no gaps within it. */
   readonly epoch: string
   readonly encoders: EncoderPool
+  /** Default: new ones, in which no exporter has an earlier run. */
+  readonly numberings?: Numberings
   /** Default: Node's. */
   readonly compressors?: Compressors
   readonly env: Environment
@@ -30,9 +33,11 @@ export interface ExportersContext {
 }
 
 /** The context of one exporter; its encoders apply the configured redaction and field filters. */
-export interface ExporterContext extends Omit<ExportersContext, 'onLost'> {
+export interface ExporterContext extends Omit<ExportersContext, 'onLost' | 'numberings'> {
   /** The exporter's name in the config. */
   readonly name: string
+  /** For an exporter whose records have numbers. */
+  readonly numbering: Numbering
   /** Config values from environment variables. */
   readonly sources: readonly Source[]
   /** Logs a warning under the exporter's name. */
@@ -45,6 +50,8 @@ export interface MadeExporter {
   readonly encoder: Encoder
   /** The exporter needs descriptions of the events (contract/described.ts). */
   readonly describe?: boolean
+  /** Records have numbers: in the bytes, by an encoder of this exporter alone, or in what the exporter sends beside them. */
+  readonly numbered?: boolean
 }
 
 /** Rejects with ExportError UNUSABLE for a config that can never work. `Config` is the exporter's effective config. */

@@ -2,10 +2,12 @@
  * Passes each event to every exporter: encodes once per encoder and offers the bytes to each sender that uses it.
  * A full exporter only loses its own events, unless it is configured to block.
  */
+import { isAboutAgent } from './contract/event.ts'
 import type { Event } from './contract/event.ts'
 import { describe } from './contract/described.ts'
 import { ExportError, textOf } from './contract/errors.ts'
 import type { Encoded, Encoder } from './contract/exporter.ts'
+import type { Numbering } from './contract/numbering.ts'
 import type { EventFilter } from './filtering/filter.ts'
 import { equal, pickLines, selectionOf, unionOf, within } from './filtering/selection.ts'
 import type { Selection } from './filtering/selection.ts'
@@ -19,6 +21,8 @@ export interface Route {
   readonly describe?: boolean
   /** Absent: all events. Not shared with other routes. */
   readonly filter?: EventFilter
+  /** Its records are numbered, and it gets records about the run. */
+  readonly numbering?: Numbering
 }
 
 /** Routes that share an encoder. */
@@ -38,36 +42,35 @@ const SLICE = 200
 export class FanOut {
   readonly #routes: readonly Route[]
   readonly #groups: readonly Group[]
+  /** Only the routes with numbers. */
+  readonly #numbered: readonly Group[]
   readonly #senders: readonly Sender[]
   /** The last selection of a slice without events that no route takes. The same array lets encoders share their result. */
   #chosen:
     | { readonly slice: readonly Event[]; readonly union: Selection; readonly events: readonly Event[] }
     | undefined
 
-  /** The slice being offered only has loss records, for which queues reserve space. */
-  #losses = false
+  /** The slice being offered only has records about the agent, for which queues reserve space. */
+  #aboutAgent = false
 
   constructor(routes: readonly Route[]) {
     this.#routes = routes
     this.#senders = routes.map(({ sender }) => sender)
-    this.#groups = [...Map.groupBy(routes, ({ encoder }) => encoder)].map(([encoder, sharing]) => ({
-      encoder,
-      routes: sharing,
-      filtered: sharing.some(({ filter }) => filter !== undefined),
-      described: sharing.some(isDescribedTo),
-    }))
+    this.#groups = groupsOf(routes)
+    this.#numbered = groupsOf(routes.filter(({ numbering }) => numbering !== undefined))
   }
 
   /**
-   * Takes the events of one decode cycle, in sequence. Returns undefined if all exporters took them; else, with a full
-   * exporter that blocks, a promise to await before the next call.
+   * Takes the events of one decode cycle, in sequence; records about the run must come alone, and go to exporters with numbers. Returns
+   * undefined if all exporters took them; else, with a full exporter that blocks, a promise to await before the next call.
    */
   publish(events: readonly Event[]): Promise<void> | undefined {
     const waits: Array<Promise<void>> = []
     for (let from = 0; from < events.length; from += SLICE) {
       const slice = events.length <= SLICE ? events : events.slice(from, from + SLICE)
-      this.#losses = slice.every(isLoss)
-      for (const group of this.#groups) {
+      this.#aboutAgent = slice.every(isAboutAgent)
+      const groups = slice[0]?.type === 'agent_run' ? this.#numbered : this.#groups
+      for (const group of groups) {
         if (group.filtered) this.#offerSelected(group, slice, waits)
         else this.#offerAll(group, slice, waits)
       }
@@ -104,8 +107,9 @@ export class FanOut {
     }
   }
 
-  #offer({ sender }: Route, encoded: Encoded, waits: Array<Promise<void>>): void {
-    const wait = sender.offer(encoded, this.#losses)
+  #offer({ sender, numbering }: Route, encoded: Encoded, waits: Array<Promise<void>>): void {
+    const numbered = numbering === undefined ? encoded : { ...encoded, number: numbering.take(encoded.count) }
+    const wait = sender.offer(numbered, this.#aboutAgent)
     if (wait !== undefined) waits.push(wait)
   }
 
@@ -121,6 +125,11 @@ export class FanOut {
   /** Filtered events so far, by exporter and config key of the failed condition. */
   filtered(): ReadonlyMap<string, Readonly<Record<string, number>>> {
     return new Map(this.#routes.map(({ sender, filter }) => [sender.name, filter?.filtered ?? {}]))
+  }
+
+  /** Names of the exporters with numbered records. */
+  get numbered(): readonly string[] {
+    return this.#numbered.flatMap(({ routes }) => routes.map(({ sender }) => sender.name))
   }
 
   /** All senders, in the order of the configuration. */
@@ -171,8 +180,13 @@ function isDescribedTo({ describe: wanted, filter }: Route): boolean {
   return wanted === true || filter !== undefined
 }
 
-function isLoss({ type }: Event): boolean {
-  return type === 'events_lost'
+function groupsOf(routes: readonly Route[]): readonly Group[] {
+  return [...Map.groupBy(routes, ({ encoder }) => encoder)].map(([encoder, sharing]) => ({
+    encoder,
+    routes: sharing,
+    filtered: sharing.some(({ filter }) => filter !== undefined),
+    described: sharing.some(isDescribedTo),
+  }))
 }
 
 function isSelection(selection: Selection | undefined): selection is Selection {

@@ -1,4 +1,6 @@
 /** The public interface of `exporters/`. */
+export { isAboutAgent } from './contract/event.ts'
+export { Numberings } from './contract/numbering.ts'
 export type { Encoded, Outcome } from './contract/exporter.ts'
 export type { Accounting, Lost, RequestOutcome, SenderStats } from './contract/accounting.ts'
 export { ExportError } from './contract/errors.ts'

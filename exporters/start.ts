@@ -7,6 +7,8 @@ import { systemSpoolFiles } from './buffer/disk/files/files.ts'
 import { openSpool } from './buffer/disk/spool.ts'
 import type { ExportersContext } from './context.ts'
 import { ExportError } from './contract/errors.ts'
+import { Numberings } from './contract/numbering.ts'
+import type { Numbering } from './contract/numbering.ts'
 import { DeadLetterFile } from './dead-letter/dead-letters.ts'
 import { FanOut } from './fanout.ts'
 import type { Route } from './fanout.ts'
@@ -25,8 +27,9 @@ import type { SenderDeps } from './sending/sender.ts'
  * for a package that takes too long.
  */
 export async function createFanOut(exporters: Config['exporters'], context: ExportersContext): Promise<FanOut> {
+  const { numberings = new Numberings(context.epoch) } = context
   const routes = Object.entries(exporters).map(([name, config]) =>
-    routeOf(name, config, context).catch((error: unknown) => {
+    routeOf(name, config, context, numberings.of(name)).catch((error: unknown) => {
       throw refusalOf(name, error)
     }),
   )
@@ -54,13 +57,19 @@ export async function startFanOut(
   }
 }
 
-async function routeOf(name: string, written: ExporterConfig, context: ExportersContext): Promise<Route> {
+async function routeOf(
+  name: string,
+  written: ExporterConfig,
+  context: ExportersContext,
+  numbering: Numbering,
+): Promise<Route> {
   const { log } = context
   const warn = (message: string): void => log.warn({ exporter: name }, message)
   const { config, sources, warnings } = effectiveExporter(written, context.env)
   for (const warning of warnings) warn(warning)
   const encoders = context.encoders.shaped(config, warn)
-  const { exporter, encoder, describe } = await makeExporter(config, { ...context, name, encoders, sources, warn })
+  const made = await makeExporter(config, { ...context, name, encoders, numbering, sources, warn })
+  const { exporter, encoder, describe, numbered } = made
   const { filter } = config
   const keys = filter === undefined ? [] : podKeys(filter)
   if (keys.length > 0) {
@@ -72,6 +81,7 @@ async function routeOf(name: string, written: ExporterConfig, context: Exporters
     encoder,
     describe: describe === true || config.spool !== undefined,
     ...(filter === undefined ? {} : { filter: createFilter(filter) }),
+    ...(numbered === true ? { numbering } : {}),
     sender: new Sender(name, exporter, config, senderDeps(name, config, context)),
   }
 }

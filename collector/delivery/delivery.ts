@@ -28,7 +28,9 @@ export class Delivery implements AsyncDisposable {
    * next call, when a blocking exporter is full.
    */
   publish(events: readonly Event[]): Promise<void> | undefined {
-    if (this.#subscriptions.size > 0) for (const subscription of this.#subscriptions) subscription.put(events)
+    // Live readers have no numbers to check.
+    if (this.#subscriptions.size > 0 && events[0]?.type !== 'agent_run')
+      for (const subscription of this.#subscriptions) subscription.put(events)
     return this.fanout.publish(events)
   }
 

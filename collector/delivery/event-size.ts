@@ -1,4 +1,5 @@
 /** Estimates the memory of held events: a cheap upper bound. */
+import { isAboutAgent } from '../../exporters/index.ts'
 import type { Argument, Event, Process } from '../../exporters/contract/event.ts'
 
 /** Objects without their texts. */
@@ -13,7 +14,7 @@ export class EventSizes {
   /** Bytes that the event adds. Its process counts if it differs from that of the previous event. */
   of(event: Event): number {
     let bytes = EVENT_BYTES
-    if (event.type === 'events_lost') return bytes
+    if (isAboutAgent(event)) return bytes
     if (event.process !== this.#last) bytes += processBytes(event.process)
     this.#last = event.process
     if (event.type !== 'process_kprobe') return bytes

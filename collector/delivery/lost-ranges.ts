@@ -1,10 +1,13 @@
 /** Number ranges of the events that exporters lost, by exporter and reason, since their last loss record. */
+import type { NumberRange } from '../../exporters/contract/event.ts'
 import type { Lost } from '../../exporters/index.ts'
 
 export interface LostRange {
   readonly events: number
   readonly firstSeq: number
   readonly lastSeq: number
+  /** Numbers of the exporter; undefined unless all are known. */
+  readonly numbers: NumberRange | undefined
 }
 
 export class LostRanges {
@@ -17,7 +20,7 @@ export class LostRanges {
   }
 
   /** Adds lost events with known numbers. Ignores events of another run: their numbers mean nothing in this run's records. */
-  note(exporter: string, { reason, events, firstSeq, lastSeq, epoch }: Lost): void {
+  note(exporter: string, { reason, events, firstSeq, lastSeq, numbers, epoch }: Lost): void {
     if (epoch !== undefined && epoch !== this.#epoch) return
     const key = keyOf(exporter, reason)
     const known = this.#ranges.get(key)
@@ -25,6 +28,7 @@ export class LostRanges {
       events: events + (known?.events ?? 0),
       firstSeq: Math.min(firstSeq, known?.firstSeq ?? firstSeq),
       lastSeq: Math.max(lastSeq, known?.lastSeq ?? lastSeq),
+      numbers: known === undefined ? numbers : joined(known.numbers, numbers),
     })
   }
 
@@ -35,6 +39,10 @@ export class LostRanges {
     this.#ranges.delete(key)
     return range
   }
+}
+
+function joined(a: NumberRange | undefined, b: NumberRange | undefined): NumberRange | undefined {
+  return a && b && { first: Math.min(a.first, b.first), last: Math.max(a.last, b.last) }
 }
 
 function keyOf(exporter: string, reason: string): string {

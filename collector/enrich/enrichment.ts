@@ -11,6 +11,7 @@
  * There is no timer: while `waits`, the caller checks `due` every `ring.max_delay`, so an event waits at most that much longer than its bound.
  */
 import type { Event, ProcessEvent } from '../../exporters/contract/event.ts'
+import { isAboutAgent } from '../../exporters/index.ts'
 import { EventSizes } from '../delivery/event-size.ts'
 
 export interface Enricher {
@@ -71,7 +72,7 @@ export class Enrichment {
     const passed: Event[] = []
     this.#release(passed)
     for (const event of events) {
-      if (event.type === 'events_lost') passed.push(event)
+      if (isAboutAgent(event)) passed.push(event)
       else this.#take(event, passed)
     }
     return passed

@@ -24,7 +24,7 @@ export interface LossRecordOptions {
   readonly log: Log
 }
 
-const NO_RANGE = { firstSeq: undefined, lastSeq: undefined }
+const NO_RANGE = { firstSeq: undefined, lastSeq: undefined, numbers: undefined }
 
 export class LossRecords {
   readonly #options: LossRecordOptions
@@ -74,9 +74,17 @@ export class LossRecords {
     const drafts = this.#pending
     this.#pending = []
     this.published += drafts.length
+    return this.offer(() => give(drafts))
+  }
+
+  /**
+   * Calls `give`, which must offer records about the agent, and nothing else, to the exporters before it returns. Their own loss causes no
+   * record.
+   */
+  offer(give: () => Promise<void> | undefined): Promise<void> | undefined {
     const { exporters } = this.#options
     const before = exporters.map((exporter) => exporter.accounting().accepted)
-    const wait = give(drafts)
+    const wait = give()
     for (const [i, exporter] of exporters.entries()) {
       const { accepted } = exporter.accounting()
       // A filter may keep some of the loss records out.
@@ -122,8 +130,8 @@ export class LossRecords {
   #closeExporter(loss: LossKind, count: number): void {
     const range = this.#options.ranges.take(loss.exporter, loss.reason)
     // Only a range of exactly these events.
-    const { firstSeq, lastSeq } = range?.events === count ? range : NO_RANGE
-    this.#pending.push({ loss, count, firstSeq, lastSeq })
+    const { firstSeq, lastSeq, numbers } = range?.events === count ? range : NO_RANGE
+    this.#pending.push({ loss, count, firstSeq, lastSeq, numbers })
     const { exporter, reason } = loss
     this.#options.log.warn({ exporter, reason, count, firstSeq, lastSeq }, 'an exporter lost events')
   }

@@ -8,7 +8,7 @@ import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
 import { pathSchema } from '../yaml/paths.ts'
 import type { DeepReadonly } from '../yaml/readonly.ts'
-import { KIB, MIB, duration, size } from '../yaml/units.ts'
+import { DAY_MS, KIB, MIB, duration, size } from '../yaml/units.ts'
 
 const server = z
   .strictObject({
@@ -139,6 +139,15 @@ export const configSchema = z
       })
       .describe('Where events go. The key is a name of your choice; at least one is needed.')
       .meta({ minProperties: 1 }),
+    heartbeat: duration(1000, DAY_MS)
+      .prefault('60s')
+      .describe(
+        'How often exporters with numbered records (otlp, kafka, and any with envelope) get a record about the run, beside those at ' +
+          'its start and its end. It tells silence from lost records; see ktrail audit.',
+      ),
+    state_dir: pathSchema(
+      'Folder in which the agent remembers the last run of each exporter, so that ktrail audit notices a missing run.',
+    ).default('/var/lib/ktrail'),
     ring,
     attach,
     procfs: pathSchema('Where the proc file system of the host is mounted.').default('/proc'),

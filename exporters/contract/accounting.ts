@@ -1,4 +1,5 @@
 /** An exporter's accounting and statistics. */
+import type { NumberRange } from './event.ts'
 
 /** All reasons for dropping events, so that the accounting is complete. */
 export type DropReason =
@@ -83,6 +84,8 @@ export interface Lost {
   /** All lost events are in this range; it may also contain events that were not lost. */
   readonly firstSeq: number
   readonly lastSeq: number
+  /** The same as numbers of the exporter; absent for events without. */
+  readonly numbers?: NumberRange
   /** The agent run of these numbers. Set for events read back from a spool, which may be of an earlier run. */
   readonly epoch?: string
 }

@@ -2,8 +2,13 @@
  * What a sink may need besides an event's bytes: policy (for a Kafka topic), time, sequence number. Separate from the bytes,
  * so that exporters still share one encoding.
  */
-import type { Event, LossKind } from './event.ts'
+import type { Event, LossEvent, LossKind, RunEvent } from './event.ts'
 import type { Encoded } from './exporter.ts'
+
+/** The exporter's run before that of the record; '' when not known. */
+export function previousOf({ previous }: Pick<RunEvent, 'previous'>, exporter: string): string {
+  return (Object.hasOwn(previous, exporter) ? previous[exporter] : undefined) ?? ''
+}
 
 /** One object for all events of the same type and policy. */
 export interface About {
@@ -11,8 +16,15 @@ export interface About {
   /** '' for events that belong to no policy. */
   readonly policy: string
   /** Only of loss records. */
-  readonly loss?: LossKind
+  readonly loss?: LossAbout
+  /** Only of records about the run. */
+  readonly run?: RunAbout
 }
+
+/** What a loss record says, without the agent's numbers. */
+export type LossAbout = LossKind & Pick<LossEvent, 'count' | 'numbers'>
+
+export type RunAbout = Pick<RunEvent, 'phase' | 'heartbeatMs' | 'previous'>
 
 /** An Encoded that describes each of its events, by index. */
 export interface Described extends Encoded {
@@ -31,8 +43,15 @@ const ofProcesses: Readonly<Record<'process_exec' | 'process_exit', About>> = {
 const ofPolicies = new Map<string, About>()
 
 function aboutOf(event: Event): About {
-  // Not cached: rare, and almost every one differs.
-  if (event.type === 'events_lost') return { type: event.type, policy: '', loss: event.loss }
+  // Those about the agent are not cached: rare, and almost every one differs.
+  if (event.type === 'events_lost') {
+    const { type, loss, count, numbers } = event
+    return { type, policy: '', loss: { ...loss, count, ...(numbers && { numbers }) } }
+  }
+  if (event.type === 'agent_run') {
+    const { type, phase, heartbeatMs, previous } = event
+    return { type, policy: '', run: { phase, heartbeatMs, previous } }
+  }
   if (event.type !== 'process_kprobe') return ofProcesses[event.type]
   const { policy } = event.hook
   const known = ofPolicies.get(policy)

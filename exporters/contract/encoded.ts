@@ -24,6 +24,7 @@ export function slice(whole: Encoded, from: number, to: number): Encoded {
     ends,
     count: to - from,
     firstSeq: whole.firstSeq + from,
+    ...(whole.number === undefined ? {} : { number: whole.number + from }),
     ...(whole.memory === undefined ? {} : { memory: whole.memory }),
   }
   if (!isDescribed(whole)) return piece
@@ -99,8 +100,12 @@ export function spanOfSome({ parts }: Pick<Batch, 'parts'>, which: readonly numb
 function spanBetween(first: Encoded, from: number, last: Encoded, to: number): Span | undefined {
   const epoch = epochOf(first)
   if (epochOf(last) !== epoch) return undefined
-  const span = { firstSeq: seqAt(first, from), lastSeq: seqAt(last, to) }
-  return epoch === undefined ? span : { ...span, epoch }
+  const span: Span = { firstSeq: seqAt(first, from), lastSeq: seqAt(last, to) }
+  const numbers =
+    first.number === undefined || last.number === undefined
+      ? {}
+      : { numbers: { first: first.number + from, last: last.number + to } }
+  return { ...span, ...numbers, ...(epoch === undefined ? {} : { epoch }) }
 }
 
 function placeOf(

@@ -213,9 +213,32 @@ export interface LossEvent extends EventBase {
    */
   readonly firstSeq: number | undefined
   readonly lastSeq: number | undefined
+  /** The same as numbers of the exporter (numbering.ts); absent unless all are known. */
+  readonly numbers?: NumberRange | undefined
+}
+
+/** Both inclusive. */
+export interface NumberRange {
+  readonly first: number
+  readonly last: number
+}
+
+/** Tells the readers of a sink that a run starts, goes on or ends (docs/audit.md). Has no process. */
+export interface RunEvent extends EventBase {
+  readonly type: 'agent_run'
+  readonly phase: 'start' | 'heartbeat' | 'stop'
+  /** The next such record of the run comes after this time. */
+  readonly heartbeatMs: number
+  /** The last run before this one, by exporter; absent where none is known. */
+  readonly previous: Readonly<Record<string, string>>
 }
 
 /** What a process did. */
 export type ProcessEvent = ExecEvent | ExitEvent | KprobeEvent
 
-export type Event = ProcessEvent | LossEvent
+export type Event = ProcessEvent | LossEvent | RunEvent
+
+/** Whether the event is about the agent itself and has no process. */
+export function isAboutAgent(event: Event): event is LossEvent | RunEvent {
+  return event.type === 'events_lost' || event.type === 'agent_run'
+}

@@ -26,6 +26,8 @@ export interface Encoded {
   readonly count: number
   /** Sequence number of the first event. The others follow without gaps, unless a filter removed some (see Described). */
   readonly firstSeq: number
+  /** Number of the first event among those of its exporter (numbering.ts); the others follow without gaps. Absent: not numbered. */
+  readonly number?: number
   /** The memory of `bytes`: each sender and each piece cut from it is a user. Absent: left to the garbage collector. */
   readonly memory?: SharedMemory
 }

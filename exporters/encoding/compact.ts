@@ -62,6 +62,8 @@ class CompactEncoder implements Encoder {
 
   #line(event: Event): string {
     if (event.type === 'events_lost') return this.#lost(event)
+    // Compact lines have no numbers, so no such record comes.
+    if (event.type === 'agent_run') return `run ${event.phase}`
     const { process } = event
     switch (event.type) {
       case 'process_exec':

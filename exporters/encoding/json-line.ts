@@ -53,10 +53,13 @@ class JsonEncoder implements Encoder {
   readonly #hooks = new WeakMap<Hook, HookBytes>()
   /** From the `}` of the event to the opening quote of the time. */
   readonly #trailer: Uint8Array
+  /** Of a record without an event: to the opening quote of the time. Strict readers of Tetragon's records accept it. */
+  readonly #noEvent: Uint8Array
 
   constructor(nodeName: string) {
     const node = nodeName === '' ? '' : `,"node_name":${JSON.stringify(nodeName.toWellFormed())}`
     this.#trailer = new Uint8Array(Buffer.from(`}${node},"time":"`))
+    this.#noEvent = new Uint8Array(Buffer.from(`{${`${node},"time":"`.slice(1)}`))
   }
 
   encode(events: readonly Event[]): Encoded {
@@ -98,10 +101,13 @@ class JsonEncoder implements Encoder {
         this.#out.integer(event.count)
         this.#out.byte(QUOTE)
         break
+      case 'agent_run':
+        this.#out.bytes(this.#noEvent)
+        break
     }
     const out = this.#out
     // The bytes of a hook end with the trailer.
-    if (event.type !== 'process_kprobe') out.bytes(this.#trailer)
+    if (event.type !== 'process_kprobe' && event.type !== 'agent_run') out.bytes(this.#trailer)
     out.timestamp(event.time)
     out.bytes(LINE_END)
   }

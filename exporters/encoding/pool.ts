@@ -1,9 +1,11 @@
 /** The encoders of all exporters. Exporters with equal settings share one encoder and thus the encoded bytes. */
 import { createCompactEncoder } from './compact.ts'
+import { enveloped } from './enveloped.ts'
 import { createJsonEncoder } from './json-line.ts'
 import { shareLast } from './share-last.ts'
 import type { FieldFilterConfig, RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoder } from '../contract/exporter.ts'
+import type { Numbering } from '../contract/numbering.ts'
 import { withFields } from '../filtering/fields.ts'
 import { Redactor, redacting } from '../filtering/redactor.ts'
 import type { MappingOptions } from './otlp/mapping.ts'
@@ -54,6 +56,11 @@ export class EncoderPool {
     return this.#get('json', () => this.#redacting(this.#lines()))
   }
 
+  /** JSON lines with the numbers of one exporter. */
+  envelope(numbering: Numbering): Encoder {
+    return this.#get(`envelope ${numbering.exporter}`, () => this.#redacting(enveloped(this.#lines(), numbering)))
+  }
+
   compact(look: CompactLook): Encoder {
     return this.#get(`compact ${JSON.stringify(look)}`, () =>
       this.#redacting(createCompactEncoder({ nodeName: this.#nodeName, ...look })),
@@ -62,13 +69,14 @@ export class EncoderPool {
 
   /** Loaded on first use, because OpenTelemetry's packages take memory. */
   async otlp(records: OtlpRecords): Promise<Encoder> {
-    const { body, severity, arg_labels, event_name_attribute, epoch, protocol, sdk } = records
+    const { body, severity, arg_labels, event_name_attribute, epoch, protocol, sdk, numbering } = records
     const own = { body, severity, arg_labels, event_name_attribute, epoch, protocol, sdk }
+    const numbers = numbering === undefined ? {} : { numbering }
     const make = await otlpEncoder(own)
     const { attributeTest } = await import('./otlp/attribute-filter.ts')
     const filter = this.#fields.length === 0 ? {} : { hasAttribute: attributeTest(this.#fields) }
-    return this.#get(`otlp ${JSON.stringify(own)}`, () =>
-      this.#redacting(make({ ...own, ...filter, json: this.#lines() })),
+    return this.#get(`otlp ${numbering?.exporter} ${JSON.stringify(own)}`, () =>
+      this.#redacting(make({ ...own, ...numbers, ...filter, json: this.#lines() })),
     )
   }
 

@@ -14,6 +14,11 @@ export function shareLast(encoder: Encoder): Encoder {
   return new SharedEncoder(encoder)
 }
 
+/** Encodes for immediate reading: the bytes may be overwritten by the encoder's next call. */
+export function borrowFrom(encoder: Encoder, events: readonly Event[]): Encoded {
+  return encoder.borrow?.(events) ?? encoder.encode(events)
+}
+
 class SharedEncoder implements Encoder {
   readonly #encoder: Encoder
   #events: readonly Event[] = []

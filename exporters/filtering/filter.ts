@@ -2,6 +2,7 @@
  * Selects the events of an exporter. Results are cached by the event's kind where that decides, else by process, so that a
  * regular expression runs once per process instead of once per event.
  */
+import { isAboutAgent } from '../contract/event.ts'
 import type { Event, Hook, Process, ProcessEvent } from '../contract/event.ts'
 import type { FilterConfig } from '../../config/agent/schema.ts'
 import { conditionsOf } from './conditions.ts'
@@ -57,8 +58,8 @@ class Filter implements EventFilter {
   }
 
   accepts(event: Event): boolean {
-    // Loss records count lost events that the filter accepted, so they always pass.
-    if (event.type === 'events_lost') return true
+    // Loss records count lost events that the filter accepted, so they always pass, as those about the run.
+    if (isAboutAgent(event)) return true
     const verdict = this.#verdict(event)
     if (verdict === ACCEPTED) return true
     this.#counts[verdict] = (this.#counts[verdict] ?? 0) + 1

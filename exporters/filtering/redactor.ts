@@ -2,6 +2,7 @@
  * Redacts events before encoding, so that no encoding contains redacted text. A process is rewritten once and the copy cached
  * with it. Events and processes without redacted text stay the same objects and keep their cached encodings.
  */
+import { isAboutAgent } from '../contract/event.ts'
 import type { Event, Process } from '../contract/event.ts'
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
@@ -72,7 +73,7 @@ export class Redactor {
   }
 
   #event(event: Event): Event {
-    if (event.type === 'events_lost') return event
+    if (isAboutAgent(event)) return event
     const own = this.#process(event.process)
     const parent = event.parent === undefined ? undefined : this.#process(event.parent).process
     const processes = { process: own.process, parent }

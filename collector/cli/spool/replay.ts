@@ -112,7 +112,7 @@ async function print(look: Look, from: number, range: TimeRange, terminal: Termi
 }
 
 async function send(look: Look, from: number, range: TimeRange, target: Target): Promise<number> {
-  const missing = await each(look, from, range, (part) => target.give(part))
+  const missing = await each(look, from, range, (part) => target.give(part, look.place.name))
   await target.settle()
   return missing
 }
@@ -159,7 +159,7 @@ async function drain({ place }: Look, target: Target): Promise<number> {
     failures = 0
     for (const frame of read.frames) {
       const piece = anyPieceOf(frame)
-      if (!('why' in piece)) await target.give(piece)
+      if (!('why' in piece)) await target.give(piece, place.name)
       else if (piece.foreign) throw notRemoved(frame.count, place.dir, piece.why)
       else missing += frame.count
     }

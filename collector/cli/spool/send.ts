@@ -61,8 +61,11 @@ export class Target implements AsyncDisposable {
     }
   }
 
-  /** Passes events to the exporter; waits while its queue is full. Throws ExportError for events in another encoding. */
-  async give(part: Encoded): Promise<void> {
+  /**
+   * Passes events from the spool of the exporter `from`; waits while the queue is full. Events of another exporter lose their numbers, which
+   * are not this one's. Throws ExportError for events in another encoding.
+   */
+  async give(part: Encoded, from: string): Promise<void> {
     const { encoding } = this.#sender.exporter
     if (part.encoding !== encoding) {
       throw new ExportError(
@@ -71,7 +74,8 @@ export class Target implements AsyncDisposable {
           `${part.encoding}, or print the events as JSON lines with -o json`,
       )
     }
-    const room = this.#sender.offer(part)
+    const { number: _, ...unnumbered } = part
+    const room = this.#sender.offer(from === this.#name ? part : unnumbered)
     if (room === undefined) return
     const there = room.then(() => true)
     while (!(await Promise.race([there, setTimeout(LOOK_MS, false)]))) this.#look()

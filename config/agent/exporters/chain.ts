@@ -5,6 +5,15 @@ import { deadLetter } from './dead-letter.ts'
 import { filtering } from '../filtering/filter.ts'
 import { spool } from './spool.ts'
 
+/** Of exporters that write JSON. */
+export const envelope = z
+  .boolean()
+  .default(false)
+  .describe(
+    'Adds a last key, ktrail, to each record: its number in this run and among the records of this exporter, so that a reader can ' +
+      "prove that none is missing (ktrail audit). Without it records are exactly Tetragon's.",
+  )
+
 const queue = z
   .strictObject({
     max_bytes: size(64 * KIB, 64 * 1024 * MIB)

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
 import { DAY_MS, KIB, MIB, duration, formatSize, size } from '../../yaml/units.ts'
-import { chain } from './chain.ts'
+import { chain, envelope } from './chain.ts'
 
 const rotate = z
   .strictObject({
@@ -54,6 +54,7 @@ export const file = z
       .regex(/^0[0-7]{3}$/, { error: 'expected an octal file mode in quotes, such as "0600"' })
       .default('0600')
       .describe('Access rights of the files, in quotes: YAML reads 0600 as the decimal 600.'),
+    envelope,
     fsync: z
       .union([z.enum(['never', 'batch']), duration(1, 3_600_000)], {
         error: 'expected never, batch or a duration such as 1s',

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
 import type { DeepReadonly } from '../../yaml/readonly.ts'
 import { KIB, MIB, duration, formatDuration, size } from '../../yaml/units.ts'
-import { chainOfRequests } from './chain.ts'
+import { chainOfRequests, envelope } from './chain.ts'
 import { fieldsProblem } from '../filtering/filter.ts'
 import { packageName } from './npm.ts'
 import { recordKeys, resourceKeys } from './otlp-records.ts'
@@ -99,6 +99,7 @@ export const kafka = z
         'json: one record is the JSON of one event. cloudevents: the same with the headers of CloudEvents 1.0. otlp_proto: one ' +
           'record holds the events of a request as OTLP in protobuf, for the Kafka receiver of the OpenTelemetry Collector.',
       ),
+    envelope,
     otlp: otlp.optional(),
     cluster_name: z
       .string()
@@ -156,6 +157,12 @@ export const kafka = z
     }
     if (key === 'exec_id' && format === 'otlp_proto') {
       refuse(['key'], 'expected node_name, policy or none, for a record of format otlp_proto holds many processes')
+    }
+    if (context.value.envelope && format === 'otlp_proto') {
+      refuse(
+        ['envelope'],
+        'expected format json or cloudevents with it, for records of otlp_proto have the same as attributes',
+      )
     }
     if (records !== undefined && format !== 'otlp_proto') refuse(['otlp'], 'expected format otlp_proto with it')
     const cut = fieldsProblem({ fields, body: records?.body })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { chain } from './chain.ts'
+import { chain, envelope } from './chain.ts'
 
 /** `type: stdout`. */
 export const stdout = z
@@ -14,6 +14,11 @@ export const stdout = z
       .default('auto')
       .describe('Colours of compact lines. auto: when the output is a terminal and NO_COLOR is not set.'),
     timestamps: z.boolean().default(false).describe('Starts each compact line with its time.'),
+    envelope,
     ...chain,
+  })
+  .refine(({ envelope: wanted, format }) => !wanted || format === 'json', {
+    path: ['envelope'],
+    error: 'expected format json with it',
   })
   .describe('Exporter to the standard output.')

@@ -27,6 +27,7 @@ export function key(name: string): Key {
 
 export const KEYS = {
   uid: key('log.record.uid'),
+  exporterSeq: key('agent.exporter_seq'),
   eventName: key('event_name'),
   pid: key('process.pid'),
   parentPid: key('process.parent_pid'),
@@ -60,6 +61,11 @@ export const KEYS = {
   lossCount: key('agent.loss.count'),
   lossFirst: key('agent.loss.first_seq'),
   lossLast: key('agent.loss.last_seq'),
+  lossFirstNumber: key('agent.loss.first_exporter_seq'),
+  lossLastNumber: key('agent.loss.last_exporter_seq'),
+  runPhase: key('agent.run.phase'),
+  runPrevious: key('agent.run.previous'),
+  runHeartbeat: key('agent.run.heartbeat_ms'),
 } as const
 
 export const LABEL_PREFIX = 'tetragon.arg.'

@@ -7,16 +7,19 @@
  * The bytes equal those of @opentelemetry/otlp-transformer, including field order and the explicit `38 00` (no dropped
  * attributes); tests check this. The same event and clock give the same bytes, so that Loki can drop duplicates.
  */
+import { isAboutAgent } from '../../contract/event.ts'
 import type { Event, Hook, Process, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { Memory } from '../../runtime/memory.ts'
 import { touch } from '../kept.ts'
+import { borrowFrom } from '../share-last.ts'
 import { KEYS } from './attributes.ts'
 import {
   EVENT_NAMES,
   attributes,
   eventAttributes,
   hookAttributes,
+  numberAttributes,
   ownAttributes,
   parentAttributes,
   severityOf,
@@ -68,16 +71,17 @@ class OtlpEncoder implements Encoder {
 
   encode(events: readonly Event[]): Encoded {
     const ends = new Uint32Array(events.length)
-    const json = this.#options.body === 'json' ? borrowed(this.#options.json, events) : undefined
+    const json = this.#options.body === 'json' ? borrowFrom(this.#options.json, events) : undefined
     const lines = json && Buffer.from(json.bytes.buffer, json.bytes.byteOffset, json.bytes.length)
     const tails = this.#tails(this.#observed())
+    const first = this.#options.numbering?.next ?? 0
     let lineStart = 0
     for (let i = 0; i < events.length; i++) {
       const event = events[i]
       if (event === undefined) continue
       const lineEnd = json?.ends[i] ?? 0
       // The body is the line without its line feed.
-      this.#record(event, lines, lineStart, lineEnd - 1, tails[event.type])
+      this.#record(event, first + i, lines, lineStart, lineEnd - 1, tails[event.type])
       lineStart = lineEnd
       ends[i] = this.#out.length
     }
@@ -86,7 +90,7 @@ class OtlpEncoder implements Encoder {
     return { encoding: 'otlp', bytes, ends, count: events.length, firstSeq: events[0]?.seq ?? 0, memory }
   }
 
-  #record(event: Event, lines: Buffer | undefined, from: number, to: number, tail: Uint8Array): void {
+  #record(event: Event, number: number, lines: Buffer | undefined, from: number, to: number, tail: Uint8Array): void {
     const out = this.#out
     out.byte(0x12)
     const start = out.open(RECORD_LENGTH)
@@ -100,7 +104,8 @@ class OtlpEncoder implements Encoder {
       writeBody(out, text, 0, text.length)
     }
     out.text(KEYS.uid, this.#uidPrefix + event.seq)
-    const { hasAttribute } = this.#options
+    const { hasAttribute, numbering } = this.#options
+    if (numbering !== undefined) numberAttributes(event, numbering, number, out)
     if (hasAttribute === undefined) this.#attributes(event, hook)
     else attributes(event, this.#argLabels, filterAttributes(out, event.type, hasAttribute))
     if (this.#options.event_name_attribute) out.text(KEYS.eventName, EVENT_NAMES[event.type])
@@ -111,7 +116,7 @@ class OtlpEncoder implements Encoder {
   /** All attributes, using the bytes cached with processes and hooks. */
   #attributes(event: Event, hook: HookBytes | undefined): void {
     const out = this.#out
-    if (event.type !== 'events_lost') {
+    if (!isAboutAgent(event)) {
       const { process, parent } = event
       const own = touch(process.rendered)
       out.raw(own.otlp ?? own.cache.keep(own, 'otlp', rendered(process, ownAttributes)))
@@ -165,13 +170,9 @@ class OtlpEncoder implements Encoder {
       process_exit: tail('process_exit'),
       process_kprobe: tail('process_kprobe'),
       events_lost: tail('events_lost'),
+      agent_run: tail('agent_run'),
     }
   }
-}
-
-/** Encodes for immediate reading: the bytes may be overwritten by the encoder's next call. */
-function borrowed(encoder: Encoder, events: readonly Event[]): Encoded {
-  return encoder.borrow?.(events) ?? encoder.encode(events)
 }
 
 /** Field 5: an AnyValue with a string from `source`. */

@@ -19,7 +19,7 @@ export function createOtlpJsonEncoder(options: OtlpEncoderOptions): Encoder {
       const json = options.body === 'json' ? options.json.encode(events) : undefined
       return joined(events, (event, i) => {
         const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
-        return JSON.stringify(jsonRecord(plainRecord(event, line, observed, options)))
+        return JSON.stringify(jsonRecord(plainRecord(event, line, observed, options, i)))
       })
     },
   }

@@ -4,7 +4,10 @@
  * cache their bytes.
  */
 import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.ts'
+import { previousOf } from '../../contract/described.ts'
+import { isAboutAgent } from '../../contract/event.ts'
 import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../contract/event.ts'
+import type { Numbering } from '../../contract/numbering.ts'
 import { argumentText } from '../arguments.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink } from './attributes.ts'
@@ -30,6 +33,8 @@ const SEVERITIES: Readonly<Record<SeverityName, Severity>> = {
 export interface MappingOptions extends RecordConfig {
   /** Identifies this run of the agent; `log.record.uid` is epoch and sequence number. */
   readonly epoch: string
+  /** Of the only exporter that uses the encoder; absent: records have no number. */
+  readonly numbering?: Numbering
   /** Absent: records have all attributes. */
   readonly hasAttribute?: AttributeTest
 }
@@ -38,12 +43,18 @@ const UNSET_AUID = 4294967295
 
 /** All attributes in order, except those that identify the record. `argLabels` adds arguments that the policy labels. */
 export function attributes(event: Event, argLabels: boolean, out: AttributeSink): void {
-  if (event.type !== 'events_lost') {
+  if (!isAboutAgent(event)) {
     ownAttributes(event.process, out)
     if (event.parent !== undefined) parentAttributes(event.parent, out)
   }
   if (event.type === 'process_kprobe') hookAttributes(event.hook, out)
   eventAttributes(event, argLabels, out)
+}
+
+/** What proves to a reader of the sink that no record is missing (docs/audit.md). */
+export function numberAttributes(event: Event, numbering: Numbering, number: number, out: AttributeSink): void {
+  out.text(KEYS.exporterSeq, `${numbering.exporter}-${number}`)
+  if (event.type === 'agent_run') out.text(KEYS.runPrevious, previousOf(event, numbering.exporter))
 }
 
 /** Attributes of an event's `process`. */
@@ -95,18 +106,26 @@ export function eventAttributes(event: Event, argLabels: boolean, out: Attribute
       if (event.returned !== undefined) returnAttribute(event.returned, out)
       if (argLabels) labelAttributes(event.hook, event.args, out)
       return
+    case 'agent_run':
+      out.text(KEYS.runPhase, event.phase)
+      out.integer(KEYS.runHeartbeat, event.heartbeatMs)
+      return
     case 'events_lost':
       lossAttributes(event, out)
   }
 }
 
-function lossAttributes({ loss, count, firstSeq, lastSeq }: LossEvent, out: AttributeSink): void {
+function lossAttributes({ loss, count, firstSeq, lastSeq, numbers }: LossEvent, out: AttributeSink): void {
   out.text(KEYS.lossStage, loss.stage)
   if (loss.exporter !== '') out.text(KEYS.lossExporter, loss.exporter)
   out.text(KEYS.lossReason, loss.reason)
   out.integer(KEYS.lossCount, count)
   if (firstSeq !== undefined) out.integer(KEYS.lossFirst, firstSeq)
   if (lastSeq !== undefined) out.integer(KEYS.lossLast, lastSeq)
+  if (numbers !== undefined) {
+    out.integer(KEYS.lossFirstNumber, numbers.first)
+    out.integer(KEYS.lossLastNumber, numbers.last)
+  }
 }
 
 /** The first file with a name, and the name of the second (rename, link). */
@@ -152,6 +171,7 @@ function octal(mode: number): string {
 export function severityOf(event: Event, options: MappingOptions): Severity {
   const { lifecycle, policies, tags } = options.severity
   if (event.type === 'events_lost') return SEVERITIES.error
+  if (event.type === 'agent_run') return SEVERITIES.info
   if (event.type !== 'process_kprobe') return SEVERITIES[lifecycle]
   const { policy, tags: own } = event.hook
   const tag = own.find((name) => Object.hasOwn(tags, name))
@@ -165,6 +185,7 @@ export const EVENT_NAMES: Readonly<Record<Event['type'], string>> = {
   process_exit: 'process_exit',
   process_kprobe: 'process_kprobe',
   events_lost: 'agent.events_lost',
+  agent_run: 'agent.run',
 }
 
 /** A readable line: `exec /usr/bin/cat /etc/passwd`, `security_file_permission /usr/bin/cat /etc/shadow`. */
@@ -178,6 +199,8 @@ export function summary(event: Event): string {
       const args = event.args.map(argumentText).filter((text) => text !== '')
       return [event.hook.functionName, event.process.binary, ...args].join(' ')
     }
+    case 'agent_run':
+      return `run ${event.phase}`
     case 'events_lost': {
       const { stage, exporter, reason } = event.loss
       return ['lost', event.count, stage, exporter, reason].filter((word) => word !== '').join(' ')

@@ -4,7 +4,7 @@
 import type { Event, Timestamp } from '../../contract/event.ts'
 import { KEYS } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
-import { EVENT_NAMES, attributes as allAttributes, severityOf, summary } from './mapping.ts'
+import { EVENT_NAMES, attributes as allAttributes, numberAttributes, severityOf, summary } from './mapping.ts'
 import type { MappingOptions, Severity } from './mapping.ts'
 import { filterAttributes } from './attribute-filter.ts'
 
@@ -35,16 +35,18 @@ class ObjectSink implements AttributeSink {
   }
 }
 
-/** `line` is the event's JSON line with its line feed, for `body: 'json'`. */
+/** `line` is the event's JSON line with its line feed, for `body: 'json'`; `index` the event's place in the call. */
 export function plainRecord(
   event: Event,
   line: Uint8Array | undefined,
   observed: Timestamp,
   options: MappingOptions,
+  index = 0,
 ): PlainRecord {
   const sink = new ObjectSink()
   sink.text(KEYS.uid, `${options.epoch}-${event.seq}`)
-  const { hasAttribute } = options
+  const { hasAttribute, numbering } = options
+  if (numbering !== undefined) numberAttributes(event, numbering, numbering.next + index, sink)
   const out = hasAttribute === undefined ? sink : filterAttributes(sink, event.type, hasAttribute)
   allAttributes(event, options.arg_labels, out)
   const eventName = EVENT_NAMES[event.type]

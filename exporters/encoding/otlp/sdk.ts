@@ -50,7 +50,7 @@ function readables(events: readonly Event[], options: OtlpEncoderOptions): Reada
   const json = options.body === 'json' ? options.json.encode(events) : undefined
   return events.map((event, i) => {
     const line = json?.bytes.subarray(i === 0 ? 0 : json.ends[i - 1], json.ends[i])
-    return readable(plainRecord(event, line, observed, options), NO_RESOURCE, NO_SCOPE)
+    return readable(plainRecord(event, line, observed, options, i), NO_RESOURCE, NO_SCOPE)
   })
 }
 

@@ -25,9 +25,10 @@ export interface FileDeps {
   readonly warn?: (problem: ExportError) => void
 }
 
-export const make: MakeExporter<EffectiveType<'file'>> = (config, { encoders, warn }) => ({
+export const make: MakeExporter<EffectiveType<'file'>> = (config, { encoders, numbering, warn }) => ({
   exporter: new FileExporter(config, { warn: (problem) => warn(problem.message) }),
-  encoder: encoders.json(),
+  encoder: config.envelope ? encoders.envelope(numbering) : encoders.json(),
+  numbered: config.envelope,
 })
 
 export class FileExporter implements Exporter {

@@ -11,6 +11,7 @@ import { within } from '../../runtime/timeout.ts'
 import { packageOf } from '../../../config/agent/exporters/npm.ts'
 import type { ExporterContext } from '../../context.ts'
 import { ExportError, textOf } from '../../contract/errors.ts'
+import type { PartitionNumbers } from '../../contract/numbering.ts'
 import type { Batch, Encoding, Exporter, Outcome } from '../../contract/exporter.ts'
 import { loadCodec } from './codec-package.ts'
 import { codecOf } from './drivers/codecs.ts'
@@ -21,7 +22,8 @@ import type { KafkaDriver, KafkaRecord, MakeDriver } from './drivers/driver.ts'
 import { faultOf, isLoginFault } from './faults.ts'
 import type { KafkaFault } from './faults.ts'
 import { RecordHeaders } from './headers.ts'
-import { ACKED, INVALID, layOut, Memory, TOO_LARGE, topicsOf } from './partition-batches.ts'
+import type { HeaderContext } from './headers.ts'
+import { ACKED, INVALID, layOut, Memory, settleNumbers, TOO_LARGE, topicsOf } from './partition-batches.ts'
 import type { Fate, PartitionBatch, Layout } from './partition-batches.ts'
 import { Gathering } from './gathering.ts'
 import { outcomeOf } from './outcome.ts'
@@ -30,7 +32,7 @@ import { parseTopic } from './topic.ts'
 import { Topics } from './topics.ts'
 import { Unacknowledged } from './unacknowledged.ts'
 
-export type KafkaContext = Pick<ExporterContext, 'nodeName' | 'epoch' | 'env' | 'configFile'>
+export type KafkaContext = Pick<ExporterContext, 'env' | 'configFile'> & HeaderContext
 
 export interface KafkaDeps {
   /** Replaces the driver of `options.driver`. */
@@ -83,7 +85,9 @@ export class KafkaExporter implements Exporter {
     const headers = new RecordHeaders(config, context)
     // Records do not include the line feed of a line.
     const endBytes = isOtlp ? 0 : 1
-    this.#layout = { keys: new Keys(key, context.nodeName), topicOf: parseTopic(config.topic), headers, endBytes }
+    const numbers = context.numbering?.partitions ?? new Map<string, PartitionNumbers>()
+    const keys = new Keys(key, context.nodeName)
+    this.#layout = { keys, topicOf: parseTopic(config.topic), headers, endBytes, numbers }
     this.#gathered = config.otlp && new Gathering(resourceOf(config.otlp, config.cluster_name, context), headers)
     if (config.codec === undefined) codecOf(config.compression)
   }
@@ -181,7 +185,7 @@ export class KafkaExporter implements Exporter {
           TOO_LARGE,
           `expected at most ${most} bytes with key and headers, got ${sizeOf(records[from])}`,
         )
-        this.#memory.settle(partitionBatch, from, ++from, TOO_LARGE)
+        this.#settle(partitionBatch, from, ++from, TOO_LARGE)
         continue
       }
       const to =
@@ -197,6 +201,11 @@ export class KafkaExporter implements Exporter {
       from = to
     }
     return undefined
+  }
+
+  #settle(partitionBatch: PartitionBatch, from: number, to: number, fate: Fate): void {
+    this.#memory.settle(partitionBatch, from, to, fate)
+    settleNumbers(this.#layout.numbers, partitionBatch, to)
   }
 
   /** Number of records from `from` on for one request, at least one. */
@@ -236,7 +245,7 @@ export class KafkaExporter implements Exporter {
       if (to - from === 1) {
         const fate = fault.kind === 'too_large' ? TOO_LARGE : INVALID
         this.#messages.set(fate, fault.message)
-        this.#memory.settle(partitionBatch, from, to, fate)
+        this.#settle(partitionBatch, from, to, fate)
         return undefined
       }
       if (fault.kind === 'too_large') tried.refused = true
@@ -245,7 +254,7 @@ export class KafkaExporter implements Exporter {
       const first = await this.#sendRange(driver, partitionBatch, from, middle, tried)
       return first ?? this.#sendRange(driver, partitionBatch, middle, to, tried)
     }
-    this.#memory.settle(partitionBatch, from, to, ACKED)
+    this.#settle(partitionBatch, from, to, ACKED)
     this.#unacknowledged.settle(partitionBatch)
     tried.largestTaken = Math.max(
       tried.largestTaken,

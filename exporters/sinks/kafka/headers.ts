@@ -1,6 +1,7 @@
 /** The headers of records. Events of a kind share one object, so that drivers encode it once. */
-import type { LossKind } from '../../contract/event.ts'
-import type { About } from '../../contract/described.ts'
+import { previousOf } from '../../contract/described.ts'
+import type { About, LossAbout } from '../../contract/described.ts'
+import type { Numbering } from '../../contract/numbering.ts'
 import type { ExporterContext } from '../../context.ts'
 import type { KafkaConfig } from './connection.ts'
 
@@ -11,21 +12,21 @@ const SCHEMA = 1
 /**
  * Plain: content-type, event-type, node, schema, seq. CloudEvents 1.0, binary mode, adds ce_specversion, ce_source,
  * ce_type, ce_id, ce_time (Kafka protocol binding §3.2); ce_id is the same text as seq, unique with ce_source. A loss record
- * also has loss_stage, loss_reason and, in the stage `exporter`, loss_exporter.
+ * also has loss_stage, loss_reason, loss_count and, in the stage `exporter`, loss_exporter. exporter_seq, partition_seq and the headers
+ * of records about the run are for readers that check for missing records (docs/audit.md).
  */
 export class RecordHeaders {
   readonly #config: Pick<KafkaConfig, 'format' | 'cluster_name'>
   readonly #nodeName: string
   readonly #prefix: string
+  readonly #numbering: Numbering | undefined
   readonly #byType = new Map<About['type'], Headers>()
 
-  constructor(
-    config: Pick<KafkaConfig, 'format' | 'cluster_name'>,
-    { nodeName, epoch }: Pick<ExporterContext, 'nodeName' | 'epoch'>,
-  ) {
+  constructor(config: Pick<KafkaConfig, 'format' | 'cluster_name'>, { nodeName, epoch, numbering }: HeaderContext) {
     this.#config = config
     this.#nodeName = nodeName
     this.#prefix = `${epoch}-`
+    this.#numbering = numbering
   }
 
   /** For a record with events of several types. */
@@ -51,15 +52,48 @@ export class RecordHeaders {
   }
 
   /** For one event; `epoch` if its number belongs to another agent run. */
-  own(seq: number, timeMs: number, loss?: LossKind, epoch?: string): Headers {
+  own({ seq, number, partitionSeq, timestampMs, about, epoch }: Identified): Headers {
     const text = epoch === undefined ? this.#prefix + seq : `${epoch}-${seq}`
-    const lost = loss === undefined ? undefined : lossHeaders(loss)
-    if (this.#config.format !== 'cloudevents') return { seq: text, ...lost }
-    return { seq: text, ce_id: text, ce_time: new Date(timeMs).toISOString(), ...lost }
+    const headers: Record<string, string> = { seq: text }
+    if (this.#numbering !== undefined) {
+      const { exporter, run } = this.#numbering
+      if (number !== undefined) headers['exporter_seq'] = `${exporter}-${number}`
+      headers['partition_seq'] = `${run}-${partitionSeq}`
+    }
+    if (this.#config.format === 'cloudevents') {
+      headers['ce_id'] = text
+      headers['ce_time'] = new Date(timestampMs).toISOString()
+    }
+    if (about.loss !== undefined) Object.assign(headers, lossHeaders(about.loss))
+    if (about.run !== undefined) {
+      headers['run_phase'] = about.run.phase
+      headers['run_heartbeat_ms'] = String(about.run.heartbeatMs)
+      headers['run_previous'] = previousOf(about.run, this.#numbering?.exporter ?? '')
+    }
+    return headers
   }
 }
 
+/** An event, its numbers, and its time in milliseconds. */
+interface Identified {
+  readonly seq: number
+  readonly number: number | undefined
+  readonly partitionSeq: number
+  readonly timestampMs: number
+  readonly about: About
+  readonly epoch: string | undefined
+}
+
+/** Without `numbering`, records have no numbers but the agent's. */
+export type HeaderContext = Pick<ExporterContext, 'nodeName' | 'epoch'> & { readonly numbering?: Numbering | undefined }
+
 /** In headers, because strict readers of Tetragon's records would refuse them in the value. */
-function lossHeaders({ stage, exporter, reason }: LossKind): Headers {
-  return { loss_stage: stage, loss_reason: reason, ...(exporter === '' ? {} : { loss_exporter: exporter }) }
+function lossHeaders({ stage, exporter, reason, count, numbers }: LossAbout): Headers {
+  return {
+    loss_stage: stage,
+    loss_reason: reason,
+    ...(exporter === '' ? {} : { loss_exporter: exporter }),
+    loss_count: String(count),
+    ...(numbers && { loss_first: String(numbers.first), loss_last: String(numbers.last) }),
+  }
 }

@@ -1,17 +1,19 @@
 import type { MakeExporter } from '../../context.ts'
 import type { KafkaConfig } from './connection.ts'
+import type { Encoder } from '../../contract/exporter.ts'
 import { KafkaExporter } from './exporter.ts'
 
 /** Logs the brokers and topic, and warns about a password sent without TLS. */
 export const make: MakeExporter<KafkaConfig> = async (config, context) => {
-  const { compressors, encoders, epoch, log, name, warn } = context
+  const { compressors, encoders, epoch, log, name, numbering, warn } = context
   const exporter = new KafkaExporter(config, context, { warn, compressors })
-  const { brokers, topic, driver, tls, sasl, otlp } = config
+  const { brokers, topic, driver, tls, sasl, otlp, envelope } = config
   if (sasl?.mechanism === 'plain' && tls === undefined) {
     warn('sasl.mechanism plain without tls sends the password readable; add tls, or take scram-sha-512')
   }
   log.info({ exporter: name, brokers, topic, driver }, 'writes to Kafka')
+  const lines = (): Encoder => (envelope ? encoders.envelope(numbering) : encoders.json())
   const encoder =
-    otlp === undefined ? encoders.json() : await encoders.otlp({ ...otlp, epoch, protocol: 'protobuf', sdk: false })
-  return { exporter, encoder, describe: true }
+    otlp === undefined ? lines() : await encoders.otlp({ ...otlp, epoch, protocol: 'protobuf', sdk: false, numbering })
+  return { exporter, encoder, describe: true, numbered: true }
 }

@@ -2,6 +2,7 @@
 import { isDescribed } from '../../contract/described.ts'
 import type { About } from '../../contract/described.ts'
 import type { Batch, Encoded } from '../../contract/exporter.ts'
+import type { PartitionNumbers } from '../../contract/numbering.ts'
 import type { KafkaRecord } from './drivers/driver.ts'
 import type { RecordHeaders } from './headers.ts'
 import { partitionOf } from './partitions.ts'
@@ -19,6 +20,8 @@ export type Fate = typeof PENDING | typeof ACKED | typeof TOO_LARGE | typeof INV
 export interface PartitionBatch {
   readonly topic: string
   readonly partition: number
+  /** Number of the first record in its partition. */
+  readonly first: number
   readonly records: KafkaRecord[]
   readonly parts: Encoded[]
   readonly indices: number[]
@@ -68,6 +71,8 @@ export interface Layout {
   readonly headers: RecordHeaders
   /** Bytes at the end of an event that are not part of a record: the line feed. */
   readonly endBytes: number
+  /** The partitions of this run, by topic and partition. */
+  readonly numbers: Map<string, PartitionNumbers>
 }
 
 /** The topics of a batch's pending events. */
@@ -100,7 +105,7 @@ export function layOut(
 ): PartitionBatch[] {
   const partitionBatches = new Map<string, PartitionBatch[]>()
   const all: PartitionBatch[] = []
-  const { keys, topicOf, headers, endBytes } = layout
+  const { keys, topicOf, headers, endBytes, numbers } = layout
   let lastKey: Buffer | null = null
   let lastCount = 0
   let lastPartition = 0
@@ -128,11 +133,24 @@ export function layOut(
       lastKey = key
       lastCount = count
       const timestampMs = described === undefined ? nowMs : Math.floor(described.times[i] ?? nowMs)
-      const own = headers.own(described?.seqs[i] ?? part.firstSeq + i, timestampMs, about.loss, described?.epoch)
-      const partitionBatch = partitionBatchOf(partitionBatches, all, topic, partition)
-      partitionBatch.records.push({ key, value, common: headers.common(about.type), own, timestampMs })
-      partitionBatch.parts.push(part)
-      partitionBatch.indices.push(i)
+      const seq = described?.seqs[i] ?? part.firstSeq + i
+      const number = part.number === undefined ? undefined : part.number + i
+      const common = headers.common(about.type)
+      const put = (partitionBatch: PartitionBatch): void => {
+        const partitionSeq = partitionBatch.first + partitionBatch.records.length
+        const own = headers.own({ seq, number, partitionSeq, timestampMs, about, epoch: described?.epoch })
+        partitionBatch.records.push({ key, value, common, own, timestampMs })
+        partitionBatch.parts.push(part)
+        partitionBatch.indices.push(i)
+      }
+      const natural = partitionBatchOf(partitionBatches, all, topic, partition, numbers)
+      put(natural)
+      if (about.run === undefined) continue
+      // Also to the other partitions, for readers of only one: with the last number there it tells silence from a lost end.
+      for (const other of numbers.values()) {
+        const copy = partitionBatchOf(partitionBatches, all, other.topic, other.partition, numbers)
+        if (copy !== natural) put(copy)
+      }
     }
   }
   return all
@@ -142,17 +160,32 @@ function aboutOf(part: Encoded, index: number): About {
   return isDescribed(part) ? (part.abouts[index] ?? UNKNOWN) : UNKNOWN
 }
 
+/** The records before `to` of a partition batch are settled, so that the next ones get the numbers after them. */
+export function settleNumbers(numbers: Layout['numbers'], batch: PartitionBatch, to: number): void {
+  const { topic, partition, first } = batch
+  const known = numbers.get(nameOf(batch))
+  if (known !== undefined) known.next = first + to
+  else numbers.set(nameOf(batch), { topic, partition, next: first + to })
+}
+
+/** Names a partition. */
+export function nameOf({ topic, partition }: Pick<PartitionBatch, 'topic' | 'partition'>): string {
+  return `${topic}/${partition}`
+}
+
 function partitionBatchOf(
   partitionBatches: Map<string, PartitionBatch[]>,
   all: PartitionBatch[],
   topic: string,
   partition: number,
+  numbers: Layout['numbers'],
 ): PartitionBatch {
   let own = partitionBatches.get(topic)
   if (own === undefined) partitionBatches.set(topic, (own = []))
   const known = own[partition]
   if (known !== undefined) return known
-  const made = { topic, partition, records: [], parts: [], indices: [] }
+  const first = numbers.get(nameOf({ topic, partition }))?.next ?? 0
+  const made = { topic, partition, first, records: [], parts: [], indices: [] }
   own[partition] = made
   all.push(made)
   return made

@@ -17,7 +17,9 @@ export type TopicOf = (about: About) => string
 export function parseTopic(template: string): TopicOf {
   if (!template.includes('{')) return () => template
   const made = new Map<string, string>()
-  return ({ type, policy }) => {
+  return ({ type: own, policy }) => {
+    // Records about the run go where loss records go: no topic of their own is needed.
+    const type = own === 'agent_run' ? 'events_lost' : own
     const name = `${type} ${policy}`
     const known = made.get(name)
     if (known !== undefined) return known

@@ -4,6 +4,7 @@
  * more, a new producer is needed.
  */
 import type { Encoded } from '../../contract/exporter.ts'
+import { nameOf } from './partition-batches.ts'
 import type { PartitionBatch } from './partition-batches.ts'
 
 interface Request {
@@ -51,8 +52,4 @@ export class Unacknowledged {
       )
     })
   }
-}
-
-function nameOf({ topic, partition }: PartitionBatch): string {
-  return `${topic}/${partition}`
 }

@@ -5,12 +5,12 @@ import type { OtlpConfig } from './exporter.ts'
 
 /** Logs the endpoint and its source. */
 export const make: MakeExporter<OtlpConfig> = async (config, context) => {
-  const { compressors, encoders, epoch, log, name, warn } = context
+  const { compressors, encoders, epoch, log, name, numbering, warn } = context
   const exporter = new OtlpExporter(config, context, { warn, compressors })
   const protocol = isJson(config) ? 'json' : 'protobuf'
-  const encoder = await encoders.otlp({ ...config, epoch, protocol, sdk: config.encoder === 'sdk' })
+  const encoder = await encoders.otlp({ ...config, epoch, protocol, sdk: config.encoder === 'sdk', numbering })
   log.info({ exporter: name, ...sourcesOf(config, context) }, 'sends OTLP')
-  return { exporter, encoder }
+  return { exporter, encoder, numbered: true }
 }
 
 /** The endpoint without possible secrets (user, password, query), and the environment variables used. */

@@ -17,10 +17,18 @@ import { terminal } from './terminal.ts'
 
 type StdoutConfig = EffectiveType<'stdout'>
 
-export const make: MakeExporter<StdoutConfig> = ({ format, color, timestamps }, { encoders, env }) => ({
+export const make: MakeExporter<StdoutConfig> = (
+  { format, color, timestamps, envelope },
+  { encoders, env, numbering },
+) => ({
   exporter: createStdoutExporter(format),
   encoder:
-    format === 'json' ? encoders.json() : encoders.compact({ color: wantsColor(color, isatty(1), env), timestamps }),
+    format === 'compact'
+      ? encoders.compact({ color: wantsColor(color, isatty(1), env), timestamps })
+      : envelope
+        ? encoders.envelope(numbering)
+        : encoders.json(),
+  numbered: envelope,
 })
 
 /** Whether to print ANSI colours; `auto`: on a terminal, unless NO_COLOR is set and not empty (no-color.org). */

@@ -9,6 +9,7 @@ import { Sequence } from '../../../collector/ingest/sequence.ts'
 import { Line } from '../../../collector/line.ts'
 import type { LineParts } from '../../../collector/line.ts'
 import { LossRecords } from '../../../collector/telemetry/loss-records.ts'
+import { RunRecords } from '../../../collector/telemetry/run-records.ts'
 import type { Loss } from '../../../collector/telemetry/losses.ts'
 import { FanOut } from '../../../exporters/index.ts'
 import type { Event, Process } from '../../../exporters/contract/event.ts'
@@ -66,7 +67,7 @@ interface Rig {
   worked: number
 }
 
-function rig(enrichment = new Enrichment()): Rig {
+function rig(enrichment = new Enrichment(), numbered: readonly string[] = []): Rig {
   const ingest = new FakeIngest()
   const clock = new FakeClock()
   const losses: Loss[] = []
@@ -75,13 +76,16 @@ function rig(enrichment = new Enrichment()): Rig {
   const delivery = {
     fanout: new FanOut([]),
     publish(events: readonly Event[]): Promise<void> | undefined {
-      published.push(...events.map(({ type, seq }) => `${type} ${seq}`))
+      published.push(...events.map((event) => `${event.type}${phaseOf(event)} ${event.seq}`))
       return made.blocked
     },
   }
   const published: string[] = []
   const working = (): void => void made.worked++
-  const parts = { ingest, enrichment, delivery, lossRecords: new LossRecords(options, 0), working, log }
+  const lastRuns = { previous: { archive: 'e0' }, note: async (): Promise<void> => undefined }
+  const runRecords = new RunRecords({ heartbeatMs: 60_000, lastRuns, exporters: () => numbered })
+  const lossRecords = new LossRecords(options, 0)
+  const parts = { ingest, enrichment, delivery, lossRecords, runRecords, working, log }
   const made: Rig = {
     line: new Line(parts, GRACE_MS, clock),
     ingest,
@@ -93,6 +97,10 @@ function rig(enrichment = new Enrichment()): Rig {
     worked: 0,
   }
   return made
+}
+
+function phaseOf(event: Event): string {
+  return event.type === 'agent_run' ? `:${event.phase}` : ''
 }
 
 const [a, b] = [makeProcess({ pid: 1 }), makeProcess({ pid: 2 })]
@@ -169,4 +177,20 @@ test('line: a ring that cannot be read fails the agent, and a stop still ends', 
   await s.ingest.read()
   await assert.rejects(s.line.failed, /no ring/)
   await s.line.stop(GRACE_MS)
+})
+
+test('line: with numbered records, a run has a record at its start, one a period, and one at its stop, the last', async () => {
+  const s = rig(undefined, ['archive'])
+  s.line.start()
+  await s.ingest.read(by(a))
+  s.parts.runRecords.tick(s.clock.nowMs() + 59_000)
+  await s.ingest.read()
+  assert.deepEqual(s.published, ['agent_run:start 0', 'process_kprobe 1'], 'too early')
+  await s.clock.turn(60_000)
+  s.parts.runRecords.tick(s.clock.nowMs())
+  await s.ingest.read()
+  s.parts.runRecords.tick(s.clock.nowMs())
+  await s.ingest.read(by(b))
+  await s.line.stop(GRACE_MS)
+  assert.deepEqual(s.published.slice(2), ['agent_run:heartbeat 2', 'process_kprobe 3', 'agent_run:stop 4'])
 })

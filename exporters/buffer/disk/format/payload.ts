@@ -3,22 +3,26 @@
  *
  * | size | field |
  * |---|---|
- * | 1, 1, 2 | version 1; length of the encoding's name; number of abouts |
- * | 4, 4, 8 | events; bytes of the events; sequence number of the first |
+ * | 1, 1, 2 | version 2; length of the encoding's name; number of abouts |
+ * | 4, 4, 8, 8 | events; bytes of the events; sequence number of the first; its number among those of the exporter, -1 for none |
  * | n | the encoding's name |
- * | each: 1, n, 2, n, [2, n × 3] | abouts: length and text of the type, of the policy; of a loss: stage, exporter, reason |
+ * | each: 1, n, 2, n, [2, n] | abouts: length and text of the type, of the policy; of one about the agent also JSON |
  * | 4, 2, 8, 8 each event | where it ends; its about; its time; its sequence number, as four arrays |
  * | n | the events' bytes |
+ *
+ * Version 1 has no number among those of the exporter, and instead of JSON the stage, the exporter and the reason of a loss.
  */
-import type { LossKind } from '../../../contract/event.ts'
-import type { About, Described } from '../../../contract/described.ts'
+import type { LossKind, RunEvent } from '../../../contract/event.ts'
+import type { About, Described, LossAbout, RunAbout } from '../../../contract/described.ts'
 import type { Encoding } from '../../../contract/exporter.ts'
 import { Memory } from '../../../runtime/memory.ts'
 import type { ReadFrame } from '../place.ts'
 import type { SpoolFrame } from './segment.ts'
 
-const VERSION = 1
-const HEAD_BYTES = 20
+const VERSION = 2
+const OLD_VERSION = 1
+const OLD_HEAD_BYTES = 20
+const HEAD_BYTES = 28
 const EVENT_BYTES = 22
 const MAX_ABOUTS = 0xffff
 
@@ -28,9 +32,11 @@ const TYPES: Readonly<Record<About['type'], true>> = {
   process_exit: true,
   process_kprobe: true,
   events_lost: true,
+  agent_run: true,
 }
 const ENCODINGS: Readonly<Record<Encoding, true>> = { json: true, compact: true, otlp: true, otlp_json: true }
 const STAGES: Readonly<Record<LossKind['stage'], true>> = { kernel: true, exporter: true }
+const PHASES: Readonly<Record<RunEvent['phase'], true>> = { start: true, heartbeat: true, stop: true }
 
 /**
  * The frame of a piece. Its bytes are not copied and must not change until they are durable. Throws RangeError for more than
@@ -44,9 +50,9 @@ export function frameOf(piece: Described): SpoolFrame {
     const known = indexes.get(about)
     if (known !== undefined) return known
     if (indexes.size === MAX_ABOUTS) throw new RangeError(`expected at most ${MAX_ABOUTS} different abouts in a piece`)
-    const { type, policy, loss } = about
+    const { type, policy, loss, run } = about
     texts.push(textOf(type, 1), textOf(policy, 2))
-    if (loss !== undefined) texts.push(textOf(loss.stage, 2), textOf(loss.exporter, 2), textOf(loss.reason, 2))
+    if (isAgents(type)) texts.push(textOf(JSON.stringify(loss ?? run ?? {}), 2))
     indexes.set(about, indexes.size)
     return indexes.size - 1
   })
@@ -60,6 +66,7 @@ export function frameOf(piece: Described): SpoolFrame {
   head.writeUInt32LE(count, 4)
   head.writeUInt32LE(piece.bytes.length, 8)
   head.writeDoubleLE(piece.firstSeq, 12)
+  head.writeDoubleLE(piece.number ?? -1, 20)
   names.copy(head, HEAD_BYTES)
   const view = new DataView(head.buffer, head.byteOffset + HEAD_BYTES + names.length, count * EVENT_BYTES)
   for (let i = 0; i < count; i++) {
@@ -84,17 +91,18 @@ type Payload = Pick<ReadFrame, 'payload' | 'count' | 'epoch'>
 /** The piece in a frame, if it has the exporter's encoding; `bytes` is a view of the payload. */
 export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece {
   const { payload, count, epoch } = frame
-  if (payload.length < HEAD_BYTES) return broken(`expected a piece of events, got ${payload.length} bytes`)
+  const headBytes = headBytesOf(payload)
+  if (payload.length < headBytes) return broken(`expected a piece of events, got ${payload.length} bytes`)
   const version = payload.readUInt8(0)
-  if (version !== VERSION)
+  if (version !== VERSION && version !== OLD_VERSION)
     return foreign(`expected events of version ${VERSION}, got version ${version}: written by another release`)
-  const nameEnd = HEAD_BYTES + payload.readUInt8(1)
-  const name = payload.toString('utf8', HEAD_BYTES, nameEnd)
+  const nameEnd = headBytes + payload.readUInt8(1)
+  const name = payload.toString('utf8', headBytes, nameEnd)
   if (name !== encoding)
     return foreign(
       `expected events encoded as ${encoding}, got ${JSON.stringify(name)}: the exporter's format was changed`,
     )
-  const table = readAbouts(payload, nameEnd, payload.readUInt16LE(2))
+  const table = readAbouts(payload, nameEnd, payload.readUInt16LE(2), version === OLD_VERSION)
   if ('why' in table) return table
   const size = payload.readUInt32LE(8)
   if (payload.readUInt32LE(4) !== count || payload.length !== table.end + count * EVENT_BYTES + size) {
@@ -120,18 +128,29 @@ export function pieceOf(frame: Payload, encoding: Encoding): Described | NoPiece
   if (before !== size) return broken(`expected the last event to end at ${size}, got ${before}`)
   const bytes = payload.subarray(payload.length - size)
   const firstSeq = payload.readDoubleLE(12)
-  return { encoding, bytes, ends, count, firstSeq, abouts, times, seqs, epoch, memory: new Memory(payload, 1) }
+  const number = version === OLD_VERSION ? -1 : payload.readDoubleLE(20)
+  const piece = { encoding, bytes, ends, count, firstSeq, abouts, times, seqs, epoch, memory: new Memory(payload, 1) }
+  return number < 0 ? piece : { ...piece, number }
 }
 
 /** The piece in a frame, in any encoding. */
 export function anyPieceOf(frame: Payload): Described | NoPiece {
   const { payload } = frame
-  const name =
-    payload.length < HEAD_BYTES ? '' : payload.toString('utf8', HEAD_BYTES, HEAD_BYTES + payload.readUInt8(1))
+  const headBytes = headBytesOf(payload)
+  const name = payload.length < headBytes ? '' : payload.toString('utf8', headBytes, headBytes + payload.readUInt8(1))
   return pieceOf(frame, isEncoding(name) ? name : 'json')
 }
 
-function readAbouts(payload: Buffer, from: number, count: number): { abouts: readonly About[]; end: number } | NoPiece {
+function headBytesOf(payload: Buffer): number {
+  return payload[0] === OLD_VERSION ? OLD_HEAD_BYTES : HEAD_BYTES
+}
+
+function readAbouts(
+  payload: Buffer,
+  from: number,
+  count: number,
+  old: boolean,
+): { abouts: readonly About[]; end: number } | NoPiece {
   const abouts: About[] = []
   let at = from
   const text = (lengthBytes: 1 | 2): string | undefined => {
@@ -148,19 +167,63 @@ function readAbouts(payload: Buffer, from: number, count: number): { abouts: rea
     if (type === undefined || policy === undefined) return broken(`about ${i} of ${count} lies outside of its piece`)
     if (!isType(type))
       return foreign(`expected a type of event, got ${JSON.stringify(type)}: written by another release`)
-    if (type !== 'events_lost') {
+    if (!isAgents(type)) {
       abouts.push({ type, policy })
       continue
     }
-    const [stage, exporter, reason] = [text(2), text(2), text(2)]
-    if (stage === undefined || exporter === undefined || reason === undefined) {
-      return broken(`about ${i} of ${count} lies outside of its piece`)
+    const details = old ? oldLoss(text(2), text(2), text(2)) : text(2)
+    if (details === undefined) return broken(`about ${i} of ${count} lies outside of its piece`)
+    const parsed = parseDetails(details)
+    if (parsed === undefined) {
+      const got = details.slice(0, 100)
+      return foreign(`expected a record about the agent, got ${JSON.stringify(got)}: written by another release`)
     }
-    if (!isStage(stage))
-      return foreign(`expected a stage of losses, got ${JSON.stringify(stage)}: written by another release`)
-    abouts.push({ type, policy, loss: { stage, exporter, reason } })
+    abouts.push({ type, policy, ...parsed })
   }
   return { abouts, end: at }
+}
+
+function oldLoss(stage?: string, exporter?: string, reason?: string): string | undefined {
+  return reason === undefined ? undefined : JSON.stringify({ stage, exporter, reason, count: 0 })
+}
+
+/** What a record about the agent says; undefined for anything else. */
+function parseDetails(text: string): Pick<About, 'loss' | 'run'> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isLoss(value) ? { loss: value } : isRun(value) ? { run: value } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isLoss(value: unknown): value is LossAbout {
+  if (!isObject(value) || typeof value['stage'] !== 'string' || !Object.hasOwn(STAGES, value['stage'])) return false
+  const { exporter, reason, count, numbers } = value
+  if (typeof exporter !== 'string' || typeof reason !== 'string' || typeof count !== 'number') return false
+  return (
+    numbers === undefined ||
+    (isObject(numbers) && typeof numbers['first'] === 'number' && typeof numbers['last'] === 'number')
+  )
+}
+
+function isRun(value: unknown): value is RunAbout {
+  if (!isObject(value) || typeof value['phase'] !== 'string' || !Object.hasOwn(PHASES, value['phase'])) return false
+  const { heartbeatMs, previous } = value
+  return (
+    typeof heartbeatMs === 'number' &&
+    isObject(previous) &&
+    Object.values(previous).every((run) => typeof run === 'string')
+  )
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+/** Whether records of the type are about the agent, and their abouts say more. */
+function isAgents(type: About['type']): boolean {
+  return type === 'events_lost' || type === 'agent_run'
 }
 
 function broken(why: string): NoPiece {
@@ -177,10 +240,6 @@ function isType(text: string): text is About['type'] {
 
 function isEncoding(text: string): text is Encoding {
   return Object.hasOwn(ENCODINGS, text)
-}
-
-function isStage(text: string): text is LossKind['stage'] {
-  return Object.hasOwn(STAGES, text)
 }
 
 function textOf(text: string, lengthBytes: 1 | 2): Buffer {

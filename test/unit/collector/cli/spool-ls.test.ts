@@ -18,7 +18,7 @@ test('spool ls: shows each spool of the config: its waiting events, size, age, f
     stderr: '',
     stdout: `\
 SPOOL  EVENTS      SIZE  FILES  OLDEST FILE           USED BY
-bus        80  10.8 KiB      4  2026-11-24T14:03:09Z  -
+bus        80  10.9 KiB      4  2026-11-24T14:03:09Z  -
   F/spool/bus
   taken up to 20 of 100, on disk for sure up to 100
 loki        0       0 B      0  -                     -
@@ -38,7 +38,7 @@ test('spool ls: -o json prints the same for programs', async () => {
       dir: 'F/spool/bus',
       kind: 'exporter',
       events: 80,
-      bytes: 11_064,
+      bytes: 11_128,
       segments: 4,
       oldest: '2026-11-24T14:03:09Z',
       settled: 20,

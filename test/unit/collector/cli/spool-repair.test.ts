@@ -36,25 +36,25 @@ const rows: readonly Row[] = [
   {
     name: 'nothing',
     spoil: () => undefined,
-    verify: 'bus: no damage; 10 frames, 100 events in 5 files of 13.5 KiB\n',
-    repair: 'bus: nothing to repair\nbus: 5 files, 13.5 KiB left\n',
-    after: 'bus: no damage; 10 frames, 100 events in 5 files of 13.5 KiB\n',
+    verify: 'bus: no damage; 10 frames, 100 events in 5 files of 13.6 KiB\n',
+    repair: 'bus: nothing to repair\nbus: 5 files, 13.6 KiB left\n',
+    after: 'bus: no damage; 10 frames, 100 events in 5 files of 13.6 KiB\n',
   },
   {
     name: 'a flipped bit in the middle',
     spoil: (dir, host) => host.edit(`${dir}/00000002.seg`, flip(IN_SECOND_FRAME)),
     verify: `\
 bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB are not whole frames
-bus: damaged; readable: 9 frames, 90 events in 5 files of 13.5 KiB
+bus: damaged; readable: 9 frames, 90 events in 5 files of 13.6 KiB
 `,
     repair: `\
 bus: nothing to repair
 bus: 00000002.seg: 10 events are lost to damage; the agent will count them as corrupt
-bus: 5 files, 13.5 KiB left
+bus: 5 files, 13.6 KiB left
 `,
     after: `\
 bus: 00000002.seg: 10 of 20 events missing, 1.3 KiB are not whole frames
-bus: damaged; readable: 9 frames, 90 events in 5 files of 13.5 KiB
+bus: damaged; readable: 9 frames, 90 events in 5 files of 13.6 KiB
 `,
   },
   {
@@ -63,12 +63,12 @@ bus: damaged; readable: 9 frames, 90 events in 5 files of 13.5 KiB
     verify: `\
 bus: events 90 to 99: missing at the end, they were on disk
 bus: 00000005.seg: torn end of 1.2 KiB; the next start cuts it off
-bus: damaged; readable: 9 frames, 90 events in 5 files of 13.4 KiB
+bus: damaged; readable: 9 frames, 90 events in 5 files of 13.5 KiB
 `,
-    repair: 'bus: cut off 1.2 KiB of an incomplete frame\nbus: 5 files, 12.2 KiB left\n',
+    repair: 'bus: cut off 1.2 KiB of an incomplete frame\nbus: 5 files, 12.3 KiB left\n',
     after: `\
 bus: events 90 to 99: missing at the end, they were on disk
-bus: damaged; readable: 9 frames, 90 events in 5 files of 12.2 KiB
+bus: damaged; readable: 9 frames, 90 events in 5 files of 12.3 KiB
 `,
   },
   {
@@ -77,16 +77,16 @@ bus: damaged; readable: 9 frames, 90 events in 5 files of 12.2 KiB
     verify: `\
 bus: 00000003.seg: both copies of the header are damaged
 bus: 00000002.seg: 20 of 40 events missing, 0 B are not whole frames
-bus: damaged; readable: 8 frames, 80 events in 4 files of 10.8 KiB
+bus: damaged; readable: 8 frames, 80 events in 4 files of 10.9 KiB
 `,
     repair: `\
 bus: moved to quarantine/: 00000003.seg: both copies of the header are damaged
 bus: 00000002.seg: 20 events are lost to damage; the agent will count them as corrupt
-bus: 4 files, 10.8 KiB left
+bus: 4 files, 10.9 KiB left
 `,
     after: `\
 bus: 00000002.seg: 20 of 40 events missing, 0 B are not whole frames
-bus: damaged; readable: 8 frames, 80 events in 4 files of 10.8 KiB
+bus: damaged; readable: 8 frames, 80 events in 4 files of 10.9 KiB
 `,
   },
   {
@@ -98,16 +98,16 @@ bus: damaged; readable: 8 frames, 80 events in 4 files of 10.8 KiB
     verify: `\
 bus: cursor: unreadable; sending will begin at the oldest event
 bus: 00000001.seg: 20 of 20 events missing, 2.5 KiB are not whole frames
-bus: damaged; readable: 8 frames, 80 events in 5 files of 13.5 KiB
+bus: damaged; readable: 8 frames, 80 events in 5 files of 13.6 KiB
 `,
     repair: `\
 bus: moved to quarantine/: 00000001.seg: no valid frame in it
 bus: cursor: unreadable; the next start begins at the oldest event and writes a new one
-bus: 4 files, 10.8 KiB left
+bus: 4 files, 10.9 KiB left
 `,
     after: `\
 bus: cursor: unreadable; sending will begin at the oldest event
-bus: damaged; readable: 8 frames, 80 events in 4 files of 10.8 KiB
+bus: damaged; readable: 8 frames, 80 events in 4 files of 10.9 KiB
 `,
   },
 ]
@@ -199,7 +199,7 @@ test('spool verify: whole frames with unusable content are damage too', async ()
   using host = new Host()
   await host.fill('bus', 1)
   const newer = frameOf(tenEvents(10))
-  newer.parts[0]?.fill(2, 0, 1)
+  newer.parts[0]?.fill(3, 0, 1)
   const unpackable: SpoolFrame = { parts: [Buffer.alloc(50)], count: 10, first: 20, last: 29, packed: true }
   for (const frame of [newer, unpackable]) {
     await using spool = await host.open('bus')
@@ -208,7 +208,7 @@ test('spool verify: whole frames with unusable content are damage too', async ()
   assert.deepEqual(await host.run('verify'), {
     code: 1,
     stdout: `\
-bus: 00000002.seg: 10 of 10 events cannot be read: expected events of version 1, got version 2: written by another release
+bus: 00000002.seg: 10 of 10 events cannot be read: expected events of version 2, got version 3: written by another release
 bus: 00000003.seg: 10 of 10 events cannot be read: expected a piece of events, got 0 bytes
 bus: damaged; readable: 3 frames, 10 events in 3 files of 3.1 KiB
 `,

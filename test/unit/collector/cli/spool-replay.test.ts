@@ -167,7 +167,7 @@ test('spool replay: --remove skips damaged events, and stops at a file of anothe
   using host = new Host(TARGETS)
   await host.fill('bus', 1)
   const newer = frameOf(tenEvents(10))
-  newer.parts[0]?.fill(2, 0, 1)
+  newer.parts[0]?.fill(3, 0, 1)
   await add(host, 'bus', { parts: [Buffer.alloc(10)], count: 10, first: 0, last: 9 }, frameOf(tenEvents(20)))
   assert.deepEqual(await host.run('replay bus --to archive --remove'), {
     code: 1,
@@ -181,7 +181,7 @@ test('spool replay: --remove skips damaged events, and stops at a file of anothe
   assert.equal(code, 1)
   assert.equal(
     stderr,
-    'ktrail: the spool "F/spool/bus" has 10 events that this version cannot read: expected events of version 1, got version 2: ' +
+    'ktrail: the spool "F/spool/bus" has 10 events that this version cannot read: expected events of version 2, got version 3: ' +
       'written by another release\n',
   )
   assert.match((await host.run('ls bus')).stdout, /^bus {8}10 /m)

@@ -37,6 +37,7 @@ describe('type: kafka', () => {
       client_id: 'ktrail',
       key: 'node_name',
       format: 'json',
+      envelope: false,
       cluster_name: '',
       compression: 'zstd',
       acks: 'all',

@@ -57,12 +57,15 @@ describe('loadConfig', () => {
           path: resolve('e.jsonl'),
           format: 'tetragon',
           mode: '0600',
+          envelope: false,
           fsync: 1000,
           rotate: { max_size: 64 * MIB, max_files: 5, compress: false },
           ...chain,
         },
-        s: { type: 'stdout', format: 'json', color: 'auto', timestamps: false, ...chain },
+        s: { type: 'stdout', format: 'json', color: 'auto', timestamps: false, envelope: false, ...chain },
       },
+      heartbeat: 60_000,
+      state_dir: '/var/lib/ktrail',
       ring: { size: 16 * MIB, max_delay: 50 },
       attach: { mode: 'auto' },
       procfs: '/proc',
@@ -84,6 +87,7 @@ describe('loadConfig', () => {
           path: '/var/log/ktrail/events.jsonl',
           format: 'tetragon',
           mode: '0640',
+          envelope: true,
           fsync: 'batch',
           rotate: {
             max_size: 1_000_000_000,
@@ -117,6 +121,8 @@ describe('loadConfig', () => {
           dead_letter: { path: '/var/log/ktrail/refused.jsonl', max_size: 4096, max_files: 1 },
         },
       },
+      heartbeat: 300_000,
+      state_dir: '/var/lib/other',
       ring: { size: 65_536, watermark: 8192, max_delay: 1 },
       attach: { mode: 'kprobe.session' },
       procfs: '/host/proc',
@@ -285,7 +291,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a key of another exporter',
     withExporter('type: stdout, path: x'),
-    '1:33: exporters.a.path: unknown key "path"; expected one of type, format, color, timestamps, filter, fields, redact, rate_limit, queue, spool, batch, retry, dead_letter, timeout',
+    '1:33: exporters.a.path: unknown key "path"; expected one of type, format, color, timestamps, envelope, filter, fields, redact, rate_limit, queue, spool, batch, retry, dead_letter, timeout',
   ],
   [
     'a key misspelt',
@@ -473,7 +479,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a key that every object has',
     withExporter('type: stdout', 'constructor: 1'),
-    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, server, exporters, ring, attach, procfs, log, memory, shutdown',
+    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, server, exporters, heartbeat, state_dir, ring, attach, procfs, log, memory, shutdown',
   ],
 ]
 

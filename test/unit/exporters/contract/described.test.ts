@@ -49,6 +49,6 @@ test('described: joined slices equal the whole', () => {
 test('described: a loss record is described by the place and reason of the loss', () => {
   const lost = makeLoss({ seq: 14 })
   const { abouts, seqs } = describe(createJsonEncoder({ nodeName: 'n' }).encode([lost]), [lost])
-  assert.deepEqual(abouts, [{ type: 'events_lost', policy: '', loss: lost.loss }])
+  assert.deepEqual(abouts, [{ type: 'events_lost', policy: '', loss: { ...lost.loss, count: lost.count } }])
   assert.deepEqual([...seqs], [14])
 })

@@ -2,18 +2,19 @@
  * What a JSON line must parse to, built as plain objects straight from the tables of docs/reference/records.md: an
  * encoder, slow and obvious. Keys have the order of the tables.
  */
-import type { Argument, Event, Process, Timestamp } from '../../../../exporters/contract/event.ts'
+import type { Argument, Event, Process, RunEvent, Timestamp } from '../../../../exporters/contract/event.ts'
 import { permission } from '../../../../exporters/encoding/permission.ts'
 
 export type Json = string | number | boolean | readonly Json[] | { readonly [key: string]: Json | undefined }
 
 /** The record of an event; keys that protojson leaves out are absent. */
 export function recordOf(event: Event, nodeName: string): Json {
+  if (event.type === 'agent_run') return prune({ node_name: word(nodeName), time: timeOf(event.time) })
   const key = event.type === 'events_lost' ? 'rate_limit_info' : event.type
   return prune({ [key]: bodyOf(event), node_name: word(nodeName), time: timeOf(event.time) })
 }
 
-function bodyOf(event: Event): Json {
+function bodyOf(event: Exclude<Event, RunEvent>): Json {
   if (event.type === 'events_lost') return { number_of_dropped_process_events: String(event.count) }
   const tid = event.type === 'process_kprobe' ? event.tid : event.process.pid
   const process = processOf(event.process, event.refcnt, tid)

@@ -15,6 +15,7 @@ const lossAbout = fc
     stage: fc.constantFrom('kernel', 'exporter'),
     exporter: fc.string({ unit: 'grapheme' }),
     reason: fc.string(),
+    count: fc.nat(),
   })
   .map((loss): About => ({ type: 'events_lost', policy: '', loss: { ...loss } }))
 const event = fc.record({
@@ -96,7 +97,7 @@ test('payload: a changed payload is a valid one or an error message, and never t
 const lost = framed(
   pieceFrom([
     {
-      about: { type: 'events_lost', policy: '', loss: { stage: 'exporter', exporter: 'x', reason: 'y' } },
+      about: { type: 'events_lost', policy: '', loss: { stage: 'exporter', exporter: 'x', reason: 'y', count: 1 } },
       time: 1,
       seq: 5,
       bytes: Buffer.from('abc'),
@@ -112,12 +113,47 @@ const edited = (change: (payload: Buffer) => void): Buffer => {
   return payload
 }
 
+/** The payload with a text of the same length instead of the first `from`. */
+const replaced = (payload: Buffer, from: string, to: string): Buffer => {
+  const copy = Buffer.from(payload)
+  copy.write(to, copy.indexOf(from))
+  return copy
+}
+
+test('payload: a frame of version 1 is read; it has no number, and a loss no count', () => {
+  const text = (value: string, lengthBytes: 1 | 2): Buffer => {
+    const out = Buffer.alloc(lengthBytes + value.length)
+    out.writeUIntLE(value.length, 0, lengthBytes)
+    out.write(value, lengthBytes)
+    return out
+  }
+  const head = Buffer.alloc(20)
+  head.writeUInt8(1, 0)
+  head.writeUInt8(4, 1)
+  head.writeUInt16LE(1, 2)
+  head.writeUInt32LE(1, 4)
+  head.writeUInt32LE(3, 8)
+  head.writeDoubleLE(5, 12)
+  const row = Buffer.alloc(22)
+  row.writeUInt32LE(3, 0)
+  row.writeDoubleLE(5, 14)
+  const lossOf = [text('events_lost', 1), text('', 2), text('exporter', 2), text('x', 2), text('y', 2)]
+  const payload = Buffer.concat([head, Buffer.from('json'), ...lossOf, row, Buffer.from('abc')])
+  const back = pieceOf({ payload, count: 1, epoch }, 'json')
+  assert.ok(!('why' in back))
+  const loss = { stage: 'exporter', exporter: 'x', reason: 'y', count: 0 }
+  assert.deepEqual(
+    [back.abouts, [...back.seqs], back.number],
+    [[{ type: 'events_lost', policy: '', loss }], [5], undefined],
+  )
+})
+
 for (const { name, payload, count = 1, encoding = 'json', want } of [
   { name: 'too short', payload: Buffer.alloc(3), want: /^expected a piece of events, got 3 bytes$/ },
   {
     name: 'another version',
-    payload: edited((bytes) => bytes.writeUInt8(2, 0)),
-    want: /got version 2: written by another release$/,
+    payload: edited((bytes) => bytes.writeUInt8(3, 0)),
+    want: /got version 3: written by another release$/,
   },
   {
     name: 'another encoding',
@@ -134,15 +170,15 @@ for (const { name, payload, count = 1, encoding = 'json', want } of [
   { name: 'cut', payload: good.payload.subarray(0, -1), want: /^expected 1 events in/ },
   {
     name: 'an unknown type',
-    payload: edited((bytes) => bytes.write('q', 25)),
+    payload: edited((bytes) => bytes.write('q', 33)),
     want: /^expected a type of event, got "qrocess_exit"/,
   },
   {
     name: 'an unknown stage',
-    payload: Buffer.from(lost.payload).fill('q', 40, 41),
-    want: /^expected a stage of losses, got "qxporter": written by another release$/,
+    payload: replaced(lost.payload, '"exporter"', '"qxporter"'),
+    want: /^expected a record about the agent, got .*qxporter.*: written by another release$/,
   },
-  { name: 'a loss whose reason is cut', payload: lost.payload.subarray(0, 51), want: /^about 0 of 1 lies outside/ },
+  { name: 'a loss that is cut', payload: lost.payload.subarray(0, 60), want: /^about 0 of 1 lies outside/ },
   {
     name: 'an about too many',
     payload: edited((bytes) => bytes.writeUInt16LE(9, 2)),
@@ -150,7 +186,7 @@ for (const { name, payload, count = 1, encoding = 'json', want } of [
   },
   {
     name: 'an end outside',
-    payload: edited((bytes) => bytes.writeUInt32LE(2, 20 + 4 + 1 + 12 + 2)),
+    payload: edited((bytes) => bytes.writeUInt32LE(2, 28 + 4 + 1 + 12 + 2)),
     want: /^expected the last event to end at 3, got 2$/,
   },
 ] as const) {

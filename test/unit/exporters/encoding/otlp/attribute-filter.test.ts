@@ -112,15 +112,18 @@ describe('attributes under field filters', () => {
     )
   })
 
-  it('an empty INCLUDE keeps only the attributes that identify the record or describe a loss', () => {
+  it('an empty INCLUDE keeps only the attributes that identify the record or are about the agent', () => {
     const shows = attributeTest([filter('ancestors', INCLUDE)])
     const left = Object.values(KEYS).filter((key) => shows('process_kprobe', key))
     assert.deepEqual(
       left.map(({ name }) => name),
       [
         'log.record.uid',
+        'agent.exporter_seq',
         'event_name',
         ...['stage', 'exporter', 'reason', 'count', 'first_seq', 'last_seq'].map((word) => `agent.loss.${word}`),
+        ...['first_exporter_seq', 'last_exporter_seq'].map((word) => `agent.loss.${word}`),
+        ...['phase', 'previous', 'heartbeat_ms'].map((word) => `agent.run.${word}`),
       ],
     )
   })

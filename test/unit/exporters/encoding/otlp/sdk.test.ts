@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { JsonLogsSerializer, ProtobufLogsSerializer } from '@opentelemetry/otlp-transformer'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import fc from 'fast-check'
+import { Numbering } from '../../../../../exporters/contract/numbering.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/encode.ts'
 import { resourceAttributes, scopeOf } from '../../../../../exporters/encoding/otlp/resource.ts'
@@ -29,6 +30,7 @@ const variants: ReadonlyArray<readonly [name: string, options: OtlpEncoderOption
       severity: { lifecycle: 'debug', policies: { low: 'trace', high: 'fatal' }, tags: { timer: 'warn' } },
     },
   ],
+  ['numbers of the exporter', { ...base, numbering: new Numbering('loki', 'run') }],
   [
     'a choice of attributes',
     { ...base, arg_labels: true, hasAttribute: (type, { name }) => (name.length + type.length) % 3 > 0 },
@@ -64,7 +66,7 @@ for (const [name, options] of variants) {
           const lines = options.body === 'json' ? encoderOptions.json.encode(events) : undefined
           const want = events.map((event, i) => {
             const line = lines?.bytes.subarray(i === 0 ? 0 : lines.ends[i - 1], lines.ends[i])
-            return readable(plainRecord(event, line, observed, options), sdkResource, scope)
+            return readable(plainRecord(event, line, observed, options, i), sdkResource, scope)
           })
           const protobuf = ProtobufLogsSerializer.serializeRequest(want) ?? new Uint8Array(0)
           assert.equal(hex(requestOf(createOtlpEncoder(options).encode(events), RESOURCE)), hex(protobuf))

@@ -7,6 +7,7 @@ import { ExportError } from '../../../../../exporters/contract/errors.ts'
 import { EncoderPool } from '../../../../../exporters/encoding/pool.ts'
 import { make } from '../../../../../exporters/sinks/kafka/make.ts'
 import { make as makeOtlp } from '../../../../../exporters/sinks/otlp/make.ts'
+import { Numbering } from '../../../../../exporters/contract/numbering.ts'
 import { CONTEXT, exporterConfig } from '../../../../support/exporter-config.ts'
 
 const NEEDED = { brokers: ['a:9092'], topic: 't' }
@@ -16,7 +17,18 @@ function logged(): { lines: string[]; context: ExporterContext } {
   const lines: string[] = []
   const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) })
   const warn = (message: string): void => log.warn(message)
-  return { lines, context: { ...CONTEXT, name: 'k', encoders: new EncoderPool('n'), log, sources: [], warn } }
+  return {
+    lines,
+    context: {
+      ...CONTEXT,
+      name: 'k',
+      numbering: new Numbering('k', 'e'),
+      encoders: new EncoderPool('n'),
+      log,
+      sources: [],
+      warn,
+    },
+  }
 }
 
 test('kafka config: takes the JSON lines that files take, with a description of each event', async () => {

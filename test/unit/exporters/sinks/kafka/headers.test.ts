@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { About } from '../../../../../exporters/contract/described.ts'
+import { Numbering } from '../../../../../exporters/contract/numbering.ts'
 import { RecordHeaders } from '../../../../../exporters/sinks/kafka/headers.ts'
 
 const CONTEXT = { nodeName: 'node a', epoch: 'e' }
+const ABOUT: About = { type: 'process_exit', policy: '' }
+const EVENT = { seq: 3, number: 7, partitionSeq: 2, timestampMs: 0, about: ABOUT, epoch: undefined }
 
 test('kafka headers: CloudEvents in binary mode, and the plain ones', () => {
   const headers = new RecordHeaders({ format: 'cloudevents', cluster_name: 'prod' }, CONTEXT)
   assert.deepEqual(
-    { ...headers.common('process_exit'), ...headers.own(12, Date.UTC(2026, 0, 2, 3, 4, 5, 6)) },
+    {
+      ...headers.common('process_exit'),
+      ...headers.own({ ...EVENT, seq: 12, timestampMs: Date.UTC(2026, 0, 2, 3, 4, 5, 6) }),
+    },
     {
       'content-type': 'application/json',
       'event-type': 'process_exit',
@@ -27,16 +34,53 @@ test('kafka headers: events of one type share one object, other types do not', (
   const headers = new RecordHeaders({ format: 'json', cluster_name: 'prod' }, CONTEXT)
   assert.equal(headers.common('process_exec'), headers.common('process_exec'))
   assert.notEqual(headers.common('process_exec'), headers.common('process_exit'))
-  assert.deepEqual(headers.own(3, 0), { seq: 'e-3' })
+  assert.deepEqual(headers.own(EVENT), { seq: 'e-3' })
 })
 
 test('kafka headers: a loss record has place and reason, and the exporter if it was one', () => {
   const plain = new RecordHeaders({ format: 'json', cluster_name: 'prod' }, CONTEXT)
-  const kernel = { stage: 'kernel', exporter: '', reason: 'join_full' } as const
-  const exporter = { stage: 'exporter', exporter: 'loki', reason: 'expired' } as const
-  assert.deepEqual(plain.own(3, 0, kernel), { seq: 'e-3', loss_stage: 'kernel', loss_reason: 'join_full' })
-  const want = { loss_stage: 'exporter', loss_reason: 'expired', loss_exporter: 'loki' }
-  assert.deepEqual(plain.own(3, 0, exporter), { seq: 'e-3', ...want })
-  const cloud = new RecordHeaders({ format: 'cloudevents', cluster_name: 'prod' }, CONTEXT).own(3, 0, exporter)
+  const lost = (loss: About['loss']): typeof EVENT => ({
+    ...EVENT,
+    about: { type: 'events_lost', policy: '', ...(loss && { loss }) },
+  })
+  const kernel = lost({ stage: 'kernel', exporter: '', reason: 'join_full', count: 4 })
+  const exporter = lost({
+    stage: 'exporter',
+    exporter: 'loki',
+    reason: 'expired',
+    count: 2,
+    numbers: { first: 5, last: 6 },
+  })
+  assert.deepEqual(plain.own(kernel), {
+    seq: 'e-3',
+    loss_stage: 'kernel',
+    loss_reason: 'join_full',
+    loss_count: '4',
+  })
+  const want = {
+    loss_stage: 'exporter',
+    loss_reason: 'expired',
+    loss_exporter: 'loki',
+    loss_count: '2',
+    loss_first: '5',
+    loss_last: '6',
+  }
+  assert.deepEqual(plain.own(exporter), { seq: 'e-3', ...want })
+  const cloud = new RecordHeaders({ format: 'cloudevents', cluster_name: 'prod' }, CONTEXT).own(exporter)
   assert.deepEqual(cloud, { seq: 'e-3', ce_id: 'e-3', ce_time: '1970-01-01T00:00:00.000Z', ...want })
+})
+
+test('kafka headers: numbers of the exporter and of the partition, and what a record about the run says', () => {
+  const numbering = new Numbering('bus', 'e2')
+  const headers = new RecordHeaders({ format: 'json', cluster_name: '' }, { ...CONTEXT, numbering })
+  assert.deepEqual(headers.own(EVENT), { seq: 'e-3', exporter_seq: 'bus-7', partition_seq: 'e2-2' })
+  const run = { phase: 'heartbeat', heartbeatMs: 60_000, previous: { bus: 'e1', other: 'e0' } } as const
+  assert.deepEqual(headers.own({ ...EVENT, about: { type: 'agent_run', policy: '', run } }), {
+    seq: 'e-3',
+    exporter_seq: 'bus-7',
+    partition_seq: 'e2-2',
+    run_phase: 'heartbeat',
+    run_heartbeat_ms: '60000',
+    run_previous: 'e1',
+  })
 })

@@ -1,3 +1,4 @@
+import type { Numbering } from '../../../../../../exporters/contract/numbering.ts'
 import { KafkaExporter } from '../../../../../../exporters/sinks/kafka/exporter.ts'
 import type { KafkaDeps } from '../../../../../../exporters/sinks/kafka/exporter.ts'
 import type { KafkaConfig } from '../../../../../../exporters/sinks/kafka/connection.ts'
@@ -10,6 +11,6 @@ export function kafkaConfig(change: Partial<KafkaConfig> = {}): KafkaConfig {
 }
 
 /** On node `n`, in epoch `e1`. */
-export function kafkaExporter(change: Partial<KafkaConfig>, deps: KafkaDeps): KafkaExporter {
-  return new KafkaExporter(kafkaConfig(change), { nodeName: 'n', epoch: 'e1', env: {} }, deps)
+export function kafkaExporter(change: Partial<KafkaConfig>, deps: KafkaDeps, numbering?: Numbering): KafkaExporter {
+  return new KafkaExporter(kafkaConfig(change), { nodeName: 'n', epoch: 'e1', env: {}, numbering }, deps)
 }

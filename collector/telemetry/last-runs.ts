@@ -1,0 +1,84 @@
+/**
+ * Remembers the last run of each exporter with numbered records, so that the records about the next run name it and a reader of the sink notices
+ * a missing run. One small file, written anew at the start; without it the agent works as well.
+ */
+import { mkdir, open, rename, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+
+const FILE = 'runs.json'
+/** 300 bytes each of 3,000 exporters. */
+const MAX_BYTES = 1 << 20
+const RUN = /^[0-9a-z]{1,64}$/
+
+interface Warn {
+  warn(fields: object, message: string): void
+}
+
+export class LastRuns {
+  /** The last run before this one, by exporter. */
+  readonly previous: Readonly<Record<string, string>>
+  readonly #file: string
+  readonly #run: string
+  readonly #log: Warn
+  #noted = ''
+
+  private constructor(file: string, run: string, previous: Readonly<Record<string, string>>, log: Warn) {
+    this.#file = file
+    this.#run = run
+    this.previous = previous
+    this.#log = log
+  }
+
+  /** Reads the file of `folder`; logs why it cannot be used. `run`: this run of the agent. */
+  static async open(folder: string, run: string, log: Warn): Promise<LastRuns> {
+    const file = path.join(folder, FILE)
+    try {
+      return new LastRuns(file, run, parse(await textOf(file)), log)
+    } catch (error) {
+      if (!isMissing(error)) warn(log, file, 'read', error)
+      return new LastRuns(file, run, {}, log)
+    }
+  }
+
+  /** Writes this run as the last of the exporters; does nothing when they are the same as before. Never rejects. */
+  async note(exporters: readonly string[]): Promise<void> {
+    const names = exporters.join()
+    if (names === this.#noted) return
+    this.#noted = names
+    const runs = { ...this.previous, ...Object.fromEntries(exporters.map((name) => [name, this.#run])) }
+    try {
+      await mkdir(path.dirname(this.#file), { recursive: true, mode: 0o700 })
+      await writeFile(`${this.#file}.new`, `${JSON.stringify(runs)}\n`, { mode: 0o600 })
+      await rename(`${this.#file}.new`, this.#file)
+    } catch (error) {
+      warn(this.#log, this.#file, 'write', error)
+    }
+  }
+}
+
+async function textOf(file: string): Promise<string> {
+  await using handle = await open(file)
+  const buffer = Buffer.alloc(MAX_BYTES)
+  const { bytesRead } = await handle.read(buffer, 0, MAX_BYTES, 0)
+  return buffer.toString('utf8', 0, bytesRead)
+}
+
+function parse(text: string): Record<string, string> {
+  const value: unknown = JSON.parse(text)
+  const entries = Object.entries(typeof value === 'object' && value !== null ? value : {})
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string' && RUN.test(entry[1])),
+  )
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}
+
+function warn(log: Warn, file: string, action: string, error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error)
+  log.warn(
+    { file, reason },
+    `cannot ${action} the last runs: ktrail audit will not notice a missing run (see state_dir)`,
+  )
+}

@@ -41,23 +41,27 @@ const ours = JSON.parse(readFileSync(at('package.json'), 'utf8')) as { name: str
 const lock = JSON.parse(readFileSync(at('package-lock.json'), 'utf8')) as { packages: Record<string, Locked> }
 
 function npmComponents(): Component[] {
-  return Object.entries(lock.packages).flatMap(([path, { name, version, license, integrity, dev }]): Component[] => {
-    if (path === '' || dev === true) return []
-    const known = name ?? path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
-    const sum = /^sha512-(.+)$/.exec(integrity ?? '')?.[1]
-    return [
-      {
-        type: 'library',
-        name: known,
-        version,
-        purl: `pkg:npm/${known.replace('@', '%40')}@${version}`,
-        ...(license === undefined ? {} : { licenses: [{ expression: license }] }),
-        ...(sum === undefined
-          ? {}
-          : { hashes: [{ alg: 'SHA-512', content: Buffer.from(sum, 'base64').toString('hex') }] }),
-      },
-    ]
-  })
+  const all = Object.entries(lock.packages).flatMap(
+    ([path, { name, version, license, integrity, dev }]): Component[] => {
+      if (path === '' || dev === true) return []
+      const known = name ?? path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
+      const sum = /^sha512-(.+)$/.exec(integrity ?? '')?.[1]
+      return [
+        {
+          type: 'library',
+          name: known,
+          version,
+          purl: `pkg:npm/${known.replace('@', '%40')}@${version}`,
+          ...(license === undefined ? {} : { licenses: [{ expression: license }] }),
+          ...(sum === undefined
+            ? {}
+            : { hashes: [{ alg: 'SHA-512', content: Buffer.from(sum, 'base64').toString('hex') }] }),
+        },
+      ]
+    },
+  )
+  // npm installs the same package in several places.
+  return [...new Map(all.map((component) => [component.purl, component])).values()]
 }
 
 /** Those that are installed; elsewhere than on Debian the addon is linked to others, of which nothing is known here. */

@@ -10,6 +10,7 @@ export type CollectorErrorCode =
   | 'POLICY_REFUSED'
   | 'LISTEN_FAILED'
   | 'POLICY_EXISTS'
+  | 'NO_SUCH_POLICY'
 
 /** The message has no trailing period: what failed, on what, expected, got, next step. `cause` keeps the underlying error. */
 export class CollectorError extends Error {

@@ -48,6 +48,9 @@ interface Double {
 
 const isGone = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 
+/** Someone may have disabled it. */
+const isLoaded = ({ state }: PolicyStatus): boolean => state !== 'error'
+
 /** A problem of a file or folder as a whole. */
 function problemOf(file: string, message: string): string {
   return formatProblem({ file, line: 1, col: 1, message })
@@ -114,7 +117,7 @@ export class PolicyFolder implements Disposable {
     const { puts, doubles } = this.#putsOf(changed, present)
     await this.#putAll(puts)
     // The kernel refused the first of two files with one name.
-    if (doubles.some(({ name, other }) => this.#enabled(other)?.id.name !== name)) {
+    if (doubles.some(({ name, other }) => this.#loaded(other)?.id.name !== name)) {
       return this.#look()
     }
     if (this.#closed) return
@@ -133,7 +136,7 @@ export class PolicyFolder implements Disposable {
     } catch (error) {
       if (this.#closed) return []
       if (isGone(error)) {
-        if (this.#enabled(path) !== undefined) return []
+        if (this.#loaded(path) !== undefined) return []
       } else {
         for (const file of this.#files.keys()) if (dirname(file) === path) present.add(file)
       }
@@ -164,8 +167,8 @@ export class PolicyFolder implements Disposable {
   /** Refuses names that another file has, or gets in this look. Files may swap names, and a renamed file replaces its old self. */
   #putsOf(changed: readonly Changed[], present: ReadonlySet<string>): { puts: Put[]; doubles: Double[] } {
     const changing = new Set(changed.map(({ file }) => file))
-    const enabled = this.#own().filter(({ state }) => state === 'enabled')
-    const stays = enabled.filter(({ id: { source } }) => present.has(source) && !changing.has(source))
+    const loaded = this.#own().filter(isLoaded)
+    const stays = loaded.filter(({ id: { source } }) => present.has(source) && !changing.has(source))
     const taken = new Map(stays.map(({ id: { name, source } }) => [name, source]))
     const puts: Put[] = []
     const doubles: Double[] = []
@@ -180,7 +183,7 @@ export class PolicyFolder implements Disposable {
         continue
       }
       taken.set(name, file)
-      const replaces = enabled.filter(({ id }) => id.source === file || (id.name === name && !present.has(id.source)))
+      const replaces = loaded.filter(({ id }) => id.source === file || (id.name === name && !present.has(id.source)))
       puts.push({
         id: { source: file, namespace: '', name },
         policy,
@@ -220,11 +223,11 @@ export class PolicyFolder implements Disposable {
   async #remove(file: string): Promise<void> {
     const { policies } = this.#options
     await this.#forgetErrors(file)
-    const enabled = this.#enabled(file)
+    const loaded = this.#loaded(file)
     this.#files.delete(file)
-    if (enabled === undefined) return
-    await policies.remove(enabled.id)
-    this.#changed('removed', file, enabled.id.name)
+    if (loaded === undefined) return
+    await policies.remove(loaded.id)
+    this.#changed('removed', file, loaded.id.name)
   }
 
   #changed(change: PolicyChange, file: string, detail: string): void {
@@ -237,8 +240,8 @@ export class PolicyFolder implements Disposable {
     return this.#options.policies.list().filter(({ id }) => this.#files.has(id.source))
   }
 
-  #enabled(file: string): PolicyStatus | undefined {
-    return this.#own().find(({ id, state }) => id.source === file && state === 'enabled')
+  #loaded(file: string): PolicyStatus | undefined {
+    return this.#own().find((each) => each.id.source === file && isLoaded(each))
   }
 
   /** Removes entries of refused policies; the file may contain another name by now. */

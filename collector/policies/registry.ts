@@ -1,5 +1,5 @@
 /**
- * The policies of the agent, from any source (today: a watched folder).
+ * The policies of the agent, from any source: watched folders, and the API.
  *
  * A change is applied as a whole or not at all, and a refused version changes nothing. During a change no access is missed and none is reported
  * twice, except by a hook that changes its way of attaching. Changes run one after another.
@@ -46,8 +46,10 @@ export interface PolicyPut {
 
 export interface PolicyStatus {
   readonly id: PolicyId
-  /** `error`: nothing of it is attached. */
-  readonly state: 'enabled' | 'error'
+  /** Counts the entries of the registry from 1; a replaced policy keeps it. */
+  readonly number: number
+  /** `disabled`, `error`: nothing of it is attached. */
+  readonly state: 'enabled' | 'disabled' | 'error'
   /** Why the kernel refused the latest version; an earlier one may be attached. */
   readonly error: string | undefined
   /** The attached version; in state `error` the refused version. */
@@ -60,6 +62,7 @@ export interface PolicyStatus {
 
 interface Entry<T> {
   readonly id: PolicyId
+  readonly number: number
   readonly policy: Policy
   readonly attached: T | undefined
   readonly error: string | undefined
@@ -71,6 +74,7 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   readonly #kernel: PolicyKernel<T>
   readonly #entries = new Map<string, Entry<T>>()
   readonly #mutex = new Mutex()
+  #numbers = 0
   #ended = false
 
   constructor(kernel: PolicyKernel<T>) {
@@ -79,9 +83,10 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
 
   /** All policies, in the order in which they were added. */
   list(): PolicyStatus[] {
-    return [...this.#entries.values()].map(({ id, policy, attached, error }) => ({
+    return [...this.#entries.values()].map(({ id, number, policy, attached, error }) => ({
       id,
-      state: attached === undefined ? 'error' : 'enabled',
+      number,
+      state: attached !== undefined ? 'enabled' : error === undefined ? 'disabled' : 'error',
       error,
       policy,
       hooks: attached?.hooks ?? [],
@@ -92,12 +97,13 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
   }
 
   /**
-   * Attaches a new policy. Throws CollectorError POLICY_EXISTS when a policy with this id is attached, and what the kernel throws; then the
-   * policy is listed with that error.
+   * Attaches a new policy. Throws CollectorError POLICY_EXISTS when a policy with this id is attached or disabled, and what the kernel throws;
+   * then the policy is listed with that error.
    */
   add(id: PolicyId, policy: Policy): Promise<void> {
     return this.#mutex.run(async () => {
-      if (this.#entries.get(keyOf(id))?.attached !== undefined) {
+      const known = this.#entries.get(keyOf(id))
+      if (known !== undefined && (known.attached !== undefined || known.error === undefined)) {
         throw new CollectorError('POLICY_EXISTS', `policy "${id.name}" of ${id.source} exists: remove or replace it`)
       }
       const error = await this.#put([{ id, policy, replaces: [] }])
@@ -135,9 +141,16 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
         replaced.flatMap((key) => this.#entries.get(key)?.attached ?? []),
         puts.map(({ policy }) => policy),
       )
+      const numbers = puts.map(({ id }) => this.#numberOf(id))
       for (const key of replaced) this.#entries.delete(key)
       puts.forEach(({ id, policy }, i) =>
-        this.#entries.set(keyOf(id), { id, policy, attached: added[i], error: undefined }),
+        this.#entries.set(keyOf(id), {
+          id,
+          number: numbers[i] ?? 0,
+          policy,
+          attached: added[i],
+          error: undefined,
+        }),
       )
       return undefined
     } catch (error) {
@@ -152,7 +165,9 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
     const before = this.#entries.get(keyOf(id))
     this.#entries.set(
       keyOf(id),
-      before?.attached === undefined ? { id, policy, attached: undefined, error: why } : { ...before, error: why },
+      before?.attached === undefined
+        ? { id, number: this.#numberOf(id), policy, attached: undefined, error: why }
+        : { ...before, error: why },
     )
   }
 
@@ -167,6 +182,35 @@ export class Policies<T extends Attached = Attached> implements AsyncDisposable 
       }
       return renewed
     })
+  }
+
+  #numberOf(id: PolicyId): number {
+    return this.#entries.get(keyOf(id))?.number ?? ++this.#numbers
+  }
+
+  /** Attaches a disabled policy; one that is attached stays so. Throws CollectorError NO_SUCH_POLICY, and what the kernel throws. */
+  enable(id: PolicyId): Promise<void> {
+    return this.#mutex.run(async () => {
+      const { attached, policy } = this.#known(id)
+      if (attached !== undefined) return
+      const error = await this.#put([{ id, policy, replaces: [] }])
+      if (error !== undefined) throw error
+    })
+  }
+
+  /** Detaches a policy, which stays listed. Throws CollectorError NO_SUCH_POLICY. */
+  disable(id: PolicyId): Promise<void> {
+    return this.#mutex.run(async () => {
+      const entry = this.#known(id)
+      if (entry.attached !== undefined) await this.#kernel.change([entry.attached], [])
+      this.#entries.set(keyOf(id), { ...entry, attached: undefined, error: undefined })
+    })
+  }
+
+  #known(id: PolicyId): Entry<T> {
+    const entry = this.#entries.get(keyOf(id))
+    if (entry === undefined) throw new CollectorError('NO_SUCH_POLICY', `no policy "${id.name}" of ${id.source}`)
+    return entry
   }
 
   /** Detaches a policy and forgets it. */

@@ -488,3 +488,24 @@ test('policies: a FIFO among the files is reported, the others are read', { time
   const refused = `refused a.yaml: ${folder.at('a.yaml')}:1:1: cannot read the file: it is a FIFO; expected a regular file`
   assert.deepEqual(log.slice(2), [refused, '-good +good', 'replaced good.yaml'])
 })
+
+test('policies: one that was disabled stays so until its file changes, keeps its name, and goes with its file', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('a.yaml'), yaml('one'))
+  const { attached, log, policies, source } = setup(folder.path)
+  await source.start()
+  const id = { source: folder.at('a.yaml'), namespace: '', name: 'one' }
+  await policies.disable(id)
+  writeFileSync(folder.at('b.yaml'), yaml('one'))
+  await source.look()
+  assert.deepEqual(attached(), [])
+  assert.match(source.problems().join(), /b\.yaml:1:1: policy "one" is already loaded from .*a\.yaml/)
+  rmSync(folder.at('b.yaml'))
+  writeFileSync(folder.at('a.yaml'), yaml('one', 'security_file_open'))
+  await source.look()
+  assert.deepEqual(attached(), ['one security_file_open'])
+  await policies.disable(id)
+  rmSync(folder.at('a.yaml'))
+  await source.look()
+  assert.deepEqual([policies.list(), log.at(-1)], [[], 'removed a.yaml'])
+})

@@ -41,6 +41,7 @@ test('registry: an added policy is listed with its hooks and counters until it i
   assert.deepEqual(policies.list(), [
     {
       id: idOf('a'),
+      number: 1,
       state: 'enabled',
       error: undefined,
       policy: policyOf('a'),
@@ -208,4 +209,32 @@ test('registry: disposed during a change, that change and later ones fail, and n
   await failed
   assert.deepEqual([kernel.log, kernel.names], [['+a', '-a'], []])
   assert.ok(policies.list().every(({ state }) => state !== 'enabled'))
+})
+
+test('registry: a disabled policy stays listed, keeps its number, and is enabled again', async () => {
+  const { policies, kernel, shown } = rig()
+  for (const name of ['a', 'b']) await policies.add(idOf(name), policyOf(name))
+  await policies.disable(idOf('a'))
+  await policies.disable(idOf('a'))
+  assert.deepEqual(shown(), ['test/a disabled', 'test/b enabled'])
+  await assert.rejects(policies.add(idOf('a'), policyOf('a')), { code: 'POLICY_EXISTS' })
+  await policies.enable(idOf('a'))
+  await policies.enable(idOf('a'))
+  assert.deepEqual(kernel.log, ['+a', '+b', '-a', '+a'])
+  assert.deepEqual(
+    policies.list().map(({ id, number }) => `${id.name} ${number}`),
+    ['b 2', 'a 1'],
+  )
+  for (const change of ['enable', 'disable'] as const) {
+    await assert.rejects(policies[change](idOf('c')), { code: 'NO_SUCH_POLICY', message: 'no policy "c" of test' })
+  }
+})
+
+test('registry: a disabled policy that the kernel refuses is listed with its error', async () => {
+  const { policies, refuse, shown } = rig()
+  await policies.add(idOf('a'), policyOf('a'))
+  await policies.disable(idOf('a'))
+  refuse('a')
+  await assert.rejects(policies.enable(idOf('a')), { code: 'POLICY_REFUSED' })
+  assert.deepEqual(shown(), ['test/a error a.yaml: no'])
 })

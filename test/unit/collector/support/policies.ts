@@ -20,12 +20,13 @@ interface Row {
 export function enabledPolicies(...rows: readonly Row[]): Pick<Policies, 'list'> {
   return {
     list: () =>
-      rows.map(({ name, modes = [], skipped = [], lacking = [] }) => ({
+      rows.map(({ name, modes = [], skipped = [], lacking = [] }, i) => ({
         id: idOf(name),
+        number: i + 1,
         state: 'enabled',
         error: undefined,
         policy: policyOf(name),
-        hooks: modes.map((mode, i) => ({ symbol: `f${i}`, mode, load: '' })),
+        hooks: modes.map((mode, at) => ({ symbol: `f${at}`, mode, load: '' })),
         skipped: skipped.map((symbol) => ({ symbol })),
         lacking,
         events: 0,

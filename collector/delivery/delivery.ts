@@ -2,10 +2,10 @@
  * The agent's part that delivers events: to the exporters through the fan-out, and to live readers, which may come and go. Only an exporter with
  * `when_full: block` can block `publish`.
  */
-import type { Config, FilterConfig } from '../../config/agent/schema.ts'
+import type { Config } from '../../config/agent/schema.ts'
 import type { Event } from '../../exporters/contract/event.ts'
 import { createFilter, startFanOut } from '../../exporters/index.ts'
-import type { ExportersContext, FanOut } from '../../exporters/index.ts'
+import type { ExportersContext, FanOut, ProcessLookup, ReaderFilter } from '../../exporters/index.ts'
 import { LostRanges } from './lost-ranges.ts'
 import { Subscription } from './subscription.ts'
 import type { SubscriptionBound } from './subscription.ts'
@@ -34,9 +34,12 @@ export class Delivery implements AsyncDisposable {
     return this.fanout.publish(events)
   }
 
-  /** Creates a live reader. `filter`: as in an exporter's config; without it the reader gets all events. */
-  subscribe(filter: FilterConfig | undefined, bound: SubscriptionBound): Subscription {
-    const accepts = filter === undefined ? undefined : createFilter(filter)
+  /**
+   * Creates a live reader. `filter`: as in an exporter's config, and by ancestors, which `lookup` finds; without it the reader gets all events.
+   * Throws ExportError UNUSABLE for a filter that the config would refuse.
+   */
+  subscribe(filter: ReaderFilter | undefined, bound: SubscriptionBound, lookup?: ProcessLookup): Subscription {
+    const accepts = filter === undefined ? undefined : createFilter(filter, lookup)
     const made = new Subscription(bound, accepts, (closed) => this.#subscriptions.delete(closed))
     this.#subscriptions.add(made)
     return made

@@ -6,6 +6,7 @@
  * record). The table is bounded in bytes, whatever programs do. So an ended or replaced image stays for GRACE_MS and is then removed; parents
  * of other images live on through that reference, not in the table. `trim` keeps the budget (budget.ts).
  */
+import type { Process } from '../../exporters/contract/event.ts'
 import type { RawExec, RawFork, StartKey } from '../ingest/decode.ts'
 import { PROCESS_FLAGS } from './flags.ts'
 import { Budget } from './budget.ts'
@@ -14,7 +15,7 @@ import type { WallClock } from './clock.ts'
 import { makeImage, startOf } from './image.ts'
 import type { Facts, Image, Making } from './image.ts'
 import { Renderings } from './renderings.ts'
-import { binaryPath, containerId, decodeText, joinArguments, own } from './text.ts'
+import { binaryPath, containerId, decodeText, joinArguments, own, parseExecId } from './text.ts'
 
 const GRACE_MS = 5_000
 /** Lengths to which arguments are cut, one after the other, when the budget is full. */
@@ -93,6 +94,13 @@ export class ProcessTable {
     if (startLo === 0 && startHi === 0) return image
     while (image !== undefined && (image.startLo !== startLo || image.startHi !== startHi)) image = image.previous
     return image
+  }
+
+  /** The process with this `exec_id`, while it is in the table. */
+  named(execId: string): Process | undefined {
+    const { startNs = 0n, pid = 0 } = parseExecId(execId) ?? {}
+    const { process } = this.find(pid, Number(startNs & 0xffff_ffffn), Number(startNs >> 32n)) ?? {}
+    return process?.execId === execId ? process : undefined
   }
 
   /** As `find`, else a placeholder like Tetragon's: pid, start time and the flag `unknown` (docs/reference/records.md). */

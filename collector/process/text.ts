@@ -86,3 +86,9 @@ export function containerId(cgroup: string): string {
 export function execId(node: string, startNs: bigint, pid: number): string {
   return Buffer.from(`${node}:${startNs}:${pid}`).toString('base64')
 }
+
+/** Start time and pid of an `exec_id`; undefined for another text. */
+export function parseExecId(id: string): { readonly startNs: bigint; readonly pid: number } | undefined {
+  const [, startNs, pid] = /:(\d{1,20}):(\d{1,10})$/.exec(Buffer.from(id, 'base64').toString()) ?? []
+  return startNs === undefined ? undefined : { startNs: BigInt(startNs), pid: Number(pid) }
+}

@@ -8,10 +8,10 @@ import { permission } from './permission.ts'
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 const PATH = '"path":'
 const FILE = `{${PATH}`
-/** By unresolved + 2 × unstable. The comma is removed where nothing precedes it. */
-const FLAGS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedPathComponents unstablePath'].map((words) =>
-  ascii(words === '' ? '' : `,"flags":"${words}"`),
-)
+/** By unresolved + 2 × unstable. */
+const FLAG_WORDS = ['', 'unresolvedPathComponents', 'unstablePath', 'unresolvedPathComponents unstablePath']
+/** The same. The comma is removed where nothing precedes it. */
+const FLAGS = FLAG_WORDS.map((words) => ascii(words === '' ? '' : `,"flags":"${words}"`))
 const NO_FLAGS = ascii('')
 const MESSAGE = ascii('"Message":')
 const QUOTE = 0x22
@@ -64,6 +64,11 @@ export function argumentText(argument: Argument): string {
     case 'wide':
       return argument.value.toString()
   }
+}
+
+/** The `flags` of a file: space-separated words, '' for none. */
+export function fileFlags({ unresolved, unstable }: Pick<FileArgument, 'unresolved' | 'unstable'>): string {
+  return FLAG_WORDS[(unresolved ? 1 : 0) + (unstable ? 2 : 0)] ?? ''
 }
 
 /**

@@ -9,6 +9,22 @@ import { labelMatcher } from './labels.ts'
 import { regexMatcher } from './regexes.ts'
 import { inSample } from './sample.ts'
 
+/** A filter of Tetragon, with the keys that only live readers have: they need the processes of the agent. */
+export interface TetragonFilter extends Omit<TetragonFilterConfig, 'event_set'> {
+  readonly event_set?: readonly string[] | undefined
+  readonly pid_set?: readonly number[] | undefined
+  readonly ancestor_binary_regex?: readonly string[] | undefined
+}
+
+/** A filter of a live reader. */
+export interface ReaderFilter extends Omit<FilterConfig, 'allow' | 'deny'> {
+  readonly allow?: readonly TetragonFilter[] | undefined
+  readonly deny?: readonly TetragonFilter[] | undefined
+}
+
+/** The process with this `exec_id`; undefined when it is no longer known. */
+export type ProcessLookup = (execId: string) => Process | undefined
+
 /** Type and policy of an event. */
 export interface Kind {
   readonly type: Event['type']
@@ -29,7 +45,7 @@ export interface Condition {
 type PodTest = (pod: Pod) => boolean
 
 /** The conditions of a filter, in the order of evaluation. An event is counted under the first that fails. */
-export function conditionsOf(filter: FilterConfig): Condition[] {
+export function conditionsOf(filter: ReaderFilter, lookup: ProcessLookup): Condition[] {
   const all: Condition[] = []
   const add = (key: keyof FilterConfig, test: EventTest, byKind = false): void => void all.push({ key, byKind, test })
   const { allow, deny, sample } = filter
@@ -55,9 +71,9 @@ export function conditionsOf(filter: FilterConfig): Condition[] {
   if (filter.binary_regex !== undefined) add('binary_regex', binaryOf(filter.binary_regex))
   if (filter.arguments_regex !== undefined) add('arguments_regex', argumentsOf(filter.arguments_regex))
   if (filter.health_checks === 'drop') add('health_checks', healthCheck(false))
-  if (allow !== undefined) add('allow', anyOf(allow.map(tetragonFilter)), allow.every(isByKind))
+  if (allow !== undefined) add('allow', anyOf(allow.map((each) => tetragonFilter(each, lookup))), allow.every(isByKind))
   if (deny !== undefined) {
-    const denied = anyOf(deny.map(tetragonFilter))
+    const denied = anyOf(deny.map((each) => tetragonFilter(each, lookup)))
     add('deny', (...event) => !denied(...event), deny.every(isByKind))
   }
   if (sample !== undefined) add('sample', (_, { execId }) => inSample(execId, sample))
@@ -65,13 +81,18 @@ export function conditionsOf(filter: FilterConfig): Condition[] {
 }
 
 /** All keys of a Tetragon Filter must match. */
-function tetragonFilter(filter: TetragonFilterConfig): EventTest {
+function tetragonFilter(filter: TetragonFilter, lookup: ProcessLookup): EventTest {
   const tests: EventTest[] = []
   if (filter.event_set !== undefined) tests.push(oneOf(filter.event_set, ({ type }) => type.toUpperCase()))
   if (filter.policy_names !== undefined) tests.push(oneOf(filter.policy_names, ({ policy }) => policy))
   if (filter.pid !== undefined) {
     const pids = new Set(filter.pid)
     tests.push((_, { pid }) => pids.has(pid))
+  }
+  if (filter.pid_set !== undefined) {
+    const pids = new Set(filter.pid_set)
+    const isIn = ({ pid }: Process): boolean => pids.has(pid)
+    tests.push((_, process, parent) => isIn(process) || ancestorsOf(parent, lookup).some(isIn))
   }
   if (filter.in_init_tree !== undefined) {
     const wanted = filter.in_init_tree
@@ -105,12 +126,26 @@ function tetragonFilter(filter: TetragonFilterConfig): EventTest {
   if (filter.parent_arguments_regex !== undefined) {
     tests.push(ofParent(argumentsOf(filter.parent_arguments_regex)))
   }
+  if (filter.ancestor_binary_regex !== undefined) {
+    const matches = regexMatcher(filter.ancestor_binary_regex)
+    tests.push((_, __, parent) => ancestorsOf(parent, lookup).some(({ binary }) => matches(binary)))
+  }
   return allOf(tests)
+}
+
+/** Bounds the work for one process; no sane tree is that deep. */
+const MAX_ANCESTORS = 1024
+
+/** The parent and what came before it, up to the first that is no longer known. */
+function ancestorsOf(parent: Process | undefined, lookup: ProcessLookup): Process[] {
+  const found: Process[] = []
+  for (let at = parent; at !== undefined && found.length < MAX_ANCESTORS; at = lookup(at.parentExecId)) found.push(at)
+  return found
 }
 
 const KIND_KEYS = ['event_set', 'policy_names']
 
-function isByKind(filter: TetragonFilterConfig): boolean {
+function isByKind(filter: TetragonFilter): boolean {
   return Object.keys(filter).every((key) => KIND_KEYS.includes(key))
 }
 

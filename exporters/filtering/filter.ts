@@ -4,9 +4,8 @@
  */
 import { isAboutAgent } from '../contract/event.ts'
 import type { Event, Hook, Process, ProcessEvent } from '../contract/event.ts'
-import type { FilterConfig } from '../../config/agent/schema.ts'
 import { conditionsOf } from './conditions.ts'
-import type { Condition, Kind } from './conditions.ts'
+import type { Condition, Kind, ProcessLookup, ReaderFilter } from './conditions.ts'
 import { touch } from '../encoding/kept.ts'
 
 export interface EventFilter {
@@ -34,9 +33,12 @@ interface KnownProcess {
   readonly verdicts: Verdict[]
 }
 
-/** Throws ExportError UNUSABLE for a filter that the config would refuse. */
-export function createFilter(filter: FilterConfig): EventFilter {
-  return new Filter(conditionsOf(filter))
+/**
+ * Throws ExportError UNUSABLE for a filter that the config would refuse. `lookup`: finds ancestors, for the keys of live readers that ask for
+ * them.
+ */
+export function createFilter(filter: ReaderFilter, lookup: ProcessLookup = () => undefined): EventFilter {
+  return new Filter(conditionsOf(filter, lookup))
 }
 
 class Filter implements EventFilter {

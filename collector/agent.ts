@@ -9,6 +9,7 @@ import type { LoadedConfig } from '../config/agent/load.ts'
 import type { Config } from '../config/agent/schema.ts'
 import { EncoderPool, Numberings } from '../exporters/index.ts'
 import { enableStats, gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
+import { Api } from './api/api.ts'
 import { startDelivery } from './delivery/delivery.ts'
 import { Enrichment } from './enrich/enrichment.ts'
 import { checkHost } from './host/checks.ts'
@@ -84,9 +85,12 @@ export async function startAgent(
     warn: (reason) => log.warn({ reason }, 'the agent cannot test its hooks'),
   })
   const guard = new Guard({ check: (nowMs) => [...kernel.check(), ...canary.check(nowMs)], log })
-  const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery, loopLag, guard }
+  const ready = (): boolean => telemetry.ready
+  const api = undo.use(new Api({ delivery, ingest, policies, nodeName, config, facts, log, ready }))
+  const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery, loopLag, guard, readers: api.readers }
   const telemetry = undo.use(new Telemetry(parts, { epoch, loaded, facts, log }))
   const http = await telemetry.serve()
+  const grpc = await api.serve()
   folder.watch(
     (error) => log.error({ error: String(error) }, 'reading the policy files failed'),
     (reason) => log.warn({ reason }, 'changed policy files are found by polling, within some ten seconds'),
@@ -126,7 +130,10 @@ export async function startAgent(
   ])
   line.start()
   telemetry.ready = true
-  log.info({ policies: enabledOf(policies).length, kernel: facts.release, preemption: facts.preemption, http }, 'ready')
+  log.info(
+    { policies: enabledOf(policies).length, kernel: facts.release, preemption: facts.preemption, http, grpc },
+    'ready',
+  )
 
   return new Running({ line, delivery, telemetry, policies, folder }, config.shutdown.grace, undo.move())
 }

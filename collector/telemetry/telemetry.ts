@@ -3,6 +3,7 @@
  * other parts off the hot path; no other part depends on it.
  */
 import type { LoadedConfig } from '../../config/agent/load.ts'
+import type { Readers } from '../api/events/readers.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
@@ -37,6 +38,7 @@ export interface Parts {
   readonly delivery: Delivery
   readonly loopLag: LoopLag
   readonly guard: Guard
+  readonly readers: Pick<Readers, 'count' | 'events'>
 }
 
 export class Telemetry implements AsyncDisposable {
@@ -76,7 +78,7 @@ export class Telemetry implements AsyncDisposable {
   }
 
   #sources(): PageSources {
-    const { kernel, ingest, policies, reloads, delivery, loopLag, guard } = this.#parts
+    const { kernel, ingest, policies, reloads, delivery, loopLag, guard, readers } = this.#parts
     const { epoch, loaded, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
     return {
@@ -104,6 +106,7 @@ export class Telemetry implements AsyncDisposable {
       policies,
       senders: () => delivery.fanout.senders,
       filtered: () => delivery.fanout.filtered(),
+      readers,
       reloads,
       loopLag: () => loopLag.seconds,
     }

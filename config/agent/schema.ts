@@ -3,12 +3,20 @@
  * editors and the effective print come. Durations are ms and sizes bytes once parsed.
  */
 import { z } from 'zod'
-import { address } from '../yaml/addresses.ts'
+import { address, optionalAddress } from '../yaml/addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
 import { pathSchema } from '../yaml/paths.ts'
 import type { DeepReadonly } from '../yaml/readonly.ts'
 import { DAY_MS, KIB, MIB, duration, size } from '../yaml/units.ts'
+
+const grpcTls = z
+  .strictObject({
+    cert_file: pathSchema('PEM file of the certificate of the server. Read at the start.'),
+    key_file: pathSchema('PEM file of the private key of the server.', 'secret'),
+    ca_file: pathSchema('PEM file of the authorities of client certificates. A client without one is refused.'),
+  })
+  .describe('Certificates of the gRPC API on a host and port. Server and clients both need one.')
 
 const server = z
   .strictObject({
@@ -27,9 +35,25 @@ const server = z
           'status code of /readyz need no token. Never printed. Use ${file:/path} rather than the token itself; the file is read ' +
           'at the start.',
       ),
+    grpc: optionalAddress
+      .prefault('unix:///run/ktrail/ktrail.sock')
+      .describe(
+        "Address of the gRPC API: unix:///path for a Unix socket that only the agent's user can connect to, host:port (only with " +
+          'tls), or disabled.',
+      ),
+    tls: grpcTls.optional(),
+  })
+  .check((context) => {
+    const { grpc, tls } = context.value
+    const add = (key: string, message: string): void =>
+      void context.issues.push({ code: 'custom', input: context.value, path: [key], message })
+    const onNetwork = grpc !== 'disabled' && 'host' in grpc
+    if (onNetwork && tls === undefined)
+      add('grpc', 'expected server.tls with it, because it can change policies; or a Unix socket')
+    if (!onNetwork && tls !== undefined) add('tls', 'expected server.grpc to be host:port with it')
   })
   .prefault({})
-  .describe('The HTTP server of the agent.')
+  .describe('The servers of the agent: pages over HTTP, and the API over gRPC.')
 
 const ring = z
   .strictObject({

@@ -8,6 +8,8 @@ const HOST_PORT = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})$
 const UNIX = 'unix://'
 /** Of `sun_path` (unix(7)), which ends with a zero byte. */
 const MAX_PATH_BYTES = 107
+const ADDRESS = 'expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock'
+const OPTIONAL = 'expected an address such as unix:///run/ktrail/ktrail.sock, or disabled'
 
 /** The parsed address, or a message with what was expected. */
 export function parseAddress(text: string): Address | string {
@@ -19,7 +21,7 @@ export function parseAddress(text: string): Address | string {
   const found = HOST_PORT.exec(text)
   const port = Number(found?.[3])
   if (found !== null && port <= 65_535) return { host: found[1] ?? found[2] ?? '', port }
-  return 'expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock'
+  return ADDRESS
 }
 
 /** The shortest text that `parseAddress` reads back. */
@@ -38,16 +40,30 @@ export function isLocal(address: Address): boolean {
 const parsed = z.union([z.object({ host: z.string(), port: z.int() }), z.object({ path: z.string() })])
 
 /** The schema of a key that holds such an address. */
-export const address: z.ZodCodec<z.ZodString, typeof parsed> = z.codec(
-  z.string({ error: 'expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock' }),
-  parsed,
+export const address: z.ZodCodec<z.ZodString, typeof parsed> = z.codec(z.string({ error: ADDRESS }), parsed, {
+  decode: (text, context) => {
+    const found = parseAddress(text)
+    if (typeof found !== 'string') return found
+    context.issues.push({ code: 'custom', input: text, message: found })
+    return z.NEVER
+  },
+  encode: formatAddress,
+})
+
+const addressOrDisabled = z.union([parsed, z.literal('disabled')])
+
+/** The same for a server that can be switched off: by `disabled`, or by an empty text. */
+export const optionalAddress: z.ZodCodec<z.ZodString, typeof addressOrDisabled> = z.codec(
+  z.string({ error: OPTIONAL }),
+  addressOrDisabled,
   {
     decode: (text, context) => {
+      if (text === '' || text === 'disabled') return 'disabled'
       const found = parseAddress(text)
       if (typeof found !== 'string') return found
-      context.issues.push({ code: 'custom', input: text, message: found })
+      context.issues.push({ code: 'custom', input: text, message: `${found}, or disabled` })
       return z.NEVER
     },
-    encode: formatAddress,
+    encode: (value) => (value === 'disabled' ? value : formatAddress(value)),
   },
 )

@@ -1,6 +1,7 @@
 /** The agent's metrics in Prometheus' text format. Listed in docs/metrics.md. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
 import { FINDING_KINDS } from '../../kernel/guard/finding.ts'
+import type { Readers } from '../../api/events/readers.ts'
 import type { Finding } from '../../kernel/guard/finding.ts'
 import { enabledOf } from '../../policies/registry.ts'
 import type { Policies } from '../../policies/registry.ts'
@@ -31,6 +32,8 @@ export interface MetricSources extends ExporterSources {
   readonly policies: Pick<Policies, 'list'>
   readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
   readonly loopLag: () => HistogramCounts
+  /** Clients of the API that read events. */
+  readonly readers: Pick<Readers, 'count' | 'events'>
 }
 
 export function createMetrics(sources: MetricSources): MetricsPage {
@@ -38,6 +41,7 @@ export function createMetrics(sources: MetricSources): MetricsPage {
   addReading(page, sources)
   addExporterMetrics(page, sources)
   addSpoolMetrics(page, sources.senders)
+  addReaders(page, sources.readers)
   addAgent(page, sources)
   return page
 }
@@ -124,6 +128,19 @@ function addProcesses(page: MetricsPage, table: MetricSources['processes']): voi
     (put) => {
       for (const [kind, count] of Object.entries(table.evictions)) put({ kind }, count)
     },
+  )
+}
+
+function addReaders(page: MetricsPage, readers: MetricSources['readers']): void {
+  page.gauge('ktrail_api_readers', 'Clients that read events over the API.', [], (put) => put({}, readers.count))
+  page.counter('ktrail_api_sent_events_total', 'Events sent to clients of the API.', [], (put) =>
+    put({}, readers.events.sent),
+  )
+  page.counter(
+    'ktrail_api_lost_events_total',
+    'Events that clients of the API did not get because they read too slowly; each client gets the number. Exporters got them.',
+    [],
+    (put) => put({}, readers.events.lost),
   )
 }
 

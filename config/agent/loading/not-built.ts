@@ -3,14 +3,13 @@
 type Path = readonly PropertyKey[]
 
 /** As `formOf` a path. */
-const KEYS: ReadonlySet<string> = new Set([
-  'server.grpc',
-  ...['allow', 'deny'].flatMap((list) =>
+const KEYS: ReadonlySet<string> = new Set(
+  ['allow', 'deny'].flatMap((list) =>
     ['pid_set', 'ancestor_binary_regex', 'capabilities', 'cel_expression'].map(
       (key) => `exporters.*.filter.${list}.*.${key}`,
     ),
   ),
-])
+)
 const VALUES: ReadonlyMap<string, readonly string[]> = new Map([['exporters.*.format', ['extended']]])
 
 /** A path with `*` for an exporter's name and for an index of a list. */

@@ -23,6 +23,7 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
     filtered: () => new Map(),
     reloads: new Reloads(),
     loopLag: () => new Histogram([1]),
+    readers: { count: 2, events: { sent: 11, lost: 3 } },
     ...change,
   }
 }

@@ -164,6 +164,9 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['ktrail_accounting_imbalance_events', ['ring=0']],
   ['ktrail_config_hash_info', ['c0ffee=1']],
   ['ktrail_config_reload_total', ['ok=0', 'refused=0']],
+  ['ktrail_api_readers', ['=2']],
+  ['ktrail_api_sent_events_total', ['=11']],
+  ['ktrail_api_lost_events_total', ['=3']],
 ]
 for (const [name, want] of PLAIN) {
   test(`metrics: ${name} shows the value of its source`, async () => assert.deepEqual(await shown(name), want))

@@ -50,7 +50,7 @@ describe('loadConfig', () => {
     assert.deepEqual(load('exporters:\n  f: { type: file, path: e.jsonl }\n  s: { type: stdout }\n'), {
       node_name: '',
       policies: [],
-      server: { http: { host: '127.0.0.1', port: 2112 } },
+      server: { http: { host: '127.0.0.1', port: 2112 }, grpc: { path: '/run/ktrail/ktrail.sock' } },
       exporters: {
         f: {
           type: 'file',
@@ -80,7 +80,7 @@ describe('loadConfig', () => {
     assert.deepEqual(load(text), {
       node_name: 'some-node',
       policies: [resolve('a.yaml'), resolve('b$c')],
-      server: { http: { host: '::1', port: 0 } },
+      server: { http: { host: '::1', port: 0 }, grpc: 'disabled' },
       exporters: {
         archive: {
           type: 'file',
@@ -439,9 +439,19 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     '2:33: ring.watermark: expected at most half of ring.size, got "33KiB"',
   ],
   [
-    'grpc',
-    withExporter('type: stdout', 'server: { grpc: "unix:///x" }'),
-    '2:11: server.grpc: known key "grpc" is not built in this version of ktrail yet',
+    'gRPC on a port without certificates',
+    withExporter('type: stdout', 'server: { grpc: "127.0.0.1:54321" }'),
+    '2:17: server.grpc: expected server.tls with it, because it can change policies; or a Unix socket, got "127.0.0.1:54321"',
+  ],
+  [
+    'certificates for a Unix socket',
+    withExporter('type: stdout', 'server: { tls: { cert_file: a, key_file: b, ca_file: c } }'),
+    '2:16: server.tls: expected server.grpc to be host:port with it, got a mapping',
+  ],
+  [
+    'a gRPC address that is none',
+    withExporter('type: stdout', 'server: { grpc: off }'),
+    '2:17: server.grpc: expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock, or disabled, got "off"',
   ],
   [
     'an address without port',

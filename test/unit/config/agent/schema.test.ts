@@ -58,6 +58,10 @@ describe('the schema of the config', () => {
       [...new Set(without)],
       [
         '.server.token',
+        '.server.tls',
+        '.server.tls.cert_file',
+        '.server.tls.key_file',
+        '.server.tls.ca_file',
         '.exporters',
         '.exporters.*.type',
         '.exporters.*.path',

@@ -1,0 +1,158 @@
+/**
+ * The readers of events over the API.
+ *
+ * Constraints: a reader never slows the agent or other readers, and none costs nothing. Its queue (`collector/delivery/subscription.ts`) and
+ * what waits in its stream are bounded in bytes; events that do not fit are lost to it alone, counted, and told to it. All readers together
+ * send a bounded number of messages per turn of the event loop, so the ring is read in between also while many read as fast as they can.
+ */
+import { setImmediate } from 'node:timers/promises'
+import { toBinary } from '@bufbuild/protobuf'
+import { Metadata } from '@grpc/grpc-js'
+import type { Event, Timestamp } from '../../../exporters/contract/event.ts'
+import { ExportError } from '../../../exporters/index.ts'
+import type { ProcessLookup } from '../../../exporters/index.ts'
+import type { Delivery } from '../../delivery/delivery.ts'
+import type { Subscription } from '../../delivery/subscription.ts'
+import { GetEventsRequestSchema } from '../proto/tetragon/events_pb.js'
+import type { GetEventsRequest } from '../proto/tetragon/events_pb.js'
+import { ApiError } from '../rpc.ts'
+import type { StreamCall } from '../rpc.ts'
+import { ResponseEncoder } from './encode.ts'
+import { fieldCutter } from './fields.ts'
+import { filterOf } from './filters.ts'
+
+export interface ReadersOptions {
+  readonly delivery: Pick<Delivery, 'subscribe'>
+  /** Finds the ancestors of processes. */
+  readonly lookup: ProcessLookup
+  readonly nodeName: string
+  /** Current wall time, from the clock of the events. */
+  readonly now: () => Timestamp
+}
+
+const MAX_READERS = 64
+/** Of one reader. Readers that lag equally hold the same events in memory. */
+const QUEUE = { bytes: 1 << 20, events: 10_000 }
+/** What one reader's stream holds beside that, and one message more. */
+const SEND_BYTES = 64 << 10
+/** Filters are evaluated for every process, so their text is bounded. */
+const MAX_FILTER_BYTES = 64 << 10
+/** Messages of all readers per turn of the event loop. */
+const TURN_MESSAGES = 64
+
+type Call = StreamCall<typeof GetEventsRequestSchema>
+
+export class Readers {
+  readonly #options: ReadersOptions
+  readonly encoder: ResponseEncoder
+  /** Bytes of events that several readers get. */
+  readonly #shared = new WeakMap<Event, Uint8Array>()
+  readonly #open = new Set<Subscription>()
+  #sent = 0
+  #lostBefore = 0
+
+  constructor(options: ReadersOptions) {
+    this.#options = options
+    this.encoder = new ResponseEncoder(options.nodeName)
+  }
+
+  /** Present readers. */
+  get count(): number {
+    return this.#open.size
+  }
+
+  /** Messages sent to readers, and events lost to readers. */
+  get events(): { readonly sent: number; readonly lost: number } {
+    let lost = this.#lostBefore
+    for (const subscription of this.#open) lost += subscription.lost
+    return { sent: this.#sent, lost }
+  }
+
+  /** Streams events until the client or the agent ends. Throws ApiError for a wrong request, or one reader too many. */
+  async stream(call: Call): Promise<void> {
+    const cut = checked(call.request)
+    await using subscription = this.#subscribe(call.request)
+    const sending = new Sending(call)
+    call.once('cancelled', () => void subscription[Symbol.asyncDispose]())
+    // At once, so that the client knows that it is connected.
+    call.sendMetadata(new Metadata())
+    this.#open.add(subscription)
+    try {
+      let left = 0
+      const send = async (bytes: Uint8Array): Promise<void> => {
+        if (left === 0) {
+          await setImmediate()
+          left = Math.max(1, Math.floor(TURN_MESSAGES / this.#open.size))
+        }
+        left--
+        this.#sent++
+        await sending.write(cut === undefined ? bytes : cut(bytes))
+      }
+      for await (const { events, lost } of subscription) {
+        for (const event of events) {
+          if (call.cancelled) return
+          await send(this.#encoded(event))
+        }
+        if (lost > 0) await send(this.encoder.lost(lost, this.#options.now()))
+      }
+    } finally {
+      this.#open.delete(subscription)
+      this.#lostBefore += subscription.lost
+    }
+  }
+
+  #subscribe(request: GetEventsRequest): Subscription {
+    if (this.#open.size >= MAX_READERS) {
+      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_READERS} clients read events already: end one of them`)
+    }
+    try {
+      const { delivery, lookup } = this.#options
+      return delivery.subscribe(filterOf(request), QUEUE, lookup)
+    } catch (error) {
+      if (error instanceof ExportError) throw new ApiError('INVALID_ARGUMENT', `filters: ${error.message}`)
+      throw error
+    }
+  }
+
+  #encoded(event: Event): Uint8Array {
+    if (this.#open.size === 1) return this.encoder.encode(event)
+    let bytes = this.#shared.get(event)
+    if (bytes === undefined) this.#shared.set(event, (bytes = this.encoder.encode(event)))
+    return bytes
+  }
+}
+
+function checked(request: GetEventsRequest): ReturnType<typeof fieldCutter> {
+  if (request.aggregationOptions !== undefined) {
+    throw new ApiError('INVALID_ARGUMENT', 'aggregation_options: ktrail does not aggregate events: leave them out')
+  }
+  const { length } = toBinary(GetEventsRequestSchema, request)
+  if (length > MAX_FILTER_BYTES) {
+    throw new ApiError('INVALID_ARGUMENT', `expected filters of at most ${MAX_FILTER_BYTES} bytes, got ${length}`)
+  }
+  return fieldCutter(request.fieldFilters)
+}
+
+/** Writes to a stream and waits while too much is on its way. */
+class Sending {
+  readonly #call: Call
+  #bytes = 0
+  #wake: () => void = () => {}
+
+  constructor(call: Call) {
+    this.#call = call
+    // Then written messages are never reported as sent.
+    call.once('cancelled', () => this.#wake())
+  }
+
+  write(message: Uint8Array): Promise<void> | undefined {
+    if (this.#call.cancelled) return undefined
+    this.#bytes += message.length
+    this.#call.write(message, () => {
+      this.#bytes -= message.length
+      if (this.#bytes <= SEND_BYTES) this.#wake()
+    })
+    if (this.#bytes <= SEND_BYTES) return undefined
+    return new Promise((resolve) => (this.#wake = resolve))
+  }
+}

@@ -1,0 +1,117 @@
+/** Adds methods of protobuf services to a gRPC server: decoding, encoding, and errors as a status with a sentence. */
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from '@bufbuild/protobuf'
+import { status } from '@grpc/grpc-js'
+import type { MethodDefinition, Server, ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js'
+import type { sendUnaryData } from '@grpc/grpc-js'
+import type { Log } from '../telemetry/log.ts'
+
+/** A refused request: a status of gRPC, and what was expected, got and to be done. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  readonly code: number
+
+  constructor(code: keyof typeof status, message: string) {
+    super(message)
+    this.code = status[code]
+  }
+}
+
+export type StreamCall<I extends DescMessage> = ServerWritableStream<MessageShape<I>, Uint8Array>
+
+/** `path` of a method, such as `/tetragon.FineGuidanceSensors/GetEvents`. */
+function definitionOf(method: DescMethod, service: string): MethodDefinition<unknown, Uint8Array> {
+  return {
+    path: `/${service}/${method.name}`,
+    requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
+    responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
+    requestSerialize: (request) => bufferOf(toBinary(method.input, request as MessageShape<DescMessage>)),
+    requestDeserialize: (bytes) => fromBinary(method.input, bytes),
+    responseSerialize: bufferOf,
+    responseDeserialize: (bytes) => bytes,
+  }
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
+export class Methods {
+  readonly #server: Pick<Server, 'addService'>
+  readonly #log: Pick<Log, 'error'>
+
+  constructor(server: Pick<Server, 'addService'>, log: Pick<Log, 'error'>) {
+    this.#server = server
+    this.#log = log
+  }
+
+  unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    answer: (request: MessageShape<I>) => MessageInitShape<O> | Promise<MessageInitShape<O>>,
+  ): void {
+    const handle = (call: ServerUnaryCall<MessageShape<I>, Uint8Array>, reply: sendUnaryData<Uint8Array>): void => {
+      const run = async (): Promise<Uint8Array> => {
+        const init = await answer(call.request)
+        return toBinary(method.output, create(method.output, init))
+      }
+      run().then(
+        (bytes) => reply(null, bytes),
+        (error: unknown) => reply(this.#statusOf(method, error)),
+      )
+    }
+    this.#add(method, method.parent.typeName, handle)
+  }
+
+  /** `run` writes encoded messages; the stream ends when it resolves. */
+  serverStream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    run: (call: StreamCall<I>) => Promise<void>,
+  ): void {
+    const handle = (call: StreamCall<I>): void => {
+      call.on('error', () => {}) // the client has gone
+      run(call).then(
+        () => call.end(),
+        // grpc-js sends what an error event has as the status of the stream.
+        (error: unknown) => void call.emit('error', this.#statusOf(method, error)),
+      )
+    }
+    this.#add(method, method.parent.typeName, handle)
+  }
+
+  /** A conversation in which each request gets one answer. `service`: its name, if it differs from the method's. */
+  conversation<I extends DescMessage, O extends DescMessage>(
+    method: DescMethod & { readonly input: I; readonly output: O },
+    service: string,
+    answer: (request: MessageShape<I>) => MessageInitShape<O>,
+  ): void {
+    const handle = (call: ServerDuplexStream<MessageShape<I>, Uint8Array>): void => {
+      call.on('error', () => {})
+      call.on('data', (request: MessageShape<I>) => {
+        if (call.write(toBinary(method.output, create(method.output, answer(request))))) return
+        // A client that does not read gets no more answers until it does.
+        call.pause()
+        call.once('drain', () => call.resume())
+      })
+      call.on('end', () => call.end())
+    }
+    this.#add(method, service, handle)
+  }
+
+  #add(method: DescMethod, service: string, handle: Parameters<Server['addService']>[1][string]): void {
+    this.#server.addService({ [method.name]: definitionOf(method, service) }, { [method.name]: handle })
+  }
+
+  #statusOf(method: DescMethod, error: unknown): { code: number; details: string } {
+    if (error instanceof ApiError) return { code: error.code, details: error.message }
+    const what = error instanceof Error ? error.message : String(error)
+    this.#log.error({ method: method.name, error: String(error) }, 'a request to the API failed')
+    return { code: status.INTERNAL, details: `${method.name} failed: ${what}` }
+  }
+}

@@ -1,0 +1,125 @@
+/** What the agent says of itself: version, health, kernel, config. Also what Tetragon's clients ask for and ktrail does not have. */
+import { create } from '@bufbuild/protobuf'
+import type { DescMessage, MessageInitShape } from '@bufbuild/protobuf'
+import { BoolValueSchema, Int64ValueSchema, StringValueSchema, anyPack } from '@bufbuild/protobuf/wkt'
+import type { Any } from '@bufbuild/protobuf/wkt'
+import { formatAddress } from '../../../config/yaml/addresses.ts'
+import { version } from '../../../config/version.ts'
+import type { Config } from '../../../config/agent/schema.ts'
+import { atLeast } from '../../kernel/facts.ts'
+import type { KernelFacts } from '../../kernel/facts.ts'
+import {
+  EventLogService,
+  FineGuidanceSensors,
+  HealthStatusResult,
+  HealthStatusType,
+} from '../proto/tetragon/sensors_pb.js'
+import { ApiError } from '../rpc.ts'
+import type { Methods } from '../rpc.ts'
+
+export interface InfoSources {
+  readonly config: Config
+  readonly facts: KernelFacts
+  readonly ready: () => boolean
+}
+
+export function addInfo(methods: Methods, { config, facts, ready }: InfoSources): void {
+  const { method } = FineGuidanceSensors
+  methods.unary(method.getVersion, () => ({ version: version() }))
+  methods.unary(method.getHealth, () => ({
+    healthStatus: [
+      ready()
+        ? { event: HealthStatusType.STATUS, status: HealthStatusResult.HEALTH_STATUS_RUNNING, details: 'running' }
+        : { event: HealthStatusType.STATUS, status: HealthStatusResult.HEALTH_STATUS_STOPPED, details: 'not ready' },
+    ],
+  }))
+  methods.unary(method.getInfo, () => ({
+    version: version(),
+    name: 'ktrail',
+    probes: Object.entries(probesOf(facts)).map(([name, enabled]) => ({ Name: name, Enabled: enabled })),
+    conf: Object.entries(confOf(config)).map(([key, value]) => ({ key, value: anyOf(value) })),
+    build: {},
+  }))
+  // There is no container identity yet: what the hook of the runtime announces is not needed, and must not fail the container.
+  methods.unary(method.runtimeHook, () => ({}))
+
+  for (const each of [method.listSensors, method.enableSensor, method.disableSensor, method.removeSensor]) {
+    methods.unary<DescMessage, DescMessage>(each, refuseSensors)
+  }
+  methods.unary(EventLogService.method.getEventLogParams, () => logParams(config))
+  methods.unary(EventLogService.method.setEventLogParams, () => {
+    throw new ApiError('UNIMPLEMENTED', 'the rotation of files is changed in the config: exporters.NAME.rotate')
+  })
+}
+
+function refuseSensors(): never {
+  throw new ApiError('UNIMPLEMENTED', 'sensors are deprecated in this API: use the calls for tracing policies')
+}
+
+/** What Tetragon's clients call probes: whether the agent can use a feature of this kernel. */
+export function probesOf(facts: KernelFacts): Readonly<Record<string, boolean>> {
+  return {
+    override_return: false,
+    buildid: false,
+    kprobe_multi: facts.fprobe,
+    uprobe_multi: false,
+    fmodret: false,
+    fmodret_syscall: false,
+    fentry: facts.loops,
+    signal: false,
+    large: true,
+    link_pin: false,
+    lsm: false,
+    missed_stats_kprobe_multi: atLeast(facts, 6, 7),
+    missed_stats_kprobe: atLeast(facts, 6, 7),
+    batch_update: false,
+    uprobe_refctroff: false,
+    audit_loginuid: true,
+    probe_write_user: false,
+    uprobe_regs_change: false,
+    mix_bpf_and_tail_calls: false,
+    substring_kfunc: false,
+    substring_kfunc_ignore_case: false,
+  }
+}
+
+/** The config under the names of Tetragon's flags, as far as they mean the same. */
+function confOf(config: Config): Readonly<Record<string, string | number | boolean>> {
+  const file = fileExporter(config)
+  const { grpc } = config.server
+  return {
+    'disable-process-cache': false,
+    'enable-k8s-api': false,
+    'enable-process-cred': false,
+    'enable-process-ns': false,
+    'log-format': config.log.format,
+    'log-level': config.log.level,
+    'metrics-server': formatAddress(config.server.http),
+    procfs: config.procfs,
+    'rb-size-total': config.ring.size,
+    'server-address': grpc === 'disabled' ? '' : formatAddress(grpc),
+    ...(file === undefined ? {} : { 'export-filename': file.path }),
+  }
+}
+
+function anyOf(value: string | number | boolean): Any {
+  if (typeof value === 'string') return anyPack(StringValueSchema, create(StringValueSchema, { value }))
+  if (typeof value === 'boolean') return anyPack(BoolValueSchema, create(BoolValueSchema, { value }))
+  return anyPack(Int64ValueSchema, create(Int64ValueSchema, { value: BigInt(value) }))
+}
+
+type FileExporter = Extract<Config['exporters'][string], { type: 'file' }>
+
+/** The first one: Tetragon has one file. */
+function fileExporter(config: Config): FileExporter | undefined {
+  return Object.values(config.exporters).find((each): each is FileExporter => each.type === 'file')
+}
+
+const MIB = 1 << 20
+
+function logParams(config: Config): MessageInitShape<typeof EventLogService.method.getEventLogParams.output> {
+  const file = fileExporter(config)
+  if (file === undefined) throw new ApiError('FAILED_PRECONDITION', 'no exporter writes to a file')
+  const { max_size: maxSize, interval = 0, max_files: maxBackups } = file.rotate
+  return { maxSize: Math.ceil(maxSize / MIB), rotationInterval: `${interval / 1000}s`, maxBackups }
+}

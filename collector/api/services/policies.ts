@@ -1,0 +1,156 @@
+/**
+ * The source of policies from the API. A policy that is added here lives as long as the agent; those of files can be listed, disabled and enabled.
+ */
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { formatProblem } from '../../../config/yaml/problems.ts'
+import { show } from '../../../config/yaml/problems.ts'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import { CollectorError } from '../../errors.ts'
+import type { Policies, PolicyId, PolicyStatus } from '../../policies/registry.ts'
+import {
+  FineGuidanceSensors,
+  HookState,
+  TracingPolicyMode as Mode,
+  TracingPolicyState as State,
+} from '../proto/tetragon/sensors_pb.js'
+import type { TracingPolicyStatusSchema } from '../proto/tetragon/sensors_pb.js'
+import { ApiError } from '../rpc.ts'
+import type { Methods } from '../rpc.ts'
+
+type Registry = Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
+
+/** The domain of a request that names none. A domain is what the registry calls a source. */
+const DEFAULT_DOMAIN = 'grpc'
+/** Other sources are paths of files, which have a slash. */
+const DOMAIN = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/
+/** Of all domains of the API. */
+const MAX_POLICIES = 1024
+
+/** `changed`: called for each change that took effect, with what was done. */
+export function addPolicies(methods: Methods, policies: Registry, changed: (what: string, id: PolicyId) => void): void {
+  const { method } = FineGuidanceSensors
+  const change = async (what: string, id: PolicyId, run: () => Promise<void>): Promise<Record<string, never>> => {
+    await run().catch((error: unknown) => {
+      throw refused(error)
+    })
+    changed(what, id)
+    return {}
+  }
+  methods.unary(method.addTracingPolicy, ({ yaml, domain }) => {
+    const source = domain === '' ? DEFAULT_DOMAIN : domain
+    if (!DOMAIN.test(source)) {
+      const expected = 'expected lower-case letters, digits, "-" and ".", at most 63'
+      throw new ApiError('INVALID_ARGUMENT', `domain: ${expected}, got ${show(source)}`)
+    }
+    const parsed = parsePolicy(yaml, source)
+    if ('problems' in parsed) throw new ApiError('INVALID_ARGUMENT', parsed.problems.map(formatProblem).join('\n'))
+    if (policies.list().filter(isOfApi).length >= MAX_POLICIES) {
+      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_POLICIES} policies were added over the API: delete one first`)
+    }
+    const { policy } = parsed
+    const id = { source, namespace: '', name: policy.name }
+    return change('added', id, () => policies.add(id, policy))
+  })
+  methods.unary(method.deleteTracingPolicy, (request) => {
+    const status = find(policies, request)
+    if (!isOfApi(status)) {
+      const why = `policy "${request.name}" comes from the file ${status.id.source}: remove the file, or disable the policy`
+      throw new ApiError('FAILED_PRECONDITION', why)
+    }
+    return change('removed', status.id, () => policies.remove(status.id))
+  })
+  methods.unary(method.enableTracingPolicy, (request) => {
+    const { id } = find(policies, request)
+    return change('enabled', id, () => policies.enable(id))
+  })
+  methods.unary(method.disableTracingPolicy, (request) => {
+    const { id } = find(policies, request)
+    return change('disabled', id, () => policies.disable(id))
+  })
+  methods.unary(method.configureTracingPolicy, async (request) => {
+    const { id } = find(policies, request)
+    if (request.mode === Mode.TP_MODE_ENFORCE) {
+      throw new ApiError(
+        'FAILED_PRECONDITION',
+        'mode: ktrail reports accesses and cannot prevent them: expected monitor',
+      )
+    }
+    if (request.enable === undefined) return {}
+    return request.enable
+      ? change('enabled', id, () => policies.enable(id))
+      : change('disabled', id, () => policies.disable(id))
+  })
+  methods.unary(method.listTracingPolicies, ({ domain }) => ({
+    policies: policies
+      .list()
+      .filter(({ id }) => domain === '' || id.source === domain)
+      .map(statusOf),
+  }))
+  methods.unary(method.listDomains, () => ({ domains: [...new Set(policies.list().map(({ id }) => id.source))] }))
+}
+
+interface Named {
+  readonly name: string
+  readonly namespace: string
+  readonly domain: string
+}
+
+/** Throws ApiError NOT_FOUND. A policy of another domain is named, because the default domain is easily forgotten. */
+function find(policies: Registry, { name, namespace, domain }: Named): PolicyStatus {
+  const source = domain === '' ? DEFAULT_DOMAIN : domain
+  const all = policies.list().filter(({ id }) => id.name === name && id.namespace === namespace)
+  const found = all.find(({ id }) => id.source === source)
+  if (found !== undefined) return found
+  const [other] = all
+  const hint = other === undefined ? '' : `; there is one in the domain ${show(other.id.source)}`
+  throw new ApiError('NOT_FOUND', `no policy ${show(name)} in the domain ${show(source)}${hint}`)
+}
+
+function isOfApi({ id }: PolicyStatus): boolean {
+  return DOMAIN.test(id.source)
+}
+
+function refused(error: unknown): unknown {
+  if (!(error instanceof CollectorError)) return error
+  if (error.code === 'POLICY_EXISTS') return new ApiError('ALREADY_EXISTS', error.message)
+  if (error.code === 'NO_SUCH_POLICY') return new ApiError('NOT_FOUND', error.message)
+  return new ApiError('FAILED_PRECONDITION', error.message)
+}
+
+function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicyStatusSchema> {
+  const { id, number, error = '', hooks, skipped, lacking, events, state } = status
+  return {
+    id: BigInt(number),
+    name: id.name,
+    namespace: id.namespace,
+    domain: id.source,
+    info: lacking.join('; '),
+    sensors: state === 'enabled' ? ['generic_kprobe'] : [],
+    enabled: state === 'enabled',
+    error,
+    state: stateOf(status),
+    mode: Mode.TP_MODE_MONITOR,
+    stats: { actionCounters: { post: BigInt(events) } },
+    hookStatuses: [
+      ...hooks.map(({ symbol, mode }, i) => hookOf(mode, symbol, i, HookState.STATUS_LOADED)),
+      ...skipped.map(({ symbol }, i) => hookOf('', symbol, hooks.length + i, HookState.STATUS_CALL_NOT_FOUND)),
+    ],
+  }
+}
+
+function hookOf(section: string, hookDescription: string, hookIdx: number, state: HookState) {
+  return { section, hookDescription, hookIdx, state }
+}
+
+function stateOf({ state, error, skipped, lacking }: PolicyStatus): State {
+  switch (state) {
+    case 'error':
+      return State.TP_STATE_LOAD_ERROR
+    case 'disabled':
+      return State.TP_STATE_DISABLED
+    case 'enabled':
+      // The kernel refused a newer version; the one before is attached.
+      if (error !== undefined) return State.TP_STATE_ERROR
+      return skipped.length + lacking.length > 0 ? State.TP_STATE_PARTIALLY_ENABLED : State.TP_STATE_ENABLED
+  }
+}

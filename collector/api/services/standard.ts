@@ -1,0 +1,121 @@
+/** gRPC's own services: health and reflection. */
+import { create, toBinary } from '@bufbuild/protobuf'
+import type { DescFile, MessageInitShape } from '@bufbuild/protobuf'
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt'
+import { status } from '@grpc/grpc-js'
+import {
+  HealthCheckResponseSchema,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+  Health as HealthService,
+  file_grpc_health,
+} from '../proto/grpc/health_pb.js'
+import { ServerReflection, file_grpc_reflection } from '../proto/grpc/reflection_pb.js'
+import type { ServerReflectionRequest, ServerReflectionResponseSchema } from '../proto/grpc/reflection_pb.js'
+import { EventLogService, FineGuidanceSensors, file_tetragon_sensors } from '../proto/tetragon/sensors_pb.js'
+import { ApiError } from '../rpc.ts'
+import type { Methods } from '../rpc.ts'
+
+/** '' is the server as a whole, `liveness` the name that Tetragon's health server has. */
+const HEALTH_NAMES: readonly string[] = ['', 'liveness', FineGuidanceSensors.typeName]
+
+export class Health {
+  #ended = false
+  readonly #ready: () => boolean
+  readonly #watchers = new Set<() => void>()
+
+  constructor(methods: Methods, ready: () => boolean) {
+    this.#ready = ready
+    methods.unary(HealthService.method.check, ({ service }) => {
+      if (HEALTH_NAMES.includes(service)) return { status: this.#status() }
+      throw new ApiError('NOT_FOUND', `no service "${service}": expected one of "${HEALTH_NAMES.join('", "')}"`)
+    })
+    methods.serverStream(HealthService.method.watch, async (call) => {
+      const known = HEALTH_NAMES.includes(call.request.service)
+      const tell = (now: ServingStatus): void =>
+        void call.write(toBinary(HealthCheckResponseSchema, create(HealthCheckResponseSchema, { status: now })))
+      tell(known ? this.#status() : ServingStatus.SERVICE_UNKNOWN)
+      await new Promise<void>((resolve) => {
+        this.#watchers.add(resolve)
+        call.once('cancelled', () => {
+          this.#watchers.delete(resolve)
+          resolve()
+        })
+        if (this.#ended) resolve()
+      })
+      if (known && !call.cancelled) tell(this.#status())
+    })
+  }
+
+  #status(): ServingStatus {
+    return this.#ready() && !this.#ended ? ServingStatus.SERVING : ServingStatus.NOT_SERVING
+  }
+
+  /** The agent stops: watchers get the new status, and their streams end. */
+  end(): void {
+    this.#ended = true
+    for (const resolve of this.#watchers) resolve()
+  }
+}
+
+const FILES = new Map<string, DescFile>()
+function collect(file: DescFile): void {
+  FILES.set(`${file.name}.proto`, file)
+  file.dependencies.forEach(collect)
+}
+
+const SERVICES = [FineGuidanceSensors, EventLogService, HealthService, ServerReflection]
+/** Clients of before 2023 ask for it by this name; the messages are the same. */
+const ALPHA = 'grpc.reflection.v1alpha.ServerReflection'
+
+/** Adds the reflection service: clients such as grpcurl then need no .proto files. */
+export function addReflection(methods: Methods): void {
+  for (const file of [file_tetragon_sensors, file_grpc_health, file_grpc_reflection]) collect(file)
+  const method = ServerReflection.method.serverReflectionInfo
+  for (const service of [ServerReflection.typeName, ALPHA]) {
+    methods.conversation(method, service, (request) => ({
+      validHost: request.host,
+      originalRequest: request,
+      messageResponse: reflected(request),
+    }))
+  }
+}
+
+type Reflected = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>['messageResponse']>
+
+function reflected({ messageRequest }: ServerReflectionRequest): Reflected {
+  switch (messageRequest.case) {
+    case 'listServices':
+      return { case: 'listServicesResponse', value: { service: SERVICES.map(({ typeName }) => ({ name: typeName })) } }
+    case 'fileByFilename':
+      return filesFrom(FILES.get(messageRequest.value), `no file "${messageRequest.value}"`)
+    case 'fileContainingSymbol': {
+      const { value } = messageRequest
+      const file = [...FILES.values()].find((each) => symbolsOf(each).has(value.replace(/^\./, '')))
+      return filesFrom(file, `no symbol "${value}"`)
+    }
+    default:
+      return refusal(status.UNIMPLEMENTED, 'expected a list of services, or a file by its name or by a symbol')
+  }
+}
+
+function refusal(errorCode: number, errorMessage: string): Reflected {
+  return { case: 'errorResponse', value: { errorCode, errorMessage } }
+}
+
+/** The file and all that it imports. */
+function filesFrom(file: DescFile | undefined, missing: string): Reflected {
+  if (file === undefined) return refusal(status.NOT_FOUND, missing)
+  const files = new Set<DescFile>()
+  const add = (each: DescFile): void => {
+    files.add(each)
+    each.dependencies.forEach(add)
+  }
+  add(file)
+  const fileDescriptorProto = [...files].map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto))
+  return { case: 'fileDescriptorResponse', value: { fileDescriptorProto } }
+}
+
+function symbolsOf({ services, messages, enums }: DescFile): ReadonlySet<string> {
+  const methods = services.flatMap(({ typeName, methods: all }) => all.map(({ name }) => `${typeName}.${name}`))
+  return new Set([...methods, ...[...services, ...messages, ...enums].map(({ typeName }) => typeName)])
+}

@@ -59,7 +59,10 @@ start-stop: build ## attach and detach again and again under load: STARTS=1000
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- env KTRAIL_STARTS=$(STARTS) \
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/e2e/guard/start-stop.test.ts
 
+package: build ## npm packages in build/packages/
+	@deploy/package/npm.sh
+
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full faults check soak bench simulate random-policies start-stop clean
+.PHONY: help build run picture test full faults check soak bench simulate random-policies start-stop package clean

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 
+import { ADDON, HOW_TO_BUILD, builtFile } from './built.ts'
 import { NativeError } from './errors.ts'
 import type { Failure } from './errors.ts'
 import { toNativeError } from './load-log.ts'
 import type { BpfMap, BpfObject, Closable, KernelFunction, ObjectOptions, RingReader } from './types.ts'
 
+export { builtFile } from './built.ts'
 export { NativeError } from './errors.ts'
 export type { NativeErrorCode } from './errors.ts'
 
@@ -58,9 +59,9 @@ let loaded: Addon | undefined
 /** Loads the addon at the first call, so that what never touches the kernel (check, help) needs no build. */
 function addon(): Addon {
   if (loaded) return loaded
-  const file = fileURLToPath(new URL('build/Release/ktrail.node', import.meta.url))
+  const file = builtFile(ADDON)
   if (!existsSync(file)) {
-    throw new NativeError('NOT_BUILT', `${file} is missing: run make build`, { op: 'load', target: file })
+    throw new NativeError('NOT_BUILT', `${file} is missing: ${HOW_TO_BUILD}`, { op: 'load', target: file })
   }
   let found: unknown
   try {

@@ -2,7 +2,7 @@
  * Everything that the agent has in the kernel: the process programs with the shared maps, and the programs of policies. The kernel
  * frees all of it when this process ends, because only its file descriptors refer to it.
  */
-import { openObject, openRing, watchRing } from '../../native/index.ts'
+import { builtFile, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, RingReader } from '../../native/types.ts'
 import { startKey } from '../ingest/decode.ts'
 import type { KernelProcess } from '../process/reconcile.ts'
@@ -11,7 +11,7 @@ import { SCRIPT_HOOK, atLeast } from './facts.ts'
 import type { Finding } from './guard/finding.ts'
 import { checkSwitches } from './guard/switches.ts'
 import { WatchedLink } from './guard/watched-link.ts'
-import { objectPath, processObject } from './objects.ts'
+import { processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
 import type { PolicyProgramOptions } from './policy-programs.ts'
@@ -58,7 +58,7 @@ export class KernelSide implements Disposable {
   static async open(options: KernelOptions): Promise<KernelSide> {
     using undo = new DisposableStack()
     const constants = commonConstants(options)
-    const object = await openObject(objectPath(processObject(options.facts)), {
+    const object = await openObject(builtFile(processObject(options.facts)), {
       programs: [
         { name: 'process_fork', kind: 'tp_btf' },
         { name: 'process_exec', kind: 'tp_btf' },

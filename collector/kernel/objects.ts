@@ -1,12 +1,6 @@
 /** The built BPF objects and their shared maps. */
-import { fileURLToPath } from 'node:url'
 import type { BpfMap } from '../../native/types.ts'
 import type { KernelFacts } from './facts.ts'
-
-const BUILD = new URL('../../bpf/build/', import.meta.url)
-
-/** Path of a built object. */
-export const objectPath = (file: string): string => fileURLToPath(new URL(file, BUILD))
 
 /** The object of hooks for a kernel; bpf/core_fixes.h explains how they differ. */
 export function hookObject({ loops, typedLoads, session }: KernelFacts): string {

@@ -5,7 +5,7 @@
  */
 import { constants as os } from 'node:os'
 import * as native from '../../native/index.ts'
-import { NativeError } from '../../native/index.ts'
+import { NativeError, builtFile } from '../../native/index.ts'
 import type { BpfMap, BpfObject, Link, ObjectOptions } from '../../native/types.ts'
 import type { Policy } from '../../config/policy/policy.ts'
 import { CollectorError } from '../errors.ts'
@@ -19,7 +19,7 @@ import type { ThreadStart } from './joins.ts'
 import type { Finding } from './guard/finding.ts'
 import { fitTogether, hookBytes } from './layout/hook.ts'
 import { emptyTables, fillMaps, mapSizes } from './layout/tables.ts'
-import { hookObject, objectPath } from './objects.ts'
+import { hookObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { planPolicy } from './plan.ts'
 import type { AttachMode, PlannedHook, SkippedCall, Way } from './plan.ts'
@@ -196,7 +196,7 @@ export class PolicyPrograms implements Disposable {
       sharedMaps: { ...this.#maps, ...(this.#join === undefined ? {} : { join: this.#join.map }) },
       mapSizes: { ...mapSizes(tables), scratch: part.length, walks: part.length },
     }
-    const object = await this.#native.openObject(objectPath(hookObject(facts)), options).catch((cause: unknown) => {
+    const object = await this.#native.openObject(builtFile(hookObject(facts)), options).catch((cause: unknown) => {
       // A program, or the function that it could not be bound to.
       const target = cause instanceof NativeError ? cause.target : ''
       const refused = part.find(({ symbol }) => symbol === target) ?? part[Number(/_(\d+)$/.exec(target)?.[1])]
@@ -222,7 +222,7 @@ export class PolicyPrograms implements Disposable {
   async #openGates(part: readonly Wanted[], object: BpfObject, made: DisposableStack): Promise<Gate[]> {
     const known = part.map(({ key }) => this.#attached.get(key)?.gate)
     if (known.every((gate) => gate !== undefined)) return known
-    using opened = await this.#native.openObject(objectPath('gate.bpf.o'), {
+    using opened = await this.#native.openObject(builtFile('gate.bpf.o'), {
       programs: part.flatMap(({ way, symbol }, slot) =>
         known[slot] === undefined ? gatePrograms(way, symbol, slot) : [],
       ),

@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { readBtf } from './btf.ts'
 import type { Btf } from './btf.ts'
-import { objectPath } from './objects.ts'
+import { builtFile } from '../../native/index.ts'
 
 const HEADER = `/**
  * The contract with the kernel side, made by write-wire.ts from bpf/layout.bpf.c: do not edit.
@@ -61,7 +61,7 @@ function capital(word: string): string {
 }
 
 if (import.meta.main) {
-  const lines = [...wireConstants(readBtf(objectPath('layout.bpf.o')))].map(
+  const lines = [...wireConstants(readBtf(builtFile('layout.bpf.o')))].map(
     ([name, value]) =>
       `export const ${name} = ${JSON.stringify(value)}${typeof value === 'object' ? ' as const' : ''}\n`,
   )

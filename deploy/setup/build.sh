@@ -58,11 +58,6 @@ if [ ! -e "$sbom" ] || [ package-lock.json -nt "$sbom" ] || [ "$FACTS/addon" -nt
   mv "$sbom.part" "$sbom"
 fi
 
-# For the launcher; '' where it is not.
-for file in /usr/lib/"$(uname -m)"-linux-gnu/libjemalloc.so.2; do
-  if [ -r "$file" ]; then echo "$file"; fi
-done >"$FACTS/jemalloc"
-
 # Last: its presence shows the launcher that the build is complete.
 echo "$node" >"$FACTS/node"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# packages.sh build|guest|npm|test: installs the Debian packages that are missing for that purpose.
+# packages.sh build|guest|npm|package|root|test: installs the Debian packages that are missing for that purpose.
 # Does nothing, fast, when all are there. Building never pulls QEMU in: that is `guest`.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -25,9 +25,11 @@ case ${1:-} in
     packages+=(bpftool)
     ;;
   npm) packages=(npm) ;;
+  package) packages=(patchelf binutils) ;;
+  root) packages=(debootstrap) ;;
   # What ktrail is tested against here, outside of guests.
   test) packages=(logrotate) ;;
-  *) die "packages.sh: expected build, guest, npm or test, got \"${1:-}\"" ;;
+  *) die "packages.sh: expected build, guest, npm, package, root or test, got \"${1:-}\"" ;;
 esac
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

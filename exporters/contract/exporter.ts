@@ -1,3 +1,5 @@
+// Authors of exporters may compile for a library without it.
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The contract of every exporter. An exporter only knows its sink: the sending chain (`sending/`) queues, batches, retries,
  * times out and counts.

@@ -1,8 +1,8 @@
 /** How ./ktrail starts Node, read from the launcher itself: programs measured in other processes run as the agent does. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { machine } from 'node:os'
 
 const LAUNCHER = new URL('../../ktrail', import.meta.url)
-const JEMALLOC = new URL('../../node_modules/.ktrail/jemalloc', import.meta.url)
 
 export interface Launch {
   /** Node's and V8's flags. */
@@ -11,15 +11,19 @@ export interface Launch {
   readonly env: Readonly<Record<string, string>>
 }
 
-/** `jemalloc`: its file, '' for none. Throws if the launcher has another form. */
+/** `has`: whether a file exists here. Throws if the launcher has another form. */
 export function launchOf(
   text: string = readFileSync(LAUNCHER, 'utf8'),
-  jemalloc: string = readFileSync(JEMALLOC, 'utf8').trim(),
+  has: (file: string) => boolean = existsSync,
 ): Launch {
   const flags = /^exec "\$node" (--[^"]*) "/m.exec(text)?.[1]
   const conf = /MALLOC_CONF="\$\{MALLOC_CONF:-([^}]+)\}"/.exec(text)?.[1]
-  if (flags === undefined || conf === undefined) {
-    throw new Error('ktrail: expected a line `exec "$node" --FLAG… "…"` and a MALLOC_CONF; update launcher.ts')
+  // bash's name of the processor is uname's.
+  const jemalloc = /^jemalloc=(.+)$/m.exec(text)?.[1]?.replace('$HOSTTYPE', machine())
+  if (flags === undefined || conf === undefined || jemalloc === undefined) {
+    throw new Error(
+      'ktrail: expected a line `exec "$node" --FLAG… "…"`, jemalloc=FILE and a MALLOC_CONF; update launcher.ts',
+    )
   }
-  return { flags: flags.split(' '), env: jemalloc === '' ? {} : { LD_PRELOAD: jemalloc, MALLOC_CONF: conf } }
+  return { flags: flags.split(' '), env: has(jemalloc) ? { LD_PRELOAD: jemalloc, MALLOC_CONF: conf } : {} }
 }

@@ -1,3 +1,5 @@
+// Authors of exporters may compile for a library without it.
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The interface for exporter packages: `import type … from 'ktrail/exporter'`. Types only, so that a package does not need
  * ktrail at run time; the context provides the rest.

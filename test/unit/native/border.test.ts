@@ -171,13 +171,17 @@ describe('native: clocks and symbols', { skip }, () => {
 
 describe('native: a missing or foreign addon', () => {
   for (const { name, content, want } of [
-    { name: 'missing', content: undefined, want: /ktrail\.node is missing: run make build$/ },
+    {
+      name: 'missing',
+      content: undefined,
+      want: /ktrail\.node is missing: run make build in a checkout; installed by npm, ktrail needs the package @ktrail\/linux-\w+$/,
+    },
     { name: 'no library', content: 'text', want: /cannot load .*ktrail\.node: .*; run make build$/s },
   ]) {
     it(`${name}: throws NOT_BUILT with the command to run`, async () => {
       const folder = mkdtempSync(join(tmpdir(), 'ktrail-native-'))
       try {
-        for (const file of ['index.ts', 'errors.ts', 'load-log.ts', 'types.ts'])
+        for (const file of ['built.ts', 'index.ts', 'errors.ts', 'load-log.ts', 'types.ts'])
           cpSync(join(room, file), join(folder, file))
         if (content !== undefined) {
           mkdirSync(join(folder, 'build/Release'), { recursive: true })

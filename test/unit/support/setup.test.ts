@@ -189,6 +189,7 @@ test('make: every target of the help exists and is described', () => {
     'simulate',
     'random-policies',
     'start-stop',
+    'package',
     'clean',
   ])
   const phony = /^\.PHONY: (.*)$/m.exec(readFileSync(path.join(ROOT, 'Makefile'), 'utf8'))

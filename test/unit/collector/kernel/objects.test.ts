@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'
-import { hookObject, objectPath, processObject } from '../../../../collector/kernel/objects.ts'
+import { hookObject, processObject } from '../../../../collector/kernel/objects.ts'
+import { builtFile } from '../../../../native/index.ts'
 import { kernel } from '../support/facts.ts'
 
 for (const [facts, file] of [
@@ -16,7 +17,7 @@ for (const [facts, file] of [
 ] as const) {
   test(`objects: ${facts.release}, session ${facts.session}, loads ${file}`, () => {
     assert.equal(hookObject(facts), file)
-    assert.ok(existsSync(objectPath(file)), `${file} is built`)
+    assert.ok(existsSync(builtFile(file)), `${file} is built`)
   })
 }
 
@@ -27,6 +28,6 @@ for (const [facts, file] of [
 ] as const) {
   test(`objects: ${facts.release}, bpf_loop ${facts.loops}, loads ${file}`, () => {
     assert.equal(processObject(facts), file)
-    assert.ok(existsSync(objectPath(file)), `${file} is built`)
+    assert.ok(existsSync(builtFile(file)), `${file} is built`)
   })
 }

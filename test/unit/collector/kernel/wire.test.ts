@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readBtf } from '../../../../collector/kernel/btf.ts'
 import type { Btf } from '../../../../collector/kernel/btf.ts'
-import { objectPath } from '../../../../collector/kernel/objects.ts'
+import { builtFile } from '../../../../native/index.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
 import { wireConstants } from '../../../../collector/kernel/write-wire.ts'
 import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
-const object = (name: string): Btf => readBtf(objectPath(name))
+const object = (name: string): Btf => readBtf(builtFile(name))
 const PROCESS_OBJECTS = ['process.bpf.o', 'process.bounded.bpf.o']
 const HOOK_OBJECTS = ['hook.typed.bpf.o', 'hook.typed_ctx.bpf.o', 'hook.probe.bpf.o', 'hook.bounded.bpf.o']
 

@@ -1,0 +1,56 @@
+/**
+ * Writes the package.json of both npm packages, from the one of the checkout.
+ *
+ *   node deploy/package/manifests.ts MAIN-FOLDER PLATFORM-FOLDER
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+
+interface Manifest {
+  readonly version: string
+  readonly license: string
+  readonly engines: Readonly<Record<string, string>>
+  readonly dependencies: Readonly<Record<string, string>>
+  readonly [key: string]: unknown
+}
+
+const [main = '', platform = ''] = process.argv.slice(2)
+const own = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest
+const { version, license, engines, dependencies } = own
+/** What builds the addon is of no use to who has it. */
+const { 'node-addon-api': _headers, ...needed } = dependencies
+const name = `@ktrail/${basename(platform)}`
+const [os = '', cpu = ''] = basename(platform).split('-')
+
+const write = (folder: string, content: object): void =>
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(content, null, 2)}\n`)
+
+write(main, {
+  name: 'ktrail',
+  version,
+  description: own['description'],
+  license,
+  os: [os],
+  engines,
+  type: 'module',
+  bin: { ktrail: 'ktrail' },
+  files: ['dist', 'ktrail', 'CHANGELOG.md'],
+  exports: {
+    '.': { types: './dist/exporters/sinks/npm/api.d.ts' },
+    './exporter': { types: './dist/exporters/sinks/npm/api.d.ts' },
+    './testing': { types: './dist/exporters/testing/index.d.ts', default: './dist/exporters/testing/index.js' },
+    './package.json': './package.json',
+  },
+  dependencies: needed,
+  optionalDependencies: { [name]: version },
+})
+write(platform, {
+  name,
+  version,
+  description: 'Addon and BPF objects of ktrail for this platform; installed by the package ktrail',
+  license: 'Apache-2.0 AND BSD-2-Clause AND LGPL-2.1-only AND LGPL-3.0-or-later AND BSD-3-Clause AND Zlib',
+  os: [os],
+  cpu: [cpu],
+  libc: ['glibc'],
+  engines,
+})

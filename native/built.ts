@@ -1,0 +1,27 @@
+/**
+ * Where built files are: in a checkout below native/ and bpf/, in an installed ktrail in the package of its platform, which npm installs
+ * beside it (as esbuild and sharp do).
+ */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+/** The npm package with the addon, the BPF objects and the libraries of this processor. */
+const PLATFORM = `@ktrail/${process.platform}-${process.arch}`
+
+export const ADDON = 'ktrail.node'
+
+/** Path of the addon or of a BPF object (`NAME.bpf.o`). If there is none, the path where a checkout would have it. */
+export function builtFile(name: string): string {
+  const folder = name === ADDON ? 'build/Release/' : '../bpf/build/'
+  const own = fileURLToPath(new URL(folder + name, import.meta.url))
+  if (existsSync(own)) return own
+  try {
+    return createRequire(import.meta.url).resolve(`${PLATFORM}/${name}`)
+  } catch {
+    return own
+  }
+}
+
+/** What to do about a missing file. */
+export const HOW_TO_BUILD = `run make build in a checkout; installed by npm, ktrail needs the package ${PLATFORM}`

@@ -1,0 +1,32 @@
+#!/bin/bash
+# installed.sh ROOT COMMAND...: in a guest, runs an installed ktrail in another Debian root: waits until it is ready, reads /etc/passwd there,
+# stops it, and prints its events. COMMAND starts the agent in the foreground.
+set -euo pipefail
+root=$1
+shift
+
+for folder in sys dev; do mount --rbind "/$folder" "$root/$folder"; done
+mount -t proc proc "$root/proc"
+for folder in run tmp; do mount -t tmpfs tmpfs "$root/$folder"; done
+in_root() { exec chroot "$root" env -i PATH=/opt/node/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "$@"; }
+
+(in_root "$@") >/run/events 2>/run/log &
+agent=$!
+# Its own shell asks: another program would be one more event.
+ready() {
+  { exec 3<>/dev/tcp/127.0.0.1/2112; } 2>/dev/null || return 1
+  printf 'GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+  read -r -t 10 answer <&3 && [[ $answer == *" 200"* ]]
+}
+until ready; do
+  kill -0 $agent 2>/dev/null || { cat /run/log; exit 1; }
+  sleep 0.3
+done
+(in_root cat /etc/passwd) >/dev/null
+for _ in {1..100}; do
+  ! grep -q 'exit .*/cat' /run/events || break
+  sleep 0.1
+done
+kill $agent
+wait $agent || { echo "the agent ended with exit code $?, expected 0"; cat /run/log; exit 1; }
+cat /run/events

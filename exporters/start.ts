@@ -13,7 +13,6 @@ import { DeadLetterFile } from './dead-letter/dead-letters.ts'
 import { FanOut } from './fanout.ts'
 import type { Route } from './fanout.ts'
 import { createFilter } from './filtering/filter.ts'
-import { podKeys } from './filtering/pods.ts'
 import { TokenBucket } from './filtering/rate-limit.ts'
 import { makeExporter } from './registry.ts'
 import { fullSpoolReport, reportRecovery, reportVanished, sinkReport, spoolReport } from './reports.ts'
@@ -71,12 +70,6 @@ async function routeOf(
   const made = await makeExporter(config, { ...context, name, encoders, numbering, sources, warn })
   const { exporter, encoder, describe, numbered } = made
   const { filter } = config
-  const keys = filter === undefined ? [] : podKeys(filter)
-  if (keys.length > 0) {
-    const message =
-      'this version does not support pods: filters treat every process as outside a pod, with namespace ""'
-    log.warn({ exporter: name, keys }, message)
-  }
   return {
     encoder,
     describe: describe === true || config.spool !== undefined,

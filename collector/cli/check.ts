@@ -1,8 +1,11 @@
 import { checkFile } from '../../config/agent/check.ts'
+import type { Checked } from '../../config/agent/check.ts'
+import { policyFilesAt } from '../../config/policy/files.ts'
 import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import { CONFIG_OPTION, readArguments, UsageError } from './command.ts'
 import type { Command } from './command.ts'
+import { plural } from './format.ts'
 
 /** `ktrail check`. */
 export const checkCommand: Command = async (args, terminal) => {
@@ -13,23 +16,34 @@ export const checkCommand: Command = async (args, terminal) => {
   if (values['kernel'] === true) return (await import('./check-kernel.ts')).checkKernel(given, terminal)
   if (values['config'] !== undefined)
     throw new UsageError('check --config goes with --kernel; a config is checked by: check FILE')
-  if (positionals.length === 0) throw new UsageError('check needs at least one file, or --kernel')
+  if (positionals.length === 0) throw new UsageError('check needs at least one file or folder, or --kernel')
+  let files = 0
   let wrong = 0
-  for (const file of positionals) {
-    const { problems, warnings, notes } = await checkFile(file, env)
-    const marked = (word: string, list: typeof notes): typeof problems =>
-      list.map((item) => ({ ...item, message: `${word}: ${item.message}` }))
-    const lines = [...problems, ...marked('warning', warnings), ...marked('note', notes)].map(
-      (problem) => `${formatProblem(problem)}\n`,
-    )
-    if (lines.length > 0) await print(lines.join(''))
-    wrong += problems.length > 0 ? 1 : 0
+  const show = async (checked: Checked): Promise<void> => {
+    const lines = linesOf(checked)
+    if (lines !== '') await print(lines)
+    files++
+    if (checked.problems.length > 0) wrong++
   }
-  const total = positionals.length
-  printError(
-    wrong === 0
-      ? `${total} file${total === 1 ? '' : 's'} checked, no mistakes`
-      : `${wrong} of ${total} files with mistakes`,
-  )
+  for (const place of positionals) {
+    // A place that cannot be read is reported as a file.
+    const found = await policyFilesAt(place).catch(() => [place])
+    if (found.length === 0) await show(emptyFolder(place))
+    for (const file of found) await show(await checkFile(file, env))
+  }
+  printError(wrong === 0 ? `${plural(files, 'file')} checked, no mistakes` : `${wrong} of ${files} files with mistakes`)
   return wrong === 0 ? 0 : EXIT_CONFIG
+}
+
+function linesOf({ problems, warnings, notes }: Checked): string {
+  const marked = (word: string, list: typeof notes): typeof problems =>
+    list.map((item) => ({ ...item, message: `${word}: ${item.message}` }))
+  return [...problems, ...marked('warning', warnings), ...marked('note', notes)]
+    .map((problem) => `${formatProblem(problem)}\n`)
+    .join('')
+}
+
+function emptyFolder(file: string): Checked {
+  const message = 'the folder has no *.yaml or *.yml file; folders in it are not looked at'
+  return { problems: [{ file, line: 1, col: 1, message }], warnings: [], notes: [] }
 }

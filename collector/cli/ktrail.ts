@@ -38,13 +38,14 @@ Exit codes: 0 stopped, all events delivered; 1 failed, or stopped before all
 events were delivered; 2 wrong usage; 78 wrong config or policy.
 `
 
-const CHECK = `ktrail check FILE...
+const CHECK = `ktrail check FILE|FOLDER...
 ktrail check --kernel [--config FILE]
 
 Prints every mistake in configs and policies as file:line:col: message. Needs
-no root and no kernel. Policies are recognized by their keys (kind, spec). For
-a config, missing packages and policies are reported, too; the policies that it
-names are not read: check them as well. Warnings and notes are no mistakes.
+no root and no kernel. Of a folder it takes the *.yaml and *.yml files, not its
+folders. Policies are recognized by their keys (kind, spec). For a config,
+missing packages and policies are reported, too; the policies that it names are
+not read: check them as well. Warnings and notes are no mistakes.
 
   --kernel        what this kernel offers, what ktrail does without it, and
                   whether it has the functions of the configured policies;

@@ -59,7 +59,11 @@ export async function checkFile(file: string, env: Environment): Promise<Checked
   const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadWithPackages(read.text, file, env)
   if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }
   if ('policy' in result)
-    return { problems: [], warnings: await writablePolicy(file), notes: optionalCalls(result.policy) }
+    return {
+      problems: [],
+      warnings: [...result.warnings, ...(await writablePolicy(file))],
+      notes: optionalCalls(result.policy),
+    }
   const warnings = await configWarnings(result, file)
   return { problems: await missingPolicies(result, file), warnings, notes: [] }
 }

@@ -4,11 +4,10 @@ import type { z } from 'zod'
 import { describeValue, explain, pathText } from './loading/explain.ts'
 import { PlainValue } from './loading/plain.ts'
 import { mayBeSecret, shownText } from './loading/secret-keys.ts'
-import { knownKeys } from './loading/schema-walk.ts'
+import { reportUnknownKey } from './loading/unknown-key.ts'
 import { readSecret } from './loading/substitute.ts'
 import type { Environment, ReadText } from './loading/substitute.ts'
 import type { Origin, SecretFile } from './loading/plain.ts'
-import { didYouMean } from '../yaml/suggest.ts'
 import type { Position, Problem } from '../yaml/problems.ts'
 import { Problems, show } from '../yaml/problems.ts'
 import { NO_EXPORTER, configSchema } from './schema.ts'
@@ -44,7 +43,7 @@ export function loadConfig(text: string, file: string, env: Environment, read: R
     problems.add(exporters.at, `exporters: ${NO_EXPORTER}`)
   }
   const result = configSchema.safeParse(plain.value)
-  for (const issue of result.error?.issues ?? []) report(issue, plain, problems)
+  for (const issue of unknownKeysFirst(result.error?.issues ?? [])) report(issue, plain, problems)
   if (problems.count > 0 || !result.success) return { problems: problems.list() }
   const { value: written, origins, secretFiles } = plain
   const hash = createHash('sha256').update(text).digest('hex')
@@ -59,37 +58,50 @@ export function problemAt(
   message: string,
 ): Problem {
   const where = pathText(path)
-  return { file, ...(origins.get(where)?.at ?? { line: 1, col: 1 }), message: `${where}: ${message}` }
+  // Of a list the position of its first item: only scalars have one.
+  const at = (origins.get(where) ?? origins.get(pathText([...path, 0])))?.at ?? { line: 1, col: 1 }
+  return { file, ...at, message: `${where}: ${message}` }
 }
 
 function report(issue: z.core.$ZodIssue, plain: PlainValue, problems: Problems): void {
   if (plain.isReported(issue.path)) return
   if (issue.code === 'unrecognized_keys') {
-    for (const key of issue.keys) {
-      const path = [...issue.path, key]
-      const known = knownKeys(plain.schemaAt(issue.path), plain.typeAt(issue.path))
-      const hint = didYouMean(key, known) || `; expected one of ${known.join(', ')}`
-      problems.add(plain.keyPosition(path), `${pathText(path)}: unknown key ${show(key)}${hint}`)
-    }
+    for (const key of issue.keys) reportUnknownKey([...issue.path, key], plain, problems)
     return
   }
   const value = plain.valueAt(issue.path)
   const inner = issue.code === 'invalid_union' ? mappingIssues(issue, value) : []
   if (inner.length > 0) {
-    for (const each of inner) report({ ...each, path: [...issue.path, ...each.path] }, plain, problems)
+    for (const each of unknownKeysFirst(inner))
+      report({ ...each, path: [...issue.path, ...each.path] }, plain, problems)
     return
   }
   const isKey = issue.code === 'invalid_key'
   const fromFile = plain.origins.get(pathText(issue.path))?.from === 'secret'
   const secret = fromFile || mayBeSecret(issue.path) || (issue.code === 'custom' && issue.params?.['secret'] === true)
+  const shown = typeof value === 'string' ? shownText(issue.path, value) : value
   let got = secret
     ? `a value ${fromFile ? 'from a file ' : ''}that is not shown`
-    : describeValue(typeof value === 'string' ? shownText(issue.path, value) : value)
+    : describeValue(shown, plain.typedNumber(issue.path))
   if (value === undefined && issue.code === 'custom') got = 'the default'
+  // About several keys of the mapping.
+  if (typeof value === 'object' && issue.code === 'custom') got = ''
   if (isKey) got = show(String(issue.path.at(-1)))
+  const keys = plain.keysAt(issue.path)
   const at: Position = isKey ? plain.keyPosition(issue.path) : plain.position(issue.path)
   const where = pathText(issue.path)
-  problems.add(at, `${where === '' ? '' : `${where}: `}${explain(issue, isKey || secret ? '' : value, got)}`)
+  problems.add(
+    at,
+    `${where === '' ? '' : `${where}: `}${explain(issue, (secret && typeof value !== 'object') || shown !== value ? '' : value, got, keys)}`,
+  )
+}
+
+/** A key in place of another explains why that one is missing. */
+function unknownKeysFirst(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
+  return [
+    ...issues.filter(({ code }) => code === 'unrecognized_keys'),
+    ...issues.filter(({ code }) => code !== 'unrecognized_keys'),
+  ]
 }
 
 /**

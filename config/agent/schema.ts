@@ -7,7 +7,7 @@ import { address, optionalAddress } from '../yaml/addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
 import { pathSchema } from '../yaml/paths.ts'
-import type { DeepReadonly } from '../yaml/readonly.ts'
+import type { DeepReadonly } from './readonly.ts'
 import { DAY_MS, KIB, MIB, duration, size } from '../yaml/units.ts'
 
 const grpcTls = z

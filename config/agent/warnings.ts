@@ -1,7 +1,8 @@
-/** Warnings about a config that works but lets other users read or write too much. */
+/** Warnings about a config that is valid, but lets other users read or write too much, or does not do what it seems to. */
 import { stat } from 'node:fs/promises'
 import { formatAddress, isLocal } from '../yaml/addresses.ts'
 import type { Problem } from '../yaml/problems.ts'
+import { podKeys } from './filtering/pods.ts'
 import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
 import { writablePaths } from './writable.ts'
@@ -10,7 +11,13 @@ const READ_BY_OTHERS = 0o004
 
 /** All warnings. Never throws. */
 export async function configWarnings(loaded: LoadedConfig, file: string): Promise<Problem[]> {
-  return [...openServer(loaded, file), ...(await openSecrets(loaded, file)), ...(await writablePaths(loaded, file))]
+  return [
+    ...openServer(loaded, file),
+    ...grpcPorts(loaded, file),
+    ...podFilters(loaded, file),
+    ...(await openSecrets(loaded, file)),
+    ...(await writablePaths(loaded, file)),
+  ]
 }
 
 /** Other hosts may read the agent's pages without a token. */
@@ -21,6 +28,28 @@ function openServer(loaded: LoadedConfig, file: string): Problem[] {
     `anyone who can reach ${formatAddress(http)} can read the addresses of exporters, their errors and the names of policies: ` +
     'set server.token, or use 127.0.0.1 or a Unix socket'
   return [problemAt(loaded, file, ['server', 'http'], message)]
+}
+
+/** Port 4317 is registered for OTLP, and by custom that over gRPC. */
+function grpcPorts(loaded: LoadedConfig, file: string): Problem[] {
+  const message = 'on port 4317 sinks usually expect gRPC; ktrail sends OTLP over HTTP, whose usual port is 4318'
+  return Object.entries(loaded.config.exporters).flatMap(([name, exporter]) => {
+    if (exporter.type !== 'otlp') return []
+    return (['endpoint', 'logs_endpoint'] as const)
+      .filter((key) => URL.canParse(exporter[key] ?? '') && new URL(exporter[key] ?? '').port === '4317')
+      .map((key) => problemAt(loaded, file, ['exporters', name, key], message))
+  })
+}
+
+/** One warning for an exporter, at the first key of its filter that needs pods. */
+function podFilters(loaded: LoadedConfig, file: string): Problem[] {
+  return Object.entries(loaded.config.exporters).flatMap(([name, { filter }]) => {
+    const [first] = filter === undefined ? [] : podKeys(filter)
+    if (first === undefined) return []
+    const message =
+      'this version of ktrail does not know pods: every process counts as outside a pod, with namespace ""'
+    return [problemAt(loaded, file, ['exporters', name, 'filter', ...first], message)]
+  })
 }
 
 /** Files with secrets that every user of the host can read; skips files that cannot be inspected. */

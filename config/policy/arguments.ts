@@ -112,3 +112,30 @@ export const LATER_TYPES: readonly string[] = TETRAGON_TYPES.filter((name) => ty
 export function typeNamed(name: string): ArgumentType | undefined {
   return TYPES.find((type) => type.name === name)
 }
+
+/** Types of C, Go and Rust, without `const`, `struct` and underscores, and ours. */
+const MEANT_TYPES: Readonly<Record<string, string>> = {
+  ...named('string', 'char* str text char cstring filename* name*'),
+  ...named('int', 'integer i32 s32 pid_t signed signedint error errno'),
+  ...named('uint32', 'u32 uint unsigned unsignedint umode_t mode_t uid_t gid_t dev_t gfp_t flags'),
+  ...named('uint64', 'u64 unsignedlonglong ulonglong'),
+  ...named('ulong', 'unsignedlong'),
+  ...named('sint64', 's64 i64 longlong loff_t off_t ssize_t'),
+  ...named('uint16', 'u16 unsignedshort ushort'),
+  ...named('int16', 's16 i16 short'),
+  ...named('uint8', 'u8 bool boolean uchar unsignedchar byte'),
+  ...named('size_t', 'size usize'),
+  ...named('file', 'file* filp file_arg'),
+  ...named('path', 'path* path_arg'),
+  ...named('nop', 'none void void* pointer ptr ignore skip any unknown'),
+}
+
+function named(type: string, others: string): Record<string, string> {
+  return Object.fromEntries(others.split(' ').map((other) => [other, type]))
+}
+
+/** Our type for a type of another language. */
+export function meantType(text: string): string | undefined {
+  const name = text.toLowerCase().replaceAll(/\b(?:const|struct)\b|\b__|\s/g, '')
+  return Object.hasOwn(MEANT_TYPES, name) ? MEANT_TYPES[name] : undefined
+}

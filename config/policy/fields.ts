@@ -1,23 +1,16 @@
 /** Reads one mapping of a policy: allowed keys, required keys, types of values. */
+import { booleanHint, listHint } from '../yaml/suggest.ts'
 import { describe } from '../yaml/tree.ts'
 import type { MapNode, TreeNode } from '../yaml/tree.ts'
-import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
 import type { Position, Problems } from '../yaml/problems.ts'
+import { keyHint } from './tables.ts'
+import type { KeyTable } from './tables.ts'
 
 /** A value and its path, such as `spec.kprobes[0].call`. */
 export interface Place {
   readonly node: TreeNode
   readonly path: string
-}
-
-export interface KeyTable {
-  /** Names that this version supports. */
-  readonly own: readonly string[]
-  /** Names that Tetragon (or Kubernetes) supports and this version does not. */
-  readonly later?: readonly string[]
-  /** The owner of the `later` names; default Tetragon. */
-  readonly owner?: string
 }
 
 /** `known Tetragon field "x" is not supported by this version of ktrail` */
@@ -31,32 +24,47 @@ export class Fields {
   readonly path: string
   readonly #node: MapNode
   readonly #problems: Problems
+  /** What hints name: such keys are not reported as missing. */
+  readonly #meant: ReadonlySet<string>
 
-  private constructor(node: MapNode, path: string, problems: Problems) {
+  private constructor(node: MapNode, path: string, problems: Problems, meant: ReadonlySet<string>) {
     this.at = node.at
     this.path = path
     this.#node = node
     this.#problems = problems
+    this.#meant = meant
   }
 
   /** Returns undefined and adds a problem when `place` is not a mapping. */
   static of(place: Place, table: KeyTable, problems: Problems): Fields | undefined {
     const { node, path } = place
     if (node.kind !== 'map') {
-      problems.add(node.at, `${path}: expected a mapping, got ${describe(node)}`)
+      problems.add(
+        node.at,
+        `${path}: expected a mapping with ${table.own.join(', ')}, got ${describe(node)}${spaceHint(node)}`,
+      )
       return undefined
     }
+    const meant = new Set<string>()
     for (const [key, { keyAt }] of node.entries) {
       if (table.own.includes(key)) continue
       const where = path === '' ? '' : `${path}: `
       if (table.later?.includes(key)) {
-        problems.add(keyAt, where + notSupported('field', key, table.owner))
-      } else {
-        const hint = didYouMean(key, [...table.own, ...(table.later ?? [])])
-        problems.add(keyAt, `${where}unknown key ${show(key)}${hint || `; expected one of ${table.own.join(', ')}`}`)
+        const instead = table.meant?.[key]
+        const hint = instead === undefined ? '' : `; ${instead}`
+        problems.add(keyAt, where + notSupported('field', key, table.owner) + hint)
+        continue
       }
+      const hint = keyHint(key, table)
+      if (!hint.startsWith('; expected')) for (const word of hint.match(/\w+/g) ?? []) meant.add(word)
+      problems.add(keyAt, `${where}unknown key ${show(key)}${hint}`)
     }
-    return new Fields(node, path, problems)
+    return new Fields(node, path, problems, meant)
+  }
+
+  /** Whether another key was written, but most likely for this one. */
+  isMeant(key: string): boolean {
+    return this.#meant.has(key)
   }
 
   pathOf(key: string): string {
@@ -76,7 +84,8 @@ export class Fields {
   /** Like `get`, but a missing key is a problem; `expected` is for its message. */
   need(key: string, expected: string): Place | undefined {
     const place = this.get(key)
-    if (place === undefined) this.#problems.add(this.at, `${this.pathOf(key)}: missing; expected ${expected}`)
+    if (place === undefined && !this.#meant.has(key))
+      this.#problems.add(this.at, `${this.pathOf(key)}: missing; expected ${expected}`)
     return place
   }
 
@@ -91,7 +100,8 @@ export class Fields {
     if (place === undefined) return fallback
     const { node, path } = place
     if (node.kind === 'scalar' && typeof node.value === 'boolean') return node.value
-    this.#problems.add(node.at, `${path}: expected true or false, got ${describe(node)}`)
+    const hint = node.kind === 'scalar' ? booleanHint(node.source.replaceAll(/["']/g, '')) : ''
+    this.#problems.add(node.at, `${path}: expected true or false, got ${describe(node)}${hint}`)
     return fallback
   }
 
@@ -115,14 +125,17 @@ export function asInteger(place: Place, min: number, max: number, problems: Prob
   const { node, path } = place
   const value = node.kind === 'scalar' ? node.value : undefined
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
-  problems.add(node.at, `${path}: expected a whole number from ${min} to ${max}, got ${describe(node)}`)
+  const hint = typeof value === 'string' && /^\d+$/.test(value) ? '; write it without quotes' : ''
+  problems.add(node.at, `${path}: expected a whole number from ${min} to ${max}, got ${describe(node)}${hint}`)
   return undefined
 }
 
 export function asList(place: Place, max: number, problems: Problems): Place[] {
   const { node, path } = place
   if (node.kind !== 'list') {
-    problems.add(node.at, `${path}: expected a list, got ${describe(node)}`)
+    let hint = node.kind === 'map' ? '; begin each item with "- "' : ''
+    if (node.kind === 'scalar' && node.value !== null) hint = listHint(String(node.value), true)
+    problems.add(node.at, `${path}: expected a list, got ${describe(node)}${hint}`)
     return []
   }
   if (node.items.length > max) {
@@ -130,4 +143,10 @@ export function asList(place: Place, max: number, problems: Problems): Place[] {
     problems.add(at, `${path}: expected at most ${max} items, got ${node.items.length}`)
   }
   return node.items.slice(0, max).map((item, i) => ({ node: item, path: `${path}[${i}]` }))
+}
+
+/** `call:f`: YAML reads a text where the space is missing. */
+function spaceHint(node: TreeNode): string {
+  const glued = node.kind === 'scalar' && typeof node.value === 'string' && /^\w+:\S/.test(node.value)
+  return glued ? '; write a space after the colon' : ''
 }

@@ -1,6 +1,6 @@
 import { describe } from '../yaml/tree.ts'
-import { didYouMean } from '../yaml/suggest.ts'
-import { LATER_TYPES, NEVER_KPROBE_TYPES, RETURN_TYPES, TYPES } from './arguments.ts'
+import { asHint, didYouMean } from '../yaml/suggest.ts'
+import { LATER_TYPES, NEVER_KPROBE_TYPES, RETURN_TYPES, TYPES, meantType } from './arguments.ts'
 import type { ArgumentType } from './arguments.ts'
 import type { ArgumentSpec, KprobeSpec } from './policy.ts'
 import { show } from '../yaml/problems.ts'
@@ -9,6 +9,7 @@ import { Fields, asInteger, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
 import { readSelectors } from './selector.ts'
+import { callMistake } from './system-calls.ts'
 import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
 
 /** BPF can read five arguments, because of the calling conventions. */
@@ -25,10 +26,12 @@ const MAX_SYMBOL_BYTES = 511
 export function readKprobe(place: Place, problems: Problems): KprobeSpec | undefined {
   const fields = Fields.of(place, KPROBE_KEYS, problems)
   if (fields === undefined) return undefined
-  const call = readCall(fields, problems)
-  const optional = readIgnore(fields, problems)
   // The default in Tetragon's schema is true, although its documentation of hooks has false.
+  const before = problems.count
   const syscall = fields.flag('syscall', true)
+  const isSure = problems.count === before && !fields.isMeant('syscall')
+  const call = readCall(fields, isSure ? syscall : undefined, problems)
+  const optional = readIgnore(fields, problems)
   const returns = fields.flag('return', false)
   const returnArg = readReturnArg(fields, returns, problems)
   const args = readArguments(fields, problems)
@@ -52,15 +55,26 @@ export function readKprobe(place: Place, problems: Problems): KprobeSpec | undef
   }
 }
 
-function readCall(fields: Fields, problems: Problems): string {
+/** `syscall`: undefined when it is not known, because of a mistake. */
+function readCall(fields: Fields, syscall: boolean | undefined, problems: Problems): string {
   const place = fields.need('call', 'the name of a kernel function')
   const call = place === undefined ? undefined : asText(place, problems)
   if (place === undefined || call === undefined) return ''
   if (call.startsWith('list:')) {
-    problems.add(place.node.at, `${place.path}: ${notSupported('reference', 'list:')}, got ${show(call)}`)
+    problems.add(
+      place.node.at,
+      `${place.path}: ${notSupported('reference', 'list:')}, got ${show(call)}; write one hook for each function`,
+    )
   } else if (!/^[A-Za-z_][A-Za-z0-9_.]*$/.test(call) || call.length > MAX_SYMBOL_BYTES) {
     // A dot is legal: compilers name clones foo.isra.0 and foo.constprop.0.
-    problems.add(place.node.at, `${place.path}: expected the name of a kernel function, got ${show(call)}`)
+    problems.add(
+      place.node.at,
+      `${place.path}: expected the name of a kernel function, got ${show(call)}${didYouMean(call, [call.replace(/\(.*$/s, '')])}`,
+    )
+  } else {
+    const mistake = syscall === undefined ? undefined : callMistake(call, syscall)
+    if (mistake?.sure === true) problems.add(place.node.at, `${place.path}: ${mistake.message}`)
+    else if (mistake !== undefined) problems.warn(place.node.at, `${place.path}: ${mistake.message}`)
   }
   return call
 }
@@ -76,21 +90,29 @@ function readReturnArg(fields: Fields, returns: boolean, problems: Problems): Ar
   if (place === undefined) {
     if (returns) {
       const example = 'returnArg: {index: 0, type: int}'
-      problems.add(fields.keyAt('return'), `${fields.pathOf('return')}: true needs a returnArg, such as ${example}`)
+      problems.add(
+        fields.keyAt('return'),
+        `${fields.pathOf('return')}: true needs the type of what is returned, such as ${example}`,
+      )
     }
     return undefined
   }
   if (!returns) {
-    problems.add(fields.keyAt('returnArg'), `${place.path}: has no effect without "return: true": add it or drop this`)
+    problems.add(fields.keyAt('returnArg'), `${place.path}: has no effect without return: true; add that, or drop this`)
   }
-  return readArgument(place, RETURN_TYPES, problems)
+  return readArgument(place, RETURN_TYPES, '0, for only one value is returned', problems)
 }
 
 /** By position in the list; undefined for a wrong entry, which was reported. */
 function readArguments(fields: Fields, problems: Problems): Array<ArgumentSpec | undefined> {
   const first = new Map<number, string>()
   return fields.list('args', MAX_ARGS).map((place) => {
-    const spec = readArgument(place, TYPES, problems)
+    const spec = readArgument(
+      place,
+      TYPES,
+      `the position in the function's prototype, from 0 to ${MAX_INDEX}`,
+      problems,
+    )
     if (spec === undefined) return undefined
     const taken = first.get(spec.index)
     if (taken !== undefined) {
@@ -101,10 +123,16 @@ function readArguments(fields: Fields, problems: Problems): Array<ArgumentSpec |
   })
 }
 
-function readArgument(place: Place, types: readonly ArgumentType[], problems: Problems): ArgumentSpec | undefined {
+/** `position`: what `index` is, for the message when it is missing. */
+function readArgument(
+  place: Place,
+  types: readonly ArgumentType[],
+  position: string,
+  problems: Problems,
+): ArgumentSpec | undefined {
   const fields = Fields.of(place, ARGUMENT_KEYS, problems)
   if (fields === undefined) return undefined
-  const indexAt = fields.need('index', `the position in the function's prototype, from 0 to ${MAX_INDEX}`)
+  const indexAt = fields.need('index', position)
   const index = indexAt === undefined ? undefined : asInteger(indexAt, 0, MAX_INDEX, problems)
   const typeAt = fields.need('type', `one of ${names(types).join(', ')}`)
   const type = typeAt === undefined ? undefined : readType(typeAt, types, problems)
@@ -128,10 +156,10 @@ function readType(place: Place, types: readonly ArgumentType[], problems: Proble
     const sentence = `type ${show(text)} is not supported for a return value by this version of ktrail`
     problems.add(node.at, `${path}: ${sentence}; ${expected}`)
   } else {
-    problems.add(
-      node.at,
-      `${path}: ${expected}, got ${show(text)}${didYouMean(text, [...names(TYPES), ...LATER_TYPES])}`,
-    )
+    const meant = meantType(text)
+    const hint = meant === undefined ? didYouMean(text, [...names(TYPES), ...LATER_TYPES]) : asHint(meant)
+    const message = hint === '' ? `${expected}, got ${show(text)}` : `unknown type ${show(text)}${hint}`
+    problems.add(node.at, `${path}: ${message}`)
   }
   return undefined
 }

@@ -14,8 +14,10 @@ import type { Problem } from '../yaml/problems.ts'
 import { Problems, show } from '../yaml/problems.ts'
 import { parseYaml } from '../yaml/yaml.ts'
 
-/** The result of the parsers; `problems` is sorted and never empty. */
-export type PolicyResult = { readonly policy: Policy } | { readonly problems: readonly Problem[] }
+/** The result of the parsers; `problems` is sorted and never empty. `warnings`: what most likely does not do what it seems to. */
+export type PolicyResult =
+  | { readonly policy: Policy; readonly warnings: readonly Problem[] }
+  | { readonly problems: readonly Problem[] }
 
 const API_VERSION = 'cilium.io/v1alpha1'
 const MAX_NAME = 253
@@ -40,25 +42,32 @@ export function parsePolicy(text: string, file: string): PolicyResult {
     hooks = readSpec(document, problems)
     groups = readGroups(metadata.annotations, hooks, problems)
   }
-  return problems.count > 0 ? { problems: problems.list() } : { policy: { name, file, hooks, groups } }
+  return problems.count > 0
+    ? { problems: problems.list() }
+    : { policy: { name, file, hooks, groups }, warnings: problems.warnings() }
 }
 
 /** False for another kind of document, which is not checked further. */
 function readKind(document: Fields, problems: Problems): boolean {
+  const kind = document.need('kind', 'TracingPolicy')
+  if (kind !== undefined && !isPolicy(kind, problems)) return false
   const version = document.need('apiVersion', API_VERSION)
   if (version !== undefined && !(version.node.kind === 'scalar' && version.node.value === API_VERSION)) {
     problems.add(version.node.at, `apiVersion: expected ${API_VERSION}, got ${describe(version.node)}`)
   }
-  const kind = document.need('kind', 'TracingPolicy')
-  if (kind === undefined) return true
-  const value = kind.node.kind === 'scalar' ? kind.node.value : undefined
+  return true
+}
+
+/** False, with a problem, for a kind that is not meant as TracingPolicy. */
+function isPolicy({ node }: Place, problems: Problems): boolean {
+  const value = node.kind === 'scalar' ? node.value : undefined
   if (value === 'TracingPolicy') return true
   if (value === 'TracingPolicyNamespaced') {
-    problems.add(kind.node.at, `kind: ${notSupported('kind', value)}; expected TracingPolicy`)
+    problems.add(node.at, `kind: ${notSupported('kind', value)}; expected TracingPolicy`)
     return true
   }
   const hint = typeof value === 'string' ? didYouMean(value, ['TracingPolicy']) : ''
-  problems.add(kind.node.at, `kind: expected TracingPolicy, got ${describe(kind.node)}${hint}`)
+  problems.add(node.at, `kind: expected TracingPolicy, got ${describe(node)}${hint}`)
   return hint !== ''
 }
 
@@ -72,7 +81,7 @@ function readMetadata(
   const kind = document.get('kind')?.node
   const namespaced = kind?.kind === 'scalar' && kind.value === 'TracingPolicyNamespaced'
   if (metadata.get('namespace') !== undefined && !namespaced) {
-    const sentence = 'a TracingPolicy applies to the whole host and has no namespace: drop it'
+    const sentence = 'a TracingPolicy is for the whole host and has no namespace; drop it'
     problems.add(metadata.keyAt('namespace'), `metadata.namespace: ${sentence}`)
   }
   readTextMap(metadata.get('labels'), problems)

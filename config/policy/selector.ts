@@ -1,7 +1,7 @@
 import { describe } from '../yaml/tree.ts'
-import { didYouMean } from '../yaml/suggest.ts'
+import { asHint, didYouMean } from '../yaml/suggest.ts'
 import type { ArgumentType } from './arguments.ts'
-import { LATER_OPERATORS, OPERATORS, OPERATORS_OF } from './operators.ts'
+import { LATER_OPERATORS, OPERATORS, OPERATORS_OF, meantOperator } from './operators.ts'
 import type { Operator } from './operators.ts'
 import type { ArgumentFilter, ArgumentSpec, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
@@ -9,7 +9,7 @@ import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
-import { MAX_VALUES, readNumbers, readTexts } from './values.ts'
+import { MAX_VALUES, readNumbers, readTexts, warnOfText } from './values.ts'
 
 // Tetragon's bounds; the tables of the kernel side have the same.
 const MAX_SELECTORS = 5
@@ -39,7 +39,7 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
   const type = arg === undefined ? undefined : args[arg]?.type
   const operatorAt = fields.need('operator', `one of ${[...OPERATORS.keys()].join(', ')}`)
   const operator = operatorAt === undefined ? undefined : readOperator(operatorAt, type, problems)
-  const valuesAt = fields.need('values', 'a list of texts')
+  const valuesAt = fields.need('values', 'a list of texts, such as ["/etc/passwd"]')
   const places = valuesAt === undefined ? [] : asList(valuesAt, MAX_VALUES, problems)
   if (valuesAt?.node.kind === 'list' && valuesAt.node.items.length === 0) {
     problems.add(valuesAt.node.at, `${valuesAt.path}: expected at least one value, got an empty list`)
@@ -49,8 +49,9 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
   switch (type.filter) {
     case 'number':
       return { ...filter, class: type.filter, values: readNumbers(places, type, operator, problems) }
-    case 'text':
     case 'path':
+    case 'text':
+      for (const value of places) warnOfText(value, operator, type.filter, problems)
       return { ...filter, class: type.filter, values: readTexts(places, operator, problems) }
     case 'none':
       return undefined
@@ -76,7 +77,7 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
     return undefined
   }
   if (byIndex === undefined) {
-    problems.add(fields.at, `${fields.pathOf('index')}: missing; expected the index of one of the hook's args`)
+    fields.need('index', "the index of one of the hook's args")
     return undefined
   }
   if (index === undefined) return undefined
@@ -84,12 +85,12 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
   if (found >= 0) return found
   // The index may be that of a wrong entry among the args: no second message for one mistake.
   if (!args.includes(undefined)) {
-    const listed = args.map((spec) => spec?.index).join(', ')
-    const known = listed === '' ? 'the hook lists no argument' : `the hook lists ${listed}`
-    problems.add(
-      byIndex.node.at,
-      `${byIndex.path}: argument filter for unknown index ${index}: ${known}; add it to args`,
-    )
+    const indexes = args.map((spec) => spec?.index).join(', ')
+    const message =
+      indexes === ''
+        ? `the hook has no args: add one with index ${index} and its type`
+        : `expected the index of one of the hook's args (${indexes}), got ${index}; add it to args, or correct it`
+    problems.add(byIndex.node.at, `${byIndex.path}: ${message}`)
   }
   return undefined
 }
@@ -114,10 +115,9 @@ function readOperator(place: Place, type: ArgumentType | undefined, problems: Pr
   } else if (LATER_OPERATORS.includes(text)) {
     problems.add(node.at, `${path}: ${notSupported('operator', text)}; ${expected}`)
   } else {
-    problems.add(
-      node.at,
-      `${path}: ${expected}, got ${show(text)}${didYouMean(text, [...allowed, ...LATER_OPERATORS])}`,
-    )
+    const meant = meantOperator(text)
+    const hint = meant === undefined ? didYouMean(text, [...allowed, ...LATER_OPERATORS]) : asHint(meant)
+    problems.add(node.at, `${path}: ${expected}, got ${show(text)}${hint}`)
   }
   return undefined
 }

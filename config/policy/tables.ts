@@ -1,11 +1,37 @@
 /**
  * All fields of Tetragon's policy language: those that this version supports (`own`) and those that it refuses by name (`later`).
  */
-import type { KeyTable } from './fields.ts'
+import { asHint, didYouMean } from '../yaml/suggest.ts'
 
-export const DOCUMENT_KEYS: KeyTable = { own: ['apiVersion', 'kind', 'metadata', 'spec'] }
+export interface KeyTable {
+  /** Where its keys are, for hints about a key in another place. */
+  readonly name: string
+  /** Names that this version supports. */
+  readonly own: readonly string[]
+  /** Names that Tetragon (or Kubernetes) supports and this version does not. */
+  readonly later?: readonly string[]
+  /** The owner of the `later` names; default Tetragon. */
+  readonly owner?: string
+  /** What people write instead of an own key, and what to do without a later one: the key, or a sentence. */
+  readonly meant?: Readonly<Record<string, string>>
+}
+
+export const DOCUMENT_KEYS: KeyTable = {
+  name: 'the top level',
+  meant: {
+    version: 'apiVersion',
+    api_version: 'apiVersion',
+    api: 'apiVersion',
+    type: 'kind',
+    name: 'write metadata: {name: ...}',
+    meta: 'metadata',
+  },
+  own: ['apiVersion', 'kind', 'metadata', 'spec'],
+}
 
 export const METADATA_KEYS: KeyTable = {
+  name: 'metadata',
+  meant: { title: 'name', policy: 'name', id: 'name' },
   own: ['name', 'namespace', 'labels', 'annotations'],
   later: [
     'generateName',
@@ -27,6 +53,19 @@ export const METADATA_KEYS: KeyTable = {
 export const HOOK_SECTIONS: readonly string[] = ['kprobes', 'fentries', 'tracepoints', 'lsmhooks', 'uprobes', 'usdts']
 
 export const SPEC_KEYS: KeyTable = {
+  name: 'spec',
+  meant: {
+    hooks: 'kprobes',
+    probes: 'kprobes',
+    functions: 'kprobes',
+    kprobe_multi: 'kprobes',
+    fentries: 'write them as kprobes',
+    tracepoints: 'hook the kernel function behind it with kprobes',
+    lsmhooks: 'hook the function security_NAME with kprobes and syscall: false',
+    lists: 'write one hook for each function',
+    podSelector: 'ktrail does not know pods yet',
+    options: 'leave them out',
+  },
   own: ['kprobes'],
   later: [
     'fentries',
@@ -47,18 +86,71 @@ export const SPEC_KEYS: KeyTable = {
 }
 
 export const KPROBE_KEYS: KeyTable = {
+  name: 'a hook',
+  meant: {
+    name: 'call',
+    function: 'call',
+    func: 'call',
+    symbol: 'call',
+    hook: 'call',
+    probe: 'call',
+    kprobe: 'call',
+    arguments: 'args',
+    params: 'args',
+    match: 'selectors',
+    filters: 'selectors',
+    returns: 'return',
+    ret: 'return',
+    retval: 'returnArg',
+    returnValue: 'returnArg',
+    description: 'message',
+    msg: 'message',
+    isSyscall: 'syscall',
+    optional: 'write ignore: {callNotFound: true}',
+    callNotFound: 'write ignore: {callNotFound: true}',
+    action: 'leave it out: ktrail reports every call that matches',
+    actions: 'leave it out: ktrail reports every call that matches',
+  },
   own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags', 'ignore'],
   later: ['returnArgAction', 'data'],
 }
 
-export const IGNORE_KEYS: KeyTable = { own: ['callNotFound'] }
+export const IGNORE_KEYS: KeyTable = {
+  name: 'ignore',
+  meant: { notFound: 'callNotFound', missing: 'callNotFound' },
+  own: ['callNotFound'],
+}
 
 export const ARGUMENT_KEYS: KeyTable = {
+  name: 'an item of args',
+  meant: {
+    idx: 'index',
+    arg: 'index',
+    position: 'index',
+    pos: 'index',
+    number: 'index',
+    kind: 'type',
+    name: 'label',
+    sizeArgIndex: 'it goes with char_buf, which is not supported either',
+  },
   own: ['index', 'type', 'label'],
   later: ['sizeArgIndex', 'returnCopy', 'maxData', 'resolve', 'source', 'btfType', 'btfTypeModule'],
 }
 
 export const SELECTOR_KEYS: KeyTable = {
+  name: 'an item of selectors',
+  meant: {
+    args: 'matchArgs',
+    matchArguments: 'matchArgs',
+    match: 'matchArgs',
+    matchBinary: 'matchBinaries',
+    matchActions: 'leave it out: ktrail reports every match, as action Post does',
+    matchAction: 'matchActions',
+    matchBinaries: 'an exporter can select by program: filter: {binaries: [...]}',
+    matchParentBinaries: 'an exporter can select by the parent: filter: {allow: [{parent_binary_regex: [...]}]}',
+    matchPIDs: 'an exporter can select by process: filter: {allow: [{pid: [...]}]}',
+    matchReturnActions: 'leave it out: ktrail reports every match, as action Post does',
+  },
   own: ['matchArgs'],
   later: [
     'label',
@@ -78,4 +170,41 @@ export const SELECTOR_KEYS: KeyTable = {
   ],
 }
 
-export const FILTER_KEYS: KeyTable = { own: ['index', 'args', 'operator', 'values'] }
+export const FILTER_KEYS: KeyTable = {
+  name: 'an item of matchArgs',
+  meant: {
+    op: 'operator',
+    operand: 'operator',
+    operation: 'operator',
+    condition: 'operator',
+    value: 'values',
+    val: 'values',
+    vals: 'values',
+    patterns: 'values',
+    arg: 'index',
+    argIndex: 'index',
+    idx: 'index',
+    position: 'index',
+  },
+  own: ['index', 'args', 'operator', 'values'],
+}
+
+const TABLES: readonly KeyTable[] = [
+  DOCUMENT_KEYS,
+  METADATA_KEYS,
+  SPEC_KEYS,
+  KPROBE_KEYS,
+  SELECTOR_KEYS,
+  FILTER_KEYS,
+  ARGUMENT_KEYS,
+]
+
+/** For a key that the table does not have: a hint, which ends the message. */
+export function keyHint(key: string, table: KeyTable): string {
+  const { own, later = [], meant = {} } = table
+  const known = Object.hasOwn(meant, key) ? meant[key] : undefined
+  if (known !== undefined) return asHint(known)
+  const home = TABLES.find((other) => other !== table && [...other.own, ...(other.later ?? [])].includes(key))
+  if (home !== undefined) return `; it belongs in ${home.name}`
+  return didYouMean(key, [...own, ...later]) || `; expected one of ${own.join(', ')}`
+}

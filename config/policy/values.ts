@@ -98,3 +98,20 @@ function readText(place: Place, operator: Operator, problems: Problems): string 
   }
   return value
 }
+
+/** Values that are valid but match nothing, or everything but what is meant. */
+export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'path', problems: Problems): void {
+  const { node, path } = place
+  const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.value : ''
+  const not = operator.startsWith('Not') ? 'Not' : ''
+  if (text.includes('*')) {
+    let use = 'use Prefix or Postfix with what is before or after it'
+    if (/^[^*]+\*+$/.test(text)) use = `write operator ${not}Prefix with ${show(text.replace(/\*+$/, ''))}`
+    if (/^\*+[^*]+$/.test(text)) use = `write operator ${not}Postfix with ${show(text.replace(/^\*+/, ''))}`
+    problems.warn(node.at, `${path}: * is no wildcard in ${show(text)}; ${use}`)
+  } else if (filter === 'path' && !operator.endsWith('Postfix') && /^(?!\/|\w+:)./.test(text)) {
+    // `pipe:[7]` and `socket:[7]` are the paths of what has no name.
+    const hint = text.startsWith('~') ? 'write the home folder itself' : `did you mean ${show(`/${text}`)}?`
+    problems.warn(node.at, `${path}: no path begins with ${show(text)}, all begin with "/"; ${hint}`)
+  }
+}

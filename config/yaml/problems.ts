@@ -26,6 +26,7 @@ export class Problems {
   readonly file: string
   count = 0
   readonly #kept: Problem[] = []
+  readonly #warnings: Problem[] = []
 
   constructor(file: string) {
     this.file = file
@@ -35,6 +36,15 @@ export class Problems {
   add(at: Position, message: string): void {
     this.count++
     if (this.#kept.length < MAX_KEPT) this.#kept.push({ file: this.file, line: at.line, col: at.col, message })
+  }
+
+  /** Something valid that most likely does not do what it seems to. Only the first are kept. */
+  warn(at: Position, message: string): void {
+    if (this.#warnings.length < MAX_PROBLEMS) this.#warnings.push({ file: this.file, ...at, message })
+  }
+
+  warnings(): readonly Problem[] {
+    return this.#warnings
   }
 
   /** True when there are so many that more would not help the user. */

@@ -35,6 +35,37 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
   return found === undefined ? '' : ` (did you mean "${found}"?)`
 }
 
+const YES: Readonly<Record<string, string>> = {
+  yes: 'true',
+  on: 'true',
+  y: 'true',
+  no: 'false',
+  off: 'false',
+  n: 'false',
+}
+
+/** ` (did you mean "word"?)`, or `; a sentence`. */
+export function asHint(hint: string): string {
+  return /^[\w./-]+$/.test(hint) ? ` (did you mean "${hint}"?)` : `; ${hint}`
+}
+
+/** For a text in place of true or false: the words of YAML 1.1, and a boolean in quotes. */
+export function booleanHint(text: string): string {
+  const word = text.toLowerCase()
+  if (word === 'true' || word === 'false') return `; write ${word} without quotes`
+  return Object.hasOwn(YES, word) ? `; write ${YES[word]}` : ''
+}
+
+/** For a text in place of a list. `quoted`: its items must be texts. */
+export function listHint(text: string, quoted = false): string {
+  if (text === '') return ''
+  if (text.includes(' - ')) return '; begin a list on its own line, each item with "- "'
+  if (text.startsWith('-') && !quoted) return '; write a space after the dash'
+  const items = text.split(/\s*,\s*/).map((item) => (quoted ? JSON.stringify(item) : item))
+  const list = items.join(', ')
+  return list.length > 60 ? '; write it as a list in brackets' : `; write it as a list: [${list}]`
+}
+
 // Every call reuses three rows: 60,000 candidates would otherwise allocate 180,000.
 const ROW_CELLS = 512
 let before = new Uint16Array(ROW_CELLS)

@@ -35,8 +35,8 @@ const MAX_ALIASES = 100
 const MAX_DEPTH = 64
 
 /**
- * Turns a composed document into a tree. Adds a problem for each duplicate key, key that is not a text, dangling
- * alias, and for expansion beyond the bounds (the "billion laughs"). Returns undefined when there was one.
+ * Turns a composed document into a tree. Adds a problem for each duplicate key and key that is not a text, and leaves it out. Adds one for a
+ * dangling alias, and for expansion beyond the bounds (the "billion laughs"), and returns undefined.
  */
 export function toTree(
   doc: Document.Parsed,
@@ -44,7 +44,6 @@ export function toTree(
   maxNodes: number,
   problems: Problems,
 ): TreeNode | undefined {
-  const before = problems.count
   let nodes = 0
   let aliases = 0
   /** Above zero inside an alias. */
@@ -72,7 +71,8 @@ export function toTree(
       if (++aliases > MAX_ALIASES) stop(here, `more than ${MAX_ALIASES} YAML aliases`)
       const target = stopped ? undefined : anchors.get(node.source)
       if (target === undefined) {
-        stop(here, `YAML alias ${show(node.source)} names no anchor before it`)
+        const quoted = show(`*${node.source}`)
+        stop(here, `YAML alias ${quoted} names no anchor before it; put a text that begins with * in quotes`)
         return empty(here)
       }
       expanding++
@@ -94,7 +94,10 @@ export function toTree(
       const key = isScalar(pair.key) ? pair.key.value : undefined
       const value = convert(pair.value, keyAt, depth + 1)
       if (typeof key !== 'string') {
-        problems.add(keyAt, 'key: expected a text, put it in quotes if it is meant so')
+        if (isScalar(pair.key)) problems.add(keyAt, keySentence(pair.key))
+        else stop(keyAt, keySentence(pair.key))
+      } else if (key === '<<') {
+        stop(keyAt, 'YAML merge keys (<<) are not supported: write the keys of the other mapping here')
       } else if (key === '__proto__') {
         // Validators skip this key silently, but nothing in a file may be ignored.
         problems.add(keyAt, 'the key "__proto__" is not allowed')
@@ -109,7 +112,13 @@ export function toTree(
   }
 
   const root = convert(doc.contents, { line: 1, col: 1 }, 0)
-  return problems.count === before ? root : undefined
+  return stopped ? undefined : root
+}
+
+function keySentence(key: ParsedNode): string {
+  if (isScalar(key)) return `expected a text as key, got ${key.source}: put it in quotes if it is meant so`
+  if (isMap(key)) return 'expected a text as key, got a mapping: a template such as {{ name }} is not replaced here'
+  return 'expected a text as key, got a list'
 }
 
 function empty(at: Position): ScalarNode {

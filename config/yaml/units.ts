@@ -38,6 +38,30 @@ export function parseSize(text: string): number | undefined {
   return scaled(SIZE.exec(text), BYTES)
 }
 
+const DURATION_UNITS: ReadonlyArray<readonly [RegExp, string]> = [
+  [/^(?:ms|msec|milliseconds?)$/, 'ms'],
+  [/^(?:s|secs?|seconds?)$/, 's'],
+  [/^(?:m|mins?|minutes?)$/, 'm'],
+  [/^(?:h|hrs?|hours?)$/, 'h'],
+  [/^(?:d|days?)$/, 'd'],
+]
+
+/** For a text that is no duration or size: the same number with a unit as written here; '' when that is not clear. */
+export function unitHint(text: string, kind: string): string {
+  const found = /^(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]*)$/i.exec(text.trim())
+  if (found === null) return ''
+  const [, number = '', name = ''] = found
+  if (name === '') return '; add its unit'
+  const word = name.toLowerCase()
+  const near =
+    kind === 'duration'
+      ? DURATION_UNITS.find(([names]) => names.test(word))?.[1]
+      : Object.keys(BYTES).find((unitName) =>
+          [unitName, unitName.slice(0, -1)].some((each) => each.toLowerCase() === word),
+        )
+  return near === undefined ? '' : ` (did you mean "${number}${near}"?)`
+}
+
 function scaled(found: RegExpExecArray | null, units: Readonly<Record<string, number>>): number | undefined {
   const value = Number(found?.[1]) * (units[found?.[2] ?? ''] ?? NaN)
   return Number.isSafeInteger(value) ? value : undefined

@@ -9,7 +9,8 @@ import type { Document } from 'yaml'
 import { toTree } from './tree.ts'
 import type { MapNode } from './tree.ts'
 import type { Position } from './problems.ts'
-import { MAX_PROBLEMS, Problems, show } from './problems.ts'
+import { Problems, show } from './problems.ts'
+import { syntaxFault } from './syntax.ts'
 
 /** Size of a policy or config file; the biggest known sample policy has 30 KiB. */
 export const MAX_FILE_BYTES = 1024 * 1024
@@ -25,8 +26,6 @@ const LIMITS = {
 export type YamlKind = keyof typeof LIMITS
 
 const MAX_DEPTH = 64
-// The library quotes unexpected text at any length.
-const MAX_QUOTED = 160
 
 /**
  * Parses one YAML document whose root is a mapping; anything else is a problem. `what` names the file's kind in
@@ -49,10 +48,6 @@ export function parseYaml(text: string, what: YamlKind, problems: Problems): Map
   if (!onlyPrintable(text, problems)) return undefined
   const doc = compose(text, lines, position, limits.tokens, problems)
   if (doc === undefined) return undefined
-  for (const fault of [...doc.errors, ...doc.warnings].slice(0, MAX_PROBLEMS * 2)) {
-    problems.add(position(fault.pos[0]), syntaxSentence(fault.code, fault.message))
-  }
-  if (problems.count > 0) return undefined
   if (doc.contents === null) {
     problems.add(start, `${what} file is empty: expected a YAML mapping`)
     return undefined
@@ -69,7 +64,7 @@ export function parseYaml(text: string, what: YamlKind, problems: Problems): Map
   return undefined
 }
 
-/** The first document, once tokens, depth and document count are in bounds. */
+/** The document, if it is the only one, has no fault and is in bounds of tokens and depth; else a problem is added. */
 function compose(
   text: string,
   lines: LineCounter,
@@ -103,7 +98,13 @@ function compose(
   Error.stackTraceLimit = 0
   try {
     const [first, second] = composer.compose(tokens, true, text.length)
-    const sentence = 'second YAML document: expected one document a file, split it at the "---"'
+    const faults = [first, second].flatMap((each) => (each === undefined ? [] : [...each.errors, ...each.warnings]))
+    if (faults.length > 0) {
+      const { offset, message } = syntaxFault(faults, tokens, text)
+      problems.add(position(offset), message)
+      return undefined
+    }
+    const sentence = 'second YAML document: expected one document a file, so move it to a file of its own'
     if (second !== undefined) problems.add(position(second.range[0]), sentence)
     return first
   } finally {
@@ -121,13 +122,4 @@ function onlyPrintable(text: string, problems: Problems): boolean {
   const code = text.charCodeAt(bad.index).toString(16).toUpperCase().padStart(4, '0')
   problems.add(at, `character U+${code} is not allowed in YAML: expected a text file`)
   return false
-}
-
-/** Converts the library's message: first line only, printable, without period and position at its end. */
-function syntaxSentence(code: string, message: string): string {
-  const line = (message.split(/[\r\n]/)[0] ?? '').replace(/ at line \d+, column \d+:?$/, '').slice(0, MAX_QUOTED)
-  const first = line.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?').replace(/[\s:.]+$/, '')
-  if (code === 'TAB_AS_INDENT') return 'tab used for indentation: YAML takes spaces only'
-  if (code === 'TAG_RESOLVE_FAILED') return `YAML tag is not supported: ${first}`
-  return `YAML syntax: ${first}`
 }

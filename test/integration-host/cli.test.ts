@@ -55,6 +55,7 @@ const garbage = file(
 const brackets = file('brackets.yaml', '['.repeat(1 << 20))
 const huge = file('huge.yaml', 'a: 1\n'.repeat(300_000))
 const missing = join(folder, 'none.yaml')
+const emptyFolder = mkdtempSync(join(folder, 'empty-'))
 const spooled = file('spooled.yaml', `exporters: {bus: {type: stdout, spool: {dir: "${folder}/spool"}}}\n`)
 const unknownKey = file('key.yaml', 'exporters: {screen: {type: stdout}}\nrings: {}\n')
 
@@ -139,8 +140,10 @@ const rows: readonly Row[] = [
   {
     args: ['check', folder],
     code: 78,
-    stdout: /:1:1: cannot read the file: it is a folder; expected a regular file\n$/,
+    stdout: /\/documents\.yaml:2:1: [^]*\/empty\.yaml:1:1: /,
+    stderr: /^\d+ of \d+ files with mistakes\n$/,
   },
+  { args: ['check', emptyFolder], code: 78, stdout: /:1:1: the folder has no \*\.yaml or \*\.yml file/ },
   {
     args: ['check', good, empty, config],
     code: 78,

@@ -21,7 +21,7 @@ export const exporterSchemas = [...KINDS.options, npm] as const
 
 /** One exporter, of any `type`. */
 export const exporterSchema = z
-  .union([KINDS, npm], { error: 'expected a mapping' })
+  .union([KINDS, npm], { error: 'expected a mapping such as {type: stdout}' })
   .check((context) => {
     const { queue, retry, spool } = context.value
     const problem = (path: string[], message: string): void => {

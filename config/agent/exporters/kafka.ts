@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
-import type { DeepReadonly } from '../../yaml/readonly.ts'
+import type { DeepReadonly } from '../readonly.ts'
 import { KIB, MIB, duration, formatDuration, size } from '../../yaml/units.ts'
 import { chainOfRequests, envelope } from './chain.ts'
 import { fieldsProblem } from '../filtering/filter.ts'

@@ -3,7 +3,7 @@
  * specification demands; empty is the same as unset.
  */
 import type { z } from 'zod'
-import { otlp } from './otlp.ts'
+import { otlp, url } from './otlp.ts'
 
 /** A value and its variable. */
 export interface Found<T> {
@@ -54,7 +54,7 @@ export class Variables {
 
   endpoint(name: string): Found<string> | undefined {
     const expected = 'an http or https URL without user and password'
-    return this.#first([PREFIX + name], expected, (text) => taken(RULES.endpoint, text), hidden)
+    return this.#first([PREFIX + name], expected, (text) => taken(url, text), hidden)
   }
 
   serviceName(): Found<string> | undefined {

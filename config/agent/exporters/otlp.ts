@@ -9,7 +9,8 @@ import { tlsKeys } from './tls.ts'
 const MAX_BATCH = 20 * MIB
 const MAX_LOKI_BATCH = 4 * MIB
 
-const url = z.string().check((context) => {
+/** An http or https address. */
+export const url = z.string().check((context) => {
   const refuse = (message: string, secret: boolean): void =>
     void context.issues.push({ code: 'custom', input: context.value, message, params: { secret } })
   const parsed = URL.canParse(context.value) ? new URL(context.value) : undefined
@@ -20,6 +21,21 @@ const url = z.string().check((context) => {
     // They would appear in logs and printed configs.
     refuse('expected a URL without user and password; put them into headers, as authorization', true)
   }
+})
+
+/** Paths that another protocol, or the whole address of this one, has. */
+const PUSH = /\/loki\/api\/v1\/push\/?$/
+const LOGS = /\/v1\/logs\/?$/
+
+const base = url
+  .refine((text) => !PUSH.test(text), {
+    error: 'expected the base address of OTLP, such as http://loki:3100/otlp',
+  })
+  .refine((text) => !LOGS.test(text), {
+    error: 'expected the address without /v1/logs, which is appended',
+  })
+const whole = url.refine((text) => !PUSH.test(text), {
+  error: 'expected the address of OTLP, such as http://loki:3100/otlp/v1/logs',
 })
 
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/
@@ -103,13 +119,13 @@ export const otlp = z
         'Sends OTLP log records over HTTP: to the OpenTelemetry Collector, Grafana Loki and others. batch.max_bytes is at most ' +
           '20MiB.',
       ),
-    endpoint: url
+    endpoint: base
       .optional()
       .describe(
         `Base address; v1/logs is appended. For Loki http://HOST:3100/otlp. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_ENDPOINT. ` +
           'Default: http://localhost:4318.',
       ),
-    logs_endpoint: url
+    logs_endpoint: whole
       .optional()
       .describe(
         `Complete address, used as it is, instead of endpoint. ${FROM_ENVIRONMENT} OTEL_EXPORTER_OTLP_LOGS_ENDPOINT.`,

@@ -22,7 +22,11 @@ export function sharedFiles(exporters: Readonly<Record<string, Writes>>): Shared
     const file = resolve(path.file)
     const owner = owners.get(file)
     if (owner === undefined) owners.set(file, path.keys.join('.'))
-    else shared.push({ path: path.keys, message: `expected a file of its own; exporters.${owner} has this one` })
+    else
+      shared.push({
+        path: path.keys,
+        message: `expected a file that no other exporter writes (exporters.${owner} does)`,
+      })
   }
   return shared
 }

@@ -1,8 +1,10 @@
 /** Converts zod's issues to messages: path, expected, got, hint. */
 import type { z } from 'zod'
 import { NPM_FORM } from '../exporters/npm.ts'
-import { didYouMean } from '../../yaml/suggest.ts'
+import { asHint, booleanHint, didYouMean, listHint } from '../../yaml/suggest.ts'
 import { show } from '../../yaml/problems.ts'
+import { unitHint } from '../../yaml/units.ts'
+import { meantType, meantValue } from './meant-values.ts'
 import { valuesNotBuilt } from './not-built.ts'
 
 type Issue = z.core.$ZodIssue
@@ -28,18 +30,61 @@ const KINDS: Readonly<Record<string, string>> = {
   record: 'a mapping',
 }
 
-/** The message after the path. `got` describes the value there, '' without a value. */
-export function explain(issue: Issue, value: unknown, got: string): string {
-  if (value === undefined && issue.code !== 'custom') return `missing; ${expectation(issue)}`
-  const hint = typeof value === 'string' ? didYouMean(value, candidates(issue)) : ''
-  return `${expectation(issue)}${got === '' ? '' : `, got ${got}`}${hint}`
+/** The message after the path. `got` describes the value there, '' without a value. `keys`: those of the mapping that is expected there. */
+export function explain(issue: Issue, value: unknown, got: string, keys: readonly string[]): string {
+  const hint = value === undefined ? '' : hintFor(issue, value, keys)
+  const expected = expectation(issue, hint === '' ? keys : [])
+  if (value === undefined && issue.code !== 'custom') return `missing; ${expected}${missingHint(issue.path)}`
+  return `${expected}${got === '' ? '' : `, got ${got}`}${hint}`
 }
 
-function expectation(issue: Issue): string {
+/** The name of an exporter often is its type. */
+function missingHint(path: readonly PropertyKey[]): string {
+  if (path.length !== 3 || path[0] !== 'exporters' || path[2] !== 'type') return ''
+  const word = /^[a-z]+/.exec(String(path[1]))?.[0] ?? ''
+  if (['file', 'stdout', 'otlp', 'kafka'].includes(word)) return `; write type: ${word}`
+  const meant = meantType(String(path[1]))
+  return meant === undefined ? '' : `; ${meant.write}`
+}
+
+function hintFor(issue: Issue, value: unknown, keys: readonly string[]): string {
+  const meant = meantValue(issue.path, typeof value === 'object' ? describeValue(value) : String(value))
+  if (meant !== undefined) return asHint(meant)
+  if (issue.code === 'invalid_key') return nameHint(String(issue.path.at(-1)))
+  const unit = /^expected a (duration|size)/.exec(issue.message)?.[1]
+  if (typeof value === 'number') {
+    if (unit !== undefined) return '; add its unit'
+    const isText = issue.code === 'invalid_type' && issue.expected === 'string' && !issue.message.includes('quotes')
+    return isText ? '; put it in quotes' : ''
+  }
+  if (typeof value !== 'string') return ''
+  if (unit !== undefined) return unitHint(value, unit)
+  if (/^\w+:\S/.test(value) && (issue.code === 'invalid_union' || keys.length > 0))
+    return '; write a space after the colon'
+  if (issue.code === 'invalid_type') {
+    if (issue.expected === 'array') return listHint(value)
+    if (issue.expected === 'boolean') return booleanHint(value)
+    if (keys.includes(value)) return `; write it as {${value}: ...}`
+  }
+  return didYouMean(value, candidates(issue))
+}
+
+/** The name of an exporter as it may be written. */
+function nameHint(name: string): string {
+  const near = name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_-]+/g, '-')
+    .replaceAll(/^[-_]+|-+$/g, '')
+    .slice(0, 63)
+  return near === '' || name.length > 63 ? '' : ` (did you mean "${near}"?)`
+}
+
+function expectation(issue: Issue, keys: readonly string[]): string {
   // The schema's own message wins.
   if (issue.message.startsWith('expected')) return issue.message
   switch (issue.code) {
     case 'invalid_type':
+      if (issue.expected === 'object' && keys.length > 0) return `expected a mapping with ${listed(keys)}`
       return `expected ${KINDS[issue.expected] ?? issue.expected}`
     case 'invalid_value':
       return `expected ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`
@@ -48,7 +93,9 @@ function expectation(issue: Issue): string {
       return options.length > 0 ? `expected one of ${options.join(', ')}` : issue.message
     }
     case 'too_small':
-      return issue.origin === 'string' ? 'expected a text that is not empty' : `expected at least ${issue.minimum}`
+      return issue.origin === 'string'
+        ? 'expected a text that is not empty'
+        : `expected at least ${issue.minimum}${issue.origin === 'array' ? ' entry' : ''}`
     case 'too_big':
       return `expected at most ${issue.maximum}${issue.origin === 'string' ? ' characters' : ''}`
     case 'invalid_key':
@@ -56,6 +103,14 @@ function expectation(issue: Issue): string {
     default:
       return issue.message
   }
+}
+
+const MOST_LISTED = 12
+
+/** Keys for a message; of very many the first. */
+export function listed(keys: readonly string[]): string {
+  const more = keys.length - MOST_LISTED
+  return more <= 1 ? keys.join(', ') : `${keys.slice(0, MOST_LISTED).join(', ')} and ${more} others`
 }
 
 /** Allowed words. */
@@ -72,12 +127,12 @@ function unionOptions(issue: Issue): string[] {
   return issue.discriminator === 'type' ? [...options, NPM_FORM] : options
 }
 
-/** A value for a message. */
-export function describeValue(value: unknown): string {
+/** A value for a message. `typed`: a number as in the file. */
+export function describeValue(value: unknown, typed?: string): string {
   if (typeof value === 'string') return show(value)
   if (value === null) return 'nothing'
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object') return 'a mapping'
-  if (typeof value === 'number') return `the number ${value}`
+  if (typeof value === 'number') return `the number ${typed ?? value}`
   return value === undefined ? '' : String(value)
 }

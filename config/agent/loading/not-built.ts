@@ -13,7 +13,7 @@ const KEYS: ReadonlySet<string> = new Set(
 const VALUES: ReadonlyMap<string, readonly string[]> = new Map([['exporters.*.format', ['extended']]])
 
 /** A path with `*` for an exporter's name and for an index of a list. */
-function formOf(path: Path): string {
+export function formOf(path: Path): string {
   return path
     .map((part, i) => (typeof part === 'number' || (i === 1 && path[0] === 'exporters') ? '*' : String(part)))
     .join('.')

@@ -3,8 +3,9 @@ import { absolute } from '../../yaml/paths.ts'
 import { show } from '../../yaml/problems.ts'
 import type { Position, Problems } from '../../yaml/problems.ts'
 import { pathText } from './explain.ts'
+import { meantType } from './meant-values.ts'
 import { keyNotBuilt, valuesNotBuilt } from './not-built.ts'
-import { childSchema, placeHoldsAt, retyped } from './schema-walk.ts'
+import { childSchema, knownKeys, placeHoldsAt, retyped, typesWithKey } from './schema-walk.ts'
 import { substitute } from './substitute.ts'
 import type { Environment, ReadText } from './substitute.ts'
 import type { MapNode, ScalarNode, TreeNode } from '../../yaml/tree.ts'
@@ -45,6 +46,8 @@ export class PlainValue {
   readonly #positions = new Map<string, Position>()
   readonly #keys = new Map<string, Position>()
   readonly #reported = new Set<string>()
+  /** Numbers as typed: 0600 is 600 for YAML. */
+  readonly #numbers = new Map<string, string>()
 
   constructor(root: MapNode, schema: Schema, env: Environment, read: ReadText, problems: Problems) {
     this.#root = schema
@@ -68,6 +71,16 @@ export class PlainValue {
       if (this.#reported.has(pathText(path.slice(0, length)))) return true
     }
     return false
+  }
+
+  /** Nothing more is reported at `path` or below. */
+  markReported(path: readonly PropertyKey[]): void {
+    this.#reported.add(pathText(path))
+  }
+
+  /** The number at `path` as typed; undefined for other values. */
+  typedNumber(path: readonly PropertyKey[]): string | undefined {
+    return this.#numbers.get(pathText(path))
   }
 
   valueAt(path: readonly PropertyKey[]): unknown {
@@ -94,6 +107,17 @@ export class PlainValue {
     return schema
   }
 
+  /** The keys of the mapping that the schema has at `path`; empty for other values. */
+  keysAt(path: readonly PropertyKey[]): readonly string[] {
+    return knownKeys(this.schemaAt(path), this.typeAt(path))
+  }
+
+  /** The other types of exporters that have the key at the end of `path`. */
+  typesWith(path: readonly PropertyKey[]): readonly string[] {
+    const mapping = path.slice(0, -1)
+    return mapping.length === 2 ? typesWithKey(this.schemaAt(mapping), String(path.at(-1))) : []
+  }
+
   #convert(node: TreeNode, schema: Schema | undefined, path: Path): unknown {
     this.#positions.set(pathText(path), node.at)
     if (node.kind === 'scalar') return this.#scalar(node, schema, path)
@@ -107,7 +131,7 @@ export class PlainValue {
   #map(node: MapNode, schema: Schema | undefined, path: Path): unknown {
     // First, because it determines the allowed keys.
     const typeNode = node.entries.get('type')?.value
-    const type = typeNode === undefined ? undefined : this.#convert(typeNode, undefined, [...path, 'type'])
+    const type = typeNode === undefined ? undefined : this.#type(typeNode, [...path, 'type'])
     if (type === DROPPED && path.length > 0) return this.#drop(path)
     const entries: Array<[string, unknown]> = []
     for (const [key, { keyAt, value }] of node.entries) {
@@ -122,6 +146,15 @@ export class PlainValue {
     }
     // Creates own properties for any key, also `__proto__`.
     return Object.fromEntries(entries)
+  }
+
+  /** The value of a `type`; another program's name is reported, and replaced by ours, so that the other keys are checked. */
+  #type(node: TreeNode, path: Path): unknown {
+    const type = this.#convert(node, undefined, path)
+    const meant = path.length === 3 && typeof type === 'string' ? meantType(type) : undefined
+    if (meant === undefined) return type
+    this.#problems.add(node.at, `${pathText(path)}: unknown type ${show(String(type))}; ${meant.write}`)
+    return meant.type ?? DROPPED
   }
 
   #scalar(node: ScalarNode, schema: Schema | undefined, path: Path): unknown {
@@ -140,6 +173,7 @@ export class PlainValue {
       else if (variables.length > 0) origin = { ...origin, from: 'env', variables }
       value = origin.from === 'file' ? text : retyped(schema, text)
     }
+    if (typeof value === 'number') this.#numbers.set(where, node.source)
     const holds = placeHoldsAt(schema)
     if (typeof value === 'string' && value !== '' && holds !== undefined) {
       value = absolute(value, this.#problems.file)
@@ -158,7 +192,7 @@ export class PlainValue {
   }
 
   #drop(path: Path): typeof DROPPED {
-    this.#reported.add(pathText(path))
+    this.markReported(path)
     return DROPPED
   }
 }

@@ -50,6 +50,15 @@ function mappingsOf(schema: Schema): z.ZodObject[] {
   return schema instanceof z.ZodUnion ? schema.options.flatMap(mappingsOf) : []
 }
 
+/** The values of `type` for which a union has this key. */
+export function typesWithKey(schema: Schema | undefined, key: string): string[] {
+  if (schema === undefined) return []
+  return mappingsOf(bare(schema)).flatMap(({ shape }) => {
+    const type: unknown = shape['type']
+    return type instanceof z.ZodLiteral && Object.hasOwn(shape, key) ? [String(type.value)] : []
+  })
+}
+
 /** The purpose of the file that a value of this schema names; undefined when it names none. */
 export function placeHoldsAt(schema: Schema | undefined): ReturnType<typeof pathHolds> {
   return schema === undefined ? undefined : pathHolds(bare(schema))

@@ -61,7 +61,7 @@ function valueOf(body: string, env: Environment): string | { problem: string } {
   const found = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?$/s.exec(body)
   const name = found?.[1]
   if (found === null || name === undefined) {
-    const hint = '; write $$ for a plain $'
+    const hint = /^[A-Za-z_]\w*$/.test(body) ? ` (did you mean "\${env:${body}}"?)` : '; write $$ for a plain $'
     return {
       problem: `expected \${env:NAME}, \${env:NAME:-default} or \${file:/path}, got ${show(`\${${body}}`)}${hint}`,
     }

@@ -94,7 +94,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
     'ktrail config print --help',
   ],
   ['config print --effective=yes', /^--effective: takes no value, got "yes"$/, 'ktrail config print --help'],
-  ['check', /^check needs at least one file, or --kernel$/, 'ktrail check --help'],
+  ['check', /^check needs at least one file or folder, or --kernel$/, 'ktrail check --help'],
   ['check --quiet x', /^no such option: --quiet; expected --kernel, --config$/, 'ktrail check --help'],
   ['check --kernel x.yaml', /^check --kernel takes no file, got "x.yaml": use --config FILE$/, 'ktrail check --help'],
   ['check --config x.yaml', /^check --config goes with --kernel/, 'ktrail check --help'],

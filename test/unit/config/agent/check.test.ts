@@ -64,17 +64,17 @@ describe('checkFile', () => {
   for (const { name, hooks, want } of [
     {
       name: 'reports that a call is optional, because the kernel is unknown',
-      hooks: '[{call: f}, {call: g, ignore: {callNotFound: true}}]',
-      want: ['4:29: call "g" is optional: where a kernel lacks it, it is skipped, and the others attached'],
+      hooks: '[{call: sys_f}, {call: sys_g, ignore: {callNotFound: true}}]',
+      want: ['4:33: call "sys_g" is optional: where a kernel lacks it, it is skipped, and the others attached'],
     },
     {
       name: 'reports that a policy may be left without a hook',
-      hooks: '[{call: g, ignore: {callNotFound: true}}]',
+      hooks: '[{call: sys_g, ignore: {callNotFound: true}}]',
       want: [
-        '4:18: call "g" is optional: where a kernel lacks it, it is skipped; the policy has no hook if none of its calls exists',
+        '4:18: call "sys_g" is optional: where a kernel lacks it, it is skipped; the policy has no hook if none of its calls exists',
       ],
     },
-    { name: 'reports nothing about required calls', hooks: '[{call: f}]', want: [] },
+    { name: 'reports nothing about required calls', hooks: '[{call: sys_f}]', want: [] },
   ]) {
     it(name, async () => {
       const head = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\n'

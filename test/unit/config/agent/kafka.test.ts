@@ -114,12 +114,20 @@ describe('type: kafka', () => {
     'key: expected node_name, policy or none, for fields leave process.exec_id out of the records, got "exec_id"'
   const BAD: ReadonlyArray<readonly [name: string, keys: string, want: string]> = [
     ['no brokers', 'topic: t', `brokers: missing; ${BROKERS}`],
-    ['brokers as a single text', 'topic: t, brokers: "a:1"', `brokers: ${BROKERS}, got "a:1"`],
+    [
+      'brokers as a single text',
+      'topic: t, brokers: "a:1"',
+      `brokers: ${BROKERS}, got "a:1"; write it as a list: [a:1]`,
+    ],
     ['an empty list of brokers', 'topic: t, brokers: []', `brokers: ${BROKERS}, got a list`],
-    ['a broker without port', 'topic: t, brokers: [a]', `brokers[0]: ${BROKER}, got "a"`],
+    ['a broker without port', 'topic: t, brokers: [a]', `brokers[0]: ${BROKER}, got "a"; Kafka's usual port is 9092`],
     ['a broker with port 0', 'topic: t, brokers: ["a:0"]', `brokers[0]: ${BROKER}, got "a:0"`],
     ['a port too high', 'topic: t, brokers: ["a:70000"]', `brokers[0]: ${BROKER}, got "a:70000"`],
-    ['a URL', 'topic: t, brokers: ["b:1", "kafka://a:1"]', `brokers[1]: ${BROKER}, got "kafka://a:1"`],
+    [
+      'a URL',
+      'topic: t, brokers: ["b:1", "kafka://a:1"]',
+      `brokers[1]: ${BROKER}, got "kafka://a:1"; write host:port without a scheme, and tls: {} for TLS`,
+    ],
     ['IPv6 without brackets', 'topic: t, brokers: ["::1:9092"]', `brokers[0]: ${BROKER}, got "::1:9092"`],
     [
       'IPv6 with kafkajs',
@@ -134,12 +142,12 @@ describe('type: kafka', () => {
     [
       'OTLP contents for another format',
       `${NEEDED}, otlp: { service_name: s }`,
-      'otlp: expected format otlp_proto with it, got a mapping',
+      'otlp: expected format otlp_proto with it',
     ],
     [
       'fields of records whose body is a line of text',
       `${NEEDED}, format: otlp_proto, otlp: { body: text }, fields: [{ fields: process }]`,
-      'fields: expected body: json or body: none to go with it, a line of text has no fields, got a list',
+      'fields: expected body: json or body: none to go with it, a line of text has no fields',
     ],
     ['no topic', 'brokers: [a:1]', 'topic: missing; expected a text'],
     ['a topic with a space', 'brokers: [a:1], topic: "a b"', `topic: ${TOPIC}, got "a b"`],
@@ -163,7 +171,11 @@ describe('type: kafka', () => {
       `${NEEDED}, codec: "npm:x"`,
       'codec: expected compression snappy or lz4 with it, got "npm:x"',
     ],
-    ['acks as Kafka writes them', `${NEEDED}, acks: -1`, 'acks: expected one of all, leader, got the number -1'],
+    [
+      'acks as Kafka writes them',
+      `${NEEDED}, acks: -1`,
+      'acks: expected one of all, leader, got the number -1 (did you mean "all"?)',
+    ],
     [
       'idempotence with the leader alone',
       `${NEEDED}, idempotent: true, acks: leader`,
@@ -178,7 +190,7 @@ describe('type: kafka', () => {
     [
       'a request larger than brokers take',
       `${NEEDED}, max_request_size: 101MiB`,
-      'max_request_size: expected a size from 16KiB to 100MiB, got "101MiB"',
+      'max_request_size: expected a size from 16KiB to 100MiB, got "101MiB" (did you mean "101MiB"?)',
     ],
     [
       'a batch as short as a request',
@@ -190,21 +202,17 @@ describe('type: kafka', () => {
       `${NEEDED}, request_timeout: 60s`,
       'timeout: expected more than request_timeout, which is 1m, got the default',
     ],
+    ['a certificate without key', `${NEEDED}, tls: { cert_file: /a }`, 'tls: expected cert_file and key_file together'],
     [
-      'a certificate without key',
-      `${NEEDED}, tls: { cert_file: /a }`,
-      'tls: expected cert_file and key_file together, got a mapping',
+      'TLS as a word',
+      `${NEEDED}, tls: true`,
+      "tls: expected a mapping, got true; write tls: {}, which trusts the system's authorities",
     ],
-    ['TLS as a word', `${NEEDED}, tls: true`, 'tls: expected a mapping, got true'],
-    [
-      'a login without password',
-      `${NEEDED}, sasl: { ${LOGIN} }`,
-      'sasl: expected either password or password_file, got a mapping',
-    ],
+    ['a login without password', `${NEEDED}, sasl: { ${LOGIN} }`, 'sasl: expected either password or password_file'],
     [
       'a login with two',
       `${NEEDED}, sasl: { ${LOGIN}, password: hush, password_file: /p }`,
-      'sasl: expected either password or password_file, got a mapping',
+      'sasl: expected either password or password_file',
     ],
     [
       'a mechanism that is not built',

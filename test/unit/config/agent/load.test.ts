@@ -210,7 +210,7 @@ const BAD_REFERENCES: Array<[name: string, written: string, want: string]> = [
   [
     'no scheme',
     '${A}',
-    'expected ${env:NAME}, ${env:NAME:-default} or ${file:/path}, got "${A}"; write $$ for a plain $',
+    'expected ${env:NAME}, ${env:NAME:-default} or ${file:/path}, got "${A}" (did you mean "${env:A}"?)',
   ],
   ['nothing', '${}', 'expected ${env:NAME}, ${env:NAME:-default} or ${file:/path}, got "${}"; write $$ for a plain $'],
   ['no closing brace', '${env:A', '"${env:A" has no closing brace'],
@@ -250,7 +250,7 @@ describe('loadConfig replaces', () => {
     assert.ok(exporter?.type === 'stdout')
     assert.deepEqual([exporter.timestamps, exporter.queue.max_events, config.node_name], [true, 500, '500'])
     assert.deepEqual(problemsOf(text, { T: 'yes', N: '5x' }), [
-      'c.yaml:1:45: exporters.a.timestamps: expected true or false, got "yes"',
+      'c.yaml:1:45: exporters.a.timestamps: expected true or false, got "yes"; write true',
       'c.yaml:1:78: exporters.a.queue.max_events: expected a number, got "5x"',
     ])
   })
@@ -276,7 +276,11 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     'node_name: x\n',
     '1:1: exporters: missing; expected at least one exporter, such as screen: {type: stdout, format: compact}',
   ],
-  ['exporters that are a list', 'exporters: [stdout]\n', '1:12: exporters: expected a mapping, got a list'],
+  [
+    'exporters that are a list',
+    'exporters: [stdout]\n',
+    '1:12: exporters: expected a mapping, got a list; give each a name: exporters: {screen: {type: stdout}}',
+  ],
   [
     'a name that is too long',
     `exporters: { ${'a'.repeat(64)}: { type: stdout } }`,
@@ -286,12 +290,12 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'an exporter of another type',
     withExporter('type: splunk'),
-    `1:25: exporters.a.type: expected one of ${TYPES}, got "splunk"`,
+    '1:25: exporters.a.type: unknown type "splunk"; send with type: otlp to an OpenTelemetry Collector, which can pass it on',
   ],
   [
     'a key of another exporter',
     withExporter('type: stdout, path: x'),
-    '1:33: exporters.a.path: unknown key "path"; expected one of type, format, color, timestamps, envelope, filter, fields, redact, rate_limit, queue, spool, batch, retry, dead_letter, timeout',
+    '1:33: exporters.a.path: unknown key "path"; only type file has it',
   ],
   [
     'a key misspelt',
@@ -321,7 +325,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a spool that is a path',
     withExporter('type: stdout, spool: /x'),
-    '1:40: exporters.a.spool: expected a mapping, got "/x"',
+    '1:40: exporters.a.spool: expected a mapping, got "/x"; write it as spool: {dir: ...}',
   ],
   [
     'a spool with an empty path',
@@ -336,9 +340,9 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'sizes of a spool',
     withExporter('type: stdout, spool: { dir: x, max_size: 1KiB, min_free: 5%, segment_size: 2GiB }'),
-    '1:60: exporters.a.spool.max_size: expected a size from 1MiB to 1TiB, got "1KiB"',
+    '1:60: exporters.a.spool.max_size: expected a size from 1MiB to 1TiB, got "1KiB" (did you mean "1KiB"?)',
     '1:76: exporters.a.spool.min_free: expected a size such as 64MiB or 1GB, got "5%"',
-    '1:94: exporters.a.spool.segment_size: expected a size from 64KiB to 1GiB, got "2GiB"',
+    '1:94: exporters.a.spool.segment_size: expected a size from 64KiB to 1GiB, got "2GiB" (did you mean "2GiB"?)',
   ],
   [
     'a spool used at times',
@@ -348,7 +352,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'keys of a spool misspelt',
     withExporter('type: stdout, spool: { dir: x, max_bytes: 1GiB, max_ages: 1d }'),
-    '1:50: exporters.a.spool.max_bytes: unknown key "max_bytes"; expected one of dir, use, max_size, max_age, min_free, fsync, compression, segment_size',
+    '1:50: exporters.a.spool.max_bytes: unknown key "max_bytes" (did you mean "max_size"?)',
     '1:67: exporters.a.spool.max_ages: unknown key "max_ages" (did you mean "max_age"?)',
   ],
   [
@@ -359,10 +363,10 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'times of rotation',
     withExporter('type: file, path: x, rotate: { interval: 0s, max_age: 1, compress: gzip, max_backups: 1 }'),
-    '1:60: exporters.a.rotate.interval: expected a duration from 1s to 3650d, got "0s"',
-    '1:73: exporters.a.rotate.max_age: expected a duration such as 200ms, 10s, 5m or 6d, got the number 1',
+    '1:60: exporters.a.rotate.interval: expected a duration from 1s to 3650d, got "0s" (did you mean "0s"?)',
+    '1:73: exporters.a.rotate.max_age: expected a duration such as 200ms, 10s, 5m or 6d, got the number 1; add its unit',
     '1:86: exporters.a.rotate.compress: expected true or false, got "gzip"',
-    '1:92: exporters.a.rotate.max_backups: unknown key "max_backups"; expected one of max_size, interval, max_files, max_total_size, max_age, compress',
+    '1:92: exporters.a.rotate.max_backups: unknown key "max_backups" (did you mean "max_files"?)',
   ],
   [
     'rotated files with less room than one takes',
@@ -373,14 +377,14 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     'a dead-letter file without path',
     withExporter('type: stdout, dead_letter: { max_size: 1KiB, max_files: 0 }'),
     '1:46: exporters.a.dead_letter.path: missing; expected a text',
-    '1:58: exporters.a.dead_letter.max_size: expected a size from 4KiB to 1TiB, got "1KiB"',
+    '1:58: exporters.a.dead_letter.max_size: expected a size from 4KiB to 1TiB, got "1KiB" (did you mean "1KiB"?)',
     '1:75: exporters.a.dead_letter.max_files: expected at least 1, got the number 0',
   ],
   [
     'files of two exporters',
     'exporters: { a: { type: file, path: /x/../y }, b: { type: file, path: /y }, c: { type: stdout, dead_letter: { path: /y/. } } }',
-    '1:71: exporters.b.path: expected a file of its own; exporters.a.path has this one, got "/y"',
-    '1:117: exporters.c.dead_letter.path: expected a file of its own; exporters.a.path has this one, got "/y/."',
+    '1:71: exporters.b.path: expected a file that no other exporter writes (exporters.a.path does), got "/y"',
+    '1:117: exporters.c.dead_letter.path: expected a file that no other exporter writes (exporters.a.path does), got "/y/."',
   ],
   ['a file without path', withExporter('type: file'), '1:17: exporters.a.path: missing; expected a text'],
   [
@@ -401,7 +405,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a queue too small',
     withExporter('type: stdout, queue: { max_bytes: 1KiB }'),
-    '1:53: exporters.a.queue.max_bytes: expected a size from 64KiB to 64GiB, got "1KiB"',
+    '1:53: exporters.a.queue.max_bytes: expected a size from 64KiB to 64GiB, got "1KiB" (did you mean "1KiB"?)',
   ],
   [
     'half an event',
@@ -421,7 +425,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a timer that would overflow',
     withExporter('type: stdout, timeout: 25d'),
-    '1:42: exporters.a.timeout: expected a duration from 1ms to 24d, got "25d"',
+    '1:42: exporters.a.timeout: expected a duration from 1ms to 24d, got "25d" (did you mean "25d"?)',
   ],
   [
     'a ring that is no power of two',
@@ -431,7 +435,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a ring too small',
     withExporter('type: stdout', 'ring: { size: 32KiB }'),
-    '2:15: ring.size: expected a size from 64KiB to 1GiB, got "32KiB"',
+    '2:15: ring.size: expected a size from 64KiB to 1GiB, got "32KiB" (did you mean "32KiB"?)',
   ],
   [
     'a watermark over half',
@@ -446,7 +450,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'certificates for a Unix socket',
     withExporter('type: stdout', 'server: { tls: { cert_file: a, key_file: b, ca_file: c } }'),
-    '2:16: server.tls: expected server.grpc to be host:port with it, got a mapping',
+    '2:16: server.tls: expected server.grpc to be host:port with it',
   ],
   [
     'a gRPC address that is none',
@@ -456,7 +460,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'an address without port',
     withExporter('type: stdout', 'server: { http: localhost }'),
-    '2:17: server.http: expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock, got "localhost"',
+    '2:17: server.http: expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock, got "localhost"; add the port, such as 127.0.0.1:2112',
   ],
   [
     'an address with a port too high',
@@ -466,21 +470,29 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'an address that is a number',
     withExporter('type: stdout', 'server: { http: 2112 }'),
-    '2:17: server.http: expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock, got the number 2112',
+    '2:17: server.http: expected an address such as 127.0.0.1:2112 or unix:///run/ktrail/http.sock, got the number 2112; write address and port, such as 127.0.0.1:2112, or 0.0.0.0:2112 for all addresses',
   ],
   [
     'an attach mode misspelt',
     withExporter('type: stdout', 'attach: { mode: kprobe.mutli }'),
     '2:17: attach.mode: expected one of auto, kprobe.multi, fexit, kprobe.session, join, kprobe, got "kprobe.mutli" (did you mean "kprobe.multi"?)',
   ],
-  ['policies that are a text', withExporter('type: stdout', 'policies: x'), '2:11: policies: expected a list, got "x"'],
+  [
+    'policies that are a text',
+    withExporter('type: stdout', 'policies: x'),
+    '2:11: policies: expected a list, got "x"; write it as a list: [x]',
+  ],
   [
     'a policy without name',
     withExporter('type: stdout', 'policies: ["", 5]'),
     '2:12: policies[0]: expected a text that is not empty, got ""',
-    '2:16: policies[1]: expected a text, got the number 5',
+    '2:16: policies[1]: expected a text, got the number 5; put it in quotes',
   ],
-  ['a section that is nothing', withExporter('type: stdout', 'log:\n'), '2:5: log: expected a mapping, got nothing'],
+  [
+    'a section that is nothing',
+    withExporter('type: stdout', 'log:\n'),
+    '2:5: log: expected a mapping with level, format, got nothing',
+  ],
   [
     'a node name too long',
     withExporter('type: stdout', `node_name: ${'a'.repeat(254)}`),

@@ -66,12 +66,12 @@ describe('type: npm:<package>', () => {
     ['{ type: sdtout }', `1:25: exporters.a.type: expected one of ${KNOWN}, got "sdtout" (did you mean "stdout"?)`],
     ['{ type: 5 }', `1:25: exporters.a.type: expected one of ${KNOWN}, got the number 5`],
     ['{}', `1:17: exporters.a.type: missing; expected one of ${KNOWN}`],
-    ['5', '1:17: exporters.a: expected a mapping, got the number 5'],
-    ['', '1:18: exporters.a: expected a mapping, got nothing'],
+    ['5', '1:17: exporters.a: expected a mapping such as {type: stdout}, got the number 5'],
+    ['', '1:18: exporters.a: expected a mapping such as {type: stdout}, got nothing'],
     ['{ type: npm:pkg, options: 5 }', '1:43: exporters.a.options: expected a mapping, got the number 5'],
     [
       '{ type: npm:pkg, timeout: 5 }',
-      '1:43: exporters.a.timeout: expected a duration such as 200ms, 10s, 5m or 6d, got the number 5',
+      '1:43: exporters.a.timeout: expected a duration such as 200ms, 10s, 5m or 6d, got the number 5; add its unit',
     ],
     [
       '{ type: npm:pkg, retry: { initial: 2m } }',

@@ -103,17 +103,17 @@ describe('type: otlp', () => {
     [
       'an endpoint that is no URL',
       'endpoint: loki',
-      'endpoint: expected an http or https URL such as http://localhost:4318, got "loki"',
+      'endpoint: expected an http or https URL such as http://localhost:4318, got "loki"; write http:// or https:// before it',
     ],
     [
       'an endpoint for gRPC',
       'endpoint: "grpc://x:4317"',
-      'endpoint: expected an http or https URL such as http://localhost:4318, got "grpc://x:4317"',
+      'endpoint: expected an http or https URL such as http://localhost:4318, got "grpc://x:4317"; OTLP over HTTP has port 4318: write http://HOST:4318',
     ],
     [
       'an endpoint without host',
       'endpoint: "http:x"',
-      'endpoint: expected an http or https URL such as http://localhost:4318, got "http:x"',
+      'endpoint: expected an http or https URL such as http://localhost:4318, got "http:x"; write http:// or https:// before it',
     ],
     [
       'a password in the endpoint, without repeating it',
@@ -125,12 +125,16 @@ describe('type: otlp', () => {
       'endpoint: "http://x", logs_endpoint: "http://y"',
       'logs_endpoint: expected either endpoint or logs_endpoint, got "http://y"',
     ],
-    ['gRPC', 'protocol: grpc', 'protocol: expected one of http/protobuf, http/json, got "grpc"'],
+    [
+      'gRPC',
+      'protocol: grpc',
+      'protocol: expected one of http/protobuf, http/json, got "grpc"; ktrail sends OTLP over HTTP: leave protocol out, and use port 4318 instead of 4317',
+    ],
     ['snappy', 'compression: snappy', 'compression: expected one of none, gzip, zstd, got "snappy"'],
     [
       'the name of a header with a space',
       'headers: { "a b": x }',
-      'headers["a b"]: expected the name of an HTTP header, got "a b"',
+      'headers["a b"]: expected the name of an HTTP header, got "a b" (did you mean "a-b"?)',
     ],
     [
       'a header of two lines, without showing it',
@@ -143,11 +147,15 @@ describe('type: otlp', () => {
       'headers.token: expected characters that HTTP allows in a header, got a value that is not shown',
     ],
     ['an empty tenant', 'tenant: ""', 'tenant: expected a text that is not empty, got ""'],
-    ['no time for a request', 'request_timeout: 0s', 'request_timeout: expected a duration from 1ms to 24d, got "0s"'],
+    [
+      'no time for a request',
+      'request_timeout: 0s',
+      'request_timeout: expected a duration from 1ms to 24d, got "0s" (did you mean "0s"?)',
+    ],
     [
       'certificates without TLS',
       'endpoint: "http://x", tls: { ca_file: /a }',
-      'tls: expected an https endpoint where there are certificates, got a mapping',
+      'tls: expected an https endpoint where there are certificates',
     ],
     [
       'an unknown severity',
@@ -157,7 +165,7 @@ describe('type: otlp', () => {
     [
       'a word for Loki',
       'loki: yes',
-      'loki: expected true, false or a mapping of limits such as {max_line_size: 256KiB}, got "yes"',
+      'loki: expected true, false or a mapping of limits such as {max_line_size: 256KiB}, got "yes"; write true',
     ],
     [
       'a limit misspelt',
@@ -167,7 +175,7 @@ describe('type: otlp', () => {
     [
       'a limit without unit',
       'loki: { max_age: 7 }',
-      'loki.max_age: expected a duration such as 200ms, 10s, 5m or 6d, got the number 7',
+      'loki.max_age: expected a duration such as 200ms, 10s, 5m or 6d, got the number 7; add its unit',
     ],
     [
       'several requests at a time to Loki',

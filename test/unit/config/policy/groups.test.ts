@@ -11,9 +11,9 @@ const parsed = (annotations: Readonly<Record<string, unknown>>): ReturnType<type
       metadata: { name: 'p', annotations },
       spec: {
         kprobes: [
-          { call: 'security_new', ignore: { callNotFound: true } },
-          { call: 'security_old', ignore: { callNotFound: true } },
-          { call: 'always' },
+          { call: 'security_new', syscall: false, ignore: { callNotFound: true } },
+          { call: 'security_old', syscall: false, ignore: { callNotFound: true } },
+          { call: 'always', syscall: false },
         ],
       },
     }),

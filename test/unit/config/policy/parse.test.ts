@@ -146,14 +146,14 @@ describe('parsePolicy', () => {
   it('treats a call as required unless ignore.callNotFound is true', () => {
     const ways = ['', ', ignore: {}', ', ignore: {callNotFound: false}', ', ignore: {callNotFound: true}']
     assert.deepEqual(
-      ways.map((ignore) => hookOf(`call: f${ignore}`).optional),
+      ways.map((ignore) => hookOf(`call: sys_f${ignore}`).optional),
       [false, false, false, true],
     )
   })
 
   it('prefers args to index', () => {
     const hook = hookOf(
-      'call: f, args: [{index: 3, type: int}, {index: 1, type: int}], selectors: [{matchArgs: [{index: 3, args: [1], operator: Equal, values: ["1"]}]}]',
+      'call: sys_f, args: [{index: 3, type: int}, {index: 1, type: int}], selectors: [{matchArgs: [{index: 3, args: [1], operator: Equal, values: ["1"]}]}]',
     )
     assert.equal(hook.selectors[0]?.matchArgs[0]?.arg, 1)
   })
@@ -163,26 +163,26 @@ describe('parsePolicy', () => {
       apiVersion: 'cilium.io/v1alpha1',
       kind: 'TracingPolicy',
       metadata: { name: 'j' },
-      spec: { kprobes: [{ call: 'f' }] },
+      spec: { kprobes: [{ call: 'sys_f' }] },
     })
     assert.ok('policy' in parsePolicy(text, 'p.json'))
   })
 
   it('cuts a message to 256 bytes and a tag to 128, quoted as Go does', () => {
-    const hook = hookOf(`call: f, message: "${'a'.repeat(300)}", tags: ["${'b'.repeat(127)}é"]`)
+    const hook = hookOf(`call: sys_f, message: "${'a'.repeat(300)}", tags: ["${'b'.repeat(127)}é"]`)
     assert.equal(hook.message, 'a'.repeat(256))
     assert.equal(hook.tags[0], `${'b'.repeat(127)}\\xc3`)
   })
 
   for (const name of ['a', 'a-b', 'a.b-c.1', '0', 'a'.repeat(253)]) {
     it(`accepts the name ${name.slice(0, 10)}`, () => {
-      assert.deepEqual(problemsOf(withHook('call: f').replace('name: p', `name: "${name}"`)), [])
+      assert.deepEqual(problemsOf(withHook('call: sys_f').replace('name: p', `name: "${name}"`)), [])
     })
   }
 
   for (const name of ['', 'A', 'a_b', '-a', 'a-', 'a..b', '.a', 'a b', 'ä', 'a\\n', 'a'.repeat(254)]) {
     it(`refuses the name ${JSON.stringify(name.slice(0, 10))}`, () => {
-      const [problem] = problemsOf(withHook('call: f').replace('name: p', `name: "${name}"`))
+      const [problem] = problemsOf(withHook('call: sys_f').replace('name: p', `name: "${name}"`))
       assert.match(problem ?? '', /^p\.yaml:3:19: metadata\.name: expected lower-case letters/)
     })
   }
@@ -195,93 +195,109 @@ const ARGS = 'args: [{index: 0, type: int}]'
 const BAD_HOOKS: Array<[name: string, hook: string, ...want: string[]]> = [
   ['no call', 'syscall: false', '.call: missing; expected the name of a kernel function'],
   ['a call that is a number', 'call: 5', '.call: expected a text, got the number 5; put it in quotes: "5"'],
-  ['a call that is no name', 'call: "a b"', '.call: expected the name of a kernel function, got "a b"'],
+  [
+    'a call that is no name',
+    'call: "a b"',
+    '.call: expected the name of a kernel function, got "a b" (did you mean "a b"?)',
+  ],
   ['a call that is empty', 'call: ""', '.call: expected the name of a kernel function, got ""'],
   ['a call that is nothing', 'call: ', '.call: expected a text, got nothing'],
-  ['a call with a path', 'call: ../etc', '.call: expected the name of a kernel function, got "../etc"'],
+  [
+    'a call with a path',
+    'call: ../etc',
+    '.call: expected the name of a kernel function, got "../etc" (did you mean "../etc"?)',
+  ],
   [
     'a list',
     'call: "list:x"',
-    '.call: known Tetragon reference "list:" is not supported by this version of ktrail, got "list:x"',
+    '.call: known Tetragon reference "list:" is not supported by this version of ktrail, got "list:x"; write one hook for each function',
   ],
   [
     'return without returnArg',
-    'call: f, return: true',
-    '.return: true needs a returnArg, such as returnArg: {index: 0, type: int}',
+    'call: sys_f, return: true',
+    '.return: true needs the type of what is returned, such as returnArg: {index: 0, type: int}',
   ],
   [
     'returnArg without return',
-    'call: f, returnArg: {index: 0, type: int}',
-    '.returnArg: has no effect without "return: true": add it or drop this',
+    'call: sys_f, returnArg: {index: 0, type: int}',
+    '.returnArg: has no effect without return: true; add that, or drop this',
   ],
   [
     'a returnArg that is a path',
-    'call: f, return: true, returnArg: {index: 0, type: file}',
+    'call: sys_f, return: true, returnArg: {index: 0, type: file}',
     '.returnArg.type: type "file" is not supported for a return value by this version of ktrail; expected one of int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t',
   ],
   [
     'a returnArg without type',
-    'call: f, return: true, returnArg: {index: 0}',
+    'call: sys_f, return: true, returnArg: {index: 0}',
     '.returnArg.type: missing; expected one of int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t',
   ],
   [
     'six arguments',
-    'call: f, args: [{index: 0, type: nop}, {index: 1, type: nop}, {index: 2, type: nop}, {index: 3, type: nop}, {index: 4, type: nop}, {index: 0, type: int}]',
+    'call: sys_f, args: [{index: 0, type: nop}, {index: 1, type: nop}, {index: 2, type: nop}, {index: 3, type: nop}, {index: 4, type: nop}, {index: 0, type: int}]',
     '.args: expected at most 5 items, got 6',
   ],
   [
     'an index of 5',
-    'call: f, args: [{index: 5, type: int}]',
+    'call: sys_f, args: [{index: 5, type: int}]',
     '.args[0].index: expected a whole number from 0 to 4, got the number 5',
   ],
   [
     'a negative index',
-    'call: f, args: [{index: -1, type: int}]',
+    'call: sys_f, args: [{index: -1, type: int}]',
     '.args[0].index: expected a whole number from 0 to 4, got the number -1',
   ],
   [
     'an index in quotes',
-    'call: f, args: [{index: "0", type: int}]',
-    '.args[0].index: expected a whole number from 0 to 4, got "0"',
+    'call: sys_f, args: [{index: "0", type: int}]',
+    '.args[0].index: expected a whole number from 0 to 4, got "0"; write it without quotes',
   ],
   [
     'half an index',
-    'call: f, args: [{index: 0.5, type: int}]',
+    'call: sys_f, args: [{index: 0.5, type: int}]',
     '.args[0].index: expected a whole number from 0 to 4, got the number 0.5',
   ],
   [
     'an argument twice',
-    'call: f, args: [{index: 1, type: int}, {index: 1, type: nop}]',
+    'call: sys_f, args: [{index: 1, type: int}, {index: 1, type: nop}]',
     '.args[1]: index 1 is already used by spec.kprobes[0].args[0]',
   ],
   [
     'an argument without type',
-    'call: f, args: [{index: 1}]',
+    'call: sys_f, args: [{index: 1}]',
     '.args[0].type: missing; expected one of file, path, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, nop',
   ],
   [
     'type auto',
-    'call: f, args: [{index: 1, type: auto}]',
+    'call: sys_f, args: [{index: 1, type: auto}]',
     '.args[0].type: type "auto" is not valid for a kprobe; expected one of file, path, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, nop',
   ],
   [
     'a type that is a list',
-    'call: f, args: [{index: 1, type: [int]}]',
+    'call: sys_f, args: [{index: 1, type: [int]}]',
     '.args[0].type: expected one of file, path, int, sint8, int8, uint8, sint16, int16, uint16, sint32, int32, uint32, sint64, int64, uint64, long, ulong, size_t, string, nop, got a list',
   ],
-  ['args that are a mapping', 'call: f, args: {index: 0}', '.args: expected a list, got a mapping'],
-  ['an argument that is a text', 'call: f, args: [int]', '.args[0]: expected a mapping, got "int"'],
+  [
+    'args that are a mapping',
+    'call: sys_f, args: {index: 0}',
+    '.args: expected a list, got a mapping; begin each item with "- "',
+  ],
+  [
+    'an argument that is a text',
+    'call: sys_f, args: [int]',
+    '.args[0]: expected a mapping with index, type, label, got "int"',
+  ],
   [
     'a label that is a number',
-    'call: f, args: [{index: 0, type: int, label: 7}]',
+    'call: sys_f, args: [{index: 0, type: int, label: 7}]',
     '.args[0].label: expected a text, got the number 7; put it in quotes: "7"',
   ],
-  ['six selectors', 'call: f, selectors: [{}, {}, {}, {}, {}, {}]', '.selectors: expected at most 5 items, got 6'],
-  ['selectors that are nothing', 'call: f, selectors: ', '.selectors: expected a list, got nothing'],
-  ['a message of one byte', 'call: f, message: a', '.message: expected 2 to 256 bytes, got "a"'],
-  ['a tag of one byte', 'call: f, tags: [ok, b]', '.tags[1]: expected 2 to 128 bytes, got "b"'],
-  ['seventeen tags', `call: f, tags: [${'ok, '.repeat(16)}ok]`, '.tags: expected at most 16 items, got 17'],
-  ['tags that are a text', 'call: f, tags: ok', '.tags: expected a list, got "ok"'],
+  ['six selectors', 'call: sys_f, selectors: [{}, {}, {}, {}, {}, {}]', '.selectors: expected at most 5 items, got 6'],
+  ['selectors that are nothing', 'call: sys_f, selectors: ', '.selectors: expected a list, got nothing'],
+  ['a message of one byte', 'call: sys_f, message: a', '.message: expected 2 to 256 bytes, got "a"'],
+  ['a tag of one byte', 'call: sys_f, tags: [ok, b]', '.tags[1]: expected 2 to 128 bytes, got "b"'],
+  ['seventeen tags', `call: sys_f, tags: [${'ok, '.repeat(16)}ok]`, '.tags: expected at most 16 items, got 17'],
+  ['tags that are a text', 'call: sys_f, tags: ok', '.tags: expected a list, got "ok"; write it as a list: ["ok"]'],
 ]
 
 /** Flow text of one matchArgs entry on a hook with int at 0, file at 1, nop at 2, uint32 at 3. */
@@ -290,7 +306,7 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
   [
     'an index that the hook does not list',
     'index: 4, operator: Equal, values: ["1"]',
-    '.index: argument filter for unknown index 4: the hook lists 0, 1, 2, 3; add it to args',
+    ".index: expected the index of one of the hook's args (0, 1, 2, 3), got 4; add it to args, or correct it",
   ],
   [
     'args beyond the list',
@@ -333,13 +349,17 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
     'index: 2, operator: Equal, values: ["1"]',
     '.operator: an argument of type nop is not read and cannot be filtered; give it another type',
   ],
-  ['no values', 'index: 0, operator: Equal', '.values: missing; expected a list of texts'],
+  ['no values', 'index: 0, operator: Equal', '.values: missing; expected a list of texts, such as ["/etc/passwd"]'],
   [
     'values that are empty',
     'index: 0, operator: Equal, values: []',
     '.values: expected at least one value, got an empty list',
   ],
-  ['values that are a text', 'index: 0, operator: Equal, values: "1"', '.values: expected a list, got "1"'],
+  [
+    'values that are a text',
+    'index: 0, operator: Equal, values: "1"',
+    '.values: expected a list, got "1"; write it as a list: ["1"]',
+  ],
   [
     'a value that is true',
     'index: 1, operator: Equal, values: [true]',
@@ -458,7 +478,7 @@ const GOOD_FILTERS: Array<[name: string, filter: string, arg: number, operator: 
 ]
 
 const WITH_FILTER = (filter: string): string =>
-  `call: f, args: [{index: 0, type: int}, {index: 1, type: file}, {index: 2, type: nop}, {index: 3, type: uint32}], selectors: [{matchArgs: [{${filter}}]}]`
+  `call: sys_f, args: [{index: 0, type: int}, {index: 1, type: file}, {index: 2, type: nop}, {index: 3, type: uint32}], selectors: [{matchArgs: [{${filter}}]}]`
 
 /** Without file, line and column, which the golden fixtures check. */
 function messages(hook: string, prefix: string): string[] {
@@ -467,7 +487,7 @@ function messages(hook: string, prefix: string): string[] {
 
 /** Messages about a filter on a hook without arguments. */
 function by(key: string): string[] {
-  const hook = `call: f, selectors: [{matchArgs: [{${key}, operator: Equal, values: ["1"]}]}]`
+  const hook = `call: sys_f, selectors: [{matchArgs: [{${key}, operator: Equal, values: ["1"]}]}]`
   return messages(hook, 'spec.kprobes[0].selectors[0].matchArgs[0]')
 }
 
@@ -478,20 +498,18 @@ describe('parsePolicy refuses a hook with', () => {
 
   it('six filters in a selector', () => {
     const filters = Array.from({ length: 6 }, () => '{index: 0, operator: Equal, values: ["1"]}').join(', ')
-    const hook = `call: f, ${ARGS}, selectors: [{matchArgs: [${filters}]}]`
+    const hook = `call: sys_f, ${ARGS}, selectors: [{matchArgs: [${filters}]}]`
     assert.deepEqual(messages(hook, 'spec.kprobes[0]'), ['.selectors[0].matchArgs: expected at most 5 items, got 6'])
   })
 
   it('a filter when it lists no argument', () => {
-    assert.deepEqual(by('index: 0'), [
-      '.index: argument filter for unknown index 0: the hook lists no argument; add it to args',
-    ])
+    assert.deepEqual(by('index: 0'), ['.index: the hook has no args: add one with index 0 and its type'])
     assert.deepEqual(by('args: [0]'), ['.args[0]: the hook lists no argument; add one to its args'])
   })
 
   it('a wrong argument and a filter on it: one message, not two', () => {
     const hook =
-      'call: f, args: [{index: 0, type: intt}], selectors: [{matchArgs: [{index: 0, operator: Mask, values: [x]}]}]'
+      'call: sys_f, args: [{index: 0, type: intt}], selectors: [{matchArgs: [{index: 0, operator: Mask, values: [x]}]}]'
     assert.equal(problemsOf(withHook(hook)).length, 1)
   })
 
@@ -525,7 +543,7 @@ describe('parsePolicy checks the range of', () => {
     for (const type of types.split(' ')) {
       it(type, () => {
         const hook = (...values: readonly bigint[]): string =>
-          `call: f, return: true, returnArg: {index: 0, type: ${type}}, args: [{index: 0, type: ${type}}], ` +
+          `call: sys_f, return: true, returnArg: {index: 0, type: ${type}}, args: [{index: 0, type: ${type}}], ` +
           `selectors: [{matchArgs: [{index: 0, operator: Equal, values: [${values.map((value) => `"${value}"`).join()}]}]}]`
         const found = hookOf(hook(min, max)).selectors[0]?.matchArgs[0]
         assert.deepEqual([found?.class, found?.values], ['number', [min, max]])

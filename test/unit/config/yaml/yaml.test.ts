@@ -58,18 +58,18 @@ describe('parseYaml', () => {
     {
       name: 'a dangling alias',
       input: 'a: *nobody\n',
-      want: ['f.yaml:1:4: YAML alias "nobody" names no anchor before it'],
+      want: ['f.yaml:1:4: YAML alias "*nobody" names no anchor before it; put a text that begins with * in quotes'],
     },
     { name: 'an alias of itself', input: 'a: &a [*a]\n', want: ['f.yaml:1:7: YAML is nested deeper than 64 levels'] },
     {
       name: 'a key that is a number',
       input: '5: a\n',
-      want: ['f.yaml:1:1: key: expected a text, put it in quotes if it is meant so'],
+      want: ['f.yaml:1:1: expected a text as key, got 5: put it in quotes if it is meant so'],
     },
     {
       name: 'a key that is a list',
       input: '[a]: b\n',
-      want: ['f.yaml:1:1: key: expected a text, put it in quotes if it is meant so'],
+      want: ['f.yaml:1:1: expected a text as key, got a list'],
     },
     {
       name: 'a NUL byte',
@@ -84,14 +84,12 @@ describe('parseYaml', () => {
     {
       name: 'an unclosed bracket',
       input: 'a: [b\n',
-      want: [
-        'f.yaml:2:1: YAML syntax: Flow sequence in block collection must be sufficiently indented and end with a ]',
-      ],
+      want: ['f.yaml:1:4: the bracket [ that opens here is never closed'],
     },
     {
       name: 'a tag of its own',
       input: 'a: !secret b\n',
-      want: ['f.yaml:1:4: YAML tag is not supported: Unresolved tag: !secret'],
+      want: ['f.yaml:1:4: YAML tag is not supported: !secret'],
     },
   ]) {
     it(`refuses ${name}`, () => assert.deepEqual(parse(input).problems, want))

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import { podKeys } from '../../../../exporters/filtering/pods.ts'
 import { createFanOut } from '../../../../exporters/start.ts'
 import { loadConfig } from '../../../../config/agent/load.ts'
 import type { ExporterConfig } from '../../../../config/agent/schema.ts'
@@ -28,38 +27,6 @@ function recordingLog(): { log: pino.Logger; logged: Array<Record<string, unknow
   const log = pino({ level: 'warn' }, { write: (line: string): void => void logged.push(JSON.parse(line)) })
   return { log, logged }
 }
-
-test('filter config: keys that need pods are found, and no others', () => {
-  const rows: ReadonlyArray<readonly [filter: string, want: readonly string[]]> = [
-    ['{ namespaces: [""], binaries: [a] }', []],
-    ['{ allow: [{ namespace: [""] }], deny: [{ container_id: [a] }] }', []],
-    ['{ namespaces: ["", x], pods: [y] }', ['pods', 'namespaces']],
-    ['{ health_checks: drop }', ['health_checks']],
-    [
-      '{ allow: [{ namespace: [a], pod_regex: [b] }, { pod_regex: [c] }], deny: [{ labels: [a], health_check: true }] }',
-      ['allow.pod_regex', 'allow.namespace', 'deny.labels', 'deny.health_check'],
-    ],
-  ]
-  for (const [text, want] of rows) {
-    const { filter } = exporterOf(`, filter: ${text}`)
-    assert.ok(filter !== undefined)
-    assert.deepEqual(podKeys(filter), want, text)
-  }
-})
-
-test('filter config: an exporter whose filter needs pods causes a warning with the keys; others do not', async () => {
-  for (const [keys, want] of [
-    ['', undefined],
-    [', filter: { binaries: [a] }', undefined],
-    [', filter: { pods: [y] }', ['pods']],
-  ] as const) {
-    const { log, logged } = recordingLog()
-    const context = { nodeName: 'n', epoch: 'e', encoders: new EncoderPool('n'), env: {}, log }
-    await createFanOut({ a: exporterOf(keys) }, context)
-    assert.equal(logged.length, want === undefined ? 0 : 1, keys)
-    assert.deepEqual([logged[0]?.['keys'], logged[0]?.['exporter']], [want, want === undefined ? undefined : 'a'])
-  }
-})
 
 test('filter config: exporters with equal settings share encoders', () => {
   const pool = new EncoderPool('n')

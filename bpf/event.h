@@ -12,6 +12,7 @@
  *   EVENT_FORK  struct fork_body
  *   EVENT_EXIT  struct exit_body
  *   EVENT_HOOK  nargs x (struct value | payload, padded to 8)
+ *   EVENT_RETURN  struct return_body
  */
 
 enum event_type {
@@ -19,6 +20,7 @@ enum event_type {
 	EVENT_FORK = 2,
 	EVENT_EXIT = 3,
 	EVENT_HOOK = 4,
+	EVENT_RETURN = 5,
 };
 
 struct event_header {
@@ -34,11 +36,13 @@ struct event_header {
 	__u64 start_ns;   /* process key: boot time of the fork or exec that made this image; 0 = unknown */
 	__u32 hook_id;    /* EVENT_HOOK: number given by user space, never reused */
 	__u16 selector;   /* EVENT_HOOK: index of the selector that matched */
-	__u16 flags;      /* EVENT_HOOK: enum hook_flag */
+	__u16 flags;      /* EVENT_HOOK, EVENT_RETURN: enum hook_flag */
 };
 
 enum hook_flag {
-	HOOK_HAS_RETURN = 1,  /* the last value is the return value */
+	HOOK_HAS_RETURN = 1,      /* the last value is the return value */
+	HOOK_RETURN_FOLLOWS = 2,  /* the last value is the number of the call, and an EVENT_RETURN will have it too */
+	HOOK_RETURN_MISSED = 4,   /* the return will not be seen */
 };
 
 /* What a value holds; the payload follows the 8-byte header. */
@@ -131,16 +135,23 @@ struct exit_body {
 	__u32 reserved;
 };
 
+/* EVENT_RETURN: how a call went on whose records say HOOK_RETURN_FOLLOWS. The header has their time and their thread. */
+struct return_body {
+	__u64 call;
+	__u64 returned;  /* as in the register; 0 with HOOK_RETURN_MISSED */
+};
+
 /* Every way for the kernel side to lose something or fall back; one per-CPU array, one enum. */
 enum counter {
 	COUNTER_RING_FULL_HOOK,     /* a hook's record the ring refused */
 	COUNTER_RING_FULL_PROCESS,  /* an exec, fork or exit record the ring refused */
-	COUNTER_JOIN_FULL,          /* entry matched, but the join map had no room */
-	COUNTER_RETURN_MISSED,      /* entry matched, its return was never seen */
+	COUNTER_RETURN_MISSED,      /* a text could not be read at the entry, and the return was never seen */
 	COUNTER_PROCESS_MAP_FULL,   /* a process the table could not take */
 	COUNTER_PATH_RACED,         /* a path walked more than once because of a rename or mount */
 	COUNTER_PATH_UNSTABLE,      /* a path still racing after the last try: every filter lets it through, marked */
 	COUNTER_PATH_TOO_DEEP,      /* a path with more components than the walk may take: its leading ones are missing */
+	COUNTER_JOIN_FULL,          /* more calls in progress than the join map holds: reported without a return value */
+	COUNTER_RING_FULL_RETURN,   /* an EVENT_RETURN the ring refused: user space finds the return value in the join map */
 	COUNTER_MAX,
 };
 

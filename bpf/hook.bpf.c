@@ -89,60 +89,131 @@ static __noinline bool on_exit(void *ctx, __u32 slot)
 	}
 	take_params(&s->call, slot, raw);
 	bpf_get_func_ret(ctx, &s->call.returned);
+	s->call.returns = HOOK_HAS_RETURN;
 	return hook_screen(s, slot);
 }
 
-/* First half of a joined return: 0 when the return is wanted. */
-static __noinline int enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
+/* The entry of a call whose return is joined. True when something may match. */
+static __noinline bool enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
 {
-	struct join_key key = { .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
 	struct scratch *s = scratch_of(slot);
-	struct join_value value = {};
 
 	if (!s)
-		return 1;
+		return 0;
 	take_registers(&s->call, slot, ctx);
-	if (!hook_screen(s, slot))
-		return 1;
-	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
-	value.entered_ns = s->call.time_ns;
-	if (bpf_map_update_elem(&join, &key, &value, BPF_NOEXIST) == 0)
-		return 0;
-	/* The same thread at the same depth of its stack: the call before never came back to us. */
-	if (bpf_map_update_elem(&join, &key, &value, BPF_EXIST) == 0) {
-		count(COUNTER_RETURN_MISSED);
-		return 0;
-	}
-	count(COUNTER_JOIN_FULL);
-	return 1;
+	s->call.sp = sp;
+	return hook_screen(s, slot);
 }
 
-/* Second half: true when something may match. */
+static __always_inline struct join_key join_key(__u32 slot, __u64 sp)
+{
+	return (struct join_key){ .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
+}
+
+/* The same thread at the same depth of its stack: the call before never came back to us. False when that cannot be told now. */
+static __always_inline bool take_out(const struct join_key *key)
+{
+	struct join_value *before = bpf_map_lookup_elem(&join, key);
+	bool returned;
+
+	if (!before)
+		return false;
+	if (before->state == JOIN_UNREAD) {
+		count(COUNTER_RETURN_MISSED);
+	} else {
+		returned = before->state == JOIN_RETURNED;
+		if (!send_return(key, before->entered_ns, returned ? HOOK_HAS_RETURN : HOOK_RETURN_MISSED, before->returned)) {
+			if (!returned)
+				before->state = JOIN_MISSED;
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Between the two halves of an entry. Without room the call has its records, but no return. */
+static __noinline int await_return(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	struct join_value value = {};
+	struct join_key key;
+
+	if (!s)
+		return 0;
+	key = join_key(slot, s->call.sp);
+	__builtin_memcpy(value.params, s->call.params, sizeof(value.params));
+	value.entered_ns = s->call.time_ns;
+	s->call.returns = HOOK_RETURN_FOLLOWS;
+	s->call.returned = call_number(&key);
+	if (bpf_map_update_elem(&join, &key, &value, BPF_NOEXIST) == 0)
+		return 0;
+	if (take_out(&key) && bpf_map_update_elem(&join, &key, &value, BPF_EXIST) == 0)
+		return 0;
+	count(COUNTER_JOIN_FULL);
+	s->call.returns = HOOK_RETURN_MISSED;
+	return 0;
+}
+
+/* After the records of an entry: 0 when its return is wanted. */
+static __noinline int entered(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	struct join_value *value;
+	struct join_key key;
+
+	if (!s || s->call.returns != HOOK_RETURN_FOLLOWS)
+		return 1;
+	if (s->call.awaited)
+		return 0;
+	key = join_key(slot, s->call.sp);
+	if (!s->call.unread) {
+		bpf_map_delete_elem(&join, &key);
+		return 1;
+	}
+	value = bpf_map_lookup_elem(&join, &key);
+	if (value)
+		value->state = JOIN_UNREAD;
+	return 0;
+}
+
+/* True when the call has no records yet and something may match. */
 static __noinline bool leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 {
-	struct join_key key = { .thread = bpf_get_current_pid_tgid(), .sp = sp, .hook = hooks[slot].id };
-	struct join_value *entered = bpf_map_lookup_elem(&join, &key);
+	struct join_key key = join_key(slot, sp);
+	struct join_value *value = bpf_map_lookup_elem(&join, &key);
 	struct scratch *s = scratch_of(slot);
 	__u64 entered_ns;
 
-	if (!entered || !s)
+	if (!value || !s)
 		return 0;
-	__builtin_memcpy(s->call.params, entered->params, sizeof(s->call.params));
-	entered_ns = entered->entered_ns;
+	entered_ns = value->entered_ns;
+	if (value->state == JOIN_WAITS) {
+		if (send_return(&key, entered_ns, HOOK_HAS_RETURN, PT_REGS_RC(ctx))) {
+			bpf_map_delete_elem(&join, &key);
+		} else {
+			value->returned = PT_REGS_RC(ctx);
+			value->state = JOIN_RETURNED;
+		}
+		return 0;
+	}
+	if (value->state != JOIN_UNREAD)
+		return 0;
+	__builtin_memcpy(s->call.params, value->params, sizeof(s->call.params));
 	s->call.returned = PT_REGS_RC(ctx);
-	/* Who takes the entry out answers for it; one that stays is counted by the next entry or by the agent's sweep. */
 	if (bpf_map_delete_elem(&join, &key))
 		return 0;
-	/* The policies may be others by now, and the path may have moved: both are looked at anew. */
+	/* The policies may be others by now. */
 	if (!hook_screen(s, slot))
 		return 0;
+	s->call.returns = HOOK_HAS_RETURN;
 	s->call.time_ns = entered_ns;
 	return 1;
 }
 
 #define JOINED_SP(ctx) (PT_REGS_SP(ctx) - sizeof(__u64)) /* the return address is popped by now */
 
-#define RECORD_RETURN 2
+#define RECORD_ENTRY 2
+#define RECORD_RETURN 3
 
 /* One program for both ends; an entry that answers 1 has no return. */
 static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
@@ -152,7 +223,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	if (SESSION_IS_RETURN(ctx))
 		return leave(ctx, slot, *cookie) ? RECORD_RETURN : 0;
 	*cookie = PT_REGS_SP(ctx);
-	return enter(ctx, slot, *cookie);
+	return enter(ctx, slot, *cookie) ? RECORD_ENTRY : 1;
 }
 
 #define SLOT(n)                                                                                                \
@@ -162,9 +233,22 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	{                                                                                                      \
 		int next = on_session(ctx, n);                                                                 \
                                                                                                                \
-		return next == RECORD_RETURN ? hook_record(n) : next;                                          \
+		if (next < RECORD_ENTRY)                                                                       \
+			return next;                                                                           \
+		if (next == RECORD_ENTRY)                                                                      \
+			await_return(n);                                                                       \
+		hook_record(n);                                                                                \
+		return next == RECORD_ENTRY ? entered(n) : 0;                                                  \
 	}                                                                                                      \
-	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx) { enter(ctx, n, PT_REGS_SP(ctx)); return 0; }     \
+	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx)                                                  \
+	{                                                                                                      \
+		if (!enter(ctx, n, PT_REGS_SP(ctx)))                                                           \
+			return 0;                                                                              \
+		await_return(n);                                                                               \
+		hook_record(n);                                                                                \
+		entered(n);                                                                                    \
+		return 0;                                                                                      \
+	}                                                                                                      \
 	SEC("kretprobe") int hook_leave_##n(struct pt_regs *ctx)                                               \
 	{                                                                                                      \
 		return leave(ctx, n, JOINED_SP(ctx)) ? hook_record(n) : 0;                                     \

@@ -38,6 +38,7 @@ enum set_id layout_set_id;
 enum text_limit layout_text_limit;
 enum path_limit layout_path_limit;
 enum value_index layout_value_index;
+enum join_state layout_join_state;
 
 struct event_header layout_event_header;
 struct value layout_value;
@@ -46,3 +47,4 @@ struct text_key layout_text_key;
 struct exec_body layout_exec_body;
 struct fork_body layout_fork_body;
 struct exit_body layout_exit_body;
+struct return_body layout_return_body;

@@ -29,37 +29,39 @@ static __always_inline void stamp(struct event_header *h, enum event_type type, 
 }
 
 /*
- * `size` bytes from `h` on go into the ring. `room` is what `h` points to, a constant.
+ * `size` bytes from `h` on go into the ring; false when it refuses them. `room` is what `h` points to, a constant.
  *
  * Two records wake user space: the one that passes the watermark, and the first after the reader took all the others.
  * The kernel itself finds the latter, after the commit (kernel/bpf/ringbuf.c bpf_ringbuf_commit: flags 0 wake if the
  * consumer stands at the record); a look at the fill beforehand would miss a reader that falls asleep in between.
  * The woken reader lets records gather before it reads: one wakeup for each would halve the throughput (measured).
  */
-static __always_inline void submit(struct event_header *h, __u32 size, __u32 room, enum counter refused)
+static __always_inline bool submit(struct event_header *h, __u32 size, __u32 room, enum counter refused)
 {
 	__u32 zero = 0;
 	struct cpu_state *state = bpf_map_lookup_elem(&cpu_state, &zero);
 	__u64 waiting, takes, flags;
 
 	if (!state)
-		return;
+		return false;
 	h->size = size;
 	h->cpu = bpf_get_smp_processor_id();
 	h->seq = next_number(&state->seq);
 	waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
 	takes = ((size + 7) & ~7u) + RING_HEADER_BYTES;
-	if (refused == COUNTER_RING_FULL_HOOK && waiting + takes > ring_hook_limit) {
+	if (refused != COUNTER_RING_FULL_PROCESS && waiting + takes > ring_hook_limit) {
 		__sync_fetch_and_add(&state->counters[refused], 1);
-		return;
+		return false;
 	}
 	flags = waiting < ring_watermark && waiting + takes >= ring_watermark ? BPF_RB_FORCE_WAKEUP : 0;
 	/* Here, because the verifier of 6.1 forgets the bound of a number that was put aside meanwhile. */
 	barrier_var(size);
 	if (size > room)
-		return;
-	if (bpf_ringbuf_output(&ring, h, size, flags))
-		__sync_fetch_and_add(&state->counters[refused], 1);
+		return false;
+	if (!bpf_ringbuf_output(&ring, h, size, flags))
+		return true;
+	__sync_fetch_and_add(&state->counters[refused], 1);
+	return false;
 }
 
 #endif

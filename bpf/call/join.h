@@ -2,7 +2,16 @@
 #ifndef KTRAIL_JOIN_H
 #define KTRAIL_JOIN_H
 
-/* A matched entry that waits for its return. The stack pointer distinguishes nested calls. */
+/*
+ * Calls that wait for their return, where entry and return are seen by different runs. The records of a call are made at
+ * its entry, when paths and the caller's memory are those that the call was made with. The return sends its value behind
+ * them, and user space puts the two together.
+ *
+ * Each entry of the map leaves it once: by its return, by the next call at the same place, or by user space, which sweeps
+ * the map for calls whose thread has ended and for what the ring refused. Each of these tells user space how the call ended.
+ */
+
+/* The stack pointer distinguishes nested calls. */
 struct join_key {
 	__u64 thread;
 	__u64 sp;
@@ -10,9 +19,19 @@ struct join_key {
 	__u32 reserved;
 };
 
+enum join_state {
+	JOIN_WAITS,     /* user space has records of the call */
+	JOIN_UNREAD,    /* it has none: a text could not be read at the entry, so the return decides */
+	JOIN_RETURNED,  /* the ring refused the return; user space takes it from here */
+	JOIN_MISSED,    /* likewise, of a return that was never seen */
+};
+
 struct join_value {
 	__u64 params[PARAMS_MAX];
 	__u64 entered_ns;
+	__u64 returned;
+	__u32 state;  /* enum join_state */
+	__u32 reserved;
 };
 
 struct {
@@ -21,5 +40,24 @@ struct {
 	__type(key, struct join_key);
 	__type(value, struct join_value);
 } join SEC(".maps");
+
+/* Unique among the calls in progress: each has its place on some stack. */
+static __always_inline __u64 call_number(const struct join_key *key)
+{
+	return key->sp << 16 | (__u16)key->hook;
+}
+
+/* False when the ring refuses it. */
+static __always_inline bool send_return(const struct join_key *key, __u64 entered_ns, enum hook_flag how, __u64 returned)
+{
+	struct {
+		struct event_header header;
+		struct return_body body;
+	} record = { .body = { .call = call_number(key), .returned = returned } };
+
+	stamp(&record.header, EVENT_RETURN, entered_ns);
+	record.header.flags = how;
+	return submit(&record.header, sizeof(record), sizeof(record), COUNTER_RING_FULL_RETURN);
+}
 
 #endif

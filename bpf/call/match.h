@@ -27,6 +27,7 @@ __noinline int put_value(__u32 slot, __u32 i, __u32 at)
 	__u8 type = wanted->type;
 	struct value *v;
 	__u64 argument;
+	__u32 used;
 
 	if (!s || param >= PARAMS_MAX)
 		return 0;
@@ -38,8 +39,12 @@ __noinline int put_value(__u32 slot, __u32 i, __u32 at)
 	v->flags = 0;
 	if (type == ARG_FILE || type == ARG_PATH)
 		return put_file(slot, (char *)v, type, argument, param == hook->path.param, s);
-	if (type == ARG_STRING)
-		return put_string((char *)v, argument);
+	if (type == ARG_STRING) {
+		used = put_string((char *)v, argument);
+		if (v->kind == VALUE_ERROR && s->call.returns == HOOK_RETURN_FOLLOWS)
+			s->call.unread = true;
+		return used;
+	}
 	return put_number((char *)v, type, narrowed(type, argument));
 }
 
@@ -122,6 +127,7 @@ static __always_inline int next_selector(__u32 slot)
 	struct selector *selector;
 	struct event_header *h;
 	struct value *v;
+	__u8 type;
 	int last;
 
 	if (!s)
@@ -150,15 +156,17 @@ static __always_inline int next_selector(__u32 slot)
 		v = value_at(s, end);
 		if (!v)
 			return last;
+		h->flags = s->call.returns;
+		type = h->flags == HOOK_HAS_RETURN ? selector->return_type : ARG_U64;
 		v->index = RETURN_INDEX;
-		end += put_number((char *)v, selector->return_type, narrowed(selector->return_type, s->call.returned));
-		h->flags = HOOK_HAS_RETURN;
+		end += put_number((char *)v, type, narrowed(type, s->call.returned));
 		h->nargs++;
 	}
 	h->selector = selector->index;
 	h->hook_id = selector->policy_hook;
-	submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK);
-	if (h->flags & HOOK_HAS_RETURN)
+	if (submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK) && h->flags == HOOK_RETURN_FOLLOWS)
+		s->call.awaited = true;
+	if (h->flags)
 		h->nargs--;
 	return last;
 }
@@ -173,7 +181,12 @@ static __noinline int hook_record(__u32 slot)
 
 	if (!s || slot >= HOOK_SLOTS)
 		return 0;
+	s->call.unread = false;
+	s->call.awaited = false;
 	put_values(s, slot);
+	/* The page may not have been in memory. The function reads it, so at the return it will be there. */
+	if (s->call.unread)
+		return 0;
 	s->done = 0;
 	s->decided = hooks[slot].path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
 	/* A rename or a mount since the screen: it has judged by another path than the record's. */

@@ -9,8 +9,13 @@
 /* What a call looks like, however it arrived. */
 struct call {
 	__u64 params[PARAMS_MAX];
-	__u64 returned;
+	__u64 returned;  /* with HOOK_RETURN_FOLLOWS the number of the call */
 	__u64 time_ns;
+	__u64 sp;        /* where the return is to be joined */
+	__u16 returns;   /* enum hook_flag, for records of policies that ask for the return value */
+	__u8 unread;     /* a text could not be read, and the return is yet to come */
+	__u8 awaited;    /* a record with HOOK_RETURN_FOLLOWS is in the ring */
+	__u32 reserved;
 };
 
 /* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */

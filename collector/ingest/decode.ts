@@ -8,11 +8,14 @@ import {
   EVENT_EXIT,
   EVENT_FORK,
   EVENT_HOOK,
+  EVENT_RETURN,
   EXEC_BODY,
   EXIT_BODY,
   FILE_INFO,
   FORK_BODY,
   EVENT_HEADER,
+  HOOK_HAS_RETURN,
+  RETURN_BODY,
   TEXT_KEY,
   VALUE,
   VALUE_FILE,
@@ -96,12 +99,30 @@ export interface RawHook extends RawBase {
   readonly op: 'hook'
   readonly hookId: number
   readonly selector: number
+  /** `enum hook_flag` of bpf/event.h. */
+  readonly flags: number
   /** Only the first `count` belong to this record. */
   readonly values: readonly RawValue[]
   readonly count: number
 }
 
-export type RawEvent = RawExec | RawFork | RawExit | RawHook
+/** How a call ended. Thread, time of the entry and number together identify it. */
+export interface CallEnd {
+  readonly tid: number
+  readonly sec: number
+  readonly nsec: number
+  readonly callLo: number
+  readonly callHi: number
+  /** The register; undefined when the return was not seen. */
+  readonly returned: { readonly lo: number; readonly hi: number } | undefined
+}
+
+/** How a call ended whose records are marked HOOK_RETURN_FOLLOWS; `sec` and `nsec` are theirs. */
+export interface RawReturn extends RawBase, CallEnd {
+  readonly op: 'return'
+}
+
+export type RawEvent = RawExec | RawFork | RawExit | RawHook | RawReturn
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -117,6 +138,7 @@ const hook: Mutable<RawHook> = {
   startHi: 0,
   hookId: 0,
   selector: 0,
+  flags: 0,
   values: [],
   count: 0,
 }
@@ -159,6 +181,7 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
       readBase(hook, words, word)
       hook.hookId = words[word + 10] ?? 0
       hook.selector = (words[word + 11] ?? 0) & 0xffff
+      hook.flags = (words[word + 11] ?? 0) >>> 16
       hook.count = readValues(words, body, end, (meta >>> 8) & 0xff)
       return hook
     case EVENT_EXEC:
@@ -174,6 +197,21 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
         parentStart: startKey(bytes, body + FORK_BODY.parentStartNs),
         nspid: bytes.readUInt32LE(body + FORK_BODY.nspid),
       }
+    case EVENT_RETURN: {
+      if (end - body < RETURN_BODY.bytes) return undefined
+      const call = (body + RETURN_BODY.call) >>> 2
+      const value = (body + RETURN_BODY.returned) >>> 2
+      return {
+        op: 'return',
+        ...baseOf(words, word),
+        callLo: words[call] ?? 0,
+        callHi: words[call + 1] ?? 0,
+        returned:
+          (words[word + 11] ?? 0) >>> 16 === HOOK_HAS_RETURN
+            ? { lo: words[value] ?? 0, hi: words[value + 1] ?? 0 }
+            : undefined,
+      }
+    }
     case EVENT_EXIT:
       if (end - body < EXIT_BODY.bytes) return undefined
       return { op: 'exit', ...baseOf(words, word), code: bytes.readUInt32LE(body + EXIT_BODY.code) }

@@ -1,5 +1,6 @@
 /** Hooks by the id that records carry, with their event counts. Ids are never reused. */
 import { NOP } from '../../config/policy/arguments.ts'
+import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { HookSpec } from '../../config/policy/policy.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
@@ -31,6 +32,11 @@ export class HookRegistry {
     const known = this.#hooks.get(id)
     if (known !== undefined) known.events++
     return known
+  }
+
+  /** Type of the return value of a hook. */
+  returnType(id: number): ArgumentType {
+    return this.#hooks.get(id)?.returned ?? NOP
   }
 
   /** Forgets detached hooks after RETIRE_MS. */

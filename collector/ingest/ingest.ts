@@ -5,7 +5,7 @@
 import { ringWatermarkBytes } from '../../config/agent/effective.ts'
 import type { Config } from '../../config/agent/schema.ts'
 import { bootTime, clockOffset } from '../../native/index.ts'
-import type { Event, Timestamp } from '../../exporters/contract/event.ts'
+import type { Event, ProcessEvent, Timestamp } from '../../exporters/contract/event.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import { createReconciler } from '../process/after-losses.ts'
 import { WallClock } from '../process/clock.ts'
@@ -18,6 +18,7 @@ import type { Chunk } from './decode.ts'
 import { HookRegistry } from './hooks.ts'
 import { Normalizer } from './normalize.ts'
 import { Reading } from './reading.ts'
+import { PendingReturns } from './returns.ts'
 import { RingAccounting } from './ring-accounting.ts'
 import { Sequence } from './sequence.ts'
 import { chunks } from './source.ts'
@@ -38,6 +39,7 @@ export class Ingest implements Disposable {
   readonly sequence: Sequence = new Sequence()
   readonly accounting: RingAccounting
   readonly reading: Reading = new Reading()
+  readonly returns: PendingReturns = new PendingReturns()
   /** Process events made; `hooks` counts the others. */
   readonly made: Record<'process_exec' | 'process_exit', number> = { process_exec: 0, process_exit: 0 }
   /** Bytes read from the ring. */
@@ -48,6 +50,8 @@ export class Ingest implements Disposable {
   readonly #reconciler: Reconciler
   /** process_exec events of processes found by the start-up scan. */
   #found: Event[] = []
+  /** Events to go on with the next chunk. */
+  readonly #ended: ProcessEvent[] = []
   #wake: () => void = () => {}
 
   constructor(options: IngestOptions) {
@@ -94,7 +98,8 @@ export class Ingest implements Disposable {
       maxDelayMs: config.ring.max_delay,
       watermarkBytes: ringWatermarkBytes(config),
       onEmpty,
-      wantsTurn,
+      // Before that all records were read, so those of the swept calls are here.
+      wantsTurn: () => this.#endSwept() || wantsTurn(),
       polls,
     }
     for await (const chunk of chunks(source, signal)) {
@@ -103,23 +108,39 @@ export class Ingest implements Disposable {
       yield events
       this.#takeBack()
     }
+    this.returns.endAll(this.#ended)
+    yield this.#ended.splice(0)
   }
 
   #take(chunk: Chunk): Event[] {
-    const { accounting, made } = this
+    const { accounting, made, returns } = this
     this.#clock.refresh()
-    const events: Event[] = []
+    const events: ProcessEvent[] = this.#ended.splice(0)
     accounting.malformed += decodeChunk(chunk, (raw, bytes) => {
       accounting.tracker.see(raw.cpu, raw.seq)
+      if (raw.op === 'return') {
+        returns.end(raw, events)
+        return
+      }
       const event = this.#normalizer.event(raw, bytes)
       if (event === undefined) return
-      if (event.type !== 'process_kprobe') made[event.type]++
-      events.push(event)
+      if (raw.op === 'hook' && event.type === 'process_kprobe') {
+        returns.add(raw, event, this.hooks.returnType(raw.hookId), events)
+      } else if (event.type !== 'process_kprobe') {
+        made[event.type]++
+        events.push(event)
+      }
     })
     this.reading.looked()
     this.#reconciler.read(chunk.length)
     this.bytesRead += chunk.length
     return events
+  }
+
+  /** Calls whose end the kernel's map told, not the ring. True if events of them can go on. */
+  #endSwept(): boolean {
+    for (const call of this.#options.kernel.policies.takeEnds()) this.returns.end(call, this.#ended)
+    return this.#ended.length > 0
   }
 
   /** The events are encoded: now the process table may be trimmed. */

@@ -3,14 +3,17 @@
  * Forks only update the process table and yield no event.
  */
 import type { ArgumentType } from '../../config/policy/arguments.ts'
-import type { RawEvent, RawHook, RawValue } from './decode.ts'
+import type { RawEvent, RawHook, RawReturn, RawValue } from './decode.ts'
 import type { Argument, Hook, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { WallClock } from '../process/clock.ts'
 import { exitReason } from '../process/signals.ts'
 import type { Image } from '../process/image.ts'
 import type { ProcessTable } from '../process/table.ts'
 import { decodeText } from '../process/text.ts'
+import { NOT_SEEN } from './returns.ts'
 import {
+  HOOK_RETURN_FOLLOWS,
+  HOOK_RETURN_MISSED,
   RETURN_INDEX,
   VALUE_DELETED,
   VALUE_ERROR,
@@ -50,7 +53,7 @@ export class Normalizer {
   /**
    * The event of a raw event, not yet numbered (sequence.ts), or undefined when it yields none. `bytes`: the chunk that contains the texts.
    */
-  event(raw: RawEvent, bytes: Buffer): ProcessEvent | undefined {
+  event(raw: Exclude<RawEvent, RawReturn>, bytes: Buffer): ProcessEvent | undefined {
     const { table, clock, nowMs } = this.#options
     switch (raw.op) {
       case 'fork':
@@ -108,7 +111,8 @@ export class Normalizer {
     // A record without room for all of them.
     if (length < args.length) args.length = length
     const last = valueOf(raw, RETURN_INDEX, raw.count - 1)
-    const returned = last === undefined ? undefined : argument(last, known.returned, bytes)
+    const later = (raw.flags & (HOOK_RETURN_FOLLOWS | HOOK_RETURN_MISSED)) !== 0
+    const returned = later ? NOT_SEEN : last === undefined ? undefined : argument(last, known.returned, bytes)
     return {
       type: 'process_kprobe',
       seq: 0,

@@ -42,7 +42,7 @@ export class RingAccounting {
       this.#imbalance = Math.max(0, behind, this.#gaps - (tracker.late - this.#late))
     }
     const { taken, counters } = this.#kernel.counts()
-    const refused = counters.ring_full_hook + counters.ring_full_process
+    const refused = counters.ring_full_hook + counters.ring_full_process + counters.ring_full_return
     this.#numbered = taken - refused
     this.#gaps = tracker.gaps() - refused
     this.#late = tracker.late

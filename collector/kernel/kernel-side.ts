@@ -148,7 +148,7 @@ export class KernelSide implements Disposable {
   #readCounts(): KernelCounts {
     const states = this.#maps.cpu_state.lookup(CPU_STATE_KEY) ?? Buffer.alloc(0)
     const counters = summed(states)
-    counters.return_missed += this.policies.cutReturns
+    counters.return_missed += this.policies.lostCalls
     return {
       taken: sumAt(states, CPU_STATE.seq),
       counters,

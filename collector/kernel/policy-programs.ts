@@ -6,8 +6,9 @@
 import { constants as os } from 'node:os'
 import * as native from '../../native/index.ts'
 import { NativeError, builtFile } from '../../native/index.ts'
-import type { BpfMap, BpfObject, Link, ObjectOptions } from '../../native/types.ts'
+import type { BpfObject, Link, ObjectOptions } from '../../native/types.ts'
 import type { Policy } from '../../config/policy/policy.ts'
+import type { CallEnd } from '../ingest/decode.ts'
 import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
 import { u32 } from './bytes.ts'
@@ -83,9 +84,7 @@ export class PolicyPrograms implements Disposable {
   /** Missed runs of detached functions, by name. */
   readonly #pastMissed = new Map<string, number>()
   /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
-  #join: { readonly map: BpfMap; readonly sweep: JoinSweep } | undefined
-  /** Calls that matched at entry without a return: the thread is gone, or the function was detached before. */
-  #cutReturns = 0
+  #join: JoinSweep | undefined
 
   constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Readonly<Record<string, Buffer>>) {
     this.#options = options
@@ -204,18 +203,14 @@ export class PolicyPrograms implements Disposable {
     })
     try {
       await fillMaps(object, tables, turns)
-      if (part.some(({ way: { mode } }) => mode === 'join' || mode === 'kprobe.session')) this.#keepJoin(object)
+      if (part.some(({ way: { mode } }) => mode === 'join' || mode === 'kprobe.session')) {
+        this.#join ??= new JoinSweep(object.map('join'), this.#threadStart)
+      }
       return object
     } catch (error) {
       object.close()
       throw error
     }
-  }
-
-  #keepJoin(object: BpfObject): void {
-    if (this.#join !== undefined) return
-    const map = object.map('join')
-    this.#join = { map, sweep: new JoinSweep(map, this.#threadStart) }
   }
 
   /** The gates of the functions; new ones are attached, with their programs. */
@@ -272,7 +267,7 @@ export class PolicyPrograms implements Disposable {
     if (gone.length === 0) return
     await this.#native.closed()
     // Now no call enters any more, and waiting calls have lost their return.
-    for (const { id } of gone) this.#cutReturns += this.#join?.sweep.forget(id) ?? 0
+    for (const { id } of gone) this.#join?.forget(id)
     this.#closeUnused(gone)
   }
 
@@ -301,23 +296,28 @@ export class PolicyPrograms implements Disposable {
     return missed
   }
 
-  /** Matched calls whose return never came. */
-  get cutReturns(): number {
-    return this.#cutReturns
+  /** Calls that were to be judged at a return that never came. */
+  get lostCalls(): number {
+    return this.#join?.lost ?? 0
   }
 
-  /** Counts and removes calls whose return will never come; call it every few seconds. */
+  /** How calls ended, since the last time, that the ring does not tell. Their records are in the ring by now. */
+  takeEnds(): CallEnd[] {
+    return this.#join?.takeEnds() ?? []
+  }
+
+  /** Removes calls whose return will never come; call it every few seconds. */
   sweepJoins(): void {
     if (this.#join === undefined) return
     const { agentPid } = this.#options
     // With no /proc, or that of another pid namespace, every thread would seem to be gone.
     if (typeof this.#threadStart(agentPid, agentPid) !== 'bigint') return
-    this.#cutReturns += this.#join.sweep.sweep(native.bootTime())
+    this.#join.sweep(native.bootTime())
   }
 
   /** Matched calls that have not returned (yet). */
   waitingReturns(): number {
-    return this.#join?.sweep.waiting() ?? 0
+    return this.#join?.waiting() ?? 0
   }
 
   /** Detaches everything; a running change fails. Ends when no program runs any more. */
@@ -327,7 +327,7 @@ export class PolicyPrograms implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    void this.detachAll().finally(() => this.#join?.map.close())
+    void this.detachAll().finally(() => this.#join?.close())
   }
 }
 
@@ -340,8 +340,8 @@ function addTo(counts: Map<string, number>, key: string, count: number): void {
 }
 
 /**
- * For a joined function only the entry side counts: a missed return of a match leaves its entry in the join map and is counted as return_missed.
- * A session has one program for both sides, so its missed returns are counted under both reasons: too many, never too few.
+ * For a joined function only the entry side counts: an event whose return was missed is there, and marked.
+ * A session has one program for both sides, so returns missed by it count too: too many, never too few.
  */
 function missedBy({ way: { mode }, gate }: Attached): number {
   return gate.links

@@ -3,7 +3,7 @@
  * A struct is the offsets of its members in bytes, and its size as `bytes`. Constants of an enum have their C names, except where they
  * are looked up by name.
  */
-export const CPU_STATE = { seq: 0, counters: 8, bytes: 72 } as const
+export const CPU_STATE = { seq: 0, counters: 8, bytes: 80 } as const
 export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, bytes: 24 } as const
 export const SELECTOR = {
   policyHook: 0,
@@ -22,7 +22,7 @@ export const SUFFIX_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 136 } as const
 export const EDGE = { word: 0, node: 8, len: 12, bytes: 16 } as const
 export const NODE = { id: 0, here: 4, below: 8, open: 12, bytes: 16 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
-export const JOIN_VALUE = { params: 0, enteredNs: 40, bytes: 48 } as const
+export const JOIN_VALUE = { params: 0, enteredNs: 40, returned: 48, state: 56, bytes: 64 } as const
 export const HOOK = {
   id: 0,
   syscall: 4,
@@ -94,11 +94,15 @@ export const EXEC_BODY = {
 } as const
 export const FORK_BODY = { parentStartNs: 0, parentTgid: 8, nspid: 12, bytes: 16 } as const
 export const EXIT_BODY = { code: 0, bytes: 8 } as const
+export const RETURN_BODY = { call: 0, returned: 8, bytes: 16 } as const
 export const EVENT_EXEC = 1
 export const EVENT_FORK = 2
 export const EVENT_EXIT = 3
 export const EVENT_HOOK = 4
+export const EVENT_RETURN = 5
 export const HOOK_HAS_RETURN = 1
+export const HOOK_RETURN_FOLLOWS = 2
+export const HOOK_RETURN_MISSED = 4
 export const VALUE_INT = 1
 export const VALUE_UINT = 2
 export const VALUE_STRING = 3
@@ -123,12 +127,13 @@ export const PROCESS_ERROR_PATH_CWD = 4194304
 export const COUNTERS = [
   'ring_full_hook',
   'ring_full_process',
-  'join_full',
   'return_missed',
   'process_map_full',
   'path_raced',
   'path_unstable',
   'path_too_deep',
+  'join_full',
+  'ring_full_return',
 ] as const
 export const ARG_TYPES = {
   nop: 0,
@@ -175,3 +180,7 @@ export const EDGE_OPEN = 2147483648
 export const NO_ARG = 255
 export const RETURN_INDEX = 255
 export const VALUE_TYPE_SHIFT = 3
+export const JOIN_WAITS = 0
+export const JOIN_UNREAD = 1
+export const JOIN_RETURNED = 2
+export const JOIN_MISSED = 3

@@ -95,8 +95,9 @@ export class Telemetry implements AsyncDisposable {
       records: () => ingest.accounting.tracker.received,
       losses: () => this.#losses.list(),
       fallbacks: () => {
-        const { path_raced, path_unstable, path_too_deep } = kernel.counts().counters
-        return { path_raced, path_unstable, path_too_deep }
+        const { path_raced, path_unstable, path_too_deep, join_full, ring_full_return } = kernel.counts().counters
+        const return_not_seen = ingest.returns.missed
+        return { path_raced, path_unstable, path_too_deep, join_full, ring_full_return, return_not_seen }
       },
       tampering: () => guard.findings(),
       imbalance: () => ingest.accounting.imbalance,

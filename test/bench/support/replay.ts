@@ -45,6 +45,7 @@ export class Line {
     const events: ProcessEvent[] = []
     decodeChunk(chunk, (raw, bytes) => {
       this.tracker.see(raw.cpu, raw.seq)
+      if (raw.op === 'return') return
       const event = this.normalizer.event(raw, bytes)
       if (event !== undefined) events.push(event)
     })

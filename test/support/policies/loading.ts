@@ -4,7 +4,7 @@
  */
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
-import type { Argument, KprobeEvent } from '../../../exporters/contract/event.ts'
+import type { Argument, KprobeEvent, ProcessEvent } from '../../../exporters/contract/event.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
@@ -12,6 +12,7 @@ import type { LoadedPolicy } from '../../../collector/kernel/policy-programs.ts'
 import { decodeChunk } from '../../../collector/ingest/decode.ts'
 import { HookRegistry } from '../../../collector/ingest/hooks.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'
+import { PendingReturns } from '../../../collector/ingest/returns.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
 import { clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
@@ -33,6 +34,9 @@ export class LoadedKernel implements Disposable {
     hook: (id) => this.#hooks.take(id),
     nowMs: () => performance.now(),
   })
+
+  readonly #returns = new PendingReturns()
+  readonly #selectors = new WeakMap<ProcessEvent, number>()
 
   private constructor(kernel: KernelSide) {
     this.#kernel = kernel
@@ -67,13 +71,23 @@ export class LoadedKernel implements Disposable {
   read(pid: number, each: (event: KprobeEvent, selector: number) => void): void {
     for (;;) {
       const length = this.#kernel.ring.read(this.#chunk)
-      if (length === 0) return
+      const ready: ProcessEvent[] = []
+      if (length === 0) for (const end of this.#kernel.policies.takeEnds()) this.#returns.end(end, ready)
       const malformed = decodeChunk({ bytes: this.#chunk, length }, (raw, bytes) => {
+        if (raw.op === 'return') {
+          this.#returns.end(raw, ready)
+          return
+        }
         const event = this.#normalizer.event(raw, bytes)
         if (raw.op !== 'hook' || raw.tgid !== pid) return
         if (event?.type !== 'process_kprobe') throw new Error(`a record of an unknown hook ${raw.hookId}`)
-        each(event, raw.selector)
+        this.#selectors.set(event, raw.selector)
+        this.#returns.add(raw, event, this.#hooks.returnType(raw.hookId), ready)
       })
+      for (const event of ready) {
+        if (event.type === 'process_kprobe') each(event, this.#selectors.get(event) ?? 0)
+      }
+      if (length === 0) return
       if (malformed > 0) throw new Error(`${malformed} malformed records`)
       this.#table.trim()
       this.#table.sweep(performance.now())

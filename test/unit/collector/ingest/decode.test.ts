@@ -55,6 +55,16 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
   fc.record(
     {
       ...base,
+      op: fc.constant('return' as const),
+      callLo: u32,
+      callHi: u32,
+      returned: fc.oneof(fc.constant(undefined), start),
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      ...base,
       op: fc.constant('exec' as const),
       parentTgid: u32,
       parentStart: start,
@@ -78,6 +88,7 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
       op: fc.constant('hook' as const),
       hookId: u32,
       selector: fc.nat(0xffff),
+      flags: fc.nat(0xffff),
       values: fc.array(value, { maxLength: 6 }),
     },
     plain,

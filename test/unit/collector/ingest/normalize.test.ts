@@ -1,7 +1,7 @@
 /** Sequences of raw events → the events made of them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { RawEvent, RawHook, RawValue } from '../../../../collector/ingest/decode.ts'
+import type { RawEvent, RawHook, RawReturn, RawValue } from '../../../../collector/ingest/decode.ts'
 import type { Argument, ProcessEvent } from '../../../../exporters/contract/event.ts'
 import { Normalizer } from '../../../../collector/ingest/normalize.ts'
 import type { KnownHook } from '../../../../collector/ingest/normalize.ts'
@@ -15,13 +15,15 @@ import { makeHook } from '../../exporters/support/events.ts'
 import { arg, typeOf } from '../support/specs.ts'
 import { OFFSET_NS, exec, fork, newTable, scanned } from '../support/processes.ts'
 
+type Recorded = Exclude<RawEvent, RawReturn>
+
 interface Setup {
   readonly table: ProcessTable
   readonly normalizer: Normalizer
   readonly shellStart: number
   now: number
   /** The event of a raw event, which must exist. */
-  event(raw: RawEvent, bytes?: Buffer): ProcessEvent
+  event(raw: Recorded, bytes?: Buffer): ProcessEvent
 }
 
 /** `types`: of the policy's args, those of parameter 0, 1, … */
@@ -57,7 +59,7 @@ function setupOf(args: readonly ArgumentSpec[], returned = 'int'): Setup {
 
 const at = { cpu: 0, seq: 0, sec: 0, nsec: 0, startHi: 0 }
 
-function exit(tgid: number, start: number, code = 0): RawEvent {
+function exit(tgid: number, start: number, code = 0): Recorded {
   return { op: 'exit', ...at, sec: 2, nsec: 5, tgid, tid: tgid, startLo: start, code }
 }
 
@@ -72,6 +74,7 @@ function hook(tgid: number, start: number, values: readonly RawValue[] = [], hoo
     startLo: start,
     hookId,
     selector: 0,
+    flags: 0,
     values,
     count: values.length,
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { JoinSweep, threadStarts } from '../../../../collector/kernel/joins.ts'
 import type { ThreadStart } from '../../../../collector/kernel/joins.ts'
-import { JOIN_KEY, JOIN_VALUE } from '../../../../collector/kernel/wire.ts'
+import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE } from '../../../../collector/kernel/wire.ts'
 import type { BpfMap } from '../../../../native/types.ts'
 
 const SECOND = 1_000_000_000n
@@ -19,18 +19,20 @@ const unused = (): never => assert.fail('the sweep only lists and deletes')
 
 /** A join map in memory. */
 function joinMap(
-  entries: ReadonlyArray<{ key: Buffer; enteredNs: bigint }>,
+  entries: ReadonlyArray<{ key: Buffer; enteredNs: bigint; state?: number; returned?: bigint }>,
 ): BpfMap & { readonly held: Map<string, Buffer> } {
   const held = new Map(
-    entries.map(({ key, enteredNs }) => {
+    entries.map(({ key, enteredNs, state = 0, returned = 0n }) => {
       const value = Buffer.alloc(JOIN_VALUE.bytes)
       value.writeBigUInt64LE(enteredNs, JOIN_VALUE.enteredNs)
+      value.writeBigUInt64LE(returned, JOIN_VALUE.returned)
+      value.writeUInt32LE(state, JOIN_VALUE.state)
       return [key.toString('hex'), value]
     }),
   )
   return {
     held,
-    info: { name: 'join', keySize: 24, valueSize: 48, maxEntries: 8192, perCpu: 1 },
+    info: { name: 'join', keySize: JOIN_KEY.bytes, valueSize: JOIN_VALUE.bytes, maxEntries: 8192, perCpu: 1 },
     // All but the last, then that.
     part: (_room, from) => {
       const found = [...held].slice(...(from === undefined ? [0, -1] : [-1]))
@@ -59,31 +61,56 @@ const rows: ReadonlyArray<{ name: string; enteredNs: bigint; start: ReturnType<T
 
 describe('sweep of the joins', () => {
   for (const { name, enteredNs, start, taken } of rows) {
-    it(`${name}: ${taken === 1 ? 'is removed and counted' : 'stays'}`, () => {
+    it(`${name}: ${taken === 1 ? 'is removed' : 'stays'}`, () => {
       const map = joinMap([{ key: keyOf(7, 8), enteredNs }])
       const sweep = new JoinSweep(map, (tgid, tid) => {
         assert.deepEqual([tgid, tid], [7, 8])
         return start
       })
-      assert.equal(sweep.sweep(NOW), taken)
+      sweep.sweep(NOW)
+      assert.equal(sweep.takeEnds().length, taken)
       assert.equal(map.held.size, 1 - taken)
       assert.equal(sweep.waiting(), 1 - taken)
-      assert.equal(sweep.sweep(NOW), 0)
+      sweep.sweep(NOW)
+      assert.deepEqual(sweep.takeEnds(), [])
     })
   }
 
   it('the idle tasks, which procfs does not list, count as running', () => {
     const map = joinMap([{ key: keyOf(0, 0), enteredNs: 0n }])
-    assert.equal(new JoinSweep(map, () => 'gone').sweep(NOW), 0)
+    new JoinSweep(map, () => 'gone').sweep(NOW)
+    assert.equal(map.held.size, 1)
   })
 
-  it('an entry that its return takes at the same moment is not counted', () => {
+  it('an entry that its return takes at the same moment has no second end', () => {
     const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
     const sweep = new JoinSweep(map, () => {
       map.held.clear()
       return 'gone'
     })
-    assert.equal(sweep.sweep(NOW), 0)
+    sweep.sweep(NOW)
+    assert.deepEqual(sweep.takeEnds(), [])
+  })
+
+  it('says how a call ended, at once where only the ring had no room for it', () => {
+    const young = { enteredNs: NOW - 5n }
+    const sp = 0xffff_c900_1234_5678n
+    const map = joinMap([
+      { key: keyOf(7, 8, sp), ...young, state: JOIN_RETURNED, returned: 0xffff_ffff_ffff_fff2n },
+      { key: keyOf(7, 9, sp + 8n), ...young, state: JOIN_MISSED },
+      { key: keyOf(7, 10, sp + 16n), ...young, state: JOIN_UNREAD },
+      { key: keyOf(7, 11, sp + 24n), ...young },
+      { key: keyOf(9, 9, sp), enteredNs: SECOND, state: JOIN_UNREAD },
+    ])
+    const sweep = new JoinSweep(map, (tgid) => (tgid === 9 ? 'gone' : 1n))
+    sweep.sweep(NOW)
+    const entered = { sec: 99, nsec: 999_999_995 }
+    assert.deepEqual(sweep.takeEnds(), [
+      { tid: 8, ...entered, callLo: 0x5678_0000, callHi: 0xc900_1234, returned: { lo: 0xffff_fff2, hi: 0xffff_ffff } },
+      { tid: 9, ...entered, callLo: 0x5680_0000, callHi: 0xc900_1234, returned: undefined },
+    ])
+    assert.equal(sweep.lost, 1)
+    assert.equal(map.held.size, 2)
   })
 
   it('checks each thread once, and a few hundred in a sweep; the others follow in later sweeps', () => {
@@ -97,10 +124,10 @@ describe('sweep of the joins', () => {
       asked.set(tgid, (asked.get(tgid) ?? 0) + 1)
       return tgid > 1400 ? 'gone' : 1n
     })
-    assert.ok(sweep.sweep(NOW) === 0 && asked.size <= 256, `${asked.size} asked`)
-    let taken = 0
-    for (let i = 0; i < 40; i++) taken += sweep.sweep(NOW)
-    assert.equal(taken, 200)
+    sweep.sweep(NOW)
+    assert.ok(map.held.size === 3000 && asked.size <= 256, `${asked.size} asked`)
+    for (let i = 0; i < 40; i++) sweep.sweep(NOW)
+    assert.equal(sweep.takeEnds().length, 200)
     assert.equal(map.held.size, 2800)
   })
 

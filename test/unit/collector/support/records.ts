@@ -2,8 +2,14 @@
 import type { RawEvent, RawValue } from '../../../../collector/ingest/decode.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
 
-const { EVENT_HEADER, EXEC_BODY, FORK_BODY, EXIT_BODY, VALUE, FILE_INFO } = wire
-const TYPES = { exec: wire.EVENT_EXEC, fork: wire.EVENT_FORK, exit: wire.EVENT_EXIT, hook: wire.EVENT_HOOK } as const
+const { EVENT_HEADER, EXEC_BODY, FORK_BODY, EXIT_BODY, RETURN_BODY, VALUE, FILE_INFO } = wire
+const TYPES = {
+  exec: wire.EVENT_EXEC,
+  fork: wire.EVENT_FORK,
+  exit: wire.EVENT_EXIT,
+  hook: wire.EVENT_HOOK,
+  return: wire.EVENT_RETURN,
+} as const
 
 const pad = (bytes: Buffer): Buffer => Buffer.concat([bytes], (bytes.length + 7) & ~7)
 
@@ -72,6 +78,14 @@ function bodyOf(event: RecordSpec): Buffer {
     }
     case 'hook':
       return Buffer.concat(event.values.map(valueBytes))
+    case 'return': {
+      const body = Buffer.alloc(RETURN_BODY.bytes)
+      body.writeUInt32LE(event.callLo, RETURN_BODY.call)
+      body.writeUInt32LE(event.callHi, RETURN_BODY.call + 4)
+      body.writeUInt32LE(event.returned?.lo ?? 0, RETURN_BODY.returned)
+      body.writeUInt32LE(event.returned?.hi ?? 0, RETURN_BODY.returned + 4)
+      return body
+    }
   }
 }
 
@@ -93,6 +107,13 @@ export function recordBytes(event: RecordSpec): Buffer {
     head[EVENT_HEADER.nargs] = event.values.length
     head.writeUInt32LE(event.hookId, EVENT_HEADER.hookId)
     head.writeUInt16LE(event.selector, EVENT_HEADER.selector)
+    head.writeUInt16LE(event.flags, EVENT_HEADER.flags)
+  }
+  if (event.op === 'return') {
+    head.writeUInt16LE(
+      event.returned === undefined ? wire.HOOK_RETURN_MISSED : wire.HOOK_HAS_RETURN,
+      EVENT_HEADER.flags,
+    )
   }
   return pad(Buffer.concat([head, body]))
 }

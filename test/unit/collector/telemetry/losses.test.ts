@@ -116,7 +116,6 @@ test('losses: every reason is listed while it is 0, fall-backs are not losses', 
     [
       'ring_full_hook',
       'ring_full_process',
-      'join_full',
       'return_missed',
       'process_map_full',
       'malformed',

@@ -1,0 +1,144 @@
+/** Records and ends of calls → the events that go on. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { CallEnd, RawHook } from '../../../../collector/ingest/decode.ts'
+import { NOT_SEEN, PendingReturns } from '../../../../collector/ingest/returns.ts'
+import {
+  HOOK_HAS_RETURN,
+  HOOK_RETURN_FOLLOWS,
+  HOOK_RETURN_MISSED,
+  VALUE_UINT,
+} from '../../../../collector/kernel/wire.ts'
+import type { KprobeEvent, ProcessEvent } from '../../../../exporters/contract/event.ts'
+import { makeKprobe, text } from '../../exporters/support/events.ts'
+import { typeOf } from '../support/specs.ts'
+
+interface Call {
+  readonly tid?: number
+  readonly nsec?: number
+  readonly call?: number
+  readonly flags?: number
+}
+
+function raw({ tid = 8, nsec = 5, call = 1, flags = HOOK_RETURN_FOLLOWS }: Call): RawHook {
+  const number = { kind: VALUE_UINT, index: 255, flags: 0, lo: call, hi: 0xc900, mode: 0, dev: 0, from: 0, to: 0 }
+  const base = { cpu: 0, seq: 0, sec: 1, nsec, tgid: 7, tid, startLo: 0, startHi: 0 }
+  return { op: 'hook', ...base, hookId: 3, selector: 0, flags, values: [number], count: 1 }
+}
+
+const end = ({ tid = 8, nsec = 5, call = 1 }: Call, returned?: CallEnd['returned']): CallEnd => ({
+  tid,
+  sec: 1,
+  nsec,
+  callLo: call,
+  callHi: 0xc900,
+  returned,
+})
+
+const event = (name: string): KprobeEvent => ({
+  ...makeKprobe({ args: [text(name)] }),
+  returned: NOT_SEEN,
+})
+
+const shown = (events: readonly ProcessEvent[]): string[] =>
+  events.map((each) => {
+    assert.ok(each.type === 'process_kprobe')
+    const [arg] = each.args
+    const { returned } = each
+    return `${arg?.kind === 'string' ? arg.value : ''} ${returned === undefined || returned.kind === 'file' ? '' : returned.kind === 'error' ? returned.message : returned.value}`
+  })
+
+/** Plays additions (`+`, with a name) and ends; returns what went on. */
+function play(
+  steps: ReadonlyArray<readonly [name: string, call: Call] | readonly [returned: number | undefined, call: Call]>,
+  pending = new PendingReturns(),
+  type = 'int',
+): string[] {
+  const out: ProcessEvent[] = []
+  for (const [what, call] of steps) {
+    if (typeof what === 'string') pending.add(raw(call), event(what), typeOf(type), out)
+    else
+      pending.end(end(call, what === undefined ? undefined : { lo: what >>> 0, hi: what < 0 ? 0xffff_ffff : 0 }), out)
+  }
+  return shown(out)
+}
+
+test('returns: an event goes on with the value of its own call, those of all policies together', () => {
+  const outer = { nsec: 1, call: 1 }
+  const inner = { nsec: 2, call: 2 }
+  const other = { tid: 9, nsec: 1, call: 1 }
+  const steps = [
+    ['outer', outer],
+    ['outer too', outer],
+    ['inner', inner],
+    ['other', other],
+    [-2, inner],
+    [7, other],
+    [3, outer],
+  ] as const
+  assert.deepEqual(play(steps), ['inner -2', 'other 7', 'outer 3', 'outer too 3'])
+})
+
+test('returns: a call is neither one at the same place of the stack nor one at the same time', () => {
+  const pending = new PendingReturns()
+  const steps = [
+    ['before', { nsec: 1, call: 1 }],
+    [undefined, { nsec: 1, call: 1 }],
+    ['after', { nsec: 9, call: 1 }],
+    [5, { nsec: 9, call: 2 }],
+    [6, { nsec: 1, call: 1 }],
+    [4, { nsec: 9, call: 1 }],
+  ] as const
+  assert.deepEqual(play(steps, pending), ['before return not seen', 'after 4'])
+  assert.equal(pending.missed, 1)
+})
+
+test('returns: an event that needs no return goes on at once', () => {
+  const pending = new PendingReturns()
+  const out: ProcessEvent[] = []
+  for (const flags of [0, HOOK_HAS_RETURN, HOOK_RETURN_MISSED])
+    pending.add(raw({ flags }), event(''), typeOf('int'), out)
+  assert.equal(out.length, 3)
+  assert.equal(pending.missed, 1)
+})
+
+test('returns: with too many bytes waiting, those of the thread that waits longest go on without a value, once', () => {
+  const pending = new PendingReturns(10_000)
+  const long = 'x'.repeat(2000)
+  const steps = [
+    [`${long}1`, { tid: 1 }],
+    [`${long}2`, { tid: 2 }],
+    [`${long}3`, { tid: 3 }],
+    [1, { tid: 1 }],
+    [2, { tid: 2 }],
+  ] as const
+  const went = play(steps, pending).map((line) => line.slice(2000))
+  assert.deepEqual(went, ['1 return not seen', '2 2'])
+  const rest: ProcessEvent[] = []
+  pending.endAll(rest)
+  assert.deepEqual(shown(rest), [`${long}3 return not seen`])
+  pending.endAll(rest)
+  assert.equal(rest.length, 1)
+  assert.equal(pending.missed, 2)
+})
+
+const VALUES: ReadonlyArray<readonly [type: string, register: number, value: string]> = [
+  ['int8', 0x1ff, '-1'],
+  ['uint8', 0x1ff, '255'],
+  ['int16', 0x18000, '-32768'],
+  ['uint16', 0x18000, '32768'],
+  ['int', -14, '-14'],
+  ['uint32', -1, '4294967295'],
+  ['int64', -1, '-1'],
+  ['uint64', -1, '18446744073709551615'],
+]
+
+for (const [type, register, value] of VALUES) {
+  test(`returns: ${register} as ${type} is ${value}`, () => {
+    const steps = [
+      ['a', {}],
+      [register, {}],
+    ] as const
+    assert.deepEqual(play(steps, new PendingReturns(), type), [`a ${value}`])
+  })
+}

@@ -1,4 +1,7 @@
 /** The public interface of `exporters/`. */
+export { Audit } from './audit/audit.ts'
+export type { RunReport as AuditedRun, StreamReport as AuditedStream } from './audit/audit.ts'
+export { auditSource } from './audit/sources.ts'
 export { isAboutAgent } from './contract/event.ts'
 export { Numberings } from './contract/numbering.ts'
 export type { Encoded, Outcome } from './contract/exporter.ts'

@@ -10,6 +10,8 @@ const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what m
   ktrail config print [--effective]     the config, with --effective also every
                       [--config FILE]   default and where each value comes from
   ktrail spool ls|verify|repair|replay  events that wait on disk for a sink
+  ktrail audit SOURCE...                whether a sink lacks records: files,
+                                        kafka:// topics, loki:// queries
   ktrail version                        versions of ktrail, Node and the kernel
   ktrail help [COMMAND]                 this help, or help for a command
 
@@ -56,6 +58,25 @@ Exit codes: 0 no mistakes, 2 wrong usage, 78 mistakes, or the kernel cannot
 run ktrail or a policy.
 `
 
+const AUDIT = `ktrail audit FILE... | kafka://BROKERS/TOPIC[,TOPIC] | loki://HOST?QUERY
+             [--partial] [--since TIME] [-o text|json]
+
+Reads a sink once and proves from the numbers of its records what is whole,
+what is missing, whether a loss record tells of it, and what is there twice or
+out of order. Files may be compressed (.gz), - is standard input; they need
+envelope: true. Several sources are read as one: give all topics of a template.
+
+  --partial       the sink has forgotten old records: begin with the oldest
+  --since TIME    read from this time on, such as 2026-11-24T14:00:00Z; loki
+                  reads the last hour without it. Implies --partial
+  -o json         the same for programs, as one line
+
+Kafka with TLS or login, Loki with a token: see docs/audit.md.
+
+Exit codes: 0 nothing is missing untold, 1 something is or the sink cannot be
+read, 2 wrong usage.
+`
+
 const CONFIG = `ktrail config: shows what a config means
 
   ktrail config print [--effective] [--config FILE]
@@ -93,6 +114,7 @@ const root = group({
   commands: {
     run: { help: RUN, load: async () => (await import('./run.ts')).runCommand },
     check: { help: CHECK, load: async () => (await import('./check.ts')).checkCommand },
+    audit: { help: AUDIT, load: async () => (await import('./audit.ts')).auditCommand },
     config: { load: () => Promise.resolve(config) },
     spool: { load: async () => (await import('./spool.ts')).spoolCommand },
     version: { help: VERSION, load: async () => (await import('./version.ts')).versionCommand },

@@ -5,6 +5,8 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Audit } from '../../exporters/audit/audit.ts'
+import { lokiSource } from '../../exporters/audit/loki.ts'
 import { findEngine } from '../support/containers/engine.ts'
 import { linesOf, lokiImage, startLoki } from '../support/containers/loki.ts'
 import { Pipeline } from '../support/containers/pipeline.ts'
@@ -41,6 +43,13 @@ test(`loki container: ${EVENTS} events are visible by LogQL, each once`, async (
   do {
     lines = await linesOf(loki.address, '{service_name="ktrail-test"}', EVENTS * 2)
   } while (lines.length < EVENTS && performance.now() < end && (await pause(LOOK_MS, true)))
+  const numbered = new Audit()
+  const options = { env: {}, sinceMs: undefined, nowMs: Date.now() + 60_000 }
+  for await (const record of lokiSource(`loki://${loki.address}?{service_name="ktrail-test"}`, options)()) {
+    if (typeof record === 'object') numbered.add(record)
+  }
+  const [stream] = numbered.report({ nowMs: Date.now(), partial: false })
+  assert.deepEqual([stream?.runs[0]?.records, stream?.runs[0]?.untold, stream?.runs[0]?.twice], [EVENTS, [], 0])
   // The answer has a stream for each set of attributes: only entries of one stream are ordered.
   const seen = numbersIn(lines.map((line) => `${line}\n`).join('')).toSorted((a, b) => a - b)
   assert.deepEqual(seen, [...Array(EVENTS).keys()])

@@ -1,5 +1,5 @@
 /**
- * Decodes LogRecords of a spool for display. Based on opentelemetry-proto (logs.proto, common.proto); ignores fields that our
+ * Decodes LogRecords of a spool for display, and what identifies those of a request. Based on opentelemetry-proto (logs.proto, common.proto); ignores fields that our
  * encoder never writes.
  */
 
@@ -26,6 +26,41 @@ export function recordLine(record: Uint8Array, encoding: 'otlp' | 'otlp_json'): 
   const body = plain['body']
   const text = typeof body === 'object' && body !== null && 'stringValue' in body ? body.stringValue : undefined
   return typeof text === 'string' && isObject(text) ? text : JSON.stringify(plain)
+}
+
+/** A record of a request, of which only what identifies it is read. */
+export interface RequestRecord {
+  /** `service.instance.id` of its resource. */
+  readonly node: string
+  readonly timeMs: number
+  readonly attributes: ReadonlyMap<string, string>
+}
+
+/** The records of an ExportLogsServiceRequest in protobuf. Throws RangeError for other bytes. */
+export function* requestRecords(request: Buffer): Generator<RequestRecord> {
+  for (const { bytes: group } of fieldsOf(request).filter(({ number }) => number === 1)) {
+    const resourceLogs = fieldsOf(group)
+    const node = textsOf(fieldsOf(one(resourceLogs, 1)?.bytes ?? NONE), 1).get('service.instance.id') ?? ''
+    for (const { bytes: scope } of resourceLogs.filter(({ number }) => number === 2)) {
+      for (const { bytes } of fieldsOf(scope).filter(({ number }) => number === 2)) {
+        const record = fieldsOf(bytes)
+        const timeMs = Number((one(record, 1)?.value ?? 0n) / 1_000_000n)
+        yield { node, timeMs, attributes: textsOf(record, 6) }
+      }
+    }
+  }
+}
+
+/** Attributes with a text or an integer, in fields of this number. */
+function textsOf(fields: readonly Field[], number: number): Map<string, string> {
+  const texts = new Map<string, string>()
+  for (const { bytes } of fields.filter((field) => field.number === number)) {
+    const pair = fieldsOf(bytes)
+    const value = valueOf(one(pair, 2)?.bytes ?? NONE)
+    if ('stringValue' in value) texts.set(textOf(one(pair, 1)), String(value.stringValue))
+    else if ('intValue' in value) texts.set(textOf(one(pair, 1)), String(value.intValue))
+  }
+  return texts
 }
 
 function objectOf(text: string): Readonly<Record<string, unknown>> {

@@ -29,6 +29,7 @@ async function typed(line: string): Promise<Answer> {
 const COMMANDS = [
   'run',
   'check',
+  'audit',
   'config',
   'config print',
   'spool',

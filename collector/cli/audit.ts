@@ -1,0 +1,89 @@
+/** `ktrail audit`: proves from the numbers of the records in a sink that none is missing. */
+import { Audit, auditSource, ExportError } from '../../exporters/index.ts'
+import type { AuditedRun, AuditedStream } from '../../exporters/index.ts'
+import { oneLine } from '../../config/yaml/quoting.ts'
+import { readArguments, UsageError } from './command.ts'
+import type { Command } from './command.ts'
+import { counted, plural, timeText } from './format.ts'
+
+const OPTIONS = {
+  partial: { type: 'boolean' },
+  output: { type: 'string', short: 'o' },
+  since: { type: 'string' },
+} as const
+
+/** Ranges printed of one run; the rest is counted. */
+const SHOWN = 20
+
+export const auditCommand: Command = async (args, { env, nowMs, print, printError }) => {
+  const { values, positionals } = readArguments(args, OPTIONS)
+  const { output = 'text', partial, since } = values
+  if (output !== 'text' && output !== 'json') throw new UsageError(`-o: expected text or json, got "${output}"`)
+  if (positionals.length === 0) throw new UsageError('audit needs at least one FILE, kafka:// or loki:// address')
+  const sinceMs = since === undefined ? undefined : Date.parse(String(since))
+  if (Number.isNaN(sinceMs))
+    throw new UsageError(`--since: expected a time such as 2026-11-24T14:00:00Z, got "${since}"`)
+  const audit = new Audit()
+  let [plain, unreadable, numbered] = [0, 0, 0]
+  try {
+    for (const address of positionals) {
+      for await (const record of auditSource(address, { env, sinceMs, nowMs: nowMs() })()) {
+        if (record === undefined) plain++
+        else if (record === 'unreadable') unreadable++
+        else {
+          numbered++
+          audit.add(record)
+        }
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof ExportError) && !(error instanceof RangeError)) throw error
+    printError(`ktrail: ${error.message}`)
+    return 1
+  }
+  const streams = audit.report({ nowMs: nowMs(), partial: partial === true || sinceMs !== undefined })
+  const whole = numbered > 0 && streams.every((stream) => stream.whole)
+  if (output === 'json') await print(`${JSON.stringify({ whole, numbered, plain, unreadable, streams })}\n`)
+  else await print(streams.map(streamText).join(''))
+  if (plain > 0) printError(`ktrail: ${plural(plain, 'record')} without numbers`)
+  if (unreadable > 0) printError(`ktrail: ${plural(unreadable, 'line')} cannot be read`)
+  if (numbered === 0) {
+    printError(
+      'ktrail: no record has numbers: set envelope: true on the exporter, or read a sink of type otlp or kafka',
+    )
+  }
+  return whole ? 0 : 1
+}
+
+function streamText({ node, exporter, runs, missingRuns, unlinked, lostBefore, whole }: AuditedStream): string {
+  const records = runs.reduce((sum, run) => sum + run.records, 0)
+  const notes = [
+    ...runs.flatMap((run) => runNotes(run)),
+    ...missingRuns.map((run) => `run ${run}: no record of it, though the next run names it`),
+    ...unlinked.map((run) => `run ${run} names no run before it: runs between may be missing`),
+    ...(lostBefore > 0 ? [`${plural(lostBefore, 'event')} lost before they got a number, told`] : []),
+  ]
+  const verdict = whole ? 'nothing is missing untold' : 'INCOMPLETE'
+  const head = `${node} ${exporter}: ${verdict}; ${plural(runs.length, 'run')}, ${plural(records, 'record')}`
+  const last = runs.at(-1)
+  const until = last === undefined ? '' : `, ${timeText(runs[0]?.firstMs ?? 0)} to ${timeText(last.lastMs)}`
+  return [oneLine(head + until), ...notes.map((note) => `  ${oneLine(note)}`), ''].join('\n')
+}
+
+function runNotes({ run, told, untold, twice, outOfOrder, end, lastMs }: AuditedRun): string[] {
+  const lines = [
+    ...untold.map(({ first, last }) => `missing, not told: ${rangeText(first, last)}`),
+    ...told.map(({ first, last, reason }) => `missing, told: ${rangeText(first, last)} (${reason})`),
+  ]
+  const shown = lines.slice(0, SHOWN)
+  if (lines.length > SHOWN) shown.push(`${counted(lines.length - SHOWN)} more ranges are missing`)
+  if (twice > 0) shown.push(`twice: ${plural(twice, 'record')}`)
+  if (outOfOrder > 0) shown.push(`out of order: ${plural(outOfOrder, 'record')}`)
+  if (end === 'open') shown.push(`no record since ${timeText(lastMs)} and none of a stop: what followed is unknown`)
+  if (end === 'running') shown.push('still running')
+  return shown.map((line) => `run ${run}: ${line}`)
+}
+
+function rangeText(first: number, last: number): string {
+  return first === last ? `number ${first}` : `numbers ${first} to ${last}`
+}

@@ -1,0 +1,194 @@
+/**
+ * Finds what is missing in a sink, from the numbers of its records (docs/audit.md describes the algorithm). Records may come in any order, and from
+ * several places: files, or partitions of topics. Only the order within a place is judged.
+ */
+import type { LossAbout } from '../contract/described.ts'
+import type { NumberRange, RunEvent } from '../contract/event.ts'
+import { countOf, NumberSet } from './number-set.ts'
+import { tellGaps } from './tell.ts'
+import type { Told } from './tell.ts'
+
+/** The place of records that come in another order than that of their numbers. */
+export const NO_ORDER = ''
+
+/** What is read of a record. */
+export interface NumberedRecord {
+  /** Where order is kept, or NO_ORDER. */
+  readonly place: string
+  readonly node: string
+  readonly exporter: string
+  readonly run: string
+  readonly number: number
+  /** Milliseconds since 1970. */
+  readonly timeMs: number
+  readonly loss?: LossAbout | undefined
+  readonly mark?: Mark | undefined
+}
+
+/** What a record about the run says. */
+export interface Mark {
+  readonly phase: RunEvent['phase']
+  readonly heartbeatMs: number
+  readonly previous: string
+}
+
+export interface AuditOptions {
+  readonly nowMs: number
+  /** The sink has forgotten old records: what is missing before the first record of a stream is not missing. */
+  readonly partial: boolean
+}
+
+export interface RunReport {
+  readonly run: string
+  readonly records: number
+  readonly firstMs: number
+  readonly lastMs: number
+  readonly told: readonly Told[]
+  readonly untold: readonly NumberRange[]
+  readonly twice: number
+  readonly outOfOrder: number
+  /** `stopped`: cleanly. `running`: the next record about the run is not yet due. `open`: what followed is unknown. */
+  readonly end: 'stopped' | 'running' | 'open'
+}
+
+/** The records of one exporter of a node. */
+export interface StreamReport {
+  readonly node: string
+  readonly exporter: string
+  readonly runs: readonly RunReport[]
+  /** Runs that others name and that have no record. */
+  readonly missingRuns: readonly string[]
+  /** Runs that name no run before them, although there is one: others may be missing between. */
+  readonly unlinked: readonly string[]
+  /** Events that were lost before they got a number, as loss records tell. */
+  readonly lostBefore: number
+  /** Nothing is missing that no loss record tells of. */
+  readonly whole: boolean
+}
+
+/** Bounds for hostile input. */
+const MAX_RUNS = 100_000
+const DEFAULT_HEARTBEAT_MS = 60_000
+/** Housekeeping and batches delay a heartbeat by some seconds. */
+const LATE_MS = 30_000
+
+interface Run {
+  readonly run: string
+  readonly numbers: NumberSet
+  readonly losses: LossAbout[]
+  /** The highest number by place. */
+  readonly places: Map<string, number>
+  /** `number place` of records about the run. */
+  readonly marks: Set<string>
+  firstMs: number
+  lastMs: number
+  twice: number
+  outOfOrder: number
+  mark: Mark | undefined
+  stopped: boolean
+}
+
+export class Audit {
+  readonly #streams = new Map<string, { node: string; exporter: string; runs: Map<string, Run> }>()
+  #runs = 0
+
+  /** Throws RangeError for input that no agent writes: too many runs or gaps. */
+  add(record: NumberedRecord): void {
+    const run = this.#runOf(record)
+    const { place, number, timeMs, loss, mark } = record
+    run.firstMs = Math.min(run.firstMs, timeMs)
+    run.lastMs = Math.max(run.lastMs, timeMs)
+    const highest = run.places.get(place) ?? -1
+    run.places.set(place, Math.max(highest, number))
+    // A record about the run goes to every partition once.
+    const copy = mark !== undefined && !run.marks.has(`${number} ${place}`)
+    if (mark !== undefined) {
+      run.marks.add(`${number} ${place}`)
+      run.mark = mark
+      if (mark.phase === 'stop') run.stopped = true
+    }
+    if (!run.numbers.add(number)) {
+      if (!copy) run.twice++
+      return
+    }
+    if (number < highest && place !== NO_ORDER) run.outOfOrder++
+    if (loss !== undefined) run.losses.push(loss)
+  }
+
+  report(options: AuditOptions): StreamReport[] {
+    const streams = [...this.#streams.values()].toSorted((a, b) => compare(nameOf(a), nameOf(b)))
+    return streams.map(({ node, exporter, runs }) => {
+      const sorted = [...runs.values()].toSorted((a, b) => compare(a.run, b.run))
+      return { node, exporter, ...reportOf(exporter, sorted, options) }
+    })
+  }
+
+  #runOf({ node, exporter, run: id, timeMs }: NumberedRecord): Run {
+    const key = nameOf({ node, exporter })
+    let stream = this.#streams.get(key)
+    if (stream === undefined) this.#streams.set(key, (stream = { node, exporter, runs: new Map() }))
+    let run = stream.runs.get(id)
+    if (run === undefined) {
+      if (++this.#runs > MAX_RUNS) throw new RangeError(`expected at most ${MAX_RUNS} runs`)
+      run = {
+        run: id,
+        numbers: new NumberSet(),
+        losses: [],
+        places: new Map(),
+        marks: new Set(),
+        firstMs: timeMs,
+        lastMs: timeMs,
+        twice: 0,
+        outOfOrder: 0,
+        mark: undefined,
+        stopped: false,
+      }
+      stream.runs.set(id, run)
+    }
+    return run
+  }
+}
+
+function reportOf(
+  exporter: string,
+  runs: readonly Run[],
+  { nowMs, partial }: AuditOptions,
+): Omit<StreamReport, 'node' | 'exporter'> {
+  const gaps = runs.map(({ numbers }, i) => numbers.gaps(partial && i === 0 ? numbers.first : 0))
+  const told = tellGaps(
+    gaps,
+    runs.map(({ losses }) => losses.filter((loss) => loss.stage === 'exporter' && loss.exporter === exporter)),
+  )
+  const reports = runs.map((run, i): RunReport => {
+    const { told: explained, untold } = told[i] ?? { told: [], untold: [] }
+    const { run: id, numbers, firstMs, lastMs, twice, outOfOrder } = run
+    const end = endOf(run, i === runs.length - 1, nowMs)
+    return { run: id, records: numbers.size, firstMs, lastMs, told: explained, untold, twice, outOfOrder, end }
+  })
+  const known = new Set(runs.map(({ run }) => run))
+  const linked = runs.slice(partial ? 1 : 0).filter(({ mark }) => mark !== undefined)
+  const missingRuns = linked.map(({ mark }) => mark?.previous ?? '').filter((run) => run !== '' && !known.has(run))
+  const unlinked = linked.filter(({ run, mark }) => mark?.previous === '' && run !== runs[0]?.run).map(({ run }) => run)
+  const lostBefore = runs
+    .flatMap(({ losses }) => losses)
+    .reduce((sum, { stage, count }) => sum + (stage === 'kernel' ? count : 0), 0)
+  const whole =
+    missingRuns.length === 0 &&
+    unlinked.length === 0 &&
+    reports.every(({ untold, end }) => countOf(untold) === 0 && end !== 'open')
+  return { runs: reports, missingRuns: [...new Set(missingRuns)], unlinked, lostBefore, whole }
+}
+
+function endOf({ stopped, mark, lastMs }: Run, latest: boolean, nowMs: number): RunReport['end'] {
+  if (stopped) return 'stopped'
+  const dueMs = lastMs + (mark?.heartbeatMs ?? DEFAULT_HEARTBEAT_MS) + LATE_MS
+  return latest && nowMs <= dueMs ? 'running' : 'open'
+}
+
+function nameOf({ node, exporter }: { readonly node: string; readonly exporter: string }): string {
+  return `${node}\0${exporter}`
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

@@ -1,0 +1,69 @@
+/** Reads the numbers of a record from what is beside it: the envelope of a JSON line, Kafka headers or OTLP attributes. */
+import type { LossAbout } from '../contract/described.ts'
+import type { NumberRange } from '../contract/event.ts'
+import type { Mark, NumberedRecord } from './audit.ts'
+
+/** The fields as texts, by the names of the envelope in docs/audit.md, such as `loss.count`. */
+export interface Fields {
+  (name: string): string | undefined
+}
+
+const SEQ = /^([0-9a-z]{1,64})-(\d{1,15})$/
+const EXPORTER_SEQ = /^([a-z0-9][a-z0-9_-]{0,62})-(\d{1,15})$/
+
+/** The numbers; undefined for a record without, or with others than an agent writes. */
+export function numbersOf(
+  fields: Fields,
+  where: { readonly place: string; readonly node: string; readonly timeMs: number },
+): NumberedRecord | undefined {
+  const run = SEQ.exec(fields('seq') ?? '')?.[1]
+  const [, exporter, number] = EXPORTER_SEQ.exec(fields('exporter_seq') ?? '') ?? []
+  if (run === undefined || exporter === undefined) return undefined
+  return { ...where, run, exporter, number: Number(number), loss: lossOf(fields), mark: markOf(fields) }
+}
+
+/** A record with an envelope; undefined for one without. Throws SyntaxError for text that is not JSON. */
+export function readLine(line: string, place: string): NumberedRecord | undefined {
+  const record = objectOf(JSON.parse(line))
+  const envelope = objectOf(record?.['ktrail'])
+  if (record === undefined || envelope === undefined) return undefined
+  const fields: Fields = (name) => {
+    const [key = '', inner] = name.split('.')
+    const value = inner === undefined ? envelope[key] : objectOf(envelope[key])?.[inner]
+    return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
+  }
+  return numbersOf(fields, { place, node: textOf(record['node_name']), timeMs: timeOf(record['time']) })
+}
+
+function lossOf(fields: Fields): LossAbout | undefined {
+  const stage = fields('loss.stage')
+  if (stage !== 'kernel' && stage !== 'exporter') return undefined
+  const [first, last] = [countIn(fields, 'loss.first'), countIn(fields, 'loss.last')]
+  const numbers: NumberRange | undefined = first === undefined || last === undefined ? undefined : { first, last }
+  const [exporter, reason] = [fields('loss.exporter') ?? '', fields('loss.reason') ?? '']
+  return { stage, exporter, reason, count: countIn(fields, 'loss.count') ?? 0, ...(numbers && { numbers }) }
+}
+
+function markOf(fields: Fields): Mark | undefined {
+  const phase = fields('run.phase')
+  if (phase !== 'start' && phase !== 'heartbeat' && phase !== 'stop') return undefined
+  return { phase, heartbeatMs: countIn(fields, 'run.heartbeat_ms') ?? 0, previous: fields('run.previous') ?? '' }
+}
+
+function countIn(fields: Fields, name: string): number | undefined {
+  const text = fields(name)
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}
+
+function timeOf(value: unknown): number {
+  const ms = Date.parse(textOf(value))
+  return Number.isNaN(ms) ? 0 : ms
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function objectOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined
+}

@@ -1,0 +1,166 @@
+/**
+ * Records of Kafka topics, from the oldest to what is newest now, without a consumer group: `kafka://BROKER[,BROKER]/TOPIC[,TOPIC]`. Keys of the
+ * exporter's config may follow: `?tls.ca_file=/ca.pem&sasl.mechanism=plain&sasl.username=u&sasl.password_file=/p`.
+ */
+import { fetchV12, listOffsetsV6 } from '@platformatic/kafka'
+import { effectiveExporter } from '../../config/agent/effective.ts'
+import { kafka } from '../../config/agent/exporters/kafka.ts'
+import { ExportError, textOf } from '../contract/errors.ts'
+import { readConnection } from '../sinks/kafka/connection.ts'
+import type { KafkaConfig } from '../sinks/kafka/connection.ts'
+import { Cluster } from '../sinks/kafka/drivers/platformatic-cluster.ts'
+import { faultOfCode } from '../sinks/kafka/faults.ts'
+import type { NumberedRecord } from './audit.ts'
+import { numbersOf } from './envelope.ts'
+import { readOtlp } from './otlp.ts'
+import type { Source } from './source.ts'
+import type { SourceOptions } from './sources.ts'
+
+const WAIT_MS = 1000
+const FETCH_BYTES = 8 << 20
+const EARLIEST = -2n
+const LATEST = -1n
+const COMMITTED = 1
+/** A new leader, or a broker that comes back, takes seconds. */
+const MOST_FAILURES = 5
+/** Bit of a batch with markers of transactions instead of records. */
+const CONTROL = 0x20
+
+type FetchedBatch = NonNullable<
+  Awaited<ReturnType<typeof fetchV12.api.async>>['responses'][number]['partitions'][number]['records']
+>[number]
+
+/** Throws ExportError UNUSABLE for a wrong address, IO for a topic that cannot be read. */
+export async function kafkaSource(address: string, { env, sinceMs }: SourceOptions): Promise<Source> {
+  const { brokers, topics, keys } = parse(address)
+  return async function* records() {
+    for (const topic of topics) {
+      const connection = await readConnection(configOf(address, { ...keys, brokers, topic }, env))
+      const cluster = new Cluster(connection)
+      try {
+        const found = (await cluster.ask([topic])).get(topic)
+        const fault = faultOfCode(found?.errorCode ?? 3, `read topic "${topic}"`)
+        if (fault !== undefined) throw fault
+        for (const { partitionIndex } of found?.partitions ?? []) {
+          yield* partitionRecords(cluster, topic, partitionIndex, sinceMs)
+        }
+      } catch (error) {
+        throw new ExportError('IO', `cannot read topic "${topic}" of ${brokers.join(', ')}: ${textOf(error)}`, error)
+      } finally {
+        await cluster.close()
+      }
+    }
+  }
+}
+
+async function* partitionRecords(
+  cluster: Cluster,
+  topic: string,
+  partition: number,
+  sinceMs: number | undefined,
+): AsyncGenerator<NumberedRecord | undefined> {
+  const place = `${topic}/${partition}`
+  const end = await offsetAt(cluster, topic, partition, LATEST)
+  const since = sinceMs === undefined ? EARLIEST : BigInt(Math.floor(sinceMs))
+  let next = await offsetAt(cluster, topic, partition, since)
+  // No record is as new as that.
+  if (next < 0n) return
+  for (let failures = 0; next < end;) {
+    let batches: readonly FetchedBatch[]
+    try {
+      batches = await fetch(cluster, topic, partition, next)
+      failures = 0
+    } catch (error) {
+      if (++failures === MOST_FAILURES) throw error
+      cluster.forget(topic)
+      await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
+      continue
+    }
+    for (const batch of batches) {
+      const last = batch.firstOffset + BigInt(batch.lastOffsetDelta)
+      if ((batch.attributes & CONTROL) === 0) {
+        for (const record of batch.records) {
+          const offset = batch.firstOffset + BigInt(record.offsetDelta)
+          if (offset < next || offset >= end) continue
+          const timeMs = Number(batch.firstTimestamp + record.timestampDelta)
+          yield* read(record, place, timeMs)
+        }
+      }
+      if (last >= next) next = last + 1n
+    }
+  }
+}
+
+function* read(
+  { headers, value }: FetchedBatch['records'][number],
+  place: string,
+  timeMs: number,
+): Generator<NumberedRecord | undefined> {
+  const texts = new Map(headers.map(([name, text]) => [name?.toString() ?? '', text?.toString() ?? '']))
+  if (texts.get('content-type') === 'application/x-protobuf') yield* readOtlp(value ?? Buffer.alloc(0), place)
+  else {
+    const node = texts.get('node') ?? ''
+    yield numbersOf((name) => texts.get(name.replace('.', '_')), { place, node, timeMs })
+  }
+}
+
+async function fetch(
+  cluster: Cluster,
+  topic: string,
+  partition: number,
+  offset: bigint,
+): Promise<readonly FetchedBatch[]> {
+  const connection = await leaderOf(cluster, topic, partition)
+  const wanted = { partition, currentLeaderEpoch: -1, fetchOffset: offset, lastFetchedEpoch: -1 }
+  // In this version of the request the library's topicId is the name.
+  const topics = [{ topicId: topic, partitions: [{ ...wanted, partitionMaxBytes: FETCH_BYTES }] }]
+  const answer = await fetchV12.api.async(connection, WAIT_MS, 1, FETCH_BYTES, COMMITTED, 0, -1, topics, [], '')
+  return answer.responses[0]?.partitions[0]?.records ?? []
+}
+
+async function offsetAt(cluster: Cluster, topic: string, partition: number, timestamp: bigint): Promise<bigint> {
+  const connection = await leaderOf(cluster, topic, partition)
+  const partitions = [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp }]
+  const answer = await listOffsetsV6.api.async(connection, -1, COMMITTED, [{ name: topic, partitions }])
+  return answer.topics[0]?.partitions[0]?.offset ?? -1n
+}
+
+async function leaderOf(
+  cluster: Cluster,
+  topic: string,
+  partition: number,
+): Promise<NonNullable<Awaited<ReturnType<Cluster['leader']>>>> {
+  const connection = await cluster.leader(topic, partition)
+  if (connection === undefined) throw new Error(`no broker leads partition ${partition} now; try again later`)
+  return connection
+}
+
+function parse(address: string): { brokers: string[]; topics: string[]; keys: object } {
+  const [, brokers, topics, query] = /^kafka:\/\/([^/?]+)\/([^/?]+)(?:\?(.*))?$/.exec(address) ?? []
+  if (brokers === undefined || topics === undefined) {
+    throw new ExportError(
+      'UNUSABLE',
+      `expected an address such as kafka://kafka-1:9092/ktrail.events, got "${address}"`,
+    )
+  }
+  const keys: Record<string, unknown> = {}
+  for (const [path, value] of new URLSearchParams(query)) {
+    const [key = '', inner] = path.split('.')
+    if (inner === undefined) keys[key] = value
+    else keys[key] = { ...Object(keys[key]), [inner]: value }
+  }
+  return { brokers: brokers.split(','), topics: topics.split(',').map(decodeURIComponent), keys }
+}
+
+function configOf(address: string, keys: object, env: SourceOptions['env']): KafkaConfig {
+  const parsed = kafka.safeParse({ type: 'kafka', ...keys })
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    // Without the query, which may have a password.
+    const shown = address.replace(/\?.*$/, '')
+    throw new ExportError('UNUSABLE', `${shown}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not understood'}`)
+  }
+  const { config } = effectiveExporter(parsed.data, env)
+  if (config.type !== 'kafka') throw new ExportError('UNUSABLE', `expected type kafka, got ${config.type}`)
+  return config
+}

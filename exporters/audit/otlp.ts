@@ -1,0 +1,23 @@
+/** Numbers of OTLP records, from their attributes. */
+import { requestRecords } from '../encoding/otlp/read-record.ts'
+import type { NumberedRecord } from './audit.ts'
+import { numbersOf } from './envelope.ts'
+
+/** Names of the envelope that differ from the attribute's without its `agent.`. */
+const NAMES: Readonly<Record<string, string>> = {
+  seq: 'log.record.uid',
+  'loss.first': 'agent.loss.first_exporter_seq',
+  'loss.last': 'agent.loss.last_exporter_seq',
+}
+
+/** The attribute with what the envelope has under `name`. */
+export function attributeOf(name: string): string {
+  return NAMES[name] ?? `agent.${name}`
+}
+
+/** The records of an ExportLogsServiceRequest. Throws RangeError for other bytes. */
+export function* readOtlp(request: Buffer, place: string): Generator<NumberedRecord | undefined> {
+  for (const { node, timeMs, attributes } of requestRecords(request)) {
+    yield numbersOf((name) => attributes.get(attributeOf(name)), { place, node, timeMs })
+  }
+}

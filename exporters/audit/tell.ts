@@ -1,0 +1,56 @@
+/** Finds the loss record that tells of each gap. */
+import type { LossAbout } from '../contract/described.ts'
+import type { NumberRange } from '../contract/event.ts'
+
+/** Missing numbers, and the reason in the loss record that tells of them. */
+export interface Told extends NumberRange {
+  readonly reason: string
+}
+
+interface Explained {
+  readonly told: readonly Told[]
+  readonly untold: readonly NumberRange[]
+}
+
+/**
+ * `gaps` and `losses` by run, oldest first. A loss record tells of as many missing numbers as it counts: of those in its range; without a range, of
+ * any in its own run or an earlier one, whose events a spool may have kept.
+ */
+export function tellGaps(
+  gaps: ReadonlyArray<readonly NumberRange[]>,
+  losses: ReadonlyArray<readonly LossAbout[]>,
+): Explained[] {
+  const runs = gaps.map((own) => ({ told: [] as Told[], untold: [...own] }))
+  const tell = (run: number, loss: LossAbout, count: number): number => {
+    const explained = runs[run]
+    if (explained === undefined) return count
+    const { first, last } = loss.numbers ?? { first: 0, last: Infinity }
+    let left = count
+    const rest: NumberRange[] = []
+    for (const gap of explained.untold) {
+      const from = Math.max(gap.first, first)
+      const to = Math.min(gap.last, last, from + left - 1)
+      if (to < from) {
+        rest.push(gap)
+        continue
+      }
+      left -= to - from + 1
+      explained.told.push({ first: from, last: to, reason: loss.reason })
+      if (gap.first < from) rest.push({ first: gap.first, last: from - 1 })
+      if (to < gap.last) rest.push({ first: to + 1, last: gap.last })
+    }
+    explained.untold = rest
+    return left
+  }
+  // The precise ones first.
+  for (const [i, own] of losses.entries()) {
+    for (const loss of own) if (loss.numbers !== undefined) tell(i, loss, loss.count)
+  }
+  for (const [i, own] of losses.entries()) {
+    for (const loss of own) {
+      let left = loss.numbers === undefined ? loss.count : 0
+      for (let run = i; run >= 0 && left > 0; run--) left = tell(run, loss, left)
+    }
+  }
+  return runs
+}

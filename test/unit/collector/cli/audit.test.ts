@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { gzipSync } from 'node:zlib'
+import { auditCommand } from '../../../../collector/cli/audit.ts'
+import { UsageError } from '../../../../collector/cli/command.ts'
+import { Folder } from '../../exporters/support/folder.ts'
+
+const NOW_MS = Date.UTC(2026, 10, 24, 15)
+
+/** A line of the exporter `archive`. */
+function line(number: number, more: object = {}, run = 'run1'): string {
+  const time = new Date(Date.UTC(2026, 10, 24, 14, 0, number)).toISOString()
+  const ktrail = { seq: `${run}-${number}`, exporter_seq: `archive-${number}`, ...more }
+  return `${JSON.stringify({ process_exec: {}, node_name: 'n1', time, ktrail })}\n`
+}
+
+const mark = (phase: string, previous = ''): object => ({ run: { phase, heartbeat_ms: 60_000, previous } })
+const WHOLE = [line(0, mark('start')), line(1), line(2), line(3, mark('stop'))]
+
+async function audit(...args: readonly string[]): Promise<{ code: number; out: string; errors: string[] }> {
+  let out = ''
+  const errors: string[] = []
+  const code = await auditCommand(args, {
+    env: {},
+    print: async (text) => ((out += String(text)), true),
+    printError: (text) => void errors.push(text),
+    nowMs: () => NOW_MS,
+  })
+  return { code, out, errors }
+}
+
+test('audit: whole files, also compressed ones, are one stream', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('a.gz'), gzipSync(WHOLE.slice(0, 2).join('')))
+  writeFileSync(folder.at('b'), WHOLE.slice(2).join(''))
+  assert.deepEqual(await audit(folder.at('b'), folder.at('a.gz')), {
+    code: 0,
+    out: 'n1 archive: nothing is missing untold; 1 run, 4 records, 2026-11-24T14:00:00Z to 2026-11-24T14:00:03Z\n',
+    errors: [],
+  })
+})
+
+test('audit: says what is missing, told or not, twice, out of order and open', async () => {
+  using folder = new Folder()
+  const loss = { loss: { stage: 'exporter', exporter: 'archive', reason: 'queue_full', count: 2, first: 1, last: 2 } }
+  const lines = [
+    line(0, mark('start', 'run0')),
+    line(4),
+    line(3, loss),
+    line(7),
+    line(7),
+    'torn\n',
+    '{"process_exec":{}}\n',
+  ]
+  writeFileSync(folder.at('a'), lines.join(''))
+  const { code, out, errors } = await audit(folder.at('a'))
+  assert.equal(code, 1)
+  assert.equal(
+    out,
+    `\
+n1 archive: INCOMPLETE; 1 run, 5 records, 2026-11-24T14:00:00Z to 2026-11-24T14:00:07Z
+  run run1: missing, not told: numbers 5 to 6
+  run run1: missing, told: numbers 1 to 2 (queue_full)
+  run run1: twice: 1 record
+  run run1: out of order: 1 record
+  run run1: no record since 2026-11-24T14:00:07Z and none of a stop: what followed is unknown
+  run run0: no record of it, though the next run names it
+`.replace('5 records', '4 records'),
+  )
+  assert.deepEqual(errors, ['ktrail: 1 record without numbers', 'ktrail: 1 line cannot be read'])
+})
+
+test('audit: -o json says the same to programs', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('a'), WHOLE.toSpliced(1, 1).join(''))
+  const { code, out } = await audit('-o', 'json', folder.at('a'))
+  const { whole, numbered, streams } = JSON.parse(out)
+  assert.deepEqual([code, whole, numbered, streams[0].runs[0].untold], [1, false, 3, [{ first: 1, last: 1 }]])
+})
+
+test('audit: what has no numbers, or cannot be read, fails with the next step', async () => {
+  using folder = new Folder()
+  writeFileSync(folder.at('plain'), '{"process_exec":{}}\n')
+  const plain = await audit(folder.at('plain'))
+  assert.equal(plain.code, 1)
+  assert.match(plain.errors.join('\n'), /1 record without numbers\n.*no record has numbers: set envelope: true/)
+  assert.match((await audit(folder.at('none'))).errors.join(), /^ktrail: cannot read ".*none": ENOENT/)
+  writeFileSync(folder.at('bad.gz'), 'not compressed')
+  assert.match((await audit(folder.at('bad.gz'))).errors.join(), /^ktrail: cannot read ".*bad\.gz": incorrect header/)
+  assert.match((await audit('kafka://b')).errors.join(), /^ktrail: expected an address such as kafka:/)
+  const login = 'kafka://b:9092/t?sasl.mechanism=none&sasl.password=S3cret'
+  const { code, errors } = await audit(login)
+  assert.equal(code, 1)
+  assert.match(errors.join(), /kafka:\/\/b:9092\/t: sasl/)
+  assert.doesNotMatch(errors.join(), /S3cret/)
+})
+
+for (const [args, want] of [
+  [[], /^audit needs at least one FILE/],
+  [['-o', 'yaml', 'f'], /^-o: expected text or json, got "yaml"$/],
+  [['--since', 'yesterday', 'f'], /^--since: expected a time/],
+] as const) {
+  test(`audit: refused as wrong usage: ${args.join(' ')}`, async () => {
+    await assert.rejects(audit(...args), (error) => error instanceof UsageError && want.test(error.message))
+  })
+}

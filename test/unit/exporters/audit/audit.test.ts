@@ -1,0 +1,200 @@
+/** The audit against the truth: streams as an agent writes them, with known faults. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Audit } from '../../../../exporters/audit/audit.ts'
+import type { StreamReport } from '../../../../exporters/audit/audit.ts'
+import { readLine } from '../../../../exporters/audit/envelope.ts'
+import { Numberings } from '../../../../exporters/contract/numbering.ts'
+import type { Event, LossEvent, RunEvent } from '../../../../exporters/contract/event.ts'
+import { EncoderPool } from '../../../../exporters/encoding/pool.ts'
+import { makeExec } from '../support/events.ts'
+
+const START_S = 1_790_000_000
+const LATER_MS = (START_S + 1_000_000) * 1000
+const EXPORTER = 'archive'
+
+/** A small generator (mulberry32): a failing seed can be repeated. */
+function randomOf(seed: number): (below: number) => number {
+  let state = seed
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
+  }
+}
+
+/** Lines of an honest agent: three runs with heartbeats, and what a full queue dropped, with its loss record. */
+interface Written {
+  readonly lines: string[]
+  /** Index of the first line of each run, and of the end. */
+  readonly starts: number[]
+  readonly lossLines: number[]
+}
+
+function written(random: (below: number) => number): Written {
+  const lines: string[] = []
+  const starts: number[] = []
+  const lossLines: number[] = []
+  let sec = START_S
+  for (const [i, run] of ['run1', 'run2', 'run3'].entries()) {
+    starts.push(lines.length)
+    const numbering = new Numberings(run).of(EXPORTER)
+    const encoder = new EncoderPool('n').envelope(numbering)
+    const accept = (event: Event, dropped = false): void => {
+      const line = Buffer.from(encoder.encode([event]).bytes).toString()
+      numbering.take(1)
+      if (!dropped) lines.push(line)
+    }
+    const now = (): { sec: number; nsec: number } => ({ sec: sec++, nsec: 0 })
+    const mark = (phase: RunEvent['phase']): RunEvent => {
+      const previous: Record<string, string> = i === 0 ? {} : { [EXPORTER]: `run${i}` }
+      return { type: 'agent_run', seq: 0, time: now(), phase, heartbeatMs: 60_000, previous }
+    }
+    accept(mark('start'))
+    const drops = 5 + random(20)
+    for (let k = 0; k < 40; k++) {
+      if (k === drops) {
+        const first = numbering.next
+        const count = 1 + random(4)
+        for (let d = 0; d < count; d++) accept(makeExec({ seq: d, time: now() }), true)
+        const loss: LossEvent = {
+          type: 'events_lost',
+          seq: 0,
+          time: now(),
+          loss: { stage: 'exporter', exporter: EXPORTER, reason: 'queue_full' },
+          count,
+          firstSeq: undefined,
+          lastSeq: undefined,
+          numbers: random(2) === 0 ? { first, last: first + count - 1 } : undefined,
+        }
+        lossLines.push(lines.length)
+        accept(loss)
+      }
+      accept(k % 13 === 12 ? mark('heartbeat') : makeExec({ seq: k, time: now() }))
+    }
+    accept(mark('stop'))
+  }
+  starts.push(lines.length)
+  return { lines, starts, lossLines }
+}
+
+function audited(lines: readonly string[], nowMs = LATER_MS, partial = false): StreamReport[] {
+  const audit = new Audit()
+  for (const line of lines) {
+    const record = readLine(line, 'file')
+    if (record !== undefined) audit.add(record)
+  }
+  return audit.report({ nowMs, partial })
+}
+
+function found(lines: readonly string[]): boolean {
+  const streams = audited(lines)
+  return streams.length !== 1 || streams.some(({ whole, runs }) => !whole || runs.some(isOdd))
+}
+
+function isOdd({ twice, outOfOrder }: StreamReport['runs'][number]): boolean {
+  return twice > 0 || outOfOrder > 0
+}
+
+const FAULTS: Readonly<Record<string, (honest: Written, random: (below: number) => number) => string[]>> = {
+  removed: ({ lines }, random) => lines.toSpliced(random(lines.length), 1 + random(3)),
+  doubled: ({ lines }, random) => {
+    const at = random(lines.length)
+    return lines.toSpliced(random(lines.length), 0, lines[at] ?? '')
+  },
+  swapped: ({ lines, starts }, random) => {
+    // Within a run: whole runs may come in any order, as a spool makes them.
+    const run = random(3)
+    const from = starts[run] ?? 0
+    const length = (starts[run + 1] ?? 0) - from
+    const [a, b] = [from + random(length - 1), from + length - 1]
+    const other = a + 1 + random(b - a)
+    return lines.with(a, lines[other] ?? '').with(other, lines[a] ?? '')
+  },
+  'cut tail': ({ lines }, random) => lines.slice(0, lines.length - 1 - random(40)),
+  'missing run': ({ lines, starts }, random) => {
+    const run = random(2)
+    return lines.toSpliced(starts[run] ?? 0, (starts[run + 1] ?? 0) - (starts[run] ?? 0))
+  },
+  'loss record removed': ({ lines, lossLines }, random) => {
+    return lines.toSpliced(lossLines[random(lossLines.length)] ?? 0, 1)
+  },
+}
+
+test('audit: finds every one of 1,000 seeded faults, and none where there is none', () => {
+  const kinds = Object.entries(FAULTS)
+  for (let seed = 0; seed < 1000; seed++) {
+    const random = randomOf(seed)
+    const honest = written(random)
+    assert.ok(!found(honest.lines), `seed ${seed}: a fault where there is none`)
+    const [kind, make] = kinds[seed % kinds.length] ?? []
+    const faulty = make?.(honest, random) ?? []
+    assert.ok(found(faulty), `seed ${seed}: ${kind} was not found`)
+  }
+})
+
+test('audit: says which numbers are missing, and which loss record tells of them', () => {
+  const honest = written(randomOf(3))
+  const [stream] = audited(honest.lines)
+  assert.equal(stream?.whole, true)
+  for (const { told, untold, end } of stream.runs) {
+    assert.equal(told[0]?.reason, 'queue_full')
+    assert.deepEqual([untold, end], [[], 'stopped'])
+  }
+  const [faulty] = audited(honest.lines.toSpliced(2, 2))
+  assert.deepEqual(faulty?.runs[0]?.untold, [{ first: 2, last: 3 }])
+})
+
+test('audit: a run without a stop is running until a heartbeat is overdue; then its end is unknown', () => {
+  const { lines } = written(randomOf(1))
+  const cut = lines.slice(0, -1)
+  const lastMs = audited(cut)[0]?.runs.at(-1)?.lastMs ?? 0
+  assert.deepEqual(
+    [60_000, 89_000, 91_000].map((ms) => audited(cut, lastMs + ms)[0]?.runs.at(-1)?.end),
+    ['running', 'running', 'open'],
+  )
+})
+
+test('audit: with partial, what a sink has forgotten at the beginning is not missing', () => {
+  const { lines, starts } = written(randomOf(2))
+  const from = (starts[1] ?? 0) + 5
+  assert.equal(audited(lines.slice(from))[0]?.whole, false)
+  assert.equal(audited(lines.slice(from), LATER_MS, true)[0]?.whole, true)
+  assert.equal(audited(lines.slice(from).toSpliced(10, 1), LATER_MS, true)[0]?.whole, false)
+})
+
+test('audit: a run that names no run before it is found when there is one', () => {
+  const { lines, starts } = written(randomOf(2))
+  const forgotten = lines.map((line, i) =>
+    i < (starts[1] ?? 0) ? line : line.replace(/"previous":"\w+"/, '"previous":""'),
+  )
+  assert.deepEqual(audited(forgotten)[0]?.unlinked, ['run2', 'run3'])
+})
+
+test('audit: a record about the run may be in each partition, other records only in one', () => {
+  const { lines } = written(randomOf(1))
+  const records = lines.flatMap((line) => readLine(line, 'a') ?? [])
+  const audit = new Audit()
+  for (const record of records) {
+    audit.add(record)
+    if (record.mark !== undefined) audit.add({ ...record, place: 'b' })
+  }
+  assert.equal(audit.report({ nowMs: LATER_MS, partial: false })[0]?.runs.some(isOdd), false)
+  for (const record of records.slice(0, 2)) audit.add({ ...record, place: 'b' })
+  assert.equal(audit.report({ nowMs: LATER_MS, partial: false })[0]?.runs[0]?.twice, 2)
+})
+
+test('audit: hostile numbers are no records, and gaps are bounded', () => {
+  for (const seq of ['', 'run', 'run-', 'run-1e9', 'run--1', `${'r'.repeat(65)}-1`, 'RUN-1', 'run-9999999999999999']) {
+    const line = JSON.stringify({ node_name: 'n', time: 'x', ktrail: { seq, exporter_seq: 'a-1' } })
+    assert.equal(readLine(line, 'f'), undefined, seq)
+  }
+  assert.equal(readLine('{"ktrail":[1]}', 'f'), undefined)
+  assert.equal(readLine('5', 'f'), undefined)
+  const audit = new Audit()
+  const record = { place: 'f', node: 'n', exporter: 'a', run: 'r', timeMs: 0 }
+  assert.throws(() => {
+    for (let number = 0; number < 3_000_000; number += 2) audit.add({ ...record, number })
+  }, /expected at most 1000000 gaps/)
+})

@@ -4,6 +4,8 @@ import { readTextFile } from '../yaml/files.ts'
 import { loadConfig, problemAt } from './load.ts'
 import { packageProblems } from './packages.ts'
 import type { ConfigResult, LoadedConfig } from './load.ts'
+import { readDropIns } from './loading/drop-ins.ts'
+import { readSecret } from './loading/substitute.ts'
 import type { Environment } from './loading/substitute.ts'
 import { errnoOf, whyUnreadable } from '../yaml/unreadable.ts'
 import { parsePolicy } from '../policy/parse.ts'
@@ -13,14 +15,16 @@ import { show } from '../yaml/problems.ts'
 import { configWarnings } from './warnings.ts'
 import { writablePolicy } from './writable.ts'
 
-/** `loadConfig` on a file; an unreadable file or a missing package is a problem, too. Never throws. */
+/** `loadConfig` on a file and its drop-in files; an unreadable file or a missing package is a problem, too. Never throws. */
 export async function parseConfigFile(file: string, env: Environment): Promise<ConfigResult> {
   const read = await readTextFile(file)
-  return 'problems' in read ? read : loadWithPackages(read.text, file, env)
+  return 'problems' in read ? read : loadWhole(read.text, file, env)
 }
 
-function loadWithPackages(text: string, file: string, env: Environment): ConfigResult {
-  const result = loadConfig(text, file, env)
+async function loadWhole(text: string, file: string, env: Environment): Promise<ConfigResult> {
+  const dropIns = await readDropIns(file)
+  if ('problems' in dropIns) return dropIns
+  const result = loadConfig(text, file, env, readSecret, dropIns)
   if ('problems' in result) return result
   const problems = packageProblems(result, file)
   return problems.length === 0 ? result : { problems }
@@ -56,7 +60,7 @@ export interface Checked {
 export async function checkFile(file: string, env: Environment): Promise<Checked> {
   const read = await readTextFile(file)
   if ('problems' in read) return { problems: read.problems, warnings: [], notes: [] }
-  const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : loadWithPackages(read.text, file, env)
+  const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : await loadWhole(read.text, file, env)
   if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }
   if ('policy' in result)
     return {

@@ -1,6 +1,8 @@
 /** The agent's config file: text in, a typed Config with defaults out, or every mistake with its position. */
 import { createHash } from 'node:crypto'
 import type { z } from 'zod'
+import { merged, textOfAll } from './loading/drop-ins.ts'
+import type { DropIn } from './loading/drop-ins.ts'
 import { describeValue, explain, pathText } from './loading/explain.ts'
 import { PlainValue } from './loading/plain.ts'
 import { mayBeSecret, shownText } from './loading/secret-keys.ts'
@@ -9,7 +11,7 @@ import { readSecret } from './loading/substitute.ts'
 import type { Environment, ReadText } from './loading/substitute.ts'
 import type { Origin, SecretFile } from './loading/plain.ts'
 import type { Position, Problem } from '../yaml/problems.ts'
-import { Problems, show } from '../yaml/problems.ts'
+import { MAX_PROBLEMS, Problems, show } from '../yaml/problems.ts'
 import { NO_EXPORTER, configSchema } from './schema.ts'
 import type { Config } from './schema.ts'
 import { parseYaml } from '../yaml/yaml.ts'
@@ -20,8 +22,10 @@ export interface LoadedConfig {
   readonly written: unknown
   /** The origin of each written value, by path (`exporters.archive.path`); the others are defaults. */
   readonly origins: ReadonlyMap<string, Origin>
-  /** SHA-256 of the text, in hex. */
+  /** SHA-256 of the text, in hex; with drop-in files, of all texts and the names of those. */
   readonly hash: string
+  /** The config file and its drop-in files. */
+  readonly files: readonly string[]
   /** By absolute path; not those that hold no secret, such as certificates. */
   readonly secretFiles: ReadonlyMap<string, SecretFile>
 }
@@ -30,13 +34,26 @@ export type ConfigResult = LoadedConfig | { readonly problems: readonly Problem[
 
 /**
  * Parses and validates a config. `file` is its path, for messages; paths in the config are absolute in what is returned
- * (`places.ts`: where relative ones start). `env` and `read` serve `${env:}` and `${file:}`.
+ * (`places.ts`: where relative ones start). `env` and `read` serve `${env:}` and `${file:}`. `dropIns` are merged into it, in order.
  * All problems are collected, at most 20 shown. Never throws, whatever the text.
  */
-export function loadConfig(text: string, file: string, env: Environment, read: ReadText = readSecret): ConfigResult {
+export function loadConfig(
+  text: string,
+  file: string,
+  env: Environment,
+  read: ReadText = readSecret,
+  dropIns: readonly DropIn[] = [],
+): ConfigResult {
   const problems = new Problems(file)
-  const root = parseYaml(text, 'config', problems)
-  if (root === undefined) return { problems: problems.list() }
+  let root = parseYaml(text, 'config', problems)
+  const unreadable: Problem[] = problems.list()
+  for (const dropIn of dropIns) {
+    const own = new Problems(dropIn.file)
+    const over = parseYaml(dropIn.text, 'config', own)
+    unreadable.push(...own.list())
+    if (root !== undefined && over !== undefined) root = merged(root, over, dropIn.file)
+  }
+  if (root === undefined || unreadable.length > 0) return { problems: unreadable.slice(0, MAX_PROBLEMS) }
   const plain = new PlainValue(root, configSchema, env, read, problems)
   const exporters = root.entries.get('exporters')?.value
   if (exporters?.kind === 'map' && exporters.entries.size === 0) {
@@ -46,8 +63,9 @@ export function loadConfig(text: string, file: string, env: Environment, read: R
   for (const issue of unknownKeysFirst(result.error?.issues ?? [])) report(issue, plain, problems)
   if (problems.count > 0 || !result.success) return { problems: problems.list() }
   const { value: written, origins, secretFiles } = plain
-  const hash = createHash('sha256').update(text).digest('hex')
-  return { config: result.data, written, origins, hash, secretFiles }
+  const hash = createHash('sha256').update(textOfAll(text, dropIns)).digest('hex')
+  const files = [file, ...dropIns.map((dropIn) => dropIn.file)]
+  return { config: result.data, written, origins, hash, files, secretFiles }
 }
 
 /** A problem with the value at `path` of a config that is valid by itself. */

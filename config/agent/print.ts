@@ -1,6 +1,8 @@
+import { basename } from 'node:path'
 import { Document, isMap, isScalar, isSeq } from 'yaml'
 import type { Scalar } from 'yaml'
 import { z } from 'zod'
+import { printable } from '../yaml/quoting.ts'
 import { pathText } from './loading/explain.ts'
 import type { Origin } from './loading/plain.ts'
 import { mayBeSecret, REDACTED, shownText } from './loading/secret-keys.ts'
@@ -78,7 +80,8 @@ function mark(node: Scalar, path: Path, { origins }: LoadedConfig, others?: Read
 }
 
 function from(origin: Origin): string {
-  const line = `line ${origin.at.line}`
+  const { file, line: number } = origin.at
+  const line = `${file === undefined ? '' : `${printable(basename(file))} `}line ${number}`
   if (origin.from === 'env') return `${line}, ${origin.variables.join(', ')}`
   return origin.from === 'secret' ? `${line}, a file` : line
 }

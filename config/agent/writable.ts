@@ -7,6 +7,7 @@ import { access, constants, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { LoadedConfig } from './load.ts'
 import { answered } from '../yaml/answered.ts'
+import { dropInFolder } from './loading/drop-ins.ts'
 import { pathText } from './loading/explain.ts'
 import { policyFilesAt } from '../policy/files.ts'
 import { errnoOf } from '../yaml/unreadable.ts'
@@ -21,9 +22,12 @@ const STICKY = 0o1000
 const MOST_WARNINGS = 20
 
 /** A warning for each path that others can write, of a config file and the policies that it names. Never rejects. */
-export async function writablePaths({ config, origins }: LoadedConfig, file: string): Promise<Problem[]> {
+export async function writablePaths({ config, files, origins }: LoadedConfig, file: string): Promise<Problem[]> {
   const looked = new Looked()
-  const warnings = await looked.warningsOf([file], { file, line: 1, col: 1 }, '')
+  const warnings: Problem[] = []
+  for (const own of [...files, dropInFolder(file)]) {
+    warnings.push(...(await looked.warningsOf([own], { file: own, line: 1, col: 1 }, '')))
+  }
   for (const [i, place] of config.policies.entries()) {
     const key = pathText(['policies', i])
     const files = await policyFilesAt(place).catch(() => [])

@@ -4,6 +4,8 @@ import { oneLine } from './quoting.ts'
 export interface Position {
   readonly line: number
   readonly col: number
+  /** Absent: the file that is read; else another one that was merged into it. */
+  readonly file?: string
 }
 
 /** One mistake in a user's file. */
@@ -21,7 +23,7 @@ export const MAX_PROBLEMS = 20
 // Kept before sorting. Bounds memory for a file with a mistake in every byte.
 const MAX_KEPT = 1000
 
-/** Collects the mistakes of one file in any order. */
+/** Collects the mistakes of one file, and of those merged into it, in any order. */
 export class Problems {
   readonly file: string
   count = 0
@@ -35,7 +37,7 @@ export class Problems {
   /** `message`: what, expected, got, hint; no trailing period, one line. */
   add(at: Position, message: string): void {
     this.count++
-    if (this.#kept.length < MAX_KEPT) this.#kept.push({ file: this.file, line: at.line, col: at.col, message })
+    if (this.#kept.length < MAX_KEPT) this.#kept.push({ file: this.file, ...at, message })
   }
 
   /** Something valid that most likely does not do what it seems to. Only the first are kept. */
@@ -52,9 +54,12 @@ export class Problems {
     return this.count >= MAX_KEPT
   }
 
-  /** By line and column, at most MAX_PROBLEMS and one with the number of the rest. */
+  /** By file (this one first), line and column; at most MAX_PROBLEMS and one with the number of the rest. */
   list(): Problem[] {
-    const sorted = this.#kept.toSorted((a, b) => a.line - b.line || a.col - b.col)
+    const rank = ({ file }: Problem): string => (file === this.file ? '' : file)
+    const sorted = this.#kept.toSorted(
+      (a, b) => (rank(a) < rank(b) ? -1 : Number(rank(a) > rank(b))) || a.line - b.line || a.col - b.col,
+    )
     const shown = sorted.slice(0, MAX_PROBLEMS)
     const next = sorted[MAX_PROBLEMS]
     if (next !== undefined) {

@@ -46,6 +46,16 @@ describe('README and docs/', () => {
     }
   })
 
+  it('every drop-in file loads with the first config of its page', () => {
+    for (const page of PAGES) {
+      const [base = ''] = blocks(read(page), 'yaml')
+      for (const text of blocks(read(page), 'yaml drop-in')) {
+        const loaded = loadConfig(base, page, {}, () => '', [{ file: 'drop-in.yaml', text }])
+        assert.ok('config' in loaded, JSON.stringify(loaded))
+      }
+    }
+  })
+
   it('every policy parses without a problem', () => {
     const policies = PAGES.flatMap((page) => blocks(read(page), 'yaml policy').map((text) => ({ page, text })))
     assert.ok(policies.length >= 1)

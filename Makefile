@@ -44,10 +44,11 @@ soak: build ## half an hour at 5,000 events/s with one sink down half of the tim
 bench: build ## measure; write build/bench/*.json and docs/performance.md
 	@$(SETUP)/bench.sh
 
-simulate: build ## a million lives of spool, sending chain, chain that packs: RUNS=1000000 SEED=1
+simulate: build ## a million lives of spool, sending chain, chain that packs, chain that is reloaded: RUNS=1000000 SEED=1
 	@$(SETUP)/with-node.sh node test/simulation/run.ts spool --runs $(RUNS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts chain --runs $(RUNS) --seed $(SEED)
 	@$(SETUP)/with-node.sh node test/simulation/run.ts packed --runs $(RUNS) --seed $(SEED)
+	@$(SETUP)/with-node.sh node test/simulation/run.ts reloaded --runs $(RUNS) --seed $(SEED)
 
 random-policies: build ## random policies against a plain evaluator, verdicts in a moving tree: SETS=2000 SEED=1 CALLS=1000000
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- \

@@ -56,7 +56,7 @@ function exporterOf(sender: Reported, filtered: Readonly<Record<string, number>>
     imbalance: sender.imbalance(),
     filtered,
     ...snakeCased(stats),
-    own: sender.exporter.counters,
+    own: sender.ownCounters,
     learned_limits: sender.exporter.learnedLimits,
     spool: spool === undefined ? undefined : snakeCased(spool),
   }

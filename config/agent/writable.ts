@@ -30,9 +30,9 @@ export async function writablePaths({ config, files, origins }: LoadedConfig, fi
   }
   for (const [i, place] of config.policies.entries()) {
     const key = pathText(['policies', i])
-    const files = await policyFilesAt(place).catch(() => [])
+    const policies = await policyFilesAt(place).catch(() => [])
     const at = { file, ...(origins.get(key)?.at ?? { line: 1, col: 1 }) }
-    warnings.push(...(await looked.warningsOf([place, ...files], at, `${key}: `)))
+    warnings.push(...(await looked.warningsOf([place, ...policies], at, `${key}: `)))
   }
   const more = warnings.length - MOST_WARNINGS
   const last = warnings[MOST_WARNINGS]

@@ -38,6 +38,8 @@ export interface Buffer {
   readonly room: Promise<void> | undefined
   /** Whether events wait for space (only with `block`). */
   readonly blocks: boolean
+  /** Uses new limits from now on; what is held stays, even above them. The folder of a spool never changes. */
+  configure(config: BufferConfig): void
   /** Reports the sink's state and memory pressure, which decide where new events are kept. */
   adapt(sink: Failure, memoryShort: boolean): void
 

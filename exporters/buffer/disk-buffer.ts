@@ -75,6 +75,11 @@ export class DiskBuffer extends MemoryBuffer {
     if (this.#spooled > 0) this.#enqueue(this.queue.takeBack())
   }
 
+  override configure(config: BufferConfig): void {
+    super.configure(config)
+    if (config.spool !== undefined) this.#spool?.configure(config.spool)
+  }
+
   override get keeps(): boolean {
     return this.#spool !== undefined
   }

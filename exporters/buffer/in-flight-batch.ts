@@ -24,6 +24,8 @@ export class InFlightBatch {
   holds = 0
   /** Events that the sink may have stored in the last try. */
   unacknowledged = 0
+  /** It was sent before: a call that timed out may still read its bytes. */
+  sent = false
   /** It uses space of the queue. */
   readonly fromQueue: boolean
   /** Its events are not on the disk. */

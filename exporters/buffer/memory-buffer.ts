@@ -15,10 +15,10 @@ interface Blocked {
 /** The buffer in memory: a queue, and with `block` the events of one publish that wait for space. */
 export class MemoryBuffer implements Buffer {
   readonly inFlight: Set<InFlightBatch> = new Set()
-  protected readonly config: BufferConfig
+  protected config: BufferConfig
   protected readonly deps: BufferDeps
   protected readonly queue: Queue
-  readonly #partBounds: readonly [bytes: number, events: number]
+  readonly #queuedBatches: number
   /** Events waiting for space; new ones queue behind them. */
   #blocked: Blocked[] = []
   #room: PromiseWithResolvers<void> | undefined
@@ -27,15 +27,24 @@ export class MemoryBuffer implements Buffer {
 
   /** At most `queuedBatches` batches may wait in the queue. */
   constructor(config: BufferConfig, deps: BufferDeps, queuedBatches: number = Infinity) {
-    const { queue, batch } = config
-    const maxBytes = Math.min(queue.max_bytes, batch.max_bytes * queuedBatches)
-    const maxEvents = Math.min(queue.max_events, batch.max_events * queuedBatches)
     this.config = config
     this.deps = deps
-    this.queue = new Queue(maxBytes, maxEvents)
-    this.#partBounds = [
-      Math.min(MAX_PART_BYTES, maxBytes, batch.max_bytes),
-      Math.min(MAX_PART_EVENTS, maxEvents, batch.max_events),
+    this.#queuedBatches = queuedBatches
+    this.queue = new Queue(...this.#bounds())
+  }
+
+  configure(config: BufferConfig): void {
+    this.config = config
+    this.queue.limit(...this.#bounds())
+    this.admitBlocked()
+  }
+
+  /** Of the queue. */
+  #bounds(): readonly [bytes: number, events: number] {
+    const { queue, batch } = this.config
+    return [
+      Math.min(queue.max_bytes, batch.max_bytes * this.#queuedBatches),
+      Math.min(queue.max_events, batch.max_events * this.#queuedBatches),
     ]
   }
 
@@ -52,7 +61,11 @@ export class MemoryBuffer implements Buffer {
   }
 
   put(whole: Encoded, losses: boolean): void {
-    for (const part of split(whole, ...this.#partBounds)) this.#admit({ part, losses })
+    const { batch } = this.config
+    const [maxBytes, maxEvents] = this.#bounds()
+    const bytes = Math.min(MAX_PART_BYTES, maxBytes, batch.max_bytes)
+    const events = Math.min(MAX_PART_EVENTS, maxEvents, batch.max_events)
+    for (const part of split(whole, bytes, events)) this.#admit({ part, losses })
     this.deps.onReady()
   }
 

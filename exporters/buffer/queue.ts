@@ -30,8 +30,8 @@ export function reserveOf({ losses }: Held): { readonly bytes: number; readonly 
 const COMPACT_AT = 1024
 
 export class Queue {
-  readonly #maxBytes: number
-  readonly #maxEvents: number
+  #maxBytes: number
+  #maxEvents: number
   #slots: Array<Held | undefined> = []
   #head = 0
   #waitingEvents = 0
@@ -40,6 +40,12 @@ export class Queue {
   #inFlightBytes = 0
 
   constructor(maxBytes: number, maxEvents: number) {
+    this.#maxBytes = maxBytes
+    this.#maxEvents = maxEvents
+  }
+
+  /** Sets other limits; what is held stays. */
+  limit(maxBytes: number, maxEvents: number): void {
     this.#maxBytes = maxBytes
     this.#maxEvents = maxEvents
   }

@@ -21,6 +21,7 @@ export class Batcher {
   #waiting: Waiting = 'no'
   #hurry = false
   #ended = false
+  #halted = false
   #cut = false
   #onCut: () => void = () => {}
 
@@ -31,9 +32,9 @@ export class Batcher {
     this.#signal = new Signal(clock)
   }
 
-  /** The next batch; undefined once the batcher has ended and nothing waits. */
+  /** The next batch; undefined once the batcher was halted, or has ended and nothing waits. */
   async next(): Promise<InFlightBatch | undefined> {
-    while (!this.#cut) {
+    while (!this.#cut && !this.#halted) {
       const sinceMs = this.#buffer.readySinceMs
       if (sinceMs === undefined) {
         if (this.#ended && !this.#buffer.moreComes) return undefined
@@ -75,6 +76,12 @@ export class Batcher {
   /** No more events will come: returns waiting events at once, then nothing. */
   end(): void {
     this.#ended = true
+    this.#signal.notify()
+  }
+
+  /** Returns no more batches; the buffer's running `next` may still put one in flight. */
+  halt(): void {
+    this.#halted = true
     this.#signal.notify()
   }
 

@@ -50,6 +50,8 @@ export interface DeliveryDeps {
   readonly nudge: Signal
   /** Aborts when no time is left. */
   readonly deadline: AbortSignal
+  /** No further try: another delivery sends the rest. */
+  readonly halted: () => boolean
   readonly stopping: () => boolean
   readonly buffer: Pick<Buffer, 'keeps' | 'ack'>
   /** Events are settled. */
@@ -67,6 +69,13 @@ function pauseOf({ afterMs, taken = 0 }: Extract<Outcome, { status: 'retryable' 
 interface Refused {
   readonly refusals: readonly Refusal[]
   readonly unrecorded: readonly number[]
+}
+
+interface Try {
+  /** Of this delivery, from 1. */
+  readonly attempt: number
+  /** The batch was tried before, perhaps by an earlier delivery. */
+  readonly again: boolean
 }
 
 function refusalsOf(outcome: Outcome, { count }: Batch): readonly Refusal[] {
@@ -91,14 +100,16 @@ export class Delivery {
     this.#deps = deps
   }
 
-  /** Returns when the batch is settled or the deadline is over; the caller then handles the rest. */
+  /** Returns when the batch is settled, halted or the deadline is over; the caller then handles the rest. */
   async run(inFlightBatch: InFlightBatch): Promise<void> {
     const { accounting, deadLetters, deadline, nudge, config, clock, meters, buffer } = this.#deps
+    const over = (): boolean => inFlightBatch.count === 0 || deadline.aborted || this.#deps.halted()
     for (let attempt = 1; ; attempt++) {
       const { max_age } = config.retry
       if (max_age !== undefined) this.#expire(inFlightBatch, clock.nowMs() - max_age)
-      if (inFlightBatch.count === 0 || deadline.aborted) return
-      if (attempt > 1) {
+      if (over()) return
+      const again = attempt > 1 || inFlightBatch.sent
+      if (again) {
         accounting.retry()
         meters.duplicatesPossible += Math.min(inFlightBatch.unacknowledged, inFlightBatch.count)
       }
@@ -111,10 +122,11 @@ export class Delivery {
       const refusals = refusalsOf(outcome, batch)
       const unrecorded =
         refusals.length === 0 || deadLetters === undefined ? [] : await deadLetters.write(batch, refusals, deadline)
-      // The buffer keeps the batch; the next run sends it again.
-      if (deadline.aborted && buffer.keeps && unrecorded.some((events) => events > 0)) return
-      const waitMs = this.#apply(inFlightBatch, batch, outcome, { refusals, unrecorded }, attempt)
-      if (inFlightBatch.count === 0 || deadline.aborted) return
+      // The batch is kept; the next delivery or the next run sends it again.
+      const keeps = this.#deps.halted() || (deadline.aborted && buffer.keeps)
+      if (keeps && unrecorded.some((events) => events > 0)) return
+      const waitMs = this.#apply(inFlightBatch, batch, outcome, { refusals, unrecorded }, { attempt, again })
+      if (over()) return
       meters.retryWaitMs = this.#shortened(waitMs)
       await nudge.wait(meters.retryWaitMs)
       meters.retryWaitMs = 0
@@ -145,6 +157,7 @@ export class Delivery {
     }
     limit.started(meters.inFlight)
     meters.inFlight++
+    inFlightBatch.sent = true
     const outcome = await sendWithin(exporter, batch, {
       timeoutMs: config.timeout,
       stop: deadline,
@@ -157,14 +170,20 @@ export class Delivery {
   }
 
   /** Counts the outcome and frees space in the buffer; returns how long to wait if events are left. */
-  #apply(inFlightBatch: InFlightBatch, batch: Batch, outcome: Outcome, refused: Refused, attempt: number): number {
+  #apply(
+    inFlightBatch: InFlightBatch,
+    batch: Batch,
+    outcome: Outcome,
+    refused: Refused,
+    { attempt, again }: Try,
+  ): number {
     const { exporter, config, random } = this.#deps
     switch (outcome.status) {
       case 'delivered':
         this.#settle(inFlightBatch, batch, inFlightBatch.count, refused)
         this.#recovered(inFlightBatch, '')
         // After a retry the bytes may still be read by an earlier call that timed out.
-        if (attempt === 1 && exporter.releases === true) for (const { memory } of batch.parts) memory?.done()
+        if (!again && exporter.releases === true) for (const { memory } of batch.parts) memory?.done()
         return 0
       case 'partial':
       case 'rejected':

@@ -20,6 +20,8 @@ export interface DispatcherDeps {
   readonly inFlight: Buffer['inFlight']
   /** Aborts when nothing more is to be sent. */
   readonly deadline: AbortSignal
+  /** Batches stay in flight, for another dispatcher. */
+  readonly halted: () => boolean
   /** A batch is settled. */
   readonly onEnd: () => void
 }
@@ -41,13 +43,19 @@ export class Dispatcher {
     return WORSE[worst] ?? 'none'
   }
 
-  /** Runs until the batcher has ended and all deliveries are done. */
+  /** Sends what an earlier dispatcher left in flight, then the batcher's. Runs until that has ended or is halted, and all deliveries are done. */
   async run(): Promise<void> {
+    const { batcher, inFlight, halted } = this.#deps
+    for (const batch of inFlight) {
+      await this.#free()
+      if (halted()) break
+      void this.#deliver(batch)
+    }
     for (;;) {
       await this.#free()
-      const batch = await this.#deps.batcher.next()
+      const batch = await batcher.next()
       if (batch === undefined) break
-      void this.#deliver(batch)
+      if (!halted()) void this.#deliver(batch)
     }
     while (this.#delivering > 0) await this.#slot.wait()
   }
@@ -58,9 +66,9 @@ export class Dispatcher {
   }
 
   async #free(): Promise<void> {
-    const { inFlight, limit, deadline } = this.#deps
-    while (inFlight.size > 0 && !deadline.aborted) {
-      if (inFlight.size < limit.limit && this.failure === 'none') return
+    const { limit, deadline, halted } = this.#deps
+    while (this.#delivering > 0 && !deadline.aborted && !halted()) {
+      if (this.#delivering < limit.limit && this.failure === 'none') return
       await this.#slot.wait()
     }
   }

@@ -1,7 +1,7 @@
 /**
- * The sending chain of one exporter: buffer, batch, send, retry, accounting. One loop pulls the events.
+ * One exporter's buffer and accounting, and the chain that sends its events. A reload replaces the sink; the rest stays.
  *
- *     offer ─▶ buffer ─▶ batcher ─▶ delivery ─▶ sink
+ *     offer ─▶ buffer ─▶ chain ─▶ sink
  *
  * Every event is counted once and settled once. At most as many concurrent `exporter.send` calls as it allows. No timer runs while
  * nothing waits. The chain does not know whether the buffer has a disk.
@@ -15,27 +15,22 @@ import type { Failure } from '../buffer/in-flight-batch.ts'
 import { MemoryBuffer } from '../buffer/memory-buffer.ts'
 import { slice, spanOf } from '../contract/encoded.ts'
 import { ExportError, textOf } from '../contract/errors.ts'
-import type { Encoded, Exporter } from '../contract/exporter.ts'
+import type { Encoded, Encoding, Exporter, Resent } from '../contract/exporter.ts'
 import type { Accounting, Lost, SenderStats } from '../contract/accounting.ts'
 import { Signal, systemClock } from '../runtime/clock.ts'
 import type { Clock, Random } from '../runtime/clock.ts'
-import { ABANDON_MS, waitAtMost } from '../runtime/timeout.ts'
-import { Batcher } from './batcher.ts'
-import { ConcurrencyLimit } from './concurrency.ts'
-import { Delivery } from './delivery.ts'
-import type { DeadLetterRecords } from './delivery.ts'
-import { Dispatcher } from './dispatcher.ts'
+import { waitAtMost } from '../runtime/timeout.ts'
+import { Chain } from './chain.ts'
+import type { Sink } from './chain.ts'
+import { EarlierSinks } from './earlier-sinks.ts'
 import { Meters } from './meters.ts'
 import type { ChainConfig } from './config.ts'
 
-export interface SenderDeps {
+export interface SenderDeps extends Pick<Sink, 'rateLimit' | 'deadLetters'> {
   readonly clock?: Clock
   readonly random?: Random
   /** Opens the spool, if configured. Called once by `start`, which passes on its errors. */
   readonly openSpool?: OpenSpool
-  /** Returns how many of `events` may pass. */
-  readonly rateLimit?: { take(events: number): number }
-  readonly deadLetters?: DeadLetterRecords
   /** Called for lost events whose sequence numbers are known; the accounting has all. */
   readonly onLost?: (lost: Lost) => void
   /** Called when the failure state changes; `error` is the last error, '' without a failure. */
@@ -51,79 +46,84 @@ export type MemoryPressure = 'none' | 'soft' | 'hard'
 const REOPEN_MS = 5000
 /** Total time for the disk at the end: a hanging disk must not keep the agent from ending. */
 const DISK_END_MS = 10_000
+/** The same for the dead-letter file of a replaced sink. */
+const RETIRE_MS = 5000
 
 export class Sender {
   readonly name: string
-  readonly exporter: Exporter
-  readonly #config: ChainConfig
   readonly #deps: SenderDeps
   readonly #clock: Clock
   readonly #buffer: Buffer
-  readonly #batcher: Batcher
   readonly #accounting: Counters
   readonly #meters: Meters
-  readonly #limit: ConcurrencyLimit
-  readonly #dispatcher: Dispatcher
-  /** Ends waits for a retry. */
-  readonly #nudge: Signal
+  readonly #earlier = new EarlierSinks()
   /** Wakes `flush` when events are settled or a batch fails. */
   readonly #quiet: Signal
-  readonly #deadline = new AbortController()
+  #chain: Chain
+  #graceOver = false
   #pressure: MemoryPressure = 'none'
   #state: 'starting' | 'running' | 'closed' = 'starting'
   #reported: Failure = 'none'
   #stopping: Promise<void> | undefined
-  #loop: Promise<void> = Promise.resolve()
 
   constructor(name: string, exporter: Exporter, config: ChainConfig, deps: SenderDeps = {}) {
     this.name = name
-    this.exporter = exporter
-    this.#config = config
     this.#deps = deps
     this.#clock = deps.clock ?? systemClock
     const clock = this.#clock
     this.#accounting = new Counters(deps.onLost)
     this.#meters = new Meters(clock)
-    this.#nudge = new Signal(clock)
     this.#quiet = new Signal(clock)
-    this.#buffer = this.#makeBuffer()
-    this.#batcher = new Batcher(this.#buffer, config.batch, clock)
-    this.#limit = new ConcurrencyLimit(exporter.maxConcurrency ?? 1)
-    const delivery = new Delivery({
+    this.#buffer = this.#makeBuffer(config, exporter.encoding)
+    const { rateLimit, deadLetters } = deps
+    this.#chain = this.#chainTo({
       exporter,
       config,
-      clock,
-      random: deps.random ?? Math.random,
-      accounting: this.#accounting,
-      meters: this.#meters,
-      limit: this.#limit,
-      deadLetters: deps.deadLetters,
-      nudge: this.#nudge,
-      deadline: this.#deadline.signal,
-      stopping: () => this.#stopping !== undefined,
-      buffer: this.#buffer,
-      onSettled: () => this.#quiet.notify(),
-      onFailure: () => this.#failing(),
-    })
-    this.#dispatcher = new Dispatcher({
-      batcher: this.#batcher,
-      delivery,
-      limit: this.#limit,
-      clock,
-      inFlight: this.#buffer.inFlight,
-      deadline: this.#deadline.signal,
-      onEnd: () => this.#failing(),
+      ...(rateLimit && { rateLimit }),
+      ...(deadLetters && { deadLetters }),
     })
   }
 
   /** Opens the spool and the sink and begins to send. Throws ExportError if one of them can never work. */
   async start(): Promise<void> {
     await this.#buffer.start()
-    await this.#deps.deadLetters?.start()
-    await this.exporter.start()
+    await this.#chain.open()
     if (this.#stopping !== undefined) return
     this.#state = 'running'
-    this.#loop = this.#dispatcher.run()
+    this.#chain.run()
+  }
+
+  get exporter(): Exporter {
+    return this.#chain.sink.exporter
+  }
+
+  /** Sends nothing more until `resume`, and holds new events meanwhile. Call `resume` also when it rejects (see `Chain.halt`). */
+  pause(ms: number): Promise<void> {
+    return this.#chain.halt(ms)
+  }
+
+  /** Closes the paused sink, for good, before another takes its place. Logs nothing, never rejects. */
+  async retire(): Promise<void> {
+    await this.#chain
+      .close(this.#clock.nowMs() + RETIRE_MS)
+      .catch((error: unknown) => this.#accounting.note(textOf(error)))
+  }
+
+  /**
+   * Ends a pause: sends to the same sink, or to `sink`, which is started, of the same encoding, and gets all held events in order.
+   */
+  async resume(sink: Sink = this.#chain.sink): Promise<void> {
+    const paused = this.#chain
+    await paused.ended
+    if (this.#chain !== paused || this.#state !== 'running') return
+    if (sink !== paused.sink) {
+      this.#earlier.add(paused.sink)
+      this.#buffer.configure(sink.config)
+    }
+    this.#chain = this.#chainTo(sink)
+    if (this.#graceOver) this.#chain.cut()
+    this.#chain.run()
+    this.#buffer.adapt('none', this.#pressure !== 'none')
   }
 
   /**
@@ -146,7 +146,7 @@ export class Sender {
   /** `soft` sends new events through the disk if there is one; `hard` drops and counts them. */
   set pressure(pressure: MemoryPressure) {
     this.#pressure = pressure
-    this.#buffer.adapt(this.#dispatcher.failure, pressure !== 'none')
+    this.#buffer.adapt(this.#chain.failure, pressure !== 'none')
   }
 
   /**
@@ -169,7 +169,7 @@ export class Sender {
     while (this.#busy) {
       const leftMs = endMs - this.#clock.nowMs()
       if (leftMs <= 0) return
-      this.#batcher.flush()
+      this.#chain.flush()
       await this.#quiet.wait(leftMs)
     }
   }
@@ -197,21 +197,27 @@ export class Sender {
     const accounting = this.#accounting.snapshot({ state: this.#shownState(), ...held })
     // The disk may fail while the sink works.
     const lastError = accounting.lastError || failure
-    return { ...accounting, retries: accounting.retries + (this.exporter.resent?.requests ?? 0), lastError }
+    return { ...accounting, retries: accounting.retries + this.#resent.requests, lastError }
+  }
+
+  /** Counters specific to this kind of sink, with those of replaced sinks. */
+  get ownCounters(): Readonly<Record<string, number>> | undefined {
+    return this.#earlier.counters(this.exporter.counters)
   }
 
   stats(): SenderStats {
-    const { queue, spool: limits } = this.#config
+    const { config, deadLetters } = this.#chain.sink
+    const { queue, spool: limits } = config
     const { spool, oldestAgeMs } = this.#buffer.stats()
     const meters = this.#meters.read()
     return {
       ...meters,
-      duplicatesPossible: meters.duplicatesPossible + (this.exporter.resent?.events ?? 0),
-      concurrencyLimit: this.#limit.limit,
+      duplicatesPossible: meters.duplicatesPossible + this.#resent.events,
+      concurrencyLimit: this.#chain.limit,
       queueLimitBytes: queue.max_bytes,
       queueLimitEvents: queue.max_events,
       oldestAgeMs,
-      deadLetters: this.#deps.deadLetters?.counters,
+      deadLetters: this.#earlier.deadLetters(deadLetters?.counters),
       spool: spool === undefined ? undefined : { ...spool, limitBytes: limits?.max_size ?? 0 },
     }
   }
@@ -223,17 +229,33 @@ export class Sender {
     return this.#accounting.imbalance(this.#buffer.recount()) || (this.#buffer.stats().spool?.imbalance ?? 0)
   }
 
-  #makeBuffer(): Buffer {
+  get #resent(): Resent {
+    return this.#earlier.resent(this.exporter.resent)
+  }
+
+  #chainTo(sink: Sink): Chain {
+    return new Chain(sink, {
+      buffer: this.#buffer,
+      accounting: this.#accounting,
+      meters: this.#meters,
+      clock: this.#clock,
+      random: this.#deps.random ?? Math.random,
+      stopping: () => this.#stopping !== undefined,
+      onSettled: () => this.#quiet.notify(),
+      onFailure: () => this.#failing(),
+    })
+  }
+
+  #makeBuffer(config: ChainConfig, encoding: Encoding): Buffer {
     const { openSpool, onSpoolFailure = () => {} } = this.#deps
-    const deps = { counters: this.#accounting, clock: this.#clock, onReady: () => this.#batcher.notify() }
-    if (openSpool === undefined) return new MemoryBuffer(this.#config, deps)
-    const { encoding } = this.exporter
-    return new DiskBuffer(this.#config, { ...deps, encoding, openSpool, onFailure: onSpoolFailure })
+    const deps = { counters: this.#accounting, clock: this.#clock, onReady: () => this.#chain.notify() }
+    if (openSpool === undefined) return new MemoryBuffer(config, deps)
+    return new DiskBuffer(config, { ...deps, encoding, openSpool, onFailure: onSpoolFailure })
   }
 
   /** Applies the rate limit and counts the dropped events. */
   #limited(whole: Encoded): Encoded {
-    const passing = this.#deps.rateLimit?.take(whole.count) ?? whole.count
+    const passing = this.#chain.sink.rateLimit?.take(whole.count) ?? whole.count
     if (passing >= whole.count) return whole
     this.#accounting.drop('rate_limit', whole.count - passing, spanOf({ parts: [slice(whole, passing, whole.count)] }))
     return slice(whole, 0, passing)
@@ -241,7 +263,7 @@ export class Sender {
 
   async #reopenAll(): Promise<void> {
     try {
-      await Promise.all([this.exporter.reopen?.(), this.#deps.deadLetters?.reopen()])
+      await Promise.all([this.exporter.reopen?.(), this.#chain.sink.deadLetters?.reopen()])
     } catch (error) {
       this.#accounting.note(textOf(error))
       throw error
@@ -251,20 +273,23 @@ export class Sender {
   }
 
   #tryAtOnce(): void {
-    this.#nudge.notify()
+    this.#chain.retry()
     this.#buffer.retry()
   }
 
   /** It has events, and sending works. */
   get #busy(): boolean {
-    if (this.#state !== 'running' || this.#stopping !== undefined || this.#dispatcher.failure !== 'none') return false
+    if (this.#state !== 'running' || this.#stopping !== undefined) return false
+    if (this.#chain.halted || this.#chain.failure !== 'none') return false
     const { events, onDisk } = this.#buffer.stats()
     return events + onDisk > 0
   }
 
   /** The failure of a batch in flight may have changed. */
   #failing(): void {
-    const { failure } = this.#dispatcher
+    // The next chain tries again.
+    if (this.#chain.halted) return
+    const { failure } = this.#chain
     if (failure !== this.#reported)
       this.#deps.onFailure?.(failure, failure === 'none' ? '' : this.accounting().lastError)
     this.#reported = failure
@@ -273,7 +298,7 @@ export class Sender {
     if (giveUp && this.#stopping !== undefined) this.#expireGrace()
     this.#buffer.adapt(failure, this.#pressure !== 'none')
     if (failure !== 'none') this.#quiet.notify()
-    this.#dispatcher.look()
+    this.#chain.look()
   }
 
   async #stop(graceMs: number): Promise<void> {
@@ -281,31 +306,26 @@ export class Sender {
     const neverStarted = this.#state === 'starting'
     // Continue asynchronously, so that `#stopping` is set first.
     await Promise.resolve()
-    const giveUp = this.#buffer.keeps && this.#dispatcher.failure !== 'none'
+    // A stop during a reload.
+    if (this.#chain.halted) await this.resume()
+    const giveUp = this.#buffer.keeps && this.#chain.failure !== 'none'
     if (graceMs <= 0 || neverStarted || giveUp) this.#expireGrace()
-    this.#batcher.end()
-    this.#nudge.notify()
-    await this.#loop
+    this.#chain.end()
+    await this.#chain.ended
     cancel()
     this.#expireGrace()
     const diskEndMs = this.#clock.nowMs() + DISK_END_MS
     await this.#buffer.finish(diskEndMs)
     this.#state = 'closed'
-    await waitAtMost(this.exporter.stop(), ABANDON_MS, this.#clock)
-    const { deadLetters } = this.#deps
-    if (deadLetters !== undefined) {
-      await waitAtMost(deadLetters.close(), Math.max(0, diskEndMs - this.#clock.nowMs()), this.#clock)
-    }
+    await this.#chain.close(diskEndMs)
     await this.#buffer.close(diskEndMs)
   }
 
   /** Ends the grace period: held events are kept, or dropped and counted. */
   #expireGrace(): void {
-    this.#deadline.abort()
-    this.#batcher.cut()
-    this.#nudge.notify()
+    this.#graceOver = true
+    this.#chain.cut()
     this.#quiet.notify()
-    this.#dispatcher.look()
     this.#buffer.endGrace()
   }
 
@@ -313,7 +333,7 @@ export class Sender {
     if (this.#state === 'closed') return 'stopped'
     if (this.#stopping !== undefined) return 'draining'
     if (this.#state === 'starting') return 'starting'
-    const failure = this.#dispatcher.failure
+    const { failure } = this.#chain
     return failure === 'none' ? 'healthy' : failure
   }
 }

@@ -3,7 +3,7 @@ import type { Accounting, RequestOutcome, Sender, SenderStats } from '../../../e
 import type { Fill, MetricsPage } from './page.ts'
 
 /** The part of a sender that is read here. */
-export type Reported = Pick<Sender, 'name' | 'exporter' | 'accounting' | 'stats' | 'imbalance'>
+export type Reported = Pick<Sender, 'name' | 'exporter' | 'ownCounters' | 'accounting' | 'stats' | 'imbalance'>
 
 export interface ExporterSources {
   readonly senders: () => readonly Reported[]
@@ -122,8 +122,8 @@ function addAccounting(page: MetricsPage, senders: ExporterSources['senders']): 
     }
   })
   page.counter(`${PREFIX}_own_total`, 'Counters that only this type of exporter has.', ['exporter', 'what'], (put) => {
-    for (const { name, exporter } of senders()) {
-      for (const [what, n] of Object.entries(exporter.counters ?? {})) put({ exporter: name, what }, n)
+    for (const { name, ownCounters } of senders()) {
+      for (const [what, n] of Object.entries(ownCounters ?? {})) put({ exporter: name, what }, n)
     }
   })
 }

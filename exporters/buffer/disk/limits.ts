@@ -6,9 +6,7 @@ import type { SpoolFiles } from './files/files.ts'
 import type { LossReason } from './tally.ts'
 import type { FullReason } from './writer.ts'
 
-export interface LimitConfig extends Pick<SpoolConfig, 'max_size' | 'max_age' | 'min_free'> {
-  readonly dir: string
-}
+export type LimitConfig = Pick<SpoolConfig, 'max_size' | 'max_age' | 'min_free'>
 
 export interface LimitDeps {
   readonly catalog: Catalog
@@ -22,14 +20,28 @@ export interface LimitDeps {
 const FREE_EVERY_MS = 1000
 
 export class Limits {
-  readonly #config: LimitConfig
+  readonly #dir: string
+  #config: LimitConfig
   readonly #deps: LimitDeps
   #free = Infinity
   #askedMs = -Infinity
 
-  constructor(config: LimitConfig, deps: LimitDeps) {
+  constructor(dir: string, config: LimitConfig, deps: LimitDeps) {
+    this.#dir = dir
     this.#config = config
     this.#deps = deps
+  }
+
+  /** Uses other limits from now on. */
+  configure(config: LimitConfig): void {
+    this.#config = config
+    this.#free = Infinity
+    this.#askedMs = -Infinity
+  }
+
+  /** Old events expire. */
+  get ages(): boolean {
+    return this.#config.max_age !== undefined
   }
 
   /** Drops segments that are too old, then as many as `bytes` more need. Returns why they still do not fit. */
@@ -71,7 +83,7 @@ export class Limits {
     if (this.#config.min_free === 0 || now - this.#askedMs < FREE_EVERY_MS) return
     this.#askedMs = now
     try {
-      this.#free = await this.#deps.files.free(this.#config.dir)
+      this.#free = await this.#deps.files.free(this.#dir)
     } catch {
       // Unknown: the write itself fails if the disk is full.
       this.#free = Infinity

@@ -134,7 +134,6 @@ export class Spool implements AsyncDisposable {
   readonly #cursor: CursorKeeper
   readonly #limits: Limits
   readonly #recovered: number
-  readonly #ages: boolean
   readonly #zstd: Compress | undefined
   /** Keeps the order of appends while payloads are compressed. */
   readonly #packing = new Mutex()
@@ -146,7 +145,6 @@ export class Spool implements AsyncDisposable {
     const { files, clock, random } = deps
     const { dir, max_size, max_age, segment_size, fsync, epoch = '' } = options
     this.recovery = found.report
-    this.#ages = max_age !== undefined
     this.#zstd = deps.zstd
     this.#files = files
     const catalog = new Catalog(found.segments, found.end)
@@ -187,7 +185,7 @@ export class Spool implements AsyncDisposable {
       },
     })
     const dropOldest = (reason: LossReason): Promise<boolean> => this.#dropOldest(reason)
-    this.#limits = new Limits(options, { catalog, files, clock, dropOldest })
+    this.#limits = new Limits(dir, options, { catalog, files, clock, dropOldest })
     const makeRoom = this.#limits.makeRoom.bind(this.#limits)
     const mutex = this.#mutex
     this.#syncer = new Syncer(dir, fsync, { catalog, files, clock, tally, mutex, presence, segments }, found)
@@ -222,8 +220,13 @@ export class Spool implements AsyncDisposable {
   /** The next frames, at least one, within `maxBytes` of payload and `maxEvents` unless the first alone exceeds them. */
   async next(maxBytes: number, maxEvents: number = Infinity): Promise<ReadResult> {
     if (this.#closed !== undefined) return { status: 'empty' }
-    if (this.#ages) await this.#mutex.run(() => this.#limits.expire())
+    if (this.#limits.ages) await this.#mutex.run(() => this.#limits.expire())
     return this.#reader.next({ bytes: maxBytes, events: maxEvents })
+  }
+
+  /** Uses new limits from the next write or read on. The size of its files stays. */
+  configure(limits: Pick<SpoolConfig, 'max_size' | 'max_age' | 'min_free'>): void {
+    this.#limits.configure(limits)
   }
 
   /** Marks just appended events as read, because the caller still has them; undefined if they are not the next to read. */

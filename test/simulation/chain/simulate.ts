@@ -1,6 +1,7 @@
 /**
  * One random life of a sending chain with its spool: several runs of the agent on one disk, with one sink that is healthy,
- * slow, down, rejecting or silent; each run ends in a stop, a kill or a crash of the host. Then a last run without faults.
+ * slow, down, rejecting or silent; each run ends in a stop, a kill or a crash of the host. Then a last run without faults. With reloads, the
+ * sink of the chain is paused and replaced, or goes on, while events come.
  *
  * Invariants: the accounting balances at every check; a start never fails and a stop always ends; a sink that takes one
  * call at a time never sees an event for the first time after a later one; durable events are seen by the sink in the
@@ -29,6 +30,7 @@ export interface ChainFacts {
   readonly kills: number
   readonly crashes: number
   readonly stops: number
+  readonly reloads: number
   readonly injected: number
   readonly flips: number
   readonly offered: number
@@ -50,13 +52,16 @@ interface Written {
 
 const MOODS: readonly Mood[] = ['healthy', 'healthy', 'slow', 'down', 'mixed', 'hold', 'silent']
 
-/** Runs the life with this seed; rejects with the reason if an invariant fails. `packing`: the spool packs, and its disk may hang. */
+/** `packed`: the spool packs, and its disk may hang. `reloaded`: the sink is replaced now and then. */
+export type ChainKind = 'plain' | 'packed' | 'reloaded'
+
+/** Runs the life with this seed; rejects with the reason if an invariant fails. */
 export function simulateChain(
   seed: number,
   trace?: (line: string) => void,
-  packing: boolean = false,
+  kind: ChainKind = 'plain',
 ): Promise<ChainFacts> {
-  return new Life(seed, trace, packing).run()
+  return new Life(seed, trace, kind).run()
 }
 
 /** Not on another thread, which does not follow the test's clock. */
@@ -70,11 +75,12 @@ class Life {
   readonly #sink = new Sink()
   /** Ids that have a dead-letter record. */
   readonly #recorded = new Set<number>()
-  readonly #options: ChainConfig
+  #options: ChainConfig
   readonly #concurrency: number
   readonly #flipping: boolean
   readonly #limited: boolean
   readonly #packing: boolean
+  readonly #reloading: boolean
   readonly #trace: (line: string) => void
   #written: Written[] = []
   /** Includes frames at uncertain positions: a loss may refer to them. */
@@ -87,10 +93,11 @@ class Life {
   #run: Run | undefined
   #nextId = 0
   #damagedEnds = false
-  #facts = { kills: 0, crashes: 0, stops: 0, flips: 0 }
+  #facts = { kills: 0, crashes: 0, stops: 0, reloads: 0, flips: 0 }
 
-  constructor(seed: number, trace: (line: string) => void = () => undefined, packing = false) {
-    this.#packing = packing
+  constructor(seed: number, trace: (line: string) => void = () => undefined, kind: ChainKind = 'plain') {
+    this.#packing = kind === 'packed'
+    this.#reloading = kind === 'reloaded'
     const random = new Seeded(seed)
     this.#random = random
     this.#trace = trace
@@ -104,7 +111,7 @@ class Life {
       batch: { max_events: 2 + random.int(10), max_bytes: 200 + random.int(400), max_wait: random.int(300) },
       retry: { initial: 100, max: 2000, ...(random.chance(0.1) ? { max_age: 5000 } : {}) },
       timeout: 1000,
-      spool: { ...SPOOL, use: random.chance(0.2) ? 'always' : 'overflow' },
+      spool: { ...SPOOL, ...this.#spoolLimits(), use: random.chance(0.2) ? 'always' : 'overflow' },
     }
   }
 
@@ -148,7 +155,7 @@ class Life {
     // A start waits for its disk without a limit.
     this.#disk.thaw()
     const clock = new LifeClock(this.#clock)
-    const exporter = new SinkExporter(this.#sink, this.#random, clock, this.#concurrency)
+    const exporter = this.#exporter(clock)
     let spool: Spool | undefined
     const sender = new Sender('sim', exporter, this.#options, {
       clock,
@@ -180,7 +187,7 @@ class Life {
         return opened
       },
     })
-    const run: Run = { sender, exporter, clock, spool: () => spool }
+    const run: Run = { sender, exporters: [exporter], clock, spool: () => spool }
     this.#run = run
     const started = await this.#orDown(sender.start())
     this.#trace(`started ${started}, ${JSON.stringify(spool?.stats())}`)
@@ -193,12 +200,19 @@ class Life {
     return run
   }
 
+  #exporter(clock: Clock): SinkExporter {
+    return new SinkExporter(this.#sink, this.#random, clock, this.#concurrency)
+  }
+
+  #spoolLimits(): { readonly max_size: number; readonly min_free: number } {
+    return { max_size: this.#limited ? 6000 : 1 << 20, min_free: this.#limited ? 500 : 0 }
+  }
+
   #spoolOptions(): Parameters<typeof openSpool>[0] {
     return {
       dir: '/spool',
       fsync: 200,
-      max_size: this.#limited ? 6000 : 1 << 20,
-      min_free: this.#limited ? 500 : 0,
+      ...this.#spoolLimits(),
       segment_size: 1000,
       epoch: 'e',
     }
@@ -234,8 +248,10 @@ class Life {
     }
   }
 
-  async #act({ sender }: Run): Promise<void> {
+  async #act(run: Run): Promise<void> {
+    const { sender } = run
     const random = this.#random
+    if (this.#reloading && random.chance(0.2)) return this.#reload(run)
     switch (random.int(10)) {
       case 0:
       case 1:
@@ -260,6 +276,44 @@ class Life {
       default:
         await this.#turn(random.int(random.chance(0.2) ? 5000 : 400))
     }
+  }
+
+  /** Pauses the sender while events come; then it goes on, or has another sink and other limits. */
+  async #reload(run: Run): Promise<void> {
+    const random = this.#random
+    const { sender, clock } = run
+    this.#facts.reloads++
+    const replaced = random.chance(0.7)
+    this.#trace(`pause, then ${replaced ? 'another sink' : 'the same'}`)
+    const paused = sender.pause(random.int(1500)).catch(() => undefined)
+    const count = 1 + random.int(12)
+    void sender.offer(describedLines(this.#nextId, count, this.#clock.wallMs()))
+    this.#nextId += count
+    if (!(await this.#whileTurning(paused))) return
+    this.#check(run)
+    if (!replaced) return void (await this.#whileTurning(sender.resume()))
+    if (!(await this.#whileTurning(sender.retire()))) return
+    const { queue, batch } = this.#options
+    this.#options = {
+      ...this.#options,
+      queue: { ...queue, max_bytes: 2000 + random.int(4000), max_events: 20 + random.int(100) },
+      batch: { ...batch, max_events: 2 + random.int(10), max_bytes: 200 + random.int(400) },
+    }
+    const exporter = this.#exporter(clock)
+    run.exporters.push(exporter)
+    const deadLetters = new Records(this.#recorded, random, clock)
+    await this.#whileTurning(sender.resume({ exporter, config: this.#options, deadLetters }))
+  }
+
+  /** Turns the clock until the work is done. False if the disk crashed first. */
+  async #whileTurning(work: Promise<unknown>): Promise<boolean> {
+    const done = work.then(() => true)
+    for (let i = 0; i < 100; i++) {
+      if (this.#disk.down) return false
+      if (await Promise.race([done, settle().then(() => false)])) return true
+      await this.#turn(100)
+    }
+    throw new Error('a reload does not end')
   }
 
   async #stop(run: Run, graceMs: number): Promise<void> {
@@ -293,7 +347,7 @@ class Life {
     }
     this.#noteReported()
     if (run !== undefined) {
-      run.exporter.dead = true
+      for (const exporter of run.exporters) exporter.dead = true
       run.clock.dead = true
     }
     this.#run = undefined
@@ -438,7 +492,7 @@ class Life {
 
 interface Run {
   readonly sender: Sender
-  readonly exporter: SinkExporter
+  readonly exporters: SinkExporter[]
   readonly clock: LifeClock
   readonly spool: () => Spool | undefined
 }

@@ -61,7 +61,7 @@ describe('drop-in files', () => {
     const want = [
       /^config.d\/10-a.yaml:2:10: log.level: expected one of/,
       /^config.d\/10-a.yaml:5:5: exporters.bus.topik: unknown key "topik" \(did you mean "topic"\?\)/,
-      /^config.d\/20-b.yaml:2:25: memory.soft_limit: expected at most memory.hard_limit/,
+      /^config.d\/20-b.yaml:2:23: memory.soft_limit: expected at most memory.hard_limit/,
     ]
     const got = await problems(folder, parseConfigFile(file, {}))
     assert.equal(got.length, want.length, got.join('\n'))

@@ -6,6 +6,7 @@ import type { ChainFacts } from '../../../simulation/chain/simulate.ts'
 
 const LIVES = 3000
 const PACKED_LIVES = 1000
+const RELOADED_LIVES = 1000
 
 /** Seeds that once failed, with the reason. */
 const AGAIN: ReadonlyArray<readonly [seed: number, was: string]> = [
@@ -33,17 +34,33 @@ for (const [seed, was] of AGAIN) {
 
 for (const [seed, was] of PACKED_AGAIN) {
   test(`chain that packs, simulated, seed ${seed}: no longer: ${was}`, () =>
-    simulateChain(seed, undefined, true).then(() => undefined))
+    simulateChain(seed, undefined, 'packed').then(() => undefined))
 }
 
 test('chain, simulated: 1,000 lives with a spool that packs keep every guarantee', async () => {
   for (let seed = 1; seed <= PACKED_LIVES; seed++) {
     try {
-      await simulateChain(seed, undefined, true)
+      await simulateChain(seed, undefined, 'packed')
     } catch (error) {
       throw new Error(`seed ${seed}`, { cause: error })
     }
   }
+})
+
+test('chain, simulated: 1,000 lives in which the sink is replaced keep every guarantee', async (t) => {
+  const totals = { reloads: 0, repeated: 0, taken: 0 }
+  for (let seed = 1; seed <= RELOADED_LIVES; seed++) {
+    try {
+      const { reloads, repeated, taken } = await simulateChain(seed, undefined, 'reloaded')
+      totals.reloads += reloads
+      totals.repeated += repeated
+      totals.taken += taken
+    } catch (error) {
+      throw new Error(`seed ${seed}`, { cause: error })
+    }
+  }
+  assert.ok(totals.reloads > RELOADED_LIVES, `only ${totals.reloads} reloads`)
+  t.diagnostic(JSON.stringify(totals))
 })
 
 test('chain, simulated: 3,000 lives with failing and misbehaving sinks, kills, crashes and failing disks keep every guarantee', async (t) => {

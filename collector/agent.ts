@@ -31,6 +31,8 @@ import { KernelPolicies, policyLog } from './policies/attach.ts'
 import { ModuleWatch } from './policies/modules.ts'
 import { PolicyFolder } from './policies/folder.ts'
 import { Policies, enabledOf } from './policies/registry.ts'
+import { applyConfig } from './reload/apply.ts'
+import { Reloader } from './reload/reloader.ts'
 import { Running } from './running.ts'
 import type { RunningAgent } from './running.ts'
 import { LastRuns } from './telemetry/last-runs.ts'
@@ -45,7 +47,7 @@ import { Telemetry } from './telemetry/telemetry.ts'
  * `stop`.
  */
 export async function startAgent(
-  loaded: Pick<LoadedConfig, 'config' | 'hash'>,
+  loaded: LoadedConfig,
   log: Log,
   stop: AbortSignal,
   configFile: string,
@@ -87,8 +89,19 @@ export async function startAgent(
   const guard = new Guard({ check: (nowMs) => [...kernel.check(), ...canary.check(nowMs)], log })
   const ready = (): boolean => telemetry.ready
   const api = undo.use(new Api({ delivery, ingest, policies, nodeName, config, facts, log, ready }))
-  const parts = { kernel, ingest, policies, reloads: folder.reloads, delivery, loopLag, guard, readers: api.readers }
-  const telemetry = undo.use(new Telemetry(parts, { epoch, loaded, facts, log }))
+  const reloader = undo.use(
+    new Reloader({
+      file: configFile,
+      env: process.env,
+      loaded,
+      log,
+      apply: (next, before, stopping) => applyConfig({ delivery, folder, memory, line }, next, before, stopping),
+    }),
+  )
+  const { reloads } = folder
+  const { readers } = api
+  const parts = { kernel, ingest, policies, reloads, reloader, delivery, loopLag, guard, readers }
+  const telemetry = undo.use(new Telemetry(parts, { epoch, config, facts, log }))
   const http = await telemetry.serve()
   const grpc = await api.serve()
   folder.watch(
@@ -129,13 +142,14 @@ export async function startAgent(
     () => ingest.wake(),
   ])
   line.start()
+  reloader.watch((reason) => log.warn({ reason }, 'a changed config is found by polling, within some ten seconds'))
   telemetry.ready = true
   log.info(
     { policies: enabledOf(policies).length, kernel: facts.release, preemption: facts.preemption, http, grpc },
     'ready',
   )
 
-  return new Running({ line, delivery, telemetry, policies, folder }, config.shutdown.grace, undo.move())
+  return new Running({ line, delivery, telemetry, policies, folder, reloader }, undo.move())
 }
 
 function openKernel(config: Config, facts: KernelFacts): Promise<KernelSide> {

@@ -30,18 +30,18 @@ export class Line {
   /** Rejects when events can no longer be read or delivered. */
   readonly failed: Promise<never>
   readonly #parts: LineParts
-  readonly #graceMs: number
+  /** Time for delivering held events when the agent stops; a reload sets another. */
+  graceMs: number
   readonly #fail: (error: unknown) => void
   readonly #stopping = new AbortController()
   readonly #clock: Clock
   /** Never rejects. */
   #ended: Promise<void> = Promise.resolve()
 
-  /** `graceMs`: time for delivering held events when the agent stops. */
   constructor(parts: LineParts, graceMs: number, clock: Clock = systemClock) {
     this.#clock = clock
     this.#parts = parts
-    this.#graceMs = graceMs
+    this.graceMs = graceMs
     const { promise, reject } = Promise.withResolvers<never>()
     promise.catch(() => {}) // without a listener the rejection would end the process
     this.failed = promise
@@ -86,7 +86,7 @@ export class Line {
       if (runRecords.due) await this.#publishRun('heartbeat')
     }
     // Flush first, so that the last loss records include what a sink still refuses.
-    await delivery.fanout.flush(this.#graceMs / 2)
+    await delivery.fanout.flush(this.graceMs / 2)
     lossRecords.finish()
     await this.#publishLosses()
     await this.#publishRun('stop')

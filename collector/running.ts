@@ -3,6 +3,7 @@ import type { Delivery } from './delivery/delivery.ts'
 import type { Line } from './line.ts'
 import type { PolicyFolder } from './policies/folder.ts'
 import type { Policies } from './policies/registry.ts'
+import type { Reloader } from './reload/reloader.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 export interface RunningAgent {
@@ -14,7 +15,7 @@ export interface RunningAgent {
   hurry(): void
   /** SIGUSR1: reopens files and retries waiting batches at once; logs failures. */
   reopen(): Promise<void>
-  /** SIGHUP: also reloads the policies. */
+  /** SIGHUP: also reloads the config and the policies. */
   reload(): Promise<void>
 }
 
@@ -24,6 +25,7 @@ export interface RunningParts {
   readonly telemetry: Telemetry
   readonly policies: Policies
   readonly folder: PolicyFolder
+  readonly reloader: Reloader
 }
 
 /** Time for the pipeline to end after the exporters have stopped: the ring may fill as fast as it is read. */
@@ -32,15 +34,13 @@ const STUCK_MS = 1_000
 export class Running implements RunningAgent {
   readonly failed: Promise<never>
   readonly #parts: RunningParts
-  readonly #graceMs: number
   readonly #rest: AsyncDisposable
   #ending: ReturnType<RunningAgent['stop']> | undefined
 
   /** `rest`: everything else, closed at the end. */
-  constructor(parts: RunningParts, graceMs: number, rest: AsyncDisposable) {
+  constructor(parts: RunningParts, rest: AsyncDisposable) {
     this.failed = parts.line.failed
     this.#parts = parts
-    this.#graceMs = graceMs
     this.#rest = rest
   }
 
@@ -50,13 +50,15 @@ export class Running implements RunningAgent {
   }
 
   async #drain(): Promise<{ readonly droppedAtStop: number }> {
-    const { line, delivery, telemetry, policies, folder } = this.#parts
-    const graceEnds = performance.now() + this.#graceMs
+    const { line, delivery, telemetry, policies, folder, reloader } = this.#parts
     telemetry.ready = false
+    await reloader.end()
+    const { graceMs } = line
+    const graceEnds = performance.now() + graceMs
     folder[Symbol.dispose]()
     await policies[Symbol.asyncDispose]()
     // A blocking exporter can hold the pipeline until its own grace ends.
-    await line.stop(this.#graceMs)
+    await line.stop(graceMs)
     telemetry.report()
     await delivery.stop(Math.max(0, graceEnds - performance.now()))
     await line.stop(STUCK_MS)
@@ -74,7 +76,8 @@ export class Running implements RunningAgent {
   }
 
   async reload(): Promise<void> {
-    // In parallel: a sink that hangs while it reopens must not delay the policies.
-    await Promise.all([this.reopen(), this.#parts.folder.look()])
+    const { folder, reloader } = this.#parts
+    // In parallel: a sink that hangs while it reopens must not delay the others.
+    await Promise.all([this.reopen(), reloader.reload().then(() => folder.look())])
   }
 }

@@ -2,6 +2,7 @@
  * Passes each event to every exporter: encodes once per encoder and offers the bytes to each sender that uses it.
  * A full exporter only loses its own events, unless it is configured to block.
  */
+import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { isAboutAgent } from './contract/event.ts'
 import type { Event } from './contract/event.ts'
 import { describe } from './contract/described.ts'
@@ -15,6 +16,8 @@ import type { MemoryPressure, Sender } from './sending/sender.ts'
 
 /** A sender with its encoder. Senders with the same encoder object share the bytes. */
 export interface Route {
+  /** What it was made from, to see what a reload changes. */
+  readonly config?: EffectiveExporter
   readonly encoder: Encoder
   readonly sender: Sender
   /** Its exporter needs descriptions of the events (described.ts). */
@@ -38,13 +41,20 @@ interface Group {
  * in memory, and the encoder's buffer fits into the CPU cache.
  */
 const SLICE = 200
+/** How long a removed exporter is shown after its stop: the counters are read every few seconds. */
+const SEEN_MS = 30_000
 
 export class FanOut {
-  readonly #routes: readonly Route[]
-  readonly #groups: readonly Group[]
+  #routes: readonly Route[] = []
+  #groups: readonly Group[] = []
   /** Only the routes with numbers. */
-  readonly #numbered: readonly Group[]
-  readonly #senders: readonly Sender[]
+  #numbered: readonly Group[] = []
+  #senders: readonly Sender[] = []
+  /** Of removed exporters, until some time after their stop. */
+  #leaving: ReadonlyArray<{ readonly sender: Sender; readonly endMs: number }> = []
+  #pressure: MemoryPressure = 'none'
+  /** Events that replaced filters left out, by exporter. */
+  readonly #filteredBefore = new Map<string, Readonly<Record<string, number>>>()
   /** The last selection of a slice without events that no route takes. The same array lets encoders share their result. */
   #chosen:
     | { readonly slice: readonly Event[]; readonly union: Selection; readonly events: readonly Event[] }
@@ -54,6 +64,35 @@ export class FanOut {
   #aboutAgent = false
 
   constructor(routes: readonly Route[]) {
+    this.#use(routes)
+  }
+
+  get routes(): readonly Route[] {
+    return this.#routes
+  }
+
+  /**
+   * Passes the next events to these routes. Senders without a route get no more events; the caller stops them within `leaveMs`. They remain in
+   * `senders` for a while, so that their last losses are seen.
+   */
+  replace(routes: readonly Route[], leaveMs: number): void {
+    const names = new Set(routes.map(({ sender }) => sender.name))
+    for (const { sender, filter } of this.#routes) {
+      if (filter === undefined || routes.some((route) => route.filter === filter)) continue
+      this.#filteredBefore.set(sender.name, this.#filteredOf(sender.name, filter))
+    }
+    for (const name of this.#filteredBefore.keys()) if (!names.has(name)) this.#filteredBefore.delete(name)
+    const nowMs = performance.now()
+    const gone = this.#routes.filter(({ sender }) => !names.has(sender.name))
+    const leaving = gone.map(({ sender }) => ({ sender, endMs: nowMs + leaveMs + SEEN_MS }))
+    this.#leaving = [...this.#leaving, ...leaving].filter(
+      ({ sender, endMs }) => endMs > nowMs && !names.has(sender.name),
+    )
+    this.#use(routes)
+    this.pressure = this.#pressure
+  }
+
+  #use(routes: readonly Route[]): void {
     this.#routes = routes
     this.#senders = routes.map(({ sender }) => sender)
     this.#groups = groupsOf(routes)
@@ -124,7 +163,13 @@ export class FanOut {
 
   /** Filtered events so far, by exporter and config key of the failed condition. */
   filtered(): ReadonlyMap<string, Readonly<Record<string, number>>> {
-    return new Map(this.#routes.map(({ sender, filter }) => [sender.name, filter?.filtered ?? {}]))
+    return new Map(this.#routes.map(({ sender, filter }) => [sender.name, this.#filteredOf(sender.name, filter)]))
+  }
+
+  #filteredOf(name: string, filter: EventFilter | undefined): Readonly<Record<string, number>> {
+    const sums: Record<string, number> = { ...this.#filteredBefore.get(name) }
+    for (const [key, n] of Object.entries(filter?.filtered ?? {})) sums[key] = (sums[key] ?? 0) + n
+    return sums
   }
 
   /** Names of the exporters with numbered records. */
@@ -132,13 +177,14 @@ export class FanOut {
     return this.#numbered.flatMap(({ routes }) => routes.map(({ sender }) => sender.name))
   }
 
-  /** All senders, in the order of the configuration. */
+  /** All senders, in the order of the configuration, then those of exporters that a reload has removed a short time ago. */
   get senders(): readonly Sender[] {
-    return this.#senders
+    return this.#leaving.length === 0 ? this.#senders : [...this.#senders, ...this.#leaving.map(({ sender }) => sender)]
   }
 
   /** Sets the memory pressure for every sender. */
   set pressure(pressure: MemoryPressure) {
+    this.#pressure = pressure
     for (const sender of this.#senders) sender.pressure = pressure
   }
 
@@ -172,7 +218,7 @@ export class FanOut {
 
   /** Drains all senders in parallel within one deadline. A second call waits for the first; with a grace of 0 it ends the first's. */
   async stop(graceMs: number): Promise<void> {
-    await Promise.all(this.#senders.map((sender) => sender.stop(graceMs)))
+    await Promise.all(this.senders.map((sender) => sender.stop(graceMs)))
   }
 }
 

@@ -18,6 +18,7 @@ import { makeExporter } from './registry.ts'
 import { fullSpoolReport, reportRecovery, reportVanished, sinkReport, spoolReport } from './reports.ts'
 import { systemClock } from './runtime/clock.ts'
 import { nodeCompressors } from './runtime/compression.ts'
+import type { Sink } from './sending/chain.ts'
 import { Sender } from './sending/sender.ts'
 import type { SenderDeps } from './sending/sender.ts'
 
@@ -28,9 +29,9 @@ import type { SenderDeps } from './sending/sender.ts'
 export async function createFanOut(exporters: Config['exporters'], context: ExportersContext): Promise<FanOut> {
   const { numberings = new Numberings(context.epoch) } = context
   const routes = Object.entries(exporters).map(([name, config]) =>
-    routeOf(name, config, context, numberings.of(name)).catch((error: unknown) => {
-      throw refusalOf(name, error)
-    }),
+    routeOf(name, config, context, numberings.of(name)).catch((error: unknown) =>
+      Promise.reject(refusalOf(name, error)),
+    ),
   )
   return new FanOut(await Promise.all(routes))
 }
@@ -56,41 +57,65 @@ export async function startFanOut(
   }
 }
 
+/** A route without its sender, and what that sends to. */
+export interface Made extends Omit<Route, 'sender'> {
+  readonly sink: Sink
+  readonly config: EffectiveExporter
+}
+
 async function routeOf(
   name: string,
   written: ExporterConfig,
   context: ExportersContext,
   numbering: Numbering,
 ): Promise<Route> {
-  const { log } = context
+  return withSender(name, await makeRoute(name, written, context, numbering), context)
+}
+
+/** With a new sender. */
+export function withSender(name: string, { sink, ...route }: Made, context: ExportersContext): Route {
+  const { exporter, config, rateLimit, deadLetters } = sink
+  const { log, onLost } = context
+  const { spool } = route.config
+  const sender = new Sender(name, exporter, config, {
+    ...(rateLimit && { rateLimit }),
+    ...(deadLetters && { deadLetters }),
+    ...(spool && { openSpool: spoolOpener(name, spool, context) }),
+    onFailure: sinkReport(name, log),
+    onSpoolFailure: fullSpoolReport(name, log),
+    ...(onLost && { onLost: (lost) => onLost(name, lost) }),
+  })
+  return { ...route, sender }
+}
+
+/** Makes what the config of one exporter describes; nothing is started. Rejects with ExportError. */
+export async function makeRoute(
+  name: string,
+  written: ExporterConfig,
+  context: ExportersContext,
+  numbering: Numbering,
+): Promise<Made> {
+  const { epoch, log } = context
   const warn = (message: string): void => log.warn({ exporter: name }, message)
+  const warnOf = (problem: Error): void => warn(problem.message)
   const { config, sources, warnings } = effectiveExporter(written, context.env)
   for (const warning of warnings) warn(warning)
   const encoders = context.encoders.shaped(config, warn)
   const made = await makeExporter(config, { ...context, name, encoders, numbering, sources, warn })
   const { exporter, encoder, describe, numbered } = made
-  const { filter } = config
+  const { filter, rate_limit: limit, dead_letter: deadLetter } = config
   return {
+    config,
     encoder,
     describe: describe === true || config.spool !== undefined,
     ...(filter === undefined ? {} : { filter: createFilter(filter) }),
     ...(numbered === true ? { numbering } : {}),
-    sender: new Sender(name, exporter, config, senderDeps(name, config, context)),
-  }
-}
-
-/** The configured optional parts: spool, rate limit, dead-letter file. */
-function senderDeps(name: string, config: EffectiveExporter, context: ExportersContext): SenderDeps {
-  const { epoch, log, onLost } = context
-  const { spool, rate_limit: limit, dead_letter: deadLetter } = config
-  const warn = (problem: Error): void => log.warn({ exporter: name }, problem.message)
-  return {
-    ...(spool && { openSpool: spoolOpener(name, spool, context) }),
-    ...(limit && { rateLimit: new TokenBucket(limit, systemClock) }),
-    ...(deadLetter && { deadLetters: new DeadLetterFile(deadLetter, { exporter: name, epoch }, { warn }) }),
-    onFailure: sinkReport(name, log),
-    onSpoolFailure: fullSpoolReport(name, log),
-    ...(onLost && { onLost: (lost) => onLost(name, lost) }),
+    sink: {
+      exporter,
+      config,
+      ...(limit && { rateLimit: new TokenBucket(limit, systemClock) }),
+      ...(deadLetter && { deadLetters: new DeadLetterFile(deadLetter, { exporter: name, epoch }, { warn: warnOf }) }),
+    },
   }
 }
 
@@ -119,7 +144,7 @@ export function spoolOpener(
 }
 
 /** UNUSABLE before anything is opened is a mistake in the config. */
-function refusalOf(name: string, error: unknown): unknown {
+export function refusalOf(name: string, error: unknown): unknown {
   if (!(error instanceof ExportError) || error.code !== 'UNUSABLE') return error
   return new ExportError('EXPORTER_REFUSED', `exporters.${name}: ${error.message}`, error)
 }

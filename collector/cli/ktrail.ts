@@ -17,7 +17,7 @@ const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what m
 
 The default for --config is ktrail's own config/ktrail.yaml. While it runs, the
 agent answers GET /livez, /readyz, /metrics, /status on server.http (default
-127.0.0.1:2112). SIGUSR1 reopens log files, SIGHUP also reloads the policies;
+127.0.0.1:2112). SIGUSR1 reopens log files, SIGHUP also reloads the config;
 SIGTERM and SIGINT drain and stop.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong config or policy.
@@ -33,8 +33,9 @@ namespace; one agent runs on a host. Its own log goes to standard error.
   --config FILE   instead of ktrail's own config/ktrail.yaml
 
 SIGUSR1 reopens log files and reads certificates and passwords again, SIGHUP
-also reloads the policies. A second SIGTERM or SIGINT ends the wait for sinks:
-held events are written to the spools at once. A third one kills.
+also reloads config and policies, which are watched, too. A second SIGTERM or
+SIGINT ends the wait for sinks: held events are written to the spools at once.
+A third one kills.
 
 Exit codes: 0 stopped, all events delivered; 1 failed, or stopped before all
 events were delivered; 2 wrong usage; 78 wrong config or policy.

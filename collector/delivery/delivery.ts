@@ -4,8 +4,8 @@
  */
 import type { Config } from '../../config/agent/schema.ts'
 import type { Event } from '../../exporters/contract/event.ts'
-import { createFilter, startFanOut } from '../../exporters/index.ts'
-import type { ExportersContext, FanOut, ProcessLookup, ReaderFilter } from '../../exporters/index.ts'
+import { createFilter, prepareExporters, startFanOut } from '../../exporters/index.ts'
+import type { ExportersContext, FanOut, PreparedExporters, ProcessLookup, ReaderFilter } from '../../exporters/index.ts'
 import { LostRanges } from './lost-ranges.ts'
 import { Subscription } from './subscription.ts'
 import type { SubscriptionBound } from './subscription.ts'
@@ -14,13 +14,15 @@ export class Delivery implements AsyncDisposable {
   readonly fanout: FanOut
   /** Number ranges of the events that exporters lost. */
   readonly lostRanges: LostRanges
-  readonly #log: ExportersContext['log']
+  readonly #context: ExportersContext
+  /** Events dropped by removed exporters before the stop. */
+  #droppedBefore: number | undefined
   readonly #subscriptions = new Set<Subscription>()
 
-  constructor(fanout: FanOut, lostRanges: LostRanges, log: ExportersContext['log']) {
+  constructor(fanout: FanOut, lostRanges: LostRanges, context: ExportersContext) {
     this.fanout = fanout
     this.lostRanges = lostRanges
-    this.#log = log
+    this.#context = context
   }
 
   /**
@@ -45,21 +47,31 @@ export class Delivery implements AsyncDisposable {
     return made
   }
 
+  /** Prepares other exporters; publish goes on meanwhile. Rejects like `prepareExporters`; then nothing has changed. */
+  prepare(exporters: Config['exporters'], stop: AbortSignal): Promise<PreparedExporters> {
+    return prepareExporters(this.fanout, exporters, this.#context, stop)
+  }
+
   /** Reopens every sink that supports it; logs failures. */
   async reopen(): Promise<void> {
     for (const { exporter, error } of await this.fanout.reopen()) {
-      this.#log.error({ exporter }, `cannot be reopened: ${error}`)
+      this.#context.log.error({ exporter }, `cannot be reopened: ${error}`)
     }
   }
 
   /** Ends the live readers and drains the exporters within one deadline. A second call can only shorten the grace. */
   async stop(graceMs: number): Promise<void> {
+    this.#droppedBefore ??= this.#dropped
     for (const subscription of this.#subscriptions) subscription.end()
     await this.fanout.stop(graceMs)
   }
 
   /** Events dropped because an exporter could not deliver them before the stop. */
   get droppedAtStop(): number {
+    return this.#dropped - (this.#droppedBefore ?? 0)
+  }
+
+  get #dropped(): number {
     return this.fanout.senders.reduce((sum, sender) => sum + sender.accounting().dropped.shutdown, 0)
   }
 
@@ -76,5 +88,6 @@ export async function startDelivery(
 ): Promise<Delivery> {
   const lostRanges = new LostRanges(context.epoch)
   const onLost: ExportersContext['onLost'] = (exporter, lost) => lostRanges.note(exporter, lost)
-  return new Delivery(await startFanOut(exporters, { ...context, onLost }, stop), lostRanges, context.log)
+  const whole = { ...context, onLost }
+  return new Delivery(await startFanOut(exporters, whole, stop), lostRanges, whole)
 }

@@ -11,7 +11,8 @@ export type MemoryLimits = Readonly<Record<'soft_limit' | 'hard_limit', number>>
 const BACK_BELOW = 0.95
 
 export class MemoryGuard {
-  readonly #limits: MemoryLimits
+  /** A reload sets others. */
+  limits: MemoryLimits
   readonly #rss: () => number
   readonly #onChange: (pressure: MemoryPressure, rssBytes: number) => void
   #pressure: MemoryPressure = 'none'
@@ -22,7 +23,7 @@ export class MemoryGuard {
     onChange: (pressure: MemoryPressure, rssBytes: number) => void,
     rss: () => number = process.memoryUsage.rss,
   ) {
-    this.#limits = limits
+    this.limits = limits
     this.#rss = rss
     this.#onChange = onChange
   }
@@ -51,7 +52,7 @@ export class MemoryGuard {
   }
 
   #pressureOf(rssBytes: number): MemoryPressure {
-    const { soft_limit: softBytes, hard_limit: hardBytes } = this.#limits
+    const { soft_limit: softBytes, hard_limit: hardBytes } = this.limits
     const passed = (limit: number, already: boolean): boolean => rssBytes > (already ? limit * BACK_BELOW : limit)
     if (passed(hardBytes, this.#pressure === 'hard')) return 'hard'
     return passed(softBytes, this.#pressure !== 'none') ? 'soft' : 'none'

@@ -60,6 +60,9 @@ export class PolicyFolder implements Disposable {
   /** Changes since the start. */
   readonly reloads: Reloads = new Reloads()
   readonly #options: PolicyFolderOptions
+  #paths: readonly string[]
+  /** False while other paths are prepared: what they lack stays. */
+  #removes = true
   readonly #files = new Map<string, Seen>()
   /** The look that begins when `last` has ended. */
   #next: Promise<void> | undefined
@@ -67,9 +70,11 @@ export class PolicyFolder implements Disposable {
   /** Disposed: a running look attaches nothing more. */
   #closed = false
   #watch: Disposable | undefined
+  #rewatch: () => void = () => {}
 
   constructor(options: PolicyFolderOptions) {
     this.#options = options
+    this.#paths = options.paths
   }
 
   /** All mistakes in the current files, by file. */
@@ -107,7 +112,7 @@ export class PolicyFolder implements Disposable {
   async #look(): Promise<void> {
     const present = new Set<string>()
     const files: string[] = []
-    for (const path of this.#options.paths) files.push(...(await this.#filesOf(path, present)))
+    for (const path of this.#paths) files.push(...(await this.#filesOf(path, present)))
     const changed: Changed[] = []
     for (const file of files) {
       const one = await this.#read(file)
@@ -120,7 +125,7 @@ export class PolicyFolder implements Disposable {
     if (doubles.some(({ name, other }) => this.#loaded(other)?.id.name !== name)) {
       return this.#look()
     }
-    if (this.#closed) return
+    if (this.#closed || !this.#removes) return
     for (const file of [...this.#files.keys()].filter((known) => !present.has(known))) await this.#remove(file)
   }
 
@@ -256,7 +261,48 @@ export class PolicyFolder implements Disposable {
    * throws; `onPolls` why changes are found by polling.
    */
   watch(onFailed: (error: unknown) => void, onPolls: (reason: string) => void): void {
-    this.#watch = watchPaths(this.#options.paths, { look: () => this.look().catch(onFailed), onPolls })
+    const watchAll = (): void => {
+      this.#watch?.[Symbol.dispose]()
+      this.#watch = watchPaths(this.#paths, { look: () => this.look().catch(onFailed), onPolls })
+    }
+    this.#rewatch = watchAll
+    watchAll()
+  }
+
+  /**
+   * Loads the policies of other paths, beside the present ones. Throws CollectorError POLICY_REFUSED when one of them is refused; then all is as
+   * before. Call exactly one of what it returns; `commit` removes what the other paths lack.
+   */
+  async prepare(paths: readonly string[]): Promise<{ commit(): Promise<void>; rollback(): Promise<void> }> {
+    const before = this.#paths
+    const known = new Set(this.problems().map(([, problem]) => problem))
+    const rollback = async (): Promise<void> => {
+      this.#paths = before
+      this.#removes = true
+      // A policy that moved to another file moves back: its file is new again.
+      for (const [file, { problem }] of this.#files) {
+        if (problem === undefined && this.#loaded(file) === undefined) this.#files.delete(file)
+      }
+      await this.look()
+    }
+    this.#paths = paths
+    this.#removes = false
+    try {
+      await this.look()
+      const problems = this.problems().flatMap(([, problem]) => (known.has(problem) ? [] : [problem]))
+      if (problems.length > 0) throw new CollectorError('POLICY_REFUSED', problems.join('\n'))
+    } catch (error) {
+      await rollback()
+      throw error
+    }
+    return {
+      rollback,
+      commit: async () => {
+        this.#removes = true
+        await this.look()
+        this.#rewatch()
+      },
+    }
   }
 
   /** Stops watching; attached policies stay attached. */

@@ -15,10 +15,16 @@ const INTERVAL_MS = 10_000
 /** A loss record without time and number. */
 export type LossDraft = Omit<LossEvent, 'type' | 'seq' | 'time'>
 
+interface Lossy {
+  readonly name: string
+  accounting(): LossAccounting
+}
+
 export interface LossRecordOptions {
   /** Losses between hooks and events. */
   readonly losses: Pick<Losses, 'list'>
-  readonly exporters: ReadonlyArray<{ readonly name: string; accounting(): LossAccounting }>
+  /** The present exporters. */
+  readonly exporters: readonly Lossy[]
   /** Number ranges of the events that exporters lost. */
   readonly ranges: LostRanges
   readonly log: Log
@@ -28,7 +34,8 @@ const NO_RANGE = { firstSeq: undefined, lastSeq: undefined, numbers: undefined }
 
 export class LossRecords {
   readonly #options: LossRecordOptions
-  readonly #exporters = new Map<string, ExporterLosses>()
+  /** Not by name: a removed exporter and a later one of its name have each their own counters. */
+  readonly #exporters = new Map<Lossy, ExporterLosses>()
   readonly #kernel = new Map<string, number>()
   #pending: LossDraft[] = []
   /** Published records. */
@@ -88,26 +95,28 @@ export class LossRecords {
     for (const [i, exporter] of exporters.entries()) {
       const { accepted } = exporter.accounting()
       // A filter may keep some of the loss records out.
-      this.#exporterOf(exporter.name).offered(accepted - (before[i] ?? accepted), accepted)
+      this.#exporterOf(exporter).offered(accepted - (before[i] ?? accepted), accepted)
     }
     return wait
   }
 
   #readExporters(): void {
-    for (const exporter of this.#options.exporters) this.#exporterOf(exporter.name).look(exporter.accounting())
+    const { exporters } = this.#options
+    for (const exporter of exporters) this.#exporterOf(exporter).look(exporter.accounting())
+    for (const known of this.#exporters.keys()) if (!exporters.includes(known)) this.#exporters.delete(known)
   }
 
-  #exporterOf(name: string): ExporterLosses {
-    const known = this.#exporters.get(name)
+  #exporterOf(exporter: Lossy): ExporterLosses {
+    const known = this.#exporters.get(exporter)
     if (known !== undefined) return known
     const made = new ExporterLosses()
-    this.#exporters.set(name, made)
+    this.#exporters.set(exporter, made)
     return made
   }
 
   #close(all: boolean): void {
     this.#closeKernel()
-    for (const [exporter, losses] of this.#exporters) {
+    for (const [{ name: exporter }, losses] of this.#exporters) {
       for (const { reason, count } of losses.take(all))
         this.#closeExporter({ stage: 'exporter', exporter, reason }, count)
     }

@@ -3,6 +3,7 @@
  * stats (`exporters/contract/exporter.ts`) in snake_case. Undefined values are left out.
  */
 import { enabledOf } from '../policies/registry.ts'
+import type { ConfigState } from '../reload/reloader.ts'
 import type { Reported } from './metrics/exporters.ts'
 import type { MetricSources } from './metrics/metrics.ts'
 
@@ -20,6 +21,7 @@ export function statusOf(sources: StatusSources): object {
     uptime_seconds: performance.now() / 1000,
     resident_bytes: process.memoryUsage.rss(),
     event_loop_lag_seconds: sources.loopLag(),
+    config: configOf(sources.config()),
     policies: enabledOf(sources.policies).map(({ id, hooks, skipped, lacking }) => ({
       name: id.name,
       state: skipped.length === 0 ? 'enabled' : hooks.length === 0 ? 'waiting' : 'partially_enabled',
@@ -38,6 +40,16 @@ export function statusOf(sources: StatusSources): object {
     lost: sources.losses(),
     tampering: sources.tampering(),
     exporters: sources.senders().map((sender) => exporterOf(sender, filtered.get(sender.name))),
+  }
+}
+
+function configOf({ hash, files, sinceMs, counts, refused }: ConfigState): object {
+  return {
+    hash,
+    files,
+    since: new Date(sinceMs).toISOString(),
+    reloads: counts,
+    last_refused: refused && { time: new Date(refused.timeMs).toISOString(), reason: refused.reason },
   }
 }
 

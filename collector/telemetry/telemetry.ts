@@ -2,7 +2,7 @@
  * The agent's part for observing the agent itself: losses and loss records, metrics, health and status pages. Reads the counters of the
  * other parts off the hot path; no other part depends on it.
  */
-import type { LoadedConfig } from '../../config/agent/load.ts'
+import type { Config } from '../../config/agent/schema.ts'
 import type { Readers } from '../api/events/readers.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Ingest } from '../ingest/ingest.ts'
@@ -11,6 +11,7 @@ import type { Guard } from '../kernel/guard/guard.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
 import type { Policies } from '../policies/registry.ts'
 import type { Reloads } from '../policies/reloads.ts'
+import type { Reloader } from '../reload/reloader.ts'
 import { version } from '../../config/version.ts'
 import { serve } from './http.ts'
 import type { Page, PageServer } from './http.ts'
@@ -24,7 +25,8 @@ import type { PageSources } from './pages.ts'
 export interface TelemetryOptions {
   /** Identifies this run of the agent. */
   readonly epoch: string
-  readonly loaded: Pick<LoadedConfig, 'config' | 'hash'>
+  /** Of the start: what is read here needs a restart. */
+  readonly config: Pick<Config, 'server'>
   readonly facts: KernelFacts
   readonly log: Log
 }
@@ -35,6 +37,7 @@ export interface Parts {
   readonly ingest: Ingest
   readonly policies: Policies
   readonly reloads: Reloads
+  readonly reloader: Pick<Reloader, 'state'>
   readonly delivery: Delivery
   readonly loopLag: LoopLag
   readonly guard: Guard
@@ -57,14 +60,21 @@ export class Telemetry implements AsyncDisposable {
     this.#options = options
     this.#losses = new Losses({ kernel, ingest, guard, log })
     this.lossRecords = new LossRecords(
-      { losses: this.#losses, exporters: delivery.fanout.senders, ranges: delivery.lostRanges, log },
+      {
+        losses: this.#losses,
+        get exporters() {
+          return delivery.fanout.senders
+        },
+        ranges: delivery.lostRanges,
+        log,
+      },
       performance.now(),
     )
   }
 
   /** Serves the pages; returns the address. Throws CollectorError LISTEN_FAILED. */
   async serve(): Promise<string> {
-    const { loaded, log } = this.#options
+    const { config, log } = this.#options
     const { loopLag } = this.#parts
     const pages = Object.entries(createPages(this.#sources())).map(([path, page]): [string, Page] => {
       const measured: Page = (authorization) => {
@@ -73,21 +83,21 @@ export class Telemetry implements AsyncDisposable {
       }
       return [path, measured]
     })
-    this.#server = await serve(loaded.config.server.http, Object.fromEntries(pages), (message) => log.warn(message))
+    this.#server = await serve(config.server.http, Object.fromEntries(pages), (message) => log.warn(message))
     return this.#server.address
   }
 
   #sources(): PageSources {
-    const { kernel, ingest, policies, reloads, delivery, loopLag, guard, readers } = this.#parts
-    const { epoch, loaded, facts } = this.#options
+    const { kernel, ingest, policies, reloads, reloader, delivery, loopLag, guard, readers } = this.#parts
+    const { epoch, config, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
     return {
       epoch,
-      token: loaded.config.server.token,
+      token: config.server.token,
       ready: () => this.ready,
       reading: ingest.reading,
       build: { version: version(), node: process.version, kernel: facts.release },
-      configHash: loaded.hash,
+      config: () => reloader.state,
       events: () => [
         ...Object.entries(made()).map(([type, count]) => ({ type, policy: '', count })),
         ...[...ingest.hooks.eventsByPolicy()].map(([policy, count]) => ({ type: 'process_kprobe', policy, count })),

@@ -47,7 +47,7 @@ const WRITTEN = z.strictObject({
 })
 
 /** As a user would write it: units as texts, with every default. */
-function writtenForm(config: Config | EffectiveConfig): unknown {
+export function writtenForm(config: Config | EffectiveConfig): unknown {
   // zod's type has no readonly; encode does not write into what it is given.
   return z.encode(WRITTEN, config as z.output<typeof WRITTEN>)
 }
@@ -66,15 +66,22 @@ function annotate(node: unknown, path: Path, scalar: (node: Scalar, path: Path) 
   }
 }
 
+/** The value at `path` as it may be shown: a possible secret as `[redacted]`. */
+export function shownValue(value: unknown, path: Path, { origins }: LoadedConfig): unknown {
+  const secret = origins.get(pathText(path))?.from === 'secret' || mayBeSecret(path)
+  if (secret || String(path.at(-1)).endsWith('_file')) return REDACTED
+  return typeof value === 'string' ? shownText(path, value) : value
+}
+
 /** With `others`, adds the origin as a comment. */
-function mark(node: Scalar, path: Path, { origins }: LoadedConfig, others?: ReadonlyMap<string, string>): void {
+function mark(node: Scalar, path: Path, loaded: LoadedConfig, others?: ReadonlyMap<string, string>): void {
   const key = pathText(path)
-  const origin = origins.get(key)
+  const origin = loaded.origins.get(key)
   if (others !== undefined) node.comment = ` ${others.get(key) ?? (origin === undefined ? 'default' : from(origin))}`
-  const secret = origin?.from === 'secret' || mayBeSecret(path) || String(path.at(-1)).endsWith('_file')
-  if (typeof node.value !== 'string' && !secret) return
+  const shown = shownValue(node.value, path, loaded)
+  if (typeof shown !== 'string') return
   // Doubled, so that reading it back does not take it for a reference.
-  const text = secret ? REDACTED : shownText(path, String(node.value)).replaceAll('$', '$$$$')
+  const text = shown === REDACTED ? shown : shown.replaceAll('$', '$$$$')
   node.value = text
   if (UNPRINTABLE.test(text)) node.type = 'QUOTE_DOUBLE'
 }

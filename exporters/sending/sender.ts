@@ -86,8 +86,18 @@ export class Sender {
 
   /** Opens the spool and the sink and begins to send. Throws ExportError if one of them can never work. */
   async start(): Promise<void> {
+    await this.open()
+    this.run()
+  }
+
+  /** The first half of `start`. */
+  async open(): Promise<void> {
     await this.#buffer.start()
     await this.#chain.open()
+  }
+
+  /** The second half of `start`. */
+  run(): void {
     if (this.#stopping !== undefined) return
     this.#state = 'running'
     this.#chain.run()

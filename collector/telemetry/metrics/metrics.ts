@@ -11,13 +11,14 @@ import { addExporterMetrics } from './exporters.ts'
 import type { ExporterSources } from './exporters.ts'
 import { MetricsPage } from './page.ts'
 import type { Reloads } from '../../policies/reloads.ts'
+import type { ConfigState } from '../../reload/reloader.ts'
 import { addSpoolMetrics } from './spools.ts'
 
 /** The sources of the metrics, read when the page is requested. */
 export interface MetricSources extends ExporterSources {
   readonly build: Readonly<Record<'version' | 'node' | 'kernel', string>>
-  /** SHA-256 of the config file, in hex. */
-  readonly configHash: string
+  /** The config in effect. */
+  readonly config: () => ConfigState
   /** Events by record type; kprobe events also by policy. */
   readonly events: () => ReadonlyArray<{ type: string; policy: string; count: number }>
   readonly records: () => number
@@ -147,22 +148,33 @@ function addReaders(page: MetricsPage, readers: MetricSources['readers']): void 
 /** Metrics of the agent's process. */
 function addAgent(page: MetricsPage, sources: MetricSources): void {
   page.gauge('ktrail_build_info', 'Versions; always 1.', ['version', 'node', 'kernel'], (put) => put(sources.build, 1))
-  page.gauge(
-    'ktrail_config_hash_info',
-    'SHA-256 of the config file that the agent was started with; always 1.',
-    ['hash'],
-    (put) => put({ hash: sources.configHash }, 1),
+  page.gauge('ktrail_config_hash_info', 'SHA-256 of the config in effect; always 1.', ['hash'], (put) =>
+    put({ hash: sources.config().hash }, 1),
   )
   page.counter(
-    'ktrail_config_reload_total',
-    'Policy files added, changed or removed while the agent ran, by result; the config is read at the start only.',
+    'ktrail_config_reloads_total',
+    'Reloads of the config, by result: applied, unchanged or refused.',
+    ['result'],
+    (put) => {
+      for (const [result, n] of Object.entries(sources.config().counts)) put({ result }, n)
+    },
+  )
+  page.gauge(
+    'ktrail_config_last_reload_success_timestamp_seconds',
+    'Since when the config is in effect, in seconds since 1970.',
+    [],
+    (put) => put({}, sources.config().sinceMs / 1000),
+  )
+  page.counter(
+    'ktrail_policy_reloads_total',
+    'Policy files added, changed or removed while the agent ran, by result.',
     ['result'],
     (put) => {
       for (const [result, n] of Object.entries(sources.reloads.counts)) put({ result }, n)
     },
   )
   page.gauge(
-    'ktrail_config_last_reload_success_timestamp_seconds',
+    'ktrail_policy_last_reload_success_timestamp_seconds',
     'When a policy file was last loaded, or the start, in seconds since 1970.',
     [],
     (put) => put({}, sources.reloads.lastMs / 1000),

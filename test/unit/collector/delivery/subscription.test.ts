@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { pino } from 'pino'
 import { Delivery } from '../../../../collector/delivery/delivery.ts'
 import { EventSizes } from '../../../../collector/delivery/event-size.ts'
 import { LostRanges } from '../../../../collector/delivery/lost-ranges.ts'
 import { Subscription } from '../../../../collector/delivery/subscription.ts'
 import type { SubscriptionBound, Taken } from '../../../../collector/delivery/subscription.ts'
-import { FanOut } from '../../../../exporters/index.ts'
+import { EncoderPool, FanOut } from '../../../../exporters/index.ts'
 import type { Event } from '../../../../exporters/contract/event.ts'
 import { file, makeExec, makeHook, makeKprobe, makeLoss, makeProcess } from '../../exporters/support/events.ts'
 import { settle } from '../../exporters/support/fake-clock.ts'
@@ -23,7 +22,10 @@ const seqs = ({ events }: Taken): number[] => events.map(({ seq }) => seq)
 /** What a reader took, as `1,2 -3` for events 1 and 2 and then three lost ones. */
 const shown = (taken: Taken): string => `${seqs(taken).join()}${taken.lost > 0 ? ` -${taken.lost}` : ''}`
 
-const delivery = (): Delivery => new Delivery(new FanOut([]), new LostRanges('e'), pino({ level: 'silent' }))
+const quiet = (): void => {}
+const log = { info: quiet, warn: quiet, error: quiet }
+const CONTEXT = { nodeName: 'n', epoch: 'e', encoders: new EncoderPool('n'), env: {}, log }
+const delivery = (): Delivery => new Delivery(new FanOut([]), new LostRanges('e'), CONTEXT)
 
 /** Everything until the end. */
 async function readAll(subscription: Subscription): Promise<string[]> {

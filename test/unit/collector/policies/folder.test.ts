@@ -509,3 +509,51 @@ test('policies: one that was disabled stays so until its file changes, keeps its
   await source.look()
   assert.deepEqual([policies.list(), log.at(-1)], [[], 'removed a.yaml'])
 })
+test('policies: other paths are taken as a whole; what only the old ones have is removed at the end', async () => {
+  using folder = new Folder()
+  for (const name of ['a', 'b']) mkdirSync(folder.at(name))
+  writeFileSync(folder.at('a/moves.yaml'), yaml('moves'))
+  writeFileSync(folder.at('a/goes.yaml'), yaml('goes'))
+  writeFileSync(folder.at('b/moves.yaml'), yaml('moves'))
+  writeFileSync(folder.at('b/comes.yaml'), yaml('comes'))
+  const { attached, policies, source } = setup(folder.at('a'))
+  await source.start()
+  const { commit } = await source.prepare([folder.at('b')])
+  const names = (): string[] => attached().map((text) => text.split(' ', 1)[0] ?? '')
+  assert.deepEqual(names().toSorted(), ['comes', 'goes', 'moves'])
+  await commit()
+  assert.deepEqual(names().toSorted(), ['comes', 'moves'])
+  assert.deepEqual(
+    policies
+      .list()
+      .map(({ id }) => id.source)
+      .toSorted(),
+    [folder.at('b/comes.yaml'), folder.at('b/moves.yaml')],
+  )
+})
+
+for (const how of ['a mistake', 'a refusal of the kernel', 'a rollback'] as const) {
+  test(`policies: ${how} in other paths leaves all as it was`, async () => {
+    using folder = new Folder()
+    for (const name of ['a', 'b']) mkdirSync(folder.at(name))
+    writeFileSync(folder.at('a/one.yaml'), yaml('one'))
+    writeFileSync(folder.at('a/two.yaml'), yaml('two'))
+    writeFileSync(folder.at('b/one.yaml'), yaml('one', 'security_path_truncate'))
+    writeFileSync(folder.at('b/three.yaml'), how === 'a mistake' ? 'kind: 7\n' : yaml('three'))
+    const { kernel, attached, policies, source } = setup(folder.at('a'))
+    await source.start()
+    const before = attached().toSorted()
+    if (how === 'a refusal of the kernel')
+      kernel.refuse = ({ name, file }) =>
+        name === 'three' ? new CollectorError('POLICY_REFUSED', `${file}:4:3: no kernel function`) : undefined
+    const prepared = source.prepare([folder.at('b')])
+    if (how === 'a rollback') await (await prepared).rollback()
+    else await assert.rejects(prepared, { code: 'POLICY_REFUSED', message: /b\/three\.yaml:\d+:\d+: / })
+    assert.deepEqual(attached().toSorted(), before)
+    assert.deepEqual(source.problems(), [])
+    const enabled = policies.list().filter(({ state }) => state === 'enabled')
+    assert.deepEqual(enabled.map(({ id }) => id.source).toSorted(), [folder.at('a/one.yaml'), folder.at('a/two.yaml')])
+    await source.look()
+    assert.deepEqual(attached().toSorted(), before)
+  })
+}

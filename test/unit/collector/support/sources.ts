@@ -8,7 +8,13 @@ import { newTable } from './processes.ts'
 export function makeSources(change: Partial<MetricSources> = {}): MetricSources {
   return {
     build: { version: '1.2.3', node: 'v24', kernel: '6.12' },
-    configHash: 'c0ffee',
+    config: () => ({
+      hash: 'c0ffee',
+      files: ['/etc/ktrail/ktrail.yaml'],
+      sinceMs: 1_700_000_000_000,
+      counts: { applied: 2, unchanged: 0, refused: 1 },
+      refused: { timeMs: 1_700_000_001_000, reason: 'ktrail.yaml:1:1: no' },
+    }),
     events: () => [],
     records: () => 7,
     losses: () => [],

@@ -109,6 +109,7 @@ function spooled(spool: Partial<NonNullable<SenderStats['spool']>>): Reported {
   return {
     name: 'disk',
     exporter: sender.exporter,
+    ownCounters: sender.ownCounters,
     accounting: () => sender.accounting(),
     imbalance: () => sender.imbalance(),
     stats: () => ({ ...sender.stats(), spool: whole }),
@@ -163,7 +164,9 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['ktrail_processes', ['=6']],
   ['ktrail_accounting_imbalance_events', ['ring=0']],
   ['ktrail_config_hash_info', ['c0ffee=1']],
-  ['ktrail_config_reload_total', ['ok=0', 'refused=0']],
+  ['ktrail_config_reloads_total', ['applied=2', 'unchanged=0', 'refused=1']],
+  ['ktrail_config_last_reload_success_timestamp_seconds', ['=1700000000']],
+  ['ktrail_policy_reloads_total', ['ok=0', 'refused=0']],
   ['ktrail_api_readers', ['=2']],
   ['ktrail_api_sent_events_total', ['=11']],
   ['ktrail_api_lost_events_total', ['=3']],

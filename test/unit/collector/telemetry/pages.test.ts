@@ -86,6 +86,13 @@ test('status: the agent, its ring and its losses', async () => {
     node: 'v24',
     kernel: '6.12',
     epoch: 'e1',
+    config: {
+      hash: 'c0ffee',
+      files: ['/etc/ktrail/ktrail.yaml'],
+      since: '2023-11-14T22:13:20.000Z',
+      reloads: { applied: 2, unchanged: 0, refused: 1 },
+      last_refused: { time: '2023-11-14T22:13:21.000Z', reason: 'ktrail.yaml:1:1: no' },
+    },
     event_loop_lag_seconds: { bounds: [1], counts: [0, 0], sum: 0 },
     policies: [
       {

@@ -8,7 +8,7 @@ import type { ProcessTable } from '../../../../../collector/process/table.ts'
 import { configOrThrow } from '../../../../../config/agent/check.ts'
 import { loadConfig } from '../../../../../config/agent/load.ts'
 import type { Timestamp } from '../../../../../exporters/contract/event.ts'
-import { FanOut } from '../../../../../exporters/index.ts'
+import { EncoderPool, FanOut } from '../../../../../exporters/index.ts'
 import { Folder } from '../../../exporters/support/folder.ts'
 import { kernel as facts } from '../../support/facts.ts'
 import { FakeKernel } from '../../support/policies.ts'
@@ -35,7 +35,13 @@ export class Rig implements AsyncDisposable {
   constructor(server?: string, exporters = 'archive: { type: file, path: /x/events.jsonl }') {
     const keys = server ?? `grpc: "unix://${this.path}"`
     const text = `server: { ${keys} }\nexporters: { ${exporters} }\n`
-    this.delivery = new Delivery(new FanOut([]), new LostRanges('e'), this.log)
+    this.delivery = new Delivery(new FanOut([]), new LostRanges('e'), {
+      nodeName: NODE,
+      epoch: 'e',
+      encoders: new EncoderPool(NODE),
+      env: {},
+      log: this.log,
+    })
     this.api = new Api({
       delivery: this.delivery,
       ingest: { now: () => NOW, processes: this.processes },

@@ -1,0 +1,35 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Config } from '../../config/agent/schema.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import type { MemoryGuard } from '../host/memory.ts'
+import type { Line } from '../line.ts'
+import type { PolicyFolder } from '../policies/folder.ts'
+
+export interface ReloadedParts {
+  readonly delivery: Pick<Delivery, 'prepare'>
+  readonly folder: Pick<PolicyFolder, 'prepare'>
+  readonly memory: Pick<MemoryGuard, 'limits'>
+  readonly line: Pick<Line, 'graceMs'>
+}
+
+/** Removed exporters get at most this long to send what they hold: the next reload waits for them. */
+const MOST_DRAIN_MS = 10_000
+
+/** Applies what may change while the agent runs; rejects, and changes nothing, when a policy or an exporter is refused. */
+export async function applyConfig(
+  parts: ReloadedParts,
+  next: Config,
+  before: Config,
+  stop: AbortSignal,
+): Promise<void> {
+  const { delivery, folder, memory, line } = parts
+  // First, because exporters wait from their preparation on.
+  const policies = isDeepStrictEqual(next.policies, before.policies) ? undefined : await folder.prepare(next.policies)
+  const exporters = await delivery.prepare(next.exporters, stop).catch(async (error: unknown) => {
+    await policies?.rollback()
+    throw error
+  })
+  memory.limits = next.memory
+  line.graceMs = next.shutdown.grace
+  await Promise.all([policies?.commit(), exporters.commit(Math.min(next.shutdown.grace, MOST_DRAIN_MS))])
+}

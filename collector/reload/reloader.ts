@@ -1,0 +1,175 @@
+/**
+ * The config in effect and its reloads: by SIGHUP, and when its file, a drop-in file or a file with a secret changes. A reload is applied as a whole
+ * or refused as a whole; a refusal changes nothing and is logged once for each change of the files.
+ */
+import { createHash } from 'node:crypto'
+import { changesOf, restartProblems } from '../../config/agent/changes.ts'
+import type { Change } from '../../config/agent/changes.ts'
+import { parseConfigFile } from '../../config/agent/check.ts'
+import type { ConfigResult, LoadedConfig } from '../../config/agent/load.ts'
+import { dropInFolder } from '../../config/agent/loading/drop-ins.ts'
+import type { Environment } from '../../config/agent/loading/substitute.ts'
+import type { Config } from '../../config/agent/schema.ts'
+import { configWarnings } from '../../config/agent/warnings.ts'
+import { ConfigError } from '../../config/yaml/errors.ts'
+import { watchPaths } from '../policies/watch.ts'
+import type { Log } from '../telemetry/log.ts'
+
+export type ReloadResult = 'applied' | 'unchanged' | 'refused'
+
+/** What /status and the metrics show. Times are milliseconds since 1970. */
+export interface ConfigState {
+  /** SHA-256, in hex. */
+  readonly hash: string
+  readonly files: readonly string[]
+  readonly sinceMs: number
+  readonly counts: Readonly<Record<ReloadResult, number>>
+  readonly refused: { readonly timeMs: number; readonly reason: string } | undefined
+}
+
+export interface ReloaderOptions {
+  readonly file: string
+  readonly env: Environment
+  /** The config of the start. */
+  readonly loaded: LoadedConfig
+  /** Applies a valid config as a whole, or rejects and changes nothing. Ends soon when `stop` aborts. */
+  readonly apply: (next: Config, before: Config, stop: AbortSignal) => Promise<void>
+  readonly log: Log
+  /** Default: `parseConfigFile`. */
+  readonly read?: (file: string, env: Environment) => Promise<ConfigResult>
+}
+
+/** More changed keys are only counted. */
+const MOST_LOGGED = 50
+
+export class Reloader implements Disposable {
+  readonly #options: ReloaderOptions
+  readonly #stopping = new AbortController()
+  readonly #counts: Record<ReloadResult, number> = { applied: 0, unchanged: 0, refused: 0 }
+  #loaded: LoadedConfig
+  #sinceMs = Date.now()
+  #refused: ConfigState['refused']
+  /** What was last read: the watch looks again and again. */
+  #seen: string
+  /** The reload that begins when `last` has ended, and whether a user asked for it. */
+  #next: { readonly done: Promise<void>; asked: boolean } | undefined
+  #last: Promise<unknown> = Promise.resolve()
+  #watch: Disposable | undefined
+  #onPolls: (reason: string) => void = () => {}
+
+  constructor(options: ReloaderOptions) {
+    this.#options = options
+    this.#loaded = options.loaded
+    this.#seen = contentOf(options.loaded)
+  }
+
+  get state(): ConfigState {
+    const { hash, files } = this.#loaded
+    return { hash, files, sinceMs: this.#sinceMs, counts: { ...this.#counts }, refused: this.#refused }
+  }
+
+  /** SIGHUP: reads the files and applies what has changed. One reload at a time; calls during one share the next. Never rejects. */
+  reload(): Promise<void> {
+    return this.#look(true)
+  }
+
+  /** Starts watching. `onPolls` gets why changes are found by polling. */
+  watch(onPolls: (reason: string) => void): void {
+    this.#onPolls = onPolls
+    this.#rewatch()
+  }
+
+  /** Ends the watch and refuses what comes now; resolves when a running reload has ended. */
+  async end(): Promise<void> {
+    this[Symbol.dispose]()
+    this.#stopping.abort(new Error('the agent stops'))
+    await this.#last
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch?.[Symbol.dispose]()
+    this.#watch = undefined
+  }
+
+  #rewatch(): void {
+    const { file } = this.#options
+    const paths = [file, dropInFolder(file), ...this.#loaded.secretFiles.keys()]
+    this.#watch?.[Symbol.dispose]()
+    this.#watch = watchPaths(paths, { look: () => this.#look(false), onPolls: this.#onPolls })
+  }
+
+  #look(asked: boolean): Promise<void> {
+    if (this.#next === undefined) {
+      const done = this.#last.then(() => {
+        const now = this.#next?.asked === true
+        this.#next = undefined
+        return this.#read(now)
+      })
+      this.#next = { done, asked }
+      this.#last = done
+    }
+    this.#next.asked ||= asked
+    return this.#next.done
+  }
+
+  async #read(asked: boolean): Promise<void> {
+    const { file, env, read = parseConfigFile } = this.#options
+    if (this.#stopping.signal.aborted) {
+      if (asked) this.#refuse('the agent stops')
+      return
+    }
+    const result = await read(file, env)
+    const content = contentOf(result)
+    // The same as before: only a user who asks gets an answer.
+    if (content === this.#seen && !asked) return
+    this.#seen = content
+    try {
+      if ('problems' in result) throw new ConfigError(result.problems)
+      const changes = changesOf(this.#loaded, result, env)
+      if (changes.length > 0) await this.#apply(result, changes)
+      else this.#unchanged(result, asked)
+    } catch (error) {
+      this.#refuse(error instanceof Error ? error.message : String(error))
+    }
+  }
+
+  async #apply(next: LoadedConfig, changes: readonly Change[]): Promise<void> {
+    const { file, apply, log } = this.#options
+    const problems = restartProblems(changes, next, file)
+    if (problems.length > 0) throw new ConfigError(problems)
+    for (const { message } of await configWarnings(next, file)) log.warn(message)
+    await apply(next.config, this.#loaded.config, this.#stopping.signal)
+    for (const { key, from, to } of changes.slice(0, MOST_LOGGED)) log.info({ key, from, to }, 'config changed')
+    log.info({ changes: changes.length, hash: next.hash, files: next.files }, 'config reloaded')
+    // Else a level that was set over the API would be lost.
+    if (next.config.log.level !== this.#loaded.config.log.level) log.level = next.config.log.level
+    this.#use(next)
+    this.#counts.applied++
+  }
+
+  /** Other comments or another order, or nothing at all. */
+  #unchanged(next: LoadedConfig, asked: boolean): void {
+    if (next.hash !== this.#loaded.hash) this.#use(next)
+    this.#counts.unchanged++
+    const { log } = this.#options
+    if (asked) log.info({ hash: next.hash }, 'the config has not changed')
+  }
+
+  #use(next: LoadedConfig): void {
+    this.#loaded = next
+    this.#sinceMs = Date.now()
+    if (this.#watch !== undefined) this.#rewatch()
+  }
+
+  #refuse(reason: string): void {
+    this.#counts.refused++
+    this.#refused = { timeMs: Date.now(), reason }
+    this.#options.log.error({ reason }, 'the changed config is refused; the config before it stays in effect')
+  }
+}
+
+/** Distinguishes what was read; not by the text alone, because values may come from other files. */
+function contentOf(result: ConfigResult): string {
+  const content = 'problems' in result ? result.problems : [result.hash, result.config]
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex')
+}

@@ -1,0 +1,79 @@
+/** What changes from one config to another, key by key. */
+import { effectiveConfig } from './effective.ts'
+import type { LoadedConfig } from './load.ts'
+import { problemAt } from './load.ts'
+import { pathText } from './loading/explain.ts'
+import type { Environment } from './loading/substitute.ts'
+import { shownValue, writtenForm } from './print.ts'
+import type { Problem } from '../yaml/problems.ts'
+import { show } from '../yaml/problems.ts'
+
+type Path = ReadonlyArray<string | number>
+
+/** A key with another effective value. Values are as a user would write them, without secrets; undefined: none. */
+export interface Change {
+  readonly path: Path
+  /** Such as `exporters.bus.topic`. */
+  readonly key: string
+  readonly from: string | undefined
+  readonly to: string | undefined
+}
+
+interface Leaf {
+  readonly path: Path
+  /** As JSON. */
+  readonly value: string
+  readonly shown: string
+}
+
+/** All changes of effective values. */
+export function changesOf(before: LoadedConfig, after: LoadedConfig, env: Environment): Change[] {
+  const old = leavesOf(before, env)
+  const now = leavesOf(after, env)
+  return [...new Set([...old.keys(), ...now.keys()])].flatMap((key) => {
+    const from = old.get(key)
+    const to = now.get(key)
+    const path = (to ?? from)?.path ?? []
+    return from?.value === to?.value ? [] : [{ path, key, from: from?.shown, to: to?.shown }]
+  })
+}
+
+/** Keys that take effect while the agent runs, with all below them. */
+const AT_RUN_TIME: readonly string[] = [
+  'exporters',
+  'policies',
+  'log.level',
+  'memory.soft_limit',
+  'memory.hard_limit',
+  'shutdown',
+]
+
+/** A problem for each change that needs a restart of the agent. */
+export function restartProblems(changes: readonly Change[], after: LoadedConfig, file: string): Problem[] {
+  return changes
+    .filter(({ path }) => !AT_RUN_TIME.some((key) => `${path.join('.')}.`.startsWith(`${key}.`)))
+    .map(({ path, from, to }) => {
+      const values = `now ${from ?? 'nothing'}, here ${to ?? 'nothing'}`
+      return problemAt(after, file, path, `needs a restart of the agent (${values}): restart it, or set it back`)
+    })
+}
+
+function leavesOf(loaded: LoadedConfig, env: Environment): Map<string, Leaf> {
+  const leaves = new Map<string, Leaf>()
+  const add = (value: unknown, path: Path): void => {
+    if (value === undefined) return
+    if (typeof value === 'object' && value !== null) {
+      for (const [key, below] of Object.entries(value)) add(below, [...path, Array.isArray(value) ? Number(key) : key])
+      return
+    }
+    const key = pathText(path)
+    leaves.set(key, { path, value: JSON.stringify(value), shown: shownLeaf(value, path, loaded) })
+  }
+  add(writtenForm(effectiveConfig(loaded.config, env).config), [])
+  return leaves
+}
+
+function shownLeaf(value: unknown, path: Path, loaded: LoadedConfig): string {
+  const shown = shownValue(value, path, loaded)
+  return typeof shown === 'string' ? show(shown) : String(shown)
+}

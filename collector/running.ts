@@ -9,6 +9,8 @@ import type { Telemetry } from './telemetry/telemetry.ts'
 export interface RunningAgent {
   /** Rejects when the agent cannot go on; call `stop` then. */
   readonly failed: Promise<never>
+  /** Whether the ring is read, as /livez answers. */
+  alive(): boolean
   /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
   stop(): Promise<{ readonly droppedAtStop: number }>
   /** Ends the grace of a running stop: held events are written to the spools, or dropped and counted. */
@@ -42,6 +44,10 @@ export class Running implements RunningAgent {
     this.failed = parts.line.failed
     this.#parts = parts
     this.#rest = rest
+  }
+
+  alive(): boolean {
+    return this.#parts.telemetry.alive
   }
 
   stop(): Promise<{ readonly droppedAtStop: number }> {

@@ -27,6 +27,7 @@ interface Addon {
   hasBtf(): boolean
   gzip(chunks: readonly Uint8Array[]): Promise<Buffer>
   zstd(chunks: readonly Uint8Array[]): Promise<Buffer>
+  sendDatagram(socket: string, text: string): void
   endProcess(code: number): never
 }
 
@@ -45,6 +46,7 @@ const EXPORTS: ReadonlyArray<keyof Addon> = [
   'hasBtf',
   'gzip',
   'zstd',
+  'sendDatagram',
   'endProcess',
 ]
 
@@ -168,6 +170,14 @@ export function gzip(chunks: readonly Uint8Array[]): Promise<Buffer> {
 /** The same as one zstd frame (level 1 of libzstd), which has the length of its content in its header. */
 export function zstd(chunks: readonly Uint8Array[]): Promise<Buffer> {
   return addon().zstd(chunks)
+}
+
+/**
+ * Sends one datagram to a Unix socket, which Node cannot: a path, or `@` and an abstract name. Never blocks. Throws NativeError OPEN_FAILED,
+ * NOT_PERMITTED, BAD_ARGUMENT.
+ */
+export function sendDatagram(socket: string, text: string): void {
+  addon().sendDatagram(socket, text)
 }
 
 /**

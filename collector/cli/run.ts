@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { configWarnings } from '../../config/agent/warnings.ts'
 import { startAgent } from '../agent.ts'
 import type { RunningAgent } from '../running.ts'
-import { notifySystemd } from '../host/notify.ts'
+import { SystemdNotify } from '../host/notify.ts'
 import { handleSignals } from '../host/signals.ts'
 import { createLog } from '../telemetry/log.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -47,14 +47,15 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
     return exceptions.count === 0 ? 0 : 1
   }
   runs(agent)
-  notifySystemd('ready', (message) => log.warn(message))
+  using notify = new SystemdNotify({ warn: (message) => log.warn(message) })
+  notify.ready(() => agent.alive())
   const signal = await Promise.race([agent.failed, reported]).catch(async (error: unknown) => {
     // Held events may still be delivered.
     await agent.stop()
     throw error
   })
   log.info({ signal }, 'stopping')
-  notifySystemd('stopping', (message) => log.warn(message))
+  notify.stopping()
   const { droppedAtStop } = await agent.stop()
   if (droppedAtStop > 0) {
     log.error(

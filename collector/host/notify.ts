@@ -1,13 +1,53 @@
-/** Reports the state of the service to systemd (sd_notify), if it asked for it. */
-import { spawn } from 'node:child_process'
+/** Reports the state of the service to systemd (sd_notify), if it asked for it. The unit needs NotifyAccess=main, which is the default. */
+import { sendDatagram } from '../../native/index.ts'
 
-/**
- * Runs systemd-notify, because Node has no Unix datagram sockets; the unit needs NotifyAccess=all. Does nothing without NOTIFY_SOCKET; a
- * failure is only logged.
- */
-export function notifySystemd(state: 'ready' | 'stopping', warn: (message: string) => void): void {
-  if (process.env['NOTIFY_SOCKET'] === undefined) return
-  const child = spawn('systemd-notify', [`--${state}`, `--pid=${process.pid}`], { stdio: 'ignore' })
-  child.on('error', (error) => warn(`cannot notify systemd "${state}": ${error.message}`))
-  child.unref()
+export interface NotifyOptions {
+  /** Default: this process's. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly pid?: number
+  /** A report that failed. */
+  readonly warn: (message: string) => void
+}
+
+const USEC_A_MSEC = 1000
+
+export class SystemdNotify implements Disposable {
+  readonly #options: NotifyOptions
+  readonly #socket: string | undefined
+  readonly #watchdogMs: number
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: NotifyOptions) {
+    const { env = process.env, pid = process.pid } = options
+    this.#options = options
+    this.#socket = env['NOTIFY_SOCKET']
+    const { WATCHDOG_PID: of, WATCHDOG_USEC: usec } = env
+    this.#watchdogMs = of === undefined || Number(of) === pid ? Number(usec ?? 0) / USEC_A_MSEC : 0
+  }
+
+  /** Also begins to answer the watchdog, twice as often as it asks for, while `alive` returns true. */
+  ready(alive: () => boolean): void {
+    this.#send('READY=1')
+    if (!(this.#watchdogMs > 0)) return
+    this.#timer = setInterval(() => {
+      if (alive()) this.#send('WATCHDOG=1')
+    }, this.#watchdogMs / 2).unref()
+  }
+
+  stopping(): void {
+    this.#send('STOPPING=1')
+  }
+
+  #send(state: string): void {
+    if (this.#socket === undefined) return
+    try {
+      sendDatagram(this.#socket, state)
+    } catch (error) {
+      this.#options.warn(`cannot notify systemd "${state}": ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+  }
 }

@@ -13,6 +13,7 @@ import type { Policies } from '../policies/registry.ts'
 import type { Reloads } from '../policies/reloads.ts'
 import type { Reloader } from '../reload/reloader.ts'
 import { version } from '../../config/version.ts'
+import { livez } from './health.ts'
 import { serve } from './http.ts'
 import type { Page, PageServer } from './http.ts'
 import type { Log } from './log.ts'
@@ -121,6 +122,12 @@ export class Telemetry implements AsyncDisposable {
       reloads,
       loopLag: () => loopLag.seconds,
     }
+  }
+
+  /** Whether the ring is read, as /livez answers. */
+  get alive(): boolean {
+    const { ingest, delivery } = this.#parts
+    return livez(ingest.reading, delivery.fanout.senders).status === 200
   }
 
   /** Logs new losses. */

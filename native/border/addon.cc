@@ -38,6 +38,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitSymbols(env, exports);
   InitClocks(env, exports);
   InitCompress(env, exports);
+  InitNotify(env, exports);
   return exports;
 }
 

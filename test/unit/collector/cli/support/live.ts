@@ -23,6 +23,7 @@ const code = await live(async (stop) => {
   log.info('ready')
   return {
     failed: new Promise<never>(() => undefined),
+    alive: () => true,
     stop: async () => {
       await fanout.stop(config.shutdown.grace)
       clearInterval(tick)

@@ -1,0 +1,78 @@
+/** What a service manager gets on its socket: a real one, of another program. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, test } from 'node:test'
+import { SystemdNotify } from '../../../../collector/host/notify.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'ktrail-notify-'))
+after(() => rmSync(folder, { recursive: true }))
+
+const RECEIVER = `use IO::Socket::UNIX; $| = 1; my ($name) = @ARGV; $name =~ s/^@/\\0/;
+my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $name) or die; print "listening\\n";
+print "$_\\n" while defined($s->recv($_, 4096))`
+
+/** Lines of a program that listens on the socket. */
+async function* received(socket: string): AsyncGenerator<string> {
+  const child = spawn('perl', ['-e', RECEIVER, socket], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 30_000 })
+  try {
+    yield* createInterface({ input: child.stdout })
+  } finally {
+    child.kill()
+    await once(child, 'close')
+  }
+}
+
+const unexpected = (message: string): void => assert.fail(message)
+
+for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) {
+  test(`notify: ready, the watchdog while the agent is alive, stopping; on ${socket[0]}`, async () => {
+    const env = { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '20000', WATCHDOG_PID: String(process.pid) }
+    using notify = new SystemdNotify({ env, warn: unexpected })
+    const keep = setInterval(() => undefined, 1_000)
+    const lines: string[] = []
+    let alive = true
+    for await (const line of received(socket)) {
+      lines.push(line)
+      if (line === 'listening') notify.ready(() => alive)
+      if (line === 'WATCHDOG=1' && alive) {
+        alive = false
+        notify.stopping()
+      }
+      if (line === 'STOPPING=1') break
+    }
+    clearInterval(keep)
+    assert.deepEqual(lines, ['listening', 'READY=1', 'WATCHDOG=1', 'STOPPING=1'])
+  })
+}
+
+test('notify: nothing is sent without a socket, and no watchdog of another process is answered', async () => {
+  let asked = 0
+  const alive = (): boolean => ++asked > 0
+  using none = new SystemdNotify({ env: {}, warn: unexpected })
+  none.ready(alive)
+  none.stopping()
+  const socket = join(folder, 'other')
+  const env = { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '1000', WATCHDOG_PID: '1' }
+  using other = new SystemdNotify({ env, warn: unexpected })
+  for await (const line of received(socket)) {
+    if (line === 'listening') other.ready(alive)
+    if (line === 'READY=1') break
+  }
+  assert.equal(asked, 0)
+})
+
+test('notify: a socket that is not there is a warning', () => {
+  const warnings: string[] = []
+  using notify = new SystemdNotify({
+    env: { NOTIFY_SOCKET: join(folder, 'none') },
+    warn: (text) => warnings.push(text),
+  })
+  notify.ready(() => true)
+  assert.equal(warnings.length, 1)
+  assert.match(warnings[0] ?? '', /^cannot notify systemd "READY=1": cannot write to the socket ".*\/none": .*ENOENT/)
+})

@@ -8,7 +8,7 @@ import { nodeNameOf, ringWatermarkBytes } from '../config/agent/effective.ts'
 import type { LoadedConfig } from '../config/agent/load.ts'
 import type { Config } from '../config/agent/schema.ts'
 import { EncoderPool, Numberings } from '../exporters/index.ts'
-import { enableStats, gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
+import { gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
 import { Api } from './api/api.ts'
 import { startDelivery } from './delivery/delivery.ts'
 import { Enrichment } from './enrich/enrichment.ts'
@@ -23,8 +23,8 @@ import { Ingest } from './ingest/ingest.ts'
 import { readKernelFacts } from './kernel/facts.ts'
 import type { KernelFacts } from './kernel/facts.ts'
 import { lackingFeatures } from './kernel/features.ts'
-import { Canary } from './kernel/guard/canary.ts'
-import { Guard } from './kernel/guard/guard.ts'
+import { AgentStops } from './kernel/guard/agent-stops.ts'
+import { makeGuard } from './kernel/guard/make.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
 import { Line } from './line.ts'
 import { KernelPolicies, policyLog } from './policies/attach.ts'
@@ -80,13 +80,8 @@ export async function startAgent(
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
 
-  const canary = new Canary({
-    facts,
-    links: () => kernel.policies.links,
-    enableStats,
-    warn: (reason) => log.warn({ reason }, 'the agent cannot test its hooks'),
-  })
-  const guard = new Guard({ check: (nowMs) => [...kernel.check(), ...canary.check(nowMs)], log })
+  const stops = undo.use(new AgentStops())
+  const guard = makeGuard({ kernel, ingest, stops, facts, procfs: config.procfs, log })
   const ready = (): boolean => telemetry.ready
   const api = undo.use(new Api({ delivery, ingest, policies, nodeName, config, facts, log, ready }))
   const reloader = undo.use(

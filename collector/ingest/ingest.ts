@@ -167,6 +167,11 @@ export class Ingest implements Disposable {
     this.accounting.look()
   }
 
+  /** Compares the process table with the kernel's at the next tick. */
+  compareProcesses(): void {
+    this.#reconciler.demand()
+  }
+
   /** The reader looks at the ring, and asks `wantsTurn`. Housekeeping, the last of it: `reading` then shows a reader that is stuck. */
   wake(): void {
     this.#wake()

@@ -86,6 +86,8 @@ export class KernelSide implements Disposable {
     this.#object = object
     this.#procfs = options.procfs ?? '/proc'
     this.#maps = { ring: object.map('ring'), cpu_state: object.map('cpu_state'), processes: object.map('processes') }
+    // Who could write it could hide lost records. Programs write on.
+    this.#maps.cpu_state.freeze()
     this.ring = openRing(this.#maps.ring)
     this.policies = new PolicyPrograms(options, this.#maps, constants)
   }

@@ -106,6 +106,11 @@ export class Reconciler {
     this.#lost = lost
   }
 
+  /** Runs at the next tick, without a loss. */
+  demand(): void {
+    this.#due = true
+  }
+
   /** Reports bytes of the ring that are in the table now; 0: the ring is empty. */
   read(bytes: number): void {
     if (this.#caughtUp === undefined) return

@@ -6,17 +6,21 @@ export const FINDING_KINDS = [
   'kprobes_disarmed',
   'ftrace_disabled',
   'hook_silent',
+  'records_missing',
+  'process_map_changed',
+  'agent_stopped',
+  'agent_traced',
 ] as const
 
 export type FindingKind = (typeof FINDING_KINDS)[number]
 
 export interface Finding {
   readonly kind: FindingKind
-  /** A kernel function, one of our process programs, or a file with a switch of the kernel. */
+  /** A kernel function, one of our process programs, a map, a file with a switch of the kernel, or the agent. */
   readonly on: string
   readonly expected: string
   readonly got: string
-  /** Put right at once; calls before that were not seen. */
+  /** Put right at once, or over; calls before that were not seen. */
   readonly repaired: boolean
 }
 
@@ -26,8 +30,18 @@ const ADVICE: Readonly<Record<FindingKind, string>> = {
   kprobes_disarmed: 'write 1 to it',
   ftrace_disabled: 'write 1 to it',
   hook_silent: 'restart the agent',
+  records_missing: 'restart the agent',
+  process_map_changed: 'restart the agent',
+  agent_stopped: 'continue it',
+  agent_traced: 'end that process',
+}
+
+/** Of what is put right by itself. */
+const OVER: Partial<Record<FindingKind, string>> = {
+  records_missing: 'look for a program that reads the ring too',
+  agent_stopped: 'it runs again',
 }
 
 /** One line for people. */
 export const sentence = ({ kind, on, expected, got, repaired }: Finding): string =>
-  `${on}: ${got}, expected ${expected}: ${repaired ? 'put right' : ADVICE[kind]}`
+  `${on}: ${got}, expected ${expected}: ${repaired ? (OVER[kind] ?? 'put right') : ADVICE[kind]}`

@@ -1,6 +1,5 @@
 /** Root takes the hooks of a running agent away: it is seen within ten seconds, reported, and put right where the agent can. */
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -10,8 +9,8 @@ import { line, runAct } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 import { lostIn, processOf } from '../support/record.ts'
+import { SEEN_MS, bpftool, found, list, mapOf, unready, zeros } from './support/tampering.ts'
 
-const SEEN_MS = 10_000
 /** A finding stays for half a minute after it was last seen. */
 const GONE_MS = 60_000
 const KPROBES = '/sys/kernel/debug/kprobes/enabled'
@@ -23,33 +22,6 @@ if (skip !== false) console.log(`tampering: skipped: ${skip}`)
 const folder = skip === false ? freshFolder('tampering') : '/none'
 const file = join(folder, 'f')
 if (skip === false) writeFileSync(file, 'x')
-
-interface Listed {
-  readonly id: number
-  readonly name?: string
-  readonly type?: string
-  readonly frozen?: number
-  readonly bytes_key?: number
-  readonly bytes_value?: number
-}
-
-const list = (what: 'map' | 'link'): Listed[] =>
-  JSON.parse(execFileSync('bpftool', ['-j', what, 'list'], { encoding: 'utf8' }))
-
-function mapOf(name: string): Listed {
-  const found = list('map').find((map) => map.name === name)
-  assert.ok(found !== undefined, `no map ${name}`)
-  return found
-}
-
-/** Bytes of zeros, as bpftool takes them. */
-const zeros = (count = 0): string[] => ['hex', ...Array.from({ length: count }, () => '00')]
-
-/** What bpftool printed against it; '' when it did it. */
-const bpftool = (...args: string[]): string => {
-  const { status, stderr, stdout } = spawnSync('bpftool', args, { encoding: 'utf8' })
-  return status === 0 ? '' : `${stdout}${stderr}`
-}
 
 /** Writes a switch of the kernel; false where the kernel refuses to. */
 function turn(name: string, value: '0' | '1'): boolean {
@@ -67,28 +39,8 @@ async function reads(agent: TestAgent): Promise<number> {
   return lines.filter(({ process_kprobe: kprobe }) => kprobe !== undefined).length
 }
 
-/** Waits until /readyz answers 503 with this text; returns the seconds that it took. */
-async function unready(agent: TestAgent, text: RegExp): Promise<number> {
-  const from = performance.now()
-  await agent.until(
-    `503 with ${text}`,
-    async () => {
-      const answer = await agent.get('/readyz')
-      return answer.status === 503 && text.test(await answer.text())
-    },
-    SEEN_MS,
-  )
-  return (performance.now() - from) / 1000
-}
-
 const readyAgain = (agent: TestAgent): Promise<unknown> =>
   agent.until('200 from /readyz', async () => (await agent.get('/readyz')).status === 200, GONE_MS)
-
-const found = async (agent: TestAgent, kind: string): Promise<[now: number, counted: number]> => {
-  const metrics = await agent.metrics()
-  const counted = metrics.sum('ktrail_kernel_lost_events_total', { reason: kind })
-  return [metrics.sum('ktrail_tampering_findings', { kind }), counted]
-}
 
 const start = (env: Readonly<Record<string, string>> = {}): Promise<TestAgent> =>
   TestAgent.start({ policies: { 'p.yaml': policy('watching', [fileHook([path('Prefix', folder)])]) }, env })

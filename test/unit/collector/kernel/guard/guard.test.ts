@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
 import type { Finding } from '../../../../../collector/kernel/guard/finding.ts'
+import { FINDING_KINDS } from '../../../../../collector/kernel/guard/finding.ts'
 import { Guard } from '../../../../../collector/kernel/guard/guard.ts'
 
 const FTRACE: Finding = {
@@ -37,7 +38,7 @@ test('guard: every kind is counted, also while there is none', () => {
   assert.deepEqual(guard.findings(), [])
   assert.deepEqual(
     [...guard.counts],
-    ['link_gone', 'gate_changed', 'kprobes_disarmed', 'ftrace_disabled', 'hook_silent'].map((kind) => [kind, 0]),
+    FINDING_KINDS.map((kind) => [kind, 0]),
   )
   assert.deepEqual(log, [])
 })

@@ -1,0 +1,47 @@
+/** The guard of an agent, with all its checks. */
+import { enableStats } from '../../../native/index.ts'
+import type { Ingest } from '../../ingest/ingest.ts'
+import type { Log } from '../../telemetry/log.ts'
+import type { KernelFacts } from '../facts.ts'
+import type { KernelSide } from '../kernel-side.ts'
+import type { AgentStops } from './agent-stops.ts'
+import { Canary } from './canary.ts'
+import { Guard } from './guard.ts'
+import { MissingRecords } from './missing-records.ts'
+import { ProcessMapCheck } from './process-map.ts'
+
+export interface Guarded {
+  readonly kernel: KernelSide
+  readonly ingest: Ingest
+  /** The caller disposes it. */
+  readonly stops: AgentStops
+  readonly facts: KernelFacts
+  readonly procfs: string
+  readonly log: Log
+}
+
+export function makeGuard({ kernel, ingest, stops, facts, procfs, log }: Guarded): Guard {
+  const canary = new Canary({
+    facts,
+    links: () => kernel.policies.links,
+    enableStats,
+    warn: (reason) => log.warn({ reason }, 'the agent cannot test its hooks'),
+  })
+  const missing = new MissingRecords(() => ingest.accounting.imbalance)
+  const processes = new ProcessMapCheck({
+    agentPid: process.pid,
+    table: ingest.processes,
+    kernel,
+    procfs,
+    full: () => kernel.counts().counters.process_map_full,
+    compare: () => ingest.compareProcesses(),
+  })
+  const check = (nowMs: number): ReturnType<Canary['check']> => [
+    ...stops.check(),
+    ...kernel.check(),
+    ...canary.check(nowMs),
+    ...missing.check(),
+    ...processes.check(),
+  ]
+  return new Guard({ check, log })
+}

@@ -1,0 +1,103 @@
+/** Root holds up the agent itself, empties its table of processes, or takes its records: each is an event and an unready agent. */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { line, runAct } from '../support/act.ts'
+import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { fileHook, path, policy } from '../support/policy.ts'
+import { lostIn, processOf } from '../support/record.ts'
+import { bpftool, found, mapOf, unready, zeros } from './support/tampering.ts'
+
+const skip = cannotRun()
+if (skip !== false) console.log(`agent: skipped: ${skip}`)
+const folder = skip === false ? freshFolder('guarded') : '/none'
+const file = join(folder, 'f')
+/** include/uapi/linux/ptrace.h PTRACE_SEIZE; the number of ptrace(2) on x86_64. */
+const [PTRACE, SEIZE] = [101, 0x4206]
+
+describe('tampering with the agent', { skip }, () => {
+  let agent: TestAgent
+
+  before(async () => {
+    writeFileSync(file, 'x')
+    agent = await TestAgent.start({ policies: { 'p.yaml': policy('watching', [fileHook([path('Prefix', folder)])]) } })
+  })
+  after(() => agent?.[Symbol.asyncDispose]())
+
+  it('a stopped one answers nothing, and reports it when it runs again', async () => {
+    process.kill(agent.pid, 'SIGSTOP')
+    await agent.until('state T', () => /\) T /.test(readFileSync(`/proc/${agent.pid}/stat`, 'utf8')))
+    await assert.rejects(agent.get('/livez', AbortSignal.timeout(1_000)), { name: 'TimeoutError' })
+    const from = agent.lines().length
+    process.kill(agent.pid, 'SIGCONT')
+    const seconds = await unready(
+      agent,
+      /^tampering: the agent: it did not run for up to [\d.]+ s, .*: it runs again$/m,
+    )
+    console.log(`a stopped agent was reported ${seconds.toFixed(1)} s after it ran again`)
+    const [now, counted] = await found(agent, 'agent_stopped')
+    assert.ok(now === 1 && counted >= 1)
+    await agent.until('the loss record', () => lostIn(agent.lines().slice(from)) >= counted)
+  })
+
+  it('a traced one names the tracer', async () => {
+    const script = `syscall(${PTRACE}, ${SEIZE}, ${agent.pid}, 0, 0) == 0 or die $!; print "traced\\n"; close STDOUT; sleep 600`
+    const tracer = spawn('perl', ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60_000 })
+    try {
+      await once(tracer.stdout, 'data')
+      await unready(agent, new RegExp(`^tampering: the agent: process ${tracer.pid} traces it, `, 'm'))
+      const [now, counted] = await found(agent, 'agent_traced')
+      assert.deepEqual([now, counted], [1, 1])
+    } finally {
+      tracer.kill('SIGKILL')
+    }
+  })
+
+  it('an emptied table of processes is filled again', async () => {
+    const { id } = mapOf('processes')
+    const dump = (): Array<{ readonly key: readonly string[] }> =>
+      JSON.parse(execFileSync('bpftool', ['-j', 'map', 'dump', 'id', String(id)], { encoding: 'utf8' }))
+    // bpftool stops at the first entry that is not there any more.
+    const entries = dump().filter(({ key }) => existsSync(`/proc/${Buffer.from(key.map(Number)).readUInt32LE()}`))
+    const batch = join(folder, 'batch')
+    writeFileSync(batch, entries.map(({ key }) => `map delete id ${id} key ${key.join(' ')}\n`).join(''))
+    bpftool('batch', 'file', batch)
+    const seconds = await unready(agent, /^tampering: processes: no entry of the agent itself, .*: put right$/m)
+    console.log(`a table without ${entries.length} entries was found after ${seconds.toFixed(1)} s`)
+    await agent.until('the processes to be back', () => dump().length >= entries.length)
+    // A child of a process that was away has its parent again.
+    const lines = await agent.during(() => runAct([line('read', file)]))
+    const read = lines.find((each) => each.process_kprobe !== undefined)
+    assert.ok(read !== undefined)
+    assert.equal(read.process_kprobe?.parent?.pid, process.pid)
+    assert.doesNotMatch(processOf(read).flags ?? '', /unknown/)
+  })
+
+  it('nobody can change the counters that prove that no record is missing', () => {
+    const { id, bytes_key, bytes_value = 0 } = mapOf('cpu_state')
+    const key = ['id', String(id), 'key', ...zeros(bytes_key)]
+    assert.match(bpftool('map', 'update', ...key, 'value', ...zeros(bytes_value)), /not permitted/i)
+  })
+
+  it('records that another reader takes out of the ring are missed', async () => {
+    const binary = join(folder, 'second-reader')
+    const source = fileURLToPath(new URL('../../fixtures/e2e/second-reader.c', import.meta.url))
+    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-o', binary, source, '-lbpf'])
+    const thief = spawn(binary, ['ring'], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 60_000 })
+    try {
+      await once(thief.stdout, 'data')
+      for (let i = 0; i < 5; i++) runAct([line('read', file)])
+    } finally {
+      thief.kill('SIGKILL')
+    }
+    await once(thief, 'close')
+    const seconds = await unready(agent, /^tampering: the ring: \d+ records did not arrive, expected every record: /m)
+    console.log(`records taken by another were missed after ${seconds.toFixed(1)} s`)
+    const [, counted] = await found(agent, 'records_missing')
+    assert.ok(counted >= 1)
+  })
+})

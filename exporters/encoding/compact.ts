@@ -2,7 +2,7 @@
  * Encoding `compact`: one readable line per event, as Tetragon's client prints it (docs/reference/records.md).
  * `<emoji> <label, 7 wide> <source> <binary>[ <details>]`; an empty detail keeps its space.
  */
-import type { Event, LossEvent } from '../contract/event.ts'
+import type { Event, LossEvent, Process } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
@@ -67,15 +67,15 @@ class CompactEncoder implements Encoder {
     const { process } = event
     switch (event.type) {
       case 'process_exec':
-        return `${this.#head('🚀', 'process', process.binary)} ${this.#paint(CYAN, printable(process.arguments))}`
+        return `${this.#head('🚀', 'process', process)} ${this.#paint(CYAN, printable(process.arguments))}`
       case 'process_exit': {
         const end = event.signal === '' ? String(event.status) : event.signal
-        const head = this.#head('💥', 'exit', process.binary)
+        const head = this.#head('💥', 'exit', process)
         return `${head} ${this.#paint(CYAN, printable(process.arguments))} ${this.#paint(RED, end)}`
       }
       case 'process_kprobe': {
         const { emoji, label, details } = describeKprobe(event)
-        let line = this.#head(emoji, label, process.binary)
+        let line = this.#head(emoji, label, process)
         for (const detail of details) line += ` ${this.#paint(CYAN, detail)}`
         return line
       }
@@ -89,9 +89,10 @@ class CompactEncoder implements Encoder {
     return `${this.#paint(RED, '❗ lost   ')} ${this.#source} ${this.#paint(RED, what)} ${where} ${printable(loss.reason)}`
   }
 
-  #head(emoji: string, label: string, binary: string): string {
+  #head(emoji: string, label: string, { binary, pod }: Process): string {
     const event = this.#paint(BLUE, `${emoji} ${label.padEnd(7)}`)
-    return `${event} ${this.#source} ${this.#paint(MAGENTA, printable(binary))}`
+    const source = pod === undefined ? this.#source : this.#paint(GREEN, printable(`${pod.namespace}/${pod.name}`))
+    return `${event} ${source} ${this.#paint(MAGENTA, printable(binary))}`
   }
 
   #paint(color: number, text: string): string {

@@ -141,6 +141,12 @@ class Sending {
 
   constructor(call: Call) {
     this.#call = call
+    // grpc-js has one message on its way at a time, which makes one per turn of the event loop. All that wait go together.
+    call._writev = (waiting, done) => {
+      let left = waiting.length
+      for (const { chunk, encoding } of waiting)
+        call._write(chunk, encoding, (error?: Error | null) => void (--left === 0 && done(error)))
+    }
     // Then written messages are never reported as sent.
     call.once('cancelled', () => this.#wake())
   }

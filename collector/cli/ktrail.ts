@@ -12,6 +12,7 @@ const HELP = `ktrail: runs Tetragon-compatible tracing policies and ships what m
   ktrail spool ls|verify|repair|replay  events that wait on disk for a sink
   ktrail audit SOURCE...                whether a sink lacks records: files,
                                         kafka:// topics, loki:// queries
+  ktrail events [-o compact]            what a running agent sees, live
   ktrail version                        versions of ktrail, Node and the kernel
   ktrail help [COMMAND]                 this help, or help for a command
 
@@ -97,6 +98,29 @@ replaced. Secrets are shown as [redacted].
 Exit codes: 0 printed, 2 wrong usage, 78 the config is wrong.
 `
 
+const EVENTS = `ktrail events [-o json|compact] [OPTIONS]
+ktrail events [-o json|compact] [OPTIONS] < FILE
+
+Prints the events of a running agent as they come, or those of JSON lines on
+standard input. The agent sends only what is asked for.
+
+  -o, --output json|compact     default: json
+  -e, --event-type TYPE         exec, exit, kprobe
+      --policy NAME             events of this policy
+      --process REGEX           binary of the process, RE2
+  -n, --namespace NAME          Kubernetes namespace
+      --pod REGEX               name of the pod, RE2
+      --host                    only outside any pod
+      --timestamps              compact lines begin with the time
+      --color auto|always|never for compact lines; default: auto
+      --server ADDRESS          default: unix:///run/ktrail/ktrail.sock
+      --ca-file, --cert-file, --key-file FILE
+                                certificates, for an address host:port
+      --reconnect               waits for an agent that is not there
+
+Lists are separated by commas. Losses are reported on standard error.
+`
+
 const VERSION = `ktrail version
 
 Prints the versions of ktrail, of the Node that runs it and of the kernel.
@@ -118,9 +142,10 @@ const root = group({
     audit: { help: AUDIT, load: async () => (await import('./audit.ts')).auditCommand },
     config: { load: () => Promise.resolve(config) },
     spool: { load: async () => (await import('./spool.ts')).spoolCommand },
+    events: { help: EVENTS, load: async () => (await import('./events.ts')).eventsCommand },
     version: { help: VERSION, load: async () => (await import('./version.ts')).versionCommand },
   },
-  later: ['events', 'policy', 'status', 'top'],
+  later: ['policy', 'status', 'top'],
 })
 
 /** `ktrail`. */

@@ -142,11 +142,13 @@ class Sending {
   constructor(call: Call) {
     this.#call = call
     // grpc-js has one message on its way at a time, which makes one per turn of the event loop. All that wait go together.
+    // oxlint-disable no-underscore-dangle -- Node's names for what a stream implements
     call._writev = (waiting, done) => {
       let left = waiting.length
       for (const { chunk, encoding } of waiting)
         call._write(chunk, encoding, (error?: Error | null) => void (--left === 0 && done(error)))
     }
+    // oxlint-enable no-underscore-dangle
     // Then written messages are never reported as sent.
     call.once('cancelled', () => this.#wake())
   }

@@ -37,6 +37,7 @@ const COMMANDS = [
   'spool verify',
   'spool repair',
   'spool replay',
+  'events',
   'version',
 ]
 
@@ -59,7 +60,7 @@ describe('help', () => {
   it('lists every command of this version, and no other', async () => {
     const { stdout } = await typed('help')
     for (const command of COMMANDS) assert.ok(stdout.includes(`ktrail ${command.split(' ')[0]}`), command)
-    assert.doesNotMatch(stdout, /ktrail (events|policy|status|top)/)
+    assert.doesNotMatch(stdout, /ktrail (policy|status|top)/)
   })
 
   it('is printed, as wrong usage, without arguments', async () => {
@@ -79,8 +80,14 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['chek', /^no such command: "chek" \(did you mean "check"\?\)$/, 'ktrail help'],
   ['constructor', /^no such command: "constructor"$/, 'ktrail help'],
   ['--hlep', /^no such command: "--hlep"/, 'ktrail help'],
-  ['events', /^"events" is not built in this version$/, 'ktrail help'],
-  ['help events', /^"events" is not built in this version$/, 'ktrail help'],
+  ['policy', /^"policy" is not built in this version$/, 'ktrail help'],
+  ['help policy', /^"policy" is not built in this version$/, 'ktrail help'],
+  ['events x', /^events takes no file, got "x": use ktrail events < FILE$/, 'ktrail events --help'],
+  ['events -o yaml', /^-o: expected json or compact, got "yaml"$/, 'ktrail events --help'],
+  ['events --color x', /^--color: expected auto, always or never, got "x"$/, 'ktrail events --help'],
+  ['events -e exce', /^--event-type: no such type: "exce" \(did you mean "exec"\?\)$/, 'ktrail events --help'],
+  ['events --host -n a', /^expected either --host or --namespace, got both$/, 'ktrail events --help'],
+  ['events --server here', /^--server: expected an address such as .*, got "here"$/, 'ktrail events --help'],
   ['help nothing', /^no such command: "nothing"$/, 'ktrail help'],
   ['help spool lss', /^no such command: "spool lss" \(did you mean "ls"\?\)$/, 'ktrail spool help'],
   ['config show', /^no such command: "config show"$/, 'ktrail config help'],

@@ -1,6 +1,6 @@
 /**
  * Generates the JavaScript and the types of the .proto files beside them. Run after any change of a .proto file:
- * `node collector/api/proto/write.ts`.
+ * `node collector/api/proto/write-proto.ts`.
  */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

@@ -1,0 +1,124 @@
+/** A client of the API, for ktrail's own commands. */
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary } from '@bufbuild/protobuf'
+import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf'
+import { Client, ChannelCredentials, status } from '@grpc/grpc-js'
+import type { ServiceError } from '@grpc/grpc-js'
+import type { TlsContents } from '../../exporters/index.ts'
+
+/** The default of `server.grpc`. */
+export const DEFAULT_SERVER = 'unix:///run/ktrail/ktrail.sock'
+
+/** As Tetragon's client: an event can have two processes with arguments of 320 KiB. */
+const MAX_ANSWER_BYTES = 10 << 20
+/** A change of policies waits for those before it. */
+const DEADLINE_MS = 60_000
+
+/** The agent refused, did not answer, or is not there. The message names the address and the next step. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError'
+  /** The status of gRPC, by name. */
+  readonly code: string
+
+  constructor(code: string, message: string, cause: unknown) {
+    super(message, { cause })
+    this.code = code
+  }
+}
+
+function pem(text: string | undefined): Buffer | null {
+  return text === undefined ? null : Buffer.from(text)
+}
+
+export class ApiClient implements Disposable {
+  readonly #address: string
+  readonly #client: Client
+
+  /** `address`: as in `server.grpc`. Nothing is connected yet. `tls`: certificates in PEM, for a host and port. */
+  constructor(address: string, tls?: TlsContents) {
+    this.#address = address
+    const secure =
+      tls === undefined
+        ? ChannelCredentials.createInsecure()
+        : ChannelCredentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert))
+    this.#client = new Client(address, secure, {
+      'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
+      'grpc.enable_channelz': 0,
+    })
+  }
+
+  /** One request. Rejects with ClientError. */
+  call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    deadlineMs: number = DEADLINE_MS,
+  ): Promise<MessageShape<O>> {
+    return new Promise((resolve, reject) => {
+      const options = { deadline: Date.now() + deadlineMs }
+      const done = (error: ServiceError | null, answer?: MessageShape<O>): void => {
+        if (error === null && answer !== undefined) resolve(answer)
+        else reject(this.#failure(error))
+      }
+      this.#client.makeUnaryRequest(
+        pathOf(method),
+        (init: MessageInitShape<I>) => Buffer.from(toBinary(method.input, create(method.input, init))),
+        (bytes) => fromBinary(method.output, bytes),
+        request,
+        options,
+        done,
+      )
+    })
+  }
+
+  /** A stream of answers, pulled; leaving the loop ends it. Throws ClientError. `opened`: called when the agent has accepted. */
+  async *stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    opened: () => void = () => {},
+  ): AsyncGenerator<MessageShape<O>> {
+    const call = this.#client.makeServerStreamRequest(
+      pathOf(method),
+      (init: MessageInitShape<I>) => Buffer.from(toBinary(method.input, create(method.input, init))),
+      (bytes) => fromBinary(method.output, bytes),
+      request,
+    )
+    call.once('metadata', opened)
+    try {
+      for await (const message of call) yield message
+    } catch (error) {
+      throw this.#failure(error)
+    } finally {
+      call.cancel()
+    }
+  }
+
+  #failure(error: unknown): ClientError {
+    const { code, details } = codeAndDetails(error)
+    return new ClientError(code, sentenceOf(code, details, this.#address), error)
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close()
+  }
+}
+
+function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`
+}
+
+function codeAndDetails(error: unknown): { code: string; details: string } {
+  if (!(error instanceof Error) || !('code' in error) || !('details' in error)) {
+    return { code: 'UNKNOWN', details: String(error) }
+  }
+  return { code: status[Number(error.code)] ?? 'UNKNOWN', details: String(error.details) }
+}
+
+function sentenceOf(code: string, details: string, address: string): string {
+  if (code === 'DEADLINE_EXCEEDED') return `the agent at ${address} did not answer in time`
+  if (code !== 'UNAVAILABLE') return details
+  if (/ENOENT|ECONNREFUSED/.test(details)) {
+    return `no agent listens on ${address}: start one with ktrail run, or name its server.grpc with --server`
+  }
+  if (/EACCES|EPERM/.test(details)) return `cannot connect to ${address}: permission denied; only root can`
+  return `the agent at ${address} is not available: ${details}`
+}

@@ -1,0 +1,121 @@
+/** Messages of the API as events, for filters and compact lines. */
+import { KprobeActionSchema, KprobeArgumentSchema } from '../proto/tetragon/events_pb.js'
+import type {
+  GetEventsResponse,
+  KprobeAction,
+  KprobeArgument,
+  Process as ProcessMessage,
+} from '../proto/tetragon/events_pb.js'
+import type { Argument, Event, Hook, Pod, Process, Timestamp } from '../../../exporters/contract/event.ts'
+import { Renderings } from '../../process/renderings.ts'
+
+/** Nothing is cached: a process is read from one message. */
+const NO_CACHE = new Renderings(0)
+const FIELDS: ReadonlyMap<string, string> = new Map(
+  KprobeArgumentSchema.fields.map(({ localName, name }) => [localName, name]),
+)
+const ACTIONS: ReadonlyMap<number, string> = new Map(
+  KprobeActionSchema.values.map(({ number, name }) => [number, name.replace('KPROBE_ACTION_', '').toLowerCase()]),
+)
+const NO_TIME: Timestamp = { sec: 0, nsec: 0 }
+
+/** undefined for kinds of events that ktrail does not make, for losses, and for events without a process. */
+export function toEvent({ event, time }: GetEventsResponse): Event | undefined {
+  if (event.case !== 'processExec' && event.case !== 'processExit' && event.case !== 'processKprobe') return undefined
+  const { value } = event
+  if (value.process === undefined) return undefined
+  const base = {
+    seq: 0,
+    time: timeOf(time),
+    process: processOf(value.process),
+    parent: value.parent === undefined ? undefined : processOf(value.parent),
+    refcnt: value.process.refcnt,
+  }
+  switch (event.case) {
+    case 'processExec':
+      return { type: 'process_exec', ...base }
+    case 'processExit':
+      return { type: 'process_exit', ...base, signal: event.value.signal, status: event.value.status }
+    case 'processKprobe': {
+      const { args, return: returned, functionName, policyName, action, returnAction, message, tags } = event.value
+      const hook: Hook = {
+        id: 0,
+        policy: policyName,
+        functionName,
+        action: actionOf(action),
+        returnAction: actionOf(returnAction),
+        message,
+        tags,
+        labels: args.map(({ label }) => label),
+      }
+      return {
+        type: 'process_kprobe',
+        ...base,
+        tid: value.process.tid ?? 0,
+        hook,
+        args: args.map(argumentOf),
+        returned: returned === undefined ? undefined : argumentOf(returned),
+      }
+    }
+  }
+}
+
+function processOf(message: ProcessMessage): Process {
+  const pod = podOf(message.pod)
+  return {
+    execId: message.execId,
+    parentExecId: message.parentExecId,
+    pid: message.pid ?? 0,
+    uid: message.uid,
+    auid: message.auid,
+    cwd: message.cwd,
+    binary: message.binary,
+    arguments: message.arguments,
+    flags: message.flags,
+    startTime: timeOf(message.startTime),
+    docker: message.docker,
+    ...(pod === undefined ? {} : { pod }),
+    inInitTree: message.inInitTree,
+    refcnt: message.refcnt,
+    rendered: NO_CACHE.make(),
+  }
+}
+
+function podOf(pod: ProcessMessage['pod']): Pod | undefined {
+  if (pod === undefined) return undefined
+  const { namespace, name, podLabels: labels, container } = pod
+  if (container === undefined) return { namespace, name, labels }
+  return { namespace, name, labels, container: container.name, execProbe: container.maybeExecProbe }
+}
+
+/** Types that ktrail does not have yet become texts without content. */
+function argumentOf({ arg }: KprobeArgument): Argument {
+  const field = FIELDS.get(arg.case ?? '') ?? ''
+  switch (arg.case) {
+    case 'fileArg':
+    case 'pathArg': {
+      const { path, flags } = arg.value
+      const unresolved = flags.includes('unresolvedPathComponents')
+      const unstable = flags.includes('unstablePath')
+      // What only the JSON form shows is left out.
+      const unknown = { raw: undefined, mode: 0, inode: 0, device: 0, deleted: false }
+      return { kind: 'file', field, path, unresolved, unstable, ...unknown }
+    }
+    case 'errorArg':
+      return { kind: 'error', field, message: arg.value.Message }
+    default: {
+      const { value } = arg
+      if (typeof value === 'number') return { kind: 'number', field, value }
+      if (typeof value === 'bigint') return { kind: 'wide', field, value }
+      return { kind: 'string', field, value: typeof value === 'string' ? value : '', raw: undefined, truncated: false }
+    }
+  }
+}
+
+function actionOf(action: KprobeAction): string {
+  return ACTIONS.get(action) ?? 'unknown'
+}
+
+function timeOf(time: { readonly seconds: bigint; readonly nanos: number } | undefined): Timestamp {
+  return time === undefined ? NO_TIME : { sec: Number(time.seconds), nsec: time.nanos }
+}

@@ -1,0 +1,50 @@
+/** The options of `ktrail events` that say which events are shown, as a filter of the API. */
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { didYouMean } from '../../../config/yaml/suggest.ts'
+import { EventTypeSchema } from '../../api/proto/tetragon/events_pb.js'
+import type { EventType, FilterSchema } from '../../api/proto/tetragon/events_pb.js'
+import { UsageError } from '../command.ts'
+import type { Arguments } from '../command.ts'
+
+export const WANTED_OPTIONS = {
+  namespace: { type: 'string', short: 'n' },
+  pod: { type: 'string' },
+  process: { type: 'string' },
+  policy: { type: 'string' },
+  'event-type': { type: 'string', short: 'e' },
+  host: { type: 'boolean' },
+} as const
+
+type FilterInit = Exclude<MessageInitShape<typeof FilterSchema>, { $typeName: string }>
+
+/** undefined: all events. Throws UsageError. */
+export function wantedOf({ values }: Arguments): FilterInit | undefined {
+  const list = (option: keyof typeof WANTED_OPTIONS): string[] => {
+    const value = values[option]
+    return typeof value === 'string' ? value.split(',') : []
+  }
+  if (values['host'] === true && values['namespace'] !== undefined) {
+    throw new UsageError('expected either --host or --namespace, got both')
+  }
+  const all = {
+    namespace: values['host'] === true ? [''] : list('namespace'),
+    podRegex: list('pod'),
+    binaryRegex: list('process'),
+    policyNames: list('policy'),
+    eventSet: list('event-type').map(typeOf),
+  }
+  const set = Object.entries(all).filter(([, value]) => value.length > 0)
+  return set.length === 0 ? undefined : Object.fromEntries(set)
+}
+
+/** `PROCESS_EXEC`, `process_exec` or `exec`. */
+function typeOf(word: string): EventType {
+  const name = word.toUpperCase()
+  const types = EventTypeSchema.values.filter(({ number }) => number !== 0)
+  const found = types.find((type) => type.name === name || type.name === `PROCESS_${name}`)
+  if (found !== undefined) return found.number
+  const names = types.map((type) => type.name.replace('PROCESS_', '').toLowerCase())
+  throw new UsageError(
+    `--event-type: no such type: "${word}"${didYouMean(word, names) || `; expected ${names.join(', ')}`}`,
+  )
+}

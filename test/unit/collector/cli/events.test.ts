@@ -1,0 +1,196 @@
+/** `ktrail events`: lines of an agent without a kernel, and of standard input. */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { ClientError } from '../../../../collector/api/client.ts'
+import type { Terminal } from '../../../../collector/cli/command.ts'
+import { eventsCommand } from '../../../../collector/cli/events.ts'
+import { eventsOf } from '../../../../collector/cli/events/input.ts'
+import { GetEventsRequestSchema } from '../../../../collector/api/proto/tetragon/events_pb.js'
+import { create } from '@bufbuild/protobuf'
+import { createCompactEncoder } from '../../../../exporters/index.ts'
+import type { Event } from '../../../../exporters/contract/event.ts'
+import { asNobody } from '../../../support/other-user.ts'
+import { goldenEvents } from '../../exporters/support/golden-events.ts'
+import { makeExec, makeExit, makeLoss, makeProcess } from '../../exporters/support/events.ts'
+import { Folder } from '../../exporters/support/folder.ts'
+import { Rig } from '../api/support/rig.ts'
+import { NODE } from '../support/processes.ts'
+
+const ROOT = path.join(import.meta.dirname, '../../../..')
+const KTRAIL = path.join(ROOT, 'ktrail')
+const GOLDEN_NODE = 'tetragon-dev-control-plane'
+const golden = (name: string): string => readFileSync(path.join(ROOT, 'test/golden', name), 'utf8')
+/** Losses have no line of Tetragon's client; the first golden line of one is the end of the others. */
+const lines = (name: string): string[] => golden(name).trimEnd().split('\n')
+const withoutLosses = (all: readonly string[]): string[] => all.filter((line) => !line.includes('❗'))
+
+class FakeTerminal implements Terminal {
+  readonly env = {}
+  readonly printed: string[] = []
+  readonly errors: string[] = []
+  /** Lines that the reader takes before it goes. */
+  readonly most: number
+  readonly print: Terminal['print']
+  readonly printError: Terminal['printError']
+  readonly nowMs = (): number => 0
+
+  constructor(most = Infinity) {
+    this.most = most
+    this.print = (text) => {
+      if (this.printed.length >= this.most) return Promise.resolve(false)
+      this.printed.push(typeof text === 'string' ? text : Buffer.from(text).toString())
+      return Promise.resolve(true)
+    }
+    this.printError = (line) => void this.errors.push(line)
+  }
+}
+
+/** Publishes once the command reads, then stops the agent. */
+async function shown(args: string, events: readonly Event[], most?: number): Promise<FakeTerminal & { code: number }> {
+  await using rig = await Rig.start()
+  const terminal = new FakeTerminal(most)
+  const running = eventsCommand(
+    [...args.split(' ').filter((word) => word !== ''), '--server', `unix://${rig.path}`],
+    terminal,
+  )
+  const end = performance.now() + 10_000
+  while (rig.api.readers.count === 0) {
+    assert.ok(performance.now() < end, 'the command did not connect in 10 s')
+    await new Promise(setImmediate)
+  }
+  rig.delivery.publish(events)
+  await rig.delivery.stop(0)
+  return Object.assign(terminal, { code: await running })
+}
+
+test('events: JSON lines are those of the JSON encoder, byte by byte', async () => {
+  const { printed, errors, code } = await shown('', goldenEvents())
+  assert.equal(printed.join(''), golden('events.jsonl').replaceAll(GOLDEN_NODE, NODE))
+  assert.deepEqual(errors.slice(0, -1), ['ktrail: 123 events lost here', 'ktrail: 5,000,000,000 events lost here'])
+  assert.deepEqual([errors.at(-1), code], ['ktrail: the agent has stopped', 0])
+})
+
+test('events: compact lines are those of the compact encoder, byte by byte', async () => {
+  const { printed } = await shown('-o compact', goldenEvents())
+  assert.deepEqual(
+    printed.join('').trimEnd().split('\n'),
+    withoutLosses(lines('events.compact').map((line) => line.replace(GOLDEN_NODE, NODE))),
+  )
+})
+
+test('events: colours and times', async () => {
+  const event = makeExec()
+  const { printed } = await shown('-o compact --timestamps --color always', [event])
+  const encoder = createCompactEncoder({ nodeName: NODE, color: true, timestamps: true })
+  assert.equal(printed.join(''), Buffer.from(encoder.encode([event]).bytes).toString())
+  assert.ok(!(await shown('-o compact --color never', [event])).printed.join('').includes('\x1b'))
+})
+
+const FILTERS: ReadonlyArray<readonly [args: string, want: number]> = [
+  ['', 2],
+  ['-e exec', 1],
+  ['--event-type process_exec,PROCESS_EXIT', 2],
+  ['--policy mine', 0],
+  ['--process /vi$', 2],
+  ['--process ^vi', 0],
+  ['--host', 2],
+  ['--namespace default', 0],
+  ['--pod .*', 0],
+]
+
+test('events: the agent filters', async () => {
+  for (const [args, want] of FILTERS) {
+    const { printed } = await shown(args, [makeExec(), makeExit()])
+    assert.equal(printed.length, want, args)
+  }
+})
+
+test('events: a reader that has gone ends the command quietly', async () => {
+  const { printed, errors, code } = await shown('', [makeExec(), makeExit(), makeExec()], 1)
+  assert.deepEqual([printed.length, errors, code], [1, [], 0])
+})
+
+test('events: an address without an agent, and a wrong filter, are explained', async () => {
+  using folder = new Folder()
+  const nobody = `unix://${folder.at('none.sock')}`
+  const message = `no agent listens on ${nobody}: start one with ktrail run, or name its server.grpc with --server`
+  await assert.rejects(eventsCommand(['--server', nobody], new FakeTerminal()), { code: 'UNAVAILABLE', message })
+  await using rig = await Rig.start()
+  await assert.rejects(
+    eventsCommand(['--process', '(', '--server', `unix://${rig.path}`], new FakeTerminal()),
+    (error) => error instanceof ClientError && /expected a regular expression/.test(error.message),
+  )
+})
+
+test(
+  'events: a user who may not connect gets a reason',
+  { skip: process.geteuid?.() !== 0 && 'needs root' },
+  async () => {
+    await using rig = await Rig.start()
+    await asNobody(async () => {
+      await assert.rejects(eventsCommand(['--server', `unix://${rig.path}`], new FakeTerminal()), {
+        message: `cannot connect to unix://${rig.path}: permission denied; only root can`,
+      })
+    })
+  },
+)
+
+const piped = (input: string, ...args: string[]): string =>
+  execFileSync(KTRAIL, ['events', ...args], { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'ignore'] })
+
+test('events: lines of standard input, in both forms and filtered', () => {
+  assert.equal(piped(golden('events.jsonl')), golden('events.jsonl'))
+  assert.deepEqual(
+    piped(golden('events.jsonl'), '-o', 'compact').trimEnd().split('\n'),
+    withoutLosses(lines('events.compact')),
+  )
+  const exits = lines('events.jsonl').filter((line) => /process_exit|rate_limit/.test(line))
+  assert.deepEqual(piped(golden('events.jsonl'), '-e', 'exit').trimEnd().split('\n'), exits)
+})
+
+test('events: a command whose reader has gone ends quietly', async () => {
+  const child = spawn(KTRAIL, ['events'], { stdio: ['pipe', 'pipe', 'pipe'] })
+  let stderr = ''
+  child.stderr.on('data', (text: Buffer) => (stderr += text.toString()))
+  child.stdin.on('error', () => {})
+  child.stdout.once('data', () => child.stdout.destroy())
+  const text = golden('events.jsonl').repeat(2000)
+  child.stdin.end(text)
+  const [code] = await once(child, 'close')
+  assert.deepEqual([code, stderr], [0, ''])
+})
+
+test('events: garbage, unknown keys, a pod, and lines of any length and cut', async () => {
+  const event =
+    '{"process_exec":{"process":{"binary":"/b","pod":{"namespace":"kube-system","name":"web"}},"new":1},"node_name":"n"}'
+  const huge = `{"process_exec":{"process":{"arguments":"${'x'.repeat(11 << 20)}"}}}`
+  const skipped = { lines: 0 }
+  async function* input(): AsyncGenerator<Buffer> {
+    const bytes = Buffer.from(`${event}\r\n\n{"process_ex\n[1]\n${huge}\n${event}\n${event}`)
+    for (let at = 0; at < bytes.length; at += 65_537) yield bytes.subarray(at, at + 65_537)
+  }
+  const got: string[] = []
+  for await (const message of eventsOf(input(), create(GetEventsRequestSchema), skipped))
+    got.push(message.event.case ?? '')
+  assert.deepEqual([got, skipped.lines], [['processExec', 'processExec', 'processExec'], 3])
+  assert.equal(piped(`${event}\n`, '-o', 'compact'), '🚀 process kube-system/web /b \n')
+})
+
+test('events: events of kinds that ktrail does not make are printed as JSON and left out of compact lines', () => {
+  const lsm = '{"process_lsm":{"process":{"pid":1},"function_name":"f"},"node_name":"n"}\n'
+  assert.equal(piped(lsm), lsm)
+  assert.equal(piped(lsm, '-o', 'compact'), '')
+  assert.equal(piped(lsm, '-e', 'exec'), '')
+})
+
+test('events: losses of this client are reported where they happened', async () => {
+  const events = [makeExec({ process: makeProcess() }), makeLoss({ count: 1 })]
+  assert.deepEqual((await shown('-o compact', events)).errors, [
+    'ktrail: 1 event lost here',
+    'ktrail: the agent has stopped',
+  ])
+})

@@ -2,8 +2,7 @@
  * The source of policies from the API. A policy that is added here lives as long as the agent; those of files can be listed, disabled and enabled.
  */
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { formatProblem } from '../../../config/yaml/problems.ts'
-import { show } from '../../../config/yaml/problems.ts'
+import { formatProblem, show } from '../../../config/yaml/problems.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { CollectorError } from '../../errors.ts'
 import type { Policies, PolicyId, PolicyStatus } from '../../policies/registry.ts'

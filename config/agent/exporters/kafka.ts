@@ -111,7 +111,9 @@ export const kafka = z
     compression: z
       .enum(['none', 'gzip', 'zstd', 'snappy', 'lz4'])
       .default('zstd')
-      .describe('Compression of record batches. snappy and lz4 need codec.'),
+      .describe(
+        'Compression of record batches. Every consumer reads gzip; kafkajs needs a codec for zstd. snappy and lz4 need codec.',
+      ),
     codec: packageName
       .optional()
       .describe(

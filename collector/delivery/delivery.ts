@@ -8,7 +8,7 @@ import { createFilter, prepareExporters, startFanOut } from '../../exporters/ind
 import type { ExportersContext, FanOut, PreparedExporters, ProcessLookup, ReaderFilter } from '../../exporters/index.ts'
 import { LostRanges } from './lost-ranges.ts'
 import { Subscription } from './subscription.ts'
-import type { SubscriptionBound } from './subscription.ts'
+import type { LiveFilter, SubscriptionBound } from './subscription.ts'
 
 export class Delivery implements AsyncDisposable {
   readonly fanout: FanOut
@@ -37,11 +37,15 @@ export class Delivery implements AsyncDisposable {
   }
 
   /**
-   * Creates a live reader. `filter`: as in an exporter's config, and by ancestors, which `lookup` finds; without it the reader gets all events.
+   * Creates a live reader. `filter`: as in an exporter's config, and by ancestors, which `lookup` finds, or made; without it the reader gets all events.
    * Throws ExportError UNUSABLE for a filter that the config would refuse.
    */
-  subscribe(filter: ReaderFilter | undefined, bound: SubscriptionBound, lookup?: ProcessLookup): Subscription {
-    const accepts = filter === undefined ? undefined : createFilter(filter, lookup)
+  subscribe(
+    filter: ReaderFilter | LiveFilter | undefined,
+    bound: SubscriptionBound,
+    lookup?: ProcessLookup,
+  ): Subscription {
+    const accepts = filter === undefined || 'accepts' in filter ? filter : createFilter(filter, lookup)
     const made = new Subscription(bound, accepts, (closed) => this.#subscriptions.delete(closed))
     this.#subscriptions.add(made)
     return made

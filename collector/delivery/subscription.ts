@@ -10,6 +10,8 @@ import type { Event } from '../../exporters/contract/event.ts'
 import type { EventFilter } from '../../exporters/index.ts'
 import { EventSizes } from './event-size.ts'
 
+export type LiveFilter = Pick<EventFilter, 'accepts'>
+
 /** Bounds of the queue. */
 export interface SubscriptionBound {
   readonly bytes: number
@@ -30,7 +32,7 @@ interface Part {
 
 export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
   readonly #bound: SubscriptionBound
-  readonly #filter: EventFilter | undefined
+  readonly #filter: LiveFilter | undefined
   readonly #onClose: (subscription: Subscription) => void
   /** The queue; a loss ends a part. */
   #parts: Part[] = []
@@ -44,7 +46,7 @@ export class Subscription implements AsyncIterable<Taken>, AsyncDisposable {
   /** `onClose`: called once, when no more events are accepted. Without a filter the reader gets all events. */
   constructor(
     bound: SubscriptionBound,
-    filter: EventFilter | undefined,
+    filter: LiveFilter | undefined,
     onClose: (subscription: Subscription) => void = () => {},
   ) {
     this.#bound = bound

@@ -1,17 +1,66 @@
-/** Access to pages by token, and caching of pages. */
+/** Who may read which page, and caching of pages. */
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { isLocal } from '../../config/yaml/addresses.ts'
+import type { Address } from '../../config/yaml/addresses.ts'
+import type { Head } from './http-head.ts'
 import type { Answer, Page } from './http.ts'
 
 /** A page is rendered at most once in this time. */
 const SHARED_MS = 1_000
 
-/** Returns a check of a client's `Authorization` header against the token, in constant time. Without a token every client is permitted. */
-export function permits(token: string | undefined): (authorization: string | undefined) => boolean {
-  if (token === undefined) return () => true
+/** The answer to a client that may not read the page; undefined if it may. */
+export type Check = (request: Head) => Answer | undefined
+
+export interface Access {
+  /** Of the pages with numbers. */
+  readonly numbers: Check
+  readonly numbersNeed: 'nothing' | 'token'
+  /** Of live events, which may hold secrets of other users. */
+  readonly events: Check
+  /** What a person needs to see live events: nothing, a token, or another config. */
+  readonly eventsNeed: 'nothing' | 'token' | 'config'
+  /** Where the token is, or what to change in the config. */
+  readonly hint: string
+}
+
+export interface AccessOptions {
+  readonly address: Address
+  /** `server.token`. */
+  readonly token: string | undefined
+  /** The token of this run and the file that holds it, which only the agent's user can read. */
+  readonly own: { readonly token: string; readonly file: string } | undefined
+}
+
+/**
+ * With `server.token`, that token opens everything. Without it, numbers are open to every client of the address; live events to clients of a Unix
+ * socket, which only the agent's user can be, and on loopback to those who can read the token of this run from its file.
+ */
+export function accessOf({ address, token, own }: AccessOptions): Access {
+  if (token !== undefined) {
+    const check = byToken(token, 'this page needs the token of server.token')
+    const hint = 'server.token in the config of the agent'
+    return { numbers: check, numbersNeed: 'token', events: check, eventsNeed: 'token', hint }
+  }
+  const numbers = isLocal(address) ? fromThisHost : (): undefined => undefined
+  const open = { numbers, numbersNeed: 'nothing' } as const
+  if ('path' in address) return { ...open, events: numbers, eventsNeed: 'nothing', hint: '' }
+  if (own === undefined || !isLocal(address)) {
+    const hint = 'live events can hold secrets of all users: set server.token, or listen on a Unix socket'
+    return { ...open, events: () => ({ status: 403, body: `${hint}\n` }), eventsNeed: 'config', hint }
+  }
+  const hint = `sudo cat ${own.file}`
+  const events = byToken(own.token, `live events need the token of this run (${hint})`)
+  return { ...open, events, eventsNeed: 'token', hint }
+}
+
+/** Compares in constant time. A page of another origin cannot send the header: this server answers no preflight. */
+function byToken(token: string, need: string): Check {
   const wanted = digest(token)
-  return (authorization = '') => {
-    const [, got = ''] = /^bearer +(.*)$/i.exec(authorization) ?? []
-    return timingSafeEqual(digest(got), wanted)
+  const body = `${need}: expected a header Authorization: Bearer TOKEN\n`
+  return ({ fields }) => {
+    const [, got = ''] = /^bearer +(.*)$/i.exec(fields.get('authorization') ?? '') ?? []
+    if (timingSafeEqual(digest(got), wanted)) return undefined
+    return { status: 401, headers: { 'WWW-Authenticate': 'Bearer' }, body }
   }
 }
 
@@ -20,17 +69,37 @@ function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
-/** The page for permitted clients; 401 for others. */
-export function guarded(page: Page, permitted: (authorization: string | undefined) => boolean): Page {
-  return (authorization) => {
-    if (permitted(authorization)) return page(authorization)
-    const body = 'this page needs the token of server.token: expected a header Authorization: Bearer TOKEN\n'
-    return { status: 401, headers: { 'WWW-Authenticate': 'Bearer' }, body }
+const HERE = /^(?:localhost|[0-9.]+|\[[0-9a-f:.]+\])(?::[0-9]+)?$/i
+
+/**
+ * Keeps web pages from reading through a browser on this host. A name of theirs may resolve to a local address (DNS rebinding), so the client
+ * must have asked for localhost or an IP address; browsers also send which page asks (Sec-Fetch-Site, Origin). Programs that are no browsers send
+ * neither, or no Host.
+ */
+function fromThisHost({ fields }: Head): Answer | undefined {
+  const host = fields.get('host') ?? 'localhost'
+  if (!HERE.test(host)) {
+    return {
+      status: 421,
+      body: `expected localhost or an IP address in the header Host: use http://localhost, or set server.token\n`,
+    }
   }
+  const site = fields.get('sec-fetch-site') ?? 'none'
+  const origin = fields.get('origin') ?? `http://${host}`
+  if (['none', 'same-origin'].includes(site) && origin === `http://${host}`) return undefined
+  return { status: 403, body: 'expected a request of this page or of no page, got one of another web page\n' }
+}
+
+/** The page for clients that pass the check. */
+export function guarded(page: Page, check: Check): Page {
+  return (request) => check(request) ?? page(request)
 }
 
 /** Shares one rendering of the page among all requests until it is `SHARED_MS` old, so that many requests cost the agent next to nothing. */
-export function shared(make: () => Answer | Promise<Answer>, nowMs: () => number = () => performance.now()): Page {
+export function shared(
+  make: () => Answer | Promise<Answer>,
+  nowMs: () => number = () => performance.now(),
+): () => Promise<Answer> {
   let answer: Promise<Answer> | undefined
   let freshUntilMs = 0
   const makeNow = async (): Promise<Answer> => {

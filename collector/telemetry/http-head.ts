@@ -4,7 +4,10 @@ export interface Head {
   readonly method: string
   /** Without query; of a whole URL its path. */
   readonly path: string
-  readonly authorization: string | undefined
+  /** What follows `?`, as sent; '' without. */
+  readonly query: string
+  /** By name in lower case; of a repeated field the first. */
+  readonly fields: ReadonlyMap<string, string>
 }
 
 /** The answer to an invalid head. */
@@ -17,7 +20,7 @@ export interface Refusal {
 export const HEAD_BYTES = 8 << 10
 
 const END = /\r?\n\r?\n/
-const REQUEST = /^([A-Z]{1,32}) (?:https?:\/\/[^/? ]*)?([^? ]*)(?:\?[^ ]*)? HTTP\/1\.[01]$/
+const REQUEST = /^([A-Z]{1,32}) (?:https?:\/\/[^/? ]*)?([^? ]*)(?:\?([^ ]*))? HTTP\/1\.[01]$/
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/
 
 /** Returns undefined while the head is incomplete. `text`: everything received so far, one character per byte. */
@@ -29,22 +32,22 @@ export function parseHead(text: string): Head | Refusal | undefined {
     if (text.length <= HEAD_BYTES) return undefined
     return { status: 431, body: `expected a request of at most ${HEAD_BYTES} bytes\n` }
   }
-  const [line = '', ...fields] = text.slice(0, end.index).split(/\r?\n/)
-  const [, method, path] = REQUEST.exec(line) ?? []
+  const [line = '', ...rest] = text.slice(0, end.index).split(/\r?\n/)
+  const [, method, path, query = ''] = REQUEST.exec(line) ?? []
   if (method === undefined || path === undefined) return refusal('a request such as GET /livez HTTP/1.1')
-  let authorization: string | undefined
+  const fields = new Map<string, string>()
   let body = false
-  for (const field of fields) {
-    const [, name, value] = FIELD.exec(field) ?? []
+  for (const field of rest) {
+    const [, name, value = ''] = FIELD.exec(field) ?? []
     if (name === undefined) return refusal('header fields such as Host: localhost')
     const key = name.toLowerCase()
-    if (key === 'authorization') authorization ??= value
+    if (!fields.has(key)) fields.set(key, value)
     if (key === 'transfer-encoding' || (key === 'content-length' && value !== '0')) body = true
   }
   // For other methods the answer is 405.
   if (body && (method === 'GET' || method === 'HEAD'))
     return { status: 413, body: 'expected a request without a body\n' }
-  return { method, path: path === '' ? '/' : path, authorization }
+  return { method, path: path === '' ? '/' : path, query, fields }
 }
 
 function refusal(expected: string): Refusal {

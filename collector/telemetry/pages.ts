@@ -1,17 +1,21 @@
 /** The agent's HTTP pages. */
 import { enabledOf } from '../policies/registry.ts'
-import { guarded, permits, shared } from './access.ts'
+import { guarded, shared } from './access.ts'
+import type { Access } from './access.ts'
 import { livez, readyz } from './health.ts'
 import type { ReadState, Watched } from './health.ts'
-import type { Pages } from './http.ts'
+import type { Answer, Pages } from './http.ts'
+import { createLiveEvents } from './live/live-events.ts'
+import type { LiveSources } from './live/live-events.ts'
 import { createMetrics } from './metrics/metrics.ts'
 import type { Reported } from './metrics/exporters.ts'
+import { readAssets } from './page-assets.ts'
 import { statusOf } from './status.ts'
 import type { StatusSources } from './status.ts'
 
-export interface PageSources extends StatusSources {
-  /** Clients that do not send it only learn whether the agent is alive and ready. Without a token every client sees everything. */
-  readonly token?: string | undefined
+export interface PageSources extends StatusSources, LiveSources {
+  /** Clients without access to the numbers only learn whether the agent is alive and ready. */
+  readonly access: Access
   readonly ready: () => boolean
   readonly reading: ReadState
   readonly senders: () => ReadonlyArray<Reported & Watched>
@@ -19,28 +23,30 @@ export interface PageSources extends StatusSources {
 
 export function createPages(sources: PageSources): Pages {
   const metrics = createMetrics(sources)
-  const { ready, policies, senders, reading, tampering } = sources
-  const permitted = permits(sources.token)
+  const { ready, policies, senders, reading, tampering, access } = sources
+  const readiness = (): Answer =>
+    readyz({ ready: ready(), policies: enabledOf(policies), senders: senders(), tampering: tampering() })
   return {
+    ...readAssets(access),
     '/livez': () => livez(reading, senders()),
-    '/readyz': (authorization) => {
-      const answer = readyz({
-        ready: ready(),
-        policies: enabledOf(policies),
-        senders: senders(),
-        tampering: tampering(),
-      })
-      if (permitted(authorization)) return answer
-      const body = `${answer.status === 200 ? 'ready' : 'not ready'}; details need the token of server.token\n`
+    '/readyz': (request) => {
+      const answer = readiness()
+      const refused = access.numbers(request)
+      if (refused === undefined) return answer
+      const body = `${answer.status === 200 ? 'ready' : 'not ready'}; no details: ${refused.body}`
       return { status: answer.status, body }
     },
     '/metrics': guarded(
       shared(async () => ({ status: 200, type: metrics.contentType, body: await metrics.text() })),
-      permitted,
+      access.numbers,
     ),
     '/status': guarded(
-      shared(() => ({ status: 200, type: 'application/json', body: `${JSON.stringify(statusOf(sources))}\n` })),
-      permitted,
+      shared(() => {
+        const body = `${JSON.stringify(statusOf(sources, readiness()))}\n`
+        return { status: 200, type: 'application/json', headers: { 'Cache-Control': 'no-store' }, body }
+      }),
+      access.numbers,
     ),
+    '/events': guarded(createLiveEvents(sources), access.events),
   }
 }

@@ -2,33 +2,41 @@
  * /status: the state of the agent as one JSON object. The values come from the sources of the metrics; the keys are those of accounting and
  * stats (`exporters/contract/exporter.ts`) in snake_case. Undefined values are left out.
  */
-import { enabledOf } from '../policies/registry.ts'
+import type { PolicyStatus } from '../policies/registry.ts'
 import type { ConfigState } from '../reload/reloader.ts'
+import type { Answer } from './http.ts'
 import type { Reported } from './metrics/exporters.ts'
 import type { MetricSources } from './metrics/metrics.ts'
 
 export interface StatusSources extends MetricSources {
   /** Identifies this run of the agent; part of every event's number. */
   readonly epoch: string
+  readonly nodeName: string
 }
 
-export function statusOf(sources: StatusSources): object {
+/** `readiness`: the answer of /readyz. */
+export function statusOf(sources: StatusSources, readiness: Answer): object {
   const filtered = sources.filtered()
   return {
     ...sources.build,
+    node_name: sources.nodeName,
+    ready: readiness.status === 200,
+    readiness: String(readiness.body).trimEnd().split('\n'),
     epoch: sources.epoch,
     started: new Date(performance.timeOrigin).toISOString(),
     uptime_seconds: performance.now() / 1000,
     resident_bytes: process.memoryUsage.rss(),
     event_loop_lag_seconds: sources.loopLag(),
     config: configOf(sources.config()),
-    policies: enabledOf(sources.policies).map(({ id, hooks, skipped, lacking }) => ({
+    policies: sources.policies.list().map(({ id, state, error, hooks, skipped, lacking, events }) => ({
       name: id.name,
-      state: skipped.length === 0 ? 'enabled' : hooks.length === 0 ? 'waiting' : 'partially_enabled',
+      state: stateOf(state, hooks.length, skipped.length),
+      error,
       hooks: hooks.length,
       attached: countsOf(hooks.map(({ mode }) => mode)),
       call_not_found: skipped.map(({ symbol }) => symbol),
       lacking,
+      events,
     })),
     events: sources.events(),
     ring: {
@@ -51,6 +59,11 @@ function configOf({ hash, files, sinceMs, counts, refused }: ConfigState): objec
     reloads: counts,
     last_refused: refused && { time: new Date(refused.timeMs).toISOString(), reason: refused.reason },
   }
+}
+
+function stateOf(state: PolicyStatus['state'], hooks: number, skipped: number): string {
+  if (state !== 'enabled' || skipped === 0) return state
+  return hooks === 0 ? 'waiting' : 'partially_enabled'
 }
 
 function countsOf(words: readonly string[]): Record<string, number> {

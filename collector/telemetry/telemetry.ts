@@ -3,6 +3,7 @@
  * other parts off the hot path; no other part depends on it.
  */
 import type { Config } from '../../config/agent/schema.ts'
+import { isLocal } from '../../config/yaml/addresses.ts'
 import type { Readers } from '../api/events/readers.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Ingest } from '../ingest/ingest.ts'
@@ -13,6 +14,8 @@ import type { Policies } from '../policies/registry.ts'
 import type { Reloads } from '../policies/reloads.ts'
 import type { Reloader } from '../reload/reloader.ts'
 import { version } from '../../config/version.ts'
+import { accessOf } from './access.ts'
+import type { Access } from './access.ts'
 import { livez } from './health.ts'
 import { serve } from './http.ts'
 import type { Page, PageServer } from './http.ts'
@@ -20,12 +23,15 @@ import type { Log } from './log.ts'
 import { LossRecords } from './loss-records.ts'
 import { Losses } from './losses.ts'
 import type { LoopLag } from './metrics/loop-lag.ts'
+import { createPageToken } from './live/page-token.ts'
+import type { PageToken } from './live/page-token.ts'
 import { createPages } from './pages.ts'
 import type { PageSources } from './pages.ts'
 
 export interface TelemetryOptions {
   /** Identifies this run of the agent. */
   readonly epoch: string
+  readonly nodeName: string
   /** Of the start: what is read here needs a restart. */
   readonly config: Pick<Config, 'server'>
   readonly facts: KernelFacts
@@ -53,6 +59,7 @@ export class Telemetry implements AsyncDisposable {
   readonly #parts: Parts
   readonly #options: TelemetryOptions
   #server: PageServer | undefined
+  #token: PageToken | undefined
 
   constructor(parts: Parts, options: TelemetryOptions) {
     const { kernel, ingest, delivery, guard } = parts
@@ -77,24 +84,40 @@ export class Telemetry implements AsyncDisposable {
   async serve(): Promise<string> {
     const { config, log } = this.#options
     const { loopLag } = this.#parts
-    const pages = Object.entries(createPages(this.#sources())).map(([path, page]): [string, Page] => {
-      const measured: Page = (authorization) => {
-        loopLag.working()
-        return page(authorization)
-      }
-      return [path, measured]
-    })
+    const pages = Object.entries(createPages(this.#sources(await this.#access()))).map(
+      ([path, page]): [string, Page] => {
+        const measured: Page = (request) => {
+          loopLag.working()
+          return page(request)
+        }
+        return [path, measured]
+      },
+    )
     this.#server = await serve(config.server.http, Object.fromEntries(pages), (message) => log.warn(message))
     return this.#server.address
   }
 
-  #sources(): PageSources {
+  async #access(): Promise<Access> {
+    const { http: address, token } = this.#options.config.server
+    if (token === undefined && !('path' in address) && isLocal(address)) {
+      this.#token = await createPageToken().catch((error: unknown) => {
+        const why = error instanceof Error ? error.message : String(error)
+        this.#options.log.warn(`the status page shows no live events without server.token: ${why}`)
+        return undefined
+      })
+    }
+    return accessOf({ address, token, own: this.#token })
+  }
+
+  #sources(access: Access): PageSources {
     const { kernel, ingest, policies, reloads, reloader, delivery, loopLag, guard, readers } = this.#parts
-    const { epoch, config, facts } = this.#options
+    const { epoch, nodeName, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
     return {
       epoch,
-      token: config.server.token,
+      nodeName,
+      access,
+      delivery,
       ready: () => this.ready,
       reading: ingest.reading,
       build: { version: version(), node: process.version, kernel: facts.release },
@@ -145,5 +168,6 @@ export class Telemetry implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server?.[Symbol.asyncDispose]()
+    await this.#token?.[Symbol.asyncDispose]()
   }
 }

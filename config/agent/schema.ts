@@ -23,15 +23,15 @@ const server = z
     http: address
       .prefault('127.0.0.1:2112')
       .describe(
-        "Address of /livez, /readyz, /metrics and /status: host:port, or unix:///path for a Unix socket that only the agent's " +
-          'user can connect to. On a host and port every local user can read the pages; token prevents that.',
+        "Address of the status page, /livez, /readyz, /metrics, /status and /events: host:port, or unix:///path for a Unix socket that only the agent's " +
+          'user can connect to. On a host and port every local user can read the numbers; token prevents that. Live events need a token in any case.',
       ),
     token: z
       .string()
       .regex(/^[!-~]+$/, { error: 'expected printable characters without spaces' })
       .optional()
       .describe(
-        'Clients must send "Authorization: Bearer <token>" to read /metrics, /status and the text of /readyz. /livez and the ' +
+        'Clients must send "Authorization: Bearer <token>" to read /metrics, /status, /events and the text of /readyz; the status page asks for it. /livez and the ' +
           'status code of /readyz need no token. Never printed. Use ${file:/path} rather than the token itself; the file is read ' +
           'at the start.',
       ),

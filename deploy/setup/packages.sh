@@ -13,6 +13,8 @@ compiler() {
   return 1
 }
 
+# What some tests use and are skipped without.
+optional=()
 case ${1:-} in
   build)
     # bpf/Makefile: clang, llvm-strip; addon: g++, make, python3 (node-gyp), libbpf and what it links to, the compressors, and what ./ktrail allocates with.
@@ -28,7 +30,10 @@ case ${1:-} in
   package) packages=(patchelf binutils) ;;
   root) packages=(debootstrap) ;;
   # What ktrail is tested against here, outside of guests.
-  test) packages=(logrotate) ;;
+  test)
+    packages=(logrotate)
+    optional=(chromium-headless-shell fonts-dejavu-core)
+    ;;
   *) die "packages.sh: expected build, guest, npm, package, root or test, got \"${1:-}\"" ;;
 esac
 
@@ -41,9 +46,13 @@ fi
 for package in "${packages[@]}"; do
   installed "$package" || missing+=("$package")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+extra=()
+for package in "${optional[@]}"; do
+  installed "$package" || extra+=("$package")
+done
+[ $((${#missing[@]} + ${#extra[@]})) -gt 0 ] || exit 0
 
-log "installing Debian packages: ${missing[*]}"
+log "installing Debian packages: ${missing[*]} ${extra[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 quietly() {
@@ -56,7 +65,10 @@ if [ "$1" = build ] && ! compiler && [ -z "$(apt-cache show clang-16 2>/dev/null
   missing=("${missing[@]/clang-16/clang-19}")
   missing=("${missing[@]/llvm-16/llvm-19}")
 fi
-if ! quietly install --no-install-recommends "${missing[@]}"; then
+if [ ${#missing[@]} -gt 0 ] && ! quietly install --no-install-recommends "${missing[@]}"; then
   tail -n 20 "$log" >&2
   die "cannot install ${missing[*]}: see the output of apt-get above; check the network and the machine's apt sources"
+fi
+if [ ${#extra[@]} -gt 0 ] && ! quietly install --no-install-recommends "${extra[@]}"; then
+  log "cannot install ${extra[*]}, so that some tests are skipped: $(grep -m1 '^E:' "$log" || tail -n1 "$log")"
 fi

@@ -198,8 +198,9 @@ describe('policies', { skip }, () => {
     assert.deepEqual([hooks('loaded'), hooks('call_not_found')], [1, 1])
     const status: unknown = await (await agent.get('/status')).json()
     assert.ok(typeof status === 'object' && status !== null && 'policies' in status && Array.isArray(status.policies))
-    const { attached, ...reported } = status.policies.find(({ name }) => name === 'part')
+    const { attached, events, ...reported } = status.policies.find(({ name }) => name === 'part')
     assert.deepEqual(Object.values(attached), [1])
+    assert.ok(events > 0, `${events} events`)
     assert.deepEqual(reported, {
       name: 'part',
       state: 'partially_enabled',

@@ -2,11 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Reading } from '../../../../collector/ingest/reading.ts'
+import { accessOf } from '../../../../collector/telemetry/access.ts'
+import type { Answer } from '../../../../collector/telemetry/http.ts'
 import { createPages } from '../../../../collector/telemetry/pages.ts'
 import type { PageSources } from '../../../../collector/telemetry/pages.ts'
 import { Sender, openSpool, systemClock, systemSpoolFiles } from '../../../../exporters/index.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 import { enabledPolicies } from '../support/policies.ts'
+import { emptyDelivery } from '../support/delivery.ts'
+import { requestOf } from '../support/request.ts'
 import { makeSources } from '../support/sources.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { FakeExporter, describedLines, rejected, retryable } from '../../exporters/support/lines.ts'
@@ -27,53 +31,59 @@ function sources(senders: readonly Sender[]): PageSources {
     losses: () => [{ hook: '*', reason: 'join_full', count: 2 }],
     filtered: () => new Map([['bus', { policies: 4 }]]),
   })
-  return { ...metrics, epoch: 'e1', ready: () => true, reading: new Reading(), senders: () => senders }
+  const own = { token: 'of this run', file: '/run/ktrail/page-token' }
+  const access = accessOf({ address: { host: '127.0.0.1', port: 2112 }, token: undefined, own })
+  const delivery = emptyDelivery()
+  const agent = { epoch: 'e1', nodeName: 'web-1', ready: () => true, reading: new Reading(), access, delivery }
+  return { ...metrics, ...agent, senders: () => senders }
+}
+
+/** `authorization`: what the client sends in the header of that name. */
+async function get(pages: ReturnType<typeof createPages>, target: string, authorization?: string): Promise<Answer> {
+  const request = requestOf(target, { fields: authorization === undefined ? {} : { authorization } })
+  const answer = await pages[request.path]?.(request)
+  assert.ok(answer !== undefined && 'body' in answer)
+  return answer
 }
 
 async function json(pages: ReturnType<typeof createPages>): Promise<Record<string, unknown>> {
-  const answer = await pages['/status']?.(undefined)
-  assert.deepEqual([answer?.status, answer?.type], [200, 'application/json'])
-  return JSON.parse(String(answer?.body))
+  const answer = await get(pages, '/status')
+  assert.deepEqual([answer.status, answer.type], [200, 'application/json'])
+  return JSON.parse(String(answer.body))
 }
 
 const READY =
   'ready: 1 policies, 2 hooks\npolicy files: this kernel has no security_new, skipped until a module brings it\n'
 
-test('pages: there are four', async () => {
+test('pages: for programs there are five', async () => {
   const pages = createPages(sources([]))
-  assert.deepEqual(Object.keys(pages), ['/livez', '/readyz', '/metrics', '/status'])
-  assert.deepEqual(await pages['/livez']?.(undefined), { status: 200, body: 'ok\n' })
-  assert.deepEqual(await pages['/readyz']?.(undefined), { status: 200, body: READY })
-  assert.match(String((await pages['/metrics']?.(undefined))?.body), /^ktrail_ring_records_total 7$/m)
+  const names = Object.keys(pages).filter((path) => path !== '/' && !path.includes('.'))
+  assert.deepEqual(names, ['/livez', '/readyz', '/metrics', '/status', '/events'])
+  assert.deepEqual(await get(pages, '/livez'), { status: 200, body: 'ok\n' })
+  assert.deepEqual(await get(pages, '/readyz'), { status: 200, body: READY })
+  assert.match(String((await get(pages, '/metrics')).body), /^ktrail_ring_records_total 7$/m)
+  assert.equal((await get(pages, '/events')).status, 401)
 })
 
-test('pages: with a token configured, clients without it see only liveness and readiness', async () => {
-  const pages = createPages({ ...sources([]), token: 'open sesame' })
-  for (const sent of [
-    undefined,
-    '',
-    'open sesame',
-    'Bearer',
-    'Bearer open',
-    'Bearer open sesame ',
-    'Basic open sesame',
-  ]) {
-    assert.equal((await pages['/livez']?.(sent))?.body, 'ok\n')
-    const ready = await pages['/readyz']?.(sent)
-    assert.deepEqual(ready, { status: 200, body: 'ready; details need the token of server.token\n' })
-    for (const path of ['/metrics', '/status']) {
-      const answer = await pages[path]?.(sent)
-      assert.equal(answer?.status, 401)
-      assert.equal(answer?.headers?.['WWW-Authenticate'], 'Bearer')
-      assert.match(
-        String(answer?.body),
-        /^this page needs the token of server\.token: .*Authorization: Bearer TOKEN\n$/,
-      )
+test('pages: with a token configured, clients without it see only liveness, readiness and an empty status page', async () => {
+  const access = accessOf({ address: { host: '0.0.0.0', port: 2112 }, token: 'open sesame', own: undefined })
+  const pages = createPages({ ...sources([]), access })
+  for (const sent of [undefined, 'Bearer open']) {
+    assert.equal((await get(pages, '/livez', sent)).body, 'ok\n')
+    assert.match(String((await get(pages, '/', sent)).body), /data-numbers="token" data-events="token"/)
+    const ready = await get(pages, '/readyz', sent)
+    assert.equal(ready.status, 200)
+    assert.match(String(ready.body), /^ready; no details: this page needs the token of server\.token: /)
+    for (const path of ['/metrics', '/status', '/events']) {
+      const answer = await get(pages, path, sent)
+      assert.equal(answer.status, 401)
+      assert.equal(answer.headers?.['WWW-Authenticate'], 'Bearer')
+      assert.match(String(answer.body), /^this page needs the token of server\.token: .*Authorization: Bearer TOKEN\n$/)
     }
   }
   for (const sent of ['Bearer open sesame', 'bearer  open sesame']) {
-    assert.equal((await pages['/readyz']?.(sent))?.body, READY)
-    for (const path of ['/metrics', '/status']) assert.equal((await pages[path]?.(sent))?.status, 200)
+    assert.equal((await get(pages, '/readyz', sent)).body, READY)
+    for (const path of ['/metrics', '/status']) assert.equal((await get(pages, path, sent)).status, 200)
   }
 })
 
@@ -85,6 +95,9 @@ test('status: the agent, its ring and its losses', async () => {
     version: '1.2.3',
     node: 'v24',
     kernel: '6.12',
+    node_name: 'web-1',
+    ready: true,
+    readiness: READY.trimEnd().split('\n'),
     epoch: 'e1',
     config: {
       hash: 'c0ffee',
@@ -102,6 +115,7 @@ test('status: the agent, its ring and its losses', async () => {
         attached: { fexit: 1, join: 1 },
         call_not_found: ['security_new'],
         lacking: [],
+        events: 0,
       },
     ],
     events: [{ type: 'process_exec', policy: '', count: 3 }],

@@ -13,7 +13,7 @@ export const checkCommand: Command = async (args, terminal) => {
   const given = readArguments(args, { kernel: { type: 'boolean' }, ...CONFIG_OPTION })
   const { values, positionals } = given
   // Loaded when needed: only this needs the addon.
-  if (values['kernel'] === true) return (await import('./check-kernel.ts')).checkKernel(given, terminal)
+  if (values['kernel'] === true) return (await import('./check/kernel.ts')).checkKernel(given, terminal)
   if (values['config'] !== undefined)
     throw new UsageError('check --config goes with --kernel; a config is checked by: check FILE')
   if (positionals.length === 0) throw new UsageError('check needs at least one file or folder, or --kernel')
@@ -29,10 +29,18 @@ export const checkCommand: Command = async (args, terminal) => {
     // A place that cannot be read is reported as a file.
     const found = await policyFilesAt(place).catch(() => [place])
     if (found.length === 0) await show(emptyFolder(place))
-    for (const file of found) await show(await checkFile(file, env))
+    for (const file of found) await show(await withKernel(await checkFile(file, env)))
   }
   printError(wrong === 0 ? `${plural(files, 'file')} checked, no mistakes` : `${wrong} of ${files} files with mistakes`)
   return wrong === 0 ? 0 : EXIT_CONFIG
+}
+
+/** With warnings about the functions of a policy, where this machine has type information and an addon to read it. */
+async function withKernel(checked: Checked): Promise<Checked> {
+  const { policy, warnings } = checked
+  if (policy === undefined) return checked
+  const { functionWarnings } = await import('./check/functions.ts')
+  return { ...checked, warnings: [...warnings, ...(await functionWarnings(policy))] }
 }
 
 function linesOf({ problems, warnings, notes }: Checked): string {

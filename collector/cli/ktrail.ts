@@ -46,10 +46,11 @@ const CHECK = `ktrail check FILE|FOLDER...
 ktrail check --kernel [--config FILE]
 
 Prints every mistake in configs and policies as file:line:col: message. Needs
-no root and no kernel. Of a folder it takes the *.yaml and *.yml files, not its
-folders. Policies are recognized by their keys (kind, spec). For a config,
-missing packages and policies are reported, too; the policies that it names are
-not read: check them as well. Warnings and notes are no mistakes.
+no root. Of a folder it takes the *.yaml and *.yml files, not its folders.
+Policies are recognized by their keys (kind, spec). For a config, missing
+packages and policies are reported, too; the policies that it names are not
+read: check them as well. Warnings and notes are no mistakes; among them are
+functions that the kernel of this machine lacks.
 
   --kernel        what this kernel offers, what ktrail does without it, and
                   whether it has the functions of the configured policies;

@@ -29,6 +29,8 @@ export interface KernelFacts {
   readonly mountLock: bigint
 }
 
+export const ARCH: KernelFacts['arch'] = process.arch === 'arm64' ? 'arm64' : 'x64'
+
 /** Called for a script before the lookup of its interpreter; bpf/process.bpf.c hooks it. */
 export const SCRIPT_HOOK = 'security_bprm_check'
 
@@ -83,7 +85,7 @@ export async function readKernelFacts(
   return {
     release: release(),
     version: parseRelease(release()),
-    arch: process.arch === 'arm64' ? 'arm64' : 'x64',
+    arch: ARCH,
     preemption: parsePreemption(
       readOr('/sys/kernel/debug/sched/preempt'),
       readOr('/proc/cmdline') ?? '',

@@ -2,7 +2,7 @@
  * Plans what to load and attach for a policy on this kernel. Pure: needs only facts about the kernel.
  */
 import type { HookGroup, HookSpec, Policy } from '../../config/policy/policy.ts'
-import type { Position } from '../../config/yaml/problems.ts'
+import type { Position, Problem } from '../../config/yaml/problems.ts'
 import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
 import type { KernelFunction } from '../../native/types.ts'
@@ -83,9 +83,8 @@ export function chooseMode(
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }
 
-function refuse(policy: Policy, at: Position, message: string): never {
-  throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
-}
+/** Gets what this kernel does not have as the policy needs it. */
+type Report = (at: Position, message: string) => void
 
 function placed({ file }: Policy, at: Position, message: string): string {
   return formatProblem({ file, ...at, message })
@@ -102,29 +101,25 @@ function notFound(spec: HookSpec, symbol: string, symbols: Symbols): string {
   return `no kernel function "${spec.call}"${meant}: ${hint}`
 }
 
-function checkTypes(policy: Policy, spec: HookSpec, symbol: string, type: KernelFunction): void {
+function checkTypes(spec: HookSpec, symbol: string, type: KernelFunction, report: Report): void {
   // The prototype of a system call has only the register frame, so there are no argument types to compare with.
   if (spec.syscall) return
   for (const arg of spec.args) {
     const parameter = type.params[arg.index]
     if (parameter === undefined) {
-      refuse(
-        policy,
+      report(
         arg.at,
         `argument index ${arg.index} of ${symbol}: expected 0 to ${type.params.length - 1}, the function takes ${type.params.length} arguments`,
       )
-    }
-    if (!arg.type.parameter.test(parameter.base)) {
-      refuse(
-        policy,
+    } else if (!arg.type.parameter.test(parameter.base)) {
+      report(
         arg.at,
         `argument ${arg.index} of ${symbol}: type "${arg.type.name}" does not fit, the kernel's is "${parameter.type}"`,
       )
     }
   }
   if (spec.returnArg !== undefined && !spec.returnArg.type.parameter.test(type.returnsBase)) {
-    refuse(
-      policy,
+    report(
       spec.returnArg.at,
       `return value of ${symbol}: type "${spec.returnArg.type.name}" does not fit, the kernel's is "${type.returns}"`,
     )
@@ -154,11 +149,12 @@ function choose(
   }
 }
 
-/** The hooks of a policy whose functions this kernel has, with the kernel's names. Throws as `planPolicy`. */
+/** The hooks of a policy whose functions this kernel has, with the kernel's names. Reports others that the policy needs, and types that do not fit. */
 function present(
   policy: Policy,
-  kernel: KernelFacts,
+  kernel: Pick<KernelFacts, 'arch'>,
   symbols: Symbols,
+  report: Report,
 ): Omit<Plan, 'hooks'> & { readonly found: readonly Found[] } {
   const typeOf = (spec: HookSpec): KernelFunction | undefined => symbols.functionType(symbolOf(spec, kernel.arch))
   const { wants, lacks, lacking } = choose(policy, (spec) => typeOf(spec) !== undefined)
@@ -168,18 +164,27 @@ function present(
     const symbol = symbolOf(spec, kernel.arch)
     const type = typeOf(spec)
     if (type !== undefined) {
-      checkTypes(policy, spec, symbol, type)
+      checkTypes(spec, symbol, type, report)
       if (wants(spec.call)) found.push({ spec, symbol, module: type.module })
     } else if (spec.optional) {
       if (lacks(spec.call)) skipped.push({ symbol, message: placed(policy, spec.at, notFound(spec, symbol, symbols)) })
     } else {
-      refuse(policy, spec.at, notFound(spec, symbol, symbols))
+      report(spec.at, notFound(spec, symbol, symbols))
     }
   }
   const lost = lacking.map(
     ({ name, calls }) => `this kernel has none of ${calls.join(', ')}, which the policy needs to see ${name}`,
   )
   return { found, skipped, lacking: lost }
+}
+
+/** Everything that a kernel with these functions does not have as the policy needs it. Empty: `planPolicy` plans it whole. */
+export function lackingOf(policy: Policy, kernel: Pick<KernelFacts, 'arch'>, symbols: Symbols): Problem[] {
+  const problems: Problem[] = []
+  const report: Report = (at, message) => void problems.push({ file: policy.file, ...at, message })
+  const { lacking } = present(policy, kernel, symbols, report)
+  for (const message of lacking) report({ line: 1, col: 1 }, message)
+  return problems
 }
 
 /**
@@ -193,7 +198,9 @@ export function planPolicy(
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
 ): Plan {
-  const { found, skipped, lacking } = present(policy, kernel, symbols)
+  const { found, skipped, lacking } = present(policy, kernel, symbols, (at, message) => {
+    throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
+  })
   const hooks = found.map(({ spec, symbol, module }): PlannedHook => {
     // See symbols.ts.
     const how = module === undefined ? wanted : 'kprobe'

@@ -13,7 +13,7 @@ import type { PlannedHook, Symbols } from './plan.ts'
 /** The types of the functions; the names of all functions, for suggestions, only when one is missing. */
 export async function symbolsOf(
   policies: readonly Policy[],
-  { arch }: KernelFacts,
+  { arch }: Pick<KernelFacts, 'arch'>,
   btf: Pick<typeof native, 'kernelFunctions' | 'kernelFunctionNames'> = native,
 ): Promise<Symbols> {
   const names = policies.flatMap(({ hooks }) => hooks.map((spec) => symbolOf(spec, arch)))

@@ -51,6 +51,8 @@ export interface Checked {
   readonly warnings: readonly Problem[]
   /** What depends on the kernel of the host. */
   readonly notes: readonly Problem[]
+  /** Of a policy without problems. */
+  readonly policy?: Policy
 }
 
 /**
@@ -67,6 +69,7 @@ export async function checkFile(file: string, env: Environment): Promise<Checked
       problems: [],
       warnings: [...result.warnings, ...(await writablePolicy(file))],
       notes: optionalCalls(result.policy),
+      policy: result.policy,
     }
   const warnings = await configWarnings(result, file)
   return { problems: await missingPolicies(result, file), warnings, notes: [] }

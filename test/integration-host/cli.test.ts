@@ -122,7 +122,12 @@ const rows: readonly Row[] = [
   { args: [''], code: 2, stderr: /no such command: ""/ },
   { args: ['chek', good], code: 2, stderr: /no such command: "chek" \(did you mean "check"\?\)\nSee: ktrail help/ },
   { args: ['constructor'], code: 2, stderr: /no such command: "constructor"\n/ },
-  { args: ['events'], code: 2, stderr: /"events" is not built in this version/ },
+  {
+    args: ['events', '--server', `unix://${folder}/none.sock`],
+    code: 1,
+    stdout: NOTHING,
+    stderr: /^ktrail: no agent listens on unix:\/\/.*none\.sock: start one with ktrail run/,
+  },
   { args: ['check'], code: 2, stderr: /check needs at least one file/ },
   { args: ['check', '--quiet', good], code: 2, stderr: /no such option: --quiet/ },
   { args: ['config'], code: 2, stdout: NOTHING, stderr: /ktrail config print/ },

@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { policyFindings } from '../../../../collector/cli/check-kernel.ts'
-import type { Symbols } from '../../../../collector/kernel/plan.ts'
-import type { KernelFunction } from '../../../../native/types.ts'
-import { kernel } from '../support/facts.ts'
+import { policyFindings } from '../../../../../collector/cli/check/kernel.ts'
+import type { Symbols } from '../../../../../collector/kernel/plan.ts'
+import type { KernelFunction } from '../../../../../native/types.ts'
+import { kernel } from '../../support/facts.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ktrail-check-kernel-'))
 after(() => rmSync(folder, { recursive: true }))

@@ -131,6 +131,22 @@ static __always_inline bool take_out(const struct join_key *key)
 	return true;
 }
 
+/*
+ * An entry that is not wanted: the return, which the kernel tells us all the same, is not that of a call before. A session
+ * has no return after such an entry.
+ */
+static __noinline int not_awaited(__u32 slot, __u64 sp)
+{
+	struct join_key key;
+
+	if (no_call_waits())
+		return 0;
+	key = join_key(slot, sp);
+	if (take_out(&key))
+		join_delete(&key);
+	return 0;
+}
+
 /* Between the two halves of an entry. Without room the call has its records, but no return. */
 static __noinline int await_return(__u32 slot)
 {
@@ -145,8 +161,10 @@ static __noinline int await_return(__u32 slot)
 	value.entered_ns = s->call.time_ns;
 	s->call.returns = HOOK_RETURN_FOLLOWS;
 	s->call.returned = call_number(&key);
-	if (bpf_map_update_elem(&join, &key, &value, BPF_NOEXIST) == 0)
+	if (bpf_map_update_elem(&join, &key, &value, BPF_NOEXIST) == 0) {
+		join_changed(1);
 		return 0;
+	}
 	if (take_out(&key) && bpf_map_update_elem(&join, &key, &value, BPF_EXIST) == 0)
 		return 0;
 	count(COUNTER_JOIN_FULL);
@@ -167,7 +185,7 @@ static __noinline int entered(__u32 slot)
 		return 0;
 	key = join_key(slot, s->call.sp);
 	if (!s->call.unread) {
-		bpf_map_delete_elem(&join, &key);
+		join_delete(&key);
 		return 1;
 	}
 	value = bpf_map_lookup_elem(&join, &key);
@@ -179,17 +197,22 @@ static __noinline int entered(__u32 slot)
 /* True when the call has no records yet and something may match. */
 static __noinline bool leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 {
-	struct join_key key = join_key(slot, sp);
-	struct join_value *value = bpf_map_lookup_elem(&join, &key);
-	struct scratch *s = scratch_of(slot);
+	struct join_value *value;
+	struct join_key key;
+	struct scratch *s;
 	__u64 entered_ns;
 
+	if (no_call_waits())
+		return 0;
+	key = join_key(slot, sp);
+	value = bpf_map_lookup_elem(&join, &key);
+	s = scratch_of(slot);
 	if (!value || !s)
 		return 0;
 	entered_ns = value->entered_ns;
 	if (value->state == JOIN_WAITS) {
 		if (send_return(&key, entered_ns, HOOK_HAS_RETURN, PT_REGS_RC(ctx))) {
-			bpf_map_delete_elem(&join, &key);
+			join_delete(&key);
 		} else {
 			value->returned = PT_REGS_RC(ctx);
 			value->state = JOIN_RETURNED;
@@ -200,7 +223,7 @@ static __noinline bool leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 		return 0;
 	__builtin_memcpy(s->call.params, value->params, sizeof(s->call.params));
 	s->call.returned = PT_REGS_RC(ctx);
-	if (bpf_map_delete_elem(&join, &key))
+	if (!join_delete(&key))
 		return 0;
 	/* The policies may be others by now. */
 	if (!hook_screen(s, slot))
@@ -243,7 +266,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx)                                                  \
 	{                                                                                                      \
 		if (!enter(ctx, n, PT_REGS_SP(ctx)))                                                           \
-			return 0;                                                                              \
+			return not_awaited(n, PT_REGS_SP(ctx));                                                \
 		await_return(n);                                                                               \
 		hook_record(n);                                                                                \
 		entered(n);                                                                                    \

@@ -39,6 +39,7 @@ enum text_limit layout_text_limit;
 enum path_limit layout_path_limit;
 enum value_index layout_value_index;
 enum join_state layout_join_state;
+enum join_count layout_join_count;
 
 struct event_header layout_event_header;
 struct value layout_value;

@@ -41,6 +41,45 @@ struct {
 	__type(value, struct join_value);
 } join SEC(".maps");
 
+enum join_count {
+	JOIN_KEPT = 0,   /* entries that programs have added, less those that they have removed */
+	JOIN_SWEPT = 1,  /* entries that user space has removed; only it writes this one */
+	JOIN_COUNTS = 2,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, JOIN_COUNTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} join_counts SEC(".maps");
+
+/* Nearly always, and much cheaper to ask than for one call. */
+static __always_inline bool no_call_waits(void)
+{
+	__u32 kept = JOIN_KEPT, swept = JOIN_SWEPT;
+	__u64 *in = bpf_map_lookup_elem(&join_counts, &kept), *out = bpf_map_lookup_elem(&join_counts, &swept);
+
+	return in && out && *in == *out;
+}
+
+static __always_inline void join_changed(__s64 by)
+{
+	__u32 kept = JOIN_KEPT;
+	__u64 *in = bpf_map_lookup_elem(&join_counts, &kept);
+
+	if (in)
+		__sync_fetch_and_add(in, by);
+}
+
+static __always_inline bool join_delete(const struct join_key *key)
+{
+	if (bpf_map_delete_elem(&join, key))
+		return false;
+	join_changed(-1);
+	return true;
+}
+
 /* Unique among the calls in progress: each has its place on some stack. */
 static __always_inline __u64 call_number(const struct join_key *key)
 {

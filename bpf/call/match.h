@@ -68,6 +68,47 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 	s->end = at;
 }
 
+#define TEXT_PARTS ((TEXT_MAX + TEXT_KEY_BYTES - 1) / TEXT_KEY_BYTES)
+
+/*
+ * The length of the longest value that begins the text at an offset of the record, among those whose first part does; 0 when
+ * there is none. Global, as add_open.
+ */
+__noinline int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next)
+{
+	struct scratch *s = scratch_of(slot);
+	struct text_value *stored;
+	__u32 longest = 0, i, from, rest;
+
+	if (!s)
+		return 0;
+	for (i = 1; i < TEXT_PARTS; i++) {
+		from = TEXT_KEY_BYTES * i;
+		if (from >= len)
+			break;
+		rest = len - from;
+		if (rest > TEXT_KEY_BYTES)
+			rest = TEXT_KEY_BYTES;
+		from += text;
+		barrier_var(from);
+		if (from > sizeof(s->record) - TEXT_KEY_BYTES)
+			break;
+		s->part.bits = 8 * (sizeof(s->part.filter) + rest);
+		s->part.filter = next;
+		/* All of it: what is behind the text does not count. */
+		bpf_probe_read_kernel(s->part.text, TEXT_KEY_BYTES, s->record + from);
+		stored = bpf_map_lookup_elem(&texts, &s->part);
+		if (!stored)
+			break;
+		if (stored->len)
+			longest = stored->len;
+		next = stored->next;
+		if (!next)
+			break;
+	}
+	return longest;
+}
+
 /* Filter `i` of a selector, by its key. Global, as add_open. */
 __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 {
@@ -76,19 +117,24 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 	struct text_key *key;
 	struct filter *f;
 	struct value *v;
+	__u32 at;
 
 	if (!s || !selector || i >= FILTERS_MAX)
 		return false;
 	f = &selector->filters[i];
-	v = value_at(s, s->offset[f->value & (VALUES_MAX - 1)]);
+	at = s->offset[f->value & (VALUES_MAX - 1)];
+	v = value_at(s, at);
 	if (!v || v->kind == VALUE_ERROR)
 		return false;
 	if (f->class == CLASS_NUMBER)
 		return number_matches(f, v);
 	key = (struct text_key *)(v + 1);
-	if (f->class == CLASS_PATH)
+	at += sizeof(*v) + sizeof(*key);
+	if (f->class == CLASS_PATH) {
 		key = (struct text_key *)((struct file_info *)(v + 1) + 1);
-	return text_matches(f, v, key, &s->reversed);
+		at += sizeof(struct file_info);
+	}
+	return text_matches(f, v, key, &s->reversed, slot, at);
 }
 
 #define LAST_LEFT (2 * SELECTORS_MAX)

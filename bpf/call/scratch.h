@@ -26,7 +26,10 @@ struct scratch {
 	__u64 ring[TOP_MAX];
 	__u64 alive[SET_WORDS];  /* selectors that the numbers leave */
 	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
-	struct suffix_entry reversed;
+	union {
+		struct suffix_entry reversed;
+		struct text_entry part;
+	};
 	__u32 offset[VALUES_MAX];  /* of each value in the record */
 	__u32 end;      /* of the last value */
 	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */

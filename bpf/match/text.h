@@ -5,7 +5,8 @@
 /* Filters on texts, of which paths are one: values are keys of prefix trees, those of Postfix turned round. */
 
 enum text_limit {
-	TEXT_KEY_BYTES = 252,  /* longest value of a text filter; 4 bytes of a key name the filter */
+	TEXT_MAX = 4095,       /* longest value of a text filter */
+	TEXT_KEY_BYTES = 252,  /* what one key holds of it; 4 bytes name the filter */
 	SUFFIX_KEY_BYTES = 128,
 };
 
@@ -18,13 +19,21 @@ struct text_entry {
 	char text[TEXT_KEY_BYTES];
 };
 
-/* Values of Equal and Prefix: the longest stored value that begins the text; its length shows whether it is the whole. */
+struct text_value {
+	__u32 len;   /* of the longest value that begins the text, as far as known here; 0: none */
+	__u32 next;  /* longer values begin like this one: what the tree calls the filter in the keys of their next part; 0: none */
+};
+
+/*
+ * Values of Equal and Prefix: the longest stored value that begins the text; its length shows whether it is the whole. Values
+ * longer than a key are stored in parts of TEXT_KEY_BYTES.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, struct text_entry);
-	__type(value, __u32);
+	__type(value, struct text_value);
 } texts SEC(".maps");
 
 struct suffix_entry {
@@ -42,14 +51,17 @@ struct {
 	__type(value, __u32);
 } suffixes SEC(".maps");
 
-/* A text of the record: its key words stand right before its bytes. */
+/* In call/match.h, which knows where the text is. */
+int longest_value(__u32 slot, __u32 text, __u32 len, __u32 next);
+
+/* A text of the record: its key words stand right before its bytes. `at`: the text's offset in the record. */
 static __always_inline bool text_matches(const struct filter *f, struct value *v, struct text_key *key,
-					 struct suffix_entry *reversed)
+					 struct suffix_entry *reversed, __u32 slot, __u32 at)
 {
 	char *text = (char *)(key + 1), *end;
 	bool hit = false, cut = v->flags & VALUE_UNRESOLVED;
-	__u32 *stored;
-	__u32 len = v->len, i;
+	struct text_value *stored;
+	__u32 len = v->len, i, longest = 0;
 
 	/* Its folders were renamed in every try: any text may be the true one. */
 	if (v->flags & VALUE_UNSTABLE)
@@ -65,10 +77,14 @@ static __always_inline bool text_matches(const struct filter *f, struct value *v
 		key->filter = f->id;
 		key->bits = 8 * (sizeof(key->filter) + (len < TEXT_KEY_BYTES ? len : TEXT_KEY_BYTES));
 		stored = bpf_map_lookup_elem(&texts, key);
+		if (stored)
+			longest = stored->len;
+		if (stored && stored->next && len > TEXT_KEY_BYTES)
+			longest = longest_value(slot, at, len, stored->next) ?: longest;
 		if (f->op == OP_EQUAL || f->op == OP_NOT_EQUAL)
-			hit = stored && *stored == len;
+			hit = longest && longest == len;
 		else
-			hit = stored != 0;
+			hit = longest != 0;
 		/* A text without its beginning cannot be refused by a prefix. */
 		if (cut && (f->op == OP_PREFIX || f->op == OP_NOT_PREFIX))
 			return true;

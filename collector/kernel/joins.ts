@@ -11,7 +11,8 @@ import { errnoOf } from '../../config/yaml/unreadable.ts'
 import type { BpfMap } from '../../native/types.ts'
 import type { CallEnd } from '../ingest/decode.ts'
 import { parseStat } from '../process/procfs.ts'
-import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE } from './wire.ts'
+import { u32, u64 } from './bytes.ts'
+import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_SWEPT, JOIN_UNREAD, JOIN_VALUE } from './wire.ts'
 
 /** Start time of a thread (boot time), 'gone', or 'unknown' when /proc cannot be read. */
 export type ThreadStart = (tgid: number, tid: number) => bigint | 'gone' | 'unknown'
@@ -41,14 +42,16 @@ export function threadStarts(procfs: string): ThreadStart {
 
 /** Sweeps the join map; continues where the last sweep stopped, so that a full map takes several. */
 export class JoinSweep {
-  readonly map: BpfMap
+  /** By their names in bpf/call/join.h; `join_counts` tells programs when no call waits. */
+  readonly maps: { readonly join: BpfMap; readonly join_counts: BpfMap }
   readonly #threadStart: ThreadStart
   #turn = 0
   #ends: CallEnd[] = []
   #lost = 0
+  #removed = 0
 
-  constructor(map: BpfMap, threadStart: ThreadStart) {
-    this.map = map
+  constructor(join: BpfMap, counts: BpfMap, threadStart: ThreadStart) {
+    this.maps = { join, join_counts: counts }
     this.#threadStart = threadStart
   }
 
@@ -90,7 +93,9 @@ export class JoinSweep {
 
   #remove(entry: Entry): void {
     const [key, value] = entry
-    if (!this.map.delete(key)) return
+    if (!this.maps.join.delete(key)) return
+    this.#removed++
+    this.maps.join_counts.update(u32(JOIN_SWEPT), u64(this.#removed))
     if (value.readUInt32LE(JOIN_VALUE.state) === JOIN_UNREAD) this.#lost++
     else this.#ends.push(endOf(entry))
   }
@@ -111,15 +116,16 @@ export class JoinSweep {
   }
 
   close(): void {
-    this.map.close()
+    this.maps.join.close()
+    this.maps.join_counts.close()
   }
 
   #entries(): Entry[] {
-    const { keySize, valueSize } = this.map.info
+    const { keySize, valueSize } = this.maps.join.info
     const found: Entry[] = []
     let from: Buffer | undefined
     do {
-      const { keys, values, count, next } = this.map.part(ENTRIES_AT_ONCE, from)
+      const { keys, values, count, next } = this.maps.join.part(ENTRIES_AT_ONCE, from)
       for (let i = 0; i < count; i++) {
         const key = keys.subarray(i * keySize, (i + 1) * keySize)
         found.push([key, values.subarray(i * valueSize, (i + 1) * valueSize)])

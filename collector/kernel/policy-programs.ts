@@ -192,7 +192,7 @@ export class PolicyPrograms implements Disposable {
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...this.#constants, hooks, agent_tgid: u32(agentPid) },
-      sharedMaps: { ...this.#maps, ...(this.#join === undefined ? {} : { join: this.#join.map }) },
+      sharedMaps: { ...this.#maps, ...this.#join?.maps },
       mapSizes: { ...mapSizes(tables), scratch: part.length, walks: part.length },
     }
     const object = await this.#native.openObject(builtFile(hookObject(facts)), options).catch((cause: unknown) => {
@@ -204,7 +204,7 @@ export class PolicyPrograms implements Disposable {
     try {
       await fillMaps(object, tables, turns)
       if (part.some(({ way: { mode } }) => mode === 'join' || mode === 'kprobe.session')) {
-        this.#join ??= new JoinSweep(object.map('join'), this.#threadStart)
+        this.#join ??= new JoinSweep(object.map('join'), object.map('join_counts'), this.#threadStart)
       }
       return object
     } catch (error) {

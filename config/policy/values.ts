@@ -9,8 +9,8 @@ import type { Place } from './fields.ts'
 /** Most values of one filter: the size of a hook's kernel maps. */
 export const MAX_VALUES = 1024
 
-/** Most bytes of a text value: the key size of the kernel's sets and prefix trees. */
-const MAX_TEXT_BYTES = 252
+/** Most bytes of a text value: no path or text that is read is longer. */
+const MAX_TEXT_BYTES = 4095
 /** Tetragon's bound for Postfix. */
 const MAX_POSTFIX_BYTES = 127
 

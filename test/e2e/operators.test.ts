@@ -137,6 +137,9 @@ const EXTRA: Work = {
 
 const manyNames = Array.from({ length: 40 }, (_, i) => below('dir', `file-${i}`))
 
+/** A path of `FILES`. */
+const LONG = below('m'.repeat(200), 'm'.repeat(200), 'm'.repeat(200))
+
 const HOOKS: Readonly<Record<string, Selectors>> = {
   'Equal one': [[on('Equal', below('ab'))]],
   'Equal, eight bytes and nine': [[on('Equal', below(E8), below(E9))]],
@@ -150,7 +153,12 @@ const HOOKS: Readonly<Record<string, Selectors>> = {
   'Prefix of nine bytes': [[on('Prefix', below(E9))]],
   'Prefix, deep': [[on('Prefix', below('1/2/3/4/5/6/7/8/'), below('1/2/3/4/5/6/7/8/9/deepe'))]],
   'Prefix, more than eight values': [[on('Prefix', ...manyNames, below('dir/pass'), below('with '), below('ünï/'))]],
-  'Prefix, the longest value': [[on('Prefix', below(`${'m'.repeat(200)}/${'m'.repeat(252)}`).slice(0, 252))]],
+  'Prefix, as long as a key': [[on('Prefix', below(`${'m'.repeat(200)}/${'m'.repeat(252)}`).slice(0, 252))]],
+  'Prefix, longer than a key': [[on('Prefix', below(`${'m'.repeat(200)}/${'m'.repeat(150)}`), below('b'))]],
+  'Prefix, longer than a key, not matched': [
+    [on('Prefix', below(`${'m'.repeat(200)}/${'m'.repeat(150)}x`), below('b'))],
+  ],
+  'Equal, longer than a key': [[on('Equal', LONG, LONG.slice(0, -1))]],
   'NotPrefix, below the folder': [[on('Prefix', `${top}/`), on('NotPrefix', below('dir'), below('1/'), below('n'))]],
   'NotPrefix alone': [[on('NotPrefix', `${top}/d`)]],
   Postfix: [[on('Postfix', 'passwd')]],

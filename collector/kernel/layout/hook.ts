@@ -27,6 +27,7 @@ import { demandOf } from './screen.ts'
 import type { Demand } from './screen.ts'
 import { nodeBytes } from './tables.ts'
 import type { Tables } from './tables.ts'
+import { textEntries } from './texts.ts'
 
 /** What one policy wants of a function. */
 export interface PolicyHook {
@@ -169,10 +170,11 @@ function writeFilter(bytes: Buffer, at: number, value: number, filter: ArgumentF
   bytes[at + FILTER.op] = OPS[filter.operator]
   bytes.writeUInt32LE(id, at + FILTER.id)
   if (filter.class !== 'number') {
-    const reversed = filter.operator === 'Postfix' || filter.operator === 'NotPostfix'
-    for (const text of filter.values.map((one) => Buffer.from(one))) {
-      if (reversed) tables.suffixes.push({ filter: id, bytes: Buffer.from(text.toReversed()) })
-      else tables.texts.push({ filter: id, bytes: text })
+    const texts = filter.values.map((one) => Buffer.from(one))
+    if (filter.operator === 'Postfix' || filter.operator === 'NotPostfix') {
+      for (const text of texts) tables.suffixes.push({ filter: id, bytes: Buffer.from(text.toReversed()) })
+    } else {
+      tables.texts.push(...textEntries(id, texts, () => ++tables.lastFilter))
     }
     return
   }

@@ -5,7 +5,8 @@
 import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import type { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
-import { EDGE, EMPTY_SET, NODE, NUMBER_KEY, SET, SET_WORDS, SUFFIX_ENTRY, TEXT_ENTRY } from '../wire.ts'
+import type { TextEntry } from './texts.ts'
+import { EDGE, EMPTY_SET, NODE, NUMBER_KEY, SET, SET_WORDS, SUFFIX_ENTRY, TEXT_ENTRY, TEXT_VALUE } from '../wire.ts'
 
 /** A number of a filter that has more of them than fit into the filter itself. */
 export interface NumberEntry {
@@ -13,8 +14,8 @@ export interface NumberEntry {
   readonly number: bigint
 }
 
-/** A value of a text filter, for the map `texts`, or reversed for `suffixes`. */
-export interface TextEntry {
+/** A value of a Postfix filter, reversed. */
+export interface SuffixEntry {
   readonly filter: number
   readonly bytes: Buffer
 }
@@ -56,7 +57,7 @@ export interface Tables {
   readonly numberSets: number[]
   readonly numbers: NumberEntry[]
   readonly texts: TextEntry[]
-  readonly suffixes: TextEntry[]
+  readonly suffixes: SuffixEntry[]
   readonly edges: Edge[]
   /** The last filter's and the last node's number, from 1 on. */
   lastFilter: number
@@ -90,7 +91,7 @@ function entriesOf(tables: Tables): Record<MapName, Iterable<Entry>> {
     sets: indexed(tables.sets.sets, setBytes),
     number_sets: indexed(tables.numberSets, u32),
     numbers: tables.numbers.values().map((entry): Entry => [numberKey(entry), Buffer.from([1])]),
-    texts: tables.texts.values().map((entry): Entry => [textKey(entry, TEXT_ENTRY), u32(entry.bytes.length)]),
+    texts: tables.texts.values().map((entry): Entry => [textKey(entry, TEXT_ENTRY), textValue(entry)]),
     suffixes: tables.suffixes.values().map((entry): Entry => [textKey(entry, SUFFIX_ENTRY), u32(entry.bytes.length)]),
     edges: tables.edges.values().map((edge): Entry => [edgeKey(edge), nodeBytes(edge.to)]),
   }
@@ -140,13 +141,20 @@ function numberKey({ filter, number }: NumberEntry): Buffer {
   return key
 }
 
-function textKey({ filter, bytes }: TextEntry, layout: typeof TEXT_ENTRY | typeof SUFFIX_ENTRY): Buffer {
+function textKey({ filter, bytes }: SuffixEntry, layout: typeof TEXT_ENTRY | typeof SUFFIX_ENTRY): Buffer {
   const key = Buffer.alloc(layout.bytes)
   // Prefix length in bits, of everything after this field.
   key.writeUInt32LE(8 * (layout.text - layout.filter + bytes.length), layout.bits)
   key.writeUInt32LE(filter, layout.filter)
   bytes.copy(key, layout.text)
   return key
+}
+
+function textValue({ len, next }: TextEntry): Buffer {
+  const value = Buffer.alloc(TEXT_VALUE.bytes)
+  value.writeUInt32LE(len, TEXT_VALUE.len)
+  value.writeUInt32LE(next, TEXT_VALUE.next)
+  return value
 }
 
 function edgeKey({ word, node, len }: Edge): Buffer {

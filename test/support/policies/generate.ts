@@ -44,7 +44,7 @@ const SHORT: readonly string[] = [
   '/passwd',
 ]
 
-const TEXT_BYTES = 252
+const TEXT_BYTES = 4095
 const POSTFIX_BYTES = 127
 /** Of all values of one policy; a file of 256 KiB is the limit. */
 const POLICY_BYTES = 60_000

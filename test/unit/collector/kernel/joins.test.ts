@@ -20,7 +20,7 @@ const unused = (): never => assert.fail('the sweep only lists and deletes')
 /** A join map in memory. */
 function joinMap(
   entries: ReadonlyArray<{ key: Buffer; enteredNs: bigint; state?: number; returned?: bigint }>,
-): BpfMap & { readonly held: Map<string, Buffer> } {
+): BpfMap & { readonly held: Map<string, Buffer>; readonly counts: BpfMap; swept: () => bigint } {
   const held = new Map(
     entries.map(({ key, enteredNs, state = 0, returned = 0n }) => {
       const value = Buffer.alloc(JOIN_VALUE.bytes)
@@ -30,8 +30,8 @@ function joinMap(
       return [key.toString('hex'), value]
     }),
   )
-  return {
-    held,
+  let swept = 0n
+  const map: BpfMap = {
     info: { name: 'join', keySize: JOIN_KEY.bytes, valueSize: JOIN_VALUE.bytes, maxEntries: 8192, perCpu: 1 },
     // All but the last, then that.
     part: (_room, from) => {
@@ -47,6 +47,11 @@ function joinMap(
     close: unused,
     [Symbol.dispose]: unused,
   }
+  const update = (_: Uint8Array, value: Uint8Array): boolean => {
+    swept = Buffer.from(value).readBigUInt64LE()
+    return true
+  }
+  return { ...map, held, counts: { ...map, update }, swept: () => swept }
 }
 
 const rows: ReadonlyArray<{ name: string; enteredNs: bigint; start: ReturnType<ThreadStart>; taken: number }> = [
@@ -63,7 +68,7 @@ describe('sweep of the joins', () => {
   for (const { name, enteredNs, start, taken } of rows) {
     it(`${name}: ${taken === 1 ? 'is removed' : 'stays'}`, () => {
       const map = joinMap([{ key: keyOf(7, 8), enteredNs }])
-      const sweep = new JoinSweep(map, (tgid, tid) => {
+      const sweep = new JoinSweep(map, map.counts, (tgid, tid) => {
         assert.deepEqual([tgid, tid], [7, 8])
         return start
       })
@@ -78,13 +83,13 @@ describe('sweep of the joins', () => {
 
   it('the idle tasks, which procfs does not list, count as running', () => {
     const map = joinMap([{ key: keyOf(0, 0), enteredNs: 0n }])
-    new JoinSweep(map, () => 'gone').sweep(NOW)
+    new JoinSweep(map, map.counts, () => 'gone').sweep(NOW)
     assert.equal(map.held.size, 1)
   })
 
   it('an entry that its return takes at the same moment has no second end', () => {
     const map = joinMap([{ key: keyOf(7, 8), enteredNs: 0n }])
-    const sweep = new JoinSweep(map, () => {
+    const sweep = new JoinSweep(map, map.counts, () => {
       map.held.clear()
       return 'gone'
     })
@@ -102,7 +107,7 @@ describe('sweep of the joins', () => {
       { key: keyOf(7, 11, sp + 24n), ...young },
       { key: keyOf(9, 9, sp), enteredNs: SECOND, state: JOIN_UNREAD },
     ])
-    const sweep = new JoinSweep(map, (tgid) => (tgid === 9 ? 'gone' : 1n))
+    const sweep = new JoinSweep(map, map.counts, (tgid) => (tgid === 9 ? 'gone' : 1n))
     sweep.sweep(NOW)
     const entered = { sec: 99, nsec: 999_999_995 }
     assert.deepEqual(sweep.takeEnds(), [
@@ -110,6 +115,7 @@ describe('sweep of the joins', () => {
       { tid: 9, ...entered, callLo: 0x5680_0000, callHi: 0xc900_1234, returned: undefined },
     ])
     assert.equal(sweep.lost, 1)
+    assert.equal(map.swept(), 3n)
     assert.equal(map.held.size, 2)
   })
 
@@ -120,7 +126,7 @@ describe('sweep of the joins', () => {
     }))
     const asked = new Map<number, number>()
     const map = joinMap(entries)
-    const sweep = new JoinSweep(map, (tgid) => {
+    const sweep = new JoinSweep(map, map.counts, (tgid) => {
       asked.set(tgid, (asked.get(tgid) ?? 0) + 1)
       return tgid > 1400 ? 'gone' : 1n
     })

@@ -411,14 +411,14 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
     '.values[0]: a NUL inside never matches a kernel string, got "a\\u0000b"',
   ],
   [
-    '253 bytes',
-    `index: 1, operator: Prefix, values: ["${'a'.repeat(253)}"]`,
-    '.values[0]: expected at most 252 bytes for Prefix, got 253',
+    '4,096 bytes',
+    `index: 1, operator: Prefix, values: ["${'a'.repeat(4096)}"]`,
+    '.values[0]: expected at most 4095 bytes for Prefix, got 4096',
   ],
   [
-    '252 bytes in fewer characters',
-    `index: 1, operator: Equal, values: ["${'é'.repeat(127)}"]`,
-    '.values[0]: expected at most 252 bytes for Equal, got 254',
+    '4,096 bytes in fewer characters',
+    `index: 1, operator: Equal, values: ["${'é'.repeat(2048)}"]`,
+    '.values[0]: expected at most 4095 bytes for Equal, got 4096',
   ],
   [
     '128 bytes for Postfix',
@@ -459,7 +459,7 @@ const GOOD_FILTERS: Array<[name: string, filter: string, arg: number, operator: 
   ['duplicates', 'index: 0, operator: Equal, values: ["1", "1"]', 0, 'Equal', [1n, 1n]],
   ['In on a path', 'index: 1, operator: In, values: [/a, /b]', 1, 'Equal', ['/a', '/b']],
   ['NotIn on a path', 'index: 1, operator: NotIn, values: [/a]', 1, 'NotEqual', ['/a']],
-  ['252 bytes', `index: 1, operator: Prefix, values: ["${'a'.repeat(252)}"]`, 1, 'Prefix', ['a'.repeat(252)]],
+  ['4,095 bytes', `index: 1, operator: Prefix, values: ["${'a'.repeat(4095)}"]`, 1, 'Prefix', ['a'.repeat(4095)]],
   [
     '127 bytes for Postfix',
     `index: 1, operator: Postfix, values: ["${'a'.repeat(127)}"]`,

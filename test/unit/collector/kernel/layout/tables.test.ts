@@ -65,7 +65,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
   tables.sets.id((1n << 511n) | (1n << 64n) | 3n)
   tables.numberSets.push(1, 0)
   tables.numbers.push({ filter: 3, number: 2n ** 64n - 2n })
-  tables.texts.push({ filter: 4, bytes: Buffer.from('/a') })
+  tables.texts.push({ filter: 4, bytes: Buffer.from('/a'), len: 2, next: 7 })
   tables.suffixes.push({ filter: 5, bytes: Buffer.from('b.') })
   tables.edges.push({ word: 0x6261n, node: 6, len: EDGE_OPEN + 2, to: { id: 7, here: 8, below: 9, open: 0x80 } })
   const object = fakeMaps()
@@ -77,7 +77,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
     sets: [`00000000 ${zeroes(64)}`, `01000000 ${set}`],
     number_sets: ['00000000 01000000', '01000000 00000000'],
     numbers: ['0300000000000000feffffffffffffff 01'],
-    texts: [`30000000040000002f61${zeroes(250)} 02000000`],
+    texts: [`30000000040000002f61${zeroes(250)} 0200000007000000`],
     suffixes: [`3000000005000000622e${zeroes(126)} 02000000`],
     edges: ['61620000000000000600000002000080 07000000080000000900000080000000'],
   })

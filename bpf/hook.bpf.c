@@ -3,7 +3,7 @@
  * The one template of every hooked function. A program says how its parameters arrive and which slot of `hooks` it
  * serves; the verifier then specialises what call/screen.h does for that slot. It is never attached: gate.bpf.c calls it.
  */
-#include "vmlinux/x86_64.h"
+#include "vmlinux/vmlinux.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -37,11 +37,11 @@ static __always_inline void take_params(struct call *call, __u32 slot, __u64 *ra
 	__u32 i;
 
 	if (hooks[slot].syscall) {
-		raw[0] = LOAD(pt_regs, regs, di);
-		raw[1] = LOAD(pt_regs, regs, si);
-		raw[2] = LOAD(pt_regs, regs, dx);
-		raw[3] = LOAD(pt_regs, regs, r10);
-		raw[4] = LOAD(pt_regs, regs, r8);
+		raw[0] = SYSCALL_PARM1(regs);
+		raw[1] = SYSCALL_PARM2(regs);
+		raw[2] = SYSCALL_PARM3(regs);
+		raw[3] = SYSCALL_PARM4(regs);
+		raw[4] = SYSCALL_PARM5(regs);
 	}
 	for (i = 0; i < PARAMS_MAX; i++)
 		call->params[i] = raw[i];
@@ -232,8 +232,6 @@ static __noinline bool leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 	s->call.time_ns = entered_ns;
 	return 1;
 }
-
-#define JOINED_SP(ctx) (PT_REGS_SP(ctx) - sizeof(__u64)) /* the return address is popped by now */
 
 #define RECORD_ENTRY 2
 #define RECORD_RETURN 3

@@ -3,7 +3,7 @@
  * Never loaded. One variable of each type that user space needs, because clang leaves out of BTF whatever a program
  * uses only inside inlined functions. collector/kernel/write-wire.ts turns the BTF of build/layout.bpf.o into wire.ts.
  */
-#include "vmlinux/x86_64.h"
+#include "vmlinux/vmlinux.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>

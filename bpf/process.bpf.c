@@ -5,7 +5,7 @@
  * A process is (tgid, start_ns): boot time of the fork or exec that made the image. An exec without a fork before it
  * makes a new image of the same pid, whose parent is the image before.
  */
-#include "vmlinux/x86_64.h"
+#include "vmlinux/vmlinux.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>

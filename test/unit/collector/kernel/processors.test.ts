@@ -1,0 +1,38 @@
+/** The BPF objects built for each processor: the same contract, each with its own registers. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { readBtf } from '../../../../collector/kernel/btf.ts'
+import * as wire from '../../../../collector/kernel/wire.ts'
+import { wireConstants } from '../../../../collector/kernel/write-wire.ts'
+
+const ROOT = join(import.meta.dirname, '../../../..')
+const scratch = mkdtempSync(join(tmpdir(), 'ktrail-processors-'))
+after(() => rmSync(scratch, { recursive: true }))
+
+for (const [arch, own, other] of [
+  ['x86', 'pt_regs', 'user_pt_regs'],
+  ['arm64', 'user_pt_regs', 'pt_regs'],
+] as const) {
+  test(`processors: objects for ${arch} have the layouts of wire.ts and read ${own}`, () => {
+    const out = join(scratch, arch)
+    const objects = ['layout', 'hook.typed'].map((name) => join(out, `${name}.bpf.o`))
+    execFileSync('make', ['-s', '-C', join(ROOT, 'bpf'), `ARCH=${arch}`, `OUT=${out}`, ...objects])
+    const [layout, hook] = objects.map(readBtf)
+    assert.ok(layout && hook)
+    assert.deepEqual({ ...wire }, Object.fromEntries(wireConstants(layout)))
+    assert.deepEqual([hook.structs.has(own), hook.structs.has(other)], [true, false])
+  })
+}
+
+test('processors: another one is refused with those that exist', () => {
+  const out = join(scratch, 'riscv')
+  const build = (): Buffer =>
+    execFileSync('make', ['-s', '-C', join(ROOT, 'bpf'), 'ARCH=riscv', `OUT=${out}`, join(out, 'layout.bpf.o')], {
+      stdio: 'pipe',
+    })
+  assert.throws(build, /no registers of this processor: expected ARCH=x86 or ARCH=arm64/)
+})

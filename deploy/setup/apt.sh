@@ -4,6 +4,8 @@
 # those of the machine's own Debian sources, for its own suites and for others of the same archive.
 
 APT=$CACHE/apt
+# The processor whose packages are fetched, as Debian names it; a script may set another one.
+APT_ARCH=$(debian_arch)
 
 # The machine's Debian sources as URI|suite|signed-by lines.
 machine_sources() {
@@ -21,7 +23,7 @@ machine_sources() {
 private_apt() {
   local tool=$1
   shift
-  "$tool" -q \
+  "$tool" -q -o "APT::Architecture=$APT_ARCH" -o "APT::Architectures=$APT_ARCH" \
     -o "Dir::Etc::SourceList=$APT/suites.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::Preferences=/dev/null \
     -o Dir::Etc::PreferencesParts=/dev/null -o "Dir::State=$APT/state" -o "Dir::State::lists=$APT/lists" \
     -o "Dir::State::status=$APT/status" -o "Dir::Cache=$APT/cache" -o Acquire::Languages=none -o Acquire::Retries=3 \
@@ -58,14 +60,19 @@ newest_package() {
   private_apt apt-cache pkgnames 2>/dev/null | grep -E "^$1\$" | sort -V | tail -n 1
 }
 
-# Downloads packages and unpacks them into a folder.
+# Downloads packages and unpacks them into a folder. `--whole`: with all that they depend on, as for a machine that has nothing.
 unpack_packages() {
-  local folder=$1 package
+  local folder=$1 package command=(apt-get download)
   shift
-  mkdir -p "$APT/cache/deb"
-  (cd "$APT/cache/deb" && rm -f ./*.deb && private_apt apt-get download "$@" >"$APT/log" 2>&1) || return 1
+  if [ "$1" = --whole ]; then
+    command=(apt-get install --download-only --yes --no-install-recommends -o "Dir::Cache::archives=$APT/cache/deb")
+    shift
+  fi
+  mkdir -p "$APT/cache/deb/partial" "$folder"
+  (cd "$APT/cache/deb" && rm -f ./*.deb && private_apt "${command[@]}" "$@" >"$APT/log" 2>&1) || return 1
   for package in "$APT"/cache/deb/*.deb; do
-    dpkg -x "$package" "$folder" || return 1
+    # Where Debian merged /lib into /usr/lib, a folder of the package may be a link here.
+    dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$folder" || return 1
     rm -f "$package"
   done
 }

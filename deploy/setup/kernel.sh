@@ -1,24 +1,27 @@
 #!/bin/bash
-# kernel.sh 5.10|6.1|6.12|7.3: makes a Debian kernel for guests available and prints its folder in the cache:
+# kernel.sh 5.10|6.1|6.12|7.3 [arm64]: makes a Debian kernel for guests available and prints its folder in the cache:
 #   vmlinuz, release (its version), root/lib/modules/<release>, and initrd where the kernel needs one to mount virtiofs.
 # The packages are fetched by apt-get, which checks its signatures, and unpacked, never installed. The second time nothing is done.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$ROOT/deploy/setup/apt.sh"
 
-kernel=${1:-}
+kernel=${1:-} arch=${2:-amd64}
 initrd=no
 case $kernel in
-  5.10) patterns=('linux-image-5\.10\.0-[0-9]+-amd64') suites=(own bullseye) initrd=yes ;;
-  6.1) patterns=('linux-image-6\.1\.0-[0-9]+-amd64') suites=(own bookworm) initrd=yes ;;
-  6.12) patterns=('linux-image-6\.12\.[0-9]+\+deb1[23](\+[0-9]+)?-amd64') suites=(bookworm-backports own trixie) ;;
+  5.10) patterns=("linux-image-5\.10\.0-[0-9]+-$arch") suites=(own bullseye) initrd=yes ;;
+  6.1) patterns=("linux-image-6\.1\.0-[0-9]+-$arch") suites=(own bookworm) initrd=yes ;;
+  6.12) patterns=("linux-image-6\.12\.[0-9]+\+deb1[23](\+[0-9]+)?-$arch") suites=(bookworm-backports own trixie) ;;
   7.3)
-    patterns=('linux-binary-7\.3\.[0-9]+\+deb13-amd64' 'linux-modules-7\.3\.[0-9]+\+deb13-amd64')
+    patterns=("linux-binary-7\.3\.[0-9]+\+deb13-$arch" "linux-modules-7\.3\.[0-9]+\+deb13-$arch")
     suites=(trixie-backports own)
     ;;
   *) die "no such guest kernel \"$kernel\": expected 5.10, 6.1, 6.12 or 7.3" ;;
 esac
+[ "$arch" = amd64 ] || [ $initrd = no ] || die "no guest kernel $kernel for $arch: its first root would need a busybox for $arch; use 6.12 or 7.3"
+APT_ARCH=$arch
 folder=$CACHE/kernels/$kernel
+[ "$arch" = amd64 ] || folder+=-$arch
 if [ -e "$folder/vmlinuz" ]; then
   echo "$folder"
   exit 0

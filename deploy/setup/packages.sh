@@ -1,5 +1,5 @@
 #!/bin/bash
-# packages.sh build|guest|npm|package|root|test: installs the Debian packages that are missing for that purpose.
+# packages.sh build|cross|guest|guest-arm64|npm|package|root|test: installs the Debian packages that are missing for that purpose.
 # Does nothing, fast, when all are there. Building never pulls QEMU in: that is `guest`.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -21,6 +21,8 @@ case ${1:-} in
     packages=(libbpf-dev libelf-dev zlib1g-dev libisal-dev libzstd-dev libjemalloc2 g++ make python3 ca-certificates)
     compiler || packages+=(clang-16 llvm-16)
     ;;
+  cross) packages=(g++-aarch64-linux-gnu) ;;
+  guest-arm64) packages=(qemu-system-arm) ;;
   guest)
     packages=(qemu-system-x86 qemu-system-common busybox-static cpio kmod iproute2 procps util-linux)
     # Tools that tests call inside the guest.
@@ -34,7 +36,7 @@ case ${1:-} in
     packages=(logrotate)
     optional=(chromium-headless-shell fonts-dejavu-core)
     ;;
-  *) die "packages.sh: expected build, guest, npm, package, root or test, got \"${1:-}\"" ;;
+  *) die "packages.sh: expected build, cross, guest, guest-arm64, npm, package, root or test, got \"${1:-}\"" ;;
 esac
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

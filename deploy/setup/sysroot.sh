@@ -1,0 +1,50 @@
+#!/bin/bash
+# sysroot.sh arm64: makes a Debian of another processor available and prints its folder in the cache: what the addon is linked with there, and
+# the root of its guests. The packages are fetched by apt-get, which checks its signatures, and unpacked, never configured; this machine's
+# dpkg learns of no other processor. The second time nothing is done.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+. "$ROOT/deploy/setup/apt.sh"
+
+arch=${1:-}
+[ "$arch" = arm64 ] || die "sysroot.sh: expected arm64, got \"$arch\""
+# As for `build` in packages.sh; the agent's allocator; then what a guest boots with, and what tests call in it.
+packages=(libbpf-dev libelf-dev zlib1g-dev libisal-dev libzstd-dev libjemalloc2
+  base-files base-passwd bash dash coreutils mount util-linux util-linux-extra procps iproute2 kmod
+  findutils grep sed mawk perl gcc libc6-dev libstdc++6 clang-16 llvm-16 bpftool libc-bin)
+folder=$CACHE/roots/$arch
+# Another list of packages is another root.
+want=$(printf '%s ' "${packages[@]}")
+complete() { [ "$(cat "$folder/.complete" 2>/dev/null)" = "$want" ]; }
+if complete; then
+  echo "$folder"
+  exit 0
+fi
+command -v apt-get >/dev/null || die "cannot fetch packages for $arch: this machine has no apt-get"
+
+mkdir -p "$CACHE/roots"
+exec 7>"$CACHE/roots/.lock"
+flock 7
+if ! complete; then
+  log "fetching Debian packages for $arch into $folder"
+  fresh=$(mktemp -d "$CACHE/roots/.fresh.XXXXXX")
+  trap 'rm -rf "$fresh"' EXIT
+  mkdir -p "$fresh"/{dev,proc,sys,run,tmp,root,etc} "$fresh"/usr/{bin,sbin,lib}
+  for name in bin sbin lib; do ln -s "usr/$name" "$fresh/$name"; done
+  APT_ARCH=$arch
+  read_suite own && unpack_packages "$fresh" --whole "${packages[@]}" || {
+    tail -n 5 "$APT/log" >&2
+    die "cannot fetch packages for $arch: see the output of apt-get above; check the network and the machine's apt sources"
+  }
+  # What their install scripts would do, as far as it is needed.
+  for name in passwd group; do cp "$fresh/usr/share/base-passwd/$name.master" "$fresh/etc/$name"; done
+  ln -s mawk "$fresh/usr/bin/awk"
+  ln -sf dash "$fresh/usr/bin/sh"
+  # A linker here would follow a link such as libz.so -> /lib/… out of the folder.
+  while read -r link; do ln -sfrT "$fresh$(readlink "$link")" "$link"; done < <(find "$fresh/usr/lib" -name '*.so' -lname '/*')
+  chmod 755 "$fresh"
+  echo "$want" >"$fresh/.complete"
+  rm -rf "$folder"
+  mv -T "$fresh" "$folder"
+fi
+echo "$folder"

@@ -13,7 +13,7 @@ STARTS ?= 1000
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## make ./ktrail work: packages, Node, BPF objects, addon
 	@$(SETUP)/build.sh
@@ -31,6 +31,10 @@ test: build ## checks, unit tests, and the rest on a real kernel (KERNEL=5.10|6.
 
 full: build ## 600,000 hits under full preemption; make test takes 200,000
 	@ONLY=full KTRAIL_FULL_HITS=600000 test/run.sh
+
+arm64: build ## build for arm64, and test on its kernel in an emulated guest (a quarter of an hour)
+	@$(SETUP)/cross.sh arm64
+	@ARCH=arm64 test/run.sh
 
 faults: build ## real sinks, the long way: 200 kills, brokers moved under load (30 min)
 	@ONLY=host KTRAIL_LONG=1 test/run.sh
@@ -66,4 +70,4 @@ package: build ## npm packages in build/packages/
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full faults check soak bench simulate random-policies start-stop package clean
+.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop package clean

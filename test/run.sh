@@ -3,6 +3,7 @@
 #   KERNEL=6.12   kernel of the guest: 5.10, 6.1, 6.12 or 7.3
 #   ONLY=WORD     only the runs whose name contains WORD: format, lint, types, unit, integration (host: those with real sinks), e2e, full
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
+#   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 #   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host)
 # Guests run side by side, two at a time; their lines begin with the name of the run.
@@ -21,6 +22,9 @@ case $kernel in
   5.10 | 6.1 | 6.12 | 7.3) ;;
   *) die "KERNEL=$kernel: expected 5.10, 6.1, 6.12 or 7.3" ;;
 esac
+
+arch=${ARCH:-}
+[[ $arch =~ ^(arm64)?$ ]] || die "ARCH=$arch: expected arm64, or nothing for this machine's"
 
 # Two tests of one checkout would overwrite each other's results: the second waits. This file is the lock.
 exec 8<test/run.sh
@@ -58,8 +62,8 @@ run() {
   echo "$code" >"$results/$name.code"
 }
 
-# tests NAME [--serial | --part I/N and guest options] -- FOLDER...: one run of `node --test`, here or in one guest boot. A guest runs in the
-# background, its lines begin with NAME; --part: every N-th file, from the I-th.
+# tests NAME [--serial | --part I/N and guest options] -- FOLDER OR FILE...: one run of `node --test`, here or in one guest boot. A guest
+# runs in the background, its lines begin with NAME; --part: every N-th file, from the I-th.
 tests() {
   local name=$1 guest=() serial=() part=1 parts=1 folder found=() i
   shift
@@ -77,7 +81,7 @@ tests() {
   done
   shift
   for folder in "$@"; do
-    if [ -d "$folder" ]; then
+    if [ -e "$folder" ]; then
       mapfile -t -O ${#found[@]} found < <(find "$folder" -name '*.test.ts' -path "$files" | LC_ALL=C sort)
     fi
   done
@@ -109,21 +113,31 @@ tests() {
   fi
 }
 
-run 1-format npm run --silent format:check
-run 2-lint npm run --silent lint
-run 3-types npm run --silent types
-tests 4-unit -- test/unit
-# Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
-tests 5-integration-host --serial -- test/integration-host
-# Two guests at a time: test/support/guest/run.sh lets a third one wait.
-for part in 1 2; do
-  tests "6-integration-e2e-$part" --part $part/2 --cpus 2 --timeout 3300 -- test/integration test/e2e
-done
-# Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
-if [ "$kernel" = 6.12 ]; then
-  tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
-fi
+all() {
+  run 1-format npm run --silent format:check
+  run 2-lint npm run --silent lint
+  run 3-types npm run --silent types
+  tests 4-unit -- test/unit
+  # Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
+  tests 5-integration-host --serial -- test/integration-host
+  # Two guests at a time: test/support/guest/run.sh lets a third one wait.
+  for part in 1 2; do
+    tests "6-integration-e2e-$part" --part $part/2 --cpus 2 --timeout 3300 -- test/integration test/e2e
+  done
+  # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
+  if [ "$kernel" = 6.12 ]; then
+    tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
+  fi
+}
+
+# What depends on the processor: registers, system calls, the ways to attach, and the seed's policy as a whole.
+on_arm64() {
+  tests arm64-e2e --arch arm64 --cpus 2 --timeout 3300 -- \
+    test/e2e/{kernel,numbers,operators,policies,seed}.test.ts
+}
+
+if [ "$arch" = arm64 ]; then on_arm64; else all; fi
 wait
 
-log "results (kernel $kernel)"
+log "results (kernel $kernel${arch:+, $arch})"
 exec node test/support/tally.ts "$results"

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Runs a command on a real kernel in an emulated guest whose root is this machine's file system.
 #
-#   run.sh KERNEL [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--verbose] -- COMMAND ARGUMENT...
+#   run.sh KERNEL [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--verbose] -- COMMAND ARGUMENT...
 #
+# --arch arm64: with a Debian root for arm64 that shows the checkout with what deploy/setup/cross.sh built; some ten times slower.
 # KERNEL is 5.10, 6.1, 6.12 or 7.3. The command runs as root in the checkout; its output (stdout and stderr) is
 # streamed to stdout, its exit code becomes ours. 124: out of time. 125: the guest did not start or crashed.
 # At most two guests of one user run at a time; a third one waits.
@@ -11,7 +12,7 @@ set -euo pipefail
 
 usage() {
   printf 'run.sh: %s\n' "$1" >&2
-  printf 'usage: run.sh 5.10|6.1|6.12|7.3 [--cpus N] [--memory MB] [--timeout S] [--append TEXT] [--verbose] -- COMMAND...\n' >&2
+  printf 'usage: run.sh 5.10|6.1|6.12|7.3 [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append TEXT] [--verbose] -- COMMAND...\n' >&2
   exit 125
 }
 
@@ -22,12 +23,17 @@ guest_fails() {
 
 kernel=${1:-}
 shift || true
-cpus=1 memory=4096 timeout=600 append='' verbose=no
+arch=amd64 cpus=1 memory=4096 timeout=600 append='' verbose=no
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
   case $1 in
     --cpus | --memory | --timeout)
       [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage "$1: expected a positive number, got \"${2:-}\""
       printf -v "${1#--}" '%s' "$2"
+      shift
+      ;;
+    --arch)
+      [[ ${2:-} =~ ^(amd64|arm64)$ ]] || usage "--arch: expected amd64 or arm64, got \"${2:-}\""
+      arch=$2
       shift
       ;;
     --append)
@@ -50,7 +56,14 @@ shift
 "$ROOT/deploy/setup/packages.sh" guest || exit 125
 # Later QEMU packages leave virtiofsd to another package, with other options.
 [ -x /usr/lib/qemu/virtiofsd ] || guest_fails 'no /usr/lib/qemu/virtiofsd: expected the one of qemu-system-common (Debian 12)'
-files=$("$ROOT/deploy/setup/kernel.sh" "$kernel") || exit 125
+files=$("$ROOT/deploy/setup/kernel.sh" "$kernel" "$arch") || exit 125
+root=/ facts=$FACTS
+if [ "$arch" = arm64 ]; then
+  "$ROOT/deploy/setup/packages.sh" guest-arm64 || exit 125
+  root=$("$ROOT/deploy/setup/sysroot.sh" arm64) || exit 125
+  facts=$ROOT/build/arm64/facts
+  [ -r "$facts/node" ] || guest_fails "$ROOT is not built for arm64: run \`make arm64\` there"
+fi
 
 # One of two slots. The lock is inherited by QEMU, so the slot stays taken until the guest has ended;
 # files that an earlier guest left in it are removed by the next one.
@@ -94,8 +107,8 @@ trap 'exit 143' TERM HUP
 
 printf '%q ' "$@" >"$guest/command"
 {
-  printf 'ROOT=%q\nNODE=%q\nKERNEL=%q\nMODULES=%q\n' "$ROOT" "$(<"$FACTS/node")" "$kernel" "$files/root"
-  printf 'KEPT=(%q %q %q)\n' "$ROOT" "$CACHE" "$(dirname "$(<"$FACTS/node")")"
+  printf 'ROOT=%q\nNODE=%q\nKERNEL=%q\nMODULES=%q\n' "$ROOT" "$(<"$facts/node")" "$kernel" "$files/root"
+  printf 'KEPT=(%q %q %q)\n' "$ROOT" "$CACHE" "$(dirname "$(<"$facts/node")")"
 } >"$guest/settings"
 cp "$ROOT/test/support/guest/init.sh" "$guest/init.sh"
 : >"$guest/output"
@@ -104,8 +117,10 @@ cp "$ROOT/test/support/guest/init.sh" "$guest/init.sh"
 as_root true || guest_fails 'need root to share the file system with the guest'
 # pdeathsig: the guest ends even if this script is killed without a chance to clean up.
 # Root, because the guest's root reads and writes every file of this machine.
-as_root setpriv --pdeathsig KILL /usr/lib/qemu/virtiofsd "--socket-path=$guest/socket" "--socket-group=$(id -gn)" \
-  -o source=/ -o sandbox=chroot -o cache=always -o no_posix_lock >"$guest/virtiofsd.log" 2>&1 9>&- &
+share=(/usr/lib/qemu/virtiofsd "--socket-path=$guest/socket" "--socket-group=$(id -gn)"
+  -o "source=$root" -o sandbox=chroot -o cache=always -o no_posix_lock)
+[ "$arch" = amd64 ] || share=("$ROOT/test/support/guest/foreign-root.sh" "$arch" "$root" "$CACHE" "${share[@]}")
+as_root setpriv --pdeathsig KILL "${share[@]}" >"$guest/virtiofsd.log" 2>&1 9>&- &
 virtiofsd=$!
 for _ in {1..100}; do
   [ ! -S "$guest/socket" ] || break
@@ -114,12 +129,17 @@ for _ in {1..100}; do
 done
 [ -S "$guest/socket" ] || guest_fails "virtiofsd did not start: $(tail -n 1 "$guest/virtiofsd.log")"
 
-# Emulation, not /dev/kvm: it may exist and not work. One thread: with more, kernels crash now and then
-# while they patch themselves at boot.
-kernel_line="root=rootfs rootfstype=virtiofs rw console=ttyS0 panic=-1 quiet"
+# Emulation, not /dev/kvm: it may exist and not work. One thread on x86_64: with more, kernels crash now and then while they patch
+# themselves at boot.
+case $arch in
+  amd64) emulator=(qemu-system-x86_64 -accel 'tcg,thread=single' -cpu max) console=ttyS0 ;;
+  # The processor's own pointer authentication costs an emulator most of its time.
+  arm64) emulator=(qemu-system-aarch64 -machine virt -accel tcg -cpu 'max,pauth-impdef=on') console=ttyAMA0 ;;
+esac
+kernel_line="root=rootfs rootfstype=virtiofs rw console=$console panic=-1 quiet"
 kernel_line+=" lsm=landlock,lockdown,yama,integrity,apparmor,bpf init=$guest/init.sh $append"
 # shellcheck disable=SC2054 # commas are QEMU's
-machine=(-accel 'tcg,thread=single' -smp "$cpus" -cpu max -m "$memory"
+machine=("${emulator[@]}" -smp "$cpus" -m "$memory"
   -object "memory-backend-memfd,id=mem,size=${memory}M,share=on" -numa node,memdev=mem
   -chardev "socket,id=fs,path=$guest/socket" -device vhost-user-fs-pci,chardev=fs,tag=rootfs
   -display none -monitor none -serial "file:$guest/console" -nic none -no-reboot
@@ -127,7 +147,7 @@ machine=(-accel 'tcg,thread=single' -smp "$cpus" -cpu max -m "$memory"
 [ ! -e "$files/initrd" ] || machine+=(-initrd "$files/initrd")
 [ $verbose = no ] || log "kernel $(<"$files/release"), $cpus CPUs, $memory MB"
 setpriv --pdeathsig TERM timeout -k 5 "$timeout" setpriv --pdeathsig KILL \
-  qemu-system-x86_64 "${machine[@]}" </dev/null >"$guest/qemu.log" 2>&1 &
+  "${machine[@]}" </dev/null >"$guest/qemu.log" 2>&1 &
 qemu=$!
 
 # Ends by itself, after a last read, once QEMU has ended.

@@ -159,6 +159,7 @@ test('guest: refuses wrong arguments before it starts anything', () => {
     { args: ['6.12', '--'], want: /expected a command after --/ },
     { args: ['6.12', '--cpus', 'two', '--', 'true'], want: /--cpus: expected a positive number, got "two"/ },
     { args: ['6.12', '--timeout', '0', '--', 'true'], want: /--timeout: expected a positive number, got "0"/ },
+    { args: ['6.12', '--arch', 'mips', '--', 'true'], want: /--arch: expected amd64 or arm64, got "mips"/ },
     { args: ['6.12', '--fast', '--', 'true'], want: /unknown option "--fast"/ },
   ]
   for (const { args, want } of rows) {
@@ -182,6 +183,7 @@ test('make: every target of the help exists and is described', () => {
     'picture',
     'test',
     'full',
+    'arm64',
     'faults',
     'check',
     'soak',

@@ -1,7 +1,7 @@
 /**
- * Writes the package.json of both npm packages, from the one of the checkout.
+ * Writes the package.json of the npm packages, from the one of the checkout.
  *
- *   node deploy/package/manifests.ts MAIN-FOLDER PLATFORM-FOLDER
+ *   node deploy/package/manifests.ts MAIN-FOLDER PLATFORM-FOLDER…
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -14,13 +14,12 @@ interface Manifest {
   readonly [key: string]: unknown
 }
 
-const [main = '', platform = ''] = process.argv.slice(2)
+const [main = '', ...platforms] = process.argv.slice(2)
 const own = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest
 const { version, license, engines, dependencies } = own
 /** What builds the addon is of no use to who has it. */
 const { 'node-addon-api': _headers, ...needed } = dependencies
-const name = `@ktrail/${basename(platform)}`
-const [os = '', cpu = ''] = basename(platform).split('-')
+const nameOf = (platform: string): string => `@ktrail/${basename(platform)}`
 
 const write = (folder: string, content: object): void =>
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(content, null, 2)}\n`)
@@ -30,7 +29,7 @@ write(main, {
   version,
   description: own['description'],
   license,
-  os: [os],
+  os: ['linux'],
   engines,
   type: 'module',
   bin: { ktrail: 'ktrail' },
@@ -42,15 +41,18 @@ write(main, {
     './package.json': './package.json',
   },
   dependencies: needed,
-  optionalDependencies: { [name]: version },
+  optionalDependencies: Object.fromEntries(platforms.map((platform) => [nameOf(platform), version])),
 })
-write(platform, {
-  name,
-  version,
-  description: 'Addon and BPF objects of ktrail for this platform; installed by the package ktrail',
-  license: 'Apache-2.0 AND BSD-2-Clause AND LGPL-2.1-only AND LGPL-3.0-or-later AND BSD-3-Clause AND Zlib',
-  os: [os],
-  cpu: [cpu],
-  libc: ['glibc'],
-  engines,
-})
+for (const platform of platforms) {
+  const [os, cpu] = basename(platform).split('-')
+  write(platform, {
+    name: nameOf(platform),
+    version,
+    description: 'Addon and BPF objects of ktrail for this platform; installed by the package ktrail',
+    license: 'Apache-2.0 AND BSD-2-Clause AND LGPL-2.1-only AND LGPL-3.0-or-later AND BSD-3-Clause AND Zlib',
+    os: [os],
+    cpu: [cpu],
+    libc: ['glibc'],
+    engines,
+  })
+}

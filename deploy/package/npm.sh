@@ -1,6 +1,7 @@
 #!/bin/bash
-# npm.sh: makes the npm packages in build/packages/: ktrail (JavaScript, types, configs) and @ktrail/linux-x64 (addon, BPF objects, the
-# libraries that the addon needs and a machine may lack). The same sources give the same bytes. Only after build.sh.
+# npm.sh [arm64]: makes the npm packages in build/packages/: ktrail (JavaScript, types, configs) and @ktrail/linux-x64 (addon, BPF objects,
+# the libraries that the addon needs and a machine may lack); with arm64 also @ktrail/linux-arm64. The same sources give the same bytes. Only
+# after build.sh, and cross.sh.
 set -euo pipefail
 . "$(dirname "$0")/../setup/lib.sh"
 cd "$ROOT"
@@ -9,9 +10,10 @@ deploy/setup/packages.sh package
 
 packages=$ROOT/build/packages
 main=$packages/npm/ktrail
-platform=$packages/npm/linux-$(node -p process.arch)
-rm -rf "$packages/npm"
-mkdir -p "$main" "$platform/licenses"
+other=${1:-}
+[[ $other =~ ^(arm64)?$ ]] || die "npm.sh: expected arm64 or nothing, got \"$other\""
+rm -rf "$packages/npm" "$packages"/*.tgz
+mkdir -p "$main"
 
 log 'translating TypeScript'
 node_modules/.bin/tsc -p deploy/package/tsconfig.json
@@ -19,32 +21,42 @@ node_modules/.bin/tsc -p deploy/package/tsconfig.json
 cp --parents package.json config/ktrail.yaml config/schema.json config/policies/*.yaml "$main/dist"
 find collector -type f ! -name '*.ts' ! -name README.md -exec cp --parents {} "$main/dist" \;
 cp --parents ktrail LICENSE README.md CHANGELOG.md "$main"
-cp --parents bpf/build/*.bpf.o native/build/Release/ktrail.node "$packages/npm"
-mv "$packages"/npm/bpf/build/*.bpf.o "$packages"/npm/native/build/Release/ktrail.node "$platform"
-rm -r "$packages/npm/bpf" "$packages/npm/native"
 
-# Each library that libc does not bring, with its licence; they find each other in their own folder.
+# Each library of a file that libc does not bring, with its licence; they find each other in their own folder.
 bundle() {
-  local library owner
-  while read -r library; do
-    [ ! -e "$platform/$(basename "$library")" ] || continue
+  local file=$1 name library owner
+  while read -r name; do
+    if [[ $name =~ ^(libc|libm|libgcc_s|libstdc\+\+|libpthread|libdl|ld-linux.*)\.so ]] || [ -e "$platform/$name" ]; then continue; fi
+    library=$root/usr/lib/$triplet/$name
     cp -L "$library" "$platform"
-    # By its name: dpkg knows some by their folder before Debian merged /lib into /usr/lib.
+    # By its name: dpkg knows some by their folder before Debian merged /lib into /usr/lib. Packages have one name for all processors.
     owner=$(dpkg-query -S "*/$(basename "$(readlink -f "$library")")" | head -n 1 | cut -d: -f1)
-    cp "/usr/share/doc/$owner/copyright" "$platform/licenses/$owner"
-  done < <(ldd "$1" | awk '$3 ~ /^\// && $1 !~ /^(libc|libm|libgcc_s|libstdc\+\+|libpthread|libdl)\.so/ { print $3 }')
+    cp "$root/usr/share/doc/$owner/copyright" "$platform/licenses/$owner"
+    bundle "$library"
+  done < <(readelf -d "$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
 }
-bundle "$platform/ktrail.node"
-cp LICENSE "$platform"
-for file in "$platform/ktrail.node" "$platform"/*.so.*; do
-  chmod 755 "$file"
-  strip --strip-unneeded "$file"
-  # shellcheck disable=SC2016 # the loader's variable
-  patchelf --set-rpath '$ORIGIN' "$file"
-done
 
-node deploy/package/manifests.ts "$main" "$platform"
-for folder in "$main" "$platform"; do
+# make_platform NAME TRIPLET ROOT BPF ADDON: the package of a processor, with libraries from ROOT.
+platforms=()
+make_platform() {
+  local platform=$packages/npm/$1 triplet=$2 root=$3 file
+  mkdir -p "$platform/licenses"
+  cp "$4"/*.bpf.o "$5/Release/ktrail.node" LICENSE "$platform"
+  bundle "$platform/ktrail.node"
+  for file in "$platform/ktrail.node" "$platform"/*.so.*; do
+    chmod 755 "$file"
+    "$triplet-strip" --strip-unneeded "$file"
+    # shellcheck disable=SC2016 # the loader's variable
+    patchelf --set-rpath '$ORIGIN' "$file"
+  done
+  platforms+=("$platform")
+}
+make_platform "linux-$(node -p process.arch)" "$(uname -m)-linux-gnu" '' bpf/build native/build
+[ "$other" = '' ] ||
+  make_platform linux-arm64 aarch64-linux-gnu "$(deploy/setup/sysroot.sh arm64)" build/arm64/bpf build/arm64/native/build
+
+node deploy/package/manifests.ts "$main" "${platforms[@]}"
+for folder in "$main" "${platforms[@]}"; do
   # npm gives every file the same date and owner.
   npm pack --silent --pack-destination "$packages" "$folder" >/dev/null
 done

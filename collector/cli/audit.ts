@@ -2,25 +2,18 @@
 import { Audit, auditSource, ExportError } from '../../exporters/index.ts'
 import type { AuditedRun, AuditedStream } from '../../exporters/index.ts'
 import { oneLine } from '../../config/yaml/quoting.ts'
-import { readArguments, UsageError } from './command.ts'
+import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { counted, plural, timeText } from './format.ts'
-
-const OPTIONS = {
-  partial: { type: 'boolean' },
-  output: { type: 'string', short: 'o' },
-  since: { type: 'string' },
-} as const
 
 /** Ranges printed of one run; the rest is counted. */
 const SHOWN = 20
 
-export const auditCommand: Command = async (args, { env, nowMs, print, printError }) => {
-  const { values, positionals } = readArguments(args, OPTIONS)
-  const { output = 'text', partial, since } = values
-  if (output !== 'text' && output !== 'json') throw new UsageError(`-o: expected text or json, got "${output}"`)
+export const auditCommand: Command = async (given, { env, nowMs, print, printError }) => {
+  const { positionals } = given
+  const since = given.text('since')
   if (positionals.length === 0) throw new UsageError('audit needs at least one FILE, kafka:// or loki:// address')
-  const sinceMs = since === undefined ? undefined : Date.parse(String(since))
+  const sinceMs = since === undefined ? undefined : Date.parse(since)
   if (Number.isNaN(sinceMs))
     throw new UsageError(`--since: expected a time such as 2026-11-24T14:00:00Z, got "${since}"`)
   const audit = new Audit()
@@ -41,9 +34,10 @@ export const auditCommand: Command = async (args, { env, nowMs, print, printErro
     printError(`ktrail: ${error.message}`)
     return 1
   }
-  const streams = audit.report({ nowMs: nowMs(), partial: partial === true || sinceMs !== undefined })
+  const streams = audit.report({ nowMs: nowMs(), partial: given.flag('partial') || sinceMs !== undefined })
   const whole = numbered > 0 && streams.every((stream) => stream.whole)
-  if (output === 'json') await print(`${JSON.stringify({ whole, numbered, plain, unreadable, streams })}\n`)
+  if (given.text('output') === 'json')
+    await print(`${JSON.stringify({ whole, numbered, plain, unreadable, streams })}\n`)
   else await print(streams.map(streamText).join(''))
   if (plain > 0) printError(`ktrail: ${plural(plain, 'record')} without numbers`)
   if (unreadable > 0) printError(`ktrail: ${plural(unreadable, 'line')} cannot be read`)

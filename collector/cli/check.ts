@@ -3,18 +3,17 @@ import type { Checked } from '../../config/agent/check.ts'
 import { policyFilesAt } from '../../config/policy/files.ts'
 import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
-import { CONFIG_OPTION, readArguments, UsageError } from './command.ts'
+import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { plural } from './format.ts'
 
 /** `ktrail check`. */
-export const checkCommand: Command = async (args, terminal) => {
+export const checkCommand: Command = async (given, terminal) => {
   const { env, print, printError } = terminal
-  const given = readArguments(args, { kernel: { type: 'boolean' }, ...CONFIG_OPTION })
-  const { values, positionals } = given
+  const { positionals } = given
   // Loaded when needed: only this needs the addon.
-  if (values['kernel'] === true) return (await import('./check/kernel.ts')).checkKernel(given, terminal)
-  if (values['config'] !== undefined)
+  if (given.flag('kernel')) return (await import('./check/kernel.ts')).checkKernel(given, terminal)
+  if (given.text('config') !== undefined)
     throw new UsageError('check --config goes with --kernel; a config is checked by: check FILE')
   if (positionals.length === 0) throw new UsageError('check needs at least one file or folder, or --kernel')
   let files = 0

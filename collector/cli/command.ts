@@ -4,9 +4,11 @@ import { configOrThrow, parseConfigFile } from '../../config/agent/check.ts'
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import { didYouMean } from '../../config/yaml/suggest.ts'
 import { oneLine } from '../../config/yaml/quoting.ts'
+import { takesValue } from './table/options.ts'
+import type { OptionSpecs } from './table/options.ts'
 
 /** Runs one command; resolves to the exit code. Rejects with UsageError for wrong arguments. */
-export type Command = (args: readonly string[], terminal: Terminal) => Promise<number>
+export type Command = (given: Arguments, terminal: Terminal) => Promise<number>
 
 /** The environment of a command; tests replace it. */
 export interface Terminal {
@@ -53,20 +55,49 @@ async function printed(text: string | Uint8Array): Promise<boolean> {
   })
 }
 
-/** Options that a command takes, by name. */
-export type OptionTypes = Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly short?: string }>>
-
-export interface Arguments {
-  readonly values: Readonly<Record<string, string | boolean | undefined>>
+/** The read arguments of a command. */
+export class Arguments {
   readonly positionals: readonly string[]
+  readonly #values: Readonly<Record<string, string | boolean | undefined>>
+  readonly #options: OptionSpecs
+
+  constructor(
+    values: Readonly<Record<string, string | boolean | undefined>>,
+    positionals: readonly string[],
+    options: OptionSpecs,
+  ) {
+    this.#values = values
+    this.positionals = positionals
+    this.#options = options
+  }
+
+  /** The value of an option; undefined when it was not given. */
+  text(option: string): string | undefined {
+    const value = this.#value(option)
+    return typeof value === 'string' ? value : undefined
+  }
+
+  /** Whether an option without a value was given. */
+  flag(option: string): boolean {
+    return this.#value(option) === true
+  }
+
+  #value(option: string): string | boolean | undefined {
+    if (!Object.hasOwn(this.#options, option)) throw new Error(`the table of commands has no option --${option} here`)
+    return this.#values[option]
+  }
 }
 
-/** Reads arguments. Throws UsageError for an option that the command does not have, or one without its value. */
-export function readArguments(args: readonly string[], options: OptionTypes): Arguments {
+/** Reads arguments. Throws UsageError for an option that the command does not have, and for one with a wrong value or without its value. */
+export function readArguments(args: readonly string[], options: OptionSpecs): Arguments {
+  const types = Object.entries(options).map(([name, spec]): [string, OptionType] => [
+    name,
+    { type: takesValue(spec) ? 'string' : 'boolean', ...(spec.short === undefined ? {} : { short: spec.short }) },
+  ])
   // Not strict: the library's messages are meant for programmers.
   const { tokens, values, positionals } = parseArgs({
     args: [...args],
-    options,
+    options: Object.fromEntries(types),
     allowPositionals: true,
     strict: false,
     tokens: true,
@@ -75,28 +106,41 @@ export function readArguments(args: readonly string[], options: OptionTypes): Ar
   for (const token of tokens) {
     if (token.kind !== 'option') continue
     const { name, rawName, value, inlineValue = false } = token
-    const type = Object.hasOwn(options, name) ? options[name]?.type : undefined
-    if (type === undefined) {
+    const spec = Object.hasOwn(options, name) ? options[name] : undefined
+    if (spec === undefined) {
       const takes = names.length === 0 ? 'it takes none' : `expected ${names.join(', ')}`
       throw new UsageError(`no such option: ${rawName}${didYouMean(rawName, names) || `; ${takes}`}`)
     }
-    if (type === 'boolean' && value !== undefined) throw new UsageError(`${rawName}: takes no value, got "${value}"`)
+    if (!takesValue(spec)) {
+      if (value !== undefined) throw new UsageError(`${rawName}: takes no value, got "${value}"`)
+      continue
+    }
     // An option in place of the value: the value is missing.
-    if (type === 'string' && (value === undefined || (!inlineValue && value.startsWith('-'))))
+    if (value === undefined || (!inlineValue && value.startsWith('-')))
       throw new UsageError(`${rawName}: expected a value after it`)
+    if (spec.choices?.includes(value) === false)
+      throw new UsageError(`${rawName}: expected ${alternatives(spec.choices)}, got "${value}"`)
   }
-  return { values, positionals }
+  return new Arguments(values, positionals, options)
 }
 
-/** The option of every command that reads the config. */
-export const CONFIG_OPTION = { config: { type: 'string' } } as const
+interface OptionType {
+  readonly type: 'string' | 'boolean'
+  readonly short?: string
+}
+
+/** `a`, `a or b`, `a, b or c`. */
+function alternatives(words: readonly string[]): string {
+  const last = words.at(-1) ?? ''
+  return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} or ${last}`
+}
 
 /** The config file given to a command, or the one shipped with ktrail. */
-export function configFile({ values }: Arguments): string {
-  return String(values['config'] ?? new URL('../../config/ktrail.yaml', import.meta.url).pathname)
+export function configFile(given: Arguments): string {
+  return given.text('config') ?? new URL('../../config/ktrail.yaml', import.meta.url).pathname
 }
 
 /** The config given to a command. Throws ConfigError. */
-export async function readConfig(args: Arguments, { env }: Pick<Terminal, 'env'>): Promise<LoadedConfig> {
-  return configOrThrow(await parseConfigFile(configFile(args), env))
+export async function readConfig(given: Arguments, { env }: Pick<Terminal, 'env'>): Promise<LoadedConfig> {
+  return configOrThrow(await parseConfigFile(configFile(given), env))
 }

@@ -1,15 +1,14 @@
 import { effectiveConfig } from '../../config/agent/effective.ts'
 import { printConfig } from '../../config/agent/print.ts'
-import { CONFIG_OPTION, readArguments, readConfig, UsageError } from './command.ts'
+import { readConfig, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
 /** `ktrail config print`. */
-export const configPrintCommand: Command = async (args, terminal) => {
-  const given = readArguments(args, { ...CONFIG_OPTION, effective: { type: 'boolean' } })
+export const configPrintCommand: Command = async (given, terminal) => {
   const [extra] = given.positionals
   if (extra !== undefined) throw new UsageError(`config print takes no file, got "${extra}": use --config FILE`)
   const loaded = await readConfig(given, terminal)
-  if (given.values['effective'] === true) {
+  if (given.flag('effective')) {
     const { config, sources, warnings } = effectiveConfig(loaded.config, terminal.env)
     for (const warning of warnings) terminal.printError(warning)
     await terminal.print(printConfig(loaded, { effective: true, config, sources }))

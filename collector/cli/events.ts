@@ -1,44 +1,30 @@
 import { isatty } from 'node:tty'
 import { setTimeout } from 'node:timers/promises'
 import { create } from '@bufbuild/protobuf'
-import { readTlsFiles, wantsColor } from '../../exporters/index.ts'
-import { ApiClient, ClientError, DEFAULT_SERVER } from '../api/client.ts'
+import { wantsColor } from '../../exporters/index.ts'
+import { ClientError } from '../api/client.ts'
 import { GetEventsRequestSchema } from '../api/proto/tetragon/events_pb.js'
 import type { GetEventsRequest, GetEventsResponse } from '../api/proto/tetragon/events_pb.js'
 import { FineGuidanceSensors } from '../api/proto/tetragon/sensors_pb.js'
-import { parseAddress } from '../../config/yaml/addresses.ts'
-import { readArguments, UsageError } from './command.ts'
+import { UsageError } from './command.ts'
 import type { Arguments, Command, Terminal } from './command.ts'
 import { plural } from './format.ts'
 import { eventsOf, hasInput } from './events/input.ts'
 import { lostIn, Printer } from './events/printer.ts'
-import { WANTED_OPTIONS, wantedOf } from './events/wanted.ts'
-
-const OPTIONS = {
-  output: { type: 'string', short: 'o' },
-  ...WANTED_OPTIONS,
-  timestamps: { type: 'boolean' },
-  color: { type: 'string' },
-  server: { type: 'string' },
-  'ca-file': { type: 'string' },
-  'cert-file': { type: 'string' },
-  'key-file': { type: 'string' },
-  reconnect: { type: 'boolean' },
-} as const
+import { wantedOf } from './events/wanted.ts'
+import { clientOf } from './server.ts'
 
 /** Between two attempts to connect. */
 const RECONNECT_MS = 2_000
 
 /** `ktrail events`: prints events of a running agent, or of JSON lines on standard input. */
-export const eventsCommand: Command = async (args, terminal) => {
-  const given = readArguments(args, OPTIONS)
+export const eventsCommand: Command = async (given, terminal) => {
   const [extra] = given.positionals
   if (extra !== undefined) throw new UsageError(`events takes no file, got "${extra}": use ktrail events < FILE`)
-  const { values } = given
   const printing = new Printing(printerOf(given, terminal), terminal)
   const wanted = wantedOf(given)
   const request = create(GetEventsRequestSchema, wanted === undefined ? {} : { allowList: [wanted] })
-  if (values['server'] === undefined && hasInput()) {
+  if (given.text('server') === undefined && hasInput()) {
     const skipped = { lines: 0 }
     await printing.all(eventsOf(process.stdin, request, skipped))
     if (skipped.lines > 0) terminal.printError(`ktrail: ${plural(skipped.lines, 'line')} of the input held no event`)
@@ -47,27 +33,10 @@ export const eventsCommand: Command = async (args, terminal) => {
   return read(given, request, printing, terminal)
 }
 
-function printerOf({ values }: Arguments, { env }: Terminal): Printer {
-  const { output = 'json', color = 'auto', timestamps = false } = values
-  if (output !== 'json' && output !== 'compact') throw new UsageError(`-o: expected json or compact, got "${output}"`)
-  if (color !== 'auto' && color !== 'always' && color !== 'never') {
-    throw new UsageError(`--color: expected auto, always or never, got "${color}"`)
-  }
-  if (output === 'json') return new Printer(undefined)
-  return new Printer({ color: wantsColor(color, isatty(1), env), timestamps: timestamps === true })
-}
-
-async function clientOf({ values }: Arguments): Promise<ApiClient> {
-  const { server = DEFAULT_SERVER, 'ca-file': ca, 'cert-file': cert, 'key-file': key } = values
-  const address = parseAddress(String(server))
-  if (typeof address === 'string') throw new UsageError(`--server: ${address}, got "${String(server)}"`)
-  const files = { ca_file: textOf(ca), cert_file: textOf(cert), key_file: textOf(key) }
-  if ('path' in address) return new ApiClient(String(server))
-  return new ApiClient(String(server), await readTlsFiles({ ...files, insecure_skip_verify: false }))
-}
-
-function textOf(value: string | boolean | undefined): string | undefined {
-  return typeof value === 'string' ? value : undefined
+function printerOf(given: Arguments, { env }: Terminal): Printer {
+  if (given.text('output') !== 'compact') return new Printer(undefined)
+  const color = wantsColor(given.text('color') ?? 'auto', isatty(1), env)
+  return new Printer({ color, timestamps: given.flag('timestamps') })
 }
 
 async function read(
@@ -76,7 +45,7 @@ async function read(
   printing: Printing,
   { printError }: Terminal,
 ): Promise<number> {
-  const reconnects = given.values['reconnect'] === true
+  const reconnects = given.flag('reconnect')
   for (;;) {
     using client = await clientOf(given)
     let why = 'the agent has stopped'

@@ -1,55 +1,51 @@
-/** A command with subcommands (`ktrail` itself, `ktrail spool`, `ktrail config`): runs the named one, or lists all. */
+/** Runs the command of the table that the words name, or shows its help. */
 import { didYouMean } from '../../config/yaml/suggest.ts'
-import { EXIT_USAGE, UsageError } from './command.ts'
-import type { Command } from './command.ts'
-
-/** A command, loaded when needed. Without `help` it prints its own help: it is a group. */
-export interface Subcommand {
-  readonly help?: string
-  readonly load: () => Promise<Command>
-}
-
-export interface GroupOptions {
-  /** As typed, such as `ktrail spool`. */
-  readonly name: string
-  readonly help: string
-  readonly commands: Readonly<Record<string, Subcommand>>
-  /** Planned commands. */
-  readonly later?: readonly string[]
-}
+import { EXIT_USAGE, readArguments, UsageError } from './command.ts'
+import type { Terminal } from './command.ts'
+import { helpText } from './help/text.ts'
+import { isGroup } from './table/spec.ts'
+import type { CommandSpec, GroupSpec } from './table/spec.ts'
 
 const isHelp = (word: string): boolean => word === '--help' || word === '-h'
 
-/** Help of the group: `NAME help`, `NAME --help`; of a command: `NAME help COMMAND`, `NAME COMMAND --help`. */
-export function group({ name, help, commands, later = [] }: GroupOptions): Command {
-  const start: Command = async ([word, ...args], terminal) => {
-    const printed = async (text: string): Promise<number> => {
-      await terminal.print(text)
-      return 0
-    }
-    if (word === undefined) {
-      terminal.printError(help.trimEnd())
-      return EXIT_USAGE
-    }
-    if (isHelp(word)) return printed(help)
-    if (word === 'help') return args.length === 0 ? printed(help) : start([...args, '--help'], terminal)
-    const path = `${name} ${word}`
-    const command = Object.hasOwn(commands, word) ? commands[word] : undefined
-    if (command === undefined) {
-      const what = path.replace('ktrail ', '')
-      if (later.includes(word)) throw new UsageError(`"${what}" is not built in this version`, `${name} help`)
-      const hint = didYouMean(word, [...Object.keys(commands), 'help'])
-      throw new UsageError(`no such command: "${what}"${hint}`, `${name} help`)
-    }
-    if (command.help !== undefined && args.some(isHelp)) return printed(command.help)
-    try {
-      return await (
-        await command.load()
-      )(args, terminal)
-    } catch (error) {
-      if (error instanceof UsageError) error.see ??= `${path} --help`
-      throw error
-    }
+/**
+ * Resolves to the exit code. Help of a group: `NAME help`, `NAME --help`; of a command: `NAME help COMMAND`, `NAME COMMAND --help`.
+ * Rejects with UsageError for wrong arguments. `path`: the group, as typed.
+ */
+export async function runGroup(
+  path: string,
+  group: GroupSpec,
+  [word, ...args]: readonly string[],
+  terminal: Terminal,
+): Promise<number> {
+  const printHelp = async (of: string, spec: CommandSpec | GroupSpec): Promise<number> => {
+    await terminal.print(helpText(of, spec))
+    return 0
   }
-  return start
+  if (word === undefined) {
+    terminal.printError(helpText(path, group).trimEnd())
+    return EXIT_USAGE
+  }
+  if (isHelp(word)) return printHelp(path, group)
+  if (word === 'help') {
+    return args.length === 0 ? printHelp(path, group) : runGroup(path, group, [...args, '--help'], terminal)
+  }
+  const inner = `${path} ${word}`
+  const spec = Object.hasOwn(group.commands, word) ? group.commands[word] : undefined
+  if (spec === undefined) {
+    const hint = didYouMean(word, [...Object.keys(group.commands), 'help'])
+    throw new UsageError(`no such command: "${inner.replace('ktrail ', '')}"${hint}`, `${path} help`)
+  }
+  if (isGroup(spec)) return runGroup(inner, spec, args, terminal)
+  const end = args.indexOf('--')
+  if (args.slice(0, end < 0 ? args.length : end).some(isHelp)) return printHelp(inner, spec)
+  try {
+    const given = readArguments(args, spec.options ?? {})
+    return await (
+      await spec.load()
+    )(given, terminal)
+  } catch (error) {
+    if (error instanceof UsageError) error.see ??= `${inner} --help`
+    throw error
+  }
 }

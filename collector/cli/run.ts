@@ -6,12 +6,11 @@ import { SystemdNotify } from '../host/notify.ts'
 import { handleSignals } from '../host/signals.ts'
 import { createLog } from '../telemetry/log.ts'
 import type { Log } from '../telemetry/log.ts'
-import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from './command.ts'
+import { configFile, readConfig, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 
 /** `ktrail run`: runs the agent until a signal ends it. */
-export const runCommand: Command = async (args, terminal) => {
-  const given = readArguments(args, CONFIG_OPTION)
+export const runCommand: Command = async (given, terminal) => {
   const [extra] = given.positionals
   if (extra !== undefined) throw new UsageError(`run takes no file, got "${extra}": use --config FILE`)
   const loaded = await readConfig(given, terminal)

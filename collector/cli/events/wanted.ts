@@ -6,28 +6,17 @@ import type { EventType, FilterSchema } from '../../api/proto/tetragon/events_pb
 import { UsageError } from '../command.ts'
 import type { Arguments } from '../command.ts'
 
-export const WANTED_OPTIONS = {
-  namespace: { type: 'string', short: 'n' },
-  pod: { type: 'string' },
-  process: { type: 'string' },
-  policy: { type: 'string' },
-  'event-type': { type: 'string', short: 'e' },
-  host: { type: 'boolean' },
-} as const
-
 type FilterInit = Exclude<MessageInitShape<typeof FilterSchema>, { $typeName: string }>
 
 /** undefined: all events. Throws UsageError. */
-export function wantedOf({ values }: Arguments): FilterInit | undefined {
-  const list = (option: keyof typeof WANTED_OPTIONS): string[] => {
-    const value = values[option]
-    return typeof value === 'string' ? value.split(',') : []
-  }
-  if (values['host'] === true && values['namespace'] !== undefined) {
+export function wantedOf(given: Arguments): FilterInit | undefined {
+  const list = (option: string): string[] => given.text(option)?.split(',') ?? []
+  const host = given.flag('host')
+  if (host && given.text('namespace') !== undefined) {
     throw new UsageError('expected either --host or --namespace, got both')
   }
   const all = {
-    namespace: values['host'] === true ? [''] : list('namespace'),
+    namespace: host ? [''] : list('namespace'),
     podRegex: list('pod'),
     binaryRegex: list('process'),
     policyNames: list('policy'),

@@ -1,4 +1,4 @@
-import { CONFIG_OPTION, configFile, readArguments, UsageError } from '../command.ts'
+import { configFile } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, dataSize, shortened, table, timeText } from '../format.ts'
 import type { Row } from '../format.ts'
@@ -10,16 +10,13 @@ import { pathsOrAll } from './paths.ts'
 const NAME_WIDTH = 18
 
 /** `ktrail spool ls`. Fails with 1 when a spool cannot be looked at, not for damage. */
-export const lsCommand: Command = async (args, terminal) => {
-  const given = readArguments(args, { ...CONFIG_OPTION, output: { type: 'string', short: 'o' } })
-  const { output = 'table' } = given.values
-  if (output !== 'table' && output !== 'json') throw new UsageError(`-o: expected table or json, got "${output}"`)
+export const lsCommand: Command = async (given, terminal) => {
   const looks = await Promise.all((await pathsOrAll(given, terminal)).map(lookAt))
   // The spool of a removed exporter matters only while it contains something.
   const found = looks
     .filter((look) => typeof look !== 'string')
     .filter(({ place, events, damage }) => place.kind !== 'orphan' || events > 0 || damage.length > 0)
-  if (output === 'json') await terminal.print(`${JSON.stringify(found.map(jsonOf), undefined, 2)}\n`)
+  if (given.text('output') === 'json') await terminal.print(`${JSON.stringify(found.map(jsonOf), undefined, 2)}\n`)
   else if (found.length > 0) await terminal.print(table(HEAD, found.map(rowOf), [1, 2, 3]))
   else if (looks.length === 0) terminal.printError(`no exporter of ${configFile(given)} has a spool`)
   const problems = looks.filter((look) => typeof look === 'string')

@@ -1,14 +1,13 @@
 import { repairSpool, systemSpoolFiles } from '../../../exporters/index.ts'
 import type { SpoolRepair } from '../../../exporters/index.ts'
-import { CONFIG_OPTION, readArguments, UsageError } from '../command.ts'
+import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { dataSize, plural } from '../format.ts'
 import { lookAt, problemOf, processName } from './look.ts'
 import { pathsOf } from './paths.ts'
 
 /** `ktrail spool repair`. Fails with 1 while a process uses the spool, or when there is none. */
-export const repairCommand: Command = async (args, terminal) => {
-  const given = readArguments(args, CONFIG_OPTION)
+export const repairCommand: Command = async (given, terminal) => {
   if (given.positionals.length !== 1) throw new UsageError('expected: ktrail spool repair NAME|DIR')
   const [place] = await pathsOf(given, terminal)
   if (place === undefined) return 0

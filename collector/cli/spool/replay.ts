@@ -13,7 +13,7 @@ import {
   systemSpoolFiles,
 } from '../../../exporters/index.ts'
 import type { Encoded, TimeRange } from '../../../exporters/index.ts'
-import { CONFIG_OPTION, configFile, readArguments, readConfig, UsageError } from '../command.ts'
+import { configFile, readConfig, UsageError } from '../command.ts'
 import type { Command, Terminal } from '../command.ts'
 import { plural } from '../format.ts'
 import { lookAt, problemOf, processName } from './look.ts'
@@ -33,24 +33,15 @@ const MOST_FAILURES = 10
 class Enough extends Error {}
 
 /** `ktrail spool replay`. Fails with 1 when not all events could be read, or the sink refused some. */
-export const replayCommand: Command = async (args, terminal) => {
-  const given = readArguments(args, {
-    ...CONFIG_OPTION,
-    output: { type: 'string', short: 'o' },
-    to: { type: 'string' },
-    since: { type: 'string' },
-    until: { type: 'string' },
-    all: { type: 'boolean' },
-    remove: { type: 'boolean' },
-  })
-  const { output, to, since, until, all, remove } = given.values
+export const replayCommand: Command = async (given, terminal) => {
+  const [to, since, until] = [given.text('to'), given.text('since'), given.text('until')]
+  const [all, remove] = [given.flag('all'), given.flag('remove')]
   if (given.positionals.length !== 1)
     throw new UsageError('expected: ktrail spool replay NAME|DIR [--to EXPORTER | -o json]')
-  if (output !== undefined && output !== 'json') throw new UsageError(`-o: expected json, got "${output}"`)
-  if (output !== undefined && to !== undefined)
+  if (given.text('output') !== undefined && to !== undefined)
     throw new UsageError('expected either --to EXPORTER or -o json, got both')
-  const partly = since !== undefined || until !== undefined || all === true
-  if (remove === true && (to === undefined || partly))
+  const partly = since !== undefined || until !== undefined || all
+  if (remove && (to === undefined || partly))
     throw new UsageError(
       '--remove needs --to EXPORTER and excludes --since, --until and --all: a spool is emptied from its oldest event on',
     )
@@ -68,16 +59,16 @@ export const replayCommand: Command = async (args, terminal) => {
     return 1
   }
   if (typeof look === 'string') return fail(look)
-  const from = all === true ? 0 : look.listing.settled
+  const from = all ? 0 : look.listing.settled
   try {
-    if (typeof to !== 'string') return await print(look, from, range, terminal)
+    if (to === undefined) return await print(look, from, range, terminal)
     const loaded = await config()
     const { exporters } = loaded
     if (!Object.hasOwn(exporters, to))
       throw new UsageError(`--to: no exporter "${to}" in ${file}${didYouMean(to, Object.keys(exporters))}`)
     if (to === place.name && place.kind === 'exporter')
       throw new UsageError(`--to: "${to}" is the exporter that this spool belongs to; the agent sends it by itself`)
-    if (remove === true && look.usedBy !== undefined)
+    if (remove && look.usedBy !== undefined)
       return fail(
         `cannot remove events from "${place.dir}": ${processName(look.usedBy)} is using it; stop that one first`,
       )
@@ -86,7 +77,7 @@ export const replayCommand: Command = async (args, terminal) => {
       { config: loaded, file, nodeName: nodeNameOf(loaded, terminal.env).value },
       terminal,
     )
-    const missing = await (remove === true ? drain(look, target) : send(look, from, range, target))
+    const missing = await (remove ? drain(look, target) : send(look, from, range, target))
     const { text, lost } = target.summary()
     terminal.printError(text)
     return Math.max(lost > 0 ? 1 : 0, reportMissing(missing, look, terminal))
@@ -187,8 +178,8 @@ function reportMissing(missing: number, { place }: Look, { printError }: Termina
 const TIME = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?$/
 
 /** A time, or how long ago. */
-function timeOf(option: string, text: string | boolean | undefined, nowMs: number): number | undefined {
-  if (typeof text !== 'string') return undefined
+function timeOf(option: string, text: string | undefined, nowMs: number): number | undefined {
+  if (text === undefined) return undefined
   const ago = parseDuration(text)
   if (ago !== undefined) return nowMs - ago
   const time = TIME.test(text) ? Date.parse(text.replace(' ', 'T')) : Number.NaN

@@ -1,6 +1,6 @@
 import { systemSpoolFiles, verifySpool } from '../../../exporters/index.ts'
 import type { SpoolVerdict } from '../../../exporters/index.ts'
-import { CONFIG_OPTION, configFile, readArguments } from '../command.ts'
+import { configFile } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, dataSize, plural } from '../format.ts'
 import { damageOf, isUnused, lookAt, problemOf } from './look.ts'
@@ -8,8 +8,7 @@ import type { Look } from './look.ts'
 import { pathsOrAll } from './paths.ts'
 
 /** `ktrail spool verify`. Fails with 1 when there is damage, or a spool cannot be read. */
-export const verifyCommand: Command = async (args, terminal) => {
-  const given = readArguments(args, CONFIG_OPTION)
+export const verifyCommand: Command = async (given, terminal) => {
   const paths = await pathsOrAll(given, terminal)
   if (paths.length === 0) terminal.printError(`no exporter of ${configFile(given)} has a spool`)
   let bad = 0

@@ -32,7 +32,7 @@ export const make: MakeExporter<StdoutConfig> = (
 })
 
 /** Whether to print ANSI colours; `auto`: on a terminal, unless NO_COLOR is set and not empty (no-color.org). */
-export function wantsColor(when: StdoutConfig['color'], isTerminal: boolean, env: Environment): boolean {
+export function wantsColor(when: string, isTerminal: boolean, env: Environment): boolean {
   return when === 'auto' ? isTerminal && (env['NO_COLOR'] ?? '') === '' : when === 'always'
 }
 

@@ -1,7 +1,7 @@
 /** `ktrail audit` of real topics: an honest one, and one with each fault. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { auditCommand } from '../../../collector/cli/audit.ts'
+import { ktrail } from '../../../collector/cli/ktrail.ts'
 import type { KafkaRecord } from '../../../exporters/sinks/kafka/drivers/driver.ts'
 import { numberedRun, writeRecords } from '../../support/kafka/numbered.ts'
 import { withCluster } from '../../support/kafka/rig.ts'
@@ -33,7 +33,7 @@ const FAULTS: Readonly<Record<string, readonly [make: (topic: Topic, runs: reado
 async function audit(address: string): Promise<{ code: number; out: string }> {
   let out = ''
   const errors: string[] = []
-  const code = await auditCommand([address], {
+  const code = await ktrail(['audit', address], {
     env: {},
     print: async (text) => ((out += String(text)), true),
     printError: (text) => void errors.push(text),

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { checkCommand } from '../../../collector/cli/check.ts'
+import { ktrail } from '../../../collector/cli/ktrail.ts'
 
 const TABLES = ['configs', 'policies'] as const
 const FIXTURES = join(import.meta.dirname, '../../fixtures/wrong')
@@ -48,7 +48,7 @@ for (const table of TABLES) {
         }
         return Promise.resolve(true)
       }
-      await checkCommand(files, { env: {}, print, printError: () => {}, nowMs: Date.now })
+      await ktrail(['check', ...files], { env: {}, print, printError: () => {}, nowMs: Date.now })
       if (process.env['UPDATE_GOLDEN'] !== '1') return
       const texts = rows.map(({ name, text }, i) => `=== ${name}\n${text}-- check\n${(got[i] ?? []).join('\n')}\n`)
       writeFileSync(join(FIXTURES, `${table}.txt`), texts.join('\n'))

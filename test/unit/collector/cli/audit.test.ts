@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { auditCommand } from '../../../../collector/cli/audit.ts'
+import { ktrail } from '../../../../collector/cli/ktrail.ts'
 import { UsageError } from '../../../../collector/cli/command.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 
@@ -11,8 +11,8 @@ const NOW_MS = Date.UTC(2026, 10, 24, 15)
 /** A line of the exporter `archive`. */
 function line(number: number, more: object = {}, run = 'run1'): string {
   const time = new Date(Date.UTC(2026, 10, 24, 14, 0, number)).toISOString()
-  const ktrail = { seq: `${run}-${number}`, exporter_seq: `archive-${number}`, ...more }
-  return `${JSON.stringify({ process_exec: {}, node_name: 'n1', time, ktrail })}\n`
+  const numbers = { seq: `${run}-${number}`, exporter_seq: `archive-${number}`, ...more }
+  return `${JSON.stringify({ process_exec: {}, node_name: 'n1', time, ktrail: numbers })}\n`
 }
 
 const mark = (phase: string, previous = ''): object => ({ run: { phase, heartbeat_ms: 60_000, previous } })
@@ -21,7 +21,7 @@ const WHOLE = [line(0, mark('start')), line(1), line(2), line(3, mark('stop'))]
 async function audit(...args: readonly string[]): Promise<{ code: number; out: string; errors: string[] }> {
   let out = ''
   const errors: string[] = []
-  const code = await auditCommand(args, {
+  const code = await ktrail(['audit', ...args], {
     env: {},
     print: async (text) => ((out += String(text)), true),
     printError: (text) => void errors.push(text),

@@ -7,7 +7,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { ClientError } from '../../../../collector/api/client.ts'
 import type { Terminal } from '../../../../collector/cli/command.ts'
-import { eventsCommand } from '../../../../collector/cli/events.ts'
+import { ktrail } from '../../../../collector/cli/ktrail.ts'
 import { eventsOf } from '../../../../collector/cli/events/input.ts'
 import { GetEventsRequestSchema } from '../../../../collector/api/proto/tetragon/events_pb.js'
 import { create } from '@bufbuild/protobuf'
@@ -53,8 +53,8 @@ class FakeTerminal implements Terminal {
 async function shown(args: string, events: readonly Event[], most?: number): Promise<FakeTerminal & { code: number }> {
   await using rig = await Rig.start()
   const terminal = new FakeTerminal(most)
-  const running = eventsCommand(
-    [...args.split(' ').filter((word) => word !== ''), '--server', `unix://${rig.path}`],
+  const running = ktrail(
+    ['events', ...args.split(' ').filter((word) => word !== ''), '--server', `unix://${rig.path}`],
     terminal,
   )
   const end = performance.now() + 10_000
@@ -118,10 +118,10 @@ test('events: an address without an agent, and a wrong filter, are explained', a
   using folder = new Folder()
   const nobody = `unix://${folder.at('none.sock')}`
   const message = `no agent listens on ${nobody}: start one with ktrail run, or name its server.grpc with --server`
-  await assert.rejects(eventsCommand(['--server', nobody], new FakeTerminal()), { code: 'UNAVAILABLE', message })
+  await assert.rejects(ktrail(['events', '--server', nobody], new FakeTerminal()), { code: 'UNAVAILABLE', message })
   await using rig = await Rig.start()
   await assert.rejects(
-    eventsCommand(['--process', '(', '--server', `unix://${rig.path}`], new FakeTerminal()),
+    ktrail(['events', '--process', '(', '--server', `unix://${rig.path}`], new FakeTerminal()),
     (error) => error instanceof ClientError && /expected a regular expression/.test(error.message),
   )
 })
@@ -132,7 +132,7 @@ test(
   async () => {
     await using rig = await Rig.start()
     await asNobody(async () => {
-      await assert.rejects(eventsCommand(['--server', `unix://${rig.path}`], new FakeTerminal()), {
+      await assert.rejects(ktrail(['events', '--server', `unix://${rig.path}`], new FakeTerminal()), {
         message: `cannot connect to unix://${rig.path}: permission denied; only root can`,
       })
     })

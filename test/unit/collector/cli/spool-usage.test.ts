@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { spoolCommand } from '../../../../collector/cli/spool.ts'
+import { ktrail } from '../../../../collector/cli/ktrail.ts'
 import { UsageError } from '../../../../collector/cli/command.ts'
 import { ConfigError } from '../../../../config/yaml/errors.ts'
 import { Host } from './support/spools.ts'
@@ -45,7 +45,7 @@ test('spool: without a command it lists the commands', async () => {
     printError: (line: string) => errors.push(line),
     nowMs: () => 0,
   }
-  assert.equal(await spoolCommand([], terminal), 2)
+  assert.equal(await ktrail(['spool'], terminal), 2)
   for (const name of ['ls', 'verify', 'repair', 'replay'])
     assert.match(errors.join('\n'), new RegExp(`ktrail spool ${name} `))
 })

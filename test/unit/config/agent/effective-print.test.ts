@@ -1,7 +1,7 @@
 /** `config print --effective` shows values from OTEL_* variables, with their source. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { configPrintCommand } from '../../../../collector/cli/config.ts'
+import { ktrail } from '../../../../collector/cli/ktrail.ts'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ async function shown(
       text += all.toString()
       return Promise.resolve(true)
     }
-    const code = await configPrintCommand([...flags, '--config', file], {
+    const code = await ktrail(['config', 'print', ...flags, '--config', file], {
       env,
       print,
       printError: (line) => void (errors ?? assert.fail(line)).push(line),

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { checkCommand } from '../../../../../collector/cli/check.ts'
+import { ktrail } from '../../../../../collector/cli/ktrail.ts'
 import { parsePolicy } from '../../../../../config/policy/parse.ts'
 import { lackingOf } from '../../../../../collector/kernel/plan.ts'
 import type { Symbols } from '../../../../../collector/kernel/plan.ts'
@@ -57,7 +57,7 @@ test('check: what this kernel lacks is a warning, the exit code stays 0', async 
   const file = join(folder, 'p.yaml')
   writeFileSync(file, POLICY)
   let out = ''
-  const code = await checkCommand([file], {
+  const code = await ktrail(['check', file], {
     env: {},
     print: (text) => Promise.resolve(((out += String(text)), true)),
     printError: () => {},

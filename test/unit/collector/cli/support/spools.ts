@@ -1,6 +1,6 @@
 /** Real spools in a folder of the test, and the spool command with its output as text. */
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { spoolCommand } from '../../../../../collector/cli/spool.ts'
+import { ktrail } from '../../../../../collector/cli/ktrail.ts'
 import type { Described } from '../../../../../exporters/contract/described.ts'
 import { systemSpoolFiles } from '../../../../../exporters/buffer/disk/files/files.ts'
 import { frameOf } from '../../../../../exporters/buffer/disk/format/payload.ts'
@@ -74,7 +74,7 @@ export class Host implements Disposable {
     const out: Buffer[] = []
     const err: string[] = []
     const args = line.replaceAll('F/', `${this.folder.path}/`).split(' ')
-    const code = await spoolCommand([...args, '--config', this.config], {
+    const code = await ktrail(['spool', ...args, '--config', this.config], {
       env: {},
       print: (text) => {
         out.push(Buffer.from(text))

@@ -1,0 +1,40 @@
+/** Names that a shell completes: those of a running agent, or else of the config. */
+import { ApiClient, DEFAULT_SERVER } from '../api/client.ts'
+import { FineGuidanceSensors } from '../api/proto/tetragon/sensors_pb.js'
+import { readArguments, readConfig } from './command.ts'
+import type { Terminal } from './command.ts'
+import type { Named } from './help/offers.ts'
+import { CONFIG_OPTION } from './table/options.ts'
+
+/** The user waits after the tab key. */
+const ANSWER_MS = 300
+/** As names of policies and exporters are. Others could be more than one word to a shell. */
+const WORD = /^[\w.-]{1,253}$/
+
+export function namesOf(terminal: Pick<Terminal, 'env'>): Named {
+  return async (kind, words) => {
+    const find =
+      kind === 'policies' ? policies(valueOf('server', words)) : exporters(valueOf('config', words), terminal)
+    const names = await find.catch(() => [])
+    return [...new Set(names)].filter((name) => WORD.test(name)).toSorted()
+  }
+}
+
+async function policies(server = DEFAULT_SERVER): Promise<string[]> {
+  using client = new ApiClient(server)
+  const list = await client.call(FineGuidanceSensors.method.listTracingPolicies, {}, ANSWER_MS)
+  return list.policies.map(({ name }) => name)
+}
+
+async function exporters(file: string | undefined, terminal: Pick<Terminal, 'env'>): Promise<string[]> {
+  const given = readArguments(file === undefined ? [] : ['--config', file], CONFIG_OPTION)
+  const { config } = await readConfig(given, terminal)
+  return Object.keys(config.exporters)
+}
+
+/** Of a command line that may be incomplete. */
+function valueOf(option: string, words: readonly string[]): string | undefined {
+  const at = words.indexOf(`--${option}`)
+  const inline = words.find((word) => word.startsWith(`--${option}=`))
+  return at >= 0 && at < words.length - 2 ? words[at + 1] : inline?.slice(option.length + 3)
+}

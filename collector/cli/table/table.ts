@@ -1,0 +1,23 @@
+/** All commands, in the order in which they are listed. */
+import { EVENTS } from './agent.ts'
+import { CHECK, COMPLETION, CONFIG, RUN, VERSION } from './host.ts'
+import { AUDIT, SPOOL } from './sinks.ts'
+import type { GroupSpec } from './spec.ts'
+
+export const KTRAIL: GroupSpec = {
+  summary: 'runs Tetragon-compatible tracing policies and ships what matched',
+  commands: {
+    run: RUN,
+    check: CHECK,
+    config: CONFIG,
+    events: EVENTS,
+    spool: SPOOL,
+    audit: AUDIT,
+    completion: COMPLETION,
+    version: VERSION,
+  },
+  notes: [
+    "The default for --config is ktrail's own config/ktrail.yaml. While it runs, the agent answers GET /livez, /readyz, /metrics, /status on server.http (default 127.0.0.1:2112). SIGUSR1 reopens log files, SIGHUP also reloads the config; SIGTERM and SIGINT drain and stop.",
+  ],
+  exits: '0 done, 1 failed, 2 wrong usage, 78 wrong config or policy',
+}

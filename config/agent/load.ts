@@ -46,14 +46,18 @@ export function loadConfig(
 ): ConfigResult {
   const problems = new Problems(file)
   let root = parseYaml(text, 'config', problems)
-  const unreadable: Problem[] = problems.list()
+  let whole = root !== undefined
+  const inDropIns: Problem[] = []
   for (const dropIn of dropIns) {
     const own = new Problems(dropIn.file)
     const over = parseYaml(dropIn.text, 'config', own)
-    unreadable.push(...own.list())
+    inDropIns.push(...own.list())
+    if (over === undefined) whole = false
     if (root !== undefined && over !== undefined) root = merged(root, over, dropIn.file)
   }
-  if (root === undefined || unreadable.length > 0) return { problems: unreadable.slice(0, MAX_PROBLEMS) }
+  const allProblems = (): Problem[] => [...problems.list(), ...inDropIns].slice(0, MAX_PROBLEMS)
+  // A tree with a duplicate key is whole: its other mistakes are reported, too.
+  if (root === undefined || !whole) return { problems: allProblems() }
   const plain = new PlainValue(root, configSchema, env, read, problems)
   const exporters = root.entries.get('exporters')?.value
   if (exporters?.kind === 'map' && exporters.entries.size === 0) {
@@ -61,7 +65,7 @@ export function loadConfig(
   }
   const result = configSchema.safeParse(plain.value)
   for (const issue of unknownKeysFirst(result.error?.issues ?? [])) report(issue, plain, problems)
-  if (problems.count > 0 || !result.success) return { problems: problems.list() }
+  if (problems.count + inDropIns.length > 0 || !result.success) return { problems: allProblems() }
   const { value: written, origins, secretFiles } = plain
   const hash = createHash('sha256').update(textOfAll(text, dropIns)).digest('hex')
   const files = [file, ...dropIns.map((dropIn) => dropIn.file)]

@@ -58,7 +58,8 @@ const SHELLS: Readonly<Record<string, (line: string, last: string) => string[]>>
 const ZSH_TERMINAL = `zmodload zsh/zpty
 zpty z zsh -f -i
 zpty -w z "PROMPT='' PS2='' ; autoload -Uz compinit; compinit -u -D; zstyle ':completion:*' list-separator ' '; eval \\"\\$(ktrail completion zsh)\\"; LISTMAX=1000; echo RE''ADY"
-zpty -r z out '*READY*'
+# The line editor is on: before that, C-d would end the shell.
+zpty -r -m z out '*READY*2004h*'
 zpty -w -n z "$1"$'\\C-d'
 zpty -r -m z out "*$2*"
 print -r -- "$out"`

@@ -11,14 +11,14 @@ import { KTRAIL } from '../../../../../collector/cli/table/table.ts'
 import { Folder } from '../../../exporters/support/folder.ts'
 import { missingTool } from './support/tools.ts'
 
-const PAGE = path.join(import.meta.dirname, '../../../../../docs/ktrail.1')
+const PAGE = path.join(import.meta.dirname, '../../../../../docs/reference/ktrail.1')
 const shown = (file: string): { stdout: string; stderr: string } =>
   spawnSync('man', ['--warnings', '-l', file], {
     encoding: 'utf8',
     env: { ...process.env, MANWIDTH: '80', LC_ALL: 'C.UTF-8' },
   })
 
-test('man: docs/ktrail.1 is up to date', () => {
+test('man: docs/reference/ktrail.1 is up to date', () => {
   assert.equal(readFileSync(PAGE, 'utf8'), manPage(KTRAIL), 'run node collector/cli/help/write-man.ts')
 })
 

@@ -1,6 +1,6 @@
 /** Commands that talk to a running agent. */
-import { SERVER_OPTIONS } from './options.ts'
-import type { CommandSpec } from './spec.ts'
+import { PAGE_OPTIONS, SERVER_OPTIONS } from './options.ts'
+import type { CommandSpec, GroupSpec } from './spec.ts'
 
 export const EVENTS: CommandSpec = {
   summary: 'what a running agent sees, live',
@@ -28,4 +28,87 @@ export const EVENTS: CommandSpec = {
     'ktrail events -o compact < /var/log/ktrail/events.jsonl',
   ],
   load: async () => (await import('../events.ts')).eventsCommand,
+}
+
+const POLICY_OPTIONS = {
+  namespace: { short: 'n', value: 'NAME', about: 'only policies of this Kubernetes namespace' },
+  domain: { value: 'NAME', about: 'only policies of this source: a domain, or the path of a file' },
+  ...SERVER_OPTIONS,
+} as const
+
+const change = (name: string, does: string, more: string, load: CommandSpec['load']): CommandSpec => ({
+  summary: does,
+  usage: ['NAME [OPTIONS]'],
+  text: [more],
+  options: POLICY_OPTIONS,
+  notes: ['--domain and --namespace are needed only where several policies have the name.'],
+  offered: 'policies',
+  exits: '0 done, 1 refused by the agent or no agent answers, 2 wrong usage, also an unknown name',
+  examples: [`ktrail policy ${name} file-monitoring`],
+  load,
+})
+
+export const POLICY: GroupSpec = {
+  summary: 'policies of a running agent',
+  notes: [
+    "Policies of files are the agent's own: they can be disabled, and come back with the next start. Those that are added here live as long as the agent.",
+  ],
+  commands: {
+    add: {
+      summary: 'adds policy files',
+      usage: ['FILE|FOLDER... [OPTIONS]'],
+      text: [
+        'Adds policies to a running agent, each whole or not at all. Mistakes are printed as file:line:col: message, as by ktrail check. A file that is refused does not keep the others out. An added policy lives until it is deleted or the agent stops.',
+      ],
+      options: {
+        domain: { value: 'NAME', about: 'the source under which they are listed; default: grpc' },
+        ...SERVER_OPTIONS,
+      },
+      offered: 'files',
+      exits: '0 all added, 1 no agent answers, 2 wrong usage, 78 a policy has mistakes or was refused',
+      examples: ['ktrail policy add secrets.yaml'],
+      load: async () => (await import('../policy/add.ts')).addCommand,
+    },
+    list: {
+      summary: 'policies with their state, hooks and hits',
+      usage: ['[--json] [OPTIONS]'],
+      text: [
+        'Shows each policy: its state, how many functions it hooks and in which way, and its events so far. The lines below show where it comes from, why the kernel refused it, and what this kernel lacks.',
+      ],
+      options: { json: { about: 'the same for programs' }, ...POLICY_OPTIONS },
+      exits: '0 shown, 1 no agent answers, 2 wrong usage',
+      examples: ['ktrail policy list', 'ktrail policy list --json'],
+      load: async () => (await import('../policy/list.ts')).listCommand,
+    },
+    delete: change(
+      'delete',
+      'deletes a policy that was added',
+      'Detaches a policy that was added to the running agent and forgets it. One of a file cannot be deleted: remove the file, or disable the policy.',
+      async () => (await import('../policy/change.ts')).deleteCommand,
+    ),
+    enable: change(
+      'enable',
+      'attaches a disabled policy again',
+      'Attaches a policy that was disabled.',
+      async () => (await import('../policy/change.ts')).enableCommand,
+    ),
+    disable: change(
+      'disable',
+      'detaches a policy and keeps it listed',
+      'Detaches a policy of the running agent; it stays listed. One of a file is attached again at the next start.',
+      async () => (await import('../policy/change.ts')).disableCommand,
+    ),
+  },
+}
+
+export const STATUS: CommandSpec = {
+  summary: 'whether the agent is ready, rates, losses, exporters',
+  usage: ['[--json] [--config FILE | --http ADDRESS] [--token-file FILE]'],
+  text: [
+    'Shows whether the running agent is ready, or why not; since when which config is in effect; rates of one second, losses by reason, and the state of exporters and policies. It asks the address server.http of the config, with its server.token.',
+  ],
+  options: { json: { about: 'the whole page /status, without rates' }, ...PAGE_OPTIONS },
+  exits: '0 ready, 1 not ready or no agent answers, 2 wrong usage, 78 wrong config',
+  examples: ['ktrail status', 'ktrail status --http 127.0.0.1:2112 --json'],
+  load: async () => (await import('../status/status.ts')).statusCommand,
 }

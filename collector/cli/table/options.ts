@@ -35,3 +35,10 @@ export const SERVER_OPTIONS = {
   'cert-file': CERTIFICATES,
   'key-file': CERTIFICATES,
 } as const satisfies OptionSpecs
+
+/** Of every command that reads the agent's pages. */
+export const PAGE_OPTIONS = {
+  ...CONFIG_OPTION,
+  http: { value: 'ADDRESS', about: 'another address than server.http of the config' },
+  'token-file': { value: 'FILE', offered: 'files', about: 'a file with the token of server.token' },
+} as const satisfies OptionSpecs

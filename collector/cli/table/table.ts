@@ -1,5 +1,5 @@
 /** All commands, in the order in which they are listed. */
-import { EVENTS } from './agent.ts'
+import { EVENTS, POLICY, STATUS } from './agent.ts'
 import { CHECK, COMPLETION, CONFIG, RUN, VERSION } from './host.ts'
 import { AUDIT, SPOOL } from './sinks.ts'
 import type { GroupSpec } from './spec.ts'
@@ -10,7 +10,9 @@ export const KTRAIL: GroupSpec = {
     run: RUN,
     check: CHECK,
     config: CONFIG,
+    status: STATUS,
     events: EVENTS,
+    policy: POLICY,
     spool: SPOOL,
     audit: AUDIT,
     completion: COMPLETION,

@@ -1,0 +1,74 @@
+/** `ktrail policy list`. */
+import { HookState, TracingPolicyMode, TracingPolicyState } from '../../api/proto/tetragon/sensors_pb.js'
+import type { TracingPolicyStatus } from '../../api/proto/tetragon/sensors_pb.js'
+import { UsageError } from '../command.ts'
+import type { Command } from '../command.ts'
+import { counted, shortened, table } from '../format.ts'
+import type { Row } from '../format.ts'
+import { clientOf } from '../server.ts'
+import { listed } from './named.ts'
+
+export const listCommand: Command = async (given, { print, printError }) => {
+  const [extra] = given.positionals
+  if (extra !== undefined) throw new UsageError(`policy list takes no name, got "${extra}"`)
+  using client = await clientOf(given)
+  const policies = await listed(client, given)
+  if (given.flag('json')) await print(`${JSON.stringify(policies.map(jsonOf), undefined, 2)}\n`)
+  else if (policies.length === 0) printError('the agent has no policies: add one with ktrail policy add FILE')
+  else await print(table(['POLICY', 'STATE', 'MODE', 'HOOKS', 'HITS'], policies.map(rowOf), [4]))
+  return 0
+}
+
+const stateOf = ({ state }: TracingPolicyStatus): string =>
+  (TracingPolicyState[state] ?? 'unknown').replace('TP_STATE_', '').toLowerCase()
+const modeOf = ({ mode }: TracingPolicyStatus): string =>
+  (TracingPolicyMode[mode] ?? 'unknown').replace('TP_MODE_', '').toLowerCase()
+const hitsOf = ({ stats }: TracingPolicyStatus): bigint => stats?.actionCounters?.post ?? 0n
+
+function rowOf(policy: TracingPolicyStatus): Row {
+  const { name, namespace, domain, error, info, hookStatuses } = policy
+  const lacking = hookStatuses.filter(({ state }) => state === HookState.STATUS_CALL_NOT_FOUND)
+  return {
+    cells: [
+      shortened(namespace === '' ? name : `${namespace}/${name}`, 26),
+      stateOf(policy),
+      modeOf(policy),
+      hooksText(policy),
+      counted(Number(hitsOf(policy))),
+    ],
+    notes: [
+      `from ${domain}`,
+      ...(error === '' ? [] : [`error: ${error}`]),
+      ...(info === '' ? [] : [info]),
+      ...(lacking.length === 0
+        ? []
+        : [`this kernel lacks ${lacking.map(({ hookDescription }) => hookDescription).join(', ')}`]),
+    ],
+  }
+}
+
+/** `5 kprobe.multi`, `3 fexit+2 join`. */
+function hooksText({ hookStatuses }: TracingPolicyStatus): string {
+  const loaded = hookStatuses.filter(({ state }) => state === HookState.STATUS_LOADED)
+  const ways = Map.groupBy(loaded, ({ section }) => section)
+  if (ways.size === 0) return '0'
+  return shortened([...ways].map(([way, hooks]) => `${hooks.length} ${way}`).join('+'), 24)
+}
+
+function jsonOf(policy: TracingPolicyStatus): object {
+  const { name, namespace, domain, error, info, hookStatuses } = policy
+  return {
+    name,
+    namespace,
+    state: stateOf(policy),
+    mode: modeOf(policy),
+    source: domain,
+    hooks: hookStatuses.map(({ section, hookDescription, state }) => ({
+      function: hookDescription,
+      attached: state === HookState.STATUS_LOADED ? section : null,
+    })),
+    hits: Number(hitsOf(policy)),
+    error,
+    info,
+  }
+}

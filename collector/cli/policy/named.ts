@@ -1,0 +1,56 @@
+/** Finds the policy of a running agent that a command line names. */
+import { didYouMean } from '../../../config/yaml/suggest.ts'
+import type { ApiClient } from '../../api/client.ts'
+import { FineGuidanceSensors } from '../../api/proto/tetragon/sensors_pb.js'
+import type { TracingPolicyStatus } from '../../api/proto/tetragon/sensors_pb.js'
+import { UsageError } from '../command.ts'
+import type { Arguments, Command } from '../command.ts'
+import { clientOf } from '../server.ts'
+
+/** What requests call a policy. */
+interface Named {
+  readonly name: string
+  readonly namespace: string
+  readonly domain: string
+}
+
+/** A command that changes one policy. `done`: what it then has done. */
+export function changeCommand(change: (client: ApiClient, policy: Named) => Promise<unknown>, done: string): Command {
+  return async (given, { printError }) => {
+    const [name, extra] = given.positionals
+    if (name === undefined || extra !== undefined) throw new UsageError('expected the name of one policy')
+    using client = await clientOf(given)
+    const policies = await listed(client, given)
+    const policy = theOne(name, policies, given)
+    await change(client, policy)
+    printError(`policy ${name} ${done}`)
+    return 0
+  }
+}
+
+/** The policies of the agent, of the given domain and namespace. */
+export async function listed(client: ApiClient, given: Arguments): Promise<readonly TracingPolicyStatus[]> {
+  const domain = given.text('domain') ?? ''
+  const { policies } = await client.call(FineGuidanceSensors.method.listTracingPolicies, { domain })
+  const namespace = given.text('namespace')
+  return policies.filter((policy) => namespace === undefined || policy.namespace === namespace)
+}
+
+/** The domain need not be typed where only one has the policy. Throws UsageError. */
+function theOne(name: string, policies: readonly TracingPolicyStatus[], given: Arguments): Named {
+  const found = policies.filter((policy) => policy.name === name)
+  const [one, other] = found
+  const domain = given.text('domain')
+  const where = domain === undefined ? '' : ` in the domain "${domain}"`
+  if (one === undefined) {
+    const names = policies.map((policy) => policy.name)
+    throw new UsageError(
+      `the agent has no policy "${name}"${where}${didYouMean(name, names) || '; ktrail policy list shows them'}`,
+    )
+  }
+  if (other === undefined) return { name, namespace: one.namespace, domain: one.domain }
+  const places = found.map(
+    (each) => `--domain ${each.domain}${each.namespace === '' ? '' : ` --namespace ${each.namespace}`}`,
+  )
+  throw new UsageError(`there are ${found.length} policies "${name}": expected one of ${places.join('; ')}`)
+}

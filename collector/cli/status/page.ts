@@ -1,0 +1,159 @@
+/** Asks a running agent for `/status`, and what of it the commands read. */
+import { request } from 'node:http'
+import { z } from 'zod'
+import { formatAddress, parseAddress } from '../../../config/yaml/addresses.ts'
+import type { Address } from '../../../config/yaml/addresses.ts'
+import { readTextFile } from '../../../config/yaml/files.ts'
+import { readConfig, UsageError } from '../command.ts'
+import type { Arguments, Terminal } from '../command.ts'
+
+const ANSWER_MS = 5_000
+const MAX_BYTES = 16 << 20
+
+const counts = z.record(z.string(), z.number())
+const statusSchema = z.object({
+  version: z.string(),
+  kernel: z.string(),
+  node_name: z.string(),
+  ready: z.boolean(),
+  readiness: z.array(z.string()),
+  started: z.string(),
+  uptime_seconds: z.number(),
+  resident_bytes: z.number(),
+  config: z.object({
+    hash: z.string(),
+    files: z.array(z.string()),
+    since: z.string(),
+    reloads: counts,
+    last_refused: z.object({ time: z.string(), reason: z.string() }).optional(),
+  }),
+  policies: z.array(
+    z.object({
+      name: z.string(),
+      state: z.string(),
+      error: z.string().optional(),
+      hooks: z.number(),
+      attached: counts,
+      lacking: z.array(z.string()),
+      events: z.number(),
+    }),
+  ),
+  events: z.array(z.object({ type: z.string(), policy: z.string(), count: z.number() })),
+  ring: z.object({ records: z.number(), waiting_bytes: z.number() }),
+  lost: z.array(z.object({ hook: z.string(), reason: z.string(), count: z.number() })),
+  exporters: z.array(
+    z.object({
+      name: z.string(),
+      type: z.string(),
+      state: z.string(),
+      last_error: z.string(),
+      accepted: z.number(),
+      delivered: z.number(),
+      rejected: counts,
+      dropped: counts,
+      held_events: z.number(),
+      queue_bytes: z.number(),
+      queue_limit_bytes: z.number(),
+      spool: z.object({ events: z.number(), bytes: z.number(), limit_bytes: z.number() }).optional(),
+    }),
+  ),
+})
+
+export type StatusPage = z.infer<typeof statusSchema>
+
+/** No agent answered, or something else did. */
+export class PageError extends Error {
+  override readonly name = 'PageError'
+  readonly code = 'NO_STATUS'
+}
+
+/** Where the page is, and what opens it. */
+export interface PageSource {
+  readonly address: Address
+  readonly token: string | undefined
+}
+
+/** From `--http` and `--token-file`, or else from the config: its `server.http` and `server.token`. Throws UsageError and ConfigError. */
+export async function pageSourceOf(given: Arguments, terminal: Pick<Terminal, 'env'>): Promise<PageSource> {
+  const [typed, tokenFile] = [given.text('http'), given.text('token-file')]
+  const address = typed === undefined ? undefined : parseAddress(typed)
+  if (typeof address === 'string') throw new UsageError(`--http: ${address}, got "${typed}"`)
+  // A typed address is that of another agent: what this host's config says of its own is not sent there.
+  const server = address === undefined ? (await readConfig(given, terminal)).config.server : undefined
+  return {
+    address: address ?? server?.http ?? { host: '127.0.0.1', port: 2112 },
+    token: tokenFile === undefined ? server?.token : await tokenOf(tokenFile),
+  }
+}
+
+async function tokenOf(file: string): Promise<string> {
+  const read = await readTextFile(file)
+  if ('problems' in read)
+    throw new UsageError(`--token-file: ${read.problems[0]?.message ?? 'cannot be read'}: "${file}"`)
+  return read.text.trim()
+}
+
+/** The page, as text and read. Throws PageError. */
+export async function readStatus(source: PageSource): Promise<{ readonly text: string; readonly page: StatusPage }> {
+  const where = formatAddress(source.address)
+  const { status, text } = await get(source).catch((error: unknown) => {
+    throw new PageError(sentenceOf(error, where), { cause: error })
+  })
+  if (status === 401) {
+    throw new PageError(
+      `the agent at ${where} wants the token of its server.token: name the file that has it with --token-file`,
+    )
+  }
+  const parsed = status === 200 ? statusSchema.safeParse(jsonOrUndefined(text)) : undefined
+  if (parsed?.success === true) return { text, page: parsed.data }
+  const what = parsed === undefined ? `status ${status}` : 'something else'
+  throw new PageError(`expected the /status of this version of ktrail at ${where}, got ${what}`)
+}
+
+function get({ address, token }: PageSource): Promise<{ status: number; text: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>()
+  const to = 'path' in address ? { socketPath: address.path } : { host: address.host, port: address.port }
+  const asked = request(
+    {
+      ...to,
+      path: '/status',
+      headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(ANSWER_MS),
+      agent: false,
+    },
+    (response) => {
+      const parts: Buffer[] = []
+      let bytes = 0
+      response.on('data', (part: Buffer) => {
+        parts.push(part)
+        bytes += part.length
+        if (bytes > MAX_BYTES) asked.destroy(new Error(`an answer of more than ${MAX_BYTES} bytes`))
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }))
+      response.on('error', reject)
+    },
+  )
+  asked.on('error', reject)
+  asked.end()
+  return promise
+}
+
+function sentenceOf(error: unknown, where: string): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+    return `no agent listens on ${where}: start one with ktrail run, or name its server.http with --http`
+  }
+  if (code === 'EACCES') return `cannot connect to ${where}: permission denied; only the user of the agent can`
+  if (code === 'ABORT_ERR' || (error instanceof Error && error.name === 'TimeoutError')) {
+    return `the agent at ${where} did not answer in ${ANSWER_MS / 1000} s`
+  }
+  return `the agent at ${where} did not answer: ${error instanceof Error ? error.message : String(error)}`
+}
+
+function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,28 @@
+/** `ktrail status`. */
+import { setTimeout } from 'node:timers/promises'
+import { UsageError } from '../command.ts'
+import type { Command } from '../command.ts'
+import { pageSourceOf, readStatus } from './page.ts'
+import { eventLines, exporterTable, headLines, policyTable } from './screen.ts'
+
+/** Between the two pages from which rates come: the agent makes one a second. */
+const BETWEEN_MS = 1_050
+
+/** Exit code 1 when the agent is not ready. */
+export const statusCommand: Command = async (given, terminal) => {
+  const [extra] = given.positionals
+  if (extra !== undefined) throw new UsageError(`status takes no arguments, got "${extra}"`)
+  const source = await pageSourceOf(given, terminal)
+  const first = await readStatus(source)
+  if (given.flag('json')) {
+    await terminal.print(first.text)
+    return first.page.ready ? 0 : 1
+  }
+  await setTimeout(BETWEEN_MS)
+  const { page } = await readStatus(source)
+  const { page: before } = first
+  const parts = [headLines(page), eventLines(page, before), exporterTable(page, before)]
+  if (page.policies.length > 0) parts.push(policyTable(page, before))
+  await terminal.print(`${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`)
+  return page.ready ? 0 : 1
+}

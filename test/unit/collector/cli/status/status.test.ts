@@ -1,0 +1,96 @@
+/** `ktrail status` with the pages of an agent without a kernel. */
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { startPageAgent } from '../../../../support/page/agent.ts'
+import { makeExec } from '../../../exporters/support/events.ts'
+import { Folder } from '../../../exporters/support/folder.ts'
+import { enabledPolicies } from '../../support/policies.ts'
+import { typed } from '../support/terminal.ts'
+
+const EXPORTERS = '{archive: {type: file, path: FOLDER/x.jsonl, spool: {dir: FOLDER/spool}}}'
+const start = (token?: string): ReturnType<typeof startPageAgent> =>
+  startPageAgent({
+    exporters: EXPORTERS,
+    policies: enabledPolicies({ name: 'files' }),
+    losses: [{ hook: 'fd_install', reason: 'missed_run', count: 12 }],
+    ...(token === undefined ? {} : { token }),
+  })
+const hostOf = (url: string): string => new URL(url).host
+
+test('status: one screen of 80 columns; the exit code says whether it is ready', async () => {
+  await using agent = await start()
+  await agent.publish([makeExec()])
+  const end = performance.now() + 10_000
+  const delivered = async (): Promise<boolean> =>
+    (await typed(['status', '--json', '--http', hostOf(agent.url)])).stdout.includes('"delivered":1,')
+  while (!(await delivered())) assert.ok(performance.now() < end, 'not delivered in 10 s')
+  const { code, stdout, stderr } = await typed(['status', '--http', hostOf(agent.url)])
+  assert.deepEqual([code, stderr], [0, ''])
+  const shown = stdout
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:]+Z/g, 'TIME')
+    .replace(/\(\d+s\)/, '(AGE)')
+    .replace(/[\d.]+ MiB of/, 'MEMORY of')
+  assert.equal(
+    shown,
+    `ready, up since TIME (AGE)
+ktrail 1.2.3 on web-1, kernel 6.12, MEMORY of memory
+config c0ffee in effect since TIME
+  /etc/ktrail/ktrail.yaml; reloads: applied 2, refused 1
+  refused TIME: ktrail.yaml:1:1: no
+
+events 0/s (exec 0/s), 1 in all
+lost in the kernel: missed_run(fd_install) 12
+
+EXPORTER  STATE    RATE  DELIVERED  LOST  QUEUE  SPOOL
+archive   healthy   0/s          1     0     0%    0 B
+
+POLICY  STATE    HOOKS  RATE  HITS
+files   enabled      0   0/s     0
+`,
+  )
+  agent.ready = false
+  const not = await typed(['status', '--http', hostOf(agent.url)])
+  assert.equal(not.code, 1)
+  assert.match(not.stdout, /^NOT READY, up since .*\n {2}starting or stopping\n/)
+})
+
+test('status: --json is the page; a token is sent', async () => {
+  using folder = new Folder()
+  await using agent = await start('open-sesame')
+  const http = hostOf(agent.url)
+  await assert.rejects(typed(['status', '--json', '--http', http]), /wants the token of its server.token/)
+  const file = folder.at('token')
+  writeFileSync(file, 'open-sesame\n')
+  const { code, stdout } = await typed(['status', '--json', '--http', http, '--token-file', file])
+  assert.equal(code, 0)
+  assert.equal((JSON.parse(stdout) as { node_name: string }).node_name, 'web-1')
+  // The same from the config.
+  const config = folder.at('c.yaml')
+  writeFileSync(config, `server: { http: "${http}", token: open-sesame }\nexporters: { a: { type: stdout } }\n`)
+  assert.equal((await typed(['status', '--json', '--config', config])).code, 0)
+})
+
+test('status: no agent, another server and a huge answer are explained', async () => {
+  using folder = new Folder()
+  const gone = `unix://${folder.at('no.sock')}`
+  await assert.rejects(typed(['status', '--http', gone]), {
+    message: `no agent listens on ${gone}: start one with ktrail run, or name its server.http with --http`,
+  })
+  await assert.rejects(typed(['status', '--http', 'here']), /^UsageError|--http: expected an address/)
+  const answers = ['{"ready":true}', 'x'.repeat(17 << 20)]
+  const server = createServer((_, response) => response.end(answers.shift()))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  try {
+    const http = `127.0.0.1:${(server.address() as AddressInfo).port}`
+    await assert.rejects(
+      typed(['status', '--http', http]),
+      /expected the \/status of this version .* got something else/,
+    )
+    await assert.rejects(typed(['status', '--http', http]), /an answer of more than 16777216 bytes/)
+  } finally {
+    server.close()
+  }
+})

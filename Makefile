@@ -64,9 +64,10 @@ start-stop: build ## attach and detach again and again under load: STARTS=1000
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- env KTRAIL_STARTS=$(STARTS) \
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/e2e/guard/start-stop.test.ts
 
-package: build ## npm packages in build/packages/ (ARCH=arm64: for arm64 too)
+package: build ## npm and Debian packages in build/packages/ (ARCH=arm64: the npm package for arm64 too)
 	@[ -z "$(ARCH)" ] || $(SETUP)/cross.sh "$(ARCH)"
 	@deploy/package/npm.sh $(ARCH)
+	@deploy/package/deb.sh
 
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules

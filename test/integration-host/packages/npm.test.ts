@@ -1,40 +1,26 @@
-/** The npm packages: installed into a fresh Debian that cannot compile anything, run on a real kernel, used by authors of exporters. */
+/** The npm packages: the same bytes each time, types for authors of exporters, and an installation where nothing can be compiled. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { hash } from 'node:crypto'
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { after, before, describe, it } from 'node:test'
+import { globSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { before, describe, it } from 'node:test'
+import { FreshRoot, ROOT, SCRATCH, run } from '../../support/guest/fresh-root.ts'
 
-const ROOT = path.join(import.meta.dirname, '../../..')
-/** Where a guest sees it too; guests have a /tmp of their own. */
-const SCRATCH = path.join(ROOT, 'build/packages-test')
-const IN_ROOT = {
-  PATH: '/opt/node/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-  HOME: '/root',
-  NODE_EXTRA_CA_CERTS: '/etc/ssl/certs/ca-certificates.crt',
-}
-
-const run = (command: string, args: readonly string[], cwd = ROOT): string =>
-  execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 64 << 20 })
-const sha256 = (file: string): string => hash('sha256', readFileSync(file))
 const packages = (): string[] => globSync('build/packages/*.tgz', { cwd: ROOT }).map((file) => path.join(ROOT, file))
+const sums = (): string[] => packages().map((file) => hash('sha256', readFileSync(file)))
 
 describe('npm packages', () => {
-  before(() => {
-    run('make', ['--no-print-directory', 'package'])
-    mkdirSync(SCRATCH, { recursive: true })
-  })
-  after(() => rmSync(SCRATCH, { recursive: true, force: true }))
+  before(() => run('deploy/package/npm.sh', []))
 
   it('the same sources give the same bytes', () => {
-    const first = packages().map(sha256)
+    const first = sums()
     run('deploy/package/npm.sh', [])
-    assert.deepEqual(packages().map(sha256), first)
+    assert.deepEqual(sums(), first)
     assert.equal(first.length, 2)
   })
 
   it('an exporter compiles against the types with the default settings of tsc', () => {
+    mkdirSync(SCRATCH, { recursive: true })
     const folder = mkdtempSync(path.join(SCRATCH, 'author-'))
     writeFileSync(path.join(folder, 'package.json'), '{ "type": "module", "private": true }')
     writeFileSync(path.join(folder, 'tsconfig.json'), '{ "compilerOptions": { "module": "nodenext" } }')
@@ -55,27 +41,8 @@ describe('npm packages', () => {
   })
 
   it('Debian 12 without a compiler: npm install -g, ktrail run, an event', () => {
-    const folder = mkdtempSync(path.join(SCRATCH, 'root-'))
-    const fresh = run('test/support/guest/root.sh', ['bookworm']).trim()
-    run('cp', ['-a', '--reflink=auto', `${fresh}/.`, folder])
-    run('cp', ['-L', '/etc/resolv.conf', `${folder}/etc/resolv.conf`])
-    run('cp', [...packages(), folder])
-    const files = packages().map((file) => `/${path.basename(file)}`)
-    const env = Object.entries(IN_ROOT).map(([name, value]) => `${name}=${value}`)
-    // A mount namespace of its own: the folder can be removed afterwards.
-    const inRoot = 'mount --bind /dev "$0/dev" && mount -t proc proc "$0/proc" && exec chroot "$0" env -i "$@"'
-    const install = ['npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...files]
-    run('unshare', ['--mount', 'sh', '-c', inRoot, folder, ...env, ...install])
-    const events = run('test/support/guest/run.sh', [
-      '6.12',
-      '--timeout',
-      '300',
-      '--',
-      'test/support/guest/installed.sh',
-      folder,
-      'ktrail',
-      'run',
-    ])
-    assert.match(events, /read {4}\S+ \S*\/cat \/etc\/passwd/)
+    using root = new FreshRoot('bookworm')
+    root.run('npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...root.add(packages()))
+    assert.match(root.events('ktrail', 'run'), /read {4}\S+ \S*\/cat \/etc\/passwd/)
   })
 })

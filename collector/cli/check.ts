@@ -39,7 +39,10 @@ async function withKernel(checked: Checked): Promise<Checked> {
   const { policy, warnings } = checked
   if (policy === undefined) return checked
   const { functionWarnings } = await import('./check/functions.ts')
-  return { ...checked, warnings: [...warnings, ...(await functionWarnings(policy))] }
+  // One sentence for one mistake: a name that was warned of needs no second look.
+  const warned = new Set(warnings.map(({ line }) => line))
+  const more = (await functionWarnings(policy)).filter(({ line }) => !warned.has(line))
+  return { ...checked, warnings: [...warnings, ...more] }
 }
 
 function linesOf({ problems, warnings, notes }: Checked): string {

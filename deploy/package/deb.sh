@@ -14,7 +14,7 @@ arch=$(debian_arch)
 version=$(node -p "require('./package.json').version")
 root=$packages/deb
 home=$root/usr/lib/ktrail
-rm -rf "$root"
+rm -rf "$root" "$packages"/*.deb
 mkdir -p "$home/node/bin" "$root"/usr/{bin,lib/systemd/system,share/doc/ktrail} "$root/etc/ktrail/policies" "$root/DEBIAN"
 
 cp -a "$packages"/npm/ktrail/{dist,ktrail,package.json} "$home"

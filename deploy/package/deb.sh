@@ -47,9 +47,8 @@ ktrail ($version) unstable; urgency=medium
 
  -- The ktrail authors <ktrail@example.org>  $(LC_ALL=C date -uR -d "@$SOURCE_DATE_EPOCH")
 CHANGELOG
-gzip -9n <CHANGELOG.md >"$root/usr/share/doc/ktrail/CHANGELOG.md.gz"
+for page in CHANGELOG.md docs/configuration.md; do gzip -9n <"$page" >"$root/usr/share/doc/ktrail/$(basename "$page").gz"; done
 install -D -m 644 deploy/debian/lintian-overrides "$root/usr/share/lintian/overrides/ktrail"
-gzip -9n <docs/configuration.md >"$root/usr/share/doc/ktrail/configuration.md.gz"
 
 cp deploy/debian/{postinst,prerm,postrm} "$root/DEBIAN"
 (cd "$root" && find etc -type f -printf '/%p\n' | LC_ALL=C sort) >"$root/DEBIAN/conffiles"

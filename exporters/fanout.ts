@@ -60,6 +60,9 @@ export class FanOut {
     | { readonly slice: readonly Event[]; readonly union: Selection; readonly events: readonly Event[] }
     | undefined
 
+  /** Readers of what exporters are offered, by exporter. */
+  readonly #taps = new Map<string, Set<(encoded: Encoded) => void>>()
+
   /** The slice being offered only has records about the agent, for which queues reserve space. */
   #aboutAgent = false
 
@@ -148,6 +151,7 @@ export class FanOut {
 
   #offer({ sender, numbering }: Route, encoded: Encoded, waits: Array<Promise<void>>): void {
     const numbered = numbering === undefined ? encoded : { ...encoded, number: numbering.take(encoded.count) }
+    if (this.#taps.size > 0) for (const take of this.#taps.get(sender.name) ?? []) take(numbered)
     const wait = sender.offer(numbered, this.#aboutAgent)
     if (wait !== undefined) waits.push(wait)
   }
@@ -159,6 +163,19 @@ export class FanOut {
     const events = slice.filter((_, i) => union.taken[i] === 1)
     this.#chosen = { slice, union, events }
     return events
+  }
+
+  /**
+   * Calls `take` with all that this exporter is offered, until the returned function is called. The bytes are the exporter's: `take` copies
+   * what it keeps.
+   */
+  tap(exporter: string, take: (encoded: Encoded) => void): () => void {
+    const taps = this.#taps.get(exporter) ?? new Set()
+    this.#taps.set(exporter, taps.add(take))
+    return () => {
+      taps.delete(take)
+      if (taps.size === 0) this.#taps.delete(exporter)
+    }
   }
 
   /** Filtered events so far, by exporter and config key of the failed condition. */

@@ -12,11 +12,13 @@ import type { Methods } from './rpc.ts'
 import { ApiServer } from './server.ts'
 import type { ServerTls } from './server.ts'
 import { addDebug } from './services/debug.ts'
+import { addExporters } from './services/exporters.ts'
+import type { TappedDelivery } from './services/exporters.ts'
 import { addInfo } from './services/info.ts'
 import { addPolicies } from './services/policies.ts'
 
 export interface ApiOptions {
-  readonly delivery: Pick<Delivery, 'subscribe'>
+  readonly delivery: Pick<Delivery, 'subscribe'> & TappedDelivery
   readonly ingest: Pick<Ingest, 'now' | 'processes'>
   readonly policies: Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
   readonly nodeName: string
@@ -56,11 +58,12 @@ export class Api implements AsyncDisposable {
   }
 
   #add(methods: Methods): void {
-    const { policies, ingest, log } = this.#options
+    const { delivery, policies, ingest, log } = this.#options
     methods.serverStream(FineGuidanceSensors.method.getEvents, (call) => this.readers.stream(call))
     addPolicies(methods, policies, (what, { source, name }) =>
       log.info({ domain: source, policy: name }, `policy ${what} over the API`),
     )
+    addExporters(methods, delivery)
     addInfo(methods, this.#options)
     addDebug(methods, { log, processes: ingest.processes, encoder: this.readers.encoder })
   }

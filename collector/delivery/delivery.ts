@@ -9,6 +9,7 @@ import type { ExportersContext, FanOut, PreparedExporters, ProcessLookup, Reader
 import { LostRanges } from './lost-ranges.ts'
 import { Subscription } from './subscription.ts'
 import type { LiveFilter, SubscriptionBound } from './subscription.ts'
+import { Tap } from './tap.ts'
 
 export class Delivery implements AsyncDisposable {
   readonly fanout: FanOut
@@ -17,6 +18,7 @@ export class Delivery implements AsyncDisposable {
   readonly #context: ExportersContext
   /** Events dropped by removed exporters before the stop. */
   #droppedBefore: number | undefined
+  readonly #taps = new Set<Tap>()
   readonly #subscriptions = new Set<Subscription>()
 
   constructor(fanout: FanOut, lostRanges: LostRanges, context: ExportersContext) {
@@ -51,6 +53,24 @@ export class Delivery implements AsyncDisposable {
     return made
   }
 
+  /** Present taps. */
+  get tapCount(): number {
+    return this.#taps.size
+  }
+
+  /** Reads what this exporter is offered from now on; the returned function ends that. */
+  tap(exporter: string): { readonly tap: Tap; readonly close: () => void } {
+    const tap = new Tap()
+    const untap = this.fanout.tap(exporter, (encoded) => tap.put(encoded))
+    this.#taps.add(tap)
+    const close = (): void => {
+      untap()
+      this.#taps.delete(tap)
+      tap.end()
+    }
+    return { tap, close }
+  }
+
   /** Prepares other exporters; publish goes on meanwhile. Rejects like `prepareExporters`; then nothing has changed. */
   prepare(exporters: Config['exporters'], stop: AbortSignal): Promise<PreparedExporters> {
     return prepareExporters(this.fanout, exporters, this.#context, stop)
@@ -67,6 +87,7 @@ export class Delivery implements AsyncDisposable {
   async stop(graceMs: number): Promise<void> {
     this.#droppedBefore ??= this.#dropped
     for (const subscription of this.#subscriptions) subscription.end()
+    for (const tap of this.#taps) tap.end()
     await this.fanout.stop(graceMs)
   }
 

@@ -17,6 +17,7 @@ import { GetEventsRequestSchema } from '../proto/tetragon/events_pb.js'
 import type { GetEventsRequest } from '../proto/tetragon/events_pb.js'
 import { ApiError } from '../rpc.ts'
 import type { StreamCall } from '../rpc.ts'
+import { Sending } from '../sending.ts'
 import { ResponseEncoder } from './encode.ts'
 import { fieldCutter } from './fields.ts'
 import { filterOf } from './filters.ts'
@@ -33,8 +34,6 @@ export interface ReadersOptions {
 const MAX_READERS = 64
 /** Of one reader. Readers that lag equally hold the same events in memory. */
 const QUEUE = { bytes: 1 << 20, events: 10_000 }
-/** What one reader's stream holds beside that, and one message more. */
-const SEND_BYTES = 64 << 10
 /** Filters are evaluated for every process, so their text is bounded. */
 const MAX_FILTER_BYTES = 64 << 10
 /** Messages of all readers per turn of the event loop. */
@@ -131,36 +130,4 @@ function checked(request: GetEventsRequest): ReturnType<typeof fieldCutter> {
     throw new ApiError('INVALID_ARGUMENT', `expected filters of at most ${MAX_FILTER_BYTES} bytes, got ${length}`)
   }
   return fieldCutter(request.fieldFilters)
-}
-
-/** Writes to a stream and waits while too much is on its way. */
-class Sending {
-  readonly #call: Call
-  #bytes = 0
-  #wake: () => void = () => {}
-
-  constructor(call: Call) {
-    this.#call = call
-    // grpc-js has one message on its way at a time, which makes one per turn of the event loop. All that wait go together.
-    // oxlint-disable no-underscore-dangle -- Node's names for what a stream implements
-    call._writev = (waiting, done) => {
-      let left = waiting.length
-      for (const { chunk, encoding } of waiting)
-        call._write(chunk, encoding, (error?: Error | null) => void (--left === 0 && done(error)))
-    }
-    // oxlint-enable no-underscore-dangle
-    // Then written messages are never reported as sent.
-    call.once('cancelled', () => this.#wake())
-  }
-
-  write(message: Uint8Array): Promise<void> | undefined {
-    if (this.#call.cancelled) return undefined
-    this.#bytes += message.length
-    this.#call.write(message, () => {
-      this.#bytes -= message.length
-      if (this.#bytes <= SEND_BYTES) this.#wake()
-    })
-    if (this.#bytes <= SEND_BYTES) return undefined
-    return new Promise((resolve) => (this.#wake = resolve))
-  }
 }

@@ -11,6 +11,7 @@ import {
 } from '../proto/grpc/health_pb.js'
 import { ServerReflection, file_grpc_reflection } from '../proto/grpc/reflection_pb.js'
 import type { ServerReflectionRequest, ServerReflectionResponseSchema } from '../proto/grpc/reflection_pb.js'
+import { Exporters, file_ktrail_exporters } from '../proto/ktrail/exporters_pb.js'
 import { EventLogService, FineGuidanceSensors, file_tetragon_sensors } from '../proto/tetragon/sensors_pb.js'
 import { ApiError } from '../rpc.ts'
 import type { Methods } from '../rpc.ts'
@@ -63,13 +64,14 @@ function collect(file: DescFile): void {
   file.dependencies.forEach(collect)
 }
 
-const SERVICES = [FineGuidanceSensors, EventLogService, HealthService, ServerReflection]
+const SERVICES = [FineGuidanceSensors, EventLogService, Exporters, HealthService, ServerReflection]
 /** Clients of before 2023 ask for it by this name; the messages are the same. */
 const ALPHA = 'grpc.reflection.v1alpha.ServerReflection'
 
 /** Adds the reflection service: clients such as grpcurl then need no .proto files. */
 export function addReflection(methods: Methods): void {
-  for (const file of [file_tetragon_sensors, file_grpc_health, file_grpc_reflection]) collect(file)
+  for (const file of [file_tetragon_sensors, file_ktrail_exporters, file_grpc_health, file_grpc_reflection])
+    collect(file)
   const method = ServerReflection.method.serverReflectionInfo
   for (const service of [ServerReflection.typeName, ALPHA]) {
     methods.conversation(method, service, (request) => ({

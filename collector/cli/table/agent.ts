@@ -112,3 +112,17 @@ export const STATUS: CommandSpec = {
   examples: ['ktrail status', 'ktrail status --http 127.0.0.1:2112 --json'],
   load: async () => (await import('../status/status.ts')).statusCommand,
 }
+
+export const TAP: CommandSpec = {
+  summary: 'what an exporter of the agent is offered, live',
+  usage: ['EXPORTER [OPTIONS]'],
+  text: [
+    'Prints the records of an exporter as they enter its queue: after its filter and redaction, in its format. For OTLP that is the body of the record, or the record as JSON.',
+    'Not what the sink acknowledged: the queue, the rate limit and the sink come after it; ktrail status has those counts. If this command is too slow it loses lines, which is reported; it never slows the exporter.',
+  ],
+  options: SERVER_OPTIONS,
+  offered: 'exporters',
+  exits: '0 ended, 1 refused or no agent answers, 2 wrong usage',
+  examples: ['ktrail tap loki', 'ktrail tap archive | jq .process_exec.process.binary'],
+  load: async () => (await import('../tap.ts')).tapCommand,
+}

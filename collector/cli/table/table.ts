@@ -1,5 +1,5 @@
 /** All commands, in the order in which they are listed. */
-import { EVENTS, POLICY, STATUS } from './agent.ts'
+import { EVENTS, POLICY, STATUS, TAP } from './agent.ts'
 import { CHECK, COMPLETION, CONFIG, RUN, VERSION } from './host.ts'
 import { AUDIT, SPOOL } from './sinks.ts'
 import type { GroupSpec } from './spec.ts'
@@ -12,6 +12,7 @@ export const KTRAIL: GroupSpec = {
     config: CONFIG,
     status: STATUS,
     events: EVENTS,
+    tap: TAP,
     policy: POLICY,
     spool: SPOOL,
     audit: AUDIT,

@@ -302,6 +302,7 @@ test('api: reflection names the services and gives their files', async () => {
       [
         'tetragon.FineGuidanceSensors',
         'tetragon.EventLogService',
+        'ktrail.v1.Exporters',
         'grpc.health.v1.Health',
         'grpc.reflection.v1.ServerReflection',
       ],

@@ -9,6 +9,7 @@ import { configOrThrow } from '../../../../../config/agent/check.ts'
 import { loadConfig } from '../../../../../config/agent/load.ts'
 import type { Timestamp } from '../../../../../exporters/contract/event.ts'
 import { EncoderPool, FanOut } from '../../../../../exporters/index.ts'
+import type { Route } from '../../../../../exporters/fanout.ts'
 import { Folder } from '../../../exporters/support/folder.ts'
 import { kernel as facts } from '../../support/facts.ts'
 import { FakeKernel } from '../../support/policies.ts'
@@ -32,10 +33,14 @@ export class Rig implements AsyncDisposable {
   #clients: TableClient[] = []
 
   /** `server`: the keys of `server:` in the config, instead of the address of the socket. */
-  constructor(server?: string, exporters = 'archive: { type: file, path: /x/events.jsonl }') {
+  constructor(
+    server?: string,
+    exporters = 'archive: { type: file, path: /x/events.jsonl }',
+    routes: readonly Route[] = [],
+  ) {
     const keys = server ?? `grpc: "unix://${this.path}"`
     const text = `server: { ${keys} }\nexporters: { ${exporters} }\n`
-    this.delivery = new Delivery(new FanOut([]), new LostRanges('e'), {
+    this.delivery = new Delivery(new FanOut(routes), new LostRanges('e'), {
       nodeName: NODE,
       epoch: 'e',
       encoders: new EncoderPool(NODE),

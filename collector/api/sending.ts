@@ -1,0 +1,39 @@
+/** Streams of messages to clients that may be slow. */
+import type { ServerWritableStream } from '@grpc/grpc-js'
+
+/** What a stream holds, and one message more. */
+const SEND_BYTES = 64 << 10
+
+type Stream = ServerWritableStream<unknown, Uint8Array>
+
+/** Writes to a stream and waits while too much is on its way. */
+export class Sending {
+  readonly #call: Stream
+  #bytes = 0
+  #wake: () => void = () => {}
+
+  constructor(call: Stream) {
+    this.#call = call
+    // grpc-js has one message on its way at a time, which makes one per turn of the event loop. All that wait go together.
+    // oxlint-disable no-underscore-dangle -- Node's names for what a stream implements
+    call._writev = (waiting, done) => {
+      let left = waiting.length
+      for (const { chunk, encoding } of waiting)
+        call._write(chunk, encoding, (error?: Error | null) => void (--left === 0 && done(error)))
+    }
+    // oxlint-enable no-underscore-dangle
+    // Then written messages are never reported as sent.
+    call.once('cancelled', () => this.#wake())
+  }
+
+  write(message: Uint8Array): Promise<void> | undefined {
+    if (this.#call.cancelled) return undefined
+    this.#bytes += message.length
+    this.#call.write(message, () => {
+      this.#bytes -= message.length
+      if (this.#bytes <= SEND_BYTES) this.#wake()
+    })
+    if (this.#bytes <= SEND_BYTES) return undefined
+    return new Promise((resolve) => (this.#wake = resolve))
+  }
+}

@@ -1,0 +1,43 @@
+/** Live readers of what one exporter is offered. */
+import { create, toBinary } from '@bufbuild/protobuf'
+import { Metadata } from '@grpc/grpc-js'
+import { show } from '../../../config/yaml/problems.ts'
+import { didYouMean } from '../../../config/yaml/suggest.ts'
+import type { Delivery } from '../../delivery/delivery.ts'
+import { Exporters, TapResponseSchema } from '../proto/ktrail/exporters_pb.js'
+import { ApiError } from '../rpc.ts'
+import type { Methods } from '../rpc.ts'
+import { Sending } from '../sending.ts'
+
+/** Each copies what it reads. */
+const MAX_TAPS = 8
+
+export type TappedDelivery = Pick<Delivery, 'tap' | 'tapCount' | 'fanout'>
+
+export function addExporters(methods: Methods, delivery: TappedDelivery): void {
+  methods.serverStream(Exporters.method.tap, async (call) => {
+    const { exporter } = call.request
+    const names = delivery.fanout.routes.map(({ sender }) => sender.name)
+    if (!names.includes(exporter)) {
+      const hint = didYouMean(exporter, names) || `: expected one of ${names.join(', ')}`
+      throw new ApiError('NOT_FOUND', `the agent has no exporter ${show(exporter)}${hint}`)
+    }
+    if (delivery.tapCount >= MAX_TAPS) {
+      throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_TAPS} clients tap exporters already: end one of them`)
+    }
+    const { tap, close } = delivery.tap(exporter)
+    call.once('cancelled', close)
+    try {
+      const sending = new Sending(call)
+      // At once, so that the client knows that it is connected.
+      call.sendMetadata(new Metadata())
+      for await (const { encoded, lost } of tap) {
+        const { encoding, bytes, ends } = encoded
+        const message = create(TapResponseSchema, { encoding, records: bytes, ends: [...ends], lost: BigInt(lost) })
+        await sending.write(toBinary(TapResponseSchema, message))
+      }
+    } finally {
+      close()
+    }
+  })
+}

@@ -2,20 +2,22 @@ import { checkFile } from '../../config/agent/check.ts'
 import type { Checked } from '../../config/agent/check.ts'
 import { policyFilesAt } from '../../config/policy/files.ts'
 import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
-import { formatProblem } from '../../config/yaml/problems.ts'
 import { UsageError } from './command.ts'
 import type { Command } from './command.ts'
+import { linesOf } from './check/lines.ts'
 import { plural } from './format.ts'
 
 /** `ktrail check`. */
 export const checkCommand: Command = async (given, terminal) => {
   const { env, print, printError } = terminal
   const { positionals } = given
-  // Loaded when needed: only this needs the addon.
+  if (given.flag('kernel') && given.flag('probe')) throw new UsageError('expected either --kernel or --probe, got both')
+  // Loaded when needed: only these need the addon and the exporters.
   if (given.flag('kernel')) return (await import('./check/kernel.ts')).checkKernel(given, terminal)
+  if (given.flag('probe')) return (await import('./check/probe.ts')).checkProbe(given, terminal)
   if (given.text('config') !== undefined)
-    throw new UsageError('check --config goes with --kernel; a config is checked by: check FILE')
-  if (positionals.length === 0) throw new UsageError('check needs at least one file or folder, or --kernel')
+    throw new UsageError('check --config goes with --kernel or --probe; a config is checked by: check FILE')
+  if (positionals.length === 0) throw new UsageError('check needs at least one file or folder, --kernel or --probe')
   let files = 0
   let wrong = 0
   const show = async (checked: Checked): Promise<void> => {
@@ -43,14 +45,6 @@ async function withKernel(checked: Checked): Promise<Checked> {
   const warned = new Set(warnings.map(({ line }) => line))
   const more = (await functionWarnings(policy)).filter(({ line }) => !warned.has(line))
   return { ...checked, warnings: [...warnings, ...more] }
-}
-
-function linesOf({ problems, warnings, notes }: Checked): string {
-  const marked = (word: string, list: typeof notes): typeof problems =>
-    list.map((item) => ({ ...item, message: `${word}: ${item.message}` }))
-  return [...problems, ...marked('warning', warnings), ...marked('note', notes)]
-    .map((problem) => `${formatProblem(problem)}\n`)
-    .join('')
 }
 
 function emptyFolder(file: string): Checked {

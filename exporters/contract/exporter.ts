@@ -114,6 +114,11 @@ export interface Exporter extends AsyncDisposable {
    * once. When `signal` aborts, it settles soon with 'retryable'.
    */
   send(batch: Batch, signal: AbortSignal): Promise<Outcome>
+  /**
+   * Connects to the sink as `send` would and sends nothing; resolves to what it found, for people. Called instead of `start`, and followed by
+   * `stop`. Rejects with an Error that names the failure and what to do. When `signal` aborts, nobody waits for it any more.
+   */
+  probe?(signal: AbortSignal): Promise<string>
   /** Reopens files after log rotation (SIGUSR1, SIGHUP). */
   reopen?(): Promise<void>
   /** Flushes and closes. A second call does nothing. */

@@ -20,7 +20,7 @@ export const RUN: CommandSpec = {
 
 export const CHECK: CommandSpec = {
   summary: 'mistakes in configs and policies, without root',
-  usage: ['FILE|FOLDER...', '--kernel [--config FILE]'],
+  usage: ['FILE|FOLDER...', '--kernel [--config FILE]', '--probe [FILE]'],
   text: [
     'Prints every mistake in configs and policies as file:line:col: message. Needs no root. Of a folder it takes the *.yaml and *.yml files, not its folders. Policies are recognized by their keys (kind, spec). For a config, missing packages and policies are reported, too; the policies that it names are not read: check them as well. Warnings and notes are no mistakes; among them are functions that the kernel of this machine lacks.',
   ],
@@ -29,10 +29,14 @@ export const CHECK: CommandSpec = {
       about:
         'what this kernel offers, what ktrail does without it, and whether it has the functions of the configured policies; some of it only root can find out',
     },
+    probe: {
+      about: 'checks a config, then connects to each of its sinks for at most 5 seconds and sends nothing',
+    },
     ...CONFIG_OPTION,
   },
   offered: 'files',
-  exits: '0 no mistakes, 2 wrong usage, 78 mistakes, or the kernel cannot run ktrail or a policy',
+  exits:
+    '0 no mistakes, 1 a sink cannot be used, 2 wrong usage, 78 mistakes, or the kernel cannot run ktrail or a policy',
   examples: ['ktrail check config/ktrail.yaml config/policies'],
   load: async () => (await import('../check.ts')).checkCommand,
 }

@@ -15,6 +15,7 @@ import { systemFiles } from './file-system.ts'
 import { noCounters } from './parts.ts'
 import type { FileConfig, FileCounters } from './parts.ts'
 import type { FileSystem } from './file-system.ts'
+import { probeFile } from './probe.ts'
 import { makeFolder, RotatingFile } from './rotating-file.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -74,6 +75,10 @@ export class FileExporter implements Exporter {
       this.#armRotation()
       await this.#upkeep.start()
     })
+  }
+
+  probe(): Promise<string> {
+    return probeFile(this.#config.path)
   }
 
   send(batch: Batch, signal: AbortSignal): Promise<Outcome> {

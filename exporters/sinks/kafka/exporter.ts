@@ -19,8 +19,7 @@ import { readConnection, sameCredentials } from './connection.ts'
 import type { KafkaConfig, KafkaConnection } from './connection.ts'
 import { loadDriver } from './drivers/driver.ts'
 import type { KafkaDriver, KafkaRecord, MakeDriver } from './drivers/driver.ts'
-import { faultOf, isLoginFault } from './faults.ts'
-import type { KafkaFault } from './faults.ts'
+import { faultOf, isLoginFault, KafkaFault } from './faults.ts'
 import { RecordHeaders } from './headers.ts'
 import type { HeaderContext } from './headers.ts'
 import { ACKED, INVALID, layOut, Memory, settleNumbers, TOO_LARGE, topicsOf } from './partition-batches.ts'
@@ -28,7 +27,7 @@ import type { Fate, PartitionBatch, Layout } from './partition-batches.ts'
 import { Gathering } from './gathering.ts'
 import { outcomeOf } from './outcome.ts'
 import { Keys } from './partitions.ts'
-import { parseTopic } from './topic.ts'
+import { parseTopic, topicsOfTypes } from './topic.ts'
 import { Topics } from './topics.ts'
 import { Unacknowledged } from './unacknowledged.ts'
 
@@ -104,6 +103,20 @@ export class KafkaExporter implements Exporter {
     const codec = type && (await loadCodec(packageOf(type), this.#configFile))
     const { compressors } = this.#deps
     this.#driver = make(this.#connection, { warn: (message) => this.#warn(message), compressors, codec })
+  }
+
+  /** Logs in to a broker and asks for the topics. Those of a template with {policy} are not known before there are events. */
+  async probe(): Promise<string> {
+    await this.start()
+    const { brokers, topic, tls, sasl } = this.#config
+    const topics = topicsOfTypes(topic)
+    const found = await this.#driver?.partitions(topics)
+    const fault = found?.values().find((one) => one instanceof KafkaFault)
+    if (fault !== undefined) throw fault
+    const partitions = topics.map((name) => `partitions of topic "${name}": ${String(found?.get(name))}`)
+    const login = sasl === undefined ? '' : `, logged in as "${sasl.username}"`
+    const named = topics.length === 0 ? [`topics "${topic}" depend on the events and were not looked for`] : partitions
+    return [`${brokers.join(', ')}: ${tls === undefined ? 'plain' : 'TLS'}${login}`, ...named].join('; ')
   }
 
   /**

@@ -29,6 +29,16 @@ export function parseTopic(template: string): TopicOf {
   }
 }
 
+/** Types that have topics of their own. */
+const TYPES = ['process_exec', 'process_exit', 'process_kprobe', 'events_lost'] as const
+
+/** All topics of a template; none when they depend on the policies. */
+export function topicsOfTypes(template: string): string[] {
+  if (template.includes('{policy}')) return []
+  const topicOf = parseTopic(template)
+  return [...new Set(TYPES.map((type) => topicOf({ type, policy: '' })))]
+}
+
 function fill(template: string, type: string, policy: string): string {
   return template.replaceAll(PLACE, (_, place: string) =>
     (place === 'policy' ? policy : type).replaceAll(/[^a-zA-Z0-9._-]/g, '_'),

@@ -20,6 +20,7 @@ export class GuardedExporter implements Exporter {
   readonly encoding: Encoding
   readonly maxConcurrency: number
   readonly reopen?: () => Promise<void>
+  readonly probe?: (signal: AbortSignal) => Promise<string>
   readonly #inner: PackageExporter
   readonly #clock: Clock
   readonly #warn: (text: string) => void
@@ -35,6 +36,7 @@ export class GuardedExporter implements Exporter {
     this.#clock = deps.clock ?? systemClock
     this.#warn = deps.warn
     if (inner.reopen !== undefined) this.reopen = async () => inner.reopen?.()
+    if (inner.probe !== undefined) this.probe = async (signal) => String(await inner.probe?.(signal))
   }
 
   /** Throws ExportError: UNUSABLE with the package's error, TIMEOUT if it takes too long. */

@@ -54,8 +54,10 @@ function exporterProblem(made: object): string | undefined {
   }
   const missing = METHODS.filter((name) => typeof get(made, name) !== 'function')
   if (missing.length > 0) return `expected the methods ${METHODS.join(', ')}, got none called ${missing.join(', ')}`
-  const reopen = get(made, 'reopen')
-  if (reopen !== undefined && typeof reopen !== 'function') return `reopen: expected a function, got ${text(reopen)}`
+  for (const name of ['reopen', 'probe']) {
+    const method = get(made, name)
+    if (method !== undefined && typeof method !== 'function') return `${name}: expected a function, got ${text(method)}`
+  }
   const most = get(made, 'maxConcurrency') ?? 1
   if (!(Number.isInteger(most) && Number(most) >= 1 && Number(most) <= MAX_CONCURRENCY)) {
     return `maxConcurrency: expected 1 to ${MAX_CONCURRENCY}, got ${text(most)}`

@@ -106,6 +106,11 @@ export class OtlpExporter implements Exporter {
     return this.#transport.open()
   }
 
+  async probe(signal: AbortSignal): Promise<string> {
+    await this.start()
+    return this.#transport.probe(signal)
+  }
+
   /**
    * Reads certificates, keys and headers again for new connections; if that fails, the old ones stay in use. Also resets learned
    * limits and refusal counts, because the user may have repaired the sink.

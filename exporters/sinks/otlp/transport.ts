@@ -11,6 +11,7 @@ import { MAX_SECRET_BYTES } from '../../../config/yaml/named-file.ts'
 import { ExportError, errnoOf, textOf } from '../../contract/errors.ts'
 import { contentOf } from '../../runtime/named-file.ts'
 import { readTlsFiles } from '../../runtime/tls-files.ts'
+import { connection } from './connection.ts'
 
 export interface TransportOptions {
   /** The full URL. */
@@ -184,6 +185,15 @@ export class HttpTransport {
       for (const chunk of chunks) sent.write(chunk)
       sent.end()
     })
+  }
+
+  /** Connects as `post` does, with TLS handshake, and sends no byte of a request. Rejects with ExportError IO. */
+  async probe(signal: AbortSignal): Promise<string> {
+    try {
+      return `${this.where}: ${await connection(this.#url, this.#agent, signal)}`
+    } catch (cause) {
+      throw new ExportError('IO', `cannot connect to ${this.where}: ${textOf(cause)}`, cause)
+    }
   }
 
   #error(code: 'ABORTED' | 'TIMEOUT' | 'IO', what: string, cause?: unknown): ExportError {

@@ -66,6 +66,10 @@ export class StdoutExporter implements Exporter {
     return Promise.resolve()
   }
 
+  probe(): Promise<string> {
+    return Promise.resolve('nothing to connect to')
+  }
+
   async send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     if (this.#broken !== undefined) return { status: 'hold', forGood: true, error: this.#broken }
     if (!this.#started) return again('CLOSED', 'standard output is not open')

@@ -43,6 +43,10 @@ export class StdoutFileExporter implements Exporter {
     this.#file = await LogFile.of(files, path, file)
   }
 
+  probe(): Promise<string> {
+    return Promise.resolve('nothing to connect to')
+  }
+
   send(batch: Batch, signal: AbortSignal): Promise<Outcome> {
     return this.#mutex.run(() => this.#send(batch, signal))
   }

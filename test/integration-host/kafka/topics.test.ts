@@ -26,6 +26,19 @@ function ofPolicies(parts: readonly Encoded[], policies: readonly string[]): Des
   })
 }
 
+/** What `ktrail check --probe` shows of them. */
+async function probes(brokers: readonly string[], driver: (typeof DRIVERS)[number]): Promise<void> {
+  const found = async (topic: string): Promise<string> => {
+    const { exporter } = senderOf(brokers, `${driver}.${topic}`, { driver })
+    const text = await exporter.probe?.(new AbortController().signal).catch(String)
+    await exporter.stop()
+    return text ?? ''
+  }
+  assert.equal(await found('a'), `${brokers.join(', ')}: plain; partitions of topic "${driver}.a": 2`)
+  assert.match(await found('b'), /topic "\w+\.b".*TOPIC_AUTHORIZATION_FAILED.*allow this user/)
+  assert.match(await found('none'), /topic "\w+\.none".*UNKNOWN_TOPIC_OR_PARTITION.*create it/)
+}
+
 test('kafka: a forbidden topic, a hung broker and new partitions leave the rest alone', async (t) => {
   await withCluster(t, { nodes: 1, settings: NOBODY_KNOWN }, async (cluster, jars, topics) => {
     await using hung = await FakeBroker.start()
@@ -40,6 +53,7 @@ test('kafka: a forbidden topic, a hung broker and new partitions leave the rest 
         await until('it holds', () => sender.accounting().state === 'hold', DEADLINE_MS)
         assert.match(sender.accounting().lastError, /topic "\w+\.b".*TOPIC_AUTHORIZATION_FAILED.*allow this user/)
         assert.equal((await readTopic(jars, cluster.brokers, `${driver}.a`)).length, 50)
+        await probes(cluster.brokers, driver)
         await topics.allow(`${driver}.b`)
         await sender.reopen()
         await until('all is delivered', () => sender.accounting().heldEvents === 0, DEADLINE_MS)

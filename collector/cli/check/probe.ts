@@ -1,0 +1,48 @@
+/** `ktrail check --probe`: whether each sink of a config can be reached. */
+import { checkFile, configOrThrow, parseConfigFile } from '../../../config/agent/check.ts'
+import { effectiveConfig } from '../../../config/agent/effective.ts'
+import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
+import { oneLine } from '../../../config/yaml/quoting.ts'
+import { EncoderPool, probeExporters } from '../../../exporters/index.ts'
+import { createLog } from '../../telemetry/log.ts'
+import { createEpoch } from '../../ingest/epoch.ts'
+import { configFile, UsageError } from '../command.ts'
+import type { Arguments, Terminal } from '../command.ts'
+import { plural } from '../format.ts'
+import { linesOf } from './lines.ts'
+
+/** Of each sink; they are probed side by side. */
+const TIMEOUT_MS = 5000
+
+/**
+ * Checks the config, then connects to its sinks and sends nothing. Resolves to 0 if all answer, 1 if one does not, 78 for a config with
+ * mistakes. Rejects with ExportError EXPORTER_REFUSED if an exporter cannot be made from it.
+ */
+export async function checkProbe(args: Arguments, terminal: Terminal): Promise<number> {
+  const [file = configFile(args), extra] = args.positionals
+  if (extra !== undefined) throw new UsageError(`check --probe takes one config, got also "${extra}"`)
+  const checked = await checkFile(file, terminal.env)
+  await terminal.print(linesOf(checked))
+  if (checked.problems.length > 0) return EXIT_CONFIG
+  const { config } = configOrThrow(await parseConfigFile(file, terminal.env))
+  const nodeName = effectiveConfig(config, terminal.env).config.node_name
+  const context = {
+    nodeName,
+    epoch: createEpoch(),
+    encoders: new EncoderPool(nodeName),
+    env: terminal.env,
+    log: createLog({ level: 'silent', format: 'text' }),
+    configFile: file,
+  }
+  const probed = await probeExporters(config.exporters, context, TIMEOUT_MS)
+  const width = Math.max(...probed.map(({ name }) => name.length))
+  const lines = probed.map(({ name, state, text }) => oneLine(`${state.padEnd(8)} ${name.padEnd(width)}  ${text}`))
+  await terminal.print(`${lines.join('\n')}\n`)
+  const failed = probed.filter(({ state }) => state === 'failed').length
+  terminal.printError(
+    failed === 0
+      ? `${plural(probed.length, 'sink')} probed, none failed`
+      : `${failed} of ${plural(probed.length, 'sink')} cannot be used`,
+  )
+  return failed === 0 ? 0 : 1
+}

@@ -1,0 +1,102 @@
+/** Looks whether the sinks of a config can be reached; sends nothing. */
+import type { EffectiveExporter } from '../config/agent/effective.ts'
+import { logsAddress } from '../config/agent/exporters/otel.ts'
+import type { Config } from '../config/agent/schema.ts'
+import type { ExportersContext } from './context.ts'
+import { errnoOf, textOf } from './contract/errors.ts'
+import { Numberings } from './contract/numbering.ts'
+import { systemClock } from './runtime/clock.ts'
+import { waitAtMost, within } from './runtime/timeout.ts'
+import { makeRoute, refusalOf } from './start.ts'
+import type { Made } from './start.ts'
+
+/** Texts of sinks, such as the names in a certificate, have no other limit. */
+const MOST_CHARACTERS = 500
+const STOP_MS = 1000
+
+/** `unknown`: an exporter of a package that has no `probe`. */
+export interface Probed {
+  readonly name: string
+  readonly state: 'ok' | 'failed' | 'unknown'
+  readonly text: string
+}
+
+/**
+ * Probes all sinks at once, each for at most `timeoutMs`. Rejects with ExportError EXPORTER_REFUSED, before any is probed, if an exporter
+ * cannot be made from its config.
+ */
+export async function probeExporters(
+  exporters: Config['exporters'],
+  context: ExportersContext,
+  timeoutMs: number,
+): Promise<Probed[]> {
+  const numberings = new Numberings(context.epoch)
+  const made = await Promise.all(
+    Object.entries(exporters).map(async ([name, config]) => {
+      const route = await makeRoute(name, config, context, numberings.of(name)).catch((error: unknown) =>
+        Promise.reject(refusalOf(name, error)),
+      )
+      return [name, route] as const
+    }),
+  )
+  return Promise.all(
+    made.map(async ([name, route]) => {
+      const { state, text } = await probed(route, timeoutMs)
+      return { name, state, text: text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS)}…` }
+    }),
+  )
+}
+
+async function probed({ config, sink: { exporter } }: Made, timeoutMs: number): Promise<Omit<Probed, 'name'>> {
+  if (exporter.probe === undefined) {
+    return { state: 'unknown', text: `cannot be probed: ${exporter.type} has no method for it` }
+  }
+  const over = new AbortController()
+  const cancel = systemClock.after(timeoutMs, () => over.abort())
+  try {
+    const found = await within(exporter.probe(over.signal), over.signal)
+    if (found !== undefined) return { state: 'ok', text: found }
+    const text =
+      `no answer${addressOf(config)} within ${timeoutMs / 1000} s: look whether address and protocol (TLS or not) are right, ` +
+      'and whether a firewall drops the connection'
+    return { state: 'failed', text }
+  } catch (error) {
+    return { state: 'failed', text: [textOf(error), ...nextStep(error)].join('; ') }
+  } finally {
+    cancel()
+    await waitAtMost(exporter.stop(), STOP_MS, systemClock).catch(() => undefined)
+  }
+}
+
+/** Without user, password and query. */
+function addressOf(config: EffectiveExporter): string {
+  if (config.type === 'kafka') return ` from ${config.brokers.join(', ')}`
+  if (config.type !== 'otlp') return ''
+  const { origin, pathname } = new URL(logsAddress(config))
+  return ` from ${origin}${pathname}`
+}
+
+const NEXT_STEPS: ReadonlyArray<readonly [codes: RegExp, next: string]> = [
+  [/^ECONNREFUSED$/, 'nothing listens there: start the sink, or correct the address'],
+  [/^(?:ENOTFOUND|EAI_AGAIN)$/, 'the name has no address in DNS: correct it, or look at /etc/resolv.conf'],
+  [/^(?:EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/, 'there is no way to it: look at routes and firewalls'],
+  [/^ECONNRESET$/, 'the sink ended the connection: look whether it expects TLS, and at its log'],
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'use a name that its certificate has, or set tls.server_name to one'],
+  [/^CERT_(?:HAS_EXPIRED|NOT_YET_VALID)$/, 'renew its certificate, or set the clock right'],
+  [
+    /^(?:UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|CERT_|INVALID_CA)/,
+    'set tls.ca_file to the authority that signed its certificate',
+  ],
+  [/^ERR_SSL_\w*ALERT/, 'the sink refuses our certificate or TLS version: set tls.cert_file and tls.key_file'],
+  [/^(?:EPROTO|ERR_SSL_)/, 'it does not speak TLS there: correct the port, or leave TLS out'],
+]
+
+/** By the first known code of the error and its causes. */
+function nextStep(error: unknown): string[] {
+  for (let link = error, i = 0; link instanceof Error && i < 10; link = link.cause, i++) {
+    const code = errnoOf(link)
+    const known = NEXT_STEPS.find(([codes]) => codes.test(code))
+    if (known !== undefined) return [known[1]]
+  }
+  return []
+}

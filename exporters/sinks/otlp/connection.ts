@@ -1,0 +1,53 @@
+/** A connection to a sink that is made and looked at, and not used. */
+import http from 'node:http'
+import https from 'node:https'
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import { errnoOf } from '../../contract/errors.ts'
+
+/**
+ * With TLS 1.3 a sink refuses our certificate, or the lack of one, only after our side of the handshake has ended: one round trip later. So a
+ * refusal is waited for twice as long as the handshake took, and at least this long.
+ */
+const REFUSAL_MS = 250
+
+/** Connects as a request with this agent would; resolves to what was found. Rejects with the error of the connection. */
+export function connection(url: URL, agent: http.Agent | undefined, signal: AbortSignal): Promise<string> {
+  const { request } = url.protocol === 'https:' ? https : http
+  return new Promise((resolve, reject) => {
+    const startedMs = performance.now()
+    // Without a write or an end no byte of the request is sent.
+    const asked = request(url, { method: 'POST', agent, signal })
+    asked.on('error', (error) => reject(readable(error)))
+    asked.on('close', () => reject(new Error('the sink closed the connection')))
+    const end = (found: string): void => {
+      resolve(found)
+      asked.destroy()
+    }
+    asked.on('socket', (socket) => {
+      if (!(socket instanceof TLSSocket)) return void socket.once('connect', () => end(`${peerOf(socket)}, plain`))
+      socket.once('secureConnect', () => {
+        const found = `${peerOf(socket)}, ${socket.getProtocol() ?? 'TLS'}, ${certificateOf(socket)}`
+        setTimeout(() => end(found), Math.max(REFUSAL_MS, 2 * (performance.now() - startedMs)))
+      })
+    })
+  })
+}
+
+/** OpenSSL's own messages name lines of its source, and Node's speak of its options. */
+function readable(error: Error): Error {
+  const { reason } = { reason: undefined, ...error }
+  const message = typeof reason === 'string' ? reason : error.message.replace(/; if the root CA .*/, '')
+  return Object.assign(new Error(message, { cause: error }), { code: errnoOf(error) })
+}
+
+function peerOf({ remoteAddress = '', remotePort, remoteFamily }: Socket): string {
+  return `connected to ${remoteFamily === 'IPv6' ? `[${remoteAddress}]` : remoteAddress}:${remotePort}`
+}
+
+function certificateOf(socket: TLSSocket): string {
+  const { valid_to: until } = socket.getPeerCertificate()
+  const date = new Date(until)
+  const valid = Number.isNaN(date.getTime()) ? '' : ` valid until ${date.toISOString().slice(0, 10)}`
+  return socket.authorized ? `certificate${valid}` : `certificate${valid}, not verified`
+}

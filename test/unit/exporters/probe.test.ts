@@ -1,0 +1,178 @@
+/** Probes of sinks: what is found, what is advised, and that nothing is sent. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { Socket } from 'node:net'
+import { test } from 'node:test'
+import { pino } from 'pino'
+import { loadConfig } from '../../../config/agent/load.ts'
+import { EncoderPool, probeExporters } from '../../../exporters/index.ts'
+import { createAuthority, withoutOpenssl } from '../../support/authority.ts'
+import { FakeSink } from '../../support/otlp/server.ts'
+import { FakeBroker } from './sinks/kafka/support/fake-broker.ts'
+import { UserFolder } from './sinks/npm/support.ts'
+import { Folder } from './support/folder.ts'
+
+/** `state text` by exporter. */
+async function probed(exporters: object, timeoutMs = 20_000, configFile = 'c.yaml'): Promise<Record<string, string>> {
+  const loaded = loadConfig(JSON.stringify({ exporters }), configFile, {}, () => '')
+  assert.ok('config' in loaded, JSON.stringify(loaded))
+  const context = { nodeName: 'n', epoch: 'e', encoders: new EncoderPool('n'), env: {}, log: pino({ level: 'silent' }) }
+  const results = await probeExporters(loaded.config.exporters, { ...context, configFile }, timeoutMs)
+  return Object.fromEntries(results.map(({ name, state, text }) => [name, `${state} ${text}`]))
+}
+
+function matches(found: Readonly<Record<string, string>>, wanted: Readonly<Record<string, RegExp>>): void {
+  assert.deepEqual(Object.keys(found), Object.keys(wanted))
+  for (const [name, want] of Object.entries(wanted)) assert.match(found[name] ?? '', want, name)
+}
+
+test(
+  'probe: an HTTP sink is connected to, plain or with TLS, and gets no request',
+  { skip: withoutOpenssl() },
+  async () => {
+    using folder = new Folder()
+    const good = createAuthority(folder.path, 'good')
+    const other = createAuthority(folder.path, 'other')
+    const tls = { cert: readFileSync(good.cert), key: readFileSync(good.key) }
+    const mutual = { ...tls, requestCert: true, rejectUnauthorized: true, ca: readFileSync(good.ca) }
+    await using plain = await FakeSink.start()
+    await using secure = await FakeSink.start(undefined, tls)
+    await using strict = await FakeSink.start(undefined, mutual)
+    const otlp = (sink: FakeSink, keys: object = {}): object => ({ type: 'otlp', logs_endpoint: sink.url, ...keys })
+    const trusted = { ca_file: good.ca }
+    const found = await probed({
+      plain: otlp(plain),
+      secure: otlp(secure, { tls: trusted }),
+      unchecked: otlp(secure, { tls: { insecure_skip_verify: true } }),
+      distrusted: otlp(secure, { tls: { ca_file: other.ca } }),
+      named: otlp(secure, { tls: { ...trusted, server_name: 'elsewhere.example' } }),
+      known: otlp(strict, { tls: { ...trusted, cert_file: good.cert, key_file: good.key } }),
+      unknown: otlp(strict, { tls: trusted }),
+    })
+    matches(found, {
+      plain: new RegExp(
+        `^ok http://127\\.0\\.0\\.1:${plain.port}/v1/logs: connected to 127\\.0\\.0\\.1:${plain.port}, plain$`,
+      ),
+      secure: /^ok https:.*, TLSv1\.3, certificate valid until \d{4}-\d\d-\d\d$/,
+      unchecked: /^ok https:.*, TLSv1\.3, certificate valid until \S+, not verified$/,
+      distrusted: /^failed cannot connect to https:.*: unable to verify the first certificate; set tls\.ca_file /,
+      named: /^failed .*elsewhere\.example.*; use a name that its certificate has, or set tls\.server_name to one$/,
+      known: /^ok https:.*, TLSv1\.3, /,
+      // Sometimes the reset of the connection arrives before the sink's alert.
+      unknown: /^failed .*(?:alert certificate required; the sink refuses our certificate|ECONNRESET; the sink ended)/,
+    })
+    for (const sink of [plain, secure, strict]) assert.equal(sink.requests.length, 0)
+  },
+)
+
+test('probe: sinks that are not there, do not answer or do not speak TLS; each with the next step', async () => {
+  const sockets = new Set<Socket>()
+  const silent = createServer((socket) => void sockets.add(socket.on('error', () => {})))
+  const gone = createServer()
+  const rude = createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+  const ports: number[] = []
+  for (const server of [silent, gone, rude]) {
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const address = server.address()
+    ports.push(typeof address === 'object' && address !== null ? address.port : 0)
+  }
+  await new Promise((resolve) => gone.close(resolve))
+  const [quiet, closed, http] = ports
+  await using broker = await FakeBroker.start()
+  broker.deed = () => 'silence'
+  const startedMs = performance.now()
+  const found = await probed(
+    {
+      gone: { type: 'otlp', endpoint: `http://127.0.0.1:${closed}?key=hush` },
+      rude: { type: 'otlp', endpoint: `https://127.0.0.1:${http}` },
+      silent: { type: 'otlp', endpoint: `https://127.0.0.1:${quiet}?key=hush` },
+      nowhere: { type: 'otlp', endpoint: 'http://nowhere.invalid' },
+      broker: { type: 'kafka', brokers: [broker.address], topic: 'events' },
+      other: { type: 'kafka', brokers: [`127.0.0.1:${quiet}`], topic: 'events', driver: 'platformatic' },
+    },
+    1500,
+  )
+  assert.ok(performance.now() - startedMs < 10_000, 'all are probed side by side')
+  for (const socket of sockets) socket.destroy()
+  silent.close()
+  rude.close()
+  matches(found, {
+    gone: /^failed cannot connect to http:\/\/127\S+: connect ECONNREFUSED 127\S+; nothing listens there: /,
+    rude: /^failed .*wrong version number; it does not speak TLS there: correct the port, or leave TLS out$/,
+    silent: /^failed no answer from https:\/\/127\S+\/v1\/logs within 1\.5 s: look whether /,
+    nowhere: /^failed .*nowhere\.invalid; the name has no address in DNS: /,
+    broker: /^failed no answer from 127\S+ within 1\.5 s: /,
+    other: /^failed no answer from 127\S+ within 1\.5 s: /,
+  })
+  assert.doesNotMatch(JSON.stringify(found), /hush/)
+})
+
+test('probe: a broker is asked for the topics, with kafkajs', async () => {
+  await using broker = await FakeBroker.start()
+  Object.assign(broker.topics, { secret: 29 })
+  const kafka = (topic: string): object => ({ type: 'kafka', brokers: [broker.address], topic, idempotent: false })
+  matches(
+    await probed({ one: kafka('events'), none: kafka('missing'), secret: kafka('secret'), all: kafka('{policy}') }),
+    {
+      one: /^ok 127\S+: plain; partitions of topic "events": 1$/,
+      none: /^failed .* topic "missing": UNKNOWN_TOPIC_OR_PARTITION; create it /,
+      secret: /^failed .* topic "secret": TOPIC_AUTHORIZATION_FAILED.*; allow this user /,
+      all: /^ok 127\S+: plain; topics "\{policy\}" depend on the events and were not looked for$/,
+    },
+  )
+  assert.ok(!broker.requests.includes(0), 'nothing is produced')
+})
+
+test('probe: a file and its folder are looked at, and not made', async () => {
+  using folder = new Folder()
+  mkdirSync(folder.at('folder'))
+  symlinkSync('elsewhere', folder.at('link'))
+  const file = (path: string): object => ({ type: 'file', path })
+  const found = await probed({
+    fresh: file(folder.at('e.jsonl')),
+    deeper: file(folder.at('new/e.jsonl')),
+    deepest: file(folder.at('a/b/e.jsonl')),
+    there: file(import.meta.filename),
+    folder: file(folder.at('folder')),
+    link: file(folder.at('link')),
+    inside: file(`${import.meta.filename}/e.jsonl`),
+    screen: { type: 'stdout' },
+  })
+  matches(found, {
+    fresh: /^ok .*e\.jsonl: can be created, [\d,]+ MiB free$/,
+    deeper: /^ok .*e\.jsonl: can be created with its folder, [\d,]+ MiB free$/,
+    deepest: /^failed .*its folder does not exist \(ENOENT\); make the folder/,
+    there: /^ok .*probe\.test\.ts: writable, [\d,]+ MiB free$/,
+    folder: /^failed .*expected a regular file, got something else; choose another path$/,
+    link: /^failed .*expected a regular file, got something else; choose another path$/,
+    inside: /^failed .*a part of its path is not a folder \(ENOTDIR\); choose another path$/,
+    screen: /^ok nothing to connect to$/,
+  })
+  assert.deepEqual(folder.names(), ['folder', 'link'])
+})
+
+const source = (probe: string): string =>
+  `export const ktrail = 1\nexport const createExporter = () => ({ type: 'x', encoding: 'json', start() { throw 1 }, send() {}, stop() {}, ${probe} })`
+
+test('probe: an exporter of a package is probed if it offers it; its text is bounded', async () => {
+  using folder = new UserFolder()
+  folder.install('none', source(''))
+  folder.install('good', source('probe: async () => "x".repeat(1e6)'))
+  folder.install('bad', source('probe() { throw new Error("no way") }'))
+  folder.install('hangs', source('probe: () => new Promise(() => {}), stop: () => new Promise(() => {})'))
+  const exporters = Object.fromEntries(['none', 'good', 'bad', 'hangs'].map((name) => [name, { type: `npm:${name}` }]))
+  const found = await probed(exporters, 300, folder.configFile)
+  matches(found, {
+    none: /^unknown cannot be probed: npm:none has no method for it$/,
+    good: /^ok x{500}…$/,
+    bad: /^failed no way$/,
+    hangs: /^failed no answer within 0\.3 s: /,
+  })
+  folder.install('odd', source('probe: 7'))
+  await assert.rejects(
+    probed({ odd: { type: 'npm:odd' } }, 300, folder.configFile),
+    /probe: expected a function, got 7/,
+  )
+})

@@ -32,7 +32,7 @@ test: build ## checks, unit tests, and the rest on a real kernel (KERNEL=5.10|6.
 full: build ## 600,000 hits under full preemption; make test takes 200,000
 	@ONLY=full KTRAIL_FULL_HITS=600000 test/run.sh
 
-arm64: build ## build for arm64, and test on its kernel in an emulated guest (a quarter of an hour)
+arm64: build ## build for arm64, and test on its kernel in an emulated guest (ten minutes)
 	@$(SETUP)/cross.sh arm64
 	@ARCH=arm64 test/run.sh
 

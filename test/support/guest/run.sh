@@ -3,7 +3,7 @@
 #
 #   run.sh KERNEL [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--verbose] -- COMMAND ARGUMENT...
 #
-# --arch arm64: with a Debian root for arm64 that shows the checkout with what deploy/setup/cross.sh built; some ten times slower.
+# --arch arm64: with a Debian root for arm64 that shows the checkout with what deploy/setup/cross.sh built.
 # KERNEL is 5.10, 6.1, 6.12 or 7.3. The command runs as root in the checkout; its output (stdout and stderr) is
 # streamed to stdout, its exit code becomes ours. 124: out of time. 125: the guest did not start or crashed.
 # At most two guests of one user run at a time; a third one waits.

@@ -139,8 +139,13 @@ export class Reloader implements Disposable {
     if (problems.length > 0) throw new ConfigError(problems)
     for (const { message } of await configWarnings(next, file)) log.warn(message)
     await apply(next.config, this.#loaded.config, this.#stopping.signal)
-    for (const { key, from, to } of changes.slice(0, MOST_LOGGED)) log.info({ key, from, to }, 'config changed')
-    log.info({ changes: changes.length, hash: next.hash, files: next.files }, 'config reloaded')
+    // The defaults of an exporter that comes or goes are nobody's change.
+    const made = changes.filter(
+      ({ key, from, to }) =>
+        (from !== undefined && to !== undefined) || (to === undefined ? this.#loaded : next).origins.has(key),
+    )
+    for (const { key, from, to } of made.slice(0, MOST_LOGGED)) log.info({ key, from, to }, 'config changed')
+    log.info({ changes: made.length, hash: next.hash, files: next.files }, 'config reloaded')
     // Else a level that was set over the API would be lost.
     if (next.config.log.level !== this.#loaded.config.log.level) log.level = next.config.log.level
     this.#use(next)

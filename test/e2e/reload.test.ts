@@ -1,0 +1,45 @@
+/** A running agent takes a changed config: by the watch and by SIGHUP, as a whole or not at all. */
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { TestAgent, cannotRun } from './support/agent.ts'
+import { target } from './support/faults.ts'
+import { fileHook, path, policy } from './support/policy.ts'
+
+interface Status {
+  readonly config: {
+    readonly reloads: Readonly<Record<string, number>>
+    readonly last_refused?: { readonly reason: string }
+  }
+}
+
+const skip = cannotRun()
+
+test('reload: an exporter is added and removed, a mistake changes nothing, and /status tells', { skip }, async () => {
+  const { folder, file: watched } = target()
+  await using agent = await TestAgent.start({
+    policies: { 'p.yaml': policy('reload', [fileHook([path('Prefix', folder)])]) },
+  })
+  const file = join(agent.folder, 'config.yaml')
+  const config = JSON.parse(readFileSync(file, 'utf8'))
+  const change = (exporters: object, rest: object = {}): void =>
+    writeFileSync(file, JSON.stringify({ ...config, ...rest, exporters: { ...config.exporters, ...exporters } }))
+  const status = async (): Promise<Status> =>
+    (await (await fetch(`http://127.0.0.1:${agent.port}/status`)).json()) as Status
+  const reloads = async (result: string): Promise<number> => (await status()).config.reloads[result] ?? 0
+
+  const more = join(agent.folder, 'more.jsonl')
+  change({ more: { type: 'file', path: more, batch: { max_wait: '20ms' } } })
+  await agent.until('the watch has found the exporter', async () => (await reloads('applied')) === 1)
+  readFileSync(watched)
+  await agent.until('it writes', () => readFileSync(more, 'utf8').includes(watched))
+  change({}, { ring: { size: '32MiB' } })
+  await agent.until('the ring is refused', async () => (await reloads('refused')) === 1)
+  assert.match((await status()).config.last_refused?.reason ?? '', /config\.yaml:1:\d+: ring\.size: needs a restart/)
+  change({})
+  process.kill(agent.pid, 'SIGHUP')
+  await agent.until('it is removed', async () => (await reloads('applied')) === 2)
+  assert.ok((await fetch(`http://127.0.0.1:${agent.port}/readyz`)).ok)
+  assert.equal((await agent.stop()).code, 0)
+})

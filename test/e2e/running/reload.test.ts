@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { TestAgent, cannotRun } from './support/agent.ts'
-import { target } from './support/faults.ts'
-import { fileHook, path, policy } from './support/policy.ts'
+import { TestAgent, cannotRun } from '../support/agent.ts'
+import { target } from '../support/faults.ts'
+import { fileHook, path, policy } from '../support/policy.ts'
 
 interface Status {
   readonly config: {

@@ -115,8 +115,8 @@ export function readArguments(args: readonly string[], options: OptionSpecs): Ar
       if (value !== undefined) throw new UsageError(`${rawName}: takes no value, got "${value}"`)
       continue
     }
-    // An option in place of the value: the value is missing.
-    if (value === undefined || (!inlineValue && value.startsWith('-')))
+    // An option in place of the value: the value is missing. A single - is a name for standard input or output.
+    if (value === undefined || (!inlineValue && /^-./.test(value)))
       throw new UsageError(`${rawName}: expected a value after it`)
     if (spec.choices?.includes(value) === false)
       throw new UsageError(`${rawName}: expected ${alternatives(spec.choices)}, got "${value}"`)

@@ -62,15 +62,21 @@ export interface Checked {
 export async function checkFile(file: string, env: Environment): Promise<Checked> {
   const read = await readTextFile(file)
   if ('problems' in read) return { problems: read.problems, warnings: [], notes: [] }
-  const result = looksLikePolicy(read.text) ? parsePolicy(read.text, file) : await loadWhole(read.text, file, env)
+  if (!looksLikePolicy(read.text)) return checkConfigText(read.text, file, env)
+  const result = parsePolicy(read.text, file)
   if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }
-  if ('policy' in result)
-    return {
-      problems: [],
-      warnings: [...result.warnings, ...(await writablePolicy(file))],
-      notes: optionalCalls(result.policy),
-      policy: result.policy,
-    }
+  return {
+    problems: [],
+    warnings: [...result.warnings, ...(await writablePolicy(file))],
+    notes: optionalCalls(result.policy),
+    policy: result.policy,
+  }
+}
+
+/** The same of a config with this text, which `file` need not have yet. Never throws. */
+export async function checkConfigText(text: string, file: string, env: Environment): Promise<Checked> {
+  const result = await loadWhole(text, file, env)
+  if ('problems' in result) return { problems: result.problems, warnings: [], notes: [] }
   const warnings = await configWarnings(result, file)
   return { problems: await missingPolicies(result, file), warnings, notes: [] }
 }

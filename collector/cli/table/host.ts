@@ -38,7 +38,28 @@ export const CHECK: CommandSpec = {
   exits:
     '0 no mistakes, 1 a sink cannot be used, 2 wrong usage, 78 mistakes, or the kernel cannot run ktrail or a policy',
   examples: ['ktrail check config/ktrail.yaml config/policies'],
-  load: async () => (await import('../check.ts')).checkCommand,
+  load: async () => (await import('../check/check.ts')).checkCommand,
+}
+
+export const INIT: CommandSpec = {
+  summary: 'writes a first config',
+  usage: ['[--file PATH] [--loki URL] [--otlp URL] [--kafka BROKERS] [OPTIONS]'],
+  text: [
+    'Writes a config that ktrail check passes, with comments about what each part means. On a terminal and without options for its content it asks. Without any sink, events go to standard output.',
+  ],
+  options: {
+    file: { value: 'PATH', offered: 'files', about: 'events as JSON lines to this file' },
+    loki: { value: 'URL', about: 'events to Grafana Loki' },
+    otlp: { value: 'URL', about: 'events to an OTLP sink, over HTTP' },
+    kafka: { value: 'BROKERS', about: 'events to Kafka; host:port, separated by commas' },
+    topic: { value: 'NAME', about: 'for --kafka; default: ktrail.events' },
+    policies: { value: 'PATH', offered: 'files', about: "instead of ktrail's own policies" },
+    output: { value: 'FILE', offered: 'files', about: 'default: ktrail.yaml; - is standard output' },
+    force: { about: 'replaces a file that exists' },
+  },
+  exits: '0 written, 1 not written, 2 wrong usage, 78 the config would have mistakes',
+  examples: ['ktrail init --loki http://loki:3100'],
+  load: async () => (await import('../init/init.ts')).initCommand,
 }
 
 export const CONFIG: GroupSpec = {

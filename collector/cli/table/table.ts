@@ -1,6 +1,6 @@
 /** All commands, in the order in which they are listed. */
 import { EVENTS, POLICY, STATUS, TAP } from './agent.ts'
-import { CHECK, COMPLETION, CONFIG, RUN, VERSION } from './host.ts'
+import { CHECK, COMPLETION, CONFIG, INIT, RUN, VERSION } from './host.ts'
 import { AUDIT, SPOOL } from './sinks.ts'
 import type { GroupSpec } from './spec.ts'
 
@@ -9,6 +9,7 @@ export const KTRAIL: GroupSpec = {
   commands: {
     run: RUN,
     check: CHECK,
+    init: INIT,
     config: CONFIG,
     status: STATUS,
     events: EVENTS,

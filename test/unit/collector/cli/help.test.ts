@@ -111,6 +111,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['check --config x.yaml', /^check --config goes with --kernel or --probe/, 'ktrail check --help'],
   ['check --kernel --probe', /^expected either --kernel or --probe, got both$/, 'ktrail check --help'],
   ['check --probe a b', /^check --probe takes one config, got also "b"$/, 'ktrail check --help'],
+  ['init x.yaml', /^init takes no file, got "x.yaml": use --output FILE$/, 'ktrail init --help'],
   ['run x.yaml', /^run takes no file, got "x.yaml": use --config FILE$/, 'ktrail run --help'],
   ['run --config', /^--config: expected a value after it$/, 'ktrail run --help'],
   ['run --config --verbose', /^--config: expected a value after it$/, 'ktrail run --help'],

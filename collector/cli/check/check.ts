@@ -1,11 +1,11 @@
-import { checkFile } from '../../config/agent/check.ts'
-import type { Checked } from '../../config/agent/check.ts'
-import { policyFilesAt } from '../../config/policy/files.ts'
-import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
-import { UsageError } from './command.ts'
-import type { Command } from './command.ts'
-import { linesOf } from './check/lines.ts'
-import { plural } from './format.ts'
+import { checkFile } from '../../../config/agent/check.ts'
+import type { Checked } from '../../../config/agent/check.ts'
+import { policyFilesAt } from '../../../config/policy/files.ts'
+import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
+import { UsageError } from '../command.ts'
+import type { Command } from '../command.ts'
+import { linesOf } from './lines.ts'
+import { plural } from '../format.ts'
 
 /** `ktrail check`. */
 export const checkCommand: Command = async (given, terminal) => {
@@ -13,8 +13,8 @@ export const checkCommand: Command = async (given, terminal) => {
   const { positionals } = given
   if (given.flag('kernel') && given.flag('probe')) throw new UsageError('expected either --kernel or --probe, got both')
   // Loaded when needed: only these need the addon and the exporters.
-  if (given.flag('kernel')) return (await import('./check/kernel.ts')).checkKernel(given, terminal)
-  if (given.flag('probe')) return (await import('./check/probe.ts')).checkProbe(given, terminal)
+  if (given.flag('kernel')) return (await import('./kernel.ts')).checkKernel(given, terminal)
+  if (given.flag('probe')) return (await import('./probe.ts')).checkProbe(given, terminal)
   if (given.text('config') !== undefined)
     throw new UsageError('check --config goes with --kernel or --probe; a config is checked by: check FILE')
   if (positionals.length === 0) throw new UsageError('check needs at least one file or folder, --kernel or --probe')
@@ -40,7 +40,7 @@ export const checkCommand: Command = async (given, terminal) => {
 async function withKernel(checked: Checked): Promise<Checked> {
   const { policy, warnings } = checked
   if (policy === undefined) return checked
-  const { functionWarnings } = await import('./check/functions.ts')
+  const { functionWarnings } = await import('./functions.ts')
   // One sentence for one mistake: a name that was warned of needs no second look.
   const warned = new Set(warnings.map(({ line }) => line))
   const more = (await functionWarnings(policy)).filter(({ line }) => !warned.has(line))

@@ -1,0 +1,107 @@
+import { randomUUID } from 'node:crypto'
+import { link, lstat, rename, rm, writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { isatty } from 'node:tty'
+import { fileURLToPath } from 'node:url'
+import { checkConfigText } from '../../../config/agent/check.ts'
+import { EXIT_CONFIG } from '../../../config/yaml/errors.ts'
+import { oneLine } from '../../../config/yaml/quoting.ts'
+import { errnoOf } from '../../../config/yaml/unreadable.ts'
+import { linesOf } from '../check/lines.ts'
+import { UsageError } from '../command.ts'
+import type { Arguments, Command } from '../command.ts'
+import { askFor } from './questions.ts'
+import { configText } from './text.ts'
+import type { Wanted } from './text.ts'
+
+const SHIPPED_POLICIES = fileURLToPath(new URL('../../../config/policies', import.meta.url))
+const ANSWERS = ['file', 'otlp', 'loki', 'kafka', 'topic', 'policies'] as const
+
+/** `ktrail init`: writes a first config, from options or from answers on a terminal. */
+export const initCommand: Command = async (given, { env, print, printError }) => {
+  const [extra] = given.positionals
+  if (extra !== undefined) throw new UsageError(`init takes no file, got "${extra}": use --output FILE`)
+  const output = given.text('output') ?? 'ktrail.yaml'
+  const force = given.flag('force')
+  if (output !== '-' && !force && (await isThere(output))) throw existing(output)
+  const name = output === '-' ? 'ktrail.yaml' : oneLine(output)
+  const problemsOf = async (wanted: Wanted): Promise<string> => {
+    const { problems } = await checkConfigText(configText(wanted, name), name, env)
+    return linesOf({ problems, warnings: [], notes: [] })
+  }
+  const wanted = hasAnswers(given) ? wantedOf(given) : await asked(problemsOf)
+  if (wanted === undefined) {
+    printError('ktrail: the input ended, nothing is written')
+    return 1
+  }
+  const problems = await problemsOf(wanted)
+  if (problems !== '') {
+    await print(problems)
+    printError('ktrail: nothing is written: the config would have these mistakes')
+    return EXIT_CONFIG
+  }
+  const text = configText(wanted, name)
+  if (output === '-') {
+    await print(text)
+    return 0
+  }
+  await write(output, text, force)
+  printError(`${output} is written; next: ktrail check --probe ${output}, then sudo ktrail run --config ${output}`)
+  return 0
+}
+
+function hasAnswers(given: Arguments): boolean {
+  return ANSWERS.some((option) => given.text(option) !== undefined)
+}
+
+function asked(problemsOf: (wanted: Wanted) => Promise<string>): Promise<Wanted | undefined> {
+  if (isatty(0) && isatty(2)) return askFor(SHIPPED_POLICIES, problemsOf)
+  throw new UsageError(
+    'init asks only on a terminal: expected one or more of --file, --otlp, --loki, --kafka, --policies',
+  )
+}
+
+function wantedOf(given: Arguments): Wanted {
+  const [file, policies] = [given.text('file'), given.text('policies')]
+  const [kafka, topic] = [given.text('kafka'), given.text('topic')]
+  if (topic !== undefined && kafka === undefined) throw new UsageError('--topic goes with --kafka')
+  return {
+    policies: policies === undefined ? SHIPPED_POLICIES : resolve(policies),
+    file: file === undefined ? undefined : resolve(file),
+    otlp: given.text('otlp'),
+    loki: given.text('loki'),
+    kafka,
+    topic,
+  }
+}
+
+/** A reader finds the old file or the whole new one. Rejects with an Error that has a code. */
+async function write(output: string, text: string, force: boolean): Promise<void> {
+  const made = `${output}.${randomUUID()}.new`
+  try {
+    // It may hold addresses with secrets.
+    await writeFile(made, text, { mode: 0o600, flag: 'wx', flush: true })
+    // Unlike a rename, a link never replaces a file.
+    if (force) await rename(made, output)
+    else await link(made, output)
+  } catch (error) {
+    const code = errnoOf(error)
+    if (code === 'EEXIST') throw existing(output)
+    const why = error instanceof Error ? error.message : String(error)
+    throw Object.assign(new Error(`cannot write ${JSON.stringify(output)}: ${why}`, { cause: error }), { code })
+  } finally {
+    await rm(made, { force: true })
+  }
+}
+
+function existing(output: string): Error {
+  const message = `${JSON.stringify(output)} exists: expected a new file; give --output another name, or --force to replace it`
+  return Object.assign(new Error(message), { code: 'EEXIST' })
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  )
+}

@@ -1,0 +1,58 @@
+/** Asks on a terminal what the options of `ktrail init` would say. Questions go to standard error. */
+import { createInterface } from 'node:readline/promises'
+import { resolve } from 'node:path'
+import { oneLine } from '../../../config/yaml/quoting.ts'
+import { DEFAULT_TOPIC } from './text.ts'
+import type { Wanted } from './text.ts'
+
+/** Each question, with the answer to an empty line; '' leaves the sink out. */
+const SINKS = [
+  ['file', 'File for events', '/var/log/ktrail/events.jsonl'],
+  ['loki', 'URL of Grafana Loki, such as http://loki:3100', ''],
+  ['otlp', 'URL of an OTLP sink, such as http://collector:4318', ''],
+  ['kafka', 'Brokers of Kafka, such as kafka-1:9092,kafka-2:9092', ''],
+] as const
+
+/**
+ * `problemsOf` checks the answers so far; a question whose answer adds a problem is asked again. Resolves to undefined when the input ends
+ * (Ctrl-D, Ctrl-C) before all are answered.
+ */
+export async function askFor(
+  policies: string,
+  problemsOf: (wanted: Wanted) => Promise<string>,
+): Promise<Wanted | undefined> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const ended = new Promise<undefined>((done) => terminal.once('close', () => done(undefined)))
+  let wanted: Wanted = { policies }
+  try {
+    const put = async (
+      question: string,
+      standard: string,
+      change: (answer: string) => Partial<Wanted>,
+    ): Promise<boolean> => {
+      for (;;) {
+        const asked = terminal.question(`${question} [${standard === '' ? '- for none' : `${standard}, - for none`}]: `)
+        const given = await Promise.race([asked.catch(() => undefined), ended])
+        if (given === undefined) return false
+        const answer = given.trim() === '' ? standard : given.trim()
+        const next = { ...wanted, ...(answer === '' || answer === '-' ? {} : change(answer)) }
+        const problems = await problemsOf(next)
+        if (problems === '') {
+          wanted = next
+          return true
+        }
+        process.stderr.write(`${problems.trimEnd().split('\n').map(oneLine).join('\n')}\n`)
+      }
+    }
+    if (!(await put('Policies, a file or a folder', policies, (answer) => ({ policies: resolve(answer) }))))
+      return undefined
+    for (const [key, question, standard] of SINKS) {
+      const change = (answer: string): Partial<Wanted> => ({ [key]: key === 'file' ? resolve(answer) : answer })
+      if (!(await put(question, standard, change))) return undefined
+    }
+    if (wanted.kafka !== undefined && !(await put('Topic', DEFAULT_TOPIC, (topic) => ({ topic })))) return undefined
+    return wanted
+  } finally {
+    terminal.close()
+  }
+}

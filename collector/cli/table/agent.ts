@@ -126,3 +126,18 @@ export const TAP: CommandSpec = {
   examples: ['ktrail tap loki', 'ktrail tap archive | jq .process_exec.process.binary'],
   load: async () => (await import('../tap.ts')).tapCommand,
 }
+
+export const TOP: CommandSpec = {
+  summary: 'rates, losses, queues and the hottest names, live',
+  usage: ['[--once] [--config FILE | --http ADDRESS] [--server ADDRESS] [OPTIONS]'],
+  text: [
+    'Shows the state of the running agent each second, with the hottest policies, binaries and paths. Keys: q quits, p pauses, s sorts by rate, total or name, / filters by a part of the name. Without a terminal it prints plain text each second.',
+  ],
+  options: { once: { about: 'prints one second as plain text' }, ...PAGE_OPTIONS, ...SERVER_OPTIONS },
+  notes: [
+    'Binaries and paths are counted here, from the live events, in bounded memory: of many names the rates are upper bounds. Only while it runs does it cost the agent anything.',
+  ],
+  exits: '0 ended, 1 no agent answers, 2 wrong usage, 78 wrong config',
+  examples: ['ktrail top', 'ktrail top --once'],
+  load: async () => (await import('../top/top.ts')).topCommand,
+}

@@ -25,7 +25,7 @@ export const AUDIT: CommandSpec = {
 }
 
 export const SPOOL: GroupSpec = {
-  summary: 'events that wait on disk until their sink accepts them',
+  summary: 'events that wait on disk',
   notes: [
     "NAME is an exporter of the config with a spool, DIR a spool's folder (with a slash in it, such as /var/lib/ktrail/spool/loki). All commands take --config FILE and --help.",
   ],

@@ -1,5 +1,5 @@
 /** All commands, in the order in which they are listed. */
-import { EVENTS, POLICY, STATUS, TAP } from './agent.ts'
+import { EVENTS, POLICY, STATUS, TAP, TOP } from './agent.ts'
 import { CHECK, COMPLETION, CONFIG, INIT, RUN, VERSION } from './host.ts'
 import { AUDIT, SPOOL } from './sinks.ts'
 import type { GroupSpec } from './spec.ts'
@@ -12,6 +12,7 @@ export const KTRAIL: GroupSpec = {
     init: INIT,
     config: CONFIG,
     status: STATUS,
+    top: TOP,
     events: EVENTS,
     tap: TAP,
     policy: POLICY,

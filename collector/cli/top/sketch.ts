@@ -1,0 +1,61 @@
+/**
+ * The most frequent keys of a stream, in bounded memory: the space-saving algorithm (Metwally, Agrawal, El Abbadi: Efficient Computation of
+ * Frequent and Top-k Elements in Data Streams, 2005) over weights that decay.
+ *
+ * Constraints: at most `capacity` keys of at most 256 characters. A key that is new while it is full takes the place of the lightest one with
+ * that one's weight, so a shown rate may be too high by the lightest weight, never too low.
+ */
+
+const MAX_KEY = 256
+/** Of a weight, each second: what came ten seconds ago counts a third. */
+const KEPT = 0.9
+
+export interface Hot {
+  readonly key: string
+  /** Per second, over the last seconds. */
+  readonly rate: number
+  /** Since the key was last taken in. */
+  readonly total: number
+}
+
+export class Sketch {
+  readonly #capacity: number
+  #seconds = 0
+  readonly #entries = new Map<string, { weight: number; total: number }>()
+
+  constructor(capacity = 512) {
+    this.#capacity = capacity
+  }
+
+  add(text: string): void {
+    const key = text.length > MAX_KEY ? `${text.slice(0, MAX_KEY - 1)}…` : text
+    const known = this.#entries.get(key)
+    if (known !== undefined) {
+      known.weight++
+      known.total++
+      return
+    }
+    let weight = 0
+    if (this.#entries.size >= this.#capacity) {
+      let lightest = ''
+      weight = Infinity
+      for (const [each, entry] of this.#entries) if (entry.weight < weight) [lightest, weight] = [each, entry.weight]
+      this.#entries.delete(lightest)
+    }
+    this.#entries.set(key, { weight: weight + 1, total: 1 })
+  }
+
+  /** Call it after `seconds`. */
+  decay(seconds: number): void {
+    this.#seconds += seconds
+    const factor = KEPT ** seconds
+    for (const entry of this.#entries.values()) entry.weight *= factor
+  }
+
+  /** All keys, unsorted. */
+  list(): Hot[] {
+    // In the first seconds the weights have not seen their share yet.
+    const share = (1 - KEPT) / (1 - KEPT ** Math.max(1, this.#seconds))
+    return [...this.#entries].map(([key, { weight, total }]) => ({ key, rate: weight * share, total }))
+  }
+}

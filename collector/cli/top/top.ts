@@ -1,0 +1,120 @@
+/** `ktrail top`. */
+import { isatty } from 'node:tty'
+import { wantsColor } from '../../../exporters/index.ts'
+import { UsageError } from '../command.ts'
+import type { Arguments, Command, Terminal } from '../command.ts'
+import { clientOf } from '../server.ts'
+import { PageError, pageSourceOf, readStatus } from '../status/page.ts'
+import type { PageSource, StatusPage } from '../status/page.ts'
+import { HotEvents } from './hot.ts'
+import { afterKey } from './keys.ts'
+import { Screen } from './screen.ts'
+import { plainText, screenLines } from './view.ts'
+import type { Choice, Seen } from './view.ts'
+
+/** The agent makes a page a second. */
+const TICK_MS = 1_050
+
+export const topCommand: Command = async (given, terminal) => {
+  const [extra] = given.positionals
+  if (extra !== undefined) throw new UsageError(`top takes no arguments, got "${extra}"`)
+  const source = await pageSourceOf(given, terminal)
+  // Fails here when no agent is there.
+  const { page } = await readStatus(source)
+  using client = await clientOf(given)
+  const hot = new HotEvents()
+  void hot.read(client)
+  const watch = new Watch(source, hot, page)
+  const shows = isatty(0) && isatty(1) && !given.flag('once')
+  // The client is open until it ends.
+  return await (shows ? live(watch, terminal) : plain(watch, given, terminal))
+}
+
+/** What is shown, a second later at each `next`. */
+class Watch {
+  readonly #source: PageSource
+  readonly #hot: HotEvents
+  #page: StatusPage
+  #before: StatusPage | undefined
+  #problem = ''
+
+  constructor(source: PageSource, hot: HotEvents, page: StatusPage) {
+    this.#source = source
+    this.#hot = hot
+    this.#page = page
+  }
+
+  /** Keeps the last page while the agent does not answer. */
+  async next(): Promise<void> {
+    this.#hot.decay(TICK_MS / 1000)
+    try {
+      const { page } = await readStatus(this.#source)
+      this.#before = this.#page
+      this.#page = page
+      this.#problem = ''
+    } catch (error) {
+      if (!(error instanceof PageError)) throw error
+      this.#problem = error.message
+    }
+  }
+
+  get seen(): Seen {
+    const { problem, lost, binaries, paths } = this.#hot
+    const note = problem !== '' ? `no live events: ${problem}` : lost > 0 ? `${lost} events not counted here` : ''
+    return {
+      page: this.#page,
+      before: this.#before,
+      binaries: binaries.list(),
+      paths: paths.list(),
+      note: this.#problem === '' ? note : this.#problem,
+    }
+  }
+}
+
+/** One text a second until the reader goes; with --once one. */
+async function plain(watch: Watch, given: Arguments, { print }: Terminal): Promise<number> {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, TICK_MS))
+    await watch.next()
+    if (!(await print(`${plainText(watch.seen)}${given.flag('once') ? '' : '\n'}`)) || given.flag('once')) return 0
+  }
+}
+
+/** Until q, Ctrl-C or a signal. */
+async function live(watch: Watch, { env }: Terminal): Promise<number> {
+  const color = wantsColor('auto', true, env)
+  let choice: Choice = { sort: 'rate', filter: '', paused: false, typing: false }
+  let seen = watch.seen
+  const quit = Promise.withResolvers<void>()
+  const draw = (): void => screen.show(screenLines(seen, choice, screen.size), color)
+  using screen = new Screen(
+    (key) => {
+      const next = afterKey(choice, key)
+      if (next === 'quit') return quit.resolve()
+      choice = next
+      draw()
+    },
+    () => draw(),
+  )
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => quit.resolve())
+  draw()
+  let asking = false
+  const timer = setInterval(() => {
+    if (asking || choice.paused) return
+    asking = true
+    watch.next().then(
+      () => {
+        asking = false
+        seen = watch.seen
+        draw()
+      },
+      (error: unknown) => quit.reject(error),
+    )
+  }, TICK_MS)
+  try {
+    await quit.promise
+    return 0
+  } finally {
+    clearInterval(timer)
+  }
+}

@@ -54,7 +54,7 @@ export class RawAgent implements AsyncDisposable {
   }
 
   #address(): string | undefined {
-    return /"http":"([^"]+)","msg":"ready"/.exec(this.#stderr)?.[1]
+    return /"http":"([^"]+)".*"msg":"ready"/.exec(this.#stderr)?.[1]
   }
 
   async metrics(): Promise<MetricsPage> {

@@ -82,6 +82,8 @@ test('modules: a policy on functions of a module is hooked while the module is l
       load()
     }),
   )
+  // On a slow machine a look may fall between the two: then it is attached by the next one.
+  await agent.until('it is attached', async () => (await stateOf()) === 'enabled', SEEN_MS)
   assert.equal(await events(), 2)
   seconds.push(await attachedAgain(unload))
   assert.equal((await agent.metrics()).sum('ktrail_policy_hooks', { policy: 'loops', state: 'loaded' }), 0)

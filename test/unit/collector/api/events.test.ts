@@ -44,9 +44,10 @@ async function take(stream: ClientReadableStream<JsonValue>, count: number): Pro
 
 /** Waits for a condition. */
 async function until(what: string, holds: () => boolean): Promise<void> {
-  const end = performance.now() + 10_000
+  // A busy machine may be ten times slower.
+  const end = performance.now() + 60_000
   while (!holds()) {
-    assert.ok(performance.now() < end, `not within 10 s: ${what}`)
+    assert.ok(performance.now() < end, `not within 60 s: ${what}`)
     await setImmediate()
   }
 }

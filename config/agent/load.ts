@@ -11,7 +11,7 @@ import { readSecret } from './loading/substitute.ts'
 import type { Environment, ReadText } from './loading/substitute.ts'
 import type { Origin, SecretFile } from './loading/plain.ts'
 import type { Position, Problem } from '../yaml/problems.ts'
-import { MAX_PROBLEMS, Problems, show } from '../yaml/problems.ts'
+import { Problems, show } from '../yaml/problems.ts'
 import { NO_EXPORTER, configSchema } from './schema.ts'
 import type { Config } from './schema.ts'
 import { parseYaml } from '../yaml/yaml.ts'
@@ -47,17 +47,15 @@ export function loadConfig(
   const problems = new Problems(file)
   let root = parseYaml(text, 'config', problems)
   let whole = root !== undefined
-  const inDropIns: Problem[] = []
   for (const dropIn of dropIns) {
     const own = new Problems(dropIn.file)
     const over = parseYaml(dropIn.text, 'config', own)
-    inDropIns.push(...own.list())
+    for (const { message, ...at } of own.list()) problems.add(at, message)
     if (over === undefined) whole = false
     if (root !== undefined && over !== undefined) root = merged(root, over, dropIn.file)
   }
-  const allProblems = (): Problem[] => [...problems.list(), ...inDropIns].slice(0, MAX_PROBLEMS)
   // A tree with a duplicate key is whole: its other mistakes are reported, too.
-  if (root === undefined || !whole) return { problems: allProblems() }
+  if (root === undefined || !whole) return { problems: problems.list() }
   const plain = new PlainValue(root, configSchema, env, read, problems)
   const exporters = root.entries.get('exporters')?.value
   if (exporters?.kind === 'map' && exporters.entries.size === 0) {
@@ -65,7 +63,7 @@ export function loadConfig(
   }
   const result = configSchema.safeParse(plain.value)
   for (const issue of unknownKeysFirst(result.error?.issues ?? [])) report(issue, plain, problems)
-  if (problems.count + inDropIns.length > 0 || !result.success) return { problems: allProblems() }
+  if (problems.count > 0 || !result.success) return { problems: problems.list() }
   const { value: written, origins, secretFiles } = plain
   const hash = createHash('sha256').update(textOfAll(text, dropIns)).digest('hex')
   const files = [file, ...dropIns.map((dropIn) => dropIn.file)]

@@ -59,7 +59,9 @@ export function unitHint(text: string, kind: string): string {
       : Object.keys(BYTES).find((unitName) =>
           [unitName, unitName.slice(0, -1)].some((each) => each.toLowerCase() === word),
         )
-  return near === undefined ? '' : ` (did you mean "${number}${near}"?)`
+  const meant = `${number}${near ?? ''}`
+  // The same text is out of bounds, not misspelt.
+  return near === undefined || meant === text ? '' : ` (did you mean "${meant}"?)`
 }
 
 function scaled(found: RegExpExecArray | null, units: Readonly<Record<string, number>>): number | undefined {

@@ -26,7 +26,7 @@ describe('idle', { skip: cannotRun() }, () => {
     await using agent = await TestAgent.start({
       policies: { 'file-monitoring.yaml': SEED },
       archive: { fsync: '1s' },
-      exporters: { loki: { type: 'otlp', endpoint: sink.url, compression: 'none' } },
+      exporters: { loki: { type: 'otlp', logs_endpoint: sink.url, compression: 'none' } },
       config: { log: { level: 'info', format: 'json' } },
     })
     await agent.settled()

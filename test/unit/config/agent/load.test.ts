@@ -340,9 +340,9 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'sizes of a spool',
     withExporter('type: stdout, spool: { dir: x, max_size: 1KiB, min_free: 5%, segment_size: 2GiB }'),
-    '1:60: exporters.a.spool.max_size: expected a size from 1MiB to 1TiB, got "1KiB" (did you mean "1KiB"?)',
+    '1:60: exporters.a.spool.max_size: expected a size from 1MiB to 1TiB, got "1KiB"',
     '1:76: exporters.a.spool.min_free: expected a size such as 64MiB or 1GB, got "5%"',
-    '1:94: exporters.a.spool.segment_size: expected a size from 64KiB to 1GiB, got "2GiB" (did you mean "2GiB"?)',
+    '1:94: exporters.a.spool.segment_size: expected a size from 64KiB to 1GiB, got "2GiB"',
   ],
   [
     'a spool used at times',
@@ -363,7 +363,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'times of rotation',
     withExporter('type: file, path: x, rotate: { interval: 0s, max_age: 1, compress: gzip, max_backups: 1 }'),
-    '1:60: exporters.a.rotate.interval: expected a duration from 1s to 3650d, got "0s" (did you mean "0s"?)',
+    '1:60: exporters.a.rotate.interval: expected a duration from 1s to 3650d, got "0s"',
     '1:73: exporters.a.rotate.max_age: expected a duration such as 200ms, 10s, 5m or 6d, got the number 1; add its unit',
     '1:86: exporters.a.rotate.compress: expected true or false, got "gzip"',
     '1:92: exporters.a.rotate.max_backups: unknown key "max_backups" (did you mean "max_files"?)',
@@ -377,7 +377,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
     'a dead-letter file without path',
     withExporter('type: stdout, dead_letter: { max_size: 1KiB, max_files: 0 }'),
     '1:46: exporters.a.dead_letter.path: missing; expected a text',
-    '1:58: exporters.a.dead_letter.max_size: expected a size from 4KiB to 1TiB, got "1KiB" (did you mean "1KiB"?)',
+    '1:58: exporters.a.dead_letter.max_size: expected a size from 4KiB to 1TiB, got "1KiB"',
     '1:75: exporters.a.dead_letter.max_files: expected at least 1, got the number 0',
   ],
   [
@@ -405,7 +405,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a queue too small',
     withExporter('type: stdout, queue: { max_bytes: 1KiB }'),
-    '1:53: exporters.a.queue.max_bytes: expected a size from 64KiB to 64GiB, got "1KiB" (did you mean "1KiB"?)',
+    '1:53: exporters.a.queue.max_bytes: expected a size from 64KiB to 64GiB, got "1KiB"',
   ],
   [
     'half an event',
@@ -425,7 +425,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a timer that would overflow',
     withExporter('type: stdout, timeout: 25d'),
-    '1:42: exporters.a.timeout: expected a duration from 1ms to 24d, got "25d" (did you mean "25d"?)',
+    '1:42: exporters.a.timeout: expected a duration from 1ms to 24d, got "25d"',
   ],
   [
     'a ring that is no power of two',
@@ -435,7 +435,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a ring too small',
     withExporter('type: stdout', 'ring: { size: 32KiB }'),
-    '2:15: ring.size: expected a size from 64KiB to 1GiB, got "32KiB" (did you mean "32KiB"?)',
+    '2:15: ring.size: expected a size from 64KiB to 1GiB, got "32KiB"',
   ],
   [
     'a watermark over half',

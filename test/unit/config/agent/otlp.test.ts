@@ -147,11 +147,7 @@ describe('type: otlp', () => {
       'headers.token: expected characters that HTTP allows in a header, got a value that is not shown',
     ],
     ['an empty tenant', 'tenant: ""', 'tenant: expected a text that is not empty, got ""'],
-    [
-      'no time for a request',
-      'request_timeout: 0s',
-      'request_timeout: expected a duration from 1ms to 24d, got "0s" (did you mean "0s"?)',
-    ],
+    ['no time for a request', 'request_timeout: 0s', 'request_timeout: expected a duration from 1ms to 24d, got "0s"'],
     [
       'certificates without TLS',
       'endpoint: "http://x", tls: { ca_file: /a }',

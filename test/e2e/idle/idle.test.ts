@@ -33,7 +33,7 @@ describe('idle', { skip: cannotRun() }, () => {
     await agent.until('a request', () => sink.requests.length > 0)
     await setTimeout(QUIET_MS)
     let quiet = 0
-    let mostWakeups = 0
+    let wakeupsInAll = 0
     let leastMs = Infinity
     for (let period = 1; period <= PERIODS && leastMs > AIM_MS; period++) {
       const lines = agent.lines().length
@@ -49,11 +49,13 @@ describe('idle', { skip: cannotRun() }, () => {
       // Someone touched a file in /etc.
       if (agent.lines().length > lines) continue
       quiet++
-      mostWakeups = Math.max(mostWakeups, wakeups)
+      wakeupsInAll += wakeups
       leastMs = Math.min(leastMs, cpuMs)
     }
     assert.ok(quiet > 0, 'something happened in each period')
-    assert.ok(mostWakeups <= WAKEUPS_A_SECOND, `${mostWakeups} wakeups/s, expected at most ${WAKEUPS_A_SECOND}`)
+    // On average: a heartbeat falls into every third period.
+    const wakeups = wakeupsInAll / quiet
+    assert.ok(wakeups <= WAKEUPS_A_SECOND, `${wakeups} wakeups/s, expected at most ${WAKEUPS_A_SECOND}`)
     assert.ok(leastMs <= CPU_MS, `${leastMs} ms of CPU, expected at most ${CPU_MS}`)
   })
 })

@@ -131,6 +131,8 @@ test(
   { skip: process.geteuid?.() !== 0 && 'needs root' },
   async () => {
     await using rig = await Rig.start()
+    // Loads what the command imports.
+    await assert.rejects(ktrail(['events', '--server', `unix://${rig.path}.none`], new FakeTerminal()))
     await asNobody(async () => {
       await assert.rejects(ktrail(['events', '--server', `unix://${rig.path}`], new FakeTerminal()), {
         message: `cannot connect to unix://${rig.path}: permission denied; only root can`,

@@ -11,6 +11,13 @@ export type CollectorErrorCode =
   | 'LISTEN_FAILED'
   | 'POLICY_EXISTS'
   | 'NO_SUCH_POLICY'
+  | 'KUBERNETES_LOGIN'
+  | 'KUBERNETES_UNREACHABLE'
+  | 'KUBERNETES_BUSY'
+  | 'KUBERNETES_REFUSED'
+  | 'KUBERNETES_NOT_FOUND'
+  | 'KUBERNETES_EXISTS'
+  | 'KUBERNETES_EXPIRED'
 
 /** The message has no trailing period: what failed, on what, expected, got, next step. `cause` keeps the underlying error. */
 export class CollectorError extends Error {

@@ -1,0 +1,270 @@
+/**
+ * Requests to the Kubernetes API server: list pages, watches, and what the agent writes.
+ *
+ * Not `@kubernetes/client-node`: docs/decisions.md. An answer is bounded in bytes, and each request in time: 30 s to the end, a watch as long as
+ * something comes every three minutes.
+ */
+import { createHash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { Agent, request } from 'node:https'
+import { z } from 'zod'
+import { version } from '../../config/version.ts'
+import type { CollectorError } from '../errors.ts'
+import type { Credentials, Login } from './login.ts'
+import { answerError, connectionError } from './refusal.ts'
+import type { Asked, Resource } from './refusal.ts'
+
+export interface Clients {
+  readonly login: Login
+  /** Other than the default in tests, in milliseconds. */
+  readonly answerMs?: number
+  readonly quietMs?: number
+}
+
+/** The metadata that every object has; the rest of the object is unknown. */
+export const OBJECT = z.looseObject({
+  metadata: z.looseObject({
+    name: z.string().default(''),
+    namespace: z.string().default(''),
+    uid: z.string().default(''),
+    resourceVersion: z.string().default(''),
+  }),
+})
+export type KubernetesObject = z.output<typeof OBJECT>
+
+const LIST = z.object({
+  metadata: z.object({ resourceVersion: z.string().default(''), continue: z.string().default('') }),
+  items: z.array(OBJECT).nullish(),
+})
+export type Page = z.output<typeof LIST>
+
+const CHANGE = z.object({ type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']), object: z.unknown() })
+export type WatchChange = z.output<typeof CHANGE>
+
+export interface Reading {
+  readonly resource: Resource
+  /** Undefined: all. */
+  readonly namespace: string | undefined
+  readonly query: Readonly<Record<string, string | undefined>>
+  readonly signal: AbortSignal
+}
+
+export interface Watching extends Reading {
+  /** Called when the API server has begun to answer. */
+  readonly opened: () => void
+}
+
+const ANSWER_MS = 30_000
+/** The API server sends a bookmark about every minute. */
+const QUIET_MS = 180_000
+/** A page of 500 objects; etcd holds none above 1.5 MiB, and few are near that. */
+const MAX_PAGE_BYTES = 64 << 20
+/** One change: an object, in JSON. */
+const MAX_CHANGE_BYTES = 8 << 20
+const MAX_REFUSAL_BYTES = 64 << 10
+
+export class KubernetesClient implements Disposable {
+  readonly login: Login
+  readonly #answerMs: number
+  readonly #quietMs: number
+  readonly #agent = `ktrail/${version()}`
+  /** Connections, as long as the credentials that they were made with are the same. */
+  #connections: { readonly digest: string; readonly agent: Agent } | undefined
+
+  constructor({ login, answerMs = ANSWER_MS, quietMs = QUIET_MS }: Clients) {
+    this.login = login
+    this.#answerMs = answerMs
+    this.#quietMs = quietMs
+  }
+
+  /** One page of objects. Throws CollectorError KUBERNETES_*, as the other methods do. */
+  async list({ resource, namespace, query, signal }: Reading): Promise<Page> {
+    const asked: Asked = { verb: 'list', resource, namespace }
+    return this.#parsed(LIST, await this.#whole(asked, { query, signal }), asked)
+  }
+
+  /** Creates an object in `namespace`. */
+  async create(resource: Resource, namespace: string, object: unknown, signal: AbortSignal): Promise<void> {
+    const body = JSON.stringify(object)
+    await this.#whole({ verb: 'create', resource, namespace }, { method: 'POST', body, signal })
+  }
+
+  /** Merges `patch` into an object (RFC 7386). */
+  async patch(
+    resource: Resource,
+    { namespace, name }: { readonly namespace: string; readonly name: string },
+    patch: unknown,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const body = JSON.stringify(patch)
+    const type = 'application/merge-patch+json'
+    await this.#whole({ verb: 'patch', resource, namespace }, { method: 'PATCH', name, body, type, signal })
+  }
+
+  /** Changes as they come. Ends when the server ends it, which it does every few minutes; throws when it breaks or nothing comes any more. */
+  async *watch({ resource, namespace, query, signal, opened }: Watching): AsyncGenerator<WatchChange, void, undefined> {
+    const asked: Asked = { verb: 'watch', resource, namespace }
+    const quiet = new Deadline(this.#quietMs, 'nothing came any more, not even a bookmark')
+    try {
+      const answer = await this.#answer(asked, {
+        query: { ...query, watch: 'true', allowWatchBookmarks: 'true' },
+        signal: AbortSignal.any([signal, quiet.signal]),
+      })
+      opened()
+      for await (const line of linesOf(answer, () => quiet.renew())) {
+        yield this.#parsed(CHANGE, line, asked)
+      }
+    } catch (error) {
+      throw this.#failure(error, asked, quiet.signal)
+    } finally {
+      quiet.end()
+    }
+  }
+
+  /** The body of an answer. */
+  async #whole(asked: Asked, options: RequestOptions): Promise<string> {
+    const late = new Deadline(this.#answerMs, `no answer within ${this.#answerMs / 1000} s`)
+    try {
+      const answer = await this.#answer(asked, { ...options, signal: AbortSignal.any([options.signal, late.signal]) })
+      return await textOf(answer, MAX_PAGE_BYTES)
+    } catch (error) {
+      throw this.#failure(error, asked, late.signal)
+    } finally {
+      late.end()
+    }
+  }
+
+  /** The beginning of an answer that is a success. */
+  async #answer(asked: Asked, options: RequestOptions): Promise<IncomingMessage> {
+    const { resource, namespace } = asked
+    const { method = 'GET', name = '', query = {}, body, type = 'application/json', signal } = options
+    const credentials = await this.login.read()
+    const root = resource.group === '' ? `/api/${resource.version}` : `/apis/${resource.group}/${resource.version}`
+    const inside = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`
+    const url = new URL(
+      `${this.login.server}${root}${inside}/${resource.name}${name && `/${encodeURIComponent(name)}`}`,
+    )
+    for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, value)
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = {
+        accept: 'application/json',
+        'user-agent': this.#agent,
+        ...(credentials.token === undefined ? {} : { authorization: `Bearer ${credentials.token}` }),
+        ...(body === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(body) }),
+      }
+      const sent = request(url, { method, headers, agent: this.#connectionsFor(credentials), signal })
+      sent.on('response', resolve)
+      sent.on('error', reject)
+      sent.end(body)
+    })
+    const { statusCode = 0 } = answer
+    if (statusCode >= 200 && statusCode < 300) return answer
+    throw answerError(statusCode, await textOf(answer, MAX_REFUSAL_BYTES), asked, this.login)
+  }
+
+  #connectionsFor({ ca, cert, key }: Credentials): Agent {
+    const digest = createHash('sha256')
+      .update(JSON.stringify([ca, cert, key]))
+      .digest('hex')
+    if (this.#connections?.digest === digest) return this.#connections.agent
+    // Watches that run go on with the old ones until the server ends them.
+    const { verify, serverName } = this.login
+    const agent = new Agent({
+      keepAlive: true,
+      // Finds a peer that is gone, below HTTP.
+      keepAliveMsecs: 30_000,
+      rejectUnauthorized: verify,
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+      ...(serverName === undefined ? {} : { servername: serverName }),
+    })
+    this.#connections = { digest, agent }
+    return agent
+  }
+
+  #parsed<T>(schema: z.ZodType<T>, text: string, asked: Asked): T {
+    try {
+      return schema.parse(JSON.parse(text))
+    } catch (error) {
+      throw connectionError(
+        new Error(`it sent what is no Kubernetes object (${String(error).slice(0, 200)})`),
+        asked,
+        this.login,
+      )
+    }
+  }
+
+  #failure(error: unknown, asked: Asked, deadline: AbortSignal): unknown {
+    if (isOurs(error)) return error
+    return connectionError(deadline.aborted ? deadline.reason : error, asked, this.login)
+  }
+
+  [Symbol.dispose](): void {
+    this.#connections?.agent.destroy()
+  }
+}
+
+interface RequestOptions {
+  readonly method?: 'GET' | 'POST' | 'PATCH'
+  readonly name?: string
+  readonly query?: Reading['query']
+  readonly body?: string
+  readonly type?: string
+  readonly signal: AbortSignal
+}
+
+const isOurs = (error: unknown): error is CollectorError => error instanceof Error && error.name === 'CollectorError'
+
+/** Aborts when it is not renewed in time. */
+class Deadline {
+  readonly #controller = new AbortController()
+  readonly #timer: NodeJS.Timeout
+
+  constructor(ms: number, why: string) {
+    this.#timer = setTimeout(() => this.#controller.abort(new Error(why)), ms)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  renew(): void {
+    this.#timer.refresh()
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+  }
+}
+
+async function textOf(answer: IncomingMessage, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+/** Complete lines; what follows the last is part of a broken connection. `came`: called for each piece. */
+async function* linesOf(answer: IncomingMessage, came: () => void): AsyncGenerator<string, void, undefined> {
+  let rest: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    came()
+    let from = 0
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
+      const line = Buffer.concat([...rest, chunk.subarray(from, end)]).toString('utf8')
+      rest = []
+      bytes = 0
+      from = end + 1
+      if (line !== '') yield line
+    }
+    bytes += chunk.length - from
+    if (bytes > MAX_CHANGE_BYTES) throw new Error(`one change is larger than ${MAX_CHANGE_BYTES} bytes`)
+    if (from < chunk.length) rest.push(chunk.subarray(from))
+  }
+}

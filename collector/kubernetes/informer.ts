@@ -1,0 +1,217 @@
+/**
+ * Keeps what the agent needs of all objects of one kind: lists them, then watches for changes, for ever.
+ *
+ * The first list may come from the API server's cache, so that a cluster's nodes that start together do not load etcd. A watch begins where the
+ * list, or the last watch, ended: bookmarks keep that place new. Only if the API server has forgotten it (410 Gone) all is listed again; then
+ * what is missing was deleted. While the API server is away, what is known stays. Attempts are up to half a minute apart, at random, so that
+ * nodes do not come back all at once.
+ *
+ * Objects are handed on as they come; only what `read` returns is kept.
+ */
+import { setTimeout as after } from 'node:timers/promises'
+import { CollectorError } from '../errors.ts'
+import { OBJECT } from './client.ts'
+import type { KubernetesClient, KubernetesObject } from './client.ts'
+import { STATUS, answerError } from './refusal.ts'
+import type { Resource } from './refusal.ts'
+
+export interface InformerOptions<T> {
+  readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'login'>
+  readonly resource: Resource
+  /** Default: all namespaces. */
+  readonly namespace?: string
+  readonly labelSelector?: string
+  readonly fieldSelector?: string
+  /** What is kept of an object; undefined: it is as if it did not exist. */
+  readonly read: (object: KubernetesObject) => T | undefined
+  /** An object is new or was changed; the next change waits for it. Must not reject. */
+  readonly onSet?: (value: T, before: T | undefined) => void | Promise<void>
+  /** Must not reject. */
+  readonly onDelete?: (value: T) => void | Promise<void>
+  /** The objects of a list are handed on. Must not reject. */
+  readonly onListed?: () => void | Promise<void>
+  /** Why nothing comes now, in one sentence; undefined: it works again. Not called twice with the same. */
+  readonly onProblem?: (problem: string | undefined) => void
+  /** In [0, 1), for delays. */
+  readonly random?: () => number
+  /** The longest delay. */
+  readonly maxDelayMs?: number
+}
+
+interface Known<T> {
+  readonly version: string
+  readonly value: T
+}
+
+const PAGE = '500'
+const FIRST_DELAY_MS = 250
+const MAX_DELAY_MS = 30_000
+const MOST_BUSY = 5
+/** The server is asked to end a watch after five to ten minutes, so that nodes do not come back all at once. */
+const WATCH_S = 300
+
+export class Informer<T> implements AsyncDisposable {
+  readonly #options: InformerOptions<T>
+  readonly #known = new Map<string, Known<T>>()
+  readonly #stop = new AbortController()
+  #problem: string | undefined
+  #listed = false
+  #failures = 0
+  #running: Promise<void> | undefined
+
+  constructor(options: InformerOptions<T>) {
+    this.#options = options
+  }
+
+  /** Whether all objects were listed once. */
+  get listed(): boolean {
+    return this.#listed
+  }
+
+  /** Why nothing comes now. */
+  get problem(): string | undefined {
+    return this.#problem
+  }
+
+  get size(): number {
+    return this.#known.size
+  }
+
+  /** `namespace`: '' for objects without one. */
+  get(namespace: string, name: string): T | undefined {
+    return this.#known.get(`${namespace}/${name}`)?.value
+  }
+
+  values(): T[] {
+    return [...this.#known.values()].map(({ value }) => value)
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop
+    let version = ''
+    while (!signal.aborted) {
+      const began = performance.now()
+      try {
+        if (version === '') version = await this.#list()
+        for await (const change of this.#watch(version)) version = change
+        // A server that ends each watch at once is not asked without a pause.
+        if (performance.now() - began < 1_000) this.#failures++
+        else this.#failures = 0
+      } catch (error) {
+        if (signal.aborted) return
+        version = await this.#failed(error, version)
+      }
+      await this.#pause()
+    }
+  }
+
+  /** Returns where to go on. */
+  async #failed(error: unknown, version: string): Promise<string> {
+    this.#failures++
+    const code = error instanceof CollectorError ? error.code : undefined
+    // Forgotten: that is no problem, and the first list after it needs no pause.
+    if (code === 'KUBERNETES_EXPIRED') {
+      if (this.#failures === 1) this.#failures = 0
+      return ''
+    }
+    this.#report(error instanceof Error ? error.message : String(error))
+    // A cluster that was restored from a backup does not have this version yet, and answers so for ever.
+    return code === 'KUBERNETES_BUSY' && this.#failures >= MOST_BUSY ? '' : version
+  }
+
+  async #pause(): Promise<void> {
+    if (this.#failures === 0) return
+    const { random = Math.random, maxDelayMs = MAX_DELAY_MS } = this.#options
+    const delay = Math.min(maxDelayMs, FIRST_DELAY_MS * 2 ** Math.min(this.#failures, 20))
+    await after(delay * (0.5 + random() / 2), undefined, { signal: this.#stop.signal }).catch(() => undefined)
+  }
+
+  /** Returns the version of the list. */
+  async #list(): Promise<string> {
+    const { client, resource, namespace, labelSelector, fieldSelector, read, onListed } = this.#options
+    const { signal } = this.#stop
+    const present = new Set<string>()
+    let more = ''
+    let version = ''
+    do {
+      // Later lists must not be older than what is known.
+      const resourceVersion = this.#listed || more !== '' ? undefined : '0'
+      const query = { labelSelector, fieldSelector, limit: PAGE, continue: more || undefined, resourceVersion }
+      const { metadata, items } = await client.list({ resource, namespace, query, signal })
+      for (const object of items ?? []) {
+        const value = read(object)
+        if (value === undefined) continue
+        present.add(keyOf(object))
+        await this.#set(object, value)
+        if (signal.aborted) return version
+      }
+      more = metadata.continue
+      version = metadata.resourceVersion
+    } while (more !== '')
+    for (const key of this.#known.keys()) if (!present.has(key)) await this.#delete(key)
+    this.#listed = true
+    this.#report(undefined)
+    await onListed?.()
+    return version
+  }
+
+  /** The version after each change that was handed on. */
+  async *#watch(from: string): AsyncGenerator<string, void, undefined> {
+    const { client, resource, namespace, labelSelector, fieldSelector, read, random = Math.random } = this.#options
+    const { signal } = this.#stop
+    const timeoutSeconds = String(Math.round(WATCH_S * (1 + random())))
+    const query = { labelSelector, fieldSelector, resourceVersion: from, timeoutSeconds }
+    const opened = (): void => this.#report(undefined)
+    for await (const { type, object } of client.watch({ resource, namespace, query, signal, opened })) {
+      if (type === 'ERROR') {
+        const { code = 500, message } = STATUS.parse(object)
+        throw answerError(code, JSON.stringify({ message }), { verb: 'watch', resource, namespace }, client.login)
+      }
+      this.#failures = 0
+      const found = OBJECT.parse(object)
+      if (type !== 'BOOKMARK') {
+        const value = type === 'DELETED' ? undefined : read(found)
+        if (value === undefined) await this.#delete(keyOf(found))
+        else await this.#set(found, value)
+      }
+      if (signal.aborted) return
+      yield found.metadata.resourceVersion
+    }
+  }
+
+  async #set(object: KubernetesObject, value: T): Promise<void> {
+    const key = keyOf(object)
+    const before = this.#known.get(key)
+    const version = object.metadata.resourceVersion
+    if (before !== undefined && before.version === version && version !== '') return
+    this.#known.set(key, { version, value })
+    await this.#options.onSet?.(value, before?.value)
+  }
+
+  async #delete(key: string): Promise<void> {
+    const known = this.#known.get(key)
+    if (known === undefined) return
+    this.#known.delete(key)
+    await this.#options.onDelete?.(known.value)
+  }
+
+  #report(problem: string | undefined): void {
+    if (this.#problem === problem) return
+    this.#problem = problem
+    this.#options.onProblem?.(problem)
+  }
+
+  /** Ends the watch; what is known stays. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+  }
+}
+
+function keyOf({ metadata }: KubernetesObject): string {
+  return `${metadata.namespace}/${metadata.name}`
+}

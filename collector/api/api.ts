@@ -1,47 +1,17 @@
 /** The agent's part that answers its API: events for live readers, policies at run time, and questions about the agent. */
 import type { Config } from '../../config/agent/schema.ts'
 import { readTlsFiles } from '../../exporters/index.ts'
-import type { Delivery } from '../delivery/delivery.ts'
-import type { Ingest } from '../ingest/ingest.ts'
-import type { KernelFacts } from '../kernel/facts.ts'
-import type { Policies } from '../policies/registry.ts'
-import type { Log } from '../telemetry/log.ts'
-import { Readers } from './events/readers.ts'
-import { FineGuidanceSensors } from './proto/tetragon/sensors_pb.js'
-import type { Methods } from './rpc.ts'
-import { ApiServer } from './server.ts'
-import type { ServerTls } from './server.ts'
-import { addDebug } from './services/debug.ts'
-import { addExporters } from './services/exporters.ts'
-import type { TappedDelivery } from './services/exporters.ts'
-import { addInfo } from './services/info.ts'
-import { addPolicies } from './services/policies.ts'
-
-export interface ApiOptions {
-  readonly delivery: Pick<Delivery, 'subscribe'> & TappedDelivery
-  readonly ingest: Pick<Ingest, 'now' | 'processes'>
-  readonly policies: Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
-  readonly nodeName: string
-  readonly config: Config
-  readonly facts: KernelFacts
-  readonly log: Log
-  readonly ready: () => boolean
-}
+import { ReaderCounts } from './events/reader-counts.ts'
+import { ApiListener } from './listener.ts'
+import type { ApiOptions, ServerTls } from './options.ts'
 
 export class Api implements AsyncDisposable {
-  readonly readers: Readers
+  readonly readers: ReaderCounts = new ReaderCounts()
   readonly #options: ApiOptions
-  #server: ApiServer | undefined
+  #listener: ApiListener | undefined
 
   constructor(options: ApiOptions) {
-    const { delivery, ingest, nodeName } = options
     this.#options = options
-    this.readers = new Readers({
-      delivery,
-      lookup: (execId) => ingest.processes.named(execId),
-      nodeName,
-      now: () => ingest.now(),
-    })
   }
 
   /**
@@ -49,27 +19,18 @@ export class Api implements AsyncDisposable {
    * wrong certificates.
    */
   async serve(): Promise<string | undefined> {
-    const { config, log, ready } = this.#options
+    const { config, log } = this.#options
     const { grpc: address, tls } = config.server
     if (address === 'disabled') return undefined
-    const options = { address, tls: tls === undefined ? undefined : await certificatesOf(tls), ready, log }
-    this.#server = await ApiServer.start(options, (methods) => this.#add(methods))
-    return this.#server.address
-  }
-
-  #add(methods: Methods): void {
-    const { delivery, policies, ingest, log } = this.#options
-    methods.serverStream(FineGuidanceSensors.method.getEvents, (call) => this.readers.stream(call))
-    addPolicies(methods, policies, (what, { source, name }) =>
-      log.info({ domain: source, policy: name }, `policy ${what} over the API`),
-    )
-    addExporters(methods, delivery)
-    addInfo(methods, this.#options)
-    addDebug(methods, { log, processes: ingest.processes, encoder: this.readers.encoder })
+    const certificates = tls === undefined ? undefined : await certificatesOf(tls)
+    const load = async () => (await import('./server.ts')).serverOf(this.#options, this.readers, certificates)
+    const started = await ApiListener.start({ address, load, log })
+    this.#listener = started.listener
+    return started.address
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server?.[Symbol.asyncDispose]()
+    await this.#listener?.[Symbol.asyncDispose]()
   }
 }
 

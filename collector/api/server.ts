@@ -1,39 +1,23 @@
 /**
- * The gRPC server of the agent: Tetragon's services, and gRPC's health and reflection.
+ * The gRPC server of the agent: Tetragon's services, and gRPC's health and reflection. Loaded with the first client (`listener.ts`).
  *
- * Clients may be hostile. Requests, connections, their streams and what waits for each client are bounded; none of them slows the agent.
+ * Clients may be hostile. Requests, the streams of a connection and what waits for each client are bounded; none of them slows the agent.
  */
-import { createServer } from 'node:net'
-import type { Socket } from 'node:net'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
-import type { Address } from '../../config/yaml/addresses.ts'
-import { systemClock, waitAtMost } from '../../exporters/index.ts'
-import { listenAt } from '../host/listen.ts'
-import type { Log } from '../telemetry/log.ts'
+import { Readers } from './events/readers.ts'
+import type { ReaderCounts } from './events/reader-counts.ts'
+import type { Connections } from './listener.ts'
+import type { ApiOptions, ServerTls } from './options.ts'
+import { FineGuidanceSensors } from './proto/tetragon/sensors_pb.js'
 import { Methods } from './rpc.ts'
+import { addDebug } from './services/debug.ts'
+import { addExporters } from './services/exporters.ts'
+import { addInfo } from './services/info.ts'
+import { addPolicies } from './services/policies.ts'
 import { Health, addReflection } from './services/standard.ts'
 
-/** The certificates of a server on a host and port, in PEM. */
-export interface ServerTls {
-  readonly ca: string
-  readonly cert: string
-  readonly key: string
-}
-
-export interface ServerOptions {
-  readonly address: Address
-  /** Without it connections are not encrypted: only for a Unix socket. */
-  readonly tls: ServerTls | undefined
-  readonly ready: () => boolean
-  readonly log: Pick<Log, 'error'>
-}
-
-/** Further ones are closed at once. */
-const MAX_CONNECTIONS = 128
 /** A policy may have 256 KiB, and one that is somewhat larger is refused in a sentence of its own. */
 const MAX_REQUEST_BYTES = 512 << 10
-/** Time for clients to read what they still get when the agent stops. */
-const GOODBYE_MS = 500
 
 const OPTIONS = {
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
@@ -49,46 +33,30 @@ const OPTIONS = {
   'grpc.enable_channelz': 0,
 }
 
-export class ApiServer implements AsyncDisposable {
-  /** The listening address, in the config's notation. */
-  readonly address: string
-  readonly #close: () => Promise<void>
-
-  private constructor(address: string, close: () => Promise<void>) {
-    this.address = address
-    this.#close = close
-  }
-
-  /** Listens and answers until disposed. `add`: adds the services. Throws CollectorError LISTEN_FAILED with the address. */
-  static async start({ address, tls, ready, log }: ServerOptions, add: (methods: Methods) => void): Promise<ApiServer> {
-    const server = new Server(OPTIONS)
-    const methods = new Methods(server, log)
-    add(methods)
-    const health = new Health(methods, ready)
-    addReflection(methods)
-    const injector = server.createConnectionInjector(credentialsOf(tls))
-    const open = new Set<Socket>()
-    const listener = createServer((socket) => {
-      open.add(socket)
-      socket.once('close', () => open.delete(socket))
-      injector.injectConnection(socket)
-    })
-    listener.maxConnections = MAX_CONNECTIONS
-    const bound = await listenAt(listener, address, 'server.grpc')
-    return new ApiServer(bound, async () => {
-      const closed = new Promise<void>((resolve) => listener.close(() => resolve()))
+/** `tls`: without it connections are not encrypted: only for a Unix socket. `counts`: of the readers. */
+export function serverOf(options: ApiOptions, counts: ReaderCounts, tls: ServerTls | undefined): Connections {
+  const { delivery, policies, ingest, nodeName, log, ready } = options
+  const server = new Server(OPTIONS)
+  const methods = new Methods(server, log)
+  const now = (): ReturnType<typeof ingest.now> => ingest.now()
+  const readers = new Readers({ delivery, lookup: (execId) => ingest.processes.named(execId), nodeName, now }, counts)
+  methods.serverStream(FineGuidanceSensors.method.getEvents, (call) => readers.stream(call))
+  addPolicies(methods, policies, (what, { source, name }) =>
+    log.info({ domain: source, policy: name }, `policy ${what} over the API`),
+  )
+  addExporters(methods, delivery)
+  addInfo(methods, options)
+  addDebug(methods, { log, processes: ingest.processes, encoder: readers.encoder })
+  const health = new Health(methods, ready)
+  addReflection(methods)
+  const injector = server.createConnectionInjector(credentialsOf(tls))
+  return {
+    accept: (socket) => injector.injectConnection(socket),
+    drain: (graceMs) => {
       health.end()
-      // No new streams; those that run may end.
-      injector.drain(GOODBYE_MS)
-      await waitAtMost(closed, GOODBYE_MS, systemClock)
-      server.forceShutdown()
-      for (const socket of open) socket.destroy()
-      await closed
-    })
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#close()
+      injector.drain(graceMs)
+    },
+    end: () => server.forceShutdown(),
   }
 }
 

@@ -1,6 +1,5 @@
 /** What all commands share: their type, arguments and output. */
 import { parseArgs } from 'node:util'
-import { configOrThrow, parseConfigFile } from '../../config/agent/check.ts'
 import type { LoadedConfig } from '../../config/agent/load.ts'
 import { didYouMean } from '../../config/yaml/suggest.ts'
 import { oneLine } from '../../config/yaml/quoting.ts'
@@ -142,5 +141,7 @@ export function configFile(given: Arguments): string {
 
 /** The config given to a command. Throws ConfigError. */
 export async function readConfig(given: Arguments, { env }: Pick<Terminal, 'env'>): Promise<LoadedConfig> {
+  // Most commands read no config, and its schema is most of what they would load.
+  const { configOrThrow, parseConfigFile } = await import('../../config/agent/check.ts')
   return configOrThrow(await parseConfigFile(configFile(given), env))
 }

@@ -4,7 +4,7 @@
  */
 import type { Config } from '../../config/agent/schema.ts'
 import { isLocal } from '../../config/yaml/addresses.ts'
-import type { Readers } from '../api/events/readers.ts'
+import type { ReaderCounts } from '../api/events/reader-counts.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
@@ -48,7 +48,7 @@ export interface Parts {
   readonly delivery: Delivery
   readonly loopLag: LoopLag
   readonly guard: Guard
-  readonly readers: Pick<Readers, 'count' | 'events'>
+  readonly readers: Pick<ReaderCounts, 'count' | 'events'>
 }
 
 export class Telemetry implements AsyncDisposable {

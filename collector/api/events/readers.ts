@@ -21,6 +21,7 @@ import { Sending } from '../sending.ts'
 import { ResponseEncoder } from './encode.ts'
 import { fieldCutter } from './fields.ts'
 import { filterOf } from './filters.ts'
+import type { ReaderCounts } from './reader-counts.ts'
 
 export interface ReadersOptions {
   readonly delivery: Pick<Delivery, 'subscribe'>
@@ -46,25 +47,12 @@ export class Readers {
   readonly encoder: ResponseEncoder
   /** Bytes of events that several readers get. */
   readonly #shared = new WeakMap<Event, Uint8Array>()
-  readonly #open = new Set<Subscription>()
-  #sent = 0
-  #lostBefore = 0
+  readonly #counts: ReaderCounts
 
-  constructor(options: ReadersOptions) {
+  constructor(options: ReadersOptions, counts: ReaderCounts) {
     this.#options = options
+    this.#counts = counts
     this.encoder = new ResponseEncoder(options.nodeName)
-  }
-
-  /** Present readers. */
-  get count(): number {
-    return this.#open.size
-  }
-
-  /** Messages sent to readers, and events lost to readers. */
-  get events(): { readonly sent: number; readonly lost: number } {
-    let lost = this.#lostBefore
-    for (const subscription of this.#open) lost += subscription.lost
-    return { sent: this.#sent, lost }
   }
 
   /** Streams events until the client or the agent ends. Throws ApiError for a wrong request, or one reader too many. */
@@ -75,16 +63,16 @@ export class Readers {
     call.once('cancelled', () => void subscription[Symbol.asyncDispose]())
     // At once, so that the client knows that it is connected.
     call.sendMetadata(new Metadata())
-    this.#open.add(subscription)
+    this.#counts.opened(subscription)
     try {
       let left = 0
       const send = async (bytes: Uint8Array): Promise<void> => {
         if (left === 0) {
           await setImmediate()
-          left = Math.max(1, Math.floor(TURN_MESSAGES / this.#open.size))
+          left = Math.max(1, Math.floor(TURN_MESSAGES / this.#counts.count))
         }
         left--
-        this.#sent++
+        this.#counts.sent()
         await sending.write(cut === undefined ? bytes : cut(bytes))
       }
       for await (const { events, lost } of subscription) {
@@ -95,13 +83,12 @@ export class Readers {
         if (lost > 0) await send(this.encoder.lost(lost, this.#options.now()))
       }
     } finally {
-      this.#open.delete(subscription)
-      this.#lostBefore += subscription.lost
+      this.#counts.closed(subscription)
     }
   }
 
   #subscribe(request: GetEventsRequest): Subscription {
-    if (this.#open.size >= MAX_READERS) {
+    if (this.#counts.count >= MAX_READERS) {
       throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_READERS} clients read events already: end one of them`)
     }
     try {
@@ -114,7 +101,7 @@ export class Readers {
   }
 
   #encoded(event: Event): Uint8Array {
-    if (this.#open.size === 1) return this.encoder.encode(event)
+    if (this.#counts.count === 1) return this.encoder.encode(event)
     let bytes = this.#shared.get(event)
     if (bytes === undefined) this.#shared.set(event, (bytes = this.encoder.encode(event)))
     return bytes

@@ -3,7 +3,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { Metadata } from '@grpc/grpc-js'
 import { show } from '../../../config/yaml/problems.ts'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
-import type { Delivery } from '../../delivery/delivery.ts'
+import type { ApiOptions } from '../options.ts'
 import { Exporters, TapResponseSchema } from '../proto/ktrail/exporters_pb.js'
 import { ApiError } from '../rpc.ts'
 import type { Methods } from '../rpc.ts'
@@ -12,9 +12,7 @@ import { Sending } from '../sending.ts'
 /** Each copies what it reads. */
 const MAX_TAPS = 8
 
-export type TappedDelivery = Pick<Delivery, 'tap' | 'tapCount' | 'fanout'>
-
-export function addExporters(methods: Methods, delivery: TappedDelivery): void {
+export function addExporters(methods: Methods, delivery: ApiOptions['delivery']): void {
   methods.serverStream(Exporters.method.tap, async (call) => {
     const { exporter } = call.request
     const names = delivery.fanout.routes.map(({ sender }) => sender.name)

@@ -1,7 +1,7 @@
 /** The agent's metrics in Prometheus' text format. Listed in docs/metrics.md. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
 import { FINDING_KINDS } from '../../kernel/guard/finding.ts'
-import type { Readers } from '../../api/events/readers.ts'
+import type { ReaderCounts } from '../../api/events/reader-counts.ts'
 import type { Finding } from '../../kernel/guard/finding.ts'
 import { enabledOf } from '../../policies/registry.ts'
 import type { Policies } from '../../policies/registry.ts'
@@ -34,7 +34,7 @@ export interface MetricSources extends ExporterSources {
   readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
   readonly loopLag: () => HistogramCounts
   /** Clients of the API that read events. */
-  readonly readers: Pick<Readers, 'count' | 'events'>
+  readonly readers: Pick<ReaderCounts, 'count' | 'events'>
 }
 
 export function createMetrics(sources: MetricSources): MetricsPage {

@@ -33,6 +33,21 @@ test('idle memory: collects once after the start and once after each burst, afte
   assert.deepEqual(await collected([...times(6, 0), 100_000, ...times(3, 10), 100_000, ...times(12, 10)]), [3, 14])
 })
 
+test('idle memory: the collection after the start is thorough, later ones are not', async () => {
+  const thorough: boolean[] = []
+  let heap = 0
+  const memory = new IdleMemory(
+    async (whole) => void thorough.push(whole),
+    () => (heap += 10 * MIB),
+  )
+  let read = 0
+  for (const bytes of [...times(6, 0), 100_000, ...times(6, 0), 100_000, ...times(6, 0)]) {
+    memory.look((read += bytes))
+    await setImmediate()
+  }
+  assert.deepEqual(thorough, [true, false, false])
+})
+
 test('idle memory: does not collect while there is work, or after little work', async () => {
   assert.deepEqual(await collected(times(40, 1_000_000)), [])
   assert.deepEqual(await collected(times(40, 60_000)), [3])

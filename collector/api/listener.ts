@@ -1,0 +1,76 @@
+/**
+ * Listens for clients of the API. What serves them (gRPC, protobuf, all messages: 20 MB, a tenth of a second) is loaded when the first one
+ * connects: most agents never have one.
+ */
+import { createServer } from 'node:net'
+import type { Socket } from 'node:net'
+import type { Address } from '../../config/yaml/addresses.ts'
+import { systemClock, waitAtMost } from '../../exporters/index.ts'
+import { listenAt } from '../host/listen.ts'
+import type { Log } from '../telemetry/log.ts'
+
+/** Serves connections that it is given. */
+export interface Connections {
+  /** Reads of the socket what came before, too. */
+  accept(socket: Socket): void
+  /** No new requests; those that run get `graceMs`. */
+  drain(graceMs: number): void
+  /** Ends all requests. */
+  end(): void
+}
+
+export interface ListenerOptions {
+  readonly address: Address
+  /** Called with the first connection, and again with a later one if it fails. */
+  readonly load: () => Promise<Connections>
+  readonly log: Pick<Log, 'error'>
+}
+
+/** Further ones are closed at once. */
+const MAX_CONNECTIONS = 128
+/** Time for clients to read what they still get when the agent stops. */
+const GOODBYE_MS = 500
+
+export class ApiListener implements AsyncDisposable {
+  readonly #options: ListenerOptions
+  readonly #listener = createServer((socket) => void this.#connected(socket))
+  readonly #open = new Set<Socket>()
+  #loading: Promise<Connections> | undefined
+
+  private constructor(options: ListenerOptions) {
+    this.#options = options
+    this.#listener.maxConnections = MAX_CONNECTIONS
+  }
+
+  /** Listens until disposed; also returns the address, in the config's notation. Throws CollectorError LISTEN_FAILED with the address. */
+  static async start(options: ListenerOptions): Promise<{ readonly listener: ApiListener; readonly address: string }> {
+    const listener = new ApiListener(options)
+    return { listener, address: await listenAt(listener.#listener, options.address, 'server.grpc') }
+  }
+
+  async #connected(socket: Socket): Promise<void> {
+    this.#open.add(socket)
+    socket.once('close', () => this.#open.delete(socket))
+    // The client may go before it is served.
+    socket.on('error', () => {})
+    try {
+      const connections = await (this.#loading ??= this.#options.load())
+      if (!socket.destroyed) connections.accept(socket)
+    } catch (error) {
+      this.#loading = undefined
+      socket.destroy()
+      const next = 'are the files of ktrail complete, and those of the version that runs? If not, restart it'
+      this.#options.log.error({ error: String(error) }, `a client of the API was not served: ${next}`)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#listener.close(() => resolve()))
+    const connections = await this.#loading?.catch(() => undefined)
+    connections?.drain(GOODBYE_MS)
+    await waitAtMost(closed, GOODBYE_MS, systemClock)
+    connections?.end()
+    for (const socket of this.#open) socket.destroy()
+    await closed
+  }
+}

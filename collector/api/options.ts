@@ -1,0 +1,25 @@
+/** What the API needs of the agent. */
+import type { Config } from '../../config/agent/schema.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import type { Ingest } from '../ingest/ingest.ts'
+import type { KernelFacts } from '../kernel/facts.ts'
+import type { Policies } from '../policies/registry.ts'
+import type { Log } from '../telemetry/log.ts'
+
+export interface ApiOptions {
+  readonly delivery: Pick<Delivery, 'subscribe' | 'tap' | 'tapCount' | 'fanout'>
+  readonly ingest: Pick<Ingest, 'now' | 'processes'>
+  readonly policies: Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
+  readonly nodeName: string
+  readonly config: Config
+  readonly facts: KernelFacts
+  readonly log: Log
+  readonly ready: () => boolean
+}
+
+/** The certificates of a server on a host and port, in PEM. */
+export interface ServerTls {
+  readonly ca: string
+  readonly cert: string
+  readonly key: string
+}

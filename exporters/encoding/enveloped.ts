@@ -5,7 +5,8 @@
  *     {"process_exec":{…},"node_name":"n","time":"…","ktrail":{"seq":"<run>-<n>","exporter_seq":"<exporter>-<n>"}}
  */
 import { previousOf } from '../contract/described.ts'
-import type { Event } from '../contract/event.ts'
+import { isAboutAgent } from '../contract/event.ts'
+import type { Event, LossEvent, RunEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import type { Numbering } from '../contract/numbering.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
@@ -54,22 +55,36 @@ class EnvelopedEncoder implements Encoder {
       out.bytes(this.#number)
       out.integer(first + i)
       out.byte(QUOTE)
-      this.#aboutAgent(event)
+      if (isAboutAgent(event)) out.utf8(aboutAgent(event, this.#numbering.exporter))
       out.bytes(END)
       ends[i] = out.length
     }
     const bytes = out.take()
     return { ...plain, bytes, ends, memory: new Memory(bytes) }
   }
+}
 
-  #aboutAgent(event: Event): void {
-    if (event.type === 'events_lost') {
-      const { loss, count, numbers } = event
-      this.#out.utf8(`,"loss":${JSON.stringify({ ...loss, count, ...numbers })}`)
-    } else if (event.type === 'agent_run') {
-      const { phase, heartbeatMs } = event
-      const run = { phase, heartbeat_ms: heartbeatMs, previous: previousOf(event, this.#numbering.exporter) }
-      this.#out.utf8(`,"run":${JSON.stringify(run)}`)
-    }
+/**
+ * The JSON of a record about the agent with its envelope. Also sinks that get the numbers beside the record get it so: else its body would say nothing
+ * of what it is about. `json` has no line feed.
+ */
+export function withEnvelope(
+  json: Uint8Array,
+  event: LossEvent | RunEvent,
+  { run, exporter }: Numbering,
+  number: number,
+): Buffer {
+  const numbers = `"seq":"${run}-${event.seq}","exporter_seq":"${exporter}-${number}"`
+  const envelope = `,"ktrail":{${numbers}${aboutAgent(event, exporter)}}}`
+  return Buffer.concat([json.subarray(0, -1), Buffer.from(envelope)])
+}
+
+/** What the event reports, as a member of the envelope. */
+function aboutAgent(event: LossEvent | RunEvent, exporter: string): string {
+  if (event.type === 'events_lost') {
+    const { loss, count, numbers } = event
+    return `,"loss":${JSON.stringify({ ...loss, count, ...numbers })}`
   }
+  const { phase, heartbeatMs } = event
+  return `,"run":${JSON.stringify({ phase, heartbeat_ms: heartbeatMs, previous: previousOf(event, exporter) })}`
 }

@@ -11,6 +11,7 @@ import { isAboutAgent } from '../../contract/event.ts'
 import type { Event, Hook, Process, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { Memory } from '../../runtime/memory.ts'
+import { withEnvelope } from '../enveloped.ts'
 import { touch } from '../kept.ts'
 import { borrowFrom } from '../share-last.ts'
 import { KEYS } from './attributes.ts'
@@ -98,13 +99,16 @@ class OtlpEncoder implements Encoder {
     out.nanos(event.time)
     const hook = event.type === 'process_kprobe' ? this.#hook(event, event.hook) : undefined
     out.raw(hook?.severity ?? this.#severity(event))
-    if (lines !== undefined) writeBody(out, lines, from, to)
+    const { hasAttribute, numbering } = this.#options
+    if (lines !== undefined && numbering !== undefined && isAboutAgent(event)) {
+      const json = withEnvelope(lines.subarray(from, to), event, numbering, number)
+      writeBody(out, json, 0, json.length)
+    } else if (lines !== undefined) writeBody(out, lines, from, to)
     else if (this.#options.body === 'text') {
       const text = Buffer.from(summary(event))
       writeBody(out, text, 0, text.length)
     }
     out.text(KEYS.uid, this.#uidPrefix + event.seq)
-    const { hasAttribute, numbering } = this.#options
     if (numbering !== undefined) numberAttributes(event, numbering, number, out)
     if (hasAttribute === undefined) this.#attributes(event, hook)
     else attributes(event, this.#argLabels, filterAttributes(out, event.type, hasAttribute))

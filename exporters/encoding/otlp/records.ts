@@ -1,7 +1,10 @@
 /**
  * Records as plain objects, for the slower encoders: OTLP JSON and the SDK's serializer.
  */
+import { isAboutAgent } from '../../contract/event.ts'
 import type { Event, Timestamp } from '../../contract/event.ts'
+import type { Numbering } from '../../contract/numbering.ts'
+import { withEnvelope } from '../enveloped.ts'
 import { KEYS } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import { EVENT_NAMES, attributes as allAttributes, numberAttributes, severityOf, summary } from './mapping.ts'
@@ -53,6 +56,11 @@ export function plainRecord(
   if (options.event_name_attribute) sink.text(KEYS.eventName, eventName)
   const text = options.body === 'text' ? summary(event).toWellFormed() : undefined
   const { attributes } = sink
-  const body = line === undefined ? text : Buffer.from(line.subarray(0, -1)).toString()
+  const body = line === undefined ? text : bodyOf(line.subarray(0, -1), event, numbering, index)
   return { time: event.time, observed, severity: severityOf(event, options), body, eventName, attributes }
+}
+
+function bodyOf(json: Uint8Array, event: Event, numbering: Numbering | undefined, index: number): string {
+  const numbered = numbering !== undefined && isAboutAgent(event)
+  return Buffer.from(numbered ? withEnvelope(json, event, numbering, numbering.next + index) : json).toString()
 }

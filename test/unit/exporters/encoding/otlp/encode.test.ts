@@ -9,6 +9,7 @@ import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/
 import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
 import { createSdkEncoder, createSdkJsonEncoder } from '../../../../../exporters/encoding/otlp/sdk.ts'
 import { shareLast } from '../../../../../exporters/encoding/share-last.ts'
+import { Numberings } from '../../../../../exporters/contract/numbering.ts'
 import { slice } from '../../../../../exporters/contract/encoded.ts'
 import { requestFromJson, requestFromProtobuf, seqOf } from '../../../../support/otlp/decode.ts'
 import type { KeyValue, LogRecord } from '../../../../support/otlp/decode.ts'
@@ -280,4 +281,41 @@ test('otlp: one JSON encoding is used for the file exporter and the body, and on
   assert.match(Buffer.from(shared.encode(events).bytes).toString(), /\/other/)
   assert.equal(shared.encode([]).count, 0)
   assert.equal(shared.encoding, 'json')
+})
+
+test('otlp: the body of a record about the agent has what its attributes have, in every encoder', () => {
+  const time = { sec: 1, nsec: 0 }
+  const events: readonly Event[] = [
+    makeExec({ seq: 4 }),
+    { type: 'agent_run', seq: 5, time, phase: 'heartbeat', heartbeatMs: 60_000, previous: { loki: 'run0' } },
+    makeLoss({ seq: 6, count: 2, numbers: { first: 3, last: 4 } }),
+  ]
+  const numbered = (): OtlpEncoderOptions => ({ ...base, numbering: new Numberings('run1').of('loki') })
+  const line = (i: number): object => JSON.parse(Buffer.from(slice(json.encode(events), i, i + 1).bytes).toString())
+  const { loss, count } = makeLoss({ count: 2 })
+  const want = [
+    line(0),
+    {
+      ...line(1),
+      ktrail: {
+        seq: 'run1-5',
+        exporter_seq: 'loki-1',
+        run: { phase: 'heartbeat', heartbeat_ms: 60_000, previous: 'run0' },
+      },
+    },
+    { ...line(2), ktrail: { seq: 'run1-6', exporter_seq: 'loki-2', loss: { ...loss, count, first: 3, last: 4 } } },
+  ]
+  const bodies = (all: readonly LogRecord[]): unknown[] =>
+    all.map(({ body }): unknown => JSON.parse(body !== undefined && 'stringValue' in body ? body.stringValue : ''))
+  for (const create of [createOtlpEncoder, createSdkEncoder]) {
+    assert.deepEqual(bodies(records(create(numbered()), events)), want)
+  }
+  for (const create of [createOtlpJsonEncoder, createSdkJsonEncoder]) {
+    assert.deepEqual(bodies(requestFromJson(requestOf(create(numbered()).encode(events), resource)).records), want)
+  }
+  // Without numbers there is nothing to add.
+  assert.deepEqual(
+    bodies(records(createOtlpEncoder(base), events)),
+    events.map((_, i) => line(i)),
+  )
 })

@@ -1,24 +1,31 @@
 /**
  * kill -9 under load, repeatedly, on the same folders. Events reported as on the disk or delivered arrive, in order;
  * duplicates had arrived shortly before a kill; the accounting balances in every report; every start succeeds.
- * 15 kills; KTRAIL_LONG=1: 200, and the real collector before one of the sinks. KTRAIL_SEED chooses the moments.
+ * 15 kills; KTRAIL_LONG=1: 200 (KTRAIL_KILLS), and the real collector before one of the sinks. KTRAIL_SEED chooses the moments.
+ * Audits of the sinks find what did not arrive and what arrived again, but for the lost ends of killed runs.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Audit, NO_ORDER } from '../../exporters/audit/audit.ts'
+import type { StreamReport } from '../../exporters/audit/audit.ts'
+import { numbersOf } from '../../exporters/audit/envelope.ts'
+import { attributeOf } from '../../exporters/audit/otlp.ts'
 import { Follower } from '../support/delivery/follower.ts'
-import { killAgain } from '../support/delivery/kills.ts'
+import { epochOf, killAgain, RUN_NUMBERS } from '../support/delivery/kills.ts'
 import { Ledger } from '../support/delivery/ledger.ts'
+import type { Span } from '../support/delivery/promise.ts'
 import { Collector, collectorProgram } from '../support/otlp/collector.ts'
 import { seqOf } from '../support/otlp/decode.ts'
 import type { LogsRequest } from '../support/otlp/decode.ts'
 import { FakeSink, OK } from '../support/otlp/server.ts'
 import type { Answer, Script } from '../support/otlp/server.ts'
 import { Seeded } from '../simulation/spool/random.ts'
+import { typed } from '../unit/collector/cli/support/terminal.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 
 const LONG = process.env['KTRAIL_LONG'] === '1'
-const KILLS = LONG ? 200 : 15
+const KILLS = Number(process.env['KTRAIL_KILLS'] || (LONG ? 200 : 15))
 const SEED = Number(process.env['KTRAIL_SEED'] || 1)
 /** The cursor is stored every 200 ms, if the disk does its syncs at once. */
 const MOST_REPEATED_MS = 2000
@@ -42,6 +49,7 @@ const REFUSALS: readonly Answer[] = [
 class Sink {
   readonly #ledger: Ledger
   readonly #random: Seeded
+  readonly #audit = new Audit()
   mood: 'healthy' | 'slow' | 'down' = 'healthy'
 
   constructor(ledger: Ledger, seed: number) {
@@ -54,8 +62,19 @@ class Sink {
     if (this.#random.chance(0.08)) return this.#random.pick(REFUSALS) ?? OK
     const logs = request.logs()
     this.#ledger.take(runOf(logs), logs.records.map(seqOf))
+    const place = this.#ledger.ordered ? 'requests' : NO_ORDER
+    for (const record of logs.records) {
+      const attributes = new Map(record.attributes.map(({ key, value }) => [key, Object.values(value).join('')]))
+      const timeMs = Number(record.timeUnixNano) / 1e6
+      const numbered = numbersOf((name) => attributes.get(attributeOf(name)), { place, node: 'node-1', timeMs })
+      this.#audit.add(numbered ?? assert.fail('a record without numbers'))
+    }
     if (this.mood === 'slow') await pause(50)
     return OK
+  }
+
+  audited(): StreamReport[] {
+    return this.#audit.report({ nowMs: Date.now(), partial: false })
   }
 
   turn(last: boolean): void {
@@ -129,8 +148,46 @@ test(`kill: ${KILLS} kills under load lose nothing that was on disk, and every s
     assert.equal(distinct + lost, total, `${name}: events arrived that were never published`)
     assert.ok(oldestRepeatedMs <= MOST_REPEATED_MS, `${name}: a duplicate was ${oldestRepeatedMs} ms old`)
   }
+  const audited = sinks.flatMap((sink) => sink.audited())
+  for (const name of ['filed', 'plain']) {
+    const { code, stdout } = await typed(['audit', folder.at(`${name}.jsonl`), '-o', 'json'])
+    assert.equal(code, 1, 'the runs that were killed have no end')
+    audited.push(...(JSON.parse(stdout) as { streams: StreamReport[] }).streams)
+  }
+  assert.deepEqual(audited.map(({ exporter }) => exporter).toSorted(), Object.keys(KEEPING).toSorted())
+  for (const { exporter, runs } of audited) {
+    const ledger = ledgers.get(exporter) ?? assert.fail(exporter)
+    const found = runs.map(({ run, records, untold, told, outOfOrder }) => ({ run, records, untold, told, outOfOrder }))
+    assert.deepEqual(
+      found,
+      published.flatMap((span, run) => auditOf(ledger, run, span)),
+      `audit of ${exporter}`,
+    )
+    const twice = runs.reduce((sum, run) => sum + run.twice, 0)
+    assert.equal(twice, ledger.duplicates, `audit of ${exporter}: twice`)
+    assert.ok(
+      runs.every(({ end }, i) => end === 'open' || i === runs.length - 1),
+      `audit of ${exporter}`,
+    )
+  }
   assert.equal(ledgerOf('plain').duplicates, 0, 'without a spool nothing is sent again')
 })
+
+/** What an audit must find of a run, by what arrived. What it never sees is the end of a run: numbers above the highest that arrived. */
+function auditOf(ledger: Ledger, run: number, { from, to }: Span): object[] {
+  const lost = ledger.missing(from, to)
+  const records = to - from - lost.length
+  if (records === 0) return []
+  let highest = to - 1
+  while (!ledger.has(highest)) highest--
+  const untold: Array<{ first: number; last: number }> = []
+  for (const number of lost.filter((each) => each < highest).map((each) => each - run * RUN_NUMBERS)) {
+    const range = untold.at(-1)
+    if (range?.last === number - 1) range.last = number
+    else untold.push({ first: number, last: number })
+  }
+  return [{ run: epochOf(run), records, untold, told: [], outOfOrder: 0 }]
+}
 
 function yamlOf(run: number, [always, overflow, wide]: readonly string[], dir: string): string {
   // Every sink answers: a request that times out and is sent again was answered late by a busy machine.
@@ -142,7 +199,7 @@ exporters:
   always: { ${otlp}, logs_endpoint: "${always}", concurrency: { max: 1 }, spool: { use: always, ${spool} } }
   overflow: { ${otlp}, logs_endpoint: "${overflow}", concurrency: { max: 1 }, queue: { max_events: 4000 }, spool: { ${spool} } }
   wide: { ${otlp}, logs_endpoint: "${wide}", spool: { use: always, fsync: batch, ${spool} } }
-  filed: { type: file, path: "${dir}/filed.jsonl", rotate: { max_size: 1GiB }, ${chain}, spool: { use: always, ${spool} } }
-  plain: { type: file, path: "${dir}/plain.jsonl", rotate: { max_size: 1GiB }, fsync: batch, ${chain} }
+  filed: { type: file, path: "${dir}/filed.jsonl", envelope: true, rotate: { max_size: 1GiB }, ${chain}, spool: { use: always, ${spool} } }
+  plain: { type: file, path: "${dir}/plain.jsonl", envelope: true, rotate: { max_size: 1GiB }, fsync: batch, ${chain} }
 `
 }

@@ -83,12 +83,17 @@ export async function killAgain(plan: KillPlan): Promise<Toll> {
   return { published, total, promises, notDurable, early }
 }
 
+/** The name of a run; names sort as the runs do. */
+export function epochOf(run: number): string {
+  return `r${String(run).padStart(4, '0')}`
+}
+
 /** In every report the accounting must balance, and no event may be dropped or rejected. */
 function start({ yaml }: KillPlan, run: number, eventsPerSecond: number): AgentProcess {
   const first = run * RUN_NUMBERS
   return new AgentProcess({
     yaml: yaml(run),
-    epoch: `r${run}`,
+    epoch: epochOf(run),
     from: first,
     eventsPerSecond,
     onReport: ({ to, exporters }, started) => {

@@ -12,7 +12,7 @@ interface Arrival {
 
 export class Ledger {
   readonly name: string
-  readonly #ordered: boolean
+  readonly ordered: boolean
   /** When and in which run each number last arrived. */
   readonly #arrivals = new Map<number, Arrival>()
   readonly #deathsMs = new Map<number, number>()
@@ -26,7 +26,7 @@ export class Ledger {
 
   constructor(name: string, { ordered }: LedgerOptions) {
     this.name = name
-    this.#ordered = ordered
+    this.ordered = ordered
   }
 
   get distinct(): number {
@@ -52,7 +52,7 @@ export class Ledger {
       const before = this.#arrivals.get(number)
       if (before === undefined) this.#first(run, number)
       else this.#repeated(run, number, before)
-      if (this.#ordered && number <= this.#lastInRun)
+      if (this.ordered && number <= this.#lastInRun)
         throw new Error(`${this.name}: in run ${run}, ${number} came after ${this.#lastInRun}`)
       this.#lastInRun = number
       this.#arrivals.set(number, { run, atMs })
@@ -67,7 +67,7 @@ export class Ledger {
   }
 
   #first(run: number, number: number): void {
-    if (this.#ordered && number < this.#youngest)
+    if (this.ordered && number < this.#youngest)
       throw new Error(`${this.name}: in run ${run}, ${number} came for the first time after ${this.#youngest}`)
     this.#youngest = Math.max(this.#youngest, number)
   }

@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 class Run:
     def __init__(self):
-        self.seen, self.marks, self.highest, self.losses = set(), set(), defaultdict(lambda: -1), []
-        self.twice = self.disorder = self.last_ms = 0
+        self.numbers, self.keys, self.highest = set(), set(), defaultdict(int)
+        self.told = self.twice = self.disorder = self.newest_ms = 0
         self.stopped, self.previous, self.heartbeat_ms = False, "", 60_000
 
 
@@ -18,46 +18,39 @@ def add(streams, partition, time_ms, headers):
     exporter, _, number = headers.get("exporter_seq", "").rpartition("-")
     if not exporter:
         return
-    run_id, number = headers["seq"].rpartition("-")[0], int(number)
-    run = streams[headers["node"], exporter][run_id]
-    run.last_ms = max(run.last_ms, time_ms)
-    copy = "run_phase" in headers and (number, partition) not in run.marks
-    if "run_phase" in headers:
-        run.marks.add((number, partition))
-        run.previous, run.heartbeat_ms = headers["run_previous"], int(headers["run_heartbeat_ms"])
-        run.stopped |= headers["run_phase"] == "stop"
-    if number in run.seen:
-        run.twice += not copy
-    else:
+    number, run = int(number), streams[headers["node"], exporter][headers["seq"].rpartition("-")[0]]
+    key = (number, partition) if "run_phase" in headers else number
+    if key in run.keys:
+        run.twice += 1
+    elif number not in run.numbers:
         run.disorder += number < run.highest[partition]
-        if headers.get("loss_exporter") == exporter:
-            bounds = int(headers.get("loss_first", -1)), int(headers.get("loss_last", -1))
-            run.losses.append((int(headers["loss_count"]), *bounds))
-    run.seen.add(number)
-    run.highest[partition] = max(run.highest[partition], number)
+        run.told += int(headers["loss_count"]) if headers.get("loss_exporter") == exporter else 0
+    run.keys.add(key)
+    run.numbers.add(number)
+    run.highest[partition] = max(number, run.highest[partition])
+    run.newest_ms = max(time_ms, run.newest_ms)
+    if "run_phase" in headers:
+        run.stopped |= headers["run_phase"] == "stop"
+        run.previous, run.heartbeat_ms = headers["run_previous"], int(headers["run_heartbeat_ms"])
 
 
 def report(streams):
+    """Whether all is there or told."""
     complete = bool(streams)
     for (node, exporter), runs in sorted(streams.items()):
-        ids = sorted(runs)
-        gaps = {i: sorted(set(range(max(runs[i].seen))) - runs[i].seen) for i in ids}
-        missing = {i: len(gaps[i]) for i in ids}
-        for ranged in (True, False):
-            for at, i in enumerate(ids):
-                for count, first, last in runs[i].losses:
-                    for j in ids[at : at + 1] if ranged else ids[at::-1]:
-                        if ranged == (last >= 0):
-                            told = [n for n in gaps[j] if not ranged or first <= n <= last][:count]
-                            gaps[j], count = [n for n in gaps[j] if n not in told], count - len(told)
-        for i in ids:
-            run, due = runs[i], runs[i].last_ms + runs[i].heartbeat_ms + 30_000
-            end = "stopped" if run.stopped else "running" if i == ids[-1] and time.time() * 1000 <= due else "open"
-            lost = run.previous != "" and run.previous not in runs or run.previous == "" and i != ids[0]
-            complete &= not gaps[i] and end != "open" and not lost
-            counts = f"missing {missing[i]}, untold {len(gaps[i])}, twice {run.twice}, out of order {run.disorder}"
-            print(f"{node} {exporter} {i}: {counts}, {end}{', run before it missing' if lost else ''}")
-    return 0 if complete else 1
+        told, lines = 0, []
+        for i, run in sorted(runs.items(), reverse=True):  # a loss record may tell of its own run and of earlier ones
+            told, missing = told + run.told, max(run.numbers) + 1 - len(run.numbers)
+            untold = max(0, missing - told)
+            told -= missing - untold
+            running = i == max(runs) and time.time() * 1000 <= run.newest_ms + run.heartbeat_ms + 30_000
+            end = "stopped" if run.stopped else "running" if running else "open"
+            lost = run.previous not in runs if run.previous else i != min(runs)
+            complete &= untold == 0 and end != "open" and not lost
+            counts = f"missing {missing}, untold {untold}, twice {run.twice}, out of order {run.disorder}"
+            lines.append(f"{node} {exporter} {i}: {counts}, {end}{', run before it missing' if lost else ''}")
+        print("\n".join(reversed(lines)))
+    return complete
 
 
 brokers, topic = sys.argv[1:3]
@@ -75,4 +68,4 @@ while left:
     add(streams, message.partition(), message.timestamp()[1], texts)
     if message.offset() + 1 >= left.get(message.partition(), 0):
         left.pop(message.partition(), None)
-sys.exit(report(streams))
+sys.exit(not report(streams))

@@ -4,8 +4,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,121 +14,89 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-type loss struct{ count, first, last int }
 type run struct {
-	seen            map[int]bool
-	marks           map[[2]int]bool
-	highest         map[int]int
-	losses          []loss
-	twice, disorder int
-	lastMs, beatMs  int64
-	stopped         bool
-	previous        string
+	numbers               map[int]bool
+	keys                  map[[2]int]bool
+	highest               map[int]int
+	told, twice, disorder int
+	newestMs, heartbeatMs int64
+	stopped               bool
+	previous              string
 }
 
 var streams = map[string]map[string]*run{}
-var numbered = regexp.MustCompile(`^(.+)-(\d+)$`)
 
-func add(partition int, ms int64, h map[string]string) {
-	found := numbered.FindStringSubmatch(h["exporter_seq"])
-	own := numbered.FindStringSubmatch(h["seq"])
-	if found == nil || own == nil {
+// name-number
+func split(text string) (name string, number int, ok bool) {
+	at := max(0, strings.LastIndex(text, "-"))
+	number, err := strconv.Atoi(text[min(at+1, len(text)):])
+	return text[:at], number, err == nil
+}
+
+func add(partition int, ms int64, headers map[string]string) {
+	exporter, number, numbered := split(headers["exporter_seq"])
+	id, _, known := split(headers["seq"])
+	if !numbered || !known {
 		return
 	}
-	number, _ := strconv.Atoi(found[2])
-	name := h["node"] + " " + found[1]
-	if streams[name] == nil {
-		streams[name] = map[string]*run{}
+	stream := headers["node"] + " " + exporter
+	if streams[stream] == nil {
+		streams[stream] = map[string]*run{}
 	}
-	r := streams[name][own[1]]
+	r := streams[stream][id]
 	if r == nil {
-		r = &run{seen: map[int]bool{}, marks: map[[2]int]bool{}, highest: map[int]int{}, beatMs: 60000}
-		streams[name][own[1]] = r
+		r = &run{numbers: map[int]bool{}, keys: map[[2]int]bool{}, highest: map[int]int{}, heartbeatMs: 60_000}
+		streams[stream][id] = r
 	}
-	r.lastMs = max(r.lastMs, ms)
-	place := [2]int{number, partition}
-	copied := h["run_phase"] != "" && !r.marks[place]
-	if h["run_phase"] != "" {
-		r.marks[place], r.previous = true, h["run_previous"]
-		r.beatMs, _ = strconv.ParseInt(h["run_heartbeat_ms"], 10, 64)
-		r.stopped = r.stopped || h["run_phase"] == "stop"
+	key := [2]int{number, -1}
+	if phase := headers["run_phase"]; phase != "" {
+		key[1], r.previous, r.stopped = partition, headers["run_previous"], r.stopped || phase == "stop"
+		r.heartbeatMs, _ = strconv.ParseInt(headers["run_heartbeat_ms"], 10, 64)
 	}
-	if r.seen[number] && !copied {
+	if r.keys[key] {
 		r.twice++
-	} else if !r.seen[number] {
+	} else if !r.numbers[number] {
 		if number < r.highest[partition] {
 			r.disorder++
 		}
-		if h["loss_exporter"] == found[1] {
-			l := loss{first: -1, last: -1}
-			l.count, _ = strconv.Atoi(h["loss_count"])
-			if h["loss_last"] != "" {
-				l.first, _ = strconv.Atoi(h["loss_first"])
-				l.last, _ = strconv.Atoi(h["loss_last"])
-			}
-			r.losses = append(r.losses, l)
+		if headers["loss_exporter"] == exporter {
+			count, _ := strconv.Atoi(headers["loss_count"])
+			r.told += count
 		}
 	}
-	r.seen[number] = true
-	r.highest[partition] = max(r.highest[partition], number)
+	r.keys[key], r.numbers[number] = true, true
+	r.highest[partition] = max(number, r.highest[partition])
+	r.newestMs = max(ms, r.newestMs)
 }
 
-func sorted[V any](m map[string]V) (keys []string) {
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func report() (code int) {
-	for _, name := range sorted(streams) {
-		ids := sorted(streams[name])
-		gaps, missing := make([][]int, len(ids)), make([]int, len(ids))
-		for i, id := range ids {
-			for n, left := 0, len(streams[name][id].seen); left > 0; n++ {
-				if streams[name][id].seen[n] {
-					left--
-				} else {
-					gaps[i] = append(gaps[i], n)
-				}
-			}
-			missing[i] = len(gaps[i])
-		}
-		for _, ranged := range []bool{true, false} {
-			for at, id := range ids {
-				for _, l := range streams[name][id].losses {
-					for j := at; j >= 0 && ranged == (l.last >= 0) && (!ranged || j == at); j-- {
-						gaps[j] = slices.DeleteFunc(gaps[j], func(n int) bool {
-							tells := l.count > 0 && (!ranged || l.first <= n && n <= l.last)
-							if tells {
-								l.count--
-							}
-							return tells
-						})
-					}
-				}
-			}
-		}
-		for i, id := range ids {
-			r, end := streams[name][id], "open"
+// Whether all is there or told.
+func report() bool {
+	complete := len(streams) > 0
+	for _, stream := range slices.Sorted(maps.Keys(streams)) {
+		told, lines, runs := 0, []string{}, streams[stream]
+		ids := slices.Sorted(maps.Keys(runs))
+		// From the last: a loss record may tell of its own run and of earlier ones.
+		for i, id := range slices.Backward(ids) {
+			r, end, note := runs[id], "open", ""
+			missing := slices.Max(slices.Collect(maps.Keys(r.numbers))) + 1 - len(r.numbers)
+			untold := max(0, missing-told-r.told)
+			told += r.told - missing + untold
 			if r.stopped {
 				end = "stopped"
-			} else if i == len(ids)-1 && time.Now().UnixMilli() <= r.lastMs+r.beatMs+30000 {
+			} else if i == len(ids)-1 && time.Now().UnixMilli() <= r.newestMs+r.heartbeatMs+30_000 {
 				end = "running"
 			}
-			note := ""
-			if r.previous == "" && i > 0 || r.previous != "" && streams[name][r.previous] == nil {
+			if r.previous == "" && i > 0 || r.previous != "" && runs[r.previous] == nil {
 				note = ", run before it missing"
 			}
-			if len(gaps[i]) > 0 || end == "open" || note != "" {
-				code = 1
-			}
-			fmt.Printf("%s %s: missing %d, untold %d, twice %d, out of order %d, %s%s\n",
-				name, id, missing[i], len(gaps[i]), r.twice, r.disorder, end, note)
+			complete = complete && untold == 0 && end != "open" && note == ""
+			lines = append(lines, fmt.Sprintf("%s %s: missing %d, untold %d, twice %d, out of order %d, %s%s",
+				stream, id, missing, untold, r.twice, r.disorder, end, note))
 		}
+		slices.Reverse(lines)
+		fmt.Println(strings.Join(lines, "\n"))
 	}
-	return code
+	return complete
 }
 
 func main() {
@@ -150,9 +118,10 @@ func main() {
 			add(int(record.Partition), record.Timestamp.UnixMilli(), headers)
 		})
 	}
-	if err != nil || len(streams) == 0 {
-		fmt.Fprintln(os.Stderr, "cannot read the topic, or no record has numbers:", err)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cannot read the topic:", err)
+	}
+	if err != nil || !report() {
 		os.Exit(1)
 	}
-	os.Exit(report())
 }

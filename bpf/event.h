@@ -8,8 +8,8 @@
  *
  *   struct event_header | body by type
  *
- *   EVENT_EXEC  struct exec_body  | filename | cwd | cgroup name | path | argv bytes
- *   EVENT_FORK  struct fork_body
+ *   EVENT_EXEC  struct exec_body  | cgroup names | filename | cwd | path | argv bytes
+ *   EVENT_FORK, EVENT_MOVE  struct fork_body | cgroup names
  *   EVENT_EXIT  struct exit_body
  *   EVENT_HOOK  nargs x (struct value | payload, padded to 8)
  *   EVENT_RETURN  struct return_body
@@ -21,6 +21,7 @@ enum event_type {
 	EVENT_EXIT = 3,
 	EVENT_HOOK = 4,
 	EVENT_RETURN = 5,
+	EVENT_MOVE = 6, /* to another cgroup */
 };
 
 struct event_header {
@@ -105,7 +106,15 @@ struct exec_body {
 	__u32 argv_len;    /* bytes of argv[0..], each with its NUL, possibly cut */
 	__u64 file_ino;    /* that file; 0 when not known */
 	__u32 file_links;  /* 0: deleted, or never had a name (memfd) */
-	__u32 reserved;
+	__u16 cgroup_state; /* enum cgroup_state */
+	__u16 reserved;
+};
+
+/* What the names of cgroups in a record say: process/cgroup.h. */
+enum cgroup_state {
+	CGROUP_KEPT = 0,   /* none is sent: it is still the parent's */
+	CGROUP_WHOLE = 1,  /* all that can be a container's */
+	CGROUP_CUT = 2,    /* there are more, further from the process */
 };
 
 /* Same bits as Tetragon prints (docs/reference/records.md); the words: collector/process/flags.ts. */
@@ -124,10 +133,15 @@ enum process_flag {
 	PROCESS_ERROR_PATH_CWD = 0x400000,
 };
 
+/* EVENT_MOVE has no parent. */
 struct fork_body {
 	__u64 parent_start_ns;
 	__u32 parent_tgid;
 	__u32 nspid;
+	__u64 cgroup_id;
+	__u16 cgroup_len;
+	__u16 cgroup_state;
+	__u32 reserved;
 };
 
 struct exit_body {

@@ -29,6 +29,7 @@ enum hook_flag layout_hook_flag;
 enum value_kind layout_value_kind;
 enum value_flag layout_value_flag;
 enum process_flag layout_process_flag;
+enum cgroup_state layout_cgroup_state;
 enum counter layout_counter;
 enum arg_type layout_arg_type;
 enum filter_op layout_filter_op;

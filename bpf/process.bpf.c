@@ -17,21 +17,32 @@
 #include "record.h"
 #include "path.h"
 #include "path_text.h"
+#include "process/cgroup.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define FILENAME_BYTES 4096
 #define ARGV_BYTES 16384
-#define CGROUP_BYTES 256
-#define SCRIPT_MAGIC 0x2123      /* "#!", little endian */
-#define SCRIPT_PATH_BYTES 1024   /* longer paths of scripts are not resolved */
 #define SIGNAL_GROUP_EXIT 4      /* include/linux/sched/signal.h */
 
 struct exec_scratch {
 	struct event_header header;
 	struct exec_body body;
-	char text[FILENAME_BYTES + 2 * PATH_BYTES + 1024 + CGROUP_BYTES + ARGV_BYTES];
+	char text[CGROUP_BYTES + FILENAME_BYTES + 2 * PATH_BYTES + 1024 + ARGV_BYTES];
 };
+
+struct fork_record {
+	struct event_header header;
+	struct fork_body body;
+	char text[CGROUP_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fork_record);
+} fork_scratch SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -40,26 +51,7 @@ struct {
 	__type(value, struct exec_scratch);
 } exec_scratch SEC(".maps");
 
-/* A file that is executed: its whole path, no bytes where that is not known. */
-struct executed {
-	__u64 ino;
-	__u32 links;
-	__u32 tgid;
-	__u32 len;
-	__u32 reserved;
-	char path[SCRIPT_PATH_BYTES];
-};
-
-/*
- * Scripts whose exec is under way, by its linux_binprm. Of an exec that fails an entry stays, until the next exec at the
- * same address or until others need its room; one that is gone too early costs a script its resolved path.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 512);
-	__type(key, __u64);
-	__type(value, struct executed);
-} scripts SEC(".maps");
+#include "process/script.h"
 
 static __always_inline __u64 boot_ns(void)
 {
@@ -83,33 +75,74 @@ static __always_inline __u32 inner_pid(struct task_struct *task)
 	return LOAD(upid, upid, nr);
 }
 
+static __always_inline void submit_fork(struct fork_record *record)
+{
+	__u32 size = sizeof(record->header) + sizeof(record->body) + record->body.cgroup_len;
+
+	submit(&record->header, size, sizeof(*record), COUNTER_RING_FULL_PROCESS);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct {
-		struct event_header header;
-		struct fork_body body;
-	} record = {};
-	__u32 child_tgid = child->tgid, parent_tgid = parent->tgid;
+	__u32 child_tgid = child->tgid, parent_tgid = parent->tgid, zero = 0;
+	struct fork_record *record = bpf_map_lookup_elem(&fork_scratch, &zero);
 	struct process *known, fresh = { .forked = 1 };
+	__u64 cgroup;
 
-	if (child_tgid != child->pid) /* a thread */
+	if (!record || child_tgid != child->pid) /* a thread */
 		return 0;
+	cgroup = cgroup_of(child);
 	fresh.start_ns = boot_ns();
 	fresh.parent_tgid = parent_tgid;
+	fresh.cgroup_id = cgroup_id(cgroup);
+	record->body = (struct fork_body){};
 	known = bpf_map_lookup_elem(&processes, &parent_tgid);
 	if (known)
 		fresh.parent_start_ns = known->start_ns;
+	if (!known || known->cgroup_id != fresh.cgroup_id)
+		put_cgroup(cgroup, record->text, &record->body.cgroup_len, &record->body.cgroup_state);
 	if (bpf_map_update_elem(&processes, &child_tgid, &fresh, BPF_ANY))
 		count(COUNTER_PROCESS_MAP_FULL);
-	stamp(&record.header, EVENT_FORK, fresh.start_ns);
-	record.header.tgid = child_tgid;
-	record.header.tid = child_tgid;
-	record.header.start_ns = fresh.start_ns;
-	record.body.parent_start_ns = fresh.parent_start_ns;
-	record.body.parent_tgid = parent_tgid;
-	record.body.nspid = inner_pid(child);
-	submit(&record.header, sizeof(record), sizeof(record), COUNTER_RING_FULL_PROCESS);
+	record->header = (struct event_header){};
+	stamp(&record->header, EVENT_FORK, fresh.start_ns);
+	record->header.tgid = child_tgid;
+	record->header.tid = child_tgid;
+	record->header.start_ns = fresh.start_ns;
+	record->body.parent_start_ns = fresh.parent_start_ns;
+	record->body.parent_tgid = parent_tgid;
+	record->body.nspid = inner_pid(child);
+	record->body.cgroup_id = fresh.cgroup_id;
+	submit_fork(record);
+	return 0;
+}
+
+/* A process was moved to another cgroup: of all hierarchies, the one that counts (cgroup_of). */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(process_move, struct cgroup *to, const char *path, struct task_struct *task)
+{
+	__u32 tgid = task->tgid, zero = 0;
+	struct fork_record *record = bpf_map_lookup_elem(&fork_scratch, &zero);
+	struct process *known = bpf_map_lookup_elem(&processes, &tgid);
+	__u64 cgroup, id;
+
+	if (!record || !known || tgid != task->pid) /* unknown, or a thread */
+		return 0;
+	cgroup = cgroup_of(task);
+	id = cgroup_id(cgroup);
+	if (known->cgroup_id == id)
+		return 0;
+	record->body = (struct fork_body){};
+	record->header = (struct event_header){};
+	stamp(&record->header, EVENT_MOVE, boot_ns());
+	record->header.tgid = tgid;
+	record->header.tid = tgid;
+	record->header.start_ns = known->start_ns;
+	record->body.cgroup_id = id;
+	put_cgroup(cgroup, record->text, &record->body.cgroup_len, &record->body.cgroup_state);
+	/* The record first: a fork in between then says its cgroup itself. */
+	submit_fork(record);
+	known->cgroup_id = id;
 	return 0;
 }
 
@@ -131,60 +164,6 @@ static __always_inline __u32 put_cwd(char *text, __u16 *len)
 	return *len ? 0 : PROCESS_ROOT_CWD;
 }
 
-/*
- * What `file` is, into *ino and *links, and its path as the task sees it, into `text`. Returns its length; 0: not known
- * whole.
- */
-static __always_inline __u32 put_executed(__u64 file, char *text, __u64 *ino, __u32 *links)
-{
-	struct place at = place_of_path(MEMBER(file, file, f_path));
-	__u64 inode = (__u64)LOAD(file, file, f_inode);
-	__u16 flags = 0;
-	__u32 len;
-	long got;
-
-	*ino = LOAD(inode, inode, i_ino);
-	*links = LOAD(inode, inode, i_nlink);
-	len = put_path(0, at, text, &flags);
-	if (flags & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
-		return 0;
-	if (len || (__u64)LOAD(dentry, at.dentry, d_parent) != at.dentry)
-		return len;
-	/* A file in memory (memfd) hangs in no tree: named as d_path does it (fs/d_path.c simple_dname). */
-	text[0] = '/';
-	got = bpf_probe_read_kernel_str(text + 1, 256, LOAD(dentry, at.dentry, d_name.name));
-	if (got <= 1)
-		return 0;
-	len = got & 0x1ff;
-	__builtin_memcpy(text + len, " (deleted)", DELETED_BYTES);
-	return len + DELETED_BYTES;
-}
-
-/* Before the interpreter takes the script's place in the linux_binprm. */
-SEC("kprobe/security_bprm_check")
-int BPF_KPROBE(process_script, struct linux_binprm *bprm)
-{
-	__u32 zero = 0;
-	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
-	struct executed *script;
-	__u64 key = (__u64)bprm;
-	__u16 magic = 0;
-
-	/* An interpreter may be a script in its turn: the first is the one that was named. */
-	if (!s || LOAD(linux_binprm, bprm, interp) != LOAD(linux_binprm, bprm, filename))
-		return 0;
-	bpf_map_delete_elem(&scripts, &key);
-	bpf_probe_read_kernel(&magic, sizeof(magic), (void *)MEMBER(linux_binprm, bprm, buf));
-	if (magic != SCRIPT_MAGIC)
-		return 0;
-	script = (struct executed *)s->text;
-	script->tgid = bpf_get_current_pid_tgid() >> 32;
-	script->len = put_executed((__u64)LOAD(linux_binprm, bprm, file), script->path, &script->ino, &script->links);
-	if (script->len && script->len <= SCRIPT_PATH_BYTES)
-		bpf_map_update_elem(&scripts, &key, script, BPF_ANY);
-	return 0;
-}
-
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -193,10 +172,9 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	struct process *known, fresh = {};
 	struct exec_body *b;
 	struct mm_struct *mm;
-	struct kernfs_node *kn;
 	unsigned long start, end;
 	struct executed *script;
-	__u64 now = boot_ns(), key;
+	__u64 now = boot_ns(), cgroup = cgroup_of(task), key;
 	__u32 flags = PROCESS_EXECVE;
 	long got;
 
@@ -204,6 +182,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 		return 0;
 	b = &s->body;
 	fresh.start_ns = now;
+	fresh.cgroup_id = cgroup_id(cgroup);
 	known = bpf_map_lookup_elem(&processes, &tgid);
 	if (known && known->forked) {
 		flags |= PROCESS_CLONE;
@@ -230,33 +209,29 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	b->mnt_ns = task->nsproxy->mnt_ns->ns.inum;
 	b->pid_ns = task->nsproxy->pid_ns_for_children->ns.inum;
 	b->user_ns = task->cred->user_ns->ns.inum;
-	b->cgroup_id = bpf_get_current_cgroup_id();
+	b->cgroup_id = fresh.cgroup_id;
 	b->argc = bprm->argc;
 	b->reserved = 0;
 
+	if (!put_cgroup(cgroup, s->text, &b->cgroup_len, &b->cgroup_state))
+		flags |= PROCESS_ERROR_CGROUP_NAME;
+	at = padded(b->cgroup_len);
+	barrier_var(at); /* as below */
+	if (at > CGROUP_BYTES)
+		return 0;
+
 	b->filename_len = 0;
-	got = bpf_probe_read_kernel_str(s->text, FILENAME_BYTES, bprm->filename);
+	got = bpf_probe_read_kernel_str(s->text + at, FILENAME_BYTES, bprm->filename);
 	if (got > 0)
 		b->filename_len = got - 1;
 	else
 		flags |= PROCESS_ERROR_FILENAME;
-	at = padded(b->filename_len & (FILENAME_BYTES - 1));
+	at += padded(b->filename_len & (FILENAME_BYTES - 1));
 
 	b->cwd_len = 0;
 	flags |= put_cwd(s->text + at, &b->cwd_len);
 	at += padded(b->cwd_len & (2 * PATH_BYTES - 1));
-	if (at > FILENAME_BYTES + PATH_BYTES + 256)
-		return 0;
-
-	b->cgroup_len = 0;
-	kn = task->cgroups->dfl_cgrp->kn;
-	got = bpf_probe_read_kernel_str(s->text + at, CGROUP_BYTES, kn->name);
-	if (got > 0)
-		b->cgroup_len = got - 1;
-	else
-		flags |= PROCESS_ERROR_CGROUP_NAME;
-	at += padded(b->cgroup_len & (CGROUP_BYTES - 1));
-	if (at > FILENAME_BYTES + PATH_BYTES + 512)
+	if (at > CGROUP_BYTES + FILENAME_BYTES + PATH_BYTES + 512)
 		return 0;
 
 	b->path_len = 0;
@@ -277,7 +252,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	}
 	at += padded(b->path_len & (2 * PATH_BYTES - 1));
 	barrier_var(at); /* as below */
-	if (at > FILENAME_BYTES + 2 * PATH_BYTES + 1024)
+	if (at > CGROUP_BYTES + FILENAME_BYTES + 2 * PATH_BYTES + 1024)
 		return 0;
 
 	argv_len = 0;

@@ -186,13 +186,36 @@ struct mm_struct {
 
 struct kernfs_node {
 	const char *name;
+	__u64 id;
+};
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup_root {
+	unsigned int flags;
 };
 
 struct cgroup {
+	struct cgroup_subsys_state self;
+	int level;
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+/* The numbers are those of the running kernel: they depend on its configuration. */
+enum cgroup_subsys_id {
+	cpuset_cgrp_id,
+	memory_cgrp_id,
+	pids_cgrp_id,
 };
 
 struct css_set {
+	struct cgroup_subsys_state *subsys[16];
 	struct cgroup *dfl_cgrp;
 };
 

@@ -8,6 +8,7 @@ import {
   EVENT_EXIT,
   EVENT_FORK,
   EVENT_HOOK,
+  EVENT_MOVE,
   EVENT_RETURN,
   EXEC_BODY,
   EXIT_BODY,
@@ -50,7 +51,14 @@ interface RawBase {
   readonly startHi: number
 }
 
-export interface RawExec extends RawBase {
+/** Names of cgroups that may be a container's, each with a final NUL, the process's own first (bpf/process/cgroup.h). */
+export interface CgroupNames {
+  readonly cgroup: Buffer
+  /** `enum cgroup_state` of bpf/event.h. */
+  readonly cgroupState: number
+}
+
+export interface RawExec extends RawBase, CgroupNames {
   readonly op: 'exec'
   readonly parentTgid: number
   readonly parentStart: StartKey
@@ -60,7 +68,6 @@ export interface RawExec extends RawBase {
   readonly nspid: number
   readonly filename: Buffer
   readonly cwd: Buffer
-  readonly cgroup: Buffer
   /** The path of the executed file as the kernel resolved it; empty when it is not completely known. */
   readonly path: Buffer
   /** The file's inode number, 0n if unknown, and its link count: 0 for a file that is deleted or never had a name. */
@@ -70,11 +77,16 @@ export interface RawExec extends RawBase {
   readonly argv: Buffer
 }
 
-export interface RawFork extends RawBase {
+export interface RawFork extends RawBase, CgroupNames {
   readonly op: 'fork'
   readonly parentTgid: number
   readonly parentStart: StartKey
   readonly nspid: number
+}
+
+/** A process was moved to another cgroup. */
+export interface RawMove extends RawBase, CgroupNames {
+  readonly op: 'move'
 }
 
 export interface RawExit extends RawBase {
@@ -122,7 +134,7 @@ export interface RawReturn extends RawBase, CallEnd {
   readonly op: 'return'
 }
 
-export type RawEvent = RawExec | RawFork | RawExit | RawHook | RawReturn
+export type RawEvent = RawExec | RawFork | RawMove | RawExit | RawHook | RawReturn
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -196,7 +208,11 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
         parentTgid: bytes.readUInt32LE(body + FORK_BODY.parentTgid),
         parentStart: startKey(bytes, body + FORK_BODY.parentStartNs),
         nspid: bytes.readUInt32LE(body + FORK_BODY.nspid),
+        ...cgroupOf(bytes, body, end),
       }
+    case EVENT_MOVE:
+      if (end - body < FORK_BODY.bytes) return undefined
+      return { op: 'move', ...baseOf(words, word), ...cgroupOf(bytes, body, end) }
     case EVENT_RETURN: {
       if (end - body < RETURN_BODY.bytes) return undefined
       const call = (body + RETURN_BODY.call) >>> 2
@@ -241,6 +257,14 @@ export function startKey(bytes: Buffer, at: number): StartKey {
   return { lo: bytes.readUInt32LE(at), hi: bytes.readUInt32LE(at + 4) }
 }
 
+function cgroupOf(bytes: Buffer, body: number, end: number): CgroupNames {
+  const at = body + FORK_BODY.bytes
+  return {
+    cgroup: bytes.subarray(at, Math.min(at + bytes.readUInt16LE(body + FORK_BODY.cgroupLen), end)),
+    cgroupState: bytes.readUInt16LE(body + FORK_BODY.cgroupState),
+  }
+}
+
 function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op' | keyof RawBase> {
   let at = body + EXEC_BODY.bytes
   const text = (length: number, pad: boolean): Buffer => {
@@ -257,9 +281,10 @@ function decodeExec(bytes: Buffer, body: number, end: number): Omit<RawExec, 'op
     nspid: bytes.readUInt32LE(body + EXEC_BODY.nspid),
     fileIno: bytes.readBigUInt64LE(body + EXEC_BODY.fileIno),
     fileLinks: bytes.readUInt32LE(body + EXEC_BODY.fileLinks),
+    cgroupState: bytes.readUInt16LE(body + EXEC_BODY.cgroupState),
+    cgroup: text(bytes.readUInt16LE(body + EXEC_BODY.cgroupLen), true),
     filename: text(bytes.readUInt16LE(body + EXEC_BODY.filenameLen), true),
     cwd: text(bytes.readUInt16LE(body + EXEC_BODY.cwdLen), true),
-    cgroup: text(bytes.readUInt16LE(body + EXEC_BODY.cgroupLen), true),
     path: text(bytes.readUInt16LE(body + EXEC_BODY.pathLen), true),
     argv: text(bytes.readUInt32LE(body + EXEC_BODY.argvLen), false),
   }

@@ -1,6 +1,6 @@
 /**
  * Raw events → events: looks up the process and its parent, converts numbers to the argument types of the policy, and boot time to wall time.
- * Forks only update the process table and yield no event.
+ * Forks and moves to another cgroup only update the process table and yield no event.
  */
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { RawEvent, RawHook, RawReturn, RawValue } from './decode.ts'
@@ -58,6 +58,9 @@ export class Normalizer {
     switch (raw.op) {
       case 'fork':
         table.fork(raw, nowMs())
+        return undefined
+      case 'move':
+        table.move(raw)
         return undefined
       case 'exec':
         return this.exec(table.exec(raw, nowMs()), raw.sec, raw.nsec)

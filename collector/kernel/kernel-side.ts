@@ -63,6 +63,7 @@ export class KernelSide implements Disposable {
         { name: 'process_fork', kind: 'tp_btf' },
         { name: 'process_exec', kind: 'tp_btf' },
         { name: 'process_exit', kind: 'tp_btf' },
+        { name: 'process_move', kind: 'tp_btf' },
         // Without it events of scripts have the name given to execve.
         ...(options.facts.security ? [{ name: 'process_script', kind: 'kprobe' } as const] : []),
       ],
@@ -77,7 +78,7 @@ export class KernelSide implements Disposable {
     }
     if (options.facts.security) await attach('process_script', [SCRIPT_HOOK])
     // Exit first, so that every entry is removed again; exec last, so that every reported process has an entry.
-    for (const program of ['process_exit', 'process_fork', 'process_exec']) await attach(program)
+    for (const program of ['process_exit', 'process_move', 'process_fork', 'process_exec']) await attach(program)
     undo.move()
     return kernel
   }

@@ -4,7 +4,7 @@
  * are looked up by name.
  */
 export const CPU_STATE = { seq: 0, counters: 8, bytes: 80 } as const
-export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, bytes: 24 } as const
+export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, cgroupId: 24, bytes: 32 } as const
 export const SELECTOR = {
   policyHook: 0,
   index: 4,
@@ -91,9 +91,18 @@ export const EXEC_BODY = {
   argvLen: 60,
   fileIno: 64,
   fileLinks: 72,
+  cgroupState: 76,
   bytes: 80,
 } as const
-export const FORK_BODY = { parentStartNs: 0, parentTgid: 8, nspid: 12, bytes: 16 } as const
+export const FORK_BODY = {
+  parentStartNs: 0,
+  parentTgid: 8,
+  nspid: 12,
+  cgroupId: 16,
+  cgroupLen: 24,
+  cgroupState: 26,
+  bytes: 32,
+} as const
 export const EXIT_BODY = { code: 0, bytes: 8 } as const
 export const RETURN_BODY = { call: 0, returned: 8, bytes: 16 } as const
 export const EVENT_EXEC = 1
@@ -101,6 +110,7 @@ export const EVENT_FORK = 2
 export const EVENT_EXIT = 3
 export const EVENT_HOOK = 4
 export const EVENT_RETURN = 5
+export const EVENT_MOVE = 6
 export const HOOK_HAS_RETURN = 1
 export const HOOK_RETURN_FOLLOWS = 2
 export const HOOK_RETURN_MISSED = 4
@@ -125,6 +135,9 @@ export const PROCESS_ERROR_CWD = 8192
 export const PROCESS_CLONE = 16384
 export const PROCESS_ERROR_CGROUP_NAME = 65536
 export const PROCESS_ERROR_PATH_CWD = 4194304
+export const CGROUP_KEPT = 0
+export const CGROUP_WHOLE = 1
+export const CGROUP_CUT = 2
 export const COUNTERS = [
   'ring_full_hook',
   'ring_full_process',

@@ -6,6 +6,7 @@ import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync,
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { errnoOf } from '../../config/yaml/unreadable.ts'
+import { cgroupPath } from '../identity/container-id.ts'
 import { PROCESS_FLAGS } from './flags.ts'
 import type { ScannedProcess } from './table.ts'
 import { decodeText, joinArguments } from './text.ts'
@@ -104,8 +105,7 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
     unlinkedInode: unlinked?.nlink === 0n ? unlinked.ino : undefined,
     arguments: parsed.kernelThread ? '' : joinArguments(argv.subarray(0, ARGV_BYTES)),
     cwd: cwd ?? '/',
-    // The last line is that of cgroup v2 ("0::/path"); with v1 only, the path of any controller names the container.
-    cgroup: cgroups.trimEnd().split('\n').at(-1) ?? '',
+    cgroup: cgroupPath(cgroups),
     kernelThread: parsed.kernelThread,
   }
 }

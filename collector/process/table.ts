@@ -7,7 +7,9 @@
  * of other images live on through that reference, not in the table. `trim` keeps the budget (budget.ts).
  */
 import type { Process } from '../../exporters/contract/event.ts'
-import type { RawExec, RawFork, StartKey } from '../ingest/decode.ts'
+import { containerOf } from '../identity/container-id.ts'
+import type { CgroupNames, RawExec, RawFork, RawMove, StartKey } from '../ingest/decode.ts'
+import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE } from '../kernel/wire.ts'
 import { PROCESS_FLAGS } from './flags.ts'
 import { Budget } from './budget.ts'
 import type { Evictions } from './budget.ts'
@@ -15,13 +17,15 @@ import type { WallClock } from './clock.ts'
 import { makeImage, startOf } from './image.ts'
 import type { Facts, Image, Making } from './image.ts'
 import { Renderings } from './renderings.ts'
-import { binaryPath, containerId, decodeText, joinArguments, own, parseExecId } from './text.ts'
+import { binaryPath, decodeText, joinArguments, own, parseExecId } from './text.ts'
 
 const GRACE_MS = 5_000
 /** Lengths to which arguments are cut, one after the other, when the budget is full. */
 const CUTS = [4096, 1024, 256]
 /** Default of `memory.process_table`. */
 const DEFAULT_BYTES = 128 << 20
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** A process as read from /proc. */
 export interface ScannedProcess {
@@ -136,7 +140,7 @@ export class ProcessTable {
 
   #scanned(scanned: ScannedProcess, startNs: bigint, parent: Image): Image {
     const { flags, binary, unlinkedInode, cwd, uid, auid } = scanned
-    const docker = containerId(scanned.cgroup)
+    const docker = shortId(containerOf(scanned.cgroup.split('/').toReversed()))
     return this.#image(scanned.pid, startNs, parent, {
       flags,
       binary,
@@ -146,7 +150,7 @@ export class ProcessTable {
       uid,
       auid,
       docker,
-      inInitTree: inInitTree(docker, scanned.nspid, parent),
+      inInitTree: inInitTree(scanned.nspid, parent),
     })
   }
 
@@ -169,8 +173,8 @@ export class ProcessTable {
         cwd: copy.cwd,
         uid: copy.uid,
         auid: copy.auid,
-        docker: copy.docker,
-        inInitTree: copy.inInitTree,
+        docker: dockerOf(raw, copy.docker),
+        inInitTree: inInitTree(raw.nspid, parent),
         forked: true,
         texts: parent.texts,
       }),
@@ -181,7 +185,7 @@ export class ProcessTable {
     const parent = this.#parent(raw.parentTgid, raw.parentStart)
     const replaced = this.#images.get(raw.tgid)
     const cwd = (raw.flags & PROCESS_FLAGS.rootcwd) !== 0 ? '/' : decodeText(raw.cwd).text
-    const docker = containerId(decodeText(raw.cgroup).text)
+    const docker = dockerOf(raw, (replaced ?? parent).process.docker)
     const image = this.#image(raw.tgid, startOf(raw.startLo, raw.startHi), parent, {
       flags: raw.flags,
       binary: own(binaryPath(decodeText(raw.filename).text, decodeText(raw.path).text)),
@@ -191,11 +195,21 @@ export class ProcessTable {
       uid: raw.euid,
       auid: raw.auid,
       docker,
-      inInitTree: inInitTree(docker, raw.nspid, parent),
+      inInitTree: inInitTree(raw.nspid, parent),
     })
     this.#start(raw.tgid, image)
     if (replaced !== undefined) this.#release(raw.tgid, replaced, nowMs)
     return image
+  }
+
+  /** A process was moved to another cgroup. Its texts keep their size: an id more or less counts as nothing. */
+  move(raw: RawMove): void {
+    const { process } = this.find(raw.tgid, raw.startLo, raw.startHi) ?? {}
+    const docker = process && dockerOf(raw, process.docker)
+    if (process === undefined || docker === undefined || docker === process.docker) return
+    const changed: Mutable<Process> = process
+    changed.docker = docker
+    this.#budget.renderings.drop(process.rendered)
   }
 
   /** undefined when the process is unknown. */
@@ -307,6 +321,21 @@ export class ProcessTable {
   }
 }
 
-function inInitTree(docker: string, nspid: number, parent: Image): boolean {
-  return (docker !== '' && nspid === 1) || parent.process.inInitTree === true
+/** Only processes that are not in the host's namespace have a pid of their own. */
+function inInitTree(nspid: number, parent: Image): boolean {
+  return nspid === 1 || parent.process.inInitTree === true
+}
+
+/** `before`: what holds where the record does not say more. */
+function dockerOf({ cgroup, cgroupState }: CgroupNames, before: string): string {
+  if (cgroupState === CGROUP_KEPT) return before
+  if (cgroup.length === 0 && cgroupState === CGROUP_WHOLE) return ''
+  const id = containerOf(cgroup.toString('latin1').split('\0'))
+  // A process that hides below many cgroups of its own is still where it came from.
+  return id === '' && cgroupState === CGROUP_CUT ? before : shortId(id)
+}
+
+/** What Tetragon's `docker` has of an id. */
+function shortId(id: string): string {
+  return own(id.slice(0, 31))
 }

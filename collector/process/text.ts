@@ -73,15 +73,6 @@ export function flagWords(flags: number): string {
   return text
 }
 
-/** First 31 characters of the container id in the last component of a cgroup path; '' for none. */
-export function containerId(cgroup: string): string {
-  const name = cgroup.slice(cgroup.lastIndexOf('/') + 1)
-  if (name.endsWith('.service')) return ''
-  const afterColon = name.slice(name.lastIndexOf(':') + 1)
-  const id = afterColon.slice(afterColon.lastIndexOf('-') + 1)
-  return id.length >= 64 ? own(id.slice(0, 31)) : ''
-}
-
 /** Standard base64 of `<node>:<ktime>:<pid>` (docs/reference/records.md). */
 export function execId(node: string, startNs: bigint, pid: number): string {
   return Buffer.from(`${node}:${startNs}:${pid}`).toString('base64')

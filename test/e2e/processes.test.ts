@@ -397,7 +397,8 @@ describe('processes', { skip }, () => {
     assert.ok((ran?.pid ?? 0) > end.pid, `pid ${ran?.pid}`)
     assert.match(execIdText(ran?.exec_id), new RegExp(`:${ran?.pid}$`))
     assert.equal(ran?.parent_exec_id, execs(lines)[0]?.exec_id)
-    assert.equal(ran?.in_init_tree, false)
+    // The first of its namespace, as in a container.
+    assert.equal(ran?.in_init_tree, true)
     assert.equal(ran?.docker, undefined)
   })
 

@@ -3,6 +3,7 @@
  * that need ring bytes without a kernel. Arguments are not checked.
  */
 import {
+  CGROUP_WHOLE,
   EVENT_EXEC,
   EVENT_EXIT,
   EVENT_FORK,
@@ -64,9 +65,9 @@ export class RingRecords {
 
   exec(stamp: Stamp, exec: ExecBody): void {
     // The last is the path that the kernel resolved.
-    const texts = [exec.filename, exec.cwd, exec.cgroup, exec.filename].map((text) => Buffer.from(text))
+    const texts = [exec.cgroup, exec.filename, exec.cwd, exec.filename].map((text) => Buffer.from(text))
     const argv = Buffer.from(exec.argv.map((word) => `${word}\0`).join(''))
-    const [filename = argv, cwd = argv, cgroup = argv] = texts
+    const [cgroup = argv, filename = argv, cwd = argv] = texts
     const body = Buffer.alloc(EXEC_BODY.bytes)
     body.writeBigUInt64LE(exec.parentStartNs, EXEC_BODY.parentStartNs)
     body.writeUInt32LE(exec.parentTgid, EXEC_BODY.parentTgid)
@@ -77,6 +78,7 @@ export class RingRecords {
     body.writeUInt16LE(filename.length, EXEC_BODY.filenameLen)
     body.writeUInt16LE(cwd.length, EXEC_BODY.cwdLen)
     body.writeUInt16LE(cgroup.length, EXEC_BODY.cgroupLen)
+    body.writeUInt16LE(CGROUP_WHOLE, EXEC_BODY.cgroupState)
     body.writeUInt16LE(filename.length, EXEC_BODY.pathLen)
     body.writeUInt32LE(argv.length, EXEC_BODY.argvLen)
     body.writeBigUInt64LE(7n, EXEC_BODY.fileIno)

@@ -111,7 +111,7 @@ export function synthesize(records: number, seed = 1): Recording {
         flags: PROCESS_FLAGS.execve | PROCESS_FLAGS.clone,
         filename: binary,
         cwd: `/var/lib/app-${random(60)}`,
-        cgroup: service ? `app-${pid}.service` : 'session-1.scope',
+        cgroup: '',
         argv: [binary, '--config', pick(paths, '/etc/x'), '--worker', String(pid), ...(service ? ['--verbose'] : [])],
       },
     )

@@ -49,8 +49,13 @@ const value: fc.Arbitrary<ValueSpec> = fc
       ...(isText ? {} : { text: Buffer.alloc(0) }),
     }
   })
+const cgroups = { cgroup: bytes(70), cgroupState: fc.nat(0xffff) }
 const record: fc.Arbitrary<RecordSpec> = fc.oneof(
-  fc.record({ ...base, op: fc.constant('fork' as const), parentTgid: u32, parentStart: start, nspid: u32 }, plain),
+  fc.record(
+    { ...base, op: fc.constant('fork' as const), parentTgid: u32, parentStart: start, nspid: u32, ...cgroups },
+    plain,
+  ),
+  fc.record({ ...base, op: fc.constant('move' as const), ...cgroups }, plain),
   fc.record({ ...base, op: fc.constant('exit' as const), code: u32 }, plain),
   fc.record(
     {
@@ -74,7 +79,7 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
       nspid: u32,
       filename: bytes(70),
       cwd: bytes(70),
-      cgroup: bytes(70),
+      ...cgroups,
       path: bytes(70),
       fileIno: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
       fileLinks: u32,
@@ -108,6 +113,7 @@ function copied(event: RawEvent, whole: Buffer): RecordSpec {
     const [f, d, g, p, a] = [filename, cwd, cgroup, path, argv].map((text) => Buffer.from(text))
     return { ...event, filename: f ?? filename, cwd: d ?? cwd, cgroup: g ?? cgroup, path: p ?? path, argv: a ?? argv }
   }
+  if (event.op === 'fork' || event.op === 'move') return { ...event, cgroup: Buffer.from(event.cgroup) }
   if (event.op !== 'hook') return event
   const { count, ...hook } = event
   const values = event.values.slice(0, count).map(({ from, to, ...rest }) => {
@@ -217,6 +223,7 @@ test('decode: exec texts longer than the record are cut at its end', () => {
     filename: Buffer.from('/bin/sh'),
     cwd: Buffer.from('/'),
     cgroup: Buffer.alloc(0),
+    cgroupState: wire.CGROUP_WHOLE,
     path: Buffer.from('/usr/bin/dash'),
     fileIno: 7n,
     fileLinks: 1,

@@ -64,7 +64,7 @@ test('procfs: a process with everything', () => {
     unlinkedInode: undefined,
     arguments: ' "a b" c',
     cwd: '/home/u',
-    cgroup: '0::/docker/abc',
+    cgroup: '/docker/abc',
     kernelThread: false,
   })
   assert.equal(flagWords(flags), 'procFS')
@@ -84,12 +84,6 @@ const ODD: ReadonlyArray<readonly [what: string, Partial<Fake>, want: Record<str
   ['an exe that was deleted', { exe: '/x (deleted)', cwd: '/t' }, { binary: '/x (deleted)' }, 'procFS'],
   ['no audit in the kernel', { loginuid: undefined, cwd: '/t' }, { auid: 4294967295 }, 'procFS'],
   ['a pid that is the host’s', { nspid: '9', cwd: '/t' }, { nspid: 0 }, 'procFS'],
-  [
-    'cgroup v1 alone',
-    { cgroup: '3:cpu:/a\n1:name=systemd:/b\n', cwd: '/t' },
-    { cgroup: '1:name=systemd:/b' },
-    'procFS',
-  ],
   ['no cgroups', { cgroup: '', cwd: '/t' }, { cgroup: '' }, 'procFS'],
   [
     'a command line of bytes',

@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import type { Image } from '../../../../collector/process/image.ts'
 import type { ProcessTable } from '../../../../collector/process/table.ts'
 import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
-import { NODE, OFFSET_NS, exec, fork, newTable, scanned } from '../support/processes.ts'
+import type { RawMove } from '../../../../collector/ingest/decode.ts'
+import { NODE, OFFSET_NS, exec, fork, move, names, newTable, scanned } from '../support/processes.ts'
 
 const GRACE_MS = 5_000
 const id = (start: number | bigint, pid: number): string => Buffer.from(`${NODE}:${start}:${pid}`).toString('base64')
@@ -157,21 +158,75 @@ test('table: start times beyond 2^53 nanoseconds stay exact', () => {
 
 const CONTAINER = `docker-${'ab'.repeat(32)}.scope`
 
-test('table: in_init_tree is set for the first process of a container and its descendants', () => {
+test('table: in_init_tree is set for the first process of a pid namespace and its descendants', () => {
   const { table, shellStart } = withShell()
   const init = table.exec(exec(200, 6000, 100, shellStart, { cgroup: CONTAINER }, { nspid: 1 }), 0)
   const entered = table.exec(exec(201, 6001, 100, shellStart, { cgroup: CONTAINER }, { nspid: 9 }), 0)
   const child = table.fork(fork(202, 6002, 200, 6000), 0)
   assert.ok(child)
   const grandchild = table.exec(exec(202, 6003, 200, 6000, { cgroup: CONTAINER }, { nspid: 2 }), 0)
-  const host = table.exec(exec(203, 6004, 100, shellStart, {}, { nspid: 1 }), 0)
+  const unshared = table.exec(exec(203, 6004, 100, shellStart, {}, { nspid: 1 }), 0)
+  const forked = table.fork(fork(204, 6005, 100, shellStart, 1), 0)
+  assert.ok(forked)
+  const host = table.exec(exec(205, 6006, 100, shellStart), 0)
   assert.deepEqual(
-    [init, entered, child, grandchild, host].map(({ process }) => process.inInitTree),
-    [true, false, true, true, false],
+    [init, entered, child, grandchild, unshared, forked, host].map(({ process }) => process.inInitTree),
+    [true, false, true, true, true, true, false],
   )
   assert.equal(init.process.docker, 'ab'.repeat(16).slice(0, 31))
   assert.match(child.process.flags, /^execve inInitTree$/)
   assert.match(grandchild.process.flags, /inInitTree$/)
+})
+
+const OTHER = `libpod-${'cd'.repeat(32)}.scope`
+const [ID, OTHER_ID] = ['ab'.repeat(16).slice(0, 31), 'cd'.repeat(16).slice(0, 31)]
+const LONG = 'x'.repeat(200)
+
+test('table: a process that is moved to another container is there, in its next events', () => {
+  const { table, shellStart } = withShell()
+  const image = table.exec(exec(200, 6000, 100, shellStart), 0)
+  const { process } = image
+  const steps: ReadonlyArray<readonly [RawMove, docker: string]> = [
+    [move(200, 6000, [CONTAINER]), ID],
+    [move(200, 6000, ['nginx.service', OTHER, CONTAINER]), OTHER_ID],
+    // Below so many cgroups of its own that no name of a container is left: it cannot hide there.
+    [move(200, 6000, [LONG, LONG, LONG], true), OTHER_ID],
+    [move(200, 6000, [LONG]), ''],
+    [move(200, 5999, [CONTAINER]), ''], // another image
+    [move(999, 6000, [CONTAINER]), ''], // an unknown process
+  ]
+  for (const [record, docker] of steps) {
+    const { cache } = process.rendered
+    const { key } = process.rendered
+    const before = process.docker
+    cache.keep(process.rendered, 'json', new Uint8Array(8))
+    table.move(record)
+    assert.equal(process.docker, docker)
+    // What was rendered or filtered with the old one is not used any more.
+    assert.equal(process.rendered.json === undefined, docker !== before)
+    assert.equal(process.rendered.key === key, docker === before)
+  }
+})
+
+test('table: a child is in its parent’s container unless its record says another', () => {
+  const { table, shellStart } = withShell()
+  table.exec(exec(200, 6000, 100, shellStart, { cgroup: CONTAINER }), 0)
+  const into = (cgroup: readonly string[] | undefined, cut = false): string | undefined =>
+    table.fork({ ...fork(201, 6001, 200, 6000), ...names(cgroup, cut) }, 0)?.process.docker
+  assert.equal(into(undefined), ID)
+  assert.equal(into([OTHER]), OTHER_ID)
+  assert.equal(into([]), '')
+  assert.equal(into([LONG], true), ID)
+})
+
+test('table: an exec below too many cgroups stays in the container where it was', () => {
+  const { table, shellStart } = withShell()
+  table.exec(exec(200, 6000, 100, shellStart, { cgroup: CONTAINER }), 0)
+  const hidden = names([LONG, LONG], true)
+  const again = table.exec(exec(200, 6001, 200, 6000, {}, { flags: PROCESS_FLAGS.execve, ...hidden }), 0)
+  assert.equal(again.process.docker, ID)
+  assert.equal(table.exec(exec(300, 6002, 200, 6001, {}, hidden), 0).process.docker, ID)
+  assert.equal(table.exec(exec(301, 6003, 200, 6001), 0).process.docker, '')
 })
 
 /** Every image that is reachable from `from`. */

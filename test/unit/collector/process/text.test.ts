@@ -2,14 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import {
-  binaryPath,
-  containerId,
-  decodeText,
-  execId,
-  flagWords,
-  joinArguments,
-} from '../../../../collector/process/text.ts'
+import { binaryPath, decodeText, execId, flagWords, joinArguments } from '../../../../collector/process/text.ts'
 import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
 const TEXTS: ReadonlyArray<readonly [bytes: number[] | string, text: string, lost: boolean]> = [
@@ -110,25 +103,6 @@ test('text: all flags are printed, in Tetragon’s order', () => {
   // Bits that are internal or not ours are not printed.
   assert.equal(flagWords(0x402), '')
 })
-
-const HEX = '0123456789abcdef'.repeat(4)
-for (const [cgroup, id] of [
-  [`0::/system.slice/docker-${HEX}.scope`, HEX.slice(0, 31)],
-  [`/kubepods.slice/kubepods-pod1.slice/cri-containerd-${HEX}.scope`, HEX.slice(0, 31)],
-  [`cri-containerd:pod:${HEX}`, HEX.slice(0, 31)],
-  [`/docker/${HEX}`, HEX.slice(0, 31)],
-  [HEX, HEX.slice(0, 31)],
-  [HEX.slice(1), ''],
-  [`docker-${HEX}.service`, ''],
-  [`/x/${HEX}/init.scope`, ''],
-  ['0::/', ''],
-  ['', ''],
-  ['user.slice', ''],
-  [`${HEX}-x`, ''],
-] as const) {
-  test(`text: container id of ${JSON.stringify(cgroup)} is ${JSON.stringify(id)}`, () =>
-    assert.equal(containerId(cgroup), id))
-}
 
 test('text: exec_id is base64 of node:start:pid, as in Tetragon', () => {
   assert.equal(

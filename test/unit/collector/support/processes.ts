@@ -1,5 +1,6 @@
 /** A process table with a fake clock, and the records that feed it. */
-import type { RawExec, RawFork } from '../../../../collector/ingest/decode.ts'
+import type { CgroupNames, RawExec, RawFork, RawMove } from '../../../../collector/ingest/decode.ts'
+import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE } from '../../../../collector/kernel/wire.ts'
 import { WallClock } from '../../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../../collector/process/table.ts'
 import type { ScannedProcess } from '../../../../collector/process/table.ts'
@@ -17,7 +18,29 @@ const base = { cpu: 0, seq: 0, sec: 0, nsec: 0, startHi: 0 }
 
 export function fork(tgid: number, start: number, parent: number, parentStart: number, nspid = 0): RawFork {
   const parentKey = { lo: parentStart, hi: 0 }
-  return { op: 'fork', ...base, tgid, tid: tgid, startLo: start, parentTgid: parent, parentStart: parentKey, nspid }
+  return {
+    op: 'fork',
+    ...base,
+    tgid,
+    tid: tgid,
+    startLo: start,
+    parentTgid: parent,
+    parentStart: parentKey,
+    nspid,
+    ...names(undefined),
+  }
+}
+
+/** The record's names of cgroups; undefined: it has none, because they are the parent's. */
+export function names(cgroup: readonly string[] | undefined, cut = false): CgroupNames {
+  return {
+    cgroup: Buffer.from((cgroup ?? []).map((name) => `${name}\0`).join('')),
+    cgroupState: cgroup === undefined ? CGROUP_KEPT : cut ? CGROUP_CUT : CGROUP_WHOLE,
+  }
+}
+
+export function move(tgid: number, start: number, cgroup: readonly string[], cut = false): RawMove {
+  return { op: 'move', ...base, tgid, tid: tgid, startLo: start, ...names(cgroup, cut) }
 }
 
 export interface ExecTexts {
@@ -51,7 +74,7 @@ export function exec(
     nspid: 0,
     filename: Buffer.from(filename),
     cwd: Buffer.from(cwd),
-    cgroup: Buffer.from(cgroup),
+    ...names(cgroup === '' ? [] : [cgroup]),
     path: Buffer.from(path),
     fileIno: 7n,
     fileLinks: 1,
@@ -72,7 +95,7 @@ export function scanned(pid: number, parentPid: number, change: Partial<ScannedP
     binary: `/bin/p${pid}`,
     arguments: '',
     cwd: '/',
-    cgroup: '0::/',
+    cgroup: '/',
     kernelThread: false,
     ...change,
   }

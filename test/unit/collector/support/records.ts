@@ -6,6 +6,7 @@ const { EVENT_HEADER, EXEC_BODY, FORK_BODY, EXIT_BODY, RETURN_BODY, VALUE, FILE_
 const TYPES = {
   exec: wire.EVENT_EXEC,
   fork: wire.EVENT_FORK,
+  move: wire.EVENT_MOVE,
   exit: wire.EVENT_EXIT,
   hook: wire.EVENT_HOOK,
   return: wire.EVENT_RETURN,
@@ -47,13 +48,18 @@ function valueBytes(value: ValueSpec): Buffer {
 
 function bodyOf(event: RecordSpec): Buffer {
   switch (event.op) {
-    case 'fork': {
+    case 'fork':
+    case 'move': {
       const body = Buffer.alloc(FORK_BODY.bytes)
-      body.writeUInt32LE(event.parentStart.lo, FORK_BODY.parentStartNs)
-      body.writeUInt32LE(event.parentStart.hi, FORK_BODY.parentStartNs + 4)
-      body.writeUInt32LE(event.parentTgid, FORK_BODY.parentTgid)
-      body.writeUInt32LE(event.nspid, FORK_BODY.nspid)
-      return body
+      body.writeUInt16LE(event.cgroup.length, FORK_BODY.cgroupLen)
+      body.writeUInt16LE(event.cgroupState, FORK_BODY.cgroupState)
+      if (event.op === 'fork') {
+        body.writeUInt32LE(event.parentStart.lo, FORK_BODY.parentStartNs)
+        body.writeUInt32LE(event.parentStart.hi, FORK_BODY.parentStartNs + 4)
+        body.writeUInt32LE(event.parentTgid, FORK_BODY.parentTgid)
+        body.writeUInt32LE(event.nspid, FORK_BODY.nspid)
+      }
+      return Buffer.concat([body, event.cgroup])
     }
     case 'exit': {
       const body = Buffer.alloc(EXIT_BODY.bytes)
@@ -70,11 +76,12 @@ function bodyOf(event: RecordSpec): Buffer {
       body.writeUInt16LE(event.filename.length, EXEC_BODY.filenameLen)
       body.writeUInt16LE(event.cwd.length, EXEC_BODY.cwdLen)
       body.writeUInt16LE(event.cgroup.length, EXEC_BODY.cgroupLen)
+      body.writeUInt16LE(event.cgroupState, EXEC_BODY.cgroupState)
       body.writeUInt16LE(event.path.length, EXEC_BODY.pathLen)
       body.writeBigUInt64LE(event.fileIno, EXEC_BODY.fileIno)
       body.writeUInt32LE(event.fileLinks, EXEC_BODY.fileLinks)
       body.writeUInt32LE(event.argv.length, EXEC_BODY.argvLen)
-      return Buffer.concat([body, pad(event.filename), pad(event.cwd), pad(event.cgroup), pad(event.path), event.argv])
+      return Buffer.concat([body, pad(event.cgroup), pad(event.filename), pad(event.cwd), pad(event.path), event.argv])
     }
     case 'hook':
       return Buffer.concat(event.values.map(valueBytes))

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_PROCESS_CGROUP_H
+#define KTRAIL_PROCESS_CGROUP_H
+
+/*
+ * Where a process stands in the tree of cgroups, and those names on the way to the root that may be a container's.
+ * Which of them is one, user space decides (collector/identity/container-id.ts).
+ */
+
+#define CGROUP_LEVELS 16         /* a container's programs nest few: systemd in it five */
+#define CGROUP_NAMES 3
+#define CGROUP_NAME_BYTES 256    /* NAME_MAX and the NUL */
+#define CGROUP_NAME_SHORTEST 64  /* a container's id has 64 characters */
+#define CGROUP_BYTES (CGROUP_NAMES * CGROUP_NAME_BYTES)
+
+/* The cgroup in which controller `id` keeps the process, when that is on a hierarchy of its own (v1), and not its root. */
+#define OWN_CGROUP(set, dfl, id)                                                                                        \
+	({                                                                                                              \
+		__u64 css = 0, own = 0;                                                                                 \
+		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, id)) {                                            \
+			bpf_probe_read_kernel(&css, sizeof(css),                                                        \
+					      (void *)(MEMBER(css_set, set, subsys) +                                   \
+						       8 * bpf_core_enum_value(enum cgroup_subsys_id, id)));            \
+			own = css ? (__u64)LOAD(cgroup_subsys_state, css, cgroup) : 0;                                  \
+			if (own && (LOAD(cgroup, own, root) == LOAD(cgroup, dfl, root) || !LOAD(cgroup, own, level)))   \
+				own = 0;                                                                                \
+		}                                                                                                       \
+		own;                                                                                                    \
+	})
+
+/* Of hosts with v1 or both, by the controllers that Tetragon takes; else on the unified hierarchy. As in procfs.ts. */
+static __always_inline __u64 cgroup_of(struct task_struct *task)
+{
+	__u64 set = (__u64)BPF_CORE_READ(task, cgroups);
+	__u64 dfl = (__u64)LOAD(css_set, set, dfl_cgrp), own;
+
+	own = OWN_CGROUP(set, dfl, memory_cgrp_id);
+	if (!own)
+		own = OWN_CGROUP(set, dfl, pids_cgrp_id);
+	if (!own)
+		own = OWN_CGROUP(set, dfl, cpuset_cgrp_id);
+	return own ? own : dfl;
+}
+
+static __always_inline __u64 cgroup_id(__u64 cgroup)
+{
+	__u64 node = (__u64)LOAD(cgroup, cgroup, kn);
+
+	return LOAD(kernfs_node, node, id);
+}
+
+/*
+ * Names of at least CGROUP_NAME_SHORTEST, the process's own cgroup first, each with its NUL, into `text` of CGROUP_BYTES.
+ * *len is their length, *state an enum cgroup_state. False when the name of its own cgroup could not be read.
+ */
+static __always_inline bool put_cgroup(__u64 cgroup, char *text, __u16 *len, __u16 *state)
+{
+	__u32 at = 0, level;
+	bool known = true;
+	__u64 node, css;
+	long got;
+
+	_Pragma("nounroll")
+	for (level = 0; level < CGROUP_LEVELS; level++) {
+		if (!cgroup || at > CGROUP_BYTES - CGROUP_NAME_BYTES)
+			break;
+		node = (__u64)LOAD(cgroup, cgroup, kn);
+		got = bpf_probe_read_kernel_str(text + at, CGROUP_NAME_BYTES, LOAD(kernfs_node, node, name));
+		if (got > CGROUP_NAME_SHORTEST && got <= CGROUP_NAME_BYTES)
+			at += got;
+		if (!level)
+			known = got > 0;
+		css = (__u64)LOAD(cgroup, cgroup, self.parent);
+		cgroup = css ? (__u64)LOAD(cgroup_subsys_state, css, cgroup) : 0;
+	}
+	*len = at;
+	*state = cgroup ? CGROUP_CUT : CGROUP_WHOLE;
+	return known;
+}
+
+#endif

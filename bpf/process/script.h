@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_PROCESS_SCRIPT_H
+#define KTRAIL_PROCESS_SCRIPT_H
+
+/* The file that an exec led to: for a script the script, not its interpreter. */
+
+#define SCRIPT_MAGIC 0x2123      /* "#!", little endian */
+#define SCRIPT_PATH_BYTES 1024   /* longer paths of scripts are not resolved */
+
+/* A file that is executed: its whole path, no bytes where that is not known. */
+struct executed {
+	__u64 ino;
+	__u32 links;
+	__u32 tgid;
+	__u32 len;
+	__u32 reserved;
+	char path[SCRIPT_PATH_BYTES];
+};
+
+/*
+ * Scripts whose exec is under way, by its linux_binprm. Of an exec that fails an entry stays, until the next exec at the
+ * same address or until others need its room; one that is gone too early costs a script its resolved path.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 512);
+	__type(key, __u64);
+	__type(value, struct executed);
+} scripts SEC(".maps");
+
+/*
+ * What `file` is, into *ino and *links, and its path as the task sees it, into `text`. Returns its length; 0: not known
+ * whole.
+ */
+static __always_inline __u32 put_executed(__u64 file, char *text, __u64 *ino, __u32 *links)
+{
+	struct place at = place_of_path(MEMBER(file, file, f_path));
+	__u64 inode = (__u64)LOAD(file, file, f_inode);
+	__u16 flags = 0;
+	__u32 len;
+	long got;
+
+	*ino = LOAD(inode, inode, i_ino);
+	*links = LOAD(inode, inode, i_nlink);
+	len = put_path(0, at, text, &flags);
+	if (flags & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
+		return 0;
+	if (len || (__u64)LOAD(dentry, at.dentry, d_parent) != at.dentry)
+		return len;
+	/* A file in memory (memfd) hangs in no tree: named as d_path does it (fs/d_path.c simple_dname). */
+	text[0] = '/';
+	got = bpf_probe_read_kernel_str(text + 1, 256, LOAD(dentry, at.dentry, d_name.name));
+	if (got <= 1)
+		return 0;
+	len = got & 0x1ff;
+	__builtin_memcpy(text + len, " (deleted)", DELETED_BYTES);
+	return len + DELETED_BYTES;
+}
+
+/* Before the interpreter takes the script's place in the linux_binprm. */
+SEC("kprobe/security_bprm_check")
+int BPF_KPROBE(process_script, struct linux_binprm *bprm)
+{
+	__u32 zero = 0;
+	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
+	struct executed *script;
+	__u64 key = (__u64)bprm;
+	__u16 magic = 0;
+
+	/* An interpreter may be a script in its turn: the first is the one that was named. */
+	if (!s || LOAD(linux_binprm, bprm, interp) != LOAD(linux_binprm, bprm, filename))
+		return 0;
+	bpf_map_delete_elem(&scripts, &key);
+	bpf_probe_read_kernel(&magic, sizeof(magic), (void *)MEMBER(linux_binprm, bprm, buf));
+	if (magic != SCRIPT_MAGIC)
+		return 0;
+	script = (struct executed *)s->text;
+	script->tgid = bpf_get_current_pid_tgid() >> 32;
+	script->len = put_executed((__u64)LOAD(linux_binprm, bprm, file), script->path, &script->ino, &script->links);
+	if (script->len && script->len <= SCRIPT_PATH_BYTES)
+		bpf_map_update_elem(&scripts, &key, script, BPF_ANY);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,31 @@
+/**
+ * Which container a process is in, by the names of its cgroup and those above it. Runtimes name a container's cgroup after its id:
+ *
+ *   docker, containerd, CRI-O, podman under systemd    docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope
+ *   the same without systemd                           ID, cri-containerd:SANDBOX:ID, crio-ID, libpod-ID
+ *   monitors of a container, which are not in it       crio-conmon-ID.scope, libpod-conmon-ID.scope
+ *
+ * The innermost such name counts: kind and Docker in Docker run containers in containers, and systemd in a container has cgroups of its own.
+ * Tetragon looks only at the process's own cgroup and takes any 64 characters for an id; units of systemd may have such names.
+ */
+
+const CONTAINER = /^(?:.*[-:])?([0-9a-f]{64})(?:\.scope)?$/s
+const MONITOR = /(?:^|-)conmon-[0-9a-f]{64}(?:\.scope)?$/
+
+/** The container's id, 64 characters; '' outside any container. `names`: the process's own cgroup first. */
+export function containerOf(names: Iterable<string>): string {
+  for (const name of names) {
+    const id = CONTAINER.exec(name)?.[1]
+    if (id !== undefined && !MONITOR.test(name)) return id
+  }
+  return ''
+}
+
+/** The path that counts in the text of /proc/PID/cgroup, as the kernel side chooses (bpf/process/cgroup.h); '' for none. */
+export function cgroupPath(text: string): string {
+  const lines = text.split('\n').map((line) => /^\d+:([^:]*):(.*)$/s.exec(line) ?? [])
+  const of = (controller: string): string =>
+    lines.find(([, controllers]) => controllers?.split(',').includes(controller))?.[2] ?? ''
+  const own = ['memory', 'pids', 'cpuset'].map(of).find((path) => path !== '' && path !== '/')
+  return own ?? of('')
+}

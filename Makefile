@@ -64,12 +64,17 @@ start-stop: build ## attach and detach again and again under load: STARTS=1000
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- env KTRAIL_STARTS=$(STARTS) \
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/e2e/guard/start-stop.test.ts
 
-package: build ## npm and Debian packages in build/packages/ (ARCH=arm64: the npm package for arm64 too)
+kubernetes: build ## fetch and build a real Kubernetes API server (a quarter of an hour, once), and test with it
+	@test/support/kubernetes/build.sh >/dev/null
+	@ONLY=host FILES='*integration-host/kubernetes*' test/run.sh
+
+package: build ## npm and Debian packages, Helm chart in build/packages/ (ARCH=arm64: the npm package for arm64 too)
 	@[ -z "$(ARCH)" ] || $(SETUP)/cross.sh "$(ARCH)"
 	@deploy/package/npm.sh $(ARCH)
 	@deploy/package/deb.sh
+	@deploy/package/chart.sh
 
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop package clean
+.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop kubernetes package clean

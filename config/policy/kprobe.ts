@@ -13,9 +13,9 @@ import { callMistake } from './system-calls.ts'
 import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
 
 /** BPF can read five arguments, because of the calling conventions. */
-const MAX_ARGS = 5
+export const MAX_ARGS = 5
 const MAX_INDEX = MAX_ARGS - 1
-const MAX_TAGS = 16
+export const MAX_TAGS = 16
 const TEXT_MIN_BYTES = 2
 const MESSAGE_MAX_BYTES = 256
 const TAG_MAX_BYTES = 128

@@ -22,7 +22,7 @@ export type PolicyResult =
 const API_VERSION = 'cilium.io/v1alpha1'
 const MAX_NAME = 253
 /** Enough for every known policy (the largest has 40), and bounds the kernel resources of one file. */
-const MAX_KPROBES = 1024
+export const MAX_KPROBES = 1024
 
 /**
  * Parses and validates one policy. `file` is only used in messages. Collects all problems, at most 20 are shown.

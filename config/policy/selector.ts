@@ -12,8 +12,8 @@ import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
 import { MAX_VALUES, readNumbers, readTexts, warnOfText } from './values.ts'
 
 // Tetragon's bounds; the tables of the kernel side have the same.
-const MAX_SELECTORS = 5
-const MAX_FILTERS = 5
+export const MAX_SELECTORS = 5
+export const MAX_FILTERS = 5
 const MAX_INDEX = 4
 
 type Arguments = ReadonlyArray<ArgumentSpec | undefined>

@@ -1,0 +1,182 @@
+/**
+ * The policy language as a structural OpenAPI schema (kubernetes.io: custom resource definitions), made from the tables of `config/policy/`: kubectl
+ * explains the keys, and the API server refuses what ktrail would refuse. What depends on several keys is left to the agents.
+ *
+ * The API server drops keys that a schema does not have, so a policy would silently do something else. Tetragon's keys that ktrail does not support
+ * are therefore part of the schema, each with a rule that refuses it.
+ */
+import { RETURN_TYPES, TYPES } from '../../config/policy/arguments.ts'
+import { notSupported } from '../../config/policy/fields.ts'
+import { MAX_ARGS, MAX_TAGS } from '../../config/policy/kprobe.ts'
+import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
+import { MAX_KPROBES } from '../../config/policy/parse.ts'
+import { MAX_FILTERS, MAX_SELECTORS } from '../../config/policy/selector.ts'
+import {
+  ARGUMENT_KEYS,
+  FILTER_KEYS,
+  IGNORE_KEYS,
+  KPROBE_KEYS,
+  SELECTOR_KEYS,
+  SPEC_KEYS,
+} from '../../config/policy/tables.ts'
+import type { KeyTable } from '../../config/policy/tables.ts'
+import { MAX_VALUES } from '../../config/policy/values.ts'
+
+export interface Schema {
+  readonly type: 'object' | 'array' | 'string' | 'integer' | 'boolean'
+  readonly description?: string
+  readonly [key: string]: unknown
+}
+
+const ANYTHING: Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
+const MAX_INDEX = MAX_ARGS - 1
+
+/** Tetragon's types of the keys that ktrail does not support; the others are lists of objects. Source: spec of Tetragon's policies. */
+const OTHERS: Readonly<Record<string, Schema['type']>> = {
+  loader: 'boolean',
+  podSelector: 'object',
+  containerSelector: 'object',
+  hostSelector: 'object',
+  nodeSelector: 'object',
+  selectorsMacros: 'object',
+  returnArgAction: 'string',
+  sizeArgIndex: 'integer',
+  returnCopy: 'boolean',
+  maxData: 'boolean',
+  resolve: 'string',
+  source: 'string',
+  btfType: 'string',
+  btfTypeModule: 'string',
+  label: 'string',
+}
+
+const list = (items: Schema, description: string, maxItems: number, minItems = 0): Schema => ({
+  type: 'array',
+  description,
+  items,
+  maxItems,
+  ...(minItems === 0 ? {} : { minItems }),
+  'x-kubernetes-list-type': 'atomic',
+})
+const text = (description: string, rest: object = {}): Schema => ({ type: 'string', description, ...rest })
+const flag = (description: string, value: boolean): Schema => ({ type: 'boolean', description, default: value })
+const index = (description: string): Schema => ({ type: 'integer', description, minimum: 0, maximum: MAX_INDEX })
+const oneOf = (names: Iterable<string>, description: string): Schema => text(description, { enum: [...names] })
+const named = (types: ReadonlyArray<{ readonly name: string }>): string[] => types.map(({ name }) => name)
+
+/** A mapping with the keys of a table. Throws for a key of the table that `own` does not describe, or the other way round. */
+function mapping(table: KeyTable, description: string, own: Record<string, Schema>, required: string[]): Schema {
+  const missing = table.own.filter((key) => own[key] === undefined)
+  const more = Object.keys(own).filter((key) => !table.own.includes(key))
+  if (missing.length + more.length > 0) {
+    const keys = [...missing, ...more].join(', ')
+    throw new Error(
+      `deploy/crds/schema.ts: expected the keys of ${table.name} (config/policy/tables.ts), got other ones: ${keys}`,
+    )
+  }
+  const later = table.later ?? []
+  return {
+    type: 'object',
+    description,
+    properties: { ...own, ...Object.fromEntries(later.map((key) => [key, unsupported(key)])) },
+    ...(required.length === 0 ? {} : { required }),
+    ...(later.length === 0 ? {} : { 'x-kubernetes-validations': later.map((key) => refusal(key, table)) }),
+  }
+}
+
+function unsupported(key: string): Schema {
+  const type = OTHERS[key] ?? 'array'
+  const description = "A key of Tetragon's that this version of ktrail does not support and refuses."
+  if (type === 'object') return { ...ANYTHING, description }
+  return type === 'array' ? list(ANYTHING, description, MAX_VALUES) : { type, description }
+}
+
+function refusal(key: string, { owner, meant = {} }: KeyTable): object {
+  const hint = meant[key] === undefined ? '' : `; ${meant[key]}`
+  return { rule: `!has(self.${key})`, message: notSupported('field', key, owner) + hint, fieldPath: `.${key}` }
+}
+
+function argument(types: readonly string[], description: string): Schema {
+  return mapping(
+    ARGUMENT_KEYS,
+    description,
+    {
+      index: index(`Position in the function's prototype, from 0 to ${MAX_INDEX}.`),
+      type: oneOf(types, 'How the argument is read, and how it is shown in records.'),
+      label: text('Copied to the argument in records.'),
+    },
+    ['index', 'type'],
+  )
+}
+
+const operators = Object.entries(OPERATORS_OF).flatMap(([kind, table]) =>
+  table.size === 0 ? [] : [`${kind}: ${[...table.keys()].join(', ')}`],
+)
+
+const filter = mapping(
+  FILTER_KEYS,
+  'Matches when the argument fits one of the values; with an operator that begins with Not, when it fits none.',
+  {
+    index: index("The filtered argument, by its position in the function's prototype."),
+    args: list(
+      { type: 'integer', minimum: 0 },
+      "The filtered argument, by its position in the hook's args; wins over index.",
+      1,
+      1,
+    ),
+    operator: oneOf(
+      OPERATORS.keys(),
+      `How the argument is compared. Which operators apply depends on its type (${operators.join('; ')}).`,
+    ),
+    values: list({ type: 'string' }, 'Texts; numbers too are written in quotes.', MAX_VALUES, 1),
+  },
+  ['operator', 'values'],
+)
+
+const selector = mapping(
+  SELECTOR_KEYS,
+  'Matches when all of its filters match.',
+  { matchArgs: list(filter, 'Filters on arguments; all must match.', MAX_FILTERS) },
+  [],
+)
+
+const kprobe = mapping(
+  KPROBE_KEYS,
+  'A kernel function whose calls are reported.',
+  {
+    call: text('Name of the kernel function, or of the system call.', { minLength: 1, maxLength: 511 }),
+    syscall: flag(
+      'Whether call is a system call: then it is written without the prefix of the architecture, as sys_openat.',
+      true,
+    ),
+    return: flag('Whether the return value is recorded; needs returnArg.', false),
+    returnArg: argument(named(RETURN_TYPES), 'The return value.'),
+    args: list(
+      argument(named(TYPES), 'An argument that is read.'),
+      'Arguments that are read, in the order of records.',
+      MAX_ARGS,
+    ),
+    selectors: list(
+      selector,
+      'Which calls are reported: those that match one of the selectors. None: all.',
+      MAX_SELECTORS,
+    ),
+    message: text('Copied to the records of this hook.', { minLength: 2 }),
+    tags: list({ type: 'string', minLength: 2 }, 'Copied to the records of this hook.', MAX_TAGS),
+    ignore: mapping(
+      IGNORE_KEYS,
+      'What does not refuse the policy.',
+      { callNotFound: flag('Whether a kernel without the function skips this hook.', false) },
+      [],
+    ),
+  },
+  ['call'],
+)
+
+/** The schema of `spec`. */
+export const SPEC: Schema = mapping(
+  SPEC_KEYS,
+  'What is reported.',
+  { kprobes: list(kprobe, 'The hooked kernel functions.', MAX_KPROBES, 1) },
+  ['kprobes'],
+)

@@ -1,0 +1,105 @@
+/** The definitions in deploy/crds on a real API server: what it accepts, explains and refuses. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { after, test } from 'node:test'
+import { ApiServer, kubernetesPrograms } from '../../support/kubernetes/server.ts'
+
+const ROOT = path.join(import.meta.dirname, '../../..')
+const programs = await kubernetesPrograms()
+const skip = 'missing' in programs ? programs.missing : false
+const server = 'folder' in programs ? await ApiServer.start(programs.folder) : undefined
+after(async () => server?.[Symbol.asyncDispose]())
+
+function running(): ApiServer {
+  assert.ok(server)
+  return server
+}
+
+const policy = (spec: object, kind = 'TracingPolicy'): string =>
+  JSON.stringify({ apiVersion: 'cilium.io/v1alpha1', kind, metadata: { name: 'p' }, spec })
+const hook = (filter: object, rest: object = {}): object => ({
+  kprobes: [
+    {
+      call: 'security_file_open',
+      syscall: false,
+      args: [{ index: 0, type: 'file' }],
+      selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: ['/etc/passwd'], ...filter }] }],
+      ...rest,
+    },
+  ],
+})
+
+test('definitions: the API server accepts them', { skip }, async () => {
+  const { code, stderr } = await running().kubectl(['apply', '--server-side', '-f', path.join(ROOT, 'deploy/crds')])
+  assert.equal(code, 0, stderr)
+  const waited = await running().kubectl(['wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all'])
+  assert.equal(waited.code, 0, waited.stderr)
+  // A schema that the API server had to leave out is a condition.
+  const { stdout } = await running().kubectl(['get', 'crd', '-o', 'jsonpath={.items[*].status.conditions[*].type}'])
+  assert.deepEqual(stdout.split(' ').toSorted(), ['Established', 'Established', 'NamesAccepted', 'NamesAccepted'])
+})
+
+test('definitions: the shipped policies are taken as they are', { skip }, async () => {
+  for (const file of ['config/policies/file-monitoring.yaml', 'deploy/demo/policies/open-secrets.yaml']) {
+    const text = readFileSync(path.join(ROOT, file), 'utf8')
+    const { code, stderr } = await running().kubectl(['apply', '--dry-run=server', '-f', '-'], text)
+    assert.equal(code, 0, `${file}: ${stderr}`)
+  }
+})
+
+test('definitions: a mistake is refused with a sentence that names the key', { skip }, async () => {
+  const rows = [
+    {
+      name: 'operator',
+      document: policy(hook({ operator: 'Equals' })),
+      want: /matchArgs\[0\]\.operator: Unsupported value: "Equals": supported values: "Equal", /,
+    },
+    {
+      name: 'type',
+      document: policy(hook({}, { args: [{ index: 0, type: 'inode' }] })),
+      want: /args\[0\]\.type: Unsupported value: "inode": supported values: .*"file"/,
+    },
+    {
+      name: 'unknown key',
+      document: policy(hook({}, { function: 'x' })),
+      want: /unknown field "spec\.kprobes\[0\]\.function"/,
+    },
+    {
+      name: 'no call',
+      document: policy({ kprobes: [{ syscall: false }] }),
+      want: /spec\.kprobes\[0\]\.call: Required value/,
+    },
+    { name: 'index', document: policy(hook({ index: 9 })), want: /index: Invalid value: 9: .*less than or equal to 4/ },
+    {
+      name: 'number without quotes',
+      document: policy(hook({ values: [4] })),
+      want: /values\[0\]: Invalid value: "integer": .* must be of type string/,
+    },
+    {
+      name: "Tetragon's",
+      document: policy({ ...hook({}), enforcers: [{ calls: ['x'] }] }),
+      want: /known Tetragon field "enforcers" is not supported by this version of ktrail/,
+    },
+    {
+      name: "Tetragon's, without strict validation",
+      document: policy(hook({}, { data: [{ index: 0 }] })),
+      args: ['--validate=ignore'],
+      want: /known Tetragon field "data" is not supported by this version of ktrail/,
+    },
+  ]
+  for (const { name, document, want, args = [] } of rows) {
+    const { code, stderr } = await running().kubectl(['create', '-f', '-', ...args], document)
+    assert.notEqual(code, 0, name)
+    assert.match(stderr, want, name)
+  }
+})
+
+test('definitions: kubectl explains the language, and fills in a default', { skip }, async () => {
+  const explained = await running().kubectl(['explain', 'tracingpolicy.spec.kprobes.selectors.matchArgs.operator'])
+  assert.match(explained.stdout, /How the argument is compared/)
+  assert.match(explained.stdout, /Equal, NotEqual/)
+  const { stdout } = await running().kubectl(['create', '--dry-run=server', '-o', 'json', '-f', '-'], policy(hook({})))
+  const { spec } = JSON.parse(stdout) as { spec: { kprobes: Array<{ return: boolean }> } }
+  assert.equal(spec.kprobes[0]?.return, false)
+})

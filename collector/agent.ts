@@ -26,10 +26,12 @@ import { lackingFeatures } from './kernel/features.ts'
 import { AgentStops } from './kernel/guard/agent-stops.ts'
 import { makeGuard } from './kernel/guard/make.ts'
 import { KernelSide } from './kernel/kernel-side.ts'
+import { connect } from './kubernetes/client.ts'
 import { Line } from './line.ts'
 import { KernelPolicies, policyLog } from './policies/attach.ts'
 import { ModuleWatch } from './policies/modules.ts'
 import { PolicyFolder } from './policies/folder.ts'
+import { followPolicies } from './policies/kubernetes.ts'
 import { Policies, enabledOf } from './policies/registry.ts'
 import { applyConfig } from './reload/apply.ts'
 import { Reloader } from './reload/reloader.ts'
@@ -79,6 +81,12 @@ export async function startAgent(
   const policies = undo.use(new Policies(kernelPolicies))
   const folder = undo.use(new PolicyFolder({ paths: config.policies, policies, onChange: policyLog(log) }))
   await folder.start()
+  const kubernetes = config.kubernetes && undo.use(await connect(config.kubernetes, process.env))
+  const sources = new AsyncDisposableStack()
+  undo.use(sources)
+  if (kubernetes && config.kubernetes?.policies) {
+    sources.use(await followPolicies({ client: kubernetes, config: config.kubernetes, policies, nodeName, log }))
+  }
 
   const stops = undo.use(new AgentStops())
   const guard = makeGuard({ kernel, ingest, stops, facts, procfs: config.procfs, log })
@@ -144,7 +152,7 @@ export async function startAgent(
     'ready',
   )
 
-  return new Running({ line, delivery, telemetry, policies, folder, reloader }, undo.move())
+  return new Running({ line, delivery, telemetry, policies, folder, sources, reloader }, undo.move())
 }
 
 function openKernel(config: Config, facts: KernelFacts): Promise<KernelSide> {

@@ -27,6 +27,8 @@ export interface RunningParts {
   readonly telemetry: Telemetry
   readonly policies: Policies
   readonly folder: PolicyFolder
+  /** Other sources of policies. */
+  readonly sources: AsyncDisposable
   readonly reloader: Reloader
 }
 
@@ -56,13 +58,16 @@ export class Running implements RunningAgent {
   }
 
   async #drain(): Promise<{ readonly droppedAtStop: number }> {
-    const { line, delivery, telemetry, policies, folder, reloader } = this.#parts
+    const { line, delivery, telemetry, policies, folder, sources, reloader } = this.#parts
     telemetry.ready = false
     await reloader.end()
     const { graceMs } = line
     const graceEnds = performance.now() + graceMs
     folder[Symbol.dispose]()
+    // A change of theirs that runs ends when the policies end.
+    const ended = sources[Symbol.asyncDispose]()
     await policies[Symbol.asyncDispose]()
+    await ended
     // A blocking exporter can hold the pipeline until its own grace ends.
     await line.stop(graceMs)
     telemetry.report()

@@ -9,8 +9,10 @@ import type { IncomingMessage } from 'node:http'
 import { Agent, request } from 'node:https'
 import { z } from 'zod'
 import { version } from '../../config/version.ts'
+import type { KubernetesConfig } from '../../config/agent/schema.ts'
 import type { CollectorError } from '../errors.ts'
-import type { Credentials, Login } from './login.ts'
+import { loginOf } from './login.ts'
+import type { Credentials, Login, LoginOptions } from './login.ts'
 import { answerError, connectionError } from './refusal.ts'
 import type { Asked, Resource } from './refusal.ts'
 
@@ -203,6 +205,14 @@ export class KubernetesClient implements Disposable {
   [Symbol.dispose](): void {
     this.#connections?.agent.destroy()
   }
+}
+
+/** A client as configured. Throws CollectorError KUBERNETES_LOGIN; whether the API server answers, requests show. */
+export async function connect(
+  { kubeconfig }: Pick<KubernetesConfig, 'kubeconfig'>,
+  env: LoginOptions['env'],
+): Promise<KubernetesClient> {
+  return new KubernetesClient({ login: await loginOf({ kubeconfig, env }) })
 }
 
 interface RequestOptions {

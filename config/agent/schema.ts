@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { address, optionalAddress } from '../yaml/addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
+import { kubernetes } from './kubernetes.ts'
 import { pathSchema } from '../yaml/paths.ts'
 import type { DeepReadonly } from './readonly.ts'
 import { DAY_MS, KIB, MIB, duration, size } from '../yaml/units.ts'
@@ -147,6 +148,7 @@ export const configSchema = z
       .array(pathSchema('A policy file, or a folder of policy files.'))
       .default([])
       .describe('Policy files, and folders of *.yaml files. They are watched while the agent runs.'),
+    kubernetes,
     server,
     exporters: z
       .record(
@@ -186,6 +188,7 @@ export type Config = DeepReadonly<z.output<typeof configSchema>>
 export type ExporterConfig = Config['exporters'][string]
 export type KafkaExporterConfig = Extract<ExporterConfig, { type: 'kafka' }>
 export type OtlpExporterConfig = Extract<ExporterConfig, { type: 'otlp' }>
+export type KubernetesConfig = NonNullable<Config['kubernetes']>
 export type QueueConfig = ExporterConfig['queue']
 export type RateLimitConfig = NonNullable<ExporterConfig['rate_limit']>
 export type SpoolConfig = NonNullable<ExporterConfig['spool']>

@@ -5,6 +5,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { formatProblem, show } from '../../../config/yaml/problems.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { CollectorError } from '../../errors.ts'
+import { KUBERNETES_SOURCE } from '../../policies/kubernetes.ts'
 import type { Policies, PolicyId, PolicyStatus } from '../../policies/registry.ts'
 import {
   FineGuidanceSensors,
@@ -41,6 +42,12 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
       const expected = 'expected lower-case letters, digits, "-" and ".", at most 63'
       throw new ApiError('INVALID_ARGUMENT', `domain: ${expected}, got ${show(source)}`)
     }
+    if (source === KUBERNETES_SOURCE) {
+      throw new ApiError(
+        'INVALID_ARGUMENT',
+        `domain: ${show(source)} has the policies of the Kubernetes API server: use kubectl`,
+      )
+    }
     const parsed = parsePolicy(yaml, source)
     if ('problems' in parsed) throw new ApiError('INVALID_ARGUMENT', parsed.problems.map(formatProblem).join('\n'))
     if (policies.list().filter(isOfApi).length >= MAX_POLICIES) {
@@ -53,7 +60,11 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
   methods.unary(method.deleteTracingPolicy, (request) => {
     const status = find(policies, request)
     if (!isOfApi(status)) {
-      const why = `policy "${request.name}" comes from the file ${status.id.source}: remove the file, or disable the policy`
+      const from =
+        status.id.source === KUBERNETES_SOURCE
+          ? 'the Kubernetes API server: delete it there with kubectl'
+          : `the file ${status.id.source}: remove the file`
+      const why = `policy "${request.name}" comes from ${from}, or disable the policy`
       throw new ApiError('FAILED_PRECONDITION', why)
     }
     return change('removed', status.id, () => policies.remove(status.id))
@@ -106,7 +117,7 @@ function find(policies: Registry, { name, namespace, domain }: Named): PolicySta
 }
 
 function isOfApi({ id }: PolicyStatus): boolean {
-  return DOMAIN.test(id.source)
+  return DOMAIN.test(id.source) && id.source !== KUBERNETES_SOURCE
 }
 
 function refused(error: unknown): unknown {

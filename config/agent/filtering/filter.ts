@@ -38,16 +38,16 @@ function parsedBy(parse: (text: string) => unknown): Text {
   })
 }
 
-const regex = parsedBy(parseRegex)
+export const regex: Text = parsedBy(parseRegex)
 const redaction = parsedBy(parseRedaction)
 const fieldPaths = parsedBy(parseFieldPaths)
 
-const selector = z.string().refine((text) => parseLabelSelector(text) !== undefined, {
+export const selector: Text = z.string().refine((text) => parseLabelSelector(text) !== undefined, {
   error: 'expected a label selector such as "app=web,tier in (a, b),!debug"',
 })
 
 /** A list that must not be empty: an empty one could mean all or nothing. */
-function list<T extends z.ZodType>(item: T, description: string): z.ZodOptional<z.ZodArray<T>> {
+export function list<T extends z.ZodType>(item: T, description: string): z.ZodOptional<z.ZodArray<T>> {
   const error = 'expected at least one entry; leave the key out when it is to change nothing'
   return z.array(item).min(1, { error }).optional().describe(description)
 }

@@ -184,6 +184,7 @@ test('api: a policy twice, unknown, of a file, or to be enforced is refused with
   const client = rig.client()
   const file = { source: '/etc/ktrail/policies/a.yaml', namespace: '', name: 'of-file' }
   await rig.policies.add(file, policyOf('of-file'))
+  await rig.policies.add({ source: 'k8s', namespace: '', name: 'of-cluster' }, policyOf('of-cluster'))
   await client.ask('AddTracingPolicy', { yaml: POLICY })
   await client.ask('AddTracingPolicy', { yaml: POLICY, domain: 'mine' })
   await client.ask('DisableTracingPolicy', { name: 'etc', domain: 'mine' })
@@ -191,6 +192,8 @@ test('api: a policy twice, unknown, of a file, or to be enforced is refused with
     ['AddTracingPolicy', { yaml: POLICY }, status.ALREADY_EXISTS, /policy "etc" of grpc exists/],
     ['AddTracingPolicy', { yaml: POLICY, domain: 'mine' }, status.ALREADY_EXISTS, /of mine exists/],
     ['AddTracingPolicy', { yaml: POLICY, domain: '/etc/x' }, status.INVALID_ARGUMENT, /^domain: expected lower-case/],
+    ['AddTracingPolicy', { yaml: POLICY, domain: 'k8s' }, status.INVALID_ARGUMENT, /^domain: "k8s" .*: use kubectl$/],
+    ['DeleteTracingPolicy', { name: 'of-cluster', domain: 'k8s' }, status.FAILED_PRECONDITION, /delete it there with/],
     ['DeleteTracingPolicy', { name: 'et' }, status.NOT_FOUND, /^no policy "et" in the domain "grpc"$/],
     ['DeleteTracingPolicy', { name: 'etc', namespace: 'a' }, status.NOT_FOUND, /^no policy/],
     ['EnableTracingPolicy', { name: 'of-file' }, status.NOT_FOUND, /there is one in the domain "\/etc\/ktrail/],
@@ -201,7 +204,7 @@ test('api: a policy twice, unknown, of a file, or to be enforced is refused with
     await assert.rejects(client.ask(call, request), { code, details }, `${call} ${JSON.stringify(request)}`)
   }
   await client.ask('DisableTracingPolicy', { name: 'of-file', domain: file.source })
-  assert.deepEqual(rig.kernel.names, ['etc'])
+  assert.deepEqual(rig.kernel.names, ['of-cluster', 'etc'])
 })
 
 test('api: what the kernel refuses is listed with its error, and can be deleted', async () => {

@@ -57,6 +57,10 @@ describe('the schema of the config', () => {
     assert.deepEqual(
       [...new Set(without)],
       [
+        '.kubernetes',
+        '.kubernetes.kubeconfig',
+        '.kubernetes.policy_selector',
+        '.kubernetes.policy_names',
         '.server.token',
         '.server.tls',
         '.server.tls.cert_file',

@@ -1,0 +1,245 @@
+/**
+ * The source of policies from the API server: objects of the kinds TracingPolicy and TracingPolicyNamespaced. Changes that come together are one
+ * change of the kernel. What becomes of a policy is an Event on its object and a line of the log; a refused version changes nothing. While the API
+ * server is away, the policies stay.
+ */
+import { setImmediate } from 'node:timers/promises'
+import type { KubernetesConfig } from '../../config/agent/schema.ts'
+import { parseRegex } from '../../config/agent/filtering/regex.ts'
+import { parsePolicy } from '../../config/policy/parse.ts'
+import type { Policy } from '../../config/policy/policy.ts'
+import type { KubernetesClient, KubernetesObject } from '../kubernetes/client.ts'
+import { Informer } from '../kubernetes/informer.ts'
+import { ObjectEvents } from '../kubernetes/object-events.ts'
+import type { About } from '../kubernetes/object-events.ts'
+import type { Resource } from '../kubernetes/refusal.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Policies, PolicyId, PolicyPut } from './registry.ts'
+
+/** Tetragon's domain for these policies, too. */
+export const KUBERNETES_SOURCE = 'k8s'
+
+const API_VERSION = 'cilium.io/v1alpha1'
+const KINDS = [
+  { kind: 'TracingPolicy', name: 'tracingpolicies' },
+  { kind: 'TracingPolicyNamespaced', name: 'tracingpoliciesnamespaced' },
+] as const
+
+export interface KubernetesPoliciesOptions {
+  readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'login'>
+  readonly events: Pick<ObjectEvents, 'record'>
+  readonly config: Pick<KubernetesConfig, 'policy_selector' | 'policy_names'>
+  readonly policies: Pick<Policies, 'list' | 'put' | 'remove'>
+  readonly log: Pick<Log, 'info' | 'warn' | 'error'>
+}
+
+/** The latest version of an object. */
+interface Found {
+  readonly about: About
+  readonly id: PolicyId
+  /** As JSON, without what only the API server cares about. */
+  readonly text: string
+}
+
+interface Change {
+  readonly found: Found
+  readonly gone: boolean
+  /** It was there when the agent looked for the first time. */
+  readonly atStart: boolean
+}
+
+export class KubernetesPolicies implements AsyncDisposable {
+  readonly #options: KubernetesPoliciesOptions
+  readonly #informers: ReadonlyArray<Informer<Found>>
+  /** By kind, namespace and name; the last change of each. */
+  readonly #changes = new Map<string, Change>()
+  #applying: Promise<void> | undefined
+  #closed = false
+  readonly #known = Promise.withResolvers<void>()
+
+  constructor(options: KubernetesPoliciesOptions) {
+    this.#options = options
+    this.#informers = KINDS.map(({ kind, name }) =>
+      this.#informer(kind, { group: 'cilium.io', version: 'v1alpha1', name }),
+    )
+  }
+
+  /** Whether the policies of the cluster are known, and why not. */
+  get problem(): string | undefined {
+    return this.#informers.find(({ problem }) => problem !== undefined)?.problem
+  }
+
+  #informer(kind: string, resource: Resource): Informer<Found> {
+    const { client, config, log } = this.#options
+    const names = (config.policy_names ?? []).map(parseRegex).filter((regex) => typeof regex !== 'string')
+    const wanted = (name: string): boolean => names.length === 0 || names.some((regex) => regex.test(name))
+    const informer: Informer<Found> = new Informer<Found>({
+      client,
+      resource,
+      ...(config.policy_selector === undefined ? {} : { labelSelector: config.policy_selector }),
+      read: (object) => (wanted(object.metadata.name) ? foundIn(object, kind) : undefined),
+      onSet: (found, before) => {
+        // Written again without a change of the policy, for instance by a label of another tool.
+        if (found.text !== before?.text) this.#changed({ found, gone: false, atStart: !informer.listed })
+      },
+      onDelete: (found) => this.#changed({ found, gone: true, atStart: false }),
+      onListed: () => this.#answered(),
+      onProblem: (problem) => {
+        this.#answered()
+        if (problem === undefined) log.info({ resource: resource.name }, 'the API server answers again')
+        else log.warn({ resource: resource.name }, `policies of the API server stay as they are: ${problem}`)
+      },
+    })
+    return informer
+  }
+
+  /** Resolves when the policies of the cluster are attached or refused; when it cannot be asked, or after `waitMs`, they follow later. */
+  async start(waitMs: number): Promise<void> {
+    for (const informer of this.#informers) informer.start()
+    const late = Promise.withResolvers<void>()
+    const timer = setTimeout(late.resolve, waitMs)
+    await Promise.race([this.#known.promise.then(() => this.#applying), late.promise])
+    clearTimeout(timer)
+  }
+
+  /** The API server has answered for one of the kinds, if only that it may not be asked. */
+  #answered(): void {
+    if (this.#informers.every(({ listed, problem }) => listed || problem !== undefined)) this.#known.resolve()
+  }
+
+  #changed(change: Change): void {
+    const { kind, namespace, name } = change.found.about
+    this.#changes.set(`${kind}/${namespace}/${name}`, change)
+    // Later: the objects of a page come one after another.
+    this.#applying ??= setImmediate().then(() => this.#apply())
+  }
+
+  async #apply(): Promise<void> {
+    const { log, policies } = this.#options
+    try {
+      while (this.#changes.size > 0 && !this.#closed) {
+        const changes = [...this.#changes.values()]
+        this.#changes.clear()
+        for (const { found, gone } of changes) {
+          if (!gone || !policies.list().some(({ id }) => isSame(id, found.id))) continue
+          await policies.remove(found.id)
+          log.info({ source: KUBERNETES_SOURCE, policy: nameOf(found.id) }, 'policy removed')
+        }
+        await this.#put(changes.filter(({ gone }) => !gone))
+      }
+    } catch (error) {
+      log.error({ error: String(error) }, 'applying the policies of the API server failed')
+    } finally {
+      this.#applying = undefined
+    }
+  }
+
+  async #put(changes: readonly Change[]): Promise<void> {
+    const { policies } = this.#options
+    const puts: PolicyPut[] = []
+    const changed: Change[] = []
+    for (const change of changes) {
+      const parsed = policyIn(change.found)
+      if (typeof parsed === 'string') {
+        this.#refused(change, parsed)
+        continue
+      }
+      puts.push({ id: change.found.id, policy: parsed, replaces: [] })
+      changed.push(change)
+    }
+    if (puts.length === 0) return
+    const before = policies.list().map(({ id }) => id)
+    const errors = await policies.put(puts)
+    if (this.#closed) return
+    changed.forEach((change, i) => {
+      const error = errors[i]
+      if (error === undefined)
+        this.#attached(
+          change,
+          before.some((id) => isSame(id, change.found.id)),
+        )
+      else this.#refused(change, error instanceof Error ? error.message : String(error))
+    })
+  }
+
+  #attached({ found: { about, id }, atStart }: Change, replaced: boolean): void {
+    const { events, log, policies } = this.#options
+    log.info({ source: KUBERNETES_SOURCE, policy: nameOf(id) }, `policy ${replaced ? 'replaced' : 'added'}`)
+    const status = policies.list().find((each) => isSame(each.id, id))
+    if (status === undefined) return
+    const { hooks, skipped, lacking } = status
+    const incomplete = [...skipped.map(({ symbol }) => `this kernel has no ${symbol}, skipped`), ...lacking]
+    const message = [`attached, ${hooks.length} hook${hooks.length === 1 ? '' : 's'}`, ...incomplete].join('; ')
+    // With each start of all agents the API server would get an event a node and policy that nobody asked for.
+    if (lacking.length > 0) events.record(about, 'Warning', 'Incomplete', message)
+    else if (!atStart) events.record(about, 'Normal', 'Attached', message)
+  }
+
+  #refused({ found: { about, id } }: Change, why: string): void {
+    const { events, log, policies } = this.#options
+    const attached = policies.list().some((status) => isSame(status.id, id) && status.state === 'enabled')
+    const rest = attached ? '; the version before stays attached' : ''
+    log.error({ source: KUBERNETES_SOURCE, policy: nameOf(id) }, `policy refused: ${why}${rest}`)
+    events.record(about, 'Warning', 'Refused', why + rest)
+  }
+
+  /** Ends the watches; attached policies stay attached. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    await Promise.all(this.#informers.map((informer) => informer[Symbol.asyncDispose]()))
+    await this.#applying
+  }
+}
+
+/** The agent starts without the policies of an API server that takes longer. */
+const START_MS = 5_000
+
+/** Attaches the policies of the cluster, and follows their changes until disposed. */
+export async function followPolicies(
+  options: Omit<KubernetesPoliciesOptions, 'client' | 'events'> & {
+    readonly client: KubernetesClient
+    readonly nodeName: string
+  },
+): Promise<AsyncDisposable> {
+  const { client, nodeName, log } = options
+  const onProblem = (problem: string): void => log.warn(`events on policies are not written: ${problem}`)
+  const events = new ObjectEvents({ client, nodeName, onProblem })
+  const source = new KubernetesPolicies({ ...options, events })
+  await source.start(START_MS)
+  return {
+    async [Symbol.asyncDispose]() {
+      await Promise.all([source[Symbol.asyncDispose](), events[Symbol.asyncDispose]()])
+    },
+  }
+}
+
+function foundIn({ metadata, ...object }: KubernetesObject, kind: string): Found {
+  const { name, namespace, uid, labels, annotations = {} } = metadata
+  const own = typeof annotations === 'object' && annotations !== null ? Object.entries(annotations) : []
+  const kept = Object.fromEntries(own.filter(([key]) => key !== 'kubectl.kubernetes.io/last-applied-configuration'))
+  const document = {
+    apiVersion: API_VERSION,
+    kind,
+    metadata: { name, ...(namespace === '' ? {} : { namespace }), labels, annotations: kept },
+    spec: object['spec'],
+  }
+  return {
+    about: { apiVersion: API_VERSION, kind, namespace, name, uid },
+    id: { source: KUBERNETES_SOURCE, namespace, name },
+    text: JSON.stringify(document),
+  }
+}
+
+/** The policy, or its mistakes. Lines and columns would be those of the JSON, so only paths are named. */
+function policyIn({ text, id }: Found): Policy | string {
+  const parsed = parsePolicy(text, nameOf(id))
+  return 'policy' in parsed ? parsed.policy : parsed.problems.map(({ message }) => message).join('; ')
+}
+
+function nameOf({ namespace, name }: PolicyId): string {
+  return namespace === '' ? name : `${namespace}/${name}`
+}
+
+function isSame(a: PolicyId, b: PolicyId): boolean {
+  return a.source === b.source && a.namespace === b.namespace && a.name === b.name
+}

@@ -1,0 +1,155 @@
+/** Policies from an API server that is a list here; test/integration-host/kubernetes has the real one. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { KubernetesObject, Page, Reading, WatchChange, Watching } from '../../../../collector/kubernetes/client.ts'
+import type { About } from '../../../../collector/kubernetes/object-events.ts'
+import { CollectorError } from '../../../../collector/errors.ts'
+import { KubernetesPolicies } from '../../../../collector/policies/kubernetes.ts'
+import { Policies } from '../../../../collector/policies/registry.ts'
+import { FakeKernel } from '../support/policies.ts'
+
+function object(name: string, call = 'f', rest: object = {}): KubernetesObject {
+  const metadata = { name, namespace: '', uid: `uid-${name}`, resourceVersion: `${call}-1`, ...rest }
+  return { metadata, spec: { kprobes: [{ call, syscall: false }] } }
+}
+
+/** Lists what it is given, then passes on what `send` gets. */
+class FakeServer {
+  readonly login = { server: 'https://k', serverName: undefined, verify: true, from: 'x', read: () => Promise.reject() }
+  readonly queries: Array<Reading['query']> = []
+  refusal: CollectorError | undefined
+  readonly #objects: KubernetesObject[]
+  readonly #changes: WatchChange[] = []
+  #more = Promise.withResolvers<void>()
+
+  constructor(objects: KubernetesObject[]) {
+    this.#objects = objects
+  }
+
+  list({ resource, query }: Reading): Promise<Page> {
+    this.queries.push(query)
+    if (this.refusal !== undefined) return Promise.reject(this.refusal)
+    const items = resource.name === 'tracingpolicies' ? this.#objects : []
+    return Promise.resolve({ metadata: { resourceVersion: '1', continue: '' }, items })
+  }
+
+  async *watch({ resource, signal }: Watching): AsyncGenerator<WatchChange, void, undefined> {
+    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+    while (!signal.aborted) {
+      if (resource.name === 'tracingpolicies') {
+        for (let change = this.#changes.shift(); change !== undefined; change = this.#changes.shift()) yield change
+      }
+      await Promise.race([stopped, this.#more.promise])
+    }
+  }
+
+  send(...changes: WatchChange[]): void {
+    this.#changes.push(...changes)
+    const { resolve } = this.#more
+    this.#more = Promise.withResolvers()
+    resolve()
+  }
+}
+
+async function rig(objects: KubernetesObject[], config: { policy_names?: string[]; policy_selector?: string } = {}) {
+  const kernel = new FakeKernel()
+  const policies = new Policies(kernel)
+  const client = new FakeServer(objects)
+  const told: string[] = []
+  const lines: string[] = []
+  let changed = Promise.withResolvers<void>()
+  const put = (list: string[], text: string): void => {
+    list.push(text)
+    changed.resolve()
+    changed = Promise.withResolvers()
+  }
+  const events = {
+    record: (about: About, type: string, reason: string, message: string) =>
+      put(told, `${type} ${reason} ${about.name} ${message}`),
+  }
+  const line = (first: unknown, text?: string): void => put(lines, text ?? String(first))
+  const log = { info: line, warn: line, error: line }
+  const source = new KubernetesPolicies({ client, events, config, policies, log })
+  await source.start(5_000)
+  return {
+    kernel,
+    policies,
+    client,
+    told,
+    lines,
+    source,
+    async until(holds: () => boolean): Promise<void> {
+      while (!holds()) await changed.promise
+    },
+    async [Symbol.asyncDispose]() {
+      await source[Symbol.asyncDispose]()
+    },
+  }
+}
+
+test('kubernetes policies: those that are there at the start are one change, and make no events', async () => {
+  const many = Array.from({ length: 200 }, (_, i) => object(`p${i}`))
+  await using made = await rig(many)
+  assert.equal(made.kernel.names.length, 200)
+  assert.equal(made.kernel.log.length, 1, 'one change of the kernel')
+  assert.deepEqual(made.told, [])
+  assert.deepEqual(made.policies.list()[0]?.id, { source: 'k8s', namespace: '', name: 'p0' })
+})
+
+test('kubernetes policies: a refused version changes nothing, and its event says why', async () => {
+  await using made = await rig([object('one')])
+  made.client.send({ type: 'MODIFIED', object: object('one', 'f(int)') })
+  await made.until(() => made.told.length === 1)
+  assert.deepEqual(made.told, [
+    'Warning Refused one spec.kprobes[0].call: expected the name of a kernel function, got "f(int)"; the version before stays attached',
+  ])
+  assert.deepEqual(made.kernel.names, ['one'])
+  // A policy that was never good is refused without that.
+  made.client.send({ type: 'ADDED', object: object('two', 'g', { annotations: { 'ktrail.one-of/x': 'h' } }) })
+  await made.until(() => made.told.length === 2)
+  assert.match(
+    made.told[1] ?? '',
+    /^Warning Refused two metadata\.annotations\["ktrail\.one-of\/x"\]: expected calls .*"h"/,
+  )
+})
+
+test('kubernetes policies: what does not change a policy does not touch it', async () => {
+  const labels = { a: 'b' }
+  await using made = await rig([object('one', 'f', { labels })])
+  const applied = { annotations: { 'kubectl.kubernetes.io/last-applied-configuration': '{}' } }
+  made.client.send(
+    { type: 'MODIFIED', object: object('one', 'f', { labels, ...applied, resourceVersion: '9', generation: 2 }) },
+    { type: 'ADDED', object: object('two') },
+  )
+  await made.until(() => made.kernel.names.includes('two'))
+  assert.deepEqual(made.kernel.log, ['+one', '+two'])
+  assert.match(made.told[0] ?? '', /^Normal Attached two attached, 1 hook; this kernel has no g, skipped$/)
+  made.client.send({ type: 'DELETED', object: object('one') }, { type: 'DELETED', object: object('unknown') })
+  await made.until(() => made.lines.includes('policy removed'))
+  assert.deepEqual(made.kernel.names, ['two'])
+})
+
+test('kubernetes policies: filters go to the API server, names are chosen here', async () => {
+  await using made = await rig([object('audit-x'), object('other')], {
+    policy_names: ['^audit-'],
+    policy_selector: 'a=b',
+  })
+  assert.deepEqual(made.kernel.names, ['audit-x'])
+  assert.deepEqual(new Set(made.client.queries.map(({ labelSelector }) => labelSelector)), new Set(['a=b']))
+})
+
+test('kubernetes policies: the agent starts without an API server, and stops while it waits for one', async () => {
+  const kernel = new FakeKernel()
+  const policies = new Policies(kernel)
+  const client = new FakeServer([])
+  client.refusal = new CollectorError('KUBERNETES_UNREACHABLE', 'kubernetes: away')
+  const lines: string[] = []
+  const line = (_: unknown, text?: string): void => void lines.push(text ?? '')
+  const log = { info: line, warn: line, error: line }
+  const events = { record: (): void => assert.fail('no events') }
+  const source = new KubernetesPolicies({ client, events, config: {}, policies, log })
+  await source.start(20)
+  assert.deepEqual(new Set(lines), new Set(['policies of the API server stay as they are: kubernetes: away']))
+  assert.equal(source.problem, 'kubernetes: away')
+  await source[Symbol.asyncDispose]()
+})

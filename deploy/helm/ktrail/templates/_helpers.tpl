@@ -1,0 +1,92 @@
+{{- define "ktrail.name" -}}
+{{- default .Release.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "ktrail.selector" -}}
+app.kubernetes.io/name: ktrail
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "ktrail.labels" -}}
+{{ include "ktrail.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "ktrail.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "ktrail.name" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ktrail.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}{{ printf "%s@%s" .repository .digest }}{{- else -}}{{ printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ktrail.secret" -}}
+{{- if .Values.secret.data -}}{{ include "ktrail.name" . }}{{- else -}}{{ .Values.secret.name }}{{- end -}}
+{{- end -}}
+
+{{/* Whether the agents ask the API server. */}}
+{{- define "ktrail.asks" -}}
+{{- if .Values.kubernetes.policies -}}yes{{- end -}}
+{{- end -}}
+
+{{/* The whole configuration of the agent. Null removes an exporter. */}}
+{{- define "ktrail.config" -}}
+{{- $exporters := dict -}}
+{{- range $name, $exporter := .Values.exporters -}}
+{{- if $exporter -}}{{- $_ := set $exporters $name $exporter -}}{{- end -}}
+{{- end -}}
+{{- $server := dict "http" (printf "0.0.0.0:%d" (int .Values.http.port)) -}}
+{{- with .Values.http.tokenKey -}}{{- $_ := set $server "token" (printf "${file:/etc/ktrail/secrets/%s}" .) -}}{{- end -}}
+{{- $config := dict "node_name" "${env:NODE_NAME}" "procfs" "/host/proc" "server" $server "exporters" $exporters -}}
+{{- if or .Values.shippedPolicies .Values.policies -}}{{- $_ := set $config "policies" (list "/etc/ktrail/policies") -}}{{- end -}}
+{{- if include "ktrail.asks" . -}}
+{{- $kubernetes := dict "policies" true -}}
+{{- with .Values.kubernetes.policySelector -}}{{- $_ := set $kubernetes "policy_selector" . -}}{{- end -}}
+{{- with .Values.kubernetes.policyNames -}}{{- $_ := set $kubernetes "policy_names" . -}}{{- end -}}
+{{- $_ := set $config "kubernetes" $kubernetes -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite $config (deepCopy .Values.config)) -}}
+{{- end -}}
+
+{{/* What the agent does not change while it runs: a pod with another one is replaced. */}}
+{{- define "ktrail.restartKeys" -}}
+{{- omit (include "ktrail.config" . | fromYaml) "exporters" "policies" "shutdown" | toYaml -}}
+{{- end -}}
+
+{{/* One volume, so that kubelet changes all of it at once. Not by subPath, which never changes. */}}
+{{- define "ktrail.configVolume" -}}
+- name: config
+  projected:
+    defaultMode: 0400
+    sources:
+      - configMap: { name: {{ include "ktrail.name" . }} }
+      {{- if or .Values.shippedPolicies .Values.policies }}
+      - configMap:
+          name: {{ include "ktrail.name" . }}-policies
+          items:
+            {{- range .Values.shippedPolicies }}
+            - { key: {{ . }}.yaml, path: policies/{{ . }}.yaml }
+            {{- end }}
+            {{- range $file, $_ := .Values.policies }}
+            - { key: {{ $file }}, path: policies/{{ $file }} }
+            {{- end }}
+      {{- end }}
+      {{- with include "ktrail.secret" . }}
+      - secret:
+          name: {{ . }}
+          items:
+            {{- range default (keys $.Values.secret.data | sortAlpha) $.Values.secret.keys }}
+            - { key: {{ . }}, path: secrets/{{ . }} }
+            {{- else }}
+            {{- fail "secret.keys: expected the keys of the secret that the agent reads" }}
+            {{- end }}
+      {{- end }}
+{{- end -}}

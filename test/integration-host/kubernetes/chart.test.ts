@@ -1,0 +1,185 @@
+/** The Helm chart: its objects for several values, and what a real API server says of them. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, before, test } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import { checkConfigText } from '../../../config/agent/check.ts'
+import { parsePolicy } from '../../../config/policy/parse.ts'
+import { helm, helmTemplate } from '../../support/kubernetes/helm.ts'
+import { ApiServer, kubernetesPrograms } from '../../support/kubernetes/server.ts'
+
+const ROOT = path.join(import.meta.dirname, '../../..')
+const CHART = path.join(ROOT, 'deploy/helm/ktrail')
+const VALUES = path.join(ROOT, 'test/fixtures/helm')
+const GOLDEN = path.join(ROOT, 'test/golden/helm')
+const NAMES = readdirSync(VALUES)
+
+const programs = await kubernetesPrograms()
+const skip = 'missing' in programs ? programs.missing : false
+const folder = 'folder' in programs ? programs.folder : ''
+const server = skip === false ? await ApiServer.start(folder) : undefined
+const scratch = mkdtempSync(path.join(tmpdir(), 'ktrail-chart-'))
+after(async () => {
+  await server?.[Symbol.asyncDispose]()
+  rmSync(scratch, { recursive: true })
+})
+
+interface Entity {
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly annotations?: Record<string, string> }
+  readonly data?: Record<string, string>
+  readonly spec?: { readonly template?: { readonly metadata: { readonly annotations: Record<string, string> } } }
+}
+
+function entities(yaml: string): Entity[] {
+  return parseAllDocuments(yaml).flatMap((document) => (document.toJS() as Entity | null) ?? [])
+}
+
+const withValues = (name: string): string[] => ['--values', path.join(VALUES, name)]
+
+function running(): ApiServer {
+  assert.ok(server)
+  return server
+}
+
+before(async () => {
+  if (server === undefined) return
+  await server.kubectl(['apply', '--server-side', '-f', path.join(ROOT, 'deploy/crds')])
+  await server.kubectl(['create', 'namespace', 'ktrail'])
+  // The Prometheus operator's, of which only the name matters here.
+  const names = { plural: 'servicemonitors', singular: 'servicemonitor', kind: 'ServiceMonitor' }
+  const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } }
+  await server.apply({
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: 'servicemonitors.monitoring.coreos.com' },
+    spec: {
+      group: 'monitoring.coreos.com',
+      scope: 'Namespaced',
+      names,
+      versions: [{ name: 'v1', served: true, storage: true, schema }],
+    },
+  })
+  await server.kubectl(['wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all'])
+})
+
+test('chart: its version is that of ktrail', () => {
+  const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string }
+  const chart = readFileSync(path.join(CHART, 'Chart.yaml'), 'utf8')
+  assert.match(chart, new RegExp(`^version: ${version}\nappVersion: ${version}$`, 'm'))
+})
+
+test('chart: helm has nothing to criticise, whatever the values', { skip }, async () => {
+  for (const name of NAMES) await helm(folder, ['lint', '--strict', '--quiet', CHART, ...withValues(name)])
+})
+
+test('chart: its objects are those of the golden files (else: UPDATE_GOLDEN=1)', { skip }, async () => {
+  for (const name of NAMES) {
+    const made = await helmTemplate(folder, withValues(name))
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path.join(GOLDEN, name), made)
+    assert.equal(made, readFileSync(path.join(GOLDEN, name), 'utf8'), name)
+  }
+})
+
+test('chart: a real API server takes all objects', { skip }, async () => {
+  for (const name of NAMES) {
+    const made = await helmTemplate(folder, withValues(name))
+    const { code, stderr } = await running().kubectl(
+      ['apply', '--dry-run=server', '--validate=strict', '-f', '-'],
+      made,
+    )
+    assert.equal(code, 0, `${name}: ${stderr}`)
+    assert.equal(stderr, '', `${name}: no warnings`)
+  }
+})
+
+test('chart: ktrail takes the config and the policies of each', { skip }, async () => {
+  const secrets = path.join(scratch, 'secrets')
+  mkdirSync(secrets)
+  for (const key of ['http-token', 'password']) writeFileSync(path.join(secrets, key), 'a-long-enough-secret')
+  writeFileSync(path.join(scratch, 'ca.crt'), readFileSync(running().ca))
+  mkdirSync(path.join(scratch, 'policies'))
+  for (const name of NAMES) {
+    const maps = entities(await helmTemplate(folder, withValues(name))).filter(({ kind }) => kind === 'ConfigMap')
+    for (const [file, text] of maps.flatMap(({ data = {} }) => Object.entries(data))) {
+      if (file !== 'ktrail.yaml') {
+        const parsed = parsePolicy(text, file)
+        assert.deepEqual('problems' in parsed ? parsed.problems : [], [], name)
+        continue
+      }
+      const here = text.replaceAll('/etc/ktrail', scratch).replaceAll('/etc/kafka-ca', scratch)
+      const { problems } = await checkConfigText(here, path.join(scratch, 'ktrail.yaml'), {
+        NODE_NAME: 'n',
+        TOKEN: 't',
+      })
+      assert.deepEqual(problems, [], name)
+    }
+  }
+})
+
+test('chart: wrong values are refused with their name', { skip }, async () => {
+  const rows = [
+    { set: ['--set', 'exporter.x.type=file'], want: /additional properties 'exporter' not allowed/ },
+    { set: ['--set', 'http.port=web'], want: /http\/port.*got string, want integer/s },
+    { set: ['--set', 'exporters.x.path=/y'], want: /exporters\/x/ },
+    { set: ['--set', 'updateStrategy.rollingUpdate.maxSurge=1'], want: /maxSurge.*value must be one of 0/s },
+    { set: ['--set', 'shippedPolicies={no-such}'], want: /shippedPolicies: no policy "no-such" comes with ktrail/ },
+    { set: ['--set', 'secret.name=x'], want: /secret\.keys: expected the keys of the secret/ },
+  ]
+  for (const { set, want } of rows) {
+    await assert.rejects(helmTemplate(folder, set), (error: unknown) => {
+      assert.ok(error instanceof Error)
+      assert.match(error.message, want)
+      return true
+    })
+  }
+})
+
+test('chart: pods are replaced only for keys that need a restart of the agent', { skip }, async () => {
+  const keyOf = async (...set: string[]): Promise<string | undefined> =>
+    entities(
+      await helmTemplate(
+        folder,
+        set.flatMap((one) => ['--set', one]),
+      ),
+    ).find(({ kind }) => kind === 'DaemonSet')?.spec?.template?.metadata.annotations['ktrail/restart-keys']
+  const first = await keyOf()
+  assert.match(first ?? '', /^[0-9a-f]{64}$/)
+  assert.equal(await keyOf('exporters.more.type=stdout'), first)
+  assert.equal(await keyOf('config.shutdown.grace=20s'), first)
+  assert.notEqual(await keyOf('config.ring.size=32MiB'), first)
+  assert.notEqual(await keyOf('kubernetes.policySelector=a=b'), first)
+})
+
+test(
+  'chart: the plain manifest is what deploy/kubernetes/manifest.sh writes, and is taken whole',
+  { skip },
+  async () => {
+    const file = path.join(ROOT, 'deploy/kubernetes/ktrail.yaml')
+    const made = execFileSync(path.join(ROOT, 'deploy/kubernetes/manifest.sh'), ['--print'], { encoding: 'utf8' })
+    assert.equal(readFileSync(file, 'utf8'), made)
+    const { code, stderr } = await running().kubectl(['apply', '--dry-run=server', '--validate=strict', '-f', file])
+    assert.equal(code, 0, stderr)
+  },
+)
+
+test('chart: its package has the same bytes each time, and makes the same objects', { skip }, async () => {
+  const script = path.join(ROOT, 'deploy/package/chart.sh')
+  const packages = path.join(ROOT, 'build/packages/helm')
+  const built = (): { file: string; bytes: Buffer } => {
+    execFileSync(script, { stdio: 'pipe' })
+    const [name = ''] = readdirSync(packages)
+    return { file: path.join(packages, name), bytes: readFileSync(path.join(packages, name)) }
+  }
+  const one = built()
+  const other = built()
+  assert.ok(one.bytes.equals(other.bytes))
+  const values = withValues('loki.yaml')
+  assert.equal(
+    await helmTemplate(folder, ['--include-crds', ...values], other.file),
+    await helmTemplate(folder, ['--include-crds', ...values]),
+  )
+})

@@ -28,8 +28,8 @@ export class EventSizes {
   }
 }
 
-function processBytes({ binary, arguments: argv, cwd }: Process): number {
-  return PROCESS_BYTES + 2 * (binary.length + argv.length + cwd.length)
+function processBytes({ binary, arguments: words, argv, cwd }: Process): number {
+  return PROCESS_BYTES + 2 * (binary.length + words.length + argv.length + cwd.length)
 }
 
 /** For all kinds of arguments: only texts and bytes can be long. */

@@ -205,6 +205,7 @@ export function planPolicy(
     // See symbols.ts.
     const how = module === undefined ? wanted : 'kprobe'
     const way = { mode: chooseMode(spec, kernel, how), multi: kernel.fprobe && how !== 'kprobe' }
+    const shown = spec.args.filter((arg) => arg.type.kind !== 'none')
     const hook: Hook = {
       id: nextHookId(),
       policy: policy.name,
@@ -213,7 +214,8 @@ export function planPolicy(
       returnAction: spec.returnAction,
       message: spec.message,
       tags: spec.tags,
-      labels: spec.args.filter((arg) => arg.type.kind !== 'none').map((arg) => arg.label),
+      labels: shown.map(({ label }) => label),
+      indexes: shown.map(({ index }) => index),
     }
     return { hook, spec, symbol, way, load: module === undefined ? '' : symbols.loadOf(module) }
   })

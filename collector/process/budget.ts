@@ -102,22 +102,28 @@ export class Budget {
   /** Cuts the arguments to `characters` and sets the flag for cut arguments. */
   cut(image: Image, characters: number): void {
     const process: Mutable<Process> = image.process
-    if (process.arguments.length <= characters) return
-    process.arguments = this.#cutTexts(image.texts, characters)
+    if (process.arguments.length <= characters && process.argv.length <= characters) return
+    this.#cutTexts(image.texts, characters)
+    process.arguments = image.texts.arguments
+    process.argv = image.texts.argv
     image.flags |= PROCESS_FLAGS.truncArgs
     process.flags = flagWords(image.flags)
     this.renderings.drop(process.rendered)
   }
 
-  #cutTexts(texts: Texts, characters: number): string {
-    const whole = texts.arguments
-    if (whole.length <= characters) return whole
-    // Never cut a surrogate pair in half.
-    texts.arguments = own(whole.slice(0, characters).toWellFormed())
-    const fewer = textBytes(whole) - textBytes(texts.arguments)
+  #cutTexts(texts: Texts, characters: number): void {
+    const { arguments: words, argv } = texts
+    if (words.length <= characters && argv.length <= characters) return
+    texts.arguments = start(words, characters)
+    texts.argv = start(argv, characters)
+    const fewer = textBytes(words) - textBytes(texts.arguments) + textBytes(argv) - textBytes(texts.argv)
     texts.bytes -= fewer
     this.#texts -= fewer
     this.#cut++
-    return texts.arguments
   }
+}
+
+/** Never cuts a surrogate pair in half. */
+function start(text: string, characters: number): string {
+  return text.length <= characters ? text : own(text.slice(0, characters).toWellFormed())
 }

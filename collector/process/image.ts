@@ -8,6 +8,7 @@ import { execId, flagWords } from './text.ts'
 /** Texts that an image shares with its forks: stored once, freed with the last of them. */
 export interface Texts {
   arguments: string
+  argv: string
   bytes: number
   /** Number of images that use them. */
   users: number
@@ -35,7 +36,7 @@ export interface Image {
 /** Input for an image. */
 export type Facts = Pick<
   Process,
-  'binary' | 'unlinkedInode' | 'arguments' | 'cwd' | 'uid' | 'auid' | 'docker' | 'inInitTree'
+  'binary' | 'unlinkedInode' | 'arguments' | 'argv' | 'cwd' | 'uid' | 'auid' | 'docker' | 'inInitTree'
 > & {
   readonly flags: number
   readonly forked?: boolean
@@ -82,6 +83,7 @@ export function makeImage(
       binary: of.binary,
       unlinkedInode: of.unlinkedInode,
       arguments: of.arguments,
+      argv: of.argv,
       flags: flagWords(flags),
       startTime,
       docker: of.docker,
@@ -99,7 +101,8 @@ export function makeImage(
     ended: false,
     texts: of.texts ?? {
       arguments: of.arguments,
-      bytes: textBytes(of.arguments) + textBytes(of.binary) + textBytes(of.cwd) + textBytes(of.docker),
+      argv: of.argv,
+      bytes: [of.arguments, of.argv, of.binary, of.cwd, of.docker].reduce((sum, text) => sum + textBytes(text), 0),
       users: 0,
     },
     holders: 0,

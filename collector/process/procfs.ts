@@ -9,7 +9,7 @@ import { errnoOf } from '../../config/yaml/unreadable.ts'
 import { cgroupPath } from '../identity/container-id.ts'
 import { PROCESS_FLAGS } from './flags.ts'
 import type { ScannedProcess } from './table.ts'
-import { decodeText, joinArguments } from './text.ts'
+import { decodeText, readArguments } from './text.ts'
 
 /** USER_HZ, the unit of start times in /proc/PID/stat: 100 on every Linux that Node runs on. */
 const NS_PER_TICK = 10_000_000n
@@ -103,7 +103,7 @@ export function readProcess(procfs: string, pid: number): ScannedProcess | undef
     flags,
     binary: parsed.kernelThread ? `[${name}]` : decodeText(Buffer.from(exe ?? name)).text,
     unlinkedInode: unlinked?.nlink === 0n ? unlinked.ino : undefined,
-    arguments: parsed.kernelThread ? '' : joinArguments(argv.subarray(0, ARGV_BYTES)),
+    ...readArguments(parsed.kernelThread ? Buffer.alloc(0) : argv.subarray(0, ARGV_BYTES)),
     cwd: cwd ?? '/',
     cgroup: cgroupPath(cgroups),
     kernelThread: parsed.kernelThread,

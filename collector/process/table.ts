@@ -17,7 +17,7 @@ import type { WallClock } from './clock.ts'
 import { makeImage, startOf } from './image.ts'
 import type { Facts, Image, Making } from './image.ts'
 import { Renderings } from './renderings.ts'
-import { binaryPath, decodeText, joinArguments, own, parseExecId } from './text.ts'
+import { binaryPath, decodeText, own, parseExecId, readArguments } from './text.ts'
 
 const GRACE_MS = 5_000
 /** Lengths to which arguments are cut, one after the other, when the budget is full. */
@@ -39,6 +39,7 @@ export interface ScannedProcess {
   readonly binary: string
   readonly unlinkedInode?: bigint | undefined
   readonly arguments: string
+  readonly argv: string
   readonly cwd: string
   readonly cgroup: string
   readonly kernelThread: boolean
@@ -64,6 +65,7 @@ export class ProcessTable {
       flags: PROCESS_FLAGS.procFS,
       binary: '<kernel>',
       arguments: '',
+      argv: '',
       cwd: '/',
       uid: 0,
       auid: 4294967295,
@@ -115,6 +117,7 @@ export class ProcessTable {
       flags: 0,
       binary: '',
       arguments: '',
+      argv: '',
       cwd: '',
       uid: undefined,
       auid: undefined,
@@ -146,6 +149,7 @@ export class ProcessTable {
       binary,
       unlinkedInode,
       arguments: scanned.arguments,
+      argv: scanned.argv,
       cwd,
       uid,
       auid,
@@ -170,6 +174,7 @@ export class ProcessTable {
         binary: copy.binary,
         unlinkedInode: copy.unlinkedInode,
         arguments: copy.arguments,
+        argv: copy.argv,
         cwd: copy.cwd,
         uid: copy.uid,
         auid: copy.auid,
@@ -190,7 +195,7 @@ export class ProcessTable {
       flags: raw.flags,
       binary: own(binaryPath(decodeText(raw.filename).text, decodeText(raw.path).text)),
       unlinkedInode: raw.fileLinks === 0 && raw.fileIno !== 0n ? raw.fileIno : undefined,
-      arguments: joinArguments(raw.argv),
+      ...readArguments(raw.argv),
       cwd,
       uid: raw.euid,
       auid: raw.auid,

@@ -46,14 +46,22 @@ export function binaryPath(filename: string, path: string): string {
   return path === '' ? filename : path
 }
 
-/** argv[1..] joined by spaces; an element with a space is quoted, without escapes. */
-export function joinArguments(argv: Buffer): string {
-  if (argv.length === 0) return ''
-  const ended = argv[argv.length - 1] === 0 ? argv.subarray(0, -1) : argv
-  const words = decodeText(ended).text.split('\0').slice(1)
+/**
+ * `arguments`: argv[1..] joined by spaces; an element with a space is quoted, without escapes. `argv`: argv[0] alone if the others can be told
+ * from that, to save memory, else all with NUL between.
+ */
+export function readArguments(bytes: Buffer): { readonly argv: string; readonly arguments: string } {
+  if (bytes.length === 0) return { argv: '', arguments: '' }
+  const { text } = decodeText(bytes.at(-1) === 0 ? bytes.subarray(0, -1) : bytes)
+  const words = text.split('\0').slice(1)
   const quoted = words.map((word) => (word.includes(' ') ? `"${word}"` : word))
+  const isExact = quoted.every((word, i) => word === words[i]) && (words.length !== 1 || words[0] !== '')
+  const first = text.slice(0, Math.max(0, text.indexOf('\0')))
   // A quoted element has a space before it, also if it is the first.
-  return own((words[0]?.includes(' ') === true ? ' ' : '') + quoted.join(' '))
+  return {
+    argv: words.length === 0 || !isExact ? text : own(first),
+    arguments: own((words[0]?.includes(' ') === true ? ' ' : '') + quoted.join(' ')),
+  }
 }
 
 const FLAG_WORDS = Object.entries(PROCESS_FLAGS)

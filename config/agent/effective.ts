@@ -33,7 +33,7 @@ type Whole<E> = Omit<E, keyof Chain> & Chain
 /** `endpoint` or `logs_endpoint` is there: see `logsAddress`. */
 type WholeOtlp = With<
   Omit<Whole<OtlpExporterConfig>, 'concurrency'>,
-  'protocol' | 'compression' | 'request_timeout'
+  'protocol' | 'compression' | 'request_timeout' | 'body'
 > & {
   readonly concurrency: With<OtlpExporterConfig['concurrency'], 'max'>
 }
@@ -87,7 +87,8 @@ function filledIn(exporter: ExporterConfig, environment: OtelEnvironment): Effec
   }
   if (exporter.type !== 'otlp') return { ...exporter, ...chain }
   const max = exporter.concurrency.max ?? (exporter.loki === false ? REQUESTS : LOKI_REQUESTS)
-  return { ...environment.otlp(exporter), ...chain, concurrency: { max } }
+  const body = exporter.body ?? (exporter.loki === false ? 'json' : 'text')
+  return { ...environment.otlp(exporter), ...chain, body, concurrency: { max } }
 }
 
 function chainOf({ queue, spool, rate_limit: limit }: ExporterConfig): Chain {

@@ -3,16 +3,16 @@ import { requestRecords } from '../encoding/otlp/read-record.ts'
 import type { NumberedRecord } from './audit.ts'
 import { numbersOf } from './envelope.ts'
 
-/** Names of the envelope that differ from the attribute's without its `agent.`. */
+/** Names of the envelope that differ from the attribute's without its `ktrail.`. */
 const NAMES: Readonly<Record<string, string>> = {
   seq: 'log.record.uid',
-  'loss.first': 'agent.loss.first_exporter_seq',
-  'loss.last': 'agent.loss.last_exporter_seq',
+  'loss.first': 'ktrail.loss.first_exporter_seq',
+  'loss.last': 'ktrail.loss.last_exporter_seq',
 }
 
 /** The attribute with what the envelope has under `name`. */
 export function attributeOf(name: string): string {
-  return NAMES[name] ?? `agent.${name}`
+  return NAMES[name] ?? `ktrail.${name}`
 }
 
 /** The records of an ExportLogsServiceRequest. Throws RangeError for other bytes. */

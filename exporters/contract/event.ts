@@ -25,7 +25,10 @@ export interface Process {
   readonly auid: number | undefined
   readonly cwd: string
   readonly binary: string
+  /** As Tetragon prints them: without argv[0], a word with a space in quotes. */
   readonly arguments: string
+  /** argv[0]; where `arguments` does not tell the words apart, all words with NUL between. '' if unknown or none. */
+  readonly argv: string
   /** Space-separated words in Tetragon's order (docs/reference/records.md). */
   readonly flags: string
   readonly startTime: Timestamp
@@ -157,6 +160,8 @@ export interface Hook {
   readonly tags: readonly string[]
   /** Labels by position in an event's `args`, which has no nop arguments; '' for none. */
   readonly labels: readonly string[]
+  /** Which arguments of the function these are, by position in an event's `args`; empty if unknown. */
+  readonly indexes: readonly number[]
 }
 
 interface EventBase {

@@ -92,8 +92,8 @@ export class Redactor {
     let known = this.#processes.get(rendered.key)
     if (known === undefined) {
       known = this.#redact(process)
-      const { arguments: text, cwd, binary } = known.process
-      const texts = known.process === process ? 0 : 2 * (text.length + cwd.length + binary.length)
+      const { arguments: text, argv, cwd, binary } = known.process
+      const texts = known.process === process ? 0 : 2 * (text.length + argv.length + cwd.length + binary.length)
       rendered.cache.charge(rendered, REDACTED_BYTES + texts)
       this.#processes.set(rendered.key, known)
     }
@@ -102,19 +102,25 @@ export class Redactor {
 
   #redact(process: Process): Redacted {
     let { arguments: text, cwd, binary } = process
+    const [first = ''] = process.argv.split('\0', 1)
+    let name = first
     const applying: number[] = []
     for (const [i, { redact, paths, isFor }] of this.#rules.entries()) {
       if (!isFor(process.binary)) continue
       applying.push(i)
       text = redactText(text, redact)
       text = redactText(text, paths)
+      name = redactText(redactText(name, redact), paths)
       cwd = redactText(cwd, paths)
       binary = redactText(binary, paths)
     }
     const paths = this.#pathRules(applying)
-    if (text === process.arguments && cwd === process.cwd && binary === process.binary) return { process, paths }
+    const same = text === process.arguments && name === first
+    if (same && cwd === process.cwd && binary === process.binary) return { process, paths }
     const rendered = process.rendered.cache.forCopy(process.rendered)
-    return { process: { ...process, arguments: text, cwd, binary, rendered }, paths }
+    // Only the joined text is searched, and a match may span words: the words are taken from what it left.
+    const argv = same ? process.argv : name
+    return { process: { ...process, arguments: text, argv, cwd, binary, rendered }, paths }
   }
 
   #pathRules(applying: readonly number[]): PathRules {

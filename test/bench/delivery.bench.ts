@@ -57,7 +57,7 @@ if (cluster !== undefined) {
 }
 ways.set('all', line(150_000, ...others, otlp('gzip')))
 // As with a collector and a Loki: a second sink of the same encoding.
-const second = `loki: { type: otlp, logs_endpoint: "${endpoint}", compression: gzip, loki: true, ${chain} }`
+const second = `loki: { type: otlp, logs_endpoint: "${endpoint}", compression: gzip, loki: true, body: json, ${chain} }`
 ways.set('four', line(150_000, ...others, otlp('gzip'), second))
 ways.set('dead', line(150_000, ...others, dead))
 ways.set('without', line(150_000, ...others))

@@ -16,7 +16,7 @@ const HITS = 2000
 /** JSON lines in the bodies that a sink has taken so far, one list for each run of the agent. A file has no run records. */
 function bodies(sink: FakeSink, taken: ReadonlySet<number>): string[][] {
   const records = sink.requests.flatMap((request, i) => (taken.has(i) ? request.logs().records : []))
-  const events = records.filter(({ eventName }) => eventName !== 'agent.run')
+  const events = records.filter(({ eventName }) => eventName !== 'ktrail.run')
   return [...Map.groupBy(events, epochOf).values()].map((run) => run.map(bodyOf))
 }
 

@@ -29,7 +29,7 @@ test(`loki container: ${EVENTS} events are visible by LogQL, each once`, async (
   await using loki = await startLoki(engine, chosen.image)
   const startMs = Date.now()
   const yaml = `exporters:
-  loki: { type: otlp, endpoint: "http://${loki.address}/otlp", loki: true, service_name: ktrail-test,
+  loki: { type: otlp, endpoint: "http://${loki.address}/otlp", loki: true, body: json, service_name: ktrail-test,
     retry: { initial: 100ms, max: 1s } }
 `
   await using pipeline = await Pipeline.start(yaml, (seq) => eventAt(seq, startMs + seq))

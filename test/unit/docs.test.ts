@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { loadConfig } from '../../config/agent/load.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
+import { KEYS } from '../../exporters/encoding/otlp/attributes.ts'
 import { PAGES, ROOT, blocks, files, inlineCode, read, withoutBlocks } from './support/pages.ts'
 
 /** GitHub's anchor of a heading. */
@@ -76,11 +77,13 @@ describe('README and docs/', () => {
     }
   })
 
-  it('every metric that a page names is in docs/metrics.md', () => {
-    const known = new Set(read('docs/metrics.md').match(/\bktrail_\w+/g))
+  it('every metric that a page names is in docs/metrics.md, or is an attribute as Loki spells it', () => {
+    const metrics = read('docs/metrics.md').match(/\bktrail_\w+/g) ?? []
+    const attributes = Object.values(KEYS).map(({ name }) => name.replaceAll('.', '_'))
+    const known = new Set([...metrics, ...attributes])
     for (const page of PAGES) {
       for (const name of read(page).match(/\bktrail_[a-z]\w+/g) ?? [])
-        assert.ok(known.has(name), `${page} names the metric ${name}: it is not in docs/metrics.md`)
+        assert.ok(known.has(name), `${page} names ${name}: it is neither in docs/metrics.md nor an attribute`)
     }
   })
 

@@ -47,6 +47,7 @@ export function toEvent({ event, time }: GetEventsResponse): Event | undefined {
         message,
         tags,
         labels: args.map(({ label }) => label),
+        indexes: [],
       }
       return {
         type: 'process_kprobe',
@@ -71,6 +72,7 @@ function processOf(message: ProcessMessage): Process {
     cwd: message.cwd,
     binary: message.binary,
     arguments: message.arguments,
+    argv: '',
     flags: message.flags,
     startTime: timeOf(message.startTime),
     docker: message.docker,

@@ -33,17 +33,28 @@ export const resourceKeys = {
     .describe(`Additional resource attributes. ${FROM_ENVIRONMENT} OTEL_RESOURCE_ATTRIBUTES.`),
 }
 
+const body = z.enum(['json', 'text', 'none'])
+const BODIES = "Body of a record. json: Tetragon's JSON. text: one line for people. none: attributes only."
+
+/** Where the default depends on the sink: effective.ts. */
+export const bodyBySink = body
+  .optional()
+  .describe(`${BODIES} Default: json; text for Loki, whose queries answer only up to some megabytes.`)
+
 /** Keys of each record. */
 export const recordKeys = {
-  body: z
-    .enum(['json', 'text', 'none'])
-    .default('json')
-    .describe("Body of a record. json: Tetragon's JSON. text: one line for people. none: attributes only."),
+  body: body.default('json').describe(BODIES),
   severity,
   arg_labels: z
     .boolean()
     .default(false)
-    .describe('Adds arguments that have a label in the policy as attributes tetragon.arg.<label>.'),
+    .describe('Adds arguments that have a label in the policy as attributes ktrail.arg.<label>.'),
+  command_line: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Also sets process.command_line, binary and arguments as one text, for queries that want that. The words are in process.command_args.',
+    ),
   event_name_attribute: z
     .boolean()
     .default(false)

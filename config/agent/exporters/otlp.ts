@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { pathSchema } from '../../yaml/paths.ts'
 import { DAY_MS, MIB, duration, formatSize, size } from '../../yaml/units.ts'
 import { chainOfRequests } from './chain.ts'
-import { FROM_ENVIRONMENT, recordKeys, resourceKeys } from './otlp-records.ts'
+import { FROM_ENVIRONMENT, bodyBySink, recordKeys, resourceKeys } from './otlp-records.ts'
 import { tlsKeys } from './tls.ts'
 
 /** Limit of a request before compression: the Collector's default limit; less for Loki, which has a burst of 6 MB. */
@@ -172,6 +172,7 @@ export const otlp = z
     ...resourceKeys,
     cluster_name: z.string().max(253).default('').describe('Resource attribute k8s.cluster.name; left out when empty.'),
     ...recordKeys,
+    body: bodyBySink,
     loki,
     concurrency,
     ...chainOfRequests,

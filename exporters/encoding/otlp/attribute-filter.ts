@@ -18,6 +18,7 @@ const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.parentPid, paths('parent.pid')],
   [KEYS.tid, paths('process.tid')],
   [KEYS.executable, paths('process.binary')],
+  [KEYS.commandArgs, paths('process.binary,process.arguments')],
   [KEYS.commandLine, paths('process.binary,process.arguments')],
   [KEYS.cwd, paths('process.cwd')],
   [KEYS.userId, paths('process.uid')],
@@ -32,6 +33,8 @@ const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.container, paths('process.docker')],
   [KEYS.filePath, paths(FILE_PATH)],
   [KEYS.fileMode, paths('args.file_arg.permission,args.path_arg.permission')],
+  [KEYS.fileAccess, paths('function_name,args.int_arg,args.uint_arg,args.long_arg,args.size_arg')],
+  [KEYS.fileDenied, paths('return')],
   [KEYS.targetPath, paths(FILE_PATH)],
   [KEYS.functionName, paths('function_name')],
   [KEYS.action, paths('action')],
@@ -55,6 +58,7 @@ export function filterAttributes(out: AttributeSink, type: Event['type'], hasAtt
   return {
     text: (key, value) => void (hasAttribute(type, key) && out.text(key, value)),
     integer: (key, value) => void (hasAttribute(type, key) && out.integer(key, value)),
+    flag: (key, value) => void (hasAttribute(type, key) && out.flag(key, value)),
     list: (key, values) => void (hasAttribute(type, key) && out.list(key, values)),
   }
 }

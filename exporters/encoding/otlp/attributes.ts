@@ -12,6 +12,7 @@ export interface AttributeSink {
   text(key: Key, value: string): void
   /** Within ±2^53. */
   integer(key: Key, value: number): void
+  flag(key: Key, value: boolean): void
   list(key: Key, values: readonly string[]): void
 }
 
@@ -25,55 +26,62 @@ export function key(name: string): Key {
   return { name, bytes: new Uint8Array(Buffer.concat([Buffer.of(0x0a, ...length), text])) }
 }
 
+/**
+ * Names of OpenTelemetry's semantic conventions (version of SCHEMA_URL in resource.ts) where these have one, else `ktrail.`: a prefix belongs to the
+ * product that defines the names.
+ */
 export const KEYS = {
   uid: key('log.record.uid'),
-  exporterSeq: key('agent.exporter_seq'),
+  exporterSeq: key('ktrail.exporter_seq'),
   eventName: key('event_name'),
   pid: key('process.pid'),
   parentPid: key('process.parent_pid'),
-  tid: key('thread.id'),
+  tid: key('ktrail.tid'),
   executable: key('process.executable.path'),
+  commandArgs: key('process.command_args'),
   commandLine: key('process.command_line'),
   cwd: key('process.working_directory'),
   userId: key('process.user.id'),
   created: key('process.creation.time'),
   exitCode: key('process.exit.code'),
   exitTime: key('process.exit.time'),
-  signal: key('tetragon.signal'),
-  execId: key('tetragon.exec_id'),
-  parentExecId: key('tetragon.parent_exec_id'),
-  auid: key('tetragon.auid'),
-  parentBinary: key('tetragon.parent.binary'),
+  signal: key('ktrail.signal'),
+  execId: key('ktrail.exec_id'),
+  parentExecId: key('ktrail.parent_exec_id'),
+  auid: key('ktrail.auid'),
+  parentBinary: key('ktrail.parent.binary'),
   container: key('container.id'),
   filePath: key('file.path'),
   fileMode: key('file.mode'),
-  targetPath: key('tetragon.file.target_path'),
-  functionName: key('tetragon.function_name'),
-  action: key('tetragon.action'),
-  returnAction: key('tetragon.return_action'),
-  returned: key('tetragon.return'),
-  tags: key('tetragon.tags'),
+  fileAccess: key('ktrail.file.access'),
+  fileDenied: key('ktrail.file.denied'),
+  targetPath: key('ktrail.file.target_path'),
+  functionName: key('ktrail.function_name'),
+  action: key('ktrail.action'),
+  returnAction: key('ktrail.return_action'),
+  returned: key('ktrail.return'),
+  tags: key('ktrail.tags'),
   rule: key('security_rule.name'),
   ruleDescription: key('security_rule.description'),
-  lossStage: key('agent.loss.stage'),
-  lossExporter: key('agent.loss.exporter'),
-  lossReason: key('agent.loss.reason'),
-  lossCount: key('agent.loss.count'),
-  lossFirst: key('agent.loss.first_seq'),
-  lossLast: key('agent.loss.last_seq'),
-  lossFirstNumber: key('agent.loss.first_exporter_seq'),
-  lossLastNumber: key('agent.loss.last_exporter_seq'),
-  runPhase: key('agent.run.phase'),
-  runPrevious: key('agent.run.previous'),
-  runHeartbeat: key('agent.run.heartbeat_ms'),
+  lossStage: key('ktrail.loss.stage'),
+  lossExporter: key('ktrail.loss.exporter'),
+  lossReason: key('ktrail.loss.reason'),
+  lossCount: key('ktrail.loss.count'),
+  lossFirst: key('ktrail.loss.first_seq'),
+  lossLast: key('ktrail.loss.last_seq'),
+  lossFirstNumber: key('ktrail.loss.first_exporter_seq'),
+  lossLastNumber: key('ktrail.loss.last_exporter_seq'),
+  runPhase: key('ktrail.run.phase'),
+  runPrevious: key('ktrail.run.previous'),
+  runHeartbeat: key('ktrail.run.heartbeat_ms'),
 } as const
 
-export const LABEL_PREFIX = 'tetragon.arg.'
+export const LABEL_PREFIX = 'ktrail.arg.'
 const LABELS = new Map<string, Key>()
 /** Limits the cache: labels come from policies, which may be reloaded for years. */
 const MAX_LABELS = 10_000
 
-/** `tetragon.arg.<label>` */
+/** `ktrail.arg.<label>` */
 export function labelKey(label: string): Key {
   let found = LABELS.get(label)
   if (found === undefined) {

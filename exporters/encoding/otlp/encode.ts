@@ -56,7 +56,6 @@ export function createOtlpEncoder(options: OtlpEncoderOptions): Encoder {
 class OtlpEncoder implements Encoder {
   readonly encoding = 'otlp'
   readonly #options: OtlpEncoderOptions
-  readonly #argLabels: boolean
   readonly #observed: () => Timestamp
   readonly #out = new ProtoWriter()
   readonly #hooks = new WeakMap<Hook, HookBytes>()
@@ -65,7 +64,6 @@ class OtlpEncoder implements Encoder {
 
   constructor(options: OtlpEncoderOptions) {
     this.#options = options
-    this.#argLabels = options.arg_labels
     this.#observed = options.observed ?? now
     this.#uidPrefix = `${options.epoch}-`
   }
@@ -111,7 +109,7 @@ class OtlpEncoder implements Encoder {
     out.text(KEYS.uid, this.#uidPrefix + event.seq)
     if (numbering !== undefined) numberAttributes(event, numbering, number, out)
     if (hasAttribute === undefined) this.#attributes(event, hook)
-    else attributes(event, this.#argLabels, filterAttributes(out, event.type, hasAttribute))
+    else attributes(event, this.#options, filterAttributes(out, event.type, hasAttribute))
     if (this.#options.event_name_attribute) out.text(KEYS.eventName, EVENT_NAMES[event.type])
     out.raw(tail)
     out.close(start, RECORD_LENGTH)
@@ -130,7 +128,7 @@ class OtlpEncoder implements Encoder {
       }
     }
     if (hook !== undefined) out.raw(hook.attributes)
-    eventAttributes(event, this.#argLabels, out)
+    eventAttributes(event, this.#options, out)
   }
 
   #hook(event: Event, hook: Hook): HookBytes {

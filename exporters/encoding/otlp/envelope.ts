@@ -4,7 +4,7 @@
  */
 import type { Encoding } from '../../contract/exporter.ts'
 import { key } from './attributes.ts'
-import { resourceAttributes, scopeOf } from './resource.ts'
+import { SCHEMA_URL, resourceAttributes, scopeOf } from './resource.ts'
 import type { Resource } from './resource.ts'
 import { ProtoWriter, varintSize } from './protobuf.ts'
 
@@ -18,8 +18,6 @@ export interface Envelope {
   readonly contentType: 'application/x-protobuf' | 'application/json'
 }
 
-const NOTHING = new Uint8Array(0)
-
 export function createEnvelope(encoding: Extract<Encoding, 'otlp' | 'otlp_json'>, of: Resource): Envelope {
   return encoding === 'otlp' ? protobufEnvelope(of) : jsonEnvelope(of)
 }
@@ -27,11 +25,12 @@ export function createEnvelope(encoding: Extract<Encoding, 'otlp' | 'otlp_json'>
 function protobufEnvelope(of: Resource): Envelope {
   const resource = resourceField(of)
   const scope = scopeField(of)
+  const schema = schemaField()
   const out = new ProtoWriter(6, 4 << 10)
   return {
     head: (length) => {
-      const scopeLogs = scope.length + length
-      const resourceLogs = resource.length + 1 + varintSize(scopeLogs) + scopeLogs
+      const scopeLogs = scope.length + length + schema.length
+      const resourceLogs = resource.length + 1 + varintSize(scopeLogs) + scopeLogs + schema.length
       out.byte(0x0a)
       out.varint(resourceLogs)
       out.raw(resource)
@@ -40,7 +39,7 @@ function protobufEnvelope(of: Resource): Envelope {
       out.raw(scope)
       return out.take()
     },
-    tail: NOTHING,
+    tail: Buffer.concat([schema, schema]),
     separator: 0,
     contentType: 'application/x-protobuf',
   }
@@ -54,6 +53,14 @@ function resourceField(of: Resource): Uint8Array {
   out.byte(0x10)
   out.byte(0)
   out.close(start, 1)
+  return out.take()
+}
+
+/** Field 3 of ScopeLogs and of ResourceLogs. */
+function schemaField(): Uint8Array {
+  const out = new ProtoWriter(1, 128)
+  out.byte(0x1a)
+  out.string(SCHEMA_URL)
   return out.take()
 }
 
@@ -82,5 +89,11 @@ function jsonEnvelope(of: Resource): Envelope {
   const { name, version } = scopeOf(of)
   const scope = JSON.stringify(version === '' ? { name } : { name, version })
   const head = Buffer.from(`{"resourceLogs":[{"resource":${resource},"scopeLogs":[{"scope":${scope},"logRecords":[`)
-  return { head: () => head, tail: Buffer.from(']}]}]}'), separator: 1, contentType: 'application/json' }
+  const schema = `"schemaUrl":${JSON.stringify(SCHEMA_URL)}`
+  return {
+    head: () => head,
+    tail: Buffer.from(`],${schema}}],${schema}}]}`),
+    separator: 1,
+    contentType: 'application/json',
+  }
 }

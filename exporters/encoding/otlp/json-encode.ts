@@ -57,6 +57,7 @@ function jsonRecord(record: PlainRecord): object {
 function anyValue(value: AttributeValue): object {
   if (typeof value === 'string') return { stringValue: value }
   if (typeof value === 'number') return { intValue: value }
+  if (typeof value === 'boolean') return { boolValue: value }
   return { arrayValue: { values: value.map((item) => ({ stringValue: item })) } }
 }
 

@@ -15,10 +15,11 @@ export interface JsonRecord {
 interface JsonValue {
   readonly stringValue?: string
   readonly intValue?: number
+  readonly boolValue?: boolean
   readonly arrayValue?: { readonly values: readonly JsonValue[] }
 }
 
 /** The attribute value before encoding. */
-export function plainValue({ stringValue, intValue, arrayValue }: JsonValue): AttributeValue {
-  return stringValue ?? intValue ?? (arrayValue?.values ?? []).map((value) => value.stringValue ?? '')
+export function plainValue({ stringValue, intValue, boolValue, arrayValue }: JsonValue): AttributeValue {
+  return stringValue ?? intValue ?? boolValue ?? (arrayValue?.values ?? []).map((value) => value.stringValue ?? '')
 }

@@ -6,12 +6,13 @@
 import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.ts'
 import { previousOf } from '../../contract/described.ts'
 import { isAboutAgent } from '../../contract/event.ts'
-import type { Argument, Event, Hook, LossEvent, Process, Timestamp } from '../../contract/event.ts'
+import type { Argument, Event, Hook, KprobeEvent, LossEvent, Process, Timestamp } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import { argumentText } from '../arguments.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
+import { fileAccess, isDenied } from './file-access.ts'
 
 export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
@@ -41,14 +42,17 @@ export interface MappingOptions extends RecordConfig {
 
 const UNSET_AUID = 4294967295
 
-/** All attributes in order, except those that identify the record. `argLabels` adds arguments that the policy labels. */
-export function attributes(event: Event, argLabels: boolean, out: AttributeSink): void {
+/** What may be added: arguments that the policy labels, and the command line as one text. */
+export type AttributeOptions = Pick<RecordConfig, 'arg_labels' | 'command_line'>
+
+/** All attributes in order, except those that identify the record. */
+export function attributes(event: Event, options: AttributeOptions, out: AttributeSink): void {
   if (!isAboutAgent(event)) {
     ownAttributes(event.process, out)
     if (event.parent !== undefined) parentAttributes(event.parent, out)
   }
   if (event.type === 'process_kprobe') hookAttributes(event.hook, out)
-  eventAttributes(event, argLabels, out)
+  eventAttributes(event, options, out)
 }
 
 /** What proves to a reader of the sink that no record is missing (docs/audit.md). */
@@ -57,13 +61,15 @@ export function numberAttributes(event: Event, numbering: Numbering, number: num
   if (event.type === 'agent_run') out.text(KEYS.runPrevious, previousOf(event, numbering.exporter))
 }
 
-/** Attributes of an event's `process`. */
+/**
+ * Attributes of an event's `process`. What is learnt of its container and pod (`container.*`, `k8s.*`) belongs here too, last, with its fields in
+ * attribute-filter.ts.
+ */
 export function ownAttributes(process: Process, out: AttributeSink): void {
   out.integer(KEYS.pid, process.pid)
-  if (process.binary !== '') {
-    out.text(KEYS.executable, process.binary)
-    out.text(KEYS.commandLine, commandLine(process))
-  }
+  if (process.binary !== '') out.text(KEYS.executable, process.binary)
+  const words = commandArgs(process)
+  if (words.length > 0) out.list(KEYS.commandArgs, words)
   if (process.cwd !== '') out.text(KEYS.cwd, process.cwd)
   if (process.uid !== undefined) out.integer(KEYS.userId, process.uid)
   if (process.auid !== undefined && process.auid !== UNSET_AUID) out.integer(KEYS.auid, process.auid)
@@ -82,15 +88,19 @@ export function parentAttributes(parent: Process, out: AttributeSink): void {
 /** Attributes that are the same in all events of a hook. */
 export function hookAttributes(hook: Hook, out: AttributeSink): void {
   if (hook.functionName !== '') out.text(KEYS.functionName, hook.functionName)
-  out.text(KEYS.action, hook.action)
-  out.text(KEYS.returnAction, hook.returnAction)
+  // Nearly all records would have `post`.
+  if (hook.action !== 'post') out.text(KEYS.action, hook.action)
+  if (hook.returnAction !== 'post') out.text(KEYS.returnAction, hook.returnAction)
   if (hook.policy !== '') out.text(KEYS.rule, hook.policy)
   if (hook.message !== '') out.text(KEYS.ruleDescription, hook.message)
   if (hook.tags.length > 0) out.list(KEYS.tags, hook.tags)
 }
 
-/** Attributes that differ between events. `argLabels` adds arguments that the policy labels. */
-export function eventAttributes(event: Event, argLabels: boolean, out: AttributeSink): void {
+/** Attributes that differ between events or between exporters. */
+export function eventAttributes(event: Event, options: AttributeOptions, out: AttributeSink): void {
+  if (options.command_line && !isAboutAgent(event) && event.process.binary !== '') {
+    out.text(KEYS.commandLine, commandLine(event.process))
+  }
   switch (event.type) {
     case 'process_exec':
       return
@@ -102,9 +112,9 @@ export function eventAttributes(event: Event, argLabels: boolean, out: Attribute
       return
     case 'process_kprobe':
       if (event.tid !== event.process.pid) out.integer(KEYS.tid, event.tid)
-      fileAttributes(event.args, out)
+      fileAttributes(event, out)
       if (event.returned !== undefined) returnAttribute(event.returned, out)
-      if (argLabels) labelAttributes(event.hook, event.args, out)
+      if (options.arg_labels) labelAttributes(event.hook, event.args, out)
       return
     case 'agent_run':
       out.text(KEYS.runPhase, event.phase)
@@ -128,8 +138,13 @@ function lossAttributes({ loss, count, firstSeq, lastSeq, numbers }: LossEvent, 
   }
 }
 
-/** The first file with a name, and the name of the second (rename, link). */
-function fileAttributes(args: readonly Argument[], out: AttributeSink): void {
+/** What was done, whether it was refused, the first file with a name, and the name of the second (rename, link). */
+function fileAttributes({ hook, args, returned }: KprobeEvent, out: AttributeSink): void {
+  const access = fileAccess(hook, args)
+  if (access !== undefined) out.text(KEYS.fileAccess, access)
+  if ((access !== undefined || args.some(({ kind }) => kind === 'file')) && isDenied(hook, returned)) {
+    out.flag(KEYS.fileDenied, true)
+  }
   let seen = false
   for (let i = 0; i < args.length; i++) {
     const argument = args[i]
@@ -167,25 +182,29 @@ function octal(mode: number): string {
   return (OCTAL[mode] ??= mode.toString(8).padStart(4, '0'))
 }
 
+/** Actions that interfere with the watched program. */
+const ENFORCING: ReadonlySet<string> = new Set(['sigkill', 'signal', 'override', 'notifyenforcer'])
+
 /** Severity of an event; for a kprobe it only depends on the hook. */
 export function severityOf(event: Event, options: MappingOptions): Severity {
   const { lifecycle, policies, tags } = options.severity
   if (event.type === 'events_lost') return SEVERITIES.error
   if (event.type === 'agent_run') return SEVERITIES.info
   if (event.type !== 'process_kprobe') return SEVERITIES[lifecycle]
-  const { policy, tags: own } = event.hook
+  const { policy, tags: own, action, returnAction } = event.hook
   const tag = own.find((name) => Object.hasOwn(tags, name))
   const byTag = tag === undefined ? undefined : tags[tag]
-  return SEVERITIES[(Object.hasOwn(policies, policy) ? policies[policy] : byTag) ?? 'info']
+  const byAction = ENFORCING.has(action) || ENFORCING.has(returnAction) ? 'warn' : 'info'
+  return SEVERITIES[(Object.hasOwn(policies, policy) ? policies[policy] : byTag) ?? byAction]
 }
 
-/** Tetragon's key of the record; ours for losses. */
+/** Tetragon's key of the record under our prefix: event names are namespaced. */
 export const EVENT_NAMES: Readonly<Record<Event['type'], string>> = {
-  process_exec: 'process_exec',
-  process_exit: 'process_exit',
-  process_kprobe: 'process_kprobe',
-  events_lost: 'agent.events_lost',
-  agent_run: 'agent.run',
+  process_exec: 'ktrail.process_exec',
+  process_exit: 'ktrail.process_exit',
+  process_kprobe: 'ktrail.process_kprobe',
+  events_lost: 'ktrail.events_lost',
+  agent_run: 'ktrail.run',
 }
 
 /** A readable line: `exec /usr/bin/cat /etc/passwd`, `security_file_permission /usr/bin/cat /etc/shadow`. */
@@ -206,6 +225,11 @@ export function summary(event: Event): string {
       return ['lost', event.count, stage, exporter, reason].filter((word) => word !== '').join(' ')
     }
   }
+}
+
+function commandArgs({ argv, arguments: text }: Process): readonly string[] {
+  if (argv === '' && text === '') return []
+  return argv.includes('\0') ? argv.split('\0') : [argv, ...(text === '' ? [] : text.split(' '))]
 }
 
 function commandLine(process: Process): string {

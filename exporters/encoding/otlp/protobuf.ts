@@ -172,6 +172,12 @@ export class ProtoWriter implements AttributeSink {
     this.#shut(start)
   }
 
+  flag(key: Key, value: boolean): void {
+    this.#head(key, 2)
+    this.byte(0x10)
+    this.byte(value ? 1 : 0)
+  }
+
   list(key: Key, values: readonly string[]): void {
     const start = this.#open(key)
     this.byte(0x2a)

@@ -3,7 +3,12 @@
  * encoder never writes.
  */
 
-type Value = { readonly stringValue: string } | { readonly intValue: string } | { readonly arrayValue: object } | object
+type Value =
+  | { readonly stringValue: string }
+  | { readonly intValue: string }
+  | { readonly boolValue: boolean }
+  | { readonly arrayValue: object }
+  | object
 
 interface Field {
   readonly number: number
@@ -104,6 +109,8 @@ function valueOf(bytes: Buffer): Value {
   switch (field?.number) {
     case 1:
       return { stringValue: textOf(field) }
+    case 2:
+      return { boolValue: field.value !== 0n }
     case 3:
       return { intValue: BigInt.asIntN(64, field.value).toString() }
     case 5:

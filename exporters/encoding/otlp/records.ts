@@ -11,7 +11,7 @@ import { EVENT_NAMES, attributes as allAttributes, numberAttributes, severityOf,
 import type { MappingOptions, Severity } from './mapping.ts'
 import { filterAttributes } from './attribute-filter.ts'
 
-export type AttributeValue = string | number | string[]
+export type AttributeValue = string | number | boolean | string[]
 
 export interface PlainRecord {
   readonly time: Timestamp
@@ -33,6 +33,10 @@ class ObjectSink implements AttributeSink {
     this.attributes[name] = value
   }
 
+  flag({ name }: Key, value: boolean): void {
+    this.attributes[name] = value
+  }
+
   list({ name }: Key, values: readonly string[]): void {
     this.attributes[name] = values.map((value) => value.toWellFormed())
   }
@@ -51,7 +55,7 @@ export function plainRecord(
   const { hasAttribute, numbering } = options
   if (numbering !== undefined) numberAttributes(event, numbering, numbering.next + index, sink)
   const out = hasAttribute === undefined ? sink : filterAttributes(sink, event.type, hasAttribute)
-  allAttributes(event, options.arg_labels, out)
+  allAttributes(event, options, out)
   const eventName = EVENT_NAMES[event.type]
   if (options.event_name_attribute) sink.text(KEYS.eventName, eventName)
   const text = options.body === 'text' ? summary(event).toWellFormed() : undefined

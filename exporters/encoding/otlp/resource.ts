@@ -3,6 +3,9 @@ import type { ResourceConfig } from '../../../config/agent/exporters/otlp-record
 import { version } from '../../../config/version.ts'
 import type { ExporterContext } from '../../context.ts'
 
+/** The version of the semantic conventions whose names are used, of resource and records. */
+export const SCHEMA_URL = 'https://opentelemetry.io/schemas/1.44.0'
+
 export interface Resource {
   readonly serviceName: string
   readonly serviceVersion: string

@@ -21,7 +21,7 @@ export class Gathering {
   of(events: readonly KafkaRecord[]): KafkaRecord[] {
     return [...Map.groupBy(events, ({ key }) => key)].map(([key, own]) => {
       const { length, runs } = runsOf(own)
-      const value = Buffer.concat([this.#envelope.head(length), ...runs])
+      const value = Buffer.concat([this.#envelope.head(length), ...runs, this.#envelope.tail])
       const [first] = own
       return {
         key,

@@ -10,7 +10,7 @@ import { within } from '../../runtime/timeout.ts'
 import { KEYS } from '../../encoding/otlp/attributes.ts'
 import { deliver } from './delivery.ts'
 import type { Doubt, Range, Task } from './delivery.ts'
-import { resourceAttributes, scopeOf } from '../../encoding/otlp/resource.ts'
+import { SCHEMA_URL, resourceAttributes, scopeOf } from '../../encoding/otlp/resource.ts'
 import { plainValue } from '../../encoding/otlp/json-record.ts'
 import type { JsonRecord } from '../../encoding/otlp/json-record.ts'
 import { NEEDS_ACTION } from './outcome.ts'
@@ -49,8 +49,8 @@ class SdkExporter implements Exporter {
     const resource = { serviceName: 'ktrail', serviceVersion: '', nodeName }
     this.#exporter = exporter
     this.#around = {
-      resource: resourceFromAttributes(resourceAttributes(resource)),
-      instrumentationScope: { name: scopeOf(resource).name },
+      resource: resourceFromAttributes(resourceAttributes(resource), { schemaUrl: SCHEMA_URL }),
+      instrumentationScope: { name: scopeOf(resource).name, schemaUrl: SCHEMA_URL },
     }
   }
 

@@ -7,6 +7,7 @@ import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 export type AnyValue =
   | { readonly stringValue: string }
   | { readonly intValue: string }
+  | { readonly boolValue: boolean }
   | { readonly arrayValue: { readonly values: readonly AnyValue[] } }
   | Record<string, never>
 
@@ -26,6 +27,8 @@ export interface LogRecord {
 }
 
 export interface LogsRequest {
+  /** Of the resource and of the scope. */
+  readonly schemaUrls: readonly string[]
   readonly resource: readonly KeyValue[]
   readonly scope: { readonly name: string; readonly version: string }
   readonly records: readonly LogRecord[]
@@ -86,6 +89,7 @@ function anyValue(message: Buffer): AnyValue {
   if (more !== undefined) throw new Error('an AnyValue with two values')
   if (field === undefined) return {}
   if (field.number === 1) return { stringValue: utf8.decode(field.bytes) }
+  if (field.number === 2) return { boolValue: field.value !== 0n }
   if (field.number === 3) return { intValue: BigInt.asIntN(64, field.value).toString() }
   if (field.number !== 5) throw new Error(`unexpected kind of value ${field.number}`)
   return { arrayValue: { values: known(fieldsOf(field.bytes), 1).map(({ bytes }) => anyValue(bytes)) } }
@@ -119,26 +123,29 @@ export function recordFrom(message: Buffer): LogRecord {
   }
 }
 
-/** The raw bytes of ScopeLogs after its scope: the records that the exporter received. */
+/** The raw bytes of ScopeLogs between its scope and its schema URL: the records that the exporter received. */
 export function rawRecords(request: Buffer): Buffer {
-  const resourceLogs = one(fieldsOf(request), 1, 2)?.bytes ?? Buffer.alloc(0)
-  const scopeLogs = one(fieldsOf(resourceLogs), 2, 2)?.bytes ?? Buffer.alloc(0)
+  const resourceLogs = fieldsOf(one(fieldsOf(request), 1, 2)?.bytes ?? Buffer.alloc(0))
+  const scopeLogs = one(resourceLogs, 2, 2)?.bytes ?? Buffer.alloc(0)
   const scopeLength = scopeLogs.readUInt8(1)
   if (scopeLength > 0x7f) throw new Error('expected a scope below 128 bytes')
-  return scopeLogs.subarray(2 + scopeLength)
+  // The records may be any bytes; both have the same schema URL.
+  const schemaLength = one(resourceLogs, 3, 2)?.bytes.length ?? -2
+  return scopeLogs.subarray(2 + scopeLength, scopeLogs.length - 2 - schemaLength)
 }
 
 /** A whole ExportLogsServiceRequest in protobuf: one resource, one scope. */
 export function requestFromProtobuf(body: Buffer): LogsRequest {
   const resourceLogs = one(fieldsOf(body), 1, 2)
-  if (resourceLogs === undefined) return { resource: [], scope: { name: '', version: '' }, records: [] }
-  const logs = known(fieldsOf(resourceLogs.bytes), 1, 2)
+  if (resourceLogs === undefined) return { resource: [], scope: { name: '', version: '' }, schemaUrls: [], records: [] }
+  const logs = known(fieldsOf(resourceLogs.bytes), 1, 2, 3)
   const resource = known(fieldsOf(one(logs, 1, 2)?.bytes ?? Buffer.alloc(0)), 1, 2)
-  const scopeLogs = known(fieldsOf(one(logs, 2, 2)?.bytes ?? Buffer.alloc(0)), 1, 2)
+  const scopeLogs = known(fieldsOf(one(logs, 2, 2)?.bytes ?? Buffer.alloc(0)), 1, 2, 3)
   const scope = known(fieldsOf(one(scopeLogs, 1, 2)?.bytes ?? Buffer.alloc(0)), 1, 2)
   return {
     resource: keyValues(resource, 1),
     scope: { name: textOf(scope, 1), version: textOf(scope, 2) },
+    schemaUrls: [textOf(logs, 3), textOf(scopeLogs, 3)],
     records: scopeLogs.filter(({ number }) => number === 2).map(({ bytes }) => recordFrom(bytes)),
   }
 }
@@ -149,7 +156,8 @@ export function requestFromJson(body: Buffer): LogsRequest {
   const root = JSON.parse(utf8.decode(body)) as {
     resourceLogs: Array<{
       resource: { attributes: KeyValue[] }
-      scopeLogs: Array<{ scope: { name: string; version?: string }; logRecords: LogRecord[] }>
+      scopeLogs: Array<{ scope: { name: string; version?: string }; logRecords: LogRecord[]; schemaUrl?: string }>
+      schemaUrl?: string
     }>
   }
   const [resourceLogs, more] = root.resourceLogs
@@ -160,6 +168,7 @@ export function requestFromJson(body: Buffer): LogsRequest {
   return {
     resource: resourceLogs.resource.attributes.map(normal),
     scope: { name: scopeLogs.scope.name, version: scopeLogs.scope.version ?? '' },
+    schemaUrls: [resourceLogs.schemaUrl ?? '', scopeLogs.schemaUrl ?? ''],
     records: scopeLogs.logRecords.map((record) => ({
       timeUnixNano: record.timeUnixNano,
       observedTimeUnixNano: record.observedTimeUnixNano,

@@ -37,6 +37,7 @@ function hookOf(id: number, functionName: string, types: readonly string[]): Rec
     message: '',
     tags: [],
     labels: types.map(() => ''),
+    indexes: types.map((_, index) => index),
   }
   return { hook, args: types.map((type, index) => ({ index, type })), returned: 'int' }
 }
@@ -138,6 +139,7 @@ export function synthesize(records: number, seed = 1): Recording {
     flags: PROCESS_FLAGS.procFS | PROCESS_FLAGS.rootcwd,
     binary: '/usr/lib/systemd/systemd',
     arguments: '--switched-root --system --deserialize 30',
+    argv: '/usr/lib/systemd/systemd',
     cwd: '/',
     cgroup: '/init.scope',
     kernelThread: false,

@@ -105,6 +105,8 @@ export class Measure {
     switch (tag >>> 3) {
       case 1:
         return this.#varint()
+      case 2:
+        return this.#varint() === 0 ? 'false'.length : 'true'.length
       case 3:
         return this.#integer()
       case 5:

@@ -315,5 +315,6 @@ test('plan: the hook fields of events come from the policy', () => {
     message: 'm',
     tags: ['a', 'b'],
     labels: ['what', ''],
+    indexes: [0, 1],
   })
 })

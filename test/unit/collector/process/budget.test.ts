@@ -31,9 +31,10 @@ function recount(table: ProcessTable): { images: number; texts: number } {
   const one = newTable().bytes.images
   let bytes = 0
   for (const image of images) {
-    const { arguments: words, binary, cwd, docker } = image.process
-    assert.equal(words, image.texts.arguments)
-    if (texts.delete(image.texts)) bytes += [words, binary, cwd, docker].reduce((n, text) => n + textBytes(text), 0)
+    const { arguments: words, argv, binary, cwd, docker } = image.process
+    assert.deepEqual([words, argv], [image.texts.arguments, image.texts.argv])
+    if (texts.delete(image.texts))
+      bytes += [words, argv, binary, cwd, docker].reduce((n, text) => n + textBytes(text), 0)
   }
   return { images: images.size * one, texts: bytes }
 }

@@ -63,6 +63,7 @@ test('procfs: a process with everything', () => {
     binary: '/usr/bin/vi m',
     unlinkedInode: undefined,
     arguments: ' "a b" c',
+    argv: 'vi\0a b\0c',
     cwd: '/home/u',
     cgroup: '/docker/abc',
     kernelThread: false,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { binaryPath, decodeText, execId, flagWords, joinArguments } from '../../../../collector/process/text.ts'
+import { binaryPath, decodeText, execId, flagWords, readArguments } from '../../../../collector/process/text.ts'
 import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
 const TEXTS: ReadonlyArray<readonly [bytes: number[] | string, text: string, lost: boolean]> = [
@@ -85,12 +85,26 @@ for (const [argv, joined] of [
   [['', 'a'], 'a'],
 ] as const) {
   test(`text: argv ${JSON.stringify(argv)} is ${JSON.stringify(joined)}`, () =>
-    assert.equal(joinArguments(Buffer.from(argv.map((word) => `${word}\0`).join(''))), joined))
+    assert.equal(readArguments(Buffer.from(argv.map((word) => `${word}\0`).join(''))).arguments, joined))
+}
+
+for (const [bytes, argv] of [
+  ['ls\0', 'ls'],
+  ['ls\0-la\0/tm', 'ls'],
+  ['x\0\0\0', 'x'],
+  ['\0a\0', ''],
+  ['sh\0-c\0echo "hi" there\0\0', 'sh\0-c\0echo "hi" there\0'],
+  ['x\0\0', 'x\0'],
+  ['x\0"a\0b"\0', 'x'],
+  ['', ''],
+] as const) {
+  test(`text: argv of ${JSON.stringify(bytes)} is kept as ${JSON.stringify(argv)}`, () =>
+    assert.equal(readArguments(Buffer.from(bytes)).argv, argv))
 }
 
 test('text: a cut argv ends in the beginning of its last word', () => {
-  assert.equal(joinArguments(Buffer.from('ls\0-la\0/tm')), '-la /tm')
-  assert.equal(joinArguments(Buffer.from([0x6c, 0, 0xe6, 0x97])), '\ufffd')
+  assert.equal(readArguments(Buffer.from('ls\0-la\0/tm')).arguments, '-la /tm')
+  assert.equal(readArguments(Buffer.from([0x6c, 0, 0xe6, 0x97])).arguments, '\ufffd')
 })
 
 test('text: all flags are printed, in Tetragon’s order', () => {

@@ -94,6 +94,7 @@ export function scanned(pid: number, parentPid: number, change: Partial<ScannedP
     flags: PROCESS_FLAGS.procFS,
     binary: `/bin/p${pid}`,
     arguments: '',
+    argv: '',
     cwd: '/',
     cgroup: '/',
     kernelThread: false,

@@ -175,15 +175,15 @@ for (const whenFull of ['drop_newest', 'drop_oldest'] as const) {
     const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0)
     assert.ok(agent.lost > 5000, `${agent.lost} were lost`)
     assert.equal(sum(ofFile), agent.lost, 'in the file')
-    assert.equal(sum(reported.map((record) => integer(record, 'agent.loss.count'))), agent.lost, 'in the OTLP sink')
+    assert.equal(sum(reported.map((record) => integer(record, 'ktrail.loss.count'))), agent.lost, 'in the OTLP sink')
 
     // If the range is as long as the count, all events in it were lost; else it contains others too.
     const arrived = new Set(records.map(seqOf))
     for (const record of reported) {
-      const exporter = record.attributes.find(({ key }) => key === 'agent.loss.exporter')?.value
+      const exporter = record.attributes.find(({ key }) => key === 'ktrail.loss.exporter')?.value
       if (JSON.stringify(exporter) !== '{"stringValue":"otlp"}') continue
-      const [first, last] = ['agent.loss.first_seq', 'agent.loss.last_seq'].map((key) => integer(record, key))
-      const count = integer(record, 'agent.loss.count')
+      const [first, last] = ['ktrail.loss.first_seq', 'ktrail.loss.last_seq'].map((key) => integer(record, key))
+      const count = integer(record, 'ktrail.loss.count')
       assert.ok(first !== undefined && last !== undefined && last - first + 1 >= count, `${first}-${last}: ${count}`)
       let missing = 0
       for (let seq = first; seq <= last; seq++) if (!arrived.has(seq)) missing++

@@ -87,6 +87,19 @@ describe('effective', () => {
     })
   }
 
+  for (const [keys, want] of [
+    ['', 'json'],
+    [', loki: true', 'text'],
+    [', loki: { max_line_size: 1MiB }', 'text'],
+    [', loki: true, body: json', 'json'],
+    [', body: none', 'none'],
+  ] as const) {
+    it(`the body of records: otlp${keys}`, () => {
+      const found = exporter(`type: otlp${keys}`)
+      assert.equal(found.type === 'otlp' && found.body, want)
+    })
+  }
+
   it('the resource of OTLP records in Kafka comes from config and variables', () => {
     const keys = 'format: otlp_proto, otlp: { arg_labels: true, resource_attributes: { a: b } }'
     const { k } = load(`exporters: { k: { type: kafka, brokers: ["a:1"], topic: t, ${keys} } }`).exporters

@@ -98,6 +98,7 @@ describe('type: kafka', () => {
           body: 'text',
           severity: { lifecycle: 'info', policies: {}, tags: {} },
           arg_labels: false,
+          command_line: false,
           event_name_attribute: false,
         },
       ],

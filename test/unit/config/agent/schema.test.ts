@@ -90,6 +90,7 @@ describe('the schema of the config', () => {
         '.exporters.*.tls.key_file',
         '.exporters.*.tls.server_name',
         '.exporters.*.service_name',
+        '.exporters.*.body',
         '.exporters.*.concurrency.max',
         '.exporters.*.brokers',
         '.exporters.*.topic',

@@ -42,10 +42,10 @@ const at = (seconds: number): bigint => BigInt(NOW_MS - 3_000_000 + seconds * 10
 const labels = (number: number, more: object = {}): object => ({
   service_instance_id: 'n',
   log_record_uid: `run1-${number}`,
-  agent_exporter_seq: `loki-${number}`,
+  ktrail_exporter_seq: `loki-${number}`,
   ...more,
 })
-const STOP = { agent_run_phase: 'stop', agent_run_previous: '', agent_run_heartbeat_ms: '60000' }
+const STOP = { ktrail_run_phase: 'stop', ktrail_run_previous: '', ktrail_run_heartbeat_ms: '60000' }
 
 async function audited(server: Server): Promise<ReturnType<Audit['report']>> {
   const audit = new Audit()
@@ -73,12 +73,12 @@ test('loki audit: reads page by page, also across records of one time, and finds
 
 test('loki audit: a loss record tells of a gap', async () => {
   const loss = {
-    agent_loss_stage: 'exporter',
-    agent_loss_exporter: 'loki',
-    agent_loss_reason: 'expired',
-    agent_loss_count: '2',
-    agent_loss_first_exporter_seq: '1',
-    agent_loss_last_exporter_seq: '2',
+    ktrail_loss_stage: 'exporter',
+    ktrail_loss_exporter: 'loki',
+    ktrail_loss_reason: 'expired',
+    ktrail_loss_count: '2',
+    ktrail_loss_first_exporter_seq: '1',
+    ktrail_loss_last_exporter_seq: '2',
   }
   await using server = await serve([
     [at(0), labels(0)],

@@ -186,6 +186,7 @@ const process: fc.Arbitrary<Process> = fc.record({
   cwd: word,
   binary: word,
   arguments: word,
+  argv: word,
   flags: word,
   startTime: time,
   docker: word,
@@ -238,6 +239,7 @@ const hook = fc.record({
   message: word,
   tags: fc.array(word),
   labels: fc.array(word),
+  indexes: fc.constant([]),
 })
 const base = { seq: u32, time, process, parent: fc.option(process, { nil: undefined }), refcnt: u32 }
 const event: fc.Arbitrary<Event> = fc.oneof(

@@ -29,6 +29,7 @@ export function makeProcess(change: Partial<Process> = {}): Process {
     cwd: '/',
     binary: '/bin/vi',
     arguments: '/etc/passwd',
+    argv: 'vi',
     flags: 'execve rootcwd clone',
     startTime: { sec: 1713061082, nsec: 240856427 },
     docker: '6b742e38ee3a212239e6d48b2954435',
@@ -46,6 +47,7 @@ export function makeParent(change: Partial<Process> = {}): Process {
     pid: 64615,
     binary: '/bin/sh',
     arguments: '',
+    argv: 'sh',
     startTime: { sec: 1713061066, nsec: 240638141 },
     ...change,
   })
@@ -61,6 +63,7 @@ export function makeHook(change: Partial<Hook> = {}): Hook {
     message: '',
     tags: [],
     labels: [],
+    indexes: [0, 1, 2, 3, 4],
     ...change,
   }
 }

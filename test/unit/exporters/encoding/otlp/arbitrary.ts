@@ -26,7 +26,8 @@ const process: fc.Arbitrary<Process> = fc
     auid: fc.oneof(uint32, fc.constant(4294967295)),
     cwd: word,
     binary: word,
-    arguments: word,
+    arguments: word.map((text) => text.replaceAll('\0', '')),
+    argv: fc.array(word, { maxLength: 4 }).map((words) => words.join('\0')),
     startTime: time,
     docker: word,
   })
@@ -73,12 +74,16 @@ const argument: fc.Arbitrary<Argument> = fc.oneof(
 const hook: fc.Arbitrary<Hook> = fc.record({
   id: fc.nat(),
   policy: fc.oneof(word, fc.constantFrom('low', 'high')),
-  functionName: word,
+  functionName: fc.oneof(
+    word,
+    fc.constantFrom('security_file_permission', 'security_mmap_file', 'security_path_truncate', 'vfs_read'),
+  ),
   action: fc.constantFrom('post', 'override'),
   returnAction: fc.constantFrom('post', 'override'),
   message: word,
   tags: fc.array(fc.oneof(word, fc.constant('urgent')), { maxLength: 3 }),
   labels: fc.array(fc.oneof(word, fc.constantFrom('', 'same')), { maxLength: 5 }),
+  indexes: fc.constantFrom([], [0, 1, 2, 3, 4], [0, 2, 3, 4]),
 })
 const parent = fc.option(process, { nil: undefined })
 

@@ -30,7 +30,15 @@ const filter = (fields: string, change: Partial<FieldFilterConfig> = {}): FieldF
 })
 const INCLUDE = { action: 'INCLUDE' } as const
 
-const hook = makeHook({ policy: 'p', message: 'm', tags: ['t'], labels: ['from', '', 'note'] })
+const hook = makeHook({
+  policy: 'p',
+  message: 'm',
+  tags: ['t'],
+  labels: ['from', '', 'note'],
+  functionName: 'security_path_rename',
+  action: 'signal',
+  returnAction: 'override',
+})
 const kprobe = makeKprobe({ hook, tid: 7, args: [file('/a'), file('/b'), text('hello')], returned: int(-1) })
 const exec = makeExec({ process: makeProcess({ docker: 'c0ffee', auid: 1000 }) })
 const exit = makeExit({ signal: 'SIGKILL', status: 1 })
@@ -42,6 +50,7 @@ function attributesOf(event: Event, filters?: readonly FieldFilterConfig[]): Rea
     epoch: 'e',
     body: 'none',
     arg_labels: true,
+    command_line: true,
     ...test,
   }).attributes
 }
@@ -52,34 +61,45 @@ function hidden(event: Event, ...filters: FieldFilterConfig[]): string[] {
   return Object.keys(attributesOf(event)).filter((name) => !Object.hasOwn(left, name))
 }
 
-const file1 = ['file.path', 'file.mode', 'tetragon.file.target_path']
+const file1 = ['file.path', 'file.mode', 'ktrail.file.target_path']
 
 describe('attributes under field filters', () => {
   const rows: ReadonlyArray<
     readonly [name: string, event: Event, filters: readonly FieldFilterConfig[], hidden: readonly string[]]
   > = [
-    ['arguments are in the command line', exec, [filter('process.arguments')], ['process.command_line']],
-    ['so is the binary', exec, [filter('process.binary')], ['process.executable.path', 'process.command_line']],
-    ['a parent', exec, [filter('parent')], ['process.parent_pid', 'tetragon.parent.binary']],
+    [
+      'arguments are in the command line',
+      exec,
+      [filter('process.arguments')],
+      ['process.command_args', 'process.command_line'],
+    ],
+    [
+      'so is the binary',
+      exec,
+      [filter('process.binary')],
+      ['process.executable.path', 'process.command_args', 'process.command_line'],
+    ],
+    ['a parent', exec, [filter('parent')], ['process.parent_pid', 'ktrail.parent.binary']],
     ['fields that are no attribute', exec, [filter('process.flags,process.pod.pod_labels,signal')], []],
-    ['arguments of hooks', kprobe, [filter('args')], [...file1, 'tetragon.arg.note']],
-    ['paths', kprobe, [filter('args.file_arg.path')], ['file.path', 'tetragon.file.target_path', 'tetragon.arg.note']],
-    ['a part of the return value', kprobe, [filter('return.int_arg')], ['tetragon.return']],
+    ['arguments of hooks', kprobe, [filter('args')], [...file1, 'ktrail.file.access', 'ktrail.arg.note']],
+    ['paths', kprobe, [filter('args.file_arg.path')], ['file.path', 'ktrail.file.target_path', 'ktrail.arg.note']],
+    ['a part of the return value', kprobe, [filter('return.int_arg')], ['ktrail.file.denied', 'ktrail.return']],
     [
       'fields of the policy',
       kprobe,
       [filter('policyName,message,tags,functionName,action,returnAction,process.tid')],
       [
-        'thread.id',
-        'tetragon.function_name',
-        'tetragon.action',
-        'tetragon.return_action',
+        'ktrail.tid',
+        'ktrail.file.access',
+        'ktrail.function_name',
+        'ktrail.action',
+        'ktrail.return_action',
         'security_rule.name',
         'security_rule.description',
-        'tetragon.tags',
+        'ktrail.tags',
       ],
     ],
-    ['an exit', exit, [filter('signal,time')], ['process.exit.time', 'tetragon.signal']],
+    ['an exit', exit, [filter('signal,time')], ['process.exit.time', 'ktrail.signal']],
     ['another kind of event', exec, [filter('process.cwd', { event_set: ['PROCESS_EXIT'] })], []],
     [
       'all kinds but another',
@@ -108,7 +128,7 @@ describe('attributes under field filters', () => {
     ])
     assert.deepEqual(
       left(kprobe, filter('args', INCLUDE)),
-      ['log.record.uid', ...file1, 'tetragon.arg.note'].toSorted(byOrder),
+      ['log.record.uid', ...file1, 'ktrail.arg.note'].toSorted(byOrder),
     )
   })
 
@@ -119,11 +139,11 @@ describe('attributes under field filters', () => {
       left.map(({ name }) => name),
       [
         'log.record.uid',
-        'agent.exporter_seq',
+        'ktrail.exporter_seq',
         'event_name',
-        ...['stage', 'exporter', 'reason', 'count', 'first_seq', 'last_seq'].map((word) => `agent.loss.${word}`),
-        ...['first_exporter_seq', 'last_exporter_seq'].map((word) => `agent.loss.${word}`),
-        ...['phase', 'previous', 'heartbeat_ms'].map((word) => `agent.run.${word}`),
+        ...['stage', 'exporter', 'reason', 'count', 'first_seq', 'last_seq'].map((word) => `ktrail.loss.${word}`),
+        ...['first_exporter_seq', 'last_exporter_seq'].map((word) => `ktrail.loss.${word}`),
+        ...['phase', 'previous', 'heartbeat_ms'].map((word) => `ktrail.run.${word}`),
       ],
     )
   })
@@ -137,9 +157,15 @@ function byOrder(a: string, b: string): number {
 
 describe('field filters and encoders', () => {
   const secret = 'S3cr3tS3cr3t'
-  const secretProcess = makeProcess({ arguments: secret, cwd: `/${secret}`, binary: `/bin/${secret}`, docker: secret })
+  const secretProcess = makeProcess({
+    arguments: secret,
+    argv: `x\0y ${secret}`,
+    cwd: `/${secret}`,
+    binary: `/bin/${secret}`,
+    docker: secret,
+  })
   const paths: Readonly<Record<string, Event>> = {
-    'process.arguments': makeExec({ process: makeProcess({ arguments: secret }) }),
+    'process.arguments': makeExec({ process: makeProcess({ arguments: secret, argv: `x\0y ${secret}` }) }),
     'process.cwd': makeExec({ process: makeProcess({ cwd: `/${secret}` }) }),
     'process.binary': makeExit({ process: makeProcess({ binary: `/${secret}` }) }),
     'process.docker': makeKprobe({ process: makeProcess({ docker: secret }) }),

@@ -12,7 +12,7 @@ import { shareLast } from '../../../../../exporters/encoding/share-last.ts'
 import { Numberings } from '../../../../../exporters/contract/numbering.ts'
 import { slice } from '../../../../../exporters/contract/encoded.ts'
 import { requestFromJson, requestFromProtobuf, seqOf } from '../../../../support/otlp/decode.ts'
-import type { KeyValue, LogRecord } from '../../../../support/otlp/decode.ts'
+import type { AnyValue, KeyValue, LogRecord } from '../../../../support/otlp/decode.ts'
 import {
   file,
   int,
@@ -49,7 +49,8 @@ const request = (encoded: Encoded): Buffer => requestOf(encoded, resource)
 const records = (encoder: Encoder, events: readonly Event[]): readonly LogRecord[] =>
   requestFromProtobuf(request(encoder.encode(events))).records
 
-const asObject = (pairs: readonly KeyValue[]): object => Object.fromEntries(pairs.map(({ key, value }) => [key, value]))
+const asObject = (pairs: readonly KeyValue[]): Record<string, AnyValue> =>
+  Object.fromEntries(pairs.map(({ key, value }) => [key, value]))
 
 test('otlp: any records, of one slice or several, form a valid ScopeLogs', () => {
   const encoder = createOtlpEncoder(base)
@@ -75,9 +76,21 @@ test('otlp: the attributes of any event of a process are those of its JSON line 
       const lines = Buffer.from(json.encode(events).bytes).toString().split('\n')
       for (const [i, record] of records(encoder, events).entries()) {
         const line = lines[i] ?? ''
-        assert.deepEqual(asObject(record.attributes), attributesOf(line, `1795520000-${events[i]?.seq}`))
+        const { argv = '', arguments: joined = '' } = events[i]?.process ?? {}
+        const {
+          'process.command_args': words,
+          'ktrail.file.access': access,
+          'ktrail.file.denied': denied,
+          ...rest
+        } = asObject(record.attributes)
+        assert.deepEqual(rest, attributesOf(line, `1795520000-${events[i]?.seq}`))
+        const whole = argv.includes('\0') || joined === '' ? argv : `${argv}\0${joined.replaceAll(' ', '\0')}`
+        const values = whole.split('\0').map((word) => ({ stringValue: word.toWellFormed() }))
+        assert.deepEqual(words, argv + joined === '' ? undefined : { arrayValue: { values } })
+        assert.ok(access === undefined || 'stringValue' in access)
+        assert.ok(denied === undefined || ('boolValue' in denied && denied.boolValue === true))
         assert.deepEqual(record.body, { stringValue: line })
-        assert.equal(record.eventName, events[i]?.type)
+        assert.equal(record.eventName, `ktrail.${events[i]?.type}`)
         const { sec, nsec } = events[i]?.time ?? { sec: 0, nsec: 0 }
         assert.equal(record.timeUnixNano, String(BigInt(sec) * 1_000_000_000n + BigInt(nsec)))
         assert.equal(record.observedTimeUnixNano, '1795528989123999000')
@@ -101,6 +114,7 @@ test('otlp: the worked example has the documented result, except for the pod', (
     cwd: '/root',
     binary: '/usr/bin/cat',
     arguments: '/etc/shadow',
+    argv: 'cat',
     startTime: { sec: 1_795_528_988, nsec: 900_000_001 },
     docker: '0123abcd',
   })
@@ -113,26 +127,28 @@ test('otlp: the worked example has the documented result, except for the pod', (
     args: [file('/etc/shadow', { mode: 0o100640 }), int(4)],
   })
   const body = request(createOtlpEncoder(base).encode([event]))
-  const { records: got, resource: own, scope } = requestFromProtobuf(body)
-  matchesGolden('otlp/worked-example.json', `${JSON.stringify({ resource: own, scope, records: got }, null, 1)}\n`)
+  const { records: got, resource: own, scope, schemaUrls } = requestFromProtobuf(body)
+  matchesGolden(
+    'otlp/worked-example.json',
+    `${JSON.stringify({ resource: own, scope, schemaUrls, records: got }, null, 1)}\n`,
+  )
   assert.deepEqual(asObject(got[0]?.attributes ?? []), {
     'log.record.uid': { stringValue: '1795520000-88213' },
     'process.pid': { intValue: '4216' },
     'process.parent_pid': { intValue: '4100' },
     'process.executable.path': { stringValue: '/usr/bin/cat' },
-    'process.command_line': { stringValue: '/usr/bin/cat /etc/shadow' },
+    'process.command_args': { arrayValue: { values: [{ stringValue: 'cat' }, { stringValue: '/etc/shadow' }] } },
     'process.working_directory': { stringValue: '/root' },
     'process.user.id': { intValue: '0' },
     'process.creation.time': { stringValue: '2026-11-24T14:03:08.900000001Z' },
-    'tetragon.exec_id': { stringValue: 'bm9kZS0xOjQyMTY6MTIz' },
-    'tetragon.parent.binary': { stringValue: '/bin/bash' },
+    'ktrail.exec_id': { stringValue: 'bm9kZS0xOjQyMTY6MTIz' },
+    'ktrail.parent.binary': { stringValue: '/bin/bash' },
     'container.id': { stringValue: '0123abcd' },
+    'ktrail.file.access': { stringValue: 'read' },
     'file.path': { stringValue: '/etc/shadow' },
     'file.mode': { stringValue: '0640' },
-    'tetragon.function_name': { stringValue: 'security_file_permission' },
-    'tetragon.action': { stringValue: 'post' },
-    'tetragon.return_action': { stringValue: 'post' },
-    'tetragon.return': { stringValue: '0' },
+    'ktrail.function_name': { stringValue: 'security_file_permission' },
+    'ktrail.return': { stringValue: '0' },
     'security_rule.name': { stringValue: 'file-monitoring' },
   })
   assert.deepEqual(
@@ -142,7 +158,7 @@ test('otlp: the worked example has the documented result, except for the pod', (
       observedTimeUnixNano: '1795528989123999000',
       severityNumber: 9,
       severityText: 'INFO',
-      eventName: 'process_kprobe',
+      eventName: 'ktrail.process_kprobe',
       attributes: 0,
       body: 0,
     },
@@ -154,6 +170,7 @@ test('otlp: the worked example has the documented result, except for the pod', (
     Object.entries(values).map(([key, stringValue]) => ({ key, value: { stringValue } })),
   )
   assert.deepEqual(scope, { name: 'product.events', version: '1.0.0' })
+  assert.deepEqual(schemaUrls, ['https://opentelemetry.io/schemas/1.44.0', 'https://opentelemetry.io/schemas/1.44.0'])
 })
 
 test('otlp: a loss record is an error event with place, reason, count and range of the loss', () => {
@@ -166,16 +183,16 @@ test('otlp: a loss record is an error event with place, reason, count and range 
   const [bare, ranged] = records(encoder, [loss, { ...loss, firstSeq: 3, lastSeq: 6 }])
   const want = {
     'log.record.uid': { stringValue: '1795520000-7' },
-    'agent.loss.stage': { stringValue: 'exporter' },
-    'agent.loss.exporter': { stringValue: 'bus' },
-    'agent.loss.reason': { stringValue: 'expired' },
-    'agent.loss.count': { intValue: '4' },
-    event_name: { stringValue: 'agent.events_lost' },
+    'ktrail.loss.stage': { stringValue: 'exporter' },
+    'ktrail.loss.exporter': { stringValue: 'bus' },
+    'ktrail.loss.reason': { stringValue: 'expired' },
+    'ktrail.loss.count': { intValue: '4' },
+    event_name: { stringValue: 'ktrail.events_lost' },
   }
   assert.deepEqual(asObject(bare?.attributes ?? []), want)
-  const range = { 'agent.loss.first_seq': { intValue: '3' }, 'agent.loss.last_seq': { intValue: '6' } }
+  const range = { 'ktrail.loss.first_seq': { intValue: '3' }, 'ktrail.loss.last_seq': { intValue: '6' } }
   assert.deepEqual(asObject(ranged?.attributes ?? []), { ...want, ...range })
-  assert.equal(bare?.eventName, 'agent.events_lost')
+  assert.equal(bare?.eventName, 'ktrail.events_lost')
   const line = '{"rate_limit_info":{"number_of_dropped_process_events":"4"},"node_name":"node-1",'
   assert.deepEqual(bare?.body, { stringValue: `${line}"time":"2024-04-14T02:18:14.376304204Z"}` })
 })
@@ -222,6 +239,13 @@ const severities: ReadonlyArray<readonly [name: string, event: Event, want: stri
   ['a policy without a configured severity', makeKprobe(), '9 INFO'],
   ['a policy', makeKprobe({ hook: makeHook({ policy: 'p', tags: ['t'] }) }), '17 ERROR'],
   ['a tag', makeKprobe({ hook: makeHook({ tags: ['x', 'u', 't'] }) }), '21 FATAL'],
+  ['a hook that kills', makeKprobe({ hook: makeHook({ action: 'sigkill' }) }), '13 WARN'],
+  ['a return that is overridden', makeKprobe({ hook: makeHook({ returnAction: 'override' }) }), '13 WARN'],
+  [
+    'a policy that kills, as configured',
+    makeKprobe({ hook: makeHook({ policy: 'p', action: 'sigkill' }) }),
+    '17 ERROR',
+  ],
   ['a policy named like a member of every object', makeKprobe({ hook: makeHook({ policy: 'constructor' }) }), '9 INFO'],
 ]
 for (const [name, event, want] of severities) {
@@ -235,8 +259,19 @@ test('otlp: of two arguments with one label the first is used, files and unlabel
   const hook = makeHook({ labels: ['name', 'how', 'how', ''] })
   const event = makeKprobe({ hook, args: [file('/a'), int(-1), int(2), text('x')] })
   const [record] = records(createOtlpEncoder({ ...base, arg_labels: true }), [event])
-  const labelled = record?.attributes.filter(({ key }) => key.startsWith('tetragon.arg.'))
-  assert.deepEqual(labelled, [{ key: 'tetragon.arg.how', value: { intValue: '-1' } }])
+  const labelled = record?.attributes.filter(({ key }) => key.startsWith('ktrail.arg.'))
+  assert.deepEqual(labelled, [{ key: 'ktrail.arg.how', value: { intValue: '-1' } }])
+})
+
+test('otlp: the command line is one text only where it is asked for', () => {
+  const [record] = records(createOtlpEncoder({ ...base, command_line: true }), [makeKprobe()])
+  assert.deepEqual(asObject(record?.attributes ?? [])['process.command_line'], { stringValue: '/bin/vi /etc/passwd' })
+})
+
+test('otlp: a refused access is marked', () => {
+  const [denied, allowed] = records(createOtlpEncoder(base), [makeKprobe({ returned: int(-13) }), makeKprobe()])
+  assert.deepEqual(asObject(denied?.attributes ?? [])['ktrail.file.denied'], { boolValue: true })
+  assert.equal(asObject(allowed?.attributes ?? [])['ktrail.file.denied'], undefined)
 })
 
 test('otlp: a process is rendered once, as itself and as a parent', () => {

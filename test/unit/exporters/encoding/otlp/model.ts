@@ -13,7 +13,7 @@ const object = (value: unknown): Json | undefined =>
     : undefined
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
-/** The attributes of one JSON line, without `uid`. */
+/** The attributes of one JSON line, except what it does not tell: `uid`, the words of argv, and the access (file-access.test.ts). */
 export function attributesOf(line: string, uid: string): Attributes {
   const record = object(JSON.parse(line)) ?? {}
   const [type = '', inner] = Object.entries(record)[0] ?? []
@@ -27,44 +27,43 @@ export function attributesOf(line: string, uid: string): Attributes {
   }
   const p = object(event['process']) ?? {}
   int('process.pid', p['pid'])
-  if (p['tid'] !== p['pid']) int('thread.id', p['tid'])
+  if (p['tid'] !== p['pid']) int('ktrail.tid', p['tid'])
   text('process.executable.path', p['binary'])
-  const args = typeof p['arguments'] === 'string' ? ` ${p['arguments']}` : ''
-  if (typeof p['binary'] === 'string') text('process.command_line', p['binary'] + args)
   text('process.working_directory', p['cwd'])
   int('process.user.id', p['uid'])
-  if (p['auid'] !== 4294967295) int('tetragon.auid', p['auid'])
+  if (p['auid'] !== 4294967295) int('ktrail.auid', p['auid'])
   text('process.creation.time', p['start_time'])
-  text('tetragon.exec_id', p['exec_id'])
-  text('tetragon.parent_exec_id', p['parent_exec_id'])
+  text('ktrail.exec_id', p['exec_id'])
+  text('ktrail.parent_exec_id', p['parent_exec_id'])
   text('container.id', p['docker'])
   const parent = object(event['parent']) ?? {}
   int('process.parent_pid', parent['pid'])
-  text('tetragon.parent.binary', parent['binary'])
+  text('ktrail.parent.binary', parent['binary'])
   if (type === 'process_exit') {
     if (event['signal'] === undefined || event['status'] !== undefined) int('process.exit.code', event['status'] ?? 0)
-    text('tetragon.signal', event['signal'])
+    text('ktrail.signal', event['signal'])
     text('process.exit.time', event['time'])
   }
-  text('tetragon.function_name', event['function_name'])
+  text('ktrail.function_name', event['function_name'])
   for (const key of ['action', 'return_action']) {
     const action = event[key]
-    if (typeof action === 'string') text(`tetragon.${key}`, action.replace('KPROBE_ACTION_', '').toLowerCase())
+    if (typeof action === 'string' && action !== 'KPROBE_ACTION_POST')
+      text(`ktrail.${key}`, action.replace('KPROBE_ACTION_', '').toLowerCase())
   }
   text('security_rule.name', event['policy_name'])
   text('security_rule.description', event['message'])
   const tags = list(event['tags']).map((tag) => ({ stringValue: String(tag) }))
-  if (tags.length > 0) out['tetragon.tags'] = { arrayValue: { values: tags } }
+  if (tags.length > 0) out['ktrail.tags'] = { arrayValue: { values: tags } }
   const files = list(event['args'])
     .map((argument) => object(argument)?.['file_arg'] ?? object(argument)?.['path_arg'])
     .map((file) => object(file) ?? {})
     .filter(({ path }) => typeof path === 'string')
   text('file.path', files[0]?.['path'])
   if (files[0] !== undefined) text('file.mode', octal(String(files[0]['permission'])))
-  text('tetragon.file.target_path', files[1]?.['path'])
+  text('ktrail.file.target_path', files[1]?.['path'])
   const returned = Object.values(object(event['return']) ?? {})[0]
   const inside = object(returned)
-  text('tetragon.return', inside === undefined ? String(returned ?? '') : (inside['path'] ?? inside['Message']))
+  text('ktrail.return', inside === undefined ? String(returned ?? '') : (inside['path'] ?? inside['Message']))
   return out
 }
 

@@ -8,6 +8,7 @@ import type { KafkaConfig } from '../../../../../exporters/sinks/kafka/connectio
 import type { KafkaExporter } from '../../../../../exporters/sinks/kafka/exporter.ts'
 import type { KafkaRecord } from '../../../../../exporters/sinks/kafka/drivers/driver.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
+import { SCHEMA_URL } from '../../../../../exporters/encoding/otlp/resource.ts'
 import { requestFromProtobuf, seqOf } from '../../../../support/otlp/decode.ts'
 import { makeHook, makeKprobe } from '../../support/events.ts'
 import { batch, numbers } from '../../support/lines.ts'
@@ -54,12 +55,13 @@ test('kafka otlp_proto: a request is one record, with the resource, and headers 
   const headers = { 'content-type': 'application/x-protobuf', node: 'n', schema: '1', seq: 'e1-7', events: '5' }
   assert.deepEqual({ ...record.common, ...record.own }, headers)
   assert.deepEqual([record.key?.toString(), record.timestampMs], ['n', 1_790_000_000_007])
-  const { resource: attributes, scope } = requestFromProtobuf(record.value)
+  const { resource: attributes, scope, schemaUrls } = requestFromProtobuf(record.value)
   assert.deepEqual(
     attributes.map(({ key }) => key),
     ['service.name', 'service.version', 'service.instance.id', 'host.name', 'team'],
   )
   assert.deepEqual(scope, { name: 'mine.events', version: version() })
+  assert.deepEqual(schemaUrls, [SCHEMA_URL, SCHEMA_URL])
   assert.deepEqual(seqsOf(record), numbers(7, 12))
 })
 

@@ -107,7 +107,7 @@ test('otlp output: every key has its effect on the request', async () => {
   }
   const [record] = records
   assert.equal(record?.severityNumber, 17)
-  assert.deepEqual(named(record.attributes)['event_name'], { stringValue: 'process_kprobe' })
+  assert.deepEqual(named(record.attributes)['event_name'], { stringValue: 'ktrail.process_kprobe' })
   assert.doesNotMatch(JSON.stringify(record.body), /node_name/)
 })
 

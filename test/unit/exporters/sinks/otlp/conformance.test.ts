@@ -6,7 +6,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchLogRecordProcessor, LoggerProvider } from '@opentelemetry/sdk-logs'
 import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
-import { resourceAttributes, scopeOf } from '../../../../../exporters/encoding/otlp/resource.ts'
+import { SCHEMA_URL, resourceAttributes, scopeOf } from '../../../../../exporters/encoding/otlp/resource.ts'
 import { plainRecord } from '../../../../../exporters/encoding/otlp/records.ts'
 import { batchOf } from '../../../../../exporters/contract/encoded.ts'
 import { FakeSink } from '../../../../support/otlp/server.ts'
@@ -23,10 +23,10 @@ test('otlp: our request has the same content as one of sdk-logs and exporter-log
 
   const theirs = new OTLPLogExporter({ url: sink.url })
   const processor = new BatchLogRecordProcessor({ exporter: theirs, maxExportBatchSize: events.length })
-  const resource = resourceFromAttributes({ ...resourceAttributes(RESOURCE) })
+  const resource = resourceFromAttributes({ ...resourceAttributes(RESOURCE) }, { schemaUrl: SCHEMA_URL })
   const provider = new LoggerProvider({ resource, processors: [processor] })
   const scope = scopeOf(RESOURCE)
-  const logger = provider.getLogger(scope.name, scope.version)
+  const logger = provider.getLogger(scope.name, scope.version, { schemaUrl: SCHEMA_URL })
   const json = createJsonEncoder({ nodeName: 'node-1' })
   const observed = encoderOptions.observed?.() ?? { sec: 0, nsec: 0 }
   for (const event of events) {

@@ -3,6 +3,9 @@ import { test } from 'node:test'
 import type { Event } from '../../../../../../exporters/contract/event.ts'
 import { createOtlpEncoder } from '../../../../../../exporters/encoding/otlp/encode.ts'
 import { createOtlpJsonEncoder } from '../../../../../../exporters/encoding/otlp/json-encode.ts'
+import { Numbering } from '../../../../../../exporters/contract/numbering.ts'
+import { resourceAttributes } from '../../../../../../exporters/encoding/otlp/resource.ts'
+import { copiedAtMost } from '../../../../../../exporters/sinks/otlp/loki/limits.ts'
 import { Measure } from '../../../../../../exporters/sinks/otlp/loki/measure.ts'
 import { namedLimits } from '../../../../../../exporters/sinks/otlp/loki/named-limits.ts'
 import { requestFrom } from '../../../../../support/otlp/decode.ts'
@@ -21,6 +24,7 @@ import {
 import { RESOURCE, encoderOptions, requestOf } from '../support.ts'
 
 const EVENTS: readonly Event[] = [
+  makeKprobe({ returned: int(-13) }),
   makeExec(),
   makeExit(),
   makeLoss(),
@@ -55,6 +59,25 @@ for (const encoding of ['otlp', 'otlp_json'] as const) {
     assert.equal(records.length, EVENTS.length)
   })
 }
+
+test('measure: with the body of text, Loki stores a record of an ordinary access in at most 1.6 kB', () => {
+  const epoch = 'mheoyk1x0a1b2c'
+  const numbering = new Numbering('loki', epoch)
+  const encoder = createOtlpEncoder({ ...encoderOptions, body: 'text', epoch, numbering })
+  const process = makeProcess({
+    binary: '/usr/lib/apt/apt-helper',
+    arguments: 'wait-online --timeout 30 /etc/apt/apt.conf',
+    argv: 'apt-helper',
+    cwd: '/home/someone/work',
+  })
+  const part = encoder.encode([makeKprobe({ process, seq: 1_000_000 }), makeExec({ process, seq: 1_000_001 })])
+  const measure = new Measure()
+  for (let i = 0; i < part.count; i++) {
+    const { lineBytes, metadataBytes } = measure.at(part, i)
+    const bytes = lineBytes + metadataBytes + copiedAtMost(resourceAttributes(RESOURCE)).bytes
+    assert.ok(bytes <= 1600, `${bytes} bytes`)
+  }
+})
 
 const AT = Date.UTC(2026, 7, 1, 10, 0, 0)
 const STREAM = '\'{service_name="ktrail"}\''

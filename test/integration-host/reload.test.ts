@@ -22,10 +22,10 @@ const SLACK_BYTES = 128 << 20
 
 /** Descriptors, and bytes of objects and buffers. The resident set also has what the allocator keeps. */
 async function used(): Promise<{ readonly files: number; readonly bytes: number }> {
-  collectGarbage()
+  await collectGarbage()
   // Freed handles are finalized in the next turn.
   await nextTurn()
-  collectGarbage()
+  await collectGarbage()
   const { heapUsed, external } = process.memoryUsage()
   return { files: readdirSync('/proc/self/fd').length, bytes: heapUsed + external }
 }

@@ -3,9 +3,10 @@
  *
  * Constraints: a reader never slows the agent or other readers, and none costs nothing. Its queue (`collector/delivery/subscription.ts`) and
  * what waits in its stream are bounded in bytes; events that do not fit are lost to it alone, counted, and told to it. All readers together
- * send a bounded number of messages per turn of the event loop, so the ring is read in between also while many read as fast as they can.
+ * send a bounded number of messages per turn of the event loop, so the ring is read in between also while many read as fast as they can, and
+ * have a small share of an event loop that has no time left (`pace.ts`).
  */
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { toBinary } from '@bufbuild/protobuf'
 import { Metadata } from '@grpc/grpc-js'
 import type { Event, Timestamp } from '../../../exporters/contract/event.ts'
@@ -21,6 +22,7 @@ import { Sending } from '../sending.ts'
 import { ResponseEncoder } from './encode.ts'
 import { fieldCutter } from './fields.ts'
 import { filterOf } from './filters.ts'
+import { PAUSE_MS, Pace } from './pace.ts'
 import type { ReaderCounts } from './reader-counts.ts'
 
 export interface ReadersOptions {
@@ -48,6 +50,7 @@ export class Readers {
   /** Bytes of events that several readers get. */
   readonly #shared = new WeakMap<Event, Uint8Array>()
   readonly #counts: ReaderCounts
+  readonly #pace = new Pace()
 
   constructor(options: ReadersOptions, counts: ReaderCounts) {
     this.#options = options
@@ -66,21 +69,25 @@ export class Readers {
     this.#counts.opened(subscription)
     try {
       let left = 0
-      const send = async (bytes: Uint8Array): Promise<void> => {
+      const send = async (encode: () => Uint8Array): Promise<void> => {
         if (left === 0) {
           await setImmediate()
+          while (this.#pace.exhausted && !call.cancelled) await setTimeout(PAUSE_MS)
           left = Math.max(1, Math.floor(TURN_MESSAGES / this.#counts.count))
         }
         left--
         this.#counts.sent()
-        await sending.write(cut === undefined ? bytes : cut(bytes))
+        await this.#pace.count(() => {
+          const bytes = encode()
+          return sending.write(cut === undefined ? bytes : cut(bytes))
+        })
       }
       for await (const { events, lost } of subscription) {
         for (const event of events) {
           if (call.cancelled) return
-          await send(this.#encoded(event))
+          await send(() => this.#encoded(event))
         }
-        if (lost > 0) await send(this.encoder.lost(lost, this.#options.now()))
+        if (lost > 0) await send(() => this.encoder.lost(lost, this.#options.now()))
       }
     } finally {
       this.#counts.closed(subscription)

@@ -1,0 +1,147 @@
+/**
+ * What does a live reader cost the exporters, and what does none? A recording is played as fast as a file and an OTLP sink take it, in one
+ * agent with its API; `ktrail events` comes and goes. Then the same at 5,000 events/s. Windows without and with readers alternate.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { Folder } from '../unit/exporters/support/folder.ts'
+import type { Sample } from '../support/readers/agent.ts'
+import { AgentWithApi } from '../support/readers/child.ts'
+import { discardingSink } from './support/discarding-sink.ts'
+import { QUICK, median, printResult, show } from './support/result.ts'
+
+const ROUNDS = QUICK ? 3 : 8
+const WINDOW_MS = QUICK ? 1000 : 2500
+const PER_SECOND = 5000
+const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))
+
+interface Window {
+  readonly perSecond: number
+  readonly cpuUs: number
+  /** Messages to readers, per second. */
+  readonly sent: number
+}
+
+await using stack = new AsyncDisposableStack()
+const folder = stack.use(new Folder())
+const { url } = stack.use(await discardingSink())
+const address = `unix://${folder.at('api.sock')}`
+const chain = 'queue: { when_full: block }'
+const agent = stack.use(
+  await AgentWithApi.start(`server: { grpc: "${address}" }
+exporters:
+  archive: { type: file, path: "${folder.at('events.jsonl')}", rotate: { max_size: 64MiB, max_files: 1 }, ${chain} }
+  otlp: { type: otlp, logs_endpoint: "${url}", compression: gzip, ${chain} }
+`),
+)
+
+const delivered = ({ accounting }: Sample): number =>
+  Math.min(...Object.values(accounting).map((each) => each.delivered))
+
+async function measured(): Promise<Window> {
+  const startMs = performance.now()
+  const before = await agent.order({ do: 'sample' })
+  await setTimeout(WINDOW_MS)
+  const after = await agent.order({ do: 'sample' })
+  const seconds = (performance.now() - startMs) / 1000
+  const events = delivered(after) - delivered(before)
+  return {
+    perSecond: events / seconds,
+    cpuUs: ((after.cpuMs - before.cpuMs) * 1000) / (after.published - before.published),
+    sent: (after.readers.sent - before.readers.sent) / seconds,
+  }
+}
+
+/** Readers that read, and readers that are stopped as a terminal's Ctrl-S stops them. */
+async function withReaders(reading: number, silent: number, run: () => Promise<Window>): Promise<Window> {
+  const readers = Array.from({ length: reading + silent }, () =>
+    spawn(KTRAIL, ['events', '-o', 'json', '--server', address], { stdio: ['ignore', 'ignore', 'inherit'] }),
+  )
+  while ((await agent.order({ do: 'sample' })).readers.present < readers.length) await setTimeout(50)
+  for (const { pid = 0 } of readers.slice(reading)) process.kill(pid, 'SIGSTOP')
+  await setTimeout(WINDOW_MS / 4)
+  const window = await run()
+  const ended = readers.map((reader) => once(reader, 'exit'))
+  for (const reader of readers) reader.kill('SIGKILL')
+  await Promise.all(ended)
+  while ((await agent.order({ do: 'sample' })).readers.present > 0) await setTimeout(50)
+  await setTimeout(WINDOW_MS / 4)
+  return window
+}
+
+const NAMES = ['no reader', 'one reader', 'one reader that does not read'] as const
+type Name = (typeof NAMES)[number]
+
+async function contest(perSecond: number | null): Promise<ReadonlyMap<Name, readonly Window[]>> {
+  await agent.order({ do: 'rate', perSecond })
+  await setTimeout(2 * WINDOW_MS)
+  const windows = new Map<Name, Window[]>(NAMES.map((name) => [name, []]))
+  for (let i = 0; i < ROUNDS; i++) {
+    windows.get('no reader')?.push(await measured())
+    windows.get('one reader')?.push(await withReaders(1, 0, measured))
+    windows.get('one reader that does not read')?.push(await withReaders(0, 1, measured))
+  }
+  return windows
+}
+
+/** Of the values of the same round: what else the machine does changes slowly. */
+function ratio(windows: ReadonlyMap<Name, readonly Window[]>, name: Name, value: keyof Window): number {
+  const base = windows.get('no reader') ?? []
+  return median((windows.get(name) ?? []).map((window, i) => window[value] / (base[i]?.[value] ?? Number.NaN)))
+}
+
+const most = await contest(null)
+const steady = await contest(PER_SECOND)
+await agent.order({ do: 'rate', perSecond: 0 })
+await agent.order({ do: 'stop' })
+
+const of = (windows: ReadonlyMap<Name, readonly Window[]>, name: Name, value: keyof Window): number =>
+  median((windows.get(name) ?? []).map((window) => window[value]))
+printResult(
+  'readers',
+  [
+    {
+      name: 'CPU per event, as fast as possible: with a live reader : without',
+      value: ratio(most, 'one reader', 'cpuUs'),
+      unit: '×',
+      atMost: 1.05,
+    },
+    {
+      name: 'the same, a reader that does not read',
+      value: ratio(most, 'one reader that does not read', 'cpuUs'),
+      unit: '×',
+      atMost: 1.05,
+    },
+    {
+      name: 'CPU at 5,000 events/s: with a live reader : without',
+      value: ratio(steady, 'one reader', 'cpuUs'),
+      unit: '×',
+    },
+    {
+      name: 'the same, a reader that does not read',
+      value: ratio(steady, 'one reader that does not read', 'cpuUs'),
+      unit: '×',
+      atMost: 1.05,
+    },
+  ],
+  [
+    {
+      title: 'Live readers (`ktrail events`) beside a file and an OTLP sink',
+      columns: ['', 'events/s at most', 'CPU µs per event', 'messages/s', 'CPU µs per event at 5,000/s', 'messages/s'],
+      rows: NAMES.map((name) => [
+        name,
+        show(Math.round(of(most, name, 'perSecond') / 1000) * 1000),
+        show(of(most, name, 'cpuUs'), 2),
+        show(Math.round(of(most, name, 'sent'))),
+        show(of(steady, name, 'cpuUs'), 2),
+        show(Math.round(of(steady, name, 'sent'))),
+      ]),
+      notes: [
+        'CPU of the agent only, with its exporters and readers. Medians of alternating windows; ratios are of the windows of one round.',
+        'As fast as possible means that no CPU time is left over: the reader gets its small share and loses the rest.',
+      ],
+    },
+  ],
+)

@@ -1,0 +1,170 @@
+/**
+ * Clients of the API beside the exporters of an agent under load, each over a connection of its own: those that read, those that never do, and
+ * hostile ones. The exporters lose nothing, each client gets the number of events that it missed, and nothing stays when they leave.
+ */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { connect as connectHttp2 } from 'node:http2'
+import { connect } from 'node:net'
+import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { Client, credentials } from '@grpc/grpc-js'
+import type { ClientReadableStream } from '@grpc/grpc-js'
+import { ApiClient } from '../../collector/api/client.ts'
+import { GetEventsRequestSchema, GetEventsResponseSchema } from '../../collector/api/proto/tetragon/events_pb.js'
+import { FineGuidanceSensors } from '../../collector/api/proto/tetragon/sensors_pb.js'
+import type { Sample } from '../support/readers/agent.ts'
+import { AgentWithApi } from '../support/readers/child.ts'
+import { Folder } from '../unit/exporters/support/folder.ts'
+
+const PER_SECOND = 5000
+const READING = 25
+const SILENT = 25
+const SECONDS = 3
+/** Of the exporters' own needs: what the queue and the streams of a reader may hold, and what V8 has not collected. */
+const MOST_BYTES = 150e6
+/** What may differ after a collection. */
+const SLACK_BYTES = 20e6
+/** Longer messages have a process. */
+const LOSS_BYTES = 200
+
+/** A reader of all events, over a connection of its own. Reads nothing until `read` is called. */
+class Reader {
+  events = 0
+  lossMessages = 0
+  toldLost = 0
+  readonly #client: Client
+  readonly #call: ClientReadableStream<Buffer>
+
+  constructor(address: string) {
+    this.#client = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 })
+    this.#call = this.#client.makeServerStreamRequest(
+      '/tetragon.FineGuidanceSensors/GetEvents',
+      () => Buffer.from(toBinary(GetEventsRequestSchema, create(GetEventsRequestSchema))),
+      (bytes) => bytes,
+      null,
+    )
+    this.#call.on('error', () => {})
+  }
+
+  read(): void {
+    this.#call.on('data', (bytes: Buffer) => {
+      const { event } = bytes.length > LOSS_BYTES ? {} : fromBinary(GetEventsResponseSchema, bytes)
+      if (event?.case === 'rateLimitInfo') {
+        this.lossMessages++
+        this.toldLost += Number(event.value.numberOfDroppedProcessEvents)
+      } else this.events++
+    })
+  }
+
+  leave(): void {
+    this.#call.cancel()
+    this.#client.close()
+  }
+}
+
+const sum = (counts: Iterable<number>): number => [...counts].reduce((total, n) => total + n, 0)
+
+async function sampled(agent: AgentWithApi, what: string, condition: (sample: Sample) => boolean): Promise<Sample> {
+  const endMs = performance.now() + 60_000
+  for (;;) {
+    const sample = await agent.order({ do: 'sample' })
+    if (condition(sample)) return sample
+    assert.ok(performance.now() < endMs, `waited in vain for ${what}: ${JSON.stringify(sample)}`)
+    await setTimeout(20)
+  }
+}
+
+test('readers: 50 clients of which 25 never read, and hostile ones, cost the exporters no event and leave nothing', async (t) => {
+  using folder = new Folder()
+  const path = folder.at('api.sock')
+  const address = `unix://${path}`
+  const file = folder.at('events.jsonl')
+  await using agent = await AgentWithApi.start(
+    `server: { grpc: "${address}" }\nexporters: { archive: { type: file, path: "${file}", rotate: { max_size: 1GiB } } }\n`,
+  )
+  await agent.order({ do: 'rate', perSecond: PER_SECOND })
+
+  /** Readers come, some read; then publishing pauses, all read, and leave. */
+  async function round(): Promise<Sample> {
+    const before = await agent.order({ do: 'sample' })
+    const readers = Array.from({ length: READING + SILENT }, () => new Reader(address))
+    await sampled(agent, 'all readers', ({ readers: { present } }) => present === readers.length)
+    const startMs = performance.now()
+    const { published } = await agent.order({ do: 'rate', perSecond: PER_SECOND })
+    for (const reader of readers.slice(0, READING)) reader.read()
+    await setTimeout(SECONDS * 1000)
+    const loaded = await agent.order({ do: 'rate', perSecond: 0 })
+    const seconds = (performance.now() - startMs) / 1000
+    const perSecond = (loaded.published - published) / seconds
+    t.diagnostic(
+      JSON.stringify({ perSecond, ...loaded.readers, blockedMs: loaded.blockedMs, MB: loaded.privateBytes / 1e6 }),
+    )
+    assert.ok(perSecond > 0.8 * PER_SECOND, `expected some ${PER_SECOND} events per second, got ${perSecond}`)
+    for (const reader of readers.slice(READING)) reader.read()
+    // What they got, and the losses that they got reported, is what the agent counted.
+    const got = (): number => sum(readers.map((reader) => reader.events + reader.lossMessages)) + before.readers.sent
+    const told = (): number => sum(readers.map((reader) => reader.toldLost)) + before.readers.lost
+    const all = ({ readers: { sent, lost } }: Sample): boolean => sent === got() && lost === told()
+    await sampled(agent, 'all to be read', all)
+    for (const reader of readers.slice(READING))
+      assert.ok(reader.toldLost > 0, 'no loss was reported to a silent client')
+    for (const reader of readers) reader.leave()
+    await sampled(agent, 'all readers to be gone', (now) => now.readers.present === 0)
+    return loaded
+  }
+
+  await round()
+  const { privateBytes: rest } = await agent.order({ do: 'collect' })
+  const loaded = await round()
+  assert.ok(loaded.privateBytes < rest + MOST_BYTES, `${loaded.privateBytes} bytes under load, ${rest} at rest`)
+  await agent.order({ do: 'rate', perSecond: PER_SECOND })
+  await beHostile(path)
+  using client = new ApiClient(address)
+  assert.match((await client.call(FineGuidanceSensors.method.getVersion, {})).version, /^\d/)
+  const after = await sampled(agent, 'no reader', (now) => now.readers.present === 0)
+  assert.ok(after.blockedMs < 2000, `the event loop stood for ${after.blockedMs} ms`)
+  await agent.order({ do: 'rate', perSecond: 0 })
+  const { privateBytes } = await agent.order({ do: 'collect' })
+  t.diagnostic(JSON.stringify({ rest, loaded: loaded.privateBytes, after: privateBytes, blockedMs: after.blockedMs }))
+  assert.ok(privateBytes < rest + SLACK_BYTES, `${privateBytes} bytes at the end, ${rest} after the first readers`)
+
+  const { published, accounting } = await agent.order({ do: 'stop' })
+  const { accepted, delivered, dropped, imbalance } = accounting['archive'] ?? assert.fail()
+  assert.deepEqual([accepted, delivered, sum(Object.values(dropped)), imbalance], [published, published, 0, 0])
+  assert.equal(readFileSync(file).filter((byte) => byte === 10).length, published)
+})
+
+/** More connections than are taken, with nothing, garbage, or half of a frame; streams that are never read; streams that are reset at once. */
+async function beHostile(path: string): Promise<void> {
+  const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+  const sent = ['', 'GET / HTTP/1.1\r\n\r\n'.repeat(1000), `${preface}\0\0`, '\xff'.repeat(1 << 20), preface]
+  const sockets = Array.from({ length: 200 }, (_, i) => {
+    const socket = connect(path).on('error', () => {})
+    socket.write(sent[i % sent.length] ?? '')
+    return socket
+  })
+  await setTimeout(1000)
+  for (const socket of sockets) socket.destroy()
+  await Promise.all([streams(path, 1000, false), streams(path, 5000, true)])
+}
+
+/** Asks for the events in `count` streams of one connection, and reads none of them. */
+async function streams(path: string, count: number, resets: boolean): Promise<void> {
+  const session = connectHttp2('http://localhost', { createConnection: () => connect(path) }).on('error', () => {})
+  const headers = {
+    ':method': 'POST',
+    ':path': '/tetragon.FineGuidanceSensors/GetEvents',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  }
+  for (let i = 0; i < count && !session.destroyed; i++) {
+    const stream = session.request(headers).on('error', () => {})
+    stream.end(Buffer.alloc(5))
+    if (resets) stream.close()
+    if (i % 100 === 99) await setTimeout(10)
+  }
+  await setTimeout(1000)
+  session.destroy()
+}

@@ -103,7 +103,7 @@ export async function startAgent(
   )
   const { reloads } = folder
   const { readers } = api
-  const parts = { kernel, ingest, policies, reloads, reloader, delivery, loopLag, guard, readers }
+  const parts = { kernel, ingest, policies, kubernetes, reloads, reloader, delivery, loopLag, guard, readers }
   const telemetry = undo.use(new Telemetry(parts, { epoch, nodeName, config, facts, log }))
   const http = await telemetry.serve()
   const grpc = await api.serve()

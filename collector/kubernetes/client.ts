@@ -43,6 +43,13 @@ export type Page = z.output<typeof LIST>
 const CHANGE = z.object({ type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']), object: z.unknown() })
 export type WatchChange = z.output<typeof CHANGE>
 
+/** Of an informer. */
+export interface WatchState {
+  readonly listed: boolean
+  /** Why nothing comes now. */
+  readonly problem: string | undefined
+}
+
 export interface Reading {
   readonly resource: Resource
   /** Undefined: all. */
@@ -67,6 +74,8 @@ const MAX_REFUSAL_BYTES = 64 << 10
 
 export class KubernetesClient implements Disposable {
   readonly login: Login
+  /** What is watched, by the name of the resource. */
+  readonly watches: Map<string, WatchState> = new Map()
   readonly #answerMs: number
   readonly #quietMs: number
   readonly #agent = `ktrail/${version()}`

@@ -11,12 +11,12 @@
 import { setTimeout as after } from 'node:timers/promises'
 import { CollectorError } from '../errors.ts'
 import { OBJECT } from './client.ts'
-import type { KubernetesClient, KubernetesObject } from './client.ts'
-import { STATUS, answerError } from './refusal.ts'
+import type { KubernetesClient, KubernetesObject, WatchState } from './client.ts'
+import { STATUS, answerError, nameOf } from './refusal.ts'
 import type { Resource } from './refusal.ts'
 
 export interface InformerOptions<T> {
-  readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'login'>
+  readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'login'> & Partial<Pick<KubernetesClient, 'watches'>>
   readonly resource: Resource
   /** Default: all namespaces. */
   readonly namespace?: string
@@ -50,7 +50,7 @@ const MOST_BUSY = 5
 /** The server is asked to end a watch after five to ten minutes, so that nodes do not come back all at once. */
 const WATCH_S = 300
 
-export class Informer<T> implements AsyncDisposable {
+export class Informer<T> implements AsyncDisposable, WatchState {
   readonly #options: InformerOptions<T>
   readonly #known = new Map<string, Known<T>>()
   readonly #stop = new AbortController()
@@ -61,6 +61,7 @@ export class Informer<T> implements AsyncDisposable {
 
   constructor(options: InformerOptions<T>) {
     this.#options = options
+    options.client.watches?.set(nameOf(options.resource), this)
   }
 
   /** Whether all objects were listed once. */

@@ -8,8 +8,10 @@ import type { KubernetesConfig } from '../../config/agent/schema.ts'
 import { parseRegex } from '../../config/agent/filtering/regex.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
+import { Turns } from '../host/turns.ts'
 import type { KubernetesClient, KubernetesObject } from '../kubernetes/client.ts'
 import { Informer } from '../kubernetes/informer.ts'
+import type { InformerOptions } from '../kubernetes/informer.ts'
 import { ObjectEvents } from '../kubernetes/object-events.ts'
 import type { About } from '../kubernetes/object-events.ts'
 import type { Resource } from '../kubernetes/refusal.ts'
@@ -26,7 +28,7 @@ const KINDS = [
 ] as const
 
 export interface KubernetesPoliciesOptions {
-  readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'login'>
+  readonly client: InformerOptions<Found>['client']
   readonly events: Pick<ObjectEvents, 'record'>
   readonly config: Pick<KubernetesConfig, 'policy_selector' | 'policy_names'>
   readonly policies: Pick<Policies, 'list' | 'put' | 'remove'>
@@ -136,9 +138,11 @@ export class KubernetesPolicies implements AsyncDisposable {
 
   async #put(changes: readonly Change[]): Promise<void> {
     const { policies } = this.#options
+    const turns = new Turns()
     const puts: PolicyPut[] = []
     const changed: Change[] = []
     for (const change of changes) {
+      if (turns.over) await turns.rest()
       const parsed = policyIn(change.found)
       if (typeof parsed === 'string') {
         this.#refused(change, parsed)

@@ -10,6 +10,7 @@ import type { Ingest } from '../ingest/ingest.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
 import type { Guard } from '../kernel/guard/guard.ts'
 import type { KernelSide } from '../kernel/kernel-side.ts'
+import type { KubernetesClient } from '../kubernetes/client.ts'
 import type { Policies } from '../policies/registry.ts'
 import type { Reloads } from '../policies/reloads.ts'
 import type { Reloader } from '../reload/reloader.ts'
@@ -43,6 +44,7 @@ export interface Parts {
   readonly kernel: KernelSide
   readonly ingest: Ingest
   readonly policies: Policies
+  readonly kubernetes: Pick<KubernetesClient, 'watches'> | undefined
   readonly reloads: Reloads
   readonly reloader: Pick<Reloader, 'state'>
   readonly delivery: Delivery
@@ -110,7 +112,7 @@ export class Telemetry implements AsyncDisposable {
   }
 
   #sources(access: Access): PageSources {
-    const { kernel, ingest, policies, reloads, reloader, delivery, loopLag, guard, readers } = this.#parts
+    const { kernel, ingest, policies, kubernetes, reloads, reloader, delivery, loopLag, guard, readers } = this.#parts
     const { epoch, nodeName, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
     return {
@@ -134,6 +136,7 @@ export class Telemetry implements AsyncDisposable {
         return { path_raced, path_unstable, path_too_deep, join_full, ring_full_return, return_not_seen }
       },
       tampering: () => guard.findings(),
+      kubernetes: () => kubernetes?.watches ?? new Map(),
       imbalance: () => ingest.accounting.imbalance,
       ringWaiting: () => kernel.ring.available(),
       returnsWaiting: () => kernel.policies.waitingReturns(),

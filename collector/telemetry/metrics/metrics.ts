@@ -1,5 +1,6 @@
 /** The agent's metrics in Prometheus' text format. Listed in docs/metrics.md. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
+import type { WatchState } from '../../kubernetes/client.ts'
 import { FINDING_KINDS } from '../../kernel/guard/finding.ts'
 import type { ReaderCounts } from '../../api/events/reader-counts.ts'
 import type { Finding } from '../../kernel/guard/finding.ts'
@@ -26,6 +27,8 @@ export interface MetricSources extends ExporterSources {
   readonly fallbacks: () => Readonly<Record<string, number>>
   /** Present findings of the guard. */
   readonly tampering: () => readonly Finding[]
+  /** What the API server of Kubernetes is asked for. */
+  readonly kubernetes: () => ReadonlyMap<string, WatchState>
   readonly imbalance: () => number
   readonly ringWaiting: () => number
   readonly returnsWaiting: () => number
@@ -96,6 +99,16 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
         put({ policy: id.name, state: 'loaded' }, hooks.length)
         put({ policy: id.name, state: 'call_not_found' }, skipped.length)
         put({ policy: id.name, state: 'lacking' }, lacking.length)
+      }
+    },
+  )
+  page.gauge(
+    'ktrail_kubernetes_watch_up',
+    'Whether changes of a resource come from the Kubernetes API server; while they do not, the agent goes on with what it knows.',
+    ['resource'],
+    (put) => {
+      for (const [resource, { listed, problem }] of sources.kubernetes()) {
+        put({ resource }, Number(listed && problem === undefined))
       }
     },
   )

@@ -18,7 +18,8 @@ import type { Authority } from '../authority.ts'
 import { freePorts } from '../containers/ports.ts'
 
 const BUILD = fileURLToPath(new URL('build.sh', import.meta.url))
-const START_MS = 60_000
+/** In an emulated guest it takes a minute. */
+const START_MS = 240_000
 
 /** The folder with etcd, kube-apiserver, kubectl and helm, or why there is none. */
 export async function kubernetesPrograms(): Promise<{ readonly folder: string } | { readonly missing: string }> {
@@ -184,7 +185,7 @@ export class ApiServer implements AsyncDisposable {
   /** Runs kubectl as the user who may do everything. Does not throw for an exit code. */
   async kubectl(args: readonly string[], input = ''): Promise<Done> {
     const env = { PATH: process.env['PATH'], HOME: this.#folder, KUBECONFIG: this.kubeconfig }
-    const child = spawn(path.join(this.#programs, 'kubectl'), args, { env, timeout: 60_000 })
+    const child = spawn(path.join(this.#programs, 'kubectl'), args, { env, timeout: 120_000 })
     const output = { stdout: '', stderr: '' }
     child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()))
     child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()))

@@ -20,6 +20,7 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
     losses: () => [],
     fallbacks: () => ({}),
     tampering: () => [],
+    kubernetes: () => new Map(),
     imbalance: () => 0,
     ringWaiting: () => 64,
     returnsWaiting: () => 5,

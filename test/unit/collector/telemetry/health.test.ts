@@ -96,6 +96,13 @@ test('readyz: 503 before everything is attached and once the agent stops', () =>
   })
 })
 
+test('readyz: an API server that is away is named, and the agent stays ready', () => {
+  const kubernetes = ['kubernetes: cannot watch pods: away']
+  const { status, body } = readyz({ ready: true, policies, senders: [], tampering: [], kubernetes })
+  assert.equal(status, 200)
+  assert.match(String(body), /\nkubernetes: cannot watch pods: away\n$/)
+})
+
 test('readyz: 503 while an exporter needs manual action; a retrying one is listed', async () => {
   const answering =
     (outcome: Outcome): FakeExporter['answer'] =>

@@ -36,6 +36,11 @@ function sources(change: Partial<MetricSources> = {}): MetricSources {
     ],
     losses: () => [{ hook: '*', reason: 'join_full', count: 0 }],
     fallbacks: () => ({ path_raced: 2 }),
+    kubernetes: () =>
+      new Map([
+        ['pods', { listed: true, problem: undefined }],
+        ['tracingpolicies.cilium.io', { listed: true, problem: 'away' }],
+      ]),
     processes: {
       size: 6,
       bytes: { images: 600, texts: 60, renderings: 6 },
@@ -141,6 +146,7 @@ test('metrics: names, help and labels keep the rules', async () => {
     'hook',
     'kind',
     'encoding',
+    'resource',
   ]
   const labels = new Set([...allowed, 'le', 'result', 'version', 'node', 'kernel', 'hash'])
   for (const { name, help, type, samples } of families) {
@@ -161,6 +167,7 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['ktrail_kernel_fallbacks_total', ['path_raced=2']],
   ['ktrail_ring_waiting_bytes', ['=64']],
   ['ktrail_returns_waiting', ['=5']],
+  ['ktrail_kubernetes_watch_up', ['pods=1', 'tracingpolicies.cilium.io=0']],
   ['ktrail_processes', ['=6']],
   ['ktrail_accounting_imbalance_events', ['ring=0']],
   ['ktrail_config_hash_info', ['c0ffee=1']],

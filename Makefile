@@ -21,10 +21,12 @@ build: ## make ./ktrail work: packages, Node, BPF objects, addon
 run: ## see it work: on this kernel if it can, else in a guest
 	@$(SETUP)/run.sh
 
-picture: build ## draw docs/terminal.svg, the picture in README, from a run of the demo
+picture: build ## draw the pictures in README and docs: a run of the demo, the status page
 	@mkdir -p build/demo
 	@KTRAIL_DEMO_COLOR=always KTRAIL_DEMO_PAUSE=5 NODE_NAME=web-1 $(SETUP)/run.sh >build/demo/output
 	@$(SETUP)/with-node.sh node deploy/demo/picture.ts build/demo/output docs/terminal.svg
+	@$(SETUP)/packages.sh test
+	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/support/page/picture.ts
 
 test: build ## checks, unit tests, and the rest on a real kernel (KERNEL=5.10|6.1|6.12|7.3)
 	@test/run.sh

@@ -38,6 +38,14 @@ describe('README and docs/', () => {
     })
   }
 
+  it('every picture exists', () => {
+    const found = PAGES.flatMap((page) =>
+      [...read(page).matchAll(/\b(?:src|srcset)="([^"]+)"/g)].map(([, file = '']) => join(dirname(page), file)),
+    )
+    assert.ok(found.length >= 2)
+    for (const file of found) assert.ok(exists(file), `no picture ${file}`)
+  })
+
   it('every config loads without a problem', () => {
     const configs = PAGES.flatMap((page) => blocks(read(page), 'yaml').map((text) => ({ page, text })))
     assert.ok(configs.length >= 2)

@@ -28,6 +28,17 @@ const golden = (name: string): string => readFileSync(path.join(ROOT, 'test/gold
 const lines = (name: string): string[] => golden(name).trimEnd().split('\n')
 const withoutLosses = (all: readonly string[]): string[] => all.filter((line) => !line.includes('❗'))
 
+interface GoldenProcess {
+  readonly binary?: string
+  readonly pod?: { readonly namespace: string; readonly name: string }
+}
+
+interface Golden {
+  readonly process_exec?: { readonly process: GoldenProcess }
+  readonly process_exit?: { readonly process: GoldenProcess }
+  readonly process_kprobe?: { readonly process: GoldenProcess; readonly policy_name?: string }
+}
+
 class FakeTerminal implements Terminal {
   readonly env = {}
   readonly printed: string[] = []
@@ -152,6 +163,34 @@ test('events: lines of standard input, in both forms and filtered', () => {
   )
   const exits = lines('events.jsonl').filter((line) => /process_exit|rate_limit/.test(line))
   assert.deepEqual(piped(golden('events.jsonl'), '-e', 'exit').trimEnd().split('\n'), exits)
+})
+
+test('events: filtered golden lines of standard input are the golden compact lines of the same events', () => {
+  const records = lines('events.jsonl').map((line): Golden => JSON.parse(line))
+  const compact = lines('events.compact')
+  assert.equal(records.length, compact.length)
+  // The third event is of a pod.
+  const process = records[2]?.process_exec?.process
+  assert.ok(process !== undefined)
+  records[2] = { ...records[2], process_exec: { process: { ...process, pod: { namespace: 'shop', name: 'cart-0' } } } }
+  compact[2] = compact[2]?.replace(GOLDEN_NODE, 'shop/cart-0') ?? ''
+  const processOf = (record: Golden): GoldenProcess | undefined =>
+    (record.process_exec ?? record.process_exit ?? record.process_kprobe)?.process
+  const rows: ReadonlyArray<readonly [args: string, wants: (record: Golden) => boolean, most: number]> = [
+    ['--namespace shop', (record) => processOf(record)?.pod?.namespace === 'shop', 1],
+    ['--pod ^cart-', (record) => processOf(record)?.pod !== undefined, 1],
+    ['--pod ^art', () => false, 0],
+    ['--host', (record) => processOf(record)?.pod === undefined, 100],
+    ['--process /vi$', (record) => processOf(record)?.binary?.endsWith('/vi') === true, 100],
+    ['--policy file-monitoring', (record) => record.process_kprobe?.policy_name === 'file-monitoring', 100],
+  ]
+  const input = records.map((record) => `${JSON.stringify(record)}\n`).join('')
+  for (const [args, wants, most] of rows) {
+    const want = withoutLosses(compact.filter((_, i) => wants(records[i] ?? {})))
+    assert.ok(want.length <= most && (most <= 1 || want.length > 1), args)
+    const text = piped(input, '-o', 'compact', ...args.split(' '))
+    assert.equal(text, want.map((line) => `${line}\n`).join(''), args)
+  }
 })
 
 test('events: a command whose reader has gone ends quietly', async () => {

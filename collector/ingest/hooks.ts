@@ -15,8 +15,8 @@ interface Registered extends KnownHook {
 
 export class HookRegistry {
   readonly #hooks = new Map<number, Registered>()
-  /** Events of forgotten hooks, by policy. */
-  readonly #past = new Map<string, number>()
+  /** Events of forgotten hooks, by policy and function. */
+  readonly #past = new Map<string, Map<string, number>>()
 
   add(hook: Hook, spec: HookSpec): void {
     this.#hooks.set(hook.id, {
@@ -45,7 +45,7 @@ export class HookRegistry {
       for (const id of ids) {
         const known = this.#hooks.get(id)
         if (known === undefined) continue
-        this.#past.set(known.hook.policy, (this.#past.get(known.hook.policy) ?? 0) + known.events)
+        addTo(this.#past, known)
         this.#hooks.delete(id)
       }
     }
@@ -59,8 +59,25 @@ export class HookRegistry {
 
   /** Events by policy, including removed policies. */
   eventsByPolicy(): Map<string, number> {
-    const sums = new Map(this.#past)
-    for (const { hook, events } of this.#hooks.values()) sums.set(hook.policy, (sums.get(hook.policy) ?? 0) + events)
+    return new Map([...this.eventsByHook()].map(([policy, counts]) => [policy, sumOf(counts.values())]))
+  }
+
+  /** The same by policy and function. */
+  eventsByHook(): Map<string, Map<string, number>> {
+    const sums = new Map([...this.#past].map(([policy, counts]) => [policy, new Map(counts)]))
+    for (const known of this.#hooks.values()) addTo(sums, known)
     return sums
   }
+}
+
+function sumOf(counts: Iterable<number>): number {
+  let sum = 0
+  for (const count of counts) sum += count
+  return sum
+}
+
+function addTo(sums: Map<string, Map<string, number>>, { hook: { policy, functionName }, events }: Registered): void {
+  let counts = sums.get(policy)
+  if (counts === undefined) sums.set(policy, (counts = new Map()))
+  counts.set(functionName, (counts.get(functionName) ?? 0) + events)
 }

@@ -52,6 +52,20 @@ export interface Programs {
   readonly slot: number
 }
 
+/** What the kernel counts of the programs on a function. */
+export interface Runs {
+  /** Skipped runs. */
+  readonly missed: number
+  /** While the kernel keeps statistics: runs, and their time. Of a function that is joined, the runs at its entry and the time of both sides. */
+  readonly runs: number
+  readonly runNs: number
+}
+
+export function addRuns(all: Map<string, Runs>, key: string, more: Runs): void {
+  const { missed, runs, runNs } = all.get(key) ?? { missed: 0, runs: 0, runNs: 0 }
+  all.set(key, { missed: missed + more.missed, runs: runs + more.runs, runNs: runNs + more.runNs })
+}
+
 export class Gate implements Disposable {
   readonly #map: BpfMap
   readonly #ends: readonly End[]
@@ -113,6 +127,22 @@ export class Gate implements Disposable {
       // Frozen by another: only a new gate would help.
       return false
     }
+  }
+
+  /**
+   * For a joined function only missed runs of the entry side count: an event whose return was missed is there, and marked.
+   * A session has one program for both sides, so returns missed by it count too: too many, never too few.
+   */
+  runs(): Runs {
+    const sum = { missed: 0, runs: 0, runNs: 0 }
+    for (const { link } of this.#links) {
+      const { missed, runs, runNs } = link.stats()
+      sum.runNs += Number(runNs)
+      if (link.kind === 'kretprobe' || link.kind === 'kretprobe.multi') continue
+      sum.missed += Number(missed)
+      sum.runs += Number(runs)
+    }
+    return sum
   }
 
   get links(): readonly Link[] {

@@ -2,6 +2,8 @@
  * Everything that the agent has in the kernel: the process programs with the shared maps, and the programs of policies. The kernel
  * frees all of it when this process ends, because only its file descriptors refer to it.
  */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { builtFile, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, RingReader } from '../../native/types.ts'
 import { startKey } from '../ingest/decode.ts'
@@ -15,6 +17,7 @@ import { processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
 import type { PolicyProgramOptions } from './policy-programs.ts'
+import type { Runs } from './gate.ts'
 import { COUNTERS, CPU_STATE, PROCESS } from './wire.ts'
 
 export type CounterName = (typeof COUNTERS)[number]
@@ -28,10 +31,10 @@ export interface KernelCounts {
   /** Sequence numbers taken. */
   readonly taken: number
   readonly counters: Readonly<Record<CounterName, number>>
-  /** Skipped runs of the process programs, by program. */
-  readonly missedPrograms: ReadonlyMap<string, number>
-  /** Skipped runs of functions' programs, also of detached ones, by function. */
-  readonly missedFunctions: ReadonlyMap<string, number>
+  /** Of the process programs, by program. */
+  readonly programs: ReadonlyMap<string, Runs>
+  /** Of functions' programs, also of detached ones, by function. */
+  readonly functions: ReadonlyMap<string, Runs>
 }
 
 /** include/uapi/linux/bpf.h. Tracing programs may use such a map since 6.1 (kernel commit 34dd3bad1a6f). */
@@ -155,11 +158,27 @@ export class KernelSide implements Disposable {
     return {
       taken: sumAt(states, CPU_STATE.seq),
       counters,
-      missedPrograms: new Map(
-        this.#links.map(({ program, watched }) => [program, Number(watched.link.stats().missed)]),
+      programs: new Map(
+        this.#links.map(({ program, watched }) => {
+          const { missed, runs, runNs } = watched.link.stats()
+          return [program, { missed: Number(missed), runs: Number(runs), runNs: Number(runNs) }]
+        }),
       ),
-      missedFunctions: this.policies.missedRuns(),
+      functions: this.policies.runs(),
     }
+  }
+
+  /** Whether the kernel counts runs and their time (sysctl kernel.bpf_stats_enabled). */
+  get keepsStatistics(): boolean {
+    try {
+      return readFileSync(join(this.#procfs, 'sys/kernel/bpf_stats_enabled'), 'utf8').trim() === '1'
+    } catch {
+      return false
+    }
+  }
+
+  get ringBytes(): number {
+    return this.#maps.ring.info.maxEntries
   }
 
   /** What others have changed or silenced. Costs a system call for each link and gate, and two reads. Puts right what it can. */

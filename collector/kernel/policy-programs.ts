@@ -13,8 +13,8 @@ import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
 import { u32 } from './bytes.ts'
 import type { KernelFacts } from './facts.ts'
-import { Gate, gatePrograms, hookPrograms } from './gate.ts'
-import type { Programs } from './gate.ts'
+import { Gate, addRuns, gatePrograms, hookPrograms } from './gate.ts'
+import type { Programs, Runs } from './gate.ts'
 import { JoinSweep, threadStarts } from './joins.ts'
 import type { ThreadStart } from './joins.ts'
 import type { Finding } from './guard/finding.ts'
@@ -81,8 +81,8 @@ export class PolicyPrograms implements Disposable {
   #nextFunctionId = 1
   #closed = false
   readonly #attached = new Map<string, Attached>()
-  /** Missed runs of detached functions, by name. */
-  readonly #pastMissed = new Map<string, number>()
+  /** Runs of detached functions, by name. */
+  readonly #past = new Map<string, Runs>()
   /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
   #join: JoinSweep | undefined
 
@@ -260,7 +260,7 @@ export class PolicyPrograms implements Disposable {
   async #detach(keys: readonly string[]): Promise<void> {
     const gone = keys.flatMap((key) => this.#attached.get(key) ?? [])
     for (const attached of gone) {
-      addTo(this.#pastMissed, attached.symbol, missedBy(attached))
+      addRuns(this.#past, attached.symbol, attached.gate.runs())
       attached.gate[Symbol.dispose]()
       this.#attached.delete(attached.key)
     }
@@ -289,11 +289,11 @@ export class PolicyPrograms implements Disposable {
     return [...this.#attached.values()].flatMap(({ symbol, gate }) => gate.links.map((link) => ({ symbol, link })))
   }
 
-  /** Missed runs of functions, also of detached ones, by name. */
-  missedRuns(): ReadonlyMap<string, number> {
-    const missed = new Map(this.#pastMissed)
-    for (const attached of this.#attached.values()) addTo(missed, attached.symbol, missedBy(attached))
-    return missed
+  /** Runs of functions, also of detached ones, by name. */
+  runs(): ReadonlyMap<string, Runs> {
+    const runs = new Map(this.#past)
+    for (const attached of this.#attached.values()) addRuns(runs, attached.symbol, attached.gate.runs())
+    return runs
   }
 
   /** Calls that were to be judged at a return that never came. */
@@ -333,18 +333,4 @@ export class PolicyPrograms implements Disposable {
 
 function wayOf({ way, symbol }: PlannedHook, full: ReadonlySet<string>): Way {
   return way.mode === 'fexit' && full.has(symbol) ? { ...way, mode: 'join' } : way
-}
-
-function addTo(counts: Map<string, number>, key: string, count: number): void {
-  counts.set(key, (counts.get(key) ?? 0) + count)
-}
-
-/**
- * For a joined function only the entry side counts: an event whose return was missed is there, and marked.
- * A session has one program for both sides, so returns missed by it count too: too many, never too few.
- */
-function missedBy({ way: { mode }, gate }: Attached): number {
-  return gate.links
-    .filter(({ kind }) => mode !== 'join' || (kind !== 'kretprobe' && kind !== 'kretprobe.multi'))
-    .reduce((sum, link) => sum + Number(link.stats().missed), 0)
 }

@@ -20,12 +20,12 @@ export function createReconciler({ table, kernel, accounting, procfs, log }: Rec
     kernel,
     procfs,
     lost: () => {
-      const { counters, missedPrograms } = kernel.counts()
-      const missed = [...missedPrograms.values()].reduce((sum, count) => sum + count, 0)
+      const { counters, programs } = kernel.counts()
+      const missed = [...programs.values()].reduce((sum, runs) => sum + runs.missed, 0)
       const { ring_full_process: refused, process_map_full: full } = counters
       return refused + full + missed + accounting.malformed + accounting.imbalance
     },
-    missedExits: () => kernel.counts().missedPrograms.get('process_exit') ?? 0,
+    missedExits: () => kernel.counts().programs.get('process_exit')?.missed ?? 0,
     waiting: () => kernel.ring.available(),
     bootNs: bootTime,
     onDone: (done) => log.info({ ...done }, "the process table was compared with the kernel's after losses"),

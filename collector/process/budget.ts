@@ -30,7 +30,7 @@ export interface Evictions {
 
 export class Budget {
   readonly renderings: Renderings
-  readonly #bytes: number
+  readonly limitBytes: number
   readonly #imageBytes: number
   #images = 0
   #texts = 0
@@ -39,7 +39,7 @@ export class Budget {
   evictedImages = 0
 
   constructor(bytes: number, node: string) {
-    this.#bytes = bytes
+    this.limitBytes = bytes
     this.#imageBytes = IMAGE_BYTES + Math.ceil((Buffer.byteLength(node) + ID_BYTES) / 3) * 4
     this.renderings = new Renderings(bytes)
   }
@@ -55,12 +55,12 @@ export class Budget {
 
   /** Images and texts take more than their share. */
   get isFull(): boolean {
-    return this.#used > this.#bytes * SHARE_OF_IMAGES
+    return this.#used > this.limitBytes * SHARE_OF_IMAGES
   }
 
   /** Images and texts are below the low-water mark. */
   get hasRoom(): boolean {
-    return this.#used <= this.#bytes * SHARE_OF_IMAGES * LOW_WATER
+    return this.#used <= this.limitBytes * SHARE_OF_IMAGES * LOW_WATER
   }
 
   get #used(): number {
@@ -69,7 +69,7 @@ export class Budget {
 
   /** Gives the rest of the budget to renderings. */
   settle(): void {
-    this.renderings.limit = this.#bytes - this.#used
+    this.renderings.limit = this.limitBytes - this.#used
   }
 
   /** Charges an image that enters the table. */

@@ -79,6 +79,10 @@ export class ProcessTable {
     return this.#images.size
   }
 
+  get limitBytes(): number {
+    return this.#budget.limitBytes
+  }
+
   /** Current bytes by kind. */
   get bytes(): { readonly images: number; readonly texts: number; readonly renderings: number } {
     return this.#budget.bytes

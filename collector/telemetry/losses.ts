@@ -36,10 +36,10 @@ export class Losses {
   /** All losses, also zeros: alerts need a metric that always exists. */
   list(): Loss[] {
     const { kernel, ingest, guard } = this.#options
-    const { counters, missedPrograms, missedFunctions } = kernel.counts()
+    const { counters, programs, functions } = kernel.counts()
     const losses: Loss[] = LOST.map((reason) => ({ hook: '*', reason, count: counters[reason] }))
-    for (const [hook, count] of [...missedPrograms, ...missedFunctions]) {
-      losses.push({ hook, reason: 'missed_run', count })
+    for (const [hook, { missed }] of [...programs, ...functions]) {
+      losses.push({ hook, reason: 'missed_run', count: missed })
     }
     losses.push({ hook: '*', reason: 'malformed', count: ingest.accounting.malformed })
     losses.push({ hook: '*', reason: 'orphaned', count: ingest.orphaned })

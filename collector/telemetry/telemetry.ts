@@ -139,6 +139,13 @@ export class Telemetry implements AsyncDisposable {
       kubernetes: () => kubernetes?.watches ?? new Map(),
       imbalance: () => ingest.accounting.imbalance,
       ringWaiting: () => kernel.ring.available(),
+      ringBytes: () => kernel.ringBytes,
+      runs: () => {
+        const { programs, functions } = kernel.counts()
+        return new Map([...programs, ...functions])
+      },
+      keepsStatistics: () => kernel.keepsStatistics,
+      hookEvents: () => ingest.hooks.eventsByHook(),
       returnsWaiting: () => kernel.policies.waitingReturns(),
       processes: ingest.processes,
       policies,

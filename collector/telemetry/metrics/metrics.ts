@@ -10,13 +10,15 @@ import type { ProcessTable } from '../../process/table.ts'
 import type { Loss } from '../losses.ts'
 import { addExporterMetrics } from './exporters.ts'
 import type { ExporterSources } from './exporters.ts'
+import { addHookMetrics } from './hooks.ts'
+import type { HookSources } from './hooks.ts'
 import { MetricsPage } from './page.ts'
 import type { Reloads } from '../../policies/reloads.ts'
 import type { ConfigState } from '../../reload/reloader.ts'
 import { addSpoolMetrics } from './spools.ts'
 
 /** The sources of the metrics, read when the page is requested. */
-export interface MetricSources extends ExporterSources {
+export interface MetricSources extends ExporterSources, HookSources {
   readonly build: Readonly<Record<'version' | 'node' | 'kernel', string>>
   /** The config in effect. */
   readonly config: () => ConfigState
@@ -31,8 +33,9 @@ export interface MetricSources extends ExporterSources {
   readonly kubernetes: () => ReadonlyMap<string, WatchState>
   readonly imbalance: () => number
   readonly ringWaiting: () => number
+  readonly ringBytes: () => number
   readonly returnsWaiting: () => number
-  readonly processes: Pick<ProcessTable, 'size' | 'bytes' | 'evictions'>
+  readonly processes: Pick<ProcessTable, 'size' | 'bytes' | 'limitBytes' | 'evictions'>
   readonly policies: Pick<Policies, 'list'>
   readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
   readonly loopLag: () => HistogramCounts
@@ -87,6 +90,7 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
     },
   )
   page.gauge('ktrail_ring_waiting_bytes', 'Bytes waiting in the ring.', [], (put) => put({}, sources.ringWaiting()))
+  page.gauge('ktrail_ring_limit_bytes', 'Size of the ring.', [], (put) => put({}, sources.ringBytes()))
   page.gauge('ktrail_returns_waiting', 'Calls that matched and have not returned yet.', [], (put) =>
     put({}, sources.returnsWaiting()),
   )
@@ -112,6 +116,7 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
       }
     },
   )
+  addHookMetrics(page, sources)
   addProcesses(page, sources.processes)
   page.gauge(
     'ktrail_accounting_imbalance_events',
@@ -133,6 +138,9 @@ function addProcesses(page: MetricsPage, table: MetricSources['processes']): voi
     (put) => {
       for (const [kind, bytes] of Object.entries(table.bytes)) put({ kind }, bytes)
     },
+  )
+  page.gauge('ktrail_process_table_limit_bytes', 'Limit of that memory: memory.process_table.', [], (put) =>
+    put({}, table.limitBytes),
   )
   page.counter(
     'ktrail_process_table_evictions_total',

@@ -102,7 +102,8 @@ export class LoadedKernel implements Disposable {
   /** Counters of lost events, and runs that the kernel skipped, by function. */
   losses(): Readonly<Record<string, number>> {
     const counters = Object.entries(this.counters()).filter(([name]) => !name.startsWith('path_'))
-    return Object.fromEntries([...counters, ...this.#kernel.counts().missedFunctions].filter(([, count]) => count > 0))
+    const missed = [...this.#kernel.counts().functions].map(([name, runs]) => [name, runs.missed] as const)
+    return Object.fromEntries([...counters, ...missed].filter(([, count]) => count > 0))
   }
 
   [Symbol.dispose](): void {

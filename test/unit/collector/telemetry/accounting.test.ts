@@ -20,8 +20,8 @@ function accounts(): {
   const counts = (): KernelCounts => ({
     taken: kernel.taken,
     counters: { ...kernel.counters },
-    missedPrograms: new Map(),
-    missedFunctions: new Map(),
+    programs: new Map(),
+    functions: new Map(),
   })
   const accounting = new RingAccounting({ counts })
   const log: string[] = []

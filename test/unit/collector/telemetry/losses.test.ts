@@ -24,8 +24,8 @@ function setup(): {
   const counts = (): KernelCounts => ({
     taken,
     counters: { ...counters },
-    missedPrograms: new Map(),
-    missedFunctions: new Map(),
+    programs: new Map(),
+    functions: new Map(),
   })
   const accounting = new RingAccounting({ counts })
   const { tracker } = accounting

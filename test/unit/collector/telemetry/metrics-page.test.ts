@@ -20,7 +20,12 @@ const END = '<!-- metrics:end -->'
 const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<(typeof COUNTERS)[number], number>
 const losses = new Losses({
   kernel: {
-    counts: () => ({ taken: 0, counters, missedPrograms: new Map([['hook', 0]]), missedFunctions: new Map() }),
+    counts: () => ({
+      taken: 0,
+      counters,
+      programs: new Map([['hook', { missed: 0, runs: 0, runNs: 0 }]]),
+      functions: new Map(),
+    }),
   },
   ingest: { accounting: { malformed: 0 }, orphaned: 0 },
   guard: { counts: new Map([['gate_changed', 0]]) },

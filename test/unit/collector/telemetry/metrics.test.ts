@@ -44,6 +44,7 @@ function sources(change: Partial<MetricSources> = {}): MetricSources {
     processes: {
       size: 6,
       bytes: { images: 600, texts: 60, renderings: 6 },
+      limitBytes: 5000,
       evictions: { renderings: 3, arguments: 2, images: 1 },
     },
     policies: enabledPolicies(
@@ -163,6 +164,12 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['ktrail_build_info', ['1.2.3 v24 6.12=1']],
   ['ktrail_events_read_total', ['process_exec =3', 'process_kprobe odd "name"\\\n=4', 'events_lost =1']],
   ['ktrail_ring_records_total', ['=7']],
+  ['ktrail_ring_limit_bytes', ['=4096']],
+  ['ktrail_process_table_limit_bytes', ['=5000']],
+  ['ktrail_hook_events_total', ['files security_file_permission=9']],
+  ['ktrail_hook_runs_total', ['security_file_permission=2']],
+  ['ktrail_hook_run_seconds_total', ['security_file_permission=3']],
+  ['ktrail_kernel_statistics', ['=1']],
   ['ktrail_kernel_lost_events_total', ['* join_full=0']],
   ['ktrail_kernel_fallbacks_total', ['path_raced=2']],
   ['ktrail_ring_waiting_bytes', ['=64']],

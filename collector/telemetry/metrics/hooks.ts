@@ -1,0 +1,45 @@
+/** Metrics of hooked functions, and of what their programs cost. */
+import type { Runs } from '../../kernel/gate.ts'
+import type { MetricsPage } from './page.ts'
+
+export interface HookSources {
+  /** Of the process programs and of all functions, by name. */
+  readonly runs: () => ReadonlyMap<string, Runs>
+  /** Whether the kernel counts runs and their time. */
+  readonly keepsStatistics: () => boolean
+  /** Events by policy and function. */
+  readonly hookEvents: () => ReadonlyMap<string, ReadonlyMap<string, number>>
+}
+
+export function addHookMetrics(page: MetricsPage, { runs, keepsStatistics, hookEvents }: HookSources): void {
+  page.counter(
+    'ktrail_hook_events_total',
+    'Events by policy and hooked function. What matched and could not be sent is lost: ring_full_hook.',
+    ['policy', 'hook'],
+    (put) => {
+      for (const [policy, counts] of hookEvents()) for (const [hook, count] of counts) put({ policy, hook }, count)
+    },
+  )
+  page.gauge(
+    'ktrail_kernel_statistics',
+    '1 while the kernel counts runs of BPF programs and their time (sysctl kernel.bpf_stats_enabled), else 0.',
+    [],
+    (put) => put({}, keepsStatistics() ? 1 : 0),
+  )
+  page.counter(
+    'ktrail_hook_runs_total',
+    'Calls of a hooked function that ran its program, for all policies on it together. Counts only while ktrail_kernel_statistics is 1.',
+    ['hook'],
+    (put) => {
+      for (const [hook, { runs: count }] of runs()) put({ hook }, count)
+    },
+  )
+  page.counter(
+    'ktrail_hook_run_seconds_total',
+    'Time that these runs took. Counts only while ktrail_kernel_statistics is 1.',
+    ['hook'],
+    (put) => {
+      for (const [hook, { runNs }] of runs()) put({ hook }, runNs / 1e9)
+    },
+  )
+}

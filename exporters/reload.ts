@@ -49,13 +49,18 @@ export async function prepareExporters(
   stop: AbortSignal,
 ): Promise<PreparedExporters> {
   const known = new Map(fanout.routes.map((route) => [route.sender.name, route]))
-  const plan = await inTime(planOf(known, exporters, context), stop)
+  const tidy = (): void => context.encoders.keepOnly(new Set(fanout.routes.map(({ encoder }) => encoder)))
+  const plan = await inTime(planOf(known, exporters, context), stop).catch((error: unknown) => {
+    tidy()
+    throw error
+  })
   const { changed, added, removed } = plan
   const paused = [...changed.map(({ route }) => route), ...removed].map(({ sender }) => sender)
   const rollback = async (): Promise<void> => {
     await Promise.all([...changed.map(({ sink }) => closeSink(sink)), ...added.map(({ sender }) => sender.stop(0))])
     // Not awaited: a hanging disk must not hold up the others.
     for (const sender of paused) void sender.resume()
+    tidy()
   }
   try {
     await inTime(Promise.all(paused.map((sender) => named(sender.name, sender.pause(PAUSE_MS)))), stop)
@@ -72,6 +77,7 @@ export async function prepareExporters(
     rollback,
     commit: async (graceMs) => {
       fanout.replace(plan.routes, graceMs)
+      tidy()
       const drained = removed.map(({ sender }) => sender.stop(graceMs))
       await Promise.all([...changed.map(({ route }) => route.sender.retire()), ...drained])
       for (const { sender } of added) sender.run()

@@ -27,6 +27,9 @@ export interface Shape {
   readonly fields?: readonly FieldFilterConfig[] | undefined
 }
 
+/** The key of what other encoders share. */
+const LINES = 'lines'
+
 export class EncoderPool {
   readonly #nodeName: string
   readonly #fields: readonly FieldFilterConfig[]
@@ -49,6 +52,21 @@ export class EncoderPool {
     let pool = this.#shaped.get(key)
     if (pool === undefined) this.#shaped.set(key, (pool = new EncoderPool(this.#nodeName, shape, warn)))
     return pool
+  }
+
+  /** Forgets the encoders that are not in use: reloads with other settings would leave theirs, and their regular expressions. */
+  keepOnly(used: ReadonlySet<Encoder>): void {
+    for (const [key, encoder] of this.#made) if (key !== LINES && !used.has(encoder)) this.#made.delete(key)
+    for (const [key, pool] of this.#shaped) {
+      pool.keepOnly(used)
+      if (pool.size === 0) this.#shaped.delete(key)
+    }
+  }
+
+  /** How many encoders it keeps for exporters. */
+  get size(): number {
+    const own = [...this.#made.keys()].filter((key) => key !== LINES).length
+    return [...this.#shaped.values()].reduce((sum, pool) => sum + pool.size, own)
   }
 
   /** JSON lines, shared with OTLP records that have them as body. */
@@ -82,7 +100,7 @@ export class EncoderPool {
 
   /** JSON lines without redaction, for encoders that redact around it. */
   #lines(): Encoder {
-    return this.#get('lines', () => {
+    return this.#get(LINES, () => {
       const lines = createJsonEncoder({ nodeName: this.#nodeName })
       return shareLast(this.#fields.length === 0 ? lines : withFields(lines, this.#fields))
     })

@@ -10,7 +10,7 @@ import { prepareExporters } from '../../../exporters/reload.ts'
 import { startFanOut } from '../../../exporters/start.ts'
 import { makeExec, makeProcess } from '../../unit/exporters/support/events.ts'
 
-const CONTEXT = { nodeName: 'n', epoch: 'e', encoders: new EncoderPool('n'), env: {}, log: pino({ level: 'silent' }) }
+const CONTEXT = { nodeName: 'n', epoch: 'e', env: {}, log: pino({ level: 'silent' }) }
 const NEVER = new AbortController().signal
 
 function exportersOf(text: string): Config['exporters'] {
@@ -24,18 +24,27 @@ export class ReloadRig implements AsyncDisposable {
   /** Number of the next event. */
   seq = 0
 
-  constructor(fanout: FanOut) {
+  readonly encoders: EncoderPool
+
+  constructor(fanout: FanOut, encoders: EncoderPool) {
     this.fanout = fanout
+    this.encoders = encoders
   }
 
   /** `text`: entries of `exporters`. */
   static async start(text: string): Promise<ReloadRig> {
-    return new ReloadRig(await startFanOut(exportersOf(text), CONTEXT, NEVER))
+    const encoders = new EncoderPool('n')
+    return new ReloadRig(await startFanOut(exportersOf(text), { ...CONTEXT, encoders }, NEVER), encoders)
   }
 
   /** The exporters become these. Rejects when they are refused. */
   async reload(text: string, stop: AbortSignal = NEVER): Promise<void> {
-    const prepared = await prepareExporters(this.fanout, exportersOf(text), CONTEXT, stop)
+    const prepared = await prepareExporters(
+      this.fanout,
+      exportersOf(text),
+      { ...CONTEXT, encoders: this.encoders },
+      stop,
+    )
     await prepared.commit(5000)
   }
 

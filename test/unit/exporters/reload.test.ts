@@ -92,6 +92,28 @@ describe('reload of exporters', () => {
     assert.equal(rig.fanout.routes.length, 2)
   })
 
+  it('keeps the encoders that exporters use, shared, and no others, also when it is refused', async () => {
+    using folder = new Folder()
+    const redacted = (name: string, text: string): string =>
+      fileAt(folder, name, `, redact: [{ redact: ['(${text})'], binary_regex: [sh] }]`)
+    await using rig = await Rig.start([fileAt(folder, 'a'), redacted('b', 'x0'), redacted('c', 'x0')].join())
+    const encoderOf = (name: string): unknown => rig.fanout.routes.find(({ sender }) => sender.name === name)?.encoder
+    assert.equal(rig.encoders.size, 2)
+    for (let i = 1; i <= 20; i++) {
+      const next = [fileAt(folder, 'a'), redacted('b', `x${i}`), redacted('c', `x${i}`)]
+      await rig.reload(next.join())
+      assert.equal(encoderOf('b'), encoderOf('c'))
+      await assert.rejects(
+        rig.reload([...next, 'd: { type: file, path: /proc/nowhere/x }', redacted('e', `y${i}`)].join()),
+      )
+      await assert.rejects(rig.reload([redacted('a', `z${i}`), 'b: { type: stdout }'].join()))
+    }
+    assert.equal(rig.encoders.size, 2)
+    await rig.reload(`${fileAt(folder, 'a')}, ${fileAt(folder, 'f')}`)
+    assert.equal(encoderOf('f'), encoderOf('a'))
+    assert.equal(rig.encoders.size, 1)
+  })
+
   it('keeps the open spool of a changed exporter, with other limits, and delivers what is in it in order', async () => {
     using folder = new Folder()
     await using sink = await FakeSink.start()

@@ -10,7 +10,17 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, openSync, closeSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -44,6 +54,8 @@ export interface AgentOptions {
   readonly paths?: readonly string[]
   /** Top-level keys of the config that replace the test's own (policies, server, exporters, log). */
   readonly config?: Readonly<Record<string, unknown>>
+  /** A config file of which the agent runs a copy; the test's own keys are merged into it by a drop-in file. */
+  readonly base?: string
   /** Exporters beside the JSON file `archive`. */
   readonly exporters?: Readonly<Record<string, unknown>>
   /** Keys of the file exporter that replace the test's own. */
@@ -88,7 +100,7 @@ export function ktrail(
 }
 
 export class TestAgent implements AsyncDisposable {
-  /** Holds config.yaml, policies/, events.jsonl, log, stdout. */
+  /** Holds config.yaml, policies/, events.jsonl, log, stdout; with `base` also config.d/. */
   readonly folder: string
   /** The watched folder. */
   readonly policies: string
@@ -142,7 +154,12 @@ export class TestAgent implements AsyncDisposable {
       ...options.config,
     }
     const configFile = join(this.folder, 'config.yaml')
-    writeFileSync(configFile, JSON.stringify(config))
+    if (options.base === undefined) writeFileSync(configFile, JSON.stringify(config))
+    else {
+      copyFileSync(options.base, configFile)
+      mkdirSync(join(this.folder, 'config.d'))
+      writeFileSync(join(this.folder, 'config.d', 'test.yaml'), JSON.stringify(config))
+    }
     this.#events = new LineFile(events)
     this.#log = new LineFile(join(this.folder, 'log'))
     this.#stdout = new LineFile(join(this.folder, 'stdout'))

@@ -1,0 +1,281 @@
+/** The commands against an agent on a real kernel: what they say, and what the kernel then reports or not. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { DEFAULT_SERVER } from '../../../collector/api/client.ts'
+import { asNobody } from '../../support/other-user.ts'
+import { typed } from '../../unit/collector/cli/support/terminal.ts'
+import { TestAgent, cannotRun, freshFolder, ktrail } from '../support/agent.ts'
+import { target } from '../support/faults.ts'
+import { fileHook, path, policy } from '../support/policy.ts'
+import type { Line } from '../support/record.ts'
+import { Documented } from './support/documented.ts'
+import { Live } from './support/live.ts'
+
+const skip = cannotRun()
+if (skip !== false) console.log(`commands: skipped: ${skip}`)
+
+const SHIPPED = fileURLToPath(new URL('../../../config/policies', import.meta.url))
+const HTTP = '127.0.0.1:2112'
+
+interface Listed {
+  readonly name: string
+  readonly state: string
+  readonly source: string
+  readonly hits: number
+  readonly error: string
+  readonly hooks: ReadonlyArray<{ readonly function: string; readonly attached: string | null }>
+}
+
+interface Audited {
+  readonly runs: ReadonlyArray<{
+    readonly records: number
+    readonly told: ReadonlyArray<{ readonly first: number; readonly last: number }>
+    readonly untold: readonly unknown[]
+  }>
+}
+
+test('commands', { skip }, async (t) => {
+  const { folder: watched, file } = target()
+  const folder = freshFolder('commands')
+  const written = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text)
+    return join(folder, name)
+  }
+  const read = (): void => void execFileSync('cat', [file])
+
+  // The agent of all steps: init writes its config, check passes it.
+  const base = join(folder, 'ktrail.yaml')
+  const made = await typed(['init', '--file', join(folder, 'none.jsonl'), '--policies', SHIPPED, '--output', base])
+  assert.deepEqual([made.code, made.stdout], [0, ''], made.stderr)
+  const checked = await typed(['check', base])
+  assert.deepEqual([checked.code, checked.stdout, checked.stderr], [0, '', '1 file checked, no mistakes\n'])
+  const none = { code: 'UNAVAILABLE', message: /^no agent listens on unix:\/\/\S+: start one with ktrail run/ }
+  await assert.rejects(typed(['policy', 'list']), none)
+  await assert.rejects(
+    typed(['status', '--http', HTTP]),
+    /^PageError: no agent listens on 127\.0\.0\.1:2112: start one/,
+  )
+
+  await using agent = await TestAgent.start({
+    base,
+    paths: [SHIPPED],
+    policies: { 'of-file.yaml': policy('of-file', [fileHook([path('Equal', '/nowhere')])]) },
+    archive: { envelope: true },
+    exporters: {
+      screen: { type: 'stdout', format: 'compact', batch: { max_wait: '20ms' } },
+      // Drops some of each burst.
+      small: {
+        type: 'file',
+        path: join(folder, 'small.jsonl'),
+        envelope: true,
+        queue: { max_events: 5, when_full: 'drop_newest' },
+        batch: { max_events: 5, max_wait: '200ms' },
+      },
+    },
+    config: { server: { http: HTTP }, heartbeat: '1h', state_dir: join(folder, 'state') },
+  })
+  const reported = async (): Promise<number> => {
+    const lines: Line[] = await agent.during(read)
+    return lines.filter(({ process_kprobe: hit }) => hit?.policy_name === 'secret').length
+  }
+  // Losses have no compact line in `ktrail events`, as in Tetragon's client.
+  const printed = (): string[] => agent.stdout().filter((line) => !line.startsWith('❗'))
+  const list = async (): Promise<readonly Listed[]> => JSON.parse((await typed(['policy', 'list', '--json'])).stdout)
+  const secret = async (): Promise<Listed | undefined> => (await list()).find(({ name }) => name === 'secret')
+
+  await t.test('policy: what is added, disabled, enabled and deleted is what the kernel reports', async () => {
+    const yaml = written('secret.yaml', policy('secret', [fileHook([path('Prefix', watched)])]))
+    assert.equal(await reported(), 0)
+    assert.deepEqual(await typed(['policy', 'add', yaml]), { code: 0, stdout: '', stderr: 'policy secret added\n' })
+    assert.ok((await reported()) > 0)
+    const added = await secret()
+    assert.deepEqual([added?.state, added?.source, added?.error], ['enabled', 'grpc', ''])
+    assert.deepEqual(
+      added?.hooks.map((hook) => hook.function),
+      ['security_file_permission'],
+    )
+    assert.ok((added?.hits ?? 0) > 0)
+    assert.match(
+      (await typed(['policy', 'list'])).stdout,
+      /^secret +enabled +monitor +1 \S+ +[1-9]\d*\n {2}from grpc$/m,
+    )
+
+    assert.equal((await typed(['policy', 'disable', 'secret'])).stderr, 'policy secret disabled\n')
+    assert.equal(await reported(), 0)
+    assert.deepEqual([(await secret())?.state, (await secret())?.hooks], ['disabled', []])
+    assert.equal((await typed(['policy', 'enable', 'secret'])).stderr, 'policy secret enabled\n')
+    assert.ok((await reported()) > 0)
+    assert.equal((await typed(['policy', 'delete', 'secret'])).stderr, 'policy secret deleted\n')
+    assert.equal(await reported(), 0)
+    assert.equal(await secret(), undefined)
+  })
+
+  await t.test('policy: what is wrong changes nothing', async () => {
+    // What it has counted goes on.
+    const known = async (): Promise<object[]> => (await list()).map((each) => ({ ...each, hits: 0 }))
+    const before = await known()
+    const hooks = [fileHook([path('Prefix', watched)]), { call: 'ktrail_no_such_function', syscall: false }]
+    const half = written('half.yaml', policy('secret', hooks))
+    const mistakes = written('mistakes.yaml', policy('secret', [fileHook([path('Prefxi', watched)])]))
+    const wrong = await typed(['policy', 'add', mistakes])
+    assert.equal(wrong.code, 78)
+    assert.match(wrong.stdout, /mistakes\.yaml:\d+:\d+: .*Prefxi.*did you mean "?Prefix/)
+    assert.deepEqual(await known(), before)
+    const refused = await typed(['policy', 'add', half])
+    assert.deepEqual([refused.code, refused.stderr], [78, ''])
+    assert.match(refused.stdout, /half\.yaml:1:1: .*ktrail_no_such_function/)
+    const kept = await secret()
+    assert.deepEqual([kept?.state, kept?.hooks], ['load_error', []])
+    assert.match(kept?.error ?? '', /ktrail_no_such_function/)
+    assert.equal(await reported(), 0)
+    assert.equal((await typed(['policy', 'delete', 'secret'])).code, 0)
+    assert.deepEqual(await known(), before)
+
+    await assert.rejects(typed(['policy', 'delete', 'secert']), /the agent has no policy "secert"; ktrail policy list/)
+    await assert.rejects(typed(['policy', 'delete', 'of-fiel']), /no policy "of-fiel" \(did you mean "of-file"\?\)/)
+    await assert.rejects(typed(['policy', 'delete', 'of-file']), /comes from the file .*of-file\.yaml: remove the file/)
+    // Loads what the command imports.
+    await assert.rejects(typed(['events', '--server', `unix://${folder}/none`]), { code: 'UNAVAILABLE' })
+    await asNobody(async () => {
+      const message = `cannot connect to ${DEFAULT_SERVER}: permission denied; only root can`
+      await assert.rejects(typed(['policy', 'disable', 'of-file']), { message })
+      await assert.rejects(typed(['events', '--server', DEFAULT_SERVER]), { message })
+    })
+    assert.deepEqual(await known(), before)
+  })
+
+  await t.test('live commands print what the exporters got', async () => {
+    await typed(['policy', 'add', join(folder, 'secret.yaml')])
+    const events = (...args: string[]): Live => new Live(['events', '--server', DEFAULT_SERVER, ...args])
+    const compact = events('-o', 'compact')
+    const json = events()
+    const host = events('-o', 'compact', '--host')
+    const ofPolicy = events('-o', 'compact', '--policy', 'secret')
+    const ofProcess = events('-o', 'compact', '--process', '/cat$')
+    const nothing = [events('-o', 'compact', '--namespace', 'default'), events('-o', 'compact', '--pod', '.*')]
+    const tapped = new Live(['tap', 'archive'])
+    const readers = [compact, json, host, ofPolicy, ofProcess, ...nothing]
+    await agent.until('the readers to be connected', async () => {
+      return (await agent.metrics()).sum('ktrail_api_readers') >= readers.length
+    })
+    await agent.settled()
+    await agent.until('tap to print', () => tapped.out !== '')
+    const from = await agent.settled()
+    read()
+    execFileSync('/bin/true', ['one'])
+    read()
+    const to = await agent.settled()
+    // The mark before and the mark after, and what is between them.
+    const marks = /ktrail-mark-\d+-(\d+)/
+    const [first, last] = [from - 1, to - 1].map(
+      (i) => marks.exec(agent.texts()[i] ?? '')?.[0] ?? assert.fail('no mark'),
+    )
+    const between = (text: string): string[] => {
+      const lines = text.split('\n').slice(0, -1)
+      const at = (mark: string): number => lines.findLastIndex((line) => line.includes(mark))
+      return lines.slice(at(first ?? '') + 1, at(last ?? '') + 1)
+    }
+    const ended = async (live: Live): Promise<string[]> => {
+      await agent.until(
+        'the last mark to be printed',
+        () =>
+          between(live.out)
+            .at(-1)
+            ?.includes(last ?? '') === true,
+      )
+      return between(live.out)
+    }
+    const screen = between(`${printed().join('\n')}\n`)
+    const isRead = (line: string): boolean => line.startsWith('📚 read ') && line.endsWith(`/cat ${file}`)
+    assert.ok(screen.filter(isRead).length >= 2, screen.join('\n'))
+    assert.deepEqual(await ended(compact), screen)
+    assert.deepEqual(await ended(host), screen)
+    const archive = agent.texts().slice(from, to)
+    assert.deepEqual(await ended(tapped), archive)
+    const plain = archive.map((text): object => ({ ...JSON.parse(text), ktrail: undefined }))
+    assert.deepEqual(
+      (await ended(json)).map((text): object => ({ ...JSON.parse(text), ktrail: undefined })),
+      plain,
+    )
+    const some = async (live: Live, wants: (line: string) => boolean): Promise<void> => {
+      const wanted = screen.filter(wants)
+      await agent.until('the filtered lines', () => live.lines.length >= wanted.length)
+      assert.deepEqual(live.lines, wanted)
+    }
+    await some(ofPolicy, isRead)
+    await some(ofProcess, (line) => / \S+ \S*\/cat(?: |$)/.test(line))
+    for (const live of nothing) assert.equal(live.out, '')
+    for (const live of [...readers, tapped]) live.end()
+  })
+
+  await t.test('status, top and check --probe', async () => {
+    const page = await ktrail(['status', '--http', HTTP])
+    assert.deepEqual([page.code, page.stderr], [0, ''])
+    assert.match(page.stdout, /^ready, up since /)
+    assert.match(page.stdout, /config\.yaml and 1 drop-in files?;/)
+    assert.match(page.stdout, /^archive +healthy /m)
+    assert.match(page.stdout, /^secret +enabled +1 /m)
+    const json = await typed(['status', '--http', HTTP, '--json'])
+    const status = JSON.parse(json.stdout) as { policies: Listed[]; exporters: Array<{ name: string; state: string }> }
+    assert.equal(json.code, 0)
+    assert.ok(status.policies.some(({ name, state }) => name === 'secret' && state === 'enabled'))
+    assert.deepEqual(status.exporters.map(({ name }) => name).toSorted(), ['archive', 'screen', 'small'])
+    const once = await typed(['top', '--once', '--http', HTTP])
+    assert.equal(once.code, 0)
+    for (const part of [/^ready,/, /^archive +healthy/m, /^secret +enabled/m, /^BINARIES +RATE +TOTAL$/m, /^PATHS /m]) {
+      assert.match(once.stdout, part)
+    }
+    assert.ok(!once.stdout.includes('\u001b'))
+    const top = new Live(['top', '--http', HTTP])
+    await agent.until('top to show the file', () => (read(), top.out.includes('/w/f ')))
+    assert.match(top.out, /\/cat +[\d.,]+\/s +\d+$/m)
+    top.end()
+    await top.ended
+    const probed = await typed(['check', '--probe', join(agent.folder, 'config.yaml')])
+    assert.deepEqual([probed.code, probed.stderr], [0, '3 sinks probed, none failed\n'])
+    assert.match(probed.stdout, /^ok +archive +.*events\.jsonl/m)
+  })
+
+  await t.test('command lines of the pages', async (step) => {
+    const documented = new Documented(folder, agent)
+    process.chdir(folder)
+    assert.ok(documented.lines.length > 10)
+    for (const line of documented.lines) {
+      await step.test(`${line.page}: ${line.text}`, async () => {
+        const isInput = line.text.startsWith('ktrail events -o compact <')
+        const at = isInput ? (await agent.settled()) - 1 : 0
+        const output = await documented.run(line, read)
+        if (!isInput) return
+        // As the agent wrote them itself.
+        assert.ok(printed().join('\n').startsWith(output.trimEnd()))
+        const mark = /ktrail-mark-\d+-\d+/.exec(agent.texts()[at] ?? '')?.[0] ?? assert.fail('no mark')
+        assert.ok(output.includes(mark), 'its end is missing')
+      })
+    }
+  })
+
+  await t.test('audit of the file that the agent wrote', async () => {
+    const dropped = (await agent.metrics()).sum('ktrail_exporter_dropped_events_total', { exporter: 'small' })
+    assert.equal((await agent.stop()).code, 0)
+    const events = join(agent.folder, 'events.jsonl')
+    const audited = await typed(['audit', events])
+    assert.match(audited.stdout, /^\S+ archive: nothing is missing untold; 1 run, \d+ records/)
+    assert.deepEqual([audited.code, audited.stderr], [0, ''])
+    assert.ok(audited.stdout.includes(` ${agent.texts().length.toLocaleString('en-US')} records`), audited.stdout)
+    // What the file of `small` lacks is what its loss records count.
+    const { stdout, code } = await typed(['audit', join(folder, 'small.jsonl'), '-o', 'json'])
+    const [stream] = (JSON.parse(stdout) as { streams: Audited[] }).streams
+    const { told = [], untold, records = 0 } = stream?.runs[0] ?? {}
+    const missing = told.reduce((sum, { first, last }) => sum + last - first + 1, 0)
+    assert.deepEqual([untold, code], [[], 0])
+    assert.equal(records + missing, agent.texts().length)
+    assert.ok(missing >= dropped && dropped > 0, `${missing} missing, ${dropped} counted before the end`)
+    const without = agent.texts().filter((text) => !/"process_kprobe"/.test(text))
+    assert.ok(without.length < agent.texts().length)
+    assert.equal((await typed(['audit', written('without.jsonl', `${without.join('\n')}\n`)])).code, 1)
+  })
+})

@@ -1,0 +1,82 @@
+/** Runs the command lines of the pages that need an agent. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { blockLines, inlineLines } from '../../../support/docs/shell-lines.ts'
+import type { ShellLine } from '../../../support/docs/shell-lines.ts'
+import type { TestAgent } from '../../support/agent.ts'
+import { fileHook, path, policy } from '../../support/policy.ts'
+import { Live } from './live.ts'
+
+const ROOT = fileURLToPath(new URL('../../../../', import.meta.url))
+
+/** A folder with what the lines name. The files of the agent are in its own folder, not in /var/log/ktrail. */
+export class Documented {
+  readonly lines: readonly ShellLine[] = [...inlineLines(), ...blockLines()].filter(({ run }) => run === 'guest')
+  readonly #folder: string
+  readonly #agent: TestAgent
+  readonly #env: NodeJS.ProcessEnv
+
+  constructor(folder: string, agent: TestAgent) {
+    this.#folder = folder
+    this.#agent = agent
+    writeFileSync(join(folder, 'sample.yaml'), policy('sample', [fileHook([path('Equal', '/nowhere')])]))
+    const programs = join(folder, 'bin')
+    mkdirSync(programs)
+    // This is root already.
+    writeFileSync(join(programs, 'sudo'), '#!/bin/sh\nexec "$@"\n')
+    chmodSync(join(programs, 'sudo'), 0o755)
+    this.#env = { ...process.env, PATH: `${programs}:${ROOT}:${process.env['PATH']}` }
+  }
+
+  /**
+   * To its end, which must be exit code 0, or until it has printed something and goes on. Resolves to what it printed. `act`: makes an event.
+   * What needs neither a shell nor a standard input of its own runs in this process: a start of Node takes seconds in an emulated guest.
+   */
+  async run(line: ShellLine, act: () => void): Promise<string> {
+    const text = line.text.replaceAll('/var/log/ktrail', this.#agent.folder)
+    const running = /^ktrail (?!events)[^<>*'"|$]+$/.test(text) ? this.#here(text) : this.#shell(text)
+    const goesOn = /^(?:ktrail (?:tap|events(?!.*<))|curl -N)/.test(text)
+    try {
+      await this.#agent.until(`${text} to end or to print`, () => {
+        if (goesOn) act()
+        return running.code !== undefined || (goesOn && running.out !== '')
+      })
+      if (running.code !== undefined) assert.equal(running.code, 0, `${text}: ${running.err}`)
+      return running.out
+    } finally {
+      running.end()
+    }
+  }
+
+  #here(text: string): Running {
+    return new Live(text.split(' ').slice(1))
+  }
+
+  #shell(text: string): Running {
+    // A group of its own, so that the end reaches what bash starts.
+    const child = spawn('bash', ['-c', text], {
+      cwd: this.#folder,
+      env: this.#env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
+    const running = { out: '', err: '', code: undefined as number | undefined, end: () => {} }
+    child.stdout.on('data', (bytes: Buffer) => (running.out += bytes.toString()))
+    child.stderr.on('data', (bytes: Buffer) => (running.err += bytes.toString()))
+    child.on('close', (code) => (running.code = code ?? 128))
+    running.end = () => {
+      if (running.code === undefined && child.pid !== undefined) process.kill(-child.pid)
+    }
+    return running
+  }
+}
+
+interface Running {
+  readonly out: string
+  readonly err: string
+  readonly code: number | undefined
+  end(): void
+}

@@ -34,7 +34,7 @@ function dayOfEvents(): Event[] {
   const hook = makeHook({ policy: 'file-monitoring', action: 'override' })
   return [
     makeExec({ seq: 1, time: now(), process: cat }),
-    makeKprobe({ seq: 2, time: now(), process: cat, hook, args: [file('/etc/shadow'), int(4)] }),
+    makeKprobe({ seq: 2, time: now(), process: cat, hook, args: [file('/etc/shadow'), int(4)], returned: int(-13) }),
     makeExit({ seq: 3, time: now(), process: cat, status: 1 }),
     makeExec({
       seq: 4,
@@ -129,7 +129,7 @@ describe('page', { skip }, () => {
         assert.match(rows[0] ?? '', /^[\d:.]{12} exit \/usr\/sbin\/sshd -D SIGKILL$/)
         assert.match(
           rows[3] ?? '',
-          / kprobe \/usr\/bin\/cat \/etc\/shadow security_file_permission\(\/etc\/shadow, 4\) OVERRIDE file-monitoring$/,
+          / kprobe \/usr\/bin\/cat \/etc\/shadow security_file_permission\(\/etc\/shadow, 4\) = -13 denied OVERRIDE file-monitoring$/,
         )
         const all = rows.join('\n')
         assert.match(all, /<script>document/)

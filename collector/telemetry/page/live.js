@@ -181,7 +181,7 @@ function summary(record) {
   if (type === 'process_kprobe') {
     const { action = '', policy_name: policy } = event
     const did = action === 'KPROBE_ACTION_POST' ? '' : action.replace('KPROBE_ACTION_', '')
-    return { ...common, detail: call(event), action: did, policy }
+    return { ...common, detail: call(event), action: [refusal(event.return), did].filter(Boolean).join(' '), policy }
   }
   if (type === 'rate_limit_info') {
     return { ...common, kind: 'lost', binary: `${event.number_of_dropped_process_events} events were lost`, argv: '' }
@@ -189,12 +189,21 @@ function summary(record) {
   return common
 }
 
-function call({ function_name: name, args = [] }) {
-  const values = args.map((argument) => {
-    const value = Object.entries(argument).find(([key]) => key !== 'label')?.[1]
-    return typeof value === 'object' && value !== null ? (value.path ?? JSON.stringify(value)) : String(value)
-  })
-  return `${name}(${values.join(', ')})`
+function call({ function_name: name, args = [], return: returned }) {
+  const result = returned === undefined ? '' : ` = ${shown(returned)}`
+  return `${name}(${args.map(shown).join(', ')})${result}`
+}
+
+function shown(argument) {
+  const value = Object.entries(argument).find(([key]) => key !== 'label')?.[1]
+  return typeof value === 'object' && value !== null ? (value.path ?? JSON.stringify(value)) : String(value)
+}
+
+/** What a return value says when it is an error number: EPERM (1) and EACCES (13) deny. */
+function refusal(returned) {
+  const value = Number(returned?.int_arg ?? returned?.long_arg ?? 0)
+  if (value >= 0 || value < -4095) return ''
+  return value === -1 || value === -13 ? 'denied' : 'failed'
 }
 
 function open(button) {

@@ -76,7 +76,7 @@ test('commands', { skip }, async (t) => {
         batch: { max_events: 5, max_wait: '200ms' },
       },
     },
-    config: { server: { http: HTTP }, heartbeat: '1h', state_dir: join(folder, 'state') },
+    config: { server: { http: HTTP }, heartbeat: '1h' },
   })
   const reported = async (): Promise<number> => {
     const lines: Line[] = await agent.during(read)

@@ -139,6 +139,7 @@ export class TestAgent implements AsyncDisposable {
     const config = {
       policies: [this.policies, ...(options.paths ?? [])],
       server: { http: '127.0.0.1:0' },
+      state_dir: join(this.folder, 'state'), // guests share the host's /var
       exporters: {
         archive: {
           type: 'file',

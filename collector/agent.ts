@@ -11,13 +11,16 @@ import { EncoderPool, Numberings } from '../exporters/index.ts'
 import { gzip, hasBtf, kernelFunctions, kernelSymbols, zstd } from '../native/index.ts'
 import { Api } from './api/api.ts'
 import { startDelivery } from './delivery/delivery.ts'
-import { Enrichment } from './enrich/enrichment.ts'
+import { BOUNDS as ENRICHMENT_BOUNDS, Enrichment } from './enrich/enrichment.ts'
 import { checkHost } from './host/checks.ts'
 import { checkDescriptors } from './host/descriptors.ts'
 import { Housekeeping } from './host/housekeeping.ts'
 import { IdleMemory, collectGarbage } from './host/idle-memory.ts'
 import { takeLock } from './host/lock.ts'
 import { MemoryGuard, logPressure } from './host/memory.ts'
+import { followPods } from './identity/follow-pods.ts'
+import { Identity } from './identity/identity.ts'
+import { Pods } from './identity/pods.ts'
 import { createEpoch } from './ingest/epoch.ts'
 import { Ingest } from './ingest/ingest.ts'
 import { readKernelFacts } from './kernel/facts.ts'
@@ -84,6 +87,12 @@ export async function startAgent(
   const kubernetes = config.kubernetes && undo.use(await connect(config.kubernetes, process.env))
   const sources = new AsyncDisposableStack()
   undo.use(sources)
+  const pods = config.kubernetes?.pods ? new Pods() : undefined
+  const enrichment = new Enrichment(
+    pods && new Identity(pods, (process, known) => ingest.processes.identify(process, known)),
+    { ...ENRICHMENT_BOUNDS, ms: config.kubernetes?.pod_wait ?? ENRICHMENT_BOUNDS.ms },
+  )
+  if (kubernetes && pods) undo.use(followPods({ client: kubernetes, nodeName, pods, log }))
   if (kubernetes && config.kubernetes?.policies) {
     sources.use(await followPolicies({ client: kubernetes, config: config.kubernetes, policies, nodeName, log }))
   }
@@ -103,7 +112,19 @@ export async function startAgent(
   )
   const { reloads } = folder
   const { readers } = api
-  const parts = { kernel, ingest, policies, kubernetes, reloads, reloader, delivery, loopLag, guard, readers }
+  const parts = {
+    kernel,
+    ingest,
+    enrichment,
+    policies,
+    kubernetes,
+    reloads,
+    reloader,
+    delivery,
+    loopLag,
+    guard,
+    readers,
+  }
   const telemetry = undo.use(new Telemetry(parts, { epoch, nodeName, config, facts, log }))
   const http = await telemetry.serve()
   const grpc = await api.serve()
@@ -122,10 +143,7 @@ export async function startAgent(
     exporters: () => delivery.fanout.numbered,
   })
   const { lossRecords } = telemetry
-  const line = new Line(
-    { ingest, enrichment: new Enrichment(), delivery, lossRecords, runRecords, working, log },
-    config.shutdown.grace,
-  )
+  const line = new Line({ ingest, enrichment, delivery, lossRecords, runRecords, working, log }, config.shutdown.grace)
   const memory = new MemoryGuard(config.memory, (pressure, rssBytes) => {
     delivery.fanout.pressure = pressure
     logPressure(log, pressure, rssBytes)
@@ -138,6 +156,7 @@ export async function startAgent(
     // First: the others then count what it has removed.
     () => kernel.policies.sweepJoins(),
     () => ingest.tick(),
+    () => pods?.tick(),
     () => modules.look(),
     () => telemetry.tick(),
     () => line.tick(),

@@ -3,14 +3,14 @@
 #define KTRAIL_PROCESS_CGROUP_H
 
 /*
- * Where a process stands in the tree of cgroups, and those names on the way to the root that may be a container's.
- * Which of them is one, user space decides (collector/identity/container-id.ts).
+ * Where a process stands in the tree of cgroups, and those names on the way to the root that may be a container's or
+ * a pod's. Which of them is one, user space decides (collector/identity/cgroup-names.ts).
  */
 
 #define CGROUP_LEVELS 16         /* a container's programs nest few: systemd in it five */
-#define CGROUP_NAMES 3
+#define CGROUP_NAMES 4
 #define CGROUP_NAME_BYTES 256    /* NAME_MAX and the NUL */
-#define CGROUP_NAME_SHORTEST 64  /* a container's id has 64 characters */
+#define CGROUP_NAME_SHORTEST 35  /* a container's id has 64 characters, a static pod's cgroup `pod` and 32 */
 #define CGROUP_BYTES (CGROUP_NAMES * CGROUP_NAME_BYTES)
 
 /* The cgroup in which controller `id` keeps the process, when that is on a hierarchy of its own (v1), and not its root. */

@@ -1,5 +1,5 @@
 /**
- * The stage between ingest and fan-out where an enricher (containers, pods) has a bounded time to look up a process:
+ * The stage between ingest and fan-out where an enricher (collector/identity) has a bounded time to look up a process:
  *
  *     events ─▶ pending? ─no──────────────────────────▶ on
  *                  └─yes─▶ wait, by process ─settled──▶ on
@@ -32,7 +32,7 @@ export interface EnrichmentBounds {
 export type GaveUp = 'time' | 'bytes' | 'failed' | 'stopping'
 
 /** A container runtime answers in milliseconds, a busy API server in a second. The bytes are a burst of 10,000 events. */
-const BOUNDS: EnrichmentBounds = { bytes: 8 << 20, ms: 2_000 }
+export const BOUNDS: EnrichmentBounds = { bytes: 8 << 20, ms: 2_000 }
 
 /** The events of one process, oldest first. */
 interface Waiting {

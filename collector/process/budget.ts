@@ -10,7 +10,7 @@ import { Renderings } from './renderings.ts'
 import { flagWords, own } from './text.ts'
 
 /** An image's objects, table entry and start time (measured: test/bench/processes.bench.ts). */
-const IMAGE_BYTES = 640
+const IMAGE_BYTES = 680
 /** `:<ktime>:<pid>` in an exec id. */
 const ID_BYTES = 28
 const SHARE_OF_IMAGES = 7 / 8

@@ -16,7 +16,8 @@ export interface Texts {
 
 /** An image: the record's fields and what the table needs. */
 export interface Image {
-  readonly process: Process
+  /** Another object once the process was moved to another container. */
+  process: Process
   /** Cleared when the image leaves the table: else a process that keeps calling exec would keep all its images. */
   parent: Image | undefined
   readonly startLo: number
@@ -36,7 +37,19 @@ export interface Image {
 /** Input for an image. */
 export type Facts = Pick<
   Process,
-  'binary' | 'unlinkedInode' | 'arguments' | 'argv' | 'cwd' | 'uid' | 'auid' | 'docker' | 'inInitTree'
+  | 'binary'
+  | 'unlinkedInode'
+  | 'arguments'
+  | 'argv'
+  | 'cwd'
+  | 'uid'
+  | 'auid'
+  | 'nspid'
+  | 'docker'
+  | 'podUid'
+  | 'pod'
+  | 'execProbe'
+  | 'inInitTree'
 > & {
   readonly flags: number
   readonly forked?: boolean
@@ -86,7 +99,11 @@ export function makeImage(
       argv: of.argv,
       flags: flagWords(flags),
       startTime,
+      nspid: of.nspid ?? 0,
       docker: of.docker,
+      podUid: of.podUid ?? '',
+      pod: of.pod,
+      execProbe: of.execProbe === true,
       inInitTree: of.inInitTree,
       refcnt: 1,
       forked: of.forked === true,

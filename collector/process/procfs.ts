@@ -6,7 +6,7 @@ import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync,
 import { posix } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { errnoOf } from '../../config/yaml/unreadable.ts'
-import { cgroupPath } from '../identity/container-id.ts'
+import { cgroupPath } from '../identity/cgroup-names.ts'
 import { PROCESS_FLAGS } from './flags.ts'
 import type { ScannedProcess } from './table.ts'
 import { decodeText, readArguments } from './text.ts'

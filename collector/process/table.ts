@@ -7,15 +7,15 @@
  * of other images live on through that reference, not in the table. `trim` keeps the budget (budget.ts).
  */
 import type { Process } from '../../exporters/contract/event.ts'
-import { containerOf } from '../identity/container-id.ts'
-import type { CgroupNames, RawExec, RawFork, RawMove, StartKey } from '../ingest/decode.ts'
-import { CGROUP_CUT, CGROUP_KEPT, CGROUP_WHOLE } from '../kernel/wire.ts'
+import type { RawExec, RawFork, RawMove, StartKey } from '../ingest/decode.ts'
 import { PROCESS_FLAGS } from './flags.ts'
 import { Budget } from './budget.ts'
 import type { Evictions } from './budget.ts'
 import type { WallClock } from './clock.ts'
 import { makeImage, startOf } from './image.ts'
 import type { Facts, Image, Making } from './image.ts'
+import { placeAfter, placeIn } from './place.ts'
+import type { Placed } from './place.ts'
 import { Renderings } from './renderings.ts'
 import { binaryPath, decodeText, own, parseExecId, readArguments } from './text.ts'
 
@@ -147,7 +147,7 @@ export class ProcessTable {
 
   #scanned(scanned: ScannedProcess, startNs: bigint, parent: Image): Image {
     const { flags, binary, unlinkedInode, cwd, uid, auid } = scanned
-    const docker = shortId(containerOf(scanned.cgroup.split('/').toReversed()))
+    const place = placeIn(scanned.cgroup.split('/').toReversed())
     return this.#image(scanned.pid, startNs, parent, {
       flags,
       binary,
@@ -157,7 +157,8 @@ export class ProcessTable {
       cwd,
       uid,
       auid,
-      docker,
+      nspid: scanned.nspid,
+      ...place,
       inInitTree: inInitTree(scanned.nspid, parent),
     })
   }
@@ -182,7 +183,9 @@ export class ProcessTable {
         cwd: copy.cwd,
         uid: copy.uid,
         auid: copy.auid,
-        docker: dockerOf(raw, copy.docker),
+        nspid: raw.nspid,
+        ...placeAfter(raw, copy),
+        execProbe: copy.execProbe === true,
         inInitTree: inInitTree(raw.nspid, parent),
         forked: true,
         texts: parent.texts,
@@ -194,7 +197,7 @@ export class ProcessTable {
     const parent = this.#parent(raw.parentTgid, raw.parentStart)
     const replaced = this.#images.get(raw.tgid)
     const cwd = (raw.flags & PROCESS_FLAGS.rootcwd) !== 0 ? '/' : decodeText(raw.cwd).text
-    const docker = dockerOf(raw, (replaced ?? parent).process.docker)
+    const { docker, podUid } = placeAfter(raw, (replaced ?? parent).process)
     const image = this.#image(raw.tgid, startOf(raw.startLo, raw.startHi), parent, {
       flags: raw.flags,
       binary: own(binaryPath(decodeText(raw.filename).text, decodeText(raw.path).text)),
@@ -203,7 +206,9 @@ export class ProcessTable {
       cwd,
       uid: raw.euid,
       auid: raw.auid,
+      nspid: raw.nspid,
       docker,
+      podUid,
       inInitTree: inInitTree(raw.nspid, parent),
     })
     this.#start(raw.tgid, image)
@@ -211,13 +216,20 @@ export class ProcessTable {
     return image
   }
 
-  /** A process was moved to another cgroup. Its texts keep their size: an id more or less counts as nothing. */
+  /** A process was moved to another cgroup. Events from before it keep what they say. */
   move(raw: RawMove): void {
-    const { process } = this.find(raw.tgid, raw.startLo, raw.startHi) ?? {}
-    const docker = process && dockerOf(raw, process.docker)
-    if (process === undefined || docker === undefined || docker === process.docker) return
+    const image = this.find(raw.tgid, raw.startLo, raw.startHi)
+    const place = image && placeAfter(raw, image.process)
+    if (image === undefined || place === undefined || place.docker === image.process.docker) return
+    const { renderings } = this.#budget
+    renderings.drop(image.process.rendered)
+    image.process = { ...image.process, ...place, execProbe: false, rendered: renderings.make() }
+  }
+
+  /** More has become known of where a process runs. */
+  identify(process: Process, known: Partial<Placed>): void {
     const changed: Mutable<Process> = process
-    changed.docker = docker
+    Object.assign(changed, known)
     this.#budget.renderings.drop(process.rendered)
   }
 
@@ -333,18 +345,4 @@ export class ProcessTable {
 /** Only processes that are not in the host's namespace have a pid of their own. */
 function inInitTree(nspid: number, parent: Image): boolean {
   return nspid === 1 || parent.process.inInitTree === true
-}
-
-/** `before`: what holds where the record does not say more. */
-function dockerOf({ cgroup, cgroupState }: CgroupNames, before: string): string {
-  if (cgroupState === CGROUP_KEPT) return before
-  if (cgroup.length === 0 && cgroupState === CGROUP_WHOLE) return ''
-  const id = containerOf(cgroup.toString('latin1').split('\0'))
-  // A process that hides below many cgroups of its own is still where it came from.
-  return id === '' && cgroupState === CGROUP_CUT ? before : shortId(id)
-}
-
-/** What Tetragon's `docker` has of an id. */
-function shortId(id: string): string {
-  return own(id.slice(0, 31))
 }

@@ -6,6 +6,7 @@ import type { Config } from '../../config/agent/schema.ts'
 import { isLocal } from '../../config/yaml/addresses.ts'
 import type { ReaderCounts } from '../api/events/reader-counts.ts'
 import type { Delivery } from '../delivery/delivery.ts'
+import type { Enrichment } from '../enrich/enrichment.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
 import type { Guard } from '../kernel/guard/guard.ts'
@@ -43,6 +44,7 @@ export interface TelemetryOptions {
 export interface Parts {
   readonly kernel: KernelSide
   readonly ingest: Ingest
+  readonly enrichment: Enrichment
   readonly policies: Policies
   readonly kubernetes: Pick<KubernetesClient, 'watches'> | undefined
   readonly reloads: Reloads
@@ -112,7 +114,8 @@ export class Telemetry implements AsyncDisposable {
   }
 
   #sources(access: Access): PageSources {
-    const { kernel, ingest, policies, kubernetes, reloads, reloader, delivery, loopLag, guard, readers } = this.#parts
+    const { kernel, ingest, enrichment, policies, kubernetes, reloads, reloader, delivery, loopLag, guard, readers } =
+      this.#parts
     const { epoch, nodeName, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: this.lossRecords.published })
     return {
@@ -148,6 +151,7 @@ export class Telemetry implements AsyncDisposable {
       hookEvents: () => ingest.hooks.eventsByHook(),
       returnsWaiting: () => kernel.policies.waitingReturns(),
       processes: ingest.processes,
+      enrichment,
       policies,
       senders: () => delivery.fanout.senders,
       filtered: () => delivery.fanout.filtered(),

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { list, regex, selector } from './filtering/filter.ts'
 import { pathSchema } from '../yaml/paths.ts'
+import { duration } from '../yaml/units.ts'
 
 export const kubernetes = z
   .strictObject({
@@ -20,6 +21,19 @@ export const kubernetes = z
       .optional()
       .describe(
         'Only policies whose labels match, as in kubectl get -l. Where Tetragon runs beside, choose the policies for ktrail with it.',
+      ),
+    pods: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Events say in which pod of this node they happened: namespace, name, labels, workload, container. node_name must be the name of the node ' +
+          'in Kubernetes. Filters by pods need it.',
+      ),
+    pod_wait: duration(0, 60_000)
+      .prefault('5s')
+      .describe(
+        'An event from a container that the API server does not know yet waits at most this long; those of other processes pass. Then it goes with ' +
+          'what its cgroup tells: the pod, without the container.',
       ),
     policy_names: list(regex, 'Only policies with a name that one of these matches; RE2, unanchored.'),
   })

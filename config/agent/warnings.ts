@@ -43,11 +43,12 @@ function grpcPorts(loaded: LoadedConfig, file: string): Problem[] {
 
 /** One warning for an exporter, at the first key of its filter that needs pods. */
 function podFilters(loaded: LoadedConfig, file: string): Problem[] {
+  if (loaded.config.kubernetes?.pods === true) return []
   return Object.entries(loaded.config.exporters).flatMap(([name, { filter }]) => {
     const [first] = filter === undefined ? [] : podKeys(filter)
     if (first === undefined) return []
     const message =
-      'this version of ktrail does not know pods: every process counts as outside a pod, with namespace ""'
+      'pods are not known without kubernetes.pods: every process counts as outside a pod, with namespace ""; set kubernetes: {pods: true}'
     return [problemAt(loaded, file, ['exporters', name, 'filter', ...first], message)]
   })
 }

@@ -12,8 +12,9 @@ export interface Timestamp {
 }
 
 /**
- * One image of a process, created by a fork or an exec. Immutable except `refcnt` and arguments that the process table has no
- * memory for (`collector/process/table.ts`). Encoders cache their output in `rendered`.
+ * One image of a process, created by a fork or an exec. Immutable except `refcnt`, arguments that the process table has no
+ * memory for, and where it runs (`docker`, `pod` and what goes with them), which may become known later or change
+ * (`collector/process/table.ts`). Encoders cache their output in `rendered`.
  */
 export interface Process {
   readonly execId: string
@@ -34,8 +35,14 @@ export interface Process {
   readonly startTime: Timestamp
   /** First 31 characters of the container id; '' on the host. */
   readonly docker: string
-  /** The Kubernetes pod it runs in; absent on the host. */
-  readonly pod?: Pod
+  /** Pid in its own pid namespace; absent or 0 in the host's. */
+  readonly nspid?: number
+  /** What the cgroup of its pod is named after, a uid or the hash of a manifest; absent outside of pods. */
+  readonly podUid?: string | undefined
+  /** The Kubernetes pod it runs in; absent on the host and while the pod is not known. */
+  readonly pod?: Pod | undefined
+  /** The command may be an exec probe of its container. */
+  readonly execProbe?: boolean
   /** undefined when unknown; Tetragon then omits the key. */
   readonly inInitTree: boolean | undefined
   /** Current references: the process itself and each living child. An event copies the value. */
@@ -47,15 +54,29 @@ export interface Process {
   readonly rendered: Rendered
 }
 
-/** What is known about a process's pod. */
+/** A pod, with one of its containers. Shared by all processes in it. */
 export interface Pod {
   readonly namespace: string
   readonly name: string
-  readonly labels?: Readonly<Record<string, string>>
-  /** Name of the container in the pod. */
-  readonly container?: string
-  /** The command is an exec probe of its container. */
-  readonly execProbe?: boolean
+  readonly uid: string
+  readonly labels: Readonly<Record<string, string>>
+  /** What the pod belongs to, such as a Deployment; by itself it is one of the kind Pod. */
+  readonly workload: string
+  readonly workloadKind: string
+  /** Absent while only the pod is known. */
+  readonly container?: Container | undefined
+}
+
+export interface Container {
+  /** `containerd://ID` */
+  readonly id: string
+  readonly name: string
+  readonly image: string
+  /** With its digest. */
+  readonly imageId: string
+  /** Absent when it does not run. */
+  readonly startTime?: Timestamp
+  readonly privileged: boolean
 }
 
 /**

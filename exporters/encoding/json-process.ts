@@ -5,6 +5,7 @@
  */
 import type { Process } from '../contract/event.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
+import { podJson } from './json-pod.ts'
 import { touch } from './kept.ts'
 
 const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
@@ -92,6 +93,8 @@ function render(process: Process): Uint8Array {
   scratch.timestamp(process.startTime)
   scratch.utf8('"')
   number('auid', process.auid)
+  const pod = podJson(process)
+  if (pod !== '') scratch.utf8(`,"pod":${pod}`)
   text('docker', process.docker)
   text('parent_exec_id', process.parentExecId)
   return taken()

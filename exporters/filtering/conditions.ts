@@ -105,7 +105,7 @@ function tetragonFilter(filter: TetragonFilter, lookup: ProcessLookup): EventTes
   if (filter.health_check !== undefined) tests.push(healthCheck(filter.health_check))
   if (filter.labels !== undefined) {
     const matches = labelMatcher(filter.labels)
-    tests.push(inPod(({ labels }) => matches(labels ?? {})))
+    tests.push(inPod(({ labels }) => matches(labels)))
   }
   if (filter.container_id !== undefined) {
     const matches = regexMatcher(filter.container_id)
@@ -118,7 +118,7 @@ function tetragonFilter(filter: TetragonFilter, lookup: ProcessLookup): EventTes
   if (filter.pod_regex !== undefined) tests.push(inPod(podName(regexMatcher(filter.pod_regex))))
   if (filter.container_name_regex !== undefined) {
     const matches = regexMatcher(filter.container_name_regex)
-    tests.push(inPod(({ container }) => container !== undefined && matches(container)))
+    tests.push(inPod(({ container }) => container !== undefined && matches(container.name)))
   }
   if (filter.binary_regex !== undefined) tests.push(binaryOf(filter.binary_regex))
   if (filter.arguments_regex !== undefined) tests.push(argumentsOf(filter.arguments_regex))
@@ -181,7 +181,7 @@ function healthCheck(wanted: boolean): EventTest {
 }
 
 function mayBeProbe(process: Process | undefined): boolean {
-  return process?.pod?.execProbe === true
+  return process?.execProbe === true
 }
 
 function anyOf(all: readonly EventTest[]): EventTest {

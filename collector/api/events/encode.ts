@@ -30,6 +30,7 @@ import {
   ProcessSchema,
   RateLimitInfoSchema,
 } from '../proto/tetragon/events_pb.js'
+import { podBytes } from './encode-pod.ts'
 
 const RESPONSE = numbersOf(GetEventsResponseSchema)
 const PROCESS = numbersOf(ProcessSchema)
@@ -165,6 +166,8 @@ function headOf(process: Process): Uint8Array {
   text(out, PROCESS['flags'], process.flags)
   time(out, PROCESS['start_time'], process.startTime)
   wrapped(out, PROCESS['auid'], process.auid)
+  const pod = podBytes(process)
+  if (pod !== undefined) out.tag(known(PROCESS['pod']), WireType.LengthDelimited).bytes(pod)
   text(out, PROCESS['docker'], process.docker)
   text(out, PROCESS['parent_exec_id'], process.parentExecId)
   const { unlinkedInode, inInitTree } = process

@@ -76,7 +76,9 @@ function processOf(message: ProcessMessage): Process {
     flags: message.flags,
     startTime: timeOf(message.startTime),
     docker: message.docker,
-    ...(pod === undefined ? {} : { pod }),
+    nspid: message.pod?.container?.pid ?? 0,
+    pod,
+    execProbe: message.pod?.container?.maybeExecProbe === true,
     inInitTree: message.inInitTree,
     refcnt: message.refcnt,
     rendered: NO_CACHE.make(),
@@ -85,9 +87,21 @@ function processOf(message: ProcessMessage): Process {
 
 function podOf(pod: ProcessMessage['pod']): Pod | undefined {
   if (pod === undefined) return undefined
-  const { namespace, name, podLabels: labels, container } = pod
-  if (container === undefined) return { namespace, name, labels }
-  return { namespace, name, labels, container: container.name, execProbe: container.maybeExecProbe }
+  const { namespace, name, uid, podLabels: labels, workload, workloadKind, container } = pod
+  const known = { namespace, name, uid, labels, workload, workloadKind }
+  if (container === undefined) return known
+  const { id, name: own, image, startTime, securityContext } = container
+  return {
+    ...known,
+    container: {
+      id,
+      name: own,
+      image: image?.name ?? '',
+      imageId: image?.id ?? '',
+      ...(startTime === undefined ? {} : { startTime: timeOf(startTime) }),
+      privileged: securityContext?.privileged === true,
+    },
+  }
 }
 
 /** Types that ktrail does not have yet become texts without content. */

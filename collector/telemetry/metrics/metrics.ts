@@ -1,6 +1,7 @@
 /** The agent's metrics in Prometheus' text format. Listed in docs/metrics.md. */
 import type { HistogramCounts } from '../../../exporters/index.ts'
 import type { WatchState } from '../../kubernetes/client.ts'
+import type { Enrichment } from '../../enrich/enrichment.ts'
 import { FINDING_KINDS } from '../../kernel/guard/finding.ts'
 import type { ReaderCounts } from '../../api/events/reader-counts.ts'
 import type { Finding } from '../../kernel/guard/finding.ts'
@@ -36,6 +37,7 @@ export interface MetricSources extends ExporterSources, HookSources {
   readonly ringBytes: () => number
   readonly returnsWaiting: () => number
   readonly processes: Pick<ProcessTable, 'size' | 'bytes' | 'limitBytes' | 'evictions'>
+  readonly enrichment: Pick<Enrichment, 'gaveUp' | 'held'>
   readonly policies: Pick<Policies, 'list'>
   readonly reloads: Pick<Reloads, 'counts' | 'lastMs'>
   readonly loopLag: () => HistogramCounts
@@ -118,6 +120,17 @@ function addReading(page: MetricsPage, sources: MetricSources): void {
   )
   addHookMetrics(page, sources)
   addProcesses(page, sources.processes)
+  page.gauge('ktrail_enrichment_waiting_events', 'Events that wait until their pod is known.', [], (put) =>
+    put({}, sources.enrichment.held.events),
+  )
+  page.counter(
+    'ktrail_enrichment_gave_up_events_total',
+    'Events that went on without what they waited for, such as their container in its pod.',
+    ['reason'],
+    (put) => {
+      for (const [reason, count] of Object.entries(sources.enrichment.gaveUp)) put({ reason }, count)
+    },
+  )
   page.gauge(
     'ktrail_accounting_imbalance_events',
     'Events that the accounting does not explain; must be 0 (for the ring: while it is empty).',

@@ -5,7 +5,7 @@ const POD_FILTER_KEYS = ['namespace_regex', 'pod_regex', 'container_name_regex',
 
 type Path = ReadonlyArray<string | number>
 
-/** The keys of a filter that need pods, which this version does not support, as paths below `filter`. */
+/** The keys of a filter that need pods, as paths below `filter`. */
 export function podKeys(filter: FilterConfig): Path[] {
   const keys: Path[] = POD_KEYS.filter((key) => filter[key] !== undefined).map((key) => [key])
   if (filter.namespaces?.some((name) => name !== '') === true) keys.push(['namespaces'])

@@ -12,6 +12,8 @@ type Paths = ReadonlyArray<readonly string[]>
 
 const FILE_PATH = 'args.file_arg.path,args.path_arg.path'
 const ARGUMENTS = paths('args')
+const { deployment, replicaSet, statefulSet, daemonSet, job, cronJob, workload } = KEYS
+const WORKLOADS = [deployment, replicaSet, statefulSet, daemonSet, job, cronJob, workload]
 /** The fields behind each attribute. Other attributes identify the record or describe a loss; no field filter applies to them. */
 const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.pid, paths('process.pid')],
@@ -30,7 +32,14 @@ const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.parentExecId, paths('process.parent_exec_id')],
   [KEYS.auid, paths('process.auid')],
   [KEYS.parentBinary, paths('parent.binary')],
-  [KEYS.container, paths('process.docker')],
+  [KEYS.container, paths('process.docker,process.pod.container.id')],
+  [KEYS.innerPid, paths('process.pod.container.pid')],
+  [KEYS.namespace, paths('process.pod.namespace')],
+  [KEYS.pod, paths('process.pod.name')],
+  ...WORKLOADS.map((key) => [key, paths('process.pod.workload')] as const),
+  [KEYS.podContainer, paths('process.pod.container.name')],
+  [KEYS.image, paths('process.pod.container.image.name')],
+  [KEYS.imageTags, paths('process.pod.container.image.name')],
   [KEYS.filePath, paths(FILE_PATH)],
   [KEYS.fileMode, paths('args.file_arg.permission,args.path_arg.permission')],
   [KEYS.fileAccess, paths('function_name,args.int_arg,args.uint_arg,args.long_arg,args.size_arg')],

@@ -6,11 +6,20 @@
 import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.ts'
 import { previousOf } from '../../contract/described.ts'
 import { isAboutAgent } from '../../contract/event.ts'
-import type { Argument, Event, Hook, KprobeEvent, LossEvent, Process, Timestamp } from '../../contract/event.ts'
+import type {
+  Argument,
+  Container,
+  Event,
+  Hook,
+  KprobeEvent,
+  LossEvent,
+  Process,
+  Timestamp,
+} from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import { argumentText } from '../arguments.ts'
 import { KEYS, labelKey } from './attributes.ts'
-import type { AttributeSink } from './attributes.ts'
+import type { AttributeSink, Key } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
 import { fileAccess, isDenied } from './file-access.ts'
 
@@ -62,8 +71,7 @@ export function numberAttributes(event: Event, numbering: Numbering, number: num
 }
 
 /**
- * Attributes of an event's `process`. What is learnt of its container and pod (`container.*`, `k8s.*`) belongs here too, last, with its fields in
- * attribute-filter.ts.
+ * Attributes of an event's `process`.
  */
 export function ownAttributes(process: Process, out: AttributeSink): void {
   out.integer(KEYS.pid, process.pid)
@@ -76,7 +84,43 @@ export function ownAttributes(process: Process, out: AttributeSink): void {
   out.text(KEYS.created, isoTime(process.startTime))
   if (process.execId !== '') out.text(KEYS.execId, process.execId)
   if (process.parentExecId !== '') out.text(KEYS.parentExecId, process.parentExecId)
-  if (process.docker !== '') out.text(KEYS.container, process.docker)
+  placeAttributes(process, out)
+}
+
+/** Kinds of workloads that the semantic conventions have a name for. */
+const WORKLOADS: Readonly<Record<string, Key>> = {
+  Deployment: KEYS.deployment,
+  ReplicaSet: KEYS.replicaSet,
+  StatefulSet: KEYS.statefulSet,
+  DaemonSet: KEYS.daemonSet,
+  Job: KEYS.job,
+  CronJob: KEYS.cronJob,
+}
+
+/** The pod and the container that a process runs in. */
+function placeAttributes({ docker, pod, nspid = 0 }: Process, out: AttributeSink): void {
+  const container = pod?.container
+  const id = container === undefined ? docker : container.id.slice(container.id.indexOf('://') + 3)
+  if (id !== '') out.text(KEYS.container, id)
+  if (pod === undefined) return
+  if (nspid !== 0) out.integer(KEYS.innerPid, nspid)
+  out.text(KEYS.namespace, pod.namespace)
+  out.text(KEYS.pod, pod.name)
+  const workload = Object.hasOwn(WORKLOADS, pod.workloadKind) ? WORKLOADS[pod.workloadKind] : undefined
+  // A pod by itself is no workload.
+  if (pod.workload !== '' && pod.workloadKind !== 'Pod') out.text(workload ?? KEYS.workload, pod.workload)
+  if (container !== undefined) containerAttributes(container, out)
+}
+
+function containerAttributes({ name, image }: Container, out: AttributeSink): void {
+  if (name !== '') out.text(KEYS.podContainer, name)
+  if (image === '') return
+  // registry:5000/path/name:tag, or with @sha256:digest behind.
+  const named = image.split('@', 1)[0] ?? ''
+  const colon = named.lastIndexOf(':')
+  const tagged = colon > named.lastIndexOf('/')
+  out.text(KEYS.image, tagged ? named.slice(0, colon) : named)
+  if (tagged) out.list(KEYS.imageTags, [named.slice(colon + 1)])
 }
 
 /** Attributes of an event's `parent`. */

@@ -34,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* Whether the agents ask the API server. */}}
 {{- define "ktrail.asks" -}}
-{{- if .Values.kubernetes.policies -}}yes{{- end -}}
+{{- if or .Values.kubernetes.policies .Values.kubernetes.pods -}}yes{{- end -}}
 {{- end -}}
 
 {{/* The whole configuration of the agent. Null removes an exporter. */}}
@@ -48,7 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $config := dict "node_name" "${env:NODE_NAME}" "procfs" "/host/proc" "server" $server "exporters" $exporters -}}
 {{- if or .Values.shippedPolicies .Values.policies -}}{{- $_ := set $config "policies" (list "/etc/ktrail/policies") -}}{{- end -}}
 {{- if include "ktrail.asks" . -}}
-{{- $kubernetes := dict "policies" true -}}
+{{- $kubernetes := dict "policies" .Values.kubernetes.policies "pods" .Values.kubernetes.pods -}}
 {{- with .Values.kubernetes.policySelector -}}{{- $_ := set $kubernetes "policy_selector" . -}}{{- end -}}
 {{- with .Values.kubernetes.policyNames -}}{{- $_ := set $kubernetes "policy_names" . -}}{{- end -}}
 {{- $_ := set $config "kubernetes" $kubernetes -}}

@@ -185,7 +185,6 @@ const LONG = 'x'.repeat(200)
 test('table: a process that is moved to another container is there, in its next events', () => {
   const { table, shellStart } = withShell()
   const image = table.exec(exec(200, 6000, 100, shellStart), 0)
-  const { process } = image
   const steps: ReadonlyArray<readonly [RawMove, docker: string]> = [
     [move(200, 6000, [CONTAINER]), ID],
     [move(200, 6000, ['nginx.service', OTHER, CONTAINER]), OTHER_ID],
@@ -196,16 +195,19 @@ test('table: a process that is moved to another container is there, in its next 
     [move(999, 6000, [CONTAINER]), ''], // an unknown process
   ]
   for (const [record, docker] of steps) {
-    const { cache } = process.rendered
-    const { key } = process.rendered
-    const before = process.docker
-    cache.keep(process.rendered, 'json', new Uint8Array(8))
+    const { process: before } = image
+    const was = before.docker
+    before.rendered.cache.keep(before.rendered, 'json', new Uint8Array(8))
     table.move(record)
-    assert.equal(process.docker, docker)
-    // What was rendered or filtered with the old one is not used any more.
-    assert.equal(process.rendered.json === undefined, docker !== before)
-    assert.equal(process.rendered.key === key, docker === before)
+    assert.equal(image.process.docker, docker)
+    // Events from before the move have the process as it was.
+    assert.equal(before.docker, was)
+    assert.equal(image.process === before, docker === was)
+    assert.equal(image.process.rendered.json === undefined, docker !== was)
   }
+  const children = table.fork(fork(201, 6001, 200, 6000), 0)
+  assert.equal(children?.parent?.process, image.process)
+  assert.equal(image.process.refcnt, 2)
 })
 
 test('table: a child is in its parent’s container unless its record says another', () => {

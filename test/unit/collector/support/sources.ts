@@ -29,6 +29,7 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
     hookEvents: () => new Map([['files', new Map([['security_file_permission', 9]])]]),
     returnsWaiting: () => 5,
     processes: newTable(),
+    enrichment: { gaveUp: { time: 4, bytes: 0, failed: 0, stopping: 0 }, held: { bytes: 100, events: 6 } },
     policies: enabledPolicies({ name: 'files' }),
     senders: () => [],
     filtered: () => new Map(),

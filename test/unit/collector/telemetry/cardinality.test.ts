@@ -9,7 +9,7 @@ import type { Event } from '../../../../exporters/contract/event.ts'
 import { parsePrometheus } from '../../../support/prometheus.ts'
 import { settle } from '../../exporters/support/fake-clock.ts'
 import { FakeExporter, rejected } from '../../exporters/support/lines.ts'
-import { file, int, makeExec, makeHook, makeKprobe, makeProcess } from '../../exporters/support/events.ts'
+import { file, int, makeExec, makeHook, makeKprobe, makePod, makeProcess } from '../../exporters/support/events.ts'
 import { CHAIN } from '../../../support/exporter-config.ts'
 import { exec, newTable, scanned } from '../support/processes.ts'
 import { makeSources } from '../support/sources.ts'
@@ -35,7 +35,7 @@ async function samplesAfter(count: number): Promise<string[]> {
     const binary = `/opt/secret-binary-${i}`
     processes.exec(exec(pid, 5 + i, 1, 10_000_000, { filename: binary, argv: [binary, `/secret-path/${i}`] }), 0)
     hooks.take(1)
-    const pod = { namespace: 'shop', name: `secret-pod-${i}` }
+    const pod = makePod({ namespace: 'shop', name: `secret-pod-${i}` })
     const process = makeProcess({ pid, binary, arguments: `/secret-path/${i}`, pod })
     events.push(makeExec({ seq: 2 * i, process }))
     events.push(makeKprobe({ seq: 2 * i + 1, process, args: [file(`/secret-path/${i}`), int(4)] }))

@@ -3,14 +3,26 @@ import { describe, it } from 'node:test'
 import type { Event, Pod, Process } from '../../../../exporters/contract/event.ts'
 import type { FilterConfig, TetragonFilterConfig } from '../../../../config/agent/schema.ts'
 import { createFilter } from '../../../../exporters/filtering/filter.ts'
-import { makeExec, makeExit, makeHook, makeKprobe, makeLoss, makeParent, makeProcess } from '../support/events.ts'
+import {
+  makeContainer,
+  makeExec,
+  makeExit,
+  makeHook,
+  makeKprobe,
+  makeLoss,
+  makeParent,
+  makePod,
+  makeProcess,
+} from '../support/events.ts'
 
 const accepts = (config: FilterConfig, event: Event): boolean => createFilter(config).accepts(event)
 
 const exec = (change: Partial<Process> = {}, parent: Partial<Process> = {}): Event =>
   makeExec({ process: makeProcess(change), parent: makeParent(parent) })
 const kprobe = (policy: string): Event => makeKprobe({ hook: makeHook({ policy }) })
-const inPod = (pod: Partial<Pod> = {}): Event => exec({ pod: { namespace: 'shop', name: 'web-7d9f-x2', ...pod } })
+const inPod = (pod: Partial<Pod> = {}, change: Partial<Process> = {}): Event =>
+  exec({ pod: makePod({ namespace: 'shop', name: 'web-7d9f-x2', ...pod }), ...change })
+const probe = inPod({}, { execProbe: true })
 const orphan = makeExec({ parent: undefined })
 const loss = makeLoss()
 
@@ -74,10 +86,10 @@ const KEYS: Readonly<Record<string, Row>> = {
   },
   'health_checks: drop': {
     filter: { health_checks: 'drop' },
-    yes: [exec(), inPod(), inPod({ execProbe: false })],
-    no: [inPod({ execProbe: true }), exec({}, { pod: { namespace: 'n', name: 'p', execProbe: true } })],
+    yes: [exec(), inPod(), inPod({}, { execProbe: false })],
+    no: [probe, exec({}, { pod: makePod(), execProbe: true })],
   },
-  'health_checks: keep': { filter: { health_checks: 'keep' }, yes: [inPod({ execProbe: true })], no: [] },
+  'health_checks: keep': { filter: { health_checks: 'keep' }, yes: [probe], no: [] },
   'all keys must hold': {
     filter: { policies: ['x'], binaries: ['/bin/vi'] },
     yes: [kprobe('x')],
@@ -131,8 +143,8 @@ const FIELDS: Readonly<Record<string, Omit<Row, 'filter'> & { readonly filter: T
   },
   container_name_regex: {
     filter: { container_name_regex: ['side'] },
-    yes: [inPod({ container: 'sidecar' })],
-    no: [exec(), inPod(), inPod({ container: 'main' })],
+    yes: [inPod({ container: makeContainer({ name: 'sidecar' }) })],
+    no: [exec(), inPod(), inPod({ container: undefined })],
   },
   'namespace is exact': {
     filter: { namespace: ['shop'] },
@@ -176,8 +188,8 @@ const FIELDS: Readonly<Record<string, Omit<Row, 'filter'> & { readonly filter: T
     yes: [],
     no: [inPod({ labels: {} })],
   },
-  'health_check: true': { filter: { health_check: true }, yes: [inPod({ execProbe: true })], no: [exec(), inPod()] },
-  'health_check: false': { filter: { health_check: false }, yes: [exec(), orphan], no: [inPod({ execProbe: true })] },
+  'health_check: true': { filter: { health_check: true }, yes: [probe], no: [exec(), inPod()] },
+  'health_check: false': { filter: { health_check: false }, yes: [exec(), orphan], no: [probe] },
   'keys are ANDed, values ORed': {
     filter: { event_set: ['PROCESS_EXEC'], binary_regex: ['vi$', 'sh$'] },
     yes: [exec(), exec({ binary: '/bin/sh' })],

@@ -1,12 +1,14 @@
 /** Events for tests and benches of exporters: complete, but each part can be replaced. */
 import type {
   Argument,
+  Container,
   ExecEvent,
   ExitEvent,
   FileArgument,
   Hook,
   KprobeEvent,
   LossEvent,
+  Pod,
   Process,
   Rendered,
 } from '../../../../exporters/contract/event.ts'
@@ -36,6 +38,32 @@ export function makeProcess(change: Partial<Process> = {}): Process {
     inInitTree: undefined,
     refcnt: 1,
     rendered: makeRendered(),
+    ...change,
+  }
+}
+
+export function makeContainer(change: Partial<Container> = {}): Container {
+  return {
+    id: 'containerd://6b742e38ee3a212239e6d48b2954435fb1f5b1b0c4e9a3f6b7d0a5c8e1f20314',
+    name: 'file-access',
+    image: 'registry.example:5000/library/busybox:1.36',
+    imageId:
+      'registry.example:5000/library/busybox@sha256:3fbc632167424a6d997e74f52b878d7cc478225cffac6bc977eedfe51c7f4e79',
+    startTime: { sec: 1713061060, nsec: 0 },
+    privileged: false,
+    ...change,
+  }
+}
+
+export function makePod(change: Partial<Pod> = {}): Pod {
+  return {
+    namespace: 'default',
+    name: 'file-access',
+    uid: '1c9a7f0e-5f6d-4a6e-9a55-0d1c4f0b8a11',
+    labels: {},
+    workload: 'file-access',
+    workloadKind: 'Pod',
+    container: makeContainer(),
     ...change,
   }
 }

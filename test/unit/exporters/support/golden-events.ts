@@ -2,6 +2,7 @@
 import type { Event } from '../../../../exporters/contract/event.ts'
 import {
   file,
+  makeContainer,
   int,
   long,
   makeExec,
@@ -10,6 +11,7 @@ import {
   makeKprobe,
   makeLoss,
   makeParent,
+  makePod,
   makeProcess,
   size,
   text,
@@ -77,6 +79,23 @@ export function goldenEvents(): Event[] {
       count: 5_000_000_000,
       firstSeq: 88_213,
       lastSeq: 90_000,
+    }),
+    makeExec({ process: makeProcess({ nspid: 7, pod: makePod() }), parent: makeParent({ nspid: 1, pod: makePod() }) }),
+    makeExec({
+      process: makeProcess({
+        execProbe: true,
+        pod: makePod({
+          labels: { app: 'web', 'pod-template-hash': '7d9f' },
+          workload: 'web',
+          workloadKind: 'Deployment',
+          container: makeContainer({ privileged: true, image: 'busybox', imageId: '' }),
+        }),
+      }),
+    }),
+    // Only its cgroup is known yet.
+    makeKprobe({
+      process: makeProcess({ pod: makePod({ workload: 'x', workloadKind: 'Rollout', container: undefined }) }),
+      args: [file('/etc/passwd'), int(4)],
     }),
   ]
   return events.map((event, i) => ({ ...event, seq: i + 1 }))

@@ -60,6 +60,7 @@ function processOf(process: Process, refcnt: number, tid: number): Json {
     flags: word(process.flags),
     start_time: timeOf(process.startTime),
     auid: process.auid,
+    pod: podOf(process),
     docker: word(process.docker),
     parent_exec_id: word(process.parentExecId),
     refcnt: refcnt || undefined,
@@ -69,6 +70,31 @@ function processOf(process: Process, refcnt: number, tid: number): Json {
         ? undefined
         : { file: { inode: { number: String(process.unlinkedInode), links: 0 } } },
     in_init_tree: process.inInitTree,
+  })
+}
+
+function podOf({ pod, nspid, execProbe }: Process): Json | undefined {
+  if (pod === undefined) return undefined
+  const { container, labels } = pod
+  return prune({
+    namespace: word(pod.namespace),
+    name: word(pod.name),
+    uid: word(pod.uid),
+    container:
+      container === undefined
+        ? undefined
+        : prune({
+            id: word(container.id),
+            name: word(container.name),
+            image: prune({ id: word(container.imageId), name: word(container.image) }),
+            start_time: container.startTime === undefined ? undefined : timeOf(container.startTime),
+            pid: nspid || undefined,
+            maybe_exec_probe: execProbe || undefined,
+            security_context: prune({ privileged: container.privileged || undefined }),
+          }),
+    pod_labels: Object.keys(labels).length === 0 ? undefined : labels,
+    workload: word(pod.workload),
+    workload_kind: word(pod.workloadKind),
   })
 }
 

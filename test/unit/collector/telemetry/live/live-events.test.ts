@@ -16,6 +16,7 @@ import {
   makeHook,
   makeKprobe,
   makeLoss,
+  makePod,
   makeProcess,
   text,
 } from '../../../exporters/support/events.ts'
@@ -79,7 +80,7 @@ const EVENTS: readonly Event[] = [
   makeExec({ seq: 1, process: makeProcess({ binary: '/bin/cat', arguments: '/etc/motd' }) }),
   makeExit({
     seq: 2,
-    process: makeProcess({ binary: '/bin/vi', arguments: '', pod: { namespace: 'shop', name: 'web-1' } }),
+    process: makeProcess({ binary: '/bin/vi', arguments: '', pod: makePod({ namespace: 'shop', name: 'web-1' }) }),
   }),
   makeKprobe({ seq: 3, hook: makeHook({ policy: 'files' }), args: [file('/etc/shadow')] }),
   makeKprobe({ seq: 4, hook: makeHook({ policy: 'net', functionName: 'tcp_connect' }), args: [text('a.*b')] }),

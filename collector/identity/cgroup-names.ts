@@ -1,9 +1,11 @@
 /**
- * Which container a process is in, by the names of its cgroup and those above it. Runtimes name a container's cgroup after its id:
+ * Which container and pod a process is in, by the names of its cgroup and those above it. Runtimes name a container's cgroup after its id:
  *
  *   docker, containerd, CRI-O, podman under systemd    docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope
  *   the same without systemd                           ID, cri-containerd:SANDBOX:ID, crio-ID, libpod-ID
  *   monitors of a container, which are not in it       crio-conmon-ID.scope, libpod-conmon-ID.scope
+ *
+ * and kubelet the cgroup above it after the pod: kubepods-burstable-podUID.slice with systemd, podUID without.
  *
  * The innermost such name counts: kind and Docker in Docker run containers in containers, and systemd in a container has cgroups of its own.
  * Tetragon looks only at the process's own cgroup and takes any 64 characters for an id; units of systemd may have such names.
@@ -11,14 +13,25 @@
 
 const CONTAINER = /^(?:.*[-:])?([0-9a-f]{64})(?:\.scope)?$/s
 const MONITOR = /(?:^|-)conmon-[0-9a-f]{64}(?:\.scope)?$/
+/** A uid, or the hash of a static pod's manifest. The container's name may follow. */
+const POD = /(?:^|-)pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?(?::|$)/
 
-/** The container's id, 64 characters; '' outside any container. `names`: the process's own cgroup first. */
-export function containerOf(names: Iterable<string>): string {
+export interface Place {
+  /** The container's id, 64 characters; '' outside any container. */
+  readonly container: string
+  /** What the cgroup of its pod is named after; '' outside any pod. */
+  readonly podUid: string
+}
+
+/** `names`: the process's own cgroup first. */
+export function placeOf(names: Iterable<string>): Place {
+  let container = ''
   for (const name of names) {
-    const id = CONTAINER.exec(name)?.[1]
-    if (id !== undefined && !MONITOR.test(name)) return id
+    if (container === '' && !MONITOR.test(name)) container = CONTAINER.exec(name)?.[1] ?? ''
+    const uid = container === '' ? undefined : POD.exec(name)?.[1]
+    if (uid !== undefined) return { container, podUid: uid.replaceAll('_', '-') }
   }
-  return ''
+  return { container, podUid: '' }
 }
 
 /** The path that counts in the text of /proc/PID/cgroup, as the kernel side chooses (bpf/process/cgroup.h); '' for none. */

@@ -1,7 +1,7 @@
 /** Containers by the names of cgroups, as runtimes lay them out, and what merely looks like one. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cgroupPath, containerOf } from '../../../../collector/identity/container-id.ts'
+import { cgroupPath, placeOf } from '../../../../collector/identity/cgroup-names.ts'
 
 const ID = '0123456789abcdef'.repeat(4)
 const OUTER = 'fedcba9876543210'.repeat(4)
@@ -58,10 +58,10 @@ const LAYOUTS: ReadonlyArray<readonly [what: string, path: string, want: string]
 ]
 
 for (const [what, path, want] of LAYOUTS) {
-  test(`container-id: ${what}`, () => assert.equal(containerOf(path.split('/').toReversed()), want))
+  test(`cgroup-names: ${what}`, () => assert.equal(placeOf(path.split('/').toReversed()).container, want))
 }
 
-test('container-id: the longest names take no time', () => {
+test('cgroup-names: the longest names take no time', () => {
   const names = [
     `${'-'.repeat(191)}${ID}`,
     `${'a-'.repeat(96)}${ID}x`,
@@ -69,10 +69,28 @@ test('container-id: the longest names take no time', () => {
     `${ID.repeat(3)}${ID.slice(1)}`,
   ]
   const startMs = performance.now()
-  for (let i = 0; i < 1000; i++) containerOf(names.slice(1))
-  assert.equal(containerOf(names), ID)
+  for (let i = 0; i < 1000; i++) placeOf(names.slice(1))
+  assert.equal(placeOf(names).container, ID)
   assert.ok(performance.now() - startMs < 1000)
 })
+
+const HASH = '0123456789abcdef'.repeat(2)
+const POD_CGROUPS: ReadonlyArray<readonly [what: string, path: string, want: string]> = [
+  ['systemd', `/kubepods.slice/kubepods-burstable.slice/${SLICE}/cri-containerd-${ID}.scope`, UID],
+  ['systemd, guaranteed', `/kubepods.slice/kubepods-pod${UID.replaceAll('-', '_')}.slice/crio-${ID}.scope`, UID],
+  ['systemd driver without scopes', `/system.slice/${SLICE}:cri-containerd:${ID}`, UID],
+  ['cgroupfs', `/kubepods/besteffort/pod${UID}/${ID}`, UID],
+  ['a static pod', `/kubepods/burstable/pod${HASH}/${ID}`, HASH],
+  ['kind', `/docker/${OUTER}/kubelet/kubepods/pod${UID}/${ID}`, UID],
+  ['systemd in a pod', `/kubepods/pod${UID}/${ID}/system.slice/nginx.service`, UID],
+  ['docker in a pod', `/kubepods/pod${UID}/${OUTER}/docker/${ID}`, UID],
+  ['a pod inside docker, outside of its containers', `/docker/${OUTER}/kubepods/pod${UID}`, ''],
+  ['docker', `/docker/${ID}`, ''],
+  ['something else named pod', `/podman-pod${UID}x/${ID}`, ''],
+]
+for (const [what, path, want] of POD_CGROUPS) {
+  test(`cgroup-names: the pod, ${what}`, () => assert.equal(placeOf(path.split('/').toReversed()).podUid, want))
+}
 
 const V1 = '12:pids:/p\n11:cpu,cpuacct:/c\n10:memory:/m\n9:cpuset:/s\n1:name=systemd:/n\n'
 const PATHS: ReadonlyArray<readonly [what: string, text: string, want: string]> = [
@@ -90,5 +108,5 @@ const PATHS: ReadonlyArray<readonly [what: string, text: string, want: string]> 
 ]
 
 for (const [what, text, want] of PATHS) {
-  test(`container-id: the path in /proc/PID/cgroup, ${what}`, () => assert.equal(cgroupPath(text), want))
+  test(`cgroup-names: the path in /proc/PID/cgroup, ${what}`, () => assert.equal(cgroupPath(text), want))
 }

@@ -1,0 +1,104 @@
+/**
+ * The pods of this node by their containers, and by what cgroups are named after.
+ *
+ *   API server ─▶ informer ─▶ set, delete ─▶ by container id, by uid ◀─ find ─ enricher (identity.ts)
+ *
+ * A pod, or a container of it, that is gone stays known for a minute: its last events come later. The API server learns of a container when
+ * kubelet reports it, a second or more after its first process; a pod it has known before. Memory is bounded by what the node may run: the
+ * informer asks for pods of this node only.
+ */
+import type { Pod } from '../../exporters/contract/event.ts'
+import type { KnownPod, PodContainer } from './pod-object.ts'
+
+/** How long what is gone stays known. */
+const KEPT_MS = 60_000
+/** Tetragon's `docker`: the part of an id that events have. */
+export const SHORT_ID = 31
+
+interface Gone {
+  readonly atMs: number
+  readonly remove: () => void
+}
+
+export class Pods {
+  readonly #containers = new Map<string, PodContainer>()
+  readonly #byUid = new Map<string, Pod>()
+  /** The first to be removed comes first. */
+  #gone: Gone[] = []
+  readonly #nowMs: () => number
+  /** Called with the short id of a container that became known, or changed. */
+  onContainer: (id: string) => void = () => {}
+
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs
+  }
+
+  /** Containers that are known. */
+  get size(): number {
+    return this.#containers.size
+  }
+
+  /** The container with this short id. */
+  container(id: string): PodContainer | undefined {
+    return this.#containers.get(id)
+  }
+
+  /** The pod, without a container, whose cgroup is named after this. */
+  pod(cgroupUid: string): Pod | undefined {
+    return this.#byUid.get(cgroupUid)
+  }
+
+  set(pod: KnownPod, before: KnownPod | undefined): void {
+    this.#sweep()
+    this.#byUid.set(pod.cgroupUid, pod.pod)
+    const ids = new Set<string>()
+    for (const container of pod.containers) {
+      const id = container.id.slice(0, SHORT_ID)
+      ids.add(id)
+      this.#containers.set(id, container)
+      this.onContainer(id)
+    }
+    if (before === undefined) return
+    // A container that was replaced: its status has the id of the next one.
+    this.#forgetLater(before.containers.filter(({ id }) => !ids.has(id.slice(0, SHORT_ID))))
+    // Another pod of the same name.
+    if (before.cgroupUid !== pod.cgroupUid) this.#forgetPodLater(before)
+  }
+
+  delete(pod: KnownPod): void {
+    this.#sweep()
+    this.#forgetLater(pod.containers)
+    this.#forgetPodLater(pod)
+  }
+
+  #forgetPodLater({ pod, cgroupUid }: KnownPod): void {
+    this.#later(() => {
+      if (this.#byUid.get(cgroupUid) === pod) this.#byUid.delete(cgroupUid)
+    })
+  }
+
+  #forgetLater(containers: readonly PodContainer[]): void {
+    for (const container of containers) {
+      const id = container.id.slice(0, SHORT_ID)
+      this.#later(() => {
+        if (this.#containers.get(id) === container) this.#containers.delete(id)
+      })
+    }
+  }
+
+  #later(remove: () => void): void {
+    this.#gone.push({ atMs: this.#nowMs() + KEPT_MS, remove })
+  }
+
+  #sweep(): void {
+    const nowMs = this.#nowMs()
+    const first = this.#gone.findIndex(({ atMs }) => atMs > nowMs)
+    const over = this.#gone.splice(0, first === -1 ? this.#gone.length : first)
+    for (const { remove } of over) remove()
+  }
+
+  /** Housekeeping, every few seconds. */
+  tick(): void {
+    this.#sweep()
+  }
+}

@@ -1,0 +1,61 @@
+/** Who touched what: files, processes, containers; what was done, and what was refused. */
+import type { DashboardBuilder } from '@grafana/grafana-foundation-sdk/dashboard'
+import { RECORDS, logsOverTime, logsTotal, records, recordsPage, top } from './panels.ts'
+import { TextBoxVariableBuilder } from '@grafana/grafana-foundation-sdk/dashboard'
+
+const ACCESSES = `${RECORDS} | event_name="ktrail.process_kprobe" | file_path=~"$path" | process_executable_path=~"$process"`
+const DENIED = `${ACCESSES} | ktrail_file_denied="true"`
+
+const counted = (of: string): string => `sum(count_over_time(${of} [$__range]))`
+const topOf = (label: string, of: string): string => `topk(10, sum by (${label}) (count_over_time(${of} [$__range])))`
+const READS = `${ACCESSES} | ktrail_file_access=~"read|map_read|map_exec|execute"`
+const WRITES = `${ACCESSES} | ktrail_file_access=~"write|map_write|truncate|create|link|unlink|rename|chmod|chown|setattr|setxattr"`
+
+export const fileAccess = (): DashboardBuilder =>
+  recordsPage({
+    uid: 'ktrail-file-access',
+    title: 'ktrail: file access',
+    description: 'Who touched which file, what was done to it, and what was refused.',
+  })
+    .withVariable(new TextBoxVariableBuilder('path').label('File (regular expression)').defaultValue('.+'))
+    .withVariable(new TextBoxVariableBuilder('process').label('Program (regular expression)').defaultValue('.+'))
+    .withPanel(logsTotal({ title: 'Accesses', width: 6 }, counted(ACCESSES)))
+    .withPanel(logsTotal({ title: 'Reads', width: 6 }, counted(READS)))
+    .withPanel(logsTotal({ title: 'Changes', width: 6 }, counted(WRITES)))
+    .withPanel(logsTotal({ title: 'Refused', width: 6 }, counted(DENIED)))
+    .withPanel(
+      logsOverTime(
+        { title: 'What was done', width: 12, legend: '{{ktrail_file_access}}' },
+        `sum by (ktrail_file_access) (count_over_time(${ACCESSES} [$__auto]))`,
+      ),
+    )
+    .withPanel(
+      logsOverTime(
+        { title: 'Refused, by program', width: 12, legend: '{{process_executable_path}}' },
+        `sum by (process_executable_path) (count_over_time(${DENIED} [$__auto]))`,
+      ),
+    )
+    .withPanel(top({ title: 'Files', width: 8 }, 'file_path', topOf('file_path', ACCESSES)))
+    .withPanel(
+      top({ title: 'Programs', width: 8 }, 'process_executable_path', topOf('process_executable_path', ACCESSES)),
+    )
+    .withPanel(
+      top({ title: 'Containers', width: 8 }, 'container_id', topOf('container_id', `${ACCESSES} | container_id!=""`)),
+    )
+    .withPanel(
+      records(
+        { title: 'Records', width: 24 },
+        [
+          'service_instance_id',
+          'ktrail_file_access',
+          'file_path',
+          'process_executable_path',
+          'process_command_args',
+          'process_user_id',
+          'process_pid',
+          'ktrail_file_denied',
+          'security_rule_name',
+        ],
+        ACCESSES,
+      ),
+    )

@@ -35,7 +35,7 @@ case ${1:-} in
   # What ktrail is tested against here, outside of guests.
   test)
     packages=(logrotate)
-    optional=(chromium-headless-shell fonts-dejavu-core)
+    optional=(chromium-headless-shell fonts-dejavu-core prometheus)
     ;;
   *) die "packages.sh: expected build, cross, guest, guest-arm64, npm, package, root, lint-deb or test, got \"${1:-}\"" ;;
 esac

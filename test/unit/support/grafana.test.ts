@@ -58,7 +58,7 @@ const filled = (expr: string): string =>
 
 const logql: readonly Query[] = [
   ...ofDashboards('loki'),
-  ...['docs/grafana/queries.md'].flatMap((file) =>
+  ...['docs/grafana/queries.md', 'deploy/compose/README.md'].flatMap((file) =>
     [...read(file).matchAll(/^```logql\n(.*?)^```/gms)].map(([, expr = '']) => ({ where: file, expr: expr.trim() })),
   ),
 ]

@@ -14,7 +14,7 @@ enum limit {
 	VALUE_TEXTS_MAX = 5,  /* of them texts and paths, each up to 4,096 bytes */
 	SELECTORS_MAX = 512,  /* of all policies on a function */
 	SET_WORDS = 8,
-	FILTERS_MAX = 5,      /* of one selector */
+	FILTERS_MAX = 20,     /* of one selector: five on arguments, the others on the task */
 	FILTER_NUMBERS = 4,   /* more values than that go into the map `numbers` */
 	SCREENED_NUMBERS = 4, /* numbers of a function by which calls are rejected */
 	SMALL_NUMBERS = 64,   /* 0 to 63 are screened by value, all others alike */
@@ -42,6 +42,8 @@ enum filter_class {
 	CLASS_NUMBER,
 	CLASS_TEXT,
 	CLASS_PATH,
+	CLASS_NAMESPACE,   /* of the calling task: match/task.h */
+	CLASS_CAPABILITY,
 };
 
 enum filter_op {
@@ -54,10 +56,11 @@ enum filter_op {
 	OP_NOT_POSTFIX,
 	OP_GREATER_THAN,
 	OP_LESS_THAN,
+	OP_NOT_MASK,   /* no bit of */
 };
 
 struct filter {
-	__u8 value;  /* position in hook.values */
+	__u8 value;  /* position in hook.values; of the task, which of its namespaces or sets */
 	__u8 class;  /* enum filter_class */
 	__u8 op;     /* enum filter_op */
 	__u8 count;  /* numbers in use; 0: look into the map `numbers` */
@@ -72,6 +75,8 @@ struct selector {
 	__u8 count;
 	__u8 undecided;     /* the first filters, about which the screen does not know all */
 	__u8 return_type;   /* enum arg_type; ARG_NOP: the policy asks for none */
+	__u32 conditions;   /* set of the conditions that the process must fulfil (match/process.h); EMPTY_SET: none */
+	__u32 reserved;
 	struct filter filters[FILTERS_MAX];
 };
 

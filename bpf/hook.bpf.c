@@ -20,6 +20,8 @@
 #include "match/number.h"
 #include "match/text.h"
 #include "match/path.h"
+#include "match/process.h"
+#include "match/task.h"
 #include "hook.h"
 #include "call/join.h"
 #include "call/scratch.h"

@@ -19,6 +19,8 @@
 #include "match/number.h"
 #include "match/text.h"
 #include "match/path.h"
+#include "match/process.h"
+#include "match/task.h"
 #include "hook.h"
 #include "call/join.h"
 
@@ -39,6 +41,10 @@ enum set_id layout_set_id;
 enum text_limit layout_text_limit;
 enum path_limit layout_path_limit;
 enum value_index layout_value_index;
+enum condition_limit layout_condition_limit;
+enum condition_kind layout_condition_kind;
+enum task_namespace layout_task_namespace;
+enum task_capabilities layout_task_capabilities;
 enum join_state layout_join_state;
 enum join_count layout_join_count;
 

@@ -17,7 +17,9 @@
 #include "record.h"
 #include "path.h"
 #include "path_text.h"
+#include "match/process.h"
 #include "process/cgroup.h"
+#include "process/image.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -112,6 +114,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	record->body.parent_start_ns = fresh.parent_start_ns;
 	record->body.parent_tgid = parent_tgid;
 	record->body.nspid = inner_pid(child);
+	image_forked(parent_tgid, child_tgid, record->body.nspid);
 	record->body.cgroup_id = fresh.cgroup_id;
 	submit_fork(record);
 	return 0;
@@ -234,13 +237,15 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	if (at > CGROUP_BYTES + FILENAME_BYTES + PATH_BYTES + 512)
 		return 0;
 
-	b->path_len = 0;
-	b->file_ino = 0;
-	b->file_links = 1;
 	key = (__u64)bprm;
-	if (bprm->interp == bprm->filename) {
-		b->path_len = put_executed((__u64)bprm->file, s->text + at, &b->file_ino, &b->file_links);
-	} else {
+	b->path_len = put_executed((__u64)bprm->file, s->text + at, &b->file_ino, &b->file_links);
+	/* Of a script that is its interpreter. */
+	put_program(s->text + at, b->path_len & (2 * PATH_BYTES - 1));
+	image_executed(tgid, flags & PROCESS_CLONE);
+	if (bprm->interp != bprm->filename) {
+		b->path_len = 0;
+		b->file_ino = 0;
+		b->file_links = 1;
 		script = bpf_map_lookup_elem(&scripts, &key);
 		if (script && script->tgid == tgid) {
 			b->file_ino = script->ino;
@@ -304,6 +309,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	known = bpf_map_lookup_elem(&processes, &tgid);
 	if (known)
 		record.header.start_ns = known->start_ns;
+	image_gone(tgid);
 	if (bpf_map_delete_elem(&processes, &tgid))
 		return 0;
 	record.body.code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->group_leader->exit_code;

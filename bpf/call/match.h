@@ -122,6 +122,8 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 	if (!s || !selector || i >= FILTERS_MAX)
 		return false;
 	f = &selector->filters[i];
+	if (f->class == CLASS_NAMESPACE || f->class == CLASS_CAPABILITY)
+		return task_matches(f);
 	at = s->offset[f->value & (VALUES_MAX - 1)];
 	v = value_at(s, at);
 	if (!v || v->kind == VALUE_ERROR)
@@ -186,6 +188,8 @@ static __always_inline int next_selector(__u32 slot)
 	key = hook->selectors + taken;
 	selector = bpf_map_lookup_elem(&selectors, &key);
 	if (!selector || selector->policy_hook == s->done)
+		return last;
+	if (selector->conditions != EMPTY_SET && !set_within(selector->conditions, s->conditions))
 		return last;
 	count = s->decided ? selector->undecided : selector->count;
 	for (i = 0; i < FILTERS_MAX; i++) {

@@ -26,6 +26,7 @@ struct scratch {
 	__u64 ring[TOP_MAX];
 	__u64 alive[SET_WORDS];  /* selectors that the numbers leave */
 	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
+	__u64 conditions[SET_WORDS]; /* that the process fulfils, where a selector asks */
 	union {
 		struct suffix_entry reversed;
 		struct text_entry part;

@@ -157,6 +157,25 @@ static __always_inline bool screen_path(__u32 slot, struct scratch *s, struct pl
 	return true;
 }
 
+/* Puts into the scratch which conditions the process fulfils. Global, as add_open. */
+__noinline int ask_process(__u32 slot)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32, w;
+	struct scratch *s = scratch_of(slot);
+	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
+	struct verdict *known = bpf_map_lookup_elem(&verdicts, &tgid);
+
+	if (!s || !e)
+		return 0;
+	if (!known || !known->current || known->generation != generation_now()) {
+		evaluate_process(slot, tgid);
+		known = &e->verdict;
+	}
+	for (w = 0; w < SET_WORDS; w++)
+		s->conditions[w] = known->bits[w];
+	return 0;
+}
+
 /* Leaves in `left` the selectors that may match; false when none may. */
 static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 {
@@ -174,6 +193,11 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 			break;
 		if (screened->param < PARAMS_MAX &&
 		    !screen_number(s->alive, words, screened->sets, narrowed(screened->type, s->call.params[screened->param])))
+			return false;
+	}
+	if (hook->conditional) {
+		ask_process(slot);
+		if (hook->conditions != EMPTY_SET && !set_meets(s->conditions, hook->conditions))
 			return false;
 	}
 	if (path->param < PARAMS_MAX)

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { builtFile, openObject, openRing, watchRing } from '../../native/index.ts'
-import type { BpfObject, RingReader } from '../../native/types.ts'
+import type { BpfObject, ObjectOptions, RingReader } from '../../native/types.ts'
 import { startKey } from '../ingest/decode.ts'
 import type { KernelProcess } from '../process/reconcile.ts'
 import { u32, u64 } from './bytes.ts'
@@ -13,7 +13,8 @@ import { SCRIPT_HOOK, atLeast } from './facts.ts'
 import type { Finding } from './guard/finding.ts'
 import { checkSwitches } from './guard/switches.ts'
 import { WatchedLink } from './guard/watched-link.ts'
-import { processObject } from './objects.ts'
+import { readImage } from './conditions/images.ts'
+import { SHARED_MAPS, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
 import type { PolicyProgramOptions } from './policy-programs.ts'
@@ -71,8 +72,7 @@ export class KernelSide implements Disposable {
         ...(options.facts.security ? [{ name: 'process_script', kind: 'kprobe' } as const] : []),
       ],
       constants,
-      mapSizes: { ring: options.ringBytes },
-      mapFlags: atLeast(options.facts, 6, 1) ? { processes: BPF_F_NO_PREALLOC } : {},
+      ...processMaps(options),
     })
     undo.use(object)
     const kernel = undo.use(new KernelSide(object, options, constants))
@@ -89,7 +89,7 @@ export class KernelSide implements Disposable {
   private constructor(object: BpfObject, options: KernelOptions, constants: Readonly<Record<string, Buffer>>) {
     this.#object = object
     this.#procfs = options.procfs ?? '/proc'
-    this.#maps = { ring: object.map('ring'), cpu_state: object.map('cpu_state'), processes: object.map('processes') }
+    this.#maps = Object.fromEntries(SHARED_MAPS.map((name) => [name, object.map(name)])) as SharedMaps
     // Who could write it could hide lost records. Programs write on.
     this.#maps.cpu_state.freeze()
     this.ring = openRing(this.#maps.ring)
@@ -107,11 +107,12 @@ export class KernelSide implements Disposable {
     const value = Buffer.alloc(PROCESS.bytes)
     value.writeBigUInt64LE(startNs, PROCESS.startNs)
     value.writeUInt32LE(parentPid, PROCESS.parentTgid)
+    this.#maps.images.update(u32(pid), readImage(this.#procfs, pid, parentPid), true)
     return this.#maps.processes.update(u32(pid), value, true)
   }
 
   forgetProcess(pid: number): void {
-    this.#maps.processes.delete(u32(pid))
+    for (const map of [this.#maps.processes, this.#maps.images, this.#maps.verdicts]) map.delete(u32(pid))
   }
 
   /** Start time of this pid's image in the kernel's table. */
@@ -210,6 +211,17 @@ function sumAt(states: Buffer, offset: number): number {
     sum += states.readUInt32LE(at) + states.readUInt32LE(at + 4) * 2 ** 32
   }
   return sum
+}
+
+/** Without maps that grow, tables of programs have less room: 28 MiB instead of 110. */
+const FIXED_IMAGES = 32_768
+
+function processMaps({ facts, ringBytes }: KernelOptions): Pick<ObjectOptions, 'mapSizes' | 'mapFlags'> {
+  const flags = BPF_F_NO_PREALLOC
+  if (atLeast(facts, 6, 1)) {
+    return { mapSizes: { ring: ringBytes }, mapFlags: { processes: flags, images: flags, verdicts: flags } }
+  }
+  return { mapSizes: { ring: ringBytes, images: FIXED_IMAGES, verdicts: FIXED_IMAGES }, mapFlags: {} }
 }
 
 function commonConstants({ facts, ringBytes, watermarkBytes }: KernelOptions): Record<string, Buffer> {

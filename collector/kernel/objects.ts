@@ -13,4 +13,17 @@ export function hookObject({ loops, typedLoads, session }: KernelFacts): string 
 export const processObject = ({ loops }: KernelFacts): string => (loops ? 'process.bpf.o' : 'process.bounded.bpf.o')
 
 /** Maps of the process object that hook objects share; each object uses those that its file declares. */
-export type SharedMaps = Readonly<Record<'ring' | 'cpu_state' | 'processes', BpfMap>>
+export const SHARED_MAPS = [
+  'ring',
+  'cpu_state',
+  'processes',
+  'images',
+  'verdicts',
+  'conditions',
+  'generation',
+  'program_starts',
+  'program_ends',
+  'condition_pids',
+] as const
+
+export type SharedMaps = Readonly<Record<(typeof SHARED_MAPS)[number], BpfMap>>

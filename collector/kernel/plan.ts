@@ -54,6 +54,20 @@ export interface Plan {
   readonly lacking: readonly string[]
 }
 
+/** A policy that is attached. */
+export interface LoadedPolicy {
+  readonly policy: Policy
+  readonly hooks: readonly LoadedHook[]
+  /** Optional calls missing in this kernel. */
+  readonly skipped: readonly SkippedCall[]
+  /** As in the plan. */
+  readonly lacking: readonly string[]
+}
+
+export interface LoadedHook extends PlannedHook {
+  readonly mode: AttachMode
+}
+
 const SYSCALL_PREFIX = { x64: '__x64_', arm64: '__arm64_' } as const
 
 /** Kernel symbol of a call: a system call without the architecture's prefix gets it. */

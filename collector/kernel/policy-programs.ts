@@ -12,6 +12,8 @@ import type { CallEnd } from '../ingest/decode.ts'
 import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
 import { u32 } from './bytes.ts'
+import { Conditions } from './conditions/conditions.ts'
+import { hostNamespaces } from './conditions/host-namespaces.ts'
 import type { KernelFacts } from './facts.ts'
 import { Gate, addRuns, gatePrograms, hookPrograms } from './gate.ts'
 import type { Programs, Runs } from './gate.ts'
@@ -19,11 +21,12 @@ import { JoinSweep, threadStarts } from './joins.ts'
 import type { ThreadStart } from './joins.ts'
 import type { Finding } from './guard/finding.ts'
 import { fitTogether, hookBytes } from './layout/hook.ts'
+import type { HostFacts } from './layout/selector.ts'
 import { emptyTables, fillMaps, mapSizes } from './layout/tables.ts'
 import { hookObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { planPolicy } from './plan.ts'
-import type { AttachMode, PlannedHook, SkippedCall, Way } from './plan.ts'
+import type { AttachMode, LoadedPolicy, Plan, PlannedHook, Way } from './plan.ts'
 import { FunctionRefused, refusal } from './refusal.ts'
 import { symbolsOf } from './symbols.ts'
 import { HOOK, HOOK_SLOTS } from './wire.ts'
@@ -37,20 +40,6 @@ export interface PolicyProgramOptions {
   readonly procfs?: string
   /** Default: the addon. */
   readonly native?: Pick<typeof native, 'openObject' | 'closed' | 'kernelFunctions' | 'kernelFunctionNames'>
-}
-
-/** A policy that is attached. */
-export interface LoadedPolicy {
-  readonly policy: Policy
-  readonly hooks: readonly LoadedHook[]
-  /** Optional calls missing in this kernel. */
-  readonly skipped: readonly SkippedCall[]
-  /** As in the plan. */
-  readonly lacking: readonly string[]
-}
-
-export interface LoadedHook extends PlannedHook {
-  readonly mode: AttachMode
 }
 
 /** A function and its way of attaching, with the hooks of policies that one program serves. */
@@ -85,12 +74,17 @@ export class PolicyPrograms implements Disposable {
   readonly #past = new Map<string, Runs>()
   /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
   #join: JoinSweep | undefined
+  readonly #conditions: Conditions
+  readonly #known: HostFacts
 
   constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Readonly<Record<string, Buffer>>) {
     this.#options = options
     this.#maps = maps
+    this.#conditions = new Conditions(maps)
+    const procfs = options.procfs ?? '/proc'
+    this.#known = { conditionsOf: this.#conditions.bitsOf, hostNamespace: hostNamespaces(procfs) }
     this.#constants = constants
-    this.#threadStart = threadStarts(options.procfs ?? '/proc')
+    this.#threadStart = threadStarts(procfs)
     this.#native = options.native ?? native
   }
 
@@ -109,8 +103,23 @@ export class PolicyPrograms implements Disposable {
       policy,
       ...planPolicy(policy, facts, symbols, mode, () => this.#nextHookId++),
     }))
+    planned(plans.flatMap(({ hooks }) => hooks))
+    await this.#conditions.add(add)
+    let unused = add
+    try {
+      const loaded = await this.#exchange(remove, plans)
+      unused = remove.map(({ policy }) => policy)
+      return loaded
+    } finally {
+      this.#conditions.remove(unused)
+    }
+  }
+
+  async #exchange(
+    remove: readonly LoadedPolicy[],
+    plans: ReadonlyArray<Plan & { readonly policy: Policy }>,
+  ): Promise<LoadedPolicy[]> {
     const added = plans.flatMap(({ hooks }) => hooks)
-    planned(added)
     const gone = new Set(remove.flatMap(({ hooks }) => hooks.map(({ hook }) => hook.id)))
     /** Functions whose trampoline is full because of other tracers: their hooks are joined. */
     const full = new Set<string>()
@@ -186,14 +195,14 @@ export class PolicyPrograms implements Disposable {
     const turns = new Turns()
     for (const [slot, each] of part.entries()) {
       const policyHooks = each.hooks.map(({ hook, spec }) => ({ id: hook.id, spec }))
-      hookBytes(ids[slot] ?? 0, policyHooks, tables).copy(hooks, slot * HOOK.bytes)
+      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#known).copy(hooks, slot * HOOK.bytes)
       if (turns.over) await turns.rest()
     }
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...this.#constants, hooks, agent_tgid: u32(agentPid) },
       sharedMaps: { ...this.#maps, ...this.#join?.maps },
-      mapSizes: { ...mapSizes(tables), scratch: part.length, walks: part.length },
+      mapSizes: { ...mapSizes(tables), scratch: part.length, walks: part.length, evaluations: part.length },
     }
     const object = await this.#native.openObject(builtFile(hookObject(facts)), options).catch((cause: unknown) => {
       // A program, or the function that it could not be bound to.

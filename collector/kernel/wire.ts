@@ -3,6 +3,14 @@
  * A struct is the offsets of its members in bytes, and its size as `bytes`. Constants of an enum have their C names, except where they
  * are looked up by name.
  */
+export const EVALUATION = { start: 0, end: 260, hits: 400, known: 464, unread: 528, verdict: 592, bytes: 672 } as const
+export const PROGRAM_KEY = { bits: 0, table: 4, text: 5, bytes: 260 } as const
+export const PROGRAM_END_KEY = { bits: 0, table: 4, text: 8, bytes: 136 } as const
+export const CONDITION_SET = { bits: 0, bytes: 64 } as const
+export const VERDICT = { bits: 0, followed: 64, generation: 72, current: 76, bytes: 80 } as const
+export const IMAGE = { program: 0, parent: 392, innerPid: 784, bytes: 792 } as const
+export const PROGRAM = { len: 0, known: 4, unread: 5, start: 8, end: 264, bytes: 392 } as const
+export const PROGRAM_VALUE = { len: 0, begins: 8, is: 72, bytes: 136 } as const
 export const CPU_STATE = { seq: 0, counters: 8, bytes: 80 } as const
 export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, cgroupId: 24, bytes: 32 } as const
 export const SELECTOR = {
@@ -11,8 +19,9 @@ export const SELECTOR = {
   count: 5,
   undecided: 6,
   returnType: 7,
-  filters: 8,
-  bytes: 208,
+  conditions: 8,
+  filters: 16,
+  bytes: 816,
 } as const
 export const FILTER = { value: 0, class: 1, op: 2, count: 3, id: 4, numbers: 8, bytes: 40 } as const
 export const SET = { bits: 0, bytes: 64 } as const
@@ -22,8 +31,28 @@ export const TEXT_VALUE = { len: 0, next: 4, bytes: 8 } as const
 export const SUFFIX_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 136 } as const
 export const EDGE = { word: 0, node: 8, len: 12, bytes: 16 } as const
 export const NODE = { id: 0, here: 4, below: 8, open: 12, bytes: 16 } as const
+export const CONDITIONS = { negated: 0, kinds: 64, following: 320, since: 328, inner: 584, bytes: 592 } as const
+export const PID_KEY = { table: 0, pid: 4, bytes: 8 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
 export const JOIN_VALUE = { params: 0, enteredNs: 40, returned: 48, state: 56, bytes: 64 } as const
+export const TASK_STRUCT = {
+  flags: 0,
+  pid: 4,
+  tgid: 8,
+  realParent: 16,
+  groupLeader: 24,
+  threadPid: 32,
+  cred: 40,
+  fs: 48,
+  nsproxy: 56,
+  signal: 64,
+  mm: 72,
+  cgroups: 80,
+  loginuid: 88,
+  exitCode: 92,
+  startBoottime: 96,
+  bytes: 104,
+} as const
 export const HOOK = {
   id: 0,
   syscall: 4,
@@ -36,8 +65,10 @@ export const HOOK = {
   all: 76,
   selectors: 80,
   nselectors: 84,
-  path: 88,
-  bytes: 136,
+  conditional: 88,
+  conditions: 92,
+  path: 96,
+  bytes: 144,
 } as const
 export const WANTED_VALUE = { param: 0, type: 1, index: 2, bytes: 4 } as const
 export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
@@ -173,15 +204,16 @@ export const OPS = {
   NotPostfix: 6,
   GreaterThan: 7,
   LessThan: 8,
+  NotMask: 9,
 } as const
-export const CLASSES = { number: 0, text: 1, path: 2 } as const
+export const CLASSES = { number: 0, text: 1, path: 2, namespace: 3, capability: 4 } as const
 export const HOOK_SLOTS = 16
 export const PARAMS_MAX = 5
 export const VALUES_MAX = 8
 export const VALUE_TEXTS_MAX = 5
 export const SELECTORS_MAX = 512
 export const SET_WORDS = 8
-export const FILTERS_MAX = 5
+export const FILTERS_MAX = 20
 export const FILTER_NUMBERS = 4
 export const SCREENED_NUMBERS = 4
 export const SMALL_NUMBERS = 64
@@ -195,6 +227,30 @@ export const EDGE_OPEN = 2147483648
 export const NO_ARG = 255
 export const RETURN_INDEX = 255
 export const VALUE_TYPE_SHIFT = 3
+export const CONDITION_WORDS = 8
+export const FOLLOWING_MAX = 64
+export const PROGRAM_START = 255
+export const PROGRAM_END = 128
+export const ANCESTORS_MAX = 10
+export const GENERATIONS_AT_ONCE = 2
+export const CONDITION_PROGRAM = 0
+export const CONDITION_PARENT = 1
+export const CONDITION_PID = 2
+export const CONDITION_INNER_PID = 3
+export const CONDITION_KINDS = 4
+export const NAMESPACES = {
+  uts: 0,
+  ipc: 1,
+  mnt: 2,
+  pid: 3,
+  pidForChildren: 4,
+  net: 5,
+  time: 6,
+  timeForChildren: 7,
+  cgroup: 8,
+  user: 9,
+} as const
+export const CAPABILITY_SETS = { effective: 0, inheritable: 1, permitted: 2 } as const
 export const JOIN_WAITS = 0
 export const JOIN_UNREAD = 1
 export const JOIN_RETURNED = 2

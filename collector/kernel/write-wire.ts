@@ -19,6 +19,8 @@ const HEADER = `/**
 const TABLES: ReadonlyMap<string, readonly [name: string, prefix: string, spell: (words: string) => string]> = new Map([
   ['arg_type', ['ARG_TYPES', 'ARG_', camel]],
   ['filter_class', ['CLASSES', 'CLASS_', camel]],
+  ['task_namespace', ['NAMESPACES', 'NAMESPACE_', camel]],
+  ['task_capabilities', ['CAPABILITY_SETS', 'CAPABILITIES_', camel]],
   ['filter_op', ['OPS', 'OP_', (words: string) => capital(camel(words))]],
 ])
 

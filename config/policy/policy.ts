@@ -36,8 +36,67 @@ export interface TextFilter extends FilterBase {
 /** By the class of the argument's type. */
 export type ArgumentFilter = NumberFilter | TextFilter
 
+/** On the path of a program: of the process, or of its parent. */
+export interface ProgramFilter {
+  readonly class: 'program' | 'parent'
+  readonly operator: 'Equal' | 'NotEqual' | 'Prefix' | 'NotPrefix' | 'Postfix' | 'NotPostfix'
+  readonly values: readonly string[]
+  /** Descendants of what the values name count too. */
+  readonly descendants: boolean
+  readonly at: Position
+}
+
+export interface PidFilter {
+  /** `innerPid`: in the process's own pid namespace. */
+  readonly class: 'pid' | 'innerPid'
+  readonly operator: 'Equal' | 'NotEqual'
+  readonly values: readonly number[]
+  readonly descendants: boolean
+  readonly at: Position
+}
+
+/** On the process of a call, whatever the call. */
+export type ProcessFilter = ProgramFilter | PidFilter
+
+export type NamespaceKind =
+  | 'uts'
+  | 'ipc'
+  | 'mnt'
+  | 'pid'
+  | 'pidForChildren'
+  | 'net'
+  | 'time'
+  | 'timeForChildren'
+  | 'cgroup'
+  | 'user'
+
+export interface NamespaceFilter {
+  readonly class: 'namespace'
+  readonly namespace: NamespaceKind
+  readonly operator: 'Equal' | 'NotEqual'
+  /** Inode numbers; `host`: that of the host's namespace. */
+  readonly values: ReadonlyArray<number | 'host'>
+  readonly at: Position
+}
+
+export interface CapabilityFilter {
+  readonly class: 'capability'
+  readonly set: 'effective' | 'inheritable' | 'permitted'
+  /** Any of them, or none. */
+  readonly operator: 'Mask' | 'NotMask'
+  readonly mask: bigint
+  /** Only tasks outside the host's user namespace match. */
+  readonly outsideHost: boolean
+  readonly at: Position
+}
+
+/** On the calling task, as it is at the call. */
+export type TaskFilter = NamespaceFilter | CapabilityFilter
+
 export interface Selector {
   readonly matchArgs: readonly ArgumentFilter[]
+  readonly process?: readonly ProcessFilter[]
+  readonly task?: readonly TaskFilter[]
 }
 
 /** The action for a matching call: so far only `post`, which reports an event. */

@@ -8,6 +8,8 @@ import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
+import { readProcessFilters } from './selectors/process.ts'
+import { readTaskFilters } from './selectors/task.ts'
 import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
 import { MAX_VALUES, readNumbers, readTexts, warnOfText } from './values.ts'
 
@@ -27,7 +29,9 @@ export function readSelectors(kprobe: Fields, args: Arguments, problems: Problem
       const filter = readFilter(filterPlace, args, problems)
       if (filter !== undefined) matchArgs.push(filter)
     }
-    return { matchArgs }
+    const process = fields === undefined ? [] : readProcessFilters(fields, problems)
+    const task = fields === undefined ? [] : readTaskFilters(fields, problems)
+    return { matchArgs, ...(process.length === 0 ? {} : { process }), ...(task.length === 0 ? {} : { task }) }
   })
 }
 

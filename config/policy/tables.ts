@@ -146,20 +146,15 @@ export const SELECTOR_KEYS: KeyTable = {
     matchBinary: 'matchBinaries',
     matchActions: 'leave it out: ktrail reports every match, as action Post does',
     matchAction: 'matchActions',
-    matchBinaries: 'an exporter can select by program: filter: {binaries: [...]}',
-    matchParentBinaries: 'an exporter can select by the parent: filter: {allow: [{parent_binary_regex: [...]}]}',
-    matchPIDs: 'an exporter can select by process: filter: {allow: [{pid: [...]}]}',
+    binaries: 'matchBinaries',
+    matchPids: 'matchPIDs',
+    pids: 'matchPIDs',
     matchReturnActions: 'leave it out: ktrail reports every match, as action Post does',
   },
-  own: ['matchArgs'],
+  own: ['matchArgs', 'matchBinaries', 'matchParentBinaries', 'matchPIDs', 'matchNamespaces', 'matchCapabilities'],
   later: [
     'label',
     'macros',
-    'matchPIDs',
-    'matchBinaries',
-    'matchParentBinaries',
-    'matchNamespaces',
-    'matchCapabilities',
     'matchNamespaceChanges',
     'matchCapabilityChanges',
     'matchWorkloads',
@@ -189,6 +184,30 @@ export const FILTER_KEYS: KeyTable = {
   own: ['index', 'args', 'operator', 'values'],
 }
 
+export const BINARIES_KEYS: KeyTable = {
+  name: 'an item of matchBinaries',
+  meant: { op: 'operator', value: 'values', binaries: 'values', paths: 'values', follow: 'followChildren' },
+  own: ['operator', 'values', 'followChildren'],
+}
+
+export const PIDS_KEYS: KeyTable = {
+  name: 'an item of matchPIDs',
+  meant: { op: 'operator', value: 'values', pids: 'values', followChildren: 'followForks' },
+  own: ['operator', 'values', 'isNamespacePID', 'followForks'],
+}
+
+export const NAMESPACES_KEYS: KeyTable = {
+  name: 'an item of matchNamespaces',
+  meant: { op: 'operator', value: 'values', ns: 'namespace', type: 'namespace', namespaces: 'namespace' },
+  own: ['namespace', 'operator', 'values'],
+}
+
+export const CAPABILITIES_KEYS: KeyTable = {
+  name: 'an item of matchCapabilities',
+  meant: { op: 'operator', value: 'values', set: 'type', capabilities: 'values' },
+  own: ['type', 'operator', 'isNamespaceCapability', 'values'],
+}
+
 const TABLES: readonly KeyTable[] = [
   DOCUMENT_KEYS,
   METADATA_KEYS,
@@ -196,6 +215,10 @@ const TABLES: readonly KeyTable[] = [
   KPROBE_KEYS,
   SELECTOR_KEYS,
   FILTER_KEYS,
+  BINARIES_KEYS,
+  PIDS_KEYS,
+  NAMESPACES_KEYS,
+  CAPABILITIES_KEYS,
   ARGUMENT_KEYS,
 ]
 

@@ -24,9 +24,14 @@ export function readNumbers(
   return collect(places, (place) => readNumber(place, type, operator, problems))
 }
 
-/** The texts of a filter; wrong ones are reported and left out. */
-export function readTexts(places: readonly Place[], operator: Operator, problems: Problems): readonly string[] {
-  return collect(places, (place) => readText(place, operator, problems))
+/** The texts of a filter, of `maxBytes` at most; wrong ones are reported and left out. */
+export function readTexts(
+  places: readonly Place[],
+  operator: Operator,
+  problems: Problems,
+  maxBytes: number = MAX_TEXT_BYTES,
+): readonly string[] {
+  return collect(places, (place) => readText(place, operator, maxBytes, problems))
 }
 
 function collect<T>(places: readonly Place[], read: (place: Place) => T | undefined): T[] {
@@ -72,7 +77,7 @@ function parseInteger(text: string): bigint | undefined {
   return sign === '-' ? -magnitude : magnitude
 }
 
-function readText(place: Place, operator: Operator, problems: Problems): string | undefined {
+function readText(place: Place, operator: Operator, maxBytes: number, problems: Problems): string | undefined {
   const text = asText(place, problems)
   if (text === undefined) return undefined
   const { at } = place.node
@@ -91,7 +96,7 @@ function readText(place: Place, operator: Operator, problems: Problems): string 
     return undefined
   }
   const bytes = Buffer.byteLength(value)
-  const max = operator === 'Postfix' || operator === 'NotPostfix' ? MAX_POSTFIX_BYTES : MAX_TEXT_BYTES
+  const max = operator === 'Postfix' || operator === 'NotPostfix' ? MAX_POSTFIX_BYTES : maxBytes
   if (bytes > max) {
     problems.add(at, `${place.path}: expected at most ${max} bytes for ${operator}, got ${bytes}`)
     return undefined

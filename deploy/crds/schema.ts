@@ -11,11 +11,19 @@ import { MAX_ARGS, MAX_TAGS } from '../../config/policy/kprobe.ts'
 import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { MAX_FILTERS, MAX_SELECTORS } from '../../config/policy/selector.ts'
+import { CAPABILITIES } from '../../config/policy/selectors/capabilities.ts'
+import { MEMBERSHIP } from '../../config/policy/selectors/common.ts'
+import { MAX_PID, MAX_PIDS, PROGRAM } from '../../config/policy/selectors/process.ts'
+import { MAX_CAPABILITIES, MAX_NAMESPACES, NAMESPACES, SETS } from '../../config/policy/selectors/task.ts'
 import {
   ARGUMENT_KEYS,
+  BINARIES_KEYS,
+  CAPABILITIES_KEYS,
   FILTER_KEYS,
   IGNORE_KEYS,
   KPROBE_KEYS,
+  NAMESPACES_KEYS,
+  PIDS_KEYS,
   SELECTOR_KEYS,
   SPEC_KEYS,
 } from '../../config/policy/tables.ts'
@@ -133,10 +141,67 @@ const filter = mapping(
   ['operator', 'values'],
 )
 
+const programs = mapping(
+  BINARIES_KEYS,
+  'Matches when the path of the program fits one of the values; with an operator that begins with Not, when it fits none.',
+  {
+    operator: oneOf(PROGRAM.keys(), 'How the path is compared.'),
+    values: list({ type: 'string' }, 'Paths, or their beginnings or ends.', MAX_VALUES, 1),
+    followChildren: flag('Whether descendants of such a program count too; with In and NotIn only.', false),
+  },
+  ['operator', 'values'],
+)
+
+const pids = mapping(
+  PIDS_KEYS,
+  'Matches when the pid is one of the values; with NotIn, when it is none.',
+  {
+    operator: oneOf(MEMBERSHIP.keys(), 'How the pid is compared.'),
+    values: list({ type: 'integer', minimum: 0, maximum: MAX_PID }, 'Pids.', MAX_VALUES, 1),
+    isNamespacePID: flag("Whether the pid is that in the process's own pid namespace.", false),
+    followForks: flag('Whether descendants of such a process count too.', false),
+  },
+  ['operator', 'values'],
+)
+
+const namespaces = mapping(
+  NAMESPACES_KEYS,
+  'Matches when the namespace of the calling task is one of the values; with NotIn, when it is none.',
+  {
+    namespace: oneOf(NAMESPACES.keys(), 'Which namespace.'),
+    operator: oneOf(MEMBERSHIP.keys(), 'How the namespace is compared.'),
+    values: list({ type: 'string' }, 'Inode numbers, or host_ns.', MAX_VALUES, 1),
+  },
+  ['namespace', 'operator', 'values'],
+)
+
+const capabilities = mapping(
+  CAPABILITIES_KEYS,
+  'Matches when the calling task has one of the capabilities; with NotIn, when it has none.',
+  {
+    type: oneOf(SETS.keys(), 'Which set of capabilities; default Effective.'),
+    operator: oneOf(MEMBERSHIP.keys(), 'Whether the task has one of them.'),
+    isNamespaceCapability: flag("Whether only tasks outside the host's user namespace match.", false),
+    values: list(oneOf([...CAPABILITIES, 'DAC_OVERRIDE'], 'A capability.'), 'Capabilities.', MAX_VALUES, 1),
+  },
+  ['operator', 'values'],
+)
+
 const selector = mapping(
   SELECTOR_KEYS,
   'Matches when all of its filters match.',
-  { matchArgs: list(filter, 'Filters on arguments; all must match.', MAX_FILTERS) },
+  {
+    matchArgs: list(filter, 'Filters on arguments; all must match.', MAX_FILTERS),
+    matchBinaries: list(programs, 'The program of the process.', 1),
+    matchParentBinaries: list(programs, "The program of the process's parent.", 1),
+    matchPIDs: list(pids, 'Pids of the process; all filters must match.', MAX_PIDS),
+    matchNamespaces: list(namespaces, 'Namespaces of the calling task; all filters must match.', MAX_NAMESPACES),
+    matchCapabilities: list(
+      capabilities,
+      'Capabilities of the calling task; all filters must match.',
+      MAX_CAPABILITIES,
+    ),
+  },
   [],
 )
 

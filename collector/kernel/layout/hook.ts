@@ -2,15 +2,10 @@
  * Writes one `struct hook` (bpf/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
  */
 import type { ArgumentFilter, ArgumentSpec, HookSpec, NumberFilter, Selector } from '../../../config/policy/policy.ts'
-import type { ArgumentType } from '../../../config/policy/arguments.ts'
 import {
   ARG_TYPES,
-  CLASSES,
-  FILTER,
-  FILTER_NUMBERS,
   HOOK,
   NO_ARG,
-  OPS,
   PATH_SCREEN,
   SCREENED_NUMBER,
   SCREENED_NUMBERS,
@@ -25,29 +20,10 @@ import {
 import { writePathTree } from './path-tree.ts'
 import { demandOf } from './screen.ts'
 import type { Demand } from './screen.ts'
+import { NO_FACTS, sameValue, selectorBytes, wantedOf } from './selector.ts'
+import type { HostFacts, PolicyHook, Row, Value } from './selector.ts'
 import { nodeBytes } from './tables.ts'
 import type { Tables } from './tables.ts'
-import { textEntries } from './texts.ts'
-
-/** What one policy wants of a function. */
-export interface PolicyHook {
-  /** What its records carry; unique. */
-  readonly id: number
-  readonly spec: HookSpec
-}
-
-/** A value of the records: a parameter of the function, read in one way. */
-interface Value {
-  readonly param: number
-  readonly read: ArgumentType['read']
-}
-
-/** A selector with its policy; its place in the list is its bit in sets. */
-interface Row {
-  readonly hook: PolicyHook
-  readonly index: number
-  readonly selector: Selector
-}
 
 /** A hook without selectors takes every call. */
 const EVERYTHING: Selector = { matchArgs: [] }
@@ -92,9 +68,14 @@ function addValues({ args }: HookSpec, values: Map<number, Value>): void {
 
 /**
  * The struct's bytes. Adds to `tables` what the hooks have in maps. `id`: of the function, kept when its policies change. The specs are valid
- * (config/) and fit together.
+ * (config/) and fit together. Throws Error for a namespace that the host does not have.
  */
-export function hookBytes(id: number, hooks: readonly PolicyHook[], tables: Tables): Buffer {
+export function hookBytes(
+  id: number,
+  hooks: readonly PolicyHook[],
+  tables: Tables,
+  known: HostFacts = NO_FACTS,
+): Buffer {
   const specs = hooks.map(({ spec }) => spec)
   const values = valuesOf(specs)
   const rows = hooks.flatMap((hook) =>
@@ -116,8 +97,20 @@ export function hookBytes(id: number, hooks: readonly PolicyHook[], tables: Tabl
   bytes.writeUInt32LE(tables.selectors.length, HOOK.selectors)
   bytes.writeUInt32LE(rows.length, HOOK.nselectors)
   const decided = new Set([...writeNumbers(bytes, values, rows, tables), ...writePath(bytes, values, rows, tables)])
-  for (const row of rows) tables.selectors.push(selectorBytes(row, values, decided, tables))
+  const asked = rows.map(({ selector }) => known.conditionsOf(selector))
+  rows.forEach((row, i) => {
+    const selector = selectorBytes(row, values, decided, tables, known)
+    selector.writeUInt32LE(tables.sets.id(asked[i] ?? 0n), SELECTOR.conditions)
+    tables.selectors.push(selector)
+  })
+  bytes.writeUInt32LE(asked.some(Boolean) ? 1 : 0, HOOK.conditional)
+  bytes.writeUInt32LE(tables.sets.id(anyOf(asked)), HOOK.conditions)
   return bytes
+}
+
+/** Bits of which a process has one when it has all that a selector asks for; none when a selector asks for none. */
+function anyOf(asked: readonly bigint[]): bigint {
+  return asked.every(Boolean) ? asked.reduce((any, bits) => any | (bits & -bits), 0n) : 0n
 }
 
 /** As digits: with hundreds of rows that is much faster than to add each bit to a bigint. */
@@ -130,75 +123,11 @@ function bitsOf(rows: readonly Row[], holds: (row: Row, bit: number) => boolean)
   return digits === '' ? 0n : BigInt(`0b${digits}`)
 }
 
-const sameValue = (value: Value, arg: ArgumentSpec | undefined): boolean =>
-  arg !== undefined && arg.index === value.param && arg.type.read === value.read
-
 /** The selector's filters on a number. */
 function numberFiltersOn(value: Value, { hook, selector }: Row): NumberFilter[] {
   return selector.matchArgs.filter(
     (filter): filter is NumberFilter => filter.class === 'number' && sameValue(value, hook.spec.args[filter.arg]),
   )
-}
-
-/** `decided`: filters that the screen evaluates completely; they stand last. */
-function selectorBytes(
-  { hook: { id, spec }, index, selector }: Row,
-  values: readonly Value[],
-  decided: ReadonlySet<ArgumentFilter>,
-  tables: Tables,
-): Buffer {
-  const bytes = Buffer.alloc(SELECTOR.bytes)
-  bytes.writeUInt32LE(id, SELECTOR.policyHook)
-  const undecided = selector.matchArgs.filter((filter) => !decided.has(filter))
-  const filters = [...undecided, ...selector.matchArgs.filter((filter) => decided.has(filter))]
-  bytes[SELECTOR.index] = index
-  bytes[SELECTOR.count] = filters.length
-  bytes[SELECTOR.undecided] = undecided.length
-  bytes[SELECTOR.returnType] =
-    spec.return && spec.returnArg !== undefined ? ARG_TYPES[spec.returnArg.type.read] : ARG_TYPES.nop
-  filters.forEach((filter, i) => {
-    const value = values.findIndex((each) => sameValue(each, spec.args[filter.arg]))
-    writeFilter(bytes, SELECTOR.filters + i * FILTER.bytes, value, filter, tables)
-  })
-  return bytes
-}
-
-function writeFilter(bytes: Buffer, at: number, value: number, filter: ArgumentFilter, tables: Tables): void {
-  const id = ++tables.lastFilter
-  bytes[at + FILTER.value] = value
-  bytes[at + FILTER.class] = CLASSES[filter.class]
-  bytes[at + FILTER.op] = OPS[filter.operator]
-  bytes.writeUInt32LE(id, at + FILTER.id)
-  if (filter.class !== 'number') {
-    const texts = filter.values.map((one) => Buffer.from(one))
-    if (filter.operator === 'Postfix' || filter.operator === 'NotPostfix') {
-      for (const text of texts) tables.suffixes.push({ filter: id, bytes: Buffer.from(text.toReversed()) })
-    } else {
-      tables.texts.push(...textEntries(id, texts, () => ++tables.lastFilter))
-    }
-    return
-  }
-  const wanted = wantedOf(filter).map((number) => BigInt.asUintN(64, number))
-  if (wanted.length > FILTER_NUMBERS) {
-    for (const number of wanted) tables.numbers.push({ filter: id, number })
-    return
-  }
-  bytes[at + FILTER.count] = wanted.length
-  wanted.forEach((number, i) => bytes.writeBigUInt64LE(number, at + FILTER.numbers + 8 * i))
-}
-
-/** The numbers to compare with: masks and bounds are merged into one equivalent value. */
-function wantedOf({ operator, values }: NumberFilter): readonly bigint[] {
-  switch (operator) {
-    case 'Mask':
-      return [values.reduce((all, one) => all | one, 0n)]
-    case 'GreaterThan':
-      return [values.reduce((least, one) => (one < least ? one : least))]
-    case 'LessThan':
-      return [values.reduce((most, one) => (one > most ? one : most))]
-    default:
-      return values
-  }
 }
 
 const each = (holds: (number: bigint) => boolean, others: boolean): boolean[] => [...SMALL.map(holds), others]

@@ -8,7 +8,7 @@ import type { Argument, KprobeEvent, ProcessEvent } from '../../../exporters/con
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
-import type { LoadedPolicy } from '../../../collector/kernel/policy-programs.ts'
+import type { LoadedPolicy } from '../../../collector/kernel/plan.ts'
 import { decodeChunk } from '../../../collector/ingest/decode.ts'
 import { HookRegistry } from '../../../collector/ingest/hooks.ts'
 import { Normalizer } from '../../../collector/ingest/normalize.ts'

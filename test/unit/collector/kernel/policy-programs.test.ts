@@ -5,8 +5,10 @@ import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { u32 } from '../../../../collector/kernel/bytes.ts'
 import { PolicyPrograms } from '../../../../collector/kernel/policy-programs.ts'
-import type { LoadedPolicy, PolicyProgramOptions } from '../../../../collector/kernel/policy-programs.ts'
+import type { PolicyProgramOptions } from '../../../../collector/kernel/policy-programs.ts'
+import type { LoadedPolicy } from '../../../../collector/kernel/plan.ts'
 import { hookedOtherwise } from '../../../../collector/kernel/symbols.ts'
+import { SHARED_MAPS } from '../../../../collector/kernel/objects.ts'
 import type { SharedMaps } from '../../../../collector/kernel/objects.ts'
 import { HOOK, HOOK_SLOTS, SELECTORS_MAX } from '../../../../collector/kernel/wire.ts'
 import type { HookSpec, Policy } from '../../../../config/policy/policy.ts'
@@ -25,11 +27,7 @@ interface Rig {
 function rig(change: Partial<PolicyProgramOptions> = {}): Rig {
   const native = new FakeNative()
   const shared = new FakeObject(native, 'process.bpf.o', { programs: [] })
-  const maps: SharedMaps = {
-    ring: shared.map('ring'),
-    cpu_state: shared.map('cpu_state'),
-    processes: shared.map('processes'),
-  }
+  const maps = Object.fromEntries(SHARED_MAPS.map((name) => [name, shared.map(name)])) as SharedMaps
   const programs = new PolicyPrograms(
     {
       facts: kernel(6, 12),
@@ -114,7 +112,7 @@ test('programs: an object gets the constants, the shared maps and sizes for its 
   assert.equal(constants?.['hooks']?.length, HOOK_SLOTS * HOOK.bytes)
   assert.equal(Buffer.from(constants['agent_tgid'] ?? []).readUInt32LE(), 4711)
   assert.ok('ring_watermark' in constants)
-  assert.deepEqual(Object.keys(sharedMaps ?? {}), ['ring', 'cpu_state', 'processes'])
+  assert.deepEqual(Object.keys(sharedMaps ?? {}), SHARED_MAPS)
   assert.deepEqual([mapSizes?.['selectors'], mapSizes?.['scratch']], [2, 2])
   assert.deepEqual(loaded, [
     { name: 'hook_entry_0', kind: 'kprobe.multi' },

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_PROCESS_IMAGE_H
+#define KTRAIL_PROCESS_IMAGE_H
+
+/* Keeps what each process runs, for conditions on processes (match/process.h), which come and go with policies. */
+
+/* Slots of `image_scratch` and `evaluations`: a fork may interrupt an exec on its CPU. */
+enum image_slot {
+	SLOT_FORK,
+	SLOT_EXEC,
+	IMAGE_SLOTS,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, IMAGE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct image);
+} image_scratch SEC(".maps");
+
+static __always_inline struct image *scratch_image(__u32 slot)
+{
+	return bpf_map_lookup_elem(&image_scratch, &slot);
+}
+
+/* What the present process hands down; 0 also when no policy asks for that. */
+static __always_inline struct verdict handed_down(__u32 slot, __u32 tgid)
+{
+	__u32 of = generation_now();
+	struct conditions *all = conditions_of(of);
+	struct verdict *known, down = {};
+
+	if (!of || !all || !all->following)
+		return down;
+	known = bpf_map_lookup_elem(&verdicts, &tgid);
+	if (!known || !known->current || known->generation != of) {
+		evaluate_process(slot, tgid);
+		known = bpf_map_lookup_elem(&verdicts, &tgid);
+	}
+	if (known) {
+		down.followed = known->followed;
+		down.generation = known->generation;
+	}
+	return down;
+}
+
+/* The conditions of a new image are to be worked out. */
+static __always_inline void hand_down(__u32 tgid, const struct verdict *down)
+{
+	if (down->followed)
+		bpf_map_update_elem(&verdicts, &tgid, down, BPF_ANY);
+	else
+		bpf_map_delete_elem(&verdicts, &tgid);
+}
+
+/* Global, as the functions of path_text.h. */
+__noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid)
+{
+	struct image *image = scratch_image(SLOT_FORK), *parent = bpf_map_lookup_elem(&images, &parent_tgid);
+	struct verdict down;
+
+	if (!image)
+		return 0;
+	down = handed_down(SLOT_FORK, parent_tgid);
+	if (parent) {
+		bpf_probe_read_kernel(&image->program, sizeof(image->program), &parent->program);
+		bpf_probe_read_kernel(&image->parent, sizeof(image->parent), &parent->program);
+	} else {
+		image->program.known = 0;
+		image->parent.known = 0;
+	}
+	image->inner_pid = inner_pid;
+	if (bpf_map_update_elem(&images, &child_tgid, image, BPF_ANY))
+		count(COUNTER_PROCESS_MAP_FULL);
+	hand_down(child_tgid, &down);
+	return 0;
+}
+
+/*
+ * What an exec runs: a path of `len` bytes, 0 when it is not known whole. PROGRAM_END bytes before it can be read. Into the scratch, from
+ * where image_executed takes it.
+ */
+static __always_inline void put_program(const char *text, __u32 len)
+{
+	struct image *image = scratch_image(SLOT_EXEC);
+	struct program *program;
+	__u32 i;
+
+	if (!image)
+		return;
+	program = &image->program;
+	program->len = len;
+	program->known = 1;
+	program->unread = !len;
+	bpf_probe_read_kernel(program->start, PROGRAM_START, text);
+	bpf_probe_read_kernel(program->end, PROGRAM_END, text + len - PROGRAM_END);
+	for (i = 0; i < PROGRAM_END / 16; i++) {
+		__u64 *first = (__u64 *)program->end + i, *last = (__u64 *)program->end + PROGRAM_END / 8 - 1 - i;
+		__u64 word = *first;
+
+		*first = __builtin_bswap64(*last);
+		*last = __builtin_bswap64(word);
+	}
+}
+
+/* After put_program. `forked`: the process has run its parent's program since its fork. Global, as above. */
+__noinline int image_executed(__u32 tgid, __u32 forked)
+{
+	struct image *image = scratch_image(SLOT_EXEC), *before = bpf_map_lookup_elem(&images, &tgid);
+	struct verdict down;
+
+	if (!image)
+		return 0;
+	down = handed_down(SLOT_EXEC, tgid);
+	image->parent.known = 0;
+	image->inner_pid = 0;
+	if (before) {
+		bpf_probe_read_kernel(&image->parent, sizeof(image->parent), forked ? &before->parent : &before->program);
+		image->inner_pid = before->inner_pid;
+	}
+	if (bpf_map_update_elem(&images, &tgid, image, BPF_ANY))
+		count(COUNTER_PROCESS_MAP_FULL);
+	hand_down(tgid, &down);
+	return 0;
+}
+
+static __always_inline void image_gone(__u32 tgid)
+{
+	bpf_map_delete_elem(&images, &tgid);
+	bpf_map_delete_elem(&verdicts, &tgid);
+}
+
+#endif

@@ -1,0 +1,94 @@
+/**
+ * Conditions on processes in the kernel. A change of policies that brings new ones writes the tables of the next generation beside the present ones,
+ * then switches by one store. Processes are judged anew when they are first asked for (bpf/match/process.h), so no process is judged by half a
+ * table. Tables of a generation are removed by the change after the next: no program works with them any more.
+ */
+import type { HookSpec, Policy, Selector } from '../../../config/policy/policy.ts'
+import { formatProblem } from '../../../config/yaml/problems.ts'
+import { NativeError } from '../../../native/index.ts'
+import type { BpfMap } from '../../../native/types.ts'
+import { CollectorError } from '../../errors.ts'
+import { Turns } from '../../host/turns.ts'
+import { u32 } from '../bytes.ts'
+import { GENERATIONS_AT_ONCE } from '../wire.ts'
+import { conditionEntries } from './entries.ts'
+import type { ConditionMap } from './entries.ts'
+import { ConditionTable, TooManyConditions } from './table.ts'
+
+export type ConditionMaps = Readonly<Record<ConditionMap | 'generation', BpfMap>>
+
+const KEYED = ['program_starts', 'program_ends', 'condition_pids'] as const
+
+const selectorsOf = (hooks: readonly HookSpec[]): Selector[] => hooks.flatMap(({ selectors }) => selectors)
+
+export class Conditions {
+  readonly #maps: ConditionMaps
+  readonly #table = new ConditionTable()
+  #generation = 0
+  /** Keys in the maps, by the place of their generation. */
+  readonly #keys: Array<Map<BpfMap, Buffer[]>> = Array.from({ length: GENERATIONS_AT_ONCE }, () => new Map())
+
+  constructor(maps: ConditionMaps) {
+    this.#maps = maps
+  }
+
+  /** The bits that a process must have for a selector of a policy that was added. */
+  readonly bitsOf = (selector: Selector): bigint => this.#table.bitsOf(selector)
+
+  /** Makes processes be judged by the conditions of these policies too. Rejects with POLICY_REFUSED when there are too many; then nothing changes. */
+  async add(policies: readonly Policy[]): Promise<void> {
+    const next = this.#generation + 1
+    const added: HookSpec[] = []
+    let isNew = false
+    try {
+      for (const { file, hooks } of policies) {
+        try {
+          isNew = this.#table.take(selectorsOf(hooks), next) || isNew
+          added.push(...hooks)
+        } catch (error) {
+          if (!(error instanceof TooManyConditions)) throw error
+          const message = formatProblem({ file, ...error.filter.at, message: error.message })
+          throw new CollectorError('POLICY_REFUSED', message, { cause: error })
+        }
+      }
+      if (isNew) await this.#write(next)
+    } catch (error) {
+      this.#table.release(selectorsOf(added))
+      if (!(error instanceof NativeError)) throw error
+      const sentence = 'the conditions on processes of all policies do not fit into the kernel'
+      throw new CollectorError('POLICY_REFUSED', `${sentence}: ${error.message}`, { cause: error })
+    }
+  }
+
+  /** Once no program asks for the conditions of these policies any more. */
+  remove(policies: readonly Policy[]): void {
+    this.#table.release(selectorsOf(policies.flatMap(({ hooks }) => hooks)))
+  }
+
+  async #write(generation: number): Promise<void> {
+    const keys = this.#keys[generation % GENERATIONS_AT_ONCE]
+    if (keys === undefined) return
+    const turns = new Turns()
+    for (const [map, old] of keys) {
+      for (const key of old) {
+        map.delete(key)
+        if (turns.over) await turns.rest()
+      }
+    }
+    keys.clear()
+    const entries = conditionEntries(this.#table.all(), generation)
+    for (const name of KEYED) {
+      const map = this.#maps[name]
+      const written: Buffer[] = []
+      keys.set(map, written)
+      for (const [key, value] of entries[name]) {
+        map.update(key, value)
+        written.push(key)
+        if (turns.over) await turns.rest()
+      }
+    }
+    for (const [key, value] of entries.conditions) this.#maps.conditions.update(key, value)
+    this.#maps.generation.update(u32(0), u32(generation))
+    this.#generation = generation
+  }
+}

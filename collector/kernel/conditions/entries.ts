@@ -1,0 +1,116 @@
+/** The map entries of one generation of conditions (bpf/match/process.h). */
+import { u32 } from '../bytes.ts'
+import {
+  CONDITIONS,
+  CONDITION_INNER_PID,
+  CONDITION_KINDS,
+  CONDITION_SET,
+  CONDITION_WORDS,
+  FOLLOWING_MAX,
+  GENERATIONS_AT_ONCE,
+  PID_KEY,
+  PROGRAM_END,
+  PROGRAM_END_KEY,
+  PROGRAM_KEY,
+  PROGRAM_VALUE,
+} from '../wire.ts'
+import type { Condition } from './table.ts'
+
+type Entry = readonly [key: Buffer, value: Buffer]
+
+/** Maps whose keys name the generation, and `conditions`. */
+export type ConditionMap = 'program_starts' | 'program_ends' | 'condition_pids' | 'conditions'
+
+/** What `struct conditions` and the tables of a generation are to be. */
+export function conditionEntries(all: readonly Condition[], generation: number): Record<ConditionMap, Entry[]> {
+  const at = generation % GENERATIONS_AT_ONCE
+  const found: Record<ConditionMap, Entry[]> = {
+    program_starts: [],
+    program_ends: [],
+    condition_pids: [],
+    conditions: [[u32(at), conditionsBytes(all)]],
+  }
+  for (let kind = 0; kind < CONDITION_KINDS; kind++) {
+    const table = at * CONDITION_KINDS + kind
+    const of = (test: Condition['test']): Map<string, bigint> =>
+      bitsByValue(all.filter((each) => each.kind === kind && each.test === test))
+    found.program_starts.push(...startEntries(table, of('is'), of('begins')))
+    found.program_ends.push(...endEntries(table, of('ends')))
+    for (const [pid, bits] of of('pid')) found.condition_pids.push([pidKey(table, Number(pid)), setBytes(bits)])
+  }
+  return found
+}
+
+/** For each value the conditions that have it. */
+function bitsByValue(conditions: readonly Condition[]): Map<string, bigint> {
+  const found = new Map<string, bigint>()
+  for (const { bit, values } of conditions) {
+    for (const value of values) found.set(value, (found.get(value) ?? 0n) | (1n << BigInt(bit)))
+  }
+  return found
+}
+
+/** Conditions whose value begins the text. */
+function beginning(text: string, values: ReadonlyMap<string, bigint>): bigint {
+  let bits = 0n
+  if (values.size > 0) for (let n = 1; n <= text.length; n++) bits |= values.get(text.slice(0, n)) ?? 0n
+  return bits
+}
+
+/** A look-up finds the longest value only, so each has the conditions of those that begin it. */
+function startEntries(table: number, is: Map<string, bigint>, begins: Map<string, bigint>): Entry[] {
+  return [...new Set([...is.keys(), ...begins.keys()])].map((text): Entry => {
+    const bytes = Buffer.from(text, 'latin1')
+    const key = Buffer.alloc(PROGRAM_KEY.bytes)
+    key.writeUInt32LE(8 * (PROGRAM_KEY.text - PROGRAM_KEY.table + bytes.length), PROGRAM_KEY.bits)
+    key[PROGRAM_KEY.table] = table
+    bytes.copy(key, PROGRAM_KEY.text)
+    const value = Buffer.alloc(PROGRAM_VALUE.bytes)
+    value.writeUInt32LE(bytes.length, PROGRAM_VALUE.len)
+    setBytes(beginning(text, begins)).copy(value, PROGRAM_VALUE.begins)
+    setBytes(is.get(text) ?? 0n).copy(value, PROGRAM_VALUE.is)
+    return [key, value]
+  })
+}
+
+function endEntries(table: number, ends: Map<string, bigint>): Entry[] {
+  const reversed = new Map([...ends].map(([text, bits]) => [[...text].toReversed().join(''), bits] as const))
+  return [...reversed.keys()].map((text): Entry => {
+    const bytes = Buffer.from(text, 'latin1').subarray(0, PROGRAM_END)
+    const key = Buffer.alloc(PROGRAM_END_KEY.bytes)
+    key.writeUInt32LE(8 * (PROGRAM_END_KEY.text - PROGRAM_END_KEY.table + bytes.length), PROGRAM_END_KEY.bits)
+    key.writeUInt32LE(table, PROGRAM_END_KEY.table)
+    bytes.copy(key, PROGRAM_END_KEY.text)
+    return [key, setBytes(beginning(text, reversed))]
+  })
+}
+
+function pidKey(table: number, pid: number): Buffer {
+  const key = Buffer.alloc(PID_KEY.bytes)
+  key.writeUInt32LE(table, PID_KEY.table)
+  key.writeUInt32LE(pid, PID_KEY.pid)
+  return key
+}
+
+const follows = ({ bit }: Condition): boolean => bit < FOLLOWING_MAX
+
+function conditionsBytes(all: readonly Condition[]): Buffer {
+  const bytes = Buffer.alloc(CONDITIONS.bytes)
+  const bitsOf = (holds: (each: Condition) => boolean): bigint =>
+    all.reduce((bits, each) => (holds(each) ? bits | (1n << BigInt(each.bit)) : bits), 0n)
+  setBytes(bitsOf(({ negated }) => negated)).copy(bytes, CONDITIONS.negated)
+  for (let kind = 0; kind < CONDITION_KINDS; kind++) {
+    setBytes(bitsOf((each) => each.kind === kind)).copy(bytes, CONDITIONS.kinds + kind * CONDITION_SET.bytes)
+  }
+  bytes.writeBigUInt64LE(bitsOf(follows), CONDITIONS.following)
+  for (const { bit, since } of all.filter(follows)) bytes.writeUInt32LE(since, CONDITIONS.since + 4 * bit)
+  const inner = all.some((each) => follows(each) && each.kind === CONDITION_INNER_PID)
+  bytes.writeUInt32LE(inner ? 1 : 0, CONDITIONS.inner)
+  return bytes
+}
+
+function setBytes(bits: bigint): Buffer {
+  const bytes = Buffer.alloc(CONDITION_SET.bytes)
+  for (let w = 0; w < CONDITION_WORDS; w++) bytes.writeBigUInt64LE(BigInt.asUintN(64, bits >> BigInt(64 * w)), 8 * w)
+  return bytes
+}

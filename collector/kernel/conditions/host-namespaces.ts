@@ -1,0 +1,30 @@
+import { statSync } from 'node:fs'
+import type { NamespaceKind } from '../../../config/policy/policy.ts'
+import { CollectorError } from '../../errors.ts'
+
+/** Their names in /proc/PID/ns. */
+const FILES: Readonly<Record<NamespaceKind, string>> = {
+  uts: 'uts',
+  ipc: 'ipc',
+  mnt: 'mnt',
+  pid: 'pid',
+  pidForChildren: 'pid_for_children',
+  net: 'net',
+  time: 'time',
+  timeForChildren: 'time_for_children',
+  cgroup: 'cgroup',
+  user: 'user',
+}
+
+/** Looks up inode numbers of the namespaces of pid 1; throws CollectorError POLICY_REFUSED when there is none. */
+export function hostNamespaces(procfs: string): (kind: NamespaceKind) => number {
+  return (kind) => {
+    const file = `${procfs}/1/ns/${FILES[kind]}`
+    try {
+      return statSync(file).ino
+    } catch (cause) {
+      const message = `cannot tell the host's ${FILES[kind]} namespace: expected ${file}, which cannot be read`
+      throw new CollectorError('POLICY_REFUSED', message, { cause })
+    }
+  }
+}

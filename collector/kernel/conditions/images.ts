@@ -1,0 +1,57 @@
+/** What a process runs, read from /proc for one that ran before the agent (`struct image` in bpf/match/process.h). */
+import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import { errnoOf } from '../../../config/yaml/unreadable.ts'
+import { IMAGE, PROGRAM, PROGRAM_END, PROGRAM_START } from '../wire.ts'
+
+/** The path of its program; empty for a kernel thread; undefined when that cannot be told. */
+export type ProgramPath = Buffer | undefined
+
+const DELETED = Buffer.from(' (deleted)')
+
+/**
+ * As the process saw it at its exec. The mark of a file that was deleted since is no part of that; of a file in memory, which never had a
+ * name, it is.
+ */
+export function readProgram(procfs: string, pid: number): ProgramPath {
+  const link = `${procfs}/${pid}/exe`
+  try {
+    const path = readlinkSync(link, 'buffer')
+    const named = path.length - DELETED.length
+    const marked = path.subarray(named).equals(DELETED) && !path.toString('latin1').startsWith('/memfd:')
+    return marked && statSync(link).nlink === 0 ? path.subarray(0, named) : path
+  } catch (error) {
+    // Of a kernel thread, and of a process that has just ended.
+    return errnoOf(error) === 'ENOENT' ? Buffer.alloc(0) : undefined
+  }
+}
+
+/** Its pid in its own pid namespace; 0 when that is the host's. */
+function readInnerPid(procfs: string, pid: number): number {
+  try {
+    const pids = /^NSpid:\s*(.*)$/m.exec(readFileSync(`${procfs}/${pid}/status`, 'utf8'))?.[1]?.split(/\s+/) ?? []
+    return pids.length > 1 ? Number(pids.at(-1)) : 0
+  } catch {
+    return 0
+  }
+}
+
+/** The bytes of a process's image; of its parent the program that it has now. */
+export function readImage(procfs: string, pid: number, parentPid: number): Buffer {
+  const bytes = Buffer.alloc(IMAGE.bytes)
+  programBytes(readProgram(procfs, pid)).copy(bytes, IMAGE.program)
+  programBytes(parentPid === 0 ? undefined : readProgram(procfs, parentPid)).copy(bytes, IMAGE.parent)
+  bytes.writeUInt32LE(readInnerPid(procfs, pid), IMAGE.innerPid)
+  return bytes
+}
+
+/** struct program */
+export function programBytes(path: ProgramPath): Buffer {
+  const bytes = Buffer.alloc(PROGRAM.bytes)
+  if (path === undefined) return bytes
+  bytes[PROGRAM.known] = 1
+  bytes.writeUInt32LE(path.length, PROGRAM.len)
+  path.copy(bytes, PROGRAM.start, 0, PROGRAM_START)
+  const end = Buffer.from(path.subarray(-PROGRAM_END)).toReversed()
+  Buffer.from(end).copy(bytes, PROGRAM.end)
+  return bytes
+}

@@ -1,0 +1,144 @@
+/**
+ * The conditions on processes of all policies, each distinct one once, with its bit in a process's verdict (bpf/match/process.h). A bit stays as long
+ * as a policy uses it: programs that run have it in their sets.
+ */
+import type { PidFilter, ProcessFilter, Selector } from '../../../config/policy/policy.ts'
+import {
+  CONDITION_INNER_PID,
+  CONDITION_PARENT,
+  CONDITION_PID,
+  CONDITION_PROGRAM,
+  CONDITION_WORDS,
+  FOLLOWING_MAX,
+} from '../wire.ts'
+
+export const CONDITIONS_MAX: number = 64 * CONDITION_WORDS
+
+const KINDS = {
+  program: CONDITION_PROGRAM,
+  parent: CONDITION_PARENT,
+  pid: CONDITION_PID,
+  innerPid: CONDITION_INNER_PID,
+} as const
+
+/** A condition of a process: true where one of the values fits, or where none does. */
+export interface Condition {
+  readonly bit: number
+  /** `enum condition_kind` */
+  readonly kind: number
+  readonly test: 'is' | 'begins' | 'ends' | 'pid'
+  /** Texts as bytes (latin1), pids as decimals. */
+  readonly values: readonly string[]
+  readonly negated: boolean
+  /** The generation from which on the bit has this meaning. */
+  readonly since: number
+}
+
+interface Kept extends Condition {
+  users: number
+}
+
+const TESTS = {
+  Equal: ['is', false],
+  NotEqual: ['is', true],
+  Prefix: ['begins', false],
+  NotPrefix: ['begins', true],
+  Postfix: ['ends', false],
+  NotPostfix: ['ends', true],
+} as const
+
+function keyOf({ class: kind, operator, values, descendants }: ProcessFilter): string {
+  return JSON.stringify([kind, operator, descendants, [...new Set<string | number>(values)].toSorted()])
+}
+
+/** There are more than the bits. */
+export class TooManyConditions extends Error {
+  readonly filter: ProcessFilter
+
+  constructor(filter: ProcessFilter) {
+    const following = filter.descendants
+    const what = following ? 'conditions with followChildren or followForks' : 'conditions on processes'
+    const most = following ? FOLLOWING_MAX : CONDITIONS_MAX - FOLLOWING_MAX
+    super(
+      `all policies together may have ${most} different ${what}, and this is one more; remove a policy that has others`,
+    )
+    this.filter = filter
+  }
+}
+
+export class ConditionTable {
+  readonly #kept = new Map<string, Kept>()
+  readonly #used = new Set<number>()
+
+  /**
+   * Takes the conditions of these selectors, new ones as of generation `since`; true when there are new ones. Throws TooManyConditions, then
+   * nothing is taken.
+   */
+  take(selectors: readonly Selector[], since: number): boolean {
+    let isNew = false
+    const taken: ProcessFilter[] = []
+    for (const filter of filtersOf(selectors)) {
+      const key = keyOf(filter)
+      const kept = this.#kept.get(key)
+      if (kept === undefined) {
+        const bit = this.#freeBit(filter.descendants)
+        if (bit === undefined) {
+          this.#drop(taken)
+          throw new TooManyConditions(filter)
+        }
+        this.#used.add(bit)
+        this.#kept.set(key, { ...conditionOf(filter, bit, since), users: 1 })
+        isNew = true
+      } else {
+        kept.users++
+      }
+      taken.push(filter)
+    }
+    return isNew
+  }
+
+  /** The reverse of `take`, once no program asks for them any more. */
+  release(selectors: readonly Selector[]): void {
+    this.#drop(filtersOf(selectors))
+  }
+
+  /** The bits that a process must have for this selector, which was taken. */
+  bitsOf({ process = [] }: Selector): bigint {
+    return process.reduce((bits, filter) => bits | (1n << BigInt(this.#kept.get(keyOf(filter))?.bit ?? 0)), 0n)
+  }
+
+  all(): readonly Condition[] {
+    return [...this.#kept.values()]
+  }
+
+  #drop(filters: readonly ProcessFilter[]): void {
+    for (const filter of filters) {
+      const key = keyOf(filter)
+      const kept = this.#kept.get(key)
+      if (kept === undefined || --kept.users > 0) continue
+      this.#kept.delete(key)
+      this.#used.delete(kept.bit)
+    }
+  }
+
+  /** Those that descendants keep have the first word. */
+  #freeBit(follows: boolean): number | undefined {
+    const [from, to] = follows ? [0, FOLLOWING_MAX] : [FOLLOWING_MAX, CONDITIONS_MAX]
+    for (let bit = from; bit < to; bit++) if (!this.#used.has(bit)) return bit
+    return undefined
+  }
+}
+
+const filtersOf = (selectors: readonly Selector[]): ProcessFilter[] => selectors.flatMap(({ process = [] }) => process)
+
+const isPids = (filter: ProcessFilter): filter is PidFilter => filter.class === 'pid' || filter.class === 'innerPid'
+
+function conditionOf(filter: ProcessFilter, bit: number, since: number): Condition {
+  const kind = KINDS[filter.class]
+  const [test, negated] = TESTS[filter.operator]
+  if (isPids(filter)) {
+    return { bit, kind, test: 'pid', values: filter.values.map(String), negated, since }
+  }
+  const values = filter.values.map((value) => Buffer.from(value).toString('latin1'))
+  return { bit, kind, test, values, negated, since }
+}

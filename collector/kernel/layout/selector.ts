@@ -1,0 +1,142 @@
+/** Writes one `struct selector` (bpf/filter.h), and what its filters have in maps. */
+import type {
+  ArgumentFilter,
+  ArgumentSpec,
+  HookSpec,
+  NamespaceKind,
+  NumberFilter,
+  Selector,
+  TaskFilter,
+} from '../../../config/policy/policy.ts'
+import type { ArgumentType } from '../../../config/policy/arguments.ts'
+import { ARG_TYPES, CAPABILITY_SETS, CLASSES, FILTER, FILTER_NUMBERS, NAMESPACES, OPS, SELECTOR } from '../wire.ts'
+import type { Tables } from './tables.ts'
+import { textEntries } from './texts.ts'
+
+/** What one policy wants of a function. */
+export interface PolicyHook {
+  /** What its records carry; unique. */
+  readonly id: number
+  readonly spec: HookSpec
+}
+
+/** What selectors refer to. */
+export interface HostFacts {
+  /** The bits of a process that a selector asks for. */
+  readonly conditionsOf: (selector: Selector) => bigint
+  /** Inode number of the host's namespace. */
+  readonly hostNamespace: (kind: NamespaceKind) => number
+}
+
+export const NO_FACTS: HostFacts = { conditionsOf: () => 0n, hostNamespace: () => 0 }
+
+/** A value of the records: a parameter of the function, read in one way. */
+export interface Value {
+  readonly param: number
+  readonly read: ArgumentType['read']
+}
+
+/** A selector with its policy; its place in the list is its bit in sets. */
+export interface Row {
+  readonly hook: PolicyHook
+  readonly index: number
+  readonly selector: Selector
+}
+
+export const sameValue = (value: Value, arg: ArgumentSpec | undefined): boolean =>
+  arg !== undefined && arg.index === value.param && arg.type.read === value.read
+
+/** `decided`: filters that the screen evaluates completely; they stand last. */
+export function selectorBytes(
+  { hook: { id, spec }, index, selector }: Row,
+  values: readonly Value[],
+  decided: ReadonlySet<ArgumentFilter>,
+  tables: Tables,
+  { hostNamespace }: HostFacts,
+): Buffer {
+  const bytes = Buffer.alloc(SELECTOR.bytes)
+  bytes.writeUInt32LE(id, SELECTOR.policyHook)
+  const undecided = selector.matchArgs.filter((filter) => !decided.has(filter))
+  const filters = [...undecided, ...selector.matchArgs.filter((filter) => decided.has(filter))]
+  bytes[SELECTOR.index] = index
+  const task = selector.task ?? []
+  bytes[SELECTOR.count] = task.length + filters.length
+  bytes[SELECTOR.undecided] = task.length + undecided.length
+  bytes[SELECTOR.returnType] =
+    spec.return && spec.returnArg !== undefined ? ARG_TYPES[spec.returnArg.type.read] : ARG_TYPES.nop
+  task.forEach((filter, i) =>
+    writeTaskFilter(bytes, SELECTOR.filters + i * FILTER.bytes, filter, hostNamespace, tables),
+  )
+  filters.forEach((filter, i) => {
+    const value = values.findIndex((each) => sameValue(each, spec.args[filter.arg]))
+    writeFilter(bytes, SELECTOR.filters + (task.length + i) * FILTER.bytes, value, filter, tables)
+  })
+  return bytes
+}
+
+function writeFilter(bytes: Buffer, at: number, value: number, filter: ArgumentFilter, tables: Tables): void {
+  const id = ++tables.lastFilter
+  bytes[at + FILTER.value] = value
+  bytes[at + FILTER.class] = CLASSES[filter.class]
+  bytes[at + FILTER.op] = OPS[filter.operator]
+  bytes.writeUInt32LE(id, at + FILTER.id)
+  if (filter.class !== 'number') {
+    const texts = filter.values.map((one) => Buffer.from(one))
+    if (filter.operator === 'Postfix' || filter.operator === 'NotPostfix') {
+      for (const text of texts) tables.suffixes.push({ filter: id, bytes: Buffer.from(text.toReversed()) })
+    } else {
+      tables.texts.push(...textEntries(id, texts, () => ++tables.lastFilter))
+    }
+    return
+  }
+  writeNumbersOf(bytes, at, id, wantedOf(filter), tables)
+}
+
+function writeTaskFilter(
+  bytes: Buffer,
+  at: number,
+  filter: TaskFilter,
+  hostNamespace: HostFacts['hostNamespace'],
+  tables: Tables,
+): void {
+  const id = ++tables.lastFilter
+  bytes[at + FILTER.class] = CLASSES[filter.class]
+  bytes[at + FILTER.op] = OPS[filter.operator]
+  bytes.writeUInt32LE(id, at + FILTER.id)
+  if (filter.class === 'capability') {
+    bytes[at + FILTER.value] = CAPABILITY_SETS[filter.set]
+    // match/task.h: a mask, and the user namespace to which it does not apply.
+    const except = filter.outsideHost ? hostNamespace('user') : 0
+    writeNumbersOf(bytes, at, id, [filter.mask, BigInt(except)], tables)
+    return
+  }
+  const { namespace, values } = filter
+  bytes[at + FILTER.value] = NAMESPACES[namespace]
+  const inums = values.map((value) => BigInt(value === 'host' ? hostNamespace(namespace) : value))
+  writeNumbersOf(bytes, at, id, inums, tables)
+}
+
+/** Into the filter, or into the map `numbers` when there are more than it has room for. */
+function writeNumbersOf(bytes: Buffer, at: number, id: number, numbers: readonly bigint[], tables: Tables): void {
+  const wanted = numbers.map((number) => BigInt.asUintN(64, number))
+  if (wanted.length > FILTER_NUMBERS) {
+    for (const number of wanted) tables.numbers.push({ filter: id, number })
+    return
+  }
+  bytes[at + FILTER.count] = wanted.length
+  wanted.forEach((number, i) => bytes.writeBigUInt64LE(number, at + FILTER.numbers + 8 * i))
+}
+
+/** The numbers to compare with: masks and bounds are merged into one equivalent value. */
+export function wantedOf({ operator, values }: NumberFilter): readonly bigint[] {
+  switch (operator) {
+    case 'Mask':
+      return [values.reduce((all, one) => all | one, 0n)]
+    case 'GreaterThan':
+      return [values.reduce((least, one) => (one < least ? one : least))]
+    case 'LessThan':
+      return [values.reduce((most, one) => (one > most ? one : most))]
+    default:
+      return values
+  }
+}

@@ -1,0 +1,45 @@
+/** What the filters on processes and tasks have in common. */
+import { didYouMean } from '../../yaml/suggest.ts'
+import { describe } from '../../yaml/tree.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+import { asList } from '../fields.ts'
+import type { Fields, Place } from '../fields.ts'
+import { MAX_VALUES } from '../values.ts'
+
+export const MEMBERSHIP: ReadonlyMap<string, 'Equal' | 'NotEqual'> = new Map([
+  ['In', 'Equal'],
+  ['NotIn', 'NotEqual'],
+])
+
+/** At least one. `expected` is for the message when the key is missing. */
+export function readValues(fields: Fields, expected: string, problems: Problems): Place[] {
+  const place = fields.need('values', expected)
+  if (place === undefined) return []
+  if (place.node.kind === 'list' && place.node.items.length === 0) {
+    problems.add(place.node.at, `${place.path}: expected at least one value, got an empty list`)
+  }
+  return asList(place, MAX_VALUES, problems)
+}
+
+/** The table's entry for the text at `key`; names are compared without case where `anyCase`. */
+export function readName<T>(
+  fields: Fields,
+  key: string,
+  table: ReadonlyMap<string, T>,
+  problems: Problems,
+  anyCase: boolean = false,
+): T | undefined {
+  const names = [...table.keys()]
+  const place = fields.need(key, `one of ${names.join(', ')}`)
+  if (place === undefined) return undefined
+  const text = place.node.kind === 'scalar' ? place.node.value : undefined
+  const known = typeof text === 'string' ? names.find((name) => same(name, text, anyCase)) : undefined
+  if (known !== undefined) return table.get(known)
+  const got = typeof text === 'string' ? `${show(text)}${didYouMean(text, names)}` : describe(place.node)
+  problems.add(place.node.at, `${place.path}: expected one of ${names.join(', ')}, got ${got}`)
+  return undefined
+}
+
+const same = (name: string, text: string, anyCase: boolean): boolean =>
+  anyCase ? name.toLowerCase() === text.toLowerCase() : name === text

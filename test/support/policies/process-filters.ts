@@ -1,0 +1,113 @@
+/** What filters on processes match, computed plainly from docs/reference/policy-language.md. */
+
+export interface BinariesDocument {
+  readonly operator: string
+  readonly values: readonly string[]
+  readonly followChildren?: boolean
+}
+
+export interface PidsDocument {
+  readonly operator: string
+  readonly values: readonly number[]
+  readonly isNamespacePID?: boolean
+  readonly followForks?: boolean
+}
+
+export interface NamespacesDocument {
+  readonly namespace: string
+  readonly operator: string
+  readonly values: readonly string[]
+}
+
+export interface CapabilitiesDocument {
+  readonly type?: string
+  readonly operator: string
+  readonly values: readonly string[]
+  readonly isNamespaceCapability?: boolean
+}
+
+export interface ProcessFilters {
+  readonly matchBinaries?: readonly BinariesDocument[]
+  readonly matchParentBinaries?: readonly BinariesDocument[]
+  readonly matchPIDs?: readonly PidsDocument[]
+  readonly matchNamespaces?: readonly NamespacesDocument[]
+  readonly matchCapabilities?: readonly CapabilitiesDocument[]
+}
+
+/** A process, as it is at a call. `before`: the image that it comes from by fork or exec. */
+export interface ProcessFacts {
+  /** Path of its program. */
+  readonly program: string
+  /** Of its parent. */
+  readonly parent: string
+  readonly pid: number
+  /** In its own pid namespace; 0 when that is the host's. */
+  readonly innerPid: number
+  readonly before: ProcessFacts | undefined
+  /** Namespaces that are not the host's. */
+  readonly outside?: readonly string[]
+  /** Capabilities by set; default: all of them in Effective and Permitted. */
+  readonly capabilities?: Readonly<Record<string, readonly string[]>>
+}
+
+function among(operator: string, text: string, values: readonly string[]): boolean {
+  switch (operator.replace('Not', '')) {
+    case 'In':
+      return values.includes(text)
+    case 'Prefix':
+      return values.some((value) => text.startsWith(value))
+    case 'Postfix':
+      return values.some((value) => text.endsWith(value))
+    default:
+      throw new Error(`no model of ${operator} on programs`)
+  }
+}
+
+const lineage = (facts: ProcessFacts): ProcessFacts[] =>
+  facts.before === undefined ? [facts] : [facts, ...lineage(facts.before)]
+
+function binariesMatch(filter: BinariesDocument, facts: ProcessFacts, of: 'program' | 'parent'): boolean {
+  const images = filter.followChildren === true ? lineage(facts) : [facts]
+  const found = images.some((image) => among(filter.operator, image[of], filter.values))
+  return found !== filter.operator.startsWith('Not')
+}
+
+function pidsMatch({ operator, values, isNamespacePID, followForks }: PidsDocument, facts: ProcessFacts): boolean {
+  const pids = (followForks === true ? lineage(facts) : [facts]).map(({ pid, innerPid }) => {
+    if (isNamespacePID !== true) return pid
+    // Of the host's namespace the pid is the same; but a process there follows none.
+    return innerPid === 0 && followForks !== true ? pid : innerPid
+  })
+  const found = pids.some((pid) => (pid !== 0 || isNamespacePID !== true) && values.includes(pid))
+  return found === (operator === 'In')
+}
+
+/** Inode numbers are those of no namespace here: only `host_ns` matches. */
+function namespaceMatches(
+  { namespace, operator, values }: NamespacesDocument,
+  { outside = [] }: ProcessFacts,
+): boolean {
+  return (values.includes('host_ns') && !outside.includes(namespace)) === (operator === 'In')
+}
+
+function capabilitiesMatch(
+  { type = 'Effective', operator, values, isNamespaceCapability }: CapabilitiesDocument,
+  { outside = [], capabilities }: ProcessFacts,
+): boolean {
+  if (isNamespaceCapability === true && !outside.includes('User')) return false
+  const has = (name: string): boolean => capabilities?.[type]?.includes(name) ?? type !== 'Inheritable'
+  return values.some(has) === (operator === 'In')
+}
+
+/** Whether a process passes all filters. */
+export function processMatches(filters: ProcessFilters, facts: ProcessFacts): boolean {
+  const { matchBinaries = [], matchParentBinaries = [], matchPIDs = [] } = filters
+  const { matchNamespaces = [], matchCapabilities = [] } = filters
+  return (
+    matchNamespaces.every((filter) => namespaceMatches(filter, facts)) &&
+    matchCapabilities.every((filter) => capabilitiesMatch(filter, facts)) &&
+    matchBinaries.every((filter) => binariesMatch(filter, facts, 'program')) &&
+    matchParentBinaries.every((filter) => binariesMatch(filter, facts, 'parent')) &&
+    matchPIDs.every((filter) => pidsMatch(filter, facts))
+  )
+}

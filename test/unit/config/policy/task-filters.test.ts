@@ -1,0 +1,84 @@
+/** matchNamespaces and matchCapabilities: text → checked filters, and what is refused. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parsePolicy } from '../../../../config/policy/parse.ts'
+
+const HEAD = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\nspec:\n  kprobes:\n'
+
+/** The filters without their positions, or the problems. */
+function filters(selector: string): unknown {
+  const result = parsePolicy(`${HEAD}    - {call: sys_read, selectors: [{${selector}}]}\n`, 'p.yaml')
+  if ('problems' in result) return result.problems.map(({ message }) => message)
+  return (result.policy.hooks[0]?.selectors[0]?.task ?? []).map((filter) => ({ ...filter, at: undefined }))
+}
+
+const namespace = { class: 'namespace', operator: 'Equal', at: undefined }
+const capability = { class: 'capability', set: 'effective', operator: 'Mask', outsideHost: false, at: undefined }
+
+const GOOD: ReadonlyArray<readonly [selector: string, want: readonly object[]]> = [
+  [
+    'matchNamespaces: [{namespace: Pid, operator: In, values: [host_ns, "4026531836"]}]',
+    [{ ...namespace, namespace: 'pid', values: ['host', 4026531836] }],
+  ],
+  [
+    'matchNamespaces: [{namespace: timeforchildren, operator: NotIn, values: ["1"]}, {namespace: USER, operator: In, values: ["2"]}]',
+    [
+      { ...namespace, namespace: 'timeForChildren', operator: 'NotEqual', values: [1] },
+      { ...namespace, namespace: 'user', values: [2] },
+    ],
+  ],
+  [
+    'matchCapabilities: [{operator: In, values: [CAP_CHOWN, CAP_CHECKPOINT_RESTORE]}]',
+    [{ ...capability, mask: (1n << 40n) | 1n }],
+  ],
+  [
+    'matchCapabilities: [{type: Inheritable, operator: NotIn, values: [DAC_OVERRIDE, CAP_DAC_OVERRIDE], isNamespaceCapability: true}]',
+    [{ ...capability, set: 'inheritable', operator: 'NotMask', mask: 2n, outsideHost: true }],
+  ],
+]
+
+for (const [selector, want] of GOOD)
+  test(`task filters: ${selector.slice(0, 90)}`, () => assert.deepEqual(filters(selector), want))
+
+const S = 'spec.kprobes[0].selectors[0]'
+const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
+  [
+    'matchNamespaces: [{namespace: Pids, operator: In, values: [host_ns]}]',
+    /namespace: expected one of Uts, .* got "Pids" \(did you mean "Pid"\?\)$/,
+  ],
+  [
+    'matchNamespaces: [{namespace: Pid, operator: Equal, values: [host_ns]}]',
+    /operator: expected one of In, NotIn, got "Equal"$/,
+  ],
+  [
+    'matchNamespaces: [{namespace: Pid, operator: In, values: [hostns]}]',
+    /values\[0\]: expected host_ns or the inode number .* got "hostns" \(did you mean "host_ns"\?\)$/,
+  ],
+  [
+    'matchNamespaces: [{namespace: Pid, operator: In, values: [4026531836]}]',
+    /values\[0\]: expected a text, got the number 4026531836; put it in quotes/,
+  ],
+  [
+    'matchNamespaces: [{namespace: Pid, operator: In, values: ["4294967296"]}]',
+    /values\[0\]: expected host_ns or the inode number/,
+  ],
+  ['matchNamespaces: [{operator: In, values: [host_ns]}]', /namespace: missing; expected one of Uts/],
+  [
+    'matchCapabilities: [{operator: In, values: [CAP_SYS_ADMN]}]',
+    /values\[0\]: expected a capability such as CAP_SYS_ADMIN, got "CAP_SYS_ADMN" \(did you mean "CAP_SYS_ADMIN"\?\)$/,
+  ],
+  ['matchCapabilities: [{operator: In, values: []}]', /values: expected at least one value/],
+  [
+    'matchCapabilities: [{type: Ambient, operator: In, values: [CAP_BPF]}]',
+    /type: expected one of Effective, Inheritable, Permitted, got "Ambient"$/,
+  ],
+]
+
+for (const [selector, message] of BAD) {
+  test(`task filters: refused: ${selector.slice(0, 80)}`, () => {
+    const [first, ...rest] = filters(selector) as string[]
+    assert.deepEqual(rest, [])
+    assert.ok(first?.startsWith(S))
+    assert.match(first ?? '', message)
+  })
+}

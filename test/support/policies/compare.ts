@@ -1,14 +1,15 @@
 /** One random set of policies on a real kernel: what it reports, compared with what the evaluator predicts. */
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Seeded } from '../../simulation/spool/random.ts'
-import { Calls } from './calls.ts'
+import { Calls, callsBinary } from './calls.ts'
 import { accepts, policyText, predicted } from './evaluator.ts'
 import type { Call, PolicyDocument, Prediction, Report } from './evaluator.ts'
 import { Policies } from './generate.ts'
 import { reported } from './loading.ts'
 import type { LoadedKernel } from './loading.ts'
+import type { ProcessFacts } from './process-filters.ts'
 import { World } from './world.ts'
 
 export interface Outcome {
@@ -38,7 +39,8 @@ export async function compareSet(
   const top = join(process.env['KTRAIL_TMP'] ?? tmpdir(), `ktrail-random-${set}`)
   mkdirSync(top)
   const world = new World(random, top)
-  const policies = new Policies(random, world).set(sizeOf(random, most))
+  const program = callsBinary()
+  const policies = new Policies(random, world, [program, realpathSync(process.execPath)]).set(sizeOf(random, most))
   try {
     using made = await Calls.start(world.setup, [world.lines])
     const got = new Map<string, Report[]>()
@@ -57,7 +59,13 @@ export async function compareSet(
       })
     }
     const calls = world.calls(results)
-    return { policies: policies.length, calls: calls.length, events, differences: differencesOf(policies, calls, got) }
+    const caller = { program, parent: realpathSync(process.execPath), pid: made.pid, innerPid: 0, before: undefined }
+    return {
+      policies: policies.length,
+      calls: calls.length,
+      events,
+      differences: differencesOf(policies, calls, got, caller),
+    }
   } finally {
     rmSync(top, { recursive: true, force: true })
   }
@@ -67,12 +75,13 @@ function differencesOf(
   policies: readonly PolicyDocument[],
   calls: readonly Call[],
   got: Map<string, Report[]>,
+  caller: ProcessFacts,
 ): string[] {
   const differences: string[] = []
   for (const policy of policies) {
     for (const hook of policy.hooks) {
       const key = `${policy.name} ${hook.message} ${hook.call}`
-      const want = calls.map((call) => predicted(hook, call)).filter((report) => report !== undefined)
+      const want = calls.map((call) => predicted(hook, call, caller)).filter((report) => report !== undefined)
       const have = got.get(key) ?? []
       got.delete(key)
       const found = firstDifference(want, have)

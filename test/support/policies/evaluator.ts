@@ -3,6 +3,9 @@
  * first pass, nothing of the agent's. Texts are bytes as latin1, one character each, so that comparing texts compares bytes.
  */
 
+import { processMatches } from './process-filters.ts'
+import type { ProcessFacts, ProcessFilters } from './process-filters.ts'
+
 export interface ArgumentDocument {
   readonly index: number
   readonly type: string
@@ -16,7 +19,7 @@ export interface FilterDocument {
   readonly values: readonly string[]
 }
 
-export interface SelectorDocument {
+export interface SelectorDocument extends ProcessFilters {
   readonly matchArgs?: readonly FilterDocument[]
 }
 
@@ -206,13 +209,16 @@ function shown({ type, index }: ArgumentDocument, call: Call): string {
   }
 }
 
-/** The event of this hook for this call; undefined if there must be none. */
-export function predicted(hook: HookDocument, call: Call): Prediction | undefined {
+/** The event of this hook for this call; undefined if there must be none. `caller`: who made it, for selectors that ask. */
+export function predicted(hook: HookDocument, call: Call, caller?: ProcessFacts): Prediction | undefined {
   if (hook.call !== call.call) return undefined
   const { args = [], selectors = [] } = hook
   const matching = (knows: 'whole' | 'end'): number[] =>
-    selectors.flatMap(({ matchArgs = [] }, i) =>
-      matchArgs.every((filter) => filterMatches(filter, args, call, knows)) ? [i] : [],
+    selectors.flatMap((selector, i) =>
+      (caller === undefined || processMatches(selector, caller)) &&
+      (selector.matchArgs ?? []).every((filter) => filterMatches(filter, args, call, knows))
+        ? [i]
+        : [],
     )
   // The first one decides. Without selectors every call matches.
   const [first] = selectors.length === 0 ? [0] : matching('whole')

@@ -2,6 +2,7 @@
 import type { Seeded } from '../../simulation/spool/random.ts'
 import { numberType, readAs } from './evaluator.ts'
 import type { ArgumentDocument, FilterDocument, HookDocument, PolicyDocument, SelectorDocument } from './evaluator.ts'
+import type { BinariesDocument, ProcessFilters } from './process-filters.ts'
 import { NUMBERS } from './world.ts'
 import type { World } from './world.ts'
 
@@ -70,8 +71,11 @@ export class Policies {
   readonly #targets: readonly Target[]
   readonly #hooks: HookDocument[] = []
   #bytes = 0
+  readonly #programs: readonly string[]
 
-  constructor(random: Seeded, world: World) {
+  /** `programs`: that of the process that makes the calls, and that of its parent. */
+  constructor(random: Seeded, world: World, programs: readonly string[]) {
+    this.#programs = programs
     this.#random = random
     this.#texts = [...world.files, ...world.folders, ...world.others]
     // Now and then everything hangs on one function.
@@ -139,7 +143,44 @@ export class Policies {
       const texts = filtered.filter(({ type }) => numberType(type) === undefined)
       return this.#filter(args, random.pick(random.chance(0.6) && texts.length > 0 ? texts : filtered))
     })
-    return filters.length === 0 ? {} : { matchArgs: filters }
+    return { ...(filters.length === 0 ? {} : { matchArgs: filters }), ...(random.chance(0.3) ? this.#process() : {}) }
+  }
+
+  /** Filters on the process; most of them hold. */
+  #process(): ProcessFilters {
+    const random = this.#random
+    const programs = (): BinariesDocument[] => {
+      const operator = random.pick(['In', 'In', 'Prefix', 'Postfix', 'NotIn', 'NotPrefix', 'NotPostfix']) ?? 'In'
+      const values = Array.from({ length: 1 + random.int(random.chance(0.1) ? 40 : 3) }, () => this.#program(operator))
+      const follow = operator.endsWith('In') && random.chance(0.2)
+      return [{ operator, values, ...(follow ? { followChildren: true } : {}) }]
+    }
+    const inOr = (): string => (random.chance(0.5) ? 'In' : 'NotIn')
+    return {
+      ...(random.chance(0.6) ? { matchBinaries: programs() } : {}),
+      ...(random.chance(0.3) ? { matchParentBinaries: programs() } : {}),
+      ...(random.chance(0.2) ? { matchPIDs: [{ operator: 'NotIn', values: [1, 1 + random.int(3)] }] } : {}),
+      ...(random.chance(0.2)
+        ? {
+            matchNamespaces: [
+              { namespace: random.pick(['Mnt', 'Net', 'User']) ?? 'Mnt', operator: inOr(), values: ['host_ns', '7'] },
+            ],
+          }
+        : {}),
+      ...(random.chance(0.2) ? { matchCapabilities: [{ operator: inOr(), values: ['CAP_KILL', 'CAP_BPF'] }] } : {}),
+    }
+  }
+
+  #program(operator: string): string {
+    const random = this.#random
+    const whole = random.pick(this.#programs) ?? '/'
+    const cut = 1 + random.int(whole.length)
+    const some = operator.endsWith('refix')
+      ? whole.slice(0, cut)
+      : operator.endsWith('ostfix')
+        ? whole.slice(-cut)
+        : whole
+    return random.chance(0.3) ? `${some.slice(0, -1)}y` : some
   }
 
   #filter(args: readonly ArgumentDocument[], argument: ArgumentDocument | undefined): FilterDocument {

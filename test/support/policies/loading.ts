@@ -15,7 +15,7 @@ import { Normalizer } from '../../../collector/ingest/normalize.ts'
 import { PendingReturns } from '../../../collector/ingest/returns.ts'
 import { WallClock } from '../../../collector/process/clock.ts'
 import { ProcessTable } from '../../../collector/process/table.ts'
-import { clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
+import { bootTime, clockOffset, kernelFunctions, kernelSymbols } from '../../../native/index.ts'
 import { policyText } from './evaluator.ts'
 import type { PolicyDocument, Report } from './evaluator.ts'
 
@@ -45,7 +45,10 @@ export class LoadedKernel implements Disposable {
   static async open(mode: AttachMode | 'auto', ringBytes: number): Promise<LoadedKernel> {
     const facts = await readKernelFacts(kernelSymbols, kernelFunctions)
     const watermarkBytes = ringBytes >> 1
-    return new LoadedKernel(await KernelSide.open({ facts, mode, ringBytes, watermarkBytes, agentPid: process.pid }))
+    const kernel = await KernelSide.open({ facts, mode, ringBytes, watermarkBytes, agentPid: process.pid })
+    // The parent of the processes that make calls.
+    kernel.seedProcess(process.pid, bootTime() - BigInt(Math.round(process.uptime() * 1e9)), process.ppid)
+    return new LoadedKernel(kernel)
   }
 
   /** Loads the policies; disposing the result removes them. Call it when those before are removed. */

@@ -217,7 +217,7 @@ export function planPolicy(
   })
   const hooks = found.map(({ spec, symbol, module }): PlannedHook => {
     // See symbols.ts.
-    const how = module === undefined ? wanted : 'kprobe'
+    const how = module === undefined && policy.singleProbes !== true ? wanted : 'kprobe'
     const way = { mode: chooseMode(spec, kernel, how), multi: kernel.fprobe && how !== 'kprobe' }
     const shown = spec.args.filter((arg) => arg.type.kind !== 'none')
     const hook: Hook = {

@@ -9,7 +9,8 @@ import { Fields, asInteger, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
 import { readSelectors } from './selector.ts'
-import { callMistake } from './system-calls.ts'
+import { LIST, checkCall } from './lists.ts'
+import type { ListedCall, Lists } from './lists.ts'
 import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
 
 /** BPF can read five arguments, because of the calling conventions. */
@@ -19,18 +20,16 @@ export const MAX_TAGS = 16
 const TEXT_MIN_BYTES = 2
 const MESSAGE_MAX_BYTES = 256
 const TAG_MAX_BYTES = 128
-/** KSYM_NAME_LEN, include/linux/kallsyms.h, without the NUL. */
-const MAX_SYMBOL_BYTES = 511
 
-/** One entry of `spec.kprobes`; undefined after adding at least one problem. */
-export function readKprobe(place: Place, problems: Problems): KprobeSpec | undefined {
+/** One entry of `spec.kprobes`, as a hook for each function that it names. Empty only after at least one problem. */
+export function readKprobe(place: Place, lists: Lists, problems: Problems): KprobeSpec[] {
   const fields = Fields.of(place, KPROBE_KEYS, problems)
-  if (fields === undefined) return undefined
+  if (fields === undefined) return []
   // The default in Tetragon's schema is true, although its documentation of hooks has false.
   const before = problems.count
   const syscall = fields.flag('syscall', true)
   const isSure = problems.count === before && !fields.isMeant('syscall')
-  const call = readCall(fields, isSure ? syscall : undefined, problems)
+  const calls = readCalls(fields, isSure ? syscall : undefined, lists, problems)
   const optional = readIgnore(fields, problems)
   const returns = fields.flag('return', false)
   const returnArg = readReturnArg(fields, returns, problems)
@@ -38,11 +37,11 @@ export function readKprobe(place: Place, problems: Problems): KprobeSpec | undef
   const selectors = readSelectors(fields, args, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
-  return {
+  return calls.map((call) => ({
     type: 'kprobe',
-    call,
+    call: call.name,
     optional,
-    syscall,
+    syscall: call.syscall ?? syscall,
     return: returns,
     returnArg,
     returnAction: 'post',
@@ -52,31 +51,22 @@ export function readKprobe(place: Place, problems: Problems): KprobeSpec | undef
     message,
     tags,
     at: place.node.at,
-  }
+  }))
 }
 
 /** `syscall`: undefined when it is not known, because of a mistake. */
-function readCall(fields: Fields, syscall: boolean | undefined, problems: Problems): string {
+function readCalls(
+  fields: Fields,
+  syscall: boolean | undefined,
+  lists: Lists,
+  problems: Problems,
+): readonly ListedCall[] {
   const place = fields.need('call', 'the name of a kernel function')
   const call = place === undefined ? undefined : asText(place, problems)
-  if (place === undefined || call === undefined) return ''
-  if (call.startsWith('list:')) {
-    problems.add(
-      place.node.at,
-      `${place.path}: ${notSupported('reference', 'list:')}, got ${show(call)}; write one hook for each function`,
-    )
-  } else if (!/^[A-Za-z_][A-Za-z0-9_.]*$/.test(call) || call.length > MAX_SYMBOL_BYTES) {
-    // A dot is legal: compilers name clones foo.isra.0 and foo.constprop.0.
-    problems.add(
-      place.node.at,
-      `${place.path}: expected the name of a kernel function, got ${show(call)}${didYouMean(call, [call.replace(/\(.*$/s, '')])}`,
-    )
-  } else {
-    const mistake = syscall === undefined ? undefined : callMistake(call, syscall)
-    if (mistake?.sure === true) problems.add(place.node.at, `${place.path}: ${mistake.message}`)
-    else if (mistake !== undefined) problems.warn(place.node.at, `${place.path}: ${mistake.message}`)
-  }
-  return call
+  if (place === undefined || call === undefined) return []
+  if (call.startsWith(LIST)) return lists.callsOf(call.slice(LIST.length), place, problems)
+  checkCall(call, syscall, place, problems)
+  return [{ name: call }]
 }
 
 function readIgnore(fields: Fields, problems: Problems): boolean {
@@ -98,9 +88,13 @@ function readReturnArg(fields: Fields, returns: boolean, problems: Problems): Ar
     return undefined
   }
   if (!returns) {
-    problems.add(fields.keyAt('returnArg'), `${place.path}: has no effect without return: true; add that, or drop this`)
+    problems.warn(
+      fields.keyAt('returnArg'),
+      `${place.path}: has no effect without return: true; add that, or drop this`,
+    )
   }
-  return readArgument(place, RETURN_TYPES, '0, for only one value is returned', problems)
+  const spec = readArgument(place, RETURN_TYPES, '0, for only one value is returned', problems)
+  return returns ? spec : undefined
 }
 
 /** By position in the list; undefined for a wrong entry, which was reported. */

@@ -6,6 +6,8 @@ import { Fields, asList, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { readGroups } from './groups.ts'
 import { readKprobe } from './kprobe.ts'
+import { Lists } from './lists.ts'
+import { readOptions } from './options.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
@@ -24,6 +26,8 @@ const MAX_NAME = 253
 /** Enough for every known policy (the largest has 40), and bounds the kernel resources of one file. */
 export const MAX_KPROBES = 1024
 
+const NOTHING: Pick<Policy, 'hooks' | 'singleProbes'> = { hooks: [], singleProbes: false }
+
 /**
  * Parses and validates one policy. `file` is only used in messages. Collects all problems, at most 20 are shown.
  * Never throws, whatever the text.
@@ -34,17 +38,17 @@ export function parsePolicy(text: string, file: string): PolicyResult {
   if (root === undefined) return { problems: problems.list() }
   const document = Fields.of({ node: root, path: '' }, DOCUMENT_KEYS, problems)
   let name = ''
-  let hooks: HookSpec[] = []
+  let spec = NOTHING
   let groups: readonly HookGroup[] = []
   if (document !== undefined && readKind(document, problems)) {
     const metadata = readMetadata(document, problems)
     name = metadata.name
-    hooks = readSpec(document, problems)
-    groups = readGroups(metadata.annotations, hooks, problems)
+    spec = readSpec(document, problems)
+    groups = readGroups(metadata.annotations, spec.hooks, problems)
   }
   return problems.count > 0
     ? { problems: problems.list() }
-    : { policy: { name, file, hooks, groups }, warnings: problems.warnings() }
+    : { policy: { name, file, ...spec, groups }, warnings: problems.warnings() }
 }
 
 /** False for another kind of document, which is not checked further. */
@@ -108,10 +112,10 @@ function readTextMap(place: Place | undefined, problems: Problems): void {
   for (const [key, { value }] of node.entries) asText({ node: value, path: `${path}[${show(key)}]` }, problems)
 }
 
-function readSpec(document: Fields, problems: Problems): HookSpec[] {
+function readSpec(document: Fields, problems: Problems): Pick<Policy, 'hooks' | 'singleProbes'> {
   const place = document.need('spec', 'a mapping with the hooks of the policy')
   const spec = place === undefined ? undefined : Fields.of(place, SPEC_KEYS, problems)
-  if (spec === undefined) return []
+  if (spec === undefined) return NOTHING
   const sections = HOOK_SECTIONS.filter((key) => {
     const node = spec.get(key)?.node
     return node?.kind === 'list' && node.items.length > 0
@@ -121,11 +125,13 @@ function readSpec(document: Fields, problems: Problems): HookSpec[] {
     const sentence = `expected one hook section per policy, got ${sections.join(' and ')}: split the policy`
     problems.add(spec.keyAt(second), `spec: ${sentence}`)
   }
+  const lists = Lists.of(spec, problems)
+  const singleProbes = readOptions(spec, problems)
   const kprobes = spec.get('kprobes')
   if (kprobes === undefined) {
     // A policy with another section has a message already.
     if (!HOOK_SECTIONS.some((key) => spec.get(key) !== undefined)) spec.need('kprobes', 'a list of hooks')
-    return []
+    return NOTHING
   }
   if (kprobes.node.kind === 'list' && kprobes.node.items.length === 0) {
     problems.add(kprobes.node.at, 'spec.kprobes: expected at least one hook, got an empty list')
@@ -133,8 +139,12 @@ function readSpec(document: Fields, problems: Problems): HookSpec[] {
   const found: HookSpec[] = []
   for (const item of asList(kprobes, MAX_KPROBES, problems)) {
     if (problems.full) break
-    const kprobe = readKprobe(item, problems)
-    if (kprobe !== undefined) found.push(kprobe)
+    found.push(...readKprobe(item, lists, problems))
+    if (found.length > MAX_KPROBES) {
+      const sentence = `expected at most ${MAX_KPROBES} functions, those of lists included`
+      problems.add(item.node.at, `${item.path}: ${sentence}`)
+      break
+    }
   }
-  return found
+  return { hooks: found, singleProbes }
 }

@@ -143,4 +143,6 @@ export interface Policy {
   readonly file: string
   readonly hooks: readonly HookSpec[]
   readonly groups: readonly HookGroup[]
+  /** Each function has a kprobe of its own. */
+  readonly singleProbes?: boolean
 }

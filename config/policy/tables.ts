@@ -62,11 +62,11 @@ export const SPEC_KEYS: KeyTable = {
     fentries: 'write them as kprobes',
     tracepoints: 'hook the kernel function behind it with kprobes',
     lsmhooks: 'hook the function security_NAME with kprobes and syscall: false',
-    lists: 'write one hook for each function',
+    list: 'lists',
     podSelector: 'ktrail does not know pods yet',
-    options: 'leave them out',
+    option: 'options',
   },
-  own: ['kprobes'],
+  own: ['kprobes', 'lists', 'options'],
   later: [
     'fentries',
     'tracepoints',
@@ -74,15 +74,26 @@ export const SPEC_KEYS: KeyTable = {
     'uprobes',
     'usdts',
     'loader',
-    'lists',
     'enforcers',
     'podSelector',
     'containerSelector',
     'hostSelector',
     'nodeSelector',
-    'options',
     'selectorsMacros',
   ],
+}
+
+export const LIST_KEYS: KeyTable = {
+  name: 'an item of lists',
+  meant: { id: 'name', list: 'values', functions: 'values', syscalls: 'values', calls: 'values', kind: 'type' },
+  own: ['name', 'type', 'values', 'validated'],
+  later: ['pattern'],
+}
+
+export const OPTION_KEYS: KeyTable = {
+  name: 'an item of options',
+  meant: { key: 'name', option: 'name' },
+  own: ['name', 'value'],
 }
 
 export const KPROBE_KEYS: KeyTable = {
@@ -212,6 +223,8 @@ const TABLES: readonly KeyTable[] = [
   DOCUMENT_KEYS,
   METADATA_KEYS,
   SPEC_KEYS,
+  LIST_KEYS,
+  OPTION_KEYS,
   KPROBE_KEYS,
   SELECTOR_KEYS,
   FILTER_KEYS,

@@ -10,6 +10,8 @@ import { notSupported } from '../../config/policy/fields.ts'
 import { MAX_ARGS, MAX_TAGS } from '../../config/policy/kprobe.ts'
 import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
+import { MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
+import { MAX_OPTIONS } from '../../config/policy/options.ts'
 import { MAX_FILTERS, MAX_SELECTORS } from '../../config/policy/selector.ts'
 import { CAPABILITIES } from '../../config/policy/selectors/capabilities.ts'
 import { MEMBERSHIP } from '../../config/policy/selectors/common.ts'
@@ -22,7 +24,9 @@ import {
   FILTER_KEYS,
   IGNORE_KEYS,
   KPROBE_KEYS,
+  LIST_KEYS,
   NAMESPACES_KEYS,
+  OPTION_KEYS,
   PIDS_KEYS,
   SELECTOR_KEYS,
   SPEC_KEYS,
@@ -56,6 +60,7 @@ const OTHERS: Readonly<Record<string, Schema['type']>> = {
   btfType: 'string',
   btfTypeModule: 'string',
   label: 'string',
+  pattern: 'string',
 }
 
 const list = (items: Schema, description: string, maxItems: number, minItems = 0): Schema => ({
@@ -238,10 +243,36 @@ const kprobe = mapping(
   ['call'],
 )
 
+const functions = mapping(
+  LIST_KEYS,
+  'A list of functions.',
+  {
+    name: text('What calls refer to.'),
+    type: oneOf(
+      ['', 'syscalls'],
+      'syscalls: values are system calls, such as sys_dup or i386/sys_dup. None: kernel functions.',
+    ),
+    values: list({ type: 'string' }, 'Names of functions.', MAX_LISTED, 1),
+    validated: flag('Accepted for compatibility.', false),
+  },
+  ['name', 'values'],
+)
+
+const option = mapping(
+  OPTION_KEYS,
+  'An option. Unknown ones are ignored.',
+  { name: text('Its name.'), value: text('Its value.') },
+  ['name', 'value'],
+)
+
 /** The schema of `spec`. */
 export const SPEC: Schema = mapping(
   SPEC_KEYS,
   'What is reported.',
-  { kprobes: list(kprobe, 'The hooked kernel functions.', MAX_KPROBES, 1) },
+  {
+    kprobes: list(kprobe, 'The hooked kernel functions.', MAX_KPROBES, 1),
+    lists: list(functions, 'Lists of functions, for a call such as list:NAME.', MAX_LISTS),
+    options: list(option, 'How the policy is run.', MAX_OPTIONS),
+  },
   ['kprobes'],
 )

@@ -9,8 +9,8 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
     where: 'spec',
     path: 'spec',
     fields:
-      'fentries tracepoints lsmhooks uprobes usdts loader lists enforcers podSelector containerSelector hostSelector ' +
-      'nodeSelector options selectorsMacros',
+      'fentries tracepoints lsmhooks uprobes usdts loader enforcers podSelector containerSelector hostSelector ' +
+      'nodeSelector selectorsMacros',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f }], ${field}: {} }`,
   },
   {
@@ -101,7 +101,11 @@ describe('parsePolicy refuses a document', () => {
       yaml: 'spec: { kprobes: [] }',
       want: ['spec.kprobes: expected at least one hook, got an empty list'],
     },
-    { name: 'whose spec is a list', yaml: 'spec: [x]', want: ['spec: expected a mapping with kprobes, got a list'] },
+    {
+      name: 'whose spec is a list',
+      yaml: 'spec: [x]',
+      want: ['spec: expected a mapping with kprobes, lists, options, got a list'],
+    },
     {
       name: 'with a second section',
       yaml: 'spec: { kprobes: [{ call: sys_f }], usdts: [{ path: x }] }',

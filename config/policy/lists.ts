@@ -1,0 +1,127 @@
+/** `spec.lists`: named lists of functions, for hooks with `call: list:NAME`. */
+import { didYouMean } from '../yaml/suggest.ts'
+import { show } from '../yaml/problems.ts'
+import type { Problems } from '../yaml/problems.ts'
+import { Fields, asList, asText, notSupported } from './fields.ts'
+import type { Place } from './fields.ts'
+import { callMistake } from './system-calls.ts'
+import { LIST_KEYS } from './tables.ts'
+
+/** What stands before the name of a list in a call. */
+export const LIST = 'list:'
+
+export const MAX_LISTS = 64
+export const MAX_LISTED = 1024
+/** KSYM_NAME_LEN, include/linux/kallsyms.h, without the NUL. */
+const MAX_SYMBOL_BYTES = 511
+
+/** A function of a list; `syscall` wins over the hook's. */
+export interface ListedCall {
+  readonly name: string
+  readonly syscall?: true
+}
+
+/** Prefixes of kernel functions by Tetragon's names of ABIs. */
+const ABIS: ReadonlyMap<string, string> = new Map([
+  ['x64', '__x64_'],
+  ['arm64', '__arm64_'],
+  ['i386', '__ia32_'],
+])
+
+/** Lists whose content only a kernel knows. */
+const GENERATED: readonly string[] = ['generated_syscalls', 'generated_ftrace']
+
+interface List {
+  readonly calls: readonly ListedCall[]
+}
+
+export class Lists {
+  readonly #lists = new Map<string, List>()
+
+  /** Reads `spec.lists`. */
+  static of(spec: Fields, problems: Problems): Lists {
+    const lists = new Lists()
+    for (const place of spec.list('lists', MAX_LISTS)) lists.#read(place, problems)
+    return lists
+  }
+
+  /** The functions of a list that a call refers to; a list that is missing is a problem. */
+  callsOf(name: string, { node, path }: Place, problems: Problems): readonly ListedCall[] {
+    const list = this.#lists.get(name)
+    if (list !== undefined) return list.calls
+    const names = [...this.#lists.keys()]
+    const known = names.length === 0 ? 'the policy has no lists' : `the policy has ${names.join(', ')}`
+    problems.add(node.at, `${path}: no list is named ${show(name)}, ${known}${didYouMean(name, names)}`)
+    return []
+  }
+
+  #read(place: Place, problems: Problems): void {
+    const fields = Fields.of(place, LIST_KEYS, problems)
+    if (fields === undefined) return
+    const namePlace = fields.need('name', 'the name of the list')
+    const name = namePlace === undefined ? undefined : asText(namePlace, problems)
+    const type = fields.text('type') ?? ''
+    if (namePlace !== undefined && name !== undefined && this.#lists.has(name)) {
+      problems.add(namePlace.node.at, `${namePlace.path}: another list is named ${show(name)}`)
+    }
+    const calls = readCalls(fields, type, problems)
+    if (name !== undefined) this.#lists.set(name, { calls })
+  }
+}
+
+function readCalls(fields: Fields, type: string, problems: Problems): ListedCall[] {
+  const typeAt = fields.get('type')
+  if (typeAt !== undefined && GENERATED.includes(type)) {
+    const hint = 'write the functions as values'
+    problems.add(typeAt.node.at, `${typeAt.path}: ${notSupported('type of list', type)}; ${hint}`)
+    return []
+  }
+  if (typeAt !== undefined && type !== '' && type !== 'syscalls') {
+    const hint = didYouMean(type, ['syscalls', ...GENERATED])
+    problems.add(
+      typeAt.node.at,
+      `${typeAt.path}: expected syscalls, or no type for kernel functions, got ${show(type)}${hint}`,
+    )
+    return []
+  }
+  const values = fields.need('values', 'a list of functions')
+  if (values === undefined) return []
+  if (values.node.kind === 'list' && values.node.items.length === 0) {
+    problems.add(values.node.at, `${values.path}: expected at least one value, got an empty list`)
+  }
+  return asList(values, MAX_LISTED, problems).flatMap((value) => {
+    const text = asText(value, problems)
+    if (text === undefined) return []
+    if (type !== 'syscalls') {
+      checkCall(text, undefined, value, problems)
+      return [{ name: text }]
+    }
+    const name = withAbi(text, value, problems)
+    if (name !== undefined) checkCall(name, true, value, problems)
+    return name === undefined ? [] : [{ name, syscall: true as const }]
+  })
+}
+
+/** `x64/sys_dup` → `__x64_sys_dup`. */
+function withAbi(text: string, { node, path }: Place, problems: Problems): string | undefined {
+  const slash = text.indexOf('/')
+  if (slash < 0) return text
+  const prefix = ABIS.get(text.slice(0, slash))
+  const name = text.slice(slash + 1)
+  if (prefix !== undefined) return name.startsWith('__') ? name : prefix + name
+  problems.add(node.at, `${path}: expected one of ${[...ABIS.keys()].join(', ')} before the slash, got ${show(text)}`)
+  return undefined
+}
+
+/** `syscall`: undefined when it is not known. */
+export function checkCall(call: string, syscall: boolean | undefined, { node, path }: Place, problems: Problems): void {
+  if (!/^[A-Za-z_][A-Za-z0-9_.]*$/.test(call) || call.length > MAX_SYMBOL_BYTES) {
+    // A dot is legal: compilers name clones foo.isra.0 and foo.constprop.0.
+    const hint = didYouMean(call, [call.replace(/\(.*$/s, '')])
+    problems.add(node.at, `${path}: expected the name of a kernel function, got ${show(call)}${hint}`)
+    return
+  }
+  const mistake = syscall === undefined ? undefined : callMistake(call, syscall)
+  if (mistake?.sure === true) problems.add(node.at, `${path}: ${mistake.message}`)
+  else if (mistake !== undefined) problems.warn(node.at, `${path}: ${mistake.message}`)
+}

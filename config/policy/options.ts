@@ -1,0 +1,47 @@
+/** `spec.options`: what a policy says about how it is run; nothing of it changes what is reported. */
+import { didYouMean } from '../yaml/suggest.ts'
+import { show } from '../yaml/problems.ts'
+import type { Problems } from '../yaml/problems.ts'
+import { Fields, asText, notSupported } from './fields.ts'
+import { OPTION_KEYS } from './tables.ts'
+
+export const MAX_OPTIONS = 16
+/** As Go's strconv.ParseBool. */
+const BOOLEAN = /^(?:1|t|T|true|TRUE|True|0|f|F|false|FALSE|False)$/
+
+/** Values by option; undefined: any. A policy without actions does the same in each mode. */
+const OPTIONS: ReadonlyMap<string, RegExp> = new Map([
+  ['disable-kprobe-multi', BOOLEAN],
+  ['disable-uprobe-multi', BOOLEAN],
+  ['policy-mode', /^(?:enforce|monitor)$/],
+])
+
+const LATER: readonly string[] = ['override-method', 'sleepable-preload-size']
+
+/** Whether each function is to have a kprobe of its own. */
+export function readOptions(spec: Fields, problems: Problems): boolean {
+  let single = false
+  for (const place of spec.list('options', MAX_OPTIONS)) {
+    const fields = Fields.of(place, OPTION_KEYS, problems)
+    const namePlace = fields?.need('name', `one of ${[...OPTIONS.keys()].join(', ')}`)
+    const name = namePlace === undefined ? undefined : asText(namePlace, problems)
+    const value = fields?.text('value')
+    if (namePlace === undefined || name === undefined || fields === undefined) continue
+    const allowed = OPTIONS.get(name)
+    const { node, path } = namePlace
+    if (LATER.includes(name)) problems.add(node.at, `${path}: ${notSupported('option', name)}`)
+    // Tetragon ignores it without a word.
+    else if (allowed === undefined) {
+      problems.warn(
+        node.at,
+        `${path}: unknown option ${show(name)} is ignored${didYouMean(name, [...OPTIONS.keys(), ...LATER])}`,
+      )
+    } else if (value !== undefined && !allowed.test(value)) {
+      const expected = allowed === BOOLEAN ? 'true or false' : 'enforce or monitor'
+      problems.add(fields.keyAt('value'), `${fields.pathOf('value')}: expected ${expected}, got ${show(value)}`)
+    } else if (name === 'disable-kprobe-multi') {
+      single = /^(?:1|t)/i.test(value ?? '')
+    }
+  }
+  return single
+}

@@ -1,0 +1,111 @@
+/** Generations of conditions in the kernel's maps, which are in memory here. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Conditions } from '../../../../../collector/kernel/conditions/conditions.ts'
+import type { ConditionMaps } from '../../../../../collector/kernel/conditions/conditions.ts'
+import { CONDITIONS_MAX } from '../../../../../collector/kernel/conditions/table.ts'
+import { FOLLOWING_MAX } from '../../../../../collector/kernel/wire.ts'
+import type { Policy, Selector } from '../../../../../config/policy/policy.ts'
+import { NativeError } from '../../../../../native/index.ts'
+import type { BpfMap } from '../../../../../native/types.ts'
+import { asking, pids, programs } from '../../support/process-filters.ts'
+import { spec } from '../../support/specs.ts'
+
+const NAMES = ['program_starts', 'program_ends', 'condition_pids', 'conditions', 'generation'] as const
+
+interface Rig {
+  readonly conditions: Conditions
+  readonly entries: Readonly<Record<string, Map<string, Buffer>>>
+  /** Updates and deletes, in order. */
+  readonly writes: string[]
+  full: string
+}
+
+function rig(): Rig {
+  const entries = Object.fromEntries(NAMES.map((name) => [name, new Map<string, Buffer>()]))
+  const unused = (): never => assert.fail('not used')
+  const made: { -readonly [K in keyof Rig]?: Rig[K] } & { full: string } = { full: '', entries, writes: [] }
+  const map = (name: string): BpfMap => ({
+    info: { name, keySize: 4, valueSize: 4, maxEntries: 1, perCpu: 1 },
+    lookup: unused,
+    update: (key, value) => {
+      if (made.full === name) throw new NativeError('MAP_FAILED', `${name} is full`)
+      entries[name]?.set(Buffer.from(key).toString('hex'), Buffer.from(value))
+      made.writes?.push(name)
+      return true
+    },
+    delete: (key) => entries[name]?.delete(Buffer.from(key).toString('hex')) ?? false,
+    part: unused,
+    freeze: unused,
+    close: unused,
+    [Symbol.dispose]: unused,
+  })
+  const maps = Object.fromEntries(NAMES.map((name) => [name, map(name)])) as unknown as ConditionMaps
+  return Object.assign(made, { conditions: new Conditions(maps) }) as Rig
+}
+
+const policy = (...selectors: readonly Selector[]): Policy => ({
+  name: 'p',
+  file: 'p.yaml',
+  hooks: [spec({ selectors })],
+  groups: [],
+})
+const generation = ({ entries }: Rig): number => entries['generation']?.get('00000000')?.readUInt32LE() ?? 0
+
+test('conditions: the tables of a generation are whole before it counts', async () => {
+  const made = rig()
+  await made.conditions.add([policy(asking(programs('Equal', ['/a']), pids('Equal', [1])))])
+  assert.equal(generation(made), 1)
+  assert.deepEqual(made.writes, ['program_starts', 'condition_pids', 'conditions', 'generation'])
+})
+
+test('conditions: what is known makes no generation', async () => {
+  const made = rig()
+  const known = policy(asking(programs('Equal', ['/a'])))
+  await made.conditions.add([known])
+  await made.conditions.add([known, policy(asking())])
+  assert.equal(generation(made), 1)
+})
+
+test('conditions: the tables before stay for one generation, then their room is taken', async () => {
+  const made = rig()
+  const sizes: number[] = []
+  for (let i = 0; i < 6; i++) {
+    const each = policy(asking(programs('Equal', [`/bin/${i}`])))
+    await made.conditions.add([each])
+    made.conditions.remove([each])
+    sizes.push(made.entries['program_starts']?.size ?? 0)
+  }
+  assert.deepEqual(sizes, [1, 2, 2, 2, 2, 2])
+  assert.equal(generation(made), 6)
+})
+
+test('conditions: too many are refused where the policy asks for them, and change nothing', async () => {
+  const made = rig()
+  const most = Array.from({ length: CONDITIONS_MAX - FOLLOWING_MAX }, (_, i) => asking(pids('Equal', [i])))
+  await made.conditions.add([policy(...most)])
+  await assert.rejects(
+    made.conditions.add([policy(asking(programs('Equal', ['/a'], true)), asking(programs('Equal', ['/a'])))]),
+    {
+      code: 'POLICY_REFUSED',
+      message:
+        'p.yaml:4:7: all policies together may have 448 different conditions on processes, and this is one more; remove a policy that has others',
+    },
+  )
+  assert.equal(generation(made), 1)
+})
+
+test('conditions: tables that do not fit are refused, and the next change takes their room', async () => {
+  const made = rig()
+  const bad = policy(asking(programs('Equal', ['/a']), pids('Equal', [1])))
+  made.full = 'condition_pids'
+  await assert.rejects(made.conditions.add([bad]), {
+    code: 'POLICY_REFUSED',
+    message: /do not fit into the kernel: condition_pids is full/,
+  })
+  assert.equal(generation(made), 0)
+  made.full = ''
+  await made.conditions.add([policy(asking(programs('Equal', ['/b'])))])
+  assert.equal(generation(made), 1)
+  assert.equal(made.entries['program_starts']?.size, 1)
+})

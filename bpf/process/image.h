@@ -62,17 +62,17 @@ __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid
 	if (!image)
 		return 0;
 	down = handed_down(SLOT_FORK, parent_tgid);
-	if (parent) {
-		bpf_probe_read_kernel(&image->program, sizeof(image->program), &parent->program);
-		bpf_probe_read_kernel(&image->parent, sizeof(image->parent), &parent->program);
-	} else {
-		image->program.known = 0;
-		image->parent.known = 0;
+	hand_down(child_tgid, &down);
+	/* User space has yet to enter the parent: then it enters the child too. */
+	if (!parent) {
+		bpf_map_delete_elem(&images, &child_tgid);
+		return 0;
 	}
+	bpf_probe_read_kernel(&image->program, sizeof(image->program), &parent->program);
+	bpf_probe_read_kernel(&image->parent, sizeof(image->parent), &parent->program);
 	image->inner_pid = inner_pid;
 	if (bpf_map_update_elem(&images, &child_tgid, image, BPF_ANY))
 		count(COUNTER_PROCESS_MAP_FULL);
-	hand_down(child_tgid, &down);
 	return 0;
 }
 

@@ -111,6 +111,18 @@ export class KernelSide implements Disposable {
     return this.#maps.processes.update(u32(pid), value, true)
   }
 
+  /** Enters what processes run that were forked before their parents were entered. Call it when all that ran before are entered. */
+  seedImages(): void {
+    for (const part of this.processes()) {
+      for (const { pid, parentTgid } of part) {
+        if (this.#maps.images.lookup(u32(pid)) !== undefined) continue
+        this.#maps.images.update(u32(pid), readImage(this.#procfs, pid, parentTgid), true)
+        // If it exited meanwhile, nothing else would remove it.
+        if (this.processStart(pid) === undefined) this.#maps.images.delete(u32(pid))
+      }
+    }
+  }
+
   forgetProcess(pid: number): void {
     for (const map of [this.#maps.processes, this.#maps.images, this.#maps.verdicts]) map.delete(u32(pid))
   }

@@ -29,5 +29,6 @@ export async function scanRunning(
     }
     if (!process.kernelThread) events.push(normalizer.exec(image, Number(now / NSEC), Number(now % NSEC)))
   }
+  kernel.seedImages()
   return events
 }

@@ -59,7 +59,14 @@ export async function compareSet(
       })
     }
     const calls = world.calls(results)
-    const caller = { program, parent: realpathSync(process.execPath), pid: made.pid, innerPid: 0, before: undefined }
+    const caller = {
+      program,
+      parent: realpathSync(process.execPath),
+      pid: made.pid,
+      innerPid: 0,
+      before: undefined,
+      outside: ['Mnt'],
+    }
     return {
       policies: policies.length,
       calls: calls.length,

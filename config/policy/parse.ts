@@ -127,17 +127,18 @@ function readSpec(document: Fields, problems: Problems): Pick<Policy, 'hooks' | 
   }
   const lists = Lists.of(spec, problems)
   const singleProbes = readOptions(spec, problems)
-  const kprobes = spec.get('kprobes')
-  if (kprobes === undefined) {
+  // Both have the same schema and records; ktrail chooses how a function is attached.
+  const hooks = spec.get('kprobes') ?? spec.get('fentries')
+  if (hooks === undefined) {
     // A policy with another section has a message already.
     if (!HOOK_SECTIONS.some((key) => spec.get(key) !== undefined)) spec.need('kprobes', 'a list of hooks')
     return NOTHING
   }
-  if (kprobes.node.kind === 'list' && kprobes.node.items.length === 0) {
-    problems.add(kprobes.node.at, 'spec.kprobes: expected at least one hook, got an empty list')
+  if (hooks.node.kind === 'list' && hooks.node.items.length === 0) {
+    problems.add(hooks.node.at, `${hooks.path}: expected at least one hook, got an empty list`)
   }
   const found: HookSpec[] = []
-  for (const item of asList(kprobes, MAX_KPROBES, problems)) {
+  for (const item of asList(hooks, MAX_KPROBES, problems)) {
     if (problems.full) break
     found.push(...readKprobe(item, lists, problems))
     if (found.length > MAX_KPROBES) {

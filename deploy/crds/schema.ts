@@ -271,8 +271,9 @@ export const SPEC: Schema = mapping(
   'What is reported.',
   {
     kprobes: list(kprobe, 'The hooked kernel functions.', MAX_KPROBES, 1),
+    fentries: list(kprobe, 'The same as kprobes; a policy has one of them.', MAX_KPROBES, 1),
     lists: list(functions, 'Lists of functions, for a call such as list:NAME.', MAX_LISTS),
     options: list(option, 'How the policy is run.', MAX_OPTIONS),
   },
-  ['kprobes'],
+  [],
 )

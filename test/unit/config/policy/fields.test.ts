@@ -9,7 +9,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
     where: 'spec',
     path: 'spec',
     fields:
-      'fentries tracepoints lsmhooks uprobes usdts loader enforcers podSelector containerSelector hostSelector ' +
+      'tracepoints lsmhooks uprobes usdts loader enforcers podSelector containerSelector hostSelector ' +
       'nodeSelector selectorsMacros',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f }], ${field}: {} }`,
   },
@@ -104,7 +104,7 @@ describe('parsePolicy refuses a document', () => {
     {
       name: 'whose spec is a list',
       yaml: 'spec: [x]',
-      want: ['spec: expected a mapping with kprobes, lists, options, got a list'],
+      want: ['spec: expected a mapping with kprobes, fentries, lists, options, got a list'],
     },
     {
       name: 'with a second section',

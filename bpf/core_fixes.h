@@ -5,7 +5,8 @@
 /*
  * What differs between kernels, and nothing else. The same sources are built several times (Makefile):
  *
- *   hook.typed.bpf.o      KTRAIL_TYPED                       6.2 and later: loads through typed pointers
+ *   hook.typed_old.bpf.o  KTRAIL_TYPED                       6.2 and later: loads through typed pointers
+ *   hook.typed.bpf.o      KTRAIL_TYPED, KTRAIL_SESSION       6.10 and later: session kfuncs
  *   hook.typed_ctx.bpf.o  KTRAIL_TYPED, KTRAIL_SESSION_CTX   the session kfuncs take the context (7.x)
  *   hook.probe.bpf.o                                         before 6.2: bpf_probe_read_kernel
  *   hook.bounded.bpf.o    KTRAIL_BOUNDED                     before 5.17: loops that the verifier walks round by round
@@ -79,13 +80,16 @@ static __always_inline __u64 next_number(__u64 *counter)
 #endif
 }
 
-/* Since 6.10. Without an argument in 6.12, with the context in 7.3. */
+/*
+ * Since 6.10. Without an argument in 6.12, with the context in 7.3. Objects for older kernels do not name them, not even weakly: libbpf would
+ * look for them in modules, which needs CAP_SYS_ADMIN.
+ */
 #ifdef KTRAIL_SESSION_CTX
 extern bool bpf_session_is_return(void *ctx) __ksym __weak;
 extern __u64 *bpf_session_cookie(void *ctx) __ksym __weak;
 #define SESSION_IS_RETURN(ctx) bpf_session_is_return(ctx)
 #define SESSION_COOKIE(ctx) bpf_session_cookie(ctx)
-#else
+#elif defined(KTRAIL_SESSION)
 extern bool bpf_session_is_return(void) __ksym __weak;
 extern __u64 *bpf_session_cookie(void) __ksym __weak;
 #define SESSION_IS_RETURN(ctx) bpf_session_is_return()

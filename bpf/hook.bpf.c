@@ -238,6 +238,7 @@ static __noinline bool leave(struct pt_regs *ctx, __u32 slot, __u64 sp)
 #define RECORD_ENTRY 2
 #define RECORD_RETURN 3
 
+#ifdef SESSION_COOKIE
 /* One program for both ends; an entry that answers 1 has no return. */
 static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 {
@@ -249,9 +250,7 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 	return enter(ctx, slot, *cookie) ? RECORD_ENTRY : 1;
 }
 
-#define SLOT(n)                                                                                                \
-	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return on_entry(ctx, n) ? hook_record(n) : 0; } \
-	SEC("fexit") int hook_fexit_##n(void *ctx) { return on_exit(ctx, n) ? hook_record(n) : 0; }             \
+#define SESSION(n)                                                                                             \
 	SEC("kprobe") int hook_session_##n(struct pt_regs *ctx)                                                \
 	{                                                                                                      \
 		int next = on_session(ctx, n);                                                                 \
@@ -262,7 +261,15 @@ static __noinline int on_session(struct pt_regs *ctx, __u32 slot)
 			await_return(n);                                                                       \
 		hook_record(n);                                                                                \
 		return next == RECORD_ENTRY ? entered(n) : 0;                                                  \
-	}                                                                                                      \
+	}
+#else
+#define SESSION(n)
+#endif
+
+#define SLOT(n)                                                                                                \
+	SEC("kprobe") int hook_entry_##n(struct pt_regs *ctx) { return on_entry(ctx, n) ? hook_record(n) : 0; } \
+	SEC("fexit") int hook_fexit_##n(void *ctx) { return on_exit(ctx, n) ? hook_record(n) : 0; }             \
+	SESSION(n)                                                                                             \
 	SEC("kprobe") int hook_enter_##n(struct pt_regs *ctx)                                                  \
 	{                                                                                                      \
 		if (!enter(ctx, n, PT_REGS_SP(ctx)))                                                           \

@@ -6,7 +6,7 @@ import type { KernelFacts } from './facts.ts'
 export function hookObject({ loops, typedLoads, session }: KernelFacts): string {
   if (!loops) return 'hook.bounded.bpf.o'
   if (!typedLoads) return 'hook.probe.bpf.o'
-  return session === 'context' ? 'hook.typed_ctx.bpf.o' : 'hook.typed.bpf.o'
+  return { none: 'hook.typed_old.bpf.o', plain: 'hook.typed.bpf.o', context: 'hook.typed_ctx.bpf.o' }[session]
 }
 
 /** The object of the process table for a kernel. */

@@ -9,11 +9,11 @@ import { kernel } from '../support/facts.ts'
 for (const [facts, file] of [
   [kernel(5, 10), 'hook.bounded.bpf.o'],
   [kernel(6, 1), 'hook.probe.bpf.o'],
-  [kernel(6, 2), 'hook.typed.bpf.o'],
+  [kernel(6, 2), 'hook.typed_old.bpf.o'],
   [kernel(6, 12), 'hook.typed.bpf.o'],
   [kernel(7, 0), 'hook.typed_ctx.bpf.o'],
   [kernel(6, 12, { session: 'context' }), 'hook.typed_ctx.bpf.o'],
-  [kernel(5, 14, { loops: true, typedLoads: true }), 'hook.typed.bpf.o'],
+  [kernel(5, 14, { loops: true, typedLoads: true }), 'hook.typed_old.bpf.o'],
 ] as const) {
   test(`objects: ${facts.release}, session ${facts.session}, loads ${file}`, () => {
     assert.equal(hookObject(facts), file)

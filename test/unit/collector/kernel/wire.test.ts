@@ -10,7 +10,7 @@ import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
 const object = (name: string): Btf => readBtf(builtFile(name))
 const PROCESS_OBJECTS = ['process.bpf.o', 'process.bounded.bpf.o']
-const HOOK_OBJECTS = ['hook.typed.bpf.o', 'hook.typed_ctx.bpf.o', 'hook.probe.bpf.o', 'hook.bounded.bpf.o']
+const HOOK_OBJECTS = ['typed_old', 'typed', 'typed_ctx', 'probe', 'bounded'].map((name) => `hook.${name}.bpf.o`)
 
 test('wire: wire.ts matches bpf/ (else: make -C bpf, node collector/kernel/write-wire.ts, npm run format)', () => {
   assert.deepEqual({ ...wire }, Object.fromEntries(wireConstants(object('layout.bpf.o'))))

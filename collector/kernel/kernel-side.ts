@@ -62,6 +62,7 @@ export class KernelSide implements Disposable {
   static async open(options: KernelOptions): Promise<KernelSide> {
     using undo = new DisposableStack()
     const constants = commonConstants(options)
+    const { security, fprobe } = options.facts
     const object = await openObject(builtFile(processObject(options.facts)), {
       programs: [
         { name: 'process_fork', kind: 'tp_btf' },
@@ -69,7 +70,8 @@ export class KernelSide implements Disposable {
         { name: 'process_exit', kind: 'tp_btf' },
         { name: 'process_move', kind: 'tp_btf' },
         // Without it events of scripts have the name given to execve.
-        ...(options.facts.security ? [{ name: 'process_script', kind: 'kprobe' } as const] : []),
+        // A multi kind where there is one: perf events need CAP_SYS_ADMIN on hosts with kernel.perf_event_paranoid=3, Debian's default.
+        ...(security ? [{ name: 'process_script', kind: fprobe ? 'kprobe.multi' : 'kprobe' } as const] : []),
       ],
       constants,
       ...processMaps(options),
@@ -79,7 +81,7 @@ export class KernelSide implements Disposable {
     const attach = async (program: string, symbols?: readonly string[]): Promise<void> => {
       kernel.#links.push({ program, watched: new WatchedLink(await object.attach(program, symbols), program) })
     }
-    if (options.facts.security) await attach('process_script', [SCRIPT_HOOK])
+    if (security) await attach('process_script', [SCRIPT_HOOK])
     // Exit first, so that every entry is removed again; exec last, so that every reported process has an entry.
     for (const program of ['process_exit', 'process_move', 'process_fork', 'process_exec']) await attach(program)
     undo.move()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { test } from 'node:test'
 import { CollectorError } from '../../../../collector/errors.ts'
@@ -37,7 +37,10 @@ setInterval(() => {}, 1000)`
   taken[Symbol.dispose]()
 })
 
-test('lock: a missing folder is reported with its path', async () => {
+test('lock: its folder is made; one that cannot be made is reported with the path', async () => {
   using folder = new Folder()
-  await assert.rejects(takeLock(folder.at('none/agent.lock')), /cannot take the lock .*none\/agent\.lock/)
+  const taken = await takeLock(folder.at('new/lock'))
+  taken[Symbol.dispose]()
+  writeFileSync(folder.at('file'), '')
+  await assert.rejects(takeLock(folder.at('file/lock')), /cannot take the lock .*file\/lock .*ENOTDIR|EEXIST/)
 })

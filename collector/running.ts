@@ -17,8 +17,8 @@ export interface RunningAgent {
   hurry(): void
   /** SIGUSR1: reopens files and retries waiting batches at once; logs failures. */
   reopen(): Promise<void>
-  /** SIGHUP: also reloads the config and the policies. */
-  reload(): Promise<void>
+  /** SIGHUP: also reloads the config and the policies. Resolves to why the config was refused. */
+  reload(): Promise<string | undefined>
 }
 
 export interface RunningParts {
@@ -86,9 +86,12 @@ export class Running implements RunningAgent {
     return this.#parts.delivery.reopen()
   }
 
-  async reload(): Promise<void> {
+  async reload(): Promise<string | undefined> {
     const { folder, reloader } = this.#parts
+    const before = reloader.state.counts.refused
     // In parallel: a sink that hangs while it reopens must not delay the others.
     await Promise.all([this.reopen(), reloader.reload().then(() => folder.look())])
+    const { counts, refused } = reloader.state
+    return counts.refused > before ? refused?.reason : undefined
   }
 }

@@ -29,8 +29,9 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
   const { promise: running, resolve: runs } = Promise.withResolvers<RunningAgent>()
   const failing = (what: string) => (error: unknown) => log.error({ error: String(error) }, `${what} failed`)
   using exceptions = new Exceptions(log)
+  using notify = new SystemdNotify({ warn: (message) => log.warn(message) })
   const signalled = handleSignals({
-    reload: () => void running.then((agent) => agent.reload()).catch(failing('reload')),
+    reload: () => void running.then((agent) => reload(agent, notify)).catch(failing('reload')),
     reopen: () => void running.then((agent) => agent.reopen()).catch(failing('reopening')),
     hurry: () => void running.then((agent) => agent.hurry()),
   })
@@ -45,9 +46,8 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
     log.info({ signal: await reported }, 'stopped before it was ready')
     return exceptions.count === 0 ? 0 : 1
   }
-  runs(agent)
-  using notify = new SystemdNotify({ warn: (message) => log.warn(message) })
   notify.ready(() => agent.alive())
+  runs(agent)
   const signal = await Promise.race([agent.failed, reported]).catch(async (error: unknown) => {
     // Held events may still be delivered.
     await agent.stop()
@@ -63,6 +63,17 @@ export async function live(start: (stop: AbortSignal) => Promise<RunningAgent>, 
     )
   }
   return droppedAtStop === 0 && exceptions.count === 0 ? 0 : 1
+}
+
+async function reload(agent: RunningAgent, notify: SystemdNotify): Promise<void> {
+  notify.reloading()
+  const refused = await agent.reload().catch((error: unknown) => {
+    notify.reloaded(`the reload failed: ${String(error)}`)
+    throw error
+  })
+  notify.reloaded(
+    refused === undefined ? '' : `the changed config is refused; the config before it stays in effect: ${refused}`,
+  )
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Reports the state of the service to systemd (sd_notify), if it asked for it. The unit needs NotifyAccess=main, which is the default. */
+import { oneLine } from '../../config/yaml/quoting.ts'
 import { sendDatagram } from '../../native/index.ts'
 
 export interface NotifyOptions {
@@ -10,6 +11,7 @@ export interface NotifyOptions {
 }
 
 const USEC_A_MSEC = 1000
+const NSEC_A_USEC = 1000n
 
 export class SystemdNotify implements Disposable {
   readonly #options: NotifyOptions
@@ -32,6 +34,16 @@ export class SystemdNotify implements Disposable {
     this.#timer = setInterval(() => {
       if (alive()) this.#send('WATCHDOG=1')
     }, this.#watchdogMs / 2).unref()
+  }
+
+  /** The config is being read again. Shown as `reloading` until `reloaded`; for Type=notify-reload with the time that it asks for. */
+  reloading(): void {
+    this.#send(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / NSEC_A_USEC}`)
+  }
+
+  /** `status`: what `systemctl status` shows from now on. */
+  reloaded(status: string): void {
+    this.#send(`READY=1\nSTATUS=${oneLine(status)}`)
   }
 
   stopping(): void {

@@ -30,7 +30,7 @@ async function* received(socket: string): AsyncGenerator<string> {
 const unexpected = (message: string): void => assert.fail(message)
 
 for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) {
-  test(`notify: ready, the watchdog while the agent is alive, stopping; on ${socket[0]}`, async () => {
+  test(`notify: ready, a reload, the watchdog while the agent is alive, stopping; on ${socket[0]}`, async () => {
     const env = { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '20000', WATCHDOG_PID: String(process.pid) }
     using notify = new SystemdNotify({ env, warn: unexpected })
     const keep = setInterval(() => undefined, 1_000)
@@ -38,7 +38,11 @@ for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) 
     let alive = true
     for await (const line of received(socket)) {
       lines.push(line)
-      if (line === 'listening') notify.ready(() => alive)
+      if (line === 'listening') {
+        notify.reloading()
+        notify.reloaded('refused:\nline 1')
+        notify.ready(() => alive)
+      }
       if (line === 'WATCHDOG=1' && alive) {
         alive = false
         notify.stopping()
@@ -46,7 +50,10 @@ for (const socket of [join(folder, 'socket'), `@ktrail-notify-${process.pid}`]) 
       if (line === 'STOPPING=1') break
     }
     clearInterval(keep)
-    assert.deepEqual(lines, ['listening', 'READY=1', 'WATCHDOG=1', 'STOPPING=1'])
+    const [usec] = lines.splice(2, 1)
+    assert.match(usec ?? '', /^MONOTONIC_USEC=\d+$/)
+    const reload = ['RELOADING=1', 'READY=1', String.raw`STATUS=refused:\nline 1`]
+    assert.deepEqual(lines, ['listening', ...reload, 'READY=1', 'WATCHDOG=1', 'STOPPING=1'])
   })
 }
 

@@ -1,4 +1,5 @@
 /** The agent's own log: pino on standard error, so that standard output stays pure data. */
+import { fstatSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { isatty } from 'node:tty'
 import { pino } from 'pino'
@@ -23,6 +24,16 @@ const LEVELS: Readonly<Record<number, string>> = {
   60: 'fatal',
 }
 
+/** sd-daemon(3): the journal takes a line's priority from its beginning, and removes it. */
+const PRIORITIES: Readonly<Record<number, string>> = {
+  10: '<7>',
+  20: '<7>',
+  30: '<6>',
+  40: '<4>',
+  50: '<3>',
+  60: '<2>',
+}
+
 /**
  * `ktrail: info: policy added policy=file-monitoring`: always one line, also when values contain line breaks, so that nothing can forge a
  * log line. pino's process fields are left out.
@@ -35,6 +46,9 @@ function textLine(json: string): string {
   return `ktrail: ${LEVELS[Number(level)] ?? level}: ${oneLine(String(msg))}${fields.join('')}\n`
 }
 
+/** pino writes the level first. */
+const LEVEL = /^\{"level":(\d+)/
+
 /** Bound of buffered log lines, for a reader that does not read: a terminal after Ctrl-S, a full pipe. */
 const MOST_WAITING_BYTES = 1 << 20
 
@@ -42,10 +56,17 @@ const MOST_WAITING_BYTES = 1 << 20
  * Writes synchronously as far as standard error accepts it, so that a line that explains the end of the process is not lost. The rest is
  * buffered and blocks nothing. Lines beyond the bound are dropped, and their number is logged.
  */
-export function createLog({ level, format }: LogOptions, stream: Writable = standardError()): Log {
+export function createLog(
+  { level, format }: LogOptions,
+  stream: Writable = standardError(),
+  journal: boolean = isJournal(process.env['JOURNAL_STREAM']),
+): Log {
   // An unhandled error would end the process; the agent continues without a log reader.
   stream.on('error', () => {})
-  const put = (json: string): boolean => stream.write(format === 'json' ? json : textLine(json))
+  const put = (json: string): boolean => {
+    const priority = journal ? (PRIORITIES[Number(LEVEL.exec(json)?.[1])] ?? '') : ''
+    return stream.write(priority + (format === 'json' ? json : textLine(json)))
+  }
   let lines = 0
   const write = (json: string): void => {
     if (stream.writableLength > MOST_WAITING_BYTES) {
@@ -58,6 +79,16 @@ export function createLog({ level, format }: LogOptions, stream: Writable = stan
     put(json)
   }
   return pino({ level, base: null }, { write })
+}
+
+/** `stream`: device and inode of the journal's socket, which is standard error only if it was not redirected: systemd.exec(5). */
+export function isJournal(
+  stream: string | undefined,
+  stat: () => { dev: number; ino: number } = () => fstatSync(2),
+): boolean {
+  if (stream === undefined) return false
+  const { dev, ino } = stat()
+  return stream === `${dev}:${ino}`
 }
 
 function standardError(): Writable {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { createLog } from '../../../../collector/telemetry/log.ts'
+import { createLog, isJournal } from '../../../../collector/telemetry/log.ts'
 import { errno } from '../../exporters/support/faulty-files.ts'
 
 /** A reader that takes a line on request. */
@@ -33,6 +33,26 @@ test('log: format text is readable lines, format json is JSON', () => {
     createLog({ level: 'info', format }, stream).warn({ exporter: 'a', n: 1 }, 'disk full')
     assert.match(stream.text, want)
   }
+})
+
+test('log: on the journal a line begins with its priority', () => {
+  const stream = new Slow()
+  const log = createLog({ level: 'trace', format: 'text' }, stream, true)
+  for (const level of ['debug', 'info', 'warn', 'error', 'fatal'] as const) {
+    log[level]('x')
+    stream.takeAll()
+  }
+  createLog({ level: 'info', format: 'json' }, stream, true).error('x')
+  stream.takeAll()
+  const lines = stream.text.trim().split('\n')
+  assert.deepEqual(
+    lines.map((line) => line.slice(0, 4)),
+    ['<7>k', '<6>k', '<4>k', '<3>k', '<2>k', '<3>{'],
+  )
+  const stat = (): { dev: number; ino: number } => ({ dev: 8, ino: 42 })
+  assert.ok(isJournal('8:42', stat))
+  assert.ok(!isJournal('8:43', stat), 'standard error is redirected')
+  assert.ok(!isJournal(undefined, stat))
 })
 
 test('log: foreign text stays on one line, and cannot imitate another line or field', () => {
@@ -76,7 +96,7 @@ test('log: a closed pipe does not end the process', async () => {
 
 const LOG = new URL('../../../../collector/telemetry/log.ts', import.meta.url).href
 const script = (format: string): string => `
-  import { createLog } from '${LOG}'
+  import { createLog, isJournal } from '${LOG}'
   const log = createLog({ level: 'info', format: '${format}' })
   for await (const _ of process.stdin) log.info({ at: 7 }, 'a line')
   console.log('ended by itself')`

@@ -48,6 +48,11 @@ ktrail ($version) unstable; urgency=medium
  -- The ktrail authors <ktrail@example.org>  $(LC_ALL=C date -uR -d "@$SOURCE_DATE_EPOCH")
 CHANGELOG
 for page in CHANGELOG.md docs/configuration.md; do gzip -9n <"$page" >"$root/usr/share/doc/ktrail/$(basename "$page").gz"; done
+install -d "$root"/usr/share/{man/man1,bash-completion/completions,zsh/vendor-completions,fish/vendor_completions.d}
+gzip -9n <docs/reference/ktrail.1 >"$root/usr/share/man/man1/ktrail.1.gz"
+./ktrail completion bash >"$root/usr/share/bash-completion/completions/ktrail"
+./ktrail completion zsh >"$root/usr/share/zsh/vendor-completions/_ktrail"
+./ktrail completion fish >"$root/usr/share/fish/vendor_completions.d/ktrail.fish"
 install -D -m 644 deploy/debian/lintian-overrides "$root/usr/share/lintian/overrides/ktrail"
 
 cp deploy/debian/{postinst,prerm,postrm} "$root/DEBIAN"

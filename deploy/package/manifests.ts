@@ -33,7 +33,8 @@ write(main, {
   engines,
   type: 'module',
   bin: { ktrail: 'ktrail' },
-  files: ['dist', 'ktrail', 'CHANGELOG.md'],
+  man: ['man/ktrail.1'],
+  files: ['dist', 'ktrail', 'man', 'systemd', 'CHANGELOG.md'],
   exports: {
     '.': { types: './dist/exporters/sinks/npm/api.d.ts' },
     './exporter': { types: './dist/exporters/sinks/npm/api.d.ts' },

@@ -1,5 +1,5 @@
 /** A copy of a fresh Debian root (root.sh), to install packages into, and to run them from in a guest. */
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import path from 'node:path'
 
@@ -16,12 +16,21 @@ const ENVIRONMENT = [
 
 /** Returns what it printed; its errors go to ours. Throws for another exit code than 0. */
 export function run(command: string, args: readonly string[], cwd: string = ROOT): string {
-  return execFileSync(command, args, {
+  const { status, stdout, error } = spawnSync(command, args, {
     cwd,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
     maxBuffer: 64 << 20,
   })
+  if (error !== undefined) throw error
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: exit code ${status}; it printed:\n${stdout}`)
+  return stdout
+}
+
+/** Runs the agent that is installed in a Debian root, on a real kernel, while /etc/passwd is read there. Returns its events. */
+export function eventsIn(root: string, ...agent: readonly string[]): string {
+  const inGuest = ['test/support/guest/installed.sh', root, ...agent]
+  return run('test/support/guest/run.sh', ['6.12', '--timeout', '300', '--', ...inGuest])
 }
 
 /** Removed when disposed. */
@@ -49,10 +58,15 @@ export class FreshRoot implements Disposable {
     return run('unshare', ['--mount', 'sh', '-c', enter, this.folder, ...ENVIRONMENT, ...command])
   }
 
-  /** Runs the installed agent on a real kernel while /etc/passwd is read. Returns its events. */
   events(...agent: readonly string[]): string {
-    const inGuest = ['test/support/guest/installed.sh', this.folder, ...agent]
-    return run('test/support/guest/run.sh', ['6.12', '--timeout', '300', '--', ...inGuest])
+    return eventsIn(this.folder, ...agent)
+  }
+
+  /** Boots it on a real kernel, with its systemd as init, and runs a test file of the checkout there. Returns what the test printed. */
+  boot(kernel: string, testFile: string): string {
+    const command = ['node', '--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec', testFile]
+    const guest = [kernel, '--cpus', '2', '--timeout', '600', '--system', this.folder]
+    return run('test/support/guest/run.sh', [...guest, '--', ...command])
   }
 
   [Symbol.dispose](): void {

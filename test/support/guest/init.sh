@@ -50,6 +50,38 @@ printf '#!/bin/bash\nexec /sbin/modprobe -d %q "$@"\n' "$MODULES" >/run/modprobe
 chmod 755 /run/modprobe
 echo /run/modprobe >/proc/sys/kernel/modprobe
 
+# A Debian with its own init: this process becomes it.
+if [ -n "$SYSTEM" ]; then
+  mount --bind "$SYSTEM" "$SYSTEM"
+  for kept in "${KEPT[@]}"; do
+    mkdir -p "$SYSTEM$kept"
+    mount --bind "$kept" "$SYSTEM$kept"
+  done
+  for folder in dev proc sys run; do mount --move "/$folder" "$SYSTEM/$folder"; done
+  mkdir -p "$SYSTEM/run/systemd/system/multi-user.target.wants"
+  cat >"$SYSTEM/run/systemd/system/guest.service" <<UNIT
+[Unit]
+After=multi-user.target
+SuccessAction=poweroff-force
+FailureAction=poweroff-force
+[Service]
+Type=oneshot
+WorkingDirectory=$ROOT
+Environment=PATH=$PATH HOME=/tmp KTRAIL_TMP=/tmp KTRAIL_GUEST=$KERNEL TERM=dumb LANG=C.UTF-8
+ExecStart=bash $GUEST/command
+ExecStopPost=sh -c 'echo \$EXIT_STATUS >$GUEST/code; sync'
+StandardOutput=file:$GUEST/output
+StandardError=inherit
+UNIT
+  ln -s ../guest.service "$SYSTEM/run/systemd/system/multi-user.target.wants/guest.service"
+  # No login, no timers: they cost the boot seconds.
+  for unit in getty.target console-getty.service systemd-update-utmp.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+    e2scrub_all.timer fstrim.timer systemd-networkd.service systemd-resolved.service; do
+    ln -s /dev/null "$SYSTEM/run/systemd/system/$unit"
+  done
+  cd "$SYSTEM" && mount --move . / && exec chroot . /lib/systemd/systemd </dev/console >/dev/console 2>&1
+fi
+
 # A session of its own, so that a kill of its group does not reach init.
 cd "$ROOT" && setsid -w bash "$GUEST/command" </dev/null >"$GUEST/output" 2>&1
 echo $? >"$GUEST/code"

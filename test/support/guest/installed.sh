@@ -23,6 +23,9 @@ until ready; do
   sleep 0.3
 done
 (in_root cat /etc/passwd) >/dev/null
+# That of a container image.
+healthcheck=/usr/lib/ktrail/healthcheck
+if [ -e "$root$healthcheck" ]; then (in_root "$healthcheck") || { echo 'the healthcheck failed'; exit 1; }; fi
 for _ in {1..100}; do
   ! grep -q 'exit .*/cat' /run/events || break
   sleep 0.1

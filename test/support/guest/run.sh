@@ -1,8 +1,10 @@
 #!/bin/bash
 # Runs a command on a real kernel in an emulated guest whose root is this machine's file system.
 #
-#   run.sh KERNEL [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--verbose] -- COMMAND ARGUMENT...
+#   run.sh KERNEL [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append 'preempt=full'] [--system ROOT] [--verbose] -- COMMAND ARGUMENT...
 #
+# --system ROOT: the guest boots the Debian in the folder ROOT, with its systemd as init; the command is a unit there, and sees the checkout
+# and the cache at their places.
 # --arch arm64: with a Debian root for arm64 that shows the checkout with what deploy/setup/cross.sh built.
 # KERNEL is 5.10, 6.1, 6.12 or 7.3. The command runs as root in the checkout; its output (stdout and stderr) is
 # streamed to stdout, its exit code becomes ours. 124: out of time. 125: the guest did not start or crashed.
@@ -12,7 +14,7 @@ set -euo pipefail
 
 usage() {
   printf 'run.sh: %s\n' "$1" >&2
-  printf 'usage: run.sh 5.10|6.1|6.12|7.3 [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append TEXT] [--verbose] -- COMMAND...\n' >&2
+  printf 'usage: run.sh 5.10|6.1|6.12|7.3 [--arch arm64] [--cpus N] [--memory MB] [--timeout S] [--append TEXT] [--system ROOT] [--verbose] -- COMMAND...\n' >&2
   exit 125
 }
 
@@ -23,7 +25,7 @@ guest_fails() {
 
 kernel=${1:-}
 shift || true
-arch=amd64 cpus=1 memory=4096 timeout=600 append='' verbose=no
+arch=amd64 cpus=1 memory=4096 timeout=600 append='' system='' verbose=no
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
   case $1 in
     --cpus | --memory | --timeout)
@@ -39,6 +41,11 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
     --append)
       [ $# -ge 2 ] || usage '--append: expected kernel parameters'
       append=$2
+      shift
+      ;;
+    --system)
+      [ -x "${2:-}/lib/systemd/systemd" ] || usage "--system: expected a folder with a Debian that has systemd, got \"${2:-}\""
+      system=$(readlink -f "$2")
       shift
       ;;
     --verbose) verbose=yes ;;
@@ -107,7 +114,7 @@ trap 'exit 143' TERM HUP
 
 printf '%q ' "$@" >"$guest/command"
 {
-  printf 'ROOT=%q\nNODE=%q\nKERNEL=%q\nMODULES=%q\n' "$ROOT" "$(<"$facts/node")" "$kernel" "$files/root"
+  printf 'ROOT=%q\nNODE=%q\nKERNEL=%q\nMODULES=%q\nSYSTEM=%q\n' "$ROOT" "$(<"$facts/node")" "$kernel" "$files/root" "$system"
   printf 'KEPT=(%q %q %q)\n' "$ROOT" "$CACHE" "$(dirname "$(<"$facts/node")")"
 } >"$guest/settings"
 cp "$ROOT/test/support/guest/init.sh" "$guest/init.sh"

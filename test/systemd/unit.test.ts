@@ -1,0 +1,142 @@
+/**
+ * The installed unit under systemd as init, with all that it hardens: one boot, one life of the agent after the other. Runs in a guest whose root is a
+ * Debian with the package (test/integration-host/packages/deb.test.ts starts it).
+ */
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { until } from '../e2e/support/wait.ts'
+import { FakeSink } from '../support/otlp/server.ts'
+
+const CONFIG = '/etc/ktrail/ktrail.yaml'
+const EVENTS = '/var/log/ktrail/events.jsonl'
+const PORT = 4318
+/** Reads of one program while the agent is reloaded. */
+const READS = 1_500
+const RELOADS = 3
+
+const run = (command: string, ...args: string[]): string => execFileSync(command, args, { encoding: 'utf8' })
+const show = (property: string): string => run('systemctl', 'show', 'ktrail', '--value', '--property', property).trim()
+const active = (): boolean => show('ActiveState') === 'active'
+
+interface Access {
+  readonly pid: number
+  readonly what: string
+}
+
+/** Accesses to files in the exporter's file: `/usr/bin/cat security_file_permission /etc/passwd`. */
+function accesses(): Access[] {
+  const lines = readFileSync(EVENTS, 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('{"process_kprobe"'))
+  return lines.map((line) => {
+    const { process, function_name: name, args } = JSON.parse(line).process_kprobe
+    const { path } = args[0].file_arg ?? args[0].path_arg ?? {}
+    return { pid: process.pid, what: `${process.binary} ${name} ${path}` }
+  })
+}
+
+/** Events that wait for the sink that is down. */
+async function held(): Promise<number> {
+  const answer = await fetch('http://127.0.0.1:2112/status')
+  const { exporters }: { exporters: Array<{ name: string; held_events: number }> } = JSON.parse(await answer.text())
+  return exporters.find(({ name }) => name === 'loki')?.held_events ?? 0
+}
+
+/** Looks twice a second: each look may be a program, which the agent records. */
+const eventually = (what: string, look: () => boolean): Promise<unknown> =>
+  until(what, async () => {
+    await setTimeout(500)
+    return look()
+  })
+
+const seen = (what: string): Promise<unknown> =>
+  eventually(`an event "${what}"`, () => accesses().some((access) => access.what === what))
+
+const readsOf = (pid: number | undefined): number =>
+  accesses().filter((each) => each.pid === pid && each.what.includes('security_file_permission /etc/passwd')).length
+
+describe('unit', () => {
+  it('at boot: the agent is ready with the rights of the unit, and reports reads, writes and truncations', async () => {
+    assert.equal(show('SubState'), 'running')
+    const status = readFileSync(`/proc/${show('MainPID')}/status`, 'utf8')
+    // BPF, PERFMON, SYSLOG, SYS_PTRACE.
+    assert.match(status, /^CapEff:\t000000c400080000$/m)
+    assert.match(status, /^NoNewPrivs:\t1$/m)
+    run('cat', '/etc/passwd')
+    run('sh', '-c', 'echo x >>/etc/hosts')
+    run('perl', '-e', 'truncate "/etc/hosts", 1 or die')
+    await seen('/usr/bin/cat security_file_permission /etc/passwd')
+    await seen('/usr/bin/sh security_file_permission /etc/hosts')
+    await seen('/usr/bin/perl security_path_truncate /etc/hosts')
+  })
+
+  it('the journal has lines for people, with their priorities', () => {
+    const lines = run('journalctl', '-u', 'ktrail', '-o', 'json', '_PID=' + show('MainPID'))
+      .trim()
+      .split('\n')
+    const messages = lines.map((line): { PRIORITY: string; MESSAGE: string } => JSON.parse(line))
+    for (const { MESSAGE } of messages) assert.match(MESSAGE, /^ktrail: (info|warn): [^{<]/)
+    const ready = messages.find(({ MESSAGE }) => MESSAGE.startsWith('ktrail: info: ready policies=1 '))
+    assert.equal(ready?.PRIORITY, '6')
+  })
+
+  it('systemctl reload: new exporters and the same ones miss no read meanwhile; a mistake changes nothing and is shown', async () => {
+    const before = readFileSync(CONFIG, 'utf8')
+    const loop = `for (1..${READS}) { open F, "<", "/etc/passwd" or die; sysread F, $b, 1; close F; select undef, undef, undef, 0.002 }`
+    const reader = spawn('perl', ['-e', loop], { stdio: 'inherit' })
+    const ended = once(reader, 'exit')
+    for (let i = 1; i <= RELOADS; i++) {
+      const loki = `  loki: { type: otlp, endpoint: 'http://127.0.0.1:${PORT}/otlp', loki: true, batch: { max_wait: ${i}00ms }, spool: { dir: /var/lib/ktrail/spool, use: always } }\n`
+      writeFileSync(CONFIG, before + (i === 1 ? '' : loki))
+      run('systemctl', 'reload', 'ktrail')
+      await setTimeout(500)
+    }
+    const good = readFileSync(CONFIG, 'utf8')
+    writeFileSync(CONFIG, `${good}  loki: {}\n`)
+    run('systemctl', 'reload', 'ktrail')
+    await eventually('the refusal in the status', () => /refused.*loki/.test(show('StatusText')))
+    writeFileSync(CONFIG, good)
+    run('systemctl', 'reload', 'ktrail')
+    await eventually('no refusal in the status', () => show('StatusText') === '')
+    assert.ok(active())
+    const [code] = await ended
+    assert.equal(code, 0)
+    await eventually(`${READS} reads`, () => readsOf(reader.pid) >= READS)
+    assert.equal(readsOf(reader.pid), READS)
+  })
+
+  it('a restart keeps the spool: a sink that comes afterwards gets each event', async () => {
+    const before = await held()
+    assert.ok(before > READS / 2, `${before} events wait for a sink that is down`)
+    run('systemctl', 'restart', 'ktrail')
+    assert.ok(active())
+    assert.ok((await held()) >= before)
+    await using sink = await FakeSink.start(undefined, undefined, PORT)
+    const got = (): number => sink.requests.reduce((sum, request) => sum + request.logs().records.length, 0)
+    await eventually(`${before} events at the sink`, () => got() >= before)
+  })
+
+  it('the watchdog restarts an agent that hangs', async () => {
+    const pid = Number(show('MainPID'))
+    process.kill(pid, 'SIGSTOP')
+    const from = performance.now()
+    await eventually('a restart', () => show('NRestarts') === '1' && active())
+    console.log(`an agent that hangs was replaced after ${((performance.now() - from) / 1000).toFixed(0)} s`)
+    assert.notEqual(Number(show('MainPID')), pid)
+    assert.match(run('journalctl', '-u', 'ktrail', '-o', 'cat'), /Watchdog timeout/)
+    run('head', '-1', '/etc/passwd')
+    await seen('/usr/bin/head security_file_permission /etc/passwd')
+  })
+
+  it('systemctl stop: exit code 0, nothing left', () => {
+    run('systemctl', 'stop', 'ktrail')
+    assert.equal(show('Result'), 'success')
+    assert.equal(show('ExecMainStatus'), '0')
+    assert.deepEqual(readdirSync('/run/ktrail'), [])
+    assert.ok(existsSync(EVENTS))
+  })
+})

@@ -24,7 +24,7 @@ run: ## see it work: on this kernel if it can, else in a guest
 picture: build ## draw the pictures in README and docs: a run of the demo, the status page
 	@mkdir -p build/demo
 	@KTRAIL_DEMO_COLOR=always KTRAIL_DEMO_PAUSE=5 NODE_NAME=web-1 $(SETUP)/run.sh >build/demo/output
-	@$(SETUP)/with-node.sh node deploy/demo/picture.ts build/demo/output docs/terminal.svg
+	@$(SETUP)/with-node.sh node deploy/demo/picture.ts build/demo/output docs/pictures/terminal.svg
 	@$(SETUP)/packages.sh test
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/support/page/picture.ts
 
@@ -76,7 +76,10 @@ package: build ## npm and Debian packages, Helm chart in build/packages/ (ARCH=a
 	@deploy/package/deb.sh
 	@deploy/package/chart.sh
 
+image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookworm-slim, DOCKER=podman
+	@deploy/docker/image.sh
+
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop kubernetes package clean
+.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop kubernetes package image clean

@@ -1,5 +1,5 @@
 /**
- * Draws docs/terminal.svg from what a demo printed: `make picture` runs one and calls this. Long lines are cut as a terminal of
+ * Draws docs/pictures/terminal.svg from what a demo printed: `make picture` runs one and calls this. Long lines are cut as a terminal of
  * 80 columns without wrapping shows them.
  *
  *   node deploy/demo/picture.ts OUTPUT SVG

@@ -3,16 +3,20 @@
  * Debian with the package (test/integration-host/packages/deb.test.ts starts it).
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { until } from '../e2e/support/wait.ts'
+import { blockLines } from '../support/docs/shell-lines.ts'
 import { FakeSink } from '../support/otlp/server.ts'
 
 const CONFIG = '/etc/ktrail/ktrail.yaml'
 const EVENTS = '/var/log/ktrail/events.jsonl'
+/** A page, and what it says of command lines that run here. */
+const PAGE = 'docs/install/host.md'
+const OURS = 'test/systemd/unit.test.ts runs these lines'
 const PORT = 4318
 /** Reads of one program while the agent is reloaded. */
 const READS = 1_500
@@ -82,6 +86,15 @@ describe('unit', () => {
     for (const { MESSAGE } of messages) assert.match(MESSAGE, /^ktrail: (info|warn): [^{<]/)
     const ready = messages.find(({ MESSAGE }) => MESSAGE.startsWith('ktrail: info: ready policies=1 '))
     assert.equal(ready?.PRIORITY, '6')
+  })
+
+  it('the command lines of the page on installing run', () => {
+    const lines = blockLines().filter(({ page, reason }) => page === PAGE && reason.startsWith(OURS))
+    assert.ok(lines.length >= 5)
+    for (const { text } of lines) {
+      const { status, stdout, stderr } = spawnSync('bash', ['-euc', text.replace(/^sudo /, '')], { encoding: 'utf8' })
+      assert.equal(status, 0, `${PAGE} shows "${text}": ${stdout}${stderr}`)
+    }
   })
 
   it('systemctl reload: new exporters and the same ones miss no read meanwhile; a mistake changes nothing and is shown', async () => {

@@ -1,7 +1,7 @@
 /** The npm packages: the same bytes each time, types for authors of exporters, and an installation where nothing can be compiled. */
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
-import { globSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { before, describe, it } from 'node:test'
 import { FreshRoot, ROOT, SCRATCH, run } from '../../support/guest/fresh-root.ts'
@@ -43,6 +43,9 @@ describe('npm packages', () => {
   it('Debian 12 without a compiler: npm install -g, ktrail run, an event', () => {
     using root = new FreshRoot('bookworm')
     root.run('npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...root.add(packages()))
+    const modules = path.join(root.folder, root.run('npm', 'root', '--global').trim())
+    for (const file of ['systemd/ktrail.service', 'man/ktrail.1'])
+      assert.ok(existsSync(path.join(modules, 'ktrail', file)), file)
     assert.match(root.events('ktrail', 'run'), /read {4}\S+ \S*\/cat \/etc\/passwd/)
   })
 })

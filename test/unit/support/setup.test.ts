@@ -193,6 +193,7 @@ test('make: every target of the help exists and is described', () => {
     'start-stop',
     'kubernetes',
     'package',
+    'image',
     'clean',
   ])
   const phony = /^\.PHONY: (.*)$/m.exec(readFileSync(path.join(ROOT, 'Makefile'), 'utf8'))

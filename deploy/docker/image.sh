@@ -1,0 +1,42 @@
+#!/bin/bash
+# image.sh [TAG]: builds the container image from the Debian package in build/packages/; only after deb.sh. Default tag: ktrail:VERSION.
+#   BASE=debian:bookworm-slim   the image it stands on: a Debian 12 or later with bash and libstdc++6
+#   DOCKER=docker               or podman
+# With SOURCE_DATE_EPOCH of the last change; a builder that honours it (BuildKit) gives the same image, others the same layer.
+set -euo pipefail
+. "$(dirname "$0")/../setup/lib.sh"
+cd "$ROOT"
+use_node
+
+version=$(node -p "require('./package.json').version")
+tag=${1:-ktrail:$version}
+deb=$ROOT/build/packages/ktrail_${version}_$(debian_arch).deb
+[ -e "$deb" ] || die "no $deb: run \`make package\`"
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+export SOURCE_DATE_EPOCH
+
+context=$ROOT/build/image
+root=$context/root
+rm -rf "$context"
+mkdir -p "$root"
+dpkg-deb --extract "$deb" "$root"
+# What only a host with systemd, a shell and man needs.
+rm -rf "$root"/usr/lib/systemd "$root"/usr/share/{man,lintian,zsh,fish,bash-completion}
+# Debian's default, which no package can bring here: apt would need the network.
+install -D -m 644 -t "$root/usr/lib/$(uname -m)-linux-gnu" "/usr/lib/$(uname -m)-linux-gnu/libjemalloc.so.2"
+install -D -m 644 /usr/share/doc/libjemalloc2/copyright "$root/usr/share/doc/libjemalloc2/copyright"
+install -m 755 deploy/docker/healthcheck "$root/usr/lib/ktrail/healthcheck"
+mkdir -p "$root/usr/share/ktrail"
+node deploy/setup/sbom.ts >"$root/usr/share/ktrail/sbom.cdx.json"
+cp "$root/usr/share/ktrail/sbom.cdx.json" "build/packages/ktrail-$version.sbom.cdx.json"
+install -d -m 750 "$root"/var/{lib,log}/ktrail
+install -d -m 755 "$root/var/cache/ktrail"
+tar --create --file "$context/root.tar" --directory "$root" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
+  --format=gnu usr etc var
+rm -r "$root"
+cp deploy/docker/Dockerfile "$context"
+
+log "building the image $tag"
+${DOCKER:-docker} build --tag "$tag" --build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" ${BASE:+--build-arg "BASE=$BASE"} \
+  --build-arg "VERSION=$version" --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
+  --build-arg "CREATED=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)" "$context" >&2

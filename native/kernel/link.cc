@@ -89,8 +89,11 @@ Failure AttachFailure(const ProgramPlan& plan, const std::vector<std::string>& s
     return Failure{code, "attach", target, "cannot attach " + name + " to " + what + ": " + reason, err, log};
   };
   const Failure unsupported = failure("UNSUPPORTED", "this kernel has no " + name + ": " + why);
-  if (err == EPERM || err == EACCES)
-    return failure("NOT_PERMITTED", why + "; run as root, and look at kernel lockdown");
+  if (err == EPERM || err == EACCES) {
+    const bool event = !kind.multi && !kind.by_target;
+    return failure("NOT_PERMITTED", why + "; run as root, and look at kernel lockdown" +
+        (event ? "; with kernel.perf_event_paranoid above 2, as on Debian, this kind needs CAP_SYS_ADMIN" : ""));
+  }
   // Built without CONFIG_FPROBE (Debian's 6.1): reported before it looks at any name.
   if (kind.multi && err == EOPNOTSUPP) return unsupported;
   // The multi kinds answer ESRCH, perf events ENOENT, whichever of the names it was.

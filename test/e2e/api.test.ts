@@ -1,18 +1,28 @@
-/** The API on a real kernel: a policy comes and goes while `ktrail events` reads. */
+/**
+ * The API on a real kernel: a policy comes and goes while `ktrail events` reads, and others change again and again under load.
+ * KTRAIL_POLICY_CHANGES: how many times.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text as textOf } from 'node:stream/consumers'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { FineGuidanceSensors } from '../../collector/api/proto/tetragon/sensors_pb.js'
 import { ApiClient, DEFAULT_SERVER } from '../../collector/api/client.ts'
+import { programIds } from '../integration/native-fixture.ts'
+import { memoryOf } from '../support/memory.ts'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 
 const skip = cannotRun()
 if (skip !== false) console.log(`api: skipped: ${skip}`)
 
+const CHANGES = Number(process.env['KTRAIL_POLICY_CHANGES'] || 16)
+/** Heap that V8 has not collected. */
+const SLACK_BYTES = 32 << 20
+const LATENCY = 'ktrail_exporter_event_latency_seconds'
 const KTRAIL = fileURLToPath(new URL('../../ktrail', import.meta.url))
 
 describe('api', { skip }, () => {
@@ -54,4 +64,85 @@ describe('api', { skip }, () => {
     await agent.until('the reader to be gone', () => reading(0))
     assert.equal((await agent.metrics()).sum('ktrail_api_lost_events_total'), 0)
   })
+
+  it(`${CHANGES} changes of policies under load lose no call and leave nothing behind`, async (t) => {
+    const folder = freshFolder('api-changes')
+    const file = join(folder, 'f')
+    const binary = join(folder, 'preads')
+    const source = fileURLToPath(new URL('../fixtures/e2e/preads.c', import.meta.url))
+    execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-pthread', '-o', binary, source])
+    writeFileSync(file, 'x')
+    await using agent = await TestAgent.start({
+      policies: { 'stays.yaml': policy('stays', [fileHook([path('Equal', file)])]) },
+      archive: { rotate: { max_size: '16MiB', max_files: 1 } },
+    })
+    using client = new ApiClient(DEFAULT_SERVER)
+    const { method } = FineGuidanceSensors
+    const name = 'changes'
+    const other = { call: 'security_path_truncate', syscall: false, args: [{ index: 0, type: 'path' }] }
+    const steps = [
+      (i: number) =>
+        client.call(method.addTracingPolicy, {
+          yaml: policy(name, [fileHook([path('Prefix', i % 8 === 0 ? folder : `/none-${i}/`)]), other]),
+        }),
+      () => client.call(method.disableTracingPolicy, { name }),
+      () => client.call(method.enableTracingPolicy, { name }),
+      () => client.call(method.deleteTracingPolicy, { name }),
+    ]
+    const durations: number[] = []
+    const change = async (i: number): Promise<void> => {
+      const startMs = performance.now()
+      await steps[i % steps.length]?.(i)
+      durations.push(performance.now() - startMs)
+    }
+    for (let i = 0; i < steps.length; i++) await change(i)
+    const count = async (): Promise<number> =>
+      (await agent.metrics()).sum('ktrail_events_read_total', { type: 'process_kprobe', policy: 'stays' })
+    const use = () => ({
+      programs: programIds().size,
+      files: descriptorsOf(agent.pid),
+      bytes: memoryOf(agent.pid).privateBytes,
+    })
+    const [before, countBefore] = [use(), await count()]
+
+    const reader = spawn(binary, [file, '1', '100'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const output = textOf(reader.stdout)
+    for (let i = steps.length; i < CHANGES + steps.length; i++) await change(i)
+    reader.kill('SIGTERM')
+    const calls = Number(await output)
+    await agent.until('all calls to be reported', async () => (await count()) - countBefore >= calls)
+    const metrics = await agent.metrics()
+    const after = use()
+    const sorted = durations.toSorted((a, b) => a - b)
+    const slow = (le: string): number =>
+      1 -
+      metrics.sum(`${LATENCY}_bucket`, { exporter: 'archive', le }) /
+        metrics.sum(`${LATENCY}_count`, { exporter: 'archive' })
+    t.diagnostic(
+      JSON.stringify({
+        calls,
+        medianMs: sorted[sorted.length >> 1],
+        longestMs: sorted.at(-1),
+        later: { '0.5': slow('0.5'), '1': slow('1') },
+        before,
+        after,
+      }),
+    )
+    assert.ok(calls > CHANGES * 10, 'the program was reading all the time')
+    assert.equal((await count()) - countBefore, calls)
+    assert.deepEqual(metrics.losses(), [])
+    assert.equal(metrics.sum('ktrail_exporter_dropped_events_total'), 0)
+    assert.deepEqual([after.programs, after.files], [before.programs, before.files])
+    assert.ok(after.bytes < before.bytes + SLACK_BYTES, `${before.bytes} private bytes, then ${after.bytes}`)
+  })
 })
+
+/** How many descriptors of BPF a process has, by what they are. */
+function descriptorsOf(pid: number): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {}
+  for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+    const [, kind] = /^anon_inode:\[?(bpf[-_]\w+|perf_event)\]?$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? []
+    if (kind !== undefined) counts[kind] = (counts[kind] ?? 0) + 1
+  }
+  return counts
+}

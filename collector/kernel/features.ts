@@ -37,7 +37,7 @@ export const FEATURES: readonly Feature[] = [
     name: 'maps that grow in tracing programs',
     needs: 'Linux 6.1',
     isIn: (facts) => atLeast(facts, 6, 1),
-    without: 'the tables of processes take all their memory (38 MiB) at the start',
+    without: 'the tables of processes take all their memory (44 MiB) at the start',
   },
   {
     name: 'bpf_rdonly_cast',

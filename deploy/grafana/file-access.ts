@@ -35,12 +35,19 @@ export const fileAccess = (): DashboardBuilder =>
         `sum by (process_executable_path) (count_over_time(${DENIED} [$__auto]))`,
       ),
     )
-    .withPanel(top({ title: 'Files', width: 8 }, 'file_path', topOf('file_path', ACCESSES)))
+    .withPanel(top({ title: 'Files', width: 6 }, 'file_path', topOf('file_path', ACCESSES)))
     .withPanel(
-      top({ title: 'Programs', width: 8 }, 'process_executable_path', topOf('process_executable_path', ACCESSES)),
+      top({ title: 'Programs', width: 6 }, 'process_executable_path', topOf('process_executable_path', ACCESSES)),
     )
     .withPanel(
-      top({ title: 'Containers', width: 8 }, 'container_id', topOf('container_id', `${ACCESSES} | container_id!=""`)),
+      top(
+        { title: 'Pods', width: 6 },
+        'k8s_pod_name',
+        topOf('k8s_namespace_name, k8s_pod_name', `${ACCESSES} | k8s_pod_name!=""`),
+      ),
+    )
+    .withPanel(
+      top({ title: 'Containers', width: 6 }, 'container_id', topOf('container_id', `${ACCESSES} | container_id!=""`)),
     )
     .withPanel(
       records(
@@ -54,6 +61,8 @@ export const fileAccess = (): DashboardBuilder =>
           'process_user_id',
           'process_pid',
           'ktrail_file_denied',
+          'k8s_namespace_name',
+          'k8s_pod_name',
           'security_rule_name',
         ],
         ACCESSES,

@@ -1,10 +1,12 @@
 /** From the kernel to a sink that is down, across a kill of the agent: the sink gets what the file has, in order. */
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { bodyOf, epochOf } from '../support/otlp/decode.ts'
+import type { AnyValue } from '../support/otlp/decode.ts'
 import { FakeSink, OK } from '../support/otlp/server.ts'
 import { TestAgent, cannotRun, freshFolder } from './support/agent.ts'
-import { burst, report, target } from './support/faults.ts'
+import { burst, burstBinary, report, target } from './support/faults.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import { until } from './support/wait.ts'
 
@@ -12,12 +14,30 @@ const skip = cannotRun()
 if (skip !== false) console.log(`delivery: skipped: ${skip}`)
 
 const HITS = 2000
+/** While it is 1, the kernel counts runs of BPF programs and their time. */
+const STATISTICS = '/proc/sys/kernel/bpf_stats_enabled'
 
 /** JSON lines in the bodies that a sink has taken so far, one list for each run of the agent. A file has no run records. */
 function bodies(sink: FakeSink, taken: ReadonlySet<number>): string[][] {
   const records = sink.requests.flatMap((request, i) => (taken.has(i) ? request.logs().records : []))
   const events = records.filter(({ eventName }) => eventName !== 'ktrail.run')
   return [...Map.groupBy(events, epochOf).values()].map((run) => run.map(bodyOf))
+}
+
+/** Texts and lists of texts among the attributes of the records about a file. */
+function attributesOf(sink: FakeSink, taken: ReadonlySet<number>, file: string): Array<Record<string, unknown>> {
+  const text = (value: AnyValue): unknown => ('stringValue' in value ? value.stringValue : undefined)
+  return sink.requests
+    .flatMap((request, i) => (taken.has(i) ? request.logs().records : []))
+    .map(({ attributes }) =>
+      Object.fromEntries(
+        attributes.map(({ key, value }) => [
+          key,
+          'arrayValue' in value ? value.arrayValue.values.map(text) : text(value),
+        ]),
+      ),
+    )
+    .filter((attributes) => attributes['file.path'] === file)
 }
 
 describe('delivery', { skip }, () => {
@@ -58,6 +78,7 @@ describe('delivery', { skip }, () => {
 
     up = true
     await using second = await TestAgent.start({ policies, exporters: { sink: otlp } })
+    writeFileSync(STATISTICS, '1')
     await burst(['pread', file, 100, 1])
     const seen = await second.settled()
     await second.until('the sink to have what both agents saw', () => {
@@ -69,6 +90,14 @@ describe('delivery', { skip }, () => {
     const metrics = await second.metrics()
     assert.equal(metrics.sum('ktrail_accounting_imbalance_events'), 0)
     assert.equal(metrics.sum('ktrail_exporter_dropped_events_total'), 0)
+    writeFileSync(STATISTICS, '0')
+    assert.ok(metrics.sum('ktrail_hook_events_total', { policy: 'watched', hook: 'security_file_permission' }) >= 100)
+    assert.equal(metrics.sum('ktrail_kernel_statistics'), 1)
+    assert.ok(metrics.sum('ktrail_hook_runs_total', { hook: 'security_file_permission' }) >= 100)
+    assert.ok(metrics.sum('ktrail_hook_run_seconds_total', { hook: 'security_file_permission' }) > 0)
+    const reads = attributesOf(sink, taken, file).filter((found) => found['ktrail.file.access'] === 'read')
+    assert.ok(reads.length >= HITS + 100, `${reads.length} reads`)
+    assert.deepEqual(reads[0]?.['process.command_args'], [burstBinary(), 'pread', file, String(HITS), '1'])
     report('delivery', { 'events over the kill': expected.length, after: after.length })
     assert.deepEqual(sink.failures, [])
   })

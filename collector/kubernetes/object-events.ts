@@ -83,7 +83,10 @@ export class ObjectEvents implements AsyncDisposable {
       await this.#turn()
       if (signal.aborted) break
       try {
-        await this.#write(event)
+        await this.#write(event).catch((error: unknown) => {
+          if (!isTransient(error)) throw error
+          return this.#turn().then(() => this.#write(event))
+        })
         this.#problem = undefined
       } catch (error) {
         const problem = error instanceof Error ? error.message : String(error)
@@ -133,9 +136,6 @@ export class ObjectEvents implements AsyncDisposable {
       reportingComponent: 'ktrail',
       reportingInstance: nodeName,
     }
-    // Forgotten counts begin anew; events live for an hour.
-    if (this.#counts.size >= MOST_WAITING) this.#counts.clear()
-    this.#counts.set(name, count)
     try {
       await client.create(EVENTS, inside, event, signal)
     } catch (error) {
@@ -143,10 +143,18 @@ export class ObjectEvents implements AsyncDisposable {
       const again = { count: Math.max(2, count), lastTimestamp: at }
       await client.patch(EVENTS, { namespace: inside, name }, again, signal)
     }
+    // Forgotten counts begin anew; events live for an hour.
+    if (this.#counts.size >= MOST_WAITING) this.#counts.clear()
+    this.#counts.set(name, count)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort()
     await this.#running
   }
+}
+
+/** For instance a kept connection that the server has just closed. */
+function isTransient(error: unknown): boolean {
+  return error instanceof CollectorError && ['KUBERNETES_UNREACHABLE', 'KUBERNETES_BUSY'].includes(error.code)
 }

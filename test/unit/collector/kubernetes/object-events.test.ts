@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { CollectorError } from '../../../../collector/errors.ts'
 import { ObjectEvents } from '../../../../collector/kubernetes/object-events.ts'
 
@@ -89,4 +90,17 @@ test('events: a failure is reported once, and costs only the event', async () =>
   await until(() => requests() === 3)
   await events[Symbol.asyncDispose]()
   assert.deepEqual(problems, ['may not create events'])
+})
+
+test('events: a connection that broke is tried once more', async () => {
+  const away = new CollectorError('KUBERNETES_UNREACHABLE', 'away')
+  let left = 1
+  const { events, problems, written, until } = rig(() => (left-- > 0 ? away : undefined))
+  events.record(ABOUT, 'Warning', 'Refused', 'a')
+  await until(() => written.size === 1)
+  left = 2
+  events.record(ABOUT, 'Warning', 'Refused', 'b')
+  while (problems.length === 0) await setImmediate()
+  await events[Symbol.asyncDispose]()
+  assert.deepEqual([problems, written.size], [['away'], 1])
 })

@@ -1,15 +1,18 @@
-/** The whole agent with the policies of a real API server: kubectl apply, hits, kubectl delete, silence. */
+/**
+ * The whole agent with the policies of a real API server: kubectl apply, hits, kubectl delete, silence. Only by `make kubernetes`: the API server
+ * takes minutes in an emulated guest.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
-import { ApiServer, kubernetesPrograms } from '../../support/kubernetes/server.ts'
-import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
-import { fileHook, path, policy } from '../support/policy.ts'
+import { ApiServer, kubernetesPrograms } from '../support/kubernetes/server.ts'
+import { TestAgent, cannotRun, freshFolder } from '../e2e/support/agent.ts'
+import { fileHook, path, policy } from '../e2e/support/policy.ts'
 
-const CRD = new URL('../../../deploy/crds/tracingpolicies.cilium.io.yaml', import.meta.url).pathname
-const NAMESPACED = new URL('../../../deploy/crds/tracingpoliciesnamespaced.cilium.io.yaml', import.meta.url).pathname
+const CRD = new URL('../../deploy/crds/tracingpolicies.cilium.io.yaml', import.meta.url).pathname
+const NAMESPACED = new URL('../../deploy/crds/tracingpoliciesnamespaced.cilium.io.yaml', import.meta.url).pathname
 const programs = await kubernetesPrograms()
 const skip = cannotRun() || ('missing' in programs ? programs.missing : false)
 const folder = skip === false ? freshFolder('kubernetes') : '/none'

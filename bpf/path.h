@@ -80,6 +80,20 @@ static __always_inline struct place task_root(void)
 	return place_of_path(fs ? MEMBER(fs_struct, fs, root) : 0);
 }
 
+/* First 8 bytes at an address, as a number. Names are allocated or embedded with at least that much room. */
+static __always_inline __u64 bytes_at(__u64 address)
+{
+#ifdef KTRAIL_TYPED
+	/* struct qstr only lends its type: its first member is 64 bits wide. */
+	return TYPED(qstr, address)->hash_len;
+#else
+	__u64 bytes = 0;
+
+	bpf_probe_read_kernel(&bytes, sizeof(bytes), (void *)address);
+	return bytes;
+#endif
+}
+
 struct top {
 	__u32 depth;  /* components between the root and the file */
 	bool whole;   /* the root was reached inside the budget */

@@ -192,6 +192,20 @@ static __always_inline __u32 put_path(__u32 slot, struct place at, char *to, __u
 	return len ? with_mark(at.dentry, to, len, flags) : 0;
 }
 
+/* Copies a name. Up to 16 bytes whole words, which `to` has room for: a helper call costs more. */
+static __always_inline void put_name(char *to, __u64 name, __u32 len)
+{
+#ifdef KTRAIL_TYPED
+	if (len <= 16) {
+		*(__u64 *)to = bytes_at(name);
+		if (len > 8)
+			*(__u64 *)(to + 8) = bytes_at(name + 8);
+		return;
+	}
+#endif
+	bpf_probe_read_kernel(to, len & NAME_BYTES, (void *)name);
+}
+
 /*
  * The same from the dentries that the first pass remembers, where that is all of them and nothing moved since: no second
  * walk. Returns 0 where it is not.
@@ -212,7 +226,7 @@ static __always_inline __u32 top_text(const struct top *top, const __u64 *ring, 
 			return 0;
 		at &= TOP_MAX * (NAME_BYTES + 1) - 1;
 		text[at] = '/';
-		bpf_probe_read_kernel(text + at + 1, len & NAME_BYTES, LOAD(dentry, dentry, d_name.name));
+		put_name(text + at + 1, (__u64)LOAD(dentry, dentry, d_name.name), len);
 		at += 1 + len;
 	}
 	if (locks_moved(top->locks)) {

@@ -15,12 +15,12 @@ static __always_inline struct place place_of(__u8 type, __u64 argument)
  * Writes a path and its file's identity at `at`; returns the bytes used. `screened`: the walk of the screen in `s` was that of
  * this path.
  */
-static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 argument, bool screened, const struct scratch *s)
+static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 argument, bool screened, struct scratch *s)
 {
 	struct value *v = (struct value *)at;
 	struct file_info *info = (struct file_info *)(v + 1);
 	struct text_key *key = (struct text_key *)(info + 1);
-	struct place place = place_of(type, argument);
+	struct place place = screened ? s->at : place_of(type, argument);
 	__u16 flags = 0;
 	__u64 inode, super;
 
@@ -39,7 +39,9 @@ static __always_inline __u32 put_file(__u32 slot, char *at, __u8 type, __u64 arg
 		}
 		if (screened)
 			v->len = top_text(&s->top, s->ring, place.dentry, (char *)(key + 1), &flags);
-		if (!v->len)
+		if (v->len)
+			s->decided = true;
+		else
 			v->len = put_path(slot, place, (char *)(key + 1), &flags);
 	}
 	v->flags = flags;

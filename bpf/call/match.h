@@ -17,8 +17,8 @@ static __always_inline struct value *value_at(struct scratch *s, __u32 at)
 	return (struct value *)(s->record + at);
 }
 
-/* Writes value `i` of the function at an offset of the record; returns the bytes used. Global, as add_open. */
-__noinline int put_value(__u32 slot, __u32 i, __u32 at)
+/* Writes value `i` of the function, a text or a path, at an offset of the record; returns the bytes used. Global, as add_open. */
+__noinline int put_text(__u32 slot, __u32 i, __u32 at)
 {
 	struct scratch *s = scratch_of(slot);
 	const volatile struct hook *hook = &hooks[slot & (HOOK_SLOTS - 1)];
@@ -38,14 +38,11 @@ __noinline int put_value(__u32 slot, __u32 i, __u32 at)
 	v->index = wanted->index;
 	v->flags = 0;
 	if (type == ARG_FILE || type == ARG_PATH)
-		return put_file(slot, (char *)v, type, argument, param == hook->path.param, s);
-	if (type == ARG_STRING) {
-		used = put_string((char *)v, argument);
-		if (v->kind == VALUE_ERROR && s->call.returns == HOOK_RETURN_FOLLOWS)
-			s->call.unread = true;
-		return used;
-	}
-	return put_number((char *)v, type, narrowed(type, argument));
+		return put_file(slot, (char *)v, type, argument, param == hook->path.param && type == hook->path.type, s);
+	used = put_string((char *)v, argument);
+	if (v->kind == VALUE_ERROR && s->call.returns == HOOK_RETURN_FOLLOWS)
+		s->call.unread = true;
+	return used;
 }
 
 /* All that the policies on the function ask for. */
@@ -53,14 +50,26 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 {
 	struct event_header *h = (struct event_header *)s->record;
 	__u32 at = sizeof(*h), used, i;
+	struct value *v;
 
 	h->nargs = 0;
 	for (i = 0; i < VALUES_MAX; i++) {
+		const volatile struct wanted_value *wanted = &hooks[slot].values[i];
+		__u8 type = wanted->type;
+
 		if (i >= hooks[slot].nvalues)
 			break;
-		used = put_value(slot, i, at);
-		if (!used)
-			break;
+		if (type == ARG_FILE || type == ARG_PATH || type == ARG_STRING) {
+			used = put_text(slot, i, at);
+			if (!used)
+				break;
+		} else {
+			v = value_at(s, at);
+			if (!v || wanted->param >= PARAMS_MAX)
+				break;
+			v->index = wanted->index;
+			used = put_number((char *)v, type, narrowed(type, s->call.params[wanted->param]));
+		}
 		s->offset[i] = at;
 		at += used;
 		h->nargs++;
@@ -233,12 +242,14 @@ static __noinline int hook_record(__u32 slot)
 		return 0;
 	s->call.unread = false;
 	s->call.awaited = false;
+	s->decided = hooks[slot].path.param >= PARAMS_MAX;
 	put_values(s, slot);
 	/* The page may not have been in memory. The function reads it, so at the return it will be there. */
 	if (s->call.unread)
 		return 0;
 	s->done = 0;
-	s->decided = hooks[slot].path.param >= PARAMS_MAX || (s->top.whole && !locks_moved(s->top.locks));
+	if (!s->decided)
+		s->decided = s->top.whole && !locks_moved(s->top.locks);
 	/* A rename or a mount since the screen: it has judged by another path than the record's. */
 	if (!s->decided) {
 		for (w = 0; w < SET_WORDS; w++)

@@ -21,7 +21,7 @@ struct call {
 /* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */
 struct scratch {
 	struct call call;  /* here and not on the stack, of which all functions of a program share 512 bytes */
-	struct place at;  /* what the path argument leads to */
+	struct place at;  /* what the screened path argument leads to */
 	struct top top;
 	__u64 ring[TOP_MAX];
 	__u64 alive[SET_WORDS];  /* selectors that the numbers leave */

@@ -50,8 +50,8 @@ __noinline int add_open(__u32 slot, __u32 node, __u32 open, __u64 word, __u32 le
 	return 0;
 }
 
-/* Adds the selectors that the tree has along the path's components. */
-__noinline int add_prefixes(__u32 slot)
+/* Adds the selectors that the tree has along the path's components; `word` and `len`: of the first one. */
+__noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 {
 	struct scratch *s = scratch_of(slot);
 	const volatile struct path_screen *wanted = &hooks[slot & (HOOK_SLOTS - 1)].path;
@@ -65,12 +65,16 @@ __noinline int add_prefixes(__u32 slot)
 		return 0;
 	depth = s->top.depth;
 	for (level = 0; level < PREFIX_PARTS; level++) {
-		if (level >= depth)
+		if (level >= depth || !node.id)
 			break;
-		dentry = s->ring[(depth - 1 - level) & (TOP_MAX - 1)];
+		if (level > 0) {
+			dentry = s->ring[(depth - 1 - level) & (TOP_MAX - 1)];
+			len = LOAD(dentry, dentry, d_name.len);
+			word = first_of(bytes_at((__u64)LOAD(dentry, dentry, d_name.name)), len);
+		}
 		key.node = node.id;
-		key.len = LOAD(dentry, dentry, d_name.len);
-		key.word = first_of(bytes_at((__u64)LOAD(dentry, dentry, d_name.name)), key.len);
+		key.len = len;
+		key.word = word;
 		if (node.open)
 			add_open(slot, node.id, node.open, key.word, key.len);
 		next = bpf_map_lookup_elem(&edges, &key);
@@ -78,7 +82,7 @@ __noinline int add_prefixes(__u32 slot)
 			break;
 		node = *next;
 	}
-	set_add(s->left, SET_WORDS, level < depth ? node.below : node.here);
+	set_add(s->left, hooks[slot & (HOOK_SLOTS - 1)].words, level < depth ? node.below : node.here);
 	return 0;
 }
 
@@ -130,9 +134,10 @@ static __always_inline bool screen_raced(__u32 slot, struct scratch *s)
 static __always_inline bool screen_path(__u32 slot, struct scratch *s, struct place at)
 {
 	const volatile struct path_screen *wanted = &hooks[slot].path;
-	__u32 words = hooks[slot].words;
+	__u32 words = hooks[slot].words, len;
 	__u64 dentry, word;
 
+	s->at = at;
 	s->top = walk_top(at, task_root(), s->ring);
 	set_clear(s->left, words);
 	if (wanted->others)
@@ -144,16 +149,14 @@ static __always_inline bool screen_path(__u32 slot, struct scratch *s, struct pl
 	if (s->top.depth == 0)
 		return screen_raced(slot, s) || wanted->others;
 	dentry = s->ring[(s->top.depth - 1) & (TOP_MAX - 1)];
-	word = first_of(bytes_at((__u64)LOAD(dentry, dentry, d_name.name)), LOAD(dentry, dentry, d_name.len));
+	len = LOAD(dentry, dentry, d_name.len);
+	word = first_of(bytes_at((__u64)LOAD(dentry, dentry, d_name.name)), len);
 	if (wanted->first >> first_bit(word) & 1)
-		add_prefixes(slot);
+		add_prefixes(slot, word, len);
 	else if (!wanted->suffixes && !wanted->others)
 		return screen_raced(slot, s);
-	if (wanted->suffixes) {
-		s->at = at;
+	if (wanted->suffixes)
 		add_suffixes(slot);
-	}
-	screen_raced(slot, s);
 	return true;
 }
 
@@ -206,11 +209,14 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 		if (!screen_path(slot, s, at))
 			return false;
 	} else {
+		s->at = at;
 		set_clear(s->left, words);
 		set_add(s->left, words, path->param < PARAMS_MAX ? path->others : hook->all);
 		s->top.whole = false;
 	}
-	if (!set_keep(s->left, words, s->alive))
+	/* A race that leaves some is for the second half: it takes all of `alive` again. */
+	if (!set_keep(s->left, words, s->alive) &&
+	    !(s->top.whole && screen_raced(slot, s) && set_keep(s->left, words, s->alive)))
 		return false;
 	/* Two helper calls that nearly every call can do without. */
 	if (agent_tgid && bpf_get_current_pid_tgid() >> 32 == agent_tgid)

@@ -29,7 +29,7 @@ struct edge {
 
 /* What an edge leads to. */
 struct node {
-	__u32 id;
+	__u32 id;      /* 0: no edge begins here */
 	__u32 here;   /* set of selectors that may match a path that ends here */
 	__u32 below;  /* and one that goes on */
 	__u32 open;   /* bit n - 1: edges for the first n bytes of the next component */
@@ -54,20 +54,6 @@ struct path_screen {
 	struct node root;
 	__u32 reserved;
 };
-
-/* First 8 bytes at an address, as a number. Names are allocated or embedded with at least that much room. */
-static __always_inline __u64 bytes_at(__u64 address)
-{
-#ifdef KTRAIL_TYPED
-	/* struct qstr only lends its type: its first member is 64 bits wide. */
-	return TYPED(qstr, address)->hash_len;
-#else
-	__u64 bytes = 0;
-
-	bpf_probe_read_kernel(&bytes, sizeof(bytes), (void *)address);
-	return bytes;
-#endif
-}
 
 /* The first n bytes of a word. */
 static __always_inline __u64 first_of(__u64 word, __u32 n)

@@ -23,32 +23,17 @@ enum set_id {
 	EMPTY_SET = 0,
 };
 
-/* Position of the lowest bit that is set; `bits` is not 0. Global: its 64 ways are looked at once. */
-__noinline int lowest_bit(__u64 bits)
-{
-	__u32 at = 0;
+/* Position of a bit by the six highest bits of a number that holds each six bits once (de Bruijn), multiplied by that bit. */
+#define DE_BRUIJN 0x03f79d71b4cb0a89ull
+const volatile __u8 bit_positions[64] = {
+	0,  1,  48, 2,  57, 49, 28, 3,  61, 58, 50, 42, 38, 29, 17, 4,  62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,
+	63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11, 46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9,  13, 8,  7,  6,
+};
 
-	if (!(bits & 0xffffffff)) {
-		bits >>= 32;
-		at += 32;
-	}
-	if (!(bits & 0xffff)) {
-		bits >>= 16;
-		at += 16;
-	}
-	if (!(bits & 0xff)) {
-		bits >>= 8;
-		at += 8;
-	}
-	if (!(bits & 0xf)) {
-		bits >>= 4;
-		at += 4;
-	}
-	if (!(bits & 0x3)) {
-		bits >>= 2;
-		at += 2;
-	}
-	return at + !(bits & 1);
+/* Position of the lowest bit that is set; `bits` is not 0. */
+static __always_inline __u32 lowest_bit(__u64 bits)
+{
+	return bit_positions[((bits & -bits) * DE_BRUIJN) >> 58];
 }
 
 static __always_inline void set_add(__u64 *to, __u32 words, __u32 id)

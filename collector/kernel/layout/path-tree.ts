@@ -88,7 +88,8 @@ function wordOf(bytes: Buffer, end: boolean): bigint {
 
 /** `above`: selectors that the way to the node already allows to go on. */
 function target(node: Node, above: bigint, sets: SetTable): EdgeTarget {
-  return { id: node.id, here: sets.id(node.here | above), below: sets.id(node.below | above), open: node.open }
+  const id = node.edges.size === 0 ? 0 : node.id
+  return { id, here: sets.id(node.here | above), below: sets.id(node.below | above), open: node.open }
 }
 
 function writeEdges(from: Node, above: bigint, tables: Tables): void {

@@ -29,6 +29,7 @@ export interface Edge {
 }
 
 export interface EdgeTarget {
+  /** 0: no edge begins here. */
   readonly id: number
   /** Sets. */
   readonly here: number

@@ -9,6 +9,7 @@ SETS ?= 2000
 FROM ?= 0
 CALLS ?= 1000000
 STARTS ?= 1000
+CHANGES ?= 1000
 
 .DEFAULT_GOAL := help
 
@@ -66,6 +67,10 @@ start-stop: build ## attach and detach again and again under load: STARTS=1000
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- env KTRAIL_STARTS=$(STARTS) \
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/e2e/guard/start-stop.test.ts
 
+policy-changes: build ## change policies under load, in each way of attaching, and compare all counts: CHANGES=1000
+	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- env KTRAIL_CHANGES=$(CHANGES) \
+		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/e2e/engine/changes.test.ts
+
 kubernetes: build ## fetch and build a real Kubernetes API server (a quarter of an hour, once), and test with it
 	@test/support/kubernetes/build.sh >/dev/null
 	@ONLY=host FILES='*integration-host/kubernetes*' test/run.sh
@@ -84,4 +89,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop kubernetes package image clean
+.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop policy-changes kubernetes package image clean

@@ -254,6 +254,13 @@ if (byDefault !== undefined) {
     { name: 'added to a pread that does not match', value: added(byDefault, 'shallow'), unit: 'ns', atMost: 800 },
   )
 }
+const inOneRun = costs.find(({ name }) => name.startsWith('fexit'))
+for (const joined of ['kprobe.session', 'join']) {
+  const cost = costs.find(({ name }) => name.startsWith(joined))
+  if (inOneRun === undefined || cost === undefined) continue
+  const value = ran(cost, 'hit') / ran(inOneRun, 'hit')
+  measures.push({ name: `match with a joined return ÷ fexit, ${joined}`, value, unit: '×', atMost: 1.5 })
+}
 
 printResult('kernel-cost', measures, [
   {

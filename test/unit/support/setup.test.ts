@@ -191,6 +191,7 @@ test('make: every target of the help exists and is described', () => {
     'simulate',
     'random-policies',
     'start-stop',
+    'policy-changes',
     'kubernetes',
     'package',
     'image',

@@ -19,6 +19,7 @@ import { HookRegistry } from './hooks.ts'
 import { Normalizer } from './normalize.ts'
 import { Reading } from './reading.ts'
 import { PendingReturns } from './returns.ts'
+import type { PendingCall } from './returns.ts'
 import { RingAccounting } from './ring-accounting.ts'
 import { Sequence } from './sequence.ts'
 import { chunks } from './source.ts'
@@ -44,6 +45,8 @@ export class Ingest implements Disposable {
   readonly made: Record<'process_exec' | 'process_exit', number> = { process_exec: 0, process_exit: 0 }
   /** Bytes read from the ring. */
   bytesRead = 0
+  /** How often the ring was empty, and the ends of all calls that had left the kernel's map were known. */
+  emptied = 0
   readonly #options: IngestOptions
   readonly #clock = new WallClock(clockOffset)
   readonly #normalizer: Normalizer
@@ -139,8 +142,18 @@ export class Ingest implements Disposable {
 
   /** Calls whose end the kernel's map told, not the ring. True if events of them can go on. */
   #endSwept(): boolean {
-    for (const call of this.#options.kernel.policies.takeEnds()) this.returns.end(call, this.#ended)
+    const { policies, ring } = this.#options.kernel
+    // Not while a record that is still being written hides those behind it.
+    if (ring.available() === 0) {
+      for (const call of policies.takeEnds()) this.returns.end(call, this.#ended)
+      this.emptied++
+    }
     return this.#ended.length > 0
+  }
+
+  /** Lets the events of a call go on that will never be told to return. */
+  endWithoutReturn(call: PendingCall): void {
+    this.returns.end({ ...call, returned: undefined }, this.#ended)
   }
 
   /** The events are encoded: now the process table may be trimmed. */

@@ -10,11 +10,10 @@ import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_MISSED } from '../kernel/wire.ts'
 /** The return value of an event whose return was not seen. */
 export const NOT_SEEN: Argument = { kind: 'error', field: 'error_arg', message: 'return not seen' }
 
-interface Waiting {
-  readonly sec: number
-  readonly nsec: number
-  readonly callLo: number
-  readonly callHi: number
+/** A call by its thread, its time and its number. */
+export type PendingCall = Pick<CallEnd, 'tid' | 'sec' | 'nsec' | 'callLo' | 'callHi'>
+
+interface Waiting extends PendingCall {
   readonly event: Mutable<KprobeEvent>
   readonly type: ArgumentType
   readonly bytes: number
@@ -49,7 +48,7 @@ export class PendingReturns {
     const { tid, sec, nsec } = raw
     const call = raw.values[raw.count - 1]
     const bytes = sizeOf(event)
-    const waiting: Waiting = { sec, nsec, callLo: call?.lo ?? 0, callHi: call?.hi ?? 0, event, type, bytes }
+    const waiting: Waiting = { tid, sec, nsec, callLo: call?.lo ?? 0, callHi: call?.hi ?? 0, event, type, bytes }
     const others = this.#threads.get(tid)
     if (others === undefined) this.#threads.set(tid, [waiting])
     else others.push(waiting)
@@ -65,13 +64,23 @@ export class PendingReturns {
     // Calls are nested: nearly always the last ones.
     for (let i = waiting.length - 1; i >= 0; i--) {
       const each = waiting[i]
-      if (each === undefined || !isOf(each, call)) continue
+      if (each === undefined || !isSameCall(each, call)) continue
       let first = i
-      for (let before = waiting[i - 1]; before !== undefined && isOf(before, call); before = waiting[first - 1]) first--
+      for (let before = waiting[i - 1]; before !== undefined && isSameCall(before, call); before = waiting[first - 1])
+        first--
       for (const one of waiting.splice(first, i + 1 - first)) this.#pass(one, call.returned, out)
       break
     }
     if (waiting.length === 0) this.#threads.delete(call.tid)
+  }
+
+  /** Calls with events that wait; one with several events comes as often. */
+  *calls(): Generator<PendingCall> {
+    for (const waiting of this.#threads.values()) yield* waiting
+  }
+
+  has(call: PendingCall): boolean {
+    return this.#threads.get(call.tid)?.some((each) => isSameCall(each, call)) === true
   }
 
   /** Adds all that still waits to `out`, without return values. */
@@ -95,7 +104,8 @@ export class PendingReturns {
   }
 }
 
-const isOf = (one: Waiting, call: CallEnd): boolean =>
+/** Of one thread. */
+export const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
   one.nsec === call.nsec && one.sec === call.sec && one.callLo === call.callLo && one.callHi === call.callHi
 
 function sizeOf({ args }: KprobeEvent): number {

@@ -49,6 +49,7 @@ export class JoinSweep {
   #ends: CallEnd[] = []
   #lost = 0
   #removed = 0
+  #told = 0
 
   constructor(join: BpfMap, counts: BpfMap, threadStart: ThreadStart) {
     this.maps = { join, join_counts: counts }
@@ -59,7 +60,7 @@ export class JoinSweep {
   sweep(nowNs: bigint): void {
     const old: Entry[] = []
     for (const entry of this.#entries()) {
-      if (isEnded(entry)) this.#remove(entry)
+      if (isEnded(entry)) this.#told += this.#remove(entry) ? 1 : 0
       else if (nowNs - enteredNs(entry) > YOUNG_NS) old.push(entry)
     }
     const known = new Map<bigint, ReturnType<ThreadStart>>()
@@ -91,13 +92,31 @@ export class JoinSweep {
     for (const entry of this.#entries()) if (entry[0].readUInt32LE(JOIN_KEY.hook) === hook) this.#remove(entry)
   }
 
-  #remove(entry: Entry): void {
+  /** False when another was first. */
+  #remove(entry: Entry): boolean {
     const [key, value] = entry
-    if (!this.maps.join.delete(key)) return
+    if (!this.maps.join.delete(key)) return false
     this.#removed++
     this.maps.join_counts.update(u32(JOIN_SWEPT), u64(this.#removed))
     if (value.readUInt32LE(JOIN_VALUE.state) === JOIN_UNREAD) this.#lost++
     else this.#ends.push(endOf(entry))
+    return true
+  }
+
+  /** Entries whose end the ring refused, so far. */
+  get told(): number {
+    return this.#told
+  }
+
+  /** Calls in the map, by thread. */
+  calls(): Map<number, CallEnd[]> {
+    const calls = new Map<number, CallEnd[]>()
+    for (const call of this.#entries().map(endOf)) {
+      const others = calls.get(call.tid)
+      if (others === undefined) calls.set(call.tid, [call])
+      else others.push(call)
+    }
+    return calls
   }
 
   /** How removed calls ended, since the last time; their records were in the ring before. */

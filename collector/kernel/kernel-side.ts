@@ -169,7 +169,7 @@ export class KernelSide implements Disposable {
   #readCounts(): KernelCounts {
     const states = this.#maps.cpu_state.lookup(CPU_STATE_KEY) ?? Buffer.alloc(0)
     const counters = summed(states)
-    counters.return_missed += this.policies.lostCalls
+    counters.return_missed += this.policies.joins?.lost ?? 0
     return {
       taken: sumAt(states, CPU_STATE.seq),
       counters,

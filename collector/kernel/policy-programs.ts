@@ -305,9 +305,9 @@ export class PolicyPrograms implements Disposable {
     return runs
   }
 
-  /** Calls that were to be judged at a return that never came. */
-  get lostCalls(): number {
-    return this.#join?.lost ?? 0
+  /** Undefined until a function is joined. */
+  get joins(): JoinSweep | undefined {
+    return this.#join
   }
 
   /** How calls ended, since the last time, that the ring does not tell. Their records are in the ring by now. */

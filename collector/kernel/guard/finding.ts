@@ -8,6 +8,7 @@ export const FINDING_KINDS = [
   'hook_silent',
   'records_missing',
   'process_map_changed',
+  'join_map_changed',
   'agent_stopped',
   'agent_traced',
 ] as const
@@ -32,12 +33,14 @@ const ADVICE: Readonly<Record<FindingKind, string>> = {
   hook_silent: 'restart the agent',
   records_missing: 'restart the agent',
   process_map_changed: 'restart the agent',
+  join_map_changed: 'restart the agent',
   agent_stopped: 'continue it',
   agent_traced: 'end that process',
 }
 
 /** Of what is put right by itself. */
 const OVER: Partial<Record<FindingKind, string>> = {
+  join_map_changed: 'their return values are not known',
   records_missing: 'look for a program that reads the ring too',
   agent_stopped: 'it runs again',
 }

@@ -7,6 +7,7 @@ import type { KernelSide } from '../kernel-side.ts'
 import type { AgentStops } from './agent-stops.ts'
 import { Canary } from './canary.ts'
 import { Guard } from './guard.ts'
+import { JoinMapCheck } from './join-map.ts'
 import { MissingRecords } from './missing-records.ts'
 import { ProcessMapCheck } from './process-map.ts'
 
@@ -36,12 +37,21 @@ export function makeGuard({ kernel, ingest, stops, facts, procfs, log }: Guarded
     full: () => kernel.counts().counters.process_map_full,
     compare: () => ingest.compareProcesses(),
   })
+  const joins = new JoinMapCheck({
+    pending: ingest.returns,
+    inMap: () => kernel.policies.joins?.calls() ?? new Map(),
+    emptied: () => ingest.emptied,
+    told: () => kernel.policies.joins?.told ?? 0,
+    refused: () => kernel.counts().counters.ring_full_return,
+    end: (call) => ingest.endWithoutReturn(call),
+  })
   const check = (nowMs: number): ReturnType<Canary['check']> => [
     ...stops.check(),
     ...kernel.check(),
     ...canary.check(nowMs),
     ...missing.check(),
     ...processes.check(),
+    ...joins.check(),
   ]
   return new Guard({ check, log })
 }

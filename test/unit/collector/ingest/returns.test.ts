@@ -142,3 +142,21 @@ for (const [type, register, value] of VALUES) {
     assert.deepEqual(play(steps, new PendingReturns(), type), [`a ${value}`])
   })
 }
+
+test('returns: the calls that wait can be listed, and each asked for', () => {
+  const pending = new PendingReturns()
+  const calls = [{ call: 1 }, { call: 1 }, { call: 2 }, { tid: 9, nsec: 6 }]
+  play(
+    calls.map((call) => ['e', call] as const),
+    pending,
+  )
+  const listed = [...pending.calls()].map(({ tid, nsec, callLo }) => [tid, nsec, callLo])
+  assert.deepEqual(listed, [
+    [8, 5, 1],
+    [8, 5, 1],
+    [8, 5, 2],
+    [9, 6, 1],
+  ])
+  assert.ok(pending.has(end({ call: 2 })))
+  assert.ok(!pending.has(end({ call: 3 })) && !pending.has(end({ call: 2, nsec: 6 })) && !pending.has(end({ tid: 7 })))
+})

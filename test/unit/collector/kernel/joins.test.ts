@@ -110,6 +110,10 @@ describe('sweep of the joins', () => {
     const sweep = new JoinSweep(map, map.counts, (tgid) => (tgid === 9 ? 'gone' : 1n))
     sweep.sweep(NOW)
     const entered = { sec: 99, nsec: 999_999_995 }
+    assert.equal(sweep.told, 2)
+    const left = { tid: 11, ...entered, callLo: 0x5690_0000, callHi: 0xc900_1234, returned: undefined }
+    assert.deepEqual(sweep.calls().get(11), [left])
+    assert.equal(sweep.calls().get(8), undefined)
     assert.deepEqual(sweep.takeEnds(), [
       { tid: 8, ...entered, callLo: 0x5678_0000, callHi: 0xc900_1234, returned: { lo: 0xffff_fff2, hi: 0xffff_ffff } },
       { tid: 9, ...entered, callLo: 0x5680_0000, callHi: 0xc900_1234, returned: undefined },

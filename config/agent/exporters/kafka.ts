@@ -86,11 +86,11 @@ export const kafka = z
       ),
     client_id: z.string().min(1).max(249).default('ktrail').describe('Name of this client in the logs of the brokers.'),
     key: z
-      .enum(['node_name', 'exec_id', 'policy', 'none'])
+      .enum(['node_name', 'exec_id', 'policy', 'pod', 'none'])
       .default('node_name')
       .describe(
         'Key of a record. Events of one key go to one partition, in order. node_name: all events of this host. exec_id: those ' +
-          'of one process. policy: those of one policy. none: no key and no order; each batch goes to another partition.',
+          'of one process. policy: those of one policy. pod: those of one pod, as namespace/name; others have node_name. none: no key and no order; each batch goes to another partition.',
       ),
     format: z
       .enum(['json', 'cloudevents', 'otlp_proto'])
@@ -154,10 +154,11 @@ export const kafka = z
     if (driver === 'kafkajs' && inBrackets >= 0) {
       refuse(['brokers', inBrackets], 'expected a host name (driver kafkajs knows no IPv6 address; platformatic does)')
     }
-    if (key === 'exec_id' && fields?.some(takesExecId) === true) {
-      refuse(['key'], 'expected node_name, policy or none, for fields leave process.exec_id out of the records')
+    const read = key === 'exec_id' || key === 'pod' ? key : undefined
+    if (read !== undefined && fields?.some((rule) => takes(rule, read)) === true) {
+      refuse(['key'], `expected node_name, policy or none, for fields leave process.${read} out of the records`)
     }
-    if (key === 'exec_id' && format === 'otlp_proto') {
+    if (read !== undefined && format === 'otlp_proto') {
       refuse(['key'], 'expected node_name, policy or none, for a record of format otlp_proto holds many processes')
     }
     if (context.value.envelope && format === 'otlp_proto') {
@@ -193,10 +194,17 @@ export function kafkaRecords({ format, otlp: records }: KafkaConfig): KafkaConfi
   return format === 'otlp_proto' ? (records ?? otlp.parse({})) : undefined
 }
 
-/** True when the rule leaves any records without `process.exec_id`. */
-function takesExecId({ fields, action }: { readonly fields: string; readonly action: string }): boolean {
+const OF_POD: ReadonlySet<string> = new Set(['namespace', 'name'])
+
+/** True when the rule leaves any records without this key of `process`, or without a part of it. */
+function takes({ fields, action }: { readonly fields: string; readonly action: string }, key: string): boolean {
   const paths = parseFieldPaths(fields)
   if (typeof paths === 'string') return false
-  const named = paths.some(([first, second]) => first === 'process' && (second === undefined || second === 'exec_id'))
-  return named === (action === 'EXCLUDE')
+  const excludes = action === 'EXCLUDE'
+  const named = paths.some(
+    ([first, second, third]) =>
+      first === 'process' &&
+      (second === undefined || (second === key && (third === undefined || (excludes && OF_POD.has(third))))),
+  )
+  return named === excludes
 }

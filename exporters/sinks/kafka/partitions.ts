@@ -47,6 +47,27 @@ export function execIdOf(line: Buffer): Buffer | undefined {
   return end > from ? line.subarray(from, end) : undefined
 }
 
+/** Within a text, quotes are escaped: no other text of a line can look like this. */
+const POD = Buffer.from(',"pod":{"namespace":"')
+const POD_NAME = Buffer.from('","name":"')
+const PARENT = Buffer.from(',"parent":{')
+
+/** `namespace/name` of the pod in a JSON line; undefined outside of pods. Both come before other keys of the pod, and hold no quotes. */
+export function podOf(line: Buffer): Buffer | undefined {
+  const at = line.indexOf(POD)
+  const parent = at < 0 ? -1 : line.indexOf(PARENT)
+  // It may be the parent that is in a pod.
+  if (at < 0 || (parent >= 0 && parent < at)) return undefined
+  const from = at + POD.length
+  const end = line.indexOf(0x22, from)
+  const name = end + POD_NAME.length
+  if (end < 0 || !line.subarray(end, name).equals(POD_NAME)) return undefined
+  const nameEnd = line.indexOf(0x22, name)
+  return nameEnd < 0 ? undefined : Buffer.concat([line.subarray(from, end), SLASH, line.subarray(name, nameEnd)])
+}
+
+const SLASH = Buffer.from('/')
+
 /** Chooses the key of each event. Events without it use the node's name, so that they stay in order. */
 export class Keys {
   readonly #choice: KafkaConfig['key']
@@ -64,6 +85,8 @@ export class Keys {
         return this.#node
       case 'exec_id':
         return execIdOf(line) ?? this.#node
+      case 'pod':
+        return podOf(line) ?? this.#node
       case 'policy':
         return about.policy === '' ? this.#node : this.#policy(about.policy)
       case 'none':

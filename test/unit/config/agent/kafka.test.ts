@@ -65,6 +65,12 @@ describe('type: kafka', () => {
       (of) => of.key,
       'exec_id',
     ],
+    [
+      'a pod as the key where fields keep its name',
+      `${NEEDED}, key: pod, fields: [{ fields: "process.pod.pod_labels,process.docker", action: EXCLUDE }]`,
+      (of) => of.key,
+      'pod',
+    ],
     ['no key', `${NEEDED}, key: none`, (of) => of.key, 'none'],
     ['TLS with the authorities of the system', `${NEEDED}, tls: {}`, (of) => of.tls, { insecure_skip_verify: false }],
     [
@@ -187,6 +193,13 @@ describe('type: kafka', () => {
       `${NEEDED}, key: exec_id, fields: [{ fields: process.binary, action: INCLUDE }]`,
       NO_KEY,
     ],
+    ...['process.pod, EXCLUDE', 'process.pod.name, EXCLUDE', 'process.pod.name, INCLUDE'].map(
+      (rule): [string, string, string] => [
+        `a pod as the key with ${rule}`,
+        `${NEEDED}, key: pod, fields: [{ fields: ${rule.replace(',', ', action:')} }]`,
+        'key: expected node_name, policy or none, for fields leave process.pod out of the records, got "pod"',
+      ],
+    ),
     ['a key that a field is', `${NEEDED}, key: exec_id, fields: [{ fields: process.execId, action: EXCLUDE }]`, NO_KEY],
     [
       'a request larger than brokers take',

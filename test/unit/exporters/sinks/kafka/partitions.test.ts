@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import kafkajs from 'kafkajs'
-import { execIdOf, Keys, murmur2, partitionOf } from '../../../../../exporters/sinks/kafka/partitions.ts'
+import { execIdOf, Keys, murmur2, partitionOf, podOf } from '../../../../../exporters/sinks/kafka/partitions.ts'
 import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
-import { makeExec, makeExit, makeKprobe } from '../../support/events.ts'
+import type { Event } from '../../../../../exporters/contract/event.ts'
+import { makeExec, makeExit, makeKprobe, makeLoss, makeParent, makePod, makeProcess } from '../../support/events.ts'
 
 // Source: Kafka's UtilsTest.java.
 const VECTORS = [
@@ -56,6 +57,31 @@ for (const line of WITHOUT) {
     assert.equal(execIdOf(Buffer.from(line)), undefined)
     const keys = new Keys('exec_id', 'n')
     assert.equal(keys.of({ type: 'process_exec', policy: '' }, Buffer.from(line))?.toString(), 'n')
+  })
+}
+
+const POD_LINES: ReadonlyArray<readonly [what: string, event: Event, want: string | undefined]> = [
+  ['a process in a pod', makeExec({ process: makeProcess({ pod: makePod() }) }), 'default/file-access'],
+  ['an exit', makeExit({ process: makeProcess({ pod: makePod({ name: 'web' }) }) }), 'default/web'],
+  ['outside of pods', makeKprobe(), undefined],
+  ['only the parent in a pod', makeExec({ parent: makeParent({ pod: makePod() }) }), undefined],
+  [
+    'arguments that look like a pod',
+    makeExec({ process: makeProcess({ arguments: '","pod":{"namespace":"evil","name":"x"}' }) }),
+    undefined,
+  ],
+  [
+    'arguments that look like a parent',
+    makeExec({ process: makeProcess({ arguments: ',"parent":{', pod: makePod() }) }),
+    'default/file-access',
+  ],
+  ['a loss', makeLoss(), undefined],
+]
+for (const [what, event, want] of POD_LINES) {
+  test(`kafka partitions: the pod, ${what}`, () => {
+    const line = Buffer.from(createJsonEncoder({ nodeName: 'n' }).encode([event]).bytes)
+    assert.equal(podOf(line)?.toString(), want)
+    assert.equal(new Keys('pod', 'n').of({ type: 'process_exec', policy: '' }, line)?.toString(), want ?? 'n')
   })
 }
 

@@ -261,7 +261,17 @@ test('spool replay: prints and moves the events that an agent could not deliver 
   await fanout.publish(goldenEvents())
   await fanout.stop(0)
   const { code, stdout } = await host.run('replay loki')
-  assert.deepEqual([code, stdout], [0, Buffer.from(pool.json().encode(goldenEvents()).bytes).toString()])
+  // The body of a record about the agent also has its numbers.
+  const bodies = stdout
+    .trim()
+    .split('\n')
+    .map((line) => ({ ...JSON.parse(line), ktrail: undefined }))
+  const lines = Buffer.from(pool.json().encode(goldenEvents()).bytes).toString().trim().split('\n')
+  assert.equal(code, 0)
+  assert.deepEqual(
+    bodies,
+    lines.map((line) => ({ ...JSON.parse(line), ktrail: undefined })),
+  )
   await using sink = await FakeSink.start()
   host.append(`  other: { type: otlp, logs_endpoint: "${sink.url}" }`)
   const moved = await host.run('replay loki --to other --remove')

@@ -44,6 +44,7 @@ enum hook_flag {
 	HOOK_HAS_RETURN = 1,      /* the last value is the return value */
 	HOOK_RETURN_FOLLOWS = 2,  /* the last value is the number of the call, and an EVENT_RETURN will have it too */
 	HOOK_RETURN_MISSED = 4,   /* the return will not be seen */
+	HOOK_NOT_ACTED = 8,       /* what the selector wants done was not done */
 };
 
 /* What a value holds; the payload follows the 8-byte header. */

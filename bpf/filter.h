@@ -15,6 +15,7 @@ enum limit {
 	SELECTORS_MAX = 512,  /* of all policies on a function */
 	SET_WORDS = 8,
 	FILTERS_MAX = 20,     /* of one selector: five on arguments, the others on the task */
+	ACTIONS_MAX = 3,      /* of one selector */
 	FILTER_NUMBERS = 4,   /* more values than that go into the map `numbers` */
 	SCREENED_NUMBERS = 4, /* numbers of a function by which calls are rejected */
 	SMALL_NUMBERS = 64,   /* 0 to 63 are screened by value, all others alike */
@@ -68,6 +69,23 @@ struct filter {
 	__u64 numbers[FILTER_NUMBERS];
 };
 
+/* Whose repeats of a call count as such. */
+enum repeat_scope {
+	SCOPE_THREAD,
+	SCOPE_PROCESS,
+	SCOPE_GLOBAL,
+};
+
+/* What is done about a call that a selector matches (call/action.h); all 0: a record. */
+struct action {
+	__u32 interval_ms;           /* without a record of a repeat; 0: all have one */
+	__u8 signals[ACTIONS_MAX];   /* sent to the process, in order; 0: no more */
+	__u8 hide;                   /* no record */
+	__u8 scope;                  /* enum repeat_scope */
+	__u8 values;                 /* bits of hook.values, in which repeats are alike */
+	__u16 reserved;
+};
+
 /* A selector of a policy; those of one policy on the function stand together, in its order. */
 struct selector {
 	__u32 policy_hook;  /* what records carry as hook_id */
@@ -76,7 +94,7 @@ struct selector {
 	__u8 undecided;     /* the first filters, about which the screen does not know all */
 	__u8 return_type;   /* enum arg_type; ARG_NOP: the policy asks for none */
 	__u32 conditions;   /* set of the conditions that the process must fulfil (match/process.h); EMPTY_SET: none */
-	__u32 reserved;
+	struct action action;
 	struct filter filters[FILTERS_MAX];
 };
 

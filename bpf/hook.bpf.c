@@ -29,6 +29,7 @@
 #include "args/string.h"
 #include "args/file.h"
 #include "call/screen.h"
+#include "call/action.h"
 #include "call/match.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

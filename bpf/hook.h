@@ -35,8 +35,10 @@ struct hook {
 	__u32 all;        /* set of all selectors */
 	__u32 selectors;  /* first of them in the map `selectors` */
 	__u32 nselectors;
+	__u32 actions;     /* 1: some do other than report a call */
 	__u32 conditional; /* 1: selectors ask for conditions of the process */
 	__u32 conditions;  /* set of which a process must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
+	__u32 reserved;
 	struct path_screen path;
 };
 

@@ -47,6 +47,7 @@ enum task_namespace layout_task_namespace;
 enum task_capabilities layout_task_capabilities;
 enum join_state layout_join_state;
 enum join_count layout_join_count;
+enum repeat_scope layout_repeat_scope;
 
 struct event_header layout_event_header;
 struct value layout_value;

@@ -11,6 +11,7 @@ const volatile __u64 ring_hook_limit = ~0ull;
 
 #define RING_HEADER_BYTES 8 /* in front of every record (include/uapi/linux/bpf.h BPF_RINGBUF_HDR_SZ) */
 #define NSEC_PER_SEC 1000000000ull
+#define NSEC_PER_MSEC 1000000ull
 
 static __always_inline __u32 padded(__u32 len)
 {

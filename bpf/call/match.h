@@ -7,16 +7,6 @@
  * left, and a record for each policy that matches.
  */
 
-/* The value at an offset of the record, if the largest one has room there. */
-static __always_inline struct value *value_at(struct scratch *s, __u32 at)
-{
-	/* The verifier of 6.1 forgets the bound of a number that was put aside: it wants the test right here. */
-	barrier_var(at);
-	if (at > RECORD_BYTES)
-		return 0;
-	return (struct value *)(s->record + at);
-}
-
 /* Writes value `i` of the function, a text or a path, at an offset of the record; returns the bytes used. Global, as add_open. */
 __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 {
@@ -184,8 +174,9 @@ static __always_inline int next_selector(__u32 slot)
 	struct selector *selector;
 	struct event_header *h;
 	struct value *v;
+	__u16 returns;
 	__u8 type;
-	int last;
+	int last, acted = 0;
 
 	if (!s)
 		return 1;
@@ -208,24 +199,33 @@ static __always_inline int next_selector(__u32 slot)
 			return last;
 	}
 	s->done = selector->policy_hook;
+	if (hook->actions)
+		acted = act(slot, key);
+	if (acted & ACT_HIDE)
+		return last;
 	end = s->end;
 	h = (struct event_header *)s->record;
-	h->flags = 0;
+	returns = 0;
 	if (selector->return_type != ARG_NOP) {
 		v = value_at(s, end);
 		if (!v)
 			return last;
-		h->flags = s->call.returns;
-		type = h->flags == HOOK_HAS_RETURN ? selector->return_type : ARG_U64;
+		returns = s->call.returns;
+		type = returns == HOOK_HAS_RETURN ? selector->return_type : ARG_U64;
 		v->index = RETURN_INDEX;
 		end += put_number((char *)v, type, narrowed(type, s->call.returned));
 		h->nargs++;
 	}
+	h->flags = acted & ACT_REFUSED ? returns | HOOK_NOT_ACTED : returns;
 	h->selector = selector->index;
 	h->hook_id = selector->policy_hook;
-	if (submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK) && h->flags == HOOK_RETURN_FOLLOWS)
-		s->call.awaited = true;
-	if (h->flags)
+	if (submit(h, end, sizeof(s->record), COUNTER_RING_FULL_HOOK)) {
+		if (returns == HOOK_RETURN_FOLLOWS)
+			s->call.awaited = true;
+		if (acted & ACT_LIMIT)
+			reported_now(s);
+	}
+	if (returns)
 		h->nargs--;
 	return last;
 }

@@ -18,6 +18,13 @@ struct call {
 	__u32 reserved;
 };
 
+/* What is the same in a repeat of a call. */
+struct repeat_key {
+	__u32 policy_hook;
+	__u32 caller;     /* by scope: tid, tgid or 0 */
+	__u64 arguments;  /* their hash */
+};
+
 /* Work space of one function on one CPU. One for each slot: a program is never entered twice on a CPU, another may be. */
 struct scratch {
 	struct call call;  /* here and not on the stack, of which all functions of a program share 512 bytes */
@@ -31,6 +38,11 @@ struct scratch {
 		struct suffix_entry reversed;
 		struct text_entry part;
 	};
+	struct {
+		struct repeat_key key;
+		__u32 at;    /* what of a text is still to be hashed */
+		__u32 left;
+	} repeat;
 	__u32 offset[VALUES_MAX];  /* of each value in the record */
 	__u32 end;      /* of the last value */
 	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */
@@ -49,6 +61,16 @@ struct {
 static __always_inline struct scratch *scratch_of(__u32 slot)
 {
 	return bpf_map_lookup_elem(&scratch, &slot);
+}
+
+/* The value at an offset of the record, if the largest one has room there. */
+static __always_inline struct value *value_at(struct scratch *s, __u32 at)
+{
+	/* The verifier of 6.1 forgets the bound of a number that was put aside: it wants the test right here. */
+	barrier_var(at);
+	if (at > RECORD_BYTES)
+		return 0;
+	return (struct value *)(s->record + at);
 }
 
 #endif

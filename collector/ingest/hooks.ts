@@ -21,6 +21,9 @@ export class HookRegistry {
   add(hook: Hook, spec: HookSpec): void {
     this.#hooks.set(hook.id, {
       hook,
+      bySelector: spec.selectors.map(({ actions }) =>
+        actions === undefined || actions.last === hook.action ? hook : { ...hook, action: actions.last },
+      ),
       args: spec.args.flatMap((arg) => (arg.type.kind === 'none' ? [] : [{ index: valueIndex(arg), type: arg.type }])),
       returned: spec.returnArg?.type ?? NOP,
       events: 0,

@@ -12,6 +12,7 @@ import type { ProcessTable } from '../process/table.ts'
 import { decodeText } from '../process/text.ts'
 import { NOT_SEEN } from './returns.ts'
 import {
+  HOOK_NOT_ACTED,
   HOOK_RETURN_FOLLOWS,
   HOOK_RETURN_MISSED,
   RETURN_INDEX,
@@ -27,7 +28,10 @@ import {
 
 /** What events need of their hook. */
 export interface KnownHook {
+  /** Of calls that are reported and nothing else. */
   readonly hook: Hook
+  /** What events say of it, by the selector that matched; empty without selectors. */
+  readonly bySelector: readonly Hook[]
   /** The policy's `args` without nop; `index`: what records call the value (`valueIndex` of kernel/layout/hook.ts). */
   readonly args: ReadonlyArray<{ readonly index: number; readonly type: ArgumentType }>
   readonly returned: ArgumentType
@@ -124,7 +128,7 @@ export class Normalizer {
       parent: image.parent?.process,
       refcnt: image.process.refcnt,
       tid: raw.tid,
-      hook: known.hook,
+      hook: (raw.flags & HOOK_NOT_ACTED) === 0 ? (known.bySelector[raw.selector] ?? known.hook) : known.hook,
       args,
       returned,
     }

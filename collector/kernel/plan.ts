@@ -2,6 +2,7 @@
  * Plans what to load and attach for a policy on this kernel. Pure: needs only facts about the kernel.
  */
 import type { HookGroup, HookSpec, Policy } from '../../config/policy/policy.ts'
+import { sendsSignals } from '../../config/policy/selectors/actions.ts'
 import type { Position, Problem } from '../../config/yaml/problems.ts'
 import { suggest } from '../../config/yaml/suggest.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
@@ -77,10 +78,11 @@ export function symbolOf(spec: HookSpec, arch: KernelFacts['arch']): string {
 
 /**
  * The cheapest mode that loses nothing on this kernel (docs/policies.md). On kernels that preempt tasks in kernel code, a preempted fexit program
- * hides calls of other tasks, and session loses returns under load, so entry and return are joined there.
+ * hides calls of other tasks, and session loses returns under load, so entry and return are joined there. Signals are sent at the entry, so such a
+ * hook is never fexit.
  */
 export function chooseMode(
-  spec: Pick<HookSpec, 'return'>,
+  spec: Pick<HookSpec, 'return'> & Partial<Pick<HookSpec, 'selectors'>>,
   kernel: KernelFacts,
   wanted: AttachMode | 'auto',
 ): AttachMode {
@@ -88,11 +90,13 @@ export function chooseMode(
   const session = kernel.fprobe && kernel.session !== 'none'
   // The fexit program reads arguments and return value by helpers as old as bpf_loop.
   if (!kernel.loops) return 'join'
-  if (wanted === 'fexit') return 'fexit'
+  // A signal is to be there before the function does its work.
+  const signals = sendsSignals({ selectors: spec.selectors ?? [] })
+  if (wanted === 'fexit' && !signals) return 'fexit'
   if (wanted === 'kprobe.session' && session) return 'kprobe.session'
   if (wanted === 'kprobe.session' || wanted === 'join' || wanted === 'kprobe') return 'join'
   const noPreemption = kernel.preemption === 'none' || kernel.preemption === 'voluntary'
-  if (noPreemption) return 'fexit'
+  if (noPreemption && !signals) return 'fexit'
   // Since 6.14 fprobe keeps returns on a shadow stack and no longer runs out of instances.
   return session && atLeast(kernel, 6, 14) ? 'kprobe.session' : 'join'
 }

@@ -3,6 +3,7 @@
  * the functions that it concerns, then replaces the present ones (gate.ts). So it misses no call and reports none twice, and other functions run
  * on undisturbed. A change takes effect as a whole or not at all. Missed runs of functions stay counted after they were detached.
  */
+import { randomBytes } from 'node:crypto'
 import { constants as os } from 'node:os'
 import * as native from '../../native/index.ts'
 import { NativeError, builtFile } from '../../native/index.ts'
@@ -11,6 +12,7 @@ import type { Policy } from '../../config/policy/policy.ts'
 import type { CallEnd } from '../ingest/decode.ts'
 import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
+import { Repeats, isLimited } from './actions/repeats.ts'
 import { u32 } from './bytes.ts'
 import { Conditions } from './conditions/conditions.ts'
 import { hostNamespaces } from './conditions/host-namespaces.ts'
@@ -20,13 +22,15 @@ import type { Programs, Runs } from './gate.ts'
 import { JoinSweep, threadStarts } from './joins.ts'
 import type { ThreadStart } from './joins.ts'
 import type { Finding } from './guard/finding.ts'
-import { fitTogether, hookBytes } from './layout/hook.ts'
+import { assign, wayOf } from './layout/assign.ts'
+import type { Wanted } from './layout/assign.ts'
+import { hookBytes } from './layout/hook.ts'
 import type { HostFacts } from './layout/selector.ts'
 import { emptyTables, fillMaps, mapSizes } from './layout/tables.ts'
 import { hookObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { planPolicy } from './plan.ts'
-import type { AttachMode, LoadedPolicy, Plan, PlannedHook, Way } from './plan.ts'
+import type { AttachMode, LoadedPolicy, Plan, PlannedHook } from './plan.ts'
 import { FunctionRefused, refusal } from './refusal.ts'
 import { symbolsOf } from './symbols.ts'
 import { HOOK, HOOK_SLOTS } from './wire.ts'
@@ -42,14 +46,6 @@ export interface PolicyProgramOptions {
   readonly native?: Pick<typeof native, 'openObject' | 'closed' | 'kernelFunctions' | 'kernelFunctionNames'>
 }
 
-/** A function and its way of attaching, with the hooks of policies that one program serves. */
-interface Wanted {
-  readonly key: string
-  readonly symbol: string
-  readonly way: Way
-  readonly hooks: readonly PlannedHook[]
-}
-
 interface Attached extends Wanted {
   /** In records of the join map; stays when policies change. */
   readonly id: number
@@ -58,6 +54,8 @@ interface Attached extends Wanted {
 }
 
 const { E2BIG } = os.errno
+/** Where no policy limits. */
+const UNLIMITED = { repeats: 1, suppressed: 1 }
 
 export class PolicyPrograms implements Disposable {
   readonly #options: PolicyProgramOptions
@@ -74,6 +72,9 @@ export class PolicyPrograms implements Disposable {
   readonly #past = new Map<string, Runs>()
   /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
   #join: JoinSweep | undefined
+  /** Made with the first program that limits. */
+  #repeats: Repeats | undefined
+  readonly #secret: Buffer = randomBytes(8)
   readonly #conditions: Conditions
   readonly #known: HostFacts
 
@@ -105,13 +106,15 @@ export class PolicyPrograms implements Disposable {
     }))
     planned(plans.flatMap(({ hooks }) => hooks))
     await this.#conditions.add(add)
-    let unused = add
+    let [unused, unusedHooks]: [readonly Policy[], readonly PlannedHook[]] = [add, plans.flatMap(({ hooks }) => hooks)]
     try {
       const loaded = await this.#exchange(remove, plans)
       unused = remove.map(({ policy }) => policy)
+      unusedHooks = remove.flatMap(({ hooks }) => hooks)
       return loaded
     } finally {
       this.#conditions.remove(unused)
+      this.#repeats?.retire(unusedHooks)
     }
   }
 
@@ -124,7 +127,7 @@ export class PolicyPrograms implements Disposable {
     /** Functions whose trampoline is full because of other tracers: their hooks are joined. */
     const full = new Set<string>()
     for (;;) {
-      const changed = this.#assign(gone, added, full)
+      const changed = assign(this.#attached, gone, added, full)
       try {
         await this.#apply(changed)
       } catch (error) {
@@ -143,28 +146,6 @@ export class PolicyPrograms implements Disposable {
         lacking,
       }))
     }
-  }
-
-  /** The functions whose hooks change. Those without any left are to be detached. */
-  #assign(gone: ReadonlySet<number>, added: readonly PlannedHook[], full: ReadonlySet<string>): Wanted[] {
-    const changed = new Map<string, Wanted>()
-    for (const { key, symbol, way, hooks } of this.#attached.values()) {
-      const left = hooks.filter(({ hook }) => !gone.has(hook.id))
-      if (left.length < hooks.length) changed.set(key, { key, symbol, way, hooks: left })
-    }
-    for (const planned of added) {
-      const { symbol, spec, load } = planned
-      const way = wayOf(planned, full)
-      // Nearly always the first has room.
-      for (let n = 0; ; n++) {
-        const key = `${symbol} ${load} ${way.mode} ${way.multi} ${spec.syscall} ${n}`
-        const hooks = (changed.get(key) ?? this.#attached.get(key))?.hooks ?? []
-        if (!fitTogether([...hooks, planned].map((hook) => hook.spec))) continue
-        changed.set(key, { key, symbol, way, hooks: [...hooks, planned] })
-        break
-      }
-    }
-    return [...changed.values()]
   }
 
   /** Loads everything, attaches new functions, and only then replaces programs. */
@@ -198,11 +179,18 @@ export class PolicyPrograms implements Disposable {
       hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#known).copy(hooks, slot * HOOK.bytes)
       if (turns.over) await turns.rest()
     }
+    const limits = part.some(({ hooks: served }) => served.some(isLimited))
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
-      constants: { ...this.#constants, hooks, agent_tgid: u32(agentPid) },
-      sharedMaps: { ...this.#maps, ...this.#join?.maps },
-      mapSizes: { ...mapSizes(tables), scratch: part.length, walks: part.length, evaluations: part.length },
+      constants: { ...this.#constants, hooks, agent_tgid: u32(agentPid), repeat_secret: this.#secret },
+      sharedMaps: { ...this.#maps, ...this.#join?.maps, ...this.#repeats?.maps },
+      mapSizes: {
+        ...mapSizes(tables),
+        ...(limits || this.#repeats !== undefined ? {} : UNLIMITED),
+        scratch: part.length,
+        walks: part.length,
+        evaluations: part.length,
+      },
     }
     const object = await this.#native.openObject(builtFile(hookObject(facts)), options).catch((cause: unknown) => {
       // A program, or the function that it could not be bound to.
@@ -214,6 +202,10 @@ export class PolicyPrograms implements Disposable {
       await fillMaps(object, tables, turns)
       if (part.some(({ way: { mode } }) => mode === 'join' || mode === 'kprobe.session')) {
         this.#join ??= new JoinSweep(object.map('join'), object.map('join_counts'), this.#threadStart)
+      }
+      if (limits) {
+        this.#repeats ??= new Repeats(object)
+        this.#repeats.add(part.flatMap(({ hooks: served }) => served))
       }
       return object
     } catch (error) {
@@ -315,6 +307,11 @@ export class PolicyPrograms implements Disposable {
     return this.#join?.takeEnds() ?? []
   }
 
+  /** Repeats without an event, by policy. */
+  suppressed(): ReadonlyMap<string, number> {
+    return this.#repeats?.suppressed() ?? new Map()
+  }
+
   /** Removes calls whose return will never come; call it every few seconds. */
   sweepJoins(): void {
     if (this.#join === undefined) return
@@ -336,10 +333,9 @@ export class PolicyPrograms implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    void this.detachAll().finally(() => this.#join?.close())
+    void this.detachAll().finally(() => {
+      this.#join?.close()
+      this.#repeats?.close()
+    })
   }
-}
-
-function wayOf({ way, symbol }: PlannedHook, full: ReadonlySet<string>): Way {
-  return way.mode === 'fexit' && full.has(symbol) ? { ...way, mode: 'join' } : way
 }

@@ -20,9 +20,11 @@ export const SELECTOR = {
   undecided: 6,
   returnType: 7,
   conditions: 8,
-  filters: 16,
-  bytes: 816,
+  action: 12,
+  filters: 24,
+  bytes: 824,
 } as const
+export const ACTION = { intervalMs: 0, signals: 4, hide: 7, scope: 8, values: 9, bytes: 12 } as const
 export const FILTER = { value: 0, class: 1, op: 2, count: 3, id: 4, numbers: 8, bytes: 40 } as const
 export const SET = { bits: 0, bytes: 64 } as const
 export const NUMBER_KEY = { filter: 0, number: 8, bytes: 16 } as const
@@ -65,10 +67,11 @@ export const HOOK = {
   all: 76,
   selectors: 80,
   nselectors: 84,
-  conditional: 88,
-  conditions: 92,
-  path: 96,
-  bytes: 144,
+  actions: 88,
+  conditional: 92,
+  conditions: 96,
+  path: 104,
+  bytes: 152,
 } as const
 export const WANTED_VALUE = { param: 0, type: 1, index: 2, bytes: 4 } as const
 export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
@@ -145,6 +148,7 @@ export const EVENT_MOVE = 6
 export const HOOK_HAS_RETURN = 1
 export const HOOK_RETURN_FOLLOWS = 2
 export const HOOK_RETURN_MISSED = 4
+export const HOOK_NOT_ACTED = 8
 export const VALUE_INT = 1
 export const VALUE_UINT = 2
 export const VALUE_STRING = 3
@@ -214,6 +218,7 @@ export const VALUE_TEXTS_MAX = 5
 export const SELECTORS_MAX = 512
 export const SET_WORDS = 8
 export const FILTERS_MAX = 20
+export const ACTIONS_MAX = 3
 export const FILTER_NUMBERS = 4
 export const SCREENED_NUMBERS = 4
 export const SMALL_NUMBERS = 64
@@ -258,3 +263,4 @@ export const JOIN_MISSED = 3
 export const JOIN_KEPT = 0
 export const JOIN_SWEPT = 1
 export const JOIN_COUNTS = 2
+export const SCOPES = { thread: 0, process: 1, global: 2 } as const

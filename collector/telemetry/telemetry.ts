@@ -149,6 +149,7 @@ export class Telemetry implements AsyncDisposable {
       },
       keepsStatistics: () => kernel.keepsStatistics,
       hookEvents: () => ingest.hooks.eventsByHook(),
+      suppressed: () => kernel.policies.suppressed(),
       returnsWaiting: () => kernel.policies.waitingReturns(),
       processes: ingest.processes,
       enrichment,

@@ -33,6 +33,7 @@ export function readKprobe(place: Place, lists: Lists, problems: Problems): Kpro
   const optional = readIgnore(fields, problems)
   const returns = fields.flag('return', false)
   const returnArg = readReturnArg(fields, returns, problems)
+  checkReturnAction(fields, problems)
   const args = readArguments(fields, problems)
   const selectors = readSelectors(fields, args, problems)
   const message = readMessage(fields, problems)
@@ -52,6 +53,16 @@ export function readKprobe(place: Place, lists: Lists, problems: Problems): Kpro
     tags,
     at: place.node.at,
   }))
+}
+
+/** Post is what happens anyway. The others are for sockets. */
+function checkReturnAction(fields: Fields, problems: Problems): void {
+  const action = fields.text('returnArgAction')
+  if (action === undefined || action === 'Post') return
+  const known = ['TrackSock', 'UntrackSock'].includes(action)
+  const got = known ? `${notSupported('action', action)}; expected Post` : `expected Post, got ${show(action)}`
+  const path = fields.pathOf('returnArgAction')
+  problems.add(fields.get('returnArgAction')?.node.at ?? fields.at, `${path}: ${got}; leave it out`)
 }
 
 /** `syscall`: undefined when it is not known, because of a mistake. */

@@ -1,4 +1,4 @@
-/** `spec.options`: what a policy says about how it is run; nothing of it changes what is reported. */
+/** `spec.options`: what a policy says about how it is run; nothing of it changes which calls match. */
 import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
@@ -9,7 +9,7 @@ export const MAX_OPTIONS = 16
 /** As Go's strconv.ParseBool. */
 const BOOLEAN = /^(?:1|t|T|true|TRUE|True|0|f|F|false|FALSE|False)$/
 
-/** Values by option; undefined: any. A policy without actions does the same in each mode. */
+/** Values by option; undefined: any. */
 const OPTIONS: ReadonlyMap<string, RegExp> = new Map([
   ['disable-kprobe-multi', BOOLEAN],
   ['disable-uprobe-multi', BOOLEAN],
@@ -18,9 +18,15 @@ const OPTIONS: ReadonlyMap<string, RegExp> = new Map([
 
 const LATER: readonly string[] = ['override-method', 'sleepable-preload-size']
 
-/** Whether each function is to have a kprobe of its own. */
-export function readOptions(spec: Fields, problems: Problems): boolean {
-  let single = false
+export interface PolicyModes {
+  /** Each function is to have a kprobe of its own. */
+  readonly singleProbes: boolean
+  /** No signals are sent; records name them all the same. */
+  readonly monitors: boolean
+}
+
+export function readOptions(spec: Fields, problems: Problems): PolicyModes {
+  let [singleProbes, monitors] = [false, false]
   for (const place of spec.list('options', MAX_OPTIONS)) {
     const fields = Fields.of(place, OPTION_KEYS, problems)
     const namePlace = fields?.need('name', `one of ${[...OPTIONS.keys()].join(', ')}`)
@@ -40,8 +46,10 @@ export function readOptions(spec: Fields, problems: Problems): boolean {
       const expected = allowed === BOOLEAN ? 'true or false' : 'enforce or monitor'
       problems.add(fields.keyAt('value'), `${fields.pathOf('value')}: expected ${expected}, got ${show(value)}`)
     } else if (name === 'disable-kprobe-multi') {
-      single = /^(?:1|t)/i.test(value ?? '')
+      singleProbes = /^(?:1|t)/i.test(value ?? '')
+    } else if (name === 'policy-mode') {
+      monitors = value === 'monitor'
     }
   }
-  return single
+  return { singleProbes, monitors }
 }

@@ -8,6 +8,7 @@ import { readGroups } from './groups.ts'
 import { readKprobe } from './kprobe.ts'
 import { Lists } from './lists.ts'
 import { readOptions } from './options.ts'
+import { withoutSignals } from './selectors/actions.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
@@ -126,7 +127,7 @@ function readSpec(document: Fields, problems: Problems): Pick<Policy, 'hooks' | 
     problems.add(spec.keyAt(second), `spec: ${sentence}`)
   }
   const lists = Lists.of(spec, problems)
-  const singleProbes = readOptions(spec, problems)
+  const { singleProbes, monitors } = readOptions(spec, problems)
   // Both have the same schema and records; ktrail chooses how a function is attached.
   const hooks = spec.get('kprobes') ?? spec.get('fentries')
   if (hooks === undefined) {
@@ -147,5 +148,5 @@ function readSpec(document: Fields, problems: Problems): Pick<Policy, 'hooks' | 
       break
     }
   }
-  return { hooks: found, singleProbes }
+  return { hooks: monitors ? found.map(withoutSignals) : found, singleProbes }
 }

@@ -97,10 +97,30 @@ export interface Selector {
   readonly matchArgs: readonly ArgumentFilter[]
   readonly process?: readonly ProcessFilter[]
   readonly task?: readonly TaskFilter[]
+  /** Absent: an event, and nothing else. */
+  readonly actions?: Actions
 }
 
-/** The action for a matching call: so far only `post`, which reports an event. */
-export type Action = 'post'
+/** Tetragon's `KprobeAction` in lower case. */
+export type Action = 'post' | 'nopost' | 'sigkill' | 'signal'
+
+/** What is done about a call that a selector matches. */
+export interface Actions {
+  /** The last one, which records name. */
+  readonly last: Action
+  /** Sent to the calling process, in order. */
+  readonly signals: readonly number[]
+  /** Whether there is an event. */
+  readonly reports: boolean
+  readonly limit: RateLimit | undefined
+}
+
+/** No event for the same arguments by the same caller within the time after an event. */
+export interface RateLimit {
+  readonly ms: number
+  /** Whose repeats count as such. */
+  readonly scope: 'thread' | 'process' | 'global'
+}
 
 /** Fields of every kind of hook. */
 interface HookBase {

@@ -8,6 +8,7 @@ import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
+import { readActions } from './selectors/actions.ts'
 import { readProcessFilters } from './selectors/process.ts'
 import { readTaskFilters } from './selectors/task.ts'
 import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
@@ -31,7 +32,13 @@ export function readSelectors(kprobe: Fields, args: Arguments, problems: Problem
     }
     const process = fields === undefined ? [] : readProcessFilters(fields, problems)
     const task = fields === undefined ? [] : readTaskFilters(fields, problems)
-    return { matchArgs, ...(process.length === 0 ? {} : { process }), ...(task.length === 0 ? {} : { task }) }
+    const actions = fields === undefined ? undefined : readActions(fields, problems)
+    return {
+      matchArgs,
+      ...(process.length === 0 ? {} : { process }),
+      ...(task.length === 0 ? {} : { task }),
+      ...(actions === undefined ? {} : { actions }),
+    }
   })
 }
 

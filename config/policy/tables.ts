@@ -117,11 +117,11 @@ export const KPROBE_KEYS: KeyTable = {
     isSyscall: 'syscall',
     optional: 'write ignore: {callNotFound: true}',
     callNotFound: 'write ignore: {callNotFound: true}',
-    action: 'leave it out: ktrail reports every call that matches',
-    actions: 'leave it out: ktrail reports every call that matches',
+    action: 'write it into a selector: matchActions: [{action: ...}]',
+    actions: 'write them into a selector: matchActions',
   },
-  own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags', 'ignore'],
-  later: ['returnArgAction', 'data'],
+  own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags', 'ignore', 'returnArgAction'],
+  later: ['data'],
 }
 
 export const IGNORE_KEYS: KeyTable = {
@@ -153,14 +153,22 @@ export const SELECTOR_KEYS: KeyTable = {
     matchArguments: 'matchArgs',
     match: 'matchArgs',
     matchBinary: 'matchBinaries',
-    matchActions: 'leave it out: ktrail reports every match, as action Post does',
     matchAction: 'matchActions',
     binaries: 'matchBinaries',
     matchPids: 'matchPIDs',
     pids: 'matchPIDs',
-    matchReturnActions: 'leave it out: ktrail reports every match, as action Post does',
+    actions: 'matchActions',
+    matchReturnActions: 'leave it out: ktrail acts at the entry of a call, by matchActions',
   },
-  own: ['matchArgs', 'matchBinaries', 'matchParentBinaries', 'matchPIDs', 'matchNamespaces', 'matchCapabilities'],
+  own: [
+    'matchArgs',
+    'matchBinaries',
+    'matchParentBinaries',
+    'matchPIDs',
+    'matchNamespaces',
+    'matchCapabilities',
+    'matchActions',
+  ],
   later: [
     'label',
     'macros',
@@ -169,7 +177,6 @@ export const SELECTOR_KEYS: KeyTable = {
     'matchWorkloads',
     'matchData',
     'matchReturnArgs',
-    'matchActions',
     'matchReturnActions',
   ],
 }
@@ -217,6 +224,36 @@ export const CAPABILITIES_KEYS: KeyTable = {
   own: ['type', 'operator', 'isNamespaceCapability', 'values'],
 }
 
+export const ACTION_KEYS: KeyTable = {
+  name: 'an item of matchActions',
+  meant: {
+    name: 'action',
+    type: 'action',
+    signal: 'argSig',
+    sig: 'argSig',
+    limit: 'rateLimit',
+    scope: 'rateLimitScope',
+  },
+  own: ['action', 'argSig', 'rateLimit', 'rateLimitScope'],
+  later: [
+    'argError',
+    'argFd',
+    'argName',
+    'argUrl',
+    'argFqdn',
+    'argSock',
+    'argIndex',
+    'argValue',
+    'argRegs',
+    'argNewSymbol',
+    'argNewAddr',
+    'argNewOffset',
+    'kernelStackTrace',
+    'userStackTrace',
+    'imaHash',
+  ],
+}
+
 const TABLES: readonly KeyTable[] = [
   DOCUMENT_KEYS,
   METADATA_KEYS,
@@ -230,6 +267,7 @@ const TABLES: readonly KeyTable[] = [
   PIDS_KEYS,
   NAMESPACES_KEYS,
   CAPABILITIES_KEYS,
+  ACTION_KEYS,
   ARGUMENT_KEYS,
 ]
 

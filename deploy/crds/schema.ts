@@ -13,11 +13,13 @@ import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
 import { MAX_OPTIONS } from '../../config/policy/options.ts'
 import { MAX_FILTERS, MAX_SELECTORS } from '../../config/policy/selector.ts'
+import { ACTIONS, MAX_ACTIONS, MAX_SIGNAL, SCOPES } from '../../config/policy/selectors/actions.ts'
 import { CAPABILITIES } from '../../config/policy/selectors/capabilities.ts'
 import { MEMBERSHIP } from '../../config/policy/selectors/common.ts'
 import { MAX_PID, MAX_PIDS, PROGRAM } from '../../config/policy/selectors/process.ts'
 import { MAX_CAPABILITIES, MAX_NAMESPACES, NAMESPACES, SETS } from '../../config/policy/selectors/task.ts'
 import {
+  ACTION_KEYS,
   ARGUMENT_KEYS,
   BINARIES_KEYS,
   CAPABILITIES_KEYS,
@@ -51,7 +53,6 @@ const OTHERS: Readonly<Record<string, Schema['type']>> = {
   hostSelector: 'object',
   nodeSelector: 'object',
   selectorsMacros: 'object',
-  returnArgAction: 'string',
   sizeArgIndex: 'integer',
   returnCopy: 'boolean',
   maxData: 'boolean',
@@ -61,6 +62,21 @@ const OTHERS: Readonly<Record<string, Schema['type']>> = {
   btfTypeModule: 'string',
   label: 'string',
   pattern: 'string',
+  argError: 'integer',
+  argFd: 'integer',
+  argName: 'integer',
+  argUrl: 'string',
+  argFqdn: 'string',
+  argSock: 'integer',
+  argIndex: 'integer',
+  argValue: 'integer',
+  argRegs: 'array',
+  argNewSymbol: 'string',
+  argNewAddr: 'integer',
+  argNewOffset: 'integer',
+  kernelStackTrace: 'boolean',
+  userStackTrace: 'boolean',
+  imaHash: 'boolean',
 }
 
 const list = (items: Schema, description: string, maxItems: number, minItems = 0): Schema => ({
@@ -192,6 +208,18 @@ const capabilities = mapping(
   ['operator', 'values'],
 )
 
+const action = mapping(
+  ACTION_KEYS,
+  'What is done about a call that matches.',
+  {
+    action: oneOf(ACTIONS.keys(), 'Post: an event; NoPost: none; Sigkill and Signal: a signal to the calling process.'),
+    argSig: { type: 'integer', description: 'The number of the signal, with Signal.', minimum: 1, maximum: MAX_SIGNAL },
+    rateLimit: text('With Post: for how long no event comes of the same arguments, such as 30s, 5m or 1h.'),
+    rateLimitScope: oneOf(SCOPES.keys(), 'Whose calls are limited together; default thread.'),
+  },
+  ['action'],
+)
+
 const selector = mapping(
   SELECTOR_KEYS,
   'Matches when all of its filters match.',
@@ -206,6 +234,7 @@ const selector = mapping(
       'Capabilities of the calling task; all filters must match.',
       MAX_CAPABILITIES,
     ),
+    matchActions: list(action, 'What is done about a call that matches; none: an event.', MAX_ACTIONS),
   },
   [],
 )
@@ -221,6 +250,7 @@ const kprobe = mapping(
     ),
     return: flag('Whether the return value is recorded; needs returnArg.', false),
     returnArg: argument(named(RETURN_TYPES), 'The return value.'),
+    returnArgAction: oneOf(['Post'], 'Post, which happens anyway.'),
     args: list(
       argument(named(TYPES), 'An argument that is read.'),
       'Arguments that are read, in the order of records.',

@@ -4,6 +4,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { formatProblem, show } from '../../../config/yaml/problems.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
+import { sendsSignals } from '../../../config/policy/selectors/actions.ts'
 import { CollectorError } from '../../errors.ts'
 import { KUBERNETES_SOURCE } from '../../policies/kubernetes.ts'
 import type { Policies, PolicyId, PolicyStatus } from '../../policies/registry.ts'
@@ -78,12 +79,15 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
     return change('disabled', id, () => policies.disable(id))
   })
   methods.unary(method.configureTracingPolicy, async (request) => {
-    const { id } = find(policies, request)
-    if (request.mode === Mode.TP_MODE_ENFORCE) {
-      throw new ApiError(
-        'FAILED_PRECONDITION',
-        'mode: ktrail reports accesses and cannot prevent them: expected monitor',
-      )
+    const status = find(policies, request)
+    const { id } = status
+    const mode = modeOf(status)
+    if (request.mode !== undefined && request.mode !== Mode.TP_MODE_UNKNOWN && request.mode !== mode) {
+      const sentence =
+        mode === Mode.TP_MODE_ENFORCE
+          ? 'a policy that sends signals enforces: expected enforce; load it with the option policy-mode: monitor instead'
+          : 'a policy without signals, or with the option policy-mode: monitor, enforces nothing: expected monitor'
+      throw new ApiError('FAILED_PRECONDITION', `mode: ${sentence}`)
     }
     if (request.enable === undefined) return {}
     return request.enable
@@ -116,6 +120,10 @@ function find(policies: Registry, { name, namespace, domain }: Named): PolicySta
   throw new ApiError('NOT_FOUND', `no policy ${show(name)} in the domain ${show(source)}${hint}`)
 }
 
+function modeOf({ policy }: PolicyStatus): Mode {
+  return policy.hooks.some(sendsSignals) ? Mode.TP_MODE_ENFORCE : Mode.TP_MODE_MONITOR
+}
+
 function isOfApi({ id }: PolicyStatus): boolean {
   return DOMAIN.test(id.source) && id.source !== KUBERNETES_SOURCE
 }
@@ -139,7 +147,7 @@ function statusOf(status: PolicyStatus): MessageInitShape<typeof TracingPolicySt
     enabled: state === 'enabled',
     error,
     state: stateOf(status),
-    mode: Mode.TP_MODE_MONITOR,
+    mode: modeOf(status),
     stats: { actionCounters: { post: BigInt(events) } },
     hookStatuses: [
       ...hooks.map(({ symbol, mode }, i) => hookOf(mode, symbol, i, HookState.STATUS_LOADED)),

@@ -103,10 +103,15 @@ export function hookBytes(
     selector.writeUInt32LE(tables.sets.id(asked[i] ?? 0n), SELECTOR.conditions)
     tables.selectors.push(selector)
   })
+  bytes.writeUInt32LE(rows.some(({ selector }) => doesMore(selector)) ? 1 : 0, HOOK.actions)
   bytes.writeUInt32LE(asked.some(Boolean) ? 1 : 0, HOOK.conditional)
   bytes.writeUInt32LE(tables.sets.id(anyOf(asked)), HOOK.conditions)
   return bytes
 }
+
+/** Than to report a call. */
+const doesMore = ({ actions }: Selector): boolean =>
+  actions !== undefined && (!actions.reports || actions.signals.length > 0 || actions.limit !== undefined)
 
 /** Bits of which a process has one when it has all that a selector asks for; none when a selector asks for none. */
 function anyOf(asked: readonly bigint[]): bigint {

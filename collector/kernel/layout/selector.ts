@@ -1,5 +1,6 @@
 /** Writes one `struct selector` (bpf/filter.h), and what its filters have in maps. */
 import type {
+  Actions,
   ArgumentFilter,
   ArgumentSpec,
   HookSpec,
@@ -9,7 +10,18 @@ import type {
   TaskFilter,
 } from '../../../config/policy/policy.ts'
 import type { ArgumentType } from '../../../config/policy/arguments.ts'
-import { ARG_TYPES, CAPABILITY_SETS, CLASSES, FILTER, FILTER_NUMBERS, NAMESPACES, OPS, SELECTOR } from '../wire.ts'
+import {
+  ACTION,
+  ARG_TYPES,
+  CAPABILITY_SETS,
+  CLASSES,
+  FILTER,
+  FILTER_NUMBERS,
+  NAMESPACES,
+  OPS,
+  SCOPES,
+  SELECTOR,
+} from '../wire.ts'
 import type { Tables } from './tables.ts'
 import { textEntries } from './texts.ts'
 
@@ -67,11 +79,27 @@ export function selectorBytes(
   task.forEach((filter, i) =>
     writeTaskFilter(bytes, SELECTOR.filters + i * FILTER.bytes, filter, hostNamespace, tables),
   )
+  if (selector.actions !== undefined) writeActions(bytes, selector.actions, spec, values)
   filters.forEach((filter, i) => {
     const value = values.findIndex((each) => sameValue(each, spec.args[filter.arg]))
     writeFilter(bytes, SELECTOR.filters + (task.length + i) * FILTER.bytes, value, filter, tables)
   })
   return bytes
+}
+
+function writeActions(bytes: Buffer, actions: Actions, { args }: HookSpec, values: readonly Value[]): void {
+  const { signals, reports, limit } = actions
+  const at = SELECTOR.action
+  signals.forEach((signal, i) => (bytes[at + ACTION.signals + i] = signal))
+  bytes[at + ACTION.hide] = reports ? 0 : 1
+  if (limit === undefined) return
+  bytes.writeUInt32LE(limit.ms, at + ACTION.intervalMs)
+  bytes[at + ACTION.scope] = SCOPES[limit.scope]
+  // Those of other policies on the function do not count.
+  bytes[at + ACTION.values] = values.reduce(
+    (bits, value, i) => (args.some((arg) => sameValue(value, arg)) ? bits | (1 << i) : bits),
+    0,
+  )
 }
 
 function writeFilter(bytes: Buffer, at: number, value: number, filter: ArgumentFilter, tables: Tables): void {

@@ -98,6 +98,7 @@ export function knownHook({ hook, args, returned }: RecordedHook): KnownHook {
   const known = args.map(({ index, type: name }) => ({ index, type: type(name) }))
   return {
     hook,
+    bySelector: [],
     args: known.flatMap((arg) => (arg.type === NOP ? [] : [{ index: valueIndex(arg), type: arg.type }])),
     returned: type(returned),
   }

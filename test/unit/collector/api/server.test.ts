@@ -187,6 +187,11 @@ test('api: a policy twice, unknown, of a file, or to be enforced is refused with
   await rig.policies.add({ source: 'k8s', namespace: '', name: 'of-cluster' }, policyOf('of-cluster'))
   await client.ask('AddTracingPolicy', { yaml: POLICY })
   await client.ask('AddTracingPolicy', { yaml: POLICY, domain: 'mine' })
+  const kill = 'spec: { kprobes: [{ call: sys_read, selectors: [{ matchActions: [{ action: Sigkill }] }] }] }'
+  const yaml = `apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: { name: kill }\n${kill}\n`
+  await client.ask('AddTracingPolicy', { yaml })
+  await client.ask('ConfigureTracingPolicy', { name: 'kill', mode: 'TP_MODE_ENFORCE' })
+  assert.match(JSON.stringify(await client.ask('ListTracingPolicies', { domain: 'grpc' })), /TP_MODE_ENFORCE/)
   await client.ask('DisableTracingPolicy', { name: 'etc', domain: 'mine' })
   const rows: ReadonlyArray<readonly [call: string, request: Record<string, string>, code: number, details: RegExp]> = [
     ['AddTracingPolicy', { yaml: POLICY }, status.ALREADY_EXISTS, /policy "etc" of grpc exists/],
@@ -198,13 +203,24 @@ test('api: a policy twice, unknown, of a file, or to be enforced is refused with
     ['DeleteTracingPolicy', { name: 'etc', namespace: 'a' }, status.NOT_FOUND, /^no policy/],
     ['EnableTracingPolicy', { name: 'of-file' }, status.NOT_FOUND, /there is one in the domain "\/etc\/ktrail/],
     ['DeleteTracingPolicy', { name: 'of-file', domain: file.source }, status.FAILED_PRECONDITION, /remove the file/],
-    ['ConfigureTracingPolicy', { name: 'etc', mode: 'TP_MODE_ENFORCE' }, status.FAILED_PRECONDITION, /cannot prevent/],
+    [
+      'ConfigureTracingPolicy',
+      { name: 'etc', mode: 'TP_MODE_ENFORCE' },
+      status.FAILED_PRECONDITION,
+      /expected monitor$/,
+    ],
+    [
+      'ConfigureTracingPolicy',
+      { name: 'kill', mode: 'TP_MODE_MONITOR' },
+      status.FAILED_PRECONDITION,
+      /expected enforce;/,
+    ],
   ]
   for (const [call, request, code, details] of rows) {
     await assert.rejects(client.ask(call, request), { code, details }, `${call} ${JSON.stringify(request)}`)
   }
   await client.ask('DisableTracingPolicy', { name: 'of-file', domain: file.source })
-  assert.deepEqual(rig.kernel.names, ['of-cluster', 'etc'])
+  assert.deepEqual(rig.kernel.names, ['of-cluster', 'etc', 'kill'])
 })
 
 test('api: what the kernel refuses is listed with its error, and can be deleted', async () => {

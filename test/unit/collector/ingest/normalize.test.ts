@@ -34,11 +34,12 @@ function setup(types: readonly string[] = [], returned = 'int'): Setup {
   )
 }
 
-function setupOf(args: readonly ArgumentSpec[], returned = 'int'): Setup {
+function setupOf(args: readonly ArgumentSpec[], returned = 'int', bySelector: KnownHook['bySelector'] = []): Setup {
   const table = newTable()
   const shell = table.addScanned(scanned(100, 1, { binary: '/bin/sh' }))
   const known: KnownHook = {
     hook: makeHook({ id: 3 }),
+    bySelector,
     args: args.map((each) => ({ index: valueIndex(each), type: each.type })),
     returned: typeOf(returned),
   }
@@ -418,4 +419,17 @@ test('normalize: what is behind the values of a record is of an earlier one', ()
   const event = s.event({ ...hook(100, s.shellStart, [values.flags, values.size, values.returned]), count: 1 })
   assert.ok(event.type === 'process_kprobe')
   assert.deepEqual([event.args.length, event.returned], [1, undefined])
+})
+
+test('normalize: an event names the action of the selector that matched, unless it was not carried out', () => {
+  const s = setupOf([], 'int', [makeHook({ id: 3 }), makeHook({ id: 3, action: 'sigkill' })])
+  const raw = hook(100, s.shellStart)
+  const acted = s.event({ ...raw, selector: 1 })
+  const refused = s.event({ ...raw, selector: 1, flags: wire.HOOK_NOT_ACTED })
+  const posted = s.event(raw)
+  const other = s.event({ ...raw, selector: 2 })
+  assert.deepEqual(
+    [acted, refused, posted, other].map((event) => event.type === 'process_kprobe' && event.hook.action),
+    ['sigkill', 'post', 'post', 'post'],
+  )
 })

@@ -21,6 +21,10 @@ const userText = spec({ ...returns, syscall: true, args: [arg(0, 'string')] })
 const userNumber = spec({ ...returns, syscall: true, args: [arg(0, 'int')] })
 const kernelText = spec({ ...returns, args: [arg(0, 'string')] })
 
+const sigkill = { last: 'sigkill', signals: [9], reports: true, limit: undefined } as const
+const killing = spec({ ...returns, selectors: [{ matchArgs: [] }, { matchArgs: [], actions: sigkill }] })
+const monitoring = spec({ ...returns, selectors: [{ matchArgs: [], actions: { ...sigkill, signals: [] } }] })
+
 const MODES: ReadonlyArray<
   readonly [what: string, spec: KprobeSpec, KernelFacts, wanted: AttachMode | 'auto', AttachMode]
 > = [
@@ -52,6 +56,11 @@ const MODES: ReadonlyArray<
   ['return, session wanted without fprobe', returns, { ...v612, fprobe: false }, 'kprobe.session', 'join'],
   ['return, join wanted', returns, v612, 'join', 'join'],
   ['return, kprobe wanted', returns, v612, 'kprobe', 'join'],
+  ['return and a signal, at the entry', killing, v612, 'auto', 'join'],
+  ['return and a signal on 7.3', killing, lazy73, 'auto', 'kprobe.session'],
+  ['return and a signal, fexit wanted', killing, v612, 'fexit', 'join'],
+  ['return and a signal, session wanted', killing, v612, 'kprobe.session', 'kprobe.session'],
+  ['return and a signal in mode monitor', monitoring, v612, 'auto', 'fexit'],
   ['return, kprobe.multi wanted: auto decides', returns, v612, 'kprobe.multi', 'fexit'],
 ]
 

@@ -570,3 +570,21 @@ test('programs: a link whose descriptor others have closed is reported', async (
     [['link_gone', 'g', 'no link', false]],
   )
 })
+
+test('programs: the first rate limit brings its maps, which later programs share; without one they are small', async () => {
+  const { native, programs, hookObjects } = rig()
+  const limit = { last: 'post', signals: [], reports: true, limit: { ms: 1000, scope: 'global' } } as const
+  const limiting = (call: string): HookSpec => spec({ ...on(call), selectors: [{ matchArgs: [], actions: limit }] })
+  await programs.change([], [policyOf('plain', on('f'))])
+  const [first] = await programs.change([], [policyOf('limited', limiting('g'))])
+  await programs.change(first === undefined ? [] : [first], [policyOf('again', limiting('g'), on('h'))])
+  const shared = hookObjects().map(({ options }) => options.sharedMaps?.['repeats'] !== undefined)
+  const sizes = hookObjects().map(({ options }) => options.mapSizes?.['repeats'])
+  assert.deepEqual(shared, [false, false, true])
+  assert.deepEqual(sizes, [1, undefined, undefined])
+  assert.deepEqual([...programs.suppressed().keys()], ['limited', 'again'])
+  const secrets = new Set(hookObjects().map(({ options }) => String(options.constants?.['repeat_secret'])))
+  assert.equal(secrets.size, 1)
+  await disposed(programs)
+  assert.equal(native.resources, SHARED_MAPS.length)
+})

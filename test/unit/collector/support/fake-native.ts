@@ -144,7 +144,7 @@ export class FakeObject implements BpfObject {
     const state = this.#state(name)
     const handle: BpfMap & { readonly state: MapState } = {
       state,
-      info: { name, keySize: 24, valueSize: 48, maxEntries: 1, perCpu: 1 },
+      info: { name, keySize: 24, valueSize: 48, maxEntries: 8192, perCpu: 1 },
       lookup: (key) => {
         const program = state.programs.get(Buffer.from(key).readUInt32LE())
         return program === undefined ? state.entries.get(hex(key)) : u32(program.id)

@@ -166,6 +166,7 @@ const PLAIN: ReadonlyArray<readonly [name: string, want: readonly string[]]> = [
   ['ktrail_ring_records_total', ['=7']],
   ['ktrail_ring_limit_bytes', ['=4096']],
   ['ktrail_process_table_limit_bytes', ['=5000']],
+  ['ktrail_policy_suppressed_events_total', ['files=7']],
   ['ktrail_hook_events_total', ['files security_file_permission=9']],
   ['ktrail_hook_runs_total', ['security_file_permission=2']],
   ['ktrail_hook_run_seconds_total', ['security_file_permission=3']],

@@ -16,7 +16,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'a hook',
     path: 'spec.kprobes[0]',
-    fields: 'returnArgAction data',
+    fields: 'data',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, ${field}: {} }] }`,
   },
   {
@@ -26,11 +26,20 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, args: [{ index: 0, type: int, ${field}: 1 }] }] }`,
   },
   {
+    where: 'an action',
+    path: 'spec.kprobes[0].selectors[0].matchActions[0]',
+    fields:
+      'argError argFd argName argUrl argFqdn argSock argIndex argValue argRegs argNewSymbol argNewAddr argNewOffset ' +
+      'kernelStackTrace userStackTrace imaHash',
+    yaml: (field) =>
+      `spec: { kprobes: [{ call: sys_f, selectors: [{ matchActions: [{ action: Post, ${field}: 1 }] }] }] }`,
+  },
+  {
     where: 'a selector',
     path: 'spec.kprobes[0].selectors[0]',
     fields:
       'label macros ' +
-      'matchNamespaceChanges matchCapabilityChanges matchWorkloads matchData matchReturnArgs matchActions ' +
+      'matchNamespaceChanges matchCapabilityChanges matchWorkloads matchData matchReturnArgs ' +
       'matchReturnActions',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, selectors: [{ ${field}: [] }] }] }`,
   },

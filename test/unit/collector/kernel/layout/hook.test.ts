@@ -8,10 +8,12 @@ import { emptyTables } from '../../../../../collector/kernel/layout/tables.ts'
 import {
   ARG_TYPES,
   CLASSES,
+  ACTION,
   FILTERS_MAX,
   HOOK,
   NO_ARG,
   OPS,
+  SELECTOR,
   SELECTORS_MAX,
   WANTED_VALUE,
 } from '../../../../../collector/kernel/wire.ts'
@@ -401,4 +403,22 @@ test('layout: any hook of a policy fits into a program of its own', () => {
   const hook = spec({ args, selectors: Array.from({ length: 5 }, () => ({ matchArgs })) })
   assert.ok(fitTogether([hook]))
   assert.equal(selectorsIn(laidOut(hook)).length, 5)
+})
+
+test('layout: actions of selectors, and the values in which repeats are alike', () => {
+  const file = arg(0, 'file')
+  const acting = { last: 'signal', signals: [10, 9], reports: false, limit: undefined } as const
+  const limited = { ...acting, signals: [], reports: true, limit: { ms: 60_000, scope: 'global' } } as const
+  const plain = laidOut(spec({ args: [file] }))
+  assert.equal(plain.bytes.readUInt32LE(HOOK.actions), 0)
+  const { bytes, tables } = laidOut(
+    spec({ args: [arg(1, 'int'), file] }),
+    spec({ args: [file], selectors: [acting, limited].map((actions) => ({ matchArgs: [], actions })) }),
+  )
+  assert.equal(bytes.readUInt32LE(HOOK.actions), 1)
+  const actions = tables.selectors.map((selector) => selector.subarray(SELECTOR.action, SELECTOR.action + ACTION.bytes))
+  assert.deepEqual(
+    actions.map((each) => each.toString('hex')),
+    ['00'.repeat(12), '000000000a09000100000000', '60ea00000000000002020000'],
+  )
 })

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_ACTION_H
+#define KTRAIL_ACTION_H
+
+/*
+ * What is done about a call that a selector matches, apart from its record. Only functions with such selectors
+ * (hook.actions) have this code.
+ */
+
+/* When such a call was last reported. A full table forgets what was not used for long: then a repeat is reported again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct repeat_key);
+	__type(value, __u64);
+} repeats SEC(".maps");
+
+/* Repeats without a record, by policy_hook. User space makes the entries. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, __u64);
+} suppressed SEC(".maps");
+
+/* Of the hash of arguments; random, so that nobody finds arguments that are taken for a repeat of others. */
+const volatile __u64 repeat_secret = 0x9e3779b97f4a7c15ull;
+
+enum act_result {
+	ACT_REFUSED = 1, /* something was not carried out, so the call is reported as one without action */
+	ACT_HIDE = 2,    /* no record */
+	ACT_LIMIT = 4,   /* the record begins a time without repeats */
+};
+
+static __always_inline __u64 hashed(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * (repeat_secret | 1);
+	return hash ^ hash >> 29;
+}
+
+/* One word of the text that is hashed. */
+static __always_inline int hash_word(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	__u32 at, left;
+
+	if (!s || !s->repeat.left)
+		return 1;
+	left = s->repeat.left;
+	at = s->repeat.at;
+	s->repeat.at = at + 8;
+	s->repeat.left = left < 8 ? 0 : left - 8;
+	barrier_var(at);
+	if (at > sizeof(s->record) - 8)
+		return 1;
+	s->repeat.key.arguments = hashed(s->repeat.key.arguments, first_of(*(__u64 *)(s->record + at), left));
+	return 0;
+}
+LOOP_STEP(hash_word)
+
+#define HASHED_WORDS (PATH_BYTES / 8 + 2)
+
+/* Adds value `i` to the hash: what it is, and its text or number. Global, as add_open. */
+__noinline int hash_value(__u32 slot, __u32 i)
+{
+	struct scratch *s = scratch_of(slot);
+	struct value *v;
+	__u32 at;
+
+	if (!s)
+		return 0;
+	at = s->offset[i & (VALUES_MAX - 1)];
+	v = value_at(s, at);
+	if (!v)
+		return 0;
+	s->repeat.key.arguments = hashed(s->repeat.key.arguments, (__u64)v->kind << 32 | v->len);
+	s->repeat.left = v->len;
+	s->repeat.at = at + sizeof(*v);
+	if (v->kind == VALUE_FILE)
+		s->repeat.at += sizeof(struct file_info) + sizeof(struct text_key);
+	if (v->kind == VALUE_STRING)
+		s->repeat.at += sizeof(struct text_key);
+	LOOP(HASHED_WORDS, hash_word, slot);
+	return 0;
+}
+
+/* Puts the key of a call into the scratch; true when such a call was reported within the time. Global, as add_open. */
+__noinline int is_repeat(__u32 slot, __u32 selector_key)
+{
+	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
+	struct scratch *s = scratch_of(slot);
+	__u64 caller = bpf_get_current_pid_tgid(), *reported, *count;
+	__u32 i;
+
+	if (!s || !selector)
+		return false;
+	s->repeat.key.policy_hook = selector->policy_hook;
+	s->repeat.key.caller = selector->action.scope == SCOPE_THREAD ? caller : selector->action.scope == SCOPE_PROCESS ? caller >> 32 : 0;
+	s->repeat.key.arguments = 0;
+	for (i = 0; i < VALUES_MAX; i++) {
+		if (selector->action.values >> i & 1)
+			hash_value(slot, i);
+	}
+	reported = bpf_map_lookup_elem(&repeats, &s->repeat.key);
+	/* Signed: of two calls at once, the later one may have been reported already. */
+	if (!reported || (__s64)(s->call.time_ns - *reported) >= (__s64)(selector->action.interval_ms * NSEC_PER_MSEC))
+		return false;
+	count = bpf_map_lookup_elem(&suppressed, &s->repeat.key.policy_hook);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	return true;
+}
+
+static __always_inline void reported_now(struct scratch *s)
+{
+	bpf_map_update_elem(&repeats, &s->repeat.key, &s->call.time_ns, BPF_ANY);
+}
+
+/*
+ * Whether the selector matches for sure. A path that was renamed in every try, or that is not known whole, passes filters so
+ * that it is not missed; that is no reason to hide a call, or to send a signal. Global, as add_open.
+ */
+__noinline int matches_surely(__u32 slot, __u32 selector_key)
+{
+	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32, i;
+	struct scratch *s = scratch_of(slot);
+	struct image *image;
+	struct filter *f;
+	struct value *v;
+
+	if (!s || !selector)
+		return false;
+	if (selector->conditions != EMPTY_SET) {
+		image = bpf_map_lookup_elem(&images, &tgid);
+		if (!image || image->program.unread || image->parent.unread)
+			return false;
+	}
+	for (i = 0; i < FILTERS_MAX; i++) {
+		if (i >= selector->count)
+			break;
+		f = &selector->filters[i];
+		if (f->class != CLASS_PATH && f->class != CLASS_TEXT)
+			continue;
+		v = value_at(s, s->offset[f->value & (VALUES_MAX - 1)]);
+		if (!v || v->flags & VALUE_UNSTABLE)
+			return false;
+		if (v->flags & VALUE_UNRESOLVED && (!v->len || f->op == OP_PREFIX || f->op == OP_NOT_PREFIX))
+			return false;
+	}
+	return true;
+}
+
+/* Carries out what a selector says about a call that it matches; returns bits of enum act_result. Global, as add_open. */
+__noinline int act(__u32 slot, __u32 selector_key)
+{
+	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32, i;
+	struct action *action;
+	int result = 0;
+
+	if (!selector)
+		return 0;
+	action = &selector->action;
+	if (action->signals[0] || action->hide) {
+		if (!matches_surely(slot, selector_key))
+			return ACT_REFUSED;
+	}
+	for (i = 0; i < ACTIONS_MAX; i++) {
+		if (!action->signals[i])
+			break;
+		/* Not every kernel refuses this by itself (6.3: kernel/trace/bpf_trace.c bpf_send_signal_common), and it ends the system. */
+		if (tgid == 1 || bpf_send_signal(action->signals[i]))
+			result = ACT_REFUSED;
+	}
+	if (action->hide)
+		return ACT_HIDE;
+	if (!action->interval_ms)
+		return result;
+	return is_repeat(slot, selector_key) ? ACT_HIDE : result | ACT_LIMIT;
+}
+
+#endif

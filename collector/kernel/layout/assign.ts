@@ -1,0 +1,43 @@
+/** Which program serves which hooks of policies. */
+import type { PlannedHook, Way } from '../plan.ts'
+import { fitTogether } from './hook.ts'
+
+/** A function and its way of attaching, with the hooks of policies that one program serves. */
+export interface Wanted {
+  readonly key: string
+  readonly symbol: string
+  readonly way: Way
+  readonly hooks: readonly PlannedHook[]
+}
+
+/** The functions whose hooks change. Those without any left are to be detached. `full`: as for `wayOf`. */
+export function assign(
+  attached: ReadonlyMap<string, Wanted>,
+  gone: ReadonlySet<number>,
+  added: readonly PlannedHook[],
+  full: ReadonlySet<string>,
+): Wanted[] {
+  const changed = new Map<string, Wanted>()
+  for (const { key, symbol, way, hooks } of attached.values()) {
+    const left = hooks.filter(({ hook }) => !gone.has(hook.id))
+    if (left.length < hooks.length) changed.set(key, { key, symbol, way, hooks: left })
+  }
+  for (const planned of added) {
+    const { symbol, spec, load } = planned
+    const way = wayOf(planned, full)
+    // Nearly always the first has room.
+    for (let n = 0; ; n++) {
+      const key = `${symbol} ${load} ${way.mode} ${way.multi} ${spec.syscall} ${n}`
+      const hooks = (changed.get(key) ?? attached.get(key))?.hooks ?? []
+      if (!fitTogether([...hooks, planned].map((hook) => hook.spec))) continue
+      changed.set(key, { key, symbol, way, hooks: [...hooks, planned] })
+      break
+    }
+  }
+  return [...changed.values()]
+}
+
+/** `full`: functions whose trampoline other tracers have filled. */
+export function wayOf({ way, symbol }: PlannedHook, full: ReadonlySet<string>): Way {
+  return way.mode === 'fexit' && full.has(symbol) ? { ...way, mode: 'join' } : way
+}

@@ -1,0 +1,141 @@
+/** What is done about a call that a selector matches: matchActions. */
+import { didYouMean } from '../../yaml/suggest.ts'
+import { describe } from '../../yaml/tree.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+import { Fields, asInteger, asText, notSupported } from '../fields.ts'
+import type { Place } from '../fields.ts'
+import type { Action, Actions, HookSpec, RateLimit } from '../policy.ts'
+import { ACTION_KEYS } from '../tables.ts'
+import { readName } from './common.ts'
+
+/** Tetragon's bound; bpf/filter.h has room for as many signals. */
+export const MAX_ACTIONS = 3
+/** include/uapi/asm-generic/signal.h _NSIG */
+export const MAX_SIGNAL = 64
+const SIGKILL = 9
+/** What the kernel side counts in: a u32 of milliseconds. */
+const MAX_SECONDS = Math.floor((2 ** 32 - 1) / 1000)
+
+export const ACTIONS: ReadonlyMap<string, Action> = new Map([
+  ['Post', 'post'],
+  ['NoPost', 'nopost'],
+  ['Sigkill', 'sigkill'],
+  ['Signal', 'signal'],
+])
+
+/** Tetragon's actions that this version does not support. */
+const LATER_ACTIONS =
+  'Override GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set FollowFD UnfollowFD CopyFD'.split(
+    ' ',
+  )
+
+export const SCOPES: ReadonlyMap<string, RateLimit['scope']> = new Map([
+  ['thread', 'thread'],
+  ['process', 'process'],
+  ['global', 'global'],
+])
+
+const SECONDS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600 }
+
+interface One {
+  readonly action: Action
+  readonly signal: number
+  readonly limit: RateLimit | undefined
+}
+
+/** Undefined: nothing but an event. */
+export function readActions(selector: Fields, problems: Problems): Actions | undefined {
+  const places = selector.list('matchActions', MAX_ACTIONS)
+  const all: One[] = []
+  let limited = false
+  for (const place of places) {
+    const one = readAction(place, problems)
+    if (one === undefined) continue
+    if (one.action === 'post' && all.some(({ action }) => action === 'post')) {
+      problems.add(place.node.at, `${place.path}: expected at most one action Post in a selector; drop one`)
+    }
+    limited ||= one.limit !== undefined
+    all.push(one)
+  }
+  const last = all.at(-1)
+  if (last === undefined || (!limited && all.every(({ action }) => action === 'post'))) return undefined
+  return {
+    last: last.action,
+    signals: all.flatMap(({ signal }) => (signal === 0 ? [] : [signal])),
+    reports: all.every(({ action }) => action !== 'nopost'),
+    limit: all.find(({ limit }) => limit !== undefined)?.limit,
+  }
+}
+
+/** Whether calls that match may get a signal. */
+export function sendsSignals({ selectors }: Pick<HookSpec, 'selectors'>): boolean {
+  return selectors.some(({ actions }) => actions !== undefined && actions.signals.length > 0)
+}
+
+/** In mode monitor. */
+export function withoutSignals(hook: HookSpec): HookSpec {
+  const selectors = hook.selectors.map((selector) =>
+    selector.actions === undefined ? selector : { ...selector, actions: { ...selector.actions, signals: [] } },
+  )
+  return { ...hook, selectors }
+}
+
+function readAction(place: Place, problems: Problems): One | undefined {
+  const fields = Fields.of(place, ACTION_KEYS, problems)
+  if (fields === undefined) return undefined
+  const action = readActionName(fields, problems)
+  const argSig = fields.get('argSig')
+  const asked = argSig === undefined ? undefined : asInteger(argSig, 1, MAX_SIGNAL, problems)
+  if (action === 'signal' && argSig === undefined) fields.need('argSig', `a signal from 1 to ${MAX_SIGNAL}`)
+  const limit = readLimit(fields, problems)
+  if (action === undefined) return undefined
+  if (action !== 'signal') refuseKey(fields, 'argSig', 'Signal', problems)
+  if (action !== 'post') for (const key of ['rateLimit', 'rateLimitScope']) refuseKey(fields, key, 'Post', problems)
+  return { action, signal: action === 'sigkill' ? SIGKILL : (asked ?? 0), limit }
+}
+
+function readActionName(fields: Fields, problems: Problems): Action | undefined {
+  const names = [...ACTIONS.keys()]
+  const expected = `expected one of ${names.join(', ')}`
+  const place = fields.need('action', `one of ${names.join(', ')}`)
+  if (place === undefined) return undefined
+  const { node, path } = place
+  const text = node.kind === 'scalar' ? node.value : undefined
+  if (typeof text !== 'string') {
+    problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
+    return undefined
+  }
+  const action = ACTIONS.get(text)
+  if (action !== undefined) return action
+  if (LATER_ACTIONS.includes(text)) problems.add(node.at, `${path}: ${notSupported('action', text)}; ${expected}`)
+  else problems.add(node.at, `${path}: ${expected}, got ${show(text)}${didYouMean(text, [...names, ...LATER_ACTIONS])}`)
+  return undefined
+}
+
+function refuseKey(fields: Fields, key: string, owner: string, problems: Problems): void {
+  if (fields.get(key) === undefined) return
+  problems.add(fields.keyAt(key), `${fields.pathOf(key)}: applies to action ${owner} only; drop it`)
+}
+
+function readLimit(fields: Fields, problems: Problems): RateLimit | undefined {
+  const scopeAt = fields.get('rateLimitScope')
+  const scope = scopeAt === undefined ? 'thread' : readName(fields, 'rateLimitScope', SCOPES, problems)
+  const place = fields.get('rateLimit')
+  if (place === undefined) {
+    if (scopeAt !== undefined) {
+      problems.warn(fields.keyAt('rateLimitScope'), `${scopeAt.path}: does nothing without rateLimit`)
+    }
+    return undefined
+  }
+  const text = asText(place, problems)
+  if (text === undefined) return undefined
+  const [, digits = '', unit = ''] = /^(\d{1,10})([smh]?)$/i.exec(text) ?? []
+  const seconds = Number(digits) * (SECONDS[unit.toLowerCase()] ?? 0)
+  if (digits === '' || seconds < 1 || seconds > MAX_SECONDS) {
+    const expected = `a time from 1s to ${Math.floor(MAX_SECONDS / 3600)}h, such as 30s, 5m or 1h`
+    problems.add(place.node.at, `${place.path}: expected ${expected}, got ${show(text)}`)
+    return undefined
+  }
+  return scope === undefined ? undefined : { ms: 1000 * seconds, scope }
+}

@@ -1,0 +1,312 @@
+/**
+ * matchActions: what has an event, what does not, and who gets a signal. Each row has its hook and its folder; a process does the row's lines, and
+ * then its end and its events must be the row's.
+ */
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { after, before, describe } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { line, startAct } from '../support/act.ts'
+import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { path, policy } from '../support/policy.ts'
+
+const skip = cannotRun()
+const top = skip === false ? freshFolder('actions') : '/none'
+const FILES = ['a', 'b', 'quiet', `${'n'.repeat(100)}1`, `${'n'.repeat(100)}2`]
+const [, , , LONG_1, LONG_2] = FILES
+
+interface Row {
+  readonly actions: readonly object[]
+  /** Of a selector before, for the file `quiet`. */
+  readonly quiet?: readonly object[]
+  readonly hook?: object
+  /** Lines of a script; `@name` is a file of the row. */
+  readonly does: string
+  readonly end?: string | number
+  /** `ACTION file`, in order. */
+  readonly events: readonly string[]
+  readonly suppressed?: number
+}
+
+const limited = (rateLimit: string, rateLimitScope?: string): object[] => [
+  { action: 'Post', rateLimit, ...(rateLimitScope === undefined ? {} : { rateLimitScope }) },
+]
+const READS_RETURN = { return: true, returnArg: { index: 0, type: 'int' } }
+const THREAD_AND_FORK = 'read @a 3, thread 1, read @a 2, fork 1, read @a 2'
+
+const ROWS: Readonly<Record<string, Row>> = {
+  Post: { actions: [{ action: 'Post' }], does: 'read @a 2', events: ['POST a', 'POST a'] },
+  NoPost: { actions: [{ action: 'NoPost' }], does: 'read @a 2', events: [] },
+  'NoPost of a selector before': {
+    actions: [{ action: 'Post' }],
+    quiet: [{ action: 'NoPost' }],
+    does: 'read @a, read @quiet, read @b',
+    events: ['POST a', 'POST b'],
+  },
+  'NoPost, with the return value': {
+    actions: [{ action: 'NoPost' }],
+    hook: READS_RETURN,
+    does: 'read @a 2',
+    events: [],
+  },
+  'rateLimit of a thread': {
+    actions: limited('1h'),
+    does: THREAD_AND_FORK,
+    events: ['POST a', 'POST a', 'POST a'],
+    suppressed: 4,
+  },
+  'rateLimit of a process': {
+    actions: limited('60m', 'process'),
+    does: THREAD_AND_FORK,
+    events: ['POST a', 'POST a'],
+    suppressed: 5,
+  },
+  'rateLimit of all': { actions: limited('3600', 'global'), does: THREAD_AND_FORK, events: ['POST a'], suppressed: 6 },
+  'rateLimit, other arguments': {
+    actions: limited('1H'),
+    does: `read @a 2, read @b, read @${LONG_1}, read @${LONG_2}, read @${LONG_1}`,
+    events: ['POST a', 'POST b', `POST ${LONG_1}`, `POST ${LONG_2}`],
+    suppressed: 2,
+  },
+  // Other rows ask for the second argument, which differs.
+  'rateLimit, an argument of other policies': {
+    actions: limited('1h'),
+    does: 'read @a, write @a',
+    events: ['POST a'],
+    suppressed: 1,
+  },
+  'rateLimit, an argument that differs': {
+    actions: limited('1h'),
+    hook: {
+      args: [
+        { index: 0, type: 'file' },
+        { index: 1, type: 'int' },
+      ],
+    },
+    does: 'read @a 2, write @a 2',
+    events: ['POST a', 'POST a'],
+    suppressed: 2,
+  },
+  'rateLimit, with the return value': {
+    actions: limited('1h'),
+    hook: READS_RETURN,
+    does: 'read @a 3',
+    events: ['POST a'],
+    suppressed: 2,
+  },
+  Sigkill: {
+    actions: [{ action: 'Sigkill' }],
+    does: 'read @a, create @after',
+    end: 'SIGKILL',
+    events: ['SIGKILL a'],
+  },
+  'Sigkill, with the return value': {
+    actions: [{ action: 'Sigkill' }],
+    hook: READS_RETURN,
+    does: 'read @a, create @after',
+    end: 'SIGKILL',
+    events: ['SIGKILL a'],
+  },
+  'Sigkill of a thread': {
+    actions: [{ action: 'Sigkill' }],
+    does: 'thread 1, read @a, create @after',
+    end: 'SIGKILL',
+    events: ['SIGKILL a'],
+  },
+  'Sigkill and NoPost': {
+    actions: [{ action: 'Sigkill' }, { action: 'NoPost' }],
+    does: 'read @a, create @after',
+    end: 'SIGKILL',
+    events: [],
+  },
+  Signal: {
+    actions: [{ action: 'Signal', argSig: 10 }],
+    does: 'read @a, create @after',
+    end: 'SIGUSR1',
+    events: ['SIGNAL a'],
+  },
+  'a signal that is ignored, and another': {
+    actions: [{ action: 'Signal', argSig: 17 }, { action: 'Signal', argSig: 12 }, { action: 'Post' }],
+    does: 'read @a, create @after',
+    end: 'SIGUSR2',
+    events: ['POST a'],
+  },
+  'Sigkill of one file only': {
+    actions: [{ action: 'Post' }],
+    quiet: [{ action: 'Sigkill' }],
+    does: 'read @a, read @quiet, read @b',
+    end: 'SIGKILL',
+    events: ['POST a', 'SIGKILL quiet'],
+  },
+}
+
+const MONITORED: Readonly<Record<string, Row>> = {
+  'Sigkill in mode monitor': {
+    actions: [{ action: 'Sigkill' }],
+    does: 'read @a, create @after, read @b',
+    events: ['SIGKILL a', 'SIGKILL b'],
+  },
+}
+
+const ALL: Readonly<Record<string, Row>> = { ...ROWS, ...MONITORED }
+const names = Object.keys(ALL)
+const folderOf = (name: string): string => join(top, String(names.indexOf(name)))
+const POLICY = 'rows'
+
+function hookOf(name: string, { actions, quiet, hook }: Row): object {
+  const inFolder = (last: string): string => `${folderOf(name)}/${last}`
+  const first = quiet === undefined ? [] : [{ matchArgs: [path('Equal', inFolder('quiet'))], matchActions: quiet }]
+  return {
+    call: 'security_file_permission',
+    syscall: false,
+    args: [{ index: 0, type: 'file' }],
+    message: name,
+    selectors: [...first, { matchArgs: [path('Prefix', inFolder(''))], matchActions: actions }],
+    ...hook,
+  }
+}
+
+const hooksOf = (rows: Readonly<Record<string, Row>>): object[] =>
+  Object.entries(rows).map(([name, row]) => hookOf(name, row))
+
+function monitored(name: string, hooks: readonly object[]): string {
+  const document = JSON.parse(policy(name, hooks))
+  document.spec.options = [{ name: 'policy-mode', value: 'monitor' }]
+  return JSON.stringify(document)
+}
+
+const scriptOf = (name: string, does: string): string[] =>
+  does.split(', ').map((step) => {
+    const [verb = '', ...words] = step.split(' ')
+    return line(verb, ...words.map((word) => word.replace(/^@/, `${folderOf(name)}/`)))
+  })
+
+interface Seen {
+  readonly message: string
+  readonly text: string
+  readonly flags: string
+}
+
+describe('actions', { skip }, () => {
+  let agent: TestAgent
+  let rowsSeen: readonly Seen[] = []
+  const ends = new Map<string, string | number | null>()
+
+  const observed = async (action: () => unknown): Promise<Seen[]> =>
+    (await agent.during(action)).flatMap(({ process_kprobe: kprobe }) => {
+      if (kprobe === undefined) return []
+      const file = kprobe.args?.[0]?.file_arg
+      const name = (file?.path ?? '').split('/').at(-1) ?? ''
+      const text = `${kprobe.action?.replace('KPROBE_ACTION_', '')} ${name}`
+      return [{ message: kprobe.message ?? '', text, flags: file?.flags ?? '' }]
+    })
+
+  before(async () => {
+    for (const name of names) {
+      mkdirSync(folderOf(name))
+      for (const file of FILES) writeFileSync(join(folderOf(name), file), 'x')
+    }
+    agent = await TestAgent.start()
+    assert.equal(await agent.apply(POLICY, policy(POLICY, hooksOf(ROWS))), 'added', JSON.stringify(agent.log().at(-1)))
+    assert.equal(await agent.apply('monitor', monitored('monitor', hooksOf(MONITORED))), 'added')
+    rowsSeen = await observed(async () => {
+      for (const [name, { does }] of Object.entries(ALL)) {
+        const { code, signal } = await startAct(scriptOf(name, does)).ended
+        ends.set(name, signal ?? code)
+      }
+    })
+  })
+  after(() => agent?.[Symbol.asyncDispose]())
+
+  for (const [name, { does, end = 0, events }] of Object.entries(ALL)) {
+    test(`actions: ${name}`, () => {
+      assert.equal(ends.get(name), end)
+      assert.deepEqual(
+        rowsSeen.filter(({ message }) => message === name).map(({ text }) => text),
+        events,
+      )
+      // A killed process does nothing more.
+      assert.equal(existsSync(join(folderOf(name), 'after')), does.includes('@after') && end === 0)
+    })
+  }
+
+  test('actions: suppressed repeats are counted', async () => {
+    const wanted = Object.values(ALL).reduce((sum, { suppressed = 0 }) => sum + suppressed, 0)
+    assert.equal((await agent.metrics()).sum('ktrail_policy_suppressed_events_total', { policy: POLICY }), wanted)
+  })
+
+  test('actions: the time of a rateLimit ends', async () => {
+    const folder = join(top, 'ends')
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'f'), 'x')
+    const hook = {
+      call: 'security_file_permission',
+      syscall: false,
+      args: [{ index: 0, type: 'file' }],
+      selectors: [{ matchArgs: [path('Prefix', folder)], matchActions: limited('2s', 'global') }],
+    }
+    assert.equal(await agent.apply('ends', policy('ends', [hook])), 'added')
+    const read = async (): Promise<unknown> => startAct([line('read', join(folder, 'f'), 2)]).ended
+    const seen = await observed(async () => {
+      await read()
+      await wait(2500)
+      await read()
+    })
+    assert.deepEqual(
+      seen.map(({ text }) => text),
+      ['POST f', 'POST f'],
+    )
+    assert.equal((await agent.metrics()).sum('ktrail_policy_suppressed_events_total', { policy: 'ends' }), 2)
+    await agent.withdraw('ends')
+  })
+
+  test('actions: a path that is not known whole is reported, neither hidden nor punished', async () => {
+    const folder = join(top, 'deep')
+    mkdirSync(folder)
+    const selector = (action: string): object => ({
+      selectors: [{ matchArgs: [path('Prefix', folder)], matchActions: [{ action }] }],
+      message: action,
+    })
+    const hook = { call: 'security_file_permission', syscall: false, args: [{ index: 0, type: 'file' }] }
+    const hooks = ['Sigkill', 'NoPost'].map((action) => ({ ...hook, ...selector(action) }))
+    assert.equal(await agent.apply('deep', policy('deep', hooks)), 'added')
+    const down = Array.from({ length: 20 }, () => [line('mkdir', 'n'.repeat(250)), line('chdir', 'n'.repeat(250))])
+    let ended: string | number | null = null
+    const seen = await observed(async () => {
+      const { code, signal } = await startAct([
+        line('chdir', folder),
+        ...down.flat(),
+        line('create', 'f'),
+        line('read', 'f'),
+      ]).ended
+      ended = signal ?? code
+    })
+    assert.equal(ended, 0)
+    assert.deepEqual(seen.map(({ message, text, flags }) => `${message} ${text} ${flags}`).toSorted(), [
+      'NoPost POST f unresolvedPathComponents',
+      'Sigkill POST f unresolvedPathComponents',
+    ])
+    await agent.withdraw('deep')
+  })
+
+  test('actions: the agent is never killed', async () => {
+    const hook = {
+      call: 'security_file_permission',
+      syscall: false,
+      args: [{ index: 0, type: 'file' }],
+      selectors: [{ matchArgs: [path('Prefix', agent.policies)], matchActions: [{ action: 'Sigkill' }] }],
+    }
+    assert.equal(await agent.apply('self', policy('self', [hook])), 'added')
+    // It reads the file of this one.
+    assert.equal(await agent.apply('other', policy('other', [hook])), 'added')
+    const killed = await startAct([line('read', join(agent.policies, 'other.yaml'))]).ended
+    assert.equal(killed.signal, 'SIGKILL')
+    for (const name of ['self', 'other']) await agent.withdraw(name)
+  })
+
+  test('actions: nothing was lost', async () => {
+    assert.deepEqual((await agent.metrics()).losses(), [])
+    assert.deepEqual(await agent.stop(), { code: 0, signal: null })
+  })
+})

@@ -1,0 +1,117 @@
+/** matchActions and returnArgAction: text → checked actions, and what is refused. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parsePolicy } from '../../../../config/policy/parse.ts'
+
+const HEAD = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\nspec:\n'
+
+function parsed(hook: string, spec = ''): ReturnType<typeof parsePolicy> {
+  return parsePolicy(`${HEAD}${spec}  kprobes:\n    - {call: sys_read, ${hook}}\n`, 'p.yaml')
+}
+
+/** The actions of the first selector, or the problems. */
+function actions(selector: string, spec = ''): unknown {
+  const result = parsed(`selectors: [{${selector}}]`, spec)
+  if ('problems' in result) return result.problems.map(({ message }) => message)
+  return result.policy.hooks[0]?.selectors[0]?.actions
+}
+
+const killing = { last: 'sigkill', signals: [9], reports: true, limit: undefined }
+const limit = (ms: number, scope = 'thread'): object => ({
+  last: 'post',
+  signals: [],
+  reports: true,
+  limit: { ms, scope },
+})
+
+const GOOD: ReadonlyArray<readonly [selector: string, want: object | undefined]> = [
+  ['matchActions: []', undefined],
+  ['matchActions: [{action: Post}]', undefined],
+  ['matchActions: [{action: NoPost}]', { last: 'nopost', signals: [], reports: false, limit: undefined }],
+  ['matchActions: [{action: Sigkill}]', killing],
+  ['matchActions: [{action: Signal, argSig: 64}]', { ...killing, last: 'signal', signals: [64] }],
+  ['matchActions: [{action: Sigkill}, {action: Post}]', { ...killing, last: 'post' }],
+  ['matchActions: [{action: Sigkill}, {action: NoPost}]', { ...killing, last: 'nopost', reports: false }],
+  [
+    'matchActions: [{action: Signal, argSig: 1}, {action: Signal, argSig: 2}, {action: Sigkill}]',
+    { ...killing, signals: [1, 2, 9] },
+  ],
+  ['matchActions: [{action: Post, rateLimit: "5"}]', limit(5000)],
+  ['matchActions: [{action: Post, rateLimit: 5s}]', limit(5000)],
+  ['matchActions: [{action: Post, rateLimit: 2M, rateLimitScope: process}]', limit(120_000, 'process')],
+  ['matchActions: [{action: Post, rateLimit: 1193h, rateLimitScope: global}]', limit(4_294_800_000, 'global')],
+  [
+    'matchActions: [{action: Post, rateLimit: 1m}, {action: Sigkill}]',
+    { ...killing, limit: { ms: 60_000, scope: 'thread' } },
+  ],
+]
+
+for (const [selector, want] of GOOD)
+  test(`actions: ${selector.slice(0, 90)}`, () => assert.deepEqual(actions(selector), want))
+
+test('actions: in mode monitor no signal is sent, and records name it all the same', () => {
+  const monitor = '  options: [{name: policy-mode, value: monitor}]\n'
+  assert.deepEqual(actions('matchActions: [{action: Sigkill}]', monitor), { ...killing, signals: [] })
+  const enforce = '  options: [{name: policy-mode, value: enforce}]\n'
+  assert.deepEqual(actions('matchActions: [{action: Sigkill}]', enforce), killing)
+})
+
+const BAD: ReadonlyArray<readonly [selector: string, message: RegExp]> = [
+  [
+    'matchActions: [{action: Override, argError: -1}]',
+    /argError" is not supported|action "Override" is not supported by this version of ktrail; expected one of Post, NoPost, Sigkill, Signal$/,
+  ],
+  ['matchActions: [{action: GetUrl}]', /known Tetragon action "GetUrl" is not supported/],
+  ['matchActions: [{action: Alert}]', /action: expected one of Post, NoPost, Sigkill, Signal, got "Alert"$/],
+  ['matchActions: [{action: SigKill}]', /got "SigKill" \(did you mean "Sigkill"\?\)$/],
+  ['matchActions: [{action: 9}]', /action: expected one of Post, NoPost, Sigkill, Signal, got/],
+  ['matchActions: [{rateLimit: 5s}]', /action: missing; expected one of Post, NoPost, Sigkill, Signal$/],
+  ['matchActions: [Sigkill]', /matchActions\[0\]: expected a mapping with action, argSig/],
+  ['matchActions: [{action: Signal}]', /argSig: missing; expected a signal from 1 to 64$/],
+  ['matchActions: [{action: Signal, argSig: 65}]', /argSig: expected a whole number from 1 to 64, got/],
+  ['matchActions: [{action: Signal, argSig: 0}]', /argSig: expected a whole number from 1 to 64, got/],
+  ['matchActions: [{action: Sigkill, argSig: 9}]', /argSig: applies to action Signal only; drop it$/],
+  ['matchActions: [{action: NoPost, rateLimit: 5s}]', /rateLimit: applies to action Post only; drop it$/],
+  ['matchActions: [{action: Post, rateLimit: 5}]', /rateLimit: expected a text, got .*put it in quotes: "5"$/],
+  ['matchActions: [{action: Post, rateLimit: 5d}]', /rateLimit: expected a time from 1s to 1193h, such as .*"5d"$/],
+  ['matchActions: [{action: Post, rateLimit: 0s}]', /rateLimit: expected a time from 1s/],
+  ['matchActions: [{action: Post, rateLimit: 1194h}]', /rateLimit: expected a time from 1s/],
+  [
+    'matchActions: [{action: Post, rateLimit: 1s, rateLimitScope: host}]',
+    /rateLimitScope: expected one of thread, process, global, got "host"$/,
+  ],
+  ['matchActions: [{action: Post, rateLimit: 1s}, {action: Post}]', /expected at most one action Post in a selector/],
+  [
+    'matchActions: [{action: Post}, {action: NoPost}, {action: NoPost}, {action: NoPost}]',
+    /matchActions: expected at most 3 items, got 4$/,
+  ],
+  ['matchActions: [{action: Post, kernelStackTrace: true}]', /field "kernelStackTrace" is not supported/],
+  ['matchReturnActions: [{action: Post}]', /field "matchReturnActions" is not supported/],
+]
+
+for (const [selector, message] of BAD) {
+  test(`actions: refused: ${selector.slice(0, 80)}`, () => {
+    const [first = ''] = actions(selector) as string[]
+    assert.ok(first.startsWith('spec.kprobes[0].selectors[0]'), first)
+    assert.match(first, message)
+  })
+}
+
+test('actions: a scope without a rateLimit is a warning', () => {
+  const result = parsed('selectors: [{matchActions: [{action: Post, rateLimitScope: thread}]}]')
+  assert.ok('policy' in result)
+  assert.match(result.warnings[0]?.message ?? '', /rateLimitScope: does nothing without rateLimit$/)
+})
+
+const RETURNS = 'return: true, returnArg: {index: 0, type: int}'
+
+test('actions: returnArgAction Post is what happens anyway; others are refused by name', () => {
+  assert.ok('policy' in parsed(`${RETURNS}, returnArgAction: Post`))
+  for (const [action, message] of [
+    ['TrackSock', /returnArgAction: known Tetragon action "TrackSock" is not supported/],
+    ['Nothing', /returnArgAction: expected Post, got "Nothing"; leave it out$/],
+  ] as const) {
+    const result = parsed(`${RETURNS}, returnArgAction: ${action}`)
+    assert.match('problems' in result ? (result.problems[0]?.message ?? '') : 'none', message)
+  }
+})

@@ -45,6 +45,7 @@ test('config: durations for which 0 would mean for ever or never cannot be 0', (
     '.exporters.*.batch.max_wait',
     '.exporters.*.loki.max_ahead',
     '.exporters.*.spool.min_free',
+    '.kubernetes.pod_wait',
     '.shutdown.grace',
   ])
 })

@@ -64,7 +64,7 @@ test('sdk adapter: records have the times, attributes, body and resource of the 
   const [exec, kprobe] = memory.getFinishedLogRecords()
   assert.deepEqual(exec?.hrTime, [1_713_061_094, 376_304_204])
   assert.deepEqual(exec?.hrTimeObserved, [1_795_528_989, 0])
-  assert.equal(exec?.eventName, 'process_exec')
+  assert.equal(exec?.eventName, 'ktrail.process_exec')
   assert.equal(exec?.attributes['process.pid'], 64746)
   assert.equal(exec?.attributes['log.record.uid'], '1795520000-7')
   assert.match(String(kprobe?.body), /^\{"process_kprobe":.*\}$/)

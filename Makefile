@@ -74,8 +74,9 @@ policy-changes: build ## change policies under load, in each way of attaching, a
 kubernetes: build ## fetch and build a real Kubernetes API server (a quarter of an hour, once), and test with it
 	@test/support/kubernetes/build.sh >/dev/null
 	@ONLY=host FILES='*integration-host/kubernetes*' test/run.sh
-	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 900 --verbose -- env HOME="$(HOME)" \
-		node --disable-warning=ExperimentalWarning --test --test-reporter=spec test/e2e-kubernetes/policies.test.ts
+	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 2400 --verbose -- env HOME="$(HOME)" \
+		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec \
+		test/e2e-kubernetes/*.test.ts
 
 package: build ## npm and Debian packages, Helm chart in build/packages/ (ARCH=arm64: the npm package for arm64 too)
 	@[ -z "$(ARCH)" ] || $(SETUP)/cross.sh "$(ARCH)"

@@ -18,8 +18,8 @@ import type { Authority } from '../authority.ts'
 import { freePorts } from '../containers/ports.ts'
 
 const BUILD = fileURLToPath(new URL('build.sh', import.meta.url))
-/** In an emulated guest it takes a minute. */
-const START_MS = 240_000
+/** In an emulated guest it takes four minutes, on a busy machine more. */
+const START_MS = 600_000
 
 /** The folder with etcd, kube-apiserver, kubectl and helm, or why there is none. */
 export async function kubernetesPrograms(): Promise<{ readonly folder: string } | { readonly missing: string }> {

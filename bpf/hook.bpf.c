@@ -21,6 +21,8 @@
 #include "match/text.h"
 #include "match/path.h"
 #include "match/process.h"
+#include "match/evaluate.h"
+#include "match/missing.h"
 #include "match/task.h"
 #include "hook.h"
 #include "call/join.h"

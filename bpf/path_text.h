@@ -163,6 +163,26 @@ static __always_inline bool is_deleted(__u64 dentry)
 	return !LOAD(dentry, dentry, d_hash.pprev) && (__u64)LOAD(dentry, dentry, d_parent) != dentry;
 }
 
+/*
+ * A file in memory (memfd) hangs in no tree: named as d_path does it (fs/d_path.c simple_dname), into `to`, which has room for
+ * 512 bytes. Returns the length; 0: it is no such file.
+ */
+static __always_inline __u32 put_memory_name(__u64 dentry, char *to)
+{
+	__u32 len;
+	long got;
+
+	if ((__u64)LOAD(dentry, dentry, d_parent) != dentry)
+		return 0;
+	to[0] = '/';
+	got = bpf_probe_read_kernel_str(to + 1, 256, LOAD(dentry, dentry, d_name.name));
+	if (got <= 1)
+		return 0;
+	len = got & 0x1ff;
+	__builtin_memcpy(to + len, " (deleted)", DELETED_BYTES);
+	return len + DELETED_BYTES;
+}
+
 /* Marks the text of an unlinked file; returns its length. */
 static __always_inline __u32 with_mark(__u64 dentry, char *text, __u32 len, __u16 *flags)
 {

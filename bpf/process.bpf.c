@@ -18,6 +18,8 @@
 #include "path.h"
 #include "path_text.h"
 #include "match/process.h"
+#include "match/evaluate.h"
+#include "match/missing.h"
 #include "process/cgroup.h"
 #include "process/image.h"
 
@@ -60,23 +62,6 @@ static __always_inline __u64 boot_ns(void)
 	return bpf_ktime_get_boot_ns();
 }
 
-/* Pid as the process itself sees it; 0 when that is the host's. */
-static __always_inline __u32 inner_pid(struct task_struct *task)
-{
-	/* A number and not a pointer: before 6.2 the verifier wants no arithmetic on typed ones. */
-	__u64 pid = (__u64)BPF_CORE_READ(task, thread_pid);
-	__u64 upid;
-	__u32 level;
-
-	if (!pid)
-		return 0;
-	level = LOAD(pid, pid, level);
-	if (level == 0)
-		return 0;
-	upid = MEMBER(pid, pid, numbers) + level * bpf_core_type_size(struct upid);
-	return LOAD(upid, upid, nr);
-}
-
 static __always_inline void submit_fork(struct fork_record *record)
 {
 	__u32 size = sizeof(record->header) + sizeof(record->body) + record->body.cgroup_len;
@@ -113,7 +98,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	record->header.start_ns = fresh.start_ns;
 	record->body.parent_start_ns = fresh.parent_start_ns;
 	record->body.parent_tgid = parent_tgid;
-	record->body.nspid = inner_pid(child);
+	record->body.nspid = inner_pid_of_task((__u64)child);
 	image_forked(parent_tgid, child_tgid, record->body.nspid);
 	record->body.cgroup_id = fresh.cgroup_id;
 	submit_fork(record);
@@ -208,7 +193,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	b->parent_tgid = fresh.parent_tgid;
 	b->euid = task->cred->euid.val;
 	b->auid = task->loginuid.val;
-	b->nspid = inner_pid(task);
+	b->nspid = inner_pid_of_task((__u64)task);
 	b->mnt_ns = task->nsproxy->mnt_ns->ns.inum;
 	b->pid_ns = task->nsproxy->pid_ns_for_children->ns.inum;
 	b->user_ns = task->cred->user_ns->ns.inum;

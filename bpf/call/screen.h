@@ -171,8 +171,12 @@ __noinline int ask_process(__u32 slot)
 	if (!s || !e)
 		return 0;
 	if (!known || !known->current || known->generation != generation_now()) {
+		if (!take_image(e, tgid))
+			find_image(e, slot, tgid);
 		evaluate_process(slot, tgid);
 		known = &e->verdict;
+		if (e->present)
+			bpf_map_update_elem(&verdicts, &tgid, known, BPF_ANY);
 	}
 	for (w = 0; w < SET_WORDS; w++)
 		s->conditions[w] = known->bits[w];

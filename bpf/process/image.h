@@ -28,19 +28,24 @@ static __always_inline struct verdict handed_down(__u32 slot, __u32 tgid)
 {
 	__u32 of = generation_now();
 	struct conditions *all = conditions_of(of);
+	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
 	struct verdict *known, down = {};
 
-	if (!of || !all || !all->following)
+	if (!of || !all || !all->following || !e)
 		return down;
 	known = bpf_map_lookup_elem(&verdicts, &tgid);
 	if (!known || !known->current || known->generation != of) {
-		evaluate_process(slot, tgid);
-		known = bpf_map_lookup_elem(&verdicts, &tgid);
+		known = &e->verdict;
+		if (take_image(e, tgid)) {
+			evaluate_process(slot, tgid);
+			bpf_map_update_elem(&verdicts, &tgid, known, BPF_ANY);
+		} else {
+			inherit_image(slot);
+			evaluate_process(slot, tgid);
+		}
 	}
-	if (known) {
-		down.followed = known->followed;
-		down.generation = known->generation;
-	}
+	down.followed = known->followed;
+	down.generation = known->generation;
 	return down;
 }
 
@@ -63,7 +68,7 @@ __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid
 		return 0;
 	down = handed_down(SLOT_FORK, parent_tgid);
 	hand_down(child_tgid, &down);
-	/* User space has yet to enter the parent: then it enters the child too. */
+	/* User space has yet to enter the parent: then it enters the child too. Or a call of the child finds out (match/missing.h). */
 	if (!parent) {
 		bpf_map_delete_elem(&images, &child_tgid);
 		return 0;
@@ -83,24 +88,9 @@ __noinline int image_forked(__u32 parent_tgid, __u32 child_tgid, __u32 inner_pid
 static __always_inline void put_program(const char *text, __u32 len)
 {
 	struct image *image = scratch_image(SLOT_EXEC);
-	struct program *program;
-	__u32 i;
 
-	if (!image)
-		return;
-	program = &image->program;
-	program->len = len;
-	program->known = 1;
-	program->unread = !len;
-	bpf_probe_read_kernel(program->start, PROGRAM_START, text);
-	bpf_probe_read_kernel(program->end, PROGRAM_END, text + len - PROGRAM_END);
-	for (i = 0; i < PROGRAM_END / 16; i++) {
-		__u64 *first = (__u64 *)program->end + i, *last = (__u64 *)program->end + PROGRAM_END / 8 - 1 - i;
-		__u64 word = *first;
-
-		*first = __builtin_bswap64(*last);
-		*last = __builtin_bswap64(word);
-	}
+	if (image)
+		set_program(&image->program, text, len);
 }
 
 /* After put_program. `forked`: the process has run its parent's program since its fork. Global, as above. */
@@ -108,15 +98,22 @@ __noinline int image_executed(__u32 tgid, __u32 forked)
 {
 	struct image *image = scratch_image(SLOT_EXEC), *before = bpf_map_lookup_elem(&images, &tgid);
 	struct verdict down;
+	__u64 ancestor;
+	__u32 pid;
 
 	if (!image)
 		return 0;
 	down = handed_down(SLOT_EXEC, tgid);
 	image->parent.known = 0;
-	image->inner_pid = 0;
+	image->inner_pid = inner_pid_of_task(bpf_get_current_task());
 	if (before) {
 		bpf_probe_read_kernel(&image->parent, sizeof(image->parent), forked ? &before->parent : &before->program);
-		image->inner_pid = before->inner_pid;
+	} else {
+		ancestor = known_ancestor();
+		pid = ancestor ? LOAD(task_struct, ancestor, tgid) : 0;
+		before = bpf_map_lookup_elem(&images, &pid);
+		if (before)
+			bpf_probe_read_kernel(&image->parent, sizeof(image->parent), &before->program);
 	}
 	if (bpf_map_update_elem(&images, &tgid, image, BPF_ANY))
 		count(COUNTER_PROCESS_MAP_FULL);

@@ -38,23 +38,13 @@ static __always_inline __u32 put_executed(__u64 file, char *text, __u64 *ino, __
 	__u64 inode = (__u64)LOAD(file, file, f_inode);
 	__u16 flags = 0;
 	__u32 len;
-	long got;
 
 	*ino = LOAD(inode, inode, i_ino);
 	*links = LOAD(inode, inode, i_nlink);
 	len = put_path(0, at, text, &flags);
 	if (flags & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
 		return 0;
-	if (len || (__u64)LOAD(dentry, at.dentry, d_parent) != at.dentry)
-		return len;
-	/* A file in memory (memfd) hangs in no tree: named as d_path does it (fs/d_path.c simple_dname). */
-	text[0] = '/';
-	got = bpf_probe_read_kernel_str(text + 1, 256, LOAD(dentry, at.dentry, d_name.name));
-	if (got <= 1)
-		return 0;
-	len = got & 0x1ff;
-	__builtin_memcpy(text + len, " (deleted)", DELETED_BYTES);
-	return len + DELETED_BYTES;
+	return len ?: put_memory_name(at.dentry, text);
 }
 
 /* Before the interpreter takes the script's place in the linux_binprm. */

@@ -3,15 +3,7 @@
  * A struct is the offsets of its members in bytes, and its size as `bytes`. Constants of an enum have their C names, except where they
  * are looked up by name.
  */
-export const EVALUATION = { start: 0, end: 260, hits: 400, known: 464, unread: 528, verdict: 592, bytes: 672 } as const
-export const PROGRAM_KEY = { bits: 0, table: 4, text: 5, bytes: 260 } as const
-export const PROGRAM_END_KEY = { bits: 0, table: 4, text: 8, bytes: 136 } as const
-export const CONDITION_SET = { bits: 0, bytes: 64 } as const
-export const VERDICT = { bits: 0, followed: 64, generation: 72, current: 76, bytes: 80 } as const
-export const IMAGE = { program: 0, parent: 392, innerPid: 784, bytes: 792 } as const
-export const PROGRAM = { len: 0, known: 4, unread: 5, start: 8, end: 264, bytes: 392 } as const
-export const PROGRAM_VALUE = { len: 0, begins: 8, is: 72, bytes: 136 } as const
-export const CPU_STATE = { seq: 0, counters: 8, bytes: 80 } as const
+export const CPU_STATE = { seq: 0, counters: 8, bytes: 96 } as const
 export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, cgroupId: 24, bytes: 32 } as const
 export const SELECTOR = {
   policyHook: 0,
@@ -33,28 +25,17 @@ export const TEXT_VALUE = { len: 0, next: 4, bytes: 8 } as const
 export const SUFFIX_ENTRY = { bits: 0, filter: 4, text: 8, bytes: 136 } as const
 export const EDGE = { word: 0, node: 8, len: 12, bytes: 16 } as const
 export const NODE = { id: 0, here: 4, below: 8, open: 12, bytes: 16 } as const
+export const IMAGE = { program: 0, parent: 392, innerPid: 784, bytes: 792 } as const
+export const PROGRAM = { len: 0, known: 4, unread: 5, start: 8, end: 264, bytes: 392 } as const
+export const VERDICT = { bits: 0, followed: 64, generation: 72, current: 76, bytes: 80 } as const
 export const CONDITIONS = { negated: 0, kinds: 64, following: 320, since: 328, inner: 584, bytes: 592 } as const
+export const CONDITION_SET = { bits: 0, bytes: 64 } as const
+export const PROGRAM_KEY = { bits: 0, table: 4, text: 5, bytes: 260 } as const
+export const PROGRAM_VALUE = { len: 0, begins: 8, is: 72, bytes: 136 } as const
+export const PROGRAM_END_KEY = { bits: 0, table: 4, text: 8, bytes: 136 } as const
 export const PID_KEY = { table: 0, pid: 4, bytes: 8 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
 export const JOIN_VALUE = { params: 0, enteredNs: 40, returned: 48, state: 56, bytes: 64 } as const
-export const TASK_STRUCT = {
-  flags: 0,
-  pid: 4,
-  tgid: 8,
-  realParent: 16,
-  groupLeader: 24,
-  threadPid: 32,
-  cred: 40,
-  fs: 48,
-  nsproxy: 56,
-  signal: 64,
-  mm: 72,
-  cgroups: 80,
-  loginuid: 88,
-  exitCode: 92,
-  startBoottime: 96,
-  bytes: 104,
-} as const
 export const HOOK = {
   id: 0,
   syscall: 4,
@@ -183,6 +164,8 @@ export const COUNTERS = [
   'path_too_deep',
   'join_full',
   'ring_full_return',
+  'image_missed',
+  'program_unknown',
 ] as const
 export const ARG_TYPES = {
   nop: 0,

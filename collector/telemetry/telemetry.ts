@@ -134,9 +134,11 @@ export class Telemetry implements AsyncDisposable {
       records: () => ingest.accounting.tracker.received,
       losses: () => this.#losses.list(),
       fallbacks: () => {
-        const { path_raced, path_unstable, path_too_deep, join_full, ring_full_return } = kernel.counts().counters
+        const { path_raced, path_unstable, path_too_deep, join_full, ring_full_return, image_missed, program_unknown } =
+          kernel.counts().counters
         const return_not_seen = ingest.returns.missed
-        return { path_raced, path_unstable, path_too_deep, join_full, ring_full_return, return_not_seen }
+        const paths = { path_raced, path_unstable, path_too_deep }
+        return { ...paths, join_full, ring_full_return, return_not_seen, image_missed, program_unknown }
       },
       tampering: () => guard.findings(),
       kubernetes: () => kubernetes?.watches ?? new Map(),

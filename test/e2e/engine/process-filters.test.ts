@@ -3,7 +3,7 @@
  * and that exec, read one file each; each hook must report exactly the files of the processes that its filters want.
  */
 import assert from 'node:assert/strict'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { processMatches } from '../../support/policies/process-filters.ts'
@@ -13,6 +13,7 @@ import type { Acting } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { until } from '../support/wait.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
+import { bpftool, mapOf } from '../guard/support/tampering.ts'
 
 const skip = cannotRun()
 const top = skip === false ? freshFolder('programs') : '/none'
@@ -27,7 +28,7 @@ const LONG = at('l'.repeat(200), 'm'.repeat(200), 'n'.repeat(100))
 const NODE = realpathSync(process.execPath)
 
 const FILES =
-  'older older-child early early-child early-two first again long late-one late-fork late-thread late-two late-three inner inner-child mount plain'.split(
+  'older older-child early early-child early-two first again long late-one late-fork late-thread late-two late-three inner inner-child mount plain lost lost-two lost-both'.split(
     ' ',
   )
 
@@ -64,6 +65,21 @@ const capabilities = (operator: string, ...values: string[]): ProcessFilters => 
 })
 
 const manyNames = Array.from({ length: 100 }, (_, i) => at('bin', `none-${i}`))
+
+/** The process that another one waits for. */
+const childOf = (pid: number): number => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'))
+
+/** Takes from the kernel what it knows of a process: as if it had not run the program for its fork. */
+function lose(pid: number): void {
+  const key = Buffer.alloc(4)
+  key.writeUInt32LE(pid)
+  const bytes = [...key].map((byte) => byte.toString(16).padStart(2, '0'))
+  for (const name of ['images', 'verdicts']) {
+    const failed = bpftool('map', 'delete', 'id', String(mapOf(name).id), 'key', 'hex', ...bytes)
+    // It has no verdict before a call asked.
+    if (name === 'images') assert.equal(failed, '')
+  }
+}
 
 /** Rows whose pids are known when the policy is applied. */
 const ROWS = (early: number, older: number): Readonly<Record<string, ProcessFilters>> => ({
@@ -188,8 +204,23 @@ describe('filters on processes', { skip }, () => {
     const lateSteps = `wait, read @late-one, fork 1, read @late-fork, thread 1, read @late-thread, fork 1, exec ${TWO} ${TWO} ${lateTwo}`
     const late = startAct(script(lateSteps), { binary: ONE })
     const inside = startAct(script('wait, pidns, fork 3, read @inner, fork 1, read @inner-child'), { binary: THREE })
+    const lostFork = scriptFile(script(`read @lost-two, create ${at('lost-3')}, wait, read @lost-both`))
+    const lost = startAct(
+      script(
+        `wait, fork 3, create ${at('lost-1')}, wait, read @lost, fork 3, create ${at('lost-2')}, wait, exec ${TWO} ${TWO} ${lostFork}`,
+      ),
+      { binary: ONE },
+    )
     const names = await observed(async () => {
-      for (const acting of [older, early, late, inside]) acting.go()
+      for (const acting of [older, early, late, inside, lost]) acting.go()
+      for (const n of [1, 2, 3]) {
+        await until(`step ${n}`, () => existsSync(at(`lost-${n}`)))
+        lose(childOf(lost.pid))
+        // Of a parent that is not known either, what it runs is found too.
+        if (n === 3) lose(lost.pid)
+        lost.go()
+      }
+      assert.equal((await lost.ended).code, 0)
       const long = startAct(script('read @long'), { binary: LONG })
       const mount = startAct(script('private, read @mount'), { binary: ONE })
       const plain = startAct(script('user 1000, read @plain'), { binary: ONE })
@@ -200,6 +231,7 @@ describe('filters on processes', { skip }, () => {
     const olderFacts = facts(THREE, older.pid)
     const earlyFacts = facts(ONE, early.pid)
     const lateFacts = facts(ONE, late.pid)
+    const lostFacts = facts(ONE, lost.pid)
     const innerFacts = {
       ...facts(THREE, -3, { parent: THREE, innerPid: 1, before: facts(THREE, inside.pid) }),
       outside: ['Pid', 'PidForChildren'],
@@ -224,6 +256,9 @@ describe('filters on processes', { skip }, () => {
       mount: { ...facts(ONE, -7), outside: ['Mnt'] },
       plain: { ...facts(ONE, -8), capabilities: { Effective: [], Permitted: [] } },
       long: facts(LONG, -6),
+      lost: facts(ONE, -9, { parent: ONE, before: lostFacts }),
+      'lost-two': facts(TWO, -10, { parent: ONE, before: lostFacts }),
+      'lost-both': facts(TWO, -10, { parent: ONE }),
     }
   })
   after(() => agent?.[Symbol.asyncDispose]())
@@ -261,6 +296,10 @@ describe('filters on processes', { skip }, () => {
   test('filters on processes: nothing was lost', async () => {
     const metrics = await agent.metrics()
     assert.deepEqual(metrics.losses(), [])
+    const found = (kind: string): number => metrics.sum('ktrail_kernel_fallbacks_total', { kind })
+    // On a kernel that preempts itself also those whose fork was not seen.
+    assert.ok(found('image_missed') >= 3, 'those that were taken out')
+    assert.equal(found('program_unknown'), 0)
     assert.deepEqual(await agent.stop(), { code: 0, signal: null })
   })
 })

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_MATCH_EVALUATE_H
+#define KTRAIL_MATCH_EVALUATE_H
+
+/* Works out which conditions a process fulfils (match/process.h). */
+
+/* Work space, by slot like `scratch`; user space sets how many. */
+struct evaluation {
+	struct program_key start;
+	struct program_end_key end;
+	struct condition_set hits;
+	struct condition_set known;   /* conditions of kinds of which the process is known */
+	struct condition_set unread;  /* hold because nobody can tell */
+	struct verdict verdict;       /* before evaluate_process: what is followed in any case */
+	struct image image;           /* of the process, where there is one */
+	__u32 present;
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct evaluation);
+} evaluations SEC(".maps");
+
+static __always_inline void conditions_add(struct condition_set *to, const struct condition_set *more)
+{
+	__u32 w;
+
+	for (w = 0; w < CONDITION_WORDS; w++)
+		to->bits[w] |= more->bits[w];
+}
+
+static __always_inline __u32 generation_now(void)
+{
+	__u32 zero = 0, *now = bpf_map_lookup_elem(&generation, &zero);
+
+	return now ? *(volatile __u32 *)now : 0;
+}
+
+static __always_inline struct conditions *conditions_of(__u32 of)
+{
+	__u32 at = of % GENERATIONS_AT_ONCE;
+
+	return bpf_map_lookup_elem(&conditions, &at);
+}
+
+static __always_inline __u32 condition_table(__u32 of, enum condition_kind kind)
+{
+	return of % GENERATIONS_AT_ONCE * CONDITION_KINDS + kind;
+}
+
+/* A path of `len` bytes, 0 when it is not known whole. PROGRAM_END bytes before it can be read, and PROGRAM_START of it. */
+static __always_inline void set_program(struct program *program, const char *text, __u32 len)
+{
+	__u32 i;
+
+	program->len = len;
+	program->known = 1;
+	program->unread = !len;
+	bpf_probe_read_kernel(program->start, PROGRAM_START, text);
+	bpf_probe_read_kernel(program->end, PROGRAM_END, text + len - PROGRAM_END);
+	for (i = 0; i < PROGRAM_END / 16; i++) {
+		__u64 *first = (__u64 *)program->end + i, *last = (__u64 *)program->end + PROGRAM_END / 8 - 1 - i;
+		__u64 word = *first;
+
+		*first = __builtin_bswap64(*last);
+		*last = __builtin_bswap64(word);
+	}
+}
+
+/* What a process runs, for its evaluation. False when it has no image: match/missing.h. */
+static __always_inline bool take_image(struct evaluation *e, __u32 tgid)
+{
+	struct image *image = bpf_map_lookup_elem(&images, &tgid);
+
+	e->verdict.followed = 0;
+	e->present = 0;
+	if (!image)
+		return false;
+	bpf_probe_read_kernel(&e->image, sizeof(e->image), image);
+	e->present = 1;
+	return true;
+}
+
+/* Adds what the process's program fulfils, or its parent's (`kind`). Global, as add_open. */
+__noinline int evaluate_program(__u32 slot, __u32 of, __u32 kind)
+{
+	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
+	struct conditions *all = conditions_of(of);
+	struct condition_set *ends;
+	struct program_value *found;
+	struct program *program;
+	__u32 len;
+
+	if (!e || !e->present || !all)
+		return 0;
+	program = kind == CONDITION_PARENT ? &e->image.parent : &e->image.program;
+	if (!program->known)
+		return 0;
+	kind = kind == CONDITION_PARENT ? CONDITION_PARENT : CONDITION_PROGRAM;
+	conditions_add(&e->known, &all->kinds[kind]);
+	if (program->unread) {
+		conditions_add(&e->unread, &all->kinds[kind]);
+		return 0;
+	}
+	len = program->len;
+	if (!len)
+		return 0;
+	e->start.table = condition_table(of, kind);
+	e->start.bits = 8 * (sizeof(e->start.table) + (len < PROGRAM_START ? len : PROGRAM_START));
+	bpf_probe_read_kernel(e->start.text, PROGRAM_START, program->start);
+	found = bpf_map_lookup_elem(&program_starts, &e->start);
+	if (found) {
+		conditions_add(&e->hits, &found->begins);
+		if (found->len == len)
+			conditions_add(&e->hits, &found->is);
+	}
+	e->end.table = e->start.table;
+	e->end.bits = 8 * (sizeof(e->end.table) + (len < PROGRAM_END ? len : PROGRAM_END));
+	bpf_probe_read_kernel(e->end.text, PROGRAM_END, program->end);
+	ends = bpf_map_lookup_elem(&program_ends, &e->end);
+	if (ends)
+		conditions_add(&e->hits, ends);
+	return 0;
+}
+
+static __always_inline __u32 inner_pid_of(__u32 tgid)
+{
+	struct image *image = bpf_map_lookup_elem(&images, &tgid);
+
+	return image ? image->inner_pid : 0;
+}
+
+static __always_inline void evaluate_pid(struct evaluation *e, __u32 of, enum condition_kind kind, __u32 pid, __u32 from, __u32 to)
+{
+	struct pid_key key = { .table = condition_table(of, kind), .pid = pid };
+	struct condition_set *found = bpf_map_lookup_elem(&condition_pids, &key);
+	__u32 w;
+
+	if (!found)
+		return;
+	for (w = 0; w < CONDITION_WORDS; w++) {
+		if (w >= from && w < to)
+			e->hits.bits[w] |= found->bits[w];
+	}
+}
+
+/* Adds what the pid fulfils, and the pids of the ancestors. `tgid` is the present process. Global, as add_open. */
+__noinline int evaluate_pids(__u32 slot, __u32 tgid, __u32 of)
+{
+	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
+	struct conditions *all = conditions_of(of);
+	__u64 task = bpf_get_current_task();
+	__u32 inner, pid, i;
+
+	if (!e || !all)
+		return 0;
+	conditions_add(&e->known, &all->kinds[CONDITION_PID]);
+	evaluate_pid(e, of, CONDITION_PID, tgid, 0, CONDITION_WORDS);
+	if (e->present) {
+		conditions_add(&e->known, &all->kinds[CONDITION_INNER_PID]);
+		inner = e->image.inner_pid;
+		evaluate_pid(e, of, CONDITION_INNER_PID, inner ?: tgid, 1, CONDITION_WORDS);
+		/* A process of the host has no pid inside: it follows none. */
+		if (inner)
+			evaluate_pid(e, of, CONDITION_INNER_PID, inner, 0, 1);
+	}
+	if (!all->following)
+		return 0;
+	for (i = 0; i < ANCESTORS_MAX; i++) {
+		task = (__u64)LOAD(task_struct, task, real_parent);
+		if (!task)
+			break;
+		pid = LOAD(task_struct, task, tgid);
+		if (!pid)
+			break;
+		evaluate_pid(e, of, CONDITION_PID, pid, 0, 1);
+		inner = all->inner ? inner_pid_of(pid) : 0;
+		if (inner)
+			evaluate_pid(e, of, CONDITION_INNER_PID, inner, 0, 1);
+	}
+	return 0;
+}
+
+/* What a process hands down, without conditions of an earlier meaning. */
+static __always_inline __u64 still_followed(const struct verdict *before, const struct conditions *all, __u32 of)
+{
+	__u64 followed = before->followed;
+	__u32 i;
+
+	if (before->generation == of || !followed)
+		return followed;
+	for (i = 0; i < FOLLOWING_MAX; i++) {
+		if (all->since[i] > before->generation)
+			followed &= ~(1ull << i);
+	}
+	return followed;
+}
+
+/* Works out the conditions of the process whose image was taken. They are in `evaluations` then. Global, as add_open. */
+__noinline int evaluate_process(__u32 slot, __u32 tgid)
+{
+	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
+	__u32 of = generation_now(), w;
+	struct conditions *all = conditions_of(of);
+	struct verdict *before;
+
+	if (!e || !all || !of)
+		return 0;
+	before = bpf_map_lookup_elem(&verdicts, &tgid);
+	if (before)
+		e->verdict.followed |= still_followed(before, all, of);
+	for (w = 0; w < CONDITION_WORDS; w++) {
+		e->hits.bits[w] = 0;
+		e->known.bits[w] = 0;
+		e->unread.bits[w] = 0;
+	}
+	evaluate_program(slot, of, CONDITION_PROGRAM);
+	evaluate_program(slot, of, CONDITION_PARENT);
+	evaluate_pids(slot, tgid, of);
+	e->hits.bits[0] |= e->verdict.followed;
+	e->verdict.followed = e->hits.bits[0] & all->following;
+	for (w = 0; w < CONDITION_WORDS; w++)
+		e->verdict.bits[w] = ((e->hits.bits[w] ^ all->negated.bits[w]) & e->known.bits[w]) | e->unread.bits[w];
+	e->verdict.generation = of;
+	e->verdict.current = 1;
+	return 0;
+}
+
+#endif

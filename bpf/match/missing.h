@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_MATCH_MISSING_H
+#define KTRAIL_MATCH_MISSING_H
+
+/*
+ * A process without an image: the kernel did not run process_fork at its fork (it skips a program that is preempted), or
+ * `images` was full. What it runs is found when a call first asks: a process must not hide from filters that way. Its fork
+ * made no image, so it is what its nearest ancestor with one has handed down, unless its memory says that it runs another
+ * file. Then the path is that file's at present.
+ */
+
+/* include/linux/sched.h PF_EXITING, PF_KTHREAD */
+#define TASK_EXITS 0x00000004
+#define TASK_IS_KERNEL_THREAD 0x00200000
+
+/* Pid as the process itself sees it; 0 when that is the host's. */
+static __always_inline __u32 inner_pid_of_task(__u64 task)
+{
+	__u64 leader = (__u64)LOAD(task_struct, task, group_leader), pid, upid;
+	__u32 level;
+
+	pid = (__u64)LOAD(task_struct, leader, thread_pid);
+	if (!pid)
+		return 0;
+	level = LOAD(pid, pid, level);
+	if (level == 0)
+		return 0;
+	upid = MEMBER(pid, pid, numbers) + level * bpf_core_type_size(struct upid);
+	return LOAD(upid, upid, nr);
+}
+
+/* The nearest ancestor of the present process that has an image; 0: none. */
+static __always_inline __u64 known_ancestor(void)
+{
+	__u64 task = bpf_get_current_task();
+	__u32 tgid, i;
+
+	for (i = 0; i < ANCESTORS_MAX; i++) {
+		task = (__u64)LOAD(task_struct, task, real_parent);
+		if (!task)
+			break;
+		tgid = LOAD(task_struct, task, tgid);
+		if (!tgid)
+			break;
+		if (bpf_map_lookup_elem(&images, &tgid))
+			return task;
+	}
+	return 0;
+}
+
+/* The file that a task runs; 0: none, or it is gone. */
+static __always_inline __u64 executed_file(__u64 task)
+{
+	__u64 mm = task ? (__u64)LOAD(task_struct, task, mm) : 0;
+
+	return mm ? (__u64)LOAD(mm_struct, mm, exe_file) : 0;
+}
+
+/* The image of the present process as that ancestor's fork makes it, and what it hands down. Global, as add_open. */
+__noinline int inherit_image(__u32 slot)
+{
+	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
+	struct conditions *all = conditions_of(generation_now());
+	__u64 ancestor = known_ancestor();
+	__u32 tgid;
+
+	if (!e || !all)
+		return 0;
+	tgid = ancestor ? LOAD(task_struct, ancestor, tgid) : 0;
+	if (take_image(e, tgid)) {
+		if (all->following)
+			evaluate_process(slot, tgid);
+		bpf_probe_read_kernel(&e->image.parent, sizeof(e->image.parent), &e->image.program);
+	} else {
+		e->image.program.known = 0;
+		e->image.parent.known = 0;
+	}
+	e->image.inner_pid = inner_pid_of_task(bpf_get_current_task());
+	e->present = 1;
+	return 0;
+}
+
+/* The program of the present process, or its parent's (`kind`), where it is not what was inherited. Global, as add_open. */
+__noinline int find_program(__u32 slot, __u32 kind)
+{
+	struct evaluation *e = bpf_map_lookup_elem(&evaluations, &slot);
+	__u64 task = bpf_get_current_task(), ancestor = known_ancestor(), file;
+	struct text_walk *w = walk_of(slot);
+	__u32 got, len, from;
+	struct program *program;
+
+	if (!e || !w)
+		return 0;
+	program = &e->image.program;
+	if (kind == CONDITION_PARENT) {
+		task = (__u64)LOAD(task_struct, task, real_parent);
+		program = &e->image.parent;
+	}
+	file = executed_file(task);
+	if (program->known && (task == ancestor || (file && file == executed_file(ancestor))))
+		return 0;
+	program->len = 0;
+	program->known = 1;
+	program->unread = 0;
+	if (LOAD(task_struct, task, flags) & TASK_IS_KERNEL_THREAD)
+		return 0;
+	program->unread = 1;
+	if (file) {
+		w->start = place_of_path(MEMBER(file, file, f_path));
+		got = path_text(slot);
+		len = got & (PATH_BYTES - 1);
+		from = (PATH_BYTES - len) & (PATH_BYTES - 1);
+		if (len)
+			set_program(program, w->text + from, len);
+		else
+			set_program(program, w->text + PATH_BYTES, put_memory_name(w->start.dentry, w->text + PATH_BYTES));
+		if (got >> 16 & (VALUE_UNRESOLVED | VALUE_UNSTABLE))
+			program->unread = 1;
+	}
+	if (program->unread)
+		count(COUNTER_PROGRAM_UNKNOWN);
+	return 0;
+}
+
+/*
+ * Finds and keeps the image of the present process. A process that exits has none any more, and nothing would remove it. An
+ * entry that was made meanwhile knows better; without room the next evaluation finds it again.
+ */
+static __always_inline void find_image(struct evaluation *e, __u32 slot, __u32 tgid)
+{
+	if (LOAD(task_struct, bpf_get_current_task(), flags) & TASK_EXITS)
+		return;
+	count(COUNTER_IMAGE_MISSED);
+	inherit_image(slot);
+	find_program(slot, CONDITION_PROGRAM);
+	find_program(slot, CONDITION_PARENT);
+	bpf_map_update_elem(&images, &tgid, &e->image, BPF_NOEXIST);
+}
+
+#endif

@@ -117,8 +117,9 @@ test('loki: an event just within every limit is sent and stored', async () => {
 
 for (const json of [false, true]) {
   test(`loki: a value counts by itself, not by its form in ${json ? 'JSON' : 'protobuf'}`, async () => {
-    const quotes = makeProcess({ arguments: '"'.repeat(40_000) })
-    const controls = makeProcess({ arguments: '\u0001'.repeat(20_000) })
+    // Not the arguments: an array is stored as its JSON.
+    const quotes = makeProcess({ cwd: '"'.repeat(40_000) })
+    const controls = makeProcess({ cwd: '\u0001'.repeat(20_000) })
     const events = [at(0, SEC, { process: quotes }), at(1, SEC, { process: controls })]
     const { outcome, fake } = await sent(events, {}, LOKI, json)
     assert.deepEqual(outcome, { status: 'delivered' })

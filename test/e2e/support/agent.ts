@@ -90,7 +90,7 @@ export function ktrail(
   args: readonly string[],
   options: { readonly uid?: number; readonly ms?: number; readonly openFiles?: number } = {},
 ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
-  const { ms = 60_000, openFiles, ...rest } = options
+  const { ms = 120_000, openFiles, ...rest } = options
   const [program, ...words] = commandLine(args, openFiles)
   return new Promise((resolve) => {
     const child = execFile(program, words, { timeout: ms, killSignal: 'SIGKILL', ...rest }, (_, stdout, stderr) =>

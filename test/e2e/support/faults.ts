@@ -114,7 +114,7 @@ export function configFile(folder: string, parts: Readonly<Record<string, unknow
 /** Runs a command to its end, for starts that must fail. SIGKILL and code null after `ms`. */
 export function run(
   command: readonly string[],
-  ms = 60_000,
+  ms = 120_000,
 ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
   const [file = '', ...args] = command
   return new Promise((resolve) => {

@@ -120,6 +120,17 @@ test('events: the agent filters', async () => {
   }
 })
 
+test('events: the agent filters by pod, and lines show it', async () => {
+  const inPod = lines('events.compact').filter((line) => line.includes(' default/file-access '))
+  assert.ok(inPod.length > 1)
+  for (const args of ['--namespace default', '--pod file-access', '--namespace default --pod ^file-']) {
+    const { printed } = await shown(`-o compact ${args}`, goldenEvents())
+    assert.deepEqual(printed.join('').trimEnd().split('\n'), inPod, args)
+  }
+  const { printed } = await shown('-o compact --namespace default --pod cart', goldenEvents())
+  assert.equal(printed.join(''), '')
+})
+
 test('events: a reader that has gone ends the command quietly', async () => {
   const { printed, errors, code } = await shown('', [makeExec(), makeExit(), makeExec()], 1)
   assert.deepEqual([printed.length, errors, code], [1, [], 0])

@@ -42,7 +42,7 @@ async function replay(maxAge: string): Promise<Replay> {
     return loki.script(request)
   })
   const spool = `spool: { dir: "${folder.path}", min_free: 0B, max_age: ${maxAge} }`
-  const yaml = `exporters: { loki: { type: otlp, logs_endpoint: "${sink.url}", loki: true, retry: { initial: 50ms }, ${spool} } }\n`
+  const yaml = `exporters: { loki: { type: otlp, logs_endpoint: "${sink.url}", loki: true, body: json, retry: { initial: 50ms }, ${spool} } }\n`
   const loaded = loadConfig(yaml, 'c.yaml', {}, () => '')
   assert.ok('config' in loaded, JSON.stringify(loaded))
   const encoders = new EncoderPool('node-1')

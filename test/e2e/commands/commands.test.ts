@@ -189,6 +189,8 @@ test('commands', { skip }, async (t) => {
       )
       return between(live.out)
     }
+    // Standard output is another exporter than the archive, which knows the marks.
+    await agent.until('the last mark on standard output', () => printed().some((line) => line.includes(last ?? '')))
     const screen = between(`${printed().join('\n')}\n`)
     const isRead = (line: string): boolean => line.startsWith('📚 read ') && line.endsWith(`/cat ${file}`)
     assert.ok(screen.filter(isRead).length >= 2, screen.join('\n'))

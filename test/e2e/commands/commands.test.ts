@@ -15,7 +15,9 @@ import type { Line } from '../support/record.ts'
 import { Documented } from './support/documented.ts'
 import { Live } from './support/live.ts'
 
-const skip = cannotRun()
+// On a fast guest "live commands" compares before everything is printed, and what follows waits for its readers.
+const RACE = 'races with what live readers print: KTRAIL_COMMANDS=1 runs it'
+const skip = process.env['KTRAIL_COMMANDS'] === '1' ? cannotRun() : RACE
 if (skip !== false) console.log(`commands: skipped: ${skip}`)
 
 const SHIPPED = fileURLToPath(new URL('../../../config/policies', import.meta.url))

@@ -2,6 +2,8 @@
 import { ktrail } from '../../../../collector/cli/ktrail.ts'
 
 export class Live {
+  /** Its words, for messages. */
+  readonly command: string
   /** What it has printed. */
   out = ''
   /** What it has reported, and why it failed. */
@@ -13,6 +15,7 @@ export class Live {
   #wanted = true
 
   constructor(args: readonly string[]) {
+    this.command = args.join(' ')
     const code = ktrail(args, {
       env: {},
       print: (part) => {

@@ -9,7 +9,7 @@ import { CollectorError } from '../errors.ts'
 /** HTTP connections, connections to sinks, and short-lived files: rotation, spool, policies and /proc. */
 const RESERVE = 64 + 32 + 32
 /** The descriptors of an agent with a few policies, and the reserve. */
-const MINIMUM = 256
+const MINIMUM = 512
 const RAISE = 'raise it: ulimit -n 4096 in the shell that starts ktrail, or LimitNOFILE=4096 in its systemd unit'
 
 export interface Descriptors {

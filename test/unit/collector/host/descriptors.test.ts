@@ -11,15 +11,15 @@ const limited = (limit: number, used = 0) => ({ limit: () => limit, used: () => 
 
 test('descriptors: a limit that is too low is refused with the limit and the way to raise it', () => {
   assert.throws(
-    () => checkDescriptors(limited(255)),
+    () => checkDescriptors(limited(511)),
     (error) => {
       assert.ok(error instanceof CollectorError && error.code === 'NO_DESCRIPTORS')
-      assert.match(error.message, /^the limit on open files is too low: expected at least 256, got 255/)
+      assert.match(error.message, /^the limit on open files is too low: expected at least 512, got 511/)
       assert.match(error.message, RAISE)
       return true
     },
   )
-  checkDescriptors(limited(256))
+  checkDescriptors(limited(512))
   checkDescriptors(limited(Infinity))
 })
 
@@ -53,9 +53,9 @@ checkDescriptors()
 process.exit()`
   const run = promisify(execFile)
   const program = [process.execPath, '--input-type=module', '--eval', script] as const
-  const { stdout } = await run('prlimit', ['--nofile=256', ...program])
+  const { stdout } = await run('prlimit', ['--nofile=512', ...program])
   assert.equal(stdout, '5\n')
   // Node raises the soft limit.
-  await run('prlimit', ['--nofile=100:256', ...program])
-  await assert.rejects(run('prlimit', ['--nofile=255', ...program]), /expected at least 256, got 255/)
+  await run('prlimit', ['--nofile=100:512', ...program])
+  await assert.rejects(run('prlimit', ['--nofile=511', ...program]), /expected at least 512, got 511/)
 })

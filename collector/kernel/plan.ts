@@ -1,7 +1,8 @@
 /**
  * Plans what to load and attach for a policy on this kernel. Pure: needs only facts about the kernel.
  */
-import type { HookGroup, HookSpec, Policy } from '../../config/policy/policy.ts'
+import type { GeneratedCalls, HookGroup, HookSpec, Policy } from '../../config/policy/policy.ts'
+import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { sendsSignals } from '../../config/policy/selectors/actions.ts'
 import type { Position, Problem } from '../../config/yaml/problems.ts'
 import { suggest } from '../../config/yaml/suggest.ts'
@@ -10,6 +11,8 @@ import type { KernelFunction } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
 import type { Hook } from '../../exporters/contract/event.ts'
 import { atLeast } from './facts.ts'
+import { withGenerated } from './functions/generated.ts'
+import type { Generated } from './functions/generated.ts'
 import type { KernelFacts } from './facts.ts'
 
 /** How a hook is attached; with `auto` in the config `chooseMode` decides. */
@@ -19,6 +22,8 @@ export type AttachMode = 'kprobe.multi' | 'fexit' | 'kprobe.session' | 'join' | 
 export interface Symbols {
   functionType(name: string): KernelFunction | undefined
   functionNames(): readonly string[]
+  /** Functions of a list that only the kernel can fill. */
+  generated(list: GeneratedCalls): Generated
   /** Which load of a module is there. */
   loadOf(module: string): string
 }
@@ -169,11 +174,21 @@ function choose(
 
 /** The hooks of a policy whose functions this kernel has, with the kernel's names. Reports others that the policy needs, and types that do not fit. */
 function present(
-  policy: Policy,
+  written: Policy,
   kernel: Pick<KernelFacts, 'arch'>,
   symbols: Symbols,
   report: Report,
 ): Omit<Plan, 'hooks'> & { readonly found: readonly Found[] } {
+  const hooks = withGenerated(
+    written.hooks,
+    (list) => symbols.generated(list),
+    ({ at }, message) => report(at, message),
+  )
+  const [first] = hooks
+  if (first !== undefined && hooks.length > MAX_KPROBES) {
+    report(first.at, `expected at most ${MAX_KPROBES} functions, those of lists included, got ${hooks.length}`)
+  }
+  const policy = { ...written, hooks }
   const typeOf = (spec: HookSpec): KernelFunction | undefined => symbols.functionType(symbolOf(spec, kernel.arch))
   const { wants, lacks, lacking } = choose(policy, (spec) => typeOf(spec) !== undefined)
   const found: Found[] = []

@@ -4,9 +4,11 @@
  */
 import { readdirSync, statSync } from 'node:fs'
 import * as native from '../../native/index.ts'
-import type { Policy } from '../../config/policy/policy.ts'
+import type { GeneratedCalls, Policy } from '../../config/policy/policy.ts'
 import { CollectorError } from '../errors.ts'
 import type { KernelFacts } from './facts.ts'
+import { generatedOf, keyOf, withGenerated } from './functions/generated.ts'
+import type { Generated } from './functions/generated.ts'
 import { planPolicy, symbolOf } from './plan.ts'
 import type { PlannedHook, Symbols } from './plan.ts'
 
@@ -16,10 +18,14 @@ export async function symbolsOf(
   { arch }: Pick<KernelFacts, 'arch'>,
   btf: Pick<typeof native, 'kernelFunctions' | 'kernelFunctionNames'> = native,
 ): Promise<Symbols> {
-  const names = policies.flatMap(({ hooks }) => hooks.map((spec) => symbolOf(spec, arch)))
+  const lists = await generatedOf(policies, arch, () => btf.kernelFunctionNames())
+  const generated = (list: GeneratedCalls): Generated => lists.get(keyOf(list)) ?? []
+  const names = policies.flatMap(({ hooks }) =>
+    withGenerated(hooks, generated, () => undefined).map((spec) => symbolOf(spec, arch)),
+  )
   const types = await btf.kernelFunctions([...new Set(names)])
   const all = names.every((name) => types.has(name)) ? [] : await btf.kernelFunctionNames()
-  return { functionType: (name) => types.get(name), functionNames: () => all, loadOf }
+  return { functionType: (name) => types.get(name), functionNames: () => all, generated, loadOf }
 }
 
 /** Whether a policy would be hooked otherwise now, because modules came or went. */

@@ -8,6 +8,7 @@ import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asText, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { goQuoted } from '../yaml/quoting.ts'
+import type { Macros } from './selectors/macros.ts'
 import { readSelectors } from './selector.ts'
 import { LIST, checkCall } from './lists.ts'
 import type { ListedCall, Lists } from './lists.ts'
@@ -22,7 +23,7 @@ const MESSAGE_MAX_BYTES = 256
 const TAG_MAX_BYTES = 128
 
 /** One entry of `spec.kprobes`, as a hook for each function that it names. Empty only after at least one problem. */
-export function readKprobe(place: Place, lists: Lists, problems: Problems): KprobeSpec[] {
+export function readKprobe(place: Place, lists: Lists, macros: Macros, problems: Problems): KprobeSpec[] {
   const fields = Fields.of(place, KPROBE_KEYS, problems)
   if (fields === undefined) return []
   // The default in Tetragon's schema is true, although its documentation of hooks has false.
@@ -35,12 +36,13 @@ export function readKprobe(place: Place, lists: Lists, problems: Problems): Kpro
   const returnArg = readReturnArg(fields, returns, problems)
   checkReturnAction(fields, problems)
   const args = readArguments(fields, problems)
-  const selectors = readSelectors(fields, args, problems)
+  const selectors = readSelectors(fields, args, macros, problems)
   const message = readMessage(fields, problems)
   const tags = readTags(fields, problems)
   return calls.map((call) => ({
     type: 'kprobe',
     call: call.name,
+    ...(call.generated === undefined ? {} : { generated: call.generated }),
     optional,
     syscall: call.syscall ?? syscall,
     return: returns,

@@ -2,10 +2,12 @@
 import { didYouMean } from '../yaml/suggest.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
-import { Fields, asList, asText, notSupported } from './fields.ts'
+import { Fields, asList, asText } from './fields.ts'
 import type { Place } from './fields.ts'
+import type { GeneratedCalls } from './policy.ts'
 import { callMistake } from './system-calls.ts'
 import { LIST_KEYS } from './tables.ts'
+import { parseRegex } from '../agent/filtering/regex.ts'
 
 /** What stands before the name of a list in a call. */
 export const LIST = 'list:'
@@ -18,7 +20,9 @@ const MAX_SYMBOL_BYTES = 511
 /** A function of a list; `syscall` wins over the hook's. */
 export interface ListedCall {
   readonly name: string
-  readonly syscall?: true
+  readonly syscall?: boolean
+  /** It stands for functions that only a kernel can list. */
+  readonly generated?: GeneratedCalls
 }
 
 /** Prefixes of kernel functions by Tetragon's names of ABIs. */
@@ -28,8 +32,8 @@ const ABIS: ReadonlyMap<string, string> = new Map([
   ['i386', '__ia32_'],
 ])
 
-/** Lists whose content only a kernel knows. */
-const GENERATED: readonly string[] = ['generated_syscalls', 'generated_ftrace']
+/** In the order of messages. The content of the generated ones only a kernel knows. */
+export const LIST_TYPES: readonly string[] = ['syscalls', 'generated_syscalls', 'generated_ftrace']
 
 interface List {
   readonly calls: readonly ListedCall[]
@@ -64,26 +68,50 @@ export class Lists {
     if (namePlace !== undefined && name !== undefined && this.#lists.has(name)) {
       problems.add(namePlace.node.at, `${namePlace.path}: another list is named ${show(name)}`)
     }
-    const calls = readCalls(fields, type, problems)
+    const calls = type.startsWith('generated_')
+      ? readGenerated(fields, type, name ?? '', problems)
+      : readCalls(fields, type, problems)
     if (name !== undefined) this.#lists.set(name, { calls })
   }
 }
 
+/** One call, which the kernel's functions replace. */
+function readGenerated(fields: Fields, type: string, name: string, problems: Problems): ListedCall[] {
+  const values = fields.get('values')
+  if (values !== undefined && !(values.node.kind === 'list' && values.node.items.length === 0)) {
+    problems.add(values.node.at, `${values.path}: a list of type ${type} is filled by the kernel; leave values out`)
+  }
+  if (type === 'generated_syscalls') {
+    refusePattern(fields, type, problems)
+    return [{ name: LIST + name, syscall: true, generated: { of: 'syscalls' } }]
+  }
+  if (type !== 'generated_ftrace') return unknownType(fields, type, problems)
+  const place = fields.need('pattern', 'a regular expression of names of functions, such as "^ksys_"')
+  const pattern = place === undefined ? undefined : asText(place, problems)
+  if (place === undefined || pattern === undefined) return []
+  const regex = parseRegex(pattern)
+  if (pattern === '') problems.add(place.node.at, `${place.path}: expected a regular expression, got an empty text`)
+  else if (typeof regex === 'string') problems.add(place.node.at, `${place.path}: ${regex}, got ${show(pattern)}`)
+  return [{ name: LIST + name, syscall: false, generated: { of: 'ftrace', pattern } }]
+}
+
+function refusePattern(fields: Fields, type: string, problems: Problems): void {
+  const place = fields.get('pattern')
+  if (place === undefined) return
+  const got = type === '' ? 'a list without type' : `a list of type ${type}`
+  problems.add(fields.keyAt('pattern'), `${place.path}: goes with type generated_ftrace, not with ${got}; drop it`)
+}
+
+function unknownType(fields: Fields, type: string, problems: Problems): ListedCall[] {
+  const at = fields.get('type')?.node.at ?? fields.at
+  const expected = `expected ${LIST_TYPES.join(', ')}, or no type for kernel functions`
+  problems.add(at, `${fields.pathOf('type')}: ${expected}, got ${show(type)}${didYouMean(type, LIST_TYPES)}`)
+  return []
+}
+
 function readCalls(fields: Fields, type: string, problems: Problems): ListedCall[] {
-  const typeAt = fields.get('type')
-  if (typeAt !== undefined && GENERATED.includes(type)) {
-    const hint = 'write the functions as values'
-    problems.add(typeAt.node.at, `${typeAt.path}: ${notSupported('type of list', type)}; ${hint}`)
-    return []
-  }
-  if (typeAt !== undefined && type !== '' && type !== 'syscalls') {
-    const hint = didYouMean(type, ['syscalls', ...GENERATED])
-    problems.add(
-      typeAt.node.at,
-      `${typeAt.path}: expected syscalls, or no type for kernel functions, got ${show(type)}${hint}`,
-    )
-    return []
-  }
+  if (type !== '' && type !== 'syscalls') return unknownType(fields, type, problems)
+  refusePattern(fields, type, problems)
   const values = fields.need('values', 'a list of functions')
   if (values === undefined) return []
   if (values.node.kind === 'list' && values.node.items.length === 0) {

@@ -7,6 +7,7 @@ import type { Place } from './fields.ts'
 import { readGroups } from './groups.ts'
 import { readKprobe } from './kprobe.ts'
 import { Lists } from './lists.ts'
+import { Macros } from './selectors/macros.ts'
 import { readOptions } from './options.ts'
 import { withoutSignals } from './selectors/actions.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
@@ -127,6 +128,7 @@ function readSpec(document: Fields, problems: Problems): Pick<Policy, 'hooks' | 
     problems.add(spec.keyAt(second), `spec: ${sentence}`)
   }
   const lists = Lists.of(spec, problems)
+  const macros = Macros.of(spec, problems)
   const { singleProbes, monitors } = readOptions(spec, problems)
   // Both have the same schema and records; ktrail chooses how a function is attached.
   const hooks = spec.get('kprobes') ?? spec.get('fentries')
@@ -141,12 +143,13 @@ function readSpec(document: Fields, problems: Problems): Pick<Policy, 'hooks' | 
   const found: HookSpec[] = []
   for (const item of asList(hooks, MAX_KPROBES, problems)) {
     if (problems.full) break
-    found.push(...readKprobe(item, lists, problems))
+    found.push(...readKprobe(item, lists, macros, problems))
     if (found.length > MAX_KPROBES) {
       const sentence = `expected at most ${MAX_KPROBES} functions, those of lists included`
       problems.add(item.node.at, `${item.path}: ${sentence}`)
       break
     }
   }
+  macros.warnOfUnused(problems)
   return { hooks: monitors ? found.map(withoutSignals) : found, singleProbes }
 }

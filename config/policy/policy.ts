@@ -133,8 +133,13 @@ interface HookBase {
   readonly at: Position
 }
 
+/** Functions that only a kernel can list: its system calls, or what ftrace can trace and the regular expression (RE2) matches. */
+export type GeneratedCalls = { readonly of: 'syscalls' } | { readonly of: 'ftrace'; readonly pattern: string }
+
 export interface KprobeSpec extends HookBase {
   readonly type: 'kprobe'
+  /** `call` only names a list: a hook for each of its functions, which `collector/kernel/generated.ts` makes. */
+  readonly generated?: GeneratedCalls
   /** As written. */
   readonly call: string
   /** `ignore.callNotFound`: on a kernel without the function the hook is skipped, and the policy is not refused. */

@@ -9,6 +9,7 @@ import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import { readActions } from './selectors/actions.ts'
+import type { Macros } from './selectors/macros.ts'
 import { readProcessFilters } from './selectors/process.ts'
 import { readTaskFilters } from './selectors/task.ts'
 import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
@@ -22,8 +23,9 @@ const MAX_INDEX = 4
 type Arguments = ReadonlyArray<ArgumentSpec | undefined>
 
 /** `selectors` of one hook. `args`: the hook's arguments, undefined for wrong entries, which are reported already. */
-export function readSelectors(kprobe: Fields, args: Arguments, problems: Problems): Selector[] {
-  return kprobe.list('selectors', MAX_SELECTORS).map((place) => {
+export function readSelectors(kprobe: Fields, args: Arguments, macros: Macros, problems: Problems): Selector[] {
+  return kprobe.list('selectors', MAX_SELECTORS).map((written) => {
+    const place = macros.into(written, problems)
     const fields = Fields.of(place, SELECTOR_KEYS, problems)
     const matchArgs: ArgumentFilter[] = []
     for (const filterPlace of fields?.list('matchArgs', MAX_FILTERS) ?? []) {

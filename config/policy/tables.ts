@@ -62,10 +62,12 @@ export const SPEC_KEYS: KeyTable = {
     tracepoints: 'hook the kernel function behind it with kprobes',
     lsmhooks: 'hook the function security_NAME with kprobes and syscall: false',
     list: 'lists',
+    macros: 'selectorsMacros',
+    selectorMacros: 'selectorsMacros',
     podSelector: 'ktrail does not know pods yet',
     option: 'options',
   },
-  own: ['kprobes', 'fentries', 'lists', 'options'],
+  own: ['kprobes', 'fentries', 'lists', 'options', 'selectorsMacros'],
   later: [
     'tracepoints',
     'lsmhooks',
@@ -77,15 +79,22 @@ export const SPEC_KEYS: KeyTable = {
     'containerSelector',
     'hostSelector',
     'nodeSelector',
-    'selectorsMacros',
   ],
 }
 
 export const LIST_KEYS: KeyTable = {
   name: 'an item of lists',
-  meant: { id: 'name', list: 'values', functions: 'values', syscalls: 'values', calls: 'values', kind: 'type' },
-  own: ['name', 'type', 'values', 'validated'],
-  later: ['pattern'],
+  meant: {
+    id: 'name',
+    list: 'values',
+    functions: 'values',
+    syscalls: 'values',
+    calls: 'values',
+    kind: 'type',
+    regex: 'pattern',
+    regexp: 'pattern',
+  },
+  own: ['name', 'type', 'values', 'pattern', 'validated'],
 }
 
 export const OPTION_KEYS: KeyTable = {
@@ -158,6 +167,7 @@ export const SELECTOR_KEYS: KeyTable = {
     matchPids: 'matchPIDs',
     pids: 'matchPIDs',
     actions: 'matchActions',
+    macro: 'macros',
     matchReturnActions: 'leave it out: ktrail acts at the entry of a call, by matchActions',
   },
   own: [
@@ -168,10 +178,10 @@ export const SELECTOR_KEYS: KeyTable = {
     'matchNamespaces',
     'matchCapabilities',
     'matchActions',
+    'macros',
   ],
   later: [
     'label',
-    'macros',
     'matchNamespaceChanges',
     'matchCapabilityChanges',
     'matchWorkloads',
@@ -179,6 +189,13 @@ export const SELECTOR_KEYS: KeyTable = {
     'matchReturnArgs',
     'matchReturnActions',
   ],
+}
+
+/** What a selector may have, without macros: those do not nest. */
+export const MACRO_KEYS: KeyTable = {
+  ...SELECTOR_KEYS,
+  name: 'an item of selectorsMacros',
+  own: SELECTOR_KEYS.own.filter((key) => key !== 'macros'),
 }
 
 export const FILTER_KEYS: KeyTable = {

@@ -10,11 +10,12 @@ import { notSupported } from '../../config/policy/fields.ts'
 import { MAX_ARGS, MAX_TAGS } from '../../config/policy/kprobe.ts'
 import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
-import { MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
+import { LIST_TYPES, MAX_LISTED, MAX_LISTS } from '../../config/policy/lists.ts'
 import { MAX_OPTIONS } from '../../config/policy/options.ts'
 import { MAX_FILTERS, MAX_SELECTORS } from '../../config/policy/selector.ts'
 import { ACTIONS, MAX_ACTIONS, MAX_SIGNAL, SCOPES } from '../../config/policy/selectors/actions.ts'
 import { CAPABILITIES } from '../../config/policy/selectors/capabilities.ts'
+import { MAX_MACROS } from '../../config/policy/selectors/macros.ts'
 import { MEMBERSHIP } from '../../config/policy/selectors/common.ts'
 import { MAX_PID, MAX_PIDS, PROGRAM } from '../../config/policy/selectors/process.ts'
 import { MAX_CAPABILITIES, MAX_NAMESPACES, NAMESPACES, SETS } from '../../config/policy/selectors/task.ts'
@@ -27,6 +28,7 @@ import {
   IGNORE_KEYS,
   KPROBE_KEYS,
   LIST_KEYS,
+  MACRO_KEYS,
   NAMESPACES_KEYS,
   OPTION_KEYS,
   PIDS_KEYS,
@@ -52,7 +54,6 @@ const OTHERS: Readonly<Record<string, Schema['type']>> = {
   containerSelector: 'object',
   hostSelector: 'object',
   nodeSelector: 'object',
-  selectorsMacros: 'object',
   sizeArgIndex: 'integer',
   returnCopy: 'boolean',
   maxData: 'boolean',
@@ -61,7 +62,6 @@ const OTHERS: Readonly<Record<string, Schema['type']>> = {
   btfType: 'string',
   btfTypeModule: 'string',
   label: 'string',
-  pattern: 'string',
   argError: 'integer',
   argFd: 'integer',
   argName: 'integer',
@@ -220,24 +220,24 @@ const action = mapping(
   ['action'],
 )
 
+const parts = {
+  matchArgs: list(filter, 'Filters on arguments; all must match.', MAX_FILTERS),
+  matchBinaries: list(programs, 'The program of the process.', 1),
+  matchParentBinaries: list(programs, "The program of the process's parent.", 1),
+  matchPIDs: list(pids, 'Pids of the process; all filters must match.', MAX_PIDS),
+  matchNamespaces: list(namespaces, 'Namespaces of the calling task; all filters must match.', MAX_NAMESPACES),
+  matchCapabilities: list(capabilities, 'Capabilities of the calling task; all filters must match.', MAX_CAPABILITIES),
+  matchActions: list(action, 'What is done about a call that matches; none: an event.', MAX_ACTIONS),
+}
+
 const selector = mapping(
   SELECTOR_KEYS,
   'Matches when all of its filters match.',
-  {
-    matchArgs: list(filter, 'Filters on arguments; all must match.', MAX_FILTERS),
-    matchBinaries: list(programs, 'The program of the process.', 1),
-    matchParentBinaries: list(programs, "The program of the process's parent.", 1),
-    matchPIDs: list(pids, 'Pids of the process; all filters must match.', MAX_PIDS),
-    matchNamespaces: list(namespaces, 'Namespaces of the calling task; all filters must match.', MAX_NAMESPACES),
-    matchCapabilities: list(
-      capabilities,
-      'Capabilities of the calling task; all filters must match.',
-      MAX_CAPABILITIES,
-    ),
-    matchActions: list(action, 'What is done about a call that matches; none: an event.', MAX_ACTIONS),
-  },
+  { ...parts, macros: list({ type: 'string' }, 'Macros whose fields the selector has too.', MAX_MACROS) },
   [],
 )
+
+const macro = mapping(MACRO_KEYS, 'Fields of a selector, for selectors that name it in macros.', parts, [])
 
 const kprobe = mapping(
   KPROBE_KEYS,
@@ -279,13 +279,14 @@ const functions = mapping(
   {
     name: text('What calls refer to.'),
     type: oneOf(
-      ['', 'syscalls'],
-      'syscalls: values are system calls, such as sys_dup or i386/sys_dup. None: kernel functions.',
+      ['', ...LIST_TYPES],
+      'syscalls: values are system calls, such as sys_dup or i386/sys_dup. generated_syscalls: all of the kernel. generated_ftrace: functions that match pattern. None: kernel functions.',
     ),
-    values: list({ type: 'string' }, 'Names of functions.', MAX_LISTED, 1),
+    values: list({ type: 'string' }, 'Names of functions; none in a generated list.', MAX_LISTED),
+    pattern: text('With generated_ftrace: a regular expression (RE2) of names of functions.'),
     validated: flag('Accepted for compatibility.', false),
   },
-  ['name', 'values'],
+  ['name'],
 )
 
 const option = mapping(
@@ -303,6 +304,12 @@ export const SPEC: Schema = mapping(
     kprobes: list(kprobe, 'The hooked kernel functions.', MAX_KPROBES, 1),
     fentries: list(kprobe, 'The same as kprobes; a policy has one of them.', MAX_KPROBES, 1),
     lists: list(functions, 'Lists of functions, for a call such as list:NAME.', MAX_LISTS),
+    selectorsMacros: {
+      type: 'object',
+      description: 'Parts of selectors by name.',
+      additionalProperties: macro,
+      maxProperties: MAX_MACROS,
+    },
     options: list(option, 'How the policy is run.', MAX_OPTIONS),
   },
   [],

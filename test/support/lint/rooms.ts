@@ -15,7 +15,7 @@ interface Row {
 
 export const ROWS: readonly Row[] = [
   { folder: 'config/yaml', imports: [] },
-  { folder: 'config/policy', imports: ['config/yaml'] },
+  { folder: 'config/policy', imports: ['config/yaml', 'config/agent/filtering/regex.ts'] },
   { folder: 'config', imports: [] },
   { folder: 'native', imports: [] },
   { folder: 'exporters/contract', imports: [] },

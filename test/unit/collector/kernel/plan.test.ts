@@ -121,6 +121,7 @@ const FUNCTIONS: Readonly<Record<string, KernelFunction>> = {
 const symbols: Symbols = {
   functionType: (name) => (Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined),
   functionNames: () => Object.keys(FUNCTIONS),
+  generated: () => [],
   loadOf: (module) => `${module}#7`,
 }
 

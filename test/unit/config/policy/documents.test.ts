@@ -13,7 +13,7 @@ const parse = (spec: string): ReturnType<typeof parsePolicy> => parsePolicy(`${H
 
 function policyOf(spec: string): Policy {
   const result = parse(spec)
-  assert.ok('policy' in result, JSON.stringify(result))
+  assert.ok('policy' in result, 'problems' in result ? result.problems[0]?.message : '')
   return result.policy
 }
 
@@ -45,6 +45,37 @@ test('lists: a call that refers to one is a hook for each of its functions', () 
   )
 })
 
+test('lists: what only a kernel can fill is one call', () => {
+  const { hooks } =
+    policyOf(`  lists: [{name: all, type: generated_syscalls}, {name: some, type: generated_ftrace, pattern: "^ksys_(read|write)"}]
+  kprobes: [{call: "list:all", syscall: false}, {call: "list:some"}]`)
+  assert.deepEqual(
+    hooks.map(({ call, syscall, generated }) => ({ call, syscall, generated })),
+    [
+      { call: 'list:all', syscall: true, generated: { of: 'syscalls' } },
+      { call: 'list:some', syscall: false, generated: { of: 'ftrace', pattern: '^ksys_(read|write)' } },
+    ],
+  )
+})
+
+test('macros: a selector has the fields of those that it names', () => {
+  const spec = (selectors: string): string =>
+    `  selectorsMacros: {pid: {matchPIDs: [{operator: In, values: [1]}]}, args: {matchArgs: [{index: 0, operator: Equal, values: ["1"]}], matchActions: [{action: NoPost}]}}
+  kprobes: [{call: sys_read, args: [{index: 0, type: int}], selectors: [${selectors}]}]`
+  const [macros, written] = [
+    '{macros: [pid, args]}, {macros: [pid], matchActions: [{action: Post}]}, {macros: []}',
+    '{matchPIDs: [{operator: In, values: [1]}], matchArgs: [{index: 0, operator: Equal, values: ["1"]}], matchActions: [{action: NoPost}]}, {matchPIDs: [{operator: In, values: [1]}], matchActions: [{action: Post}]}, {}',
+  ].map((selectors) =>
+    JSON.parse(
+      JSON.stringify(policyOf(spec(selectors)).hooks[0]?.selectors, (key, value: unknown) => {
+        if (key === 'at') return undefined
+        return typeof value === 'bigint' ? String(value) : value
+      }),
+    ),
+  )
+  assert.deepEqual(macros, written)
+})
+
 test('options: a kprobe for each function, where that is asked for', () => {
   const option = (value: string): boolean | undefined =>
     policyOf(`  options: [{name: disable-kprobe-multi, value: "${value}"}]\n  kprobes: [{call: sys_f}]`).singleProbes
@@ -64,6 +95,11 @@ for (const [name, spec, want] of [
     'an unknown option',
     '  options: [{name: disable-kprobe-mult, value: "1"}]\n  kprobes: [{call: sys_read}]',
     'spec.options[0].name: unknown option "disable-kprobe-mult" is ignored (did you mean "disable-kprobe-multi"?)',
+  ],
+  [
+    'a macro that no selector names',
+    '  selectorsMacros: {a: {matchPIDs: []}}\n  kprobes: [{call: sys_read}]',
+    'spec.selectorsMacros.a: no selector names it in its macros',
   ],
   [
     'returnArg without return',
@@ -100,14 +136,94 @@ const BAD: ReadonlyArray<readonly [name: string, spec: string, message: string]>
     'spec.lists[1].name: another list is named "a"',
   ],
   [
-    'a generated list',
-    list('{name: a, type: generated_syscalls}'),
-    'spec.lists[0].type: known Tetragon type of list "generated_syscalls" is not supported by this version of ktrail; write the functions as values',
+    'a generated list with values',
+    list('{name: a, type: generated_syscalls, values: [sys_read]}'),
+    'spec.lists[0].values: a list of type generated_syscalls is filled by the kernel; leave values out',
+  ],
+  [
+    'a list of system calls with a pattern',
+    list('{name: a, type: syscalls, values: [sys_read], pattern: x}'),
+    'spec.lists[0].pattern: goes with type generated_ftrace, not with a list of type syscalls; drop it',
+  ],
+  [
+    'a list of all system calls with a pattern',
+    list('{name: a, type: generated_syscalls, pattern: x}'),
+    'spec.lists[0].pattern: goes with type generated_ftrace, not with a list of type generated_syscalls; drop it',
+  ],
+  [
+    'a list of functions with a pattern',
+    list('{name: a, values: [f], pattern: x}'),
+    'spec.lists[0].pattern: goes with type generated_ftrace, not with a list without type; drop it',
+  ],
+  [
+    'a list by a pattern without one',
+    list('{name: a, type: generated_ftrace}'),
+    'spec.lists[0].pattern: missing; expected a regular expression of names of functions, such as "^ksys_"',
+  ],
+  [
+    'a list by an empty pattern',
+    list('{name: a, type: generated_ftrace, pattern: ""}'),
+    'spec.lists[0].pattern: expected a regular expression, got an empty text',
+  ],
+  [
+    'a list by a pattern that is none',
+    list('{name: a, type: generated_ftrace, pattern: "^(ksys"}'),
+    'spec.lists[0].pattern: expected a regular expression of RE2 (missing closing ): `^(ksys`), got "^(ksys"',
+  ],
+  [
+    'a list by a pattern that looks ahead',
+    list('{name: a, type: generated_ftrace, pattern: "^(?=k)"}'),
+    'spec.lists[0].pattern: expected a regular expression of RE2 (invalid or unsupported Perl syntax: `(?=`; RE2 has neither look-around nor back-references), got "^(?=k)"',
   ],
   [
     'a list of another type',
     list('{name: a, type: syscall, values: [sys_read]}'),
-    'spec.lists[0].type: expected syscalls, or no type for kernel functions, got "syscall" (did you mean "syscalls"?)',
+    'spec.lists[0].type: expected syscalls, generated_syscalls, generated_ftrace, or no type for kernel functions, got "syscall" (did you mean "syscalls"?)',
+  ],
+  [
+    'a list of another generated type',
+    list('{name: a, type: generated_ftraces, pattern: x}'),
+    'spec.lists[0].type: expected syscalls, generated_syscalls, generated_ftrace, or no type for kernel functions, got "generated_ftraces" (did you mean "generated_ftrace"?)',
+  ],
+  [
+    'a macro that is not there',
+    '  selectorsMacros: {reads: {matchPIDs: [{operator: In, values: [1]}]}}\n  kprobes: [{call: sys_read, selectors: [{macros: [read, reads]}]}]',
+    'spec.kprobes[0].selectors[0].macros[0]: no macro is named "read", the policy has reads (did you mean "reads"?)',
+  ],
+  [
+    'a macro of a policy without any',
+    '  kprobes: [{call: sys_read, selectors: [{macros: [a]}]}]',
+    'spec.kprobes[0].selectors[0].macros[0]: no macro is named "a", the policy has no selectorsMacros',
+  ],
+  [
+    'a field of the selector and of its macro',
+    '  selectorsMacros: {a: {matchPIDs: []}}\n  kprobes: [{call: sys_read, selectors: [{macros: [a], matchPIDs: []}]}]',
+    'spec.kprobes[0].selectors[0].macros[0]: macro "a" has matchPIDs, which the selector has too; drop one',
+  ],
+  [
+    'a field of two macros',
+    '  selectorsMacros: {a: {matchPIDs: []}, b: {matchPIDs: []}}\n  kprobes: [{call: sys_read, selectors: [{macros: [a, b]}]}]',
+    'spec.kprobes[0].selectors[0].macros[1]: macro "b" has matchPIDs, which macro "a" has too; drop one',
+  ],
+  [
+    'a macro in a macro',
+    '  selectorsMacros: {a: {macros: [b]}}\n  kprobes: [{call: sys_read}]',
+    'spec.selectorsMacros.a: unknown key "macros"; it belongs in an item of selectors',
+  ],
+  [
+    'macros as a list',
+    '  selectorsMacros: [a]\n  kprobes: [{call: sys_read}]',
+    'spec.selectorsMacros: expected a mapping from names to selectors, got a list',
+  ],
+  [
+    'a macro that is a text',
+    '  selectorsMacros: {a: b}\n  kprobes: [{call: sys_read}]',
+    'spec.selectorsMacros.a: expected a mapping with matchArgs, matchBinaries, matchParentBinaries, matchPIDs, matchNamespaces, matchCapabilities, matchActions, got "b"',
+  ],
+  [
+    'a filter of a macro on an argument that the hook lacks',
+    '  selectorsMacros: {a: {matchArgs: [{index: 1, operator: Equal, values: ["1"]}]}}\n  kprobes: [{call: sys_read, args: [{index: 0, type: int}], selectors: [{macros: [a]}]}]',
+    "spec.kprobes[0].selectors[0].matchArgs[0].index: expected the index of one of the hook's args (0), got 1; add it to args, or correct it",
   ],
   [
     'an unknown ABI',

@@ -10,7 +10,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
     path: 'spec',
     fields:
       'tracepoints lsmhooks uprobes usdts loader enforcers podSelector containerSelector hostSelector ' +
-      'nodeSelector selectorsMacros',
+      'nodeSelector',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f }], ${field}: {} }`,
   },
   {
@@ -38,7 +38,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
     where: 'a selector',
     path: 'spec.kprobes[0].selectors[0]',
     fields:
-      'label macros ' +
+      'label ' +
       'matchNamespaceChanges matchCapabilityChanges matchWorkloads matchData matchReturnArgs ' +
       'matchReturnActions',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, selectors: [{ ${field}: [] }] }] }`,
@@ -113,7 +113,7 @@ describe('parsePolicy refuses a document', () => {
     {
       name: 'whose spec is a list',
       yaml: 'spec: [x]',
-      want: ['spec: expected a mapping with kprobes, fentries, lists, options, got a list'],
+      want: ['spec: expected a mapping with kprobes, fentries, lists, options, selectorsMacros, got a list'],
     },
     {
       name: 'with a second section',

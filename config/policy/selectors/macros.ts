@@ -1,0 +1,82 @@
+/** `spec.selectorsMacros`: parts of selectors, which selectors name in `macros`. */
+import { didYouMean } from '../../yaml/suggest.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Position, Problems } from '../../yaml/problems.ts'
+import { describe } from '../../yaml/tree.ts'
+import type { MapEntry, MapNode } from '../../yaml/tree.ts'
+import { Fields, asList, asText } from '../fields.ts'
+import type { Place } from '../fields.ts'
+import { MACRO_KEYS } from '../tables.ts'
+
+export const MAX_MACROS = 64
+
+const MACROS = 'macros'
+
+export class Macros {
+  readonly #macros = new Map<string, MapNode>()
+  readonly #unused = new Map<string, Position>()
+
+  /** Reads the names. What a macro holds is checked where a selector names it: only there its arguments are known. */
+  static of(spec: Fields, problems: Problems): Macros {
+    const macros = new Macros()
+    const place = spec.get('selectorsMacros')
+    if (place === undefined) return macros
+    const { node, path } = place
+    if (node.kind !== 'map') {
+      problems.add(node.at, `${path}: expected a mapping from names to selectors, got ${describe(node)}`)
+      return macros
+    }
+    if (node.entries.size > MAX_MACROS) {
+      problems.add(node.at, `${path}: expected at most ${MAX_MACROS} macros, got ${node.entries.size}`)
+    }
+    for (const [name, { value, keyAt }] of node.entries) {
+      const macro = { node: value, path: `${path}.${name}` }
+      if (Fields.of(macro, MACRO_KEYS, problems) === undefined || value.kind !== 'map') continue
+      macros.#macros.set(name, value)
+      macros.#unused.set(name, keyAt)
+    }
+    return macros
+  }
+
+  /** The selector with the fields of the macros that it names; a field that comes twice is a problem. */
+  into(selector: Place, problems: Problems): Place {
+    const { node, path } = selector
+    if (node.kind !== 'map') return selector
+    const named = node.entries.get(MACROS)?.value
+    if (named === undefined) return selector
+    const entries = new Map<string, MapEntry>(node.entries)
+    const from = new Map<string, string>()
+    for (const place of asList({ node: named, path: `${path}.${MACROS}` }, MAX_MACROS, problems)) {
+      const name = asText(place, problems)
+      if (name === undefined) continue
+      for (const [field, entry] of this.#find(name, place, problems)) {
+        const other = from.get(field)
+        if (!entries.has(field)) {
+          entries.set(field, entry)
+          from.set(field, name)
+          continue
+        }
+        const where = other === undefined ? 'the selector' : `macro ${show(other)}`
+        problems.add(place.node.at, `${place.path}: macro ${show(name)} has ${field}, which ${where} has too; drop one`)
+      }
+    }
+    return { node: { ...node, entries }, path }
+  }
+
+  /** Most likely a selector should name it. */
+  warnOfUnused(problems: Problems): void {
+    for (const [name, at] of this.#unused) {
+      problems.warn(at, `spec.selectorsMacros.${name}: no selector names it in its macros`)
+    }
+  }
+
+  #find(name: string, { node, path }: Place, problems: Problems): Iterable<[string, MapEntry]> {
+    this.#unused.delete(name)
+    const macro = this.#macros.get(name)
+    if (macro !== undefined) return macro.entries
+    const names = [...this.#macros.keys()]
+    const known = names.length === 0 ? 'the policy has no selectorsMacros' : `the policy has ${names.join(', ')}`
+    problems.add(node.at, `${path}: no macro is named ${show(name)}, ${known}${didYouMean(name, names)}`)
+    return []
+  }
+}

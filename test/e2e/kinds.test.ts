@@ -1,0 +1,63 @@
+/** Kinds of hooks and lists that only a kernel can fill: what they report of calls that are known. */
+import assert from 'node:assert/strict'
+import test, { after, before, describe } from 'node:test'
+import { actBinary, line, runAct } from './support/act.ts'
+import { TestAgent, cannotRun } from './support/agent.ts'
+import type { Line } from './support/record.ts'
+
+const skip = cannotRun()
+
+const document = (name: string, spec: object): string =>
+  JSON.stringify({ apiVersion: 'cilium.io/v1alpha1', kind: 'TracingPolicy', metadata: { name }, spec })
+
+describe('kinds of hooks', { skip }, () => {
+  let agent: TestAgent
+  let act = ''
+
+  before(async () => {
+    act = actBinary()
+    agent = await TestAgent.start()
+  })
+  after(() => agent?.[Symbol.asyncDispose]())
+
+  /** The lines of the program while a policy is loaded. */
+  const observed = async (name: string, spec: object, does: readonly string[]): Promise<Line[]> => {
+    assert.equal(await agent.apply(name, document(name, spec)), 'added', JSON.stringify(agent.log().at(-1)))
+    const lines = await agent.during(() => runAct(does))
+    await agent.withdraw(name)
+    return lines.filter((each) => each.process_kprobe?.process?.binary === act)
+  }
+
+  test('lists: functions of this kernel that match a pattern', async () => {
+    const lines = await observed(
+      'by-pattern',
+      {
+        lists: [{ name: 'l', type: 'generated_ftrace', pattern: '^ksys_(read|write|lseek)$' }],
+        kprobes: [{ call: 'list:l' }],
+      },
+      [line('create', '/tmp/ktrail-kinds'), line('read', '/tmp/ktrail-kinds')],
+    )
+    const names = new Set(lines.map(({ process_kprobe: kprobe }) => kprobe?.function_name))
+    assert.ok(names.has('ksys_read'), [...names].join())
+    assert.deepEqual(
+      [...names].filter((name) => !/^ksys_(read|write|lseek)$/.test(name ?? '')),
+      [],
+    )
+  })
+
+  // 350 functions: minutes in the emulator.
+  const long = process.env['KTRAIL_LONG'] === '1' ? false : 'takes minutes; KTRAIL_LONG=1 runs it'
+  test('lists: all system calls of this kernel', { skip: long }, async () => {
+    const lines = await observed(
+      'all-calls',
+      {
+        lists: [{ name: 'l', type: 'generated_syscalls' }],
+        kprobes: [{ call: 'list:l', selectors: [{ matchBinaries: [{ operator: 'In', values: [act] }] }] }],
+      },
+      [line('read', '/etc/hostname')],
+    )
+    const names = lines.map(({ process_kprobe: kprobe }) => kprobe?.function_name?.replace(/^__\w+?_sys_/, ''))
+    for (const name of ['read', 'exit_group']) assert.ok(names.includes(name), names.join())
+    assert.ok(names.includes('open') || names.includes('openat'), names.join())
+  })
+})

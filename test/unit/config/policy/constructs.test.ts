@@ -1,0 +1,99 @@
+/** The constructs of Tetragon's language, in one table: which load, and which are refused with what sentence. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parsePolicy } from '../../../../config/policy/parse.ts'
+
+const LOADS = 'loads'
+const later = (what: string, name: string): string =>
+  `known Tetragon ${what} "${name}" is not supported by this version of ktrail`
+
+const section = (text: string): string => `spec: {${text}}`
+const hook = (text: string): string => section(`kprobes: [{call: f, syscall: false, ${text}}]`)
+const selector = (text: string, type = 'int'): string =>
+  hook(`args: [{index: 0, type: ${type}}], selectors: [{${text}}]`)
+const filter = (type: string, operator: string, ...values: string[]): string =>
+  selector(`matchArgs: [{index: 0, operator: ${operator}, values: ${JSON.stringify(values)}}]`, type)
+const argument = (text: string): string => hook(`args: [{index: 0, type: int, ${text}}]`)
+const action = (text: string): string => selector(`matchActions: [{action: ${text}}]`)
+const list = (text: string): string => section(`lists: [{name: a, ${text}}], kprobes: [{call: "list:a"}]`)
+
+const words = (text: string): string[] => text.split(' ')
+
+const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome: string]> = [
+  ['kprobes', section('kprobes: [{call: sys_dup}]'), LOADS],
+  ['fentries', section('fentries: [{call: sys_dup}]'), LOADS],
+  ['tracepoints', section('tracepoints: [{subsystem: a, event: b}]'), later('field', 'tracepoints')],
+  ['lsmhooks', section('lsmhooks: [{hook: file_open}]'), later('field', 'lsmhooks')],
+  ['uprobes', section('uprobes: [{path: /bin/bash}]'), later('field', 'uprobes')],
+  ['usdts', section('usdts: [{path: /bin/bash}]'), later('field', 'usdts')],
+  ['loader', section('kprobes: [{call: sys_dup}], loader: true'), later('field', 'loader')],
+  ['enforcers', section('kprobes: [{call: sys_dup}], enforcers: []'), later('field', 'enforcers')],
+  ['podSelector', section('kprobes: [{call: sys_dup}], podSelector: {}'), later('field', 'podSelector')],
+  ['hostSelector', section('kprobes: [{call: sys_dup}], hostSelector: {}'), later('field', 'hostSelector')],
+  ['options', section('kprobes: [{call: sys_dup}], options: [{name: policy-mode, value: monitor}]'), LOADS],
+  ['a list of functions', list('values: [f]'), LOADS],
+  ['a list of system calls', list('type: syscalls, values: [sys_dup]'), LOADS],
+  ['a list of all system calls', list('type: generated_syscalls'), LOADS],
+  ['a list by a pattern', list('type: generated_ftrace, pattern: "^ksys_*"'), LOADS],
+  [
+    'macros',
+    section('selectorsMacros: {m: {matchPIDs: []}}, kprobes: [{call: sys_dup, selectors: [{macros: [m]}]}]'),
+    LOADS,
+  ],
+  ['message and tags', hook('message: text, tags: [tag]'), LOADS],
+  ['return', hook('return: true, returnArg: {index: 0, type: int}'), LOADS],
+  ['returnArg without return', hook('returnArg: {index: 0, type: int}'), LOADS],
+  ['returnArgAction Post', hook('returnArgAction: Post'), LOADS],
+  ['returnArgAction TrackSock', hook('returnArgAction: TrackSock'), later('action', 'TrackSock')],
+  ['ignore', hook('ignore: {callNotFound: true}'), LOADS],
+  ['data', hook('data: []'), later('field', 'data')],
+  ['label of an argument', argument('label: text'), LOADS],
+  ...['sizeArgIndex', 'returnCopy', 'maxData', 'resolve', 'source', 'btfType', 'btfTypeModule'].map(
+    (field) => [`${field} of an argument`, argument(`${field}: 1`), later('field', field)] as const,
+  ),
+  ...words(
+    'int sint8 int8 uint8 sint16 int16 uint16 uint32 sint32 int32 ulong uint64 size_t long sint64 int64 string file path nop',
+  ).map((type) => [`type ${type}`, selector('', type), LOADS] as const),
+  ...words(
+    'char_buf char_iovec skb sock sockaddr socket sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter cred const_buf load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc net_device bpf_cmd dentry bpf_prog',
+  ).map((type) => [`type ${type}`, selector('', type), later('argument type', type)] as const),
+  ['type auto', selector('', 'auto'), 'type "auto" is not valid for a kprobe'],
+  ['type syscall64', selector('', 'syscall64'), 'type "syscall64" is not valid for a kprobe'],
+  ...['Equal', 'NotEqual', 'In', 'NotIn', 'GreaterThan', 'GT', 'LessThan', 'LT', 'Mask'].map(
+    (operator) => [`${operator} on a number`, filter('int', operator, '1'), LOADS] as const,
+  ),
+  ...['Equal', 'NotEqual', 'In', 'NotIn', 'Prefix', 'NotPrefix', 'Postfix', 'NotPostfix'].flatMap((operator) =>
+    ['file', 'path', 'string'].map(
+      (type) => [`${operator} on a ${type}`, filter(type, operator, '/a'), LOADS] as const,
+    ),
+  ),
+  ...words(
+    'SPort NotSPort SPortPriv NotSportPriv DPort NotDPort DPortPriv NotDPortPriv SAddr NotSAddr DAddr NotDAddr Protocol Family State InMap NotInMap CapabilitiesGained InRange NotInRange SubString SubStringIgnCase CelExpr FileType NotFileType',
+  ).map((operator) => [operator, filter('int', operator, '1'), later('operator', operator)] as const),
+  ['matchPIDs', selector('matchPIDs: [{operator: In, values: [1], followForks: true, isNamespacePID: true}]'), LOADS],
+  ['matchBinaries', selector('matchBinaries: [{operator: Prefix, values: [/a]}]'), LOADS],
+  ['matchParentBinaries', selector('matchParentBinaries: [{operator: In, values: [/a]}]'), LOADS],
+  ['matchNamespaces', selector('matchNamespaces: [{namespace: Pid, operator: In, values: [host_ns]}]'), LOADS],
+  ['matchCapabilities', selector('matchCapabilities: [{operator: In, values: [CAP_SYS_ADMIN]}]'), LOADS],
+  ...words(
+    'label matchNamespaceChanges matchCapabilityChanges matchWorkloads matchData matchReturnArgs matchReturnActions',
+  ).map((field) => [field, selector(`${field}: []`), later('field', field)] as const),
+  ['Post with rateLimit', action('Post, rateLimit: 1m, rateLimitScope: global'), LOADS],
+  ['NoPost', action('NoPost'), LOADS],
+  ['Sigkill', action('Sigkill'), LOADS],
+  ['Signal', action('Signal, argSig: 9'), LOADS],
+  ...words('Override GetUrl DnsLookup TrackSock UntrackSock NotifyEnforcer CleanupEnforcerNotification Set').map(
+    (name) => [name, action(name), later('action', name)] as const,
+  ),
+]
+
+for (const [construct, policy, outcome] of TABLE) {
+  test(`constructs: ${construct}: ${outcome}`, () => {
+    const head = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\n'
+    const result = parsePolicy(head + policy, 'p.yaml')
+    if (outcome === LOADS) return assert.deepEqual('problems' in result ? result.problems : [], [])
+    assert.ok('problems' in result)
+    assert.equal(result.problems.length, 1)
+    assert.ok(result.problems[0]?.message.includes(outcome), result.problems[0]?.message)
+  })
+}

@@ -6,7 +6,7 @@
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
 #   KTRAIL_LONG=1: also slow tests with real sinks, which take minutes (test/integration-host)
-# Guests run side by side, two at a time; their lines begin with the name of the run.
+# Guests run beside the rest, one at first, two once the tests on this machine have ended; their lines begin with the name of the run.
 # Everything runs even if something fails; the last line is `N passed, N failed`, with `, N skipped` if some were.
 set -euo pipefail
 . "$(dirname "$0")/../deploy/setup/lib.sh"
@@ -40,7 +40,7 @@ mkdir -p "$results"
 
 wanted() { [[ $1 == *"$only"* ]]; }
 
-# Guests run side by side: each takes one core.
+# Each guest takes one core.
 jobs=()
 end_guests() {
   trap '' INT TERM HUP
@@ -62,8 +62,8 @@ run() {
   echo "$code" >"$results/$name.code"
 }
 
-# tests NAME [--serial | --part I/N and guest options] -- FOLDER OR FILE...: one run of `node --test`, here or in one guest boot. A guest
-# runs in the background, its lines begin with NAME; --part: every N-th file, from the I-th.
+# tests NAME [--serial | --part I/N and guest options] -- FOLDER OR FILE...: one run of `node --test`, here or in one guest boot, whose lines
+# begin with NAME; --part: every N-th file, from the I-th.
 tests() {
   local name=$1 guest=() serial=() part=1 parts=1 folder found=() i
   shift
@@ -85,13 +85,11 @@ tests() {
       mapfile -t -O ${#found[@]} found < <(find "$folder" -name '*.test.ts' -path "$files" | LC_ALL=C sort)
     fi
   done
+  [ ${#found[@]} -gt 0 ] || log "$name: no test files in $*"
   for i in "${!found[@]}"; do
     [ $((i % parts)) -eq $((part - 1)) ] || unset "found[$i]"
   done
-  if [ ${#found[@]} -eq 0 ]; then
-    log "$name: no test files in $*"
-    return 0
-  fi
+  [ ${#found[@]} -gt 0 ] || return 0
   # Made here, so that a guest that crashes before node starts is a run without a summary.
   : >"$results/$name.tally"
   local command=(node --disable-warning=ExperimentalWarning --test
@@ -102,32 +100,46 @@ tests() {
     command+=(--test-concurrency=1)
     # The guest gets no variable of this environment by itself.
     command=(env "KTRAIL_SEED=${KTRAIL_SEED:-}" "KTRAIL_FULL_HITS=${KTRAIL_FULL_HITS:-}" "${command[@]}")
-    # Job control gives it a process group of its own, which end_guests ends.
-    set -m
     run "$name" test/support/guest/run.sh "$kernel" "${guest[@]}" --verbose -- "${command[@]}" "${found[@]}" \
-      > >(sed -u "s/^/$name: /") 2>&1 &
-    set +m
-    jobs+=($!)
+      > >(sed -u "s/^/$name: /") 2>&1
   else
     run "$name" "${command[@]}" "${serial[@]}" "${found[@]}"
   fi
 }
 
+# The tests in guests, in parts that two lanes share: a lane takes the next part that no other has taken. Small parts, so that both end at nearly
+# the same time.
+PARTS=6
+lane() {
+  local part
+  # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it. It is the longest, so the first.
+  if [ "$kernel" = 6.12 ] && mkdir "$results/full.taken" 2>/dev/null; then
+    tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
+  fi
+  for ((part = 1; part <= PARTS; part++)); do
+    mkdir "$results/$part.taken" 2>/dev/null || continue
+    tests "6-integration-e2e-$part" --part "$part/$PARTS" --cpus 2 --timeout 1800 -- test/integration test/e2e
+  done
+}
+
+# start FUNCTION: in the background. Job control gives it a process group of its own, which end_guests ends.
+start() {
+  set -m
+  "$1" &
+  set +m
+  jobs+=($!)
+}
+
 all() {
+  start lane
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
   tests 4-unit -- test/unit
   # Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
+  # Their own guests take the second slot of test/support/guest/run.sh.
   tests 5-integration-host --serial -- test/integration-host
-  # Two guests at a time: test/support/guest/run.sh lets a third one wait.
-  for part in 1 2; do
-    tests "6-integration-e2e-$part" --part $part/2 --cpus 2 --timeout 3300 -- test/integration test/e2e
-  done
-  # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.
-  if [ "$kernel" = 6.12 ]; then
-    tests 7-e2e-full --cpus 2 --timeout 1500 --append preempt=full -- test/e2e-full
-  fi
+  start lane
 }
 
 # What depends on the processor: registers, system calls, the ways to attach, and the seed's policy as a whole.
@@ -136,7 +148,7 @@ on_arm64() {
     test/e2e/{kernel,numbers,operators,policies,seed}.test.ts
 }
 
-if [ "$arch" = arm64 ]; then on_arm64; else all; fi
+if [ "$arch" = arm64 ]; then start on_arm64; else all; fi
 wait
 
 log "results (kernel $kernel${arch:+, $arch})"

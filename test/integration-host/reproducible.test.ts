@@ -1,7 +1,7 @@
 /** BPF objects and addon are the same bytes in any build folder. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { Folder } from '../unit/exporters/support/folder.ts'
@@ -32,16 +32,12 @@ function built(folder: string): Map<string, Buffer> {
   return new Map([...files, 'native/build/Release/ktrail.node'].map((file) => [file, readFileSync(join(folder, file))]))
 }
 
-test('two checkouts in different folders build the same bytes', { timeout: 900_000 }, () => {
-  using one = new Folder()
-  using other = new Folder()
-  const first = built(one.path)
-  rmSync(one.path, { recursive: true })
-  const second = built(other.at('deeper/and-longer'))
-  assert.ok(first.size >= 6)
-  assert.deepEqual([...second.keys()], [...first.keys()])
-  for (const [file, bytes] of first) {
-    assert.ok(second.get(file)?.equals(bytes), `${file} differs`)
-    assert.ok(!bytes.includes(one.path), `${file} holds the path of its folder`)
+test('a copy of the checkout in another folder builds the same bytes', { timeout: 900_000 }, () => {
+  using copy = new Folder()
+  const own = built(copy.at('deeper/and-longer'))
+  assert.ok(own.size >= 6)
+  for (const [file, bytes] of own) {
+    assert.ok(readFileSync(join(ROOT, file)).equals(bytes), `${file} differs from that of the checkout`)
+    for (const folder of [ROOT, copy.path]) assert.ok(!bytes.includes(folder), `${file} holds the path of its folder`)
   }
 })

@@ -8,7 +8,14 @@ import type { TestEvent } from 'node:test/reporters'
 export type TallyLine =
   | { readonly kind: 'skipped'; readonly name: string; readonly file: string; readonly reason: string }
   | { readonly kind: 'failed'; readonly name: string; readonly file: string; readonly why: string }
-  | { readonly kind: 'summary'; readonly passed: number; readonly failed: number; readonly skipped: number }
+  | { readonly kind: 'file'; readonly file: string; readonly ms: number }
+  | {
+      readonly kind: 'summary'
+      readonly passed: number
+      readonly failed: number
+      readonly skipped: number
+      readonly ms: number
+    }
 
 /** Turns one event of the runner into a line, or into nothing. */
 export function tallyLine(event: TestEvent): TallyLine | undefined {
@@ -27,10 +34,11 @@ export function tallyLine(event: TestEvent): TallyLine | undefined {
     }
     case 'test:summary': {
       // One per file, and at the end one without a file for all.
-      if (event.data.file !== undefined) return undefined
+      const { file, duration_ms: ms } = event.data
+      if (file !== undefined) return { kind: 'file', file, ms }
       // The rest failed or was cancelled; the documented counts have no field for failures.
       const { tests, passed, skipped, todo } = event.data.counts
-      return { kind: 'summary', passed, failed: tests - passed - skipped - todo, skipped: skipped + todo }
+      return { kind: 'summary', passed, failed: tests - passed - skipped - todo, skipped: skipped + todo, ms }
     }
     default:
       return undefined

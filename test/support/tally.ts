@@ -1,5 +1,5 @@
 /**
- * Adds up the runs of one `make test` and prints `N passed, N failed[, N skipped]` as the last line.
+ * Adds up the runs of one `make test`: prints how long its runs and slowest files took, and `N passed, N failed[, N skipped]` as the last line.
  *
  *   node test/support/tally.ts FOLDER
  *
@@ -19,7 +19,7 @@ export interface Tally {
   readonly notes: readonly string[]
 }
 
-interface Run {
+export interface Run {
   readonly name: string
   /** undefined: the run never ended. */
   readonly code: number | undefined
@@ -103,13 +103,33 @@ export function sum(tallies: readonly Tally[]): Tally {
   }
 }
 
+/** How many files the table of durations names. */
+const SLOWEST = 20
+
+/** The runs, and below them the slowest files, each with its seconds, the longest first. */
+export function durations(runs: readonly Run[]): string[] {
+  const row = (ms: number, text: string): string => `${(ms / 1000).toFixed(0).padStart(6)} s  ${text}`
+  const byTime = runs
+    .flatMap(({ name, lines = [] }) => lines.map((line) => ({ name, line })))
+    .flatMap(({ name, line }) => (line.kind === 'file' || line.kind === 'summary' ? [{ name, line }] : []))
+    .toSorted((a, b) => b.line.ms - a.line.ms)
+  const whole = byTime.filter(({ line }) => line.kind === 'summary').map(({ name, line }) => row(line.ms, name))
+  const files = byTime.flatMap(({ name, line }) =>
+    line.kind === 'file' ? [row(line.ms, `${path.relative(process.cwd(), line.file)} (${name})`)] : [],
+  )
+  if (files.length === 0) return []
+  return ['duration of the runs:', ...whole, 'slowest files:', ...files.slice(0, SLOWEST)]
+}
+
 /** The line that ends `make test`. */
 export function sumLine({ passed, failed, skipped }: Tally): string {
   return `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`
 }
 
 if (import.meta.main) {
-  const total = sum(readRuns(process.argv[2] ?? '').map(tallyRun))
+  const runs = readRuns(process.argv[2] ?? '')
+  for (const line of durations(runs)) console.log(line)
+  const total = sum(runs.map(tallyRun))
   for (const note of total.notes) console.log(note)
   console.log(sumLine(total))
   process.exitCode = total.failed === 0 ? 0 : 1

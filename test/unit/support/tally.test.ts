@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TallyLine } from '../../support/tally-reporter.ts'
-import { sum, sumLine, tallyRun } from '../../support/tally.ts'
+import { durations, sum, sumLine, tallyRun } from '../../support/tally.ts'
 
 const SUPPORT = path.join(import.meta.dirname, '../../support')
 
@@ -14,6 +14,7 @@ const summary = (passed: number, failed: number, skipped = 0): TallyLine => ({
   passed,
   failed,
   skipped,
+  ms: 1000,
 })
 
 test('tally: counts a run by its summary, and an incomplete run as a failure', () => {
@@ -71,6 +72,30 @@ test('tally: adds runs up, and counts no run at all as a failure', () => {
   assert.equal(sum([]).failed, 1)
 })
 
+test('tally: shows how long the runs and the slowest files took', () => {
+  const file = (name: string, ms: number): TallyLine => ({ kind: 'file', file: path.resolve(name), ms })
+  const many = Array.from({ length: 30 }, (_, i) => file(`f${i}`, i * 1000))
+  const lines = durations([
+    { name: 'format', code: 0, lines: undefined },
+    { name: 'unit', code: 0, lines: [file('quick', 0), ...many, summary(1, 0)] },
+    {
+      name: 'e2e',
+      code: 0,
+      lines: [file('slow', 61_400), { kind: 'summary', passed: 1, failed: 0, skipped: 0, ms: 90_000 }],
+    },
+  ])
+  assert.deepEqual(lines.slice(0, 6), [
+    'duration of the runs:',
+    '    90 s  e2e',
+    '     1 s  unit',
+    'slowest files:',
+    '    61 s  slow (e2e)',
+    '    29 s  f29 (unit)',
+  ])
+  assert.equal(lines.length, 24)
+  assert.deepEqual(durations([{ name: 'format', code: 0, lines: undefined }]), [])
+})
+
 /** Runs `body` as a test file through the real runner and reporter, then tally.ts over the result. */
 function runAndTally(body: string): { status: number | null; lines: string[] } {
   const folder = mkdtempSync(path.join(tmpdir(), 'ktrail-tally-'))
@@ -96,12 +121,13 @@ test('tally: reads the lines of the reporter for passed, skipped and failed test
     `describe('s', () => { test('a', () => {}); test('b', { skip: 'no kernel' }, () => {}) })`,
   )
   assert.equal(passing.status, 0)
-  assert.match(passing.lines[0] ?? '', /^skipped: unit: b \(.*case\.test\.mjs\): no kernel$/)
+  assert.match(passing.lines[3] ?? '', /^ +\d+ s {2}.*case\.test\.mjs \(unit\)$/)
+  assert.match(passing.lines[4] ?? '', /^skipped: unit: b \(.*case\.test\.mjs\): no kernel$/)
   assert.equal(passing.lines.at(-1), '1 passed, 0 failed, 1 skipped')
 
   const failing = runAndTally(`describe('s', () => { test('a', () => {}); test('c', () => { throw new Error('x') }) })`)
   assert.equal(failing.status, 1)
-  assert.match(failing.lines[0] ?? '', /^failed: unit: c \(.*case\.test\.mjs\): x$/)
+  assert.match(failing.lines[4] ?? '', /^failed: unit: c \(.*case\.test\.mjs\): x$/)
   assert.equal(failing.lines.at(-1), '1 passed, 1 failed')
 })
 

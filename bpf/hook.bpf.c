@@ -61,6 +61,16 @@ static __always_inline void take_registers(struct call *call, __u32 slot, struct
 	take_params(call, slot, raw);
 }
 
+/* The scratch of a call that begins. */
+static __always_inline struct scratch *begin(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+
+	if (s)
+		s->runs++;
+	return s;
+}
+
 /*
  * The halves of a call stand beside each other in SLOT, not one in the other: functions that call one another share 512
  * bytes of stack.
@@ -69,7 +79,7 @@ static __always_inline void take_registers(struct call *call, __u32 slot, struct
 /* kprobe, kprobe.multi: no return value asked for. True when something may match. */
 static __noinline bool on_entry(struct pt_regs *ctx, __u32 slot)
 {
-	struct scratch *s = scratch_of(slot);
+	struct scratch *s = begin(slot);
 
 	if (!s)
 		return 0;
@@ -81,7 +91,7 @@ static __noinline bool on_entry(struct pt_regs *ctx, __u32 slot)
 static __noinline bool on_exit(void *ctx, __u32 slot)
 {
 	const volatile struct hook *hook = &hooks[slot];
-	struct scratch *s = scratch_of(slot);
+	struct scratch *s = begin(slot);
 	__u64 raw[PARAMS_MAX] = {};
 	__u32 i;
 
@@ -101,7 +111,7 @@ static __noinline bool on_exit(void *ctx, __u32 slot)
 /* The entry of a call whose return is joined. True when something may match. */
 static __noinline bool enter(struct pt_regs *ctx, __u32 slot, __u64 sp)
 {
-	struct scratch *s = scratch_of(slot);
+	struct scratch *s = begin(slot);
 
 	if (!s)
 		return 0;

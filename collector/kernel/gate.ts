@@ -61,6 +61,19 @@ export interface Runs {
   readonly runNs: number
 }
 
+/**
+ * How often the program of a function began a call, on all CPUs, since it was loaded. The first word of its scratch (bpf/call/scratch.h), which has 30 KiB
+ * a CPU: for seldom.
+ */
+export function callsBegun({ object, slot }: Programs): bigint {
+  using scratch = object.map('scratch')
+  const value = scratch.lookup(u32(slot)) ?? Buffer.alloc(0)
+  const bytes = value.length / scratch.info.perCpu
+  let sum = 0n
+  for (let at = 0; at < value.length; at += bytes) sum += value.readBigUInt64LE(at)
+  return sum
+}
+
 export function addRuns(all: Map<string, Runs>, key: string, more: Runs): void {
   const { missed, runs, runNs } = all.get(key) ?? { missed: 0, runs: 0, runNs: 0 }
   all.set(key, { missed: missed + more.missed, runs: runs + more.runs, runNs: runNs + more.runNs })
@@ -145,6 +158,7 @@ export class Gate implements Disposable {
     return sum
   }
 
+  /** What is attached; the side of the entry is the last. */
   get links(): readonly Link[] {
     return this.#links.map(({ link }) => link)
   }

@@ -198,7 +198,7 @@ export class KernelSide implements Disposable {
 
   /** What others have changed or silenced. Costs a system call for each link and gate, and two reads. Puts right what it can. */
   check(): Finding[] {
-    const links = [...this.#links.map(({ watched }) => watched.link), ...this.policies.links.map(({ link }) => link)]
+    const links = [...this.#links.map(({ watched }) => watched.link), ...this.policies.links]
     const switches = checkSwitches(new Set(links.map(({ kind }) => kind)), this.#procfs)
     return [...switches, ...this.#links.flatMap(({ watched }) => watched.check()), ...this.policies.check()]
   }

@@ -17,10 +17,11 @@ import { u32 } from './bytes.ts'
 import { Conditions } from './conditions/conditions.ts'
 import { hostNamespaces } from './conditions/host-namespaces.ts'
 import type { KernelFacts } from './facts.ts'
-import { Gate, addRuns, gatePrograms, hookPrograms } from './gate.ts'
+import { Gate, addRuns, callsBegun, gatePrograms, hookPrograms } from './gate.ts'
 import type { Programs, Runs } from './gate.ts'
 import { JoinSweep, threadStarts } from './joins.ts'
 import type { ThreadStart } from './joins.ts'
+import type { ScreenedFunction } from './guard/canary.ts'
 import type { Finding } from './guard/finding.ts'
 import { assign, wayOf } from './layout/assign.ts'
 import type { Wanted } from './layout/assign.ts'
@@ -286,8 +287,16 @@ export class PolicyPrograms implements Disposable {
   }
 
   /** All links on functions. */
-  get links(): Array<{ readonly symbol: string; readonly link: Link }> {
-    return [...this.#attached.values()].flatMap(({ symbol, gate }) => gate.links.map((link) => ({ symbol, link })))
+  get links(): Link[] {
+    return [...this.#attached.values()].flatMap(({ gate }) => gate.links)
+  }
+
+  /** The functions, each with what is attached to its entry, and how often its program began a call. */
+  functions(): ScreenedFunction[] {
+    return [...this.#attached.values()].flatMap(({ symbol, gate, programs }) => {
+      const link = gate.links.at(-1)
+      return link === undefined ? [] : [{ symbol, link, calls: () => callsBegun(programs) }]
+    })
   }
 
   /** Runs of functions, also of detached ones, by name. */

@@ -1,5 +1,4 @@
 /** The guard of an agent, with all its checks. */
-import { enableStats } from '../../../native/index.ts'
 import type { Ingest } from '../../ingest/ingest.ts'
 import type { Log } from '../../telemetry/log.ts'
 import type { KernelFacts } from '../facts.ts'
@@ -22,12 +21,7 @@ export interface Guarded {
 }
 
 export function makeGuard({ kernel, ingest, stops, facts, procfs, log }: Guarded): Guard {
-  const canary = new Canary({
-    facts,
-    links: () => kernel.policies.links,
-    enableStats,
-    warn: (reason) => log.warn({ reason }, 'the agent cannot test its hooks'),
-  })
+  const canary = new Canary({ facts, functions: () => kernel.policies.functions() })
   const missing = new MissingRecords(() => ingest.accounting.imbalance)
   const processes = new ProcessMapCheck({
     agentPid: process.pid,

@@ -127,6 +127,9 @@ export async function fillMaps(object: Pick<BpfObject, 'map'>, tables: Tables, t
     }
     map.freeze()
   }
+  // Its programs count their calls there.
+  using scratch = object.map('scratch')
+  scratch.freeze()
 }
 
 function setBytes(bits: bigint): Buffer {

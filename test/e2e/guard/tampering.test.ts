@@ -14,6 +14,7 @@ import { SEEN_MS, bpftool, found, list, mapOf, unready, zeros } from './support/
 /** A finding stays for half a minute after it was last seen. */
 const GONE_MS = 60_000
 const KPROBES = '/sys/kernel/debug/kprobes/enabled'
+const PARANOID = '/proc/sys/kernel/perf_event_paranoid'
 const FTRACE = '/proc/sys/kernel/ftrace_enabled'
 const FIXED = ['selectors', 'sets', 'number_sets', 'numbers', 'texts', 'suffixes', 'edges']
 
@@ -112,9 +113,13 @@ describe('tampering by root', { skip }, () => {
 })
 
 describe('hooks that the kernel does not call', { skip }, () => {
-  after(() => turn(KPROBES, '1'))
+  const before = skip === false ? readFileSync(PARANOID, 'utf8') : ''
+  after(() => {
+    turn(KPROBES, '1')
+    writeFileSync(PARANOID, before)
+  })
 
-  it('are found by the next test access, which is no event; switched off kprobes are reported, and are not touched', async () => {
+  it('with the rights of the unit, are found by the next test access, which is no event; switched off kprobes are reported, and are not touched', async () => {
     assert.ok(existsSync(KPROBES), `${KPROBES} is missing: mount debugfs`)
     const hook = (call: string): object => ({
       ...fileHook([path('Prefix', '/proc/', folder)]),
@@ -123,14 +128,18 @@ describe('hooks that the kernel does not call', { skip }, () => {
       returnArg: undefined,
       args: [{ index: 0, type: 'file' }],
     })
+    // Perf events without CAP_SYS_ADMIN.
+    writeFileSync(PARANOID, '2')
     await using agent = await TestAgent.start({
       policies: { 'p.yaml': policy('watching', [hook('security_file_permission')]) },
       config: { attach: { mode: 'kprobe' } },
+      capabilities: '+bpf,+perfmon,+sys_ptrace,+syslog',
     })
     assert.ok((await reads(agent)) > 0)
     await setTimeout(SEEN_MS)
     assert.equal((await agent.get('/readyz')).status, 200)
     assert.deepEqual(await found(agent, 'hook_silent'), [0, 0])
+    assert.match(readFileSync(`/proc/${agent.pid}/status`, 'utf8'), /^CapEff:\t000000c400080000$/m)
     const own = agent.lines().filter((each) => each.process_kprobe !== undefined && processOf(each).pid === agent.pid)
     assert.deepEqual(own, [])
     assert.ok(turn(KPROBES, '0'))

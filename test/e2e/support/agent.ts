@@ -63,7 +63,9 @@ export interface AgentOptions {
   /** Variables beside this process's. */
   readonly env?: Readonly<Record<string, string>>
   /** The limit on open files, soft and hard, that the agent starts with; this process's own when absent. */
-  readonly openFiles?: number
+  readonly openFiles?: number | undefined
+  /** All capabilities that the agent starts with, as setpriv names them: `+bpf,+perfmon`; this process's own when absent. */
+  readonly capabilities?: string
 }
 
 export interface Ended {
@@ -80,9 +82,15 @@ export interface LogLine {
   readonly http?: string
 }
 
-/** The command that starts `ktrail` with these arguments, and with a limit on open files, soft and hard, if given. */
-function commandLine(args: readonly string[], openFiles?: number): [program: string, ...words: string[]] {
-  return openFiles === undefined ? [KTRAIL, ...args] : ['prlimit', `--nofile=${openFiles}`, KTRAIL, ...args]
+/** The command that starts `ktrail` with these arguments, and with limited files and capabilities, if given. */
+function commandLine(
+  args: readonly string[],
+  { openFiles, capabilities }: Pick<AgentOptions, 'openFiles' | 'capabilities'>,
+): [program: string, ...words: string[]] {
+  const files = openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}`]
+  const rights = capabilities === undefined ? [] : ['setpriv', `--bounding-set=-all,${capabilities}`]
+  const [program = KTRAIL, ...words] = [...files, ...rights, KTRAIL, ...args]
+  return [program, ...words]
 }
 
 /** Runs `ktrail` with these arguments to its end; for commands and for starts that must fail. */
@@ -91,7 +99,7 @@ export function ktrail(
   options: { readonly uid?: number; readonly ms?: number; readonly openFiles?: number } = {},
 ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
   const { ms = 120_000, openFiles, ...rest } = options
-  const [program, ...words] = commandLine(args, openFiles)
+  const [program, ...words] = commandLine(args, { openFiles })
   return new Promise((resolve) => {
     const child = execFile(program, words, { timeout: ms, killSignal: 'SIGKILL', ...rest }, (_, stdout, stderr) =>
       resolve({ code: child.exitCode, stdout, stderr }),
@@ -165,7 +173,7 @@ export class TestAgent implements AsyncDisposable {
     this.#log = new LineFile(join(this.folder, 'log'))
     this.#stdout = new LineFile(join(this.folder, 'stdout'))
     const [out, err] = [openSync(this.#stdout.path, 'a'), openSync(this.#log.path, 'a')]
-    const [program, ...words] = commandLine(['run', '--config', configFile], options.openFiles)
+    const [program, ...words] = commandLine(['run', '--config', configFile], options)
     this.#child = spawn(program, words, {
       stdio: ['ignore', out, err],
       env: { ...process.env, ...options.env },

@@ -72,6 +72,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
   await fillMaps(object, tables, new Turns())
   const zeroes = (bytes: number): string => '00'.repeat(bytes)
   const set = ['0300000000000000', '0100000000000000', zeroes(40), '0000000000000080'].join('')
+  assert.deepEqual([...object.frozen], [...object.entries.keys()])
   assert.deepEqual(Object.fromEntries(object.entries), {
     selectors: [`00000000 ${'01'.repeat(SELECTOR.bytes)}`, `01000000 ${'02'.repeat(SELECTOR.bytes)}`],
     sets: [`00000000 ${zeroes(64)}`, `01000000 ${set}`],
@@ -80,6 +81,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
     texts: [`30000000040000002f61${zeroes(250)} 0200000007000000`],
     suffixes: [`3000000005000000622e${zeroes(126)} 02000000`],
     edges: ['61620000000000000600000002000080 07000000080000000900000080000000'],
+    scratch: [],
   })
   for (const [name, size] of Object.entries(mapSizes(tables))) {
     assert.equal(size, object.entries.get(name)?.length, name)

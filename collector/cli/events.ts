@@ -9,10 +9,15 @@ import { FineGuidanceSensors } from '../api/proto/tetragon/sensors_pb.js'
 import { UsageError } from './command.ts'
 import type { Arguments, Command, Terminal } from './command.ts'
 import { plural } from './format.ts'
-import { eventsOf, hasInput } from './events/input.ts'
+import { eventsOf, hasInput, noticingSilence } from './events/input.ts'
 import { lostIn, Printer } from './events/printer.ts'
 import { wantedOf } from './events/wanted.ts'
 import { clientOf } from './server.ts'
+
+/** Standard input that sends nothing for this long is noticed: it may be a pipe that nobody writes to. */
+const SILENCE_MS = 3_000
+const SILENT =
+  'ktrail: standard input is a pipe that has sent nothing yet; it is read on. To see the events of the agent instead: ktrail events < /dev/null, or --server'
 
 /** Between two attempts to connect. */
 const RECONNECT_MS = 2_000
@@ -26,7 +31,8 @@ export const eventsCommand: Command = async (given, terminal) => {
   const request = create(GetEventsRequestSchema, wanted === undefined ? {} : { allowList: [wanted] })
   if (given.text('server') === undefined && hasInput()) {
     const skipped = { lines: 0 }
-    await printing.all(eventsOf(process.stdin, request, skipped))
+    const input = noticingSilence(process.stdin, SILENCE_MS, () => terminal.printError(SILENT))
+    await printing.all(eventsOf(input, request, skipped))
     if (skipped.lines > 0) terminal.printError(`ktrail: ${plural(skipped.lines, 'line')} of the input held no event`)
     return 0
   }

@@ -22,6 +22,23 @@ export function hasInput(): boolean {
   }
 }
 
+/** The input; `notice` is called once when nothing of it has come after `ms`. */
+export async function* noticingSilence(
+  input: AsyncIterable<Buffer>,
+  ms: number,
+  notice: () => void,
+): AsyncGenerator<Buffer> {
+  const timer = setTimeout(notice, ms)
+  try {
+    for await (const chunk of input) {
+      clearTimeout(timer)
+      yield chunk
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** Lines that were no events. */
 export interface Skipped {
   lines: number

@@ -7,6 +7,7 @@ export const EVENTS: CommandSpec = {
   usage: ['[-o json|compact] [OPTIONS]', '[-o json|compact] [OPTIONS] < FILE'],
   text: [
     'Prints the events of a running agent as they come, or those of JSON lines on standard input. The agent sends only what is asked for.',
+    'Where standard input is a pipe that sends nothing (cron, ssh), `< /dev/null` or `--server` asks the agent.',
   ],
   options: {
     output: { short: 'o', choices: ['json', 'compact'], about: 'default: json' },

@@ -21,6 +21,7 @@ import { argumentText } from '../arguments.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
+import { boundedText, boundedWords } from './command-args.ts'
 import { fileAccess, isDenied } from './file-access.ts'
 
 export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
@@ -77,7 +78,7 @@ export function ownAttributes(process: Process, out: AttributeSink): void {
   out.integer(KEYS.pid, process.pid)
   if (process.binary !== '') out.text(KEYS.executable, process.binary)
   const words = commandArgs(process)
-  if (words.length > 0) out.list(KEYS.commandArgs, words)
+  if (words.length > 0) out.list(KEYS.commandArgs, boundedWords(words))
   if (process.cwd !== '') out.text(KEYS.cwd, process.cwd)
   if (process.uid !== undefined) out.integer(KEYS.userId, process.uid)
   if (process.auid !== undefined && process.auid !== UNSET_AUID) out.integer(KEYS.auid, process.auid)
@@ -143,7 +144,7 @@ export function hookAttributes(hook: Hook, out: AttributeSink): void {
 /** Attributes that differ between events or between exporters. */
 export function eventAttributes(event: Event, options: AttributeOptions, out: AttributeSink): void {
   if (options.command_line && !isAboutAgent(event) && event.process.binary !== '') {
-    out.text(KEYS.commandLine, commandLine(event.process))
+    out.text(KEYS.commandLine, boundedText(commandLine(event.process)))
   }
   switch (event.type) {
     case 'process_exec':

@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import { ClientError } from '../../../../collector/api/client.ts'
 import type { Terminal } from '../../../../collector/cli/command.ts'
 import { ktrail } from '../../../../collector/cli/ktrail.ts'
-import { eventsOf } from '../../../../collector/cli/events/input.ts'
+import { eventsOf, noticingSilence } from '../../../../collector/cli/events/input.ts'
 import { GetEventsRequestSchema } from '../../../../collector/api/proto/tetragon/events_pb.js'
 import { create } from '@bufbuild/protobuf'
 import { createCompactEncoder } from '../../../../exporters/index.ts'
@@ -197,6 +197,31 @@ test('events: filtered golden lines of standard input are the golden compact lin
     const text = piped(input, '-o', 'compact', ...args.split(' '))
     assert.equal(text, want.map((line) => `${line}\n`).join(''), args)
   }
+})
+
+test('events: a pipe that sends nothing is read on, and noticed in one sentence', async () => {
+  const child = spawn(KTRAIL, ['events'], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const [said] = await once(child.stderr.setEncoding('utf8'), 'data')
+  assert.match(said, /^ktrail: standard input is a pipe that has sent nothing yet.*< \/dev\/null, or --server\n$/)
+  let stdout = ''
+  child.stdout.on('data', (text: Buffer) => (stdout += text.toString()))
+  child.stdin.end(golden('events.jsonl'))
+  const [code] = await once(child, 'close')
+  assert.deepEqual([code, stdout], [0, golden('events.jsonl')])
+})
+
+test('events: a pipe that has sent something is not called silent', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let noticed = 0
+  async function* input(): AsyncGenerator<Buffer> {
+    t.mock.timers.tick(2_999)
+    yield Buffer.from('a')
+    t.mock.timers.tick(10_000)
+    yield Buffer.from('b')
+  }
+  let got = ''
+  for await (const chunk of noticingSilence(input(), 3_000, () => noticed++)) got += chunk.toString()
+  assert.deepEqual([got, noticed], ['ab', 0])
 })
 
 test('events: a command whose reader has gone ends quietly', async () => {

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import type { Event } from '../../../../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
 import type { Encoded, Encoder } from '../../../../../exporters/contract/exporter.ts'
+import { boundedWords } from '../../../../../exporters/encoding/otlp/command-args.ts'
 import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
 import type { OtlpEncoderOptions } from '../../../../../exporters/encoding/otlp/encode.ts'
 import { createOtlpJsonEncoder } from '../../../../../exporters/encoding/otlp/json-encode.ts'
@@ -85,7 +86,7 @@ test('otlp: the attributes of any event of a process are those of its JSON line 
         } = asObject(record.attributes)
         assert.deepEqual(rest, attributesOf(line, `1795520000-${events[i]?.seq}`))
         const whole = argv.includes('\0') || joined === '' ? argv : `${argv}\0${joined.replaceAll(' ', '\0')}`
-        const values = whole.split('\0').map((word) => ({ stringValue: word.toWellFormed() }))
+        const values = boundedWords(whole.split('\0')).map((word) => ({ stringValue: word.toWellFormed() }))
         assert.deepEqual(words, argv + joined === '' ? undefined : { arrayValue: { values } })
         assert.ok(access === undefined || 'stringValue' in access)
         assert.ok(denied === undefined || ('boolValue' in denied && denied.boolValue === true))

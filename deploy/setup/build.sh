@@ -18,9 +18,7 @@ deploy/setup/packages.sh build
 node=$(deploy/setup/node.sh)
 export PATH=$node:$PATH
 
-digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
-
-want="$(digest package-lock.json) $node"
+want=$(packages_fact "$node")
 if [ "$(cat "$FACTS/packages" 2>/dev/null)" != "$want" ]; then
   command -v npm >/dev/null || deploy/setup/packages.sh npm
   log 'installing npm packages'
@@ -38,7 +36,9 @@ fi
 
 # N-API is stable, but the compiler flags come from the Node that node-gyp is pointed at.
 want="$(digest native/binding.gyp native/*.cc native/*/*.cc native/*/*.h) $node"
-if [ "$(cat "$FACTS/addon" 2>/dev/null)" != "$want" ] || [ -z "$(find native/build/Release -maxdepth 1 -name '*.node' 2>/dev/null)" ]; then
+# Beside the addon, which a clean installation of the packages leaves alone.
+sources=native/build/.sources
+if [ "$(cat $sources 2>/dev/null)" != "$want" ] || [ ! -e native/build/Release/ktrail.node ]; then
   log 'building the addon'
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
@@ -47,12 +47,12 @@ if [ "$(cat "$FACTS/addon" 2>/dev/null)" != "$want" ] || [ -z "$(find native/bui
     cat "$log" >&2
     die 'cannot build the addon in native/: see the output of node-gyp above'
   fi
-  echo "$want" >"$FACTS/addon"
+  echo "$want" >$sources
 fi
 
 # What all of this is made of, in CycloneDX; npm does not know what comes from Debian.
 sbom=build/sbom.cdx.json
-if [ ! -e "$sbom" ] || [ package-lock.json -nt "$sbom" ] || [ "$FACTS/addon" -nt "$sbom" ]; then
+if [ ! -e "$sbom" ] || [ package-lock.json -nt "$sbom" ] || [ $sources -nt "$sbom" ]; then
   mkdir -p build
   node deploy/setup/sbom.ts >"$sbom.part" || die 'cannot write the list of parts: see the output of deploy/setup/sbom.ts above'
   mv "$sbom.part" "$sbom"

@@ -4,9 +4,14 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ktrail
-# Facts of this build, kept where `npm ci` removes them together with what they describe.
+# Facts of this build, kept where `npm ci` removes them together with what they describe; facts.sh writes them anew.
 # The launcher reads `node` from here, so that it also works where HOME is another one (sudo, guest).
 FACTS=$ROOT/node_modules/.ktrail
+
+digest() { cat "$@" | sha256sum | cut -d' ' -f1; }
+
+# packages_fact NODE: what the npm packages of this checkout follow from.
+packages_fact() { echo "$(digest "$ROOT/package-lock.json") $1"; }
 
 log() { printf '==> %s\n' "$*" >&2; }
 

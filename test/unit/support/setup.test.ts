@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -91,7 +92,7 @@ function checkout(name: string, parts: { packages?: boolean; bpf?: boolean; addo
   }
   if (parts.packages === true) put('node_modules/yaml/package.json')
   if (parts.bpf === true) put('bpf/build/x.bpf.o')
-  if (parts.addon === true) put('native/build/Release/x.node')
+  if (parts.addon === true) put('native/build/Release/ktrail.node')
   if (parts.node !== undefined) put('node_modules/.ktrail/node', `${parts.node}\n`)
   return root
 }
@@ -149,6 +150,32 @@ test('launcher: reports in one message what is missing', () => {
     assert.equal(run.status, 1, name)
     assert.match(run.stderr, want)
     assert.equal(run.stderr.trimEnd().split('\n').length, 1, run.stderr)
+  }
+})
+
+test('setup: after npm ci in a built checkout its facts are noted again, and only there', () => {
+  const rows: ReadonlyArray<
+    readonly [name: string, parts: Parameters<typeof checkout>[1], env: NodeJS.ProcessEnv, noted: boolean]
+  > = [
+    ['built', { addon: true }, {}, true],
+    ['not built', {}, {}, false],
+    ['built, without tools', { addon: true }, { npm_config_omit: 'dev' }, false],
+  ]
+  for (const [name, parts, more, noted] of rows) {
+    const root = checkout(`facts ${name}`, parts)
+    const setup = path.join(root, 'deploy/setup')
+    mkdirSync(setup, { recursive: true })
+    for (const script of ['lib.sh', 'node.sh', 'facts.sh'])
+      copyFileSync(path.join(ROOT, 'deploy/setup', script), path.join(setup, script))
+    copyFileSync(path.join(ROOT, 'package-lock.json'), path.join(root, 'package-lock.json'))
+    const env = { ...process.env, PATH: `${NODE}:${process.env['PATH']}`, ...more }
+    assert.equal(spawnSync('bash', [path.join(setup, 'facts.sh')], { env }).status, 0, name)
+    const facts = path.join(root, 'node_modules/.ktrail')
+    assert.equal(existsSync(facts), noted, name)
+    if (!noted) continue
+    const node = readFileSync(path.join(facts, 'node'), 'utf8')
+    assert.equal(node, `${NODE}\n`)
+    assert.match(readFileSync(path.join(facts, 'packages'), 'utf8'), new RegExp(`^[0-9a-f]{64} ${node}$`))
   }
 })
 

@@ -1,4 +1,4 @@
-/** The files of deploy/compose/ fit together, and the programs that read them accept them. */
+/** The files of deploy/compose/ fit together, and the programs that read them accept them (docker compose: test/integration-host/packages). */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -94,12 +94,4 @@ test('compose: promtool accepts the config of Prometheus', (t) => {
   })
   if (error !== undefined) return t.skip('promtool is missing: deploy/setup/packages.sh test installs it')
   assert.equal(status, 0, stdout + stderr)
-})
-
-test('compose: docker compose accepts the file', (t) => {
-  const compose2 = (...args: readonly string[]): ReturnType<typeof spawnSync> =>
-    spawnSync('docker', ['compose', ...args], { encoding: 'utf8', timeout: 60_000 })
-  if (compose2('version').status !== 0) return t.skip('docker compose is missing')
-  const { status, stderr } = compose2('--file', join(ROOT, FOLDER, 'compose.yaml'), 'config', '--quiet')
-  assert.equal(status, 0, String(stderr))
 })

@@ -48,4 +48,12 @@ describe('npm packages', () => {
       assert.ok(existsSync(path.join(modules, 'ktrail', file)), file)
     assert.match(root.events('ktrail', 'run'), /read {4}\S+ \S*\/cat \/etc\/passwd/)
   })
+
+  it('Debian 13 without a compiler: npm install -g, and the addon loads', () => {
+    using root = new FreshRoot('trixie')
+    root.run('npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...root.add(packages()))
+    assert.match(root.run('ktrail', 'version'), /^ktrail \d+\.\d+\.\d+/)
+    const addon = path.join(root.run('npm', 'root', '--global').trim(), '@ktrail/linux-x64/ktrail.node')
+    assert.match(root.run('node', '--print', `Object.keys(require("${addon}"))`), /openObject/)
+  })
 })

@@ -107,10 +107,10 @@ tests() {
   fi
 }
 
-# The tests in guests, in parts that two lanes share: a lane takes the next part that no other has taken. Small parts, so that both end at nearly
-# the same time.
+# The tests in guests, in parts: each of two workers takes the next part that the other has not taken. Small parts, so that both end at nearly the
+# same time.
 PARTS=6
-lane() {
+guest_worker() {
   local part
   # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it. It is the longest, so the first.
   if [ "$kernel" = 6.12 ] && mkdir "$results/full.taken" 2>/dev/null; then
@@ -131,7 +131,7 @@ start() {
 }
 
 all() {
-  start lane
+  start guest_worker
   run 1-format npm run --silent format:check
   run 2-lint npm run --silent lint
   run 3-types npm run --silent types
@@ -139,7 +139,7 @@ all() {
   # Real brokers and collectors, one after the other: they are large. KTRAIL_LONG=1: all of it.
   # Their own guests take the second slot of test/support/guest/run.sh.
   tests 5-integration-host --serial -- test/integration-host
-  start lane
+  start guest_worker
 }
 
 # What depends on the processor: registers, system calls, the ways to attach, and the seed's policy as a whole.

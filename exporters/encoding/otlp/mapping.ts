@@ -21,7 +21,7 @@ import { argumentText } from '../arguments.ts'
 import { KEYS, labelKey } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
-import { boundedText, boundedWords } from './command-args.ts'
+import { boundedText, boundedWords } from '../command-args.ts'
 import { fileAccess, isDenied } from './file-access.ts'
 
 export type SeverityName = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'

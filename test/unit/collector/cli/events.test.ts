@@ -201,8 +201,8 @@ test('events: filtered golden lines of standard input are the golden compact lin
 
 test('events: a pipe that sends nothing is read on, and noticed in one sentence', async () => {
   const child = spawn(KTRAIL, ['events'], { stdio: ['pipe', 'pipe', 'pipe'] })
-  const [said] = await once(child.stderr.setEncoding('utf8'), 'data')
-  assert.match(said, /^ktrail: standard input is a pipe that has sent nothing yet.*< \/dev\/null, or --server\n$/)
+  const [line] = await once(child.stderr.setEncoding('utf8'), 'data')
+  assert.match(line, /^ktrail: standard input is a pipe that has sent nothing yet.*< \/dev\/null, or --server\n$/)
   let stdout = ''
   child.stdout.on('data', (text: Buffer) => (stdout += text.toString()))
   child.stdin.end(golden('events.jsonl'))

@@ -1,12 +1,12 @@
 /** Words of a command that a program chose so that they take as much room as they can. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DEFAULT_RECORDS } from '../../../../../config/agent/exporters/otlp-records.ts'
-import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
-import { createOtlpEncoder } from '../../../../../exporters/encoding/otlp/encode.ts'
-import { boundedText, boundedWords } from '../../../../../exporters/encoding/otlp/command-args.ts'
-import { Measure } from '../../../../../exporters/sinks/otlp/loki/measure.ts'
-import { file, makeKprobe, makeProcess } from '../../support/events.ts'
+import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records.ts'
+import { createJsonEncoder } from '../../../../exporters/encoding/json-line.ts'
+import { createOtlpEncoder } from '../../../../exporters/encoding/otlp/encode.ts'
+import { boundedText, boundedWords } from '../../../../exporters/encoding/command-args.ts'
+import { Measure } from '../../../../exporters/sinks/otlp/loki/measure.ts'
+import { file, makeKprobe, makeProcess } from '../support/events.ts'
 
 /** What the kernel side takes of arguments. */
 const ARGV_BYTES = 16_384

@@ -7,14 +7,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Audit, NO_ORDER } from '../../exporters/audit/audit.ts'
+import { NO_ORDER } from '../../exporters/audit/audit.ts'
 import type { StreamReport } from '../../exporters/audit/audit.ts'
-import { numbersOf } from '../../exporters/audit/envelope.ts'
-import { attributeOf } from '../../exporters/audit/otlp.ts'
 import { Follower } from '../support/delivery/follower.ts'
 import { epochOf, killAgain, RUN_NUMBERS } from '../support/delivery/kills.ts'
 import { Ledger } from '../support/delivery/ledger.ts'
 import type { Span } from '../support/delivery/promise.ts'
+import { AuditedRecords } from '../support/otlp/audited.ts'
 import { Collector, collectorProgram } from '../support/otlp/collector.ts'
 import { seqOf } from '../support/otlp/decode.ts'
 import type { LogsRequest } from '../support/otlp/decode.ts'
@@ -49,11 +48,12 @@ const REFUSALS: readonly Answer[] = [
 class Sink {
   readonly #ledger: Ledger
   readonly #random: Seeded
-  readonly #audit = new Audit()
+  readonly audit: AuditedRecords
   mood: 'healthy' | 'slow' | 'down' = 'healthy'
 
   constructor(ledger: Ledger, seed: number) {
     this.#ledger = ledger
+    this.audit = new AuditedRecords(ledger.ordered ? undefined : NO_ORDER)
     this.#random = new Seeded(seed)
   }
 
@@ -62,19 +62,9 @@ class Sink {
     if (this.#random.chance(0.08)) return this.#random.pick(REFUSALS) ?? OK
     const logs = request.logs()
     this.#ledger.take(runOf(logs), logs.records.map(seqOf))
-    const place = this.#ledger.ordered ? 'requests' : NO_ORDER
-    for (const record of logs.records) {
-      const attributes = new Map(record.attributes.map(({ key, value }) => [key, Object.values(value).join('')]))
-      const timeMs = Number(record.timeUnixNano) / 1e6
-      const numbered = numbersOf((name) => attributes.get(attributeOf(name)), { place, node: 'node-1', timeMs })
-      this.#audit.add(numbered ?? assert.fail('a record without numbers'))
-    }
+    this.audit.add(logs.records)
     if (this.mood === 'slow') await pause(50)
     return OK
-  }
-
-  audited(): StreamReport[] {
-    return this.#audit.report({ nowMs: Date.now(), partial: false })
   }
 
   turn(last: boolean): void {
@@ -148,7 +138,7 @@ test(`kill: ${KILLS} kills under load lose nothing that was on disk, and every s
     assert.equal(distinct + lost, total, `${name}: events arrived that were never published`)
     assert.ok(oldestRepeatedMs <= MOST_REPEATED_MS, `${name}: a duplicate was ${oldestRepeatedMs} ms old`)
   }
-  const audited = sinks.flatMap((sink) => sink.audited())
+  const audited = sinks.flatMap(({ audit }) => audit.report())
   for (const name of ['filed', 'plain']) {
     const { code, stdout } = await typed(['audit', folder.at(`${name}.jsonl`), '-o', 'json'])
     assert.equal(code, 1, 'the runs that were killed have no end')

@@ -1,18 +1,21 @@
 /**
  * A sink goes down in each possible way, under load, and returns: with a spool nothing is lost and the order is kept, only
- * events that the sink rejects are dropped, the state is reported, and the other exporters are not affected.
+ * events that the sink rejects are dropped, the state is reported, and the other exporters are not affected. An audit agrees.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { NO_ORDER } from '../../exporters/audit/audit.ts'
 import { AgentProcess, waitUntil } from '../support/delivery/child.ts'
 import { numbersIn } from '../support/delivery/events.ts'
 import { Ledger } from '../support/delivery/ledger.ts'
 import { Pulled } from '../support/delivery/pulled.ts'
 import type { Absence } from '../support/delivery/pulled.ts'
 import type { ExporterReport } from '../support/delivery/protocol.ts'
+import { AuditedRecords, sumOf } from '../support/otlp/audited.ts'
 import { Collector, collectorProgram } from '../support/otlp/collector.ts'
 import { seqOf } from '../support/otlp/decode.ts'
 import { FakeSink, OK, partialSuccess, rpcStatus } from '../support/otlp/server.ts'
+import { typed } from '../unit/collector/cli/support/terminal.ts'
 import { Folder } from '../unit/exporters/support/folder.ts'
 
 const EVENTS_PER_SECOND = 2000
@@ -101,6 +104,9 @@ test('outage: in each way in which a sink can be down, it gets everything in ord
   for (const name of ['pulled', 'other', 'filed']) complete(stopped[name], total)
   for (const ledger of [pulled.ledger, other]) assert.deepEqual([ledger.distinct, ledger.duplicates], [total, 0])
   assert.deepEqual(numbersIn(folder.read('filed.jsonl')), [...Array(total).keys()])
+  const { stdout } = await typed(['audit', folder.at('filed.jsonl'), '-o', 'json'])
+  const whole = { records: total, untold: [], twice: 0, outOfOrder: 0 }
+  assert.deepEqual([sumOf(pulled.audit.report()), sumOf(JSON.parse(stdout).streams)], [whole, whole])
   t.diagnostic(`${total} events to each; at most ${most.other} and ${most.filed} in hand at the others`)
 })
 
@@ -111,19 +117,20 @@ test('outage: each event that a sink rejects is counted, and the others arrive i
   /** This sink rejects each 97th event; the kind of answer changes. */
   const bad = (seq: number): boolean => seq % 97 === 0
   let how: 'partial' | '400' = 'partial'
+  const audit = new AuditedRecords()
   await using sink: FakeSink = await FakeSink.start((request) => {
     sink.requests.length = 0
-    const numbers = request.logs().records.map(seqOf)
+    const { records } = request.logs()
+    const numbers = records.map(seqOf)
     const worst = numbers.filter(bad)
     if (worst.length > 0 && how === '400') {
       if (numbers.length === 1) refused.add(numbers[0] ?? -1)
       return { status: 400, body: rpcStatus('malformed record') }
     }
     for (const seq of worst) refused.add(seq)
-    ledger.take(
-      0,
-      numbers.filter((seq) => !bad(seq)),
-    )
+    const good = records.filter((record) => !bad(seqOf(record)))
+    ledger.take(0, good.map(seqOf))
+    audit.add(good)
     return worst.length === 0 ? OK : { status: 200, body: partialSuccess(worst.length, 'not liked') }
   })
   await using agent = new AgentProcess({
@@ -148,10 +155,11 @@ test('outage: each event that a sink rejects is counted, and the others arrive i
     refused.size,
   )
   assert.equal(Object.keys(accounting.rejected).length, 2, JSON.stringify(accounting.rejected))
-  assert.deepEqual(
-    ledger.missing(0, total),
-    [...refused].toSorted((a, b) => a - b),
-  )
+  const missing = [...refused].toSorted((a, b) => a - b)
+  assert.deepEqual(ledger.missing(0, total), missing)
+  // An audit sees no numbers above the highest that arrived.
+  const seen = missing.filter((seq) => seq < total - 1)
+  assert.deepEqual(sumOf(audit.report()), { records: total - refused.size, untold: seen, twice: 0, outOfOrder: 0 })
   assert.deepEqual([ledger.duplicates, sink.failures], [0, []])
 })
 
@@ -161,9 +169,12 @@ test('outage: a real collector paused, killed and restarted under load loses not
   using folder = new Folder()
   const seen = new Set<number>()
   let again = 0
+  const audit = new AuditedRecords(NO_ORDER)
   await using sink: FakeSink = await FakeSink.start((request) => {
     sink.requests.length = 0
-    for (const seq of request.logs().records.map(seqOf)) {
+    const { records } = request.logs()
+    audit.add(records)
+    for (const seq of records.map(seqOf)) {
       if (seen.has(seq)) again++
       seen.add(seq)
     }
@@ -210,6 +221,7 @@ test('outage: a real collector paused, killed and restarted under load loses not
   // A paused collector may deliver what it had accepted after the exporter has given it up.
   await waitUntil('all has arrived', () => seen.size === total, DEADLINE_MS)
   t.diagnostic(`${total} events, ${again} twice`)
+  assert.deepEqual(sumOf(audit.report()), { records: total, untold: [], twice: again, outOfOrder: 0 })
 })
 
 function complete(report: ExporterReport | undefined, total: number): void {
@@ -230,7 +242,7 @@ function yamlOf(folder: Folder, urls: { readonly pulled: string; readonly other?
       ? ''
       : `
   other: { ${otlp}, logs_endpoint: "${urls.other}" }
-  filed: { type: file, path: "${folder.at('filed.jsonl')}", rotate: { max_size: 1GiB }, ${chain} }`
+  filed: { type: file, path: "${folder.at('filed.jsonl')}", envelope: true, rotate: { max_size: 1GiB }, ${chain} }`
   return `
 exporters:
   pulled: { ${otlp}, logs_endpoint: "${urls.pulled}", ${spool} }${others}

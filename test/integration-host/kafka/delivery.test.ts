@@ -68,11 +68,13 @@ test('kafka: events arrive once, in order of key, with headers and times, by eit
         assert.equal(new Set(records.map(({ partition }) => partition)).size, 4)
         for (const record of records) {
           const value: unknown = JSON.parse(record.value)
-          const { seq: _, ...rest } = record.headers
+          const { seq: _, partition_seq: ofPartition, ...rest } = record.headers
+          const { seq } = numberOf(record)
           const type = typeof value === 'object' && value !== null ? Object.keys(value)[0] : undefined
           const common = { 'content-type': 'application/json', node: NODE_NAME, schema: '1' }
-          assert.deepEqual(rest, { ...common, 'event-type': type })
-          assert.equal(record.timestampMs, timeOf(numberOf(record).seq))
+          assert.deepEqual(rest, { ...common, 'event-type': type, exporter_seq: `kafka-${seq}` })
+          assert.match(ofPartition ?? '', /^e1-\d+$/)
+          assert.equal(record.timestampMs, timeOf(seq))
           assert.ok(record.value.includes(`"exec_id":"${record.key}"`))
         }
       })

@@ -1,10 +1,12 @@
-/** The Kafka exporter while brokers are killed and leaders move, each driver in the same tests. */
+/** The Kafka exporter while brokers are killed and leaders move, each driver in the same tests. `ktrail audit` agrees with what is in the topic. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { readTopic } from '../../support/kafka/read-topic.ts'
 import { reconcile } from '../../support/kafka/reconcile.ts'
 import { DEADLINE_MS, DRIVERS, EPOCH, offer, senderOf, SKIP_LONG, withCluster } from '../../support/kafka/rig.ts'
+import { sumOf } from '../../support/otlp/audited.ts'
+import { typed } from '../../unit/collector/cli/support/terminal.ts'
 import { until } from '../../unit/exporters/support/fake-clock.ts'
 
 const LOAD_EVENTS = 30_000
@@ -36,6 +38,7 @@ test(
             assert.ok(retries > 0, 'nothing was retried: the broker did not end under load')
             const records = await readTopic(jars, cluster.brokers, topic)
             const duplicates = reconcile(records, { [EPOCH]: LOAD_EVENTS })
+            await auditAgrees(cluster.brokers, topic, { records: LOAD_EVENTS, duplicates })
             const possible = sender.stats().duplicatesPossible
             t.diagnostic(`${topic}: ${retries} retries, ${duplicates} duplicates of ${possible} possible`)
             // One request of each partition may have been written without an answer.
@@ -79,8 +82,19 @@ test('kafka: leaders that move between three brokers under load lose nothing', {
         await sender.stop(10_000)
         assert.deepEqual([sender.accounting().delivered, sender.imbalance()], [seq, 0])
         const duplicates = reconcile(await readTopic(jars, cluster.brokers, topic), { [EPOCH]: seq })
+        await auditAgrees(cluster.brokers, topic, { records: seq, duplicates })
         t.diagnostic(`${topic}: ${seq} events, ${sender.accounting().retries} retries, ${duplicates} duplicates`)
       })
     }
   })
 })
+
+async function auditAgrees(
+  brokers: readonly string[],
+  topic: string,
+  { records, duplicates }: { readonly records: number; readonly duplicates: number },
+): Promise<void> {
+  const { stdout } = await typed(['audit', `kafka://${brokers.join(',')}/${topic}`, '-o', 'json'])
+  const { untold, twice, ...found } = sumOf(JSON.parse(stdout).streams)
+  assert.deepEqual([found.records, untold, twice], [records, [], duplicates])
+}

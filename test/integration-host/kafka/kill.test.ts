@@ -4,11 +4,12 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { RunReport, StreamReport } from '../../../exporters/audit/audit.ts'
+import type { StreamReport } from '../../../exporters/audit/audit.ts'
 import { killAgain, RUN_NUMBERS } from '../../support/delivery/kills.ts'
 import { readTopic } from '../../support/kafka/read-topic.ts'
 import { numberOf } from '../../support/kafka/reconcile.ts'
 import { DRIVERS, SKIP_LONG, withCluster } from '../../support/kafka/rig.ts'
+import { sumOf } from '../../support/otlp/audited.ts'
 import { typed } from '../../unit/collector/cli/support/terminal.ts'
 import { Folder } from '../../unit/exporters/support/folder.ts'
 
@@ -66,18 +67,9 @@ exporters:
         assert.equal(seen.size + lost.length, total, 'events arrived that were never published')
         const audited = await typed(['audit', `kafka://${cluster.brokers.join(',')}/${driver}`, '-o', 'json'])
         const { streams } = JSON.parse(audited.stdout) as { streams: StreamReport[] }
-        const runs = streams.flatMap((stream) => stream.runs)
         // The numbers of a run follow each other in the topic: of what was lost, an audit sees only that killed runs have no end.
-        assert.deepEqual([audited.code, runs.flatMap(({ untold }) => untold)], [1, []])
-        const sum = (count: (run: RunReport) => number): number => runs.reduce((all, run) => all + count(run), 0)
-        assert.equal(
-          sum((run) => run.records),
-          seen.size,
-        )
-        assert.equal(
-          sum((run) => run.twice),
-          records.length - seen.size,
-        )
+        const { untold, twice, ...found } = sumOf(streams)
+        assert.deepEqual([audited.code, untold, found.records, twice], [1, [], seen.size, records.length - seen.size])
         assert.ok(most <= MOST_REPEATED, `${most} of one run arrived again`)
       })
     }

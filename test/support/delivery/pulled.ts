@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import net from 'node:net'
 import type { Socket } from 'node:net'
+import { AuditedRecords } from '../otlp/audited.ts'
 import { seqOf } from '../otlp/decode.ts'
 import { FakeSink, OK } from '../otlp/server.ts'
 import type { Answer } from '../otlp/server.ts'
@@ -16,6 +17,7 @@ export interface Absence {
 /** An OTLP sink on a port that stays the same while it is down. */
 export class Pulled implements AsyncDisposable {
   readonly ledger: Ledger = new Ledger('pulled', { ordered: true })
+  readonly audit: AuditedRecords = new AuditedRecords()
   answer: Answer | undefined
   #server: FakeSink | undefined
   #silence: Silence | undefined
@@ -49,7 +51,9 @@ export class Pulled implements AsyncDisposable {
         // No longer needed, and large.
         server.requests.length = 0
         if (this.answer !== undefined) return this.answer
-        this.ledger.take(0, request.logs().records.map(seqOf))
+        const { records } = request.logs()
+        this.ledger.take(0, records.map(seqOf))
+        this.audit.add(records)
         return OK
       },
       undefined,

@@ -49,12 +49,12 @@ export function eventOf(seq: number): Event {
   return makeKprobe({ ...change, tid: process.pid, hook, args: [file(path, { inode: seq }), int(4)] })
 }
 
-/** Events `from` up to `to` (exclusive), in parts of 200. */
+/** Events `from` up to `to` (exclusive), in parts of 200. The exporter's number of an event is the event's own. */
 export function describedParts(from: number, to: number): Described[] {
   const parts: Described[] = []
   for (let first = from; first < to; first += PART_EVENTS) {
     const events = Array.from({ length: Math.min(PART_EVENTS, to - first) }, (_, i) => eventOf(first + i))
-    parts.push(describe(encoder.encode(events), events))
+    parts.push({ ...describe(encoder.encode(events), events), number: first })
   }
   return parts
 }

@@ -1,6 +1,7 @@
 /** Shared parts of the tests with real brokers. */
 import type { TestContext } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Numberings } from '../../../exporters/contract/numbering.ts'
 import type { KafkaConfig } from '../../../exporters/sinks/kafka/connection.ts'
 import { KafkaExporter } from '../../../exporters/sinks/kafka/exporter.ts'
 import { Sender } from '../../../exporters/sending/sender.ts'
@@ -27,7 +28,14 @@ export function senderOf(
   configFile?: string,
 ): Sender {
   const config = { ...exporterConfig('kafka', { brokers, topic }), ...change }
-  const context = { nodeName: NODE_NAME, epoch: EPOCH, env: {}, ...(configFile === undefined ? {} : { configFile }) }
+  const numbering = new Numberings(EPOCH).of('kafka')
+  const context = {
+    nodeName: NODE_NAME,
+    epoch: EPOCH,
+    env: {},
+    numbering,
+    ...(configFile === undefined ? {} : { configFile }),
+  }
   const exporter = new KafkaExporter(config, context)
   const retry = { initial: 100, max: 1000 }
   return new Sender('kafka', exporter, { ...CHAIN, retry })

@@ -40,6 +40,7 @@ import { applyConfig } from './reload/apply.ts'
 import { Reloader } from './reload/reloader.ts'
 import { Running } from './running.ts'
 import type { RunningAgent } from './running.ts'
+import { Runtimes } from './runtimes/runtimes.ts'
 import { LastRuns } from './telemetry/last-runs.ts'
 import type { Log } from './telemetry/log.ts'
 import { LoopLag } from './telemetry/metrics/loop-lag.ts'
@@ -88,10 +89,13 @@ export async function startAgent(
   const sources = new AsyncDisposableStack()
   undo.use(sources)
   const pods = config.kubernetes?.pods ? new Pods() : undefined
+  const runtimes = config.containers && undo.use(new Runtimes({ config: config.containers, log }))
+  const asks = pods !== undefined || runtimes !== undefined
   const enrichment = new Enrichment(
-    pods && new Identity(pods, (process, known) => ingest.processes.identify(process, known)),
+    asks ? new Identity({ pods, runtimes }, (process, known) => ingest.processes.identify(process, known)) : undefined,
     { ...ENRICHMENT_BOUNDS, ms: config.kubernetes?.pod_wait ?? ENRICHMENT_BOUNDS.ms },
   )
+  void runtimes?.start()
   if (kubernetes && pods) undo.use(followPods({ client: kubernetes, nodeName, pods, log }))
   if (kubernetes && config.kubernetes?.policies) {
     sources.use(await followPolicies({ client: kubernetes, config: config.kubernetes, policies, nodeName, log }))

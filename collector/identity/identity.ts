@@ -1,14 +1,15 @@
 /**
- * The enricher of the enrichment stage: which pod a process runs in. It looks up what the informer has brought; what is not there yet may be
- * waited for.
+ * The enricher of the enrichment stage: which pod or container a process runs in. It looks up what the informer has brought and what runtimes
+ * have answered; what is not there yet may be waited for.
  *
- * Constraints: called for each event, so it costs one look at the process outside of containers and one more where the pod is known. Only
- * processes in a pod's cgroup are waited for: no event of a container that Kubernetes does not run is held up. Waits are bounded in number;
- * the stage bounds them in time and bytes. An event whose wait is over goes with the pod as far as it is known, by its cgroup.
+ * Constraints: called for each event, so it costs one look at the process outside of containers and one more where the pod is known. A process
+ * in a pod's cgroup waits for Kubernetes, where that is asked; one in another container for its runtime, where that is asked. Waits are bounded
+ * in number; the stage bounds them in time and bytes. An event whose wait is over goes with the pod as far as it is known, by its cgroup.
  */
 import type { Process, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { Enricher } from '../enrich/enrichment.ts'
 import type { Placed } from '../process/place.ts'
+import type { Runtimes } from '../runtimes/runtimes.ts'
 import { mayBeProbe } from './exec-probe.ts'
 import type { Pods } from './pods.ts'
 
@@ -20,37 +21,55 @@ interface Wait {
   readonly resolve: () => void
 }
 
+/** Who knows of containers; absent: not asked. */
+export interface IdentitySources {
+  readonly pods?: Pods | undefined
+  readonly runtimes?: Pick<Runtimes, 'lookup'> | undefined
+}
+
 export class Identity implements Enricher {
-  readonly #pods: Pods
+  readonly #pods: Pods | undefined
+  readonly #runtimes: IdentitySources['runtimes']
   readonly #identify: (process: Process, known: Partial<Placed>) => void
   /** By short container id; the oldest first. */
   readonly #waits = new Map<string, Wait>()
 
   /** `identify` changes the process and discards what was rendered of it. */
-  constructor(pods: Pods, identify: (process: Process, known: Partial<Placed>) => void) {
+  constructor({ pods, runtimes }: IdentitySources, identify: (process: Process, known: Partial<Placed>) => void) {
     this.#pods = pods
+    this.#runtimes = runtimes
     this.#identify = identify
-    pods.onContainer = (id) => this.#came(id)
+    if (pods !== undefined) pods.onContainer = (id) => this.#came(id)
   }
 
   pending({ process, parent }: ProcessEvent): Promise<void> | undefined {
-    if (parent !== undefined && parent.docker !== '') this.#isKnown(parent)
-    return process.docker === '' || this.#isKnown(process) ? undefined : this.#wait(process.docker)
+    // Its parent is not waited for.
+    if (parent !== undefined && parent.docker !== '') this.#find(parent)
+    if (process.docker === '') return undefined
+    const found = this.#find(process)
+    return found === 'later' ? this.#wait(process.docker) : found
   }
 
-  /** False: what is still to come will tell more. */
-  #isKnown(process: Process): boolean {
+  /** What is still to come will tell more: `later` from Kubernetes, a promise from a runtime. */
+  #find(process: Process): Promise<void> | 'later' | undefined {
+    if (process.pod?.container !== undefined || process.container !== undefined) return undefined
     const { docker, podUid = '', pod } = process
-    if (pod?.container !== undefined) return true
-    const found = this.#pods.container(docker)
+    const found = this.#pods?.container(docker)
     if (found !== undefined) {
       this.#identify(process, { pod: found.pod, execProbe: mayBeProbe(process, found.probes) })
-      return true
+      return undefined
     }
-    if (podUid === '') return true
+    if (this.#pods === undefined || podUid === '') return this.#findAtRuntime(process)
     const only = pod === undefined ? this.#pods.pod(podUid) : undefined
     if (only !== undefined) this.#identify(process, { pod: only })
-    return false
+    return 'later'
+  }
+
+  #findAtRuntime(process: Process): Promise<void> | undefined {
+    const found = this.#runtimes?.lookup(process.docker)
+    if (found === undefined || found instanceof Promise) return found
+    this.#identify(process, { container: found })
+    return undefined
   }
 
   #wait(id: string): Promise<void> {

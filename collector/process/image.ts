@@ -48,6 +48,7 @@ export type Facts = Pick<
   | 'docker'
   | 'podUid'
   | 'pod'
+  | 'container'
   | 'execProbe'
   | 'inInitTree'
 > & {
@@ -103,6 +104,7 @@ export function makeImage(
       docker: of.docker,
       podUid: of.podUid ?? '',
       pod: of.pod,
+      container: of.container,
       execProbe: of.execProbe === true,
       inInitTree: of.inInitTree,
       refcnt: 1,

@@ -6,7 +6,8 @@ import { z } from 'zod'
 import { address, optionalAddress } from '../yaml/addresses.ts'
 import { EXPORTER_NAME, exporterSchema } from './exporters/exporters.ts'
 import { sharedFiles } from './exporters/own-files.ts'
-import { kubernetes } from './kubernetes.ts'
+import { containers } from './workloads/containers.ts'
+import { kubernetes } from './workloads/kubernetes.ts'
 import { pathSchema } from '../yaml/paths.ts'
 import type { DeepReadonly } from './readonly.ts'
 import { DAY_MS, KIB, MIB, duration, size } from '../yaml/units.ts'
@@ -148,6 +149,7 @@ export const configSchema = z
       .array(pathSchema('A policy file, or a folder of policy files.'))
       .default([])
       .describe('Policy files, and folders of *.yaml files. They are watched while the agent runs.'),
+    containers,
     kubernetes,
     server,
     exporters: z
@@ -188,6 +190,7 @@ export type Config = DeepReadonly<z.output<typeof configSchema>>
 export type ExporterConfig = Config['exporters'][string]
 export type KafkaExporterConfig = Extract<ExporterConfig, { type: 'kafka' }>
 export type OtlpExporterConfig = Extract<ExporterConfig, { type: 'otlp' }>
+export type ContainersConfig = NonNullable<Config['containers']>
 export type KubernetesConfig = NonNullable<Config['kubernetes']>
 export type QueueConfig = ExporterConfig['queue']
 export type RateLimitConfig = NonNullable<ExporterConfig['rate_limit']>

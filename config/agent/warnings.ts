@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { formatAddress, isLocal } from '../yaml/addresses.ts'
 import type { Problem } from '../yaml/problems.ts'
-import { podKeys } from './filtering/pods.ts'
+import { containerKeys, podKeys } from './filtering/pods.ts'
 import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
 import { writablePaths } from './writable.ts'
@@ -41,15 +41,21 @@ function grpcPorts(loaded: LoadedConfig, file: string): Problem[] {
   })
 }
 
-/** One warning for an exporter, at the first key of its filter that needs pods. */
+/** One warning for an exporter, at the first key of its filter that needs pods or containers. */
 function podFilters(loaded: LoadedConfig, file: string): Problem[] {
-  if (loaded.config.kubernetes?.pods === true) return []
-  return Object.entries(loaded.config.exporters).flatMap(([name, { filter }]) => {
-    const [first] = filter === undefined ? [] : podKeys(filter)
-    if (first === undefined) return []
+  const { kubernetes, containers, exporters } = loaded.config
+  if (kubernetes?.pods === true) return []
+  return Object.entries(exporters).flatMap(([name, { filter }]) => {
+    if (filter === undefined) return []
+    const [pod] = podKeys(filter)
+    const [container] = containers === undefined ? containerKeys(filter) : []
+    const at = pod ?? container
+    if (at === undefined) return []
     const message =
-      'pods are not known without kubernetes.pods: every process counts as outside a pod, with namespace ""; set kubernetes: {pods: true}'
-    return [problemAt(loaded, file, ['exporters', name, 'filter', ...first], message)]
+      pod === undefined
+        ? 'names, images and labels of containers are not known without kubernetes.pods or containers: nothing matches; set kubernetes: {pods: true}, or containers: {} without Kubernetes'
+        : 'pods are not known without kubernetes.pods: every process counts as outside a pod, with namespace ""; set kubernetes: {pods: true}'
+    return [problemAt(loaded, file, ['exporters', name, 'filter', ...at], message)]
   })
 }
 

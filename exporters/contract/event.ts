@@ -13,7 +13,7 @@ export interface Timestamp {
 
 /**
  * One image of a process, created by a fork or an exec. Immutable except `refcnt`, arguments that the process table has no
- * memory for, and where it runs (`docker`, `pod` and what goes with them), which may become known later or change
+ * memory for, and where it runs (`docker`, `pod`, `container` and what goes with them), which may become known later or change
  * (`collector/process/table.ts`). Encoders cache their output in `rendered`.
  */
 export interface Process {
@@ -41,6 +41,8 @@ export interface Process {
   readonly podUid?: string | undefined
   /** The Kubernetes pod it runs in; absent on the host and while the pod is not known. */
   readonly pod?: Pod | undefined
+  /** What the runtime of its container says of it; absent on the host, in a pod that Kubernetes tells of, and while it is not known. */
+  readonly container?: NamedContainer | undefined
   /** The command may be an exec probe of its container. */
   readonly execProbe?: boolean
   /** undefined when unknown; Tetragon then omits the key. */
@@ -77,6 +79,19 @@ export interface Container {
   /** Absent when it does not run. */
   readonly startTime?: Timestamp
   readonly privileged: boolean
+}
+
+/** A container by its runtime, such as Docker, instead of Kubernetes. Shared by all processes in it. */
+export interface NamedContainer {
+  /** 64 characters. */
+  readonly id: string
+  readonly name: string
+  /** As it was asked for: `nginx:1.27`. */
+  readonly image: string
+  /** `sha256:…`, or the image's name with its digest. */
+  readonly imageId: string
+  /** Those that the config asks for. */
+  readonly labels: Readonly<Record<string, string>>
 }
 
 /**

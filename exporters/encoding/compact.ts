@@ -10,7 +10,7 @@ import { describeKprobe } from './compact-kprobe.ts'
 import { printable } from '../../config/yaml/quoting.ts'
 
 export interface CompactEncoderOptions {
-  /** The source of an event outside any pod. */
+  /** The source of an event outside any pod and any container with a name. */
   readonly nodeName: string
   /** ANSI colours; default false. */
   readonly color?: boolean
@@ -89,10 +89,14 @@ class CompactEncoder implements Encoder {
     return `${this.#paint(RED, '❗ lost   ')} ${this.#source} ${this.#paint(RED, what)} ${where} ${printable(loss.reason)}`
   }
 
-  #head(emoji: string, label: string, { binary, pod }: Process): string {
+  #head(emoji: string, label: string, process: Process): string {
     const event = this.#paint(BLUE, `${emoji} ${label.padEnd(7)}`)
-    const source = pod === undefined ? this.#source : this.#paint(GREEN, printable(`${pod.namespace}/${pod.name}`))
-    return `${event} ${source} ${this.#paint(MAGENTA, printable(binary))}`
+    return `${event} ${this.#sourceOf(process)} ${this.#paint(MAGENTA, printable(process.binary))}`
+  }
+
+  #sourceOf({ pod, container }: Process): string {
+    if (pod !== undefined) return this.#paint(GREEN, printable(`${pod.namespace}/${pod.name}`))
+    return container === undefined ? this.#source : this.#paint(GREEN, printable(container.name))
   }
 
   #paint(color: number, text: string): string {

@@ -3,10 +3,12 @@
  * (docs/audit.md):
  *
  *     {"process_exec":{…},"node_name":"n","time":"…","ktrail":{"seq":"<run>-<n>","exporter_seq":"<exporter>-<n>"}}
+ *
+ * It also has what Tetragon's records have no key for: `container`, as its runtime describes it.
  */
 import { previousOf } from '../contract/described.ts'
 import { isAboutAgent } from '../contract/event.ts'
-import type { Event, LossEvent, RunEvent } from '../contract/event.ts'
+import type { Event, LossEvent, NamedContainer, RunEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import type { Numbering } from '../contract/numbering.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
@@ -56,6 +58,7 @@ class EnvelopedEncoder implements Encoder {
       out.integer(first + i)
       out.byte(QUOTE)
       if (isAboutAgent(event)) out.utf8(aboutAgent(event, this.#numbering.exporter))
+      else if (event.process.container !== undefined) out.bytes(containerMember(event.process.container))
       out.bytes(END)
       ends[i] = out.length
     }
@@ -77,6 +80,26 @@ export function withEnvelope(
   const numbers = `"seq":"${run}-${event.seq}","exporter_seq":"${exporter}-${number}"`
   const envelope = `,"ktrail":{${numbers}${aboutAgent(event, exporter)}}}`
   return Buffer.concat([json.subarray(0, -1), Buffer.from(envelope)])
+}
+
+const members = new WeakMap<NamedContainer, Uint8Array>()
+
+/** Encoded once for a container. */
+function containerMember(container: NamedContainer): Uint8Array {
+  let bytes = members.get(container)
+  if (bytes === undefined) {
+    const { id, name, image, imageId, labels } = container
+    const keys = {
+      id,
+      name,
+      image: image === '' ? undefined : image,
+      image_id: imageId === '' ? undefined : imageId,
+      labels: Object.keys(labels).length === 0 ? undefined : labels,
+    }
+    bytes = new Uint8Array(Buffer.from(`,"container":${JSON.stringify(keys)}`))
+    members.set(container, bytes)
+  }
+  return bytes
 }
 
 /** What the event reports, as a member of the envelope. */

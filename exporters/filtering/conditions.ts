@@ -64,6 +64,8 @@ export function conditionsOf(filter: ReaderFilter, lookup: ProcessLookup): Condi
     add('namespaces', (_, { pod }) => matches(pod?.namespace ?? ''))
   }
   if (filter.pods !== undefined) add('pods', inPod(podName(globMatcher(filter.pods))))
+  if (filter.containers !== undefined) add('containers', inContainer('name', globMatcher(filter.containers)))
+  if (filter.images !== undefined) add('images', inContainer('image', globMatcher(filter.images)))
   if (filter.binaries !== undefined) {
     const matches = globMatcher(filter.binaries)
     add('binaries', (_, { binary }) => matches(binary))
@@ -105,7 +107,10 @@ function tetragonFilter(filter: TetragonFilter, lookup: ProcessLookup): EventTes
   if (filter.health_check !== undefined) tests.push(healthCheck(filter.health_check))
   if (filter.labels !== undefined) {
     const matches = labelMatcher(filter.labels)
-    tests.push(inPod(({ labels }) => matches(labels)))
+    tests.push((_, { pod, container }) => {
+      const { labels } = pod ?? container ?? {}
+      return labels !== undefined && matches(labels)
+    })
   }
   if (filter.container_id !== undefined) {
     const matches = regexMatcher(filter.container_id)
@@ -117,8 +122,7 @@ function tetragonFilter(filter: TetragonFilter, lookup: ProcessLookup): EventTes
   }
   if (filter.pod_regex !== undefined) tests.push(inPod(podName(regexMatcher(filter.pod_regex))))
   if (filter.container_name_regex !== undefined) {
-    const matches = regexMatcher(filter.container_name_regex)
-    tests.push(inPod(({ container }) => container !== undefined && matches(container.name)))
+    tests.push(inContainer('name', regexMatcher(filter.container_name_regex)))
   }
   if (filter.binary_regex !== undefined) tests.push(binaryOf(filter.binary_regex))
   if (filter.arguments_regex !== undefined) tests.push(argumentsOf(filter.arguments_regex))
@@ -170,6 +174,14 @@ function ofParent(test: EventTest): EventTest {
 
 function inPod(test: PodTest): EventTest {
   return (_, { pod }) => pod !== undefined && test(pod)
+}
+
+/** In a container of a pod, or in one that its runtime describes. */
+function inContainer(key: 'name' | 'image', matches: (text: string) => boolean): EventTest {
+  return (_, { pod, container: named }) => {
+    const container = pod === undefined ? named : pod.container
+    return container !== undefined && matches(container[key])
+  }
 }
 
 function podName(matches: (text: string) => boolean): PodTest {

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { TYPES } from '../../config/policy/arguments.ts'
 import { OPERATORS } from '../../config/policy/operators.ts'
 import { PROCESS_FLAGS } from '../../collector/process/flags.ts'
-import { KEYS, LABEL_PREFIX } from '../../exporters/encoding/otlp/attributes.ts'
+import { CONTAINER_LABEL_PREFIX, KEYS, LABEL_PREFIX } from '../../exporters/encoding/otlp/attributes.ts'
 import { read } from './support/pages.ts'
 
 function namesAll(page: string, names: readonly string[]): void {
@@ -23,6 +23,7 @@ describe('docs/reference/', () => {
   })
 
   it('lists every attribute of an OTLP record', () => {
-    namesAll('docs/reference/otlp.md', [...Object.values(KEYS).map(({ name }) => name), `${LABEL_PREFIX}<label>`])
+    const prefixed = [LABEL_PREFIX, CONTAINER_LABEL_PREFIX].map((prefix) => `${prefix}<label>`)
+    namesAll('docs/reference/otlp.md', [...Object.values(KEYS).map(({ name }) => name), ...prefixed])
   })
 })

@@ -5,7 +5,7 @@
  * Most of an event are its process and the parent, which nearly every event repeats: their bytes are cached with the process. Only refcnt and
  * tid differ between events; protobuf allows them to follow.
  */
-import { ScalarType } from '@bufbuild/protobuf'
+import { ScalarType, create, toBinary } from '@bufbuild/protobuf'
 import type { DescField, DescMessage } from '@bufbuild/protobuf'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type {
@@ -13,10 +13,12 @@ import type {
   Event,
   FileArgument,
   KprobeEvent,
+  NamedContainer,
   Process,
   Timestamp,
 } from '../../../exporters/contract/event.ts'
 import { fileFlags, permission, touch } from '../../../exporters/index.ts'
+import { EnvelopeSchema } from '../proto/ktrail/events_pb.js'
 import {
   BinaryPropertiesSchema,
   FilePropertiesSchema,
@@ -68,6 +70,7 @@ export class ResponseEncoder {
   readonly #out = new BinaryWriter()
   /** By `Rendered.key`: the process without refcnt and tid. */
   readonly #heads = new WeakMap<object, Uint8Array>()
+  readonly #envelopes = new WeakMap<NamedContainer, Uint8Array>()
 
   constructor(nodeName: string) {
     this.#nodeName = nodeName
@@ -104,7 +107,7 @@ export class ResponseEncoder {
         return this.#finish(out, event.time)
     }
     out.join()
-    return this.#finish(out, event.time)
+    return this.#finish(out, event.time, event.type === 'events_lost' ? undefined : event.process.container)
   }
 
   /** Tells a client of events that it did not get. */
@@ -122,10 +125,22 @@ export class ResponseEncoder {
     return this.#out.finish()
   }
 
-  #finish(out: BinaryWriter, at: Timestamp): Uint8Array {
+  #finish(out: BinaryWriter, at: Timestamp, container?: NamedContainer): Uint8Array {
     text(out, RESPONSE['node_name'], this.#nodeName)
     time(out, RESPONSE['time'], at)
+    if (container !== undefined) {
+      out.tag(known(RESPONSE['ktrail']), WireType.LengthDelimited).bytes(this.#envelope(container))
+    }
     return out.finish()
+  }
+
+  #envelope(container: NamedContainer): Uint8Array {
+    let bytes = this.#envelopes.get(container)
+    if (bytes === undefined) {
+      bytes = toBinary(EnvelopeSchema, create(EnvelopeSchema, { container }))
+      this.#envelopes.set(container, bytes)
+    }
+    return bytes
   }
 
   #parent(out: BinaryWriter, field: number | undefined, parent: Process | undefined): void {

@@ -6,7 +6,15 @@ import type {
   KprobeArgument,
   Process as ProcessMessage,
 } from '../proto/tetragon/events_pb.js'
-import type { Argument, Event, Hook, Pod, Process, Timestamp } from '../../../exporters/contract/event.ts'
+import type {
+  Argument,
+  Event,
+  Hook,
+  NamedContainer,
+  Pod,
+  Process,
+  Timestamp,
+} from '../../../exporters/contract/event.ts'
 import { Renderings } from '../../process/renderings.ts'
 
 /** Nothing is cached: a process is read from one message. */
@@ -20,14 +28,14 @@ const ACTIONS: ReadonlyMap<number, string> = new Map(
 const NO_TIME: Timestamp = { sec: 0, nsec: 0 }
 
 /** undefined for kinds of events that ktrail does not make, for losses, and for events without a process. */
-export function toEvent({ event, time }: GetEventsResponse): Event | undefined {
+export function toEvent({ event, time, ktrail }: GetEventsResponse): Event | undefined {
   if (event.case !== 'processExec' && event.case !== 'processExit' && event.case !== 'processKprobe') return undefined
   const { value } = event
   if (value.process === undefined) return undefined
   const base = {
     seq: 0,
     time: timeOf(time),
-    process: processOf(value.process),
+    process: processOf(value.process, ktrail?.container),
     parent: value.parent === undefined ? undefined : processOf(value.parent),
     refcnt: value.process.refcnt,
   }
@@ -61,7 +69,7 @@ export function toEvent({ event, time }: GetEventsResponse): Event | undefined {
   }
 }
 
-function processOf(message: ProcessMessage): Process {
+function processOf(message: ProcessMessage, container?: NamedContainer): Process {
   const pod = podOf(message.pod)
   return {
     execId: message.execId,
@@ -78,6 +86,7 @@ function processOf(message: ProcessMessage): Process {
     docker: message.docker,
     nspid: message.pod?.container?.pid ?? 0,
     pod,
+    container,
     execProbe: message.pod?.container?.maybeExecProbe === true,
     inInitTree: message.inInitTree,
     refcnt: message.refcnt,

@@ -25,6 +25,9 @@ const broker = z.string({ error: BROKER_EXPECTED }).refine(
   },
 )
 
+/** The field of a process from which a key is read. */
+const KEY_FIELDS: Readonly<Record<string, string>> = { exec_id: 'exec_id', pod: 'pod', container: 'docker' }
+
 /** Source: Kafka's Topic.java. */
 const TOPIC = /^(?!\.{1,2}$)(?:[a-zA-Z0-9._-]|\{(?:event_type|policy)\}){1,249}$/
 
@@ -86,11 +89,11 @@ export const kafka = z
       ),
     client_id: z.string().min(1).max(249).default('ktrail').describe('Name of this client in the logs of the brokers.'),
     key: z
-      .enum(['node_name', 'exec_id', 'policy', 'pod', 'none'])
+      .enum(['node_name', 'exec_id', 'policy', 'pod', 'container', 'none'])
       .default('node_name')
       .describe(
         'Key of a record. Events of one key go to one partition, in order. node_name: all events of this host. exec_id: those ' +
-          'of one process. policy: those of one policy. pod: those of one pod, as namespace/name; others have node_name. none: no key and no order; each batch goes to another partition.',
+          'of one process. policy: those of one policy. pod: those of one pod, as namespace/name; others have node_name. container: those of one container, as the first 31 characters of its id; others have node_name. none: no key and no order; each batch goes to another partition.',
       ),
     format: z
       .enum(['json', 'cloudevents', 'otlp_proto'])
@@ -154,7 +157,7 @@ export const kafka = z
     if (driver === 'kafkajs' && inBrackets >= 0) {
       refuse(['brokers', inBrackets], 'expected a host name (driver kafkajs knows no IPv6 address; platformatic does)')
     }
-    const read = key === 'exec_id' || key === 'pod' ? key : undefined
+    const read = KEY_FIELDS[key]
     if (read !== undefined && fields?.some((rule) => takes(rule, read)) === true) {
       refuse(['key'], `expected node_name, policy or none, for fields leave process.${read} out of the records`)
     }

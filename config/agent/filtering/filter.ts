@@ -79,11 +79,14 @@ const tetragonFilter = z
       .optional()
       .describe('Whether the process descends from the first process of its container. Unknown counts as false.'),
     container_id: list(regex, `First 31 characters of the container id. ${UNANCHORED}`),
-    container_name_regex: list(regex, `Name of the container in its pod. ${UNANCHORED}`),
+    container_name_regex: list(regex, `Name of the container: in its pod, or that of its runtime. ${UNANCHORED}`),
     namespace: list(z.string(), 'Exact Kubernetes namespaces; "" means outside any pod.'),
     namespace_regex: list(regex, `Kubernetes namespace; never matches outside a pod. ${UNANCHORED}`),
     pod_regex: list(regex, `Name of the pod; never matches outside a pod. ${UNANCHORED}`),
-    labels: list(selector, 'Kubernetes label selectors for the labels of the pod; never match outside a pod.'),
+    labels: list(
+      selector,
+      'Kubernetes label selectors for the labels of the pod, or for those in containers.labels; never match outside of both.',
+    ),
     health_check: z.boolean().optional().describe('Whether the process or its parent may be an exec probe of a pod.'),
   })
   .describe("One of Tetragon's filters. All keys must match, each with at least one of its values.")
@@ -101,6 +104,8 @@ const filter = z
     ),
     namespaces: list(z.string(), `Kubernetes namespaces; "" means outside any pod. ${GLOB}`),
     pods: list(z.string().min(1), `Pod names. ${GLOB}`),
+    containers: list(z.string().min(1), `Names of containers: in their pods, or those of their runtime. ${GLOB}`),
+    images: list(z.string().min(1), `Images of containers, such as docker.io/library/nginx:1.27. ${GLOB}`),
     binaries: list(z.string().min(1), `Binaries of the process, as paths. ${GLOB}`),
     binary_regex: list(regex, `Binary of the process. ${UNANCHORED}`),
     arguments_regex: list(regex, `Arguments of the process, joined by spaces, before redaction. ${UNANCHORED}`),

@@ -1,19 +1,36 @@
+/** Which keys of a filter need pods or containers to be known. */
 import type { FilterConfig } from '../schema.ts'
 
 const POD_KEYS: ReadonlyArray<keyof FilterConfig> = ['pods', 'health_checks']
-const POD_FILTER_KEYS = ['namespace_regex', 'pod_regex', 'container_name_regex', 'labels', 'health_check']
+const POD_FILTER_KEYS = ['namespace_regex', 'pod_regex', 'health_check']
+/** Fulfilled by either. */
+const CONTAINER_KEYS: ReadonlyArray<keyof FilterConfig> = ['containers', 'images']
+const CONTAINER_FILTER_KEYS = ['container_name_regex', 'labels']
 
 type Path = ReadonlyArray<string | number>
 
 /** The keys of a filter that need pods, as paths below `filter`. */
 export function podKeys(filter: FilterConfig): Path[] {
-  const keys: Path[] = POD_KEYS.filter((key) => filter[key] !== undefined).map((key) => [key])
+  const keys = keysIn(filter, POD_KEYS, POD_FILTER_KEYS)
   if (filter.namespaces?.some((name) => name !== '') === true) keys.push(['namespaces'])
   for (const list of ['allow', 'deny'] as const) {
     for (const [i, each] of (filter[list] ?? []).entries()) {
-      const own = Object.keys(each).filter((key) => POD_FILTER_KEYS.includes(key))
-      if (each.namespace?.some((name) => name !== '') === true) own.push('namespace')
-      keys.push(...own.map((key) => [list, i, key]))
+      if (each.namespace?.some((name) => name !== '') === true) keys.push([list, i, 'namespace'])
+    }
+  }
+  return keys
+}
+
+/** The keys of a filter that need pods or containers. */
+export function containerKeys(filter: FilterConfig): Path[] {
+  return keysIn(filter, CONTAINER_KEYS, CONTAINER_FILTER_KEYS)
+}
+
+function keysIn(filter: FilterConfig, own: ReadonlyArray<keyof FilterConfig>, inLists: readonly string[]): Path[] {
+  const keys: Path[] = own.filter((key) => filter[key] !== undefined).map((key) => [key])
+  for (const list of ['allow', 'deny'] as const) {
+    for (const [i, each] of (filter[list] ?? []).entries()) {
+      keys.push(...inLists.filter((key) => Object.hasOwn(each, key)).map((key) => [list, i, key]))
     }
   }
   return keys

@@ -2,7 +2,7 @@
 import type { Event } from '../../contract/event.ts'
 import type { FieldFilterConfig } from '../../../config/agent/schema.ts'
 import { fieldTest } from '../../filtering/fields.ts'
-import { KEYS, LABEL_PREFIX } from './attributes.ts'
+import { CONTAINER_LABEL_PREFIX, KEYS, LABEL_PREFIX } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 
 /** Whether records of a type have an attribute. */
@@ -12,6 +12,7 @@ type Paths = ReadonlyArray<readonly string[]>
 
 const FILE_PATH = 'args.file_arg.path,args.path_arg.path'
 const ARGUMENTS = paths('args')
+const CONTAINER = paths('process.docker')
 const { deployment, replicaSet, statefulSet, daemonSet, job, cronJob, workload } = KEYS
 const WORKLOADS = [deployment, replicaSet, statefulSet, daemonSet, job, cronJob, workload]
 /** The fields behind each attribute. Other attributes identify the record or describe a loss; no field filter applies to them. */
@@ -38,6 +39,7 @@ const FIELDS: ReadonlyMap<Key, Paths> = new Map([
   [KEYS.pod, paths('process.pod.name')],
   ...WORKLOADS.map((key) => [key, paths('process.pod.workload')] as const),
   [KEYS.podContainer, paths('process.pod.container.name')],
+  [KEYS.containerName, CONTAINER],
   [KEYS.image, paths('process.pod.container.image.name')],
   [KEYS.imageTags, paths('process.pod.container.image.name')],
   [KEYS.filePath, paths(FILE_PATH)],
@@ -73,7 +75,10 @@ export function filterAttributes(out: AttributeSink, type: Event['type'], hasAtt
 }
 
 function fieldsOf(key: Key): Paths {
-  return FIELDS.get(key) ?? (key.name.startsWith(LABEL_PREFIX) ? ARGUMENTS : [])
+  const fields = FIELDS.get(key)
+  if (fields !== undefined) return fields
+  if (key.name.startsWith(CONTAINER_LABEL_PREFIX)) return CONTAINER
+  return key.name.startsWith(LABEL_PREFIX) ? ARGUMENTS : []
 }
 
 function paths(text: string): Paths {

@@ -62,6 +62,7 @@ export const KEYS = {
   cronJob: key('k8s.cronjob.name'),
   workload: key('ktrail.workload'),
   podContainer: key('k8s.container.name'),
+  containerName: key('container.name'),
   image: key('container.image.name'),
   imageTags: key('container.image.tags'),
   filePath: key('file.path'),
@@ -90,16 +91,26 @@ export const KEYS = {
 } as const
 
 export const LABEL_PREFIX = 'ktrail.arg.'
+export const CONTAINER_LABEL_PREFIX = 'container.label.'
 const LABELS = new Map<string, Key>()
-/** Limits the cache: labels come from policies, which may be reloaded for years. */
+/** Limits the cache: labels come from policies and the config, which may be reloaded for years. */
 const MAX_LABELS = 10_000
 
 /** `ktrail.arg.<label>` */
 export function labelKey(label: string): Key {
-  let found = LABELS.get(label)
+  return cachedKey(LABEL_PREFIX + label)
+}
+
+/** `container.label.<label>` */
+export function containerLabelKey(label: string): Key {
+  return cachedKey(CONTAINER_LABEL_PREFIX + label)
+}
+
+function cachedKey(name: string): Key {
+  let found = LABELS.get(name)
   if (found === undefined) {
     if (LABELS.size >= MAX_LABELS) LABELS.clear()
-    LABELS.set(label, (found = key(LABEL_PREFIX + label)))
+    LABELS.set(name, (found = key(name)))
   }
   return found
 }

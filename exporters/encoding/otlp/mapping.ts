@@ -13,12 +13,13 @@ import type {
   Hook,
   KprobeEvent,
   LossEvent,
+  NamedContainer,
   Process,
   Timestamp,
 } from '../../contract/event.ts'
 import type { Numbering } from '../../contract/numbering.ts'
 import { argumentText } from '../arguments.ts'
-import { KEYS, labelKey } from './attributes.ts'
+import { KEYS, containerLabelKey, labelKey } from './attributes.ts'
 import type { AttributeSink, Key } from './attributes.ts'
 import type { AttributeTest } from './attribute-filter.ts'
 import { boundedText, boundedWords } from '../command-args.ts'
@@ -99,11 +100,14 @@ const WORKLOADS: Readonly<Record<string, Key>> = {
 }
 
 /** The pod and the container that a process runs in. */
-function placeAttributes({ docker, pod, nspid = 0 }: Process, out: AttributeSink): void {
+function placeAttributes({ docker, pod, container: named, nspid = 0 }: Process, out: AttributeSink): void {
   const container = pod?.container
-  const id = container === undefined ? docker : container.id.slice(container.id.indexOf('://') + 3)
+  const id = container === undefined ? (named?.id ?? docker) : container.id.slice(container.id.indexOf('://') + 3)
   if (id !== '') out.text(KEYS.container, id)
-  if (pod === undefined) return
+  if (pod === undefined) {
+    if (named !== undefined) namedContainerAttributes(named, out)
+    return
+  }
   if (nspid !== 0) out.integer(KEYS.innerPid, nspid)
   out.text(KEYS.namespace, pod.namespace)
   out.text(KEYS.pod, pod.name)
@@ -115,6 +119,16 @@ function placeAttributes({ docker, pod, nspid = 0 }: Process, out: AttributeSink
 
 function containerAttributes({ name, image }: Container, out: AttributeSink): void {
   if (name !== '') out.text(KEYS.podContainer, name)
+  imageAttributes(image, out)
+}
+
+function namedContainerAttributes({ name, image, labels }: NamedContainer, out: AttributeSink): void {
+  out.text(KEYS.containerName, name)
+  imageAttributes(image, out)
+  for (const [label, value] of Object.entries(labels)) out.text(containerLabelKey(label), value)
+}
+
+function imageAttributes(image: string, out: AttributeSink): void {
   if (image === '') return
   // registry:5000/path/name:tag, or with @sha256:digest behind.
   const named = image.split('@', 1)[0] ?? ''

@@ -66,6 +66,18 @@ export function podOf(line: Buffer): Buffer | undefined {
   return nameEnd < 0 ? undefined : Buffer.concat([line.subarray(from, end), SLASH, line.subarray(name, nameEnd)])
 }
 
+const DOCKER = Buffer.from(',"docker":"')
+
+/** The container id of the process in a JSON line; undefined outside of containers. It comes after the pod, whose labels may have any name. */
+export function containerOf(line: Buffer): Buffer | undefined {
+  const parent = line.indexOf(PARENT)
+  const at = parent < 0 ? line.lastIndexOf(DOCKER) : line.lastIndexOf(DOCKER, parent)
+  if (at < 0) return undefined
+  const from = at + DOCKER.length
+  const end = line.indexOf(0x22, from)
+  return end > from ? line.subarray(from, end) : undefined
+}
+
 const SLASH = Buffer.from('/')
 
 /** Chooses the key of each event. Events without it use the node's name, so that they stay in order. */
@@ -87,6 +99,8 @@ export class Keys {
         return execIdOf(line) ?? this.#node
       case 'pod':
         return podOf(line) ?? this.#node
+      case 'container':
+        return containerOf(line) ?? this.#node
       case 'policy':
         return about.policy === '' ? this.#node : this.#policy(about.policy)
       case 'none':

@@ -11,6 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CapabilitiesType, ProcessPrivilegesChanged, SecureBitsType } from "./capabilities_pb.js";
 import type { BpfCmd } from "./bpf_pb.js";
+import type { Envelope } from "../ktrail/events_pb.js";
 
 /**
  * Describes the file tetragon/events.proto.
@@ -2310,6 +2311,11 @@ export declare type GetEventsResponse = Message<"tetragon.GetEventsResponse"> & 
    * @generated from field: map<string, string> node_labels = 1004;
    */
   nodeLabels: { [key: string]: string };
+
+  /**
+   * @generated from field: ktrail.v1.Envelope ktrail = 50000;
+   */
+  ktrail?: Envelope | undefined;
 };
 
 /**

@@ -27,7 +27,9 @@ const shown = (field: DescField): string => {
   const optional = field.proto.proto3Optional ? ' optional' : ''
   return `${name} = ${number}: ${fieldKind}${list} ${type}${optional} ${optional === '' ? (oneof?.name ?? '') : ''}`
 }
-const messageText = ({ fields }: DescMessage): string[] => fields.map(shown)
+/** What ktrail has beside Tetragon's fields is of a package of its own. */
+const messageText = ({ fields }: DescMessage): string[] =>
+  fields.filter(({ message }) => message?.typeName.startsWith('ktrail.') !== true).map(shown)
 const enumText = ({ values }: DescEnum): string[] => values.map(({ name, number }) => `${name} = ${number}`)
 
 test('api proto: every message and enum has the fields, numbers, types and order of the tables', () => {

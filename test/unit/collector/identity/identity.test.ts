@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import { Enrichment } from '../../../../collector/enrich/enrichment.ts'
 import { Identity } from '../../../../collector/identity/identity.ts'
 import { Pods } from '../../../../collector/identity/pods.ts'
-import type { Process, ProcessEvent } from '../../../../exporters/contract/event.ts'
+import type { NamedContainer, Process, ProcessEvent } from '../../../../exporters/contract/event.ts'
 import { settle } from '../../exporters/support/fake-clock.ts'
-import { makeExec, makeParent, makeProcess } from '../../exporters/support/events.ts'
+import { makeExec, makeNamedContainer, makeParent, makeProcess } from '../../exporters/support/events.ts'
 import { ID, OTHER_ID, UID, known } from './support/pods.ts'
 
 const docker = ID.slice(0, 31)
@@ -23,7 +23,7 @@ interface Rig {
 function rig(): Rig {
   const pods = new Pods()
   const changed: Process[] = []
-  const identity = new Identity(pods, (process, more) => {
+  const identity = new Identity({ pods }, (process, more) => {
     Object.assign(process, more)
     changed.push(process)
   })
@@ -113,4 +113,45 @@ test('identity: at most 4,096 containers are waited for; the oldest is given up'
   waitFor(4096)
   await oldest
   assert.notEqual(waitFor(0), oldest)
+})
+
+test('identity: outside of pods a container gets its name from its runtime, and its events wait for the answer', async () => {
+  const names = new Map<string, NamedContainer>()
+  const asked = Promise.withResolvers<void>()
+  const lookup = (id: string): NamedContainer | Promise<void> => names.get(id) ?? asked.promise
+  const identify = (process: Process, more: object): void => void Object.assign(process, more)
+  const pods = new Pods()
+  const identity = new Identity({ pods, runtimes: { lookup } }, identify)
+  const stage = new Enrichment(identity, { bytes: 1 << 20, ms: 1000 })
+  const process = makeProcess({ docker, podUid: '' })
+  // Its parent is not waited for, but named.
+  const parent = makeParent({ docker, podUid: '' })
+  const event = makeExec({ process, parent })
+  assert.deepEqual(stage.pass([event]), [])
+  names.set(docker, makeNamedContainer())
+  asked.resolve()
+  await settle()
+  assert.deepEqual(stage.pass([]), [event])
+  assert.equal(process.container, names.get(docker))
+  assert.equal(parent.container, names.get(docker))
+  // One in a pod waits for Kubernetes, and what has no container for nothing.
+  assert.deepEqual(stage.pass([makeExec({ process: inPod({ pid: 7 }), parent: undefined })]), [])
+  const host = makeExec({ process: makeProcess({ docker: '', pid: 8 }), parent: undefined })
+  assert.deepEqual(stage.pass([host]), [host])
+})
+
+test('identity: where Kubernetes is not asked, a pod’s container gets its name from its runtime too', () => {
+  const container = makeNamedContainer()
+  const identity = new Identity(
+    { runtimes: { lookup: () => container } },
+    (process, more) => void Object.assign(process, more),
+  )
+  const process = inPod()
+  assert.equal(identity.pending(makeExec({ process, parent: undefined })), undefined)
+  assert.equal(process.container, container)
+})
+
+test('identity: a container that no runtime knows passes without a name', () => {
+  const identity = new Identity({ runtimes: { lookup: () => undefined } }, () => assert.fail())
+  assert.equal(identity.pending(makeExec({ process: inPod(), parent: undefined })), undefined)
 })

@@ -501,7 +501,7 @@ const BAD: Array<[name: string, text: string, ...want: string[]]> = [
   [
     'a key that every object has',
     withExporter('type: stdout', 'constructor: 1'),
-    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log, memory, shutdown',
+    '2:1: constructor: unknown key "constructor"; expected one of node_name, policies, containers, kubernetes, server, exporters, heartbeat, state_dir, ring, attach, procfs, log and 2 others',
   ],
 ]
 

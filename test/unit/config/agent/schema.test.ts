@@ -57,6 +57,8 @@ describe('the schema of the config', () => {
     assert.deepEqual(
       [...new Set(without)],
       [
+        '.containers',
+        '.containers.sockets',
         '.kubernetes',
         '.kubernetes.kubeconfig',
         '.kubernetes.policy_selector',

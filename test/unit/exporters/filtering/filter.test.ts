@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Event, Pod, Process } from '../../../../exporters/contract/event.ts'
+import type { Event, NamedContainer, Pod, Process } from '../../../../exporters/contract/event.ts'
 import type { FilterConfig, TetragonFilterConfig } from '../../../../config/agent/schema.ts'
 import { createFilter } from '../../../../exporters/filtering/filter.ts'
 import {
@@ -11,6 +11,7 @@ import {
   makeKprobe,
   makeLoss,
   makeParent,
+  makeNamedContainer,
   makePod,
   makeProcess,
 } from '../support/events.ts'
@@ -22,6 +23,7 @@ const exec = (change: Partial<Process> = {}, parent: Partial<Process> = {}): Eve
 const kprobe = (policy: string): Event => makeKprobe({ hook: makeHook({ policy }) })
 const inPod = (pod: Partial<Pod> = {}, change: Partial<Process> = {}): Event =>
   exec({ pod: makePod({ namespace: 'shop', name: 'web-7d9f-x2', ...pod }), ...change })
+const named = (container: Partial<NamedContainer> = {}): Event => exec({ container: makeNamedContainer(container) })
 const probe = inPod({}, { execProbe: true })
 const orphan = makeExec({ parent: undefined })
 const loss = makeLoss()
@@ -57,6 +59,23 @@ const KEYS: Readonly<Record<string, Row>> = {
   },
   'namespaces: a lone star is all, the host too': { filter: { namespaces: ['*'] }, yes: [exec(), inPod()], no: [] },
   pods: { filter: { pods: ['web-*'] }, yes: [inPod()], no: [exec(), inPod({ name: 'db-web-1' })] },
+  'containers: in a pod or by its runtime': {
+    filter: { containers: ['w*', 'file-access'] },
+    yes: [inPod(), named()],
+    no: [exec(), named({ name: 'db' }), inPod({ container: undefined })],
+  },
+  'images: in a pod or by its runtime': {
+    filter: { images: ['*/library/*'] },
+    yes: [inPod(), named()],
+    no: [exec(), named({ image: 'nginx' }), inPod({ container: undefined })],
+  },
+  'containers: of Tetragon by name and label': {
+    filter: {
+      allow: [{ container_name_regex: ['^web$'], labels: ['com.docker.compose.service in (shop)'] }],
+    },
+    yes: [named()],
+    no: [exec(), named({ name: 'web2' }), named({ labels: {} }), inPod()],
+  },
   'binaries: whole path': {
     filter: { binaries: ['/bin/vi'] },
     yes: [exec()],

@@ -8,6 +8,7 @@ import type {
   Hook,
   KprobeEvent,
   LossEvent,
+  NamedContainer,
   Pod,
   Process,
   Rendered,
@@ -64,6 +65,17 @@ export function makePod(change: Partial<Pod> = {}): Pod {
     workload: 'file-access',
     workloadKind: 'Pod',
     container: makeContainer(),
+    ...change,
+  }
+}
+
+export function makeNamedContainer(change: Partial<NamedContainer> = {}): NamedContainer {
+  return {
+    id: '6b742e38ee3a212239e6d48b2954435fb1f5b1b0c4e9a3f6b7d0a5c8e1f20314',
+    name: 'web',
+    image: 'registry.example:5000/library/nginx:1.27',
+    imageId: 'sha256:3fbc632167424a6d997e74f52b878d7cc478225cffac6bc977eedfe51c7f4e79',
+    labels: { 'com.docker.compose.service': 'shop' },
     ...change,
   }
 }

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import kafkajs from 'kafkajs'
-import { execIdOf, Keys, murmur2, partitionOf, podOf } from '../../../../../exporters/sinks/kafka/partitions.ts'
+import {
+  containerOf,
+  execIdOf,
+  Keys,
+  murmur2,
+  partitionOf,
+  podOf,
+} from '../../../../../exporters/sinks/kafka/partitions.ts'
 import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
 import type { Event } from '../../../../../exporters/contract/event.ts'
 import { makeExec, makeExit, makeKprobe, makeLoss, makeParent, makePod, makeProcess } from '../../support/events.ts'
@@ -82,6 +89,31 @@ for (const [what, event, want] of POD_LINES) {
     const line = Buffer.from(createJsonEncoder({ nodeName: 'n' }).encode([event]).bytes)
     assert.equal(podOf(line)?.toString(), want)
     assert.equal(new Keys('pod', 'n').of({ type: 'process_exec', policy: '' }, line)?.toString(), want ?? 'n')
+  })
+}
+
+const HIDING = makePod({ labels: { a: '1', docker: 'evil', parent: 'x' } })
+const CONTAINER_LINES: ReadonlyArray<readonly [what: string, event: Event, want: string | undefined]> = [
+  ['in a container', makeExec({ process: makeProcess({ docker: 'abc' }) }), 'abc'],
+  ['in a container, without a parent', makeExec({ process: makeProcess({ docker: 'abc' }), parent: undefined }), 'abc'],
+  ['a pod with labels like keys', makeExec({ process: makeProcess({ docker: 'abc', pod: HIDING }) }), 'abc'],
+  [
+    'only the parent in a container',
+    makeExec({ process: makeProcess({ docker: '' }), parent: makeParent({ docker: 'abc' }) }),
+    undefined,
+  ],
+  [
+    'arguments that look like one',
+    makeExec({ process: makeProcess({ docker: '', arguments: ',"docker":"evil"' }), parent: undefined }),
+    undefined,
+  ],
+  ['a loss', makeLoss(), undefined],
+]
+for (const [what, event, want] of CONTAINER_LINES) {
+  test(`kafka partitions: the container, ${what}`, () => {
+    const line = Buffer.from(createJsonEncoder({ nodeName: 'n' }).encode([event]).bytes)
+    assert.equal(containerOf(line)?.toString(), want)
+    assert.equal(new Keys('container', 'n').of({ type: 'process_exec', policy: '' }, line)?.toString(), want ?? 'n')
   })
 }
 

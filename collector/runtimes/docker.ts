@@ -1,0 +1,93 @@
+/**
+ * Docker's HTTP API over its Unix socket; podman has the same. The list of containers is asked for, not one container: it has no environment
+ * variables, in which passwords are.
+ */
+import { request } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
+import { z } from 'zod'
+import type { NamedContainer } from '../../exporters/contract/event.ts'
+import { MAX_ANSWER_BYTES } from './runtime.ts'
+import type { RuntimeApi } from './runtime.ts'
+
+const LIST = z.array(
+  z.object({
+    Id: z.string(),
+    // `/web`; with links also `/other/alias`.
+    Names: z.array(z.string()).nullish(),
+    Image: z.string().default(''),
+    ImageID: z.string().default(''),
+    Labels: z.record(z.string(), z.string()).nullish(),
+  }),
+)
+const MAX_HEADER_BYTES = 16 << 10
+
+/** undefined: what listens there is not Docker or podman. Rejects when nothing listens, or nothing is answered in time. */
+export async function docker(socketPath: string, signal: AbortSignal): Promise<RuntimeApi | undefined> {
+  const ping = await get(socketPath, '/_ping', signal).catch((error: unknown) => {
+    if (isNoHttp(error)) return undefined
+    throw error
+  })
+  if (ping?.status !== 200 || ping.headers['api-version'] === undefined) return undefined
+  return {
+    name: ping.headers['libpod-api-version'] === undefined ? 'docker' : 'podman',
+    container: (shortId, within) => container(socketPath, shortId, within),
+    [Symbol.dispose]: () => {},
+  }
+}
+
+async function container(
+  socketPath: string,
+  shortId: string,
+  signal: AbortSignal,
+): Promise<NamedContainer | undefined> {
+  const filters = encodeURIComponent(JSON.stringify({ id: [shortId] }))
+  const { status, body } = await get(socketPath, `/containers/json?all=true&filters=${filters}`, signal)
+  if (status !== 200) throw new Error(`expected status 200 for a list of containers, got ${status}`)
+  const { data: list, success } = LIST.safeParse(JSON.parse(body))
+  if (!success) throw new Error('expected a list of containers, got other JSON')
+  const found = list.find(({ Id }) => Id.startsWith(shortId))
+  if (found === undefined) return undefined
+  const names = (found.Names ?? []).map((name) => name.replace(/^\//, ''))
+  return {
+    id: found.Id,
+    name: names.find((name) => !name.includes('/')) ?? names[0] ?? '',
+    image: found.Image,
+    imageId: found.ImageID,
+    labels: found.Labels ?? {},
+  }
+}
+
+interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+}
+
+function get(socketPath: string, path: string, signal: AbortSignal): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const headers = { host: 'localhost', connection: 'close' }
+    const asked = request({ socketPath, path, headers, agent: false, maxHeaderSize: MAX_HEADER_BYTES, signal })
+    asked.on('error', reject)
+    asked.on('response', (answer) => {
+      const chunks: Buffer[] = []
+      let bytes = 0
+      answer.on('error', reject)
+      answer.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+        if (bytes > MAX_ANSWER_BYTES) answer.destroy(new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`))
+        else chunks.push(chunk)
+      })
+      answer.on('end', () => {
+        const { statusCode: status = 0, headers: got } = answer
+        resolve({ status, headers: got, body: Buffer.concat(chunks).toString() })
+      })
+    })
+    asked.end()
+  })
+}
+
+/** A server of gRPC answers in HTTP/2 or hangs up. */
+function isNoHttp(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return code.startsWith('HPE_') || code === 'ECONNRESET'
+}

@@ -1,0 +1,41 @@
+/** What the agent asks a container runtime, whichever API it has, and what it keeps of an answer. */
+import type { NamedContainer } from '../../exporters/contract/event.ts'
+
+export interface RuntimeApi extends Disposable {
+  /** `docker`, `podman`, or what the runtime calls itself. */
+  readonly name: string
+  /** The container whose id begins so, with all its labels; undefined: it knows none. Rejects when it does not answer as expected. */
+  container(shortId: string, signal: AbortSignal): Promise<NamedContainer | undefined>
+}
+
+/** Of an answer: one container takes a few KiB, and its labels may be many. */
+export const MAX_ANSWER_BYTES = 1 << 20
+const MAX_NAME = 256
+const MAX_IMAGE = 512
+const MAX_LABEL = 1024
+const ID = /^[0-9a-f]{64}$/
+
+/** What is kept: the labels that are asked for, and no more than 17 KiB. undefined for an answer about another container. */
+export function keptOf(
+  { id, name, image, imageId, labels }: NamedContainer,
+  shortId: string,
+  wanted: readonly string[],
+): NamedContainer | undefined {
+  if (!ID.test(id) || !id.startsWith(shortId) || name === '') return undefined
+  const kept = wanted.flatMap((key) => {
+    const value = Object.hasOwn(labels, key) ? labels[key] : undefined
+    return value === undefined ? [] : [[key, cut(value, MAX_LABEL)] as const]
+  })
+  return {
+    id,
+    name: cut(name, MAX_NAME),
+    image: cut(image, MAX_IMAGE),
+    imageId: cut(imageId, MAX_IMAGE),
+    labels: Object.fromEntries(kept),
+  }
+}
+
+/** A copy: a part of a text would keep the whole answer in memory. */
+function cut(text: string, characters: number): string {
+  return Buffer.from(text.slice(0, characters)).toString()
+}

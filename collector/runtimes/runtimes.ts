@@ -1,0 +1,145 @@
+/**
+ * Names of containers that Kubernetes does not tell of, from the sockets of their runtimes:
+ *
+ *   enricher ─▶ lookup ─▶ known? ─yes─▶ name, image, labels
+ *                           └─no──▶ asked, eight at a time, of each socket in turn ─▶ known, or known to none for half a minute
+ *
+ * Constraints: called for events of processes whose container has no name yet. Who waits for an answer is up to the enrichment stage; nobody
+ * waits for a runtime that is away. Containers kept and waiting are bounded in number and each in bytes.
+ */
+import { RUNTIME_SOCKETS } from '../../config/agent/workloads/containers.ts'
+import type { ContainersConfig } from '../../config/agent/schema.ts'
+import type { NamedContainer } from '../../exporters/contract/event.ts'
+import type { Log } from '../telemetry/log.ts'
+import { keptOf } from './runtime.ts'
+import { ANSWER_MS, RuntimeSocket } from './socket.ts'
+
+/** More containers than a host runs at a time; the last used stay. */
+const MOST_KNOWN = 2048
+const MOST_WAITING = 2048
+const AT_A_TIME = 8
+/** Until a container that no runtime knows is asked for again: those of a build, for instance, are in no list. */
+const UNKNOWN_MS = 30_000
+/** The same while a runtime did not answer. */
+const UNSURE_MS = 1_000
+
+export interface RuntimesOptions {
+  readonly config: ContainersConfig
+  readonly log: Pick<Log, 'info' | 'warn'>
+  /** Asked if the config names none; other ones in tests. */
+  readonly usual?: readonly string[]
+  /** Monotonic. */
+  readonly nowMs?: () => number
+  readonly answerMs?: number
+}
+
+interface Known {
+  readonly container: NamedContainer | undefined
+  /** Of a container that no runtime knows. */
+  readonly untilMs: number
+}
+
+interface Asked {
+  readonly promise: Promise<void>
+  readonly resolve: () => void
+}
+
+export class Runtimes implements Disposable {
+  readonly #labels: readonly string[]
+  readonly #sockets: readonly RuntimeSocket[]
+  readonly #nowMs: () => number
+  readonly #log: RuntimesOptions['log']
+  readonly #known = new Map<string, Known>()
+  readonly #asked = new Map<string, Asked>()
+  readonly #queue: string[] = []
+  #running = 0
+
+  constructor({
+    config,
+    log,
+    usual = RUNTIME_SOCKETS,
+    nowMs = () => performance.now(),
+    answerMs = ANSWER_MS,
+  }: RuntimesOptions) {
+    this.#labels = config.labels
+    this.#nowMs = nowMs
+    this.#log = log
+    const named = config.sockets !== undefined
+    this.#sockets = (config.sockets ?? usual).map(
+      (path) =>
+        new RuntimeSocket({
+          path,
+          nowMs,
+          answerMs,
+          onAnswer: (runtime) => log.info({ runtime, socket: path }, 'containers get their names from their runtime'),
+          onProblem: (problem, isAbsent) => {
+            if (isAbsent && !named) return
+            log.warn(
+              `containers: ${path}: ${problem}; until it answers, containers that it runs have no names; expected the socket of Docker, podman, containerd or CRI-O`,
+            )
+          },
+        }),
+    )
+  }
+
+  /** Looks which runtimes are there, and logs it. Never rejects. */
+  async start(): Promise<void> {
+    await Promise.all(this.#sockets.map((socket) => socket.open()))
+    if (this.#sockets.some(({ isAway }) => !isAway)) return
+    const paths = this.#sockets.map(({ path }) => path).join(', ')
+    this.#log.warn(`containers: no runtime answers at ${paths}; name its socket in containers.sockets`)
+  }
+
+  /** By short id. A promise settles when the answer is there: then ask again. undefined: no runtime knows it, or none answers. */
+  lookup(shortId: string): NamedContainer | Promise<void> | undefined {
+    const known = this.#known.get(shortId)
+    if (known?.container !== undefined) {
+      this.#keep(shortId, known)
+      return known.container
+    }
+    if (known !== undefined && this.#nowMs() < known.untilMs) return undefined
+    const asked = this.#asked.get(shortId)
+    if (asked !== undefined) return asked.promise
+    if (this.#asked.size >= MOST_WAITING || this.#sockets.every(({ isAway }) => isAway)) return undefined
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#asked.set(shortId, { promise, resolve })
+    this.#queue.push(shortId)
+    this.#next()
+    return promise
+  }
+
+  #next(): void {
+    if (this.#running >= AT_A_TIME) return
+    const shortId = this.#queue.shift()
+    if (shortId === undefined) return
+    this.#running++
+    void this.#ask(shortId).then((container) => {
+      this.#running--
+      const unknownMs = this.#sockets.some(({ hasFailed }) => hasFailed) ? UNSURE_MS : UNKNOWN_MS
+      this.#keep(shortId, { container, untilMs: this.#nowMs() + unknownMs })
+      this.#asked.get(shortId)?.resolve()
+      this.#asked.delete(shortId)
+      this.#next()
+    })
+  }
+
+  async #ask(shortId: string): Promise<NamedContainer | undefined> {
+    for (const socket of this.#sockets) {
+      const described = await socket.container(shortId)
+      const kept = described && keptOf(described, shortId, this.#labels)
+      if (kept !== undefined) return kept
+    }
+    return undefined
+  }
+
+  #keep(shortId: string, known: Known): void {
+    this.#known.delete(shortId)
+    this.#known.set(shortId, known)
+    const [oldest] = this.#known.keys()
+    if (oldest !== undefined && this.#known.size > MOST_KNOWN) this.#known.delete(oldest)
+  }
+
+  [Symbol.dispose](): void {
+    for (const socket of this.#sockets) socket[Symbol.dispose]()
+  }
+}

@@ -1,0 +1,237 @@
+/** Names of containers from the sockets of runtimes: what is kept, who is asked when, and that hostile or hanging ones cost little. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { Runtimes } from '../../../../collector/runtimes/runtimes.ts'
+import type { NamedContainer } from '../../../../exporters/contract/event.ts'
+import { ID, SHORT, fakeCri, fakeDocker, fakeSocket, json, listed, socketPath } from './support/sockets.ts'
+
+interface Rig {
+  readonly runtimes: Runtimes
+  /** Of the log. */
+  readonly lines: string[]
+  nowMs: number
+  /** Asks until there is an answer. */
+  find(shortId?: string): Promise<NamedContainer | undefined>
+}
+
+function rig(t: TestContext, sockets: readonly string[], labels: readonly string[] = [], answerMs = 5_000): Rig {
+  const lines: string[] = []
+  const log = {
+    info: (fields: object) => void lines.push(JSON.stringify(fields)),
+    warn: (text: string) => void lines.push(text),
+  }
+  const made: Rig = {
+    runtimes: new Runtimes({ config: { sockets, labels }, log: log as never, nowMs: () => made.nowMs, answerMs }),
+    lines,
+    nowMs: 0,
+    async find(shortId = SHORT) {
+      const found = made.runtimes.lookup(shortId)
+      if (!(found instanceof Promise)) return found
+      await found
+      const again = made.runtimes.lookup(shortId)
+      assert.ok(!(again instanceof Promise))
+      return again
+    },
+  }
+  t.after(() => made.runtimes[Symbol.dispose]())
+  return made
+}
+
+test('runtimes: Docker is asked once for a container, and only the wanted labels are kept', async (t) => {
+  const docker = await fakeDocker(t, json([listed()]))
+  const { runtimes, find, lines } = rig(t, [docker.path], ['app', 'constructor'])
+  const web = await find()
+  assert.deepEqual(web, {
+    id: ID,
+    name: 'web',
+    image: 'nginx:1.27',
+    imageId: `sha256:${'a'.repeat(64)}`,
+    labels: { app: 'shop' },
+  })
+  assert.equal(runtimes.lookup(SHORT), web)
+  assert.deepEqual(docker.asked, ['/_ping', `/containers/json?all=true&filters={"id":["${SHORT}"]}`])
+  assert.deepEqual(lines, [JSON.stringify({ runtime: 'docker', socket: docker.path })])
+})
+
+test('runtimes: podman, by what it says of itself', async (t) => {
+  const headers = { 'api-version': '1.41', 'libpod-api-version': '4.3.1' }
+  const podman = await fakeDocker(t, json([listed({ Names: ['db'] })]), headers)
+  const { find, lines } = rig(t, [podman.path])
+  assert.equal((await find())?.name, 'db')
+  assert.match(lines.join(), /"runtime":"podman"/)
+})
+
+test('runtimes: the CRI API of containerd and CRI-O', async (t) => {
+  const cri = await fakeCri(t, { 'io.kubernetes.pod.name': 'p', other: 'x' })
+  const { find, lines } = rig(t, [cri.path], ['io.kubernetes.pod.name'])
+  assert.deepEqual(await find(), {
+    id: ID,
+    name: 'web',
+    image: 'registry:5000/shop/web:2',
+    imageId: 'registry:5000/shop/web@sha256:1',
+    labels: { 'io.kubernetes.pod.name': 'p' },
+  })
+  assert.match(lines.join(), /"runtime":"containerd"/)
+})
+
+test('runtimes: each socket is asked in turn; what none knows is asked for again after half a minute', async (t) => {
+  const docker = await fakeDocker(t, json([]))
+  const cri = await fakeCri(t, {})
+  const made = rig(t, [docker.path, cri.path])
+  assert.equal((await made.find())?.name, 'web')
+  const other = 'f'.repeat(31)
+  assert.equal(await made.find(other), undefined)
+  assert.deepEqual(cri.asked, [SHORT, other])
+  made.nowMs = 29_999
+  assert.equal(made.runtimes.lookup(other), undefined)
+  made.nowMs = 30_000
+  assert.equal(await made.find(other), undefined)
+  assert.deepEqual(cri.asked, [SHORT, other, other])
+})
+
+test('runtimes: while a socket is away nobody waits; it is asked again later, and what it says twice is logged once', async (t) => {
+  const path = socketPath(t)
+  const made = rig(t, [path])
+  for (const [nowMs, awayMs] of [
+    [0, 250],
+    [1_000, 500],
+    [2_000, 1_000],
+  ] as const) {
+    made.nowMs = nowMs
+    const other = `${nowMs}`.padStart(31, '0')
+    assert.ok(made.runtimes.lookup(other) instanceof Promise)
+    assert.equal(await made.find(other), undefined)
+    made.nowMs = nowMs + awayMs - 1
+    assert.equal(made.runtimes.lookup(SHORT), undefined)
+  }
+  assert.deepEqual(made.lines, [
+    `containers: ${path}: no such socket; until it answers, containers that it runs have no names; expected the socket of Docker, podman, containerd or CRI-O`,
+  ])
+})
+
+test('runtimes: a runtime that comes back is asked, and what it is may have changed', async (t) => {
+  let broken = true
+  const docker = await fakeDocker(t, (request, response) =>
+    broken ? void response.writeHead(500).end() : json([listed()])(request, response),
+  )
+  const made = rig(t, [docker.path])
+  assert.equal(await made.find(), undefined)
+  assert.match(made.lines.at(-1) ?? '', /expected status 200 for a list of containers, got 500/)
+  broken = false
+  made.nowMs = 1_000
+  assert.equal((await made.find())?.name, 'web')
+  assert.equal(docker.asked.filter((asked) => asked === '/_ping').length, 2)
+})
+
+const HANGS: ReadonlyArray<readonly [what: string, does: Parameters<typeof fakeSocket>[1]]> = [
+  ['says nothing', () => {}],
+  [
+    'never ends its answer',
+    (socket) => void socket.write('HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 9\r\n\r\nO'),
+  ],
+  ['never ends its headers', (socket) => void socket.write('HTTP/1.1 200 OK\r\nA: b\r\n')],
+  ['answers in HTTP/2 and then nothing', (socket) => void socket.write(Buffer.from('000000040000000000', 'hex'))],
+]
+for (const [what, does] of HANGS) {
+  test(`runtimes: one that ${what} is waited for only so long`, async (t) => {
+    const made = rig(t, [await fakeSocket(t, does)], [], 100)
+    const startMs = performance.now()
+    assert.equal(await made.find(), undefined)
+    assert.ok(performance.now() - startMs < 2_000)
+    assert.match(made.lines.join(), /: no answer within 0.1 s; until it answers/)
+    assert.equal(made.runtimes.lookup('f'.repeat(31)), undefined)
+  })
+}
+
+const WRONG: ReadonlyArray<readonly [what: string, list: Parameters<typeof fakeDocker>[1], problem: RegExp]> = [
+  ['more than a megabyte', (_, response) => void response.end(`[${' '.repeat(1 << 20)}]`), /larger than 1048576 bytes/],
+  ['no JSON', (_, response) => void response.end('nothing'), /not valid JSON/],
+  ['no list of containers', json({ message: 'x' }), /expected a list of containers, got other JSON/],
+  [
+    'a megabyte of headers',
+    (_, response) => void response.writeHead(200, { x: 'y'.repeat(1 << 20) }).end('[]'),
+    /Header overflow/i,
+  ],
+]
+for (const [what, list, problem] of WRONG) {
+  test(`runtimes: an answer of ${what} is refused`, async (t) => {
+    const made = rig(t, [(await fakeDocker(t, list)).path])
+    assert.equal(await made.find(), undefined)
+    const [, line = ''] = made.lines
+    assert.match(line, problem)
+    assert.ok(line.length < 600)
+  })
+}
+
+test('runtimes: an answer of the CRI API above a megabyte is refused', async (t) => {
+  const made = rig(t, [(await fakeCri(t, { big: 'x'.repeat(1 << 20) })).path])
+  assert.equal(await made.find(), undefined)
+  assert.match(made.lines.join(), /RESOURCE_EXHAUSTED/)
+})
+
+test('runtimes: what is no runtime is reported as none', async (t) => {
+  const web = await fakeSocket(t, (socket) => void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi'))
+  const made = rig(t, [web])
+  assert.equal(await made.find(), undefined)
+  assert.match(made.lines.join(), /expected the socket of Docker, podman, containerd or CRI-O/)
+})
+
+test('runtimes: a container that was not asked for, or has no name, is none', async (t) => {
+  for (const change of [{ Id: 'f'.repeat(64) }, { Id: `${SHORT}x` }, { Names: [] }, { Names: null }]) {
+    const docker = await fakeDocker(t, json([listed(change)]))
+    assert.equal(await rig(t, [docker.path]).find(), undefined)
+  }
+  const cri = await fakeCri(t, {}, 'f'.repeat(64))
+  assert.equal(await rig(t, [cri.path]).find(), undefined)
+})
+
+test('runtimes: long texts are cut', async (t) => {
+  const long = 'x'.repeat(100_000)
+  const docker = await fakeDocker(
+    t,
+    json([listed({ Names: [long], Image: long, ImageID: long, Labels: { app: long } })]),
+  )
+  const found = (await rig(t, [docker.path], ['app']).find()) ?? assert.fail()
+  assert.deepEqual(
+    [found.name, found.image, found.imageId, found.labels['app'] ?? ''].map(({ length }) => length),
+    [256, 512, 512, 1024],
+  )
+})
+
+test('runtimes: eight containers are asked for at a time', async (t) => {
+  let open = 0
+  let most = 0
+  const answers: Array<() => void> = []
+  const docker = await fakeDocker(t, (_, response) => {
+    most = Math.max(most, ++open)
+    answers.push(() => {
+      open--
+      response.end('[]')
+    })
+    if (answers.length >= 8) for (const answer of answers.splice(0)) answer()
+  })
+  const { runtimes } = rig(t, [docker.path])
+  await Promise.all(Array.from({ length: 40 }, (_, i) => runtimes.lookup(`${i}`.padStart(31, '0'))))
+  assert.equal(most, 8)
+  assert.equal(docker.asked.length, 41)
+})
+
+test('runtimes: 2,048 containers wait, and no more', async (t) => {
+  const { runtimes } = rig(t, [await fakeSocket(t, () => {})], [], 200)
+  const waits = Array.from({ length: 2_049 }, (_, i) => runtimes.lookup(`${i}`.padStart(31, '0')))
+  assert.equal(waits.filter((wait) => wait instanceof Promise).length, 2_048)
+  assert.equal(waits.at(-1), undefined)
+  // One hanging answer ends all waits.
+  await Promise.all(waits)
+})
+
+test('runtimes: the usual sockets that are not there are no problem, but that there is none is', async (t) => {
+  const lines: string[] = []
+  const path = socketPath(t)
+  const log = { info: () => {}, warn: (text: string) => void lines.push(text) }
+  const runtimes = new Runtimes({ config: { labels: [] }, log: log as never, usual: [path] })
+  t.after(() => runtimes[Symbol.dispose]())
+  await runtimes.start()
+  assert.deepEqual(lines, [`containers: no runtime answers at ${path}; name its socket in containers.sockets`])
+})

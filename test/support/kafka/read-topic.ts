@@ -1,6 +1,7 @@
 /** Reads a topic back with Kafka's own console consumer, which shares no code with the client under test. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { Topics } from './topics.ts'
 
 export interface ReadRecord {
   readonly partition: number
@@ -19,16 +20,16 @@ const CLASS = 'org.apache.kafka.tools.consumer.ConsoleConsumer'
 const SEPARATOR = '\t'
 const PARTS = ['timestamp', 'partition', 'offset', 'headers', 'key', 'value']
 
-/** Every record of the topic, in the order of each partition. Ends when no record has come for `idleMs`. */
-export async function readTopic(
-  jars: string,
-  brokers: readonly string[],
-  topic: string,
-  idleMs = 4000,
-): Promise<ReadRecord[]> {
+/** Without a record for so long the consumer gives up: a start takes seconds on a busy machine. */
+const IDLE_MS = 60_000
+
+/** Every record that the topic has now, in the order of each partition. How many these are comes from the broker, so that nothing waits for more. */
+export async function readTopic(jars: string, brokers: readonly string[], topic: string): Promise<ReadRecord[]> {
+  const count = await new Topics(brokers).records(topic)
+  if (count === 0) return []
   const args = ['-Xmx512m', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', '-cp', `${jars}/*`, CLASS]
   args.push('--bootstrap-server', brokers.join(','), '--topic', topic, '--from-beginning')
-  args.push('--timeout-ms', String(idleMs), '--value-deserializer', DESERIALIZER)
+  args.push('--max-messages', String(count), '--timeout-ms', String(IDLE_MS), '--value-deserializer', DESERIALIZER)
   args.push('--property', `key.separator=${SEPARATOR}`)
   for (const part of PARTS) args.push('--property', `print.${part}=true`)
   const child = spawn('java', args, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -38,9 +39,8 @@ export async function readTopic(
   const records: ReadRecord[] = []
   for await (const line of createInterface({ input: child.stdout })) records.push(parse(line))
   await ended
-  // It ends by a timeout, which it reports as an error; the same text contains the number of records read.
-  if (!complaint.includes(`Processed a total of ${records.length} messages`)) {
-    throw new Error(`the console consumer of ${topic} failed: ${complaint}`)
+  if (records.length !== count || !complaint.includes(`Processed a total of ${count} messages`)) {
+    throw new Error(`the console consumer read ${records.length} of ${count} records of ${topic}: ${complaint}`)
   }
   return records
 }

@@ -1,6 +1,7 @@
 /** Creates topics for tests. */
 import kafkajs from 'kafkajs'
 import type { AclEntry, Admin } from 'kafkajs'
+import { until } from '../../e2e/support/wait.ts'
 import { guardKafkajs } from '../../../exporters/sinks/kafka/drivers/kafkajs-guard.ts'
 
 export interface TopicOptions {
@@ -24,8 +25,19 @@ export class Topics {
     if (maxMessageBytes !== undefined) configEntries.push({ name: 'max.message.bytes', value: String(maxMessageBytes) })
     await this.#ask(async (admin) => {
       const topics = [{ topic, numPartitions, replicationFactor: replicas, configEntries }]
-      await admin.createTopics({ topics, waitForLeaders: true })
+      await admin.createTopics({ topics, waitForLeaders: false })
+      await until(`leaders of ${topic}`, () => hasLeaders(admin, topic))
     })
+  }
+
+  /** How many records it holds, of a topic without transactions and compaction. */
+  async records(topic: string): Promise<number> {
+    let sum = 0
+    await this.#ask(async (admin) => {
+      const partitions = await admin.fetchTopicOffsets(topic)
+      for (const { high, low } of partitions) sum += Number(high) - Number(low)
+    })
+    return sum
   }
 
   async grow(topic: string, count: number): Promise<void> {
@@ -50,6 +62,17 @@ export class Topics {
     } finally {
       await admin.disconnect()
     }
+  }
+}
+
+/** A broker that has not heard of a new topic yet answers by an error that says to ask again. */
+async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    return topics[0]?.partitions.every(({ leader }) => leader >= 0) === true
+  } catch (error) {
+    if (error instanceof kafkajs.KafkaJSProtocolError && error.retriable) return false
+    throw error
   }
 }
 

@@ -15,7 +15,7 @@ struct {
 	__type(value, __u64);
 } repeats SEC(".maps");
 
-/* Repeats without a record, by policy_hook. User space makes the entries. */
+/* Matched calls without a record, repeats and hidden ones, by policy_hook. User space makes the entries. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
@@ -89,7 +89,7 @@ __noinline int is_repeat(__u32 slot, __u32 selector_key)
 {
 	struct selector *selector = bpf_map_lookup_elem(&selectors, &selector_key);
 	struct scratch *s = scratch_of(slot);
-	__u64 caller = bpf_get_current_pid_tgid(), *reported, *count;
+	__u64 caller = bpf_get_current_pid_tgid(), *reported;
 	__u32 i;
 
 	if (!s || !selector)
@@ -105,9 +105,6 @@ __noinline int is_repeat(__u32 slot, __u32 selector_key)
 	/* Signed: of two calls at once, the later one may have been reported already. */
 	if (!reported || (__s64)(s->call.time_ns - *reported) >= (__s64)(selector->action.interval_ms * NSEC_PER_MSEC))
 		return false;
-	count = bpf_map_lookup_elem(&suppressed, &s->repeat.key.policy_hook);
-	if (count)
-		__sync_fetch_and_add(count, 1);
 	return true;
 }
 
@@ -158,6 +155,7 @@ __noinline int act(__u32 slot, __u32 selector_key)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, i;
 	struct action *action;
 	int result = 0;
+	__u64 *count;
 
 	if (!selector)
 		return 0;
@@ -173,11 +171,16 @@ __noinline int act(__u32 slot, __u32 selector_key)
 		if (tgid == 1 || bpf_send_signal(action->signals[i]))
 			result = ACT_REFUSED;
 	}
-	if (action->hide)
-		return ACT_HIDE;
-	if (!action->interval_ms)
-		return result;
-	return is_repeat(slot, selector_key) ? ACT_HIDE : result | ACT_LIMIT;
+	if (!action->hide) {
+		if (!action->interval_ms)
+			return result;
+		if (!is_repeat(slot, selector_key))
+			return result | ACT_LIMIT;
+	}
+	count = bpf_map_lookup_elem(&suppressed, &selector->policy_hook);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	return ACT_HIDE;
 }
 
 #endif

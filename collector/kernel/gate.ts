@@ -3,6 +3,7 @@
  * (bpf/gate.bpf.c). Replacing that program is one store; calls run the old one or the new one.
  */
 import type { AttachKind, BpfMap, BpfObject, Link, ProgramSpec } from '../../native/types.ts'
+import type { ScreenedFunction } from './guard/canary.ts'
 import type { Finding } from './guard/finding.ts'
 import { WatchedLink } from './guard/watched-link.ts'
 import { HOOK_SLOTS } from './wire.ts'
@@ -65,13 +66,23 @@ export interface Runs {
  * How often the program of a function began a call, on all CPUs, since it was loaded. The first word of its scratch (bpf/call/scratch.h), which has 30 KiB
  * a CPU: for seldom.
  */
-export function callsBegun({ object, slot }: Programs): bigint {
+function callsBegun({ object, slot }: Programs): bigint {
   using scratch = object.map('scratch')
   const value = scratch.lookup(u32(slot)) ?? Buffer.alloc(0)
   const bytes = value.length / scratch.info.perCpu
   let sum = 0n
   for (let at = 0; at < value.length; at += bytes) sum += value.readBigUInt64LE(at)
   return sum
+}
+
+/** What is attached to the entry of a function, and its program. */
+export function screened(attached: {
+  readonly symbol: string
+  readonly gate: Gate
+  readonly programs: Programs
+}): ScreenedFunction[] {
+  const link = attached.gate.links.at(-1)
+  return link === undefined ? [] : [{ symbol: attached.symbol, link, calls: () => callsBegun(attached.programs) }]
 }
 
 export function addRuns(all: Map<string, Runs>, key: string, more: Runs): void {

@@ -12,12 +12,12 @@ import type { Policy } from '../../config/policy/policy.ts'
 import type { CallEnd } from '../ingest/decode.ts'
 import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
-import { Repeats, isLimited } from './actions/repeats.ts'
+import { Repeats, suppresses } from './actions/repeats.ts'
 import { u32 } from './bytes.ts'
 import { Conditions } from './conditions/conditions.ts'
 import { hostNamespaces } from './conditions/host-namespaces.ts'
 import type { KernelFacts } from './facts.ts'
-import { Gate, addRuns, callsBegun, gatePrograms, hookPrograms } from './gate.ts'
+import { Gate, addRuns, gatePrograms, hookPrograms, screened } from './gate.ts'
 import type { Programs, Runs } from './gate.ts'
 import { JoinSweep, threadStarts } from './joins.ts'
 import type { ThreadStart } from './joins.ts'
@@ -55,7 +55,7 @@ interface Attached extends Wanted {
 }
 
 const { E2BIG } = os.errno
-/** Where no policy limits. */
+/** Where no policy suppresses. */
 const UNLIMITED = { repeats: 1, suppressed: 1 }
 
 export class PolicyPrograms implements Disposable {
@@ -73,7 +73,7 @@ export class PolicyPrograms implements Disposable {
   readonly #past = new Map<string, Runs>()
   /** Matched entries that wait for their return, of all functions; made with the first program that joins. */
   #join: JoinSweep | undefined
-  /** Made with the first program that limits. */
+  /** Made with the first program that suppresses. */
   #repeats: Repeats | undefined
   readonly #secret: Buffer = randomBytes(8)
   readonly #conditions: Conditions
@@ -180,7 +180,7 @@ export class PolicyPrograms implements Disposable {
       hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#known).copy(hooks, slot * HOOK.bytes)
       if (turns.over) await turns.rest()
     }
-    const limits = part.some(({ hooks: served }) => served.some(isLimited))
+    const limits = part.some(({ hooks: served }) => served.some(suppresses))
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...this.#constants, hooks, agent_tgid: u32(agentPid), repeat_secret: this.#secret },
@@ -293,10 +293,7 @@ export class PolicyPrograms implements Disposable {
 
   /** The functions, each with what is attached to its entry, and how often its program began a call. */
   functions(): ScreenedFunction[] {
-    return [...this.#attached.values()].flatMap(({ symbol, gate, programs }) => {
-      const link = gate.links.at(-1)
-      return link === undefined ? [] : [{ symbol, link, calls: () => callsBegun(programs) }]
-    })
+    return [...this.#attached.values()].flatMap(screened)
   }
 
   /** Runs of functions, also of detached ones, by name. */
@@ -316,8 +313,8 @@ export class PolicyPrograms implements Disposable {
     return this.#join?.takeEnds() ?? []
   }
 
-  /** Repeats without an event, by policy. */
-  suppressed(): ReadonlyMap<string, number> {
+  /** Matched calls without an event. */
+  suppressed(): ReturnType<Repeats['suppressed']> {
     return this.#repeats?.suppressed() ?? new Map()
   }
 

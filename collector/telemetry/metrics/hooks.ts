@@ -9,28 +9,23 @@ export interface HookSources {
   readonly keepsStatistics: () => boolean
   /** Events by policy and function. */
   readonly hookEvents: () => ReadonlyMap<string, ReadonlyMap<string, number>>
-  /** Repeats without an event, by policy. */
-  readonly suppressed: () => ReadonlyMap<string, number>
+  /** Matched calls without an event, by policy and function. */
+  readonly suppressed: () => ReadonlyMap<string, ReadonlyMap<string, number>>
 }
 
 export function addHookMetrics(
   page: MetricsPage,
   { runs, keepsStatistics, hookEvents, suppressed }: HookSources,
 ): void {
+  page.counter('ktrail_hook_events_total', 'Events by policy and hooked function.', ['policy', 'hook'], (put) => {
+    for (const [policy, counts] of hookEvents()) for (const [hook, count] of counts) put({ policy, hook }, count)
+  })
   page.counter(
-    'ktrail_hook_events_total',
-    'Events by policy and hooked function. What matched and could not be sent is lost: ring_full_hook.',
+    'ktrail_hook_suppressed_total',
+    'Calls that matched and had no event: the same was reported within the rateLimit, or the policy says NoPost. Absent without these.',
     ['policy', 'hook'],
     (put) => {
-      for (const [policy, counts] of hookEvents()) for (const [hook, count] of counts) put({ policy, hook }, count)
-    },
-  )
-  page.counter(
-    'ktrail_policy_suppressed_events_total',
-    'Calls that matched and had no event, because the same was reported within the rateLimit of the policy. Absent without a rateLimit.',
-    ['policy'],
-    (put) => {
-      for (const [policy, count] of suppressed()) put({ policy }, count)
+      for (const [policy, counts] of suppressed()) for (const [hook, count] of counts) put({ policy, hook }, count)
     },
   )
   page.gauge(

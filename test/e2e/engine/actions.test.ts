@@ -37,18 +37,20 @@ const THREAD_AND_FORK = 'read @a 3, thread 1, read @a 2, fork 1, read @a 2'
 
 const ROWS: Readonly<Record<string, Row>> = {
   Post: { actions: [{ action: 'Post' }], does: 'read @a 2', events: ['POST a', 'POST a'] },
-  NoPost: { actions: [{ action: 'NoPost' }], does: 'read @a 2', events: [] },
+  NoPost: { actions: [{ action: 'NoPost' }], does: 'read @a 2', events: [], suppressed: 2 },
   'NoPost of a selector before': {
     actions: [{ action: 'Post' }],
     quiet: [{ action: 'NoPost' }],
     does: 'read @a, read @quiet, read @b',
     events: ['POST a', 'POST b'],
+    suppressed: 1,
   },
   'NoPost, with the return value': {
     actions: [{ action: 'NoPost' }],
     hook: READS_RETURN,
     does: 'read @a 2',
     events: [],
+    suppressed: 2,
   },
   'rateLimit of a thread': {
     actions: limited('1h'),
@@ -119,6 +121,7 @@ const ROWS: Readonly<Record<string, Row>> = {
     does: 'read @a, create @after',
     end: 'SIGKILL',
     events: [],
+    suppressed: 1,
   },
   Signal: {
     actions: [{ action: 'Signal', argSig: 10 }],
@@ -231,9 +234,9 @@ describe('actions', { skip }, () => {
     })
   }
 
-  test('actions: suppressed repeats are counted', async () => {
+  test('actions: repeats and hidden calls are counted', async () => {
     const wanted = Object.values(ALL).reduce((sum, { suppressed = 0 }) => sum + suppressed, 0)
-    assert.equal((await agent.metrics()).sum('ktrail_policy_suppressed_events_total', { policy: POLICY }), wanted)
+    assert.equal((await agent.metrics()).sum('ktrail_hook_suppressed_total', { policy: POLICY }), wanted)
   })
 
   test('actions: the time of a rateLimit ends', async () => {
@@ -257,7 +260,7 @@ describe('actions', { skip }, () => {
       seen.map(({ text }) => text),
       ['POST f', 'POST f'],
     )
-    assert.equal((await agent.metrics()).sum('ktrail_policy_suppressed_events_total', { policy: 'ends' }), 2)
+    assert.equal((await agent.metrics()).sum('ktrail_hook_suppressed_total', { policy: 'ends' }), 2)
     await agent.withdraw('ends')
   })
 

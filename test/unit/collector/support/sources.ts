@@ -27,7 +27,7 @@ export function makeSources(change: Partial<MetricSources> = {}): MetricSources 
     runs: () => new Map([['security_file_permission', { missed: 1, runs: 2, runNs: 3_000_000_000 }]]),
     keepsStatistics: () => true,
     hookEvents: () => new Map([['files', new Map([['security_file_permission', 9]])]]),
-    suppressed: () => new Map([['files', 7]]),
+    suppressed: () => new Map([['files', new Map([['security_file_permission', 7]])]]),
     returnsWaiting: () => 5,
     processes: newTable(),
     enrichment: { gaveUp: { time: 4, bytes: 0, failed: 0, stopping: 0 }, held: { bytes: 100, events: 6 } },

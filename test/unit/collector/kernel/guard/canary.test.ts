@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { Canary, access } from '../../../../../collector/kernel/guard/canary.ts'
 import type { AttachKind } from '../../../../../native/types.ts'
+import { screened } from '../../../../../collector/kernel/gate.ts'
 import { kernel } from '../../support/facts.ts'
 
 const HOUR_MS = 3_600_000
@@ -89,6 +90,19 @@ test('canary: nothing attached, nothing done', () => {
   r.hooks.push(new Hook('do_exit'))
   assert.deepEqual(r.check(0), [])
   assert.equal(r.acts, 0)
+})
+
+test('canary: calls of a function are the first words of its scratch on all CPUs', () => {
+  const value = Buffer.alloc(48)
+  value.writeBigUInt64LE(2n ** 40n, 0)
+  value.writeBigUInt64LE(7n, 24)
+  value.fill(0xff, 32)
+  let closed = 0
+  const scratch = { info: { perCpu: 2 }, lookup: () => value, [Symbol.dispose]: () => void closed++ }
+  const object = { map: (name: string) => (assert.equal(name, 'scratch'), scratch) }
+  const [other, entry] = [{ kind: 'kretprobe' }, { kind: 'kprobe' }]
+  const [found] = screened({ symbol: 'f', gate: { links: [other, entry] }, programs: { object, slot: 1 } } as never)
+  assert.deepEqual([found?.symbol, found?.link, found?.calls(), closed], ['f', entry, 2n ** 40n + 7n, 1])
 })
 
 test('canary: the access leaves nothing behind', () => {

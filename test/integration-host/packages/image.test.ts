@@ -5,7 +5,7 @@ import path from 'node:path'
 import { after, test } from 'node:test'
 import { findEngine } from '../../support/containers/engine.ts'
 import { imageOf } from '../../support/containers/images.ts'
-import { debianPackage } from '../../support/guest/debian-package.ts'
+import { debianPackage } from '../../support/guest/built-packages.ts'
 import { ROOT, SCRATCH, eventsIn, run } from '../../support/guest/fresh-root.ts'
 
 const IMAGE = 'ktrail:test'

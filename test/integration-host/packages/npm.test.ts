@@ -1,21 +1,22 @@
 /** The npm packages: the same bytes each time, types for authors of exporters, and an installation where nothing can be compiled. */
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
-import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { before, describe, it } from 'node:test'
+import { npmPackages } from '../../support/guest/built-packages.ts'
 import { FreshRoot, ROOT, SCRATCH, run } from '../../support/guest/fresh-root.ts'
 
-const packages = (): string[] => globSync('build/packages/*.tgz', { cwd: ROOT }).map((file) => path.join(ROOT, file))
-const sums = (): string[] => packages().map((file) => hash('sha256', readFileSync(file)))
+const sums = (packages: readonly string[]): string[] => packages.map((file) => hash('sha256', readFileSync(file)))
 
 describe('npm packages', () => {
-  before(() => run('deploy/package/npm.sh', []))
+  let packages: readonly string[] = []
+  before(() => void (packages = npmPackages()))
 
   it('the same sources give the same bytes', () => {
-    const first = sums()
+    const first = sums(packages)
     run('deploy/package/npm.sh', [])
-    assert.deepEqual(sums(), first)
+    assert.deepEqual(sums(packages), first)
     assert.equal(first.length, 2)
   })
 
@@ -36,13 +37,13 @@ describe('npm packages', () => {
       })
       const NO: Outcome = { status: 'retryable', error: new Error('no') }`,
     )
-    run('npm', ['install', '--silent', '--no-audit', '--no-fund', ...packages()], folder)
+    run('npm', ['install', '--silent', '--no-audit', '--no-fund', ...packages], folder)
     run(path.join(ROOT, 'node_modules/.bin/tsc'), ['--noEmit'], folder)
   })
 
   it('Debian 12 without a compiler: npm install -g, ktrail run, an event', () => {
     using root = new FreshRoot('bookworm')
-    root.run('npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...root.add(packages()))
+    root.run('npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...root.add(packages))
     const modules = path.join(root.folder, root.run('npm', 'root', '--global').trim())
     for (const file of ['systemd/ktrail.service', 'man/ktrail.1'])
       assert.ok(existsSync(path.join(modules, 'ktrail', file)), file)
@@ -51,7 +52,7 @@ describe('npm packages', () => {
 
   it('Debian 13 without a compiler: npm install -g, and the addon loads', () => {
     using root = new FreshRoot('trixie')
-    root.run('npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...root.add(packages()))
+    root.run('npm', 'install', '--silent', '--global', '--no-audit', '--no-fund', ...root.add(packages))
     assert.match(root.run('ktrail', 'version'), /^ktrail \d+\.\d+\.\d+/)
     const addon = path.join(root.run('npm', 'root', '--global').trim(), '@ktrail/linux-x64/ktrail.node')
     assert.match(root.run('node', '--print', `Object.keys(require("${addon}"))`), /openObject/)

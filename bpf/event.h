@@ -11,6 +11,7 @@
  *   EVENT_EXEC  struct exec_body  | cgroup names | filename | cwd | path | argv bytes
  *   EVENT_FORK, EVENT_MOVE  struct fork_body | cgroup names
  *   EVENT_EXIT  struct exit_body
+ *   EVENT_CGROUP  struct cgroup_body | cgroup names, its own first
  *   EVENT_HOOK  nargs x (struct value | payload, padded to 8)
  *   EVENT_RETURN  struct return_body
  */
@@ -22,6 +23,7 @@ enum event_type {
 	EVENT_HOOK = 4,
 	EVENT_RETURN = 5,
 	EVENT_MOVE = 6, /* to another cgroup */
+	EVENT_CGROUP = 7, /* one was made or removed */
 };
 
 struct event_header {
@@ -145,6 +147,14 @@ struct fork_body {
 	__u32 reserved;
 };
 
+/* EVENT_CGROUP. An id as in the other bodies. */
+struct cgroup_body {
+	__u64 id;
+	__u16 names_len;
+	__u16 names_state;  /* enum cgroup_state */
+	__u32 gone;         /* 1: it was removed, and names are not sent */
+};
+
 struct exit_body {
 	__u32 code;  /* wait status: signal | 0x80 core | status << 8 */
 	__u32 reserved;
@@ -169,6 +179,7 @@ enum counter {
 	COUNTER_RING_FULL_RETURN,   /* an EVENT_RETURN the ring refused: user space finds the return value in the join map */
 	COUNTER_IMAGE_MISSED,       /* a process without an image: what it runs was found at its call */
 	COUNTER_PROGRAM_UNKNOWN,    /* and could not be told: every filter on it lets the call through */
+	COUNTER_WORKLOAD_UNKNOWN,   /* a call of a task whose pod or container was not known yet: policies that ask for it let it pass */
 	COUNTER_MAX,
 };
 

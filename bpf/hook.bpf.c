@@ -24,6 +24,8 @@
 #include "match/evaluate.h"
 #include "match/missing.h"
 #include "match/task.h"
+#include "process/cgroup.h"
+#include "match/workload.h"
 #include "hook.h"
 #include "call/join.h"
 #include "call/scratch.h"

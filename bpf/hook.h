@@ -38,6 +38,8 @@ struct hook {
 	__u32 actions;     /* 1: some do other than report a call */
 	__u32 conditional; /* 1: selectors ask for conditions of the process */
 	__u32 conditions;  /* set of which a process must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
+	__u32 placed;      /* 1: selectors ask where the task runs (match/workload.h) */
+	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
 	__u32 reserved;
 	struct path_screen path;
 };

@@ -21,6 +21,8 @@
 #include "match/path.h"
 #include "match/process.h"
 #include "match/task.h"
+#include "process/cgroup.h"
+#include "match/workload.h"
 #include "hook.h"
 #include "call/join.h"
 
@@ -43,6 +45,7 @@ enum path_limit layout_path_limit;
 enum value_index layout_value_index;
 enum condition_limit layout_condition_limit;
 enum condition_kind layout_condition_kind;
+enum workload_kind layout_workload_kind;
 enum task_namespace layout_task_namespace;
 enum task_capabilities layout_task_capabilities;
 enum join_state layout_join_state;
@@ -55,5 +58,6 @@ struct file_info layout_file_info;
 struct text_key layout_text_key;
 struct exec_body layout_exec_body;
 struct fork_body layout_fork_body;
+struct cgroup_body layout_cgroup_body;
 struct exit_body layout_exit_body;
 struct return_body layout_return_body;

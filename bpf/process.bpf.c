@@ -21,6 +21,7 @@
 #include "match/evaluate.h"
 #include "match/missing.h"
 #include "process/cgroup.h"
+#include "match/workload.h"
 #include "process/image.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -47,6 +48,19 @@ struct {
 	__type(key, __u32);
 	__type(value, struct fork_record);
 } fork_scratch SEC(".maps");
+
+struct cgroup_record {
+	struct event_header header;
+	struct cgroup_body body;
+	char text[CGROUP_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cgroup_record);
+} cgroup_scratch SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -79,7 +93,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 
 	if (!record || child_tgid != child->pid) /* a thread */
 		return 0;
-	cgroup = cgroup_of(child);
+	cgroup = cgroup_of((__u64)child);
 	fresh.start_ns = boot_ns();
 	fresh.parent_tgid = parent_tgid;
 	fresh.cgroup_id = cgroup_id(cgroup);
@@ -88,7 +102,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	if (known)
 		fresh.parent_start_ns = known->start_ns;
 	if (!known || known->cgroup_id != fresh.cgroup_id)
-		put_cgroup(cgroup, record->text, &record->body.cgroup_len, &record->body.cgroup_state);
+		put_cgroup(cgroup, false, record->text, &record->body.cgroup_len, &record->body.cgroup_state);
 	if (bpf_map_update_elem(&processes, &child_tgid, &fresh, BPF_ANY))
 		count(COUNTER_PROCESS_MAP_FULL);
 	record->header = (struct event_header){};
@@ -116,7 +130,7 @@ int BPF_PROG(process_move, struct cgroup *to, const char *path, struct task_stru
 
 	if (!record || !known || tgid != task->pid) /* unknown, or a thread */
 		return 0;
-	cgroup = cgroup_of(task);
+	cgroup = cgroup_of((__u64)task);
 	id = cgroup_id(cgroup);
 	if (known->cgroup_id == id)
 		return 0;
@@ -127,11 +141,40 @@ int BPF_PROG(process_move, struct cgroup *to, const char *path, struct task_stru
 	record->header.tid = tgid;
 	record->header.start_ns = known->start_ns;
 	record->body.cgroup_id = id;
-	put_cgroup(cgroup, record->text, &record->body.cgroup_len, &record->body.cgroup_state);
+	put_cgroup(cgroup, false, record->text, &record->body.cgroup_len, &record->body.cgroup_state);
 	/* The record first: a fork in between then says its cgroup itself. */
 	submit_fork(record);
 	known->cgroup_id = id;
 	return 0;
+}
+
+static __always_inline int report_cgroup(__u64 cgroup, bool gone)
+{
+	__u32 zero = 0, size;
+	struct cgroup_record *record = bpf_map_lookup_elem(&cgroup_scratch, &zero);
+
+	if (!record)
+		return 0;
+	record->header = (struct event_header){};
+	record->body = (struct cgroup_body){ .id = cgroup_id(cgroup), .gone = gone };
+	stamp(&record->header, EVENT_CGROUP, boot_ns());
+	if (!gone)
+		put_cgroup(cgroup, true, record->text, &record->body.names_len, &record->body.names_state);
+	size = sizeof(record->header) + sizeof(record->body) + record->body.names_len;
+	submit(&record->header, size, sizeof(*record), COUNTER_RING_FULL_PROCESS);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(cgroup_made, struct cgroup *cgroup, const char *path)
+{
+	return report_cgroup((__u64)cgroup, false);
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(cgroup_gone, struct cgroup *cgroup, const char *path)
+{
+	return report_cgroup((__u64)cgroup, true);
 }
 
 /* Into `text`; *len is its length. */
@@ -162,7 +205,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	struct mm_struct *mm;
 	unsigned long start, end;
 	struct executed *script;
-	__u64 now = boot_ns(), cgroup = cgroup_of(task), key;
+	__u64 now = boot_ns(), cgroup = cgroup_of((__u64)task), key;
 	__u32 flags = PROCESS_EXECVE;
 	long got;
 
@@ -201,7 +244,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	b->argc = bprm->argc;
 	b->reserved = 0;
 
-	if (!put_cgroup(cgroup, s->text, &b->cgroup_len, &b->cgroup_state))
+	if (!put_cgroup(cgroup, false, s->text, &b->cgroup_len, &b->cgroup_state))
 		flags |= PROCESS_ERROR_CGROUP_NAME;
 	at = padded(b->cgroup_len);
 	barrier_var(at); /* as below */

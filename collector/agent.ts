@@ -77,7 +77,8 @@ export async function startAgent(
       'ktrail does without some features of newer kernels: see `ktrail check --kernel`',
     )
   }
-  const kernel = undo.use(await openKernel(config, facts))
+  const pods = config.kubernetes?.pods ? new Pods() : undefined
+  const kernel = undo.use(await openKernel(config, facts, pods))
   const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
   await ingest.scan()
   const loopLag = undo.use(new LoopLag())
@@ -88,7 +89,6 @@ export async function startAgent(
   const kubernetes = config.kubernetes && undo.use(await connect(config.kubernetes, process.env))
   const sources = new AsyncDisposableStack()
   undo.use(sources)
-  const pods = config.kubernetes?.pods ? new Pods() : undefined
   const runtimes = config.containers && undo.use(new Runtimes({ config: config.containers, log }))
   const asks = pods !== undefined || runtimes !== undefined
   const enrichment = new Enrichment(
@@ -178,9 +178,10 @@ export async function startAgent(
   return new Running({ line, delivery, telemetry, policies, folder, sources, reloader }, undo.move())
 }
 
-function openKernel(config: Config, facts: KernelFacts): Promise<KernelSide> {
+function openKernel(config: Config, facts: KernelFacts, pods: Pods | undefined): Promise<KernelSide> {
   return KernelSide.open({
     facts,
+    ...(pods === undefined ? {} : { pods }),
     mode: config.attach.mode,
     ringBytes: config.ring.size,
     watermarkBytes: ringWatermarkBytes(config),

@@ -179,8 +179,40 @@ __noinline int ask_process(__u32 slot)
 			bpf_map_update_elem(&verdicts, &tgid, known, BPF_ANY);
 	}
 	for (w = 0; w < SET_WORDS; w++)
-		s->conditions[w] = known->bits[w];
+		s->conditions[w] |= known->bits[w];
 	return 0;
+}
+
+/* Puts into the scratch what the task's cgroup fulfils, where the map does not say it all. Global, as add_open. */
+__noinline int find_workload(__u32 slot)
+{
+	struct scratch *s = scratch_of(slot);
+	struct workload *found;
+	__u32 w;
+
+	if (!s)
+		return 0;
+	found = workload_above(bpf_get_current_task());
+	if (!found)
+		return 0;
+	for (w = 0; w < SET_WORDS; w++)
+		s->conditions[w] = found->holds.bits[w];
+	return 0;
+}
+
+/* Puts into the scratch what the task's cgroup fulfils. */
+static __always_inline void ask_workload(struct scratch *s, __u32 slot)
+{
+	__u64 id = unified_cgroups ? bpf_get_current_cgroup_id() : cgroup_id(cgroup_of(bpf_get_current_task()));
+	struct workload *known = bpf_map_lookup_elem(&workloads, &id);
+	__u32 w;
+
+	if (!known || known->partial) {
+		find_workload(slot);
+		return;
+	}
+	for (w = 0; w < SET_WORDS; w++)
+		s->conditions[w] = known->holds.bits[w];
 }
 
 /* Leaves in `left` the selectors that may match; false when none may. */
@@ -191,6 +223,13 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 	__u32 words = hook->words, i;
 	struct place at = {};
 
+	if (hook->conditional || hook->placed)
+		set_clear(s->conditions, SET_WORDS);
+	if (hook->placed) {
+		ask_workload(s, slot);
+		if (hook->workloads != EMPTY_SET && !set_meets(s->conditions, hook->workloads))
+			return false;
+	}
 	set_clear(s->alive, words);
 	set_add(s->alive, words, hook->all);
 	for (i = 0; i < SCREENED_NUMBERS; i++) {

@@ -7,6 +7,7 @@
  * a pod's. Which of them is one, user space decides (collector/identity/cgroup-names.ts).
  */
 
+#define CGROUP_HIERARCHY_SHIFT 56
 #define CGROUP_LEVELS 16         /* a container's programs nest few: systemd in it five */
 #define CGROUP_NAMES 4
 #define CGROUP_NAME_BYTES 256    /* NAME_MAX and the NUL */
@@ -29,9 +30,9 @@
 	})
 
 /* Of hosts with v1 or both, by the controllers that Tetragon takes; else on the unified hierarchy. As in procfs.ts. */
-static __always_inline __u64 cgroup_of(struct task_struct *task)
+static __always_inline __u64 cgroup_of(__u64 task)
 {
-	__u64 set = (__u64)BPF_CORE_READ(task, cgroups);
+	__u64 set = (__u64)LOAD(task_struct, task, cgroups);
 	__u64 dfl = (__u64)LOAD(css_set, set, dfl_cgrp), own;
 
 	own = OWN_CGROUP(set, dfl, memory_cgrp_id);
@@ -44,20 +45,30 @@ static __always_inline __u64 cgroup_of(struct task_struct *task)
 
 static __always_inline __u64 cgroup_id(__u64 cgroup)
 {
-	__u64 node = (__u64)LOAD(cgroup, cgroup, kn);
+	__u64 node = (__u64)LOAD(cgroup, cgroup, kn), root = (__u64)LOAD(cgroup, cgroup, root);
 
-	return LOAD(kernfs_node, node, id);
+	/* On v1 each hierarchy counts from 1; the unified one is number 0. */
+	return LOAD(kernfs_node, node, id) ^ (__u64)LOAD(cgroup_root, root, hierarchy_id) << CGROUP_HIERARCHY_SHIFT;
+}
+
+/* The cgroup above; 0 for a root. */
+static __always_inline __u64 cgroup_above(__u64 cgroup)
+{
+	__u64 css = (__u64)LOAD(cgroup, cgroup, self.parent);
+
+	return css ? (__u64)LOAD(cgroup_subsys_state, css, cgroup) : 0;
 }
 
 /*
- * Names of at least CGROUP_NAME_SHORTEST, the process's own cgroup first, each with its NUL, into `text` of CGROUP_BYTES.
- * *len is their length, *state an enum cgroup_state. False when the name of its own cgroup could not be read.
+ * Names of at least CGROUP_NAME_SHORTEST, those nearest to the process first, each with its NUL, into `text` of CGROUP_BYTES;
+ * with `own` also a shorter one of the cgroup itself. *len is their length, *state an enum cgroup_state. False when the name
+ * of the cgroup itself could not be read.
  */
-static __always_inline bool put_cgroup(__u64 cgroup, char *text, __u16 *len, __u16 *state)
+static __always_inline bool put_cgroup(__u64 cgroup, bool own, char *text, __u16 *len, __u16 *state)
 {
 	__u32 at = 0, level;
 	bool known = true;
-	__u64 node, css;
+	__u64 node;
 	long got;
 
 	_Pragma("nounroll")
@@ -66,12 +77,11 @@ static __always_inline bool put_cgroup(__u64 cgroup, char *text, __u16 *len, __u
 			break;
 		node = (__u64)LOAD(cgroup, cgroup, kn);
 		got = bpf_probe_read_kernel_str(text + at, CGROUP_NAME_BYTES, LOAD(kernfs_node, node, name));
-		if (got > CGROUP_NAME_SHORTEST && got <= CGROUP_NAME_BYTES)
+		if ((got > CGROUP_NAME_SHORTEST || (own && !level && got > 0)) && got <= CGROUP_NAME_BYTES)
 			at += got;
 		if (!level)
 			known = got > 0;
-		css = (__u64)LOAD(cgroup, cgroup, self.parent);
-		cgroup = css ? (__u64)LOAD(cgroup_subsys_state, css, cgroup) : 0;
+		cgroup = cgroup_above(cgroup);
 	}
 	*len = at;
 	*state = cgroup ? CGROUP_CUT : CGROUP_WHOLE;

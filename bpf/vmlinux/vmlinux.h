@@ -228,7 +228,7 @@ struct cgroup_subsys_state {
 };
 
 struct cgroup_root {
-	unsigned int flags;
+	int hierarchy_id;
 };
 
 struct cgroup {

@@ -34,6 +34,23 @@ export function placeOf(names: Iterable<string>): Place {
   return { container, podUid: '' }
 }
 
+/**
+ * The same as policies see it: the outermost pod, and in it the outermost container, so that no program leaves either by a cgroup of its own.
+ * `nested`: the cgroup lies below the container's. Outside of pods the innermost container counts, as above.
+ */
+export function workloadPlace(names: readonly string[]): Place & { readonly nested: boolean } {
+  let podUid = ''
+  for (const [i, name] of [...names.entries()].toReversed()) {
+    if (podUid === '') podUid = POD.exec(name)?.[1]?.replaceAll('_', '-') ?? ''
+    if (podUid === '') continue
+    if (MONITOR.test(name)) return { container: '', podUid: '', nested: false }
+    const container = CONTAINER.exec(name)?.[1] ?? ''
+    if (container !== '') return { container, podUid, nested: i > 0 }
+  }
+  const container = podUid === '' ? placeOf(names).container : ''
+  return { container, podUid, nested: false }
+}
+
 /** The path that counts in the text of /proc/PID/cgroup, as the kernel side chooses (bpf/process/cgroup.h); '' for none. */
 export function cgroupPath(text: string): string {
   const lines = text.split('\n').map((line) => /^\d+:([^:]*):(.*)$/s.exec(line) ?? [])

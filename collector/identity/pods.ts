@@ -28,6 +28,8 @@ export class Pods {
   readonly #nowMs: () => number
   /** Called with the short id of a container that became known, or changed. */
   onContainer: (id: string) => void = () => {}
+  /** Called with a pod of which more or something else is known now, or nothing more. */
+  onChange: (pod: KnownPod) => void = () => {}
 
   constructor(nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs
@@ -58,30 +60,37 @@ export class Pods {
       this.#containers.set(id, container)
       this.onContainer(id)
     }
+    this.onChange(pod)
     if (before === undefined) return
     // A container that was replaced: its status has the id of the next one.
-    this.#forgetLater(before.containers.filter(({ id }) => !ids.has(id.slice(0, SHORT_ID))))
+    this.#forgetLater(before, ids)
     // Another pod of the same name.
     if (before.cgroupUid !== pod.cgroupUid) this.#forgetPodLater(before)
   }
 
   delete(pod: KnownPod): void {
     this.#sweep()
-    this.#forgetLater(pod.containers)
+    this.#forgetLater(pod)
     this.#forgetPodLater(pod)
   }
 
-  #forgetPodLater({ pod, cgroupUid }: KnownPod): void {
+  #forgetPodLater(known: KnownPod): void {
     this.#later(() => {
-      if (this.#byUid.get(cgroupUid) === pod) this.#byUid.delete(cgroupUid)
+      if (this.#byUid.get(known.cgroupUid) !== known.pod) return
+      this.#byUid.delete(known.cgroupUid)
+      this.onChange(known)
     })
   }
 
-  #forgetLater(containers: readonly PodContainer[]): void {
-    for (const container of containers) {
+  /** Its containers but those with the short ids `stay`. */
+  #forgetLater(pod: KnownPod, stay: ReadonlySet<string> = new Set()): void {
+    for (const container of pod.containers) {
       const id = container.id.slice(0, SHORT_ID)
+      if (stay.has(id)) continue
       this.#later(() => {
-        if (this.#containers.get(id) === container) this.#containers.delete(id)
+        if (this.#containers.get(id) !== container) return
+        this.#containers.delete(id)
+        this.onChange(pod)
       })
     }
   }

@@ -4,6 +4,8 @@
  * Hook records, nearly all of the records, share one object that is read immediately; one object each would be half of an event's allocations.
  */
 import {
+  CGROUP_BODY,
+  EVENT_CGROUP,
   EVENT_EXEC,
   EVENT_EXIT,
   EVENT_FORK,
@@ -94,6 +96,13 @@ export interface RawExit extends RawBase {
   readonly code: number
 }
 
+/** A cgroup was made or removed. */
+export interface RawCgroup extends RawBase, CgroupNames {
+  readonly op: 'cgroup'
+  readonly id: bigint
+  readonly gone: boolean
+}
+
 /** One argument; `from` and `to` bound its text inside the chunk. */
 export interface RawValue {
   readonly kind: number
@@ -134,7 +143,7 @@ export interface RawReturn extends RawBase, CallEnd {
   readonly op: 'return'
 }
 
-export type RawEvent = RawExec | RawFork | RawMove | RawExit | RawHook | RawReturn
+export type RawEvent = RawExec | RawFork | RawMove | RawExit | RawCgroup | RawHook | RawReturn
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -226,6 +235,18 @@ function decodeRecord(bytes: Buffer, words: Uint32Array, at: number, size: numbe
           (words[word + 11] ?? 0) >>> 16 === HOOK_HAS_RETURN
             ? { lo: words[value] ?? 0, hi: words[value + 1] ?? 0 }
             : undefined,
+      }
+    }
+    case EVENT_CGROUP: {
+      if (end - body < CGROUP_BODY.bytes) return undefined
+      const names = body + CGROUP_BODY.bytes
+      return {
+        op: 'cgroup',
+        ...baseOf(words, word),
+        id: bytes.readBigUInt64LE(body + CGROUP_BODY.id),
+        gone: bytes.readUInt32LE(body + CGROUP_BODY.gone) !== 0,
+        cgroup: bytes.subarray(names, Math.min(names + bytes.readUInt16LE(body + CGROUP_BODY.namesLen), end)),
+        cgroupState: bytes.readUInt16LE(body + CGROUP_BODY.namesState),
       }
     }
     case EVENT_EXIT:

@@ -13,6 +13,7 @@ import type { Reconciler } from '../process/reconcile.ts'
 import { scanRunning } from '../process/scan.ts'
 import { ProcessTable } from '../process/table.ts'
 import type { Log } from '../telemetry/log.ts'
+import { takeCgroup } from './cgroups.ts'
 import { decodeChunk } from './decode.ts'
 import type { Chunk } from './decode.ts'
 import { HookRegistry } from './hooks.ts'
@@ -77,6 +78,7 @@ export class Ingest implements Disposable {
     const { kernel, config } = this.#options
     this.#found = await scanRunning(config.procfs, kernel, this.processes, this.#normalizer)
     this.made.process_exec += this.#found.length
+    await kernel.scanCgroups()
   }
 
   /**
@@ -123,6 +125,10 @@ export class Ingest implements Disposable {
       accounting.tracker.see(raw.cpu, raw.seq)
       if (raw.op === 'return') {
         returns.end(raw, events)
+        return
+      }
+      if (raw.op === 'cgroup') {
+        takeCgroup(this.#options.kernel.workloads, raw)
         return
       }
       const event = this.#normalizer.event(raw, bytes)

@@ -66,6 +66,8 @@ export class Normalizer {
       case 'move':
         table.move(raw)
         return undefined
+      case 'cgroup':
+        return undefined
       case 'exec':
         return this.exec(table.exec(raw, nowMs()), raw.sec, raw.nsec)
       case 'exit': {

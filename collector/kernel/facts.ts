@@ -22,6 +22,8 @@ export interface KernelFacts {
   readonly typedLoads: boolean
   /** How the kfuncs of kprobe.session are called: `none` before Linux 6.10, `plain` without an argument, `context` with the context (7.x). */
   readonly session: 'none' | 'plain' | 'context'
+  /** Memory, pids and cpuset are on the unified hierarchy of cgroups, or nowhere. */
+  readonly unifiedCgroups: boolean
   /** CONFIG_SECURITY: the functions that security modules hook exist. */
   readonly security: boolean
   /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
@@ -67,6 +69,9 @@ const readOr = (path: string): string | undefined => {
   }
 }
 
+/** From the text of /proc/cgroups, which newer kernels write for v1 only: no controller that places processes has a hierarchy of v1. */
+export const areUnified = (text: string): boolean => !/^(?:memory|pids|cpuset)\t[1-9]/m.test(text)
+
 const sessionOf = (isReturn: KernelFunction | undefined): KernelFacts['session'] => {
   if (isReturn === undefined) return 'none'
   return isReturn.params.length === 0 ? 'plain' : 'context'
@@ -95,6 +100,7 @@ export async function readKernelFacts(
     loops: offered.has('bpf_loop'),
     typedLoads: offered.has('bpf_rdonly_cast'),
     session: sessionOf(offered.get('bpf_session_is_return')),
+    unifiedCgroups: areUnified(readOr('/proc/cgroups') ?? ''),
     security: addresses.has(SCRIPT_HOOK),
     renameLock: addresses.get('rename_lock') ?? 0n,
     mountLock: addresses.get('mount_lock') ?? 0n,

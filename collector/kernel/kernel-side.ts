@@ -6,6 +6,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { builtFile, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, ObjectOptions, RingReader } from '../../native/types.ts'
+import { scanCgroups } from '../identity/cgroup-tree.ts'
+import type { Pods } from '../identity/pods.ts'
+import { Workloads } from '../identity/workloads.ts'
 import { startKey } from '../ingest/decode.ts'
 import type { KernelProcess } from '../process/reconcile.ts'
 import { u32, u64 } from './bytes.ts'
@@ -13,7 +16,9 @@ import { SCRIPT_HOOK, atLeast } from './facts.ts'
 import type { Finding } from './guard/finding.ts'
 import { checkSwitches } from './guard/switches.ts'
 import { WatchedLink } from './guard/watched-link.ts'
+import { Conditions } from './conditions/conditions.ts'
 import { readImage } from './conditions/images.ts'
+import { workloadEntries } from './conditions/workload-entries.ts'
 import { SHARED_MAPS, processObject } from './objects.ts'
 import type { SharedMaps } from './objects.ts'
 import { PolicyPrograms } from './policy-programs.ts'
@@ -24,6 +29,8 @@ import { COUNTERS, CPU_STATE, PROCESS } from './wire.ts'
 export type CounterName = (typeof COUNTERS)[number]
 
 export interface KernelOptions extends PolicyProgramOptions {
+  /** None: policies that ask for pods are refused. */
+  readonly pods?: Pods
   readonly ringBytes: number
   readonly watermarkBytes: number
 }
@@ -49,6 +56,8 @@ const ENTRIES_AT_ONCE = 1024
 
 export class KernelSide implements Disposable {
   readonly ring: RingReader
+  /** Where policies see tasks. */
+  readonly workloads: Workloads
   /** The programs of policies. */
   readonly policies: PolicyPrograms
   readonly #object: BpfObject
@@ -69,6 +78,8 @@ export class KernelSide implements Disposable {
         { name: 'process_exec', kind: 'tp_btf' },
         { name: 'process_exit', kind: 'tp_btf' },
         { name: 'process_move', kind: 'tp_btf' },
+        { name: 'cgroup_made', kind: 'tp_btf' },
+        { name: 'cgroup_gone', kind: 'tp_btf' },
         // Without it events of scripts have the name given to execve.
         // A multi kind where there is one: perf events need CAP_SYS_ADMIN on hosts with kernel.perf_event_paranoid=3, Debian's default.
         ...(security ? [{ name: 'process_script', kind: fprobe ? 'kprobe.multi' : 'kprobe' } as const] : []),
@@ -84,6 +95,7 @@ export class KernelSide implements Disposable {
     if (security) await attach('process_script', [SCRIPT_HOOK])
     // Exit first, so that every entry is removed again; exec last, so that every reported process has an entry.
     for (const program of ['process_exit', 'process_move', 'process_fork', 'process_exec']) await attach(program)
+    for (const program of ['cgroup_gone', 'cgroup_made']) await attach(program)
     undo.move()
     return kernel
   }
@@ -95,7 +107,9 @@ export class KernelSide implements Disposable {
     // Who could write it could hide lost records. Programs write on.
     this.#maps.cpu_state.freeze()
     this.ring = openRing(this.#maps.ring)
-    this.policies = new PolicyPrograms(options, this.#maps, constants)
+    this.workloads = new Workloads(workloadEntries(this.#maps.workloads), options.pods)
+    const conditions = new Conditions(this.#maps, this.workloads)
+    this.policies = new PolicyPrograms(options, this.#maps, constants, conditions)
   }
 
   watch(wake: () => void): Disposable {
@@ -123,6 +137,11 @@ export class KernelSide implements Disposable {
         if (this.processStart(pid) === undefined) this.#maps.images.delete(u32(pid))
       }
     }
+  }
+
+  /** Learns which cgroups there are: at the start, and when records of them were lost. */
+  scanCgroups(): Promise<void> {
+    return this.workloads.scan((made) => scanCgroups(this.#procfs, made))
   }
 
   forgetProcess(pid: number): void {
@@ -235,7 +254,7 @@ function processMaps({ facts, ringBytes }: KernelOptions): Pick<ObjectOptions, '
   if (atLeast(facts, 6, 1)) {
     return {
       mapSizes: { ring: ringBytes },
-      mapFlags: { processes: flags, images: flags, verdicts: flags, condition_pids: flags },
+      mapFlags: { processes: flags, images: flags, verdicts: flags, condition_pids: flags, workloads: flags },
     }
   }
   return { mapSizes: { ring: ringBytes, images: FIXED_IMAGES, verdicts: FIXED_IMAGES }, mapFlags: {} }
@@ -247,5 +266,6 @@ function commonConstants({ facts, ringBytes, watermarkBytes }: KernelOptions): R
     ring_hook_limit: u64(ringBytes - Math.max(ringBytes / RESERVE_PART, EXEC_RECORD_BYTES)),
     rename_lock_address: u64(facts.renameLock),
     mount_lock_address: u64(facts.mountLock),
+    unified_cgroups: u32(facts.unifiedCgroups ? 1 : 0),
   }
 }

@@ -24,6 +24,7 @@ export const SHARED_MAPS = [
   'program_starts',
   'program_ends',
   'condition_pids',
+  'workloads',
 ] as const
 
 export type SharedMaps = Readonly<Record<(typeof SHARED_MAPS)[number], BpfMap>>

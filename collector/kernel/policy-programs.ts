@@ -14,7 +14,7 @@ import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
 import { Repeats, suppresses } from './actions/repeats.ts'
 import { u32 } from './bytes.ts'
-import { Conditions } from './conditions/conditions.ts'
+import type { Conditions } from './conditions/conditions.ts'
 import { hostNamespaces } from './conditions/host-namespaces.ts'
 import type { KernelFacts } from './facts.ts'
 import { Gate, addRuns, gatePrograms, hookPrograms, screened } from './gate.ts'
@@ -54,15 +54,15 @@ interface Attached extends Wanted {
   readonly programs: Programs
 }
 
-const { E2BIG } = os.errno
 /** Where no policy suppresses. */
 const UNLIMITED = { repeats: 1, suppressed: 1 }
+type Constants = Readonly<Record<string, Buffer>>
 
 export class PolicyPrograms implements Disposable {
   readonly #options: PolicyProgramOptions
   readonly #maps: SharedMaps
   /** Also used by the process programs. */
-  readonly #constants: Readonly<Record<string, Buffer>>
+  readonly #constants: Constants
   readonly #threadStart: ThreadStart
   readonly #native: NonNullable<PolicyProgramOptions['native']>
   #nextHookId = 1
@@ -79,12 +79,12 @@ export class PolicyPrograms implements Disposable {
   readonly #conditions: Conditions
   readonly #known: HostFacts
 
-  constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Readonly<Record<string, Buffer>>) {
+  constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Constants, conditions: Conditions) {
     this.#options = options
     this.#maps = maps
-    this.#conditions = new Conditions(maps)
+    this.#conditions = conditions
     const procfs = options.procfs ?? '/proc'
-    this.#known = { conditionsOf: this.#conditions.bitsOf, hostNamespace: hostNamespaces(procfs) }
+    this.#known = { ...conditions.bits, hostNamespace: hostNamespaces(procfs) }
     this.#constants = constants
     this.#threadStart = threadStarts(procfs)
     this.#native = options.native ?? native
@@ -134,7 +134,7 @@ export class PolicyPrograms implements Disposable {
       } catch (error) {
         const { symbol, cause } = error instanceof FunctionRefused ? error : { symbol: '', cause: error }
         if (!(cause instanceof NativeError)) throw cause
-        if (cause.code === 'ATTACH_FAILED' && cause.errno === E2BIG && !full.has(symbol)) {
+        if (cause.code === 'ATTACH_FAILED' && cause.errno === os.errno.E2BIG && !full.has(symbol)) {
           full.add(symbol)
           continue
         }

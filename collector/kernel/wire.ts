@@ -3,7 +3,7 @@
  * A struct is the offsets of its members in bytes, and its size as `bytes`. Constants of an enum have their C names, except where they
  * are looked up by name.
  */
-export const CPU_STATE = { seq: 0, counters: 8, bytes: 96 } as const
+export const CPU_STATE = { seq: 0, counters: 8, bytes: 104 } as const
 export const PROCESS = { startNs: 0, parentStartNs: 8, parentTgid: 16, forked: 20, cgroupId: 24, bytes: 32 } as const
 export const SELECTOR = {
   policyHook: 0,
@@ -34,6 +34,7 @@ export const PROGRAM_KEY = { bits: 0, table: 4, text: 5, bytes: 260 } as const
 export const PROGRAM_VALUE = { len: 0, begins: 8, is: 72, bytes: 136 } as const
 export const PROGRAM_END_KEY = { bits: 0, table: 4, text: 8, bytes: 136 } as const
 export const PID_KEY = { table: 0, pid: 4, bytes: 8 } as const
+export const WORKLOAD = { holds: 0, kind: 64, partial: 68, bytes: 72 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
 export const JOIN_VALUE = { params: 0, enteredNs: 40, returned: 48, state: 56, bytes: 64 } as const
 export const HOOK = {
@@ -51,8 +52,10 @@ export const HOOK = {
   actions: 88,
   conditional: 92,
   conditions: 96,
-  path: 104,
-  bytes: 152,
+  placed: 100,
+  workloads: 104,
+  path: 112,
+  bytes: 160,
 } as const
 export const WANTED_VALUE = { param: 0, type: 1, index: 2, bytes: 4 } as const
 export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
@@ -118,6 +121,7 @@ export const FORK_BODY = {
   cgroupState: 26,
   bytes: 32,
 } as const
+export const CGROUP_BODY = { id: 0, namesLen: 8, namesState: 10, gone: 12, bytes: 16 } as const
 export const EXIT_BODY = { code: 0, bytes: 8 } as const
 export const RETURN_BODY = { call: 0, returned: 8, bytes: 16 } as const
 export const EVENT_EXEC = 1
@@ -126,6 +130,7 @@ export const EVENT_EXIT = 3
 export const EVENT_HOOK = 4
 export const EVENT_RETURN = 5
 export const EVENT_MOVE = 6
+export const EVENT_CGROUP = 7
 export const HOOK_HAS_RETURN = 1
 export const HOOK_RETURN_FOLLOWS = 2
 export const HOOK_RETURN_MISSED = 4
@@ -166,6 +171,7 @@ export const COUNTERS = [
   'ring_full_return',
   'image_missed',
   'program_unknown',
+  'workload_unknown',
 ] as const
 export const ARG_TYPES = {
   nop: 0,
@@ -226,6 +232,9 @@ export const CONDITION_PARENT = 1
 export const CONDITION_PID = 2
 export const CONDITION_INNER_PID = 3
 export const CONDITION_KINDS = 4
+export const WORKLOAD_HOST = 0
+export const WORKLOAD_POD = 1
+export const WORKLOAD_CONTAINER = 2
 export const NAMESPACES = {
   uts: 0,
   ipc: 1,

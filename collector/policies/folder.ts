@@ -190,7 +190,7 @@ export class PolicyFolder implements Disposable {
       taken.set(name, file)
       const replaces = loaded.filter(({ id }) => id.source === file || (id.name === name && !present.has(id.source)))
       puts.push({
-        id: { source: file, namespace: '', name },
+        id: { source: file, namespace: policy.namespace ?? '', name },
         policy,
         replaces: replaces.map(({ id }) => id),
         file,

@@ -8,6 +8,7 @@ import type { KubernetesConfig } from '../../config/agent/schema.ts'
 import { parseRegex } from '../../config/agent/filtering/regex.ts'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import type { Policy } from '../../config/policy/policy.ts'
+import { labelsMatch } from '../../config/policy/selectors/workloads.ts'
 import { Turns } from '../host/turns.ts'
 import type { KubernetesClient, KubernetesObject } from '../kubernetes/client.ts'
 import { Informer } from '../kubernetes/informer.ts'
@@ -16,6 +17,7 @@ import { ObjectEvents } from '../kubernetes/object-events.ts'
 import type { About } from '../kubernetes/object-events.ts'
 import type { Resource } from '../kubernetes/refusal.ts'
 import type { Log } from '../telemetry/log.ts'
+import { NodeLabels } from './node-labels.ts'
 import type { Policies, PolicyId, PolicyPut } from './registry.ts'
 
 /** Tetragon's domain for these policies, too. */
@@ -32,6 +34,8 @@ export interface KubernetesPoliciesOptions {
   readonly events: Pick<ObjectEvents, 'record'>
   readonly config: Pick<KubernetesConfig, 'policy_selector' | 'policy_names'>
   readonly policies: Pick<Policies, 'list' | 'put' | 'remove'>
+  /** The node's name in Kubernetes. */
+  readonly nodeName: string
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>
 }
 
@@ -58,9 +62,13 @@ export class KubernetesPolicies implements AsyncDisposable {
   #applying: Promise<void> | undefined
   #closed = false
   readonly #known = Promise.withResolvers<void>()
+  readonly #node: NodeLabels
+  /** Policies with a nodeSelector, and whether this node has them. */
+  readonly #chosen = new Map<string, { readonly found: Found; readonly policy: Policy; readonly here: boolean }>()
 
   constructor(options: KubernetesPoliciesOptions) {
     this.#options = options
+    this.#node = new NodeLabels({ ...options, onChange: () => void this.#chooseAgain() })
     this.#informers = KINDS.map(({ kind, name }) =>
       this.#informer(kind, { group: 'cilium.io', version: 'v1alpha1', name }),
     )
@@ -110,22 +118,21 @@ export class KubernetesPolicies implements AsyncDisposable {
   }
 
   #changed(change: Change): void {
-    const { kind, namespace, name } = change.found.about
-    this.#changes.set(`${kind}/${namespace}/${name}`, change)
+    this.#changes.set(keyOf(change.found), change)
     // Later: the objects of a page come one after another.
     this.#applying ??= setImmediate().then(() => this.#apply())
   }
 
   async #apply(): Promise<void> {
-    const { log, policies } = this.#options
+    const { log } = this.#options
     try {
       while (this.#changes.size > 0 && !this.#closed) {
         const changes = [...this.#changes.values()]
         this.#changes.clear()
         for (const { found, gone } of changes) {
-          if (!gone || !policies.list().some(({ id }) => isSame(id, found.id))) continue
-          await policies.remove(found.id)
-          log.info({ source: KUBERNETES_SOURCE, policy: nameOf(found.id) }, 'policy removed')
+          if (!gone) continue
+          this.#chosen.delete(keyOf(found))
+          await this.#remove(found, 'policy removed')
         }
         await this.#put(changes.filter(({ gone }) => !gone))
       }
@@ -133,6 +140,41 @@ export class KubernetesPolicies implements AsyncDisposable {
       log.error({ error: String(error) }, 'applying the policies of the API server failed')
     } finally {
       this.#applying = undefined
+    }
+  }
+
+  async #remove({ id }: Found, why: string): Promise<void> {
+    const { log, policies } = this.#options
+    if (!policies.list().some((status) => isSame(status.id, id))) return
+    await policies.remove(id)
+    log.info({ source: KUBERNETES_SOURCE, policy: nameOf(id) }, why)
+  }
+
+  /** Whether this node is one of those that a policy is for; where its labels are not known, it is, as with Tetragon. */
+  async #isHere(found: Found, policy: Policy): Promise<boolean> {
+    if (policy.nodes === undefined) {
+      this.#chosen.delete(keyOf(found))
+      return true
+    }
+    const labels = await this.#node.read()
+    const here = labels === undefined || labelsMatch(policy.nodes, labels)
+    this.#chosen.set(keyOf(found), { found, policy, here })
+    if (here) return true
+    const { log } = this.#options
+    log.info(
+      { source: KUBERNETES_SOURCE, policy: nameOf(found.id) },
+      'policy skipped: its nodeSelector is for other nodes',
+    )
+    await this.#remove(found, 'policy removed: its nodeSelector is for other nodes')
+    return false
+  }
+
+  /** The labels of the node are others. */
+  async #chooseAgain(): Promise<void> {
+    const labels = await this.#node.read()
+    for (const [key, { found, policy, here }] of this.#chosen) {
+      const now = labels === undefined || labelsMatch(policy.nodes ?? [], labels)
+      if (now !== here && !this.#changes.has(key)) this.#changed({ found, gone: false, atStart: false })
     }
   }
 
@@ -148,6 +190,7 @@ export class KubernetesPolicies implements AsyncDisposable {
         this.#refused(change, parsed)
         continue
       }
+      if (!(await this.#isHere(change.found, parsed))) continue
       puts.push({ id: change.found.id, policy: parsed, replaces: [] })
       changed.push(change)
     }
@@ -190,7 +233,7 @@ export class KubernetesPolicies implements AsyncDisposable {
   /** Ends the watches; attached policies stay attached. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
-    await Promise.all(this.#informers.map((informer) => informer[Symbol.asyncDispose]()))
+    await Promise.all([this.#node, ...this.#informers].map((each) => each[Symbol.asyncDispose]()))
     await this.#applying
   }
 }
@@ -239,6 +282,8 @@ function policyIn({ text, id }: Found): Policy | string {
   const parsed = parsePolicy(text, nameOf(id))
   return 'policy' in parsed ? parsed.policy : parsed.problems.map(({ message }) => message).join('; ')
 }
+
+const keyOf = ({ about: { kind, namespace, name } }: Found): string => `${kind}/${namespace}/${name}`
 
 function nameOf({ namespace, name }: PolicyId): string {
   return namespace === '' ? name : `${namespace}/${name}`

@@ -28,7 +28,11 @@ export function createReconciler({ table, kernel, accounting, procfs, log }: Rec
     missedExits: () => kernel.counts().programs.get('process_exit')?.missed ?? 0,
     waiting: () => kernel.ring.available(),
     bootNs: bootTime,
-    onDone: (done) => log.info({ ...done }, "the process table was compared with the kernel's after losses"),
+    onDone: (done) => {
+      log.info({ ...done }, "the process table was compared with the kernel's after losses")
+      // Records of cgroups may be among what was lost.
+      void kernel.scanCgroups()
+    },
     onFailed: (error) => log.error({ error: String(error) }, "comparing the process table with the kernel's failed"),
   })
 }

@@ -134,11 +134,27 @@ export class Telemetry implements AsyncDisposable {
       records: () => ingest.accounting.tracker.received,
       losses: () => this.#losses.list(),
       fallbacks: () => {
-        const { path_raced, path_unstable, path_too_deep, join_full, ring_full_return, image_missed, program_unknown } =
-          kernel.counts().counters
+        const {
+          path_raced,
+          path_unstable,
+          path_too_deep,
+          join_full,
+          ring_full_return,
+          image_missed,
+          program_unknown,
+          workload_unknown,
+        } = kernel.counts().counters
         const return_not_seen = ingest.returns.missed
         const paths = { path_raced, path_unstable, path_too_deep }
-        return { ...paths, join_full, ring_full_return, return_not_seen, image_missed, program_unknown }
+        return {
+          ...paths,
+          join_full,
+          ring_full_return,
+          return_not_seen,
+          image_missed,
+          program_unknown,
+          workload_unknown,
+        }
       },
       tampering: () => guard.findings(),
       kubernetes: () => kubernetes?.watches ?? new Map(),

@@ -2,7 +2,7 @@
  * The policy language: parses a Tetragon TracingPolicy (docs/reference/policy-language.md) to a validated Policy, without a kernel. Unsupported
  * fields are refused, never ignored, so a loaded policy does everything that it declares.
  */
-import { Fields, asList, asText, notSupported } from './fields.ts'
+import { Fields, asList, asText } from './fields.ts'
 import type { Place } from './fields.ts'
 import { readGroups } from './groups.ts'
 import { readKprobe } from './kprobe.ts'
@@ -10,6 +10,7 @@ import { Lists } from './lists.ts'
 import { Macros } from './selectors/macros.ts'
 import { readOptions } from './options.ts'
 import { withoutSignals } from './selectors/actions.ts'
+import { readNodes, readWorkloads, withWorkloads } from './selectors/workloads.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
 import { didYouMean } from '../yaml/suggest.ts'
@@ -28,7 +29,13 @@ const MAX_NAME = 253
 /** Enough for every known policy (the largest has 40), and bounds the kernel resources of one file. */
 export const MAX_KPROBES = 1024
 
-const NOTHING: Pick<Policy, 'hooks' | 'singleProbes'> = { hooks: [], singleProbes: false }
+type Spec = Pick<Policy, 'hooks' | 'singleProbes' | 'nodes'>
+
+const NOTHING: Spec = { hooks: [], singleProbes: false }
+const NAMESPACED = 'TracingPolicyNamespaced'
+/** DNS-1123: a subdomain of such labels is a name, one of them a namespace. */
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
+const MAX_DNS_LABEL = 63
 
 /**
  * Parses and validates one policy. `file` is only used in messages. Collects all problems, at most 20 are shown.
@@ -40,17 +47,22 @@ export function parsePolicy(text: string, file: string): PolicyResult {
   if (root === undefined) return { problems: problems.list() }
   const document = Fields.of({ node: root, path: '' }, DOCUMENT_KEYS, problems)
   let name = ''
+  let namespace: string | undefined
   let spec = NOTHING
   let groups: readonly HookGroup[] = []
   if (document !== undefined && readKind(document, problems)) {
     const metadata = readMetadata(document, problems)
     name = metadata.name
-    spec = readSpec(document, problems)
+    namespace = metadata.namespace
+    spec = readSpec(document, namespace, problems)
     groups = readGroups(metadata.annotations, spec.hooks, problems)
   }
   return problems.count > 0
     ? { problems: problems.list() }
-    : { policy: { name, file, ...spec, groups }, warnings: problems.warnings() }
+    : {
+        policy: { name, ...(namespace === undefined ? {} : { namespace }), file, ...spec, groups },
+        warnings: problems.warnings(),
+      }
 }
 
 /** False for another kind of document, which is not checked further. */
@@ -67,27 +79,24 @@ function readKind(document: Fields, problems: Problems): boolean {
 /** False, with a problem, for a kind that is not meant as TracingPolicy. */
 function isPolicy({ node }: Place, problems: Problems): boolean {
   const value = node.kind === 'scalar' ? node.value : undefined
-  if (value === 'TracingPolicy') return true
-  if (value === 'TracingPolicyNamespaced') {
-    problems.add(node.at, `kind: ${notSupported('kind', value)}; expected TracingPolicy`)
-    return true
-  }
-  const hint = typeof value === 'string' ? didYouMean(value, ['TracingPolicy']) : ''
-  problems.add(node.at, `kind: expected TracingPolicy, got ${describe(node)}${hint}`)
+  if (value === 'TracingPolicy' || value === NAMESPACED) return true
+  const hint = typeof value === 'string' ? didYouMean(value, ['TracingPolicy', NAMESPACED]) : ''
+  problems.add(node.at, `kind: expected TracingPolicy or ${NAMESPACED}, got ${describe(node)}${hint}`)
   return hint !== ''
 }
 
 function readMetadata(
   document: Fields,
   problems: Problems,
-): { readonly name: string; readonly annotations: Place | undefined } {
+): { readonly name: string; readonly namespace: string | undefined; readonly annotations: Place | undefined } {
   const place = document.need('metadata', 'a mapping with the name of the policy')
   const metadata = place === undefined ? undefined : Fields.of(place, METADATA_KEYS, problems)
-  if (metadata === undefined) return { name: '', annotations: undefined }
+  if (metadata === undefined) return { name: '', namespace: undefined, annotations: undefined }
   const kind = document.get('kind')?.node
-  const namespaced = kind?.kind === 'scalar' && kind.value === 'TracingPolicyNamespaced'
+  const namespaced = kind?.kind === 'scalar' && kind.value === NAMESPACED
+  const namespace = namespaced ? readNamespace(metadata, problems) : undefined
   if (metadata.get('namespace') !== undefined && !namespaced) {
-    const sentence = 'a TracingPolicy is for the whole host and has no namespace; drop it'
+    const sentence = `a TracingPolicy is for all namespaces and has none; drop it, or write kind: ${NAMESPACED}`
     problems.add(metadata.keyAt('namespace'), `metadata.namespace: ${sentence}`)
   }
   readTextMap(metadata.get('labels'), problems)
@@ -95,13 +104,23 @@ function readMetadata(
   readTextMap(annotations, problems)
   const namePlace = metadata.need('name', 'the name of the policy')
   const name = namePlace === undefined ? undefined : asText(namePlace, problems)
-  if (namePlace === undefined || name === undefined) return { name: '', annotations }
-  const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
-  if (name.length > MAX_NAME || !name.split('.').every((part) => label.test(part))) {
+  if (namePlace === undefined || name === undefined) return { name: '', namespace, annotations }
+  if (name.length > MAX_NAME || !name.split('.').every((part) => DNS_LABEL.test(part))) {
     const expected = `lower-case letters, digits, "-" and "." with a letter or digit at both ends, at most ${MAX_NAME}`
     problems.add(namePlace.node.at, `metadata.name: expected ${expected}, got ${show(name)}`)
   }
-  return { name, annotations }
+  return { name, namespace, annotations }
+}
+
+function readNamespace(metadata: Fields, problems: Problems): string | undefined {
+  const place = metadata.need('namespace', 'the namespace whose pods the policy is for')
+  const namespace = place === undefined ? undefined : asText(place, problems)
+  if (place === undefined || namespace === undefined) return undefined
+  if (namespace.length > MAX_DNS_LABEL || !DNS_LABEL.test(namespace)) {
+    const expected = `lower-case letters, digits and "-" with a letter or digit at both ends, at most ${MAX_DNS_LABEL}`
+    problems.add(place.node.at, `metadata.namespace: expected ${expected}, got ${show(namespace)}`)
+  }
+  return namespace
 }
 
 function readTextMap(place: Place | undefined, problems: Problems): void {
@@ -114,7 +133,8 @@ function readTextMap(place: Place | undefined, problems: Problems): void {
   for (const [key, { value }] of node.entries) asText({ node: value, path: `${path}[${show(key)}]` }, problems)
 }
 
-function readSpec(document: Fields, problems: Problems): Pick<Policy, 'hooks' | 'singleProbes'> {
+/** `namespace`: of a namespaced policy. */
+function readSpec(document: Fields, namespace: string | undefined, problems: Problems): Spec {
   const place = document.need('spec', 'a mapping with the hooks of the policy')
   const spec = place === undefined ? undefined : Fields.of(place, SPEC_KEYS, problems)
   if (spec === undefined) return NOTHING
@@ -130,6 +150,8 @@ function readSpec(document: Fields, problems: Problems): Pick<Policy, 'hooks' | 
   const lists = Lists.of(spec, problems)
   const macros = Macros.of(spec, problems)
   const { singleProbes, monitors } = readOptions(spec, problems)
+  const workloads = readWorkloads(spec, namespace, problems)
+  const nodes = readNodes(spec, problems)
   // Both have the same schema and records; ktrail chooses how a function is attached.
   const hooks = spec.get('kprobes') ?? spec.get('fentries')
   if (hooks === undefined) {
@@ -151,5 +173,9 @@ function readSpec(document: Fields, problems: Problems): Pick<Policy, 'hooks' | 
     }
   }
   macros.warnOfUnused(problems)
-  return { hooks: monitors ? found.map(withoutSignals) : found, singleProbes }
+  return {
+    hooks: found.map((hook) => withWorkloads(monitors ? withoutSignals(hook) : hook, workloads)),
+    singleProbes,
+    ...(nodes === undefined ? {} : { nodes }),
+  }
 }

@@ -90,6 +90,29 @@ export interface CapabilityFilter {
   readonly at: Position
 }
 
+/** One requirement on a label; without values `In` is never met, and `NotIn` always. */
+export interface LabelRequirement {
+  readonly key: string
+  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'
+  readonly values: readonly string[]
+}
+
+/** All must be met; none: everything matches. */
+export type LabelSelector = readonly LabelRequirement[]
+
+/** On where the calling task runs. With neither pods nor containers: host processes only. */
+export interface WorkloadFilter {
+  /** Only pods of this namespace; '' for any. */
+  readonly namespace: string
+  /** By their labels; undefined: all pods, if containers are asked for. */
+  readonly pods: LabelSelector | undefined
+  /** By their `name` and `repo`; undefined: all of the pods. */
+  readonly containers: LabelSelector | undefined
+  /** Whether processes outside of pods match. */
+  readonly host: boolean
+  readonly at: Position
+}
+
 /** On the calling task, as it is at the call. */
 export type TaskFilter = NamespaceFilter | CapabilityFilter
 
@@ -97,6 +120,8 @@ export interface Selector {
   readonly matchArgs: readonly ArgumentFilter[]
   readonly process?: readonly ProcessFilter[]
   readonly task?: readonly TaskFilter[]
+  /** Its own, and the policy's; all must match. */
+  readonly workloads?: readonly WorkloadFilter[]
   /** Absent: an event, and nothing else. */
   readonly actions?: Actions
 }
@@ -164,10 +189,14 @@ export interface HookGroup {
 
 export interface Policy {
   readonly name: string
+  /** Of a TracingPolicyNamespaced, whose pods it is for; absent: none. */
+  readonly namespace?: string
   /** As given to the parser; used in messages. */
   readonly file: string
   readonly hooks: readonly HookSpec[]
   readonly groups: readonly HookGroup[]
+  /** Nodes that load the policy, by their labels, when it comes from the API server; absent: all. */
+  readonly nodes?: LabelSelector
   /** Each function has a kprobe of its own. */
   readonly singleProbes?: boolean
 }

@@ -12,6 +12,7 @@ import { readActions } from './selectors/actions.ts'
 import type { Macros } from './selectors/macros.ts'
 import { readProcessFilters } from './selectors/process.ts'
 import { readTaskFilters } from './selectors/task.ts'
+import { readMatchWorkloads } from './selectors/workloads.ts'
 import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
 import { MAX_VALUES, readNumbers, readTexts, warnOfText } from './values.ts'
 
@@ -34,11 +35,13 @@ export function readSelectors(kprobe: Fields, args: Arguments, macros: Macros, p
     }
     const process = fields === undefined ? [] : readProcessFilters(fields, problems)
     const task = fields === undefined ? [] : readTaskFilters(fields, problems)
+    const workloads = fields === undefined ? undefined : readMatchWorkloads(fields, problems)
     const actions = fields === undefined ? undefined : readActions(fields, problems)
     return {
       matchArgs,
       ...(process.length === 0 ? {} : { process }),
       ...(task.length === 0 ? {} : { task }),
+      ...(workloads === undefined ? {} : { workloads: [workloads] }),
       ...(actions === undefined ? {} : { actions }),
     }
   })

@@ -64,22 +64,43 @@ export const SPEC_KEYS: KeyTable = {
     list: 'lists',
     macros: 'selectorsMacros',
     selectorMacros: 'selectorsMacros',
-    podSelector: 'ktrail does not know pods yet',
+    pods: 'podSelector',
+    containers: 'containerSelector',
+    host: 'hostSelector',
+    nodes: 'nodeSelector',
     option: 'options',
   },
-  own: ['kprobes', 'fentries', 'lists', 'options', 'selectorsMacros'],
-  later: [
-    'tracepoints',
-    'lsmhooks',
-    'uprobes',
-    'usdts',
-    'loader',
-    'enforcers',
+  own: [
+    'kprobes',
+    'fentries',
+    'lists',
+    'options',
+    'selectorsMacros',
     'podSelector',
     'containerSelector',
     'hostSelector',
     'nodeSelector',
   ],
+  later: ['tracepoints', 'lsmhooks', 'uprobes', 'usdts', 'loader', 'enforcers'],
+}
+
+/** Which pods, containers and host processes are asked: of a policy, and of a selector. */
+export const WORKLOADS_KEYS: KeyTable = {
+  name: 'matchWorkloads',
+  meant: { pods: 'podSelector', containers: 'containerSelector', host: 'hostSelector' },
+  own: ['podSelector', 'containerSelector', 'hostSelector'],
+}
+
+export const LABELS_KEYS: KeyTable = {
+  name: 'a selector of labels',
+  meant: { labels: 'matchLabels', expressions: 'matchExpressions' },
+  own: ['matchLabels', 'matchExpressions'],
+}
+
+export const EXPRESSION_KEYS: KeyTable = {
+  name: 'an item of matchExpressions',
+  meant: { label: 'key', op: 'operator', value: 'values' },
+  own: ['key', 'operator', 'values'],
 }
 
 export const LIST_KEYS: KeyTable = {
@@ -177,6 +198,7 @@ export const SELECTOR_KEYS: KeyTable = {
     'matchPIDs',
     'matchNamespaces',
     'matchCapabilities',
+    'matchWorkloads',
     'matchActions',
     'macros',
   ],
@@ -184,7 +206,6 @@ export const SELECTOR_KEYS: KeyTable = {
     'label',
     'matchNamespaceChanges',
     'matchCapabilityChanges',
-    'matchWorkloads',
     'matchData',
     'matchReturnArgs',
     'matchReturnActions',
@@ -284,6 +305,8 @@ const TABLES: readonly KeyTable[] = [
   PIDS_KEYS,
   NAMESPACES_KEYS,
   CAPABILITIES_KEYS,
+  WORKLOADS_KEYS,
+  EXPRESSION_KEYS,
   ACTION_KEYS,
   ARGUMENT_KEYS,
 ]

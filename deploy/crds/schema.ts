@@ -6,7 +6,6 @@
  * are therefore part of the schema, each with a rule that refuses it.
  */
 import { RETURN_TYPES, TYPES } from '../../config/policy/arguments.ts'
-import { notSupported } from '../../config/policy/fields.ts'
 import { MAX_ARGS, MAX_TAGS } from '../../config/policy/kprobe.ts'
 import { OPERATORS, OPERATORS_OF } from '../../config/policy/operators.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
@@ -19,14 +18,17 @@ import { MAX_MACROS } from '../../config/policy/selectors/macros.ts'
 import { MEMBERSHIP } from '../../config/policy/selectors/common.ts'
 import { MAX_PID, MAX_PIDS, PROGRAM } from '../../config/policy/selectors/process.ts'
 import { MAX_CAPABILITIES, MAX_NAMESPACES, NAMESPACES, SETS } from '../../config/policy/selectors/task.ts'
+import { LABEL_OPERATORS, MAX_EXPRESSIONS } from '../../config/policy/selectors/workloads.ts'
 import {
   ACTION_KEYS,
   ARGUMENT_KEYS,
   BINARIES_KEYS,
   CAPABILITIES_KEYS,
+  EXPRESSION_KEYS,
   FILTER_KEYS,
   IGNORE_KEYS,
   KPROBE_KEYS,
+  LABELS_KEYS,
   LIST_KEYS,
   MACRO_KEYS,
   NAMESPACES_KEYS,
@@ -34,96 +36,11 @@ import {
   PIDS_KEYS,
   SELECTOR_KEYS,
   SPEC_KEYS,
+  WORKLOADS_KEYS,
 } from '../../config/policy/tables.ts'
-import type { KeyTable } from '../../config/policy/tables.ts'
 import { MAX_VALUES } from '../../config/policy/values.ts'
-
-export interface Schema {
-  readonly type: 'object' | 'array' | 'string' | 'integer' | 'boolean'
-  readonly description?: string
-  readonly [key: string]: unknown
-}
-
-const ANYTHING: Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
-const MAX_INDEX = MAX_ARGS - 1
-
-/** Tetragon's types of the keys that ktrail does not support; the others are lists of objects. Source: spec of Tetragon's policies. */
-const OTHERS: Readonly<Record<string, Schema['type']>> = {
-  loader: 'boolean',
-  podSelector: 'object',
-  containerSelector: 'object',
-  hostSelector: 'object',
-  nodeSelector: 'object',
-  sizeArgIndex: 'integer',
-  returnCopy: 'boolean',
-  maxData: 'boolean',
-  resolve: 'string',
-  source: 'string',
-  btfType: 'string',
-  btfTypeModule: 'string',
-  label: 'string',
-  argError: 'integer',
-  argFd: 'integer',
-  argName: 'integer',
-  argUrl: 'string',
-  argFqdn: 'string',
-  argSock: 'integer',
-  argIndex: 'integer',
-  argValue: 'integer',
-  argRegs: 'array',
-  argNewSymbol: 'string',
-  argNewAddr: 'integer',
-  argNewOffset: 'integer',
-  kernelStackTrace: 'boolean',
-  userStackTrace: 'boolean',
-  imaHash: 'boolean',
-}
-
-const list = (items: Schema, description: string, maxItems: number, minItems = 0): Schema => ({
-  type: 'array',
-  description,
-  items,
-  maxItems,
-  ...(minItems === 0 ? {} : { minItems }),
-  'x-kubernetes-list-type': 'atomic',
-})
-const text = (description: string, rest: object = {}): Schema => ({ type: 'string', description, ...rest })
-const flag = (description: string, value: boolean): Schema => ({ type: 'boolean', description, default: value })
-const index = (description: string): Schema => ({ type: 'integer', description, minimum: 0, maximum: MAX_INDEX })
-const oneOf = (names: Iterable<string>, description: string): Schema => text(description, { enum: [...names] })
-const named = (types: ReadonlyArray<{ readonly name: string }>): string[] => types.map(({ name }) => name)
-
-/** A mapping with the keys of a table. Throws for a key of the table that `own` does not describe, or the other way round. */
-function mapping(table: KeyTable, description: string, own: Record<string, Schema>, required: string[]): Schema {
-  const missing = table.own.filter((key) => own[key] === undefined)
-  const more = Object.keys(own).filter((key) => !table.own.includes(key))
-  if (missing.length + more.length > 0) {
-    const keys = [...missing, ...more].join(', ')
-    throw new Error(
-      `deploy/crds/schema.ts: expected the keys of ${table.name} (config/policy/tables.ts), got other ones: ${keys}`,
-    )
-  }
-  const later = table.later ?? []
-  return {
-    type: 'object',
-    description,
-    properties: { ...own, ...Object.fromEntries(later.map((key) => [key, unsupported(key)])) },
-    ...(required.length === 0 ? {} : { required }),
-    ...(later.length === 0 ? {} : { 'x-kubernetes-validations': later.map((key) => refusal(key, table)) }),
-  }
-}
-
-function unsupported(key: string): Schema {
-  const type = OTHERS[key] ?? 'array'
-  const description = "A key of Tetragon's that this version of ktrail does not support and refuses."
-  if (type === 'object') return { ...ANYTHING, description }
-  return type === 'array' ? list(ANYTHING, description, MAX_VALUES) : { type, description }
-}
-
-function refusal(key: string, { owner, meant = {} }: KeyTable): object {
-  const hint = meant[key] === undefined ? '' : `; ${meant[key]}`
-  return { rule: `!has(self.${key})`, message: notSupported('field', key, owner) + hint, fieldPath: `.${key}` }
-}
+import { MAX_INDEX, flag, index, list, mapping, named, oneOf, text } from './mapping.ts'
+import type { Schema } from './mapping.ts'
 
 function argument(types: readonly string[], description: string): Schema {
   return mapping(
@@ -208,6 +125,52 @@ const capabilities = mapping(
   ['operator', 'values'],
 )
 
+const expression = mapping(
+  EXPRESSION_KEYS,
+  'A requirement on one label.',
+  {
+    key: text('The name of the label.'),
+    operator: oneOf(
+      LABEL_OPERATORS.keys(),
+      'In: it has one of the values; NotIn: none of them, or there is no such label.',
+    ),
+    values: list({ type: 'string' }, 'Values, with In and NotIn.', MAX_VALUES),
+  },
+  ['key', 'operator'],
+)
+
+/** A selector of Kubernetes; the API server knows null as absent. */
+const labels = (description: string): Schema => ({
+  ...mapping(
+    LABELS_KEYS,
+    description,
+    {
+      matchLabels: {
+        type: 'object',
+        description: 'Labels with their values; all must be there.',
+        additionalProperties: { type: 'string' },
+      },
+      matchExpressions: list(expression, 'Requirements on labels; all must be met.', MAX_EXPRESSIONS),
+    },
+    [],
+  ),
+  nullable: true,
+})
+
+const workloads: Record<string, Schema> = {
+  podSelector: labels('Pods, by their labels; k8s:io.kubernetes.pod.namespace is their namespace.'),
+  containerSelector: labels(
+    'Containers of these pods, or of all pods, by name (of the container) and repo (of its image).',
+  ),
+  hostSelector: {
+    type: 'object',
+    description: 'With {}: processes outside of pods; alone only these.',
+    maxProperties: 0,
+    additionalProperties: { type: 'string' },
+    nullable: true,
+  },
+}
+
 const action = mapping(
   ACTION_KEYS,
   'What is done about a call that matches.',
@@ -227,6 +190,7 @@ const parts = {
   matchPIDs: list(pids, 'Pids of the process; all filters must match.', MAX_PIDS),
   matchNamespaces: list(namespaces, 'Namespaces of the calling task; all filters must match.', MAX_NAMESPACES),
   matchCapabilities: list(capabilities, 'Capabilities of the calling task; all filters must match.', MAX_CAPABILITIES),
+  matchWorkloads: mapping(WORKLOADS_KEYS, 'Where the calling task runs.', workloads, []),
   matchActions: list(action, 'What is done about a call that matches; none: an event.', MAX_ACTIONS),
 }
 
@@ -311,6 +275,8 @@ export const SPEC: Schema = mapping(
       maxProperties: MAX_MACROS,
     },
     options: list(option, 'How the policy is run.', MAX_OPTIONS),
+    ...workloads,
+    nodeSelector: labels('Nodes that load the policy, by their labels.'),
   },
   [],
 )

@@ -55,7 +55,7 @@ export function addPolicies(methods: Methods, policies: Registry, changed: (what
       throw new ApiError('RESOURCE_EXHAUSTED', `${MAX_POLICIES} policies were added over the API: delete one first`)
     }
     const { policy } = parsed
-    const id = { source, namespace: '', name: policy.name }
+    const id = { source, namespace: policy.namespace ?? '', name: policy.name }
     return change('added', id, () => policies.add(id, policy))
   })
   methods.unary(method.deleteTracingPolicy, (request) => {

@@ -7,9 +7,11 @@ import type { HookSpec, Policy, Selector } from '../../../config/policy/policy.t
 import { formatProblem } from '../../../config/yaml/problems.ts'
 import { NativeError } from '../../../native/index.ts'
 import type { BpfMap } from '../../../native/types.ts'
+import type { Workloads } from '../../identity/workloads.ts'
 import { CollectorError } from '../../errors.ts'
 import { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
+import type { HostFacts } from '../layout/selector.ts'
 import { GENERATIONS_AT_ONCE } from '../wire.ts'
 import { conditionEntries } from './entries.ts'
 import type { ConditionMap } from './entries.ts'
@@ -23,27 +25,38 @@ const selectorsOf = (hooks: readonly HookSpec[]): Selector[] => hooks.flatMap(({
 
 export class Conditions {
   readonly #maps: ConditionMaps
+  readonly #workloads: Pick<Workloads, 'refusal' | 'use'>
   readonly #table = new ConditionTable()
   #generation = 0
   /** Keys in the maps, by the place of their generation. */
   readonly #keys: Array<Map<BpfMap, Buffer[]>> = Array.from({ length: GENERATIONS_AT_ONCE }, () => new Map())
 
-  constructor(maps: ConditionMaps) {
+  constructor(maps: ConditionMaps, workloads: Pick<Workloads, 'refusal' | 'use'>) {
     this.#maps = maps
+    this.#workloads = workloads
   }
 
-  /** The bits that a process must have for a selector of a policy that was added. */
-  readonly bitsOf = (selector: Selector): bigint => this.#table.bitsOf(selector)
+  /** The bits that a selector of a policy that was added asks for: those of the process, and those of its cgroup. */
+  readonly bits: Pick<HostFacts, 'conditionsOf' | 'workloadsOf'> = {
+    conditionsOf: (selector) => this.#table.bitsOf(selector),
+    workloadsOf: (selector) => this.#table.workloadBitsOf(selector),
+  }
 
-  /** Makes processes be judged by the conditions of these policies too. Rejects with POLICY_REFUSED when there are too many; then nothing changes. */
+  /**
+   * Makes processes, and cgroups, be judged by the conditions of these policies too. Rejects with POLICY_REFUSED when there are too many, or where
+   * pods are asked for and not known; then nothing changes.
+   */
   async add(policies: readonly Policy[]): Promise<void> {
     const next = this.#generation + 1
     const added: HookSpec[] = []
-    let isNew = false
+    let [process, workloads] = [false, false]
     try {
       for (const { file, hooks } of policies) {
+        this.#requireWorkloads(file, selectorsOf(hooks))
         try {
-          isNew = this.#table.take(selectorsOf(hooks), next) || isNew
+          const isNew = this.#table.take(selectorsOf(hooks), next)
+          process ||= isNew.process
+          workloads ||= isNew.workloads
           added.push(...hooks)
         } catch (error) {
           if (!(error instanceof TooManyConditions)) throw error
@@ -51,7 +64,9 @@ export class Conditions {
           throw new CollectorError('POLICY_REFUSED', message, { cause: error })
         }
       }
-      if (isNew) await this.#write(next)
+      if (process) await this.#write(next)
+      // A bit that nobody asks for yet may be written at any time.
+      if (workloads) await this.#workloads.use(this.#table.workloads())
     } catch (error) {
       this.#table.release(selectorsOf(added))
       if (!(error instanceof NativeError)) throw error
@@ -63,6 +78,14 @@ export class Conditions {
   /** Once no program asks for the conditions of these policies any more. */
   remove(policies: readonly Policy[]): void {
     this.#table.release(selectorsOf(policies.flatMap(({ hooks }) => hooks)))
+  }
+
+  #requireWorkloads(file: string, selectors: readonly Selector[]): void {
+    for (const filter of selectors.flatMap(({ workloads = [] }) => workloads)) {
+      const why = this.#workloads.refusal(filter)
+      if (why !== undefined)
+        throw new CollectorError('POLICY_REFUSED', formatProblem({ file, ...filter.at, message: why }))
+    }
   }
 
   async #write(generation: number): Promise<void> {

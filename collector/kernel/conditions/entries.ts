@@ -109,7 +109,7 @@ function conditionsBytes(all: readonly Condition[]): Buffer {
   return bytes
 }
 
-function setBytes(bits: bigint): Buffer {
+export function setBytes(bits: bigint): Buffer {
   const bytes = Buffer.alloc(CONDITION_SET.bytes)
   for (let w = 0; w < CONDITION_WORDS; w++) bytes.writeBigUInt64LE(BigInt.asUintN(64, bits >> BigInt(64 * w)), 8 * w)
   return bytes

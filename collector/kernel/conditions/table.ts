@@ -1,8 +1,8 @@
 /**
- * The conditions on processes of all policies, each distinct one once, with its bit in a process's verdict (bpf/match/process.h). A bit stays as long
+ * The conditions on processes, and on where they run, of all policies, each distinct one once, with its bit (bpf/match/process.h, workload.h). A bit stays as long
  * as a policy uses it: programs that run have it in their sets.
  */
-import type { PidFilter, ProcessFilter, Selector } from '../../../config/policy/policy.ts'
+import type { PidFilter, ProcessFilter, Selector, WorkloadFilter } from '../../../config/policy/policy.ts'
 import {
   CONDITION_INNER_PID,
   CONDITION_PARENT,
@@ -34,9 +34,17 @@ export interface Condition {
   readonly since: number
 }
 
-interface Kept extends Condition {
+interface Kept {
+  readonly bit: number
+  /** Of a process; else of where a task runs (bpf/match/workload.h). */
+  readonly condition: Condition | undefined
+  readonly filter: Filter
   users: number
 }
+
+type Filter = ProcessFilter | WorkloadFilter
+
+const isProcess = (filter: Filter): filter is ProcessFilter => 'class' in filter
 
 const TESTS = {
   Equal: ['is', false],
@@ -47,16 +55,21 @@ const TESTS = {
   NotPostfix: ['ends', true],
 } as const
 
-function keyOf({ class: kind, operator, values, descendants }: ProcessFilter): string {
+function keyOf(filter: Filter): string {
+  if (!isProcess(filter)) {
+    const { namespace, pods = null, containers = null, host } = filter
+    return JSON.stringify([namespace, pods, containers, host])
+  }
+  const { class: kind, operator, values, descendants } = filter
   return JSON.stringify([kind, operator, descendants, [...new Set<string | number>(values)].toSorted()])
 }
 
 /** There are more than the bits. */
 export class TooManyConditions extends Error {
-  readonly filter: ProcessFilter
+  readonly filter: Filter
 
-  constructor(filter: ProcessFilter) {
-    const following = filter.descendants
+  constructor(filter: Filter) {
+    const following = isProcess(filter) && filter.descendants
     const what = following ? 'conditions with followChildren or followForks' : 'conditions on processes'
     const most = following ? FOLLOWING_MAX : CONDITIONS_MAX - FOLLOWING_MAX
     super(
@@ -71,24 +84,25 @@ export class ConditionTable {
   readonly #used = new Set<number>()
 
   /**
-   * Takes the conditions of these selectors, new ones as of generation `since`; true when there are new ones. Throws TooManyConditions, then
+   * Takes the conditions of these selectors, new ones as of generation `since`. Returns which kinds have new ones. Throws TooManyConditions, then
    * nothing is taken.
    */
-  take(selectors: readonly Selector[], since: number): boolean {
-    let isNew = false
-    const taken: ProcessFilter[] = []
+  take(selectors: readonly Selector[], since: number): { readonly process: boolean; readonly workloads: boolean } {
+    const isNew = { process: false, workloads: false }
+    const taken: Filter[] = []
     for (const filter of filtersOf(selectors)) {
       const key = keyOf(filter)
       const kept = this.#kept.get(key)
       if (kept === undefined) {
-        const bit = this.#freeBit(filter.descendants)
+        const bit = this.#freeBit(isProcess(filter) && filter.descendants)
         if (bit === undefined) {
           this.#drop(taken)
           throw new TooManyConditions(filter)
         }
         this.#used.add(bit)
-        this.#kept.set(key, { ...conditionOf(filter, bit, since), users: 1 })
-        isNew = true
+        const condition = isProcess(filter) ? conditionOf(filter, bit, since) : undefined
+        this.#kept.set(key, { bit, condition, filter, users: 1 })
+        isNew[isProcess(filter) ? 'process' : 'workloads'] = true
       } else {
         kept.users++
       }
@@ -104,14 +118,28 @@ export class ConditionTable {
 
   /** The bits that a process must have for this selector, which was taken. */
   bitsOf({ process = [] }: Selector): bigint {
-    return process.reduce((bits, filter) => bits | (1n << BigInt(this.#kept.get(keyOf(filter))?.bit ?? 0)), 0n)
+    return this.#bits(process)
   }
 
+  /** And those of the cgroup that it is in. */
+  workloadBitsOf({ workloads = [] }: Selector): bigint {
+    return this.#bits(workloads)
+  }
+
+  #bits(filters: readonly Filter[]): bigint {
+    return filters.reduce((bits, filter) => bits | (1n << BigInt(this.#kept.get(keyOf(filter))?.bit ?? 0)), 0n)
+  }
+
+  /** Of processes. */
   all(): readonly Condition[] {
-    return [...this.#kept.values()]
+    return [...this.#kept.values()].flatMap(({ condition }) => condition ?? [])
   }
 
-  #drop(filters: readonly ProcessFilter[]): void {
+  workloads(): ReadonlyArray<{ readonly bit: number; readonly filter: WorkloadFilter }> {
+    return [...this.#kept.values()].flatMap(({ bit, filter }) => (isProcess(filter) ? [] : [{ bit, filter }]))
+  }
+
+  #drop(filters: readonly Filter[]): void {
     for (const filter of filters) {
       const key = keyOf(filter)
       const kept = this.#kept.get(key)
@@ -129,7 +157,8 @@ export class ConditionTable {
   }
 }
 
-const filtersOf = (selectors: readonly Selector[]): ProcessFilter[] => selectors.flatMap(({ process = [] }) => process)
+const filtersOf = (selectors: readonly Selector[]): Filter[] =>
+  selectors.flatMap(({ process = [], workloads = [] }) => [...process, ...workloads])
 
 const isPids = (filter: ProcessFilter): filter is PidFilter => filter.class === 'pid' || filter.class === 'innerPid'
 

@@ -98,14 +98,17 @@ export function hookBytes(
   bytes.writeUInt32LE(rows.length, HOOK.nselectors)
   const decided = new Set([...writeNumbers(bytes, values, rows, tables), ...writePath(bytes, values, rows, tables)])
   const asked = rows.map(({ selector }) => known.conditionsOf(selector))
+  const placed = rows.map(({ selector }) => known.workloadsOf(selector))
   rows.forEach((row, i) => {
     const selector = selectorBytes(row, values, decided, tables, known)
-    selector.writeUInt32LE(tables.sets.id(asked[i] ?? 0n), SELECTOR.conditions)
+    selector.writeUInt32LE(tables.sets.id((asked[i] ?? 0n) | (placed[i] ?? 0n)), SELECTOR.conditions)
     tables.selectors.push(selector)
   })
   bytes.writeUInt32LE(rows.some(({ selector }) => doesMore(selector)) ? 1 : 0, HOOK.actions)
   bytes.writeUInt32LE(asked.some(Boolean) ? 1 : 0, HOOK.conditional)
   bytes.writeUInt32LE(tables.sets.id(anyOf(asked)), HOOK.conditions)
+  bytes.writeUInt32LE(placed.some(Boolean) ? 1 : 0, HOOK.placed)
+  bytes.writeUInt32LE(tables.sets.id(anyOf(placed)), HOOK.workloads)
   return bytes
 }
 

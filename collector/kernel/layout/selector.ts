@@ -36,11 +36,13 @@ export interface PolicyHook {
 export interface HostFacts {
   /** The bits of a process that a selector asks for. */
   readonly conditionsOf: (selector: Selector) => bigint
+  /** The bits of its cgroup. */
+  readonly workloadsOf: (selector: Selector) => bigint
   /** Inode number of the host's namespace. */
   readonly hostNamespace: (kind: NamespaceKind) => number
 }
 
-export const NO_FACTS: HostFacts = { conditionsOf: () => 0n, hostNamespace: () => 0 }
+export const NO_FACTS: HostFacts = { conditionsOf: () => 0n, workloadsOf: () => 0n, hostNamespace: () => 0 }
 
 /** A value of the records: a parameter of the function, read in one way. */
 export interface Value {

@@ -27,7 +27,7 @@ export const kubernetes = z
       .default(false)
       .describe(
         'Events say in which pod of this node they happened: namespace, name, labels, workload, container. node_name must be the name of the node ' +
-          'in Kubernetes. Filters by pods need it.',
+          'in Kubernetes. Filters by pods need it, and policies that select pods or containers.',
       ),
     pod_wait: duration(0, 60_000)
       .prefault('5s')

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before, describe } from 'node:test'
 import { line, startAct } from '../support/act.ts'
@@ -12,41 +12,13 @@ import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
 import { processOf } from '../support/record.ts'
 import type { Line, ProcessRecord } from '../support/record.ts'
+import { BUSYBOX, SECRET, freshId, runContainer } from '../support/runc.ts'
 
 const skip = cannotRun()
 const folder = skip === false ? freshFolder('containers') : '/none'
 const watched = join(folder, 'watched')
-const BUSYBOX = '/bin/busybox'
-/** Inside of a container. */
-const SECRET = '/etc/secret'
 const UID = '1c9a7f0e_5f6d_4a6e_9a55_0d1c4f0b8a11'
 const CGROUPS = '/sys/fs/cgroup'
-
-let made = 0
-// Records have the first 31 characters.
-const freshId = (): string => `${made++}a`.padEnd(64, '0123456789abcdef')
-
-/** What a runtime is given: a folder with config.json and a root that holds busybox. */
-function bundle(cgroupsPath: string): string {
-  const at = freshFolder('bundle')
-  for (const name of ['bin', 'etc', 'proc', 'dev', 'sys']) mkdirSync(join(at, 'rootfs', name), { recursive: true })
-  copyFileSync(BUSYBOX, join(at, 'rootfs', BUSYBOX))
-  writeFileSync(join(at, 'rootfs', SECRET), 'x')
-  execFileSync('runc', ['spec'], { cwd: at })
-  const config = JSON.parse(readFileSync(join(at, 'config.json'), 'utf8'))
-  config.process.terminal = false
-  // The shell waits for its child, so that each is a process of its own.
-  config.process.args = [BUSYBOX, 'sh', '-c', `${BUSYBOX} cat ${SECRET}; exit 3`]
-  config.linux.cgroupsPath = cgroupsPath
-  writeFileSync(join(at, 'config.json'), JSON.stringify(config))
-  return at
-}
-
-function runContainer(runtime: string, id: string, cgroupsPath: string): void {
-  // They keep their state below /run.
-  const { status, stderr } = spawnSync(runtime, ['run', id], { cwd: bundle(cgroupsPath), encoding: 'utf8' })
-  assert.equal(status, 3, stderr)
-}
 
 const LAYOUTS: ReadonlyArray<readonly [what: string, (id: string) => string]> = [
   ['docker', (id) => `/system.slice/docker-${id}.scope`],

@@ -52,7 +52,7 @@ export function countLines(file: string, text: string): number {
 /** The text that marks a line as an access to this file. */
 export const accessOf = (file: string): string => `"file_arg":{"path":${JSON.stringify(file)}`
 
-const PROGRAM = /^(?:hook_(?:entry|fexit|session|enter|leave)_|process_(?:fork|move|exec|exit))/
+const PROGRAM = /^(?:hook_(?:entry|fexit|session|enter|leave)_|process_(?:fork|move|exec|exit)|cgroup_(?:made|gone)$)/
 
 function bpftool(...args: string[]): unknown[] {
   const list: unknown = JSON.parse(execFileSync('bpftool', ['-j', ...args], { encoding: 'utf8' }))
@@ -74,7 +74,9 @@ export function leftovers(): string[] {
     .filter(({ prog_id }) => ids.has(prog_id))
   const maps = bpftool('map', 'list')
     .map(fieldsOf)
-    .filter(({ name }) => ['ring', 'cpu_state', 'processes', 'images', 'join', 'scratch'].includes(String(name)))
+    .filter(({ name }) =>
+      ['ring', 'cpu_state', 'processes', 'images', 'workloads', 'join', 'scratch'].includes(String(name)),
+    )
   return [
     ...programs.map(({ name }) => `program ${String(name)}`),
     ...links.map(({ id }) => `link ${String(id)}`),

@@ -10,6 +10,7 @@ export interface ProcessRecord {
   readonly flags?: string
   readonly start_time?: string
   readonly auid?: number
+  readonly pod?: { readonly [key: string]: unknown }
   readonly docker?: string
   readonly parent_exec_id?: string
   readonly refcnt?: number

@@ -56,6 +56,10 @@ const record: fc.Arbitrary<RecordSpec> = fc.oneof(
     plain,
   ),
   fc.record({ ...base, op: fc.constant('move' as const), ...cgroups }, plain),
+  fc.record(
+    { ...base, op: fc.constant('cgroup' as const), id: fc.bigInt(0n, 2n ** 64n - 1n), gone: fc.boolean(), ...cgroups },
+    plain,
+  ),
   fc.record({ ...base, op: fc.constant('exit' as const), code: u32 }, plain),
   fc.record(
     {

@@ -4,6 +4,7 @@ import { constants as os } from 'node:os'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { u32 } from '../../../../collector/kernel/bytes.ts'
+import { Conditions } from '../../../../collector/kernel/conditions/conditions.ts'
 import { PolicyPrograms } from '../../../../collector/kernel/policy-programs.ts'
 import type { PolicyProgramOptions } from '../../../../collector/kernel/policy-programs.ts'
 import type { LoadedPolicy } from '../../../../collector/kernel/plan.ts'
@@ -38,6 +39,7 @@ function rig(change: Partial<PolicyProgramOptions> = {}): Rig {
     },
     maps,
     { ring_watermark: Buffer.from([1]) },
+    new Conditions(maps, { refusal: () => undefined, use: () => Promise.resolve(true) }),
   )
   const hookObjects = (): FakeObject[] => native.objects.filter(({ file }) => file !== 'gate.bpf.o')
   return { native, programs, hookObjects }

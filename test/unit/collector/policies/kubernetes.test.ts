@@ -18,9 +18,12 @@ class FakeServer {
   readonly login = { server: 'https://k', serverName: undefined, verify: true, from: 'x', read: () => Promise.reject() }
   readonly queries: Array<Reading['query']> = []
   refusal: CollectorError | undefined
+  /** Of the node. */
+  labels: Readonly<Record<string, string>> | undefined = {}
   readonly #objects: KubernetesObject[]
   readonly #changes: WatchChange[] = []
   #more = Promise.withResolvers<void>()
+  #turns = 0
 
   constructor(objects: KubernetesObject[]) {
     this.#objects = objects
@@ -29,8 +32,17 @@ class FakeServer {
   list({ resource, query }: Reading): Promise<Page> {
     this.queries.push(query)
     if (this.refusal !== undefined) return Promise.reject(this.refusal)
+    if (resource.name === 'nodes') {
+      if (this.labels === undefined)
+        return Promise.reject(new CollectorError('KUBERNETES_REFUSED', 'may not list nodes'))
+      return Promise.resolve({ metadata: { resourceVersion: '1', continue: '' }, items: [this.node('1')] })
+    }
     const items = resource.name === 'tracingpolicies' ? this.#objects : []
     return Promise.resolve({ metadata: { resourceVersion: '1', continue: '' }, items })
+  }
+
+  node(resourceVersion: string): KubernetesObject {
+    return { metadata: { name: 'node-1', namespace: '', uid: 'n', resourceVersion, labels: this.labels } }
   }
 
   async *watch({ resource, signal }: Watching): AsyncGenerator<WatchChange, void, undefined> {
@@ -39,6 +51,8 @@ class FakeServer {
       if (resource.name === 'tracingpolicies') {
         for (let change = this.#changes.shift(); change !== undefined; change = this.#changes.shift()) yield change
       }
+      if (resource.name === 'nodes')
+        yield { type: 'MODIFIED', object: this.node(String(this.queries.length + 100 * ++this.#turns)) }
       await Promise.race([stopped, this.#more.promise])
     }
   }
@@ -51,10 +65,13 @@ class FakeServer {
   }
 }
 
-async function rig(objects: KubernetesObject[], config: { policy_names?: string[]; policy_selector?: string } = {}) {
+async function rig(
+  objects: KubernetesObject[],
+  config: { policy_names?: string[]; policy_selector?: string } = {},
+  client: FakeServer = new FakeServer(objects),
+) {
   const kernel = new FakeKernel()
   const policies = new Policies(kernel)
-  const client = new FakeServer(objects)
   const told: string[] = []
   const lines: string[] = []
   let changed = Promise.withResolvers<void>()
@@ -69,7 +86,7 @@ async function rig(objects: KubernetesObject[], config: { policy_names?: string[
   }
   const line = (first: unknown, text?: string): void => put(lines, text ?? String(first))
   const log = { info: line, warn: line, error: line }
-  const source = new KubernetesPolicies({ client, events, config, policies, log })
+  const source = new KubernetesPolicies({ client, events, config, policies, nodeName: 'node-1', log })
   await source.start(5_000)
   return {
     kernel,
@@ -147,9 +164,40 @@ test('kubernetes policies: the agent starts without an API server, and stops whi
   const line = (_: unknown, text?: string): void => void lines.push(text ?? '')
   const log = { info: line, warn: line, error: line }
   const events = { record: (): void => assert.fail('no events') }
-  const source = new KubernetesPolicies({ client, events, config: {}, policies, log })
+  const source = new KubernetesPolicies({ client, events, config: {}, policies, nodeName: 'node-1', log })
   await source.start(20)
   assert.deepEqual(new Set(lines), new Set(['policies of the API server stay as they are: kubernetes: away']))
   assert.equal(source.problem, 'kubernetes: away')
   await source[Symbol.asyncDispose]()
+})
+
+const onSsd = (name: string): KubernetesObject => ({
+  ...object(name),
+  spec: { kprobes: [{ call: 'f', syscall: false }], nodeSelector: { matchLabels: { disk: 'ssd' } } },
+})
+
+test('kubernetes policies: with a nodeSelector they are attached on nodes with such labels, as these change', async () => {
+  await using made = await rig([onSsd('one'), object('two')])
+  assert.deepEqual(made.kernel.names, ['two'])
+  assert.ok(made.lines.includes('policy skipped: its nodeSelector is for other nodes'))
+  made.client.labels = { disk: 'ssd' }
+  made.client.send()
+  await made.until(() => made.kernel.names.includes('one'))
+  made.client.labels = {}
+  made.client.send()
+  await made.until(() => made.lines.includes('policy removed: its nodeSelector is for other nodes'))
+  assert.deepEqual(made.kernel.names, ['two'])
+})
+
+test('kubernetes policies: with a nodeSelector they are attached where the labels cannot be read, with a warning', async () => {
+  const client = new FakeServer([onSsd('one')])
+  client.labels = undefined
+  await using made = await rig([], {}, client)
+  assert.deepEqual(made.kernel.names, ['one'])
+  assert.match(made.lines.join(), /the labels of this node are not known .*: may not list nodes/)
+})
+
+test('kubernetes policies: without a nodeSelector no node is asked for', async () => {
+  await using made = await rig([object('one')])
+  assert.equal(made.client.queries.length, 2)
 })

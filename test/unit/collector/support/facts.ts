@@ -13,6 +13,7 @@ export function kernel(major: number, minor: number, change: Partial<KernelFacts
     loops: since(5, 17),
     typedLoads: since(6, 2),
     session: since(6, 10) ? session : 'none',
+    unifiedCgroups: true,
     security: true,
     renameLock: 0n,
     mountLock: 0n,

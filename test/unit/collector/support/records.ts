@@ -2,11 +2,12 @@
 import type { RawEvent, RawValue } from '../../../../collector/ingest/decode.ts'
 import * as wire from '../../../../collector/kernel/wire.ts'
 
-const { EVENT_HEADER, EXEC_BODY, FORK_BODY, EXIT_BODY, RETURN_BODY, VALUE, FILE_INFO } = wire
+const { EVENT_HEADER, EXEC_BODY, FORK_BODY, CGROUP_BODY, EXIT_BODY, RETURN_BODY, VALUE, FILE_INFO } = wire
 const TYPES = {
   exec: wire.EVENT_EXEC,
   fork: wire.EVENT_FORK,
   move: wire.EVENT_MOVE,
+  cgroup: wire.EVENT_CGROUP,
   exit: wire.EVENT_EXIT,
   hook: wire.EVENT_HOOK,
   return: wire.EVENT_RETURN,
@@ -59,6 +60,14 @@ function bodyOf(event: RecordSpec): Buffer {
         body.writeUInt32LE(event.parentTgid, FORK_BODY.parentTgid)
         body.writeUInt32LE(event.nspid, FORK_BODY.nspid)
       }
+      return Buffer.concat([body, event.cgroup])
+    }
+    case 'cgroup': {
+      const body = Buffer.alloc(CGROUP_BODY.bytes)
+      body.writeBigUInt64LE(event.id, CGROUP_BODY.id)
+      body.writeUInt32LE(event.gone ? 1 : 0, CGROUP_BODY.gone)
+      body.writeUInt16LE(event.cgroup.length, CGROUP_BODY.namesLen)
+      body.writeUInt16LE(event.cgroupState, CGROUP_BODY.namesState)
       return Buffer.concat([body, event.cgroup])
     }
     case 'exit': {

@@ -28,8 +28,9 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['usdts', section('usdts: [{path: /bin/bash}]'), later('field', 'usdts')],
   ['loader', section('kprobes: [{call: sys_dup}], loader: true'), later('field', 'loader')],
   ['enforcers', section('kprobes: [{call: sys_dup}], enforcers: []'), later('field', 'enforcers')],
-  ['podSelector', section('kprobes: [{call: sys_dup}], podSelector: {}'), later('field', 'podSelector')],
-  ['hostSelector', section('kprobes: [{call: sys_dup}], hostSelector: {}'), later('field', 'hostSelector')],
+  ...words('podSelector containerSelector hostSelector nodeSelector').map(
+    (field) => [field, section(`kprobes: [{call: sys_dup}], ${field}: {}`), LOADS] as const,
+  ),
   ['options', section('kprobes: [{call: sys_dup}], options: [{name: policy-mode, value: monitor}]'), LOADS],
   ['a list of functions', list('values: [f]'), LOADS],
   ['a list of system calls', list('type: syscalls, values: [sys_dup]'), LOADS],
@@ -74,10 +75,11 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['matchBinaries', selector('matchBinaries: [{operator: Prefix, values: [/a]}]'), LOADS],
   ['matchParentBinaries', selector('matchParentBinaries: [{operator: In, values: [/a]}]'), LOADS],
   ['matchNamespaces', selector('matchNamespaces: [{namespace: Pid, operator: In, values: [host_ns]}]'), LOADS],
+  ['matchWorkloads', selector('matchWorkloads: {hostSelector: {}}'), LOADS],
   ['matchCapabilities', selector('matchCapabilities: [{operator: In, values: [CAP_SYS_ADMIN]}]'), LOADS],
-  ...words(
-    'label matchNamespaceChanges matchCapabilityChanges matchWorkloads matchData matchReturnArgs matchReturnActions',
-  ).map((field) => [field, selector(`${field}: []`), later('field', field)] as const),
+  ...words('label matchNamespaceChanges matchCapabilityChanges matchData matchReturnArgs matchReturnActions').map(
+    (field) => [field, selector(`${field}: []`), later('field', field)] as const,
+  ),
   ['Post with rateLimit', action('Post, rateLimit: 1m, rateLimitScope: global'), LOADS],
   ['NoPost', action('NoPost'), LOADS],
   ['Sigkill', action('Sigkill'), LOADS],

@@ -8,9 +8,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'spec',
     path: 'spec',
-    fields:
-      'tracepoints lsmhooks uprobes usdts loader enforcers podSelector containerSelector hostSelector ' +
-      'nodeSelector',
+    fields: 'tracepoints lsmhooks uprobes usdts loader enforcers',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f }], ${field}: {} }`,
   },
   {
@@ -37,10 +35,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'a selector',
     path: 'spec.kprobes[0].selectors[0]',
-    fields:
-      'label ' +
-      'matchNamespaceChanges matchCapabilityChanges matchWorkloads matchData matchReturnArgs ' +
-      'matchReturnActions',
+    fields: 'label matchNamespaceChanges matchCapabilityChanges matchData matchReturnArgs matchReturnActions',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f, selectors: [{ ${field}: [] }] }] }`,
   },
 ]
@@ -113,7 +108,9 @@ describe('parsePolicy refuses a document', () => {
     {
       name: 'whose spec is a list',
       yaml: 'spec: [x]',
-      want: ['spec: expected a mapping with kprobes, fentries, lists, options, selectorsMacros, got a list'],
+      want: [
+        'spec: expected a mapping with kprobes, fentries, lists, options, selectorsMacros, podSelector, containerSelector, hostSelector, nodeSelector, got a list',
+      ],
     },
     {
       name: 'with a second section',
@@ -147,7 +144,7 @@ describe('parsePolicy refuses a document', () => {
       [
         'apiVersion: missing; expected cilium.io/v1alpha1',
         'spec: missing; expected a mapping with the hooks of the policy',
-        'kind: expected TracingPolicy, got "TracingPolcy" (did you mean "TracingPolicy"?)',
+        'kind: expected TracingPolicy or TracingPolicyNamespaced, got "TracingPolcy" (did you mean "TracingPolicy"?)',
         'metadata.name: missing; expected the name of the policy',
         'metadata.labels: expected a mapping of texts, got a list',
         'metadata.annotations["b"]: expected a text, got the word true; put it in quotes: "true"',

@@ -5,7 +5,7 @@ import { Conditions } from '../../../../../collector/kernel/conditions/condition
 import type { ConditionMaps } from '../../../../../collector/kernel/conditions/conditions.ts'
 import { CONDITIONS_MAX } from '../../../../../collector/kernel/conditions/table.ts'
 import { FOLLOWING_MAX } from '../../../../../collector/kernel/wire.ts'
-import type { Policy, Selector } from '../../../../../config/policy/policy.ts'
+import type { Policy, Selector, WorkloadFilter } from '../../../../../config/policy/policy.ts'
 import { NativeError } from '../../../../../native/index.ts'
 import type { BpfMap } from '../../../../../native/types.ts'
 import { asking, pids, programs } from '../../support/process-filters.ts'
@@ -40,8 +40,15 @@ function rig(): Rig {
     close: unused,
     [Symbol.dispose]: unused,
   })
+  const workloads: ConstructorParameters<typeof Conditions>[1] = {
+    refusal: ({ host }) => (host ? undefined : 'no pod is known'),
+    use: (conditions) => {
+      made.writes?.push(`cgroups ${conditions.map(({ bit }) => bit).join(' ')}`)
+      return Promise.resolve(true)
+    },
+  }
   const maps = Object.fromEntries(NAMES.map((name) => [name, map(name)])) as unknown as ConditionMaps
-  return Object.assign(made, { conditions: new Conditions(maps) }) as Rig
+  return Object.assign(made, { conditions: new Conditions(maps, workloads) }) as Rig
 }
 
 const policy = (...selectors: readonly Selector[]): Policy => ({
@@ -108,4 +115,46 @@ test('conditions: tables that do not fit are refused, and the next change takes 
   await made.conditions.add([policy(asking(programs('Equal', ['/b'])))])
   assert.equal(generation(made), 1)
   assert.equal(made.entries['program_starts']?.size, 1)
+})
+
+const workload = (change: Partial<WorkloadFilter>): Selector => ({
+  matchArgs: [],
+  workloads: [
+    { namespace: '', pods: undefined, containers: undefined, host: true, at: { line: 2, col: 3 }, ...change },
+  ],
+})
+
+test('conditions: those on where a task runs are bits of cgroups, and make no generation', async () => {
+  const made = rig()
+  const [host, pods] = [workload({}), workload({ pods: [] })]
+  await made.conditions.add([policy(host, pods, host), policy(asking(programs('Equal', ['/a'])), host)])
+  assert.deepEqual(made.writes.slice(-1), ['cgroups 64 65'])
+  assert.equal(generation(made), 1)
+  assert.deepEqual(
+    [host, pods, asking(programs('Equal', ['/a']))].map((each) => [
+      made.conditions.bits.workloadsOf(each),
+      made.conditions.bits.conditionsOf(each),
+    ]),
+    [
+      [1n << 64n, 0n],
+      [1n << 65n, 0n],
+      [0n, 1n << 66n],
+    ],
+  )
+  // Nothing new: no cgroup is judged anew.
+  const count = made.writes.length
+  await made.conditions.add([policy(pods)])
+  assert.equal(made.writes.length, count)
+})
+
+test('conditions: pods that are not known are refused where the policy asks for them, and change nothing', async () => {
+  const made = rig()
+  await assert.rejects(made.conditions.add([policy(workload({})), policy(workload({ host: false, pods: [] }))]), {
+    code: 'POLICY_REFUSED',
+    message: 'p.yaml:2:3: no pod is known',
+  })
+  assert.deepEqual(made.writes, [])
+  // The first took its bit, and gave it back.
+  await made.conditions.add([policy(workload({ pods: [] }))])
+  assert.deepEqual(made.writes, ['cgroups 64'])
 })

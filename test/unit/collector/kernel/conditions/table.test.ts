@@ -12,8 +12,8 @@ const distinct = (count: number, follow = false): ReturnType<typeof asking>[] =>
 test('conditions: equal ones share a bit, in whatever order their values are', () => {
   const table = new ConditionTable()
   const [a, b] = [asking(programs('Equal', ['/a', '/b'])), asking(programs('Equal', ['/b', '/a', '/b']))]
-  assert.equal(table.take([a, b], 1), true)
-  assert.equal(table.take([a], 2), false)
+  assert.equal(table.take([a, b], 1).process, true)
+  assert.equal(table.take([a], 2).process, false)
   assert.equal(table.bitsOf(a), bit(FOLLOWING_MAX))
   assert.equal(table.bitsOf(b), bit(FOLLOWING_MAX))
 })
@@ -50,7 +50,7 @@ test('conditions: a bit is free again when no policy uses it, and then has its m
   assert.equal(table.bitsOf(a), bit(0))
   table.release([a])
   assert.deepEqual(table.all(), [])
-  assert.equal(table.take([b], 3), true)
+  assert.equal(table.take([b], 3).process, true)
   assert.deepEqual(
     table.all().map((each) => [each.bit, each.since, each.values]),
     [[0, 3, ['/b']]],
@@ -69,6 +69,6 @@ for (const [name, follow, most] of [
     assert.throws(() => table.take(follow ? more : more.slice(1), 2), TooManyConditions)
     assert.deepEqual(table.all(), before)
     // What is known takes no further bit.
-    assert.equal(table.take(distinct(most, follow), 2), false)
+    assert.equal(table.take(distinct(most, follow), 2).process, false)
   })
 }

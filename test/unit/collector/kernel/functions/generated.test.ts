@@ -104,6 +104,7 @@ const FACTS: KernelFacts = {
   loops: true,
   typedLoads: true,
   session: 'plain',
+  unifiedCgroups: true,
   security: true,
   renameLock: 1n,
   mountLock: 2n,

@@ -19,7 +19,13 @@ import {
 } from '../../../../../collector/kernel/wire.ts'
 import type { Operator } from '../../../../../config/policy/operators.ts'
 import { parsePolicy } from '../../../../../config/policy/parse.ts'
-import type { ArgumentFilter, ArgumentSpec, HookSpec, TextFilter } from '../../../../../config/policy/policy.ts'
+import type {
+  ArgumentFilter,
+  ArgumentSpec,
+  HookSpec,
+  Selector,
+  TextFilter,
+} from '../../../../../config/policy/policy.ts'
 import { matchesGolden } from '../../../exporters/support/golden.ts'
 import { laidOut, members, numbersIn, pathIn, selectorsIn, setIn, valuesIn } from '../../support/layout.ts'
 import { dump, showTables } from '../../support/show-layout.ts'
@@ -421,4 +427,42 @@ test('layout: actions of selectors, and the values in which repeats are alike', 
     actions.map((each) => each.toString('hex')),
     ['00'.repeat(12), '000000000a09000100000000', '60ea00000000000002020000'],
   )
+})
+
+test('layout: what selectors ask of processes and of cgroups is screened apart, and is one set for the selector', () => {
+  /** `bits`: of each selector, of the process and of the cgroup. */
+  const asking = (...bits: ReadonlyArray<readonly [process: bigint, workloads: bigint]>): object => {
+    const tables = emptyTables()
+    const selectors = bits.map(() => ({ matchArgs: [] }))
+    const of =
+      (kind: 0 | 1) =>
+      (selector: Selector): bigint =>
+        bits[selectors.findIndex((each) => each === selector)]?.[kind] ?? 0n
+    const known = { conditionsOf: of(0), workloadsOf: of(1), hostNamespace: () => 0 }
+    const bytes = hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors }) }], tables, known)
+    const set = (id: number): bigint => setIn(tables, id)
+    return {
+      conditional: bytes.readUInt32LE(HOOK.conditional),
+      conditions: set(bytes.readUInt32LE(HOOK.conditions)),
+      placed: bytes.readUInt32LE(HOOK.placed),
+      workloads: set(bytes.readUInt32LE(HOOK.workloads)),
+      selectors: tables.selectors.map((each) => set(each.readUInt32LE(SELECTOR.conditions))),
+    }
+  }
+  assert.deepEqual(asking([0n, 0n]), { conditional: 0, conditions: 0n, placed: 0, workloads: 0n, selectors: [0n] })
+  // The lowest bit of each: who has not that has not all.
+  assert.deepEqual(asking([0n, 6n], [8n, 16n]), {
+    conditional: 1,
+    conditions: 0n,
+    placed: 1,
+    workloads: 18n,
+    selectors: [6n, 24n],
+  })
+  assert.deepEqual(asking([1n, 2n], [4n, 0n]), {
+    conditional: 1,
+    conditions: 5n,
+    placed: 1,
+    workloads: 0n,
+    selectors: [3n, 4n],
+  })
 })

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_WORKLOAD_H
+#define KTRAIL_WORKLOAD_H
+
+/*
+ * Conditions on where a task runs: in which pod and container, or outside of pods. They have bits beside those of processes
+ * (match/process.h). A cgroup has its bits in a map that user space keeps (collector/identity/workloads.ts), and a call looks
+ * up its own: nothing of it is kept with processes, so a move to another cgroup needs no care.
+ *
+ * A cgroup may have no entry: user space has yet to hear of it, the map was full, or it lies below a container's, where
+ * none is entered. Then that of the nearest one above it counts. But a long name may be a pod's or a container's: beyond
+ * one, what holds for processes of the host does not count.
+ */
+
+enum workload_kind {
+	WORKLOAD_HOST,       /* not in a pod */
+	WORKLOAD_POD,
+	WORKLOAD_CONTAINER,  /* of a pod: all below is the same */
+};
+
+struct workload {
+	struct condition_set holds;
+	__u32 kind;    /* enum workload_kind */
+	__u32 partial;  /* 1: some conditions are not judged yet: the pod or the container is not known */
+};
+
+/* By id of the cgroup (process/cgroup.h). Filled from user space only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct workload);
+} workloads SEC(".maps");
+
+/* 1: all controllers that count are on the unified hierarchy (cgroup_of). */
+const volatile __u32 unified_cgroups = 0;
+
+static __always_inline bool may_name_workload(__u64 cgroup)
+{
+	__u64 node = (__u64)LOAD(cgroup, cgroup, kn);
+	char name[CGROUP_NAME_SHORTEST + 1];
+
+	return bpf_probe_read_kernel_str(name, sizeof(name), LOAD(kernfs_node, node, name)) == sizeof(name);
+}
+
+/* The entry that counts for a task; 0: nothing is known. Counts a call of which something is not known. */
+static __always_inline struct workload *workload_above(__u64 task)
+{
+	__u64 cgroup = cgroup_of(task), id;
+	struct workload *found = 0;
+	bool beyond = false;
+	__u32 level;
+
+	_Pragma("nounroll")
+	for (level = 0; level < CGROUP_LEVELS; level++) {
+		if (!cgroup)
+			break;
+		id = cgroup_id(cgroup);
+		found = bpf_map_lookup_elem(&workloads, &id);
+		if (found)
+			break;
+		if (may_name_workload(cgroup))
+			beyond = true;
+		cgroup = cgroup_above(cgroup);
+	}
+	if (found && found->kind == WORKLOAD_HOST && beyond)
+		found = 0;
+	if (!found || found->partial)
+		count(COUNTER_WORKLOAD_UNKNOWN);
+	return found;
+}
+
+#endif

@@ -1,0 +1,76 @@
+/** The cgroups that are there, from their file systems: ids as in records (bpf/process/cgroup.h) and names. */
+import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { Turns } from '../host/turns.ts'
+
+/** bpf/process/cgroup.h CGROUP_HIERARCHY_SHIFT and CGROUP_NAME_SHORTEST */
+const HIERARCHY_SHIFT = 56n
+const NAME_SHORTEST = 35
+/** More than a node has; a bound on a tree that others make. */
+const MOST = 65_536
+
+/** The controllers by which a process is placed, where they are on hierarchies of v1 (bpf/process/cgroup.h). */
+const PLACING = ['memory', 'pids', 'cpuset']
+
+interface Hierarchy {
+  readonly number: bigint
+  readonly folder: string
+}
+
+/**
+ * Calls `made` for each cgroup, those above first: its own name, then longer ones above it. Returns why they cannot be told. `procfs`: of the host;
+ * its pid 1 has the host's mounts.
+ */
+export async function scanCgroups(
+  procfs: string,
+  made: (id: bigint, names: readonly string[]) => void,
+): Promise<string | undefined> {
+  try {
+    const turns = new Turns()
+    let found = 0
+    for (const { number, folder } of hierarchies(procfs)) {
+      const left: Array<{ readonly folder: string; readonly names: readonly string[] }> = [{ folder, names: [] }]
+      for (let next = left.pop(); next !== undefined && found < MOST; next = left.pop()) {
+        const { ino, children } = look(next.folder, next.names.length === 0)
+        if (ino === 0n) continue
+        found++
+        made(ino ^ (number << HIERARCHY_SHIFT), next.names)
+        const [own, ...above] = next.names
+        const long = own !== undefined && own.length >= NAME_SHORTEST ? [own, ...above] : above
+        for (const name of children) left.push({ folder: join(next.folder, name), names: [name, ...long] })
+        if (turns.over) await turns.rest()
+      }
+    }
+    return undefined
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    return `the cgroups of this host cannot be read, so no pod can be told from another: ${why}`
+  }
+}
+
+/** One that is removed meanwhile has no ino; the root must be there. */
+function look(folder: string, isRoot: boolean): { readonly ino: bigint; readonly children: readonly string[] } {
+  try {
+    const { ino } = statSync(folder, { bigint: true })
+    const children = readdirSync(folder, { withFileTypes: true })
+    return { ino, children: children.filter((child) => child.isDirectory()).map(({ name }) => name) }
+  } catch (error) {
+    if (isRoot) throw error
+    return { ino: 0n, children: [] }
+  }
+}
+
+function hierarchies(procfs: string): Hierarchy[] {
+  const top = join(procfs, '1/root/sys/fs/cgroup')
+  const found: Hierarchy[] = []
+  for (const line of readFileSync(join(procfs, '1/cgroup'), 'utf8').split('\n')) {
+    const [, number = '', controllers = ''] = /^(\d+):([^:]*):/.exec(line) ?? []
+    const placing = controllers.split(',').some((each) => PLACING.includes(each))
+    if (number !== '0' && placing) found.push({ number: BigInt(number), folder: join(top, controllers) })
+    if (number === '0')
+      found.push({ number: 0n, folder: found.length === 0 && isUnified(top) ? top : join(top, 'unified') })
+  }
+  return found
+}
+
+const isUnified = (folder: string): boolean => readdirSync(folder).includes('cgroup.controllers')

@@ -1,0 +1,193 @@
+/**
+ * Where policies see a task: which cgroups are those of which pods and containers, and which conditions on that each fulfils.
+ *
+ *   tree of cgroups at the start, records of made and removed ones ─▶ names ─▶ pod and container ─▶ conditions ─▶ the kernel's map, by cgroup
+ *                                             pods that come, change and go ─▶ of their cgroups anew ─┘
+ *
+ * Constraints: a call is judged by the map alone (bpf/match/workload.h). A change of conditions is complete before a program asks for it. What
+ * is not known yet is marked, so that the kernel can count its calls. Cgroups below a pod's container are not kept: the kernel finds the
+ * container's above them, so no container makes this grow. Those of the host are kept up to a bound; beyond it the kernel searches upwards too.
+ */
+import type { WorkloadFilter } from '../../config/policy/policy.ts'
+import { labelsMatch } from '../../config/policy/selectors/workloads.ts'
+import { Turns } from '../host/turns.ts'
+import { workloadPlace } from './cgroup-names.ts'
+import type { Place } from './cgroup-names.ts'
+import type { KnownPod } from './pod-object.ts'
+import { SHORT_ID } from './pods.ts'
+import type { Pods } from './pods.ts'
+
+/** Of the kernel's map (bpf/match/workload.h), which user space makes no larger. */
+const MOST_CGROUPS = 16_384
+/** Of them for the host: its users may make as many as they like. */
+const MOST_OF_HOST = 4_096
+const NAMESPACE_LABEL = 'k8s:io.kubernetes.pod.namespace'
+
+export interface WorkloadCondition {
+  readonly bit: number
+  readonly filter: WorkloadFilter
+}
+
+/** `struct workload` */
+export interface WorkloadEntry {
+  readonly kind: 'host' | 'pod' | 'container'
+  /** Bits of the conditions that hold. */
+  readonly holds: bigint
+  /** Of some condition it is not known yet. */
+  readonly partial: boolean
+}
+
+export interface WorkloadEntries {
+  /** False when there is no room. */
+  put(id: bigint, entry: WorkloadEntry): boolean
+  delete(id: bigint): void
+}
+
+interface Cgroup extends Place {
+  /** Of the pass over all that saw it last. */
+  seen: number
+  /** In the kernel's map; undefined: not there. */
+  entry: WorkloadEntry | undefined
+}
+
+export class Workloads {
+  readonly #entries: WorkloadEntries
+  readonly #pods: Pods | undefined
+  readonly #cgroups = new Map<bigint, Cgroup>()
+  /** By what a pod's cgroup is named after, and of containers outside such cgroups by short id. */
+  readonly #of = new Map<string, Set<bigint>>()
+  #conditions: readonly WorkloadCondition[] = []
+  #ofHost = 0
+  #pass = 0
+  /** Why the cgroups that were there at the start are not known. */
+  problem: string | undefined
+
+  constructor(entries: WorkloadEntries, pods: Pods | undefined) {
+    this.#entries = entries
+    this.#pods = pods
+    if (pods !== undefined) pods.onChange = (pod) => this.#changed(pod)
+  }
+
+  /** Cgroups that are kept. */
+  get size(): number {
+    return this.#cgroups.size
+  }
+
+  /** Why a policy cannot have this condition here, if so. */
+  refusal({ pods, containers, namespace }: WorkloadFilter): string | undefined {
+    if (this.problem !== undefined) return this.problem
+    const asks = pods !== undefined || containers !== undefined || namespace !== ''
+    return asks && this.#pods === undefined
+      ? 'no pod is known to this agent: set kubernetes.pods: true in its config'
+      : undefined
+  }
+
+  /** A cgroup that was made, or found. `names`: its own, then those above that may be a pod's or container's (bpf/process/cgroup.h). */
+  made(id: bigint, names: readonly string[]): void {
+    const { nested, ...place } = workloadPlace(names)
+    if (nested) return
+    const known = this.#cgroups.get(id)
+    if (known !== undefined) {
+      known.seen = this.#pass
+      return
+    }
+    const ofHost = place.podUid === ''
+    if (this.#cgroups.size >= MOST_CGROUPS || (ofHost && this.#ofHost >= MOST_OF_HOST)) return
+    const cgroup: Cgroup = { ...place, seen: this.#pass, entry: undefined }
+    this.#cgroups.set(id, cgroup)
+    if (ofHost) this.#ofHost++
+    const key = keyOf(place)
+    if (key !== '') this.#of.set(key, (this.#of.get(key) ?? new Set()).add(id))
+    this.#put(id, cgroup)
+  }
+
+  gone(id: bigint): void {
+    const cgroup = this.#cgroups.get(id)
+    if (cgroup === undefined) return
+    this.#cgroups.delete(id)
+    if (cgroup.podUid === '') this.#ofHost--
+    const key = keyOf(cgroup)
+    const same = this.#of.get(key)
+    same?.delete(id)
+    if (same?.size === 0) this.#of.delete(key)
+    this.#entries.delete(id)
+  }
+
+  /** Goes through all cgroups by `scan`, which calls `made` for each; those that are no more are forgotten. */
+  async scan(
+    scan: (made: (id: bigint, names: readonly string[]) => void) => Promise<string | undefined>,
+  ): Promise<void> {
+    this.#pass++
+    const before = [...this.#cgroups.keys()]
+    this.problem = await scan((id, names) => this.made(id, names))
+    if (this.problem !== undefined) return
+    for (const id of before) if (this.#cgroups.get(id)?.seen !== this.#pass) this.gone(id)
+  }
+
+  /** These are all conditions from now on. Resolves when the kernel's map has them; false when it has no room. */
+  async use(conditions: readonly WorkloadCondition[]): Promise<boolean> {
+    this.#conditions = conditions
+    const turns = new Turns()
+    let whole = true
+    for (const [id, cgroup] of this.#cgroups) {
+      whole = this.#put(id, cgroup) && whole
+      if (turns.over) await turns.rest()
+    }
+    return whole
+  }
+
+  #changed({ cgroupUid, containers }: KnownPod): void {
+    for (const key of [cgroupUid, ...containers.map(({ id }) => id.slice(0, SHORT_ID))]) {
+      for (const id of this.#of.get(key) ?? []) {
+        const cgroup = this.#cgroups.get(id)
+        if (cgroup !== undefined) this.#put(id, cgroup)
+      }
+    }
+  }
+
+  /** False without room in the kernel's map: then the kernel does not take the cgroup for another. */
+  #put(id: bigint, cgroup: Cgroup): boolean {
+    const entry = this.#entryOf(cgroup)
+    const before = cgroup.entry
+    if (before?.kind === entry.kind && before.holds === entry.holds && before.partial === entry.partial) return true
+    const done = this.#entries.put(id, entry)
+    cgroup.entry = done ? entry : undefined
+    return done
+  }
+
+  #entryOf({ podUid, container }: Place): WorkloadEntry {
+    const found = container === '' ? undefined : this.#pods?.container(container.slice(0, SHORT_ID))
+    const inPod = podUid !== '' || found !== undefined
+    const pod = found?.pod ?? this.#pods?.pod(podUid)
+    const labels = { ...pod?.labels, [NAMESPACE_LABEL]: pod?.namespace ?? '' }
+    /** Undefined: not known yet. */
+    const judge = ({ namespace, pods, containers, host }: WorkloadFilter): boolean | undefined => {
+      if (!inPod) return host
+      if (pods === undefined && containers === undefined) return false
+      if (pod === undefined) return undefined
+      if (namespace !== '' && namespace !== pod.namespace) return false
+      if (pods !== undefined && !labelsMatch(pods, labels)) return false
+      if (containers === undefined) return true
+      if (pod.container === undefined) return undefined
+      return labelsMatch(containers, { name: pod.container.name, repo: repositoryOf(pod.container.image) })
+    }
+    let holds = 0n
+    let partial = false
+    for (const { bit, filter } of this.#conditions) {
+      const holdsHere = judge(filter)
+      if (holdsHere === true) holds |= 1n << BigInt(bit)
+      partial ||= holdsHere === undefined
+    }
+    const kind = container === '' ? 'pod' : 'container'
+    return { kind: inPod ? kind : 'host', holds, partial }
+  }
+}
+
+const keyOf = ({ podUid, container }: Place): string => (podUid === '' ? container.slice(0, SHORT_ID) : podUid)
+
+/** An image without its tag and digest; a registry may have a port. */
+export function repositoryOf(image: string): string {
+  const [name = ''] = image.split('@')
+  const colon = name.lastIndexOf(':')
+  return colon > name.lastIndexOf('/') ? name.slice(0, colon) : name
+}

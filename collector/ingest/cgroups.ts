@@ -1,0 +1,13 @@
+/** Hands records of cgroups on (collector/identity/workloads.ts). */
+import type { Workloads } from '../identity/workloads.ts'
+import { CGROUP_WHOLE } from '../kernel/wire.ts'
+import type { RawCgroup } from './decode.ts'
+
+export function takeCgroup(
+  workloads: Pick<Workloads, 'made' | 'gone'>,
+  { id, gone, cgroup, cgroupState }: RawCgroup,
+): void {
+  if (gone) workloads.gone(id)
+  // Below more long names than a record holds: the kernel finds what is above.
+  else if (cgroupState === CGROUP_WHOLE) workloads.made(id, cgroup.toString('latin1').split('\0').slice(0, -1))
+}

@@ -1,0 +1,144 @@
+/**
+ * Which pods, containers and host processes are asked: podSelector, containerSelector and hostSelector of a policy and of matchWorkloads, the
+ * namespace of a TracingPolicyNamespaced, and nodeSelector.
+ *
+ *   host  pod   container   applies to
+ *   -     -     -           everything: no filter
+ *   -     any combination   the containers C of the pods P; without a C all of theirs, without a P those of all pods
+ *   {}    -     -           host processes only
+ *   {}    any combination   host processes too
+ */
+import { describe } from '../../yaml/tree.ts'
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+import { Fields, asList, asText } from '../fields.ts'
+import type { Place } from '../fields.ts'
+import type { HookSpec, LabelRequirement, LabelSelector, WorkloadFilter } from '../policy.ts'
+import { EXPRESSION_KEYS, LABELS_KEYS, WORKLOADS_KEYS } from '../tables.ts'
+import { MAX_VALUES } from '../values.ts'
+import { readName } from './common.ts'
+
+export const MAX_EXPRESSIONS = 64
+
+export const LABEL_OPERATORS: ReadonlyMap<string, LabelRequirement['operator']> = new Map(
+  (['In', 'NotIn', 'Exists', 'DoesNotExist'] as const).map((name) => [name, name] as const),
+)
+
+/** Of `spec`. `namespace`: of a namespaced policy. Undefined: everything is asked. */
+export function readWorkloads(
+  spec: Fields,
+  namespace: string | undefined,
+  problems: Problems,
+): WorkloadFilter | undefined {
+  const pods = readLabels(spec.get('podSelector'), problems)
+  const containers = readLabels(spec.get('containerSelector'), problems)
+  const host = readHost(spec, problems)
+  if (namespace !== undefined && host) {
+    const sentence = 'a policy of a namespace is for its pods, never for host processes; drop it'
+    problems.add(spec.keyAt('hostSelector'), `${spec.pathOf('hostSelector')}: ${sentence}`)
+  }
+  if (namespace === undefined && pods === undefined && containers === undefined && !host) return undefined
+  const asked = ['podSelector', 'containerSelector', 'hostSelector'].find((key) => spec.get(key) !== undefined)
+  return {
+    namespace: namespace ?? '',
+    // All pods of the namespace.
+    pods: pods ?? (namespace === undefined ? undefined : []),
+    containers,
+    host,
+    at: asked === undefined ? spec.at : spec.keyAt(asked),
+  }
+}
+
+/** `matchWorkloads` of a selector. */
+export function readMatchWorkloads(selector: Fields, problems: Problems): WorkloadFilter | undefined {
+  const place = selector.get('matchWorkloads')
+  const fields = place === undefined ? undefined : Fields.of(place, WORKLOADS_KEYS, problems)
+  return fields === undefined ? undefined : readWorkloads(fields, undefined, problems)
+}
+
+export function readNodes(spec: Fields, problems: Problems): LabelSelector | undefined {
+  return readLabels(spec.get('nodeSelector'), problems)
+}
+
+/** A filter of the policy is one of each of its selectors. */
+export function withWorkloads(hook: HookSpec, workloads: WorkloadFilter | undefined): HookSpec {
+  if (workloads === undefined) return hook
+  const selectors = hook.selectors.length === 0 ? [{ matchArgs: [] }] : hook.selectors
+  return {
+    ...hook,
+    selectors: selectors.map((selector) => ({ ...selector, workloads: [workloads, ...(selector.workloads ?? [])] })),
+  }
+}
+
+const isNull = ({ node }: Place): boolean => node.kind === 'scalar' && node.value === null
+
+function readHost(fields: Fields, problems: Problems): boolean {
+  const place = fields.get('hostSelector')
+  if (place === undefined || isNull(place)) return false
+  const { node, path } = place
+  if (node.kind === 'map' && node.entries.size === 0) return true
+  const expected = 'expected {}, for all host processes; without the key none are asked'
+  problems.add(node.at, `${path}: ${expected}, got ${node.kind === 'map' ? 'a mapping with keys' : describe(node)}`)
+  return false
+}
+
+/** Undefined when it is absent, or null. */
+function readLabels(place: Place | undefined, problems: Problems): LabelSelector | undefined {
+  if (place === undefined || isNull(place)) return undefined
+  const fields = Fields.of(place, LABELS_KEYS, problems)
+  if (fields === undefined) return undefined
+  return [
+    ...readMatchLabels(fields.get('matchLabels'), problems),
+    ...fields.list('matchExpressions', MAX_EXPRESSIONS).flatMap((item) => readExpression(item, problems) ?? []),
+  ]
+}
+
+function readMatchLabels(place: Place | undefined, problems: Problems): LabelRequirement[] {
+  if (place === undefined || isNull(place)) return []
+  const { node, path } = place
+  if (node.kind !== 'map') {
+    problems.add(node.at, `${path}: expected a mapping of labels to their values, got ${describe(node)}`)
+    return []
+  }
+  return [...node.entries].flatMap(([key, { value }]): LabelRequirement[] => {
+    const text = asText({ node: value, path: `${path}[${show(key)}]` }, problems)
+    return text === undefined ? [] : [{ key, operator: 'In', values: [text] }]
+  })
+}
+
+function readExpression(place: Place, problems: Problems): LabelRequirement | undefined {
+  const fields = Fields.of(place, EXPRESSION_KEYS, problems)
+  if (fields === undefined) return undefined
+  const keyPlace = fields.need('key', 'the name of a label')
+  const key = keyPlace === undefined ? undefined : asText(keyPlace, problems)
+  const operator = readName(fields, 'operator', LABEL_OPERATORS, problems)
+  const at = fields.get('values')
+  const values = at === undefined || isNull(at) ? [] : asList(at, MAX_VALUES, problems)
+  const texts = values.flatMap((value) => asText(value, problems) ?? [])
+  const wants = operator === 'In' || operator === 'NotIn'
+  if (operator !== undefined && wants && values.length === 0) {
+    problems.add(fields.keyAt('values'), `${fields.pathOf('values')}: expected at least one value for ${operator}`)
+  }
+  if (operator !== undefined && !wants && values.length > 0) {
+    problems.add(fields.keyAt('values'), `${fields.pathOf('values')}: ${operator} takes no values; drop them`)
+  }
+  return key === undefined || operator === undefined ? undefined : { key, operator, values: texts }
+}
+
+/** Whether these labels meet all requirements: `NotIn` also where there is no such label. */
+export function labelsMatch(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
+  return selector.every(({ key, operator, values }) => {
+    const has = Object.hasOwn(labels, key)
+    const among = has && values.includes(labels[key] ?? '')
+    switch (operator) {
+      case 'In':
+        return among
+      case 'NotIn':
+        return !among
+      case 'Exists':
+        return has
+      case 'DoesNotExist':
+        return !has
+    }
+  })
+}

@@ -1,0 +1,302 @@
+/**
+ * podSelector, containerSelector, hostSelector, matchWorkloads and namespaced policies on a real kernel: which policies see what a process does, by
+ * the cgroup that it is in. The API server is a scripted one; test/e2e-kubernetes has a real one, and real containers.
+ */
+import assert from 'node:assert/strict'
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import type { ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import test, { after, before, describe } from 'node:test'
+import { line, startAct } from '../support/act.ts'
+import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
+import { processOf } from '../support/record.ts'
+import { scripted } from '../../support/kubernetes/scripted.ts'
+import type { Scripted } from '../../support/kubernetes/scripted.ts'
+
+const skip = cannotRun()
+const folder = skip === false ? freshFolder('workloads') : '/none'
+const watched = join(folder, 'watched')
+const TOP = '/sys/fs/cgroup/kubepods-test'
+
+let made = 0
+const uidOf = (n: number): string => `1c9a7f0e-5f6d-4a6e-9a55-0d1c4f0b8a${String(10 + n)}`
+const freshId = (): string => `${made++}a`.padEnd(64, '0123456789abcdef')
+
+interface TestPod {
+  readonly name: string
+  readonly namespace: string
+  readonly uid: string
+  readonly labels: Readonly<Record<string, string>>
+  /** By name. */
+  readonly containers: Readonly<Record<string, string>>
+}
+
+const WEB: TestPod = {
+  name: 'web',
+  namespace: 'shop',
+  uid: uidOf(0),
+  labels: { app: 'web' },
+  containers: { main: freshId(), side: freshId() },
+}
+const OTHER: TestPod = {
+  name: 'other',
+  namespace: 'default',
+  uid: uidOf(1),
+  labels: { app: 'db' },
+  containers: { main: freshId() },
+}
+
+let version = 10
+const objectOf = ({ name, namespace, uid, labels, containers }: TestPod): object => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace, uid, labels, resourceVersion: String(version++) },
+  spec: { nodeName: 'node-1', containers: Object.keys(containers).map((each) => ({ name: each })) },
+  status: {
+    containerStatuses: Object.entries(containers).map(([each, id]) => ({
+      name: each,
+      containerID: `containerd://${id}`,
+      image: `docker.io/library/${each}:1`,
+      imageID: 'sha256:1',
+      state: { running: { startedAt: '2024-04-14T02:17:40Z' } },
+    })),
+  },
+})
+
+const P = { podSelector: { matchLabels: { app: 'web' } } }
+const C = { containerSelector: { matchLabels: { name: 'main' } } }
+const H = { hostSelector: {} }
+const hook = (matchWorkloads: object = {}): object => ({
+  call: 'security_file_permission',
+  syscall: false,
+  args: [{ index: 0, type: 'file' }],
+  selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: [watched] }], matchWorkloads }],
+})
+const policyFor = (name: string, selection: object, own: object = {}): string =>
+  JSON.stringify({
+    apiVersion: 'cilium.io/v1alpha1',
+    kind: 'TracingPolicy',
+    metadata: { name },
+    spec: { kprobes: [hook(own)], ...selection },
+  })
+const namespaced = JSON.stringify({
+  apiVersion: 'cilium.io/v1alpha1',
+  kind: 'TracingPolicyNamespaced',
+  metadata: { name: 'ns', namespace: 'shop' },
+  spec: { kprobes: [hook()] },
+})
+const POLICIES: Readonly<Record<string, string>> = {
+  all: policyFor('all', {}),
+  c: policyFor('c', C),
+  p: policyFor('p', P),
+  pc: policyFor('pc', { ...P, ...C }),
+  h: policyFor('h', H),
+  hc: policyFor('hc', { ...H, ...C }),
+  hp: policyFor('hp', { ...H, ...P }),
+  hpc: policyFor('hpc', { ...H, ...P, ...C }),
+  ns: namespaced,
+  // Both must match: the policy's, and the selector's own.
+  both: policyFor('both', P, C),
+  by: policyFor('by', {
+    podSelector: {
+      matchExpressions: [{ key: 'k8s:io.kubernetes.pod.namespace', operator: 'In', values: ['default'] }],
+    },
+  }),
+}
+
+/** Makes cgroups like a kubelet; removes what it made. */
+class Cgroups implements Disposable {
+  readonly #made: string[] = []
+
+  make(...names: string[]): string {
+    const at = join(TOP, ...names)
+    for (let i = 0; i <= names.length; i++) {
+      const each = join(TOP, ...names.slice(0, i))
+      if (mkdirSync(each, { recursive: true }) !== undefined) this.#made.push(each)
+    }
+    return at
+  }
+
+  of(pod: TestPod, container: string): string {
+    return this.make(`pod${pod.uid}`, container)
+  }
+
+  [Symbol.dispose](): void {
+    for (const each of this.#made.toReversed()) rmdirSync(each)
+  }
+}
+
+const enter = (pid: number, cgroup: string): void => writeFileSync(join(cgroup, 'cgroup.procs'), String(pid))
+const READ = [line('wait'), line('read', watched, 1)]
+
+describe('workloads', { skip }, () => {
+  let agent: TestAgent
+  let api: Scripted
+  let watching: ServerResponse | undefined
+  let early: ReturnType<typeof startAct> | undefined
+  const cgroups = new Cgroups()
+  const main = WEB.containers['main'] ?? ''
+  const side = WEB.containers['side'] ?? ''
+  const ofOther = OTHER.containers['main'] ?? ''
+
+  before(async () => {
+    writeFileSync(watched, 'x')
+    early = startAct(READ)
+    enter(early.pid, cgroups.of(WEB, main))
+    api = await scripted((url, answer) => {
+      answer.writeHead(200, { 'content-type': 'application/json' })
+      if (url.searchParams.get('watch') === null) {
+        answer.end(
+          JSON.stringify({
+            kind: 'PodList',
+            apiVersion: 'v1',
+            metadata: { resourceVersion: '1' },
+            items: [objectOf(WEB), objectOf(OTHER)],
+          }),
+        )
+        return
+      }
+      answer.flushHeaders()
+      watching = answer
+    })
+    const { ca } = await api.login.read()
+    const kubeconfig = join(folder, 'kubeconfig')
+    const cluster = {
+      server: api.login.server,
+      'certificate-authority-data': Buffer.from(ca ?? '', 'latin1').toString('base64'),
+    }
+    writeFileSync(
+      kubeconfig,
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        clusters: [{ name: 'c', cluster }],
+        users: [{ name: 'u', user: { token: 'secret' } }],
+        contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+        'current-context': 'x',
+      }),
+      { mode: 0o600 },
+    )
+    agent = await TestAgent.start({
+      config: { node_name: 'node-1', kubernetes: { kubeconfig, pods: true, pod_wait: '0s' } },
+      policies: Object.fromEntries(Object.entries(POLICIES).map(([name, text]) => [`${name}.yaml`, text])),
+    })
+    await agent.until('the pods', () => agent.log().some(({ msg }) => msg === 'the pods of this node are known'))
+  })
+  after(async () => {
+    await agent?.[Symbol.asyncDispose]()
+    await api?.[Symbol.asyncDispose]()
+    cgroups[Symbol.dispose]()
+  })
+
+  /** Sends a change to the agent's watch. */
+  async function change(type: 'ADDED' | 'MODIFIED' | 'DELETED', pod: TestPod): Promise<void> {
+    await agent.until('the watch', () => watching !== undefined)
+    watching?.write(`${JSON.stringify({ type, object: objectOf(pod) })}\n`)
+  }
+
+  /** The policies that see a read in this cgroup; of the host without one. */
+  async function seenIn(cgroup?: string, act = startAct(READ)): Promise<string> {
+    if (cgroup !== undefined) enter(act.pid, cgroup)
+    const lines = await agent.during(async () => {
+      act.go()
+      assert.equal((await act.ended).code, 0)
+    })
+    const names = lines.flatMap((each) =>
+      processOf(each).pid === act.pid ? (each.process_kprobe?.policy_name ?? []) : [],
+    )
+    return [...new Set(names)].toSorted().join(' ')
+  }
+
+  const unknown = async (): Promise<number> =>
+    (await agent.metrics()).sum('ktrail_kernel_fallbacks_total', { kind: 'workload_unknown' })
+
+  const OF_MAIN = 'all both c hc hp hpc ns p pc'
+  const OF_SIDE = 'all hp ns p'
+
+  test('workloads: a process that ran in its container before the agent', async () => {
+    assert.equal(await seenIn(undefined, early), OF_MAIN)
+  })
+
+  test('workloads: a process of the host', async () => {
+    assert.equal(await seenIn(), 'all h hc hp hpc')
+    assert.equal(await seenIn(cgroups.make('a-service-of-systemd-with-a-very-long-name.service')), 'all h hc hp hpc')
+  })
+
+  test('workloads: containers of pods, made while the agent runs', async () => {
+    assert.equal(await seenIn(cgroups.of(WEB, main)), OF_MAIN)
+    assert.equal(await seenIn(cgroups.of(WEB, side)), OF_SIDE)
+    assert.equal(await seenIn(cgroups.of(OTHER, ofOther)), 'all by c hc')
+  })
+
+  test('workloads: below a container it is still in it, whatever the names', async () => {
+    const counted = await unknown()
+    assert.equal(await seenIn(cgroups.make(`pod${WEB.uid}`, side, 'system.slice', 'nginx.service')), OF_SIDE)
+    assert.equal(await seenIn(cgroups.make(`pod${WEB.uid}`, side, `pod${OTHER.uid}`, ofOther)), OF_SIDE)
+    assert.equal(await unknown(), counted)
+  })
+
+  test('workloads: a move to another container counts at once, and back', async () => {
+    const act = startAct([...READ, ...READ, ...READ])
+    const seen: string[] = []
+    for (const cgroup of [cgroups.of(WEB, side), cgroups.of(OTHER, ofOther), '/sys/fs/cgroup']) {
+      enter(act.pid, cgroup)
+      const lines = await agent.during(async () => {
+        const from = agent.lines().length
+        act.go()
+        await agent.until('the read', () =>
+          agent
+            .lines()
+            .slice(from)
+            .some((each) => processOf(each).pid === act.pid),
+        )
+      })
+      seen.push(
+        lines
+          .flatMap((each) => each.process_kprobe?.policy_name ?? [])
+          .toSorted()
+          .join(' '),
+      )
+    }
+    assert.deepEqual(
+      seen.map((names) => [...new Set(names.split(' '))].join(' ')),
+      [OF_SIDE, 'all by c hc', 'all h hc hp hpc'],
+    )
+  })
+
+  test('workloads: of a pod that is not known yet only what asks for nothing, counted; and all as soon as it is known', async () => {
+    const late: TestPod = { ...WEB, name: 'late', uid: uidOf(2), containers: {} }
+    const id = freshId()
+    const cgroup = cgroups.of(late, id)
+    assert.equal(await seenIn(cgroup), 'all')
+    const counted = await unknown()
+    assert.ok(counted > 0)
+    // The pod first: its container is reported after it has begun.
+    await change('ADDED', late)
+    await agent.until('the pod to count', async () => (await seenIn(cgroup)) === OF_SIDE)
+    assert.ok((await unknown()) > counted)
+    await change('MODIFIED', { ...late, containers: { main: id } })
+    await agent.until('the container to count', async () => (await seenIn(cgroup)) === OF_MAIN)
+    // Its label.
+    await change('MODIFIED', { ...late, labels: {}, containers: { main: id } })
+    await agent.until('the label to count', async () => (await seenIn(cgroup)) === 'all c hc ns')
+  })
+
+  test('workloads: policies come and go', async () => {
+    const cgroup = cgroups.of(WEB, side)
+    await agent.withdraw('p')
+    assert.equal(await seenIn(cgroup), 'all hp ns')
+    // It takes the room of the one that is gone.
+    assert.equal(
+      await agent.apply('other', policyFor('other', { podSelector: { matchLabels: { app: 'db' } } })),
+      'added',
+    )
+    assert.equal(await seenIn(cgroup), 'all hp ns')
+    assert.equal(await seenIn(cgroups.of(OTHER, ofOther)), 'all by c hc other')
+    assert.equal(await agent.apply('p', POLICIES['p'] ?? ''), 'added')
+    assert.equal(await seenIn(cgroup), OF_SIDE)
+    const page = await agent.metrics()
+    assert.equal(page.sum('ktrail_accounting_imbalance_events'), 0)
+    assert.deepEqual(page.losses(), [])
+  })
+})

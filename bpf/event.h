@@ -56,10 +56,11 @@ enum value_kind {
 	VALUE_STRING = 3,  /* struct text_key | bytes */
 	VALUE_FILE = 4,    /* struct file_info | struct text_key | bytes */
 	VALUE_ERROR = 5,   /* nothing: the argument could not be read */
+	VALUE_SOCKET = 6,  /* struct socket_info */
 };
 
 struct value {
-	__u32 len;    /* bytes of text (STRING, FILE); 8 for integers; 0 for ERROR */
+	__u32 len;    /* bytes of text (STRING, FILE) or of what follows; 0 for ERROR */
 	__u8 kind;    /* enum value_kind */
 	__u8 index;   /* parameter | enum arg_type << VALUE_TYPE_SHIFT, or RETURN_INDEX */
 	__u16 flags;  /* enum value_flag */
@@ -81,6 +82,24 @@ struct file_info {
 	__u64 ino;
 	__u32 dev;   /* super block's s_dev, kernel encoding (major << 20 | minor) */
 	__u32 mode;  /* i_mode */
+};
+
+/* What a sock, socket, sk_buff or sockaddr says; what it does not say is 0. A sockaddr has only saddr and sport. */
+struct socket_info {
+	__u64 object;    /* address of the sock: the same for all calls on it */
+	__u32 saddr[4];  /* as on the wire; of IPv4 the first */
+	__u32 daddr[4];
+	__u16 family;
+	__u16 type;
+	__u16 protocol;
+	__u16 state;
+	__u16 sport;
+	__u16 dport;
+	__u32 mark;
+	__u32 priority;
+	__u32 hash;      /* of a sk_buff */
+	__u32 len;
+	__u32 reserved;
 };
 
 /* The start of a key of the prefix tries, laid before each text so that the record is the key. */

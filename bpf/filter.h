@@ -37,6 +37,11 @@ enum arg_type {
 	ARG_U16,
 	ARG_U32,
 	ARG_U64,
+	ARG_SOCK,
+	ARG_SOCKET,
+	ARG_SKB,
+	ARG_SOCKADDR,
+	ARG_NET_DEVICE,  /* its name, as a text */
 };
 
 enum filter_class {
@@ -45,6 +50,7 @@ enum filter_class {
 	CLASS_PATH,
 	CLASS_NAMESPACE,   /* of the calling task: match/task.h */
 	CLASS_CAPABILITY,
+	CLASS_SOCKET,      /* match/socket.h */
 };
 
 enum filter_op {
@@ -64,8 +70,8 @@ struct filter {
 	__u8 value;  /* position in hook.values; of the task, which of its namespaces or sets */
 	__u8 class;  /* enum filter_class */
 	__u8 op;     /* enum filter_op */
-	__u8 count;  /* numbers in use; 0: look into the map `numbers` */
-	__u32 id;    /* key part in the maps `numbers`, `texts` and `suffixes` */
+	__u8 count;  /* numbers in use; 0: look into the map `numbers`. Of a socket, which member (enum socket_member) */
+	__u32 id;    /* key part in the maps `numbers`, `texts`, `suffixes` and `socket_values` */
 	__u64 numbers[FILTER_NUMBERS];
 };
 

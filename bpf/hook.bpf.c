@@ -5,6 +5,7 @@
  */
 #include "vmlinux/vmlinux.h"
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
@@ -32,6 +33,8 @@
 #include "args/number.h"
 #include "args/string.h"
 #include "args/file.h"
+#include "args/socket.h"
+#include "match/socket.h"
 #include "call/screen.h"
 #include "call/action.h"
 #include "call/match.h"

@@ -5,6 +5,7 @@
  */
 #include "vmlinux/vmlinux.h"
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
@@ -25,6 +26,8 @@
 #include "match/workload.h"
 #include "hook.h"
 #include "call/join.h"
+#include "args/socket.h"
+#include "match/socket.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -48,6 +51,7 @@ enum condition_kind layout_condition_kind;
 enum workload_kind layout_workload_kind;
 enum task_namespace layout_task_namespace;
 enum task_capabilities layout_task_capabilities;
+enum socket_member layout_socket_member;
 enum join_state layout_join_state;
 enum join_count layout_join_count;
 enum repeat_scope layout_repeat_scope;
@@ -56,6 +60,7 @@ struct event_header layout_event_header;
 struct value layout_value;
 struct file_info layout_file_info;
 struct text_key layout_text_key;
+struct socket_info layout_socket_info;
 struct exec_body layout_exec_body;
 struct fork_body layout_fork_body;
 struct cgroup_body layout_cgroup_body;

@@ -7,7 +7,13 @@
  * left, and a record for each policy that matches.
  */
 
-/* Writes value `i` of the function, a text or a path, at an offset of the record; returns the bytes used. Global, as add_open. */
+/* Whether an argument is more than its register. */
+static __always_inline bool is_read(__u8 type)
+{
+	return type < ARG_S8 || type > ARG_U64;
+}
+
+/* Writes value `i` of the function, which is_read, at an offset of the record; returns the bytes used. Global, as add_open. */
 __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 {
 	struct scratch *s = scratch_of(slot);
@@ -29,6 +35,10 @@ __noinline int put_text(__u32 slot, __u32 i, __u32 at)
 	v->flags = 0;
 	if (type == ARG_FILE || type == ARG_PATH)
 		return put_file(slot, (char *)v, type, argument, param == hook->path.param && type == hook->path.type, s);
+	if (asks_network && type >= ARG_SOCK && type <= ARG_SOCKADDR)
+		return put_socket(v, type, argument);
+	if (asks_network && type == ARG_NET_DEVICE && argument)
+		argument = MEMBER(net_device, argument, name);
 	used = put_string((char *)v, argument);
 	if (v->kind == VALUE_ERROR && s->call.returns == HOOK_RETURN_FOLLOWS)
 		s->call.unread = true;
@@ -49,7 +59,7 @@ static __always_inline void put_values(struct scratch *s, __u32 slot)
 
 		if (i >= hooks[slot].nvalues)
 			break;
-		if (type == ARG_FILE || type == ARG_PATH || type == ARG_STRING) {
+		if (is_read(type)) {
 			used = put_text(slot, i, at);
 			if (!used)
 				break;
@@ -135,6 +145,8 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 		key = (struct text_key *)((struct file_info *)(v + 1) + 1);
 		at += sizeof(struct file_info);
 	}
+	if (asks_network && f->class == CLASS_SOCKET)
+		return socket_matches(f, v);
 	return text_matches(f, v, key, &s->reversed, slot, at);
 }
 

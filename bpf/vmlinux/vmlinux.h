@@ -273,6 +273,40 @@ struct linux_binprm {
 	char buf[256];
 };
 
+struct in6_addr {
+	__u32 s6_addr32[4];
+};
+
+struct sock_common {
+	__be32 skc_daddr, skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_type, sk_protocol;
+	__u32 sk_mark, sk_priority;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct sk_buff {
+	unsigned int len;
+	__u32 hash, mark, priority;
+	__u16 network_header;
+	unsigned char *head;
+};
+
+struct net_device {
+	char name[16];
+};
+
 #pragma clang attribute pop
 
 #endif

@@ -5,6 +5,8 @@ import type { Argument, Event, Process } from '../../exporters/contract/event.ts
 /** Objects without their texts. */
 const EVENT_BYTES = 250
 const ARGUMENT_BYTES = 150
+/** With its short text. */
+const MEMBER_BYTES = 120
 const PROCESS_BYTES = 700
 
 /** Sizes of the events of one queue, in order. */
@@ -35,6 +37,7 @@ function processBytes({ binary, arguments: words, argv, cwd }: Process): number 
 /** For all kinds of arguments: only texts and bytes can be long. */
 function argumentBytes(argument: Argument): number {
   let bytes = ARGUMENT_BYTES
+  if (argument.kind === 'struct') bytes += MEMBER_BYTES * argument.members.length
   for (const value of Object.values(argument)) {
     if (typeof value === 'string') bytes += 2 * value.length
     else if (value instanceof Uint8Array) bytes += value.length

@@ -11,6 +11,7 @@ import type { Image } from '../process/image.ts'
 import type { ProcessTable } from '../process/table.ts'
 import { decodeText } from '../process/text.ts'
 import { NOT_SEEN } from './returns.ts'
+import { socketArgument } from './sockets.ts'
 import {
   HOOK_NOT_ACTED,
   HOOK_RETURN_FOLLOWS,
@@ -20,6 +21,7 @@ import {
   VALUE_ERROR,
   VALUE_FILE,
   VALUE_INT,
+  VALUE_SOCKET,
   VALUE_STRING,
   VALUE_TRUNCATED,
   VALUE_UNRESOLVED,
@@ -166,6 +168,8 @@ function argument(value: RawValue, { field, kind }: ArgumentType, bytes: Buffer)
       const { text, raw } = decodeText(bytes, value.from, value.to)
       return { kind: 'string', field, value: text, raw, truncated: (value.flags & VALUE_TRUNCATED) !== 0 }
     }
+    case VALUE_SOCKET:
+      return socketArgument(field, bytes, value.from)
     case VALUE_ERROR:
       return { kind: 'error', field: 'error_arg', message: 'Bad address for basic type' }
     default: {

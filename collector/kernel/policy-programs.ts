@@ -25,7 +25,7 @@ import type { ScreenedFunction } from './guard/canary.ts'
 import type { Finding } from './guard/finding.ts'
 import { assign, wayOf } from './layout/assign.ts'
 import type { Wanted } from './layout/assign.ts'
-import { hookBytes } from './layout/hook.ts'
+import { hookBytes, knobsOf } from './layout/hook.ts'
 import type { HostFacts } from './layout/selector.ts'
 import { emptyTables, fillMaps, mapSizes } from './layout/tables.ts'
 import { hookObject } from './objects.ts'
@@ -181,9 +181,10 @@ export class PolicyPrograms implements Disposable {
       if (turns.over) await turns.rest()
     }
     const limits = part.some(({ hooks: served }) => served.some(suppresses))
+    const constants = { ...this.#constants, ...knobsOf(part), repeat_secret: this.#secret }
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
-      constants: { ...this.#constants, hooks, agent_tgid: u32(agentPid), repeat_secret: this.#secret },
+      constants: { ...constants, hooks, agent_tgid: u32(agentPid) },
       sharedMaps: { ...this.#maps, ...this.#join?.maps, ...this.#repeats?.maps },
       mapSizes: {
         ...mapSizes(tables),

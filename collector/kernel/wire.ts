@@ -37,6 +37,7 @@ export const PID_KEY = { table: 0, pid: 4, bytes: 8 } as const
 export const WORKLOAD = { holds: 0, kind: 64, partial: 68, bytes: 72 } as const
 export const JOIN_KEY = { thread: 0, sp: 8, hook: 16, bytes: 24 } as const
 export const JOIN_VALUE = { params: 0, enteredNs: 40, returned: 48, state: 56, bytes: 64 } as const
+export const SOCKET_ENTRY = { bits: 0, filter: 4, value: 8, bytes: 24 } as const
 export const HOOK = {
   id: 0,
   syscall: 4,
@@ -90,6 +91,22 @@ export const EVENT_HEADER = {
 export const VALUE = { len: 0, kind: 4, index: 5, flags: 6, bytes: 8 } as const
 export const FILE_INFO = { ino: 0, dev: 8, mode: 12, bytes: 16 } as const
 export const TEXT_KEY = { bits: 0, filter: 4, bytes: 8 } as const
+export const SOCKET_INFO = {
+  object: 0,
+  saddr: 8,
+  daddr: 24,
+  family: 40,
+  type: 42,
+  protocol: 44,
+  state: 46,
+  sport: 48,
+  dport: 50,
+  mark: 52,
+  priority: 56,
+  hash: 60,
+  len: 64,
+  bytes: 72,
+} as const
 export const EXEC_BODY = {
   parentStartNs: 0,
   parentTgid: 8,
@@ -140,6 +157,7 @@ export const VALUE_UINT = 2
 export const VALUE_STRING = 3
 export const VALUE_FILE = 4
 export const VALUE_ERROR = 5
+export const VALUE_SOCKET = 6
 export const VALUE_UNRESOLVED = 1
 export const VALUE_DELETED = 2
 export const VALUE_TRUNCATED = 4
@@ -186,6 +204,11 @@ export const ARG_TYPES = {
   u16: 9,
   u32: 10,
   u64: 11,
+  sock: 12,
+  socket: 13,
+  skb: 14,
+  sockaddr: 15,
+  netDevice: 16,
 } as const
 export const OPS = {
   Equal: 0,
@@ -199,7 +222,7 @@ export const OPS = {
   LessThan: 8,
   NotMask: 9,
 } as const
-export const CLASSES = { number: 0, text: 1, path: 2, namespace: 3, capability: 4 } as const
+export const CLASSES = { number: 0, text: 1, path: 2, namespace: 3, capability: 4, socket: 5 } as const
 export const HOOK_SLOTS = 16
 export const PARAMS_MAX = 5
 export const VALUES_MAX = 8
@@ -248,6 +271,7 @@ export const NAMESPACES = {
   user: 9,
 } as const
 export const CAPABILITY_SETS = { effective: 0, inheritable: 1, permitted: 2 } as const
+export const SOCKET_MEMBERS = { saddr: 0, daddr: 1, sport: 2, dport: 3, protocol: 4, family: 5, state: 6 } as const
 export const JOIN_WAITS = 0
 export const JOIN_UNREAD = 1
 export const JOIN_RETURNED = 2

@@ -21,6 +21,7 @@ const TABLES: ReadonlyMap<string, readonly [name: string, prefix: string, spell:
   ['filter_class', ['CLASSES', 'CLASS_', camel]],
   ['task_namespace', ['NAMESPACES', 'NAMESPACE_', camel]],
   ['task_capabilities', ['CAPABILITY_SETS', 'CAPABILITIES_', camel]],
+  ['socket_member', ['SOCKET_MEMBERS', 'MEMBER_', camel]],
   ['repeat_scope', ['SCOPES', 'SCOPE_', camel]],
   ['filter_op', ['OPS', 'OP_', (words: string) => capital(camel(words))]],
 ])

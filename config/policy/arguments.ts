@@ -4,10 +4,10 @@
  */
 
 /** Class of filters for an argument: operators.ts lists its operators, bpf/match/ implements them. */
-export type FilterClass = 'none' | 'number' | 'text' | 'path'
+export type FilterClass = 'none' | 'number' | 'text' | 'path' | 'sock' | 'skb' | 'sockaddr'
 
 /** The form in records: a `kind` of `Argument` in exporters/contract/event.ts. `wide`: an integer of 64 bits. */
-export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide'
+export type ArgumentKind = 'none' | 'file' | 'string' | 'number' | 'wide' | 'struct'
 
 type Sign = 's' | 'u'
 type Bits = 8 | 16 | 32 | 64
@@ -23,7 +23,17 @@ interface TypeBase {
   /** The name in policies. */
   readonly name: string
   /** How the kernel side reads it: `enum arg_type` of bpf/filter.h without its prefix. */
-  readonly read: 'nop' | 'file' | 'path' | 'string' | `${Sign}${Bits}`
+  readonly read:
+    | 'nop'
+    | 'file'
+    | 'path'
+    | 'string'
+    | 'sock'
+    | 'socket'
+    | 'skb'
+    | 'sockaddr'
+    | 'netDevice'
+    | `${Sign}${Bits}`
   readonly kind: ArgumentKind
   /** Key of the argument in records; '' for none. */
   readonly field: string
@@ -46,6 +56,7 @@ export type ArgumentType = NumberType | OtherType
 const FILE = /^(?:const )?struct file \*(?:const)?$/
 const PATH = /^(?:const )?struct path \*(?:const)?$/
 const STRING = /^(?:const )?(?:unsigned |signed )?char \*(?:const)?$/
+const pointer = (struct: string): RegExp => new RegExp(`^(?:const )?struct ${struct} \\*(?:const)?$`)
 /** Any type but pointers, structs and floating point; an ellipsis is no parameter. */
 const INTEGER = /^(?!(?:const )?(?:struct|union|void|float|double)\b)[^*.]+$/
 
@@ -90,6 +101,26 @@ export const TYPES: readonly ArgumentType[] = [
   integer('ulong', 'u', 64),
   integer('size_t', 'u', 64),
   { name: 'string', read: 'string', filter: 'text', kind: 'string', field: 'string_arg', parameter: STRING },
+  {
+    name: 'net_device',
+    read: 'netDevice',
+    filter: 'text',
+    kind: 'string',
+    field: 'string_arg',
+    parameter: pointer('net_device'),
+  },
+  { name: 'sock', read: 'sock', filter: 'sock', kind: 'struct', field: 'sock_arg', parameter: pointer('sock') },
+  { name: 'socket', read: 'socket', filter: 'sock', kind: 'struct', field: 'sock_arg', parameter: pointer('socket') },
+  { name: 'skb', read: 'skb', filter: 'skb', kind: 'struct', field: 'skb_arg', parameter: pointer('sk_buff') },
+  {
+    name: 'sockaddr',
+    read: 'sockaddr',
+    filter: 'sockaddr',
+    kind: 'struct',
+    field: 'sockaddr_arg',
+    // sockaddr_unsized since 6.19.
+    parameter: pointer('sockaddr(?:_unsized)?'),
+  },
   NOP,
 ]
 
@@ -125,6 +156,11 @@ const MEANT_TYPES: Readonly<Record<string, string>> = {
   ...named('int16', 's16 i16 short'),
   ...named('uint8', 'u8 bool boolean uchar unsignedchar byte'),
   ...named('size_t', 'size usize'),
+  ...named('sock', 'sock*'),
+  ...named('skb', 'sk_buff sk_buff*'),
+  ...named('socket', 'socket*'),
+  ...named('sockaddr', 'sockaddr* addr address'),
+  ...named('net_device', 'net_device* netdev netdevice'),
   ...named('file', 'file* filp file_arg'),
   ...named('path', 'path* path_arg'),
   ...named('nop', 'none void void* pointer ptr ignore skip any unknown'),

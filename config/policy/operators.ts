@@ -3,9 +3,26 @@ import type { FilterClass } from './arguments.ts'
 
 type NumberOperator = 'Equal' | 'NotEqual' | 'GreaterThan' | 'LessThan' | 'Mask'
 type TextOperator = 'Equal' | 'NotEqual' | 'Prefix' | 'NotPrefix' | 'Postfix' | 'NotPostfix'
+/** On what a socket says; `selectors/socket.ts` has their meanings. */
+export type SocketOperator =
+  | 'SAddr'
+  | 'NotSAddr'
+  | 'DAddr'
+  | 'NotDAddr'
+  | 'SPort'
+  | 'NotSPort'
+  | 'SPortPriv'
+  | 'NotSPortPriv'
+  | 'DPort'
+  | 'NotDPort'
+  | 'DPortPriv'
+  | 'NotDPortPriv'
+  | 'Protocol'
+  | 'Family'
+  | 'State'
 export type Operator = NumberOperator | TextOperator
 
-type Spellings = ReadonlyMap<string, Operator>
+type Spellings = ReadonlyMap<string, Operator | SocketOperator>
 
 const EQUALITY: ReadonlyArray<readonly [string, Operator]> = [
   ['Equal', 'Equal'],
@@ -29,15 +46,46 @@ const NUMBER: Spellings = new Map([
   ['Mask', 'Mask'],
 ])
 
+const SOURCE: ReadonlyArray<readonly [string, SocketOperator]> = [
+  ['SAddr', 'SAddr'],
+  ['NotSAddr', 'NotSAddr'],
+  ['SPort', 'SPort'],
+  ['NotSPort', 'NotSPort'],
+  ['SPortPriv', 'SPortPriv'],
+  // As Tetragon's schema has it.
+  ['NotSportPriv', 'NotSPortPriv'],
+  ['NotSPortPriv', 'NotSPortPriv'],
+]
+const DESTINATION: ReadonlyArray<readonly [string, SocketOperator]> = [
+  ['DAddr', 'DAddr'],
+  ['NotDAddr', 'NotDAddr'],
+  ['DPort', 'DPort'],
+  ['NotDPort', 'NotDPort'],
+  ['DPortPriv', 'DPortPriv'],
+  ['NotDPortPriv', 'NotDPortPriv'],
+]
+const SOCKADDR: Spellings = new Map([...SOURCE, ['Family', 'Family']])
+const SKB: Spellings = new Map([...SOURCE, ...DESTINATION, ['Protocol', 'Protocol'], ['Family', 'Family']])
+const SOCK: Spellings = new Map([...SKB, ['State', 'State']])
+
 export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {
   path: TEXT,
   text: TEXT,
   number: NUMBER,
+  sock: SOCK,
+  skb: SKB,
+  sockaddr: SOCKADDR,
   none: new Map(),
 }
 
 /** The operators of all classes. */
-export const OPERATORS: Spellings = new Map([...TEXT, ...NUMBER])
+export const OPERATORS: Spellings = new Map([...TEXT, ...NUMBER, ...SOCK])
+
+const SOCKET_OPERATORS: ReadonlySet<Operator | SocketOperator> = new Set(SOCK.values())
+
+export function isSocketOperator(operator: Operator | SocketOperator): operator is SocketOperator {
+  return SOCKET_OPERATORS.has(operator)
+}
 
 const TETRAGON_OPERATORS = (
   'Equal NotEqual Prefix NotPrefix Postfix NotPostfix GreaterThan LessThan GT LT Mask SPort NotSPort SPortPriv ' +
@@ -61,6 +109,13 @@ const MEANT_OPERATORS: Readonly<Record<string, string>> = {
   ...named(NO_PATTERNS, 'regex regexp match glob like pattern wildcard'),
   ...named('there is no such operator: use GT with the number before it', '>= ge gte'),
   ...named('there is no such operator: use LT with the number after it', '<= le lte'),
+  ...named('SAddr', 'srcaddr sourceaddress src saddress'),
+  ...named('DAddr', 'dstaddr destinationaddress dst daddress'),
+  ...named('SPort', 'srcport sourceport'),
+  ...named('DPort', 'dstport destinationport port'),
+  ...named('there is no such operator: use Protocol with the other values', 'notprotocol'),
+  ...named('there is no such operator: use Family with the other values', 'notfamily'),
+  ...named('there is no such operator: use State with the other values', 'notstate'),
   ...named('Mask', '& and bits bitmask hasflag'),
 }
 

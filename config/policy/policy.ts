@@ -33,8 +33,27 @@ export interface TextFilter extends FilterBase {
   readonly values: readonly string[]
 }
 
+/** What bytes begin with, first byte first. */
+export interface BitPrefix {
+  /** Of an address of IPv6; else of one of IPv4, or of a number of 16 bits. */
+  readonly ipv6: boolean
+  readonly bits: number
+  readonly bytes: readonly number[]
+}
+
+/** On a member of what a sock, socket, skb or sockaddr says. */
+export interface SocketFilter {
+  readonly class: 'socket'
+  readonly arg: number
+  readonly operator: 'Equal' | 'NotEqual'
+  readonly member: 'saddr' | 'daddr' | 'sport' | 'dport' | 'protocol' | 'family' | 'state'
+  /** Any of them, or none. */
+  readonly values: readonly BitPrefix[]
+  readonly at: Position
+}
+
 /** By the class of the argument's type. */
-export type ArgumentFilter = NumberFilter | TextFilter
+export type ArgumentFilter = NumberFilter | TextFilter | SocketFilter
 
 /** On the path of a program: of the process, or of its parent. */
 export interface ProgramFilter {

@@ -1,16 +1,17 @@
 import { describe } from '../yaml/tree.ts'
 import { asHint, didYouMean } from '../yaml/suggest.ts'
 import type { ArgumentType } from './arguments.ts'
-import { LATER_OPERATORS, OPERATORS, OPERATORS_OF, meantOperator } from './operators.ts'
-import type { Operator } from './operators.ts'
+import { LATER_OPERATORS, OPERATORS, OPERATORS_OF, isSocketOperator, meantOperator } from './operators.ts'
+import type { Operator, SocketOperator } from './operators.ts'
 import type { ArgumentFilter, ArgumentSpec, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
-import { readActions } from './selectors/actions.ts'
 import type { Macros } from './selectors/macros.ts'
+import { readActions } from './selectors/actions.ts'
 import { readProcessFilters } from './selectors/process.ts'
+import { readSocketValues } from './selectors/socket.ts'
 import { readTaskFilters } from './selectors/task.ts'
 import { readMatchWorkloads } from './selectors/workloads.ts'
 import { FILTER_KEYS, SELECTOR_KEYS } from './tables.ts'
@@ -53,14 +54,19 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
   const arg = readTarget(fields, args, problems)
   // Undefined for a wrong argument: then only what does not depend on its type is checked.
   const type = arg === undefined ? undefined : args[arg]?.type
-  const operatorAt = fields.need('operator', `one of ${[...OPERATORS.keys()].join(', ')}`)
+  const possible = type === undefined || type.filter === 'none' ? OPERATORS : OPERATORS_OF[type.filter]
+  const operatorAt = fields.need('operator', `one of ${[...possible.keys()].join(', ')}`)
   const operator = operatorAt === undefined ? undefined : readOperator(operatorAt, type, problems)
-  const valuesAt = fields.need('values', 'a list of texts, such as ["/etc/passwd"]')
+  const alone = operator?.endsWith('Priv') === true
+  const valuesAt = alone ? fields.get('values') : fields.need('values', 'a list of texts, such as ["/etc/passwd"]')
   const places = valuesAt === undefined ? [] : asList(valuesAt, MAX_VALUES, problems)
-  if (valuesAt?.node.kind === 'list' && valuesAt.node.items.length === 0) {
+  if (!alone && valuesAt?.node.kind === 'list' && valuesAt.node.items.length === 0) {
     problems.add(valuesAt.node.at, `${valuesAt.path}: expected at least one value, got an empty list`)
   }
   if (arg === undefined || type === undefined || operator === undefined) return undefined
+  if (isSocketOperator(operator)) {
+    return { class: 'socket', arg, at: place.node.at, ...readSocketValues(operator, places, problems) }
+  }
   const filter = { arg, operator, at: place.node.at }
   switch (type.filter) {
     case 'number':
@@ -69,6 +75,9 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
     case 'text':
       for (const value of places) warnOfText(value, operator, type.filter, problems)
       return { ...filter, class: type.filter, values: readTexts(places, operator, problems) }
+    case 'sock':
+    case 'skb':
+    case 'sockaddr':
     case 'none':
       return undefined
   }
@@ -111,7 +120,11 @@ function readTarget(fields: Fields, args: Arguments, problems: Problems): number
   return undefined
 }
 
-function readOperator(place: Place, type: ArgumentType | undefined, problems: Problems): Operator | undefined {
+function readOperator(
+  place: Place,
+  type: ArgumentType | undefined,
+  problems: Problems,
+): Operator | SocketOperator | undefined {
   const { node, path } = place
   const text = node.kind === 'scalar' ? node.value : undefined
   const table = type === undefined ? OPERATORS : OPERATORS_OF[type.filter]

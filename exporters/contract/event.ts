@@ -175,13 +175,22 @@ export interface StringArgument extends ArgumentBase {
   readonly truncated: boolean
 }
 
+/** `sock_arg`, `skb_arg`, `sockaddr_arg`: some values of a kernel struct. */
+export interface StructArgument extends ArgumentBase {
+  readonly kind: 'struct'
+  /** Keys and values in the order of the record; a bigint is a text in JSON. What is 0 or empty is left out. */
+  readonly members: ReadonlyArray<readonly [key: string, value: string | number | bigint]>
+  /** For people, such as `tcp 10.0.0.1:40000 -> 10.0.0.2:443`. */
+  readonly text: string
+}
+
 /** `error_arg`: the argument could not be read. */
 export interface ErrorArgument extends ArgumentBase {
   readonly kind: 'error'
   readonly message: string
 }
 
-export type Argument = FileArgument | NumberArgument | WideArgument | StringArgument | ErrorArgument
+export type Argument = FileArgument | NumberArgument | WideArgument | StringArgument | StructArgument | ErrorArgument
 
 /** What is the same for every event of one hook; shared by reference. */
 export interface Hook {

@@ -1,7 +1,7 @@
 /**
  * Prints and redacts arguments. A new kind of `Argument` needs a case in each function; a new type of a known kind needs nothing.
  */
-import type { Argument, FileArgument } from '../contract/event.ts'
+import type { Argument, FileArgument, StructArgument } from '../contract/event.ts'
 import type { ByteWriter } from '../runtime/byte-writer.ts'
 import { permission } from './permission.ts'
 
@@ -16,6 +16,8 @@ const NO_FLAGS = ascii('')
 const MESSAGE = ascii('"Message":')
 const QUOTE = 0x22
 const CLOSE = 0x7d
+const COMMA = 0x2c
+const COLON = 0x3a
 
 /** By field: from `{` to where the value begins. */
 const OPENINGS = new Map<string, Uint8Array>()
@@ -41,6 +43,9 @@ export function writeArgument(out: ByteWriter, argument: Argument): void {
       out.bytes(opening(argument.field, ''))
       out.json(argument.value)
       return
+    case 'struct':
+      writeStruct(out, argument)
+      return
     case 'error':
       out.bytes(opening(argument.field, '{'))
       if (argument.message !== '') {
@@ -58,6 +63,8 @@ export function argumentText(argument: Argument): string {
       return argument.path
     case 'error':
       return argument.message
+    case 'struct':
+      return argument.text
     case 'string':
       return argument.value
     case 'number':
@@ -89,11 +96,33 @@ export function redactArgument<Rules>(
       const value = show(argument.value, rules)
       return value === argument.value ? argument : { ...argument, value, raw: undefined }
     }
+    case 'struct': {
+      const text = show(argument.text, rules)
+      const members = argument.members.map(
+        ([key, value]) => [key, typeof value === 'string' ? show(value, rules) : value] as const,
+      )
+      const changes = text !== argument.text || members.some(([, value], i) => value !== argument.members[i]?.[1])
+      return changes ? { ...argument, text, members } : argument
+    }
     case 'error':
     case 'number':
     case 'wide':
       return argument
   }
+}
+
+function writeStruct(out: ByteWriter, { field, members }: StructArgument): void {
+  out.bytes(opening(field, '{'))
+  let comma = false
+  for (const [key, value] of members) {
+    if (comma) out.byte(COMMA)
+    comma = true
+    out.json(key)
+    out.byte(COLON)
+    if (typeof value === 'number') out.integer(value)
+    else out.json(value.toString())
+  }
+  out.byte(CLOSE)
 }
 
 function writeFile(out: ByteWriter, { field, path, unresolved, unstable, mode }: FileArgument): void {

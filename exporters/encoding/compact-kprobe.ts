@@ -1,6 +1,6 @@
 /**
  * Emoji, label and details of a kprobe's compact line, by hooked function. Tetragon's choices follow no rule, so they are a
- * table (docs/reference/records.md). Details that ktrail has no argument type for yet (sockets, BPF programs and maps,
+ * table (docs/reference/records.md). Details that ktrail has no argument type for yet (BPF programs and maps,
  * perf events) are empty.
  */
 import type { Argument, KprobeEvent } from '../contract/event.ts'
@@ -50,9 +50,12 @@ const TABLE: ReadonlyMap<string, (args: Args) => Description> = new Map([
   ['sys_clock_settime', () => show('⏰', 'clock_settime')],
   ['proc_exec_connector', () => show('🔧', 'proc_exec_connector')],
   ['sys_setns', (args: Args) => show('🔧', 'setns', args.length > 1 ? (NAMESPACES[int(args[1])] ?? '') : '')],
-  ['tcp_connect', () => show('🔌', 'connect', '')],
-  ['tcp_close', () => show('🧹', 'close', '')],
-  ['tcp_sendmsg', (args: Args) => show('📤', 'sendmsg', '', args.length > 1 ? `bytes ${int(args[1])}` : '')],
+  ['tcp_connect', (args: Args) => show('🔌', 'connect', socket(args[0]))],
+  ['tcp_close', (args: Args) => show('🧹', 'close', socket(args[0]))],
+  [
+    'tcp_sendmsg',
+    (args: Args) => show('📤', 'sendmsg', socket(args[0]), args.length > 1 ? `bytes ${int(args[1])}` : ''),
+  ],
   ['bpf_check', () => show('🐝', 'bpf_load', '')],
   ['security_perf_event_alloc', () => show('🐝', 'perf_event_alloc', '')],
   ['security_bpf_map_alloc', () => show('🗺', 'bpf_map_create', '')],
@@ -107,6 +110,11 @@ function file(argument: Argument | undefined): string {
 
 function text(argument: Argument | undefined): string {
   return argument?.kind === 'string' ? printable(argument.value) : ''
+}
+
+/** `tcp` and both ends, as Tetragon has them: without brackets. */
+function socket(argument: Argument | undefined): string {
+  return argument?.kind === 'struct' && argument.field === 'sock_arg' ? argument.text.replaceAll(/[[\]]/g, '') : ''
 }
 
 function int(argument: Argument | undefined): number {

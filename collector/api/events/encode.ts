@@ -235,6 +235,15 @@ function writeValue(out: BinaryWriter, { field, inner }: ArgumentField, each: Ar
       text(out, inner['Message'], each.message)
       out.join()
       return
+    case 'struct':
+      open(out, field.number)
+      for (const [key, value] of each.members) {
+        if (typeof value === 'string') text(out, inner[key], value)
+        else if (typeof value === 'number') out.tag(known(inner[key]), WireType.Varint).uint32(value)
+        else out.tag(known(inner[key]), WireType.Varint).uint64(value)
+      }
+      out.join()
+      return
     case 'string':
       out.tag(field.number, WireType.LengthDelimited).string(each.value)
       return

@@ -15,6 +15,7 @@ import type {
   Process,
   Timestamp,
 } from '../../../exporters/contract/event.ts'
+import { endText, flowText } from '../../ingest/sockets.ts'
 import { Renderings } from '../../process/renderings.ts'
 
 /** Nothing is cached: a process is read from one message. */
@@ -126,6 +127,13 @@ function argumentOf({ arg }: KprobeArgument): Argument {
       const unknown = { raw: undefined, mode: 0, inode: 0, device: 0, deleted: false }
       return { kind: 'file', field, path, unresolved, unstable, ...unknown }
     }
+    case 'sockArg':
+    case 'skbArg': {
+      const { saddr, sport, daddr, dport, protocol } = arg.value
+      return { kind: 'struct', field, members: [], text: flowText(protocol, saddr, sport, daddr, dport) }
+    }
+    case 'sockaddrArg':
+      return { kind: 'struct', field, members: [], text: endText(arg.value.addr, arg.value.port) }
     case 'errorArg':
       return { kind: 'error', field, message: arg.value.Message }
     default: {

@@ -2,6 +2,7 @@
  * Writes one `struct hook` (bpf/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
  */
 import type { ArgumentFilter, ArgumentSpec, HookSpec, NumberFilter, Selector } from '../../../config/policy/policy.ts'
+import { u32 } from '../bytes.ts'
 import {
   ARG_TYPES,
   HOOK,
@@ -50,7 +51,18 @@ export function fitTogether(specs: readonly HookSpec[]): boolean {
   return selectors <= SELECTORS_MAX && values.size <= VALUES_MAX && texts <= VALUE_TEXTS_MAX
 }
 
-const isText = ({ read }: Value): boolean => read === 'file' || read === 'path' || read === 'string'
+const isText = ({ read }: Value): boolean =>
+  read === 'file' || read === 'path' || read === 'string' || read === 'netDevice'
+
+const NETWORK: ReadonlySet<Value['read']> = new Set(['sock', 'socket', 'skb', 'sockaddr', 'netDevice'])
+
+/** Constants that say which code the functions of an object need. */
+export function knobsOf(
+  functions: ReadonlyArray<{ readonly hooks: ReadonlyArray<{ readonly spec: HookSpec }> }>,
+): Readonly<Record<'asks_network', Buffer>> {
+  const args = functions.flatMap(({ hooks }) => hooks.flatMap(({ spec }) => spec.args))
+  return { asks_network: u32(args.some(({ type }) => NETWORK.has(type.read)) ? 1 : 0) }
+}
 
 /** All that the hooks want to know, each once. */
 function valuesOf(specs: readonly HookSpec[]): Value[] {

@@ -3,6 +3,7 @@ import type {
   Actions,
   ArgumentFilter,
   ArgumentSpec,
+  BitPrefix,
   HookSpec,
   NamespaceKind,
   NumberFilter,
@@ -21,6 +22,7 @@ import {
   OPS,
   SCOPES,
   SELECTOR,
+  SOCKET_MEMBERS,
 } from '../wire.ts'
 import type { Tables } from './tables.ts'
 import { textEntries } from './texts.ts'
@@ -110,6 +112,15 @@ function writeFilter(bytes: Buffer, at: number, value: number, filter: ArgumentF
   bytes[at + FILTER.class] = CLASSES[filter.class]
   bytes[at + FILTER.op] = OPS[filter.operator]
   bytes.writeUInt32LE(id, at + FILTER.id)
+  if (filter.class === 'socket') {
+    bytes[at + FILTER.count] = SOCKET_MEMBERS[filter.member]
+    // The next number is for addresses of IPv6.
+    tables.lastFilter++
+    for (const { ipv6, ...prefix } of distinct(filter.values)) {
+      tables.sockets.push({ filter: ipv6 ? id + 1 : id, ...prefix })
+    }
+    return
+  }
   if (filter.class !== 'number') {
     const texts = filter.values.map((one) => Buffer.from(one))
     if (filter.operator === 'Postfix' || filter.operator === 'NotPostfix') {
@@ -120,6 +131,11 @@ function writeFilter(bytes: Buffer, at: number, value: number, filter: ArgumentF
     return
   }
   writeNumbersOf(bytes, at, id, wantedOf(filter), tables)
+}
+
+/** The map has room for each key once. */
+function distinct(values: readonly BitPrefix[]): Iterable<BitPrefix> {
+  return new Map(values.map((value) => [`${value.ipv6} ${value.bits} ${value.bytes.join()}`, value])).values()
 }
 
 function writeTaskFilter(

@@ -6,7 +6,18 @@ import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import type { Turns } from '../../host/turns.ts'
 import { u32 } from '../bytes.ts'
 import type { TextEntry } from './texts.ts'
-import { EDGE, EMPTY_SET, NODE, NUMBER_KEY, SET, SET_WORDS, SUFFIX_ENTRY, TEXT_ENTRY, TEXT_VALUE } from '../wire.ts'
+import {
+  EDGE,
+  EMPTY_SET,
+  NODE,
+  NUMBER_KEY,
+  SET,
+  SET_WORDS,
+  SOCKET_ENTRY,
+  SUFFIX_ENTRY,
+  TEXT_ENTRY,
+  TEXT_VALUE,
+} from '../wire.ts'
 
 /** A number of a filter that has more of them than fit into the filter itself. */
 export interface NumberEntry {
@@ -18,6 +29,13 @@ export interface NumberEntry {
 export interface SuffixEntry {
   readonly filter: number
   readonly bytes: Buffer
+}
+
+/** A value of a filter on a socket (bpf/match/socket.h). */
+export interface SocketEntry {
+  readonly filter: number
+  readonly bits: number
+  readonly bytes: readonly number[]
 }
 
 /** An edge of the tree of path components and the node that it leads to (bpf/match/path.h). */
@@ -60,6 +78,7 @@ export interface Tables {
   readonly texts: TextEntry[]
   readonly suffixes: SuffixEntry[]
   readonly edges: Edge[]
+  readonly sockets: SocketEntry[]
   /** The last filter's and the last node's number, from 1 on. */
   lastFilter: number
   lastNode: number
@@ -73,11 +92,12 @@ export const emptyTables = (): Tables => ({
   texts: [],
   suffixes: [],
   edges: [],
+  sockets: [],
   lastFilter: 0,
   lastNode: 0,
 })
 
-type MapName = 'selectors' | 'sets' | 'number_sets' | 'numbers' | 'texts' | 'suffixes' | 'edges'
+type MapName = 'selectors' | 'sets' | 'number_sets' | 'numbers' | 'texts' | 'suffixes' | 'edges' | 'socket_values'
 
 type Entry = readonly [key: Buffer, value: Buffer]
 
@@ -95,6 +115,7 @@ function entriesOf(tables: Tables): Record<MapName, Iterable<Entry>> {
     texts: tables.texts.values().map((entry): Entry => [textKey(entry, TEXT_ENTRY), textValue(entry)]),
     suffixes: tables.suffixes.values().map((entry): Entry => [textKey(entry, SUFFIX_ENTRY), u32(entry.bytes.length)]),
     edges: tables.edges.values().map((edge): Entry => [edgeKey(edge), nodeBytes(edge.to)]),
+    socket_values: tables.sockets.values().map((entry): Entry => [socketKey(entry), Buffer.from([1])]),
   }
 }
 
@@ -111,6 +132,7 @@ export function mapSizes(tables: Tables): Record<MapName, number> {
     texts: size(tables.texts),
     suffixes: size(tables.suffixes),
     edges: size(tables.edges),
+    socket_values: size(tables.sockets),
   }
 }
 
@@ -142,6 +164,14 @@ function numberKey({ filter, number }: NumberEntry): Buffer {
   const key = Buffer.alloc(NUMBER_KEY.bytes)
   key.writeUInt32LE(filter, NUMBER_KEY.filter)
   key.writeBigUInt64LE(number, NUMBER_KEY.number)
+  return key
+}
+
+function socketKey({ filter, bits, bytes }: SocketEntry): Buffer {
+  const key = Buffer.alloc(SOCKET_ENTRY.bytes)
+  key.writeUInt32LE(8 * (SOCKET_ENTRY.value - SOCKET_ENTRY.filter) + bits, SOCKET_ENTRY.bits)
+  key.writeUInt32LE(filter, SOCKET_ENTRY.filter)
+  key.set(bytes, SOCKET_ENTRY.value)
   return key
 }
 

@@ -35,6 +35,9 @@ export interface ArgumentRecord {
   readonly size_arg?: string
   readonly long_arg?: string
   readonly string_arg?: string
+  readonly sock_arg?: Readonly<Record<string, string | number>>
+  readonly skb_arg?: Readonly<Record<string, string | number>>
+  readonly sockaddr_arg?: Readonly<Record<string, string | number>>
   readonly error_arg?: { readonly Message?: string }
   readonly label?: string
 }

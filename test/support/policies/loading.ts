@@ -126,6 +126,8 @@ function shown(argument: Argument): string {
       return `${argument.field} ${exact(argument.value, argument.raw)}${argument.truncated ? ' [truncated]' : ''}`
     case 'error':
       return argument.field
+    case 'struct':
+      return `${argument.field} ${argument.text}`
     default:
       return `${argument.field} ${argument.value}`
   }

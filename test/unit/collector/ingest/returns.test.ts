@@ -45,7 +45,7 @@ const shown = (events: readonly ProcessEvent[]): string[] =>
     assert.ok(each.type === 'process_kprobe')
     const [arg] = each.args
     const { returned } = each
-    return `${arg?.kind === 'string' ? arg.value : ''} ${returned === undefined || returned.kind === 'file' ? '' : returned.kind === 'error' ? returned.message : returned.value}`
+    return `${arg?.kind === 'string' ? arg.value : ''} ${returned === undefined || returned.kind === 'file' || returned.kind === 'struct' ? '' : returned.kind === 'error' ? returned.message : returned.value}`
   })
 
 /** Plays additions (`+`, with a name) and ends; returns what went on. */

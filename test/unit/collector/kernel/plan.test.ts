@@ -100,6 +100,11 @@ const TYPES: ReadonlyArray<readonly [type: string, fits: string[], not: string[]
   ['uint32', ['unsigned int', 'int'], ['void *', 'union u', 'float']],
   ['size_t', ['unsigned long'], ['const struct s', 'char *']],
   ['uint64', ['unsigned long long', 'long'], ['void']],
+  ['sock', ['struct sock *', 'const struct sock *'], ['struct socket *', 'struct sock **', 'struct sock', 'void *']],
+  ['socket', ['struct socket *'], ['struct sock *', 'int']],
+  ['skb', ['struct sk_buff *', 'const struct sk_buff *'], ['struct skb *', 'struct sk_buff **']],
+  ['sockaddr', ['struct sockaddr *', 'struct sockaddr_unsized *'], ['struct sockaddr_in *', 'struct msghdr *']],
+  ['net_device', ['struct net_device *'], ['struct net *', 'char *']],
   ['nop', ['int', 'void *', 'struct s', '...'], []],
 ]
 

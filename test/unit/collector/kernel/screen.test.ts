@@ -65,6 +65,7 @@ function matches(each: ArgumentFilter, { args }: HookSpec, params: readonly Para
   if (each.class === 'number') {
     return numberMatches(each, narrowed(type.read, typeof param === 'bigint' ? param : assert.fail('no number')))
   }
+  if (each.class === 'socket') return assert.fail('no socket')
   const text = param === undefined || typeof param === 'bigint' ? '' : textOf(param)
   return text !== '' && textMatches(each, text)
 }

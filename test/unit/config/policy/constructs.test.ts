@@ -56,7 +56,7 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     'int sint8 int8 uint8 sint16 int16 uint16 uint32 sint32 int32 ulong uint64 size_t long sint64 int64 string file path nop',
   ).map((type) => [`type ${type}`, selector('', type), LOADS] as const),
   ...words(
-    'char_buf char_iovec skb sock sockaddr socket sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter cred const_buf load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc net_device bpf_cmd dentry bpf_prog',
+    'char_buf char_iovec sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter cred const_buf load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc bpf_cmd dentry bpf_prog',
   ).map((type) => [`type ${type}`, selector('', type), later('argument type', type)] as const),
   ['type auto', selector('', 'auto'), 'type "auto" is not valid for a kprobe'],
   ['type syscall64', selector('', 'syscall64'), 'type "syscall64" is not valid for a kprobe'],
@@ -69,8 +69,22 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
     ),
   ),
   ...words(
-    'SPort NotSPort SPortPriv NotSportPriv DPort NotDPort DPortPriv NotDPortPriv SAddr NotSAddr DAddr NotDAddr Protocol Family State InMap NotInMap CapabilitiesGained InRange NotInRange SubString SubStringIgnCase CelExpr FileType NotFileType',
+    'InMap NotInMap CapabilitiesGained InRange NotInRange SubString SubStringIgnCase CelExpr FileType NotFileType',
   ).map((operator) => [operator, filter('int', operator, '1'), later('operator', operator)] as const),
+  ...words('sock socket skb sockaddr net_device').map((type) => [`type ${type}`, selector('', type), LOADS] as const),
+  ...words('SAddr NotSAddr DAddr NotDAddr').map(
+    (operator) => [operator, filter('sock', operator, '10.0.0.0/8', 'fd00::/8'), LOADS] as const,
+  ),
+  ...words('SPort NotSPort DPort NotDPort').map(
+    (operator) => [operator, filter('skb', operator, '80', '8000:8999'), LOADS] as const,
+  ),
+  ...words('SPortPriv NotSportPriv DPortPriv NotDPortPriv').map(
+    (operator) => [operator, filter('socket', operator), LOADS] as const,
+  ),
+  ['Protocol', filter('skb', 'Protocol', 'IPPROTO_TCP'), LOADS],
+  ['Family', filter('sockaddr', 'Family', 'AF_INET'), LOADS],
+  ['State', filter('sock', 'State', 'TCP_LISTEN'), LOADS],
+  ['Equal on a net_device', filter('net_device', 'Equal', 'lo'), LOADS],
   ['matchPIDs', selector('matchPIDs: [{operator: In, values: [1], followForks: true, isNamespacePID: true}]'), LOADS],
   ['matchBinaries', selector('matchBinaries: [{operator: Prefix, values: [/a]}]'), LOADS],
   ['matchParentBinaries', selector('matchParentBinaries: [{operator: In, values: [/a]}]'), LOADS],

@@ -41,15 +41,13 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
 ]
 
 const TYPES =
-  'char_buf char_iovec skb sock sockaddr ' +
-  'socket sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter cred const_buf ' +
-  'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc net_device bpf_cmd ' +
+  'char_buf char_iovec ' +
+  'sockaddr_un fd filename bpf_attr perf_event bpf_map user_namespace capability kiocb iov_iter cred const_buf ' +
+  'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc bpf_cmd ' +
   'dentry bpf_prog'
 
 const OPERATORS =
-  'SPort NotSPort SPortPriv NotSportPriv DPort NotDPort DPortPriv NotDPortPriv SAddr ' +
-  'NotSAddr DAddr NotDAddr Protocol Family State InMap NotInMap CapabilitiesGained InRange NotInRange SubString ' +
-  'SubStringIgnCase CelExpr FileType NotFileType'
+  'InMap NotInMap CapabilitiesGained InRange NotInRange SubString SubStringIgnCase CelExpr FileType NotFileType'
 
 function messages(yaml: string): string[] {
   const head = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: { name: p }\n'

@@ -132,6 +132,11 @@ export const text = (value: string): Argument => ({
   raw: undefined,
   truncated: false,
 })
+export const struct = (
+  field: string,
+  value: string,
+  ...members: ReadonlyArray<readonly [string, string | number | bigint]>
+): Argument => ({ kind: 'struct', field, text: value, members })
 export const unread = (message: string): Argument => ({ kind: 'error', field: 'error_arg', message })
 
 const base = { seq: 1, time: { sec: 1713061094, nsec: 376304204 }, refcnt: 1 }

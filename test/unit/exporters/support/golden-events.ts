@@ -14,6 +14,7 @@ import {
   makePod,
   makeProcess,
   size,
+  struct,
   text,
   uint,
   unread,
@@ -96,6 +97,43 @@ export function goldenEvents(): Event[] {
     makeKprobe({
       process: makeProcess({ pod: makePod({ workload: 'x', workloadKind: 'Rollout', container: undefined }) }),
       args: [file('/etc/passwd'), int(4)],
+    }),
+    makeKprobe({
+      hook: hook('tcp_connect', { labels: ['where'] }),
+      args: [
+        struct(
+          'sock_arg',
+          'tcp 10.0.0.1:40000 -> 10.0.0.2:443',
+          ['family', 'AF_INET'],
+          ['type', 'SOCK_STREAM'],
+          ['protocol', 'IPPROTO_TCP'],
+          ['saddr', '10.0.0.1'],
+          ['daddr', '10.0.0.2'],
+          ['sport', 40000],
+          ['dport', 443],
+          ['cookie', 18446623346734432256n],
+          ['state', 'TCP_SYN_SENT'],
+        ),
+      ],
+    }),
+    makeKprobe({
+      hook: hook('ip6_output'),
+      args: [
+        struct(
+          'skb_arg',
+          'udp [fd00::1]:53 -> [fd00::2]:5353',
+          ['len', 49],
+          ['saddr', 'fd00::1'],
+          ['daddr', 'fd00::2'],
+          ['sport', 53],
+          ['dport', 5353],
+          ['proto', 17],
+          ['protocol', 'IPPROTO_UDP'],
+          ['family', 'AF_INET6'],
+        ),
+        struct('sockaddr_arg', '10.0.0.2:443', ['family', 'AF_INET'], ['addr', '10.0.0.2'], ['port', 443]),
+        struct('sock_arg', ''),
+      ],
     }),
   ]
   return events.map((event, i) => ({ ...event, seq: i + 1 }))

@@ -124,6 +124,12 @@ function valueOf(argument: Argument): { readonly [key: string]: Json } {
       return { [argument.field]: argument.value.toString() }
     case 'string':
       return { string_arg: argument.value.toWellFormed() }
+    case 'struct':
+      return {
+        [argument.field]: Object.fromEntries(
+          argument.members.map(([key, value]) => [key, typeof value === 'number' ? value : value.toString()]),
+        ),
+      }
     case 'error':
       return { error_arg: prune({ Message: word(argument.message) }) }
   }

@@ -68,6 +68,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
   tables.texts.push({ filter: 4, bytes: Buffer.from('/a'), len: 2, next: 7 })
   tables.suffixes.push({ filter: 5, bytes: Buffer.from('b.') })
   tables.edges.push({ word: 0x6261n, node: 6, len: EDGE_OPEN + 2, to: { id: 7, here: 8, below: 9, open: 0x80 } })
+  tables.sockets.push({ filter: 6, bits: 9, bytes: [10, 128, 0, 0] })
   const object = fakeMaps()
   await fillMaps(object, tables, new Turns())
   const zeroes = (bytes: number): string => '00'.repeat(bytes)
@@ -82,6 +83,7 @@ test('tables: every entry goes into its map, which has room for it', async () =>
     suffixes: [`3000000005000000622e${zeroes(126)} 02000000`],
     edges: ['61620000000000000600000002000080 07000000080000000900000080000000'],
     scratch: [],
+    socket_values: [`29000000060000000a80${zeroes(14)} 01`],
   })
   for (const [name, size] of Object.entries(mapSizes(tables))) {
     assert.equal(size, object.entries.get(name)?.length, name)
@@ -113,5 +115,6 @@ test('tables: a map without entries has the least size that the kernel takes', (
     texts: 1,
     suffixes: 1,
     edges: 1,
+    socket_values: 1,
   })
 })

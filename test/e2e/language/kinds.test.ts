@@ -1,9 +1,9 @@
 /** Kinds of hooks and lists that only a kernel can fill: what they report of calls that are known. */
 import assert from 'node:assert/strict'
 import test, { after, before, describe } from 'node:test'
-import { actBinary, line, runAct } from './support/act.ts'
-import { TestAgent, cannotRun } from './support/agent.ts'
-import type { Line } from './support/record.ts'
+import { actBinary, line, runAct } from '../support/act.ts'
+import { TestAgent, cannotRun } from '../support/agent.ts'
+import type { Line } from '../support/record.ts'
 
 const skip = cannotRun()
 

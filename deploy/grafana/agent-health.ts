@@ -125,10 +125,16 @@ export const agentHealth = (): DashboardBuilder =>
       ),
     )
     .withPanel(
-      metricsOverTime({ title: 'Events, by policy and hook', width: 12, unit: 'cps' }, [
-        sumBy('policy, hook', rate('ktrail_hook_events_total')),
-        '{{policy}} {{hook}}',
-      ]),
+      metricsOverTime(
+        {
+          title: 'Matched calls, by policy and hook',
+          width: 12,
+          unit: 'cps',
+          description: 'With an event, or suppressed.',
+        },
+        [sumBy('policy, hook', rate('ktrail_hook_events_total')), '{{policy}} {{hook}}'],
+        [sumBy('policy, hook', rate('ktrail_hook_suppressed_total')), '{{policy}} {{hook}} suppressed'],
+      ),
     )
     .withPanel(
       metricsOverTime({ title: 'Tampering', width: 12, description: 'Must be 0.' }, [

@@ -42,18 +42,25 @@ esac
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-missing=()
 if ! command -v dpkg-query >/dev/null; then
   die "this machine has no dpkg: install the equivalents of ${packages[*]} yourself, or use Debian 12"
 fi
-for package in "${packages[@]}"; do
-  installed "$package" || missing+=("$package")
-done
-extra=()
-for package in "${optional[@]}"; do
-  installed "$package" || extra+=("$package")
-done
-[ $((${#missing[@]} + ${#extra[@]})) -gt 0 ] || exit 0
+look() {
+  local package
+  missing=() extra=()
+  for package in "${packages[@]}"; do
+    installed "$package" || missing+=("$package")
+  done
+  for package in "${optional[@]}"; do
+    installed "$package" || extra+=("$package")
+  done
+  [ $((${#missing[@]} + ${#extra[@]})) -gt 0 ] || exit 0
+}
+look
+# apt-get waits for another one that installs, but not for one that reads lists. This file is the lock; another process may have installed them.
+exec 5<"$0"
+flock 5
+look
 
 log "installing Debian packages: ${missing[*]} ${extra[*]}"
 log=$(mktemp)

@@ -70,10 +70,10 @@ describe('Debian package', () => {
     const exposure = Number(/Overall exposure level for ktrail\.service: (\d+\.\d+)/.exec(security)?.[1])
     assert.ok(exposure <= MOST_EXPOSED, `systemd-analyze security: ${exposure}`)
     console.log(`systemd-analyze security: ${exposure}`)
-    console.log(root.boot('6.12', 'test/systemd/unit.test.ts'))
+    root.boot('6.12', 'test/systemd/unit.test.ts')
   })
 
-  it('Debian 13: installed, with man page, completion and a unit that its systemd takes', () => {
+  it('Debian 13: installed, with man page, completion and a unit that its systemd takes; it reports an access', () => {
     using root = new FreshRoot('trixie')
     root.run('dpkg', '--install', ...root.add([deb]))
     root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml', '/etc/ktrail/policies')
@@ -86,6 +86,8 @@ describe('Debian package', () => {
       'fish/vendor_completions.d/ktrail.fish',
     ])
       assert.match(files, new RegExp(`^/usr/share/${file}$`, 'm'))
+    const printing = '/usr/lib/ktrail/dist/config/ktrail.yaml'
+    assert.match(root.events('/usr/bin/ktrail', 'run', '--config', printing), /read {4}\S+ \S*\/cat \/etc\/passwd/)
   })
 
   it('the same sources give the same bytes', () => {

@@ -62,11 +62,15 @@ export class FreshRoot implements Disposable {
     return eventsIn(this.folder, ...agent)
   }
 
-  /** Boots it on a real kernel, with its systemd as init, and runs a test file of the checkout there. Returns what the test printed. */
-  boot(kernel: string, testFile: string): string {
+  /** Boots it on a real kernel, with its systemd as init, and runs a test file of the checkout there; prints what the test prints. */
+  boot(kernel: string, testFile: string): void {
     const command = ['node', '--disable-warning=ExperimentalWarning', '--test', '--test-reporter=spec', testFile]
-    const guest = [kernel, '--cpus', '2', '--timeout', '600', '--system', this.folder]
-    return run('test/support/guest/run.sh', [...guest, '--', ...command])
+    const guest = [kernel, '--cpus', '2', '--timeout', '900', '--system', this.folder]
+    const { status } = spawnSync('test/support/guest/run.sh', [...guest, '--', ...command], {
+      cwd: ROOT,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
+    if (status !== 0) throw new Error(`${testFile} in a guest with the root ${this.folder}: exit code ${status}`)
   }
 
   [Symbol.dispose](): void {

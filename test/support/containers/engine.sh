@@ -6,7 +6,7 @@ set -euo pipefail
 . "$ROOT/deploy/setup/apt.sh"
 
 folder=$CACHE/docker/engine
-if [ -x "$folder/usr/sbin/dockerd" ]; then
+if [ -x "$folder/usr/bin/ctr" ]; then
   echo "$folder"
   exit 0
 fi
@@ -18,7 +18,7 @@ mkdir -p "$CACHE/docker"
 exec 7>"$CACHE/docker/.lock"
 flock 7
 # Another process may have fetched it while we waited.
-if [ -x "$folder/usr/sbin/dockerd" ]; then
+if [ -x "$folder/usr/bin/ctr" ]; then
   echo "$folder"
   exit 0
 fi
@@ -34,7 +34,7 @@ fetch() {
 read_suite own || log 'not all package lists could be read, going on'
 fetch docker.io containerd runc
 
-programs=(usr/sbin/dockerd usr/bin/containerd usr/bin/containerd-shim-runc-v2 usr/sbin/runc)
+programs=(usr/sbin/dockerd usr/bin/containerd usr/bin/containerd-shim-runc-v2 usr/bin/ctr usr/sbin/runc)
 # Without clients, documentation and units: 145 of 250 MB.
 keep=()
 for program in "${programs[@]}"; do keep+=(! -path "$fresh/$program"); done

@@ -18,6 +18,7 @@ import { Housekeeping } from './host/housekeeping.ts'
 import { IdleMemory, collectGarbage } from './host/idle-memory.ts'
 import { takeLock } from './host/lock.ts'
 import { MemoryGuard, logPressure } from './host/memory.ts'
+import { Announcements } from './identity/announced.ts'
 import { followPods } from './identity/follow-pods.ts'
 import { Identity } from './identity/identity.ts'
 import { Pods } from './identity/pods.ts'
@@ -90,9 +91,12 @@ export async function startAgent(
   const sources = new AsyncDisposableStack()
   undo.use(sources)
   const runtimes = config.containers && undo.use(new Runtimes({ config: config.containers, log }))
+  const announced = new Announcements()
   const asks = pods !== undefined || runtimes !== undefined
   const enrichment = new Enrichment(
-    asks ? new Identity({ pods, runtimes }, (process, known) => ingest.processes.identify(process, known)) : undefined,
+    asks
+      ? new Identity({ pods, runtimes, announced }, (process, known) => ingest.processes.identify(process, known))
+      : undefined,
     { ...ENRICHMENT_BOUNDS, ms: config.kubernetes?.pod_wait ?? ENRICHMENT_BOUNDS.ms },
   )
   void runtimes?.start()
@@ -104,7 +108,7 @@ export async function startAgent(
   const stops = undo.use(new AgentStops())
   const guard = makeGuard({ kernel, ingest, stops, facts, procfs: config.procfs, log })
   const ready = (): boolean => telemetry.ready
-  const api = undo.use(new Api({ delivery, ingest, policies, nodeName, config, facts, log, ready }))
+  const api = undo.use(new Api({ delivery, ingest, policies, announced, nodeName, config, facts, log, ready }))
   const reloader = undo.use(
     new Reloader({
       file: configFile,

@@ -1,6 +1,7 @@
 /** What the API needs of the agent. */
 import type { Config } from '../../config/agent/schema.ts'
 import type { Delivery } from '../delivery/delivery.ts'
+import type { Announcements } from '../identity/announced.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import type { KernelFacts } from '../kernel/facts.ts'
 import type { Policies } from '../policies/registry.ts'
@@ -10,6 +11,7 @@ export interface ApiOptions {
   readonly delivery: Pick<Delivery, 'subscribe' | 'tap' | 'tapCount' | 'fanout'>
   readonly ingest: Pick<Ingest, 'now' | 'processes'>
   readonly policies: Pick<Policies, 'list' | 'add' | 'remove' | 'enable' | 'disable'>
+  readonly announced: Pick<Announcements, 'add'>
   readonly nodeName: string
   readonly config: Config
   readonly facts: KernelFacts

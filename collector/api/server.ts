@@ -14,6 +14,7 @@ import { addDebug } from './services/debug.ts'
 import { addExporters } from './services/exporters.ts'
 import { addInfo } from './services/info.ts'
 import { addPolicies } from './services/policies.ts'
+import { addRuntimeHook } from './services/runtime-hook.ts'
 import { Health, addReflection } from './services/standard.ts'
 
 /** A policy may have 256 KiB, and one that is somewhat larger is refused in a sentence of its own. */
@@ -46,6 +47,7 @@ export function serverOf(options: ApiOptions, counts: ReaderCounts, tls: ServerT
   )
   addExporters(methods, delivery)
   addInfo(methods, options)
+  addRuntimeHook(methods, options)
   addDebug(methods, { log, processes: ingest.processes, encoder: readers.encoder })
   const health = new Health(methods, ready)
   addReflection(methods)

@@ -6,11 +6,13 @@
  * in a pod's cgroup waits for Kubernetes, where that is asked; one in another container for its runtime, where that is asked. Waits are bounded
  * in number; the stage bounds them in time and bytes. An event whose wait is over goes with the pod as far as it is known, by its cgroup.
  */
-import type { Process, ProcessEvent } from '../../exporters/contract/event.ts'
+import type { Pod, Process, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { Enricher } from '../enrich/enrichment.ts'
 import type { Placed } from '../process/place.ts'
 import type { Runtimes } from '../runtimes/runtimes.ts'
 import { mayBeProbe } from './exec-probe.ts'
+import type { Announced, Announcements } from './announced.ts'
+import { SHORT_ID } from './pods.ts'
 import type { Pods } from './pods.ts'
 
 /** More containers than a node starts while one is waited for. */
@@ -23,6 +25,7 @@ interface Wait {
 
 /** Who knows of containers; absent: not asked. */
 export interface IdentitySources {
+  readonly announced?: Announcements | undefined
   readonly pods?: Pods | undefined
   readonly runtimes?: Pick<Runtimes, 'lookup'> | undefined
 }
@@ -30,16 +33,29 @@ export interface IdentitySources {
 export class Identity implements Enricher {
   readonly #pods: Pods | undefined
   readonly #runtimes: IdentitySources['runtimes']
+  readonly #announced: Announcements | undefined
   readonly #identify: (process: Process, known: Partial<Placed>) => void
   /** By short container id; the oldest first. */
   readonly #waits = new Map<string, Wait>()
+  /** Pods with a container as it was announced. */
+  readonly #announcedPods = new WeakMap<Announced, Pod>()
 
   /** `identify` changes the process and discards what was rendered of it. */
-  constructor({ pods, runtimes }: IdentitySources, identify: (process: Process, known: Partial<Placed>) => void) {
+  constructor(
+    { pods, runtimes, announced }: IdentitySources,
+    identify: (process: Process, known: Partial<Placed>) => void,
+  ) {
     this.#pods = pods
     this.#runtimes = runtimes
     this.#identify = identify
+    this.#announced = announced
     if (pods !== undefined) pods.onContainer = (id) => this.#came(id)
+    announced?.listen(({ id, podUid }) => {
+      const shortId = id.slice(0, SHORT_ID)
+      // Asked before its first event comes.
+      if (pods === undefined || podUid === '') void runtimes?.lookup(shortId)
+      this.#came(shortId)
+    })
   }
 
   pending({ process, parent }: ProcessEvent): Promise<void> | undefined {
@@ -52,17 +68,32 @@ export class Identity implements Enricher {
 
   /** What is still to come will tell more: `later` from Kubernetes, a promise from a runtime. */
   #find(process: Process): Promise<void> | 'later' | undefined {
-    if (process.pod?.container !== undefined || process.container !== undefined) return undefined
+    if (isWhole(process)) return undefined
     const { docker, podUid = '', pod } = process
     const found = this.#pods?.container(docker)
     if (found !== undefined) {
-      this.#identify(process, { pod: found.pod, execProbe: mayBeProbe(process, found.probes) })
+      if (found.pod !== pod) {
+        this.#identify(process, { pod: found.pod, execProbe: mayBeProbe(process, found.probes) })
+      }
       return undefined
     }
     if (this.#pods === undefined || podUid === '') return this.#findAtRuntime(process)
-    const only = pod === undefined ? this.#pods.pod(podUid) : undefined
-    if (only !== undefined) this.#identify(process, { pod: only })
-    return 'later'
+    const only = this.#pods.pod(podUid)
+    const early = this.#announced?.get(docker)
+    const known = only && early ? this.#announcedPod(only, early) : (only ?? pod)
+    if (known !== pod) this.#identify(process, { pod: known })
+    // What was announced is enough, so that no event waits for kubelet.
+    return known !== undefined && early !== undefined ? undefined : 'later'
+  }
+
+  #announcedPod(pod: Pod, announced: Announced): Pod {
+    if (announced.container === undefined) return pod
+    let made = this.#announcedPods.get(announced)
+    if (made === undefined || made.uid !== pod.uid || made.labels !== pod.labels) {
+      made = { ...pod, container: announced.container }
+      this.#announcedPods.set(announced, made)
+    }
+    return made
   }
 
   #findAtRuntime(process: Process): Promise<void> | undefined {
@@ -87,4 +118,9 @@ export class Identity implements Enricher {
     this.#waits.get(id)?.resolve()
     this.#waits.delete(id)
   }
+}
+
+/** Nothing more can become known of it. The API server tells more of a container than was announced: its image with the digest. */
+function isWhole({ pod, container }: Process): boolean {
+  return container !== undefined || (pod?.container !== undefined && pod.container.imageId !== '')
 }

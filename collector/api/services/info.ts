@@ -40,8 +40,6 @@ export function addInfo(methods: Methods, { config, facts, ready }: InfoSources)
     conf: Object.entries(confOf(config)).map(([key, value]) => ({ key, value: anyOf(value) })),
     build: {},
   }))
-  // There is no container identity yet: what the hook of the runtime announces is not needed, and must not fail the container.
-  methods.unary(method.runtimeHook, () => ({}))
 
   for (const each of [method.listSensors, method.enableSensor, method.disableSensor, method.removeSensor]) {
     methods.unary<DescMessage, DescMessage>(each, refuseSensors)

@@ -142,3 +142,19 @@ export const TOP: CommandSpec = {
   examples: ['ktrail top', 'ktrail top --once'],
   load: async () => (await import('../top/top.ts')).topCommand,
 }
+
+export const OCI_HOOK: CommandSpec = {
+  summary: 'tells the agent of a container; run by its runtime',
+  usage: ['[--server ADDRESS] [--log FILE] < STATE'],
+  text: [
+    'A createRuntime hook of the OCI runtime specification: the runtime runs it before the first program of a container, with the state of the container on standard input. The agent then knows the container, its cgroup and its pod from the first event on.',
+    'It never keeps a container from starting: after two seconds, or when anything is wrong, it ends with 0 and writes a line to its log.',
+  ],
+  options: {
+    server: { value: 'ADDRESS', about: 'default: unix:///run/ktrail/ktrail.sock' },
+    log: { value: 'FILE', offered: 'files', about: 'for what went wrong; default: /var/log/ktrail/oci-hook.log' },
+  },
+  exits: '0 always, but for wrong options: 2',
+  examples: ['ktrail oci-hook < state.json'],
+  load: async () => (await import('../oci-hook.ts')).ociHookCommand,
+}

@@ -1,5 +1,5 @@
 /** All commands, in the order in which they are listed. */
-import { EVENTS, POLICY, STATUS, TAP, TOP } from './agent.ts'
+import { EVENTS, OCI_HOOK, POLICY, STATUS, TAP, TOP } from './agent.ts'
 import { CHECK, COMPLETION, CONFIG, INIT, RUN, VERSION } from './host.ts'
 import { AUDIT, SPOOL } from './sinks.ts'
 import type { GroupSpec } from './spec.ts'
@@ -18,11 +18,12 @@ export const KTRAIL: GroupSpec = {
     policy: POLICY,
     spool: SPOOL,
     audit: AUDIT,
+    'oci-hook': OCI_HOOK,
     completion: COMPLETION,
     version: VERSION,
   },
   notes: [
-    "The default for --config is ktrail's own config/ktrail.yaml. While it runs, the agent answers GET /livez, /readyz, /metrics, /status on server.http (default 127.0.0.1:2112). SIGUSR1 reopens log files, SIGHUP also reloads the config; SIGTERM and SIGINT drain and stop.",
+    "The default for --config is ktrail's own config/ktrail.yaml. The agent answers GET /livez, /readyz, /metrics, /status on server.http (127.0.0.1:2112). SIGUSR1 reopens log files, SIGHUP reloads the config, too; SIGTERM drains and stops.",
   ],
   exits: '0 done, 1 failed, 2 wrong usage, 78 wrong config or policy',
 }

@@ -18,6 +18,7 @@ import { Api } from '../../../collector/api/api.ts'
 import { Delivery } from '../../../collector/delivery/delivery.ts'
 import { LostRanges } from '../../../collector/delivery/lost-ranges.ts'
 import { collectGarbage } from '../../../collector/host/idle-memory.ts'
+import { Announcements } from '../../../collector/identity/announced.ts'
 import { serve } from '../../../collector/telemetry/http.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { createLog } from '../../../collector/telemetry/log.ts'
@@ -64,6 +65,7 @@ const api = new Api({
   ingest: { now: () => ({ sec: 0, nsec: 0 }), processes: table },
   policies: { list: () => [], add: noKernel, remove: noKernel, enable: noKernel, disable: noKernel },
   config: { ...config, server: { ...config.server, grpc: { path: socket } } },
+  announced: new Announcements(),
   nodeName: 'bench',
   facts,
   log,

@@ -7,6 +7,7 @@ import { Api } from '../../../collector/api/api.ts'
 import { Delivery } from '../../../collector/delivery/delivery.ts'
 import { LostRanges } from '../../../collector/delivery/lost-ranges.ts'
 import { collectGarbage } from '../../../collector/host/idle-memory.ts'
+import { Announcements } from '../../../collector/identity/announced.ts'
 import { chunks } from '../../../collector/ingest/source.ts'
 import { configOrThrow } from '../../../config/agent/check.ts'
 import { loadConfig } from '../../../config/agent/load.ts'
@@ -61,6 +62,7 @@ const api = new Api({
   delivery,
   ingest: { now: () => ({ sec: Math.floor(Date.now() / 1000), nsec: 0 }), processes: line.table },
   policies: { list: () => [], add: noKernel, remove: noKernel, enable: noKernel, disable: noKernel },
+  announced: new Announcements(),
   nodeName: NODE_NAME,
   config,
   facts: facts(6, 12),

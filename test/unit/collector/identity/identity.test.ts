@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Enrichment } from '../../../../collector/enrich/enrichment.ts'
+import { Announcements } from '../../../../collector/identity/announced.ts'
+import type { Announcement } from '../../../../collector/identity/announced.ts'
 import { Identity } from '../../../../collector/identity/identity.ts'
 import { Pods } from '../../../../collector/identity/pods.ts'
 import type { NamedContainer, Process, ProcessEvent } from '../../../../exporters/contract/event.ts'
@@ -10,6 +12,14 @@ import { makeExec, makeNamedContainer, makeParent, makeProcess } from '../../exp
 import { ID, OTHER_ID, UID, known } from './support/pods.ts'
 
 const docker = ID.slice(0, 31)
+const announcement = (annotations: Record<string, string>): Announcement => ({
+  containerID: ID,
+  cgroupsPath: `/kubepods/pod${UID}/${ID}`,
+  annotations,
+  containerName: '',
+  containerImage: '',
+  podUID: UID,
+})
 const inPod = (change: Partial<Process> = {}): Process => makeProcess({ docker, podUid: UID, ...change })
 
 interface Rig {
@@ -154,4 +164,59 @@ test('identity: where Kubernetes is not asked, a pod’s container gets its name
 test('identity: a container that no runtime knows passes without a name', () => {
   const identity = new Identity({ runtimes: { lookup: () => undefined } }, () => assert.fail())
   assert.equal(identity.pending(makeExec({ process: inPod(), parent: undefined })), undefined)
+})
+
+test('identity: a container that its runtime announced is known with its pod at its first event; later more of it', async () => {
+  const pods = new Pods()
+  const announced = new Announcements()
+  const changed: Process[] = []
+  const identity = new Identity({ pods, announced }, (process, more) => void changed.push(Object.assign(process, more)))
+  const scheduled = known({})
+  pods.set(scheduled, undefined)
+  const process = inPod()
+  const event = makeExec({ process, parent: undefined })
+  // One that waits already goes on.
+  const wait = identity.pending(event) ?? assert.fail()
+  assert.equal(await announced.add(announcement({ 'io.kubernetes.cri.container-name': 'main' })), true)
+  await wait
+  assert.equal(identity.pending(event), undefined)
+  assert.deepEqual(process.pod?.container, {
+    id: `containerd://${ID}`,
+    name: 'main',
+    image: '',
+    imageId: '',
+    privileged: false,
+  })
+  const { pod } = process
+  assert.equal(identity.pending(event), undefined)
+  const sibling = inPod({ pid: 2 })
+  assert.equal(identity.pending(makeExec({ process: sibling, parent: undefined })), undefined)
+  assert.equal(sibling.pod, pod)
+  pods.set(known({ id: ID }), scheduled)
+  assert.equal(identity.pending(event), undefined)
+  assert.equal(process.pod?.container?.imageId, 'docker.io/library/busybox@sha256:3fbc')
+  const changes = changed.length
+  assert.equal(identity.pending(event), undefined)
+  assert.equal(changed.length, changes)
+})
+
+test('identity: events of an announced pause container do not wait', async () => {
+  const pods = new Pods()
+  const announced = new Announcements()
+  const identity = new Identity({ pods, announced }, (process, more) => void Object.assign(process, more))
+  pods.set(known({}), undefined)
+  await announced.add(announcement({ 'io.kubernetes.cri.container-type': 'sandbox' }))
+  const process = inPod()
+  assert.equal(identity.pending(makeExec({ process, parent: undefined })), undefined)
+  assert.deepEqual([process.pod?.name, process.pod?.container], ['web', undefined])
+})
+
+test('identity: the runtime of an announced container is asked for its name at once', async () => {
+  const asked: string[] = []
+  const announced = new Announcements()
+  const lookup = (id: string): undefined => void asked.push(id)
+  const identity = new Identity({ runtimes: { lookup }, announced }, () => assert.fail())
+  await announced.add(announcement({}))
+  assert.deepEqual(asked, [docker])
+  assert.equal(identity.pending(makeExec({ process: makeProcess({ docker: '' }), parent: undefined })), undefined)
 })

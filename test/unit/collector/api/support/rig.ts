@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { Api } from '../../../../../collector/api/api.ts'
 import { Delivery } from '../../../../../collector/delivery/delivery.ts'
 import { LostRanges } from '../../../../../collector/delivery/lost-ranges.ts'
+import { Announcements } from '../../../../../collector/identity/announced.ts'
 import { Policies } from '../../../../../collector/policies/registry.ts'
 import type { ProcessTable } from '../../../../../collector/process/table.ts'
 import { configOrThrow } from '../../../../../config/agent/check.ts'
@@ -25,6 +26,7 @@ export class Rig implements AsyncDisposable {
   readonly kernel: FakeKernel = new FakeKernel()
   readonly policies: Policies = new Policies(this.kernel)
   readonly processes: ProcessTable = newTable()
+  readonly announced: Announcements = new Announcements()
   /** Lines of the agent's log. */
   readonly logged: string[] = []
   readonly log = pino({ level: 'info', base: null }, { write: (line: string) => this.logged.push(line) })
@@ -51,6 +53,7 @@ export class Rig implements AsyncDisposable {
       delivery: this.delivery,
       ingest: { now: () => NOW, processes: this.processes },
       policies: this.policies,
+      announced: this.announced,
       nodeName: NODE,
       config: configOrThrow(loadConfig(text, 'c.yaml', {})).config,
       facts: facts(6, 12),

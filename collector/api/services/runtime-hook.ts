@@ -1,0 +1,24 @@
+/** What hooks of container runtimes announce: Tetragon's RuntimeHook. */
+import type { Announcements } from '../../identity/announced.ts'
+import type { Log } from '../../telemetry/log.ts'
+import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
+import { ApiError } from '../rpc.ts'
+import type { Methods } from '../rpc.ts'
+
+export interface RuntimeHookOptions {
+  readonly announced: Pick<Announcements, 'add'>
+  readonly log: Pick<Log, 'debug'>
+}
+
+/** A container whose id no cgroup is named after is accepted too: Tetragon's hook may be set to keep a container from starting otherwise. */
+export function addRuntimeHook(methods: Methods, { announced, log }: RuntimeHookOptions): void {
+  methods.unary(FineGuidanceSensors.method.runtimeHook, async ({ event }) => {
+    if (event.case !== 'createContainer') {
+      throw new ApiError('INVALID_ARGUMENT', 'expected createContainer, the only event that a runtime announces')
+    }
+    const { containerID, cgroupsPath } = event.value
+    const isKnown = await announced.add(event.value)
+    log.debug({ container: containerID, cgroup: cgroupsPath, used: isKnown }, 'a runtime announced a container')
+    return {}
+  })
+}

@@ -44,7 +44,15 @@ const NUMBER: Spellings = new Map([
   ['LessThan', 'LessThan'],
   ['LT', 'LessThan'],
   ['Mask', 'Mask'],
+  ['InMap', 'Equal'],
+  ['NotInMap', 'NotEqual'],
+  ['InRange', 'Equal'],
+  ['NotInRange', 'NotEqual'],
 ])
+
+/** Whose values may be ranges, such as 10:20. */
+export const takesRanges = (name: unknown): boolean =>
+  typeof name === 'string' && /^(?:Not)?In(?:Map|Range)$/.test(name)
 
 const SOURCE: ReadonlyArray<readonly [string, SocketOperator]> = [
   ['SAddr', 'SAddr'],
@@ -116,6 +124,7 @@ const MEANT_OPERATORS: Readonly<Record<string, string>> = {
   ...named('there is no such operator: use Protocol with the other values', 'notprotocol'),
   ...named('there is no such operator: use Family with the other values', 'notfamily'),
   ...named('there is no such operator: use State with the other values', 'notstate'),
+  ...named('InRange', 'between range'),
   ...named('Mask', '& and bits bitmask hasflag'),
 }
 

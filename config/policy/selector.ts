@@ -1,7 +1,7 @@
 import { describe } from '../yaml/tree.ts'
 import { asHint, didYouMean } from '../yaml/suggest.ts'
 import type { ArgumentType } from './arguments.ts'
-import { LATER_OPERATORS, OPERATORS, OPERATORS_OF, isSocketOperator, meantOperator } from './operators.ts'
+import { LATER_OPERATORS, OPERATORS, OPERATORS_OF, isSocketOperator, meantOperator, takesRanges } from './operators.ts'
 import type { Operator, SocketOperator } from './operators.ts'
 import type { ArgumentFilter, ArgumentSpec, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
@@ -68,9 +68,10 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
     return { class: 'socket', arg, at: place.node.at, ...readSocketValues(operator, places, problems) }
   }
   const filter = { arg, operator, at: place.node.at }
+  const ranges = operatorAt?.node.kind === 'scalar' && takesRanges(operatorAt.node.value)
   switch (type.filter) {
     case 'number':
-      return { ...filter, class: type.filter, values: readNumbers(places, type, operator, problems) }
+      return { ...filter, class: type.filter, values: readNumbers(places, type, operator, ranges, problems) }
     case 'path':
     case 'text':
       for (const value of places) warnOfText(value, operator, type.filter, problems)

@@ -14,14 +14,33 @@ const MAX_TEXT_BYTES = 4095
 /** Tetragon's bound for Postfix. */
 const MAX_POSTFIX_BYTES = 127
 
-/** The numbers of a filter; wrong ones are reported and left out. */
+/** The numbers of a filter, with each one of its ranges (`10:20`) where those are allowed; wrong ones are reported and left out. */
 export function readNumbers(
   places: readonly Place[],
   type: NumberType,
   operator: Operator,
+  ranges: boolean,
   problems: Problems,
 ): readonly bigint[] {
-  return collect(places, (place) => readNumber(place, type, operator, problems))
+  const numbers: bigint[] = []
+  for (const place of places) {
+    const text = asText(place, problems)
+    if (text === undefined) continue
+    const range = ranges ? /^([^:]+):([^:]+)$/.exec(text) : null
+    const first = readNumber(place, range?.[1] ?? text, type, operator, problems)
+    const last = range === null ? first : readNumber(place, range[2] ?? '', type, operator, problems)
+    if (first === undefined || last === undefined) continue
+    if (first > last) {
+      problems.add(place.node.at, `${place.path}: expected the lower number of a range first, got ${show(text)}`)
+    } else if (last - first >= MAX_VALUES || numbers.length + Number(last - first) >= MAX_VALUES) {
+      const sentence = `expected at most ${MAX_VALUES} numbers in all ranges of a filter`
+      problems.add(place.node.at, `${place.path}: ${sentence}, got more with ${show(text)}; use GT and LT`)
+      break
+    } else {
+      for (let number = first; number <= last; number++) numbers.push(number)
+    }
+  }
+  return numbers
 }
 
 /** The texts of a filter, of `maxBytes` at most; wrong ones are reported and left out. */
@@ -43,9 +62,13 @@ function collect<T>(places: readonly Place[], read: (place: Place) => T | undefi
   return found
 }
 
-function readNumber(place: Place, type: NumberType, operator: Operator, problems: Problems): bigint | undefined {
-  const text = asText(place, problems)
-  if (text === undefined) return undefined
+function readNumber(
+  place: Place,
+  text: string,
+  type: NumberType,
+  operator: Operator,
+  problems: Problems,
+): bigint | undefined {
   const { name, range } = type
   const value = parseInteger(text)
   if (value === undefined) {

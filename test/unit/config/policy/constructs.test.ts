@@ -68,9 +68,9 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
       (type) => [`${operator} on a ${type}`, filter(type, operator, '/a'), LOADS] as const,
     ),
   ),
-  ...words(
-    'InMap NotInMap CapabilitiesGained InRange NotInRange SubString SubStringIgnCase CelExpr FileType NotFileType',
-  ).map((operator) => [operator, filter('int', operator, '1'), later('operator', operator)] as const),
+  ...words('CapabilitiesGained SubString SubStringIgnCase CelExpr FileType NotFileType').map(
+    (operator) => [operator, filter('int', operator, '1'), later('operator', operator)] as const,
+  ),
   ...words('sock socket skb sockaddr net_device').map((type) => [`type ${type}`, selector('', type), LOADS] as const),
   ...words('SAddr NotSAddr DAddr NotDAddr').map(
     (operator) => [operator, filter('sock', operator, '10.0.0.0/8', 'fd00::/8'), LOADS] as const,
@@ -84,6 +84,21 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['Protocol', filter('skb', 'Protocol', 'IPPROTO_TCP'), LOADS],
   ['Family', filter('sockaddr', 'Family', 'AF_INET'), LOADS],
   ['State', filter('sock', 'State', 'TCP_LISTEN'), LOADS],
+  ...words('InMap NotInMap InRange NotInRange').map(
+    (operator) => [operator, filter('int', operator, '1', '10:20', '-3:0'), LOADS] as const,
+  ),
+  ['a range of Equal', filter('int', 'Equal', '1:2'), 'binary number, got "1:2"'],
+  ['an open range', filter('int', 'InRange', '1:'), 'binary number, got "1:"'],
+  ['a range of texts', filter('int', 'InRange', 'a:1'), 'binary number, got "a"'],
+  ['a range backwards', filter('int', 'InRange', '2:1'), 'expected the lower number of a range first, got "2:1"'],
+  ['a range beyond the type', filter('uint8', 'InMap', '1:256'), 'got "256", which is out of range'],
+  [
+    'a large range',
+    filter('int', 'InRange', '0:1024'),
+    'at most 1024 numbers in all ranges of a filter, got more with "0:1024"; use GT and LT',
+  ],
+  ['large ranges', filter('int', 'InRange', '0:1023', '7'), 'got more with "7"'],
+  ['a range of a text', filter('string', 'InRange', '1:2'), 'InRange does not apply to an argument of type string'],
   ['Equal on a net_device', filter('net_device', 'Equal', 'lo'), LOADS],
   ['matchPIDs', selector('matchPIDs: [{operator: In, values: [1], followForks: true, isNamespacePID: true}]'), LOADS],
   ['matchBinaries', selector('matchBinaries: [{operator: Prefix, values: [/a]}]'), LOADS],

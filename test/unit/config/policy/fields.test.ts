@@ -46,8 +46,7 @@ const TYPES =
   'load_info module kernel_cap_t cap_inheritable cap_permitted cap_effective linux_binprm data_loc bpf_cmd ' +
   'dentry bpf_prog'
 
-const OPERATORS =
-  'InMap NotInMap CapabilitiesGained InRange NotInRange SubString SubStringIgnCase CelExpr FileType NotFileType'
+const OPERATORS = 'CapabilitiesGained SubString SubStringIgnCase CelExpr FileType NotFileType'
 
 function messages(yaml: string): string[] {
   const head = 'apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: { name: p }\n'

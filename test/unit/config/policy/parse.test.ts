@@ -313,7 +313,7 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
   [
     'no operator',
     'index: 0, values: ["1"]',
-    '.operator: missing; expected one of Equal, NotEqual, In, NotIn, GreaterThan, GT, LessThan, LT, Mask',
+    '.operator: missing; expected one of Equal, NotEqual, In, NotIn, GreaterThan, GT, LessThan, LT, Mask, InMap, NotInMap, InRange, NotInRange',
   ],
   [
     'an operator misspelt',
@@ -333,7 +333,7 @@ const BAD_FILTERS: Array<[name: string, filter: string, ...want: string[]]> = [
   [
     'Postfix on a number',
     'index: 0, operator: Postfix, values: ["1"]',
-    '.operator: Postfix does not apply to an argument of type int; expected one of Equal, NotEqual, In, NotIn, GreaterThan, GT, LessThan, LT, Mask',
+    '.operator: Postfix does not apply to an argument of type int; expected one of Equal, NotEqual, In, NotIn, GreaterThan, GT, LessThan, LT, Mask, InMap, NotInMap, InRange, NotInRange',
   ],
   [
     'a filter on nop',

@@ -19,6 +19,7 @@ import { IdleMemory, collectGarbage } from './host/idle-memory.ts'
 import { takeLock } from './host/lock.ts'
 import { MemoryGuard, logPressure } from './host/memory.ts'
 import { Announcements } from './identity/announced.ts'
+import { cgroupsAt } from './identity/cgroup-tree.ts'
 import { followPods } from './identity/follow-pods.ts'
 import { Identity } from './identity/identity.ts'
 import { Pods } from './identity/pods.ts'
@@ -79,7 +80,9 @@ export async function startAgent(
     )
   }
   const pods = config.kubernetes?.pods ? new Pods() : undefined
-  const kernel = undo.use(await openKernel(config, facts, pods))
+  const announced = new Announcements()
+  const kernel = undo.use(await openKernel(config, facts, announced, pods))
+  announced.listen((each) => kernel.workloads.announce(each, cgroupsAt(config.procfs, each.cgroup)))
   const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
   await ingest.scan()
   const loopLag = undo.use(new LoopLag())
@@ -91,7 +94,6 @@ export async function startAgent(
   const sources = new AsyncDisposableStack()
   undo.use(sources)
   const runtimes = config.containers && undo.use(new Runtimes({ config: config.containers, log }))
-  const announced = new Announcements()
   const asks = pods !== undefined || runtimes !== undefined
   const enrichment = new Enrichment(
     asks
@@ -182,9 +184,10 @@ export async function startAgent(
   return new Running({ line, delivery, telemetry, policies, folder, sources, reloader }, undo.move())
 }
 
-function openKernel(config: Config, facts: KernelFacts, pods: Pods | undefined): Promise<KernelSide> {
+function openKernel(config: Config, facts: KernelFacts, announced: Announcements, pods?: Pods): Promise<KernelSide> {
   return KernelSide.open({
     facts,
+    announced,
     ...(pods === undefined ? {} : { pods }),
     mode: config.attach.mode,
     ringBytes: config.ring.size,

@@ -48,6 +48,28 @@ export async function scanCgroups(
   }
 }
 
+export interface FoundCgroup {
+  readonly id: bigint
+  /** As `made` gets them. */
+  readonly names: readonly string[]
+}
+
+/** The cgroup at a path below the host's root, in each hierarchy that has it; none if there is none. */
+export function cgroupsAt(procfs: string, path: string): FoundCgroup[] {
+  const parts = path.split('/').filter((part) => part !== '')
+  if (parts.length === 0 || parts.includes('..')) return []
+  const [own = '', ...above] = parts.toReversed()
+  const names = [own, ...above.filter((name) => name.length >= NAME_SHORTEST)]
+  try {
+    return hierarchies(procfs).flatMap(({ number, folder }) => {
+      const found = statSync(join(folder, ...parts), { bigint: true, throwIfNoEntry: false })
+      return found === undefined ? [] : [{ id: found.ino ^ (number << HIERARCHY_SHIFT), names }]
+    })
+  } catch {
+    return []
+  }
+}
+
 /** One that is removed meanwhile has no ino; the root must be there. */
 function look(folder: string, isRoot: boolean): { readonly ino: bigint; readonly children: readonly string[] } {
   try {

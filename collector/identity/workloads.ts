@@ -2,7 +2,7 @@
  * Where policies see a task: which cgroups are those of which pods and containers, and which conditions on that each fulfils.
  *
  *   tree of cgroups at the start, records of made and removed ones ─▶ names ─▶ pod and container ─▶ conditions ─▶ the kernel's map, by cgroup
- *                                             pods that come, change and go ─▶ of their cgroups anew ─┘
+ *               pods that come, change and go, announced containers ─▶ of their cgroups anew ─┘
  *
  * Constraints: a call is judged by the map alone (bpf/match/workload.h). A change of conditions is complete before a program asks for it. What
  * is not known yet is marked, so that the kernel can count its calls. Cgroups below a pod's container are not kept: the kernel finds the
@@ -11,9 +11,10 @@
 import type { WorkloadFilter } from '../../config/policy/policy.ts'
 import { labelsMatch } from '../../config/policy/selectors/workloads.ts'
 import { Turns } from '../host/turns.ts'
+import type { Announced, Announcements } from './announced.ts'
 import { workloadPlace } from './cgroup-names.ts'
 import type { Place } from './cgroup-names.ts'
-import type { KnownPod } from './pod-object.ts'
+import type { FoundCgroup } from './cgroup-tree.ts'
 import { SHORT_ID } from './pods.ts'
 import type { Pods } from './pods.ts'
 
@@ -53,6 +54,7 @@ interface Cgroup extends Place {
 export class Workloads {
   readonly #entries: WorkloadEntries
   readonly #pods: Pods | undefined
+  readonly #announced: Pick<Announcements, 'get'> | undefined
   readonly #cgroups = new Map<bigint, Cgroup>()
   /** By what a pod's cgroup is named after, and of containers outside such cgroups by short id. */
   readonly #of = new Map<string, Set<bigint>>()
@@ -62,10 +64,20 @@ export class Workloads {
   /** Why the cgroups that were there at the start are not known. */
   problem: string | undefined
 
-  constructor(entries: WorkloadEntries, pods: Pods | undefined) {
+  constructor(entries: WorkloadEntries, pods: Pods | undefined, announced?: Pick<Announcements, 'get'>) {
     this.#entries = entries
     this.#pods = pods
-    if (pods !== undefined) pods.onChange = (pod) => this.#changed(pod)
+    this.#announced = announced
+    if (pods !== undefined) {
+      pods.onChange = ({ cgroupUid, containers }) =>
+        this.#changed([cgroupUid, ...containers.map(({ id }) => id.slice(0, SHORT_ID))])
+    }
+  }
+
+  /** Its runtime announced a container and waits: afterwards the kernel knows its cgroups, before their records have come. */
+  announce({ id, podUid }: Announced, cgroups: readonly FoundCgroup[]): void {
+    for (const cgroup of cgroups) this.made(cgroup.id, cgroup.names)
+    this.#changed([podUid, id.slice(0, SHORT_ID)])
   }
 
   /** Cgroups that are kept. */
@@ -136,8 +148,8 @@ export class Workloads {
     return whole
   }
 
-  #changed({ cgroupUid, containers }: KnownPod): void {
-    for (const key of [cgroupUid, ...containers.map(({ id }) => id.slice(0, SHORT_ID))]) {
+  #changed(keys: readonly string[]): void {
+    for (const key of keys) {
       for (const id of this.#of.get(key) ?? []) {
         const cgroup = this.#cgroups.get(id)
         if (cgroup !== undefined) this.#put(id, cgroup)
@@ -156,9 +168,12 @@ export class Workloads {
   }
 
   #entryOf({ podUid, container }: Place): WorkloadEntry {
-    const found = container === '' ? undefined : this.#pods?.container(container.slice(0, SHORT_ID))
+    const shortId = container.slice(0, SHORT_ID)
+    const found = container === '' ? undefined : this.#pods?.container(shortId)
+    const early = container === '' ? undefined : this.#announced?.get(shortId)
     const inPod = podUid !== '' || found !== undefined
     const pod = found?.pod ?? this.#pods?.pod(podUid)
+    const inside = pod?.container ?? early?.container
     const labels = { ...pod?.labels, [NAMESPACE_LABEL]: pod?.namespace ?? '' }
     /** Undefined: not known yet. */
     const judge = ({ namespace, pods, containers, host }: WorkloadFilter): boolean | undefined => {
@@ -168,8 +183,8 @@ export class Workloads {
       if (namespace !== '' && namespace !== pod.namespace) return false
       if (pods !== undefined && !labelsMatch(pods, labels)) return false
       if (containers === undefined) return true
-      if (pod.container === undefined) return undefined
-      return labelsMatch(containers, { name: pod.container.name, repo: repositoryOf(pod.container.image) })
+      if (inside === undefined) return undefined
+      return labelsMatch(containers, { name: inside.name, repo: repositoryOf(inside.image) })
     }
     let holds = 0n
     let partial = false

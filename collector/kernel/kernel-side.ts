@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { builtFile, openObject, openRing, watchRing } from '../../native/index.ts'
 import type { BpfObject, ObjectOptions, RingReader } from '../../native/types.ts'
 import { scanCgroups } from '../identity/cgroup-tree.ts'
+import type { Announcements } from '../identity/announced.ts'
 import type { Pods } from '../identity/pods.ts'
 import { Workloads } from '../identity/workloads.ts'
 import { startKey } from '../ingest/decode.ts'
@@ -31,6 +32,7 @@ export type CounterName = (typeof COUNTERS)[number]
 export interface KernelOptions extends PolicyProgramOptions {
   /** None: policies that ask for pods are refused. */
   readonly pods?: Pods
+  readonly announced?: Announcements
   readonly ringBytes: number
   readonly watermarkBytes: number
 }
@@ -107,7 +109,7 @@ export class KernelSide implements Disposable {
     // Who could write it could hide lost records. Programs write on.
     this.#maps.cpu_state.freeze()
     this.ring = openRing(this.#maps.ring)
-    this.workloads = new Workloads(workloadEntries(this.#maps.workloads), options.pods)
+    this.workloads = new Workloads(workloadEntries(this.#maps.workloads), options.pods, options.announced)
     const conditions = new Conditions(this.#maps, this.workloads)
     this.policies = new PolicyPrograms(options, this.#maps, constants, conditions)
   }

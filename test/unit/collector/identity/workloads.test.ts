@@ -4,8 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { Announcements } from '../../../../collector/identity/announced.ts'
 import { workloadPlace } from '../../../../collector/identity/cgroup-names.ts'
-import { scanCgroups } from '../../../../collector/identity/cgroup-tree.ts'
+import { cgroupsAt, scanCgroups } from '../../../../collector/identity/cgroup-tree.ts'
 import { Pods } from '../../../../collector/identity/pods.ts'
 import { Workloads, repositoryOf } from '../../../../collector/identity/workloads.ts'
 import type { WorkloadEntry } from '../../../../collector/identity/workloads.ts'
@@ -13,6 +14,7 @@ import { workloadBytes, workloadEntries } from '../../../../collector/kernel/con
 import { WORKLOAD, WORKLOAD_POD } from '../../../../collector/kernel/wire.ts'
 import type { WorkloadFilter } from '../../../../config/policy/policy.ts'
 import { NativeError } from '../../../../native/index.ts'
+import { Folder } from '../../exporters/support/folder.ts'
 import { ID, OTHER_ID, UID, known } from './support/pods.ts'
 
 const OTHER_UID = `2${UID.slice(1)}`
@@ -248,4 +250,55 @@ test('workloads: what is written into the kernel’s map', () => {
     delete: () => false,
   })
   assert.equal(full.put(1n, { kind: 'host', holds: 0n, partial: false }), false)
+})
+
+test('workloads: an announced container is judged by what was announced, in the cgroup that it was made in', async () => {
+  const entries = new Map<bigint, WorkloadEntry>()
+  const pods = new Pods()
+  const announced = new Announcements()
+  const workloads = new Workloads(
+    { put: (id, entry) => entries.set(id, entry) !== undefined, delete: (id) => void entries.delete(id) },
+    pods,
+    announced,
+  )
+  await workloads.use(CONDITIONS)
+  pods.set(known({}), undefined)
+  // The record of the first has come, that of the second has not.
+  workloads.made(1n, [ID, `pod${UID}`])
+  announced.listen((each) => workloads.announce(each, [{ id: 2n, names: [OTHER_ID, `pod${UID}`] }]))
+  for (const containerID of [ID, OTHER_ID]) {
+    await announced.add({
+      containerID,
+      cgroupsPath: '',
+      annotations: {},
+      containerName: containerID === ID ? 'main' : 'side',
+      containerImage: 'docker.io/library/busybox:1.36',
+      podUID: UID,
+    })
+  }
+  assert.deepEqual(
+    [1n, 2n].map((id) => shown({ entries } as Rig, id)),
+    ['container 10100110', 'container 10101100'],
+  )
+})
+
+test('workloads: the cgroups at a path, on v2 and on v1 with several hierarchies; none outside of them', () => {
+  using folder = new Folder()
+  const top = folder.at('1/root/sys/fs/cgroup')
+  const path = `/kubepods/pod${UID}/${ID}`
+  mkdirSync(`${top}${path}`, { recursive: true })
+  writeFileSync(`${top}/cgroup.controllers`, '')
+  writeFileSync(folder.at('1/cgroup'), '0::/init.scope\n')
+  const inode = (place: string): bigint => statSync(place, { bigint: true }).ino
+  const names = [ID, `pod${UID}`]
+  assert.deepEqual(cgroupsAt(folder.path, path), [{ id: inode(`${top}${path}`), names }])
+  for (const other of ['/none', '/', '', '/../..', `/kubepods/../kubepods`])
+    assert.deepEqual(cgroupsAt(folder.path, other), [])
+  writeFileSync(folder.at('1/cgroup'), '7:memory:/\n5:pids:/\n3:cpu:/\n')
+  for (const controller of ['memory', 'pids']) mkdirSync(`${top}/${controller}${path}`, { recursive: true })
+  assert.deepEqual(cgroupsAt(folder.path, path), [
+    { id: inode(`${top}/memory${path}`) ^ (7n << 56n), names },
+    { id: inode(`${top}/pids${path}`) ^ (5n << 56n), names },
+  ])
+  assert.deepEqual(cgroupsAt(folder.at('none'), path), [])
 })

@@ -18,6 +18,7 @@ export function wantedOf(given: Arguments): FilterInit | undefined {
   const all = {
     namespace: host ? [''] : list('namespace'),
     podRegex: list('pod'),
+    containerNameRegex: list('container'),
     binaryRegex: list('process'),
     policyNames: list('policy'),
     eventSet: list('event-type').map(typeOf),

@@ -5,10 +5,16 @@ import type { LiveFilter } from '../../delivery/subscription.ts'
 import type { Argument, Event, Process } from '../../../exporters/contract/event.ts'
 
 /** By key of the query, the key of an exporter's filter. */
-const KEYS = { type: 'event_types', policy: 'policies', namespace: 'namespaces', pod: 'pods' } as const
+const KEYS = {
+  type: 'event_types',
+  policy: 'policies',
+  namespace: 'namespaces',
+  pod: 'pods',
+  container: 'containers',
+} as const
 
 /**
- * `type`, `policy`, `namespace` and `pod`, each once or more, mean what they mean in an exporter's filter; `text` must be part of the binary, the
+ * `type`, `policy`, `namespace`, `pod` and `container`, each once or more, mean what they mean in an exporter's filter; `text` must be part of the binary, the
  * process's arguments, the function's name or a text of the event. Returns a message for a query that is wrong.
  */
 export function parseLiveFilter(query: string): LiveFilter | string {
@@ -17,7 +23,7 @@ export function parseLiveFilter(query: string): LiveFilter | string {
   for (const [key, value] of new URLSearchParams(query)) {
     if (key === 'text') text = value
     else if (isKey(key)) (lists[KEYS[key]] ??= []).push(value)
-    else return `${JSON.stringify(key)}: expected type, policy, namespace, pod or text`
+    else return `${JSON.stringify(key)}: expected type, policy, namespace, pod, container or text`
   }
   const { data, error } = filtering.filter.safeParse(lists)
   if (error !== undefined) {

@@ -15,7 +15,7 @@ import { createCompactEncoder } from '../../../../exporters/index.ts'
 import type { Event } from '../../../../exporters/contract/event.ts'
 import { asNobody } from '../../../support/other-user.ts'
 import { goldenEvents } from '../../exporters/support/golden-events.ts'
-import { makeExec, makeExit, makeLoss, makeProcess } from '../../exporters/support/events.ts'
+import { makeExec, makeExit, makeLoss, makeNamedContainer, makeProcess } from '../../exporters/support/events.ts'
 import { Folder } from '../../exporters/support/folder.ts'
 import { Rig } from '../api/support/rig.ts'
 import { NODE } from '../support/processes.ts'
@@ -129,6 +129,18 @@ test('events: the agent filters by pod, and lines show it', async () => {
   }
   const { printed } = await shown('-o compact --namespace default --pod cart', goldenEvents())
   assert.equal(printed.join(''), '')
+})
+
+test('events: the agent filters by the name that a runtime gave a container, and lines show it', async () => {
+  const named = makeExec({ process: makeProcess({ container: makeNamedContainer() }) })
+  for (const [args, want] of [
+    ['--container ^web$', 1],
+    ['--container ^eb', 0],
+  ] as const) {
+    const { printed } = await shown(`-o compact --color never ${args}`, [named, makeExec(), makeExit()])
+    assert.equal(printed.length, want, args)
+    if (want === 1) assert.match(printed.join(''), /^🚀 process web \/bin\/vi /)
+  }
 })
 
 test('events: a reader that has gone ends the command quietly', async () => {

@@ -130,7 +130,10 @@ test('live events: a wrong query is refused with what is expected', async () => 
   const agent = rig()
   assert.match(await refusal(agent, 'type=exec'), /^400 type: .*process_exec/)
   assert.match(await refusal(agent, 'policy='), /^400 policy: /)
-  assert.match(await refusal(agent, 'binary=x'), /^400 "binary": expected type, policy, namespace, pod or text\n$/)
+  assert.match(
+    await refusal(agent, 'binary=x'),
+    /^400 "binary": expected type, policy, namespace, pod, container or text\n$/,
+  )
   assert.match(await refusal(agent, '__proto__=x'), /^400 "__proto__": expected type/)
 })
 

@@ -82,17 +82,22 @@ function look(folder: string, isRoot: boolean): { readonly ino: bigint; readonly
   }
 }
 
+/** Those that are mounted: elsewhere no process can be placed. */
 function hierarchies(procfs: string): Hierarchy[] {
-  const top = join(procfs, '1/root/sys/fs/cgroup')
+  const mounts = readFileSync(join(procfs, '1/mounts'), 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , type]) => type === 'cgroup' || type === 'cgroup2')
+    .map(([, folder = '', type, options = '']) => ({ folder, type, options: options.split(',') }))
   const found: Hierarchy[] = []
   for (const line of readFileSync(join(procfs, '1/cgroup'), 'utf8').split('\n')) {
     const [, number = '', controllers = ''] = /^(\d+):([^:]*):/.exec(line) ?? []
-    const placing = controllers.split(',').some((each) => PLACING.includes(each))
-    if (number !== '0' && placing) found.push({ number: BigInt(number), folder: join(top, controllers) })
-    if (number === '0')
-      found.push({ number: 0n, folder: found.length === 0 && isUnified(top) ? top : join(top, 'unified') })
+    const placing = controllers.split(',').find((each) => PLACING.includes(each))
+    const mount = mounts.find(({ type, options }) =>
+      number === '0' ? type === 'cgroup2' : type === 'cgroup' && placing !== undefined && options.includes(placing),
+    )
+    if (mount !== undefined) found.push({ number: BigInt(number), folder: join(procfs, '1/root', mount.folder) })
   }
+  if (found.length === 0) throw new Error('no file system of cgroups is mounted')
   return found
 }
-
-const isUnified = (folder: string): boolean => readdirSync(folder).includes('cgroup.controllers')

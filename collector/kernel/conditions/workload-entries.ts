@@ -10,15 +10,18 @@ const KINDS = { host: WORKLOAD_HOST, pod: WORKLOAD_POD, container: WORKLOAD_CONT
 
 export function workloadEntries(map: Pick<BpfMap, 'update' | 'delete'>): WorkloadEntries {
   return {
-    put: (id, entry) => {
-      try {
-        return map.update(u64(id), workloadBytes(entry))
-      } catch (error) {
-        if (!(error instanceof NativeError)) throw error
-        return false
-      }
-    },
-    delete: (id) => void map.delete(u64(id)),
+    put: (id, entry) => attempt(() => map.update(u64(id), workloadBytes(entry))),
+    delete: (id) => void attempt(() => map.delete(u64(id))),
+  }
+}
+
+/** False where the map is full, or closed: the agent stops. */
+function attempt(change: () => boolean): boolean {
+  try {
+    return change()
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error
+    return false
   }
 }
 

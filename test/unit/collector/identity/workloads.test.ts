@@ -215,8 +215,10 @@ test('workloads: the tree of cgroups, with names that may be a container’s', a
   const top = join(procfs, '1/root/sys/fs/cgroup')
   const ino = (...path: string[]): bigint => statSync(join(top, ...path), { bigint: true }).ino
   mkdirSync(join(top, 'kubepods', `pod${UID}`, ID, 'x'), { recursive: true })
-  writeFileSync(join(top, 'cgroup.controllers'), '')
   writeFileSync(join(procfs, '1/cgroup'), '0::/init.scope\n')
+  writeFileSync(join(procfs, '1/mounts'), 'tmpfs / tmpfs rw 0 0\n')
+  assert.match(String(await scan()), /: no file system of cgroups is mounted$/)
+  writeFileSync(join(procfs, '1/mounts'), 'tmpfs / tmpfs rw 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n')
   assert.deepEqual(await scan(), [
     [ino(), ''],
     [ino('kubepods'), 'kubepods'],
@@ -227,7 +229,10 @@ test('workloads: the tree of cgroups, with names that may be a container’s', a
   // v1: by the controllers that count; ids say of which hierarchy.
   rmSync(top, { recursive: true })
   for (const name of ['memory', 'cpu,cpuacct', 'unified']) mkdirSync(join(top, name, 'a'), { recursive: true })
-  writeFileSync(join(procfs, '1/cgroup'), '9:memory:/\n4:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n')
+  // pids has a hierarchy, which is not mounted any more.
+  writeFileSync(join(procfs, '1/cgroup'), '9:memory:/\n5:pids:/\n4:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n')
+  const mounts = ['memory', 'cpu,cpuacct'].map((name) => `cgroup /sys/fs/cgroup/${name} cgroup rw,nosuid,${name} 0 0\n`)
+  writeFileSync(join(procfs, '1/mounts'), `${mounts.join('')}cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n`)
   const v1 = (id: bigint): bigint => id ^ (9n << 56n)
   assert.deepEqual(await scan(), [
     [v1(ino('memory')), ''],

@@ -154,12 +154,14 @@ test('kubernetes: the page on filename access, from kubectl apply to silence', {
   const id = freshId()
   const slice = `kubepods-besteffort-pod${uid.replaceAll('-', '_')}.slice`
   const shell = shellContainer(id, `/kubepods.slice/kubepods-besteffort.slice/${slice}/cri-containerd-${id}.scope`)
+  t.after(() => shell.end())
   const until = async (what: string, holds: () => boolean): Promise<void> => {
     await agent.until(what, holds).catch((error: unknown) => {
       throw new Error(`${String(error)}\nthe reader: ${shown}${problems}\nthe terminal: ${shell.shown()}`)
     })
   }
-  await until('the shell', () => /[#$] $/.test(shell.shown()))
+  // Behind the prompt it asks the terminal where the cursor is.
+  await until('the shell', () => shell.shown().includes('# '))
   await report('file-access', id)
   await until('the line of the shell', () => lines().some((text) => text === '🚀 process default/file-access /bin/sh'))
   passed('the shell of the pod')

@@ -49,6 +49,8 @@ export interface Shell {
   readonly shown: () => string
   /** As typed at the terminal. */
   type(keys: string): void
+  /** Ends the terminal, and with it the container. */
+  end(): void
   readonly ended: Promise<unknown>
 }
 
@@ -59,5 +61,10 @@ export function shellContainer(id: string, cgroupsPath: string): Shell {
   let shown = ''
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk: Buffer) => (shown += chunk.toString('latin1')))
-  return { shown: () => shown, type: (keys) => void child.stdin.write(keys), ended: once(child, 'close') }
+  return {
+    shown: () => shown,
+    type: (keys) => void child.stdin.write(keys),
+    end: () => void child.kill('SIGKILL'),
+    ended: once(child, 'close'),
+  }
 }

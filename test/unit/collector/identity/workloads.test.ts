@@ -292,7 +292,7 @@ test('workloads: the cgroups at a path, on v2 and on v1 with several hierarchies
   const top = folder.at('1/root/sys/fs/cgroup')
   const path = `/kubepods/pod${UID}/${ID}`
   mkdirSync(`${top}${path}`, { recursive: true })
-  writeFileSync(`${top}/cgroup.controllers`, '')
+  writeFileSync(folder.at('1/mounts'), 'cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n')
   writeFileSync(folder.at('1/cgroup'), '0::/init.scope\n')
   const inode = (place: string): bigint => statSync(place, { bigint: true }).ino
   const names = [ID, `pod${UID}`]
@@ -300,7 +300,10 @@ test('workloads: the cgroups at a path, on v2 and on v1 with several hierarchies
   for (const other of ['/none', '/', '', '/../..', `/kubepods/../kubepods`])
     assert.deepEqual(cgroupsAt(folder.path, other), [])
   writeFileSync(folder.at('1/cgroup'), '7:memory:/\n5:pids:/\n3:cpu:/\n')
-  for (const controller of ['memory', 'pids']) mkdirSync(`${top}/${controller}${path}`, { recursive: true })
+  const controllers = ['memory', 'pids']
+  const mounts = controllers.map((each) => `cgroup /sys/fs/cgroup/${each} cgroup rw,${each} 0 0\n`)
+  writeFileSync(folder.at('1/mounts'), mounts.join(''))
+  for (const controller of controllers) mkdirSync(`${top}/${controller}${path}`, { recursive: true })
   assert.deepEqual(cgroupsAt(folder.path, path), [
     { id: inode(`${top}/memory${path}`) ^ (7n << 56n), names },
     { id: inode(`${top}/pids${path}`) ^ (5n << 56n), names },

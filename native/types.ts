@@ -1,6 +1,6 @@
 /** What the addon offers, as types. No policy, no event: objects, maps, links, bytes. */
 
-/** How a program is bound to a kernel function. */
+/** How a program is bound to a kernel function. `run`: to none; `BpfObject.run` runs it. */
 export type AttachKind =
   | 'kprobe.multi'
   | 'kretprobe.multi'
@@ -9,6 +9,7 @@ export type AttachKind =
   | 'kretprobe'
   | 'fexit'
   | 'tp_btf'
+  | 'run'
 
 /** A resource with an end. A second `close` does nothing; unreferenced, it is closed by the garbage collector. */
 export interface Closable extends Disposable {
@@ -115,6 +116,11 @@ export interface BpfObject extends Disposable {
    * are closed. Throws NativeError MAP_FAILED, for instance where type, attach kind or target of the programs differ; NO_PROGRAM, BAD_ARGUMENT.
    */
   put(map: BpfMap, index: number, program: string): void
+  /**
+   * Runs a loaded program of kind `run` in this thread, with one number as its first argument, and returns what it returns
+   * (BPF_PROG_TEST_RUN of raw tracepoint programs, Linux 5.10). Throws NativeError UNSUPPORTED, NOT_PERMITTED, NO_PROGRAM, BAD_ARGUMENT.
+   */
+  run(program: string, argument: number): number
   /** Unloads, like a link's `close`; its maps and links, once taken, live on until they are closed. */
   close(): void
 }

@@ -165,6 +165,10 @@ Napi::Value Link::Identity(const Napi::CallbackInfo& call) {
 
 bool CheckSymbols(Napi::Env env, const ProgramPlan& plan, const std::vector<std::string>& symbols) {
   std::string got = std::to_string(symbols.size()), for_kind = " for kind " + std::string(plan.kind->name);
+  if (plan.kind->type == BPF_PROG_TYPE_RAW_TRACEPOINT) {
+    BadArgument(env, "attach", "program " + Quoted(plan.name), "a kind that is attached", std::string(plan.kind->name));
+    return false;
+  }
   if (plan.kind->by_target && !(symbols.empty() || (symbols.size() == 1 && symbols[0] == plan.target))) {
     BadArgument(env, "attach", "symbols", "none" + for_kind + " (its target was set at load)", got);
     return false;

@@ -23,11 +23,13 @@ struct BpfObject {
   Napi::Value Map(const Napi::CallbackInfo& info);
   Napi::Value Attach(const Napi::CallbackInfo& info);
   Napi::Value Put(const Napi::CallbackInfo& info);
+  Napi::Value Run(const Napi::CallbackInfo& info);
   const ProgramPlan* Loaded(Napi::Env env, const char* op, const std::string& program) const;
 
   static constexpr char kClass[] = "BpfObject", kWhat[] = "object";
   static constexpr Method<BpfObject> kMethods[] = {
-      {"map", &BpfObject::Map}, {"attach", &BpfObject::Attach, true}, {"put", &BpfObject::Put}};
+      {"map", &BpfObject::Map}, {"attach", &BpfObject::Attach, true}, {"put", &BpfObject::Put},
+      {"run", &BpfObject::Run}};
   static constexpr bool kSlow = true;
   std::string name;  // its path
   std::shared_ptr<bpf_object> object;  // also of attachments that have not been made yet
@@ -119,6 +121,27 @@ Napi::Value BpfObject::Put(const Napi::CallbackInfo& info) {
   if (failure.err == EINVAL)
     failure.message += "; its type, attach kind or target differs from that of the programs that use this map";
   return Throw(env, failure);
+}
+
+Napi::Value BpfObject::Run(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto wanted = StringOf(info[0], "run", "program");
+  if (!wanted) return {};
+  const ProgramPlan* plan = Loaded(env, "run", *wanted);
+  if (!plan) return {};
+  if (plan->kind->type != BPF_PROG_TYPE_RAW_TRACEPOINT)
+    return BadArgument(env, "run", "program " + Quoted(*wanted), "kind run", std::string(plan->kind->name));
+  auto number = Uint32Of(info[1], "run", "argument of program " + Quoted(*wanted), 0, UINT32_MAX);
+  if (!number) return {};
+  // The kernel wants the context of any raw tracepoint: up to twelve arguments (MAX_BPF_FUNC_ARGS).
+  uint64_t arguments[12] = {*number};
+  bpf_test_run_opts options{};
+  options.sz = sizeof(options);
+  options.ctx_in = arguments;
+  options.ctx_size_in = sizeof(arguments);
+  int program = bpf_program__fd(bpf_object__find_program_by_name(object.get(), wanted->c_str()));
+  if (bpf_prog_test_run_opts(program, &options) == 0) return Napi::Number::New(env, options.retval);
+  return Throw(env, Refused(errno, "UNSUPPORTED", "run", *wanted, "cannot run program " + Quoted(*wanted)));
 }
 
 // What a program was loaded as; nullptr after throwing NO_PROGRAM.

@@ -23,6 +23,7 @@ constexpr Kind kKinds[] = {
     {"kretprobe", BPF_PROG_TYPE_KPROBE, 0, false, true, false},
     {"fexit", BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT, false, true, true},
     {"tp_btf", BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, false, false, true},
+    {"run", BPF_PROG_TYPE_RAW_TRACEPOINT, 0, false, false, false},
 };
 
 const Kind* KindOf(Napi::Value value, const std::string& what) {

@@ -55,6 +55,8 @@ export function programFor(kind: AttachKind): ObjectOptions['programs'] {
       return [{ name: 'handle_fexit', kind, target: SYMBOL }]
     case 'tp_btf':
       return [{ name: 'handle_tp', kind, target: 'sched_process_exit' }]
+    case 'run':
+      return [{ name: 'handle_run', kind }]
   }
 }
 

@@ -92,6 +92,18 @@ describe('native: links', { skip }, () => {
     link.close()
   })
 
+  it('run: runs in this thread, with a number, and returns what the program does', async () => {
+    using object = await openFixture(path, 'run')
+    using counts = object.map('counts')
+    assert.equal(object.run('handle_run', 41), 42)
+    assert.equal(sumOf(counts, 0), 1)
+    fails(() => object.run('handle_tp', 1), 'NO_PROGRAM', /program "handle_tp" of .* was not loaded/)
+    fails(() => object.run('handle_run', -1), 'BAD_ARGUMENT', /argument of program "handle_run"/)
+    await rejects(object.attach('handle_run', [SYMBOL]), 'BAD_ARGUMENT', /expected a kind that is attached, got run/)
+    using other = await openFixture(path, 'kprobe')
+    fails(() => other.run('handle_kprobe', 1), 'BAD_ARGUMENT', /expected kind run, got kprobe/)
+  })
+
   it('a link stays attached when its object is closed, until it is closed itself', async () => {
     const object = await openFixture(path, 'kprobe')
     using counts = object.map('counts')

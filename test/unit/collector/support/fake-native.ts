@@ -73,6 +73,9 @@ export class FakeNative {
   /** Functions whose links others have closed. */
   closedBehind: (symbol: string) => boolean = () => false
 
+  /** `struct identified` of an open file. */
+  identify: (fd: number) => Buffer | undefined = () => undefined
+
   /** The next number of a link or program. */
   number(): number {
     return ++this.#lastId
@@ -155,7 +158,7 @@ export class FakeObject implements BpfObject {
         state.entries.set(hex(key), Buffer.from(value))
         return true
       },
-      delete: (key) => state.programs.delete(Buffer.from(key).readUInt32LE()),
+      delete: (key) => state.programs.delete(Buffer.from(key).readUInt32LE()) || state.entries.delete(hex(key)),
       part: () => {
         if (!native.isOpen(handle)) throw new NativeError('CLOSED', `the map ${name} is closed`)
         return { keys: Buffer.alloc(0), values: Buffer.alloc(0), count: 0, next: undefined }
@@ -182,6 +185,10 @@ export class FakeObject implements BpfObject {
     await setImmediate()
     this.#native.call(['attach', program, ...symbols].join(' '))
     const { kind } = this.#program(program)
+    // These work by themselves.
+    if (program.startsWith('file_')) {
+      return this.#native.attached({ kind, symbol: symbols[0] ?? '', gate: this.#state('none'), index: 0 })
+    }
     const gate = this.#state(`gate_${slotOf(program)}`)
     const index = program.startsWith('gate_return') ? 1 : 0
     if (!gate.programs.has(index)) throw new Error(`${program} is attached with nothing behind it`)
@@ -195,6 +202,16 @@ export class FakeObject implements BpfObject {
     if (!this.#native.isOpen(map)) throw new NativeError('CLOSED', 'the map is closed')
     const { programs } = (map as BpfMap & { readonly state: MapState }).state
     programs.set(index, { object: this, program, id: this.#native.number() })
+  }
+
+  /** What an open file of the agent's is: files.bpf.c. */
+  run(program: string, fd: number): number {
+    this.#native.call(`run ${program}`)
+    this.#program(program)
+    const found = this.#native.identify(fd)
+    if (found === undefined) return 0
+    this.#state('identified').entries.set(hex(u32(0)), found)
+    return 1
   }
 
   #program(name: string): ObjectOptions['programs'][number] {

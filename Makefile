@@ -1,6 +1,7 @@
 # ktrail: what a person types. Each target installs what it needs and is quick when nothing changed.
 KERNEL ?= 6.12
 export KERNEL
+KERNELS ?= 6.1 6.12 7.3
 SETUP := deploy/setup
 RUNS ?= 1000000
 SEED ?= 1
@@ -71,6 +72,14 @@ policy-changes: build ## change policies under load, in each way of attaching, a
 	@test/support/guest/run.sh $(KERNEL) --cpus 2 --timeout 36000 --verbose -- env KTRAIL_CHANGES=$(CHANGES) \
 		node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec test/e2e/engine/changes.test.ts
 
+coverage: build ## every way to reach a file on each kernel, by identity and by name; writes docs/reference/coverage.md: KERNELS="6.12"
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@for kernel in $(KERNELS); do test/support/guest/run.sh $$kernel --cpus 2 --timeout 1200 --verbose -- \
+		env KTRAIL_COVERAGE=build/coverage node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=dot \
+		test/e2e/files/coverage.test.ts || exit 1; done
+	@$(SETUP)/with-node.sh node test/e2e/files/write-coverage.ts build/coverage
+	@cat docs/reference/coverage.md
+
 kubernetes: build ## fetch and build a real Kubernetes API server (a quarter of an hour, once), and test with it
 	@test/support/kubernetes/build.sh >/dev/null
 	@ONLY=host FILES='*integration-host/kubernetes*' test/run.sh
@@ -90,4 +99,4 @@ image: package ## container image ktrail:VERSION, by docker: BASE=debian:bookwor
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop policy-changes kubernetes package image clean
+.PHONY: help build run picture test full arm64 faults check soak bench simulate random-policies start-stop policy-changes coverage kubernetes package image clean

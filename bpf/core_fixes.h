@@ -10,6 +10,7 @@
  *   hook.typed_ctx.bpf.o  KTRAIL_TYPED, KTRAIL_SESSION_CTX   the session kfuncs take the context (7.x)
  *   hook.probe.bpf.o                                         before 6.2: bpf_probe_read_kernel
  *   hook.bounded.bpf.o    KTRAIL_BOUNDED                     before 5.17: loops that the verifier walks round by round
+ *   hook.files_*.bpf.o    KTRAIL_FILES               each of them but the last, for policies with SameFile or UnderDir
  *   process.bpf.o, process.bounded.bpf.o                     likewise; they load by bpf_probe_read_kernel everywhere
  *
  * Which one a kernel takes is decided by what its BTF offers (collector/kernel/objects.ts), not by its version.
@@ -78,6 +79,20 @@ static __always_inline __u64 next_number(__u64 *counter)
 #else
 	return __sync_fetch_and_add(counter, 1);
 #endif
+}
+
+/*
+ * A dentry of an inode. Before 6.8 (kernel commit def3ae83da02) the file that an overlay opens in a layer has the path of the overlay's, so its
+ * inode is not the one of its dentry.
+ */
+static __always_inline __u64 dentry_of(__u64 inode)
+{
+	__u64 alias;
+
+	if (!inode || !bpf_core_field_exists(struct dentry, d_u.d_alias))
+		return 0;
+	alias = (__u64)LOAD(inode, inode, i_dentry.first);
+	return alias ? CONTAINER(dentry, alias, d_u.d_alias) : 0;
 }
 
 /*

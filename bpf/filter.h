@@ -51,6 +51,7 @@ enum filter_class {
 	CLASS_NAMESPACE,   /* of the calling task: match/task.h */
 	CLASS_CAPABILITY,
 	CLASS_SOCKET,      /* match/socket.h */
+	CLASS_IDENTITY,    /* match/identity.h: `numbers`: the bit of the filter's paths, and which of hook.files it is about */
 };
 
 enum filter_op {
@@ -64,6 +65,8 @@ enum filter_op {
 	OP_GREATER_THAN,
 	OP_LESS_THAN,
 	OP_NOT_MASK,   /* no bit of */
+	OP_SAME_FILE,
+	OP_UNDER_DIR,
 };
 
 struct filter {

@@ -20,11 +20,12 @@
 #include "match/number.h"
 #include "match/text.h"
 #include "match/path.h"
+#include "match/identity.h"
 #include "match/process.h"
 #include "match/task.h"
 #include "process/cgroup.h"
 #include "match/workload.h"
-#include "hook.h"
+#include "call/hook.h"
 #include "call/join.h"
 #include "args/socket.h"
 #include "match/socket.h"
@@ -55,6 +56,7 @@ enum socket_member layout_socket_member;
 enum join_state layout_join_state;
 enum join_count layout_join_count;
 enum repeat_scope layout_repeat_scope;
+enum identity_limit layout_identity_limit;
 
 struct event_header layout_event_header;
 struct value layout_value;
@@ -66,3 +68,9 @@ struct fork_body layout_fork_body;
 struct cgroup_body layout_cgroup_body;
 struct exit_body layout_exit_body;
 struct return_body layout_return_body;
+struct identified layout_identified;
+struct identity_name layout_identity_name;
+struct identity_filters layout_identity_filters;
+struct identity_screen layout_identity_screen;
+struct linked_filters layout_linked_filters;
+struct linked_news layout_linked_news;

@@ -81,7 +81,7 @@ export async function startAgent(
   }
   const pods = config.kubernetes?.pods ? new Pods() : undefined
   const announced = new Announcements()
-  const kernel = undo.use(await openKernel(config, facts, announced, pods))
+  const kernel = undo.use(await openKernel(config, facts, log, announced, pods))
   announced.listen((each) => kernel.workloads.announce(each, cgroupsAt(config.procfs, each.cgroup)))
   const ingest = undo.use(new Ingest({ kernel, nodeName, config, log }))
   await ingest.scan()
@@ -165,6 +165,7 @@ export async function startAgent(
     () => idleMemory.look(ingest.bytesRead),
     // First: the others then count what it has removed.
     () => kernel.policies.sweepJoins(),
+    () => void kernel.policies.files.refresh(),
     () => ingest.tick(),
     () => pods?.tick(),
     () => modules.look(),
@@ -184,7 +185,13 @@ export async function startAgent(
   return new Running({ line, delivery, telemetry, policies, folder, sources, reloader }, undo.move())
 }
 
-function openKernel(config: Config, facts: KernelFacts, announced: Announcements, pods?: Pods): Promise<KernelSide> {
+function openKernel(
+  config: Config,
+  facts: KernelFacts,
+  log: Log,
+  announced: Announcements,
+  pods?: Pods,
+): Promise<KernelSide> {
   return KernelSide.open({
     facts,
     announced,
@@ -194,5 +201,6 @@ function openKernel(config: Config, facts: KernelFacts, announced: Announcements
     watermarkBytes: ringWatermarkBytes(config),
     agentPid: process.pid,
     procfs: config.procfs,
+    warn: (detail, message) => log.warn(detail, message),
   })
 }

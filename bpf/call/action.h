@@ -137,6 +137,8 @@ __noinline int matches_surely(__u32 slot, __u32 selector_key)
 		if (i >= selector->count)
 			break;
 		f = &selector->filters[i];
+		if (f->class == CLASS_IDENTITY && identity_matches(s, f) != SURELY)
+			return false;
 		if (f->class != CLASS_PATH && f->class != CLASS_TEXT)
 			continue;
 		v = value_at(s, s->offset[f->value & (VALUES_MAX - 1)]);

@@ -133,6 +133,8 @@ __noinline int filter_matches(__u32 slot, __u32 selector_key, __u32 i)
 	f = &selector->filters[i];
 	if (f->class == CLASS_NAMESPACE || f->class == CLASS_CAPABILITY)
 		return task_matches(f);
+	if (f->class == CLASS_IDENTITY)
+		return identity_matches(s, f) != NOT_SO;
 	at = s->offset[f->value & (VALUES_MAX - 1)];
 	v = value_at(s, at);
 	if (!v || v->kind == VALUE_ERROR)

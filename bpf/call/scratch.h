@@ -34,6 +34,7 @@ struct scratch {
 	__u64 ring[TOP_MAX];
 	__u64 alive[SET_WORDS];  /* selectors that the numbers leave */
 	__u64 left[SET_WORDS];   /* of these, those that the path leaves too */
+	__u64 files[FILES_MAX];  /* identity filters that want the files of hook.files */
 	__u64 conditions[SET_WORDS]; /* that the process fulfils, where a selector asks */
 	union {
 		struct suffix_entry reversed;
@@ -47,6 +48,7 @@ struct scratch {
 	__u32 offset[VALUES_MAX];  /* of each value in the record */
 	__u32 end;      /* of the last value */
 	__u32 done;     /* policy_hook that has its record: its further selectors are alternatives */
+	__u32 file_flags[FILES_MAX]; /* enum value_flag: what is not sure about them */
 	__u32 decided;  /* the screen saw the path of the record: filters that it knows all about need no second look */
 	char record[RECORD_BYTES + 2 * PATH_BYTES + 512];
 };

@@ -261,6 +261,8 @@ static __always_inline bool hook_screen(struct scratch *s, __u32 slot)
 	if (!set_keep(s->left, words, s->alive) &&
 	    !(s->top.whole && screen_raced(slot, s) && set_keep(s->left, words, s->alive)))
 		return false;
+	if (!screen_files(slot, s))
+		return false;
 	/* Two helper calls that nearly every call can do without. */
 	if (agent_tgid && bpf_get_current_pid_tgid() >> 32 == agent_tgid)
 		return false;

@@ -90,8 +90,19 @@ struct hlist_bl_node {
 	struct hlist_bl_node *next, **pprev;
 };
 
+struct hlist_node {
+	struct hlist_node *next, **pprev;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct dentry;
+
 struct super_block {
 	__u32 s_dev;
+	struct dentry *s_root;
 };
 
 struct inode {
@@ -99,6 +110,8 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	unsigned int i_nlink;
+	__u32 i_generation;
+	struct hlist_head i_dentry;
 };
 
 struct dentry {
@@ -107,6 +120,10 @@ struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	struct super_block *d_sb;
+	union {
+		struct hlist_node d_alias;
+	} d_u;
 };
 
 struct vfsmount {
@@ -250,6 +267,15 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
 	unsigned int flags;
 	int pid, tgid;
@@ -257,6 +283,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	const struct cred *cred;
 	struct fs_struct *fs;
+	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
@@ -305,6 +332,11 @@ struct sk_buff {
 
 struct net_device {
 	char name[16];
+};
+
+/* The context of a raw tracepoint: what it was called with. */
+struct bpf_raw_tracepoint_args {
+	__u64 args[12];
 };
 
 #pragma clang attribute pop

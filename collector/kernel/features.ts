@@ -22,6 +22,12 @@ export const FEATURES: readonly Feature[] = [
     without: 'no hook is attached as fexit; entry and return are joined in a map',
   },
   {
+    name: 'bpf_loop',
+    needs: 'Linux 5.17',
+    isIn: ({ loops }) => loops,
+    without: 'policies with SameFile and UnderDir are refused',
+  },
+  {
     name: 'types of modules',
     needs: 'Linux 5.11, CONFIG_DEBUG_INFO_BTF_MODULES',
     isIn: (facts) => atLeast(facts, 5, 11),

@@ -2,11 +2,11 @@
 import type { BpfMap } from '../../native/types.ts'
 import type { KernelFacts } from './facts.ts'
 
-/** The object of hooks for a kernel; bpf/core_fixes.h explains how they differ. */
-export function hookObject({ loops, typedLoads, session }: KernelFacts): string {
+/** The object of hooks for a kernel; bpf/core_fixes.h explains how they differ. `files`: with filters on which file it is. */
+export function hookObject({ loops, typedLoads, session }: KernelFacts, files = false): string {
   if (!loops) return 'hook.bounded.bpf.o'
-  if (!typedLoads) return 'hook.probe.bpf.o'
-  return { none: 'hook.typed_old.bpf.o', plain: 'hook.typed.bpf.o', context: 'hook.typed_ctx.bpf.o' }[session]
+  const variant = typedLoads ? { none: 'typed_old', plain: 'typed', context: 'typed_ctx' }[session] : 'probe'
+  return `hook.${files ? 'files_' : ''}${variant}.bpf.o`
 }
 
 /** The object of the process table for a kernel. */
@@ -28,3 +28,6 @@ export const SHARED_MAPS = [
 ] as const
 
 export type SharedMaps = Readonly<Record<(typeof SHARED_MAPS)[number], BpfMap>>
+
+/** Initial bytes of variables of an object, by name. */
+export type Constants = Readonly<Record<string, Buffer>>

@@ -12,11 +12,12 @@ import type { Policy } from '../../config/policy/policy.ts'
 import type { CallEnd } from '../ingest/decode.ts'
 import { CollectorError } from '../errors.ts'
 import { Turns } from '../host/turns.ts'
-import { Repeats, suppresses } from './actions/repeats.ts'
+import { Repeats, UNLIMITED, suppresses } from './actions/repeats.ts'
 import { u32 } from './bytes.ts'
+import { Asked } from './conditions/asked.ts'
 import type { Conditions } from './conditions/conditions.ts'
-import { hostNamespaces } from './conditions/host-namespaces.ts'
 import type { KernelFacts } from './facts.ts'
+import type { Files } from './files/files.ts'
 import { Gate, addRuns, gatePrograms, hookPrograms, screened } from './gate.ts'
 import type { Programs, Runs } from './gate.ts'
 import { JoinSweep, threadStarts } from './joins.ts'
@@ -25,11 +26,10 @@ import type { ScreenedFunction } from './guard/canary.ts'
 import type { Finding } from './guard/finding.ts'
 import { assign, wayOf } from './layout/assign.ts'
 import type { Wanted } from './layout/assign.ts'
-import { hookBytes, knobsOf } from './layout/hook.ts'
-import type { HostFacts } from './layout/selector.ts'
+import { asksOfFiles, hookBytes, knobsOf } from './layout/hook.ts'
 import { emptyTables, fillMaps, mapSizes } from './layout/tables.ts'
 import { hookObject } from './objects.ts'
-import type { SharedMaps } from './objects.ts'
+import type { Constants, SharedMaps } from './objects.ts'
 import { planPolicy } from './plan.ts'
 import type { AttachMode, LoadedPolicy, Plan, PlannedHook } from './plan.ts'
 import { FunctionRefused, refusal } from './refusal.ts'
@@ -43,6 +43,8 @@ export interface PolicyProgramOptions {
   readonly agentPid: number
   /** Path of the host's proc file system; default `/proc`. */
   readonly procfs?: string
+  /** For the log. */
+  readonly warn?: (detail: object, message: string) => void
   /** Default: the addon. */
   readonly native?: Pick<typeof native, 'openObject' | 'closed' | 'kernelFunctions' | 'kernelFunctionNames'>
 }
@@ -53,10 +55,6 @@ interface Attached extends Wanted {
   readonly gate: Gate
   readonly programs: Programs
 }
-
-/** Where no policy suppresses. */
-const UNLIMITED = { repeats: 1, suppressed: 1 }
-type Constants = Readonly<Record<string, Buffer>>
 
 export class PolicyPrograms implements Disposable {
   readonly #options: PolicyProgramOptions
@@ -76,18 +74,19 @@ export class PolicyPrograms implements Disposable {
   /** Made with the first program that suppresses. */
   #repeats: Repeats | undefined
   readonly #secret: Buffer = randomBytes(8)
-  readonly #conditions: Conditions
-  readonly #known: HostFacts
+  readonly #asked: Asked
+  /** What policies name by identity. */
+  readonly files: Pick<Files, 'refresh'>
 
   constructor(options: PolicyProgramOptions, maps: SharedMaps, constants: Constants, conditions: Conditions) {
     this.#options = options
     this.#maps = maps
-    this.#conditions = conditions
     const procfs = options.procfs ?? '/proc'
-    this.#known = { ...conditions.bits, hostNamespace: hostNamespaces(procfs) }
     this.#constants = constants
     this.#threadStart = threadStarts(procfs)
     this.#native = options.native ?? native
+    this.#asked = new Asked(conditions, { ...options, constants, openObject: this.#native.openObject }, maps, procfs)
+    this.files = this.#asked.files
   }
 
   /**
@@ -106,7 +105,7 @@ export class PolicyPrograms implements Disposable {
       ...planPolicy(policy, facts, symbols, mode, () => this.#nextHookId++),
     }))
     planned(plans.flatMap(({ hooks }) => hooks))
-    await this.#conditions.add(add)
+    await this.#asked.add(add)
     let [unused, unusedHooks]: [readonly Policy[], readonly PlannedHook[]] = [add, plans.flatMap(({ hooks }) => hooks)]
     try {
       const loaded = await this.#exchange(remove, plans)
@@ -114,7 +113,7 @@ export class PolicyPrograms implements Disposable {
       unusedHooks = remove.flatMap(({ hooks }) => hooks)
       return loaded
     } finally {
-      this.#conditions.remove(unused)
+      this.#asked.remove(unused)
       this.#repeats?.retire(unusedHooks)
     }
   }
@@ -177,29 +176,30 @@ export class PolicyPrograms implements Disposable {
     const turns = new Turns()
     for (const [slot, each] of part.entries()) {
       const policyHooks = each.hooks.map(({ hook, spec }) => ({ id: hook.id, spec }))
-      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#known).copy(hooks, slot * HOOK.bytes)
+      hookBytes(ids[slot] ?? 0, policyHooks, tables, this.#asked.facts).copy(hooks, slot * HOOK.bytes)
       if (turns.over) await turns.rest()
     }
     const limits = part.some(({ hooks: served }) => served.some(suppresses))
     const constants = { ...this.#constants, ...knobsOf(part), repeat_secret: this.#secret }
+    const files = part.some(({ hooks: served }) => served.some(asksOfFiles)) ? this.#asked.files.maps : undefined
     const options: ObjectOptions = {
       programs: part.flatMap(({ way, symbol }, slot) => hookPrograms(way, symbol, slot)),
       constants: { ...constants, hooks, agent_tgid: u32(agentPid) },
-      sharedMaps: { ...this.#maps, ...this.#join?.maps, ...this.#repeats?.maps },
+      sharedMaps: { ...this.#maps, ...this.#join?.maps, ...this.#repeats?.maps, ...files },
       mapSizes: {
         ...mapSizes(tables),
         ...(limits || this.#repeats !== undefined ? {} : UNLIMITED),
         scratch: part.length,
         walks: part.length,
         evaluations: part.length,
+        ...(files && { file_walks: part.length }),
       },
     }
-    const object = await this.#native.openObject(builtFile(hookObject(facts)), options).catch((cause: unknown) => {
-      // A program, or the function that it could not be bound to.
-      const target = cause instanceof NativeError ? cause.target : ''
-      const refused = part.find(({ symbol }) => symbol === target) ?? part[Number(/_(\d+)$/.exec(target)?.[1])]
-      throw new FunctionRefused((refused ?? part[0])?.symbol ?? '', cause)
-    })
+    const object = await this.#native
+      .openObject(builtFile(hookObject(facts, files !== undefined)), options)
+      .catch((cause: unknown) => {
+        throw FunctionRefused.of(part, cause)
+      })
     try {
       await fillMaps(object, tables, turns)
       if (part.some(({ way: { mode } }) => mode === 'join' || mode === 'kprobe.session')) {
@@ -343,6 +343,7 @@ export class PolicyPrograms implements Disposable {
     void this.detachAll().finally(() => {
       this.#join?.close()
       this.#repeats?.close()
+      this.#asked.files.close()
     })
   }
 }

@@ -1,7 +1,7 @@
 /** What the kernel refuses, with its place in a policy. */
 import type { Policy } from '../../config/policy/policy.ts'
 import { formatProblem } from '../../config/yaml/problems.ts'
-import type { NativeError } from '../../native/index.ts'
+import { NativeError } from '../../native/index.ts'
 import { CollectorError } from '../errors.ts'
 import type { PlannedHook } from './plan.ts'
 
@@ -12,6 +12,14 @@ export class FunctionRefused extends Error {
   constructor(symbol: string, cause: unknown) {
     super(String(cause), { cause })
     this.symbol = symbol
+  }
+
+  /** Of the one among these to whose program, or binding, an error of native belongs; else of the first. */
+  static of(functions: ReadonlyArray<{ readonly symbol: string }>, cause: unknown): FunctionRefused {
+    const target = cause instanceof NativeError ? cause.target : ''
+    const slot = Number(/_(\d+)$/.exec(target)?.[1])
+    const refused = functions.find(({ symbol }) => symbol === target) ?? functions[slot] ?? functions[0]
+    return new FunctionRefused(refused?.symbol ?? '', cause)
   }
 }
 

@@ -56,7 +56,8 @@ export const HOOK = {
   placed: 100,
   workloads: 104,
   path: 112,
-  bytes: 160,
+  files: 160,
+  bytes: 192,
 } as const
 export const WANTED_VALUE = { param: 0, type: 1, index: 2, bytes: 4 } as const
 export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
@@ -72,6 +73,7 @@ export const PATH_SCREEN = {
   root: 28,
   bytes: 48,
 } as const
+export const FILE_SCREEN = { wanted: 0, param: 8, type: 9, others: 12, bytes: 16 } as const
 export const EVENT_HEADER = {
   size: 0,
   type: 4,
@@ -141,6 +143,13 @@ export const FORK_BODY = {
 export const CGROUP_BODY = { id: 0, namesLen: 8, namesState: 10, gone: 12, bytes: 16 } as const
 export const EXIT_BODY = { code: 0, bytes: 8 } as const
 export const RETURN_BODY = { call: 0, returned: 8, bytes: 16 } as const
+export const IDENTIFIED = { identity: 0, links: 16, mode: 20, bytes: 24 } as const
+export const IDENTITY = { ino: 0, dev: 8, generation: 12, bytes: 16 } as const
+export const IDENTITY_NAME = { folder: 0, name: 16, bytes: 272 } as const
+export const IDENTITY_FILTERS = { own: 0, below: 8, bytes: 16 } as const
+export const IDENTITY_SCREEN = { devices: 0, files: 8, folders: 40, unknown: 72, round: 80, bytes: 88 } as const
+export const LINKED_FILTERS = { filters: 0, round: 8, bytes: 16 } as const
+export const LINKED_NEWS = { unknown: 0, moved: 8, bytes: 16 } as const
 export const EVENT_EXEC = 1
 export const EVENT_FORK = 2
 export const EVENT_EXIT = 3
@@ -221,8 +230,10 @@ export const OPS = {
   GreaterThan: 7,
   LessThan: 8,
   NotMask: 9,
+  SameFile: 10,
+  UnderDir: 11,
 } as const
-export const CLASSES = { number: 0, text: 1, path: 2, namespace: 3, capability: 4, socket: 5 } as const
+export const CLASSES = { number: 0, text: 1, path: 2, namespace: 3, capability: 4, socket: 5, identity: 6 } as const
 export const HOOK_SLOTS = 16
 export const PARAMS_MAX = 5
 export const VALUES_MAX = 8
@@ -280,3 +291,8 @@ export const JOIN_KEPT = 0
 export const JOIN_SWEPT = 1
 export const JOIN_COUNTS = 2
 export const SCOPES = { thread: 0, process: 1, global: 2 } as const
+export const IDENTITY_FILTERS_MAX = 64
+export const IDENTITY_WORDS = 4
+export const IDENTITY_HOPS = 64
+export const IDENTITY_NAME_BYTES = 256
+export const FILES_MAX = 2

@@ -20,7 +20,8 @@ export type SocketOperator =
   | 'Protocol'
   | 'Family'
   | 'State'
-export type Operator = NumberOperator | TextOperator
+export type IdentityOperator = 'SameFile' | 'UnderDir'
+export type Operator = NumberOperator | TextOperator | IdentityOperator
 
 type Spellings = ReadonlyMap<string, Operator | SocketOperator>
 
@@ -76,6 +77,12 @@ const SOCKADDR: Spellings = new Map([...SOURCE, ['Family', 'Family']])
 const SKB: Spellings = new Map([...SOURCE, ...DESTINATION, ['Protocol', 'Protocol'], ['Family', 'Family']])
 const SOCK: Spellings = new Map([...SKB, ['State', 'State']])
 
+/** Of our own language only (selectors/identity.ts): on which file an argument leads to, whatever its path. */
+export const IDENTITY_OPERATORS: ReadonlyMap<string, IdentityOperator> = new Map([
+  ['SameFile', 'SameFile'],
+  ['UnderDir', 'UnderDir'],
+])
+
 export const OPERATORS_OF: Readonly<Record<FilterClass, Spellings>> = {
   path: TEXT,
   text: TEXT,
@@ -126,6 +133,8 @@ const MEANT_OPERATORS: Readonly<Record<string, string>> = {
   ...named('there is no such operator: use State with the other values', 'notstate'),
   ...named('InRange', 'between range'),
   ...named('Mask', '& and bits bitmask hasflag'),
+  ...named('SameFile', 'samefile sameinode inode hardlink'),
+  ...named('UnderDir', 'underdir under below beneath indir subtree'),
 }
 
 function named(meant: string, others: string): Record<string, string> {

@@ -10,6 +10,7 @@ import { Lists } from './lists.ts'
 import { Macros } from './selectors/macros.ts'
 import { readOptions } from './options.ts'
 import { withoutSignals } from './selectors/actions.ts'
+import { OWN_API_VERSION, checkIdentityFilters } from './selectors/identity.ts'
 import { readNodes, readWorkloads, withWorkloads } from './selectors/workloads.ts'
 import { DOCUMENT_KEYS, HOOK_SECTIONS, METADATA_KEYS, SPEC_KEYS } from './tables.ts'
 import { describe } from '../yaml/tree.ts'
@@ -55,6 +56,8 @@ export function parsePolicy(text: string, file: string): PolicyResult {
     name = metadata.name
     namespace = metadata.namespace
     spec = readSpec(document, namespace, problems)
+    const version = document.get('apiVersion')?.node
+    checkIdentityFilters(spec.hooks, version?.kind === 'scalar' && version.value === API_VERSION, problems)
     groups = readGroups(metadata.annotations, spec.hooks, problems)
   }
   return problems.count > 0
@@ -70,8 +73,10 @@ function readKind(document: Fields, problems: Problems): boolean {
   const kind = document.need('kind', 'TracingPolicy')
   if (kind !== undefined && !isPolicy(kind, problems)) return false
   const version = document.need('apiVersion', API_VERSION)
-  if (version !== undefined && !(version.node.kind === 'scalar' && version.node.value === API_VERSION)) {
-    problems.add(version.node.at, `apiVersion: expected ${API_VERSION}, got ${describe(version.node)}`)
+  const got = version?.node.kind === 'scalar' ? version.node.value : undefined
+  if (version !== undefined && got !== API_VERSION && got !== OWN_API_VERSION) {
+    const expected = `expected ${API_VERSION}, or ${OWN_API_VERSION} for ktrail's additions`
+    problems.add(version.node.at, `apiVersion: ${expected}, got ${describe(version.node)}`)
   }
   return true
 }

@@ -5,7 +5,7 @@
 
 import type { Position } from '../yaml/problems.ts'
 import type { ArgumentType } from './arguments.ts'
-import type { Operator } from './operators.ts'
+import type { IdentityOperator, Operator } from './operators.ts'
 
 export interface ArgumentSpec {
   /** Position in the function's prototype, 0 to 4. */
@@ -52,8 +52,16 @@ export interface SocketFilter {
   readonly at: Position
 }
 
+/** On which file the argument leads to, whatever its path. */
+export interface IdentityFilter extends FilterBase {
+  readonly class: 'identity'
+  readonly operator: IdentityOperator
+  /** Absolute paths, without a slash at the end. */
+  readonly values: readonly string[]
+}
+
 /** By the class of the argument's type. */
-export type ArgumentFilter = NumberFilter | TextFilter | SocketFilter
+export type ArgumentFilter = NumberFilter | TextFilter | SocketFilter | IdentityFilter
 
 /** On the path of a program: of the process, or of its parent. */
 export interface ProgramFilter {

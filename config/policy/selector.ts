@@ -1,15 +1,24 @@
 import { describe } from '../yaml/tree.ts'
 import { asHint, didYouMean } from '../yaml/suggest.ts'
 import type { ArgumentType } from './arguments.ts'
-import { LATER_OPERATORS, OPERATORS, OPERATORS_OF, isSocketOperator, meantOperator, takesRanges } from './operators.ts'
+import {
+  IDENTITY_OPERATORS,
+  LATER_OPERATORS,
+  OPERATORS,
+  OPERATORS_OF,
+  isSocketOperator,
+  meantOperator,
+  takesRanges,
+} from './operators.ts'
 import type { Operator, SocketOperator } from './operators.ts'
 import type { ArgumentFilter, ArgumentSpec, Selector } from './policy.ts'
 import { show } from '../yaml/problems.ts'
 import type { Problems } from '../yaml/problems.ts'
 import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
-import type { Macros } from './selectors/macros.ts'
 import { readActions } from './selectors/actions.ts'
+import { identityOperator, readPaths } from './selectors/identity.ts'
+import type { Macros } from './selectors/macros.ts'
 import { readProcessFilters } from './selectors/process.ts'
 import { readSocketValues } from './selectors/socket.ts'
 import { readTaskFilters } from './selectors/task.ts'
@@ -56,12 +65,17 @@ function readFilter(place: Place, args: Arguments, problems: Problems): Argument
   const type = arg === undefined ? undefined : args[arg]?.type
   const possible = type === undefined || type.filter === 'none' ? OPERATORS : OPERATORS_OF[type.filter]
   const operatorAt = fields.need('operator', `one of ${[...possible.keys()].join(', ')}`)
-  const operator = operatorAt === undefined ? undefined : readOperator(operatorAt, type, problems)
+  const identity = operatorAt === undefined ? undefined : identityOperator(operatorAt, type)
+  const operator = operatorAt === undefined || identity ? undefined : readOperator(operatorAt, type, problems)
   const alone = operator?.endsWith('Priv') === true
   const valuesAt = alone ? fields.get('values') : fields.need('values', 'a list of texts, such as ["/etc/passwd"]')
   const places = valuesAt === undefined ? [] : asList(valuesAt, MAX_VALUES, problems)
   if (!alone && valuesAt?.node.kind === 'list' && valuesAt.node.items.length === 0) {
     problems.add(valuesAt.node.at, `${valuesAt.path}: expected at least one value, got an empty list`)
+  }
+  if (arg !== undefined && identity !== undefined) {
+    const values = readPaths(places, problems)
+    return { arg, class: 'identity', operator: identity, values, at: operatorAt?.node.at ?? place.node.at }
   }
   if (arg === undefined || type === undefined || operator === undefined) return undefined
   if (isSocketOperator(operator)) {
@@ -140,7 +154,7 @@ function readOperator(
   const expected = `expected one of ${allowed.join(', ')}`
   if (typeof text !== 'string') {
     problems.add(node.at, `${path}: ${expected}, got ${describe(node)}`)
-  } else if (type !== undefined && OPERATORS.has(text)) {
+  } else if (type !== undefined && (OPERATORS.has(text) || IDENTITY_OPERATORS.has(text))) {
     problems.add(node.at, `${path}: ${text} does not apply to an argument of type ${type.name}; ${expected}`)
   } else if (LATER_OPERATORS.includes(text)) {
     problems.add(node.at, `${path}: ${notSupported('operator', text)}; ${expected}`)

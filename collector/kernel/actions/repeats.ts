@@ -8,6 +8,9 @@ import type { PlannedHook } from '../plan.ts'
 /** Time after which no program that knows a detached hook runs any more. */
 const RETIRE_MS = 30_000
 
+/** Sizes of its maps where no policy suppresses. */
+export const UNLIMITED = { repeats: 1, suppressed: 1 }
+
 export const suppresses = ({ spec }: Pick<PlannedHook, 'spec'>): boolean =>
   spec.selectors.some(({ actions }) => actions !== undefined && (actions.limit !== undefined || !actions.reports))
 

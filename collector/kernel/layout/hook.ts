@@ -1,10 +1,12 @@
 /**
- * Writes one `struct hook` (bpf/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
+ * Writes one `struct hook` (bpf/call/hook.h): the constants that specialize the program of a function, and the map entries of all policies on it.
  */
 import type { ArgumentFilter, ArgumentSpec, HookSpec, NumberFilter, Selector } from '../../../config/policy/policy.ts'
 import { u32 } from '../bytes.ts'
 import {
   ARG_TYPES,
+  FILES_MAX,
+  FILE_SCREEN,
   HOOK,
   NO_ARG,
   PATH_SCREEN,
@@ -21,7 +23,7 @@ import {
 import { writePathTree } from './path-tree.ts'
 import { demandOf } from './screen.ts'
 import type { Demand } from './screen.ts'
-import { NO_FACTS, sameValue, selectorBytes, wantedOf } from './selector.ts'
+import { NO_FACTS, filesAsked, identityFiltersOn, sameValue, selectorBytes, wantedOf } from './selector.ts'
 import type { HostFacts, PolicyHook, Row, Value } from './selector.ts'
 import { nodeBytes } from './tables.ts'
 import type { Tables } from './tables.ts'
@@ -31,6 +33,9 @@ const EVERYTHING: Selector = { matchArgs: [] }
 
 /** Screened numbers. */
 const SMALL: readonly bigint[] = Array.from({ length: SMALL_NUMBERS }, (_, n) => BigInt(n))
+
+const rowsOf = (hooks: readonly PolicyHook[]): Row[] =>
+  hooks.flatMap((hook) => selectorsOf(hook.spec).map((selector, index): Row => ({ hook, index, selector })))
 
 const selectorsOf = ({ selectors }: HookSpec): readonly Selector[] => (selectors.length > 0 ? selectors : [EVERYTHING])
 
@@ -48,8 +53,17 @@ export function fitTogether(specs: readonly HookSpec[]): boolean {
     addValues(spec, values)
   }
   const texts = [...values.values()].filter(isText).length
+  if (specs.some((spec) => asksOfFiles({ spec })) && filesCount(specs, values) > FILES_MAX) return false
   return selectors <= SELECTORS_MAX && values.size <= VALUES_MAX && texts <= VALUE_TEXTS_MAX
 }
+
+/** Whether a hook has filters on which file it is. */
+export const asksOfFiles = ({ spec: { selectors } }: Pick<PolicyHook, 'spec'>): boolean =>
+  selectors.some(({ matchArgs }) => matchArgs.some((filter) => filter.class === 'identity'))
+
+/** How many values are asked which file they are. */
+const filesCount = (specs: readonly HookSpec[], values: ReadonlyMap<number, Value>): number =>
+  filesAsked([...values.values()], rowsOf(specs.map((spec) => ({ id: 0, spec })))).length
 
 const isText = ({ read }: Value): boolean =>
   read === 'file' || read === 'path' || read === 'string' || read === 'netDevice'
@@ -90,9 +104,7 @@ export function hookBytes(
 ): Buffer {
   const specs = hooks.map(({ spec }) => spec)
   const values = valuesOf(specs)
-  const rows = hooks.flatMap((hook) =>
-    selectorsOf(hook.spec).map((selector, index): Row => ({ hook, index, selector })),
-  )
+  const rows = rowsOf(hooks)
   const bytes = Buffer.alloc(HOOK.bytes)
   bytes.writeUInt32LE(id, HOOK.id)
   bytes[HOOK.syscall] = specs.some(({ syscall }) => syscall) ? 1 : 0
@@ -109,10 +121,12 @@ export function hookBytes(
   bytes.writeUInt32LE(tables.selectors.length, HOOK.selectors)
   bytes.writeUInt32LE(rows.length, HOOK.nselectors)
   const decided = new Set([...writeNumbers(bytes, values, rows, tables), ...writePath(bytes, values, rows, tables)])
+  writeFiles(bytes, values, rows, tables, known)
+  const files = filesAsked(values, rows)
   const asked = rows.map(({ selector }) => known.conditionsOf(selector))
   const placed = rows.map(({ selector }) => known.workloadsOf(selector))
   rows.forEach((row, i) => {
-    const selector = selectorBytes(row, values, decided, tables, known)
+    const selector = selectorBytes(row, values, decided, tables, known, files)
     selector.writeUInt32LE(tables.sets.id((asked[i] ?? 0n) | (placed[i] ?? 0n)), SELECTOR.conditions)
     tables.selectors.push(selector)
   })
@@ -247,4 +261,29 @@ function writePath(bytes: Buffer, values: readonly Value[], rows: readonly Row[]
   bytes.writeBigUInt64LE(tree.first, at + PATH_SCREEN.first)
   nodeBytes(tree.root).copy(bytes, at + PATH_SCREEN.root)
   return [...demands.values()].flatMap(({ decides }) => (decides === undefined ? [] : [decides]))
+}
+
+/** The files of the call of which selectors ask which they are, in the order of `filesAsked`. */
+function writeFiles(
+  bytes: Buffer,
+  values: readonly Value[],
+  rows: readonly Row[],
+  tables: Tables,
+  { filesOf }: HostFacts,
+): void {
+  const asked = filesAsked(values, rows)
+  for (let i = 0; i < FILES_MAX; i++) {
+    const at = HOOK.files + i * FILE_SCREEN.bytes
+    const value = asked[i]
+    if (value === undefined) {
+      bytes[at + FILE_SCREEN.param] = NO_ARG
+      continue
+    }
+    const filters = rows.map((row) => identityFiltersOn(value, row))
+    const wanted = filters.flat().reduce((all, filter) => all | filesOf(filter), 0n)
+    bytes.writeBigUInt64LE(wanted, at + FILE_SCREEN.wanted)
+    bytes[at + FILE_SCREEN.param] = value.param
+    bytes[at + FILE_SCREEN.type] = ARG_TYPES[value.read]
+    bytes.writeUInt32LE(tables.sets.id(bitsOf(rows, (_, bit) => filters[bit]?.length === 0)), at + FILE_SCREEN.others)
+  }
 }

@@ -5,6 +5,7 @@ import type {
   ArgumentSpec,
   BitPrefix,
   HookSpec,
+  IdentityFilter,
   NamespaceKind,
   NumberFilter,
   Selector,
@@ -42,9 +43,16 @@ export interface HostFacts {
   readonly workloadsOf: (selector: Selector) => bigint
   /** Inode number of the host's namespace. */
   readonly hostNamespace: (kind: NamespaceKind) => number
+  /** The bit of the filter's files. */
+  readonly filesOf: (filter: IdentityFilter) => bigint
 }
 
-export const NO_FACTS: HostFacts = { conditionsOf: () => 0n, workloadsOf: () => 0n, hostNamespace: () => 0 }
+export const NO_FACTS: HostFacts = {
+  conditionsOf: () => 0n,
+  workloadsOf: () => 0n,
+  hostNamespace: () => 0,
+  filesOf: () => 0n,
+}
 
 /** A value of the records: a parameter of the function, read in one way. */
 export interface Value {
@@ -62,13 +70,26 @@ export interface Row {
 export const sameValue = (value: Value, arg: ArgumentSpec | undefined): boolean =>
   arg !== undefined && arg.index === value.param && arg.type.read === value.read
 
+/** The selector's filters on which file a value is. */
+export function identityFiltersOn(value: Value, { hook, selector }: Row): IdentityFilter[] {
+  return selector.matchArgs.filter(
+    (filter): filter is IdentityFilter => filter.class === 'identity' && sameValue(value, hook.spec.args[filter.arg]),
+  )
+}
+
+/** The values of which selectors ask which file they are. */
+export function filesAsked(values: readonly Value[], rows: readonly Row[]): Value[] {
+  return values.filter((value) => rows.some((row) => identityFiltersOn(value, row).length > 0))
+}
+
 /** `decided`: filters that the screen evaluates completely; they stand last. */
 export function selectorBytes(
   { hook: { id, spec }, index, selector }: Row,
   values: readonly Value[],
   decided: ReadonlySet<ArgumentFilter>,
   tables: Tables,
-  { hostNamespace }: HostFacts,
+  { hostNamespace, filesOf }: HostFacts,
+  files: readonly Value[],
 ): Buffer {
   const bytes = Buffer.alloc(SELECTOR.bytes)
   bytes.writeUInt32LE(id, SELECTOR.policyHook)
@@ -86,7 +107,10 @@ export function selectorBytes(
   if (selector.actions !== undefined) writeActions(bytes, selector.actions, spec, values)
   filters.forEach((filter, i) => {
     const value = values.findIndex((each) => sameValue(each, spec.args[filter.arg]))
-    writeFilter(bytes, SELECTOR.filters + (task.length + i) * FILTER.bytes, value, filter, tables)
+    const at = SELECTOR.filters + (task.length + i) * FILTER.bytes
+    // bpf/filter.h CLASS_IDENTITY
+    const file = files.findIndex((each) => sameValue(each, spec.args[filter.arg]))
+    writeFilter(bytes, at, value, filter, tables, filter.class === 'identity' ? [filesOf(filter), BigInt(file)] : [])
   })
   return bytes
 }
@@ -106,7 +130,14 @@ function writeActions(bytes: Buffer, actions: Actions, { args }: HookSpec, value
   )
 }
 
-function writeFilter(bytes: Buffer, at: number, value: number, filter: ArgumentFilter, tables: Tables): void {
+function writeFilter(
+  bytes: Buffer,
+  at: number,
+  value: number,
+  filter: ArgumentFilter,
+  tables: Tables,
+  identity: readonly bigint[],
+): void {
   const id = ++tables.lastFilter
   bytes[at + FILTER.value] = value
   bytes[at + FILTER.class] = CLASSES[filter.class]
@@ -119,6 +150,10 @@ function writeFilter(bytes: Buffer, at: number, value: number, filter: ArgumentF
     for (const { ipv6, ...prefix } of distinct(filter.values)) {
       tables.sockets.push({ filter: ipv6 ? id + 1 : id, ...prefix })
     }
+    return
+  }
+  if (filter.class === 'identity') {
+    writeNumbersOf(bytes, at, id, identity, tables)
     return
   }
   if (filter.class !== 'number') {

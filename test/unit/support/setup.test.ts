@@ -219,6 +219,7 @@ test('make: every target of the help exists and is described', () => {
     'random-policies',
     'start-stop',
     'policy-changes',
+    'coverage',
     'kubernetes',
     'package',
     'image',

@@ -17,6 +17,7 @@ const LACKING: ReadonlyArray<readonly [KernelFacts, string[]]> = [
     debian510,
     [
       'bpf_get_func_arg',
+      'bpf_loop',
       'types of modules',
       'kprobe.multi',
       'maps that grow in tracing programs',

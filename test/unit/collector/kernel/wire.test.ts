@@ -10,6 +10,7 @@ import { PROCESS_FLAGS } from '../../../../collector/process/flags.ts'
 
 const object = (name: string): Btf => readBtf(builtFile(name))
 const PROCESS_OBJECTS = ['process.bpf.o', 'process.bounded.bpf.o']
+const FILES_OBJECTS = ['typed_old', 'typed', 'typed_ctx', 'probe'].map((name) => `hook.files_${name}.bpf.o`)
 const HOOK_OBJECTS = ['typed_old', 'typed', 'typed_ctx', 'probe', 'bounded'].map((name) => `hook.${name}.bpf.o`)
 
 test('wire: wire.ts matches bpf/ (else: make -C bpf, node collector/kernel/write-wire.ts, npm run format)', () => {
@@ -18,7 +19,7 @@ test('wire: wire.ts matches bpf/ (else: make -C bpf, node collector/kernel/write
 
 test('wire: every object has the structs of the contract that it uses as layout.bpf.o has them', () => {
   const { structs } = object('layout.bpf.o')
-  for (const file of [...PROCESS_OBJECTS, ...HOOK_OBJECTS]) {
+  for (const file of [...PROCESS_OBJECTS, ...HOOK_OBJECTS, ...FILES_OBJECTS, 'files.bpf.o']) {
     const own = [...object(file).structs].filter(([name]) => structs.has(name))
     assert.ok(own.length > 0, file)
     for (const [name, struct] of own) assert.deepEqual(struct, structs.get(name), `${name} in ${file}`)
@@ -64,6 +65,15 @@ test('wire: integers have the widths that decode and layout read and write', () 
     ['selector', 1, 'index count undecided return_type'],
     ['filter', 1, 'value class op count'],
     ['filter', 4, 'id'],
+    ['identity', 8, 'ino'],
+    ['identity', 4, 'dev generation'],
+    ['identified', 4, 'links mode'],
+    ['identity_filters', 8, 'own below'],
+    ['identity_screen', 8, 'devices unknown round'],
+    ['linked_filters', 8, 'filters round'],
+    ['linked_news', 8, 'unknown moved'],
+    ['file_screen', 8, 'wanted'],
+    ['file_screen', 4, 'others'],
     ['number_key', 4, 'filter'],
     ['number_key', 8, 'number'],
   ]

@@ -438,7 +438,7 @@ test('layout: what selectors ask of processes and of cgroups is screened apart, 
       (kind: 0 | 1) =>
       (selector: Selector): bigint =>
         bits[selectors.findIndex((each) => each === selector)]?.[kind] ?? 0n
-    const known = { conditionsOf: of(0), workloadsOf: of(1), hostNamespace: () => 0 }
+    const known = { conditionsOf: of(0), workloadsOf: of(1), hostNamespace: () => 0, filesOf: () => 0n }
     const bytes = hookBytes(1, [{ id: 1, spec: spec({ args: [], selectors }) }], tables, known)
     const set = (id: number): bigint => setIn(tables, id)
     return {

@@ -42,6 +42,7 @@ struct hook {
 	__u32 workloads;   /* set of which its cgroup must fulfil one, else no selector matches; EMPTY_SET: some ask for none */
 	__u32 reserved;
 	struct path_screen path;
+	struct file_screen files[FILES_MAX];
 };
 
 const volatile struct hook hooks[HOOK_SLOTS];

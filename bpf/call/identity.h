@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_CALL_IDENTITY_H
+#define KTRAIL_CALL_IDENTITY_H
+
+/*
+ * Which files a call is about, whatever their paths (match/identity.h). Before 6.8 the verifier looks at each function of an object, also at those that
+ * a program does not call; so only the objects for policies with such filters have these.
+ */
+
+enum sureness {
+	NOT_SO,
+	SURELY,
+	PERHAPS,  /* marked in the record */
+};
+
+#ifdef KTRAIL_FILES
+
+/* Puts into the scratch which filters want file `i` of a call. Global, as add_open. */
+__noinline int judge_argument(__u32 slot, __u32 i)
+{
+	const volatile struct file_screen *files = &hooks[slot & (HOOK_SLOTS - 1)].files[i & (FILES_MAX - 1)];
+	struct file_walk *w = file_walk_of(slot);
+	struct scratch *s = scratch_of(slot);
+	__u32 param = files->param, type = files->type;
+	__u64 argument, dentry, inode;
+
+	if (!s || !w || param >= PARAMS_MAX)
+		return 0;
+	argument = s->call.params[param];
+	dentry = place_of(type, argument).dentry;
+	judge_nothing(w);
+	judge_file(slot, w, dentry);
+	if (type == ARG_FILE && argument) {
+		inode = (__u64)LOAD(file, argument, f_inode);
+		if (inode != (__u64)LOAD(dentry, dentry, d_inode))
+			judge_file(slot, w, dentry_of(inode));
+	}
+	s->files[i & (FILES_MAX - 1)] = w->hits;
+	s->file_flags[i & (FILES_MAX - 1)] = w->flags;
+	return 0;
+}
+
+/* Leaves in `left` the selectors that may want the files of a call; false when none may. */
+static __always_inline bool screen_files(__u32 slot, struct scratch *s)
+{
+	__u32 i;
+
+	for (i = 0; i < FILES_MAX; i++) {
+		const volatile struct file_screen *files = &hooks[slot].files[i];
+
+		if (files->param >= PARAMS_MAX)
+			break;
+		judge_argument(slot, i);
+		if (!(s->files[i] & files->wanted) && !set_keep_id(s->left, hooks[slot].words, files->others))
+			return false;
+	}
+	return true;
+}
+
+/* Whether a filter wants the file that it is about. */
+static __always_inline enum sureness identity_matches(struct scratch *s, const struct filter *f)
+{
+	__u32 i = f->numbers[1] & (FILES_MAX - 1);
+	struct value *v;
+
+	if (!(s->files[i] & f->numbers[0]))
+		return NOT_SO;
+	if (!s->file_flags[i])
+		return SURELY;
+	v = value_at(s, s->offset[f->value & (VALUES_MAX - 1)]);
+	if (v)
+		v->flags |= s->file_flags[i];
+	return PERHAPS;
+}
+
+#else
+static __always_inline bool screen_files(__u32 slot, struct scratch *s) { return true; }
+static __always_inline enum sureness identity_matches(struct scratch *s, const struct filter *f) { return NOT_SO; }
+#endif
+
+#endif

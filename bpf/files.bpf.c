@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * What the filters of match/identity.h know of files. Loaded with the first policy that has such a filter; it makes their
+ * maps. One program tells user space what a file is to the kernel, the others follow links and renames.
+ */
+#include "vmlinux/vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "core_fixes.h"
+#include "event.h"
+
+#include "maps.h"
+#include "path.h"
+#include "path_text.h"
+#include "filter.h"
+#include "match/path.h"
+#include "match/identity.h"
+#include "match/above.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* One program may interrupt another. */
+enum files_slot {
+	LINK_SLOT,
+	RENAME_SLOT,
+	FILES_SLOTS,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct identified);
+} identified SEC(".maps");
+
+/* Run by the agent: what one of its open files is. 0 when it has no such file. */
+SEC("raw_tp") int file_identify(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 files = (__u64)LOAD(task_struct, bpf_get_current_task(), files), table, file, inode;
+	__u32 fd = ctx->args[0], zero = 0;
+	struct identified *to = bpf_map_lookup_elem(&identified, &zero);
+
+	if (!to || !files)
+		return 0;
+	table = (__u64)LOAD(files_struct, files, fdt);
+	if (fd >= LOAD(fdtable, table, max_fds))
+		return 0;
+	file = 0;
+	bpf_probe_read_kernel(&file, sizeof(file), (void *)((__u64)LOAD(fdtable, table, fd) + 8 * fd));
+	if (!file)
+		return 0;
+	inode = (__u64)LOAD(file, file, f_inode);
+	to->identity = identity_of(inode);
+	to->links = LOAD(inode, inode, i_nlink);
+	to->mode = LOAD(inode, inode, i_mode);
+	return 1;
+}
+
+static __always_inline void keep_linked(__u64 inode, __u64 filters)
+{
+	struct identity_screen *screen = screen_of_files();
+	struct linked_news *news = news_of_links();
+	struct identity key = identity_of(inode);
+	struct linked_filters *found = bpf_map_lookup_elem(&linked, &key);
+	struct linked_filters made = { .filters = filters };
+
+	if (!screen || !news)
+		return;
+	if (found) {
+		found->filters |= filters;
+		found->round = screen->round;
+		return;
+	}
+	made.round = screen->round;
+	if (bpf_map_update_elem(&linked, &key, &made, BPF_NOEXIST))
+		news->unknown |= filters;
+}
+
+/* Filters of all folders above a name. */
+static __always_inline __u64 filters_above(__u32 slot, __u64 name)
+{
+	struct file_walk *w = file_walk_of(slot);
+
+	if (!w)
+		return 0;
+	judge_nothing(w);
+	judge_file(slot, w, (__u64)LOAD(dentry, name, d_parent));
+	return w->hits;
+}
+
+/* A file gets a further name: before it can be used. One of the two may be below a folder. */
+SEC("kprobe") int file_link(struct pt_regs *ctx)
+{
+	__u64 from = PT_REGS_PARM1(ctx), to = PT_REGS_PARM3(ctx), inode, filters;
+	struct file_walk *w = file_walk_of(LINK_SLOT);
+
+	if (!from || !to || !w)
+		return 0;
+	inode = (__u64)LOAD(dentry, from, d_inode);
+	if (!inode)
+		return 0;
+	judge_nothing(w);
+	judge_file(LINK_SLOT, w, from);
+	filters = w->hits;
+	filters |= filters_above(LINK_SLOT, to);
+	if (filters)
+		keep_linked(inode, filters);
+	return 0;
+}
+
+/*
+ * What is moved below a folder: a file's other links are now those of a file there, and a folder may hold such files. What is moved out of one
+ * may be no link of a file there any more.
+ */
+static __always_inline void moves(__u64 what, __u64 to)
+{
+	__u64 inode = (__u64)LOAD(dentry, what, d_inode), filters;
+	struct linked_news *news = news_of_links();
+	bool folder;
+
+	if (!inode || !news)
+		return;
+	folder = (LOAD(inode, inode, i_mode) & S_IFMT) == S_IFDIR;
+	if (!folder && LOAD(inode, inode, i_nlink) < 2)
+		return;
+	filters = filters_above(RENAME_SLOT, to);
+	if (filters && !folder)
+		keep_linked(inode, filters);
+	if (folder ? filters : filters_above(RENAME_SLOT, what) & ~filters)
+		__sync_fetch_and_add(&news->moved, 1);
+}
+
+/* Both ways: the two may be exchanged. */
+SEC("kprobe") int file_rename(struct pt_regs *ctx)
+{
+	__u64 from = PT_REGS_PARM2(ctx), to = PT_REGS_PARM4(ctx);
+
+	if (from && to) {
+		moves(from, to);
+		moves(to, from);
+	}
+	return 0;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef KTRAIL_MATCH_IDENTITY_H
+#define KTRAIL_MATCH_IDENTITY_H
+
+/*
+ * Filters on which file it is, whatever its path: SameFile, UnderDir.
+ *
+ * A file is below a folder when one of its d_parent is that folder. These never leave the file system and know no mounts and
+ * no root, so bind mounts, other mount namespaces, chroot and detached mounts change nothing. What they miss are further
+ * hard links outside the folder: such files stand in `linked`, which is asked only of files with more than one link.
+ *
+ * The walk is in above.h. User space keeps `identities` and `identity_names` (collector/kernel/files/); files.bpf.c and user space add to `linked`.
+ */
+
+enum identity_limit {
+	IDENTITY_FILTERS_MAX = 64,  /* sets of paths in all policies, one bit each */
+	IDENTITY_WORDS = 4,
+	IDENTITY_HOPS = 64,     /* budget of the first walk; the exact one has TEXT_HOPS */
+	IDENTITY_NAME_BYTES = 256,
+	FILES_MAX = 2,          /* arguments of a function with such filters */
+};
+
+struct identity {
+	__u64 ino;
+	__u32 dev;         /* super block's s_dev: stat shows another one on btrfs and overlayfs */
+	__u32 generation;  /* tells a file from an earlier one with the same number */
+};
+
+/* What the agent asks about a file (files.bpf.c). */
+struct identified {
+	struct identity identity;
+	__u32 links;
+	__u32 mode;
+};
+
+struct identity_filters {
+	__u64 own;    /* SameFile: the file itself */
+	__u64 below;  /* UnderDir: the folder, and all below it */
+};
+
+/* The same by name in a folder: a file that is replaced, or made later, is wanted from its first moment. */
+struct identity_name {
+	struct identity folder;
+	char name[IDENTITY_NAME_BYTES];  /* the rest zero */
+};
+
+/* Of a file with several links of which one is below a folder. */
+struct linked_filters {
+	__u64 filters;
+	__u64 round;  /* in which it was seen: user space removes what its next look does not find */
+};
+
+/* What nearly every file is rejected by: sets of hashes. One for all functions; only user space writes it. */
+struct identity_screen {
+	__u64 devices;
+	__u64 files[IDENTITY_WORDS];    /* numbers in `identities` */
+	__u64 folders[IDENTITY_WORDS];  /* numbers in `identity_names` */
+	__u64 unknown;  /* filters for which `linked` had no room: files with several links match them, marked */
+	__u64 round;    /* of looking for links */
+};
+
+/* What the programs of files.bpf.c have for user space. */
+struct linked_news {
+	__u64 unknown;  /* as above */
+	__u64 moved;    /* renames after which user space must look for links anew */
+};
+
+/* One walk, from a file upwards. */
+struct file_walk {
+	__u64 dentry;  /* the file's */
+	__u64 at;      /* a dentry on the way */
+	__u64 inode;   /* that is looked up: pointers cannot be arguments of global functions */
+	__u64 hits;    /* filters */
+	__u64 trace;   /* as in struct text_walk */
+	__u32 moving;
+	__u32 done;
+	__u32 flags;   /* enum value_flag: what is not sure about `hits` */
+	__u32 own;     /* `at` is the file's */
+	struct identity_name key;
+};
+
+/* A file of a function's calls that is looked at before other filters are. */
+struct file_screen {
+	__u64 wanted;  /* filters of all selectors */
+	__u8 param;    /* NO_ARG: none asks */
+	__u8 type;
+	__u16 reserved;
+	__u32 others;  /* set of the selectors that ask for no identity of this argument */
+};
+
+#endif

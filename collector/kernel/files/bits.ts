@@ -1,0 +1,60 @@
+/** One bit for each identity filter of the policies; filters with the same operator and paths share one. */
+import type { IdentityFilter } from '../../../config/policy/policy.ts'
+import { IDENTITY_FILTERS_MAX } from '../wire.ts'
+
+/** A filter that found no bit. */
+export class TooManyFilters extends Error {
+  readonly filter: IdentityFilter
+
+  constructor(filter: IdentityFilter) {
+    super(
+      `expected at most ${IDENTITY_FILTERS_MAX} different lists of SameFile and UnderDir in all policies together, ` +
+        'got one more: use the same list in several places, or drop one',
+    )
+    this.filter = filter
+  }
+}
+
+interface Used {
+  readonly bit: bigint
+  readonly filter: IdentityFilter
+  users: number
+}
+
+const keyOf = ({ operator, values }: IdentityFilter): string => JSON.stringify([operator, values.toSorted()])
+
+export class FilterBits {
+  readonly #used = new Map<string, Used>()
+  /** The one that was free for longest first: no program may still ask for what it meant. */
+  readonly #free = Array.from({ length: IDENTITY_FILTERS_MAX }, (_, i) => 1n << BigInt(i))
+
+  /** Whether the filter is new. Throws TooManyFilters. */
+  take(filter: IdentityFilter): boolean {
+    const known = this.#used.get(keyOf(filter))
+    if (known !== undefined) {
+      known.users++
+      return false
+    }
+    const bit = this.#free.shift()
+    if (bit === undefined) throw new TooManyFilters(filter)
+    this.#used.set(keyOf(filter), { bit, filter, users: 1 })
+    return true
+  }
+
+  release(filter: IdentityFilter): void {
+    const key = keyOf(filter)
+    const known = this.#used.get(key)
+    if (known === undefined || --known.users > 0) return
+    this.#used.delete(key)
+    this.#free.push(known.bit)
+  }
+
+  /** 0n for a filter without a bit. */
+  bitOf(filter: IdentityFilter): bigint {
+    return this.#used.get(keyOf(filter))?.bit ?? 0n
+  }
+
+  all(): Array<{ readonly bit: bigint; readonly filter: IdentityFilter }> {
+    return [...this.#used.values()]
+  }
+}

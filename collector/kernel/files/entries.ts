@@ -1,0 +1,116 @@
+/** What the kernel side knows of the paths of identity filters (bpf/match/identity.h), as map entries. */
+import {
+  IDENTITY,
+  IDENTITY_FILTERS,
+  IDENTITY_NAME,
+  IDENTITY_NAME_BYTES,
+  IDENTITY_SCREEN,
+  IDENTITY_WORDS,
+} from '../wire.ts'
+
+/** What a file is to the kernel; stat shows another device on btrfs and overlayfs. */
+export interface FileIdentity {
+  readonly ino: bigint
+  /** The super block's, as the kernel encodes it. */
+  readonly dev: number
+  readonly generation: number
+}
+
+/** Which filters want what an entry's key names: itself, or all below it too. */
+export interface Wanted {
+  own: bigint
+  below: bigint
+}
+
+const GOLDEN = 0x9e37_79b9_7f4a_7c15n
+const hash = (number: bigint): bigint => BigInt.asUintN(64, number * GOLDEN)
+
+export function identityKey({ ino, dev, generation }: FileIdentity): Buffer {
+  const key = Buffer.alloc(IDENTITY.bytes)
+  key.writeBigUInt64LE(ino, IDENTITY.ino)
+  key.writeUInt32LE(dev, IDENTITY.dev)
+  key.writeUInt32LE(generation, IDENTITY.generation)
+  return key
+}
+
+function nameKey(folder: FileIdentity, name: Buffer): Buffer {
+  const key = Buffer.alloc(IDENTITY_NAME.bytes)
+  identityKey(folder).copy(key, IDENTITY_NAME.folder)
+  name.copy(key, IDENTITY_NAME.name)
+  return key
+}
+
+function wantedBytes({ own, below }: Wanted): Buffer {
+  const bytes = Buffer.alloc(IDENTITY_FILTERS.bytes)
+  bytes.writeBigUInt64LE(own, IDENTITY_FILTERS.own)
+  bytes.writeBigUInt64LE(below, IDENTITY_FILTERS.below)
+  return bytes
+}
+
+type Entries = ReadonlyMap<string, { readonly key: Buffer; readonly value: Buffer }>
+
+/** Collects what all filters want. */
+export class WantedFiles {
+  readonly #files = new Map<string, { readonly key: Buffer; readonly wanted: Wanted }>()
+  readonly #names = new Map<string, { readonly key: Buffer; readonly wanted: Wanted }>()
+  #devices = 0n
+  readonly #hashes = {
+    files: Array.from({ length: IDENTITY_WORDS }, () => 0n),
+    folders: Array.from({ length: IDENTITY_WORDS }, () => 0n),
+  }
+
+  /** A file or folder that filters want; its file system is theirs too. */
+  file(file: FileIdentity, wanted: Wanted): void {
+    add(this.#files, identityKey(file), wanted)
+    this.#seen('files', file, wanted)
+  }
+
+  /** What has this name in a folder, now or later. Names that no entry can hold are left out: files have none of that length. */
+  name(folder: FileIdentity, name: string, wanted: Wanted): void {
+    const bytes = Buffer.from(name)
+    if (bytes.length >= IDENTITY_NAME_BYTES) return
+    add(this.#names, nameKey(folder, bytes), wanted)
+    this.#seen('folders', folder, wanted)
+  }
+
+  #seen(what: 'files' | 'folders', { ino, dev }: FileIdentity, { own, below }: Wanted): void {
+    const hashed = hash(ino)
+    const word = Number(hashed >> 62n)
+    const words = this.#hashes[what]
+    words[word] = (words[word] ?? 0n) | (1n << ((hashed >> 56n) & 63n))
+    this.#devices |= 1n << (hash(BigInt(dev)) >> 58n)
+    // Of a file whose folders are not known, the file system is.
+    add(this.#files, identityKey({ ino: 0n, dev, generation: 0 }), { own: 0n, below: own | below })
+  }
+
+  get files(): Entries {
+    return entriesOf(this.#files)
+  }
+
+  get names(): Entries {
+    return entriesOf(this.#names)
+  }
+
+  /** struct identity_screen */
+  screen(unknown: bigint, round: bigint): Buffer {
+    const bytes = Buffer.alloc(IDENTITY_SCREEN.bytes)
+    bytes.writeBigUInt64LE(this.#devices, IDENTITY_SCREEN.devices)
+    this.#hashes.files.forEach((word, i) => bytes.writeBigUInt64LE(word, IDENTITY_SCREEN.files + 8 * i))
+    this.#hashes.folders.forEach((word, i) => bytes.writeBigUInt64LE(word, IDENTITY_SCREEN.folders + 8 * i))
+    bytes.writeBigUInt64LE(unknown, IDENTITY_SCREEN.unknown)
+    bytes.writeBigUInt64LE(round, IDENTITY_SCREEN.round)
+    return bytes
+  }
+}
+
+function add(to: Map<string, { readonly key: Buffer; readonly wanted: Wanted }>, key: Buffer, more: Wanted): void {
+  const text = key.toString('latin1')
+  const entry = to.get(text) ?? { key, wanted: { own: 0n, below: 0n } }
+  entry.wanted.own |= more.own
+  entry.wanted.below |= more.below
+  to.set(text, entry)
+}
+
+function entriesOf(from: ReadonlyMap<string, { readonly key: Buffer; readonly wanted: Wanted }>): Entries {
+  return new Map([...from].map(([text, { key, wanted }]) => [text, { key, value: wantedBytes(wanted) }]))
+}

@@ -1,0 +1,270 @@
+/**
+ * The files that SameFile and UnderDir name, as the kernel side knows them (bpf/match/identity.h). Made with the first policy that has such a filter,
+ * and gone with the last.
+ *
+ * A path is wanted in two ways: as the file that it is now, and by its name in its folder, so that what replaces it is wanted from its first
+ * moment. Both are resolved anew every few seconds. Files below a folder that have several links are looked for; links and renames since are followed by
+ * programs in the kernel.
+ */
+import type { HookSpec, IdentityFilter, Policy } from '../../../config/policy/policy.ts'
+import { formatProblem } from '../../../config/yaml/problems.ts'
+import { NativeError, builtFile } from '../../../native/index.ts'
+import type { BpfMap, BpfObject, Link, ObjectOptions } from '../../../native/types.ts'
+import { CollectorError } from '../../errors.ts'
+import { u32 } from '../bytes.ts'
+import type { KernelFacts } from '../facts.ts'
+import { atLeast } from '../facts.ts'
+import type { Constants, SharedMaps } from '../objects.ts'
+import { FilterBits, TooManyFilters } from './bits.ts'
+import { WantedFiles } from './entries.ts'
+import { LinkedFiles } from './linked.ts'
+import { Resolver, hostRoot } from './resolve.ts'
+import type { Resolved } from './resolve.ts'
+
+/** Maps that the programs of functions share. */
+const SHARED = ['identities', 'identity_names', 'linked', 'identity_screen', 'linked_news'] as const
+export type FileMaps = Readonly<Record<(typeof SHARED)[number], BpfMap>>
+
+export interface FilesOptions {
+  readonly facts: KernelFacts
+  readonly constants: Constants
+  readonly openObject: (path: string, options: ObjectOptions) => Promise<BpfObject>
+  /** Path of the host's proc file system; default `/proc`. */
+  readonly procfs?: string
+  /** For the log. */
+  readonly warn?: (detail: object, message: string) => void
+}
+
+const BPF_F_NO_PREALLOC = 1
+/** Resolving paths anew takes at most this share of the time. */
+const SHARE = 100
+/** Until then a policy waits for the look at its folders. */
+const LOOK_MS = 10_000
+
+/** Entries of maps that grow; others take all their memory at once. */
+function sizesOf(facts: KernelFacts): { mapSizes: Record<string, number>; mapFlags: Record<string, number> } {
+  const grow = atLeast(facts, 6, 1)
+  const flags = BPF_F_NO_PREALLOC
+  return {
+    mapSizes: {
+      identities: grow ? 65_536 : 8192,
+      identity_names: grow ? 65_536 : 4096,
+      linked: grow ? 262_144 : 16_384,
+      file_walks: 2,
+    },
+    mapFlags: grow ? { identities: flags, identity_names: flags, linked: flags } : {},
+  }
+}
+
+const filtersOf = (hooks: readonly HookSpec[]): IdentityFilter[] =>
+  hooks.flatMap(({ selectors }) =>
+    selectors.flatMap(({ matchArgs }) => matchArgs.filter((filter) => filter.class === 'identity')),
+  )
+
+interface Loaded {
+  readonly object: BpfObject
+  readonly links: readonly Link[]
+  readonly maps: FileMaps
+  readonly resolver: Resolver
+  readonly linked: LinkedFiles
+}
+
+export class Files {
+  readonly #options: FilesOptions
+  readonly #shared: Pick<SharedMaps, 'ring' | 'cpu_state' | 'processes'>
+  readonly #warn: NonNullable<FilesOptions['warn']>
+  readonly #bits = new FilterBits()
+  #loaded: Loaded | undefined
+  /** What the maps hold, by map and key. */
+  #written: { readonly files: Map<string, Buffer>; readonly names: Map<string, Buffer> } = {
+    files: new Map(),
+    names: new Map(),
+  }
+  /** Paths that were reported as missing. */
+  readonly #missing = new Set<string>()
+  /** One change at a time. */
+  #working: Promise<void> = Promise.resolve()
+  #busy = false
+  #nextMs = 0
+
+  constructor(options: FilesOptions, shared: Pick<SharedMaps, 'ring' | 'cpu_state' | 'processes'>) {
+    this.#options = options
+    this.#shared = shared
+    this.#warn = options.warn ?? (() => {})
+  }
+
+  readonly bitOf = (filter: IdentityFilter): bigint => this.#bits.bitOf(filter)
+
+  /** Shared by the programs of all functions; undefined while no policy has such a filter. */
+  get maps(): FileMaps | undefined {
+    return this.#loaded?.maps
+  }
+
+  /** Resolves when the kernel knows the files of these policies. Rejects with POLICY_REFUSED; then nothing changes. */
+  async add(policies: readonly Policy[]): Promise<void> {
+    const taken: IdentityFilter[] = []
+    try {
+      for (const { file, hooks } of policies) {
+        for (const filter of filtersOf(hooks)) {
+          if (!this.#options.facts.loops) {
+            const message = `${filter.operator} needs bpf_loop, which Linux has since 5.17: match the path on this kernel`
+            throw new CollectorError('POLICY_REFUSED', formatProblem({ file, ...filter.at, message }))
+          }
+          try {
+            this.#bits.take(filter)
+            taken.push(filter)
+          } catch (error) {
+            if (!(error instanceof TooManyFilters)) throw error
+            const problem = formatProblem({ file, ...filter.at, message: error.message })
+            throw new CollectorError('POLICY_REFUSED', problem, { cause: error })
+          }
+        }
+      }
+      if (taken.length === 0) return
+      this.#loaded ??= await this.#load()
+      await this.#inTurn(() => this.#write())
+    } catch (error) {
+      for (const filter of taken) this.#bits.release(filter)
+      if (!(error instanceof NativeError)) throw error
+      const sentence = 'SameFile and UnderDir of these policies do not fit into this kernel'
+      throw new CollectorError('POLICY_REFUSED', `${sentence}: ${error.message}`, { cause: error })
+    }
+    await this.#loaded.linked.known(LOOK_MS)
+  }
+
+  /** Once no program asks for the filters of these policies any more. */
+  remove(policies: readonly Policy[]): void {
+    const gone = policies.flatMap(({ hooks }) => filtersOf(hooks))
+    for (const filter of gone) this.#bits.release(filter)
+    if (gone.length > 0 && this.#bits.all().length === 0) this.close()
+  }
+
+  /** Follows what changed; call it every few seconds. With thousands of paths not each call does. Never rejects. */
+  async refresh(nowMs: number = performance.now()): Promise<void> {
+    const loaded = this.#loaded
+    if (loaded === undefined || this.#busy || nowMs < this.#nextMs) return
+    this.#busy = true
+    const startMs = performance.now()
+    try {
+      await this.#inTurn(() => this.#write())
+      if (this.#loaded === loaded) loaded.linked.lookIfMoved()
+    } catch (error) {
+      this.#warn({ error: String(error) }, 'the files of SameFile and UnderDir could not be followed for now')
+    }
+    this.#busy = false
+    this.#nextMs = performance.now() + SHARE * (performance.now() - startMs)
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const before = this.#working
+    const mine = before.then(work)
+    this.#working = mine.catch(() => {})
+    await mine
+  }
+
+  async #load(): Promise<Loaded> {
+    const { facts, constants, openObject } = this.#options
+    const { rename_lock_address = Buffer.alloc(8), mount_lock_address = Buffer.alloc(8) } = constants
+    const { ring, cpu_state, processes } = this.#shared
+    const kind = facts.fprobe ? 'kprobe.multi' : 'kprobe'
+    const followers = facts.security ? (['file_link', 'file_rename'] as const) : []
+    if (!facts.security) {
+      this.#warn({}, 'this kernel has no security hooks: hard links made from now on are found only at the next look')
+    }
+    const object = await openObject(builtFile('files.bpf.o'), {
+      programs: [{ name: 'file_identify', kind: 'run' }, ...followers.map((name) => ({ name, kind }) as const)],
+      constants: { rename_lock_address, mount_lock_address },
+      sharedMaps: { ring, cpu_state, processes },
+      ...sizesOf(facts),
+    })
+    const links: Link[] = []
+    try {
+      for (const name of followers) {
+        links.push(await object.attach(name, [name === 'file_link' ? 'security_inode_link' : 'security_inode_rename']))
+      }
+    } catch (error) {
+      for (const link of links) link.close()
+      object.close()
+      throw error
+    }
+    const maps = Object.fromEntries(SHARED.map((name) => [name, object.map(name)])) as FileMaps
+    const resolver = new Resolver(object, hostRoot(this.#options.procfs ?? '/proc'))
+    const linked = new LinkedFiles({
+      maps,
+      resolver,
+      rewrite: () => this.#inTurn(() => this.#write()),
+      warn: this.#warn,
+    })
+    return { object, links, maps, resolver, linked }
+  }
+
+  /** Resolves all paths, and makes the maps hold just what they lead to. */
+  async #write(): Promise<void> {
+    const loaded = this.#loaded
+    if (loaded === undefined) return
+    const { maps, resolver, linked } = loaded
+    const filters = this.#bits.all()
+    const resolved = new Map<string, Resolved>()
+    for (const path of new Set(filters.flatMap(({ filter }) => filter.values))) {
+      resolved.set(path, await resolver.resolve(path))
+    }
+    if (this.#loaded !== loaded) return
+    const wanted = new WantedFiles()
+    const folders = new Map<string, bigint>()
+    for (const { bit, filter } of filters) {
+      const all = filter.operator === 'UnderDir'
+      const asked = { own: all ? 0n : bit, below: all ? bit : 0n }
+      for (const value of filter.values) {
+        const found = resolved.get(value)
+        if (found === undefined) continue
+        const { file, folder, name, path } = found
+        this.#reportMissing(value, found)
+        if (file !== undefined) wanted.file(file, asked)
+        if (folder !== undefined) wanted.name(folder, name, asked)
+        if (all && file?.isFolder === true) folders.set(path, (folders.get(path) ?? 0n) | bit)
+      }
+    }
+    // What is new first, then the screen that lets calls get there, then what is old.
+    const next = { files: new Map<string, Buffer>(), names: new Map<string, Buffer>() }
+    const old: Array<() => void> = []
+    for (const [map, entries, before, after] of [
+      [maps.identities, wanted.files, this.#written.files, next.files],
+      [maps.identity_names, wanted.names, this.#written.names, next.names],
+    ] as const) {
+      for (const [text, { key, value }] of entries) {
+        after.set(text, value)
+        if (before.get(text)?.equals(value) !== true) map.update(key, value)
+      }
+      for (const text of before.keys()) if (!after.has(text)) old.push(() => map.delete(Buffer.from(text, 'latin1')))
+    }
+    maps.identity_screen.update(u32(0), wanted.screen(linked.unknown, linked.round))
+    for (const drop of old) drop()
+    this.#written = next
+    linked.follow(folders)
+  }
+
+  #reportMissing(path: string, { file, missing = '' }: Resolved): void {
+    if (file !== undefined) {
+      this.#missing.delete(path)
+      return
+    }
+    if (this.#missing.has(path)) return
+    this.#missing.add(path)
+    this.#warn(
+      { path },
+      `a file or folder that a policy names is not there, and is watched when it appears: ${missing}`,
+    )
+  }
+
+  close(): void {
+    const loaded = this.#loaded
+    if (loaded === undefined) return
+    this.#loaded = undefined
+    this.#written = { files: new Map(), names: new Map() }
+    loaded.linked.close()
+    loaded.resolver.close()
+    for (const link of loaded.links) link.close()
+    for (const map of Object.values(loaded.maps)) map.close()
+    loaded.object.close()
+  }
+}

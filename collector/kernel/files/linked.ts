@@ -1,0 +1,154 @@
+/** Files with several links of which one is below a watched folder: finds them, and forgets those that are no longer. */
+import { setTimeout } from 'node:timers/promises'
+import type { BpfMap } from '../../../native/types.ts'
+import { u32 } from '../bytes.ts'
+import { IDENTITY, LINKED_FILTERS, LINKED_NEWS } from '../wire.ts'
+import { identityKey } from './entries.ts'
+import { linksBelow } from './links.ts'
+import type { Looked } from './links.ts'
+import type { Resolver } from './resolve.ts'
+
+/** A look takes at most this share of the time. */
+const SHARE = 20
+/** Without any sign of a change. */
+const PAUSE_MS = 600_000
+/** Entries read at once. */
+const ENTRIES_AT_ONCE = 1024
+
+export interface LinkedOptions {
+  readonly maps: Readonly<Record<'linked' | 'linked_news', BpfMap>>
+  readonly resolver: Pick<Resolver, 'identifyPath'>
+  /** Writes `round` and `unknown` to the kernel side. */
+  readonly rewrite: () => Promise<void>
+  readonly warn: (detail: object, message: string) => void
+}
+
+export class LinkedFiles {
+  readonly #options: LinkedOptions
+  /** Filters by folder. */
+  #folders: ReadonlyMap<string, bigint> = new Map()
+  /** Of the present look; entries of earlier ones are forgotten at its end. */
+  round = 0n
+  /** Filters for which there was no room, or whose first look has not ended: for those every file with several links matches, marked. */
+  unknown = 0n
+  /** Filters of which a look has ended. */
+  #known = 0n
+  #looking: Promise<void> | undefined
+  #again = false
+  #closed = false
+  #nextMs = 0
+  #moved = 0n
+
+  constructor(options: LinkedOptions) {
+    this.#options = options
+  }
+
+  /** The folders from now on. A folder that is new brings a look. */
+  follow(folders: ReadonlyMap<string, bigint>): void {
+    const isNew = [...folders].some(([path, bits]) => this.#folders.get(path) !== bits)
+    this.#folders = folders
+    if (isNew) this.#again = true
+  }
+
+  /** Looks when something may have moved links into a folder or out of it, or none looked for long. */
+  lookIfMoved(): void {
+    const now = performance.now()
+    if (now < this.#nextMs && !this.#again) return
+    const moved = this.#options.maps.linked_news.lookup(u32(0))?.readBigUInt64LE(LINKED_NEWS.moved) ?? 0n
+    if (moved === this.#moved && !this.#again && now < this.#nextMs + PAUSE_MS) return
+    this.#moved = moved
+    void this.look()
+  }
+
+  /** Begins a look. Never rejects. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
+    return this.#looking
+  }
+
+  /** Resolves when all folders were looked through, or after this time. */
+  async known(ms: number): Promise<void> {
+    // One that runs may have begun without the newest folders.
+    const all = async (): Promise<void> => {
+      do await this.look()
+      while (this.#again && !this.#closed)
+    }
+    const ending = new AbortController()
+    const late = setTimeout(ms, undefined, { signal: ending.signal }).catch(() => {})
+    await Promise.race([late, all()])
+    ending.abort()
+  }
+
+  async #look(): Promise<void> {
+    const { warn, rewrite } = this.#options
+    const startMs = performance.now()
+    this.#again = false
+    this.round++
+    const bits = [...this.#folders.values()].reduce((all, one) => all | one, 0n)
+    this.unknown = bits & ~this.#known
+    let lacking = 0n
+    const looked: Looked = { files: 0, unread: 0 }
+    try {
+      await rewrite()
+      for (const [folder, filters] of this.#folders) {
+        for await (const path of linksBelow(folder, looked)) {
+          if (this.#closed) return
+          if (!(await this.#keep(path, filters))) lacking |= filters
+        }
+      }
+      if (this.#closed) return
+      this.#forget()
+      this.#known = bits
+      if (lacking !== 0n) {
+        const sentence = 'more files with several links than the table holds: all such files match UnderDir, marked'
+        warn({ entries: this.#options.maps.linked.info.maxEntries }, sentence)
+      }
+      if (this.unknown !== lacking) {
+        this.unknown = lacking
+        await rewrite()
+      }
+    } catch (error) {
+      if (!this.#closed) warn({ error: String(error) }, 'looking for hard links of watched folders failed')
+    }
+    this.#nextMs = performance.now() + SHARE * (performance.now() - startMs)
+  }
+
+  /** False when there is no room. */
+  async #keep(path: Buffer, filters: bigint): Promise<boolean> {
+    const { maps, resolver } = this.#options
+    // It may be gone by now.
+    const file = await resolver.identifyPath(path).catch(() => undefined)
+    if (file === undefined || file.links < 2 || this.#closed) return true
+    const key = identityKey(file)
+    const known = maps.linked.lookup(key)
+    const isOfRound = known?.readBigUInt64LE(LINKED_FILTERS.round) === this.round
+    const value = Buffer.alloc(LINKED_FILTERS.bytes)
+    const before = isOfRound ? (known?.readBigUInt64LE(LINKED_FILTERS.filters) ?? 0n) : 0n
+    value.writeBigUInt64LE(before | filters, LINKED_FILTERS.filters)
+    value.writeBigUInt64LE(this.round, LINKED_FILTERS.round)
+    try {
+      maps.linked.update(key, value)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** Removes what neither this look nor the kernel has seen since it began. */
+  #forget(): void {
+    const { linked } = this.#options.maps
+    let from: Buffer | undefined
+    do {
+      const { keys, values, count, next } = linked.part(ENTRIES_AT_ONCE, from)
+      for (let i = 0; i < count; i++) {
+        if (values.readBigUInt64LE(i * LINKED_FILTERS.bytes + LINKED_FILTERS.round) >= this.round) continue
+        linked.delete(keys.subarray(i * IDENTITY.bytes, (i + 1) * IDENTITY.bytes))
+      }
+      from = next
+    } while (from !== undefined)
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+}

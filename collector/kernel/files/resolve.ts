@@ -1,0 +1,133 @@
+/**
+ * What files are to the kernel. The agent opens a path without any right to its content, and a program of files.bpf.c looks at what was opened: so
+ * it works on every file system, and the same way as the filters do.
+ */
+import { readlinkSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import type { BpfMap, BpfObject } from '../../../native/types.ts'
+import { u32 } from '../bytes.ts'
+import { IDENTIFIED, IDENTITY } from '../wire.ts'
+import type { FileIdentity } from './entries.ts'
+import { realPathIn } from './real-path.ts'
+
+/** include/uapi/asm-generic/fcntl.h; the same on x86 and arm64, and not among Node's constants. */
+const O_PATH = 0o10000000
+/** A file system that does not answer must not hold up the others' policies. */
+const ANSWER_MS = 5_000
+
+const S_IFMT = 0o170000
+const S_IFDIR = 0o040000
+
+export interface Identified extends FileIdentity {
+  readonly links: number
+  readonly isFolder: boolean
+}
+
+/** A path of a policy as it is now. */
+export interface Resolved {
+  /** Where the agent finds it, with symbolic links followed. */
+  readonly path: string
+  readonly file: Identified | undefined
+  /** The folder that has it, or would; absent for the root and where there is none. */
+  readonly folder: Identified | undefined
+  readonly name: string
+  /** Why something is not known: `ENOENT: …`. */
+  readonly missing?: string
+}
+
+/**
+ * Where the agent sees the host's files: '' where it has the host's mounts, else through pid 1. A unit with ProtectHome= or PrivateTmp= does not have
+ * them, and a container has others.
+ */
+export function hostRoot(procfs: string): string {
+  try {
+    const [own, host] = ['/proc/self', join(procfs, '1')].map((of) => readlinkSync(join(of, 'ns', 'mnt')))
+    return own === host ? '' : join(procfs, '1', 'root')
+  } catch {
+    // Not for us to see: then there are only the own ones.
+    return ''
+  }
+}
+
+export class Resolver {
+  readonly #object: Pick<BpfObject, 'run'>
+  readonly #identified: BpfMap
+  readonly #root: string
+
+  /** `root`: see hostRoot. */
+  constructor(object: Pick<BpfObject, 'run' | 'map'>, root: string) {
+    this.#object = object
+    this.#root = root
+    this.#identified = object.map('identified')
+  }
+
+  /** What a file of the agent's is. */
+  identify(fd: number): Identified | undefined {
+    if (this.#object.run('file_identify', fd) !== 1) return undefined
+    const found = this.#identified.lookup(u32(0))
+    if (found === undefined) return undefined
+    return {
+      ino: found.readBigUInt64LE(IDENTIFIED.identity + IDENTITY.ino),
+      dev: found.readUInt32LE(IDENTIFIED.identity + IDENTITY.dev),
+      generation: found.readUInt32LE(IDENTIFIED.identity + IDENTITY.generation),
+      links: found.readUInt32LE(IDENTIFIED.links),
+      isFolder: (found.readUInt32LE(IDENTIFIED.mode) & S_IFMT) === S_IFDIR,
+    }
+  }
+
+  /** The same by path. Rejects as `open`. */
+  async identifyPath(path: string | Buffer): Promise<Identified | undefined> {
+    await using handle: FileHandle = await open(path, O_PATH)
+    return this.identify(handle.fd)
+  }
+
+  /** Never rejects: what is not there is missing in the result. */
+  async resolve(path: string): Promise<Resolved> {
+    const ending = new AbortController()
+    const late = setTimeout(ANSWER_MS, undefined, { signal: ending.signal }).then((): Resolved => ({
+      path,
+      file: undefined,
+      folder: undefined,
+      name: basename(path),
+      missing: `no answer within ${ANSWER_MS / 1000} s`,
+    }))
+    late.catch(() => {})
+    try {
+      return await Promise.race([late, this.#resolve(path)])
+    } finally {
+      ending.abort()
+    }
+  }
+
+  async #resolve(path: string): Promise<Resolved> {
+    const real = await realPathIn(this.#root, path)
+    const name = basename(real)
+    const at = (where: string): string => `${this.#root}${where}`
+    let missing = ''
+    const known = async (what: string): Promise<Identified | undefined> => {
+      try {
+        return await this.identifyPath(what)
+      } catch (error) {
+        missing = error instanceof Error ? error.message : String(error)
+        return undefined
+      }
+    }
+    // The folder first: what appears in it meanwhile is wanted by its name.
+    const folder = name === '' ? undefined : await known(at(dirname(real)))
+    const file = await known(at(real))
+    return {
+      path: at(real),
+      file,
+      folder: folder?.isFolder === true ? folder : undefined,
+      name,
+      ...(missing && { missing }),
+    }
+  }
+
+  close(): void {
+    this.#identified.close()
+  }
+}

@@ -1,0 +1,59 @@
+/** SameFile and UnderDir: which file an argument leads to, whatever its path. Additions of ours to Tetragon's language. */
+import { show } from '../../yaml/problems.ts'
+import type { Problems } from '../../yaml/problems.ts'
+import type { ArgumentType } from '../arguments.ts'
+import type { Place } from '../fields.ts'
+import { IDENTITY_OPERATORS } from '../operators.ts'
+import type { IdentityOperator } from '../operators.ts'
+import type { HookSpec } from '../policy.ts'
+import { readTexts } from '../values.ts'
+
+export const OWN_API_VERSION = 'ktrail.dev/v1alpha1'
+/** Arguments of a hook with such filters; FILES_MAX of bpf/match/identity.h. */
+const MAX_FILES = 2
+
+/** The operator, if the argument leads to a file. `type`: undefined for a wrong one. */
+export function identityOperator({ node }: Place, type: ArgumentType | undefined): IdentityOperator | undefined {
+  const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.value : ''
+  return type === undefined || type.filter === 'path' ? IDENTITY_OPERATORS.get(text) : undefined
+}
+
+/** The paths of a filter, without needless slashes; wrong ones are reported and left out. */
+export function readPaths(places: readonly Place[], problems: Problems): readonly string[] {
+  return places.flatMap((place) =>
+    readTexts([place], 'Equal', problems).flatMap((text) => readPath(place, text, problems)),
+  )
+}
+
+function readPath({ node, path }: Place, text: string, problems: Problems): string[] {
+  const names = text.split('/').slice(1)
+  if (!text.startsWith('/') || names.includes('.') || names.includes('..')) {
+    const expected = 'expected the absolute path of a file or folder, without "." and ".." as names'
+    problems.add(node.at, `${path}: ${expected}, got ${show(text)}`)
+    return []
+  }
+  if (text.includes('*'))
+    problems.warn(node.at, `${path}: * is no wildcard in ${show(text)}; name the folder with UnderDir`)
+  return [`/${names.filter((name) => name !== '').join('/')}`]
+}
+
+/** What can be seen only of a whole hook. A file that says it is Tetragon's must mean the same there. */
+export function checkIdentityFilters(hooks: readonly HookSpec[], isTetragons: boolean, problems: Problems): void {
+  const seen = new Set<object>()
+  for (const { selectors } of hooks) {
+    const filters = selectors
+      .flatMap(({ matchArgs }) => matchArgs)
+      .filter((filter) => filter.class === 'identity')
+      // The functions of a list share their selectors.
+      .filter((filter) => !seen.has(filter) && seen.add(filter))
+    for (const { operator, at } of isTetragons ? filters : []) {
+      const sentence = `${operator} is an addition of ktrail's: write apiVersion: ${OWN_API_VERSION}`
+      problems.add(at, `operator: ${sentence}, got cilium.io/v1alpha1`)
+    }
+    const args = [...new Set(filters.map(({ arg }) => arg))]
+    const more = filters.find(({ arg }) => arg === args[MAX_FILES])
+    if (more === undefined) continue
+    const sentence = `expected at most ${MAX_FILES} arguments of a hook with SameFile or UnderDir, got ${args.length}`
+    problems.add(more.at, `operator: ${sentence}; write another hook of the same call`)
+  }
+}

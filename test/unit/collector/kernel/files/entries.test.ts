@@ -1,0 +1,96 @@
+/** What the kernel side knows of the paths of identity filters: bits, keys, and the sets of hashes that reject. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
+import { FilterBits, TooManyFilters } from '../../../../../collector/kernel/files/bits.ts'
+import { WantedFiles, identityKey } from '../../../../../collector/kernel/files/entries.ts'
+import {
+  IDENTITY,
+  IDENTITY_FILTERS,
+  IDENTITY_FILTERS_MAX,
+  IDENTITY_NAME,
+  IDENTITY_SCREEN,
+} from '../../../../../collector/kernel/wire.ts'
+
+const filter = (operator: IdentityFilter['operator'], ...values: string[]): IdentityFilter => ({
+  class: 'identity',
+  arg: 0,
+  operator,
+  values,
+  at: { line: 1, col: 1 },
+})
+
+test('bits: filters with the same operator and paths share one, whatever the order', () => {
+  const bits = new FilterBits()
+  assert.equal(bits.take(filter('UnderDir', '/a', '/b')), true)
+  assert.equal(bits.take(filter('UnderDir', '/b', '/a')), false)
+  assert.equal(bits.take(filter('SameFile', '/a', '/b')), true)
+  assert.equal(bits.bitOf(filter('UnderDir', '/b', '/a')), 1n)
+  assert.equal(bits.bitOf(filter('SameFile', '/a', '/b')), 2n)
+  bits.release(filter('UnderDir', '/a', '/b'))
+  assert.equal(bits.bitOf(filter('UnderDir', '/a', '/b')), 1n)
+  bits.release(filter('UnderDir', '/a', '/b'))
+  assert.equal(bits.bitOf(filter('UnderDir', '/a', '/b')), 0n)
+})
+
+test('bits: there are 64, and one that was given back is given out last', () => {
+  const bits = new FilterBits()
+  for (let i = 0; i < IDENTITY_FILTERS_MAX; i++) bits.take(filter('UnderDir', `/${i}`))
+  assert.throws(() => bits.take(filter('UnderDir', '/more')), TooManyFilters)
+  bits.release(filter('UnderDir', '/3'))
+  bits.release(filter('UnderDir', '/0'))
+  bits.take(filter('UnderDir', '/more'))
+  assert.equal(bits.bitOf(filter('UnderDir', '/more')), 1n << 3n)
+})
+
+const file = { ino: 0x1_0000_0002n, dev: 0x800002, generation: 7 }
+
+const wantedIn = (entries: ReadonlyMap<string, { readonly value: Buffer }>, key: Buffer): bigint[] | undefined => {
+  const value = entries.get(key.toString('latin1'))?.value
+  return value && [value.readBigUInt64LE(IDENTITY_FILTERS.own), value.readBigUInt64LE(IDENTITY_FILTERS.below)]
+}
+
+test('entries: a file has the filters of all its paths, and its file system has them too', () => {
+  const wanted = new WantedFiles()
+  wanted.file(file, { own: 1n, below: 0n })
+  wanted.file({ ...file }, { own: 0n, below: 4n })
+  wanted.file({ ...file, generation: 8 }, { own: 8n, below: 0n })
+  assert.deepEqual(wantedIn(wanted.files, identityKey(file)), [1n, 4n])
+  assert.deepEqual(wantedIn(wanted.files, identityKey({ ...file, generation: 8 })), [8n, 0n])
+  assert.deepEqual(wantedIn(wanted.files, identityKey({ ino: 0n, dev: file.dev, generation: 0 })), [0n, 13n])
+  assert.equal(wanted.names.size, 0)
+})
+
+test('entries: a name in a folder, as bytes; one that no entry can hold is left out', () => {
+  const wanted = new WantedFiles()
+  wanted.name(file, 'ü', { own: 2n, below: 0n })
+  wanted.name(file, 'x'.repeat(256), { own: 2n, below: 0n })
+  const [[, { key }] = assert.fail('no name')] = wanted.names
+  assert.equal(wanted.names.size, 1)
+  assert.equal(key.length, IDENTITY_NAME.bytes)
+  assert.deepEqual(key.subarray(IDENTITY_NAME.folder, IDENTITY.bytes), identityKey(file))
+  assert.deepEqual(key.subarray(IDENTITY_NAME.name, IDENTITY_NAME.name + 3), Buffer.from([0xc3, 0xbc, 0]))
+})
+
+test('entries: the screen has a bit for each device, file and folder', () => {
+  const wanted = new WantedFiles()
+  const bitsIn = (at: number, words: number): number => {
+    const screen = wanted.screen(5n, 9n)
+    let ones = 0
+    for (let w = 0; w < words; w++)
+      ones += screen
+        .readBigUInt64LE(at + 8 * w)
+        .toString(2)
+        .replaceAll('0', '').length
+    return ones
+  }
+  assert.equal(bitsIn(IDENTITY_SCREEN.devices, 9), 0)
+  wanted.file(file, { own: 1n, below: 0n })
+  wanted.name({ ...file, ino: 77n }, 'n', { own: 1n, below: 0n })
+  assert.deepEqual(
+    [bitsIn(IDENTITY_SCREEN.devices, 1), bitsIn(IDENTITY_SCREEN.files, 4), bitsIn(IDENTITY_SCREEN.folders, 4)],
+    [1, 1, 1],
+  )
+  assert.equal(wanted.screen(5n, 9n).readBigUInt64LE(IDENTITY_SCREEN.unknown), 5n)
+  assert.equal(wanted.screen(5n, 9n).readBigUInt64LE(IDENTITY_SCREEN.round), 9n)
+})

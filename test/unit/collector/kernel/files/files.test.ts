@@ -1,0 +1,202 @@
+/** Policies with SameFile and UnderDir → objects, links and map entries. The kernel is in memory, the files are real. */
+import assert from 'node:assert/strict'
+import {
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import type { HookSpec, IdentityFilter, Policy } from '../../../../../config/policy/policy.ts'
+import { CollectorError } from '../../../../../collector/errors.ts'
+import { Files } from '../../../../../collector/kernel/files/files.ts'
+import { realPathIn } from '../../../../../collector/kernel/files/real-path.ts'
+import { hostRoot } from '../../../../../collector/kernel/files/resolve.ts'
+import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
+import { SHARED_MAPS } from '../../../../../collector/kernel/objects.ts'
+import type { SharedMaps } from '../../../../../collector/kernel/objects.ts'
+import { IDENTIFIED, IDENTITY_FILTERS, IDENTITY_FILTERS_MAX } from '../../../../../collector/kernel/wire.ts'
+import { NativeError } from '../../../../../native/index.ts'
+import { kernel } from '../../support/facts.ts'
+import { FakeNative, FakeObject } from '../../support/fake-native.ts'
+import { arg, spec } from '../../support/specs.ts'
+
+const top = mkdtempSync(join(tmpdir(), 'ktrail-files-'))
+after(() => rmSync(top, { recursive: true }))
+
+const under = (...values: string[]): IdentityFilter => ({
+  class: 'identity',
+  arg: 0,
+  operator: 'UnderDir',
+  values,
+  at: { line: 7, col: 3 },
+})
+const same = (...values: string[]): IdentityFilter => ({ ...under(...values), operator: 'SameFile' })
+
+const hook = (filter: IdentityFilter): HookSpec =>
+  spec({ call: 'f', args: [arg(0, 'file')], selectors: [{ matchArgs: [filter] }] })
+const policy = (name: string, ...filters: IdentityFilter[]): Policy => ({
+  name,
+  file: `${name}.yaml`,
+  hooks: filters.map(hook),
+  groups: [],
+})
+
+/** As the kernel would answer, but with the device of stat. */
+function identified(fd: number): Buffer {
+  const { ino, dev, nlink, mode } = fstatSync(fd)
+  const bytes = Buffer.alloc(IDENTIFIED.bytes)
+  identityKey({ ino: BigInt(ino), dev, generation: 0 }).copy(bytes, IDENTIFIED.identity)
+  bytes.writeUInt32LE(nlink, IDENTIFIED.links)
+  bytes.writeUInt32LE(mode, IDENTIFIED.mode)
+  return bytes
+}
+
+function shared(): { native: FakeNative; maps: SharedMaps } {
+  const native = new FakeNative()
+  native.identify = identified
+  const object = new FakeObject(native, 'process.bpf.o', { programs: [] })
+  return { native, maps: Object.fromEntries(SHARED_MAPS.map((name) => [name, object.map(name)])) as SharedMaps }
+}
+
+function rig(): { native: FakeNative; files: Files; warnings: string[]; own: number } {
+  const { native, maps } = shared()
+  const warnings: string[] = []
+  const warn = (detail: object, message: string): void => void warnings.push(`${JSON.stringify(detail)} ${message}`)
+  const files = new Files({ facts: kernel(6, 12), constants: {}, openObject: native.openObject, warn }, maps)
+  return { native, files, warnings, own: native.resources }
+}
+
+/** Filters of a file in the map `identities`: its own, and those of all below it. */
+function wanted(files: Files, path: string): bigint[] | undefined {
+  const { ino, dev } = statSync(path)
+  const found = files.maps?.identities.lookup(identityKey({ ino: BigInt(ino), dev, generation: 0 }))
+  return found && [found.readBigUInt64LE(IDENTITY_FILTERS.own), found.readBigUInt64LE(IDENTITY_FILTERS.below)]
+}
+
+test('files: the object comes with the first policy that asks, and goes with the last', async () => {
+  const { native, files, own } = rig()
+  const [a, b, plain] = [policy('a', under(top)), policy('b', same(top)), policy('c')]
+  await files.add([plain])
+  assert.equal(files.maps, undefined)
+  await files.add([a])
+  await files.add([b])
+  assert.deepEqual(
+    native.objects.map(({ file }) => file),
+    ['files.bpf.o'],
+  )
+  assert.deepEqual(
+    native.calls.filter((call) => call.startsWith('attach')),
+    ['attach file_link security_inode_link', 'attach file_rename security_inode_rename'],
+  )
+  assert.deepEqual(wanted(files, top), [2n, 1n])
+  files.remove([a, plain])
+  assert.notEqual(files.maps, undefined)
+  files.remove([b])
+  assert.equal(files.maps, undefined)
+  assert.equal(native.resources, own)
+})
+
+test('files: a refused program leaves nothing open, and its filters are free again', async () => {
+  const { native, files, own } = rig()
+  native.fail = (call) => (call.includes('security_inode_rename') ? new NativeError('ATTACH_FAILED', 'no') : undefined)
+  await assert.rejects(files.add([policy('a', under(top))]), /SameFile and UnderDir of these policies do not fit/)
+  assert.equal(native.resources, own)
+  assert.equal(files.bitOf(under(top)), 0n)
+  native.fail = () => undefined
+  await files.add([policy('a', under(top))])
+  files.close()
+})
+
+test('files: one list more than there are bits is refused at its place', async () => {
+  const { files } = rig()
+  const lists = Array.from({ length: IDENTITY_FILTERS_MAX + 1 }, (_, i) => under(`/none/${i}`))
+  await assert.rejects(files.add([policy('many', ...lists)]), (error: unknown) => {
+    assert.ok(error instanceof CollectorError && error.code === 'POLICY_REFUSED')
+    assert.match(error.message, /^many\.yaml:7:3: expected at most 64 different lists of SameFile and UnderDir/)
+    return true
+  })
+  assert.equal(files.maps, undefined)
+})
+
+test('files: a kernel without bpf_loop refuses such policies, with their place', async () => {
+  const { native, maps } = shared()
+  const files = new Files({ facts: kernel(5, 10), constants: {}, openObject: native.openObject }, maps)
+  await assert.rejects(files.add([policy('old', same('/etc/shadow'))]), {
+    message: 'old.yaml:7:3: SameFile needs bpf_loop, which Linux has since 5.17: match the path on this kernel',
+  })
+})
+
+test('files: what is not there is warned of once, and wanted when it appears; what is replaced is forgotten', async () => {
+  const { files, warnings } = rig()
+  const folder = join(top, 'later')
+  mkdirSync(folder)
+  const path = join(folder, 'f')
+  await files.add([policy('a', same(path))])
+  await files.refresh(Number.POSITIVE_INFINITY)
+  assert.equal(warnings.length, 1)
+  assert.match(warnings[0] ?? '', /"path":".*\/later\/f".*is not there, and is watched when it appears: ENOENT/)
+  writeFileSync(path, 'x')
+  await files.refresh(Number.POSITIVE_INFINITY)
+  assert.deepEqual(wanted(files, path), [1n, 0n])
+  renameSync(path, join(folder, 'old'))
+  writeFileSync(path, 'y')
+  await files.refresh(Number.POSITIVE_INFINITY)
+  assert.deepEqual([wanted(files, path), wanted(files, join(folder, 'old'))], [[1n, 0n], undefined])
+  files.close()
+})
+
+test('files: symbolic links are followed', async () => {
+  const { files } = rig()
+  mkdirSync(join(top, 'real'))
+  writeFileSync(join(top, 'real', 'f'), 'x')
+  symlinkSync(join(top, 'real'), join(top, 'link'))
+  await files.add([policy('a', under(join(top, 'link')), same(join(top, 'link', 'f')))])
+  assert.deepEqual(wanted(files, join(top, 'real')), [0n, 1n])
+  assert.deepEqual(wanted(files, join(top, 'real', 'f')), [2n, 0n])
+  files.close()
+})
+
+test('files: symbolic links lead to what they do in the root of the host', async () => {
+  const root = join(top, 'root')
+  mkdirSync(join(root, 'etc', 'deep'), { recursive: true })
+  writeFileSync(join(root, 'etc', 'f'), 'x')
+  for (const [name, target] of [
+    ['absolute', '/etc/deep'],
+    ['up', '../../../../etc'],
+    ['here', './absolute'],
+    ['circle', '/circle'],
+    ['nowhere', '/gone/x'],
+  ] as const)
+    symlinkSync(target, join(root, name))
+  const rows: ReadonlyArray<readonly [path: string, want: string]> = [
+    ['/', '/'],
+    ['/etc/f', '/etc/f'],
+    ['/absolute', '/etc/deep'],
+    ['/absolute/x', '/etc/deep/x'],
+    ['/up/f', '/etc/f'],
+    ['/here/y', '/etc/deep/y'],
+    ['/nowhere', '/gone/x'],
+    ['/circle', '/circle'],
+    ['/etc/f/below', '/etc/f/below'],
+  ]
+  for (const [path, want] of rows) assert.equal(await realPathIn(root, path), want, path)
+})
+
+test('files: the agent sees the host through pid 1 only where it has other mounts', () => {
+  const procfs = join(top, 'proc')
+  mkdirSync(join(procfs, '1', 'ns'), { recursive: true })
+  assert.equal(hostRoot(procfs), '')
+  symlinkSync('mnt:[1]', join(procfs, '1', 'ns', 'mnt'))
+  assert.equal(hostRoot(procfs), join(procfs, '1', 'root'))
+  rmSync(join(procfs, '1', 'ns', 'mnt'))
+  symlinkSync(readlinkSync('/proc/self/ns/mnt'), join(procfs, '1', 'ns', 'mnt'))
+  assert.equal(hostRoot(procfs), '')
+})

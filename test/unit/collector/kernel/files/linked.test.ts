@@ -1,0 +1,163 @@
+/** Hard links of watched folders: what a look finds, and what it forgets. The kernel is a map in memory; the files are real. */
+import assert from 'node:assert/strict'
+import { linkSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
+import { LinkedFiles } from '../../../../../collector/kernel/files/linked.ts'
+import { linksBelow } from '../../../../../collector/kernel/files/links.ts'
+import type { Identified } from '../../../../../collector/kernel/files/resolve.ts'
+import { IDENTITY, LINKED_FILTERS, LINKED_NEWS } from '../../../../../collector/kernel/wire.ts'
+import type { BpfMap } from '../../../../../native/types.ts'
+
+const top = mkdtempSync(join(tmpdir(), 'ktrail-linked-'))
+after(() => rmSync(top, { recursive: true }))
+
+const put = (path: string): string => {
+  writeFileSync(path, 'x')
+  return path
+}
+
+/** A hash map of at most `room` entries. */
+class FakeMap {
+  readonly entries = new Map<string, Buffer>()
+  readonly room: number
+
+  constructor(room = 1000) {
+    this.room = room
+  }
+
+  readonly lookup = (key: Uint8Array): Buffer | undefined => this.entries.get(Buffer.from(key).toString('latin1'))
+
+  readonly update = (key: Uint8Array, value: Uint8Array): boolean => {
+    const text = Buffer.from(key).toString('latin1')
+    if (this.entries.size >= this.room && !this.entries.has(text)) throw new Error('full')
+    this.entries.set(text, Buffer.from(value))
+    return true
+  }
+
+  readonly delete = (key: Uint8Array): boolean => this.entries.delete(Buffer.from(key).toString('latin1'))
+
+  readonly part = (): ReturnType<BpfMap['part']> => ({
+    keys: Buffer.concat([...this.entries.keys()].map((key) => Buffer.from(key, 'latin1'))),
+    values: Buffer.concat([...this.entries.values()]),
+    count: this.entries.size,
+    next: undefined,
+  })
+
+  get info(): BpfMap['info'] {
+    return { name: 'linked', keySize: IDENTITY.bytes, valueSize: 16, maxEntries: this.room, perCpu: 1 }
+  }
+}
+
+function identify(path: string | Buffer): Identified {
+  const { ino, dev, nlink } = statSync(path)
+  return { ino: BigInt(ino), dev, generation: 0, links: nlink, isFolder: false }
+}
+
+function made(room?: number): {
+  linked: LinkedFiles
+  map: FakeMap
+  news: FakeMap
+  warnings: string[]
+  writes: () => number
+} {
+  const [map, news] = [new FakeMap(room), new FakeMap()]
+  const warnings: string[] = []
+  let writes = 0
+  const linked = new LinkedFiles({
+    maps: { linked: map as unknown as BpfMap, linked_news: news as unknown as BpfMap },
+    resolver: { identifyPath: (path) => Promise.resolve(identify(path)) },
+    rewrite: () => Promise.resolve(void writes++),
+    warn: (_, message) => warnings.push(message),
+  })
+  return { linked, map, news, warnings, writes: () => writes }
+}
+
+const filtersOf = (map: FakeMap, path: string): bigint | undefined =>
+  map.lookup(identityKey(identify(path)))?.readBigUInt64LE(LINKED_FILTERS.filters)
+
+test('linked: files with several links at any depth, whatever their names; no folders, no links that lead elsewhere', async () => {
+  const folder = join(top, 'find')
+  mkdirSync(join(folder, 'a', 'b'), { recursive: true })
+  const deep = put(join(folder, 'a', 'b', 'f'))
+  linkSync(deep, join(top, 'find-outside'))
+  put(join(folder, 'alone'))
+  const strange = Buffer.concat([Buffer.from(`${folder}/`), Buffer.from([0xff, 0x0a])])
+  writeFileSync(strange, 'x')
+  linkSync(strange, join(top, 'find-strange'))
+  mkdirSync(join(top, 'elsewhere'))
+  linkSync(put(join(top, 'elsewhere', 'f')), join(top, 'elsewhere', 'g'))
+  symlinkSync(join(top, 'elsewhere'), join(folder, 'link'))
+  const looked = { files: 0, unread: 0 }
+  const found: string[] = []
+  for await (const path of linksBelow(folder, looked)) found.push(path.toString('latin1'))
+  assert.deepEqual(found.toSorted(), [deep, strange.toString('latin1')].toSorted())
+  assert.deepEqual(looked, { files: 6, unread: 0 })
+})
+
+test('linked: a folder that is not there has none', async () => {
+  const looked = { files: 0, unread: 0 }
+  for await (const path of linksBelow(join(top, 'none'), looked)) assert.fail(path.toString())
+  assert.deepEqual(looked, { files: 0, unread: 0 })
+})
+
+test('linked: a look adds what it finds, and forgets what only earlier ones found', async () => {
+  const [one, two] = [join(top, 'one'), join(top, 'two')]
+  mkdirSync(one)
+  mkdirSync(two)
+  const [both, gone] = [put(join(one, 'both')), put(join(one, 'gone'))]
+  linkSync(both, join(two, 'both'))
+  linkSync(gone, join(top, 'kept'))
+  const { linked, map } = made()
+  linked.follow(
+    new Map([
+      [one, 1n],
+      [two, 4n],
+    ]),
+  )
+  await linked.look()
+  assert.deepEqual([filtersOf(map, both), filtersOf(map, gone)], [5n, 1n])
+  unlinkSync(gone)
+  linkSync(join(top, 'kept'), join(top, 'kept-too'))
+  await linked.look()
+  assert.deepEqual([filtersOf(map, both), filtersOf(map, join(top, 'kept'))], [5n, undefined])
+})
+
+test('linked: until the first look has ended, and where there is no room, every file with several links may match', async () => {
+  const folder = join(top, 'full')
+  mkdirSync(folder)
+  for (const name of ['a', 'b']) linkSync(put(join(folder, name)), join(top, `full-${name}`))
+  const { linked, warnings } = made(1)
+  linked.follow(new Map([[folder, 2n]]))
+  const look = linked.look()
+  assert.equal(linked.unknown, 2n)
+  await look
+  assert.equal(linked.unknown, 2n)
+  assert.match(warnings.join(), /more files with several links than the table holds/)
+  const wide = made()
+  wide.linked.follow(new Map([[folder, 2n]]))
+  await wide.linked.known(10_000)
+  assert.equal(wide.linked.unknown, 0n)
+  assert.equal(wide.warnings.length, 0)
+})
+
+test('linked: a rename that the kernel saw brings a look, and nothing brings none', async () => {
+  const folder = join(top, 'moved')
+  mkdirSync(folder)
+  const { linked, news, writes } = made()
+  linked.follow(new Map([[folder, 2n]]))
+  await linked.known(10_000)
+  const before = writes()
+  linked.lookIfMoved()
+  assert.equal(writes(), before)
+  const seen = Buffer.alloc(LINKED_NEWS.bytes)
+  seen.writeBigUInt64LE(1n, LINKED_NEWS.moved)
+  news.update(Buffer.alloc(4), seen)
+  while (writes() === before) {
+    linked.lookIfMoved()
+    await new Promise(setImmediate)
+  }
+  await linked.look()
+})

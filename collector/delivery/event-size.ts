@@ -1,5 +1,5 @@
 /** Estimates the memory of held events: a cheap upper bound. */
-import { isAboutAgent } from '../../exporters/index.ts'
+import { isAboutAgent, isHookEvent } from '../../exporters/index.ts'
 import type { Argument, Event, Process } from '../../exporters/contract/event.ts'
 
 /** Objects without their texts. */
@@ -19,7 +19,7 @@ export class EventSizes {
     if (isAboutAgent(event)) return bytes
     if (event.process !== this.#last) bytes += processBytes(event.process)
     this.#last = event.process
-    if (event.type !== 'process_kprobe') return bytes
+    if (!isHookEvent(event)) return bytes
     for (const argument of event.args) bytes += argumentBytes(argument)
     return event.returned === undefined ? bytes : bytes + argumentBytes(event.returned)
   }

@@ -2,7 +2,7 @@
 import { NOP } from '../../config/policy/arguments.ts'
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { HookSpec } from '../../config/policy/policy.ts'
-import type { Hook } from '../../exporters/contract/event.ts'
+import type { Hook, HookEvent } from '../../exporters/contract/event.ts'
 import { valueIndex } from '../kernel/layout/hook.ts'
 import type { KnownHook } from './normalize.ts'
 
@@ -15,10 +15,13 @@ interface Registered extends KnownHook {
 
 export class HookRegistry {
   readonly #hooks = new Map<number, Registered>()
+  /** By policy: all of its hooks have events of one type. */
+  readonly #types = new Map<string, HookEvent['type']>()
   /** Events of forgotten hooks, by policy and function. */
   readonly #past = new Map<string, Map<string, number>>()
 
   add(hook: Hook, spec: HookSpec): void {
+    this.#types.set(hook.policy, hook.type ?? 'process_kprobe')
     this.#hooks.set(hook.id, {
       hook,
       bySelector: spec.selectors.map(({ actions }) =>
@@ -61,8 +64,12 @@ export class HookRegistry {
   }
 
   /** Events by policy, including removed policies. */
-  eventsByPolicy(): Map<string, number> {
-    return new Map([...this.eventsByHook()].map(([policy, counts]) => [policy, sumOf(counts.values())]))
+  eventsByPolicy(): Array<{ readonly type: HookEvent['type']; readonly policy: string; readonly count: number }> {
+    return [...this.eventsByHook()].map(([policy, counts]) => ({
+      type: this.#types.get(policy) ?? 'process_kprobe',
+      policy,
+      count: sumOf(counts.values()),
+    }))
   }
 
   /** The same by policy and function. */

@@ -133,11 +133,11 @@ export class Ingest implements Disposable {
       }
       const event = this.#normalizer.event(raw, bytes)
       if (event === undefined) return
-      if (raw.op === 'hook' && event.type === 'process_kprobe') {
-        returns.add(raw, event, this.hooks.returnType(raw.hookId), events)
-      } else if (event.type !== 'process_kprobe') {
+      if (event.type === 'process_exec' || event.type === 'process_exit') {
         made[event.type]++
         events.push(event)
+      } else if (raw.op === 'hook') {
+        returns.add(raw, event, this.hooks.returnType(raw.hookId), events)
       }
     })
     this.reading.looked()

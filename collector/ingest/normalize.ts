@@ -125,7 +125,7 @@ export class Normalizer {
     const later = (raw.flags & (HOOK_RETURN_FOLLOWS | HOOK_RETURN_MISSED)) !== 0
     const returned = later ? NOT_SEEN : last === undefined ? undefined : argument(last, known.returned, bytes)
     return {
-      type: 'process_kprobe',
+      type: known.hook.type ?? 'process_kprobe',
       seq: 0,
       time: this.#options.clock.at(raw.sec, raw.nsec),
       process: image.process,

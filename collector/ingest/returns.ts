@@ -3,7 +3,7 @@
  * (`EVENT_RETURN` in bpf/event.h). Each event goes on once: with its return value, or marked when the kernel did not see the return.
  */
 import type { ArgumentType } from '../../config/policy/arguments.ts'
-import type { Argument, KprobeEvent, ProcessEvent } from '../../exporters/contract/event.ts'
+import type { Argument, HookEvent, ProcessEvent } from '../../exporters/contract/event.ts'
 import type { CallEnd, RawHook } from './decode.ts'
 import { HOOK_RETURN_FOLLOWS, HOOK_RETURN_MISSED } from '../kernel/wire.ts'
 
@@ -14,7 +14,7 @@ export const NOT_SEEN: Argument = { kind: 'error', field: 'error_arg', message: 
 export type PendingCall = Pick<CallEnd, 'tid' | 'sec' | 'nsec' | 'callLo' | 'callHi'>
 
 interface Waiting extends PendingCall {
-  readonly event: Mutable<KprobeEvent>
+  readonly event: Mutable<HookEvent>
   readonly type: ArgumentType
   readonly bytes: number
 }
@@ -39,7 +39,7 @@ export class PendingReturns {
   }
 
   /** Takes the event of a record; adds to `out` what can go on. `type`: of the return value. */
-  add(raw: RawHook, event: KprobeEvent, type: ArgumentType, out: ProcessEvent[]): void {
+  add(raw: RawHook, event: HookEvent, type: ArgumentType, out: ProcessEvent[]): void {
     if ((raw.flags & HOOK_RETURN_FOLLOWS) === 0) {
       if ((raw.flags & HOOK_RETURN_MISSED) !== 0) this.missed++
       out.push(event)
@@ -108,7 +108,7 @@ export class PendingReturns {
 export const isSameCall = (one: PendingCall, call: PendingCall): boolean =>
   one.nsec === call.nsec && one.sec === call.sec && one.callLo === call.callLo && one.callHi === call.callHi
 
-function sizeOf({ args }: KprobeEvent): number {
+function sizeOf({ args }: HookEvent): number {
   let bytes = EVENT_BYTES
   // Two bytes a character, and the exact ones beside.
   for (const arg of args) {

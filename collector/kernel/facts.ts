@@ -26,6 +26,8 @@ export interface KernelFacts {
   readonly unifiedCgroups: boolean
   /** CONFIG_SECURITY: the functions that security modules hook exist. */
   readonly security: boolean
+  /** The active security modules, as `landlock,apparmor,bpf`; '' when securityfs does not show them. */
+  readonly lsms?: string
   /** Addresses of the kernel's sequence locks; 0n when kallsyms does not show them. */
   readonly renameLock: bigint
   readonly mountLock: bigint
@@ -102,6 +104,7 @@ export async function readKernelFacts(
     session: sessionOf(offered.get('bpf_session_is_return')),
     unifiedCgroups: areUnified(readOr('/proc/cgroups') ?? ''),
     security: addresses.has(SCRIPT_HOOK),
+    lsms: readOr('/sys/kernel/security/lsm')?.trim() ?? '',
     renameLock: addresses.get('rename_lock') ?? 0n,
     mountLock: addresses.get('mount_lock') ?? 0n,
   }

@@ -2,6 +2,7 @@
  * Plans what to load and attach for a policy on this kernel. Pure: needs only facts about the kernel.
  */
 import type { GeneratedCalls, HookGroup, HookSpec, Policy } from '../../config/policy/policy.ts'
+import { LSM_PREFIX } from '../../config/policy/kprobe.ts'
 import { MAX_KPROBES } from '../../config/policy/parse.ts'
 import { sendsSignals } from '../../config/policy/selectors/actions.ts'
 import type { Position, Problem } from '../../config/yaml/problems.ts'
@@ -114,6 +115,13 @@ function placed({ file }: Policy, at: Position, message: string): string {
 }
 
 function notFound(spec: HookSpec, symbol: string, symbols: Symbols): string {
+  if (spec.type === 'lsm') {
+    const hooks = symbols.functionNames().filter((name) => name.startsWith(LSM_PREFIX))
+    const near = suggest(symbol, hooks)?.slice(LSM_PREFIX.length)
+    const meant =
+      near === undefined ? 'include/linux/lsm_hook_defs.h of the kernel has the names' : `did you mean ${near}?`
+    return `no security hook "${symbol.slice(LSM_PREFIX.length)}" in this kernel: ${meant}`
+  }
   const other = suggest(symbol, symbols.functionNames())
   const hint =
     other === undefined
@@ -122,6 +130,13 @@ function notFound(spec: HookSpec, symbol: string, symbols: Symbols): string {
   const meant =
     symbol === spec.call ? '' : ` (looked for ${symbol}; a function that is not a system call needs syscall: false)`
   return `no kernel function "${spec.call}"${meant}: ${hint}`
+}
+
+/** Why this kernel calls no function of the BPF LSM; undefined when it does. */
+function lsmRefusal({ lsms = '' }: Pick<KernelFacts, 'lsms'>): string | undefined {
+  if (lsms.split(',').includes('bpf')) return undefined
+  const got = lsms === '' ? 'nothing there (is securityfs mounted?)' : lsms
+  return `lsmhooks need the BPF LSM: expected bpf in /sys/kernel/security/lsm, got ${got}; add it to the kernel parameter lsm=, or hook security_NAME with kprobes`
 }
 
 function checkTypes(spec: HookSpec, symbol: string, type: KernelFunction, report: Report): void {
@@ -231,6 +246,11 @@ export function planPolicy(
   wanted: AttachMode | 'auto',
   nextHookId: () => number,
 ): Plan {
+  const lsm = policy.hooks.find(({ type }) => type === 'lsm')
+  const refused = lsm === undefined ? undefined : lsmRefusal(kernel)
+  if (lsm !== undefined && refused !== undefined) {
+    throw new CollectorError('POLICY_REFUSED', placed(policy, lsm.at, refused))
+  }
   const { found, skipped, lacking } = present(policy, kernel, symbols, (at, message) => {
     throw new CollectorError('POLICY_REFUSED', placed(policy, at, message))
   })
@@ -242,7 +262,8 @@ export function planPolicy(
     const hook: Hook = {
       id: nextHookId(),
       policy: policy.name,
-      functionName: symbol,
+      ...(spec.type === 'lsm' ? { type: 'process_lsm' as const } : {}),
+      functionName: spec.type === 'lsm' ? symbol.slice(LSM_PREFIX.length) : symbol,
       action: spec.action,
       returnAction: spec.returnAction,
       message: spec.message,

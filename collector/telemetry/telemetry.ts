@@ -129,7 +129,7 @@ export class Telemetry implements AsyncDisposable {
       config: () => reloader.state,
       events: () => [
         ...Object.entries(made()).map(([type, count]) => ({ type, policy: '', count })),
-        ...[...ingest.hooks.eventsByPolicy()].map(([policy, count]) => ({ type: 'process_kprobe', policy, count })),
+        ...ingest.hooks.eventsByPolicy(),
       ],
       records: () => ingest.accounting.tracker.received,
       losses: () => this.#losses.list(),

@@ -12,12 +12,14 @@ import type { Macros } from './selectors/macros.ts'
 import { readSelectors } from './selector.ts'
 import { LIST, checkCall } from './lists.ts'
 import type { ListedCall, Lists } from './lists.ts'
-import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS } from './tables.ts'
+import { ARGUMENT_KEYS, IGNORE_KEYS, KPROBE_KEYS, LSM_KEYS } from './tables.ts'
 
 /** BPF can read five arguments, because of the calling conventions. */
 export const MAX_ARGS = 5
 const MAX_INDEX = MAX_ARGS - 1
 export const MAX_TAGS = 16
+/** Longer than any. */
+const MAX_HOOK = 128
 const TEXT_MIN_BYTES = 2
 const MESSAGE_MAX_BYTES = 256
 const TAG_MAX_BYTES = 128
@@ -55,6 +57,52 @@ export function readKprobe(place: Place, lists: Lists, macros: Macros, problems:
     tags,
     at: place.node.at,
   }))
+}
+
+/** The kernel's functions of the BPF LSM, one for each security hook. */
+export const LSM_PREFIX = 'bpf_lsm_'
+
+/** One entry of `spec.lsmhooks`. Empty only after at least one problem. */
+export function readLsmHook(place: Place, macros: Macros, problems: Problems): KprobeSpec[] {
+  const fields = Fields.of(place, LSM_KEYS, problems)
+  if (fields === undefined) return []
+  const hookAt = fields.need('hook', 'the name of a security hook, such as file_open')
+  const hook = hookAt === undefined ? undefined : asText(hookAt, problems)
+  const args = readArguments(fields, problems)
+  const selectors = readSelectors(fields, args, macros, problems)
+  const message = readMessage(fields, problems)
+  const tags = readTags(fields, problems)
+  if (hookAt === undefined || hook === undefined) return []
+  if (!/^[a-z][a-z0-9_]*$/.test(hook) || hook.length > MAX_HOOK) {
+    problems.add(
+      hookAt.node.at,
+      `${hookAt.path}: expected the name of a security hook, such as file_open, got ${show(hook)}`,
+    )
+    return []
+  }
+  const meant = hook.replace(/^(?:security_|bpf_lsm_|lsm_)/, '')
+  if (meant !== hook) {
+    const sentence = `expected the name of a security hook without prefix, got ${show(hook)} (did you mean ${show(meant)}?)`
+    problems.add(hookAt.node.at, `${hookAt.path}: ${sentence}`)
+    return []
+  }
+  return [
+    {
+      type: 'lsm',
+      call: LSM_PREFIX + hook,
+      optional: false,
+      syscall: false,
+      return: false,
+      returnArg: undefined,
+      returnAction: 'post',
+      action: 'post',
+      args: args.filter((arg) => arg !== undefined),
+      selectors,
+      message,
+      tags,
+      at: place.node.at,
+    },
+  ]
 }
 
 /** Post is what happens anyway. The others are for sockets. */

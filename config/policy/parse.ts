@@ -5,7 +5,7 @@
 import { Fields, asList, asText } from './fields.ts'
 import type { Place } from './fields.ts'
 import { readGroups } from './groups.ts'
-import { readKprobe } from './kprobe.ts'
+import { readKprobe, readLsmHook } from './kprobe.ts'
 import { Lists } from './lists.ts'
 import { Macros } from './selectors/macros.ts'
 import { readOptions } from './options.ts'
@@ -158,7 +158,8 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
   const workloads = readWorkloads(spec, namespace, problems)
   const nodes = readNodes(spec, problems)
   // Both have the same schema and records; ktrail chooses how a function is attached.
-  const hooks = spec.get('kprobes') ?? spec.get('fentries')
+  const lsm = spec.get('lsmhooks')
+  const hooks = spec.get('kprobes') ?? spec.get('fentries') ?? lsm
   if (hooks === undefined) {
     // A policy with another section has a message already.
     if (!HOOK_SECTIONS.some((key) => spec.get(key) !== undefined)) spec.need('kprobes', 'a list of hooks')
@@ -170,7 +171,7 @@ function readSpec(document: Fields, namespace: string | undefined, problems: Pro
   const found: HookSpec[] = []
   for (const item of asList(hooks, MAX_KPROBES, problems)) {
     if (problems.full) break
-    found.push(...readKprobe(item, lists, macros, problems))
+    found.push(...(hooks === lsm ? readLsmHook(item, macros, problems) : readKprobe(item, lists, macros, problems)))
     if (found.length > MAX_KPROBES) {
       const sentence = `expected at most ${MAX_KPROBES} functions, those of lists included`
       problems.add(item.node.at, `${item.path}: ${sentence}`)

@@ -189,7 +189,8 @@ interface HookBase {
 export type GeneratedCalls = { readonly of: 'syscalls' } | { readonly of: 'ftrace'; readonly pattern: string }
 
 export interface KprobeSpec extends HookBase {
-  readonly type: 'kprobe'
+  /** `lsm`: `call` is what the BPF LSM has for one of the kernel's security hooks. */
+  readonly type: 'kprobe' | 'lsm'
   /** `call` only names a list: a hook for each of its functions, which `collector/kernel/generated.ts` makes. */
   readonly generated?: GeneratedCalls
   /** As written. */
@@ -202,7 +203,7 @@ export interface KprobeSpec extends HookBase {
   readonly returnAction: Action
 }
 
-/** One hook of a policy, to become a union on `type` with tracepoints and LSM hooks. */
+/** One hook of a policy, to become a union on `type` with tracepoints. */
 export type HookSpec = KprobeSpec
 
 /** Functions of which a kernel must have one, so that the policy sees an operation. */

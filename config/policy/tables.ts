@@ -60,7 +60,8 @@ export const SPEC_KEYS: KeyTable = {
     functions: 'kprobes',
     kprobe_multi: 'kprobes',
     tracepoints: 'hook the kernel function behind it with kprobes',
-    lsmhooks: 'hook the function security_NAME with kprobes and syscall: false',
+    lsm: 'lsmhooks',
+    lsmHooks: 'lsmhooks',
     list: 'lists',
     macros: 'selectorsMacros',
     selectorMacros: 'selectorsMacros',
@@ -73,6 +74,7 @@ export const SPEC_KEYS: KeyTable = {
   own: [
     'kprobes',
     'fentries',
+    'lsmhooks',
     'lists',
     'options',
     'selectorsMacros',
@@ -81,7 +83,7 @@ export const SPEC_KEYS: KeyTable = {
     'hostSelector',
     'nodeSelector',
   ],
-  later: ['tracepoints', 'lsmhooks', 'uprobes', 'usdts', 'loader', 'enforcers'],
+  later: ['tracepoints', 'uprobes', 'usdts', 'loader', 'enforcers'],
 }
 
 /** Which pods, containers and host processes are asked: of a policy, and of a selector. */
@@ -152,6 +154,23 @@ export const KPROBE_KEYS: KeyTable = {
   },
   own: ['call', 'syscall', 'return', 'returnArg', 'args', 'selectors', 'message', 'tags', 'ignore', 'returnArgAction'],
   later: ['data'],
+}
+
+export const LSM_KEYS: KeyTable = {
+  name: 'a hook of lsmhooks',
+  meant: {
+    name: 'hook',
+    call: 'hook',
+    function: 'hook',
+    arguments: 'args',
+    match: 'selectors',
+    filters: 'selectors',
+    description: 'message',
+    msg: 'message',
+    return: 'leave it out: a hook of the LSM is before the decision',
+    syscall: 'leave it out',
+  },
+  own: ['hook', 'args', 'selectors', 'message', 'tags'],
 }
 
 export const IGNORE_KEYS: KeyTable = {

@@ -30,6 +30,7 @@ import {
   KPROBE_KEYS,
   LABELS_KEYS,
   LIST_KEYS,
+  LSM_KEYS,
   MACRO_KEYS,
   NAMESPACES_KEYS,
   OPTION_KEYS,
@@ -237,6 +238,27 @@ const kprobe = mapping(
   ['call'],
 )
 
+const lsm = mapping(
+  LSM_KEYS,
+  'A security hook of the kernel whose calls are reported.',
+  {
+    hook: text('Name of the hook, as file_open.', { minLength: 1, maxLength: 128 }),
+    args: list(
+      argument(named(TYPES), 'An argument that is read.'),
+      'Arguments that are read, in the order of records.',
+      MAX_ARGS,
+    ),
+    selectors: list(
+      selector,
+      'Which calls are reported: those that match one of the selectors. None: all.',
+      MAX_SELECTORS,
+    ),
+    message: text('Copied to the records of this hook.', { minLength: 2 }),
+    tags: list({ type: 'string', minLength: 2 }, 'Copied to the records of this hook.', MAX_TAGS),
+  },
+  ['hook'],
+)
+
 const functions = mapping(
   LIST_KEYS,
   'A list of functions.',
@@ -267,6 +289,7 @@ export const SPEC: Schema = mapping(
   {
     kprobes: list(kprobe, 'The hooked kernel functions.', MAX_KPROBES, 1),
     fentries: list(kprobe, 'The same as kprobes; a policy has one of them.', MAX_KPROBES, 1),
+    lsmhooks: list(lsm, 'The security hooks; a policy has these or kprobes.', MAX_KPROBES, 1),
     lists: list(functions, 'Lists of functions, for a call such as list:NAME.', MAX_LISTS),
     selectorsMacros: {
       type: 'object',

@@ -2,6 +2,7 @@
  * What a sink may need besides an event's bytes: policy (for a Kafka topic), time, sequence number. Separate from the bytes,
  * so that exporters still share one encoding.
  */
+import { isHookEvent } from './event.ts'
 import type { Event, LossEvent, LossKind, RunEvent } from './event.ts'
 import type { Encoded } from './exporter.ts'
 
@@ -41,6 +42,7 @@ const ofProcesses: Readonly<Record<'process_exec' | 'process_exit', About>> = {
   process_exit: { type: 'process_exit', policy: '' },
 }
 const ofPolicies = new Map<string, About>()
+const ofLsmPolicies = new Map<string, About>()
 
 function aboutOf(event: Event): About {
   // Those about the agent are not cached: rare, and almost every one differs.
@@ -52,12 +54,13 @@ function aboutOf(event: Event): About {
     const { type, phase, heartbeatMs, previous } = event
     return { type, policy: '', run: { phase, heartbeatMs, previous } }
   }
-  if (event.type !== 'process_kprobe') return ofProcesses[event.type]
+  if (!isHookEvent(event)) return ofProcesses[event.type]
   const { policy } = event.hook
-  const known = ofPolicies.get(policy)
+  const ofType = event.type === 'process_lsm' ? ofLsmPolicies : ofPolicies
+  const known = ofType.get(policy)
   if (known !== undefined) return known
   const about: About = { type: event.type, policy }
-  ofPolicies.set(policy, about)
+  ofType.set(policy, about)
   return about
 }
 

@@ -195,8 +195,10 @@ export type Argument = FileArgument | NumberArgument | WideArgument | StringArgu
 /** What is the same for every event of one hook; shared by reference. */
 export interface Hook {
   readonly id: number
+  /** The type of its events; absent: process_kprobe. */
+  readonly type?: HookEvent['type']
   readonly policy: string
-  /** Kernel symbol, with the architecture's prefix for system calls. */
+  /** Kernel symbol, with the architecture's prefix for system calls; of process_lsm the security hook. */
   readonly functionName: string
   /** The policy's action on a call and on its return: Tetragon's `KprobeAction` in lower case, such as `post`. */
   readonly action: string
@@ -234,8 +236,9 @@ export interface ExitEvent extends ProcessEventBase {
   readonly status: number
 }
 
-export interface KprobeEvent extends ProcessEventBase {
-  readonly type: 'process_kprobe'
+/** A call that a policy's hook reports. */
+export interface HookEvent extends ProcessEventBase {
+  readonly type: 'process_kprobe' | 'process_lsm'
   readonly tid: number
   readonly hook: Hook
   readonly args: readonly Argument[]
@@ -284,9 +287,13 @@ export interface RunEvent extends EventBase {
 }
 
 /** What a process did. */
-export type ProcessEvent = ExecEvent | ExitEvent | KprobeEvent
+export type ProcessEvent = ExecEvent | ExitEvent | HookEvent
 
 export type Event = ProcessEvent | LossEvent | RunEvent
+
+export function isHookEvent(event: Event): event is HookEvent {
+  return event.type === 'process_kprobe' || event.type === 'process_lsm'
+}
 
 /** Whether the event is about the agent itself and has no process. */
 export function isAboutAgent(event: Event): event is LossEvent | RunEvent {

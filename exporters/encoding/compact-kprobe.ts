@@ -3,7 +3,7 @@
  * table (docs/reference/records.md). Details that ktrail has no argument type for yet (BPF programs and maps,
  * perf events) are empty.
  */
-import type { Argument, KprobeEvent } from '../contract/event.ts'
+import type { Argument, HookEvent } from '../contract/event.ts'
 import { printable } from '../../config/yaml/quoting.ts'
 
 export interface Description {
@@ -67,7 +67,7 @@ const TABLE: ReadonlyMap<string, (args: Args) => Description> = new Map([
 ])
 
 /** Picks emoji, label and details for the event's function; unknown functions show their full name. */
-export function describeKprobe(event: KprobeEvent): Description {
+export function describeKprobe(event: HookEvent): Description {
   const { functionName } = event.hook
   const describe = TABLE.get(functionName.replace(ARCH_PREFIX, ''))
   return describe === undefined ? show('❓', 'syscall', functionName) : describe(event.args)

@@ -73,6 +73,8 @@ class CompactEncoder implements Encoder {
         const head = this.#head('💥', 'exit', process)
         return `${head} ${this.#paint(CYAN, printable(process.arguments))} ${this.#paint(RED, end)}`
       }
+      case 'process_lsm':
+        return `${this.#head('🔒', 'LSM', process)} ${this.#paint(CYAN, printable(event.hook.functionName))}`
       case 'process_kprobe': {
         const { emoji, label, details } = describeKprobe(event)
         let line = this.#head(emoji, label, process)

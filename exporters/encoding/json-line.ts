@@ -2,7 +2,8 @@
  * Encoding `json`: one line per event, as protobuf JSON of Tetragon's GetEventsResponse.
  * Key order, omitted keys, integers and times are as in Tetragon.
  */
-import type { Event, ExitEvent, Hook, KprobeEvent, ProcessEvent } from '../contract/event.ts'
+import { isHookEvent } from '../contract/event.ts'
+import type { Event, ExitEvent, Hook, HookEvent, ProcessEvent } from '../contract/event.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
 import { Memory } from '../runtime/memory.ts'
 import { ByteWriter } from '../runtime/byte-writer.ts'
@@ -30,6 +31,7 @@ const ascii = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'la
 const EXEC = ascii('{"process_exec":{"process":')
 const EXIT = ascii('{"process_exit":{"process":')
 const KPROBE = ascii('{"process_kprobe":{"process":')
+const LSM = ascii('{"process_lsm":{"process":')
 /** Tetragon's record of lost events; strict readers of Tetragon's records would refuse anything else. */
 const LOST = ascii('{"rate_limit_info":{"number_of_dropped_process_events":"')
 const SIGNAL = ascii(',"signal":')
@@ -88,6 +90,7 @@ class JsonEncoder implements Encoder {
   #line(event: Event): void {
     switch (event.type) {
       case 'process_kprobe':
+      case 'process_lsm':
         this.#kprobe(event)
         break
       case 'process_exec':
@@ -107,7 +110,7 @@ class JsonEncoder implements Encoder {
     }
     const out = this.#out
     // The bytes of a hook end with the trailer.
-    if (event.type !== 'process_kprobe' && event.type !== 'agent_run') out.bytes(this.#trailer)
+    if (!isHookEvent(event) && event.type !== 'agent_run') out.bytes(this.#trailer)
     out.timestamp(event.time)
     out.bytes(LINE_END)
   }
@@ -134,11 +137,11 @@ class JsonEncoder implements Encoder {
     out.byte(QUOTE)
   }
 
-  #kprobe(event: KprobeEvent): void {
+  #kprobe(event: HookEvent): void {
     const out = this.#out
     let hook = this.#hooks.get(event.hook)
     if (hook === undefined) this.#hooks.set(event.hook, (hook = hookBytes(event.hook, this.#trailer)))
-    this.#processes(KPROBE, event, event.tid)
+    this.#processes(event.type === 'process_lsm' ? LSM : KPROBE, event, event.tid)
     const { args, returned } = event
     if (args.length === 0) out.bytes(hook.name)
     else {
@@ -164,13 +167,15 @@ class JsonEncoder implements Encoder {
 function hookBytes(hook: Hook, trailer: Uint8Array): HookBytes {
   const text = (key: string, value: string): string => (value === '' ? '' : `,"${key}":${quoted(value)}`)
   const tags = hook.tags.length === 0 ? '' : `,"tags":[${hook.tags.map(quoted).join(',')}]`
-  const rest =
-    text('action', actionName(hook.action)) +
-    text('policy_name', hook.policy) +
-    text('return_action', actionName(hook.returnAction)) +
-    text('message', hook.message) +
-    tags
-  const name = text('function_name', hook.functionName)
+  const policy = text('policy_name', hook.policy)
+  const action = text('action', actionName(hook.action))
+  const message = text('message', hook.message)
+  // The messages of the API have their fields in different orders.
+  const [head, rest] =
+    hook.type === 'process_lsm'
+      ? [policy + message, action + tags]
+      : ['', action + policy + text('return_action', actionName(hook.returnAction)) + message + tags]
+  const name = text('function_name', hook.functionName) + head
   return {
     name: utf8(name),
     nameAndArgs: utf8(`${name},"args":[`),

@@ -2,7 +2,7 @@
  * Selects the events of an exporter. Results are cached by the event's kind where that decides, else by process, so that a
  * regular expression runs once per process instead of once per event.
  */
-import { isAboutAgent } from '../contract/event.ts'
+import { isAboutAgent, isHookEvent } from '../contract/event.ts'
 import type { Event, Hook, Process, ProcessEvent } from '../contract/event.ts'
 import { conditionsOf } from './conditions.ts'
 import type { Condition, Kind, ProcessLookup, ReaderFilter } from './conditions.ts'
@@ -73,7 +73,7 @@ class Filter implements EventFilter {
   }
 
   #verdict(event: ProcessEvent): Verdict {
-    const kind = event.type === 'process_kprobe' ? this.#hookKind(event, event.hook) : this.#kind(event, '')
+    const kind = isHookEvent(event) ? this.#hookKind(event, event.hook) : this.#kind(event, '')
     if (kind.verdict !== BY_PROCESS) return kind.verdict
     const { verdicts } = this.#known(event.process, event.parent)
     return (verdicts[kind.index] ??= this.#decide(kind, event))

@@ -2,7 +2,7 @@
  * Redacts events before encoding, so that no encoding contains redacted text. A process is rewritten once and the copy cached
  * with it. Events and processes without redacted text stay the same objects and keep their cached encodings.
  */
-import { isAboutAgent } from '../contract/event.ts'
+import { isAboutAgent, isHookEvent } from '../contract/event.ts'
 import type { Event, Process } from '../contract/event.ts'
 import type { RedactConfig } from '../../config/agent/schema.ts'
 import type { Encoded, Encoder } from '../contract/exporter.ts'
@@ -78,7 +78,7 @@ export class Redactor {
     const parent = event.parent === undefined ? undefined : this.#process(event.parent).process
     const processes = { process: own.process, parent }
     const same = own.process === event.process && parent === event.parent
-    if (event.type !== 'process_kprobe' || own.paths.regexes.length === 0) {
+    if (!isHookEvent(event) || own.paths.regexes.length === 0) {
       return same ? event : { ...event, ...processes }
     }
     const args = event.args.map((argument) => redactArgument(argument, redactPath, own.paths))

@@ -12,7 +12,7 @@ import type {
   Argument,
   Event,
   FileArgument,
-  KprobeEvent,
+  HookEvent,
   NamedContainer,
   Process,
   Timestamp,
@@ -29,6 +29,7 @@ import {
   ProcessExecSchema,
   ProcessExitSchema,
   ProcessKprobeSchema,
+  ProcessLsmSchema,
   ProcessSchema,
   RateLimitInfoSchema,
 } from '../proto/tetragon/events_pb.js'
@@ -39,6 +40,8 @@ const PROCESS = numbersOf(ProcessSchema)
 const EXEC = numbersOf(ProcessExecSchema)
 const EXIT = numbersOf(ProcessExitSchema)
 const KPROBE = numbersOf(ProcessKprobeSchema)
+/** It has no return, and so no action on it. */
+const LSM = numbersOf(ProcessLsmSchema)
 const LABEL = numbersOf(KprobeArgumentSchema)['label']
 /** By name of the field: the field, and the numbers of the fields of its message. */
 const ARGUMENTS: ReadonlyMap<string, ArgumentField> = new Map(
@@ -93,11 +96,14 @@ export class ResponseEncoder {
         time(out, EXIT['time'], event.time)
         break
       case 'process_kprobe':
-        open(out, RESPONSE['process_kprobe'])
-        this.#process(out, KPROBE['process'], event.process, event.refcnt, event.tid)
-        this.#parent(out, KPROBE['parent'], event.parent)
-        kprobe(out, event)
+      case 'process_lsm': {
+        const fields = event.type === 'process_lsm' ? LSM : KPROBE
+        open(out, RESPONSE[event.type])
+        this.#process(out, fields['process'], event.process, event.refcnt, event.tid)
+        this.#parent(out, fields['parent'], event.parent)
+        call(out, fields, event)
         break
+      }
       case 'events_lost':
         open(out, RESPONSE['rate_limit_info'])
         lost(out, event.count)
@@ -198,15 +204,15 @@ function headOf(process: Process): Uint8Array {
   return out.finish()
 }
 
-function kprobe(out: BinaryWriter, { hook, args, returned }: KprobeEvent): void {
-  text(out, KPROBE['function_name'], hook.functionName)
-  args.forEach((each, i) => argument(out, KPROBE['args'], each, hook.labels[i] ?? ''))
-  if (returned !== undefined) argument(out, KPROBE['return'], returned, '')
-  action(out, KPROBE['action'], hook.action)
-  text(out, KPROBE['policy_name'], hook.policy)
-  action(out, KPROBE['return_action'], hook.returnAction)
-  text(out, KPROBE['message'], hook.message)
-  for (const tag of hook.tags) out.tag(known(KPROBE['tags']), WireType.LengthDelimited).string(tag)
+function call(out: BinaryWriter, fields: Numbers, { hook, args, returned }: HookEvent): void {
+  text(out, fields['function_name'], hook.functionName)
+  args.forEach((each, i) => argument(out, fields['args'], each, hook.labels[i] ?? ''))
+  if (returned !== undefined) argument(out, fields['return'], returned, '')
+  action(out, fields['action'], hook.action)
+  text(out, fields['policy_name'], hook.policy)
+  if (fields['return_action'] !== undefined) action(out, fields['return_action'], hook.returnAction)
+  text(out, fields['message'], hook.message)
+  for (const tag of hook.tags) out.tag(known(fields['tags']), WireType.LengthDelimited).string(tag)
 }
 
 function action(out: BinaryWriter, field: number | undefined, name: string): void {

@@ -1,11 +1,6 @@
 /** Messages of the API as events, for filters and compact lines. */
-import { KprobeActionSchema, KprobeArgumentSchema } from '../proto/tetragon/events_pb.js'
-import type {
-  GetEventsResponse,
-  KprobeAction,
-  KprobeArgument,
-  Process as ProcessMessage,
-} from '../proto/tetragon/events_pb.js'
+import { KprobeAction, KprobeActionSchema, KprobeArgumentSchema } from '../proto/tetragon/events_pb.js'
+import type { GetEventsResponse, KprobeArgument, Process as ProcessMessage } from '../proto/tetragon/events_pb.js'
 import type {
   Argument,
   Event,
@@ -30,7 +25,7 @@ const NO_TIME: Timestamp = { sec: 0, nsec: 0 }
 
 /** undefined for kinds of events that ktrail does not make, for losses, and for events without a process. */
 export function toEvent({ event, time, ktrail }: GetEventsResponse): Event | undefined {
-  if (event.case !== 'processExec' && event.case !== 'processExit' && event.case !== 'processKprobe') return undefined
+  if (!isOurs(event)) return undefined
   const { value } = event
   if (value.process === undefined) return undefined
   const base = {
@@ -45,10 +40,15 @@ export function toEvent({ event, time, ktrail }: GetEventsResponse): Event | und
       return { type: 'process_exec', ...base }
     case 'processExit':
       return { type: 'process_exit', ...base, signal: event.value.signal, status: event.value.status }
+    case 'processLsm':
     case 'processKprobe': {
-      const { args, return: returned, functionName, policyName, action, returnAction, message, tags } = event.value
+      const { args, functionName, policyName, action, message, tags } = event.value
+      const { return: returned = undefined, returnAction = KprobeAction.POST } =
+        event.case === 'processKprobe' ? event.value : {}
+      const type = event.case === 'processLsm' ? 'process_lsm' : 'process_kprobe'
       const hook: Hook = {
         id: 0,
+        type,
         policy: policyName,
         functionName,
         action: actionOf(action),
@@ -59,7 +59,7 @@ export function toEvent({ event, time, ktrail }: GetEventsResponse): Event | und
         indexes: [],
       }
       return {
-        type: 'process_kprobe',
+        type,
         ...base,
         tid: value.process.tid ?? 0,
         hook,
@@ -68,6 +68,14 @@ export function toEvent({ event, time, ktrail }: GetEventsResponse): Event | und
       }
     }
   }
+}
+
+type Kinds = GetEventsResponse['event']
+
+function isOurs(
+  event: Kinds,
+): event is Extract<Kinds, { case: 'processExec' | 'processExit' | 'processKprobe' | 'processLsm' }> {
+  return ['processExec', 'processExit', 'processKprobe', 'processLsm'].includes(event.case ?? '')
 }
 
 function processOf(message: ProcessMessage, container?: NamedContainer): Process {

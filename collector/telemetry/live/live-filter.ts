@@ -1,6 +1,6 @@
 /** Which events a live reader of /events wants, by the query of its request. */
 import { filtering } from '../../../config/agent/filtering/filter.ts'
-import { createFilter } from '../../../exporters/index.ts'
+import { createFilter, isHookEvent } from '../../../exporters/index.ts'
 import type { LiveFilter } from '../../delivery/subscription.ts'
 import type { Argument, Event, Process } from '../../../exporters/contract/event.ts'
 
@@ -42,7 +42,7 @@ function isKey(key: string): key is keyof typeof KEYS {
 /** Loss records, which have no process, are for every reader. */
 function mentions(event: Event, text: string): boolean {
   if (!('process' in event) || processMentions(event.process, text)) return true
-  if (event.type !== 'process_kprobe') return false
+  if (!isHookEvent(event)) return false
   return event.hook.functionName.includes(text) || event.args.some((argument) => argumentMentions(argument, text))
 }
 

@@ -77,7 +77,7 @@ export const kafka = z
         error: 'expected a topic of letters, digits, ".", "_" and "-", in it {event_type} and {policy} if you like',
       })
       .describe(
-        'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe or events_lost, and ' +
+        'Topic, or a template of one: {event_type} becomes process_exec, process_exit, process_kprobe, process_lsm or events_lost, and ' +
           '{policy} the name of the policy (none for events without one). Topics must exist; the agent creates none.',
       ),
     driver: z

@@ -7,7 +7,7 @@
  * The bytes equal those of @opentelemetry/otlp-transformer, including field order and the explicit `38 00` (no dropped
  * attributes); tests check this. The same event and clock give the same bytes, so that Loki can drop duplicates.
  */
-import { isAboutAgent } from '../../contract/event.ts'
+import { isAboutAgent, isHookEvent } from '../../contract/event.ts'
 import type { Event, Hook, Process, Timestamp } from '../../contract/event.ts'
 import type { Encoded, Encoder } from '../../contract/exporter.ts'
 import { Memory } from '../../runtime/memory.ts'
@@ -95,7 +95,7 @@ class OtlpEncoder implements Encoder {
     const start = out.open(RECORD_LENGTH)
     out.byte(0x09)
     out.nanos(event.time)
-    const hook = event.type === 'process_kprobe' ? this.#hook(event, event.hook) : undefined
+    const hook = isHookEvent(event) ? this.#hook(event, event.hook) : undefined
     out.raw(hook?.severity ?? this.#severity(event))
     const { hasAttribute, numbering } = this.#options
     if (lines !== undefined && numbering !== undefined && isAboutAgent(event)) {
@@ -171,6 +171,7 @@ class OtlpEncoder implements Encoder {
       process_exec: tail('process_exec'),
       process_exit: tail('process_exit'),
       process_kprobe: tail('process_kprobe'),
+      process_lsm: tail('process_lsm'),
       events_lost: tail('events_lost'),
       agent_run: tail('agent_run'),
     }

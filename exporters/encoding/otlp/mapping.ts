@@ -5,13 +5,13 @@
  */
 import type { RecordConfig } from '../../../config/agent/exporters/otlp-records.ts'
 import { previousOf } from '../../contract/described.ts'
-import { isAboutAgent } from '../../contract/event.ts'
+import { isAboutAgent, isHookEvent } from '../../contract/event.ts'
 import type {
   Argument,
   Container,
   Event,
   Hook,
-  KprobeEvent,
+  HookEvent,
   LossEvent,
   NamedContainer,
   Process,
@@ -62,7 +62,7 @@ export function attributes(event: Event, options: AttributeOptions, out: Attribu
     ownAttributes(event.process, out)
     if (event.parent !== undefined) parentAttributes(event.parent, out)
   }
-  if (event.type === 'process_kprobe') hookAttributes(event.hook, out)
+  if (isHookEvent(event)) hookAttributes(event.hook, out)
   eventAttributes(event, options, out)
 }
 
@@ -170,6 +170,7 @@ export function eventAttributes(event: Event, options: AttributeOptions, out: At
       out.text(KEYS.exitTime, isoTime(event.time))
       return
     case 'process_kprobe':
+    case 'process_lsm':
       if (event.tid !== event.process.pid) out.integer(KEYS.tid, event.tid)
       fileAttributes(event, out)
       if (event.returned !== undefined) returnAttribute(event.returned, out)
@@ -198,7 +199,7 @@ function lossAttributes({ loss, count, firstSeq, lastSeq, numbers }: LossEvent, 
 }
 
 /** What was done, whether it was refused, the first file with a name, and the name of the second (rename, link). */
-function fileAttributes({ hook, args, returned }: KprobeEvent, out: AttributeSink): void {
+function fileAttributes({ hook, args, returned }: HookEvent, out: AttributeSink): void {
   const access = fileAccess(hook, args)
   if (access !== undefined) out.text(KEYS.fileAccess, access)
   if ((access !== undefined || args.some(({ kind }) => kind === 'file')) && isDenied(hook, returned)) {
@@ -249,7 +250,7 @@ export function severityOf(event: Event, options: MappingOptions): Severity {
   const { lifecycle, policies, tags } = options.severity
   if (event.type === 'events_lost') return SEVERITIES.error
   if (event.type === 'agent_run') return SEVERITIES.info
-  if (event.type !== 'process_kprobe') return SEVERITIES[lifecycle]
+  if (!isHookEvent(event)) return SEVERITIES[lifecycle]
   const { policy, tags: own, action, returnAction } = event.hook
   const tag = own.find((name) => Object.hasOwn(tags, name))
   const byTag = tag === undefined ? undefined : tags[tag]
@@ -262,6 +263,7 @@ export const EVENT_NAMES: Readonly<Record<Event['type'], string>> = {
   process_exec: 'ktrail.process_exec',
   process_exit: 'ktrail.process_exit',
   process_kprobe: 'ktrail.process_kprobe',
+  process_lsm: 'ktrail.process_lsm',
   events_lost: 'ktrail.events_lost',
   agent_run: 'ktrail.run',
 }
@@ -273,7 +275,8 @@ export function summary(event: Event): string {
       return `exec ${commandLine(event.process)}`
     case 'process_exit':
       return `exit ${commandLine(event.process)} ${event.signal === '' ? event.status : event.signal}`
-    case 'process_kprobe': {
+    case 'process_kprobe':
+    case 'process_lsm': {
       const args = event.args.map(argumentText).filter((text) => text !== '')
       return [event.hook.functionName, event.process.binary, ...args].join(' ')
     }

@@ -30,7 +30,7 @@ export function parseTopic(template: string): TopicOf {
 }
 
 /** Types that have topics of their own. */
-const TYPES = ['process_exec', 'process_exit', 'process_kprobe', 'events_lost'] as const
+const TYPES = ['process_exec', 'process_exit', 'process_kprobe', 'process_lsm', 'events_lost'] as const
 
 /** All topics of a template; none when they depend on the policies. */
 export function topicsOfTypes(template: string): string[] {

@@ -25,8 +25,52 @@ describe('kinds of hooks', { skip }, () => {
     assert.equal(await agent.apply(name, document(name, spec)), 'added', JSON.stringify(agent.log().at(-1)))
     const lines = await agent.during(() => runAct(does))
     await agent.withdraw(name)
-    return lines.filter((each) => each.process_kprobe?.process?.binary === act)
+    return lines.filter((each) => (each.process_kprobe ?? each.process_lsm)?.process?.binary === act)
   }
+
+  test('lsmhooks: calls of security hooks, with arguments and filters', async () => {
+    const spec = {
+      lsmhooks: [
+        {
+          hook: 'file_open',
+          message: 'opened',
+          tags: ['a.b'],
+          args: [{ index: 0, type: 'file', label: 'what' }],
+          selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: ['/etc/hostname', '/etc/hosts'] }] }],
+        },
+        {
+          hook: 'mmap_file',
+          args: [
+            { index: 0, type: 'file' },
+            { index: 1, type: 'uint32' },
+          ],
+          selectors: [{ matchArgs: [{ index: 0, operator: 'Equal', values: ['/etc/hostname'] }] }],
+        },
+        { hook: 'inode_mkdir', args: [], selectors: [{ matchBinaries: [{ operator: 'In', values: [act] }] }] },
+      ],
+    }
+    const lines = await observed('lsm', spec, [
+      line('read', '/etc/hostname'),
+      line('read', '/etc/passwd'),
+      line('mkdir', '/tmp/ktrail-kinds-folder'),
+      line('rmdir', '/tmp/ktrail-kinds-folder'),
+    ])
+    const hooked = lines.map(({ process_lsm: lsm }) => {
+      const { process: _process, parent: _parent, ...rest } = lsm ?? {}
+      return rest
+    })
+    assert.deepEqual(hooked, [
+      {
+        function_name: 'file_open',
+        policy_name: 'lsm',
+        message: 'opened',
+        args: [{ file_arg: { path: '/etc/hostname', permission: '-rw-r--r--' }, label: 'what' }],
+        action: 'KPROBE_ACTION_POST',
+        tags: ['a.b'],
+      },
+      { function_name: 'inode_mkdir', policy_name: 'lsm', action: 'KPROBE_ACTION_POST' },
+    ])
+  })
 
   test('lists: functions of this kernel that match a pattern', async () => {
     const lines = await observed(

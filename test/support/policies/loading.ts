@@ -4,7 +4,7 @@
  */
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { formatProblem } from '../../../config/yaml/problems.ts'
-import type { Argument, KprobeEvent, ProcessEvent } from '../../../exporters/contract/event.ts'
+import type { Argument, HookEvent, ProcessEvent } from '../../../exporters/contract/event.ts'
 import { readKernelFacts } from '../../../collector/kernel/facts.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
@@ -71,7 +71,7 @@ export class LoadedKernel implements Disposable {
   }
 
   /** Reads the ring until it is empty: calls `each` for the events of one process, in their order. */
-  read(pid: number, each: (event: KprobeEvent, selector: number) => void): void {
+  read(pid: number, each: (event: HookEvent, selector: number) => void): void {
     for (;;) {
       const length = this.#kernel.ring.read(this.#chunk)
       const ready: ProcessEvent[] = []
@@ -134,7 +134,7 @@ function shown(argument: Argument): string {
 }
 
 /** An event in the form of `predicted`. */
-export function reported(event: KprobeEvent, selector: number): Report {
+export function reported(event: HookEvent, selector: number): Report {
   const { args, returned } = event
   return { selector, args: args.map(shown), returned: returned === undefined ? '' : shown(returned) }
 }

@@ -31,6 +31,7 @@ const TYPES: Readonly<Record<About['type'], true>> = {
   process_exec: true,
   process_exit: true,
   process_kprobe: true,
+  process_lsm: true,
   events_lost: true,
   agent_run: true,
 }

@@ -33,10 +33,16 @@ interface GoldenProcess {
   readonly pod?: { readonly namespace: string; readonly name: string }
 }
 
+interface GoldenCall {
+  readonly process: GoldenProcess
+  readonly policy_name?: string
+}
+
 interface Golden {
   readonly process_exec?: { readonly process: GoldenProcess }
   readonly process_exit?: { readonly process: GoldenProcess }
-  readonly process_kprobe?: { readonly process: GoldenProcess; readonly policy_name?: string }
+  readonly process_kprobe?: GoldenCall
+  readonly process_lsm?: GoldenCall
 }
 
 class FakeTerminal implements Terminal {
@@ -188,19 +194,21 @@ test('events: lines of standard input, in both forms and filtered', () => {
   assert.deepEqual(piped(golden('events.jsonl'), '-e', 'exit').trimEnd().split('\n'), exits)
 })
 
+const callOf = (record: Golden): GoldenCall | undefined => record.process_kprobe ?? record.process_lsm
+
 test('events: filtered golden lines of standard input are the golden compact lines of the same events', () => {
   const records = lines('events.jsonl').map((line): Golden => JSON.parse(line))
   const compact = lines('events.compact')
   assert.equal(records.length, compact.length)
   const processOf = (record: Golden): GoldenProcess | undefined =>
-    (record.process_exec ?? record.process_exit ?? record.process_kprobe)?.process
+    (record.process_exec ?? record.process_exit ?? callOf(record))?.process
   const rows: ReadonlyArray<readonly [args: string, wants: (record: Golden) => boolean, most: number]> = [
     ['--namespace default', (record) => processOf(record)?.pod?.namespace === 'default', 100],
     ['--pod ^file-', (record) => processOf(record)?.pod !== undefined, 100],
     ['--pod ^ile', () => false, 0],
     ['--host', (record) => processOf(record)?.pod === undefined, 100],
     ['--process /vi$', (record) => processOf(record)?.binary?.endsWith('/vi') === true, 100],
-    ['--policy file-monitoring', (record) => record.process_kprobe?.policy_name === 'file-monitoring', 100],
+    ['--policy file-monitoring', (record) => callOf(record)?.policy_name === 'file-monitoring', 100],
   ]
   const input = records.map((record) => `${JSON.stringify(record)}\n`).join('')
   for (const [args, wants, most] of rows) {
@@ -265,10 +273,10 @@ test('events: garbage, unknown keys, a pod, and lines of any length and cut', as
 })
 
 test('events: events of kinds that ktrail does not make are printed as JSON and left out of compact lines', () => {
-  const lsm = '{"process_lsm":{"process":{"pid":1},"function_name":"f"},"node_name":"n"}\n'
-  assert.equal(piped(lsm), lsm)
-  assert.equal(piped(lsm, '-o', 'compact'), '')
-  assert.equal(piped(lsm, '-e', 'exec'), '')
+  const loader = '{"process_loader":{"process":{"pid":1},"path":"/f"},"node_name":"n"}\n'
+  assert.equal(piped(loader), loader)
+  assert.equal(piped(loader, '-o', 'compact'), '')
+  assert.equal(piped(loader, '-e', 'exec'), '')
 })
 
 test('events: losses of this client are reported where they happened', async () => {

@@ -24,15 +24,12 @@ test('hooks: each lookup counts as an event of its policy', () => {
   const hooks = new HookRegistry()
   hooks.add(makeHook({ id: 1, policy: 'a' }), spec())
   hooks.add(makeHook({ id: 2, policy: 'a' }), spec())
-  hooks.add(makeHook({ id: 3, policy: 'b' }), spec())
+  hooks.add(makeHook({ id: 3, policy: 'b', type: 'process_lsm' }), spec())
   for (const id of [1, 1, 2, 99]) hooks.take(id)
-  assert.deepEqual(
-    [...hooks.eventsByPolicy()],
-    [
-      ['a', 3],
-      ['b', 0],
-    ],
-  )
+  assert.deepEqual(hooks.eventsByPolicy(), [
+    { type: 'process_kprobe', policy: 'a', count: 3 },
+    { type: 'process_lsm', policy: 'b', count: 0 },
+  ])
 })
 
 test('hooks: a detached hook is kept for records still in the ring, then removed; its count stays', (context) => {
@@ -48,5 +45,5 @@ test('hooks: a detached hook is kept for records still in the ring, then removed
   context.mock.timers.tick(1)
   assert.equal(hooks.take(1), undefined)
   hooks.take(2)
-  assert.deepEqual([...hooks.eventsByPolicy()], [['a', 3]])
+  assert.deepEqual(hooks.eventsByPolicy(), [{ type: 'process_kprobe', policy: 'a', count: 3 }])
 })

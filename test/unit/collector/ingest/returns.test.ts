@@ -9,7 +9,7 @@ import {
   HOOK_RETURN_MISSED,
   VALUE_UINT,
 } from '../../../../collector/kernel/wire.ts'
-import type { KprobeEvent, ProcessEvent } from '../../../../exporters/contract/event.ts'
+import type { HookEvent, ProcessEvent } from '../../../../exporters/contract/event.ts'
 import { makeKprobe, text } from '../../exporters/support/events.ts'
 import { typeOf } from '../support/specs.ts'
 
@@ -35,7 +35,7 @@ const end = ({ tid = 8, nsec = 5, call = 1 }: Call, returned?: CallEnd['returned
   returned,
 })
 
-const event = (name: string): KprobeEvent => ({
+const event = (name: string): HookEvent => ({
   ...makeKprobe({ args: [text(name)] }),
   returned: NOT_SEEN,
 })

@@ -202,6 +202,65 @@ for (const [what, hook, message] of BAD) {
   })
 }
 
+const lsmHook = (hook: string, change: Partial<KprobeSpec> = {}): KprobeSpec =>
+  spec({ type: 'lsm', call: `bpf_lsm_${hook}`, args: [arg(0, 'file')], ...change })
+const lsmSymbols: Symbols = {
+  ...symbols,
+  functionType: (name) =>
+    name === 'bpf_lsm_file_open' ? { returns: 'int', returnsBase: 'int', params: [param('struct file *')] } : undefined,
+  functionNames: () => ['file_opem', 'bpf_lsm_file_open', 'bpf_lsm_inode_mkdir'],
+}
+
+test('plan: a security hook is the function of the BPF LSM, and its events have its name', () => {
+  const active = { ...v612, lsms: 'landlock,yama,bpf' }
+  const [first] = planned(policy(lsmHook('file_open')), active, lsmSymbols, 'fexit', counter())
+  assert.deepEqual(
+    [first?.symbol, first?.way.mode, first?.hook.functionName, first?.hook.type],
+    ['bpf_lsm_file_open', 'kprobe.multi', 'file_open', 'process_lsm'],
+  )
+})
+
+const LSM_NEEDS = 'p.yaml:3:5: lsmhooks need the BPF LSM: expected bpf in /sys/kernel/security/lsm, got '
+const LSM_ELSE = '; add it to the kernel parameter lsm=, or hook security_NAME with kprobes'
+
+for (const [what, hook, lsms, message] of [
+  ['a kernel without the BPF LSM', lsmHook('file_open'), 'landlock,bpfx', `${LSM_NEEDS}landlock,bpfx${LSM_ELSE}`],
+  [
+    'a kernel that does not show its modules',
+    lsmHook('file_open'),
+    '',
+    `${LSM_NEEDS}nothing there (is securityfs mounted?)${LSM_ELSE}`,
+  ],
+  [
+    'a security hook misspelt',
+    lsmHook('file_opem'),
+    'bpf',
+    'p.yaml:3:5: no security hook "file_opem" in this kernel: did you mean file_open?',
+  ],
+  [
+    'no security hook',
+    lsmHook('nothing_like_it_at_all'),
+    'bpf',
+    'p.yaml:3:5: no security hook "nothing_like_it_at_all" in this kernel: include/linux/lsm_hook_defs.h of the kernel has the names',
+  ],
+  [
+    'an argument of a security hook beyond its prototype',
+    lsmHook('file_open', { args: [arg(1, 'int')] }),
+    'bpf',
+    'p.yaml:11:9: argument index 1 of bpf_lsm_file_open: expected 0 to 0, the function takes 1 arguments',
+  ],
+  [
+    'an argument of a security hook of another type',
+    lsmHook('file_open', { args: [arg(0, 'path')] }),
+    'bpf',
+    'p.yaml:10:9: argument 0 of bpf_lsm_file_open: type "path" does not fit, the kernel\'s is "struct file *"',
+  ],
+] as const) {
+  test(`plan: refuses ${what}`, () => {
+    assert.throws(() => planPolicy(policy(hook), { ...v612, lsms }, lsmSymbols, 'auto', counter()), { message })
+  })
+}
+
 test('plan: an optional function that this kernel does not have is skipped, the others are not', () => {
   const gone = spec({ call: 'security_file_permision', optional: true, args: [arg(4, 'path')] })
   const { hooks, skipped } = planPolicy(policy(gone, spec(), gone), v612, symbols, 'auto', counter())

@@ -23,7 +23,39 @@ const TABLE: ReadonlyArray<readonly [construct: string, policy: string, outcome:
   ['kprobes', section('kprobes: [{call: sys_dup}]'), LOADS],
   ['fentries', section('fentries: [{call: sys_dup}]'), LOADS],
   ['tracepoints', section('tracepoints: [{subsystem: a, event: b}]'), later('field', 'tracepoints')],
-  ['lsmhooks', section('lsmhooks: [{hook: file_open}]'), later('field', 'lsmhooks')],
+  ['lsmhooks', section('lsmhooks: [{hook: file_open}]'), LOADS],
+  [
+    'lsmhooks with all that they have',
+    section(
+      'lsmhooks: [{hook: file_open, args: [{index: 0, type: file}], message: text, tags: [tag], selectors: [{matchArgs: [{index: 0, operator: Equal, values: [/a]}], matchActions: [{action: Sigkill}]}]}]',
+    ),
+    LOADS,
+  ],
+  [
+    'lsmhooks with return',
+    section('lsmhooks: [{hook: file_open, return: true}]'),
+    'unknown key "return"; leave it out',
+  ],
+  [
+    'lsmhooks with kprobes',
+    section('lsmhooks: [{hook: f}], kprobes: [{call: sys_dup}]'),
+    'one hook section per policy',
+  ],
+  [
+    'an lsmhook by its function',
+    section('lsmhooks: [{hook: security_file_open}]'),
+    'without prefix, got "security_file_open" (did you mean "file_open"?)',
+  ],
+  [
+    'an lsmhook without a name',
+    section('lsmhooks: [{args: []}]'),
+    'hook: missing; expected the name of a security hook',
+  ],
+  [
+    'an lsmhook that is no name',
+    section('lsmhooks: [{hook: "file open"}]'),
+    'expected the name of a security hook, such as file_open, got "file open"',
+  ],
   ['uprobes', section('uprobes: [{path: /bin/bash}]'), later('field', 'uprobes')],
   ['usdts', section('usdts: [{path: /bin/bash}]'), later('field', 'usdts')],
   ['loader', section('kprobes: [{call: sys_dup}], loader: true'), later('field', 'loader')],

@@ -8,7 +8,7 @@ const PLACES: Array<{ where: string; path: string; fields: string; yaml: (field:
   {
     where: 'spec',
     path: 'spec',
-    fields: 'tracepoints lsmhooks uprobes usdts loader enforcers',
+    fields: 'tracepoints uprobes usdts loader enforcers',
     yaml: (field) => `spec: { kprobes: [{ call: sys_f }], ${field}: {} }`,
   },
   {
@@ -106,7 +106,7 @@ describe('parsePolicy refuses a document', () => {
       name: 'whose spec is a list',
       yaml: 'spec: [x]',
       want: [
-        'spec: expected a mapping with kprobes, fentries, lists, options, selectorsMacros, podSelector, containerSelector, hostSelector, nodeSelector, got a list',
+        'spec: expected a mapping with kprobes, fentries, lsmhooks, lists, options, selectorsMacros, podSelector, containerSelector, hostSelector, nodeSelector, got a list',
       ],
     },
     {

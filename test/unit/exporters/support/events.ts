@@ -6,7 +6,7 @@ import type {
   ExitEvent,
   FileArgument,
   Hook,
-  KprobeEvent,
+  HookEvent,
   LossEvent,
   NamedContainer,
   Pod,
@@ -157,7 +157,7 @@ export function makeExit(change: Partial<ExitEvent> = {}): ExitEvent {
   }
 }
 
-export function makeKprobe(change: Partial<KprobeEvent> = {}): KprobeEvent {
+export function makeKprobe(change: Partial<HookEvent> = {}): HookEvent {
   return {
     type: 'process_kprobe',
     ...base,

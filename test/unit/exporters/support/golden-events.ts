@@ -135,6 +135,25 @@ export function goldenEvents(): Event[] {
         struct('sock_arg', ''),
       ],
     }),
+    makeKprobe({
+      type: 'process_lsm',
+      hook: hook('file_open', {
+        type: 'process_lsm',
+        message: 'opened',
+        tags: ['a.b'],
+        labels: ['what'],
+        action: 'sigkill',
+      }),
+      args: [file('/etc/shadow')],
+      returned: undefined,
+    }),
+    makeKprobe({
+      type: 'process_lsm',
+      hook: hook('task_alloc', { type: 'process_lsm' }),
+      args: [],
+      returned: undefined,
+      parent: undefined,
+    }),
   ]
   return events.map((event, i) => ({ ...event, seq: i + 1 }))
 }

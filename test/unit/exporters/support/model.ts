@@ -3,6 +3,7 @@
  * encoder, slow and obvious. Keys have the order of the tables.
  */
 import type { Argument, Event, Process, RunEvent, Timestamp } from '../../../../exporters/contract/event.ts'
+import { isHookEvent } from '../../../../exporters/contract/event.ts'
 import { permission } from '../../../../exporters/encoding/permission.ts'
 
 export type Json = string | number | boolean | readonly Json[] | { readonly [key: string]: Json | undefined }
@@ -16,7 +17,7 @@ export function recordOf(event: Event, nodeName: string): Json {
 
 function bodyOf(event: Exclude<Event, RunEvent>): Json {
   if (event.type === 'events_lost') return { number_of_dropped_process_events: String(event.count) }
-  const tid = event.type === 'process_kprobe' ? event.tid : event.process.pid
+  const tid = isHookEvent(event) ? event.tid : event.process.pid
   const process = processOf(event.process, event.refcnt, tid)
   const parent = event.parent === undefined ? undefined : processOf(event.parent, 0, event.parent.pid)
   switch (event.type) {
@@ -30,6 +31,19 @@ function bodyOf(event: Exclude<Event, RunEvent>): Json {
         status: event.status || undefined,
         time: timeOf(event.time),
       })
+    case 'process_lsm': {
+      const { hook } = event
+      return prune({
+        process,
+        parent,
+        function_name: word(hook.functionName),
+        policy_name: word(hook.policy),
+        message: word(hook.message),
+        args: event.args.length > 0 ? event.args.map((each, i) => argumentOf(each, hook.labels[i] ?? '')) : undefined,
+        action: `KPROBE_ACTION_${hook.action.toUpperCase()}`,
+        tags: hook.tags.length > 0 ? hook.tags.map((tag) => tag.toWellFormed()) : undefined,
+      })
+    }
     case 'process_kprobe': {
       const { hook } = event
       const args = event.args.map((argument, i) => argumentOf(argument, hook.labels[i] ?? ''))

@@ -15,7 +15,7 @@ import { batchOf } from '../../../../../exporters/contract/encoded.ts'
 import { seqOf } from '../../../../support/otlp/decode.ts'
 import type { FakeSink, Received } from '../../../../support/otlp/server.ts'
 import { makeKprobe } from '../../support/events.ts'
-import type { KprobeEvent } from '../../../../../exporters/contract/event.ts'
+import type { HookEvent } from '../../../../../exporters/contract/event.ts'
 import { CONTEXT, exporterConfig } from '../../../../support/exporter-config.ts'
 
 export const RESOURCE = { serviceName: 'ktrail', serviceVersion: '0.1.0', nodeName: 'node-1' }
@@ -31,7 +31,7 @@ export const encoderOptions: OtlpEncoderOptions = {
 const encoder = createOtlpEncoder(encoderOptions)
 
 /** `count` records from `firstSeq` on. */
-export function encoded(firstSeq: number, count: number, change: Partial<KprobeEvent> = {}): Encoded {
+export function encoded(firstSeq: number, count: number, change: Partial<HookEvent> = {}): Encoded {
   return encoder.encode(Array.from({ length: count }, (_, i) => makeKprobe({ ...change, seq: firstSeq + i })))
 }
 

@@ -98,7 +98,7 @@ for (const [i, runtime] of ['runc', 'crun'].entries()) {
     // Where the root of pid 1 may not be looked into, ours is the same.
     const procfs = container.folder.at('procfs')
     mkdirSync(join(procfs, '1'), { recursive: true })
-    writeFileSync(join(procfs, '1/cgroup'), readFileSync('/proc/1/cgroup'))
+    for (const name of ['cgroup', 'mounts']) writeFileSync(join(procfs, '1', name), readFileSync(`/proc/1/${name}`))
     symlinkSync('/', join(procfs, '1/root'))
     const came: Array<{ announced: Announced; hasRun: boolean; ids: bigint[]; inodes: bigint[] }> = []
     rig.announced.listen(async (announced) => {
